@@ -1,0 +1,2 @@
+//! The bombyx binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The simnet binary.
+fn main() {}
