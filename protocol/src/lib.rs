@@ -7,4 +7,5 @@ pub mod amount;
 pub mod entropy;
 pub mod ident;
 pub mod limits;
+pub mod session;
 pub mod time;
