@@ -13,9 +13,9 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 #[cfg(target_arch = "wasm32")]
-use snow::resolvers::DefaultResolver as Portable;
+use snow::resolvers::DefaultResolver as Symmetric;
 #[cfg(not(target_arch = "wasm32"))]
-use snow::resolvers::RingResolver as Portable;
+use snow::resolvers::RingResolver as Symmetric;
 
 use crate::entropy::Entropy;
 
@@ -61,11 +61,11 @@ impl CryptoResolver for Primitives {
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        Portable.resolve_hash(choice)
+        Symmetric.resolve_hash(choice)
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        Portable.resolve_cipher(choice)
+        Symmetric.resolve_cipher(choice)
     }
 }
 
