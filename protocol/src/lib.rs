@@ -5,6 +5,7 @@
 
 pub mod amount;
 pub mod channel;
+pub mod entropy;
 pub mod ident;
 pub mod limits;
 pub mod time;
