@@ -279,6 +279,9 @@ pub enum Refusal {
     /// Too small to pay for its own message.
     #[error("the claim is too small to pay for its own message")]
     Dust,
+    /// An external message with more cells than the operation needs: its import would be paid from the deposit.
+    #[error("the message carries more than the operation needs")]
+    Size,
     /// An exit code with no meaning in the contract, such as lack of gas.
     #[error("the contract stopped with exit code {0}")]
     Other(i32),
@@ -296,6 +299,7 @@ impl From<i32> for Refusal {
             107 => Self::OverDeposit,
             108 => Self::TooEarly,
             109 => Self::Dust,
+            110 => Self::Size,
             other => Self::Other(other),
         }
     }
