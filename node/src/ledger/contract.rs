@@ -21,7 +21,7 @@ pub const TOP_UP_SURPLUS: Nano = Nano(2_000_000);
 /// The smallest claim that pays for its own external message.
 pub const EXTERNAL_CLAIM_MIN: Nano = Nano(5_000_000);
 /// Coins to attach to a message that only needs gas; what is left stays in the channel or goes to its parties.
-pub const MESSAGE_GAS: Nano = Nano(10_000_000);
+pub const MESSAGE_GAS: Nano = Nano(3_000_000);
 
 const OP_TOP_UP: u32 = 0x4258_0001;
 const OP_CLAIM: u32 = 0x4258_0002;

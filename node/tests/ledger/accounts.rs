@@ -93,6 +93,20 @@ async fn many_channels_open_with_one_transfer() {
 }
 
 #[tokio::test]
+async fn two_transfers_at_once_wait_for_each_other() {
+    let world = World::new();
+    let terms = world.terms();
+    let ledger = Arc::new(world.client);
+    let opening = [1, 2, 3].map(|salt| {
+        let (ledger, terms) = (ledger.clone(), ChannelTerms { salt, ..terms.clone() });
+        tokio::spawn(async move { ledger.open(&terms, coins(1)).await })
+    });
+    for task in opening {
+        task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_wallet_is_deployed_by_its_first_transfer_and_counts_on() {
     let world = World::new();
     let channel = world.open(coins(1)).await;

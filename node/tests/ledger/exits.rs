@@ -134,10 +134,13 @@ async fn anyone_can_bring_a_voucher_and_the_provider_is_paid() {
     let world = World::new();
     let channel = world.open(coins(2)).await;
     let before = world.balance(&world.stranger).await;
+    let collateral = world.state(channel).await.unwrap().balance;
     let (voucher, signature) = world.voucher(channel, milli(1));
     // Too small for an external message: the stranger's wallet carries it.
     world.stranger.claim(&voucher, signature).await.unwrap();
-    assert_eq!(world.state(channel).await.unwrap().settled, milli(1));
+    let after = world.state(channel).await.unwrap();
+    assert_eq!(after.settled, milli(1));
+    assert_eq!(after.balance, collateral.minus(milli(1)).unwrap(), "nobody else paid");
     assert!(world.balance(&world.provider).await > milli(1), "the claim, and what was attached");
     assert!(world.balance(&world.stranger).await < before);
     assert_books_balance(&world, channel.account).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bombyx_node::ledger::Ledger;
-use bombyx_node::ledger::chain::Chain as _;
+use bombyx_node::ledger::chain::{Chain as _, ChainError};
 use bombyx_node::ledger::contract::Refusal;
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet, http};
 use bombyx_node::ledger::toncenter::Toncenter;
@@ -101,6 +101,37 @@ async fn a_channel_lives_its_life_over_http() {
     assert!(received > milli(399) && received < milli(400));
 }
 
+/// A service that drops the first `silent` requests after reading them and refuses the rest as stale.
+async fn forgetful(silent: usize) -> Toncenter {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/api/v2", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for served in 0.. {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                assert!(socket.read_buf(&mut request).await.unwrap() > 0, "a whole request came");
+            }
+            if served >= silent {
+                let body = r#"{"ok":false,"error":"exitcode=106, steps=1","code":500}"#;
+                let head = format!("content-length: {}\r\nconnection: close", body.len());
+                let answer = format!("HTTP/1.1 500 Refused\r\n{head}\r\n\r\n{body}");
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    Toncenter::new(&base, None).unwrap()
+}
+
+#[tokio::test]
+async fn a_message_refused_after_a_lost_answer_may_have_been_executed() {
+    let error = forgetful(0).await.send(vec![1]).await.unwrap_err();
+    assert!(matches!(error, ChainError::Refused { exit_code: Some(106), .. }), "{error}");
+    // The first attempt was read and never answered: its effect is for the ledger to show, not for the refusal to deny.
+    assert_eq!(forgetful(1).await.send(vec![1]).await, Ok(()));
+}
+
 #[tokio::test]
 async fn a_get_method_answers_over_http() {
     let server = Server::start().await;
@@ -145,6 +176,9 @@ async fn bad_requests_get_an_answer_in_json() {
         format!("/faucet?address={address}&amount=100000000000"),
         "/faucet".to_owned(),
         "/time?advance=soon".to_owned(),
+        "/time?advance=%ff".to_owned(),
+        "/api/v2/%ff%fe".to_owned(),
+        "/api/v2/getAddressBalance?address=%00%ff&=&&".to_owned(),
     ] {
         let (status, answer) = server.get(&path).await;
         assert!((400..500).contains(&status), "{path}: {status}");

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bombyx_node::ledger::chain::Chain;
+use bombyx_node::ledger::chain::{Chain, ChainError};
 use bombyx_node::ledger::contract::{ChannelMessage, ChannelState, Refusal};
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
 use bombyx_node::ledger::wallet::Wallet;
@@ -151,11 +151,9 @@ impl World {
     }
 }
 
-fn refusal(error: bombyx_node::ledger::chain::ChainError) -> Refusal {
-    match error {
-        bombyx_node::ledger::chain::ChainError::Refused { exit_code: Some(code), .. } => code.into(),
-        other => panic!("no exit code: {other}"),
-    }
+fn refusal(error: ChainError) -> Refusal {
+    let ChainError::Refused { exit_code: Some(code), .. } = error else { panic!("no exit code: {error}") };
+    code.into()
 }
 
 /// The contract's reason in a ledger error.
