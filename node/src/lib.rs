@@ -1,4 +1,5 @@
 //! The node.
 #![forbid(unsafe_code)]
 
+pub mod ledger;
 pub mod net;

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use bombyx_protocol::ident::NodeId;
+use libp2p::PeerId;
 use libp2p::identity::{PublicKey, ed25519};
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use libp2p::multihash::Multihash;
-use libp2p::PeerId;
 
 use super::config::{AddressError, Scope};
 use super::limits;

@@ -72,11 +72,10 @@ pub(super) fn build(config: &NetConfig, keypair: identity::Keypair) -> Result<Sw
 }
 
 fn behaviour(config: &NetConfig, keypair: &identity::Keypair) -> Result<Behaviour, NetError> {
-    let identify =
-        identify::Config::new_with_signed_peer_record(network_version(&config.network), keypair)
-            .with_agent_version(concat!("bombyx/", env!("CARGO_PKG_VERSION")).to_owned())
-            // In public, inner addresses are of no use to others and tell them about this network.
-            .with_hide_listen_addrs(config.scope == Scope::Public);
+    let identify = identify::Config::new_with_signed_peer_record(network_version(&config.network), keypair)
+        .with_agent_version(concat!("bombyx/", env!("CARGO_PKG_VERSION")).to_owned())
+        // In public, inner addresses are of no use to others and tell them about this network.
+        .with_hide_listen_addrs(config.scope == Scope::Public);
     Ok(Behaviour {
         limits: connection_limits::Behaviour::new(connection_limits(config.connections_high)),
         blocked: allow_block_list::Behaviour::default(),

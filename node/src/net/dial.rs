@@ -109,8 +109,7 @@ impl Dialer {
 
     fn give_up(&mut self, peer: &PeerId) {
         if let Some(reaching) = self.reaching.remove(peer) {
-            let why =
-                if reaching.had_address { Undelivered::Unreachable } else { Undelivered::NoAddress };
+            let why = if reaching.had_address { Undelivered::Unreachable } else { Undelivered::NoAddress };
             reaching.waiters.into_iter().for_each(|waiter| answer(Some(waiter), Err(why)));
         }
     }
@@ -195,8 +194,5 @@ fn answer(waiter: Option<Reached>, result: Result<(), Undelivered>) {
 
 /// The address without the `/p2p/` that libp2p appends when it dials.
 fn without_peer(address: &Multiaddr) -> Multiaddr {
-    address
-        .iter()
-        .filter(|part| !matches!(part, libp2p::multiaddr::Protocol::P2p(_)))
-        .collect()
+    address.iter().filter(|part| !matches!(part, libp2p::multiaddr::Protocol::P2p(_))).collect()
 }

@@ -170,9 +170,7 @@ impl Discovery {
                 query.finish();
             }
         }
-        if last
-            && let Some(Find { key, purpose: Purpose::Asked, found }) = self.finds.remove(&query)
-        {
+        if last && let Some(Find { key, purpose: Purpose::Asked, found }) = self.finds.remove(&query) {
             out.push(NetEvent::Providers { key, nodes: found.into_iter().collect() });
         }
     }

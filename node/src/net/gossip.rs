@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use libp2p::PeerId;
 use libp2p::gossipsub::{
     self, Event, IdentTopic, MaxCountSubscriptionFilter, Message, MessageAcceptance, MessageAuthenticity,
     MessageId, PeerScoreParams, PeerScoreThresholds, PublishError, TopicHash, TopicScoreParams,
     TopicSubscriptionFilter, ValidationMode,
 };
-use libp2p::PeerId;
 use sha2::{Digest as _, Sha256};
 
 use super::config::{NetError, Scope};

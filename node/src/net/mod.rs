@@ -28,6 +28,8 @@ mod config;
 mod dial;
 mod discover;
 mod gossip;
+#[cfg(test)]
+mod hostile;
 mod join;
 pub mod limits;
 mod penalty;

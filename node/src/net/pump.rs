@@ -57,8 +57,7 @@ impl Pumps {
             return Err(Undelivered::TooLong);
         }
         let size = u32::try_from(bytes.len()).map_err(|_| Undelivered::TooLong)?;
-        let share =
-            Arc::clone(&self.bytes).try_acquire_many_owned(size).map_err(|_| Undelivered::Busy)?;
+        let share = Arc::clone(&self.bytes).try_acquire_many_owned(size).map_err(|_| Undelivered::Busy)?;
         let message = Queued { bytes, until: Instant::now() + limits::SEND_DEADLINE, _share: share };
         self.queue(peer, to, message)
     }

@@ -130,11 +130,7 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
 
 type Read = fn(&str) -> Result<Multiaddr, super::AddressError>;
 
-fn read_all(
-    list: &'static str,
-    texts: &[String],
-    read: Read,
-) -> Result<Vec<(String, Multiaddr)>, NetError> {
+fn read_all(list: &'static str, texts: &[String], read: Read) -> Result<Vec<(String, Multiaddr)>, NetError> {
     let read_one = |text: &String| match read(text) {
         Ok(address) => Ok((text.clone(), address)),
         Err(why) => Err(NetError::Address { list, address: text.clone(), why }),
