@@ -249,7 +249,16 @@ async fn a_node_that_returns_is_reached_again() {
     before.handle.shutdown().await;
     drop(before);
     node.until(|event| matches!(event, NetEvent::Disconnected(_)).then_some(())).await;
-    let mut after = start(config(61, &format!("/ip4/127.0.0.1/udp/{port}/quic-v1"), &[])).await;
+    // The operating system lets go of the port a moment later.
+    let again = async {
+        loop {
+            match net::start(config(61, &format!("/ip4/127.0.0.1/udp/{port}/quic-v1"), &[])).await {
+                Ok((handle, events)) => return Node { handle, events },
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    let mut after = timeout(PATIENCE, again).await.expect("the port becomes free");
     assert_eq!(node.joined().await, id(61), "a node that lost everybody joins again");
     node.send(NetCommand::Send { to: id(61), bytes: b"welcome back".to_vec() }).await;
     assert_eq!(after.received().await, (id(62), b"welcome back".to_vec()));

@@ -11,7 +11,7 @@ use libp2p::{PeerId, Swarm};
 use super::behaviour::Behaviour;
 use super::config::{NetConfig, NetError};
 use super::swarm::Outbox;
-use super::{JoinFailure, NetEvent, address, limits};
+use super::{JoinFailure, NetEvent, address, cause, limits};
 
 /// The join addresses and what became of them.
 pub(super) struct Joins {
@@ -139,20 +139,11 @@ fn failure(error: &DialError) -> JoinFailure {
     }
 }
 
-/// The innermost cause: libp2p's own text repeats each layer.
 fn transport_failure(error: &TransportError<std::io::Error>) -> String {
-    let TransportError::Other(error) = error else {
-        return "the transport is not supported".to_owned();
-    };
-    let mut cause: &dyn std::error::Error = error;
-    // `io::Error` shows its inner error as its own text, and names that error's cause as its source.
-    if let Some(inner) = error.get_ref() {
-        cause = inner;
+    match error {
+        TransportError::Other(error) => cause::innermost(error).to_string(),
+        TransportError::MultiaddrNotSupported(_) => "the transport is not supported".to_owned(),
     }
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

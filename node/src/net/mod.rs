@@ -24,6 +24,7 @@
 
 mod address;
 mod behaviour;
+mod cause;
 mod config;
 mod dial;
 mod discover;
@@ -335,7 +336,8 @@ impl NetHandle {
     }
 
     /// Closes every connection and stops the swarm; returns when it has stopped, at most
-    /// [`limits::FAREWELL`] later. What still waits to be sent is lost.
+    /// [`limits::FAREWELL`] later. What still waits to be sent is lost, and the operating system may hold a QUIC port
+    /// for a moment longer.
     pub async fn shutdown(&self) {
         self.stop.send_replace(true);
         self.commands.closed().await;

@@ -25,7 +25,9 @@ use super::penalty::Penalties;
 use super::pump::Pumps;
 use super::records::Records;
 use super::streams::{self, Gate};
-use super::{Fault, NetCommand, NetEvent, NetHandle, NetStatus, Undelivered, Verdict, address, limits};
+use super::{
+    Fault, NetCommand, NetEvent, NetHandle, NetStatus, Undelivered, Verdict, address, cause, limits,
+};
 
 /// What stream tasks ask of the swarm.
 pub(super) enum Request {
@@ -186,11 +188,12 @@ fn probe_tcp(address: &Multiaddr) -> io::Result<()> {
 }
 
 fn listen_error(address: String, source: io::Error) -> NetError {
-    let hint = if source.kind() == io::ErrorKind::AddrInUse {
+    let kind = cause::kind(&source);
+    let hint = if kind == io::ErrorKind::AddrInUse {
         "another program, perhaps another node, uses this port: stop it, or listen on another port or on port 0"
-    } else if source.kind() == io::ErrorKind::PermissionDenied {
+    } else if kind == io::ErrorKind::PermissionDenied {
         "ports below 1024 need privileges: listen on a higher port"
-    } else if source.kind() == io::ErrorKind::AddrNotAvailable {
+    } else if kind == io::ErrorKind::AddrNotAvailable {
         "no interface of this machine has this address: use one that it has, or 0.0.0.0"
     } else {
         "check the address and the port"
