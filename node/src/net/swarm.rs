@@ -1,8 +1,8 @@
 //! The swarm loop: the one task that owns libp2p's swarm. It routes, and waits for nobody.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,9 +12,11 @@ use libp2p::kad::{self, QueryResult, RoutingUpdate};
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::address::Socket;
 use super::behaviour::{self, Behaviour, BehaviourEvent};
 use super::config::{NetConfig, NetError, Scope};
 use super::dial::Dialer;
@@ -25,9 +27,7 @@ use super::penalty::Penalties;
 use super::pump::Pumps;
 use super::records::Records;
 use super::streams::{self, Gate};
-use super::{
-    Fault, NetCommand, NetEvent, NetHandle, NetStatus, Undelivered, Verdict, address, cause, limits,
-};
+use super::{Fault, NetCommand, NetEvent, NetHandle, NetStatus, Undelivered, Verdict, address, limits};
 
 /// What stream tasks ask of the swarm.
 pub(super) enum Request {
@@ -47,25 +47,40 @@ pub(super) enum Request {
     },
 }
 
-/// Notices that wait until the reader of events has room for them.
-#[derive(Default)]
+/// Notices on their way to the reader of events: the loop puts them here and never waits.
 pub(super) struct Outbox {
-    notices: VecDeque<NetEvent>,
+    notices: mpsc::Sender<NetEvent>,
     dropped: u64,
 }
 
 impl Outbox {
+    /// An outbox whose notices wait for room among `events` in a task of their own, in order.
+    fn new(events: mpsc::Sender<NetEvent>) -> Self {
+        let (notices, mut waiting) = mpsc::channel(limits::OUTBOX_MAX);
+        tokio::spawn(async move {
+            while let Some(notice) = waiting.recv().await {
+                if events.send(notice).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { notices, dropped: 0 }
+    }
+
     pub(super) fn push(&mut self, notice: NetEvent) {
-        if self.notices.len() < limits::OUTBOX_MAX {
-            self.notices.push_back(notice);
-        } else {
+        if let Err(TrySendError::Full(_)) = self.notices.try_send(notice) {
             self.dropped += 1;
         }
     }
 
-    fn is_full(&self) -> bool {
-        // Half is kept for what commands cause, which are taken even when the swarm is not polled.
-        self.notices.len() >= limits::OUTBOX_MAX / 2
+    /// Whether notices wait for the reader.
+    fn lags(&self) -> bool {
+        self.notices.capacity() < limits::OUTBOX_MAX
+    }
+
+    /// Half full: the other half is kept for what commands cause, which are taken even when the swarm is not polled.
+    fn is_filling(&self) -> bool {
+        self.notices.capacity() < limits::OUTBOX_MAX / 2
     }
 }
 
@@ -88,14 +103,14 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
     let external = read_all("external", &config.external, address::read_external)?;
 
     let mut swarm = behaviour::build(&config, keypair)?;
-    let mut out = Outbox::default();
+    let (events, events_out) = mpsc::channel(limits::EVENTS_MAX);
+    let mut out = Outbox::new(events.clone());
     let mut status = NetStatus::default();
     for (_, address) in external {
         swarm.add_external_address(address);
     }
     bind(&mut swarm, listen, &mut status, &mut out).await?;
 
-    let (events, events_out) = mpsc::channel(limits::EVENTS_MAX);
     let (commands_in, commands) = mpsc::channel(limits::COMMANDS_MAX);
     let (requests_in, requests) = mpsc::channel(limits::REQUESTS_MAX);
     let (status_in, status_out) = watch::channel(status.clone());
@@ -149,7 +164,7 @@ async fn bind(
 ) -> Result<(), NetError> {
     let mut waiting: HashMap<ListenerId, String> = HashMap::new();
     for (text, address) in listen {
-        probe_tcp(&address).map_err(|why| listen_error(text.clone(), why))?;
+        probe(&address).map_err(|why| listen_error(text.clone(), why))?;
         let listener = swarm.listen_on(address).map_err(|why| match why {
             TransportError::MultiaddrNotSupported(_) => NetError::Address {
                 list: "listen",
@@ -179,16 +194,18 @@ async fn bind(
     })
 }
 
-/// libp2p binds TCP ports so that they can be shared, which would let two nodes take the same one unnoticed.
-fn probe_tcp(address: &Multiaddr) -> io::Result<()> {
-    match address::tcp_socket(address) {
-        Some(socket) if socket.port() != 0 => TcpListener::bind(socket).map(drop),
-        Some(_) | None => Ok(()),
+/// Tries the port before libp2p does. libp2p binds TCP ports so that they can be shared, which would let two nodes take
+/// the same one unnoticed, and hides the reason when a UDP port cannot be bound.
+fn probe(address: &Multiaddr) -> io::Result<()> {
+    match address::socket(address) {
+        Some(Socket::Tcp(socket)) => TcpListener::bind(socket).map(drop),
+        Some(Socket::Udp(socket)) => UdpSocket::bind(socket).map(drop),
+        None => Ok(()),
     }
 }
 
 fn listen_error(address: String, source: io::Error) -> NetError {
-    let kind = cause::kind(&source);
+    let kind = source.kind();
     let hint = if kind == io::ErrorKind::AddrInUse {
         "another program, perhaps another node, uses this port: stop it, or listen on another port or on port 0"
     } else if kind == io::ErrorKind::PermissionDenied {
@@ -247,26 +264,18 @@ impl State {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                room = events.reserve(), if !self.out.notices.is_empty() => {
-                    let Ok(room) = room else { break };
-                    if let Some(notice) = self.out.notices.pop_front() {
-                        room.send(notice);
-                    }
-                }
                 command = commands.recv() => {
                     let Some(command) = command else { break };
                     self.on_command(&mut swarm, command);
                 }
                 Some(request) = requests.recv() => self.on_request(&mut swarm, request),
-                event = swarm.select_next_some(), if !self.out.is_full() => {
+                event = swarm.select_next_some(), if !self.out.is_filling() => {
                     self.on_swarm_event(&mut swarm, event);
                 }
                 _ = ticks.tick() => self.on_tick(&mut swarm),
                 // It changes once, to true, and ends when every handle is gone.
                 _ = stop.changed() => break,
-            }
-            if events.is_closed() {
-                break;
+                () = events.closed() => break,
             }
             self.publish_status();
         }
@@ -533,10 +542,10 @@ impl State {
     /// overloaded node does not add to the load.
     fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: libp2p::gossipsub::Event) {
         let Some(notice) = self.talk.on_event(event) else { return };
-        if !self.out.notices.is_empty() {
+        if self.out.lags() {
             return self.drop_gossip(swarm, &notice);
         }
-        if let Err(mpsc::error::TrySendError::Full(notice)) = self.events.try_send(notice) {
+        if let Err(TrySendError::Full(notice)) = self.events.try_send(notice) {
             self.drop_gossip(swarm, &notice);
         }
     }
@@ -571,14 +580,19 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_outbox_is_bounded_and_counts_what_it_drops() {
-        let mut out = Outbox::default();
-        let notice = NetEvent::Connected(NodeId([0; 32]));
-        for _ in 0..limits::OUTBOX_MAX + 3 {
-            out.push(notice.clone());
+    #[tokio::test]
+    async fn the_outbox_is_bounded_keeps_the_order_and_counts_what_it_drops() {
+        let (events, mut read) = mpsc::channel(1);
+        let mut out = Outbox::new(events);
+        let notice = |number: u8| NetEvent::Connected(NodeId([number; 32]));
+        out.push(notice(0));
+        assert!(out.lags() && !out.is_filling());
+        for _ in 0..limits::OUTBOX_MAX + 2 {
+            out.push(notice(1));
         }
-        assert!(out.is_full());
-        assert_eq!((out.notices.len(), out.dropped), (limits::OUTBOX_MAX, 3));
+        assert!(out.is_filling());
+        assert_eq!(out.dropped, 3);
+        let first = read.recv().await;
+        assert!(matches!(first, Some(NetEvent::Connected(NodeId([0, ..])))), "{first:?}");
     }
 }
