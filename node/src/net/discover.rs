@@ -13,7 +13,7 @@ use super::address;
 use super::behaviour::Behaviour;
 use super::dial::Dialer;
 use super::gossip::{Talk, listeners};
-use super::swarm::Outbox;
+use super::outbox::Outbox;
 use super::{NetEvent, limits};
 
 /// What this node provides and seeks.

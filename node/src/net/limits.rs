@@ -109,6 +109,8 @@ pub const PENDING_IN_MAX: u32 = 64;
 pub const PENDING_OUT_MAX: u32 = 32;
 /// A connection younger than this is not closed to make room.
 pub const CONNECTION_GRACE: Duration = Duration::from_secs(20);
+/// How long a peer of another network stays connected, so that it learns of the mismatch as well.
+pub const STRANGER_GRACE: Duration = Duration::from_secs(1);
 /// A connection that carries nothing is closed after this.
 pub const CONNECTION_IDLE: Duration = Duration::from_secs(60);
 

@@ -33,6 +33,8 @@ mod gossip;
 mod hostile;
 mod join;
 pub mod limits;
+mod listen;
+mod outbox;
 mod penalty;
 mod pump;
 mod records;

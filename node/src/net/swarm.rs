@@ -1,28 +1,26 @@
 //! The swarm loop: the one task that owns libp2p's swarm. It routes, and waits for nobody.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt as _;
-use libp2p::core::transport::{ListenerId, TransportError};
+use libp2p::core::ConnectedPoint;
 use libp2p::kad::{self, QueryResult, RoutingUpdate};
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, identify};
+use libp2p::{PeerId, StreamProtocol, Swarm, identify};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::address::Socket;
 use super::behaviour::{self, Behaviour, BehaviourEvent};
 use super::config::{NetConfig, NetError, Scope};
 use super::dial::Dialer;
 use super::discover::Discovery;
 use super::gossip::{self, Talk};
 use super::join::Joins;
+use super::listen::{self, bind, full_address, note_listening};
+use super::outbox::Outbox;
 use super::penalty::Penalties;
 use super::pump::Pumps;
 use super::records::Records;
@@ -47,43 +45,6 @@ pub(super) enum Request {
     },
 }
 
-/// Notices on their way to the reader of events: the loop puts them here and never waits.
-pub(super) struct Outbox {
-    notices: mpsc::Sender<NetEvent>,
-    dropped: u64,
-}
-
-impl Outbox {
-    /// An outbox whose notices wait for room among `events` in a task of their own, in order.
-    fn new(events: mpsc::Sender<NetEvent>) -> Self {
-        let (notices, mut waiting) = mpsc::channel(limits::OUTBOX_MAX);
-        tokio::spawn(async move {
-            while let Some(notice) = waiting.recv().await {
-                if events.send(notice).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Self { notices, dropped: 0 }
-    }
-
-    pub(super) fn push(&mut self, notice: NetEvent) {
-        if let Err(TrySendError::Full(_)) = self.notices.try_send(notice) {
-            self.dropped += 1;
-        }
-    }
-
-    /// Whether notices wait for the reader.
-    fn lags(&self) -> bool {
-        self.notices.capacity() < limits::OUTBOX_MAX
-    }
-
-    /// Half full: the other half is kept for what commands cause, which are taken even when the swarm is not polled.
-    fn is_filling(&self) -> bool {
-        self.notices.capacity() < limits::OUTBOX_MAX / 2
-    }
-}
-
 /// Starts a node's swarm: binds its listen addresses, then joins in the background.
 ///
 /// Returns when every listen address is bound, with the handle for commands and the queue of events, which must be
@@ -99,8 +60,8 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
     let now = Instant::now();
     let (keypair, node) = behaviour::identity(&config.identity_seed)?;
     let joins = Joins::read(&config, keypair.public().to_peer_id(), now)?;
-    let listen = read_all("listen", &config.listen, address::read_listenable)?;
-    let external = read_all("external", &config.external, address::read_external)?;
+    let listen = listen::read_all("listen", &config.listen, address::read_listenable)?;
+    let external = listen::read_all("external", &config.external, address::read_external)?;
 
     let mut swarm = behaviour::build(&config, keypair)?;
     let (events, events_out) = mpsc::channel(limits::EVENTS_MAX);
@@ -133,6 +94,7 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
         discovery: Discovery::new(config.announce_topics, now),
         records: Records::new(config.scope),
         penalties: Penalties::default(),
+        strangers: HashMap::new(),
         connected: HashMap::new(),
         gate,
         joins,
@@ -145,94 +107,10 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
     Ok((NetHandle { node, commands: commands_in, status: status_out, stop: stop_in }, events_out))
 }
 
-type Read = fn(&str) -> Result<Multiaddr, super::AddressError>;
-
-fn read_all(list: &'static str, texts: &[String], read: Read) -> Result<Vec<(String, Multiaddr)>, NetError> {
-    let read_one = |text: &String| match read(text) {
-        Ok(address) => Ok((text.clone(), address)),
-        Err(why) => Err(NetError::Address { list, address: text.clone(), why }),
-    };
-    texts.iter().map(read_one).collect()
-}
-
-/// Binds the listen addresses and waits until each is confirmed.
-async fn bind(
-    swarm: &mut Swarm<Behaviour>,
-    listen: Vec<(String, Multiaddr)>,
-    status: &mut NetStatus,
-    out: &mut Outbox,
-) -> Result<(), NetError> {
-    let mut waiting: HashMap<ListenerId, String> = HashMap::new();
-    for (text, address) in listen {
-        probe(&address).map_err(|why| listen_error(text.clone(), why))?;
-        let listener = swarm.listen_on(address).map_err(|why| match why {
-            TransportError::MultiaddrNotSupported(_) => NetError::Address {
-                list: "listen",
-                address: text.clone(),
-                why: super::AddressError::Protocols,
-            },
-            TransportError::Other(why) => listen_error(text.clone(), why),
-        })?;
-        waiting.insert(listener, text);
-    }
-    let confirmed = timeout(limits::LISTEN_DEADLINE, async {
-        while !waiting.is_empty() {
-            let event = swarm.select_next_some().await;
-            if let SwarmEvent::NewListenAddr { listener_id, address } = event {
-                waiting.remove(&listener_id);
-                note_listening(*swarm.local_peer_id(), address, status, out);
-            } else if let SwarmEvent::ListenerClosed { listener_id, reason: Err(why), .. } = event {
-                let text = waiting.remove(&listener_id).unwrap_or_default();
-                return Err(listen_error(text, why));
-            }
-        }
-        Ok(())
-    });
-    confirmed.await.unwrap_or_else(|_| {
-        let all: Vec<String> = waiting.into_values().collect();
-        Err(NetError::ListenTimeout(all.join(", ")))
-    })
-}
-
-/// Tries the port before libp2p does. libp2p binds TCP ports so that they can be shared, which would let two nodes take
-/// the same one unnoticed, and hides the reason when a UDP port cannot be bound.
-fn probe(address: &Multiaddr) -> io::Result<()> {
-    match address::socket(address) {
-        Some(Socket::Tcp(socket)) => TcpListener::bind(socket).map(drop),
-        Some(Socket::Udp(socket)) => UdpSocket::bind(socket).map(drop),
-        None => Ok(()),
-    }
-}
-
-fn listen_error(address: String, source: io::Error) -> NetError {
-    let kind = source.kind();
-    let hint = if kind == io::ErrorKind::AddrInUse {
-        "another program, perhaps another node, uses this port: stop it, or listen on another port or on port 0"
-    } else if kind == io::ErrorKind::PermissionDenied {
-        "ports below 1024 need privileges: listen on a higher port"
-    } else if kind == io::ErrorKind::AddrNotAvailable {
-        "no interface of this machine has this address: use one that it has, or 0.0.0.0"
-    } else {
-        "check the address and the port"
-    };
-    NetError::Listen { address, source, hint }
-}
-
-fn note_listening(own: PeerId, address: Multiaddr, status: &mut NetStatus, out: &mut Outbox) {
-    let full = full_address(own, address);
-    if status.listening.insert(full.clone()) {
-        out.push(NetEvent::Listening(full));
-    }
-}
-
-fn full_address(own: PeerId, address: Multiaddr) -> String {
-    address.with(Protocol::P2p(own)).to_string()
-}
-
 /// Everything the loop knows, apart from the swarm.
 struct State {
     version: String,
-    kad_protocol: libp2p::StreamProtocol,
+    kad_protocol: StreamProtocol,
     scope: Scope,
     connections_high: usize,
     pumps: Pumps,
@@ -241,6 +119,8 @@ struct State {
     discovery: Discovery,
     records: Records,
     penalties: Penalties,
+    /// Peers of other networks, and when each was found out.
+    strangers: HashMap<PeerId, Instant>,
     /// When each connected peer was first connected.
     connected: HashMap<PeerId, Instant>,
     gate: Arc<Gate>,
@@ -283,7 +163,7 @@ impl State {
     }
 
     fn publish_status(&mut self) {
-        self.status.notices_dropped = self.out.dropped;
+        self.status.notices_dropped = self.out.dropped();
         self.published.send_if_modified(|published| {
             let changed = *published != self.status;
             if changed {
@@ -360,7 +240,20 @@ impl State {
         for peer in self.penalties.forgive(now) {
             swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
+        self.send_away_strangers(swarm, now);
         self.make_room(swarm, now);
+    }
+
+    /// Disconnects peers of other networks, a moment after they were found out: they are to learn of it too.
+    fn send_away_strangers(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
+        self.strangers.retain(|peer, since| {
+            let waits = now.saturating_duration_since(*since) < limits::STRANGER_GRACE;
+            if !waits {
+                // It may have closed by itself meanwhile.
+                let _ = swarm.disconnect_peer_id(*peer);
+            }
+            waits
+        });
     }
 
     /// Closes the oldest idle connections when there are many, so that newcomers find an open door.
@@ -426,7 +319,7 @@ impl State {
         &mut self,
         swarm: &mut Swarm<Behaviour>,
         peer: PeerId,
-        endpoint: &libp2p::core::ConnectedPoint,
+        endpoint: &ConnectedPoint,
         now: Instant,
     ) {
         let Some(node) = address::node_of(&peer) else {
@@ -491,8 +384,7 @@ impl State {
         if info.protocol_version != self.version {
             let theirs: String = info.protocol_version.chars().filter(|c| !c.is_control()).take(64).collect();
             self.joins.on_other_network(peer, &theirs, now, &mut self.out);
-            // It may have closed by itself meanwhile.
-            let _ = swarm.disconnect_peer_id(peer);
+            self.strangers.entry(peer).or_insert(now);
             return;
         }
         let serves = info.protocols.contains(&self.kad_protocol);
@@ -574,25 +466,3 @@ async fn farewell(mut swarm: Swarm<Behaviour>) {
     let _ = timeout(limits::FAREWELL, closing).await;
 }
 
-#[cfg(test)]
-mod tests {
-    use bombyx_protocol::ident::NodeId;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn the_outbox_is_bounded_keeps_the_order_and_counts_what_it_drops() {
-        let (events, mut read) = mpsc::channel(1);
-        let mut out = Outbox::new(events);
-        let notice = |number: u8| NetEvent::Connected(NodeId([number; 32]));
-        out.push(notice(0));
-        assert!(out.lags() && !out.is_filling());
-        for _ in 0..limits::OUTBOX_MAX + 2 {
-            out.push(notice(1));
-        }
-        assert!(out.is_filling());
-        assert_eq!(out.dropped, 3);
-        let first = read.recv().await;
-        assert!(matches!(first, Some(NetEvent::Connected(NodeId([0, ..])))), "{first:?}");
-    }
-}
