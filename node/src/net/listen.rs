@@ -20,7 +20,11 @@ use super::{NetEvent, NetStatus, limits};
 type Read = fn(&str) -> Result<Multiaddr, AddressError>;
 
 /// Reads a list of addresses of the configuration; the first bad one is an error that names it.
-pub(super) fn read_all(list: &'static str, texts: &[String], read: Read) -> Result<Vec<(String, Multiaddr)>, NetError> {
+pub(super) fn read_all(
+    list: &'static str,
+    texts: &[String],
+    read: Read,
+) -> Result<Vec<(String, Multiaddr)>, NetError> {
     let read_one = |text: &String| match read(text) {
         Ok(address) => Ok((text.clone(), address)),
         Err(why) => Err(NetError::Address { list, address: text.clone(), why }),
@@ -39,11 +43,9 @@ pub(super) async fn bind(
     for (text, address) in listen {
         probe(&address).map_err(|why| listen_error(text.clone(), why))?;
         let listener = swarm.listen_on(address).map_err(|why| match why {
-            TransportError::MultiaddrNotSupported(_) => NetError::Address {
-                list: "listen",
-                address: text.clone(),
-                why: AddressError::Protocols,
-            },
+            TransportError::MultiaddrNotSupported(_) => {
+                NetError::Address { list: "listen", address: text.clone(), why: AddressError::Protocols }
+            }
             TransportError::Other(why) => listen_error(text.clone(), why),
         })?;
         waiting.insert(listener, text);

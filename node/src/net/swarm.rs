@@ -322,23 +322,22 @@ impl State {
         endpoint: &ConnectedPoint,
         now: Instant,
     ) {
-        let Some(node) = address::node_of(&peer) else {
+        if address::node_of(&peer).is_none() {
             // Only ed25519 keys are node ids. It may have closed by itself meanwhile.
             let _ = swarm.disconnect_peer_id(peer);
             return;
-        };
-        self.dialer.on_connected(peer, endpoint, now);
-        if self.connected.insert(peer, now).is_none() {
-            self.status.peers.insert(node);
-            self.out.push(NetEvent::Connected(node));
         }
+        self.dialer.on_connected(peer, endpoint, now);
+        self.connected.entry(peer).or_insert(now);
     }
 
     fn on_disconnected(&mut self, peer: &PeerId, now: Instant) {
         self.joins.on_disconnected(peer, now, &mut self.out);
         self.pumps.forget_ended();
-        if let (Some(_), Some(node)) = (self.connected.remove(peer), address::node_of(peer)) {
-            self.status.peers.remove(&node);
+        self.connected.remove(peer);
+        if let Some(node) = address::node_of(peer)
+            && self.status.peers.remove(&node)
+        {
             self.out.push(NetEvent::Disconnected(node));
         }
     }
@@ -396,6 +395,9 @@ impl State {
             }
         }
         if let Some(node) = address::node_of(&peer) {
+            if self.status.peers.insert(node) {
+                self.out.push(NetEvent::Connected(node));
+            }
             self.joins.on_same_network(peer, node, &mut self.out);
         }
     }
@@ -465,4 +467,3 @@ async fn farewell(mut swarm: Swarm<Behaviour>) {
     // What is not closed by then, peers notice by their own timeouts.
     let _ = timeout(limits::FAREWELL, closing).await;
 }
-
