@@ -7,3 +7,4 @@
 pub mod graph;
 pub mod minilm;
 pub mod proto;
+pub mod weights;
