@@ -69,23 +69,22 @@ impl ExecutionProvider {
     /// What is given to a session. ONNX Runtime by default falls back to the CPU without a word when registration
     /// fails, so every one of these is an error instead.
     pub(super) fn dispatch(self) -> Result<Option<ExecutionProviderDispatch>, ProviderError> {
-        let dispatch: ExecutionProviderDispatch = match self {
-            Self::Cpu => return Ok(None),
+        match self {
+            Self::Cpu => Ok(None),
             #[cfg(feature = "cuda")]
-            Self::Cuda => ort::ep::CUDA::default().build(),
+            Self::Cuda => Ok(Some(ort::ep::CUDA::default().build().error_on_failure())),
             #[cfg(feature = "tensorrt")]
-            Self::TensorRt => ort::ep::TensorRT::default().build(),
+            Self::TensorRt => Ok(Some(ort::ep::TensorRT::default().build().error_on_failure())),
             #[cfg(feature = "webgpu")]
-            Self::WebGpu => ort::ep::WebGPU::default().build(),
+            Self::WebGpu => Ok(Some(ort::ep::WebGPU::default().build().error_on_failure())),
             #[cfg(feature = "coreml")]
-            Self::CoreMl => ort::ep::CoreML::default().build(),
+            Self::CoreMl => Ok(Some(ort::ep::CoreML::default().build().error_on_failure())),
             #[cfg(feature = "directml")]
-            Self::DirectMl => ort::ep::DirectML::default().build(),
+            Self::DirectMl => Ok(Some(ort::ep::DirectML::default().build().error_on_failure())),
+            // Which ones are left depends on the features.
             #[allow(unreachable_patterns, clippy::wildcard_enum_match_arm)]
-            _ => return Err(ProviderError::NotBuilt { provider: self }),
-        };
-        #[allow(unreachable_code)]
-        Ok(Some(dispatch.error_on_failure()))
+            _ => Err(ProviderError::NotBuilt { provider: self }),
+        }
     }
 }
 
