@@ -1,0 +1,1 @@
+//! BERT sentence encoders of the MiniLM family, from safetensors.
