@@ -1,4 +1,7 @@
 //! Tensors for a peer-to-peer inference network: models, ONNX Runtime, embeddings and text generation.
 
+pub mod digest;
 pub mod engine;
+pub mod manifest;
 pub mod onnx;
+pub mod tokens;
