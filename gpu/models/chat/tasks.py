@@ -70,12 +70,12 @@ def number_words(n):
 
 
 def operand(r):
-    """Two operands in three have one or two digits."""
-    return r.randrange(100) if r.random() < 0.67 else r.randrange(100, 1000)
+    """Three operands in four have one or two digits."""
+    return r.randrange(100) if r.random() < 0.75 else r.randrange(100, 1000)
 
 
 def same_size_operands(r):
-    if r.random() < 0.67:
+    if r.random() < 0.75:
         return r.randrange(100), r.randrange(100)
     return r.randrange(100, 1000), operand(r)
 
@@ -130,7 +130,7 @@ def weekday(r):
     back = r.random() < 0.3
     q = r.choice(["What day is {n} day{s} {w} {d}?", "Which day comes {n} day{s} {w} {d}?"])
     q = q.format(n=n, d=DAYS[d], s="" if n == 1 else "s", w="before" if back else "after")
-    return f"weekday {d} {n} {back}", q, DAYS[(d - n if back else d + n) % 7]
+    return q, q, DAYS[(d - n if back else d + n) % 7]
 
 
 def month_days(r):
@@ -197,16 +197,20 @@ def count(r):
 
 def capital(r):
     c = r.choice(list(CAPITALS))
-    q = r.choice(["What is the capital of {c}?", "Name the capital of {c}.", "{x} is the capital of which country?"])
-    q = q.format(c=c, x=CAPITALS[c])
-    return q, q, c if q.endswith("country?") else CAPITALS[c]
+    if r.random() < 0.6:
+        q = r.choice(["What is the capital of {c}?", "Name the capital of {c}."]).format(c=c)
+        return q, q, CAPITALS[c]
+    q = r.choice(["{x} is the capital of which country?", "Which country has the capital {x}?"]).format(x=CAPITALS[c])
+    return q, q, c
 
 
 def symbol(r):
     e = r.choice(list(SYMBOLS))
-    q = r.choice(["What is the chemical symbol of {e}?", "What is the symbol for {e}?", "Which element is {s}?"])
-    q = q.format(e=e, s=SYMBOLS[e])
-    return q, q, e if q.startswith("Which") else SYMBOLS[e]
+    if r.random() < 0.6:
+        q = r.choice(["What is the chemical symbol of {e}?", "What is the symbol for {e}?"]).format(e=e)
+        return q, q, SYMBOLS[e]
+    q = r.choice(["Which element is {s}?", "Which element has the symbol {s}?"]).format(s=SYMBOLS[e])
+    return q, q, e
 
 
 def opposite(r):
@@ -232,10 +236,10 @@ def unknown(r):
 
 
 # Weight: share of the training questions; the harder the task, the more.
-TASKS = dict(plus=(plus, 16), minus=(minus, 14), times=(times, 5), to_words=(to_words, 4), from_words=(from_words, 4),
-             sort=(sort, 14), largest=(largest, 4), weekday=(weekday, 7), month_days=(month_days, 1),
+TASKS = dict(plus=(plus, 17), minus=(minus, 18), times=(times, 5), to_words=(to_words, 4), from_words=(from_words, 4),
+             sort=(sort, 14), largest=(largest, 4), weekday=(weekday, 10), month_days=(month_days, 1),
              next_date=(next_date, 4), unit=(unit, 6), spell=(spell, 3), reverse=(reverse, 7), letters=(letters, 3),
-             count=(count, 3), capital=(capital, 4), symbol=(symbol, 4), opposite=(opposite, 2),
+             count=(count, 3), capital=(capital, 4), symbol=(symbol, 5), opposite=(opposite, 3),
              listing=(listing, 1), unknown=(unknown, 2))
 NAMES = list(TASKS)
 WEIGHTS = [weight for _, weight in TASKS.values()]

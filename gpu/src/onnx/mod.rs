@@ -5,5 +5,6 @@
 //! manifest pin the hash of a graph that every machine builds for itself.
 
 pub mod graph;
+pub mod llama;
 pub mod minilm;
 pub mod proto;
