@@ -62,15 +62,14 @@ impl Tokens {
     /// # Errors
     /// [`EngineError::TooLong`] with `index` for a text longer than the context, unless the manifest says to cut it.
     pub fn encode(&self, index: usize, text: &str) -> Result<Vec<u32>, EngineError> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, self.special_tokens)
-            // The library's message may quote the text.
-            .map_err(|_| EngineError::BadRequest {
-                field: "input",
-                why: format!("input {index} has no tokens"),
-            })?;
+        let untokenisable =
+            || EngineError::BadRequest { field: "input", why: format!("input {index} has no tokens") };
+        // The library's own message is dropped, because it may quote the text.
+        let encoding = self.tokenizer.encode_fast(text, self.special_tokens).map_err(|_| untokenisable())?;
         let ids = encoding.get_ids();
+        if ids.is_empty() {
+            return Err(untokenisable());
+        }
         if ids.len() > self.context {
             return Err(EngineError::TooLong { index, tokens: ids.len(), limit: self.context });
         }

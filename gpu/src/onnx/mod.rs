@@ -8,3 +8,4 @@ pub mod graph;
 pub mod llama;
 pub mod minilm;
 pub mod proto;
+pub mod weights;
