@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 pub mod amount;
+pub mod entropy;
 pub mod ident;
 pub mod limits;
 pub mod time;

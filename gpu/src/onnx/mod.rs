@@ -5,6 +5,7 @@
 //! manifest pin the hash of a graph that every machine builds for itself.
 
 pub mod graph;
+pub mod llama;
 pub mod minilm;
 pub mod proto;
 pub mod weights;
