@@ -133,7 +133,10 @@ impl Decoder {
     /// Adds a token to the answer: the text that became complete, and whether the answer ends with it.
     fn accept(&self, sequence: &mut Sequence, id: u32) -> Result<String, EngineError> {
         if sequence.finished.is_some() {
-            return Err(EngineError::BadRequest { field: "prefix", why: "it goes on after the answer's end".to_owned() });
+            return Err(EngineError::BadRequest {
+                field: "prefix",
+                why: "it goes on after the answer's end".to_owned(),
+            });
         }
         sequence.answered += 1;
         if self.facts.eos_ids.contains(&id) {

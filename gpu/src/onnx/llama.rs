@@ -124,8 +124,14 @@ impl Shape {
         let kv_heads = config.num_key_value_heads.unwrap_or(heads);
         let head_dim = config.head_dim.or_else(|| config.hidden_size.checked_div(heads)).unwrap_or(0);
         let counts = [
-            config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers, heads, kv_heads,
-            head_dim, config.max_position_embeddings,
+            config.vocab_size,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_hidden_layers,
+            heads,
+            kv_heads,
+            head_dim,
+            config.max_position_embeddings,
         ];
         if counts.iter().any(|&count| count == 0 || count > Self::LIMIT) {
             return unsupported("a count of config.json is zero or beyond 2^24");
@@ -156,7 +162,12 @@ struct Decoder<'a> {
 enum Attention {
     Concat(ConcatAttention),
     /// The whole tables (`[context, head_dim / 2]`), the last index of each row (`i32 [batch]`), the longest row (`i32`).
-    Grouped { cos: Value, sin: Value, last: Value, total: Value },
+    Grouped {
+        cos: Value,
+        sin: Value,
+        last: Value,
+        total: Value,
+    },
 }
 
 /// Computed once for all layers of [`Layout::Concat`].
@@ -320,7 +331,9 @@ impl Decoder<'_> {
         let shape = [int(self.config.max_position_embeddings), int(half)];
         let mut table = |name: &str, function: fn(f64) -> f64| {
             let data: Vec<f32> = (0..self.config.max_position_embeddings)
-                .flat_map(|position| frequencies.iter().map(move |f| function(f64::from(position as f32 * f)) as f32))
+                .flat_map(|position| {
+                    frequencies.iter().map(move |f| function(f64::from(position as f32 * f)) as f32)
+                })
                 .collect();
             self.graph.f32s(name, &shape, &data)
         };
@@ -379,7 +392,8 @@ impl Decoder<'_> {
                 let k = rotate(graph, &k, shared, &format!("key.{layer}"));
                 let v = split_heads(graph, v, &shared.split_kv);
                 let key = graph.add_named(Node::new("Concat", [past_key, &k]).int("axis", 2), &present[0]);
-                let value = graph.add_named(Node::new("Concat", [past_value, &v]).int("axis", 2), &present[1]);
+                let value =
+                    graph.add_named(Node::new("Concat", [past_value, &v]).int("axis", 2), &present[1]);
                 (softmax_mix(graph, [&q, &key, &value], shared), [key, value])
             }
         }
@@ -423,7 +437,8 @@ impl Decoder<'_> {
             let (found, expected) = (tensor.shape().to_vec(), expected.to_vec());
             return Err(LlamaError::Shape { name: name.to_owned(), found, expected });
         }
-        widen(&tensor).ok_or_else(|| LlamaError::Unsupported(format!("weight `{name}` is {:?}", tensor.dtype())))
+        widen(&tensor)
+            .ok_or_else(|| LlamaError::Unsupported(format!("weight `{name}` is {:?}", tensor.dtype())))
     }
 }
 
@@ -496,7 +511,8 @@ mod tests {
 
     fn weights(gate: [usize; 2]) -> Vec<u8> {
         let shapes = [
-            ("model.embed_tokens.weight", vec![5, 4]), ("model.norm.weight", vec![4]),
+            ("model.embed_tokens.weight", vec![5, 4]),
+            ("model.norm.weight", vec![4]),
             ("model.layers.0.input_layernorm.weight", vec![4]),
             ("model.layers.0.post_attention_layernorm.weight", vec![4]),
             ("model.layers.0.self_attn.q_proj.weight", vec![4, 4]),
@@ -523,14 +539,19 @@ mod tests {
     fn the_same_weights_give_the_same_bytes() {
         let weights = weights([6, 4]);
         for layout in [Layout::Concat, Layout::Grouped] {
-            assert_eq!(built(&config(), &weights, layout).unwrap(), built(&config(), &weights, layout).unwrap());
+            assert_eq!(
+                built(&config(), &weights, layout).unwrap(),
+                built(&config(), &weights, layout).unwrap()
+            );
         }
     }
 
     #[test]
     fn weights_that_contradict_the_configuration_are_refused() {
         let error = built(&config(), &weights([4, 6]), Layout::Concat).unwrap_err();
-        assert!(matches!(error, LlamaError::Shape { name, .. } if name == "model.layers.0.mlp.gate_proj.weight"));
+        assert!(
+            matches!(error, LlamaError::Shape { name, .. } if name == "model.layers.0.mlp.gate_proj.weight")
+        );
         let mut deeper = config();
         deeper["num_hidden_layers"] = json!(2);
         assert!(matches!(built(&deeper, &weights([6, 4]), Layout::Concat), Err(LlamaError::Weights(_))));
@@ -540,9 +561,14 @@ mod tests {
     #[test]
     fn configurations_that_would_be_computed_wrongly_are_refused() {
         let changes = [
-            ("rope_scaling", json!({"factor": 2.0})), ("attention_bias", json!(true)), ("hidden_act", json!("gelu")),
-            ("num_key_value_heads", json!(0)), ("num_attention_heads", json!(0)), ("head_dim", json!(3)),
-            ("vocab_size", json!(u64::MAX)), ("model_type", json!("mamba")),
+            ("rope_scaling", json!({"factor": 2.0})),
+            ("attention_bias", json!(true)),
+            ("hidden_act", json!("gelu")),
+            ("num_key_value_heads", json!(0)),
+            ("num_attention_heads", json!(0)),
+            ("head_dim", json!(3)),
+            ("vocab_size", json!(u64::MAX)),
+            ("model_type", json!("mamba")),
         ];
         for (field, value) in changes {
             let mut changed = config();
