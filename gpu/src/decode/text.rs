@@ -62,7 +62,9 @@ impl TextStream {
     fn next_piece(&mut self, tokenizer: &Tokenizer) -> Result<String, EngineError> {
         let decode = |ids: &[u32]| {
             // The library's message may quote the text.
-            tokenizer.decode(ids, true).map_err(|_| EngineError::Runtime("tokens could not be decoded".to_owned()))
+            tokenizer
+                .decode(ids, true)
+                .map_err(|_| EngineError::Runtime("tokens could not be decoded".to_owned()))
         };
         let before = decode(&self.window[..self.given])?;
         let now = decode(&self.window)?;
@@ -70,7 +72,8 @@ impl TextStream {
         if split && self.window.len() - self.given < MAX_SPLIT_TOKENS {
             return Ok(String::new());
         }
-        let common = before.chars().zip(now.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+        let common =
+            before.chars().zip(now.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
         self.window.drain(..self.given);
         self.given = self.window.len();
         Ok(now[common..].to_owned())
@@ -135,7 +138,9 @@ mod tests {
 
     #[test]
     fn stop_texts_have_limits() {
-        let refused = |stops: Vec<String>| matches!(TextStream::new(&stops), Err(EngineError::BadRequest { field: "stop", .. }));
+        let refused = |stops: Vec<String>| {
+            matches!(TextStream::new(&stops), Err(EngineError::BadRequest { field: "stop", .. }))
+        };
         assert!(refused(vec![String::new()]));
         assert!(refused(vec!["x".repeat(257)]));
         assert!(refused(vec!["x".to_owned(); 17]));

@@ -3,11 +3,11 @@
 //! The names of the weights and the fields of `config.json` are those of Hugging Face. Half-precision weights are
 //! widened: the graph computes in single precision.
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Deserialize;
 
 use super::graph::{CONTRIB_DOMAIN, Dim, GraphBuilder, Node, Value};
 use super::proto::ElementType;
+use super::weights::{Weights, WeightsError};
 
 /// How the graph keeps what it has read (keys and values, `f32 [batch, kv_heads, past, head_dim]`, as inputs
 /// `past_key_values.N.{key,value}` and outputs `present.N.{key,value}`).
@@ -77,19 +77,9 @@ pub enum LlamaError {
     /// A feature of the model that this builder would compute wrongly.
     #[error("this Llama cannot be built here ({0}); import an exported ONNX graph instead")]
     Unsupported(String),
-    /// The weights are no safetensors.
-    #[error("the weights cannot be read: {0}")]
-    Weights(#[from] safetensors::SafeTensorError),
-    /// A weight has another shape than the configuration says.
-    #[error("weight `{name}` has shape {found:?}, the configuration says {expected:?}")]
-    Shape {
-        /// Name of the weight.
-        name: String,
-        /// As stored.
-        found: Vec<usize>,
-        /// As configured.
-        expected: Vec<usize>,
-    },
+    /// The weights are not those that the configuration describes.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
 }
 
 /// Reads `config.json` and the safetensors `weights`, and returns the bytes of the `.onnx` file: equal input, equal bytes.
@@ -102,7 +92,7 @@ pub enum LlamaError {
 pub fn build(config: &[u8], weights: &[u8], layout: Layout) -> Result<Vec<u8>, LlamaError> {
     let config: LlamaConfig = serde_json::from_slice(config)?;
     let shape = Shape::of(&config)?;
-    let weights = SafeTensors::deserialize(weights)?;
+    let weights = Weights::read(weights)?;
     Decoder { graph: GraphBuilder::new("llama"), weights, config, shape, layout }.build()
 }
 
@@ -124,8 +114,14 @@ impl Shape {
         let kv_heads = config.num_key_value_heads.unwrap_or(heads);
         let head_dim = config.head_dim.or_else(|| config.hidden_size.checked_div(heads)).unwrap_or(0);
         let counts = [
-            config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers, heads, kv_heads,
-            head_dim, config.max_position_embeddings,
+            config.vocab_size,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_hidden_layers,
+            heads,
+            kv_heads,
+            head_dim,
+            config.max_position_embeddings,
         ];
         if counts.iter().any(|&count| count == 0 || count > Self::LIMIT) {
             return unsupported("a count of config.json is zero or beyond 2^24");
@@ -146,7 +142,7 @@ impl Shape {
 /// The graph under construction.
 struct Decoder<'a> {
     graph: GraphBuilder,
-    weights: SafeTensors<'a>,
+    weights: Weights<'a>,
     config: LlamaConfig,
     shape: Shape,
     layout: Layout,
@@ -156,7 +152,12 @@ struct Decoder<'a> {
 enum Attention {
     Concat(ConcatAttention),
     /// The whole tables (`[context, head_dim / 2]`), the last index of each row (`i32 [batch]`), the longest row (`i32`).
-    Grouped { cos: Value, sin: Value, last: Value, total: Value },
+    Grouped {
+        cos: Value,
+        sin: Value,
+        last: Value,
+        total: Value,
+    },
 }
 
 /// Computed once for all layers of [`Layout::Concat`].
@@ -320,7 +321,9 @@ impl Decoder<'_> {
         let shape = [int(self.config.max_position_embeddings), int(half)];
         let mut table = |name: &str, function: fn(f64) -> f64| {
             let data: Vec<f32> = (0..self.config.max_position_embeddings)
-                .flat_map(|position| frequencies.iter().map(move |f| function(f64::from(position as f32 * f)) as f32))
+                .flat_map(|position| {
+                    frequencies.iter().map(move |f| function(f64::from(position as f32 * f)) as f32)
+                })
                 .collect();
             self.graph.f32s(name, &shape, &data)
         };
@@ -379,7 +382,8 @@ impl Decoder<'_> {
                 let k = rotate(graph, &k, shared, &format!("key.{layer}"));
                 let v = split_heads(graph, v, &shared.split_kv);
                 let key = graph.add_named(Node::new("Concat", [past_key, &k]).int("axis", 2), &present[0]);
-                let value = graph.add_named(Node::new("Concat", [past_value, &v]).int("axis", 2), &present[1]);
+                let value =
+                    graph.add_named(Node::new("Concat", [past_value, &v]).int("axis", 2), &present[1]);
                 (softmax_mix(graph, [&q, &key, &value], shared), [key, value])
             }
         }
@@ -404,26 +408,17 @@ impl Decoder<'_> {
     }
 
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Value, LlamaError> {
-        let data = self.read(name, shape)?;
+        let data = self.weights.widened(name, shape)?;
         let shape: Vec<i64> = shape.iter().map(|&length| int(length)).collect();
         Ok(self.graph.f32s(name, &shape, &data))
     }
 
     /// A weight `[out, in]` as `[in, out]`, which is what `MatMul` multiplies with.
     fn transposed(&mut self, name: &str, [rows, columns]: [usize; 2]) -> Result<Value, LlamaError> {
-        let data = self.read(name, &[rows, columns])?;
+        let data = self.weights.widened(name, &[rows, columns])?;
         let turned: Vec<f32> =
             (0..columns).flat_map(|column| data.iter().skip(column).step_by(columns).copied()).collect();
         Ok(self.graph.f32s(name, &[int(columns), int(rows)], &turned))
-    }
-
-    fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, LlamaError> {
-        let tensor = self.weights.tensor(name)?;
-        if tensor.shape() != expected {
-            let (found, expected) = (tensor.shape().to_vec(), expected.to_vec());
-            return Err(LlamaError::Shape { name: name.to_owned(), found, expected });
-        }
-        widen(&tensor).ok_or_else(|| LlamaError::Unsupported(format!("weight `{name}` is {:?}", tensor.dtype())))
     }
 }
 
@@ -461,20 +456,6 @@ fn softmax_mix(graph: &mut GraphBuilder, [q, key, value]: [&Value; 3], shared: &
     graph.add(Node::new("Reshape", [&mixed, &shared.joined]))
 }
 
-/// The numbers of a tensor of single, half or brain precision; `None` for others.
-fn widen(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
-    let pairs = || tensor.data().chunks_exact(2).map(|b| [b[0], b[1]]);
-    if tensor.dtype() == Dtype::F32 {
-        Some(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-    } else if tensor.dtype() == Dtype::F16 {
-        Some(pairs().map(|b| half::f16::from_le_bytes(b).to_f32()).collect())
-    } else if tensor.dtype() == Dtype::BF16 {
-        Some(pairs().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect())
-    } else {
-        None
-    }
-}
-
 /// Counts are at most 2^24 and their products of two 2^48.
 fn int(count: usize) -> i64 {
     i64::try_from(count).expect("counts are checked when the configuration is read")
@@ -484,6 +465,7 @@ fn int(count: usize) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use safetensors::tensor::{Dtype, TensorView};
     use serde_json::json;
 
     fn config() -> serde_json::Value {
@@ -496,7 +478,8 @@ mod tests {
 
     fn weights(gate: [usize; 2]) -> Vec<u8> {
         let shapes = [
-            ("model.embed_tokens.weight", vec![5, 4]), ("model.norm.weight", vec![4]),
+            ("model.embed_tokens.weight", vec![5, 4]),
+            ("model.norm.weight", vec![4]),
             ("model.layers.0.input_layernorm.weight", vec![4]),
             ("model.layers.0.post_attention_layernorm.weight", vec![4]),
             ("model.layers.0.self_attn.q_proj.weight", vec![4, 4]),
@@ -523,14 +506,17 @@ mod tests {
     fn the_same_weights_give_the_same_bytes() {
         let weights = weights([6, 4]);
         for layout in [Layout::Concat, Layout::Grouped] {
-            assert_eq!(built(&config(), &weights, layout).unwrap(), built(&config(), &weights, layout).unwrap());
+            assert_eq!(
+                built(&config(), &weights, layout).unwrap(),
+                built(&config(), &weights, layout).unwrap()
+            );
         }
     }
 
     #[test]
     fn weights_that_contradict_the_configuration_are_refused() {
         let error = built(&config(), &weights([4, 6]), Layout::Concat).unwrap_err();
-        assert!(matches!(error, LlamaError::Shape { name, .. } if name == "model.layers.0.mlp.gate_proj.weight"));
+        assert!(error.to_string().contains("model.layers.0.mlp.gate_proj.weight"), "{error}");
         let mut deeper = config();
         deeper["num_hidden_layers"] = json!(2);
         assert!(matches!(built(&deeper, &weights([6, 4]), Layout::Concat), Err(LlamaError::Weights(_))));
@@ -540,9 +526,14 @@ mod tests {
     #[test]
     fn configurations_that_would_be_computed_wrongly_are_refused() {
         let changes = [
-            ("rope_scaling", json!({"factor": 2.0})), ("attention_bias", json!(true)), ("hidden_act", json!("gelu")),
-            ("num_key_value_heads", json!(0)), ("num_attention_heads", json!(0)), ("head_dim", json!(3)),
-            ("vocab_size", json!(u64::MAX)), ("model_type", json!("mamba")),
+            ("rope_scaling", json!({"factor": 2.0})),
+            ("attention_bias", json!(true)),
+            ("hidden_act", json!("gelu")),
+            ("num_key_value_heads", json!(0)),
+            ("num_attention_heads", json!(0)),
+            ("head_dim", json!(3)),
+            ("vocab_size", json!(u64::MAX)),
+            ("model_type", json!("mamba")),
         ];
         for (field, value) in changes {
             let mut changed = config();
