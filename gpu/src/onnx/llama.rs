@@ -3,11 +3,11 @@
 //! The names of the weights and the fields of `config.json` are those of Hugging Face. Half-precision weights are
 //! widened: the graph computes in single precision.
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Deserialize;
 
 use super::graph::{CONTRIB_DOMAIN, Dim, GraphBuilder, Node, Value};
 use super::proto::ElementType;
+use super::weights::{Weights, WeightsError};
 
 /// How the graph keeps what it has read (keys and values, `f32 [batch, kv_heads, past, head_dim]`, as inputs
 /// `past_key_values.N.{key,value}` and outputs `present.N.{key,value}`).
@@ -77,19 +77,9 @@ pub enum LlamaError {
     /// A feature of the model that this builder would compute wrongly.
     #[error("this Llama cannot be built here ({0}); import an exported ONNX graph instead")]
     Unsupported(String),
-    /// The weights are no safetensors.
-    #[error("the weights cannot be read: {0}")]
-    Weights(#[from] safetensors::SafeTensorError),
-    /// A weight has another shape than the configuration says.
-    #[error("weight `{name}` has shape {found:?}, the configuration says {expected:?}")]
-    Shape {
-        /// Name of the weight.
-        name: String,
-        /// As stored.
-        found: Vec<usize>,
-        /// As configured.
-        expected: Vec<usize>,
-    },
+    /// The weights are not those that the configuration describes.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
 }
 
 /// Reads `config.json` and the safetensors `weights`, and returns the bytes of the `.onnx` file: equal input, equal bytes.
@@ -102,7 +92,7 @@ pub enum LlamaError {
 pub fn build(config: &[u8], weights: &[u8], layout: Layout) -> Result<Vec<u8>, LlamaError> {
     let config: LlamaConfig = serde_json::from_slice(config)?;
     let shape = Shape::of(&config)?;
-    let weights = SafeTensors::deserialize(weights)?;
+    let weights = Weights::read(weights)?;
     Decoder { graph: GraphBuilder::new("llama"), weights, config, shape, layout }.build()
 }
 
@@ -136,7 +126,7 @@ impl Shape {
         if counts.iter().any(|&count| count == 0 || count > Self::LIMIT) {
             return unsupported("a count of config.json is zero or beyond 2^24");
         }
-        if heads % kv_heads != 0 || head_dim % 2 != 0 {
+        if !heads.is_multiple_of(kv_heads) || !head_dim.is_multiple_of(2) {
             return unsupported("heads must be a multiple of key-value heads, and the head size even");
         }
         if config.model_type != "llama" || config.hidden_act != "silu" {
@@ -152,7 +142,7 @@ impl Shape {
 /// The graph under construction.
 struct Decoder<'a> {
     graph: GraphBuilder,
-    weights: SafeTensors<'a>,
+    weights: Weights<'a>,
     config: LlamaConfig,
     shape: Shape,
     layout: Layout,
@@ -418,27 +408,17 @@ impl Decoder<'_> {
     }
 
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Value, LlamaError> {
-        let data = self.read(name, shape)?;
+        let data = self.weights.widened(name, shape)?;
         let shape: Vec<i64> = shape.iter().map(|&length| int(length)).collect();
         Ok(self.graph.f32s(name, &shape, &data))
     }
 
     /// A weight `[out, in]` as `[in, out]`, which is what `MatMul` multiplies with.
     fn transposed(&mut self, name: &str, [rows, columns]: [usize; 2]) -> Result<Value, LlamaError> {
-        let data = self.read(name, &[rows, columns])?;
+        let data = self.weights.widened(name, &[rows, columns])?;
         let turned: Vec<f32> =
             (0..columns).flat_map(|column| data.iter().skip(column).step_by(columns).copied()).collect();
         Ok(self.graph.f32s(name, &[int(columns), int(rows)], &turned))
-    }
-
-    fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, LlamaError> {
-        let tensor = self.weights.tensor(name)?;
-        if tensor.shape() != expected {
-            let (found, expected) = (tensor.shape().to_vec(), expected.to_vec());
-            return Err(LlamaError::Shape { name: name.to_owned(), found, expected });
-        }
-        widen(&tensor)
-            .ok_or_else(|| LlamaError::Unsupported(format!("weight `{name}` is {:?}", tensor.dtype())))
     }
 }
 
@@ -476,20 +456,6 @@ fn softmax_mix(graph: &mut GraphBuilder, [q, key, value]: [&Value; 3], shared: &
     graph.add(Node::new("Reshape", [&mixed, &shared.joined]))
 }
 
-/// The numbers of a tensor of single, half or brain precision; `None` for others.
-fn widen(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
-    let pairs = || tensor.data().chunks_exact(2).map(|b| [b[0], b[1]]);
-    if tensor.dtype() == Dtype::F32 {
-        Some(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-    } else if tensor.dtype() == Dtype::F16 {
-        Some(pairs().map(|b| half::f16::from_le_bytes(b).to_f32()).collect())
-    } else if tensor.dtype() == Dtype::BF16 {
-        Some(pairs().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect())
-    } else {
-        None
-    }
-}
-
 /// Counts are at most 2^24 and their products of two 2^48.
 fn int(count: usize) -> i64 {
     i64::try_from(count).expect("counts are checked when the configuration is read")
@@ -499,6 +465,7 @@ fn int(count: usize) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use safetensors::tensor::{Dtype, TensorView};
     use serde_json::json;
 
     fn config() -> serde_json::Value {
@@ -549,9 +516,7 @@ mod tests {
     #[test]
     fn weights_that_contradict_the_configuration_are_refused() {
         let error = built(&config(), &weights([4, 6]), Layout::Concat).unwrap_err();
-        assert!(
-            matches!(error, LlamaError::Shape { name, .. } if name == "model.layers.0.mlp.gate_proj.weight")
-        );
+        assert!(error.to_string().contains("model.layers.0.mlp.gate_proj.weight"), "{error}");
         let mut deeper = config();
         deeper["num_hidden_layers"] = json!(2);
         assert!(matches!(built(&deeper, &weights([6, 4]), Layout::Concat), Err(LlamaError::Weights(_))));

@@ -1,23 +1,16 @@
 //! Generation jobs of one model: each running answer gets one token a round, as far as it is allowed to.
 
-use std::sync::Arc;
-
-use crate::decode::{Decoder, DecoderFacts, Sequence};
+use crate::decode::{Decoder, Sequence};
 use crate::engine::{Chunk, EngineError, Generate, JobId, Progress};
 use crate::load::LoadError;
-use crate::manifest::{GenerateFacts, Model};
+use crate::manifest::Model;
 use crate::runtime::Runtime;
-use crate::sample::SAMPLER_ID;
-use crate::template::ChatTemplate;
-use crate::tokens::Tokens;
 
 /// Most answers written at one time with one model; each holds the keys and values of all its tokens.
 pub const MAX_SEQUENCES: usize = 64;
 
 pub(super) struct GenerateWorker {
     decoder: Decoder,
-    template: ChatTemplate,
-    tokens: Arc<Tokens>,
     running: Vec<Running>,
 }
 
@@ -29,24 +22,8 @@ struct Running {
 }
 
 impl GenerateWorker {
-    pub(super) fn load(runtime: &Runtime, model: &Model, facts: &GenerateFacts) -> Result<Self, LoadError> {
-        let name = || model.manifest().name.clone();
-        if facts.sampler != SAMPLER_ID {
-            let why = format!("sampler `{}` is unknown; known is `{SAMPLER_ID}`", facts.sampler);
-            return Err(LoadError::Facts { model: name(), why });
-        }
-        let template = ChatTemplate::parse(&facts.chat_template)
-            .map_err(|why| LoadError::Facts { model: name(), why: why.to_string() })?;
-        let tokens = Arc::new(Tokens::load(model)?);
-        let facts = DecoderFacts {
-            context_tokens: model.manifest().context_tokens,
-            eos_ids: facts.eos_ids.clone(),
-            head_dim: facts.head_dim,
-        };
-        let session = runtime.session(&model.graph())?;
-        let decoder = Decoder::load(session, Arc::clone(&tokens), facts)
-            .map_err(|why| LoadError::Graph { model: name(), why: why.to_string() })?;
-        Ok(Self { decoder, template, tokens, running: Vec::new() })
+    pub(super) fn load(runtime: &Runtime, model: &Model) -> Result<Self, LoadError> {
+        Ok(Self { decoder: Decoder::load(runtime, model)?, running: Vec::new() })
     }
 
     /// Takes a job and returns the tokens it has to read: the prompt, and the prefix another engine delivered.
@@ -55,11 +32,10 @@ impl GenerateWorker {
         if held > MAX_SEQUENCES {
             return Err(EngineError::Busy { held, limit: MAX_SEQUENCES, unit: "answers" });
         }
-        let prompt = self.tokens.encode(0, &self.template.render(&generate.messages)?)?;
-        let sequence = self.decoder.start(&prompt, generate)?;
+        let sequence = self.decoder.start(generate)?;
+        let input_tokens = sequence.input_tokens();
         self.running.push(Running { job, sequence, allowance: 0 });
-        let tokens = prompt.len() + generate.prefix.len();
-        Ok(u32::try_from(tokens).expect("`start` checked it against the context"))
+        Ok(input_tokens)
     }
 
     pub(super) fn allow(&mut self, job: JobId, tokens: u32) {
@@ -80,24 +56,30 @@ impl GenerateWorker {
                 return true;
             }
             progress = Progress::Worked;
-            match decoder.step(&mut running.sequence) {
-                Ok(step) => {
-                    let count = u32::try_from(step.ids.len()).unwrap_or(u32::MAX);
-                    running.allowance = running.allowance.saturating_sub(count);
-                    if !step.ids.is_empty() || !step.text.is_empty() {
-                        out.push((running.job, Chunk::Tokens { ids: step.ids, text: step.text }));
-                    }
-                    if let Some(reason) = step.finish {
-                        out.push((running.job, Chunk::Finished { reason }));
-                    }
-                    step.finish.is_none()
-                }
-                Err(error) => {
-                    out.push((running.job, Chunk::Failed(error)));
-                    false
-                }
-            }
+            running.advance(decoder, out)
         });
         progress
+    }
+}
+
+impl Running {
+    /// One round of one answer; whether it goes on.
+    fn advance(&mut self, decoder: &mut Decoder, out: &mut Vec<(JobId, Chunk)>) -> bool {
+        let step = match decoder.step(&mut self.sequence) {
+            Ok(step) => step,
+            Err(error) => {
+                out.push((self.job, Chunk::Failed(error)));
+                return false;
+            }
+        };
+        let produced = u32::try_from(step.ids.len()).unwrap_or(u32::MAX);
+        self.allowance = self.allowance.saturating_sub(produced);
+        if !step.ids.is_empty() || !step.text.is_empty() {
+            out.push((self.job, Chunk::Tokens { ids: step.ids, text: step.text }));
+        }
+        if let Some(reason) = step.finish {
+            out.push((self.job, Chunk::Finished { reason }));
+        }
+        step.finish.is_none()
     }
 }
