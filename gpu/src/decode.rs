@@ -72,14 +72,11 @@ impl Decoder {
             return Err(LoadError::WrongKind { model: name(), expected: "generate" });
         };
         if facts.sampler != SAMPLER_ID {
-            return Err(LoadError::Sampler {
-                model: name(),
-                wanted: facts.sampler.clone(),
-                known: SAMPLER_ID,
-            });
+            let why = format!("sampler `{}` is unknown; known is `{SAMPLER_ID}`", facts.sampler);
+            return Err(LoadError::Facts { model: name(), why });
         }
         let template = ChatTemplate::parse(&facts.chat_template)
-            .map_err(|error| LoadError::Template { model: name(), why: error.to_string() })?;
+            .map_err(|error| LoadError::Facts { model: name(), why: error.to_string() })?;
         let graph = DecoderGraph::new(runtime.session(&model.graph())?, facts.head_dim)
             .map_err(|error| LoadError::Graph { model: name(), why: error.to_string() })?;
         let context = manifest.context_tokens as usize;

@@ -22,19 +22,9 @@ pub enum LoadError {
         /// What is wrong.
         why: String,
     },
-    /// Its tokens are drawn by a rule that is not known here, so nobody could check its answers.
-    #[error("model `{model}` draws tokens by `{wanted}`, known here is `{known}`; update the program")]
-    Sampler {
-        /// Its name.
-        model: String,
-        /// The rule of its manifest.
-        wanted: String,
-        /// The rule of this program.
-        known: &'static str,
-    },
-    /// Its chat template is no Jinja.
-    #[error("model `{model}`: {why}")]
-    Template {
+    /// Its manifest says something this program does not know.
+    #[error("the manifest of model `{model}` cannot be followed: {why}")]
+    Facts {
         /// Its name.
         model: String,
         /// What is wrong.

@@ -248,5 +248,5 @@ fn files_that_are_no_decoder_are_errors() {
         facts.sampler = "another".to_owned();
     };
     let error = changed(&graph(Layout::Concat), other_sampler);
-    assert!(matches!(error, Err(LoadError::Sampler { .. })));
+    assert!(matches!(error, Err(LoadError::Facts { .. })));
 }

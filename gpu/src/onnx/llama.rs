@@ -126,7 +126,7 @@ impl Shape {
         if counts.iter().any(|&count| count == 0 || count > Self::LIMIT) {
             return unsupported("a count of config.json is zero or beyond 2^24");
         }
-        if heads % kv_heads != 0 || head_dim % 2 != 0 {
+        if !heads.is_multiple_of(kv_heads) || !head_dim.is_multiple_of(2) {
             return unsupported("heads must be a multiple of key-value heads, and the head size even");
         }
         if config.model_type != "llama" || config.hidden_act != "silu" {
