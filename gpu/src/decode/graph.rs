@@ -198,7 +198,7 @@ fn parts(layers: usize) -> impl Iterator<Item = (usize, &'static str)> {
 
 /// The runtime's messages name nodes and shapes, never values.
 fn runtime(error: ort::Error) -> EngineError {
-    EngineError::Runtime(error.to_string())
+    crate::runtime::run_failure(error)
 }
 
 /// The last `rows` rows of logits `[1, length, vocabulary]`.

@@ -490,7 +490,7 @@ mod tests {
             ("model.layers.0.mlp.up_proj.weight", vec![6, 4]),
             ("model.layers.0.mlp.down_proj.weight", vec![4, 6]),
         ];
-        let data = vec![0x3c; 96];
+        let data = [0x3c; 96];
         let views = shapes.map(|(name, shape)| {
             let bytes = &data[..2 * shape.iter().product::<usize>()];
             (name, TensorView::new(Dtype::F16, shape, bytes).unwrap())
