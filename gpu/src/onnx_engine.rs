@@ -39,9 +39,11 @@ struct Host {
     worker: Worker,
 }
 
+// There are as many as models; a box for each would only hide that.
+#[allow(clippy::large_enum_variant)]
 enum Worker {
-    Embed(Box<EmbedWorker>),
-    Generate(Box<GenerateWorker>),
+    Embed(EmbedWorker),
+    Generate(GenerateWorker),
 }
 
 impl OnnxEngine {
@@ -129,12 +131,11 @@ impl Host {
     fn load(runtime: &Runtime, model: &Model) -> Result<Self, LoadError> {
         let manifest = model.manifest();
         let (kind, worker) = match &manifest.kind {
-            Kind::Embed(facts) => (
-                ModelKind::Embed { dims: facts.dims },
-                Worker::Embed(Box::new(EmbedWorker::load(runtime, model)?)),
-            ),
+            Kind::Embed(facts) => {
+                (ModelKind::Embed { dims: facts.dims }, Worker::Embed(EmbedWorker::load(runtime, model)?))
+            }
             Kind::Generate(_) => {
-                (ModelKind::Generate, Worker::Generate(Box::new(GenerateWorker::load(runtime, model)?)))
+                (ModelKind::Generate, Worker::Generate(GenerateWorker::load(runtime, model)?))
             }
         };
         let info = ModelInfo {

@@ -7,13 +7,10 @@ use std::fs;
 
 use bombyx_gpu::decode::Decoder;
 use bombyx_gpu::digest::digest;
-use bombyx_gpu::engine::{
-    ChatMessage, Chunk, Engine, EngineError, Finish, Generate, JobId, Progress, Sampling, Task,
-};
+use bombyx_gpu::engine::{ChatMessage, EngineError, Finish, Generate, Sampling};
 use bombyx_gpu::load::LoadError;
 use bombyx_gpu::manifest::{Kind, Manifest, Model, Role};
 use bombyx_gpu::onnx::llama::{Layout, build};
-use bombyx_gpu::onnx_engine::OnnxEngine;
 use serde::Deserialize;
 
 const MODEL: &str = "bombyx-chat-tiny";
@@ -215,46 +212,6 @@ fn an_answer_ends_at_its_limits() {
     let full = changed(&graph(Layout::Grouped), context(prompt)).unwrap();
     let (tokens, limit) = (prompt as usize, prompt as usize);
     assert_eq!(full.start(&count).unwrap_err(), EngineError::TooLong { index: 0, tokens, limit });
-}
-
-/// What the engine said about one job until it had nothing more to do: token count, text, end.
-fn said(engine: &mut OnnxEngine, job: JobId) -> (usize, String, Option<Finish>) {
-    let (mut out, mut tokens, mut all, mut finish) = (Vec::new(), 0, String::new(), None);
-    while engine.step(&mut out) == Progress::Worked {}
-    for (_, chunk) in out.into_iter().filter(|(of, _)| *of == job) {
-        match chunk {
-            Chunk::Started { input_tokens } => assert!(input_tokens > 0),
-            Chunk::Tokens { ids, text } => {
-                tokens += ids.len();
-                all.push_str(&text);
-            }
-            Chunk::Finished { reason } => finish = Some(reason),
-            Chunk::Vectors { .. } | Chunk::Failed(_) => panic!("{chunk:?}"),
-        }
-    }
-    (tokens, all, finish)
-}
-
-#[test]
-fn answers_share_a_model_and_pause_when_their_allowance_is_used_up() {
-    let model = support::model(MODEL);
-    let mut engine = OnnxEngine::load(&support::runtime(), [&model]).unwrap();
-    let request = ask("Count from 3 to 9.");
-    for job in [1, 2, 3] {
-        engine.submit(job, &model.id(), Task::Generate(request.clone())).unwrap();
-    }
-    assert_eq!(said(&mut engine, 1), (0, String::new(), None));
-    engine.allow(1, 4);
-    engine.allow(3, 4);
-    engine.cancel(3);
-    assert_eq!(said(&mut engine, 1), (4, "3, 4".to_owned(), None));
-    engine.allow(2, 100);
-    let (_, whole, finish) = said(&mut engine, 2);
-    assert_eq!((whole.as_str(), finish), (answer(&mut decoder(), &request).1.as_str(), Some(Finish::Stop)));
-    engine.allow(1, 100);
-    assert_eq!("3, 4".to_owned() + &said(&mut engine, 1).1, whole);
-    engine.allow(3, 100);
-    assert_eq!(said(&mut engine, 3), (0, String::new(), None));
 }
 
 #[test]

@@ -196,9 +196,8 @@ fn parts(layers: usize) -> impl Iterator<Item = (usize, &'static str)> {
     (0..layers).flat_map(|layer| [(layer, "key"), (layer, "value")])
 }
 
-/// The runtime's messages name nodes and shapes, never values.
 fn runtime(error: ort::Error) -> EngineError {
-    crate::runtime::run_failure(error)
+    EngineError::Runtime(error.to_string())
 }
 
 /// The last `rows` rows of logits `[1, length, vocabulary]`.

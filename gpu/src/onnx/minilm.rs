@@ -60,7 +60,7 @@ impl Encoder<'_> {
         let types = self.graph.input("token_type_ids", ElementType::Int64, &shape);
         let attention = Attention {
             mask: self.mask(&mask),
-            to_heads: self.to_heads(),
+            to_heads: self.head_shape(),
             from_heads: self.graph.i64s("from_heads", &[0, 0, signed(self.hidden)]),
             scale: self.graph.f32_scalar("scale", ((self.hidden / self.config.heads) as f32).sqrt()),
         };
@@ -103,7 +103,8 @@ impl Encoder<'_> {
         graph.add(Node::new("Mul", [&mask, &masked]))
     }
 
-    fn to_heads(&mut self) -> Value {
+    /// What splits the hidden size into heads.
+    fn head_shape(&mut self) -> Value {
         let (heads, hidden) = (self.config.heads, self.hidden);
         self.graph.i64s("to_heads", &[0, 0, signed(heads), signed(hidden / heads)])
     }

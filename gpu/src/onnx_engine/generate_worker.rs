@@ -56,24 +56,30 @@ impl GenerateWorker {
                 return true;
             }
             progress = Progress::Worked;
-            match decoder.step(&mut running.sequence) {
-                Ok(step) => {
-                    let count = u32::try_from(step.ids.len()).unwrap_or(u32::MAX);
-                    running.allowance = running.allowance.saturating_sub(count);
-                    if !step.ids.is_empty() || !step.text.is_empty() {
-                        out.push((running.job, Chunk::Tokens { ids: step.ids, text: step.text }));
-                    }
-                    if let Some(reason) = step.finish {
-                        out.push((running.job, Chunk::Finished { reason }));
-                    }
-                    step.finish.is_none()
-                }
-                Err(error) => {
-                    out.push((running.job, Chunk::Failed(error)));
-                    false
-                }
-            }
+            running.advance(decoder, out)
         });
         progress
+    }
+}
+
+impl Running {
+    /// One round of one answer; whether it goes on.
+    fn advance(&mut self, decoder: &mut Decoder, out: &mut Vec<(JobId, Chunk)>) -> bool {
+        let step = match decoder.step(&mut self.sequence) {
+            Ok(step) => step,
+            Err(error) => {
+                out.push((self.job, Chunk::Failed(error)));
+                return false;
+            }
+        };
+        let produced = u32::try_from(step.ids.len()).unwrap_or(u32::MAX);
+        self.allowance = self.allowance.saturating_sub(produced);
+        if !step.ids.is_empty() || !step.text.is_empty() {
+            out.push((self.job, Chunk::Tokens { ids: step.ids, text: step.text }));
+        }
+        if let Some(reason) = step.finish {
+            out.push((self.job, Chunk::Finished { reason }));
+        }
+        step.finish.is_none()
     }
 }
