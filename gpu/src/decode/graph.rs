@@ -196,8 +196,9 @@ fn parts(layers: usize) -> impl Iterator<Item = (usize, &'static str)> {
     (0..layers).flat_map(|layer| [(layer, "key"), (layer, "value")])
 }
 
+/// Without the runtime's message, which may quote token ids.
 fn runtime(error: ort::Error) -> EngineError {
-    EngineError::Runtime(error.to_string())
+    crate::runtime::run_failure(error)
 }
 
 /// The last `rows` rows of logits `[1, length, vocabulary]`.
