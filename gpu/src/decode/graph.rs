@@ -196,7 +196,7 @@ fn parts(layers: usize) -> impl Iterator<Item = (usize, &'static str)> {
     (0..layers).flat_map(|layer| [(layer, "key"), (layer, "value")])
 }
 
-/// The runtime's messages name nodes and shapes, never values.
+/// Without the runtime's message, which may quote token ids.
 fn runtime(error: ort::Error) -> EngineError {
     crate::runtime::run_failure(error)
 }

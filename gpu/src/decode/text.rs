@@ -89,6 +89,7 @@ fn overlap(text: &str, stop: &str) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
 
     fn tokenizer() -> Tokenizer {
         Tokenizer::from_file(concat!(env!("CARGO_MANIFEST_DIR"), "/models/chat/tokenizer.json")).unwrap()
@@ -145,5 +146,14 @@ mod tests {
         assert!(refused(vec!["x".repeat(257)]));
         assert!(refused(vec!["x".to_owned(); 17]));
         assert!(!refused(vec!["x".repeat(256); 16]));
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_make_up_the_text_before_the_first_stop(text in "[ab✓é😀 ]{0,30}", stop in "[ab✓é]{1,3}") {
+            let (pieces, stopped) = pieces(text.as_bytes(), &[&stop]);
+            prop_assert_eq!(pieces.concat(), text.split(&stop).next().unwrap());
+            prop_assert_eq!(stopped, text.contains(&stop));
+        }
     }
 }

@@ -3,11 +3,14 @@
 //! The names of the weights and the fields of `config.json` are those of Hugging Face. Half-precision weights are
 //! widened: the graph computes in single precision.
 
+mod attention;
+
 use serde::Deserialize;
 
 use super::graph::{CONTRIB_DOMAIN, Dim, GraphBuilder, Node, Value};
 use super::proto::ElementType;
 use super::weights::{Weights, WeightsError};
+use attention::Attention;
 
 /// How the graph keeps what it has read (keys and values, `f32 [batch, kv_heads, past, head_dim]`, as inputs
 /// `past_key_values.N.{key,value}` and outputs `present.N.{key,value}`).
@@ -148,34 +151,6 @@ struct Decoder<'a> {
     layout: Layout,
 }
 
-/// What every layer needs of the inputs, by layout.
-enum Attention {
-    Concat(ConcatAttention),
-    /// The whole tables (`[context, head_dim / 2]`), the last index of each row (`i32 [batch]`), the longest row (`i32`).
-    Grouped {
-        cos: Value,
-        sin: Value,
-        last: Value,
-        total: Value,
-    },
-}
-
-/// Computed once for all layers of [`Layout::Concat`].
-struct ConcatAttention {
-    /// `[batch, 1, sequence, head_dim / 2]`, as is `sin`.
-    cos: Value,
-    sin: Value,
-    /// Which key a query may see: `bool [batch, 1, 1, sequence, total]`.
-    seen: Value,
-    scale: Value,
-    least: Value,
-    group_axis: Value,
-    split_q: Value,
-    split_kv: Value,
-    grouped: Value,
-    joined: Value,
-}
-
 /// Constants shared by the layers.
 struct Shared {
     attention: Attention,
@@ -190,12 +165,13 @@ impl Decoder<'_> {
         let ids = self.graph.input("input_ids", ElementType::Int64, &input);
         let total = Dim::Symbol("total_sequence_length");
         let mask = self.graph.input("attention_mask", ElementType::Int64, &[input[0], total]);
+        let tables = self.rotary_tables();
         let attention = match self.layout {
             Layout::Concat => {
                 let positions = self.graph.input("position_ids", ElementType::Int64, &input);
-                self.concat_attention(&ids, &mask, &positions)
+                Attention::concat(&mut self.graph, self.shape, tables, [&ids, &mask, &positions])
             }
-            Layout::Grouped => self.grouped_attention(&mask),
+            Layout::Grouped => Attention::grouped(&mut self.graph, self.shape, tables, &mask),
         };
         let last_axis = self.graph.i64s("last_axis", &[-1]);
         let epsilon = self.graph.f32_scalar("epsilon", self.config.rms_norm_eps);
@@ -256,61 +232,6 @@ impl Decoder<'_> {
         }
     }
 
-    fn concat_attention(&mut self, ids: &Value, mask: &Value, positions: &Value) -> Attention {
-        let [cos, sin] = self.rotary_tables();
-        let (heads, kv_heads, head_dim) =
-            (int(self.shape.heads), int(self.shape.kv_heads), int(self.shape.head_dim));
-        let graph = &mut self.graph;
-        let head_axis = graph.i64s("head_axis", &[1]);
-        let mut at_positions = |table: &Value| {
-            let rows = graph.add(Node::new("Gather", [table, positions]));
-            graph.add(Node::new("Unsqueeze", [&rows, &head_axis]))
-        };
-        let (cos, sin) = (at_positions(&cos), at_positions(&sin));
-        // Query `s` stands at index `total - sequence + s` of the mask and sees the keys up to there that are not padding.
-        let (zero, one) = (graph.i64_scalar("zero", 0), graph.i64_scalar("one", 1));
-        let mut length = |of: &Value| {
-            let shape = graph.add(Node::new("Shape", [of]));
-            graph.add(Node::new("Gather", [&shape, &one]))
-        };
-        let (sequence, total) = (length(ids), length(mask));
-        let first = graph.add(Node::new("Sub", [&total, &sequence]));
-        let keys = graph.add(Node::new("Range", [&zero, &total, &one]));
-        let queries = graph.add(Node::new("Range", [&first, &total, &one]));
-        let column = graph.i64s("column", &[-1, 1]);
-        let queries = graph.add(Node::new("Reshape", [&queries, &column]));
-        let causal = graph.add(Node::new("LessOrEqual", [&keys, &queries]));
-        let real = graph.add(Node::new("Cast", [mask]).int("to", ElementType::Bool as i64));
-        let inner_axes = graph.i64s("inner_axes", &[1, 2, 3]);
-        let real = graph.add(Node::new("Unsqueeze", [&real, &inner_axes]));
-        let seen = graph.add(Node::new("And", [&real, &causal]));
-        Attention::Concat(ConcatAttention {
-            cos,
-            sin,
-            seen,
-            scale: graph.f32_scalar("scale", 1.0 / (self.shape.head_dim as f32).sqrt()),
-            least: graph.f32_scalar("least", f32::MIN),
-            group_axis: graph.i64s("group_axis", &[2]),
-            split_q: graph.i64s("split_q", &[0, 0, heads, head_dim]),
-            split_kv: graph.i64s("split_kv", &[0, 0, kv_heads, head_dim]),
-            grouped: graph.i64s("grouped", &[0, kv_heads, heads / kv_heads, -1, head_dim]),
-            joined: graph.i64s("joined", &[0, 0, heads * head_dim]),
-        })
-    }
-
-    fn grouped_attention(&mut self, mask: &Value) -> Attention {
-        let [cos, sin] = self.rotary_tables();
-        let graph = &mut self.graph;
-        let (one, axis) = (graph.i64_scalar("one", 1), graph.i64s("length_axis", &[1]));
-        let lengths = graph.add(Node::new("ReduceSum", [mask, &axis]).int("keepdims", 0));
-        let last = graph.add(Node::new("Sub", [&lengths, &one]));
-        let last = graph.add(Node::new("Cast", [&last]).int("to", ElementType::Int32 as i64));
-        let shape = graph.add(Node::new("Shape", [mask]));
-        let total = graph.add(Node::new("Gather", [&shape, &one]));
-        let total = graph.add(Node::new("Cast", [&total]).int("to", ElementType::Int32 as i64));
-        Attention::Grouped { cos, sin, last, total }
-    }
-
     /// Cosine and sine of `position · theta^(-2i / head_dim)`, `[context, head_dim / 2]`. The angle is a single-precision
     /// product, as in the model's training.
     fn rotary_tables(&mut self) -> [Value; 2] {
@@ -340,7 +261,8 @@ impl Decoder<'_> {
         let q = self.linear(&name("self_attn.q_proj"), &h, [heads * head_dim, hidden])?;
         let k = self.linear(&name("self_attn.k_proj"), &h, [kv_heads * head_dim, hidden])?;
         let v = self.linear(&name("self_attn.v_proj"), &h, [kv_heads * head_dim, hidden])?;
-        let (mixed, cache) = self.attend(layer, [&q, &k, &v], shared);
+        let attention = &shared.attention;
+        let (mixed, cache) = attention.attend(&mut self.graph, layer, [&q, &k, &v], &shared.past[layer]);
         let mixed = self.linear(&name("self_attn.o_proj"), &mixed, [hidden, heads * head_dim])?;
         let x = self.graph.add(Node::new("Add", [x, &mixed]));
 
@@ -352,41 +274,6 @@ impl Decoder<'_> {
         let product = self.graph.add(Node::new("Mul", [&silu, &up]));
         let down = self.linear(&name("mlp.down_proj"), &product, [hidden, inner])?;
         Ok((self.graph.add(Node::new("Add", [&x, &down])), cache))
-    }
-
-    /// Attention over `[batch, sequence, heads · head_dim]` queries, keys and values.
-    fn attend(&mut self, layer: usize, [q, k, v]: [&Value; 3], shared: &Shared) -> (Value, [Value; 2]) {
-        let [past_key, past_value] = &shared.past[layer];
-        let present = [format!("present.{layer}.key"), format!("present.{layer}.value")];
-        match &shared.attention {
-            Attention::Grouped { cos, sin, last, total } => {
-                let node = Node::of_domain(
-                    CONTRIB_DOMAIN,
-                    "GroupQueryAttention",
-                    [q, k, v, past_key, past_value, last, total, cos, sin],
-                )
-                .int("num_heads", int(self.shape.heads))
-                .int("kv_num_heads", int(self.shape.kv_heads))
-                .int("do_rotary", 1)
-                .int("rotary_interleaved", 0);
-                let mixed = format!("attention.{layer}");
-                let [mixed, key, value] = self.graph.add_many(node, [&mixed, &present[0], &present[1]]);
-                (mixed, [key, value])
-            }
-            Attention::Concat(shared) => {
-                let graph = &mut self.graph;
-                let q = split_heads(graph, q, &shared.split_q);
-                let q = rotate(graph, &q, shared, &format!("query.{layer}"));
-                let q = graph.add(Node::new("Reshape", [&q, &shared.grouped]));
-                let k = split_heads(graph, k, &shared.split_kv);
-                let k = rotate(graph, &k, shared, &format!("key.{layer}"));
-                let v = split_heads(graph, v, &shared.split_kv);
-                let key = graph.add_named(Node::new("Concat", [past_key, &k]).int("axis", 2), &present[0]);
-                let value =
-                    graph.add_named(Node::new("Concat", [past_value, &v]).int("axis", 2), &present[1]);
-                (softmax_mix(graph, [&q, &key, &value], shared), [key, value])
-            }
-        }
     }
 
     /// `x / sqrt(mean(x²) + epsilon) · weight` over the last axis.
@@ -420,40 +307,6 @@ impl Decoder<'_> {
             (0..columns).flat_map(|column| data.iter().skip(column).step_by(columns).copied()).collect();
         Ok(self.graph.f32s(name, &[int(columns), int(rows)], &turned))
     }
-}
-
-/// `[batch, sequence, heads · head_dim]` to `[batch, heads, sequence, head_dim]`.
-fn split_heads(graph: &mut GraphBuilder, x: &Value, split: &Value) -> Value {
-    let x = graph.add(Node::new("Reshape", [x, split]));
-    graph.add(Node::new("Transpose", [&x]).ints("perm", &[0, 2, 1, 3]))
-}
-
-/// Turns the pairs `(i, i + head_dim / 2)` of each head by the angle of its position.
-fn rotate(graph: &mut GraphBuilder, x: &Value, shared: &ConcatAttention, name: &str) -> Value {
-    let halves = [format!("{name}.first"), format!("{name}.second")];
-    let split = Node::new("Split", [x]).int("axis", -1).int("num_outputs", 2);
-    let [first, second] = graph.add_many(split, [&halves[0], &halves[1]]);
-    let mut mul = |a: &Value, b: &Value| graph.add(Node::new("Mul", [a, b]));
-    let (first_cos, second_sin) = (mul(&first, &shared.cos), mul(&second, &shared.sin));
-    let (second_cos, first_sin) = (mul(&second, &shared.cos), mul(&first, &shared.sin));
-    let left = graph.add(Node::new("Sub", [&first_cos, &second_sin]));
-    let right = graph.add(Node::new("Add", [&second_cos, &first_sin]));
-    graph.add(Node::new("Concat", [&left, &right]).int("axis", -1))
-}
-
-/// `softmax(q · keyᵀ / √head_dim) · value` over what is seen. Queries are `[batch, kv_heads, group, sequence, head_dim]`,
-/// for the query heads of a group share a key-value head; the result is `[batch, sequence, heads · head_dim]`.
-fn softmax_mix(graph: &mut GraphBuilder, [q, key, value]: [&Value; 3], shared: &ConcatAttention) -> Value {
-    let key = graph.add(Node::new("Transpose", [key]).ints("perm", &[0, 1, 3, 2]));
-    let key = graph.add(Node::new("Unsqueeze", [&key, &shared.group_axis]));
-    let value = graph.add(Node::new("Unsqueeze", [value, &shared.group_axis]));
-    let score = graph.add(Node::new("MatMul", [q, &key]));
-    let score = graph.add(Node::new("Mul", [&score, &shared.scale]));
-    let score = graph.add(Node::new("Where", [&shared.seen, &score, &shared.least]));
-    let share = graph.add(Node::new("Softmax", [&score]).int("axis", -1));
-    let mixed = graph.add(Node::new("MatMul", [&share, &value]));
-    let mixed = graph.add(Node::new("Transpose", [&mixed]).ints("perm", &[0, 3, 1, 2, 4]));
-    graph.add(Node::new("Reshape", [&mixed, &shared.joined]))
 }
 
 /// Counts are at most 2^24 and their products of two 2^48.
@@ -490,7 +343,7 @@ mod tests {
             ("model.layers.0.mlp.up_proj.weight", vec![6, 4]),
             ("model.layers.0.mlp.down_proj.weight", vec![4, 6]),
         ];
-        let data = vec![0x3c; 96];
+        let data = [0x3c; 96];
         let views = shapes.map(|(name, shape)| {
             let bytes = &data[..2 * shape.iter().product::<usize>()];
             (name, TensorView::new(Dtype::F16, shape, bytes).unwrap())
