@@ -54,7 +54,11 @@ fn answer(out: &[(JobId, Chunk)], job: JobId) -> (u32, Vec<u32>, String, Option<
     (input_tokens, ids, text, finish)
 }
 
-fn alone(engine: &mut OnnxEngine, model: &ModelId, request: Generate) -> (u32, Vec<u32>, String, Option<Finish>) {
+fn alone(
+    engine: &mut OnnxEngine,
+    model: &ModelId,
+    request: Generate,
+) -> (u32, Vec<u32>, String, Option<Finish>) {
     engine.submit(0, model, Task::Generate(request)).unwrap();
     engine.allow(0, PLENTY);
     answer(&run(engine), 0)
@@ -87,7 +91,8 @@ fn a_job_produces_exactly_what_it_is_allowed_to() {
 fn answers_do_not_depend_on_company() {
     let (mut engine, model) = engine();
     let questions = ["What is 17 plus 25?", "Spell moth.", "How many minutes are in 3 hours?"];
-    let expected: Vec<_> = (0..).zip(questions).map(|(seed, q)| alone(&mut engine, &model, ask(q, seed))).collect();
+    let expected: Vec<_> =
+        (0..).zip(questions).map(|(seed, q)| alone(&mut engine, &model, ask(q, seed))).collect();
     for (seed, question) in (0..).zip(questions) {
         engine.submit(seed, &model, Task::Generate(ask(question, seed))).unwrap();
         engine.allow(seed, PLENTY);
