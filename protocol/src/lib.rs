@@ -4,7 +4,9 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 pub mod amount;
+pub mod channel;
 pub mod entropy;
 pub mod ident;
 pub mod limits;
+pub mod session;
 pub mod time;
