@@ -1,5 +1,10 @@
-//! Payment channels: terms and their address, vouchers, and what is signed to close.
+//! One payment channel, client to provider: its terms, its vouchers, who owes what, and what the ledger must do.
 
 pub mod cell;
+pub mod earn;
+pub mod ledger;
+pub mod pay;
+pub mod record;
 pub mod terms;
 pub mod voucher;
+pub mod watch;
