@@ -251,7 +251,8 @@ impl Desk {
             return;
         }
         let state = seen.as_ref().map(told);
-        let same = watched.seen.as_ref().is_some_and(|old| old.as_ref().map(essence) == seen.as_ref().map(essence));
+        let same =
+            watched.seen.as_ref().is_some_and(|old| old.as_ref().map(essence) == seen.as_ref().map(essence));
         watched.seen = Some(seen);
         if same {
             return;
