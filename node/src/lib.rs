@@ -1,2 +1,4 @@
 //! The node.
 #![forbid(unsafe_code)]
+
+pub mod ledger;

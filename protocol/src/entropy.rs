@@ -17,7 +17,8 @@ impl Entropy {
 
     /// Fills `out` with the next bytes of the stream.
     pub fn fill(&mut self, out: &mut [u8]) {
-        let mut reader = blake3::Hasher::new_keyed(&self.key).update(&self.blocks.to_le_bytes()).finalize_xof();
+        let mut reader =
+            blake3::Hasher::new_keyed(&self.key).update(&self.blocks.to_le_bytes()).finalize_xof();
         reader.fill(out);
         self.blocks = self.blocks.wrapping_add(1);
     }

@@ -2,5 +2,79 @@
 
 use crate::time::Span;
 
-/// Bytes of one direct message on the wire. Noise allows 65,535 bytes a message; this keeps a frame below it.
-pub const FRAME_BYTES_MAX: usize = 65_000;
+/// Bytes of one direct message on the wire. Noise allows 65,535 bytes a message; this stays just above it
+/// once the envelope is added.
+pub const FRAME_BYTES_MAX: usize = 66_000;
+/// Bytes of one gossip message: what a topic's members forward for free.
+pub const GOSSIP_BYTES_MAX: usize = 4_096;
+/// Bytes of one sealed message before padding: what fits a single Noise message with its framing.
+pub const SEALED_BODY_BYTES_MAX: usize = 64_000;
+/// Bytes of all text in one task, prompt and inputs together, so that a task fits one sealed message.
+pub const TASK_BYTES_MAX: usize = 48 * 1024;
+/// Inputs of one embedding task.
+pub const EMBED_INPUTS_MAX: usize = 256;
+/// Messages of one chat.
+pub const CHAT_MESSAGES_MAX: usize = 128;
+/// Tokens delivered before a failover that the next provider is made to repeat.
+pub const PREFIX_TOKENS_MAX: usize = 2_048;
+/// Stop strings of one task.
+pub const STOPS_MAX: usize = 4;
+/// Bytes of vectors in one chunk: 20 vectors of 384 dimensions.
+pub const VECTOR_BYTES_MAX: usize = 32 * 1024;
+
+/// Bids kept for one call; later ones are not read, so that a flood of bidders costs the client nothing.
+pub const BIDS_MAX: usize = 64;
+/// Bids a provider keeps outstanding for each of its slots: most calls are lost, so it may overbook.
+pub const BIDS_PER_SLOT_MAX: usize = 16;
+/// Bytes of a model's name in an ask.
+pub const ASK_NAME_BYTES_MAX: usize = 64;
+/// Asks kept in a client's book.
+pub const ASKS_MAX: usize = 4_096;
+/// Calls remembered so that a second copy is not answered twice.
+pub const CALLS_SEEN_MAX: usize = 4_096;
+/// Orders that one client works on at a time.
+pub const ORDERS_MAX: usize = 256;
+/// Jobs that one provider serves or has promised to serve at a time.
+pub const JOBS_MAX: usize = 1_024;
+/// Channels of one node in each direction.
+pub const CHANNELS_MAX: usize = 4_096;
+/// Leases kept by a client.
+pub const LEASES_MAX: usize = 256;
+
+/// Tokens that a provider gathers into one chunk: one receipt, one voucher, one durable write.
+pub const CHUNK_TOKENS: u32 = 8;
+/// The longest that a token waits for its chunk to fill.
+pub const CHUNK_WAIT: Span = Span::from_ms(20);
+/// Chunks sent and not yet acknowledged. They are kept for retransmission.
+pub const CHUNKS_UNACKED_MAX: usize = 32;
+/// Output tokens that a provider serves ahead of payment.
+pub const WINDOW_TOKENS: u64 = 64;
+
+/// How long a client gathers bids unless enough come in before.
+pub const BID_WINDOW: Span = Span::from_ms(400);
+/// How long a bid can be awarded, so that the runner-up stays warm for a failover.
+pub const BID_VALID: Span = Span::from_s(30);
+/// How long a client waits for the answer to an award; it is sent again at half of it.
+pub const AWARD_WAIT: Span = Span::from_ms(2_000);
+/// How long a provider that was awarded waits for the task.
+pub const TASK_WAIT: Span = Span::from_s(5);
+/// How long a client waits between chunks before it asks for the missing one again.
+pub const CHUNK_RETRY: Span = Span::from_ms(700);
+/// How long a client waits without any progress before it goes elsewhere.
+pub const STALL_WAIT: Span = Span::from_ms(4_000);
+/// How long a provider waits for payment before it stops a job.
+pub const PAYMENT_WAIT: Span = Span::from_s(20);
+/// How long a provider repeats unacknowledged chunks before it gives a client up.
+pub const CLIENT_WAIT: Span = Span::from_s(10);
+/// How long a provider keeps a finished job to answer repeated messages.
+pub const LINGER: Span = Span::from_s(5);
+/// Attempts at one order, counting the first.
+pub const ATTEMPTS_MAX: u32 = 4;
+/// Life of a standing ask.
+pub const ASK_VALID: Span = Span::from_s(60);
+/// How often a provider repeats its ask.
+pub const ASK_EVERY: Span = Span::from_s(20);
+/// How long the winner of an auction is used again without a new one.
+pub const LEASE_VALID: Span = Span::from_s(300);
+/// How long a client waits for a ledger call before it says that the ledger does not answer.
+pub const LEDGER_WAIT: Span = Span::from_s(30);

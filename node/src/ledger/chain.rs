@@ -1,0 +1,201 @@
+//! What every ledger backend offers: accounts, messages, history. All else is built on these three calls.
+
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
+use futures::future::BoxFuture;
+use tycho_types::boc::Boc;
+use tycho_types::cell::{Cell, HashBytes};
+use tycho_types::models::{
+    ComputePhase, IntAddr, Message as RawMessage, MsgInfo, StdAddr, Transaction as RawTransaction, TxInfo,
+};
+
+/// An answer that takes time.
+pub type Reply<'a, T> = BoxFuture<'a, Result<T, ChainError>>;
+
+/// A connection to one ledger: the in-process devnet, or a public network behind HTTP.
+pub trait Chain: Send + Sync + 'static {
+    /// The account as of the newest block. An address that nobody used is an empty account, not an error.
+    fn account(&self, address: Address) -> Reply<'_, Account>;
+
+    /// Hands over an external message, serialised as a bag of cells. Success means that the network took it, not that
+    /// it is in a block yet.
+    fn send(&self, message: Vec<u8>) -> Reply<'_, ()>;
+
+    /// The newest `limit` transactions of an account, newest first.
+    fn transactions(&self, address: Address, limit: usize) -> Reply<'_, Vec<Transaction>>;
+
+    /// How long to wait between two looks at the same thing.
+    fn pace(&self) -> Duration;
+}
+
+/// Why a ledger did not answer, or not as hoped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// Nobody answered: nothing is known about the account.
+    #[error("the ledger at {endpoint} cannot be reached: {reason}; check the address and the network")]
+    Unreachable {
+        /// Where the ledger should be.
+        endpoint: String,
+        /// What the last attempt met.
+        reason: String,
+    },
+    /// The ledger refused a request or a message.
+    #[error("the ledger refused: {reason}")]
+    Refused {
+        /// The contract's exit code, when a contract refused.
+        exit_code: Option<i32>,
+        /// The ledger's own words, shortened.
+        reason: String,
+    },
+    /// An answer that is not in the ledger's format.
+    #[error("the ledger's answer cannot be read: {what}")]
+    Unreadable {
+        /// Which part.
+        what: String,
+    },
+}
+
+impl ChainError {
+    pub(super) fn unreadable(what: impl std::fmt::Display) -> Self {
+        Self::Unreadable { what: what.to_string() }
+    }
+}
+
+/// An account at one moment.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Coins on the account.
+    pub balance: Nano,
+    /// Code and data, if a contract is active here.
+    pub contract: Option<Contract>,
+    /// Logical time of the newest transaction; 0 for none.
+    pub last_lt: u64,
+    /// Unix time of the block that this was read from, in seconds.
+    pub chain_time_s: u32,
+}
+
+/// An active contract.
+#[derive(Debug, Clone)]
+pub struct Contract {
+    /// Its code.
+    pub code: Cell,
+    /// Its data.
+    pub data: Cell,
+}
+
+/// One transaction of one account.
+///
+/// The balance moved by `incoming.value - sum(outgoing.value) - fee`, to the nano.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// Logical time.
+    pub lt: u64,
+    /// Representation hash.
+    pub hash: [u8; 32],
+    /// Unix time of its block, in seconds.
+    pub at_s: u32,
+    /// All that this account paid to the network: gas, rent, and the forwarding of what it sent.
+    pub fee: Nano,
+    /// Gas that the contract used.
+    pub gas: u64,
+    /// The message that caused it.
+    pub incoming: Option<Message>,
+    /// The messages that it sent.
+    pub outgoing: Vec<Message>,
+    /// The contract's exit code; `None` if no code ran.
+    pub exit_code: Option<i32>,
+    /// Whether its effects were undone.
+    pub aborted: bool,
+}
+
+/// The envelope of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Sender, unless it came from outside.
+    pub from: Option<Address>,
+    /// Receiver, unless it left the ledger.
+    pub to: Option<Address>,
+    /// Coins it carries.
+    pub value: Nano,
+    /// What forwarding it costs its sender beyond the fees of the sending transaction.
+    pub forward_fee: Nano,
+}
+
+impl Transaction {
+    /// Reads a serialised transaction.
+    ///
+    /// # Errors
+    /// [`ChainError::Unreadable`] if the bytes are not an ordinary transaction.
+    pub fn from_boc(boc: &[u8]) -> Result<Self, ChainError> {
+        Self::read(&Boc::decode(boc).map_err(ChainError::unreadable)?)
+    }
+
+    pub(super) fn read(cell: &Cell) -> Result<Self, ChainError> {
+        let raw: RawTransaction = cell.parse().map_err(ChainError::unreadable)?;
+        let TxInfo::Ordinary(info) = raw.load_info().map_err(ChainError::unreadable)? else {
+            return Err(ChainError::unreadable("a tick-tock transaction on an ordinary account"));
+        };
+        let (exit_code, gas) = match &info.compute_phase {
+            ComputePhase::Executed(phase) => (Some(phase.exit_code), phase.gas_used.into_inner()),
+            ComputePhase::Skipped(_) => (None, 0),
+        };
+        let incoming = raw.in_msg.as_ref().map(Message::read).transpose()?;
+        let mut outgoing = Vec::new();
+        for message in raw.out_msgs.values() {
+            outgoing.push(Message::read(&message.map_err(ChainError::unreadable)?)?);
+        }
+        let own = nano(raw.total_fees.tokens.into_inner())?;
+        let forwarding = outgoing.iter().map(|message| message.forward_fee).sum();
+        Ok(Self {
+            lt: raw.lt,
+            hash: cell.repr_hash().0,
+            at_s: raw.now,
+            fee: own.saturating_plus(forwarding),
+            gas,
+            incoming,
+            outgoing,
+            exit_code,
+            aborted: info.aborted,
+        })
+    }
+}
+
+impl Message {
+    fn read(cell: &Cell) -> Result<Self, ChainError> {
+        let raw: RawMessage<'_> = cell.parse().map_err(ChainError::unreadable)?;
+        Ok(match raw.info {
+            MsgInfo::Int(info) => Self {
+                from: address_of(&info.src),
+                to: address_of(&info.dst),
+                value: nano(info.value.tokens.into_inner())?,
+                forward_fee: nano(info.fwd_fee.into_inner())?,
+            },
+            MsgInfo::ExtIn(info) => {
+                Self { from: None, to: address_of(&info.dst), value: Nano::ZERO, forward_fee: Nano::ZERO }
+            }
+            MsgInfo::ExtOut(info) => {
+                Self { from: address_of(&info.src), to: None, value: Nano::ZERO, forward_fee: Nano::ZERO }
+            }
+        })
+    }
+}
+
+/// An amount as read from a cell, where up to 120 bits could stand.
+pub(super) fn nano(amount: u128) -> Result<Nano, ChainError> {
+    u64::try_from(amount)
+        .map(Nano)
+        .map_err(|_| ChainError::unreadable("an amount beyond all coins that exist"))
+}
+
+pub(super) fn std_address(address: Address) -> StdAddr {
+    StdAddr::new(address.workchain, HashBytes(address.hash))
+}
+
+pub(super) fn address_of(address: &IntAddr) -> Option<Address> {
+    match address {
+        IntAddr::Std(std) => Some(Address { workchain: std.workchain, hash: std.address.0 }),
+        IntAddr::Var(_) => None,
+    }
+}

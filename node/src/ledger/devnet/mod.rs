@@ -1,0 +1,124 @@
+//! A TON-compatible ledger inside this process: a real TVM and transaction executor, mainnet's prices, no consensus.
+//!
+//! It executes TVM version 12 and delivers internal messages at once, in the block of the message that caused them.
+//! Transaction hashes differ from mainnet's where an account is deployed (two informational flags), states and fees do not.
+
+mod chain;
+mod config;
+mod faucet;
+pub mod http;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bombyx_protocol::channel::terms::Address;
+use futures::FutureExt as _;
+use num_bigint::{BigInt, Sign};
+use tycho_types::cell::Cell;
+use tycho_vm::RcStackValue;
+
+pub use self::config::DEVNET_ID;
+pub use self::faucet::FAUCET_MAX;
+use super::chain::{Account, Chain, ChainError, Reply, Transaction};
+
+/// A handle on a devnet; clones share it.
+#[derive(Clone)]
+pub struct Devnet {
+    state: Arc<Mutex<chain::State>>,
+}
+
+impl Devnet {
+    /// A devnet on the machine's clock.
+    ///
+    /// # Errors
+    /// [`ChainError::Unreadable`] if the built-in configuration does not load, which is a bug.
+    pub fn new() -> Result<Self, ChainError> {
+        Ok(Self { state: Arc::new(Mutex::new(chain::State::new(None)?)) })
+    }
+
+    /// A devnet whose clock starts at `now_s` (unix seconds) and stands still but for [`Self::advance`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_manual_clock(now_s: u32) -> Result<Self, ChainError> {
+        Ok(Self { state: Arc::new(Mutex::new(chain::State::new(Some(now_s))?)) })
+    }
+
+    /// Moves chain time forward. Never more than the life of what clients signed against it.
+    pub fn advance(&self, seconds: u32) {
+        self.state().advance(seconds);
+    }
+
+    /// Chain time in unix seconds.
+    #[must_use]
+    pub fn now_s(&self) -> u32 {
+        self.state().now_s()
+    }
+
+    /// All fees ever collected, in nano: what the faucet gave less what accounts hold.
+    #[must_use]
+    pub fn fees_collected(&self) -> u128 {
+        let state = self.state();
+        state.minted().saturating_sub(state.total_balance())
+    }
+
+    /// Runs a get-method that takes and returns unsigned integers; other values are left out.
+    ///
+    /// # Errors
+    /// [`ChainError::Refused`] with the exit code if there is no contract, or it throws.
+    pub fn get_method(
+        &self,
+        address: Address,
+        name: &str,
+        arguments: &[u64],
+    ) -> Result<Vec<BigInt>, ChainError> {
+        let arguments = arguments.iter().map(|n| RcStackValue::new_dyn_value(BigInt::from(*n))).collect();
+        let answer = self.state().get_method(address, method_id(name), arguments)?;
+        match answer {
+            Some(answer) if answer.exit_code == 0 || answer.exit_code == 1 => Ok(answer
+                .stack
+                .iter()
+                .filter_map(|value| value.as_int())
+                .filter(|number| number.sign() != Sign::Minus)
+                .cloned()
+                .collect()),
+            Some(answer) => Err(ChainError::Refused {
+                exit_code: Some(answer.exit_code),
+                reason: format!("{name} stopped with exit code {}", answer.exit_code),
+            }),
+            None => Err(ChainError::Refused { exit_code: None, reason: format!("no contract at {address}") }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, chain::State> {
+        // A panic while the lock was held cannot leave a half-written account: each is replaced whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number under which contracts know a get-method.
+fn method_id(name: &str) -> u32 {
+    u32::from(tycho_types::crc::crc_16(name.as_bytes())) | 0x1_0000
+}
+
+impl Chain for Devnet {
+    fn account(&self, address: Address) -> Reply<'_, Account> {
+        let account = self.state().account(address);
+        async move { account }.boxed()
+    }
+
+    fn send(&self, message: Vec<u8>) -> Reply<'_, ()> {
+        let outcome = self.state().deliver(&message);
+        async move { outcome }.boxed()
+    }
+
+    fn transactions(&self, address: Address, limit: usize) -> Reply<'_, Vec<Transaction>> {
+        let cells: Vec<Cell> =
+            self.state().history(address).take(limit).map(|record| record.cell.clone()).collect();
+        async move { cells.iter().map(Transaction::read).collect() }.boxed()
+    }
+
+    fn pace(&self) -> Duration {
+        Duration::from_millis(20)
+    }
+}

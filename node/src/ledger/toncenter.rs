@@ -1,0 +1,265 @@
+//! A ledger behind HTTP, version 2 of toncenter's interface: the same client for a devnet elsewhere, testnet and mainnet.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bombyx_protocol::channel::terms::Address;
+use futures::FutureExt as _;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, sleep_until};
+use tycho_types::boc::Boc;
+
+use super::chain::{Account, Chain, ChainError, Contract, Reply, Transaction, nano};
+
+/// The public service for the main network.
+pub const MAINNET_URL: &str = "https://toncenter.com/api/v2";
+/// The public service for the test network.
+pub const TESTNET_URL: &str = "https://testnet.toncenter.com/api/v2";
+
+/// One request, from connecting to the last byte.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a request is made before the ledger counts as unreachable.
+const ATTEMPTS: u32 = 4;
+/// The pause before the second attempt; each further one is twice as long.
+const BACKOFF: Duration = Duration::from_millis(250);
+/// Bytes of one answer.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Characters of the ledger's own words that an error repeats.
+const REASON_CHARS_MAX: usize = 200;
+/// The most transactions that one request may ask for; the service's limit.
+const TRANSACTIONS_MAX: usize = 100;
+
+/// A client of one service.
+pub struct Toncenter {
+    http: reqwest::Client,
+    endpoint: String,
+    key: Option<String>,
+    spacing: Duration,
+    next: Mutex<Instant>,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Answer(Value),
+    Final(ChainError),
+    /// Worth another try: what went wrong.
+    Again(ChainError),
+}
+
+impl Toncenter {
+    /// The service at `base`, such as [`TESTNET_URL`], with an API key if there is one.
+    ///
+    /// Requests are spaced as the public service demands: one a second without a key, ten with one. Any other host is
+    /// asked without delay.
+    ///
+    /// # Errors
+    /// [`ChainError::Unreachable`] if `base` is not an HTTP address or the client cannot be set up.
+    pub fn new(base: &str, key: Option<String>) -> Result<Self, ChainError> {
+        let unreachable = |reason: String| ChainError::Unreachable { endpoint: base.into(), reason };
+        let url = reqwest::Url::parse(base).map_err(|error| unreachable(error.to_string()))?;
+        let public = url.host_str().is_some_and(|host| host.ends_with("toncenter.com"));
+        let spacing = match (public, &key) {
+            (false, _) => Duration::ZERO,
+            (true, None) => Duration::from_millis(1_100),
+            (true, Some(_)) => Duration::from_millis(110),
+        };
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .build()
+            .map_err(|error| unreachable(error.to_string()))?;
+        let endpoint = base.trim_end_matches('/').to_owned();
+        Ok(Self { http, endpoint, key, spacing, next: Mutex::new(Instant::now()) })
+    }
+
+    async fn call(&self, method: &str, params: Value) -> Result<Value, ChainError> {
+        let mut backoff = BACKOFF;
+        let mut attempt = 1;
+        loop {
+            match self.attempt(method, &params).await {
+                Attempt::Answer(value) => return Ok(value),
+                Attempt::Final(error) => return Err(error),
+                Attempt::Again(error) if attempt >= ATTEMPTS => return Err(error),
+                Attempt::Again(_) => sleep(backoff).await,
+            }
+            backoff *= 2;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&self, method: &str, params: &Value) -> Attempt {
+        self.take_turn().await;
+        let request = json!({ "id": "1", "jsonrpc": "2.0", "method": method, "params": params });
+        let mut builder = self.http.post(format!("{}/jsonRPC", self.endpoint)).json(&request);
+        if let Some(key) = &self.key {
+            builder = builder.header("X-API-Key", key);
+        }
+        let bytes = match self.exchange(builder).await {
+            Ok(bytes) => bytes,
+            Err(reason) => return Attempt::Again(self.unreachable(reason)),
+        };
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&bytes) else {
+            return Attempt::Again(self.unreachable("the answer is not JSON".into()));
+        };
+        if answer["ok"] == Value::Bool(true) {
+            return Attempt::Answer(answer["result"].take());
+        }
+        let text = answer["error"].as_str().or(answer["result"].as_str()).unwrap_or("no reason given");
+        let reason = text.chars().take(REASON_CHARS_MAX).collect();
+        match (exit_code(text), answer["code"].as_i64()) {
+            // A contract that refuses once refuses again; so does a reader of parameters.
+            (Some(code), _) => Attempt::Final(ChainError::Refused { exit_code: Some(code), reason }),
+            (None, Some(400..=428 | 430..=499)) => {
+                Attempt::Final(ChainError::Refused { exit_code: None, reason })
+            }
+            (None, _) => Attempt::Again(ChainError::Refused { exit_code: None, reason }),
+        }
+    }
+
+    /// Sends and reads, with a limit on what is read. The error says what happened, without the address.
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, String> {
+        let told = |error: reqwest::Error| {
+            let error = error.without_url();
+            match std::error::Error::source(&error) {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            }
+        };
+        let mut response = request.send().await.map_err(told)?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(told)? {
+            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// Waits until the next request may be made.
+    async fn take_turn(&self) {
+        if self.spacing.is_zero() {
+            return;
+        }
+        let mut next = self.next.lock().await;
+        let turn = (*next).max(Instant::now());
+        *next = turn + self.spacing;
+        drop(next);
+        sleep_until(turn).await;
+    }
+
+    fn unreachable(&self, reason: String) -> ChainError {
+        ChainError::Unreachable { endpoint: self.endpoint.clone(), reason }
+    }
+
+    async fn read_account(&self, address: Address) -> Result<Account, ChainError> {
+        let answer = self.call("getAddressInformation", json!({ "address": address.to_string() })).await?;
+        // Some deployments write -1 for an account that never was.
+        let balance = number(&answer["balance"], "balance")?.max(0);
+        let contract = match answer["state"].as_str() {
+            Some("active") => {
+                Some(Contract { code: cell(&answer["code"], "code")?, data: cell(&answer["data"], "data")? })
+            }
+            Some("uninitialized" | "frozen") => None,
+            _ => return Err(ChainError::unreadable("state of an account")),
+        };
+        let fits = |value: i128, what: &str| {
+            u64::try_from(value).map_err(|_| ChainError::unreadable(what.to_owned()))
+        };
+        let last_lt = fits(number(&answer["last_transaction_id"]["lt"], "lt")?, "lt")?;
+        let time = fits(number(&answer["sync_utime"], "sync_utime")?, "sync_utime")?;
+        Ok(Account {
+            balance: nano(balance.unsigned_abs())?,
+            contract,
+            last_lt,
+            chain_time_s: u32::try_from(time).map_err(|_| ChainError::unreadable("sync_utime"))?,
+        })
+    }
+
+    async fn read_transactions(
+        &self,
+        address: Address,
+        limit: usize,
+    ) -> Result<Vec<Transaction>, ChainError> {
+        let limit = limit.min(TRANSACTIONS_MAX);
+        let params = json!({ "address": address.to_string(), "limit": limit });
+        let answer = self.call("getTransactions", params).await?;
+        let list = answer.as_array().ok_or_else(|| ChainError::unreadable("transactions"))?;
+        list.iter().map(|entry| Transaction::from_boc(&bytes(&entry["data"], "transaction")?)).collect()
+    }
+}
+
+impl Chain for Toncenter {
+    fn account(&self, address: Address) -> Reply<'_, Account> {
+        self.read_account(address).boxed()
+    }
+
+    fn send(&self, message: Vec<u8>) -> Reply<'_, ()> {
+        async move {
+            // Sending twice is harmless: every message is numbered, or refused when repeated.
+            self.call("sendBoc", json!({ "boc": BASE64.encode(message) })).await.map(drop)
+        }
+        .boxed()
+    }
+
+    fn transactions(&self, address: Address, limit: usize) -> Reply<'_, Vec<Transaction>> {
+        self.read_transactions(address, limit).boxed()
+    }
+
+    fn pace(&self) -> Duration {
+        self.spacing.max(Duration::from_millis(200))
+    }
+}
+
+/// The number after `exitcode=` in the service's words for a refused message.
+fn exit_code(text: &str) -> Option<i32> {
+    let rest = text.split("exitcode=").nth(1)?.trim_start();
+    let end = rest.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest.get(..end)?.parse().ok()
+}
+
+/// A number that may be written as a number or as a text.
+fn number(value: &Value, what: &str) -> Result<i128, ChainError> {
+    value
+        .as_i64()
+        .map(i128::from)
+        .or_else(|| value.as_str()?.parse().ok())
+        .ok_or_else(|| ChainError::unreadable(what))
+}
+
+fn bytes(value: &Value, what: &str) -> Result<Vec<u8>, ChainError> {
+    let text = value.as_str().ok_or_else(|| ChainError::unreadable(what))?;
+    BASE64.decode(text).map_err(|_| ChainError::unreadable(what))
+}
+
+fn cell(value: &Value, what: &str) -> Result<tycho_types::cell::Cell, ChainError> {
+    Boc::decode(bytes(value, what)?).map_err(|_| ChainError::unreadable(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_is_found_in_the_services_words() {
+        let text = "LITE_SERVER_UNKNOWN: cannot apply external message to current state : External message was not \
+                    accepted\nCannot run message on account: inbound external message rejected by transaction 00FF:\n\
+                    exitcode=106, steps=28, gas_used=0";
+        assert_eq!(exit_code(text), Some(106));
+        assert_eq!(exit_code("exitcode=-14"), Some(-14));
+        assert_eq!(exit_code("exitcode="), None);
+        assert_eq!(exit_code("timeout"), None);
+    }
+
+    #[test]
+    fn only_the_public_service_is_asked_slowly() {
+        let spacing = |base: &str, key: Option<&str>| {
+            Toncenter::new(base, key.map(str::to_owned)).map(|client| client.spacing.as_millis())
+        };
+        assert_eq!(spacing(TESTNET_URL, None), Ok(1_100));
+        assert_eq!(spacing(MAINNET_URL, Some("k")), Ok(110));
+        assert_eq!(spacing("http://127.0.0.1:8081/api/v2", None), Ok(0));
+        assert!(matches!(spacing("nowhere", None), Err(ChainError::Unreachable { .. })));
+    }
+}

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Rebuilds the channel contract with the pinned compiler and compares it with the committed code.
+set -eu
+cd "$(dirname "$0")"
+[ -d node_modules/@ton/tolk-js ] || npm ci --no-audit --no-fund --silent
+exec node build.mjs --check

@@ -1,0 +1,188 @@
+//! The provider's side of a channel: what was served, what the newest voucher covers, and what may stay unpaid.
+
+use crate::amount::Nano;
+use crate::channel::ledger::ChannelState;
+use crate::channel::record::Earning;
+use crate::channel::terms::ChannelTerms;
+use crate::channel::voucher::Voucher;
+use crate::ident::NodeId;
+use crate::wire::message::Payment;
+
+/// A channel that this node earns on.
+#[derive(Debug)]
+pub struct Earner {
+    terms: ChannelTerms,
+    account: [u8; 32],
+    client: NodeId,
+    seen: Option<ChannelState>,
+    newest: Option<Payment>,
+    early: Option<Payment>,
+    served: Nano,
+}
+
+/// What a voucher did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Took {
+    /// It pays more than any before: write it before going on.
+    More,
+    /// It repeats, or is older than, what is known.
+    Nothing,
+    /// It verifies, and waits until the ledger shows the funding that it is for.
+    Early,
+}
+
+/// Why a voucher is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum VoucherFault {
+    /// Not the client's signature.
+    #[error("the voucher's signature does not verify")]
+    Signature,
+    /// For another funding of the channel.
+    #[error("the voucher is for another epoch of the channel")]
+    Epoch,
+    /// More than was deposited.
+    #[error("the voucher promises more than the channel holds")]
+    OverDeposit,
+}
+
+impl Earner {
+    /// A channel named by a client, with nothing known about it yet.
+    #[must_use]
+    pub fn new(terms: ChannelTerms, client: NodeId) -> Self {
+        let account = terms.account().hash;
+        Self { terms, account, client, seen: None, newest: None, early: None, served: Nano::ZERO }
+    }
+
+    /// A channel read back from disk. What was served and not paid before the crash is given up.
+    #[must_use]
+    pub fn restored(record: Earning) -> Self {
+        let mut earner = Self::new(record.terms, record.client);
+        earner.newest = record.payment;
+        earner.served = earner.paid();
+        earner
+    }
+
+    /// What must be on disk before more is served on the strength of it.
+    #[must_use]
+    pub fn record(&self) -> Earning {
+        Earning { terms: self.terms.clone(), client: self.client, payment: self.newest }
+    }
+
+    /// The terms.
+    #[must_use]
+    pub const fn terms(&self) -> &ChannelTerms {
+        &self.terms
+    }
+
+    /// The account's hash.
+    #[must_use]
+    pub const fn account(&self) -> [u8; 32] {
+        self.account
+    }
+
+    /// Who pays.
+    #[must_use]
+    pub const fn client(&self) -> NodeId {
+        self.client
+    }
+
+    /// The newest voucher that counts.
+    #[must_use]
+    pub const fn newest(&self) -> Option<Payment> {
+        self.newest
+    }
+
+    /// What the newest voucher covers.
+    #[must_use]
+    pub fn paid(&self) -> Nano {
+        self.newest.map_or(Nano::ZERO, |payment| payment.cumulative)
+    }
+
+    /// What was served over the channel's life.
+    #[must_use]
+    pub const fn served(&self) -> Nano {
+        self.served
+    }
+
+    /// What is served and not covered.
+    #[must_use]
+    pub fn unpaid(&self) -> Nano {
+        self.served.saturating_minus(self.paid())
+    }
+
+    /// Whether the ledger shows the channel funded and not closing.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.seen.is_some_and(|state| state.epoch != 0 && state.closing.is_none())
+    }
+
+    /// What the ledger's deposit can still pay.
+    #[must_use]
+    pub fn headroom(&self) -> Nano {
+        self.seen
+            .filter(|_| self.is_open())
+            .map_or(Nano::ZERO, |state| state.deposit.saturating_minus(self.served))
+    }
+
+    /// How much more may be served before a voucher must come. (`CH-5`)
+    ///
+    /// `window` is the most that may ever stay unpaid, `credit` the most on a channel that the ledger has not
+    /// shown. On a channel that it has shown, nothing is served that the deposit cannot pay.
+    #[must_use]
+    pub fn allowance(&self, window: Nano, credit: Nano) -> Nano {
+        let limit = if self.is_open() { window } else { window.min(credit) };
+        let left = limit.saturating_minus(self.unpaid());
+        if self.is_open() { left.min(self.headroom()) } else { left }
+    }
+
+    /// Counts what was served.
+    pub fn serve(&mut self, amount: Nano) {
+        self.served = self.served.saturating_plus(amount);
+    }
+
+    /// Takes a voucher. (`CH-6`)
+    ///
+    /// # Errors
+    /// [`VoucherFault`]; nothing changes then.
+    pub fn take(&mut self, payment: Payment) -> Result<Took, VoucherFault> {
+        if self
+            .newest
+            .is_some_and(|newest| newest.epoch == payment.epoch && newest.cumulative >= payment.cumulative)
+        {
+            return Ok(Took::Nothing);
+        }
+        let voucher = Voucher { account: self.account, epoch: payment.epoch, cumulative: payment.cumulative };
+        voucher.verify(&self.terms.client_key, &payment.signature).map_err(|_| VoucherFault::Signature)?;
+        match self.seen {
+            Some(state) if state.epoch != 0 => {
+                if payment.epoch != state.epoch {
+                    return Err(VoucherFault::Epoch);
+                }
+                if payment.cumulative > state.deposit {
+                    // Perhaps a top-up that this node has not seen yet.
+                    self.early = Some(payment);
+                    return Ok(Took::Early);
+                }
+                self.newest = Some(payment);
+                Ok(Took::More)
+            }
+            Some(_) | None => {
+                self.early = Some(payment);
+                Ok(Took::Early)
+            }
+        }
+    }
+
+    /// Takes what the ledger shows. Returns whether a voucher that came early now counts and must be written.
+    pub fn observe(&mut self, state: ChannelState) -> bool {
+        self.seen = Some(state);
+        let Some(early) = self.early.take() else { return false };
+        matches!(self.take(early), Ok(Took::More))
+    }
+
+    /// What the ledger last showed.
+    #[must_use]
+    pub const fn seen(&self) -> Option<ChannelState> {
+        self.seen
+    }
+}

@@ -1,0 +1,125 @@
+//! What the core asks of a ledger and what it hears back, as values: the shell owns the ledger itself.
+
+use crate::amount::Nano;
+use crate::channel::terms::ChannelTerms;
+use crate::channel::voucher::{CloseOrder, Voucher};
+use crate::ident::Signature;
+use crate::time::Span;
+
+/// A call to the ledger. The shell answers with [`LedgerEvent`]s, after its own retries and within a deadline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerCall {
+    /// Deploy and fund a channel from this node's wallet, then watch it.
+    Open {
+        /// The terms, from which code and account follow.
+        terms: Box<ChannelTerms>,
+        /// What to deposit.
+        deposit: Nano,
+    },
+    /// Add to the deposit from this node's wallet.
+    TopUp {
+        /// The channel's account.
+        account: [u8; 32],
+        /// How much.
+        amount: Nano,
+    },
+    /// Report the channel's state now and at every change.
+    Watch {
+        /// The channel's account.
+        account: [u8; 32],
+    },
+    /// Stop watching.
+    Unwatch {
+        /// The channel's account.
+        account: [u8; 32],
+    },
+    /// Settle a voucher; pays the provider whoever brings it.
+    Claim {
+        /// The voucher.
+        voucher: Voucher,
+        /// The client's signature.
+        signature: Signature,
+    },
+    /// The provider's close: settle the voucher, refund the rest at once, delete the account.
+    Close {
+        /// The newest voucher and the client's signature, if there is one.
+        voucher: Option<(Voucher, Signature)>,
+        /// What the provider says.
+        order: CloseOrder,
+        /// The provider's signature.
+        signature: Signature,
+    },
+    /// The client wants its rest back: starts the challenge time.
+    RequestClose {
+        /// The channel's account.
+        account: [u8; 32],
+    },
+    /// The challenge time is over: pay out and delete.
+    Finalize {
+        /// The channel's account.
+        account: [u8; 32],
+    },
+}
+
+impl LedgerCall {
+    /// The account that the call is about.
+    #[must_use]
+    pub fn account(&self) -> [u8; 32] {
+        match self {
+            Self::Open { terms, .. } => terms.account().hash,
+            Self::TopUp { account, .. }
+            | Self::Watch { account }
+            | Self::Unwatch { account }
+            | Self::RequestClose { account }
+            | Self::Finalize { account } => *account,
+            Self::Claim { voucher, .. } => voucher.account,
+            Self::Close { order, .. } => order.account,
+        }
+    }
+}
+
+/// What the ledger says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerEvent {
+    /// The state of a channel, now or after a change. `None`: no such account.
+    Channel {
+        /// The channel's account.
+        account: [u8; 32],
+        /// Its state.
+        state: Option<ChannelState>,
+    },
+    /// A call failed for good.
+    Failed {
+        /// The channel's account.
+        account: [u8; 32],
+        /// Why.
+        fault: LedgerFault,
+    },
+}
+
+/// A channel as the ledger shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelState {
+    /// Which funding; a voucher of another epoch is void. Zero: deployed and not funded.
+    pub epoch: u64,
+    /// Everything deposited.
+    pub deposit: Nano,
+    /// Everything paid out to the provider.
+    pub settled: Nano,
+    /// Time until anyone may finalize, once a close was requested; zero when that time has come.
+    pub closing: Option<Span>,
+}
+
+/// Why a ledger call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum LedgerFault {
+    /// The wallet does not hold enough for the deposit and the fees.
+    #[error("the wallet does not hold enough for the deposit and its fees")]
+    Funds,
+    /// No answer in time.
+    #[error("the ledger does not answer")]
+    Unreachable,
+    /// The contract or the network refused.
+    #[error("the ledger refused the message")]
+    Refused,
+}

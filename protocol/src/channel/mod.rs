@@ -1,0 +1,10 @@
+//! One payment channel, client to provider: its terms, its vouchers, who owes what, and what the ledger must do.
+
+pub mod cell;
+pub mod earn;
+pub mod ledger;
+pub mod pay;
+pub mod record;
+pub mod terms;
+pub mod voucher;
+pub mod watch;

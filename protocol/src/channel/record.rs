@@ -1,0 +1,85 @@
+//! What must survive a crash: written before anything that depends on it is said.
+
+use crate::amount::Nano;
+use crate::channel::terms::ChannelTerms;
+use crate::ident::NodeId;
+use crate::wire::message::Payment;
+use crate::wire::signed::Signed;
+use crate::work::order::JobId;
+
+/// One durable statement. A later record of the same channel or job replaces an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Record {
+    /// Client: a channel and everything that was promised on it.
+    Paying(Paying),
+    /// Provider: a channel and the newest voucher on it.
+    Earning(Earning),
+    /// A channel is gone from the ledger.
+    ChannelGone {
+        /// Its account.
+        account: [u8; 32],
+    },
+    /// The newest receipt of a job, at the client.
+    Receipt {
+        /// The job.
+        job: JobId,
+        /// Who served.
+        provider: NodeId,
+        /// The signed receipt.
+        receipt: Signed,
+    },
+}
+
+/// A channel at the client.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Paying {
+    /// The terms.
+    pub terms: ChannelTerms,
+    /// Who is paid.
+    pub provider: NodeId,
+    /// What the client deposits.
+    pub deposit: Nano,
+    /// Which funding, once the ledger has shown it.
+    pub epoch: Option<u64>,
+    /// The newest cumulative amount that a voucher was signed for, or may have been.
+    pub cumulative: Nano,
+    /// Whether the client has asked for its rest back.
+    pub closing: bool,
+}
+
+/// A channel at the provider.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Earning {
+    /// The terms.
+    pub terms: ChannelTerms,
+    /// Who pays.
+    pub client: NodeId,
+    /// The newest voucher.
+    pub payment: Option<Payment>,
+}
+
+impl Record {
+    /// The channel or job that this record is about, by which a later one replaces it.
+    #[must_use]
+    pub fn key(&self) -> RecordKey {
+        match self {
+            Self::Paying(paying) => RecordKey::Paying(paying.terms.account().hash),
+            Self::Earning(earning) => RecordKey::Earning(earning.terms.account().hash),
+            Self::ChannelGone { account } => RecordKey::Gone(*account),
+            Self::Receipt { job, .. } => RecordKey::Receipt(*job),
+        }
+    }
+}
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordKey {
+    /// A channel that this node pays on.
+    Paying([u8; 32]),
+    /// A channel that this node earns on.
+    Earning([u8; 32]),
+    /// A channel that is gone: removes both of the above.
+    Gone([u8; 32]),
+    /// A job's newest receipt.
+    Receipt(JobId),
+}

@@ -1,0 +1,186 @@
+//! The three things that channel keys sign: a voucher, the provider's close order, the client's close request.
+//!
+//! Each is the hash of one cell, which the contract rebuilds: a tag of 32 bits, the account (256), the epoch (64), the
+//! cumulative amount (coins). The account's hash covers code, keys, network and salt, and the epoch is the logical time
+//! of the funding, so a signature is worth nothing for any other account, purpose or life of the account.
+
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+
+use super::cell::CellBuilder;
+use crate::amount::Nano;
+use crate::ident::Signature;
+
+const TAG_VOUCHER: u32 = 0x4258_5601;
+const TAG_CLOSE_ORDER: u32 = 0x4258_5602;
+const TAG_CLOSE_REQUEST: u32 = 0x4258_5603;
+
+/// The client's promise that the provider may take `cumulative` from this channel, in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Voucher {
+    /// Hash of the channel's account.
+    pub account: [u8; 32],
+    /// Logical time of the funding that this voucher draws on.
+    pub epoch: u64,
+    /// Everything paid since that funding.
+    pub cumulative: Nano,
+}
+
+/// The provider's order to close now with `cumulative` as the last total.
+///
+/// Anyone may bring it to the ledger at any later time: a provider signs it only when it serves no more in this epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct CloseOrder {
+    /// Hash of the channel's account.
+    pub account: [u8; 32],
+    /// Logical time of the funding.
+    pub epoch: u64,
+    /// The last total, covered by a voucher unless it is settled already.
+    pub cumulative: Nano,
+}
+
+/// The client's request to close after the challenge period, for a client whose wallet is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct CloseRequest {
+    /// Hash of the channel's account.
+    pub account: [u8; 32],
+    /// Logical time of the funding.
+    pub epoch: u64,
+}
+
+impl Voucher {
+    /// What is signed.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        signed_hash(TAG_VOUCHER, &self.account, self.epoch, self.cumulative)
+    }
+
+    /// Signs with the client's voucher key.
+    #[must_use]
+    pub fn sign(&self, client_key: &SigningKey) -> Signature {
+        sign(&self.hash(), client_key)
+    }
+
+    /// Checks a signature by the client's voucher key.
+    ///
+    /// # Errors
+    /// [`SignatureError`] says whether the key or the signature is at fault.
+    pub fn verify(&self, client_key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
+        verify(&self.hash(), client_key, signature)
+    }
+}
+
+impl CloseOrder {
+    /// What is signed.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        signed_hash(TAG_CLOSE_ORDER, &self.account, self.epoch, self.cumulative)
+    }
+
+    /// Signs with the provider's close key.
+    #[must_use]
+    pub fn sign(&self, provider_key: &SigningKey) -> Signature {
+        sign(&self.hash(), provider_key)
+    }
+
+    /// Checks a signature by the provider's close key.
+    ///
+    /// # Errors
+    /// [`SignatureError`] says whether the key or the signature is at fault.
+    pub fn verify(&self, provider_key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
+        verify(&self.hash(), provider_key, signature)
+    }
+}
+
+impl CloseRequest {
+    /// What is signed.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        signed_hash(TAG_CLOSE_REQUEST, &self.account, self.epoch, Nano::ZERO)
+    }
+
+    /// Signs with the client's voucher key.
+    #[must_use]
+    pub fn sign(&self, client_key: &SigningKey) -> Signature {
+        sign(&self.hash(), client_key)
+    }
+}
+
+fn signed_hash(tag: u32, account: &[u8; 32], epoch: u64, cumulative: Nano) -> [u8; 32] {
+    CellBuilder::new()
+        .uint(u64::from(tag), 32)
+        .bytes32(account)
+        .uint(epoch, 64)
+        .coins(cumulative)
+        .finish()
+        .hash
+}
+
+fn sign(hash: &[u8; 32], key: &SigningKey) -> Signature {
+    Signature(key.sign(hash).to_bytes())
+}
+
+fn verify(hash: &[u8; 32], key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
+    // Under a key of small order a trivial signature verifies for every message; the ledger's VM refused only the
+    // neutral element, and that only lately.
+    let key =
+        VerifyingKey::from_bytes(key).ok().filter(|key| !key.is_weak()).ok_or(SignatureError::UnusableKey)?;
+    key.verify_strict(hash, &ed25519_dalek::Signature::from_bytes(&signature.0))
+        .map_err(|_| SignatureError::Mismatch)
+}
+
+/// Why a signature does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The public key is no point of the curve, or of small order.
+    #[error("the key in the channel's terms is not a usable ed25519 key")]
+    UnusableKey,
+    /// Not a signature of this content by this key.
+    #[error("the signature is not by the channel's key over this account, epoch and amount")]
+    Mismatch,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    #[test]
+    fn a_voucher_counts_for_its_own_content_and_key_only() {
+        let voucher = Voucher { account: [1; 32], epoch: 5, cumulative: Nano(300) };
+        let signature = voucher.sign(&key(1));
+        let public = |seed| key(seed).verifying_key().to_bytes();
+        assert_eq!(voucher.verify(&public(1), &signature), Ok(()));
+        for other in [
+            Voucher { account: [2; 32], ..voucher },
+            Voucher { epoch: 6, ..voucher },
+            Voucher { cumulative: Nano(301), ..voucher },
+        ] {
+            assert_eq!(other.verify(&public(1), &signature), Err(SignatureError::Mismatch));
+        }
+        assert_eq!(voucher.verify(&public(2), &signature), Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn what_is_signed_for_one_purpose_is_worthless_for_another() {
+        let voucher = Voucher { account: [1; 32], epoch: 5, cumulative: Nano::ZERO };
+        let order = CloseOrder { account: [1; 32], epoch: 5, cumulative: Nano::ZERO };
+        let request = CloseRequest { account: [1; 32], epoch: 5 };
+        let public = key(1).verifying_key().to_bytes();
+        assert_eq!(voucher.verify(&public, &order.sign(&key(1))), Err(SignatureError::Mismatch));
+        assert_eq!(order.verify(&public, &request.sign(&key(1))), Err(SignatureError::Mismatch));
+        assert_eq!(order.verify(&public, &order.sign(&key(1))), Ok(()));
+    }
+
+    #[test]
+    fn a_key_of_small_order_signs_for_nobody() {
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let mut trivial = [0; 64];
+        trivial[0] = 1;
+        let voucher = Voucher { account: [1; 32], epoch: 5, cumulative: Nano(300) };
+        assert_eq!(voucher.verify(&neutral, &Signature(trivial)), Err(SignatureError::UnusableKey));
+    }
+}

@@ -1,0 +1,363 @@
+//! One order on its way: the auction, the award, and what to do when a provider fails.
+
+use std::collections::VecDeque;
+
+use crate::amount::Nano;
+use crate::ident::NodeId;
+use crate::io::Output;
+use crate::io::{Bill, Failure, OrderNews, PeerFault};
+use crate::limits;
+use crate::market::auction::{Auction, Candidate, Fate};
+use crate::market::call::{Call, CallId};
+use crate::session::{Initiator, prologue};
+use crate::time::Time;
+use crate::wire::message::{Accept, Award, Finish, Gossip, Refuse, ToProvider};
+use crate::work::order::{Generate, JobId, Order, OrderId, Task};
+
+use super::Client;
+use super::working::Working;
+
+/// Runners-up that are kept warm for a failover; the others are released at once.
+const WARM_MAX: usize = 3;
+
+/// An order and how far it has come.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) order: Order,
+    pub(super) started: Time,
+    pub(super) deadline: Time,
+    pub(super) phase: Phase,
+    pub(super) candidates: VecDeque<Candidate>,
+    pub(super) failed: Vec<NodeId>,
+    pub(super) attempts: u32,
+    /// Output tokens that the user has already.
+    pub(super) delivered: Vec<u32>,
+    /// Vectors that the user has already.
+    pub(super) rows: u32,
+    pub(super) bill: Bill,
+    last_failure: Option<Failure>,
+}
+
+/// What an order waits for.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Between two steps of one input; never seen across inputs.
+    Idle,
+    /// Bids.
+    Calling(Auction),
+    /// The answer to an award.
+    Awarding(Box<Awarding>),
+    /// The answer to the task.
+    Working(Box<Working>),
+}
+
+/// An award that is out.
+#[derive(Debug)]
+pub(super) struct Awarding {
+    candidate: Candidate,
+    award: Award,
+    initiator: Initiator,
+    repeat_at: Time,
+    until: Time,
+}
+
+impl Errand {
+    pub(super) fn new(now: Time, order: Order) -> Self {
+        let deadline = now + order.deadline;
+        Self {
+            order,
+            started: now,
+            deadline,
+            phase: Phase::Idle,
+            candidates: VecDeque::new(),
+            failed: Vec::new(),
+            attempts: 0,
+            delivered: Vec::new(),
+            rows: 0,
+            bill: Bill::default(),
+            last_failure: None,
+        }
+    }
+
+    /// What may still be spent.
+    pub(super) fn budget(&self) -> Nano {
+        self.order.max_cost.saturating_minus(self.bill.cost)
+    }
+
+    /// The channel that the order is being paid on.
+    pub(super) fn account(&self) -> Option<[u8; 32]> {
+        match &self.phase {
+            Phase::Working(working) => Some(working.account),
+            Phase::Idle | Phase::Calling(_) | Phase::Awarding(_) => None,
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Time {
+        let phase = match &self.phase {
+            Phase::Idle => self.deadline,
+            Phase::Calling(auction) => auction.closes_at,
+            Phase::Awarding(awarding) => awarding.repeat_at.min(awarding.until),
+            Phase::Working(working) => working.wake_at(),
+        };
+        phase.min(self.deadline)
+    }
+
+    /// The task that is left to do: after a failover the next provider goes on where the last one stopped.
+    pub(super) fn task_left(&self) -> Task {
+        match &self.order.task {
+            Task::Embed { inputs } => {
+                Task::Embed { inputs: inputs.iter().skip(self.rows as usize).cloned().collect() }
+            }
+            Task::Generate(generate) => {
+                let done = u32::try_from(self.delivered.len()).unwrap_or(u32::MAX);
+                let mut prefix = generate.prefix.clone();
+                prefix.extend(&self.delivered);
+                Task::Generate(Generate {
+                    prefix,
+                    max_tokens: generate.max_tokens.saturating_sub(done),
+                    ..generate.clone()
+                })
+            }
+        }
+    }
+
+    /// Whether nothing is left to do although the provider never said so.
+    fn is_exhausted(&self) -> bool {
+        match self.task_left() {
+            Task::Embed { inputs } => inputs.is_empty(),
+            Task::Generate(generate) => {
+                generate.max_tokens == 0 || generate.prefix.len() > limits::PREFIX_TOKENS_MAX
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Takes the next step of an order that waits for nothing.
+    pub(super) fn advance(&mut self, now: Time, id: OrderId) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        errand.phase = Phase::Idle;
+        if now >= errand.deadline {
+            return self.end(now, id, Some(Failure::Deadline));
+        }
+        if errand.attempts > 0 && errand.is_exhausted() {
+            // The last token arrived and the provider died before it could say so.
+            errand.bill.finish = Some(Finish::Length);
+            return self.end(now, id, None);
+        }
+        if errand.attempts >= limits::ATTEMPTS_MAX {
+            let why = errand.last_failure.unwrap_or(Failure::NoBids);
+            return self.end(now, id, Some(why));
+        }
+        let leased = self.config.leases.then(|| self.lease_for(now, id)).flatten();
+        let next = self.orders.get_mut(&id).and_then(|errand| errand.candidates.pop_front());
+        match leased.or(next) {
+            Some(candidate) => self.award(now, id, candidate),
+            None => self.call(now, id),
+        }
+    }
+
+    fn lease_for(&self, now: Time, id: OrderId) -> Option<Candidate> {
+        let errand = self.orders.get(&id)?;
+        let candidate = self.leases.find(now, &errand.order.model, errand.order.tier)?;
+        let affordable = candidate.price.cost_max(&errand.task_left())? <= errand.budget();
+        (affordable && !errand.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())
+    }
+
+    fn call(&mut self, now: Time, id: OrderId) {
+        let call_id = CallId(self.entropy.bytes());
+        let window = self.config.bid_window;
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        errand.attempts = errand.attempts.saturating_add(1);
+        let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
+        let call =
+            Call::for_order(call_id, self.identity.id(), self.seal_key.public(), &errand.order, window_ms);
+        errand.phase = Phase::Calling(Auction::new(call_id, (now + window).min(errand.deadline)));
+        self.calls.insert(call_id, id);
+        let gossip = Gossip::Call(call.sign(&self.identity));
+        self.outbox.push(Output::Broadcast { model: call.model, gossip });
+    }
+
+    /// Scores the bids once and awards the best.
+    pub(super) fn close_auction(&mut self, now: Time, id: OrderId) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Calling(auction) = core::mem::replace(&mut errand.phase, Phase::Idle) else { return };
+        self.calls.remove(&auction.call);
+        let call = auction.call;
+        let order = Order { task: errand.task_left(), ..errand.order.clone() };
+        let mut outcome = auction.close(&order, errand.budget(), &errand.failed);
+        let losers = outcome.candidates.split_off(outcome.candidates.len().min(WARM_MAX));
+        let release: Vec<NodeId> = outcome
+            .reports
+            .iter()
+            .filter(|report| !matches!(report.fate, Fate::Won { .. } | Fate::Outscored { .. }))
+            .map(|report| report.provider)
+            .chain(losers.iter().map(|loser| loser.bid.provider))
+            .collect();
+        errand.candidates = outcome.candidates.into();
+        let reports = outcome.reports;
+        if errand.candidates.is_empty() {
+            // Another round only helps if this one was empty because everybody here failed before.
+            let lowest =
+                reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
+            let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
+            let why = match lowest {
+                Some(lowest) => Failure::OverBudget { lowest },
+                None if tier => Failure::NoTier(errand.order.tier),
+                None => errand.last_failure.unwrap_or(Failure::NoBids),
+            };
+            self.news(id, OrderNews::Bids(reports));
+            return self.end(now, id, Some(why));
+        }
+        self.news(id, OrderNews::Bids(reports));
+        for provider in release {
+            self.send(provider, ToProvider::Release(call));
+        }
+        self.advance(now, id);
+    }
+
+    fn award(&mut self, now: Time, id: OrderId, candidate: Candidate) {
+        let job = JobId(self.entropy.bytes());
+        let provider = candidate.bid.provider;
+        let prologue = prologue(&self.identity.id(), &provider, &job.0);
+        let started = Initiator::start(&candidate.bid.session_key, &prologue, &mut self.entropy);
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        errand.attempts = errand.attempts.saturating_add(1);
+        let Ok((initiator, handshake)) = started else {
+            // A session key that no handshake can be made with: the bid is worthless.
+            self.fault(provider, PeerFault::Malformed);
+            return self.failed(now, id, provider, Failure::Session);
+        };
+        let award =
+            Award { job, call: candidate.bid.call, bid: candidate.hash, price: candidate.price, handshake };
+        self.jobs.insert(job, id);
+        errand.phase = Phase::Awarding(Box::new(Awarding {
+            candidate,
+            award: award.clone(),
+            initiator,
+            repeat_at: now + limits::AWARD_WAIT.half(),
+            until: now + limits::AWARD_WAIT,
+        }));
+        self.send(provider, ToProvider::Award(award));
+    }
+
+    /// A provider took the job: the session stands, the task goes out.
+    pub(super) fn accepted(&mut self, now: Time, from: NodeId, accept: &Accept) {
+        let Some(id) = self.jobs.get(&accept.job).copied() else { return };
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let expected = matches!(&errand.phase, Phase::Awarding(awarding)
+            if awarding.award.job == accept.job && awarding.candidate.bid.provider == from);
+        if !expected {
+            return;
+        }
+        let Phase::Awarding(awarding) = core::mem::replace(&mut errand.phase, Phase::Idle) else { return };
+        match awarding.initiator.finish(&accept.handshake) {
+            Ok(secure) => {
+                errand.bill.matched = errand.bill.matched.or(Some(now.since(errand.started)));
+                errand.bill.job = Some(accept.job);
+                errand.bill.providers.push(from);
+                self.news(id, OrderNews::Awarded { provider: from, job: accept.job });
+                self.begin_work(now, id, accept.job, awarding.candidate, secure);
+            }
+            Err(_) => {
+                self.fault(from, PeerFault::Malformed);
+                self.jobs.remove(&accept.job);
+                self.failed(now, id, from, Failure::Session);
+            }
+        }
+    }
+
+    pub(super) fn refused(&mut self, now: Time, from: NodeId, refuse: Refuse) {
+        let Some(id) = self.jobs.get(&refuse.job).copied() else { return };
+        let serving = self.orders.get(&id).is_some_and(|errand| match &errand.phase {
+            Phase::Awarding(awarding) => {
+                awarding.award.job == refuse.job && awarding.candidate.bid.provider == from
+            }
+            Phase::Working(working) => working.job == refuse.job && working.provider() == from,
+            Phase::Idle | Phase::Calling(_) => false,
+        });
+        if serving {
+            self.failed(now, id, from, Failure::Refused(refuse.why));
+        }
+    }
+
+    pub(super) fn undelivered(&mut self, now: Time, to: NodeId) {
+        let lost: Vec<OrderId> = self
+            .orders
+            .iter()
+            .filter(|(_, errand)| match &errand.phase {
+                Phase::Awarding(awarding) => awarding.candidate.bid.provider == to,
+                Phase::Working(working) => working.provider() == to,
+                Phase::Idle | Phase::Calling(_) => false,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in lost {
+            self.failed(now, id, to, Failure::Gone);
+        }
+    }
+
+    /// A provider failed an order: go on with the next, from where this one stopped.
+    pub(super) fn failed(&mut self, now: Time, id: OrderId, provider: NodeId, why: Failure) {
+        self.leases.end(provider);
+        self.leave_job(now, id);
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        errand.failed.push(provider);
+        errand.last_failure = Some(why);
+        self.news(id, OrderNews::FailedOver { from: provider, why });
+        self.advance(now, id);
+    }
+
+    /// Ends an order, well (`None`) or with a reason.
+    pub(super) fn end(&mut self, now: Time, id: OrderId, why: Option<Failure>) {
+        if why.is_some() {
+            self.leave_job(now, id);
+        }
+        let Some(errand) = self.orders.remove(&id) else { return };
+        self.calls.retain(|_, order| *order != id);
+        for candidate in &errand.candidates {
+            self.send(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
+        }
+        let news = match why {
+            None => OrderNews::Done(errand.bill),
+            Some(why) => OrderNews::Failed { why, bill: errand.bill },
+        };
+        self.news(id, news);
+    }
+
+    /// Everything that is due by the clock.
+    pub(super) fn timers(&mut self, now: Time) {
+        let due: Vec<OrderId> =
+            self.orders.iter().filter(|(_, errand)| errand.wake_at() <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            self.order_due(now, id);
+        }
+        self.lingering_due(now);
+        self.payments.timers(now, &mut self.outbox);
+    }
+
+    fn order_due(&mut self, now: Time, id: OrderId) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        if now >= errand.deadline {
+            // Bids that are in by the deadline still tell why nothing came of the order.
+            if matches!(errand.phase, Phase::Calling(_)) {
+                return self.close_auction(now, id);
+            }
+            return self.end(now, id, Some(Failure::Deadline));
+        }
+        match &mut errand.phase {
+            Phase::Idle => self.advance(now, id),
+            Phase::Calling(_) => self.close_auction(now, id),
+            Phase::Awarding(awarding) => {
+                let provider = awarding.candidate.bid.provider;
+                if now >= awarding.until {
+                    return self.failed(now, id, provider, Failure::NoAnswer);
+                }
+                awarding.repeat_at = awarding.until;
+                let award = awarding.award.clone();
+                self.send(provider, ToProvider::Award(award));
+            }
+            Phase::Working(_) => self.work_due(now, id),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The role machine that buys: owns its orders, channels, book and leases, and routes inputs to them.
+
+mod errand;
+mod payments;
+mod working;
+
+use std::collections::BTreeMap;
+
+use ed25519_dalek::SigningKey;
+
+use crate::amount::Nano;
+use crate::channel::ledger::LedgerEvent;
+use crate::channel::record::Record;
+use crate::channel::terms::Address;
+use crate::entropy::Entropy;
+use crate::ident::{Identity, NodeId};
+use crate::io::{Command, Event, Failure, Input, Machine, OrderNews, Output, PeerFault};
+use crate::limits;
+use crate::market::ask::{Ask, Book};
+use crate::market::bid::{Bid, BidHash};
+use crate::market::call::CallId;
+use crate::market::lease::Leases;
+use crate::outbox::Outbox;
+use crate::session::{StaticKey, unseal};
+use crate::time::{Span, Time};
+use crate::wire::codec;
+use crate::wire::message::{Gossip, Message, SealedBid, ToClient, ToProvider};
+use crate::wire::signed::Signed;
+use crate::work::order::{JobId, Order, OrderFault, OrderId, Tier};
+
+use errand::{Errand, Phase};
+use payments::Payments;
+use working::Lingering;
+
+/// What a client is made of.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// Seed of the node's identity.
+    pub identity_seed: [u8; 32],
+    /// Seed of the key that signs vouchers.
+    pub channel_seed: [u8; 32],
+    /// Seed of everything random.
+    pub entropy_seed: [u8; 32],
+    /// Which ledger.
+    pub network_id: i32,
+    /// The account that funds channels and gets rests back.
+    pub wallet: Address,
+    /// What a new channel is given at the least.
+    pub deposit: Nano,
+    /// How long bids are gathered.
+    pub bid_window: Span,
+    /// How many bids end the gathering early.
+    pub enough_bids: usize,
+    /// The challenge time that this client proposes; a provider may ask for more.
+    pub challenge_s: u32,
+    /// Whether a provider that served well is used again without an auction.
+    pub leases: bool,
+}
+
+impl ClientConfig {
+    /// A configuration for tests and simulations, different for every `number`.
+    #[must_use]
+    pub fn for_tests(number: u64) -> Self {
+        let seed = |purpose: &str| {
+            *blake3::keyed_hash(blake3::hash(purpose.as_bytes()).as_bytes(), &number.to_le_bytes()).as_bytes()
+        };
+        Self {
+            identity_seed: seed("client identity"),
+            channel_seed: seed("client channel"),
+            entropy_seed: seed("client entropy"),
+            network_id: -3,
+            wallet: Address::basechain(seed("client wallet")),
+            deposit: Nano(50_000_000),
+            bid_window: limits::BID_WINDOW,
+            enough_bids: limits::BIDS_MAX,
+            challenge_s: 60,
+            leases: true,
+        }
+    }
+}
+
+/// The buyer in a node.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    identity: Identity,
+    seal_key: StaticKey,
+    entropy: Entropy,
+    orders: BTreeMap<OrderId, Errand>,
+    calls: BTreeMap<CallId, OrderId>,
+    jobs: BTreeMap<JobId, OrderId>,
+    lingering: BTreeMap<JobId, Lingering>,
+    payments: Payments,
+    book: Book,
+    leases: Leases,
+    outbox: Outbox,
+}
+
+impl Client {
+    /// A client with what its shell read back from disk.
+    #[must_use]
+    pub fn new(config: ClientConfig, records: Vec<Record>) -> Self {
+        let mut entropy = Entropy::new(config.entropy_seed);
+        let mut outbox = Outbox::default();
+        let key = SigningKey::from_bytes(&config.channel_seed);
+        let payments = Payments::restored(key, records, &mut outbox);
+        Self {
+            identity: Identity::from_seed(&config.identity_seed),
+            // A fresh sealing key for every run: bids of an earlier one are nobody's any more.
+            seal_key: StaticKey::from_seed(entropy.bytes()),
+            config,
+            entropy,
+            orders: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            lingering: BTreeMap::new(),
+            payments,
+            book: Book::default(),
+            leases: Leases::default(),
+            outbox,
+        }
+    }
+
+    /// This node's id.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.identity.id()
+    }
+
+    /// The asks that stand.
+    pub fn asks(&self) -> impl Iterator<Item = &Ask> {
+        self.book.standing()
+    }
+
+    /// Orders that are not at their end.
+    #[must_use]
+    pub fn orders_in_flight(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Every channel: account, provider, deposit asked for, and promised so far.
+    pub fn channels(&self) -> impl Iterator<Item = &crate::channel::pay::Payer> {
+        self.payments.channels()
+    }
+
+    fn command(&mut self, now: Time, command: Command) {
+        match command {
+            Command::Order { id, order } => self.take_order(now, id, *order),
+            Command::Cancel(id) => self.end(now, id, Some(Failure::Cancelled)),
+            Command::Settle => self.payments.settle(now, &mut self.outbox),
+            Command::Offer(_) | Command::Drain | Command::Guard(_) => {}
+        }
+    }
+
+    fn take_order(&mut self, now: Time, id: OrderId, order: Order) {
+        let refused = if self.orders.len() >= limits::ORDERS_MAX {
+            Some(OrderFault::Busy)
+        } else if order.tier == Tier::Confidential {
+            Some(OrderFault::NoConfidentialTier)
+        } else {
+            order.task.check().err()
+        };
+        if self.orders.contains_key(&id) {
+            return;
+        }
+        self.orders.insert(id, Errand::new(now, order));
+        match refused {
+            Some(fault) => self.end(now, id, Some(Failure::Order(fault))),
+            None => self.advance(now, id),
+        }
+    }
+
+    fn received(&mut self, now: Time, from: NodeId, message: ToClient) {
+        match message {
+            ToClient::Bid(bid) => self.take_bid(now, from, &bid),
+            ToClient::Accept(accept) => self.accepted(now, from, &accept),
+            ToClient::Refuse(refuse) => self.refused(now, from, refuse),
+            ToClient::Sealed(frame) => self.sealed(now, from, &frame),
+        }
+    }
+
+    fn take_bid(&mut self, now: Time, from: NodeId, sealed: &SealedBid) {
+        let Some(id) = self.calls.get(&sealed.call).copied() else { return };
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Calling(auction) = &mut errand.phase else { return };
+        let opened = unseal(&self.seal_key, &sealed.call.0, &sealed.sealed)
+            .ok()
+            .and_then(|bytes| codec::decode_sealed::<Signed>(&bytes).ok());
+        let Some(signed) = opened else { return self.fault(from, PeerFault::Malformed) };
+        let Ok(bid) = signed.open::<Bid>() else { return self.fault(from, PeerFault::Forged) };
+        let fits = bid.provider == from
+            && bid.call == sealed.call
+            && bid.model == errand.order.model
+            && bid.payee.network_id == self.config.network_id;
+        if !fits {
+            return self.fault(from, PeerFault::Malformed);
+        }
+        auction.take(bid, BidHash::of(&signed));
+        if auction.count() >= self.config.enough_bids {
+            self.close_auction(now, id);
+        }
+    }
+
+    fn gossip(&mut self, now: Time, gossip: &Gossip) {
+        match gossip {
+            Gossip::Ask(signed) => {
+                if let Ok(ask) = signed.open::<Ask>() {
+                    self.book.take(now, ask.clone());
+                    self.outbox.push(Output::Event(Event::Ask(ask)));
+                }
+            }
+            Gossip::Call(_) => {}
+        }
+    }
+
+    fn ledger(&mut self, now: Time, event: &LedgerEvent) {
+        let affected = self.payments.ledger(now, event, &mut self.outbox);
+        if let Some(fault) = affected.unusable {
+            let stuck: Vec<OrderId> = self.orders_on(affected.account).collect();
+            for id in stuck {
+                self.end(now, id, Some(Failure::Channel(fault)));
+            }
+        }
+        if affected.payable {
+            self.pay_all(now, affected.account);
+        }
+    }
+
+    fn orders_on(&self, account: [u8; 32]) -> impl Iterator<Item = OrderId> + use<'_> {
+        self.orders.iter().filter(move |(_, errand)| errand.account() == Some(account)).map(|(id, _)| *id)
+    }
+
+    fn fault(&mut self, peer: NodeId, fault: PeerFault) {
+        self.outbox.push(Output::Fault { peer, fault });
+    }
+
+    fn news(&mut self, id: OrderId, news: OrderNews) {
+        self.outbox.push(Output::Event(Event::Order { id, news }));
+    }
+
+    fn send(&mut self, to: NodeId, message: ToProvider) {
+        self.outbox.push(Output::Send { to, message: Message::ToProvider(message) });
+    }
+}
+
+impl Machine for Client {
+    fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Command(command) => self.command(now, command),
+            Input::Gossip(gossip) => self.gossip(now, &gossip),
+            Input::Received { from, message: Message::ToClient(message) } => {
+                self.received(now, from, message)
+            }
+            Input::Received { message: Message::ToProvider(_), .. } | Input::Engine { .. } => {}
+            Input::Undelivered { to } => self.undelivered(now, to),
+            Input::Persisted(id) => self.outbox.persisted(id),
+            Input::Ledger(event) => self.ledger(now, &event),
+            Input::Tick => {}
+        }
+        self.timers(now);
+    }
+
+    fn poll(&mut self) -> Output {
+        let wake = self
+            .orders
+            .values()
+            .map(Errand::wake_at)
+            .chain(self.lingering.values().map(|lingering| lingering.until))
+            .chain(self.payments.wake_at())
+            .min()
+            .unwrap_or(Time(u64::MAX));
+        self.outbox.poll(wake)
+    }
+}

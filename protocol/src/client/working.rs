@@ -1,0 +1,357 @@
+//! A job that is being served: chunks in, acknowledgements and vouchers out, and the silence that ends it.
+
+use crate::amount::Nano;
+use crate::channel::record::Record;
+use crate::ident::NodeId;
+use crate::io::{Failure, OrderNews, PeerFault};
+use crate::limits;
+use crate::market::auction::Candidate;
+use crate::session::Secure;
+use crate::time::{Span, Time};
+use crate::wire::codec;
+use crate::wire::message::{
+    Ack, Chunk, Content, FromClient, FromProvider, NeedPayment, SealedFrame, ToProvider, Work,
+};
+use crate::work::order::{JobId, OrderId, Task};
+use crate::work::receipt::Receipt;
+use crate::work::stream::Stream;
+
+use super::Client;
+use super::errand::Phase;
+
+/// A job in progress.
+#[derive(Debug)]
+pub(super) struct Working {
+    pub(super) job: JobId,
+    pub(super) account: [u8; 32],
+    candidate: Candidate,
+    secure: Secure,
+    stream: Stream,
+    task: Task,
+    /// Vectors that earlier attempts delivered: this attempt counts its inputs from 0.
+    rows_before: u32,
+    reserved: Nano,
+    progress_at: Time,
+    asked_at: Time,
+}
+
+/// A job that is over for the user, kept to acknowledge and pay what the provider has not heard yet.
+#[derive(Debug)]
+pub(super) struct Lingering {
+    pub(super) until: Time,
+    working: Box<Working>,
+}
+
+impl Working {
+    pub(super) fn provider(&self) -> NodeId {
+        self.candidate.bid.provider
+    }
+
+    /// How long this provider may be silent: more before the first chunk, and for a slow one.
+    fn patience(&self) -> Span {
+        let bid = &self.candidate.bid;
+        let expected_ms = if self.stream.next() == 0 {
+            u64::from(bid.first_token_ms)
+        } else {
+            u64::from(limits::CHUNK_TOKENS)
+                .saturating_mul(1_000)
+                .checked_div(u64::from(bid.tokens_per_s))
+                .unwrap_or(0)
+        };
+        Span(limits::STALL_WAIT.0.saturating_add(Span::from_ms(expected_ms.saturating_mul(3)).0))
+    }
+
+    pub(super) fn wake_at(&self) -> Time {
+        (self.asked_at + limits::CHUNK_RETRY).min(self.progress_at + self.patience())
+    }
+}
+
+impl Client {
+    /// Sends the task over a fresh session.
+    pub(super) fn begin_work(
+        &mut self,
+        now: Time,
+        id: OrderId,
+        job: JobId,
+        candidate: Candidate,
+        secure: Secure,
+    ) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let task = errand.task_left();
+        let provider = candidate.bid.provider;
+        let reserved = candidate.price.cost_max(&task).unwrap_or(Nano(u64::MAX)).min(errand.budget());
+        let rows_before = errand.rows;
+        let salt = self.entropy.number();
+        let account = match self.payments.channel_for(
+            now,
+            &candidate.bid,
+            reserved,
+            salt,
+            &self.config,
+            &mut self.outbox,
+        ) {
+            Ok(account) => account,
+            Err(fault) => {
+                self.jobs.remove(&job);
+                return self.end(now, id, Some(Failure::Channel(fault)));
+            }
+        };
+        let stream = Stream::new(provider, candidate.bid.model, job, candidate.price, &task);
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        errand.phase = Phase::Working(Box::new(Working {
+            job,
+            account,
+            candidate,
+            secure,
+            stream,
+            task,
+            rows_before,
+            reserved,
+            progress_at: now,
+            asked_at: now,
+        }));
+        self.send_work(id);
+    }
+
+    fn send_work(&mut self, id: OrderId) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Working(working) = &mut errand.phase else { return };
+        let Some(terms) = self.payments.terms(&working.account) else { return };
+        let work = FromClient::Work(Work { task: working.task.clone(), channel: terms });
+        if let Some((to, message)) = seal(working, &work) {
+            self.send(to, message);
+        }
+    }
+
+    pub(super) fn sealed(&mut self, now: Time, from: NodeId, frame: &SealedFrame) {
+        if let Some(lingering) = self.lingering.get_mut(&frame.job) {
+            // Whatever a provider still says about a finished job, the answer is the last acknowledgement.
+            if lingering.working.provider() == from
+                && lingering.working.secure.open(frame.nonce, &frame.bytes).is_ok()
+            {
+                self.ack_lingering(frame.job);
+            }
+            return;
+        }
+        let Some(id) = self.jobs.get(&frame.job).copied() else { return };
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Working(working) = &mut errand.phase else { return };
+        if working.job != frame.job || working.provider() != from {
+            return;
+        }
+        // A frame that does not open may be a copy: it changes nothing.
+        let Ok(opened) = working.secure.open(frame.nonce, &frame.bytes) else { return };
+        let Ok(said) = codec::decode_sealed::<FromProvider>(&opened.body) else {
+            self.fault(from, PeerFault::Malformed);
+            return self.failed(now, id, from, Failure::Session);
+        };
+        match said {
+            FromProvider::Chunk(chunk) => self.chunk(now, id, from, chunk, opened.last),
+            FromProvider::NeedPayment(need) => self.need_payment(now, id, &need),
+        }
+    }
+
+    fn chunk(&mut self, now: Time, id: OrderId, from: NodeId, chunk: Chunk, last: bool) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Working(working) = &mut errand.phase else { return };
+        let before = (working.stream.input_tokens(), working.stream.output_tokens());
+        let taken = match working.stream.take(chunk) {
+            // Only the frame marked as the last may end an answer: a cut stream is never a success.
+            Ok(_) if working.stream.finish().is_some() && !last => None,
+            Ok(taken) => Some(taken),
+            Err(_) => None,
+        };
+        let Some(taken) = taken else {
+            self.fault(from, PeerFault::FalseReceipt);
+            return self.failed(now, id, from, Failure::FalseReceipt);
+        };
+        if taken.is_empty() {
+            return self.send_ack(now, id);
+        }
+        working.progress_at = now;
+        let cost: Nano = taken.iter().map(|part| part.cost).sum();
+        let parts = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+        errand.bill.receipts = errand.bill.receipts.saturating_add(parts);
+        errand.bill.cost = errand.bill.cost.saturating_plus(cost);
+        let input = working.stream.input_tokens().saturating_sub(before.0);
+        let output = working.stream.output_tokens().saturating_sub(before.1);
+        errand.bill.input_tokens = errand.bill.input_tokens.saturating_add(input);
+        errand.bill.output_tokens = errand.bill.output_tokens.saturating_add(output);
+        errand.bill.first_token = errand.bill.first_token.or(Some(now.since(errand.started)));
+        working.reserved = working.reserved.saturating_minus(cost);
+        let account = working.account;
+        let rows_before = working.rows_before;
+        let receipt = working.stream.receipt().cloned();
+        let job = working.job;
+        let finish = working.stream.finish();
+        let mut shown = Vec::with_capacity(taken.len());
+        for part in taken {
+            match part.content {
+                Content::Tokens { ids, text } => {
+                    errand.delivered.extend(&ids);
+                    shown.push(Content::Tokens { ids, text });
+                }
+                Content::Vectors { first, dims, bytes } => {
+                    let first = first.saturating_add(rows_before);
+                    let row = (dims as usize).saturating_mul(4);
+                    let rows =
+                        bytes.len().checked_div(row).and_then(|rows| u32::try_from(rows).ok()).unwrap_or(0);
+                    errand.rows = first.saturating_add(rows);
+                    shown.push(Content::Vectors { first, dims, bytes });
+                }
+                Content::End { finish } => shown.push(Content::End { finish }),
+            }
+        }
+        // The user sees the text at once; only money has to wait for the disk.
+        for content in shown {
+            self.news(id, OrderNews::Content(content));
+        }
+        if self.payments.owe(&account, cost).is_err() {
+            return self.failed(now, id, from, Failure::FalseReceipt);
+        }
+        if let Some(receipt) = receipt {
+            self.outbox.persist(Record::Receipt { job, provider: from, receipt });
+        }
+        self.payments.persist(&account, &mut self.outbox);
+        self.send_ack(now, id);
+        if let Some(finish) = finish {
+            self.finished(now, id, finish);
+        }
+    }
+
+    fn finished(&mut self, now: Time, id: OrderId, finish: crate::wire::message::Finish) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        errand.bill.finish = Some(finish);
+        if let Phase::Working(working) = &errand.phase {
+            let mut lease = working.candidate.clone();
+            // What a lease pays was settled by its auction; a rescue's price is its own bid.
+            lease.bid.valid_ms = 0;
+            self.leases.keep(now, lease);
+        }
+        self.leave_job(now, id);
+        self.end(now, id, None);
+    }
+
+    /// Turns a job that is over for the user into one that only owes its last acknowledgement.
+    pub(super) fn leave_job(&mut self, now: Time, id: OrderId) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        match core::mem::replace(&mut errand.phase, Phase::Idle) {
+            Phase::Working(mut working) => {
+                self.payments.release(&working.account, working.reserved);
+                self.jobs.remove(&working.job);
+                if working.stream.finish().is_none()
+                    && let Some((to, message)) = seal(&mut working, &FromClient::Cancel)
+                {
+                    self.send(to, message);
+                }
+                // A channel that is still on its way to the ledger must be waited for: the bill stands.
+                let wait = if self.payments.is_open(&working.account) {
+                    limits::LINGER
+                } else {
+                    limits::LEDGER_WAIT
+                };
+                if self.lingering.len() < limits::JOBS_MAX {
+                    self.lingering.insert(working.job, Lingering { until: now + wait, working });
+                }
+            }
+            Phase::Awarding(_) => self.jobs.retain(|_, order| *order != id),
+            Phase::Idle | Phase::Calling(_) => {}
+        }
+    }
+
+    fn send_ack(&mut self, now: Time, id: OrderId) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Working(working) = &mut errand.phase else { return };
+        working.asked_at = now;
+        let ack = ack(working, &self.payments, &self.identity);
+        if ack.payment.is_some() {
+            errand.bill.vouchers = errand.bill.vouchers.saturating_add(1);
+        }
+        if let Some((to, message)) = seal(working, &FromClient::Ack(ack)) {
+            self.send(to, message);
+        }
+    }
+
+    fn ack_lingering(&mut self, job: JobId) {
+        let Some(lingering) = self.lingering.get_mut(&job) else { return };
+        let ack = ack(&lingering.working, &self.payments, &self.identity);
+        if let Some((to, message)) = seal(&mut lingering.working, &FromClient::Ack(ack)) {
+            self.send(to, message);
+        }
+    }
+
+    fn need_payment(&mut self, now: Time, id: OrderId, need: &NeedPayment) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Working(working) = &mut errand.phase else { return };
+        let account = working.account;
+        if let Some(newest) = need.newest
+            && self.payments.recover(&account, newest)
+        {
+            self.payments.persist(&account, &mut self.outbox);
+        }
+        if !self.payments.is_open(&account) {
+            // It is this side that is slow: the provider waits for the ledger, as this node does.
+            working.progress_at = now;
+        }
+        self.send_ack(now, id);
+    }
+
+    /// The ledger has shown a channel: whoever waits for a voucher on it gets one.
+    pub(super) fn pay_all(&mut self, now: Time, account: [u8; 32]) {
+        let orders: Vec<OrderId> = self.orders_on(account).collect();
+        for id in orders {
+            self.send_ack(now, id);
+        }
+        let jobs: Vec<JobId> = self
+            .lingering
+            .iter_mut()
+            .filter(|(_, lingering)| lingering.working.account == account)
+            .map(|(job, lingering)| {
+                lingering.until = now + limits::LINGER;
+                *job
+            })
+            .collect();
+        for job in jobs {
+            self.ack_lingering(job);
+        }
+    }
+
+    /// Silence: ask again, and after too much of it go elsewhere.
+    pub(super) fn work_due(&mut self, now: Time, id: OrderId) {
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Working(working) = &mut errand.phase else { return };
+        let provider = working.provider();
+        if now >= working.progress_at + working.patience() {
+            return self.failed(now, id, provider, Failure::Stalled);
+        }
+        if now >= working.asked_at + limits::CHUNK_RETRY {
+            working.asked_at = now;
+            if working.stream.next() == 0 {
+                self.send_work(id);
+            } else {
+                self.send_ack(now, id);
+            }
+        }
+    }
+
+    pub(super) fn lingering_due(&mut self, now: Time) {
+        self.lingering.retain(|_, lingering| lingering.until > now);
+    }
+}
+
+fn ack(working: &Working, payments: &super::Payments, identity: &crate::ident::Identity) -> Ack {
+    let countersignature = working
+        .stream
+        .finish()
+        .and(working.stream.receipt())
+        .map(|receipt| Receipt::countersign(receipt, identity));
+    Ack { next: working.stream.next(), payment: payments.payment(&working.account), countersignature }
+}
+
+fn seal(working: &mut Working, said: &FromClient) -> Option<(NodeId, ToProvider)> {
+    let last = matches!(said, FromClient::Cancel);
+    // Out of nonces: the job is at its end anyway, its silence will end it.
+    let frame = working.secure.seal(&codec::encode(said), last).ok()?;
+    let sealed = SealedFrame { job: working.job, nonce: frame.nonce, bytes: frame.bytes };
+    Some((working.provider(), ToProvider::Sealed(sealed)))
+}

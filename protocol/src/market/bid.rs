@@ -1,0 +1,79 @@
+//! A bid: a provider's firm price and speed for one call, sealed so that only the caller reads it.
+
+use crate::amount::Nano;
+use crate::channel::terms::Address;
+use crate::ident::{Domain, Identity, NodeId};
+use crate::market::call::CallId;
+use crate::wire::codec;
+use crate::wire::signed::{Signed, Statement};
+use crate::work::order::{ModelId, Tier};
+use crate::work::price::PriceSheet;
+
+/// A firm offer. Signed in [`Domain::Bid`], then sealed to the call's key. (`MK-5`)
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Bid {
+    /// The call that this answers.
+    pub call: CallId,
+    /// Who offers.
+    pub provider: NodeId,
+    /// Which model.
+    pub model: ModelId,
+    /// X25519 key of the session that will carry the task.
+    pub session_key: [u8; 32],
+    /// The price.
+    pub price: PriceSheet,
+    /// Milliseconds until the first token, as the provider expects.
+    pub first_token_ms: u32,
+    /// Output tokens a second, as the provider expects.
+    pub tokens_per_s: u32,
+    /// Which protection is offered.
+    pub tier: Tier,
+    /// Milliseconds in which the offer can be awarded; after an award it stays awardable to the winner for
+    /// [`crate::limits::LEASE_VALID`].
+    pub valid_ms: u32,
+    /// How the provider is paid.
+    pub payee: Payee,
+    /// What it serves before a channel is seen on the ledger.
+    pub credit: Nano,
+}
+
+/// Where a provider's money goes: its side of a channel's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Payee {
+    /// Which ledger.
+    pub network_id: i32,
+    /// Key that signs the provider's close orders; not its identity and not its wallet key.
+    pub key: [u8; 32],
+    /// Account that is paid.
+    pub address: Address,
+    /// The least challenge time that it accepts.
+    pub challenge_s: u32,
+}
+
+/// The hash of a bid's signed bytes. An award names it, which only who could unseal the bid can. (`MK-9`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub struct BidHash(pub [u8; 32]);
+
+impl BidHash {
+    /// The hash of a signed bid.
+    #[must_use]
+    pub fn of(signed: &Signed) -> Self {
+        Self(*blake3::hash(&signed.body).as_bytes())
+    }
+}
+
+impl Bid {
+    /// Signs the bid.
+    #[must_use]
+    pub fn sign(&self, provider: &Identity) -> Signed {
+        Signed::new(provider, Domain::Bid, codec::encode(self))
+    }
+}
+
+impl Statement for Bid {
+    const DOMAIN: Domain = Domain::Bid;
+
+    fn signer(&self) -> NodeId {
+        self.provider
+    }
+}

@@ -1,0 +1,157 @@
+//! The provider's side of the market: prices a call from its own load, holds what it promised, knows who won.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::ident::NodeId;
+use crate::io::Offer;
+use crate::limits;
+use crate::market::bid::{Bid, BidHash};
+use crate::market::call::{Call, CallId};
+use crate::time::{Span, Time};
+use crate::wire::message::Refusal;
+use crate::work::order::{ModelId, Tier};
+use crate::work::price::PriceSheet;
+
+/// Everything that is offered and promised.
+#[derive(Debug, Default)]
+pub struct Desk {
+    offers: BTreeMap<ModelId, Offer>,
+    promises: BTreeMap<CallId, Promise>,
+    seen: BTreeSet<CallId>,
+    seen_order: VecDeque<CallId>,
+}
+
+/// A bid that can be awarded.
+#[derive(Debug, Clone)]
+pub struct Promise {
+    /// To whom.
+    pub client: NodeId,
+    /// What.
+    pub bid: Bid,
+    /// The hash that an award must name.
+    pub hash: BidHash,
+    /// Until when.
+    pub until: Time,
+    /// Whether it was awarded: then it is the winner's for the time of a lease.
+    pub leased: bool,
+}
+
+/// What a call is worth to this provider at its present load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The price.
+    pub price: PriceSheet,
+    /// Milliseconds until the first token.
+    pub first_token_ms: u32,
+    /// Output tokens a second.
+    pub tokens_per_s: u32,
+}
+
+impl Desk {
+    /// Offers a model from now on.
+    pub fn offer(&mut self, offer: Offer) {
+        self.offers.insert(offer.model, offer);
+    }
+
+    /// The offers.
+    pub fn offers(&self) -> impl Iterator<Item = &Offer> {
+        self.offers.values()
+    }
+
+    /// The offer of a model.
+    #[must_use]
+    pub fn find(&self, model: &ModelId) -> Option<&Offer> {
+        self.offers.get(model)
+    }
+
+    /// Whether a call is new. A second copy is never answered. (`MK-4`)
+    pub fn is_new(&mut self, call: CallId) -> bool {
+        if !self.seen.insert(call) {
+            return false;
+        }
+        self.seen_order.push_back(call);
+        if self.seen_order.len() > limits::CALLS_SEEN_MAX
+            && let Some(oldest) = self.seen_order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        true
+    }
+
+    /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
+    ///
+    /// The price grows by a quarter from idle to full, the wait with every job that runs already.
+    #[must_use]
+    pub fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
+        let offer = self.offers.get(&call.model)?;
+        let tokens =
+            1u64.checked_shl(u32::from(call.output_log2)).filter(|_| call.output_log2 > 0).unwrap_or(0);
+        let fits = offer.kind == call.kind && call.tier == Tier::Open;
+        // The call tells a size class: half of it is the least that the answer may need.
+        let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
+        let promised =
+            self.promises.values().filter(|promise| !promise.leased && promise.bid.model == call.model);
+        let room = promised.count() < limits::BIDS_PER_SLOT_MAX.saturating_mul(usize::from(offer.slots));
+        if !fits || !holds || !room || busy >= offer.slots {
+            return None;
+        }
+        Some(terms(offer, busy))
+    }
+
+    /// Holds a bid until it expires, is awarded or released.
+    pub fn promise(&mut self, now: Time, client: NodeId, bid: Bid, hash: BidHash) {
+        let until = now + Span::from_ms(u64::from(bid.valid_ms));
+        self.promises.insert(bid.call, Promise { client, bid, hash, until, leased: false });
+    }
+
+    /// Takes an award: the promise becomes a lease. (`MK-10`)
+    ///
+    /// # Errors
+    /// [`Refusal`] when there is no such promise to this client, or the price is below it.
+    pub fn award(
+        &mut self,
+        now: Time,
+        client: NodeId,
+        call: CallId,
+        hash: BidHash,
+        price: &PriceSheet,
+    ) -> Result<Promise, Refusal> {
+        let promise = self
+            .promises
+            .get_mut(&call)
+            .filter(|promise| promise.client == client && promise.hash == hash && promise.until > now)
+            .ok_or(Refusal::UnknownBid)?;
+        if !price.covers(&promise.bid.price) {
+            return Err(Refusal::PriceBelowBid);
+        }
+        if !promise.leased {
+            promise.leased = true;
+            promise.until = now + limits::LEASE_VALID;
+        }
+        Ok(promise.clone())
+    }
+
+    /// The client awarded another.
+    pub fn release(&mut self, client: NodeId, call: CallId) {
+        if self.promises.get(&call).is_some_and(|promise| promise.client == client && !promise.leased) {
+            self.promises.remove(&call);
+        }
+    }
+
+    /// Forgets what has expired.
+    pub fn expire(&mut self, now: Time) {
+        self.promises.retain(|_, promise| promise.until > now);
+    }
+}
+
+/// An offer's terms at a load.
+#[must_use]
+pub fn terms(offer: &Offer, busy: u16) -> Terms {
+    let load = u64::from(busy).saturating_mul(250_000).checked_div(u64::from(offer.slots)).unwrap_or(250_000);
+    let jobs = u32::from(busy).saturating_add(1);
+    Terms {
+        price: offer.price.scaled(1_000_000u64.saturating_add(load)).unwrap_or(offer.price),
+        first_token_ms: offer.first_token_ms.saturating_mul(jobs),
+        tokens_per_s: offer.tokens_per_s.checked_div(jobs).unwrap_or(0),
+    }
+}

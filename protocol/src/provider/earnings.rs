@@ -1,0 +1,198 @@
+//! The provider's channels: known from a client's terms, believed from the ledger, settled and closed.
+
+use std::collections::BTreeMap;
+
+use ed25519_dalek::SigningKey;
+
+use crate::amount::Nano;
+use crate::channel::earn::{Earner, Took, VoucherFault};
+use crate::channel::ledger::{LedgerCall, LedgerEvent};
+use crate::channel::record::Record;
+use crate::channel::terms::ChannelTerms;
+use crate::channel::voucher::{CloseOrder, Voucher};
+use crate::ident::NodeId;
+use crate::io::{ChannelChange, ChannelNews, Event, Output};
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::wire::message::{Payment, Refusal};
+
+use super::ProviderConfig;
+
+/// Every channel that this provider earns on.
+#[derive(Debug)]
+pub(super) struct Earnings {
+    key: SigningKey,
+    channels: BTreeMap<[u8; 32], Channel>,
+}
+
+#[derive(Debug)]
+struct Channel {
+    earner: Earner,
+    closing: bool,
+    /// What the last claim settles, so that it is not brought twice.
+    claimed: Nano,
+}
+
+impl Earnings {
+    pub(super) fn restored(key: SigningKey, records: Vec<Record>, outbox: &mut Outbox) -> Self {
+        let mut channels = BTreeMap::new();
+        for record in records {
+            match record {
+                Record::Earning(earning) => {
+                    let earner = Earner::restored(earning);
+                    outbox.push(Output::Ledger(LedgerCall::Watch { account: earner.account() }));
+                    channels
+                        .insert(earner.account(), Channel { earner, closing: false, claimed: Nano::ZERO });
+                }
+                Record::ChannelGone { account } => {
+                    channels.remove(&account);
+                }
+                Record::Paying(_) | Record::Receipt { .. } => {}
+            }
+        }
+        Self { key, channels }
+    }
+
+    pub(super) fn close_key(&self) -> [u8; 32] {
+        self.key.verifying_key().to_bytes()
+    }
+
+    pub(super) fn channels(&self) -> impl Iterator<Item = &Earner> {
+        self.channels.values().map(|channel| &channel.earner)
+    }
+
+    pub(super) fn find(&mut self, account: &[u8; 32]) -> Option<&mut Earner> {
+        self.channels.get_mut(account).map(|channel| &mut channel.earner)
+    }
+
+    /// Learns a channel from the terms that a client proposes; its address follows from them. (`CH-1`)
+    pub(super) fn learn(
+        &mut self,
+        terms: ChannelTerms,
+        client: NodeId,
+        config: &ProviderConfig,
+        outbox: &mut Outbox,
+    ) -> Result<[u8; 32], Refusal> {
+        let mine = terms.provider_key == self.close_key() && terms.provider == config.payout;
+        if terms.check(config.network_id).is_err() || !mine || terms.challenge_s < config.challenge_s {
+            return Err(Refusal::ChannelTerms);
+        }
+        let account = terms.account().hash;
+        match self.channels.get(&account) {
+            // Vouchers of one channel come from one client: a stranger could only confuse the count.
+            Some(known) if known.earner.client() != client => Err(Refusal::ChannelTerms),
+            Some(known) if known.closing => Err(Refusal::Unfunded),
+            Some(_) => Ok(account),
+            None if self.channels.len() >= limits::CHANNELS_MAX => Err(Refusal::Busy),
+            None => {
+                let earner = Earner::new(terms, client);
+                self.channels.insert(account, Channel { earner, closing: false, claimed: Nano::ZERO });
+                outbox.push(Output::Ledger(LedgerCall::Watch { account }));
+                Ok(account)
+            }
+        }
+    }
+
+    /// Takes a voucher, and writes it before anything is served on the strength of it.
+    pub(super) fn take(
+        &mut self,
+        account: &[u8; 32],
+        payment: Payment,
+        settle_at: Nano,
+        outbox: &mut Outbox,
+    ) -> Result<Took, VoucherFault> {
+        let Some(channel) = self.channels.get_mut(account) else { return Ok(Took::Nothing) };
+        let took = channel.earner.take(payment)?;
+        if took == Took::More {
+            outbox.persist(Record::Earning(channel.earner.record()));
+            channel.claim_if_due(settle_at, outbox);
+        }
+        Ok(took)
+    }
+
+    /// Takes what the ledger says. Returns the account whose jobs may go on, or must stop.
+    pub(super) fn ledger(&mut self, event: &LedgerEvent, outbox: &mut Outbox) -> Option<[u8; 32]> {
+        match event {
+            LedgerEvent::Channel { account, state: Some(state) } => {
+                let channel = self.channels.get_mut(account)?;
+                let was_open = channel.earner.is_open();
+                if channel.earner.observe(*state) {
+                    outbox.persist(Record::Earning(channel.earner.record()));
+                }
+                if !was_open && channel.earner.is_open() {
+                    announce(&channel.earner, ChannelChange::Open { deposit: state.deposit }, outbox);
+                }
+                if state.closing.is_some() && !channel.closing {
+                    announce(&channel.earner, ChannelChange::Closing, outbox);
+                    // The client is leaving: settle and give its rest back now rather than after the challenge.
+                    channel.close(&self.key, outbox);
+                }
+                Some(*account)
+            }
+            LedgerEvent::Channel { account, state: None } => {
+                let channel = self.channels.get(account)?;
+                channel.earner.seen()?;
+                let cumulative = channel.earner.paid();
+                announce(&channel.earner, ChannelChange::Closed { cumulative }, outbox);
+                outbox.persist(Record::ChannelGone { account: *account });
+                outbox.push(Output::Ledger(LedgerCall::Unwatch { account: *account }));
+                self.channels.remove(account);
+                Some(*account)
+            }
+            LedgerEvent::Failed { account, fault } => {
+                let channel = self.channels.get_mut(account)?;
+                channel.closing = false;
+                channel.claimed = Nano::ZERO;
+                announce(&channel.earner, ChannelChange::Failed(*fault), outbox);
+                None
+            }
+        }
+    }
+
+    /// Closes every channel that the ledger shows open. One that earned nothing is closed as well: the client's
+    /// deposit comes back at once.
+    pub(super) fn settle(&mut self, outbox: &mut Outbox) {
+        for channel in self.channels.values_mut() {
+            if channel.earner.is_open() {
+                channel.close(&self.key, outbox);
+            }
+        }
+    }
+}
+
+impl Channel {
+    fn close(&mut self, key: &SigningKey, outbox: &mut Outbox) {
+        let Some(state) = self.earner.seen() else { return };
+        if core::mem::replace(&mut self.closing, true) {
+            return;
+        }
+        let account = self.earner.account();
+        let voucher = self.newest_voucher().filter(|(voucher, _)| voucher.cumulative > state.settled);
+        let cumulative = voucher.map_or(state.settled, |(voucher, _)| voucher.cumulative);
+        let order = CloseOrder { account, epoch: state.epoch, cumulative };
+        let signature = order.sign(key);
+        outbox.push(Output::Ledger(LedgerCall::Close { voucher, order, signature }));
+    }
+
+    fn claim_if_due(&mut self, settle_at: Nano, outbox: &mut Outbox) {
+        let settled = self.earner.seen().map_or(Nano::ZERO, |state| state.settled).max(self.claimed);
+        let due = self.earner.paid().saturating_minus(settled) >= settle_at;
+        if let Some((voucher, signature)) = self.newest_voucher().filter(|_| due && !self.closing) {
+            self.claimed = voucher.cumulative;
+            outbox.push(Output::Ledger(LedgerCall::Claim { voucher, signature }));
+        }
+    }
+
+    fn newest_voucher(&self) -> Option<(Voucher, crate::ident::Signature)> {
+        let Payment { epoch, cumulative, signature } = self.earner.newest()?;
+        Some((Voucher { account: self.earner.account(), epoch, cumulative }, signature))
+    }
+}
+
+fn announce(earner: &Earner, change: ChannelChange, outbox: &mut Outbox) {
+    outbox.push(Output::Event(Event::Channel(ChannelNews {
+        account: earner.account(),
+        peer: earner.client(),
+        change,
+    })));
+}

@@ -1,0 +1,233 @@
+//! An open session: numbered, padded, encrypted frames in both directions, over a transport that may lose,
+//! repeat or reorder them.
+
+use core::fmt;
+
+use snow::{HandshakeState, StatelessTransportState};
+use zeroize::Zeroizing;
+
+use super::padding::{self, BODY_BYTES_MAX, PaddingError};
+use super::replay::{REPLAY_WINDOW, Stale, Window};
+use super::resolver::TAG_BYTES;
+
+/// Bytes that encryption adds to the padded block of a frame. The frame's number travels beside it.
+pub const FRAME_OVERHEAD_BYTES: usize = TAG_BYTES;
+
+/// Frames that one session carries in each direction: numbers 0 to `FRAMES_MAX - 1`. Far below the 2^64 - 1
+/// where Noise's numbers end, and a terabyte even of the smallest frames.
+pub const FRAMES_MAX: u64 = 1 << 32;
+
+/// One encrypted frame.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The frame's number in its direction; sent in clear, and authenticated.
+    pub nonce: u64,
+    /// The encrypted block: a bucket and [`FRAME_OVERHEAD_BYTES`].
+    pub bytes: Vec<u8>,
+}
+
+/// What was inside a frame.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The bytes that the sender gave to [`Secure::seal`].
+    pub body: Vec<u8>,
+    /// Whether they end the sender's message.
+    pub last: bool,
+}
+
+/// Why a frame was not sealed or not opened. The session stays as it was and goes on (`SE-19`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SecureError {
+    /// More than [`BODY_BYTES_MAX`] bytes to seal.
+    #[error("body of {got} bytes; a frame holds at most {BODY_BYTES_MAX}, send the rest in further frames")]
+    TooLong {
+        /// Bytes to seal.
+        got: usize,
+    },
+    /// The frame's number is not below [`FRAMES_MAX`].
+    #[error("this session has used up its {FRAMES_MAX} frames; open a new one")]
+    Exhausted,
+    /// Not the length of an encrypted block.
+    #[error("frame {nonce} has {got} bytes; it must be {FRAME_OVERHEAD_BYTES} bytes longer than a bucket")]
+    Length {
+        /// The frame's number.
+        nonce: u64,
+        /// Bytes that came.
+        got: usize,
+    },
+    /// A frame with this number was opened before.
+    #[error("frame {nonce} was opened before")]
+    Replayed {
+        /// The frame's number.
+        nonce: u64,
+    },
+    /// Further behind than [`REPLAY_WINDOW`].
+    #[error("frame {nonce} comes more than {REPLAY_WINDOW} frames late")]
+    TooOld {
+        /// The frame's number.
+        nonce: u64,
+    },
+    /// The tag does not fit: altered bytes, another number, another session or direction.
+    #[error("frame {nonce} is not authentic")]
+    Unauthentic {
+        /// The frame's number.
+        nonce: u64,
+    },
+    /// Authentic, but not a block that an honest sender makes: the peer's fault.
+    #[error("frame {nonce} is malformed: {cause}")]
+    Malformed {
+        /// The frame's number.
+        nonce: u64,
+        /// What is wrong with the block.
+        cause: PaddingError,
+    },
+}
+
+/// One side of an open session.
+pub struct Secure {
+    noise: StatelessTransportState,
+    binding: [u8; 32],
+    next_nonce: u64,
+    window: Window,
+}
+
+impl Secure {
+    /// From a finished handshake.
+    pub(super) fn new(noise: HandshakeState) -> Self {
+        let binding = noise.get_handshake_hash().try_into().expect("SHA-256 gives 32 bytes");
+        let noise = noise.into_stateless_transport_mode().expect("NK is finished after two messages");
+        Self { noise, binding, next_nonce: 0, window: Window::new() }
+    }
+
+    /// Encrypts `body` as the next frame of this direction. `last` tells the receiver that the message ends
+    /// here: a message whose last frame never comes was cut off (`SE-11` to `SE-14`).
+    ///
+    /// # Errors
+    /// [`SecureError::TooLong`] or [`SecureError::Exhausted`]; no number is used up.
+    pub fn seal(&mut self, body: &[u8], last: bool) -> Result<Frame, SecureError> {
+        if self.next_nonce >= FRAMES_MAX {
+            return Err(SecureError::Exhausted);
+        }
+        let nonce = self.next_nonce;
+        let block = padding::pad(body, last).ok_or(SecureError::TooLong { got: body.len() })?;
+        let mut bytes = vec![0; block.len().saturating_add(FRAME_OVERHEAD_BYTES)];
+        // Counted before the cipher runs: whatever happens there, no number is ever used twice.
+        self.next_nonce = nonce.saturating_add(1);
+        let written = self.noise.write_message(nonce, &block, &mut bytes);
+        written
+            .expect("a bucket fits a Noise message, the buffer fits both, and the number is below the limit");
+        Ok(Frame { nonce, bytes })
+    }
+
+    /// Decrypts frame `nonce` of the other direction. Frames may come in any order, each is opened once
+    /// (`SE-15` to `SE-19`).
+    ///
+    /// # Errors
+    /// [`SecureError`] says why the frame was refused; nothing has changed then.
+    pub fn open(&mut self, nonce: u64, bytes: &[u8]) -> Result<Opened, SecureError> {
+        if nonce >= FRAMES_MAX {
+            return Err(SecureError::Exhausted);
+        }
+        if !bytes.len().checked_sub(FRAME_OVERHEAD_BYTES).is_some_and(padding::is_bucket) {
+            return Err(SecureError::Length { nonce, got: bytes.len() });
+        }
+        self.window.check(nonce).map_err(|stale| match stale {
+            Stale::Replayed => SecureError::Replayed { nonce },
+            Stale::TooOld => SecureError::TooOld { nonce },
+        })?;
+        // With room for the tag the cipher decrypts in place; without, it would leave a copy that nobody wipes.
+        let mut block = Zeroizing::new(vec![0; bytes.len()]);
+        let read = self
+            .noise
+            .read_message(nonce, bytes, &mut block)
+            .map_err(|_| SecureError::Unauthentic { nonce })?;
+        let (body, last) = padding::unpad(block.get(..read).unwrap_or_default())
+            .map_err(|cause| SecureError::Malformed { nonce, cause })?;
+        self.window.mark(nonce);
+        Ok(Opened { body: body.to_vec(), last })
+    }
+
+    /// Whether a frame below the highest one opened is missing. A message is whole only when its last frame
+    /// was opened and nothing is missing (`SE-20`).
+    #[must_use]
+    pub fn has_gap(&self) -> bool {
+        self.window.has_gap()
+    }
+
+    /// The handshake hash: 32 bytes that only the two ends of this session know to be theirs. Evidence about
+    /// the provider's machine is bound to it (`SE-10`).
+    #[must_use]
+    pub const fn binding(&self) -> [u8; 32] {
+        self.binding
+    }
+}
+
+impl fmt::Debug for Secure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secure").field("next_nonce", &self.next_nonce).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({}, {} bytes)", self.nonce, self.bytes.len())
+    }
+}
+
+impl fmt::Debug for Opened {
+    /// Never the body: it is a prompt or an answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({} bytes, last: {})", self.body.len(), self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::Entropy;
+    use crate::session::{Initiator, StaticKey, respond};
+
+    fn pair() -> (Secure, Secure) {
+        let key = StaticKey::from_seed([1; 32]);
+        let (initiator, first) =
+            Initiator::start(&key.public(), b"test", &mut Entropy::new([2; 32])).unwrap();
+        let (provider, reply) = respond(&key, b"test", &first, &mut Entropy::new([3; 32])).unwrap();
+        (initiator.finish(&reply).unwrap(), provider)
+    }
+
+    /// `SE-12`, `SE-15`: at the limit.
+    #[test]
+    fn the_last_number_is_usable_and_the_next_is_not() {
+        let (mut client, mut provider) = pair();
+        client.next_nonce = FRAMES_MAX - 1;
+        let frame = client.seal(b"the end", true).unwrap();
+        assert_eq!(provider.open(frame.nonce, &frame.bytes).unwrap().body, b"the end");
+        assert_eq!(client.seal(b"more", true), Err(SecureError::Exhausted));
+        for nonce in [FRAMES_MAX, u64::MAX] {
+            assert_eq!(provider.open(nonce, &frame.bytes), Err(SecureError::Exhausted));
+        }
+    }
+
+    /// `SE-18`, `SE-19`: what only a peer with the keys can send.
+    #[test]
+    fn a_malformed_block_is_refused_and_its_number_stays_free() {
+        let (mut client, mut provider) = pair();
+        let mut bytes = vec![0; 256 + FRAME_OVERHEAD_BYTES];
+        client.noise.write_message(0, &[0x11; 256], &mut bytes).unwrap();
+        let window = provider.window.clone();
+        let refused = provider.open(0, &bytes).unwrap_err();
+        assert!(matches!(refused, SecureError::Malformed { nonce: 0, cause: PaddingError::Bucket { .. } }));
+        assert_eq!(provider.window, window);
+        let frame = client.seal(b"proper", true).unwrap();
+        assert!(provider.open(frame.nonce, &frame.bytes).is_ok());
+    }
+
+    #[test]
+    fn a_body_never_reaches_debug_output() {
+        let (mut client, mut provider) = pair();
+        let frame = client.seal(b"secret", true).unwrap();
+        let opened = provider.open(0, &frame.bytes).unwrap();
+        assert_eq!(format!("{frame:?} {opened:?}"), "Frame(0, 272 bytes) Opened(6 bytes, last: true)");
+        assert_eq!(format!("{client:?}"), "Secure { next_nonce: 1, .. }");
+    }
+}

@@ -1,0 +1,98 @@
+//! Encoding and decoding with a limit: the only caller of the codec crate.
+
+use crate::limits::{FRAME_BYTES_MAX, GOSSIP_BYTES_MAX, SEALED_BODY_BYTES_MAX};
+
+/// Why bytes are not a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// More bytes than this kind of message may have.
+    #[error("{bytes} bytes, the limit for this kind of message is {max}")]
+    TooLong {
+        /// Bytes found.
+        bytes: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// Not a message of this version.
+    #[error("not a message of this version")]
+    Malformed,
+    /// A message, and then more.
+    #[error("{extra} bytes are left over after the message")]
+    Trailing {
+        /// Bytes that were not consumed.
+        extra: usize,
+    },
+}
+
+/// Encodes a value. Values of this crate always encode: every collection in them is bounded by its maker.
+#[must_use]
+pub fn encode<T: bincode::Encode>(value: &T) -> Vec<u8> {
+    // Writing to memory cannot fail, and no type here has an encoder of its own that could refuse.
+    bincode::encode_to_vec(value, bincode::config::legacy()).unwrap_or_default()
+}
+
+/// Decodes a direct message.
+///
+/// # Errors
+/// [`DecodeError`] when the bytes are too long, malformed or not all used.
+pub fn decode<T: bincode::Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
+    within::<T, FRAME_BYTES_MAX>(bytes)
+}
+
+/// Decodes a gossip message.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_gossip<T: bincode::Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
+    within::<T, GOSSIP_BYTES_MAX>(bytes)
+}
+
+/// Decodes what came out of a sealed message.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_sealed<T: bincode::Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
+    within::<T, SEALED_BODY_BYTES_MAX>(bytes)
+}
+
+fn within<T: bincode::Decode<()>, const MAX: usize>(bytes: &[u8]) -> Result<T, DecodeError> {
+    if bytes.len() > MAX {
+        return Err(DecodeError::TooLong { bytes: bytes.len(), max: MAX });
+    }
+    // The limit also bounds what a length field may claim: without it eight bytes abort the process.
+    let config = bincode::config::legacy().with_limit::<MAX>();
+    let (value, used) = bincode::decode_from_slice(bytes, config).map_err(|_| DecodeError::Malformed)?;
+    match bytes.len().checked_sub(used) {
+        Some(0) => Ok(value),
+        Some(extra) => Err(DecodeError::Trailing { extra }),
+        None => Err(DecodeError::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_that_claims_the_world_is_refused_without_taking_memory() {
+        let claim = u64::MAX.to_le_bytes();
+        assert_eq!(decode::<Vec<u8>>(&claim), Err(DecodeError::Malformed));
+        let claim = (FRAME_BYTES_MAX as u64 + 1).to_le_bytes();
+        assert_eq!(decode::<Vec<u8>>(&claim), Err(DecodeError::Malformed));
+    }
+
+    #[test]
+    fn bytes_after_the_message_are_refused() {
+        let mut bytes = encode(&7u32);
+        assert_eq!(decode::<u32>(&bytes), Ok(7));
+        bytes.push(0);
+        assert_eq!(decode::<u32>(&bytes), Err(DecodeError::Trailing { extra: 1 }));
+    }
+
+    #[test]
+    fn a_frame_past_its_limit_is_refused_before_it_is_read() {
+        let long = vec![0; FRAME_BYTES_MAX + 1];
+        let refused = DecodeError::TooLong { bytes: FRAME_BYTES_MAX + 1, max: FRAME_BYTES_MAX };
+        assert_eq!(decode::<Vec<u8>>(&long), Err(refused));
+    }
+}

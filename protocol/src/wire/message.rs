@@ -1,0 +1,269 @@
+//! Every message between two nodes: in the clear envelope, and inside the session.
+
+use crate::amount::Nano;
+use crate::channel::terms::ChannelTerms;
+use crate::ident::Signature;
+use crate::market::bid::BidHash;
+use crate::market::call::CallId;
+use crate::wire::signed::Signed;
+use crate::work::order::{JobId, Task};
+use crate::work::price::PriceSheet;
+
+/// What is gossiped on a model's topic.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Gossip {
+    /// A [`crate::market::call::Call`].
+    Call(Signed),
+    /// An [`crate::market::ask::Ask`].
+    Ask(Signed),
+}
+
+/// A direct message.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Message {
+    /// For the provider in a node.
+    ToProvider(ToProvider),
+    /// For the client in a node.
+    ToClient(ToClient),
+}
+
+/// What a client sends.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum ToProvider {
+    /// Takes a bid and opens a session.
+    Award(Award),
+    /// A sealed [`FromClient`].
+    Sealed(SealedFrame),
+    /// A call is over without an award to you: the slot held for it is free.
+    Release(CallId),
+}
+
+/// What a provider sends.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum ToClient {
+    /// A sealed, signed [`crate::market::bid::Bid`].
+    Bid(SealedBid),
+    /// The award is taken; the second half of the handshake.
+    Accept(Accept),
+    /// The award, or the job, is refused.
+    Refuse(Refuse),
+    /// A sealed [`FromProvider`].
+    Sealed(SealedFrame),
+}
+
+/// A bid that only the caller can read.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct SealedBid {
+    /// Which call.
+    pub call: CallId,
+    /// The sealed [`Signed`] bid.
+    pub sealed: Vec<u8>,
+}
+
+/// Takes a bid. The same award may arrive twice and gets the same answer. (`MK-9`)
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Award {
+    /// The new job.
+    pub job: JobId,
+    /// The call that was bid for.
+    pub call: CallId,
+    /// Which bid: known only to who could unseal it.
+    pub bid: BidHash,
+    /// The price that will be paid, at least the bid's.
+    pub price: PriceSheet,
+    /// First handshake message.
+    pub handshake: Vec<u8>,
+}
+
+/// Takes an award.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Accept {
+    /// The job.
+    pub job: JobId,
+    /// Second handshake message.
+    pub handshake: Vec<u8>,
+}
+
+/// Refuses an award or a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Refuse {
+    /// The job.
+    pub job: JobId,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// One frame of a session.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct SealedFrame {
+    /// The job whose session this belongs to.
+    pub job: JobId,
+    /// Position in the sender's sequence of frames.
+    pub nonce: u64,
+    /// Ciphertext.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a provider does not do, or stops, a job.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode, thiserror::Error,
+)]
+pub enum Refusal {
+    /// No such bid, or it has expired, or it is another's.
+    #[error("the bid is unknown to the provider or has expired")]
+    UnknownBid,
+    /// The award's price is below the bid.
+    #[error("the award's price is below the bid")]
+    PriceBelowBid,
+    /// No slot is free.
+    #[error("the provider has no free slot")]
+    Busy,
+    /// A message could not be read or verified.
+    #[error("a message could not be read or verified")]
+    Malformed,
+    /// The task is over a limit of the model or the protocol.
+    #[error("the task is over a limit of the model")]
+    TaskTooLarge,
+    /// The channel's terms are not acceptable.
+    #[error("the channel's terms are not acceptable")]
+    ChannelTerms,
+    /// The channel is not on the ledger, or not funded enough for this job.
+    #[error("the channel is not funded for this job")]
+    Unfunded,
+    /// No payment came for what was served.
+    #[error("no payment came for what was served")]
+    Unpaid,
+    /// A voucher that does not verify, or takes back what was paid.
+    #[error("a voucher does not verify")]
+    BadVoucher,
+    /// The engine failed.
+    #[error("the provider's engine failed")]
+    Engine,
+    /// The node is leaving.
+    #[error("the provider is leaving")]
+    Leaving,
+}
+
+/// What a client says inside a session.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum FromClient {
+    /// The task and how it will be paid.
+    Work(Work),
+    /// Progress and payment. (`CH-4`)
+    Ack(Ack),
+    /// The client wants no more.
+    Cancel,
+}
+
+/// The task and how it will be paid.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Work {
+    /// The task.
+    pub task: Task,
+    /// Terms of the channel that pays, from which its account follows.
+    pub channel: ChannelTerms,
+}
+
+/// Progress and payment.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Ack {
+    /// The next chunk that the client waits for; all before it have arrived.
+    pub next: u32,
+    /// The newest voucher of the channel, once there is one.
+    pub payment: Option<Payment>,
+    /// Under the final receipt.
+    pub countersignature: Option<Signature>,
+}
+
+/// A voucher on the wire: account and terms are known from [`Work`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Payment {
+    /// The funding that the voucher is for.
+    pub epoch: u64,
+    /// Everything ever paid over the channel.
+    pub cumulative: Nano,
+    /// By the client's channel key over the voucher's hash.
+    pub signature: Signature,
+}
+
+/// What a provider says inside a session.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum FromProvider {
+    /// A part of the answer.
+    Chunk(Chunk),
+    /// Serving stands still until `Ack` pays what is owed.
+    NeedPayment(NeedPayment),
+}
+
+/// A part of the answer with its receipt.
+#[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Chunk {
+    /// Position, from 0.
+    pub index: u32,
+    /// An encoded [`Content`]: the transcript covers exactly these bytes.
+    pub content: Vec<u8>,
+    /// A signed [`crate::work::receipt::Receipt`].
+    pub receipt: Signed,
+}
+
+/// Why serving stands still.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct NeedPayment {
+    /// The cumulative amount that a voucher must reach.
+    pub cumulative: Nano,
+    /// The client's own newest voucher, so that one who lost it can go on from there.
+    pub newest: Option<Payment>,
+}
+
+/// The content of a chunk. Its `Debug` form shows sizes only.
+#[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Content {
+    /// Output tokens and their text.
+    Tokens {
+        /// Token ids, in order.
+        ids: Vec<u32>,
+        /// Their text: whole characters.
+        text: String,
+    },
+    /// Vectors of consecutive inputs.
+    Vectors {
+        /// The input of the first vector.
+        first: u32,
+        /// Numbers in one vector.
+        dims: u32,
+        /// Little-endian `f32`s, vector after vector.
+        bytes: Vec<u8>,
+    },
+    /// The end of the answer. The frame that carries it is the session's last.
+    End {
+        /// Why it ended.
+        finish: Finish,
+    },
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Finish {
+    /// The model was done, or a stop string was met.
+    Stop,
+    /// The limit of tokens was met.
+    Length,
+}
+
+impl core::fmt::Debug for Content {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Tokens { ids, .. } => write!(f, "Tokens({})", ids.len()),
+            Self::Vectors { first, dims, bytes } => {
+                write!(f, "Vectors(from {first}, {dims} dimensions, {} bytes)", bytes.len())
+            }
+            Self::End { finish } => write!(f, "End({finish:?})"),
+        }
+    }
+}
+
+impl core::fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Chunk({}, {} bytes)", self.index, self.content.len())
+    }
+}

@@ -1,0 +1,71 @@
+//! A signed body: the signature covers the exact bytes that travel, so that nobody ever re-encodes to verify.
+
+use crate::ident::{Domain, Identity, NodeId, Signature};
+use crate::wire::codec::{self, DecodeError};
+
+/// Bytes with a signature over them.
+#[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Signed {
+    /// The encoded statement.
+    pub body: Vec<u8>,
+    /// The signature over the body, in the statement's own domain.
+    pub signature: Signature,
+}
+
+/// Why a signed body is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignedFault {
+    /// The body is not the expected statement.
+    #[error("a signed statement cannot be read: {0}")]
+    Unreadable(#[from] DecodeError),
+    /// The signature does not verify under the key that the statement names.
+    #[error("a signature does not verify")]
+    Forged,
+}
+
+/// A statement that names who must have signed it.
+pub trait Statement: bincode::Decode<()> {
+    /// The domain of its signature.
+    const DOMAIN: Domain;
+    /// Who must have signed it.
+    fn signer(&self) -> NodeId;
+}
+
+impl Signed {
+    /// Signs a body.
+    #[must_use]
+    pub fn new(identity: &Identity, domain: Domain, body: Vec<u8>) -> Self {
+        let signature = identity.sign(domain, &body);
+        Self { body, signature }
+    }
+
+    /// Reads the statement and checks it against the signer that it names.
+    ///
+    /// # Errors
+    /// [`SignedFault`] when it cannot be read or the signature does not verify.
+    pub fn open<S: Statement>(&self) -> Result<S, SignedFault> {
+        let statement: S = codec::decode(&self.body)?;
+        if statement.signer().verifies(S::DOMAIN, &self.body, &self.signature) {
+            Ok(statement)
+        } else {
+            Err(SignedFault::Forged)
+        }
+    }
+
+    /// Reads a statement that does not name its signer, which is `signer`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_by<S: bincode::Decode<()>>(&self, signer: NodeId, domain: Domain) -> Result<S, SignedFault> {
+        if !signer.verifies(domain, &self.body, &self.signature) {
+            return Err(SignedFault::Forged);
+        }
+        Ok(codec::decode(&self.body)?)
+    }
+}
+
+impl core::fmt::Debug for Signed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Signed({} bytes)", self.body.len())
+    }
+}

@@ -1,0 +1,7 @@
+//! A job's life from order to last chunk: what is asked, how it is streamed, what each chunk proves and costs.
+
+pub mod order;
+pub mod price;
+pub mod receipt;
+pub mod serve;
+pub mod stream;

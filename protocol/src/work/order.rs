@@ -1,0 +1,312 @@
+//! What a user asks for: a model, a task, limits and a budget.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::amount::Nano;
+use crate::ident::{read_hex32, write_hex};
+use crate::limits;
+use crate::time::Span;
+
+/// A model: the hash of its manifest, so that the same id is the same graph, weights and tokenizer everywhere.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
+pub struct ModelId(pub [u8; 32]);
+
+/// The client's own handle for an order; never leaves its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(pub u64);
+
+/// One attempt at an order with one provider.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
+pub struct JobId(pub [u8; 16]);
+
+/// Which protection a job asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Tier {
+    /// Encrypted on the way; whoever owns the serving machine can read it.
+    Open,
+    /// Only a provider with verified evidence of a confidential environment.
+    Confidential,
+}
+
+/// What kind of work a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum TaskKind {
+    /// Vectors from texts.
+    Embed,
+    /// Text from a conversation.
+    Generate,
+}
+
+/// The work itself. It travels only inside a session and its `Debug` form shows sizes, never text.
+#[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Task {
+    /// One vector for each input.
+    Embed {
+        /// The texts, in the order of the answer.
+        inputs: Vec<String>,
+    },
+    /// The next message of a conversation.
+    Generate(Generate),
+}
+
+/// A conversation to be continued.
+#[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Generate {
+    /// The conversation so far.
+    pub messages: Vec<ChatMessage>,
+    /// Output tokens at the most.
+    pub max_tokens: u32,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Token ids that another provider already delivered; generation continues after them.
+    pub prefix: Vec<u32>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+}
+
+/// One message of a conversation.
+#[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct ChatMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+/// Who speaks in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Role {
+    /// Instructions.
+    System,
+    /// The person or program that asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// How tokens are drawn, in integers so that every party computes the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Sampling {
+    /// Temperature in thousandths; 0 takes the likeliest token.
+    pub temperature_milli: u32,
+    /// Nucleus in thousandths; 1000 keeps all.
+    pub top_p_milli: u32,
+    /// How many of the likeliest tokens stay; 0 keeps all.
+    pub top_k: u32,
+    /// Seed of the draw.
+    pub seed: u64,
+}
+
+/// A request with its limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Which model.
+    pub model: ModelId,
+    /// The work.
+    pub task: Task,
+    /// The most that the order may cost, all attempts together.
+    pub max_cost: Nano,
+    /// When the order fails if it is not finished, counted from its arrival.
+    pub deadline: Span,
+    /// Which protection.
+    pub tier: Tier,
+    /// What one millisecond less until the first token is worth to the buyer.
+    pub nano_per_ms: u64,
+}
+
+/// Why an order cannot be taken at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OrderFault {
+    /// Nothing to do.
+    #[error("the task is empty; give at least one message or one input")]
+    Empty,
+    /// Text over the limit.
+    #[error(
+        "the task holds {bytes} bytes of text, the limit is {} bytes; shorten it or split it",
+        limits::TASK_BYTES_MAX
+    )]
+    TooLarge {
+        /// Bytes of text found.
+        bytes: usize,
+    },
+    /// Inputs, messages or stop strings over their limit.
+    #[error("too many {what}: {count}, the limit is {max}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// How many are allowed.
+        max: usize,
+    },
+    /// `max_tokens` is zero.
+    #[error("max_tokens is 0; ask for at least one token")]
+    NoOutput,
+    /// The client works on as many orders as it may.
+    #[error("{} orders are in flight already; try again when one has ended", limits::ORDERS_MAX)]
+    Busy,
+    /// No provider of this turn can prove a confidential environment.
+    #[error(
+        "no confidential tier yet: no evidence of a confidential environment can be verified by this version"
+    )]
+    NoConfidentialTier,
+}
+
+impl Task {
+    /// Which kind of work this is.
+    #[must_use]
+    pub const fn kind(&self) -> TaskKind {
+        match self {
+            Self::Embed { .. } => TaskKind::Embed,
+            Self::Generate(_) => TaskKind::Generate,
+        }
+    }
+
+    /// Bytes of all text in the task.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::Embed { inputs } => inputs.iter().map(String::len).fold(0, usize::saturating_add),
+            Self::Generate(generate) => generate
+                .messages
+                .iter()
+                .map(|message| message.content.len())
+                .chain(generate.stop.iter().map(String::len))
+                .fold(0, usize::saturating_add),
+        }
+    }
+
+    /// The most input tokens that any tokenizer can make of this: one a byte, and room for the template.
+    /// A provider that claims more is not believed.
+    #[must_use]
+    pub fn input_tokens_max(&self) -> u64 {
+        let (items, forced) = match self {
+            Self::Embed { inputs } => (inputs.len(), 0),
+            Self::Generate(generate) => (generate.messages.len(), generate.prefix.len()),
+        };
+        let template = 32u64.saturating_mul((items as u64).saturating_add(1));
+        (self.text_bytes() as u64).saturating_add(template).saturating_add(forced as u64)
+    }
+
+    /// The most output tokens of this task.
+    #[must_use]
+    pub const fn output_tokens_max(&self) -> u64 {
+        match self {
+            Self::Embed { .. } => 0,
+            Self::Generate(generate) => generate.max_tokens as u64,
+        }
+    }
+
+    /// Checks the task against the protocol's limits.
+    ///
+    /// # Errors
+    /// [`OrderFault`] says which limit and what to do.
+    pub fn check(&self) -> Result<(), OrderFault> {
+        let bytes = self.text_bytes();
+        if bytes > limits::TASK_BYTES_MAX {
+            return Err(OrderFault::TooLarge { bytes });
+        }
+        let within = |what, count, max| {
+            if count > max { Err(OrderFault::TooMany { what, count, max }) } else { Ok(()) }
+        };
+        match self {
+            Self::Embed { inputs } if inputs.is_empty() => Err(OrderFault::Empty),
+            Self::Embed { inputs } => within("inputs", inputs.len(), limits::EMBED_INPUTS_MAX),
+            Self::Generate(generate) if generate.messages.is_empty() => Err(OrderFault::Empty),
+            Self::Generate(generate) if generate.max_tokens == 0 => Err(OrderFault::NoOutput),
+            Self::Generate(generate) => {
+                within("messages", generate.messages.len(), limits::CHAT_MESSAGES_MAX)?;
+                within("stop strings", generate.stop.len(), limits::STOPS_MAX)?;
+                within("prefix tokens", generate.prefix.len(), limits::PREFIX_TOKENS_MAX)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embed { inputs } => {
+                write!(f, "Embed({} inputs, {} bytes)", inputs.len(), self.text_bytes())
+            }
+            Self::Generate(generate) => write!(
+                f,
+                "Generate({} messages, {} bytes, up to {} tokens)",
+                generate.messages.len(),
+                self.text_bytes(),
+                generate.max_tokens
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for ModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, self.0.get(..4).unwrap_or(&self.0))
+    }
+}
+
+impl fmt::Display for ModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl FromStr for ModelId {
+    type Err = ModelIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        read_hex32(text).map(Self).ok_or(ModelIdError)
+    }
+}
+
+/// A text that is not a model id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a model id; expected 64 hexadecimal digits")]
+pub struct ModelIdError;
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, self.0.get(..4).unwrap_or(&self.0))
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chat(content: &str, max_tokens: u32) -> Task {
+        Task::Generate(Generate {
+            messages: vec![ChatMessage { role: Role::User, content: content.into() }],
+            max_tokens,
+            sampling: Sampling { temperature_milli: 0, top_p_milli: 1000, top_k: 0, seed: 0 },
+            prefix: vec![],
+            stop: vec![],
+        })
+    }
+
+    #[test]
+    fn a_task_at_the_limit_is_taken_and_one_past_it_is_not() {
+        assert_eq!(chat(&"x".repeat(limits::TASK_BYTES_MAX), 1).check(), Ok(()));
+        let bytes = limits::TASK_BYTES_MAX + 1;
+        assert_eq!(chat(&"x".repeat(bytes), 1).check(), Err(OrderFault::TooLarge { bytes }));
+        let inputs = |count| Task::Embed { inputs: vec![String::new(); count] };
+        assert_eq!(inputs(limits::EMBED_INPUTS_MAX).check(), Ok(()));
+        assert!(matches!(inputs(limits::EMBED_INPUTS_MAX + 1).check(), Err(OrderFault::TooMany { .. })));
+        assert_eq!(inputs(0).check(), Err(OrderFault::Empty));
+        assert_eq!(chat("x", 0).check(), Err(OrderFault::NoOutput));
+    }
+
+    #[test]
+    fn the_debug_form_of_a_task_holds_no_text() {
+        let shown = format!("{:?}", chat("a very secret prompt", 5));
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}

@@ -1,0 +1,246 @@
+//! The provider's side of one job's stream: gathers tokens into chunks, bills and signs them, repeats what was
+//! not acknowledged.
+
+use std::collections::VecDeque;
+
+use crate::amount::Nano;
+use crate::ident::Identity;
+use crate::limits;
+use crate::time::Time;
+use crate::wire::codec;
+use crate::wire::message::{Chunk, Content};
+use crate::work::order::{JobId, ModelId};
+use crate::work::price::PriceSheet;
+use crate::work::receipt::{Receipt, Transcript};
+
+/// A job that is being served.
+#[derive(Debug)]
+pub struct Serving {
+    job: JobId,
+    model: ModelId,
+    price: PriceSheet,
+    transcript: Transcript,
+    input_tokens: u64,
+    output_tokens: u64,
+    cost: Nano,
+    counted: Nano,
+    next: u32,
+    gathered: Gathered,
+    unacked: VecDeque<Chunk>,
+    sent_at: Time,
+    acked_at: Time,
+    ended: bool,
+}
+
+/// Tokens that wait for their chunk to fill.
+#[derive(Debug, Default)]
+struct Gathered {
+    ids: Vec<u32>,
+    text: String,
+    since: Option<Time>,
+}
+
+impl Serving {
+    /// A job whose task is these bytes, encoded.
+    #[must_use]
+    pub fn new(now: Time, job: JobId, model: ModelId, price: PriceSheet, task: &[u8]) -> Self {
+        Self {
+            job,
+            model,
+            price,
+            transcript: Transcript::begin(job, model, task),
+            input_tokens: 0,
+            output_tokens: 0,
+            cost: Nano::ZERO,
+            counted: Nano::ZERO,
+            next: 0,
+            gathered: Gathered::default(),
+            unacked: VecDeque::new(),
+            sent_at: now,
+            acked_at: now,
+            ended: false,
+        }
+    }
+
+    /// The engine has counted the input. Returns what the input costs.
+    pub fn started(&mut self, input_tokens: u64) -> Option<Nano> {
+        self.input_tokens = input_tokens;
+        self.price.cost(input_tokens, 0)
+    }
+
+    /// What `tokens` more output would add to the bill.
+    #[must_use]
+    pub fn cost_of_next(&self, tokens: u64) -> Nano {
+        self.price
+            .cost(
+                self.input_tokens,
+                self.output_tokens.saturating_add(self.gathered_count()).saturating_add(tokens),
+            )
+            .map_or(Nano(u64::MAX), |cost| cost.saturating_minus(self.cost))
+    }
+
+    fn gathered_count(&self) -> u64 {
+        self.gathered.ids.len() as u64
+    }
+
+    /// Takes a part of the answer; gives the chunks that are ready.
+    pub fn content(&mut self, now: Time, provider: &Identity, content: Content) -> Vec<Chunk> {
+        let mut ready = Vec::new();
+        if self.ended {
+            return ready;
+        }
+        match content {
+            Content::Tokens { ids, text } => {
+                self.gathered.ids.extend(ids);
+                self.gathered.text.push_str(&text);
+                self.gathered.since = self.gathered.since.or(Some(now));
+                // The first chunk leaves at once: someone waits for the first token.
+                if self.next == 0 || self.gathered_count() >= u64::from(limits::CHUNK_TOKENS) {
+                    ready.extend(self.flush(now, provider));
+                }
+            }
+            vectors @ Content::Vectors { .. } => ready.extend(self.chunk(now, provider, &vectors, 0)),
+            end @ Content::End { .. } => {
+                ready.extend(self.flush(now, provider));
+                ready.extend(self.chunk(now, provider, &end, 0));
+                self.ended = true;
+            }
+        }
+        ready
+    }
+
+    /// The chunk of gathered tokens, if it waited long enough.
+    pub fn flush_due(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
+        let due = self.gathered.since.is_some_and(|since| now >= since + limits::CHUNK_WAIT);
+        if due { self.flush(now, provider) } else { None }
+    }
+
+    fn flush(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
+        let Gathered { ids, text, .. } = core::mem::take(&mut self.gathered);
+        if ids.is_empty() && text.is_empty() {
+            return None;
+        }
+        let tokens = ids.len() as u64;
+        self.chunk(now, provider, &Content::Tokens { ids, text }, tokens)
+    }
+
+    fn chunk(&mut self, now: Time, provider: &Identity, content: &Content, tokens: u64) -> Option<Chunk> {
+        let content = codec::encode(content);
+        let output_tokens = self.output_tokens.saturating_add(tokens);
+        let cost = self.price.cost(self.input_tokens, output_tokens)?;
+        self.transcript = self.transcript.then(self.next, &content);
+        self.output_tokens = output_tokens;
+        self.cost = cost;
+        let receipt = Receipt {
+            job: self.job,
+            model: self.model,
+            chunks: self.next.saturating_add(1),
+            transcript: self.transcript,
+            input_tokens: self.input_tokens,
+            output_tokens,
+            cost,
+        };
+        let chunk = Chunk { index: self.next, content, receipt: receipt.sign(provider) };
+        self.next = self.next.saturating_add(1);
+        if self.unacked.is_empty() {
+            // Waiting for an answer starts with the first chunk that needs one.
+            self.acked_at = now;
+        }
+        self.unacked.push_back(chunk.clone());
+        self.sent_at = now;
+        Some(chunk)
+    }
+
+    /// What was billed since this was last asked.
+    pub fn newly_billed(&mut self) -> Nano {
+        let new = self.cost.saturating_minus(self.counted);
+        self.counted = self.cost;
+        new
+    }
+
+    /// The client has everything before `next`. Returns whether that was news.
+    pub fn acked(&mut self, now: Time, next: u32) -> bool {
+        let before = self.unacked.len();
+        while self.unacked.front().is_some_and(|chunk| chunk.index < next) {
+            self.unacked.pop_front();
+        }
+        let news = self.unacked.len() < before;
+        if news {
+            self.acked_at = now;
+        }
+        news
+    }
+
+    /// The final receipt, once the answer has ended.
+    #[must_use]
+    pub fn last_chunk(&self) -> Option<&Chunk> {
+        self.unacked.back().filter(|_| self.ended)
+    }
+
+    /// Whether the answer has ended and all of it is acknowledged.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.ended && self.unacked.is_empty()
+    }
+
+    /// Whether the answer has ended.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether another chunk may leave before one is acknowledged.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.unacked.len() < limits::CHUNKS_UNACKED_MAX
+    }
+
+    /// What to repeat now: everything unacknowledged after a silence.
+    pub fn repeats(&mut self, now: Time) -> Vec<Chunk> {
+        let due = !self.unacked.is_empty() && now >= self.sent_at + limits::CHUNK_RETRY;
+        if !due {
+            return Vec::new();
+        }
+        self.sent_at = now;
+        self.unacked.iter().cloned().collect()
+    }
+
+    /// Everything unacknowledged from `next` on: the client says that it misses it.
+    #[must_use]
+    pub fn missing(&self, next: u32) -> Vec<Chunk> {
+        self.unacked.iter().filter(|chunk| chunk.index >= next).cloned().collect()
+    }
+
+    /// Whether the client has been silent for too long.
+    #[must_use]
+    pub fn is_abandoned(&self, now: Time) -> bool {
+        !self.unacked.is_empty() && now >= self.acked_at + limits::CLIENT_WAIT
+    }
+
+    /// When something of the above is due.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Time> {
+        let flush = self.gathered.since.map(|since| since + limits::CHUNK_WAIT);
+        let repeat = (!self.unacked.is_empty())
+            .then(|| (self.sent_at + limits::CHUNK_RETRY).min(self.acked_at + limits::CLIENT_WAIT));
+        [flush, repeat].into_iter().flatten().min()
+    }
+
+    /// Input tokens billed.
+    #[must_use]
+    pub const fn input_tokens(&self) -> u64 {
+        self.input_tokens
+    }
+
+    /// Output tokens billed.
+    #[must_use]
+    pub const fn output_tokens(&self) -> u64 {
+        self.output_tokens
+    }
+
+    /// The bill so far.
+    #[must_use]
+    pub const fn cost(&self) -> Nano {
+        self.cost
+    }
+}

@@ -1,0 +1,223 @@
+//! The client's side of one job's stream: puts chunks in order and believes nothing that its receipt does not bear
+//! out.
+
+use std::collections::BTreeMap;
+
+use crate::amount::Nano;
+use crate::ident::{Domain, NodeId};
+use crate::limits;
+use crate::wire::codec;
+use crate::wire::message::{Chunk, Content, Finish};
+use crate::wire::signed::Signed;
+use crate::work::order::{JobId, ModelId, Task};
+use crate::work::price::PriceSheet;
+use crate::work::receipt::{Receipt, Transcript};
+
+/// A job whose answer is arriving.
+#[derive(Debug)]
+pub struct Stream {
+    provider: NodeId,
+    model: ModelId,
+    job: JobId,
+    price: PriceSheet,
+    bounds: Bounds,
+    transcript: Transcript,
+    next: u32,
+    early: BTreeMap<u32, Chunk>,
+    input_tokens: Option<u64>,
+    output_tokens: u64,
+    rows: u32,
+    cost: Nano,
+    receipt: Option<Signed>,
+    finish: Option<Finish>,
+}
+
+/// What the task allows the provider to claim.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    input_tokens: u64,
+    output_tokens: u64,
+    rows: u32,
+}
+
+/// A chunk in its place, checked.
+#[derive(Debug)]
+pub struct Taken {
+    /// What it says.
+    pub content: Content,
+    /// What it adds to the bill.
+    pub cost: Nano,
+}
+
+/// What a chunk states that is not so. (`WR-6`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StreamFault {
+    /// The content or the receipt cannot be read or is not signed by the provider.
+    #[error("a chunk's content or receipt cannot be read or verified")]
+    Unreadable,
+    /// The receipt is for another job, place, model or transcript.
+    #[error("a receipt does not belong to what arrived")]
+    Mismatch,
+    /// More tokens are claimed than the task can have or the chunk holds.
+    #[error("a receipt claims tokens that the task cannot have")]
+    Tokens,
+    /// The bill is not what the price makes of the tokens.
+    #[error("a receipt's bill is not what the agreed price makes of its tokens")]
+    Cost,
+    /// Vectors missing, repeated or of odd size.
+    #[error("vectors are missing, repeated or of the wrong size")]
+    Vectors,
+}
+
+impl Stream {
+    /// The stream of a job at an agreed price.
+    #[must_use]
+    pub fn new(provider: NodeId, model: ModelId, job: JobId, price: PriceSheet, task: &Task) -> Self {
+        let rows = match task {
+            Task::Embed { inputs } => u32::try_from(inputs.len()).unwrap_or(u32::MAX),
+            Task::Generate(_) => 0,
+        };
+        Self {
+            provider,
+            model,
+            job,
+            price,
+            bounds: Bounds {
+                input_tokens: task.input_tokens_max(),
+                output_tokens: task.output_tokens_max(),
+                rows,
+            },
+            transcript: Transcript::begin(job, model, &codec::encode(task)),
+            next: 0,
+            early: BTreeMap::new(),
+            input_tokens: None,
+            output_tokens: 0,
+            rows: 0,
+            cost: Nano::ZERO,
+            receipt: None,
+            finish: None,
+        }
+    }
+
+    /// Takes a chunk; gives every chunk that is now in its place. A repeated or far-off chunk gives none.
+    ///
+    /// # Errors
+    /// [`StreamFault`]: the provider states what is not so. Nothing of this chunk may be paid.
+    pub fn take(&mut self, chunk: Chunk) -> Result<Vec<Taken>, StreamFault> {
+        let ahead = chunk.index.checked_sub(self.next).map(|distance| distance as usize);
+        if self.finish.is_some() || ahead.is_none_or(|distance| distance >= limits::CHUNKS_UNACKED_MAX) {
+            return Ok(Vec::new());
+        }
+        self.early.entry(chunk.index).or_insert(chunk);
+        let mut taken = Vec::new();
+        while let Some(chunk) = self.early.remove(&self.next) {
+            taken.push(self.check(&chunk)?);
+        }
+        Ok(taken)
+    }
+
+    fn check(&mut self, chunk: &Chunk) -> Result<Taken, StreamFault> {
+        let receipt: Receipt =
+            chunk.receipt.open_by(self.provider, Domain::Receipt).map_err(|_| StreamFault::Unreadable)?;
+        let content: Content = codec::decode_sealed(&chunk.content).map_err(|_| StreamFault::Unreadable)?;
+        let transcript = self.transcript.then(chunk.index, &chunk.content);
+        let chunks = self.next.saturating_add(1);
+        if receipt.job != self.job
+            || receipt.model != self.model
+            || receipt.chunks != chunks
+            || receipt.transcript != transcript
+        {
+            return Err(StreamFault::Mismatch);
+        }
+        let new_tokens = self.check_content(&content)?;
+        let output_tokens = self.output_tokens.saturating_add(new_tokens);
+        if receipt.input_tokens > self.bounds.input_tokens
+            || self.input_tokens.is_some_and(|before| before != receipt.input_tokens)
+            || receipt.output_tokens != output_tokens
+            || output_tokens > self.bounds.output_tokens
+        {
+            return Err(StreamFault::Tokens);
+        }
+        if self.price.cost(receipt.input_tokens, output_tokens) != Some(receipt.cost) {
+            return Err(StreamFault::Cost);
+        }
+        let cost = receipt.cost.minus(self.cost).ok_or(StreamFault::Cost)?;
+        self.transcript = transcript;
+        self.next = chunks;
+        self.input_tokens = Some(receipt.input_tokens);
+        self.output_tokens = output_tokens;
+        self.cost = receipt.cost;
+        self.receipt = Some(chunk.receipt.clone());
+        if let Content::Vectors { first, dims, bytes } = &content {
+            self.rows = first.saturating_add(row_count(*dims, bytes.len()));
+        }
+        if let Content::End { finish } = &content {
+            self.finish = Some(*finish);
+        }
+        Ok(Taken { content, cost })
+    }
+
+    /// Checks what a chunk holds against the task; gives the output tokens in it.
+    fn check_content(&self, content: &Content) -> Result<u64, StreamFault> {
+        match content {
+            Content::Tokens { ids, .. } => Ok(ids.len() as u64),
+            Content::Vectors { first, dims, bytes } => {
+                let rows = row_count(*dims, bytes.len());
+                let whole = u64::from(rows)
+                    .checked_mul(u64::from(*dims))
+                    .and_then(|numbers| numbers.checked_mul(4))
+                    .is_some_and(|size| size == bytes.len() as u64);
+                let fits = first.saturating_add(rows) <= self.bounds.rows;
+                if rows > 0 && whole && *first == self.rows && fits {
+                    Ok(0)
+                } else {
+                    Err(StreamFault::Vectors)
+                }
+            }
+            // An embedding that ends early is a truncated answer, never a success.
+            Content::End { .. } if self.rows < self.bounds.rows => Err(StreamFault::Vectors),
+            Content::End { .. } => Ok(0),
+        }
+    }
+
+    /// The chunk that is waited for.
+    #[must_use]
+    pub const fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// Why the answer ended, once it has.
+    #[must_use]
+    pub const fn finish(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// The newest receipt.
+    #[must_use]
+    pub const fn receipt(&self) -> Option<&Signed> {
+        self.receipt.as_ref()
+    }
+
+    /// The bill so far.
+    #[must_use]
+    pub const fn cost(&self) -> Nano {
+        self.cost
+    }
+
+    /// Input tokens billed.
+    #[must_use]
+    pub fn input_tokens(&self) -> u64 {
+        self.input_tokens.unwrap_or(0)
+    }
+
+    /// Output tokens billed.
+    #[must_use]
+    pub const fn output_tokens(&self) -> u64 {
+        self.output_tokens
+    }
+}
+
+fn row_count(dims: u32, bytes: usize) -> u32 {
+    let row = (dims as usize).saturating_mul(4);
+    bytes.checked_div(row).and_then(|rows| u32::try_from(rows).ok()).unwrap_or(0)
+}
