@@ -23,13 +23,14 @@ impl Disk {
         self.begin()
     }
 
-    /// The commit that runs is complete. Returns the newest record that is durable now, and whether the next commit
-    /// begins.
+    /// The commit that runs is complete. Shows every record of it, and returns the newest that is durable now and
+    /// whether the next commit begins.
     #[must_use]
-    pub fn committed(&mut self) -> (Option<PersistId>, bool) {
+    pub fn committed(&mut self, mut show: impl FnMut(&Record)) -> (Option<PersistId>, bool) {
         let mut newest = None;
         for (id, record) in std::mem::take(&mut self.committing) {
             newest = newest.max(Some(id));
+            show(&record);
             self.apply(record);
         }
         (newest, self.begin())
@@ -45,12 +46,6 @@ impl Disk {
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         self.durable.values().cloned().collect()
-    }
-
-    /// The durable record under a key.
-    #[must_use]
-    pub fn find(&self, key: &RecordKey) -> Option<&Record> {
-        self.durable.get(key)
     }
 
     fn begin(&mut self) -> bool {
@@ -89,9 +84,9 @@ mod tests {
         assert!(disk.write(PersistId(1), receipt(1)), "an idle disk begins at once");
         assert!(!disk.write(PersistId(2), receipt(2)));
         assert!(!disk.write(PersistId(3), receipt(3)));
-        assert_eq!(disk.committed(), (Some(PersistId(1)), true));
+        assert_eq!(disk.committed(|_| ()), (Some(PersistId(1)), true));
         assert_eq!(disk.records().len(), 1);
-        assert_eq!(disk.committed(), (Some(PersistId(3)), false));
+        assert_eq!(disk.committed(|_| ()), (Some(PersistId(3)), false));
         assert_eq!(disk.records().len(), 3);
     }
 
@@ -99,11 +94,11 @@ mod tests {
     fn a_crash_keeps_the_durable_half_only() {
         let mut disk = Disk::default();
         let _ = disk.write(PersistId(1), receipt(1));
-        let _ = disk.committed();
+        let _ = disk.committed(|_| ());
         let _ = disk.write(PersistId(2), receipt(2));
         let _ = disk.write(PersistId(3), receipt(3));
         disk.crash();
         assert_eq!(disk.records().len(), 1);
-        assert_eq!(disk.committed(), (None, false), "the commit that the crash met never completes");
+        assert_eq!(disk.committed(|_| ()), (None, false), "the commit that the crash met never completes");
     }
 }

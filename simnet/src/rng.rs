@@ -52,8 +52,8 @@ pub enum Purpose {
     Commit = 20,
     /// Who crashes.
     Crash = 21,
-    /// The phase of a host's look at the ledger.
-    LedgerPoll = 22,
+    /// Which models a client orders from.
+    Favourites = 22,
 }
 
 /// All randomness of one run.
