@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::time::Time;
-use comfy_table::Table;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use crate::chain::Transactions;
@@ -230,8 +230,7 @@ pub fn table(report: &Report) -> String {
         "{} nodes, {} orders, seed {}: {:.0} virtual seconds, {} events in {:.1} s of processor time\n",
         report.nodes, report.jobs, report.seed, summary.virtual_s, report.events, report.cpu_s
     ));
-    let mut times = Table::new();
-    times.load_style(UTF8_HORIZONTAL_ONLY).set_header(["", "p50", "p95", "p99"]);
+    let mut times = numbers(["", "p50", "p95", "p99"]);
     let rows = [
         ("match, ms", summary.match_ms, 0),
         ("first content, ms", summary.first_content_ms, 0),
@@ -243,8 +242,7 @@ pub fn table(report: &Report) -> String {
         let show = |number: f64| format!("{number:.digits$}");
         times.add_row([name.to_owned(), show(of.p50), show(of.p95), show(of.p99)]);
     }
-    let mut traffic = Table::new();
-    traffic.load_style(UTF8_HORIZONTAL_ONLY).set_header(["message", "count", "bytes each", "per order"]);
+    let mut traffic = numbers(["message", "count", "bytes each", "per order"]);
     for (name, of) in &summary.messages {
         let each = mean(of.bytes as f64, of.count as f64);
         let per_order = mean(of.count as f64, f64::from(report.jobs));
@@ -253,6 +251,16 @@ pub fn table(report: &Report) -> String {
     text.push_str(&format!("{}\n{times}\n{traffic}\n{}", orders(summary), money(&summary.ledger)));
     text.push_str(&format!("run {}  digest {}\n", report.run_id, report.digest));
     text
+}
+
+/// A table with names on the left and numbers on the right.
+fn numbers(header: [&str; 4]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
 fn orders(summary: &Summary) -> String {
