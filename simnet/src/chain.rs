@@ -85,6 +85,8 @@ pub struct Chain {
     supply: u64,
     fees: u64,
     paid_out: u64,
+    /// Earned, and too little for the ledger to send: it went back to clients.
+    dust: u64,
     transactions: Transactions,
 }
 
@@ -104,6 +106,7 @@ impl Chain {
             supply: 0,
             fees: 0,
             paid_out: 0,
+            dust: 0,
             transactions: Transactions::default(),
         }
     }
@@ -130,7 +133,13 @@ impl Chain {
 
     /// Carries out a call of `host`, whose wallet is `wallet`. Returns who hears what.
     #[must_use]
-    pub fn execute(&mut self, now: Time, host: u32, wallet: Account, call: LedgerCall) -> Vec<(u32, LedgerEvent)> {
+    pub fn execute(
+        &mut self,
+        now: Time,
+        host: u32,
+        wallet: Account,
+        call: LedgerCall,
+    ) -> Vec<(u32, LedgerEvent)> {
         let account = call.account();
         self.clock += 1;
         let outcome = match call {
@@ -188,8 +197,14 @@ impl Chain {
             return Err(LedgerFault::Refused);
         }
         self.spend(wallet, deposit + OPEN_RESERVE, FEE_OPEN)?;
-        let channel =
-            Channel { terms, epoch: self.clock, close_at: None, deposit, settled: 0, balance: deposit + OPEN_RESERVE };
+        let channel = Channel {
+            terms,
+            epoch: self.clock,
+            close_at: None,
+            deposit,
+            settled: 0,
+            balance: deposit + OPEN_RESERVE,
+        };
         self.channels.insert(account, channel);
         Ok(|transactions| &mut transactions.open)
     }
@@ -206,7 +221,13 @@ impl Chain {
         Ok(|transactions| &mut transactions.top_up)
     }
 
-    fn claim(&mut self, account: Account, wallet: Account, voucher: Voucher, by: Signature) -> Result<Counter, Refused> {
+    fn claim(
+        &mut self,
+        account: Account,
+        wallet: Account,
+        voucher: Voucher,
+        by: Signature,
+    ) -> Result<Counter, Refused> {
         let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
         let delta = channel.check(&voucher, &by)?;
         let payee = channel.terms.provider.hash;
@@ -274,6 +295,7 @@ impl Chain {
         let payout = if due >= MIN_PAYOUT { due } else { 0 };
         let rest = channel.balance - payout - FEE_CLOSE;
         self.fees += FEE_CLOSE;
+        self.dust += due - payout;
         self.pay_out(channel.terms.provider.hash, payout);
         *self.wallets.entry(channel.terms.client.hash).or_default() += rest;
     }
@@ -315,6 +337,12 @@ impl Chain {
     #[must_use]
     pub fn paid_out(&self) -> Nano {
         Nano(self.paid_out)
+    }
+
+    /// What providers had vouchers for and did not get at a close, because it was too little to send.
+    #[must_use]
+    pub fn dust(&self) -> Nano {
+        Nano(self.dust)
     }
 
     /// Deposits and reserves that lie in channels.
@@ -399,7 +427,12 @@ mod tests {
         chain.fund(CLIENT, Nano(COIN));
         chain.fund(PROVIDER, Nano(COIN));
         let account = terms().account().hash;
-        let said = chain.execute(Time(5), 0, CLIENT, LedgerCall::Open { terms: Box::new(terms()), deposit: Nano(deposit) });
+        let said = chain.execute(
+            Time(5),
+            0,
+            CLIENT,
+            LedgerCall::Open { terms: Box::new(terms()), deposit: Nano(deposit) },
+        );
         let epoch = chain.state(Time(5), &account).expect("it was opened").epoch;
         assert_eq!(said.len(), 1, "who opens a channel hears of it");
         assert_eq!(chain.imbalance(), 0);
@@ -445,6 +478,22 @@ mod tests {
         assert_eq!(chain.wallets[&PROVIDER], COIN + 30_000_000);
         assert_eq!(chain.wallets[&CLIENT], COIN - 30_000_000 - FEE_OPEN - FEE_CLOSE);
         assert_eq!((chain.imbalance(), chain.open_channels()), (0, 0));
+    }
+
+    #[test]
+    fn a_payout_that_is_too_small_to_send_stays_with_the_client() {
+        let (mut chain, account, epoch) = opened(50_000_000);
+        let order = CloseOrder { account, epoch, cumulative: Nano(MIN_PAYOUT - 1) };
+        let voucher = Some(voucher(account, epoch, MIN_PAYOUT - 1, 1));
+        let _ = chain.execute(
+            Time(9),
+            1,
+            PROVIDER,
+            LedgerCall::Close { voucher, order, signature: order.sign(&key(2)) },
+        );
+        assert_eq!((chain.paid_out(), chain.dust()), (Nano(0), Nano(MIN_PAYOUT - 1)));
+        assert_eq!(chain.wallets[&CLIENT], COIN - FEE_OPEN - FEE_CLOSE);
+        assert_eq!(chain.imbalance(), 0);
     }
 
     #[test]

@@ -109,9 +109,10 @@ impl Check {
     /// [`Broken`].
     pub fn deadlines(&self, now: Time) -> Result<(), Broken> {
         match self.due.first() {
-            Some((due, number)) if *due < now => {
-                broken("every order ends by its deadline", format!("order {number} is open {:?} late", now.since(*due)))
-            }
+            Some((due, number)) if *due < now => broken(
+                "every order ends by its deadline",
+                format!("order {number} is open {:?} late", now.since(*due)),
+            ),
             Some(_) | None => Ok(()),
         }
     }
@@ -123,9 +124,11 @@ impl Check {
     /// [`Broken`].
     pub fn writes(&mut self, record: &Record, now: Time, chain: &Chain) -> Result<(), Broken> {
         match record {
-            Record::Paying(paying) => hold(paying.cumulative <= paying.deposit, "no promise above the deposit", || {
-                format!("{} promised of {}", paying.cumulative, paying.deposit)
-            }),
+            Record::Paying(paying) => {
+                hold(paying.cumulative <= paying.deposit, "no promise above the deposit", || {
+                    format!("{} promised of {}", paying.cumulative, paying.deposit)
+                })
+            }
             Record::Earning(earning) => self.earns(earning, now, chain),
             Record::ChannelGone { .. } | Record::Receipt { .. } => Ok(()),
         }
@@ -136,7 +139,10 @@ impl Check {
         let account = earning.terms.account().hash;
         let promised = self.promised.get(&account).copied().unwrap_or_default();
         hold(payment.cumulative <= promised, "no output before its record is durable", || {
-            format!("a provider has a voucher over {}, its client's disk knows of {promised}", payment.cumulative)
+            format!(
+                "a provider has a voucher over {}, its client's disk knows of {promised}",
+                payment.cumulative
+            )
         })?;
         let before = self.written.insert((account, payment.epoch), payment.cumulative).unwrap_or_default();
         hold(before <= payment.cumulative, "vouchers never decrease", || {
@@ -274,7 +280,10 @@ mod tests {
         check.durable(&paying(500)).expect("a first promise");
         check.writes(&earning(400), Time(0), &chain).expect("a voucher within the promise");
         assert_eq!(fails(check.writes(&earning(300), Time(0), &chain)), "vouchers never decrease");
-        assert_eq!(fails(check.writes(&earning(501), Time(0), &chain)), "no output before its record is durable");
+        assert_eq!(
+            fails(check.writes(&earning(501), Time(0), &chain)),
+            "no output before its record is durable"
+        );
         assert_eq!(fails(check.durable(&paying(499))), "promises never decrease");
         assert_eq!(fails(check.writes(&paying(1_001), Time(0), &chain)), "no promise above the deposit");
         let voucher = Voucher { account: terms().account().hash, epoch: 7, cumulative: Nano(400) };

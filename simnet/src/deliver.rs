@@ -124,7 +124,12 @@ impl World {
     fn commit(&mut self, host: u32) {
         let (disk, life) = (&self.scenario.disk, self.hosts[host as usize].life);
         let name = self.hosts[host as usize].next_id();
-        let took_ms = self.draws.lognormal(disk.commit_ms, disk.commit_sigma, Purpose::Commit, &[u64::from(host), name]);
+        let took_ms = self.draws.lognormal(
+            disk.commit_ms,
+            disk.commit_sigma,
+            Purpose::Commit,
+            &[u64::from(host), name],
+        );
         self.schedule(self.now + Span((took_ms * 1e3) as u64), host, host, Event::Committed(life));
     }
 
@@ -196,7 +201,8 @@ impl World {
         }
         let ledger = &self.scenario.ledger;
         let there = self.now + Span::from_ms(ledger.rpc_ms);
-        let at = if Chain::is_question(&call) { there } else { next_block(there, Span::from_ms(ledger.block_ms)) };
+        let at =
+            if Chain::is_question(&call) { there } else { next_block(there, Span::from_ms(ledger.block_ms)) };
         self.schedule(at, LEDGER, host, Event::LedgerCall(Box::new(call)));
         Ok(())
     }

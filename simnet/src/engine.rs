@@ -102,7 +102,14 @@ impl Engine {
 
     /// Starts a task. A job that runs already is left alone.
     #[must_use]
-    pub fn run(&mut self, now: Time, job: JobId, task: &Task, length: AnswerLength, draws: &Draws) -> Option<Step> {
+    pub fn run(
+        &mut self,
+        now: Time,
+        job: JobId,
+        task: &Task,
+        length: AnswerLength,
+        draws: &Draws,
+    ) -> Option<Step> {
         if self.jobs.contains_key(&job) {
             return None;
         }
@@ -111,7 +118,8 @@ impl Engine {
             Task::Generate(generate) => answer(generate, length, draws),
         };
         let input_tokens = (task.text_bytes() / BYTES_PER_TOKEN) as u64 + 8;
-        let running = Running { input_tokens, work, phase: Phase::Tokenising, allowed: 0, made: 0, step: None };
+        let running =
+            Running { input_tokens, work, phase: Phase::Tokenising, allowed: 0, made: 0, step: None };
         self.jobs.insert(job, running);
         self.plan(now, job, TOKENISE)
     }
@@ -161,7 +169,9 @@ impl Engine {
                 Work::Generate { .. } => (Vec::new(), self.decode(now, job)),
             },
             Phase::Decoding(count) => {
-                let Work::Generate { prefix, tokens, finish } = running.work else { return (Vec::new(), None) };
+                let Work::Generate { prefix, tokens, finish } = running.work else {
+                    return (Vec::new(), None);
+                };
                 let mut reports = vec![filler(prefix + running.made, count)];
                 running.made += count;
                 if running.made >= tokens {
@@ -194,7 +204,8 @@ impl Engine {
 
 /// The length of an order's whole answer hangs on its sampling seed alone; what a prefix holds is done already.
 fn answer(generate: &Generate, length: AnswerLength, draws: &Draws) -> Work {
-    let drawn = draws.lognormal(length.median, length.sigma, Purpose::AnswerLength, &[generate.sampling.seed]);
+    let drawn =
+        draws.lognormal(length.median, length.sigma, Purpose::AnswerLength, &[generate.sampling.seed]);
     let whole = (drawn as u64).max(1);
     let prefix = generate.prefix.len() as u64;
     let left = whole.saturating_sub(prefix);

@@ -59,7 +59,8 @@ fn main() -> ExitCode {
     let mut world = World::new(&scenario);
     let outcome = world.run(|progress| {
         bar.set_position(progress.ended);
-        bar.set_message(format!("{:.1} s virtual, {} events", progress.now.0 as f64 / 1e6, progress.events));
+        let rate = progress.events as f64 / cpu_s().max(1e-3);
+        bar.set_message(format!("{:.1} s virtual, {rate:.0} events/s", progress.now.0 as f64 / 1e6));
     });
     bar.finish_and_clear();
     if let Err(stopped) = outcome {

@@ -189,7 +189,9 @@ impl Measures {
             OrderNews::Bids(reports) => {
                 row.auctions += 1;
                 self.bids += reports.len() as u64;
-                let able = reports.iter().filter(|report| matches!(report.fate, Fate::Won { .. } | Fate::Outscored { .. }));
+                let able = reports
+                    .iter()
+                    .filter(|report| matches!(report.fate, Fate::Won { .. } | Fate::Outscored { .. }));
                 row.bidders = able.filter_map(|report| host_of(&report.provider)).collect();
                 return;
             }
@@ -203,8 +205,11 @@ impl Measures {
         };
         row.ended = Some(now);
         row.outcome = outcome;
-        row.lowest_list =
-            row.bidders.iter().filter_map(|host| list_cost(*host, bill.input_tokens, bill.output_tokens)).min();
+        row.lowest_list = row
+            .bidders
+            .iter()
+            .filter_map(|host| list_cost(*host, bill.input_tokens, bill.output_tokens))
+            .min();
         row.bill = bill;
     }
 

@@ -134,7 +134,15 @@ impl Links {
 
     /// What becomes of a message of `bytes` that leaves now. `about` names it: equal names have equal fates.
     #[must_use]
-    pub fn passage(&self, now: Time, from: Place, to: Place, bytes: usize, draws: &Draws, about: &[u64]) -> Passage {
+    pub fn passage(
+        &self,
+        now: Time,
+        from: Place,
+        to: Place,
+        bytes: usize,
+        draws: &Draws,
+        about: &[u64],
+    ) -> Passage {
         if self.is_cut(now, from, to) {
             return Passage::Cut;
         }
@@ -162,11 +170,17 @@ impl Links {
         let (up, down) = (ACCESS_CLASSES[usize::from(from.access)], ACCESS_CLASSES[usize::from(to.access)]);
         let path = base + up.one_way_us + down.one_way_us;
         let sending = bytes as u64 * 8 / up.uplink_mbit;
-        let variation = draws.lognormal(self.jitter.median_share * path as f64, self.jitter.sigma, Purpose::Jitter, about);
+        let variation = draws.lognormal(
+            self.jitter.median_share * path as f64,
+            self.jitter.sigma,
+            Purpose::Jitter,
+            about,
+        );
         let mut delay = path + sending + variation as u64;
         if draws.happens(self.jitter.spike_probability, Purpose::Spike, about) {
             let range = self.jitter.spike_max_ms.saturating_sub(self.jitter.spike_min_ms) * 1_000 + 1;
-            delay += self.jitter.spike_min_ms * 1_000 + draws.below(range, Purpose::Spike, &[about, &[1]].concat());
+            delay += self.jitter.spike_min_ms * 1_000
+                + draws.below(range, Purpose::Spike, &[about, &[1]].concat());
         }
         if draws.happens(up.loss + down.loss, Purpose::Retransmit, about) {
             delay += path * 2 + ACK_DELAY_US;
@@ -207,9 +221,8 @@ mod tests {
         let draws = Draws::new(1);
         // Virginia to Amsterdam: 84 ms there and back; cable to data centre; 20,000 bytes at 20 Mbit/s are 8 ms.
         let floor = 42_000 + 8_000 + 300 + 8_000;
-        let mut delays: Vec<u64> = (0..1_000)
-            .map(|id| links.delay(place(0, 2), place(7, 0), 20_000, &draws, &[id]).0)
-            .collect();
+        let mut delays: Vec<u64> =
+            (0..1_000).map(|id| links.delay(place(0, 2), place(7, 0), 20_000, &draws, &[id]).0).collect();
         delays.sort_unstable();
         assert!(delays[0] > floor, "{} under {floor}", delays[0]);
         assert!(delays[500] < floor * 11 / 10, "half of all are within a tenth: {}", delays[500]);

@@ -75,7 +75,14 @@ impl Overlay {
 
     /// Begins a flood of `gossip`. Returns its number and the hosts that the publisher sends it to.
     #[must_use]
-    pub fn publish(&mut self, topic: u32, from: u32, gossip: Gossip, bytes: usize, draws: &Draws) -> (FloodId, Vec<u32>) {
+    pub fn publish(
+        &mut self,
+        topic: u32,
+        from: u32,
+        gossip: Gossip,
+        bytes: usize,
+        draws: &Draws,
+    ) -> (FloodId, Vec<u32>) {
         let Topic { members, mesh } = &self.topics[topic as usize];
         let mut seen = vec![0; members.len().div_ceil(64)];
         let targets = match members.binary_search(&from) {
@@ -153,7 +160,9 @@ fn mark(seen: &mut [u64], place: usize) -> bool {
 fn fanout(members: &[u32], topic: u32, from: u32, draws: &Draws) -> Vec<u32> {
     let mut order: Vec<(u64, u32)> = members
         .iter()
-        .map(|member| (draws.bits(Purpose::Fanout, &[u64::from(topic), u64::from(from), u64::from(*member)]), *member))
+        .map(|member| {
+            (draws.bits(Purpose::Fanout, &[u64::from(topic), u64::from(from), u64::from(*member)]), *member)
+        })
         .collect();
     order.sort_unstable();
     order.into_iter().take(FANOUT as usize).map(|(_, member)| member).collect()
@@ -163,7 +172,9 @@ fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<Vec<u32>
     let count = members.len();
     let mut links = vec![BTreeSet::new(); count];
     let mut order: Vec<usize> = (0..count).collect();
-    order.sort_unstable_by_key(|place| (draws.bits(Purpose::Mesh, &[topic, u64::from(members[*place])]), *place));
+    order.sort_unstable_by_key(|place| {
+        (draws.bits(Purpose::Mesh, &[topic, u64::from(members[*place])]), *place)
+    });
     let mut connect = |a: usize, b: usize| {
         if a != b {
             links[a].insert(members[b]);

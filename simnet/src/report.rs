@@ -110,6 +110,8 @@ pub struct LedgerSummary {
     pub billed: String,
     /// What reached providers, in coins.
     pub paid_out: String,
+    /// Earned by providers and too little to be sent at a close, in coins.
+    pub dust: String,
     /// What the ledger took, in coins.
     pub fees: String,
     /// What still lies in channels, in coins.
@@ -160,9 +162,10 @@ impl Summary {
             .iter()
             .map(|(kind, name)| (*name, world.measures.traffic.get(kind).copied().unwrap_or_default()))
             .collect();
-        let for_jobs = messages.iter().filter(|(name, _)| **name != "ask").fold(Traffic::default(), |sum, (_, kind)| {
-            Traffic { count: sum.count + kind.count, bytes: sum.bytes + kind.bytes }
-        });
+        let for_jobs =
+            messages.iter().filter(|(name, _)| **name != "ask").fold(Traffic::default(), |sum, (_, kind)| {
+                Traffic { count: sum.count + kind.count, bytes: sum.bytes + kind.bytes }
+            });
         let auctions: u32 = jobs.iter().map(|job| job.auctions).sum();
         let hops = world.measures.hops;
         let orders = jobs.len() as f64;
@@ -175,7 +178,9 @@ impl Summary {
             failures,
             match_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.matched)),
             first_content_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.first_token)),
-            whole_ms: Percentiles::of_ms(done.iter().filter_map(|job| job.ended.map(|at: Time| at.since(job.at)))),
+            whole_ms: Percentiles::of_ms(
+                done.iter().filter_map(|job| job.ended.map(|at: Time| at.since(job.at))),
+            ),
             leased: count(jobs, |job| job.auctions == 0 && job.outcome == Outcome::Done),
             auctions,
             bids_per_auction: mean(world.measures.bids as f64, f64::from(auctions)),
@@ -209,6 +214,7 @@ impl LedgerSummary {
             per_1000_jobs: mean(transactions.total() as f64 * 1e3, done as f64),
             billed: world.measures.jobs.iter().map(|job| job.bill.cost).sum::<Nano>().to_string(),
             paid_out: world.chain.paid_out().to_string(),
+            dust: world.chain.dust().to_string(),
             fees: world.chain.fees().to_string(),
             locked: world.chain.locked().to_string(),
             open_channels: world.chain.open_channels(),
@@ -246,7 +252,12 @@ pub fn table(report: &Report) -> String {
     for (name, of) in &summary.messages {
         let each = mean(of.bytes as f64, of.count as f64);
         let per_order = mean(of.count as f64, f64::from(report.jobs));
-        traffic.add_row([(*name).to_owned(), of.count.to_string(), format!("{each:.0}"), format!("{per_order:.1}")]);
+        traffic.add_row([
+            (*name).to_owned(),
+            of.count.to_string(),
+            format!("{each:.0}"),
+            format!("{per_order:.1}"),
+        ]);
     }
     text.push_str(&format!("{}\n{times}\n{traffic}\n{}", orders(summary), money(&summary.ledger)));
     text.push_str(&format!("run {}  digest {}\n", report.run_id, report.digest));
@@ -295,10 +306,15 @@ fn orders(summary: &Summary) -> String {
 
 fn money(ledger: &LedgerSummary) -> String {
     let of = &ledger.transactions;
-    let balance = if ledger.imbalance == 0 { "every nano accounted for".to_owned() } else { format!("{} NANO OFF", ledger.imbalance) };
+    let balance = if ledger.imbalance == 0 {
+        "every nano accounted for".to_owned()
+    } else {
+        format!("{} NANO OFF", ledger.imbalance)
+    };
     format!(
         "ledger: {} transactions ({} opened, {} topped up, {} claimed, {} closed, {} asked to close, {} finalised; {} \
-         refused), {:.0} for 1,000 answers\nmoney: billed {}, paid out {}, fees {}, still in {} channels {}; {balance}\n",
+         refused), {:.0} for 1,000 answers\nmoney: billed {}, paid out {} (and {} \
+         too small to send), fees {}, still in {} channels {}; {balance}\n",
         of.total(),
         of.open,
         of.top_up,
@@ -310,6 +326,7 @@ fn money(ledger: &LedgerSummary) -> String {
         ledger.per_1000_jobs,
         ledger.billed,
         ledger.paid_out,
+        ledger.dust,
         ledger.fees,
         ledger.open_channels,
         ledger.locked

@@ -141,7 +141,12 @@ impl Draws {
 
     /// The place of a draw among weights; the last place where the weights sum to nothing.
     #[must_use]
-    pub fn weighted(&self, weights: impl Iterator<Item = f64> + Clone, purpose: Purpose, about: &[u64]) -> usize {
+    pub fn weighted(
+        &self,
+        weights: impl Iterator<Item = f64> + Clone,
+        purpose: Purpose,
+        about: &[u64],
+    ) -> usize {
         let total: f64 = weights.clone().sum();
         let mut rest = self.unit(purpose, about) * total;
         let mut last = 0;

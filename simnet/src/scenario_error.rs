@@ -36,7 +36,12 @@ impl ScenarioError {
     pub(crate) fn of_toml(file: &str, text: &str, error: &toml::de::Error) -> Self {
         let what = error.message().trim().replace('\n', " ");
         let nearest = nearest_key(&what);
-        Self { file: file.to_owned(), line: error.span().map(|span| line_of(text, span.start)), what, nearest }
+        Self {
+            file: file.to_owned(),
+            line: error.span().map(|span| line_of(text, span.start)),
+            what,
+            nearest,
+        }
     }
 }
 
@@ -103,7 +108,9 @@ mod tests {
 
     #[test]
     fn the_distance_of_words_is_levenshteins() {
-        for (a, b, far) in [("", "abc", 3), ("kitten", "sitting", 3), ("jobs", "jobs", 0), ("seeed", "seed", 1)] {
+        for (a, b, far) in
+            [("", "abc", 3), ("kitten", "sitting", 3), ("jobs", "jobs", 0), ("seeed", "seed", 1)]
+        {
             assert_eq!((distance(a, b), distance(b, a)), (far, far), "{a} {b}");
         }
     }

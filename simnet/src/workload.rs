@@ -61,8 +61,12 @@ impl Workload {
     #[must_use]
     pub fn order(&self, number: u32, client: &Host, draws: &Draws) -> Order {
         let about = [u64::from(number)];
-        let tokens =
-            draws.lognormal(self.scenario.prompt_tokens, self.scenario.prompt_sigma, Purpose::PromptLength, &about);
+        let tokens = draws.lognormal(
+            self.scenario.prompt_tokens,
+            self.scenario.prompt_sigma,
+            Purpose::PromptLength,
+            &about,
+        );
         let bytes = (tokens * BYTES_PER_TOKEN).clamp(1.0, PROMPT_BYTES_MAX) as usize;
         Order {
             model: favourite(client, number, draws),

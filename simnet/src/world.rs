@@ -12,7 +12,7 @@ use bombyx_protocol::work::order::{JobId, ModelId, OrderId};
 use crate::chain::Chain;
 use crate::check::{Broken, Check};
 use crate::host::{Host, Runaway};
-use crate::measure::Measures;
+use crate::measure::{JobRow, Measures};
 use crate::net::{Links, Partition, Regions};
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{NETWORK_ID, followers, hosts, model_id};
@@ -178,7 +178,9 @@ impl World {
             self.now = key.at;
             self.events += 1;
             self.trace_key(&key);
-            self.dispatch(key, event).and_then(|()| self.check.deadlines(self.now)).map_err(|broken| self.stopped(broken))?;
+            self.dispatch(key, event)
+                .and_then(|()| self.check.deadlines(self.now))
+                .map_err(|broken| self.stopped(broken))?;
             if self.events.is_multiple_of(8_192) {
                 progress(Progress { events: self.events, now: self.now, ended: self.ended() });
             }
@@ -187,6 +189,12 @@ impl World {
             }
         }
         Check::money(&self.chain).map_err(|broken| self.stopped(broken))
+    }
+
+    /// One row for each order, in the order of arrival.
+    #[must_use]
+    pub fn jobs(&self) -> &[JobRow] {
+        &self.measures.jobs
     }
 
     fn ended(&self) -> u64 {
@@ -216,8 +224,11 @@ impl World {
         }
         for (number, crash) in (0u64..).zip(self.scenario.crash.clone()) {
             for host in 0..self.scenario.nodes {
-                let role = if host < self.scenario.client_count() { RoleName::Client } else { RoleName::Provider };
-                if role == crash.role && self.draws.happens(crash.share, Purpose::Crash, &[number, u64::from(host)]) {
+                let role =
+                    if host < self.scenario.client_count() { RoleName::Client } else { RoleName::Provider };
+                if role == crash.role
+                    && self.draws.happens(crash.share, Purpose::Crash, &[number, u64::from(host)])
+                {
                     self.schedule_by_world(scenario::at(crash.at_s), host, Event::Crash);
                     self.schedule_by_world(scenario::at(crash.at_s + crash.for_s), host, Event::Restart);
                 }
@@ -342,7 +353,8 @@ impl World {
         }
         self.settling_since = Some(self.now);
         for host in 0..self.scenario.nodes {
-            let wait = if self.hosts[host as usize].is_provider() { SETTLE_AFTER } else { CLIENTS_SETTLE_AFTER };
+            let wait =
+                if self.hosts[host as usize].is_provider() { SETTLE_AFTER } else { CLIENTS_SETTLE_AFTER };
             self.schedule_by_world(self.now + wait, host, Event::Settle);
         }
     }
@@ -358,7 +370,10 @@ impl World {
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.trace.to_le_bytes()).update(&self.events.to_le_bytes()).update(&self.now.0.to_le_bytes());
+        hasher
+            .update(&self.trace.to_le_bytes())
+            .update(&self.events.to_le_bytes())
+            .update(&self.now.0.to_le_bytes());
         self.chain.digest(&mut hasher);
         for job in &self.measures.jobs {
             hasher.update(format!("{:?}{:?}{:?}", job.outcome, job.ended, job.bill).as_bytes());
@@ -374,7 +389,11 @@ fn partitions(scenario: &Scenario, regions: &Regions) -> Vec<Partition> {
     let one = |spec: &scenario::PartitionSpec| Partition {
         from: scenario::at(spec.from_s),
         until: scenario::at(spec.until_s),
-        regions: spec.regions.iter().filter_map(|name| regions.find(name)).fold(0, |bits, region| bits | 1 << region),
+        regions: spec
+            .regions
+            .iter()
+            .filter_map(|name| regions.find(name))
+            .fold(0, |bits, region| bits | 1 << region),
     };
     scenario.partition.iter().map(one).collect()
 }
