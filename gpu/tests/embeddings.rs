@@ -66,7 +66,7 @@ fn vectors(out: &[(JobId, Chunk)], job: JobId) -> (u32, Vec<Vec<f32>>) {
                 assert_eq!(chunks.next(), None);
                 return (*input_tokens, rows);
             }
-            other => panic!("{other:?}"),
+            other @ (Chunk::Started { .. } | Chunk::Tokens { .. } | Chunk::Failed(_)) => panic!("{other:?}"),
         }
     }
 }

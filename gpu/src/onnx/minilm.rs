@@ -116,11 +116,14 @@ impl Encoder<'_> {
         let graph = &mut self.graph;
         let words = graph.add(Node::new("Gather", [&words, ids]).int("axis", 0));
         let segments = graph.add(Node::new("Gather", [&segments, types]).int("axis", 0));
-        // Positions are the first `sequence` rows of their table.
-        let (zero, one) = (graph.i64s("zero", &[0]), graph.i64s("index1", &[1]));
-        let shape = graph.add(Node::new("Shape", [ids]));
-        let length = graph.add(Node::new("Gather", [&shape, &one]).int("axis", 0));
-        let positions = graph.add(Node::new("Slice", [&positions, &zero, &length, &zero]));
+        // Positions 0, 1, 2, … are counted in a tensor shaped like the ids, because a slice of the table would have a
+        // length of its own, and a residual whose operands are not known to have one shape is not fused.
+        let (zero, one) = (graph.i64_scalar("position_zero", 0), graph.i64_scalar("position_one", 1));
+        let (axis, ones) = (graph.i64_scalar("position_axis", 1), graph.add(Node::new("Mul", [ids, &zero])));
+        let ones = graph.add(Node::new("Add", [&ones, &one]));
+        let counted = graph.add(Node::new("CumSum", [&ones, &axis]));
+        let counted = graph.add(Node::new("Sub", [&counted, &one]));
+        let positions = graph.add(Node::new("Gather", [&positions, &counted]).int("axis", 0));
         let sum = graph.add(Node::new("Add", [&words, &segments]));
         let sum = graph.add(Node::new("Add", [&sum, &positions]));
         self.layer_norm("embeddings.LayerNorm", &sum, None)
