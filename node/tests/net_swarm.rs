@@ -151,8 +151,9 @@ async fn direct_messages_arrive_in_order_up_to_the_longest_frame() {
     let mut receiver = start(config(21, QUIC, &[])).await;
     let mut sender = start(config(22, QUIC, &receiver.handle.listening())).await;
     sender.joined().await;
-    // As many as one peer's queue holds at once.
-    let count = u8::try_from(limits::PEER_QUEUE_MAX).unwrap();
+    // Fewer than one peer's queue holds at once.
+    let count = 200;
+    assert!(usize::from(count) <= limits::PEER_QUEUE_MAX);
     for number in 0..count {
         let length = if number % 8 == 7 { FRAME_BYTES_MAX } else { usize::from(number) };
         sender.send(NetCommand::Send { to: id(21), bytes: vec![number; length] }).await;

@@ -25,7 +25,7 @@ pub const OUTBOX_MAX: usize = 1024;
 pub const REQUESTS_MAX: usize = 256;
 
 /// Direct messages that wait for one peer.
-pub const PEER_QUEUE_MAX: usize = 64;
+pub const PEER_QUEUE_MAX: usize = 256;
 /// Peers with a sending task at a time.
 pub const PUMPS_MAX: usize = 512;
 /// Bytes of direct messages that wait for all peers together.
