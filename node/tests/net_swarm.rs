@@ -46,15 +46,18 @@ impl Node {
 
     /// The first event that `wanted` makes something of; others are passed over.
     async fn until<T>(&mut self, wanted: impl Fn(NetEvent) -> Option<T>) -> T {
+        let mut passed = Vec::new();
         let found = async {
             loop {
                 let event = self.events.recv().await.expect("the swarm runs");
+                passed.push(format!("{event:?}"));
                 if let Some(found) = wanted(event) {
                     return found;
                 }
             }
         };
-        timeout(PATIENCE, found).await.expect("the event comes")
+        let found = timeout(PATIENCE, found).await.ok();
+        found.unwrap_or_else(|| panic!("the event does not come; passed over: {passed:#?}"))
     }
 
     async fn knows(&self, nodes: &[NodeId]) {
