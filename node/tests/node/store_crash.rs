@@ -72,9 +72,9 @@ fn a_killed_process_keeps_every_record_that_it_was_told_is_durable() {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut acknowledged = lines.map_while(Result::ok).filter_map(|line| {
-            line.strip_prefix("durable ").and_then(|step| step.parse::<u64>().ok())
-        });
+        let mut acknowledged = lines
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("durable ").and_then(|step| step.parse::<u64>().ok()));
         // Rounds of different lengths die at different places.
         told = acknowledged.by_ref().nth(usize::try_from(round * 7).unwrap()).unwrap();
         child.kill().unwrap();
@@ -84,8 +84,8 @@ fn a_killed_process_keeps_every_record_that_it_was_told_is_durable() {
         for salt in 0..4 {
             let newest = (1..=last).rev().find(|step| step % 4 == salt).unwrap();
             let found = records.iter().find_map(|record| match record {
-                Record::Paying(paying) if paying.terms.salt == salt => Some(paying.cumulative.0),
-                _ => None,
+                Record::Paying(paying) => (paying.terms.salt == salt).then_some(paying.cumulative.0),
+                Record::Earning(_) | Record::ChannelGone { .. } | Record::Receipt { .. } => None,
             });
             assert!(found >= Some(newest), "channel {salt}: told {newest}, found {found:?}");
         }
@@ -121,10 +121,8 @@ fn a_channel_that_is_gone_leaves_no_record() {
     let path = folder.path().join("records");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (store, _) = Store::open(&path, OWNER).unwrap();
-    let account = match record(1) {
-        Record::Paying(paying) => paying.terms.account().hash,
-        _ => unreachable!(),
-    };
+    let Record::Paying(first) = record(1) else { panic!() };
+    let account = first.terms.account().hash;
     runtime.block_on(async {
         store.write(Role::Client, PersistId(1), record(1)).await;
         store.write(Role::Client, PersistId(2), record(2)).await;

@@ -47,7 +47,10 @@ fn keys_that_others_may_read_are_refused_with_what_to_do() {
     let refused = bombyx(home.path(), &["up"]);
     assert_eq!(refused.status.code(), Some(13));
     let said = text(&refused.stderr);
-    assert!(said.contains("keys/identity") && said.contains("mode 644") && said.contains("chmod go-rwx"), "{said}");
+    assert!(
+        said.contains("keys/identity") && said.contains("mode 644") && said.contains("chmod go-rwx"),
+        "{said}"
+    );
 }
 
 #[test]
