@@ -1,0 +1,170 @@
+//! Text generation: a decoder graph, its cache, the sampler and the text that comes of it, one token a step.
+//!
+//! [`Decoder`] is a loaded model; [`Sequence`] is one answer being written, so that several can share the model:
+//!
+//! ```text
+//! start(prompt, request) → Sequence        step(sequence) → Step { ids, text, finish }   until finish is set
+//! ```
+//!
+//! A prefix that another engine has already delivered is fed after the prompt as if it had been generated here. The
+//! sampler depends on seed and position alone, so the answer goes on as it would have without the change of engine.
+
+pub mod graph;
+mod text;
+
+use std::sync::Arc;
+
+use ort::session::Session;
+
+use crate::engine::{EngineError, Finish, Generate, Sampling, Step};
+use crate::sample::sample;
+use crate::tokens::Tokens;
+use graph::{Cache, DecoderGraph, SignatureError, Wanted};
+use text::TextStream;
+
+/// Tokens of a prompt that one step reads at most, so that a long prompt does not stall the other sequences.
+pub const PREFILL_TOKENS: usize = 256;
+
+/// What the manifest knows of a generating model and the graph does not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecoderFacts {
+    /// Prompt and answer together, in tokens.
+    pub context_tokens: u32,
+    /// Tokens that end an answer.
+    pub eos_ids: Vec<u32>,
+    /// Numbers per attention head, for graphs whose cache leaves it open.
+    pub head_dim: Option<u32>,
+}
+
+/// A loaded text model.
+#[derive(Debug)]
+pub struct Decoder {
+    graph: DecoderGraph,
+    tokens: Arc<Tokens>,
+    facts: DecoderFacts,
+}
+
+/// One answer being written.
+#[derive(Debug)]
+pub struct Sequence {
+    cache: Cache,
+    /// Read by the next steps: what is left of prompt and prefix, or the last token.
+    pending: Vec<u32>,
+    /// Tokens of the answer so far, prefix included.
+    answered: u32,
+    max_tokens: u32,
+    sampling: Sampling,
+    text: TextStream,
+    finished: Option<Finish>,
+}
+
+impl Decoder {
+    /// Takes a session of a decoder graph of either layout (see [`graph`]).
+    ///
+    /// # Errors
+    /// If the graph's inputs and outputs are not those of a decoder.
+    pub fn load(session: Session, tokens: Arc<Tokens>, facts: DecoderFacts) -> Result<Self, SignatureError> {
+        Ok(Self { graph: DecoderGraph::new(session, facts.head_dim)?, tokens, facts })
+    }
+
+    /// Begins an answer to `prompt`; nothing is computed yet. `request.messages` is what `prompt` was made of and is not
+    /// read here.
+    ///
+    /// # Errors
+    /// [`EngineError::TooLong`] if prompt and prefix leave no room for a token, [`EngineError::Empty`] and
+    /// [`EngineError::BadRequest`] for values that cannot be used.
+    pub fn start(&self, prompt: &[u32], request: &Generate) -> Result<Sequence, EngineError> {
+        let bad = |field, why: &str| EngineError::BadRequest { field, why: why.to_owned() };
+        if prompt.is_empty() {
+            return Err(EngineError::Empty("prompt"));
+        }
+        if request.max_tokens == 0 {
+            return Err(bad("max_tokens", "it is zero"));
+        }
+        let limit = self.facts.context_tokens as usize;
+        let tokens = prompt.len() + request.prefix.len();
+        if tokens >= limit {
+            return Err(EngineError::TooLong { index: 0, tokens, limit });
+        }
+        if request.prefix.iter().any(|&id| !self.graph.knows(id)) {
+            return Err(bad("prefix", "it holds a token that the model does not have"));
+        }
+        let mut sequence = Sequence {
+            cache: self.graph.empty_cache()?,
+            pending: [prompt, &request.prefix].concat(),
+            answered: 0,
+            max_tokens: request.max_tokens,
+            sampling: request.sampling,
+            text: TextStream::new(&request.stop)?,
+            finished: None,
+        };
+        // What a prefix says was delivered with it; only what it leaves open is kept.
+        for &id in &request.prefix {
+            self.accept(&mut sequence, id)?;
+        }
+        Ok(sequence)
+    }
+
+    /// Reads a piece of the prompt or writes one token. After the last one, `finish` is set in every further step.
+    ///
+    /// # Errors
+    /// [`EngineError::Runtime`] if the graph fails; the sequence is then of no further use.
+    pub fn step(&mut self, sequence: &mut Sequence) -> Result<Step, EngineError> {
+        if sequence.finished.is_some() {
+            return Ok(Step { ids: Vec::new(), text: String::new(), finish: sequence.finished });
+        }
+        let read = sequence.pending.len().min(PREFILL_TOKENS);
+        let piece: Vec<u32> = sequence.pending.drain(..read).collect();
+        let logits = self.graph.feed(&mut sequence.cache, &piece, Wanted::Last)?;
+        if !sequence.pending.is_empty() {
+            return Ok(Step { ids: Vec::new(), text: String::new(), finish: None });
+        }
+        let id = sample(&logits, &sequence.sampling, u64::from(sequence.answered))
+            .map_err(|error| EngineError::Runtime(error.to_string()))?;
+        let mut text = self.accept(sequence, id)?;
+        if sequence.finished.is_none() && sequence.cache.tokens() + 1 >= self.facts.context_tokens as usize {
+            text.push_str(&sequence.text.rest());
+            sequence.finished = Some(Finish::Length);
+        }
+        sequence.pending.push(id);
+        Ok(Step { ids: vec![id], text, finish: sequence.finished })
+    }
+
+    /// Adds a token to the answer: the text that became complete, and whether the answer ends with it.
+    fn accept(&self, sequence: &mut Sequence, id: u32) -> Result<String, EngineError> {
+        if sequence.finished.is_some() {
+            return Err(EngineError::BadRequest { field: "prefix", why: "it goes on after the answer's end".to_owned() });
+        }
+        sequence.answered += 1;
+        if self.facts.eos_ids.contains(&id) {
+            sequence.finished = Some(Finish::Stop);
+            return Ok(sequence.text.rest());
+        }
+        let (mut text, stopped) = sequence.text.push(self.tokens.tokenizer(), id)?;
+        if stopped {
+            sequence.finished = Some(Finish::Stop);
+        } else if sequence.answered >= sequence.max_tokens {
+            text.push_str(&sequence.text.rest());
+            sequence.finished = Some(Finish::Length);
+        }
+        Ok(text)
+    }
+
+    /// Logits after each of `ids`, read in one go from an empty cache: `ids.len() × vocabulary` numbers, row-major. This is
+    /// how an answer is checked: prompt and answer go in, and row `i` says how likely each successor of token `i` was.
+    ///
+    /// # Errors
+    /// [`EngineError::TooLong`] beyond the context, [`EngineError::Runtime`] if the graph fails.
+    pub fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
+        let limit = self.facts.context_tokens as usize;
+        if ids.len() > limit {
+            return Err(EngineError::TooLong { index: 0, tokens: ids.len(), limit });
+        }
+        let mut cache = self.graph.empty_cache()?;
+        let mut logits = Vec::new();
+        for piece in ids.chunks(PREFILL_TOKENS) {
+            logits.extend(self.graph.feed(&mut cache, piece, Wanted::All)?);
+        }
+        Ok(logits)
+    }
+}

@@ -1,0 +1,60 @@
+//! How fast an engine is, measured from outside: what a provider may claim and a bench may print.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::{Chunk, Engine, EngineError, JobId, ModelId, Progress, Task};
+
+/// Work done in a span of time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Texts embedded.
+    pub rows: usize,
+    /// Tokens read, special tokens included.
+    pub tokens: u32,
+    /// Wall time from submission to the last vector.
+    pub elapsed: Duration,
+}
+
+impl Rate {
+    /// Texts per second.
+    #[must_use]
+    pub fn rows_per_second(&self) -> f64 {
+        self.rows as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Tokens per second.
+    #[must_use]
+    pub fn tokens_per_second(&self) -> f64 {
+        f64::from(self.tokens) / self.elapsed.as_secs_f64()
+    }
+}
+
+/// Embeds some texts as one job of an engine that has nothing else to do, and says how long it took.
+///
+/// # Errors
+/// What the engine says of the job.
+pub fn embeddings(
+    engine: &mut dyn Engine,
+    job: JobId,
+    model: &ModelId,
+    inputs: Vec<String>,
+) -> Result<Rate, EngineError> {
+    let start = Instant::now();
+    let mut rate = Rate { rows: inputs.len(), tokens: 0, elapsed: Duration::ZERO };
+    engine.submit(job, model, Task::Embed { inputs })?;
+    let mut chunks = Vec::new();
+    loop {
+        let progress = engine.step(&mut chunks);
+        for (_, chunk) in chunks.drain(..).filter(|(of, _)| *of == job) {
+            match chunk {
+                Chunk::Started { input_tokens } => rate.tokens = input_tokens,
+                Chunk::Vectors { .. } | Chunk::Tokens { .. } => {}
+                Chunk::Finished { .. } => return Ok(Rate { elapsed: start.elapsed(), ..rate }),
+                Chunk::Failed(error) => return Err(error),
+            }
+        }
+        if progress == Progress::Idle {
+            return Err(EngineError::Runtime("the engine stopped before the job's end".to_owned()));
+        }
+    }
+}

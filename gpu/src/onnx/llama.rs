@@ -1,0 +1,555 @@
+//! Llama decoders from safetensors, in the two graph layouts that exported decoders have.
+//!
+//! The names of the weights and the fields of `config.json` are those of Hugging Face. Half-precision weights are
+//! widened: the graph computes in single precision.
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::Deserialize;
+
+use super::graph::{CONTRIB_DOMAIN, Dim, GraphBuilder, Node, Value};
+use super::proto::ElementType;
+
+/// How the graph keeps what it has read (keys and values, `f32 [batch, kv_heads, past, head_dim]`, as inputs
+/// `past_key_values.N.{key,value}` and outputs `present.N.{key,value}`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Plain ONNX operators, as Optimum exports: keys and values are concatenated, rotation takes `position_ids`.
+    Concat,
+    /// ONNX Runtime's `GroupQueryAttention`, as its model builder exports: rotation and causal mask inside the operator,
+    /// positions from the mask; the head size is a symbol in the signature.
+    Grouped,
+}
+
+/// The fields of `config.json` that decide the graph.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct LlamaConfig {
+    /// `llama` is the family this file knows.
+    pub model_type: String,
+    /// Number of tokens.
+    pub vocab_size: usize,
+    /// Numbers per position between the layers.
+    pub hidden_size: usize,
+    /// Numbers per position inside the feed-forward part.
+    pub intermediate_size: usize,
+    /// Number of layers.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Heads of keys and values; divides the query heads.
+    #[serde(default)]
+    pub num_key_value_heads: Option<usize>,
+    /// Numbers per head; `hidden_size / num_attention_heads` when absent.
+    #[serde(default)]
+    pub head_dim: Option<usize>,
+    /// Added to the mean square in the norms.
+    pub rms_norm_eps: f32,
+    /// Base of the rotary wavelengths.
+    #[serde(default = "ten_thousand")]
+    pub rope_theta: f64,
+    /// A changed rotation, which is not supported.
+    #[serde(default)]
+    pub rope_scaling: Option<serde_json::Value>,
+    /// Longest sequence in tokens.
+    pub max_position_embeddings: usize,
+    /// Whether the output reuses the embedding.
+    #[serde(default)]
+    pub tie_word_embeddings: bool,
+    /// Biases of the attention, which are not supported.
+    #[serde(default)]
+    pub attention_bias: bool,
+    /// Biases of the feed-forward part, which are not supported.
+    #[serde(default)]
+    pub mlp_bias: bool,
+    /// Must be `silu`.
+    pub hidden_act: String,
+}
+
+fn ten_thousand() -> f64 {
+    10_000.0
+}
+
+/// Why no graph could be built.
+#[derive(Debug, thiserror::Error)]
+pub enum LlamaError {
+    /// `config.json` is no JSON or lacks a field.
+    #[error("config.json does not describe a Llama: {0}")]
+    Config(#[from] serde_json::Error),
+    /// A feature of the model that this builder would compute wrongly.
+    #[error("this Llama cannot be built here ({0}); import an exported ONNX graph instead")]
+    Unsupported(String),
+    /// The weights are no safetensors.
+    #[error("the weights cannot be read: {0}")]
+    Weights(#[from] safetensors::SafeTensorError),
+    /// A weight has another shape than the configuration says.
+    #[error("weight `{name}` has shape {found:?}, the configuration says {expected:?}")]
+    Shape {
+        /// Name of the weight.
+        name: String,
+        /// As stored.
+        found: Vec<usize>,
+        /// As configured.
+        expected: Vec<usize>,
+    },
+}
+
+/// Reads `config.json` and the safetensors `weights`, and returns the bytes of the `.onnx` file: equal input, equal bytes.
+///
+/// Inputs are `input_ids` and `attention_mask` (`i64 [batch, sequence]` and `[batch, past + sequence]`), `position_ids`
+/// in [`Layout::Concat`], and the cache; outputs are `logits` (`f32 [batch, sequence, vocabulary]`) and the cache.
+///
+/// # Errors
+/// Everything that would give a graph other than the model's, see [`LlamaError`].
+pub fn build(config: &[u8], weights: &[u8], layout: Layout) -> Result<Vec<u8>, LlamaError> {
+    let config: LlamaConfig = serde_json::from_slice(config)?;
+    let shape = Shape::of(&config)?;
+    let weights = SafeTensors::deserialize(weights)?;
+    Decoder { graph: GraphBuilder::new("llama"), weights, config, shape, layout }.build()
+}
+
+/// Counts of the graph, checked.
+#[derive(Clone, Copy)]
+struct Shape {
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+impl Shape {
+    /// Largest value of any count: products of two stay far below overflow.
+    const LIMIT: usize = 1 << 24;
+
+    fn of(config: &LlamaConfig) -> Result<Self, LlamaError> {
+        let unsupported = |why: &str| Err(LlamaError::Unsupported(why.to_owned()));
+        let heads = config.num_attention_heads;
+        let kv_heads = config.num_key_value_heads.unwrap_or(heads);
+        let head_dim = config.head_dim.or_else(|| config.hidden_size.checked_div(heads)).unwrap_or(0);
+        let counts = [
+            config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers, heads, kv_heads,
+            head_dim, config.max_position_embeddings,
+        ];
+        if counts.iter().any(|&count| count == 0 || count > Self::LIMIT) {
+            return unsupported("a count of config.json is zero or beyond 2^24");
+        }
+        if heads % kv_heads != 0 || head_dim % 2 != 0 {
+            return unsupported("heads must be a multiple of key-value heads, and the head size even");
+        }
+        if config.model_type != "llama" || config.hidden_act != "silu" {
+            return unsupported("model_type is not llama or hidden_act is not silu");
+        }
+        if config.rope_scaling.is_some() || config.attention_bias || config.mlp_bias {
+            return unsupported("rope_scaling, attention_bias and mlp_bias are not handled");
+        }
+        Ok(Self { heads, kv_heads, head_dim })
+    }
+}
+
+/// The graph under construction.
+struct Decoder<'a> {
+    graph: GraphBuilder,
+    weights: SafeTensors<'a>,
+    config: LlamaConfig,
+    shape: Shape,
+    layout: Layout,
+}
+
+/// What every layer needs of the inputs, by layout.
+enum Attention {
+    Concat(ConcatAttention),
+    /// The whole tables (`[context, head_dim / 2]`), the last index of each row (`i32 [batch]`), the longest row (`i32`).
+    Grouped { cos: Value, sin: Value, last: Value, total: Value },
+}
+
+/// Computed once for all layers of [`Layout::Concat`].
+struct ConcatAttention {
+    /// `[batch, 1, sequence, head_dim / 2]`, as is `sin`.
+    cos: Value,
+    sin: Value,
+    /// Which key a query may see: `bool [batch, 1, 1, sequence, total]`.
+    seen: Value,
+    scale: Value,
+    least: Value,
+    group_axis: Value,
+    split_q: Value,
+    split_kv: Value,
+    grouped: Value,
+    joined: Value,
+}
+
+/// Constants shared by the layers.
+struct Shared {
+    attention: Attention,
+    last_axis: Value,
+    epsilon: Value,
+    past: Vec<[Value; 2]>,
+}
+
+impl Decoder<'_> {
+    fn build(mut self) -> Result<Vec<u8>, LlamaError> {
+        let input = [Dim::Symbol("batch_size"), Dim::Symbol("sequence_length")];
+        let ids = self.graph.input("input_ids", ElementType::Int64, &input);
+        let total = Dim::Symbol("total_sequence_length");
+        let mask = self.graph.input("attention_mask", ElementType::Int64, &[input[0], total]);
+        let attention = match self.layout {
+            Layout::Concat => {
+                let positions = self.graph.input("position_ids", ElementType::Int64, &input);
+                self.concat_attention(&ids, &mask, &positions)
+            }
+            Layout::Grouped => self.grouped_attention(&mask),
+        };
+        let last_axis = self.graph.i64s("last_axis", &[-1]);
+        let epsilon = self.graph.f32_scalar("epsilon", self.config.rms_norm_eps);
+        let past = self.past_inputs();
+        let shared = Shared { attention, last_axis, epsilon, past };
+
+        let embedding_shape = [self.config.vocab_size, self.config.hidden_size];
+        let embedding = self.tensor("model.embed_tokens.weight", &embedding_shape)?;
+        let mut x = self.graph.add(Node::new("Gather", [&embedding, &ids]));
+        let mut present = Vec::new();
+        for layer in 0..self.config.num_hidden_layers {
+            let (out, cache) = self.layer(layer, &x, &shared)?;
+            x = out;
+            present.push(cache);
+        }
+        let x = self.rms_norm("model.norm.weight", &x, &shared)?;
+        let head = if self.config.tie_word_embeddings {
+            self.graph.add(Node::new("Transpose", [&embedding]).ints("perm", &[1, 0]))
+        } else {
+            self.transposed("lm_head.weight", embedding_shape)?
+        };
+        let logits = self.graph.add_named(Node::new("MatMul", [&x, &head]), "logits");
+        let vocabulary = Dim::Fixed(int(self.config.vocab_size));
+        self.graph.output(&logits, ElementType::Float, &[input[0], input[1], vocabulary]);
+        let cache = self.cache_shape("total_sequence_length");
+        for value in present.iter().flatten() {
+            self.graph.output(value, ElementType::Float, &cache);
+        }
+        let opsets: &[_] = match self.layout {
+            Layout::Concat => &[("", 18)],
+            Layout::Grouped => &[("", 18), (CONTRIB_DOMAIN, 1)],
+        };
+        Ok(self.graph.finish(8, opsets))
+    }
+
+    fn cache_shape(&self, length: &'static str) -> [Dim<'static>; 4] {
+        let head_dim = match self.layout {
+            Layout::Concat => Dim::Fixed(int(self.shape.head_dim)),
+            Layout::Grouped => Dim::Symbol("kv_cache_dim"),
+        };
+        [Dim::Symbol("batch_size"), Dim::Fixed(int(self.shape.kv_heads)), Dim::Symbol(length), head_dim]
+    }
+
+    /// Keys and values of each layer, declared in the order of the layout: pairs, or all keys first.
+    fn past_inputs(&mut self) -> Vec<[Value; 2]> {
+        let shape = self.cache_shape("past_sequence_length");
+        let layers = self.config.num_hidden_layers;
+        let mut input = |layer: usize, part: &str| {
+            self.graph.input(&format!("past_key_values.{layer}.{part}"), ElementType::Float, &shape)
+        };
+        match self.layout {
+            Layout::Concat => (0..layers).map(|layer| [input(layer, "key"), input(layer, "value")]).collect(),
+            Layout::Grouped => {
+                let keys: Vec<_> = (0..layers).map(|layer| input(layer, "key")).collect();
+                let values: Vec<_> = (0..layers).map(|layer| input(layer, "value")).collect();
+                keys.into_iter().zip(values).map(|(key, value)| [key, value]).collect()
+            }
+        }
+    }
+
+    fn concat_attention(&mut self, ids: &Value, mask: &Value, positions: &Value) -> Attention {
+        let [cos, sin] = self.rotary_tables();
+        let (heads, kv_heads, head_dim) =
+            (int(self.shape.heads), int(self.shape.kv_heads), int(self.shape.head_dim));
+        let graph = &mut self.graph;
+        let head_axis = graph.i64s("head_axis", &[1]);
+        let mut at_positions = |table: &Value| {
+            let rows = graph.add(Node::new("Gather", [table, positions]));
+            graph.add(Node::new("Unsqueeze", [&rows, &head_axis]))
+        };
+        let (cos, sin) = (at_positions(&cos), at_positions(&sin));
+        // Query `s` stands at index `total - sequence + s` of the mask and sees the keys up to there that are not padding.
+        let (zero, one) = (graph.i64_scalar("zero", 0), graph.i64_scalar("one", 1));
+        let mut length = |of: &Value| {
+            let shape = graph.add(Node::new("Shape", [of]));
+            graph.add(Node::new("Gather", [&shape, &one]))
+        };
+        let (sequence, total) = (length(ids), length(mask));
+        let first = graph.add(Node::new("Sub", [&total, &sequence]));
+        let keys = graph.add(Node::new("Range", [&zero, &total, &one]));
+        let queries = graph.add(Node::new("Range", [&first, &total, &one]));
+        let column = graph.i64s("column", &[-1, 1]);
+        let queries = graph.add(Node::new("Reshape", [&queries, &column]));
+        let causal = graph.add(Node::new("LessOrEqual", [&keys, &queries]));
+        let real = graph.add(Node::new("Cast", [mask]).int("to", ElementType::Bool as i64));
+        let inner_axes = graph.i64s("inner_axes", &[1, 2, 3]);
+        let real = graph.add(Node::new("Unsqueeze", [&real, &inner_axes]));
+        let seen = graph.add(Node::new("And", [&real, &causal]));
+        Attention::Concat(ConcatAttention {
+            cos,
+            sin,
+            seen,
+            scale: graph.f32_scalar("scale", 1.0 / (self.shape.head_dim as f32).sqrt()),
+            least: graph.f32_scalar("least", f32::MIN),
+            group_axis: graph.i64s("group_axis", &[2]),
+            split_q: graph.i64s("split_q", &[0, 0, heads, head_dim]),
+            split_kv: graph.i64s("split_kv", &[0, 0, kv_heads, head_dim]),
+            grouped: graph.i64s("grouped", &[0, kv_heads, heads / kv_heads, -1, head_dim]),
+            joined: graph.i64s("joined", &[0, 0, heads * head_dim]),
+        })
+    }
+
+    fn grouped_attention(&mut self, mask: &Value) -> Attention {
+        let [cos, sin] = self.rotary_tables();
+        let graph = &mut self.graph;
+        let (one, axis) = (graph.i64_scalar("one", 1), graph.i64s("length_axis", &[1]));
+        let lengths = graph.add(Node::new("ReduceSum", [mask, &axis]).int("keepdims", 0));
+        let last = graph.add(Node::new("Sub", [&lengths, &one]));
+        let last = graph.add(Node::new("Cast", [&last]).int("to", ElementType::Int32 as i64));
+        let shape = graph.add(Node::new("Shape", [mask]));
+        let total = graph.add(Node::new("Gather", [&shape, &one]));
+        let total = graph.add(Node::new("Cast", [&total]).int("to", ElementType::Int32 as i64));
+        Attention::Grouped { cos, sin, last, total }
+    }
+
+    /// Cosine and sine of `position · theta^(-2i / head_dim)`, `[context, head_dim / 2]`. The angle is a single-precision
+    /// product, as in the model's training.
+    fn rotary_tables(&mut self) -> [Value; 2] {
+        let half = self.shape.head_dim / 2;
+        let frequencies: Vec<f32> = (0..half)
+            .map(|i| libm::pow(self.config.rope_theta, -((2 * i) as f64) / self.shape.head_dim as f64) as f32)
+            .collect();
+        let shape = [int(self.config.max_position_embeddings), int(half)];
+        let mut table = |name: &str, function: fn(f64) -> f64| {
+            let data: Vec<f32> = (0..self.config.max_position_embeddings)
+                .flat_map(|position| frequencies.iter().map(move |f| function(f64::from(position as f32 * f)) as f32))
+                .collect();
+            self.graph.f32s(name, &shape, &data)
+        };
+        [table("rotary_cos", libm::cos), table("rotary_sin", libm::sin)]
+    }
+
+    /// One layer: its output and its grown cache.
+    fn layer(&mut self, layer: usize, x: &Value, shared: &Shared) -> Result<(Value, [Value; 2]), LlamaError> {
+        let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
+        let Shape { heads, kv_heads, head_dim } = self.shape;
+        let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
+
+        let h = self.rms_norm(&name("input_layernorm"), x, shared)?;
+        let q = self.linear(&name("self_attn.q_proj"), &h, [heads * head_dim, hidden])?;
+        let k = self.linear(&name("self_attn.k_proj"), &h, [kv_heads * head_dim, hidden])?;
+        let v = self.linear(&name("self_attn.v_proj"), &h, [kv_heads * head_dim, hidden])?;
+        let (mixed, cache) = self.attend(layer, [&q, &k, &v], shared);
+        let mixed = self.linear(&name("self_attn.o_proj"), &mixed, [hidden, heads * head_dim])?;
+        let x = self.graph.add(Node::new("Add", [x, &mixed]));
+
+        let h = self.rms_norm(&name("post_attention_layernorm"), &x, shared)?;
+        let gate = self.linear(&name("mlp.gate_proj"), &h, [inner, hidden])?;
+        let up = self.linear(&name("mlp.up_proj"), &h, [inner, hidden])?;
+        let sigmoid = self.graph.add(Node::new("Sigmoid", [&gate]));
+        let silu = self.graph.add(Node::new("Mul", [&gate, &sigmoid]));
+        let product = self.graph.add(Node::new("Mul", [&silu, &up]));
+        let down = self.linear(&name("mlp.down_proj"), &product, [hidden, inner])?;
+        Ok((self.graph.add(Node::new("Add", [&x, &down])), cache))
+    }
+
+    /// Attention over `[batch, sequence, heads · head_dim]` queries, keys and values.
+    fn attend(&mut self, layer: usize, [q, k, v]: [&Value; 3], shared: &Shared) -> (Value, [Value; 2]) {
+        let [past_key, past_value] = &shared.past[layer];
+        let present = [format!("present.{layer}.key"), format!("present.{layer}.value")];
+        match &shared.attention {
+            Attention::Grouped { cos, sin, last, total } => {
+                let node = Node::of_domain(
+                    CONTRIB_DOMAIN,
+                    "GroupQueryAttention",
+                    [q, k, v, past_key, past_value, last, total, cos, sin],
+                )
+                .int("num_heads", int(self.shape.heads))
+                .int("kv_num_heads", int(self.shape.kv_heads))
+                .int("do_rotary", 1)
+                .int("rotary_interleaved", 0);
+                let mixed = format!("attention.{layer}");
+                let [mixed, key, value] = self.graph.add_many(node, [&mixed, &present[0], &present[1]]);
+                (mixed, [key, value])
+            }
+            Attention::Concat(shared) => {
+                let graph = &mut self.graph;
+                let q = split_heads(graph, q, &shared.split_q);
+                let q = rotate(graph, &q, shared, &format!("query.{layer}"));
+                let q = graph.add(Node::new("Reshape", [&q, &shared.grouped]));
+                let k = split_heads(graph, k, &shared.split_kv);
+                let k = rotate(graph, &k, shared, &format!("key.{layer}"));
+                let v = split_heads(graph, v, &shared.split_kv);
+                let key = graph.add_named(Node::new("Concat", [past_key, &k]).int("axis", 2), &present[0]);
+                let value = graph.add_named(Node::new("Concat", [past_value, &v]).int("axis", 2), &present[1]);
+                (softmax_mix(graph, [&q, &key, &value], shared), [key, value])
+            }
+        }
+    }
+
+    /// `x / sqrt(mean(x²) + epsilon) · weight` over the last axis.
+    fn rms_norm(&mut self, name: &str, x: &Value, shared: &Shared) -> Result<Value, LlamaError> {
+        let weight = self.tensor(name, &[self.config.hidden_size])?;
+        let graph = &mut self.graph;
+        let square = graph.add(Node::new("Mul", [x, x]));
+        let mean = graph.add(Node::new("ReduceMean", [&square, &shared.last_axis]).int("keepdims", 1));
+        let sum = graph.add(Node::new("Add", [&mean, &shared.epsilon]));
+        let root = graph.add(Node::new("Sqrt", [&sum]));
+        let normal = graph.add(Node::new("Div", [x, &root]));
+        Ok(graph.add(Node::new("Mul", [&normal, &weight])))
+    }
+
+    /// `x · weightᵀ` for a weight stored as `[out, in]`.
+    fn linear(&mut self, name: &str, x: &Value, shape: [usize; 2]) -> Result<Value, LlamaError> {
+        let weight = self.transposed(name, shape)?;
+        Ok(self.graph.add(Node::new("MatMul", [x, &weight])))
+    }
+
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Value, LlamaError> {
+        let data = self.read(name, shape)?;
+        let shape: Vec<i64> = shape.iter().map(|&length| int(length)).collect();
+        Ok(self.graph.f32s(name, &shape, &data))
+    }
+
+    /// A weight `[out, in]` as `[in, out]`, which is what `MatMul` multiplies with.
+    fn transposed(&mut self, name: &str, [rows, columns]: [usize; 2]) -> Result<Value, LlamaError> {
+        let data = self.read(name, &[rows, columns])?;
+        let turned: Vec<f32> =
+            (0..columns).flat_map(|column| data.iter().skip(column).step_by(columns).copied()).collect();
+        Ok(self.graph.f32s(name, &[int(columns), int(rows)], &turned))
+    }
+
+    fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, LlamaError> {
+        let tensor = self.weights.tensor(name)?;
+        if tensor.shape() != expected {
+            let (found, expected) = (tensor.shape().to_vec(), expected.to_vec());
+            return Err(LlamaError::Shape { name: name.to_owned(), found, expected });
+        }
+        widen(&tensor).ok_or_else(|| LlamaError::Unsupported(format!("weight `{name}` is {:?}", tensor.dtype())))
+    }
+}
+
+/// `[batch, sequence, heads · head_dim]` to `[batch, heads, sequence, head_dim]`.
+fn split_heads(graph: &mut GraphBuilder, x: &Value, split: &Value) -> Value {
+    let x = graph.add(Node::new("Reshape", [x, split]));
+    graph.add(Node::new("Transpose", [&x]).ints("perm", &[0, 2, 1, 3]))
+}
+
+/// Turns the pairs `(i, i + head_dim / 2)` of each head by the angle of its position.
+fn rotate(graph: &mut GraphBuilder, x: &Value, shared: &ConcatAttention, name: &str) -> Value {
+    let halves = [format!("{name}.first"), format!("{name}.second")];
+    let split = Node::new("Split", [x]).int("axis", -1).int("num_outputs", 2);
+    let [first, second] = graph.add_many(split, [&halves[0], &halves[1]]);
+    let mut mul = |a: &Value, b: &Value| graph.add(Node::new("Mul", [a, b]));
+    let (first_cos, second_sin) = (mul(&first, &shared.cos), mul(&second, &shared.sin));
+    let (second_cos, first_sin) = (mul(&second, &shared.cos), mul(&first, &shared.sin));
+    let left = graph.add(Node::new("Sub", [&first_cos, &second_sin]));
+    let right = graph.add(Node::new("Add", [&second_cos, &first_sin]));
+    graph.add(Node::new("Concat", [&left, &right]).int("axis", -1))
+}
+
+/// `softmax(q · keyᵀ / √head_dim) · value` over what is seen. Queries are `[batch, kv_heads, group, sequence, head_dim]`,
+/// for the query heads of a group share a key-value head; the result is `[batch, sequence, heads · head_dim]`.
+fn softmax_mix(graph: &mut GraphBuilder, [q, key, value]: [&Value; 3], shared: &ConcatAttention) -> Value {
+    let key = graph.add(Node::new("Transpose", [key]).ints("perm", &[0, 1, 3, 2]));
+    let key = graph.add(Node::new("Unsqueeze", [&key, &shared.group_axis]));
+    let value = graph.add(Node::new("Unsqueeze", [value, &shared.group_axis]));
+    let score = graph.add(Node::new("MatMul", [q, &key]));
+    let score = graph.add(Node::new("Mul", [&score, &shared.scale]));
+    let score = graph.add(Node::new("Where", [&shared.seen, &score, &shared.least]));
+    let share = graph.add(Node::new("Softmax", [&score]).int("axis", -1));
+    let mixed = graph.add(Node::new("MatMul", [&share, &value]));
+    let mixed = graph.add(Node::new("Transpose", [&mixed]).ints("perm", &[0, 3, 1, 2, 4]));
+    graph.add(Node::new("Reshape", [&mixed, &shared.joined]))
+}
+
+/// The numbers of a tensor of single, half or brain precision; `None` for others.
+fn widen(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
+    let pairs = || tensor.data().chunks_exact(2).map(|b| [b[0], b[1]]);
+    if tensor.dtype() == Dtype::F32 {
+        Some(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    } else if tensor.dtype() == Dtype::F16 {
+        Some(pairs().map(|b| half::f16::from_le_bytes(b).to_f32()).collect())
+    } else if tensor.dtype() == Dtype::BF16 {
+        Some(pairs().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect())
+    } else {
+        None
+    }
+}
+
+/// Counts are at most 2^24 and their products of two 2^48.
+fn int(count: usize) -> i64 {
+    i64::try_from(count).expect("counts are checked when the configuration is read")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn config() -> serde_json::Value {
+        json!({
+            "model_type": "llama", "vocab_size": 5, "hidden_size": 4, "intermediate_size": 6, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 2, "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 8, "tie_word_embeddings": true, "hidden_act": "silu",
+        })
+    }
+
+    fn weights(gate: [usize; 2]) -> Vec<u8> {
+        let shapes = [
+            ("model.embed_tokens.weight", vec![5, 4]), ("model.norm.weight", vec![4]),
+            ("model.layers.0.input_layernorm.weight", vec![4]),
+            ("model.layers.0.post_attention_layernorm.weight", vec![4]),
+            ("model.layers.0.self_attn.q_proj.weight", vec![4, 4]),
+            ("model.layers.0.self_attn.k_proj.weight", vec![2, 4]),
+            ("model.layers.0.self_attn.v_proj.weight", vec![2, 4]),
+            ("model.layers.0.self_attn.o_proj.weight", vec![4, 4]),
+            ("model.layers.0.mlp.gate_proj.weight", gate.to_vec()),
+            ("model.layers.0.mlp.up_proj.weight", vec![6, 4]),
+            ("model.layers.0.mlp.down_proj.weight", vec![4, 6]),
+        ];
+        let data = vec![0x3c; 96];
+        let views = shapes.map(|(name, shape)| {
+            let bytes = &data[..2 * shape.iter().product::<usize>()];
+            (name, TensorView::new(Dtype::F16, shape, bytes).unwrap())
+        });
+        safetensors::serialize(views, None).unwrap()
+    }
+
+    fn built(config: &serde_json::Value, weights: &[u8], layout: Layout) -> Result<Vec<u8>, LlamaError> {
+        build(config.to_string().as_bytes(), weights, layout)
+    }
+
+    #[test]
+    fn the_same_weights_give_the_same_bytes() {
+        let weights = weights([6, 4]);
+        for layout in [Layout::Concat, Layout::Grouped] {
+            assert_eq!(built(&config(), &weights, layout).unwrap(), built(&config(), &weights, layout).unwrap());
+        }
+    }
+
+    #[test]
+    fn weights_that_contradict_the_configuration_are_refused() {
+        let error = built(&config(), &weights([4, 6]), Layout::Concat).unwrap_err();
+        assert!(matches!(error, LlamaError::Shape { name, .. } if name == "model.layers.0.mlp.gate_proj.weight"));
+        let mut deeper = config();
+        deeper["num_hidden_layers"] = json!(2);
+        assert!(matches!(built(&deeper, &weights([6, 4]), Layout::Concat), Err(LlamaError::Weights(_))));
+        assert!(matches!(built(&config(), b"no tensors", Layout::Concat), Err(LlamaError::Weights(_))));
+    }
+
+    #[test]
+    fn configurations_that_would_be_computed_wrongly_are_refused() {
+        let changes = [
+            ("rope_scaling", json!({"factor": 2.0})), ("attention_bias", json!(true)), ("hidden_act", json!("gelu")),
+            ("num_key_value_heads", json!(0)), ("num_attention_heads", json!(0)), ("head_dim", json!(3)),
+            ("vocab_size", json!(u64::MAX)), ("model_type", json!("mamba")),
+        ];
+        for (field, value) in changes {
+            let mut changed = config();
+            changed[field] = value;
+            let result = built(&changed, &weights([6, 4]), Layout::Concat);
+            assert!(matches!(result, Err(LlamaError::Unsupported(_))), "{field}: {result:?}");
+        }
+        assert!(matches!(built(&json!({}), &[], Layout::Grouped), Err(LlamaError::Config(_))));
+    }
+}

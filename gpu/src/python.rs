@@ -1,0 +1,330 @@
+//! The user's own Python: found on the path, run with a deadline, asked for one pinned wheel at a time.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Variable that names the Python interpreter to use.
+pub const PYTHON_VARIABLE: &str = "BOMBYX_PYTHON";
+/// Longest a download may take.
+const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(30 * 60);
+/// Longest a question to the interpreter may take.
+const QUESTION_DEADLINE: Duration = Duration::from_secs(20);
+/// How often a running child is looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// How long a child that has ended may keep its output open.
+const OUTPUT_DEADLINE: Duration = Duration::from_secs(5);
+/// Output kept of a child, in bytes; the rest is read and dropped.
+const MAX_OUTPUT_BYTES: u64 = 1 << 20;
+
+/// Why Python could not help.
+#[derive(Debug, thiserror::Error)]
+pub enum PythonError {
+    /// No interpreter.
+    #[error(
+        "no `python3` on the PATH; install Python 3 with pip, set {PYTHON_VARIABLE} to an interpreter, \
+         or fetch the wheel elsewhere and give it as a file"
+    )]
+    NoPython,
+    /// An interpreter without pip.
+    #[error("{python} has no pip; install it (`python3 -m ensurepip`, or your system's `python3-pip`)")]
+    NoPip {
+        /// The interpreter.
+        python: PathBuf,
+    },
+    /// It cannot be started.
+    #[error("cannot run {python}: {source}")]
+    Start {
+        /// The interpreter.
+        python: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// It took too long and was stopped.
+    #[error("{python} was stopped after {seconds} s without an end; check the network and try again")]
+    Deadline {
+        /// The interpreter.
+        python: PathBuf,
+        /// How long it ran.
+        seconds: u64,
+    },
+    /// The index cannot be reached.
+    #[error(
+        "pip cannot reach its package index; check the network, proxy and index settings. pip said: {said}"
+    )]
+    NoNetwork {
+        /// The end of pip's messages.
+        said: String,
+    },
+    /// What the index has is not what is pinned.
+    #[error(
+        "the package index offers another file than the pinned one; do not use that index. pip said: {said}"
+    )]
+    WrongHash {
+        /// The end of pip's messages.
+        said: String,
+    },
+    /// The index does not have the package.
+    #[error("the package index has no {requirement} for this system. pip said: {said}")]
+    NotOffered {
+        /// What was asked for.
+        requirement: String,
+        /// The end of pip's messages.
+        said: String,
+    },
+    /// pip failed in another way.
+    #[error("pip failed to fetch {requirement}: {said}")]
+    Failed {
+        /// What was asked for.
+        requirement: String,
+        /// The end of pip's messages.
+        said: String,
+    },
+}
+
+/// The platform a wheel with native code is built for, in pip's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WheelTag {
+    /// Such as `manylinux_2_28_x86_64`.
+    pub platform: &'static str,
+    /// Such as `311`.
+    pub python: &'static str,
+}
+
+/// A Python interpreter.
+#[derive(Debug, Clone)]
+pub struct Python {
+    path: PathBuf,
+}
+
+impl Python {
+    /// The interpreter named by `BOMBYX_PYTHON`, else `python3` on the path (`python` on Windows).
+    ///
+    /// # Errors
+    /// [`PythonError::NoPython`].
+    pub fn find() -> Result<Self, PythonError> {
+        if let Some(path) = env::var_os(PYTHON_VARIABLE).filter(|path| !path.is_empty()) {
+            return Ok(Self { path: path.into() });
+        }
+        Self::find_in(&env::var_os("PATH").unwrap_or_default())
+    }
+
+    fn find_in(search_path: &OsStr) -> Result<Self, PythonError> {
+        let names: &[&str] = if cfg!(windows) { &["python3.exe", "python.exe"] } else { &["python3"] };
+        env::split_paths(search_path)
+            .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
+            .find(|path| path.is_file())
+            .map(|path| Self { path })
+            .ok_or(PythonError::NoPython)
+    }
+
+    /// The directory of an installed package, which is found but not imported.
+    #[must_use]
+    pub fn package_dir(&self, package: &str) -> Option<PathBuf> {
+        const FIND: &str = "import importlib.util, sys; spec = importlib.util.find_spec(sys.argv[1]); \
+                            print(spec.origin if spec else '')";
+        // -I: a file of that name in the current directory is not an installed package.
+        let mut command = Command::new(&self.path);
+        command.args(["-I", "-c", FIND, package]);
+        let output =
+            self.run(command, QUESTION_DEADLINE, &mut || {}).ok().filter(|output| output.status.success())?;
+        Path::new(output.stdout.trim()).parent().filter(|dir| dir.is_absolute()).map(Path::to_owned)
+    }
+
+    /// Downloads one wheel into an empty directory by `pip download`, with the user's own index, mirror and proxy
+    /// settings. No code of the package is run. `on_bytes` is told how much has arrived.
+    ///
+    /// # Errors
+    /// All of [`PythonError`].
+    pub fn download(
+        &self,
+        requirement: &str,
+        sha256: &str,
+        tag: Option<WheelTag>,
+        into: &Path,
+        on_bytes: &mut dyn FnMut(u64),
+    ) -> Result<(), PythonError> {
+        let start_error = |source| PythonError::Start { python: self.path.clone(), source };
+        let pins = into.join("requirements.txt");
+        fs::write(&pins, format!("{requirement} --hash=sha256:{sha256}\n")).map_err(start_error)?;
+        let mut command = Command::new(&self.path);
+        command.args([
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--no-input",
+            "--only-binary=:all:",
+            "--require-hashes",
+        ]);
+        command
+            .args(["--disable-pip-version-check", "--progress-bar=off", "--dest"])
+            .arg(into)
+            .arg("-r")
+            .arg(&pins);
+        if let Some(tag) = tag {
+            command.args([
+                "--platform",
+                tag.platform,
+                "--python-version",
+                tag.python,
+                "--implementation",
+                "cp",
+            ]);
+        }
+        // pip downloads to the temporary directory first: pointed here, its size is the progress.
+        for variable in ["TMPDIR", "TEMP", "TMP"] {
+            command.env(variable, into);
+        }
+        let output = self.run(command, DOWNLOAD_DEADLINE, &mut || on_bytes(bytes_below(into)))?;
+        if output.status.success() { Ok(()) } else { Err(self.explain(requirement, &output.stderr)) }
+    }
+
+    fn explain(&self, requirement: &str, stderr: &str) -> PythonError {
+        let has = |marks: &[&str]| marks.iter().any(|mark| stderr.contains(mark));
+        let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let said = lines[lines.len().saturating_sub(3)..].join(" | ");
+        let requirement = requirement.to_owned();
+        if has(&["No module named pip"]) {
+            PythonError::NoPip { python: self.path.clone() }
+        } else if has(&["DO NOT MATCH THE HASHES"]) {
+            PythonError::WrongHash { said }
+        } else if has(&[
+            "ConnectionError",
+            "connection broken",
+            "Connection aborted",
+            "Max retries",
+            "timed out",
+        ]) {
+            PythonError::NoNetwork { said }
+        } else if has(&["No matching distribution"]) {
+            PythonError::NotOffered { requirement, said }
+        } else {
+            PythonError::Failed { requirement, said }
+        }
+    }
+
+    fn run(
+        &self,
+        mut command: Command,
+        deadline: Duration,
+        on_poll: &mut dyn FnMut(),
+    ) -> Result<Output, PythonError> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let start_error = |source| PythonError::Start { python: self.path.clone(), source };
+        let mut child = command.spawn().map_err(start_error)?;
+        let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        let Some(status) = wait(&mut child, deadline, on_poll).map_err(start_error)? else {
+            return Err(PythonError::Deadline { python: self.path.clone(), seconds: deadline.as_secs() });
+        };
+        // A grandchild may hold the pipe open for ever, so what has not ended by then is not waited for.
+        let text = |output: Receiver<String>| output.recv_timeout(OUTPUT_DEADLINE).unwrap_or_default();
+        Ok(Output { status, stdout: text(stdout), stderr: text(stderr) })
+    }
+}
+
+struct Output {
+    status: ExitStatus,
+    stdout: String,
+    stderr: String,
+}
+
+/// The exit status, or `None` if the deadline passed and the child was killed.
+fn wait(child: &mut Child, deadline: Duration, on_poll: &mut dyn FnMut()) -> io::Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if start.elapsed() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        on_poll();
+        thread::sleep(POLL);
+    }
+}
+
+/// Reads a pipe to its end on a thread of its own, so that a full pipe never stops the child.
+fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // A broken pipe ends the output; what came before is still worth showing.
+            let _ = (&mut pipe).take(MAX_OUTPUT_BYTES).read_to_end(&mut kept);
+            let _ = io::copy(&mut pipe, &mut io::sink());
+        }
+        // The receiver is gone if the deadline passed.
+        let _ = sender.send(String::from_utf8_lossy(&kept).into_owned());
+    });
+    receiver
+}
+
+/// Bytes of all files below a directory that another process is writing to; what vanishes meanwhile counts nothing.
+fn bytes_below(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_path_without_python_is_an_error_with_a_way_out() {
+        let empty = tempfile::tempdir().unwrap();
+        let error = Python::find_in(empty.path().as_os_str()).unwrap_err();
+        assert!(error.to_string().contains(PYTHON_VARIABLE));
+    }
+
+    #[test]
+    fn installed_packages_are_found_without_importing_them() {
+        let python = Python::find().unwrap();
+        assert!(python.package_dir("json").unwrap().join("decoder.py").is_file());
+        assert_eq!(python.package_dir("no_such_package_anywhere"), None);
+    }
+
+    #[test]
+    fn a_child_that_does_not_end_is_stopped() {
+        let python = Python::find().unwrap();
+        let mut command = Command::new(&python.path);
+        command.args(["-c", "import time; time.sleep(600)"]);
+        let result = python.run(command, Duration::from_millis(200), &mut || {});
+        assert!(matches!(result.map(drop), Err(PythonError::Deadline { .. })));
+    }
+
+    #[test]
+    fn what_pip_says_is_told_apart() {
+        let python = Python { path: "python3".into() };
+        let kind = |stderr: &str| python.explain("x==1", stderr);
+        assert!(matches!(kind("/usr/bin/python3: No module named pip"), PythonError::NoPip { .. }));
+        assert!(matches!(
+            kind(
+                "WARNING: Retrying after connection broken by 'NewConnectionError'\nERROR: No matching distribution"
+            ),
+            PythonError::NoNetwork { .. }
+        ));
+        assert!(matches!(
+            kind("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"),
+            PythonError::WrongHash { .. }
+        ));
+        assert!(matches!(kind("ERROR: No matching distribution found"), PythonError::NotOffered { .. }));
+        assert!(matches!(kind("a\nb\nc\nd"), PythonError::Failed { said, .. } if said == "b | c | d"));
+    }
+}

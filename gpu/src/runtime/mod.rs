@@ -1,0 +1,216 @@
+//! ONNX Runtime: found or fetched, loaded once per process, with telemetry off and no silent change of device.
+
+mod install;
+mod locate;
+mod provider;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::{env, thread};
+
+use ort::environment::Environment;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+
+pub use install::{RUNTIME_VERSION, RuntimePackage, install, package, packages, verify};
+pub use locate::{Candidate, LIBRARY_VARIABLE, MIN_MINOR_VERSION, Origin, list, locate};
+pub use provider::{ExecutionProvider, ProviderError};
+
+use crate::cache::Cache;
+use crate::digest::OnAdvance;
+use crate::fetch::{FetchError, WheelSource};
+
+/// Variable that keeps the official builds of ONNX Runtime from reporting to their maker.
+const TELEMETRY_VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
+
+/// The one environment ONNX Runtime allows per process, and the library it is of.
+static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
+
+/// Why ONNX Runtime cannot be had or used.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// No usable library anywhere.
+    #[error(
+        "no usable ONNX Runtime found; install one (`runtime install`, also `--from` a wheel), or set \
+         {LIBRARY_VARIABLE} to a library. Looked at: {}",
+        locate::describe(.0)
+    )]
+    NotFound(Vec<Candidate>),
+    /// The library the user named is not usable, so no other one is taken.
+    #[error("{} was asked for but is not usable: {}", .0.path.display(), .0.fault.as_deref().unwrap_or("no reason"))]
+    Unusable(Candidate),
+    /// Nothing is pinned for this kind of machine.
+    #[error(
+        "no ONNX Runtime build is pinned for {target}; set {LIBRARY_VARIABLE} to a library of version 1.{} or later. \
+         Pinned: {}",
+        MIN_MINOR_VERSION,
+        install::targets()
+    )]
+    NoPackage {
+        /// This machine.
+        target: String,
+    },
+    /// The pinned wheel could not be had, or what is installed is not it.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// Telemetry would be on.
+    #[error("telemetry of ONNX Runtime is not disabled; call `disable_telemetry` first thing in main")]
+    TelemetryNotDisabled,
+    /// Another library is loaded already.
+    #[error("{loaded} is loaded in this process, so {asked} cannot be; start another process for it")]
+    AlreadyLoaded {
+        /// The library in use.
+        loaded: PathBuf,
+        /// The library asked for.
+        asked: PathBuf,
+    },
+    /// The library does not start.
+    #[error("ONNX Runtime at {library} does not start: {why}")]
+    Load {
+        /// The library.
+        library: PathBuf,
+        /// Its reason.
+        why: String,
+    },
+    /// The wanted device cannot be used; the CPU is not used instead.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// A graph cannot be loaded.
+    #[error("ONNX Runtime cannot load the graph {graph}: {why}")]
+    Session {
+        /// The file.
+        graph: PathBuf,
+        /// Its reason.
+        why: String,
+    },
+}
+
+/// How sessions run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// The device.
+    pub provider: ExecutionProvider,
+    /// Threads for one operation.
+    pub threads: usize,
+    /// Whether idle threads spin: faster on a machine of one's own, wasteful on a shared one.
+    pub spinning: bool,
+}
+
+impl Default for SessionSettings {
+    /// The CPU, all of its cores, no spinning.
+    fn default() -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        Self { provider: ExecutionProvider::Cpu, threads, spinning: false }
+    }
+}
+
+/// Keeps ONNX Runtime from reporting to its maker. Must be called first thing in `main`: [`Runtime::load`] refuses to
+/// work otherwise. (A build or a shell that sets `ORT_DISABLE_TELEMETRY=1` for the process does as well.)
+pub fn disable_telemetry() {
+    // SAFETY: the contract of this function is that no other thread runs yet, so nobody reads the environment meanwhile.
+    // There is no other way: the library reads the variable itself, when it starts.
+    #[allow(unsafe_code)]
+    unsafe {
+        env::set_var(TELEMETRY_VARIABLE, "1");
+    }
+}
+
+/// A loaded ONNX Runtime; clones are cheap and share it.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    library: PathBuf,
+    environment: Environment,
+    settings: SessionSettings,
+}
+
+impl Runtime {
+    /// Loads a library, once per process; a second call with the same library gives the same runtime.
+    ///
+    /// # Errors
+    /// [`RuntimeError::TelemetryNotDisabled`], [`RuntimeError::AlreadyLoaded`], [`RuntimeError::Load`].
+    pub fn load(library: &Path, settings: SessionSettings) -> Result<Self, RuntimeError> {
+        if env::var_os(TELEMETRY_VARIABLE).is_none_or(|value| value != "1") {
+            return Err(RuntimeError::TelemetryNotDisabled);
+        }
+        let error = |why: String| RuntimeError::Load { library: library.to_owned(), why };
+        let library = library.canonicalize().map_err(|why| error(why.to_string()))?;
+        // A thread that panicked here has not stored anything half-made.
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let environment = match &*loaded {
+            Some((path, environment)) if *path == library => environment.clone(),
+            Some((path, _)) => {
+                return Err(RuntimeError::AlreadyLoaded { loaded: path.clone(), asked: library });
+            }
+            None => {
+                let builder = ort::init_from(&library).map_err(|why| error(why.to_string()))?;
+                let environment = builder
+                    .with_name("bombyx")
+                    .with_telemetry(false)
+                    .build()
+                    .map_err(|why| error(why.to_string()))?;
+                tracing::info!(library = %library.display(), "loaded ONNX Runtime");
+                loaded.insert((library.clone(), environment)).1.clone()
+            }
+        };
+        Ok(Self { library, environment, settings })
+    }
+
+    /// Loads the library that [`locate`] finds; if there is none at all, fetches the pinned one first.
+    ///
+    /// # Errors
+    /// All of [`RuntimeError`].
+    pub fn find_or_install(
+        explicit: Option<&Path>,
+        cache: &Cache,
+        settings: SessionSettings,
+        on_advance: OnAdvance<'_>,
+    ) -> Result<Self, RuntimeError> {
+        let library = match locate(explicit, cache) {
+            Ok(candidate) => candidate.path,
+            Err(RuntimeError::NotFound(_)) => install(cache, &WheelSource::Index, on_advance)?,
+            Err(other) => return Err(other),
+        };
+        Self::load(&library, settings)
+    }
+
+    /// The library in use.
+    #[must_use]
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// How sessions run.
+    #[must_use]
+    pub fn settings(&self) -> &SessionSettings {
+        &self.settings
+    }
+
+    /// The same runtime, whose new sessions run otherwise.
+    #[must_use]
+    pub fn with_settings(&self, settings: SessionSettings) -> Self {
+        Self { settings, ..self.clone() }
+    }
+
+    /// Loads a graph, with the files it refers to beside it.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Provider`] if the device cannot be used, [`RuntimeError::Session`] for the graph.
+    pub fn session(&self, graph: &Path) -> Result<Session, RuntimeError> {
+        let provider = self.settings.provider;
+        let session = |why: String| RuntimeError::Session { graph: graph.to_owned(), why };
+        let mut builder = Session::builder(&self.environment)
+            .map_err(|why| session(why.to_string()))?
+            .with_optimization_level(GraphOptimizationLevel::All)
+            .map_err(|why| session(why.to_string()))?
+            .with_intra_threads(self.settings.threads)
+            .map_err(|why| session(why.to_string()))?
+            .with_intra_op_spinning(self.settings.spinning)
+            .map_err(|why| session(why.to_string()))?;
+        if let Some(dispatch) = provider.dispatch()? {
+            builder = builder
+                .with_execution_providers([dispatch])
+                .map_err(|why| ProviderError::Refused { provider, why: why.to_string() })?;
+        }
+        builder.commit_from_file(graph).map_err(|why| session(why.to_string()))
+    }
+}

@@ -1,0 +1,117 @@
+//! Execution providers: which device a session runs on, as an order and not as a wish.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ort::ep::ExecutionProviderDispatch;
+
+/// What runs the operators of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum ExecutionProvider {
+    /// The processor; always there.
+    #[default]
+    Cpu,
+    /// NVIDIA, through CUDA and cuDNN.
+    Cuda,
+    /// NVIDIA, through TensorRT.
+    TensorRt,
+    /// Any GPU with Vulkan, Metal or Direct3D 12.
+    WebGpu,
+    /// Apple.
+    CoreMl,
+    /// Any GPU on Windows.
+    DirectMl,
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// The program was built without it.
+    #[error("{provider} is not part of this build; build with `--features {provider}`, or choose `cpu`")]
+    NotBuilt {
+        /// What was asked for.
+        provider: ExecutionProvider,
+    },
+    /// The library or the machine does not offer it.
+    #[error("ONNX Runtime refuses {provider}: {why}. Use a library built for it, or choose `cpu`")]
+    Refused {
+        /// What was asked for.
+        provider: ExecutionProvider,
+        /// ONNX Runtime's reason.
+        why: String,
+    },
+    /// There is no such provider.
+    #[error("`{name}` is no execution provider; choose one of cpu, cuda, tensorrt, webgpu, coreml, directml")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+}
+
+impl ExecutionProvider {
+    /// All of them, the preferred ones first.
+    pub const ALL: [Self; 6] =
+        [Self::TensorRt, Self::Cuda, Self::WebGpu, Self::CoreMl, Self::DirectMl, Self::Cpu];
+
+    /// The word users write, which is also the cargo feature.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::TensorRt => "tensorrt",
+            Self::WebGpu => "webgpu",
+            Self::CoreMl => "coreml",
+            Self::DirectMl => "directml",
+        }
+    }
+
+    /// What is given to a session. ONNX Runtime by default falls back to the CPU without a word when registration
+    /// fails, so every one of these is an error instead.
+    pub(super) fn dispatch(self) -> Result<Option<ExecutionProviderDispatch>, ProviderError> {
+        match self {
+            Self::Cpu => Ok(None),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Ok(Some(ort::ep::CUDA::default().build().error_on_failure())),
+            #[cfg(feature = "tensorrt")]
+            Self::TensorRt => Ok(Some(ort::ep::TensorRT::default().build().error_on_failure())),
+            #[cfg(feature = "webgpu")]
+            Self::WebGpu => Ok(Some(ort::ep::WebGPU::default().build().error_on_failure())),
+            #[cfg(feature = "coreml")]
+            Self::CoreMl => Ok(Some(ort::ep::CoreML::default().build().error_on_failure())),
+            #[cfg(feature = "directml")]
+            Self::DirectMl => Ok(Some(ort::ep::DirectML::default().build().error_on_failure())),
+            // Which ones are left depends on the features.
+            #[allow(unreachable_patterns, clippy::wildcard_enum_match_arm)]
+            _ => Err(ProviderError::NotBuilt { provider: self }),
+        }
+    }
+}
+
+impl fmt::Display for ExecutionProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ExecutionProvider {
+    type Err = ProviderError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|provider| provider.as_str() == name);
+        found.ok_or_else(|| ProviderError::Unknown { name: name.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_provider_is_read_as_it_is_written() {
+        for provider in ExecutionProvider::ALL {
+            assert_eq!(provider.to_string().parse(), Ok(provider));
+        }
+        assert!(matches!("gpu".parse::<ExecutionProvider>(), Err(ProviderError::Unknown { .. })));
+    }
+}
