@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bombyx_gpu::engine::{self as gpu, Chunk, Engine, Progress};
 use bombyx_protocol::io::EngineReport;
-use bombyx_protocol::work::order::JobId;
+use bombyx_protocol::work::order::{JobId, TaskKind};
 use tokio::sync::mpsc;
 
 use super::pace::Pace;
@@ -21,7 +21,7 @@ pub(super) struct Worker {
     reports: mpsc::Sender<(JobId, EngineReport)>,
     pace: Pace,
     /// The engine numbers jobs, the protocol names them.
-    names: BTreeMap<gpu::JobId, JobId>,
+    names: BTreeMap<gpu::JobId, (JobId, TaskKind)>,
     numbers: BTreeMap<JobId, gpu::JobId>,
     next: gpu::JobId,
 }
@@ -111,7 +111,7 @@ impl Worker {
     fn submit(&mut self, run: Run) -> Result<(), Stop> {
         let number = self.next;
         self.next += 1;
-        self.names.insert(number, run.job);
+        self.names.insert(number, (run.job, run.task.kind()));
         self.numbers.insert(run.job, number);
         let model = gpu::ModelId(run.model.0);
         match self.engine.submit(number, &model, convert::task(run.task)) {
@@ -121,12 +121,15 @@ impl Worker {
     }
 
     fn report(&mut self, number: gpu::JobId, chunk: Chunk) -> Result<(), Stop> {
-        let Some(job) = self.names.get(&number).copied() else { return Ok(()) };
+        let Some((job, kind)) = self.names.get(&number).copied() else { return Ok(()) };
         let ends = matches!(chunk, Chunk::Finished { .. } | Chunk::Failed(_));
         match &chunk {
             Chunk::Failed(error) => tracing::warn!(?job, %error, "the engine gave a job up"),
             Chunk::Tokens { ids, .. } => self.pace.made(Instant::now(), ids.len() as u64),
-            // A vector's work is its input; it is charged when it starts.
+            // The work of vectors is to read their input.
+            Chunk::Started { input_tokens } if kind == TaskKind::Embed => {
+                self.pace.made(Instant::now(), u64::from(*input_tokens));
+            }
             Chunk::Started { .. } | Chunk::Vectors { .. } | Chunk::Finished { .. } => {}
         }
         if ends {

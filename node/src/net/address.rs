@@ -1,0 +1,301 @@
+//! Who and where: node ids as peer ids, multiaddrs that may be used, and the book of known addresses.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
+
+use bombyx_protocol::ident::NodeId;
+use libp2p::PeerId;
+use libp2p::identity::{PublicKey, ed25519};
+use libp2p::multiaddr::{Multiaddr, Protocol};
+use libp2p::multihash::Multihash;
+
+use super::config::{AddressError, Scope};
+use super::limits;
+
+/// The multihash code of an identity hash: the peer id holds the key itself.
+const IDENTITY_HASH: u64 = 0;
+
+/// The peer id of a node; `None` when the id is no point of the curve.
+pub(super) fn peer_of(node: NodeId) -> Option<PeerId> {
+    let key = ed25519::PublicKey::try_from_bytes(&node.0).ok()?;
+    Some(PublicKey::from(key).to_peer_id())
+}
+
+/// The node id of a peer; `None` when its key is not an ed25519 key.
+pub(super) fn node_of(peer: &PeerId) -> Option<NodeId> {
+    let hash: &Multihash<64> = peer.as_ref();
+    if hash.code() != IDENTITY_HASH {
+        return None;
+    }
+    let key = PublicKey::try_decode_protobuf(hash.digest()).ok()?;
+    let key = key.try_into_ed25519().ok()?;
+    Some(NodeId(key.to_bytes()))
+}
+
+/// Reads the address of a node to dial: the node, and the address without its `/p2p/`.
+pub(super) fn read_dialable(text: &str) -> Result<(PeerId, Multiaddr), AddressError> {
+    let mut address = read(text)?;
+    let Some(Protocol::P2p(peer)) = address.pop() else {
+        return Err(AddressError::NoPeer);
+    };
+    if node_of(&peer).is_none() {
+        return Err(AddressError::PeerKey);
+    }
+    spoken(&address)?;
+    Ok((peer, address))
+}
+
+/// Reads an address to listen on: an interface and a port, without a peer.
+pub(super) fn read_listenable(text: &str) -> Result<Multiaddr, AddressError> {
+    let address = read_external(text)?;
+    match host(&address) {
+        Some(_) => Ok(address),
+        None => Err(AddressError::HostName),
+    }
+}
+
+/// Reads an address under which this node is reachable: a host and a port, without a peer.
+pub(super) fn read_external(text: &str) -> Result<Multiaddr, AddressError> {
+    let address = read(text)?;
+    if address.iter().any(|part| matches!(part, Protocol::P2p(_))) {
+        return Err(AddressError::UnexpectedPeer);
+    }
+    spoken(&address)?;
+    Ok(address)
+}
+
+fn read(text: &str) -> Result<Multiaddr, AddressError> {
+    text.parse().map_err(|why: libp2p::multiaddr::Error| AddressError::Syntax(why.to_string()))
+}
+
+/// Whether the address is `<host>/udp/<port>/quic-v1` or `<host>/tcp/<port>`, nothing more and nothing less.
+fn spoken(address: &Multiaddr) -> Result<(), AddressError> {
+    let mut parts = address.iter();
+    let host = parts.next().is_some_and(|part| {
+        matches!(
+            part,
+            Protocol::Ip4(_) | Protocol::Ip6(_) | Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_)
+        )
+    });
+    let carrier = (parts.next(), parts.next(), parts.next());
+    let carried = matches!(
+        carrier,
+        (Some(Protocol::Udp(_)), Some(Protocol::QuicV1), None) | (Some(Protocol::Tcp(_)), None, None)
+    );
+    if host && carried { Ok(()) } else { Err(AddressError::Protocols) }
+}
+
+/// The IP address that stands first in an address.
+fn host(address: &Multiaddr) -> Option<IpAddr> {
+    let first = address.iter().next()?;
+    if let Protocol::Ip4(ip) = first {
+        return Some(IpAddr::V4(ip));
+    }
+    if let Protocol::Ip6(ip) = first {
+        return Some(IpAddr::V6(ip));
+    }
+    None
+}
+
+/// The address's TCP port, when it is a TCP address, with its IP address.
+pub(super) fn tcp_socket(address: &Multiaddr) -> Option<std::net::SocketAddr> {
+    let ip = host(address)?;
+    let Some(Protocol::Tcp(port)) = address.iter().nth(1) else {
+        return None;
+    };
+    Some((ip, port).into())
+}
+
+/// What `peer`'s claim to be reachable at `address` is worth: the address to dial, without `/p2p/`, or nothing.
+///
+/// Strangers must not be able to make this node dial into its own network or to any name they like, so only plain
+/// IP addresses count, and in public only routable ones.
+pub(super) fn believed(scope: Scope, peer: &PeerId, address: &Multiaddr) -> Option<Multiaddr> {
+    let mut address = address.clone();
+    if let Some(Protocol::P2p(named)) = address.iter().last() {
+        if named != *peer {
+            return None;
+        }
+        address.pop();
+    }
+    spoken(&address).ok()?;
+    let ip = host(&address)?;
+    let usable = match scope {
+        Scope::Private => !ip.is_unspecified() && !ip.is_multicast(),
+        Scope::Public => is_global(ip),
+    };
+    usable.then_some(address)
+}
+
+fn is_global(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_global_v4(ip),
+        IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or_else(|| is_global_v6(ip), is_global_v4),
+    }
+}
+
+fn is_global_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let shared = a == 100 && (64..128).contains(&b);
+    let benchmark = a == 198 && (b == 18 || b == 19);
+    let assigned = a == 192 && b == 0 && c == 0;
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || a == 0
+        || a >= 224
+        || shared
+        || benchmark
+        || assigned)
+}
+
+fn is_global_v6(ip: Ipv6Addr) -> bool {
+    let [first, second, ..] = ip.segments();
+    let documentation = first == 0x2001 && second == 0xdb8;
+    // 2000::/3 is all that is assigned as global unicast.
+    first & 0xe000 == 0x2000 && !documentation
+}
+
+/// The addresses known of other nodes, the freshest first, within bounds.
+pub(super) struct AddressBook {
+    scope: Scope,
+    peers: HashMap<PeerId, Entry>,
+}
+
+struct Entry {
+    addresses: Vec<Multiaddr>,
+    touched: Instant,
+}
+
+impl AddressBook {
+    pub(super) fn new(scope: Scope) -> Self {
+        Self { scope, peers: HashMap::new() }
+    }
+
+    /// Notes an address of a peer when it may be believed; says whether it was new.
+    pub(super) fn note(&mut self, peer: PeerId, address: &Multiaddr, now: Instant) -> bool {
+        let Some(address) = believed(self.scope, &peer, address) else {
+            return false;
+        };
+        self.note_trusted(peer, address, now)
+    }
+
+    /// Notes an address that this node's own user named or that was dialled with success.
+    pub(super) fn note_trusted(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
+        if !self.peers.contains_key(&peer) && self.peers.len() >= limits::BOOK_PEERS_MAX {
+            self.forget_oldest();
+        }
+        let entry = self.peers.entry(peer).or_insert(Entry { addresses: Vec::new(), touched: now });
+        entry.touched = now;
+        let known = entry.addresses.iter().position(|old| *old == address);
+        if let Some(place) = known {
+            entry.addresses.remove(place);
+        }
+        entry.addresses.insert(0, address);
+        entry.addresses.truncate(limits::ADDRESSES_PER_PEER);
+        known.is_none()
+    }
+
+    pub(super) fn remove(&mut self, peer: &PeerId, address: &Multiaddr) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.addresses.retain(|known| known != address);
+            if entry.addresses.is_empty() {
+                self.peers.remove(peer);
+            }
+        }
+    }
+
+    pub(super) fn of(&self, peer: &PeerId) -> Vec<Multiaddr> {
+        self.peers.get(peer).map(|entry| entry.addresses.clone()).unwrap_or_default()
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.peers.iter().min_by_key(|(_, entry)| entry.touched).map(|(peer, _)| *peer);
+        if let Some(peer) = oldest {
+            self.peers.remove(&peer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity;
+
+    use super::*;
+
+    fn peer(seed: u8) -> PeerId {
+        let key = identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+        key.public().to_peer_id()
+    }
+
+    fn at(text: &str) -> Multiaddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_node_id_and_its_peer_id_name_the_same_key() {
+        let node = bombyx_protocol::ident::Identity::from_seed(&[7; 32]).id();
+        assert_eq!(peer_of(node), Some(peer(7)));
+        assert_eq!(node_of(&peer(7)), Some(node));
+        assert_eq!(node_of(&PeerId::random()), None, "a random multihash holds no key");
+    }
+
+    #[test]
+    fn a_join_address_must_name_its_node_and_a_spoken_transport() {
+        let id = peer(1);
+        assert!(read_dialable(&format!("/ip4/192.0.2.1/udp/4101/quic-v1/p2p/{id}")).is_ok());
+        assert!(read_dialable(&format!("/dns4/example.org/tcp/4101/p2p/{id}")).is_ok());
+        assert_eq!(read_dialable("/ip4/192.0.2.1/tcp/1"), Err(AddressError::NoPeer));
+        let odd = format!("/ip4/192.0.2.1/tcp/1/ws/p2p/{id}");
+        assert_eq!(read_dialable(&odd), Err(AddressError::Protocols));
+        assert!(matches!(read_dialable("192.0.2.1:4101"), Err(AddressError::Syntax(_))));
+        let hashed = format!("/ip4/192.0.2.1/tcp/1/p2p/{}", PeerId::random());
+        assert_eq!(read_dialable(&hashed), Err(AddressError::PeerKey));
+    }
+
+    #[test]
+    fn a_listen_address_names_an_interface_and_no_peer() {
+        assert!(read_listenable("/ip6/::/udp/0/quic-v1").is_ok());
+        assert_eq!(read_listenable("/dns4/example.org/tcp/1"), Err(AddressError::HostName));
+        let with_peer = format!("/ip4/0.0.0.0/tcp/1/p2p/{}", peer(1));
+        assert_eq!(read_listenable(&with_peer), Err(AddressError::UnexpectedPeer));
+    }
+
+    #[test]
+    fn strangers_cannot_name_inner_addresses_in_public() {
+        let id = peer(1);
+        for inner in ["127.0.0.1", "10.1.2.3", "100.64.0.1", "169.254.1.1", "0.0.0.0", "224.0.0.1"] {
+            let address = at(&format!("/ip4/{inner}/tcp/1"));
+            assert_eq!(believed(Scope::Public, &id, &address), None, "{inner}");
+        }
+        for inner in ["::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1"] {
+            let address = at(&format!("/ip6/{inner}/tcp/1"));
+            assert_eq!(believed(Scope::Public, &id, &address), None, "{inner}");
+        }
+        assert!(believed(Scope::Public, &id, &at("/ip4/9.9.9.9/tcp/1")).is_some());
+        assert!(believed(Scope::Private, &id, &at("/ip4/127.0.0.1/tcp/1")).is_some());
+        assert_eq!(believed(Scope::Private, &id, &at("/dns4/example.org/tcp/1")), None);
+    }
+
+    #[test]
+    fn an_address_that_names_another_peer_is_not_believed() {
+        let address = at(&format!("/ip4/9.9.9.9/tcp/1/p2p/{}", peer(2)));
+        assert_eq!(believed(Scope::Public, &peer(1), &address), None);
+        assert_eq!(believed(Scope::Public, &peer(2), &address), Some(at("/ip4/9.9.9.9/tcp/1")));
+    }
+
+    #[test]
+    fn the_book_keeps_the_freshest_addresses_within_its_bounds() {
+        let mut book = AddressBook::new(Scope::Private);
+        let now = Instant::now();
+        for port in 1..=20 {
+            assert!(book.note(peer(1), &at(&format!("/ip4/127.0.0.1/tcp/{port}")), now));
+        }
+        assert!(!book.note(peer(1), &at("/ip4/127.0.0.1/tcp/20"), now), "known before");
+        let kept = book.of(&peer(1));
+        assert_eq!(kept.len(), limits::ADDRESSES_PER_PEER);
+        assert_eq!(kept.first(), Some(&at("/ip4/127.0.0.1/tcp/20")));
+    }
+}

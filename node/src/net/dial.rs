@@ -1,0 +1,198 @@
+//! Reaching a peer: known addresses first, then the hash table, within one deadline.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use libp2p::core::{ConnectedPoint, Multiaddr};
+use libp2p::kad::{GetClosestPeersError, GetClosestPeersOk, PeerInfo, QueryId};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError};
+use libp2p::{PeerId, Swarm};
+use tokio::sync::oneshot;
+
+use super::address::AddressBook;
+use super::behaviour::Behaviour;
+use super::config::Scope;
+use super::{Undelivered, limits};
+
+/// Told when a peer is connected, or why it is not.
+pub(super) type Reached = oneshot::Sender<Result<(), Undelivered>>;
+
+/// The peers that are being reached, and the addresses known.
+pub(super) struct Dialer {
+    pub(super) book: AddressBook,
+    reaching: HashMap<PeerId, Reaching>,
+}
+
+struct Reaching {
+    since: Instant,
+    waiters: Vec<Reached>,
+    dials: Vec<ConnectionId>,
+    lookup: Lookup,
+    had_address: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lookup {
+    NotYet,
+    Running(QueryId),
+    Done,
+}
+
+impl Dialer {
+    pub(super) fn new(scope: Scope) -> Self {
+        Self { book: AddressBook::new(scope), reaching: HashMap::new() }
+    }
+
+    /// Connects to a peer, unless it is connected; `waiter` is told the outcome within
+    /// [`limits::REACH_DEADLINE`].
+    pub(super) fn reach(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peer: PeerId,
+        waiter: Option<Reached>,
+        now: Instant,
+    ) {
+        if swarm.is_connected(&peer) {
+            answer(waiter, Ok(()));
+        } else if swarm.behaviour().blocked.blocked_peers().contains(&peer) {
+            answer(waiter, Err(Undelivered::Blocked));
+        } else if let Some(reaching) = self.reaching.get_mut(&peer) {
+            reaching.waiters.extend(waiter);
+        } else if self.reaching.len() >= limits::REACHING_MAX {
+            answer(waiter, Err(Undelivered::Busy));
+        } else {
+            let reaching = Reaching {
+                since: now,
+                waiters: waiter.into_iter().collect(),
+                dials: Vec::new(),
+                lookup: Lookup::NotYet,
+                had_address: false,
+            };
+            self.reaching.insert(peer, reaching);
+            self.dial(swarm, peer);
+            self.proceed(swarm, peer);
+        }
+    }
+
+    fn dial(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+        let Some(reaching) = self.reaching.get_mut(&peer) else { return };
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::Disconnected)
+            .addresses(self.book.of(&peer))
+            .extend_addresses_through_behaviour()
+            .build();
+        let dial = options.connection_id();
+        match swarm.dial(options) {
+            Ok(()) => {
+                reaching.had_address = true;
+                reaching.dials.push(dial);
+            }
+            Err(why) => tracing::debug!(%peer, %why, "not dialled"),
+        }
+    }
+
+    /// Takes the next step when nothing more is under way: look the peer up, or give it up.
+    fn proceed(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+        let Some(reaching) = self.reaching.get_mut(&peer) else { return };
+        if !reaching.dials.is_empty() {
+            return;
+        }
+        match reaching.lookup {
+            Lookup::NotYet => {
+                reaching.lookup = Lookup::Running(swarm.behaviour_mut().kad.get_closest_peers(peer));
+            }
+            Lookup::Running(_) => {}
+            Lookup::Done => self.give_up(&peer),
+        }
+    }
+
+    fn give_up(&mut self, peer: &PeerId) {
+        if let Some(reaching) = self.reaching.remove(peer) {
+            let why = if reaching.had_address { Undelivered::Unreachable } else { Undelivered::NoAddress };
+            reaching.waiters.into_iter().for_each(|waiter| answer(Some(waiter), Err(why)));
+        }
+    }
+
+    pub(super) fn on_connected(&mut self, peer: PeerId, endpoint: &ConnectedPoint, now: Instant) {
+        if let ConnectedPoint::Dialer { address, .. } = endpoint {
+            self.book.note_trusted(peer, without_peer(address), now);
+        }
+        if let Some(reaching) = self.reaching.remove(&peer) {
+            reaching.waiters.into_iter().for_each(|waiter| answer(Some(waiter), Ok(())));
+        }
+    }
+
+    pub(super) fn on_dial_failed(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peer: PeerId,
+        dial: ConnectionId,
+        error: &DialError,
+    ) {
+        if let DialError::Transport(failures) = error {
+            for (address, _) in failures {
+                self.book.remove(&peer, &without_peer(address));
+            }
+        }
+        if let Some(reaching) = self.reaching.get_mut(&peer) {
+            reaching.dials.retain(|own| *own != dial);
+        }
+        self.proceed(swarm, peer);
+    }
+
+    /// A lookup ended; addresses it found are dialled. Lookups of others are none of the dialer's business.
+    pub(super) fn on_lookup(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        query: QueryId,
+        result: Result<GetClosestPeersOk, GetClosestPeersError>,
+        now: Instant,
+    ) {
+        let found = match result {
+            Ok(GetClosestPeersOk { peers, .. }) | Err(GetClosestPeersError::Timeout { peers, .. }) => peers,
+        };
+        let own = self.reaching.iter().find(|(_, reaching)| reaching.lookup == Lookup::Running(query));
+        let Some(peer) = own.map(|(peer, _)| *peer) else { return };
+        let mut news = false;
+        for PeerInfo { peer_id, addrs } in found {
+            for address in addrs.iter().take(limits::ADDRESSES_PER_PEER) {
+                let fresh = self.book.note(peer_id, address, now);
+                news |= fresh && peer_id == peer;
+            }
+        }
+        if let Some(reaching) = self.reaching.get_mut(&peer) {
+            reaching.lookup = Lookup::Done;
+            if news {
+                self.dial(swarm, peer);
+            }
+            self.proceed(swarm, peer);
+        }
+    }
+
+    /// Looks up peers whose known addresses are slow to answer, and gives up those whose time is over.
+    pub(super) fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
+        let mut over = Vec::new();
+        for (peer, reaching) in &mut self.reaching {
+            let spent = now.saturating_duration_since(reaching.since);
+            if spent >= limits::REACH_DEADLINE {
+                over.push(*peer);
+            } else if spent >= limits::REACH_PATIENCE && reaching.lookup == Lookup::NotYet {
+                reaching.lookup = Lookup::Running(swarm.behaviour_mut().kad.get_closest_peers(*peer));
+            }
+        }
+        over.iter().for_each(|peer| self.give_up(peer));
+    }
+}
+
+fn answer(waiter: Option<Reached>, result: Result<(), Undelivered>) {
+    if let Some(waiter) = waiter {
+        // Its task may have met its own deadline meanwhile.
+        let _ = waiter.send(result);
+    }
+}
+
+/// The address without the `/p2p/` that libp2p appends when it dials.
+fn without_peer(address: &Multiaddr) -> Multiaddr {
+    address.iter().filter(|part| !matches!(part, libp2p::multiaddr::Protocol::P2p(_))).collect()
+}

@@ -1,0 +1,283 @@
+//! The discovery duty: announce what this node provides, find who provides what, keep topics populated, and keep the
+//! routing table fresh.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bombyx_protocol::ident::NodeId;
+use libp2p::kad::{GetProvidersError, GetProvidersOk, QueryId, RecordKey};
+use libp2p::{PeerId, Swarm};
+use sha2::{Digest as _, Sha256};
+
+use super::address;
+use super::behaviour::Behaviour;
+use super::dial::Dialer;
+use super::gossip::{Talk, listeners};
+use super::swarm::Outbox;
+use super::{NetEvent, limits};
+
+/// What this node provides and seeks.
+pub(super) struct Discovery {
+    announce_topics: bool,
+    /// Keys this node provides, and when each is to be announced again.
+    provided: BTreeMap<[u8; 32], Instant>,
+    due: VecDeque<[u8; 32]>,
+    /// Size of the routing table when everything was last announced.
+    announced_to: usize,
+    topics: BTreeMap<String, Search>,
+    finds: HashMap<QueryId, Find>,
+    next_bootstrap: Instant,
+}
+
+/// The search for a topic's listeners.
+struct Search {
+    subscribed: bool,
+    /// End of the interest in a topic that is only published on.
+    until: Instant,
+    next: Instant,
+    backoff: Duration,
+}
+
+/// A running search for providers.
+struct Find {
+    key: [u8; 32],
+    purpose: Purpose,
+    found: BTreeSet<NodeId>,
+}
+
+enum Purpose {
+    /// The node asked.
+    Asked,
+    /// A topic has few listeners connected; up to so many more are dialled.
+    Topic { wanted: usize },
+}
+
+/// The key under which a topic's listeners announce themselves.
+fn topic_key(network_topic: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(b"bombyx topic listeners\0");
+    hash.update(network_topic.as_bytes());
+    hash.finalize().into()
+}
+
+/// Somewhere within a quarter more, so that nodes do not act in step.
+fn jittered(time: Duration) -> Duration {
+    time.mul_f64(1.0 + rand::random::<f64>() / 4.0)
+}
+
+impl Discovery {
+    pub(super) fn new(announce_topics: bool, now: Instant) -> Self {
+        Self {
+            announce_topics,
+            provided: BTreeMap::new(),
+            due: VecDeque::new(),
+            announced_to: 0,
+            topics: BTreeMap::new(),
+            finds: HashMap::new(),
+            next_bootstrap: now + jittered(limits::BOOTSTRAP_EVERY),
+        }
+    }
+
+    pub(super) fn provide(&mut self, key: [u8; 32], now: Instant) {
+        if self.provided.len() < limits::PROVIDED_MAX {
+            self.provided.insert(key, now + jittered(limits::ANNOUNCE_EVERY));
+            self.due.push_back(key);
+        } else {
+            tracing::warn!(max = limits::PROVIDED_MAX, "too many provided keys; one more is not announced");
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, swarm: &mut Swarm<Behaviour>, key: &[u8; 32]) {
+        self.provided.remove(key);
+        self.due.retain(|waiting| waiting != key);
+        swarm.behaviour_mut().kad.stop_providing(&RecordKey::new(key));
+    }
+
+    /// This node listens to a topic from now on.
+    pub(super) fn subscribed(&mut self, talk: &Talk, topic: &str, now: Instant) {
+        self.seek(topic, now).subscribed = true;
+        if let (true, Some(name)) = (self.announce_topics, talk.topic(topic)) {
+            self.provide(topic_key(name.hash().as_str()), now);
+        }
+    }
+
+    pub(super) fn unsubscribed(&mut self, swarm: &mut Swarm<Behaviour>, talk: &Talk, topic: &str) {
+        self.topics.remove(topic);
+        if let (true, Some(name)) = (self.announce_topics, talk.topic(topic)) {
+            self.withdraw(swarm, &topic_key(name.hash().as_str()));
+        }
+    }
+
+    /// This node publishes on a topic, and wants listeners for a while.
+    pub(super) fn published(&mut self, topic: &str, now: Instant) {
+        if self.topics.contains_key(topic) || self.topics.len() < limits::TOPICS_MAX {
+            self.seek(topic, now).until = now + limits::PUBLISHED_TOPIC_LIFE;
+        }
+    }
+
+    fn seek(&mut self, topic: &str, now: Instant) -> &mut Search {
+        self.topics.entry(topic.to_owned()).or_insert(Search {
+            subscribed: false,
+            until: now,
+            next: now,
+            backoff: limits::SEARCH_BACKOFF_MIN,
+        })
+    }
+
+    /// Looks a model's providers up for the node. A search that already runs answers this question too.
+    pub(super) fn find(&mut self, swarm: &mut Swarm<Behaviour>, key: [u8; 32], out: &mut Outbox) {
+        let running =
+            self.finds.values().any(|find| find.key == key && matches!(find.purpose, Purpose::Asked));
+        if running {
+            return;
+        }
+        if self.finds.len() >= limits::FINDS_MAX {
+            out.push(NetEvent::Providers { key, nodes: Vec::new() });
+            return;
+        }
+        self.start(swarm, key, Purpose::Asked);
+    }
+
+    fn start(&mut self, swarm: &mut Swarm<Behaviour>, key: [u8; 32], purpose: Purpose) {
+        let query = swarm.behaviour_mut().kad.get_providers(RecordKey::new(&key));
+        self.finds.insert(query, Find { key, purpose, found: BTreeSet::new() });
+    }
+
+    /// A search for providers has news. Answers repeat what other answers said, so they are collected in a set.
+    pub(super) fn on_providers(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        dialer: &mut Dialer,
+        query: QueryId,
+        result: Result<GetProvidersOk, GetProvidersError>,
+        last: bool,
+        out: &mut Outbox,
+    ) {
+        let own = *swarm.local_peer_id();
+        let Some(find) = self.finds.get_mut(&query) else { return };
+        let providers = match result {
+            Ok(GetProvidersOk::FoundProviders { providers, .. }) => providers,
+            Ok(GetProvidersOk::FinishedWithNoAdditionalRecord { .. }) | Err(_) => Default::default(),
+        };
+        for peer in providers.into_iter().filter(|peer| *peer != own) {
+            let Some(node) = address::node_of(&peer) else { continue };
+            if find.found.len() < limits::PROVIDERS_ENOUGH && find.found.insert(node) {
+                find.on_found(swarm, dialer, peer);
+            }
+        }
+        if !last && find.found.len() >= limits::PROVIDERS_ENOUGH {
+            if let Some(mut query) = swarm.behaviour_mut().kad.query_mut(&query) {
+                query.finish();
+            }
+        }
+        if last && let Some(Find { key, purpose: Purpose::Asked, found }) = self.finds.remove(&query) {
+            out.push(NetEvent::Providers { key, nodes: found.into_iter().collect() });
+        }
+    }
+
+    pub(super) fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>, talk: &Talk, routes: usize, now: Instant) {
+        self.announce(swarm, routes, now);
+        self.populate(swarm, talk, routes, now);
+        if now >= self.next_bootstrap {
+            self.next_bootstrap = now + jittered(limits::BOOTSTRAP_EVERY);
+            // Without a known peer there is nothing to refresh; joining goes on elsewhere.
+            let _ = swarm.behaviour_mut().kad.bootstrap();
+        }
+    }
+
+    /// Announces what is due. A record told to a young routing table reaches the wrong nodes, so everything is told
+    /// again whenever the table has doubled.
+    fn announce(&mut self, swarm: &mut Swarm<Behaviour>, routes: usize, now: Instant) {
+        if routes == 0 {
+            return;
+        }
+        if routes >= self.announced_to.saturating_mul(2).max(1) {
+            self.announced_to = routes;
+            self.due = self.provided.keys().copied().collect();
+        }
+        for (key, next) in &mut self.provided {
+            if *next <= now {
+                *next = now + jittered(limits::ANNOUNCE_EVERY);
+                self.due.push_back(*key);
+            }
+        }
+        for _ in 0..limits::ANNOUNCED_PER_TICK {
+            let Some(key) = self.due.pop_front() else { return };
+            if let Err(why) = swarm.behaviour_mut().kad.start_providing(RecordKey::new(&key)) {
+                tracing::warn!(%why, "a provided key is not announced");
+            }
+        }
+    }
+
+    /// Seeks listeners for the topics that have few of them connected.
+    fn populate(&mut self, swarm: &mut Swarm<Behaviour>, talk: &Talk, routes: usize, now: Instant) {
+        self.topics.retain(|_, search| search.subscribed || search.until > now);
+        if routes == 0 {
+            return;
+        }
+        let mut starts = Vec::new();
+        for (topic, search) in &mut self.topics {
+            let Some(name) = talk.topic(topic).filter(|_| search.next <= now) else { continue };
+            let heard = listeners(&swarm.behaviour().gossip, &name.hash());
+            if heard >= limits::TOPIC_PEERS_MIN {
+                search.backoff = limits::SEARCH_BACKOFF_MIN;
+                search.next = now + limits::SEARCH_BACKOFF_MIN;
+            } else if self.finds.len() + starts.len() < limits::FINDS_MAX {
+                search.next = now + jittered(search.backoff);
+                search.backoff = (search.backoff * 2).min(limits::SEARCH_BACKOFF_MAX);
+                starts.push((topic_key(name.hash().as_str()), limits::TOPIC_PEERS_MIN - heard));
+            }
+        }
+        for (key, wanted) in starts {
+            self.start(swarm, key, Purpose::Topic { wanted });
+        }
+    }
+}
+
+impl Find {
+    /// A listener is dialled while the search still runs: it alone knows the address.
+    fn on_found(&mut self, swarm: &mut Swarm<Behaviour>, dialer: &mut Dialer, peer: PeerId) {
+        if let Purpose::Topic { wanted } = &mut self.purpose
+            && *wanted > 0
+            && !swarm.is_connected(&peer)
+        {
+            *wanted -= 1;
+            dialer.reach(swarm, peer, None, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_topic_has_its_own_key() {
+        assert_ne!(topic_key("bombyx/dev/a"), topic_key("bombyx/dev/b"));
+        assert_ne!(topic_key("bombyx/dev/a"), topic_key("bombyx/main/a"));
+    }
+
+    #[test]
+    fn a_topic_that_is_only_published_on_is_sought_for_a_while() {
+        let now = Instant::now();
+        let mut discovery = Discovery::new(true, now);
+        discovery.published("calls", now);
+        let search = &discovery.topics["calls"];
+        assert!(!search.subscribed && search.until == now + limits::PUBLISHED_TOPIC_LIFE);
+        assert!(discovery.provided.is_empty(), "publishing alone announces nothing");
+    }
+
+    #[test]
+    fn keys_and_topics_stay_within_their_bounds() {
+        let now = Instant::now();
+        let mut discovery = Discovery::new(true, now);
+        for number in 0..limits::PROVIDED_MAX + 10 {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&number.to_le_bytes());
+            discovery.provide(key, now);
+            discovery.published(&number.to_string(), now);
+        }
+        assert_eq!(discovery.provided.len(), limits::PROVIDED_MAX);
+        assert_eq!(discovery.topics.len(), limits::TOPICS_MAX);
+    }
+}

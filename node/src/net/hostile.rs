@@ -1,0 +1,170 @@
+//! Nodes that break the rules of direct messages, against a node that keeps them.
+
+use std::time::Duration;
+
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::limits::FRAME_BYTES_MAX;
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
+use libp2p::swarm::SwarmEvent;
+use libp2p::{PeerId, Stream};
+use libp2p_stream::Control;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::streams::{GREETING, MESSAGES, write_frame};
+use super::{NetCommand, NetConfig, NetEvent, NetHandle, address, behaviour, limits};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn config(seed: u8) -> NetConfig {
+    let mut config = NetConfig::new(zeroize::Zeroizing::new([seed; 32]), "test");
+    config.listen = vec!["/ip4/127.0.0.1/udp/0/quic-v1".into()];
+    config
+}
+
+/// A peer that does with its streams what it likes.
+struct Hostile {
+    control: Control,
+    victim: PeerId,
+}
+
+impl Hostile {
+    async fn connect(seed: u8, victim: &NetHandle) -> Self {
+        let config = config(seed);
+        let (keypair, _) = behaviour::identity(&config.identity_seed).unwrap();
+        let mut swarm = behaviour::build(&config, keypair).unwrap();
+        let (victim, at) = address::read_dialable(&victim.listening()[0]).unwrap();
+        swarm.dial(at).unwrap();
+        while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
+        let control = swarm.behaviour().stream.new_control();
+        tokio::spawn(async move {
+            loop {
+                swarm.select_next_some().await;
+            }
+        });
+        Self { control, victim }
+    }
+
+    /// A stream that the victim has taken over.
+    async fn open(&mut self) -> Stream {
+        loop {
+            let mut stream = self.control.open_stream(self.victim, MESSAGES).await.unwrap();
+            stream.write_all(&[]).await.unwrap();
+            stream.flush().await.unwrap();
+            let mut greeting = [0];
+            if stream.read_exact(&mut greeting).await.is_ok() {
+                assert_eq!(greeting, [GREETING]);
+                return stream;
+            }
+        }
+    }
+}
+
+async fn until<T>(events: &mut mpsc::Receiver<NetEvent>, wanted: impl Fn(NetEvent) -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = wanted(events.recv().await.expect("the swarm runs")) {
+                return found;
+            }
+        }
+    };
+    timeout(PATIENCE, found).await.expect("the event comes")
+}
+
+async fn received(events: &mut mpsc::Receiver<NetEvent>) -> (NodeId, Vec<u8>) {
+    until(
+        events,
+        |event| {
+            if let NetEvent::Received { from, bytes } = event { Some((from, bytes)) } else { None }
+        },
+    )
+    .await
+}
+
+/// Sends one message from a good node, which was connected all along, and sees it arrive.
+async fn a_good_node_still_gets_through(
+    victim: &mut (NetHandle, mpsc::Receiver<NetEvent>),
+    good: &NetHandle,
+) {
+    good.send(NetCommand::Send { to: victim.0.node(), bytes: b"good".to_vec() }).await.unwrap();
+    assert_eq!(received(&mut victim.1).await, (good.node(), b"good".to_vec()));
+}
+
+async fn victim_and_good(seed: u8) -> ((NetHandle, mpsc::Receiver<NetEvent>), NetHandle) {
+    let victim = super::start(config(seed)).await.unwrap();
+    let mut config = config(seed + 1);
+    config.join = victim.0.listening();
+    let (good, mut events) = super::start(config).await.unwrap();
+    until(&mut events, |event| matches!(event, NetEvent::Joined { .. }).then_some(())).await;
+    // Nobody reads them, but the node stops when they are dropped.
+    tokio::spawn(async move { while events.recv().await.is_some() {} });
+    (victim, good)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_oversized_frame_is_refused_its_sender_blocked_and_others_are_served() {
+    let (mut victim, good) = victim_and_good(1).await;
+    let mut hostile = Hostile::connect(3, &victim.0).await;
+    let mut stream = hostile.open().await;
+    write_frame(&mut stream, b"fine").await.unwrap();
+    let (bad, bytes) = received(&mut victim.1).await;
+    assert_eq!(bytes, b"fine");
+    // One byte above the limit, announced and never sent: nothing may be allocated or waited for.
+    let length = u32::try_from(FRAME_BYTES_MAX + 1).unwrap();
+    stream.write_all(&length.to_le_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    until(&mut victim.1, |event| matches!(event, NetEvent::Disconnected(peer) if peer == bad).then_some(()))
+        .await;
+    assert!(stream.read_exact(&mut [0]).await.is_err(), "the stream is closed");
+    a_good_node_still_gets_through(&mut victim, &good).await;
+
+    victim.0.send(NetCommand::Send { to: bad, bytes: Vec::new() }).await.unwrap();
+    let why =
+        until(
+            &mut victim.1,
+            |event| {
+                if let NetEvent::Undelivered { why, .. } = event { Some(why) } else { None }
+            },
+        );
+    assert_eq!(why.await, super::Undelivered::Blocked);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_and_broken_frames_disturb_nobody() {
+    let (mut victim, good) = victim_and_good(11).await;
+    let mut hostile = Hostile::connect(13, &victim.0).await;
+    for cut in [&[][..], &[7][..], &[9, 0, 0, 0][..], &[9, 0, 0, 0, 1, 2, 3][..]] {
+        let mut stream = hostile.open().await;
+        stream.write_all(cut).await.unwrap();
+        stream.close().await.unwrap();
+        drop(stream);
+    }
+    a_good_node_still_gets_through(&mut victim, &good).await;
+    let mut stream = hostile.open().await;
+    let garbage: Vec<u8> =
+        (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 | 0x80).collect();
+    // The victim may close while this is still being written.
+    let _ = stream.write_all(&garbage).await;
+    until(&mut victim.1, |event| matches!(event, NetEvent::Disconnected(_)).then_some(())).await;
+    a_good_node_still_gets_through(&mut victim, &good).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_peer_cannot_hold_more_than_its_share_of_streams() {
+    let (mut victim, good) = victim_and_good(21).await;
+    let mut hostile = Hostile::connect(23, &victim.0).await;
+    let mut held = Vec::new();
+    for _ in 0..limits::INBOUND_STREAMS_PER_PEER {
+        held.push(hostile.open().await);
+    }
+    for _ in 0..50 {
+        let mut more = hostile.control.open_stream(hostile.victim, MESSAGES).await.unwrap();
+        // Refused streams fail on the first use, which is a matter of luck and timing.
+        let _ = write_frame(&mut more, b"too much").await;
+        let refused = timeout(PATIENCE, more.read_exact(&mut [0])).await.expect("an answer in time");
+        assert!(refused.is_err(), "not greeted");
+    }
+    write_frame(&mut held[0], b"within").await.unwrap();
+    assert_eq!(received(&mut victim.1).await.1, b"within");
+    a_good_node_still_gets_through(&mut victim, &good).await;
+}

@@ -1,0 +1,340 @@
+//! The swarm over real sockets on loopback: joining, gossip, direct messages, provider records, and clear failures.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bombyx_node::net::{
+    self, JoinFailure, NetCommand, NetConfig, NetError, NetEvent, NetHandle, Undelivered, Unpublished,
+    Verdict, limits,
+};
+use bombyx_protocol::ident::{Identity, NodeId};
+use bombyx_protocol::limits::FRAME_BYTES_MAX;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Long enough for a loaded machine; no test takes it when all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
+const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+
+struct Node {
+    handle: NetHandle,
+    events: mpsc::Receiver<NetEvent>,
+}
+
+fn config(seed: u8, listen: &str, join: &[String]) -> NetConfig {
+    let mut config = NetConfig::new(zeroize::Zeroizing::new([seed; 32]), "test");
+    config.listen = vec![listen.to_owned()];
+    config.join = join.to_vec();
+    config
+}
+
+fn id(seed: u8) -> NodeId {
+    Identity::from_seed(&[seed; 32]).id()
+}
+
+async fn start(config: NetConfig) -> Node {
+    let (handle, events) = net::start(config).await.unwrap();
+    Node { handle, events }
+}
+
+impl Node {
+    async fn send(&self, command: NetCommand) {
+        self.handle.send(command).await.unwrap();
+    }
+
+    /// The first event that `wanted` makes something of; others are passed over.
+    async fn until<T>(&mut self, wanted: impl Fn(NetEvent) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                let event = self.events.recv().await.expect("the swarm runs");
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.expect("the event comes")
+    }
+
+    async fn knows(&self, nodes: &[NodeId]) {
+        let wanted: BTreeSet<NodeId> = nodes.iter().copied().collect();
+        let known = self.handle.wait_until(|status| status.peers.is_superset(&wanted));
+        timeout(PATIENCE, known).await.expect("all are connected").unwrap();
+    }
+
+    async fn received(&mut self) -> (NodeId, Vec<u8>) {
+        self.until(|event| match_received(event)).await
+    }
+
+    /// The next gossiped message, which is accepted, so that it travels on.
+    async fn gossip(&mut self) -> (String, Vec<u8>) {
+        let (topic, bytes, message) = self
+            .until(|event| {
+                if let NetEvent::Gossip { topic, bytes, message } = event {
+                    Some((topic, bytes, message))
+                } else {
+                    None
+                }
+            })
+            .await;
+        self.send(NetCommand::Verdict { message, verdict: Verdict::Accept }).await;
+        (topic, bytes)
+    }
+
+    async fn undelivered(&mut self) -> (NodeId, Undelivered) {
+        self.until(|event| if let NetEvent::Undelivered { to, why } = event { Some((to, why)) } else { None })
+            .await
+    }
+
+    async fn join_failure(&mut self) -> (String, JoinFailure) {
+        self.until(|event| {
+            if let NetEvent::JoinFailed { address, why } = event { Some((address, why)) } else { None }
+        })
+        .await
+    }
+
+    async fn joined(&mut self) -> NodeId {
+        self.until(|event| if let NetEvent::Joined { via } = event { Some(via) } else { None }).await
+    }
+}
+
+fn match_received(event: NetEvent) -> Option<(NodeId, Vec<u8>)> {
+    if let NetEvent::Received { from, bytes } = event { Some((from, bytes)) } else { None }
+}
+
+async fn three_nodes_meet_and_gossip(listen: &str) {
+    let mut first = start(config(1, listen, &[])).await;
+    let mut second = start(config(2, listen, &first.handle.listening())).await;
+    let mut third = start(config(3, listen, &first.handle.listening())).await;
+    for node in [&first, &second, &third] {
+        node.send(NetCommand::Subscribe("calls/0a".into())).await;
+    }
+    assert_eq!(second.joined().await, id(1));
+    assert_eq!(third.joined().await, id(1));
+    first.knows(&[id(2), id(3)]).await;
+    second.knows(&[id(1), id(3)]).await;
+    third.knows(&[id(1), id(2)]).await;
+
+    let bytes = b"who can run this?".to_vec();
+    second.send(NetCommand::Publish { topic: "calls/0a".into(), bytes: bytes.clone() }).await;
+    assert_eq!(first.gossip().await, ("calls/0a".to_owned(), bytes.clone()));
+    assert_eq!(third.gossip().await, ("calls/0a".to_owned(), bytes));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_quic_three_nodes_that_know_only_the_first_meet_and_gossip_reaches_all() {
+    three_nodes_meet_and_gossip(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tcp_three_nodes_that_know_only_the_first_meet_and_gossip_reaches_all() {
+    three_nodes_meet_and_gossip(TCP).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_known_only_by_its_id_is_found_through_the_hash_table() {
+    let hub = start(config(11, QUIC, &[])).await;
+    let mut receiver = start(config(12, QUIC, &hub.handle.listening())).await;
+    receiver.joined().await;
+    let mut sender = start(config(13, QUIC, &hub.handle.listening())).await;
+    sender.joined().await;
+    // Sent before the sender had time to meet anyone but the hub.
+    sender.send(NetCommand::Send { to: id(12), bytes: b"a bid".to_vec() }).await;
+    assert_eq!(receiver.received().await, (id(13), b"a bid".to_vec()));
+    receiver.send(NetCommand::Send { to: id(13), bytes: b"an award".to_vec() }).await;
+    assert_eq!(sender.received().await, (id(12), b"an award".to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn direct_messages_arrive_in_order_up_to_the_longest_frame() {
+    let mut receiver = start(config(21, QUIC, &[])).await;
+    let mut sender = start(config(22, QUIC, &receiver.handle.listening())).await;
+    sender.joined().await;
+    // As many as one peer's queue holds at once.
+    let count = u8::try_from(limits::PEER_QUEUE_MAX).unwrap();
+    for number in 0..count {
+        let length = if number % 8 == 7 { FRAME_BYTES_MAX } else { usize::from(number) };
+        sender.send(NetCommand::Send { to: id(21), bytes: vec![number; length] }).await;
+    }
+    for number in 0..count {
+        let length = if number % 8 == 7 { FRAME_BYTES_MAX } else { usize::from(number) };
+        assert_eq!(receiver.received().await, (id(22), vec![number; length]));
+    }
+    sender.send(NetCommand::Send { to: id(21), bytes: vec![0; FRAME_BYTES_MAX + 1] }).await;
+    assert_eq!(sender.undelivered().await, (id(21), Undelivered::TooLong));
+    sender.send(NetCommand::Send { to: id(22), bytes: vec![0] }).await;
+    assert_eq!(sender.undelivered().await, (id(22), Undelivered::NotANode));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_provider_of_a_model_is_found_and_no_one_else() {
+    let model = [0xab; 32];
+    let hub = start(config(31, QUIC, &[])).await;
+    let mut provider = start(config(32, QUIC, &hub.handle.listening())).await;
+    // Before joining: it is announced once somebody is there to tell.
+    provider.send(NetCommand::Provide(model)).await;
+    provider.joined().await;
+    let mut client = start(config(33, QUIC, &hub.handle.listening())).await;
+    client.joined().await;
+    let providers = |event| {
+        if let NetEvent::Providers { key, nodes } = event { Some((key, nodes)) } else { None }
+    };
+    let search = async {
+        loop {
+            client.send(NetCommand::FindProviders(model)).await;
+            let (key, nodes) = client.until(providers).await;
+            assert_eq!(key, model);
+            if !nodes.is_empty() {
+                return nodes;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert_eq!(timeout(PATIENCE, search).await.expect("the record spreads"), [id(32)]);
+    client.send(NetCommand::FindProviders([0xcd; 32])).await;
+    assert_eq!(client.until(providers).await, ([0xcd; 32], Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_does_not_listen_finds_the_listeners_of_its_topic() {
+    let hub = start(config(41, QUIC, &[])).await;
+    let mut provider = start(config(42, QUIC, &hub.handle.listening())).await;
+    provider.send(NetCommand::Subscribe("calls/0b".into())).await;
+    provider.joined().await;
+    let mut client = start(config(43, QUIC, &hub.handle.listening())).await;
+    // Published before anybody is known: it waits for its first listener.
+    client.send(NetCommand::Publish { topic: "calls/0b".into(), bytes: b"call".to_vec() }).await;
+    assert_eq!(provider.gossip().await, ("calls/0b".to_owned(), b"call".to_vec()));
+
+    let unpublished = |event| {
+        if let NetEvent::Unpublished { topic, why } = event { Some((topic, why)) } else { None }
+    };
+    for (topic, length, why) in [
+        ("calls/0b", limits::GOSSIP_BYTES_MAX + 1, Unpublished::TooLong),
+        ("not a topic", 1, Unpublished::BadTopic),
+        ("calls/unheard-of", 1, Unpublished::NobodyListens),
+    ] {
+        client.send(NetCommand::Publish { topic: topic.into(), bytes: vec![0; length] }).await;
+        assert_eq!(client.until(unpublished).await, (topic.to_owned(), why));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_to_a_node_that_is_gone_is_reported_as_undelivered() {
+    let gone = start(config(51, QUIC, &[])).await;
+    let mut node = start(config(52, QUIC, &gone.handle.listening())).await;
+    node.joined().await;
+    node.send(NetCommand::Send { to: id(51), bytes: b"once".to_vec() }).await;
+    gone.handle.shutdown().await;
+    drop(gone);
+    node.until(|event| matches!(event, NetEvent::Disconnected(peer) if peer == id(51)).then_some(())).await;
+    // Both wait for the same peer, and both are told.
+    node.send(NetCommand::Send { to: id(51), bytes: b"twice".to_vec() }).await;
+    node.send(NetCommand::Send { to: id(51), bytes: b"thrice".to_vec() }).await;
+    assert_eq!(node.undelivered().await, (id(51), Undelivered::Unreachable));
+    assert_eq!(node.undelivered().await, (id(51), Undelivered::Unreachable));
+    // Of this one nothing was ever known.
+    node.send(NetCommand::Send { to: id(59), bytes: b"hello?".to_vec() }).await;
+    assert_eq!(node.undelivered().await, (id(59), Undelivered::NoAddress));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_returns_is_reached_again() {
+    let before = start(config(61, QUIC, &[])).await;
+    let address = before.handle.listening().remove(0);
+    let port = address.split('/').nth(4).unwrap().to_owned();
+    let mut node = start(config(62, QUIC, &[address])).await;
+    node.joined().await;
+    before.handle.shutdown().await;
+    drop(before);
+    node.until(|event| matches!(event, NetEvent::Disconnected(_)).then_some(())).await;
+    // The operating system lets go of the port a moment later.
+    let again = async {
+        loop {
+            match net::start(config(61, &format!("/ip4/127.0.0.1/udp/{port}/quic-v1"), &[])).await {
+                Ok((handle, events)) => return Node { handle, events },
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    let mut after = timeout(PATIENCE, again).await.expect("the port becomes free");
+    assert_eq!(node.joined().await, id(61), "a node that lost everybody joins again");
+    node.send(NetCommand::Send { to: id(61), bytes: b"welcome back".to_vec() }).await;
+    assert_eq!(after.received().await, (id(62), b"welcome back".to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_fails_says_why() {
+    let other = start({
+        let mut config = config(71, QUIC, &[]);
+        config.network = "other".into();
+        config
+    })
+    .await;
+    let mut node = start(config(72, QUIC, &other.handle.listening())).await;
+    let (address, why) = node.join_failure().await;
+    assert_eq!(Some(&address), other.handle.listening().first());
+    assert_eq!(why, JoinFailure::OtherNetwork { theirs: "/bombyx/other/1".into() });
+
+    // Nobody listens on the discard port of this machine; the peer id is any.
+    let peer = address.rsplit('/').next().unwrap();
+    let closed = format!("/ip4/127.0.0.1/tcp/9/p2p/{peer}");
+    let mut node = start(config(73, QUIC, std::slice::from_ref(&closed))).await;
+    let (address, why) = node.join_failure().await;
+    assert_eq!(address, closed);
+    assert!(why.to_string().contains("refused"), "{why}");
+
+    let here = start(config(74, TCP, &[])).await;
+    let wrong = here.handle.listening()[0].rsplit_once('/').unwrap().0.to_owned() + "/" + peer;
+    let mut node = start(config(75, QUIC, &[wrong])).await;
+    let (_, why) = node.join_failure().await;
+    assert!(matches!(why, JoinFailure::WrongNode { .. } | JoinFailure::Unreachable(_)), "{why}");
+}
+
+#[tokio::test]
+async fn a_bad_address_is_an_error_that_names_it_and_says_what_is_wrong() {
+    for (join, part) in [
+        ("/ip4/127.0.0.1/udp/4101/quic-v1", "without /p2p/"),
+        (
+            "/ip4/127.0.0.1/tcp/4101/ws/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN",
+            "udp/<port>/quic-v1",
+        ),
+        ("/ip4/127.0.0.1/zcp/4101", "not a multiaddr"),
+        ("localhost:4101", "not a multiaddr"),
+    ] {
+        let error = net::start(config(81, QUIC, &[join.to_owned()])).await.unwrap_err().to_string();
+        assert!(error.contains(join) && error.contains(part), "{error}");
+    }
+    let error = net::start(config(81, "/dns4/example.org/tcp/1", &[])).await.unwrap_err();
+    assert!(matches!(error, NetError::Address { list: "listen", .. }), "{error}");
+    let mut upper = config(81, QUIC, &[]);
+    upper.network = "Dev Net".into();
+    assert!(matches!(net::start(upper).await.unwrap_err(), NetError::Network(_)));
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error_that_names_the_address_and_says_what_to_do() {
+    for listen in [TCP, QUIC] {
+        let holder = start(config(91, listen, &[])).await;
+        let taken = holder.handle.listening()[0].rsplit_once("/p2p/").unwrap().0.to_owned();
+        let error = net::start(config(92, &taken, &[])).await.unwrap_err().to_string();
+        assert!(error.contains(&taken) && error.contains("listen on another port"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_sleeps_never_blocks_commands() {
+    let mut node = start(config(101, QUIC, &[])).await;
+    let flood = async {
+        for _ in 0..limits::EVENTS_MAX + limits::OUTBOX_MAX + limits::COMMANDS_MAX {
+            node.send(NetCommand::Send { to: id(101), bytes: Vec::new() }).await;
+        }
+    };
+    timeout(PATIENCE, flood).await.expect("commands are taken without a reader");
+    let dropped = node.handle.wait_until(|status| status.notices_dropped > 0);
+    timeout(PATIENCE, dropped).await.expect("what is lost is counted").unwrap();
+    assert_eq!(node.undelivered().await, (id(101), Undelivered::NotANode));
+    node.handle.shutdown().await;
+    assert!(node.handle.send(NetCommand::Provide([0; 32])).await.is_err(), "it has stopped");
+}
