@@ -222,7 +222,7 @@ impl Client {
         config.client.enough_bids = 3;
         // Every job of the demo is auctioned, so that there is something to see.
         config.client.leases = false;
-        let (node, running) = crate::driver::start(config).await?;
+        let (node, running) = crate::node::start(config).await?;
         Ok(Self { node, running })
     }
 

@@ -30,7 +30,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use self::errors::ApiError;
-use crate::driver::NodeHandle;
+use crate::handle::NodeHandle;
 
 /// Bytes of one request: the largest task, with room for JSON's escapes.
 const REQUEST_BYTES_MAX: usize = 512 * 1024;

@@ -10,7 +10,7 @@ use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 use serde_json::{Value, json};
 
-use crate::driver::NodeHandle;
+use crate::handle::NodeHandle;
 use crate::http::Gateway;
 use crate::http::errors::ApiError;
 
