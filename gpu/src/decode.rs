@@ -1,9 +1,9 @@
-//! Text generation: a decoder graph, its cache, the sampler and the text that comes of it, one token a step.
+//! Text generation: template, tokens, a decoder graph with its cache, the sampler, and the text that comes of it.
 //!
 //! [`Decoder`] is a loaded model; [`Sequence`] is one answer being written, so that several can share the model:
 //!
 //! ```text
-//! start(prompt, request) → Sequence        step(sequence) → Step { ids, text, finish }   until finish is set
+//! start(request) → Sequence        step(sequence) → Step { ids, text, finish }   until finish is set
 //! ```
 //!
 //! A prefix that another engine has already delivered is fed after the prompt as if it had been generated here. The
@@ -12,41 +12,34 @@
 pub mod graph;
 mod text;
 
-use std::sync::Arc;
-
-use ort::session::Session;
-
 use crate::engine::{EngineError, Finish, Generate, Sampling, Step};
-use crate::sample::sample;
+use crate::load::LoadError;
+use crate::manifest::{Kind, Model};
+use crate::runtime::Runtime;
+use crate::sample::{SAMPLER_ID, sample};
+use crate::template::ChatTemplate;
 use crate::tokens::Tokens;
-use graph::{Cache, DecoderGraph, SignatureError, Wanted};
+use graph::{Cache, DecoderGraph, Wanted};
 use text::TextStream;
 
 /// Tokens of a prompt that one step reads at most, so that a long prompt does not stall the other sequences.
 pub const PREFILL_TOKENS: usize = 256;
 
-/// What the manifest knows of a generating model and the graph does not say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecoderFacts {
-    /// Prompt and answer together, in tokens.
-    pub context_tokens: u32,
-    /// Tokens that end an answer.
-    pub eos_ids: Vec<u32>,
-    /// Numbers per attention head, for graphs whose cache leaves it open.
-    pub head_dim: Option<u32>,
-}
-
 /// A loaded text model.
 #[derive(Debug)]
 pub struct Decoder {
     graph: DecoderGraph,
-    tokens: Arc<Tokens>,
-    facts: DecoderFacts,
+    template: ChatTemplate,
+    tokens: Tokens,
+    eos_ids: Vec<u32>,
+    /// Prompt and answer together, in tokens.
+    context: usize,
 }
 
 /// One answer being written.
 #[derive(Debug)]
 pub struct Sequence {
+    input_tokens: u32,
     cache: Cache,
     /// Read by the next steps: what is left of prompt and prefix, or the last token.
     pending: Vec<u32>,
@@ -58,40 +51,63 @@ pub struct Sequence {
     finished: Option<Finish>,
 }
 
+impl Sequence {
+    /// Tokens of the prompt and of the prefix: what has to be read before the first token can be written.
+    #[must_use]
+    pub fn input_tokens(&self) -> u32 {
+        self.input_tokens
+    }
+}
+
 impl Decoder {
-    /// Takes a session of a decoder graph of either layout (see [`graph`]).
+    /// Loads template, tokenizer and graph of a model.
     ///
     /// # Errors
-    /// If the graph's inputs and outputs are not those of a decoder.
-    pub fn load(session: Session, tokens: Arc<Tokens>, facts: DecoderFacts) -> Result<Self, SignatureError> {
-        Ok(Self { graph: DecoderGraph::new(session, facts.head_dim)?, tokens, facts })
+    /// [`LoadError`]: the model is of the other kind, its graph is not a decoder, its sampler is not the one that is known
+    /// here, or a file cannot be used.
+    pub fn load(runtime: &Runtime, model: &Model) -> Result<Self, LoadError> {
+        let manifest = model.manifest();
+        let name = || manifest.name.clone();
+        let Kind::Generate(facts) = &manifest.kind else {
+            return Err(LoadError::WrongKind { model: name(), expected: "generate" });
+        };
+        if facts.sampler != SAMPLER_ID {
+            let why = format!("sampler `{}` is unknown; known is `{SAMPLER_ID}`", facts.sampler);
+            return Err(LoadError::Facts { model: name(), why });
+        }
+        let template = ChatTemplate::parse(&facts.chat_template)
+            .map_err(|error| LoadError::Facts { model: name(), why: error.to_string() })?;
+        let graph = DecoderGraph::new(runtime.session(&model.graph())?, facts.head_dim)
+            .map_err(|error| LoadError::Graph { model: name(), why: error.to_string() })?;
+        let context = manifest.context_tokens as usize;
+        Ok(Self { graph, template, tokens: Tokens::load(model)?, eos_ids: facts.eos_ids.clone(), context })
     }
 
-    /// Begins an answer to `prompt`; nothing is computed yet. `request.messages` is what `prompt` was made of and is not
-    /// read here.
+    /// Begins an answer; nothing is computed yet.
     ///
     /// # Errors
     /// [`EngineError::TooLong`] if prompt and prefix leave no room for a token, [`EngineError::Empty`] and
     /// [`EngineError::BadRequest`] for values that cannot be used.
-    pub fn start(&self, prompt: &[u32], request: &Generate) -> Result<Sequence, EngineError> {
+    pub fn start(&self, request: &Generate) -> Result<Sequence, EngineError> {
         let bad = |field, why: &str| EngineError::BadRequest { field, why: why.to_owned() };
-        if prompt.is_empty() {
-            return Err(EngineError::Empty("prompt"));
-        }
         if request.max_tokens == 0 {
             return Err(bad("max_tokens", "it is zero"));
         }
-        let limit = self.facts.context_tokens as usize;
+        let prompt = self.tokens.encode(0, &self.template.render(&request.messages)?)?;
+        if prompt.is_empty() {
+            return Err(EngineError::Empty("prompt"));
+        }
         let tokens = prompt.len() + request.prefix.len();
-        if tokens >= limit {
-            return Err(EngineError::TooLong { index: 0, tokens, limit });
+        if tokens >= self.context {
+            return Err(EngineError::TooLong { index: 0, tokens, limit: self.context });
         }
         if request.prefix.iter().any(|&id| !self.graph.knows(id)) {
             return Err(bad("prefix", "it holds a token that the model does not have"));
         }
         let mut sequence = Sequence {
+            input_tokens: u32::try_from(tokens).expect("a context is at most 2^22 tokens"),
             cache: self.graph.empty_cache()?,
-            pending: [prompt, &request.prefix].concat(),
+            pending: [prompt, request.prefix.clone()].concat(),
             answered: 0,
             max_tokens: request.max_tokens,
             sampling: request.sampling,
@@ -122,7 +138,7 @@ impl Decoder {
         let id = sample(&logits, &sequence.sampling, u64::from(sequence.answered))
             .map_err(|error| EngineError::Runtime(error.to_string()))?;
         let mut text = self.accept(sequence, id)?;
-        if sequence.finished.is_none() && sequence.cache.tokens() + 1 >= self.facts.context_tokens as usize {
+        if sequence.finished.is_none() && sequence.cache.tokens() + 1 >= self.context {
             text.push_str(&sequence.text.rest());
             sequence.finished = Some(Finish::Length);
         }
@@ -133,10 +149,13 @@ impl Decoder {
     /// Adds a token to the answer: the text that became complete, and whether the answer ends with it.
     fn accept(&self, sequence: &mut Sequence, id: u32) -> Result<String, EngineError> {
         if sequence.finished.is_some() {
-            return Err(EngineError::BadRequest { field: "prefix", why: "it goes on after the answer's end".to_owned() });
+            return Err(EngineError::BadRequest {
+                field: "prefix",
+                why: "it goes on after the answer's end".to_owned(),
+            });
         }
         sequence.answered += 1;
-        if self.facts.eos_ids.contains(&id) {
+        if self.eos_ids.contains(&id) {
             sequence.finished = Some(Finish::Stop);
             return Ok(sequence.text.rest());
         }
@@ -156,9 +175,8 @@ impl Decoder {
     /// # Errors
     /// [`EngineError::TooLong`] beyond the context, [`EngineError::Runtime`] if the graph fails.
     pub fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
-        let limit = self.facts.context_tokens as usize;
-        if ids.len() > limit {
-            return Err(EngineError::TooLong { index: 0, tokens: ids.len(), limit });
+        if ids.len() > self.context {
+            return Err(EngineError::TooLong { index: 0, tokens: ids.len(), limit: self.context });
         }
         let mut cache = self.graph.empty_cache()?;
         let mut logits = Vec::new();

@@ -6,7 +6,7 @@ use ort::value::TensorRef;
 use crate::engine::EngineError;
 use crate::load::LoadError;
 use crate::manifest::{Kind, Model, Pooling};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, run_failure};
 use crate::tokens::Tokens;
 
 /// Inputs this module can feed.
@@ -79,7 +79,6 @@ impl Embedder {
     /// # Errors
     /// [`EngineError::Runtime`].
     pub fn embed(&mut self, rows: &[&[u32]]) -> Result<Vec<f32>, EngineError> {
-        let runtime = |why: ort::Error| EngineError::Runtime(why.to_string());
         let length = rows.iter().map(|row| row.len()).max().unwrap_or(0);
         let shape = [rows.len(), length];
         let (ids, mask) = pad(rows, length);
@@ -91,10 +90,14 @@ impl Embedder {
                 "attention_mask" => &mask,
                 _ => &types,
             };
-            feed.push((name, TensorRef::from_array_view((shape, data.as_slice())).map_err(runtime)?.into()));
+            feed.push((
+                name,
+                TensorRef::from_array_view((shape, data.as_slice())).map_err(run_failure)?.into(),
+            ));
         }
-        let outputs = self.session.run(feed).map_err(runtime)?;
-        let (found, states) = outputs[self.output.as_str()].try_extract_tensor::<f32>().map_err(runtime)?;
+        let outputs = self.session.run(feed).map_err(run_failure)?;
+        let (found, states) =
+            outputs[self.output.as_str()].try_extract_tensor::<f32>().map_err(run_failure)?;
         let expected = [rows.len() as i64, length as i64, i64::from(self.dims)];
         if **found != expected {
             return Err(EngineError::Runtime(format!(

@@ -119,7 +119,7 @@ pub struct Step {
 pub enum Chunk {
     /// Always first: what the job costs to read.
     Started {
-        /// Tokens of the inputs, special tokens and template included.
+        /// Tokens of the inputs: special tokens, template and `prefix` included.
         input_tokens: u32,
     },
     /// Rows `first..` of the inputs, each of Euclidean length 1, row-major in `data`.

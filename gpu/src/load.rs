@@ -22,6 +22,14 @@ pub enum LoadError {
         /// What is wrong.
         why: String,
     },
+    /// Its manifest says something this program does not know.
+    #[error("the manifest of model `{model}` cannot be followed: {why}")]
+    Facts {
+        /// Its name.
+        model: String,
+        /// What is wrong.
+        why: String,
+    },
     /// ONNX Runtime refuses it.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),

@@ -179,7 +179,7 @@ pub enum ManifestError {
         /// The file.
         path: PathBuf,
         /// What differs.
-        mismatch: Mismatch,
+        mismatch: Box<Mismatch>,
         /// The directory to delete.
         directory: PathBuf,
     },
@@ -307,7 +307,7 @@ impl Model {
                 ManifestError::Corrupt {
                     model: manifest.name.clone(),
                     path,
-                    mismatch,
+                    mismatch: Box::new(mismatch),
                     directory: dir.to_owned(),
                 }
             })?;

@@ -1,13 +1,20 @@
-//! The [`Engine`] over ONNX Runtime: several models in turn, jobs of several clients in one batch.
+//! The [`Engine`] over ONNX Runtime: several models in turn, jobs of several clients side by side.
+
+mod embed_worker;
+mod generate_worker;
 
 use std::collections::BTreeMap;
 
-use crate::embed::Embedder;
+pub use embed_worker::{CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, MAX_QUEUED_TOKENS};
+pub use generate_worker::MAX_SEQUENCES;
+
+use embed_worker::EmbedWorker;
+use generate_worker::GenerateWorker;
+
 use crate::engine::{Chunk, Engine, EngineError, JobId, ModelId, ModelInfo, ModelKind, Progress, Task};
 use crate::load::LoadError;
 use crate::manifest::{Kind, Model};
-use crate::queue::RowQueue;
-use crate::runtime::{ExecutionProvider, Runtime};
+use crate::runtime::Runtime;
 
 /// Most jobs held at one time.
 pub const MAX_JOBS: usize = 1024;
@@ -15,12 +22,6 @@ pub const MAX_JOBS: usize = 1024;
 pub const MAX_INPUTS: usize = 2048;
 /// Most text of one job, in bytes, over all inputs or messages.
 pub const MAX_JOB_BYTES: usize = 4 << 20;
-/// Most tokens that wait for a batch of one model.
-pub const MAX_QUEUED_TOKENS: usize = 1 << 20;
-/// Tokens of an embedding batch, padding included, on a processor: beyond it a batch is no faster than its rows.
-pub const CPU_BATCH_TOKENS: usize = 256;
-/// Tokens of an embedding batch, padding included, on a GPU.
-pub const GPU_BATCH_TOKENS: usize = 16_384;
 
 /// Models on ONNX Runtime behind the [`Engine`] trait.
 pub struct OnnxEngine {
@@ -38,8 +39,11 @@ struct Host {
     worker: Worker,
 }
 
+// There are as many as models; a box for each would only hide that.
+#[allow(clippy::large_enum_variant)]
 enum Worker {
     Embed(EmbedWorker),
+    Generate(GenerateWorker),
 }
 
 impl OnnxEngine {
@@ -81,13 +85,20 @@ impl Engine for OnnxEngine {
         Ok(())
     }
 
-    fn allow(&mut self, _job: JobId, _tokens: u32) {}
+    fn allow(&mut self, job: JobId, tokens: u32) {
+        let Some(&index) = self.jobs.get(&job) else { return };
+        match &mut self.hosts[index].worker {
+            Worker::Embed(_) => {}
+            Worker::Generate(worker) => worker.allow(job, tokens),
+        }
+    }
 
     fn cancel(&mut self, job: JobId) {
         let Some(index) = self.jobs.remove(&job) else { return };
         self.outbox.retain(|(other, _)| *other != job);
         match &mut self.hosts[index].worker {
-            Worker::Embed(worker) => worker.queue.remove(job),
+            Worker::Embed(worker) => worker.cancel(job),
+            Worker::Generate(worker) => worker.cancel(job),
         }
     }
 
@@ -99,6 +110,7 @@ impl Engine for OnnxEngine {
             let index = (self.turn + offset) % self.hosts.len();
             let stepped = match &mut self.hosts[index].worker {
                 Worker::Embed(worker) => worker.step(out),
+                Worker::Generate(worker) => worker.step(out),
             };
             if stepped == Progress::Worked {
                 self.turn = index + 1;
@@ -123,7 +135,7 @@ impl Host {
                 (ModelKind::Embed { dims: facts.dims }, Worker::Embed(EmbedWorker::load(runtime, model)?))
             }
             Kind::Generate(_) => {
-                return Err(LoadError::WrongKind { model: manifest.name.clone(), expected: "embed" });
+                (ModelKind::Generate, Worker::Generate(GenerateWorker::load(runtime, model)?))
             }
         };
         let info = ModelInfo {
@@ -141,52 +153,10 @@ impl Host {
         let wrong = |task| Err(EngineError::WrongTask { model: self.info.name.clone(), task });
         match (&mut self.worker, task) {
             (Worker::Embed(worker), Task::Embed { inputs }) => worker.submit(job, &inputs),
+            (Worker::Generate(worker), Task::Generate(generate)) => worker.submit(job, &generate),
             (Worker::Embed(_), Task::Generate(_)) => wrong("generate"),
+            (Worker::Generate(_), Task::Embed { .. }) => wrong("embed"),
         }
-    }
-}
-
-struct EmbedWorker {
-    embedder: Embedder,
-    queue: RowQueue,
-    batch_tokens: usize,
-}
-
-impl EmbedWorker {
-    fn load(runtime: &Runtime, model: &Model) -> Result<Self, LoadError> {
-        let batch_tokens = match runtime.settings().provider {
-            ExecutionProvider::Cpu => CPU_BATCH_TOKENS,
-            ExecutionProvider::Cuda
-            | ExecutionProvider::TensorRt
-            | ExecutionProvider::WebGpu
-            | ExecutionProvider::CoreMl
-            | ExecutionProvider::DirectMl => GPU_BATCH_TOKENS,
-        };
-        Ok(Self { embedder: Embedder::load(runtime, model)?, queue: RowQueue::default(), batch_tokens })
-    }
-
-    fn submit(&mut self, job: JobId, inputs: &[String]) -> Result<u32, EngineError> {
-        let rows = self.embedder.encode(inputs)?;
-        let tokens: usize = rows.iter().map(Vec::len).sum();
-        let held = self.queue.pending_tokens() + tokens;
-        if held > MAX_QUEUED_TOKENS {
-            return Err(EngineError::Busy { held, limit: MAX_QUEUED_TOKENS, unit: "tokens" });
-        }
-        self.queue.push(job, rows);
-        Ok(u32::try_from(tokens).expect("MAX_QUEUED_TOKENS is far below"))
-    }
-
-    fn step(&mut self, out: &mut Vec<(JobId, Chunk)>) -> Progress {
-        let batch = self.queue.next_batch(self.batch_tokens);
-        if batch.is_empty() {
-            return Progress::Idle;
-        }
-        let rows: Vec<&[u32]> = batch.iter().map(|row| row.ids.as_slice()).collect();
-        match self.embedder.embed(&rows) {
-            Ok(vectors) => self.queue.deliver(&batch, &vectors, self.embedder.dims(), out),
-            Err(error) => self.queue.fail(&batch, &error, out),
-        }
-        Progress::Worked
     }
 }
 

@@ -56,7 +56,8 @@ pub enum PythonError {
     },
     /// The index cannot be reached.
     #[error(
-        "pip cannot reach its package index; check the network, proxy and index settings. pip said: {said}"
+        "pip cannot reach its package index, or it is the wrong one; check network, proxy and index settings. \
+         pip said: {said}"
     )]
     NoNetwork {
         /// The end of pip's messages.
@@ -87,6 +88,10 @@ pub enum PythonError {
         said: String,
     },
 }
+
+/// What pip says without a network. With its retries turned off it says no more than that it found nothing at all.
+const NO_NETWORK: [&str; 5] =
+    ["ConnectionError", "connection broken", "Max retries", "timed out", "from versions: none"];
 
 /// The platform a wheel with native code is built for, in pip's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,13 +200,7 @@ impl Python {
             PythonError::NoPip { python: self.path.clone() }
         } else if has(&["DO NOT MATCH THE HASHES"]) {
             PythonError::WrongHash { said }
-        } else if has(&[
-            "ConnectionError",
-            "connection broken",
-            "Connection aborted",
-            "Max retries",
-            "timed out",
-        ]) {
+        } else if has(&NO_NETWORK) {
             PythonError::NoNetwork { said }
         } else if has(&["No matching distribution"]) {
             PythonError::NotOffered { requirement, said }
@@ -324,7 +323,10 @@ mod tests {
             kind("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES"),
             PythonError::WrongHash { .. }
         ));
-        assert!(matches!(kind("ERROR: No matching distribution found"), PythonError::NotOffered { .. }));
+        assert!(matches!(
+            kind("(from versions: 1.2)\nERROR: No matching distribution"),
+            PythonError::NotOffered { .. }
+        ));
         assert!(matches!(kind("a\nb\nc\nd"), PythonError::Failed { said, .. } if said == "b | c | d"));
     }
 }

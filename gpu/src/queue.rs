@@ -229,7 +229,9 @@ mod tests {
                         rows.extend(data);
                     }
                     Chunk::Finished { reason: Finish::Stop } => finished.push(job),
-                    other => prop_assert!(false, "{:?}", other),
+                    Chunk::Started { .. } | Chunk::Tokens { .. } | Chunk::Finished { .. } | Chunk::Failed(_) => {
+                        prop_assert!(false, "{:?}", chunk);
+                    }
                 }
             }
             finished.sort_unstable();

@@ -42,8 +42,8 @@ const LOG2_E: u128 = 6_196_328_019;
 
 /// `C[b] = round(2^32 · 2^(-2^b / 2^16))`.
 const HALVINGS: [u64; 16] = [
-    4294921870, 4294876445, 4294785595, 4294603903, 4294240540, 4293513907, 4292061010, 4289156690, 4283353945,
-    4271771996, 4248701965, 4202935003, 4112874773, 3938502376, 3611622603, 3037000500,
+    4294921870, 4294876445, 4294785595, 4294603903, 4294240540, 4293513907, 4292061010, 4289156690,
+    4283353945, 4271771996, 4248701965, 4202935003, 4112874773, 3938502376, 3611622603, 3037000500,
 ];
 
 /// `H` and `L` of the definition for every byte.
@@ -246,24 +246,40 @@ mod tests {
         assert_eq!(sample(&[f32::NEG_INFINITY; 3], &any, 0), Err(SampleError::NothingPossible));
     }
 
-    /// Fixed answers: a change here is a change of the sampler's identity.
-    #[test]
-    fn golden_choices() {
-        let logits: Vec<f32> = (0..50).map(|i| ((i * 37 % 50) as f32) / 8.0 - 3.0).collect();
-        let chosen = |s: Sampling| (0..12).map(|p| sample(&logits, &s, p).unwrap()).collect::<Vec<_>>();
-        assert_eq!(chosen(sampling(1000, 1000, 0, 7)), GOLDEN[0]);
-        assert_eq!(chosen(sampling(700, 900, 0, 7)), GOLDEN[1]);
-        assert_eq!(chosen(sampling(1500, 1000, 5, u64::MAX)), GOLDEN[2]);
-        assert_eq!(chosen(sampling(2000, 500, 20, 0)), GOLDEN[3]);
+    #[derive(serde::Deserialize)]
+    struct Vectors {
+        sampler: String,
+        log2_e: u64,
+        halvings: [u64; 16],
+        vectors: Vec<Vector>,
     }
 
-    /// Computed by an implementation of the definition in exact fractions, in another language.
-    const GOLDEN: [[u32; 12]; 4] = [
-        [27, 39, 1, 28, 31, 13, 16, 22, 12, 8, 12, 12],
-        [27, 39, 1, 27, 31, 12, 12, 24, 12, 8, 8, 12],
-        [4, 8, 27, 31, 31, 4, 27, 35, 8, 27, 8, 31],
-        [27, 39, 12, 39, 39, 27, 12, 4, 31, 31, 4, 4],
-    ];
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        logits: Vec<Option<f32>>,
+        temperature_milli: u32,
+        top_p_milli: u32,
+        top_k: u32,
+        seed: String,
+        position: String,
+        id: u32,
+    }
+
+    /// The vectors are computed in exact fractions by a program that shares nothing with this one.
+    #[test]
+    fn the_choices_are_those_of_the_specification() {
+        let file: Vectors = serde_json::from_str(include_str!("../../spec/vectors/sampler.json")).unwrap();
+        assert_eq!(
+            (file.sampler.as_str(), u128::from(file.log2_e), file.halvings),
+            (SAMPLER_ID, LOG2_E, HALVINGS)
+        );
+        assert!(file.vectors.len() >= 100);
+        for (index, v) in file.vectors.into_iter().enumerate() {
+            let logits: Vec<f32> = v.logits.into_iter().map(|x| x.unwrap_or(f32::NEG_INFINITY)).collect();
+            let sampling = sampling(v.temperature_milli, v.top_p_milli, v.top_k, v.seed.parse().unwrap());
+            assert_eq!(sample(&logits, &sampling, v.position.parse().unwrap()), Ok(v.id), "vector {index}");
+        }
+    }
 
     #[test]
     fn frequencies_follow_the_softmax() {

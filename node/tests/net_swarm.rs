@@ -64,7 +64,7 @@ impl Node {
     }
 
     async fn received(&mut self) -> (NodeId, Vec<u8>) {
-        self.until(|event| match_received(event)).await
+        self.until(match_received).await
     }
 
     /// The next gossiped message, which is accepted, so that it travels on.
@@ -222,10 +222,11 @@ async fn a_publisher_that_does_not_listen_finds_the_listeners_of_its_topic() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_to_a_node_that_is_gone_is_reported_as_undelivered() {
-    let gone = start(config(51, QUIC, &[])).await;
+    let mut gone = start(config(51, QUIC, &[])).await;
     let mut node = start(config(52, QUIC, &gone.handle.listening())).await;
     node.joined().await;
     node.send(NetCommand::Send { to: id(51), bytes: b"once".to_vec() }).await;
+    gone.received().await;
     gone.handle.shutdown().await;
     drop(gone);
     node.until(|event| matches!(event, NetEvent::Disconnected(peer) if peer == id(51)).then_some(())).await;

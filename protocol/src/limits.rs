@@ -2,15 +2,14 @@
 
 use crate::time::Span;
 
-/// Bytes of one direct message on the wire. Noise allows 65,535 bytes a message; this stays just above it
-/// once the envelope is added.
-pub const FRAME_BYTES_MAX: usize = 66_000;
+/// Bytes of one direct message on the wire: the largest session frame, 32,784 bytes, in its envelope.
+pub const FRAME_BYTES_MAX: usize = 33_000;
 /// Bytes of one gossip message: what a topic's members forward for free.
 pub const GOSSIP_BYTES_MAX: usize = 4_096;
-/// Bytes of one sealed message before padding: what fits a single Noise message with its framing.
-pub const SEALED_BODY_BYTES_MAX: usize = 64_000;
-/// Bytes of all text in one task, prompt and inputs together, so that a task fits one sealed message.
-pub const TASK_BYTES_MAX: usize = 48 * 1024;
+/// Bytes of one sealed message before padding: what fits the largest padding bucket.
+pub const SEALED_BODY_BYTES_MAX: usize = crate::session::BODY_BYTES_MAX;
+/// Bytes of all text in one task, prompt and inputs together: with a full prefix it still fits one sealed message.
+pub const TASK_BYTES_MAX: usize = 20 * 1024;
 /// Inputs of one embedding task.
 pub const EMBED_INPUTS_MAX: usize = 256;
 /// Messages of one chat.
@@ -20,7 +19,7 @@ pub const PREFIX_TOKENS_MAX: usize = 2_048;
 /// Stop strings of one task.
 pub const STOPS_MAX: usize = 4;
 /// Bytes of vectors in one chunk: 20 vectors of 384 dimensions.
-pub const VECTOR_BYTES_MAX: usize = 32 * 1024;
+pub const VECTOR_BYTES_MAX: usize = 30_720;
 
 /// Bids kept for one call; later ones are not read, so that a flood of bidders costs the client nothing.
 pub const BIDS_MAX: usize = 64;

@@ -70,12 +70,12 @@ def number_words(n):
 
 
 def operand(r):
-    """Three operands in four have one or two digits."""
-    return r.randrange(100) if r.random() < 0.75 else r.randrange(100, 1000)
+    """Most operands have one or two digits."""
+    return r.randrange(100) if r.random() < 0.85 else r.randrange(100, 1000)
 
 
 def same_size_operands(r):
-    if r.random() < 0.75:
+    if r.random() < 0.85:
         return r.randrange(100), r.randrange(100)
     return r.randrange(100, 1000), operand(r)
 
@@ -126,7 +126,7 @@ def largest(r):
 
 
 def weekday(r):
-    d, n = r.randrange(7), r.randrange(1, 22)
+    d, n = r.randrange(7), r.randrange(1, 8)
     back = r.random() < 0.3
     q = r.choice(["What day is {n} day{s} {w} {d}?", "Which day comes {n} day{s} {w} {d}?"])
     q = q.format(n=n, d=DAYS[d], s="" if n == 1 else "s", w="before" if back else "after")
@@ -236,7 +236,7 @@ def unknown(r):
 
 
 # Weight: share of the training questions; the harder the task, the more.
-TASKS = dict(plus=(plus, 17), minus=(minus, 18), times=(times, 5), to_words=(to_words, 4), from_words=(from_words, 4),
+TASKS = dict(plus=(plus, 17), minus=(minus, 19), times=(times, 5), to_words=(to_words, 4), from_words=(from_words, 4),
              sort=(sort, 14), largest=(largest, 4), weekday=(weekday, 10), month_days=(month_days, 1),
              next_date=(next_date, 4), unit=(unit, 6), spell=(spell, 3), reverse=(reverse, 7), letters=(letters, 3),
              count=(count, 3), capital=(capital, 4), symbol=(symbol, 5), opposite=(opposite, 3),

@@ -139,11 +139,15 @@ impl DecoderGraph {
         let mut outputs = self.session.run(inputs).map_err(runtime)?;
         for (layer, part) in parts(self.signature.layers) {
             let name = format!("present.{layer}.{part}");
-            let value = outputs.remove(&name).ok_or_else(|| EngineError::Runtime(format!("`{name}` was not computed")))?;
+            let value = outputs
+                .remove(&name)
+                .ok_or_else(|| EngineError::Runtime(format!("`{name}` was not computed")))?;
             cache.values.push(value);
         }
         cache.tokens += ids.len();
-        let logits = outputs.get("logits").ok_or_else(|| EngineError::Runtime("no logits were computed".to_owned()))?;
+        let logits = outputs
+            .get("logits")
+            .ok_or_else(|| EngineError::Runtime("no logits were computed".to_owned()))?;
         let rows = match wanted {
             Wanted::Last => 1,
             Wanted::All => ids.len(),
@@ -157,7 +161,8 @@ impl DecoderGraph {
         ids: &[u32],
         wanted: Wanted,
     ) -> ort::Result<Vec<(Cow<'static, str>, SessionInputValue<'static>)>> {
-        let integers = |data: Vec<i64>| Tensor::from_array(([1, data.len()], data)).map(SessionInputValue::from);
+        let integers =
+            |data: Vec<i64>| Tensor::from_array(([1, data.len()], data)).map(SessionInputValue::from);
         let first = cache.tokens as i64;
         let end = first + ids.len() as i64;
         let mut inputs = vec![
@@ -174,9 +179,13 @@ impl DecoderGraph {
             inputs.push((Cow::from("num_logits_to_keep"), tensor.into()));
         }
         if self.signature.cache_branch {
-            inputs.push((Cow::from("use_cache_branch"), Tensor::from_array(([1usize], vec![first > 0]))?.into()));
+            inputs.push((
+                Cow::from("use_cache_branch"),
+                Tensor::from_array(([1usize], vec![first > 0]))?.into(),
+            ));
         }
-        let names = parts(self.signature.layers).map(|(layer, part)| format!("past_key_values.{layer}.{part}"));
+        let names =
+            parts(self.signature.layers).map(|(layer, part)| format!("past_key_values.{layer}.{part}"));
         inputs.extend(names.zip(cache.values.drain(..)).map(|(name, value)| (Cow::from(name), value.into())));
         Ok(inputs)
     }
@@ -187,9 +196,9 @@ fn parts(layers: usize) -> impl Iterator<Item = (usize, &'static str)> {
     (0..layers).flat_map(|layer| [(layer, "key"), (layer, "value")])
 }
 
-/// The runtime's messages name nodes and shapes, never values.
+/// Without the runtime's message, which may quote token ids.
 fn runtime(error: ort::Error) -> EngineError {
-    EngineError::Runtime(error.to_string())
+    crate::runtime::run_failure(error)
 }
 
 /// The last `rows` rows of logits `[1, length, vocabulary]`.
@@ -199,7 +208,9 @@ fn last_rows(logits: &DynValue, rows: usize) -> Result<Vec<f32>, EngineError> {
         rows.checked_mul(vocabulary)
             .and_then(|wanted| length.checked_sub(wanted))
             .filter(|_| vocabulary > 0)
-            .ok_or_else(|| EngineError::Runtime("the logits have fewer rows than tokens were read".to_owned()))
+            .ok_or_else(|| {
+                EngineError::Runtime("the logits have fewer rows than tokens were read".to_owned())
+            })
     };
     if let Ok((shape, data)) = logits.try_extract_tensor::<f32>() {
         return Ok(data[tail(data.len(), shape)?..].to_vec());
@@ -233,27 +244,38 @@ impl Signature {
             .take_while(|layer| optional(&format!("past_key_values.{layer}.key")).is_some())
             .count();
         if layers == 0 || layers > MAX_LAYERS {
-            return Err(SignatureError::Missing("input `past_key_values.0.key`, or far too many of them".to_owned()));
+            return Err(SignatureError::Missing(
+                "input `past_key_values.0.key`, or far too many of them".to_owned(),
+            ));
         }
         let first = find(inputs, "past_key_values.0.key")?;
         let precision = cache_precision(first)?;
         for (layer, part) in parts(layers) {
             for (ports, name) in [(inputs, "past_key_values"), (outputs, "present")] {
                 let port = find(ports, &format!("{name}.{layer}.{part}"))?;
-                if cache_precision(port)? != precision || (name == "past_key_values" && port.2[1] != first.2[1]) {
-                    return Err(SignatureError::Type { name: port.0.to_owned(), expected: "like `past_key_values.0.key`" });
+                if cache_precision(port)? != precision
+                    || (name == "past_key_values" && port.2[1] != first.2[1])
+                {
+                    return Err(SignatureError::Type {
+                        name: port.0.to_owned(),
+                        expected: "like `past_key_values.0.key`",
+                    });
                 }
             }
         }
         let known = ["input_ids", "attention_mask", "position_ids", "num_logits_to_keep", "use_cache_branch"];
-        let is_cache = |name: &str| parts(layers).any(|(layer, part)| name == format!("past_key_values.{layer}.{part}"));
+        let is_cache =
+            |name: &str| parts(layers).any(|(layer, part)| name == format!("past_key_values.{layer}.{part}"));
         if let Some(port) = inputs.iter().find(|port| !known.contains(&port.0) && !is_cache(port.0)) {
             return Err(SignatureError::Unknown(port.0.to_owned()));
         }
         let open_size = head_dim.map(|size| size as usize);
         let logits = find(outputs, "logits")?;
         if logits.2.len() != 3 {
-            return Err(SignatureError::Type { name: "logits".to_owned(), expected: "[batch, length, vocabulary]" });
+            return Err(SignatureError::Type {
+                name: "logits".to_owned(),
+                expected: "[batch, length, vocabulary]",
+            });
         }
         Ok(Self {
             layers,
@@ -261,7 +283,10 @@ impl Signature {
                 name: first.0.to_owned(),
                 expected: "of a fixed number of heads",
             })?,
-            head_dim: positive(first.2[3]).or(open_size).filter(|&size| size > 0).ok_or(SignatureError::HeadSize)?,
+            head_dim: positive(first.2[3])
+                .or(open_size)
+                .filter(|&size| size > 0)
+                .ok_or(SignatureError::HeadSize)?,
             precision,
             vocabulary: positive(logits.2[2]),
             positions: optional("position_ids").is_some(),

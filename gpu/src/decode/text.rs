@@ -62,7 +62,9 @@ impl TextStream {
     fn next_piece(&mut self, tokenizer: &Tokenizer) -> Result<String, EngineError> {
         let decode = |ids: &[u32]| {
             // The library's message may quote the text.
-            tokenizer.decode(ids, true).map_err(|_| EngineError::Runtime("tokens could not be decoded".to_owned()))
+            tokenizer
+                .decode(ids, true)
+                .map_err(|_| EngineError::Runtime("tokens could not be decoded".to_owned()))
         };
         let before = decode(&self.window[..self.given])?;
         let now = decode(&self.window)?;
@@ -70,7 +72,8 @@ impl TextStream {
         if split && self.window.len() - self.given < MAX_SPLIT_TOKENS {
             return Ok(String::new());
         }
-        let common = before.chars().zip(now.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+        let common =
+            before.chars().zip(now.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
         self.window.drain(..self.given);
         self.given = self.window.len();
         Ok(now[common..].to_owned())
@@ -86,6 +89,7 @@ fn overlap(text: &str, stop: &str) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
 
     fn tokenizer() -> Tokenizer {
         Tokenizer::from_file(concat!(env!("CARGO_MANIFEST_DIR"), "/models/chat/tokenizer.json")).unwrap()
@@ -135,10 +139,21 @@ mod tests {
 
     #[test]
     fn stop_texts_have_limits() {
-        let refused = |stops: Vec<String>| matches!(TextStream::new(&stops), Err(EngineError::BadRequest { field: "stop", .. }));
+        let refused = |stops: Vec<String>| {
+            matches!(TextStream::new(&stops), Err(EngineError::BadRequest { field: "stop", .. }))
+        };
         assert!(refused(vec![String::new()]));
         assert!(refused(vec!["x".repeat(257)]));
         assert!(refused(vec!["x".to_owned(); 17]));
         assert!(!refused(vec!["x".repeat(256); 16]));
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_make_up_the_text_before_the_first_stop(text in "[ab✓é😀 ]{0,30}", stop in "[ab✓é]{1,3}") {
+            let (pieces, stopped) = pieces(text.as_bytes(), &[&stop]);
+            prop_assert_eq!(pieces.concat(), text.split(&stop).next().unwrap());
+            prop_assert_eq!(stopped, text.contains(&stop));
+        }
     }
 }

@@ -3,11 +3,14 @@
 //! The names of the weights and the fields of `config.json` are those of Hugging Face. Half-precision weights are
 //! widened: the graph computes in single precision.
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+mod attention;
+
 use serde::Deserialize;
 
 use super::graph::{CONTRIB_DOMAIN, Dim, GraphBuilder, Node, Value};
 use super::proto::ElementType;
+use super::weights::{Weights, WeightsError};
+use attention::Attention;
 
 /// How the graph keeps what it has read (keys and values, `f32 [batch, kv_heads, past, head_dim]`, as inputs
 /// `past_key_values.N.{key,value}` and outputs `present.N.{key,value}`).
@@ -77,19 +80,9 @@ pub enum LlamaError {
     /// A feature of the model that this builder would compute wrongly.
     #[error("this Llama cannot be built here ({0}); import an exported ONNX graph instead")]
     Unsupported(String),
-    /// The weights are no safetensors.
-    #[error("the weights cannot be read: {0}")]
-    Weights(#[from] safetensors::SafeTensorError),
-    /// A weight has another shape than the configuration says.
-    #[error("weight `{name}` has shape {found:?}, the configuration says {expected:?}")]
-    Shape {
-        /// Name of the weight.
-        name: String,
-        /// As stored.
-        found: Vec<usize>,
-        /// As configured.
-        expected: Vec<usize>,
-    },
+    /// The weights are not those that the configuration describes.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
 }
 
 /// Reads `config.json` and the safetensors `weights`, and returns the bytes of the `.onnx` file: equal input, equal bytes.
@@ -102,7 +95,7 @@ pub enum LlamaError {
 pub fn build(config: &[u8], weights: &[u8], layout: Layout) -> Result<Vec<u8>, LlamaError> {
     let config: LlamaConfig = serde_json::from_slice(config)?;
     let shape = Shape::of(&config)?;
-    let weights = SafeTensors::deserialize(weights)?;
+    let weights = Weights::read(weights)?;
     Decoder { graph: GraphBuilder::new("llama"), weights, config, shape, layout }.build()
 }
 
@@ -124,13 +117,19 @@ impl Shape {
         let kv_heads = config.num_key_value_heads.unwrap_or(heads);
         let head_dim = config.head_dim.or_else(|| config.hidden_size.checked_div(heads)).unwrap_or(0);
         let counts = [
-            config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers, heads, kv_heads,
-            head_dim, config.max_position_embeddings,
+            config.vocab_size,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_hidden_layers,
+            heads,
+            kv_heads,
+            head_dim,
+            config.max_position_embeddings,
         ];
         if counts.iter().any(|&count| count == 0 || count > Self::LIMIT) {
             return unsupported("a count of config.json is zero or beyond 2^24");
         }
-        if heads % kv_heads != 0 || head_dim % 2 != 0 {
+        if !heads.is_multiple_of(kv_heads) || !head_dim.is_multiple_of(2) {
             return unsupported("heads must be a multiple of key-value heads, and the head size even");
         }
         if config.model_type != "llama" || config.hidden_act != "silu" {
@@ -146,33 +145,10 @@ impl Shape {
 /// The graph under construction.
 struct Decoder<'a> {
     graph: GraphBuilder,
-    weights: SafeTensors<'a>,
+    weights: Weights<'a>,
     config: LlamaConfig,
     shape: Shape,
     layout: Layout,
-}
-
-/// What every layer needs of the inputs, by layout.
-enum Attention {
-    Concat(ConcatAttention),
-    /// The whole tables (`[context, head_dim / 2]`), the last index of each row (`i32 [batch]`), the longest row (`i32`).
-    Grouped { cos: Value, sin: Value, last: Value, total: Value },
-}
-
-/// Computed once for all layers of [`Layout::Concat`].
-struct ConcatAttention {
-    /// `[batch, 1, sequence, head_dim / 2]`, as is `sin`.
-    cos: Value,
-    sin: Value,
-    /// Which key a query may see: `bool [batch, 1, 1, sequence, total]`.
-    seen: Value,
-    scale: Value,
-    least: Value,
-    group_axis: Value,
-    split_q: Value,
-    split_kv: Value,
-    grouped: Value,
-    joined: Value,
 }
 
 /// Constants shared by the layers.
@@ -189,12 +165,13 @@ impl Decoder<'_> {
         let ids = self.graph.input("input_ids", ElementType::Int64, &input);
         let total = Dim::Symbol("total_sequence_length");
         let mask = self.graph.input("attention_mask", ElementType::Int64, &[input[0], total]);
+        let tables = self.rotary_tables();
         let attention = match self.layout {
             Layout::Concat => {
                 let positions = self.graph.input("position_ids", ElementType::Int64, &input);
-                self.concat_attention(&ids, &mask, &positions)
+                Attention::concat(&mut self.graph, self.shape, tables, [&ids, &mask, &positions])
             }
-            Layout::Grouped => self.grouped_attention(&mask),
+            Layout::Grouped => Attention::grouped(&mut self.graph, self.shape, tables, &mask),
         };
         let last_axis = self.graph.i64s("last_axis", &[-1]);
         let epsilon = self.graph.f32_scalar("epsilon", self.config.rms_norm_eps);
@@ -255,61 +232,6 @@ impl Decoder<'_> {
         }
     }
 
-    fn concat_attention(&mut self, ids: &Value, mask: &Value, positions: &Value) -> Attention {
-        let [cos, sin] = self.rotary_tables();
-        let (heads, kv_heads, head_dim) =
-            (int(self.shape.heads), int(self.shape.kv_heads), int(self.shape.head_dim));
-        let graph = &mut self.graph;
-        let head_axis = graph.i64s("head_axis", &[1]);
-        let mut at_positions = |table: &Value| {
-            let rows = graph.add(Node::new("Gather", [table, positions]));
-            graph.add(Node::new("Unsqueeze", [&rows, &head_axis]))
-        };
-        let (cos, sin) = (at_positions(&cos), at_positions(&sin));
-        // Query `s` stands at index `total - sequence + s` of the mask and sees the keys up to there that are not padding.
-        let (zero, one) = (graph.i64_scalar("zero", 0), graph.i64_scalar("one", 1));
-        let mut length = |of: &Value| {
-            let shape = graph.add(Node::new("Shape", [of]));
-            graph.add(Node::new("Gather", [&shape, &one]))
-        };
-        let (sequence, total) = (length(ids), length(mask));
-        let first = graph.add(Node::new("Sub", [&total, &sequence]));
-        let keys = graph.add(Node::new("Range", [&zero, &total, &one]));
-        let queries = graph.add(Node::new("Range", [&first, &total, &one]));
-        let column = graph.i64s("column", &[-1, 1]);
-        let queries = graph.add(Node::new("Reshape", [&queries, &column]));
-        let causal = graph.add(Node::new("LessOrEqual", [&keys, &queries]));
-        let real = graph.add(Node::new("Cast", [mask]).int("to", ElementType::Bool as i64));
-        let inner_axes = graph.i64s("inner_axes", &[1, 2, 3]);
-        let real = graph.add(Node::new("Unsqueeze", [&real, &inner_axes]));
-        let seen = graph.add(Node::new("And", [&real, &causal]));
-        Attention::Concat(ConcatAttention {
-            cos,
-            sin,
-            seen,
-            scale: graph.f32_scalar("scale", 1.0 / (self.shape.head_dim as f32).sqrt()),
-            least: graph.f32_scalar("least", f32::MIN),
-            group_axis: graph.i64s("group_axis", &[2]),
-            split_q: graph.i64s("split_q", &[0, 0, heads, head_dim]),
-            split_kv: graph.i64s("split_kv", &[0, 0, kv_heads, head_dim]),
-            grouped: graph.i64s("grouped", &[0, kv_heads, heads / kv_heads, -1, head_dim]),
-            joined: graph.i64s("joined", &[0, 0, heads * head_dim]),
-        })
-    }
-
-    fn grouped_attention(&mut self, mask: &Value) -> Attention {
-        let [cos, sin] = self.rotary_tables();
-        let graph = &mut self.graph;
-        let (one, axis) = (graph.i64_scalar("one", 1), graph.i64s("length_axis", &[1]));
-        let lengths = graph.add(Node::new("ReduceSum", [mask, &axis]).int("keepdims", 0));
-        let last = graph.add(Node::new("Sub", [&lengths, &one]));
-        let last = graph.add(Node::new("Cast", [&last]).int("to", ElementType::Int32 as i64));
-        let shape = graph.add(Node::new("Shape", [mask]));
-        let total = graph.add(Node::new("Gather", [&shape, &one]));
-        let total = graph.add(Node::new("Cast", [&total]).int("to", ElementType::Int32 as i64));
-        Attention::Grouped { cos, sin, last, total }
-    }
-
     /// Cosine and sine of `position · theta^(-2i / head_dim)`, `[context, head_dim / 2]`. The angle is a single-precision
     /// product, as in the model's training.
     fn rotary_tables(&mut self) -> [Value; 2] {
@@ -320,7 +242,9 @@ impl Decoder<'_> {
         let shape = [int(self.config.max_position_embeddings), int(half)];
         let mut table = |name: &str, function: fn(f64) -> f64| {
             let data: Vec<f32> = (0..self.config.max_position_embeddings)
-                .flat_map(|position| frequencies.iter().map(move |f| function(f64::from(position as f32 * f)) as f32))
+                .flat_map(|position| {
+                    frequencies.iter().map(move |f| function(f64::from(position as f32 * f)) as f32)
+                })
                 .collect();
             self.graph.f32s(name, &shape, &data)
         };
@@ -337,7 +261,8 @@ impl Decoder<'_> {
         let q = self.linear(&name("self_attn.q_proj"), &h, [heads * head_dim, hidden])?;
         let k = self.linear(&name("self_attn.k_proj"), &h, [kv_heads * head_dim, hidden])?;
         let v = self.linear(&name("self_attn.v_proj"), &h, [kv_heads * head_dim, hidden])?;
-        let (mixed, cache) = self.attend(layer, [&q, &k, &v], shared);
+        let attention = &shared.attention;
+        let (mixed, cache) = attention.attend(&mut self.graph, layer, [&q, &k, &v], &shared.past[layer]);
         let mixed = self.linear(&name("self_attn.o_proj"), &mixed, [hidden, heads * head_dim])?;
         let x = self.graph.add(Node::new("Add", [x, &mixed]));
 
@@ -349,40 +274,6 @@ impl Decoder<'_> {
         let product = self.graph.add(Node::new("Mul", [&silu, &up]));
         let down = self.linear(&name("mlp.down_proj"), &product, [hidden, inner])?;
         Ok((self.graph.add(Node::new("Add", [&x, &down])), cache))
-    }
-
-    /// Attention over `[batch, sequence, heads · head_dim]` queries, keys and values.
-    fn attend(&mut self, layer: usize, [q, k, v]: [&Value; 3], shared: &Shared) -> (Value, [Value; 2]) {
-        let [past_key, past_value] = &shared.past[layer];
-        let present = [format!("present.{layer}.key"), format!("present.{layer}.value")];
-        match &shared.attention {
-            Attention::Grouped { cos, sin, last, total } => {
-                let node = Node::of_domain(
-                    CONTRIB_DOMAIN,
-                    "GroupQueryAttention",
-                    [q, k, v, past_key, past_value, last, total, cos, sin],
-                )
-                .int("num_heads", int(self.shape.heads))
-                .int("kv_num_heads", int(self.shape.kv_heads))
-                .int("do_rotary", 1)
-                .int("rotary_interleaved", 0);
-                let mixed = format!("attention.{layer}");
-                let [mixed, key, value] = self.graph.add_many(node, [&mixed, &present[0], &present[1]]);
-                (mixed, [key, value])
-            }
-            Attention::Concat(shared) => {
-                let graph = &mut self.graph;
-                let q = split_heads(graph, q, &shared.split_q);
-                let q = rotate(graph, &q, shared, &format!("query.{layer}"));
-                let q = graph.add(Node::new("Reshape", [&q, &shared.grouped]));
-                let k = split_heads(graph, k, &shared.split_kv);
-                let k = rotate(graph, &k, shared, &format!("key.{layer}"));
-                let v = split_heads(graph, v, &shared.split_kv);
-                let key = graph.add_named(Node::new("Concat", [past_key, &k]).int("axis", 2), &present[0]);
-                let value = graph.add_named(Node::new("Concat", [past_value, &v]).int("axis", 2), &present[1]);
-                (softmax_mix(graph, [&q, &key, &value], shared), [key, value])
-            }
-        }
     }
 
     /// `x / sqrt(mean(x²) + epsilon) · weight` over the last axis.
@@ -404,74 +295,17 @@ impl Decoder<'_> {
     }
 
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Value, LlamaError> {
-        let data = self.read(name, shape)?;
+        let data = self.weights.widened(name, shape)?;
         let shape: Vec<i64> = shape.iter().map(|&length| int(length)).collect();
         Ok(self.graph.f32s(name, &shape, &data))
     }
 
     /// A weight `[out, in]` as `[in, out]`, which is what `MatMul` multiplies with.
     fn transposed(&mut self, name: &str, [rows, columns]: [usize; 2]) -> Result<Value, LlamaError> {
-        let data = self.read(name, &[rows, columns])?;
+        let data = self.weights.widened(name, &[rows, columns])?;
         let turned: Vec<f32> =
             (0..columns).flat_map(|column| data.iter().skip(column).step_by(columns).copied()).collect();
         Ok(self.graph.f32s(name, &[int(columns), int(rows)], &turned))
-    }
-
-    fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, LlamaError> {
-        let tensor = self.weights.tensor(name)?;
-        if tensor.shape() != expected {
-            let (found, expected) = (tensor.shape().to_vec(), expected.to_vec());
-            return Err(LlamaError::Shape { name: name.to_owned(), found, expected });
-        }
-        widen(&tensor).ok_or_else(|| LlamaError::Unsupported(format!("weight `{name}` is {:?}", tensor.dtype())))
-    }
-}
-
-/// `[batch, sequence, heads · head_dim]` to `[batch, heads, sequence, head_dim]`.
-fn split_heads(graph: &mut GraphBuilder, x: &Value, split: &Value) -> Value {
-    let x = graph.add(Node::new("Reshape", [x, split]));
-    graph.add(Node::new("Transpose", [&x]).ints("perm", &[0, 2, 1, 3]))
-}
-
-/// Turns the pairs `(i, i + head_dim / 2)` of each head by the angle of its position.
-fn rotate(graph: &mut GraphBuilder, x: &Value, shared: &ConcatAttention, name: &str) -> Value {
-    let halves = [format!("{name}.first"), format!("{name}.second")];
-    let split = Node::new("Split", [x]).int("axis", -1).int("num_outputs", 2);
-    let [first, second] = graph.add_many(split, [&halves[0], &halves[1]]);
-    let mut mul = |a: &Value, b: &Value| graph.add(Node::new("Mul", [a, b]));
-    let (first_cos, second_sin) = (mul(&first, &shared.cos), mul(&second, &shared.sin));
-    let (second_cos, first_sin) = (mul(&second, &shared.cos), mul(&first, &shared.sin));
-    let left = graph.add(Node::new("Sub", [&first_cos, &second_sin]));
-    let right = graph.add(Node::new("Add", [&second_cos, &first_sin]));
-    graph.add(Node::new("Concat", [&left, &right]).int("axis", -1))
-}
-
-/// `softmax(q · keyᵀ / √head_dim) · value` over what is seen. Queries are `[batch, kv_heads, group, sequence, head_dim]`,
-/// for the query heads of a group share a key-value head; the result is `[batch, sequence, heads · head_dim]`.
-fn softmax_mix(graph: &mut GraphBuilder, [q, key, value]: [&Value; 3], shared: &ConcatAttention) -> Value {
-    let key = graph.add(Node::new("Transpose", [key]).ints("perm", &[0, 1, 3, 2]));
-    let key = graph.add(Node::new("Unsqueeze", [&key, &shared.group_axis]));
-    let value = graph.add(Node::new("Unsqueeze", [value, &shared.group_axis]));
-    let score = graph.add(Node::new("MatMul", [q, &key]));
-    let score = graph.add(Node::new("Mul", [&score, &shared.scale]));
-    let score = graph.add(Node::new("Where", [&shared.seen, &score, &shared.least]));
-    let share = graph.add(Node::new("Softmax", [&score]).int("axis", -1));
-    let mixed = graph.add(Node::new("MatMul", [&share, &value]));
-    let mixed = graph.add(Node::new("Transpose", [&mixed]).ints("perm", &[0, 3, 1, 2, 4]));
-    graph.add(Node::new("Reshape", [&mixed, &shared.joined]))
-}
-
-/// The numbers of a tensor of single, half or brain precision; `None` for others.
-fn widen(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
-    let pairs = || tensor.data().chunks_exact(2).map(|b| [b[0], b[1]]);
-    if tensor.dtype() == Dtype::F32 {
-        Some(tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-    } else if tensor.dtype() == Dtype::F16 {
-        Some(pairs().map(|b| half::f16::from_le_bytes(b).to_f32()).collect())
-    } else if tensor.dtype() == Dtype::BF16 {
-        Some(pairs().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect())
-    } else {
-        None
     }
 }
 
@@ -484,6 +318,7 @@ fn int(count: usize) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use safetensors::tensor::{Dtype, TensorView};
     use serde_json::json;
 
     fn config() -> serde_json::Value {
@@ -496,7 +331,8 @@ mod tests {
 
     fn weights(gate: [usize; 2]) -> Vec<u8> {
         let shapes = [
-            ("model.embed_tokens.weight", vec![5, 4]), ("model.norm.weight", vec![4]),
+            ("model.embed_tokens.weight", vec![5, 4]),
+            ("model.norm.weight", vec![4]),
             ("model.layers.0.input_layernorm.weight", vec![4]),
             ("model.layers.0.post_attention_layernorm.weight", vec![4]),
             ("model.layers.0.self_attn.q_proj.weight", vec![4, 4]),
@@ -507,7 +343,7 @@ mod tests {
             ("model.layers.0.mlp.up_proj.weight", vec![6, 4]),
             ("model.layers.0.mlp.down_proj.weight", vec![4, 6]),
         ];
-        let data = vec![0x3c; 96];
+        let data = [0x3c; 96];
         let views = shapes.map(|(name, shape)| {
             let bytes = &data[..2 * shape.iter().product::<usize>()];
             (name, TensorView::new(Dtype::F16, shape, bytes).unwrap())
@@ -523,14 +359,17 @@ mod tests {
     fn the_same_weights_give_the_same_bytes() {
         let weights = weights([6, 4]);
         for layout in [Layout::Concat, Layout::Grouped] {
-            assert_eq!(built(&config(), &weights, layout).unwrap(), built(&config(), &weights, layout).unwrap());
+            assert_eq!(
+                built(&config(), &weights, layout).unwrap(),
+                built(&config(), &weights, layout).unwrap()
+            );
         }
     }
 
     #[test]
     fn weights_that_contradict_the_configuration_are_refused() {
         let error = built(&config(), &weights([4, 6]), Layout::Concat).unwrap_err();
-        assert!(matches!(error, LlamaError::Shape { name, .. } if name == "model.layers.0.mlp.gate_proj.weight"));
+        assert!(error.to_string().contains("model.layers.0.mlp.gate_proj.weight"), "{error}");
         let mut deeper = config();
         deeper["num_hidden_layers"] = json!(2);
         assert!(matches!(built(&deeper, &weights([6, 4]), Layout::Concat), Err(LlamaError::Weights(_))));
@@ -540,9 +379,14 @@ mod tests {
     #[test]
     fn configurations_that_would_be_computed_wrongly_are_refused() {
         let changes = [
-            ("rope_scaling", json!({"factor": 2.0})), ("attention_bias", json!(true)), ("hidden_act", json!("gelu")),
-            ("num_key_value_heads", json!(0)), ("num_attention_heads", json!(0)), ("head_dim", json!(3)),
-            ("vocab_size", json!(u64::MAX)), ("model_type", json!("mamba")),
+            ("rope_scaling", json!({"factor": 2.0})),
+            ("attention_bias", json!(true)),
+            ("hidden_act", json!("gelu")),
+            ("num_key_value_heads", json!(0)),
+            ("num_attention_heads", json!(0)),
+            ("head_dim", json!(3)),
+            ("vocab_size", json!(u64::MAX)),
+            ("model_type", json!("mamba")),
         ];
         for (field, value) in changes {
             let mut changed = config();

@@ -60,7 +60,7 @@ impl Encoder<'_> {
         let types = self.graph.input("token_type_ids", ElementType::Int64, &shape);
         let attention = Attention {
             mask: self.mask(&mask),
-            to_heads: self.to_heads(),
+            to_heads: self.head_shape(),
             from_heads: self.graph.i64s("from_heads", &[0, 0, signed(self.hidden)]),
             scale: self.graph.f32_scalar("scale", ((self.hidden / self.config.heads) as f32).sqrt()),
         };
@@ -103,7 +103,8 @@ impl Encoder<'_> {
         graph.add(Node::new("Mul", [&mask, &masked]))
     }
 
-    fn to_heads(&mut self) -> Value {
+    /// What splits the hidden size into heads.
+    fn head_shape(&mut self) -> Value {
         let (heads, hidden) = (self.config.heads, self.hidden);
         self.graph.i64s("to_heads", &[0, 0, signed(heads), signed(hidden / heads)])
     }
@@ -115,11 +116,14 @@ impl Encoder<'_> {
         let graph = &mut self.graph;
         let words = graph.add(Node::new("Gather", [&words, ids]).int("axis", 0));
         let segments = graph.add(Node::new("Gather", [&segments, types]).int("axis", 0));
-        // Positions are the first `sequence` rows of their table.
-        let (zero, one) = (graph.i64s("zero", &[0]), graph.i64s("index1", &[1]));
-        let shape = graph.add(Node::new("Shape", [ids]));
-        let length = graph.add(Node::new("Gather", [&shape, &one]).int("axis", 0));
-        let positions = graph.add(Node::new("Slice", [&positions, &zero, &length, &zero]));
+        // Positions 0, 1, 2, … are counted in a tensor shaped like the ids, because a slice of the table would have a
+        // length of its own, and a residual whose operands are not known to have one shape is not fused.
+        let (zero, one) = (graph.i64_scalar("position_zero", 0), graph.i64_scalar("position_one", 1));
+        let (axis, ones) = (graph.i64_scalar("position_axis", 1), graph.add(Node::new("Mul", [ids, &zero])));
+        let ones = graph.add(Node::new("Add", [&ones, &one]));
+        let counted = graph.add(Node::new("CumSum", [&ones, &axis]));
+        let counted = graph.add(Node::new("Sub", [&counted, &one]));
+        let positions = graph.add(Node::new("Gather", [&positions, &counted]).int("axis", 0));
         let sum = graph.add(Node::new("Add", [&words, &segments]));
         let sum = graph.add(Node::new("Add", [&sum, &positions]));
         self.layer_norm("embeddings.LayerNorm", &sum, None)

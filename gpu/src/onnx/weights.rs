@@ -67,6 +67,32 @@ impl<'a> Weights<'a> {
         Ok(tensor.data())
     }
 
+    /// The numbers of a tensor of exactly this shape, in single, half or brain precision.
+    ///
+    /// # Errors
+    /// [`WeightsError::Missing`], [`WeightsError::Unexpected`].
+    pub fn widened(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let tensor = self.0.tensor(name).map_err(|_| WeightsError::Missing(name.to_owned()))?;
+        let pairs = || tensor.data().chunks_exact(2).map(|b| [b[0], b[1]]);
+        let numbers = if tensor.dtype() == Dtype::F32 {
+            tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        } else if tensor.dtype() == Dtype::F16 {
+            pairs().map(|b| half::f16::from_le_bytes(b).to_f32()).collect()
+        } else if tensor.dtype() == Dtype::BF16 {
+            pairs().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect()
+        } else {
+            Vec::new()
+        };
+        if tensor.shape() != shape || numbers.len() != shape.iter().product::<usize>() {
+            return Err(WeightsError::Unexpected {
+                name: name.to_owned(),
+                expected: format!("{:?}, {:?} or {:?} {shape:?}", Dtype::F32, Dtype::F16, Dtype::BF16),
+                found: format!("{:?} {:?}", tensor.dtype(), tensor.shape()),
+            });
+        }
+        Ok(numbers)
+    }
+
     /// A single-precision matrix of `rows × columns`, as the bytes of its transpose: linear layers are stored output by
     /// input, while ONNX multiplies from the right.
     ///
@@ -109,6 +135,21 @@ mod tests {
         let weights = Weights::read(&file).unwrap();
         let expected: Vec<u8> = [0f32, 3., 1., 4., 2., 5.].iter().flat_map(|x| x.to_le_bytes()).collect();
         assert_eq!(weights.transposed_f32_bytes("m", 2, 3).unwrap(), expected);
+    }
+
+    #[test]
+    fn half_and_brain_precision_are_widened() {
+        // 1.5 in the two formats.
+        for (dtype, bytes) in [(Dtype::F16, [0x00, 0x3e]), (Dtype::BF16, [0xc0, 0x3f])] {
+            let view = TensorView::new(dtype, vec![1], &bytes).unwrap();
+            let file = safetensors::serialize([("m", view)], None).unwrap();
+            let weights = Weights::read(&file).unwrap();
+            assert_eq!(weights.widened("m", &[1]), Ok(vec![1.5]));
+            assert!(matches!(weights.widened("m", &[1, 1]), Err(WeightsError::Unexpected { .. })));
+        }
+        let file = safetensors::serialize([("m", TensorView::new(Dtype::I8, vec![1], &[1]).unwrap())], None)
+            .unwrap();
+        assert!(Weights::read(&file).unwrap().widened("m", &[1]).is_err());
     }
 
     #[test]

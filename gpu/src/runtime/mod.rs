@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::{env, thread};
 
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
@@ -18,6 +19,7 @@ pub use provider::{ExecutionProvider, ProviderError};
 
 use crate::cache::Cache;
 use crate::digest::OnAdvance;
+use crate::engine::EngineError;
 use crate::fetch::{FetchError, WheelSource};
 
 /// Variable that keeps the official builds of ONNX Runtime from reporting to their maker.
@@ -205,6 +207,9 @@ impl Runtime {
             .with_intra_threads(self.settings.threads)
             .map_err(|why| session(why.to_string()))?
             .with_intra_op_spinning(self.settings.spinning)
+            .map_err(|why| session(why.to_string()))?
+            // Its errors come back as values; its log lines may hold parts of the inputs.
+            .with_log_level(LogLevel::Fatal)
             .map_err(|why| session(why.to_string()))?;
         if let Some(dispatch) = provider.dispatch()? {
             builder = builder
@@ -213,4 +218,11 @@ impl Runtime {
         }
         builder.commit_from_file(graph).map_err(|why| session(why.to_string()))
     }
+}
+
+/// A failed run, without the message of ONNX Runtime, which may quote token ids of the prompt.
+pub(crate) fn run_failure(error: ort::Error) -> EngineError {
+    let out_of_memory = error.message().contains("Failed to allocate memory");
+    let why = if out_of_memory { "out of memory".to_owned() } else { format!("{:?}", error.code()) };
+    EngineError::Runtime(why)
 }

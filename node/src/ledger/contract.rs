@@ -21,7 +21,7 @@ pub const TOP_UP_SURPLUS: Nano = Nano(2_000_000);
 /// The smallest claim that pays for its own external message.
 pub const EXTERNAL_CLAIM_MIN: Nano = Nano(5_000_000);
 /// Coins to attach to a message that only needs gas; what is left stays in the channel or goes to its parties.
-pub const MESSAGE_GAS: Nano = Nano(10_000_000);
+pub const MESSAGE_GAS: Nano = Nano(3_000_000);
 
 const OP_TOP_UP: u32 = 0x4258_0001;
 const OP_CLAIM: u32 = 0x4258_0002;
@@ -279,6 +279,9 @@ pub enum Refusal {
     /// Too small to pay for its own message.
     #[error("the claim is too small to pay for its own message")]
     Dust,
+    /// An external message with more cells than the operation needs: its import would be paid from the deposit.
+    #[error("the message carries more than the operation needs")]
+    Size,
     /// An exit code with no meaning in the contract, such as lack of gas.
     #[error("the contract stopped with exit code {0}")]
     Other(i32),
@@ -296,6 +299,7 @@ impl From<i32> for Refusal {
             107 => Self::OverDeposit,
             108 => Self::TooEarly,
             109 => Self::Dust,
+            110 => Self::Size,
             other => Self::Other(other),
         }
     }

@@ -15,25 +15,25 @@
 pub mod chain;
 pub mod contract;
 pub mod devnet;
+mod error;
 pub mod toncenter;
+mod wait;
 pub mod wallet;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::terms::{Address, ChannelTerms, TermsError};
+use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use bombyx_protocol::ident::Signature;
-use tokio::time::{Instant, sleep};
-use tycho_types::boc::Boc;
-use tycho_types::cell::Cell;
 
-use self::chain::{Account, Chain, ChainError, Transaction};
+use self::chain::{Account, Chain, Transaction};
 use self::contract::{
-    ChannelMessage, ChannelState, EXTERNAL_CLAIM_MIN, MESSAGE_GAS, OPEN_SURPLUS, Refusal, TOP_UP_SURPLUS,
+    ChannelMessage, ChannelState, EXTERNAL_CLAIM_MIN, MESSAGE_GAS, OPEN_SURPLUS, TOP_UP_SURPLUS,
 };
-use self::wallet::{TRANSFER_FEE_MAX, TRANSFER_LIFE, Wallet, WalletError};
+pub use self::error::LedgerError;
+use self::wallet::Wallet;
 
 /// The global id of TON's main network.
 pub const MAINNET_ID: i32 = -239;
@@ -41,10 +41,6 @@ pub const MAINNET_ID: i32 = -239;
 pub const TESTNET_ID: i32 = -3;
 /// How long an operation waits for its effect unless told otherwise. Blocks come every 0.4 s.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// What forwarding and gas of one more message in a transfer cost at most.
-const MESSAGE_FEE_MAX: Nano = Nano(2_000_000);
-/// How far back a wait looks for the transaction that refused it.
-const RECENT_TRANSACTIONS: usize = 8;
 
 /// The channel operations of one node on one ledger.
 pub struct Ledger {
@@ -65,86 +61,6 @@ pub struct Opened {
     pub epoch: u64,
     /// What was deposited.
     pub deposit: Nano,
-}
-
-/// Why an operation on the ledger failed.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The ledger itself.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// The wallet.
-    #[error(transparent)]
-    Wallet(#[from] WalletError),
-    /// The terms are not fit to be signed.
-    #[error(transparent)]
-    Terms(#[from] TermsError),
-    /// This operation is paid by a wallet, and the node runs without one.
-    #[error("to {operation} takes a wallet; give the node one")]
-    NoWallet {
-        /// What was asked for.
-        operation: &'static str,
-    },
-    /// The refund would go to somebody else.
-    #[error("the channel's refund address is {client}, but this node's wallet is {wallet}")]
-    ForeignRefund {
-        /// The address in the terms.
-        client: Address,
-        /// The wallet's address.
-        wallet: Address,
-    },
-    /// The wallet holds too little.
-    #[error("to {operation} takes {need} coins, and the wallet {wallet} holds {have}; send it the rest")]
-    Balance {
-        /// What was asked for.
-        operation: &'static str,
-        /// Which wallet.
-        wallet: Address,
-        /// What it holds.
-        have: Nano,
-        /// What it should hold, with the largest fees.
-        need: Nano,
-    },
-    /// There is no funded channel.
-    #[error("no funded channel at {account}; it was never opened, or is closed")]
-    NotOpen {
-        /// Where one should be.
-        account: Address,
-    },
-    /// The channel is funded already.
-    #[error("the channel at {account} is open already; top it up, or choose another salt")]
-    AlreadyOpen {
-        /// Where it is.
-        account: Address,
-    },
-    /// The contract refused.
-    #[error("cannot {operation} at {account}: {refusal}")]
-    Refused {
-        /// What was asked for.
-        operation: &'static str,
-        /// Which channel.
-        account: Address,
-        /// The contract's reason.
-        refusal: Refusal,
-    },
-    /// A transfer was not executed while it was valid: it never will be.
-    #[error("the wallet's transfer to {operation} expired unexecuted; try again")]
-    Expired {
-        /// What was asked for.
-        operation: &'static str,
-    },
-    /// Sent, but no effect was seen in time: it may still come.
-    #[error(
-        "no effect of the message to {operation} at {account} within {seconds} s; look at the account before trying again"
-    )]
-    Deadline {
-        /// What was asked for.
-        operation: &'static str,
-        /// Where the effect was awaited.
-        account: Address,
-        /// How long.
-        seconds: u64,
-    },
 }
 
 impl Ledger {
@@ -226,7 +142,7 @@ impl Ledger {
     /// Adds `amount` to the deposit of an open channel.
     ///
     /// # Errors
-    /// Any [`LedgerError`]; `Refused` with [`Refusal::Closing`] during a challenge period.
+    /// Any [`LedgerError`]; `Refused` with [`contract::Refusal::Closing`] during a challenge period.
     pub async fn top_up(&self, account: Address, amount: Nano) -> Result<(), LedgerError> {
         const OPERATION: &str = "top up a channel";
         let (raw, before) = self.open_channel(account).await?;
@@ -294,7 +210,7 @@ impl Ledger {
     /// time from which [`Self::finalize`] works.
     ///
     /// # Errors
-    /// Any [`LedgerError`]; `Refused` with [`Refusal::Sender`] for a stranger's wallet.
+    /// Any [`LedgerError`]; `Refused` with [`contract::Refusal::Sender`] for a stranger's wallet.
     pub async fn request_close(&self, account: Address) -> Result<u32, LedgerError> {
         const OPERATION: &str = "request the close of a channel";
         let (raw, before) = self.open_channel(account).await?;
@@ -324,7 +240,7 @@ impl Ledger {
     /// Refunds the client and deletes the account, once the challenge period is over. Anyone may.
     ///
     /// # Errors
-    /// Any [`LedgerError`]; `Refused` with [`Refusal::TooEarly`] before the time.
+    /// Any [`LedgerError`]; `Refused` with [`contract::Refusal::TooEarly`] before the time.
     pub async fn finalize(&self, account: Address) -> Result<(), LedgerError> {
         const OPERATION: &str = "finalize a channel";
         let (_, before) = self.open_channel(account).await?;
@@ -336,7 +252,7 @@ impl Ledger {
     /// The channel at `account`; `None` if no contract is there.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`] if nothing is known, [`ChainError::Unreadable`] if another contract is there.
+    /// [`chain::ChainError::Unreachable`] if nothing is known, [`chain::ChainError::Unreadable`] if another contract is there.
     pub async fn channel(&self, account: Address) -> Result<Option<ChannelState>, LedgerError> {
         Ok(self.look(account).await?.1)
     }
@@ -393,119 +309,6 @@ impl Ledger {
             (raw, Some(state)) if state.epoch != 0 => Ok((raw, state)),
             _ => Err(LedgerError::NotOpen { account }),
         }
-    }
-
-    async fn send_external(
-        &self,
-        operation: &'static str,
-        account: Address,
-        message: ChannelMessage,
-    ) -> Result<(), LedgerError> {
-        let boc = Boc::encode(message.external(account));
-        self.chain.send(boc).await.map_err(|error| {
-            if let ChainError::Refused { exit_code: Some(code), .. } = error {
-                return LedgerError::Refused { operation, account, refusal: code.into() };
-            }
-            error.into()
-        })
-    }
-
-    /// Sends messages from the wallet and waits until the wallet has executed them. `spent` is the sum they carry.
-    async fn transfer(
-        &self,
-        operation: &'static str,
-        messages: &[Cell],
-        spent: Nano,
-    ) -> Result<(), LedgerError> {
-        let wallet = self.wallet_for(operation)?;
-        let address = wallet.address();
-        let _one_at_a_time = self.transferring.lock().await;
-        let before = self.chain.account(address).await?;
-        let more = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        let fees = Nano(MESSAGE_FEE_MAX.0.saturating_mul(more)).saturating_plus(TRANSFER_FEE_MAX);
-        let need = spent.saturating_plus(fees);
-        if before.balance < need {
-            let have = before.balance;
-            return Err(LedgerError::Balance { operation, wallet: address, have, need });
-        }
-        let seqno = Wallet::next_seqno(&before);
-        let life_s = u32::try_from(TRANSFER_LIFE.as_secs()).unwrap_or(u32::MAX);
-        let valid_until_s = before.chain_time_s.saturating_add(life_s);
-        self.chain.send(wallet.transfer(seqno, valid_until_s, messages)?).await?;
-        let end = Instant::now() + self.deadline;
-        loop {
-            let outcome = self.chain.account(address).await;
-            if let Ok(now) = &outcome {
-                if Wallet::next_seqno(now) > seqno {
-                    return Ok(());
-                }
-                if now.chain_time_s > valid_until_s {
-                    return Err(LedgerError::Expired { operation });
-                }
-            }
-            self.pause(operation, address, end, outcome.err().map(LedgerError::from)).await?;
-        }
-    }
-
-    /// Waits until the channel is as hoped. With `since_lt`, a transaction of this node's wallet that the contract
-    /// refused after that logical time ends the wait.
-    async fn reach(
-        &self,
-        operation: &'static str,
-        account: Address,
-        since_lt: Option<u64>,
-        done: impl Fn(Option<&ChannelState>) -> bool,
-    ) -> Result<Option<ChannelState>, LedgerError> {
-        let end = Instant::now() + self.deadline;
-        loop {
-            let trouble = match self.look(account).await {
-                Ok((_, state)) if done(state.as_ref()) => return Ok(state),
-                Ok((raw, _)) => match since_lt {
-                    Some(lt) if raw.last_lt > lt => {
-                        self.fail_if_refused(operation, account, lt).await?;
-                        None
-                    }
-                    _ => None,
-                },
-                Err(error @ LedgerError::Chain(ChainError::Unreachable { .. })) => Some(error),
-                Err(error) => return Err(error),
-            };
-            self.pause(operation, account, end, trouble).await?;
-        }
-    }
-
-    async fn fail_if_refused(
-        &self,
-        operation: &'static str,
-        account: Address,
-        since_lt: u64,
-    ) -> Result<(), LedgerError> {
-        let ours = self.wallet_address();
-        let recent = self.chain.transactions(account, RECENT_TRANSACTIONS).await?;
-        let refused = recent.iter().find(|transaction| {
-            let from = transaction.incoming.as_ref().and_then(|message| message.from);
-            transaction.lt > since_lt && transaction.aborted && from == ours && from.is_some()
-        });
-        match refused.map(|transaction| transaction.exit_code.unwrap_or(0)) {
-            Some(code) => Err(LedgerError::Refused { operation, account, refusal: code.into() }),
-            None => Ok(()),
-        }
-    }
-
-    /// Sleeps until the next look, or fails at the deadline: with the trouble that hid the effect, if there was one.
-    async fn pause(
-        &self,
-        operation: &'static str,
-        account: Address,
-        end: Instant,
-        trouble: Option<LedgerError>,
-    ) -> Result<(), LedgerError> {
-        if Instant::now() >= end {
-            let seconds = self.deadline.as_secs();
-            return Err(trouble.unwrap_or(LedgerError::Deadline { operation, account, seconds }));
-        }
-        sleep(self.chain.pace()).await;
-        Ok(())
     }
 
     async fn await_closing(

@@ -76,12 +76,21 @@ impl Toncenter {
     async fn call(&self, method: &str, params: Value) -> Result<Value, ChainError> {
         let mut backoff = BACKOFF;
         let mut attempt = 1;
+        let mut answered = true;
         loop {
             match self.attempt(method, &params).await {
                 Attempt::Answer(value) => return Ok(value),
+                // An earlier attempt may have got through though its answer did not: then a repeated message is refused
+                // for having been executed. What the ledger shows will tell.
+                Attempt::Final(ChainError::Refused { exit_code: Some(_), .. }) if !answered => {
+                    return Ok(Value::Null);
+                }
                 Attempt::Final(error) => return Err(error),
                 Attempt::Again(error) if attempt >= ATTEMPTS => return Err(error),
-                Attempt::Again(_) => sleep(backoff).await,
+                Attempt::Again(error) => {
+                    answered &= !matches!(error, ChainError::Unreachable { .. });
+                    sleep(backoff).await;
+                }
             }
             backoff *= 2;
             attempt += 1;

@@ -1,7 +1,8 @@
 //! The node's own wallet, version 5r1, and text forms of addresses: the only module that knows tonlib-core.
 //!
 //! Its 24 words are kept in one file that nobody else may read. They are neither the node's identity nor a channel key:
-//! a wallet signs bare hashes too, so a shared key would let one be taken for the other.
+//! a wallet signs bare hashes too, so a shared key would let one be taken for the other. This module wipes its copies of
+//! the words and the secret key; what tonlib-core allocates while it derives the key is freed, but not wiped.
 
 use std::fs;
 use std::io::Write as _;

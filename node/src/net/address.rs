@@ -1,7 +1,7 @@
 //! Who and where: node ids as peer ids, multiaddrs that may be used, and the book of known addresses.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use bombyx_protocol::ident::NodeId;
@@ -98,13 +98,25 @@ fn host(address: &Multiaddr) -> Option<IpAddr> {
     None
 }
 
-/// The address's TCP port, when it is a TCP address, with its IP address.
-pub(super) fn tcp_socket(address: &Multiaddr) -> Option<std::net::SocketAddr> {
+/// A port of this machine.
+pub(super) enum Socket {
+    /// For TCP.
+    Tcp(SocketAddr),
+    /// For QUIC.
+    Udp(SocketAddr),
+}
+
+/// The port that a listen address means.
+pub(super) fn socket(address: &Multiaddr) -> Option<Socket> {
     let ip = host(address)?;
-    let Some(Protocol::Tcp(port)) = address.iter().nth(1) else {
-        return None;
-    };
-    Some((ip, port).into())
+    let carrier = address.iter().nth(1)?;
+    if let Protocol::Tcp(port) = carrier {
+        return Some(Socket::Tcp((ip, port).into()));
+    }
+    if let Protocol::Udp(port) = carrier {
+        return Some(Socket::Udp((ip, port).into()));
+    }
+    None
 }
 
 /// What `peer`'s claim to be reachable at `address` is worth: the address to dial, without `/p2p/`, or nothing.

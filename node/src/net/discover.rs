@@ -13,7 +13,7 @@ use super::address;
 use super::behaviour::Behaviour;
 use super::dial::Dialer;
 use super::gossip::{Talk, listeners};
-use super::swarm::Outbox;
+use super::outbox::Outbox;
 use super::{NetEvent, limits};
 
 /// What this node provides and seeks.
@@ -165,10 +165,11 @@ impl Discovery {
                 find.on_found(swarm, dialer, peer);
             }
         }
-        if !last && find.found.len() >= limits::PROVIDERS_ENOUGH {
-            if let Some(mut query) = swarm.behaviour_mut().kad.query_mut(&query) {
-                query.finish();
-            }
+        if !last
+            && find.found.len() >= limits::PROVIDERS_ENOUGH
+            && let Some(mut query) = swarm.behaviour_mut().kad.query_mut(&query)
+        {
+            query.finish();
         }
         if last && let Some(Find { key, purpose: Purpose::Asked, found }) = self.finds.remove(&query) {
             out.push(NetEvent::Providers { key, nodes: found.into_iter().collect() });
@@ -224,7 +225,9 @@ impl Discovery {
                 search.next = now + limits::SEARCH_BACKOFF_MIN;
             } else if self.finds.len() + starts.len() < limits::FINDS_MAX {
                 search.next = now + jittered(search.backoff);
-                search.backoff = (search.backoff * 2).min(limits::SEARCH_BACKOFF_MAX);
+                let longest =
+                    if heard == 0 { limits::SEARCH_BACKOFF_ALONE } else { limits::SEARCH_BACKOFF_MAX };
+                search.backoff = (search.backoff * 2).min(longest);
                 starts.push((topic_key(name.hash().as_str()), limits::TOPIC_PEERS_MIN - heard));
             }
         }

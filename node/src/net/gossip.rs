@@ -12,7 +12,7 @@ use libp2p::gossipsub::{
 use sha2::{Digest as _, Sha256};
 
 use super::config::{NetError, Scope};
-use super::swarm::Outbox;
+use super::outbox::Outbox;
 use super::{NetEvent, Unpublished, Verdict, limits};
 
 /// Gossipsub with a filter that keeps topics of other networks out.

@@ -29,11 +29,11 @@ struct Hostile {
 }
 
 impl Hostile {
-    async fn connect(seed: u8, victim: &NetHandle) -> Self {
+    async fn connect(seed: u8, victim: &mut (NetHandle, mpsc::Receiver<NetEvent>)) -> Self {
         let config = config(seed);
-        let (keypair, _) = behaviour::identity(&config.identity_seed).unwrap();
+        let (keypair, node) = behaviour::identity(&config.identity_seed).unwrap();
         let mut swarm = behaviour::build(&config, keypair).unwrap();
-        let (victim, at) = address::read_dialable(&victim.listening()[0]).unwrap();
+        let (target, at) = address::read_dialable(&victim.0.listening()[0]).unwrap();
         swarm.dial(at).unwrap();
         while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
         let control = swarm.behaviour().stream.new_control();
@@ -42,7 +42,9 @@ impl Hostile {
                 swarm.select_next_some().await;
             }
         });
-        Self { control, victim }
+        let known = |event| matches!(event, NetEvent::Connected(peer) if peer == node).then_some(());
+        until(&mut victim.1, known).await;
+        Self { control, victim: target }
     }
 
     /// A stream that the victim has taken over.
@@ -104,7 +106,7 @@ async fn victim_and_good(seed: u8) -> ((NetHandle, mpsc::Receiver<NetEvent>), Ne
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_oversized_frame_is_refused_its_sender_blocked_and_others_are_served() {
     let (mut victim, good) = victim_and_good(1).await;
-    let mut hostile = Hostile::connect(3, &victim.0).await;
+    let mut hostile = Hostile::connect(3, &mut victim).await;
     let mut stream = hostile.open().await;
     write_frame(&mut stream, b"fine").await.unwrap();
     let (bad, bytes) = received(&mut victim.1).await;
@@ -132,7 +134,7 @@ async fn an_oversized_frame_is_refused_its_sender_blocked_and_others_are_served(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_and_broken_frames_disturb_nobody() {
     let (mut victim, good) = victim_and_good(11).await;
-    let mut hostile = Hostile::connect(13, &victim.0).await;
+    let mut hostile = Hostile::connect(13, &mut victim).await;
     for cut in [&[][..], &[7][..], &[9, 0, 0, 0][..], &[9, 0, 0, 0, 1, 2, 3][..]] {
         let mut stream = hostile.open().await;
         stream.write_all(cut).await.unwrap();
@@ -152,7 +154,7 @@ async fn garbage_and_broken_frames_disturb_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_peer_cannot_hold_more_than_its_share_of_streams() {
     let (mut victim, good) = victim_and_good(21).await;
-    let mut hostile = Hostile::connect(23, &victim.0).await;
+    let mut hostile = Hostile::connect(23, &mut victim).await;
     let mut held = Vec::new();
     for _ in 0..limits::INBOUND_STREAMS_PER_PEER {
         held.push(hostile.open().await);

@@ -10,7 +10,7 @@ use libp2p::{PeerId, Swarm};
 
 use super::behaviour::Behaviour;
 use super::config::{NetConfig, NetError};
-use super::swarm::Outbox;
+use super::outbox::Outbox;
 use super::{JoinFailure, NetEvent, address, cause, limits};
 
 /// The join addresses and what became of them.

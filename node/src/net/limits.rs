@@ -72,7 +72,9 @@ pub const LISTEN_DEADLINE: Duration = Duration::from_secs(10);
 pub const TOPIC_PEERS_MIN: usize = 8;
 /// First wait between two searches for a topic's subscribers; doubled after each.
 pub const SEARCH_BACKOFF_MIN: Duration = Duration::from_secs(1);
-/// Longest wait between two searches for a topic's subscribers.
+/// Longest wait between two searches for a topic's subscribers while none is connected.
+pub const SEARCH_BACKOFF_ALONE: Duration = Duration::from_secs(4);
+/// Longest wait between two searches for further subscribers of a topic.
 pub const SEARCH_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Keys this node provides, topics included.
 pub const PROVIDED_MAX: usize = 256;
@@ -107,6 +109,8 @@ pub const PENDING_IN_MAX: u32 = 64;
 pub const PENDING_OUT_MAX: u32 = 32;
 /// A connection younger than this is not closed to make room.
 pub const CONNECTION_GRACE: Duration = Duration::from_secs(20);
+/// How long a peer of another network stays connected, so that it learns of the mismatch as well.
+pub const STRANGER_GRACE: Duration = Duration::from_secs(1);
 /// A connection that carries nothing is closed after this.
 pub const CONNECTION_IDLE: Duration = Duration::from_secs(60);
 

@@ -33,6 +33,8 @@ mod gossip;
 mod hostile;
 mod join;
 pub mod limits;
+mod listen;
+mod outbox;
 mod penalty;
 mod pump;
 mod records;
@@ -121,7 +123,7 @@ pub enum Fault {
 pub enum NetEvent {
     /// This node listens on a further address: a full multiaddr with `/p2p/`, ready for another node's `join`.
     Listening(String),
-    /// A first connection to this node exists.
+    /// A first connection to this node exists, and it is of this network.
     Connected(NodeId),
     /// The last connection to this node is gone. Messages sent shortly before may be lost.
     Disconnected(NodeId),
@@ -262,7 +264,7 @@ pub enum Unpublished {
 /// The state of the swarm at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetStatus {
-    /// The connected nodes.
+    /// The connected nodes of this network.
     pub peers: BTreeSet<NodeId>,
     /// The addresses this node listens on, each with `/p2p/`.
     pub listening: BTreeSet<String>,

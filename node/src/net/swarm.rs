@@ -1,17 +1,15 @@
 //! The swarm loop: the one task that owns libp2p's swarm. It routes, and waits for nobody.
 
-use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::net::TcpListener;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt as _;
-use libp2p::core::transport::{ListenerId, TransportError};
+use libp2p::core::ConnectedPoint;
 use libp2p::kad::{self, QueryResult, RoutingUpdate};
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, identify};
+use libp2p::{PeerId, StreamProtocol, Swarm, identify};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -21,13 +19,13 @@ use super::dial::Dialer;
 use super::discover::Discovery;
 use super::gossip::{self, Talk};
 use super::join::Joins;
+use super::listen::{self, bind, full_address, note_listening};
+use super::outbox::Outbox;
 use super::penalty::Penalties;
 use super::pump::Pumps;
 use super::records::Records;
 use super::streams::{self, Gate};
-use super::{
-    Fault, NetCommand, NetEvent, NetHandle, NetStatus, Undelivered, Verdict, address, cause, limits,
-};
+use super::{Fault, NetCommand, NetEvent, NetHandle, NetStatus, Undelivered, Verdict, address, limits};
 
 /// What stream tasks ask of the swarm.
 pub(super) enum Request {
@@ -47,28 +45,6 @@ pub(super) enum Request {
     },
 }
 
-/// Notices that wait until the reader of events has room for them.
-#[derive(Default)]
-pub(super) struct Outbox {
-    notices: VecDeque<NetEvent>,
-    dropped: u64,
-}
-
-impl Outbox {
-    pub(super) fn push(&mut self, notice: NetEvent) {
-        if self.notices.len() < limits::OUTBOX_MAX {
-            self.notices.push_back(notice);
-        } else {
-            self.dropped += 1;
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        // Half is kept for what commands cause, which are taken even when the swarm is not polled.
-        self.notices.len() >= limits::OUTBOX_MAX / 2
-    }
-}
-
 /// Starts a node's swarm: binds its listen addresses, then joins in the background.
 ///
 /// Returns when every listen address is bound, with the handle for commands and the queue of events, which must be
@@ -84,18 +60,18 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
     let now = Instant::now();
     let (keypair, node) = behaviour::identity(&config.identity_seed)?;
     let joins = Joins::read(&config, keypair.public().to_peer_id(), now)?;
-    let listen = read_all("listen", &config.listen, address::read_listenable)?;
-    let external = read_all("external", &config.external, address::read_external)?;
+    let listen = listen::read_all("listen", &config.listen, address::read_listenable)?;
+    let external = listen::read_all("external", &config.external, address::read_external)?;
 
     let mut swarm = behaviour::build(&config, keypair)?;
-    let mut out = Outbox::default();
+    let (events, events_out) = mpsc::channel(limits::EVENTS_MAX);
+    let mut out = Outbox::new(events.clone());
     let mut status = NetStatus::default();
     for (_, address) in external {
         swarm.add_external_address(address);
     }
     bind(&mut swarm, listen, &mut status, &mut out).await?;
 
-    let (events, events_out) = mpsc::channel(limits::EVENTS_MAX);
     let (commands_in, commands) = mpsc::channel(limits::COMMANDS_MAX);
     let (requests_in, requests) = mpsc::channel(limits::REQUESTS_MAX);
     let (status_in, status_out) = watch::channel(status.clone());
@@ -118,6 +94,7 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
         discovery: Discovery::new(config.announce_topics, now),
         records: Records::new(config.scope),
         penalties: Penalties::default(),
+        strangers: HashMap::new(),
         connected: HashMap::new(),
         gate,
         joins,
@@ -130,92 +107,10 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
     Ok((NetHandle { node, commands: commands_in, status: status_out, stop: stop_in }, events_out))
 }
 
-type Read = fn(&str) -> Result<Multiaddr, super::AddressError>;
-
-fn read_all(list: &'static str, texts: &[String], read: Read) -> Result<Vec<(String, Multiaddr)>, NetError> {
-    let read_one = |text: &String| match read(text) {
-        Ok(address) => Ok((text.clone(), address)),
-        Err(why) => Err(NetError::Address { list, address: text.clone(), why }),
-    };
-    texts.iter().map(read_one).collect()
-}
-
-/// Binds the listen addresses and waits until each is confirmed.
-async fn bind(
-    swarm: &mut Swarm<Behaviour>,
-    listen: Vec<(String, Multiaddr)>,
-    status: &mut NetStatus,
-    out: &mut Outbox,
-) -> Result<(), NetError> {
-    let mut waiting: HashMap<ListenerId, String> = HashMap::new();
-    for (text, address) in listen {
-        probe_tcp(&address).map_err(|why| listen_error(text.clone(), why))?;
-        let listener = swarm.listen_on(address).map_err(|why| match why {
-            TransportError::MultiaddrNotSupported(_) => NetError::Address {
-                list: "listen",
-                address: text.clone(),
-                why: super::AddressError::Protocols,
-            },
-            TransportError::Other(why) => listen_error(text.clone(), why),
-        })?;
-        waiting.insert(listener, text);
-    }
-    let confirmed = timeout(limits::LISTEN_DEADLINE, async {
-        while !waiting.is_empty() {
-            let event = swarm.select_next_some().await;
-            if let SwarmEvent::NewListenAddr { listener_id, address } = event {
-                waiting.remove(&listener_id);
-                note_listening(*swarm.local_peer_id(), address, status, out);
-            } else if let SwarmEvent::ListenerClosed { listener_id, reason: Err(why), .. } = event {
-                let text = waiting.remove(&listener_id).unwrap_or_default();
-                return Err(listen_error(text, why));
-            }
-        }
-        Ok(())
-    });
-    confirmed.await.unwrap_or_else(|_| {
-        let all: Vec<String> = waiting.into_values().collect();
-        Err(NetError::ListenTimeout(all.join(", ")))
-    })
-}
-
-/// libp2p binds TCP ports so that they can be shared, which would let two nodes take the same one unnoticed.
-fn probe_tcp(address: &Multiaddr) -> io::Result<()> {
-    match address::tcp_socket(address) {
-        Some(socket) if socket.port() != 0 => TcpListener::bind(socket).map(drop),
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn listen_error(address: String, source: io::Error) -> NetError {
-    let kind = cause::kind(&source);
-    let hint = if kind == io::ErrorKind::AddrInUse {
-        "another program, perhaps another node, uses this port: stop it, or listen on another port or on port 0"
-    } else if kind == io::ErrorKind::PermissionDenied {
-        "ports below 1024 need privileges: listen on a higher port"
-    } else if kind == io::ErrorKind::AddrNotAvailable {
-        "no interface of this machine has this address: use one that it has, or 0.0.0.0"
-    } else {
-        "check the address and the port"
-    };
-    NetError::Listen { address, source, hint }
-}
-
-fn note_listening(own: PeerId, address: Multiaddr, status: &mut NetStatus, out: &mut Outbox) {
-    let full = full_address(own, address);
-    if status.listening.insert(full.clone()) {
-        out.push(NetEvent::Listening(full));
-    }
-}
-
-fn full_address(own: PeerId, address: Multiaddr) -> String {
-    address.with(Protocol::P2p(own)).to_string()
-}
-
 /// Everything the loop knows, apart from the swarm.
 struct State {
     version: String,
-    kad_protocol: libp2p::StreamProtocol,
+    kad_protocol: StreamProtocol,
     scope: Scope,
     connections_high: usize,
     pumps: Pumps,
@@ -224,6 +119,8 @@ struct State {
     discovery: Discovery,
     records: Records,
     penalties: Penalties,
+    /// Peers of other networks, and when each was found out.
+    strangers: HashMap<PeerId, Instant>,
     /// When each connected peer was first connected.
     connected: HashMap<PeerId, Instant>,
     gate: Arc<Gate>,
@@ -247,26 +144,18 @@ impl State {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                room = events.reserve(), if !self.out.notices.is_empty() => {
-                    let Ok(room) = room else { break };
-                    if let Some(notice) = self.out.notices.pop_front() {
-                        room.send(notice);
-                    }
-                }
                 command = commands.recv() => {
                     let Some(command) = command else { break };
                     self.on_command(&mut swarm, command);
                 }
                 Some(request) = requests.recv() => self.on_request(&mut swarm, request),
-                event = swarm.select_next_some(), if !self.out.is_full() => {
+                event = swarm.select_next_some(), if !self.out.is_filling() => {
                     self.on_swarm_event(&mut swarm, event);
                 }
                 _ = ticks.tick() => self.on_tick(&mut swarm),
                 // It changes once, to true, and ends when every handle is gone.
                 _ = stop.changed() => break,
-            }
-            if events.is_closed() {
-                break;
+                () = events.closed() => break,
             }
             self.publish_status();
         }
@@ -274,7 +163,7 @@ impl State {
     }
 
     fn publish_status(&mut self) {
-        self.status.notices_dropped = self.out.dropped;
+        self.status.notices_dropped = self.out.dropped();
         self.published.send_if_modified(|published| {
             let changed = *published != self.status;
             if changed {
@@ -351,7 +240,20 @@ impl State {
         for peer in self.penalties.forgive(now) {
             swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
+        self.send_away_strangers(swarm, now);
         self.make_room(swarm, now);
+    }
+
+    /// Disconnects peers of other networks, a moment after they were found out: they are to learn of it too.
+    fn send_away_strangers(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
+        self.strangers.retain(|peer, since| {
+            let waits = now.saturating_duration_since(*since) < limits::STRANGER_GRACE;
+            if !waits {
+                // It may have closed by itself meanwhile.
+                let _ = swarm.disconnect_peer_id(*peer);
+            }
+            waits
+        });
     }
 
     /// Closes the oldest idle connections when there are many, so that newcomers find an open door.
@@ -417,26 +319,25 @@ impl State {
         &mut self,
         swarm: &mut Swarm<Behaviour>,
         peer: PeerId,
-        endpoint: &libp2p::core::ConnectedPoint,
+        endpoint: &ConnectedPoint,
         now: Instant,
     ) {
-        let Some(node) = address::node_of(&peer) else {
+        if address::node_of(&peer).is_none() {
             // Only ed25519 keys are node ids. It may have closed by itself meanwhile.
             let _ = swarm.disconnect_peer_id(peer);
             return;
-        };
-        self.dialer.on_connected(peer, endpoint, now);
-        if self.connected.insert(peer, now).is_none() {
-            self.status.peers.insert(node);
-            self.out.push(NetEvent::Connected(node));
         }
+        self.dialer.on_connected(peer, endpoint, now);
+        self.connected.entry(peer).or_insert(now);
     }
 
     fn on_disconnected(&mut self, peer: &PeerId, now: Instant) {
         self.joins.on_disconnected(peer, now, &mut self.out);
         self.pumps.forget_ended();
-        if let (Some(_), Some(node)) = (self.connected.remove(peer), address::node_of(peer)) {
-            self.status.peers.remove(&node);
+        self.connected.remove(peer);
+        if let Some(node) = address::node_of(peer)
+            && self.status.peers.remove(&node)
+        {
             self.out.push(NetEvent::Disconnected(node));
         }
     }
@@ -482,8 +383,7 @@ impl State {
         if info.protocol_version != self.version {
             let theirs: String = info.protocol_version.chars().filter(|c| !c.is_control()).take(64).collect();
             self.joins.on_other_network(peer, &theirs, now, &mut self.out);
-            // It may have closed by itself meanwhile.
-            let _ = swarm.disconnect_peer_id(peer);
+            self.strangers.entry(peer).or_insert(now);
             return;
         }
         let serves = info.protocols.contains(&self.kad_protocol);
@@ -495,6 +395,9 @@ impl State {
             }
         }
         if let Some(node) = address::node_of(&peer) {
+            if self.status.peers.insert(node) {
+                self.out.push(NetEvent::Connected(node));
+            }
             self.joins.on_same_network(peer, node, &mut self.out);
         }
     }
@@ -533,10 +436,10 @@ impl State {
     /// overloaded node does not add to the load.
     fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: libp2p::gossipsub::Event) {
         let Some(notice) = self.talk.on_event(event) else { return };
-        if !self.out.notices.is_empty() {
+        if self.out.lags() {
             return self.drop_gossip(swarm, &notice);
         }
-        if let Err(mpsc::error::TrySendError::Full(notice)) = self.events.try_send(notice) {
+        if let Err(TrySendError::Full(notice)) = self.events.try_send(notice) {
             self.drop_gossip(swarm, &notice);
         }
     }
@@ -563,22 +466,4 @@ async fn farewell(mut swarm: Swarm<Behaviour>) {
     };
     // What is not closed by then, peers notice by their own timeouts.
     let _ = timeout(limits::FAREWELL, closing).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use bombyx_protocol::ident::NodeId;
-
-    use super::*;
-
-    #[test]
-    fn the_outbox_is_bounded_and_counts_what_it_drops() {
-        let mut out = Outbox::default();
-        let notice = NetEvent::Connected(NodeId([0; 32]));
-        for _ in 0..limits::OUTBOX_MAX + 3 {
-            out.push(notice.clone());
-        }
-        assert!(out.is_full());
-        assert_eq!((out.notices.len(), out.dropped), (limits::OUTBOX_MAX, 3));
-    }
 }

@@ -18,6 +18,7 @@ pub struct Earner {
     newest: Option<Payment>,
     early: Option<Payment>,
     served: Nano,
+    written_off: Nano,
 }
 
 /// What a voucher did.
@@ -50,7 +51,16 @@ impl Earner {
     #[must_use]
     pub fn new(terms: ChannelTerms, client: NodeId) -> Self {
         let account = terms.account().hash;
-        Self { terms, account, client, seen: None, newest: None, early: None, served: Nano::ZERO }
+        Self {
+            terms,
+            account,
+            client,
+            seen: None,
+            newest: None,
+            early: None,
+            served: Nano::ZERO,
+            written_off: Nano::ZERO,
+        }
     }
 
     /// A channel read back from disk. What was served and not paid before the crash is given up.
@@ -104,10 +114,22 @@ impl Earner {
         self.served
     }
 
-    /// What is served and not covered.
+    /// What is served, not covered, and not given up.
     #[must_use]
     pub fn unpaid(&self) -> Nano {
-        self.served.saturating_minus(self.paid())
+        self.served.saturating_minus(self.written_off).saturating_minus(self.paid())
+    }
+
+    /// What was given up: chunks that a client never paid because it crashed, or the network lost them.
+    #[must_use]
+    pub const fn written_off(&self) -> Nano {
+        self.written_off
+    }
+
+    /// Gives up what a job that is over left unpaid, `amount` at the most. Without this one lost chunk would
+    /// block the channel for ever; a provider that has lost more than a window on a channel serves it no more. (`CH-9`)
+    pub fn write_off(&mut self, amount: Nano) {
+        self.written_off = self.written_off.saturating_plus(self.unpaid().min(amount));
     }
 
     /// Whether the ledger shows the channel funded and not closing.
@@ -164,6 +186,8 @@ impl Earner {
                     return Ok(Took::Early);
                 }
                 self.newest = Some(payment);
+                // A late payment for what was given up is no head start for what comes.
+                self.written_off = self.written_off.min(self.served.saturating_minus(payment.cumulative));
                 Ok(Took::More)
             }
             Some(_) | None => {

@@ -103,6 +103,14 @@ impl CloseRequest {
     pub fn sign(&self, client_key: &SigningKey) -> Signature {
         sign(&self.hash(), client_key)
     }
+
+    /// Checks a signature by the client's voucher key.
+    ///
+    /// # Errors
+    /// [`SignatureError`] says whether the key or the signature is at fault.
+    pub fn verify(&self, client_key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
+        verify(&self.hash(), client_key, signature)
+    }
 }
 
 fn signed_hash(tag: u32, account: &[u8; 32], epoch: u64, cumulative: Nano) -> [u8; 32] {

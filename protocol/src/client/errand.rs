@@ -10,8 +10,8 @@ use crate::limits;
 use crate::market::auction::{Auction, Candidate, Fate};
 use crate::market::call::{Call, CallId};
 use crate::session::{Initiator, prologue};
-use crate::time::Time;
-use crate::wire::message::{Accept, Award, Finish, Gossip, Refuse, ToProvider};
+use crate::time::{Span, Time};
+use crate::wire::message::{Accept, Award, Finish, Gossip, Refusal, Refuse, ToProvider};
 use crate::work::order::{Generate, JobId, Order, OrderId, Task};
 
 use super::Client;
@@ -30,6 +30,8 @@ pub(super) struct Errand {
     pub(super) candidates: VecDeque<Candidate>,
     pub(super) failed: Vec<NodeId>,
     pub(super) attempts: u32,
+    /// Calls to which no bid came at all.
+    unanswered: u32,
     /// Output tokens that the user has already.
     pub(super) delivered: Vec<u32>,
     /// Vectors that the user has already.
@@ -72,6 +74,7 @@ impl Errand {
             candidates: VecDeque::new(),
             failed: Vec::new(),
             attempts: 0,
+            unanswered: 0,
             delivered: Vec::new(),
             rows: 0,
             bill: Bill::default(),
@@ -166,8 +169,9 @@ impl Client {
 
     fn call(&mut self, now: Time, id: OrderId) {
         let call_id = CallId(self.entropy.bytes());
-        let window = self.config.bid_window;
         let Some(errand) = self.orders.get_mut(&id) else { return };
+        // A call that nobody answered may have been lost, or the topic is not joined yet: each one waits longer.
+        let window = Span(self.config.bid_window.0.saturating_mul(1 << errand.unanswered.min(8)));
         errand.attempts = errand.attempts.saturating_add(1);
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
         let call =
@@ -184,6 +188,11 @@ impl Client {
         let Phase::Calling(auction) = core::mem::replace(&mut errand.phase, Phase::Idle) else { return };
         self.calls.remove(&auction.call);
         let call = auction.call;
+        if auction.count() == 0 {
+            errand.unanswered = errand.unanswered.saturating_add(1);
+            self.news(id, OrderNews::Bids(Vec::new()));
+            return self.advance(now, id);
+        }
         let order = Order { task: errand.task_left(), ..errand.order.clone() };
         let mut outcome = auction.close(&order, errand.budget(), &errand.failed);
         let losers = outcome.candidates.split_off(outcome.candidates.len().min(WARM_MAX));
@@ -277,6 +286,12 @@ impl Client {
             Phase::Idle | Phase::Calling(_) => false,
         });
         if serving {
+            if let Some(account) = self.orders.get(&id).and_then(Errand::account)
+                && matches!(refuse.why, Refusal::Unpaid | Refusal::BadVoucher)
+            {
+                // The two sides disagree about this channel for good: take the rest back and open another.
+                self.payments.give_up(now, &account, &mut self.outbox);
+            }
             self.failed(now, id, from, Failure::Refused(refuse.why));
         }
     }

@@ -176,6 +176,15 @@ impl Payments {
         self.timers(now, outbox);
     }
 
+    /// One channel is of no use any more.
+    pub(super) fn give_up(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) {
+        if let Some(channel) = self.channels.get_mut(account) {
+            channel.payer.want_close();
+            outbox.persist(Record::Paying(channel.payer.record()));
+        }
+        self.timers(now, outbox);
+    }
+
     pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent, outbox: &mut Outbox) -> Affected {
         match event {
             LedgerEvent::Channel { account, state } => {

@@ -125,11 +125,10 @@ impl Client {
 
     pub(super) fn sealed(&mut self, now: Time, from: NodeId, frame: &SealedFrame) {
         if let Some(lingering) = self.lingering.get_mut(&frame.job) {
-            // Whatever a provider still says about a finished job, the answer is the last acknowledgement.
             if lingering.working.provider() == from
-                && lingering.working.secure.open(frame.nonce, &frame.bytes).is_ok()
+                && let Ok(opened) = lingering.working.secure.open(frame.nonce, &frame.bytes)
             {
-                self.ack_lingering(frame.job);
+                self.late(frame.job, &opened.body, opened.last);
             }
             return;
         }
@@ -151,17 +150,28 @@ impl Client {
         }
     }
 
+    /// What a provider says after the user is done with a job: what it delivered all the same is paid, and the
+    /// last acknowledgement repeated.
+    fn late(&mut self, job: JobId, body: &[u8], last: bool) {
+        let Some(lingering) = self.lingering.get_mut(&job) else { return };
+        let working = &mut lingering.working;
+        if let Ok(FromProvider::Chunk(chunk)) = codec::decode_sealed::<FromProvider>(body)
+            && let Ok(taken) = working.stream.take(chunk, last)
+        {
+            let cost: Nano = taken.iter().map(|part| part.cost).sum();
+            let account = working.account;
+            if cost > Nano::ZERO && self.payments.owe(&account, cost).is_ok() {
+                self.payments.persist(&account, &mut self.outbox);
+            }
+        }
+        self.ack_lingering(job);
+    }
+
     fn chunk(&mut self, now: Time, id: OrderId, from: NodeId, chunk: Chunk, last: bool) {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         let Phase::Working(working) = &mut errand.phase else { return };
         let before = (working.stream.input_tokens(), working.stream.output_tokens());
-        let taken = match working.stream.take(chunk) {
-            // Only the frame marked as the last may end an answer: a cut stream is never a success.
-            Ok(_) if working.stream.finish().is_some() && !last => None,
-            Ok(taken) => Some(taken),
-            Err(_) => None,
-        };
-        let Some(taken) = taken else {
+        let Ok(taken) = working.stream.take(chunk, last) else {
             self.fault(from, PeerFault::FalseReceipt);
             return self.failed(now, id, from, Failure::FalseReceipt);
         };

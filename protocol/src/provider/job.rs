@@ -41,10 +41,12 @@ pub(super) enum Phase {
     },
     /// The task is here.
     Serving(Box<Serve>),
-    /// At its end, kept so that a repeated message is known.
+    /// At its end, kept so that a repeated message is known and a late payment counted.
     Over {
         /// Until when it is kept.
         until: Time,
+        /// The channel that it was served on, and its bill.
+        bill: Option<([u8; 32], Nano)>,
     },
 }
 
@@ -103,6 +105,13 @@ impl Serve {
         [waiting, self.serving.wake_at()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
     }
 
+    fn acked(&mut self, now: Time, client: NodeId, ack: &Ack) {
+        if let (Some(signature), Some(chunk)) = (&ack.countersignature, self.serving.last_chunk()) {
+            self.countersigned |= Receipt::countersigned(&chunk.receipt, client, signature);
+        }
+        self.serving.acked(now, ack.next);
+    }
+
     /// Tokens that the engine may still make.
     const fn in_flight(&self) -> u64 {
         self.allowed.saturating_sub(self.made)
@@ -152,9 +161,12 @@ impl Provider {
             return Err(Refusal::TaskTooLarge);
         }
         let account = self.earnings.learn(work.channel, client, &self.config, &mut self.outbox)?;
-        let ahead = limits::WINDOW_TOKENS.min(work.task.output_tokens_max());
-        let window = price.cost(work.task.input_tokens_max(), ahead).ok_or(Refusal::TaskTooLarge)?;
+        let window =
+            price.cost(work.task.input_tokens_max(), limits::WINDOW_TOKENS).ok_or(Refusal::TaskTooLarge)?;
         let cost_max = price.cost_max(&work.task).ok_or(Refusal::TaskTooLarge)?;
+        if self.earnings.find(&account).is_some_and(|earner| earner.written_off() > window) {
+            return Err(Refusal::Unpaid);
+        }
         let serve = Serve {
             account,
             serving: Serving::new(now, id, model, price, &codec::encode(&work.task)),
@@ -183,7 +195,6 @@ impl Provider {
         let Some(earner) = self.earnings.find(&serve.account) else { return };
         let allowance = earner.allowance(serve.window, self.config.credit);
         let settled_up = earner.unpaid() == Nano::ZERO;
-        let open = earner.is_open();
         let covered = match (&serve.task, serve.kind) {
             // Vectors cannot be made by halves: the whole task must be covered before it starts.
             (Some(_), TaskKind::Embed) => serve.cost_max <= allowance,
@@ -218,10 +229,6 @@ impl Provider {
             && serve.in_flight() == 0
             && serve.serving.has_room();
         if !covered || starved || owes {
-            if open && settled_up && !owes {
-                // The ledger shows all there is, everything is paid, and it does not reach: no wait will help.
-                return self.over(now, id, Some(Refusal::Unfunded));
-            }
             if serve.waiting_since.is_none() {
                 serve.waiting_since = Some(now);
                 self.need_payment(now, id);
@@ -295,12 +302,14 @@ impl Provider {
     fn acked(&mut self, now: Time, id: JobId, ack: &Ack) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let client = job.client;
-        let Phase::Serving(serve) = &mut job.phase else { return };
-        let account = serve.account;
-        if let (Some(signature), Some(chunk)) = (&ack.countersignature, serve.serving.last_chunk()) {
-            serve.countersigned |= Receipt::countersigned(&chunk.receipt, client, signature);
-        }
-        serve.serving.acked(now, ack.next);
+        let account = match &mut job.phase {
+            Phase::Serving(serve) => {
+                serve.acked(now, client, ack);
+                serve.account
+            }
+            Phase::Over { bill: Some((account, _)), .. } => *account,
+            Phase::Promised { .. } | Phase::Over { bill: None, .. } => return,
+        };
         if let Some(payment) = ack.payment {
             match self.earnings.take(&account, payment, self.config.settle_at, &mut self.outbox) {
                 Ok(Took::More) => return self.go_on_all(now, account),
@@ -340,11 +349,17 @@ impl Provider {
     /// Ends a job, well (`None`) or with a reason that the client is told.
     fn over(&mut self, now: Time, id: JobId, why: Option<Refusal>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let over = Phase::Over { until: now + limits::LINGER };
+        let bill = match &job.phase {
+            Phase::Serving(serve) => Some((serve.account, serve.serving.cost())),
+            Phase::Promised { .. } | Phase::Over { .. } => None,
+        };
+        if matches!(job.phase, Phase::Over { .. }) {
+            return;
+        }
+        let over = Phase::Over { until: now + limits::LINGER, bill };
         let client = job.client;
         let served = match core::mem::replace(&mut job.phase, over) {
-            Phase::Over { .. } => return,
-            Phase::Promised { .. } => None,
+            Phase::Over { .. } | Phase::Promised { .. } => None,
             Phase::Serving(serve) => Some(serve),
         };
         if let Some(why) = why {
@@ -371,7 +386,7 @@ impl Provider {
             .jobs
             .iter()
             .filter(|(_, job)| match &job.phase {
-                Phase::Promised { until } | Phase::Over { until } => *until <= now,
+                Phase::Promised { until } | Phase::Over { until, .. } => *until <= now,
                 Phase::Serving(serve) => serve.wake_at() <= now,
             })
             .map(|(id, _)| *id)
@@ -383,15 +398,12 @@ impl Provider {
 
     fn job_due(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let Phase::Serving(serve) = &mut job.phase else {
-            self.jobs.remove(&id);
-            return;
-        };
-        if serve.serving.is_abandoned(now) {
-            return self.over(now, id, Some(Refusal::Unpaid));
-        }
-        if serve.waiting_since.is_some_and(|since| now >= since + limits::PAYMENT_WAIT) {
-            return self.over(now, id, Some(Refusal::Unpaid));
+        let Phase::Serving(serve) = &mut job.phase else { return self.forget(now, id) };
+        let starved = serve.waiting_since.is_some_and(|since| now >= since + limits::PAYMENT_WAIT);
+        if starved || serve.serving.is_abandoned(now) {
+            let open = self.earnings.find(&serve.account).is_some_and(|earner| earner.is_open());
+            let why = if open { Refusal::Unpaid } else { Refusal::Unfunded };
+            return self.over(now, id, Some(why));
         }
         let ask = serve.waiting_since.is_some() && now >= serve.asked_at + limits::CHUNK_RETRY;
         let flushed: Vec<Chunk> = serve.serving.flush_due(now, &self.identity).into_iter().collect();
@@ -405,6 +417,31 @@ impl Provider {
         if any {
             self.go_on(now, id);
         }
+    }
+}
+
+impl Provider {
+    /// Forgets a job at its end, and gives up what it left unpaid once no other job shares its channel.
+    fn forget(&mut self, now: Time, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if let Phase::Over { until, bill: Some((account, cost)) } = &mut job.phase {
+            let (account, cost) = (*account, *cost);
+            let owing = self.earnings.find(&account).is_some_and(|earner| earner.unpaid() > Nano::ZERO);
+            if owing {
+                *until = now + limits::LINGER;
+                let shared = self
+                    .jobs
+                    .values()
+                    .any(|job| matches!(&job.phase, Phase::Serving(serve) if serve.account == account));
+                if shared {
+                    return;
+                }
+                if let Some(earner) = self.earnings.find(&account) {
+                    earner.write_off(cost);
+                }
+            }
+        }
+        self.jobs.remove(&id);
     }
 }
 

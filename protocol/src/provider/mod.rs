@@ -298,7 +298,7 @@ impl Machine for Provider {
             .jobs
             .values()
             .map(|job| match &job.phase {
-                Phase::Promised { until } | Phase::Over { until } => *until,
+                Phase::Promised { until } | Phase::Over { until, .. } => *until,
                 Phase::Serving(serve) => serve.wake_at(),
             })
             .chain([self.next_ask])

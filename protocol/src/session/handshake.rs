@@ -74,7 +74,7 @@ impl Initiator {
         Ok((Self { noise }, first))
     }
 
-    /// Ends the handshake with the provider's reply.
+    /// Ends the handshake with the provider's reply; before that there is nothing to encrypt with (`SE-9`).
     ///
     /// # Errors
     /// [`HandshakeError`] where the reply is not the one of the provider that `start` named.

@@ -154,8 +154,8 @@ impl Secure {
         self.window.has_gap()
     }
 
-    /// The handshake hash: 32 bytes that only the two ends of this session know to be theirs. Evidence about
-    /// the provider's machine is bound to it (`SE-10`).
+    /// The handshake hash: 32 bytes, equal on both sides and different for every session; not a secret.
+    /// Evidence about the provider's machine is bound to it (`SE-10`).
     #[must_use]
     pub const fn binding(&self) -> [u8; 32] {
         self.binding
@@ -175,7 +175,7 @@ impl fmt::Debug for Frame {
 }
 
 impl fmt::Debug for Opened {
-    /// Never the body: it is a prompt or an answer.
+    /// Never the body: it is a prompt or an answer (`SE-21`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Opened({} bytes, last: {})", self.body.len(), self.last)
     }
@@ -222,6 +222,7 @@ mod tests {
         assert!(provider.open(frame.nonce, &frame.bytes).is_ok());
     }
 
+    /// `SE-21`
     #[test]
     fn a_body_never_reaches_debug_output() {
         let (mut client, mut provider) = pair();

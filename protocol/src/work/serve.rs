@@ -99,7 +99,16 @@ impl Serving {
                     ready.extend(self.flush(now, provider));
                 }
             }
-            vectors @ Content::Vectors { .. } => ready.extend(self.chunk(now, provider, &vectors, 0)),
+            Content::Vectors { first, dims, bytes } => {
+                let row = (dims as usize).saturating_mul(4).max(1);
+                let rows = limits::VECTOR_BYTES_MAX.checked_div(row).unwrap_or(1).max(1);
+                let mut first = first;
+                for part in bytes.chunks(rows.saturating_mul(row)) {
+                    let vectors = Content::Vectors { first, dims, bytes: part.to_vec() };
+                    ready.extend(self.chunk(now, provider, &vectors, 0));
+                    first = first.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX));
+                }
+            }
             end @ Content::End { .. } => {
                 ready.extend(self.flush(now, provider));
                 ready.extend(self.chunk(now, provider, &end, 0));

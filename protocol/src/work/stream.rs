@@ -23,7 +23,7 @@ pub struct Stream {
     bounds: Bounds,
     transcript: Transcript,
     next: u32,
-    early: BTreeMap<u32, Chunk>,
+    early: BTreeMap<u32, (Chunk, bool)>,
     input_tokens: Option<u64>,
     output_tokens: u64,
     rows: u32,
@@ -101,28 +101,32 @@ impl Stream {
 
     /// Takes a chunk; gives every chunk that is now in its place. A repeated or far-off chunk gives none.
     ///
+    /// `last` is whether its frame was marked as the session's last: only such a frame may end an answer, so that a
+    /// cut stream is never a success.
+    ///
     /// # Errors
     /// [`StreamFault`]: the provider states what is not so. Nothing of this chunk may be paid.
-    pub fn take(&mut self, chunk: Chunk) -> Result<Vec<Taken>, StreamFault> {
+    pub fn take(&mut self, chunk: Chunk, last: bool) -> Result<Vec<Taken>, StreamFault> {
         let ahead = chunk.index.checked_sub(self.next).map(|distance| distance as usize);
         if self.finish.is_some() || ahead.is_none_or(|distance| distance >= limits::CHUNKS_UNACKED_MAX) {
             return Ok(Vec::new());
         }
-        self.early.entry(chunk.index).or_insert(chunk);
+        self.early.entry(chunk.index).or_insert((chunk, last));
         let mut taken = Vec::new();
-        while let Some(chunk) = self.early.remove(&self.next) {
-            taken.push(self.check(&chunk)?);
+        while let Some((chunk, last)) = self.early.remove(&self.next) {
+            taken.push(self.check(&chunk, last)?);
         }
         Ok(taken)
     }
 
-    fn check(&mut self, chunk: &Chunk) -> Result<Taken, StreamFault> {
+    fn check(&mut self, chunk: &Chunk, last: bool) -> Result<Taken, StreamFault> {
         let receipt: Receipt =
             chunk.receipt.open_by(self.provider, Domain::Receipt).map_err(|_| StreamFault::Unreadable)?;
         let content: Content = codec::decode_sealed(&chunk.content).map_err(|_| StreamFault::Unreadable)?;
         let transcript = self.transcript.then(chunk.index, &chunk.content);
         let chunks = self.next.saturating_add(1);
-        if receipt.job != self.job
+        if matches!(content, Content::End { .. }) != last
+            || receipt.job != self.job
             || receipt.model != self.model
             || receipt.chunks != chunks
             || receipt.transcript != transcript

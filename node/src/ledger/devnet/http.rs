@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::to_bytes;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get};
+use axum::routing::any;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bombyx_protocol::amount::Nano;
@@ -48,6 +49,7 @@ const TUPLE_DEPTH_MAX: usize = 4;
 const ADVANCE_S_MAX: u32 = 366 * 24 * 3600;
 
 type Params = Map<String, Value>;
+type QueryResult = Result<Query<HashMap<String, String>>, QueryRejection>;
 
 /// Why a request has no result: status and words.
 struct Failure(StatusCode, String);
@@ -66,8 +68,8 @@ fn bad(what: impl Into<String>) -> Failure {
 pub fn router(devnet: Devnet) -> Router {
     Router::new()
         .route("/api/v2/{method}", any(api))
-        .route("/faucet", get(faucet))
-        .route("/time", get(time))
+        .route("/faucet", any(faucet))
+        .route("/time", any(time))
         .fallback(async || reply(Err(Failure(StatusCode::NOT_FOUND, "no such path".into())), None))
         .with_state(devnet)
 }
@@ -86,12 +88,13 @@ pub async fn serve(
 
 async fn api(
     State(devnet): State<Devnet>,
-    Path(method): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
+    method: Result<Path<String>, PathRejection>,
+    query: QueryResult,
     request: Request,
 ) -> Response {
+    let method = method.map(|Path(method)| method).unwrap_or_default();
     if request.method() == Method::GET {
-        let params = query.into_iter().map(|(name, text)| (name, Value::String(text))).collect();
+        let params = pairs(query).into_iter().map(|(name, text)| (name, Value::String(text))).collect();
         return reply(call(&devnet, &method, &params), None);
     }
     let body = match body_of(request).await {
@@ -140,6 +143,11 @@ async fn time(State(devnet): State<Devnet>, Query(query): Query<HashMap<String, 
         Ok(json!({ "now": devnet.now_s() }))
     };
     reply(tell(), None)
+}
+
+/// An unreadable query counts as empty: what is missing then gets an answer in JSON.
+fn pairs(query: QueryResult) -> HashMap<String, String> {
+    query.map(|Query(pairs)| pairs).unwrap_or_default()
 }
 
 fn reply(outcome: Result<Value, Failure>, id: Option<Value>) -> Response {

@@ -1,0 +1,208 @@
+//! The same life of a channel over HTTP, by the client that testnet and mainnet get too.
+
+use std::sync::Arc;
+
+use bombyx_node::ledger::Ledger;
+use bombyx_node::ledger::chain::{Chain as _, ChainError};
+use bombyx_node::ledger::contract::Refusal;
+use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet, http};
+use bombyx_node::ledger::toncenter::Toncenter;
+use bombyx_node::ledger::wallet::friendly;
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::ChannelTerms;
+use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::setup::{coins, key, milli, reason, wallet};
+
+/// A devnet behind a socket of this machine; it stops when this is dropped.
+struct Server {
+    devnet: Devnet,
+    base: String,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let devnet = Devnet::new().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = devnet.clone();
+        tokio::spawn(async move {
+            http::serve(served, listener, async { stopped.await.unwrap_or(()) }).await.unwrap();
+        });
+        Self { devnet, base, _stop: stop }
+    }
+
+    fn ledger(&self, party: usize) -> Ledger {
+        let client = Toncenter::new(&format!("{}/api/v2", self.base), None).unwrap();
+        Ledger::new(Arc::new(client), DEVNET_ID, Some(wallet(party)))
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let response = reqwest::get(format!("{}{path}", self.base)).await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let request = reqwest::Client::new().post(format!("{}{path}", self.base)).body(body);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_channel_lives_its_life_over_http() {
+    let server = Server::start().await;
+    let (client, provider) = (server.ledger(0), server.ledger(1));
+    let client_address = client.wallet_address().unwrap();
+    let (status, _) =
+        server.get(&format!("/faucet?address={}&amount=5", friendly(client_address, true))).await;
+    assert_eq!(status, 200);
+    assert_eq!(client.balance(client_address).await.unwrap(), coins(5));
+
+    let terms = ChannelTerms {
+        network_id: DEVNET_ID,
+        salt: 7,
+        client_key: key(1).verifying_key().to_bytes(),
+        provider_key: key(2).verifying_key().to_bytes(),
+        client: client_address,
+        provider: provider.wallet_address().unwrap(),
+        challenge_s: 60,
+    };
+    let channel = client.open(&terms, coins(1)).await.unwrap();
+    let state = provider.channel(channel.account).await.unwrap().unwrap();
+    assert_eq!((state.epoch, state.deposit, state.terms), (channel.epoch, coins(1), terms.clone()));
+
+    let voucher = |cumulative| Voucher { account: channel.account.hash, epoch: channel.epoch, cumulative };
+    let sign = |voucher: Voucher| voucher.sign(&key(1));
+    let paid = voucher(milli(300));
+    provider.claim(&paid, sign(paid)).await.unwrap();
+    assert_eq!(reason(provider.claim(&paid, sign(paid)).await), Refusal::Stale);
+    let much = voucher(coins(2));
+    assert_eq!(reason(provider.claim(&much, sign(much)).await), Refusal::OverDeposit);
+    assert_eq!(reason(client.finalize(channel.account).await), Refusal::TooEarly);
+    client.request_close(channel.account).await.unwrap();
+
+    let order = CloseOrder { account: channel.account.hash, epoch: channel.epoch, cumulative: milli(400) };
+    let last = sign(voucher(milli(400)));
+    provider.provider_close(&order, order.sign(&key(2)), Some(last)).await.unwrap();
+    assert_eq!(provider.channel(channel.account).await.unwrap(), None);
+
+    // Both faces of the ledger tell the same history.
+    let address = provider.wallet_address().unwrap();
+    let over_http = provider.transactions(address, 10).await.unwrap();
+    assert_eq!(over_http, server.devnet.transactions(address, 10).await.unwrap());
+    assert_eq!(over_http.len(), 2);
+    let received: Nano =
+        over_http.iter().filter_map(|t| t.incoming.as_ref()).map(|message| message.value).sum();
+    assert!(received > milli(399) && received < milli(400));
+}
+
+/// A service that drops the first `silent` requests after reading them and refuses the rest as stale.
+async fn forgetful(silent: usize) -> Toncenter {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/api/v2", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for served in 0.. {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                assert!(socket.read_buf(&mut request).await.unwrap() > 0, "a whole request came");
+            }
+            if served >= silent {
+                let body = r#"{"ok":false,"error":"exitcode=106, steps=1","code":500}"#;
+                let head = format!("content-length: {}\r\nconnection: close", body.len());
+                let answer = format!("HTTP/1.1 500 Refused\r\n{head}\r\n\r\n{body}");
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    Toncenter::new(&base, None).unwrap()
+}
+
+#[tokio::test]
+async fn a_message_refused_after_a_lost_answer_may_have_been_executed() {
+    let error = forgetful(0).await.send(vec![1]).await.unwrap_err();
+    assert!(matches!(error, ChainError::Refused { exit_code: Some(106), .. }), "{error}");
+    // The first attempt was read and never answered: its effect is for the ledger to show, not for the refusal to deny.
+    assert_eq!(forgetful(1).await.send(vec![1]).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_get_method_answers_over_http() {
+    let server = Server::start().await;
+    let client = server.ledger(0);
+    server.devnet.faucet(client.wallet_address().unwrap(), coins(2)).unwrap();
+    let terms = ChannelTerms {
+        network_id: DEVNET_ID,
+        salt: 1,
+        client_key: key(1).verifying_key().to_bytes(),
+        provider_key: key(2).verifying_key().to_bytes(),
+        client: client.wallet_address().unwrap(),
+        provider: client.wallet_address().unwrap(),
+        challenge_s: 60,
+    };
+    let channel = client.open(&terms, coins(1)).await.unwrap();
+    let request = json!({ "id": 5, "jsonrpc": "2.0", "method": "runGetMethod", "params": {
+        "address": channel.account.to_string(), "method": "voucherHash", "stack": [["num", "1000"]],
+    }});
+    let (status, answer) = server.post("/api/v2/jsonRPC", request.to_string()).await;
+    assert_eq!((status, &answer["id"]), (200, &json!(5)));
+    let voucher = Voucher { account: channel.account.hash, epoch: channel.epoch, cumulative: Nano(1_000) };
+    let hash = answer["result"]["stack"][0][1].as_str().unwrap().trim_start_matches("0x");
+    assert_eq!(format!("{hash:0>64}"), hex::encode(voucher.hash()));
+    let (_, information) =
+        server.get(&format!("/api/v2/getAddressInformation?address={}", channel.account)).await;
+    assert_eq!(information["result"]["state"], "active");
+    let (_, info) = server.get("/api/v2/getMasterchainInfo").await;
+    assert!(info["result"]["last"]["seqno"].as_u64().unwrap() > 1);
+}
+
+#[tokio::test]
+async fn bad_requests_get_an_answer_in_json() {
+    let server = Server::start().await;
+    let address = format!("0:{}", "ab".repeat(32));
+    for path in [
+        "/api/v2/getAddressBalance".to_owned(),
+        "/api/v2/getAddressBalance?address=nowhere".to_owned(),
+        format!("/api/v2/getTransactions?address={address}&limit=many"),
+        "/api/v2/noSuchMethod".to_owned(),
+        "/api/v3/anything".to_owned(),
+        format!("/faucet?address={address}&amount=-1"),
+        format!("/faucet?address={address}&amount=100000000000"),
+        "/faucet".to_owned(),
+        "/time?advance=soon".to_owned(),
+        "/time?advance=%ff".to_owned(),
+        "/api/v2/%ff%fe".to_owned(),
+        "/api/v2/getAddressBalance?address=%00%ff&=&&".to_owned(),
+    ] {
+        let (status, answer) = server.get(&path).await;
+        assert!((400..500).contains(&status), "{path}: {status}");
+        assert_eq!(answer["ok"], false, "{path}");
+        assert!(answer["error"].as_str().is_some_and(|text| !text.is_empty()), "{path}");
+    }
+    let pair = |value: Value| json!({ "address": address, "method": "seqno", "stack": [value] }).to_string();
+    for (path, body) in [
+        ("/api/v2/jsonRPC", "not json".to_owned()),
+        ("/api/v2/jsonRPC", "[]".to_owned()),
+        ("/api/v2/jsonRPC", "{}".to_owned()),
+        ("/api/v2/sendBoc", json!({ "boc": "%%%" }).to_string()),
+        ("/api/v2/sendBoc", json!({ "boc": "te6cckEBAQEAAgAAAEysuc0=" }).to_string()),
+        ("/api/v2/sendBoc", json!({ "boc": "AAAA" }).to_string()),
+        ("/api/v2/runGetMethod", pair(json!(["num", "x"]))),
+        ("/api/v2/runGetMethod", pair(json!(["num", "9".repeat(200)]))),
+        ("/api/v2/runGetMethod", pair(json!(["tvm.Cell", "AAAA"]))),
+        ("/api/v2/runGetMethod", pair(json!({}))),
+        ("/api/v2/sendBoc", "x".repeat(200_000)),
+    ] {
+        let (status, answer) = server.post(path, body).await;
+        assert!((400..500).contains(&status), "{path}: {status} {answer}");
+        assert_eq!(answer["ok"], false, "{path}");
+    }
+    let (status, answer) = server.get("/time?advance=10").await;
+    assert_eq!((status, &answer["ok"]), (200, &json!(true)));
+}

@@ -1,0 +1,10 @@
+//! The channel contract on a real TVM, through the same ledger operations that the node uses.
+#![allow(clippy::unwrap_used)]
+
+mod accounts;
+mod exits;
+mod fees;
+mod http;
+mod refusals;
+mod setup;
+mod vectors;

@@ -1,0 +1,320 @@
+//! What a client and its providers do together when nothing goes wrong, and when one thing does.
+#![allow(clippy::unwrap_used)]
+
+mod swarm;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::client::ClientConfig;
+use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::limits;
+use bombyx_protocol::market::auction::Fate;
+use bombyx_protocol::provider::ProviderConfig;
+use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::order::{ModelId, Order, OrderId, Task, TaskKind, Tier};
+use swarm::{CALM, Swarm, chat, engine, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+const MINUTE: Span = Span::from_s(60);
+
+#[test]
+fn an_answer_is_streamed_paid_and_settled_to_the_nano() {
+    let mut swarm = Swarm::new(1, CALM);
+    let client = swarm.client(1, COIN);
+    let provider = swarm.provider(1, price(400_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 100), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+
+    let outcome = swarm.outcome(1);
+    let bill = outcome.end.unwrap().unwrap();
+    assert_eq!(outcome.text, engine::answer(100));
+    let expected = price(400_000).cost(12, 100).unwrap();
+    assert_eq!(bill.cost, expected, "alone in the auction, it is paid its own bid");
+    assert_eq!(
+        (bill.input_tokens, bill.output_tokens, bill.providers.as_slice()),
+        (12, 100, &[provider][..])
+    );
+    assert_eq!(swarm.served.len(), 1);
+    assert!(swarm.served[0].1.countersigned, "the client has signed that it was served");
+    assert_eq!(swarm.served[0].1.cost, expected);
+
+    swarm.command(provider, Command::Settle);
+    swarm.run(MINUTE, |swarm| swarm.chain.locked() == 0);
+    let payout = ProviderConfig::for_tests(1).payout.hash;
+    assert_eq!(swarm.chain.balance(&payout), expected.0);
+    assert_eq!(swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - expected.0);
+    assert!(swarm.faults.is_empty(), "{:?}", swarm.faults);
+}
+
+#[test]
+fn embeddings_arrive_complete_and_once() {
+    let mut swarm = Swarm::new(2, CALM);
+    let client = swarm.client(1, COIN);
+    let provider = swarm.provider(1, price(400_000), 1_000);
+    let embedder = ModelId([2; 32]);
+    swarm.offer(provider, price(1_000), TaskKind::Embed, embedder);
+    let task = Task::Embed { inputs: (0..10).map(|number| format!("text {number}")).collect() };
+    let order =
+        Order { model: embedder, task, max_cost: COIN, deadline: MINUTE, tier: Tier::Open, nano_per_ms: 0 };
+    swarm.command(client, Command::Order { id: OrderId(1), order: Box::new(order) });
+    swarm.run_to_end(MINUTE);
+    let outcome = swarm.outcome(1);
+    assert!(outcome.end.unwrap().is_ok());
+    assert_eq!(outcome.rows.len(), 10);
+    assert!(outcome.rows.values().all(|times| *times == 1));
+}
+
+#[test]
+fn the_best_score_wins_and_is_paid_by_the_second() {
+    let mut swarm = Swarm::new(3, CALM);
+    let client = swarm.client(1, COIN);
+    let dear = swarm.provider(1, price(800_000), 1_000);
+    let cheap = swarm.provider(2, price(400_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 50), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    let outcome = swarm.outcome(1);
+    let bill = outcome.end.unwrap().unwrap();
+    assert_eq!(bill.providers, [cheap]);
+    let own = price(400_000).cost(12, 50).unwrap();
+    let second = outcome.bids[1].cost_max;
+    assert!(bill.cost > own && bill.cost <= second, "{own} < {} <= {second}", bill.cost);
+    assert_eq!(outcome.bids.len(), 2);
+    assert!(matches!(outcome.bids[0].fate, Fate::Won { runner_up: Some(_) }));
+    assert_eq!(outcome.bids[1].provider, dear);
+    assert!(matches!(outcome.bids[1].fate, Fate::Outscored { by } if by > 0));
+}
+
+#[test]
+fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {
+    let mut swarm = Swarm::new(4, CALM);
+    let client = swarm.client(1, COIN);
+    let cheap = swarm.provider(1, price(400_000), 20_000);
+    let dear = swarm.provider(2, price(800_000), 20_000);
+    swarm.order(client, 1, chat("count for me", 120), COIN, MINUTE);
+    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() >= 40);
+    swarm.kill(cheap);
+    swarm.run_to_end(MINUTE);
+    let outcome = swarm.outcome(1);
+    let bill = outcome.end.unwrap().unwrap();
+    assert_eq!(outcome.text, engine::answer(120));
+    assert_eq!(outcome.failed_over, [Failure::Stalled]);
+    assert_eq!(bill.providers, [cheap, dear]);
+    assert_eq!(bill.output_tokens, 120, "no token is bought twice as output");
+}
+
+#[test]
+fn a_lease_spares_the_second_order_its_auction() {
+    let mut swarm = Swarm::new(5, CALM);
+    let client = swarm.client(1, COIN);
+    swarm.provider(1, price(400_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    swarm.order(client, 2, chat("count for me", 20), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    let (first, second) = (swarm.outcome(1), swarm.outcome(2));
+    assert!(second.bids.is_empty(), "no auction");
+    let wait = |outcome: &swarm::Outcome| outcome.end.clone().unwrap().unwrap().matched.unwrap();
+    assert!(wait(&second) < wait(&first).half());
+    assert_eq!(swarm.chain.opened, 1, "one channel serves both");
+}
+
+#[test]
+fn nobody_there_and_too_dear_are_told_apart() {
+    let mut swarm = Swarm::new(6, CALM);
+    let client = swarm.client(1, COIN);
+    swarm.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    assert_eq!(swarm.outcome(1).end.unwrap().unwrap_err().0, Failure::NoBids);
+
+    swarm.provider(1, price(400_000_000), 1_000);
+    swarm.order(client, 2, chat("count for me", 20), Nano(1_000), MINUTE);
+    swarm.run_to_end(MINUTE);
+    let outcome = swarm.outcome(2);
+    let lowest = outcome.bids[0].cost_max;
+    assert_eq!(outcome.end.unwrap().unwrap_err().0, Failure::OverBudget { lowest });
+}
+
+#[test]
+fn a_wallet_that_cannot_fund_its_channel_is_said_so_and_costs_the_provider_its_credit_at_most() {
+    let mut swarm = Swarm::new(7, CALM);
+    let client = swarm.client(1, Nano(5));
+    let provider = swarm.provider(1, price(400_000_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 500), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    let (why, bill) = swarm.outcome(1).end.unwrap().unwrap_err();
+    assert_eq!(why, Failure::Channel(LedgerFault::Funds));
+    let credit = ProviderConfig::for_tests(1).credit;
+    assert!(bill.cost <= credit, "{} was served on a credit of {credit}", bill.cost);
+    assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 0);
+}
+
+#[test]
+fn with_no_credit_nothing_is_served_before_the_ledger_shows_the_channel() {
+    let mut swarm = Swarm::new(8, CALM);
+    let client = swarm.client(1, COIN);
+    let config = ProviderConfig { credit: Nano::ZERO, ..ProviderConfig::for_tests(1) };
+    swarm.provider_with(config, price(400_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    swarm.run(MINUTE, |swarm| swarm.chain.opened > 0);
+    assert!(swarm.outcome(1).ids.is_empty());
+    swarm.run_to_end(MINUTE);
+    assert_eq!(swarm.outcome(1).text, engine::answer(40));
+}
+
+#[test]
+fn with_a_channel_open_a_job_runs_while_the_ledger_is_down() {
+    let mut swarm = Swarm::new(9, CALM);
+    let client = swarm.client(1, COIN);
+    swarm.provider(1, price(400_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    swarm.chain.down = true;
+    swarm.order(client, 2, chat("count for me", 200), COIN, MINUTE);
+    swarm.run(MINUTE, |swarm| swarm.outcome(2).end.is_some());
+    assert!(swarm.outcome(2).end.unwrap().is_ok());
+}
+
+#[test]
+fn a_client_that_leaves_gets_its_rest_at_once_from_a_living_provider() {
+    let mut swarm = Swarm::new(10, CALM);
+    let client = swarm.client(1, COIN);
+    swarm.provider(1, price(400_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
+    swarm.command(client, Command::Settle);
+    swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
+    assert_eq!(swarm.chain.locked(), 0, "before the challenge time of a minute is over");
+    assert_eq!(swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
+}
+
+#[test]
+fn a_client_that_leaves_a_dead_provider_pays_it_first_and_then_gets_its_rest() {
+    let mut swarm = Swarm::new(11, CALM);
+    let client = swarm.client(1, COIN);
+    let provider = swarm.provider(1, price(400_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
+    swarm.kill(provider);
+    swarm.command(client, Command::Settle);
+    swarm.run(Span::from_s(200), |swarm| swarm.chain.locked() == 0);
+    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+    assert_eq!(swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
+    assert_eq!(swarm.client_at(client).channels().count(), 0);
+}
+
+#[test]
+fn a_watcher_claims_for_a_provider_that_is_away() {
+    let mut swarm = Swarm::new(12, CALM);
+    let client = swarm.client(1, COIN);
+    let provider = swarm.provider(1, price(400_000), 1_000);
+    swarm.watcher(provider);
+    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
+    swarm.kill(provider);
+    swarm.command(client, Command::Settle);
+    // The client is cut off as soon as its close is on the ledger: nobody but the watcher can claim.
+    swarm.run(Span::from_s(5), |_| false);
+    swarm.kill(client);
+    swarm.run(Span::from_s(90), |_| false);
+    assert_eq!(swarm.chain.claims, 1);
+    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+}
+
+#[test]
+fn a_restarted_client_goes_on_above_every_voucher_it_may_have_signed() {
+    let mut swarm = Swarm::new(13, CALM);
+    let client = swarm.client(1, COIN);
+    let provider = swarm.provider(1, price(400_000), 5_000);
+    swarm.order(client, 1, chat("count for me", 200), COIN, MINUTE);
+    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() > 100);
+    swarm.kill(client);
+    swarm.run(Span::from_s(30), |_| false);
+    let paid = swarm.provider_at(provider).channels().next().unwrap().paid();
+    swarm.outcomes.clear();
+    swarm.restart(client);
+    let known = swarm.client_at(client).channels().next().unwrap().cumulative();
+    assert!(known >= paid, "{known} on disk, {paid} at the provider");
+    swarm.run(Span::from_s(5), |_| false);
+    swarm.order(client, 2, chat("count for me", 30), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    assert!(swarm.outcome(2).end.unwrap().is_ok());
+    assert_eq!(swarm.chain.opened, 1);
+}
+
+#[test]
+fn a_restarted_provider_serves_nothing_for_free_and_loses_no_voucher() {
+    let mut swarm = Swarm::new(14, CALM);
+    let client = swarm.client(1, COIN);
+    let provider = swarm.provider(1, price(400_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 100), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
+    swarm.kill(provider);
+    swarm.restart(provider);
+    swarm.run(Span::from_s(2), |_| false);
+    swarm.command(provider, Command::Settle);
+    swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
+    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+}
+
+#[test]
+fn a_channel_that_runs_dry_is_topped_up_before_it_does() {
+    let mut swarm = Swarm::new(15, CALM);
+    let config = ClientConfig { deposit: Nano(300_000), ..ClientConfig::for_tests(1) };
+    let client = swarm.client_with(config, COIN);
+    swarm.provider(1, price(1_000_000), 1_000);
+    for number in 1..=6 {
+        swarm.order(client, number, chat("count for me", 100), COIN, MINUTE);
+        swarm.run_to_end(MINUTE);
+        assert!(swarm.outcome(number).end.unwrap().is_ok(), "order {number}");
+    }
+    assert_eq!(swarm.chain.opened, 1);
+}
+
+#[test]
+fn a_full_provider_stops_bidding_and_a_draining_one_takes_nothing() {
+    let mut swarm = Swarm::new(16, CALM);
+    let client = swarm.client(1, COIN);
+    let provider = swarm.provider(1, price(400_000), 200_000);
+    for number in 1..=5 {
+        swarm.order(client, number, chat("count for me", 100), COIN, MINUTE);
+        swarm.run(Span::from_s(1), |_| false);
+    }
+    swarm.run_to_end(MINUTE);
+    let refused = (1..=5).filter(|number| swarm.outcome(*number).end.unwrap().is_err()).count();
+    assert_eq!(refused, 1, "four slots, five orders");
+    swarm.command(provider, Command::Drain);
+    swarm.order(client, 9, chat("count for me", 10), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    let outcome = swarm.outcome(9);
+    assert_eq!(outcome.failed_over, [Failure::Refused(Refusal::Leaving)]);
+    assert!(outcome.end.unwrap().is_err());
+}
+
+#[test]
+fn an_order_at_its_deadline_ends_there() {
+    let mut swarm = Swarm::new(17, CALM);
+    let client = swarm.client(1, COIN);
+    swarm.provider(1, price(400_000), 100_000);
+    swarm.order(client, 1, chat("count for me", 1_000), COIN, Span::from_s(3));
+    let started = swarm.now;
+    swarm.run(MINUTE, |swarm| swarm.outcome(1).end.is_some());
+    assert_eq!(swarm.outcome(1).end.unwrap().unwrap_err().0, Failure::Deadline);
+    assert_eq!(swarm.now.since(started), Span::from_s(3));
+}
+
+#[test]
+fn the_limits_of_orders_hold() {
+    let mut swarm = Swarm::new(18, CALM);
+    let client = swarm.client(1, COIN);
+    for number in 0..=limits::ORDERS_MAX as u64 {
+        swarm.order(client, number, chat("x", 1), COIN, MINUTE);
+    }
+    let last = swarm.outcome(limits::ORDERS_MAX as u64);
+    assert!(matches!(last.end, Some(Err((Failure::Order(_), _)))));
+    assert_eq!(swarm.client_at(client).orders_in_flight(), limits::ORDERS_MAX);
+}

@@ -1,0 +1,197 @@
+//! A ledger in integers with the channel's rules, and the check that no nano appears or vanishes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
+use bombyx_protocol::channel::terms::ChannelTerms;
+use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::ident::{NodeId, Signature};
+use bombyx_protocol::time::{Span, Time};
+
+#[derive(Default)]
+pub struct Chain {
+    wallets: BTreeMap<[u8; 32], u64>,
+    channels: BTreeMap<[u8; 32], OnChain>,
+    watchers: BTreeMap<[u8; 32], BTreeSet<NodeId>>,
+    shown: BTreeMap<(NodeId, [u8; 32]), Option<ChannelState>>,
+    pending: Vec<(NodeId, Option<[u8; 32]>, LedgerCall)>,
+    total: u64,
+    epochs: u64,
+    /// The ledger takes no calls.
+    pub down: bool,
+    pub claims: u32,
+    pub closes: u32,
+    pub opened: u32,
+    now: Time,
+}
+
+#[derive(Clone)]
+struct OnChain {
+    terms: ChannelTerms,
+    epoch: u64,
+    deposit: u64,
+    settled: u64,
+    close_at: Option<Time>,
+}
+
+impl Chain {
+    pub fn fund(&mut self, wallet: [u8; 32], amount: Nano) {
+        *self.wallets.entry(wallet).or_default() += amount.0;
+        self.total += amount.0;
+    }
+
+    pub fn balance(&self, wallet: &[u8; 32]) -> u64 {
+        self.wallets.get(wallet).copied().unwrap_or(0)
+    }
+
+    pub fn locked(&self) -> u64 {
+        self.channels.values().map(|channel| channel.deposit - channel.settled).sum()
+    }
+
+    /// No nano appears or vanishes; nothing is settled that was not deposited.
+    pub fn check(&self) {
+        let wallets: u64 = self.wallets.values().sum();
+        assert_eq!(wallets + self.locked(), self.total, "money is conserved");
+        for channel in self.channels.values() {
+            assert!(channel.settled <= channel.deposit);
+        }
+    }
+
+    pub fn is_busy(&self) -> bool {
+        !self.pending.is_empty() || self.channels.values().any(|channel| channel.close_at.is_some())
+    }
+
+    pub fn call(&mut self, node: NodeId, wallet: Option<[u8; 32]>, call: LedgerCall) {
+        self.pending.push((node, wallet, call));
+    }
+
+    /// One block: takes what waits, and tells every watcher what has changed.
+    pub fn block(&mut self, now: Time) -> Vec<(NodeId, LedgerEvent)> {
+        self.now = now;
+        if self.down {
+            return Vec::new();
+        }
+        let mut events = Vec::new();
+        for (node, wallet, call) in core::mem::take(&mut self.pending) {
+            let account = call.account();
+            if let Err(fault) = self.apply(node, wallet, call) {
+                events.push((node, LedgerEvent::Failed { account, fault }));
+            }
+        }
+        for (account, nodes) in self.watchers.clone() {
+            let state = self.channels.get(&account).map(|channel| self.state(channel));
+            for node in nodes {
+                let shown = self.shown.get(&(node, account)).copied();
+                let same = |old: Option<ChannelState>| match (old, state) {
+                    (Some(old), Some(new)) => {
+                        (old.epoch, old.deposit, old.settled, old.closing.is_some())
+                            == (new.epoch, new.deposit, new.settled, new.closing.is_some())
+                    }
+                    (old, new) => old.is_none() && new.is_none(),
+                };
+                if !shown.is_some_and(same) {
+                    self.shown.insert((node, account), state);
+                    events.push((node, LedgerEvent::Channel { account, state }));
+                }
+            }
+        }
+        events
+    }
+
+    fn state(&self, channel: &OnChain) -> ChannelState {
+        ChannelState {
+            epoch: channel.epoch,
+            deposit: Nano(channel.deposit),
+            settled: Nano(channel.settled),
+            closing: channel.close_at.map(|at| at.since(self.now)),
+        }
+    }
+
+    fn apply(&mut self, node: NodeId, wallet: Option<[u8; 32]>, call: LedgerCall) -> Result<(), LedgerFault> {
+        let account = call.account();
+        match call {
+            LedgerCall::Open { terms, deposit } => {
+                self.spend(wallet, deposit)?;
+                self.epochs += 1;
+                self.opened += 1;
+                let channel = OnChain {
+                    terms: *terms,
+                    epoch: self.epochs,
+                    deposit: deposit.0,
+                    settled: 0,
+                    close_at: None,
+                };
+                self.channels.insert(account, channel);
+                self.watchers.entry(account).or_default().insert(node);
+            }
+            LedgerCall::TopUp { amount, .. } => {
+                self.channels.get(&account).ok_or(LedgerFault::Refused)?;
+                self.spend(wallet, amount)?;
+                self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?.deposit += amount.0;
+            }
+            LedgerCall::Watch { .. } => {
+                self.watchers.entry(account).or_default().insert(node);
+                self.shown.remove(&(node, account));
+            }
+            LedgerCall::Unwatch { .. } => {
+                self.watchers.entry(account).or_default().remove(&node);
+            }
+            LedgerCall::Claim { voucher, signature } => {
+                self.claims += 1;
+                self.settle(&voucher, &signature)?;
+            }
+            LedgerCall::Close { voucher, order, signature } => {
+                let channel = self.channels.get(&account).ok_or(LedgerFault::Refused)?.clone();
+                order.verify(&channel.terms.provider_key, &signature).map_err(|_| LedgerFault::Refused)?;
+                if let Some((voucher, signature)) = voucher {
+                    self.settle(&voucher, &signature)?;
+                }
+                self.closes += 1;
+                self.refund(&account);
+            }
+            LedgerCall::RequestClose { .. } => {
+                let now = self.now;
+                let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+                if wallet != Some(channel.terms.client.hash) || channel.close_at.is_some() {
+                    return Err(LedgerFault::Refused);
+                }
+                channel.close_at = Some(now + Span::from_s(u64::from(channel.terms.challenge_s)));
+            }
+            LedgerCall::Finalize { .. } => {
+                let channel = self.channels.get(&account).ok_or(LedgerFault::Refused)?;
+                if channel.close_at.is_none_or(|at| at > self.now) {
+                    return Err(LedgerFault::Refused);
+                }
+                self.closes += 1;
+                self.refund(&account);
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, voucher: &Voucher, signature: &Signature) -> Result<(), LedgerFault> {
+        let channel = self.channels.get_mut(&voucher.account).ok_or(LedgerFault::Refused)?;
+        voucher.verify(&channel.terms.client_key, signature).map_err(|_| LedgerFault::Refused)?;
+        let cumulative = voucher.cumulative.0;
+        let stale = cumulative <= channel.settled || cumulative > channel.deposit;
+        if voucher.epoch != channel.epoch || stale {
+            return Err(LedgerFault::Refused);
+        }
+        let due = cumulative - channel.settled;
+        channel.settled = cumulative;
+        *self.wallets.entry(channel.terms.provider.hash).or_default() += due;
+        Ok(())
+    }
+
+    fn refund(&mut self, account: &[u8; 32]) {
+        let channel = self.channels.remove(account).unwrap();
+        *self.wallets.entry(channel.terms.client.hash).or_default() += channel.deposit - channel.settled;
+    }
+
+    fn spend(&mut self, wallet: Option<[u8; 32]>, amount: Nano) -> Result<(), LedgerFault> {
+        let balance = wallet.and_then(|wallet| self.wallets.get_mut(&wallet)).ok_or(LedgerFault::Funds)?;
+        *balance = balance.checked_sub(amount.0).ok_or(LedgerFault::Funds)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! An engine that counts: its text follows from the position alone, so that a continued answer can be checked.
+
+use std::collections::BTreeMap;
+
+use bombyx_protocol::io::EngineReport;
+use bombyx_protocol::wire::message::{Content, Finish};
+use bombyx_protocol::work::order::{JobId, Task};
+
+#[derive(Default)]
+pub struct Engine {
+    pub token_us: u64,
+    jobs: BTreeMap<JobId, Running>,
+}
+
+struct Running {
+    task: Task,
+    started: bool,
+    allowed: u32,
+    made: u32,
+    after: u32,
+}
+
+/// The token at a position, and its text.
+pub fn token(position: u32) -> (u32, String) {
+    (position, format!("{position} "))
+}
+
+/// The whole answer of `count` tokens.
+pub fn answer(count: u32) -> String {
+    (0..count).map(|position| token(position).1).collect()
+}
+
+impl Engine {
+    pub fn clear(&mut self) {
+        self.jobs.clear();
+    }
+
+    pub fn run(&mut self, job: JobId, task: Task) {
+        let after = match &task {
+            Task::Generate(generate) => generate.prefix.len() as u32,
+            Task::Embed { .. } => 0,
+        };
+        self.jobs.insert(job, Running { task, started: false, allowed: 0, made: 0, after });
+    }
+
+    pub fn allow(&mut self, job: JobId, tokens: u32) {
+        if let Some(running) = self.jobs.get_mut(&job) {
+            running.allowed += tokens;
+        }
+    }
+
+    pub fn cancel(&mut self, job: JobId) {
+        self.jobs.remove(&job);
+    }
+
+    /// One token for every job that may make one. Returns the reports, and whether more can be done.
+    pub fn step(&mut self) -> (Vec<(JobId, EngineReport)>, bool) {
+        let mut reports = Vec::new();
+        let mut over = Vec::new();
+        for (job, running) in &mut self.jobs {
+            if !running.started {
+                running.started = true;
+                let input_tokens = running.task.text_bytes() as u64;
+                reports.push((*job, EngineReport::Started { input_tokens }));
+            }
+            match &running.task {
+                Task::Embed { inputs } => {
+                    for first in (0..inputs.len()).step_by(4) {
+                        let rows = (inputs.len() - first).min(4);
+                        let content =
+                            Content::Vectors { first: first as u32, dims: 2, bytes: vec![1; rows * 8] };
+                        reports.push((*job, EngineReport::Content(content)));
+                    }
+                    let end = Content::End { finish: Finish::Stop };
+                    reports.push((*job, EngineReport::Content(end)));
+                    over.push(*job);
+                }
+                Task::Generate(generate) => {
+                    if running.made < running.allowed && running.made < generate.max_tokens {
+                        let (id, text) = token(running.after + running.made);
+                        running.made += 1;
+                        let content = Content::Tokens { ids: vec![id], text };
+                        reports.push((*job, EngineReport::Content(content)));
+                    }
+                    if running.made == generate.max_tokens {
+                        let end = Content::End { finish: Finish::Length };
+                        reports.push((*job, EngineReport::Content(end)));
+                        over.push(*job);
+                    }
+                }
+            }
+        }
+        for job in over {
+            self.jobs.remove(&job);
+        }
+        let busy = self.jobs.values().any(|running| running.made < running.allowed);
+        (reports, busy)
+    }
+}
