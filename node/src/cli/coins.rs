@@ -9,6 +9,7 @@ use crate::error::NodeError;
 use crate::handle::NodeHandle;
 use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
+use crate::ledger::devnet::FAUCET_MAX;
 use crate::ledger::wallet::friendly;
 use crate::print::Printer;
 
@@ -34,7 +35,7 @@ pub(super) async fn ensure(node: &NodeHandle, config: &NodeConfig, printer: Prin
     if node.ledger().balance(wallet).await? >= need {
         return Ok(());
     }
-    let amount = Nano(need.0.saturating_mul(CHANNELS));
+    let amount = Nano(need.0.saturating_mul(CHANNELS)).min(FAUCET_MAX);
     let base = config.ledger.url.trim_end_matches('/');
     let unreachable = |reason: String| {
         LedgerError::Chain(ChainError::Unreachable { endpoint: format!("{base}/faucet"), reason })

@@ -4,9 +4,7 @@ use bombyx_gpu::cache::Cache;
 use bombyx_gpu::catalog::{self, CatalogError};
 use bombyx_gpu::digest::OnAdvance;
 use bombyx_gpu::fetch::WheelSource;
-use bombyx_gpu::runtime::RuntimeError;
-use bombyx_gpu::runtime::install::install;
-use bombyx_gpu::runtime::locate::locate;
+use bombyx_gpu::runtime::{self, RuntimeError};
 
 use super::{CHAT_MODEL, EMBED_MODEL};
 use crate::engine::models::ModelsError;
@@ -17,10 +15,10 @@ use crate::engine::models::ModelsError;
 /// [`ModelsError`] names what could not be had and what to do.
 pub fn prepare(on_advance: OnAdvance<'_>) -> Result<(), ModelsError> {
     let cache = Cache::open().map_err(CatalogError::from)?;
-    match locate(None, &cache) {
+    match runtime::locate(None, &cache) {
         Ok(_) => {}
         Err(RuntimeError::NotFound(_)) => {
-            install(&cache, &WheelSource::Index, &mut *on_advance)?;
+            runtime::install(&cache, &WheelSource::Index, &mut *on_advance)?;
         }
         Err(error) => return Err(error.into()),
     }

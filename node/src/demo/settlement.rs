@@ -3,13 +3,14 @@
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 
+use hex::FromHex as _;
+
 use super::jobs::Job;
 use super::report::Settlement;
 use super::swarm::{Client, Provider};
 use super::{DemoError, FUNDS};
 use crate::ledger::chain::Transaction;
 use crate::ledger::devnet::Devnet;
-use crate::ledger::wallet::parse_address;
 use crate::status::{ChannelStatus, Direction, SettleReport};
 
 /// Transactions of one account that are read; the demo makes fewer.
@@ -54,7 +55,8 @@ impl Before {
             lines.push(line);
         }
         for channel in &self.channels {
-            let account = parse_address(&channel.account).ok_or(DemoError::NoAccount("channel"))?;
+            let hash = <[u8; 32]>::from_hex(&channel.account).map_err(|_| DemoError::NoAccount("channel"))?;
+            let account = Address::basechain(hash);
             let peer = providers.iter().find(|provider| provider.id().to_string() == channel.peer);
             let name = format!("channel with {}", peer.map_or("a stranger", Provider::name));
             lines.push(line(client, name, account).await?);

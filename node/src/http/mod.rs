@@ -28,8 +28,11 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::time::Span;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
 
 use self::errors::ApiError;
+use crate::config::GatewayConfig;
+use crate::error::NodeError;
 use crate::handle::NodeHandle;
 
 /// Bytes of one request: the largest task, with room for JSON's escapes.
@@ -38,28 +41,26 @@ const REQUEST_BYTES_MAX: usize = 512 * 1024;
 const REQUEST_WAIT: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the gateway spends and whom it serves.
+/// Whom the gateway serves, and what one request may cost, take and prefer unless it says otherwise.
 #[derive(Clone)]
-pub struct GatewayPolicy {
+struct GatewayPolicy {
     /// Digest of the bearer key that callers must send, if one is set.
     key: Option<[u8; 32]>,
-    /// The most that one request may cost unless it says otherwise.
-    pub max_cost: Nano,
-    /// How long one request may take unless it says otherwise.
-    pub deadline: Span,
-    /// What one millisecond less until the first token is worth, in nano, unless the request says otherwise.
-    pub nano_per_ms: u64,
+    max_cost: Nano,
+    deadline: Span,
+    /// What one millisecond less until the first token is worth.
+    nano_per_ms: u64,
 }
 
 impl GatewayPolicy {
-    /// The usual limits; an empty `key` lets every local program in.
-    #[must_use]
-    pub fn new(key: &str) -> Self {
+    fn new(config: &GatewayConfig) -> Self {
+        let key = &config.key;
         Self {
+            // An empty key lets every program of this machine in.
             key: (!key.is_empty()).then(|| digest(key.as_bytes())),
-            max_cost: Nano(50_000_000),
-            deadline: Span::from_s(120),
-            nano_per_ms: 10,
+            max_cost: config.max_cost.0,
+            deadline: Span::from_s(config.deadline_s),
+            nano_per_ms: config.nano_per_ms,
         }
     }
 }
@@ -70,9 +71,24 @@ struct Gateway {
     policy: GatewayPolicy,
 }
 
-/// The gateway's routes, which place orders with `node`.
-pub fn router(node: NodeHandle, policy: GatewayPolicy) -> Router {
-    let gateway = Gateway { node, policy };
+/// Serves the gateway as long as the process lives; returns its base URL.
+///
+/// # Errors
+/// [`NodeError::Listen`] when the address cannot be had.
+pub async fn serve(node: NodeHandle, config: &GatewayConfig) -> Result<String, NodeError> {
+    let listen = |source| NodeError::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let routes = router(Gateway { node, policy: GatewayPolicy::new(config) });
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the gateway has stopped");
+        }
+    });
+    Ok(format!("http://{address}"))
+}
+
+fn router(gateway: Gateway) -> Router {
     Router::new()
         .route("/v1/models", get(openai::models::list))
         .route("/v1/models/{*name}", get(openai::models::one))
@@ -154,13 +170,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn policy(key: &str) -> GatewayPolicy {
+        GatewayPolicy::new(&GatewayConfig { key: key.into(), ..GatewayConfig::default() })
+    }
+
     fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
     }
 
     #[test]
     fn a_key_once_set_is_asked_of_everyone() {
-        let policy = GatewayPolicy::new("a key");
+        let policy = policy("a key");
         assert!(admit(&policy, &headers(header::AUTHORIZATION, "Bearer a key")).is_ok());
         for wrong in ["Bearer another", "Bearer ", "a key", "Basic a key"] {
             assert!(admit(&policy, &headers(header::AUTHORIZATION, wrong)).is_err(), "{wrong}");
@@ -170,7 +190,7 @@ mod tests {
 
     #[test]
     fn without_a_key_programs_are_served_and_web_pages_are_not() {
-        let policy = GatewayPolicy::new("");
+        let policy = policy("");
         assert!(admit(&policy, &HeaderMap::new()).is_ok());
         assert!(admit(&policy, &headers(header::ORIGIN, "https://somewhere.example")).is_err());
     }
