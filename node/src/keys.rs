@@ -108,9 +108,12 @@ impl Keys {
             fs::remove_dir_all(&partial).map_err(|source| io_error("delete", &partial, source))?;
         }
         create_private_dir(&partial)?;
-        for (name, seed) in
-            [(IDENTITY, &keys.identity), (CHANNEL, &keys.channel), (SESSION, &keys.session), (CLOSE, &keys.close)]
-        {
+        for (name, seed) in [
+            (IDENTITY, &keys.identity),
+            (CHANNEL, &keys.channel),
+            (SESSION, &keys.session),
+            (CLOSE, &keys.close),
+        ] {
             write_private(&partial.join(name), &Zeroizing::new(hex::encode(**seed)))?;
         }
         write_private(&partial.join(WALLET), &keys.wallet)?;
@@ -176,7 +179,8 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeysError> {
     check_private(path)?;
     let mut text =
         fs::read_to_string(path).map(Zeroizing::new).map_err(|source| io_error("read", path, source))?;
-    text.truncate(text.trim_end().len());
+    let length = text.trim_end().len();
+    text.truncate(length);
     Ok(text)
 }
 

@@ -21,6 +21,9 @@ pub const FILE: &str = "config.toml";
 /// What `init` writes: every key with its default, commented out.
 pub const TEMPLATE: &str = include_str!("template.toml");
 
+/// Where toncenter's interface, version 2, is at every service that has it.
+const API_PATH: &str = "/api/v2";
+
 /// Everything a node is told.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -176,12 +179,19 @@ impl LedgerNetwork {
         match self {
             Self::Mainnet => -239,
             Self::Testnet => -3,
-            Self::Devnet => crate::ledger::DEVNET_ID,
+            Self::Devnet => crate::ledger::devnet::DEVNET_ID,
         }
     }
 }
 
 impl LedgerConfig {
+    /// Where the interface is: `url`, with the path that it has at every service if `url` does not name it.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        let url = self.url.trim_end_matches('/');
+        if url.ends_with(API_PATH) { url.to_owned() } else { format!("{url}{API_PATH}") }
+    }
+
     /// Time between two looks at a watched channel.
     #[must_use]
     pub const fn poll(&self) -> Duration {
@@ -193,11 +203,7 @@ impl ProvideConfig {
     /// The price of every model.
     #[must_use]
     pub const fn price(&self) -> PriceSheet {
-        PriceSheet {
-            per_job: self.price_job.0,
-            input_per_k: self.price_in.0,
-            output_per_k: self.price_out.0,
-        }
+        PriceSheet { per_job: self.price_job.0, input_per_k: self.price_in.0, output_per_k: self.price_out.0 }
     }
 }
 

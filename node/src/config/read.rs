@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn the_template_holds_every_key_with_its_default() {
         assert_eq!(parse(TEMPLATE, &[]).unwrap(), NodeConfig::default());
-        let bare = |line: &str| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).map(str::to_owned);
+        let bare =
+            |line: &str| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).map(str::to_owned);
         let all: Vec<String> = TEMPLATE.lines().map(|line| bare(line).unwrap_or(line.to_owned())).collect();
         assert_eq!(parse(&all.join("\n"), &[]).unwrap(), NodeConfig::default());
         let given: Table = toml::from_str(&all.join("\n")).unwrap();

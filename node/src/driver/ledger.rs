@@ -67,13 +67,16 @@ struct Desk {
     /// Calls by account; the first of each is running.
     queues: BTreeMap<Account, VecDeque<(Role, LedgerCall)>>,
     running: JoinSet<Ran>,
-    looking: JoinSet<(Instant, Vec<(Account, Result<Seen, LedgerError>)>)>,
+    looking: JoinSet<(Instant, Looks)>,
     next_look: Instant,
     outbox: VecDeque<(Role, LedgerEvent)>,
 }
 
 /// A channel as the ledger shows it, or its absence.
 type Seen = Option<contract::ChannelState>;
+
+/// One round over the watched accounts.
+type Looks = Vec<(Account, Result<Seen, LedgerError>)>;
 
 #[derive(Default)]
 struct Watched {
@@ -226,7 +229,7 @@ impl Desk {
         self.next_look = Instant::now() + self.poll;
     }
 
-    fn looked(&mut self, began: Instant, looks: Vec<(Account, Result<Seen, LedgerError>)>) {
+    fn looked(&mut self, began: Instant, looks: Looks) {
         for (account, seen) in looks {
             let Some(watched) = self.watched.get_mut(&account) else { continue };
             if watched.settled_at.is_some_and(|settled| settled > began) {
@@ -251,7 +254,8 @@ impl Desk {
             return;
         }
         let state = seen.as_ref().map(told);
-        let same = watched.seen.as_ref().is_some_and(|old| old.as_ref().map(essence) == seen.as_ref().map(essence));
+        let same =
+            watched.seen.as_ref().is_some_and(|old| old.as_ref().map(essence) == seen.as_ref().map(essence));
         watched.seen = Some(seen);
         if same {
             return;

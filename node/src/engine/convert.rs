@@ -95,7 +95,9 @@ mod tests {
         let mut next = 7;
         let mut joined = Vec::new();
         for report in vectors(7, dims, &data) {
-            let EngineReport::Content(Content::Vectors { first, dims: 384, bytes }) = report else { panic!() };
+            let EngineReport::Content(Content::Vectors { first, dims: 384, bytes }) = report else {
+                panic!()
+            };
             assert!(bytes.len() <= VECTOR_BYTES_MAX);
             assert_eq!(first, next);
             next += u32::try_from(bytes.len() / (384 * BYTES_PER_NUMBER)).expect("small");

@@ -68,10 +68,8 @@ impl Worker {
     /// Waits for the bell, unless something is in the inbox already.
     fn sleep(&self, at_most: Duration) -> Result<(), Stop> {
         let inbox = self.shared.lock();
-        let quiet = inbox.runs.is_empty()
-            && inbox.allowances.is_empty()
-            && inbox.cancels.is_empty()
-            && !inbox.stop;
+        let quiet =
+            inbox.runs.is_empty() && inbox.allowances.is_empty() && inbox.cancels.is_empty() && !inbox.stop;
         if quiet {
             // Woken early or late makes no difference: the next round looks at everything again.
             drop(self.shared.bell.wait_timeout(inbox, at_most));
@@ -244,7 +242,10 @@ mod tests {
         let (engine, mut reports) = EngineHandle::start(Box::<Counter>::default(), 0).unwrap();
         engine.run(JobId([1; 16]), work::ModelId([2; 32]), chat(1)).unwrap();
         let (job, report) = reports.blocking_recv().unwrap();
-        assert_eq!((job, report), (JobId([1; 16]), EngineReport::Failed(bombyx_protocol::io::EngineFault::Broken)));
+        assert_eq!(
+            (job, report),
+            (JobId([1; 16]), EngineReport::Failed(bombyx_protocol::io::EngineFault::Broken))
+        );
         engine.run(JobId([2; 16]), MODEL, work::Task::Embed { inputs: vec![] }).unwrap();
         let (_, report) = reports.blocking_recv().unwrap();
         assert_eq!(report, EngineReport::Failed(bombyx_protocol::io::EngineFault::TooLarge));

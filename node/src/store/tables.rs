@@ -115,8 +115,7 @@ fn claim(transaction: &WriteTransaction, path: &Path, owner: NodeId) -> Result<(
             if format != FORMAT {
                 return Err(StoreError::Format { path: path.into(), found: format });
             }
-            let node =
-                NodeId(node.as_slice().try_into().map_err(|_| damaged("its owner is not a node id"))?);
+            let node = NodeId(node.as_slice().try_into().map_err(|_| damaged("its owner is not a node id"))?);
             if node != owner {
                 return Err(StoreError::OtherNode { path: path.into(), found: node });
             }
@@ -138,8 +137,10 @@ fn read_all(database: &Database, path: &Path) -> Result<Vec<Row>, StoreError> {
 }
 
 fn read_row(key: &[u8], value: &[u8], path: &Path) -> Result<Row, StoreError> {
-    let damaged =
-        |why: &str| StoreError::Damaged { path: path.into(), why: format!("row {}: {why}", hex::encode(key)) };
+    let damaged = |why: &str| StoreError::Damaged {
+        path: path.into(),
+        why: format!("row {}: {why}", hex::encode(key)),
+    };
     let (head, body) = value.split_at_checked(HEAD).ok_or_else(|| damaged("it is too short"))?;
     if head[0] != RECORD_VERSION {
         return Err(damaged(&format!("version {}, this version reads {RECORD_VERSION}", head[0])));
