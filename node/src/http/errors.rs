@@ -118,10 +118,6 @@ impl ApiError {
         error
     }
 
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
-    }
-
     fn kind(&self) -> &'static str {
         match self.code {
             "insufficient_quota" | "rate_limit_exceeded" => self.code,

@@ -204,6 +204,6 @@ mod tests {
         assert!(object_of(&HeaderMap::new(), Body::from("{}")).await.is_err());
         let long = "x".repeat(REQUEST_BYTES_MAX + 1);
         let error = object_of(&json, Body::from(long)).await.unwrap_err();
-        assert_eq!(error.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(error.into_response().status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 }
