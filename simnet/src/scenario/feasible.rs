@@ -3,6 +3,9 @@
 use super::{Access, GpuClass, Scenario};
 use crate::net::Regions;
 
+/// More coins than any ledger has, in nano, and room to add a few such amounts.
+const COINS_MAX: u64 = 9_000_000_000_000_000_000;
+
 /// The path of a key and what is wrong with its value.
 type Impossible = (Vec<&'static str>, String);
 
@@ -13,13 +16,14 @@ impl Scenario {
     /// The first impossible value.
     pub fn check(&self) -> Result<(), Impossible> {
         let (population, workload) = (&self.population, &self.workload);
+        let jitter = &self.network.jitter;
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let spread = |value: f64| value.is_finite() && (0.0..=5.0).contains(&value);
         let weights = |access: &Access| {
             access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
         };
-        let rules: [(bool, &[&'static str], String); 21] = [
+        let rules: [(bool, &[&'static str], String); 26] = [
             (
                 (2..=10_000_000).contains(&self.nodes),
                 &["nodes"],
@@ -59,7 +63,7 @@ impl Scenario {
             (
                 population.gpu.iter().all(GpuClass::is_possible),
                 &["population", "gpu"],
-                "a GPU class needs a share, slots, prefill_per_s and decode_per_s above 0".into(),
+                "a GPU class needs a share, slots, prefill_per_s and decode_per_s above 0, and start_ms of an hour at most".into(),
             ),
             (
                 positive(workload.rate_per_s),
@@ -108,6 +112,27 @@ impl Scenario {
                 &["network", "client_access"],
                 "access weights must not be negative and not all 0".into(),
             ),
+            (population.models <= 100_000, &["population", "models"], "more than 100000 models".into()),
+            (
+                self.network.mesh_degree <= 64,
+                &["network", "mesh_degree"],
+                "a host has 64 gossip links in one topic at the most".into(),
+            ),
+            (
+                spread(jitter.median_share) && spread(jitter.sigma) && jitter.spike_max_ms <= 600_000,
+                &["network", "jitter"],
+                "median_share and sigma are from 0 to 5, spike_max_ms is at most 600000".into(),
+            ),
+            (
+                spread(self.disk.commit_sigma) && (0.0..=60_000.0).contains(&self.disk.commit_ms),
+                &["disk"],
+                "a commit takes 0 to 60000 ms and its spread is from 0 to 5".into(),
+            ),
+            (
+                self.market.deposit.0.0 <= COINS_MAX && self.wallets() <= u128::from(COINS_MAX),
+                &["ledger", "wallet"],
+                "a deposit and all wallets together must stay below 9 billion coins".into(),
+            ),
             (self.ledger.block_ms > 0, &["ledger", "block_ms"], "blocks need some time between them".into()),
         ];
         for (holds, path, what) in rules {
@@ -116,6 +141,10 @@ impl Scenario {
             }
         }
         self.check_faults()
+    }
+
+    fn wallets(&self) -> u128 {
+        u128::from(self.nodes) * u128::from(self.ledger.wallet.0.0)
     }
 
     fn check_faults(&self) -> Result<(), Impossible> {
@@ -144,6 +173,10 @@ impl Scenario {
 
 impl GpuClass {
     fn is_possible(&self) -> bool {
-        self.share > 0.0 && self.slots > 0 && self.prefill_per_s > 0 && self.decode_per_s > 0
+        self.share > 0.0
+            && self.slots > 0
+            && self.prefill_per_s > 0
+            && self.decode_per_s > 0
+            && self.start_ms <= 3_600_000
     }
 }

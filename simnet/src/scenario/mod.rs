@@ -470,6 +470,7 @@ mod tests {
             ("[[partition]]\nfrom_s = 1.0\nuntil_s = 2.0\nregions = [\"ATL\"]\n", 4, "ATL"),
             ("nodes = 1\n", 1, "sell"),
             ("[network.faults]\ndrop = 2.0\n", 1, "probabilities"),
+            ("[ledger]\nwallet = \"9000000000\"\n", 2, "together"),
         ] {
             let shown = refused(text);
             assert!(shown.contains(&format!("line {line}:")) && shown.contains(word), "{text}: {shown}");
