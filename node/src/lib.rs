@@ -1,5 +1,33 @@
-//! The node.
+//! The Bombyx node: the production shell around the rules of `bombyx-protocol`.
+//!
+//! ```text
+//!            cli, http, demo                       the user's side
+//!                  │  NodeHandle
+//!   net ──────► driver ◄────── engine              swarm, the one loop, tensors
+//!                  │    ╲
+//!                store   ledger desk ── ledger     records on disk, channels on chain
+//! ```
+//!
+//! [`node::start`] puts a node together and returns its [`handle::NodeHandle`]: orders go in, news come out. The
+//! [`driver`] is the only caller of the role machines; nothing outside [`net`] names libp2p, nothing outside [`store`]
+//! names redb, and every failure ends in [`error::NodeError`] with an exit code and a hint.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod driver;
+pub mod engine;
+pub mod error;
+pub mod exit;
+pub mod handle;
+pub mod home;
+pub mod keys;
 pub mod ledger;
 pub mod net;
+pub mod node;
+pub mod observe;
+pub mod print;
+pub mod shutdown;
+pub mod status;
+pub mod store;

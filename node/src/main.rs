@@ -1,2 +1,29 @@
-//! The bombyx binary.
-fn main() {}
+//! The `bombyx` binary: one process, one verb, one exit code.
+
+use std::process::ExitCode;
+
+use bombyx_node::cli::Cli;
+use bombyx_node::exit::ExitKind;
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    // First of all: from here on the library sends nothing to anyone, and no other thread runs yet.
+    bombyx_gpu::runtime::disable_telemetry();
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let kind = match runtime {
+        Ok(runtime) => {
+            let kind = runtime.block_on(cli.run());
+            // What still computes in the background does not hold the end up.
+            runtime.shutdown_background();
+            kind
+        }
+        Err(error) => {
+            eprintln!(
+                "error: cannot start threads: {error}\nhint: the system's limit of threads may be reached"
+            );
+            ExitKind::Unexpected
+        }
+    };
+    kind.into()
+}

@@ -109,7 +109,8 @@ pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result
 pub(crate) fn read_hex32(text: &str) -> Option<[u8; 32]> {
     let mut out = [0u8; 32];
     let text = text.as_bytes();
-    if text.len() != 64 {
+    // `from_str_radix` would also take a sign.
+    if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
@@ -176,6 +177,8 @@ mod tests {
     fn a_node_id_survives_its_text_form() {
         let id = Identity::from_seed(&[7; 32]).id();
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!("zz".parse::<NodeId>(), Err(NodeIdError));
+        for text in ["zz", &"+f".repeat(32), &"ab".repeat(33)] {
+            assert_eq!(text.parse::<NodeId>(), Err(NodeIdError), "{text}");
+        }
     }
 }

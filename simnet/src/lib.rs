@@ -1,1 +1,46 @@
-//! The virtual world.
+//! The network in a box: the production role machines of `bombyx-protocol` on virtual time.
+//!
+//! The second shell. It drives the same `Client` and `Provider` that the node drives, over models of links, gossip,
+//! disks, engines and a ledger; equal seeds give equal runs, to the bit. It reads no clock, spawns no thread and
+//! iterates over nothing unordered; a broken invariant stops the run.
+//!
+//! ```
+//! use bombyx_simnet::{report::{Report, table}, scenario::Scenario, world::World};
+//!
+//! let scenario = Scenario::parse("tiny.toml", "nodes = 12\n[workload]\njobs = 2\n")?;
+//! let mut world = World::new(&scenario);
+//! world.run(|_progress| ())?;
+//! println!("{}", table(&Report::of(&world, 0.0)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | what it models |
+//! |---|---|
+//! | [`queue`], [`rng`] | virtual time and randomness |
+//! | [`net`], [`overlay`] | links between regions, gossip topics |
+//! | [`host`], [`disk`], [`engine`] | one node |
+//! | [`chain`] | the ledger |
+//! | [`scenario`], [`population`], [`workload`] | what is simulated |
+//! | [`world`] | the loop |
+//! | [`check`], [`measure`], [`report`] | what must hold and what came of it |
+#![forbid(unsafe_code)]
+
+pub mod chain;
+pub mod check;
+mod deliver;
+pub mod disk;
+pub mod engine;
+pub mod host;
+pub mod measure;
+pub mod net;
+pub mod overlay;
+pub mod population;
+pub mod queue;
+pub mod report;
+pub mod rng;
+pub mod scenario;
+mod scenario_error;
+pub mod workload;
+pub mod world;
+
+pub use scenario_error::ScenarioError;

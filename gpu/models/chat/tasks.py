@@ -152,7 +152,7 @@ def next_date(r):
 
 def unit(r):
     big, small, factor, most = r.choice(UNITS)
-    n = r.randrange(1, most + 1)
+    n = r.randrange(2, most + 1)
     if r.random() < 0.5:
         x, source, y, target = n, big, n * factor, small
     else:
@@ -236,10 +236,10 @@ def unknown(r):
 
 
 # Weight: share of the training questions; the harder the task, the more.
-TASKS = dict(plus=(plus, 17), minus=(minus, 19), times=(times, 5), to_words=(to_words, 4), from_words=(from_words, 4),
-             sort=(sort, 14), largest=(largest, 4), weekday=(weekday, 10), month_days=(month_days, 1),
-             next_date=(next_date, 4), unit=(unit, 6), spell=(spell, 3), reverse=(reverse, 7), letters=(letters, 3),
-             count=(count, 3), capital=(capital, 4), symbol=(symbol, 5), opposite=(opposite, 3),
+TASKS = dict(plus=(plus, 25), minus=(minus, 36), times=(times, 6), to_words=(to_words, 3), from_words=(from_words, 3),
+             sort=(sort, 16), largest=(largest, 4), weekday=(weekday, 5), month_days=(month_days, 1),
+             next_date=(next_date, 3), unit=(unit, 7), spell=(spell, 3), reverse=(reverse, 5), letters=(letters, 2),
+             count=(count, 4), capital=(capital, 3), symbol=(symbol, 5), opposite=(opposite, 3),
              listing=(listing, 1), unknown=(unknown, 2))
 NAMES = list(TASKS)
 WEIGHTS = [weight for _, weight in TASKS.values()]

@@ -6,7 +6,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use futures::future::BoxFuture;
 use tycho_types::boc::Boc;
-use tycho_types::cell::{Cell, HashBytes};
+use tycho_types::cell::{Cell, CellBuilder, HashBytes};
 use tycho_types::models::{
     ComputePhase, IntAddr, Message as RawMessage, MsgInfo, StdAddr, Transaction as RawTransaction, TxInfo,
 };
@@ -110,7 +110,7 @@ pub struct Transaction {
     pub aborted: bool,
 }
 
-/// The envelope of a message.
+/// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Sender, unless it came from outside.
@@ -121,6 +121,10 @@ pub struct Message {
     pub value: Nano,
     /// What forwarding it costs its sender beyond the fees of the sending transaction.
     pub forward_fee: Nano,
+    /// Logical time of its making; 0 for a message from outside.
+    pub created_lt: u64,
+    /// Its content.
+    pub body: Cell,
 }
 
 impl Transaction {
@@ -165,18 +169,28 @@ impl Transaction {
 impl Message {
     fn read(cell: &Cell) -> Result<Self, ChainError> {
         let raw: RawMessage<'_> = cell.parse().map_err(ChainError::unreadable)?;
+        let mut body = CellBuilder::new();
+        body.store_slice(raw.body).map_err(ChainError::unreadable)?;
+        let outside = Self {
+            from: None,
+            to: None,
+            value: Nano::ZERO,
+            forward_fee: Nano::ZERO,
+            created_lt: 0,
+            body: body.build().map_err(ChainError::unreadable)?,
+        };
         Ok(match raw.info {
             MsgInfo::Int(info) => Self {
                 from: address_of(&info.src),
                 to: address_of(&info.dst),
                 value: nano(info.value.tokens.into_inner())?,
                 forward_fee: nano(info.fwd_fee.into_inner())?,
+                created_lt: info.created_lt,
+                ..outside
             },
-            MsgInfo::ExtIn(info) => {
-                Self { from: None, to: address_of(&info.dst), value: Nano::ZERO, forward_fee: Nano::ZERO }
-            }
+            MsgInfo::ExtIn(info) => Self { to: address_of(&info.dst), ..outside },
             MsgInfo::ExtOut(info) => {
-                Self { from: address_of(&info.src), to: None, value: Nano::ZERO, forward_fee: Nano::ZERO }
+                Self { from: address_of(&info.src), created_lt: info.created_lt, ..outside }
             }
         })
     }

@@ -1,6 +1,7 @@
 //! Why an operation on the ledger failed, and what to do about it.
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::channel::terms::{Address, TermsError};
 
 use super::chain::ChainError;
@@ -85,4 +86,26 @@ pub enum LedgerError {
         /// How long.
         seconds: u64,
     },
+}
+
+impl LedgerError {
+    /// What the core needs to know of it. Whatever leaves the fate of a message open counts as unreachable, because the
+    /// core forgets a deposit only when it surely never left.
+    #[must_use]
+    pub fn fault(&self) -> LedgerFault {
+        match self {
+            Self::Balance { .. } => LedgerFault::Funds,
+            Self::Chain(ChainError::Unreachable { .. } | ChainError::Unreadable { .. })
+            | Self::Deadline { .. } => LedgerFault::Unreachable,
+            Self::Chain(ChainError::Refused { .. })
+            | Self::Wallet(_)
+            | Self::Terms(_)
+            | Self::NoWallet { .. }
+            | Self::ForeignRefund { .. }
+            | Self::NotOpen { .. }
+            | Self::AlreadyOpen { .. }
+            | Self::Refused { .. }
+            | Self::Expired { .. } => LedgerFault::Refused,
+        }
+    }
 }

@@ -28,6 +28,8 @@ struct Reaching {
     since: Instant,
     waiters: Vec<Reached>,
     dials: Vec<ConnectionId>,
+    /// Another behaviour was dialling the peer already; a second dial would only make a second connection.
+    dialled_by_other: bool,
     lookup: Lookup,
     had_address: bool,
 }
@@ -66,6 +68,7 @@ impl Dialer {
                 since: now,
                 waiters: waiter.into_iter().collect(),
                 dials: Vec::new(),
+                dialled_by_other: false,
                 lookup: Lookup::NotYet,
                 had_address: false,
             };
@@ -78,7 +81,7 @@ impl Dialer {
     fn dial(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
         let Some(reaching) = self.reaching.get_mut(&peer) else { return };
         let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::Disconnected)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
             .addresses(self.book.of(&peer))
             .extend_addresses_through_behaviour()
             .build();
@@ -88,6 +91,10 @@ impl Dialer {
                 reaching.had_address = true;
                 reaching.dials.push(dial);
             }
+            Err(DialError::DialPeerConditionFalse(_)) => {
+                reaching.had_address = true;
+                reaching.dialled_by_other = true;
+            }
             Err(why) => tracing::debug!(%peer, %why, "not dialled"),
         }
     }
@@ -95,7 +102,7 @@ impl Dialer {
     /// Takes the next step when nothing more is under way: look the peer up, or give it up.
     fn proceed(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
         let Some(reaching) = self.reaching.get_mut(&peer) else { return };
-        if !reaching.dials.is_empty() {
+        if !reaching.dials.is_empty() || reaching.dialled_by_other {
             return;
         }
         match reaching.lookup {
@@ -137,6 +144,10 @@ impl Dialer {
         }
         if let Some(reaching) = self.reaching.get_mut(&peer) {
             reaching.dials.retain(|own| *own != dial);
+            if std::mem::take(&mut reaching.dialled_by_other) {
+                // The other's addresses failed; this node may know better ones.
+                self.dial(swarm, peer);
+            }
         }
         self.proceed(swarm, peer);
     }

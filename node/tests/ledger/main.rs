@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod calls;
 mod exits;
 mod fees;
 mod http;

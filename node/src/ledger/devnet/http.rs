@@ -24,14 +24,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
-use num_bigint::{BigInt, Sign};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tycho_types::boc::Boc;
-use tycho_types::cell::{Cell, CellBuilder, CellSliceParts};
-use tycho_vm::{OwnedCellSlice, RcStackValue, SafeRc};
+use tycho_types::cell::Cell;
 
-use super::{Devnet, method_id};
+use super::{Devnet, method_id, stack};
 use crate::ledger::chain::{ChainError, Message, Transaction};
 use crate::ledger::wallet::{friendly, parse_address};
 
@@ -270,72 +268,17 @@ fn run_get_method(devnet: &Devnet, params: &Params) -> Result<Value, Failure> {
     if given.len() > STACK_MAX {
         return Err(bad(format!("a stack has at most {STACK_MAX} values")));
     }
-    let stack = given.iter().map(stack_value).collect::<Result<Vec<_>, _>>()?;
+    let given = given.iter().map(stack::read).collect::<Result<Vec<_>, _>>().map_err(bad)?;
     let state = devnet.state();
-    let answer = state.get_method(address, method, stack)?;
-    let (exit_code, gas, stack) = answer.map_or((-256, 0, Vec::new()), |answer| {
-        let shown = answer.stack.iter().map(|value| show(value, TUPLE_DEPTH_MAX)).collect();
+    let answer = state.get_method(address, method, given)?;
+    let (exit_code, gas, left) = answer.map_or((-256, 0, Vec::new()), |answer| {
+        let shown = answer.stack.iter().map(|value| stack::show(value, TUPLE_DEPTH_MAX)).collect();
         (answer.exit_code, answer.gas, shown)
     });
     Ok(json!({
-        "@type": "smc.runResult", "gas_used": gas, "stack": stack, "exit_code": exit_code,
+        "@type": "smc.runResult", "gas_used": gas, "stack": left, "exit_code": exit_code,
         "block_id": block(-1, state.seqno()),
     }))
-}
-
-/// Reads one `[type, value]` pair.
-fn stack_value(pair: &Value) -> Result<RcStackValue, Failure> {
-    let part = |index: usize| pair.get(index).and_then(Value::as_str);
-    let (Some(kind), Some(text)) = (part(0), part(1)) else {
-        return Err(bad("a stack holds pairs of a type and a text"));
-    };
-    let cell = || Boc::decode_base64(text).map_err(|_| bad("a stack value is not a bag of cells"));
-    match kind {
-        "num" => {
-            let text = text.trim();
-            let (sign, digits) =
-                text.strip_prefix('-').map_or((Sign::Plus, text), |rest| (Sign::Minus, rest));
-            let number = match digits.strip_prefix("0x") {
-                Some(hex) => BigInt::parse_bytes(hex.as_bytes(), 16),
-                None => BigInt::parse_bytes(digits.as_bytes(), 10),
-            };
-            let number = number.filter(|number| number.bits() <= 256);
-            let number = number.ok_or_else(|| bad("a stack value is not a 257-bit number"))?;
-            let number = if sign == Sign::Minus { -number } else { number };
-            Ok(RcStackValue::new_dyn_value(number))
-        }
-        "tvm.Cell" => Ok(SafeRc::into_dyn_value(SafeRc::<Cell>::new(cell()?))),
-        "tvm.Slice" => Ok(RcStackValue::new_dyn_value(OwnedCellSlice::from(CellSliceParts::from(cell()?)))),
-        _ => Err(bad("a stack value is num, tvm.Cell or tvm.Slice")),
-    }
-}
-
-/// Writes one value of a get-method's stack.
-fn show(value: &RcStackValue, depth: usize) -> Value {
-    let boc = |cell: &Cell| json!(["cell", { "bytes": BASE64.encode(Boc::encode(cell)) }]);
-    if value.is_null() {
-        return json!(["list", { "@type": "tvm.list", "elements": [] }]);
-    }
-    if let Some(number) = value.as_int() {
-        let sign = if number.sign() == Sign::Minus { "-" } else { "" };
-        return json!(["num", format!("{sign}0x{:x}", number.magnitude())]);
-    }
-    if let Some(cell) = value.as_cell() {
-        return boc(cell);
-    }
-    if let Some(slice) = value.as_cell_slice() {
-        let mut builder = CellBuilder::new();
-        if builder.store_slice(slice.apply()).is_ok()
-            && let Ok(cell) = builder.build()
-        {
-            return boc(&cell);
-        }
-    }
-    if let (Some(parts), Some(depth)) = (value.as_tuple(), depth.checked_sub(1)) {
-        let parts: Vec<Value> = parts.iter().map(|part| show(part, depth)).collect();
-        return json!(["tuple", { "@type": "tvm.tuple", "elements": parts }]);
-    }
-    json!(["unsupported", {}])
 }
 
 fn transactions(devnet: &Devnet, params: &Params) -> Result<Value, Failure> {
@@ -350,7 +293,7 @@ fn transactions(devnet: &Devnet, params: &Params) -> Result<Value, Failure> {
     let mut list = Vec::new();
     for record in records {
         let transaction = Transaction::read(&record.cell)?;
-        list.push(json!({
+        let mut entry = json!({
             "@type": "raw.transaction",
             "address": { "@type": "accountAddress", "account_address": friendly(address, true) },
             "utime": transaction.at_s,
@@ -359,9 +302,12 @@ fn transactions(devnet: &Devnet, params: &Params) -> Result<Value, Failure> {
             "fee": transaction.fee.0.to_string(),
             "storage_fee": "0",
             "other_fee": transaction.fee.0.to_string(),
-            "in_msg": transaction.incoming.as_ref().map(message),
             "out_msgs": transaction.outgoing.iter().map(message).collect::<Vec<_>>(),
-        }));
+        });
+        if let Some(incoming) = &transaction.incoming {
+            entry["in_msg"] = message(incoming);
+        }
+        list.push(entry);
     }
     Ok(json!(list))
 }
@@ -375,5 +321,9 @@ fn message(message: &Message) -> Value {
         "value": message.value.0.to_string(),
         "fwd_fee": message.forward_fee.0.to_string(),
         "ihr_fee": "0",
+        "created_lt": message.created_lt.to_string(),
+        "body_hash": BASE64.encode(message.body.repr_hash().0),
+        "msg_data": { "@type": "msg.dataRaw", "body": BASE64.encode(Boc::encode(&message.body)), "init_state": "" },
+        "message": "",
     })
 }

@@ -7,6 +7,7 @@ mod chain;
 mod config;
 mod faucet;
 pub mod http;
+mod stack;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,0 +1,107 @@
+//! The command line: one verb a file.
+
+mod devnet;
+mod init;
+mod runtime;
+mod status;
+mod up;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::NodeError;
+use crate::exit::ExitKind;
+use crate::home;
+use crate::observe::{self, LogFormat};
+use crate::print::Printer;
+
+/// A peer-to-peer network for paid, private AI inference.
+#[derive(Debug, Parser)]
+#[command(name = "bombyx", version, after_long_help = ExitKind::table(), disable_help_subcommand = true)]
+pub struct Cli {
+    /// Directory of the node's keys, records and configuration [default: `bombyx` in the user's data directory].
+    #[arg(long, global = true, env = "BOMBYX_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Write data as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// How messages on stderr are written.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    log: LogFormat,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make keys and a commented configuration in the home directory.
+    Init,
+    /// Run a node: sell models, serve the gateway, or both.
+    Up(Box<up::Up>),
+    /// Show a running node.
+    Status,
+    /// Run a private ledger with a faucet, for trying things out.
+    Devnet(devnet::DevnetArgs),
+    /// Find, fetch or check ONNX Runtime.
+    #[command(subcommand)]
+    Runtime(runtime::RuntimeVerb),
+    /// Explain a topic: `exit-codes`.
+    Help(HelpArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct HelpArgs {
+    /// The topic, or a verb.
+    topic: Option<String>,
+}
+
+impl Cli {
+    /// Does what the command line says, and returns how the process is to end.
+    pub async fn run(self) -> ExitKind {
+        let printer = Printer { json: self.json };
+        let level = match self.verb {
+            Verb::Up(_) | Verb::Devnet(_) => "info",
+            Verb::Init | Verb::Status | Verb::Runtime(_) | Verb::Help(_) => "warn",
+        };
+        observe::start(self.log, level);
+        match self.dispatch(printer).await {
+            Ok(()) => ExitKind::Ok,
+            Err(error) => {
+                printer.error(&error);
+                error.code()
+            }
+        }
+    }
+
+    async fn dispatch(self, printer: Printer) -> Result<(), NodeError> {
+        let home = home::resolve(self.home)?;
+        match self.verb {
+            Verb::Init => init::run(&home, printer),
+            Verb::Up(up) => up.run(home, printer).await,
+            Verb::Status => status::run(&home, printer).await,
+            Verb::Devnet(devnet) => devnet.run(printer).await,
+            Verb::Runtime(verb) => runtime::run(verb, &home, printer).await,
+            Verb::Help(help) => explain(help.topic.as_deref(), printer),
+        }
+    }
+}
+
+fn explain(topic: Option<&str>, printer: Printer) -> Result<(), NodeError> {
+    use clap::CommandFactory as _;
+    let mut command = Cli::command();
+    let text = match topic {
+        None => command.render_long_help().to_string(),
+        Some("exit-codes") => ExitKind::table(),
+        Some(verb) => match command.find_subcommand_mut(verb) {
+            Some(command) => command.render_long_help().to_string(),
+            None => {
+                return Err(NodeError::Usage(format!(
+                    "there is no help on `{verb}`; try `exit-codes` or a verb"
+                )));
+            }
+        },
+    };
+    printer.line(text.trim_end());
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `bombyx status`: what the running node of this home says about itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+
+use crate::error::NodeError;
+use crate::home::Note;
+use crate::print::Printer;
+use crate::status::Status;
+
+/// How long the node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> {
+    let not_running = |why: String| NodeError::NotRunning { home: home.into(), why };
+    let note = Note::read(home).map_err(|error| not_running(format!("its note cannot be read: {error}")))?;
+    let note = note.ok_or_else(|| not_running("it left no note there".into()))?;
+    let ask = async {
+        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        client.get(format!("{}/status", note.admin)).send().await?.error_for_status()?.json::<Status>().await
+    };
+    let status = ask.await.map_err(|error| {
+        not_running(format!("process {} left a note but does not answer: {error}", note.pid))
+    })?;
+    printer.data(&status, || text(&status));
+    Ok(())
+}
+
+fn text(status: &Status) -> String {
+    let coins = |nano: u64| Nano(nano).to_string();
+    let mut lines = vec![
+        format!("node      {}", status.node_id),
+        format!("network   {}, {} peers, up {} s", status.network, status.peers, status.uptime_s),
+    ];
+    lines.extend(status.addresses.iter().map(|address| format!("join      {address}")));
+    let balance = status.ledger.balance_nano.map_or("unknown (the ledger does not answer)".into(), coins);
+    lines.push(format!("ledger    {} (network {})", status.ledger.url, status.ledger.network_id));
+    lines.push(format!("wallet    {}, {balance} coins", status.ledger.wallet));
+    if let Some(provider) = &status.provider {
+        lines.push(format!(
+            "sold      {} jobs ({} ended early), {} under way, {} coins{}",
+            provider.jobs_served,
+            provider.jobs_refused,
+            provider.jobs_in_flight,
+            coins(provider.served_nano),
+            if provider.draining { ", ending" } else { "" }
+        ));
+        for model in &provider.models {
+            lines.push(format!(
+                "sells     {}: {} a job, {} in, {} out per 1,000 tokens; {} slots, first token {} ms, {} tokens/s",
+                model.name,
+                coins(model.price_job_nano),
+                coins(model.price_in_nano),
+                coins(model.price_out_nano),
+                model.slots,
+                model.first_token_ms,
+                model.tokens_per_s
+            ));
+        }
+    }
+    let client = &status.client;
+    lines.push(format!(
+        "bought    {} orders answered, {} failed, {} under way, {} coins; {} offers heard",
+        client.orders_done,
+        client.orders_failed,
+        client.orders_in_flight,
+        coins(client.spent_nano),
+        client.asks
+    ));
+    for channel in &status.channels {
+        lines.push(format!(
+            "channel   {:?} {:?} with {}: {} of {} coins",
+            channel.direction,
+            channel.state,
+            channel.peer.get(..8).unwrap_or(&channel.peer),
+            coins(channel.paid_nano),
+            coins(channel.deposit_nano)
+        ));
+    }
+    lines.join("\n")
+}

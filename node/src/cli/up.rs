@@ -1,0 +1,150 @@
+//! `bombyx up`: a node that sells models, serves the gateway, or both, until it is told to end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::config::{Coins, NodeConfig};
+use crate::error::NodeError;
+use crate::handle::NodeHandle;
+use crate::home::{NOTE, Note, NoteGuard};
+use crate::print::{Bars, Printer};
+use crate::{admin, node, shutdown};
+
+/// Flags of `bombyx up`; each counts more than the configuration.
+#[derive(Debug, Args)]
+pub(super) struct Up {
+    /// A model to sell: a name of the catalogue, an id, or a folder (with a `/` in it). May be repeated.
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    provide: Vec<String>,
+    /// A node to join through. May be repeated.
+    #[arg(long, value_name = "MULTIADDR")]
+    join: Vec<String>,
+    /// Where to listen. May be repeated.
+    #[arg(long, value_name = "MULTIADDR")]
+    listen: Vec<String>,
+    /// Serve the OpenAI-compatible gateway.
+    #[arg(long, value_name = "ADDR", num_args = 0..=1)]
+    gateway: Option<Option<SocketAddr>>,
+    /// The ledger's endpoint.
+    #[arg(long, value_name = "URL")]
+    ledger: Option<String>,
+    /// Coins for each job.
+    #[arg(long, value_name = "COINS")]
+    price_job: Option<Coins>,
+    /// Coins for 1,000 input tokens.
+    #[arg(long, value_name = "COINS")]
+    price_in: Option<Coins>,
+    /// Coins for 1,000 output tokens.
+    #[arg(long, value_name = "COINS")]
+    price_out: Option<Coins>,
+    /// Jobs of one model at a time.
+    #[arg(long, value_name = "N")]
+    slots: Option<u16>,
+    /// Cap on tokens per second of the whole engine.
+    #[arg(long, value_name = "TOKENS_PER_S")]
+    pace: Option<u32>,
+    /// ONNX Runtime's execution provider.
+    #[arg(long, value_name = "EP")]
+    ep: Option<String>,
+}
+
+impl Up {
+    pub(super) async fn run(self, home: PathBuf, printer: Printer) -> Result<(), NodeError> {
+        let config = self.over(NodeConfig::load(&home)?);
+        let mut bars = Bars::default();
+        let (node, driver) = node::start_showing(config.clone(), move |advance| bars.show(advance)).await?;
+        let ready = announce(&config, &node, printer).await;
+        let ended = match ready {
+            Ok(note) => {
+                let ended = until_end(&node, driver).await;
+                drop(note);
+                ended
+            }
+            Err(error) => {
+                node.shutdown().await;
+                Err(error)
+            }
+        };
+        if ended.is_ok() {
+            printer.note("the node has ended in order");
+        }
+        ended
+    }
+
+    /// The configuration with these flags over it.
+    fn over(self, mut config: NodeConfig) -> NodeConfig {
+        let replace = |old: &mut Vec<String>, new: Vec<String>| {
+            if !new.is_empty() {
+                *old = new;
+            }
+        };
+        replace(&mut config.provide.models, self.provide);
+        replace(&mut config.network.join, self.join);
+        replace(&mut config.network.listen, self.listen);
+        if let Some(address) = self.gateway {
+            config.gateway.enabled = true;
+            config.gateway.listen = address.unwrap_or(config.gateway.listen);
+        }
+        config.ledger.url = self.ledger.unwrap_or(config.ledger.url);
+        let provide = &mut config.provide;
+        provide.price_job = self.price_job.unwrap_or(provide.price_job);
+        provide.price_in = self.price_in.unwrap_or(provide.price_in);
+        provide.price_out = self.price_out.unwrap_or(provide.price_out);
+        provide.slots = self.slots.unwrap_or(provide.slots);
+        provide.pace = self.pace.unwrap_or(provide.pace);
+        provide.ep = self.ep.unwrap_or_else(|| provide.ep.clone());
+        config
+    }
+}
+
+/// Opens the node's pages and says, on stdout and in its home, that it is ready. The note goes when it is dropped.
+async fn announce(config: &NodeConfig, node: &NodeHandle, printer: Printer) -> Result<NoteGuard, NodeError> {
+    let admin = admin::serve(node.clone()).await?;
+    let status = node.status().await?;
+    let note = Note {
+        pid: std::process::id(),
+        node_id: status.node_id,
+        addresses: status.addresses,
+        admin,
+        gateway: None,
+        models: status.provider.into_iter().flat_map(|sold| sold.models).map(|model| model.name).collect(),
+    };
+    let left = note.leave(&config.home);
+    let left =
+        left.map_err(|source| NodeError::Io { what: "write", path: config.home.join(NOTE), source })?;
+    printer.data(&note, || {
+        let mut lines = vec![format!("node     {}", note.node_id)];
+        lines.extend(note.addresses.iter().map(|address| format!("join     {address}")));
+        lines.extend(note.models.iter().map(|model| format!("sells    {model}")));
+        lines.extend(note.gateway.iter().map(|url| format!("gateway  {url}/v1")));
+        lines.push(format!("wallet   {}", status.ledger.wallet));
+        lines.join("\n")
+    });
+    Ok(left)
+}
+
+/// Waits for a signal, or for the node to end by itself.
+async fn until_end(
+    node: &NodeHandle,
+    mut driver: JoinHandle<Result<(), NodeError>>,
+) -> Result<(), NodeError> {
+    let signal = tokio::select! {
+        ended = &mut driver => return finished(ended),
+        signal = shutdown::requested() => signal,
+    };
+    signal.map_err(|source| NodeError::Io {
+        what: "receive signals for",
+        path: "the node".into(),
+        source,
+    })?;
+    tracing::info!("ending: no new jobs, then the channels are closed; a second signal ends at once");
+    node.shutdown().await;
+    finished(driver.await)
+}
+
+fn finished(ended: Result<Result<(), NodeError>, JoinError>) -> Result<(), NodeError> {
+    ended.unwrap_or_else(|error| Err(NodeError::Bug(format!("the node's loop panicked: {error}"))))
+}

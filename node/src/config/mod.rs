@@ -1,0 +1,282 @@
+//! What a node is told: a TOML file in its home, overridden by `BOMBYX_*` variables, overridden by flags.
+//!
+//! Every key has a default, so that no file is needed. A key that does not exist is an error that names it, its line
+//! and the nearest key that does. `BOMBYX_<SECTION>_<KEY>` sets any key, for example `BOMBYX_LEDGER_URL`; lists are
+//! separated by commas.
+
+mod read;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::work::price::PriceSheet;
+use serde::Deserialize;
+
+pub use self::read::ConfigError;
+
+/// The file in a node's home.
+pub const FILE: &str = "config.toml";
+/// What `init` writes: every key with its default, commented out.
+pub const TEMPLATE: &str = include_str!("template.toml");
+
+/// Where toncenter's interface, version 2, is at every service that has it.
+const API_PATH: &str = "/api/v2";
+
+/// Everything a node is told.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// Where keys, records and the configuration are. Set by flag or variable, never by the file in it.
+    #[serde(skip)]
+    pub home: PathBuf,
+    /// The swarm.
+    pub network: NetworkConfig,
+    /// The ledger.
+    pub ledger: LedgerConfig,
+    /// What this node sells.
+    pub provide: ProvideConfig,
+    /// How this node buys.
+    pub client: BuyConfig,
+    /// The OpenAI-compatible gateway.
+    pub gateway: GatewayConfig,
+}
+
+/// How the node takes part in the swarm.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// The network's name; nodes of different names never meet.
+    pub name: String,
+    /// Which addresses of other nodes are believed.
+    pub scope: Scope,
+    /// Multiaddrs to listen on.
+    pub listen: Vec<String>,
+    /// Multiaddrs under which others reach this node, where they differ from `listen`.
+    pub external: Vec<String>,
+    /// Multiaddrs of nodes to join through.
+    pub join: Vec<String>,
+}
+
+/// Which addresses of other nodes are believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// This machine and the local network.
+    Private,
+    /// The Internet.
+    Public,
+}
+
+/// Which ledger, and how to reach it.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerConfig {
+    /// Which network the ledger is.
+    pub network: LedgerNetwork,
+    /// Base URL of an endpoint that speaks toncenter's HTTP API, version 2.
+    pub url: String,
+    /// Key for that endpoint; empty for none.
+    pub api_key: String,
+    /// Milliseconds between two looks at a watched channel.
+    pub poll_ms: u64,
+}
+
+/// The ledgers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LedgerNetwork {
+    /// The in-process chain of `bombyx devnet`; its coins are worth nothing.
+    Devnet,
+    /// TON's test network.
+    Testnet,
+    /// TON itself.
+    Mainnet,
+}
+
+/// What a node sells and at which price.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProvideConfig {
+    /// Models by name, id or folder; none: this node only buys.
+    pub models: Vec<String>,
+    /// Coins for each job.
+    pub price_job: Coins,
+    /// Coins for 1,000 input tokens.
+    pub price_in: Coins,
+    /// Coins for 1,000 output tokens.
+    pub price_out: Coins,
+    /// Jobs of one model at a time.
+    pub slots: u16,
+    /// Cap on tokens per second of the whole engine; 0 for none.
+    pub pace: u32,
+    /// ONNX Runtime's execution provider.
+    pub ep: String,
+    /// Path of the ONNX Runtime library; empty: it is searched for.
+    pub runtime: String,
+    /// Coins of work served before the client's channel is seen on the ledger.
+    pub credit: Coins,
+    /// Unsettled coins on one channel at which it is settled.
+    pub settle_at: Coins,
+    /// The least challenge time in seconds that a channel must have.
+    pub challenge_s: u32,
+}
+
+/// How a node buys.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BuyConfig {
+    /// Coins deposited in each new channel.
+    pub deposit: Coins,
+    /// Milliseconds in which bids are gathered.
+    pub bid_window_ms: u64,
+    /// Bids that end the gathering early.
+    pub enough_bids: usize,
+    /// Challenge time in seconds of channels that this node opens.
+    pub challenge_s: u32,
+    /// Whether the winner of an auction is used again for a while without another one.
+    pub leases: bool,
+}
+
+/// The OpenAI-compatible gateway.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayConfig {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Bearer key that callers must send; empty for none.
+    pub key: String,
+}
+
+/// An amount that is written as a decimal number of coins, in quotes: `"0.05"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Coins(pub Nano);
+
+impl TryFrom<String> for Coins {
+    type Error = bombyx_protocol::amount::AmountError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Nano::from_coins(&text).map(Self)
+    }
+}
+
+impl std::str::FromStr for Coins {
+    type Err = bombyx_protocol::amount::AmountError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Nano::from_coins(text).map(Self)
+    }
+}
+
+impl LedgerNetwork {
+    /// TON's global id of the network, which is part of every channel's terms.
+    #[must_use]
+    pub const fn id(self) -> i32 {
+        match self {
+            Self::Mainnet => -239,
+            Self::Testnet => -3,
+            Self::Devnet => crate::ledger::devnet::DEVNET_ID,
+        }
+    }
+}
+
+impl LedgerConfig {
+    /// Where the interface is: `url`, with the path that it has at every service if `url` does not name it.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        let url = self.url.trim_end_matches('/');
+        if url.ends_with(API_PATH) { url.to_owned() } else { format!("{url}{API_PATH}") }
+    }
+
+    /// Time between two looks at a watched channel.
+    #[must_use]
+    pub const fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms)
+    }
+}
+
+impl ProvideConfig {
+    /// The price of every model.
+    #[must_use]
+    pub const fn price(&self) -> PriceSheet {
+        PriceSheet { per_job: self.price_job.0, input_per_k: self.price_in.0, output_per_k: self.price_out.0 }
+    }
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            name: "bombyx-dev".into(),
+            scope: Scope::Private,
+            listen: vec!["/ip4/0.0.0.0/udp/4101/quic-v1".into(), "/ip4/0.0.0.0/tcp/4101".into()],
+            external: Vec::new(),
+            join: Vec::new(),
+        }
+    }
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self {
+            network: LedgerNetwork::Devnet,
+            url: "http://127.0.0.1:4190".into(),
+            api_key: String::new(),
+            poll_ms: 500,
+        }
+    }
+}
+
+impl Default for ProvideConfig {
+    fn default() -> Self {
+        Self {
+            models: Vec::new(),
+            price_job: Coins(Nano(10_000)),
+            price_in: Coins(Nano(200_000)),
+            price_out: Coins(Nano(1_000_000)),
+            slots: 4,
+            pace: 0,
+            ep: "cpu".into(),
+            runtime: String::new(),
+            credit: Coins(Nano(1_000_000)),
+            settle_at: Coins(Nano(500_000_000)),
+            challenge_s: 60,
+        }
+    }
+}
+
+impl Default for BuyConfig {
+    fn default() -> Self {
+        Self {
+            deposit: Coins(Nano(1_000_000_000)),
+            bid_window_ms: 400,
+            enough_bids: 8,
+            challenge_s: 3_600,
+            leases: true,
+        }
+    }
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self { enabled: false, listen: SocketAddr::from(([127, 0, 0, 1], 4180)), key: String::new() }
+    }
+}
+
+// The keys of strangers' services stay out of traces.
+impl std::fmt::Debug for LedgerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { network, url, api_key: _, poll_ms } = self;
+        write!(f, "LedgerConfig({network:?} at {url}, every {poll_ms} ms)")
+    }
+}
+
+impl std::fmt::Debug for GatewayConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { enabled, listen, key } = self;
+        write!(f, "GatewayConfig(enabled: {enabled}, {listen}, key: {})", !key.is_empty())
+    }
+}

@@ -1,0 +1,154 @@
+//! What comes in: bytes of strangers are decoded within their limits, judged, and given to the machine they are for.
+
+use bombyx_protocol::io::{Command, Input};
+use bombyx_protocol::market::ask::Ask;
+use bombyx_protocol::market::call::Call;
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{Gossip, Message};
+use bombyx_protocol::work::order::ModelId;
+
+use super::role::Role;
+use super::{Driver, topic};
+use crate::error::NodeError;
+use crate::handle::Request;
+use crate::net::{Fault, NetCommand, NetEvent, Verdict};
+
+impl Driver {
+    pub(super) async fn heard(&mut self, event: NetEvent) -> Result<(), NodeError> {
+        match event {
+            NetEvent::Received { from, bytes } => match codec::decode::<Message>(&bytes) {
+                Ok(message) => {
+                    let role = match message {
+                        Message::ToProvider(_) => Role::Provider,
+                        Message::ToClient(_) => Role::Client,
+                    };
+                    self.pending.push_back((role, Input::Received { from, message }));
+                }
+                Err(error) => {
+                    tracing::debug!(peer = ?from, %error, "a message cannot be read");
+                    self.command(NetCommand::Penalise { peer: from, fault: Fault::Malformed }).await?;
+                }
+            },
+            NetEvent::Gossip { topic, bytes, message } => {
+                let (verdict, gossip) = judge(&topic, &bytes);
+                self.command(NetCommand::Verdict { message, verdict }).await?;
+                if let Some(gossip) = gossip {
+                    let role = match gossip {
+                        Gossip::Call(_) => Role::Provider,
+                        Gossip::Ask(_) => Role::Client,
+                    };
+                    self.pending.push_back((role, Input::Gossip(gossip)));
+                }
+            }
+            NetEvent::Undelivered { to, why } => {
+                tracing::debug!(peer = ?to, %why, "a message was not delivered");
+                self.lost(to);
+            }
+            NetEvent::Disconnected(peer) => {
+                tracing::debug!(?peer, "disconnected");
+                self.lost(peer);
+            }
+            NetEvent::Connected(peer) => tracing::debug!(?peer, "connected"),
+            NetEvent::Listening(address) => tracing::info!("listening on {address}"),
+            NetEvent::Joined { via } => {
+                tracing::info!(peer = ?via, "joined the network");
+                self.join_failure.send_replace(None);
+            }
+            NetEvent::JoinFailed { address, why } => {
+                tracing::warn!("cannot join through {address}: {why}");
+                self.join_failure.send_replace(Some(format!("{address}: {why}")));
+            }
+            NetEvent::Unpublished { topic, why } => tracing::debug!(topic, %why, "nothing was gossiped"),
+            NetEvent::Unsubscribable { topic } => tracing::error!(topic, "a topic cannot be followed"),
+            NetEvent::Providers { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A peer is gone, or did not take a message.
+    fn lost(&mut self, peer: bombyx_protocol::ident::NodeId) {
+        for role in [Role::Client, Role::Provider] {
+            self.pending.push_back((role, Input::Undelivered { to: peer }));
+        }
+    }
+
+    pub(super) async fn asked(&mut self, request: Request) -> Result<(), NodeError> {
+        match request {
+            Request::Order { order, news } => {
+                self.follow(order.model).await?;
+                let command = self.orders.place(self.now(), order, news);
+                self.pending.push_back((Role::Client, Input::Command(command)));
+            }
+            Request::Follow(model) => self.follow(model).await?,
+            Request::Asks(answer) => {
+                // Whoever asked may be gone by now; so may those of `Status` below.
+                let _ = answer.send(self.client.asks().cloned().collect());
+            }
+            Request::Status(answer) => {
+                let _ = answer.send(self.status());
+            }
+            Request::Settle { within, report } => {
+                let now = self.now();
+                self.ending.settle(now, within, report);
+                self.settle_now();
+            }
+            Request::Shutdown => {
+                let now = self.now();
+                self.ending.shut_down(now);
+                self.pending.push_back((Role::Provider, Input::Command(Command::Drain)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether gossip is what it claims to be. It is forwarded only then, and a forwarder of rubbish pays for it.
+fn judge(on: &str, bytes: &[u8]) -> (Verdict, Option<Gossip>) {
+    let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return (Verdict::Reject, None) };
+    let model: Option<ModelId> = match &gossip {
+        Gossip::Call(signed) => signed.open::<Call>().ok().map(|call| call.model),
+        Gossip::Ask(signed) => signed.open::<Ask>().ok().map(|ask| ask.model),
+    };
+    match model {
+        Some(model) if topic(&model) == on => (Verdict::Accept, Some(gossip)),
+        Some(_) | None => (Verdict::Reject, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bombyx_protocol::ident::Identity;
+    use bombyx_protocol::work::order::{TaskKind, Tier};
+
+    use super::*;
+
+    fn call(client: &Identity) -> Call {
+        Call {
+            id: bombyx_protocol::market::call::CallId([1; 16]),
+            client: client.id(),
+            seal_key: [2; 32],
+            model: ModelId([3; 32]),
+            kind: TaskKind::Embed,
+            input_log2: 1,
+            output_log2: 0,
+            tier: Tier::Open,
+            window_ms: 400,
+        }
+    }
+
+    #[test]
+    fn gossip_passes_only_when_signed_and_on_its_own_topic() {
+        let client = Identity::from_seed(&[7; 32]);
+        let call = call(&client);
+        let on = topic(&call.model);
+        let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
+        assert!(matches!(judge(&on, &bytes), (Verdict::Accept, Some(_))));
+        assert!(matches!(judge(&topic(&ModelId([4; 32])), &bytes), (Verdict::Reject, None)));
+        let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
+        assert!(matches!(judge(&on, &forged), (Verdict::Reject, None)));
+        for cut in 0..bytes.len() {
+            assert!(matches!(judge(&on, &bytes[..cut]), (Verdict::Reject, None)));
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The desk between the machines and the ledger: runs their calls and tells them how their channels change.
+//!
+//! Calls on one account run one after the other, those on different accounts side by side; each ends by the ledger's
+//! own deadline. Watched accounts are looked at every so often; a change is told to every role that watches. The desk
+//! takes calls at all times: what it has to say waits in an outbox that holds one state per role and account.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
+use bombyx_protocol::channel::terms::Address;
+use bombyx_protocol::limits::CHANNELS_MAX;
+use bombyx_protocol::time::Span;
+use futures::stream::{self, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::role::{PerRole, Role};
+use crate::ledger::chain::ChainError;
+use crate::ledger::{Ledger, LedgerError, contract};
+
+type Account = [u8; 32];
+
+/// Calls that wait for the desk, and events that wait for the driver.
+const QUEUE_MAX: usize = 1_024;
+/// Calls that wait for an earlier one on the same account.
+const CALLS_PER_ACCOUNT_MAX: usize = 16;
+/// Accounts that are watched: those of both directions.
+const WATCHED_MAX: usize = 2 * CHANNELS_MAX;
+/// Accounts that are looked at side by side.
+const LOOKS_AT_A_TIME: usize = 4;
+/// Looks that must agree before a channel that was there is said to be gone: an endpoint may lag behind itself.
+const ABSENCES_NEEDED: u32 = 2;
+
+/// The driver's end of the desk. Dropping it stops the desk.
+pub(crate) struct LedgerDesk {
+    pub(crate) calls: mpsc::Sender<(Role, LedgerCall)>,
+    pub(crate) events: mpsc::Receiver<(Role, LedgerEvent)>,
+}
+
+impl LedgerDesk {
+    /// Starts the desk on `ledger`; watched accounts are looked at every `poll`.
+    pub(crate) fn start(ledger: Arc<Ledger>, poll: Duration) -> Self {
+        let (calls, inbox) = mpsc::channel(QUEUE_MAX);
+        let (sender, events) = mpsc::channel(QUEUE_MAX);
+        let desk = Desk {
+            ledger,
+            poll,
+            watched: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            running: JoinSet::new(),
+            looking: JoinSet::new(),
+            next_look: Instant::now(),
+            outbox: VecDeque::new(),
+        };
+        tokio::spawn(desk.run(inbox, sender));
+        Self { calls, events }
+    }
+}
+
+struct Desk {
+    ledger: Arc<Ledger>,
+    poll: Duration,
+    watched: BTreeMap<Account, Watched>,
+    /// Calls by account; the first of each is running.
+    queues: BTreeMap<Account, VecDeque<(Role, LedgerCall)>>,
+    running: JoinSet<Ran>,
+    looking: JoinSet<(Instant, Vec<(Account, Result<Seen, LedgerError>)>)>,
+    next_look: Instant,
+    outbox: VecDeque<(Role, LedgerEvent)>,
+}
+
+/// A channel as the ledger shows it, or its absence.
+type Seen = Option<contract::ChannelState>;
+
+#[derive(Default)]
+struct Watched {
+    by: PerRole<bool>,
+    seen: Option<Seen>,
+    absences: u32,
+    /// When a call on it ended: looks that began earlier are older than what is known.
+    settled_at: Option<Instant>,
+}
+
+/// A call that came to its end, with the channel as it was then.
+struct Ran {
+    account: Account,
+    role: Role,
+    outcome: Result<(), LedgerError>,
+    seen: Result<Seen, LedgerError>,
+}
+
+impl Desk {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<(Role, LedgerCall)>,
+        events: mpsc::Sender<(Role, LedgerEvent)>,
+    ) {
+        loop {
+            tokio::select! {
+                call = inbox.recv() => match call {
+                    Some((role, call)) => self.take(role, call),
+                    None => return,
+                },
+                permit = events.reserve(), if !self.outbox.is_empty() => match permit {
+                    Ok(permit) => {
+                        if let Some(event) = self.outbox.pop_front() {
+                            permit.send(event);
+                        }
+                    }
+                    Err(_) => return,
+                },
+                Some(ran) = self.running.join_next() => match ran {
+                    Ok(ran) => self.ran(ran),
+                    Err(error) => tracing::error!(%error, "a ledger call panicked"),
+                },
+                Some(looked) = self.looking.join_next() => match looked {
+                    Ok((began, looks)) => self.looked(began, looks),
+                    Err(error) => tracing::error!(%error, "a look at the ledger panicked"),
+                },
+                () = sleep_until(self.next_look), if self.looking.is_empty() && !self.watched.is_empty() => {
+                    self.look();
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, role: Role, call: LedgerCall) {
+        let account = call.account();
+        match &call {
+            LedgerCall::Watch { .. } => return self.watch(role, account),
+            LedgerCall::Unwatch { .. } => return self.unwatch(role, account),
+            LedgerCall::Open { .. } => self.watch(role, account),
+            LedgerCall::TopUp { .. }
+            | LedgerCall::Claim { .. }
+            | LedgerCall::Close { .. }
+            | LedgerCall::RequestClose { .. }
+            | LedgerCall::Finalize { .. } => {}
+        }
+        let queue = self.queues.entry(account).or_default();
+        if queue.contains(&(role, call.clone())) {
+            return;
+        }
+        if queue.len() >= CALLS_PER_ACCOUNT_MAX {
+            tracing::warn!(account = hex::encode(account), "too many ledger calls wait on one channel");
+            return self.say(role, LedgerEvent::Failed { account, fault: LedgerFault::Unreachable });
+        }
+        queue.push_back((role, call));
+        if queue.len() == 1 {
+            self.start_next(account);
+        }
+    }
+
+    fn watch(&mut self, role: Role, account: Account) {
+        if self.watched.len() >= WATCHED_MAX && !self.watched.contains_key(&account) {
+            tracing::warn!("too many channels are watched; a further one is not");
+            return;
+        }
+        let watched = self.watched.entry(account).or_default();
+        *watched.by.get_mut(role) = true;
+        match watched.seen.clone() {
+            Some(seen) => self.say(role, LedgerEvent::Channel { account, state: seen.as_ref().map(told) }),
+            None => self.next_look = Instant::now(),
+        }
+    }
+
+    fn unwatch(&mut self, role: Role, account: Account) {
+        if let Some(watched) = self.watched.get_mut(&account) {
+            *watched.by.get_mut(role) = false;
+            if !Role::ALL.iter().any(|role| *watched.by.get(*role)) {
+                self.watched.remove(&account);
+            }
+        }
+    }
+
+    fn start_next(&mut self, account: Account) {
+        let Some((role, call)) = self.queues.get(&account).and_then(VecDeque::front).cloned() else {
+            self.queues.remove(&account);
+            return;
+        };
+        let ledger = Arc::clone(&self.ledger);
+        self.running.spawn(async move {
+            let outcome = execute(&ledger, &call).await;
+            let seen = ledger.channel(Address::basechain(account)).await;
+            Ran { account, role, outcome, seen }
+        });
+    }
+
+    fn ran(&mut self, ran: Ran) {
+        let Ran { account, role, outcome, seen } = ran;
+        let done = self.queues.get_mut(&account).and_then(VecDeque::pop_front);
+        let name = done.as_ref().map_or("call", |(_, call)| name(call));
+        // The state first, so that a machine that hears of a failure knows what is the case.
+        if let Ok(seen) = seen {
+            if let Some(watched) = self.watched.get_mut(&account) {
+                watched.settled_at = Some(Instant::now());
+                watched.absences = ABSENCES_NEEDED;
+            }
+            self.observe(account, seen);
+        }
+        match outcome {
+            Ok(()) => tracing::info!(account = hex::encode(account), "ledger: {name} done"),
+            Err(error) => {
+                tracing::warn!(account = hex::encode(account), %error, "ledger: {name} failed");
+                if let Some(fault) = fault(&error) {
+                    self.say(role, LedgerEvent::Failed { account, fault });
+                }
+            }
+        }
+        self.start_next(account);
+    }
+
+    fn look(&mut self) {
+        let accounts: Vec<Account> = self.watched.keys().copied().collect();
+        let ledger = Arc::clone(&self.ledger);
+        self.looking.spawn(async move {
+            let began = Instant::now();
+            let look = |account| {
+                let ledger = Arc::clone(&ledger);
+                async move { (account, ledger.channel(Address::basechain(account)).await) }
+            };
+            (began, stream::iter(accounts).map(look).buffer_unordered(LOOKS_AT_A_TIME).collect().await)
+        });
+        self.next_look = Instant::now() + self.poll;
+    }
+
+    fn looked(&mut self, began: Instant, looks: Vec<(Account, Result<Seen, LedgerError>)>) {
+        for (account, seen) in looks {
+            let Some(watched) = self.watched.get_mut(&account) else { continue };
+            if watched.settled_at.is_some_and(|settled| settled > began) {
+                continue;
+            }
+            match seen {
+                Ok(seen) => {
+                    watched.absences = if seen.is_none() { watched.absences.saturating_add(1) } else { 0 };
+                    self.observe(account, seen);
+                }
+                // Nothing is known now; the machines have deadlines of their own.
+                Err(error) => tracing::debug!(account = hex::encode(account), %error, "ledger: no look"),
+            }
+        }
+    }
+
+    /// Tells whoever watches, if what is seen is new.
+    fn observe(&mut self, account: Account, seen: Seen) {
+        let Some(watched) = self.watched.get_mut(&account) else { return };
+        let was_there = matches!(watched.seen, Some(Some(_)));
+        if was_there && seen.is_none() && watched.absences < ABSENCES_NEEDED {
+            return;
+        }
+        let state = seen.as_ref().map(told);
+        let same =
+            watched.seen.as_ref().is_some_and(|old| old.as_ref().map(essence) == seen.as_ref().map(essence));
+        watched.seen = Some(seen);
+        if same {
+            return;
+        }
+        let by = watched.by;
+        for role in Role::ALL.into_iter().filter(|role| *by.get(*role)) {
+            self.say(role, LedgerEvent::Channel { account, state });
+        }
+    }
+
+    fn say(&mut self, role: Role, event: LedgerEvent) {
+        if let LedgerEvent::Channel { account, .. } = &event {
+            let about = *account;
+            // Only the newest state counts.
+            self.outbox.retain(|(to, waiting)| {
+                *to != role || !matches!(waiting, LedgerEvent::Channel { account, .. } if *account == about)
+            });
+        }
+        self.outbox.push_back((role, event));
+    }
+}
+
+async fn execute(ledger: &Ledger, call: &LedgerCall) -> Result<(), LedgerError> {
+    let done = match call {
+        LedgerCall::Open { terms, deposit } => ledger.open(terms, *deposit).await.map(drop),
+        LedgerCall::TopUp { account, amount } => ledger.top_up(Address::basechain(*account), *amount).await,
+        LedgerCall::Claim { voucher, signature } => ledger.claim(voucher, *signature).await,
+        LedgerCall::Close { voucher, order, signature } => {
+            ledger.provider_close(order, *signature, voucher.map(|(_, signature)| signature)).await
+        }
+        LedgerCall::RequestClose { account } => {
+            ledger.request_close(Address::basechain(*account)).await.map(drop)
+        }
+        LedgerCall::Finalize { account } => ledger.finalize(Address::basechain(*account)).await,
+        LedgerCall::Watch { .. } | LedgerCall::Unwatch { .. } => Ok(()),
+    };
+    match done {
+        // An earlier attempt had its effect after all.
+        Err(LedgerError::AlreadyOpen { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+const fn name(call: &LedgerCall) -> &'static str {
+    match call {
+        LedgerCall::Open { .. } => "opening a channel",
+        LedgerCall::TopUp { .. } => "topping a channel up",
+        LedgerCall::Claim { .. } => "claiming a voucher",
+        LedgerCall::Close { .. } => "closing a channel",
+        LedgerCall::RequestClose { .. } => "requesting a close",
+        LedgerCall::Finalize { .. } => "finalizing a channel",
+        LedgerCall::Watch { .. } => "watching a channel",
+        LedgerCall::Unwatch { .. } => "unwatching a channel",
+    }
+}
+
+/// What a machine is told of a failure; `None` where the state that it was told says it all.
+fn fault(error: &LedgerError) -> Option<LedgerFault> {
+    match error {
+        LedgerError::NotOpen { .. } => None,
+        LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => Some(LedgerFault::Funds),
+        // Sent, and nobody knows what became of it.
+        LedgerError::Deadline { .. }
+        | LedgerError::Chain(ChainError::Unreachable { .. } | ChainError::Unreadable { .. }) => {
+            Some(LedgerFault::Unreachable)
+        }
+        LedgerError::Chain(ChainError::Refused { .. })
+        | LedgerError::Wallet(_)
+        | LedgerError::Terms(_)
+        | LedgerError::ForeignRefund { .. }
+        | LedgerError::AlreadyOpen { .. }
+        | LedgerError::Refused { .. }
+        | LedgerError::Expired { .. } => Some(LedgerFault::Refused),
+    }
+}
+
+/// The state in the words of the core; the time of a close is counted on the chain's clock.
+fn told(state: &contract::ChannelState) -> ChannelState {
+    let left = state.close_at_s.saturating_sub(state.chain_time_s);
+    ChannelState {
+        epoch: state.epoch,
+        deposit: state.deposit,
+        settled: state.settled,
+        closing: (state.close_at_s != 0).then(|| Span::from_s(u64::from(left))),
+    }
+}
+
+/// What makes two states different for a machine: all but the passing of time, until the time has come.
+fn essence(state: &contract::ChannelState) -> (u64, u64, u64, u32, bool) {
+    let due = state.close_at_s != 0 && state.chain_time_s >= state.close_at_s;
+    (state.epoch, state.deposit.0, state.settled.0, state.close_at_s, due)
+}

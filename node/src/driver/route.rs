@@ -1,0 +1,126 @@
+//! What goes out: every output of a machine is sent, written, run or told to whoever it is for.
+
+use bombyx_protocol::channel::record::{Earning, Record};
+use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::io::{
+    ChannelChange, Command, EngineFault, EngineReport, Event, Input, Output, PeerFault,
+};
+use bombyx_protocol::wire::codec;
+
+use super::role::Role;
+use super::{Driver, topic};
+use crate::error::NodeError;
+use crate::net::{Fault, NetCommand};
+
+impl Driver {
+    pub(super) async fn route(&mut self, role: Role, output: Output) -> Result<(), NodeError> {
+        match output {
+            Output::Send { to, message } => {
+                self.command(NetCommand::Send { to, bytes: codec::encode(&message) }).await?;
+            }
+            Output::Broadcast { model, gossip } => {
+                let bytes = codec::encode(&gossip);
+                self.command(NetCommand::Publish { topic: topic(&model), bytes }).await?;
+            }
+            Output::Persist { id, record } => {
+                if let Record::Earning(earning) = &record
+                    && let Some(guarded) = guarded(earning)
+                {
+                    self.pending.push_back((Role::Watcher, Input::Command(Command::Guard(guarded))));
+                }
+                self.store.write(role, id, record).await;
+            }
+            Output::Run { job, model, task } => {
+                let taken = self.engine.as_ref().is_some_and(|engine| engine.run(job, model, task).is_ok());
+                if !taken {
+                    let report = EngineReport::Failed(EngineFault::Broken);
+                    self.pending.push_back((Role::Provider, Input::Engine { job, report }));
+                }
+            }
+            Output::Allow { job, tokens } => {
+                if let Some(engine) = &self.engine {
+                    engine.allow(job, tokens);
+                }
+            }
+            Output::Cancel { job } => {
+                if let Some(engine) = &self.engine {
+                    engine.cancel(job);
+                }
+            }
+            Output::Ledger(call) => {
+                let taken = self.desk.calls.send((role, call)).await;
+                taken.map_err(|_| NodeError::Stopped("ledger desk"))?;
+            }
+            Output::Event(event) => self.tell(event),
+            Output::Fault { peer, fault } => {
+                tracing::debug!(?peer, ?fault, "a peer broke a rule");
+                let fault = match fault {
+                    PeerFault::Forged | PeerFault::FalseVoucher => Fault::FalseSignature,
+                    PeerFault::Malformed => Fault::Malformed,
+                    PeerFault::FalseReceipt => Fault::RuleBroken,
+                };
+                self.command(NetCommand::Penalise { peer, fault }).await?;
+            }
+            // The drain ends there; it never comes here.
+            Output::Wake(_) => {}
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, event: Event) {
+        match event {
+            Event::Order { id, news } => {
+                let now = self.now();
+                if let Some(cancel) = self.orders.news(now, id, news) {
+                    self.pending.push_back((Role::Client, Input::Command(cancel)));
+                }
+            }
+            // The client keeps the book; `asks` reads it there.
+            Event::Ask(_) => {}
+            Event::Served(served) => {
+                self.served.jobs += 1;
+                self.served.refused += u64::from(served.refused.is_some());
+                self.served.nano = self.served.nano.saturating_add(served.cost.0);
+                tracing::info!(
+                    job = ?served.job,
+                    client = ?served.client,
+                    input_tokens = served.input_tokens,
+                    output_tokens = served.output_tokens,
+                    cost = %served.cost,
+                    refused = ?served.refused,
+                    "a job ended"
+                );
+            }
+            Event::Channel(news) => {
+                let account = hex::encode(news.account);
+                match news.change {
+                    ChannelChange::Open { deposit } => {
+                        tracing::info!(account, peer = ?news.peer, %deposit, "a channel is open");
+                    }
+                    ChannelChange::Closing => {
+                        tracing::info!(account, peer = ?news.peer, "a channel is closing")
+                    }
+                    ChannelChange::Closed { cumulative } => {
+                        tracing::info!(account, peer = ?news.peer, paid = %cumulative, "a channel is closed");
+                        self.ending.closed(news.account, cumulative);
+                    }
+                    ChannelChange::Failed(fault) => {
+                        tracing::warn!(account, peer = ?news.peer, %fault, "a channel's ledger call failed");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the watcher must know of a channel that this node earns on, once there is a voucher.
+pub(crate) fn guarded(earning: &Earning) -> Option<Guarded> {
+    let payment = earning.payment?;
+    let voucher = Voucher {
+        account: earning.terms.account().hash,
+        epoch: payment.epoch,
+        cumulative: payment.cumulative,
+    };
+    Some(Guarded { voucher, signature: payment.signature, challenge_s: earning.terms.challenge_s })
+}

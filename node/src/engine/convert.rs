@@ -1,0 +1,109 @@
+//! Between the words of the protocol and those of the tensors.
+
+use bombyx_gpu::engine as gpu;
+use bombyx_protocol::io::{EngineFault, EngineReport};
+use bombyx_protocol::limits::VECTOR_BYTES_MAX;
+use bombyx_protocol::wire::message::{Content, Finish};
+use bombyx_protocol::work::order::{Role, Task};
+
+const BYTES_PER_NUMBER: usize = size_of::<f32>();
+
+pub(super) fn task(task: Task) -> gpu::Task {
+    match task {
+        Task::Embed { inputs } => gpu::Task::Embed { inputs },
+        Task::Generate(generate) => {
+            let message = |message: bombyx_protocol::work::order::ChatMessage| gpu::ChatMessage {
+                role: role(message.role).into(),
+                content: message.content,
+            };
+            gpu::Task::Generate(gpu::Generate {
+                messages: generate.messages.into_iter().map(message).collect(),
+                max_tokens: generate.max_tokens,
+                sampling: gpu::Sampling {
+                    temperature_milli: generate.sampling.temperature_milli,
+                    top_p_milli: generate.sampling.top_p_milli,
+                    top_k: generate.sampling.top_k,
+                    seed: generate.sampling.seed,
+                },
+                prefix: generate.prefix,
+                stop: generate.stop,
+            })
+        }
+    }
+}
+
+const fn role(role: Role) -> &'static str {
+    match role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    }
+}
+
+/// The reports that a chunk becomes: vectors are cut into pieces that fit a message.
+pub(super) fn reports(chunk: gpu::Chunk) -> Vec<EngineReport> {
+    match chunk {
+        gpu::Chunk::Started { input_tokens } => {
+            vec![EngineReport::Started { input_tokens: u64::from(input_tokens) }]
+        }
+        gpu::Chunk::Vectors { first, dims, data } => vectors(first, dims, &data),
+        gpu::Chunk::Tokens { ids, text } => vec![EngineReport::Content(Content::Tokens { ids, text })],
+        gpu::Chunk::Finished { reason } => {
+            let finish = match reason {
+                gpu::Finish::Stop => Finish::Stop,
+                gpu::Finish::Length => Finish::Length,
+            };
+            vec![EngineReport::Content(Content::End { finish })]
+        }
+        gpu::Chunk::Failed(error) => vec![EngineReport::Failed(fault(&error))],
+    }
+}
+
+/// What a stranger may know of an engine's error.
+pub(super) fn fault(error: &gpu::EngineError) -> EngineFault {
+    match error {
+        gpu::EngineError::TooLong { .. }
+        | gpu::EngineError::BadRequest { .. }
+        | gpu::EngineError::Empty(_)
+        | gpu::EngineError::WrongTask { .. } => EngineFault::TooLarge,
+        gpu::EngineError::UnknownModel(_)
+        | gpu::EngineError::DuplicateJob(_)
+        | gpu::EngineError::Busy { .. }
+        | gpu::EngineError::Runtime(_) => EngineFault::Broken,
+    }
+}
+
+fn vectors(first: u32, dims: u32, data: &[f32]) -> Vec<EngineReport> {
+    let row = (dims as usize).max(1);
+    let rows_per_piece = (VECTOR_BYTES_MAX / (row * BYTES_PER_NUMBER)).max(1);
+    let piece = |(index, numbers): (usize, &[f32])| {
+        let bytes = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let skipped = u32::try_from(index * rows_per_piece).unwrap_or(u32::MAX);
+        EngineReport::Content(Content::Vectors { first: first.saturating_add(skipped), dims, bytes })
+    };
+    data.chunks(row * rows_per_piece).enumerate().map(piece).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_are_cut_into_pieces_that_fit_and_lose_nothing() {
+        let (dims, rows) = (384u32, 50usize);
+        let data: Vec<f32> = (0..rows * dims as usize).map(|number| number as f32).collect();
+        let mut next = 7;
+        let mut joined = Vec::new();
+        for report in vectors(7, dims, &data) {
+            let EngineReport::Content(Content::Vectors { first, dims: 384, bytes }) = report else {
+                panic!()
+            };
+            assert!(bytes.len() <= VECTOR_BYTES_MAX);
+            assert_eq!(first, next);
+            next += u32::try_from(bytes.len() / (384 * BYTES_PER_NUMBER)).expect("small");
+            joined.extend(bytes);
+        }
+        let whole: Vec<u8> = data.iter().flat_map(|number| number.to_le_bytes()).collect();
+        assert!(joined == whole);
+    }
+}

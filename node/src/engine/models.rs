@@ -1,0 +1,211 @@
+//! From the names in the configuration to a loaded engine and what it can honestly promise.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bombyx_gpu::cache::Cache;
+use bombyx_gpu::catalog::{self, CatalogError};
+use bombyx_gpu::digest::OnAdvance;
+use bombyx_gpu::engine::{self as gpu, Chunk, Engine, EngineError, ModelInfo, ModelKind, Progress};
+use bombyx_gpu::fetch::WheelSource;
+use bombyx_gpu::load::LoadError;
+use bombyx_gpu::manifest::{Manifest, ManifestError, Model};
+use bombyx_gpu::onnx_engine::OnnxEngine;
+use bombyx_gpu::runtime::{Runtime, RuntimeError, SessionSettings};
+use bombyx_protocol::io::Offer;
+use bombyx_protocol::work::order::{ModelId, TaskKind};
+
+use crate::config::ProvideConfig;
+
+/// Tokens of the measured answer.
+const MEASURED_TOKENS: u32 = 16;
+/// The text of the measurement, long enough to be worth a batch.
+const MEASURED_TEXT: &str = "The silk moth Bombyx mori spins one thread of about a kilometre.";
+/// How long the measurement of one model may take.
+const MEASURE_DEADLINE: Duration = Duration::from_secs(60);
+/// The job number of the measurement; the engine is idle then.
+const MEASURE_JOB: gpu::JobId = gpu::JobId::MAX;
+
+/// An engine with its models, and what to offer for each.
+pub struct Loaded {
+    /// The engine.
+    pub engine: Box<dyn Engine>,
+    /// One for each model, in the order of the configuration.
+    pub offers: Vec<Offer>,
+}
+
+/// Why no engine came about.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelsError {
+    /// No such model, or its files cannot be had.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A model's folder is not what its manifest says.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// ONNX Runtime cannot be had.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// A model cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A loaded model does not answer.
+    #[error("model `{model}` was loaded but does not work: {why}")]
+    Broken {
+        /// Its name.
+        model: String,
+        /// What the engine said.
+        why: EngineError,
+    },
+}
+
+/// The id of a model that is named in an order: by the name of the catalogue, or by its 64 digits.
+///
+/// # Errors
+/// [`CatalogError::Unknown`] with the nearest name.
+pub fn id_of(name: &str) -> Result<ModelId, CatalogError> {
+    match name.parse() {
+        Ok(id) => Ok(id),
+        Err(_) => catalog::find(name).map(|entry| ModelId(entry.manifest().id().0)),
+    }
+}
+
+/// Name, id and kind of every model of the catalogue.
+#[must_use]
+pub fn known() -> Vec<(&'static str, ModelId, TaskKind)> {
+    let known = catalog::catalog().iter().map(|entry| {
+        let manifest = entry.manifest();
+        let kind = match manifest.kind {
+            bombyx_gpu::manifest::Kind::Embed(_) => TaskKind::Embed,
+            bombyx_gpu::manifest::Kind::Generate(_) => TaskKind::Generate,
+        };
+        (manifest.name.as_str(), ModelId(manifest.id().0), kind)
+    });
+    known.collect()
+}
+
+/// Fetches and checks what is missing, loads every model, and measures each. Blocks, for minutes at the first time.
+///
+/// # Errors
+/// [`ModelsError`] names the model or library and what to do.
+pub fn load(config: &ProvideConfig, on_advance: OnAdvance<'_>) -> Result<Loaded, ModelsError> {
+    let cache = Cache::open().map_err(CatalogError::from)?;
+    let provider = config.ep.parse().map_err(RuntimeError::Provider)?;
+    // A name that does not exist is known before anything is fetched.
+    for name in &config.models {
+        if !is_folder(name) {
+            find(name)?;
+        }
+    }
+    let models = config
+        .models
+        .iter()
+        .map(|name| open(name, &cache, &mut *on_advance))
+        .collect::<Result<Vec<_>, _>>()?;
+    let library = (!config.runtime.is_empty()).then(|| Path::new(&config.runtime));
+    let settings = SessionSettings { provider, ..SessionSettings::default() };
+    let runtime = Runtime::find_or_install(library, &cache, settings, on_advance)?;
+    let mut engine: Box<dyn Engine> = Box::new(OnnxEngine::load(&runtime, &models)?);
+    let mut offers = Vec::new();
+    for info in engine.models() {
+        offers.push(measured_offer(engine.as_mut(), &info, config)?);
+    }
+    Ok(Loaded { engine, offers })
+}
+
+fn is_folder(name: &str) -> bool {
+    name.contains(['/', '\\'])
+}
+
+fn find(name: &str) -> Result<&'static catalog::CatalogEntry, CatalogError> {
+    let by_id = name
+        .parse()
+        .ok()
+        .and_then(|id: gpu::ModelId| catalog::catalog().iter().find(|entry| entry.manifest().id() == id));
+    by_id.map_or_else(|| catalog::find(name), Ok)
+}
+
+fn open(name: &str, cache: &Cache, on_advance: OnAdvance<'_>) -> Result<Model, ModelsError> {
+    if is_folder(name) {
+        let folder = Path::new(name);
+        return Ok(Model::open(Manifest::from_dir(folder)?, folder, on_advance)?);
+    }
+    Ok(find(name)?.open(cache, &WheelSource::Index, on_advance)?)
+}
+
+/// Runs one small task to learn how fast the model is here and now; bids promise no more than that.
+fn measured_offer(
+    engine: &mut dyn Engine,
+    info: &ModelInfo,
+    config: &ProvideConfig,
+) -> Result<Offer, ModelsError> {
+    let broken = |why| ModelsError::Broken { model: info.name.clone(), why };
+    // The first run of a graph pays for its memory; the second is what a client will see.
+    measure(engine, info).map_err(broken)?;
+    let Measured { first, tokens, elapsed } = measure(engine, info).map_err(broken)?;
+    let per_s = u128::from(tokens) * 1_000_000 / elapsed.as_micros().max(1);
+    let per_s = u32::try_from(per_s).unwrap_or(u32::MAX).max(1);
+    Ok(Offer {
+        model: ModelId(info.id.0),
+        name: info.name.clone(),
+        kind: match info.kind {
+            ModelKind::Embed { .. } => TaskKind::Embed,
+            ModelKind::Generate => TaskKind::Generate,
+        },
+        price: config.price(),
+        slots: config.slots,
+        first_token_ms: u32::try_from(first.as_millis()).unwrap_or(u32::MAX).max(1),
+        tokens_per_s: if config.pace == 0 { per_s } else { per_s.min(config.pace) },
+        context_tokens: info.context_tokens,
+    })
+}
+
+struct Measured {
+    /// Until the first content.
+    first: Duration,
+    /// Tokens read (embedding) or made (generation).
+    tokens: u32,
+    /// For all of them.
+    elapsed: Duration,
+}
+
+fn measure(engine: &mut dyn Engine, info: &ModelInfo) -> Result<Measured, EngineError> {
+    let task = match info.kind {
+        ModelKind::Embed { .. } => gpu::Task::Embed { inputs: vec![MEASURED_TEXT.into(); 8] },
+        ModelKind::Generate => gpu::Task::Generate(gpu::Generate {
+            messages: vec![gpu::ChatMessage { role: "user".into(), content: MEASURED_TEXT.into() }],
+            max_tokens: MEASURED_TOKENS,
+            sampling: gpu::Sampling::GREEDY,
+            prefix: Vec::new(),
+            stop: Vec::new(),
+        }),
+    };
+    let began = Instant::now();
+    engine.submit(MEASURE_JOB, &info.id, task)?;
+    engine.allow(MEASURE_JOB, MEASURED_TOKENS);
+    let (mut first, mut read, mut made) = (None, 0, 0u32);
+    let mut chunks = Vec::new();
+    loop {
+        let progress = engine.step(&mut chunks);
+        for (_, chunk) in chunks.drain(..).filter(|(job, _)| *job == MEASURE_JOB) {
+            match chunk {
+                Chunk::Started { input_tokens } => read = input_tokens,
+                Chunk::Vectors { .. } => first = first.or(Some(began.elapsed())),
+                Chunk::Tokens { ids, .. } => {
+                    first = first.or(Some(began.elapsed()));
+                    made = made.saturating_add(u32::try_from(ids.len()).unwrap_or(u32::MAX));
+                }
+                Chunk::Finished { .. } => {
+                    let elapsed = began.elapsed();
+                    let tokens = if made == 0 { read } else { made };
+                    return Ok(Measured { first: first.unwrap_or(elapsed), tokens, elapsed });
+                }
+                Chunk::Failed(error) => return Err(error),
+            }
+        }
+        if progress == Progress::Idle || began.elapsed() > MEASURE_DEADLINE {
+            engine.cancel(MEASURE_JOB);
+            return Err(EngineError::Runtime("the measured task did not end".into()));
+        }
+    }
+}

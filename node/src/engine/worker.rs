@@ -1,0 +1,282 @@
+//! The engine's own thread: takes what the driver wants, computes one step, reports what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bombyx_gpu::engine::{self as gpu, Chunk, Engine, Progress};
+use bombyx_protocol::io::EngineReport;
+use bombyx_protocol::work::order::{JobId, TaskKind};
+use tokio::sync::mpsc;
+
+use super::pace::Pace;
+use super::{Run, Shared, convert};
+
+/// How long an idle worker sleeps at the most before it looks at its inbox by itself.
+const NAP: Duration = Duration::from_secs(60);
+
+pub(super) struct Worker {
+    engine: Box<dyn Engine>,
+    shared: Arc<Shared>,
+    reports: mpsc::Sender<(JobId, EngineReport)>,
+    pace: Pace,
+    /// The engine numbers jobs, the protocol names them.
+    names: BTreeMap<gpu::JobId, (JobId, TaskKind)>,
+    numbers: BTreeMap<JobId, gpu::JobId>,
+    next: gpu::JobId,
+}
+
+/// The worker's end: the driver is gone or wants it to stop.
+struct Stop;
+
+impl Worker {
+    pub(super) fn new(
+        engine: Box<dyn Engine>,
+        shared: Arc<Shared>,
+        reports: mpsc::Sender<(JobId, EngineReport)>,
+        pace: u32,
+    ) -> Self {
+        let pace = Pace::new(pace, Instant::now());
+        Self { engine, shared, reports, pace, names: BTreeMap::new(), numbers: BTreeMap::new(), next: 0 }
+    }
+
+    pub(super) fn run(mut self) {
+        while self.round().is_ok() {}
+    }
+
+    /// One turn: the inbox, then one step of the engine unless it rests.
+    fn round(&mut self) -> Result<(), Stop> {
+        self.take_inbox()?;
+        if self.numbers.is_empty() {
+            return self.sleep(NAP);
+        }
+        let rest = self.pace.rest(Instant::now());
+        if !rest.is_zero() {
+            return self.sleep(rest);
+        }
+        let mut chunks = Vec::new();
+        let progress = self.engine.step(&mut chunks);
+        for (number, chunk) in chunks {
+            self.report(number, chunk)?;
+        }
+        if progress == Progress::Idle {
+            return self.sleep(NAP);
+        }
+        Ok(())
+    }
+
+    /// Waits for the bell, unless something is in the inbox already.
+    fn sleep(&self, at_most: Duration) -> Result<(), Stop> {
+        let inbox = self.shared.lock();
+        let quiet =
+            inbox.runs.is_empty() && inbox.allowances.is_empty() && inbox.cancels.is_empty() && !inbox.stop;
+        if quiet {
+            // Woken early or late makes no difference: the next round looks at everything again.
+            drop(self.shared.bell.wait_timeout(inbox, at_most));
+        }
+        if self.reports.is_closed() { Err(Stop) } else { Ok(()) }
+    }
+
+    fn take_inbox(&mut self) -> Result<(), Stop> {
+        let (runs, allowances, cancels) = {
+            let mut inbox = self.shared.lock();
+            if inbox.stop {
+                return Err(Stop);
+            }
+            (
+                std::mem::take(&mut inbox.runs),
+                std::mem::take(&mut inbox.allowances),
+                std::mem::take(&mut inbox.cancels),
+            )
+        };
+        for job in cancels {
+            if let Some(number) = self.numbers.remove(&job) {
+                self.names.remove(&number);
+                self.engine.cancel(number);
+            }
+        }
+        for run in runs {
+            self.submit(run)?;
+        }
+        for (job, tokens) in allowances {
+            if let Some(number) = self.numbers.get(&job) {
+                self.engine.allow(*number, tokens);
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, run: Run) -> Result<(), Stop> {
+        let number = self.next;
+        self.next += 1;
+        self.names.insert(number, (run.job, run.task.kind()));
+        self.numbers.insert(run.job, number);
+        let model = gpu::ModelId(run.model.0);
+        match self.engine.submit(number, &model, convert::task(run.task)) {
+            Ok(()) => Ok(()),
+            Err(error) => self.report(number, Chunk::Failed(error)),
+        }
+    }
+
+    fn report(&mut self, number: gpu::JobId, chunk: Chunk) -> Result<(), Stop> {
+        let Some((job, kind)) = self.names.get(&number).copied() else { return Ok(()) };
+        let ends = matches!(chunk, Chunk::Finished { .. } | Chunk::Failed(_));
+        match &chunk {
+            Chunk::Failed(error) => tracing::warn!(?job, %error, "the engine gave a job up"),
+            Chunk::Tokens { ids, .. } => self.pace.made(Instant::now(), ids.len() as u64),
+            // The work of vectors is to read their input.
+            Chunk::Started { input_tokens } if kind == TaskKind::Embed => {
+                self.pace.made(Instant::now(), u64::from(*input_tokens));
+            }
+            Chunk::Started { .. } | Chunk::Vectors { .. } | Chunk::Finished { .. } => {}
+        }
+        if ends {
+            self.names.remove(&number);
+            self.numbers.remove(&job);
+            let mut inbox = self.shared.lock();
+            inbox.live.remove(&job);
+            inbox.allowances.remove(&job);
+        }
+        for report in convert::reports(chunk) {
+            self.reports.blocking_send((job, report)).map_err(|_| Stop)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bombyx_gpu::engine::{EngineError, Finish, ModelId, ModelInfo, ModelKind, Task};
+    use bombyx_protocol::wire::message::Content;
+    use bombyx_protocol::work::order as work;
+
+    use super::super::EngineHandle;
+    use super::*;
+
+    /// Counts up: a token for each allowance, up to the task's limit. Small enough to see that it keeps the contract.
+    #[derive(Default)]
+    struct Counter {
+        jobs: BTreeMap<u64, (u32, u32, u32)>,
+    }
+
+    impl Engine for Counter {
+        fn models(&self) -> Vec<ModelInfo> {
+            vec![ModelInfo {
+                id: ModelId([1; 32]),
+                name: "counter".into(),
+                kind: ModelKind::Generate,
+                context_tokens: 64,
+                precision: "fp32".into(),
+            }]
+        }
+
+        fn submit(&mut self, job: u64, model: &ModelId, task: Task) -> Result<(), EngineError> {
+            let Task::Generate(generate) = task else {
+                return Err(EngineError::WrongTask { model: "counter".into(), task: "embed" });
+            };
+            if model.0 != [1; 32] {
+                return Err(EngineError::UnknownModel(*model));
+            }
+            self.jobs.insert(job, (0, 0, generate.max_tokens));
+            Ok(())
+        }
+
+        fn allow(&mut self, job: u64, tokens: u32) {
+            self.jobs.get_mut(&job).unwrap().1 += tokens;
+        }
+
+        fn cancel(&mut self, job: u64) {
+            self.jobs.remove(&job);
+        }
+
+        fn step(&mut self, out: &mut Vec<(u64, Chunk)>) -> Progress {
+            let before = out.len();
+            self.jobs.retain(|job, (made, allowed, max)| {
+                if made == max {
+                    out.push((*job, Chunk::Finished { reason: Finish::Length }));
+                    return false;
+                }
+                if made < allowed {
+                    *made += 1;
+                    out.push((*job, Chunk::Tokens { ids: vec![*made], text: String::new() }));
+                }
+                true
+            });
+            if out.len() > before { Progress::Worked } else { Progress::Idle }
+        }
+    }
+
+    fn chat(max_tokens: u32) -> work::Task {
+        work::Task::Generate(work::Generate {
+            messages: vec![],
+            max_tokens,
+            sampling: work::Sampling { temperature_milli: 0, top_p_milli: 1000, top_k: 0, seed: 0 },
+            prefix: vec![],
+            stop: vec![],
+        })
+    }
+
+    const MODEL: work::ModelId = work::ModelId([1; 32]);
+
+    #[test]
+    fn a_job_makes_what_it_is_allowed_and_then_waits() {
+        let (engine, mut reports) = EngineHandle::start(Box::<Counter>::default(), 0).unwrap();
+        let job = JobId([1; 16]);
+        engine.run(job, MODEL, chat(3)).unwrap();
+        engine.allow(job, 1);
+        engine.allow(job, 1);
+        for expected in 1..=2 {
+            let (_, report) = reports.blocking_recv().unwrap();
+            let EngineReport::Content(Content::Tokens { ids, .. }) = report else { panic!("{report:?}") };
+            assert_eq!(ids, [expected]);
+        }
+        assert!(reports.try_recv().is_err(), "it waits for its allowance");
+        engine.allow(job, 5);
+        assert!(matches!(reports.blocking_recv().unwrap().1, EngineReport::Content(Content::Tokens { .. })));
+        assert!(matches!(reports.blocking_recv().unwrap().1, EngineReport::Content(Content::End { .. })));
+    }
+
+    #[test]
+    fn a_task_that_the_engine_refuses_fails_and_ends() {
+        let (engine, mut reports) = EngineHandle::start(Box::<Counter>::default(), 0).unwrap();
+        engine.run(JobId([1; 16]), work::ModelId([2; 32]), chat(1)).unwrap();
+        let (job, report) = reports.blocking_recv().unwrap();
+        assert_eq!(
+            (job, report),
+            (JobId([1; 16]), EngineReport::Failed(bombyx_protocol::io::EngineFault::Broken))
+        );
+        engine.run(JobId([2; 16]), MODEL, work::Task::Embed { inputs: vec![] }).unwrap();
+        let (_, report) = reports.blocking_recv().unwrap();
+        assert_eq!(report, EngineReport::Failed(bombyx_protocol::io::EngineFault::TooLarge));
+    }
+
+    #[test]
+    fn a_cancelled_job_is_silent_and_makes_room() {
+        let (engine, mut reports) = EngineHandle::start(Box::<Counter>::default(), 0).unwrap();
+        for number in 0..bombyx_protocol::limits::JOBS_MAX {
+            let mut job = [0; 16];
+            job[..8].copy_from_slice(&number.to_le_bytes());
+            engine.run(JobId(job), MODEL, chat(1)).unwrap();
+        }
+        let late = JobId([255; 16]);
+        assert!(engine.run(late, MODEL, chat(1)).is_err(), "full");
+        engine.cancel(JobId([0; 16]));
+        engine.run(late, MODEL, chat(1)).unwrap();
+        engine.allow(JobId([0; 16]), 1);
+        engine.allow(late, 1);
+        let (job, _) = reports.blocking_recv().unwrap();
+        assert_eq!(job, late);
+    }
+
+    #[test]
+    fn the_thread_ends_when_its_reports_are_not_wanted() {
+        let (engine, reports) = EngineHandle::start(Box::<Counter>::default(), 0).unwrap();
+        drop(reports);
+        let job = JobId([1; 16]);
+        engine.run(job, MODEL, chat(1)).unwrap();
+        engine.allow(job, 1);
+        let mut engine = engine;
+        engine.thread.take().unwrap().join().unwrap();
+    }
+}

@@ -1,0 +1,335 @@
+//! Every way in which a verb of `bombyx` can fail, with the exit code and the hint that belong to it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bombyx_gpu::catalog::CatalogError;
+use bombyx_gpu::fetch::FetchError;
+use bombyx_gpu::manifest::ManifestError;
+use bombyx_gpu::runtime::RuntimeError;
+use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::io::Failure;
+
+use crate::config::ConfigError;
+use crate::engine::models::ModelsError;
+use crate::exit::ExitKind;
+use crate::keys::KeysError;
+use crate::ledger::LedgerError;
+use crate::ledger::chain::ChainError;
+use crate::ledger::wallet::WalletError;
+use crate::net::NetError;
+use crate::store::StoreError;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A flag or argument that cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The swarm.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// A model or its engine.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    /// ONNX Runtime.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The wallet's words.
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
+    /// An order came to nothing.
+    #[error("{0}")]
+    Order(Failure),
+    /// A port of this machine is taken, or may not be used.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Too few peers within the time given.
+    #[error("{found} of {wanted} peers were reached within {} s{}", within.as_secs(), details(.last))]
+    NoPeers {
+        /// Peers wanted.
+        wanted: usize,
+        /// Peers found.
+        found: usize,
+        /// The time given.
+        within: Duration,
+        /// The last join address that failed, and why.
+        last: Option<String>,
+    },
+    /// No node runs in that home, or it does not answer.
+    #[error("no running node is found in {home}: {why}")]
+    NotRunning {
+        /// Which home.
+        home: PathBuf,
+        /// What is missing.
+        why: String,
+    },
+    /// A file.
+    #[error("cannot {what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A part of the node ended that should not have.
+    #[error("the node's {0} has stopped")]
+    Stopped(&'static str),
+    /// Something that cannot be.
+    #[error("{0}")]
+    Bug(String),
+}
+
+fn details(last: &Option<String>) -> String {
+    last.as_ref().map_or(String::new(), |last| format!("; {last}"))
+}
+
+impl From<CatalogError> for NodeError {
+    fn from(error: CatalogError) -> Self {
+        Self::Models(error.into())
+    }
+}
+
+impl From<ChainError> for NodeError {
+    fn from(error: ChainError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl NodeError {
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> ExitKind {
+        match self {
+            Self::Usage(_) => ExitKind::Usage,
+            Self::Config(_) | Self::Keys(_) | Self::Wallet(_) => ExitKind::Config,
+            Self::Store(StoreError::InUse(_)) | Self::Listen { .. } | Self::Net(NetError::Listen { .. }) => {
+                ExitKind::AddressInUse
+            }
+            Self::Store(_) => ExitKind::Config,
+            Self::Net(NetError::Address { .. } | NetError::TooManyJoins(_)) => ExitKind::Multiaddr,
+            Self::Net(NetError::Network(_)) => ExitKind::Config,
+            Self::Net(NetError::ListenTimeout(_) | NetError::Resolver(_) | NetError::Setup { .. }) => {
+                ExitKind::Unexpected
+            }
+            Self::Models(error) => models_code(error),
+            Self::Runtime(error) => runtime_code(error),
+            Self::Ledger(error) => ledger_code(error),
+            Self::Order(failure) => failure_code(failure),
+            Self::NoPeers { .. } => ExitKind::NoPeer,
+            Self::NotRunning { .. } | Self::Io { .. } | Self::Stopped(_) => ExitKind::Unexpected,
+            Self::Bug(_) => ExitKind::Bug,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Usage(_) => "`bombyx help` shows verbs and flags".into(),
+            Self::Config(ConfigError::NoHome) => "name a directory with --home or BOMBYX_HOME".into(),
+            Self::Config(_) => "correct it, or delete the file: without it every key has its default".into(),
+            Self::Keys(KeysError::Exposed { path, mode: _ }) => format!(
+                "run `chmod go-rwx {}`; if others had access, move the coins and make new keys",
+                path.display()
+            ),
+            Self::Keys(KeysError::Missing(_)) => "make keys with `bombyx init`".into(),
+            Self::Keys(KeysError::Exists(_)) => "use them as they are, or choose another --home".into(),
+            Self::Keys(KeysError::Unreadable(_) | KeysError::Io { .. } | KeysError::Entropy(_)) => {
+                "restore the file from a copy, or choose another --home".into()
+            }
+            Self::Store(StoreError::InUse(_)) => {
+                "another node runs with this home: stop it, use it through its gateway, or choose another --home"
+                    .into()
+            }
+            Self::Store(_) => {
+                "restore the file from a copy, or choose another --home; it holds what channels owe, so keep it".into()
+            }
+            Self::Net(NetError::Listen { .. }) | Self::Listen { .. } => {
+                "stop whoever listens there, or choose another port with --listen; port 0 takes any free one".into()
+            }
+            Self::Net(_) => {
+                "a multiaddr looks like /ip4/192.0.2.1/udp/4101/quic-v1/p2p/12D3Koo...; `bombyx status` shows those of \
+                 a running node"
+                    .into()
+            }
+            Self::Models(error) => models_hint(error),
+            Self::Runtime(_) => RUNTIME_HINT.into(),
+            Self::Ledger(error) => ledger_hint(error).into(),
+            Self::Wallet(_) => "restore the wallet's file from a copy".into(),
+            Self::Order(failure) => failure_hint(failure).into(),
+            Self::NoPeers { .. } => {
+                "check that a node runs at the address given with --join, and that both have the same network name"
+                    .into()
+            }
+            Self::NotRunning { .. } => "start one with `bombyx up`, or name its home with --home".into(),
+            Self::Io { .. } => "check the path, its permissions and the space on the disk".into(),
+            Self::Stopped(_) => "its own messages above say why; start the node again".into(),
+            Self::Bug(_) => "please report this".into(),
+        }
+    }
+}
+
+const RUNTIME_HINT: &str = "`bombyx runtime list` shows which libraries were looked at, `bombyx runtime install` fetches the right one";
+
+fn models_code(error: &ModelsError) -> ExitKind {
+    match error {
+        ModelsError::Catalog(CatalogError::Unknown { .. }) => ExitKind::UnknownModel,
+        ModelsError::Catalog(CatalogError::Fetch(error)) => fetch_code(error),
+        ModelsError::Catalog(CatalogError::Cache(_)) => ExitKind::Fetch,
+        ModelsError::Catalog(CatalogError::Manifest(error)) | ModelsError::Manifest(error) => {
+            manifest_code(error)
+        }
+        ModelsError::Catalog(_) | ModelsError::Load(_) | ModelsError::Broken { .. } => ExitKind::CorruptModel,
+        ModelsError::Runtime(error) => runtime_code(error),
+    }
+}
+
+const fn manifest_code(error: &ManifestError) -> ExitKind {
+    match error {
+        ManifestError::Unreadable { .. } => ExitKind::UnknownModel,
+        ManifestError::Syntax(_) | ManifestError::Field { .. } | ManifestError::Corrupt { .. } => {
+            ExitKind::CorruptModel
+        }
+    }
+}
+
+const fn fetch_code(error: &FetchError) -> ExitKind {
+    match error {
+        FetchError::Cache(_)
+        | FetchError::Python(_)
+        | FetchError::WrongFile { .. }
+        | FetchError::Unpack { .. } => ExitKind::Fetch,
+    }
+}
+
+const fn runtime_code(error: &RuntimeError) -> ExitKind {
+    match error {
+        RuntimeError::Fetch(error) => fetch_code(error),
+        RuntimeError::TelemetryNotDisabled => ExitKind::Bug,
+        RuntimeError::NotFound(_)
+        | RuntimeError::Unusable(_)
+        | RuntimeError::NoPackage { .. }
+        | RuntimeError::AlreadyLoaded { .. }
+        | RuntimeError::Load { .. }
+        | RuntimeError::Provider(_)
+        | RuntimeError::Session { .. } => ExitKind::Runtime,
+    }
+}
+
+const fn ledger_code(error: &LedgerError) -> ExitKind {
+    match error {
+        LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => ExitKind::Funds,
+        LedgerError::Wallet(_) => ExitKind::Config,
+        LedgerError::Chain(_)
+        | LedgerError::Terms(_)
+        | LedgerError::ForeignRefund { .. }
+        | LedgerError::NotOpen { .. }
+        | LedgerError::AlreadyOpen { .. }
+        | LedgerError::Refused { .. }
+        | LedgerError::Expired { .. }
+        | LedgerError::Deadline { .. } => ExitKind::Ledger,
+    }
+}
+
+const fn failure_code(failure: &Failure) -> ExitKind {
+    match failure {
+        Failure::Order(_) | Failure::NoTier(_) => ExitKind::Order,
+        Failure::NoBids => ExitKind::NoBids,
+        Failure::OverBudget { .. } => ExitKind::Price,
+        Failure::Channel(LedgerFault::Funds) => ExitKind::Funds,
+        Failure::Channel(LedgerFault::Unreachable | LedgerFault::Refused) => ExitKind::Ledger,
+        Failure::NoAnswer
+        | Failure::Stalled
+        | Failure::Gone
+        | Failure::Refused(_)
+        | Failure::Session
+        | Failure::FalseReceipt
+        | Failure::Deadline
+        | Failure::Cancelled => ExitKind::Provider,
+    }
+}
+
+fn models_hint(error: &ModelsError) -> String {
+    match error {
+        ModelsError::Catalog(CatalogError::Unknown { .. }) => {
+            "name one of those, its 64-digit id, or a folder with a manifest.json (with a `/` in it)".into()
+        }
+        ModelsError::Runtime(_) => RUNTIME_HINT.into(),
+        ModelsError::Catalog(CatalogError::Fetch(_) | CatalogError::Cache(_)) => {
+            "what is needed is fetched once with Python's pip and kept in BOMBYX_CACHE; after that no network is needed"
+                .into()
+        }
+        ModelsError::Catalog(_) | ModelsError::Manifest(_) => {
+            "delete the model's folder; it is made again at the next start".into()
+        }
+        ModelsError::Load(_) | ModelsError::Broken { .. } => {
+            "another model, or another version of ONNX Runtime (`bombyx runtime list`), may work".into()
+        }
+    }
+}
+
+const fn ledger_hint(error: &LedgerError) -> &'static str {
+    match error {
+        LedgerError::Chain(ChainError::Unreachable { .. }) => {
+            "start a private ledger with `bombyx devnet`, or name another with --ledger or `ledger.url`"
+        }
+        LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => {
+            "send coins to the wallet that `bombyx status` shows"
+        }
+        LedgerError::Chain(_)
+        | LedgerError::Wallet(_)
+        | LedgerError::Terms(_)
+        | LedgerError::ForeignRefund { .. }
+        | LedgerError::NotOpen { .. }
+        | LedgerError::AlreadyOpen { .. }
+        | LedgerError::Refused { .. }
+        | LedgerError::Expired { .. }
+        | LedgerError::Deadline { .. } => "look at the channel's account on the ledger before trying again",
+    }
+}
+
+const fn failure_hint(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Order(_) => "change the request as said",
+        Failure::NoTier(_) => "ask for the open tier",
+        Failure::NoBids => {
+            "check with `bombyx status` that the node has peers; join one that provides the model, or give more time"
+        }
+        Failure::OverBudget { .. } => "raise the price ceiling, or ask for fewer tokens",
+        Failure::Channel(LedgerFault::Funds) => "send coins to the wallet that `bombyx status` shows",
+        Failure::Channel(LedgerFault::Unreachable | LedgerFault::Refused) => {
+            "check the ledger's address (`ledger.url`) and try again"
+        }
+        Failure::Deadline => "give more time, or ask for fewer tokens",
+        Failure::Cancelled => "nothing is left to do; what was delivered was paid",
+        Failure::NoAnswer
+        | Failure::Stalled
+        | Failure::Gone
+        | Failure::Refused(_)
+        | Failure::Session
+        | Failure::FalseReceipt => {
+            "try again: other providers may answer; what was not delivered was not paid"
+        }
+    }
+}

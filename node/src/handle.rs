@@ -1,0 +1,146 @@
+//! The way to a running node for the rest of the program: orders, questions, settlement, the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::OrderNews;
+use bombyx_protocol::limits::ORDERS_MAX;
+use bombyx_protocol::market::ask::Ask;
+use bombyx_protocol::work::order::{ModelId, Order};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::NodeError;
+use crate::ledger::Ledger;
+use crate::net::NetHandle;
+use crate::status::{SettleReport, Status};
+
+/// Requests that wait for the node.
+pub(crate) const REQUESTS_MAX: usize = ORDERS_MAX;
+/// News of one order that wait for its reader; a reader that falls further behind loses its order.
+pub(crate) const NEWS_MAX: usize = 4_096;
+
+/// What a handle asks of the node.
+pub(crate) enum Request {
+    Order { order: Box<Order>, news: mpsc::Sender<OrderNews> },
+    Follow(ModelId),
+    Asks(oneshot::Sender<Vec<Ask>>),
+    Status(oneshot::Sender<Status>),
+    Settle { within: Duration, report: oneshot::Sender<SettleReport> },
+    Shutdown,
+}
+
+/// A running node. Clones reach the same node; it keeps running when all are dropped.
+#[derive(Clone)]
+pub struct NodeHandle {
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) net: NetHandle,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) last_join_failure: tokio::sync::watch::Receiver<Option<String>>,
+}
+
+impl NodeHandle {
+    /// This node's id.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.net.node()
+    }
+
+    /// Multiaddrs that others can join this node through.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.net.listening()
+    }
+
+    /// The ledger, with this node's wallet.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Places an order and returns its news, which end with `Done` or `Failed`. Dropping the receiver cancels it.
+    ///
+    /// While nobody bids, the call is repeated until the order's deadline.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node has ended.
+    pub async fn order(&self, order: Order) -> Result<mpsc::Receiver<OrderNews>, NodeError> {
+        let (news, receiver) = mpsc::channel(NEWS_MAX);
+        self.request(Request::Order { order: Box::new(order), news }).await?;
+        Ok(receiver)
+    }
+
+    /// Listens for offers of a model from now on. Models of the catalogue are followed from the start.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node has ended.
+    pub async fn follow(&self, model: ModelId) -> Result<(), NodeError> {
+        self.request(Request::Follow(model)).await
+    }
+
+    /// The offers that stand, as far as heard.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node has ended.
+    pub async fn asks(&self) -> Result<Vec<Ask>, NodeError> {
+        let (answer, asks) = oneshot::channel();
+        self.request(Request::Asks(answer)).await?;
+        asks.await.map_err(|_| NodeError::Stopped("driver"))
+    }
+
+    /// The node at this moment; asks the ledger for the wallet's balance, for at most a few seconds.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node has ended.
+    pub async fn status(&self) -> Result<Status, NodeError> {
+        let (answer, status) = oneshot::channel();
+        self.request(Request::Status(answer)).await?;
+        let mut status = status.await.map_err(|_| NodeError::Stopped("driver"))?;
+        if let Some(wallet) = self.ledger.wallet_address() {
+            let balance = tokio::time::timeout(BALANCE_PATIENCE, self.ledger.balance(wallet)).await;
+            status.ledger.balance_nano = balance.ok().and_then(Result::ok).map(|balance| balance.0);
+        }
+        Ok(status)
+    }
+
+    /// Closes every channel in both directions and waits until they are gone from the ledger. A channel that this node
+    /// pays on takes its challenge time, unless its provider closes it before.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node has ended.
+    pub async fn settle(&self, within: Duration) -> Result<SettleReport, NodeError> {
+        let (report, answer) = oneshot::channel();
+        self.request(Request::Settle { within, report }).await?;
+        answer.await.map_err(|_| NodeError::Stopped("driver"))
+    }
+
+    /// Waits until `wanted` peers are connected.
+    ///
+    /// # Errors
+    /// [`NodeError::NoPeers`] when they are not within the time given, with the last join that failed.
+    pub async fn wait_for_peers(&self, wanted: usize, within: Duration) -> Result<(), NodeError> {
+        let enough = self.net.wait_until(|status| status.peers.len() >= wanted);
+        match tokio::time::timeout(within, enough).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(NodeError::Stopped("swarm")),
+            Err(_) => {
+                let last = self.last_join_failure.borrow().clone();
+                Err(NodeError::NoPeers { wanted, found: self.net.peers().len(), within, last })
+            }
+        }
+    }
+
+    /// Ends the node: it finishes its jobs, closes the channels it earned on, and stops, each within a limit.
+    pub async fn shutdown(&self) {
+        if self.requests.send(Request::Shutdown).await.is_ok() {
+            self.requests.closed().await;
+        }
+    }
+
+    async fn request(&self, request: Request) -> Result<(), NodeError> {
+        self.requests.send(request).await.map_err(|_| NodeError::Stopped("driver"))
+    }
+}
+
+/// How long a status waits for the ledger.
+const BALANCE_PATIENCE: Duration = Duration::from_secs(3);

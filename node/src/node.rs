@@ -1,0 +1,187 @@
+//! Putting a node together: keys, store, ledger, swarm, models, and the loop that drives them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bombyx_gpu::digest::Advance;
+use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::channel::terms::Address;
+use bombyx_protocol::client::{Client, ClientConfig};
+use bombyx_protocol::ident::Identity;
+use bombyx_protocol::provider::{Provider, ProviderConfig};
+use bombyx_protocol::time::Span;
+use bombyx_protocol::watcher::Watcher;
+use bombyx_protocol::work::order::ModelId;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::{LedgerConfig, NodeConfig, Scope};
+use crate::driver::ledger::LedgerDesk;
+use crate::driver::{Driver, Parts, Selling, guarded};
+use crate::engine::EngineHandle;
+use crate::engine::models::{self, Loaded};
+use crate::error::NodeError;
+use crate::handle::{NodeHandle, REQUESTS_MAX};
+use crate::home;
+use crate::keys::{self, Keys, fresh_seed};
+use crate::ledger::chain::ChainError;
+use crate::ledger::toncenter::Toncenter;
+use crate::ledger::wallet::Wallet;
+use crate::ledger::{Ledger, LedgerError};
+use crate::net::{self, NetConfig};
+use crate::status::LedgerStatus;
+use crate::store::Store;
+
+/// How long the ledger may take to answer at the start.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(15);
+/// Deadline of one operation on the ledger; below the time after which the core repeats it.
+const LEDGER_DEADLINE: Duration = Duration::from_secs(25);
+
+/// A node that runs, and the task that ends when it does.
+pub type Running = (NodeHandle, JoinHandle<Result<(), NodeError>>);
+
+/// Starts a node: makes keys if its home has none, opens its store, reaches its ledger, joins the swarm, loads its models.
+///
+/// # Errors
+/// [`NodeError`] of the first part that cannot be started.
+pub async fn start(config: NodeConfig) -> Result<Running, NodeError> {
+    start_showing(config, |_| {}).await
+}
+
+/// As [`start`], with the progress of what is fetched and checked.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_showing(
+    config: NodeConfig,
+    on_advance: impl FnMut(Advance<'_>) + Send + 'static,
+) -> Result<Running, NodeError> {
+    keys::create_private_dir(&config.home)?;
+    let keys = Keys::load_or_create(&config.home)?;
+    let me = Identity::from_seed(&keys.identity).id();
+    let path = config.home.join(home::STORE);
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path, me)).await;
+    let (store, records) = opened.map_err(|_| NodeError::Bug("opening the store panicked".into()))??;
+    let network_id = config.ledger.network.id();
+    let wallet = Wallet::from_words(&keys.wallet, network_id)?;
+    let address = wallet.address();
+    let ledger = Arc::new(reach_ledger(&config.ledger, wallet).await?);
+    let (net, net_events) = net::start(net_config(&config, &keys)).await?;
+    let selling = match sell(&config, &keys, &records, address, on_advance).await {
+        Ok(selling) => selling,
+        Err(error) => {
+            net.shutdown().await;
+            return Err(error);
+        }
+    };
+    let guard = records.iter().filter_map(|record| match record {
+        Record::Earning(earning) => guarded(earning),
+        Record::Paying(_) | Record::ChannelGone { .. } | Record::Receipt { .. } => None,
+    });
+    let guard = guard.collect();
+    let client = Client::new(
+        ClientConfig {
+            identity_seed: *keys.identity,
+            channel_seed: *keys.channel,
+            entropy_seed: *fresh_seed()?,
+            network_id,
+            wallet: address,
+            deposit: config.client.deposit.0,
+            bid_window: Span::from_ms(config.client.bid_window_ms),
+            enough_bids: config.client.enough_bids,
+            challenge_s: config.client.challenge_s,
+            leases: config.client.leases,
+        },
+        records,
+    );
+    let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+    let (join_failure, last_join_failure) = watch::channel(None);
+    let driver = Driver::new(Parts {
+        network: config.network.name.clone(),
+        net: net.clone(),
+        net_events,
+        join_failure,
+        store,
+        desk: LedgerDesk::start(Arc::clone(&ledger), config.ledger.poll()),
+        ledger: LedgerStatus {
+            url: config.ledger.endpoint(),
+            network_id,
+            wallet: address.to_string(),
+            balance_nano: None,
+        },
+        requests: inbox,
+        client,
+        watcher: Watcher::new(),
+        selling,
+        follow: models::known().into_iter().map(|(_, id, _): (_, ModelId, _)| id).collect(),
+        guard,
+    });
+    let handle = NodeHandle { requests, net, ledger, last_join_failure };
+    Ok((handle, tokio::spawn(driver.run())))
+}
+
+async fn reach_ledger(config: &LedgerConfig, wallet: Wallet) -> Result<Ledger, NodeError> {
+    let endpoint = config.endpoint();
+    let key = (!config.api_key.is_empty()).then(|| config.api_key.clone());
+    let chain = Toncenter::new(&endpoint, key)?;
+    let ledger =
+        Ledger::new(Arc::new(chain), config.network.id(), Some(wallet)).with_deadline(LEDGER_DEADLINE);
+    match tokio::time::timeout(LEDGER_PATIENCE, ledger.now_s()).await {
+        Ok(Ok(_)) => Ok(ledger),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => {
+            let reason = format!("no answer within {} s", LEDGER_PATIENCE.as_secs());
+            Err(LedgerError::Chain(ChainError::Unreachable { endpoint, reason }).into())
+        }
+    }
+}
+
+fn net_config(config: &NodeConfig, keys: &Keys) -> NetConfig {
+    let scope = match config.network.scope {
+        Scope::Private => net::Scope::Private,
+        Scope::Public => net::Scope::Public,
+    };
+    NetConfig {
+        scope,
+        listen: config.network.listen.clone(),
+        external: config.network.external.clone(),
+        join: config.network.join.clone(),
+        // What a provider sells is public; what a client looks for is its own business.
+        announce_topics: !config.provide.models.is_empty(),
+        ..NetConfig::new(keys.identity.clone(), config.network.name.clone())
+    }
+}
+
+/// Loads what is to be sold, if anything, and makes the provider.
+async fn sell(
+    config: &NodeConfig,
+    keys: &Keys,
+    records: &[Record],
+    payout: Address,
+    mut on_advance: impl FnMut(Advance<'_>) + Send + 'static,
+) -> Result<Option<Selling>, NodeError> {
+    if config.provide.models.is_empty() {
+        return Ok(None);
+    }
+    let provide = config.provide.clone();
+    let loaded = tokio::task::spawn_blocking(move || models::load(&provide, &mut on_advance)).await;
+    let Loaded { engine, offers } =
+        loaded.map_err(|_| NodeError::Bug("loading the models panicked".into()))??;
+    let (engine, reports) = EngineHandle::start(engine, config.provide.pace)
+        .map_err(|source| NodeError::Io { what: "start a thread for", path: "the engine".into(), source })?;
+    let provider = Provider::new(
+        ProviderConfig {
+            identity_seed: *keys.identity,
+            session_seed: *keys.session,
+            close_seed: *keys.close,
+            entropy_seed: *fresh_seed()?,
+            network_id: config.ledger.network.id(),
+            payout,
+            challenge_s: config.provide.challenge_s,
+            credit: config.provide.credit.0,
+            settle_at: config.provide.settle_at.0,
+        },
+        records.to_vec(),
+    );
+    Ok(Some(Selling { provider, engine, reports, offers }))
+}

@@ -1,0 +1,144 @@
+//! What a node says about itself: for `bombyx status`, the admin page and the report of a settlement.
+
+use serde::{Deserialize, Serialize};
+
+/// A node at one moment. It holds sizes and amounts, never a prompt, an answer or a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// The node's id.
+    pub node_id: String,
+    /// The network's name.
+    pub network: String,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+    /// Connected peers.
+    pub peers: usize,
+    /// Multiaddrs that others can join through.
+    pub addresses: Vec<String>,
+    /// What it sells, if anything.
+    pub provider: Option<ProviderStatus>,
+    /// How it buys.
+    pub client: ClientStatus,
+    /// Its money.
+    pub ledger: LedgerStatus,
+    /// Its channels in both directions.
+    pub channels: Vec<ChannelStatus>,
+}
+
+/// What a node sells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderStatus {
+    /// The models on offer.
+    pub models: Vec<ModelStatus>,
+    /// Jobs that hold a slot.
+    pub jobs_in_flight: usize,
+    /// Jobs that ended.
+    pub jobs_served: u64,
+    /// Of these, jobs that ended early.
+    pub jobs_refused: u64,
+    /// What all of them came to, in nano.
+    pub served_nano: u64,
+    /// Whether it takes no new jobs.
+    pub draining: bool,
+}
+
+/// A model on offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// Nano for a job.
+    pub price_job_nano: u64,
+    /// Nano for 1,000 input tokens.
+    pub price_in_nano: u64,
+    /// Nano for 1,000 output tokens.
+    pub price_out_nano: u64,
+    /// Jobs at a time.
+    pub slots: u16,
+    /// Milliseconds until the first token, as measured at the start.
+    pub first_token_ms: u32,
+    /// Tokens a second, as measured at the start.
+    pub tokens_per_s: u32,
+}
+
+/// How a node buys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientStatus {
+    /// Offers that stand.
+    pub asks: usize,
+    /// Orders that are not at their end.
+    pub orders_in_flight: usize,
+    /// Orders that were answered.
+    pub orders_done: u64,
+    /// Orders that failed.
+    pub orders_failed: u64,
+    /// What all of them cost, in nano.
+    pub spent_nano: u64,
+}
+
+/// A node's ledger and wallet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerStatus {
+    /// The endpoint.
+    pub url: String,
+    /// Global id of the network.
+    pub network_id: i32,
+    /// The wallet's address.
+    pub wallet: String,
+    /// What it holds, in nano; nothing while the ledger does not answer.
+    pub balance_nano: Option<u64>,
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelStatus {
+    /// Its account.
+    pub account: String,
+    /// `paying` or `earning`.
+    pub direction: Direction,
+    /// The other party.
+    pub peer: String,
+    /// What was deposited, in nano, as far as known.
+    pub deposit_nano: u64,
+    /// What its vouchers cover so far, in nano.
+    pub paid_nano: u64,
+    /// How far it is in its life.
+    pub state: ChannelPhase,
+}
+
+/// Which way the money goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// This node is the client.
+    Paying,
+    /// This node is the provider.
+    Earning,
+}
+
+/// How far a channel is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelPhase {
+    /// Not seen on the ledger yet.
+    Opening,
+    /// Open.
+    Open,
+    /// A close is under way or wanted.
+    Closing,
+    /// Gone from the ledger.
+    Closed,
+}
+
+/// What became of the channels that a node was told to close.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettleReport {
+    /// Closed, and seen gone from the ledger.
+    pub closed: Vec<ChannelStatus>,
+    /// Not closed within the time given; they stay on record.
+    pub left: Vec<ChannelStatus>,
+}

@@ -1,0 +1,143 @@
+//! Records on disk: one file, one writing thread, one durable commit for all that wait.
+//!
+//! [`Store::open`] reads what is there and starts the thread; [`Store::write`] queues a record; [`Store::durable`]
+//! tells how far each role's records are on disk. When the thread ends, because the disk failed, the channel behind
+//! `durable` closes: a node that cannot write must not speak, so its driver stops.
+
+mod tables;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::PersistId;
+use redb::{Database, DatabaseError, StorageError};
+use tokio::sync::{mpsc, watch};
+
+use crate::driver::role::{PerRole, Role};
+
+/// Records that wait for the writing thread; above it, whoever writes waits.
+pub const QUEUE_MAX: usize = 4_096;
+/// Records in one commit.
+pub const BATCH_MAX: usize = 1_024;
+/// Receipts that are kept; when the store is opened, older ones are dropped.
+pub const RECEIPTS_MAX: usize = 10_000;
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("{0} is in use by another process")]
+    InUse(PathBuf),
+    /// It is not a store, or a damaged one.
+    #[error("{path} is damaged or no store of a node: {why}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        why: String,
+    },
+    /// It was written by another version.
+    #[error("{path} has format {found}; this version reads format {}", tables::FORMAT)]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+    },
+    /// It belongs to another node.
+    #[error("{path} belongs to node {found}, but the keys are those of another node")]
+    OtherNode {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: NodeId,
+    },
+    /// Reading or writing failed.
+    #[error("{path}: {why}")]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        why: String,
+    },
+}
+
+/// A record on its way to disk.
+struct Write {
+    role: Role,
+    id: PersistId,
+    record: Record,
+}
+
+/// The open store of one node.
+pub struct Store {
+    writes: mpsc::Sender<Write>,
+    durable: watch::Receiver<PerRole<PersistId>>,
+    thread: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Store {
+    /// Opens the store in `path`, or makes one, for the node `owner`; returns it with every record in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what is wrong with the file.
+    pub fn open(path: &Path, owner: NodeId) -> Result<(Self, Vec<Record>), StoreError> {
+        let database = Database::create(path).map_err(|error| open_error(path, error))?;
+        let (next, records) = tables::prepare(&database, path, owner)?;
+        let (writes, queue) = mpsc::channel(QUEUE_MAX);
+        let (done, durable) = watch::channel(PerRole::default());
+        let writer = writer::Writer { database, path: path.to_owned(), next };
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || writer.run(queue, &done))
+            .map_err(|error| StoreError::Failed { path: path.into(), why: error.to_string() })?;
+        Ok((Self { writes, durable, thread }, records))
+    }
+
+    /// Queues a record. A writing thread that has ended shows in [`Self::durable`], not here.
+    pub async fn write(&self, role: Role, id: PersistId, record: Record) {
+        let _ = self.writes.send(Write { role, id, record }).await;
+    }
+
+    /// How far each role's records are on disk. Closed: the store has failed, see [`Self::close`].
+    #[must_use]
+    pub fn durable(&self) -> watch::Receiver<PerRole<PersistId>> {
+        self.durable.clone()
+    }
+
+    /// Writes what still waits and closes the file. Blocks until that is done.
+    ///
+    /// # Errors
+    /// What made the thread end, if it did not end in order.
+    pub fn close(self) -> Result<(), StoreError> {
+        drop(self.writes);
+        self.thread.join().expect("the writing thread does not panic: every error it meets is returned")
+    }
+}
+
+fn open_error(path: &Path, error: DatabaseError) -> StoreError {
+    let path = path.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path),
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() != std::io::ErrorKind::InvalidData =>
+        {
+            StoreError::Failed { path, why: error.to_string() }
+        }
+        other => StoreError::Damaged { path, why: other.to_string() },
+    }
+}
+
+/// An error of the database in the middle of its use.
+fn failed(path: &Path, error: impl Into<redb::Error>) -> StoreError {
+    let path = path.to_owned();
+    let error = error.into();
+    if matches!(error, redb::Error::Corrupted(_) | redb::Error::TableTypeMismatch { .. }) {
+        StoreError::Damaged { path, why: error.to_string() }
+    } else {
+        StoreError::Failed { path, why: error.to_string() }
+    }
+}

@@ -1,0 +1,521 @@
+//! The ledger of a world: wallets, payment channels, blocks and fees, in integers that always add up.
+//!
+//! The channel's rules are those of `protocol/contracts/channel.tolk`, its refusals included; fees are the measured
+//! ones of that contract at mainnet prices. Every call waits for the next block. What a channel pays out, keeps as a
+//! reserve and burns as fees comes from somewhere: [`Chain::imbalance`] is zero at every moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
+use bombyx_protocol::channel::terms::ChannelTerms;
+use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
+use bombyx_protocol::ident::Signature;
+use bombyx_protocol::time::{Span, Time};
+use serde::Serialize;
+
+/// Stays on a channel beside its deposit, and returns to the client at the close.
+const OPEN_RESERVE: u64 = 10_000_000;
+/// Below this the contract sends no payout at a close: the message would cost more than it carries.
+const MIN_PAYOUT: u64 = 500_000;
+/// A claim of at least this pays its own fee out of the claimed amount.
+const MIN_OWN_FEE_CLAIM: u64 = 5_000_000;
+/// Fee of opening a channel, the wallet's own transaction included.
+const FEE_OPEN: u64 = 1_170_000;
+/// Fee of a top-up, the wallet's own transaction included.
+const FEE_TOP_UP: u64 = 700_000;
+/// Fee of a claim that pays for itself.
+const FEE_CLAIM: u64 = 500_000;
+/// Fee of a claim that a wallet pays for.
+const FEE_WALLET_CLAIM: u64 = 1_080_000;
+/// Fee of a close or finalize, taken from the channel's reserve.
+const FEE_CLOSE: u64 = 500_000;
+/// Fee of a client's request to close.
+const FEE_REQUEST_CLOSE: u64 = 700_000;
+
+/// A channel's account.
+pub type Account = [u8; 32];
+
+#[derive(Debug)]
+struct Channel {
+    terms: ChannelTerms,
+    epoch: u64,
+    close_at: Option<Time>,
+    deposit: u64,
+    settled: u64,
+    balance: u64,
+}
+
+/// How many calls of each kind the ledger carried out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Transactions {
+    /// Channels opened.
+    pub open: u64,
+    /// Top-ups.
+    pub top_up: u64,
+    /// Claims.
+    pub claim: u64,
+    /// Closes by a provider.
+    pub close: u64,
+    /// Requests to close by a client.
+    pub request_close: u64,
+    /// Finalised after the challenge time.
+    pub finalize: u64,
+    /// Calls that the contract or the wallet refused.
+    pub refused: u64,
+}
+
+impl Transactions {
+    /// All that went through.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.open + self.top_up + self.claim + self.close + self.request_close + self.finalize
+    }
+}
+
+/// The ledger.
+#[derive(Debug)]
+pub struct Chain {
+    network_id: i32,
+    wallets: BTreeMap<Account, u64>,
+    channels: BTreeMap<Account, Channel>,
+    watchers: BTreeMap<Account, BTreeSet<u32>>,
+    /// Logical time: counts transactions, and is a channel's epoch.
+    clock: u64,
+    supply: u64,
+    fees: u64,
+    paid_out: u64,
+    /// Earned, and too little for the ledger to send: it went back to clients.
+    dust: u64,
+    transactions: Transactions,
+}
+
+/// Why a call does not go through.
+type Refused = LedgerFault;
+
+impl Chain {
+    /// A ledger without money.
+    #[must_use]
+    pub fn new(network_id: i32) -> Self {
+        Self {
+            network_id,
+            wallets: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            clock: 0,
+            supply: 0,
+            fees: 0,
+            paid_out: 0,
+            dust: 0,
+            transactions: Transactions::default(),
+        }
+    }
+
+    /// Creates money in a wallet: before the run begins, never during it.
+    pub fn fund(&mut self, wallet: Account, amount: Nano) {
+        self.supply += amount.0;
+        *self.wallets.entry(wallet).or_default() += amount.0;
+    }
+
+    /// Whether a call is a question, answered without waiting for a block.
+    #[must_use]
+    pub fn is_question(call: &LedgerCall) -> bool {
+        match call {
+            LedgerCall::Watch { .. } | LedgerCall::Unwatch { .. } => true,
+            LedgerCall::Open { .. }
+            | LedgerCall::TopUp { .. }
+            | LedgerCall::Claim { .. }
+            | LedgerCall::Close { .. }
+            | LedgerCall::RequestClose { .. }
+            | LedgerCall::Finalize { .. } => false,
+        }
+    }
+
+    /// Carries out a call of `host`, whose wallet is `wallet`. Returns who hears what.
+    #[must_use]
+    pub fn execute(
+        &mut self,
+        now: Time,
+        host: u32,
+        wallet: Account,
+        call: LedgerCall,
+    ) -> Vec<(u32, LedgerEvent)> {
+        let account = call.account();
+        self.clock += 1;
+        let outcome = match call {
+            LedgerCall::Watch { .. } => {
+                self.watchers.entry(account).or_default().insert(host);
+                return vec![(host, self.show(now, account))];
+            }
+            LedgerCall::Unwatch { .. } => {
+                if let Some(watchers) = self.watchers.get_mut(&account) {
+                    watchers.remove(&host);
+                }
+                return Vec::new();
+            }
+            LedgerCall::Open { terms, deposit } => {
+                self.watchers.entry(account).or_default().insert(host);
+                self.open(wallet, *terms, deposit.0)
+            }
+            LedgerCall::TopUp { amount, .. } => self.top_up(account, wallet, amount.0),
+            LedgerCall::Claim { voucher, signature } => self.claim(account, wallet, voucher, signature),
+            LedgerCall::Close { voucher, order, signature } => self.close(account, voucher, order, signature),
+            LedgerCall::RequestClose { .. } => self.request_close(now, account, wallet),
+            LedgerCall::Finalize { .. } => self.finalize(now, account),
+        };
+        match outcome {
+            Ok(counter) => {
+                *counter(&mut self.transactions) += 1;
+                let watchers = self.watchers.get(&account).cloned().unwrap_or_default();
+                watchers.into_iter().map(|watcher| (watcher, self.show(now, account))).collect()
+            }
+            Err(fault) => {
+                self.transactions.refused += 1;
+                vec![(host, LedgerEvent::Failed { account, fault })]
+            }
+        }
+    }
+
+    /// What a channel looks like from outside.
+    #[must_use]
+    pub fn state(&self, now: Time, account: &Account) -> Option<ChannelState> {
+        self.channels.get(account).map(|channel| ChannelState {
+            epoch: channel.epoch,
+            deposit: Nano(channel.deposit),
+            settled: Nano(channel.settled),
+            closing: channel.close_at.map(|at| at.since(now)),
+        })
+    }
+
+    fn show(&self, now: Time, account: Account) -> LedgerEvent {
+        LedgerEvent::Channel { account, state: self.state(now, &account) }
+    }
+
+    fn open(&mut self, wallet: Account, terms: ChannelTerms, deposit: u64) -> Result<Counter, Refused> {
+        let account = terms.account().hash;
+        if self.channels.contains_key(&account) || terms.check(self.network_id).is_err() {
+            return Err(LedgerFault::Refused);
+        }
+        self.spend(wallet, deposit + OPEN_RESERVE, FEE_OPEN)?;
+        let channel = Channel {
+            terms,
+            epoch: self.clock,
+            close_at: None,
+            deposit,
+            settled: 0,
+            balance: deposit + OPEN_RESERVE,
+        };
+        self.channels.insert(account, channel);
+        Ok(|transactions| &mut transactions.open)
+    }
+
+    fn top_up(&mut self, account: Account, wallet: Account, amount: u64) -> Result<Counter, Refused> {
+        let open = self.channels.get(&account).is_some_and(|channel| channel.close_at.is_none());
+        if !open {
+            return Err(LedgerFault::Refused);
+        }
+        self.spend(wallet, amount, FEE_TOP_UP)?;
+        let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+        channel.deposit += amount;
+        channel.balance += amount;
+        Ok(|transactions| &mut transactions.top_up)
+    }
+
+    fn claim(
+        &mut self,
+        account: Account,
+        wallet: Account,
+        voucher: Voucher,
+        by: Signature,
+    ) -> Result<Counter, Refused> {
+        let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+        let delta = channel.check(&voucher, &by)?;
+        let payee = channel.terms.provider.hash;
+        if delta >= MIN_OWN_FEE_CLAIM {
+            channel.pay(delta);
+            self.fees += FEE_CLAIM;
+            self.pay_out(payee, delta - FEE_CLAIM);
+        } else {
+            // Too small to pay for itself: whoever brings it pays, as with a watchtower.
+            self.spend(wallet, 0, FEE_WALLET_CLAIM)?;
+            self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?.pay(delta);
+            self.pay_out(payee, delta);
+        }
+        Ok(|transactions| &mut transactions.claim)
+    }
+
+    fn close(
+        &mut self,
+        account: Account,
+        voucher: Option<(Voucher, Signature)>,
+        order: CloseOrder,
+        by: Signature,
+    ) -> Result<Counter, Refused> {
+        let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+        let due = if order.cumulative.0 == channel.settled {
+            0
+        } else {
+            let (voucher, signature) = voucher.ok_or(LedgerFault::Refused)?;
+            if voucher.cumulative != order.cumulative {
+                return Err(LedgerFault::Refused);
+            }
+            channel.check(&voucher, &signature)?
+        };
+        if order.account != account || order.epoch != channel.epoch {
+            return Err(LedgerFault::Refused);
+        }
+        order.verify(&channel.terms.provider_key, &by).map_err(|_| LedgerFault::Refused)?;
+        self.close_out(account, due);
+        Ok(|transactions| &mut transactions.close)
+    }
+
+    fn request_close(&mut self, now: Time, account: Account, wallet: Account) -> Result<Counter, Refused> {
+        let channel = self.channels.get(&account).ok_or(LedgerFault::Refused)?;
+        if channel.terms.client.hash != wallet || channel.close_at.is_some() {
+            return Err(LedgerFault::Refused);
+        }
+        self.spend(wallet, 0, FEE_REQUEST_CLOSE)?;
+        let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+        channel.close_at = Some(now + Span::from_s(u64::from(channel.terms.challenge_s)));
+        Ok(|transactions| &mut transactions.request_close)
+    }
+
+    fn finalize(&mut self, now: Time, account: Account) -> Result<Counter, Refused> {
+        let channel = self.channels.get(&account).ok_or(LedgerFault::Refused)?;
+        if channel.close_at.is_none_or(|at| now < at) {
+            return Err(LedgerFault::Refused);
+        }
+        self.close_out(account, 0);
+        Ok(|transactions| &mut transactions.finalize)
+    }
+
+    /// `due` to the provider, the rest to the client, the fee from the reserve; the account is gone.
+    fn close_out(&mut self, account: Account, due: u64) {
+        let Some(channel) = self.channels.remove(&account) else { return };
+        let payout = if due >= MIN_PAYOUT { due } else { 0 };
+        let rest = channel.balance - payout - FEE_CLOSE;
+        self.fees += FEE_CLOSE;
+        self.dust += due - payout;
+        self.pay_out(channel.terms.provider.hash, payout);
+        *self.wallets.entry(channel.terms.client.hash).or_default() += rest;
+    }
+
+    fn pay_out(&mut self, provider: Account, amount: u64) {
+        self.paid_out += amount;
+        *self.wallets.entry(provider).or_default() += amount;
+    }
+
+    /// Takes `amount` and `fee` out of a wallet; the amount is the caller's to place.
+    fn spend(&mut self, wallet: Account, amount: u64, fee: u64) -> Result<(), Refused> {
+        let balance = self.wallets.get_mut(&wallet).ok_or(LedgerFault::Funds)?;
+        *balance = balance.checked_sub(amount + fee).ok_or(LedgerFault::Funds)?;
+        self.fees += fee;
+        Ok(())
+    }
+
+    /// Money that exists less money that was created: not zero is a bug of the ledger itself.
+    #[must_use]
+    pub fn imbalance(&self) -> i128 {
+        let wallets: i128 = self.wallets.values().map(|balance| i128::from(*balance)).sum();
+        let channels: i128 = self.channels.values().map(|channel| i128::from(channel.balance)).sum();
+        wallets + channels + i128::from(self.fees) - i128::from(self.supply)
+    }
+
+    /// Channels that are open or closing.
+    #[must_use]
+    pub fn open_channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// All fees so far.
+    #[must_use]
+    pub fn fees(&self) -> Nano {
+        Nano(self.fees)
+    }
+
+    /// Everything that reached providers so far.
+    #[must_use]
+    pub fn paid_out(&self) -> Nano {
+        Nano(self.paid_out)
+    }
+
+    /// What providers had vouchers for and did not get at a close, because it was too little to send.
+    #[must_use]
+    pub fn dust(&self) -> Nano {
+        Nano(self.dust)
+    }
+
+    /// Deposits and reserves that lie in channels.
+    #[must_use]
+    pub fn locked(&self) -> Nano {
+        Nano(self.channels.values().map(|channel| channel.balance).sum())
+    }
+
+    /// What went through and what did not.
+    #[must_use]
+    pub fn transactions(&self) -> Transactions {
+        self.transactions
+    }
+
+    /// Everything that a digest of the world must cover.
+    pub fn digest(&self, hasher: &mut blake3::Hasher) {
+        for (wallet, balance) in &self.wallets {
+            hasher.update(wallet).update(&balance.to_le_bytes());
+        }
+        for (account, channel) in &self.channels {
+            hasher.update(account);
+            for number in [channel.epoch, channel.deposit, channel.settled, channel.balance] {
+                hasher.update(&number.to_le_bytes());
+            }
+        }
+        hasher.update(&self.fees.to_le_bytes()).update(&self.clock.to_le_bytes());
+    }
+}
+
+/// Where a call is counted.
+type Counter = fn(&mut Transactions) -> &mut u64;
+
+impl Channel {
+    /// What a voucher adds to what is settled.
+    fn check(&self, voucher: &Voucher, by: &Signature) -> Result<u64, Refused> {
+        let fits = voucher.account == self.terms.account().hash
+            && voucher.epoch == self.epoch
+            && voucher.cumulative.0 > self.settled
+            && voucher.cumulative.0 <= self.deposit;
+        if fits && voucher.verify(&self.terms.client_key, by).is_ok() {
+            Ok(voucher.cumulative.0 - self.settled)
+        } else {
+            Err(LedgerFault::Refused)
+        }
+    }
+
+    fn pay(&mut self, delta: u64) {
+        self.settled += delta;
+        self.balance -= delta;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bombyx_protocol::channel::terms::Address;
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+
+    const CLIENT: Account = [1; 32];
+    const PROVIDER: Account = [2; 32];
+    const COIN: u64 = 1_000_000_000;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    fn terms() -> ChannelTerms {
+        ChannelTerms {
+            network_id: -3,
+            salt: 1,
+            client_key: key(1).verifying_key().to_bytes(),
+            provider_key: key(2).verifying_key().to_bytes(),
+            client: Address::basechain(CLIENT),
+            provider: Address::basechain(PROVIDER),
+            challenge_s: 60,
+        }
+    }
+
+    fn opened(deposit: u64) -> (Chain, Account, u64) {
+        let mut chain = Chain::new(-3);
+        chain.fund(CLIENT, Nano(COIN));
+        chain.fund(PROVIDER, Nano(COIN));
+        let account = terms().account().hash;
+        let said = chain.execute(
+            Time(5),
+            0,
+            CLIENT,
+            LedgerCall::Open { terms: Box::new(terms()), deposit: Nano(deposit) },
+        );
+        let epoch = chain.state(Time(5), &account).expect("it was opened").epoch;
+        assert_eq!(said.len(), 1, "who opens a channel hears of it");
+        assert_eq!(chain.imbalance(), 0);
+        (chain, account, epoch)
+    }
+
+    fn voucher(account: Account, epoch: u64, cumulative: u64, by: u8) -> (Voucher, Signature) {
+        let voucher = Voucher { account, epoch, cumulative: Nano(cumulative) };
+        let signature = voucher.sign(&key(by));
+        (voucher, signature)
+    }
+
+    fn claim(chain: &mut Chain, (voucher, signature): (Voucher, Signature)) -> bool {
+        let said = chain.execute(Time(9), 1, PROVIDER, LedgerCall::Claim { voucher, signature });
+        assert_eq!(chain.imbalance(), 0);
+        !said.iter().any(|(_, event)| matches!(event, LedgerEvent::Failed { .. }))
+    }
+
+    #[test]
+    fn only_a_newer_voucher_of_the_client_within_the_deposit_pays() {
+        let (mut chain, account, epoch) = opened(50_000_000);
+        assert!(!claim(&mut chain, voucher(account, epoch, 50_000_001, 1)), "over the deposit");
+        assert!(!claim(&mut chain, voucher(account, epoch + 1, 20_000_000, 1)), "another epoch");
+        assert!(!claim(&mut chain, voucher(account, epoch, 20_000_000, 2)), "another's signature");
+        assert!(claim(&mut chain, voucher(account, epoch, 20_000_000, 1)));
+        assert!(!claim(&mut chain, voucher(account, epoch, 20_000_000, 1)), "again");
+        assert_eq!(chain.paid_out(), Nano(20_000_000 - FEE_CLAIM));
+        assert_eq!(chain.transactions().refused, 4);
+    }
+
+    #[test]
+    fn a_close_pays_the_provider_and_returns_the_rest() {
+        let (mut chain, account, epoch) = opened(50_000_000);
+        let order = CloseOrder { account, epoch, cumulative: Nano(30_000_000) };
+        let close = |by: u8| LedgerCall::Close {
+            voucher: Some(voucher(account, epoch, 30_000_000, 1)),
+            order,
+            signature: order.sign(&key(by)),
+        };
+        assert!(matches!(chain.execute(Time(9), 1, PROVIDER, close(1))[0].1, LedgerEvent::Failed { .. }));
+        let said = chain.execute(Time(9), 1, PROVIDER, close(2));
+        assert_eq!(said, [(0, LedgerEvent::Channel { account, state: None })]);
+        assert_eq!(chain.wallets[&PROVIDER], COIN + 30_000_000);
+        assert_eq!(chain.wallets[&CLIENT], COIN - 30_000_000 - FEE_OPEN - FEE_CLOSE);
+        assert_eq!((chain.imbalance(), chain.open_channels()), (0, 0));
+    }
+
+    #[test]
+    fn a_payout_that_is_too_small_to_send_stays_with_the_client() {
+        let (mut chain, account, epoch) = opened(50_000_000);
+        let order = CloseOrder { account, epoch, cumulative: Nano(MIN_PAYOUT - 1) };
+        let voucher = Some(voucher(account, epoch, MIN_PAYOUT - 1, 1));
+        let _ = chain.execute(
+            Time(9),
+            1,
+            PROVIDER,
+            LedgerCall::Close { voucher, order, signature: order.sign(&key(2)) },
+        );
+        assert_eq!((chain.paid_out(), chain.dust()), (Nano(0), Nano(MIN_PAYOUT - 1)));
+        assert_eq!(chain.wallets[&CLIENT], COIN - FEE_OPEN - FEE_CLOSE);
+        assert_eq!(chain.imbalance(), 0);
+    }
+
+    #[test]
+    fn a_client_alone_gets_its_rest_back_after_the_challenge_and_not_before() {
+        let (mut chain, account, _) = opened(50_000_000);
+        let refused = |said: &[(u32, LedgerEvent)]| matches!(said[0].1, LedgerEvent::Failed { .. });
+        assert!(refused(&chain.execute(Time(0), 1, PROVIDER, LedgerCall::RequestClose { account })));
+        assert!(!refused(&chain.execute(Time(0), 0, CLIENT, LedgerCall::RequestClose { account })));
+        assert!(refused(&chain.execute(Time(59_999_999), 0, CLIENT, LedgerCall::Finalize { account })));
+        assert!(!refused(&chain.execute(Time(60_000_000), 0, CLIENT, LedgerCall::Finalize { account })));
+        assert_eq!(chain.wallets[&CLIENT], COIN - FEE_OPEN - FEE_REQUEST_CLOSE - FEE_CLOSE);
+        assert_eq!(chain.imbalance(), 0);
+    }
+
+    #[test]
+    fn a_wallet_that_holds_too_little_opens_nothing() {
+        let mut chain = Chain::new(-3);
+        chain.fund(CLIENT, Nano(1_000));
+        let call = LedgerCall::Open { terms: Box::new(terms()), deposit: Nano(5_000) };
+        let account = call.account();
+        let said = chain.execute(Time(0), 0, CLIENT, call);
+        assert_eq!(said, [(0, LedgerEvent::Failed { account, fault: LedgerFault::Funds })]);
+        assert_eq!(chain.imbalance(), 0);
+    }
+}

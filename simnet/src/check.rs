@@ -1,0 +1,310 @@
+//! What must hold after every event of every world: a broken invariant stops the run and names itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::record::{Earning, Paying, Record};
+use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::io::{Bill, OrderNews};
+use bombyx_protocol::limits;
+use bombyx_protocol::time::{Span, Time};
+
+use crate::chain::{Account, Chain};
+
+/// How long after its deadline an order may still be told to have ended: one disk commit, generously.
+const GRACE: Span = Span::from_ms(1_000);
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant}: {detail}")]
+pub struct Broken {
+    /// Which one.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub detail: String,
+}
+
+fn broken(invariant: &'static str, detail: String) -> Result<(), Broken> {
+    Err(Broken { invariant, detail })
+}
+
+fn hold(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { broken(invariant, detail()) }
+}
+
+/// A channel's funding: a voucher counts in one only.
+type Funding = (Account, u64);
+
+/// What was seen so far, as far as the invariants need it.
+#[derive(Debug, Default)]
+pub struct Check {
+    /// The most that a client has promised in a record that is on its disk.
+    promised: BTreeMap<Account, Nano>,
+    /// The newest voucher that a provider has on its disk.
+    earned: BTreeMap<Funding, Nano>,
+    /// The newest voucher that a provider has written, on disk or not.
+    written: BTreeMap<Funding, Nano>,
+    /// Orders that are not at their end, by number.
+    orders: BTreeMap<u32, Open>,
+    due: BTreeSet<(Time, u32)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    due: Time,
+    max_cost: Nano,
+    served_by_someone: bool,
+}
+
+impl Check {
+    /// An order was given to a client.
+    pub fn ordered(&mut self, number: u32, deadline: Time, max_cost: Nano) {
+        let due = deadline + GRACE;
+        self.orders.insert(number, Open { due, max_cost, served_by_someone: false });
+        self.due.insert((due, number));
+    }
+
+    /// The client of an order lost power: nobody is left to end it.
+    pub fn lost(&mut self, number: u32) {
+        if let Some(order) = self.orders.remove(&number) {
+            self.due.remove(&(order.due, number));
+        }
+    }
+
+    /// How many orders are not at their end.
+    #[must_use]
+    pub fn open_orders(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Every order ends once, by its deadline, within its budget, and with one provider at a time.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn news(&mut self, number: u32, news: &OrderNews) -> Result<(), Broken> {
+        let Some(order) = self.orders.get_mut(&number) else {
+            return broken("an order ends once", format!("order {number} goes on after its end"));
+        };
+        match news {
+            OrderNews::Awarded { .. } => {
+                let twice = std::mem::replace(&mut order.served_by_someone, true);
+                hold(!twice, "no double award", || format!("order {number} has two providers at once"))
+            }
+            OrderNews::FailedOver { .. } => {
+                order.served_by_someone = false;
+                Ok(())
+            }
+            OrderNews::Bids(_) | OrderNews::Content(_) => Ok(()),
+            OrderNews::Done(bill) | OrderNews::Failed { bill, .. } => {
+                let max_cost = order.max_cost;
+                self.lost(number);
+                within_budget(number, bill, max_cost)
+            }
+        }
+    }
+
+    /// Every order ends by its deadline. Cheap enough for after every event.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn deadlines(&self, now: Time) -> Result<(), Broken> {
+        match self.due.first() {
+            Some((due, number)) if *due < now => broken(
+                "every order ends by its deadline",
+                format!("order {number} is open {:?} late", now.since(*due)),
+            ),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A host writes a record. A provider never holds a voucher that its client could forget, that pays less than an
+    /// earlier one, or that promises more than the ledger holds.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn writes(&mut self, record: &Record, now: Time, chain: &Chain) -> Result<(), Broken> {
+        match record {
+            Record::Paying(paying) => {
+                hold(paying.cumulative <= paying.deposit, "no promise above the deposit", || {
+                    format!("{} promised of {}", paying.cumulative, paying.deposit)
+                })
+            }
+            Record::Earning(earning) => self.earns(earning, now, chain),
+            Record::ChannelGone { .. } | Record::Receipt { .. } => Ok(()),
+        }
+    }
+
+    fn earns(&mut self, earning: &Earning, now: Time, chain: &Chain) -> Result<(), Broken> {
+        let Some(payment) = earning.payment else { return Ok(()) };
+        let account = earning.terms.account().hash;
+        let promised = self.promised.get(&account).copied().unwrap_or_default();
+        hold(payment.cumulative <= promised, "no output before its record is durable", || {
+            format!(
+                "a provider has a voucher over {}, its client's disk knows of {promised}",
+                payment.cumulative
+            )
+        })?;
+        let before = self.written.insert((account, payment.epoch), payment.cumulative).unwrap_or_default();
+        hold(before <= payment.cumulative, "vouchers never decrease", || {
+            format!("a voucher over {} follows one over {before}", payment.cumulative)
+        })?;
+        match chain.state(now, &account).filter(|state| state.epoch == payment.epoch) {
+            Some(state) => hold(payment.cumulative <= state.deposit, "no voucher above the deposit", || {
+                format!("{} of {}", payment.cumulative, state.deposit)
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A record is on a disk now.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn durable(&mut self, record: &Record) -> Result<(), Broken> {
+        match record {
+            Record::Paying(paying) => self.promises(paying),
+            Record::Earning(earning) => {
+                if let Some(payment) = earning.payment {
+                    self.earned.insert((earning.terms.account().hash, payment.epoch), payment.cumulative);
+                }
+                Ok(())
+            }
+            Record::ChannelGone { .. } | Record::Receipt { .. } => Ok(()),
+        }
+    }
+
+    fn promises(&mut self, paying: &Paying) -> Result<(), Broken> {
+        let before = self.promised.insert(paying.terms.account().hash, paying.cumulative).unwrap_or_default();
+        hold(before <= paying.cumulative, "promises never decrease", || {
+            format!("a promise of {} follows one of {before}", paying.cumulative)
+        })
+    }
+
+    /// A voucher goes to the ledger: whoever brings it has it, or the promise behind it, on disk.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn brings(&self, voucher: &Voucher, is_provider: bool) -> Result<(), Broken> {
+        let known = if is_provider {
+            self.earned.get(&(voucher.account, voucher.epoch)).copied()
+        } else {
+            self.promised.get(&voucher.account).copied()
+        };
+        let known = known.unwrap_or_default();
+        hold(voucher.cumulative <= known, "no output before its record is durable", || {
+            format!("a voucher over {} goes to the ledger, the disk knows of {known}", voucher.cumulative)
+        })
+    }
+
+    /// No engine has more jobs than its provider has slots.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn capacity(running: usize, slots: u16) -> Result<(), Broken> {
+        hold(running <= usize::from(slots), "capacity is never exceeded", || {
+            format!("{running} jobs on {slots} slots")
+        })
+    }
+
+    /// No message is longer than what its receiver reads.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn length(bytes: usize, is_gossip: bool) -> Result<(), Broken> {
+        let most = if is_gossip { limits::GOSSIP_BYTES_MAX } else { limits::FRAME_BYTES_MAX };
+        hold(bytes <= most, "every message fits its limit", || format!("{bytes} bytes of {most}"))
+    }
+
+    /// No coin appears or disappears.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn money(chain: &Chain) -> Result<(), Broken> {
+        let imbalance = chain.imbalance();
+        hold(imbalance == 0, "money is conserved", || format!("{imbalance} nano too many"))
+    }
+}
+
+fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Broken> {
+    hold(bill.cost <= max_cost, "no order costs more than it may", || {
+        format!("order {number} cost {} of {max_cost}", bill.cost)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+    use bombyx_protocol::ident::{NodeId, Signature};
+    use bombyx_protocol::io::Failure;
+    use bombyx_protocol::wire::message::Payment;
+    use bombyx_protocol::work::order::JobId;
+
+    use super::*;
+
+    fn terms() -> ChannelTerms {
+        ChannelTerms {
+            network_id: -3,
+            salt: 1,
+            client_key: [1; 32],
+            provider_key: [2; 32],
+            client: Address::basechain([3; 32]),
+            provider: Address::basechain([4; 32]),
+            challenge_s: 60,
+        }
+    }
+
+    fn paying(cumulative: u64) -> Record {
+        Record::Paying(Paying {
+            terms: terms(),
+            provider: NodeId([5; 32]),
+            deposit: Nano(1_000),
+            epoch: Some(7),
+            cumulative: Nano(cumulative),
+            closing: false,
+        })
+    }
+
+    fn earning(cumulative: u64) -> Record {
+        let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
+        Record::Earning(Earning { terms: terms(), client: NodeId([6; 32]), payment: Some(payment) })
+    }
+
+    fn fails(result: Result<(), Broken>) -> &'static str {
+        result.expect_err("it must be caught").invariant
+    }
+
+    #[test]
+    fn a_voucher_that_decreases_or_runs_ahead_of_a_disk_is_caught() {
+        let chain = Chain::new(-3);
+        let mut check = Check::default();
+        check.durable(&paying(500)).expect("a first promise");
+        check.writes(&earning(400), Time(0), &chain).expect("a voucher within the promise");
+        assert_eq!(fails(check.writes(&earning(300), Time(0), &chain)), "vouchers never decrease");
+        assert_eq!(
+            fails(check.writes(&earning(501), Time(0), &chain)),
+            "no output before its record is durable"
+        );
+        assert_eq!(fails(check.durable(&paying(499))), "promises never decrease");
+        assert_eq!(fails(check.writes(&paying(1_001), Time(0), &chain)), "no promise above the deposit");
+        let voucher = Voucher { account: terms().account().hash, epoch: 7, cumulative: Nano(400) };
+        assert_eq!(fails(check.brings(&voucher, true)), "no output before its record is durable");
+        check.durable(&earning(400)).expect("the commit is complete");
+        assert_eq!(check.brings(&voucher, true), Ok(()));
+    }
+
+    #[test]
+    fn an_order_that_outlives_its_deadline_its_budget_or_itself_is_caught() {
+        let mut check = Check::default();
+        check.ordered(1, Time(5_000_000), Nano(10));
+        assert_eq!(check.deadlines(Time(6_000_000)), Ok(()));
+        assert_eq!(fails(check.deadlines(Time(6_000_001))), "every order ends by its deadline");
+        let award = OrderNews::Awarded { provider: NodeId([1; 32]), job: JobId([1; 16]) };
+        assert_eq!(check.news(1, &award), Ok(()));
+        assert_eq!(fails(check.news(1, &award)), "no double award");
+        let bill = Bill { cost: Nano(11), ..Bill::default() };
+        let end = OrderNews::Failed { why: Failure::Deadline, bill };
+        assert_eq!(fails(check.news(1, &end)), "no order costs more than it may");
+        assert_eq!(fails(check.news(1, &end)), "an order ends once");
+        assert_eq!(check.deadlines(Time(9_000_000)), Ok(()));
+    }
+}

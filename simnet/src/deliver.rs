@@ -1,0 +1,269 @@
+//! What the world does with a machine's outputs: messages to links, records to disks, tasks to engines, calls to the
+//! ledger, and the answers back.
+
+use bombyx_protocol::channel::ledger::LedgerCall;
+use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Event as Said, Input, OrderNews, PersistId};
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{Gossip, Message};
+use bombyx_protocol::work::order::{JobId, ModelId, Task};
+
+use crate::chain::Chain;
+use crate::check::{Broken, Check};
+use crate::engine::Step;
+use crate::measure::Kind;
+use crate::net::Passage;
+use crate::overlay::FloodId;
+use crate::rng::{Purpose, fold};
+use crate::world::{Event, LEDGER, World};
+
+/// How long a node tries to reach a peer before it says that it cannot: the dial deadline of the real transport.
+const DIAL_DEADLINE: Span = Span::from_s(5);
+/// What a host needs to check a gossip message before it forwards it: one signature.
+const VALIDATE: Span = Span(150);
+
+impl World {
+    pub(crate) fn send(&mut self, from: u32, to: NodeId, message: Message) -> Result<(), Broken> {
+        let encoded = codec::encode(&message);
+        Check::length(encoded.len(), false)?;
+        self.measures.sent(Kind::of(&message), encoded.len());
+        self.trace = fold(self.trace, content_hash(&encoded));
+        // A peer that nobody has ever been is as unreachable as one that is gone.
+        let Some(dst) = self.addresses.get(&to).copied() else { return Ok(()) };
+        if !self.hosts[dst as usize].is_up() {
+            self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst));
+            return Ok(());
+        }
+        match self.passage(from, dst, encoded.len()) {
+            Passage::Arrives(after) => self.arrive(from, dst, after, message),
+            Passage::Twice(first, second) => {
+                self.arrive(from, dst, first, message.clone());
+                // The copy comes out of order, as over another path.
+                self.schedule(self.now + second, dst, from, Event::Message(Box::new(message)));
+            }
+            Passage::Lost => {}
+            Passage::Cut => self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst)),
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, from: u32, dst: u32, after: Span, message: Message) {
+        let latest = self.arrivals.entry((from, dst)).or_default();
+        let at = (self.now + after).max(*latest + Span(1));
+        *latest = at;
+        self.schedule(at, dst, from, Event::Message(Box::new(message)));
+    }
+
+    fn passage(&mut self, from: u32, to: u32, bytes: usize) -> Passage {
+        let name = self.hosts[from as usize].next_id();
+        let (source, target) = (self.hosts[from as usize].place, self.hosts[to as usize].place);
+        let about = [u64::from(from), u64::from(to), name];
+        self.links.passage(self.now, source, target, bytes, &self.draws, &about)
+    }
+
+    pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
+        let encoded = codec::encode(&gossip);
+        Check::length(encoded.len(), true)?;
+        self.trace = fold(self.trace, content_hash(&encoded));
+        let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
+        let kind = Kind::of_gossip(&gossip);
+        let (flood, targets) = self.overlay.publish(topic, from, gossip, encoded.len(), &self.draws);
+        for to in targets {
+            self.copy(flood, kind, from, to, 1, encoded.len(), Span(0));
+        }
+        self.overlay.settle(flood);
+        Ok(())
+    }
+
+    /// Puts one copy of a flood on its way.
+    #[expect(clippy::too_many_arguments, reason = "one hop is from, to, what and when")]
+    fn copy(&mut self, flood: FloodId, kind: Kind, from: u32, to: u32, hops: u8, bytes: usize, after: Span) {
+        self.measures.sent(kind, bytes);
+        let copies = match self.passage(from, to, bytes) {
+            Passage::Arrives(delay) => [Some(delay), None],
+            Passage::Twice(first, second) => [Some(first), Some(second)],
+            Passage::Lost | Passage::Cut => [None, None],
+        };
+        for delay in copies.into_iter().flatten() {
+            self.overlay.sent(flood);
+            self.schedule(self.now + after + delay, to, from, Event::Hop(flood, hops));
+        }
+    }
+
+    pub(crate) fn hop(&mut self, flood: FloodId, at: u32, from: u32, hops: u8) -> Result<(), Broken> {
+        if !self.hosts[at as usize].is_up() {
+            self.overlay.missed(flood);
+            self.overlay.settle(flood);
+            return Ok(());
+        }
+        let Some(first) = self.overlay.arrive(flood, from, at) else {
+            self.measures.hops.duplicate += 1;
+            self.overlay.settle(flood);
+            return Ok(());
+        };
+        self.measures.hops.first += 1;
+        self.measures.hops.hops += u64::from(hops);
+        let kind = Kind::of_gossip(&first.gossip);
+        for to in first.forward {
+            self.copy(flood, kind, at, to, hops.saturating_add(1), first.bytes, VALIDATE);
+        }
+        self.overlay.settle(flood);
+        self.feed(at, Input::Gossip((*first.gossip).clone()))
+    }
+
+    pub(crate) fn persist(&mut self, host: u32, id: PersistId, record: Record) -> Result<(), Broken> {
+        self.check.writes(&record, self.now, &self.chain)?;
+        if self.hosts[host as usize].disk.write(id, record) {
+            self.commit(host);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, host: u32) {
+        let (disk, life) = (&self.scenario.disk, self.hosts[host as usize].life);
+        let name = self.hosts[host as usize].next_id();
+        let took_ms = self.draws.lognormal(
+            disk.commit_ms,
+            disk.commit_sigma,
+            Purpose::Commit,
+            &[u64::from(host), name],
+        );
+        self.schedule(self.now + Span((took_ms * 1e3) as u64), host, host, Event::Committed(life));
+    }
+
+    pub(crate) fn committed(&mut self, host: u32, life: u32) -> Result<(), Broken> {
+        if self.hosts[host as usize].life != life {
+            return Ok(());
+        }
+        let mut checked = Ok(());
+        let check = &mut self.check;
+        let (newest, again) = self.hosts[host as usize].disk.committed(|record| {
+            let held = check.durable(record);
+            if checked.is_ok() {
+                checked = held;
+            }
+        });
+        checked?;
+        if again {
+            self.commit(host);
+        }
+        match newest {
+            Some(id) => self.feed(host, Input::Persisted(id)),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn start_job(&mut self, host: u32, job: JobId, task: &Task) -> Result<(), Broken> {
+        let answers = self.workload.answers();
+        let target = &mut self.hosts[host as usize];
+        let step = target.engine.run(self.now, job, task, answers, &self.draws);
+        let (running, slots) = (target.engine.running(), target.offer().map_or(0, |offer| offer.slots));
+        self.plan(host, step);
+        Check::capacity(running, slots)
+    }
+
+    pub(crate) fn allow(&mut self, host: u32, job: JobId, tokens: u32) {
+        let step = self.hosts[host as usize].engine.allow(self.now, job, tokens);
+        self.plan(host, step);
+    }
+
+    fn plan(&mut self, host: u32, step: Option<Step>) {
+        if let Some(step) = step {
+            self.schedule(step.at, host, host, Event::Engine(step.job, step.number));
+        }
+    }
+
+    pub(crate) fn engine_step(&mut self, host: u32, job: JobId, number: u64) -> Result<(), Broken> {
+        let (reports, next) = self.hosts[host as usize].engine.step(self.now, job, number);
+        self.plan(host, next);
+        for report in reports {
+            self.feed(host, Input::Engine { job, report })?;
+        }
+        Ok(())
+    }
+
+    /// A call waits for the next block; a question is answered as fast as the interface is.
+    pub(crate) fn call_ledger(&mut self, host: u32, call: LedgerCall) -> Result<(), Broken> {
+        let is_provider = self.hosts[host as usize].is_provider();
+        match &call {
+            LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some((voucher, _)), .. } => {
+                self.check.brings(voucher, is_provider)?;
+            }
+            LedgerCall::Open { .. }
+            | LedgerCall::TopUp { .. }
+            | LedgerCall::Watch { .. }
+            | LedgerCall::Unwatch { .. }
+            | LedgerCall::Close { voucher: None, .. }
+            | LedgerCall::RequestClose { .. }
+            | LedgerCall::Finalize { .. } => {}
+        }
+        let ledger = &self.scenario.ledger;
+        let there = self.now + Span::from_ms(ledger.rpc_ms);
+        let at =
+            if Chain::is_question(&call) { there } else { next_block(there, Span::from_ms(ledger.block_ms)) };
+        self.schedule(at, LEDGER, host, Event::LedgerCall(Box::new(call)));
+        Ok(())
+    }
+
+    pub(crate) fn on_ledger(&mut self, from: u32, call: LedgerCall) -> Result<(), Broken> {
+        let wallet = self.hosts[from as usize].wallet;
+        let back = self.now + Span::from_ms(self.scenario.ledger.rpc_ms);
+        for (host, news) in self.chain.execute(self.now, from, wallet, call) {
+            self.schedule(back, host, from, Event::LedgerNews(Box::new(news)));
+        }
+        Check::money(&self.chain)
+    }
+
+    pub(crate) fn on_event(&mut self, event: Said) -> Result<(), Broken> {
+        match event {
+            Said::Order { id, news } => self.order_news(u32::try_from(id.0).unwrap_or(u32::MAX), news),
+            Said::Ask(_) | Said::Served(_) | Said::Channel(_) => Ok(()),
+        }
+    }
+
+    fn order_news(&mut self, number: u32, news: OrderNews) -> Result<(), Broken> {
+        self.check.news(number, &news)?;
+        let (addresses, hosts) = (&self.addresses, &self.hosts);
+        self.measures.news(
+            number,
+            self.now,
+            news,
+            |node| addresses.get(node).copied(),
+            |host, input, output| hosts[host as usize].offer()?.price.cost(input, output),
+        );
+        self.settle_when_over();
+        Ok(())
+    }
+
+    pub(crate) fn switch_on(&mut self, host: u32) -> Result<(), Broken> {
+        let first = self.hosts[host as usize].start(host, &self.draws);
+        self.feed(host, first)
+    }
+
+    pub(crate) fn crash(&mut self, host: u32) {
+        self.hosts[host as usize].crash();
+        let lost: Vec<u32> = (0u32..)
+            .zip(&self.measures.jobs)
+            .filter(|(_, job)| job.client == host && job.ended.is_none())
+            .map(|(number, _)| number)
+            .collect();
+        for number in lost {
+            self.check.lost(number);
+            self.measures.lost(number, self.now);
+        }
+        self.settle_when_over();
+    }
+}
+
+fn next_block(now: Time, every: Span) -> Time {
+    Time((now.0 / every.0 + 1).saturating_mul(every.0))
+}
+
+/// Eight bytes of a hash over a message, so that a digest covers every byte that was ever sent.
+fn content_hash(encoded: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&blake3::hash(encoded).as_bytes()[..8]);
+    u64::from_le_bytes(word)
+}

@@ -1,0 +1,270 @@
+//! What is counted while a world runs: one row for each order, and the traffic by kind.
+
+use std::collections::BTreeMap;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::io::{Bill, Failure, OrderNews, PeerFault};
+use bombyx_protocol::market::auction::Fate;
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::message::{Gossip, Message, ToClient, ToProvider};
+use serde::Serialize;
+
+/// Kinds of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Copies of calls.
+    Call,
+    /// Copies of standing asks.
+    Ask,
+    /// Bids.
+    Bid,
+    /// Awards.
+    Award,
+    /// Awards taken.
+    Accept,
+    /// Awards or jobs refused.
+    Refuse,
+    /// Losers told.
+    Release,
+    /// Sealed frames from clients: tasks, acknowledgements, vouchers.
+    Upstream,
+    /// Sealed frames from providers: chunks with receipts.
+    Downstream,
+}
+
+/// All kinds, with their names in reports.
+pub const KINDS: [(Kind, &str); 9] = [
+    (Kind::Call, "call"),
+    (Kind::Ask, "ask"),
+    (Kind::Bid, "bid"),
+    (Kind::Award, "award"),
+    (Kind::Accept, "accept"),
+    (Kind::Refuse, "refuse"),
+    (Kind::Release, "release"),
+    (Kind::Upstream, "upstream"),
+    (Kind::Downstream, "downstream"),
+];
+
+impl Kind {
+    /// The kind of a direct message.
+    #[must_use]
+    pub const fn of(message: &Message) -> Self {
+        match message {
+            Message::ToProvider(ToProvider::Award(_)) => Self::Award,
+            Message::ToProvider(ToProvider::Sealed(_)) => Self::Upstream,
+            Message::ToProvider(ToProvider::Release(_)) => Self::Release,
+            Message::ToClient(ToClient::Bid(_)) => Self::Bid,
+            Message::ToClient(ToClient::Accept(_)) => Self::Accept,
+            Message::ToClient(ToClient::Refuse(_)) => Self::Refuse,
+            Message::ToClient(ToClient::Sealed(_)) => Self::Downstream,
+        }
+    }
+
+    /// The kind of a gossip message.
+    #[must_use]
+    pub const fn of_gossip(gossip: &Gossip) -> Self {
+        match gossip {
+            Gossip::Call(_) => Self::Call,
+            Gossip::Ask(_) => Self::Ask,
+        }
+    }
+}
+
+/// Messages and bytes of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Messages sent.
+    pub count: u64,
+    /// Their encoded length.
+    pub bytes: u64,
+}
+
+/// Gossip as its hosts saw it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hops {
+    /// First copies.
+    pub first: u64,
+    /// Copies of what was known already.
+    pub duplicate: u64,
+    /// Hops of all first copies together.
+    pub hops: u64,
+}
+
+/// How an order ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has not.
+    Open,
+    /// With a complete answer.
+    Done,
+    /// Without.
+    Failed(Failure),
+    /// Its client lost power.
+    Lost,
+}
+
+/// One order.
+#[derive(Debug, Clone)]
+pub struct JobRow {
+    /// Who ordered.
+    pub client: u32,
+    /// When.
+    pub at: Time,
+    /// When it ended.
+    pub ended: Option<Time>,
+    /// How.
+    pub outcome: Outcome,
+    /// What it came to.
+    pub bill: Bill,
+    /// Auctions that were held for it.
+    pub auctions: u32,
+    /// Hosts whose bids could have been awarded in the last of them.
+    pub bidders: Vec<u32>,
+    /// Providers that failed it.
+    pub failovers: u32,
+    /// What the answer would have cost at the lowest list price among the bidders, if there was an auction.
+    pub lowest_list: Option<Nano>,
+}
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub struct Measures {
+    /// One row for each order, in the order of arrival.
+    pub jobs: Vec<JobRow>,
+    /// Messages by kind.
+    pub traffic: BTreeMap<Kind, Traffic>,
+    /// Gossip copies.
+    pub hops: Hops,
+    /// Bids in all auctions.
+    pub bids: u64,
+    /// Rules that one host says another broke; every host here is honest, so each is a false accusation.
+    pub accusations: BTreeMap<&'static str, u64>,
+}
+
+impl Measures {
+    /// An order was given.
+    pub fn ordered(&mut self, client: u32, at: Time) {
+        self.jobs.push(JobRow {
+            client,
+            at,
+            ended: None,
+            outcome: Outcome::Open,
+            bill: Bill::default(),
+            auctions: 0,
+            bidders: Vec::new(),
+            failovers: 0,
+            lowest_list: None,
+        });
+    }
+
+    /// A message was sent.
+    pub fn sent(&mut self, kind: Kind, bytes: usize) {
+        let traffic = self.traffic.entry(kind).or_default();
+        traffic.count += 1;
+        traffic.bytes += bytes as u64;
+    }
+
+    /// A peer was accused.
+    pub fn accused(&mut self, fault: PeerFault) {
+        let name = match fault {
+            PeerFault::Forged => "forged",
+            PeerFault::Malformed => "malformed",
+            PeerFault::FalseReceipt => "false receipt",
+            PeerFault::FalseVoucher => "false voucher",
+        };
+        *self.accusations.entry(name).or_default() += 1;
+    }
+
+    /// Something happened to an order. `host_of` finds a bidder, `list_cost` what tokens cost at its list price.
+    pub fn news(
+        &mut self,
+        number: u32,
+        now: Time,
+        news: OrderNews,
+        host_of: impl Fn(&bombyx_protocol::ident::NodeId) -> Option<u32>,
+        list_cost: impl Fn(u32, u64, u64) -> Option<Nano>,
+    ) {
+        let Some(row) = self.jobs.get_mut(number as usize) else { return };
+        let (outcome, bill) = match news {
+            OrderNews::Bids(reports) => {
+                row.auctions += 1;
+                self.bids += reports.len() as u64;
+                let able = reports
+                    .iter()
+                    .filter(|report| matches!(report.fate, Fate::Won { .. } | Fate::Outscored { .. }));
+                row.bidders = able.filter_map(|report| host_of(&report.provider)).collect();
+                return;
+            }
+            OrderNews::FailedOver { .. } => {
+                row.failovers += 1;
+                return;
+            }
+            OrderNews::Awarded { .. } | OrderNews::Content(_) => return,
+            OrderNews::Done(bill) => (Outcome::Done, bill),
+            OrderNews::Failed { why, bill } => (Outcome::Failed(why), bill),
+        };
+        row.ended = Some(now);
+        row.outcome = outcome;
+        row.lowest_list = row
+            .bidders
+            .iter()
+            .filter_map(|host| list_cost(*host, bill.input_tokens, bill.output_tokens))
+            .min();
+        row.bill = bill;
+    }
+
+    /// The client of an order lost power.
+    pub fn lost(&mut self, number: u32, now: Time) {
+        if let Some(row) = self.jobs.get_mut(number as usize) {
+            row.outcome = Outcome::Lost;
+            row.ended = Some(now);
+        }
+    }
+}
+
+/// The three percentiles that are shown of a distribution.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// How many values there are.
+    pub count: usize,
+    /// Half are not above it.
+    pub p50: f64,
+    /// 95 % are not above it.
+    pub p95: f64,
+    /// 99 % are not above it.
+    pub p99: f64,
+}
+
+impl Percentiles {
+    /// Of any numbers, by nearest rank; zeros where there are none.
+    #[must_use]
+    pub fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = values.collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let rank = |percent: usize| {
+            let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+            sorted.get(place).copied().unwrap_or(0.0)
+        };
+        Self { count: sorted.len(), p50: rank(50), p95: rank(95), p99: rank(99) }
+    }
+
+    /// Of spans, in milliseconds.
+    #[must_use]
+    pub fn of_ms(spans: impl Iterator<Item = Span>) -> Self {
+        Self::of(spans.map(|span| span.0 as f64 / 1e3))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let shown = Percentiles::of((1..=200).rev().map(f64::from));
+        assert_eq!((shown.count, shown.p50, shown.p95, shown.p99), (200, 100.0, 190.0, 198.0));
+        let one = Percentiles::of([7.0].into_iter());
+        assert_eq!((one.p50, one.p99), (7.0, 7.0));
+        assert_eq!(Percentiles::of(std::iter::empty()), Percentiles::default());
+    }
+}

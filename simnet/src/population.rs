@@ -1,0 +1,175 @@
+//! Who lives in a world: clients first, then providers, each drawn from the seed and its own number alone.
+
+use std::collections::BTreeSet;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
+use bombyx_protocol::client::ClientConfig;
+use bombyx_protocol::io::Offer;
+use bombyx_protocol::provider::ProviderConfig;
+use bombyx_protocol::time::Span;
+use bombyx_protocol::work::order::{ModelId, TaskKind};
+use bombyx_protocol::work::price::PriceSheet;
+
+use crate::engine::{Engine, Speed};
+use crate::host::{Host, Profile};
+use crate::net::{Regions, settle};
+use crate::rng::{Draws, Purpose, Zipf};
+use crate::scenario::{GpuClass, Scenario};
+
+/// The ledger's network id in every world: that of a test network.
+pub const NETWORK_ID: i32 = -3;
+/// Tokens that every model can hold.
+const CONTEXT_TOKENS: u32 = 131_072;
+
+/// Distinguishes the keys of one host.
+#[derive(Clone, Copy)]
+enum Key {
+    Identity,
+    Channel,
+    Session,
+    Close,
+    Wallet,
+}
+
+/// The model with this number.
+#[must_use]
+pub fn model_id(model: u32) -> ModelId {
+    ModelId(*blake3::hash(&[b"bombyx/simnet/model".as_slice(), &model.to_le_bytes()].concat()).as_bytes())
+}
+
+/// All hosts of a scenario, switched off: hosts `0..client_count` buy, the others sell.
+#[must_use]
+pub fn hosts(scenario: &Scenario, draws: &Draws) -> Vec<Host> {
+    let regions = Regions::shipped().names.len();
+    let clients = scenario.client_count();
+    let demand = Zipf::new(scenario.population.models as usize, scenario.population.demand_zipf);
+    let supply = Zipf::new(scenario.population.models as usize, scenario.population.supply_zipf);
+    (0..scenario.nodes)
+        .map(|host| {
+            if host < clients {
+                client(scenario, draws, &demand, regions, host)
+            } else {
+                provider(scenario, draws, &supply, regions, host)
+            }
+        })
+        .collect()
+}
+
+/// Which hosts follow which model's topic.
+#[must_use]
+pub fn followers(scenario: &Scenario, hosts: &[Host]) -> Vec<BTreeSet<u32>> {
+    let mut topics = vec![BTreeSet::new(); scenario.population.models as usize];
+    for (index, host) in (0u32..).zip(hosts) {
+        match &host.profile {
+            Profile::Provider { model, .. } => {
+                topics[*model as usize].insert(index);
+            }
+            Profile::Client { models, .. } if scenario.market.follow_asks => {
+                for model in models {
+                    topics[*model as usize].insert(index);
+                }
+            }
+            Profile::Client { .. } => {}
+        }
+    }
+    topics
+}
+
+fn seed(draws: &Draws, host: u32, key: Key) -> [u8; 32] {
+    draws.seed32(Purpose::Keys, &[u64::from(host), key as u64])
+}
+
+fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, host: u32) -> Host {
+    let market = &scenario.market;
+    let wanted = scenario.population.models_per_client.min(scenario.population.models);
+    let mut models: Vec<u32> = Vec::new();
+    for attempt in 0u64.. {
+        if models.len() >= wanted as usize {
+            break;
+        }
+        // After a while the draw gives way to a count, so that a steep law still fills a long list.
+        let model = if attempt < 64 {
+            demand.pick(draws.unit(Purpose::Favourites, &[u64::from(host), attempt])) as u32
+        } else {
+            (attempt - 64) as u32
+        };
+        if !models.contains(&model) {
+            models.push(model);
+        }
+    }
+    let config = ClientConfig {
+        identity_seed: seed(draws, host, Key::Identity),
+        channel_seed: seed(draws, host, Key::Channel),
+        entropy_seed: [0; 32],
+        network_id: NETWORK_ID,
+        wallet: Address::basechain(seed(draws, host, Key::Wallet)),
+        deposit: market.deposit.0,
+        bid_window: Span::from_ms(market.bid_window_ms),
+        enough_bids: market.enough_bids,
+        challenge_s: market.challenge_s,
+        leases: market.leases,
+    };
+    let place = settle(regions, &scenario.network.client_access, draws, u64::from(host));
+    let idle = Speed { prefill_per_s: 1, decode_per_s: 1, start: Span(0), chunk_tokens: 1 };
+    Host::new(Profile::Client { config: Box::new(config), models }, place, Engine::new(idle))
+}
+
+fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, host: u32) -> Host {
+    let market = &scenario.market;
+    let population = &scenario.population;
+    let about = [u64::from(host)];
+    let gpu = draws.weighted(population.gpu.iter().map(|class| class.share), Purpose::Gpu, &about);
+    let class = &population.gpu[gpu];
+    let number = host - scenario.client_count();
+    // The first of all make sure that no model is without a provider while there are enough of them.
+    let model = if number < population.models {
+        number
+    } else {
+        supply.pick(draws.unit(Purpose::Model, &about)) as u32
+    };
+    let offer = Offer {
+        model: model_id(model),
+        name: format!("model-{model}"),
+        kind: TaskKind::Generate,
+        price: price(class, draws.lognormal(1.0, population.price_sigma, Purpose::Price, &about)),
+        slots: class.slots,
+        first_token_ms: u32::try_from(class.start_ms + 120_000 / class.prefill_per_s).unwrap_or(u32::MAX),
+        tokens_per_s: u32::try_from(class.decode_per_s).unwrap_or(u32::MAX),
+        context_tokens: CONTEXT_TOKENS,
+    };
+    let config = ProviderConfig {
+        identity_seed: seed(draws, host, Key::Identity),
+        session_seed: seed(draws, host, Key::Session),
+        close_seed: seed(draws, host, Key::Close),
+        entropy_seed: [0; 32],
+        network_id: NETWORK_ID,
+        payout: Address::basechain(seed(draws, host, Key::Wallet)),
+        challenge_s: market.challenge_s,
+        credit: market.credit.0,
+        settle_at: market.settle_at.0,
+    };
+    let speed = Speed {
+        prefill_per_s: class.prefill_per_s,
+        decode_per_s: class.decode_per_s,
+        start: Span::from_ms(class.start_ms),
+        chunk_tokens: scenario.workload.report_tokens,
+    };
+    let place = settle(regions, &scenario.network.provider_access, draws, u64::from(host));
+    let profile = Profile::Provider {
+        config: Box::new(config),
+        offer: Box::new(offer),
+        model,
+        gpu: u32::try_from(gpu).unwrap_or(0),
+    };
+    Host::new(profile, place, Engine::new(speed))
+}
+
+fn price(class: &GpuClass, factor: f64) -> PriceSheet {
+    let scaled = |nano: Nano| Nano((nano.0 as f64 * factor) as u64);
+    PriceSheet {
+        per_job: scaled(class.per_job.0),
+        input_per_k: scaled(class.input_per_k.0),
+        output_per_k: scaled(class.output_per_k.0),
+    }
+}

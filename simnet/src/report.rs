@@ -1,0 +1,334 @@
+//! The outcome of a run: one object for machines, one table for people.
+
+use std::collections::BTreeMap;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::time::Time;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use crate::chain::Transactions;
+use crate::measure::{JobRow, KINDS, Outcome, Percentiles, Traffic};
+use crate::scenario::Scenario;
+use crate::world::World;
+
+/// Names the run: equal for equal scenarios, seeds and versions.
+#[must_use]
+pub fn run_id(scenario: &Scenario) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
+    hasher.update(include_bytes!("../data/region-latency-20.json"));
+    hasher.update(serde_json::to_string(scenario).unwrap_or_default().as_bytes());
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
+/// The last line of `simnet run --json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Names scenario, seed and version.
+    pub run_id: String,
+    /// The seed.
+    pub seed: u64,
+    /// A hash over everything that happened.
+    pub digest: String,
+    /// Hosts.
+    pub nodes: u32,
+    /// Orders.
+    pub jobs: u32,
+    /// Events.
+    pub events: u64,
+    /// Processor time of the run, in seconds.
+    pub cpu_s: f64,
+    /// What came of it.
+    pub summary: Summary,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Virtual seconds.
+    pub virtual_s: f64,
+    /// Orders with a complete answer.
+    pub done: u32,
+    /// Orders without.
+    pub failed: u32,
+    /// Orders whose client lost power.
+    pub lost: u32,
+    /// Share of orders that were done, of those that were not lost.
+    pub success: f64,
+    /// Why orders failed.
+    pub failures: BTreeMap<String, u32>,
+    /// From the order to the award's acceptance.
+    pub match_ms: Percentiles,
+    /// From the order to the first content.
+    pub first_content_ms: Percentiles,
+    /// From the order to its end, of those that were done.
+    pub whole_ms: Percentiles,
+    /// Orders that were served without an auction.
+    pub leased: u32,
+    /// Auctions.
+    pub auctions: u32,
+    /// Bids in a mean auction.
+    pub bids_per_auction: f64,
+    /// Providers that failed an order and were replaced.
+    pub failovers: u32,
+    /// Price of an order that was done, in coins.
+    pub price_coins: Percentiles,
+    /// Price over what the same tokens cost at the lowest list price among the bidders.
+    pub paid_over_lowest: Percentiles,
+    /// Input and output tokens billed.
+    pub tokens: (u64, u64),
+    /// Receipts checked.
+    pub receipts: u64,
+    /// Vouchers signed.
+    pub vouchers: u64,
+    /// Messages by kind.
+    pub messages: BTreeMap<&'static str, Traffic>,
+    /// Messages for one order, standing asks aside.
+    pub messages_per_job: f64,
+    /// Bytes for one order, standing asks aside.
+    pub bytes_per_job: f64,
+    /// Mean hops of a first gossip copy.
+    pub gossip_hops: f64,
+    /// Copies of what was known for each first copy.
+    pub gossip_duplicates: f64,
+    /// Rules that honest hosts said others broke.
+    pub false_accusations: u64,
+    /// The ledger.
+    pub ledger: LedgerSummary,
+}
+
+/// What happened on the ledger.
+#[derive(Debug, Clone, Serialize)]
+pub struct LedgerSummary {
+    /// By kind.
+    pub transactions: Transactions,
+    /// For a thousand orders that were done.
+    pub per_1000_jobs: f64,
+    /// What clients owe for all answers, in coins.
+    pub billed: String,
+    /// What reached providers, in coins.
+    pub paid_out: String,
+    /// Earned by providers and too little to be sent at a close, in coins.
+    pub dust: String,
+    /// What the ledger took, in coins.
+    pub fees: String,
+    /// What still lies in channels, in coins.
+    pub locked: String,
+    /// Channels that are still open.
+    pub open_channels: usize,
+    /// Money that exists less money that was created, in nano: zero.
+    pub imbalance: i128,
+}
+
+fn mean(sum: f64, count: f64) -> f64 {
+    if count > 0.0 { sum / count } else { 0.0 }
+}
+
+fn coins(nano: Nano) -> f64 {
+    nano.0 as f64 / 1e9
+}
+
+impl Report {
+    /// The report of a world that has run.
+    #[must_use]
+    pub fn of(world: &World, cpu_s: f64) -> Self {
+        Self {
+            run_id: run_id(&world.scenario),
+            seed: world.scenario.seed,
+            digest: world.digest(),
+            nodes: world.scenario.nodes,
+            jobs: world.scenario.workload.jobs,
+            events: world.events,
+            cpu_s,
+            summary: Summary::of(world),
+        }
+    }
+}
+
+impl Summary {
+    fn of(world: &World) -> Self {
+        let jobs = &world.measures.jobs;
+        let done: Vec<&JobRow> = jobs.iter().filter(|job| job.outcome == Outcome::Done).collect();
+        let lost = count(jobs, |job| job.outcome == Outcome::Lost);
+        let mut failures = BTreeMap::new();
+        for job in jobs {
+            if let Outcome::Failed(why) = job.outcome {
+                *failures.entry(why.to_string()).or_default() += 1;
+            }
+        }
+        let messages: BTreeMap<&'static str, Traffic> = KINDS
+            .iter()
+            .map(|(kind, name)| (*name, world.measures.traffic.get(kind).copied().unwrap_or_default()))
+            .collect();
+        let for_jobs =
+            messages.iter().filter(|(name, _)| **name != "ask").fold(Traffic::default(), |sum, (_, kind)| {
+                Traffic { count: sum.count + kind.count, bytes: sum.bytes + kind.bytes }
+            });
+        let auctions: u32 = jobs.iter().map(|job| job.auctions).sum();
+        let hops = world.measures.hops;
+        let orders = jobs.len() as f64;
+        Self {
+            virtual_s: world.now.0 as f64 / 1e6,
+            done: done.len() as u32,
+            failed: count(jobs, |job| matches!(job.outcome, Outcome::Failed(_) | Outcome::Open)),
+            lost,
+            success: mean(done.len() as f64, orders - f64::from(lost)),
+            failures,
+            match_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.matched)),
+            first_content_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.first_token)),
+            whole_ms: Percentiles::of_ms(
+                done.iter().filter_map(|job| job.ended.map(|at: Time| at.since(job.at))),
+            ),
+            leased: count(jobs, |job| job.auctions == 0 && job.outcome == Outcome::Done),
+            auctions,
+            bids_per_auction: mean(world.measures.bids as f64, f64::from(auctions)),
+            failovers: jobs.iter().map(|job| job.failovers).sum(),
+            price_coins: Percentiles::of(done.iter().map(|job| coins(job.bill.cost))),
+            paid_over_lowest: Percentiles::of(done.iter().filter_map(|job| {
+                let lowest = job.lowest_list.filter(|lowest| *lowest > Nano::ZERO)?;
+                Some(job.bill.cost.0 as f64 / lowest.0 as f64)
+            })),
+            tokens: jobs.iter().fold((0, 0), |(input, output), job| {
+                (input + job.bill.input_tokens, output + job.bill.output_tokens)
+            }),
+            receipts: jobs.iter().map(|job| u64::from(job.bill.receipts)).sum(),
+            vouchers: jobs.iter().map(|job| u64::from(job.bill.vouchers)).sum(),
+            messages,
+            messages_per_job: mean(for_jobs.count as f64, orders),
+            bytes_per_job: mean(for_jobs.bytes as f64, orders),
+            gossip_hops: mean(hops.hops as f64, hops.first as f64),
+            gossip_duplicates: mean(hops.duplicate as f64, hops.first as f64),
+            false_accusations: world.measures.accusations.values().sum(),
+            ledger: LedgerSummary::of(world, done.len()),
+        }
+    }
+}
+
+impl LedgerSummary {
+    fn of(world: &World, done: usize) -> Self {
+        let transactions = world.chain.transactions();
+        Self {
+            transactions,
+            per_1000_jobs: mean(transactions.total() as f64 * 1e3, done as f64),
+            billed: world.measures.jobs.iter().map(|job| job.bill.cost).sum::<Nano>().to_string(),
+            paid_out: world.chain.paid_out().to_string(),
+            dust: world.chain.dust().to_string(),
+            fees: world.chain.fees().to_string(),
+            locked: world.chain.locked().to_string(),
+            open_channels: world.chain.open_channels(),
+            imbalance: world.chain.imbalance(),
+        }
+    }
+}
+
+fn count(jobs: &[JobRow], counts: impl Fn(&JobRow) -> bool) -> u32 {
+    jobs.iter().filter(|job| counts(job)).count() as u32
+}
+
+/// The report as a table for people.
+#[must_use]
+pub fn table(report: &Report) -> String {
+    let summary = &report.summary;
+    let mut text = String::new();
+    text.push_str(&format!(
+        "{} nodes, {} orders, seed {}: {:.0} virtual seconds, {} events in {:.1} s of processor time\n",
+        report.nodes, report.jobs, report.seed, summary.virtual_s, report.events, report.cpu_s
+    ));
+    let mut times = numbers(["", "p50", "p95", "p99"]);
+    let rows = [
+        ("match, ms", summary.match_ms, 0),
+        ("first content, ms", summary.first_content_ms, 0),
+        ("whole answer, ms", summary.whole_ms, 0),
+        ("price, coins", summary.price_coins, 6),
+        ("price over lowest list price", summary.paid_over_lowest, 3),
+    ];
+    for (name, of, digits) in rows {
+        let show = |number: f64| format!("{number:.digits$}");
+        times.add_row([name.to_owned(), show(of.p50), show(of.p95), show(of.p99)]);
+    }
+    let mut traffic = numbers(["message", "count", "bytes each", "per order"]);
+    for (name, of) in &summary.messages {
+        let each = mean(of.bytes as f64, of.count as f64);
+        let per_order = mean(of.count as f64, f64::from(report.jobs));
+        traffic.add_row([
+            (*name).to_owned(),
+            of.count.to_string(),
+            format!("{each:.0}"),
+            format!("{per_order:.1}"),
+        ]);
+    }
+    text.push_str(&format!("{}\n{times}\n{traffic}\n{}", orders(summary), money(&summary.ledger)));
+    text.push_str(&format!("run {}  digest {}\n", report.run_id, report.digest));
+    text
+}
+
+/// A table with names on the left and numbers on the right.
+fn numbers(header: [&str; 4]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn orders(summary: &Summary) -> String {
+    let mut text = format!(
+        "done {} ({:.1} %), failed {}, lost with their client {}; {} auctions with {:.1} bids each, {} orders on a \
+         lease, {} failovers\n",
+        summary.done,
+        summary.success * 1e2,
+        summary.failed,
+        summary.lost,
+        summary.auctions,
+        summary.bids_per_auction,
+        summary.leased,
+        summary.failovers
+    );
+    for (why, count) in &summary.failures {
+        text.push_str(&format!("  {count} × {why}\n"));
+    }
+    text.push_str(&format!(
+        "{} input and {} output tokens, {} receipts, {} vouchers; gossip: {:.1} hops, {:.1} duplicates a copy; {} false \
+         accusations",
+        summary.tokens.0,
+        summary.tokens.1,
+        summary.receipts,
+        summary.vouchers,
+        summary.gossip_hops,
+        summary.gossip_duplicates,
+        summary.false_accusations
+    ));
+    text
+}
+
+fn money(ledger: &LedgerSummary) -> String {
+    let of = &ledger.transactions;
+    let balance = if ledger.imbalance == 0 {
+        "every nano accounted for".to_owned()
+    } else {
+        format!("{} NANO OFF", ledger.imbalance)
+    };
+    format!(
+        "ledger: {} transactions ({} opened, {} topped up, {} claimed, {} closed, {} asked to close, {} finalised; {} \
+         refused), {:.0} for 1,000 answers\nmoney: billed {}, paid out {} (and {} \
+         too small to send), fees {}, still in {} channels {}; {balance}\n",
+        of.total(),
+        of.open,
+        of.top_up,
+        of.claim,
+        of.close,
+        of.request_close,
+        of.finalize,
+        of.refused,
+        ledger.per_1000_jobs,
+        ledger.billed,
+        ledger.paid_out,
+        ledger.dust,
+        ledger.fees,
+        ledger.open_channels,
+        ledger.locked
+    )
+}

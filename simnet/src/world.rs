@@ -1,0 +1,407 @@
+//! A world: hosts, links, topics, ledger and workload around one queue of events, run one event at a time.
+
+use std::collections::BTreeMap;
+
+use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Command, Input, Output};
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::message::Message;
+use bombyx_protocol::work::order::{JobId, ModelId, OrderId};
+
+use crate::chain::Chain;
+use crate::check::{Broken, Check};
+use crate::host::{Host, Runaway};
+use crate::measure::{JobRow, Measures};
+use crate::net::{Links, Partition, Regions};
+use crate::overlay::{FloodId, Overlay};
+use crate::population::{NETWORK_ID, followers, hosts, model_id};
+use crate::queue::{Key, Queue};
+use crate::rng::{Draws, Purpose, fold};
+use crate::scenario::{self, RoleName, Scenario};
+use crate::workload::{Arrival, Workload};
+
+/// The ledger and the world itself, where an event needs a host that is none.
+pub(crate) const LEDGER: u32 = u32::MAX - 1;
+const WORLD: u32 = u32::MAX;
+
+/// How long after the last order has ended providers settle: longer than anyone repeats a message.
+const SETTLE_AFTER: Span = Span::from_s(10);
+/// How long after that clients ask for what is left.
+const CLIENTS_SETTLE_AFTER: Span = Span::from_s(40);
+/// How long a world goes on after that, besides the challenge time.
+const END_AFTER: Span = Span::from_s(100);
+
+/// What happens. The variants are in the order in which they happen at one instant.
+pub(crate) enum Event {
+    /// A host loses power.
+    Crash,
+    /// It has power again.
+    Restart,
+    /// A call is in a block, or asked of the ledger's interface.
+    LedgerCall(Box<LedgerCall>),
+    /// The ledger's answer arrives.
+    LedgerNews(Box<LedgerEvent>),
+    /// A disk commit of this life of the host is complete.
+    Committed(u32),
+    /// An engine has something to say.
+    Engine(JobId, u64),
+    /// A direct message arrives.
+    Message(Box<Message>),
+    /// A copy of a gossip message arrives, after this many hops.
+    Hop(FloodId, u8),
+    /// A message could not be delivered to this host.
+    Undelivered(u32),
+    /// An order is given.
+    Order(Arrival),
+    /// The end: both sides are told to settle.
+    Settle,
+    /// A machine wanted to be woken.
+    Tick,
+}
+
+impl Event {
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Crash => 0,
+            Self::Restart => 1,
+            Self::LedgerCall(_) => 2,
+            Self::LedgerNews(_) => 3,
+            Self::Committed(_) => 4,
+            Self::Engine(..) => 5,
+            Self::Message(_) => 6,
+            Self::Hop(..) => 7,
+            Self::Undelivered(_) => 8,
+            Self::Order(_) => 9,
+            Self::Settle => 10,
+            Self::Tick => 11,
+        }
+    }
+}
+
+/// A run that stopped because an invariant does not hold, with all that is needed to see it again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invariant broken in run {run_id} (seed {seed}) at event {event}, {at_s} s: {broken}")]
+pub struct Stopped {
+    /// The run.
+    pub run_id: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Which event broke it.
+    pub event: u64,
+    /// When, in virtual seconds.
+    pub at_s: String,
+    /// What broke.
+    pub broken: Broken,
+}
+
+/// How far a run is, for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Events so far.
+    pub events: u64,
+    /// Virtual time.
+    pub now: Time,
+    /// Orders that have ended.
+    pub ended: u64,
+}
+
+/// Everything that exists in one run.
+pub struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) draws: Draws,
+    pub(crate) now: Time,
+    pub(crate) events: u64,
+    /// Folds every event's key and every message's bytes.
+    pub(crate) trace: u64,
+    pub(crate) queue: Queue<Event>,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) addresses: BTreeMap<NodeId, u32>,
+    pub(crate) topics: BTreeMap<ModelId, u32>,
+    pub(crate) links: Links,
+    /// The latest arrival between two hosts: a connection keeps the order of its messages.
+    pub(crate) arrivals: BTreeMap<(u32, u32), Time>,
+    pub(crate) overlay: Overlay,
+    pub(crate) chain: Chain,
+    pub(crate) workload: Workload,
+    pub(crate) check: Check,
+    pub(crate) measures: Measures,
+    ids: u64,
+    all_ordered: bool,
+    settling_since: Option<Time>,
+}
+
+impl World {
+    /// A world at time zero, with everyone about to be switched on.
+    #[must_use]
+    pub fn new(scenario: &Scenario) -> Self {
+        let draws = Draws::new(scenario.seed);
+        let regions = Regions::shipped();
+        let hosts = hosts(scenario, &draws);
+        let mut chain = Chain::new(NETWORK_ID);
+        for host in &hosts {
+            chain.fund(host.wallet, scenario.ledger.wallet.0);
+        }
+        let network = &scenario.network;
+        let mut world = Self {
+            draws,
+            now: Time(0),
+            events: 0,
+            trace: 0,
+            queue: Queue::new(),
+            addresses: (0u32..).zip(&hosts).map(|(index, host)| (host.node, index)).collect(),
+            topics: (0..scenario.population.models).map(|model| (model_id(model), model)).collect(),
+            links: Links::new(&regions, network.jitter, network.faults, partitions(scenario, &regions)),
+            arrivals: BTreeMap::new(),
+            overlay: Overlay::new(followers(scenario, &hosts), network.mesh_degree, &draws),
+            chain,
+            workload: Workload::new(scenario),
+            check: Check::default(),
+            measures: Measures::default(),
+            ids: 0,
+            all_ordered: false,
+            settling_since: None,
+            hosts,
+            scenario: scenario.clone(),
+        };
+        world.schedule_power();
+        world.schedule_order(0, world.workload.begins());
+        world
+    }
+
+    /// Runs to the end. `progress` is called now and then.
+    ///
+    /// # Errors
+    /// [`Stopped`] at the first broken invariant.
+    pub fn run(&mut self, mut progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
+        while let Some((key, event)) = self.queue.pop() {
+            self.now = key.at;
+            self.events += 1;
+            self.trace_key(&key);
+            self.dispatch(key, event)
+                .and_then(|()| self.check.deadlines(self.now))
+                .map_err(|broken| self.stopped(broken))?;
+            if self.events.is_multiple_of(8_192) {
+                progress(Progress { events: self.events, now: self.now, ended: self.ended() });
+            }
+            if self.is_over() {
+                break;
+            }
+        }
+        Check::money(&self.chain).map_err(|broken| self.stopped(broken))
+    }
+
+    /// One row for each order, in the order of arrival.
+    #[must_use]
+    pub fn jobs(&self) -> &[JobRow] {
+        &self.measures.jobs
+    }
+
+    fn ended(&self) -> u64 {
+        (self.measures.jobs.len() - self.check.open_orders()) as u64
+    }
+
+    fn stopped(&self, broken: Broken) -> Box<Stopped> {
+        Box::new(Stopped {
+            run_id: crate::report::run_id(&self.scenario),
+            seed: self.scenario.seed,
+            event: self.events,
+            at_s: format!("{:.6}", self.now.0 as f64 / 1e6),
+            broken,
+        })
+    }
+
+    fn trace_key(&mut self, key: &Key) {
+        let who = u64::from(key.dst) << 32 | u64::from(key.src);
+        self.trace = fold(fold(fold(self.trace, key.at.0), who), key.id << 8 | u64::from(key.kind));
+    }
+
+    /// Hosts are switched on within the first second, as nobody starts at the same instant; some lose power later.
+    fn schedule_power(&mut self) {
+        for host in 0..self.scenario.nodes {
+            let at = Time(self.draws.below(1_000_000, Purpose::Crash, &[u64::from(host), u64::MAX]));
+            self.schedule_by_world(at, host, Event::Restart);
+        }
+        for (number, crash) in (0u64..).zip(self.scenario.crash.clone()) {
+            for host in 0..self.scenario.nodes {
+                let role =
+                    if host < self.scenario.client_count() { RoleName::Client } else { RoleName::Provider };
+                if role == crash.role
+                    && self.draws.happens(crash.share, Purpose::Crash, &[number, u64::from(host)])
+                {
+                    self.schedule_by_world(scenario::at(crash.at_s), host, Event::Crash);
+                    self.schedule_by_world(scenario::at(crash.at_s + crash.for_s), host, Event::Restart);
+                }
+            }
+        }
+    }
+
+    fn schedule_order(&mut self, number: u32, previous: Time) {
+        match self.workload.arrival(number, previous, &self.draws) {
+            Some(arrival) => self.schedule_by_world(arrival.at, arrival.client, Event::Order(arrival)),
+            None => self.all_ordered = true,
+        }
+    }
+
+    fn schedule_by_world(&mut self, at: Time, dst: u32, event: Event) {
+        self.ids += 1;
+        self.queue.push(Key { at, kind: event.rank(), dst, src: WORLD, id: self.ids }, event);
+    }
+
+    /// Schedules an event that `src` causes.
+    pub(crate) fn schedule(&mut self, at: Time, dst: u32, src: u32, event: Event) {
+        let id = self.hosts[src as usize].next_id();
+        self.queue.push(Key { at: at.max(self.now), kind: event.rank(), dst, src, id }, event);
+    }
+
+    fn dispatch(&mut self, key: Key, event: Event) -> Result<(), Broken> {
+        let (host, from) = (key.dst, key.src);
+        match event {
+            Event::Crash => {
+                self.crash(host);
+                Ok(())
+            }
+            Event::Restart => self.switch_on(host),
+            Event::LedgerCall(call) => self.on_ledger(from, *call),
+            Event::LedgerNews(news) => self.feed(host, Input::Ledger(*news)),
+            Event::Committed(life) => self.committed(host, life),
+            Event::Engine(job, number) => self.engine_step(host, job, number),
+            Event::Message(message) => {
+                let from = self.hosts[from as usize].node;
+                self.feed(host, Input::Received { from, message: *message })
+            }
+            Event::Hop(flood, hops) => self.hop(flood, host, from, hops),
+            Event::Undelivered(to) => {
+                let to = self.hosts[to as usize].node;
+                self.feed(host, Input::Undelivered { to })
+            }
+            Event::Order(arrival) => self.order(arrival),
+            Event::Settle => self.feed(host, Input::Command(Command::Settle)),
+            Event::Tick => match self.hosts[host as usize].ticked(self.now) {
+                Ok(true) => self.feed(host, Input::Tick),
+                Ok(false) => {
+                    self.arm(host);
+                    Ok(())
+                }
+                Err(runaway) => Err(run_away(host, runaway)),
+            },
+        }
+    }
+
+    /// Gives a host one input and carries out what its machine says.
+    pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Broken> {
+        let mut outputs = Vec::new();
+        self.hosts[host as usize]
+            .handle(self.now, input, &mut outputs)
+            .map_err(|runaway| run_away(host, runaway))?;
+        for output in outputs {
+            self.carry_out(host, output)?;
+        }
+        self.arm(host);
+        Ok(())
+    }
+
+    fn arm(&mut self, host: u32) {
+        if let Some(at) = self.hosts[host as usize].arm(self.now) {
+            self.schedule(at, host, host, Event::Tick);
+        }
+    }
+
+    fn carry_out(&mut self, host: u32, output: Output) -> Result<(), Broken> {
+        match output {
+            Output::Send { to, message } => self.send(host, to, message),
+            Output::Broadcast { model, gossip } => self.broadcast(host, model, gossip),
+            Output::Persist { id, record } => self.persist(host, id, record),
+            Output::Run { job, task, .. } => self.start_job(host, job, &task),
+            Output::Allow { job, tokens } => {
+                self.allow(host, job, tokens);
+                Ok(())
+            }
+            Output::Cancel { job } => {
+                self.hosts[host as usize].engine.cancel(job);
+                Ok(())
+            }
+            Output::Ledger(call) => self.call_ledger(host, call),
+            Output::Event(event) => self.on_event(event),
+            Output::Fault { fault, .. } => {
+                self.measures.accused(fault);
+                Ok(())
+            }
+            Output::Wake(_) => Ok(()),
+        }
+    }
+
+    fn order(&mut self, arrival: Arrival) -> Result<(), Broken> {
+        self.schedule_order(arrival.number + 1, arrival.at);
+        self.measures.ordered(arrival.client, self.now);
+        let client = &self.hosts[arrival.client as usize];
+        if !client.is_up() {
+            self.measures.lost(arrival.number, self.now);
+            self.settle_when_over();
+            return Ok(());
+        }
+        let order = self.workload.order(arrival.number, client, &self.draws);
+        self.check.ordered(arrival.number, self.now + order.deadline, order.max_cost);
+        let id = OrderId(u64::from(arrival.number));
+        self.feed(arrival.client, Input::Command(Command::Order { id, order: Box::new(order) }))
+    }
+
+    /// Once every order has ended, everyone settles: providers at once, clients what is then left.
+    pub(crate) fn settle_when_over(&mut self) {
+        if !self.all_ordered || self.check.open_orders() > 0 || self.settling_since.is_some() {
+            return;
+        }
+        self.settling_since = Some(self.now);
+        for host in 0..self.scenario.nodes {
+            let wait =
+                if self.hosts[host as usize].is_provider() { SETTLE_AFTER } else { CLIENTS_SETTLE_AFTER };
+            self.schedule_by_world(self.now + wait, host, Event::Settle);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(since) = self.settling_since else { return false };
+        let settled = self.chain.open_channels() == 0 && self.now > since + SETTLE_AFTER;
+        let challenge = Span::from_s(u64::from(self.scenario.market.challenge_s));
+        settled || self.now > since + CLIENTS_SETTLE_AFTER + challenge + END_AFTER
+    }
+
+    /// A hash over everything that happened and everything that is left: equal for equal runs.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update(&self.trace.to_le_bytes())
+            .update(&self.events.to_le_bytes())
+            .update(&self.now.0.to_le_bytes());
+        self.chain.digest(&mut hasher);
+        for job in &self.measures.jobs {
+            hasher.update(format!("{:?}{:?}{:?}", job.outcome, job.ended, job.bill).as_bytes());
+        }
+        for record in self.hosts.iter().flat_map(|host| host.disk.records()) {
+            hasher.update(&bombyx_protocol::wire::codec::encode(&record));
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+}
+
+fn partitions(scenario: &Scenario, regions: &Regions) -> Vec<Partition> {
+    let one = |spec: &scenario::PartitionSpec| Partition {
+        from: scenario::at(spec.from_s),
+        until: scenario::at(spec.until_s),
+        regions: spec
+            .regions
+            .iter()
+            .filter_map(|name| regions.find(name))
+            .fold(0, |bits, region| bits | 1 << region),
+    };
+    scenario.partition.iter().map(one).collect()
+}
+
+fn run_away(host: u32, runaway: Runaway) -> Broken {
+    let detail = match runaway {
+        Runaway::Outputs => format!("host {host} never stops giving outputs"),
+        Runaway::Ticks => format!("host {host} wants to be woken at one instant for ever"),
+    };
+    Broken { invariant: "a machine comes to rest", detail }
+}
