@@ -101,6 +101,8 @@ pub(crate) struct Driver {
 /// Counts of the provider's jobs.
 #[derive(Default)]
 struct Served {
+    /// Jobs that were started and are neither paid nor given up.
+    open: BTreeSet<JobId>,
     jobs: u64,
     refused: u64,
     nano: u64,

@@ -32,6 +32,7 @@ impl Driver {
                 self.store.write(role, id, record).await;
             }
             Output::Run { job, model, task } => {
+                self.served.open.insert(job);
                 let taken = self.engine.as_ref().is_some_and(|engine| engine.run(job, model, task).is_ok());
                 if !taken {
                     let report = EngineReport::Failed(EngineFault::Broken);
@@ -79,6 +80,7 @@ impl Driver {
             // The client keeps the book; `asks` reads it there.
             Event::Ask(_) => {}
             Event::Served(served) => {
+                self.served.open.remove(&served.job);
                 self.served.jobs += 1;
                 self.served.refused += u64::from(served.refused.is_some());
                 self.served.nano = self.served.nano.saturating_add(served.cost.0);
