@@ -18,6 +18,8 @@ const DRAIN_MAX: Span = Span::from_s(30);
 const QUIET_MAX: Span = Span::from_s(15);
 /// How long the closes of a provider's channels may take.
 const CLOSE_MAX: Span = Span::from_s(30);
+/// How long the last message is given to leave before the swarm stops: a final voucher is worth the wait.
+const FLUSH: Span = Span::from_ms(400);
 /// Between two reminders to close what is still open.
 const REMIND_EVERY: Span = Span::from_s(5);
 
@@ -27,6 +29,8 @@ pub(super) struct Ending {
     phase: Phase,
     settling: Option<Settling>,
     remind_at: Option<Time>,
+    /// When everything that was sent so far has had its time to leave.
+    flushed_at: Time,
 }
 
 #[derive(Default, PartialEq, Eq)]
@@ -58,6 +62,11 @@ impl Ending {
         self.phase != Phase::Running
     }
 
+    /// A message went out.
+    pub(super) fn sent(&mut self, now: Time) {
+        self.flushed_at = now + FLUSH;
+    }
+
     pub(super) fn shut_down(&mut self, now: Time) {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining(now + DRAIN_MAX);
@@ -79,9 +88,11 @@ impl Ending {
         }
     }
 
-    pub(super) fn wake_at(&self) -> Option<Time> {
+    pub(super) fn wake_at(&self, now: Time) -> Option<Time> {
         let phase = match self.phase {
-            Phase::Draining(until) | Phase::Closing(until) => Some(until),
+            Phase::Draining(until) => Some(until),
+            Phase::Closing(until) if self.flushed_at > now => Some(until.min(self.flushed_at)),
+            Phase::Closing(until) => Some(until),
             Phase::Running | Phase::Over => None,
         };
         let settling = self.settling.as_ref().map(|settling| match settling.channels {
@@ -115,7 +126,8 @@ impl Driver {
                 }
             }
             Phase::Closing(until) => {
-                if now >= until || !self.earns_on_open_channels() {
+                let said = now >= self.ending.flushed_at && self.written == *self.durable.borrow();
+                if now >= until || (said && !self.earns_on_open_channels()) {
                     self.ending.phase = Phase::Over;
                 }
             }

@@ -17,6 +17,8 @@ impl Driver {
     pub(super) async fn route(&mut self, role: Role, output: Output) -> Result<(), NodeError> {
         match output {
             Output::Send { to, message } => {
+                let now = self.now();
+                self.ending.sent(now);
                 self.command(NetCommand::Send { to, bytes: codec::encode(&message) }).await?;
             }
             Output::Broadcast { model, gossip } => {
@@ -29,6 +31,7 @@ impl Driver {
                 {
                     self.pending.push_back((Role::Watcher, Input::Command(Command::Guard(guarded))));
                 }
+                *self.written.get_mut(role) = id;
                 self.store.write(role, id, record).await;
             }
             Output::Run { job, model, task } => {
