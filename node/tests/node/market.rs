@@ -192,7 +192,7 @@ async fn an_order_that_nobody_bids_for_fails_at_its_deadline_and_not_before() {
     let began = std::time::Instant::now();
     assert_eq!(ask(&client, alone).await.unwrap_err(), Failure::NoBids);
     // Calls are repeated while there is time: a provider may be about to join.
-    assert!(began.elapsed() >= Duration::from_millis(700));
+    assert!(began.elapsed() >= Duration::from_millis(1_400));
     assert_eq!(client.status().await.unwrap().client.orders_failed, 1);
     let none = client.wait_for_peers(1, Duration::from_millis(100)).await.unwrap_err();
     assert!(none.to_string().contains("0 of 1 peers"), "{none}");
