@@ -172,7 +172,11 @@ impl NodeError {
             Self::Net(NetError::Listen { .. }) | Self::Listen { .. } => {
                 "stop whoever listens there, or choose another port with --listen; port 0 takes any free one".into()
             }
-            Self::Net(_) => {
+            Self::Net(NetError::Network(_)) => "correct `network.name` in the configuration".into(),
+            Self::Net(NetError::ListenTimeout(_) | NetError::Resolver(_) | NetError::Setup { .. }) => {
+                "check the machine's network settings".into()
+            }
+            Self::Net(NetError::Address { .. } | NetError::TooManyJoins(_)) => {
                 "a multiaddr looks like /ip4/192.0.2.1/udp/4101/quic-v1/p2p/12D3Koo...; `bombyx status` shows those of \
                  a running node"
                     .into()

@@ -57,6 +57,7 @@ pub async fn start_showing(
     config: NodeConfig,
     on_advance: impl FnMut(Advance<'_>) + Send + 'static,
 ) -> Result<Running, NodeError> {
+    config.check()?;
     let network_id = config.ledger.network.id();
     let home = config.home.clone();
     let opened = tokio::task::spawn_blocking(move || open_home(&home, network_id)).await;
