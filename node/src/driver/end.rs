@@ -88,7 +88,11 @@ impl Ending {
 impl Driver {
     /// Begins to close every channel, for the settlement that was just asked for.
     pub(super) fn settle_now(&mut self) {
-        let channels = self.channels();
+        // A channel that a client proposed and the ledger never showed holds nothing to be closed.
+        let proposed = |channel: &ChannelStatus| {
+            channel.direction == Direction::Earning && channel.state == ChannelPhase::Opening
+        };
+        let channels = self.channels().into_iter().filter(|channel| !proposed(channel)).collect();
         if let Some(settling) = &mut self.ending.settling {
             settling.channels = channels;
         }

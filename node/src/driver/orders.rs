@@ -36,6 +36,8 @@ struct Placed {
     /// When the user placed it, and when this attempt began.
     since: Time,
     began: Time,
+    /// Whether anybody ever bid.
+    answered: bool,
     /// Its reader is gone or too slow; what it cost is still to come.
     cancelled: bool,
 }
@@ -47,7 +49,7 @@ impl Orders {
 
     /// Takes an order of the user: the command for the client.
     pub(super) fn place(&mut self, now: Time, order: Box<Order>, news: mpsc::Sender<OrderNews>) -> Command {
-        self.start(now, Placed { order, news, since: now, began: now, cancelled: false })
+        self.start(now, Placed { order, news, since: now, began: now, answered: false, cancelled: false })
     }
 
     fn start(&mut self, now: Time, placed: Placed) -> Command {
@@ -61,7 +63,9 @@ impl Orders {
 
     /// Hands news to the reader. Returns the command that cancels the order if its reader is gone or too slow.
     pub(super) fn news(&mut self, now: Time, id: OrderId, news: OrderNews) -> Option<Command> {
-        let placed = self.placed.get(&id)?;
+        let placed = self.placed.get_mut(&id)?;
+        placed.answered |= matches!(&news, OrderNews::Bids(bids) if !bids.is_empty());
+        let answered = placed.answered;
         let waited = placed.began.since(placed.since);
         let (news, bill) = match news {
             OrderNews::Bids(bids) if bids.is_empty() => return None,
@@ -79,6 +83,9 @@ impl Orders {
             OrderNews::Failed { why, bill } => {
                 self.failed += 1;
                 let bill = delayed(bill, waited);
+                // The last of the repeated calls may have had no time left for a bid.
+                let silent = why == Failure::Deadline && !answered;
+                let why = if silent { Failure::NoBids } else { why };
                 (OrderNews::Failed { why, bill: bill.clone() }, Some(bill))
             }
             OrderNews::Bids(_)
@@ -86,7 +93,7 @@ impl Orders {
             | OrderNews::Content(_)
             | OrderNews::FailedOver { .. } => (news, None),
         };
-        let sent = placed.news.try_send(news);
+        let sent = self.placed.get(&id)?.news.try_send(news);
         if let Some(bill) = bill {
             self.spent_nano = self.spent_nano.saturating_add(bill.cost.0);
             self.placed.remove(&id);
