@@ -179,18 +179,15 @@ impl Host {
     pub fn handle(&mut self, now: Time, input: Input, outputs: &mut Vec<Output>) -> Result<(), Runaway> {
         let Some(machine) = &mut self.machine else { return Ok(()) };
         machine.handle(now, input);
-        loop {
-            match machine.poll() {
-                Output::Wake(at) => {
-                    self.wake = at;
-                    return Ok(());
-                }
-                output => outputs.push(output),
+        while outputs.len() <= OUTPUTS_MAX {
+            let output = machine.poll();
+            if let Output::Wake(at) = output {
+                self.wake = at;
+                return Ok(());
             }
-            if outputs.len() > OUTPUTS_MAX {
-                return Err(Runaway::Outputs);
-            }
+            outputs.push(output);
         }
+        Err(Runaway::Outputs)
     }
 
     /// When to schedule a tick, if none is pending that comes early enough.

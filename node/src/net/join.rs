@@ -60,12 +60,15 @@ impl Joins {
         for join in &mut self.entries {
             if join.dial.is_none() && join.next <= now && !swarm.is_connected(&join.peer) {
                 let options = DialOpts::peer_id(join.peer)
-                    .condition(PeerCondition::Disconnected)
+                    .condition(PeerCondition::DisconnectedAndNotDialing)
                     .addresses(vec![join.address.clone()])
                     .build();
-                join.dial = Some(options.connection_id());
-                if let Err(error) = swarm.dial(options) {
-                    join.fail(failure(&error), now, out);
+                let dial = options.connection_id();
+                match swarm.dial(options) {
+                    Ok(()) => join.dial = Some(dial),
+                    // Another address of the same node is being tried: this one has its turn when that fails.
+                    Err(DialError::DialPeerConditionFalse(_)) => {}
+                    Err(error) => join.fail(failure(&error), now, out),
                 }
             }
         }

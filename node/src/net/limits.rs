@@ -25,7 +25,7 @@ pub const OUTBOX_MAX: usize = 1024;
 pub const REQUESTS_MAX: usize = 256;
 
 /// Direct messages that wait for one peer.
-pub const PEER_QUEUE_MAX: usize = 64;
+pub const PEER_QUEUE_MAX: usize = 256;
 /// Peers with a sending task at a time.
 pub const PUMPS_MAX: usize = 512;
 /// Bytes of direct messages that wait for all peers together.
@@ -101,8 +101,9 @@ pub const BOOTSTRAP_EVERY: Duration = Duration::from_secs(300);
 
 /// Connected peers above which idle connections are closed, unless configured otherwise.
 pub const CONNECTIONS_HIGH: usize = 96;
-/// Connections one peer may hold: two, because both sides may dial at the same moment.
-pub const CONNECTIONS_PER_PEER: u32 = 2;
+/// Connections one peer may hold: both sides may dial at the same moment, and a peer that restarts still counts with
+/// its old connections until they time out. Refusing one loses the gossip that was already on it.
+pub const CONNECTIONS_PER_PEER: u32 = 4;
 /// Inbound connections that are still shaking hands.
 pub const PENDING_IN_MAX: u32 = 64;
 /// Outbound connections that are still shaking hands.

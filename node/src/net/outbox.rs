@@ -37,11 +37,6 @@ impl Outbox {
         self.dropped
     }
 
-    /// Whether notices wait for the reader.
-    pub(super) fn lags(&self) -> bool {
-        self.notices.capacity() < limits::OUTBOX_MAX
-    }
-
     /// Half full: the other half is kept for what commands cause, which are taken even when the swarm is not polled.
     pub(super) fn is_filling(&self) -> bool {
         self.notices.capacity() < limits::OUTBOX_MAX / 2
@@ -60,7 +55,7 @@ mod tests {
         let mut out = Outbox::new(events);
         let notice = |number: u8| NetEvent::Connected(NodeId([number; 32]));
         out.push(notice(0));
-        assert!(out.lags() && !out.is_filling());
+        assert!(!out.is_filling());
         for _ in 0..limits::OUTBOX_MAX + 2 {
             out.push(notice(1));
         }

@@ -108,7 +108,11 @@ impl Reader {
                 return Err(ReadError::Oversized(length));
             }
             // Reading later, instead of dropping, lets the stream's flow control slow the sender down.
-            tokio::time::sleep(self.seat.charge(length, Instant::now())).await;
+            let wait = self.seat.charge(length, Instant::now());
+            // The timer rounds up: even a sleep of no length would cost every message a millisecond.
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             let mut bytes = vec![0; length];
             timeout(limits::FRAME_DEADLINE, stream.read_exact(&mut bytes)).await??;
             let event = NetEvent::Received { from: self.node, bytes };

@@ -436,9 +436,6 @@ impl State {
     /// overloaded node does not add to the load.
     fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: libp2p::gossipsub::Event) {
         let Some(notice) = self.talk.on_event(event) else { return };
-        if self.out.lags() {
-            return self.drop_gossip(swarm, &notice);
-        }
         if let Err(TrySendError::Full(notice)) = self.events.try_send(notice) {
             self.drop_gossip(swarm, &notice);
         }

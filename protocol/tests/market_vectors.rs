@@ -1,0 +1,129 @@
+//! The vectors of `spec/03-market.md`, which an independent implementation wrote: same bills, winners, prices and fates.
+#![allow(clippy::unwrap_used)]
+
+mod vectors;
+
+use bombyx_protocol::channel::terms::Address;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::limits::BIDS_MAX;
+use bombyx_protocol::market::auction::{Auction, Fate};
+use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
+use bombyx_protocol::market::call::{CallId, size_class};
+use bombyx_protocol::market::score::Score;
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::work::order::{ModelId, Order};
+use serde_json::{Value, json};
+use vectors::{file, list, long, nano, optional, price, task, text, tier};
+
+const AUCTIONS: &str = include_str!("../../spec/vectors/market/auctions.json");
+const BILLS: &str = include_str!("../../spec/vectors/market/bills.json");
+
+/// (MK-2)
+#[test]
+fn a_call_tells_a_power_of_two() {
+    for case in list(&file(BILLS), "size_classes") {
+        assert_eq!(u64::from(size_class(long(&case["tokens"]))), case["log2"].as_u64().unwrap(), "{case}");
+    }
+}
+
+/// (WR-7)
+#[test]
+fn bills_are_the_same_to_the_nano() {
+    for case in list(&file(BILLS), "bills") {
+        let cost = price(&case["price"]).cost(long(&case["input_tokens"]), long(&case["output_tokens"]));
+        assert_eq!(cost, optional(&case["cost"], nano), "{case}");
+    }
+    for case in list(&file(BILLS), "scaled") {
+        let scaled = price(&case["price"]).scaled(long(&case["ppm"]));
+        assert_eq!(scaled, optional(&case["result"], price), "{case}");
+    }
+}
+
+/// (WR-8)
+#[test]
+fn a_task_has_a_ceiling_before_anyone_has_tokenised_it() {
+    for case in list(&file(BILLS), "ceilings") {
+        let task = task(&case["task"]);
+        let ceilings = (task.input_tokens_max(), task.output_tokens_max());
+        assert_eq!(ceilings, (long(&case["input_tokens_max"]), task.output_tokens_max()), "{case}");
+        assert_eq!(price(&case["price"]).cost_max(&task), optional(&case["cost_max"], nano), "{case}");
+    }
+}
+
+fn node(value: &Value) -> NodeId {
+    NodeId([u8::try_from(value.as_u64().unwrap()).unwrap(); 32])
+}
+
+fn bid(value: &Value) -> Bid {
+    Bid {
+        call: CallId([1; 16]),
+        provider: node(&value["provider"]),
+        model: ModelId([0xab; 32]),
+        session_key: [9; 32],
+        price: price(&value["price"]),
+        first_token_ms: u32::try_from(value["first_token_ms"].as_u64().unwrap()).unwrap(),
+        tokens_per_s: 10,
+        tier: tier(&value["tier"]),
+        valid_ms: 30_000,
+        payee: Payee {
+            network_id: -3,
+            key: [2; 32],
+            address: Address::basechain([3; 32]),
+            challenge_s: 60,
+        },
+        credit: bombyx_protocol::amount::Nano::ZERO,
+    }
+}
+
+fn fate(fate: Fate) -> Value {
+    let score = |Score(nano): Score| nano.to_string();
+    match fate {
+        Fate::Won { runner_up } => json!({"won": {"runner_up": runner_up.map(score)}}),
+        Fate::Outscored { by } => json!({"outscored": {"by": by.to_string()}}),
+        Fate::OverBudget => json!("over_budget"),
+        Fate::WeakerTier => json!("weaker_tier"),
+        Fate::FailedBefore => json!("failed_before"),
+    }
+}
+
+/// (MK-6, MK-7, MK-8, MK-13)
+#[test]
+fn auctions_end_alike_for_whoever_computes_them() {
+    for case in list(&file(AUCTIONS), "cases") {
+        let name = text(case, "name");
+        let order = Order {
+            model: ModelId([0xab; 32]),
+            task: task(&case["task"]),
+            max_cost: nano(&case["budget"]),
+            deadline: Span::from_s(60),
+            tier: tier(&case["tier"]),
+            nano_per_ms: long(&case["nano_per_ms"]),
+        };
+        let mut auction = Auction::new(CallId([1; 16]), Time(0));
+        for (place, value) in list(case, "bids").iter().enumerate() {
+            auction.take(bid(value), BidHash([u8::try_from(place).unwrap(); 32]));
+        }
+        assert!(auction.count() <= BIDS_MAX);
+        let failed: Vec<NodeId> = list(case, "failed").iter().map(node).collect();
+        let outcome = auction.close(&order, nano(&case["budget"]), &failed);
+
+        let candidates: Vec<_> =
+            outcome.candidates.iter().map(|candidate| (candidate.bid.provider, candidate.price)).collect();
+        let expected: Vec<_> = list(case, "candidates")
+            .iter()
+            .map(|value| (node(&value["provider"]), price(&value["price"])))
+            .collect();
+        assert_eq!(candidates, expected, "{name}");
+
+        let reports: Vec<_> = outcome
+            .reports
+            .iter()
+            .map(|report| (report.provider, report.cost_max, fate(report.fate)))
+            .collect();
+        let expected: Vec<_> = list(case, "reports")
+            .iter()
+            .map(|value| (node(&value["provider"]), nano(&value["cost_max"]), value["fate"].clone()))
+            .collect();
+        assert_eq!(reports, expected, "{name}");
+    }
+}

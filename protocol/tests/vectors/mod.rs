@@ -1,0 +1,368 @@
+//! Reads the JSON of `spec/vectors` into the values of the crate: numbers of 64 bits as decimal text, bytes as
+//! hexadecimal, a variant as `"Name"` or `{"Name": content}`.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, dead_code, unreachable_pub, missing_docs)]
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::record::{Earning, Paying, Record};
+use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::ident::{NodeId, Signature};
+use bombyx_protocol::market::ask::Ask;
+use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
+use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::wire::message::{
+    Accept, Ack, Award, Chunk, Content, Finish, FromClient, FromProvider, Gossip, Message, NeedPayment,
+    Payment, Refusal, Refuse, SealedBid, SealedFrame, ToClient, ToProvider, Work,
+};
+use bombyx_protocol::wire::signed::Signed;
+use bombyx_protocol::work::order::{
+    ChatMessage, Generate, JobId, ModelId, Role, Sampling, Task, TaskKind, Tier,
+};
+use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::receipt::{Receipt, Transcript};
+use serde_json::Value;
+
+pub fn file(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+pub fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value[field].as_array().unwrap_or_else(|| panic!("no list {field} in {value}"))
+}
+
+pub fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no text {field} in {value}"))
+}
+
+pub fn hex_of(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap()).unwrap()
+}
+
+pub fn fixed<const N: usize>(value: &Value) -> [u8; N] {
+    hex_of(value).try_into().unwrap()
+}
+
+pub fn long(value: &Value) -> u64 {
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a number as text")).parse().unwrap()
+}
+
+pub fn nano(value: &Value) -> Nano {
+    Nano(long(value))
+}
+
+pub fn optional<T>(value: &Value, read: impl Fn(&Value) -> T) -> Option<T> {
+    (!value.is_null()).then(|| read(value))
+}
+
+pub fn small<T: TryFrom<i64>>(value: &Value) -> T {
+    T::try_from(value.as_i64().unwrap()).ok().unwrap()
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
+}
+
+fn numbers(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(small).collect()
+}
+
+/// The name of a variant and its content.
+fn variant(value: &Value) -> (&str, &Value) {
+    match value {
+        Value::String(name) => (name, &Value::Null),
+        Value::Object(map) => map.iter().next().map(|(name, content)| (name.as_str(), content)).unwrap(),
+        other => panic!("{other} is no variant"),
+    }
+}
+
+pub fn tier(value: &Value) -> Tier {
+    match variant(value).0 {
+        "Open" => Tier::Open,
+        "Confidential" => Tier::Confidential,
+        other => panic!("no tier {other}"),
+    }
+}
+
+fn task_kind(value: &Value) -> TaskKind {
+    match variant(value).0 {
+        "Embed" => TaskKind::Embed,
+        "Generate" => TaskKind::Generate,
+        other => panic!("no kind {other}"),
+    }
+}
+
+pub fn price(value: &Value) -> PriceSheet {
+    PriceSheet {
+        per_job: nano(&value["per_job"]),
+        input_per_k: nano(&value["input_per_k"]),
+        output_per_k: nano(&value["output_per_k"]),
+    }
+}
+
+fn address(value: &Value) -> Address {
+    Address { workchain: small(&value["workchain"]), hash: fixed(&value["hash"]) }
+}
+
+fn terms(value: &Value) -> ChannelTerms {
+    ChannelTerms {
+        network_id: small(&value["network_id"]),
+        salt: long(&value["salt"]),
+        client_key: fixed(&value["client_key"]),
+        provider_key: fixed(&value["provider_key"]),
+        client: address(&value["client"]),
+        provider: address(&value["provider"]),
+        challenge_s: small(&value["challenge_s"]),
+    }
+}
+
+pub fn task(value: &Value) -> Task {
+    match variant(value) {
+        ("Embed", content) => Task::Embed { inputs: strings(&content["inputs"]) },
+        ("Generate", content) => Task::Generate(Generate {
+            messages: list(content, "messages")
+                .iter()
+                .map(|message| ChatMessage {
+                    role: match text(message, "role") {
+                        "System" => Role::System,
+                        "User" => Role::User,
+                        "Assistant" => Role::Assistant,
+                        other => panic!("no role {other}"),
+                    },
+                    content: text(message, "content").to_owned(),
+                })
+                .collect(),
+            max_tokens: small(&content["max_tokens"]),
+            sampling: Sampling {
+                temperature_milli: small(&content["sampling"]["temperature_milli"]),
+                top_p_milli: small(&content["sampling"]["top_p_milli"]),
+                top_k: small(&content["sampling"]["top_k"]),
+                seed: long(&content["sampling"]["seed"]),
+            },
+            prefix: numbers(&content["prefix"]),
+            stop: strings(&content["stop"]),
+        }),
+        (other, _) => panic!("no task {other}"),
+    }
+}
+
+pub fn signed(value: &Value) -> Signed {
+    Signed { body: hex_of(&value["body"]), signature: Signature(fixed(&value["signature"])) }
+}
+
+pub fn call(value: &Value) -> Call {
+    Call {
+        id: CallId(fixed(&value["id"])),
+        client: NodeId(fixed(&value["client"])),
+        seal_key: fixed(&value["seal_key"]),
+        model: ModelId(fixed(&value["model"])),
+        kind: task_kind(&value["kind"]),
+        input_log2: small(&value["input_log2"]),
+        output_log2: small(&value["output_log2"]),
+        tier: tier(&value["tier"]),
+        window_ms: small(&value["window_ms"]),
+    }
+}
+
+pub fn ask(value: &Value) -> Ask {
+    Ask {
+        provider: NodeId(fixed(&value["provider"])),
+        model: ModelId(fixed(&value["model"])),
+        name: text(value, "name").to_owned(),
+        kind: task_kind(&value["kind"]),
+        price: price(&value["price"]),
+        free_slots: small(&value["free_slots"]),
+        tokens_per_s: small(&value["tokens_per_s"]),
+        tier: tier(&value["tier"]),
+        sequence: long(&value["sequence"]),
+        valid_ms: small(&value["valid_ms"]),
+    }
+}
+
+pub fn bid(value: &Value) -> Bid {
+    let payee = &value["payee"];
+    Bid {
+        call: CallId(fixed(&value["call"])),
+        provider: NodeId(fixed(&value["provider"])),
+        model: ModelId(fixed(&value["model"])),
+        session_key: fixed(&value["session_key"]),
+        price: price(&value["price"]),
+        first_token_ms: small(&value["first_token_ms"]),
+        tokens_per_s: small(&value["tokens_per_s"]),
+        tier: tier(&value["tier"]),
+        valid_ms: small(&value["valid_ms"]),
+        payee: Payee {
+            network_id: small(&payee["network_id"]),
+            key: fixed(&payee["key"]),
+            address: address(&payee["address"]),
+            challenge_s: small(&payee["challenge_s"]),
+        },
+        credit: nano(&value["credit"]),
+    }
+}
+
+pub fn receipt(value: &Value) -> Receipt {
+    Receipt {
+        job: JobId(fixed(&value["job"])),
+        model: ModelId(fixed(&value["model"])),
+        chunks: small(&value["chunks"]),
+        transcript: Transcript(fixed(&value["transcript"])),
+        input_tokens: long(&value["input_tokens"]),
+        output_tokens: long(&value["output_tokens"]),
+        cost: nano(&value["cost"]),
+    }
+}
+
+pub fn gossip(value: &Value) -> Gossip {
+    match variant(value) {
+        ("Call", content) => Gossip::Call(signed(content)),
+        ("Ask", content) => Gossip::Ask(signed(content)),
+        (other, _) => panic!("no gossip {other}"),
+    }
+}
+
+pub fn message(value: &Value) -> Message {
+    match variant(value) {
+        ("ToProvider", content) => Message::ToProvider(match variant(content) {
+            ("Award", award) => ToProvider::Award(Award {
+                job: JobId(fixed(&award["job"])),
+                call: CallId(fixed(&award["call"])),
+                bid: BidHash(fixed(&award["bid"])),
+                price: price(&award["price"]),
+                handshake: hex_of(&award["handshake"]),
+            }),
+            ("Sealed", sealed) => ToProvider::Sealed(frame(sealed)),
+            ("Release", call) => ToProvider::Release(CallId(fixed(call))),
+            (other, _) => panic!("no message to a provider {other}"),
+        }),
+        ("ToClient", content) => Message::ToClient(match variant(content) {
+            ("Bid", bid) => ToClient::Bid(SealedBid {
+                call: CallId(fixed(&bid["call"])),
+                sealed: hex_of(&bid["sealed"]),
+            }),
+            ("Accept", accept) => ToClient::Accept(Accept {
+                job: JobId(fixed(&accept["job"])),
+                handshake: hex_of(&accept["handshake"]),
+            }),
+            ("Refuse", refuse) => {
+                ToClient::Refuse(Refuse { job: JobId(fixed(&refuse["job"])), why: refusal(&refuse["why"]) })
+            }
+            ("Sealed", sealed) => ToClient::Sealed(frame(sealed)),
+            (other, _) => panic!("no message to a client {other}"),
+        }),
+        (other, _) => panic!("no message {other}"),
+    }
+}
+
+fn frame(value: &Value) -> SealedFrame {
+    SealedFrame {
+        job: JobId(fixed(&value["job"])),
+        nonce: long(&value["nonce"]),
+        bytes: hex_of(&value["bytes"]),
+    }
+}
+
+fn refusal(value: &Value) -> Refusal {
+    match variant(value).0 {
+        "UnknownBid" => Refusal::UnknownBid,
+        "PriceBelowBid" => Refusal::PriceBelowBid,
+        "Busy" => Refusal::Busy,
+        "Malformed" => Refusal::Malformed,
+        "TaskTooLarge" => Refusal::TaskTooLarge,
+        "ChannelTerms" => Refusal::ChannelTerms,
+        "Unfunded" => Refusal::Unfunded,
+        "Unpaid" => Refusal::Unpaid,
+        "BadVoucher" => Refusal::BadVoucher,
+        "Engine" => Refusal::Engine,
+        "Leaving" => Refusal::Leaving,
+        other => panic!("no refusal {other}"),
+    }
+}
+
+fn payment(value: &Value) -> Payment {
+    Payment {
+        epoch: long(&value["epoch"]),
+        cumulative: nano(&value["cumulative"]),
+        signature: Signature(fixed(&value["signature"])),
+    }
+}
+
+pub fn from_client(value: &Value) -> FromClient {
+    match variant(value) {
+        ("Work", work) => {
+            FromClient::Work(Work { task: task(&work["task"]), channel: terms(&work["channel"]) })
+        }
+        ("Ack", ack) => FromClient::Ack(Ack {
+            next: small(&ack["next"]),
+            payment: optional(&ack["payment"], payment),
+            countersignature: optional(&ack["countersignature"], |value| Signature(fixed(value))),
+        }),
+        ("Cancel", _) => FromClient::Cancel,
+        (other, _) => panic!("no words of a client {other}"),
+    }
+}
+
+pub fn chunk(value: &Value) -> Chunk {
+    Chunk {
+        index: small(&value["index"]),
+        content: hex_of(&value["content"]),
+        receipt: signed(&value["receipt"]),
+    }
+}
+
+pub fn from_provider(value: &Value) -> FromProvider {
+    match variant(value) {
+        ("Chunk", content) => FromProvider::Chunk(chunk(content)),
+        ("NeedPayment", need) => FromProvider::NeedPayment(NeedPayment {
+            cumulative: nano(&need["cumulative"]),
+            newest: optional(&need["newest"], payment),
+        }),
+        (other, _) => panic!("no words of a provider {other}"),
+    }
+}
+
+pub fn finish(value: &Value) -> Finish {
+    match variant(value).0 {
+        "Stop" => Finish::Stop,
+        "Length" => Finish::Length,
+        other => panic!("no finish {other}"),
+    }
+}
+
+pub fn content(value: &Value) -> Content {
+    match variant(value) {
+        ("Tokens", tokens) => {
+            Content::Tokens { ids: numbers(&tokens["ids"]), text: text(tokens, "text").to_owned() }
+        }
+        ("Vectors", vectors) => Content::Vectors {
+            first: small(&vectors["first"]),
+            dims: small(&vectors["dims"]),
+            bytes: hex_of(&vectors["bytes"]),
+        },
+        ("End", end) => Content::End { finish: finish(&end["finish"]) },
+        (other, _) => panic!("no content {other}"),
+    }
+}
+
+pub fn record(value: &Value) -> Record {
+    match variant(value) {
+        ("Paying", paying) => Record::Paying(Paying {
+            terms: terms(&paying["terms"]),
+            provider: NodeId(fixed(&paying["provider"])),
+            deposit: nano(&paying["deposit"]),
+            epoch: optional(&paying["epoch"], long),
+            cumulative: nano(&paying["cumulative"]),
+            closing: paying["closing"].as_bool().unwrap(),
+        }),
+        ("Earning", earning) => Record::Earning(Earning {
+            terms: terms(&earning["terms"]),
+            client: NodeId(fixed(&earning["client"])),
+            payment: optional(&earning["payment"], payment),
+        }),
+        ("ChannelGone", gone) => Record::ChannelGone { account: fixed(&gone["account"]) },
+        ("Receipt", receipt) => Record::Receipt {
+            job: JobId(fixed(&receipt["job"])),
+            provider: NodeId(fixed(&receipt["provider"])),
+            receipt: signed(&receipt["receipt"]),
+        },
+        (other, _) => panic!("no record {other}"),
+    }
+}

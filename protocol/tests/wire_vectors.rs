@@ -1,0 +1,231 @@
+//! The vectors of `spec/01-wire.md`, which an independent implementation wrote: same bytes, same refusals.
+#![allow(clippy::unwrap_used)]
+
+mod vectors;
+
+use std::collections::BTreeSet;
+
+use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::ident::{Domain, Identity, NodeId};
+use bombyx_protocol::limits::FRAME_BYTES_MAX;
+use bombyx_protocol::market::ask::Ask;
+use bombyx_protocol::market::bid::Bid;
+use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::session::{BUCKET_BYTES_MAX, FRAME_OVERHEAD_BYTES};
+use bombyx_protocol::wire::codec::{self, DecodeError};
+use bombyx_protocol::wire::message::{
+    Accept, Content, FromClient, FromProvider, Gossip, Message, Refusal, Refuse, SealedFrame, ToClient,
+    ToProvider,
+};
+use bombyx_protocol::wire::signed::{Signed, SignedFault};
+use bombyx_protocol::work::order::JobId;
+use bombyx_protocol::work::receipt::Receipt;
+use serde_json::Value;
+use vectors::{file, fixed, hex_of, list, text};
+
+const MESSAGES: &str = include_str!("../../spec/vectors/wire/messages.json");
+const REFUSED: &str = include_str!("../../spec/vectors/wire/refused.json");
+const SIGNED: &str = include_str!("../../spec/vectors/wire/signed.json");
+
+/// Whether the value of a case has these bytes, and these bytes that value.
+fn both_ways<T>(value: &T, bytes: &[u8], decoded: Result<T, DecodeError>) -> bool
+where
+    T: bincode::Encode + PartialEq,
+{
+    codec::encode(value) == bytes && decoded.is_ok_and(|decoded| decoded == *value)
+}
+
+/// (WI-1, WI-2, WI-3)
+#[test]
+fn every_message_has_the_bytes_of_the_specification() {
+    let vectors = file(MESSAGES);
+    for case in list(&vectors, "cases") {
+        let (bytes, value) = (hex_of(&case["bytes"]), &case["value"]);
+        let agrees = match text(case, "type") {
+            "Call" => both_ways(&vectors::call(value), &bytes, codec::decode(&bytes)),
+            "Ask" => both_ways(&vectors::ask(value), &bytes, codec::decode(&bytes)),
+            "Bid" => both_ways(&vectors::bid(value), &bytes, codec::decode(&bytes)),
+            "Receipt" => both_ways(&vectors::receipt(value), &bytes, codec::decode(&bytes)),
+            "Gossip" => both_ways(&vectors::gossip(value), &bytes, codec::decode_gossip(&bytes)),
+            "Message" => both_ways(&vectors::message(value), &bytes, codec::decode(&bytes)),
+            "FromClient" => both_ways(&vectors::from_client(value), &bytes, codec::decode_sealed(&bytes)),
+            "FromProvider" => both_ways(&vectors::from_provider(value), &bytes, codec::decode_sealed(&bytes)),
+            "Content" => both_ways(&vectors::content(value), &bytes, codec::decode_sealed(&bytes)),
+            "Record" => both_ways(&vectors::record(value), &bytes, codec::decode(&bytes)),
+            other => panic!("unknown type {other}"),
+        };
+        assert!(agrees, "{}", text(case, "name"));
+    }
+}
+
+/// Names the variants of a case; a new variant does not compile here until it has a name, and then a vector.
+fn variants(case: &Value) -> String {
+    let value = &case["value"];
+    match text(case, "type") {
+        "Gossip" => match vectors::gossip(value) {
+            Gossip::Call(_) => "Gossip::Call".into(),
+            Gossip::Ask(_) => "Gossip::Ask".into(),
+        },
+        "Message" => match vectors::message(value) {
+            Message::ToProvider(ToProvider::Award(_)) => "Award".into(),
+            Message::ToProvider(ToProvider::Sealed(_)) => "ToProvider::Sealed".into(),
+            Message::ToProvider(ToProvider::Release(_)) => "Release".into(),
+            Message::ToClient(ToClient::Bid(_)) => "SealedBid".into(),
+            Message::ToClient(ToClient::Accept(_)) => "Accept".into(),
+            Message::ToClient(ToClient::Refuse(Refuse { why, .. })) => format!("Refuse {why:?}"),
+            Message::ToClient(ToClient::Sealed(_)) => "ToClient::Sealed".into(),
+        },
+        "FromClient" => match vectors::from_client(value) {
+            FromClient::Work(work) => format!("Work {:?}", work.task.kind()),
+            FromClient::Ack(_) => "Ack".into(),
+            FromClient::Cancel => "Cancel".into(),
+        },
+        "FromProvider" => match vectors::from_provider(value) {
+            FromProvider::Chunk(_) => "Chunk".into(),
+            FromProvider::NeedPayment(_) => "NeedPayment".into(),
+        },
+        "Content" => match vectors::content(value) {
+            Content::Tokens { .. } => "Tokens".into(),
+            Content::Vectors { .. } => "Vectors".into(),
+            Content::End { finish } => format!("End {finish:?}"),
+        },
+        "Record" => match vectors::record(value) {
+            Record::Paying(_) => "Paying".into(),
+            Record::Earning(_) => "Earning".into(),
+            Record::ChannelGone { .. } => "ChannelGone".into(),
+            Record::Receipt { .. } => "Record::Receipt".into(),
+        },
+        statement => statement.to_owned(),
+    }
+}
+
+#[test]
+fn no_variant_is_without_its_bytes() {
+    let vectors = file(MESSAGES);
+    let seen: BTreeSet<String> = list(&vectors, "cases").iter().map(variants).collect();
+    let refusals = [
+        Refusal::UnknownBid,
+        Refusal::PriceBelowBid,
+        Refusal::Busy,
+        Refusal::Malformed,
+        Refusal::TaskTooLarge,
+        Refusal::ChannelTerms,
+        Refusal::Unfunded,
+        Refusal::Unpaid,
+        Refusal::BadVoucher,
+        Refusal::Engine,
+        Refusal::Leaving,
+    ];
+    let names = "Call Ask Bid Receipt Gossip::Call Gossip::Ask Award ToProvider::Sealed Release SealedBid Accept \
+        ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Paying Earning ChannelGone Record::Receipt";
+    let expected: BTreeSet<String> = names
+        .split_whitespace()
+        .map(str::to_owned)
+        .chain(["Work Embed", "Work Generate", "End Stop", "End Length"].map(str::to_owned))
+        .chain(refusals.map(|why| format!("Refuse {why:?}")))
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+fn refused(kind: &str, bytes: &[u8]) -> Option<DecodeError> {
+    match kind {
+        "Call" => codec::decode::<Call>(bytes).err(),
+        "Ask" => codec::decode::<Ask>(bytes).err(),
+        "Bid" => codec::decode::<Bid>(bytes).err(),
+        "Receipt" => codec::decode::<Receipt>(bytes).err(),
+        "Gossip" => codec::decode_gossip::<Gossip>(bytes).err(),
+        "Message" => codec::decode::<Message>(bytes).err(),
+        "FromClient" => codec::decode_sealed::<FromClient>(bytes).err(),
+        "FromProvider" => codec::decode_sealed::<FromProvider>(bytes).err(),
+        "Content" => codec::decode_sealed::<Content>(bytes).err(),
+        "Record" => codec::decode::<Record>(bytes).err(),
+        other => panic!("unknown type {other}"),
+    }
+}
+
+/// (WI-4, WI-5, WI-6, WI-7)
+#[test]
+fn bytes_that_are_no_message_are_refused_for_the_right_reason() {
+    let vectors = file(REFUSED);
+    for case in list(&vectors, "cases") {
+        let bytes = match &case["fill"] {
+            Value::Null => hex_of(&case["bytes"]),
+            fill => hex_of(&fill["byte"]).repeat(usize::try_from(fill["count"].as_u64().unwrap()).unwrap()),
+        };
+        let error = refused(text(case, "type"), &bytes).unwrap_or_else(|| panic!("{case} was believed"));
+        let as_expected = match (text(case, "error"), error) {
+            ("malformed", DecodeError::Malformed) => true,
+            ("trailing", DecodeError::Trailing { extra }) => Some(extra as u64) == case["extra"].as_u64(),
+            ("too_long", DecodeError::TooLong { bytes: found, .. }) => found == bytes.len(),
+            _ => false,
+        };
+        assert!(as_expected, "{}", text(case, "why"));
+    }
+}
+
+fn open(kind: &str, signed: &Signed, signer: NodeId) -> Result<(), SignedFault> {
+    match kind {
+        "Call" => signed.open::<Call>().map(|_| ()),
+        "Ask" => signed.open::<Ask>().map(|_| ()),
+        "Bid" => signed.open::<Bid>().map(|_| ()),
+        "Receipt" => signed.open_by::<Receipt>(signer, Domain::Receipt).map(|_| ()),
+        other => panic!("unknown statement {other}"),
+    }
+}
+
+/// (WI-8)
+#[test]
+fn statements_are_signed_in_their_own_domain() {
+    let vectors = file(SIGNED);
+    for case in list(&vectors, "cases") {
+        let identity = Identity::from_seed(&fixed(&case["seed"]));
+        let signer = NodeId(fixed(&case["signer"]));
+        assert_eq!(identity.id(), signer);
+        let made = match text(case, "type") {
+            "Call" => vectors::call(&case["value"]).sign(&identity),
+            "Ask" => vectors::ask(&case["value"]).sign(&identity),
+            "Bid" => vectors::bid(&case["value"]).sign(&identity),
+            "Receipt" => vectors::receipt(&case["value"]).sign(&identity),
+            other => panic!("unknown statement {other}"),
+        };
+        assert_eq!(made, vectors::signed(case), "{}", text(case, "type"));
+        assert_eq!(open(text(case, "type"), &made, signer), Ok(()));
+    }
+}
+
+/// (WI-8, WI-9)
+#[test]
+fn forged_statements_are_not_believed() {
+    let vectors = file(SIGNED);
+    for case in list(&vectors, "refused") {
+        let signer = NodeId(fixed(&case["signer"]));
+        let verdict = open(text(case, "type"), &vectors::signed(case), signer);
+        let as_expected = match text(case, "error") {
+            "forged" => verdict == Err(SignedFault::Forged),
+            "unreadable" => matches!(verdict, Err(SignedFault::Unreadable(_))),
+            other => panic!("unknown error {other}"),
+        };
+        assert!(as_expected, "{}: {verdict:?}", text(case, "why"));
+    }
+}
+
+/// (WI-5)
+#[test]
+fn the_largest_frame_of_a_session_fits_a_message() {
+    let bytes = vec![0x5a; BUCKET_BYTES_MAX + FRAME_OVERHEAD_BYTES];
+    let frame = SealedFrame { job: JobId([1; 16]), nonce: u64::from(u32::MAX), bytes };
+    let message = Message::ToClient(ToClient::Sealed(frame));
+    let encoded = codec::encode(&message);
+    assert!(encoded.len() <= FRAME_BYTES_MAX, "{} bytes", encoded.len());
+    assert_eq!(codec::decode(&encoded), Ok(message));
+}
+
+/// (WI-7)
+#[test]
+fn a_message_of_the_other_side_is_never_taken_for_ones_own() {
+    let release = codec::encode(&Message::ToProvider(ToProvider::Release(CallId([1; 16]))));
+    let accept = Accept { job: JobId([1; 16]), handshake: vec![2; 48] };
+    let accept = codec::encode(&Message::ToClient(ToClient::Accept(accept)));
+    assert!(matches!(codec::decode(&release), Ok(Message::ToProvider(_))));
+    assert!(matches!(codec::decode(&accept), Ok(Message::ToClient(_))));
+}

@@ -1,0 +1,304 @@
+"""A second implementation of what the vectors of this directory need, standard library only: BLAKE3, ed25519, the wire
+layout of spec/01-wire.md, bills, transcripts. It shares no code with the one in Rust, so that equal bytes mean something.
+
+The generators in `wire/`, `market/` and `work/` import it; run them after a change of the text they follow:
+
+    for part in wire market work; do python3 spec/vectors/$part/generate.py; done
+
+Slow and not constant-time: for vectors only.
+"""
+
+import hashlib
+import json
+import pathlib
+import struct
+
+# ---- BLAKE3 ---------------------------------------------------------------------------------------------------------
+
+IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
+ORDER = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
+CHUNK_START, CHUNK_END, PARENT, ROOT, CONTEXT, MATERIAL = 1, 2, 4, 8, 32, 64
+
+
+def _compress(chain, block, counter, length, flags):
+    words = list(struct.unpack("<16I", block.ljust(64, b"\0")))
+    s = [*chain, *IV[:4], counter & 0xFFFFFFFF, counter >> 32, length, flags]
+
+    def turn(x, by):
+        return (x >> by | x << (32 - by)) & 0xFFFFFFFF
+
+    def mix(a, b, c, d, x, y):
+        s[a] = (s[a] + s[b] + x) & 0xFFFFFFFF
+        s[d] = turn(s[d] ^ s[a], 16)
+        s[c] = (s[c] + s[d]) & 0xFFFFFFFF
+        s[b] = turn(s[b] ^ s[c], 12)
+        s[a] = (s[a] + s[b] + y) & 0xFFFFFFFF
+        s[d] = turn(s[d] ^ s[a], 8)
+        s[c] = (s[c] + s[d]) & 0xFFFFFFFF
+        s[b] = turn(s[b] ^ s[c], 7)
+
+    places = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15))
+    slants = ((0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
+    for _ in range(7):
+        for index, place in enumerate((*places, *slants)):
+            mix(*place, words[2 * index], words[2 * index + 1])
+        words = [words[place] for place in ORDER]
+    return [s[i] ^ s[i + 8] for i in range(8)]
+
+
+def _chunk(key, data, counter, flags, root):
+    chain = list(key)
+    blocks = [data[i : i + 64] for i in range(0, len(data), 64)] or [b""]
+    for index, block in enumerate(blocks):
+        mark = flags | (CHUNK_START if index == 0 else 0)
+        if index == len(blocks) - 1:
+            mark |= CHUNK_END | root
+        chain = _compress(chain, block, counter, len(block), mark)
+    return chain
+
+
+def _tree(key, data, counter, flags, root):
+    chunks = max(1, -(-len(data) // 1024))
+    if chunks == 1:
+        return _chunk(key, data, counter, flags, root)
+    left = 1 << (chunks - 1).bit_length() - 1
+    pair = _tree(key, data[: left * 1024], counter, flags, 0) + _tree(key, data[left * 1024 :], counter + left, flags, 0)
+    return _compress(key, struct.pack("<16I", *pair), 0, 64, flags | PARENT | root)
+
+
+def blake3(data: bytes) -> bytes:
+    return struct.pack("<8I", *_tree(IV, data, 0, 0, ROOT))
+
+
+def blake3_derive(context: str, material: bytes) -> bytes:
+    key = _tree(IV, context.encode(), 0, CONTEXT, ROOT)
+    return struct.pack("<8I", *_tree(key, material, 0, MATERIAL, ROOT))
+
+
+assert blake3(b"").hex() == "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+
+# ---- ed25519, RFC 8032 ----------------------------------------------------------------------------------------------
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+BASE_Y = 4 * pow(5, P - 2, P) % P
+
+
+def _x_of(y: int) -> int:
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    return x if x % 2 == 0 else P - x
+
+
+BASE = (_x_of(BASE_Y), BASE_Y)
+
+
+def _add(a, b):
+    (x1, y1), (x2, y2) = a, b
+    product = D * x1 * x2 * y1 * y2 % P
+    x = (x1 * y2 + x2 * y1) * pow(1 + product, P - 2, P) % P
+    y = (y1 * y2 + x1 * x2) * pow(1 - product, P - 2, P) % P
+    return x, y
+
+
+def _times(scalar: int, point):
+    total = (0, 1)
+    while scalar:
+        if scalar & 1:
+            total = _add(total, point)
+        point, scalar = _add(point, point), scalar >> 1
+    return total
+
+
+def _pack(point) -> bytes:
+    return (point[1] | (point[0] & 1) << 255).to_bytes(32, "little")
+
+
+def _secret(seed: bytes):
+    digest = hashlib.sha512(seed).digest()
+    scalar = int.from_bytes(digest[:32], "little") & (2**254 - 8) | 2**254
+    return scalar, digest[32:]
+
+
+def public_of(seed: bytes) -> bytes:
+    return _pack(_times(_secret(seed)[0], BASE))
+
+
+def sign_raw(seed: bytes, message: bytes) -> bytes:
+    scalar, prefix = _secret(seed)
+    public = public_of(seed)
+    nonce = int.from_bytes(hashlib.sha512(prefix + message).digest(), "little") % L
+    commitment = _pack(_times(nonce, BASE))
+    challenge = int.from_bytes(hashlib.sha512(commitment + public + message).digest(), "little") % L
+    return commitment + ((nonce + challenge * scalar) % L).to_bytes(32, "little")
+
+
+def sign(seed: bytes, domain: str, body: bytes) -> bytes:
+    return sign_raw(seed, b"bombyx/1/" + domain.encode() + b"\0" + body)
+
+
+# ---- the layout of spec/01-wire.md ----------------------------------------------------------------------------------
+# A struct is a list of fields, an enum a dictionary of variants in the order of their tags. Values are JSON: bytes in
+# hexadecimal, numbers of 64 bits as decimal text, an enum's variant as `"Name"` or `{"Name": content}`.
+
+LAYOUT = {
+    "Address": [("workchain", "i8"), ("hash", 32)],
+    "ChannelTerms": [
+        ("network_id", "i32"), ("salt", "u64"), ("client_key", 32), ("provider_key", 32),
+        ("client", "Address"), ("provider", "Address"), ("challenge_s", "u32"),
+    ],
+    "PriceSheet": [("per_job", "u64"), ("input_per_k", "u64"), ("output_per_k", "u64")],
+    "Tier": {"Open": None, "Confidential": None},
+    "TaskKind": {"Embed": None, "Generate": None},
+    "Role": {"System": None, "User": None, "Assistant": None},
+    "Finish": {"Stop": None, "Length": None},
+    "Sampling": [("temperature_milli", "u32"), ("top_p_milli", "u32"), ("top_k", "u32"), ("seed", "u64")],
+    "ChatMessage": [("role", "Role"), ("content", "str")],
+    "Generate": [
+        ("messages", ["ChatMessage"]), ("max_tokens", "u32"), ("sampling", "Sampling"),
+        ("prefix", ["u32"]), ("stop", ["str"]),
+    ],
+    "Task": {"Embed": [("inputs", ["str"])], "Generate": "Generate"},
+    "Signed": [("body", "bytes"), ("signature", 64)],
+    "Gossip": {"Call": "Signed", "Ask": "Signed"},
+    "Call": [
+        ("id", 16), ("client", 32), ("seal_key", 32), ("model", 32), ("kind", "TaskKind"),
+        ("input_log2", "u8"), ("output_log2", "u8"), ("tier", "Tier"), ("window_ms", "u32"),
+    ],
+    "Ask": [
+        ("provider", 32), ("model", 32), ("name", "str"), ("kind", "TaskKind"), ("price", "PriceSheet"),
+        ("free_slots", "u16"), ("tokens_per_s", "u32"), ("tier", "Tier"), ("sequence", "u64"), ("valid_ms", "u32"),
+    ],
+    "Payee": [("network_id", "i32"), ("key", 32), ("address", "Address"), ("challenge_s", "u32")],
+    "Bid": [
+        ("call", 16), ("provider", 32), ("model", 32), ("session_key", 32), ("price", "PriceSheet"),
+        ("first_token_ms", "u32"), ("tokens_per_s", "u32"), ("tier", "Tier"), ("valid_ms", "u32"),
+        ("payee", "Payee"), ("credit", "u64"),
+    ],
+    "Receipt": [
+        ("job", 16), ("model", 32), ("chunks", "u32"), ("transcript", 32),
+        ("input_tokens", "u64"), ("output_tokens", "u64"), ("cost", "u64"),
+    ],
+    "Message": {"ToProvider": "ToProvider", "ToClient": "ToClient"},
+    "ToProvider": {"Award": "Award", "Sealed": "SealedFrame", "Release": 16},
+    "ToClient": {"Bid": "SealedBid", "Accept": "Accept", "Refuse": "Refuse", "Sealed": "SealedFrame"},
+    "SealedBid": [("call", 16), ("sealed", "bytes")],
+    "Award": [("job", 16), ("call", 16), ("bid", 32), ("price", "PriceSheet"), ("handshake", "bytes")],
+    "Accept": [("job", 16), ("handshake", "bytes")],
+    "Refuse": [("job", 16), ("why", "Refusal")],
+    "Refusal": dict.fromkeys((
+        "UnknownBid", "PriceBelowBid", "Busy", "Malformed", "TaskTooLarge", "ChannelTerms", "Unfunded", "Unpaid",
+        "BadVoucher", "Engine", "Leaving",
+    )),
+    "SealedFrame": [("job", 16), ("nonce", "u64"), ("bytes", "bytes")],
+    "FromClient": {"Work": "Work", "Ack": "Ack", "Cancel": None},
+    "Work": [("task", "Task"), ("channel", "ChannelTerms")],
+    "Ack": [("next", "u32"), ("payment", ("Payment",)), ("countersignature", (64,))],
+    "Payment": [("epoch", "u64"), ("cumulative", "u64"), ("signature", 64)],
+    "FromProvider": {"Chunk": "Chunk", "NeedPayment": "NeedPayment"},
+    "Chunk": [("index", "u32"), ("content", "bytes"), ("receipt", "Signed")],
+    "NeedPayment": [("cumulative", "u64"), ("newest", ("Payment",))],
+    "Content": {
+        "Tokens": [("ids", ["u32"]), ("text", "str")],
+        "Vectors": [("first", "u32"), ("dims", "u32"), ("bytes", "bytes")],
+        "End": [("finish", "Finish")],
+    },
+    "Paying": [
+        ("terms", "ChannelTerms"), ("provider", 32), ("deposit", "u64"), ("epoch", ("u64",)),
+        ("cumulative", "u64"), ("closing", "bool"),
+    ],
+    "Earning": [("terms", "ChannelTerms"), ("client", 32), ("payment", ("Payment",))],
+    "Record": {
+        "Paying": "Paying", "Earning": "Earning", "ChannelGone": [("account", 32)],
+        "Receipt": [("job", 16), ("provider", 32), ("receipt", "Signed")],
+    },
+}
+NUMBERS = {"u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q", "i8": "<b", "i32": "<i"}
+
+
+def encode(kind, value) -> bytes:
+    if isinstance(kind, int):
+        raw = bytes.fromhex(value)
+        assert len(raw) == kind, f"{len(raw)} bytes where {kind} stand"
+        return raw
+    if isinstance(kind, tuple):  # optional
+        return b"\0" if value is None else b"\1" + encode(kind[0], value)
+    if isinstance(kind, list) and len(kind) == 1 and not isinstance(kind[0], tuple):  # sequence
+        return struct.pack("<Q", len(value)) + b"".join(encode(kind[0], item) for item in value)
+    if isinstance(kind, list):  # struct
+        assert set(value) == {name for name, _ in kind}, (kind, value)
+        return b"".join(encode(field, value[name]) for name, field in kind)
+    if isinstance(kind, dict):  # enum
+        name, content = (value, None) if isinstance(value, str) else next(iter(value.items()))
+        tag = struct.pack("<I", list(kind).index(name))
+        return tag if kind[name] is None else tag + encode(kind[name], content)
+    if kind in NUMBERS:
+        return struct.pack(NUMBERS[kind], int(value))
+    if kind == "bool":
+        return struct.pack("<B", value)
+    if kind in ("str", "bytes"):
+        raw = value.encode() if kind == "str" else bytes.fromhex(value)
+        return struct.pack("<Q", len(raw)) + raw
+    return encode(LAYOUT[kind], value)
+
+
+def signed(seed: bytes, domain: str, kind: str, value) -> dict:
+    body = encode(kind, value)
+    return {"body": body.hex(), "signature": sign(seed, domain, body).hex()}
+
+
+# ---- bills and transcripts, spec/05-work-and-receipts.md ------------------------------------------------------------
+
+U64 = 2**64
+
+
+def bill(price: dict, input_tokens: int, output_tokens: int):
+    """The bill in nano, or None where it does not fit 64 bits."""
+    parts = [
+        int(price["per_job"]),
+        -(-int(price["input_per_k"]) * input_tokens // 1000),
+        -(-int(price["output_per_k"]) * output_tokens // 1000),
+    ]
+    return sum(parts) if max(*parts, sum(parts)) < U64 else None
+
+
+def ceilings(task: dict):
+    """The most tokens in and out that a task can be billed for."""
+    if "Embed" in task:
+        inputs = task["Embed"]["inputs"]
+        return sum(len(text.encode()) for text in inputs) + 32 * (len(inputs) + 1), 0
+    generate = task["Generate"]
+    texts = [message["content"] for message in generate["messages"]] + generate["stop"]
+    size = sum(len(text.encode()) for text in texts)
+    return size + 32 * (len(generate["messages"]) + 1) + len(generate["prefix"]), generate["max_tokens"]
+
+
+def begin(job: bytes, model: bytes, task: bytes) -> bytes:
+    return blake3_derive("bombyx/1/transcript", job + model + blake3(task))
+
+
+def then(before: bytes, index: int, content: bytes) -> bytes:
+    return blake3_derive("bombyx/1/transcript", before + struct.pack("<I", index) + content)
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def seed(number: int) -> bytes:
+    return bytes([number]) * 32
+
+
+def write(beside: str, name: str, content: dict) -> None:
+    """Writes a file beside the generator, one case a line."""
+    path = pathlib.Path(beside).parent / name
+    lines = []
+    for key, value in content.items():
+        if isinstance(value, list):
+            cases = ",\n".join("    " + json.dumps(case, ensure_ascii=True) for case in value)
+            lines.append(f"  {json.dumps(key)}: [\n{cases}\n  ]")
+        else:
+            lines.append(f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=True)}")
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Writes the vectors of spec/01-wire.md beside this file: the bytes of every message, and bytes that are none."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from reference import LAYOUT, blake3, encode, public_of, seed, sign, signed, write
+
+CLIENT, PROVIDER, OTHER = seed(1), seed(2), seed(3)
+CLIENT_ID, PROVIDER_ID = public_of(CLIENT).hex(), public_of(PROVIDER).hex()
+MODEL, JOB, CALL_ID = "ab" * 32, "0a" * 16, "0c" * 16
+LARGEST = 2**64 - 1
+
+
+def nano(per_job, input_per_k, output_per_k):
+    return {"per_job": str(per_job), "input_per_k": str(input_per_k), "output_per_k": str(output_per_k)}
+
+
+TERMS = {
+    "network_id": -239, "salt": "7", "client_key": public_of(seed(4)).hex(), "provider_key": public_of(seed(5)).hex(),
+    "client": {"workchain": 0, "hash": "c1" * 32}, "provider": {"workchain": 0, "hash": "b1" * 32},
+    "challenge_s": 3600,
+}
+FAR_TERMS = TERMS | {
+    "network_id": 2**31 - 1, "salt": str(LARGEST), "client": {"workchain": -1, "hash": "ff" * 32},
+    "challenge_s": 2**32 - 1,
+}
+CALL = {
+    "id": CALL_ID, "client": CLIENT_ID, "seal_key": "5e" * 32, "model": MODEL, "kind": "Generate",
+    "input_log2": 6, "output_log2": 7, "tier": "Open", "window_ms": 400,
+}
+ASK = {
+    "provider": PROVIDER_ID, "model": MODEL, "name": "tiny-chat é", "kind": "Generate",
+    "price": nano(1, 2_000, 30_000), "free_slots": 513, "tokens_per_s": 120, "tier": "Open", "sequence": "9",
+    "valid_ms": 60_000,
+}
+BID = {
+    "call": CALL_ID, "provider": PROVIDER_ID, "model": MODEL, "session_key": "5f" * 32,
+    "price": nano(10, 20_000, 300_000), "first_token_ms": 90, "tokens_per_s": 45, "tier": "Confidential",
+    "valid_ms": 30_000,
+    "payee": {
+        "network_id": -3, "key": public_of(seed(5)).hex(), "address": {"workchain": 0, "hash": "b1" * 32},
+        "challenge_s": 60,
+    },
+    "credit": "5000000",
+}
+RECEIPT = {
+    "job": JOB, "model": MODEL, "chunks": 3, "transcript": "7a" * 32, "input_tokens": "12", "output_tokens": "17",
+    "cost": "5350",
+}
+PAYMENT = {"epoch": "47000001", "cumulative": "5350", "signature": "51" * 64}
+CHAT = {"Generate": {
+    "messages": [
+        {"role": "System", "content": "Be short."}, {"role": "User", "content": "Grüße, 世界 🐛"},
+        {"role": "Assistant", "content": ""},
+    ],
+    "max_tokens": 100, "sampling": {"temperature_milli": 700, "top_p_milli": 950, "top_k": 40, "seed": str(LARGEST)},
+    "prefix": [0, 1, 4_294_967_295], "stop": ["\n\n", "END"],
+}}
+SIGNED_CALL, SIGNED_ASK = signed(CLIENT, "call", "Call", CALL), signed(PROVIDER, "ask", "Ask", ASK)
+SIGNED_RECEIPT = signed(PROVIDER, "receipt", "Receipt", RECEIPT)
+TOKENS = {"Tokens": {"ids": [5, 6, 7], "text": "one two three"}}
+CONTENT = encode("Content", TOKENS).hex()
+
+
+def frame(nonce, size):
+    return {"Sealed": {"job": JOB, "nonce": str(nonce), "bytes": "5a" * size}}
+
+
+MESSAGES = [
+    ("a call", "Call", CALL),
+    ("a call at its extremes", "Call", CALL | {
+        "kind": "Embed", "input_log2": 0, "output_log2": 64, "tier": "Confidential", "window_ms": 2**32 - 1}),
+    ("an ask", "Ask", ASK),
+    ("an ask without a name", "Ask", ASK | {"name": "", "price": nano(0, 0, LARGEST), "sequence": str(LARGEST)}),
+    ("a bid", "Bid", BID),
+    ("a receipt", "Receipt", RECEIPT),
+    ("a gossiped call", "Gossip", {"Call": SIGNED_CALL}),
+    ("a gossiped ask", "Gossip", {"Ask": SIGNED_ASK}),
+    ("an award", "Message", {"ToProvider": {"Award": {
+        "job": JOB, "call": CALL_ID, "bid": blake3(encode("Bid", BID)).hex(), "price": nano(11, 22_000, 330_000),
+        "handshake": "e1" * 48}}}),
+    ("a client's frame", "Message", {"ToProvider": frame(0, 272)}),
+    ("a release", "Message", {"ToProvider": {"Release": CALL_ID}}),
+    ("a sealed bid", "Message", {"ToClient": {"Bid": {"call": CALL_ID, "sealed": "5b" * 560}}}),
+    ("an acceptance", "Message", {"ToClient": {"Accept": {"job": JOB, "handshake": "e2" * 48}}}),
+    *((f"a refusal: {why}", "Message", {"ToClient": {"Refuse": {"job": JOB, "why": why}}}) for why in LAYOUT["Refusal"]),
+    ("a provider's frame", "Message", {"ToClient": frame(2**32 - 1, 272)}),
+    ("work: a conversation", "FromClient", {"Work": {"task": CHAT, "channel": TERMS}}),
+    ("work: embeddings", "FromClient", {"Work": {
+        "task": {"Embed": {"inputs": ["first", "", "dritter Text"]}}, "channel": FAR_TERMS}}),
+    ("an acknowledgement and nothing else", "FromClient", {
+        "Ack": {"next": 0, "payment": None, "countersignature": None}}),
+    ("an acknowledgement with a voucher", "FromClient", {
+        "Ack": {"next": 3, "payment": PAYMENT, "countersignature": None}}),
+    ("the last acknowledgement", "FromClient", {
+        "Ack": {"next": 4, "payment": PAYMENT | {"epoch": str(LARGEST), "cumulative": str(LARGEST)},
+                "countersignature": sign(CLIENT, "countersign", bytes.fromhex(SIGNED_RECEIPT["body"])).hex()}}),
+    ("a cancellation", "FromClient", "Cancel"),
+    ("a chunk", "FromProvider", {"Chunk": {"index": 2, "content": CONTENT, "receipt": SIGNED_RECEIPT}}),
+    ("payment is needed", "FromProvider", {"NeedPayment": {"cumulative": "5350", "newest": None}}),
+    ("payment is needed beyond a voucher", "FromProvider", {"NeedPayment": {"cumulative": "9000", "newest": PAYMENT}}),
+    ("tokens", "Content", TOKENS),
+    ("no tokens", "Content", {"Tokens": {"ids": [], "text": ""}}),
+    ("vectors", "Content", {"Vectors": {"first": 4, "dims": 2, "bytes": "0000803f000000c0"}}),
+    ("the end: stop", "Content", {"End": {"finish": "Stop"}}),
+    ("the end: length", "Content", {"End": {"finish": "Length"}}),
+    ("record: a channel that is paid on", "Record", {"Paying": {
+        "terms": TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "epoch": None, "cumulative": "0",
+        "closing": False}}),
+    ("record: a channel that is closing", "Record", {"Paying": {
+        "terms": FAR_TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "epoch": "47000001", "cumulative": "5350",
+        "closing": True}}),
+    ("record: a channel that is earned on", "Record", {"Earning": {
+        "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT}}),
+    ("record: a channel without a voucher", "Record", {"Earning": {
+        "terms": TERMS, "client": CLIENT_ID, "payment": None}}),
+    ("record: a channel is gone", "Record", {"ChannelGone": {"account": "ac" * 32}}),
+    ("record: a receipt", "Record", {"Receipt": {"job": JOB, "provider": PROVIDER_ID, "receipt": SIGNED_RECEIPT}}),
+]
+
+# ---- bytes that are no message --------------------------------------------------------------------------------------
+
+BYTES = {name: encode(kind, value) for name, kind, value in MESSAGES}
+ACK = BYTES["an acknowledgement and nothing else"]
+NEED = BYTES["payment is needed"]
+WORK = BYTES["work: a conversation"]
+U64 = 8
+
+
+def case(why, kind, error, raw, **more):
+    return {"why": why, "type": kind, "error": error, **more, "bytes": raw.hex()}
+
+
+def filled(why, kind, error, count, **more):
+    return {"why": why, "type": kind, "error": error, **more, "fill": {"byte": "00", "count": count}}
+
+
+def tag(number):
+    return number.to_bytes(4, "little")
+
+
+def claim(number):
+    return number.to_bytes(U64, "little")
+
+
+REFUSED = [
+    *(case(f"nothing: {kind}", kind, "malformed", b"") for kind in
+      ("Gossip", "Message", "FromClient", "FromProvider", "Content", "Call", "Ask", "Bid", "Receipt", "Record")),
+    *(case(f"the last byte is missing: {name}", kind, "malformed", BYTES[name][:-1])
+      for name, kind, _ in MESSAGES),
+    *(case(f"one byte too many: {name}", kind, "trailing", BYTES[name] + b"\0", extra=1)
+      for name, kind, _ in MESSAGES if name in (
+          "a call", "an ask", "a bid", "a receipt", "a gossiped call", "a release", "a cancellation", "a chunk", "tokens",
+          "record: a channel is gone")),
+    case("a second message behind the first", "FromClient", "trailing", ACK + ACK, extra=len(ACK)),
+    *(case(f"an unknown variant: {kind}", kind, "malformed", tag(number) + bytes(64)) for kind, number in
+      (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 2), ("Content", 3), ("Record", 4))),
+    case("an unknown message to a provider", "Message", "malformed", tag(0) + tag(3) + bytes(64)),
+    case("an unknown message to a client", "Message", "malformed", tag(1) + tag(4) + bytes(64)),
+    case("an unknown refusal", "Message", "malformed", tag(1) + tag(2) + bytes(16) + tag(11)),
+    case("an unknown end", "Content", "malformed", tag(2) + tag(2)),
+    case("a tag of one byte, as other layouts have it", "FromClient", "malformed", b"\2"),
+    case("a tag in big-endian order", "Content", "malformed", b"\0\0\0\2\0\0\0\0"),
+    case("an unknown tier in a call", "Call", "malformed", BYTES["a call"][:-8] + tag(2) + bytes(4)),
+    case("an unknown kind of work in a call", "Call", "malformed", BYTES["a call"].replace(tag(1), tag(2), 1)),
+    case("an option that is neither there nor not", "FromProvider", "malformed", NEED[:-1] + b"\2"),
+    case("a truth value of 2", "Record", "malformed", BYTES["record: a channel that is paid on"][:-1] + b"\2"),
+    case("text that is not UTF-8", "Content", "malformed", tag(0) + claim(0) + claim(2) + b"\xc3\x28"),
+    case("text cut in a character", "Content", "malformed", tag(0) + claim(0) + claim(1) + b"\xc3"),
+    case("a surrogate as text", "Content", "malformed", tag(0) + claim(0) + claim(3) + b"\xed\xa0\x80"),
+    case("a name that is not UTF-8", "Ask", "malformed", BYTES["an ask"].replace("é".encode(), b"\xff\xff")),
+    case("tokens that claim to be 2^64 - 1", "Content", "malformed", tag(0) + b"\xff" * 8),
+    case("tokens that claim what no frame holds", "Content", "malformed", tag(0) + claim(32_763)),
+    case("a body that claims 2^63 bytes", "Gossip", "malformed", tag(0) + claim(2**63) + bytes(200)),
+    case("a body that claims one byte more than is there", "Gossip", "malformed",
+         BYTES["a gossiped call"][:4] + claim(len(encode("Call", CALL)) + 1) + BYTES["a gossiped call"][12:]),
+    case("messages that claim 2^32", "FromClient", "malformed", tag(0) + tag(1) + claim(2**32) + WORK[16:]),
+    case("text that claims more than follows", "Content", "malformed", tag(0) + claim(0) + claim(6) + b"short"),
+    filled("gossip of 4097 bytes", "Gossip", "too_long", 4_097),
+    filled("gossip of 4096 zeros: an empty call, and then more", "Gossip", "trailing", 4_096, extra=4_096 - 76),
+    filled("a frame of 33001 bytes", "Message", "too_long", 33_001),
+    filled("a client's words of 32764 bytes", "FromClient", "too_long", 32_764),
+    filled("a provider's words of 32764 bytes", "FromProvider", "too_long", 32_764),
+    filled("a content of 32764 bytes", "Content", "too_long", 32_764),
+]
+
+# ---- signatures -----------------------------------------------------------------------------------------------------
+
+STATEMENTS = [("Call", "call", CLIENT, CALL), ("Ask", "ask", PROVIDER, ASK), ("Bid", "bid", PROVIDER, BID),
+              ("Receipt", "receipt", PROVIDER, RECEIPT)]
+CALL_BODY = encode("Call", CALL)
+NEUTRAL = "01" + "00" * 31
+
+
+def refused(why, kind, error, body, signature, signer=PROVIDER_ID):
+    return {"why": why, "type": kind, "error": error, "signer": signer, "body": body.hex(), "signature": signature.hex()}
+
+
+def flipped(raw, place):
+    return raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
+
+
+SIGNED = [
+    {"type": kind, "domain": domain, "seed": key.hex(), "signer": public_of(key).hex(), "value": value,
+     **signed(key, domain, kind, value)}
+    for kind, domain, key, value in STATEMENTS
+]
+FORGED = [
+    *(refused(f"signed by another: {kind}", kind, "forged", encode(kind, value), sign(OTHER, domain, encode(kind, value)),
+              public_of(key).hex()) for kind, domain, key, value in STATEMENTS),
+    *(refused(f"signed without a domain: {kind}", kind, "forged", encode(kind, value),
+              sign(key, "", encode(kind, value)), public_of(key).hex()) for kind, domain, key, value in STATEMENTS),
+    refused("a call signed as an ask", "Call", "forged", CALL_BODY, sign(CLIENT, "ask", CALL_BODY), CLIENT_ID),
+    refused("a receipt signed as a countersignature", "Receipt", "forged", encode("Receipt", RECEIPT),
+            sign(PROVIDER, "countersign", encode("Receipt", RECEIPT))),
+    refused("one bit of the body is changed", "Call", "forged", flipped(CALL_BODY, 100), sign(CLIENT, "call", CALL_BODY),
+            CLIENT_ID),
+    refused("one bit of the signature is changed", "Call", "forged", CALL_BODY, flipped(sign(CLIENT, "call", CALL_BODY), 3),
+            CLIENT_ID),
+    refused("the trivial signature of the neutral key", "Call", "forged", encode("Call", CALL | {"client": NEUTRAL}),
+            bytes.fromhex(NEUTRAL) + bytes(32), NEUTRAL),
+    refused("a body cut short", "Call", "unreadable", CALL_BODY[:-1], sign(CLIENT, "call", CALL_BODY[:-1]), CLIENT_ID),
+    refused("a body with a byte too many", "Call", "unreadable", CALL_BODY + b"\0", sign(CLIENT, "call", CALL_BODY + b"\0"),
+            CLIENT_ID),
+    refused("a receipt's body cut short, well signed", "Receipt", "unreadable", encode("Receipt", RECEIPT)[:-1],
+            sign(PROVIDER, "receipt", encode("Receipt", RECEIPT)[:-1])),
+]
+
+write(__file__, "messages.json", {"cases": [
+    {"name": name, "type": kind, "value": value, "bytes": BYTES[name].hex()} for name, kind, value in MESSAGES]})
+write(__file__, "refused.json", {"cases": REFUSED})
+write(__file__, "signed.json", {"cases": SIGNED, "refused": FORGED})

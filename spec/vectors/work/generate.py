@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Writes the vectors of spec/05-work-and-receipts.md beside this file: transcripts, receipts, and streams, good and bad."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from reference import begin, bill, encode, public_of, seed, sign, then, write
+
+CLIENT, PROVIDER, OTHER = seed(1), seed(2), seed(3)
+JOB, MODEL = bytes([10]) * 16, bytes([0xAB]) * 32
+PRICE = {"per_job": "10", "input_per_k": "20000", "output_per_k": "300000"}
+
+
+def chat(text, max_tokens):
+    sampling = {"temperature_milli": 700, "top_p_milli": 950, "top_k": 40, "seed": "1"}
+    return {"Generate": {"messages": [{"role": "User", "content": text}], "max_tokens": max_tokens,
+                         "sampling": sampling, "prefix": [], "stop": []}}
+
+
+def tokens(*ids):
+    return {"Tokens": {"ids": list(ids), "text": "".join(f"{number} " for number in ids)}}
+
+
+def vectors(first, dims, numbers, tail=b""):
+    return {"Vectors": {"first": first, "dims": dims, "bytes": (bytes([0, 0, 0x80, 0x3F]) * numbers + tail).hex()}}
+
+
+def end(finish="Stop"):
+    return {"End": {"finish": finish}}
+
+
+class Provider:
+    """An honest provider's stream; what a test wants to be false is given by name."""
+
+    def __init__(self, task, input_tokens, price=None):
+        self.price, self.input_tokens, self.output_tokens, self.index = price or PRICE, input_tokens, 0, 0
+        self.transcript = begin(JOB, MODEL, encode("Task", task))
+
+    def chunk(self, content, expect="taken", why=None, key=PROVIDER, last=None, domain="receipt", raw=None, index=None,
+              altered=None, **false):
+        content_bytes = raw if raw is not None else encode("Content", content)
+        ids = content["Tokens"]["ids"] if "Tokens" in content else []
+        self.output_tokens += len(ids)
+        self.transcript = then(self.transcript, self.index, content_bytes)
+        receipt = {
+            "job": JOB.hex(), "model": MODEL.hex(), "chunks": self.index + 1, "transcript": self.transcript.hex(),
+            "input_tokens": str(self.input_tokens), "output_tokens": str(self.output_tokens),
+        }
+        receipt |= {name: value for name, value in false.items() if name != "cost"}
+        cost = bill(self.price, int(receipt["input_tokens"]), int(receipt["output_tokens"]))
+        receipt["cost"] = str(false.get("cost", cost))
+        body = encode("Receipt", receipt)
+        chunk = {
+            "index": self.index if index is None else index,
+            "content": (altered if altered is not None else content_bytes).hex(),
+            "receipt": {"body": body.hex(), "signature": sign(key, domain, body).hex()},
+        }
+        self.index += 1
+        step = {"chunk": chunk, "last": ("End" in content) if last is None else last}
+        return step | ({"why": why} if why else {}) | {"expect": expect}
+
+
+def stream(name, task, steps, price=None, **totals):
+    return {"name": name, "task": task, "price": price or PRICE, "steps": steps, **totals}
+
+
+CHAT, PAIR = chat("count for me", 20), {"Embed": {"inputs": ["one", "two"]}}
+
+
+def answered(task, input_tokens, *contents, price=None):
+    provider = Provider(task, input_tokens, price)
+    return [provider.chunk(content) for content in contents]
+
+
+def total(steps):
+    cost = steps[-1]["chunk"]["receipt"]["body"]
+    return str(int.from_bytes(bytes.fromhex(cost)[-8:], "little"))
+
+
+def good():
+    plain = answered(CHAT, 12, tokens(1), tokens(2, 3, 4, 5, 6, 7, 8, 9), tokens(10), end())
+    yield stream("an answer in order", CHAT, plain, cost=total(plain), finish="Stop")
+    order = answered(CHAT, 12, tokens(1), tokens(2, 3), tokens(4), end("Length"))
+    late = [order[3] | {"expect": "waits"}, order[1] | {"expect": "waits"}, order[0] | {"expect": "taken"},
+            order[0] | {"expect": "nothing"}, order[2] | {"expect": "taken"}, order[3] | {"expect": "nothing"}]
+    yield stream("reordered and repeated, it is the same answer", CHAT, late, cost=total(order), finish="Length")
+    empty = answered(CHAT, 0, end())
+    yield stream("an answer of nothing", CHAT, empty, cost=total(empty), finish="Stop")
+    far = answered(CHAT, 12, tokens(1), end())
+    yield stream("a chunk too far ahead is not kept", CHAT, [
+        far[1] | {"chunk": far[1]["chunk"] | {"index": 32}, "expect": "nothing"}, *far], cost=total(far), finish="Stop")
+    most = answered(CHAT, 76, tokens(*range(20)), end("Length"))
+    yield stream("as many tokens as the task can have", CHAT, most, cost=total(most), finish="Length")
+    rows = answered(PAIR, 6, vectors(0, 3, 3), vectors(1, 3, 3), end())
+    yield stream("vectors, one by one", PAIR, rows, cost=total(rows), finish="Stop")
+    rows = answered(PAIR, 6, vectors(0, 2, 4), end())
+    yield stream("vectors, all at once", PAIR, rows, cost=total(rows), finish="Stop")
+
+
+def after(content=tokens(1), task=CHAT, input_tokens=12):
+    provider = Provider(task, input_tokens)
+    return provider, provider.chunk(content)
+
+
+def bad(name, fault, make, task=CHAT, content=tokens(1), input_tokens=12):
+    provider, first = after(content, task, input_tokens)
+    step = make(provider) | {"expect": fault}
+    return stream(name, task, [first, step])
+
+
+def false(**named):
+    return lambda provider: provider.chunk(named.pop("content", tokens(2, 3)), **named)
+
+
+TRUE_END = encode("Content", end())
+BAD = [
+    bad("a receipt signed by another", "unreadable", false(key=OTHER)),
+    bad("a receipt signed as a bid", "unreadable", false(domain="bid")),
+    bad("content that is no content", "unreadable", false(raw=b"\x09\0\0\0")),
+    bad("content with a byte too many", "unreadable", false(raw=encode("Content", tokens(2)) + b"\0")),
+    bad("a receipt for another job", "mismatch", false(job="0b" * 16)),
+    bad("a receipt for another model", "mismatch", false(model="ac" * 32)),
+    bad("a receipt that skips a chunk", "mismatch", false(chunks=3)),
+    bad("a receipt that counts no new chunk", "mismatch", false(chunks=1)),
+    bad("another transcript", "mismatch", false(transcript="00" * 32)),
+    bad("content changed after its receipt", "mismatch", false(altered=encode("Content", tokens(2, 4)))),
+    bad("an end in a frame that is not the last", "mismatch", false(content=end(), last=False)),
+    bad("tokens in the last frame", "mismatch", false(last=True)),
+    bad("more output tokens than the chunk holds", "tokens", false(output_tokens="4")),
+    bad("fewer output tokens than the chunk holds", "tokens", false(output_tokens="2")),
+    bad("input tokens that grow", "tokens", false(input_tokens="13")),
+    bad("input tokens that shrink", "tokens", false(input_tokens="11")),
+    stream("more input tokens than any tokenizer makes", CHAT, [Provider(CHAT, 77).chunk(tokens(1), "tokens")]),
+    bad("more output tokens than were ordered", "tokens", false(content=tokens(*range(20)))),
+    bad("tokens in an embedding", "tokens", false(), PAIR, vectors(0, 1, 1), 6),
+    bad("a bill above the price", "cost", false(cost=1_151)),
+    bad("a bill below the price", "cost", false(cost=1_149)),
+    bad("a bill of nothing", "cost", false(cost=0)),
+    bad("vectors in an answer of tokens", "vectors", false(content=vectors(0, 1, 1))),
+    bad("a vector twice", "vectors", false(content=vectors(0, 1, 1)), PAIR, vectors(0, 1, 1), 6),
+    bad("a vector left out", "vectors", false(content=vectors(2, 1, 1)), PAIR, vectors(0, 1, 1), 6),
+    bad("more vectors than inputs", "vectors", false(content=vectors(1, 1, 2)), PAIR, vectors(0, 1, 1), 6),
+    bad("half a vector", "vectors", false(content=vectors(1, 2, 1)), PAIR, vectors(0, 2, 2), 6),
+    bad("a vector and a half", "vectors", false(content=vectors(1, 2, 3)), PAIR, vectors(0, 2, 2), 6),
+    bad("a number cut short", "vectors", false(content=vectors(1, 1, 1, b"\0\0")), PAIR, vectors(0, 1, 1), 6),
+    bad("vectors without numbers", "vectors", false(content=vectors(1, 0, 0)), PAIR, vectors(0, 1, 1), 6),
+    bad("an end before the last vector", "vectors", false(content=end()), PAIR, vectors(0, 1, 1), 6),
+]
+write(__file__, "streams.json", {
+    "client": public_of(CLIENT).hex(), "provider": public_of(PROVIDER).hex(), "job": JOB.hex(), "model": MODEL.hex(),
+    "cases": list(good()), "refused": BAD,
+})
+
+
+def transcript(task, contents):
+    task_bytes = encode("Task", task)
+    hashes, chunks = [begin(JOB, MODEL, task_bytes)], []
+    for index, content in enumerate(contents):
+        raw = encode("Content", content)
+        hashes.append(then(hashes[-1], index, raw))
+        chunks.append(raw.hex())
+    return {"job": JOB.hex(), "model": MODEL.hex(), "task": task, "task_bytes": task_bytes.hex(), "chunks": chunks,
+            "hashes": [value.hex() for value in hashes]}
+
+
+def receipt(number):
+    value = {"job": JOB.hex(), "model": MODEL.hex(), "chunks": number, "transcript": bytes([number]).hex() * 32,
+             "input_tokens": "12", "output_tokens": str(8 * number), "cost": str(bill(PRICE, 12, 8 * number))}
+    body = encode("Receipt", value)
+    return {"value": value, "provider_seed": PROVIDER.hex(), "client_seed": CLIENT.hex(), "body": body.hex(),
+            "signature": sign(PROVIDER, "receipt", body).hex(), "countersignature": sign(CLIENT, "countersign", body).hex()}
+
+
+write(__file__, "receipts.json", {
+    "transcripts": [
+        transcript(CHAT, [tokens(1), tokens(2, 3), end()]), transcript(CHAT, []),
+        transcript(PAIR, [vectors(0, 300, 600), end("Stop")]),
+        transcript(chat("x" * 1500, 9), [{"Tokens": {"ids": list(range(600)), "text": "long " * 400}}]),
+    ],
+    "receipts": [receipt(1), receipt(200)],
+})
