@@ -24,9 +24,9 @@ use self::swarm::{Client, Provider, Spec};
 use crate::engine::models::ModelsError;
 use crate::error::NodeError;
 use crate::exit::ExitKind;
+use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
 use crate::ledger::devnet::{self, Devnet};
-use crate::ledger::LedgerError;
 
 /// The model of the embedding job.
 pub const EMBED_MODEL: &str = "all-minilm-l6-v2";
@@ -207,7 +207,9 @@ async fn play(exe: PathBuf, say: &(dyn Fn(&str) + Sync)) -> Result<Report, DemoE
             say(&format!("{}: closed its channels and left", provider.name()));
         }
     }
-    say(&format!("client: asks for what it left with the dead provider; the challenge takes {CHALLENGE_S} s"));
+    say(&format!(
+        "client: asks for what it left with the dead provider; the challenge takes {CHALLENGE_S} s"
+    ));
     let settled = client.settle().await?;
     let settlement = money.account(&client, &chain, &providers, &settled, &jobs).await?;
     client.stop().await?;
@@ -223,7 +225,8 @@ async fn play_jobs(
     let asked = jobs::chat(client, say).await?;
     let kill = async |winner: NodeId| {
         let found = providers.iter_mut().find(|provider| provider.id() == winner);
-        let provider = found.ok_or(DemoError::Answer { job: jobs::LONG, what: "an unknown provider won".into() })?;
+        let provider =
+            found.ok_or(DemoError::Answer { job: jobs::LONG, what: "an unknown provider won".into() })?;
         provider.kill().await?;
         say(&format!("\n  {} is killed (SIGKILL) in the middle of its answer", provider.name()));
         Ok(())

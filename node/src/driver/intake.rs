@@ -90,7 +90,6 @@ impl Driver {
             Request::Settle { within, report } => {
                 let now = self.now();
                 self.ending.settle(now, within, report);
-                self.settle_now();
             }
             Request::Shutdown => {
                 let now = self.now();

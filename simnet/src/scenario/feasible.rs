@@ -119,9 +119,11 @@ impl Scenario {
                 "a host has 64 gossip links in one topic at the most".into(),
             ),
             (
-                spread(jitter.median_share) && spread(jitter.sigma) && jitter.spike_max_ms <= 600_000,
+                spread(jitter.median_share)
+ && spread(jitter.sigma)
+ && jitter.burst_min_ms <= jitter.burst_max_ms && jitter.burst_max_ms <= 600_000,
                 &["network", "jitter"],
-                "median_share and sigma are from 0 to 5, spike_max_ms is at most 600000".into(),
+                "median_share and sigma are from 0 to 5, burst_min_ms is at most burst_max_ms and that 600000".into(),
             ),
             (
                 spread(self.disk.commit_sigma) && (0.0..=60_000.0).contains(&self.disk.commit_ms),

@@ -297,7 +297,7 @@ impl Access {
     }
 }
 
-/// Delay variation of messages: a lognormal part of the path, and rare spikes.
+/// Delay variation of messages: a lognormal part of the path, and rare long delays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jitter {
@@ -305,17 +305,17 @@ pub struct Jitter {
     pub median_share: f64,
     /// Spread of its logarithm.
     pub sigma: f64,
-    /// Probability of a spike.
-    pub spike_probability: f64,
-    /// Shortest spike, in milliseconds.
-    pub spike_min_ms: u64,
-    /// Longest spike, in milliseconds.
-    pub spike_max_ms: u64,
+    /// Probability of a burst.
+    pub burst_probability: f64,
+    /// Shortest burst, in milliseconds.
+    pub burst_min_ms: u64,
+    /// Longest burst, in milliseconds.
+    pub burst_max_ms: u64,
 }
 
 impl Default for Jitter {
     fn default() -> Self {
-        Self { median_share: 0.03, sigma: 0.8, spike_probability: 0.001, spike_min_ms: 50, spike_max_ms: 500 }
+        Self { median_share: 0.03, sigma: 0.8, burst_probability: 0.001, burst_min_ms: 50, burst_max_ms: 500 }
     }
 }
 

@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use bombyx_protocol::work::order::{ChatMessage, Generate, Role, Sampling, Task, TaskKind};
 use bombyx_protocol::wire::message::Content;
+use bombyx_protocol::work::order::{ChatMessage, Generate, Role, Sampling, Task, TaskKind};
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
@@ -186,10 +186,12 @@ fn message((index, value): (usize, &Value)) -> Result<ChatMessage, ApiError> {
     let content = match fields.required("content")? {
         Value::String(text) => text.clone(),
         Value::Array(parts) => {
-            let parts = parts.iter().map(|part| (part["type"] == "text").then(|| part["text"].as_str()).flatten());
-            parts.collect::<Option<Vec<_>>>().map(|parts| parts.concat()).ok_or_else(|| {
-                fields.wrong("content", "only parts of the type `text` are supported")
-            })?
+            let parts =
+                parts.iter().map(|part| (part["type"] == "text").then(|| part["text"].as_str()).flatten());
+            parts
+                .collect::<Option<Vec<_>>>()
+                .map(|parts| parts.concat())
+                .ok_or_else(|| fields.wrong("content", "only parts of the type `text` are supported"))?
         }
         _ => return Err(fields.wrong("content", "must be a string or a list of text parts")),
     };
