@@ -23,7 +23,9 @@ pub(super) const CHAT: &str = "chat";
 pub(super) const LONG: &str = "chat, provider killed";
 
 const JOB_DEADLINE: Span = Span::from_s(60);
-const MAX_COST: Nano = Nano(20_000_000);
+const MAX_COST: Nano = Nano(200_000_000);
+/// What a millisecond is worth to the second job: enough that the fastest provider wins it, and not the cheapest.
+const NANO_PER_MS: u64 = 700_000;
 /// Silence after which a job counts as hung: more than its deadline.
 const SILENCE: Duration = Duration::from_secs(70);
 
@@ -95,9 +97,10 @@ pub(super) async fn embed(client: &Client, say: &(dyn Fn(&str) + Sync)) -> Resul
 /// Asks a sum with a known answer, and is ready to pay for speed.
 pub(super) async fn chat(client: &Client, say: &(dyn Fn(&str) + Sync)) -> Result<Job, DemoError> {
     let question = "What is 17 plus 25?";
-    say(&format!("job 2: \"{question}\" ({CHAT_MODEL}), a millisecond less is worth 10,000 nano"));
+    say(&format!("job 2: \"{question}\" ({CHAT_MODEL}), a millisecond less is worth {NANO_PER_MS} nano"));
     let (heard, bill) =
-        follow(client, CHAT, order(CHAT_MODEL, prompt(question), 10_000)?, async |_, _| Ok(())).await?;
+        follow(client, CHAT, order(CHAT_MODEL, prompt(question, 16), NANO_PER_MS)?, async |_, _| Ok(()))
+            .await?;
     say(&format!("  {}\n", heard.text));
     finished(CHAT, CHAT_MODEL, heard, bill, "42")
 }
@@ -108,11 +111,11 @@ pub(super) async fn long(
     say: &(dyn Fn(&str) + Sync),
     kill: impl AsyncFnOnce(NodeId) -> Result<(), DemoError>,
 ) -> Result<Job, DemoError> {
-    let question = "Count from 41 to 53.";
+    let question = "Count from 10 to 20.";
     say(&format!("job 3: \"{question}\" ({CHAT_MODEL}), lowest price wins"));
     let mut kill = Some(kill);
     let (heard, bill) =
-        follow(client, LONG, order(CHAT_MODEL, prompt(question), 0)?, async |content, provider| {
+        follow(client, LONG, order(CHAT_MODEL, prompt(question, 96), 0)?, async |content, provider| {
             let words = matches!(&content, Content::Tokens { text, .. } if !text.is_empty());
             match provider {
                 Some(provider) if words => match kill.take() {
@@ -128,7 +131,7 @@ pub(super) async fn long(
         let what = "the answer was complete before its provider was gone".into();
         return Err(DemoError::Answer { job: LONG, what });
     }
-    let numbers: Vec<String> = (41..=53).map(|number: u32| number.to_string()).collect();
+    let numbers: Vec<String> = (10..=20).map(|number: u32| number.to_string()).collect();
     finished(LONG, CHAT_MODEL, heard, bill, &numbers.join(", "))
 }
 
@@ -149,10 +152,10 @@ fn finished(
     Ok(Job { task, model, bids, bill, failed_over, answer })
 }
 
-fn prompt(question: &str) -> Task {
+fn prompt(question: &str, max_tokens: u32) -> Task {
     Task::Generate(Generate {
         messages: vec![ChatMessage { role: Role::User, content: question.to_owned() }],
-        max_tokens: 96,
+        max_tokens,
         sampling: Sampling { temperature_milli: 0, top_p_milli: 1000, top_k: 0, seed: 0 },
         prefix: Vec::new(),
         stop: Vec::new(),

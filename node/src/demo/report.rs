@@ -94,7 +94,7 @@ pub struct Settlement {
 /// What each of [`Settlement::checks`] means.
 const CHECKS: [&str; 5] = [
     "vouchers cover exactly what the receipts billed",
-    "providers were paid exactly what the vouchers say",
+    "every provider was paid what its vouchers say, less the ledger's fees",
     "what the faucet gave is there: balances and fees",
     "fees counted by transaction are those that the ledger collected",
     "every channel is closed",
