@@ -135,7 +135,11 @@ impl Desk {
         match &call {
             LedgerCall::Watch { .. } => return self.watch(role, account),
             LedgerCall::Unwatch { .. } => return self.unwatch(role, account),
-            LedgerCall::Open { .. } => self.watch(role, account),
+            LedgerCall::Open { .. } => {
+                if !self.watched.get(&account).is_some_and(|watched| *watched.by.get(role)) {
+                    self.watch(role, account);
+                }
+            }
             LedgerCall::TopUp { .. }
             | LedgerCall::Claim { .. }
             | LedgerCall::Close { .. }
