@@ -121,7 +121,7 @@ async fn neither_wire_nor_log_nor_disk_holds_prompt_or_answer() {
     };
     // Long enough that its absence from the capture would show.
     let text = format!("{CANARY} ").repeat(20);
-    let embedded = run(&["--json", "--embed", &text[..700]]).await;
+    let embedded = run(&["--json", "--embed", &text[..400]]).await;
     let answered = run(&["--json", &format!("Spell {CANARY}.")]).await;
     let vector: Vec<u8> = last_object(&embedded)["vector"]
         .as_array()
