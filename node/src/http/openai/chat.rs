@@ -193,7 +193,9 @@ fn message((index, value): (usize, &Value)) -> Result<ChatMessage, ApiError> {
                 .map(|parts| parts.concat())
                 .ok_or_else(|| fields.wrong("content", "only parts of the type `text` are supported"))?
         }
-        _ => return Err(fields.wrong("content", "must be a string or a list of text parts")),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+            return Err(fields.wrong("content", "must be a string or a list of text parts"));
+        }
     };
     Ok(ChatMessage { role, content })
 }
