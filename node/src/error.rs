@@ -54,6 +54,9 @@ pub enum NodeError {
     /// An order came to nothing.
     #[error("{0}")]
     Order(Failure),
+    /// The demonstration.
+    #[error(transparent)]
+    Demo(#[from] crate::demo::DemoError),
     /// A port of this machine is taken, or may not be used.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -136,6 +139,7 @@ impl NodeError {
             Self::Runtime(error) => runtime_code(error),
             Self::Ledger(error) => ledger_code(error),
             Self::Order(failure) => failure_code(failure),
+            Self::Demo(error) => error.code(),
             Self::NoPeers { .. } => ExitKind::NoPeer,
             Self::NotRunning { .. } | Self::Io { .. } | Self::Stopped(_) => ExitKind::Unexpected,
             Self::Bug(_) => ExitKind::Bug,
@@ -168,7 +172,11 @@ impl NodeError {
             Self::Net(NetError::Listen { .. }) | Self::Listen { .. } => {
                 "stop whoever listens there, or choose another port with --listen; port 0 takes any free one".into()
             }
-            Self::Net(_) => {
+            Self::Net(NetError::Network(_)) => "correct `network.name` in the configuration".into(),
+            Self::Net(NetError::ListenTimeout(_) | NetError::Resolver(_) | NetError::Setup { .. }) => {
+                "check the machine's network settings".into()
+            }
+            Self::Net(NetError::Address { .. } | NetError::TooManyJoins(_)) => {
                 "a multiaddr looks like /ip4/192.0.2.1/udp/4101/quic-v1/p2p/12D3Koo...; `bombyx status` shows those of \
                  a running node"
                     .into()
@@ -178,6 +186,7 @@ impl NodeError {
             Self::Ledger(error) => ledger_hint(error).into(),
             Self::Wallet(_) => "restore the wallet's file from a copy".into(),
             Self::Order(failure) => failure_hint(failure).into(),
+            Self::Demo(error) => error.hint(),
             Self::NoPeers { .. } => {
                 "check that a node runs at the address given with --join, and that both have the same network name"
                     .into()

@@ -1,7 +1,8 @@
 //! Putting a node together: keys, store, ledger, swarm, models, and the loop that drives them.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
@@ -22,7 +23,7 @@ use crate::engine::EngineHandle;
 use crate::engine::models::{self, Loaded};
 use crate::error::NodeError;
 use crate::handle::{NodeHandle, REQUESTS_MAX};
-use crate::home;
+use crate::home::STORE;
 use crate::keys::{self, Keys, fresh_seed};
 use crate::ledger::chain::ChainError;
 use crate::ledger::toncenter::Toncenter;
@@ -56,14 +57,12 @@ pub async fn start_showing(
     config: NodeConfig,
     on_advance: impl FnMut(Advance<'_>) + Send + 'static,
 ) -> Result<Running, NodeError> {
-    keys::create_private_dir(&config.home)?;
-    let keys = Keys::load_or_create(&config.home)?;
-    let me = Identity::from_seed(&keys.identity).id();
-    let path = config.home.join(home::STORE);
-    let opened = tokio::task::spawn_blocking(move || Store::open(&path, me)).await;
-    let (store, records) = opened.map_err(|_| NodeError::Bug("opening the store panicked".into()))??;
+    config.check()?;
     let network_id = config.ledger.network.id();
-    let wallet = Wallet::from_words(&keys.wallet, network_id)?;
+    let home = config.home.clone();
+    let opened = tokio::task::spawn_blocking(move || open_home(&home, network_id)).await;
+    let Home { keys, wallet, store, records } =
+        opened.map_err(|_| NodeError::Bug("opening the home panicked".into()))??;
     let address = wallet.address();
     let ledger = Arc::new(reach_ledger(&config.ledger, wallet).await?);
     let (net, net_events) = net::start(net_config(&config, &keys)).await?;
@@ -118,6 +117,23 @@ pub async fn start_showing(
     });
     let handle = NodeHandle { requests, net, ledger, last_join_failure };
     Ok((handle, tokio::spawn(driver.run())))
+}
+
+/// What lies in a node's home.
+struct Home {
+    keys: Keys,
+    wallet: Wallet,
+    store: Store,
+    records: Vec<Record>,
+}
+
+fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
+    keys::create_private_dir(home)?;
+    let keys = Keys::load_or_create(home)?;
+    let wallet = Wallet::from_words(&keys.wallet, network_id)?;
+    let owner = Identity::from_seed(&keys.identity).id();
+    let (store, records) = Store::open(&home.join(STORE), owner)?;
+    Ok(Home { keys, wallet, store, records })
 }
 
 async fn reach_ledger(config: &LedgerConfig, wallet: Wallet) -> Result<Ledger, NodeError> {
@@ -180,6 +196,7 @@ async fn sell(
             challenge_s: config.provide.challenge_s,
             credit: config.provide.credit.0,
             settle_at: config.provide.settle_at.0,
+            asks_before: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
         },
         records.to_vec(),
     );

@@ -12,7 +12,7 @@ pub async fn requested() -> std::io::Result<()> {
     signals.next().await;
     tokio::spawn(async move {
         signals.next().await;
-        eprintln!("stopped at once");
+        tracing::warn!("ended at once by a second signal");
         std::process::exit(i32::from(ExitKind::Unexpected.number()));
     });
     Ok(())

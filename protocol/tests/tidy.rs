@@ -107,9 +107,10 @@ fn crates_know_only_whom_they_may() {
     let mut problems = Vec::new();
     for name in CRATES {
         let manifest = read(&format!("{name}/Cargo.toml"));
-        let known = manifest.lines().map(str::trim_start).filter(|line| line.starts_with("bombyx-")).map(|line| {
-            line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').next().unwrap()
-        });
+        let known =
+            manifest.lines().map(str::trim_start).filter(|line| line.starts_with("bombyx-")).map(|line| {
+                line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').next().unwrap()
+            });
         for known in known.filter(|known| !arrows[name].contains(known)) {
             problems.push(format!("{name}/Cargo.toml: `{name}` may not know `{known}`; see spec/00-map.md"));
         }
@@ -133,7 +134,11 @@ fn each_foreign_crate_stays_in_its_room() {
         let code = without_comments(&source.text);
         for (name, rooms) in rooms {
             if uses(&code, name) && !rooms.iter().any(|room| source.is_under(room)) {
-                problems.push(format!("{}: names `{name}`, which belongs in {}", source.path, rooms.join(" or ")));
+                problems.push(format!(
+                    "{}: names `{name}`, which belongs in {}",
+                    source.path,
+                    rooms.join(" or ")
+                ));
             }
         }
         // The codec is unmaintained: one module knows it, so that one module has to change.
@@ -161,7 +166,8 @@ fn every_module_says_what_it_is_for() {
 fn every_limit_limits_something() {
     let all: Vec<(String, String)> =
         rust().into_iter().map(|source| (source.path.clone(), without_comments(&source.text))).collect();
-    let (limits, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(path, _)| path.ends_with("/limits.rs"));
+    let (limits, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|(path, _)| path.ends_with("/limits.rs"));
     let mut problems = Vec::new();
     for (path, code) in limits {
         let names = code.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
@@ -181,7 +187,10 @@ fn no_file_is_too_long_to_read() {
     for source in rust().iter().chain(&scripts) {
         let lines = source.text.lines().count();
         if lines > LINES_MAX && !LONG_FILES.iter().any(|(path, _)| *path == source.path) {
-            problems.push(format!("{}: {lines} lines, the limit is {LINES_MAX}; find the part in it", source.path));
+            problems.push(format!(
+                "{}: {lines} lines, the limit is {LINES_MAX}; find the part in it",
+                source.path
+            ));
         }
     }
     complain(&problems);
@@ -221,7 +230,8 @@ fn ids(text: &str) -> BTreeSet<Id> {
 #[test]
 fn ids_are_found_alone_in_lists_and_in_ranges() {
     let id = |prefix: &str, number| (prefix.to_owned(), number);
-    let text = "// (`MK-1`, CH-20), `SE-3` to `SE-5`, not AB-, ABC-1, XMK-2, MK-2x, SHA-256, -MK-8 or ML-KEM-768";
+    let text =
+        "// (`MK-1`, CH-20), `SE-3` to `SE-5`, not AB-, ABC-1, XMK-2, MK-2x, SHA-256, -MK-8 or ML-KEM-768";
     let expected = [id("MK", 1), id("CH", 20), id("SE", 3), id("SE", 4), id("SE", 5)];
     assert_eq!(ids(text), BTreeSet::from(expected));
 }
@@ -269,7 +279,8 @@ fn every_rule_is_specified_kept_and_tested() {
             problems.push(format!("{page}: no code cites {}; name it where it is kept", shown(id)));
         }
         if !tested.contains(id) {
-            problems.push(format!("{page}: no test cites {}; name it in the test that can break it", shown(id)));
+            problems
+                .push(format!("{page}: no test cites {}; name it in the test that can break it", shown(id)));
         }
     }
     complain(&problems);

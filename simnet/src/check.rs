@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::{Earning, Paying, Record};
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::io::{Bill, OrderNews};
+use bombyx_protocol::io::{Bill, OrderNews, Output};
 use bombyx_protocol::limits;
 use bombyx_protocol::time::{Span, Time};
 
@@ -115,6 +115,15 @@ impl Check {
             ),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// While a record is not durable, nothing leaves that was said after it.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn silence(must_wait: bool, output: &Output) -> Result<(), Broken> {
+        let speaks = must_wait && !matches!(output, Output::Persist { .. });
+        hold(!speaks, "no output before its record is durable", || format!("{output:?} left before a commit"))
     }
 
     /// A host writes a record. A provider never holds a voucher that its client could forget, that pays less than an
@@ -235,7 +244,7 @@ fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Broken>
 mod tests {
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use bombyx_protocol::ident::{NodeId, Signature};
-    use bombyx_protocol::io::Failure;
+    use bombyx_protocol::io::{Failure, PersistId};
     use bombyx_protocol::wire::message::Payment;
     use bombyx_protocol::work::order::JobId;
 
@@ -290,6 +299,14 @@ mod tests {
         assert_eq!(fails(check.brings(&voucher, true)), "no output before its record is durable");
         check.durable(&earning(400)).expect("the commit is complete");
         assert_eq!(check.brings(&voucher, true), Ok(()));
+    }
+
+    #[test]
+    fn who_speaks_before_a_commit_is_caught_and_who_writes_is_not() {
+        let speech = Output::Cancel { job: JobId([1; 16]) };
+        let record = Output::Persist { id: PersistId(1), record: paying(1) };
+        assert_eq!(fails(Check::silence(true, &speech)), "no output before its record is durable");
+        assert_eq!((Check::silence(false, &speech), Check::silence(true, &record)), (Ok(()), Ok(())));
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl World {
         Check::length(encoded.len(), false)?;
         self.measures.sent(Kind::of(&message), encoded.len());
         self.trace = fold(self.trace, content_hash(&encoded));
-        // A peer that nobody has ever been is as unreachable as one that is gone.
+        // Nobody is there, so nothing arrives; an honest machine names no peer that it has not heard of.
         let Some(dst) = self.addresses.get(&to).copied() else { return Ok(()) };
         if !self.hosts[dst as usize].is_up() {
             self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst));

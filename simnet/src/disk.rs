@@ -36,6 +36,12 @@ impl Disk {
         (newest, self.begin())
     }
 
+    /// Whether something was written that is not durable.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.committing.is_empty() || !self.written.is_empty()
+    }
+
     /// The power fails: only the durable half is left.
     pub fn crash(&mut self) {
         self.committing.clear();

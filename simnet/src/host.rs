@@ -158,7 +158,8 @@ impl Host {
                 Input::Tick
             }
             Profile::Provider { config, offer, .. } => {
-                let config = ProviderConfig { entropy_seed, ..(**config).clone() };
+                let asks_before = u64::from(self.life) << 32;
+                let config = ProviderConfig { entropy_seed, asks_before, ..(**config).clone() };
                 self.machine = Some(Box::new(Provider::new(config, records)));
                 Input::Command(Command::Offer((**offer).clone()))
             }
@@ -179,18 +180,15 @@ impl Host {
     pub fn handle(&mut self, now: Time, input: Input, outputs: &mut Vec<Output>) -> Result<(), Runaway> {
         let Some(machine) = &mut self.machine else { return Ok(()) };
         machine.handle(now, input);
-        loop {
-            match machine.poll() {
-                Output::Wake(at) => {
-                    self.wake = at;
-                    return Ok(());
-                }
-                output => outputs.push(output),
+        while outputs.len() <= OUTPUTS_MAX {
+            let output = machine.poll();
+            if let Output::Wake(at) = output {
+                self.wake = at;
+                return Ok(());
             }
-            if outputs.len() > OUTPUTS_MAX {
-                return Err(Runaway::Outputs);
-            }
+            outputs.push(output);
         }
+        Err(Runaway::Outputs)
     }
 
     /// When to schedule a tick, if none is pending that comes early enough.

@@ -39,8 +39,5 @@ pub mod queue;
 pub mod report;
 pub mod rng;
 pub mod scenario;
-mod scenario_error;
 pub mod workload;
 pub mod world;
-
-pub use scenario_error::ScenarioError;

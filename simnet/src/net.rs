@@ -177,10 +177,10 @@ impl Links {
             about,
         );
         let mut delay = path + sending + variation as u64;
-        if draws.happens(self.jitter.spike_probability, Purpose::Spike, about) {
-            let range = self.jitter.spike_max_ms.saturating_sub(self.jitter.spike_min_ms) * 1_000 + 1;
-            delay += self.jitter.spike_min_ms * 1_000
-                + draws.below(range, Purpose::Spike, &[about, &[1]].concat());
+        if draws.happens(self.jitter.burst_probability, Purpose::Burst, about) {
+            let range = self.jitter.burst_max_ms.saturating_sub(self.jitter.burst_min_ms) * 1_000 + 1;
+            delay += self.jitter.burst_min_ms * 1_000
+                + draws.below(range, Purpose::Burst, &[about, &[1]].concat());
         }
         if draws.happens(up.loss + down.loss, Purpose::Retransmit, about) {
             delay += path * 2 + ACK_DELAY_US;
@@ -226,7 +226,7 @@ mod tests {
         delays.sort_unstable();
         assert!(delays[0] > floor, "{} under {floor}", delays[0]);
         assert!(delays[500] < floor * 11 / 10, "half of all are within a tenth: {}", delays[500]);
-        assert!(delays[999] > floor * 13 / 10, "a spike or a lost packet shows: {}", delays[999]);
+        assert!(delays[999] > floor * 13 / 10, "a burst or a lost packet shows: {}", delays[999]);
     }
 
     #[test]

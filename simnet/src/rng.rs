@@ -31,7 +31,7 @@ pub enum Purpose {
     /// Delay variation of one message.
     Jitter = 10,
     /// A rare long delay of one message.
-    Spike = 11,
+    Burst = 11,
     /// A packet of one message lost and sent again.
     Retransmit = 12,
     /// One message lost for good.

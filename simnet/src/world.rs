@@ -289,12 +289,15 @@ impl World {
     }
 
     /// Gives a host one input and carries out what its machine says.
+    ///
+    /// While a record of an earlier input is not durable, all that a machine may do is write more.
     pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Broken> {
+        let target = &mut self.hosts[host as usize];
+        let must_wait = target.disk.is_behind() && !matches!(input, Input::Persisted(_));
         let mut outputs = Vec::new();
-        self.hosts[host as usize]
-            .handle(self.now, input, &mut outputs)
-            .map_err(|runaway| run_away(host, runaway))?;
+        target.handle(self.now, input, &mut outputs).map_err(|runaway| run_away(host, runaway))?;
         for output in outputs {
+            Check::silence(must_wait, &output)?;
             self.carry_out(host, output)?;
         }
         self.arm(host);

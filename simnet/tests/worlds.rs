@@ -84,6 +84,15 @@ fn storms_break_no_invariant() {
     }
 }
 
+/// A commit that takes longer than a message: whoever speaks before it is written is found out by the other side.
+#[test]
+fn slow_disks_slow_the_market_down_and_break_nothing() {
+    let slow = run(&format!("{BASE}[disk]\ncommit_ms = 400\n")).summary;
+    let fast = run(BASE).summary;
+    assert_eq!((slow.done, slow.false_accusations, slow.ledger.open_channels), (30, 0, 0));
+    assert!(slow.whole_ms.p50 > fast.whole_ms.p50);
+}
+
 #[test]
 fn money_and_time_bound_what_an_order_may_cost() {
     let dear = run(&BASE.replace("rate_per_s = 4.0", "rate_per_s = 4.0\nmax_cost = \"0.00001\"")).summary;

@@ -1,5 +1,8 @@
 //! The command line: one verb a file.
 
+mod ask;
+mod coins;
+mod demo;
 mod devnet;
 mod init;
 mod runtime;
@@ -39,6 +42,10 @@ enum Verb {
     Init,
     /// Run a node: sell models, serve the gateway, or both.
     Up(Box<up::Up>),
+    /// Ask one question, or embed one text.
+    Ask(Box<ask::Ask>),
+    /// Watch a private swarm do all of it: bids, answers, payment, a crash, settlement.
+    Demo,
     /// Show a running node.
     Status,
     /// Run a private ledger with a faucet, for trying things out.
@@ -62,7 +69,9 @@ impl Cli {
         let printer = Printer { json: self.json };
         let level = match self.verb {
             Verb::Up(_) | Verb::Devnet(_) => "info",
-            Verb::Init | Verb::Status | Verb::Runtime(_) | Verb::Help(_) => "warn",
+            Verb::Init | Verb::Ask(_) | Verb::Status | Verb::Runtime(_) | Verb::Help(_) => "warn",
+            // Providers go away in it on purpose: that is no news.
+            Verb::Demo => "error",
         };
         observe::start(self.log, level);
         match self.dispatch(printer).await {
@@ -79,6 +88,8 @@ impl Cli {
         match self.verb {
             Verb::Init => init::run(&home, printer),
             Verb::Up(up) => up.run(home, printer).await,
+            Verb::Ask(ask) => ask.run(home, printer).await,
+            Verb::Demo => demo::run(printer).await,
             Verb::Status => status::run(&home, printer).await,
             Verb::Devnet(devnet) => devnet.run(printer).await,
             Verb::Runtime(verb) => runtime::run(verb, &home, printer).await,

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::coins;
 use crate::config::{Coins, NodeConfig};
 use crate::error::NodeError;
 use crate::handle::NodeHandle;
 use crate::home::{NOTE, Note, NoteGuard};
 use crate::print::{Bars, Printer};
-use crate::{admin, node, shutdown};
+use crate::{admin, http, node, shutdown};
 
 /// Flags of `bombyx up`; each counts more than the configuration.
 #[derive(Debug, Args)]
@@ -103,13 +104,19 @@ impl Up {
 /// Opens the node's pages and says, on stdout and in its home, that it is ready. The note goes when it is dropped.
 async fn announce(config: &NodeConfig, node: &NodeHandle, printer: Printer) -> Result<NoteGuard, NodeError> {
     let admin = admin::serve(node.clone()).await?;
+    let gateway = if config.gateway.enabled {
+        coins::ensure(node, config, printer).await?;
+        Some(http::serve(node.clone(), &config.gateway).await?)
+    } else {
+        None
+    };
     let status = node.status().await?;
     let note = Note {
         pid: std::process::id(),
         node_id: status.node_id,
         addresses: status.addresses,
         admin,
-        gateway: None,
+        gateway,
         models: status.provider.into_iter().flat_map(|sold| sold.models).map(|model| model.name).collect(),
     };
     let left = note.leave(&config.home);

@@ -4,6 +4,7 @@
 //! and the nearest key that does. `BOMBYX_<SECTION>_<KEY>` sets any key, for example `BOMBYX_LEDGER_URL`; lists are
 //! separated by commas.
 
+mod check;
 mod read;
 
 use std::net::SocketAddr;
@@ -149,6 +150,12 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// Bearer key that callers must send; empty for none.
     pub key: String,
+    /// The most that one request may cost, in coins, unless it says otherwise.
+    pub max_cost: Coins,
+    /// Seconds that one request may take, unless it says otherwise.
+    pub deadline_s: u64,
+    /// What one millisecond less until the first token is worth, in nano, unless a request says otherwise.
+    pub nano_per_ms: u64,
 }
 
 /// An amount that is written as a decimal number of coins, in quotes: `"0.05"`.
@@ -262,7 +269,14 @@ impl Default for BuyConfig {
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { enabled: false, listen: SocketAddr::from(([127, 0, 0, 1], 4180)), key: String::new() }
+        Self {
+            enabled: false,
+            listen: SocketAddr::from(([127, 0, 0, 1], 4180)),
+            key: String::new(),
+            max_cost: Coins(Nano(50_000_000)),
+            deadline_s: 120,
+            nano_per_ms: 10,
+        }
     }
 }
 
@@ -276,7 +290,12 @@ impl std::fmt::Debug for LedgerConfig {
 
 impl std::fmt::Debug for GatewayConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { enabled, listen, key } = self;
-        write!(f, "GatewayConfig(enabled: {enabled}, {listen}, key: {})", !key.is_empty())
+        let Self { enabled, listen, key, max_cost, deadline_s, nano_per_ms: _ } = self;
+        let locked = !key.is_empty();
+        write!(
+            f,
+            "GatewayConfig(enabled: {enabled}, {listen}, key: {locked}, {} coins and {deadline_s} s a request)",
+            max_cost.0
+        )
     }
 }

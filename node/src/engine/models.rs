@@ -154,7 +154,10 @@ fn measured_offer(
         },
         price: config.price(),
         slots: config.slots,
-        first_token_ms: u32::try_from(first.as_millis()).unwrap_or(u32::MAX).max(1),
+        // Under a cap a token takes its share of the second, however fast the engine is.
+        first_token_ms: u32::try_from(first.as_millis())
+            .unwrap_or(u32::MAX)
+            .max(1_000u32.checked_div(config.pace).unwrap_or(1)),
         tokens_per_s: if config.pace == 0 { per_s } else { per_s.min(config.pace) },
         context_tokens: info.context_tokens,
     })

@@ -73,15 +73,15 @@ impl Dialer {
                 had_address: false,
             };
             self.reaching.insert(peer, reaching);
-            self.dial(swarm, peer);
+            self.dial(swarm, peer, PeerCondition::DisconnectedAndNotDialing);
             self.proceed(swarm, peer);
         }
     }
 
-    fn dial(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+    fn dial(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, condition: PeerCondition) {
         let Some(reaching) = self.reaching.get_mut(&peer) else { return };
         let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .condition(condition)
             .addresses(self.book.of(&peer))
             .extend_addresses_through_behaviour()
             .build();
@@ -146,7 +146,7 @@ impl Dialer {
             reaching.dials.retain(|own| *own != dial);
             if std::mem::take(&mut reaching.dialled_by_other) {
                 // The other's addresses failed; this node may know better ones.
-                self.dial(swarm, peer);
+                self.dial(swarm, peer, PeerCondition::DisconnectedAndNotDialing);
             }
         }
         self.proceed(swarm, peer);
@@ -175,24 +175,29 @@ impl Dialer {
         if let Some(reaching) = self.reaching.get_mut(&peer) {
             reaching.lookup = Lookup::Done;
             if news {
-                self.dial(swarm, peer);
+                // Beside a dial of older addresses, which may take all the time there is to fail.
+                self.dial(swarm, peer, PeerCondition::Disconnected);
             }
             self.proceed(swarm, peer);
         }
     }
 
-    /// Looks up peers whose known addresses are slow to answer, and gives up those whose time is over.
+    /// Looks up peers that are slow to answer, no longer waits for dials of others, and gives up those whose time is over.
     pub(super) fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
-        let mut over = Vec::new();
+        let (mut over, mut alone) = (Vec::new(), Vec::new());
         for (peer, reaching) in &mut self.reaching {
             let spent = now.saturating_duration_since(reaching.since);
             if spent >= limits::REACH_DEADLINE {
                 over.push(*peer);
             } else if spent >= limits::REACH_PATIENCE && reaching.lookup == Lookup::NotYet {
+                if std::mem::take(&mut reaching.dialled_by_other) {
+                    alone.push(*peer);
+                }
                 reaching.lookup = Lookup::Running(swarm.behaviour_mut().kad.get_closest_peers(*peer));
             }
         }
         over.iter().for_each(|peer| self.give_up(peer));
+        alone.into_iter().for_each(|peer| self.dial(swarm, peer, PeerCondition::Disconnected));
     }
 }
 

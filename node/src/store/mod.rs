@@ -120,15 +120,16 @@ impl Store {
 
 fn open_error(path: &Path, error: DatabaseError) -> StoreError {
     let path = path.to_owned();
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path),
-        DatabaseError::Storage(StorageError::Io(error))
-            if error.kind() != std::io::ErrorKind::InvalidData =>
-        {
-            StoreError::Failed { path, why: error.to_string() }
-        }
-        other => StoreError::Damaged { path, why: other.to_string() },
+    if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+        return StoreError::InUse(path);
     }
+    let why = error.to_string();
+    if let DatabaseError::Storage(StorageError::Io(io)) = &error
+        && io.kind() != std::io::ErrorKind::InvalidData
+    {
+        return StoreError::Failed { path, why };
+    }
+    StoreError::Damaged { path, why }
 }
 
 /// An error of the database in the middle of its use.

@@ -33,7 +33,7 @@ impl fmt::Display for ScenarioError {
 
 impl ScenarioError {
     /// What the TOML reader says, in one line.
-    pub(crate) fn of_toml(file: &str, text: &str, error: &toml::de::Error) -> Self {
+    pub(super) fn of_toml(file: &str, text: &str, error: &toml::de::Error) -> Self {
         let what = error.message().trim().replace('\n', " ");
         let nearest = nearest_key(&what);
         Self {
@@ -80,7 +80,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 }
 
 /// The line of the last key of a path that the text holds; the first element stands for an array of tables.
-pub(crate) fn locate(text: &str, path: &[&str]) -> Option<usize> {
+pub(super) fn locate(text: &str, path: &[&str]) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let mut table = root.get_ref();
     let mut found = None;

@@ -1,15 +1,19 @@
 //! What a run simulates, as a TOML file: every key has a default, an unknown or impossible one is refused by name.
 
+mod error;
+mod feasible;
+
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::time::{Span, Time};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::net::Regions;
-use crate::scenario_error::{ScenarioError, locate};
+use error::locate;
+
+pub use error::ScenarioError;
 
 /// The scenario that runs when no file is named.
-pub const FIRST: &str = include_str!("../scenarios/first.toml");
+pub const FIRST: &str = include_str!("../../scenarios/first.toml");
 
 /// An amount of money, written as a decimal number of coins in quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,7 +297,7 @@ impl Access {
     }
 }
 
-/// Delay variation of messages: a lognormal part of the path, and rare spikes.
+/// Delay variation of messages: a lognormal part of the path, and rare long delays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jitter {
@@ -301,17 +305,17 @@ pub struct Jitter {
     pub median_share: f64,
     /// Spread of its logarithm.
     pub sigma: f64,
-    /// Probability of a spike.
-    pub spike_probability: f64,
-    /// Shortest spike, in milliseconds.
-    pub spike_min_ms: u64,
-    /// Longest spike, in milliseconds.
-    pub spike_max_ms: u64,
+    /// Probability of a burst.
+    pub burst_probability: f64,
+    /// Shortest burst, in milliseconds.
+    pub burst_min_ms: u64,
+    /// Longest burst, in milliseconds.
+    pub burst_max_ms: u64,
 }
 
 impl Default for Jitter {
     fn default() -> Self {
-        Self { median_share: 0.03, sigma: 0.8, spike_probability: 0.001, spike_min_ms: 50, spike_max_ms: 500 }
+        Self { median_share: 0.03, sigma: 0.8, burst_probability: 0.001, burst_min_ms: 50, burst_max_ms: 500 }
     }
 }
 
@@ -429,146 +433,6 @@ impl Scenario {
     pub fn client_count(&self) -> u32 {
         ((f64::from(self.nodes) * self.population.clients) as u32).clamp(1, self.nodes - 1)
     }
-
-    /// Refuses what no world can be built from: the path of the key, and what is wrong with it.
-    ///
-    /// # Errors
-    /// The first impossible value.
-    pub fn check(&self) -> Result<(), (Vec<&'static str>, String)> {
-        let (population, workload) = (&self.population, &self.workload);
-        let share = |value: f64| (0.0..=1.0).contains(&value);
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        let spread = |value: f64| value.is_finite() && (0.0..=5.0).contains(&value);
-        let weights = |access: &Access| {
-            access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
-        };
-        let rules: [(bool, &[&'static str], String); 21] = [
-            (
-                (2..=10_000_000).contains(&self.nodes),
-                &["nodes"],
-                format!("{} nodes; at least one must buy and one sell", self.nodes),
-            ),
-            (
-                share(population.clients),
-                &["population", "clients"],
-                "clients is a share of all nodes, from 0 to 1".into(),
-            ),
-            (population.models > 0, &["population", "models"], "there must be at least one model".into()),
-            (
-                population.models_per_client > 0,
-                &["population", "models_per_client"],
-                "a client must order from at least one model".into(),
-            ),
-            (
-                spread(population.demand_zipf),
-                &["population", "demand_zipf"],
-                "a Zipf exponent is from 0 to 5".into(),
-            ),
-            (
-                spread(population.supply_zipf),
-                &["population", "supply_zipf"],
-                "a Zipf exponent is from 0 to 5".into(),
-            ),
-            (
-                spread(population.price_sigma),
-                &["population", "price_sigma"],
-                "a spread is from 0 to 5".into(),
-            ),
-            (
-                !population.gpu.is_empty(),
-                &["population"],
-                "there must be at least one [[population.gpu]]".into(),
-            ),
-            (
-                population.gpu.iter().all(GpuClass::is_possible),
-                &["population", "gpu"],
-                "a GPU class needs a share, slots, prefill_per_s and decode_per_s above 0".into(),
-            ),
-            (
-                positive(workload.rate_per_s),
-                &["workload", "rate_per_s"],
-                "the rate of orders must be above 0".into(),
-            ),
-            (
-                workload.warm_up_s.is_finite() && workload.warm_up_s >= 0.0,
-                &["workload", "warm_up_s"],
-                "the warm-up cannot be negative".into(),
-            ),
-            (
-                positive(workload.prompt_tokens) && workload.prompt_tokens <= 10_000.0,
-                &["workload", "prompt_tokens"],
-                "the median prompt is from 1 to 10000 tokens".into(),
-            ),
-            (
-                positive(workload.answer_tokens),
-                &["workload", "answer_tokens"],
-                "the median answer must be above 0 tokens".into(),
-            ),
-            (spread(workload.prompt_sigma), &["workload", "prompt_sigma"], "a spread is from 0 to 5".into()),
-            (spread(workload.answer_sigma), &["workload", "answer_sigma"], "a spread is from 0 to 5".into()),
-            (
-                workload.max_tokens > 0 && workload.report_tokens > 0,
-                &["workload", "max_tokens"],
-                "max_tokens and report_tokens must be above 0".into(),
-            ),
-            (
-                positive(workload.deadline_s),
-                &["workload", "deadline_s"],
-                "the deadline must be above 0 seconds".into(),
-            ),
-            (
-                share(self.network.faults.drop) && share(self.network.faults.duplicate),
-                &["network", "faults"],
-                "drop and duplicate are probabilities, from 0 to 1".into(),
-            ),
-            (
-                weights(&self.network.provider_access),
-                &["network", "provider_access"],
-                "access weights must not be negative and not all 0".into(),
-            ),
-            (
-                weights(&self.network.client_access),
-                &["network", "client_access"],
-                "access weights must not be negative and not all 0".into(),
-            ),
-            (self.ledger.block_ms > 0, &["ledger", "block_ms"], "blocks need some time between them".into()),
-        ];
-        for (holds, path, what) in rules {
-            if !holds {
-                return Err((path.to_vec(), what));
-            }
-        }
-        self.check_faults()
-    }
-
-    fn check_faults(&self) -> Result<(), (Vec<&'static str>, String)> {
-        let regions = Regions::shipped();
-        for partition in &self.partition {
-            if let Some(unknown) = partition.regions.iter().find(|name| regions.find(name).is_none()) {
-                let known = regions.names.join(" ");
-                return Err((
-                    vec!["partition", "regions"],
-                    format!("no region {unknown:?}; there are {known}"),
-                ));
-            }
-            if !(partition.from_s >= 0.0 && partition.from_s < partition.until_s) {
-                return Err((vec!["partition", "from_s"], "a partition must begin before it ends".into()));
-            }
-        }
-        for crash in &self.crash {
-            if !(crash.at_s >= 0.0 && crash.for_s > 0.0 && (0.0..=1.0).contains(&crash.share)) {
-                let what = "a crash needs at_s from 0, for_s above 0 and a share from 0 to 1".into();
-                return Err((vec!["crash"], what));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl GpuClass {
-    fn is_possible(&self) -> bool {
-        self.share > 0.0 && self.slots > 0 && self.prefill_per_s > 0 && self.decode_per_s > 0
-    }
 }
 
 #[cfg(test)]
@@ -606,6 +470,7 @@ mod tests {
             ("[[partition]]\nfrom_s = 1.0\nuntil_s = 2.0\nregions = [\"ATL\"]\n", 4, "ATL"),
             ("nodes = 1\n", 1, "sell"),
             ("[network.faults]\ndrop = 2.0\n", 1, "probabilities"),
+            ("[ledger]\nwallet = \"9000000000\"\n", 2, "together"),
         ] {
             let shown = refused(text);
             assert!(shown.contains(&format!("line {line}:")) && shown.contains(word), "{text}: {shown}");

@@ -1,0 +1,58 @@
+//! Play money for a client on a devnet: its faucet fills an empty wallet. Nothing of the kind exists elsewhere.
+
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+
+use crate::config::{LedgerNetwork, NodeConfig};
+use crate::error::NodeError;
+use crate::handle::NodeHandle;
+use crate::ledger::LedgerError;
+use crate::ledger::chain::ChainError;
+use crate::ledger::devnet::FAUCET_MAX;
+use crate::ledger::wallet::friendly;
+use crate::print::Printer;
+
+/// How many channels an empty wallet is filled for.
+const CHANNELS: u64 = 8;
+/// What a channel takes beyond its deposit, fees and reserves included.
+const SURPLUS: Nano = Nano(50_000_000);
+/// Until the faucet has answered.
+const FAUCET_WAIT: Duration = Duration::from_secs(10);
+
+/// What a wallet must hold to open one more channel.
+pub(super) fn need(config: &NodeConfig) -> Nano {
+    config.client.deposit.0.saturating_plus(SURPLUS)
+}
+
+/// Has the devnet's faucet fill a wallet that cannot open a channel. On any other ledger this does nothing.
+pub(super) async fn ensure(
+    node: &NodeHandle,
+    config: &NodeConfig,
+    printer: Printer,
+) -> Result<(), NodeError> {
+    if config.ledger.network != LedgerNetwork::Devnet {
+        return Ok(());
+    }
+    let Some(wallet) = node.ledger().wallet_address() else { return Ok(()) };
+    let need = need(config);
+    if node.ledger().balance(wallet).await? >= need {
+        return Ok(());
+    }
+    let amount = Nano(need.0.saturating_mul(CHANNELS)).min(FAUCET_MAX);
+    let base = config.ledger.url.trim_end_matches('/');
+    let unreachable = |reason: String| {
+        LedgerError::Chain(ChainError::Unreachable { endpoint: format!("{base}/faucet"), reason })
+    };
+    let client = reqwest::Client::builder().no_proxy().timeout(FAUCET_WAIT).build();
+    let client = client.map_err(|error| unreachable(error.to_string()))?;
+    let url = format!("{base}/faucet?address={}&amount={amount}", friendly(wallet, true));
+    let answer =
+        client.get(url).send().await.map_err(|error| unreachable(error.without_url().to_string()))?;
+    if !answer.status().is_success() {
+        let reason = format!("the faucet answered {}", answer.status());
+        return Err(LedgerError::Chain(ChainError::Refused { exit_code: None, reason }).into());
+    }
+    printer.note(&format!("devnet: the faucet gave this client {amount} coins, which are worth nothing"));
+    Ok(())
+}

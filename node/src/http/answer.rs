@@ -1,0 +1,118 @@
+//! One order on its way to an HTTP answer: its news in, contents and the bill out.
+
+use std::time::Duration;
+
+use axum::http::HeaderName;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Bill, Failure, OrderNews};
+use bombyx_protocol::wire::message::{Content, Finish};
+use bombyx_protocol::work::order::{JobId, Order};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use super::Gateway;
+use super::errors::ApiError;
+
+/// How much longer than the order's own deadline its end is awaited: the client machine ends every order itself.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// An order that is being worked on. Dropping it cancels the order.
+pub(super) struct Answer {
+    news: mpsc::Receiver<OrderNews>,
+    until: Instant,
+    provider: Option<NodeId>,
+    job: Option<JobId>,
+}
+
+/// What comes next of an answer.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// A part of it.
+    Content(Content),
+    /// Its end.
+    Done(Bill),
+}
+
+impl Answer {
+    /// Places an order.
+    pub(super) async fn order(gateway: &Gateway, order: Order) -> Result<Self, ApiError> {
+        let until = Instant::now() + Duration::from_micros(order.deadline.0) + GRACE;
+        let news = gateway.node.order(order).await.map_err(|_| ApiError::stopped())?;
+        Ok(Self { news, until, provider: None, job: None })
+    }
+
+    /// The next part, or why there is none.
+    pub(super) async fn next(&mut self) -> Result<Part, ApiError> {
+        loop {
+            let news = timeout_at(self.until, self.news.recv())
+                .await
+                .map_err(|_| ApiError::failure(Failure::Deadline, Bill::default()))?
+                .ok_or_else(ApiError::stopped)?;
+            match news {
+                OrderNews::Awarded { provider, job } => {
+                    self.provider = Some(provider);
+                    self.job = Some(job);
+                }
+                OrderNews::Content(Content::End { .. })
+                | OrderNews::Bids(_)
+                | OrderNews::FailedOver { .. } => {}
+                OrderNews::Content(content) => return Ok(Part::Content(content)),
+                OrderNews::Done(bill) => return Ok(Part::Done(bill)),
+                OrderNews::Failed { why, bill } => return Err(ApiError::failure(why, bill)),
+            }
+        }
+    }
+
+    /// The job's id for `id` fields; it is known from the award on.
+    pub(super) fn job(&self) -> String {
+        self.job.map_or_else(String::new, |job| job.to_string())
+    }
+
+    /// What is known when the answer begins.
+    pub(super) fn headers(&self) -> Vec<(HeaderName, String)> {
+        let provider = self.provider.map(|provider| provider.to_string());
+        let job = self.job.map(|job| job.to_string());
+        [("x-bombyx-provider", provider), ("x-bombyx-job", job)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((HeaderName::from_static(name), value?)))
+            .collect()
+    }
+
+    /// What is known when the answer has ended.
+    pub(super) fn final_headers(&self, bill: &Bill) -> Vec<(HeaderName, String)> {
+        let mut headers = self.headers();
+        headers.push((HeaderName::from_static("x-bombyx-cost-nano"), bill.cost.0.to_string()));
+        headers
+    }
+}
+
+/// The `bombyx` object of an answer: who served it and what it came to.
+pub(super) fn facts(bill: &Bill) -> Value {
+    json!({
+        "providers": bill.providers.iter().map(NodeId::to_string).collect::<Vec<_>>(),
+        "job": bill.job.map(|job| job.to_string()),
+        "cost_nano": bill.cost.0,
+        "receipts": bill.receipts,
+        "vouchers": bill.vouchers,
+        "matched_ms": bill.matched.map(|span| span.as_ms()),
+        "first_token_ms": bill.first_token.map(|span| span.as_ms()),
+    })
+}
+
+/// The `usage` object of a text answer.
+pub(super) fn usage(bill: &Bill) -> Value {
+    json!({
+        "prompt_tokens": bill.input_tokens,
+        "completion_tokens": bill.output_tokens,
+        "total_tokens": bill.input_tokens.saturating_add(bill.output_tokens),
+    })
+}
+
+/// OpenAI's word for why a text ended.
+pub(super) fn finish_reason(bill: &Bill) -> &'static str {
+    match bill.finish {
+        Some(Finish::Length) => "length",
+        Some(Finish::Stop) | None => "stop",
+    }
+}

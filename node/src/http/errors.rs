@@ -1,0 +1,241 @@
+//! Every refusal of the gateway, in the shape and with the codes that OpenAI's clients know.
+
+use axum::Json;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::io::{Bill, Failure};
+use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::order::OrderFault;
+use serde_json::{Value, json};
+
+use super::answer::facts;
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// An error that is sent as `{"error": {"message", "type", "param", "code"}}`.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    param: Option<String>,
+    /// Seconds after which the same request may go well.
+    retry_after_s: Option<u32>,
+    /// What was spent all the same.
+    bill: Option<Box<Bill>>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { status, code, message, param: None, retry_after_s: None, bill: None }
+    }
+
+    fn about(self, param: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..self }
+    }
+
+    pub(super) fn no_such_path() -> Self {
+        let message = "no such path; this gateway has /v1/models, /v1/chat/completions and /v1/embeddings";
+        Self::new(StatusCode::NOT_FOUND, "unknown_url", message)
+    }
+
+    pub(super) fn no_such_method() -> Self {
+        let message = "wrong method; GET for /v1/models, POST for the others";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    }
+
+    pub(super) fn web_page() -> Self {
+        let message = "requests from web pages need a key; set gateway.key in the node's configuration";
+        Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
+    }
+
+    pub(super) fn key() -> Self {
+        let message =
+            "missing or wrong key; send the one of the node's configuration as `Authorization: Bearer KEY`";
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
+    }
+
+    pub(super) fn not_json() -> Self {
+        let message = "the body must be JSON; send `Content-Type: application/json`";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    }
+
+    pub(super) fn slow_body() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the request's body did not arrive in time")
+    }
+
+    pub(super) fn large_body(max: usize) -> Self {
+        let message = format!("a request has at most {max} bytes; shorten or split it");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+    }
+
+    pub(super) fn bad_json(line: usize, column: usize) -> Self {
+        let message = format!("the body is not a JSON object: mistake at line {line}, column {column}");
+        Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+    }
+
+    /// A field that is missing or of the wrong form. `expected` never quotes what was sent.
+    pub(super) fn field(param: impl Into<String>, expected: &str) -> Self {
+        let param = param.into();
+        let message = format!("`{param}`: {expected}");
+        Self::new(StatusCode::BAD_REQUEST, "invalid_value", message).about(param)
+    }
+
+    /// A field that this gateway cannot honour and will not ignore.
+    pub(super) fn unsupported(param: &str) -> Self {
+        let message = format!("`{param}` is not supported by this gateway; leave it out");
+        Self::new(StatusCode::BAD_REQUEST, "unsupported_parameter", message).about(param)
+    }
+
+    pub(super) fn unknown_model(message: String) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "model_not_found", message).about("model")
+    }
+
+    pub(super) fn wrong_kind(model: &str, does: &str) -> Self {
+        let message = format!("the model `{model}` does {does}; choose another model or the other path");
+        Self::new(StatusCode::BAD_REQUEST, "invalid_value", message).about("model")
+    }
+
+    /// An answer that does not have the form of what was asked for.
+    pub(super) fn bad_answer() -> Self {
+        let message = "the provider's answer is not of the kind that was asked for; try again";
+        Self::new(StatusCode::BAD_GATEWAY, "provider_failed", message)
+    }
+
+    pub(super) fn stopped() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "node_stopped",
+            "this node is shutting down; start it again",
+        )
+    }
+
+    /// An order that failed, with what was paid all the same.
+    pub(super) fn failure(why: Failure, bill: Bill) -> Self {
+        let (status, code, param) = class(why);
+        let mut error = Self::new(status, code, why.to_string());
+        error.param = param.map(String::from);
+        // `Busy` and a full provider pass by themselves; what the network has tried several times does not.
+        error.retry_after_s = (code == "rate_limit_exceeded").then_some(1);
+        error.bill = Some(Box::new(bill));
+        error
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.code {
+            "insufficient_quota" | "rate_limit_exceeded" => self.code,
+            _ if self.status.is_client_error() => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+
+    /// The object that is sent, as a body or as an event of a stream that has begun.
+    pub(super) fn body(&self) -> Value {
+        let mut body = json!({ "error": {
+            "message": self.message,
+            "type": self.kind(),
+            "param": self.param,
+            "code": self.code,
+        }});
+        if let Some(bill) = &self.bill {
+            body["error"]["bombyx"] = facts(bill);
+        }
+        body
+    }
+}
+
+/// Status, code and parameter for each way in which an order can fail.
+fn class(why: Failure) -> (StatusCode, &'static str, Option<&'static str>) {
+    let provider_failed = (StatusCode::BAD_GATEWAY, "provider_failed", None);
+    match why {
+        Failure::Order(OrderFault::TooLarge { .. }) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", None)
+        }
+        Failure::Order(OrderFault::Busy) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", None),
+        Failure::Order(
+            OrderFault::Empty
+            | OrderFault::TooMany { .. }
+            | OrderFault::NoOutput
+            | OrderFault::NoConfidentialTier,
+        ) => (StatusCode::BAD_REQUEST, "invalid_value", None),
+        Failure::NoBids | Failure::NoTier(_) => (StatusCode::SERVICE_UNAVAILABLE, "no_provider", None),
+        Failure::OverBudget { .. } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "price_ceiling_too_low", Some("bombyx.max_cost_nano"))
+        }
+        Failure::Refused(Refusal::TaskTooLarge) => (StatusCode::BAD_REQUEST, "context_length_exceeded", None),
+        Failure::Refused(Refusal::Busy) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", None),
+        Failure::Refused(Refusal::Unfunded) | Failure::Channel(LedgerFault::Funds) => {
+            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", None)
+        }
+        Failure::Channel(LedgerFault::Unreachable | LedgerFault::Refused) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", None)
+        }
+        Failure::Deadline => (StatusCode::GATEWAY_TIMEOUT, "deadline", Some("bombyx.deadline_ms")),
+        Failure::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, "cancelled", None),
+        Failure::Refused(
+            Refusal::UnknownBid
+            | Refusal::PriceBelowBid
+            | Refusal::Malformed
+            | Refusal::ChannelTerms
+            | Refusal::Unpaid
+            | Refusal::BadVoucher
+            | Refusal::Engine
+            | Refusal::Leaving,
+        )
+        | Failure::NoAnswer
+        | Failure::Stalled
+        | Failure::Gone
+        | Failure::Session
+        | Failure::FalseReceipt => provider_failed,
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        match self.retry_after_s {
+            Some(seconds) => {
+                headers.insert(header::RETRY_AFTER, seconds.into());
+            }
+            // Clients retry 429 and 5xx by themselves. The order behind this answer was retried with other
+            // providers already, and each further try can cost coins: that is for the caller to decide.
+            None => {
+                headers.insert(SHOULD_RETRY, axum::http::HeaderValue::from_static("false"));
+            }
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_have_the_statuses_that_clients_know() {
+        for (why, status, code) in [
+            (Failure::NoBids, 503, "no_provider"),
+            (Failure::Deadline, 504, "deadline"),
+            (Failure::Channel(LedgerFault::Funds), 429, "insufficient_quota"),
+            (Failure::Order(OrderFault::TooLarge { bytes: 1 }), 413, "request_too_large"),
+            (Failure::Order(OrderFault::Busy), 429, "rate_limit_exceeded"),
+            (Failure::Refused(Refusal::TaskTooLarge), 400, "context_length_exceeded"),
+            (Failure::Stalled, 502, "provider_failed"),
+        ] {
+            let error = ApiError::failure(why, Bill::default());
+            assert_eq!((error.status.as_u16(), error.code), (status, code), "{why:?}");
+            assert!(error.body()["error"]["message"].as_str().is_some_and(|text| !text.is_empty()));
+        }
+    }
+
+    #[test]
+    fn only_what_passes_by_itself_is_worth_a_retry() {
+        let busy = ApiError::failure(Failure::Order(OrderFault::Busy), Bill::default()).into_response();
+        assert!(busy.headers().contains_key(header::RETRY_AFTER));
+        let funds = ApiError::failure(Failure::Channel(LedgerFault::Funds), Bill::default()).into_response();
+        assert_eq!(funds.headers()[SHOULD_RETRY], "false");
+    }
+}

@@ -1,0 +1,127 @@
+//! `POST /v1/embeddings`: texts in, one vector for each out, as numbers or as base64 of little-endian `f32`s.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bombyx_protocol::wire::message::Content;
+use bombyx_protocol::work::order::{Task, TaskKind};
+use serde_json::{Value, json};
+
+use super::fields::Fields;
+use super::{models, order};
+use crate::http::answer::{Answer, Part, facts};
+use crate::http::errors::ApiError;
+use crate::http::{Gateway, json_response, object_of};
+use crate::vectors::Vectors;
+
+pub(in crate::http) async fn embed(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let body = object_of(&headers, body).await?;
+    let fields = Fields::root(&body);
+    let model = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Embed).await?;
+    let (inputs, base64) = read(&fields)?;
+    let mut vectors = Vectors::new(inputs.len());
+    let order = order(model.id, Task::Embed { inputs }, &fields, &gateway.policy)?;
+    let mut answer = Answer::order(&gateway, order).await?;
+    let bill = loop {
+        match answer.next().await? {
+            Part::Content(Content::Vectors { first, dims, bytes }) => {
+                vectors.take(first, dims, &bytes).map_err(|_| ApiError::bad_answer())?;
+            }
+            Part::Content(Content::End { .. }) => {}
+            Part::Content(Content::Tokens { .. }) => return Err(ApiError::bad_answer()),
+            Part::Done(bill) => break bill,
+        }
+    };
+    let rows = vectors.finish().map_err(|_| ApiError::bad_answer())?;
+    let data: Vec<Value> = rows.iter().enumerate().map(|(index, row)| item(index, row, base64)).collect();
+    let body = json!({
+        "object": "list",
+        "model": model.name,
+        "data": data,
+        "usage": { "prompt_tokens": bill.input_tokens, "total_tokens": bill.input_tokens },
+        "bombyx": facts(&bill),
+    });
+    Ok(json_response(&body, answer.final_headers(&bill)))
+}
+
+fn item(index: usize, row: &[f32], base64: bool) -> Value {
+    let embedding = if base64 {
+        let bytes: Vec<u8> = row.iter().flat_map(|number| number.to_le_bytes()).collect();
+        json!(BASE64.encode(bytes))
+    } else {
+        json!(row)
+    };
+    json!({ "object": "embedding", "index": index, "embedding": embedding })
+}
+
+/// The inputs, and whether vectors are wanted as base64.
+fn read(fields: &Fields<'_>) -> Result<(Vec<String>, bool), ApiError> {
+    let wrong =
+        || fields.wrong("input", "must be a string or a list of strings; token ids are not supported");
+    let inputs = match fields.required("input")? {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(texts) => texts
+            .iter()
+            .map(|text| text.as_str().map(String::from))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(wrong)?,
+        _ => return Err(wrong()),
+    };
+    if inputs.iter().any(String::is_empty) {
+        return Err(fields.wrong("input", "must not hold an empty string"));
+    }
+    fields.refuse("dimensions", |_| false)?;
+    let base64 = match fields.value("encoding_format").map(Value::as_str) {
+        None | Some(Some("float")) => false,
+        Some(Some("base64")) => true,
+        Some(_) => return Err(fields.wrong("encoding_format", "must be float or base64")),
+    };
+    Ok((inputs, base64))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(body: Value) -> Result<(Vec<String>, bool), String> {
+        let body = body.as_object().unwrap();
+        read(&Fields::root(body)).map_err(|error| error.body()["error"]["param"].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn one_text_or_many_are_taken_in_either_encoding() {
+        assert_eq!(parse(json!({ "input": "a" })), Ok((vec!["a".into()], false)));
+        let many = json!({ "input": ["a", "b"], "encoding_format": "base64" });
+        assert_eq!(parse(many), Ok((vec!["a".into(), "b".into()], true)));
+    }
+
+    #[test]
+    fn other_inputs_are_refused_by_name() {
+        for (body, param) in [
+            (json!({}), "input"),
+            (json!({ "input": [1, 2] }), "input"),
+            (json!({ "input": ["a", ""] }), "input"),
+            (json!({ "input": "a", "dimensions": 5 }), "dimensions"),
+            (json!({ "input": "a", "encoding_format": "int8" }), "encoding_format"),
+        ] {
+            assert_eq!(parse(body.clone()).unwrap_err(), param, "{body}");
+        }
+    }
+
+    #[test]
+    fn base64_is_of_little_endian_floats() {
+        assert_eq!(
+            item(2, &[1.0], true),
+            json!({ "object": "embedding", "index": 2, "embedding": "AACAPw==" })
+        );
+        assert_eq!(item(0, &[0.5], false)["embedding"], json!([0.5]));
+    }
+}

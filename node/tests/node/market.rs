@@ -1,0 +1,211 @@
+//! Two nodes over real sockets, a real model and a real contract: one order from the call to the settlement.
+
+use std::time::Duration;
+
+use bombyx_node::config::{Coins, NodeConfig};
+use bombyx_node::handle::NodeHandle;
+use bombyx_node::ledger::devnet::{self, Devnet};
+use bombyx_node::node::{self, Running};
+use bombyx_node::status::ChannelPhase;
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::channel::terms::Address;
+use bombyx_protocol::io::{Bill, Failure, OrderNews};
+use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::message::Content;
+use bombyx_protocol::work::order::{Order, Task, Tier};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+const MODEL: &str = "all-minilm-l6-v2";
+const PRICE_JOB: Coins = Coins(Nano(50_000_000));
+/// What the ledger takes from a close at most, all messages together.
+const CLOSE_FEES_MAX: u64 = 20_000_000;
+/// Generous: a test machine may be busy, and the model may have to be fetched.
+const PATIENCE: Duration = Duration::from_secs(60);
+const FETCH_PATIENCE: Duration = Duration::from_secs(600);
+
+struct World {
+    devnet: Devnet,
+    url: String,
+    homes: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let devnet = Devnet::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(devnet::http::serve(devnet.clone(), listener, std::future::pending()));
+        Self { devnet, url, homes: tempfile::tempdir().unwrap() }
+    }
+
+    fn config(&self, name: &str) -> NodeConfig {
+        let mut config = NodeConfig { home: self.homes.path().join(name), ..NodeConfig::default() };
+        config.ledger.url.clone_from(&self.url);
+        config.ledger.poll_ms = 100;
+        config.network.listen = vec!["/ip4/127.0.0.1/udp/0/quic-v1".into()];
+        config.client.challenge_s = 60;
+        config
+    }
+
+    async fn provider(&self) -> Running {
+        let mut config = self.config("provider");
+        config.provide.models = vec![MODEL.into()];
+        // More than what the payout itself costs on the ledger.
+        config.provide.price_job = PRICE_JOB;
+        timeout(FETCH_PATIENCE, node::start(config)).await.unwrap().unwrap()
+    }
+
+    async fn client(&self, provider: &NodeHandle) -> Running {
+        let mut config = self.config("client");
+        config.network.join = provider.addresses();
+        let running = node::start(config).await.unwrap();
+        running.0.wait_for_peers(1, PATIENCE).await.unwrap();
+        running
+    }
+}
+
+fn order(max_cost: Nano) -> Order {
+    Order {
+        model: bombyx_node::engine::models::id_of(MODEL).unwrap(),
+        task: Task::Embed {
+            inputs: vec!["silk".into(), "a moth spins a thread".into(), "fiscal policy".into()],
+        },
+        max_cost,
+        deadline: Span::from_s(60),
+        tier: Tier::Open,
+        nano_per_ms: 0,
+    }
+}
+
+/// Places the order and returns its rows and its bill, or why there is none.
+async fn ask(client: &NodeHandle, order: Order) -> Result<(Vec<Vec<f32>>, Bill), Failure> {
+    let mut news = client.order(order).await.unwrap();
+    let mut rows = Vec::new();
+    loop {
+        match timeout(PATIENCE, news.recv()).await.unwrap().unwrap() {
+            OrderNews::Content(Content::Vectors { first, dims, bytes }) => {
+                assert_eq!(first as usize, rows.len());
+                let numbers: Vec<f32> =
+                    bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
+                rows.extend(numbers.chunks_exact(dims as usize).map(<[f32]>::to_vec));
+            }
+            OrderNews::Done(bill) => return Ok((rows, bill)),
+            OrderNews::Failed { why, .. } => return Err(why),
+            OrderNews::Bids(_)
+            | OrderNews::Awarded { .. }
+            | OrderNews::Content(_)
+            | OrderNews::FailedOver { .. } => {}
+        }
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_up() {
+    let world = World::new().await;
+    let (provider, provider_task) = world.provider().await;
+    let (client, client_task) = world.client(&provider).await;
+    let wallet = client.ledger().wallet_address().unwrap();
+    let earner = provider.ledger().wallet_address().unwrap();
+    let given = Nano(10_000_000_000);
+
+    let refused = ask(&client, order(Nano(1_000))).await;
+    assert!(matches!(refused, Err(Failure::OverBudget { lowest }) if lowest > PRICE_JOB.0), "{refused:?}");
+    let refused = ask(&client, order(Nano(1_000_000_000))).await;
+    assert_eq!(refused.unwrap_err(), Failure::Channel(LedgerFault::Funds), "the wallet is empty");
+
+    world.devnet.faucet(wallet, given).unwrap();
+
+    let (rows, bill) = ask(&client, order(Nano(1_000_000_000))).await.unwrap();
+    assert_eq!(rows.len(), 3);
+    for row in &rows {
+        assert_eq!(row.len(), 384);
+        assert!((dot(row, row) - 1.0).abs() < 1e-4, "of length 1");
+    }
+    assert!(
+        dot(&rows[0], &rows[1]) > dot(&rows[0], &rows[2]),
+        "silk is nearer to a moth than to fiscal policy"
+    );
+    assert!(bill.cost > Nano::ZERO && bill.vouchers > 0 && bill.receipts > 0, "{bill:?}");
+    assert_eq!(bill.providers, [provider.node_id()]);
+
+    let asks = client.asks().await.unwrap();
+    assert!(asks.iter().all(|ask| ask.provider == provider.node_id()), "{asks:?}");
+    let paying = client.status().await.unwrap();
+    assert_eq!(paying.client.orders_done, 1);
+    assert_eq!(paying.channels.len(), 1);
+    assert_eq!(paying.channels[0].paid_nano, bill.cost.0);
+
+    // Both begin a new life: the channel and what was promised on it are on record, and go on where they stopped.
+    client.shutdown().await;
+    timeout(PATIENCE, client_task).await.unwrap().unwrap().unwrap();
+    let (client, client_task) = world.client(&provider).await;
+    let (_, second) = ask(&client, order(Nano(1_000_000_000))).await.unwrap();
+    let paying = client.status().await.unwrap();
+    assert_eq!(paying.channels.len(), 1, "{:?}", paying.channels);
+    let owed = Nano(bill.cost.0 + second.cost.0);
+    assert_eq!(paying.channels[0].paid_nano, owed.0);
+
+    // The provider leaves: it closes the channel, is paid, and the client has its rest at once.
+    let report = provider.settle(PATIENCE).await.unwrap();
+    assert_eq!((report.closed.len(), report.left.len()), (1, 0), "{report:?}");
+    assert_eq!(report.closed[0].state, ChannelPhase::Closed);
+    assert_eq!(report.closed[0].paid_nano, owed.0);
+    let report_account = report.closed[0].account.clone();
+    let report = client.settle(PATIENCE).await.unwrap();
+    assert!(report.left.is_empty(), "{report:?}");
+
+    let ledger = client.ledger();
+    let least = Nano(owed.0 - CLOSE_FEES_MAX);
+    let account = Address::basechain(hex::decode(&report_account).unwrap().try_into().unwrap());
+    // The payouts are messages on their way when the channel is gone.
+    let arrived = async {
+        loop {
+            let (earned, kept) =
+                (ledger.balance(earner).await.unwrap(), ledger.balance(wallet).await.unwrap());
+            let mut fees = Nano::ZERO;
+            for party in [wallet, earner, account] {
+                fees = fees.saturating_plus(ledger.fees_paid(party, 50).await.unwrap());
+            }
+            if earned >= least && earned.0 + kept.0 + fees.0 == given.0 {
+                return earned;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let earned = timeout(PATIENCE, arrived).await.expect("no nano is lost or made, and the provider is paid");
+    assert!(earned <= owed, "earned {earned} for {owed}");
+
+    client.shutdown().await;
+    provider.shutdown().await;
+    timeout(PATIENCE, client_task).await.unwrap().unwrap().unwrap();
+    timeout(PATIENCE, provider_task).await.unwrap().unwrap().unwrap();
+
+    // A second life of the client finds no channel on record: it is closed.
+    let (again, task) = node::start(world.config("client")).await.unwrap();
+    assert_eq!(again.node_id(), client.node_id());
+    assert!(again.status().await.unwrap().channels.is_empty());
+    again.shutdown().await;
+    timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_nobody_bids_for_fails_at_its_deadline_and_not_before() {
+    let world = World::new().await;
+    let (client, task) = node::start(world.config("client")).await.unwrap();
+    let alone = Order { deadline: Span::from_ms(1_500), ..order(Nano(1_000_000_000)) };
+    let began = std::time::Instant::now();
+    assert_eq!(ask(&client, alone).await.unwrap_err(), Failure::NoBids);
+    // Calls are repeated while there is time: a provider may be about to join.
+    assert!(began.elapsed() >= Duration::from_millis(1_400));
+    assert_eq!(client.status().await.unwrap().client.orders_failed, 1);
+    let none = client.wait_for_peers(1, Duration::from_millis(100)).await.unwrap_err();
+    assert!(none.to_string().contains("0 of 1 peers"), "{none}");
+    client.shutdown().await;
+    timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+}

@@ -1,0 +1,184 @@
+//! Which scenarios a world can be built from: the values that make no sense, refused by the path of their key.
+
+use super::{Access, GpuClass, Scenario};
+use crate::net::Regions;
+
+/// More coins than any ledger has, in nano, and room to add a few such amounts.
+const COINS_MAX: u64 = 9_000_000_000_000_000_000;
+
+/// The path of a key and what is wrong with its value.
+type Impossible = (Vec<&'static str>, String);
+
+impl Scenario {
+    /// Refuses what no world can be built from: the path of the key, and what is wrong with it.
+    ///
+    /// # Errors
+    /// The first impossible value.
+    pub fn check(&self) -> Result<(), Impossible> {
+        let (population, workload) = (&self.population, &self.workload);
+        let jitter = &self.network.jitter;
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let spread = |value: f64| value.is_finite() && (0.0..=5.0).contains(&value);
+        let weights = |access: &Access| {
+            access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
+        };
+        let rules: [(bool, &[&'static str], String); 26] = [
+            (
+                (2..=10_000_000).contains(&self.nodes),
+                &["nodes"],
+                format!("{} nodes; at least one must buy and one sell", self.nodes),
+            ),
+            (
+                share(population.clients),
+                &["population", "clients"],
+                "clients is a share of all nodes, from 0 to 1".into(),
+            ),
+            (population.models > 0, &["population", "models"], "there must be at least one model".into()),
+            (
+                population.models_per_client > 0,
+                &["population", "models_per_client"],
+                "a client must order from at least one model".into(),
+            ),
+            (
+                spread(population.demand_zipf),
+                &["population", "demand_zipf"],
+                "a Zipf exponent is from 0 to 5".into(),
+            ),
+            (
+                spread(population.supply_zipf),
+                &["population", "supply_zipf"],
+                "a Zipf exponent is from 0 to 5".into(),
+            ),
+            (
+                spread(population.price_sigma),
+                &["population", "price_sigma"],
+                "a spread is from 0 to 5".into(),
+            ),
+            (
+                !population.gpu.is_empty(),
+                &["population"],
+                "there must be at least one [[population.gpu]]".into(),
+            ),
+            (
+                population.gpu.iter().all(GpuClass::is_possible),
+                &["population", "gpu"],
+                "a GPU class needs a share, slots, prefill_per_s and decode_per_s above 0, and start_ms of an hour at most".into(),
+            ),
+            (
+                positive(workload.rate_per_s),
+                &["workload", "rate_per_s"],
+                "the rate of orders must be above 0".into(),
+            ),
+            (
+                workload.warm_up_s.is_finite() && workload.warm_up_s >= 0.0,
+                &["workload", "warm_up_s"],
+                "the warm-up cannot be negative".into(),
+            ),
+            (
+                positive(workload.prompt_tokens) && workload.prompt_tokens <= 10_000.0,
+                &["workload", "prompt_tokens"],
+                "the median prompt is from 1 to 10000 tokens".into(),
+            ),
+            (
+                positive(workload.answer_tokens),
+                &["workload", "answer_tokens"],
+                "the median answer must be above 0 tokens".into(),
+            ),
+            (spread(workload.prompt_sigma), &["workload", "prompt_sigma"], "a spread is from 0 to 5".into()),
+            (spread(workload.answer_sigma), &["workload", "answer_sigma"], "a spread is from 0 to 5".into()),
+            (
+                workload.max_tokens > 0 && workload.report_tokens > 0,
+                &["workload", "max_tokens"],
+                "max_tokens and report_tokens must be above 0".into(),
+            ),
+            (
+                positive(workload.deadline_s),
+                &["workload", "deadline_s"],
+                "the deadline must be above 0 seconds".into(),
+            ),
+            (
+                share(self.network.faults.drop) && share(self.network.faults.duplicate),
+                &["network", "faults"],
+                "drop and duplicate are probabilities, from 0 to 1".into(),
+            ),
+            (
+                weights(&self.network.provider_access),
+                &["network", "provider_access"],
+                "access weights must not be negative and not all 0".into(),
+            ),
+            (
+                weights(&self.network.client_access),
+                &["network", "client_access"],
+                "access weights must not be negative and not all 0".into(),
+            ),
+            (population.models <= 100_000, &["population", "models"], "more than 100000 models".into()),
+            (
+                self.network.mesh_degree <= 64,
+                &["network", "mesh_degree"],
+                "a host has 64 gossip links in one topic at the most".into(),
+            ),
+            (
+                spread(jitter.median_share)
+ && spread(jitter.sigma)
+ && jitter.burst_min_ms <= jitter.burst_max_ms && jitter.burst_max_ms <= 600_000,
+                &["network", "jitter"],
+                "median_share and sigma are from 0 to 5, burst_min_ms is at most burst_max_ms and that 600000".into(),
+            ),
+            (
+                spread(self.disk.commit_sigma) && (0.0..=60_000.0).contains(&self.disk.commit_ms),
+                &["disk"],
+                "a commit takes 0 to 60000 ms and its spread is from 0 to 5".into(),
+            ),
+            (
+                self.market.deposit.0.0 <= COINS_MAX && self.wallets() <= u128::from(COINS_MAX),
+                &["ledger", "wallet"],
+                "a deposit and all wallets together must stay below 9 billion coins".into(),
+            ),
+            (self.ledger.block_ms > 0, &["ledger", "block_ms"], "blocks need some time between them".into()),
+        ];
+        for (holds, path, what) in rules {
+            if !holds {
+                return Err((path.to_vec(), what));
+            }
+        }
+        self.check_faults()
+    }
+
+    fn wallets(&self) -> u128 {
+        u128::from(self.nodes) * u128::from(self.ledger.wallet.0.0)
+    }
+
+    fn check_faults(&self) -> Result<(), Impossible> {
+        let regions = Regions::shipped();
+        for partition in &self.partition {
+            if let Some(unknown) = partition.regions.iter().find(|name| regions.find(name).is_none()) {
+                let known = regions.names.join(" ");
+                return Err((
+                    vec!["partition", "regions"],
+                    format!("no region {unknown:?}; there are {known}"),
+                ));
+            }
+            if !(partition.from_s >= 0.0 && partition.from_s < partition.until_s) {
+                return Err((vec!["partition", "from_s"], "a partition must begin before it ends".into()));
+            }
+        }
+        for crash in &self.crash {
+            if !(crash.at_s >= 0.0 && crash.for_s > 0.0 && (0.0..=1.0).contains(&crash.share)) {
+                let what = "a crash needs at_s from 0, for_s above 0 and a share from 0 to 1".into();
+                return Err((vec!["crash"], what));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl GpuClass {
+    fn is_possible(&self) -> bool {
+        self.share > 0.0
+            && self.slots > 0
+            && self.prefill_per_s > 0
+            && self.decode_per_s > 0
+            && self.start_ms <= 3_600_000
+    }
+}
