@@ -20,11 +20,6 @@ struct Source {
 }
 
 impl Source {
-    /// The text without comments, and without what only tests see.
-    fn code(&self) -> String {
-        without_comments(self.text.split("#[cfg(test)]\nmod ").next().unwrap())
-    }
-
     fn is_under(&self, folder: &str) -> bool {
         self.path.starts_with(folder)
     }
@@ -134,7 +129,8 @@ fn each_foreign_crate_stays_in_its_room() {
         ("tonlib_core", &["node/src/ledger/", "node/tests/"]),
     ];
     let mut problems = Vec::new();
-    for source in rust() {
+    // This file names what it forbids.
+    for source in rust().iter().filter(|source| !source.path.ends_with("tests/tidy.rs")) {
         let code = without_comments(&source.text);
         for (name, rooms) in rooms {
             if uses(&code, name) && !rooms.iter().any(|room| source.is_under(room)) {
