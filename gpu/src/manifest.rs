@@ -1,4 +1,5 @@
 //! Manifests: what a model consists of, byte for byte; its hash is the model's name on the network.
+//! (`WR-17`)
 //!
 //! # Canonical form
 //! The id is BLAKE3 of the manifest's canonical JSON: UTF-8, no white space, object keys in ascending byte order, optional
@@ -419,6 +420,7 @@ mod tests {
         Manifest::parse(value.to_string().as_bytes())
     }
 
+    /// (`WR-17`)
     #[test]
     fn the_canonical_form_is_sorted_and_minimal() {
         let expected =

@@ -1,4 +1,5 @@
 //! The sampler `bombyx-sampler-1`: logits, parameters, seed and position give one token, the same one everywhere.
+//! (`WR-15`)
 //!
 //! It stands outside the graph so that an auditor who recomputes the logits can recompute the choice. After the first
 //! step everything is integer arithmetic, so a second implementation agrees bit for bit on equal logits.
@@ -265,7 +266,7 @@ mod tests {
         id: u32,
     }
 
-    /// The vectors are computed in exact fractions by a program that shares nothing with this one.
+    /// The vectors are computed in exact fractions by a program that shares nothing with this one. (`WR-15`)
     #[test]
     fn the_choices_are_those_of_the_specification() {
         let file: Vectors = serde_json::from_str(include_str!("../../spec/vectors/sampler.json")).unwrap();

@@ -149,6 +149,7 @@ async fn a_node_known_only_by_its_id_is_found_through_the_hash_table() {
     assert_eq!(sender.received().await, (id(12), b"an award".to_vec()));
 }
 
+/// (`WI-10`, `WI-12`)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn direct_messages_arrive_in_order_up_to_the_longest_frame() {
     let mut receiver = start(config(21, QUIC, &[])).await;
@@ -269,6 +270,7 @@ async fn a_node_that_returns_is_reached_again() {
     assert_eq!(after.received().await, (id(62), b"welcome back".to_vec()));
 }
 
+/// (`WI-13`)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_join_that_fails_says_why() {
     let other = start({

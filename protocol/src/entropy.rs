@@ -3,6 +3,7 @@
 use zeroize::Zeroize as _;
 
 /// A stream of unpredictable bytes expanded from one 32-byte seed. Equal seeds give equal streams.
+/// (`CO-3`)
 pub struct Entropy {
     key: [u8; 32],
     blocks: u64,

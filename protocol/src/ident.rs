@@ -1,7 +1,7 @@
 //! Keys and domain-separated signatures: who says something, and in which role a key may speak.
 //!
 //! Every signature covers `"bombyx/1/" + domain + 0x00 + bytes`, so that a signature made for one purpose
-//! is worthless for every other. Verification is strict: keys of small order are refused.
+//! is worthless for every other. Verification is strict: keys of small order are refused. (`WI-8`)
 
 use core::fmt;
 use core::str::FromStr;
@@ -42,7 +42,7 @@ impl Domain {
         }
     }
 
-    /// The exact bytes that are signed for `bytes` in this domain.
+    /// The exact bytes that are signed for `bytes` in this domain; they name the version. (`WI-13`)
     #[must_use]
     pub fn message(self, bytes: &[u8]) -> Vec<u8> {
         let mut message = b"bombyx/1/".to_vec();

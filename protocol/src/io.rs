@@ -11,7 +11,8 @@ use crate::wire::message::{Content, Finish, Gossip, Message, Refusal};
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Task, TaskKind, Tier};
 use crate::work::price::PriceSheet;
 
-/// A role machine: feed it one input with the current time, then drain it until it says when to wake it.
+/// A role machine: feed it one input with the current time, then drain it until it says when to wake
+/// it. (`CO-1`)
 pub trait Machine {
     /// Takes one input. `now` never goes back.
     fn handle(&mut self, now: Time, input: Input);
@@ -27,7 +28,7 @@ pub enum Input {
     Command(Command),
     /// Gossip arrived on a topic that this node follows.
     Gossip(Gossip),
-    /// A peer sent a message. `from` is authenticated by the transport.
+    /// A peer sent a message. `from` is authenticated by the transport. (`WI-12`)
     Received {
         /// The sender.
         from: NodeId,

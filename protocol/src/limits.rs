@@ -1,4 +1,4 @@
-//! Every bound of the protocol, with its unit and its reason.
+//! Every bound of the protocol, with its unit and its reason. (`CO-4`)
 
 use crate::time::Span;
 
@@ -25,6 +25,8 @@ pub const VECTOR_BYTES_MAX: usize = 30_720;
 pub const BIDS_MAX: usize = 64;
 /// Bids a provider keeps outstanding for each of its slots: most calls are lost, so it may overbook.
 pub const BIDS_PER_SLOT_MAX: usize = 16;
+/// Bids that a provider holds awardable, leases included: whoever awards and never pays must not fill its memory.
+pub const PROMISES_MAX: usize = 4_096;
 /// Bytes of a model's name in an ask.
 pub const ASK_NAME_BYTES_MAX: usize = 64;
 /// Asks kept in a client's book.

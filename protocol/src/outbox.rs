@@ -1,4 +1,5 @@
 //! Persist before you speak: outputs wait here until every record that came before them is on disk.
+//! (`CO-2`)
 //!
 //! Records leave at once, so that many of them share one commit; everything else keeps its place in line. This
 //! is the only place where the rule lives, and both shells get it with the machine.

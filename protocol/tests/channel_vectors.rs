@@ -18,6 +18,7 @@ fn bytes<const N: usize>(case: &Value, field: &str) -> [u8; N] {
     hex::decode(text(case, field)).unwrap().try_into().unwrap()
 }
 
+/// (CH-1)
 #[test]
 fn accounts_follow_from_terms() {
     let vectors: Value = serde_json::from_str(ACCOUNTS).unwrap();
@@ -62,6 +63,7 @@ fn judge(case: &Value) -> ([u8; 32], Result<(), SignatureError>) {
     }
 }
 
+/// (CH-12, CH-13, CH-14)
 #[test]
 fn good_signatures_count() {
     let vectors: Value = serde_json::from_str(SIGNATURES).unwrap();

@@ -72,7 +72,7 @@ fn replay(name: &str, target: fn(&[u8]), mutations: usize) {
     }
 }
 
-/// (WI-4)
+/// (WI-4, CO-4)
 #[test]
 fn no_bytes_make_a_decoder_panic_or_have_two_meanings() {
     replay("decode", targets::decode, DECODE_MUTATIONS / 4);

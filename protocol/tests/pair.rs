@@ -18,6 +18,7 @@ use swarm::{CALM, Swarm, chat, engine, price};
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
 
+/// (CH-4, WR-10)
 #[test]
 fn an_answer_is_streamed_paid_and_settled_to_the_nano() {
     let mut swarm = Swarm::new(1, CALM);
@@ -85,6 +86,7 @@ fn the_best_score_wins_and_is_paid_by_the_second() {
     assert!(matches!(outcome.bids[1].fate, Fate::Outscored { by } if by > 0));
 }
 
+/// (WR-13, MK-13)
 #[test]
 fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {
     let mut swarm = Swarm::new(4, CALM);
@@ -103,6 +105,7 @@ fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {
     assert_eq!(bill.output_tokens, 120, "no token is bought twice as output");
 }
 
+/// (MK-14)
 #[test]
 fn a_lease_spares_the_second_order_its_auction() {
     let mut swarm = Swarm::new(5, CALM);
@@ -149,6 +152,7 @@ fn a_wallet_that_cannot_fund_its_channel_is_said_so_and_costs_the_provider_its_c
     assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 0);
 }
 
+/// (CH-5, CH-19)
 #[test]
 fn with_no_credit_nothing_is_served_before_the_ledger_shows_the_channel() {
     let mut swarm = Swarm::new(8, CALM);
@@ -175,6 +179,7 @@ fn with_a_channel_open_a_job_runs_while_the_ledger_is_down() {
     assert!(swarm.outcome(2).end.unwrap().is_ok());
 }
 
+/// (CH-17)
 #[test]
 fn a_client_that_leaves_gets_its_rest_at_once_from_a_living_provider() {
     let mut swarm = Swarm::new(10, CALM);
@@ -189,6 +194,7 @@ fn a_client_that_leaves_gets_its_rest_at_once_from_a_living_provider() {
     assert_eq!(swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
 }
 
+/// (CH-11)
 #[test]
 fn a_client_that_leaves_a_dead_provider_pays_it_first_and_then_gets_its_rest() {
     let mut swarm = Swarm::new(11, CALM);
@@ -205,6 +211,7 @@ fn a_client_that_leaves_a_dead_provider_pays_it_first_and_then_gets_its_rest() {
     assert_eq!(swarm.client_at(client).channels().count(), 0);
 }
 
+/// (CH-10)
 #[test]
 fn a_watcher_claims_for_a_provider_that_is_away() {
     let mut swarm = Swarm::new(12, CALM);
@@ -224,6 +231,7 @@ fn a_watcher_claims_for_a_provider_that_is_away() {
     assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
 }
 
+/// (CH-7)
 #[test]
 fn a_restarted_client_goes_on_above_every_voucher_it_may_have_signed() {
     let mut swarm = Swarm::new(13, CALM);
@@ -276,6 +284,7 @@ fn a_settlement_in_the_middle_of_a_job_waits_for_its_last_voucher() {
     assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
 }
 
+/// (CH-20)
 #[test]
 fn a_channel_that_runs_dry_is_topped_up_before_it_does() {
     let mut swarm = Swarm::new(15, CALM);

@@ -25,6 +25,7 @@ fn window(sheet: u64) -> Nano {
     price(sheet).cost(200, limits::WINDOW_TOKENS + u64::from(limits::CHUNK_TOKENS)).unwrap()
 }
 
+/// (WR-12, WR-16)
 #[test]
 fn a_storm_slows_an_answer_and_changes_nothing_else() {
     for seed in 0..6 {
@@ -44,6 +45,7 @@ fn a_storm_slows_an_answer_and_changes_nothing_else() {
     }
 }
 
+/// (CH-5)
 #[test]
 fn a_client_cut_off_in_the_middle_costs_its_provider_one_window_at_most() {
     for seed in 0..4 {

@@ -102,6 +102,7 @@ impl Driver {
 }
 
 /// Whether gossip is what it claims to be. It is forwarded only then, and a forwarder of rubbish pays for it.
+/// (`WI-11`)
 fn judge(on: &str, bytes: &[u8]) -> (Verdict, Option<Gossip>) {
     let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return (Verdict::Reject, None) };
     let model: Option<ModelId> = match &gossip {
@@ -136,6 +137,7 @@ mod tests {
         }
     }
 
+    /// (`WI-11`)
     #[test]
     fn gossip_passes_only_when_signed_and_on_its_own_topic() {
         let client = Identity::from_seed(&[7; 32]);

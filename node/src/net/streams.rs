@@ -2,7 +2,7 @@
 //!
 //! A stream of the protocol `/bombyx/msg/1` carries, from its opener, any number of frames: a length (`u32`, little
 //! endian, at most `FRAME_BYTES_MAX`) and that many bytes. The acceptor writes one byte, [`GREETING`], when it has
-//! taken the stream over; until then the opener counts its first frame as undelivered.
+//! taken the stream over; until then the opener counts its first frame as undelivered. (`WI-10`)
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -76,6 +76,7 @@ async fn a_client_gets_everything_back_alone_but_not_before_the_challenge_period
     assert_books_balance(&world, channel.account).await;
 }
 
+/// (`CH-14`)
 #[tokio::test]
 async fn a_client_with_an_empty_wallet_can_leave_too() {
     let world = World::new();
@@ -146,6 +147,7 @@ async fn anyone_can_bring_a_voucher_and_the_provider_is_paid() {
     assert_books_balance(&world, channel.account).await;
 }
 
+/// (`CH-22`)
 #[tokio::test]
 async fn a_second_life_of_the_same_terms_makes_old_signatures_void() {
     let world = World::new();

@@ -24,6 +24,7 @@ async fn with_channel() -> (World, Opened) {
     (world, channel)
 }
 
+/// (`CH-21`)
 #[tokio::test]
 async fn every_bad_external_message_is_refused_with_its_code_and_costs_nothing() {
     let (world, channel) = with_channel().await;
@@ -93,6 +94,7 @@ async fn ballast_in_a_good_external_message_is_refused() {
     world.claim(channel, milli(500)).await.unwrap();
 }
 
+/// (`CH-16`)
 #[tokio::test]
 async fn every_bad_internal_message_is_refused_with_its_code() {
     let (world, channel) = with_channel().await;

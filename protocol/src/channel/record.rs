@@ -59,7 +59,7 @@ pub struct Earning {
 }
 
 impl Record {
-    /// The channel or job that this record is about, by which a later one replaces it.
+    /// The channel or job that this record is about, by which a later one replaces it. (`CO-6`)
     #[must_use]
     pub fn key(&self) -> RecordKey {
         match self {

@@ -117,7 +117,7 @@ impl ChannelTerms {
         Address::basechain(init.finish().hash)
     }
 
-    /// Whether a careful party may sign these terms, on the network it is on.
+    /// Whether a careful party may sign these terms, on the network it is on. (`CH-15`)
     ///
     /// # Errors
     /// [`TermsError`] names the first term that is not acceptable.
@@ -209,6 +209,7 @@ mod tests {
         }
     }
 
+    /// (`CH-15`)
     #[test]
     fn careless_terms_are_refused() {
         assert_eq!(terms().check(-239), Ok(()));

@@ -14,7 +14,7 @@ const TAG_VOUCHER: u32 = 0x4258_5601;
 const TAG_CLOSE_ORDER: u32 = 0x4258_5602;
 const TAG_CLOSE_REQUEST: u32 = 0x4258_5603;
 
-/// The client's promise that the provider may take `cumulative` from this channel, in all.
+/// The client's promise that the provider may take `cumulative` from this channel, in all. (`CH-12`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Voucher {
     /// Hash of the channel's account.
@@ -25,7 +25,7 @@ pub struct Voucher {
     pub cumulative: Nano,
 }
 
-/// The provider's order to close now with `cumulative` as the last total.
+/// The provider's order to close now with `cumulative` as the last total. (`CH-13`)
 ///
 /// Anyone may bring it to the ledger at any later time: a provider signs it only when it serves no more in this epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -38,7 +38,7 @@ pub struct CloseOrder {
     pub cumulative: Nano,
 }
 
-/// The client's request to close after the challenge period, for a client whose wallet is empty.
+/// The client's request to close after the challenge period, for a client whose wallet is empty. (`CH-14`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct CloseRequest {
     /// Hash of the channel's account.

@@ -17,7 +17,7 @@ use crate::work::order::{Generate, JobId, Order, OrderId, Task};
 use super::Client;
 use super::working::Working;
 
-/// Runners-up that are kept warm for a failover; the others are released at once.
+/// Runners-up that are kept warm for a failover; the others are released at once. (`MK-11`, `MK-13`)
 const WARM_MAX: usize = 3;
 
 /// An order and how far it has come.
@@ -106,7 +106,8 @@ impl Errand {
         phase.min(self.deadline)
     }
 
-    /// The task that is left to do: after a failover the next provider goes on where the last one stopped.
+    /// The task that is left to do: after a failover the next provider goes on where the last one
+    /// stopped. (`WR-13`)
     pub(super) fn task_left(&self) -> Task {
         match &self.order.task {
             Task::Embed { inputs } => {
@@ -171,7 +172,8 @@ impl Client {
     fn call(&mut self, now: Time, id: OrderId) {
         let call_id = CallId(self.entropy.bytes());
         let Some(errand) = self.orders.get_mut(&id) else { return };
-        // A call that nobody answered may have been lost, or the topic is not joined yet: each one waits longer.
+        // A call that nobody answered may have been lost, or the topic is not joined yet: each one waits
+        // longer. (`MK-15`)
         let window = Span(self.config.bid_window.0.saturating_mul(1 << errand.unanswered.min(8)));
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
         let call =
@@ -323,7 +325,7 @@ impl Client {
         self.advance(now, id);
     }
 
-    /// Ends an order, well (`None`) or with a reason.
+    /// Ends an order, well (`None`) or with a reason. (`CO-5`)
     pub(super) fn end(&mut self, now: Time, id: OrderId, why: Option<Failure>) {
         if why.is_some() {
             self.leave_job(now, id);

@@ -68,6 +68,7 @@ impl Payments {
     }
 
     /// A channel to this bidder with `cost_max` reserved on it: the one there is, topped up if need be, or a new one.
+    /// (`CH-20`)
     pub(super) fn channel_for(
         &mut self,
         _now: Time,

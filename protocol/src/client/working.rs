@@ -326,7 +326,7 @@ impl Client {
         }
     }
 
-    /// Silence: ask again, and after too much of it go elsewhere.
+    /// Silence: ask again, and after too much of it go elsewhere. (`WR-16`)
     pub(super) fn work_due(&mut self, now: Time, id: OrderId) {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         let Phase::Working(working) = &mut errand.phase else { return };

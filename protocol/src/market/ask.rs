@@ -101,6 +101,7 @@ mod tests {
         }
     }
 
+    /// (`MK-12`)
     #[test]
     fn an_older_copy_never_replaces_a_newer_ask_and_all_expire() {
         let mut book = Book::default();

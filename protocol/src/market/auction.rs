@@ -95,7 +95,7 @@ impl Auction {
         self.bids.len()
     }
 
-    /// Scores every bid once. `budget` is what the order may still cost, `failed` who failed it before.
+    /// Scores every bid once. `budget` is what the order may still cost, `failed` who failed it before. (`MK-13`)
     #[must_use]
     pub fn close(self, order: &Order, budget: Nano, failed: &[NodeId]) -> Outcome {
         let mut able = Vec::new();

@@ -5,7 +5,7 @@ use crate::wire::codec;
 use crate::wire::signed::{Signed, Statement};
 use crate::work::order::{ModelId, Order, TaskKind, Tier};
 
-/// A call's random id.
+/// A call's random id. (`MK-3`)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct CallId(pub [u8; 16]);
 
@@ -64,7 +64,7 @@ impl Statement for Call {
     }
 }
 
-/// The smallest power of two that is not below `tokens`, as its exponent.
+/// The smallest power of two that is not below `tokens`, as its exponent. (`MK-2`)
 #[must_use]
 pub fn size_class(tokens: u64) -> u8 {
     // An exponent of a u64 is at most 64.

@@ -16,16 +16,17 @@ use crate::work::price::PriceSheet;
 #[derive(Debug, Default)]
 pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
-    promises: BTreeMap<CallId, Promise>,
-    seen: BTreeSet<CallId>,
-    seen_order: VecDeque<CallId>,
+    promises: BTreeMap<CallKey, Promise>,
+    seen: BTreeSet<CallKey>,
+    seen_order: VecDeque<CallKey>,
 }
+
+/// A call and who made it: whoever copies an id into a call of his own must not stand in the true one's way.
+type CallKey = (NodeId, CallId);
 
 /// A bid that can be awarded.
 #[derive(Debug, Clone)]
 pub struct Promise {
-    /// To whom.
-    pub client: NodeId,
     /// What.
     pub bid: Bid,
     /// The hash that an award must name.
@@ -64,18 +65,23 @@ impl Desk {
         self.offers.get(model)
     }
 
-    /// Whether a call is new. A second copy is never answered. (`MK-4`)
-    pub fn is_new(&mut self, call: CallId) -> bool {
-        if !self.seen.insert(call) {
-            return false;
+    /// Whether a call was answered before. A second copy never is. (`MK-4`)
+    #[must_use]
+    pub fn has_seen(&self, client: NodeId, call: CallId) -> bool {
+        self.seen.contains(&(client, call))
+    }
+
+    /// Remembers a call whose signature was found true.
+    pub fn note(&mut self, client: NodeId, call: CallId) {
+        if !self.seen.insert((client, call)) {
+            return;
         }
-        self.seen_order.push_back(call);
+        self.seen_order.push_back((client, call));
         if self.seen_order.len() > limits::CALLS_SEEN_MAX
             && let Some(oldest) = self.seen_order.pop_front()
         {
             self.seen.remove(&oldest);
         }
-        true
     }
 
     /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
@@ -84,14 +90,17 @@ impl Desk {
     #[must_use]
     pub fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
         let offer = self.offers.get(&call.model)?;
-        let tokens =
-            1u64.checked_shl(u32::from(call.output_log2)).filter(|_| call.output_log2 > 0).unwrap_or(0);
+        let tokens = match u32::from(call.output_log2) {
+            0 => 0,
+            log2 => 1u64.checked_shl(log2).unwrap_or(u64::MAX),
+        };
         let fits = offer.kind == call.kind && call.tier == Tier::Open;
         // The call tells a size class: half of it is the least that the answer may need.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
         let promised =
             self.promises.values().filter(|promise| !promise.leased && promise.bid.model == call.model);
-        let room = promised.count() < limits::BIDS_PER_SLOT_MAX.saturating_mul(usize::from(offer.slots));
+        let room = promised.count() < limits::BIDS_PER_SLOT_MAX.saturating_mul(usize::from(offer.slots))
+            && self.promises.len() < limits::PROMISES_MAX;
         if !fits || !holds || !room || busy >= offer.slots {
             return None;
         }
@@ -101,7 +110,7 @@ impl Desk {
     /// Holds a bid until it expires, is awarded or released.
     pub fn promise(&mut self, now: Time, client: NodeId, bid: Bid, hash: BidHash) {
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
-        self.promises.insert(bid.call, Promise { client, bid, hash, until, leased: false });
+        self.promises.insert((client, bid.call), Promise { bid, hash, until, leased: false });
     }
 
     /// Takes an award: the promise becomes a lease. (`MK-10`)
@@ -118,8 +127,8 @@ impl Desk {
     ) -> Result<Promise, Refusal> {
         let promise = self
             .promises
-            .get_mut(&call)
-            .filter(|promise| promise.client == client && promise.hash == hash && promise.until > now)
+            .get_mut(&(client, call))
+            .filter(|promise| promise.hash == hash && promise.until > now)
             .ok_or(Refusal::UnknownBid)?;
         if !price.covers(&promise.bid.price) {
             return Err(Refusal::PriceBelowBid);
@@ -133,8 +142,8 @@ impl Desk {
 
     /// The client awarded another.
     pub fn release(&mut self, client: NodeId, call: CallId) {
-        if self.promises.get(&call).is_some_and(|promise| promise.client == client && !promise.leased) {
-            self.promises.remove(&call);
+        if self.promises.get(&(client, call)).is_some_and(|promise| !promise.leased) {
+            self.promises.remove(&(client, call));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::market::auction::Candidate;
 use crate::time::Time;
 use crate::work::order::{ModelId, Tier};
 
-/// The client's leases: at most one for a model.
+/// The client's leases: at most one for a model. (`MK-14`)
 #[derive(Debug, Default)]
 pub struct Leases {
     held: BTreeMap<ModelId, (Candidate, Time)>,

@@ -159,7 +159,7 @@ impl Earnings {
         self.channels.get(account).is_some_and(|channel| channel.earner.unpaid() > Nano::ZERO)
     }
 
-    /// Closes a channel, unless that has begun. One that earned nothing is closed as well: the client's deposit
+    /// Closes a channel, unless that has begun. (`CH-17`) One that earned nothing is closed as well: the client's deposit
     /// comes back at once.
     pub(super) fn close(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
         if let Some(channel) = self.channels.get_mut(account) {
@@ -182,6 +182,7 @@ impl Channel {
         outbox.push(Output::Ledger(LedgerCall::Close { voucher, order, signature }));
     }
 
+    /// Settles what vouchers cover once it is worth a message. (`CH-18`)
     fn claim_if_due(&mut self, settle_at: Nano, outbox: &mut Outbox) {
         let settled = self.earner.seen().map_or(Nano::ZERO, |state| state.settled).max(self.claimed);
         let due = self.earner.paid().saturating_minus(settled) >= settle_at;

@@ -245,6 +245,7 @@ impl Provider {
         }
     }
 
+    /// Tells the client what is missing, with the newest voucher in case it has lost it. (`CH-19`)
     fn need_payment(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Phase::Serving(serve) = &mut job.phase else { return };

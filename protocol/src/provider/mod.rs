@@ -161,9 +161,10 @@ impl Provider {
             return;
         }
         let Some(terms) = self.desk.price(&call, self.busy(&call.model)) else { return };
-        if !self.desk.is_new(call.id) || signed.open::<Call>().is_err() {
+        if self.desk.has_seen(call.client, call.id) || signed.open::<Call>().is_err() {
             return;
         }
+        self.desk.note(call.client, call.id);
         let bid = Bid {
             call: call.id,
             provider: self.identity.id(),

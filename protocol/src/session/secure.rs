@@ -44,7 +44,7 @@ pub enum SecureError {
         /// Bytes to seal.
         got: usize,
     },
-    /// The frame's number is not below [`FRAMES_MAX`].
+    /// The frame's number is not below [`FRAMES_MAX`]. (`SE-12`)
     #[error("this session has used up its {FRAMES_MAX} frames; open a new one")]
     Exhausted,
     /// Not the length of an encrypted block.
@@ -67,7 +67,7 @@ pub enum SecureError {
         /// The frame's number.
         nonce: u64,
     },
-    /// The tag does not fit: altered bytes, another number, another session or direction.
+    /// The tag does not fit: altered bytes, another number, another session or direction. (`SE-17`)
     #[error("frame {nonce} is not authentic")]
     Unauthentic {
         /// The frame's number.

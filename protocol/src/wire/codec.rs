@@ -5,7 +5,7 @@ use crate::limits::{FRAME_BYTES_MAX, GOSSIP_BYTES_MAX, SEALED_BODY_BYTES_MAX};
 /// Why bytes are not a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// More bytes than this kind of message may have.
+    /// More bytes than this kind of message may have. (`WI-5`)
     #[error("{bytes} bytes, the limit for this kind of message is {max}")]
     TooLong {
         /// Bytes found.
@@ -13,10 +13,10 @@ pub enum DecodeError {
         /// Bytes allowed.
         max: usize,
     },
-    /// Not a message of this version.
+    /// Not a message of this version. (`WI-4`)
     #[error("not a message of this version")]
     Malformed,
-    /// A message, and then more.
+    /// A message, and then more. (`WI-7`)
     #[error("{extra} bytes are left over after the message")]
     Trailing {
         /// Bytes that were not consumed.
@@ -59,7 +59,7 @@ fn within<T: bincode::Decode<()>, const MAX: usize>(bytes: &[u8]) -> Result<T, D
     if bytes.len() > MAX {
         return Err(DecodeError::TooLong { bytes: bytes.len(), max: MAX });
     }
-    // The limit also bounds what a length field may claim: without it eight bytes abort the process.
+    // The limit also bounds what a length field may claim: without it eight bytes abort the process. (`WI-6`)
     let config = bincode::config::legacy().with_limit::<MAX>();
     let (value, used) = bincode::decode_from_slice(bytes, config).map_err(|_| DecodeError::Malformed)?;
     match bytes.len().checked_sub(used) {

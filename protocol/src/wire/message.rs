@@ -151,7 +151,7 @@ pub enum FromClient {
     Work(Work),
     /// Progress and payment. (`CH-4`)
     Ack(Ack),
-    /// The client wants no more.
+    /// The client wants no more. (`WR-14`)
     Cancel,
 }
 
@@ -195,7 +195,7 @@ pub enum FromProvider {
     NeedPayment(NeedPayment),
 }
 
-/// A part of the answer with its receipt.
+/// A part of the answer with its receipt. (`WR-4`)
 #[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Chunk {
     /// Position, from 0.
@@ -234,7 +234,7 @@ pub enum Content {
         /// Little-endian `f32`s, vector after vector.
         bytes: Vec<u8>,
     },
-    /// The end of the answer. The frame that carries it is the session's last.
+    /// The end of the answer. The frame that carries it is the session's last. (`WR-5`)
     End {
         /// Why it ended.
         finish: Finish,

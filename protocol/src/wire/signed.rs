@@ -1,4 +1,5 @@
 //! A signed body: the signature covers the exact bytes that travel, so that nobody ever re-encodes to verify.
+//! (`WI-9`)
 
 use crate::ident::{Domain, Identity, NodeId, Signature};
 use crate::wire::codec::{self, DecodeError};

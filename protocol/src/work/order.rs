@@ -178,7 +178,7 @@ impl Task {
     }
 
     /// The most input tokens that any tokenizer can make of this: one a byte, and room for the template.
-    /// A provider that claims more is not believed.
+    /// A provider that claims more is not believed. (`WR-8`)
     #[must_use]
     pub fn input_tokens_max(&self) -> u64 {
         let (items, forced) = match self {
@@ -198,7 +198,7 @@ impl Task {
         }
     }
 
-    /// Checks the task against the protocol's limits.
+    /// Checks the task against the protocol's limits. (`WR-1`)
     ///
     /// # Errors
     /// [`OrderFault`] says which limit and what to do.
@@ -292,6 +292,7 @@ mod tests {
         })
     }
 
+    /// (`WR-1`)
     #[test]
     fn a_task_at_the_limit_is_taken_and_one_past_it_is_not() {
         assert_eq!(chat(&"x".repeat(limits::TASK_BYTES_MAX), 1).check(), Ok(()));

@@ -16,6 +16,7 @@ pub struct PriceSheet {
 
 impl PriceSheet {
     /// The bill for a number of tokens: each part rounded up to whole nano. `None` where it does not fit.
+    /// (`WR-7`)
     #[must_use]
     pub fn cost(&self, input_tokens: u64, output_tokens: u64) -> Option<Nano> {
         let input = per_thousand(self.input_per_k, input_tokens)?;

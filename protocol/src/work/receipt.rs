@@ -59,7 +59,7 @@ impl Receipt {
         Signed::new(provider, Domain::Receipt, codec::encode(self))
     }
 
-    /// The client's countersignature under a final receipt: the service was as stated.
+    /// The client's countersignature under a final receipt: the service was as stated. (`WR-10`)
     #[must_use]
     pub fn countersign(signed: &Signed, client: &Identity) -> Signature {
         client.sign(Domain::Countersign, &signed.body)

@@ -83,7 +83,7 @@ impl Serving {
         self.gathered.ids.len() as u64
     }
 
-    /// Takes a part of the answer; gives the chunks that are ready.
+    /// Takes a part of the answer; gives the chunks that are ready. (`WR-11`)
     pub fn content(&mut self, now: Time, provider: &Identity, content: Content) -> Vec<Chunk> {
         let mut ready = Vec::new();
         if self.ended {
@@ -204,7 +204,7 @@ impl Serving {
         self.unacked.len() < limits::CHUNKS_UNACKED_MAX
     }
 
-    /// What to repeat now: everything unacknowledged after a silence.
+    /// What to repeat now: everything unacknowledged after a silence. (`WR-12`)
     pub fn repeats(&mut self, now: Time) -> Vec<Chunk> {
         let due = !self.unacked.is_empty() && now >= self.sent_at + limits::CHUNK_RETRY;
         if !due {

@@ -105,7 +105,7 @@ impl Stream {
     /// cut stream is never a success.
     ///
     /// # Errors
-    /// [`StreamFault`]: the provider states what is not so. Nothing of this chunk may be paid.
+    /// [`StreamFault`]: the provider states what is not so. Nothing of this chunk may be paid. (`WR-9`)
     pub fn take(&mut self, chunk: Chunk, last: bool) -> Result<Vec<Taken>, StreamFault> {
         let ahead = chunk.index.checked_sub(self.next).map(|distance| distance as usize);
         if self.finish.is_some() || ahead.is_none_or(|distance| distance >= limits::CHUNKS_UNACKED_MAX) {
