@@ -81,7 +81,7 @@ impl Scene {
     }
 
     fn order(&mut self, number: u8) {
-        let task = if number % 2 == 0 {
+        let task = if number.is_multiple_of(2) {
             Task::Generate(Generate {
                 messages: vec![ChatMessage { role: Role::User, content: "count for me".into() }],
                 max_tokens: 40,
@@ -168,7 +168,7 @@ impl Scene {
             4 => self.bid(bytes),
             5 => self.accept(bytes),
             6 => {
-                let last = bytes.small() % 2 == 0;
+                let last = bytes.small().is_multiple_of(2);
                 let body = bytes.slice().to_vec();
                 self.say(&body, last)
             }

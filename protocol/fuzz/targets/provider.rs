@@ -161,7 +161,7 @@ impl Scene {
             4 => self.call(bytes),
             5 => self.award(bytes),
             6 => {
-                let last = bytes.small() % 2 == 0;
+                let last = bytes.small().is_multiple_of(2);
                 let body = bytes.slice().to_vec();
                 self.say(&body, last)
             }
@@ -189,7 +189,7 @@ impl Scene {
     fn call(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
         let kind = bytes.small();
         let (model, kind) =
-            if kind % 2 == 0 { (TALKER, TaskKind::Generate) } else { (EMBEDDER, TaskKind::Embed) };
+            if kind.is_multiple_of(2) { (TALKER, TaskKind::Generate) } else { (EMBEDDER, TaskKind::Embed) };
         let call = Call {
             id: CallId([bytes.small(); 16]),
             client: self.client.id(),

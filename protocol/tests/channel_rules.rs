@@ -1,0 +1,176 @@
+//! The rules of `spec/06-channel.md` that one side keeps by itself.
+#![allow(clippy::unwrap_used)]
+
+mod swarm;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::earn::{Earner, Took, VoucherFault};
+use bombyx_protocol::channel::ledger::ChannelState;
+use bombyx_protocol::channel::pay::{Exhausted, Payer};
+use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::provider::ProviderConfig;
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::message::Payment;
+use ed25519_dalek::SigningKey;
+use swarm::{CALM, Swarm};
+
+const PEER: NodeId = NodeId([9; 32]);
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[1; 32])
+}
+
+fn terms() -> ChannelTerms {
+    ChannelTerms {
+        network_id: -3,
+        salt: 1,
+        client_key: key().verifying_key().to_bytes(),
+        provider_key: SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes(),
+        client: Address::basechain([3; 32]),
+        provider: Address::basechain([4; 32]),
+        challenge_s: 60,
+    }
+}
+
+fn open(epoch: u64, deposit: u64) -> ChannelState {
+    ChannelState { epoch, deposit: Nano(deposit), settled: Nano::ZERO, closing: None }
+}
+
+fn payment(epoch: u64, cumulative: u64) -> Payment {
+    let voucher = Voucher { account: terms().account().hash, epoch, cumulative: Nano(cumulative) };
+    Payment { epoch, cumulative: voucher.cumulative, signature: voucher.sign(&key()) }
+}
+
+fn payer() -> Payer {
+    Payer::opening(terms(), PEER, Nano(1_000))
+}
+
+fn earner() -> Earner {
+    Earner::new(terms(), PEER)
+}
+
+/// (CH-2)
+#[test]
+fn jobs_reserve_their_ceilings_and_give_back_what_they_did_not_use() {
+    let mut payer = payer();
+    assert_eq!(payer.reserve(Nano(700)), Ok(()));
+    assert_eq!(payer.reserve(Nano(301)), Err(Exhausted));
+    assert_eq!(payer.owe(Nano(200)), Ok(()));
+    assert_eq!(payer.headroom(), Nano(300), "what is owed came out of what was reserved");
+    payer.release(Nano(500));
+    assert_eq!(payer.headroom(), Nano(800));
+}
+
+/// (CH-3, CH-4)
+#[test]
+fn no_voucher_is_above_the_deposit_or_before_it_is_seen() {
+    let mut payer = payer();
+    payer.owe(Nano(400)).unwrap();
+    assert_eq!(payer.payment(&key()), None, "the ledger has not shown the channel");
+    payer.observe(Time(1), &open(7, 1_000));
+    assert_eq!(payer.payment(&key()), Some(payment(7, 400)));
+    assert_eq!(payer.owe(Nano(601)), Err(Exhausted));
+    payer.top_up(Nano(500));
+    assert_eq!(payer.owe(Nano(900)), Ok(()));
+    assert_eq!(payer.payment(&key()), Some(payment(7, 1_000)), "the top-up is not on the ledger yet");
+    payer.observe(Time(2), &open(7, 1_500));
+    assert_eq!(payer.payment(&key()), Some(payment(7, 1_300)));
+}
+
+/// (CH-7)
+#[test]
+fn a_promise_on_disk_counts_as_spent() {
+    let mut payer = payer();
+    payer.observe(Time(1), &open(7, 1_000));
+    payer.owe(Nano(400)).unwrap();
+    let again = Payer::restored(payer.record());
+    assert_eq!((again.cumulative(), again.headroom()), (Nano(400), Nano(600)));
+    assert_eq!(again.payment(&key()), Some(payment(7, 400)));
+}
+
+/// (CH-8)
+#[test]
+fn a_lost_voucher_is_adopted_when_it_is_newer_and_of_this_funding() {
+    let mut payer = payer();
+    payer.observe(Time(1), &open(7, 1_000));
+    let voucher =
+        |epoch, cumulative| Voucher { account: payer_account(), epoch, cumulative: Nano(cumulative) };
+    assert!(!payer.recover(&voucher(6, 500)));
+    assert!(payer.recover(&voucher(7, 500)));
+    assert!(!payer.recover(&voucher(7, 499)));
+    assert_eq!(payer.cumulative(), Nano(500));
+}
+
+fn payer_account() -> [u8; 32] {
+    terms().account().hash
+}
+
+/// (CH-5)
+#[test]
+fn a_provider_serves_ahead_of_payment_no_more_than_its_window() {
+    let mut earner = earner();
+    let (window, credit) = (Nano(100), Nano(30));
+    assert_eq!(earner.allowance(window, credit), Nano(30), "an unseen channel has credit alone");
+    earner.observe(open(7, 120));
+    assert_eq!(earner.allowance(window, credit), Nano(100));
+    earner.serve(Nano(80));
+    assert_eq!(earner.allowance(window, credit), Nano(20));
+    assert_eq!(earner.take(payment(7, 80)), Ok(Took::More));
+    assert_eq!(earner.allowance(window, credit), Nano(40), "the deposit is nearly used up");
+}
+
+/// (CH-6)
+#[test]
+fn a_voucher_counts_once_for_its_funding_within_its_deposit() {
+    let mut earner = earner();
+    assert_eq!(earner.take(payment(7, 50)), Ok(Took::Early), "for a funding that is still on its way");
+    assert_eq!(earner.paid(), Nano::ZERO);
+    assert!(earner.observe(open(7, 100)));
+    assert_eq!(earner.paid(), Nano(50));
+    for old in [50, 49] {
+        assert_eq!(earner.take(payment(7, old)), Ok(Took::Nothing));
+    }
+    assert_eq!(earner.take(payment(6, 60)), Err(VoucherFault::Epoch));
+    let forged = Payment { cumulative: Nano(70), ..payment(7, 60) };
+    assert_eq!(earner.take(forged), Err(VoucherFault::Signature));
+    assert_eq!(earner.take(payment(7, 101)), Ok(Took::Early), "for a top-up that is still on its way");
+    assert_eq!(earner.paid(), Nano(50));
+    assert!(earner.observe(open(7, 200)));
+    assert_eq!(earner.paid(), Nano(101));
+    assert_eq!(Earner::restored(earner.record()).paid(), Nano(101));
+}
+
+/// (CH-9)
+#[test]
+fn what_is_given_up_frees_the_channel_and_is_no_head_start_when_paid_late() {
+    let mut earner = earner();
+    earner.observe(open(7, 1_000));
+    earner.serve(Nano(90));
+    earner.write_off(Nano(60));
+    assert_eq!((earner.unpaid(), earner.written_off()), (Nano(30), Nano(60)), "at most the job's bill");
+    earner.write_off(Nano(60));
+    assert_eq!((earner.unpaid(), earner.written_off()), (Nano::ZERO, Nano(90)));
+    assert_eq!(earner.take(payment(7, 90)), Ok(Took::More));
+    assert_eq!(earner.written_off(), Nano::ZERO);
+    earner.serve(Nano(10));
+    assert_eq!(earner.unpaid(), Nano(10));
+}
+
+/// (CH-18)
+#[test]
+fn a_provider_claims_when_enough_is_covered_and_each_total_once() {
+    let mut swarm = Swarm::new(32, CALM);
+    let coin = Nano(1_000_000_000);
+    let client = swarm.client(1, coin);
+    let config = ProviderConfig { settle_at: Nano(60_000), ..ProviderConfig::for_tests(1) };
+    let provider = swarm.provider_with(config, swarm::price(400_000), 1_000);
+    swarm.order(client, 1, swarm::chat("count for me", 400), coin, Span::from_s(60));
+    swarm.run_to_end(Span::from_s(60));
+    let earned = swarm.provider_at(provider).channels().next().unwrap().paid();
+    let claims = earned.0 / 60_000;
+    assert!(swarm.chain.claims >= 1 && swarm.chain.claims as u64 <= claims, "{} claims", swarm.chain.claims);
+    let paid_out = swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash);
+    assert!(earned.0 - paid_out < 60_000, "{paid_out} of {earned} is paid out");
+}

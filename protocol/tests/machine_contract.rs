@@ -1,0 +1,81 @@
+//! What every machine promises to its shell, beside what `fuzz_replay` tries to break.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod drive;
+mod vectors;
+
+use bombyx_protocol::channel::record::{Record, RecordKey};
+use bombyx_protocol::client::{Client, ClientConfig};
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Input, Machine, Output};
+use bombyx_protocol::provider::{Provider, ProviderConfig};
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::codec;
+use drive::{give, offer, order};
+use vectors::{file, gossip, list, message, record, text};
+
+const MESSAGES: &str = include_str!("../../spec/vectors/wire/messages.json");
+
+/// Every golden message, with time passing between them.
+fn inputs() -> Vec<Input> {
+    let vectors = file(MESSAGES);
+    let input = |case: &serde_json::Value| match text(case, "type") {
+        "Gossip" => Some(Input::Gossip(gossip(&case["value"]))),
+        "Message" => Some(Input::Received { from: NodeId([1; 32]), message: message(&case["value"]) }),
+        _ => None,
+    };
+    let golden = list(&vectors, "cases").iter().filter_map(input);
+    [offer(1_000), order(1, "count"), order(2, "count again")].into_iter().chain(golden).collect()
+}
+
+fn trace(machine: &mut impl Machine) -> String {
+    let mut now = Time(1);
+    let mut trace = String::new();
+    for input in inputs() {
+        now = now + Span::from_ms(300);
+        for output in give(machine, now, input) {
+            // The short form of a message hides what differs.
+            let bytes = match &output {
+                Output::Send { message, .. } => codec::encode(message),
+                Output::Broadcast { gossip, .. } => codec::encode(gossip),
+                _ => Vec::new(),
+            };
+            trace.push_str(&format!("{output:?} {}\n", hex::encode(bytes)));
+        }
+    }
+    trace
+}
+
+/// (CO-3)
+#[test]
+fn equal_seeds_and_inputs_give_equal_outputs_and_other_seeds_do_not() {
+    let client = |number| trace(&mut Client::new(ClientConfig::for_tests(number), Vec::new()));
+    assert_eq!(client(1), client(1));
+    assert_ne!(client(1), client(2));
+    let provider = |number| trace(&mut Provider::new(ProviderConfig::for_tests(number), Vec::new()));
+    assert_eq!(provider(1), provider(1));
+    assert_ne!(provider(1), provider(2));
+    assert!(provider(1).contains("Bid"), "the provider has answered the golden call");
+}
+
+/// (CO-6)
+#[test]
+fn a_record_replaces_the_one_before_it_and_a_channel_that_is_gone_is_not_restored() {
+    let vectors = file(MESSAGES);
+    let records: Vec<Record> = list(&vectors, "cases")
+        .iter()
+        .filter(|case| text(case, "type") == "Record")
+        .map(|case| record(&case["value"]))
+        .collect();
+    let paying = records.iter().find(|record| matches!(record, Record::Paying(_))).unwrap();
+    let RecordKey::Paying(account) = paying.key() else { panic!("not a channel") };
+    let mut later = paying.clone();
+    if let Record::Paying(later) = &mut later {
+        later.cumulative.0 += 1;
+    }
+    assert_eq!(paying.key(), later.key(), "the later one takes its place");
+    let client = Client::new(ClientConfig::for_tests(1), vec![later.clone()]);
+    assert_eq!(client.channels().map(|payer| payer.cumulative().0).collect::<Vec<_>>(), [1]);
+    let gone = Client::new(ClientConfig::for_tests(1), vec![later, Record::ChannelGone { account }]);
+    assert_eq!(gone.channels().count(), 0);
+}

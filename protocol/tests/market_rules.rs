@@ -1,0 +1,292 @@
+//! The rules of `spec/03-market.md` that one machine keeps by itself.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod drive;
+
+use bombyx_protocol::client::{Client, ClientConfig};
+use bombyx_protocol::entropy::Entropy;
+use bombyx_protocol::ident::{Identity, NodeId};
+use bombyx_protocol::io::{Command, Input, Output};
+use bombyx_protocol::limits;
+use bombyx_protocol::market::bid::{Bid, BidHash};
+use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::provider::{Provider, ProviderConfig};
+use bombyx_protocol::session::{Initiator, StaticKey, prologue, unseal};
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{Award, Gossip, Message, Refusal, SealedBid, ToClient, ToProvider};
+use bombyx_protocol::wire::signed::Signed;
+use bombyx_protocol::work::order::{JobId, ModelId, OrderId, TaskKind, Tier};
+use drive::{MODEL, give, offer, order};
+
+const START: Time = Time(1_000);
+
+fn calls(outputs: &[Output]) -> Vec<Signed> {
+    let call = |output: &Output| match output {
+        Output::Broadcast { gossip: Gossip::Call(signed), .. } => Some(signed.clone()),
+        _ => None,
+    };
+    outputs.iter().filter_map(call).collect()
+}
+
+fn to_clients(outputs: &[Output]) -> Vec<(NodeId, ToClient)> {
+    let message = |output: &Output| match output {
+        Output::Send { to, message: Message::ToClient(message) } => Some((*to, message.clone())),
+        _ => None,
+    };
+    outputs.iter().filter_map(message).collect()
+}
+
+fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
+    let message = |output: &Output| match output {
+        Output::Send { to, message: Message::ToProvider(message) } => Some((*to, message.clone())),
+        _ => None,
+    };
+    outputs.iter().filter_map(message).collect()
+}
+
+fn provider(number: u64, per_k: u64) -> Provider {
+    let mut provider = Provider::new(ProviderConfig::for_tests(number), Vec::new());
+    give(&mut provider, START, offer(per_k));
+    provider
+}
+
+/// (MK-1, MK-3)
+#[test]
+fn a_call_tells_no_text_and_no_two_are_alike() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut ids = Vec::new();
+    for (number, text) in [(1, "a very secret prompt"), (2, "A VERY SECRET PROMPT")] {
+        let outputs = give(&mut client, START, order(number, text));
+        let [signed] = calls(&outputs).try_into().unwrap();
+        let call: Call = signed.open().unwrap();
+        assert_eq!((call.client, call.output_log2), (client.node_id(), 6));
+        assert_eq!(call.input_log2, 7, "20 bytes and a template are told as 128 tokens at the most");
+        assert!(!signed.body.windows(6).any(|part| part.eq_ignore_ascii_case(b"secret")));
+        ids.push(call.id);
+    }
+    assert_ne!(ids[0], ids[1]);
+}
+
+/// A caller with keys of its own.
+struct Caller {
+    identity: Identity,
+    seal_key: StaticKey,
+    entropy: Entropy,
+}
+
+impl Caller {
+    fn new(seed: u8) -> Self {
+        Self {
+            identity: Identity::from_seed(&[seed; 32]),
+            seal_key: StaticKey::from_seed([seed; 32]),
+            entropy: Entropy::new([seed; 32]),
+        }
+    }
+
+    fn call(&self, id: u8) -> Call {
+        Call {
+            id: CallId([id; 16]),
+            client: self.identity.id(),
+            seal_key: self.seal_key.public(),
+            model: MODEL,
+            kind: TaskKind::Generate,
+            input_log2: 6,
+            output_log2: 6,
+            tier: Tier::Open,
+            window_ms: 400,
+        }
+    }
+
+    fn says(&self, call: &Call) -> Input {
+        Input::Gossip(Gossip::Call(call.sign(&self.identity)))
+    }
+
+    fn bid(&self, outputs: &[Output]) -> (Bid, BidHash) {
+        let [(to, ToClient::Bid(sealed))] = &to_clients(outputs)[..] else { panic!("no bid in {outputs:?}") };
+        assert_eq!(*to, self.identity.id());
+        let plain = unseal(&self.seal_key, &sealed.call.0, &sealed.sealed).unwrap();
+        let signed: Signed = codec::decode_sealed(&plain).unwrap();
+        (signed.open().unwrap(), BidHash::of(&signed))
+    }
+
+    fn award(&mut self, bid: &Bid, hash: BidHash, job: u8) -> Award {
+        let job = JobId([job; 16]);
+        let prologue = prologue(&self.identity.id(), &bid.provider, &job.0);
+        let (_, handshake) = Initiator::start(&bid.session_key, &prologue, &mut self.entropy).unwrap();
+        Award { job, call: bid.call, bid: hash, price: bid.price, handshake }
+    }
+
+    fn sends(&self, award: &Award) -> Input {
+        let message = Message::ToProvider(ToProvider::Award(award.clone()));
+        Input::Received { from: self.identity.id(), message }
+    }
+}
+
+/// (MK-4)
+#[test]
+fn a_call_is_answered_once_and_nobody_can_take_its_place() {
+    let mut provider = provider(1, 1_000);
+    let (caller, copycat) = (Caller::new(1), Caller::new(2));
+    let call = caller.call(9);
+    let mut forged = call.sign(&caller.identity);
+    forged.signature.0[5] ^= 1;
+    let answers = give(&mut provider, START, Input::Gossip(Gossip::Call(forged)));
+    assert!(to_clients(&answers).is_empty(), "a forged call is not answered");
+    let answers = give(&mut provider, START, copycat.says(&copycat.call(9)));
+    copycat.bid(&answers);
+    let answers = give(&mut provider, START, caller.says(&call));
+    caller.bid(&answers);
+    let answers = give(&mut provider, START, caller.says(&call));
+    assert!(to_clients(&answers).is_empty(), "a second copy is not answered");
+}
+
+/// (MK-5)
+#[test]
+fn a_bid_is_for_its_caller_alone_and_for_what_is_offered() {
+    let mut provider = provider(1, 1_000);
+    let (caller, other) = (Caller::new(1), Caller::new(2));
+    let answers = give(&mut provider, START, caller.says(&caller.call(1)));
+    let (bid, _) = caller.bid(&answers);
+    assert_eq!((bid.provider, bid.price), (provider.node_id(), drive::price(1_000)));
+    let [(_, ToClient::Bid(SealedBid { sealed, call }))] = &to_clients(&answers)[..] else {
+        panic!("no bid")
+    };
+    assert!(unseal(&other.seal_key, &call.0, sealed).is_err());
+    assert!(unseal(&caller.seal_key, &[2; 16], sealed).is_err());
+    let unserved = [
+        Call { model: ModelId([1; 32]), ..caller.call(2) },
+        Call { kind: TaskKind::Embed, ..caller.call(3) },
+        Call { tier: Tier::Confidential, ..caller.call(4) },
+        Call { output_log2: 14, ..caller.call(5) },
+        Call { output_log2: 64, ..caller.call(6) },
+        Call { output_log2: 255, ..caller.call(7) },
+    ];
+    for call in unserved {
+        let answers = give(&mut provider, START, caller.says(&call));
+        assert!(to_clients(&answers).is_empty(), "{call:?}");
+    }
+}
+
+/// (MK-5)
+#[test]
+fn the_bids_of_a_provider_have_a_limit() {
+    let mut provider = provider(1, 1_000);
+    let caller = Caller::new(1);
+    let bids = (0..=255u8).filter(|id| {
+        let answers = give(&mut provider, START, caller.says(&caller.call(*id)));
+        !to_clients(&answers).is_empty()
+    });
+    assert_eq!(bids.count(), 2 * limits::BIDS_PER_SLOT_MAX, "two slots");
+    let later = START + limits::BID_VALID;
+    give(&mut provider, later, Input::Tick);
+    let mut again = caller.call(0);
+    again.id = CallId([0xff; 16]);
+    again.id.0[0] = 0;
+    let answers = give(&mut provider, later, caller.says(&again));
+    caller.bid(&answers);
+}
+
+fn refusal(outputs: &[Output]) -> Option<Refusal> {
+    match &to_clients(outputs)[..] {
+        [(_, ToClient::Refuse(refuse))] => Some(refuse.why),
+        _ => None,
+    }
+}
+
+/// (MK-9, MK-10)
+#[test]
+fn an_award_is_for_the_bid_itself_and_answered_alike_each_time() {
+    let mut provider = provider(1, 1_000);
+    let (mut caller, mut thief) = (Caller::new(1), Caller::new(2));
+    let answers = give(&mut provider, START, caller.says(&caller.call(1)));
+    let (bid, hash) = caller.bid(&answers);
+
+    let stolen = thief.award(&bid, hash, 1);
+    assert_eq!(refusal(&give(&mut provider, START, thief.sends(&stolen))), Some(Refusal::UnknownBid));
+    let guessed = caller.award(&bid, BidHash([0; 32]), 2);
+    assert_eq!(refusal(&give(&mut provider, START, caller.sends(&guessed))), Some(Refusal::UnknownBid));
+    let mut low = caller.award(&bid, hash, 3);
+    low.price.input_per_k.0 -= 1;
+    assert_eq!(refusal(&give(&mut provider, START, caller.sends(&low))), Some(Refusal::PriceBelowBid));
+    let mut broken = caller.award(&bid, hash, 4);
+    broken.handshake[40] ^= 1;
+    assert_eq!(refusal(&give(&mut provider, START, caller.sends(&broken))), Some(Refusal::Malformed));
+
+    let award = caller.award(&bid, hash, 5);
+    let first = to_clients(&give(&mut provider, START, caller.sends(&award)));
+    assert!(matches!(&first[..], [(_, ToClient::Accept(accept))] if accept.job == award.job));
+    assert_eq!(to_clients(&give(&mut provider, START, caller.sends(&award))), first);
+    let mut other = award.clone();
+    other.price.per_job.0 += 1;
+    assert!(to_clients(&give(&mut provider, START, caller.sends(&other))).is_empty(), "one job, one award");
+}
+
+/// (MK-10)
+#[test]
+fn a_bid_expires_and_a_won_one_stays_its_winners_for_a_while() {
+    let mut provider = provider(1, 1_000);
+    let mut caller = Caller::new(1);
+    let answers = give(&mut provider, START, caller.says(&caller.call(1)));
+    let (won, won_hash) = caller.bid(&answers);
+    let answers = give(&mut provider, START, caller.says(&caller.call(2)));
+    let (lost, lost_hash) = caller.bid(&answers);
+    let award = caller.award(&won, won_hash, 1);
+    assert_eq!(refusal(&give(&mut provider, START, caller.sends(&award))), None);
+
+    let late = START + limits::BID_VALID;
+    let award = caller.award(&lost, lost_hash, 2);
+    assert_eq!(refusal(&give(&mut provider, late, caller.sends(&award))), Some(Refusal::UnknownBid));
+    let lease = caller.award(&won, won_hash, 3);
+    assert_eq!(refusal(&give(&mut provider, late, caller.sends(&lease))), None);
+    let end = START + limits::LEASE_VALID;
+    let lease = caller.award(&won, won_hash, 4);
+    assert_eq!(refusal(&give(&mut provider, end, caller.sends(&lease))), Some(Refusal::UnknownBid));
+}
+
+/// (MK-11)
+#[test]
+fn who_cannot_win_any_more_is_released() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let outputs = give(&mut client, START, order(1, "count"));
+    let [signed] = calls(&outputs).try_into().unwrap();
+    let mut bidders = Vec::new();
+    for number in 1..=5 {
+        let mut provider = provider(number, 1_000 * number);
+        let bids = give(&mut provider, START, Input::Gossip(Gossip::Call(signed.clone())));
+        let [(_, bid)] = to_clients(&bids).try_into().unwrap();
+        let message = Message::ToClient(bid);
+        give(&mut client, START, Input::Received { from: provider.node_id(), message });
+        bidders.push(provider.node_id());
+    }
+    let awards = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
+    let released = |messages: &[(NodeId, ToProvider)]| -> Vec<NodeId> {
+        let release = |(to, message): &(NodeId, ToProvider)| match message {
+            ToProvider::Release(_) => Some(*to),
+            _ => None,
+        };
+        messages.iter().filter_map(release).collect()
+    };
+    assert_eq!(released(&awards), bidders[3..], "three stay warm");
+    assert!(awards.iter().any(|(to, message)| *to == bidders[0] && matches!(message, ToProvider::Award(_))));
+    let end = give(&mut client, START + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
+    assert_eq!(released(&to_providers(&end)), bidders[1..3]);
+}
+
+/// (MK-15)
+#[test]
+fn a_call_that_nobody_answers_is_repeated_with_more_patience_and_then_given_up() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut outputs = give(&mut client, START, order(1, "count"));
+    let (mut now, mut windows) = (START, Vec::new());
+    while client.orders_in_flight() > 0 {
+        let [signed] = calls(&outputs).try_into().unwrap();
+        let call: Call = signed.open().unwrap();
+        windows.push(u64::from(call.window_ms));
+        now = now + Span::from_ms(u64::from(call.window_ms));
+        outputs = give(&mut client, now, Input::Tick);
+    }
+    let window = limits::BID_WINDOW.as_ms();
+    assert_eq!(windows, [window, 2 * window, 4 * window, 8 * window]);
+    assert_eq!(windows.len(), limits::CALLS_UNANSWERED_MAX as usize);
+}
