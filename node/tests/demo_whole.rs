@@ -3,8 +3,16 @@
 
 mod swarm;
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use serde_json::Value;
 use swarm::{bombyx, finish, last_object};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::time::timeout;
+
+/// Until something that must happen has happened.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_answers_fails_over_pays_and_balances() {
@@ -41,4 +49,35 @@ async fn the_demo_answers_fails_over_pays_and_balances() {
         std::fs::read_dir(home.path()).unwrap().next().is_none(),
         "the demo leaves the user's home alone"
     );
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_that_is_interrupted_leaves_no_process() {
+    use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+    let home = tempfile::tempdir().unwrap();
+    let mut command = bombyx(home.path());
+    let mut demo = command.arg("demo").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines();
+    let mut processes = Vec::new();
+    while processes.len() < 2 {
+        let line = timeout(PATIENCE, lines.next_line()).await.expect("the demo goes on").unwrap().unwrap();
+        // As in `ada: process 4711, node ...`.
+        let process =
+            line.split_once(": process ").and_then(|(_, rest)| rest.split(',').next()?.parse().ok());
+        processes.extend(process.and_then(Pid::from_raw));
+    }
+    let pid = demo.id().and_then(|id| Pid::from_raw(id.cast_signed())).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = timeout(PATIENCE, demo.wait()).await.expect("the demo ends when asked to").unwrap();
+    assert_eq!(ended.code(), Some(1));
+    for process in processes {
+        let gone = async {
+            while test_kill_process(process).is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, gone).await.expect("its providers are gone");
+    }
 }

@@ -18,7 +18,8 @@ async fn asked(ledger: &Ledger, join: &str, flags: &[&str], variables: &[(&str, 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_cannot_be_served_says_why_and_what_to_do() {
     let ledger = Ledger::start().await;
-    let provider = Node::up(&ledger, &["--provide", CHAT], &[]).await;
+    // Without credit: with it, a small job may be served before the ledger has refused the channel.
+    let provider = Node::up(&ledger, &["--provide", CHAT], &[("BOMBYX_PROVIDE_CREDIT", "0")]).await;
     let join = provider.address();
 
     let nobody_sells = asked(&ledger, join, &["--embed", "--deadline", "3", "a text"], &[]).await;
