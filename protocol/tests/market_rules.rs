@@ -152,6 +152,7 @@ fn a_bid_is_for_its_caller_alone_and_for_what_is_offered() {
     let [(_, ToClient::Bid(SealedBid { sealed, call }))] = &to_clients(&answers)[..] else {
         panic!("no bid")
     };
+    assert_eq!(sealed.len(), 560, "as 01-wire.md says");
     assert!(unseal(&other.seal_key, &call.0, sealed).is_err());
     assert!(unseal(&caller.seal_key, &[2; 16], sealed).is_err());
     let unserved = [
