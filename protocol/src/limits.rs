@@ -65,6 +65,8 @@ pub const CHUNK_RETRY: Span = Span::from_ms(700);
 pub const STALL_WAIT: Span = Span::from_ms(4_000);
 /// How long a provider waits for payment before it stops a job.
 pub const PAYMENT_WAIT: Span = Span::from_s(20);
+/// How long a provider waits for its own engine to say anything about a job before it gives the job up.
+pub const ENGINE_WAIT: Span = Span::from_s(60);
 /// How long a provider repeats unacknowledged chunks before it gives a client up.
 pub const CLIENT_WAIT: Span = Span::from_s(10);
 /// How long a provider keeps a finished job to answer repeated messages.

@@ -285,6 +285,23 @@ fn a_settlement_in_the_middle_of_a_job_waits_for_its_last_voucher() {
 }
 
 /// (CH-20)
+/// (CO-5)
+#[test]
+fn an_engine_that_hangs_costs_its_provider_the_job_and_not_the_slot() {
+    let mut swarm = Swarm::new(20, CALM);
+    let client = swarm.client(1, COIN);
+    let provider = swarm.provider(1, price(400_000), 5_000);
+    swarm.hang_engine(provider);
+    swarm.order(client, 1, chat("count for me", 200), COIN, MINUTE);
+    swarm.run(Span::from_s(3), |_| false);
+    assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 1);
+    // The client is cut off: nobody cancels.
+    swarm.set_cut(client, true);
+    swarm.run(limits::ENGINE_WAIT, |_| false);
+    assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 0);
+    assert_eq!(swarm.served[0].1.refused, Some(Refusal::Engine));
+}
+
 #[test]
 fn a_channel_that_runs_dry_is_topped_up_before_it_does() {
     let mut swarm = Swarm::new(15, CALM);

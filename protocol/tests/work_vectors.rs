@@ -13,8 +13,8 @@ use bombyx_protocol::work::stream::{Stream, StreamFault};
 use serde_json::Value;
 use vectors::{chunk, file, finish, fixed, hex_of, list, nano, price, receipt, task, text};
 
-const RECEIPTS: &str = include_str!("../../spec/vectors/work/receipts.json");
-const STREAMS: &str = include_str!("../../spec/vectors/work/streams.json");
+const RECEIPTS: &str = include_str!("../../spec/vectors/receipts/receipts.json");
+const STREAMS: &str = include_str!("../../spec/vectors/receipts/streams.json");
 
 /// (WR-2)
 #[test]

@@ -67,6 +67,8 @@ pub(super) struct Serve {
     counted: bool,
     waiting_since: Option<Time>,
     asked_at: Time,
+    /// When the engine last had a reason to speak, or spoke.
+    engine_at: Time,
     countersigned: bool,
 }
 
@@ -106,7 +108,8 @@ impl Serve {
         let waiting = self
             .waiting_since
             .map(|since| (since + limits::PAYMENT_WAIT).min(self.asked_at + limits::CHUNK_RETRY));
-        [waiting, self.serving.wake_at()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
+        let engine = self.engine_owes().then(|| self.engine_at + limits::ENGINE_WAIT);
+        [waiting, engine, self.serving.wake_at()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
     }
 
     fn acked(&mut self, now: Time, client: NodeId, ack: &Ack) {
@@ -114,6 +117,12 @@ impl Serve {
             self.countersigned |= Receipt::countersigned(&chunk.receipt, client, signature);
         }
         self.serving.acked(now, ack.next);
+    }
+
+    /// Whether the engine has the task and has not said all that it may say.
+    fn engine_owes(&self) -> bool {
+        let may_speak = !self.counted || self.kind == TaskKind::Embed || self.in_flight() > 0;
+        self.task.is_none() && !self.serving.has_ended() && may_speak
     }
 
     /// Tokens that the engine may still make.
@@ -183,6 +192,7 @@ impl Provider {
             counted: false,
             waiting_since: None,
             asked_at: now,
+            engine_at: now,
             countersigned: false,
         };
         if let Some(job) = self.jobs.get_mut(&id) {
@@ -206,7 +216,11 @@ impl Provider {
             (None, _) => true,
         };
         if covered && let Some(task) = serve.task.take() {
+            serve.engine_at = now;
             self.outbox.push(Output::Run { job: id, model: job.model, task });
+        }
+        if serve.in_flight() == 0 {
+            serve.engine_at = now;
         }
         let mut more = 0u32;
         while serve.counted
@@ -260,6 +274,7 @@ impl Provider {
     pub(super) fn engine(&mut self, now: Time, id: JobId, report: EngineReport) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Phase::Serving(serve) = &mut job.phase else { return };
+        serve.engine_at = now;
         match report {
             EngineReport::Started { input_tokens } => {
                 serve.counted = true;
@@ -404,6 +419,9 @@ impl Provider {
     fn job_due(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Phase::Serving(serve) = &mut job.phase else { return self.forget(now, id) };
+        if serve.engine_owes() && now >= serve.engine_at + limits::ENGINE_WAIT {
+            return self.over(now, id, Some(Refusal::Engine));
+        }
         let starved = serve.waiting_since.is_some_and(|since| now >= since + limits::PAYMENT_WAIT);
         if starved || serve.serving.is_abandoned(now) {
             let open = self.earnings.find(&serve.account).is_some_and(|earner| earner.is_open());

@@ -9,6 +9,8 @@ use bombyx_protocol::work::order::{JobId, Task};
 #[derive(Default)]
 pub struct Engine {
     pub token_us: u64,
+    /// It hangs: takes tasks and never says a word again.
+    pub hung: bool,
     jobs: BTreeMap<JobId, Running>,
 }
 
@@ -55,6 +57,9 @@ impl Engine {
 
     /// One token for every job that may make one. Returns the reports, and whether more can be done.
     pub fn step(&mut self) -> (Vec<(JobId, EngineReport)>, bool) {
+        if self.hung {
+            return (Vec::new(), false);
+        }
         let mut reports = Vec::new();
         let mut over = Vec::new();
         for (job, running) in &mut self.jobs {

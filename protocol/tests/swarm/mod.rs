@@ -248,6 +248,11 @@ impl Swarm {
         self.feed(id, Input::Tick);
     }
 
+    /// A provider's engine takes tasks and never says a word again.
+    pub fn hang_engine(&mut self, id: NodeId) {
+        self.hosts.get_mut(&id).unwrap().engine.hung = true;
+    }
+
     /// Cuts a host off the network, or joins it again.
     pub fn set_cut(&mut self, id: NodeId, cut: bool) {
         if cut {
