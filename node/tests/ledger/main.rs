@@ -6,6 +6,8 @@ mod calls;
 mod exits;
 mod fees;
 mod http;
+mod javascript;
+mod official_client;
 mod refusals;
 mod setup;
 mod vectors;

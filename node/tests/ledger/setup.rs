@@ -20,6 +20,9 @@ pub(crate) const START_S: u32 = 1_790_000_000;
 /// The challenge period of [`World::terms`].
 pub(crate) const CHALLENGE_S: u32 = 3_600;
 
+/// How long a test waits for another process.
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
+
 /// Thousandths of a coin.
 pub(crate) const fn milli(coins: u64) -> Nano {
     Nano(coins * 1_000_000)
