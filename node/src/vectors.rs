@@ -27,7 +27,7 @@ impl Vectors {
         let row_bytes =
             usize::try_from(dims).ok().and_then(|dims| dims.checked_mul(4)).ok_or(VectorsError)?;
         let same = *self.dims.get_or_insert(dims) == dims;
-        if !same || row_bytes == 0 || bytes.is_empty() || bytes.len() % row_bytes != 0 {
+        if !same || row_bytes == 0 || bytes.is_empty() || !bytes.len().is_multiple_of(row_bytes) {
             return Err(VectorsError);
         }
         let first = usize::try_from(first).map_err(|_| VectorsError)?;

@@ -158,7 +158,8 @@ impl Host {
                 Input::Tick
             }
             Profile::Provider { config, offer, .. } => {
-                let config = ProviderConfig { entropy_seed, ..(**config).clone() };
+                let asks_before = u64::from(self.life) << 32;
+                let config = ProviderConfig { entropy_seed, asks_before, ..(**config).clone() };
                 self.machine = Some(Box::new(Provider::new(config, records)));
                 Input::Command(Command::Offer((**offer).clone()))
             }

@@ -297,7 +297,7 @@ impl Driver {
             [machines, self.orders.wake_at(), self.ending.wake_at(self.now())].into_iter().flatten().min();
         // Far away is far enough: the longest sleep still ends.
         let next = next.map_or(IDLE_SLEEP_MAX, |at| {
-            orders::duration(at).saturating_sub(self.started.elapsed()).min(IDLE_SLEEP_MAX)
+            Duration::from_micros(at.0).saturating_sub(self.started.elapsed()).min(IDLE_SLEEP_MAX)
         });
         Instant::now() + next
     }

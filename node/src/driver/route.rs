@@ -75,8 +75,7 @@ impl Driver {
     fn tell(&mut self, event: Event) {
         match event {
             Event::Order { id, news } => {
-                let now = self.now();
-                if let Some(cancel) = self.orders.news(now, id, news) {
+                if let Some(cancel) = self.orders.news(id, news) {
                     self.pending.push_back((Role::Client, Input::Command(cancel)));
                 }
             }

@@ -141,17 +141,27 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
     assert_eq!(paying.channels.len(), 1);
     assert_eq!(paying.channels[0].paid_nano, bill.cost.0);
 
+    // Both begin a new life: the channel and what was promised on it are on record, and go on where they stopped.
+    client.shutdown().await;
+    timeout(PATIENCE, client_task).await.unwrap().unwrap().unwrap();
+    let (client, client_task) = world.client(&provider).await;
+    let (_, second) = ask(&client, order(Nano(1_000_000_000))).await.unwrap();
+    let paying = client.status().await.unwrap();
+    assert_eq!(paying.channels.len(), 1, "{:?}", paying.channels);
+    let owed = Nano(bill.cost.0 + second.cost.0);
+    assert_eq!(paying.channels[0].paid_nano, owed.0);
+
     // The provider leaves: it closes the channel, is paid, and the client has its rest at once.
     let report = provider.settle(PATIENCE).await.unwrap();
     assert_eq!((report.closed.len(), report.left.len()), (1, 0), "{report:?}");
     assert_eq!(report.closed[0].state, ChannelPhase::Closed);
-    assert_eq!(report.closed[0].paid_nano, bill.cost.0);
+    assert_eq!(report.closed[0].paid_nano, owed.0);
     let report_account = report.closed[0].account.clone();
     let report = client.settle(PATIENCE).await.unwrap();
     assert!(report.left.is_empty(), "{report:?}");
 
     let ledger = client.ledger();
-    let least = Nano(bill.cost.0 - CLOSE_FEES_MAX);
+    let least = Nano(owed.0 - CLOSE_FEES_MAX);
     let account = Address::basechain(hex::decode(&report_account).unwrap().try_into().unwrap());
     // The payouts are messages on their way when the channel is gone.
     let arrived = async {
@@ -169,7 +179,7 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
         }
     };
     let earned = timeout(PATIENCE, arrived).await.expect("no nano is lost or made, and the provider is paid");
-    assert!(earned <= bill.cost, "earned {earned} for {}", bill.cost);
+    assert!(earned <= owed, "earned {earned} for {owed}");
 
     client.shutdown().await;
     provider.shutdown().await;
@@ -192,7 +202,7 @@ async fn an_order_that_nobody_bids_for_fails_at_its_deadline_and_not_before() {
     let began = std::time::Instant::now();
     assert_eq!(ask(&client, alone).await.unwrap_err(), Failure::NoBids);
     // Calls are repeated while there is time: a provider may be about to join.
-    assert!(began.elapsed() >= Duration::from_millis(700));
+    assert!(began.elapsed() >= Duration::from_millis(1_400));
     assert_eq!(client.status().await.unwrap().client.orders_failed, 1);
     let none = client.wait_for_peers(1, Duration::from_millis(100)).await.unwrap_err();
     assert!(none.to_string().contains("0 of 1 peers"), "{none}");

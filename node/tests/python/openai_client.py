@@ -3,6 +3,7 @@
 import base64
 import struct
 import sys
+import time
 
 import openai
 from openai import OpenAI
@@ -25,8 +26,12 @@ def refused(kind, call, **facts):
 
 
 def models(client):
-    listed = {model.id: model for model in client.models.list()}
-    assert {CHAT, EMBED} <= set(listed), listed
+    listed, until = {}, time.monotonic() + 60
+    # Offers are gossiped every 20 seconds.
+    while not {CHAT, EMBED} <= set(listed):
+        assert time.monotonic() < until, listed
+        listed = {model.id: model for model in client.models.list()}
+        time.sleep(0.2)
     assert listed[CHAT].object == "model" and listed[CHAT].bombyx["providers"] == 1
     assert client.models.retrieve(EMBED).bombyx["task"] == "embeddings"
     refused(openai.NotFoundError, lambda: client.models.retrieve("no-such-model"), code="model_not_found")

@@ -72,7 +72,7 @@ fn read(fields: &Fields<'_>) -> Result<(Vec<String>, bool), ApiError> {
             .map(|text| text.as_str().map(String::from))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(wrong)?,
-        _ => return Err(wrong()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return Err(wrong()),
     };
     if inputs.iter().any(String::is_empty) {
         return Err(fields.wrong("input", "must not hold an empty string"));
