@@ -3,6 +3,7 @@
 
 mod accounts;
 mod calls;
+mod differential;
 mod exits;
 mod fees;
 mod http;
