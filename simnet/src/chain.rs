@@ -400,6 +400,8 @@ mod tests {
     use bombyx_protocol::channel::terms::Address;
     use ed25519_dalek::SigningKey;
 
+    use bombyx_protocol::channel::voucher::CloseRequest;
+
     use super::*;
 
     const CLIENT: Account = [1; 32];
@@ -500,8 +502,10 @@ mod tests {
     fn a_client_alone_gets_its_rest_back_after_the_challenge_and_not_before() {
         let (mut chain, account, _) = opened(50_000_000);
         let refused = |said: &[(u32, LedgerEvent)]| matches!(said[0].1, LedgerEvent::Failed { .. });
-        assert!(refused(&chain.execute(Time(0), 1, PROVIDER, LedgerCall::RequestClose { account })));
-        assert!(!refused(&chain.execute(Time(0), 0, CLIENT, LedgerCall::RequestClose { account })));
+        let said = CloseRequest { account, epoch: 1 };
+        let request = LedgerCall::RequestClose { request: said, signature: said.sign(&key(1)) };
+        assert!(refused(&chain.execute(Time(0), 1, PROVIDER, request.clone())));
+        assert!(!refused(&chain.execute(Time(0), 0, CLIENT, request.clone())));
         assert!(refused(&chain.execute(Time(59_999_999), 0, CLIENT, LedgerCall::Finalize { account })));
         assert!(!refused(&chain.execute(Time(60_000_000), 0, CLIENT, LedgerCall::Finalize { account })));
         assert_eq!(chain.wallets[&CLIENT], COIN - FEE_OPEN - FEE_REQUEST_CLOSE - FEE_CLOSE);

@@ -290,8 +290,8 @@ async fn execute(ledger: &Ledger, call: &LedgerCall) -> Result<(), LedgerError> 
         LedgerCall::Close { voucher, order, signature } => {
             ledger.provider_close(order, *signature, voucher.map(|(_, signature)| signature)).await
         }
-        LedgerCall::RequestClose { account } => {
-            ledger.request_close(Address::basechain(*account)).await.map(drop)
+        LedgerCall::RequestClose { request, signature } => {
+            ledger.request_close_signed(request, *signature).await.map(drop)
         }
         LedgerCall::Finalize { account } => ledger.finalize(Address::basechain(*account)).await,
         LedgerCall::Watch { .. } | LedgerCall::Unwatch { .. } => Ok(()),

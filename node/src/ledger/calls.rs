@@ -234,8 +234,8 @@ async fn perform(ledger: &Ledger, call: LedgerCall) -> Result<(), LedgerError> {
             let voucher = voucher.map(|(_, signature)| signature);
             ledger.provider_close(&order, signature, voucher).await
         }
-        LedgerCall::RequestClose { account } => {
-            ledger.request_close(Address::basechain(account)).await.map(drop)
+        LedgerCall::RequestClose { request, signature } => {
+            ledger.request_close_signed(&request, signature).await.map(drop)
         }
         LedgerCall::Finalize { account } => ledger.finalize(Address::basechain(account)).await,
     };

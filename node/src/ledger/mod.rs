@@ -32,7 +32,7 @@ use bombyx_protocol::ident::Signature;
 
 use self::chain::{Account, Chain, Transaction};
 use self::contract::{
-    ChannelMessage, ChannelState, EXTERNAL_CLAIM_MIN, MESSAGE_GAS, OPEN_SURPLUS, TOP_UP_SURPLUS,
+    ChannelMessage, ChannelState, EXTERNAL_CLAIM_MIN, MESSAGE_GAS, OPEN_SURPLUS, Refusal, TOP_UP_SURPLUS,
 };
 pub use self::error::LedgerError;
 use self::wallet::Wallet;
@@ -223,7 +223,7 @@ impl Ledger {
     }
 
     /// The same with a signature of the client's voucher key, for a client whose wallet is empty: the channel's reserve
-    /// pays.
+    /// pays. Where rent has eaten the reserve, the wallet does.
     ///
     /// # Errors
     /// Any [`LedgerError`].
@@ -235,7 +235,12 @@ impl Ledger {
         const OPERATION: &str = "request the close of a channel";
         let account = Address::basechain(request.account);
         let message = ChannelMessage::RequestClose { request: Some(signature) };
-        self.send_external(OPERATION, account, message).await?;
+        match self.send_external(OPERATION, account, message).await {
+            Err(LedgerError::Refused { refusal: Refusal::Value, .. }) if self.wallet.is_some() => {
+                return self.request_close(account).await;
+            }
+            sent => sent?,
+        }
         self.await_closing(OPERATION, account, None, request.epoch).await
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bombyx_node::ledger::calls;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
-use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
+use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use bombyx_protocol::time::Span;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -82,7 +82,9 @@ async fn both_parties_hear_what_the_other_does() {
     provider.until_settled(milli(300)).await;
     client.until_settled(milli(300)).await;
 
-    client.calls.send(LedgerCall::RequestClose { account }).await.unwrap();
+    let request = CloseRequest { account, epoch: state.epoch };
+    let signature = request.sign(&client_key);
+    client.calls.send(LedgerCall::RequestClose { request, signature }).await.unwrap();
     client.until_closing(CHALLENGE_S).await;
     provider.until_closing(CHALLENGE_S).await;
     devnet.advance(CHALLENGE_S);

@@ -2,10 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod attacks;
 mod calls;
+mod differential;
 mod exits;
 mod fees;
 mod http;
+mod javascript;
+mod money;
+mod official_client;
 mod refusals;
 mod setup;
+mod storm;
 mod vectors;

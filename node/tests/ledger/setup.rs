@@ -20,6 +20,11 @@ pub(crate) const START_S: u32 = 1_790_000_000;
 /// The challenge period of [`World::terms`].
 pub(crate) const CHALLENGE_S: u32 = 3_600;
 
+/// The machine's exit code for lack of gas.
+const OUT_OF_GAS: i32 = -14;
+/// How long a test waits for another process.
+pub(crate) const WAIT: Duration = Duration::from_secs(60);
+
 /// Thousandths of a coin.
 pub(crate) const fn milli(coins: u64) -> Nano {
     Nano(coins * 1_000_000)
@@ -41,6 +46,11 @@ pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
+/// A devnet that stands at [`START_S`].
+pub(crate) fn devnet() -> Devnet {
+    Devnet::with_manual_clock(START_S).unwrap()
+}
+
 pub(crate) struct World {
     pub(crate) devnet: Devnet,
     /// Has ten coins.
@@ -55,7 +65,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let devnet = Devnet::with_manual_clock(START_S).unwrap();
+        let devnet = devnet();
         let chain: Arc<dyn Chain> = Arc::new(devnet.clone());
         let ledger = |index| {
             Ledger::new(chain.clone(), DEVNET_ID, Some(wallet(index))).with_deadline(Duration::from_secs(5))
@@ -139,7 +149,25 @@ impl World {
         self.devnet.send(boc).await.unwrap();
         let last = self.devnet.transactions(account, 1).await.unwrap().remove(0);
         assert_eq!(last.incoming.unwrap().from, Some(wallet.address()), "the message arrived");
-        if last.aborted { Err(last.exit_code.unwrap().into()) } else { Ok(()) }
+        // Without gas no code runs; with too little it ends the same way.
+        if last.aborted { Err(last.exit_code.unwrap_or(OUT_OF_GAS).into()) } else { Ok(()) }
+    }
+
+    /// Sends a message from the stranger's wallet to an account that is gone; whether no code ran there.
+    pub(crate) async fn internal_to_nobody(
+        &self,
+        account: Address,
+        message: ChannelMessage,
+        value: Nano,
+    ) -> bool {
+        let wallet = wallet(2);
+        let before = self.devnet.account(wallet.address()).await.unwrap();
+        let message = message.internal(account, value, None);
+        let until_s = self.devnet.now_s() + 60;
+        let boc = wallet.transfer(Wallet::next_seqno(&before), until_s, &[message]).unwrap();
+        self.devnet.send(boc).await.unwrap();
+        let last = self.devnet.transactions(account, 1).await.unwrap().remove(0);
+        last.aborted && last.exit_code.is_none()
     }
 
     pub(crate) async fn state(&self, channel: Opened) -> Option<ChannelState> {

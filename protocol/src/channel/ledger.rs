@@ -2,7 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::terms::ChannelTerms;
-use crate::channel::voucher::{CloseOrder, Voucher};
+use crate::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use crate::ident::Signature;
 use crate::time::Span;
 
@@ -49,10 +49,12 @@ pub enum LedgerCall {
         /// The provider's signature.
         signature: Signature,
     },
-    /// The client wants its rest back: starts the challenge time.
+    /// The client wants its rest back: starts the challenge time. The channel pays for it, so an empty wallet will do.
     RequestClose {
-        /// The channel's account.
-        account: [u8; 32],
+        /// What the client says.
+        request: CloseRequest,
+        /// The client's signature.
+        signature: Signature,
     },
     /// The challenge time is over: pay out and delete.
     Finalize {
@@ -70,10 +72,10 @@ impl LedgerCall {
             Self::TopUp { account, .. }
             | Self::Watch { account }
             | Self::Unwatch { account }
-            | Self::RequestClose { account }
             | Self::Finalize { account } => *account,
             Self::Claim { voucher, .. } => voucher.account,
             Self::Close { order, .. } => order.account,
+            Self::RequestClose { request, .. } => request.account,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::amount::Nano;
 use crate::channel::ledger::ChannelState;
 use crate::channel::record::Paying;
 use crate::channel::terms::ChannelTerms;
-use crate::channel::voucher::Voucher;
+use crate::channel::voucher::{CloseRequest, Voucher};
 use crate::ident::NodeId;
 use crate::time::{Span, Time};
 use crate::wire::message::Payment;
@@ -232,6 +232,13 @@ impl Payer {
     #[must_use]
     pub fn wants_close(&self) -> bool {
         self.close == Close::Wanted
+    }
+
+    /// What asks the ledger for that close, once the channel is open.
+    #[must_use]
+    pub fn close_request(&self) -> Option<CloseRequest> {
+        let epoch = self.epoch.filter(|_| self.wants_close())?;
+        Some(CloseRequest { account: self.account, epoch })
     }
 
     /// What to do about a close at this time. Half of the challenge time is the provider's to claim for itself;

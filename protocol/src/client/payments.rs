@@ -251,8 +251,9 @@ impl Payments {
                 continue;
             }
             let account = channel.payer.account();
-            let call = if channel.payer.wants_close() && channel.payer.is_open() {
-                Some(LedgerCall::RequestClose { account })
+            let call = if let Some(request) = channel.payer.close_request() {
+                let signature = request.sign(&self.key);
+                Some(LedgerCall::RequestClose { request, signature })
             } else {
                 match channel.payer.closing_step(now) {
                     ClosingStep::Wait => None,

@@ -150,10 +150,11 @@ impl Chain {
                 self.closes += 1;
                 self.refund(&account);
             }
-            LedgerCall::RequestClose { .. } => {
+            LedgerCall::RequestClose { request, signature } => {
                 let now = self.now;
                 let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
-                if wallet != Some(channel.terms.client.hash) || channel.close_at.is_some() {
+                let signed = request.verify(&channel.terms.client_key, &signature).is_ok();
+                if !signed || request.epoch != channel.epoch || channel.close_at.is_some() {
                     return Err(LedgerFault::Refused);
                 }
                 channel.close_at = Some(now + Span::from_s(u64::from(channel.terms.challenge_s)));

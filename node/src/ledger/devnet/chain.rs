@@ -215,6 +215,11 @@ impl State {
         Ok(())
     }
 
+    /// The blockchain's parameters: a dictionary from numbers to cells.
+    pub(super) fn configuration(&self) -> Option<&Cell> {
+        self.config.raw.params.as_dict().root().as_ref()
+    }
+
     pub(super) fn account(&self, address: Address) -> Result<Account, ChainError> {
         let shard = self.accounts.get(&std_address(address));
         let raw = shard.map(load).transpose()?.flatten();

@@ -3,7 +3,7 @@
 //! | request | does |
 //! |---|---|
 //! | `POST /api/v2/jsonRPC` | any method below, as JSON-RPC |
-//! | `GET` or `POST /api/v2/<method>` | `sendBoc`, `getAddressInformation`, `getAddressBalance`, `runGetMethod`, `getTransactions`, `getMasterchainInfo` |
+//! | `GET` or `POST /api/v2/<method>` | `sendBoc`, `getAddressInformation`, `getAddressBalance`, `runGetMethod`, `getTransactions`, `getMasterchainInfo`, `getConfigAll` |
 //! | `GET /faucet?address=&amount=` | adds an amount of coins, such as `1.5` |
 //! | `GET /time?advance=` | chain time in unix seconds; moves it forward first if asked |
 //!
@@ -165,6 +165,7 @@ fn reply(outcome: Result<Value, Failure>, id: Option<Value>) -> Response {
 fn call(devnet: &Devnet, method: &str, params: &Params) -> Result<Value, Failure> {
     match method {
         "getMasterchainInfo" => Ok(masterchain(devnet)),
+        "getConfigAll" => Ok(configuration(devnet)),
         "getAddressInformation" => information(devnet, address_in(params)?),
         "getAddressBalance" => Ok(json!(devnet.state().account(address_in(params)?)?.balance.0.to_string())),
         "sendBoc" => send(devnet, params),
@@ -212,6 +213,11 @@ fn masterchain(devnet: &Devnet) -> Value {
         "@type": "blocks.masterchainInfo", "last": last, "init": block(-1, 0),
         "state_root_hash": BASE64.encode([0; 32]),
     })
+}
+
+fn configuration(devnet: &Devnet) -> Value {
+    let bytes = devnet.state().configuration().map(|root| BASE64.encode(Boc::encode(root)));
+    json!({ "@type": "configInfo", "config": { "@type": "tvm.cell", "bytes": bytes } })
 }
 
 fn information(devnet: &Devnet, address: Address) -> Result<Value, Failure> {

@@ -1,0 +1,467 @@
+//! Random operations on several channels at once, each step compared with a model, each coin accounted for.
+
+mod act;
+mod crank;
+mod model;
+
+use std::collections::BTreeMap;
+
+use bombyx_node::ledger::chain::{Chain as _, ChainError, Transaction};
+use bombyx_node::ledger::contract::{
+    ChannelState, EXTERNAL_CLAIM_MIN, OPEN_SURPLUS, Refusal, TOP_UP_SURPLUS,
+};
+use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use futures::FutureExt as _;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use self::act::{Act, Claim, Operation, Party, Purpose, Signed, Via};
+use self::crank::Crank;
+use self::model::{Books, Verdict, judge};
+use crate::setup::{self, CHALLENGE_S, START_S, coins, key, milli};
+
+/// What the parties start with.
+const PURSE: Nano = coins(1_000);
+/// Below this, gas may run out before an operation ends.
+const AMPLE_GAS: Nano = milli(1);
+/// The most that one transaction of a channel costs.
+const FEE_MAX: Nano = Nano(1_200_000);
+/// A close pays out no less.
+const PAYOUT_MIN: Nano = Nano(500_000);
+/// Rent of one channel in one second is below this, in 1/65536 nano: 135 for each of at most 32 cells.
+const RENT_PER_S: u64 = 32 * 135;
+/// Past acts that may be tried again.
+const MEMORY: usize = 64;
+const PARTIES: [Party; 3] = [Party::Client, Party::Provider, Party::Stranger];
+
+/// A message from outside that was refused.
+pub(crate) struct RefusedOutside {
+    pub(crate) account: Address,
+    /// The newest logical time when it came.
+    pub(crate) after_lt: u64,
+    pub(crate) now_s: u32,
+    pub(crate) boc: Vec<u8>,
+    pub(crate) exit_code: i32,
+}
+
+struct Channel {
+    terms: ChannelTerms,
+    account: Address,
+    books: Option<Books>,
+    balance: Nano,
+    last_epoch: u64,
+    last_lt: u64,
+    /// When rent was last paid, at the latest.
+    rented_s: u32,
+}
+
+pub(crate) struct Storm {
+    pub(crate) devnet: Devnet,
+    pub(crate) refused: Vec<RefusedOutside>,
+    /// How often each outcome came.
+    pub(crate) outcomes: BTreeMap<String, u64>,
+    seed: u64,
+    cranks: [Crank; 3],
+    channels: Vec<Channel>,
+    memory: Vec<Act>,
+    rng: StdRng,
+    newest_lt: u64,
+}
+
+impl Storm {
+    pub(crate) fn new(seed: u64) -> Self {
+        let devnet = setup::devnet();
+        let cranks = [0, 1, 2].map(Crank::new);
+        for crank in &cranks {
+            devnet.faucet(crank.address, PURSE).unwrap();
+        }
+        // Alike but for the salt, and but for the network: signatures for one must not fit another.
+        let channels = [(1, DEVNET_ID), (2, DEVNET_ID), (1, -239)].map(|(salt, network_id)| {
+            let terms = ChannelTerms {
+                network_id,
+                salt,
+                client_key: key(1).verifying_key().to_bytes(),
+                provider_key: key(2).verifying_key().to_bytes(),
+                client: cranks[0].address,
+                provider: cranks[1].address,
+                challenge_s: CHALLENGE_S,
+            };
+            let account = terms.account();
+            let (books, balance) = (None, Nano::ZERO);
+            Channel { terms, account, books, balance, last_epoch: 0, last_lt: 0, rented_s: START_S }
+        });
+        Self {
+            devnet,
+            refused: Vec::new(),
+            outcomes: BTreeMap::new(),
+            seed,
+            cranks,
+            channels: channels.into(),
+            memory: Vec::new(),
+            rng: StdRng::seed_from_u64(seed),
+            newest_lt: 0,
+        }
+    }
+
+    /// All accounts with what the faucet gave them.
+    pub(crate) fn accounts(&self) -> Vec<(Address, Nano)> {
+        let parties = self.cranks.iter().map(|crank| (crank.address, PURSE));
+        parties.chain(self.channels.iter().map(|channel| (channel.account, Nano::ZERO))).collect()
+    }
+
+    /// Does something somewhere and checks what came of it.
+    pub(crate) fn step(&mut self) {
+        if self.rng.random_ratio(1, 6) {
+            let half = CHALLENGE_S / 2;
+            self.devnet.advance(self.rng.random_range(1..=half + half / 2));
+        }
+        let act = if !self.memory.is_empty() && self.rng.random_ratio(1, 8) {
+            self.memory[self.rng.random_range(0..self.memory.len())]
+        } else {
+            self.invent()
+        };
+        if self.memory.len() < MEMORY {
+            self.memory.push(act);
+        } else {
+            let at = self.rng.random_range(0..MEMORY);
+            self.memory[at] = act;
+        }
+        self.perform(&act);
+    }
+
+    /// The client leaves every channel alone, and every coin is accounted for. Returns how many transactions there were.
+    pub(crate) fn end(&mut self) -> u64 {
+        for channel in 0..self.channels.len() {
+            let via = Via::Account { sender: Party::Client, value: milli(20), with_code: false };
+            let Some(books) = self.channels[channel].books else { continue };
+            if books.epoch == 0 {
+                // Somebody put code there and no deposit: nothing of the client's is in it until it deposits.
+                self.perform(&Act { channel, operation: Operation::TopUp(Nano(1)), via });
+            }
+            if self.channels[channel].books.is_some_and(|books| books.close_at_s == 0) {
+                self.perform(&Act { channel, operation: Operation::Request(None), via });
+            }
+            self.devnet.advance(CHALLENGE_S);
+            self.perform(&Act { channel, operation: Operation::Finalize, via: Via::Outside });
+            assert!(self.channels[channel].books.is_none(), "seed {}: the client could not leave", self.seed);
+        }
+        self.audit()
+    }
+
+    /// Transactions explain every balance, and their fees are all that is missing.
+    fn audit(&self) -> u64 {
+        let (mut fees, mut count) = (0, 0);
+        for (address, start) in self.accounts() {
+            let history = self.history(address, usize::MAX);
+            let moved = history.iter().fold(i128::from(start.0), |sum, transaction| {
+                let received = transaction.incoming.as_ref().map_or(0, |message| i128::from(message.value.0));
+                let sent: i128 = transaction.outgoing.iter().map(|message| i128::from(message.value.0)).sum();
+                sum + received - sent - i128::from(transaction.fee.0)
+            });
+            assert_eq!(moved, i128::from(self.balance(address).0), "seed {}: books of {address}", self.seed);
+            fees += history.iter().map(|transaction| u128::from(transaction.fee.0)).sum::<u128>();
+            count += history.len() as u64;
+        }
+        assert_eq!(self.devnet.fees_collected(), fees, "seed {}: coins appeared or vanished", self.seed);
+        count
+    }
+
+    fn history(&self, address: Address, limit: usize) -> Vec<Transaction> {
+        self.devnet.transactions(address, limit).now_or_never().unwrap().unwrap()
+    }
+
+    fn balance(&self, address: Address) -> Nano {
+        self.devnet.account(address).now_or_never().unwrap().unwrap().balance
+    }
+
+    fn state(&self, account: Address) -> (Nano, Option<Books>) {
+        let raw = self.devnet.account(account).now_or_never().unwrap().unwrap();
+        let state = ChannelState::read(account, &raw).unwrap();
+        let books = state.map(|state| Books {
+            epoch: state.epoch,
+            close_at_s: state.close_at_s,
+            deposit: state.deposit,
+            settled: state.settled,
+        });
+        (raw.balance, books)
+    }
+
+    fn perform(&mut self, act: &Act) {
+        let now_s = self.devnet.now_s();
+        let channel = &self.channels[act.channel];
+        let (account, before, balance) = (channel.account, channel.books, channel.balance);
+        let verdict = judge(act, account, before, now_s);
+        let boc = match act.via {
+            Via::Outside => act.operation.external(account),
+            Via::Account { sender, value, with_code } => {
+                let terms = with_code.then_some(&channel.terms);
+                self.cranks[sender as usize].push(act.operation.internal(account, value, terms))
+            }
+        };
+        let sent = self.devnet.send(boc.clone()).now_or_never().unwrap();
+        let where_ = format!("seed {}, {act:?} at {now_s} on {before:?}", self.seed);
+        let transaction =
+            self.history(account, 1).pop().filter(|transaction| transaction.lt > channel.last_lt);
+        let (balance_now, now) = self.state(account);
+        let outcome = match (&sent, &transaction) {
+            (Err(ChainError::Refused { exit_code, .. }), None) => {
+                assert!(matches!(act.via, Via::Outside), "{where_}: the crank did not turn");
+                assert_eq!((now, balance_now), (before, balance), "{where_}: a refusal changed something");
+                if let Some(exit_code) = *exit_code {
+                    self.refused.push(RefusedOutside {
+                        account,
+                        after_lt: self.newest_lt,
+                        now_s,
+                        boc,
+                        exit_code,
+                    });
+                }
+                exit_code.map_or(Verdict::Nobody, |code| Verdict::Refused(code.into()))
+            }
+            (Ok(()), Some(transaction)) if transaction.aborted => {
+                assert!(
+                    !matches!(act.via, Via::Outside),
+                    "{where_}: accepted and undone, so it can be replayed"
+                );
+                transaction.exit_code.map_or(Verdict::Nobody, |code| Verdict::Refused(code.into()))
+            }
+            (Ok(()), Some(_)) => match (now, verdict) {
+                (Some(books), _) => Verdict::Now(books),
+                (None, Verdict::Closed { due }) => Verdict::Closed { due },
+                (None, _) => Verdict::Closed { due: Nano::ZERO },
+            },
+            other => panic!("{where_}: {other:?}"),
+        };
+        self.compare(&where_, act, verdict, outcome);
+        if let Some(transaction) = transaction {
+            self.check_money(&where_, act, outcome, &transaction, balance_now);
+            let channel = &mut self.channels[act.channel];
+            channel.last_lt = transaction.lt;
+            // What an account without coins owes is collected from those who come later.
+            if balance > milli(1) {
+                channel.rented_s = now_s;
+            }
+            channel.balance = balance_now;
+            channel.books = now;
+            channel.last_epoch = now.map_or(0, |books| books.epoch).max(channel.last_epoch);
+            // A payout is the newest transaction after the channel's own.
+            self.newest_lt =
+                self.cranks.iter().map(|crank| self.last_lt(crank.address)).fold(transaction.lt, u64::max);
+        }
+    }
+
+    fn last_lt(&self, address: Address) -> u64 {
+        self.devnet.account(address).now_or_never().unwrap().unwrap().last_lt
+    }
+
+    /// The outcome is what the model says.
+    fn compare(&mut self, where_: &str, act: &Act, verdict: Verdict, outcome: Verdict) {
+        let channel = &self.channels[act.channel];
+        let expected = match (verdict, outcome) {
+            // The epoch is the ledger's choice, but never one that was.
+            (Verdict::Now(model), Verdict::Now(now))
+                if model.epoch == 0 && matches!(act.operation, Operation::TopUp(_)) =>
+            {
+                assert!(now.epoch > channel.last_epoch, "{where_}: epoch {} again", now.epoch);
+                Verdict::Now(Books { epoch: now.epoch, ..model })
+            }
+            (verdict, _) => verdict,
+        };
+        let purse = match act.via {
+            Via::Account { value, .. } => value,
+            Via::Outside => channel.balance,
+        };
+        let poor = purse < AMPLE_GAS;
+        let refused = matches!(outcome, Verdict::Refused(_) | Verdict::Nobody);
+        assert!(outcome == expected || poor && refused, "{where_}: {outcome:?} instead of {expected:?}");
+        let name = match outcome {
+            Verdict::Now(_) => "done".to_owned(),
+            Verdict::Closed { .. } => "closed".to_owned(),
+            Verdict::Refused(Refusal::Other(code)) => format!("exit code {code}"),
+            Verdict::Refused(refusal) => refusal.to_string(),
+            Verdict::Nobody => "no contract, or no gas".to_owned(),
+        };
+        *self.outcomes.entry(name).or_default() += 1;
+    }
+
+    /// The money went where the outcome says, but for fees and rent.
+    fn check_money(&self, where_: &str, act: &Act, outcome: Verdict, done: &Transaction, balance: Nano) {
+        let channel = &self.channels[act.channel];
+        let rented_s = u64::from(self.devnet.now_s() - channel.rented_s);
+        let rent = Nano(rented_s * RENT_PER_S / 65_536 + 1);
+        let cost = FEE_MAX.saturating_plus(rent);
+        let (value, sender) = match act.via {
+            Via::Outside => (Nano::ZERO, None),
+            Via::Account { sender, value, .. } => (value, Some(self.cranks[sender as usize].address)),
+        };
+        let to = |address| -> Nano {
+            done.outgoing
+                .iter()
+                .filter(|message| message.to == Some(address))
+                .map(|message| message.value)
+                .sum()
+        };
+        let (client, provider) = (to(channel.terms.client), to(channel.terms.provider));
+        // Parts of what there was: `whole` less fees and rent, and never more.
+        let about = |part: Nano, whole: Nano| part <= whole && part >= whole.saturating_minus(cost);
+        match outcome {
+            Verdict::Now(books) => {
+                let owed = books.deposit.saturating_minus(books.settled);
+                assert!(books.epoch == 0 || balance >= owed, "{where_}: {balance} for {owed}");
+                let settled = channel.books.map_or(Nano::ZERO, |before| before.settled);
+                let paid = books.settled.saturating_minus(settled);
+                let whole = channel.balance.saturating_plus(value).saturating_minus(paid);
+                assert_eq!(client, Nano::ZERO, "{where_}: a refund without a close");
+                if paid == Nano::ZERO {
+                    assert!(
+                        provider == Nano::ZERO && about(balance, whole),
+                        "{where_}: {balance} of {whole}"
+                    );
+                } else {
+                    let due = paid.saturating_plus(value);
+                    assert!(about(provider, due), "{where_}: the provider got {provider} of {due}");
+                    // Nobody but the provider pays for a claim.
+                    let kept = channel.balance.saturating_minus(paid);
+                    let fair = balance <= kept && balance >= kept.saturating_minus(rent);
+                    assert!(fair, "{where_}: {balance} kept of {kept}");
+                }
+            }
+            Verdict::Closed { due } => {
+                let all = channel.balance.saturating_plus(value);
+                let expected = if due < PAYOUT_MIN { Nano::ZERO } else { due };
+                assert!(about(provider, expected), "{where_}: the provider got {provider} of {due}");
+                let rest = all.saturating_minus(expected);
+                assert!(about(client, rest), "{where_}: the client got {client} of {rest}");
+                assert_eq!(balance, Nano::ZERO, "{where_}: coins without an owner");
+            }
+            Verdict::Refused(_) | Verdict::Nobody => {
+                let back = sender.map_or(Nano::ZERO, to);
+                assert!(back >= value.saturating_minus(cost), "{where_}: {back} of {value} bounced");
+                let kept = channel.balance;
+                assert!(
+                    balance >= kept.saturating_minus(rent),
+                    "{where_}: {balance} kept of {kept}, rent at most {rent} for {rented_s} s"
+                );
+            }
+        }
+        let parties = [Some(channel.terms.client), Some(channel.terms.provider), sender];
+        assert!(
+            done.outgoing.iter().all(|message| message.to.is_some() && parties.contains(&message.to)),
+            "{where_}: a stranger was paid"
+        );
+    }
+
+    fn invent(&mut self) -> Act {
+        let channel = self.rng.random_range(0..self.channels.len());
+        let books = self.channels[channel].books.unwrap_or_default();
+        let operation = match self.rng.random_range(0..20) {
+            _ if books.epoch == 0 && self.rng.random_ratio(3, 4) => Operation::TopUp(self.amount()),
+            0..3 => Operation::TopUp(self.amount()),
+            3..11 => {
+                let cumulative = self.total(books);
+                Operation::Claim(cumulative, self.sign(Purpose::Voucher, channel, books.epoch, cumulative))
+            }
+            11..13 => {
+                let cumulative = self.total(books);
+                let voucher = self.sign(Purpose::Voucher, channel, books.epoch, cumulative);
+                let order = self.sign(Purpose::Order, channel, books.epoch, cumulative);
+                let order = self.rng.random_ratio(5, 6).then_some(order);
+                Operation::Close(cumulative, voucher, order)
+            }
+            13..15 => {
+                let request = self.sign(Purpose::Request, channel, books.epoch, Nano::ZERO);
+                Operation::Request(self.rng.random_ratio(1, 2).then_some(request))
+            }
+            15..18 => Operation::Finalize,
+            18 => Operation::Gift,
+            _ => Operation::Noise,
+        };
+        let via = self.way(&operation, books);
+        Act { channel, operation, via }
+    }
+
+    fn way(&mut self, operation: &Operation, books: Books) -> Via {
+        let top_up = match operation {
+            Operation::TopUp(amount) => Some(*amount),
+            Operation::Claim(..)
+            | Operation::Close(..)
+            | Operation::Request(_)
+            | Operation::Finalize
+            | Operation::Gift
+            | Operation::Noise => None,
+        };
+        if top_up.is_none() && self.rng.random_ratio(1, 2) || self.rng.random_ratio(1, 40) {
+            return Via::Outside;
+        }
+        let value = match top_up {
+            Some(amount) => {
+                let surplus = if books.epoch == 0 { OPEN_SURPLUS } else { TOP_UP_SURPLUS };
+                let exact = amount.saturating_plus(surplus);
+                match self.rng.random_range(0..8) {
+                    0 => exact.saturating_minus(Nano(1)),
+                    1 => exact.saturating_minus(Nano(self.rng.random_range(1..=exact.0))),
+                    2..4 => exact.saturating_plus(Nano(self.rng.random_range(1..50_000_000))),
+                    _ => exact,
+                }
+            }
+            // Too little for the gas, or enough.
+            None if self.rng.random_ratio(1, 6) => Nano(self.rng.random_range(1..AMPLE_GAS.0)),
+            None => Nano(self.rng.random_range(AMPLE_GAS.0..30_000_000)),
+        };
+        let sender = PARTIES[self.rng.random_range(0..3)];
+        let with_code = self.rng.random_ratio(if top_up.is_some() { 9 } else { 1 }, 10);
+        Via::Account { sender, value, with_code }
+    }
+
+    fn amount(&mut self) -> Nano {
+        match self.rng.random_range(0..6) {
+            0 => Nano(self.rng.random_range(0..3)),
+            1 => Nano(self.rng.random_range(0..10_000_000)),
+            _ => Nano(self.rng.random_range(10_000_000..2_000_000_000)),
+        }
+    }
+
+    /// A total for a voucher, at the limits more often than by chance.
+    fn total(&mut self, books: Books) -> Nano {
+        let Books { settled, deposit, .. } = books;
+        let least = settled.saturating_plus(EXTERNAL_CLAIM_MIN);
+        match self.rng.random_range(0..12) {
+            0 => settled,
+            1 => settled.saturating_plus(Nano(1)),
+            2 => Nano(self.rng.random_range(0..=settled.0)),
+            3 => least,
+            4 => least.saturating_minus(Nano(1)),
+            5 => deposit,
+            6 => deposit.saturating_plus(Nano(1)),
+            7 => deposit.saturating_plus(Nano(self.rng.random_range(1..2_000_000_000))),
+            _ => Nano(self.rng.random_range(settled.0..=deposit.0.max(settled.0))),
+        }
+    }
+
+    /// Mostly the right signature, else one that differs in one respect.
+    fn sign(&mut self, purpose: Purpose, channel: usize, epoch: u64, cumulative: Nano) -> Signed {
+        let by = if purpose == Purpose::Order { Party::Provider } else { Party::Client };
+        let mut claim = Claim { purpose, by, account: self.channels[channel].account, epoch, cumulative };
+        match self.rng.random_range(0..24) {
+            0 => claim.by = PARTIES[self.rng.random_range(0..3)],
+            1 => claim.epoch = epoch.saturating_add(1),
+            2 => claim.epoch = epoch.saturating_sub(1),
+            3 => claim.account = self.channels[self.rng.random_range(0..3)].account,
+            4 => claim.cumulative = cumulative.saturating_plus(Nano(1)),
+            5 => {
+                let other = [Purpose::Voucher, Purpose::Order, Purpose::Request];
+                claim.purpose = other[self.rng.random_range(0..3)];
+            }
+            6 => return Signed::nobodys(),
+            _ => {}
+        }
+        // A request names no amount.
+        if claim.purpose == Purpose::Request {
+            claim.cumulative = Nano::ZERO;
+        }
+        let seed = [1, 2, 9][claim.by as usize];
+        Signed::new(claim, &key(seed))
+    }
+}
