@@ -22,6 +22,8 @@ pub struct Payer {
     epoch: Option<u64>,
     settled: Nano,
     cumulative: Nano,
+    /// What of it was promised since the start: no voucher of an earlier life covers that.
+    since_start: Nano,
     reserved: Nano,
     close: Close,
 }
@@ -67,6 +69,7 @@ impl Payer {
             epoch: None,
             settled: Nano::ZERO,
             cumulative: Nano::ZERO,
+            since_start: Nano::ZERO,
             reserved: Nano::ZERO,
             close: Close::No,
         }
@@ -172,6 +175,7 @@ impl Payer {
     pub fn owe(&mut self, amount: Nano) -> Result<(), Exhausted> {
         let cumulative = self.cumulative.plus(amount).filter(|sum| *sum <= self.asked).ok_or(Exhausted)?;
         self.cumulative = cumulative;
+        self.since_start = self.since_start.saturating_plus(amount);
         self.reserved = self.reserved.saturating_minus(amount);
         Ok(())
     }
@@ -192,11 +196,12 @@ impl Payer {
         (cumulative > Nano::ZERO).then_some(Voucher { account: self.account, epoch, cumulative })
     }
 
-    /// Adopts a voucher of its own that it had lost. Returns whether it was news. (`CH-8`)
+    /// Adopts a voucher of its own that it had lost, and goes on above it: what was promised since the start comes on
+    /// top. Returns whether it was news. (`CH-8`)
     pub fn recover(&mut self, voucher: &Voucher) -> bool {
         let news = self.epoch == Some(voucher.epoch) && voucher.cumulative > self.cumulative;
         if news {
-            self.cumulative = voucher.cumulative;
+            self.cumulative = voucher.cumulative.saturating_plus(self.since_start).min(self.asked);
         }
         news
     }

@@ -44,6 +44,15 @@ pub(super) struct Affected {
     pub(super) unusable: Option<LedgerFault>,
 }
 
+impl Channel {
+    fn top_up(&mut self, amount: Nano, outbox: &mut Outbox) {
+        self.payer.top_up(amount);
+        self.topping_up = true;
+        outbox.persist(Record::Paying(self.payer.record()));
+        outbox.push(Output::Ledger(LedgerCall::TopUp { account: self.payer.account(), amount }));
+    }
+}
+
 impl Payments {
     pub(super) fn restored(key: SigningKey, records: Vec<Record>, outbox: &mut Outbox) -> Self {
         let mut channels = BTreeMap::new();
@@ -87,11 +96,7 @@ impl Payments {
         });
         if let Some(channel) = known {
             if channel.payer.headroom() < cost_max {
-                let amount = cost_max.max(config.deposit);
-                channel.payer.top_up(amount);
-                channel.topping_up = true;
-                outbox.persist(Record::Paying(channel.payer.record()));
-                outbox.push(Output::Ledger(LedgerCall::TopUp { account: channel.payer.account(), amount }));
+                channel.top_up(cost_max.max(config.deposit), outbox);
             }
             channel.payer.reserve(cost_max).map_err(|Exhausted| LedgerFault::Funds)?;
             return Ok(channel.payer.account());
@@ -100,6 +105,15 @@ impl Payments {
             return Err(LedgerFault::Refused);
         }
         self.open(bid, cost_max, salt, config, outbox)
+    }
+
+    /// The user adds to a deposit. A channel that is not open, or is closing, takes nothing.
+    pub(super) fn top_up(&mut self, account: &[u8; 32], amount: Nano, outbox: &mut Outbox) {
+        let channel = self.channels.get_mut(account);
+        if let Some(channel) = channel.filter(|channel| channel.payer.is_open() && channel.payer.is_usable())
+        {
+            channel.top_up(amount, outbox);
+        }
     }
 
     fn open(
