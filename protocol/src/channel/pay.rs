@@ -24,6 +24,9 @@ pub struct Payer {
     cumulative: Nano,
     /// What of it was promised since the start: no voucher of an earlier life covers that.
     since_start: Nano,
+    /// Whether vouchers of an earlier life may be above what is known: none is signed until the provider has shown its
+    /// newest, because a lower one would promise nothing.
+    unconfirmed: bool,
     reserved: Nano,
     close: Close,
 }
@@ -70,6 +73,7 @@ impl Payer {
             settled: Nano::ZERO,
             cumulative: Nano::ZERO,
             since_start: Nano::ZERO,
+            unconfirmed: false,
             reserved: Nano::ZERO,
             close: Close::No,
         }
@@ -81,6 +85,7 @@ impl Payer {
     pub fn restored(record: Paying) -> Self {
         let mut payer = Self::opening(record.terms, record.provider, record.deposit);
         payer.epoch = record.epoch;
+        payer.unconfirmed = record.epoch.is_some();
         payer.cumulative = record.cumulative;
         payer.close = if record.closing { Close::Wanted } else { Close::No };
         payer
@@ -183,7 +188,7 @@ impl Payer {
     /// The newest voucher, once the ledger has shown the funding that it is for, and never above it.
     #[must_use]
     pub fn payment(&self, key: &SigningKey) -> Option<Payment> {
-        let voucher = self.voucher()?;
+        let voucher = self.voucher().filter(|_| !self.unconfirmed)?;
         Some(Payment { epoch: voucher.epoch, cumulative: voucher.cumulative, signature: voucher.sign(key) })
     }
 
@@ -196,10 +201,16 @@ impl Payer {
         (cumulative > Nano::ZERO).then_some(Voucher { account: self.account, epoch, cumulative })
     }
 
-    /// Adopts a voucher of its own that it had lost, and goes on above it: what was promised since the start comes on
-    /// top. Returns whether it was news. (`CH-8`)
-    pub fn recover(&mut self, voucher: &Voucher) -> bool {
-        let news = self.epoch == Some(voucher.epoch) && voucher.cumulative > self.cumulative;
+    /// The provider shows the newest voucher that it has, verified by the caller. After a restart the first one is gone on
+    /// from, with what was promised since on top: it may be newer than what this node remembers. Returns whether that
+    /// changed the promise. (`CH-8`)
+    pub fn recover(&mut self, newest: Option<&Voucher>) -> bool {
+        if !core::mem::take(&mut self.unconfirmed) {
+            return false;
+        }
+        let Some(voucher) = newest.filter(|voucher| self.epoch == Some(voucher.epoch)) else { return false };
+        let known = self.cumulative.saturating_minus(self.since_start);
+        let news = voucher.cumulative > known;
         if news {
             self.cumulative = voucher.cumulative.saturating_plus(self.since_start).min(self.asked);
         }

@@ -173,12 +173,23 @@ impl Payments {
         }
     }
 
-    /// A provider shows this client's own voucher, newer than what this client knows: its state was lost. (`CH-8`)
-    pub(super) fn recover(&mut self, account: &[u8; 32], newest: Payment) -> bool {
+    /// A provider shows the newest of this client's vouchers: after a loss of state it may be newer than what this client
+    /// knows. (`CH-8`)
+    pub(super) fn recover(&mut self, account: &[u8; 32], newest: Option<Payment>, outbox: &mut Outbox) {
         let key = self.key.verifying_key().to_bytes();
-        let Some(channel) = self.channels.get_mut(account) else { return false };
-        let voucher = Voucher { account: *account, epoch: newest.epoch, cumulative: newest.cumulative };
-        voucher.verify(&key, &newest.signature).is_ok() && channel.payer.recover(&voucher)
+        let Some(channel) = self.channels.get_mut(account) else { return };
+        let voucher = newest
+            .map(|newest| {
+                let voucher =
+                    Voucher { account: *account, epoch: newest.epoch, cumulative: newest.cumulative };
+                voucher.verify(&key, &newest.signature).map(|()| voucher)
+            })
+            .transpose();
+        // One that this client never signed says nothing about what it did sign.
+        let Ok(voucher) = voucher else { return };
+        if channel.payer.recover(voucher.as_ref()) {
+            outbox.persist(Record::Paying(channel.payer.record()));
+        }
     }
 
     /// The user wants every rest back.
