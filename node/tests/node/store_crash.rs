@@ -40,14 +40,21 @@ fn record(step: u64) -> Record {
     })
 }
 
+fn cumulative(record: &Record) -> u64 {
+    let Record::Paying(paying) = record else { panic!("only one kind is written") };
+    paying.cumulative.0
+}
+
 /// Writes for ever and says after each commit how far it is.
 fn write_for_ever(path: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let (store, _) = Store::open(path, OWNER).unwrap();
+        let (store, records) = Store::open(path, OWNER).unwrap();
+        // Goes on above what is there, so that a lost write shows as a promise taken back.
+        let first = records.iter().map(cumulative).max().map_or(1, |newest| newest + 1);
         let mut durable = store.durable();
         let mut out = std::io::stdout();
-        for step in 1.. {
+        for step in first.. {
             store.write(Role::Client, PersistId(step), record(step)).await;
             // Several writes share a commit now and then.
             if step % 3 == 0 {
