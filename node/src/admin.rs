@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::channels::{self, ChannelError, ChannelList};
 use crate::error::NodeError;
+use crate::exit::ExitKind;
 use crate::handle::NodeHandle;
 use crate::keys;
 use crate::ledger::wallet::parse_address;
@@ -115,11 +116,14 @@ async fn allowed(
 impl IntoResponse for NodeError {
     fn into_response(self) -> Response {
         let denial = Denial { error: self.to_string(), hint: self.hint(), code: self.code().number() };
-        let status = match &self {
-            Self::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Channel(ChannelError::Unknown(_)) => StatusCode::NOT_FOUND,
-            _ if self.code() == crate::exit::ExitKind::Ledger => StatusCode::BAD_GATEWAY,
-            _ => StatusCode::CONFLICT,
+        let status = if matches!(self, Self::Stopped(_)) {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else if matches!(self, Self::Channel(ChannelError::Unknown(_))) {
+            StatusCode::NOT_FOUND
+        } else if self.code() == ExitKind::Ledger {
+            StatusCode::BAD_GATEWAY
+        } else {
+            StatusCode::CONFLICT
         };
         (status, Json(denial)).into_response()
     }
