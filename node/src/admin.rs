@@ -1,27 +1,94 @@
-//! The node's own page for `bombyx status` and health checks: on this machine only, without prompts or keys.
+//! The node's own pages for its operator: on this machine only, without prompts or keys.
+//!
+//! | request | does |
+//! |---|---|
+//! | `GET /status`, `/healthz`, `/channels` | what the node says about itself |
+//! | `POST /channels/{account}/close`, `/channels/{account}/topup` | acts on one channel |
+//! | `POST /wallet/send` | sends coins |
+//!
+//! Whoever acts shows the token that lies in the node's home, which only its owner can read: other users and web pages
+//! of this machine reach the port too.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path as FilePath;
+use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
+use zeroize::Zeroizing;
 
+use crate::channels::{self, ChannelError, ChannelList};
 use crate::error::NodeError;
+use crate::exit::ExitKind;
 use crate::handle::NodeHandle;
+use crate::keys;
+use crate::ledger::wallet::parse_address;
 
-/// Serves `/status` and `/healthz` on a free port of this machine, as long as the process lives; returns its base URL.
+/// The file in a node's home that holds the token.
+pub const TOKEN: &str = "admin.token";
+/// How long a list of channels waits for the ledger.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An amount for one channel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TopUp {
+    /// How much, in nano.
+    pub amount_nano: u64,
+}
+
+/// A payment of the wallet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Send {
+    /// To which address, in raw or user-friendly form.
+    pub to: String,
+    /// How much, in nano.
+    pub amount_nano: u64,
+}
+
+/// An error as the pages tell it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Denial {
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    pub hint: String,
+    /// The exit code that belongs to it.
+    pub code: u8,
+}
+
+/// Serves the pages on a free port of this machine, as long as the process lives; returns their base URL. A fresh token
+/// for actions is written into `home`.
 ///
 /// # Errors
-/// [`NodeError::Listen`] when no port can be had.
-pub async fn serve(node: NodeHandle) -> Result<String, NodeError> {
+/// [`NodeError::Listen`] when no port can be had, [`NodeError::Keys`] when the token cannot be written.
+pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeError> {
+    let token = Zeroizing::new(hex::encode(*keys::fresh_seed()?));
+    keys::replace_private(&home.join(TOKEN), &token)?;
+    let expected: [u8; 32] = Sha256::digest(token.as_bytes()).into();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listen = |source| NodeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let pages = Router::new().route("/status", get(status)).route("/healthz", get(healthz)).with_state(node);
+    let actions = Router::new()
+        .route("/channels/{account}/close", post(close))
+        .route("/channels/{account}/topup", post(top_up))
+        .route("/wallet/send", post(send))
+        .layer(from_fn_with_state(expected, allowed));
+    let pages = Router::new()
+        .route("/status", get(status))
+        .route("/healthz", get(healthz))
+        .route("/channels", get(list))
+        .merge(actions)
+        .with_state(node);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, pages).await {
             tracing::error!(%error, "the admin page has stopped");
@@ -30,16 +97,80 @@ pub async fn serve(node: NodeHandle) -> Result<String, NodeError> {
     Ok(format!("http://{address}"))
 }
 
-async fn status(State(node): State<NodeHandle>) -> Response {
-    match node.status().await {
-        Ok(status) => Json(status).into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+/// Lets a request with the token pass. Hashes are compared, so that the time taken tells nothing of the token.
+async fn allowed(
+    State(expected): State<[u8; 32]>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer "));
+    let matches = given.is_some_and(|given| <[u8; 32]>::from(Sha256::digest(given.as_bytes())) == expected);
+    if matches {
+        return next.run(request).await;
+    }
+    (StatusCode::UNAUTHORIZED, "the token in the node's home is needed").into_response()
+}
+
+impl IntoResponse for NodeError {
+    fn into_response(self) -> Response {
+        let denial = Denial { error: self.to_string(), hint: self.hint(), code: self.code().number() };
+        let status = if matches!(self, Self::Stopped(_)) {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else if matches!(self, Self::Channel(ChannelError::Unknown(_))) {
+            StatusCode::NOT_FOUND
+        } else if self.code() == ExitKind::Ledger {
+            StatusCode::BAD_GATEWAY
+        } else {
+            StatusCode::CONFLICT
+        };
+        (status, Json(denial)).into_response()
     }
 }
 
-async fn healthz(State(node): State<NodeHandle>) -> Response {
-    match node.asks().await {
-        Ok(_) => "ok".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
-    }
+async fn status(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
+    Ok(Json(node.status().await?).into_response())
+}
+
+async fn healthz(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
+    node.asks().await?;
+    Ok("ok".into_response())
+}
+
+async fn list(State(node): State<NodeHandle>) -> Result<Json<ChannelList>, NodeError> {
+    let channels = node.channels().await?;
+    let channels = channels::looked_up(node.ledger(), channels, LEDGER_PATIENCE).await;
+    Ok(Json(ChannelList { node_id: node.node_id().to_string(), channels }))
+}
+
+async fn close(State(node): State<NodeHandle>, Path(name): Path<String>) -> Result<Response, NodeError> {
+    let account = known(&name)?;
+    Ok(Json(node.close_channel(account).await?).into_response())
+}
+
+async fn top_up(
+    State(node): State<NodeHandle>,
+    Path(name): Path<String>,
+    Json(TopUp { amount_nano }): Json<TopUp>,
+) -> Result<Response, NodeError> {
+    let account = known(&name)?;
+    Ok(Json(node.top_up_channel(account, Nano(amount_nano)).await?).into_response())
+}
+
+async fn send(State(node): State<NodeHandle>, Json(send): Json<Send>) -> Result<Response, NodeError> {
+    node.ledger().send(receiver(&send.to)?, Nano(send.amount_nano)).await?;
+    Ok(Json(send).into_response())
+}
+
+fn known(name: &str) -> Result<[u8; 32], ChannelError> {
+    channels::account(name).ok_or_else(|| ChannelError::Unknown(name.to_owned()))
+}
+
+/// Reads the address of a payment.
+///
+/// # Errors
+/// [`NodeError::Usage`] quotes what is none.
+pub fn receiver(text: &str) -> Result<Address, NodeError> {
+    parse_address(text).ok_or_else(|| NodeError::Usage(format!("`{text}` is not an address of an account")))
 }

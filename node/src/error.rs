@@ -13,6 +13,7 @@ use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::wire::message::Refusal;
 
+use crate::channels::ChannelError;
 use crate::config::ConfigError;
 use crate::engine::models::ModelsError;
 use crate::exit::ExitKind;
@@ -50,6 +51,19 @@ pub enum NodeError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A channel that cannot be acted on.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// What the running node answered to an action.
+    #[error("{error}")]
+    Denied {
+        /// Its error.
+        error: String,
+        /// What to do about it.
+        hint: String,
+        /// The exit code that belongs to it.
+        code: ExitKind,
+    },
     /// The wallet's words.
     #[error(transparent)]
     Wallet(#[from] WalletError),
@@ -126,7 +140,8 @@ impl NodeError {
     #[must_use]
     pub fn code(&self) -> ExitKind {
         match self {
-            Self::Usage(_) => ExitKind::Usage,
+            Self::Usage(_) | Self::Channel(_) => ExitKind::Usage,
+            Self::Denied { code, .. } => *code,
             Self::Config(_) | Self::Keys(_) | Self::Wallet(_) => ExitKind::Config,
             Self::Store(StoreError::InUse(_)) | Self::Listen { .. } | Self::Net(NetError::Listen { .. }) => {
                 ExitKind::AddressInUse
@@ -153,6 +168,8 @@ impl NodeError {
     pub fn hint(&self) -> String {
         match self {
             Self::Usage(_) => "`bombyx help` shows verbs and flags".into(),
+            Self::Channel(_) => "`bombyx channels` lists the channels and how far each is in its life".into(),
+            Self::Denied { hint, .. } => hint.clone(),
             Self::Config(ConfigError::NoHome) => "name a directory with --home or BOMBYX_HOME".into(),
             Self::Config(_) => "correct it, or delete the file: without it every key has its default".into(),
             Self::Keys(KeysError::Exposed { path, mode: _ }) => format!(

@@ -74,6 +74,16 @@ impl ExitKind {
         self as u8
     }
 
+    /// The kind that a process ends with for this number; [`Self::Unexpected`] for one that is none.
+    #[must_use]
+    pub fn of(number: u8) -> Self {
+        TABLE
+            .into_iter()
+            .map(|(kind, _)| kind)
+            .find(|kind| kind.number() == number)
+            .unwrap_or(Self::Unexpected)
+    }
+
     /// The table of all codes as text, for `--help` and the manual.
     #[must_use]
     pub fn table() -> String {

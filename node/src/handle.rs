@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::OrderNews;
 use bombyx_protocol::limits::ORDERS_MAX;
@@ -10,10 +11,11 @@ use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, Order};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::channels::ChannelError;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::net::NetHandle;
-use crate::status::{SettleReport, Status};
+use crate::status::{ChannelStatus, SettleReport, Status};
 
 /// Requests that wait for the node.
 pub(crate) const REQUESTS_MAX: usize = ORDERS_MAX;
@@ -26,7 +28,10 @@ pub(crate) enum Request {
     Follow(ModelId),
     Asks(oneshot::Sender<Vec<Ask>>),
     Status(oneshot::Sender<Status>),
+    Channels(oneshot::Sender<Vec<ChannelStatus>>),
     Settle { within: Duration, report: oneshot::Sender<SettleReport> },
+    Close { account: [u8; 32], answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
+    TopUp { account: [u8; 32], amount: Nano, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
     Shutdown,
 }
 
@@ -110,6 +115,37 @@ impl NodeHandle {
         let (report, answer) = oneshot::channel();
         self.request(Request::Settle { within, report }).await?;
         answer.await.map_err(|_| NodeError::Stopped("driver"))
+    }
+
+    /// Every channel in both directions, as the node knows it.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node has ended.
+    pub async fn channels(&self) -> Result<Vec<ChannelStatus>, NodeError> {
+        let (answer, channels) = oneshot::channel();
+        self.request(Request::Channels(answer)).await?;
+        channels.await.map_err(|_| NodeError::Stopped("driver"))
+    }
+
+    /// Begins the close of one channel; returns it as it was. What is being served on it is finished and paid first.
+    ///
+    /// # Errors
+    /// [`NodeError::Channel`] for a channel that is unknown or not open, [`NodeError::Stopped`] when the node has ended.
+    pub async fn close_channel(&self, account: [u8; 32]) -> Result<ChannelStatus, NodeError> {
+        let (answer, channel) = oneshot::channel();
+        self.request(Request::Close { account, answer }).await?;
+        Ok(channel.await.map_err(|_| NodeError::Stopped("driver"))??)
+    }
+
+    /// Begins to add to the deposit of a channel that this node pays on; returns the channel as it was.
+    ///
+    /// # Errors
+    /// As [`Self::close_channel`], and [`NodeError::Ledger`] when the wallet does not hold that much.
+    pub async fn top_up_channel(&self, account: [u8; 32], amount: Nano) -> Result<ChannelStatus, NodeError> {
+        self.ledger.can_spend(amount).await?;
+        let (answer, channel) = oneshot::channel();
+        self.request(Request::TopUp { account, amount, answer }).await?;
+        Ok(channel.await.map_err(|_| NodeError::Stopped("driver"))??)
     }
 
     /// Waits until `wanted` peers are connected.

@@ -161,6 +161,17 @@ pub fn create_private_dir(path: &Path) -> Result<(), KeysError> {
     builder.create(path).map_err(|source| io_error("create", path, source))
 }
 
+/// Writes a file for its owner only, in the place of one that is there.
+///
+/// # Errors
+/// [`KeysError::Io`].
+pub(crate) fn replace_private(path: &Path, text: &str) -> Result<(), KeysError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(io_error("replace", path, source)),
+        Ok(()) | Err(_) => write_private(path, text),
+    }
+}
+
 fn write_private(path: &Path, text: &str) -> Result<(), KeysError> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -175,7 +186,11 @@ fn write_private(path: &Path, text: &str) -> Result<(), KeysError> {
     write().map_err(|source| io_error("write", path, source))
 }
 
-fn read_private(path: &Path) -> Result<Zeroizing<String>, KeysError> {
+/// The text of a file that only its owner can read.
+///
+/// # Errors
+/// [`KeysError`] when it is missing, or others can read it.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeysError> {
     check_private(path)?;
     let mut text =
         fs::read_to_string(path).map(Zeroizing::new).map_err(|source| io_error("read", path, source))?;

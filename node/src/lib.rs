@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod channels;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -136,7 +136,11 @@ fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
     Ok(Home { keys, wallet, store, records })
 }
 
-async fn reach_ledger(config: &LedgerConfig, wallet: Wallet) -> Result<Ledger, NodeError> {
+/// The ledger of a configuration, once it has answered.
+///
+/// # Errors
+/// [`NodeError::Ledger`] when it does not.
+pub(crate) async fn reach_ledger(config: &LedgerConfig, wallet: Wallet) -> Result<Ledger, NodeError> {
     let endpoint = config.endpoint();
     let key = (!config.api_key.is_empty()).then(|| config.api_key.clone());
     let chain = Toncenter::new(&endpoint, key)?;

@@ -133,6 +133,18 @@ pub enum Command {
     Cancel(OrderId),
     /// Client: ask for every channel back. Provider: close every channel with its newest voucher.
     Settle,
+    /// Client: ask for one channel back. Provider: close it with its newest voucher.
+    Close {
+        /// The channel's account.
+        account: [u8; 32],
+    },
+    /// Client: add to the deposit of a channel.
+    TopUp {
+        /// The channel's account.
+        account: [u8; 32],
+        /// How much.
+        amount: Nano,
+    },
     /// Provider: offer a model from now on.
     Offer(Offer),
     /// Provider: take no new jobs.

@@ -1,13 +1,16 @@
 //! The command line: one verb a file.
 
 mod ask;
+mod channels;
 mod coins;
 mod demo;
 mod devnet;
 mod init;
+mod reach;
 mod runtime;
 mod status;
 mod up;
+mod wallet;
 
 use std::path::PathBuf;
 
@@ -48,6 +51,10 @@ enum Verb {
     Demo,
     /// Show a running node.
     Status,
+    /// Show the wallet, or move its coins.
+    Wallet(wallet::WalletArgs),
+    /// Show the payment channels, or act on one.
+    Channels(channels::ChannelsArgs),
     /// Run a private ledger with a faucet, for trying things out.
     Devnet(devnet::DevnetArgs),
     /// Find, fetch or check ONNX Runtime.
@@ -69,7 +76,13 @@ impl Cli {
         let printer = Printer { json: self.json };
         let level = match self.verb {
             Verb::Up(_) | Verb::Devnet(_) => "info",
-            Verb::Init | Verb::Ask(_) | Verb::Status | Verb::Runtime(_) | Verb::Help(_) => "warn",
+            Verb::Init
+            | Verb::Ask(_)
+            | Verb::Status
+            | Verb::Wallet(_)
+            | Verb::Channels(_)
+            | Verb::Runtime(_)
+            | Verb::Help(_) => "warn",
             // Providers go away in it on purpose: that is no news.
             Verb::Demo => "error",
         };
@@ -91,6 +104,8 @@ impl Cli {
             Verb::Ask(ask) => ask.run(home, printer).await,
             Verb::Demo => demo::run(printer).await,
             Verb::Status => status::run(&home, printer).await,
+            Verb::Wallet(wallet) => wallet.run(&home, printer).await,
+            Verb::Channels(channels) => channels.run(&home, printer).await,
             Verb::Devnet(devnet) => devnet.run(printer).await,
             Verb::Runtime(verb) => runtime::run(verb, &home, printer).await,
             Verb::Help(help) => explain(help.topic.as_deref(), printer),

@@ -1,29 +1,16 @@
 //! `bombyx status`: what the running node of this home says about itself.
 
 use std::path::Path;
-use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
 
+use super::reach;
 use crate::error::NodeError;
-use crate::home::Note;
 use crate::print::Printer;
 use crate::status::Status;
 
-/// How long the node may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> {
-    let not_running = |why: String| NodeError::NotRunning { home: home.into(), why };
-    let note = Note::read(home).map_err(|error| not_running(format!("its note cannot be read: {error}")))?;
-    let note = note.ok_or_else(|| not_running("it left no note there".into()))?;
-    let ask = async {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        client.get(format!("{}/status", note.admin)).send().await?.error_for_status()?.json::<Status>().await
-    };
-    let status = ask.await.map_err(|error| {
-        not_running(format!("process {} left a note but does not answer: {error}", note.pid))
-    })?;
+    let status = reach::running(home).await?.status;
     printer.data(&status, || text(&status));
     Ok(())
 }

@@ -103,7 +103,7 @@ impl Up {
 
 /// Opens the node's pages and says, on stdout and in its home, that it is ready. The note goes when it is dropped.
 async fn announce(config: &NodeConfig, node: &NodeHandle, printer: Printer) -> Result<NoteGuard, NodeError> {
-    let admin = admin::serve(node.clone()).await?;
+    let admin = admin::serve(node.clone(), &config.home).await?;
     let gateway = if config.gateway.enabled {
         coins::ensure(node, config, printer).await?;
         Some(http::serve(node.clone(), &config.gateway).await?)

@@ -12,6 +12,7 @@ use super::{Driver, topic};
 use crate::error::NodeError;
 use crate::handle::Request;
 use crate::net::{Fault, NetCommand, NetEvent, Verdict};
+use crate::status::Direction;
 
 impl Driver {
     pub(super) async fn heard(&mut self, event: NetEvent) -> Result<(), NodeError> {
@@ -86,6 +87,26 @@ impl Driver {
             }
             Request::Status(answer) => {
                 let _ = answer.send(self.status());
+            }
+            Request::Channels(answer) => {
+                let _ = answer.send(self.channels());
+            }
+            Request::Close { account, answer } => {
+                let found = self.channel(account, None);
+                if found.is_ok() {
+                    for role in [Role::Client, Role::Provider] {
+                        self.pending.push_back((role, Input::Command(Command::Close { account })));
+                    }
+                }
+                let _ = answer.send(found);
+            }
+            Request::TopUp { account, amount, answer } => {
+                let found = self.channel(account, Some(Direction::Paying));
+                if found.is_ok() {
+                    let command = Command::TopUp { account, amount };
+                    self.pending.push_back((Role::Client, Input::Command(command)));
+                }
+                let _ = answer.send(found);
             }
             Request::Settle { within, report } => {
                 let now = self.now();

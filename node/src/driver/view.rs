@@ -1,9 +1,7 @@
 //! What the driver shows of itself: sizes, counts and amounts.
 
-use bombyx_protocol::channel::earn::Earner;
-use bombyx_protocol::channel::pay::Payer;
-
 use super::Driver;
+use crate::channels::{ChannelError, earning, paying};
 use crate::status::{
     ChannelPhase, ChannelStatus, ClientStatus, Direction, ModelStatus, ProviderStatus, Status,
 };
@@ -60,35 +58,22 @@ impl Driver {
     }
 }
 
-fn paying(payer: &Payer) -> ChannelStatus {
-    let state = match (payer.is_open(), payer.is_usable()) {
-        (_, false) => ChannelPhase::Closing,
-        (false, true) => ChannelPhase::Opening,
-        (true, true) => ChannelPhase::Open,
-    };
-    ChannelStatus {
-        account: hex::encode(payer.account()),
-        direction: Direction::Paying,
-        peer: payer.provider().to_string(),
-        deposit_nano: payer.record().deposit.0,
-        paid_nano: payer.cumulative().0,
-        state,
-    }
-}
-
-fn earning(earner: &Earner) -> ChannelStatus {
-    let seen = earner.seen().filter(|seen| seen.epoch != 0);
-    let state = match seen {
-        None => ChannelPhase::Opening,
-        Some(seen) if seen.closing.is_some() => ChannelPhase::Closing,
-        Some(_) => ChannelPhase::Open,
-    };
-    ChannelStatus {
-        account: hex::encode(earner.account()),
-        direction: Direction::Earning,
-        peer: earner.client().to_string(),
-        deposit_nano: seen.map_or(0, |seen| seen.deposit.0),
-        paid_nano: earner.paid().0,
-        state,
+impl Driver {
+    /// The open channel with this account, in one direction or in either.
+    pub(super) fn channel(
+        &self,
+        account: [u8; 32],
+        direction: Option<Direction>,
+    ) -> Result<ChannelStatus, ChannelError> {
+        let account = hex::encode(account);
+        let found = self.channels().into_iter().find(|channel| channel.account == account);
+        let found = found.ok_or_else(|| ChannelError::Unknown(account.clone()))?;
+        if direction.is_some_and(|wanted| wanted != found.direction) {
+            return Err(ChannelError::NotPaying(account));
+        }
+        if found.state != ChannelPhase::Open {
+            return Err(ChannelError::NotOpen { account, state: found.state });
+        }
+        Ok(found)
     }
 }

@@ -18,6 +18,7 @@ pub mod chain;
 pub mod contract;
 pub mod devnet;
 mod error;
+mod payment;
 pub mod toncenter;
 mod wait;
 pub mod wallet;

@@ -97,6 +97,19 @@ impl Store {
         Ok((Self { writes, durable, thread }, records))
     }
 
+    /// The records in `path`, without keeping it open; none where there is no file.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn read(path: &Path, owner: NodeId) -> Result<Vec<Record>, StoreError> {
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let (store, records) = Self::open(path, owner)?;
+        store.close()?;
+        Ok(records)
+    }
+
     /// Queues a record. A writing thread that has ended shows in [`Self::durable`], not here.
     pub async fn write(&self, role: Role, id: PersistId, record: Record) {
         let _ = self.writes.send(Write { role, id, record }).await;

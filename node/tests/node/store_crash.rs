@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use bombyx_node::driver::role::Role;
 use bombyx_node::store::{Store, StoreError};
@@ -13,6 +14,9 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::PersistId;
 
 const OWNER: NodeId = NodeId([7; 32]);
+/// How often the process is killed, unless the variable says otherwise.
+const CRASHES: u64 = 12;
+const CRASHES_VARIABLE: &str = "BOMBYX_TEST_CRASHES";
 /// Tells the test, started again as a child, where to write.
 const STORE_VARIABLE: &str = "BOMBYX_TEST_STORE";
 
@@ -36,14 +40,21 @@ fn record(step: u64) -> Record {
     })
 }
 
+fn cumulative(record: &Record) -> u64 {
+    let Record::Paying(paying) = record else { panic!("only one kind is written") };
+    paying.cumulative.0
+}
+
 /// Writes for ever and says after each commit how far it is.
 fn write_for_ever(path: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let (store, _) = Store::open(path, OWNER).unwrap();
+        let (store, records) = Store::open(path, OWNER).unwrap();
+        // Goes on above what is there, so that a lost write shows as a promise taken back.
+        let first = records.iter().map(cumulative).max().map_or(1, |newest| newest + 1);
         let mut durable = store.durable();
         let mut out = std::io::stdout();
-        for step in 1.. {
+        for step in first.. {
             store.write(Role::Client, PersistId(step), record(step)).await;
             // Several writes share a commit now and then.
             if step % 3 == 0 {
@@ -63,7 +74,12 @@ fn a_killed_process_keeps_every_record_that_it_was_told_is_durable() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("records");
     let mut told = 0;
-    for round in 1..=3u64 {
+    let rounds = std::env::var(CRASHES_VARIABLE).map_or(CRASHES, |count| count.parse().unwrap());
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..rounds {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--nocapture"])
             .arg("store_crash::a_killed_process_keeps_every_record_that_it_was_told_is_durable")
@@ -75,8 +91,9 @@ fn a_killed_process_keeps_every_record_that_it_was_told_is_durable() {
         let mut acknowledged = lines
             .map_while(Result::ok)
             .filter_map(|line| line.strip_prefix("durable ").and_then(|step| step.parse::<u64>().ok()));
-        // Rounds of different lengths die at different places.
-        told = acknowledged.by_ref().nth(usize::try_from(round * 7).unwrap()).unwrap();
+        // Any number of commits, and then any part of the next one.
+        told = acknowledged.by_ref().nth(usize::try_from(random % 8).unwrap()).unwrap();
+        std::thread::sleep(Duration::from_micros((random >> 8) % 4_000));
         child.kill().unwrap();
         child.wait().unwrap();
         let last = acknowledged.last().unwrap_or(told).max(told);

@@ -81,7 +81,23 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node with these flags and variables on free ports, and waits until it serves.
     pub(crate) async fn up(ledger: &Ledger, flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::up_in(tempfile::tempdir().unwrap(), ledger, flags, variables).await
+    }
+
+    /// Kills it, has `between` done with its home, and starts it again.
+    pub(crate) async fn killed_and_restarted(
+        mut self,
+        ledger: &Ledger,
+        flags: &[&str],
+        between: impl FnOnce(&Path),
+    ) -> Self {
+        self.child.kill().await.unwrap();
+        between(&self.home());
+        std::fs::remove_file(self.home().join("node.json")).unwrap();
+        Self::up_in(self.dir, ledger, flags, &[]).await
+    }
+
+    async fn up_in(dir: TempDir, ledger: &Ledger, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = bombyx(&dir.path().join("home"));
         command.args(["up", "--ledger", &ledger.url]).args(flags).envs(variables.iter().copied());
         if !flags.contains(&"--listen") {

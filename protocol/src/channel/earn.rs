@@ -186,6 +186,8 @@ impl Earner {
                     return Ok(Took::Early);
                 }
                 self.newest = Some(payment);
+                // A client pays for what it got: more than this node remembers was served before it lost its state.
+                self.served = self.served.max(payment.cumulative);
                 // A late payment for what was given up is no head start for what comes.
                 self.written_off = self.written_off.min(self.served.saturating_minus(payment.cumulative));
                 Ok(Took::More)

@@ -22,6 +22,11 @@ pub struct Payer {
     epoch: Option<u64>,
     settled: Nano,
     cumulative: Nano,
+    /// What of it was promised since the start: no voucher of an earlier life covers that.
+    since_start: Nano,
+    /// Whether vouchers of an earlier life may be above what is known: none is signed until the provider has shown its
+    /// newest, because a lower one would promise nothing.
+    unconfirmed: bool,
     reserved: Nano,
     close: Close,
 }
@@ -67,6 +72,8 @@ impl Payer {
             epoch: None,
             settled: Nano::ZERO,
             cumulative: Nano::ZERO,
+            since_start: Nano::ZERO,
+            unconfirmed: false,
             reserved: Nano::ZERO,
             close: Close::No,
         }
@@ -78,6 +85,7 @@ impl Payer {
     pub fn restored(record: Paying) -> Self {
         let mut payer = Self::opening(record.terms, record.provider, record.deposit);
         payer.epoch = record.epoch;
+        payer.unconfirmed = record.epoch.is_some();
         payer.cumulative = record.cumulative;
         payer.close = if record.closing { Close::Wanted } else { Close::No };
         payer
@@ -172,6 +180,7 @@ impl Payer {
     pub fn owe(&mut self, amount: Nano) -> Result<(), Exhausted> {
         let cumulative = self.cumulative.plus(amount).filter(|sum| *sum <= self.asked).ok_or(Exhausted)?;
         self.cumulative = cumulative;
+        self.since_start = self.since_start.saturating_plus(amount);
         self.reserved = self.reserved.saturating_minus(amount);
         Ok(())
     }
@@ -179,7 +188,7 @@ impl Payer {
     /// The newest voucher, once the ledger has shown the funding that it is for, and never above it.
     #[must_use]
     pub fn payment(&self, key: &SigningKey) -> Option<Payment> {
-        let voucher = self.voucher()?;
+        let voucher = self.voucher().filter(|_| !self.unconfirmed)?;
         Some(Payment { epoch: voucher.epoch, cumulative: voucher.cumulative, signature: voucher.sign(key) })
     }
 
@@ -192,11 +201,18 @@ impl Payer {
         (cumulative > Nano::ZERO).then_some(Voucher { account: self.account, epoch, cumulative })
     }
 
-    /// Adopts a voucher of its own that it had lost. Returns whether it was news. (`CH-8`)
-    pub fn recover(&mut self, voucher: &Voucher) -> bool {
-        let news = self.epoch == Some(voucher.epoch) && voucher.cumulative > self.cumulative;
+    /// The provider shows the newest voucher that it has, verified by the caller. After a restart the first one is gone on
+    /// from, with what was promised since on top: it may be newer than what this node remembers. Returns whether that
+    /// changed the promise. (`CH-8`)
+    pub fn recover(&mut self, newest: Option<&Voucher>) -> bool {
+        if !core::mem::take(&mut self.unconfirmed) {
+            return false;
+        }
+        let Some(voucher) = newest.filter(|voucher| self.epoch == Some(voucher.epoch)) else { return false };
+        let known = self.cumulative.saturating_minus(self.since_start);
+        let news = voucher.cumulative > known;
         if news {
-            self.cumulative = voucher.cumulative;
+            self.cumulative = voucher.cumulative.saturating_plus(self.since_start).min(self.asked);
         }
         news
     }

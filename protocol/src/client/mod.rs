@@ -148,6 +148,8 @@ impl Client {
             Command::Order { id, order } => self.take_order(now, id, *order),
             Command::Cancel(id) => self.end(now, id, Some(Failure::Cancelled)),
             Command::Settle => self.payments.settle(now, &mut self.outbox),
+            Command::Close { account } => self.payments.give_up(now, &account, &mut self.outbox),
+            Command::TopUp { account, amount } => self.payments.top_up(&account, amount, &mut self.outbox),
             Command::Offer(_) | Command::Drain | Command::Guard(_) => {}
         }
     }

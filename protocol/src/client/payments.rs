@@ -44,6 +44,15 @@ pub(super) struct Affected {
     pub(super) unusable: Option<LedgerFault>,
 }
 
+impl Channel {
+    fn top_up(&mut self, amount: Nano, outbox: &mut Outbox) {
+        self.payer.top_up(amount);
+        self.topping_up = true;
+        outbox.persist(Record::Paying(self.payer.record()));
+        outbox.push(Output::Ledger(LedgerCall::TopUp { account: self.payer.account(), amount }));
+    }
+}
+
 impl Payments {
     pub(super) fn restored(key: SigningKey, records: Vec<Record>, outbox: &mut Outbox) -> Self {
         let mut channels = BTreeMap::new();
@@ -88,11 +97,7 @@ impl Payments {
         });
         if let Some(channel) = known {
             if channel.payer.headroom() < cost_max {
-                let amount = cost_max.max(config.deposit);
-                channel.payer.top_up(amount);
-                channel.topping_up = true;
-                outbox.persist(Record::Paying(channel.payer.record()));
-                outbox.push(Output::Ledger(LedgerCall::TopUp { account: channel.payer.account(), amount }));
+                channel.top_up(cost_max.max(config.deposit), outbox);
             }
             channel.payer.reserve(cost_max).map_err(|Exhausted| LedgerFault::Funds)?;
             return Ok(channel.payer.account());
@@ -101,6 +106,15 @@ impl Payments {
             return Err(LedgerFault::Refused);
         }
         self.open(bid, cost_max, salt, config, outbox)
+    }
+
+    /// The user adds to a deposit. A channel that is not open, or is closing, takes nothing.
+    pub(super) fn top_up(&mut self, account: &[u8; 32], amount: Nano, outbox: &mut Outbox) {
+        let channel = self.channels.get_mut(account);
+        if let Some(channel) = channel.filter(|channel| channel.payer.is_open() && channel.payer.is_usable())
+        {
+            channel.top_up(amount, outbox);
+        }
     }
 
     fn open(
@@ -160,12 +174,23 @@ impl Payments {
         }
     }
 
-    /// A provider shows this client's own voucher, newer than what this client knows: its state was lost. (`CH-8`)
-    pub(super) fn recover(&mut self, account: &[u8; 32], newest: Payment) -> bool {
+    /// A provider shows the newest of this client's vouchers: after a loss of state it may be newer than what this client
+    /// knows. (`CH-8`)
+    pub(super) fn recover(&mut self, account: &[u8; 32], newest: Option<Payment>, outbox: &mut Outbox) {
         let key = self.key.verifying_key().to_bytes();
-        let Some(channel) = self.channels.get_mut(account) else { return false };
-        let voucher = Voucher { account: *account, epoch: newest.epoch, cumulative: newest.cumulative };
-        voucher.verify(&key, &newest.signature).is_ok() && channel.payer.recover(&voucher)
+        let Some(channel) = self.channels.get_mut(account) else { return };
+        let voucher = newest
+            .map(|newest| {
+                let voucher =
+                    Voucher { account: *account, epoch: newest.epoch, cumulative: newest.cumulative };
+                voucher.verify(&key, &newest.signature).map(|()| voucher)
+            })
+            .transpose();
+        // One that this client never signed says nothing about what it did sign.
+        let Ok(voucher) = voucher else { return };
+        if channel.payer.recover(voucher.as_ref()) {
+            outbox.persist(Record::Paying(channel.payer.record()));
+        }
     }
 
     /// The user wants every rest back.

@@ -155,14 +155,20 @@ impl Client {
     fn late(&mut self, job: JobId, body: &[u8], last: bool) {
         let Some(lingering) = self.lingering.get_mut(&job) else { return };
         let working = &mut lingering.working;
-        if let Ok(FromProvider::Chunk(chunk)) = codec::decode_sealed::<FromProvider>(body)
-            && let Ok(taken) = working.stream.take(chunk, last)
-        {
-            let cost: Nano = taken.iter().map(|part| part.cost).sum();
-            let account = working.account;
-            if cost > Nano::ZERO && self.payments.owe(&account, cost).is_ok() {
-                self.payments.persist(&account, &mut self.outbox);
+        let account = working.account;
+        match codec::decode_sealed::<FromProvider>(body) {
+            Ok(FromProvider::Chunk(chunk)) => {
+                if let Ok(taken) = working.stream.take(chunk, last) {
+                    let cost: Nano = taken.iter().map(|part| part.cost).sum();
+                    if cost > Nano::ZERO && self.payments.owe(&account, cost).is_ok() {
+                        self.payments.persist(&account, &mut self.outbox);
+                    }
+                }
             }
+            Ok(FromProvider::NeedPayment(need)) => {
+                self.payments.recover(&account, need.newest, &mut self.outbox);
+            }
+            Err(_) => {}
         }
         self.ack_lingering(job);
     }
@@ -294,11 +300,7 @@ impl Client {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         let Phase::Working(working) = &mut errand.phase else { return };
         let account = working.account;
-        if let Some(newest) = need.newest
-            && self.payments.recover(&account, newest)
-        {
-            self.payments.persist(&account, &mut self.outbox);
-        }
+        self.payments.recover(&account, need.newest, &mut self.outbox);
         if !self.payments.is_open(&account) {
             // It is this side that is slow: the provider waits for the ledger, as this node does.
             working.progress_at = now;

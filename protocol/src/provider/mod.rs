@@ -143,7 +143,10 @@ impl Provider {
             }
             Command::Drain => self.draining = true,
             Command::Settle => self.settling = self.earnings.open_accounts(),
-            Command::Order { .. } | Command::Cancel(_) | Command::Guard(_) => {}
+            Command::Close { account } => {
+                self.settling.extend(self.earnings.open_accounts().take(&account));
+            }
+            Command::Order { .. } | Command::Cancel(_) | Command::TopUp { .. } | Command::Guard(_) => {}
         }
     }
 

@@ -253,6 +253,13 @@ impl Swarm {
         self.hosts.get_mut(&id).unwrap().engine.hung = true;
     }
 
+    /// Puts an earlier state of a killed host's disk in the place of the newest one.
+    pub fn roll_back(&mut self, id: NodeId, records: Vec<Record>) {
+        let host = self.hosts.get_mut(&id).unwrap();
+        assert!(!host.alive, "a disk is exchanged while nobody uses it");
+        host.disk = records.into_iter().map(|record| (record.key(), record)).collect();
+    }
+
     /// Cuts a host off the network, or joins it again.
     pub fn set_cut(&mut self, id: NodeId, cut: bool) {
         if cut {

@@ -1,0 +1,158 @@
+//! The operator's view of channels: what the node or its store knows of each, completed from the ledger.
+
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::earn::Earner;
+use bombyx_protocol::channel::pay::Payer;
+use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::channel::terms::Address;
+use futures::stream::{self, StreamExt as _};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
+
+use crate::ledger::Ledger;
+use crate::status::{ChannelPhase, ChannelStatus, Direction};
+
+/// Channels that are looked up side by side.
+const LOOKS_AT_A_TIME: usize = 4;
+/// How far back fees are added up; a channel has a handful of transactions in its life.
+const TRANSACTIONS_MAX: usize = 50;
+
+/// Why a channel cannot be acted on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// No such channel.
+    #[error("this node has no channel {0}")]
+    Unknown(String),
+    /// The other party's to fund.
+    #[error("this node earns on channel {0}; only its client can add to the deposit")]
+    NotPaying(String),
+    /// Not seen on the ledger yet, or closing.
+    #[error("channel {account} is {state:?}, not open")]
+    NotOpen {
+        /// Its account.
+        account: String,
+        /// How far it is.
+        state: ChannelPhase,
+    },
+}
+
+/// A channel with what the ledger shows of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelView {
+    /// What the node knows.
+    #[serde(flatten)]
+    pub channel: ChannelStatus,
+    /// Paid out to the provider, in nano; nothing while the ledger does not answer.
+    pub settled_nano: Option<u64>,
+    /// Unix time from which the client can take its rest back, once a close was asked for.
+    pub locked_until_s: Option<u32>,
+    /// Fees that the channel's account has paid to the network, in nano; nothing while the ledger does not answer.
+    pub fees_nano: Option<u64>,
+}
+
+/// Every channel of a node, as its admin page tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelList {
+    /// Whose channels.
+    pub node_id: String,
+    /// In both directions.
+    pub channels: Vec<ChannelView>,
+}
+
+/// The channels in a store's records.
+#[must_use]
+pub fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
+    let status = |record: &Record| match record {
+        Record::Paying(record) => Some(paying(&Payer::restored(record.clone()))),
+        Record::Earning(record) => Some(earning(&Earner::restored(record.clone()))),
+        Record::ChannelGone { .. } | Record::Receipt { .. } => None,
+    };
+    records.iter().filter_map(status).collect()
+}
+
+/// Looks every channel up on the ledger. What it does not answer `within` this time stays unknown.
+pub async fn looked_up(ledger: &Ledger, channels: Vec<ChannelStatus>, within: Duration) -> Vec<ChannelView> {
+    let end = Instant::now() + within;
+    let look = |channel: ChannelStatus| async move {
+        let mut view = ChannelView::from(channel);
+        // An unanswered look leaves the view as it was.
+        let _ = timeout_at(end, view.look_up(ledger)).await;
+        view
+    };
+    stream::iter(channels).map(look).buffered(LOOKS_AT_A_TIME).collect().await
+}
+
+impl From<ChannelStatus> for ChannelView {
+    /// Without what only the ledger knows.
+    fn from(channel: ChannelStatus) -> Self {
+        Self { channel, settled_nano: None, locked_until_s: None, fees_nano: None }
+    }
+}
+
+impl ChannelView {
+    async fn look_up(&mut self, ledger: &Ledger) {
+        let Some(account) = account(&self.channel.account).map(Address::basechain) else { return };
+        let Ok(seen) = ledger.channel(account).await else { return };
+        match seen.filter(|state| state.epoch != 0) {
+            Some(state) => {
+                self.settled_nano = Some(state.settled.0);
+                self.locked_until_s = (state.close_at_s != 0).then_some(state.close_at_s);
+                self.channel.deposit_nano = state.deposit.0;
+                if self.channel.state == ChannelPhase::Opening {
+                    self.channel.state = ChannelPhase::Open;
+                }
+                if state.close_at_s != 0 {
+                    self.channel.state = ChannelPhase::Closing;
+                }
+            }
+            None if self.channel.state == ChannelPhase::Opening => {}
+            None => self.channel.state = ChannelPhase::Closed,
+        }
+        self.fees_nano = ledger.fees_paid(account, TRANSACTIONS_MAX).await.ok().map(|Nano(nano)| nano);
+    }
+}
+
+/// Reads a channel's account: 64 hexadecimal digits, with or without the workchain before them.
+#[must_use]
+pub fn account(text: &str) -> Option<[u8; 32]> {
+    let mut account = [0; 32];
+    hex::decode_to_slice(text.strip_prefix("0:").unwrap_or(text), &mut account).ok()?;
+    Some(account)
+}
+
+/// A channel that this node pays on.
+pub(crate) fn paying(payer: &Payer) -> ChannelStatus {
+    let state = match (payer.is_open(), payer.is_usable()) {
+        (_, false) => ChannelPhase::Closing,
+        (false, true) => ChannelPhase::Opening,
+        (true, true) => ChannelPhase::Open,
+    };
+    ChannelStatus {
+        account: hex::encode(payer.account()),
+        direction: Direction::Paying,
+        peer: payer.provider().to_string(),
+        deposit_nano: payer.record().deposit.0,
+        paid_nano: payer.cumulative().0,
+        state,
+    }
+}
+
+/// A channel that this node earns on.
+pub(crate) fn earning(earner: &Earner) -> ChannelStatus {
+    let seen = earner.seen().filter(|seen| seen.epoch != 0);
+    let state = match seen {
+        None => ChannelPhase::Opening,
+        Some(seen) if seen.closing.is_some() => ChannelPhase::Closing,
+        Some(_) => ChannelPhase::Open,
+    };
+    ChannelStatus {
+        account: hex::encode(earner.account()),
+        direction: Direction::Earning,
+        peer: earner.client().to_string(),
+        deposit_nano: seen.map_or(0, |seen| seen.deposit.0),
+        paid_nano: earner.paid().0,
+        state,
+    }
+}

@@ -1,0 +1,151 @@
+//! `bombyx channels`: what is deposited, promised, settled and locked, with whom; and closing or topping up one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::ident::Identity;
+use clap::{Args, Subcommand};
+use comfy_table::Table;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+
+use super::reach;
+use crate::admin::TopUp;
+use crate::channels::{self, ChannelList, ChannelView};
+use crate::config::{Coins, NodeConfig};
+use crate::error::NodeError;
+use crate::home::STORE;
+use crate::keys::Keys;
+use crate::ledger::wallet::Wallet;
+use crate::node::reach_ledger;
+use crate::print::Printer;
+use crate::status::{ChannelPhase, ChannelStatus, Direction};
+use crate::store::Store;
+
+/// How long a list waits for the ledger.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Flags of `bombyx channels`.
+#[derive(Debug, Args)]
+pub(super) struct ChannelsArgs {
+    /// The ledger's endpoint, where no node runs.
+    #[arg(long, value_name = "URL")]
+    ledger: Option<String>,
+    #[command(subcommand)]
+    verb: Option<ChannelsVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ChannelsVerb {
+    /// Close a channel: at once where this node earns, after the challenge time where it pays.
+    Close {
+        /// The channel's account, as the list shows it.
+        account: String,
+    },
+    /// Add to the deposit of a channel that this node pays on.
+    Topup {
+        /// The channel's account, as the list shows it.
+        account: String,
+        /// How many.
+        coins: Coins,
+    },
+}
+
+impl ChannelsArgs {
+    pub(super) async fn run(self, home: &Path, printer: Printer) -> Result<(), NodeError> {
+        match self.verb {
+            None => {
+                let mut config = NodeConfig::load(home)?;
+                config.ledger.url = self.ledger.unwrap_or(config.ledger.url);
+                let list = list(home, &config).await?;
+                printer.data(&list, || table(&list.channels));
+            }
+            Some(ChannelsVerb::Close { account }) => {
+                let node = reach::running(home).await?;
+                let path = format!("/channels/{}/close", digits(&account)?);
+                let channel: ChannelStatus = node.post(&path, &()).await?;
+                printer.data(&channel, || format!("channel {} is closing", channel.account));
+            }
+            Some(ChannelsVerb::Topup { account, coins }) => {
+                let node = reach::running(home).await?;
+                let path = format!("/channels/{}/topup", digits(&account)?);
+                let channel: ChannelStatus = node.post(&path, &TopUp { amount_nano: coins.0.0 }).await?;
+                printer.data(&channel, || {
+                    format!("{} coins are on their way to channel {}", coins.0, channel.account)
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn digits(account: &str) -> Result<String, NodeError> {
+    let read = channels::account(account);
+    let none = || NodeError::Usage(format!("`{account}` is not a channel's account: 64 hexadecimal digits"));
+    read.map(hex::encode).ok_or_else(none)
+}
+
+/// From the running node; else from the store, which a node that was killed leaves behind whole.
+async fn list(home: &Path, config: &NodeConfig) -> Result<ChannelList, NodeError> {
+    match reach::running(home).await {
+        Ok(node) => return node.get("/channels").await,
+        Err(NodeError::NotRunning { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let keys = Keys::load(home)?;
+    let owner = Identity::from_seed(&keys.identity).id();
+    let path = home.join(STORE);
+    let records = tokio::task::spawn_blocking(move || Store::read(&path, owner)).await;
+    let records = records.map_err(|_| NodeError::Bug("reading the store panicked".into()))??;
+    let known = channels::recorded(&records);
+    let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
+    let channels = match reach_ledger(&config.ledger, wallet).await {
+        Ok(ledger) => channels::looked_up(&ledger, known, LEDGER_PATIENCE).await,
+        Err(_) => known.into_iter().map(ChannelView::from).collect(),
+    };
+    Ok(ChannelList { node_id: owner.to_string(), channels })
+}
+
+fn table(channels: &[ChannelView]) -> String {
+    if channels.is_empty() {
+        return "there is no channel".into();
+    }
+    let coins = |nano: Option<u64>| nano.map_or_else(|| "?".into(), |nano| Nano(nano).to_string());
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "account",
+        "role",
+        "peer",
+        "state",
+        "deposit",
+        "promised",
+        "settled",
+        "fees",
+        "locked until",
+    ]);
+    for view in channels {
+        let channel = &view.channel;
+        let role = match channel.direction {
+            Direction::Paying => "pays",
+            Direction::Earning => "earns",
+        };
+        let locked = match (channel.state, view.locked_until_s) {
+            (_, Some(until_s)) => format!("unix time {until_s}"),
+            (ChannelPhase::Closed, None) => "-".into(),
+            (ChannelPhase::Opening | ChannelPhase::Open | ChannelPhase::Closing, None) => "closed".into(),
+        };
+        table.add_row([
+            channel.account.clone(),
+            role.into(),
+            channel.peer.get(..8).unwrap_or(&channel.peer).into(),
+            format!("{:?}", channel.state).to_lowercase(),
+            coins(Some(channel.deposit_nano)),
+            coins(Some(channel.paid_nano)),
+            coins(view.settled_nano),
+            coins(view.fees_nano),
+            locked,
+        ]);
+    }
+    table.to_string()
+}

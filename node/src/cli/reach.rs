@@ -1,0 +1,76 @@
+//! The way of a verb to the running node of a home: its note, its pages, its token.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::admin::{Denial, TOKEN};
+use crate::error::NodeError;
+use crate::exit::ExitKind;
+use crate::home::Note;
+use crate::keys;
+use crate::status::Status;
+
+/// How long the node may take to answer; an action may wait for the ledger.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node that runs and answers.
+pub(super) struct Running {
+    note: Note,
+    client: reqwest::Client,
+    token: String,
+    pub(super) status: Status,
+}
+
+/// Finds the running node of a home.
+///
+/// # Errors
+/// [`NodeError::NotRunning`] says what is missing.
+pub(super) async fn running(home: &Path) -> Result<Running, NodeError> {
+    let not_running = |why: String| NodeError::NotRunning { home: home.into(), why };
+    let note = Note::read(home).map_err(|error| not_running(format!("its note cannot be read: {error}")))?;
+    let note = note.ok_or_else(|| not_running("it left no note there".into()))?;
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+    let client = client.map_err(|error| not_running(error.to_string()))?;
+    let ask = async {
+        client.get(format!("{}/status", note.admin)).send().await?.error_for_status()?.json::<Status>().await
+    };
+    let status = ask.await.map_err(|error| {
+        not_running(format!("process {} left a note but does not answer: {error}", note.pid))
+    })?;
+    // A node that was killed leaves its note; its port may be another one's by now.
+    if status.node_id != note.node_id {
+        return Err(not_running(format!("process {} is gone and another node has its port", note.pid)));
+    }
+    let token = keys::read_private(&home.join(TOKEN))?.to_string();
+    Ok(Running { note, client, token, status })
+}
+
+impl Running {
+    /// A page.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
+        self.answer(self.client.get(format!("{}{path}", self.note.admin))).await
+    }
+
+    /// An action.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, NodeError> {
+        let request = self.client.post(format!("{}{path}", self.note.admin));
+        self.answer(request.bearer_auth(&self.token).json(body)).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, NodeError> {
+        let stopped = |_| NodeError::Stopped("admin page");
+        let answer = request.send().await.map_err(stopped)?;
+        if answer.status().is_success() {
+            return answer.json().await.map_err(stopped);
+        }
+        let Denial { error, hint, code } = answer.json().await.map_err(stopped)?;
+        Err(NodeError::Denied { error, hint, code: ExitKind::of(code) })
+    }
+}

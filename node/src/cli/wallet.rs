@@ -1,0 +1,153 @@
+//! `bombyx wallet`: the node's coins: where they are, how many, how to move them, and the words that hold them.
+
+use std::path::Path;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::ident::Identity;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::reach;
+use crate::admin::{Send, receiver};
+use crate::config::{Coins, LedgerNetwork, NodeConfig};
+use crate::error::NodeError;
+use crate::home::STORE;
+use crate::keys::Keys;
+use crate::ledger::wallet::{Wallet, friendly, parse_address};
+use crate::node::reach_ledger;
+use crate::print::Printer;
+use crate::store::Store;
+
+/// Flags of `bombyx wallet`.
+#[derive(Debug, Args)]
+pub(super) struct WalletArgs {
+    /// The ledger's endpoint, where no node runs.
+    #[arg(long, value_name = "URL")]
+    ledger: Option<String>,
+    #[command(subcommand)]
+    verb: Option<WalletVerb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum WalletVerb {
+    /// Show the 24 words of the wallet: whoever reads them has its coins.
+    Seed {
+        /// Really show them.
+        #[arg(long)]
+        yes_show_it: bool,
+    },
+    /// Send coins to an address. They do not come back.
+    Send {
+        /// The receiver, in raw or user-friendly form.
+        address: String,
+        /// How many.
+        coins: Coins,
+    },
+}
+
+#[derive(Serialize)]
+struct Shown {
+    address: String,
+    friendly: String,
+    balance_nano: Option<u64>,
+    ledger: String,
+}
+
+#[derive(Serialize)]
+struct Words<'a> {
+    words: &'a str,
+}
+
+impl WalletArgs {
+    pub(super) async fn run(self, home: &Path, printer: Printer) -> Result<(), NodeError> {
+        let mut config = NodeConfig::load(home)?;
+        config.ledger.url = self.ledger.unwrap_or(config.ledger.url);
+        match self.verb {
+            None => show(home, &config, printer).await,
+            Some(WalletVerb::Seed { yes_show_it }) => seed(home, yes_show_it, printer),
+            Some(WalletVerb::Send { address, coins }) => {
+                send(home, &config, &address, coins.0, printer).await
+            }
+        }
+    }
+}
+
+async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), NodeError> {
+    let (address, balance, ledger) = match reach::running(home).await {
+        Ok(node) => {
+            let told = node.status.ledger;
+            let address = parse_address(&told.wallet)
+                .ok_or_else(|| NodeError::Bug("the node names a wallet that is no address".into()))?;
+            (address, told.balance_nano, told.url)
+        }
+        Err(NodeError::NotRunning { .. }) => {
+            let keys = Keys::load(home)?;
+            let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
+            let address = wallet.address();
+            let balance = match reach_ledger(&config.ledger, wallet).await {
+                Ok(ledger) => ledger.balance(address).await.ok().map(|balance| balance.0),
+                Err(_) => None,
+            };
+            (address, balance, config.ledger.endpoint())
+        }
+        Err(error) => return Err(error),
+    };
+    let test_network = config.ledger.network != LedgerNetwork::Mainnet;
+    let shown = Shown {
+        address: address.to_string(),
+        friendly: friendly(address, test_network),
+        balance_nano: balance,
+        ledger,
+    };
+    printer.data(&shown, || {
+        let unknown = || "unknown (the ledger does not answer)".into();
+        let balance = shown.balance_nano.map_or_else(unknown, |nano| format!("{} coins", Nano(nano)));
+        format!(
+            "address  {}\n         {}\nbalance  {balance}\nledger   {}",
+            shown.friendly, shown.address, shown.ledger
+        )
+    });
+    Ok(())
+}
+
+fn seed(home: &Path, confirmed: bool, printer: Printer) -> Result<(), NodeError> {
+    if !confirmed {
+        let text = "whoever reads the wallet's words has its coins; say --yes-show-it to see them here";
+        return Err(NodeError::Usage(text.into()));
+    }
+    let keys = Keys::load(home)?;
+    printer.data(&Words { words: &keys.wallet }, || keys.wallet.to_string());
+    Ok(())
+}
+
+async fn send(
+    home: &Path,
+    config: &NodeConfig,
+    to: &str,
+    amount: Nano,
+    printer: Printer,
+) -> Result<(), NodeError> {
+    let receiver = receiver(to)?;
+    if amount == Nano::ZERO {
+        return Err(NodeError::Usage("nothing is to be sent".into()));
+    }
+    let order = Send { to: to.to_owned(), amount_nano: amount.0 };
+    match reach::running(home).await {
+        Ok(node) => {
+            node.post::<Send>("/wallet/send", &order).await?;
+        }
+        Err(NodeError::NotRunning { .. }) => {
+            let keys = Keys::load(home)?;
+            let owner = Identity::from_seed(&keys.identity).id();
+            // Held until the coins have left: two processes must not number the wallet's transfers.
+            let (store, _) = Store::open(&home.join(STORE), owner)?;
+            let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
+            let sent = reach_ledger(&config.ledger, wallet).await?.send(receiver, amount).await;
+            store.close()?;
+            sent?;
+        }
+        Err(error) => return Err(error),
+    }
+    printer.data(&order, || format!("sent {amount} coins to {to}"));
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Plain payments of the node's wallet: coins to any address, without a contract behind it.
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
+use tycho_types::cell::{Cell, CellBuilder};
+use tycho_types::models::{
+    CurrencyCollection, IntAddr, OwnedRelaxedMessage, RelaxedIntMsgInfo, RelaxedMsgInfo,
+};
+
+use super::chain::std_address;
+use super::wallet::TRANSFER_FEE_MAX;
+use super::{Ledger, LedgerError};
+
+const OPERATION: &str = "send coins";
+
+impl Ledger {
+    /// Sends coins from this node's wallet and waits until the wallet has done so. They do not come back from an address
+    /// that nobody uses: such a message is not bounced.
+    ///
+    /// # Errors
+    /// Any [`LedgerError`]; nothing was sent unless it is `Expired` or `Deadline`.
+    pub async fn send(&self, to: Address, amount: Nano) -> Result<(), LedgerError> {
+        self.transfer(OPERATION, &[message(to, amount)], amount).await
+    }
+
+    /// Whether the wallet holds `amount` and the fee of a transfer.
+    ///
+    /// # Errors
+    /// [`LedgerError::Balance`] says what is missing; [`LedgerError::Chain`] when nothing is known.
+    pub async fn can_spend(&self, amount: Nano) -> Result<(), LedgerError> {
+        let wallet = self.wallet_for(OPERATION)?.address();
+        let (have, need) = (self.balance(wallet).await?, amount.saturating_plus(TRANSFER_FEE_MAX));
+        if have < need {
+            return Err(LedgerError::Balance { operation: "spend coins", wallet, have, need });
+        }
+        Ok(())
+    }
+}
+
+fn message(to: Address, amount: Nano) -> Cell {
+    let message = OwnedRelaxedMessage {
+        info: RelaxedMsgInfo::Int(RelaxedIntMsgInfo {
+            bounce: false,
+            dst: IntAddr::Std(std_address(to)),
+            value: CurrencyCollection::new(u128::from(amount.0)),
+            ..Default::default()
+        }),
+        init: None,
+        body: Cell::default().into(),
+        layout: None,
+    };
+    CellBuilder::build_from(&message).expect("a message without a body fits into a cell")
+}

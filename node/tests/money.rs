@@ -1,0 +1,151 @@
+//! The operator's view of the money, on real processes: wallet and channels while a node runs and after it was killed.
+#![allow(clippy::unwrap_used)]
+
+mod swarm;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use swarm::{EMBED, Ledger, Node, assert_fails, bombyx, finish, last_object};
+use tokio::time::{Instant, sleep};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn asked(home: &Path, args: &[&str]) -> Value {
+    let mut command = bombyx(home);
+    command.arg("--json").args(args);
+    last_object(&finish(command).await)
+}
+
+async fn refused(home: &Path, args: &[&str], code: i32, words: &[&str]) {
+    let mut command = bombyx(home);
+    command.args(args);
+    assert_fails(&finish(command).await, code, words);
+}
+
+/// Asks until the only channel is as hoped.
+async fn channel(home: &Path, url: &str, hoped: impl Fn(&Value) -> bool) -> Value {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let list = asked(home, &["channels", "--ledger", url]).await;
+        let channel = &list["channels"][0];
+        if hoped(channel) {
+            assert_eq!(list["channels"].as_array().unwrap().len(), 1);
+            return channel.clone();
+        }
+        assert!(Instant::now() < until, "the channel stays {list}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn embed(client: &Node) {
+    let url = format!("{}/v1/embeddings", client.note.gateway.as_ref().unwrap());
+    let body = json!({ "model": EMBED, "input": "a thread of silk" });
+    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let answer = http.post(url).header("content-type", "application/json").body(body.to_string());
+    let answer = answer.send().await.unwrap();
+    let status = answer.status();
+    assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
+}
+
+fn open(channel: &Value) -> bool {
+    channel["state"] == "open" && channel["settled_nano"] == 0 && channel["paid_nano"] != 0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_either_side() {
+    let ledger = Ledger::start().await;
+    let url = ledger.url.as_str();
+    let provider = Node::up(&ledger, &["--provide", EMBED], &[]).await;
+    let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let client = Node::up(&ledger, &flags, &[]).await;
+    embed(&client).await;
+
+    let paying = channel(&client.home(), url, open).await;
+    let earning = channel(&provider.home(), url, open).await;
+    assert_eq!((&paying["direction"], &earning["direction"]), (&json!("paying"), &json!("earning")));
+    assert_eq!(paying["account"], earning["account"]);
+    assert_eq!(paying["paid_nano"], earning["paid_nano"]);
+    assert_eq!(paying["deposit_nano"], 1_000_000_000u64);
+    assert!(paying["fees_nano"].as_u64().unwrap() > 0, "{paying}");
+    let account = paying["account"].as_str().unwrap();
+
+    asked(&client.home(), &["channels", "topup", account, "0.5"]).await;
+    channel(&client.home(), url, |channel| channel["deposit_nano"] == 1_500_000_000u64).await;
+    refused(&provider.home(), &["channels", "topup", account, "0.5"], 22, &["coins"]).await;
+    refused(&client.home(), &["channels", "close", &"7".repeat(64)], 2, &["777", "bombyx channels"]).await;
+
+    // An action without the token of the home is refused.
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let close = http.post(format!("{}/channels/{account}/close", client.note.admin));
+    assert_eq!(close.send().await.unwrap().status(), 401);
+
+    // The client's store is rolled back behind a voucher that the provider has: the next job goes on above it.
+    let copy = tempfile::tempdir().unwrap();
+    let saved = copy.path().join("records");
+    let client = client
+        .killed_and_restarted(&ledger, &flags, |home| {
+            std::fs::copy(home.join("records.redb"), &saved).unwrap();
+        })
+        .await;
+    embed(&client).await;
+    let step = paying["paid_nano"].as_u64().unwrap();
+    channel(&provider.home(), url, |channel| channel["paid_nano"] == 2 * step).await;
+    let mut client = client
+        .killed_and_restarted(&ledger, &flags, |home| {
+            std::fs::copy(&saved, home.join("records.redb")).unwrap();
+        })
+        .await;
+    embed(&client).await;
+    channel(&provider.home(), url, |channel| channel["paid_nano"] == 3 * step).await;
+    channel(&client.home(), url, |channel| channel["paid_nano"] == 3 * step).await;
+
+    // Without a node the store answers, and nothing can be done.
+    client.child.kill().await.unwrap();
+    let dead = channel(&client.home(), url, |channel| channel["paid_nano"] == 3 * step).await;
+    assert_eq!((&dead["state"], &dead["deposit_nano"]), (&json!("open"), &json!(1_500_000_000u64)));
+    refused(&client.home(), &["channels", "close", account], 1, &["no running node", "bombyx up"]).await;
+
+    // The provider is killed too, comes back with its voucher, and closes: all three steps are paid.
+    let provider = provider.killed_and_restarted(&ledger, &["--provide", EMBED], |_| {}).await;
+    channel(&provider.home(), url, |channel| channel["paid_nano"] == 3 * step && channel["state"] == "open")
+        .await;
+    asked(&provider.home(), &["channels", "close", account]).await;
+    let until = Instant::now() + PATIENCE;
+    while asked(&provider.home(), &["channels"]).await["channels"] != json!([]) {
+        assert!(Instant::now() < until, "the channel is not closed");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wallet_is_shown_sends_coins_and_tells_its_words_only_when_told_to() {
+    let ledger = Ledger::start().await;
+    let url = ledger.url.as_str();
+    let mut node = Node::up(&ledger, &["--gateway", "127.0.0.1:0"], &[]).await;
+    let home = node.home();
+    let shown = asked(&home, &["wallet"]).await;
+    let balance = shown["balance_nano"].as_u64().unwrap();
+    assert!(balance > 1_000_000_000, "the faucet has filled it: {shown}");
+
+    let receiver = format!("0:{}", "5a".repeat(32));
+    asked(&home, &["wallet", "send", &receiver, "1.5"]).await;
+    let after = asked(&home, &["wallet"]).await["balance_nano"].as_u64().unwrap();
+    assert!(after < balance - 1_500_000_000 && after > balance - 1_520_000_000, "{balance} {after}");
+    refused(&home, &["wallet", "send", &receiver, "1000000"], 22, &["coins"]).await;
+    refused(&home, &["wallet", "send", "nobody", "1"], 2, &["`nobody`"]).await;
+
+    refused(&home, &["wallet", "seed"], 2, &["--yes-show-it"]).await;
+    let words = asked(&home, &["wallet", "seed", "--yes-show-it"]).await;
+    let words = words["words"].as_str().unwrap();
+    assert_eq!(words.split(' ').count(), 24);
+    assert!(!node.log().contains(words), "no log has the words");
+
+    node.child.kill().await.unwrap();
+    let without = asked(&home, &["wallet", "--ledger", url]).await;
+    assert_eq!((&without["address"], &without["balance_nano"]), (&shown["address"], &json!(after)));
+    asked(&home, &["wallet", "--ledger", url, "send", &receiver, "0.5"]).await;
+    let last = asked(&home, &["wallet", "--ledger", url]).await["balance_nano"].as_u64().unwrap();
+    assert!(last < after - 500_000_000, "{after} {last}");
+}
