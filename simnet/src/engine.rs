@@ -100,6 +100,13 @@ impl Engine {
         self.jobs.len()
     }
 
+    /// From a task of this many input tokens to its first output token.
+    #[must_use]
+    pub fn first_token_after(&self, input_tokens: u64) -> Span {
+        let reading = input_tokens * 1_000_000 / self.speed.prefill_per_s;
+        Span(TOKENISE.0 + self.speed.start.0 + reading + 1_000_000 / self.speed.decode_per_s)
+    }
+
     /// Starts a task. A job that runs already is left alone.
     #[must_use]
     pub fn run(

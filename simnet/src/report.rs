@@ -19,7 +19,8 @@ pub fn run_id(scenario: &Scenario) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
     hasher.update(include_bytes!("../data/region-latency-20.json"));
-    hasher.update(serde_json::to_string(scenario).unwrap_or_default().as_bytes());
+    let one = Scenario { sweep: crate::sweep::Sweep::default(), ..scenario.clone() };
+    hasher.update(serde_json::to_string(&one).unwrap_or_default().as_bytes());
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
@@ -112,6 +113,10 @@ pub struct LedgerSummary {
     pub paid_out: String,
     /// Earned by providers and too little to be sent at a close, in coins.
     pub dust: String,
+    /// What providers hold vouchers for and channels that are gone, or still open, did not settle, in coins.
+    pub unsettled: String,
+    /// The most of that at one provider, in coins.
+    pub largest_loss: String,
     /// What the ledger took, in coins.
     pub fees: String,
     /// What still lies in channels, in coins.
@@ -209,12 +214,15 @@ impl Summary {
 impl LedgerSummary {
     fn of(world: &World, done: usize) -> Self {
         let transactions = world.chain.transactions();
+        let unsettled = world.check.unsettled(&world.chain);
         Self {
             transactions,
             per_1000_jobs: mean(transactions.total() as f64 * 1e3, done as f64),
             billed: world.measures.jobs.iter().map(|job| job.bill.cost).sum::<Nano>().to_string(),
             paid_out: world.chain.paid_out().to_string(),
             dust: world.chain.dust().to_string(),
+            unsettled: unsettled.values().copied().sum::<Nano>().to_string(),
+            largest_loss: unsettled.values().copied().max().unwrap_or_default().to_string(),
             fees: world.chain.fees().to_string(),
             locked: world.chain.locked().to_string(),
             open_channels: world.chain.open_channels(),
@@ -314,7 +322,7 @@ fn money(ledger: &LedgerSummary) -> String {
     format!(
         "ledger: {} transactions ({} opened, {} topped up, {} claimed, {} closed, {} asked to close, {} finalised; {} \
          refused), {:.0} for 1,000 answers\nmoney: billed {}, paid out {} (and {} \
-         too small to send), fees {}, still in {} channels {}; {balance}\n",
+         too small to send), never settled {} (at most {} of one provider), fees {}, still in {} channels {}; {balance}\n",
         of.total(),
         of.open,
         of.top_up,
@@ -327,6 +335,8 @@ fn money(ledger: &LedgerSummary) -> String {
         ledger.billed,
         ledger.paid_out,
         ledger.dust,
+        ledger.unsettled,
+        ledger.largest_loss,
         ledger.fees,
         ledger.open_channels,
         ledger.locked

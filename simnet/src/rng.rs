@@ -54,6 +54,8 @@ pub enum Purpose {
     Crash = 21,
     /// Which models a client orders from.
     Favourites = 22,
+    /// Who attacks.
+    Attack = 23,
 }
 
 /// All randomness of one run.

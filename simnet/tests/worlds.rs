@@ -109,3 +109,17 @@ fn money_and_time_bound_what_an_order_may_cost() {
         hasty.failures
     );
 }
+
+/// Half of the providers lose power for good before the close, and every client keeps their vouchers back.
+#[test]
+fn watchers_claim_for_providers_that_are_away_and_leave_a_stale_close_nothing() {
+    let away = "[[crash]]\nat_s = 12.0\nfor_s = 9000.0\nrole = \"provider\"\nshare = 0.5\n\
+                [[attack]]\nkind = \"stale-state\"\nshare = 1.0\n";
+    let watchers = |count: u32| run(&format!("{BASE}[market]\nwatchers = {count}\n{away}")).summary.ledger;
+    let (alone, guarded) = (watchers(0), watchers(3));
+    let lost = |ledger: &bombyx_simnet::report::LedgerSummary| ledger.unsettled.parse::<f64>().unwrap();
+    assert!(lost(&alone) > 0.0, "without a watcher the vouchers of the absent are worth nothing");
+    assert_eq!(lost(&guarded), 0.0, "with one they are worth what they say");
+    assert!(guarded.transactions.claim > alone.transactions.claim);
+    assert_eq!((guarded.imbalance, guarded.open_channels), (0, 0));
+}

@@ -8,12 +8,16 @@ use bombyx_protocol::time::{Span, Time};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::sweep::Sweep;
 use error::locate;
 
 pub use error::ScenarioError;
 
 /// The scenario that runs when no file is named.
 pub const FIRST: &str = include_str!("../../scenarios/first.toml");
+
+/// The scenarios that ship, by name.
+pub const SHIPPED: [(&str, &str); 1] = [("first", FIRST)];
 
 /// An amount of money, written as a decimal number of coins in quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,10 @@ pub struct Scenario {
     pub partition: Vec<PartitionSpec>,
     /// Hosts that lose power.
     pub crash: Vec<CrashSpec>,
+    /// Hosts that do not follow the protocol.
+    pub attack: Vec<AttackSpec>,
+    /// What `simnet sweep` varies; a single run does not read it.
+    pub sweep: Sweep,
 }
 
 impl Default for Scenario {
@@ -81,6 +89,8 @@ impl Default for Scenario {
             disk: Disks::default(),
             partition: Vec::new(),
             crash: Vec::new(),
+            attack: Vec::new(),
+            sweep: Sweep::default(),
         }
     }
 }
@@ -228,6 +238,8 @@ pub struct Market {
     pub settle_at: Coins,
     /// Seconds between a client's request to close and the earliest payout.
     pub challenge_s: u32,
+    /// Hosts that guard channels for providers that are away; every provider hands its vouchers to one of them.
+    pub watchers: u32,
 }
 
 impl Default for Market {
@@ -241,6 +253,7 @@ impl Default for Market {
             credit: coins(5_000_000),
             settle_at: coins(1_000_000_000),
             challenge_s: 60,
+            watchers: 0,
         }
     }
 }
@@ -397,6 +410,51 @@ pub enum RoleName {
     Client,
     /// Those who sell.
     Provider,
+}
+
+/// Hosts of one role that follow a plan of their own instead of the protocol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttackSpec {
+    /// What they do.
+    pub kind: AttackKind,
+    /// Which share of the role takes part.
+    pub share: f64,
+    /// What the wallet of each of them holds at the start, instead of the ledger's `wallet`.
+    #[serde(default)]
+    pub budget: Option<Coins>,
+    /// When they begin, in seconds.
+    #[serde(default)]
+    pub start_s: f64,
+    /// When they behave again, in seconds; never where it is missing.
+    #[serde(default)]
+    pub stop_s: Option<f64>,
+}
+
+/// A way not to follow the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttackKind {
+    /// Client: closes with what is settled and keeps the vouchers that it owes to itself.
+    StaleState,
+}
+
+impl AttackKind {
+    /// Who can do it.
+    #[must_use]
+    pub const fn role(self) -> RoleName {
+        match self {
+            Self::StaleState => RoleName::Client,
+        }
+    }
+
+    /// Its name in scenarios.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StaleState => "stale-state",
+        }
+    }
 }
 
 /// A point in time given in seconds.
