@@ -17,7 +17,7 @@ const MODEL: &str = "bombyx-chat-tiny";
 /// Largest difference of any logit between two ways to compute it.
 const TOLERANCE: f32 = 1e-4;
 /// Share of held-out questions that must be answered exactly, in hundredths.
-const QUALITY: usize = 60;
+const QUALITY: usize = 95;
 
 fn decoder() -> Decoder {
     Decoder::load(&support::runtime(), &support::model(MODEL)).unwrap()

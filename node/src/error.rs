@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use bombyx_gpu::catalog::CatalogError;
 use bombyx_gpu::fetch::FetchError;
+use bombyx_gpu::load::LoadError;
 use bombyx_gpu::manifest::ManifestError;
 use bombyx_gpu::runtime::RuntimeError;
 use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::io::Failure;
+use bombyx_protocol::wire::message::Refusal;
 
 use crate::config::ConfigError;
 use crate::engine::models::ModelsError;
@@ -172,7 +174,11 @@ impl NodeError {
             Self::Net(NetError::Listen { .. }) | Self::Listen { .. } => {
                 "stop whoever listens there, or choose another port with --listen; port 0 takes any free one".into()
             }
-            Self::Net(_) => {
+            Self::Net(NetError::Network(_)) => "correct `network.name` in the configuration".into(),
+            Self::Net(NetError::ListenTimeout(_) | NetError::Resolver(_) | NetError::Setup { .. }) => {
+                "check the machine's network settings".into()
+            }
+            Self::Net(NetError::Address { .. } | NetError::TooManyJoins(_)) => {
                 "a multiaddr looks like /ip4/192.0.2.1/udp/4101/quic-v1/p2p/12D3Koo...; `bombyx status` shows those of \
                  a running node"
                     .into()
@@ -202,11 +208,11 @@ fn models_code(error: &ModelsError) -> ExitKind {
         ModelsError::Catalog(CatalogError::Unknown { .. }) => ExitKind::UnknownModel,
         ModelsError::Catalog(CatalogError::Fetch(error)) => fetch_code(error),
         ModelsError::Catalog(CatalogError::Cache(_)) => ExitKind::Fetch,
-        ModelsError::Catalog(CatalogError::Manifest(error)) | ModelsError::Manifest(error) => {
+        ModelsError::Catalog(CatalogError::Manifest(error)) | ModelsError::Folder { why: error, .. } => {
             manifest_code(error)
         }
+        ModelsError::Runtime(error) | ModelsError::Load(LoadError::Runtime(error)) => runtime_code(error),
         ModelsError::Catalog(_) | ModelsError::Load(_) | ModelsError::Broken { .. } => ExitKind::CorruptModel,
-        ModelsError::Runtime(error) => runtime_code(error),
     }
 }
 
@@ -259,7 +265,7 @@ const fn ledger_code(error: &LedgerError) -> ExitKind {
 
 const fn failure_code(failure: &Failure) -> ExitKind {
     match failure {
-        Failure::Order(_) | Failure::NoTier(_) => ExitKind::Order,
+        Failure::Order(_) | Failure::NoTier(_) | Failure::Refused(Refusal::TaskTooLarge) => ExitKind::Order,
         Failure::NoBids => ExitKind::NoBids,
         Failure::OverBudget { .. } => ExitKind::Price,
         Failure::Channel(LedgerFault::Funds) => ExitKind::Funds,
@@ -280,12 +286,13 @@ fn models_hint(error: &ModelsError) -> String {
         ModelsError::Catalog(CatalogError::Unknown { .. }) => {
             "name one of those, its 64-digit id, or a folder with a manifest.json (with a `/` in it)".into()
         }
-        ModelsError::Runtime(_) => RUNTIME_HINT.into(),
+        ModelsError::Runtime(_) | ModelsError::Load(LoadError::Runtime(_)) => RUNTIME_HINT.into(),
         ModelsError::Catalog(CatalogError::Fetch(_) | CatalogError::Cache(_)) => {
             "what is needed is fetched once with Python's pip and kept in BOMBYX_CACHE; after that no network is needed"
                 .into()
         }
-        ModelsError::Catalog(_) | ModelsError::Manifest(_) => {
+        ModelsError::Folder { .. } => "restore the folder's files from where they came".into(),
+        ModelsError::Catalog(_) => {
             "delete the model's folder; it is made again at the next start".into()
         }
         ModelsError::Load(_) | ModelsError::Broken { .. } => {
@@ -321,6 +328,7 @@ const fn failure_hint(failure: &Failure) -> &'static str {
         Failure::NoBids => {
             "check with `bombyx status` that the node has peers; join one that provides the model, or give more time"
         }
+        Failure::Refused(Refusal::TaskTooLarge) => "shorten the text: the model reads no more at once",
         Failure::OverBudget { .. } => "raise the price ceiling, or ask for fewer tokens",
         Failure::Channel(LedgerFault::Funds) => "send coins to the wallet that `bombyx status` shows",
         Failure::Channel(LedgerFault::Unreachable | LedgerFault::Refused) => {

@@ -60,8 +60,6 @@ impl NodeHandle {
 
     /// Places an order and returns its news, which end with `Done` or `Failed`. Dropping the receiver cancels it.
     ///
-    /// While nobody bids, the call is repeated until the order's deadline.
-    ///
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn order(&self, order: Order) -> Result<mpsc::Receiver<OrderNews>, NodeError> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
@@ -57,6 +57,7 @@ pub async fn start_showing(
     config: NodeConfig,
     on_advance: impl FnMut(Advance<'_>) + Send + 'static,
 ) -> Result<Running, NodeError> {
+    config.check()?;
     let network_id = config.ledger.network.id();
     let home = config.home.clone();
     let opened = tokio::task::spawn_blocking(move || open_home(&home, network_id)).await;
@@ -195,6 +196,7 @@ async fn sell(
             challenge_s: config.provide.challenge_s,
             credit: config.provide.credit.0,
             settle_at: config.provide.settle_at.0,
+            asks_before: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
         },
         records.to_vec(),
     );

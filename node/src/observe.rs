@@ -20,9 +20,9 @@ pub enum LogFormat {
 ///
 /// Does nothing when it was called before.
 pub fn start(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new(format!("warn,bombyx={level},bombyx_node={level},bombyx_gpu={level}"))
-    });
+    // A node that is the first of its network has nobody to ask; the hash table warns of that at every start.
+    let default = format!("warn,libp2p_kad=error,bombyx={level},bombyx_node={level},bombyx_gpu={level}");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -24,14 +24,16 @@ impl Vectors {
     /// # Errors
     /// [`VectorsError`] when a row is not an input's, came before, has another length, or holds no number.
     pub fn take(&mut self, first: u32, dims: u32, bytes: &[u8]) -> Result<(), VectorsError> {
-        let row_bytes = usize::try_from(dims).ok().and_then(|dims| dims.checked_mul(4)).ok_or(VectorsError)?;
+        let row_bytes =
+            usize::try_from(dims).ok().and_then(|dims| dims.checked_mul(4)).ok_or(VectorsError)?;
         let same = *self.dims.get_or_insert(dims) == dims;
-        if !same || row_bytes == 0 || bytes.is_empty() || bytes.len() % row_bytes != 0 {
+        if !same || row_bytes == 0 || bytes.is_empty() || !bytes.len().is_multiple_of(row_bytes) {
             return Err(VectorsError);
         }
         let first = usize::try_from(first).map_err(|_| VectorsError)?;
         for (offset, row) in bytes.chunks_exact(row_bytes).enumerate() {
-            let place = first.checked_add(offset).and_then(|place| self.rows.get_mut(place)).ok_or(VectorsError)?;
+            let place =
+                first.checked_add(offset).and_then(|place| self.rows.get_mut(place)).ok_or(VectorsError)?;
             let row: Vec<f32> =
                 row.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
             if place.is_some() || row.iter().any(|number| !number.is_finite()) {

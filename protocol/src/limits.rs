@@ -67,8 +67,10 @@ pub const PAYMENT_WAIT: Span = Span::from_s(20);
 pub const CLIENT_WAIT: Span = Span::from_s(10);
 /// How long a provider keeps a finished job to answer repeated messages.
 pub const LINGER: Span = Span::from_s(5);
-/// Attempts at one order, counting the first.
-pub const ATTEMPTS_MAX: u32 = 4;
+/// Awards of one order: the first and its failovers.
+pub const ATTEMPTS_MAX: u32 = 6;
+/// Calls of one order that nobody answered; each waits twice as long as the one before.
+pub const CALLS_UNANSWERED_MAX: u32 = 4;
 /// Life of a standing ask.
 pub const ASK_VALID: Span = Span::from_s(60);
 /// How often a provider repeats its ask.

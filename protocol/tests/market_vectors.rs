@@ -65,12 +65,7 @@ fn bid(value: &Value) -> Bid {
         tokens_per_s: 10,
         tier: tier(&value["tier"]),
         valid_ms: 30_000,
-        payee: Payee {
-            network_id: -3,
-            key: [2; 32],
-            address: Address::basechain([3; 32]),
-            challenge_s: 60,
-        },
+        payee: Payee { network_id: -3, key: [2; 32], address: Address::basechain([3; 32]), challenge_s: 60 },
         credit: bombyx_protocol::amount::Nano::ZERO,
     }
 }

@@ -262,6 +262,21 @@ fn a_restarted_provider_serves_nothing_for_free_and_loses_no_voucher() {
 }
 
 #[test]
+fn a_settlement_in_the_middle_of_a_job_waits_for_its_last_voucher() {
+    let mut swarm = Swarm::new(19, CALM);
+    let client = swarm.client(1, COIN);
+    let provider = swarm.provider(1, price(400_000), 5_000);
+    swarm.order(client, 1, chat("count for me", 200), COIN, MINUTE);
+    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() > 100);
+    swarm.command(provider, Command::Settle);
+    swarm.run_to_end(MINUTE);
+    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
+    assert_eq!(swarm.outcome(1).text, engine::answer(200));
+    assert_eq!(swarm.chain.locked(), 0);
+    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+}
+
+#[test]
 fn a_channel_that_runs_dry_is_topped_up_before_it_does() {
     let mut swarm = Swarm::new(15, CALM);
     let config = ClientConfig { deposit: Nano(300_000), ..ClientConfig::for_tests(1) };

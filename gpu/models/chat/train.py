@@ -1,6 +1,6 @@
 """Trains and ships bombyx-chat-tiny: a Llama decoder on bytes, written plainly in JAX.
 
-    python -m venv venv && venv/bin/pip install jax==0.7.1 numpy safetensors
+    python -m venv venv && venv/bin/pip install jax==0.10.2 numpy==2.4.6 safetensors==0.8.0
     venv/bin/python train.py --work DIR --steps N     # trains; run again to resume from the checkpoint
     venv/bin/python train.py --work DIR --export      # writes weights, config, tokenizer, samples, logits
 

@@ -142,7 +142,11 @@ impl Ask {
         let task = if self.embed {
             Task::Embed { inputs: vec![text] }
         } else {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the flag's range is 0 to 2")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the flag's range is 0 to 2"
+            )]
             let temperature_milli = (self.temperature * 1000.0).round() as u32;
             Task::Generate(Generate {
                 messages: vec![ChatMessage { role: Role::User, content: text }],

@@ -26,7 +26,11 @@ pub(super) fn need(config: &NodeConfig) -> Nano {
 }
 
 /// Has the devnet's faucet fill a wallet that cannot open a channel. On any other ledger this does nothing.
-pub(super) async fn ensure(node: &NodeHandle, config: &NodeConfig, printer: Printer) -> Result<(), NodeError> {
+pub(super) async fn ensure(
+    node: &NodeHandle,
+    config: &NodeConfig,
+    printer: Printer,
+) -> Result<(), NodeError> {
     if config.ledger.network != LedgerNetwork::Devnet {
         return Ok(());
     }
@@ -43,7 +47,8 @@ pub(super) async fn ensure(node: &NodeHandle, config: &NodeConfig, printer: Prin
     let client = reqwest::Client::builder().no_proxy().timeout(FAUCET_WAIT).build();
     let client = client.map_err(|error| unreachable(error.to_string()))?;
     let url = format!("{base}/faucet?address={}&amount={amount}", friendly(wallet, true));
-    let answer = client.get(url).send().await.map_err(|error| unreachable(error.without_url().to_string()))?;
+    let answer =
+        client.get(url).send().await.map_err(|error| unreachable(error.without_url().to_string()))?;
     if !answer.status().is_success() {
         let reason = format!("the faucet answered {}", answer.status());
         return Err(LedgerError::Chain(ChainError::Refused { exit_code: None, reason }).into());

@@ -10,10 +10,17 @@ pub(super) async fn run(printer: Printer) -> Result<(), NodeError> {
         demo::prepare(&mut |advance| bars.show(advance))
     });
     prepared.await.map_err(|_| NodeError::Bug("fetching what the demo needs panicked".into()))??;
-    let exe = std::env::current_exe()
-        .map_err(|source| NodeError::Io { what: "find", path: "this program's file".into(), source })?;
+    let exe = std::env::current_exe().map_err(|source| NodeError::Io {
+        what: "find",
+        path: "this program's file".into(),
+        source,
+    })?;
     let report = demo::run(exe, &|line| printer.note(line)).await?;
     let held = report.ok;
     printer.data(&report, || report.tables());
-    if held { Ok(()) } else { Err(NodeError::Bug("the demonstration ended, but its figures do not hold".into())) }
+    if held {
+        Ok(())
+    } else {
+        Err(NodeError::Bug("the demonstration ended, but its figures do not hold".into()))
+    }
 }

@@ -69,7 +69,9 @@ impl Cli {
         let printer = Printer { json: self.json };
         let level = match self.verb {
             Verb::Up(_) | Verb::Devnet(_) => "info",
-            Verb::Init | Verb::Ask(_) | Verb::Demo | Verb::Status | Verb::Runtime(_) | Verb::Help(_) => "warn",
+            Verb::Init | Verb::Ask(_) | Verb::Status | Verb::Runtime(_) | Verb::Help(_) => "warn",
+            // Providers go away in it on purpose: that is no news.
+            Verb::Demo => "error",
         };
         observe::start(self.log, level);
         match self.dispatch(printer).await {

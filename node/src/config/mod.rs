@@ -4,6 +4,7 @@
 //! and the nearest key that does. `BOMBYX_<SECTION>_<KEY>` sets any key, for example `BOMBYX_LEDGER_URL`; lists are
 //! separated by commas.
 
+mod check;
 mod read;
 
 use std::net::SocketAddr;

@@ -23,7 +23,9 @@ pub(super) const CHAT: &str = "chat";
 pub(super) const LONG: &str = "chat, provider killed";
 
 const JOB_DEADLINE: Span = Span::from_s(60);
-const MAX_COST: Nano = Nano(20_000_000);
+const MAX_COST: Nano = Nano(200_000_000);
+/// What a millisecond is worth to the second job: enough that the fastest provider wins it, and not the cheapest.
+const NANO_PER_MS: u64 = 700_000;
 /// Silence after which a job counts as hung: more than its deadline.
 const SILENCE: Duration = Duration::from_secs(70);
 
@@ -58,34 +60,47 @@ pub(super) async fn embed(client: &Client, say: &(dyn Fn(&str) + Sync)) -> Resul
     let inputs = SENTENCES.map(String::from).to_vec();
     let mut vectors = Vectors::new(inputs.len());
     let mut strange = None;
-    let (heard, bill) = follow(client, EMBED, order(EMBED_MODEL, Task::Embed { inputs }, 0)?, async |content, _| {
-        if let Content::Vectors { first, dims, bytes } = content {
-            strange = strange.or(vectors.take(first, dims, &bytes).err());
-        }
-        Ok(())
-    })
-    .await?;
+    let (heard, bill) =
+        follow(client, EMBED, order(EMBED_MODEL, Task::Embed { inputs }, 0)?, async |content, _| {
+            if let Content::Vectors { first, dims, bytes } = content {
+                strange = strange.or(vectors.take(first, dims, &bytes).err());
+            }
+            Ok(())
+        })
+        .await?;
     let wrong = |what: String| DemoError::Answer { job: EMBED, what };
     if let Some(error) = strange {
         return Err(wrong(error.to_string()));
     }
     let rows = vectors.finish().map_err(|error| wrong(error.to_string()))?;
-    let [Some(pair), Some(other), Some(across)] = [(0, 1), (2, 3), (0, 2)].map(|(a, b)| cosine(&rows, a, b)) else {
+    let [Some(pair), Some(other), Some(across)] = [(0, 1), (2, 3), (0, 2)].map(|(a, b)| cosine(&rows, a, b))
+    else {
         return Err(wrong("a vector is missing".into()));
     };
     let answer = format!("alike {pair:.2} and {other:.2}, unlike {across:.2}");
     say(&format!("  {} vectors of {} numbers; {answer}\n", rows.len(), rows.first().map_or(0, Vec::len)));
     if pair <= across || other <= across {
-        return Err(wrong(format!("vectors of unlike sentences are nearer than those of like ones: {answer}")));
+        return Err(wrong(format!(
+            "vectors of unlike sentences are nearer than those of like ones: {answer}"
+        )));
     }
-    Ok(Job { task: EMBED, model: EMBED_MODEL, bids: heard.bids, bill, failed_over: heard.failed_over, answer })
+    Ok(Job {
+        task: EMBED,
+        model: EMBED_MODEL,
+        bids: heard.bids,
+        bill,
+        failed_over: heard.failed_over,
+        answer,
+    })
 }
 
 /// Asks a sum with a known answer, and is ready to pay for speed.
 pub(super) async fn chat(client: &Client, say: &(dyn Fn(&str) + Sync)) -> Result<Job, DemoError> {
     let question = "What is 17 plus 25?";
-    say(&format!("job 2: \"{question}\" ({CHAT_MODEL}), a millisecond less is worth 10,000 nano"));
-    let (heard, bill) = follow(client, CHAT, order(CHAT_MODEL, prompt(question), 10_000)?, async |_, _| Ok(())).await?;
+    say(&format!("job 2: \"{question}\" ({CHAT_MODEL}), a millisecond less is worth {NANO_PER_MS} nano"));
+    let (heard, bill) =
+        follow(client, CHAT, order(CHAT_MODEL, prompt(question, 16), NANO_PER_MS)?, async |_, _| Ok(()))
+            .await?;
     say(&format!("  {}\n", heard.text));
     finished(CHAT, CHAT_MODEL, heard, bill, "42")
 }
@@ -96,26 +111,27 @@ pub(super) async fn long(
     say: &(dyn Fn(&str) + Sync),
     kill: impl AsyncFnOnce(NodeId) -> Result<(), DemoError>,
 ) -> Result<Job, DemoError> {
-    let question = "Count from 41 to 53.";
+    let question = "Count from 10 to 20.";
     say(&format!("job 3: \"{question}\" ({CHAT_MODEL}), lowest price wins"));
     let mut kill = Some(kill);
-    let (heard, bill) = follow(client, LONG, order(CHAT_MODEL, prompt(question), 0)?, async |content, provider| {
-        let words = matches!(&content, Content::Tokens { text, .. } if !text.is_empty());
-        match provider {
-            Some(provider) if words => match kill.take() {
-                Some(kill) => kill(provider).await,
-                None => Ok(()),
-            },
-            _ => Ok(()),
-        }
-    })
-    .await?;
+    let (heard, bill) =
+        follow(client, LONG, order(CHAT_MODEL, prompt(question, 96), 0)?, async |content, provider| {
+            let words = matches!(&content, Content::Tokens { text, .. } if !text.is_empty());
+            match provider {
+                Some(provider) if words => match kill.take() {
+                    Some(kill) => kill(provider).await,
+                    None => Ok(()),
+                },
+                _ => Ok(()),
+            }
+        })
+        .await?;
     say(&format!("  {}\n", heard.text));
     if !heard.failed_over {
         let what = "the answer was complete before its provider was gone".into();
         return Err(DemoError::Answer { job: LONG, what });
     }
-    let numbers: Vec<String> = (41..=53).map(|number: u32| number.to_string()).collect();
+    let numbers: Vec<String> = (10..=20).map(|number: u32| number.to_string()).collect();
     finished(LONG, CHAT_MODEL, heard, bill, &numbers.join(", "))
 }
 
@@ -136,10 +152,10 @@ fn finished(
     Ok(Job { task, model, bids, bill, failed_over, answer })
 }
 
-fn prompt(question: &str) -> Task {
+fn prompt(question: &str, max_tokens: u32) -> Task {
     Task::Generate(Generate {
         messages: vec![ChatMessage { role: Role::User, content: question.to_owned() }],
-        max_tokens: 96,
+        max_tokens,
         sampling: Sampling { temperature_milli: 0, top_p_milli: 1000, top_k: 0, seed: 0 },
         prefix: Vec::new(),
         stop: Vec::new(),

@@ -24,9 +24,9 @@ use self::swarm::{Client, Provider, Spec};
 use crate::engine::models::ModelsError;
 use crate::error::NodeError;
 use crate::exit::ExitKind;
+use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
 use crate::ledger::devnet::{self, Devnet};
-use crate::ledger::LedgerError;
 
 /// The model of the embedding job.
 pub const EMBED_MODEL: &str = "all-minilm-l6-v2";
@@ -39,7 +39,7 @@ const CHALLENGE_S: u32 = 8;
 /// What the faucet gives to the client.
 const FUNDS: Nano = Nano(5_000_000_000);
 /// What the client deposits in each channel.
-const DEPOSIT: Nano = Nano(100_000_000);
+const DEPOSIT: Nano = Nano(500_000_000);
 
 /// Why the demonstration did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -207,7 +207,9 @@ async fn play(exe: PathBuf, say: &(dyn Fn(&str) + Sync)) -> Result<Report, DemoE
             say(&format!("{}: closed its channels and left", provider.name()));
         }
     }
-    say(&format!("client: asks for what it left with the dead provider; the challenge takes {CHALLENGE_S} s"));
+    say(&format!(
+        "client: asks for what it left with the dead provider; the challenge takes {CHALLENGE_S} s"
+    ));
     let settled = client.settle().await?;
     let settlement = money.account(&client, &chain, &providers, &settled, &jobs).await?;
     client.stop().await?;
@@ -223,7 +225,8 @@ async fn play_jobs(
     let asked = jobs::chat(client, say).await?;
     let kill = async |winner: NodeId| {
         let found = providers.iter_mut().find(|provider| provider.id() == winner);
-        let provider = found.ok_or(DemoError::Answer { job: jobs::LONG, what: "an unknown provider won".into() })?;
+        let provider =
+            found.ok_or(DemoError::Answer { job: jobs::LONG, what: "an unknown provider won".into() })?;
         provider.kill().await?;
         say(&format!("\n  {} is killed (SIGKILL) in the middle of its answer", provider.name()));
         Ok(())
@@ -236,11 +239,12 @@ fn name_of(providers: &[Provider], id: NodeId) -> Option<&'static str> {
     providers.iter().find(|provider| provider.id() == id).map(Provider::name)
 }
 
-/// The three sellers: the cheapest is the slowest.
+/// The three sellers: the cheapest is the slowest. Prices are far above those of so small a model, so that what three
+/// jobs earn is more than what the ledger takes for paying it out.
 const SPECS: [Spec; 3] = [
-    Spec { name: "ada", price_job: "0.00001", price_in: "0.0001", price_out: "0.0005", pace: 20 },
-    Spec { name: "ben", price_job: "0.00002", price_in: "0.0002", price_out: "0.001", pace: 30 },
-    Spec { name: "cyd", price_job: "0.00004", price_in: "0.0004", price_out: "0.002", pace: 60 },
+    Spec { name: "ada", price_job: "0.005", price_in: "0.02", price_out: "0.1", pace: 20 },
+    Spec { name: "ben", price_job: "0.01", price_in: "0.04", price_out: "0.2", pace: 30 },
+    Spec { name: "cyd", price_job: "0.015", price_in: "0.06", price_out: "0.3", pace: 60 },
 ];
 
 /// Ends a task with the scope that holds it.

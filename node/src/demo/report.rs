@@ -94,7 +94,7 @@ pub struct Settlement {
 /// What each of [`Settlement::checks`] means.
 const CHECKS: [&str; 5] = [
     "vouchers cover exactly what the receipts billed",
-    "providers were paid exactly what the vouchers say",
+    "every provider was paid what its vouchers say, less the ledger's fees",
     "what the faucet gave is there: balances and fees",
     "fees counted by transaction are those that the ledger collected",
     "every channel is closed",
@@ -137,7 +137,15 @@ impl Report {
 
     fn bills(&self) -> Table {
         let mut table = table(&[
-            "job", "answer", "served by", "first token", "tokens", "cost, nano", "cost, TON", "receipts", "vouchers",
+            "job",
+            "answer",
+            "served by",
+            "first token",
+            "tokens",
+            "cost, nano",
+            "cost, TON",
+            "receipts",
+            "vouchers",
         ]);
         for job in &self.jobs {
             table.add_row(vec![
@@ -216,7 +224,8 @@ impl Bid {
 
 impl Settlement {
     fn accounts(&self) -> Table {
-        let mut table = table(&["account", "transactions", "fees, nano", "balance at the end, nano", "in TON"]);
+        let mut table =
+            table(&["account", "transactions", "fees, nano", "balance at the end, nano", "in TON"]);
         for line in &self.lines {
             table.add_row(vec![
                 line.name.clone(),

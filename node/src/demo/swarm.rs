@@ -246,7 +246,10 @@ impl Client {
                 return Ok(());
             }
             if Instant::now() > until {
-                return Err(DemoError::TooSlow { what: "the offers of all providers were not heard", within: HEAR });
+                return Err(DemoError::TooSlow {
+                    what: "the offers of all providers were not heard",
+                    within: HEAR,
+                });
             }
             sleep(PAUSE).await;
         }

@@ -13,8 +13,13 @@ use crate::status::{ChannelPhase, ChannelStatus, Direction, SettleReport};
 
 /// How long jobs and orders that are under way may take to end.
 const DRAIN_MAX: Span = Span::from_s(30);
+/// How long a settlement waits for jobs and orders that are under way: a channel that is closed before the last voucher
+/// came does not pay for it.
+const QUIET_MAX: Span = Span::from_s(15);
 /// How long the closes of a provider's channels may take.
 const CLOSE_MAX: Span = Span::from_s(30);
+/// How long the last message is given to leave before the swarm stops: a final voucher is worth the wait.
+const FLUSH: Span = Span::from_ms(400);
 /// Between two reminders to close what is still open.
 const REMIND_EVERY: Span = Span::from_s(5);
 
@@ -24,6 +29,8 @@ pub(super) struct Ending {
     phase: Phase,
     settling: Option<Settling>,
     remind_at: Option<Time>,
+    /// When everything that was sent so far has had its time to leave.
+    flushed_at: Time,
 }
 
 #[derive(Default, PartialEq, Eq)]
@@ -39,9 +46,10 @@ enum Phase {
 
 /// A settlement that somebody waits for.
 struct Settling {
+    since: Time,
     until: Time,
-    /// The channels as they were at the beginning, with what became of them.
-    channels: Vec<ChannelStatus>,
+    /// The channels as they were when the closes began, with what became of them.
+    channels: Option<Vec<ChannelStatus>>,
     report: oneshot::Sender<SettleReport>,
 }
 
@@ -54,6 +62,11 @@ impl Ending {
         self.phase != Phase::Running
     }
 
+    /// A message went out.
+    pub(super) fn sent(&mut self, now: Time) {
+        self.flushed_at = now + FLUSH;
+    }
+
     pub(super) fn shut_down(&mut self, now: Time) {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining(now + DRAIN_MAX);
@@ -62,39 +75,35 @@ impl Ending {
 
     pub(super) fn settle(&mut self, now: Time, within: Duration, report: oneshot::Sender<SettleReport>) {
         let within = Span(u64::try_from(within.as_micros()).unwrap_or(u64::MAX));
-        self.settling = Some(Settling { until: now + within, channels: Vec::new(), report });
+        self.settling = Some(Settling { since: now, until: now + within, channels: None, report });
     }
 
     /// A channel is gone from the ledger.
     pub(super) fn closed(&mut self, account: [u8; 32], cumulative: Nano) {
         let account = hex::encode(account);
-        let channels = self.settling.iter_mut().flat_map(|settling| &mut settling.channels);
-        for channel in channels.filter(|channel| channel.account == account) {
+        let channels = self.settling.iter_mut().filter_map(|settling| settling.channels.as_mut());
+        for channel in channels.flatten().filter(|channel| channel.account == account) {
             channel.state = ChannelPhase::Closed;
             channel.paid_nano = cumulative.0;
         }
     }
 
-    pub(super) fn wake_at(&self) -> Option<Time> {
+    pub(super) fn wake_at(&self, now: Time) -> Option<Time> {
         let phase = match self.phase {
-            Phase::Draining(until) | Phase::Closing(until) => Some(until),
+            Phase::Draining(until) => Some(until),
+            Phase::Closing(until) if self.flushed_at > now => Some(until.min(self.flushed_at)),
+            Phase::Closing(until) => Some(until),
             Phase::Running | Phase::Over => None,
         };
-        let settling = self.settling.as_ref().map(|settling| settling.until);
+        let settling = self.settling.as_ref().map(|settling| match settling.channels {
+            None => settling.until.min(settling.since + QUIET_MAX),
+            Some(_) => settling.until,
+        });
         [phase, settling, self.remind_at].into_iter().flatten().min()
     }
 }
 
 impl Driver {
-    /// Begins to close every channel, for the settlement that was just asked for.
-    pub(super) fn settle_now(&mut self) {
-        let channels = self.channels();
-        if let Some(settling) = &mut self.ending.settling {
-            settling.channels = channels;
-        }
-        self.remind(&[Role::Client, Role::Provider]);
-    }
-
     fn remind(&mut self, roles: &[Role]) {
         for role in roles {
             self.pending.push_back((*role, Input::Command(Command::Settle)));
@@ -108,8 +117,7 @@ impl Driver {
         match self.ending.phase {
             Phase::Running | Phase::Over => {}
             Phase::Draining(until) => {
-                let serving = self.provider.as_ref().is_some_and(|provider| provider.jobs_in_flight() > 0);
-                if now >= until || (!serving && self.orders.len() == 0) {
+                if now >= until || self.is_quiet() {
                     for command in self.orders.cancel_all() {
                         self.pending.push_back((Role::Client, Input::Command(command)));
                     }
@@ -118,7 +126,8 @@ impl Driver {
                 }
             }
             Phase::Closing(until) => {
-                if now >= until || !self.earns_on_open_channels() {
+                let said = now >= self.ending.flushed_at && self.written == *self.durable.borrow();
+                if now >= until || (said && !self.earns_on_open_channels()) {
                     self.ending.phase = Phase::Over;
                 }
             }
@@ -134,18 +143,42 @@ impl Driver {
         }
     }
 
+    /// Nothing is being served or ordered, so that no further voucher will come or go.
+    fn is_quiet(&self) -> bool {
+        self.served.open.is_empty() && self.orders.len() == 0
+    }
+
     fn settle_step(&mut self, now: Time) {
-        let Some(settling) = &self.ending.settling else { return };
-        let left = |channel: &&ChannelStatus| {
-            channel.state != ChannelPhase::Closed && channel.state != ChannelPhase::Opening
+        let quiet = self.is_quiet();
+        // A channel that a client proposed and the ledger never showed holds nothing to be closed.
+        let proposed = |channel: &ChannelStatus| {
+            channel.direction == Direction::Earning && channel.state == ChannelPhase::Opening
         };
-        let waits = settling.channels.iter().any(|channel| left(&channel));
-        if (waits && now < settling.until && !settling.report.is_closed()) || !self.pending.is_empty() {
+        let channels = || self.channels().into_iter().filter(|channel| !proposed(channel)).collect();
+        let Some(settling) = &self.ending.settling else { return };
+        let Some(closing) = &settling.channels else {
+            if quiet || now >= settling.until.min(settling.since + QUIET_MAX) {
+                let channels = Some(channels());
+                if let Some(settling) = &mut self.ending.settling {
+                    settling.channels = channels;
+                }
+                self.remind(&[Role::Client, Role::Provider]);
+            }
+            return;
+        };
+        let waits = |channel: &ChannelStatus| match channel.state {
+            ChannelPhase::Closed | ChannelPhase::Opening => false,
+            ChannelPhase::Open | ChannelPhase::Closing => true,
+        };
+        let waits = closing.iter().any(waits) && now < settling.until && !settling.report.is_closed();
+        if waits || !self.pending.is_empty() {
             return;
         }
         if let Some(Settling { channels, report, .. }) = self.ending.settling.take() {
-            let (closed, left) =
-                channels.into_iter().partition(|channel| channel.state == ChannelPhase::Closed);
+            let (closed, left) = channels
+                .into_iter()
+                .flatten()
+                .partition(|channel: &ChannelStatus| channel.state == ChannelPhase::Closed);
             // Whoever asked may be gone.
             let _ = report.send(SettleReport { closed, left });
         }

@@ -76,7 +76,7 @@ impl Driver {
         match request {
             Request::Order { order, news } => {
                 self.follow(order.model).await?;
-                let command = self.orders.place(self.now(), order, news);
+                let command = self.orders.place(order, news);
                 self.pending.push_back((Role::Client, Input::Command(command)));
             }
             Request::Follow(model) => self.follow(model).await?,
@@ -90,7 +90,6 @@ impl Driver {
             Request::Settle { within, report } => {
                 let now = self.now();
                 self.ending.settle(now, within, report);
-                self.settle_now();
             }
             Request::Shutdown => {
                 let now = self.now();

@@ -135,7 +135,11 @@ impl Desk {
         match &call {
             LedgerCall::Watch { .. } => return self.watch(role, account),
             LedgerCall::Unwatch { .. } => return self.unwatch(role, account),
-            LedgerCall::Open { .. } => self.watch(role, account),
+            LedgerCall::Open { .. } => {
+                if !self.watched.get(&account).is_some_and(|watched| *watched.by.get(role)) {
+                    self.watch(role, account);
+                }
+            }
             LedgerCall::TopUp { .. }
             | LedgerCall::Claim { .. }
             | LedgerCall::Close { .. }
@@ -347,4 +351,93 @@ fn told(state: &contract::ChannelState) -> ChannelState {
 fn essence(state: &contract::ChannelState) -> (u64, u64, u64, u32, bool) {
     let due = state.close_at_s != 0 && state.chain_time_s >= state.close_at_s;
     (state.epoch, state.deposit.0, state.settled.0, state.close_at_s, due)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bombyx_protocol::amount::Nano;
+    use bombyx_protocol::channel::terms::ChannelTerms;
+    use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::ledger::chain::Chain;
+    use crate::ledger::devnet::{DEVNET_ID, Devnet};
+    use crate::ledger::wallet::Wallet;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const DEPOSIT: Nano = Nano(1_000_000_000);
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    async fn hear(desk: &mut LedgerDesk) -> (Role, LedgerEvent) {
+        tokio::time::timeout(PATIENCE, desk.events.recv()).await.unwrap().unwrap()
+    }
+
+    async fn say(desk: &LedgerDesk, role: Role, call: LedgerCall) {
+        desk.calls.send((role, call)).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
+        let devnet = Devnet::new().unwrap();
+        let wallet = Wallet::from_words(&Wallet::generate_words(), DEVNET_ID).unwrap();
+        let terms = ChannelTerms {
+            network_id: DEVNET_ID,
+            salt: 1,
+            client_key: key(1).verifying_key().to_bytes(),
+            provider_key: key(2).verifying_key().to_bytes(),
+            client: wallet.address(),
+            provider: Address::basechain([9; 32]),
+            challenge_s: 60,
+        };
+        let account = terms.account().hash;
+        let chain: Arc<dyn Chain> = Arc::new(devnet.clone());
+        let address = wallet.address();
+        let ledger = Arc::new(Ledger::new(chain, DEVNET_ID, Some(wallet)).with_deadline(PATIENCE));
+        let mut desk = LedgerDesk::start(ledger, Duration::from_millis(20));
+
+        say(&desk, Role::Provider, LedgerCall::Watch { account }).await;
+        let absent = LedgerEvent::Channel { account, state: None };
+        assert_eq!(hear(&mut desk).await, (Role::Provider, absent.clone()));
+
+        let open = LedgerCall::Open { terms: Box::new(terms), deposit: DEPOSIT };
+        say(&desk, Role::Client, open.clone()).await;
+        assert_eq!(hear(&mut desk).await, (Role::Client, absent.clone()));
+        let poor = LedgerEvent::Failed { account, fault: LedgerFault::Funds };
+        assert_eq!(hear(&mut desk).await, (Role::Client, poor));
+
+        devnet.faucet(address, Nano(5 * DEPOSIT.0)).unwrap();
+        say(&desk, Role::Client, open).await;
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            let (role, LedgerEvent::Channel { state: Some(state), .. }) = hear(&mut desk).await else {
+                panic!()
+            };
+            assert_eq!((state.deposit, state.settled, state.closing), (DEPOSIT, Nano::ZERO, None));
+            told.push((role, state.epoch));
+        }
+        let epoch = told[0].1;
+        assert_eq!(told, [(Role::Client, epoch), (Role::Provider, epoch)]);
+
+        // A voucher of another key: the state is told before the failure, and only its caller hears of that.
+        let voucher = Voucher { account, epoch, cumulative: Nano(50_000_000) };
+        let forged = LedgerCall::Claim { voucher, signature: voucher.sign(&key(3)) };
+        say(&desk, Role::Provider, forged).await;
+        let refused = LedgerEvent::Failed { account, fault: LedgerFault::Refused };
+        assert_eq!(hear(&mut desk).await, (Role::Provider, refused));
+
+        say(&desk, Role::Client, LedgerCall::Unwatch { account }).await;
+        let order = CloseOrder { account, epoch, cumulative: voucher.cumulative };
+        let close = LedgerCall::Close {
+            voucher: Some((voucher, voucher.sign(&key(1)))),
+            order,
+            signature: order.sign(&key(2)),
+        };
+        say(&desk, Role::Provider, close).await;
+        assert_eq!(hear(&mut desk).await, (Role::Provider, absent));
+    }
 }

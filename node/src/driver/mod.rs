@@ -80,6 +80,8 @@ pub(crate) struct Driver {
     join_failure: watch::Sender<Option<String>>,
     store: Store,
     durable: watch::Receiver<PerRole<PersistId>>,
+    /// The newest record that each machine gave to the store.
+    written: PerRole<PersistId>,
     desk: LedgerDesk,
     ledger: LedgerStatus,
     requests: mpsc::Receiver<Request>,
@@ -101,6 +103,8 @@ pub(crate) struct Driver {
 /// Counts of the provider's jobs.
 #[derive(Default)]
 struct Served {
+    /// Jobs that were started and are neither paid nor given up.
+    open: BTreeSet<JobId>,
     jobs: u64,
     refused: u64,
     nano: u64,
@@ -136,6 +140,7 @@ impl Driver {
             join_failure: parts.join_failure,
             store: parts.store,
             durable,
+            written: PerRole::default(),
             desk: parts.desk,
             ledger: parts.ledger,
             requests: parts.requests,
@@ -279,17 +284,20 @@ impl Driver {
                 // A node that cannot write must not speak.
                 Err(_) => Err(NodeError::Stopped("store")),
             },
-            request = self.requests.recv() => Ok(request.map_or(Happened::Tick, Happened::Asked)),
+            request = self.requests.recv(), if !self.requests.is_closed() => {
+                Ok(request.map_or(Happened::Tick, Happened::Asked))
+            }
             () = sleep_until(wake) => Ok(Happened::Tick),
         }
     }
 
     fn wake_at(&self) -> Instant {
         let machines = Role::ALL.into_iter().map(|role| *self.wakes.get(role)).min();
-        let next = [machines, self.orders.wake_at(), self.ending.wake_at()].into_iter().flatten().min();
+        let next =
+            [machines, self.orders.wake_at(), self.ending.wake_at(self.now())].into_iter().flatten().min();
         // Far away is far enough: the longest sleep still ends.
         let next = next.map_or(IDLE_SLEEP_MAX, |at| {
-            orders::duration(at).saturating_sub(self.started.elapsed()).min(IDLE_SLEEP_MAX)
+            Duration::from_micros(at.0).saturating_sub(self.started.elapsed()).min(IDLE_SLEEP_MAX)
         });
         Instant::now() + next
     }

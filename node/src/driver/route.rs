@@ -17,6 +17,8 @@ impl Driver {
     pub(super) async fn route(&mut self, role: Role, output: Output) -> Result<(), NodeError> {
         match output {
             Output::Send { to, message } => {
+                let now = self.now();
+                self.ending.sent(now);
                 self.command(NetCommand::Send { to, bytes: codec::encode(&message) }).await?;
             }
             Output::Broadcast { model, gossip } => {
@@ -29,9 +31,11 @@ impl Driver {
                 {
                     self.pending.push_back((Role::Watcher, Input::Command(Command::Guard(guarded))));
                 }
+                *self.written.get_mut(role) = id;
                 self.store.write(role, id, record).await;
             }
             Output::Run { job, model, task } => {
+                self.served.open.insert(job);
                 let taken = self.engine.as_ref().is_some_and(|engine| engine.run(job, model, task).is_ok());
                 if !taken {
                     let report = EngineReport::Failed(EngineFault::Broken);
@@ -71,14 +75,14 @@ impl Driver {
     fn tell(&mut self, event: Event) {
         match event {
             Event::Order { id, news } => {
-                let now = self.now();
-                if let Some(cancel) = self.orders.news(now, id, news) {
+                if let Some(cancel) = self.orders.news(id, news) {
                     self.pending.push_back((Role::Client, Input::Command(cancel)));
                 }
             }
             // The client keeps the book; `asks` reads it there.
             Event::Ask(_) => {}
             Event::Served(served) => {
+                self.served.open.remove(&served.job);
                 self.served.jobs += 1;
                 self.served.refused += u64::from(served.refused.is_some());
                 self.served.nano = self.served.nano.saturating_add(served.cost.0);

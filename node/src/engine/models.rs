@@ -1,6 +1,6 @@
 //! From the names in the configuration to a loaded engine and what it can honestly promise.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bombyx_gpu::cache::Cache;
@@ -41,8 +41,13 @@ pub enum ModelsError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// A model's folder is not what its manifest says.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    #[error("model folder {folder}: {why}")]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// What is wrong in it.
+        why: ManifestError,
+    },
     /// ONNX Runtime cannot be had.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -128,7 +133,9 @@ fn find(name: &str) -> Result<&'static catalog::CatalogEntry, CatalogError> {
 fn open(name: &str, cache: &Cache, on_advance: OnAdvance<'_>) -> Result<Model, ModelsError> {
     if is_folder(name) {
         let folder = Path::new(name);
-        return Ok(Model::open(Manifest::from_dir(folder)?, folder, on_advance)?);
+        let opened =
+            Manifest::from_dir(folder).and_then(|manifest| Model::open(manifest, folder, on_advance));
+        return opened.map_err(|why| ModelsError::Folder { folder: folder.to_owned(), why });
     }
     Ok(find(name)?.open(cache, &WheelSource::Index, on_advance)?)
 }
@@ -154,7 +161,10 @@ fn measured_offer(
         },
         price: config.price(),
         slots: config.slots,
-        first_token_ms: u32::try_from(first.as_millis()).unwrap_or(u32::MAX).max(1),
+        // Under a cap a token takes its share of the second, however fast the engine is.
+        first_token_ms: u32::try_from(first.as_millis())
+            .unwrap_or(u32::MAX)
+            .max(1_000u32.checked_div(config.pace).unwrap_or(1)),
         tokens_per_s: if config.pace == 0 { per_s } else { per_s.min(config.pace) },
         context_tokens: info.context_tokens,
     })

@@ -54,7 +54,9 @@ impl Answer {
                     self.provider = Some(provider);
                     self.job = Some(job);
                 }
-                OrderNews::Content(Content::End { .. }) | OrderNews::Bids(_) | OrderNews::FailedOver { .. } => {}
+                OrderNews::Content(Content::End { .. })
+                | OrderNews::Bids(_)
+                | OrderNews::FailedOver { .. } => {}
                 OrderNews::Content(content) => return Ok(Part::Content(content)),
                 OrderNews::Done(bill) => return Ok(Part::Done(bill)),
                 OrderNews::Failed { why, bill } => return Err(ApiError::failure(why, bill)),

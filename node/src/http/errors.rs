@@ -52,7 +52,8 @@ impl ApiError {
     }
 
     pub(super) fn key() -> Self {
-        let message = "missing or wrong key; send the one of the node's configuration as `Authorization: Bearer KEY`";
+        let message =
+            "missing or wrong key; send the one of the node's configuration as `Authorization: Bearer KEY`";
         Self::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
     }
 
@@ -104,7 +105,11 @@ impl ApiError {
     }
 
     pub(super) fn stopped() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "node_stopped", "this node is shutting down; start it again")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "node_stopped",
+            "this node is shutting down; start it again",
+        )
     }
 
     /// An order that failed, with what was paid all the same.
@@ -159,9 +164,7 @@ fn class(why: Failure) -> (StatusCode, &'static str, Option<&'static str>) {
         Failure::OverBudget { .. } => {
             (StatusCode::UNPROCESSABLE_ENTITY, "price_ceiling_too_low", Some("bombyx.max_cost_nano"))
         }
-        Failure::Refused(Refusal::TaskTooLarge) => {
-            (StatusCode::BAD_REQUEST, "context_length_exceeded", None)
-        }
+        Failure::Refused(Refusal::TaskTooLarge) => (StatusCode::BAD_REQUEST, "context_length_exceeded", None),
         Failure::Refused(Refusal::Busy) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", None),
         Failure::Refused(Refusal::Unfunded) | Failure::Channel(LedgerFault::Funds) => {
             (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", None)

@@ -123,7 +123,11 @@ fn admit(policy: &GatewayPolicy, headers: &HeaderMap) -> Result<(), ApiError> {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
     // Digests are compared, so that the time it takes says nothing about the key.
-    if given.is_some_and(|given| digest(given.trim().as_bytes()) == key) { Ok(()) } else { Err(ApiError::key()) }
+    if given.is_some_and(|given| digest(given.trim().as_bytes()) == key) {
+        Ok(())
+    } else {
+        Err(ApiError::key())
+    }
 }
 
 fn digest(bytes: &[u8]) -> [u8; 32] {

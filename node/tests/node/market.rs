@@ -8,7 +8,9 @@ use bombyx_node::ledger::devnet::{self, Devnet};
 use bombyx_node::node::{self, Running};
 use bombyx_node::status::ChannelPhase;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::io::{Bill, OrderNews};
+use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::channel::terms::Address;
+use bombyx_protocol::io::{Bill, Failure, OrderNews};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Content;
 use bombyx_protocol::work::order::{Order, Task, Tier};
@@ -77,8 +79,8 @@ fn order(max_cost: Nano) -> Order {
     }
 }
 
-/// Places the order and returns its rows and its bill.
-async fn ask(client: &NodeHandle, order: Order) -> (Vec<Vec<f32>>, Bill) {
+/// Places the order and returns its rows and its bill, or why there is none.
+async fn ask(client: &NodeHandle, order: Order) -> Result<(Vec<Vec<f32>>, Bill), Failure> {
     let mut news = client.order(order).await.unwrap();
     let mut rows = Vec::new();
     loop {
@@ -89,8 +91,8 @@ async fn ask(client: &NodeHandle, order: Order) -> (Vec<Vec<f32>>, Bill) {
                     bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
                 rows.extend(numbers.chunks_exact(dims as usize).map(<[f32]>::to_vec));
             }
-            OrderNews::Done(bill) => return (rows, bill),
-            OrderNews::Failed { why, .. } => panic!("{why}"),
+            OrderNews::Done(bill) => return Ok((rows, bill)),
+            OrderNews::Failed { why, .. } => return Err(why),
             OrderNews::Bids(_)
             | OrderNews::Awarded { .. }
             | OrderNews::Content(_)
@@ -111,9 +113,15 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
     let wallet = client.ledger().wallet_address().unwrap();
     let earner = provider.ledger().wallet_address().unwrap();
     let given = Nano(10_000_000_000);
+
+    let refused = ask(&client, order(Nano(1_000))).await;
+    assert!(matches!(refused, Err(Failure::OverBudget { lowest }) if lowest > PRICE_JOB.0), "{refused:?}");
+    let refused = ask(&client, order(Nano(1_000_000_000))).await;
+    assert_eq!(refused.unwrap_err(), Failure::Channel(LedgerFault::Funds), "the wallet is empty");
+
     world.devnet.faucet(wallet, given).unwrap();
 
-    let (rows, bill) = ask(&client, order(Nano(1_000_000_000))).await;
+    let (rows, bill) = ask(&client, order(Nano(1_000_000_000))).await.unwrap();
     assert_eq!(rows.len(), 3);
     for row in &rows {
         assert_eq!(row.len(), 384);
@@ -133,21 +141,45 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
     assert_eq!(paying.channels.len(), 1);
     assert_eq!(paying.channels[0].paid_nano, bill.cost.0);
 
+    // Both begin a new life: the channel and what was promised on it are on record, and go on where they stopped.
+    client.shutdown().await;
+    timeout(PATIENCE, client_task).await.unwrap().unwrap().unwrap();
+    let (client, client_task) = world.client(&provider).await;
+    let (_, second) = ask(&client, order(Nano(1_000_000_000))).await.unwrap();
+    let paying = client.status().await.unwrap();
+    assert_eq!(paying.channels.len(), 1, "{:?}", paying.channels);
+    let owed = Nano(bill.cost.0 + second.cost.0);
+    assert_eq!(paying.channels[0].paid_nano, owed.0);
+
     // The provider leaves: it closes the channel, is paid, and the client has its rest at once.
     let report = provider.settle(PATIENCE).await.unwrap();
     assert_eq!((report.closed.len(), report.left.len()), (1, 0), "{report:?}");
     assert_eq!(report.closed[0].state, ChannelPhase::Closed);
-    assert_eq!(report.closed[0].paid_nano, bill.cost.0);
+    assert_eq!(report.closed[0].paid_nano, owed.0);
+    let report_account = report.closed[0].account.clone();
     let report = client.settle(PATIENCE).await.unwrap();
     assert!(report.left.is_empty(), "{report:?}");
 
     let ledger = client.ledger();
-    let earned = ledger.balance(earner).await.unwrap();
-    let kept = ledger.balance(wallet).await.unwrap();
-    let fees = u64::try_from(world.devnet.fees_collected()).unwrap();
-    assert_eq!(earned.0 + kept.0 + fees, given.0, "no nano is lost or made");
-    let least = bill.cost.0 - CLOSE_FEES_MAX;
-    assert!(earned.0 >= least && earned <= bill.cost, "earned {earned} for {}", bill.cost);
+    let least = Nano(owed.0 - CLOSE_FEES_MAX);
+    let account = Address::basechain(hex::decode(&report_account).unwrap().try_into().unwrap());
+    // The payouts are messages on their way when the channel is gone.
+    let arrived = async {
+        loop {
+            let (earned, kept) =
+                (ledger.balance(earner).await.unwrap(), ledger.balance(wallet).await.unwrap());
+            let mut fees = Nano::ZERO;
+            for party in [wallet, earner, account] {
+                fees = fees.saturating_plus(ledger.fees_paid(party, 50).await.unwrap());
+            }
+            if earned >= least && earned.0 + kept.0 + fees.0 == given.0 {
+                return earned;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let earned = timeout(PATIENCE, arrived).await.expect("no nano is lost or made, and the provider is paid");
+    assert!(earned <= owed, "earned {earned} for {owed}");
 
     client.shutdown().await;
     provider.shutdown().await;
@@ -159,5 +191,21 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
     assert_eq!(again.node_id(), client.node_id());
     assert!(again.status().await.unwrap().channels.is_empty());
     again.shutdown().await;
+    timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_nobody_bids_for_fails_at_its_deadline_and_not_before() {
+    let world = World::new().await;
+    let (client, task) = node::start(world.config("client")).await.unwrap();
+    let alone = Order { deadline: Span::from_ms(1_500), ..order(Nano(1_000_000_000)) };
+    let began = std::time::Instant::now();
+    assert_eq!(ask(&client, alone).await.unwrap_err(), Failure::NoBids);
+    // Calls are repeated while there is time: a provider may be about to join.
+    assert!(began.elapsed() >= Duration::from_millis(1_400));
+    assert_eq!(client.status().await.unwrap().client.orders_failed, 1);
+    let none = client.wait_for_peers(1, Duration::from_millis(100)).await.unwrap_err();
+    assert!(none.to_string().contains("0 of 1 peers"), "{none}");
+    client.shutdown().await;
     timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
 }

@@ -1,9 +1,14 @@
 //! The verbs of the real binary: what they make, what they say, and how they end.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 fn bombyx(home: &Path, args: &[&str]) -> Output {
+    command(home, args).output().unwrap()
+}
+
+fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bombyx"));
     command.arg("--home").arg(home).args(args);
     // A shell's own settings must not reach the test.
@@ -12,7 +17,35 @@ fn bombyx(home: &Path, args: &[&str]) -> Output {
             command.env_remove(name);
         }
     }
-    command.output().unwrap()
+    command
+}
+
+/// A verb that keeps running; killed when dropped.
+struct Process(Child);
+
+impl Process {
+    /// Starts it and reads the JSON object that it prints when it is ready.
+    fn start(home: &Path, args: &[&str]) -> (Self, serde_json::Value) {
+        let child = command(home, args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = Self(child);
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (process, serde_json::from_str(&line).unwrap())
+    }
+
+    #[cfg(unix)]
+    fn interrupt(&mut self) -> Option<i32> {
+        let sent = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -89,4 +122,29 @@ fn the_exit_codes_are_in_the_help() {
     let long = bombyx(home.path(), &["--help"]);
     assert!(text(&long.stdout).contains(" 70  a mistake in Bombyx"), "{}", text(&long.stdout));
     assert_eq!(bombyx(home.path(), &["fly"]).status.code(), Some(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_node_tells_how_to_reach_it_keeps_its_home_to_itself_and_ends_in_order() {
+    let home = tempfile::tempdir().unwrap();
+    let (_devnet, ledger) = Process::start(home.path(), &["--json", "devnet", "--listen", "127.0.0.1:0"]);
+    let url = ledger["url"].as_str().unwrap();
+    let up = ["--json", "up", "--ledger", url, "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"];
+    let (mut node, note) = Process::start(home.path(), &up);
+    assert!(note["addresses"][0].as_str().unwrap().contains("/p2p/"), "{note}");
+
+    let status = bombyx(home.path(), &["--json", "status"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["node_id"], note["node_id"]);
+    assert_eq!(status["ledger"]["balance_nano"], 0);
+
+    let second = bombyx(home.path(), &up);
+    assert_eq!(second.status.code(), Some(14), "{}", text(&second.stderr));
+    assert!(text(&second.stderr).contains("another node runs with this home"), "{}", text(&second.stderr));
+    assert!(home.path().join("node.json").exists(), "the refused node leaves the note alone");
+
+    assert_eq!(node.interrupt(), Some(0));
+    assert!(!home.path().join("node.json").exists());
+    assert_eq!(bombyx(home.path(), &["status"]).status.code(), Some(1));
 }

@@ -29,6 +29,7 @@ pub(super) struct Errand {
     pub(super) phase: Phase,
     pub(super) candidates: VecDeque<Candidate>,
     pub(super) failed: Vec<NodeId>,
+    /// Awards so far.
     pub(super) attempts: u32,
     /// Calls to which no bid came at all.
     unanswered: u32,
@@ -148,7 +149,7 @@ impl Client {
             errand.bill.finish = Some(Finish::Length);
             return self.end(now, id, None);
         }
-        if errand.attempts >= limits::ATTEMPTS_MAX {
+        if errand.attempts >= limits::ATTEMPTS_MAX || errand.unanswered >= limits::CALLS_UNANSWERED_MAX {
             let why = errand.last_failure.unwrap_or(Failure::NoBids);
             return self.end(now, id, Some(why));
         }
@@ -172,7 +173,6 @@ impl Client {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         // A call that nobody answered may have been lost, or the topic is not joined yet: each one waits longer.
         let window = Span(self.config.bid_window.0.saturating_mul(1 << errand.unanswered.min(8)));
-        errand.attempts = errand.attempts.saturating_add(1);
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
         let call =
             Call::for_order(call_id, self.identity.id(), self.seal_key.public(), &errand.order, window_ms);

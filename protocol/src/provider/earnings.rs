@@ -1,6 +1,6 @@
 //! The provider's channels: known from a client's terms, believed from the ledger, settled and closed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
 
@@ -149,13 +149,21 @@ impl Earnings {
         }
     }
 
-    /// Closes every channel that the ledger shows open. One that earned nothing is closed as well: the client's
-    /// deposit comes back at once.
-    pub(super) fn settle(&mut self, outbox: &mut Outbox) {
-        for channel in self.channels.values_mut() {
-            if channel.earner.is_open() {
-                channel.close(&self.key, outbox);
-            }
+    /// Every channel that the ledger shows open.
+    pub(super) fn open_accounts(&self) -> BTreeSet<[u8; 32]> {
+        self.channels.iter().filter(|(_, channel)| channel.earner.is_open()).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether something served on it may still be paid.
+    pub(super) fn is_owing(&self, account: &[u8; 32]) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.earner.unpaid() > Nano::ZERO)
+    }
+
+    /// Closes a channel, unless that has begun. One that earned nothing is closed as well: the client's deposit
+    /// comes back at once.
+    pub(super) fn close(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+        if let Some(channel) = self.channels.get_mut(account) {
+            channel.close(&self.key, outbox);
         }
     }
 }

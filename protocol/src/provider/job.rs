@@ -98,6 +98,10 @@ impl Job {
 }
 
 impl Serve {
+    pub(super) fn is_on(&self, account: &[u8; 32]) -> bool {
+        self.account == *account
+    }
+
     pub(super) fn wake_at(&self) -> Time {
         let waiting = self
             .waiting_since

@@ -3,7 +3,7 @@
 mod earnings;
 mod job;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
 
@@ -51,6 +51,9 @@ pub struct ProviderConfig {
     pub credit: Nano,
     /// Settles a channel when this much is covered by vouchers and not paid out.
     pub settle_at: Nano,
+    /// Number before the first ask's: higher at every start, such as the time of the start, so that clients do not
+    /// take the asks of a restarted provider for old ones.
+    pub asks_before: u64,
 }
 
 impl ProviderConfig {
@@ -70,6 +73,7 @@ impl ProviderConfig {
             challenge_s: 60,
             credit: Nano(5_000_000),
             settle_at: Nano(1_000_000_000),
+            asks_before: 0,
         }
     }
 }
@@ -86,6 +90,8 @@ pub struct Provider {
     earnings: Earnings,
     next_ask: Time,
     ask_sequence: u64,
+    /// Channels to close as soon as nothing is served on them.
+    settling: BTreeSet<[u8; 32]>,
     draining: bool,
     outbox: Outbox,
 }
@@ -104,7 +110,8 @@ impl Provider {
             jobs: BTreeMap::new(),
             earnings,
             next_ask: Time(u64::MAX),
-            ask_sequence: 0,
+            ask_sequence: config.asks_before,
+            settling: BTreeSet::new(),
             draining: false,
             config,
             outbox,
@@ -135,7 +142,7 @@ impl Provider {
                 self.next_ask = now;
             }
             Command::Drain => self.draining = true,
-            Command::Settle => self.earnings.settle(&mut self.outbox),
+            Command::Settle => self.settling = self.earnings.open_accounts(),
             Command::Order { .. } | Command::Cancel(_) | Command::Guard(_) => {}
         }
     }
@@ -255,6 +262,25 @@ impl Provider {
         }
     }
 
+    /// Closes what is to be closed and is at rest: a close before the last voucher would not pay for it.
+    fn settle(&mut self) {
+        let ready: Vec<[u8; 32]> =
+            self.settling.iter().filter(|account| !self.is_owed_on(account)).copied().collect();
+        for account in ready {
+            self.settling.remove(&account);
+            self.earnings.close(&account, &mut self.outbox);
+        }
+    }
+
+    fn is_owed_on(&self, account: &[u8; 32]) -> bool {
+        let owing = self.earnings.is_owing(account);
+        self.jobs.values().any(|job| match &job.phase {
+            Phase::Promised { .. } | Phase::Over { bill: None, .. } => false,
+            Phase::Serving(serve) => serve.is_on(account),
+            Phase::Over { bill: Some((on, _)), .. } => on == account && owing,
+        })
+    }
+
     fn fault(&mut self, peer: NodeId, fault: PeerFault) {
         self.outbox.push(Output::Fault { peer, fault });
     }
@@ -291,6 +317,7 @@ impl Machine for Provider {
         self.desk.expire(now);
         self.ask(now);
         self.timers(now);
+        self.settle();
     }
 
     fn poll(&mut self) -> Output {

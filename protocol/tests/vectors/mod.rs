@@ -234,10 +234,9 @@ pub fn message(value: &Value) -> Message {
             (other, _) => panic!("no message to a provider {other}"),
         }),
         ("ToClient", content) => Message::ToClient(match variant(content) {
-            ("Bid", bid) => ToClient::Bid(SealedBid {
-                call: CallId(fixed(&bid["call"])),
-                sealed: hex_of(&bid["sealed"]),
-            }),
+            ("Bid", bid) => {
+                ToClient::Bid(SealedBid { call: CallId(fixed(&bid["call"])), sealed: hex_of(&bid["sealed"]) })
+            }
             ("Accept", accept) => ToClient::Accept(Accept {
                 job: JobId(fixed(&accept["job"])),
                 handshake: hex_of(&accept["handshake"]),

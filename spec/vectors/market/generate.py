@@ -4,6 +4,7 @@
 import pathlib
 import sys
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from reference import U64, bill, ceilings, write
 

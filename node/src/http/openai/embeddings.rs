@@ -63,7 +63,8 @@ fn item(index: usize, row: &[f32], base64: bool) -> Value {
 
 /// The inputs, and whether vectors are wanted as base64.
 fn read(fields: &Fields<'_>) -> Result<(Vec<String>, bool), ApiError> {
-    let wrong = || fields.wrong("input", "must be a string or a list of strings; token ids are not supported");
+    let wrong =
+        || fields.wrong("input", "must be a string or a list of strings; token ids are not supported");
     let inputs = match fields.required("input")? {
         Value::String(text) => vec![text.clone()],
         Value::Array(texts) => texts
@@ -71,7 +72,7 @@ fn read(fields: &Fields<'_>) -> Result<(Vec<String>, bool), ApiError> {
             .map(|text| text.as_str().map(String::from))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(wrong)?,
-        _ => return Err(wrong()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return Err(wrong()),
     };
     if inputs.iter().any(String::is_empty) {
         return Err(fields.wrong("input", "must not hold an empty string"));
@@ -117,7 +118,10 @@ mod tests {
 
     #[test]
     fn base64_is_of_little_endian_floats() {
-        assert_eq!(item(2, &[1.0], true), json!({ "object": "embedding", "index": 2, "embedding": "AACAPw==" }));
+        assert_eq!(
+            item(2, &[1.0], true),
+            json!({ "object": "embedding", "index": 2, "embedding": "AACAPw==" })
+        );
         assert_eq!(item(0, &[0.5], false)["embedding"], json!([0.5]));
     }
 }

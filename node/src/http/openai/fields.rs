@@ -54,7 +54,9 @@ impl<'a> Fields<'a> {
     pub(super) fn integer(&self, field: &str, min: u64, max: u64) -> Result<Option<u64>, ApiError> {
         let Some(value) = self.value(field) else { return Ok(None) };
         let number = value.as_u64().filter(|number| (min..=max).contains(number));
-        number.map(Some).ok_or_else(|| self.wrong(field, &format!("must be a whole number from {min} to {max}")))
+        number
+            .map(Some)
+            .ok_or_else(|| self.wrong(field, &format!("must be a whole number from {min} to {max}")))
     }
 
     /// A decimal number from 0 to `max`, in thousandths.
@@ -62,7 +64,11 @@ impl<'a> Fields<'a> {
         let Some(value) = self.value(field) else { return Ok(None) };
         let number = value.as_f64().filter(|number| (0.0..=f64::from(max)).contains(number));
         let number = number.ok_or_else(|| self.wrong(field, &format!("must be a number from 0 to {max}")))?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was just checked")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the range was just checked"
+        )]
         Ok(Some((number * 1000.0).round() as u32))
     }
 

@@ -61,8 +61,12 @@ pub(super) async fn resolve(node: &NodeHandle, name: &str, kind: TaskKind) -> Re
         return Ok(known(ModelId(manifest.id().0), name));
     }
     // Names in asks are the providers' own words: two models of one name cannot be told apart by it.
-    let mut named: Vec<(ModelId, TaskKind)> =
-        asks(node).await?.into_iter().filter(|ask| ask.name == name).map(|ask| (ask.model, ask.kind)).collect();
+    let mut named: Vec<(ModelId, TaskKind)> = asks(node)
+        .await?
+        .into_iter()
+        .filter(|ask| ask.name == name)
+        .map(|ask| (ask.model, ask.kind))
+        .collect();
     named.sort_unstable_by_key(|(id, _)| *id);
     named.dedup_by_key(|(id, _)| *id);
     match named.as_slice() {

@@ -1,0 +1,47 @@
+//! Values that can be read and cannot be used: every number has its bounds, whoever set it.
+
+use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
+use bombyx_protocol::limits::{BIDS_MAX, JOBS_MAX};
+
+use super::{ConfigError, NodeConfig};
+
+impl NodeConfig {
+    /// Checks every number against its bounds.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] names the first key that is out of bounds, and the bounds.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let (provide, client) = (&self.provide, &self.client);
+        let bounded = [
+            ("ledger.poll_ms", self.ledger.poll_ms, 20, 3_600_000),
+            ("provide.slots", u64::from(provide.slots), 1, JOBS_MAX as u64),
+            ("provide.challenge_s", u64::from(provide.challenge_s), 1, u64::from(CHALLENGE_S_MAX)),
+            ("client.bid_window_ms", client.bid_window_ms, 1, 60_000),
+            ("client.enough_bids", client.enough_bids as u64, 1, BIDS_MAX as u64),
+            ("client.challenge_s", u64::from(client.challenge_s), 1, u64::from(CHALLENGE_S_MAX)),
+            ("client.deposit in nano", client.deposit.0.0, 1, u64::MAX),
+        ];
+        for (key, value, min, max) in bounded {
+            if value < min || value > max {
+                let why = format!("{key} is {value}; use {min} to {max}");
+                return Err(ConfigError::Invalid { place: "configuration".into(), why });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_within_bounds_and_a_zero_is_named() {
+        NodeConfig::default().check().unwrap();
+        let mut config = NodeConfig::default();
+        config.provide.slots = 0;
+        let refused = config.check().unwrap_err().to_string();
+        assert_eq!(refused, "configuration: provide.slots is 0; use 1 to 1024");
+    }
+}

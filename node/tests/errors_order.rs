@@ -1,0 +1,65 @@
+//! What stops an order: each a clear error with what to do, and an exit code of its own kind.
+#![allow(clippy::unwrap_used)]
+
+mod swarm;
+
+use std::process::Output;
+
+use swarm::{CHAT, EMBED, Ledger, Node, ask, assert_fails, bombyx, finish, last_object};
+
+/// One question from a new client that joins through `join`.
+async fn asked(ledger: &Ledger, join: &str, flags: &[&str], variables: &[(&str, &str)]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = ask(home.path(), ledger, join, flags);
+    command.envs(variables.iter().copied());
+    finish(command).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_cannot_be_served_says_why_and_what_to_do() {
+    let ledger = Ledger::start().await;
+    // Without credit: with it, a small job may be served before the ledger has refused the channel.
+    let provider = Node::up(&ledger, &["--provide", CHAT], &[("BOMBYX_PROVIDE_CREDIT", "0")]).await;
+    let join = provider.address();
+
+    let nobody_sells = asked(&ledger, join, &["--embed", "--deadline", "3", "a text"], &[]).await;
+    assert_fails(&nobody_sells, 20, &["no provider bid"]);
+
+    let too_dear = asked(&ledger, join, &["--max-cost", "0.000001", "What is 1 plus 1?"], &[]).await;
+    assert_fails(&too_dear, 21, &["could cost", "coins"]);
+
+    // No faucet gives as much as this deposit.
+    let poor = [("BOMBYX_CLIENT_DEPOSIT", "5000")];
+    let unfunded = asked(&ledger, join, &["What is 1 plus 1?"], &poor).await;
+    assert_fails(&unfunded, 22, &["wallet 0:", "5000"]);
+
+    let too_long = "x".repeat(50_000);
+    assert_fails(&asked(&ledger, join, &[&too_long], &[]).await, 26, &["50000 bytes", "the limit is"]);
+    assert_fails(
+        &asked(&ledger, join, &["--max-tokens", "0", "hello"], &[]).await,
+        26,
+        &["at least one token"],
+    );
+
+    // After all of them the provider serves whoever asks properly.
+    let answer = last_object(&asked(&ledger, join, &["--json", "What is 17 plus 25?"], &[]).await);
+    assert_eq!(answer["text"].as_str().unwrap().trim(), "42");
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_there_cannot_be_joined() {
+    let ledger = Ledger::start().await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let peer = "12D3KooWNKGu7MKrBYeoYz2ydGKiYfE53qWekeCWdeakJjtS4jHa";
+    let join = format!("/ip4/127.0.0.1/tcp/{free}/p2p/{peer}");
+    let output = asked(&ledger, &join, &["--deadline", "3", "hello"], &[]).await;
+    assert_fails(&output, 25, &["0 of 1 peers", "--join"]);
+}
+
+#[tokio::test]
+async fn without_anyone_to_join_nothing_is_tried() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = bombyx(home.path());
+    command.args(["ask", "--model", EMBED, "--embed", "hello"]);
+    assert_fails(&finish(command).await, 2, &["--join", "bombyx up"]);
+}

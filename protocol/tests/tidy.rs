@@ -1,0 +1,287 @@
+//! Keeps the load-bearing walls: who may know whom, which crate is named where, and that specification, code and tests
+//! speak of the same rules. Reads the source tree; a complaint says what, where and what to do.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const CRATES: [&str; 4] = ["protocol", "node", "gpu", "simnet"];
+
+/// Lines of one source file. Most have a third of it; what outgrows it holds a part that wants to be a file.
+const LINES_MAX: usize = 700;
+/// Files that may be longer, and why.
+const LONG_FILES: [(&str, &str); 0] = [];
+
+struct Source {
+    /// From the root of the repository, with `/`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn is_under(&self, folder: &str) -> bool {
+        self.path.starts_with(folder)
+    }
+
+    /// Whether this is code that runs outside tests.
+    fn is_shipped(&self) -> bool {
+        self.path.contains("/src/") || self.path.ends_with(".tolk")
+    }
+}
+
+fn without_comments(text: &str) -> String {
+    // A URL in a string holds two slashes as well.
+    let cut = |line: &'_ str| {
+        let comment = line.match_indices("//").find(|(at, _)| !line[..*at].ends_with(':'));
+        comment.map_or(line.to_owned(), |(at, _)| line[..at].to_owned())
+    };
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every file below `folder` with one of the endings, in order of its path.
+fn sources(folder: &str, endings: &[&str]) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !["target", "node_modules"].contains(&name.as_str()) {
+                folders.push(path);
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                let relative = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+                found.push(Source { path: relative, text: fs::read_to_string(&path).unwrap() });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn rust() -> Vec<Source> {
+    CRATES.iter().flat_map(|name| sources(name, &[".rs"])).collect()
+}
+
+fn complain(problems: &[String]) {
+    assert!(problems.is_empty(), "{} problems:\n  {}", problems.len(), problems.join("\n  "));
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Where `word` stands by itself.
+fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    text.match_indices(word).map(|(at, _)| at).filter(move |at| {
+        let before = text.as_bytes()[..*at].last().is_none_or(|byte| !is_word(*byte));
+        let after = text.as_bytes()[at + word.len()..].first().is_none_or(|byte| !is_word(*byte));
+        before && after
+    })
+}
+
+/// Whether code names an item of a crate: `name::…`, `use name…` or `extern crate name`.
+fn uses(code: &str, name: &str) -> bool {
+    words(code, name).any(|at| {
+        let before = code[..at].trim_end();
+        code[at + name.len()..].starts_with("::") || before.ends_with("use") || before.ends_with("crate")
+    })
+}
+
+#[test]
+fn crates_know_only_whom_they_may() {
+    let arrows: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("protocol", &[][..]),
+        ("gpu", &[]),
+        ("simnet", &["bombyx-protocol"]),
+        ("node", &["bombyx-gpu", "bombyx-protocol"]),
+    ]);
+    let mut problems = Vec::new();
+    for name in CRATES {
+        let manifest = read(&format!("{name}/Cargo.toml"));
+        let known =
+            manifest.lines().map(str::trim_start).filter(|line| line.starts_with("bombyx-")).map(|line| {
+                line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').next().unwrap()
+            });
+        for known in known.filter(|known| !arrows[name].contains(known)) {
+            problems.push(format!("{name}/Cargo.toml: `{name}` may not know `{known}`; see spec/00-map.md"));
+        }
+    }
+    complain(&problems);
+}
+
+#[test]
+fn each_foreign_crate_stays_in_its_room() {
+    let rooms: [(&str, &[&str]); 6] = [
+        ("libp2p", &["node/src/net/", "node/tests/", "node/benches/"]),
+        ("libp2p_stream", &["node/src/net/", "node/tests/", "node/benches/"]),
+        ("redb", &["node/src/store/"]),
+        ("ort", &["gpu/"]),
+        ("wgpu", &["gpu/"]),
+        ("tonlib_core", &["node/src/ledger/", "node/tests/"]),
+    ];
+    let mut problems = Vec::new();
+    // This file names what it forbids.
+    for source in rust().iter().filter(|source| !source.path.ends_with("tests/tidy.rs")) {
+        let code = without_comments(&source.text);
+        for (name, rooms) in rooms {
+            if uses(&code, name) && !rooms.iter().any(|room| source.is_under(room)) {
+                problems.push(format!(
+                    "{}: names `{name}`, which belongs in {}",
+                    source.path,
+                    rooms.join(" or ")
+                ));
+            }
+        }
+        // The codec is unmaintained: one module knows it, so that one module has to change.
+        let derives = |rest: &str| ["Encode", "Decode"].iter().any(|name| rest.starts_with(name));
+        let calls = code.match_indices("bincode::").any(|(at, found)| !derives(&code[at + found.len()..]));
+        if (calls || code.contains("use bincode")) && !source.is_under("protocol/src/wire/") {
+            problems.push(format!("{}: calls `bincode`; use bombyx_protocol::wire::codec", source.path));
+        }
+    }
+    complain(&problems);
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let silent = |source: &Source| source.path.contains("/src/") && !source.text.starts_with("//!");
+    let problems: Vec<String> = rust()
+        .iter()
+        .filter(|source| silent(source))
+        .map(|source| format!("{}: does not begin with a `//!` sentence", source.path))
+        .collect();
+    complain(&problems);
+}
+
+#[test]
+fn every_limit_limits_something() {
+    let all: Vec<(String, String)> =
+        rust().into_iter().map(|source| (source.path.clone(), without_comments(&source.text))).collect();
+    let (limits, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|(path, _)| path.ends_with("/limits.rs"));
+    let mut problems = Vec::new();
+    for (path, code) in limits {
+        let names = code.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+        for name in names {
+            if !others.iter().any(|(_, other)| words(other, name).next().is_some()) {
+                problems.push(format!("{path}: nothing uses {name}; enforce it or remove it"));
+            }
+        }
+    }
+    complain(&problems);
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let scripts = sources("spec", &[".py"]);
+    let mut problems = Vec::new();
+    for source in rust().iter().chain(&scripts) {
+        let lines = source.text.lines().count();
+        if lines > LINES_MAX && !LONG_FILES.iter().any(|(path, _)| *path == source.path) {
+            problems.push(format!(
+                "{}: {lines} lines, the limit is {LINES_MAX}; find the part in it",
+                source.path
+            ));
+        }
+    }
+    complain(&problems);
+}
+
+/// A requirement's id, such as `MK-7`.
+type Id = (String, u32);
+
+/// Every id in a text, those inside of `MK-3 to MK-6` included.
+fn ids(text: &str) -> BTreeSet<Id> {
+    let bytes = text.as_bytes();
+    let mut found: BTreeSet<Id> = BTreeSet::new();
+    let mut last: Option<(Id, usize)> = None;
+    for (dash, _) in text.match_indices('-') {
+        let Some(start) = dash.checked_sub(2) else { continue };
+        let prefix = &bytes[start..dash];
+        let digits = bytes[dash + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let end = dash + 1 + digits;
+        let open = bytes[..start].last().is_none_or(|byte| !is_word(*byte) && *byte != b'-');
+        let shut = bytes.get(end).is_none_or(|byte| !is_word(*byte) && *byte != b'-');
+        if digits == 0 || !prefix.iter().all(u8::is_ascii_uppercase) || !open || !shut {
+            continue;
+        }
+        let id = (text[start..dash].to_owned(), text[dash + 1..end].parse().unwrap());
+        if let Some(((prefix, from), until)) = &last
+            && *prefix == id.0
+            && text[*until..start].trim_matches('`') == " to "
+        {
+            found.extend((*from..id.1).map(|number| (prefix.clone(), number)));
+        }
+        found.insert(id.clone());
+        last = Some((id, end));
+    }
+    found
+}
+
+#[test]
+fn ids_are_found_alone_in_lists_and_in_ranges() {
+    let id = |prefix: &str, number| (prefix.to_owned(), number);
+    let text =
+        "// (`MK-1`, CH-20), `SE-3` to `SE-5`, not AB-, ABC-1, XMK-2, MK-2x, SHA-256, -MK-8 or ML-KEM-768";
+    let expected = [id("MK", 1), id("CH", 20), id("SE", 3), id("SE", 4), id("SE", 5)];
+    assert_eq!(ids(text), BTreeSet::from(expected));
+}
+
+fn shown((prefix, number): &Id) -> String {
+    format!("{prefix}-{number}")
+}
+
+#[test]
+fn every_rule_is_specified_kept_and_tested() {
+    let mut defined: BTreeMap<Id, String> = BTreeMap::new();
+    let mut problems = Vec::new();
+    let pages: Vec<Source> = sources("spec", &[".md"]);
+    for page in &pages {
+        for line in page.text.lines().filter_map(|line| line.strip_prefix("- **")) {
+            let Some((head, _)) = line.split_once("**") else { continue };
+            for id in ids(head) {
+                if let Some(other) = defined.insert(id.clone(), page.path.clone()) {
+                    problems.push(format!("{}: {} is defined in {other} already", page.path, shown(&id)));
+                }
+            }
+        }
+    }
+    let prefixes: BTreeSet<&str> = defined.keys().map(|(prefix, _)| prefix.as_str()).collect();
+    assert!(prefixes.len() >= 5, "the specification's rules were not found: {prefixes:?}");
+
+    let (mut kept, mut tested) = (BTreeSet::new(), BTreeSet::new());
+    let contracts = sources("protocol/contracts", &[".tolk"]);
+    let sources: Vec<Source> = rust().into_iter().chain(contracts).collect();
+    for source in sources.iter().chain(&pages).filter(|source| !source.path.ends_with("tests/tidy.rs")) {
+        let cited = ids(&source.text).into_iter().filter(|(prefix, _)| prefixes.contains(prefix.as_str()));
+        for id in cited.filter(|id| !defined.contains_key(id)) {
+            problems.push(format!("{}: cites {}, which spec/ does not define", source.path, shown(&id)));
+        }
+        if source.is_shipped() {
+            let mut parts = source.text.splitn(2, "#[cfg(test)]\nmod ");
+            kept.extend(parts.next().map(ids).unwrap_or_default());
+            tested.extend(parts.next().map(ids).unwrap_or_default());
+        } else if source.path.contains("/tests/") {
+            tested.extend(ids(&source.text));
+        }
+    }
+    for (id, page) in &defined {
+        if !kept.contains(id) {
+            problems.push(format!("{page}: no code cites {}; name it where it is kept", shown(id)));
+        }
+        if !tested.contains(id) {
+            problems
+                .push(format!("{page}: no test cites {}; name it in the test that can break it", shown(id)));
+        }
+    }
+    complain(&problems);
+}
