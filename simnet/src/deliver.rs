@@ -20,6 +20,7 @@ use crate::net::Passage;
 use crate::overlay::FloodId;
 use crate::population;
 use crate::rng::{Purpose, fold};
+use crate::scenario::AttackKind;
 use crate::world::{Event, LEDGER, World};
 
 /// How long a node tries to reach a peer before it says that it cannot: the dial deadline of the real transport.
@@ -111,7 +112,11 @@ impl World {
         self.measures.hops.first += 1;
         self.measures.hops.hops += u64::from(hops);
         let kind = Kind::of_gossip(&first.gossip);
-        for to in first.forward {
+        let rides_free = self.hosts[at as usize]
+            .plan
+            .is_some_and(|plan| plan.kind == AttackKind::FreeRider && plan.is_on(self.now));
+        let forward = if rides_free { Vec::new() } else { first.forward };
+        for to in forward {
             self.copy(flood, kind, at, to, hops.saturating_add(1), first.bytes, VALIDATE);
         }
         self.overlay.settle(flood);

@@ -100,6 +100,12 @@ impl Engine {
         self.jobs.len()
     }
 
+    /// Output tokens in one report at the most.
+    #[must_use]
+    pub const fn report_tokens(&self) -> u32 {
+        self.speed.chunk_tokens
+    }
+
     /// From a task of this many input tokens to its first output token.
     #[must_use]
     pub fn first_token_after(&self, input_tokens: u64) -> Span {

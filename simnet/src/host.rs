@@ -199,7 +199,7 @@ impl Host {
             Profile::Watcher { .. } => (Box::new(Watcher::new()), Input::Tick),
         };
         self.machine = Some(match self.plan {
-            Some(plan) => actors::act(plan, machine),
+            Some(plan) => actors::act(plan, &self.profile, machine),
             None => machine,
         });
         first

@@ -162,7 +162,7 @@ pub struct Measures {
     pub bids: u64,
     /// One sample for each virtual second.
     pub series: Vec<Sample>,
-    /// Rules that one host says another broke; every host here is honest, so each is a false accusation.
+    /// Rules that one host says an honest one broke: each is a false accusation.
     pub accusations: BTreeMap<&'static str, u64>,
 }
 

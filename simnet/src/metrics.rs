@@ -39,7 +39,7 @@ const fn metric(key: &'static str, label: &'static str, unit: &'static str, good
 }
 
 /// All metrics, in the order of reports.
-pub const METRICS: [Metric; 23] = [
+pub const METRICS: [Metric; 25] = [
     metric("success", "orders answered", "%", Good::High),
     metric("match_ms_p50", "match, median", "ms", Good::Low),
     metric("match_ms_p95", "match, 95th percentile", "ms", Good::Low),
@@ -62,6 +62,8 @@ pub const METRICS: [Metric; 23] = [
     metric("income_hhi", "concentration of provider income (HHI)", "", Good::Neither),
     metric("unsettled", "earned and never settled", "10⁻³ coins", Good::Low),
     metric("largest_loss", "largest loss of an honest provider", "10⁻³ coins", Good::Low),
+    metric("attack_gain", "what attackers gained less their expense", "10⁻³ coins", Good::Low),
+    metric("attack_profit", "attackers' profit for each coin spent", "×", Good::Low),
     metric("false_accusations", "accusations of honest hosts", "", Good::Low),
 ];
 
@@ -110,6 +112,12 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
     let unsettled: Vec<f64> = unsettled(world);
     put("unsettled", Some(unsettled.iter().sum()));
     put("largest_loss", Some(unsettled.into_iter().fold(0.0, f64::max)));
+    if !summary.attacks.is_empty() {
+        let gained: f64 = summary.attacks.iter().map(|attack| attack.gained).sum();
+        let spent: f64 = summary.attacks.iter().map(|attack| attack.spent).sum();
+        put("attack_gain", Some((gained - spent) * 1e3));
+        put("attack_profit", (spent > 0.0).then(|| (gained - spent) / spent));
+    }
     put("false_accusations", Some(summary.false_accusations as f64));
     values
 }

@@ -6,6 +6,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::io::Offer;
+use bombyx_protocol::market::auction::Rule;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
@@ -16,7 +17,7 @@ use crate::engine::{Engine, Speed};
 use crate::host::{Host, Profile};
 use crate::net::{Regions, settle};
 use crate::rng::{Draws, Purpose, Zipf};
-use crate::scenario::{GpuClass, RoleName, Scenario};
+use crate::scenario::{AttackKind, GpuClass, Mechanism, RoleName, Scenario};
 
 /// The ledger's network id in every world: that of a test network.
 pub const NETWORK_ID: i32 = -3;
@@ -56,6 +57,7 @@ pub fn hosts(scenario: &Scenario, draws: &Draws) -> Vec<Host> {
                 watcher(scenario, draws, regions, number)
             };
             host.plan = plan(scenario, draws, &host, number);
+            misprice(&mut host);
             host
         })
         .collect()
@@ -66,6 +68,43 @@ pub fn hosts(scenario: &Scenario, draws: &Draws) -> Vec<Host> {
 pub fn guard_of(scenario: &Scenario, provider: u32) -> Option<u32> {
     let number = provider.checked_rem(scenario.market.watchers)?;
     Some(scenario.nodes + number)
+}
+
+/// What attackers ask, and how fast their engines are: both are set before a world begins.
+fn misprice(host: &mut Host) {
+    let Some(kind) = host.plan.map(|plan| plan.kind) else { return };
+    let Profile::Provider { offer, .. } = &mut host.profile else { return };
+    let ppm = match kind {
+        AttackKind::Cartel => 1_500_000,
+        AttackKind::FalseBidder | AttackKind::Garbage => 500_000,
+        AttackKind::StaleState | AttackKind::NonPaying | AttackKind::Spammer | AttackKind::FreeRider => {
+            1_000_000
+        }
+    };
+    offer.price = offer.price.scaled(ppm).unwrap_or(offer.price);
+    if kind == AttackKind::Garbage {
+        host.engine = Engine::new(Speed {
+            prefill_per_s: 1_000_000,
+            decode_per_s: 1_000,
+            start: Span(0),
+            chunk_tokens: host.engine.report_tokens(),
+        });
+    }
+}
+
+/// The one sheet of a posted price: the mean of the classes' median prices by their shares, times the markup.
+fn posted(scenario: &Scenario) -> PriceSheet {
+    let classes = &scenario.population.gpu;
+    let shares: f64 = classes.iter().map(|class| class.share).sum();
+    let mean = |of: &dyn Fn(&GpuClass) -> Nano| {
+        let sum: f64 = classes.iter().map(|class| class.share * of(class).0 as f64).sum();
+        Nano((sum / shares * scenario.market.posted_markup) as u64)
+    };
+    PriceSheet {
+        per_job: mean(&|class| class.per_job.0),
+        input_per_k: mean(&|class| class.input_per_k.0),
+        output_per_k: mean(&|class| class.output_per_k.0),
+    }
 }
 
 /// The first attack that a host takes part in.
@@ -133,6 +172,12 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
         enough_bids: market.enough_bids,
         challenge_s: market.challenge_s,
         leases: market.leases,
+        rule: match market.mechanism {
+            Mechanism::SecondScore => Rule::SecondScore,
+            Mechanism::FirstPrice | Mechanism::Posted => Rule::FirstScore,
+            Mechanism::Cheapest => Rule::Cheapest,
+            Mechanism::Random => Rule::Random,
+        },
     };
     let place = settle(regions, &scenario.network.client_access, draws, u64::from(host));
     Host::new(Profile::Client { config: Box::new(config), models }, place, no_engine())
@@ -163,12 +208,21 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
         supply.pick(draws.unit(Purpose::Model, &about)) as u32
     };
     let cost = price(class, draws.lognormal(1.0, population.price_sigma, Purpose::Price, &about));
+    let (asked, slots) = match market.mechanism {
+        Mechanism::Posted => {
+            let posted = posted(scenario);
+            (posted, if posted.covers(&cost) { class.slots } else { 0 })
+        }
+        Mechanism::SecondScore | Mechanism::FirstPrice | Mechanism::Cheapest | Mechanism::Random => {
+            (cost, class.slots)
+        }
+    };
     let offer = Offer {
         model: model_id(model),
         name: format!("model-{model}"),
         kind: TaskKind::Generate,
-        price: cost,
-        slots: class.slots,
+        price: asked,
+        slots,
         first_token_ms: u32::try_from(class.start_ms + 120_000 / class.prefill_per_s).unwrap_or(u32::MAX),
         tokens_per_s: u32::try_from(class.decode_per_s).unwrap_or(u32::MAX),
         context_tokens: CONTEXT_TOKENS,

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chain::Transactions;
 use crate::measure::{JobRow, KINDS, Outcome, Percentiles, Traffic};
-use crate::scenario::Scenario;
+use crate::scenario::{AttackKind, Scenario};
 use crate::world::World;
 
 /// Names the run: equal for equal scenarios, seeds and versions.
@@ -96,8 +96,57 @@ pub struct Summary {
     pub gossip_duplicates: f64,
     /// Rules that honest hosts said others broke.
     pub false_accusations: u64,
+    /// What each attack of the scenario came to.
+    pub attacks: Vec<AttackSummary>,
     /// The ledger.
     pub ledger: LedgerSummary,
+}
+
+/// What an attack brought to those who took part, and what it cost them, in coins.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttackSummary {
+    /// What they did.
+    pub kind: &'static str,
+    /// How many.
+    pub hosts: u32,
+    /// Clients: the price of all that they were given. Providers: what their wallets gained.
+    pub gained: f64,
+    /// Clients: what left their wallets. Providers: what serving cost them; nothing for garbage.
+    pub spent: f64,
+    /// Gain less expense over expense, where there was one.
+    pub profit_per_spent: Option<f64>,
+}
+
+impl AttackSummary {
+    fn of(world: &World, attack: usize) -> Self {
+        let spec = &world.scenario.attack[attack];
+        let start = spec.budget.unwrap_or(world.scenario.ledger.wallet).0.0 as f64 / 1e9;
+        let mut of =
+            Self { kind: spec.kind.name(), hosts: 0, gained: 0.0, spent: 0.0, profit_per_spent: None };
+        for (number, host) in (0u32..).zip(&world.hosts) {
+            if host.plan.is_none_or(|plan| plan.attack != attack) {
+                continue;
+            }
+            of.hosts += 1;
+            let change = coins(world.chain.balance(&host.wallet)) - start;
+            let jobs = world.measures.jobs.iter();
+            if host.is_client() {
+                of.gained +=
+                    jobs.filter(|job| job.client == number).map(|job| coins(job.bill.cost)).sum::<f64>();
+                of.spent -= change;
+            } else {
+                of.gained += change;
+                let served = jobs.filter(|job| job.bill.providers.last() == Some(&host.node));
+                let cost: f64 = served
+                    .filter_map(|job| host.cost_of((job.bill.input_tokens, job.bill.output_tokens)))
+                    .map(coins)
+                    .sum();
+                of.spent += if spec.kind == AttackKind::Garbage { 0.0 } else { cost };
+            }
+        }
+        of.profit_per_spent = (of.spent > 0.0).then(|| (of.gained - of.spent) / of.spent);
+        of
+    }
 }
 
 /// What happened on the ledger.
@@ -206,6 +255,9 @@ impl Summary {
             gossip_hops: mean(hops.hops as f64, hops.first as f64),
             gossip_duplicates: mean(hops.duplicate as f64, hops.first as f64),
             false_accusations: world.measures.accusations.values().sum(),
+            attacks: (0..world.scenario.attack.len())
+                .map(|attack| AttackSummary::of(world, attack))
+                .collect(),
             ledger: LedgerSummary::of(world, done.len()),
         }
     }
@@ -268,6 +320,15 @@ pub fn table(report: &Report) -> String {
         ]);
     }
     text.push_str(&format!("{}\n{times}\n{traffic}\n{}", orders(summary), money(&summary.ledger)));
+    for attack in &summary.attacks {
+        let profit = attack
+            .profit_per_spent
+            .map_or_else(String::new, |profit| format!(", {profit:+.2} for each coin spent"));
+        text.push_str(&format!(
+            "attack {} by {} hosts: gained {:.6}, spent {:.6}{profit}\n",
+            attack.kind, attack.hosts, attack.gained, attack.spent
+        ));
+    }
     text.push_str(&format!("run {}  digest {}\n", report.run_id, report.digest));
     text
 }

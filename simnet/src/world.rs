@@ -323,7 +323,9 @@ impl World {
     /// While a record of an earlier input is not durable, all that a machine may do is write more.
     pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Broken> {
         let target = &mut self.hosts[host as usize];
-        let must_wait = target.disk.is_behind() && !matches!(input, Input::Persisted(_));
+        // Who attacks is bound by nothing.
+        let must_wait =
+            target.plan.is_none() && target.disk.is_behind() && !matches!(input, Input::Persisted(_));
         let mut outputs = Vec::new();
         target.handle(self.now, input, &mut outputs).map_err(|runaway| run_away(host, runaway))?;
         for output in outputs {
@@ -356,8 +358,11 @@ impl World {
             }
             Output::Ledger(call) => self.call_ledger(host, call),
             Output::Event(event) => self.on_event(event),
-            Output::Fault { fault, .. } => {
-                self.measures.accused(fault);
+            Output::Fault { peer, fault } => {
+                let accused = self.addresses.get(&peer).map(|accused| &self.hosts[*accused as usize]);
+                if accused.is_some_and(|accused| accused.plan.is_none()) {
+                    self.measures.accused(fault);
+                }
                 Ok(())
             }
             Output::Wake(_) => Ok(()),

@@ -1,10 +1,13 @@
 //! Hosts that do not follow the protocol: each wraps the production machine of its role and changes what it says.
 
+mod refusal;
+mod spam;
 mod stale;
 
 use bombyx_protocol::io::Machine;
 use bombyx_protocol::time::Time;
 
+use crate::host::Profile;
 use crate::scenario::{self, AttackKind, AttackSpec};
 
 /// What one host does instead of following the protocol, and when.
@@ -41,8 +44,15 @@ impl Plan {
 
 /// A machine that acts by a plan.
 #[must_use]
-pub fn act(plan: Plan, honest: Box<dyn Machine>) -> Box<dyn Machine> {
+pub fn act(plan: Plan, profile: &Profile, honest: Box<dyn Machine>) -> Box<dyn Machine> {
     match plan.kind {
+        AttackKind::NonPaying | AttackKind::FalseBidder => Box::new(refusal::Refusing::new(plan, honest)),
+        AttackKind::Spammer => match profile {
+            Profile::Client { config, models } => Box::new(spam::Spammer::new(plan, config, models, honest)),
+            Profile::Provider { .. } | Profile::Watcher { .. } => honest,
+        },
+        // These speak as everybody does; what they ask, make or forward differs.
+        AttackKind::Garbage | AttackKind::Cartel | AttackKind::FreeRider => honest,
         AttackKind::StaleState => Box::new(stale::Stale::new(plan, honest)),
     }
 }

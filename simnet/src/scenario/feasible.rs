@@ -23,7 +23,12 @@ impl Scenario {
         let weights = |access: &Access| {
             access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
         };
-        let rules: [(bool, &[&'static str], String); 26] = [
+        let rules: [(bool, &[&'static str], String); 27] = [
+            (
+                (0.01..=100.0).contains(&self.market.posted_markup),
+                &["market", "posted_markup"],
+                "posted_markup is from 0.01 to 100".into(),
+            ),
             (
                 (2..=10_000_000).contains(&self.nodes),
                 &["nodes"],
