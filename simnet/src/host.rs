@@ -83,6 +83,9 @@ pub struct Host {
     pub engine: Engine,
     /// What it does instead of following the protocol.
     pub plan: Option<Plan>,
+    /// Whether a test planted a bug in its machine.
+    #[cfg(test)]
+    pub(crate) planted: bool,
     /// How often it was started: what belongs to an earlier life is void.
     pub life: u32,
     machine: Option<Box<dyn Machine>>,
@@ -124,6 +127,8 @@ impl Host {
             disk: Disk::default(),
             engine,
             plan: None,
+            #[cfg(test)]
+            planted: false,
             life: 0,
             machine: None,
             sent: 0,
@@ -197,6 +202,12 @@ impl Host {
                 (Box::new(Provider::new(config, records)), first)
             }
             Profile::Watcher { .. } => (Box::new(Watcher::new()), Input::Tick),
+        };
+        #[cfg(test)]
+        let machine: Box<dyn Machine> = if self.planted && self.is_provider() {
+            Box::new(actors::planted::Forgetful::new(machine))
+        } else {
+            machine
         };
         self.machine = Some(match self.plan {
             Some(plan) => actors::act(plan, &self.profile, machine),

@@ -25,6 +25,7 @@
 //! | [`world`] | the loop |
 //! | [`check`], [`measure`], [`report`] | what must hold and what came of it |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
+//! | [`swarm`] | random worlds in search of a broken invariant |
 //! | [`store`], [`tables`], [`plot`], [`page`] | runs on disk and in a browser |
 #![forbid(unsafe_code)]
 
@@ -48,6 +49,7 @@ pub mod rng;
 pub mod scenario;
 pub mod stats;
 pub mod store;
+pub mod swarm;
 pub mod sweep;
 pub mod tables;
 pub mod workload;

@@ -32,6 +32,10 @@ enum Verb {
     Replay(Replay),
     /// Compares two runs, or two directories of runs seed by seed.
     Compare(Compare),
+    /// Runs random worlds until the time is up; one that breaks an invariant is made small and written down.
+    Swarm(Swarm),
+    /// Makes a scenario that breaks an invariant as small as it can be.
+    Shrink(Which),
     /// Shows the scenarios that ship, and the runs in a directory.
     List(List),
 }
@@ -103,6 +107,16 @@ struct Compare {
 }
 
 #[derive(Args)]
+struct Swarm {
+    /// The first world's seed; the others count on from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Processor seconds until the last world begins.
+    #[arg(long, default_value_t = 60.0)]
+    seconds: f64,
+}
+
+#[derive(Args)]
 struct List {
     /// Also show the runs under this directory.
     #[arg(long)]
@@ -136,6 +150,8 @@ fn main() -> ExitCode {
         Verb::Report(args) => verbs::sweep::report(&args.out),
         Verb::Replay(args) => verbs::run::replay(&args),
         Verb::Compare(args) => verbs::show::compare(&args),
+        Verb::Swarm(args) => verbs::search::swarm(&args),
+        Verb::Shrink(args) => verbs::search::shrink(&args),
         Verb::List(args) => verbs::show::list(&args),
     };
     match done {

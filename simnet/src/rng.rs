@@ -56,6 +56,8 @@ pub enum Purpose {
     Favourites = 22,
     /// Who attacks.
     Attack = 23,
+    /// What a random world is like.
+    World = 24,
 }
 
 /// All randomness of one run.

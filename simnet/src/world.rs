@@ -204,6 +204,14 @@ impl World {
         Check::money(&self.chain).map_err(|broken| self.stopped(broken))
     }
 
+    /// From now on every provider that starts is a forgetful one.
+    #[cfg(test)]
+    pub(crate) fn plant_a_bug(&mut self) {
+        for host in &mut self.hosts {
+            host.planted = true;
+        }
+    }
+
     /// One row for each order, in the order of arrival.
     #[must_use]
     pub fn jobs(&self) -> &[JobRow] {

@@ -1,5 +1,7 @@
 //! Hosts that do not follow the protocol: each wraps the production machine of its role and changes what it says.
 
+#[cfg(test)]
+pub(crate) mod planted;
 mod refusal;
 mod spam;
 mod stale;

@@ -23,7 +23,8 @@ impl Scenario {
         let weights = |access: &Access| {
             access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
         };
-        let rules: [(bool, &[&'static str], String); 27] = [
+        let rules: [(bool, &[&'static str], String); 28] = [
+            (workload.jobs > 0, &["workload", "jobs"], "there must be at least one order".into()),
             (
                 (0.01..=100.0).contains(&self.market.posted_markup),
                 &["market", "posted_markup"],

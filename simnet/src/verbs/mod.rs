@@ -1,6 +1,7 @@
 //! One file for each group of commands, and what they share: finding a scenario, running a world.
 
 pub(crate) mod run;
+pub(crate) mod search;
 pub(crate) mod show;
 pub(crate) mod sweep;
 
