@@ -9,6 +9,7 @@ use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::Identity;
+use bombyx_protocol::market::auction::Rule;
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::watcher::Watcher;
@@ -90,6 +91,7 @@ pub async fn start_showing(
             enough_bids: config.client.enough_bids,
             challenge_s: config.client.challenge_s,
             leases: config.client.leases,
+            rule: Rule::SecondScore,
         },
         records,
     );

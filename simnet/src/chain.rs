@@ -80,6 +80,8 @@ pub struct Chain {
     wallets: BTreeMap<Account, u64>,
     channels: BTreeMap<Account, Channel>,
     watchers: BTreeMap<Account, BTreeSet<u32>>,
+    /// What channels that are gone came to, by account and epoch.
+    closed: BTreeMap<(Account, u64), u64>,
     /// Logical time: counts transactions, and is a channel's epoch.
     clock: u64,
     supply: u64,
@@ -102,6 +104,7 @@ impl Chain {
             wallets: BTreeMap::new(),
             channels: BTreeMap::new(),
             watchers: BTreeMap::new(),
+            closed: BTreeMap::new(),
             clock: 0,
             supply: 0,
             fees: 0,
@@ -292,6 +295,7 @@ impl Chain {
     /// `due` to the provider, the rest to the client, the fee from the reserve; the account is gone.
     fn close_out(&mut self, account: Account, due: u64) {
         let Some(channel) = self.channels.remove(&account) else { return };
+        self.closed.insert((account, channel.epoch), channel.settled + due);
         let payout = if due >= MIN_PAYOUT { due } else { 0 };
         let rest = channel.balance - payout - FEE_CLOSE;
         self.fees += FEE_CLOSE;
@@ -319,6 +323,20 @@ impl Chain {
         let wallets: i128 = self.wallets.values().map(|balance| i128::from(*balance)).sum();
         let channels: i128 = self.channels.values().map(|channel| i128::from(channel.balance)).sum();
         wallets + channels + i128::from(self.fees) - i128::from(self.supply)
+    }
+
+    /// Everything that a funding of a channel has settled so far, or had when it was closed.
+    #[must_use]
+    pub fn settled(&self, account: &Account, epoch: u64) -> Nano {
+        let open = self.channels.get(account).filter(|channel| channel.epoch == epoch);
+        let closed = || self.closed.get(&(*account, epoch)).copied().unwrap_or_default();
+        Nano(open.map_or_else(closed, |channel| channel.settled))
+    }
+
+    /// What a wallet holds.
+    #[must_use]
+    pub fn balance(&self, wallet: &Account) -> Nano {
+        Nano(self.wallets.get(wallet).copied().unwrap_or_default())
     }
 
     /// Channels that are open or closing.

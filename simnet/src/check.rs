@@ -35,13 +35,20 @@ fn hold(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -
 /// A channel's funding: a voucher counts in one only.
 type Funding = (Account, u64);
 
+/// The newest voucher of a funding.
+#[derive(Debug, Clone, Copy)]
+struct Earned {
+    payee: Account,
+    cumulative: Nano,
+}
+
 /// What was seen so far, as far as the invariants need it.
 #[derive(Debug, Default)]
 pub struct Check {
     /// The most that a client has promised in a record that is on its disk.
     promised: BTreeMap<Account, Nano>,
     /// The newest voucher that a provider has on its disk.
-    earned: BTreeMap<Funding, Nano>,
+    earned: BTreeMap<Funding, Earned>,
     /// The newest voucher that a provider has written, on disk or not.
     written: BTreeMap<Funding, Nano>,
     /// Orders that are not at their end, by number.
@@ -174,7 +181,9 @@ impl Check {
             Record::Paying(paying) => self.promises(paying),
             Record::Earning(earning) => {
                 if let Some(payment) = earning.payment {
-                    self.earned.insert((earning.terms.account().hash, payment.epoch), payment.cumulative);
+                    let earned =
+                        Earned { payee: earning.terms.provider.hash, cumulative: payment.cumulative };
+                    self.earned.insert((earning.terms.account().hash, payment.epoch), earned);
                 }
                 Ok(())
             }
@@ -193,9 +202,9 @@ impl Check {
     ///
     /// # Errors
     /// [`Broken`].
-    pub fn brings(&self, voucher: &Voucher, is_provider: bool) -> Result<(), Broken> {
-        let known = if is_provider {
-            self.earned.get(&(voucher.account, voucher.epoch)).copied()
+    pub fn brings(&self, voucher: &Voucher, is_client: bool) -> Result<(), Broken> {
+        let known = if !is_client {
+            self.earned.get(&(voucher.account, voucher.epoch)).map(|earned| earned.cumulative)
         } else {
             self.promised.get(&voucher.account).copied()
         };
@@ -203,6 +212,29 @@ impl Check {
         hold(voucher.cumulative <= known, "no output before its record is durable", || {
             format!("a voucher over {} goes to the ledger, the disk knows of {known}", voucher.cumulative)
         })
+    }
+
+    /// What each payee holds vouchers for on its disk, settled or not.
+    #[must_use]
+    pub fn earned(&self) -> BTreeMap<Account, Nano> {
+        let mut sums: BTreeMap<Account, Nano> = BTreeMap::new();
+        for earned in self.earned.values() {
+            let sum = sums.entry(earned.payee).or_default();
+            *sum = sum.saturating_plus(earned.cumulative);
+        }
+        sums
+    }
+
+    /// What each payee holds vouchers for and the ledger has not settled.
+    #[must_use]
+    pub fn unsettled(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
+        let mut owed: BTreeMap<Account, Nano> = BTreeMap::new();
+        for ((account, epoch), earned) in &self.earned {
+            let left = earned.cumulative.saturating_minus(chain.settled(account, *epoch));
+            let sum = owed.entry(earned.payee).or_default();
+            *sum = sum.saturating_plus(left);
+        }
+        owed
     }
 
     /// No engine has more jobs than its provider has slots.
@@ -296,9 +328,9 @@ mod tests {
         assert_eq!(fails(check.durable(&paying(499))), "promises never decrease");
         assert_eq!(fails(check.writes(&paying(1_001), Time(0), &chain)), "no promise above the deposit");
         let voucher = Voucher { account: terms().account().hash, epoch: 7, cumulative: Nano(400) };
-        assert_eq!(fails(check.brings(&voucher, true)), "no output before its record is durable");
+        assert_eq!(fails(check.brings(&voucher, false)), "no output before its record is durable");
         check.durable(&earning(400)).expect("the commit is complete");
-        assert_eq!(check.brings(&voucher, true), Ok(()));
+        assert_eq!(check.brings(&voucher, false), Ok(()));
     }
 
     #[test]

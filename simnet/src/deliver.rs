@@ -3,6 +3,8 @@
 
 use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Event as Said, Input, OrderNews, PersistId};
 use bombyx_protocol::time::{Span, Time};
@@ -16,13 +18,17 @@ use crate::engine::Step;
 use crate::measure::Kind;
 use crate::net::Passage;
 use crate::overlay::FloodId;
+use crate::population;
 use crate::rng::{Purpose, fold};
+use crate::scenario::AttackKind;
 use crate::world::{Event, LEDGER, World};
 
 /// How long a node tries to reach a peer before it says that it cannot: the dial deadline of the real transport.
 const DIAL_DEADLINE: Span = Span::from_s(5);
 /// What a host needs to check a gossip message before it forwards it: one signature.
 const VALIDATE: Span = Span(150);
+/// Bytes of a voucher on its way to a watcher: account, epoch, amount, signature and challenge time.
+const GUARDED_BYTES: usize = 116;
 
 impl World {
     pub(crate) fn send(&mut self, from: u32, to: NodeId, message: Message) -> Result<(), Broken> {
@@ -106,7 +112,11 @@ impl World {
         self.measures.hops.first += 1;
         self.measures.hops.hops += u64::from(hops);
         let kind = Kind::of_gossip(&first.gossip);
-        for to in first.forward {
+        let rides_free = self.hosts[at as usize]
+            .plan
+            .is_some_and(|plan| plan.kind == AttackKind::FreeRider && plan.is_on(self.now));
+        let forward = if rides_free { Vec::new() } else { first.forward };
+        for to in forward {
             self.copy(flood, kind, at, to, hops.saturating_add(1), first.bytes, VALIDATE);
         }
         self.overlay.settle(flood);
@@ -139,19 +149,34 @@ impl World {
         }
         let mut checked = Ok(());
         let check = &mut self.check;
+        let mut vouchers = Vec::new();
         let (newest, again) = self.hosts[host as usize].disk.committed(|record| {
             let held = check.durable(record);
             if checked.is_ok() {
                 checked = held;
             }
+            vouchers.extend(guarded(record));
         });
         checked?;
+        self.hand_over(host, vouchers);
         if again {
             self.commit(host);
         }
         match newest {
             Some(id) => self.feed(host, Input::Persisted(id)),
             None => Ok(()),
+        }
+    }
+
+    /// Copies what a provider earned to its watcher. It is sent again with the next voucher, so a lost copy is no loss.
+    fn hand_over(&mut self, host: u32, vouchers: Vec<Guarded>) {
+        let Some(watcher) = population::guard_of(&self.scenario, host) else { return };
+        for guarded in vouchers {
+            if let Passage::Arrives(after) | Passage::Twice(after, _) =
+                self.passage(host, watcher, GUARDED_BYTES)
+            {
+                self.schedule(self.now + after, watcher, host, Event::Guard(Box::new(guarded)));
+            }
         }
     }
 
@@ -186,10 +211,10 @@ impl World {
 
     /// A call waits for the next block; a question is answered as fast as the interface is.
     pub(crate) fn call_ledger(&mut self, host: u32, call: LedgerCall) -> Result<(), Broken> {
-        let is_provider = self.hosts[host as usize].is_provider();
+        let is_client = self.hosts[host as usize].is_client();
         match &call {
             LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some((voucher, _)), .. } => {
-                self.check.brings(voucher, is_provider)?;
+                self.check.brings(voucher, is_client)?;
             }
             LedgerCall::Open { .. }
             | LedgerCall::TopUp { .. }
@@ -255,6 +280,18 @@ impl World {
         }
         self.settle_when_over();
     }
+}
+
+/// The voucher of a record, as a watcher needs it.
+fn guarded(record: &Record) -> Option<Guarded> {
+    let Record::Earning(earning) = record else { return None };
+    let payment = earning.payment?;
+    let account = earning.terms.account().hash;
+    Some(Guarded {
+        voucher: Voucher { account, epoch: payment.epoch, cumulative: payment.cumulative },
+        signature: payment.signature,
+        challenge_s: earning.terms.challenge_s,
+    })
 }
 
 fn next_block(now: Time, every: Span) -> Time {

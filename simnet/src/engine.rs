@@ -100,6 +100,19 @@ impl Engine {
         self.jobs.len()
     }
 
+    /// Output tokens in one report at the most.
+    #[must_use]
+    pub const fn report_tokens(&self) -> u32 {
+        self.speed.chunk_tokens
+    }
+
+    /// From a task of this many input tokens to its first output token.
+    #[must_use]
+    pub fn first_token_after(&self, input_tokens: u64) -> Span {
+        let reading = input_tokens * 1_000_000 / self.speed.prefill_per_s;
+        Span(TOKENISE.0 + self.speed.start.0 + reading + 1_000_000 / self.speed.decode_per_s)
+    }
+
     /// Starts a task. A job that runs already is left alone.
     #[must_use]
     pub fn run(

@@ -3,6 +3,7 @@
 //! This is the second of the two callers of the role machines (the other is the node's driver): it gives one input,
 //! drains every output, and remembers when to wake the machine.
 
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::{Client, ClientConfig};
@@ -10,7 +11,10 @@ use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::io::{Command, Input, Machine, Offer, Output};
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::Time;
+use bombyx_protocol::watcher::Watcher;
+use bombyx_protocol::work::price::PriceSheet;
 
+use crate::actors::{self, Plan};
 use crate::chain::Account;
 use crate::disk::Disk;
 use crate::engine::Engine;
@@ -38,10 +42,19 @@ pub enum Profile {
         config: Box<ProviderConfig>,
         /// What it offers.
         offer: Box<Offer>,
+        /// What serving costs it.
+        cost: PriceSheet,
         /// Which model that is.
         model: u32,
         /// Its GPU class.
         gpu: u32,
+    },
+    /// Guards channels of others.
+    Watcher {
+        /// Seed of its identity.
+        identity_seed: [u8; 32],
+        /// The account that pays for its claims.
+        wallet: Address,
     },
 }
 
@@ -68,6 +81,11 @@ pub struct Host {
     pub disk: Disk,
     /// Its engine; idle on a client.
     pub engine: Engine,
+    /// What it does instead of following the protocol.
+    pub plan: Option<Plan>,
+    /// Whether a test planted a bug in its machine.
+    #[cfg(test)]
+    pub(crate) planted: bool,
     /// How often it was started: what belongs to an earlier life is void.
     pub life: u32,
     machine: Option<Box<dyn Machine>>,
@@ -83,6 +101,7 @@ impl Profile {
         let seed = match self {
             Self::Client { config, .. } => &config.identity_seed,
             Self::Provider { config, .. } => &config.identity_seed,
+            Self::Watcher { identity_seed, .. } => identity_seed,
         };
         Identity::from_seed(seed).id()
     }
@@ -91,6 +110,7 @@ impl Profile {
         match self {
             Self::Client { config, .. } => config.wallet,
             Self::Provider { config, .. } => config.payout,
+            Self::Watcher { wallet, .. } => *wallet,
         }
     }
 }
@@ -106,6 +126,9 @@ impl Host {
             place,
             disk: Disk::default(),
             engine,
+            plan: None,
+            #[cfg(test)]
+            planted: false,
             life: 0,
             machine: None,
             sent: 0,
@@ -121,12 +144,27 @@ impl Host {
         matches!(self.profile, Profile::Provider { .. })
     }
 
+    /// Whether the host buys.
+    #[must_use]
+    pub fn is_client(&self) -> bool {
+        matches!(self.profile, Profile::Client { .. })
+    }
+
     /// What a provider offers.
     #[must_use]
     pub fn offer(&self) -> Option<&Offer> {
         match &self.profile {
             Profile::Provider { offer, .. } => Some(offer),
-            Profile::Client { .. } => None,
+            Profile::Client { .. } | Profile::Watcher { .. } => None,
+        }
+    }
+
+    /// What input and output tokens cost a provider.
+    #[must_use]
+    pub fn cost_of(&self, (input, output): (u64, u64)) -> Option<Nano> {
+        match &self.profile {
+            Profile::Provider { cost, .. } => cost.cost(input, output),
+            Profile::Client { .. } | Profile::Watcher { .. } => None,
         }
     }
 
@@ -151,19 +189,31 @@ impl Host {
         // A machine's entropy is new in each life, as it is from a real operating system: nothing may repeat.
         let entropy_seed = draws.seed32(Purpose::Entropy, &[u64::from(index), u64::from(self.life)]);
         let records: Vec<Record> = self.disk.records();
-        match &self.profile {
+        let (machine, first): (Box<dyn Machine>, Input) = match &self.profile {
             Profile::Client { config, .. } => {
                 let config = ClientConfig { entropy_seed, ..(**config).clone() };
-                self.machine = Some(Box::new(Client::new(config, records)));
-                Input::Tick
+                (Box::new(Client::new(config, records)), Input::Tick)
             }
             Profile::Provider { config, offer, .. } => {
+                // Later lives count on from a higher number, as a node's do from the time of its start.
                 let asks_before = u64::from(self.life) << 32;
                 let config = ProviderConfig { entropy_seed, asks_before, ..(**config).clone() };
-                self.machine = Some(Box::new(Provider::new(config, records)));
-                Input::Command(Command::Offer((**offer).clone()))
+                let first = Input::Command(Command::Offer((**offer).clone()));
+                (Box::new(Provider::new(config, records)), first)
             }
-        }
+            Profile::Watcher { .. } => (Box::new(Watcher::new()), Input::Tick),
+        };
+        #[cfg(test)]
+        let machine: Box<dyn Machine> = if self.planted && self.is_provider() {
+            Box::new(actors::planted::Forgetful::new(machine))
+        } else {
+            machine
+        };
+        self.machine = Some(match self.plan {
+            Some(plan) => actors::act(plan, &self.profile, machine),
+            None => machine,
+        });
+        first
     }
 
     /// The power fails.

@@ -19,12 +19,17 @@
 //! | [`queue`], [`rng`] | virtual time and randomness |
 //! | [`net`], [`overlay`] | links between regions, gossip topics |
 //! | [`host`], [`disk`], [`engine`] | one node |
+//! | [`actors`] | nodes that do not follow the protocol |
 //! | [`chain`] | the ledger |
 //! | [`scenario`], [`population`], [`workload`] | what is simulated |
 //! | [`world`] | the loop |
 //! | [`check`], [`measure`], [`report`] | what must hold and what came of it |
+//! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
+//! | [`swarm`] | random worlds in search of a broken invariant |
+//! | [`store`], [`tables`], [`plot`], [`page`] | runs on disk and in a browser |
 #![forbid(unsafe_code)]
 
+pub mod actors;
 pub mod chain;
 pub mod check;
 mod deliver;
@@ -32,12 +37,20 @@ pub mod disk;
 pub mod engine;
 pub mod host;
 pub mod measure;
+pub mod metrics;
 pub mod net;
 pub mod overlay;
+pub mod page;
+pub mod plot;
 pub mod population;
 pub mod queue;
 pub mod report;
 pub mod rng;
 pub mod scenario;
+pub mod stats;
+pub mod store;
+pub mod swarm;
+pub mod sweep;
+pub mod tables;
 pub mod workload;
 pub mod world;

@@ -1,20 +1,16 @@
-//! `simnet`: runs a scenario and shows what came of it.
+//! `simnet`: runs scenarios and shows what came of them.
 
-use std::fs;
-use std::io::IsTerminal as _;
+mod verbs;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bombyx_simnet::report::{Report, table};
-use bombyx_simnet::scenario::{FIRST, Scenario};
-use bombyx_simnet::world::World;
 use clap::{Args, Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 
 /// The network in a box: the production role machines on virtual time, reproducible to the bit.
 ///
-/// Exit codes: 0 the run ended and every invariant held, 2 the command line or the scenario is wrong, 3 an invariant
-/// is broken.
+/// Exit codes: 0 all went well, 2 the command line, a scenario or a file is wrong, 3 an invariant is broken or a replay
+/// differs.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -26,11 +22,28 @@ struct Cli {
 enum Verb {
     /// Runs one scenario and prints what came of it.
     Run(Run),
+    /// Runs every arm of a scenario's `[sweep]` with every seed, or one shard of that.
+    Sweep(Sweep),
+    /// Puts the shards of a sweep together: means, paired differences, 95 % intervals.
+    Merge(Dir),
+    /// Writes report.html for a sweep: question, answer, plots, tables.
+    Report(Dir),
+    /// Runs a stored run again and compares the digests.
+    Replay(Replay),
+    /// Compares two runs, or two directories of runs seed by seed.
+    Compare(Compare),
+    /// Runs random worlds until the time is up; one that breaks an invariant is made small and written down.
+    Swarm(Swarm),
+    /// Makes a scenario that breaks an invariant as small as it can be.
+    Shrink(Which),
+    /// Shows the scenarios that ship, and the runs in a directory.
+    List(List),
 }
 
+/// A scenario and what the command line changes in it.
 #[derive(Args)]
-struct Run {
-    /// The scenario, in TOML; without one, a first look: 1,000 nodes and 400 orders.
+struct Which {
+    /// The scenario: a TOML file, or the name of one that ships; without one, `first`.
     file: Option<PathBuf>,
     /// Hosts, instead of the scenario's.
     #[arg(long)]
@@ -41,76 +54,111 @@ struct Run {
     /// Seed, instead of the scenario's.
     #[arg(long)]
     seed: Option<u64>,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    which: Which,
+    /// Keep the run under this directory: manifest, summary and Parquet tables.
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Print one JSON object as the last line.
     #[arg(long)]
     json: bool,
 }
 
+#[derive(Args)]
+struct Sweep {
+    #[command(flatten)]
+    which: Which,
+    /// Where the runs go; those that are there already are not run again.
+    #[arg(long)]
+    out: PathBuf,
+    /// Seeds, instead of the scenario's.
+    #[arg(long)]
+    seeds: Option<u32>,
+    /// Run one part: `I/N`, I from 0; or `N` alone inside a Slurm array or an indexed Kubernetes Job.
+    #[arg(long)]
+    shard: Option<String>,
+}
+
+#[derive(Args)]
+struct Dir {
+    /// The directory that the sweep was run into.
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct Replay {
+    /// The run.
+    run_id: String,
+    /// The directory that it is kept under.
+    #[arg(long, default_value = ".")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct Compare {
+    /// A run's directory, or a directory of runs.
+    a: PathBuf,
+    /// Another one.
+    b: PathBuf,
+}
+
+#[derive(Args)]
+struct Swarm {
+    /// The first world's seed; the others count on from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Processor seconds until the last world begins.
+    #[arg(long, default_value_t = 60.0)]
+    seconds: f64,
+}
+
+#[derive(Args)]
+struct List {
+    /// Also show the runs under this directory.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
 const USAGE: u8 = 2;
 const BROKEN: u8 = 3;
 
+/// Why a command ends with another code than 0.
+struct Failed {
+    code: u8,
+    what: String,
+}
+
+impl Failed {
+    fn usage(error: impl ToString) -> Self {
+        Self { code: USAGE, what: error.to_string() }
+    }
+
+    fn broken(error: impl ToString) -> Self {
+        Self { code: BROKEN, what: error.to_string() }
+    }
+}
+
 fn main() -> ExitCode {
-    let Verb::Run(run) = Cli::parse().verb;
-    let scenario = match scenario(&run) {
-        Ok(scenario) => scenario,
-        Err(error) => return fail(&error, USAGE),
+    let done = match Cli::parse().verb {
+        Verb::Run(args) => verbs::run::run(&args),
+        Verb::Sweep(args) => verbs::sweep::sweep(&args),
+        Verb::Merge(args) => verbs::sweep::merge(&args.out),
+        Verb::Report(args) => verbs::sweep::report(&args.out),
+        Verb::Replay(args) => verbs::run::replay(&args),
+        Verb::Compare(args) => verbs::show::compare(&args),
+        Verb::Swarm(args) => verbs::search::swarm(&args),
+        Verb::Shrink(args) => verbs::search::shrink(&args),
+        Verb::List(args) => verbs::show::list(&args),
     };
-    let bar = progress_bar(&scenario);
-    let mut world = World::new(&scenario);
-    let outcome = world.run(|progress| {
-        bar.set_position(progress.ended);
-        let rate = progress.events as f64 / cpu_s().max(1e-3);
-        bar.set_message(format!("{:.1} s virtual, {rate:.0} events/s", progress.now.0 as f64 / 1e6));
-    });
-    bar.finish_and_clear();
-    if let Err(stopped) = outcome {
-        return fail(&stopped.to_string(), BROKEN);
-    }
-    let report = Report::of(&world, cpu_s());
-    if run.json {
-        match serde_json::to_string(&report) {
-            Ok(line) => println!("{line}"),
-            Err(error) => return fail(&error.to_string(), BROKEN),
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed { code, what }) => {
+            eprintln!("error: {what}");
+            ExitCode::from(code)
         }
-    } else {
-        print!("{}", table(&report));
     }
-    ExitCode::SUCCESS
-}
-
-fn scenario(run: &Run) -> Result<Scenario, String> {
-    let (name, text) = match &run.file {
-        None => ("first.toml".to_owned(), FIRST.to_owned()),
-        Some(path) => {
-            let name = path.display().to_string();
-            let text = fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
-            (name, text)
-        }
-    };
-    let mut scenario = Scenario::parse(&name, &text).map_err(|error| error.to_string())?;
-    scenario.nodes = run.nodes.unwrap_or(scenario.nodes);
-    scenario.workload.jobs = run.jobs.unwrap_or(scenario.workload.jobs);
-    scenario.seed = run.seed.unwrap_or(scenario.seed);
-    scenario.check().map_err(|(_, what)| format!("command line: {what}"))?;
-    Ok(scenario)
-}
-
-fn fail(error: &str, code: u8) -> ExitCode {
-    eprintln!("error: {error}");
-    ExitCode::from(code)
-}
-
-/// A bar on a terminal, nothing anywhere else.
-fn progress_bar(scenario: &Scenario) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} orders  {msg}  {elapsed}");
-    let bar = ProgressBar::new(u64::from(scenario.workload.jobs));
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-fn cpu_s() -> f64 {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }

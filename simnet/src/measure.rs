@@ -126,6 +126,29 @@ pub struct JobRow {
     pub lowest_list: Option<Nano>,
 }
 
+/// The world at the end of one virtual second; all numbers count from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// When.
+    pub at: Time,
+    /// Events.
+    pub events: u64,
+    /// Orders given.
+    pub ordered: u64,
+    /// Orders that have ended.
+    pub ended: u64,
+    /// Messages sent, standing asks included.
+    pub traffic: Traffic,
+    /// Channels on the ledger now.
+    pub channels: u64,
+    /// What lies in them now.
+    pub locked: Nano,
+    /// What reached providers.
+    pub paid_out: Nano,
+    /// What the ledger took.
+    pub fees: Nano,
+}
+
 /// Everything that is counted.
 #[derive(Debug, Default)]
 pub struct Measures {
@@ -137,7 +160,9 @@ pub struct Measures {
     pub hops: Hops,
     /// Bids in all auctions.
     pub bids: u64,
-    /// Rules that one host says another broke; every host here is honest, so each is a false accusation.
+    /// One sample for each virtual second.
+    pub series: Vec<Sample>,
+    /// Rules that one host says an honest one broke: each is a false accusation.
     pub accusations: BTreeMap<&'static str, u64>,
 }
 
@@ -162,6 +187,15 @@ impl Measures {
         let traffic = self.traffic.entry(kind).or_default();
         traffic.count += 1;
         traffic.bytes += bytes as u64;
+    }
+
+    /// All messages of all kinds.
+    #[must_use]
+    pub fn all_traffic(&self) -> Traffic {
+        self.traffic.values().fold(Traffic::default(), |sum, kind| Traffic {
+            count: sum.count + kind.count,
+            bytes: sum.bytes + kind.bytes,
+        })
     }
 
     /// A peer was accused.
@@ -222,6 +256,20 @@ impl Measures {
     }
 }
 
+/// The smallest value that this share of all sorted values does not exceed, by nearest rank.
+fn rank(sorted: &[f64], percent: usize) -> f64 {
+    let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+    sorted.get(place).copied().unwrap_or(0.0)
+}
+
+/// The 0th to 100th percentile of any numbers, enough to draw their distribution; empty where there are none.
+#[must_use]
+pub fn curve(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    if sorted.is_empty() { Vec::new() } else { (0..=100).map(|percent| rank(&sorted, percent)).collect() }
+}
+
 /// The three percentiles that are shown of a distribution.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Percentiles {
@@ -241,11 +289,8 @@ impl Percentiles {
     pub fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = values.collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        let rank = |percent: usize| {
-            let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
-            sorted.get(place).copied().unwrap_or(0.0)
-        };
-        Self { count: sorted.len(), p50: rank(50), p95: rank(95), p99: rank(99) }
+        let at = |percent| rank(&sorted, percent);
+        Self { count: sorted.len(), p50: at(50), p95: at(95), p99: at(99) }
     }
 
     /// Of spans, in milliseconds.

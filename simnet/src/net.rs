@@ -165,10 +165,16 @@ impl Links {
         })
     }
 
+    /// One way for an empty message when nothing varies.
+    #[must_use]
+    pub fn undisturbed(&self, from: Place, to: Place) -> Span {
+        let access = |place: Place| ACCESS_CLASSES[usize::from(place.access)].one_way_us;
+        Span(self.one_way_us[usize::from(from.region)][usize::from(to.region)] + access(from) + access(to))
+    }
+
     fn delay(&self, from: Place, to: Place, bytes: usize, draws: &Draws, about: &[u64]) -> Span {
-        let base = self.one_way_us[usize::from(from.region)][usize::from(to.region)];
         let (up, down) = (ACCESS_CLASSES[usize::from(from.access)], ACCESS_CLASSES[usize::from(to.access)]);
-        let path = base + up.one_way_us + down.one_way_us;
+        let path = self.undisturbed(from, to).0;
         let sending = bytes as u64 * 8 / up.uplink_mbit;
         let variation = draws.lognormal(
             self.jitter.median_share * path as f64,

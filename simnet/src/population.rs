@@ -6,16 +6,18 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::io::Offer;
+use bombyx_protocol::market::auction::Rule;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 use bombyx_protocol::work::price::PriceSheet;
 
+use crate::actors::Plan;
 use crate::engine::{Engine, Speed};
 use crate::host::{Host, Profile};
 use crate::net::{Regions, settle};
 use crate::rng::{Draws, Purpose, Zipf};
-use crate::scenario::{GpuClass, Scenario};
+use crate::scenario::{AttackKind, GpuClass, Mechanism, RoleName, Scenario};
 
 /// The ledger's network id in every world: that of a test network.
 pub const NETWORK_ID: i32 = -3;
@@ -45,15 +47,76 @@ pub fn hosts(scenario: &Scenario, draws: &Draws) -> Vec<Host> {
     let clients = scenario.client_count();
     let demand = Zipf::new(scenario.population.models as usize, scenario.population.demand_zipf);
     let supply = Zipf::new(scenario.population.models as usize, scenario.population.supply_zipf);
-    (0..scenario.nodes)
-        .map(|host| {
-            if host < clients {
-                client(scenario, draws, &demand, regions, host)
+    (0..scenario.nodes + scenario.market.watchers)
+        .map(|number| {
+            let mut host = if number < clients {
+                client(scenario, draws, &demand, regions, number)
+            } else if number < scenario.nodes {
+                provider(scenario, draws, &supply, regions, number)
             } else {
-                provider(scenario, draws, &supply, regions, host)
-            }
+                watcher(scenario, draws, regions, number)
+            };
+            host.plan = plan(scenario, draws, &host, number);
+            misprice(&mut host);
+            host
         })
         .collect()
+}
+
+/// The watcher that guards a provider's channels, if there are any.
+#[must_use]
+pub fn guard_of(scenario: &Scenario, provider: u32) -> Option<u32> {
+    let number = provider.checked_rem(scenario.market.watchers)?;
+    Some(scenario.nodes + number)
+}
+
+/// What attackers ask, and how fast their engines are: both are set before a world begins.
+fn misprice(host: &mut Host) {
+    let Some(kind) = host.plan.map(|plan| plan.kind) else { return };
+    let Profile::Provider { offer, .. } = &mut host.profile else { return };
+    let ppm = match kind {
+        AttackKind::Cartel => 1_500_000,
+        AttackKind::FalseBidder | AttackKind::Garbage => 500_000,
+        AttackKind::StaleState | AttackKind::NonPaying | AttackKind::Spammer | AttackKind::FreeRider => {
+            1_000_000
+        }
+    };
+    offer.price = offer.price.scaled(ppm).unwrap_or(offer.price);
+    if kind == AttackKind::Garbage {
+        host.engine = Engine::new(Speed {
+            prefill_per_s: 1_000_000,
+            decode_per_s: 1_000,
+            start: Span(0),
+            chunk_tokens: host.engine.report_tokens(),
+        });
+    }
+}
+
+/// The one sheet of a posted price: the mean of the classes' median prices by their shares, times the markup.
+fn posted(scenario: &Scenario) -> PriceSheet {
+    let classes = &scenario.population.gpu;
+    let shares: f64 = classes.iter().map(|class| class.share).sum();
+    let mean = |of: &dyn Fn(&GpuClass) -> Nano| {
+        let sum: f64 = classes.iter().map(|class| class.share * of(class).0 as f64).sum();
+        Nano((sum / shares * scenario.market.posted_markup) as u64)
+    };
+    PriceSheet {
+        per_job: mean(&|class| class.per_job.0),
+        input_per_k: mean(&|class| class.input_per_k.0),
+        output_per_k: mean(&|class| class.output_per_k.0),
+    }
+}
+
+/// The first attack that a host takes part in.
+fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<Plan> {
+    (0u64..)
+        .zip(&scenario.attack)
+        .filter(|(_, attack)| match attack.kind.role() {
+            RoleName::Client => host.is_client(),
+            RoleName::Provider => host.is_provider(),
+        })
+        .find(|(place, attack)| draws.happens(attack.share, Purpose::Attack, &[*place, u64::from(number)]))
+        .map(|(place, attack)| Plan::new(place as usize, attack))
 }
 
 /// Which hosts follow which model's topic.
@@ -70,7 +133,7 @@ pub fn followers(scenario: &Scenario, hosts: &[Host]) -> Vec<BTreeSet<u32>> {
                     topics[*model as usize].insert(index);
                 }
             }
-            Profile::Client { .. } => {}
+            Profile::Client { .. } | Profile::Watcher { .. } => {}
         }
     }
     topics
@@ -109,10 +172,26 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
         enough_bids: market.enough_bids,
         challenge_s: market.challenge_s,
         leases: market.leases,
+        rule: match market.mechanism {
+            Mechanism::SecondScore => Rule::SecondScore,
+            Mechanism::FirstPrice | Mechanism::Posted => Rule::FirstScore,
+            Mechanism::Cheapest => Rule::Cheapest,
+            Mechanism::Random => Rule::Random,
+        },
     };
     let place = settle(regions, &scenario.network.client_access, draws, u64::from(host));
-    let idle = Speed { prefill_per_s: 1, decode_per_s: 1, start: Span(0), chunk_tokens: 1 };
-    Host::new(Profile::Client { config: Box::new(config), models }, place, Engine::new(idle))
+    Host::new(Profile::Client { config: Box::new(config), models }, place, no_engine())
+}
+
+fn watcher(scenario: &Scenario, draws: &Draws, regions: usize, host: u32) -> Host {
+    let wallet = Address::basechain(seed(draws, host, Key::Wallet));
+    let identity_seed = seed(draws, host, Key::Identity);
+    let place = settle(regions, &scenario.network.provider_access, draws, u64::from(host));
+    Host::new(Profile::Watcher { identity_seed, wallet }, place, no_engine())
+}
+
+fn no_engine() -> Engine {
+    Engine::new(Speed { prefill_per_s: 1, decode_per_s: 1, start: Span(0), chunk_tokens: 1 })
 }
 
 fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, host: u32) -> Host {
@@ -128,12 +207,22 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
     } else {
         supply.pick(draws.unit(Purpose::Model, &about)) as u32
     };
+    let cost = price(class, draws.lognormal(1.0, population.price_sigma, Purpose::Price, &about));
+    let (asked, slots) = match market.mechanism {
+        Mechanism::Posted => {
+            let posted = posted(scenario);
+            (posted, if posted.covers(&cost) { class.slots } else { 0 })
+        }
+        Mechanism::SecondScore | Mechanism::FirstPrice | Mechanism::Cheapest | Mechanism::Random => {
+            (cost, class.slots)
+        }
+    };
     let offer = Offer {
         model: model_id(model),
         name: format!("model-{model}"),
         kind: TaskKind::Generate,
-        price: price(class, draws.lognormal(1.0, population.price_sigma, Purpose::Price, &about)),
-        slots: class.slots,
+        price: asked,
+        slots,
         first_token_ms: u32::try_from(class.start_ms + 120_000 / class.prefill_per_s).unwrap_or(u32::MAX),
         tokens_per_s: u32::try_from(class.decode_per_s).unwrap_or(u32::MAX),
         context_tokens: CONTEXT_TOKENS,
@@ -160,6 +249,7 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
     let profile = Profile::Provider {
         config: Box::new(config),
         offer: Box::new(offer),
+        cost,
         model,
         gpu: u32::try_from(gpu).unwrap_or(0),
     };

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::chain::Transactions;
 use crate::measure::{JobRow, KINDS, Outcome, Percentiles, Traffic};
-use crate::scenario::Scenario;
+use crate::scenario::{AttackKind, Scenario};
 use crate::world::World;
 
 /// Names the run: equal for equal scenarios, seeds and versions.
@@ -19,7 +19,8 @@ pub fn run_id(scenario: &Scenario) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
     hasher.update(include_bytes!("../data/region-latency-20.json"));
-    hasher.update(serde_json::to_string(scenario).unwrap_or_default().as_bytes());
+    let one = Scenario { sweep: crate::sweep::Sweep::default(), ..scenario.clone() };
+    hasher.update(serde_json::to_string(&one).unwrap_or_default().as_bytes());
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
@@ -95,8 +96,57 @@ pub struct Summary {
     pub gossip_duplicates: f64,
     /// Rules that honest hosts said others broke.
     pub false_accusations: u64,
+    /// What each attack of the scenario came to.
+    pub attacks: Vec<AttackSummary>,
     /// The ledger.
     pub ledger: LedgerSummary,
+}
+
+/// What an attack brought to those who took part, and what it cost them, in coins.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttackSummary {
+    /// What they did.
+    pub kind: &'static str,
+    /// How many.
+    pub hosts: u32,
+    /// Clients: the price of all that they were given. Providers: what their wallets gained.
+    pub gained: f64,
+    /// Clients: what left their wallets. Providers: what serving cost them; nothing for garbage.
+    pub spent: f64,
+    /// Gain less expense over expense, where there was one.
+    pub profit_per_spent: Option<f64>,
+}
+
+impl AttackSummary {
+    fn of(world: &World, attack: usize) -> Self {
+        let spec = &world.scenario.attack[attack];
+        let start = spec.budget.unwrap_or(world.scenario.ledger.wallet).0.0 as f64 / 1e9;
+        let mut of =
+            Self { kind: spec.kind.name(), hosts: 0, gained: 0.0, spent: 0.0, profit_per_spent: None };
+        for (number, host) in (0u32..).zip(&world.hosts) {
+            if host.plan.is_none_or(|plan| plan.attack != attack) {
+                continue;
+            }
+            of.hosts += 1;
+            let change = coins(world.chain.balance(&host.wallet)) - start;
+            let jobs = world.measures.jobs.iter();
+            if host.is_client() {
+                of.gained +=
+                    jobs.filter(|job| job.client == number).map(|job| coins(job.bill.cost)).sum::<f64>();
+                of.spent -= change;
+            } else {
+                of.gained += change;
+                let served = jobs.filter(|job| job.bill.providers.last() == Some(&host.node));
+                let cost: f64 = served
+                    .filter_map(|job| host.cost_of((job.bill.input_tokens, job.bill.output_tokens)))
+                    .map(coins)
+                    .sum();
+                of.spent += if spec.kind == AttackKind::Garbage { 0.0 } else { cost };
+            }
+        }
+        of.profit_per_spent = (of.spent > 0.0).then(|| (of.gained - of.spent) / of.spent);
+        of
+    }
 }
 
 /// What happened on the ledger.
@@ -112,6 +162,10 @@ pub struct LedgerSummary {
     pub paid_out: String,
     /// Earned by providers and too little to be sent at a close, in coins.
     pub dust: String,
+    /// What providers hold vouchers for and channels that are gone, or still open, did not settle, in coins.
+    pub unsettled: String,
+    /// The most of that at one provider, in coins.
+    pub largest_loss: String,
     /// What the ledger took, in coins.
     pub fees: String,
     /// What still lies in channels, in coins.
@@ -201,6 +255,9 @@ impl Summary {
             gossip_hops: mean(hops.hops as f64, hops.first as f64),
             gossip_duplicates: mean(hops.duplicate as f64, hops.first as f64),
             false_accusations: world.measures.accusations.values().sum(),
+            attacks: (0..world.scenario.attack.len())
+                .map(|attack| AttackSummary::of(world, attack))
+                .collect(),
             ledger: LedgerSummary::of(world, done.len()),
         }
     }
@@ -209,12 +266,15 @@ impl Summary {
 impl LedgerSummary {
     fn of(world: &World, done: usize) -> Self {
         let transactions = world.chain.transactions();
+        let unsettled = world.check.unsettled(&world.chain);
         Self {
             transactions,
             per_1000_jobs: mean(transactions.total() as f64 * 1e3, done as f64),
             billed: world.measures.jobs.iter().map(|job| job.bill.cost).sum::<Nano>().to_string(),
             paid_out: world.chain.paid_out().to_string(),
             dust: world.chain.dust().to_string(),
+            unsettled: unsettled.values().copied().sum::<Nano>().to_string(),
+            largest_loss: unsettled.values().copied().max().unwrap_or_default().to_string(),
             fees: world.chain.fees().to_string(),
             locked: world.chain.locked().to_string(),
             open_channels: world.chain.open_channels(),
@@ -260,6 +320,15 @@ pub fn table(report: &Report) -> String {
         ]);
     }
     text.push_str(&format!("{}\n{times}\n{traffic}\n{}", orders(summary), money(&summary.ledger)));
+    for attack in &summary.attacks {
+        let profit = attack
+            .profit_per_spent
+            .map_or_else(String::new, |profit| format!(", {profit:+.2} for each coin spent"));
+        text.push_str(&format!(
+            "attack {} by {} hosts: gained {:.6}, spent {:.6}{profit}\n",
+            attack.kind, attack.hosts, attack.gained, attack.spent
+        ));
+    }
     text.push_str(&format!("run {}  digest {}\n", report.run_id, report.digest));
     text
 }
@@ -314,7 +383,7 @@ fn money(ledger: &LedgerSummary) -> String {
     format!(
         "ledger: {} transactions ({} opened, {} topped up, {} claimed, {} closed, {} asked to close, {} finalised; {} \
          refused), {:.0} for 1,000 answers\nmoney: billed {}, paid out {} (and {} \
-         too small to send), fees {}, still in {} channels {}; {balance}\n",
+         too small to send), never settled {} (at most {} of one provider), fees {}, still in {} channels {}; {balance}\n",
         of.total(),
         of.open,
         of.top_up,
@@ -327,6 +396,8 @@ fn money(ledger: &LedgerSummary) -> String {
         ledger.billed,
         ledger.paid_out,
         ledger.dust,
+        ledger.unsettled,
+        ledger.largest_loss,
         ledger.fees,
         ledger.open_channels,
         ledger.locked

@@ -54,6 +54,10 @@ pub enum Purpose {
     Crash = 21,
     /// Which models a client orders from.
     Favourites = 22,
+    /// Who attacks.
+    Attack = 23,
+    /// What a random world is like.
+    World = 24,
 }
 
 /// All randomness of one run.

@@ -106,7 +106,7 @@ impl Workload {
 fn favourite(client: &Host, number: u32, draws: &Draws) -> ModelId {
     let models = match &client.profile {
         Profile::Client { models, .. } => models.as_slice(),
-        Profile::Provider { .. } => &[],
+        Profile::Provider { .. } | Profile::Watcher { .. } => &[],
     };
     let weights = (1..=models.len()).map(|rank| 1.0 / rank as f64);
     let chosen = draws.weighted(weights, Purpose::Popularity, &[u64::from(number)]);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
+use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Input, Output};
 use bombyx_protocol::time::{Span, Time};
@@ -12,7 +13,7 @@ use bombyx_protocol::work::order::{JobId, ModelId, OrderId};
 use crate::chain::Chain;
 use crate::check::{Broken, Check};
 use crate::host::{Host, Runaway};
-use crate::measure::{JobRow, Measures};
+use crate::measure::{JobRow, Measures, Sample};
 use crate::net::{Links, Partition, Regions};
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{NETWORK_ID, followers, hosts, model_id};
@@ -31,6 +32,9 @@ const SETTLE_AFTER: Span = Span::from_s(10);
 const CLIENTS_SETTLE_AFTER: Span = Span::from_s(40);
 /// How long a world goes on after that, besides the challenge time.
 const END_AFTER: Span = Span::from_s(100);
+
+/// How often the series are sampled.
+const SAMPLE_EVERY: Span = Span::from_s(1);
 
 /// What happens. The variants are in the order in which they happen at one instant.
 pub(crate) enum Event {
@@ -58,6 +62,8 @@ pub(crate) enum Event {
     Settle,
     /// A machine wanted to be woken.
     Tick,
+    /// A voucher is handed to a watcher.
+    Guard(Box<Guarded>),
 }
 
 impl Event {
@@ -75,6 +81,7 @@ impl Event {
             Self::Order(_) => 9,
             Self::Settle => 10,
             Self::Tick => 11,
+            Self::Guard(_) => 12,
         }
     }
 }
@@ -129,6 +136,7 @@ pub struct World {
     ids: u64,
     all_ordered: bool,
     settling_since: Option<Time>,
+    next_sample: Time,
 }
 
 impl World {
@@ -140,7 +148,8 @@ impl World {
         let hosts = hosts(scenario, &draws);
         let mut chain = Chain::new(NETWORK_ID);
         for host in &hosts {
-            chain.fund(host.wallet, scenario.ledger.wallet.0);
+            let budget = host.plan.and_then(|plan| scenario.attack.get(plan.attack)).and_then(|of| of.budget);
+            chain.fund(host.wallet, budget.unwrap_or(scenario.ledger.wallet).0);
         }
         let network = &scenario.network;
         let mut world = Self {
@@ -161,6 +170,7 @@ impl World {
             ids: 0,
             all_ordered: false,
             settling_since: None,
+            next_sample: Time(0) + SAMPLE_EVERY,
             hosts,
             scenario: scenario.clone(),
         };
@@ -175,6 +185,9 @@ impl World {
     /// [`Stopped`] at the first broken invariant.
     pub fn run(&mut self, mut progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
         while let Some((key, event)) = self.queue.pop() {
+            while self.next_sample <= key.at {
+                self.sample();
+            }
             self.now = key.at;
             self.events += 1;
             self.trace_key(&key);
@@ -191,6 +204,14 @@ impl World {
         Check::money(&self.chain).map_err(|broken| self.stopped(broken))
     }
 
+    /// From now on every provider that starts is a forgetful one.
+    #[cfg(test)]
+    pub(crate) fn plant_a_bug(&mut self) {
+        for host in &mut self.hosts {
+            host.planted = true;
+        }
+    }
+
     /// One row for each order, in the order of arrival.
     #[must_use]
     pub fn jobs(&self) -> &[JobRow] {
@@ -199,6 +220,22 @@ impl World {
 
     fn ended(&self) -> u64 {
         (self.measures.jobs.len() - self.check.open_orders()) as u64
+    }
+
+    /// Notes how things stand at the end of a virtual second.
+    fn sample(&mut self) {
+        self.measures.series.push(Sample {
+            at: self.next_sample,
+            events: self.events,
+            ordered: self.measures.jobs.len() as u64,
+            ended: self.ended(),
+            traffic: self.measures.all_traffic(),
+            channels: self.chain.open_channels() as u64,
+            locked: self.chain.locked(),
+            paid_out: self.chain.paid_out(),
+            fees: self.chain.fees(),
+        });
+        self.next_sample = self.next_sample + SAMPLE_EVERY;
     }
 
     fn stopped(&self, broken: Broken) -> Box<Stopped> {
@@ -218,7 +255,7 @@ impl World {
 
     /// Hosts are switched on within the first second, as nobody starts at the same instant; some lose power later.
     fn schedule_power(&mut self) {
-        for host in 0..self.scenario.nodes {
+        for host in 0..self.scenario.nodes + self.scenario.market.watchers {
             let at = Time(self.draws.below(1_000_000, Purpose::Crash, &[u64::from(host), u64::MAX]));
             self.schedule_by_world(at, host, Event::Restart);
         }
@@ -276,6 +313,7 @@ impl World {
                 self.feed(host, Input::Undelivered { to })
             }
             Event::Order(arrival) => self.order(arrival),
+            Event::Guard(guarded) => self.feed(host, Input::Command(Command::Guard(*guarded))),
             Event::Settle => self.feed(host, Input::Command(Command::Settle)),
             Event::Tick => match self.hosts[host as usize].ticked(self.now) {
                 Ok(true) => self.feed(host, Input::Tick),
@@ -293,7 +331,9 @@ impl World {
     /// While a record of an earlier input is not durable, all that a machine may do is write more.
     pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Broken> {
         let target = &mut self.hosts[host as usize];
-        let must_wait = target.disk.is_behind() && !matches!(input, Input::Persisted(_));
+        // Who attacks is bound by nothing.
+        let must_wait =
+            target.plan.is_none() && target.disk.is_behind() && !matches!(input, Input::Persisted(_));
         let mut outputs = Vec::new();
         target.handle(self.now, input, &mut outputs).map_err(|runaway| run_away(host, runaway))?;
         for output in outputs {
@@ -326,8 +366,11 @@ impl World {
             }
             Output::Ledger(call) => self.call_ledger(host, call),
             Output::Event(event) => self.on_event(event),
-            Output::Fault { fault, .. } => {
-                self.measures.accused(fault);
+            Output::Fault { peer, fault } => {
+                let accused = self.addresses.get(&peer).map(|accused| &self.hosts[*accused as usize]);
+                if accused.is_some_and(|accused| accused.plan.is_none()) {
+                    self.measures.accused(fault);
+                }
                 Ok(())
             }
             Output::Wake(_) => Ok(()),

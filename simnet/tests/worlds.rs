@@ -109,3 +109,63 @@ fn money_and_time_bound_what_an_order_may_cost() {
         hasty.failures
     );
 }
+
+/// Half of the providers lose power for good before the close, and every client keeps their vouchers back.
+#[test]
+fn watchers_claim_for_providers_that_are_away_and_leave_a_stale_close_nothing() {
+    let away = "[[crash]]\nat_s = 12.0\nfor_s = 9000.0\nrole = \"provider\"\nshare = 0.5\n\
+                [[attack]]\nkind = \"stale-state\"\nshare = 1.0\n";
+    let watchers = |count: u32| run(&format!("{BASE}[market]\nwatchers = {count}\n{away}")).summary.ledger;
+    let (alone, guarded) = (watchers(0), watchers(3));
+    let lost = |ledger: &bombyx_simnet::report::LedgerSummary| ledger.unsettled.parse::<f64>().unwrap();
+    assert!(lost(&alone) > 0.0, "without a watcher the vouchers of the absent are worth nothing");
+    assert_eq!(lost(&guarded), 0.0, "with one they are worth what they say");
+    assert!(guarded.transactions.claim > alone.transactions.claim);
+    assert_eq!((guarded.imbalance, guarded.open_channels), (0, 0));
+}
+
+fn summary(changes: &str) -> bombyx_simnet::report::Summary {
+    run(&format!("{BASE}{changes}")).summary
+}
+
+#[test]
+fn a_first_price_is_lower_than_a_second_score_while_everyone_bids_truthfully_and_random_is_dear() {
+    let of = |mechanism: &str| {
+        let made = summary(&format!("[market]\nleases = false\nmechanism = \"{mechanism}\"\n"));
+        assert_eq!(made.ledger.imbalance, 0, "{mechanism}");
+        assert_eq!(made.done, 30, "{mechanism}");
+        made.paid_over_lowest.p50
+    };
+    let (second, first, cheapest, random) =
+        (of("second-score"), of("first-price"), of("cheapest"), of("random"));
+    assert!(first <= second && cheapest <= second, "{first} {cheapest} {second}");
+    assert!(random > cheapest, "{random} {cheapest}");
+    assert!(of("posted") > 0.0);
+}
+
+#[test]
+fn attackers_break_no_invariant_and_their_gain_is_counted() {
+    let attack = |kind: &str, share: f64| {
+        let made = summary(&format!("[[attack]]\nkind = \"{kind}\"\nshare = {share}\n"));
+        assert_eq!(made.ledger.imbalance, 0, "{kind}");
+        assert_eq!(made.done + made.failed, 30, "{kind}");
+        made
+    };
+    let calm = summary("");
+    let none = attack("cartel", 0.0);
+    assert_eq!((none.attacks[0].hosts, none.done), (0, 30));
+
+    let unpaid = attack("non-paying", 1.0);
+    assert!(unpaid.attacks[0].gained > 0.0, "credit is given to strangers");
+    assert_eq!(unpaid.attacks[0].spent, 0.0);
+    let cartel = attack("cartel", 1.0);
+    assert!(cartel.price_coins.p50 > calm.price_coins.p50 * 1.2, "nobody is left to bid against it");
+    let no_show = attack("false-bidder", 0.3);
+    assert!(no_show.failovers > calm.failovers);
+    let garbage = attack("garbage", 0.3);
+    assert!(garbage.attacks[0].gained > 0.0 && garbage.attacks[0].profit_per_spent.is_none());
+    let spam = attack("spammer", 0.5);
+    assert!(spam.messages["call"].count > calm.messages["call"].count * 2);
+    let free = attack("free-rider", 0.5);
+    assert!(free.messages["call"].count < calm.messages["call"].count);
+}

@@ -178,7 +178,8 @@ impl Client {
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
         let call =
             Call::for_order(call_id, self.identity.id(), self.seal_key.public(), &errand.order, window_ms);
-        errand.phase = Phase::Calling(Auction::new(call_id, (now + window).min(errand.deadline)));
+        errand.phase =
+            Phase::Calling(Auction::new(call_id, (now + window).min(errand.deadline)).by(self.config.rule));
         self.calls.insert(call_id, id);
         let gossip = Gossip::Call(call.sign(&self.identity));
         self.outbox.push(Output::Broadcast { model: call.model, gossip });

@@ -17,6 +17,7 @@ use crate::ident::{Identity, NodeId};
 use crate::io::{Command, Event, Failure, Input, Machine, OrderNews, Output, PeerFault};
 use crate::limits;
 use crate::market::ask::{Ask, Book};
+use crate::market::auction::Rule;
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::CallId;
 use crate::market::lease::Leases;
@@ -55,6 +56,8 @@ pub struct ClientConfig {
     pub challenge_s: u32,
     /// Whether a provider that served well is used again without an auction.
     pub leases: bool,
+    /// How bids are ranked and paid.
+    pub rule: Rule,
 }
 
 impl ClientConfig {
@@ -75,6 +78,7 @@ impl ClientConfig {
             enough_bids: limits::BIDS_MAX,
             challenge_s: 60,
             leases: true,
+            rule: Rule::SecondScore,
         }
     }
 }

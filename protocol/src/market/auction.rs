@@ -10,6 +10,22 @@ use crate::time::Time;
 use crate::work::order::{Order, Tier};
 use crate::work::price::PriceSheet;
 
+/// How a client ranks the bids that it could take, and what it pays the best one. It is the client's own policy: a
+/// provider sees nothing of it but the price of its award. The specification's is [`Rule::SecondScore`]; the others
+/// are there to be compared with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// By score; the winner is paid as much as the runner-up's score allows.
+    #[default]
+    SecondScore,
+    /// By score; the winner is paid its own bid.
+    FirstScore,
+    /// By cost alone, however long it takes; the winner is paid its own bid.
+    Cheapest,
+    /// In an order that nobody chose; the winner is paid its own bid.
+    Random,
+}
+
 /// A call that is out and the bids that came back.
 #[derive(Debug)]
 pub struct Auction {
@@ -18,6 +34,7 @@ pub struct Auction {
     /// When bids stop being read.
     pub closes_at: Time,
     bids: Vec<(Bid, BidHash)>,
+    rule: Rule,
 }
 
 /// A bid that can be awarded, with the price that its owner will be paid.
@@ -78,7 +95,13 @@ impl Auction {
     /// An auction for a call that is about to go out.
     #[must_use]
     pub const fn new(call: CallId, closes_at: Time) -> Self {
-        Self { call, closes_at, bids: Vec::new() }
+        Self { call, closes_at, bids: Vec::new(), rule: Rule::SecondScore }
+    }
+
+    /// The same auction by another rule.
+    #[must_use]
+    pub fn by(self, rule: Rule) -> Self {
+        Self { rule, ..self }
     }
 
     /// Takes a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] none does. (`MK-6`)
@@ -100,6 +123,7 @@ impl Auction {
     pub fn close(self, order: &Order, budget: Nano, failed: &[NodeId]) -> Outcome {
         let mut able = Vec::new();
         let mut reports = Vec::new();
+        let (call, rule) = (self.call, self.rule);
         for (bid, hash) in self.bids {
             let cost_max = score::cost(order, &bid).unwrap_or(Nano(u64::MAX));
             let refused = if failed.contains(&bid.provider) {
@@ -122,7 +146,9 @@ impl Auction {
             }
         }
         // Equal scores go to the lower node id: arbitrary, but the same for whoever recomputes it.
-        able.sort_by_key(|(score, _, bid, _)| (*score, bid.provider));
+        able.sort_by_key(|(score, cost_max, bid, _)| {
+            (rank(rule, call, *score, *cost_max, bid), bid.provider)
+        });
         reports.sort_by_key(|report| (report.cost_max, report.provider));
         let best = able.first().map(|(score, ..)| *score);
         let second = able.get(1).map(|(score, ..)| *score);
@@ -140,12 +166,30 @@ impl Auction {
                 fate,
             });
             // The runner-up of a failover is paid its own bid: the price of a rescue is not raised by it.
-            let price =
-                if place == 0 { second_price(order, budget, &bid, cost_max, second) } else { bid.price };
+            let price = if place == 0 && rule == Rule::SecondScore {
+                second_price(order, budget, &bid, cost_max, second)
+            } else {
+                bid.price
+            };
             candidates.push(Candidate { bid, hash, price });
         }
         accounts.extend(reports);
         Outcome { candidates, reports: accounts }
+    }
+}
+
+/// Where a bid stands by a rule: lower is better.
+fn rank(rule: Rule, call: CallId, score: Score, cost_max: Nano, bid: &Bid) -> u64 {
+    match rule {
+        Rule::SecondScore | Rule::FirstScore => score.0,
+        Rule::Cheapest => cost_max.0,
+        Rule::Random => {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&call.0).update(&bid.provider.0);
+            let mut word = [0; 8];
+            hasher.finalize_xof().fill(&mut word);
+            u64::from_le_bytes(word)
+        }
     }
 }
 

@@ -23,7 +23,13 @@ impl Scenario {
         let weights = |access: &Access| {
             access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
         };
-        let rules: [(bool, &[&'static str], String); 26] = [
+        let rules: [(bool, &[&'static str], String); 28] = [
+            (workload.jobs > 0, &["workload", "jobs"], "there must be at least one order".into()),
+            (
+                (0.01..=100.0).contains(&self.market.posted_markup),
+                &["market", "posted_markup"],
+                "posted_markup is from 0.01 to 100".into(),
+            ),
             (
                 (2..=10_000_000).contains(&self.nodes),
                 &["nodes"],
@@ -167,6 +173,17 @@ impl Scenario {
             if !(crash.at_s >= 0.0 && crash.for_s > 0.0 && (0.0..=1.0).contains(&crash.share)) {
                 let what = "a crash needs at_s from 0, for_s above 0 and a share from 0 to 1".into();
                 return Err((vec!["crash"], what));
+            }
+        }
+        self.check_attacks()
+    }
+
+    fn check_attacks(&self) -> Result<(), Impossible> {
+        for attack in &self.attack {
+            let span = attack.start_s >= 0.0 && attack.stop_s.is_none_or(|stop_s| stop_s > attack.start_s);
+            if !(span && (0.0..=1.0).contains(&attack.share)) {
+                let what = "an attack needs a share from 0 to 1, start_s from 0 and stop_s after it".into();
+                return Err((vec!["attack"], what));
             }
         }
         Ok(())

@@ -8,12 +8,25 @@ use bombyx_protocol::time::{Span, Time};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::sweep::Sweep;
 use error::locate;
 
 pub use error::ScenarioError;
 
 /// The scenario that runs when no file is named.
 pub const FIRST: &str = include_str!("../../scenarios/first.toml");
+
+/// The scenarios that ship, by name.
+pub const SHIPPED: [(&str, &str); 8] = [
+    ("first", FIRST),
+    ("mechanisms", include_str!("../../scenarios/mechanisms.toml")),
+    ("leases", include_str!("../../scenarios/leases.toml")),
+    ("cartel", include_str!("../../scenarios/cartel.toml")),
+    ("no-shows", include_str!("../../scenarios/no-shows.toml")),
+    ("unpaid", include_str!("../../scenarios/unpaid.toml")),
+    ("stale-close", include_str!("../../scenarios/stale-close.toml")),
+    ("spam", include_str!("../../scenarios/spam.toml")),
+];
 
 /// An amount of money, written as a decimal number of coins in quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +77,10 @@ pub struct Scenario {
     pub partition: Vec<PartitionSpec>,
     /// Hosts that lose power.
     pub crash: Vec<CrashSpec>,
+    /// Hosts that do not follow the protocol.
+    pub attack: Vec<AttackSpec>,
+    /// What `simnet sweep` varies; a single run does not read it.
+    pub sweep: Sweep,
 }
 
 impl Default for Scenario {
@@ -81,6 +98,8 @@ impl Default for Scenario {
             disk: Disks::default(),
             partition: Vec::new(),
             crash: Vec::new(),
+            attack: Vec::new(),
+            sweep: Sweep::default(),
         }
     }
 }
@@ -208,10 +227,32 @@ impl Default for Workload {
     }
 }
 
+/// How an order finds its provider and its price.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mechanism {
+    /// The protocol's own: lowest score, paid by the second.
+    #[default]
+    SecondScore,
+    /// Lowest score, paid its own bid.
+    FirstPrice,
+    /// Lowest price, however long it takes, paid its own bid.
+    Cheapest,
+    /// Anyone who can, paid its own bid.
+    Random,
+    /// One price sheet for everybody, the mean of the GPU classes' times `posted_markup`; who would lose by it does not
+    /// offer, and the fastest of the others is taken.
+    Posted,
+}
+
 /// How both sides trade.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Market {
+    /// How an order finds its provider and its price.
+    pub mechanism: Mechanism,
+    /// The posted price over the mean of the classes' median prices.
+    pub posted_markup: f64,
     /// How long bids are gathered, in milliseconds.
     pub bid_window_ms: u64,
     /// How many bids end the gathering early.
@@ -228,11 +269,15 @@ pub struct Market {
     pub settle_at: Coins,
     /// Seconds between a client's request to close and the earliest payout.
     pub challenge_s: u32,
+    /// Hosts that guard channels for providers that are away; every provider hands its vouchers to one of them.
+    pub watchers: u32,
 }
 
 impl Default for Market {
     fn default() -> Self {
         Self {
+            mechanism: Mechanism::SecondScore,
+            posted_markup: 1.2,
             bid_window_ms: 400,
             enough_bids: 64,
             leases: true,
@@ -241,6 +286,7 @@ impl Default for Market {
             credit: coins(5_000_000),
             settle_at: coins(1_000_000_000),
             challenge_s: 60,
+            watchers: 0,
         }
     }
 }
@@ -399,6 +445,70 @@ pub enum RoleName {
     Provider,
 }
 
+/// Hosts of one role that follow a plan of their own instead of the protocol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttackSpec {
+    /// What they do.
+    pub kind: AttackKind,
+    /// Which share of the role takes part.
+    pub share: f64,
+    /// What the wallet of each of them holds at the start, instead of the ledger's `wallet`.
+    #[serde(default)]
+    pub budget: Option<Coins>,
+    /// When they begin, in seconds.
+    #[serde(default)]
+    pub start_s: f64,
+    /// When they behave again, in seconds; never where it is missing.
+    #[serde(default)]
+    pub stop_s: Option<f64>,
+}
+
+/// A way not to follow the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttackKind {
+    /// Client: closes with what is settled and keeps the vouchers that it owes to itself.
+    StaleState,
+    /// Client: never opens a channel, and lives off the credit of one provider after the other.
+    NonPaying,
+    /// Client: gossips five calls a second and wants no answer.
+    Spammer,
+    /// Provider: bids half of its price and never takes an award.
+    FalseBidder,
+    /// Provider: bids half of its price and answers at once with text that cost it nothing.
+    Garbage,
+    /// Provider: all who take part ask half as much again as they would alone.
+    Cartel,
+    /// Provider: hears gossip and forwards none.
+    FreeRider,
+}
+
+impl AttackKind {
+    /// Who can do it.
+    #[must_use]
+    pub const fn role(self) -> RoleName {
+        match self {
+            Self::StaleState | Self::NonPaying | Self::Spammer => RoleName::Client,
+            Self::FalseBidder | Self::Garbage | Self::Cartel | Self::FreeRider => RoleName::Provider,
+        }
+    }
+
+    /// Its name in scenarios.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StaleState => "stale-state",
+            Self::NonPaying => "non-paying",
+            Self::Spammer => "spammer",
+            Self::FalseBidder => "false-bidder",
+            Self::Garbage => "garbage",
+            Self::Cartel => "cartel",
+            Self::FreeRider => "free-rider",
+        }
+    }
+}
+
 /// A point in time given in seconds.
 #[must_use]
 pub fn at(seconds: f64) -> Time {
@@ -448,6 +558,16 @@ mod tests {
         let first = Scenario::parse("first.toml", FIRST).expect("it ships");
         assert_eq!((first.nodes, first.client_count(), first.population.gpu.len()), (1_000, 100, 3));
         assert_eq!(Scenario::parse("empty.toml", "").ok(), Some(Scenario::default()));
+    }
+
+    #[test]
+    fn every_shipped_scenario_asks_a_question_and_plans_a_sweep() {
+        for (name, text) in SHIPPED {
+            let scenario = Scenario::parse(name, text).expect(name);
+            assert_eq!(scenario.title, name);
+            assert!(scenario.question.trim().ends_with('?'), "{name}");
+            scenario.planned().expect(name);
+        }
     }
 
     #[test]

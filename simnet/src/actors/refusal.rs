@@ -1,0 +1,46 @@
+//! Hosts that leave one thing unsaid: a client that never opens a channel, a provider that never takes an award.
+
+use bombyx_protocol::channel::ledger::LedgerCall;
+use bombyx_protocol::io::{Input, Machine, Output};
+use bombyx_protocol::time::Time;
+use bombyx_protocol::wire::message::{Message, ToClient};
+
+use super::Plan;
+
+/// The machine.
+pub(super) struct Refusing {
+    plan: Plan,
+    honest: Box<dyn Machine>,
+    now: Time,
+}
+
+impl Refusing {
+    pub(super) fn new(plan: Plan, honest: Box<dyn Machine>) -> Self {
+        Self { plan, honest, now: Time(0) }
+    }
+}
+
+/// What an attacker keeps back: opening a channel on the one side, taking an award on the other.
+fn is_kept_back(output: &Output) -> bool {
+    matches!(
+        output,
+        Output::Ledger(LedgerCall::Open { .. })
+            | Output::Send { message: Message::ToClient(ToClient::Accept(_)), .. }
+    )
+}
+
+impl Machine for Refusing {
+    fn handle(&mut self, now: Time, input: Input) {
+        self.now = now;
+        self.honest.handle(now, input);
+    }
+
+    fn poll(&mut self) -> Output {
+        loop {
+            let output = self.honest.poll();
+            if !(self.plan.is_on(self.now) && is_kept_back(&output)) {
+                return output;
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A client that closes with an old state: it keeps back the voucher that an honest one brings for a provider that is
+//! away, and takes everything as soon as the challenge time is over.
+
+use std::collections::BTreeMap;
+
+use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
+use bombyx_protocol::io::{Input, Machine, Output};
+use bombyx_protocol::time::{Span, Time};
+
+use super::Plan;
+
+/// How long after the end of the challenge time it asks for the rest, so that the block's clock has passed it.
+const SOON: Span = Span::from_s(1);
+
+/// The machine.
+pub(super) struct Stale {
+    plan: Plan,
+    honest: Box<dyn Machine>,
+    now: Time,
+    /// When the rest of each closing channel can be had.
+    closing: BTreeMap<[u8; 32], Time>,
+}
+
+impl Stale {
+    pub(super) fn new(plan: Plan, honest: Box<dyn Machine>) -> Self {
+        Self { plan, honest, now: Time(0), closing: BTreeMap::new() }
+    }
+
+    fn due(&mut self) -> Option<LedgerCall> {
+        let (account, _) = self.closing.iter().find(|(_, at)| **at <= self.now)?;
+        let account = *account;
+        self.closing.remove(&account);
+        Some(LedgerCall::Finalize { account })
+    }
+}
+
+impl Machine for Stale {
+    fn handle(&mut self, now: Time, input: Input) {
+        self.now = now;
+        if let Input::Ledger(LedgerEvent::Channel { account, state }) = &input {
+            match state.and_then(|state| state.closing) {
+                Some(left) if self.plan.is_on(now) => {
+                    self.closing.insert(*account, now + left + SOON);
+                }
+                Some(_) | None => {
+                    self.closing.remove(account);
+                }
+            }
+        }
+        self.honest.handle(now, input);
+    }
+
+    fn poll(&mut self) -> Output {
+        if let Some(call) = self.due() {
+            return Output::Ledger(call);
+        }
+        loop {
+            let output = self.honest.poll();
+            if let Output::Wake(at) = output {
+                let next = self.closing.values().copied().min().unwrap_or(at);
+                return Output::Wake(next.min(at));
+            }
+            let kept_back =
+                matches!(output, Output::Ledger(LedgerCall::Claim { .. })) && self.plan.is_on(self.now);
+            if !kept_back {
+                return output;
+            }
+        }
+    }
+}

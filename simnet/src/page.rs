@@ -1,0 +1,255 @@
+//! The report of a sweep: one page that needs nothing else, with the question, the answer in words, plots and tables.
+
+use std::fmt::Write as _;
+
+use crate::metrics::{Good, METRICS, Metric};
+use crate::plot::{COLOURS, distributions, dots, escape, number, shown};
+use crate::stats::Interval;
+use crate::sweep::{Merged, MergedArm};
+
+const STYLE: &str = include_str!("page.css");
+
+/// Metrics that are drawn; all are in the table.
+const DRAWN: [&str; 8] = [
+    "success",
+    "match_ms_p50",
+    "first_content_ms_p95",
+    "price_mean",
+    "paid_over_lowest",
+    "cost_over_optimum",
+    "income_gini",
+    "messages_per_job",
+];
+/// Differences that the answer names for one arm at the most.
+const SENTENCES_MAX: usize = 5;
+
+/// The page. `command` reproduces it.
+#[must_use]
+pub fn page(merged: &Merged, command: &str) -> String {
+    let plan = &merged.plan;
+    let title = if plan.title.is_empty() { "a sweep" } else { &plan.title };
+    let mut html = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8>\
+         <meta name=viewport content='width=device-width,initial-scale=1'>\
+         <title>{0} · simnet</title><style>{STYLE}</style><main>\
+         <p class=kicker>simnet · {1} hosts · {2} orders · {3} seeds · {4} runs</p><h1>{0}</h1>",
+        escape(title),
+        number(f64::from(plan.nodes)),
+        number(f64::from(plan.jobs)),
+        plan.seeds.len(),
+        plan.seeds.len() * plan.arms.len(),
+    );
+    if !plan.question.trim().is_empty() {
+        let _ = write!(html, "<p class=question>{}</p>", escape(plan.question.trim()));
+    }
+    html.push_str(&answer(merged));
+    html.push_str(&legend(merged));
+    html.push_str(&small_multiples(merged));
+    html.push_str(&curves(merged));
+    html.push_str(&table(merged));
+    html.push_str(&made(merged, command));
+    html.push_str("</main></html>\n");
+    html
+}
+
+/// The answer: what differs from the first arm beyond chance, in sentences.
+fn answer(merged: &Merged) -> String {
+    let mut html = "<section class=answer><h2>Answer</h2>".to_owned();
+    let Some((first, others)) = merged.arms.split_first() else { return html + "</section>" };
+    let _ = write!(html, "<p>{}</p>", state(first));
+    if !others.is_empty() {
+        html.push_str("<ul>");
+        for arm in others {
+            let _ = write!(html, "<li>{}</li>", against(arm, first));
+        }
+        html.push_str("</ul>");
+    }
+    html.push_str("</section>");
+    html
+}
+
+/// How the first arm did.
+fn state(arm: &MergedArm) -> String {
+    let known = |key: &str| arm.metrics.get(key).map_or_else(|| "–".to_owned(), |of| number(of.mean));
+    format!(
+        "With <b>{}</b>, {} % of orders were answered. Half of them had a provider within {} ms and the first content \
+         within {} ms; an answer cost {} thousandths of a coin, {} times the lowest list price among the bidders.",
+        escape(&arm.name),
+        known("success"),
+        known("match_ms_p50"),
+        known("first_content_ms_p50"),
+        known("price_mean"),
+        known("paid_over_lowest"),
+    )
+}
+
+/// How another arm differs: the surest differences first.
+fn against(arm: &MergedArm, first: &MergedArm) -> String {
+    let mut real: Vec<(&Metric, &Interval)> = METRICS
+        .iter()
+        .filter_map(|metric| Some((metric, arm.against_first.get(metric.key)?)))
+        .filter(|(_, of)| of.excludes_zero())
+        .collect();
+    let sureness = |of: &Interval| of.mean.abs() / of.half.unwrap_or(f64::INFINITY).max(f64::MIN_POSITIVE);
+    real.sort_by(|(a, one), (b, other)| {
+        let described = |metric: &Metric| metric.good == Good::Neither;
+        described(a).cmp(&described(b)).then(sureness(other).total_cmp(&sureness(one)))
+    });
+    let name = escape(&arm.name);
+    if real.is_empty() {
+        return format!(
+            "<b>{name}</b>: no difference from {} can be told from chance with these seeds.",
+            escape(&first.name)
+        );
+    }
+    let all = real.len();
+    let parts: Vec<String> =
+        real.iter().take(SENTENCES_MAX).map(|(metric, of)| part(metric, of, first)).collect();
+    let more = all.saturating_sub(SENTENCES_MAX);
+    let rest = if more > 0 { format!(" {more} more differences are in the table.") } else { String::new() };
+    format!("<b>{name}</b>: {}.{rest}", parts.join("; "))
+}
+
+fn part(metric: &Metric, of: &Interval, first: &MergedArm) -> String {
+    let direction = if of.mean > 0.0 { "more" } else { "less" };
+    let base = first.metrics.get(metric.key).map_or(0.0, |of| of.mean);
+    let share = if base.abs() > 1e-9 && metric.unit != "%" {
+        format!(" ({}{} %)", if of.mean > 0.0 { "+" } else { "−" }, number((of.mean / base * 1e2).abs()))
+    } else {
+        String::new()
+    };
+    let unit = if metric.unit == "%" { "points" } else { metric.unit };
+    format!(
+        "{}: <span class={}>{} ± {} {} {direction}{share}</span>",
+        escape(metric.label),
+        verdict(metric, of),
+        number(of.mean.abs()),
+        number(of.half.unwrap_or(0.0)),
+        escape(unit),
+    )
+}
+
+fn verdict(metric: &Metric, of: &Interval) -> &'static str {
+    match metric.good {
+        Good::Neither => "plain",
+        Good::High if of.mean > 0.0 => "good",
+        Good::Low if of.mean < 0.0 => "good",
+        Good::High | Good::Low => "bad",
+    }
+}
+
+fn legend(merged: &Merged) -> String {
+    let mut html = "<p class=legend>".to_owned();
+    for (place, arm) in merged.arms.iter().enumerate() {
+        let _ = write!(
+            html,
+            "<span><i style='background:var(--c{})'></i>{}</span>",
+            place % COLOURS,
+            escape(&arm.name)
+        );
+    }
+    html.push_str("</p>");
+    html
+}
+
+fn small_multiples(merged: &Merged) -> String {
+    let mut html =
+        "<h2>At a glance</h2><p class=note>Dots are means over the seeds, bars their 95 % intervals.</p><div class=grid2>"
+            .to_owned();
+    for metric in METRICS.iter().filter(|metric| DRAWN.contains(&metric.key)) {
+        let rows: Vec<(&str, Interval)> = merged
+            .arms
+            .iter()
+            .filter_map(|arm| Some((arm.name.as_str(), *arm.metrics.get(metric.key)?)))
+            .collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let _ = write!(
+            html,
+            "<figure><figcaption>{}{}</figcaption>{}</figure>",
+            escape(metric.label),
+            unit(metric),
+            dots(&rows)
+        );
+    }
+    html.push_str("</div>");
+    html
+}
+
+fn unit(metric: &Metric) -> String {
+    if metric.unit.is_empty() { String::new() } else { format!(" <small>{}</small>", escape(metric.unit)) }
+}
+
+fn curves(merged: &Merged) -> String {
+    let mut html = "<h2>Every order, not only the mean</h2><p class=note>The share of orders at or below a value, up to \
+                    the 99th percentile.</p><div class=grid2>"
+        .to_owned();
+    let drawn = [
+        ("match_ms", "From the order to a provider", "ms"),
+        ("first_content_ms", "From the order to the first content", "ms"),
+        ("price", "Price of an answer", "10⁻³ coins"),
+    ];
+    for (key, label, unit) in drawn {
+        let lines: Vec<(&str, &[f64])> = merged
+            .arms
+            .iter()
+            .filter_map(|arm| Some((arm.name.as_str(), arm.curves.get(key)?.as_slice())))
+            .collect();
+        if !lines.is_empty() {
+            let _ = write!(
+                html,
+                "<figure><figcaption>{label}</figcaption>{}</figure>",
+                distributions(&lines, unit)
+            );
+        }
+    }
+    html.push_str("</div>");
+    html
+}
+
+fn table(merged: &Merged) -> String {
+    let mut html = "<h2>All numbers</h2><p class=note>Mean ± half of the 95 % interval. Below it, for every arm but the \
+                    first: the paired difference from the first arm over common seeds, marked where its interval does not \
+                    hold zero.</p><div class=wide><table><thead><tr><th>"
+        .to_owned();
+    for arm in &merged.arms {
+        let _ = write!(html, "<th>{}", escape(&arm.name));
+    }
+    html.push_str("</thead><tbody>");
+    for metric in &METRICS {
+        if !merged.arms.iter().any(|arm| arm.metrics.contains_key(metric.key)) {
+            continue;
+        }
+        let _ = write!(html, "<tr><th>{}{}", escape(metric.label), unit(metric));
+        for (place, arm) in merged.arms.iter().enumerate() {
+            let value = arm.metrics.get(metric.key).map_or_else(|| "–".to_owned(), shown);
+            let _ = write!(html, "<td>{value}");
+            if let Some(of) = arm.against_first.get(metric.key).filter(|_| place > 0) {
+                let class = if of.excludes_zero() { verdict(metric, of) } else { "quiet" };
+                let sign = if of.mean > 0.0 { "+" } else { "" };
+                let _ = write!(html, "<br><span class='delta {class}'>{sign}{}</span>", shown(of));
+            }
+        }
+    }
+    html.push_str("</tbody></table></div>");
+    html
+}
+
+fn made(merged: &Merged, command: &str) -> String {
+    let seeds = match merged.plan.seeds.as_slice() {
+        [] => "none".to_owned(),
+        [one] => one.to_string(),
+        [first, .., last] => format!("{first} to {last}"),
+    };
+    format!(
+        "<h2>How this was made</h2><p>Every run drives the production role machines on virtual time; all arms share their \
+         seeds ({seeds}), and every draw that their difference does not touch. Intervals are Student's t over the seeds. \
+         The models and what they leave out: <code>spec/10-simulation.md</code>. <i>Social cost</i> is what serving the \
+         tokens costs the provider by its own list price, and the buyer's wait; its bound is an omniscient assignment of \
+         each order, without a message or a rival.</p><pre>{}</pre><p class=note>simnet {} at commit {}.</p>",
+        escape(command),
+        env!("CARGO_PKG_VERSION"),
+        env!("SIMNET_COMMIT"),
+    )
+}

@@ -1,0 +1,71 @@
+//! One file for each group of commands, and what they share: finding a scenario, running a world.
+
+pub(crate) mod run;
+pub(crate) mod search;
+pub(crate) mod show;
+pub(crate) mod sweep;
+
+use std::fs;
+use std::io::IsTerminal as _;
+
+use bombyx_simnet::report::Report;
+use bombyx_simnet::scenario::{FIRST, SHIPPED, Scenario};
+use bombyx_simnet::world::World;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{Failed, Which};
+
+/// The scenario of a command line: a file, else one that ships.
+fn scenario(which: &Which) -> Result<Scenario, Failed> {
+    let (name, text) = match &which.file {
+        None => ("first.toml".to_owned(), FIRST.to_owned()),
+        Some(path) => {
+            let name = path.display().to_string();
+            match SHIPPED.iter().find(|(shipped, _)| *shipped == name && !path.exists()) {
+                Some((_, text)) => (name, (*text).to_owned()),
+                None => {
+                    let text = fs::read_to_string(path)
+                        .map_err(|error| Failed::usage(format!("cannot read {name}: {error}")))?;
+                    (name, text)
+                }
+            }
+        }
+    };
+    let mut scenario = Scenario::parse(&name, &text).map_err(Failed::usage)?;
+    scenario.nodes = which.nodes.unwrap_or(scenario.nodes);
+    scenario.workload.jobs = which.jobs.unwrap_or(scenario.workload.jobs);
+    scenario.seed = which.seed.unwrap_or(scenario.seed);
+    scenario.check().map_err(|(_, what)| Failed::usage(format!("command line: {what}")))?;
+    Ok(scenario)
+}
+
+/// Runs a world to its end, with a bar on a terminal.
+fn run_world(scenario: &Scenario, prefix: &str) -> Result<(World, Report), Failed> {
+    let bar = progress_bar(scenario, prefix);
+    let began = cpu_s();
+    let mut world = World::new(scenario);
+    let outcome = world.run(|progress| {
+        bar.set_position(progress.ended);
+        let rate = progress.events as f64 / (cpu_s() - began).max(1e-3);
+        bar.set_message(format!("{:.1} s virtual, {rate:.0} events/s", progress.now.0 as f64 / 1e6));
+    });
+    bar.finish_and_clear();
+    outcome.map_err(Failed::broken)?;
+    let report = Report::of(&world, cpu_s() - began);
+    Ok((world, report))
+}
+
+/// A bar on a terminal, nothing anywhere else.
+fn progress_bar(scenario: &Scenario, prefix: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{prefix}{bar:30} {pos}/{len} orders  {msg}  {elapsed}");
+    let bar = ProgressBar::new(u64::from(scenario.workload.jobs)).with_prefix(prefix.to_owned());
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn cpu_s() -> f64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
+}

@@ -1,0 +1,46 @@
+//! `run` and `replay`.
+
+use bombyx_simnet::report::table;
+use bombyx_simnet::store;
+
+use super::{run_world, scenario};
+use crate::{Failed, Replay, Run};
+
+/// Runs one scenario.
+pub(crate) fn run(args: &Run) -> Result<(), Failed> {
+    let scenario = scenario(&args.which)?;
+    let (world, report) = run_world(&scenario, "")?;
+    let kept = match &args.out {
+        Some(out) => Some(store::save(out, &world, &report, None).map_err(Failed::usage)?),
+        None => None,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&report).map_err(Failed::broken)?);
+    } else {
+        print!("{}", table(&report));
+        if let Some(dir) = kept {
+            println!("kept in {}", dir.display());
+        }
+    }
+    Ok(())
+}
+
+/// Runs a stored run again: the same digest, or an error.
+pub(crate) fn replay(args: &Replay) -> Result<(), Failed> {
+    let manifest = store::manifest(&args.out, &args.run_id).map_err(Failed::usage)?;
+    let (_, report) = run_world(&manifest.scenario, "")?;
+    if report.digest == manifest.digest {
+        println!("run {} again: digest {}, as before", manifest.run_id, report.digest);
+        return Ok(());
+    }
+    Err(Failed::broken(format!(
+        "run {} has digest {} now and had {} before, at version {} and commit {}; this is version {} and commit {}",
+        manifest.run_id,
+        report.digest,
+        manifest.digest,
+        manifest.version,
+        manifest.commit,
+        env!("CARGO_PKG_VERSION"),
+        env!("SIMNET_COMMIT"),
+    )))
+}

@@ -1,0 +1,51 @@
+//! `swarm` and `shrink`.
+
+use std::path::Path;
+
+use bombyx_simnet::scenario::Scenario;
+use bombyx_simnet::store;
+use bombyx_simnet::swarm::{self, TRIES_MAX, random_scenario};
+use bombyx_simnet::world::Stopped;
+
+use super::{cpu_s, scenario};
+use crate::{Failed, Swarm, Which};
+
+/// Runs random worlds until the time is up or one breaks.
+pub(crate) fn swarm(args: &Swarm) -> Result<(), Failed> {
+    let mut seed = args.seed;
+    while cpu_s() < args.seconds {
+        let scenario = random_scenario(seed);
+        if let Err(stopped) = swarm::run(&scenario) {
+            return Err(smaller(&scenario, &stopped)?);
+        }
+        seed = seed.wrapping_add(1);
+    }
+    println!("seeds {} to {}: every invariant held", args.seed, seed.wrapping_sub(1));
+    Ok(())
+}
+
+/// Makes one scenario small.
+pub(crate) fn shrink(which: &Which) -> Result<(), Failed> {
+    let scenario = scenario(which)?;
+    match swarm::run(&scenario) {
+        Err(stopped) => Err(smaller(&scenario, &stopped)?),
+        Ok(()) => {
+            Err(Failed::usage("no invariant is broken in this scenario: there is nothing to make smaller"))
+        }
+    }
+}
+
+/// Writes down the smallest scenario found that breaks the same invariant.
+fn smaller(scenario: &Scenario, stopped: &Stopped) -> Result<Failed, Failed> {
+    let same = |small: &Scenario| {
+        swarm::run(small).is_err_and(|other| other.broken.invariant == stopped.broken.invariant)
+    };
+    let small = swarm::shrink(scenario, TRIES_MAX, same);
+    let name = format!("broken-{}.toml", stopped.run_id);
+    let text = toml::to_string(&small).map_err(Failed::broken)?;
+    store::write_text(Path::new(&name), &text).map_err(Failed::usage)?;
+    Ok(Failed::broken(format!(
+        "{stopped}\n{} hosts and {} orders are enough: simnet run {name}",
+        small.nodes, small.workload.jobs
+    )))
+}

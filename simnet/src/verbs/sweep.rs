@@ -1,0 +1,93 @@
+//! `sweep`, `merge` and `report`.
+
+use std::fs;
+use std::path::Path;
+
+use bombyx_simnet::metrics::METRICS;
+use bombyx_simnet::page::page;
+use bombyx_simnet::plot::shown;
+use bombyx_simnet::store;
+use bombyx_simnet::sweep::{self, Merged, Shard};
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+
+use super::{run_world, scenario};
+use crate::{Failed, Sweep};
+
+/// Runs a sweep, or one shard of it; a whole one is put together at once.
+pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
+    let mut scenario = scenario(&args.which)?;
+    scenario.sweep.seeds = args.seeds.unwrap_or(scenario.sweep.seeds);
+    let shard = match &args.shard {
+        Some(text) => Shard::parse(text, |name| std::env::var(name).ok()).map_err(Failed::usage)?,
+        None => Shard { number: 0, of: 1 },
+    };
+    let (plan, planned) = scenario.planned().map_err(Failed::usage)?;
+    fs::create_dir_all(&args.out)
+        .map_err(|error| Failed::usage(format!("{}: {error}", args.out.display())))?;
+    store::write_json(&args.out.join("plan.json"), &plan).map_err(Failed::usage)?;
+    let mine: Vec<_> = planned.iter().enumerate().filter(|(place, _)| shard.has(*place)).collect();
+    for (count, (_, run)) in mine.iter().enumerate() {
+        if store::is_complete(&args.out, &run.run_id) {
+            continue;
+        }
+        let prefix = format!("run {} of {}  ", count + 1, mine.len());
+        let (world, report) = run_world(&run.scenario, &prefix)?;
+        store::save(&args.out, &world, &report, Some(&plan.arms[run.arm].name)).map_err(Failed::usage)?;
+    }
+    if shard.of == 1 {
+        return merge(&args.out);
+    }
+    println!(
+        "shard {}/{}: {} of {} runs are in {}; when all shards are: simnet merge {2}",
+        shard.number,
+        shard.of,
+        mine.len(),
+        planned.len(),
+        args.out.display()
+    );
+    Ok(())
+}
+
+/// Puts a sweep together and shows it.
+pub(crate) fn merge(out: &Path) -> Result<(), Failed> {
+    let merged = sweep::merge(out).map_err(Failed::usage)?;
+    println!("{}", table(&merged));
+    println!("merged.json is written; simnet report {} makes a page of it", out.display());
+    Ok(())
+}
+
+fn table(merged: &Merged) -> Table {
+    let mut table = Table::new();
+    let names = merged.arms.iter().map(|arm| arm.name.clone());
+    table.load_style(UTF8_FULL_CONDENSED).set_header(std::iter::once(String::new()).chain(names));
+    for metric in &METRICS {
+        let cells = merged.arms.iter().enumerate().map(|(place, arm)| {
+            let Some(of) = arm.metrics.get(metric.key) else { return "–".to_owned() };
+            match arm.against_first.get(metric.key).filter(|of| place > 0 && of.excludes_zero()) {
+                Some(difference) => format!("{}\n({})", shown(of), shown(difference)),
+                None => shown(of),
+            }
+        });
+        let unit = if metric.unit.is_empty() { String::new() } else { format!(", {}", metric.unit) };
+        table.add_row(std::iter::once(format!("{}{unit}", metric.label)).chain(cells));
+    }
+    table
+}
+
+/// Writes the page of a sweep.
+pub(crate) fn report(out: &Path) -> Result<(), Failed> {
+    let merged = sweep::merge(out).map_err(Failed::usage)?;
+    let name = if merged.plan.title.is_empty() { "SCENARIO.toml" } else { &merged.plan.title };
+    let command = format!(
+        "simnet sweep {name} --nodes {} --jobs {} --seeds {} --out {}\nsimnet report {3}",
+        merged.plan.nodes,
+        merged.plan.jobs,
+        merged.plan.seeds.len(),
+        "out"
+    );
+    let path = out.join("report.html");
+    store::write_text(&path, &page(&merged, &command)).map_err(Failed::usage)?;
+    println!("{}", path.display());
+    Ok(())
+}

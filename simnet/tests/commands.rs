@@ -1,0 +1,69 @@
+//! The commands around a run: sweeps in shards, merging, replaying, comparing, the page.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const PLAN: &str = "title = \"leases\"\nquestion = \"Do leases <help>?\"\nnodes = 20\n[population]\nmodels = 2\n\
+    [workload]\njobs = 6\n[sweep]\nseeds = 2\n[[sweep.arm]]\nname = \"leases\"\n\
+    [[sweep.arm]]\nname = \"an auction each\"\nset = { \"market.leases\" = false }\n";
+
+fn simnet(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_simnet"))
+        .args(arguments)
+        .current_dir(dir)
+        .env_remove("SLURM_ARRAY_TASK_ID")
+        .env("JOB_COMPLETION_INDEX", "1")
+        .output()
+        .unwrap()
+}
+
+fn good(dir: &Path, arguments: &[&str]) -> String {
+    let out = simnet(dir, arguments);
+    assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn shards_put_together_are_the_whole_sweep_and_every_run_can_be_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("plan.toml"), PLAN).unwrap();
+    good(dir, &["sweep", "plan.toml", "--out", "whole"]);
+    good(dir, &["sweep", "plan.toml", "--out", "parts", "--shard", "0/2"]);
+    let early = simnet(dir, &["merge", "parts"]);
+    assert_eq!(early.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&early.stderr).contains("2 of 4 runs are missing"));
+    // The second shard takes its number from the batch system.
+    good(dir, &["sweep", "plan.toml", "--out", "parts", "--shard", "2"]);
+    good(dir, &["merge", "parts"]);
+    let merged = |of: &str| std::fs::read_to_string(dir.join(of).join("merged.json")).unwrap();
+    assert_eq!(merged("whole"), merged("parts"));
+
+    let listed = good(dir, &["list", "--out", "whole"]);
+    let run_id = listed.lines().rev().find(|line| line.contains("leases")).unwrap();
+    let run_id = run_id.split_whitespace().next().unwrap();
+    assert!(good(dir, &["replay", run_id, "--out", "whole"]).contains("as before"));
+    assert_eq!(simnet(dir, &["replay", "0123", "--out", "whole"]).status.code(), Some(2));
+    for file in ["manifest.json", "summary.json", "jobs.parquet", "nodes.parquet", "series.parquet"] {
+        assert!(dir.join("whole/runs").join(run_id).join(file).is_file(), "{file}");
+    }
+
+    let same = format!("whole/runs/{run_id}");
+    assert!(good(dir, &["compare", &same, &same]).contains("the same to the bit"));
+    assert!(good(dir, &["compare", "whole", "parts"]).contains("orders answered"));
+
+    good(dir, &["report", "whole"]);
+    let page = std::fs::read_to_string(dir.join("whole/report.html")).unwrap();
+    assert!(page.contains("Do leases &lt;help&gt;?") && page.contains("an auction each"), "{page}");
+    for outside in ["http://", "https://", "<script", "src="] {
+        assert!(!page.contains(outside), "the page needs {outside}");
+    }
+}
+
+#[test]
+fn a_scenario_that_ships_runs_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let shown = good(dir.path(), &["run", "first", "--nodes", "30", "--jobs", "3"]);
+    assert!(shown.contains("30 nodes, 3 orders"), "{shown}");
+}
