@@ -79,28 +79,39 @@ fn no_voucher_is_above_the_deposit_or_before_it_is_seen() {
     assert_eq!(payer.payment(&key()), Some(payment(7, 1_300)));
 }
 
-/// (CH-7)
+/// (CH-7, CH-8)
 #[test]
-fn a_promise_on_disk_counts_as_spent() {
+fn a_promise_on_disk_counts_as_spent_and_is_signed_again_once_the_provider_has_spoken() {
     let mut payer = payer();
     payer.observe(Time(1), &open(7, 1_000));
     payer.owe(Nano(400)).unwrap();
-    let again = Payer::restored(payer.record());
+    let mut again = Payer::restored(payer.record());
     assert_eq!((again.cumulative(), again.headroom()), (Nano(400), Nano(600)));
+    assert_eq!(again.payment(&key()), None, "the provider may hold a newer one");
+    assert!(!again.recover(None), "it holds none: what is on disk stands");
     assert_eq!(again.payment(&key()), Some(payment(7, 400)));
 }
 
 /// (CH-8)
 #[test]
-fn a_lost_voucher_is_adopted_when_it_is_newer_and_of_this_funding() {
-    let mut payer = payer();
-    payer.observe(Time(1), &open(7, 1_000));
+fn a_lost_voucher_is_gone_on_from_when_it_is_newer_and_of_this_funding() {
     let voucher =
         |epoch, cumulative| Voucher { account: payer_account(), epoch, cumulative: Nano(cumulative) };
-    assert!(!payer.recover(&voucher(6, 500)));
-    assert!(payer.recover(&voucher(7, 500)));
-    assert!(!payer.recover(&voucher(7, 499)));
-    assert_eq!(payer.cumulative(), Nano(500));
+    let mut before = payer();
+    before.observe(Time(1), &open(7, 1_000));
+    before.owe(Nano(400)).unwrap();
+    let restored = || Payer::restored(before.record());
+
+    for (shown, known) in [((6, 500), 400), ((7, 399), 400), ((7, 500), 500)] {
+        let mut payer = restored();
+        assert_eq!(payer.recover(Some(&voucher(shown.0, shown.1))), known == 500, "{shown:?}");
+        assert_eq!(payer.cumulative(), Nano(known), "{shown:?}");
+    }
+    let mut payer = restored();
+    payer.owe(Nano(50)).unwrap();
+    assert!(payer.recover(Some(&voucher(7, 500))));
+    assert_eq!(payer.cumulative(), Nano(550), "what was promised since the restart comes on top");
+    assert!(!payer.recover(Some(&voucher(7, 900))), "only the first word after a restart is believed");
 }
 
 fn payer_account() -> [u8; 32] {

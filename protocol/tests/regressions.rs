@@ -17,9 +17,9 @@ use swarm::{CALM, Swarm, chat, engine, price};
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
 
-/// A client that holds an auction for each order: a lease of a provider's earlier life is void.
-fn auctioneer(swarm: &mut Swarm) -> NodeId {
-    swarm.client_with(ClientConfig { leases: false, ..ClientConfig::for_tests(1) }, COIN)
+/// A client that may hold a lease of a provider's earlier life: it is void, and costs an auction, not the order.
+fn leaseholder(swarm: &mut Swarm) -> NodeId {
+    swarm.client_with(ClientConfig::for_tests(1), COIN)
 }
 
 fn paid(swarm: &Swarm, provider: NodeId) -> Nano {
@@ -81,7 +81,7 @@ fn an_exhausted_channel_ends_the_order_and_does_not_loop() {
 #[test]
 fn a_provider_that_restarts_serves_nothing_for_free() {
     let mut swarm = Swarm::new(4, CALM);
-    let client = auctioneer(&mut swarm);
+    let client = leaseholder(&mut swarm);
     let provider = swarm.provider(1, price(400_000), 1_000);
     swarm.order(client, 1, chat("count for me", 100), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
@@ -96,7 +96,7 @@ fn a_provider_that_restarts_serves_nothing_for_free() {
 #[test]
 fn a_provider_whose_store_was_rolled_back_does_not_take_old_money_for_new_work() {
     let mut swarm = Swarm::new(5, CALM);
-    let client = auctioneer(&mut swarm);
+    let client = leaseholder(&mut swarm);
     let provider = swarm.provider(1, price(400_000), 1_000);
     swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
     swarm.run_to_end(MINUTE);

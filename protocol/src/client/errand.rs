@@ -320,7 +320,10 @@ impl Client {
         self.leases.end(provider);
         self.leave_job(now, id);
         let Some(errand) = self.orders.get_mut(&id) else { return };
-        errand.failed.push(provider);
+        // One that only forgot its bid, as after a restart, may bid again.
+        if why != Failure::Refused(Refusal::UnknownBid) {
+            errand.failed.push(provider);
+        }
         errand.last_failure = Some(why);
         self.news(id, OrderNews::FailedOver { from: provider, why });
         self.advance(now, id);
