@@ -80,7 +80,6 @@ impl Payments {
     /// (`CH-20`)
     pub(super) fn channel_for(
         &mut self,
-        _now: Time,
         bid: &Bid,
         cost_max: Nano,
         salt: u64,

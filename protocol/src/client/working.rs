@@ -82,20 +82,14 @@ impl Client {
         let reserved = candidate.price.cost_max(&task).unwrap_or(Nano(u64::MAX)).min(errand.budget());
         let rows_before = errand.rows;
         let salt = self.entropy.number();
-        let account = match self.payments.channel_for(
-            now,
-            &candidate.bid,
-            reserved,
-            salt,
-            &self.config,
-            &mut self.outbox,
-        ) {
-            Ok(account) => account,
-            Err(fault) => {
-                self.jobs.remove(&job);
-                return self.end(now, id, Some(Failure::Channel(fault)));
-            }
-        };
+        let account =
+            match self.payments.channel_for(&candidate.bid, reserved, salt, &self.config, &mut self.outbox) {
+                Ok(account) => account,
+                Err(fault) => {
+                    self.jobs.remove(&job);
+                    return self.end(now, id, Some(Failure::Channel(fault)));
+                }
+            };
         let stream = Stream::new(provider, candidate.bid.model, job, candidate.price, &task);
         let Some(errand) = self.orders.get_mut(&id) else { return };
         errand.phase = Phase::Working(Box::new(Working {
@@ -239,10 +233,7 @@ impl Client {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         errand.bill.finish = Some(finish);
         if let Phase::Working(working) = &errand.phase {
-            let mut lease = working.candidate.clone();
-            // What a lease pays was settled by its auction; a rescue's price is its own bid.
-            lease.bid.valid_ms = 0;
-            self.leases.keep(now, lease);
+            self.leases.keep(now, working.candidate.clone());
         }
         self.leave_job(now, id);
         self.end(now, id, None);

@@ -371,11 +371,9 @@ impl Provider {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let bill = match &job.phase {
             Phase::Serving(serve) => Some((serve.account, serve.serving.cost())),
-            Phase::Promised { .. } | Phase::Over { .. } => None,
+            Phase::Promised { .. } => None,
+            Phase::Over { .. } => return,
         };
-        if matches!(job.phase, Phase::Over { .. }) {
-            return;
-        }
         let over = Phase::Over { until: now + limits::LINGER, bill };
         let client = job.client;
         let served = match core::mem::replace(&mut job.phase, over) {
