@@ -181,21 +181,29 @@ impl World {
     }
 
     pub(crate) fn start_job(&mut self, host: u32, job: JobId, task: &Task) -> Result<(), Broken> {
-        let answers = self.workload.answers();
+        let answer = match task {
+            Task::Embed { .. } => 0,
+            Task::Generate(generate) => self.workload.answer_tokens(generate.sampling.seed, &self.draws),
+        };
         let target = &mut self.hosts[host as usize];
-        let step = target.engine.run(self.now, job, task, answers, &self.draws);
+        let steps = target.engine.run(self.now, job, task, answer);
         let (running, slots) = (target.engine.running(), target.offer().map_or(0, |offer| offer.slots));
-        self.plan(host, step);
+        self.plan(host, steps);
         Check::capacity(running, slots)
     }
 
     pub(crate) fn allow(&mut self, host: u32, job: JobId, tokens: u32) {
-        let step = self.hosts[host as usize].engine.allow(self.now, job, tokens);
-        self.plan(host, step);
+        let steps = self.hosts[host as usize].engine.allow(self.now, job, tokens);
+        self.plan(host, steps);
     }
 
-    fn plan(&mut self, host: u32, step: Option<Step>) {
-        if let Some(step) = step {
+    pub(crate) fn cancel(&mut self, host: u32, job: JobId) {
+        let steps = self.hosts[host as usize].engine.cancel(self.now, job);
+        self.plan(host, steps);
+    }
+
+    fn plan(&mut self, host: u32, steps: Vec<Step>) {
+        for step in steps {
             self.schedule(step.at, host, host, Event::Engine(step.job, step.number));
         }
     }
@@ -263,11 +271,13 @@ impl World {
     }
 
     pub(crate) fn switch_on(&mut self, host: u32) -> Result<(), Broken> {
+        self.up += u64::from(!self.hosts[host as usize].is_up());
         let first = self.hosts[host as usize].start(host, &self.draws);
         self.feed(host, first)
     }
 
     pub(crate) fn crash(&mut self, host: u32) {
+        self.up -= u64::from(self.hosts[host as usize].is_up());
         self.hosts[host as usize].crash();
         let lost: Vec<u32> = (0u32..)
             .zip(&self.measures.jobs)

@@ -20,6 +20,7 @@ use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::net::Place;
 use crate::rng::{Draws, Purpose};
+use crate::scenario::RoleName;
 
 /// Outputs that one input may cause: a machine that never stops is a bug.
 const OUTPUTS_MAX: usize = 100_000;
@@ -148,6 +149,16 @@ impl Host {
     #[must_use]
     pub fn is_client(&self) -> bool {
         matches!(self.profile, Profile::Client { .. })
+    }
+
+    /// Its role in a scenario; watchers have none.
+    #[must_use]
+    pub fn role(&self) -> Option<RoleName> {
+        match self.profile {
+            Profile::Client { .. } => Some(RoleName::Client),
+            Profile::Provider { .. } => Some(RoleName::Provider),
+            Profile::Watcher { .. } => None,
+        }
     }
 
     /// What a provider offers.

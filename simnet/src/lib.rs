@@ -16,12 +16,13 @@
 //!
 //! | module | what it models |
 //! |---|---|
-//! | [`queue`], [`rng`] | virtual time and randomness |
+//! | [`queue`], [`rng`], [`law`] | virtual time and randomness |
 //! | [`net`], [`overlay`] | links between regions, gossip topics |
 //! | [`host`], [`disk`], [`engine`] | one node |
+//! | [`power`] | when hosts are off |
 //! | [`actors`] | nodes that do not follow the protocol |
 //! | [`chain`] | the ledger |
-//! | [`scenario`], [`population`], [`workload`] | what is simulated |
+//! | [`scenario`], [`population`], [`workload`], [`requests`] | what is simulated |
 //! | [`world`] | the loop |
 //! | [`check`], [`measure`], [`report`] | what must hold and what came of it |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
@@ -36,6 +37,7 @@ mod deliver;
 pub mod disk;
 pub mod engine;
 pub mod host;
+pub mod law;
 pub mod measure;
 pub mod metrics;
 pub mod net;
@@ -43,8 +45,10 @@ pub mod overlay;
 pub mod page;
 pub mod plot;
 pub mod population;
+pub mod power;
 pub mod queue;
 pub mod report;
+pub mod requests;
 pub mod rng;
 pub mod scenario;
 pub mod stats;

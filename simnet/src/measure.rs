@@ -133,6 +133,8 @@ pub struct Sample {
     pub at: Time,
     /// Events.
     pub events: u64,
+    /// Hosts that are on.
+    pub up: u64,
     /// Orders given.
     pub ordered: u64,
     /// Orders that have ended.

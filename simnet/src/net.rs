@@ -8,7 +8,7 @@ use bombyx_protocol::time::{Span, Time};
 use serde::Deserialize;
 
 use crate::rng::{Draws, Purpose};
-use crate::scenario::{Access, Faults, Jitter};
+use crate::scenario::{Access, Faults, Jitter, Network};
 
 /// Median round trips between 20 regions, with their source in the file.
 const REGIONS: &str = include_str!("../data/region-latency-20.json");
@@ -46,6 +46,8 @@ pub struct Place {
     pub region: u8,
     /// Index into [`ACCESS_CLASSES`].
     pub access: u8,
+    /// Behind a NAT: the region of the relay through which it can be reached.
+    pub relay: Option<u8>,
 }
 
 /// Regions cut off from all others for a while.
@@ -103,21 +105,26 @@ pub struct Links {
     one_way_us: Vec<Vec<u64>>,
     jitter: Jitter,
     faults: Faults,
+    /// Share of pairs behind NATs that reach each other without a relay.
+    punch_share: f64,
     partitions: Vec<Partition>,
 }
 
 /// Draws a place for a host.
 #[must_use]
-pub fn settle(regions: usize, access: &Access, draws: &Draws, host: u64) -> Place {
+pub fn settle(regions: usize, access: &Access, nat_share: f64, draws: &Draws, host: u64) -> Place {
     let region = draws.below(regions as u64, Purpose::Region, &[host]);
     let access = draws.weighted(access.shares().into_iter(), Purpose::Access, &[host]);
-    Place { region: u8::try_from(region).unwrap_or(0), access: u8::try_from(access).unwrap_or(0) }
+    let relay = draws
+        .happens(nat_share, Purpose::Nat, &[host])
+        .then(|| u8::try_from(draws.below(regions as u64, Purpose::Nat, &[host, 1])).unwrap_or(0));
+    Place { region: u8::try_from(region).unwrap_or(0), access: u8::try_from(access).unwrap_or(0), relay }
 }
 
 impl Links {
     /// The links of a scenario.
     #[must_use]
-    pub fn new(regions: &Regions, jitter: Jitter, faults: Faults, partitions: Vec<Partition>) -> Self {
+    pub fn new(regions: &Regions, network: &Network, partitions: Vec<Partition>) -> Self {
         let one_way_us = regions
             .rtt_ms
             .iter()
@@ -129,10 +136,17 @@ impl Links {
                 row.iter().enumerate().map(one_way).collect()
             })
             .collect();
-        Self { one_way_us, jitter, faults, partitions }
+        Self {
+            one_way_us,
+            jitter: network.jitter,
+            faults: network.faults,
+            punch_share: network.punch_share,
+            partitions,
+        }
     }
 
-    /// What becomes of a message of `bytes` that leaves now. `about` names it: equal names have equal fates.
+    /// What becomes of a message of `bytes` that leaves now. `about` names it, sender and receiver first: equal names
+    /// have equal fates.
     #[must_use]
     pub fn passage(
         &self,
@@ -172,9 +186,23 @@ impl Links {
         Span(self.one_way_us[usize::from(from.region)][usize::from(to.region)] + access(from) + access(to))
     }
 
+    /// One way for an empty message of this pair: through a relay where both are behind NATs that no hole goes through.
+    fn path(&self, from: Place, to: Place, draws: &Draws, about: &[u64]) -> Span {
+        let direct = self.undisturbed(from, to);
+        let (Some(relay), Some(other)) = (from.relay, to.relay) else { return direct };
+        let (first, second) = (about.first().copied(), about.get(1).copied());
+        let pair = [first.min(second).unwrap_or(0), first.max(second).unwrap_or(0)];
+        if draws.happens(self.punch_share, Purpose::Punch, &pair) {
+            return direct;
+        }
+        // Both directions go over the relay of the host with the lower number.
+        let via = Place { region: if first < second { relay } else { other }, access: 0, relay: None };
+        Span(self.undisturbed(from, via).0 + self.undisturbed(via, to).0)
+    }
+
     fn delay(&self, from: Place, to: Place, bytes: usize, draws: &Draws, about: &[u64]) -> Span {
         let (up, down) = (ACCESS_CLASSES[usize::from(from.access)], ACCESS_CLASSES[usize::from(to.access)]);
-        let path = self.undisturbed(from, to).0;
+        let path = self.path(from, to, draws, about).0;
         let sending = bytes as u64 * 8 / up.uplink_mbit;
         let variation = draws.lognormal(
             self.jitter.median_share * path as f64,
@@ -200,11 +228,11 @@ mod tests {
     use super::*;
 
     fn links(partitions: Vec<Partition>, faults: Faults) -> Links {
-        Links::new(&Regions::shipped(), Jitter::default(), faults, partitions)
+        Links::new(&Regions::shipped(), &Network { faults, ..Network::default() }, partitions)
     }
 
     fn place(region: u8, access: u8) -> Place {
-        Place { region, access }
+        Place { region, access, relay: None }
     }
 
     #[test]
@@ -258,5 +286,26 @@ mod tests {
         assert_eq!(count(Faults::default(), lost) + count(Faults::default(), twice), 0);
         assert!((150..250).contains(&count(Faults { drop: 0.1, ..Faults::default() }, lost)));
         assert!((150..250).contains(&count(Faults { duplicate: 0.1, ..Faults::default() }, twice)));
+    }
+
+    #[test]
+    fn only_pairs_behind_nats_go_through_a_relay_and_only_some_of_them() {
+        let network = Network { punch_share: 0.7, ..Network::default() };
+        let links = Links::new(&Regions::shipped(), &network, vec![]);
+        let draws = Draws::new(1);
+        let public = place(0, 0);
+        // Virginia and Iowa, over a relay in Sydney.
+        let (here, there) =
+            (Place { relay: Some(19), ..place(0, 0) }, Place { relay: Some(19), ..place(1, 0) });
+        let direct = links.undisturbed(here, there);
+        assert_eq!(links.path(here, public, &draws, &[1, 2]), links.undisturbed(here, public));
+        let relayed =
+            (0..1_000).filter(|pair| links.path(here, there, &draws, &[*pair, 2_000]) > direct).count();
+        assert!((250..350).contains(&relayed), "{relayed}");
+        for pair in 0..50 {
+            let (way, back) =
+                (links.path(here, there, &draws, &[pair, 99]), links.path(there, here, &draws, &[99, pair]));
+            assert_eq!(way, back, "both directions share their fate");
+        }
     }
 }

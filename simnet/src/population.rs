@@ -86,8 +86,9 @@ fn misprice(host: &mut Host) {
         host.engine = Engine::new(Speed {
             prefill_per_s: 1_000_000,
             decode_per_s: 1_000,
+            slowdown_milli: 0,
             start: Span(0),
-            chunk_tokens: host.engine.report_tokens(),
+            ..host.engine.speed()
         });
     }
 }
@@ -179,19 +180,31 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
             Mechanism::Random => Rule::Random,
         },
     };
-    let place = settle(regions, &scenario.network.client_access, draws, u64::from(host));
+    let place = settle(
+        regions,
+        &scenario.network.client_access,
+        scenario.network.client_nat_share,
+        draws,
+        u64::from(host),
+    );
     Host::new(Profile::Client { config: Box::new(config), models }, place, no_engine())
 }
 
 fn watcher(scenario: &Scenario, draws: &Draws, regions: usize, host: u32) -> Host {
     let wallet = Address::basechain(seed(draws, host, Key::Wallet));
     let identity_seed = seed(draws, host, Key::Identity);
-    let place = settle(regions, &scenario.network.provider_access, draws, u64::from(host));
+    let place = settle(regions, &scenario.network.provider_access, 0.0, draws, u64::from(host));
     Host::new(Profile::Watcher { identity_seed, wallet }, place, no_engine())
 }
 
 fn no_engine() -> Engine {
-    Engine::new(Speed { prefill_per_s: 1, decode_per_s: 1, start: Span(0), chunk_tokens: 1 })
+    Engine::new(Speed {
+        prefill_per_s: 1,
+        decode_per_s: 1,
+        slowdown_milli: 0,
+        start: Span(0),
+        chunk_tokens: 1,
+    })
 }
 
 fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, host: u32) -> Host {
@@ -242,10 +255,17 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
     let speed = Speed {
         prefill_per_s: class.prefill_per_s,
         decode_per_s: class.decode_per_s,
+        slowdown_milli: (class.batch_slowdown * 1e3) as u64,
         start: Span::from_ms(class.start_ms),
         chunk_tokens: scenario.workload.report_tokens,
     };
-    let place = settle(regions, &scenario.network.provider_access, draws, u64::from(host));
+    let place = settle(
+        regions,
+        &scenario.network.provider_access,
+        scenario.network.provider_nat_share,
+        draws,
+        u64::from(host),
+    );
     let profile = Profile::Provider {
         config: Box::new(config),
         offer: Box::new(offer),

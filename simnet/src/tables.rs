@@ -200,6 +200,7 @@ pub fn series(world: &World) -> Vec<Column> {
     vec![
         Column::Real("at_s", samples.iter().map(|sample| Some(sample.at.0 as f64 / 1e6)).collect()),
         column("events", &|sample| sample.events),
+        column("up", &|sample| sample.up),
         column("ordered", &|sample| sample.ordered),
         column("ended", &|sample| sample.ended),
         column("messages", &|sample| sample.traffic.count),

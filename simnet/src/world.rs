@@ -17,9 +17,10 @@ use crate::measure::{JobRow, Measures, Sample};
 use crate::net::{Links, Partition, Regions};
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{NETWORK_ID, followers, hosts, model_id};
+use crate::power::{Off, Power};
 use crate::queue::{Key, Queue};
-use crate::rng::{Draws, Purpose, fold};
-use crate::scenario::{self, RoleName, Scenario};
+use crate::rng::{Draws, fold};
+use crate::scenario::{self, Scenario};
 use crate::workload::{Arrival, Workload};
 
 /// The ledger and the world itself, where an event needs a host that is none.
@@ -123,6 +124,8 @@ pub struct World {
     pub(crate) trace: u64,
     pub(crate) queue: Queue<Event>,
     pub(crate) hosts: Vec<Host>,
+    /// Hosts that are on.
+    pub(crate) up: u64,
     pub(crate) addresses: BTreeMap<NodeId, u32>,
     pub(crate) topics: BTreeMap<ModelId, u32>,
     pub(crate) links: Links,
@@ -160,13 +163,14 @@ impl World {
             queue: Queue::new(),
             addresses: (0u32..).zip(&hosts).map(|(index, host)| (host.node, index)).collect(),
             topics: (0..scenario.population.models).map(|model| (model_id(model), model)).collect(),
-            links: Links::new(&regions, network.jitter, network.faults, partitions(scenario, &regions)),
+            links: Links::new(&regions, network, partitions(scenario, &regions)),
             arrivals: BTreeMap::new(),
             overlay: Overlay::new(followers(scenario, &hosts), network.mesh_degree, &draws),
             chain,
             workload: Workload::new(scenario),
             check: Check::default(),
             measures: Measures::default(),
+            up: 0,
             ids: 0,
             all_ordered: false,
             settling_since: None,
@@ -174,8 +178,9 @@ impl World {
             hosts,
             scenario: scenario.clone(),
         };
-        world.schedule_power();
+        world.schedule_power(&regions);
         world.schedule_order(0, world.workload.begins());
+        world.settle_when_over();
         world
     }
 
@@ -227,6 +232,7 @@ impl World {
         self.measures.series.push(Sample {
             at: self.next_sample,
             events: self.events,
+            up: self.up,
             ordered: self.measures.jobs.len() as u64,
             ended: self.ended(),
             traffic: self.measures.all_traffic(),
@@ -253,21 +259,20 @@ impl World {
         self.trace = fold(fold(fold(self.trace, key.at.0), who), key.id << 8 | u64::from(key.kind));
     }
 
-    /// Hosts are switched on within the first second, as nobody starts at the same instant; some lose power later.
-    fn schedule_power(&mut self) {
-        for host in 0..self.scenario.nodes + self.scenario.market.watchers {
-            let at = Time(self.draws.below(1_000_000, Purpose::Crash, &[u64::from(host), u64::MAX]));
-            self.schedule_by_world(at, host, Event::Restart);
-        }
-        for (number, crash) in (0u64..).zip(self.scenario.crash.clone()) {
-            for host in 0..self.scenario.nodes {
-                let role =
-                    if host < self.scenario.client_count() { RoleName::Client } else { RoleName::Provider };
-                if role == crash.role
-                    && self.draws.happens(crash.share, Purpose::Crash, &[number, u64::from(host)])
-                {
-                    self.schedule_by_world(scenario::at(crash.at_s), host, Event::Crash);
-                    self.schedule_by_world(scenario::at(crash.at_s + crash.for_s), host, Event::Restart);
+    fn schedule_power(&mut self, regions: &Regions) {
+        let last_order = self.workload.last_order(&self.draws);
+        let times: Vec<Vec<Off>> = {
+            let power = Power::new(&self.scenario, &self.draws, regions, last_order);
+            let off = |(number, host): (u32, &Host)| power.off(number, host.role(), host.place.region);
+            (0u32..).zip(&self.hosts).map(off).collect()
+        };
+        for (host, times) in (0u32..).zip(times) {
+            for (from, until) in times {
+                if from > Time(0) {
+                    self.schedule_by_world(from, host, Event::Crash);
+                }
+                if until < Time(u64::MAX) {
+                    self.schedule_by_world(until, host, Event::Restart);
                 }
             }
         }
@@ -361,7 +366,7 @@ impl World {
                 Ok(())
             }
             Output::Cancel { job } => {
-                self.hosts[host as usize].engine.cancel(job);
+                self.cancel(host, job);
                 Ok(())
             }
             Output::Ledger(call) => self.call_ledger(host, call),

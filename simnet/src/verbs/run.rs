@@ -1,7 +1,7 @@
 //! `run` and `replay`.
 
 use bombyx_simnet::report::table;
-use bombyx_simnet::store;
+use bombyx_simnet::{requests, store};
 
 use super::{run_world, scenario};
 use crate::{Failed, Replay, Run};
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &Run) -> Result<(), Failed> {
 
 /// Runs a stored run again: the same digest, or an error.
 pub(crate) fn replay(args: &Replay) -> Result<(), Failed> {
-    let manifest = store::manifest(&args.out, &args.run_id).map_err(Failed::usage)?;
+    let mut manifest = store::manifest(&args.out, &args.run_id).map_err(Failed::usage)?;
+    requests::load(&mut manifest.scenario).map_err(Failed::usage)?;
     let (_, report) = run_world(&manifest.scenario, "")?;
     if report.digest == manifest.digest {
         println!("run {} again: digest {}, as before", manifest.run_id, report.digest);
