@@ -215,7 +215,7 @@ fn calendar(text: &str) -> Option<f64> {
     let of_era = shifted.rem_euclid(400);
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    is_possible.then(|| days as f64 * 86_400.0 + hour * 3_600.0 + minute * 60.0 + second)
+    is_possible.then_some(days as f64 * 86_400.0 + hour * 3_600.0 + minute * 60.0 + second)
 }
 
 #[cfg(test)]
