@@ -283,6 +283,31 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
     assert_eq!(shares, [Share::ALL, Share(333_333)]);
 }
 
+/// (MK-17, MK-20)
+#[test]
+fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited_for_the_next_time() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut crowd: Vec<Provider> = (1..=4).map(|number| provider(number, 1_000 * number)).collect();
+    // Providers that answer, and after how many bids the award goes out.
+    for (number, answering, early) in [(1u64, 3usize, None), (2, 4, Some(3)), (3, 4, Some(4)), (4, 2, None)] {
+        let now = START + Span::from_s(10 * number);
+        let [signed] = calls(&give(&mut client, now, order(number, "count"))).try_into().unwrap();
+        let mut awarded_after = None;
+        for (count, provider) in crowd.iter_mut().take(answering).enumerate() {
+            let bids = to_clients(&give(provider, now, Input::Gossip(Gossip::Call(signed.clone()))));
+            let [(_, bid)] = bids.try_into().unwrap();
+            let input = Input::Received { from: provider.node_id(), message: Message::ToClient(bid) };
+            let said = to_providers(&give(&mut client, now, input));
+            if said.iter().any(|(_, message)| matches!(message, ToProvider::Award(_))) {
+                awarded_after = Some(count + 1);
+            }
+        }
+        assert_eq!(awarded_after, early, "order {number}");
+        give(&mut client, now + limits::BID_WINDOW, Input::Tick);
+        give(&mut client, now + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(number))));
+    }
+}
+
 fn refusal(outputs: &[Output]) -> Option<Refusal> {
     match &to_clients(outputs)[..] {
         [(_, ToClient::Refuse(refuse))] => Some(refuse.why),

@@ -185,7 +185,12 @@ impl Client {
         let (node, seal_key) = (self.identity.id(), self.seal_key.public());
         let call = Call::for_order(call_id, node, seal_key, &errand.order, window_ms, invited);
         let closes_at = (now + window).min(errand.deadline);
-        errand.phase = Phase::Calling(Auction::new(call_id, closes_at).by(self.config.rule));
+        // Who was silent before is waited for again: it may only have been busy or slow.
+        let enough = match errand.unanswered {
+            0 => self.crowds.enough(&errand.order.model, self.config.enough_bids),
+            _ => self.config.enough_bids,
+        };
+        errand.phase = Phase::Calling(Auction::new(call_id, closes_at, enough).by(self.config.rule));
         self.crowds.invite(call_id.0, call.model, invited, closes_at);
         self.calls.insert(call_id, id);
         let gossip = Gossip::Call(call.sign(&self.identity));

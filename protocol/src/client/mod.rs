@@ -217,7 +217,7 @@ impl Client {
             return self.fault(from, PeerFault::Malformed);
         }
         auction.take(bid, BidHash::of(&signed));
-        if auction.count() >= self.config.enough_bids {
+        if auction.has_enough() {
             self.close_auction(now, id);
         }
     }
