@@ -21,7 +21,9 @@ pub struct Signature(pub [u8; 64]);
 pub enum Domain {
     /// A call for bids, by a client's identity.
     Call,
-    /// A standing ask, by a provider's identity.
+    /// A seek, by a client's identity.
+    Seek,
+    /// An ask, by a provider's identity.
     Ask,
     /// A bid, by a provider's identity.
     Bid,
@@ -35,6 +37,7 @@ impl Domain {
     const fn name(self) -> &'static str {
         match self {
             Self::Call => "call",
+            Self::Seek => "seek",
             Self::Ask => "ask",
             Self::Bid => "bid",
             Self::Receipt => "receipt",
