@@ -6,12 +6,13 @@ use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::io::{Event as Said, Input, OrderNews, PersistId};
+use bombyx_protocol::io::{Event as Said, Input, OrderNews, PeerFault, PersistId};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message};
 use bombyx_protocol::work::order::{JobId, ModelId, Task};
 
+use crate::blame::blames_client;
 use crate::chain::Chain;
 use crate::check::{Broken, Check};
 use crate::engine::Step;
@@ -249,10 +250,31 @@ impl World {
         Check::money(&self.chain)
     }
 
-    pub(crate) fn on_event(&mut self, event: Said) -> Result<(), Broken> {
+    /// One host says that another broke a rule.
+    pub(crate) fn accuse(&mut self, host: u32, peer: &NodeId, fault: PeerFault) {
+        let Some(accused) = self.addresses.get(peer).copied() else { return };
+        if self.hosts[host as usize].plan.is_none() {
+            self.measures.blames.note(accused, self.now);
+        }
+        if self.hosts[accused as usize].plan.is_none() {
+            self.measures.accused(fault);
+        }
+    }
+
+    pub(crate) fn on_event(&mut self, host: u32, event: Said) -> Result<(), Broken> {
         match event {
             Said::Order { id, news } => self.order_news(u32::try_from(id.0).unwrap_or(u32::MAX), news),
-            Said::Served(_) | Said::Channel(_) => Ok(()),
+            Said::Served(served) => {
+                let client = self.addresses.get(&served.client).copied();
+                let is_honest = self.hosts[host as usize].plan.is_none();
+                if let Some(client) =
+                    client.filter(|_| is_honest && served.refused.is_some_and(blames_client))
+                {
+                    self.measures.blames.note(client, self.now);
+                }
+                Ok(())
+            }
+            Said::Channel(_) => Ok(()),
         }
     }
 

@@ -24,13 +24,14 @@
 //! | [`chain`] | the ledger |
 //! | [`scenario`], [`population`], [`workload`], [`requests`] | what is simulated |
 //! | [`world`] | the loop |
-//! | [`check`], [`measure`], [`report`] | what must hold and what came of it |
+//! | [`check`], [`measure`], [`blame`], [`report`] | what must hold and what came of it |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
 //! | [`swarm`] | random worlds in search of a broken invariant |
 //! | [`store`], [`tables`], [`plot`], [`page`] | runs on disk and in a browser |
 #![forbid(unsafe_code)]
 
 pub mod actors;
+pub mod blame;
 pub mod chain;
 pub mod check;
 mod deliver;

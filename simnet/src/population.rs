@@ -125,16 +125,8 @@ fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<
 pub fn followers(scenario: &Scenario, hosts: &[Host]) -> Vec<BTreeSet<u32>> {
     let mut topics = vec![BTreeSet::new(); scenario.population.models as usize];
     for (index, host) in (0u32..).zip(hosts) {
-        match &host.profile {
-            Profile::Provider { model, .. } => {
-                topics[*model as usize].insert(index);
-            }
-            Profile::Client { models, .. } if scenario.market.follow_asks => {
-                for model in models {
-                    topics[*model as usize].insert(index);
-                }
-            }
-            Profile::Client { .. } | Profile::Watcher { .. } => {}
+        if let Profile::Provider { model, .. } = &host.profile {
+            topics[*model as usize].insert(index);
         }
     }
     topics

@@ -64,6 +64,8 @@ pub struct Summary {
     pub match_ms: Percentiles,
     /// From the order to the first content.
     pub first_content_ms: Percentiles,
+    /// The wait for the first content: for bids; for a provider that takes the job; for its answer to begin.
+    pub phases_ms: [Percentiles; 3],
     /// From the order to its end, of those that were done.
     pub whole_ms: Percentiles,
     /// Orders that were served without an auction.
@@ -74,6 +76,8 @@ pub struct Summary {
     pub bids_per_auction: f64,
     /// Providers that failed an order and were replaced.
     pub failovers: u32,
+    /// Why they failed.
+    pub failover_reasons: BTreeMap<String, u32>,
     /// Price of an order that was done, in coins.
     pub price_coins: Percentiles,
     /// Price over what the same tokens cost at the lowest list price among the bidders.
@@ -86,9 +90,9 @@ pub struct Summary {
     pub vouchers: u64,
     /// Messages by kind.
     pub messages: BTreeMap<&'static str, Traffic>,
-    /// Messages for one order, standing asks aside.
+    /// Messages for one order.
     pub messages_per_job: f64,
-    /// Bytes for one order, standing asks aside.
+    /// Bytes for one order.
     pub bytes_per_job: f64,
     /// Mean hops of a first gossip copy.
     pub gossip_hops: f64,
@@ -212,14 +216,15 @@ impl Summary {
                 *failures.entry(why.to_string()).or_default() += 1;
             }
         }
+        let mut failover_reasons = BTreeMap::new();
+        for failover in jobs.iter().flat_map(|job| &job.failovers) {
+            *failover_reasons.entry(failover.why.to_string()).or_default() += 1;
+        }
         let messages: BTreeMap<&'static str, Traffic> = KINDS
             .iter()
             .map(|(kind, name)| (*name, world.measures.traffic.get(kind).copied().unwrap_or_default()))
             .collect();
-        let for_jobs =
-            messages.iter().filter(|(name, _)| **name != "ask").fold(Traffic::default(), |sum, (_, kind)| {
-                Traffic { count: sum.count + kind.count, bytes: sum.bytes + kind.bytes }
-            });
+        let for_jobs = world.measures.all_traffic();
         let auctions: u32 = jobs.iter().map(|job| job.auctions).sum();
         let hops = world.measures.hops;
         let orders = jobs.len() as f64;
@@ -232,13 +237,17 @@ impl Summary {
             failures,
             match_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.matched)),
             first_content_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.first_token)),
+            phases_ms: std::array::from_fn(|phase| {
+                Percentiles::of_ms(jobs.iter().filter_map(|job| job.phases().map(|phases| phases[phase])))
+            }),
             whole_ms: Percentiles::of_ms(
                 done.iter().filter_map(|job| job.ended.map(|at: Time| at.since(job.at))),
             ),
             leased: count(jobs, |job| job.auctions == 0 && job.outcome == Outcome::Done),
             auctions,
             bids_per_auction: mean(world.measures.bids as f64, f64::from(auctions)),
-            failovers: jobs.iter().map(|job| job.failovers).sum(),
+            failovers: jobs.iter().map(|job| job.failovers.len() as u32).sum(),
+            failover_reasons,
             price_coins: Percentiles::of(done.iter().map(|job| coins(job.bill.cost))),
             paid_over_lowest: Percentiles::of(done.iter().filter_map(|job| {
                 let lowest = job.lowest_list.filter(|lowest| *lowest > Nano::ZERO)?;
@@ -300,6 +309,9 @@ pub fn table(report: &Report) -> String {
     let rows = [
         ("match, ms", summary.match_ms, 0),
         ("first content, ms", summary.first_content_ms, 0),
+        ("  of that for bids", summary.phases_ms[0], 0),
+        ("  for a provider's yes", summary.phases_ms[1], 0),
+        ("  for its first content", summary.phases_ms[2], 0),
         ("whole answer, ms", summary.whole_ms, 0),
         ("price, coins", summary.price_coins, 6),
         ("price over lowest list price", summary.paid_over_lowest, 3),
@@ -358,6 +370,9 @@ fn orders(summary: &Summary) -> String {
     );
     for (why, count) in &summary.failures {
         text.push_str(&format!("  {count} × {why}\n"));
+    }
+    for (why, count) in &summary.failover_reasons {
+        text.push_str(&format!("  failed over {count} × {why}\n"));
     }
     text.push_str(&format!(
         "{} input and {} output tokens, {} receipts, {} vouchers; gossip: {:.1} hops, {:.1} duplicates a copy; {} false \

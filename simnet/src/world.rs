@@ -370,12 +370,9 @@ impl World {
                 Ok(())
             }
             Output::Ledger(call) => self.call_ledger(host, call),
-            Output::Event(event) => self.on_event(event),
+            Output::Event(event) => self.on_event(host, event),
             Output::Fault { peer, fault } => {
-                let accused = self.addresses.get(&peer).map(|accused| &self.hosts[*accused as usize]);
-                if accused.is_some_and(|accused| accused.plan.is_none()) {
-                    self.measures.accused(fault);
-                }
+                self.accuse(host, &peer, fault);
                 Ok(())
             }
             Output::Wake(_) => Ok(()),

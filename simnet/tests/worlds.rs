@@ -71,7 +71,7 @@ fn hosts_that_lose_power_come_back_with_what_was_durable_and_every_channel_is_cl
 /// Everything at once, over a few seeds: a broken invariant would stop the run.
 #[test]
 fn storms_break_no_invariant() {
-    let storm = "[market]\ndeposit = \"0.006\"\nsettle_at = \"0.002\"\nchallenge_s = 30\nfollow_asks = true\n\
+    let storm = "[market]\ndeposit = \"0.006\"\nsettle_at = \"0.002\"\nchallenge_s = 30\n\
                  [network.faults]\ndrop = 0.08\nduplicate = 0.05\n\
                  [[partition]]\nfrom_s = 5.0\nuntil_s = 8.0\nregions = [\"EUS\", \"WUS\", \"UKS\", \"WEU\", \"JPE\", \"AUE\"]\n\
                  [[crash]]\nat_s = 6.0\nfor_s = 3.0\nrole = \"provider\"\nshare = 0.3\n\
