@@ -7,6 +7,7 @@ use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Event as Said, Input, OrderNews, PeerFault, PersistId};
+use bombyx_protocol::market::call::Call;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message};
@@ -76,7 +77,8 @@ impl World {
         self.trace = fold(self.trace, content_hash(&encoded));
         let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
         let kind = Kind::of_gossip(&gossip);
-        let (flood, targets) = self.overlay.publish(topic, from, gossip, encoded.len(), &self.draws);
+        let (flood, mut targets) = self.overlay.publish(topic, from, gossip, encoded.len(), &self.draws);
+        self.eclipse(from, topic, &mut targets);
         for to in targets {
             self.copy(flood, kind, from, to, 1, encoded.len(), Span(0));
         }
@@ -113,15 +115,48 @@ impl World {
         self.measures.hops.first += 1;
         self.measures.hops.hops += u64::from(hops);
         let kind = Kind::of_gossip(&first.gossip);
-        let rides_free = self.hosts[at as usize]
-            .plan
-            .is_some_and(|plan| plan.kind == AttackKind::FreeRider && plan.is_on(self.now));
-        let forward = if rides_free { Vec::new() } else { first.forward };
+        let forward = if self.keeps_to_itself(at, &first.gossip) { Vec::new() } else { first.forward };
         for to in forward {
             self.copy(flood, kind, at, to, hops.saturating_add(1), first.bytes, VALIDATE);
         }
         self.overlay.settle(flood);
         self.feed(at, Input::Gossip((*first.gossip).clone()))
+    }
+
+    /// A victim of an eclipse knows nobody but the attackers, if any of them is on the topic.
+    fn eclipse(&self, victim: u32, topic: u32, targets: &mut Vec<u32>) {
+        let Some(plan) = self.hosts[victim as usize].eclipsed.filter(|plan| plan.is_on(self.now)) else {
+            return;
+        };
+        let is_attacker =
+            |host: &u32| self.hosts[*host as usize].plan.is_some_and(|of| of.attack == plan.attack);
+        let attackers: Vec<u32> = self
+            .overlay
+            .topic_members(topic)
+            .iter()
+            .copied()
+            .filter(is_attacker)
+            .take(targets.len())
+            .collect();
+        if !attackers.is_empty() {
+            *targets = attackers;
+        }
+    }
+
+    /// Whether a host forwards nothing, or not this: an eclipse keeps its victims' calls.
+    fn keeps_to_itself(&self, host: u32, gossip: &Gossip) -> bool {
+        let Some(plan) = self.hosts[host as usize].plan.filter(|plan| plan.is_on(self.now)) else {
+            return false;
+        };
+        match (plan.kind, gossip) {
+            (AttackKind::FreeRider, _) => true,
+            (AttackKind::Eclipse, Gossip::Call(signed)) => {
+                let client = codec::decode_gossip::<Call>(&signed.body).ok().map(|call| call.client);
+                let victim = client.and_then(|client| self.addresses.get(&client));
+                victim.is_some_and(|victim| self.hosts[*victim as usize].eclipsed.is_some())
+            }
+            (_, _) => false,
+        }
     }
 
     pub(crate) fn persist(&mut self, host: u32, id: PersistId, record: Record) -> Result<(), Broken> {

@@ -14,7 +14,7 @@ use bombyx_protocol::time::Time;
 use bombyx_protocol::watcher::Watcher;
 use bombyx_protocol::work::price::PriceSheet;
 
-use crate::actors::{self, Plan};
+use crate::actors::{self, Company, Plan};
 use crate::chain::Account;
 use crate::disk::Disk;
 use crate::engine::Engine;
@@ -84,6 +84,10 @@ pub struct Host {
     pub engine: Engine,
     /// What it does instead of following the protocol.
     pub plan: Option<Plan>,
+    /// With whom it does that.
+    pub company: Company,
+    /// The eclipse that is aimed at it.
+    pub eclipsed: Option<Plan>,
     /// Whether a test planted a bug in its machine.
     #[cfg(test)]
     pub(crate) planted: bool,
@@ -128,6 +132,8 @@ impl Host {
             disk: Disk::default(),
             engine,
             plan: None,
+            company: Company::default(),
+            eclipsed: None,
             #[cfg(test)]
             planted: false,
             life: 0,
@@ -219,7 +225,7 @@ impl Host {
             machine
         };
         self.machine = Some(match self.plan {
-            Some(plan) => actors::act(plan, &self.profile, machine),
+            Some(plan) => actors::act(plan, &self.profile, &self.company, machine),
             None => machine,
         });
         first

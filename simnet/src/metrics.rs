@@ -41,7 +41,7 @@ const fn metric(key: &'static str, label: &'static str, unit: &'static str, good
 }
 
 /// All metrics, in the order of reports.
-pub const METRICS: [Metric; 42] = [
+pub const METRICS: [Metric; 43] = [
     metric("success", "orders answered", "%", Good::High),
     metric("match_ms_p50", "match, median", "ms", Good::Low),
     metric("match_ms_p95", "match, 95th percentile", "ms", Good::Low),
@@ -80,6 +80,7 @@ pub const METRICS: [Metric; 42] = [
     metric("overpaid", "largest overpayment of an honest client", "10⁻³ coins", Good::Low),
     metric("attack_gain", "what attackers gained less their expense", "10⁻³ coins", Good::Low),
     metric("attack_profit", "attackers' profit for each coin spent", "×", Good::Low),
+    metric("false_answers", "answers that are not what was ordered", "%", Good::Low),
     metric("cheaters_found", "attackers that somebody holds something against", "%", Good::High),
     metric("find_s_p50", "from an attack's start until its host is found, median", "s", Good::Low),
     metric("honest_blamed", "honest hosts that somebody holds something against", "%", Good::Low),
@@ -149,6 +150,8 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
         put("attack_gain", Some((gained - spent) * 1e3));
         put("attack_profit", (spent > 0.0).then(|| (gained - spent) / spent));
     }
+    let false_answers = done.iter().filter(|job| world.is_answered_falsely(job)).count();
+    put("false_answers", some(done.len(), false_answers as f64 / done.len().max(1) as f64 * 1e2));
     let found: Vec<f64> = found_after_s(world).collect();
     let cheaters = world.hosts.iter().filter(|host| host.plan.is_some()).count();
     put("cheaters_found", some(cheaters, found.len() as f64 / cheaters.max(1) as f64 * 1e2));
@@ -294,6 +297,13 @@ fn cost_over_optimum(world: &World) -> Option<f64> {
 }
 
 impl World {
+    /// Whether an order was answered by a host that makes something else than was ordered.
+    fn is_answered_falsely(&self, job: &JobRow) -> bool {
+        let server = job.bill.providers.last().and_then(|node| self.addresses.get(node));
+        let plan = server.and_then(|host| self.hosts[*host as usize].plan);
+        plan.is_some_and(|plan| plan.kind.answers_falsely())
+    }
+
     /// The least that tokens could cost a client with any provider of the model that `server` has.
     fn least_cost(&self, client: u32, server: u32, tokens: (u64, u64), wait_price: f64) -> Option<f64> {
         let model = self.hosts[server as usize].offer()?.model;

@@ -142,6 +142,12 @@ impl Overlay {
         }
     }
 
+    /// The hosts that follow a topic, ascending.
+    #[must_use]
+    pub fn topic_members(&self, topic: u32) -> &[u32] {
+        &self.topics[topic as usize].members
+    }
+
     /// How many hosts follow a topic.
     #[must_use]
     pub fn members(&self, topic: u32) -> usize {

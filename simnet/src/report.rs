@@ -113,9 +113,9 @@ pub struct AttackSummary {
     pub kind: &'static str,
     /// How many.
     pub hosts: u32,
-    /// Clients: the price of all that they were given. Providers: what their wallets gained.
+    /// Clients: the price of all that they were given, unless by themselves. Providers: what their wallets gained.
     pub gained: f64,
-    /// Clients: what left their wallets. Providers: what serving cost them; nothing for garbage.
+    /// Clients: what left their wallets. Providers: what serving cost them; nothing for answers without worth.
     pub spent: f64,
     /// Gain less expense over expense, where there was one.
     pub profit_per_spent: Option<f64>,
@@ -124,7 +124,6 @@ pub struct AttackSummary {
 impl AttackSummary {
     fn of(world: &World, attack: usize) -> Self {
         let spec = &world.scenario.attack[attack];
-        let start = spec.budget.unwrap_or(world.scenario.ledger.wallet).0.0 as f64 / 1e9;
         let mut of =
             Self { kind: spec.kind.name(), hosts: 0, gained: 0.0, spent: 0.0, profit_per_spent: None };
         for (number, host) in (0u32..).zip(&world.hosts) {
@@ -132,20 +131,23 @@ impl AttackSummary {
                 continue;
             }
             of.hosts += 1;
+            let start = coins(crate::population::start_money(&world.scenario, &world.hosts, host));
             let change = coins(world.chain.balance(&host.wallet)) - start;
             let jobs = world.measures.jobs.iter();
             if host.is_client() {
-                of.gained +=
-                    jobs.filter(|job| job.client == number).map(|job| coins(job.bill.cost)).sum::<f64>();
                 of.spent -= change;
+                // Who buys from itself gets answers that are worth nothing.
+                if spec.kind != AttackKind::WashTrader {
+                    of.gained +=
+                        jobs.filter(|job| job.client == number).map(|job| coins(job.bill.cost)).sum::<f64>();
+                }
             } else {
                 of.gained += change;
                 let served = jobs.filter(|job| job.bill.providers.last() == Some(&host.node));
-                let cost: f64 = served
+                of.spent += served
                     .filter_map(|job| host.cost_of((job.bill.input_tokens, job.bill.output_tokens)))
                     .map(coins)
-                    .sum();
-                of.spent += if spec.kind == AttackKind::Garbage { 0.0 } else { cost };
+                    .sum::<f64>();
             }
         }
         of.profit_per_spent = (of.spent > 0.0).then(|| (of.gained - of.spent) / of.spent);

@@ -68,6 +68,8 @@ pub enum Purpose {
     Nat = 28,
     /// Whether two hosts behind NATs reach each other without a relay.
     Punch = 29,
+    /// At whom an eclipse is aimed.
+    Victim = 30,
 }
 
 /// All randomness of one run.

@@ -53,13 +53,23 @@ pub fn random_scenario(seed: u64) -> Scenario {
         }
     }
     if below(3) == 0 {
-        let kinds =
-            [AttackKind::StaleState, AttackKind::NonPaying, AttackKind::FalseBidder, AttackKind::FreeRider];
+        let kinds = [
+            AttackKind::StaleState,
+            AttackKind::NonPaying,
+            AttackKind::FalseBidder,
+            AttackKind::FreeRider,
+            AttackKind::Sybil,
+            AttackKind::Eclipse,
+            AttackKind::Substitution,
+            AttackKind::Sniper,
+            AttackKind::WashTrader,
+        ];
         let kind = kinds[below(kinds.len() as u64) as usize];
         scenario.attack.push(AttackSpec {
             kind,
             share: below(50) as f64 / 1e2,
             budget: None,
+            victims: 0.3,
             start_s: 0.0,
             stop_s: None,
         });

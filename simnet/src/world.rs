@@ -16,7 +16,7 @@ use crate::host::{Host, Runaway};
 use crate::measure::{JobRow, Measures, Sample};
 use crate::net::{Links, Partition, Regions};
 use crate::overlay::{FloodId, Overlay};
-use crate::population::{NETWORK_ID, followers, hosts, model_id};
+use crate::population::{self, NETWORK_ID, followers, hosts, model_id};
 use crate::power::{Off, Power};
 use crate::queue::{Key, Queue};
 use crate::rng::{Draws, fold};
@@ -151,8 +151,7 @@ impl World {
         let hosts = hosts(scenario, &draws);
         let mut chain = Chain::new(NETWORK_ID);
         for host in &hosts {
-            let budget = host.plan.and_then(|plan| scenario.attack.get(plan.attack)).and_then(|of| of.budget);
-            chain.fund(host.wallet, budget.unwrap_or(scenario.ledger.wallet).0);
+            chain.fund(host.wallet, population::start_money(scenario, &hosts, host));
         }
         let network = &scenario.network;
         let mut world = Self {

@@ -241,3 +241,60 @@ fn relays_of_hosts_behind_nats_cost_time_and_holes_spare_it() {
     assert!(relayed > open + 50.0, "{relayed} over {open}");
     assert!((punched - open).abs() < 1e-9, "{punched} against {open}");
 }
+
+/// One attack of this kind and with these keys on the same orders.
+fn attacked(keys: &str) -> bombyx_simnet::report::Summary {
+    let made = summary(&format!("[[attack]]\n{keys}"));
+    assert_eq!(made.ledger.imbalance, 0, "{keys}");
+    assert_eq!(made.done + made.failed, 30, "{keys}");
+    made
+}
+
+#[test]
+fn victims_of_an_eclipse_pay_their_attackers_price_and_others_do_not() {
+    let price = |victims: f64| {
+        let made = attacked(&format!("kind = \"eclipse\"\nshare = 0.4\nvictims = {victims}\n"));
+        assert_eq!(made.done, 30);
+        (made.price_coins.p50, made.attacks[0].gained)
+    };
+    let (nobody, everybody) = (price(0.0), price(1.0));
+    assert!(everybody.0 > nobody.0 * 2.0, "{everybody:?} against {nobody:?}");
+    assert!(everybody.1 > nobody.1);
+}
+
+#[test]
+fn a_bidder_at_the_last_moment_gains_nothing_because_bids_are_sealed() {
+    let gain = |start_s: f64| {
+        let made = attacked(&format!("kind = \"sniper\"\nshare = 0.3\nstart_s = {start_s}\n"));
+        made.attacks[0].gained - made.attacks[0].spent
+    };
+    // The same hosts, bidding at once in a world where their attack never begins.
+    let (late, at_once) = (gain(0.0), gain(1e6));
+    assert!(late <= at_once, "{late} against {at_once}");
+}
+
+#[test]
+fn a_cheaper_model_earns_more_for_each_coin_and_nobody_notices() {
+    let made = attacked("kind = \"substitution\"\nshare = 0.5\n");
+    let attack = &made.attacks[0];
+    assert!(attack.profit_per_spent.unwrap() > 2.0, "{attack:?}");
+    assert_eq!(made.false_accusations, 0);
+}
+
+#[test]
+fn names_without_a_card_win_more_than_they_can_serve() {
+    let crowd = attacked("kind = \"sybil\"\nshare = 0.6\n");
+    assert!(crowd.attacks[0].hosts > 10 && crowd.attacks[0].gained > 0.0);
+    let busy = |of: &bombyx_simnet::report::Summary| {
+        of.failover_reasons.get("the provider refused: the provider has no free slot").copied().unwrap_or(0)
+    };
+    assert!(busy(&crowd) > busy(&summary("")), "{:?}", crowd.failover_reasons);
+}
+
+#[test]
+fn who_trades_with_himself_pays_the_ledger_for_nothing() {
+    let made = attacked("kind = \"wash-trader\"\nshare = 1.0\n");
+    let attack = &made.attacks[0];
+    assert!(attack.hosts >= 2 && attack.spent > 0.0, "{attack:?}");
+    assert!(attack.gained < attack.spent, "fees are all that comes of it: {attack:?}");
+}

@@ -249,8 +249,11 @@ impl Scenario {
     fn check_attacks(&self) -> Result<(), Impossible> {
         for attack in &self.attack {
             let span = attack.start_s >= 0.0 && attack.stop_s.is_none_or(|stop_s| stop_s > attack.start_s);
-            if !(span && (0.0..=1.0).contains(&attack.share)) {
-                let what = "an attack needs a share from 0 to 1, start_s from 0 and stop_s after it".into();
+            let share = |share: f64| (0.0..=1.0).contains(&share);
+            if !(span && share(attack.share) && share(attack.victims)) {
+                let what =
+                    "an attack needs share and victims from 0 to 1, start_s from 0 and stop_s after it"
+                        .into();
                 return Err((vec!["attack"], what));
             }
         }
