@@ -17,6 +17,8 @@ use crate::workload::BYTES_PER_TOKEN;
 
 /// Time to tokenise a task.
 const TOKENISE: Span = Span(1_000);
+/// Tokens that a model's template adds to a prompt.
+pub const TEMPLATE_TOKENS: u64 = 8;
 /// Numbers in one vector of an embedding.
 const DIMS: u32 = 8;
 /// Units of work in one token. A speed of one token a second is [`UNITS_PER_US`] units a microsecond.
@@ -136,7 +138,7 @@ impl Engine {
             Task::Generate(generate) => rest_of(generate, answer),
         };
         let running = Running {
-            input_tokens: (task.text_bytes() / BYTES_PER_TOKEN) as u64 + 8,
+            input_tokens: (task.text_bytes() / BYTES_PER_TOKEN) as u64 + TEMPLATE_TOKENS,
             work,
             phase: Phase::Tokenising,
             allowed: 0,

@@ -25,6 +25,7 @@
 //! | [`scenario`], [`population`], [`workload`], [`requests`] | what is simulated |
 //! | [`world`] | the loop |
 //! | [`check`], [`measure`], [`blame`], [`report`] | what must hold and what came of it |
+//! | [`optimum`], [`welfare`] | what a market could be worth, and is |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
 //! | [`swarm`] | random worlds in search of a broken invariant |
 //! | [`store`], [`tables`], [`plot`], [`page`] | runs on disk and in a browser |
@@ -42,6 +43,7 @@ pub mod law;
 pub mod measure;
 pub mod metrics;
 pub mod net;
+pub mod optimum;
 pub mod overlay;
 pub mod page;
 pub mod plot;
@@ -57,5 +59,6 @@ pub mod store;
 pub mod swarm;
 pub mod sweep;
 pub mod tables;
+pub mod welfare;
 pub mod workload;
 pub mod world;

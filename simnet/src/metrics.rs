@@ -41,7 +41,7 @@ const fn metric(key: &'static str, label: &'static str, unit: &'static str, good
 }
 
 /// All metrics, in the order of reports.
-pub const METRICS: [Metric; 43] = [
+pub const METRICS: [Metric; 47] = [
     metric("success", "orders answered", "%", Good::High),
     metric("match_ms_p50", "match, median", "ms", Good::Low),
     metric("match_ms_p95", "match, 95th percentile", "ms", Good::Low),
@@ -63,6 +63,10 @@ pub const METRICS: [Metric; 43] = [
     metric("price_spread", "price dispersion for equal tokens", "%", Good::Low),
     metric("paid_over_lowest", "paid over the lowest list price", "×", Good::Low),
     metric("cost_over_optimum", "social cost over the clairvoyant bound", "×", Good::Low),
+    metric("cost_over_assignment", "social cost over the assignment with capacity", "×", Good::Low),
+    metric("welfare_per_order", "welfare of an order, mean", "10⁻³ coins", Good::High),
+    metric("efficiency", "welfare over that of the clairvoyant assignment", "%", Good::High),
+    metric("optimum_gap", "how far that assignment is known no better", "%", Good::Neither),
     metric("failovers_per_100", "failovers for 100 orders", "", Good::Low),
     metric("busy_per_100", "of those, refused as busy", "", Good::Low),
     metric("messages_per_job", "messages for an order", "", Good::Low),
@@ -126,6 +130,12 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
     put("price_spread", spread(&done));
     put("paid_over_lowest", mean(done.iter().filter_map(|job| over(job.bill.cost, job.lowest_list))));
     put("cost_over_optimum", cost_over_optimum(world));
+    put("cost_over_assignment", world.cost_over_assignment());
+    if let Some(welfare) = world.welfare() {
+        put("welfare_per_order", Some(welfare.actual / 1e6 / orders));
+        put("efficiency", welfare.efficiency().map(|share| share * 1e2));
+        put("optimum_gap", Some(welfare.optimum.gap() * 1e2));
+    }
     put("failovers_per_100", Some(f64::from(summary.failovers) * 1e2 / orders));
     put("busy_per_100", Some(refused_as_busy(jobs) * 1e2 / orders));
     put("messages_per_job", Some(summary.messages_per_job));
@@ -284,7 +294,8 @@ fn utilisation(world: &World) -> Option<f64> {
 fn cost_over_optimum(world: &World) -> Option<f64> {
     let wait_price = world.scenario.workload.nano_per_ms as f64;
     let (mut actual, mut bound) = (0.0, 0.0);
-    for job in world.jobs().iter().filter(|job| job.outcome == Outcome::Done) {
+    let is_true = |job: &&JobRow| job.outcome == Outcome::Done && !world.is_answered_falsely(job);
+    for job in world.jobs().iter().filter(is_true) {
         let (Some(server), Some(first)) = (job.bill.providers.last(), job.bill.first_token) else { continue };
         let Some(server) = world.addresses.get(server).copied() else { continue };
         let tokens = (job.bill.input_tokens, job.bill.output_tokens);
@@ -297,18 +308,14 @@ fn cost_over_optimum(world: &World) -> Option<f64> {
 }
 
 impl World {
-    /// Whether an order was answered by a host that makes something else than was ordered.
-    fn is_answered_falsely(&self, job: &JobRow) -> bool {
-        let server = job.bill.providers.last().and_then(|node| self.addresses.get(node));
-        let plan = server.and_then(|host| self.hosts[*host as usize].plan);
-        plan.is_some_and(|plan| plan.kind.answers_falsely())
-    }
-
     /// The least that tokens could cost a client with any provider of the model that `server` has.
     fn least_cost(&self, client: u32, server: u32, tokens: (u64, u64), wait_price: f64) -> Option<f64> {
         let model = self.hosts[server as usize].offer()?.model;
         let place = self.hosts[client as usize].place;
-        let able = self.hosts.iter().filter(|host| host.offer().is_some_and(|offer| offer.model == model));
+        let able = self.hosts.iter().filter(|host| {
+            let is_true = host.plan.is_none_or(|plan| !plan.kind.answers_falsely());
+            is_true && host.offer().is_some_and(|offer| offer.model == model)
+        });
         able.filter_map(|host| {
             let there =
                 self.links.undisturbed(place, host.place).0 + self.links.undisturbed(host.place, place).0;

@@ -12,7 +12,7 @@ use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 use bombyx_protocol::work::price::PriceSheet;
 
-use crate::actors::{Card, Plan};
+use crate::actors::{Card, Partner, Plan};
 use crate::engine::{Engine, Speed};
 use crate::host::{Host, Profile};
 use crate::net::{Regions, settle};
@@ -80,10 +80,10 @@ fn pair_up(hosts: &mut [Host]) {
             Profile::Client { .. } | Profile::Watcher { .. } => false,
         };
         let Some(provider) = hosts.iter().position(is_fit) else { continue };
-        let (plan, node) = (hosts[client].plan, hosts[client].node);
-        hosts[client].company.partner = Some(hosts[provider].node);
-        hosts[provider].plan = plan;
-        hosts[provider].company.partner = Some(node);
+        let node = hosts[provider].node;
+        hosts[client].company.partner =
+            hosts[provider].offer().map(|offer| Partner { node, model: offer.model });
+        hosts[provider].plan = hosts[client].plan;
         make_nothing(&mut hosts[provider]);
     }
 }

@@ -113,7 +113,8 @@ pub struct AttackSummary {
     pub kind: &'static str,
     /// How many.
     pub hosts: u32,
-    /// Clients: the price of all that they were given, unless by themselves. Providers: what their wallets gained.
+    /// Clients: the price of all that they were given, unless by themselves. Providers: what they hold
+    /// vouchers for.
     pub gained: f64,
     /// Clients: what left their wallets. Providers: what serving cost them; nothing for answers without worth.
     pub spent: f64,
@@ -124,6 +125,7 @@ pub struct AttackSummary {
 impl AttackSummary {
     fn of(world: &World, attack: usize) -> Self {
         let spec = &world.scenario.attack[attack];
+        let earned = world.check.earned();
         let mut of =
             Self { kind: spec.kind.name(), hosts: 0, gained: 0.0, spent: 0.0, profit_per_spent: None };
         for (number, host) in (0u32..).zip(&world.hosts) {
@@ -142,7 +144,12 @@ impl AttackSummary {
                         jobs.filter(|job| job.client == number).map(|job| coins(job.bill.cost)).sum::<f64>();
                 }
             } else {
-                of.gained += change;
+                // Who buys from itself moves its own money in a circle; others are worth what their vouchers say.
+                of.gained += if spec.kind == AttackKind::WashTrader {
+                    change
+                } else {
+                    earned.get(&host.wallet).copied().map_or(0.0, coins)
+                };
                 let served = jobs.filter(|job| job.bill.providers.last() == Some(&host.node));
                 of.spent += served
                     .filter_map(|job| host.cost_of((job.bill.input_tokens, job.bill.output_tokens)))

@@ -263,14 +263,17 @@ fn victims_of_an_eclipse_pay_their_attackers_price_and_others_do_not() {
 }
 
 #[test]
-fn a_bidder_at_the_last_moment_gains_nothing_because_bids_are_sealed() {
-    let gain = |start_s: f64| {
-        let made = attacked(&format!("kind = \"sniper\"\nshare = 0.3\nstart_s = {start_s}\n"));
-        made.attacks[0].gained - made.attacks[0].spent
+fn a_bidder_at_the_last_moment_learns_nothing_and_comes_too_late_in_a_crowd() {
+    let crowd = "nodes = 70\n[population]\nmodels = 1\n[workload]\njobs = 40\nrate_per_s = 4.0\n[market]\nleases = false\n";
+    let earned = |start_s: f64| {
+        let made =
+            run(&format!("{crowd}[[attack]]\nkind = \"sniper\"\nshare = 0.4\nstart_s = {start_s}\n")).summary;
+        assert_eq!(made.done, 40);
+        made.attacks[0].gained
     };
     // The same hosts, bidding at once in a world where their attack never begins.
-    let (late, at_once) = (gain(0.0), gain(1e6));
-    assert!(late <= at_once, "{late} against {at_once}");
+    let (late, at_once) = (earned(0.0), earned(1e6));
+    assert!(late < at_once / 2.0, "{late} against {at_once}");
 }
 
 #[test]

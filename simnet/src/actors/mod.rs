@@ -9,7 +9,6 @@ mod stale;
 mod sybil;
 mod wash;
 
-use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::Machine;
 use bombyx_protocol::time::Time;
 
@@ -17,6 +16,7 @@ use crate::host::Profile;
 use crate::scenario::{self, AttackKind, AttackSpec};
 
 pub use sybil::Card;
+pub use wash::Partner;
 
 /// What one host does instead of following the protocol, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +53,8 @@ impl Plan {
 /// With whom a host attacks.
 #[derive(Debug, Clone, Default)]
 pub struct Company {
-    /// The other half of a pair that trades with itself.
-    pub partner: Option<NodeId>,
+    /// The provider that a client buys from although it is its own.
+    pub partner: Option<Partner>,
     /// The card behind many names.
     pub card: Option<Card>,
 }
