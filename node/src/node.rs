@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::Address;
-use bombyx_protocol::client::{Client, ClientConfig};
+use bombyx_protocol::client::{ChannelPolicy, Client, ClientConfig};
 use bombyx_protocol::ident::Identity;
 use bombyx_protocol::market::auction::Rule;
 use bombyx_protocol::provider::{Provider, ProviderConfig};
@@ -90,6 +90,12 @@ pub async fn start_showing(
             bid_window: Span::from_ms(config.client.bid_window_ms),
             enough_bids: config.client.enough_bids,
             challenge_s: config.client.challenge_s,
+            policy: ChannelPolicy {
+                deposit_max: config.client.deposit_max.0,
+                challenge_s_max: config.client.challenge_max_s,
+                idle_close: (config.client.idle_close_s > 0)
+                    .then(|| Span::from_s(config.client.idle_close_s)),
+            },
             leases: config.client.leases,
             rule: Rule::SecondScore,
         },

@@ -134,8 +134,14 @@ pub struct BuyConfig {
     pub bid_window_ms: u64,
     /// Bids that end the gathering early.
     pub enough_bids: usize,
+    /// The most that one channel may hold beyond what is promised, in coins.
+    pub deposit_max: Coins,
     /// Challenge time in seconds of channels that this node opens.
     pub challenge_s: u32,
+    /// The longest challenge time in seconds that a provider may ask for.
+    pub challenge_max_s: u32,
+    /// Seconds without a job after which a channel's rest is asked back; 0 for never.
+    pub idle_close_s: u64,
     /// Whether the winner of an auction is used again for a while without another one.
     pub leases: bool,
 }
@@ -261,7 +267,10 @@ impl Default for BuyConfig {
             deposit: Coins(Nano(1_000_000_000)),
             bid_window_ms: 400,
             enough_bids: 8,
+            deposit_max: Coins(Nano(10_000_000_000)),
             challenge_s: 3_600,
+            challenge_max_s: 172_800,
+            idle_close_s: 86_400,
             leases: true,
         }
     }

@@ -289,13 +289,27 @@ impl Client {
             Phase::Idle | Phase::Calling(_) => false,
         });
         if serving {
-            if let Some(account) = self.orders.get(&id).and_then(Errand::account)
-                && matches!(refuse.why, Refusal::Unpaid | Refusal::BadVoucher)
-            {
-                // The two sides disagree about this channel for good: take the rest back and open another.
-                self.payments.give_up(now, &account, &mut self.outbox);
+            let mut why = Failure::Refused(refuse.why);
+            if let Some(account) = self.orders.get(&id).and_then(Errand::account) {
+                match refuse.why {
+                    // The two sides disagree about this channel for good: take the rest back and open another.
+                    Refusal::Unpaid | Refusal::BadVoucher => {
+                        self.payments.give_up(now, &account, &mut self.outbox);
+                    }
+                    Refusal::Unfunded => {
+                        why = self.payments.unfunded(&account).map_or(why, Failure::Payment);
+                    }
+                    Refusal::UnknownBid
+                    | Refusal::PriceBelowBid
+                    | Refusal::Busy
+                    | Refusal::Malformed
+                    | Refusal::TaskTooLarge
+                    | Refusal::ChannelTerms
+                    | Refusal::Engine
+                    | Refusal::Leaving => {}
+                }
             }
-            self.failed(now, id, from, Failure::Refused(refuse.why));
+            self.failed(now, id, from, why);
         }
     }
 

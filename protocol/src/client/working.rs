@@ -82,14 +82,19 @@ impl Client {
         let reserved = candidate.price.cost_max(&task).unwrap_or(Nano(u64::MAX)).min(errand.budget());
         let rows_before = errand.rows;
         let salt = self.entropy.number();
-        let account =
-            match self.payments.channel_for(&candidate.bid, reserved, salt, &self.config, &mut self.outbox) {
-                Ok(account) => account,
-                Err(fault) => {
-                    self.jobs.remove(&job);
-                    return self.end(now, id, Some(Failure::Channel(fault)));
+        let bid = &candidate.bid;
+        let found = self.payments.channel_for(now, bid, reserved, salt, &self.config, &mut self.outbox);
+        let account = match found {
+            Ok(account) => account,
+            Err(fault) => {
+                self.jobs.remove(&job);
+                let why = Failure::Payment(fault);
+                if fault.is_providers() {
+                    return self.failed(now, id, provider, why);
                 }
-            };
+                return self.end(now, id, Some(why));
+            }
+        };
         let stream = Stream::new(provider, candidate.bid.model, job, candidate.price, &task);
         let Some(errand) = self.orders.get_mut(&id) else { return };
         errand.phase = Phase::Working(Box::new(Working {
@@ -159,8 +164,9 @@ impl Client {
                     }
                 }
             }
+            // What is wrong with the channel is told to its owner; no order waits here any more.
             Ok(FromProvider::NeedPayment(need)) => {
-                self.payments.recover(&account, need.newest, &mut self.outbox);
+                let _ = self.payments.recover(&account, need.newest, &mut self.outbox);
             }
             Err(_) => {}
         }
@@ -244,7 +250,7 @@ impl Client {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         match core::mem::replace(&mut errand.phase, Phase::Idle) {
             Phase::Working(mut working) => {
-                self.payments.release(&working.account, working.reserved);
+                self.payments.release(now, &working.account, working.reserved);
                 self.jobs.remove(&working.job);
                 if working.stream.finish().is_none()
                     && let Some((to, message)) = seal(&mut working, &FromClient::Cancel)
@@ -291,7 +297,14 @@ impl Client {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         let Phase::Working(working) = &mut errand.phase else { return };
         let account = working.account;
-        self.payments.recover(&account, need.newest, &mut self.outbox);
+        let provider = working.provider();
+        match self.payments.recover(&account, need.newest, &mut self.outbox) {
+            Ok(None) => {}
+            Ok(Some(fault)) => return self.unpayable(now, account, fault),
+            Err(_) => return self.fault(provider, PeerFault::FalseVoucher),
+        }
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Working(working) = &mut errand.phase else { return };
         if !self.payments.is_open(&account) {
             // It is this side that is slow: the provider waits for the ledger, as this node does.
             working.progress_at = now;

@@ -1,7 +1,7 @@
 //! One job at the provider: the task in, chunks out within what payment covers, and the ends it can come to.
 
 use crate::amount::Nano;
-use crate::channel::earn::Took;
+use crate::channel::earn::{Took, VoucherFault};
 use crate::channel::ledger::LedgerEvent;
 use crate::ident::NodeId;
 use crate::io::{EngineFault, EngineReport, Event, Output, PeerFault, Served};
@@ -334,8 +334,11 @@ impl Provider {
             match self.earnings.take(&account, payment, self.config.settle_at, &mut self.outbox) {
                 Ok(Took::More) => return self.go_on_all(now, account),
                 Ok(Took::Nothing | Took::Early) => {}
-                Err(_) => {
-                    self.fault(client, PeerFault::FalseVoucher);
+                Err(fault) => {
+                    // An honest client may be wrong about the funding, never about its own signature.
+                    if fault == VoucherFault::Signature {
+                        self.fault(client, PeerFault::FalseVoucher);
+                    }
                     return self.over(now, id, Some(Refusal::BadVoucher));
                 }
             }
@@ -422,8 +425,12 @@ impl Provider {
         }
         let starved = serve.waiting_since.is_some_and(|since| now >= since + limits::PAYMENT_WAIT);
         if starved || serve.serving.is_abandoned(now) {
-            let open = self.earnings.find(&serve.account).is_some_and(|earner| earner.is_open());
-            let why = if open { Refusal::Unpaid } else { Refusal::Unfunded };
+            // Who has paid for everything and waits for its deposit to grow owes nothing.
+            let owes = self
+                .earnings
+                .find(&serve.account)
+                .is_some_and(|earner| earner.is_open() && earner.unpaid() > Nano::ZERO);
+            let why = if owes { Refusal::Unpaid } else { Refusal::Unfunded };
             return self.over(now, id, Some(why));
         }
         let ask = serve.waiting_since.is_some() && now >= serve.asked_at + limits::CHUNK_RETRY;
