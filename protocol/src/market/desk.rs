@@ -17,12 +17,14 @@ use crate::work::price::PriceSheet;
 pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
     promises: BTreeMap<CallKey, Promise>,
-    seen: BTreeSet<CallKey>,
-    seen_order: VecDeque<CallKey>,
+    seen: BTreeSet<Asked>,
+    seen_order: VecDeque<Asked>,
 }
 
 /// A call and who made it: whoever copies an id into a call of his own must not stand in the true one's way.
 type CallKey = (NodeId, CallId);
+/// A call or a seek, and who made it.
+type Asked = (NodeId, [u8; 16]);
 
 /// A bid that can be awarded.
 #[derive(Debug, Clone)]
@@ -65,18 +67,18 @@ impl Desk {
         self.offers.get(model)
     }
 
-    /// Whether a call was answered before. A second copy never is. (`MK-4`)
+    /// Whether a call or a seek was answered before. A second copy never is. (`MK-4`)
     #[must_use]
-    pub fn has_seen(&self, client: NodeId, call: CallId) -> bool {
-        self.seen.contains(&(client, call))
+    pub fn has_seen(&self, client: NodeId, id: [u8; 16]) -> bool {
+        self.seen.contains(&(client, id))
     }
 
-    /// Remembers a call whose signature was found true.
-    pub fn note(&mut self, client: NodeId, call: CallId) {
-        if !self.seen.insert((client, call)) {
+    /// Remembers a call or a seek whose signature was found true.
+    pub fn note(&mut self, client: NodeId, id: [u8; 16]) {
+        if !self.seen.insert((client, id)) {
             return;
         }
-        self.seen_order.push_back((client, call));
+        self.seen_order.push_back((client, id));
         if self.seen_order.len() > limits::CALLS_SEEN_MAX
             && let Some(oldest) = self.seen_order.pop_front()
         {

@@ -530,7 +530,6 @@ impl Swarm {
             }
             Event::Served(served) => self.served.push((node, served)),
             Event::Channel(news) => self.news.push((node, news)),
-            Event::Ask(_) => {}
         }
     }
 }
