@@ -128,7 +128,8 @@ const fn payment(fault: &PaymentFault) -> Meaning {
             Meaning::new(Exit::Price, 422, "deposit_too_low", hint)
         }
         PaymentFault::ChallengeTooLong { .. } => {
-            let hint = "raise `client.challenge_max_s` in the node's configuration, or wait for another provider";
+            let hint =
+                "raise `client.challenge_max_s` in the node's configuration, or wait for another provider";
             Meaning::new(Exit::Provider, 502, "channel_terms", hint)
         }
         PaymentFault::Terms(_) => Meaning::new(Exit::Provider, 502, "channel_terms", OTHERS),

@@ -194,7 +194,10 @@ fn a_node_with_another_key_than_its_channels_says_so_and_signs_nothing() {
     let said = core::iter::from_fn(|| Some(machine.poll()).filter(|said| !matches!(said, Output::Wake(_))));
     let said: Vec<Output> = said.collect();
     let [Output::Event(Event::Channel(news))] = &said[..] else { panic!("{said:?}") };
-    assert_eq!((news.account, news.change), (account(&swarm, client), ChannelChange::Mismatch(Mismatch::Key)));
+    assert_eq!(
+        (news.account, news.change),
+        (account(&swarm, client), ChannelChange::Mismatch(Mismatch::Key))
+    );
     assert_eq!(machine.channels().count(), 0);
 }
 

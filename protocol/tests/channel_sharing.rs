@@ -134,7 +134,11 @@ fn either_side_killed_among_many_jobs_goes_on_with_the_same_channel() {
         }
         swarm.run_to_end(Span::from_s(120));
         for number in 100..100 + JOBS {
-            assert_eq!(swarm.outcome(number).text, engine::answer(tokens(number)), "seed {seed}, order {number}");
+            assert_eq!(
+                swarm.outcome(number).text,
+                engine::answer(tokens(number)),
+                "seed {seed}, order {number}"
+            );
         }
         assert_eq!(swarm.chain.opened, 1, "seed {seed}");
         // What was promised before the crash and never arrived may come with the first new voucher.
@@ -204,7 +208,11 @@ fn a_channel_that_nobody_uses_is_given_back_and_one_in_use_is_not() {
     swarm.run(Span::from_s(290), |_| false);
     assert_eq!((swarm.chain.opened, swarm.chain.closes), (1, 0));
     swarm.run(Span::from_s(20), |_| false);
-    assert_eq!((swarm.chain.locked(), swarm.chain.closes), (0, 1), "the living provider gives it back at once");
+    assert_eq!(
+        (swarm.chain.locked(), swarm.chain.closes),
+        (0, 1),
+        "the living provider gives it back at once"
+    );
     assert_eq!(
         swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash),
         COIN.0 - billed(&swarm).0,

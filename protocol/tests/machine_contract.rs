@@ -11,8 +11,8 @@ use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
-use ed25519_dalek::SigningKey;
 use drive::{give, offer, order};
+use ed25519_dalek::SigningKey;
 use vectors::{file, gossip, list, message, record, text};
 
 const MESSAGES: &str = include_str!("../../spec/vectors/wire/messages.json");

@@ -310,7 +310,12 @@ mod tests {
 
     fn earning(cumulative: u64) -> Record {
         let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
-        Record::Earning(Earning { terms: terms(), client: NodeId([6; 32]), payment: Some(payment), early: None })
+        Record::Earning(Earning {
+            terms: terms(),
+            client: NodeId([6; 32]),
+            payment: Some(payment),
+            early: None,
+        })
     }
 
     fn fails(result: Result<(), Broken>) -> &'static str {

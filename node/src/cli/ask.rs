@@ -275,7 +275,8 @@ async fn follow(
 
 /// An order's failure; an empty wallet is named with its address.
 async fn failed(node: &NodeHandle, config: &NodeConfig, why: Failure) -> NodeError {
-    let (Failure::Payment(PaymentFault::NoFunds { .. }), Some(wallet)) = (why, node.ledger().wallet_address())
+    let (Failure::Payment(PaymentFault::NoFunds { .. }), Some(wallet)) =
+        (why, node.ledger().wallet_address())
     else {
         return NodeError::Order(why);
     };

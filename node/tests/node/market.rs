@@ -118,7 +118,10 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
     assert!(matches!(refused, Err(Failure::OverBudget { lowest }) if lowest > PRICE_JOB.0), "{refused:?}");
     let refused = ask(&client, order(Nano(1_000_000_000))).await;
     let refused = refused.unwrap_err();
-    assert!(matches!(refused, Failure::Payment(PaymentFault::NoFunds { .. })), "the wallet is empty: {refused}");
+    assert!(
+        matches!(refused, Failure::Payment(PaymentFault::NoFunds { .. })),
+        "the wallet is empty: {refused}"
+    );
 
     world.devnet.faucet(wallet, given).unwrap();
 

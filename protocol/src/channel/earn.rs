@@ -20,6 +20,8 @@ pub struct Earner {
     early: Option<Payment>,
     served: Nano,
     written_off: Nano,
+    /// What the jobs that run on it were allowed to make and have not billed.
+    under_way: Nano,
     /// Read back from disk, and no voucher has come since: the client may have been promised more than is remembered.
     unconfirmed: bool,
 }
@@ -60,6 +62,7 @@ impl Earner {
             early: None,
             served: Nano::ZERO,
             written_off: Nano::ZERO,
+            under_way: Nano::ZERO,
             unconfirmed: false,
         }
     }
@@ -154,12 +157,19 @@ impl Earner {
     /// How much more may be served before a voucher must come. (`CH-5`)
     ///
     /// `window` is the most that may ever stay unpaid, `credit` the most on a channel that the ledger has not
-    /// shown. On a channel that it has shown, nothing is served that the deposit cannot pay.
+    /// shown. On a channel that it has shown, nothing is served that the deposit cannot pay. All jobs on the channel
+    /// share one window: what others were allowed counts like what is served.
     #[must_use]
     pub fn allowance(&self, window: Nano, credit: Nano) -> Nano {
         let limit = if self.is_open() { window } else { window.min(credit) };
         let left = limit.saturating_minus(self.unpaid());
-        if self.is_open() { left.min(self.headroom()) } else { left }
+        let left = if self.is_open() { left.min(self.headroom()) } else { left };
+        left.saturating_minus(self.under_way)
+    }
+
+    /// A job may make more, or less, than before without a voucher.
+    pub fn allow(&mut self, before: Nano, now: Nano) {
+        self.under_way = self.under_way.saturating_minus(before).saturating_plus(now);
     }
 
     /// Counts what was served.
@@ -231,8 +241,11 @@ impl Earner {
         }
         self.seen = Some(state);
         self.served = self.served.max(self.paid());
-        let early = self.early.take();
-        observed.counts = early.is_some_and(|early| self.take(early) == Ok(Took::More));
+        if let Some(early) = self.early.take() {
+            let behind = self.mismatch(early.cumulative);
+            observed.counts = self.take(early) == Ok(Took::More);
+            observed.mismatch = observed.mismatch.or(behind.filter(|_| observed.counts));
+        }
         observed
     }
 

@@ -27,7 +27,9 @@ pub enum Mismatch {
     },
     /// Another funding than the one that the store knows: the channel was closed and funded again, and every voucher of
     /// the earlier funding is void.
-    #[error("the store knows the funding {known}, and the funding is {shown}; vouchers of another one are void")]
+    #[error(
+        "the store knows the funding {known}, and the funding is {shown}; vouchers of another one are void"
+    )]
     Epoch {
         /// In the store.
         known: u64,

@@ -178,17 +178,18 @@ impl Client {
         let window = Span(self.config.bid_window.0.saturating_mul(1 << errand.unanswered.min(8)));
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
         // Who was asked and stayed silent is asked again among all.
-        let invited = match errand.unanswered {
-            0 => self.crowds.share(&errand.order.model, self.config.enough_bids),
-            _ => Share::ALL,
-        };
+        // So is everybody when one of them has failed: enough others may never have been heard of.
+        let again = errand.unanswered > 0 || !errand.failed.is_empty();
+        let invited =
+            if again { Share::ALL } else { self.crowds.share(&errand.order.model, self.config.enough_bids) };
         let (node, seal_key) = (self.identity.id(), self.seal_key.public());
         let call = Call::for_order(call_id, node, seal_key, &errand.order, window_ms, invited);
         let closes_at = (now + window).min(errand.deadline);
         // Who was silent before is waited for again: it may only have been busy or slow.
-        let enough = match errand.unanswered {
-            0 => self.crowds.enough(&errand.order.model, self.config.enough_bids),
-            _ => self.config.enough_bids,
+        let enough = if again {
+            self.config.enough_bids
+        } else {
+            self.crowds.enough(&errand.order.model, self.config.enough_bids)
         };
         errand.phase = Phase::Calling(Auction::new(call_id, closes_at, enough).by(self.config.rule));
         self.crowds.invite(call_id.0, call.model, invited, closes_at);

@@ -332,13 +332,7 @@ impl Payments {
         }
     }
 
-    fn seen(
-        &mut self,
-        now: Time,
-        account: &[u8; 32],
-        state: &ChannelState,
-        outbox: &mut Outbox,
-    ) -> Affected {
+    fn seen(&mut self, now: Time, account: &[u8; 32], state: &ChannelState, outbox: &mut Outbox) -> Affected {
         let mut affected = Affected { account: *account, ..Affected::default() };
         let Some(channel) = self.channels.get_mut(account) else { return affected };
         let observed = channel.payer.observe(now, state);

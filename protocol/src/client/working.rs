@@ -32,6 +32,8 @@ pub(super) struct Working {
     rows_before: u32,
     reserved: Nano,
     progress_at: Time,
+    /// Until when a provider that says that it waits is not taken for silent.
+    patient_until: Option<Time>,
     asked_at: Time,
 }
 
@@ -107,6 +109,7 @@ impl Client {
             rows_before,
             reserved,
             progress_at: now,
+            patient_until: None,
             asked_at: now,
         }));
         self.send_work(id);
@@ -185,6 +188,7 @@ impl Client {
             return self.send_ack(now, id);
         }
         working.progress_at = now;
+        working.patient_until = None;
         let cost: Nano = taken.iter().map(|part| part.cost).sum();
         let parts = u32::try_from(taken.len()).unwrap_or(u32::MAX);
         errand.bill.receipts = errand.bill.receipts.saturating_add(parts);
@@ -305,8 +309,10 @@ impl Client {
         }
         let Some(errand) = self.orders.get_mut(&id) else { return };
         let Phase::Working(working) = &mut errand.phase else { return };
-        if !self.payments.is_open(&account) {
-            // It is this side that is slow: the provider waits for the ledger, as this node does.
+        // A provider may wait for the ledger as this node does, see it later, or have other jobs on the channel: whoever
+        // says so lives, for as long as it may wait itself.
+        let until = *working.patient_until.get_or_insert(now + limits::PAYMENT_WAIT);
+        if now < until || !self.payments.is_open(&account) {
             working.progress_at = now;
         }
         self.send_ack(now, id);

@@ -15,7 +15,8 @@ use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{
-    Bill, ChannelNews, Command, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault, PersistId, Served,
+    Bill, ChannelNews, Command, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault,
+    PersistId, Served,
 };
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
