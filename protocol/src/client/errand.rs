@@ -221,24 +221,25 @@ impl Client {
             .collect();
         errand.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        if errand.candidates.is_empty() {
-            // Another round only helps if this one was empty because everybody here failed before.
+        // Another round only helps if this one was empty because everybody here failed before.
+        let why = errand.candidates.is_empty().then(|| {
             let lowest =
                 reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
             let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
-            let why = match lowest {
+            match lowest {
                 Some(lowest) => Failure::OverBudget { lowest },
                 None if tier => Failure::NoTier(errand.order.tier),
                 None => errand.last_failure.unwrap_or(Failure::NoBids),
-            };
-            self.news(id, OrderNews::Bids(reports));
-            return self.end(now, id, Some(why));
-        }
+            }
+        });
         self.news(id, OrderNews::Bids(reports));
         for provider in release {
             self.send(provider, ToProvider::Release(call));
         }
-        self.advance(now, id);
+        match why {
+            Some(why) => self.end(now, id, Some(why)),
+            None => self.advance(now, id),
+        }
     }
 
     fn award(&mut self, now: Time, id: OrderId, candidate: Candidate) {
