@@ -20,6 +20,8 @@ pub struct Earner {
     early: Option<Payment>,
     served: Nano,
     written_off: Nano,
+    /// The widest window that a job on it has had: prices move with load, and so do windows.
+    widest: Nano,
     /// What the jobs that run on it were allowed to make and have not billed.
     under_way: Nano,
     /// Read back from disk, and no voucher has come since: the client may have been promised more than is remembered.
@@ -62,6 +64,7 @@ impl Earner {
             early: None,
             served: Nano::ZERO,
             written_off: Nano::ZERO,
+            widest: Nano::ZERO,
             under_way: Nano::ZERO,
             unconfirmed: false,
         }
@@ -132,6 +135,13 @@ impl Earner {
     #[must_use]
     pub const fn written_off(&self) -> Nano {
         self.written_off
+    }
+
+    /// A job with this window wants to begin. Whether the channel has not yet caused more than one window of loss.
+    /// (`CH-9`)
+    pub fn admit(&mut self, window: Nano) -> bool {
+        self.widest = self.widest.max(window);
+        self.written_off <= self.widest
     }
 
     /// Gives up what a job that is over left unpaid, `amount` at the most. Without this one lost chunk would

@@ -196,7 +196,7 @@ impl Provider {
         let window =
             price.cost(work.task.input_tokens_max(), limits::WINDOW_TOKENS).ok_or(Refusal::TaskTooLarge)?;
         let cost_max = price.cost_max(&work.task).ok_or(Refusal::TaskTooLarge)?;
-        if self.earnings.find(&account).is_some_and(|earner| earner.written_off() > window) {
+        if self.earnings.find(&account).is_some_and(|earner| !earner.admit(window)) {
             return Err(Refusal::Unpaid);
         }
         let serve = Serve {
