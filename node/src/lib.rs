@@ -14,7 +14,8 @@
 #![forbid(unsafe_code)]
 
 // Whoever pretends its signatures gives its money away: such a build has no node.
-const _: () = assert!(!bombyx_protocol::CAN_PRETEND, "a node must be built without the feature `fake-crypto`");
+const _: () =
+    assert!(!bombyx_protocol::CAN_PRETEND, "a node must be built without the feature `fake-crypto`");
 
 pub mod admin;
 pub mod channels;

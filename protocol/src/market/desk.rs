@@ -17,6 +17,8 @@ use crate::work::price::PriceSheet;
 pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
     promises: BTreeMap<CallKey, Promise>,
+    /// No promise expires before.
+    next_expiry: Time,
     seen: BTreeSet<Asked>,
     seen_order: VecDeque<Asked>,
 }
@@ -112,6 +114,7 @@ impl Desk {
     /// Holds a bid until it expires, is awarded or released.
     pub fn promise(&mut self, now: Time, client: NodeId, bid: Bid, hash: BidHash) {
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
+        self.next_expiry = self.next_expiry.min(until);
         self.promises.insert((client, bid.call), Promise { bid, hash, until, leased: false });
     }
 
@@ -151,7 +154,12 @@ impl Desk {
 
     /// Forgets what has expired.
     pub fn expire(&mut self, now: Time) {
+        if now < self.next_expiry {
+            return;
+        }
         self.promises.retain(|_, promise| promise.until > now);
+        let next = self.promises.values().map(|promise| promise.until).min();
+        self.next_expiry = next.unwrap_or(Time(u64::MAX));
     }
 }
 

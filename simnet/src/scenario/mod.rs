@@ -2,6 +2,7 @@
 
 mod error;
 mod feasible;
+mod kernel;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::time::{Span, Time};
@@ -12,6 +13,7 @@ use crate::sweep::Sweep;
 use error::locate;
 
 pub use error::ScenarioError;
+pub use kernel::{CAN_PRETEND, Crypto, Tier};
 
 /// The scenario that runs when no file is named.
 pub const FIRST: &str = include_str!("../../scenarios/first.toml");
@@ -61,6 +63,10 @@ pub struct Scenario {
     pub seed: u64,
     /// Hosts.
     pub nodes: u32,
+    /// How much is carried out message by message.
+    pub tier: Tier,
+    /// What signs, seals and encrypts.
+    pub crypto: Crypto,
     /// Who they are.
     pub population: Population,
     /// What is ordered.
@@ -90,6 +96,8 @@ impl Default for Scenario {
             question: String::new(),
             seed: 1,
             nodes: 100,
+            tier: Tier::Message,
+            crypto: Crypto::Real,
             population: Population::default(),
             workload: Workload::default(),
             market: Market::default(),
