@@ -5,6 +5,7 @@
 //! Ledger ── channel operations, waits, refusals
 //!   ├─ wallet     the node's coins; only opening and topping up need them
 //!   ├─ contract   messages to and state of the channel contract
+//!   ├─ purse      the same of the second contract, which no operation uses yet
 //!   └─ chain      three calls that every backend offers
 //!        ├─ devnet      a TVM in this process (and an HTTP face of it)
 //!        └─ toncenter   the same HTTP interface: a devnet elsewhere, testnet, mainnet
@@ -19,6 +20,7 @@ pub mod contract;
 pub mod devnet;
 mod error;
 mod payment;
+pub mod purse;
 pub mod toncenter;
 mod wait;
 pub mod wallet;

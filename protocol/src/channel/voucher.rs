@@ -123,11 +123,11 @@ fn signed_hash(tag: u32, account: &[u8; 32], epoch: u64, cumulative: Nano) -> [u
         .hash
 }
 
-fn sign(hash: &[u8; 32], key: &SigningKey) -> Signature {
+pub(super) fn sign(hash: &[u8; 32], key: &SigningKey) -> Signature {
     Signature(key.sign(hash).to_bytes())
 }
 
-fn verify(hash: &[u8; 32], key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
+pub(super) fn verify(hash: &[u8; 32], key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
     // Under a key of small order a trivial signature verifies for every message; the ledger's VM refused only the
     // neutral element, and that only lately.
     let key =
