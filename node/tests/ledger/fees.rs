@@ -50,7 +50,6 @@ pub(crate) fn check_rows(rows: &[String]) {
     assert!(missing.is_empty(), "spec/07-settlement-ton.md says otherwise; measured: {missing:#?}");
 }
 
-/// (`ST-10`)
 #[tokio::test]
 async fn operations_cost_what_the_specification_says() {
     let world = World::new();

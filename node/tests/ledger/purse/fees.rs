@@ -26,7 +26,6 @@ async fn ready(world: &World) {
     world.client.send(world.stranger.wallet_address().unwrap(), milli(10)).await.unwrap();
 }
 
-/// (`ST-10`)
 #[tokio::test]
 async fn purse_operations_cost_what_the_specification_says() {
     let purse = Purse::new();
@@ -71,7 +70,6 @@ async fn purse_operations_cost_what_the_specification_says() {
     meter.check();
 }
 
-/// (`ST-10`)
 #[tokio::test]
 async fn a_purse_full_of_lanes_still_works_from_outside() {
     let purse = Purse::new();
@@ -83,7 +81,7 @@ async fn a_purse_full_of_lanes_still_works_from_outside() {
         let order = PurseMessage::Arrange { order, signature: None };
         purse.internal(CLIENT, order, milli(200)).await.unwrap();
     }
-    meter.record("open the last 51 of 256 lanes in one order", account).await;
+    meter.record("open 255 lanes in five orders", account).await;
     assert_eq!(purse.state().await.unwrap().lanes.len(), 256);
     purse.external(purse.claim(255, milli(10)).await).await.unwrap();
     meter.fees();
@@ -112,7 +110,7 @@ async fn a_purse_full_of_lanes_still_works_from_outside() {
         let last = purse.last().await;
         let gas_fee = Nano((last.gas * GAS_PRICE).div_ceil(65_536));
         let rent = last.fee.minus(gas_fee).unwrap();
-        rents.push(format!("| a purse of {left} lanes | {rent} |"));
+        rents.push(format!("| a purse, lanes: {left} | {rent} |"));
         assert_eq!(
             before.plus(coins(1)).unwrap().minus(last.fee),
             Some(purse.state().await.unwrap().balance)
@@ -122,7 +120,7 @@ async fn a_purse_full_of_lanes_still_works_from_outside() {
     check_rows(&rents);
 }
 
-/// What one client and twenty providers pay to the ledger, from the first deposit until everybody has its money. (`ST-11`)
+/// What one client and twenty providers pay to the ledger, from the first deposit until everybody has its money.
 #[tokio::test]
 async fn twenty_providers_cost_what_the_specification_says() {
     let each = Nano(EARNED.0 / u64::from(PROVIDERS));

@@ -144,18 +144,12 @@ impl Scene<'_> {
             None => return vec![Verdict::Nobody],
         };
         match act.via {
-            Via::Outside => self.from_outside(&act.operation, books),
-            Via::Account { sender, value, .. } => self.from_account(&act.operation, books, sender, value),
+            Via::Outside => self.by_outsider(&act.operation, books),
+            Via::Account { sender, value, .. } => self.by_account(&act.operation, books, sender, value),
         }
     }
 
-    fn from_account(
-        &self,
-        operation: &Operation,
-        books: &Books,
-        sender: Address,
-        value: Nano,
-    ) -> Vec<Verdict> {
+    fn by_account(&self, operation: &Operation, books: &Books, sender: Address, value: Nano) -> Vec<Verdict> {
         let one = |judged: Result<Books, Refusal>| vec![judged.map_or_else(Verdict::Refused, Verdict::Now)];
         match operation {
             Operation::TopUp => one(Ok(books.clone())),
@@ -179,7 +173,7 @@ impl Scene<'_> {
         }
     }
 
-    fn from_outside(&self, operation: &Operation, books: &Books) -> Vec<Verdict> {
+    fn by_outsider(&self, operation: &Operation, books: &Books) -> Vec<Verdict> {
         match operation {
             Operation::TopUp => vec![Verdict::Refused(UNKNOWN)],
             Operation::Order(..) if books.turn == 0 => vec![Verdict::Refused(Refusal::NotOpen)],
