@@ -43,7 +43,7 @@ pub const fn blames_provider(why: Failure) -> bool {
         | Failure::OverBudget { .. }
         | Failure::NoTier(_)
         | Failure::Refused(_)
-        | Failure::Channel(_)
+        | Failure::Payment(_)
         | Failure::Deadline
         | Failure::Cancelled => false,
     }

@@ -17,7 +17,7 @@
 //! | module | what it models |
 //! |---|---|
 //! | [`queue`], [`rng`], [`law`] | virtual time and randomness |
-//! | [`net`], [`overlay`] | links between regions, gossip topics |
+//! | [`net`], [`overlay`], [`directory`] | links between regions, gossip topics, who is who |
 //! | [`host`], [`disk`], [`engine`] | one node |
 //! | [`power`] | when hosts are off |
 //! | [`actors`] | nodes that do not follow the protocol |
@@ -36,8 +36,10 @@ pub mod blame;
 pub mod chain;
 pub mod check;
 mod deliver;
+pub mod directory;
 pub mod disk;
 pub mod engine;
+mod gossip;
 pub mod host;
 pub mod law;
 pub mod measure;

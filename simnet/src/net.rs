@@ -7,7 +7,7 @@
 use bombyx_protocol::time::{Span, Time};
 use serde::Deserialize;
 
-use crate::rng::{Draws, Purpose};
+use crate::rng::{Draws, Purpose, fold, unit};
 use crate::scenario::{Access, Faults, Jitter, Network};
 
 /// Median round trips between 20 regions, with their source in the file.
@@ -46,8 +46,24 @@ pub struct Place {
     pub region: u8,
     /// Index into [`ACCESS_CLASSES`].
     pub access: u8,
-    /// Behind a NAT: the region of the relay through which it can be reached.
-    pub relay: Option<u8>,
+    /// Behind a NAT: the relay through which it can be reached.
+    pub relay: Option<Relay>,
+}
+
+/// What a host behind a NAT has instead of a port that others can call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relay {
+    /// Index into the regions.
+    pub region: u8,
+    /// Tells the hosts apart whose pairs share a fate.
+    pub name: u32,
+}
+
+impl Place {
+    /// A number for each pair of region and access class.
+    fn code(self) -> usize {
+        usize::from(self.region) * ACCESS_CLASSES.len() + usize::from(self.access)
+    }
 }
 
 /// Regions cut off from all others for a while.
@@ -102,12 +118,47 @@ impl Regions {
 /// All links of a world.
 #[derive(Debug, Clone)]
 pub struct Links {
-    one_way_us: Vec<Vec<u64>>,
+    /// One way for an empty message when nothing varies, in microseconds, by the codes of both places.
+    one_way_us: Vec<u32>,
+    places: usize,
+    /// Delay variation by quantile, in 65,536ths of the path.
+    variation: Vec<u32>,
     jitter: Jitter,
+    burst: u64,
+    /// By the codes of the two access classes: how often a packet of a message is lost on one of them.
+    loss: [[u64; ACCESS_CLASSES.len()]; ACCESS_CLASSES.len()],
     faults: Faults,
     /// Share of pairs behind NATs that reach each other without a relay.
     punch_share: f64,
     partitions: Vec<Partition>,
+}
+
+/// Quantiles of the delay variation. The first bits of a message's fate choose one of them.
+const QUANTILES: usize = 1 << QUANTILE_BITS;
+const QUANTILE_BITS: u32 = 11;
+/// The next bits decide on a burst, and as many more on a lost packet.
+const CHANCE_BITS: u32 = 26;
+
+/// A probability as a bound for `CHANCE_BITS` even bits.
+fn chance(probability: f64) -> u64 {
+    (probability * (1u64 << CHANCE_BITS) as f64) as u64
+}
+
+/// The quantiles of a lognormal share of the path, in 65,536ths.
+fn variation(jitter: Jitter) -> Vec<u32> {
+    let below = |z: f64| 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2);
+    let density = |z: f64| libm::exp(-0.5 * z * z) / libm::sqrt(std::f64::consts::TAU);
+    // Newton's method from the quantile before; the first lies left of all.
+    let mut z = -3.6;
+    (0..QUANTILES)
+        .map(|place| {
+            let wanted = (place as f64 + 0.5) / QUANTILES as f64;
+            for _ in 0..4 {
+                z -= (below(z) - wanted) / density(z);
+            }
+            (jitter.median_share * libm::exp(jitter.sigma * z) * 65_536.0) as u32
+        })
+        .collect()
 }
 
 /// Draws a place for a host.
@@ -115,9 +166,10 @@ pub struct Links {
 pub fn settle(regions: usize, access: &Access, nat_share: f64, draws: &Draws, host: u64) -> Place {
     let region = draws.below(regions as u64, Purpose::Region, &[host]);
     let access = draws.weighted(access.shares().into_iter(), Purpose::Access, &[host]);
-    let relay = draws
-        .happens(nat_share, Purpose::Nat, &[host])
-        .then(|| u8::try_from(draws.below(regions as u64, Purpose::Nat, &[host, 1])).unwrap_or(0));
+    let relay = draws.happens(nat_share, Purpose::Nat, &[host]).then(|| Relay {
+        region: u8::try_from(draws.below(regions as u64, Purpose::Nat, &[host, 1])).unwrap_or(0),
+        name: draws.bits(Purpose::Nat, &[host, 2]) as u32,
+    });
     Place { region: u8::try_from(region).unwrap_or(0), access: u8::try_from(access).unwrap_or(0), relay }
 }
 
@@ -125,46 +177,43 @@ impl Links {
     /// The links of a scenario.
     #[must_use]
     pub fn new(regions: &Regions, network: &Network, partitions: Vec<Partition>) -> Self {
-        let one_way_us = regions
-            .rtt_ms
-            .iter()
-            .enumerate()
-            .map(|(from, row)| {
-                let one_way = |(to, rtt_ms): (usize, &u32)| {
-                    if to == from { WITHIN_REGION_US } else { u64::from(*rtt_ms) * 500 }
-                };
-                row.iter().enumerate().map(one_way).collect()
-            })
-            .collect();
+        let classes = ACCESS_CLASSES.len();
+        let places = regions.names.len() * classes;
+        let one_way = |from: usize, to: usize| {
+            let (source, target) = (from / classes, to / classes);
+            let between = if source == target {
+                WITHIN_REGION_US
+            } else {
+                u64::from(regions.rtt_ms[source][target]) * 500
+            };
+            let access = |place: usize| ACCESS_CLASSES[place % classes].one_way_us;
+            u32::try_from(between + access(from) + access(to)).unwrap_or(u32::MAX)
+        };
+        let lost = |up: usize, down: usize| chance(ACCESS_CLASSES[up].loss + ACCESS_CLASSES[down].loss);
         Self {
-            one_way_us,
+            one_way_us: (0..places * places).map(|pair| one_way(pair / places, pair % places)).collect(),
+            places,
+            variation: variation(network.jitter),
             jitter: network.jitter,
+            burst: chance(network.jitter.burst_probability),
+            loss: std::array::from_fn(|up| std::array::from_fn(|down| lost(up, down))),
             faults: network.faults,
             punch_share: network.punch_share,
             partitions,
         }
     }
 
-    /// What becomes of a message of `bytes` that leaves now. `about` names it, sender and receiver first: equal names
-    /// have equal fates.
+    /// What becomes of a message of `bytes` that leaves now. `fate` is 64 even bits drawn for this message alone.
     #[must_use]
-    pub fn passage(
-        &self,
-        now: Time,
-        from: Place,
-        to: Place,
-        bytes: usize,
-        draws: &Draws,
-        about: &[u64],
-    ) -> Passage {
+    pub fn passage(&self, now: Time, from: Place, to: Place, bytes: usize, fate: u64) -> Passage {
         if self.is_cut(now, from, to) {
             return Passage::Cut;
         }
-        if draws.happens(self.faults.drop, Purpose::Drop, about) {
+        if self.faults.drop > 0.0 && unit(fold(fate, 1)) < self.faults.drop {
             return Passage::Lost;
         }
-        let delay = self.delay(from, to, bytes, draws, about);
-        if draws.happens(self.faults.duplicate, Purpose::Duplicate, about) {
+        let delay = self.delay(from, to, bytes, fate);
+        if self.faults.duplicate > 0.0 && unit(fold(fate, 2)) < self.faults.duplicate {
             return Passage::Twice(delay, Span(delay.0 * 2));
         }
         Passage::Arrives(delay)
@@ -179,44 +228,42 @@ impl Links {
         })
     }
 
+    /// When partitions begin and end.
+    pub fn shifts(&self) -> impl Iterator<Item = Time> {
+        self.partitions.iter().flat_map(|partition| [partition.from, partition.until])
+    }
+
     /// One way for an empty message when nothing varies.
     #[must_use]
     pub fn undisturbed(&self, from: Place, to: Place) -> Span {
-        let access = |place: Place| ACCESS_CLASSES[usize::from(place.access)].one_way_us;
-        Span(self.one_way_us[usize::from(from.region)][usize::from(to.region)] + access(from) + access(to))
+        Span(u64::from(self.one_way_us[from.code() * self.places + to.code()]))
     }
 
     /// One way for an empty message of this pair: through a relay where both are behind NATs that no hole goes through.
-    fn path(&self, from: Place, to: Place, draws: &Draws, about: &[u64]) -> Span {
+    fn path(&self, from: Place, to: Place) -> Span {
         let direct = self.undisturbed(from, to);
-        let (Some(relay), Some(other)) = (from.relay, to.relay) else { return direct };
-        let (first, second) = (about.first().copied(), about.get(1).copied());
-        let pair = [first.min(second).unwrap_or(0), first.max(second).unwrap_or(0)];
-        if draws.happens(self.punch_share, Purpose::Punch, &pair) {
+        let (Some(one), Some(other)) = (from.relay, to.relay) else { return direct };
+        // Both directions have one fate, and go over the relay of the host with the lower name.
+        let (first, second) = if one.name <= other.name { (one, other) } else { (other, one) };
+        let pair = fold(fold(Purpose::Punch as u64, u64::from(first.name)), u64::from(second.name));
+        if unit(pair) < self.punch_share {
             return direct;
         }
-        // Both directions go over the relay of the host with the lower number.
-        let via = Place { region: if first < second { relay } else { other }, access: 0, relay: None };
+        let via = Place { region: first.region, access: 0, relay: None };
         Span(self.undisturbed(from, via).0 + self.undisturbed(via, to).0)
     }
 
-    fn delay(&self, from: Place, to: Place, bytes: usize, draws: &Draws, about: &[u64]) -> Span {
-        let (up, down) = (ACCESS_CLASSES[usize::from(from.access)], ACCESS_CLASSES[usize::from(to.access)]);
-        let path = self.path(from, to, draws, about).0;
-        let sending = bytes as u64 * 8 / up.uplink_mbit;
-        let variation = draws.lognormal(
-            self.jitter.median_share * path as f64,
-            self.jitter.sigma,
-            Purpose::Jitter,
-            about,
-        );
-        let mut delay = path + sending + variation as u64;
-        if draws.happens(self.jitter.burst_probability, Purpose::Burst, about) {
+    fn delay(&self, from: Place, to: Place, bytes: usize, fate: u64) -> Span {
+        let path = self.path(from, to).0;
+        let sending = bytes as u64 * 8 / ACCESS_CLASSES[usize::from(from.access)].uplink_mbit;
+        let quantile = fate as usize % QUANTILES;
+        let mut delay = path + sending + ((path * u64::from(self.variation[quantile])) >> 16);
+        let bits = |skipped: u32| fate >> skipped & ((1 << CHANCE_BITS) - 1);
+        if bits(QUANTILE_BITS) < self.burst {
             let range = self.jitter.burst_max_ms.saturating_sub(self.jitter.burst_min_ms) * 1_000 + 1;
-            delay += self.jitter.burst_min_ms * 1_000
-                + draws.below(range, Purpose::Burst, &[about, &[1]].concat());
+            delay += self.jitter.burst_min_ms * 1_000 + (unit(fold(fate, 3)) * range as f64) as u64;
         }
-        if draws.happens(up.loss + down.loss, Purpose::Retransmit, about) {
+        if bits(QUANTILE_BITS + CHANCE_BITS) < self.loss[usize::from(from.access)][usize::from(to.access)] {
             delay += path * 2 + ACK_DELAY_US;
         }
         Span(delay)
@@ -233,6 +280,21 @@ mod tests {
 
     fn place(region: u8, access: u8) -> Place {
         Place { region, access, relay: None }
+    }
+
+    fn fate(id: u64) -> u64 {
+        Draws::new(1).bits(Purpose::Passage, &[id])
+    }
+
+    #[test]
+    fn the_quantiles_of_the_variation_are_those_of_its_law() {
+        let quantiles = variation(Jitter::default());
+        let share = |place: usize| f64::from(quantiles[place]) / 65_536.0;
+        assert!((share(QUANTILES / 2) - 0.03).abs() < 3e-4, "the median: {}", share(QUANTILES / 2));
+        // One standard deviation above: e^0.8 times the median, at 84.13 %.
+        let upper = share((QUANTILES as f64 * 0.841_345) as usize);
+        assert!((upper - 0.03 * libm::exp(0.8)).abs() < 1e-3, "{upper}");
+        assert!(quantiles.is_sorted() && quantiles[0] > 0);
     }
 
     #[test]
@@ -252,11 +314,10 @@ mod tests {
     #[test]
     fn a_message_takes_the_matrix_the_access_and_the_uplink_and_a_little_more() {
         let links = links(vec![], Faults::default());
-        let draws = Draws::new(1);
         // Virginia to Amsterdam: 84 ms there and back; cable to data centre; 20,000 bytes at 20 Mbit/s are 8 ms.
         let floor = 42_000 + 8_000 + 300 + 8_000;
         let mut delays: Vec<u64> =
-            (0..1_000).map(|id| links.delay(place(0, 2), place(7, 0), 20_000, &draws, &[id]).0).collect();
+            (0..1_000).map(|id| links.delay(place(0, 2), place(7, 0), 20_000, fate(id)).0).collect();
         delays.sort_unstable();
         assert!(delays[0] > floor, "{} under {floor}", delays[0]);
         assert!(delays[500] < floor * 11 / 10, "half of all are within a tenth: {}", delays[500]);
@@ -275,10 +336,9 @@ mod tests {
 
     #[test]
     fn messages_vanish_or_double_only_where_asked_for() {
-        let draws = Draws::new(1);
         let count = |faults, wanted: fn(Passage) -> bool| {
             let links = links(vec![], faults);
-            let passage = |id| links.passage(Time(0), place(0, 0), place(1, 0), 100, &draws, &[id]);
+            let passage = |id| links.passage(Time(0), place(0, 0), place(1, 0), 100, fate(id));
             (0..2_000).filter(|id| wanted(passage(*id))).count()
         };
         let lost = |passage| passage == Passage::Lost;
@@ -292,20 +352,17 @@ mod tests {
     fn only_pairs_behind_nats_go_through_a_relay_and_only_some_of_them() {
         let network = Network { punch_share: 0.7, ..Network::default() };
         let links = Links::new(&Regions::shipped(), &network, vec![]);
-        let draws = Draws::new(1);
-        let public = place(0, 0);
         // Virginia and Iowa, over a relay in Sydney.
-        let (here, there) =
-            (Place { relay: Some(19), ..place(0, 0) }, Place { relay: Some(19), ..place(1, 0) });
-        let direct = links.undisturbed(here, there);
-        assert_eq!(links.path(here, public, &draws, &[1, 2]), links.undisturbed(here, public));
+        let behind =
+            |region: u8, name: u32| Place { relay: Some(Relay { region: 19, name }), ..place(region, 0) };
+        assert_eq!(links.path(behind(0, 1), place(1, 0)), links.undisturbed(place(0, 0), place(1, 0)));
+        let direct = links.undisturbed(place(0, 0), place(1, 0));
         let relayed =
-            (0..1_000).filter(|pair| links.path(here, there, &draws, &[*pair, 2_000]) > direct).count();
+            (0..1_000).filter(|name| links.path(behind(0, *name), behind(1, 2_000)) > direct).count();
         assert!((250..350).contains(&relayed), "{relayed}");
-        for pair in 0..50 {
-            let (way, back) =
-                (links.path(here, there, &draws, &[pair, 99]), links.path(there, here, &draws, &[99, pair]));
-            assert_eq!(way, back, "both directions share their fate");
+        for name in 0..50 {
+            let (one, other) = (behind(0, name), behind(1, 99));
+            assert_eq!(links.path(one, other), links.path(other, one), "both directions share their fate");
         }
     }
 }

@@ -229,10 +229,8 @@ impl Summary {
         for failover in jobs.iter().flat_map(|job| &job.failovers) {
             *failover_reasons.entry(failover.why.to_string()).or_default() += 1;
         }
-        let messages: BTreeMap<&'static str, Traffic> = KINDS
-            .iter()
-            .map(|(kind, name)| (*name, world.measures.traffic.get(kind).copied().unwrap_or_default()))
-            .collect();
+        let messages: BTreeMap<&'static str, Traffic> =
+            KINDS.iter().map(|(kind, name)| (*name, world.measures.traffic(*kind))).collect();
         let for_jobs = world.measures.all_traffic();
         let auctions: u32 = jobs.iter().map(|job| job.auctions).sum();
         let hops = world.measures.hops;

@@ -85,6 +85,12 @@ impl AttackKind {
         matches!(self, Self::Garbage | Self::Substitution | Self::WashTrader)
     }
 
+    /// Whether it forwards less gossip than others.
+    #[must_use]
+    pub const fn keeps_gossip(self) -> bool {
+        matches!(self, Self::FreeRider | Self::Eclipse)
+    }
+
     /// Its name in scenarios.
     #[must_use]
     pub const fn name(self) -> &'static str {
