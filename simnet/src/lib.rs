@@ -28,7 +28,7 @@
 //! | [`optimum`], [`welfare`] | what a market could be worth, and is |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
 //! | [`swarm`] | random worlds in search of a broken invariant |
-//! | [`store`], [`tables`], [`plot`], [`page`] | runs on disk and in a browser |
+//! | [`store`], [`tables`], [`timeline`], [`plot`], [`page`] | runs on disk and in a browser |
 #![forbid(unsafe_code)]
 
 pub mod actors;
@@ -61,6 +61,7 @@ pub mod store;
 pub mod swarm;
 pub mod sweep;
 pub mod tables;
+pub mod timeline;
 pub mod welfare;
 pub mod workload;
 pub mod world;
