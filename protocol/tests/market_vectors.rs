@@ -106,7 +106,7 @@ fn auctions_end_alike_for_whoever_computes_them() {
             tier: tier(&case["tier"]),
             nano_per_ms: long(&case["nano_per_ms"]),
         };
-        let mut auction = Auction::new(CallId([1; 16]), Time(0));
+        let mut auction = Auction::new(CallId([1; 16]), Time(0), BIDS_MAX);
         for (place, value) in list(case, "bids").iter().enumerate() {
             auction.take(bid(value), BidHash([u8::try_from(place).unwrap(); 32]));
         }

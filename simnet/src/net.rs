@@ -225,7 +225,7 @@ impl Links {
         let path = self.undisturbed(from, to).0;
         let sending = bytes as u64 * 8 / ACCESS_CLASSES[usize::from(from.access)].uplink_mbit;
         let quantile = fate as usize % QUANTILES;
-        let mut delay = path + sending + (path * u64::from(self.variation[quantile]) >> 16);
+        let mut delay = path + sending + ((path * u64::from(self.variation[quantile])) >> 16);
         let bits = |skipped: u32| fate >> skipped & ((1 << CHANCE_BITS) - 1);
         if bits(QUANTILE_BITS) < self.burst {
             let range = self.jitter.burst_max_ms.saturating_sub(self.jitter.burst_min_ms) * 1_000 + 1;

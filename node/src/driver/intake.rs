@@ -62,6 +62,12 @@ impl Driver {
         Ok(())
     }
 
+    /// Asks who offers the models that are followed, for whoever asks next; the client sees to it that this is not too often.
+    fn seek(&mut self) {
+        let seek = |model: &ModelId| (Role::Client, Input::Command(Command::Seek(*model)));
+        self.pending.extend(self.followed.iter().map(seek));
+    }
+
     /// A peer is gone, or did not take a message.
     fn lost(&mut self, peer: bombyx_protocol::ident::NodeId) {
         for role in [Role::Client, Role::Provider] {
@@ -80,12 +86,11 @@ impl Driver {
             Request::Asks(answer) => {
                 // Whoever asked may be gone by now; so may those of `Status` below.
                 let _ = answer.send(self.client.asks().cloned().collect());
-                for model in self.followed.clone() {
-                    self.pending.push_back((Role::Client, Input::Command(Command::Seek(model))));
-                }
+                self.seek();
             }
             Request::Status(answer) => {
                 let _ = answer.send(self.status());
+                self.seek();
             }
             Request::Channels(answer) => {
                 let _ = answer.send(self.channels());

@@ -178,14 +178,20 @@ impl Client {
         let window = Span(self.config.bid_window.0.saturating_mul(1 << errand.unanswered.min(8)));
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
         // Who was asked and stayed silent is asked again among all.
-        let invited = match errand.unanswered {
-            0 => self.crowds.share(&errand.order.model, self.config.enough_bids),
-            _ => Share::ALL,
-        };
+        // So is everybody when one of them has failed: enough others may never have been heard of.
+        let again = errand.unanswered > 0 || !errand.failed.is_empty();
+        let invited =
+            if again { Share::ALL } else { self.crowds.share(&errand.order.model, self.config.enough_bids) };
         let (node, seal_key) = (self.identity.id(), self.seal_key.public());
         let call = Call::for_order(call_id, node, seal_key, &errand.order, window_ms, invited);
         let closes_at = (now + window).min(errand.deadline);
-        errand.phase = Phase::Calling(Auction::new(call_id, closes_at).by(self.config.rule));
+        // Who was silent before is waited for again: it may only have been busy or slow.
+        let enough = if again {
+            self.config.enough_bids
+        } else {
+            self.crowds.enough(&errand.order.model, self.config.enough_bids)
+        };
+        errand.phase = Phase::Calling(Auction::new(call_id, closes_at, enough).by(self.config.rule));
         self.crowds.invite(call_id.0, call.model, invited, closes_at);
         self.calls.insert(call_id, id);
         let gossip = Gossip::Call(call.sign(&self.identity));
@@ -215,24 +221,25 @@ impl Client {
             .collect();
         errand.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        if errand.candidates.is_empty() {
-            // Another round only helps if this one was empty because everybody here failed before.
+        // Another round only helps if this one was empty because everybody here failed before.
+        let why = errand.candidates.is_empty().then(|| {
             let lowest =
                 reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
             let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
-            let why = match lowest {
+            match lowest {
                 Some(lowest) => Failure::OverBudget { lowest },
                 None if tier => Failure::NoTier(errand.order.tier),
                 None => errand.last_failure.unwrap_or(Failure::NoBids),
-            };
-            self.news(id, OrderNews::Bids(reports));
-            return self.end(now, id, Some(why));
-        }
+            }
+        });
         self.news(id, OrderNews::Bids(reports));
         for provider in release {
             self.send(provider, ToProvider::Release(call));
         }
-        self.advance(now, id);
+        match why {
+            Some(why) => self.end(now, id, Some(why)),
+            None => self.advance(now, id),
+        }
     }
 
     fn award(&mut self, now: Time, id: OrderId, candidate: Candidate) {
@@ -296,13 +303,27 @@ impl Client {
             Phase::Idle | Phase::Calling(_) => false,
         });
         if serving {
-            if let Some(account) = self.orders.get(&id).and_then(Errand::account)
-                && matches!(refuse.why, Refusal::Unpaid | Refusal::BadVoucher)
-            {
-                // The two sides disagree about this channel for good: take the rest back and open another.
-                self.payments.give_up(now, &account, &mut self.outbox);
+            let mut why = Failure::Refused(refuse.why);
+            if let Some(account) = self.orders.get(&id).and_then(Errand::account) {
+                match refuse.why {
+                    // The two sides disagree about this channel for good: take the rest back and open another.
+                    Refusal::Unpaid | Refusal::BadVoucher => {
+                        self.payments.give_up(now, &account, &mut self.outbox);
+                    }
+                    Refusal::Unfunded => {
+                        why = self.payments.unfunded(&account).map_or(why, Failure::Payment);
+                    }
+                    Refusal::UnknownBid
+                    | Refusal::PriceBelowBid
+                    | Refusal::Busy
+                    | Refusal::Malformed
+                    | Refusal::TaskTooLarge
+                    | Refusal::ChannelTerms
+                    | Refusal::Engine
+                    | Refusal::Leaving => {}
+                }
             }
-            self.failed(now, id, from, Failure::Refused(refuse.why));
+            self.failed(now, id, from, why);
         }
     }
 

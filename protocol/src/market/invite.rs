@@ -65,6 +65,13 @@ impl Crowds {
         self.sizes.get(model).map_or(Share::ALL, |crowd| Share::of(wanted, *crowd))
     }
 
+    /// After how many answers nobody is left to wait for: `wanted`, or everyone where they are fewer. (`MK-20`)
+    #[must_use]
+    pub fn enough(&self, model: &ModelId, wanted: usize) -> usize {
+        let crowd = self.sizes.get(model).and_then(|crowd| usize::try_from(*crowd).ok());
+        crowd.map_or(wanted, |crowd| crowd.min(wanted))
+    }
+
     /// A call or a seek goes out; answers to it count until then.
     pub fn invite(&mut self, id: [u8; 16], model: ModelId, invited: Share, until: Time) {
         if self.open.len() < limits::INVITATIONS_MAX {
@@ -137,5 +144,7 @@ mod tests {
         assert_eq!(round(3, 20), Share(125_000));
         assert_eq!(round(4, 0), Share::ALL);
         assert_eq!(round(5, 3), Share::ALL);
+        assert_eq!((crowds.enough(&model, 16), crowds.enough(&model, 2)), (3, 2));
+        assert_eq!(crowds.enough(&ModelId([2; 32]), 16), 16);
     }
 }
