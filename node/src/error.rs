@@ -304,6 +304,9 @@ const fn ledger_hint(error: &LedgerError) -> &'static str {
         LedgerError::Chain(ChainError::Unreachable { .. }) => {
             "start a private ledger with `bombyx devnet`, or name another with --ledger or `ledger.url`"
         }
+        LedgerError::Chain(ChainError::OtherNetwork { .. } | ChainError::Contradiction { .. }) => {
+            "set `ledger.url` and `ledger.network` to endpoints and name of one network"
+        }
         LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => {
             "send coins to the wallet that `bombyx status` shows"
         }

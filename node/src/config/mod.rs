@@ -22,9 +22,6 @@ pub const FILE: &str = "config.toml";
 /// What `init` writes: every key with its default, commented out.
 pub const TEMPLATE: &str = include_str!("template.toml");
 
-/// Where toncenter's interface, version 2, is at every service that has it.
-const API_PATH: &str = "/api/v2";
-
 /// Everything a node is told.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -76,9 +73,9 @@ pub enum Scope {
 pub struct LedgerConfig {
     /// Which network the ledger is.
     pub network: LedgerNetwork,
-    /// Base URL of an endpoint that speaks toncenter's HTTP API, version 2.
+    /// Endpoints, separated by commas: as [`crate::ledger::endpoints::connect`] reads them.
     pub url: String,
-    /// Key for that endpoint; empty for none.
+    /// API keys of the endpoints in the same order, separated by commas; empty for none.
     pub api_key: String,
     /// Milliseconds between two looks at a watched channel.
     pub poll_ms: u64,
@@ -198,13 +195,6 @@ impl LedgerNetwork {
 }
 
 impl LedgerConfig {
-    /// Where the interface is: `url`, with the path that it has at every service if `url` does not name it.
-    #[must_use]
-    pub fn endpoint(&self) -> String {
-        let url = self.url.trim_end_matches('/');
-        if url.ends_with(API_PATH) { url.to_owned() } else { format!("{url}{API_PATH}") }
-    }
-
     /// Time between two looks at a watched channel.
     #[must_use]
     pub const fn poll(&self) -> Duration {
@@ -234,12 +224,7 @@ impl Default for NetworkConfig {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self {
-            network: LedgerNetwork::Devnet,
-            url: "http://127.0.0.1:4190".into(),
-            api_key: String::new(),
-            poll_ms: 500,
-        }
+        Self { network: LedgerNetwork::Devnet, url: "devnet".into(), api_key: String::new(), poll_ms: 500 }
     }
 }
 

@@ -336,9 +336,12 @@ fn fault(error: &LedgerError) -> Option<LedgerFault> {
         LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => Some(LedgerFault::Funds),
         // Sent, and nobody knows what became of it.
         LedgerError::Deadline { .. }
-        | LedgerError::Chain(ChainError::Unreachable { .. } | ChainError::Unreadable { .. }) => {
-            Some(LedgerFault::Unreachable)
-        }
+        | LedgerError::Chain(
+            ChainError::Unreachable { .. }
+            | ChainError::OtherNetwork { .. }
+            | ChainError::Contradiction { .. }
+            | ChainError::Unreadable { .. },
+        ) => Some(LedgerFault::Unreachable),
         LedgerError::Chain(ChainError::Refused { .. })
         | LedgerError::Wallet(_)
         | LedgerError::Terms(_)

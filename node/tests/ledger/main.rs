@@ -1,17 +1,23 @@
-//! The channel contract on a real TVM, through the same ledger operations that the node uses.
+//! The contracts on a real TVM, through the same ledger operations that the node uses.
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
 mod attacks;
+mod backends;
 mod calls;
 mod differential;
+mod endpoints;
 mod exits;
+mod explorer;
 mod fees;
 mod http;
 mod javascript;
 mod money;
 mod official_client;
+mod purse;
+mod races;
 mod refusals;
+mod server;
 mod setup;
 mod storm;
 mod vectors;
