@@ -17,6 +17,7 @@ use crate::check::{Broken, Check};
 use crate::engine::Step;
 use crate::measure::Kind;
 use crate::net::Passage;
+use crate::outside::Parcel;
 use crate::overlay::FloodId;
 use crate::population;
 use crate::rng::{Purpose, fold};
@@ -40,6 +41,10 @@ impl World {
         let Some(dst) = self.addresses.get(&to).copied() else { return Ok(()) };
         if !self.hosts[dst as usize].is_up() {
             self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst));
+            return Ok(());
+        }
+        if let Some(parcels) = &mut self.parcels {
+            parcels.push(Parcel::Direct { from, to: dst, bytes: encoded });
             return Ok(());
         }
         match self.passage(from, dst, encoded.len()) {
@@ -74,6 +79,11 @@ impl World {
         Check::length(encoded.len(), true)?;
         self.trace = fold(self.trace, content_hash(&encoded));
         let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
+        self.published(&encoded, self.overlay.others(topic, from));
+        if let Some(parcels) = &mut self.parcels {
+            parcels.push(Parcel::Gossip { from, model: topic, bytes: encoded });
+            return Ok(());
+        }
         let kind = Kind::of_gossip(&gossip);
         let (flood, targets) = self.overlay.publish(topic, from, gossip, encoded.len(), &self.draws);
         for to in targets {
@@ -111,6 +121,9 @@ impl World {
         };
         self.measures.hops.first += 1;
         self.measures.hops.hops += u64::from(hops);
+        if self.probe.is_some() {
+            self.heard(&codec::encode(&*first.gossip));
+        }
         let kind = Kind::of_gossip(&first.gossip);
         let rides_free = self.hosts[at as usize]
             .plan

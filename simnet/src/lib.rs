@@ -23,6 +23,7 @@
 //! | [`chain`] | the ledger |
 //! | [`scenario`], [`population`], [`workload`] | what is simulated |
 //! | [`world`] | the loop |
+//! | [`outside`], [`probe`] | another tier carries the messages; how long gossip took |
 //! | [`check`], [`measure`], [`report`] | what must hold and what came of it |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
 //! | [`swarm`] | random worlds in search of a broken invariant |
@@ -39,10 +40,12 @@ pub mod host;
 pub mod measure;
 pub mod metrics;
 pub mod net;
+pub mod outside;
 pub mod overlay;
 pub mod page;
 pub mod plot;
 pub mod population;
+pub mod probe;
 pub mod queue;
 pub mod report;
 pub mod rng;

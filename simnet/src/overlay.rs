@@ -142,6 +142,13 @@ impl Overlay {
         }
     }
 
+    /// How many hosts other than `host` follow a topic.
+    #[must_use]
+    pub fn others(&self, topic: u32, host: u32) -> usize {
+        let members = &self.topics[topic as usize].members;
+        members.len() - usize::from(members.binary_search(&host).is_ok())
+    }
+
     /// How many hosts follow a topic.
     #[must_use]
     pub fn members(&self, topic: u32) -> usize {

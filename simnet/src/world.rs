@@ -15,8 +15,10 @@ use crate::check::{Broken, Check};
 use crate::host::{Host, Runaway};
 use crate::measure::{JobRow, Measures, Sample};
 use crate::net::{Links, Partition, Regions};
+use crate::outside::Parcel;
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{NETWORK_ID, followers, hosts, model_id};
+use crate::probe::Probe;
 use crate::queue::{Key, Queue};
 use crate::rng::{Draws, Purpose, fold};
 use crate::scenario::{self, RoleName, Scenario};
@@ -133,6 +135,9 @@ pub struct World {
     pub(crate) workload: Workload,
     pub(crate) check: Check,
     pub(crate) measures: Measures,
+    /// Messages that another tier carries, where one does.
+    pub(crate) parcels: Option<Vec<Parcel>>,
+    pub(crate) probe: Option<Probe>,
     ids: u64,
     all_ordered: bool,
     settling_since: Option<Time>,
@@ -167,6 +172,8 @@ impl World {
             workload: Workload::new(scenario),
             check: Check::default(),
             measures: Measures::default(),
+            parcels: None,
+            probe: None,
             ids: 0,
             all_ordered: false,
             settling_since: None,
@@ -184,16 +191,7 @@ impl World {
     /// # Errors
     /// [`Stopped`] at the first broken invariant.
     pub fn run(&mut self, mut progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
-        while let Some((key, event)) = self.queue.pop() {
-            while self.next_sample <= key.at {
-                self.sample();
-            }
-            self.now = key.at;
-            self.events += 1;
-            self.trace_key(&key);
-            self.dispatch(key, event)
-                .and_then(|()| self.check.deadlines(self.now))
-                .map_err(|broken| self.stopped(broken))?;
+        while self.step()? {
             if self.events.is_multiple_of(8_192) {
                 progress(Progress { events: self.events, now: self.now, ended: self.ended() });
             }
@@ -202,6 +200,21 @@ impl World {
             }
         }
         Check::money(&self.chain).map_err(|broken| self.stopped(broken))
+    }
+
+    /// One event. Whether there was one.
+    pub(crate) fn step(&mut self) -> Result<bool, Box<Stopped>> {
+        let Some((key, event)) = self.queue.pop() else { return Ok(false) };
+        while self.next_sample <= key.at {
+            self.sample();
+        }
+        self.now = key.at;
+        self.events += 1;
+        self.trace_key(&key);
+        self.dispatch(key, event)
+            .and_then(|()| self.check.deadlines(self.now))
+            .map_err(|broken| self.stopped(broken))?;
+        Ok(true)
     }
 
     /// From now on every provider that starts is a forgetful one.
@@ -238,7 +251,7 @@ impl World {
         self.next_sample = self.next_sample + SAMPLE_EVERY;
     }
 
-    fn stopped(&self, broken: Broken) -> Box<Stopped> {
+    pub(crate) fn stopped(&self, broken: Broken) -> Box<Stopped> {
         Box::new(Stopped {
             run_id: crate::report::run_id(&self.scenario),
             seed: self.scenario.seed,
@@ -405,7 +418,7 @@ impl World {
         }
     }
 
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let Some(since) = self.settling_since else { return false };
         let settled = self.chain.open_channels() == 0 && self.now > since + SETTLE_AFTER;
         let challenge = Span::from_s(u64::from(self.scenario.market.challenge_s));
