@@ -17,7 +17,7 @@
 //! | module | what it models |
 //! |---|---|
 //! | [`queue`], [`rng`] | virtual time and randomness |
-//! | [`net`], [`overlay`] | links between regions, gossip topics |
+//! | [`net`], [`overlay`], [`kademlia`] | links between regions, gossip topics, the hash table |
 //! | [`host`], [`disk`], [`engine`] | one node |
 //! | [`actors`] | nodes that do not follow the protocol |
 //! | [`chain`] | the ledger |
@@ -37,6 +37,7 @@ mod deliver;
 pub mod disk;
 pub mod engine;
 pub mod host;
+pub mod kademlia;
 pub mod measure;
 pub mod metrics;
 pub mod net;

@@ -9,7 +9,6 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message};
 
 use crate::check::Broken;
-use crate::population::followers;
 use crate::rng::fold;
 use crate::scenario::Scenario;
 use crate::world::{Stopped, World};
@@ -139,12 +138,6 @@ impl World {
         if let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) {
             self.measures.sent(crate::measure::Kind::of_gossip(&gossip), bytes.len());
         }
-    }
-
-    /// The hosts that listen to each model's topic, ascending.
-    #[must_use]
-    pub fn listeners(&self) -> Vec<Vec<u32>> {
-        followers(&self.scenario, &self.hosts).into_iter().map(|hosts| hosts.into_iter().collect()).collect()
     }
 }
 

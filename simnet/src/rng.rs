@@ -58,6 +58,10 @@ pub enum Purpose {
     Attack = 23,
     /// What a random world is like.
     World = 24,
+    /// A key that is looked up in the hash table.
+    LookupKey = 40,
+    /// Which of the hosts that fit are in a bucket of a routing table.
+    Bucket = 41,
 }
 
 /// All randomness of one run.

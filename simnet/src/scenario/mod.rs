@@ -17,7 +17,7 @@ pub use error::ScenarioError;
 pub const FIRST: &str = include_str!("../../scenarios/first.toml");
 
 /// The scenarios that ship, by name.
-pub const SHIPPED: [(&str, &str); 8] = [
+pub const SHIPPED: [(&str, &str); 9] = [
     ("first", FIRST),
     ("mechanisms", include_str!("../../scenarios/mechanisms.toml")),
     ("leases", include_str!("../../scenarios/leases.toml")),
@@ -26,6 +26,7 @@ pub const SHIPPED: [(&str, &str); 8] = [
     ("unpaid", include_str!("../../scenarios/unpaid.toml")),
     ("stale-close", include_str!("../../scenarios/stale-close.toml")),
     ("spam", include_str!("../../scenarios/spam.toml")),
+    ("stack", include_str!("../../scenarios/stack.toml")),
 ];
 
 /// An amount of money, written as a decimal number of coins in quotes.
