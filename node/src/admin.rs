@@ -134,7 +134,7 @@ async fn status(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
 }
 
 async fn healthz(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
-    node.asks().await?;
+    node.channels().await?;
     Ok("ok".into_response())
 }
 

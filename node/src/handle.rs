@@ -81,7 +81,7 @@ impl NodeHandle {
         self.request(Request::Follow(model)).await
     }
 
-    /// The offers that stand, as far as heard.
+    /// The offers that stand, as far as heard. Asking makes the node seek for more, unless it did a moment ago.
     ///
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.

@@ -13,6 +13,10 @@
 //! names redb, and every failure ends in [`error::NodeError`] with an exit code and a hint.
 #![forbid(unsafe_code)]
 
+// Whoever pretends its signatures gives its money away: such a build has no node.
+const _: () =
+    assert!(!bombyx_protocol::CAN_PRETEND, "a node must be built without the feature `fake-crypto`");
+
 pub mod admin;
 pub mod channels;
 pub mod cli;

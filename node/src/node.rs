@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
@@ -202,7 +202,6 @@ async fn sell(
             challenge_s: config.provide.challenge_s,
             credit: config.provide.credit.0,
             settle_at: config.provide.settle_at.0,
-            asks_before: UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
         },
         records.to_vec(),
     );

@@ -68,7 +68,7 @@ pub struct ModelStatus {
 /// How a node buys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientStatus {
-    /// Offers that stand.
+    /// Offers that stand, as far as sought: asking for the status makes the node seek.
     pub asks: usize,
     /// Orders that are not at their end.
     pub orders_in_flight: usize,

@@ -149,12 +149,12 @@ fn streams(random: &mut StdRng) -> Vec<Vec<u8>> {
 fn gossip(random: &mut StdRng) -> Vec<Vec<u8>> {
     let forger = Identity::from_seed(&[9; 32]);
     let body = noise_of(random, 200);
-    let signed = Signed::new(&forger, Domain::Ask, body);
+    let signed = Signed::new(&forger, Domain::Seek, body);
     vec![
         noise_of(random, 1),
         noise_of(random, 900),
         noise_of(random, GOSSIP_BYTES_MAX + 1),
-        codec::encode(&Gossip::Ask(signed.clone())),
+        codec::encode(&Gossip::Seek(signed.clone())),
         codec::encode(&Gossip::Call(signed)),
     ]
 }

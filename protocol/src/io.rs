@@ -4,7 +4,6 @@ use crate::amount::Nano;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::record::Record;
 use crate::ident::NodeId;
-use crate::market::ask::Ask;
 use crate::market::auction::BidReport;
 use crate::time::{Span, Time};
 use crate::wire::message::{Content, Finish, Gossip, Message, Refusal};
@@ -131,6 +130,8 @@ pub enum Command {
     },
     /// Client: stop an order.
     Cancel(OrderId),
+    /// Client: ask who offers a model, unless it was asked a moment ago. (`MK-18`)
+    Seek(ModelId),
     /// Client: ask for every channel back. Provider: close every channel with its newest voucher.
     Settle,
     /// Client: ask for one channel back. Provider: close it with its newest voucher.
@@ -220,8 +221,6 @@ pub enum Event {
         /// What.
         news: OrderNews,
     },
-    /// Client: an ask was heard.
-    Ask(Ask),
     /// Provider: a job ended.
     Served(Served),
     /// Either: a channel was opened, paid on, or closed.

@@ -30,10 +30,15 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+/// Whether this build can pretend its cryptography: simulators may, a node may not.
+pub const CAN_PRETEND: bool = cfg!(feature = "fake-crypto");
+
 pub mod amount;
 pub mod channel;
 pub mod client;
 pub mod entropy;
+#[cfg(feature = "fake-crypto")]
+pub mod fake;
 pub mod ident;
 pub mod io;
 pub mod limits;

@@ -27,6 +27,14 @@ pub const BIDS_MAX: usize = 64;
 pub const BIDS_PER_SLOT_MAX: usize = 16;
 /// Bids that a provider holds awardable, leases included: whoever awards and never pays must not fill its memory.
 pub const PROMISES_MAX: usize = 4_096;
+/// Bids that end the gathering early unless a client says otherwise: more of a crowd make the second score little better.
+pub const BIDS_WANTED: usize = 16;
+/// Asks that a seek is made to bring where there are many.
+pub const ASKS_WANTED: usize = 32;
+/// Calls and seeks of a client whose answers are counted at a time.
+pub const INVITATIONS_MAX: usize = 1_024;
+/// Models of which a client remembers how many providers there are.
+pub const MODELS_KNOWN_MAX: usize = 1_024;
 /// Bytes of a model's name in an ask.
 pub const ASK_NAME_BYTES_MAX: usize = 64;
 /// Asks kept in a client's book.
@@ -75,10 +83,14 @@ pub const LINGER: Span = Span::from_s(5);
 pub const ATTEMPTS_MAX: u32 = 6;
 /// Calls of one order that nobody answered; each waits twice as long as the one before.
 pub const CALLS_UNANSWERED_MAX: u32 = 4;
-/// Life of a standing ask.
+/// Life of an ask.
 pub const ASK_VALID: Span = Span::from_s(60);
-/// How often a provider repeats its ask.
-pub const ASK_EVERY: Span = Span::from_s(20);
+/// How long asks that answer a seek are read.
+pub const SEEK_WAIT: Span = Span::from_s(2);
+/// How long a client waits before it seeks a model again that somebody offers.
+pub const SEEK_EVERY: Span = Span::from_s(5);
+/// How long it waits after a seek that nobody answered.
+pub const SEEK_RETRY: Span = Span::from_s(1);
 /// How long the winner of an auction is used again without a new one.
 pub const LEASE_VALID: Span = Span::from_s(300);
 /// How long a client waits for a ledger call before it says that the ledger does not answer.

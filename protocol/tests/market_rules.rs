@@ -10,6 +10,8 @@ use bombyx_protocol::io::{Command, Input, Output};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::bid::{Bid, BidHash};
 use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::market::seek::{Seek, SeekId};
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::session::{Initiator, StaticKey, prologue, unseal};
 use bombyx_protocol::time::{Span, Time};
@@ -95,11 +97,22 @@ impl Caller {
             output_log2: 6,
             tier: Tier::Open,
             window_ms: 400,
+            invited: Share::ALL,
         }
+    }
+
+    fn seeks(&self, id: u8, invited: Share) -> Input {
+        let seek = Seek { id: SeekId([id; 16]), client: self.identity.id(), model: MODEL, invited };
+        Input::Gossip(Gossip::Seek(seek.sign(&self.identity)))
     }
 
     fn says(&self, call: &Call) -> Input {
         Input::Gossip(Gossip::Call(call.sign(&self.identity)))
+    }
+
+    fn releases(&self, id: u8) -> Input {
+        let message = Message::ToProvider(ToProvider::Release(CallId([id; 16])));
+        Input::Received { from: self.identity.id(), message }
     }
 
     fn bid(&self, outputs: &[Output]) -> (Bid, BidHash) {
@@ -169,16 +182,24 @@ fn a_bid_is_for_its_caller_alone_and_for_what_is_offered() {
     }
 }
 
-/// (MK-5)
+/// How many of these calls a provider bids for.
+fn bids(provider: &mut Provider, caller: &Caller, ids: std::ops::RangeInclusive<u8>) -> usize {
+    ids.filter(|id| !to_clients(&give(provider, START, caller.says(&caller.call(*id)))).is_empty()).count()
+}
+
+/// (MK-5, MK-21)
 #[test]
 fn the_bids_of_a_provider_have_a_limit() {
     let mut provider = provider(1, 1_000);
     let caller = Caller::new(1);
-    let bids = (0..=255u8).filter(|id| {
-        let answers = give(&mut provider, START, caller.says(&caller.call(*id)));
-        !to_clients(&answers).is_empty()
-    });
-    assert_eq!(bids.count(), 2 * limits::BIDS_PER_SLOT_MAX, "two slots");
+    assert_eq!(bids(&mut provider, &caller, 0..=9), 4, "two slots, and every second bid may win");
+    for id in 0..100 {
+        // It loses all of them and all that follow, so more may be out.
+        give(&mut provider, START, caller.releases(id.min(9)));
+        bids(&mut provider, &caller, id.max(10)..=id.max(10));
+        give(&mut provider, START, caller.releases(id.max(10)));
+    }
+    assert_eq!(bids(&mut provider, &caller, 100..=255), 2 * limits::BIDS_PER_SLOT_MAX);
     let later = START + limits::BID_VALID;
     give(&mut provider, later, Input::Tick);
     let mut again = caller.call(0);
@@ -186,6 +207,119 @@ fn the_bids_of_a_provider_have_a_limit() {
     again.id.0[0] = 0;
     let answers = give(&mut provider, later, caller.says(&again));
     caller.bid(&answers);
+}
+
+/// (MK-5, MK-16, MK-19)
+#[test]
+fn who_is_not_invited_stays_silent() {
+    let mut provider = provider(1, 1_000);
+    let caller = Caller::new(1);
+    let invited = Share(500_000);
+    let mut answered = [0, 0];
+    for id in 0..30 {
+        let call = Call { invited, ..caller.call(id) };
+        let bids = to_clients(&give(&mut provider, START, caller.says(&call)));
+        assert_eq!(!bids.is_empty(), call.invites(&provider.node_id()));
+        let asks = to_clients(&give(&mut provider, START, caller.seeks(id + 100, invited)));
+        assert_eq!(!asks.is_empty(), invited.invites(&[id + 100; 16], &provider.node_id()));
+        answered[0] += bids.len();
+        answered[1] += asks.len();
+        give(&mut provider, START, caller.releases(id));
+    }
+    assert!(answered.iter().all(|count| (5..25).contains(count)), "{answered:?}");
+}
+
+/// (MK-12, MK-19)
+#[test]
+fn a_seek_is_answered_once_with_what_is_offered_and_the_client_takes_answers_to_its_own() {
+    let mut provider = provider(1, 1_000);
+    let mut client = Client::new(ClientConfig::for_tests(7), Vec::new());
+    let seek = |client: &mut Client, now| {
+        let outputs = give(client, now, Input::Command(Command::Seek(MODEL)));
+        outputs.into_iter().find_map(|output| match output {
+            Output::Broadcast { gossip: Gossip::Seek(signed), .. } => Some(signed),
+            _ => None,
+        })
+    };
+    let sought = seek(&mut client, START).unwrap();
+    assert!(seek(&mut client, START).is_none(), "not twice in a moment (MK-18)");
+    let mut forged = sought.clone();
+    forged.signature.0[5] ^= 1;
+    assert!(to_clients(&give(&mut provider, START, Input::Gossip(Gossip::Seek(forged)))).is_empty());
+    let answers = to_clients(&give(&mut provider, START, Input::Gossip(Gossip::Seek(sought.clone()))));
+    let [(to, ask)] = &answers[..] else { panic!("no ask in {answers:?}") };
+    assert_eq!(*to, client.node_id());
+    assert!(to_clients(&give(&mut provider, START, Input::Gossip(Gossip::Seek(sought)))).is_empty());
+
+    let says = |client: &mut Client, now, from| {
+        give(client, now, Input::Received { from, message: Message::ToClient(ask.clone()) });
+        client.asks().count()
+    };
+    let mut stranger = Client::new(ClientConfig::for_tests(8), Vec::new());
+    assert_eq!(says(&mut stranger, START, provider.node_id()), 0, "who did not seek keeps nothing");
+    assert_eq!(says(&mut client, START, NodeId([9; 32])), 0, "an ask of another");
+    assert_eq!(says(&mut client, START, provider.node_id()), 1);
+    let asks: Vec<_> = client.asks().map(|ask| (ask.provider, ask.free_slots)).collect();
+    assert_eq!(asks, [(provider.node_id(), 2)]);
+    give(&mut provider, START, Input::Command(Command::Drain));
+    let silent = give(&mut provider, START, Caller::new(1).seeks(1, Share::ALL));
+    assert!(to_clients(&silent).is_empty(), "who leaves offers nothing");
+}
+
+/// (MK-11, MK-17)
+#[test]
+fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut crowd: Vec<Provider> = (1..=60).map(|number| provider(number, 1_000 * number)).collect();
+    let mut shares = Vec::new();
+    for number in 1..=2u64 {
+        let now = START + Span::from_s(10 * number);
+        let [signed] = calls(&give(&mut client, now, order(number, "count"))).try_into().unwrap();
+        shares.push(signed.open::<Call>().unwrap().invited);
+        let (mut bids, mut released) = (0, 0);
+        for provider in &mut crowd {
+            let answers = give(provider, now, Input::Gossip(Gossip::Call(signed.clone())));
+            for (_, bid) in to_clients(&answers) {
+                bids += 1;
+                let input = Input::Received { from: provider.node_id(), message: Message::ToClient(bid) };
+                let outputs = to_providers(&give(&mut client, now, input));
+                let to = provider.node_id();
+                released += usize::from(
+                    bids > limits::BIDS_WANTED
+                        && matches!(&outputs[..], [(node, ToProvider::Release(_))] if *node == to),
+                );
+            }
+        }
+        assert_eq!(released, bids - limits::BIDS_WANTED, "{bids} bids");
+        give(&mut client, now, Input::Command(Command::Cancel(OrderId(number))));
+        give(&mut client, now + limits::BID_WINDOW, Input::Tick);
+    }
+    assert_eq!(shares, [Share::ALL, Share(333_333)]);
+}
+
+/// (MK-17, MK-20)
+#[test]
+fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited_for_the_next_time() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut crowd: Vec<Provider> = (1..=4).map(|number| provider(number, 1_000 * number)).collect();
+    // Providers that answer, and after how many bids the award goes out.
+    for (number, answering, early) in [(1u64, 3usize, None), (2, 4, Some(3)), (3, 4, Some(4)), (4, 2, None)] {
+        let now = START + Span::from_s(10 * number);
+        let [signed] = calls(&give(&mut client, now, order(number, "count"))).try_into().unwrap();
+        let mut awarded_after = None;
+        for (count, provider) in crowd.iter_mut().take(answering).enumerate() {
+            let bids = to_clients(&give(provider, now, Input::Gossip(Gossip::Call(signed.clone()))));
+            let [(_, bid)] = bids.try_into().unwrap();
+            let input = Input::Received { from: provider.node_id(), message: Message::ToClient(bid) };
+            let said = to_providers(&give(&mut client, now, input));
+            if said.iter().any(|(_, message)| matches!(message, ToProvider::Award(_))) {
+                awarded_after = Some(count + 1);
+            }
+        }
+        assert_eq!(awarded_after, early, "order {number}");
+        give(&mut client, now + limits::BID_WINDOW, Input::Tick);
+        give(&mut client, now + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(number))));
+    }
 }
 
 fn refusal(outputs: &[Output]) -> Option<Refusal> {
@@ -272,6 +406,21 @@ fn who_cannot_win_any_more_is_released() {
     assert!(awards.iter().any(|(to, message)| *to == bidders[0] && matches!(message, ToProvider::Award(_))));
     let end = give(&mut client, START + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
     assert_eq!(released(&to_providers(&end)), bidders[1..3]);
+}
+
+/// (MK-11)
+#[test]
+fn an_order_that_nobody_can_serve_releases_all_who_bid() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let [signed] = calls(&give(&mut client, START, order(1, "count"))).try_into().unwrap();
+    let mut dear = provider(1, u64::MAX / 4_000_000);
+    let [(_, bid)] =
+        to_clients(&give(&mut dear, START, Input::Gossip(Gossip::Call(signed)))).try_into().unwrap();
+    let input = Input::Received { from: dear.node_id(), message: Message::ToClient(bid) };
+    give(&mut client, START, input);
+    let end = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
+    assert!(matches!(&end[..], [(to, ToProvider::Release(_))] if *to == dear.node_id()), "{end:?}");
+    assert_eq!(client.orders_in_flight(), 0);
 }
 
 /// (MK-15)

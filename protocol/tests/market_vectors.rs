@@ -9,13 +9,15 @@ use bombyx_protocol::limits::BIDS_MAX;
 use bombyx_protocol::market::auction::{Auction, Fate};
 use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
 use bombyx_protocol::market::call::{CallId, size_class};
+use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::score::Score;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::{ModelId, Order};
 use serde_json::{Value, json};
-use vectors::{file, list, long, nano, optional, price, task, text, tier};
+use vectors::{file, fixed, list, long, nano, optional, price, task, text, tier};
 
 const AUCTIONS: &str = include_str!("../../spec/vectors/market/auctions.json");
+const INVITATIONS: &str = include_str!("../../spec/vectors/market/invitations.json");
 const BILLS: &str = include_str!("../../spec/vectors/market/bills.json");
 
 /// (MK-2)
@@ -47,6 +49,16 @@ fn a_task_has_a_ceiling_before_anyone_has_tokenised_it() {
         let ceilings = (task.input_tokens_max(), task.output_tokens_max());
         assert_eq!(ceilings, (long(&case["input_tokens_max"]), task.output_tokens_max()), "{case}");
         assert_eq!(price(&case["price"]).cost_max(&task), optional(&case["cost_max"], nano), "{case}");
+    }
+}
+
+/// (MK-16)
+#[test]
+fn the_same_providers_are_invited_everywhere() {
+    for case in list(&file(INVITATIONS), "cases") {
+        let (id, provider) = (fixed(&case["id"]), NodeId(fixed(&case["provider"])));
+        let share = Share(u32::try_from(case["invited"].as_u64().unwrap()).unwrap());
+        assert_eq!(share.invites(&id, &provider), case["invites"].as_bool().unwrap(), "{case}");
     }
 }
 
@@ -94,7 +106,7 @@ fn auctions_end_alike_for_whoever_computes_them() {
             tier: tier(&case["tier"]),
             nano_per_ms: long(&case["nano_per_ms"]),
         };
-        let mut auction = Auction::new(CallId([1; 16]), Time(0));
+        let mut auction = Auction::new(CallId([1; 16]), Time(0), BIDS_MAX);
         for (place, value) in list(case, "bids").iter().enumerate() {
             auction.take(bid(value), BidHash([u8::try_from(place).unwrap(); 32]));
         }

@@ -11,6 +11,7 @@ use bombyx_protocol::limits::FRAME_BYTES_MAX;
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::bid::Bid;
 use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::seek::Seek;
 use bombyx_protocol::session::{BUCKET_BYTES_MAX, FRAME_OVERHEAD_BYTES};
 use bombyx_protocol::wire::codec::{self, DecodeError};
 use bombyx_protocol::wire::message::{
@@ -43,6 +44,7 @@ fn every_message_has_the_bytes_of_the_specification() {
         let (bytes, value) = (hex_of(&case["bytes"]), &case["value"]);
         let agrees = match text(case, "type") {
             "Call" => both_ways(&vectors::call(value), &bytes, codec::decode(&bytes)),
+            "Seek" => both_ways(&vectors::seek(value), &bytes, codec::decode(&bytes)),
             "Ask" => both_ways(&vectors::ask(value), &bytes, codec::decode(&bytes)),
             "Bid" => both_ways(&vectors::bid(value), &bytes, codec::decode(&bytes)),
             "Receipt" => both_ways(&vectors::receipt(value), &bytes, codec::decode(&bytes)),
@@ -64,7 +66,7 @@ fn variants(case: &Value) -> String {
     match text(case, "type") {
         "Gossip" => match vectors::gossip(value) {
             Gossip::Call(_) => "Gossip::Call".into(),
-            Gossip::Ask(_) => "Gossip::Ask".into(),
+            Gossip::Seek(_) => "Gossip::Seek".into(),
         },
         "Message" => match vectors::message(value) {
             Message::ToProvider(ToProvider::Award(_)) => "Award".into(),
@@ -74,6 +76,7 @@ fn variants(case: &Value) -> String {
             Message::ToClient(ToClient::Accept(_)) => "Accept".into(),
             Message::ToClient(ToClient::Refuse(Refuse { why, .. })) => format!("Refuse {why:?}"),
             Message::ToClient(ToClient::Sealed(_)) => "ToClient::Sealed".into(),
+            Message::ToClient(ToClient::Ask(_)) => "ToClient::Ask".into(),
         },
         "FromClient" => match vectors::from_client(value) {
             FromClient::Work(work) => format!("Work {:?}", work.task.kind()),
@@ -116,7 +119,7 @@ fn no_variant_is_without_its_bytes() {
         Refusal::Engine,
         Refusal::Leaving,
     ];
-    let names = "Call Ask Bid Receipt Gossip::Call Gossip::Ask Award ToProvider::Sealed Release SealedBid Accept \
+    let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask Award ToProvider::Sealed Release SealedBid Accept \
         ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Paying Earning ChannelGone Record::Receipt";
     let expected: BTreeSet<String> = names
         .split_whitespace()
@@ -130,6 +133,7 @@ fn no_variant_is_without_its_bytes() {
 fn refused(kind: &str, bytes: &[u8]) -> Option<DecodeError> {
     match kind {
         "Call" => codec::decode::<Call>(bytes).err(),
+        "Seek" => codec::decode::<Seek>(bytes).err(),
         "Ask" => codec::decode::<Ask>(bytes).err(),
         "Bid" => codec::decode::<Bid>(bytes).err(),
         "Receipt" => codec::decode::<Receipt>(bytes).err(),
@@ -167,6 +171,7 @@ fn bytes_that_are_no_message_are_refused_for_the_right_reason() {
 fn open(kind: &str, signed: &Signed, signer: NodeId) -> Result<(), SignedFault> {
     match kind {
         "Call" => signed.open::<Call>().map(|_| ()),
+        "Seek" => signed.open::<Seek>().map(|_| ()),
         "Ask" => signed.open::<Ask>().map(|_| ()),
         "Bid" => signed.open::<Bid>().map(|_| ()),
         "Receipt" => signed.open_by::<Receipt>(signer, Domain::Receipt).map(|_| ()),
@@ -184,6 +189,7 @@ fn statements_are_signed_in_their_own_domain() {
         assert_eq!(identity.id(), signer);
         let made = match text(case, "type") {
             "Call" => vectors::call(&case["value"]).sign(&identity),
+            "Seek" => vectors::seek(&case["value"]).sign(&identity),
             "Ask" => vectors::ask(&case["value"]).sign(&identity),
             "Bid" => vectors::bid(&case["value"]).sign(&identity),
             "Receipt" => vectors::receipt(&case["value"]).sign(&identity),

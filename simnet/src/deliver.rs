@@ -257,7 +257,7 @@ impl World {
     pub(crate) fn on_event(&mut self, event: Said) -> Result<(), Broken> {
         match event {
             Said::Order { id, news } => self.order_news(u32::try_from(id.0).unwrap_or(u32::MAX), news),
-            Said::Ask(_) | Said::Served(_) | Said::Channel(_) => Ok(()),
+            Said::Served(_) | Said::Channel(_) => Ok(()),
         }
     }
 

@@ -195,9 +195,7 @@ impl Host {
                 (Box::new(Client::new(config, records)), Input::Tick)
             }
             Profile::Provider { config, offer, .. } => {
-                // Later lives count on from a higher number, as a node's do from the time of its start.
-                let asks_before = u64::from(self.life) << 32;
-                let config = ProviderConfig { entropy_seed, asks_before, ..(**config).clone() };
+                let config = ProviderConfig { entropy_seed, ..(**config).clone() };
                 let first = Input::Command(Command::Offer((**offer).clone()));
                 (Box::new(Provider::new(config, records)), first)
             }

@@ -14,7 +14,9 @@ use serde::Serialize;
 pub enum Kind {
     /// Copies of calls.
     Call,
-    /// Copies of standing asks.
+    /// Copies of seeks.
+    Seek,
+    /// Asks: answers to seeks.
     Ask,
     /// Bids.
     Bid,
@@ -33,8 +35,9 @@ pub enum Kind {
 }
 
 /// All kinds, with their names in reports.
-pub const KINDS: [(Kind, &str); 9] = [
+pub const KINDS: [(Kind, &str); 10] = [
     (Kind::Call, "call"),
+    (Kind::Seek, "seek"),
     (Kind::Ask, "ask"),
     (Kind::Bid, "bid"),
     (Kind::Award, "award"),
@@ -57,6 +60,7 @@ impl Kind {
             Message::ToClient(ToClient::Accept(_)) => Self::Accept,
             Message::ToClient(ToClient::Refuse(_)) => Self::Refuse,
             Message::ToClient(ToClient::Sealed(_)) => Self::Downstream,
+            Message::ToClient(ToClient::Ask(_)) => Self::Ask,
         }
     }
 
@@ -65,7 +69,7 @@ impl Kind {
     pub const fn of_gossip(gossip: &Gossip) -> Self {
         match gossip {
             Gossip::Call(_) => Self::Call,
-            Gossip::Ask(_) => Self::Ask,
+            Gossip::Seek(_) => Self::Seek,
         }
     }
 }

@@ -237,7 +237,6 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
         challenge_s: market.challenge_s,
         credit: market.credit.0,
         settle_at: market.settle_at.0,
-        asks_before: 0,
     };
     let speed = Speed {
         prefill_per_s: class.prefill_per_s,

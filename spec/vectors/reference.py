@@ -163,14 +163,16 @@ LAYOUT = {
     ],
     "Task": {"Embed": [("inputs", ["str"])], "Generate": "Generate"},
     "Signed": [("body", "bytes"), ("signature", 64)],
-    "Gossip": {"Call": "Signed", "Ask": "Signed"},
+    "Gossip": {"Call": "Signed", "Seek": "Signed"},
     "Call": [
         ("id", 16), ("client", 32), ("seal_key", 32), ("model", 32), ("kind", "TaskKind"),
         ("input_log2", "u8"), ("output_log2", "u8"), ("tier", "Tier"), ("window_ms", "u32"),
+        ("invited", "u32"),
     ],
+    "Seek": [("id", 16), ("client", 32), ("model", 32), ("invited", "u32")],
     "Ask": [
         ("provider", 32), ("model", 32), ("name", "str"), ("kind", "TaskKind"), ("price", "PriceSheet"),
-        ("free_slots", "u16"), ("tokens_per_s", "u32"), ("tier", "Tier"), ("sequence", "u64"), ("valid_ms", "u32"),
+        ("free_slots", "u16"), ("tokens_per_s", "u32"), ("tier", "Tier"), ("seek", 16), ("valid_ms", "u32"),
     ],
     "Payee": [("network_id", "i32"), ("key", 32), ("address", "Address"), ("challenge_s", "u32")],
     "Bid": [
@@ -184,7 +186,7 @@ LAYOUT = {
     ],
     "Message": {"ToProvider": "ToProvider", "ToClient": "ToClient"},
     "ToProvider": {"Award": "Award", "Sealed": "SealedFrame", "Release": 16},
-    "ToClient": {"Bid": "SealedBid", "Accept": "Accept", "Refuse": "Refuse", "Sealed": "SealedFrame"},
+    "ToClient": {"Bid": "SealedBid", "Accept": "Accept", "Refuse": "Refuse", "Sealed": "SealedFrame", "Ask": "Signed"},
     "SealedBid": [("call", 16), ("sealed", "bytes")],
     "Award": [("job", 16), ("call", 16), ("bid", 32), ("price", "PriceSheet"), ("handshake", "bytes")],
     "Accept": [("job", 16), ("handshake", "bytes")],

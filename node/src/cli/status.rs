@@ -49,7 +49,7 @@ fn text(status: &Status) -> String {
     }
     let client = &status.client;
     lines.push(format!(
-        "bought    {} orders answered, {} failed, {} under way, {} coins; {} offers heard",
+        "bought    {} orders answered, {} failed, {} under way, {} coins; {} offers known",
         client.orders_done,
         client.orders_failed,
         client.orders_in_flight,

@@ -1,8 +1,8 @@
 //! What comes in: bytes of strangers are decoded within their limits, judged, and given to the machine they are for.
 
 use bombyx_protocol::io::{Command, Input};
-use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::call::Call;
+use bombyx_protocol::market::seek::Seek;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message};
 use bombyx_protocol::work::order::ModelId;
@@ -34,11 +34,7 @@ impl Driver {
                 let (verdict, gossip) = judge(&topic, &bytes);
                 self.command(NetCommand::Verdict { message, verdict }).await?;
                 if let Some(gossip) = gossip {
-                    let role = match gossip {
-                        Gossip::Call(_) => Role::Provider,
-                        Gossip::Ask(_) => Role::Client,
-                    };
-                    self.pending.push_back((role, Input::Gossip(gossip)));
+                    self.pending.push_back((Role::Provider, Input::Gossip(gossip)));
                 }
             }
             NetEvent::Undelivered { to, why } => {
@@ -66,6 +62,12 @@ impl Driver {
         Ok(())
     }
 
+    /// Asks who offers the models that are followed, for whoever asks next; the client sees to it that this is not too often.
+    fn seek(&mut self) {
+        let seek = |model: &ModelId| (Role::Client, Input::Command(Command::Seek(*model)));
+        self.pending.extend(self.followed.iter().map(seek));
+    }
+
     /// A peer is gone, or did not take a message.
     fn lost(&mut self, peer: bombyx_protocol::ident::NodeId) {
         for role in [Role::Client, Role::Provider] {
@@ -84,9 +86,11 @@ impl Driver {
             Request::Asks(answer) => {
                 // Whoever asked may be gone by now; so may those of `Status` below.
                 let _ = answer.send(self.client.asks().cloned().collect());
+                self.seek();
             }
             Request::Status(answer) => {
                 let _ = answer.send(self.status());
+                self.seek();
             }
             Request::Channels(answer) => {
                 let _ = answer.send(self.channels());
@@ -128,7 +132,7 @@ fn judge(on: &str, bytes: &[u8]) -> (Verdict, Option<Gossip>) {
     let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return (Verdict::Reject, None) };
     let model: Option<ModelId> = match &gossip {
         Gossip::Call(signed) => signed.open::<Call>().ok().map(|call| call.model),
-        Gossip::Ask(signed) => signed.open::<Ask>().ok().map(|ask| ask.model),
+        Gossip::Seek(signed) => signed.open::<Seek>().ok().map(|seek| seek.model),
     };
     match model {
         Some(model) if topic(&model) == on => (Verdict::Accept, Some(gossip)),
@@ -155,6 +159,7 @@ mod tests {
             output_log2: 0,
             tier: Tier::Open,
             window_ms: 400,
+            invited: bombyx_protocol::market::invite::Share::ALL,
         }
     }
 

@@ -79,8 +79,6 @@ impl Driver {
                     self.pending.push_back((Role::Client, Input::Command(cancel)));
                 }
             }
-            // The client keeps the book; `asks` reads it there.
-            Event::Ask(_) => {}
             Event::Served(served) => {
                 self.served.open.remove(&served.job);
                 self.served.jobs += 1;

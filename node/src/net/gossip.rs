@@ -57,7 +57,7 @@ pub(super) fn build(network: &str, scope: Scope) -> Result<Gossip, NetError> {
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
         .message_id_fn(content_id)
-        .max_transmit_size(limits::GOSSIP_BYTES_MAX + 1024)
+        .max_transmit_size(limits::GOSSIP_FRAME_BYTES_MAX)
         .heartbeat_interval(Duration::from_secs(1))
         // The default of five seconds leaves a young network without a mesh.
         .heartbeat_initial_delay(Duration::from_millis(200))

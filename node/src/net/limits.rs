@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// Bytes of one gossiped message. Calls and asks are some hundred bytes; everything long goes over streams.
-pub const GOSSIP_BYTES_MAX: usize = 16 * 1024;
+pub use bombyx_protocol::limits::GOSSIP_BYTES_MAX;
+
+/// Bytes of one gossipsub frame: a message, or lists of the ids that a peer has and wants.
+pub const GOSSIP_FRAME_BYTES_MAX: usize = 17 * 1024;
 /// Bytes of a topic's short name.
 pub const TOPIC_BYTES_MAX: usize = 128;
 /// Topics this node subscribes to, and topics one peer may subscribe to.

@@ -15,6 +15,7 @@ use bombyx_protocol::ident::{Domain, NodeId};
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::bid::Bid;
 use bombyx_protocol::market::call::Call;
+use bombyx_protocol::market::seek::Seek;
 use bombyx_protocol::session::{Initiator, StaticKey, respond, unseal};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Content, FromClient, FromProvider, Gossip, Message};
@@ -38,7 +39,7 @@ macro_rules! decoded {
 
 /// Every way in which bytes from outside are read.
 pub fn decode(data: &[u8]) {
-    if let Some(Gossip::Call(signed) | Gossip::Ask(signed)) = decoded!(decode_gossip, Gossip, data) {
+    if let Some(Gossip::Call(signed) | Gossip::Seek(signed)) = decoded!(decode_gossip, Gossip, data) {
         statements(&signed);
     }
     if let Some(signed) = decoded!(decode_sealed, Signed, data) {
@@ -56,6 +57,7 @@ pub fn decode(data: &[u8]) {
     decoded!(decode_sealed, Content, data);
     decoded!(decode_sealed, Task, data);
     decoded!(decode, Call, data);
+    decoded!(decode, Seek, data);
     decoded!(decode, Ask, data);
     decoded!(decode, Bid, data);
     decoded!(decode, Receipt, data);
@@ -66,7 +68,7 @@ pub fn decode(data: &[u8]) {
 }
 
 fn statements(signed: &Signed) {
-    let _ = (signed.open::<Call>(), signed.open::<Ask>(), signed.open::<Bid>());
+    let _ = (signed.open::<Call>(), signed.open::<Ask>(), signed.open::<Bid>(), signed.open::<Seek>());
     let _ = signed.open_by::<Receipt>(NodeId([2; 32]), Domain::Receipt);
 }
 

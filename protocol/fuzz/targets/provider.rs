@@ -8,6 +8,7 @@ use bombyx_protocol::ident::{Identity, NodeId, Signature};
 use bombyx_protocol::io::{Command, EngineFault, EngineReport, Input, Offer, Output};
 use bombyx_protocol::market::bid::{Bid, BidHash};
 use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::session::{Initiator, Secure, StaticKey, prologue, unseal};
 use bombyx_protocol::time::Span;
@@ -200,6 +201,7 @@ impl Scene {
             output_log2: bytes.small(),
             tier: if bytes.small() == 1 { Tier::Confidential } else { Tier::Open },
             window_ms: 400,
+            invited: Share::ALL,
         };
         let gossip = Gossip::Call(call.sign(&self.client));
         self.bench.give(Input::Gossip(gossip))

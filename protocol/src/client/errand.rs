@@ -9,6 +9,7 @@ use crate::io::{Bill, Failure, OrderNews, PeerFault};
 use crate::limits;
 use crate::market::auction::{Auction, Candidate, Fate};
 use crate::market::call::{Call, CallId};
+use crate::market::invite::Share;
 use crate::session::{Initiator, prologue};
 use crate::time::{Span, Time};
 use crate::wire::message::{Accept, Award, Finish, Gossip, Refusal, Refuse, ToProvider};
@@ -176,10 +177,21 @@ impl Client {
         // longer. (`MK-15`)
         let window = Span(self.config.bid_window.0.saturating_mul(1 << errand.unanswered.min(8)));
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
-        let call =
-            Call::for_order(call_id, self.identity.id(), self.seal_key.public(), &errand.order, window_ms);
-        errand.phase =
-            Phase::Calling(Auction::new(call_id, (now + window).min(errand.deadline)).by(self.config.rule));
+        // Who was asked and stayed silent is asked again among all.
+        let invited = match errand.unanswered {
+            0 => self.crowds.share(&errand.order.model, self.config.enough_bids),
+            _ => Share::ALL,
+        };
+        let (node, seal_key) = (self.identity.id(), self.seal_key.public());
+        let call = Call::for_order(call_id, node, seal_key, &errand.order, window_ms, invited);
+        let closes_at = (now + window).min(errand.deadline);
+        // Who was silent before is waited for again: it may only have been busy or slow.
+        let enough = match errand.unanswered {
+            0 => self.crowds.enough(&errand.order.model, self.config.enough_bids),
+            _ => self.config.enough_bids,
+        };
+        errand.phase = Phase::Calling(Auction::new(call_id, closes_at, enough).by(self.config.rule));
+        self.crowds.invite(call_id.0, call.model, invited, closes_at);
         self.calls.insert(call_id, id);
         let gossip = Gossip::Call(call.sign(&self.identity));
         self.outbox.push(Output::Broadcast { model: call.model, gossip });
@@ -208,24 +220,25 @@ impl Client {
             .collect();
         errand.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        if errand.candidates.is_empty() {
-            // Another round only helps if this one was empty because everybody here failed before.
+        // Another round only helps if this one was empty because everybody here failed before.
+        let why = errand.candidates.is_empty().then(|| {
             let lowest =
                 reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
             let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
-            let why = match lowest {
+            match lowest {
                 Some(lowest) => Failure::OverBudget { lowest },
                 None if tier => Failure::NoTier(errand.order.tier),
                 None => errand.last_failure.unwrap_or(Failure::NoBids),
-            };
-            self.news(id, OrderNews::Bids(reports));
-            return self.end(now, id, Some(why));
-        }
+            }
+        });
         self.news(id, OrderNews::Bids(reports));
         for provider in release {
             self.send(provider, ToProvider::Release(call));
         }
-        self.advance(now, id);
+        match why {
+            Some(why) => self.end(now, id, Some(why)),
+            None => self.advance(now, id),
+        }
     }
 
     fn award(&mut self, now: Time, id: OrderId, candidate: Candidate) {
@@ -353,6 +366,7 @@ impl Client {
         for id in due {
             self.order_due(now, id);
         }
+        self.crowds.settle(now);
         self.lingering_due(now);
         self.payments.timers(now, &mut self.outbox);
     }

@@ -20,14 +20,16 @@ use crate::market::ask::{Ask, Book};
 use crate::market::auction::Rule;
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::CallId;
+use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
+use crate::market::seek::{Seek, SeekId, Seeks};
 use crate::outbox::Outbox;
 use crate::session::{StaticKey, unseal};
 use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::message::{Gossip, Message, SealedBid, ToClient, ToProvider};
 use crate::wire::signed::Signed;
-use crate::work::order::{JobId, Order, OrderFault, OrderId, Tier};
+use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
 
 use errand::{Errand, Phase};
 use payments::Payments;
@@ -50,7 +52,7 @@ pub struct ClientConfig {
     pub deposit: Nano,
     /// How long bids are gathered.
     pub bid_window: Span,
-    /// How many bids end the gathering early.
+    /// How many bids end the gathering early; of a crowd, only about as many providers are invited. (`MK-17`)
     pub enough_bids: usize,
     /// The challenge time that this client proposes; a provider may ask for more.
     pub challenge_s: u32,
@@ -75,7 +77,7 @@ impl ClientConfig {
             wallet: Address::basechain(seed("client wallet")),
             deposit: Nano(50_000_000),
             bid_window: limits::BID_WINDOW,
-            enough_bids: limits::BIDS_MAX,
+            enough_bids: limits::BIDS_WANTED,
             challenge_s: 60,
             leases: true,
             rule: Rule::SecondScore,
@@ -95,6 +97,8 @@ pub struct Client {
     jobs: BTreeMap<JobId, OrderId>,
     lingering: BTreeMap<JobId, Lingering>,
     payments: Payments,
+    crowds: Crowds,
+    seeks: Seeks,
     book: Book,
     leases: Leases,
     outbox: Outbox,
@@ -119,6 +123,8 @@ impl Client {
             jobs: BTreeMap::new(),
             lingering: BTreeMap::new(),
             payments,
+            crowds: Crowds::default(),
+            seeks: Seeks::default(),
             book: Book::default(),
             leases: Leases::default(),
             outbox,
@@ -151,6 +157,7 @@ impl Client {
         match command {
             Command::Order { id, order } => self.take_order(now, id, *order),
             Command::Cancel(id) => self.end(now, id, Some(Failure::Cancelled)),
+            Command::Seek(model) => self.seek(now, model),
             Command::Settle => self.payments.settle(now, &mut self.outbox),
             Command::Close { account } => self.payments.give_up(now, &account, &mut self.outbox),
             Command::TopUp { account, amount } => self.payments.top_up(&account, amount, &mut self.outbox),
@@ -182,11 +189,19 @@ impl Client {
             ToClient::Accept(accept) => self.accepted(now, from, &accept),
             ToClient::Refuse(refuse) => self.refused(now, from, refuse),
             ToClient::Sealed(frame) => self.sealed(now, from, &frame),
+            ToClient::Ask(ask) => self.take_ask(now, from, &ask),
         }
     }
 
     fn take_bid(&mut self, now: Time, from: NodeId, sealed: &SealedBid) {
-        let Some(id) = self.calls.get(&sealed.call).copied() else { return };
+        let counts = self.crowds.heard(now, &sealed.call.0, from);
+        let Some(id) = self.calls.get(&sealed.call).copied() else {
+            // Enough were in before; the bidder need not hold the slot.
+            if counts {
+                self.send(from, ToProvider::Release(sealed.call));
+            }
+            return;
+        };
         let Some(errand) = self.orders.get_mut(&id) else { return };
         let Phase::Calling(auction) = &mut errand.phase else { return };
         let opened = unseal(&self.seal_key, &sealed.call.0, &sealed.sealed)
@@ -202,20 +217,30 @@ impl Client {
             return self.fault(from, PeerFault::Malformed);
         }
         auction.take(bid, BidHash::of(&signed));
-        if auction.count() >= self.config.enough_bids {
+        if auction.has_enough() {
             self.close_auction(now, id);
         }
     }
 
-    fn gossip(&mut self, now: Time, gossip: &Gossip) {
-        match gossip {
-            Gossip::Ask(signed) => {
-                if let Ok(ask) = signed.open::<Ask>() {
-                    self.book.take(now, ask.clone());
-                    self.outbox.push(Output::Event(Event::Ask(ask)));
-                }
-            }
-            Gossip::Call(_) => {}
+    /// Asks a model's topic who offers it. (`MK-12`, `MK-18`)
+    fn seek(&mut self, now: Time, model: ModelId) {
+        if !self.seeks.is_due(now, &model) {
+            return;
+        }
+        let id = SeekId(self.entropy.bytes());
+        let invited = self.crowds.share(&model, limits::ASKS_WANTED);
+        self.crowds.invite(id.0, model, invited, now + limits::SEEK_WAIT);
+        self.seeks.sent(now, model);
+        let gossip =
+            Gossip::Seek(Seek { id, client: self.identity.id(), model, invited }.sign(&self.identity));
+        self.outbox.push(Output::Broadcast { model, gossip });
+    }
+
+    fn take_ask(&mut self, now: Time, from: NodeId, signed: &Signed) {
+        let Ok(ask) = signed.open::<Ask>() else { return self.fault(from, PeerFault::Forged) };
+        if ask.provider == from && self.crowds.heard(now, &ask.seek.0, from) {
+            self.seeks.answered(&ask.model);
+            self.book.take(now, ask);
         }
     }
 
@@ -253,11 +278,12 @@ impl Machine for Client {
     fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Command(command) => self.command(now, command),
-            Input::Gossip(gossip) => self.gossip(now, &gossip),
             Input::Received { from, message: Message::ToClient(message) } => {
                 self.received(now, from, message)
             }
-            Input::Received { message: Message::ToProvider(_), .. } | Input::Engine { .. } => {}
+            Input::Received { message: Message::ToProvider(_), .. }
+            | Input::Gossip(_)
+            | Input::Engine { .. } => {}
             Input::Undelivered { to } => self.undelivered(now, to),
             Input::Persisted(id) => self.outbox.persisted(id),
             Input::Ledger(event) => self.ledger(now, &event),

@@ -1,16 +1,17 @@
-//! Standing asks: what providers say they offer, kept in a client's book until they expire.
+//! Asks: what providers say they offer, when they are sought, kept in a client's book until they expire.
 
 use std::collections::BTreeMap;
 
 use crate::ident::{Domain, Identity, NodeId};
 use crate::limits;
+use crate::market::seek::SeekId;
 use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::signed::{Signed, Statement};
 use crate::work::order::{ModelId, TaskKind, Tier};
 use crate::work::price::PriceSheet;
 
-/// A standing offer, not firm: it tells a client who is there and about what price to expect. (`MK-12`)
+/// The answer to a seek. Not firm: it tells a client who is there and about what price to expect. (`MK-12`)
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Ask {
     /// Who offers.
@@ -29,8 +30,8 @@ pub struct Ask {
     pub tokens_per_s: u32,
     /// Which protection.
     pub tier: Tier,
-    /// Counts up with each ask of a provider: an older copy never replaces a newer.
-    pub sequence: u64,
+    /// The seek that this answers.
+    pub seek: SeekId,
     /// Milliseconds that the ask is good for, at most [`limits::ASK_VALID`].
     pub valid_ms: u32,
 }
@@ -58,14 +59,13 @@ pub struct Book {
 }
 
 impl Book {
-    /// Takes an ask, unless a newer one of the same provider is known or the book is full.
+    /// Takes an ask, unless the book is full.
     pub fn take(&mut self, now: Time, ask: Ask) {
         let valid = Span::from_ms(u64::from(ask.valid_ms)).min(limits::ASK_VALID);
         self.expire(now);
         let key = (ask.model, ask.provider);
-        let newer = self.asks.get(&key).is_none_or(|(known, _)| known.sequence < ask.sequence);
         let room = self.asks.len() < limits::ASKS_MAX || self.asks.contains_key(&key);
-        if newer && room && ask.name.len() <= limits::ASK_NAME_BYTES_MAX {
+        if room && ask.name.len() <= limits::ASK_NAME_BYTES_MAX {
             self.asks.insert(key, (ask, now + valid));
         }
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::amount::Nano;
 
-    fn ask(provider: u8, sequence: u64, price: u64) -> Ask {
+    fn ask(provider: u8, price: u64) -> Ask {
         Ask {
             provider: NodeId([provider; 32]),
             model: ModelId([1; 32]),
@@ -96,18 +96,18 @@ mod tests {
             free_slots: 1,
             tokens_per_s: 1,
             tier: Tier::Open,
-            sequence,
+            seek: SeekId([0; 16]),
             valid_ms: 1_000,
         }
     }
 
     /// (`MK-12`)
     #[test]
-    fn an_older_copy_never_replaces_a_newer_ask_and_all_expire() {
+    fn a_newer_ask_replaces_an_older_and_all_expire() {
         let mut book = Book::default();
-        book.take(Time(0), ask(1, 2, 20));
-        book.take(Time(0), ask(1, 1, 10));
-        book.take(Time(0), ask(2, 1, 30));
+        book.take(Time(0), ask(1, 10));
+        book.take(Time(0), ask(1, 20));
+        book.take(Time(0), ask(2, 30));
         let prices: Vec<_> = book.standing().map(|ask| ask.price.per_job.0).collect();
         assert_eq!(prices, [20, 30]);
         book.expire(Time(1_000_000));
@@ -118,7 +118,7 @@ mod tests {
     fn the_book_stops_at_its_limit() {
         let mut book = Book::default();
         for number in 0..=limits::ASKS_MAX {
-            let mut next = ask(0, 1, 1);
+            let mut next = ask(0, 1);
             next.provider.0[..8].copy_from_slice(&(number as u64).to_le_bytes());
             book.take(Time(0), next);
         }

@@ -33,6 +33,7 @@ pub struct Auction {
     pub call: CallId,
     /// When bids stop being read.
     pub closes_at: Time,
+    enough: usize,
     bids: Vec<(Bid, BidHash)>,
     rule: Rule,
 }
@@ -92,10 +93,10 @@ pub struct Outcome {
 }
 
 impl Auction {
-    /// An auction for a call that is about to go out.
+    /// An auction for a call that is about to go out; it is over early with `enough` bids.
     #[must_use]
-    pub const fn new(call: CallId, closes_at: Time) -> Self {
-        Self { call, closes_at, bids: Vec::new(), rule: Rule::SecondScore }
+    pub const fn new(call: CallId, closes_at: Time, enough: usize) -> Self {
+        Self { call, closes_at, enough, bids: Vec::new(), rule: Rule::SecondScore }
     }
 
     /// The same auction by another rule.
@@ -110,6 +111,12 @@ impl Auction {
         if !known && self.bids.len() < limits::BIDS_MAX {
             self.bids.push((bid, hash));
         }
+    }
+
+    /// Whether nothing is worth waiting for any more. (`MK-20`)
+    #[must_use]
+    pub fn has_enough(&self) -> bool {
+        self.bids.len() >= self.enough
     }
 
     /// How many bids were taken.

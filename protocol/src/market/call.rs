@@ -1,6 +1,7 @@
 //! A call for bids: what a client gossips on the model's topic. It holds sizes, never a prompt.
 
 use crate::ident::{Domain, Identity, NodeId, write_hex};
+use crate::market::invite::Share;
 use crate::wire::codec;
 use crate::wire::signed::{Signed, Statement};
 use crate::work::order::{ModelId, Order, TaskKind, Tier};
@@ -30,12 +31,21 @@ pub struct Call {
     pub tier: Tier,
     /// Milliseconds after the call in which bids are read.
     pub window_ms: u32,
+    /// Which share of the providers may answer. (`MK-16`)
+    pub invited: Share,
 }
 
 impl Call {
     /// The call for an order.
     #[must_use]
-    pub fn for_order(id: CallId, client: NodeId, seal_key: [u8; 32], order: &Order, window_ms: u32) -> Self {
+    pub fn for_order(
+        id: CallId,
+        client: NodeId,
+        seal_key: [u8; 32],
+        order: &Order,
+        window_ms: u32,
+        invited: Share,
+    ) -> Self {
         Self {
             id,
             client,
@@ -46,7 +56,14 @@ impl Call {
             output_log2: size_class(order.task.output_tokens_max()),
             tier: order.tier,
             window_ms,
+            invited,
         }
+    }
+
+    /// Whether the call asks this provider for a bid. (`MK-16`)
+    #[must_use]
+    pub fn invites(&self, provider: &NodeId) -> bool {
+        self.invited.invites(&self.id.0, provider)
     }
 
     /// Signs the call.

@@ -13,16 +13,27 @@ use crate::work::order::{ModelId, Tier};
 use crate::work::price::PriceSheet;
 
 /// Everything that is offered and promised.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
     promises: BTreeMap<CallKey, Promise>,
-    seen: BTreeSet<CallKey>,
-    seen_order: VecDeque<CallKey>,
+    seen: BTreeSet<Asked>,
+    seen_order: VecDeque<Asked>,
+    /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
+    won_ppm: u64,
 }
+
+/// The rate of winning while nothing is known: every second bid.
+const WON_PPM_UNKNOWN: u64 = 500_000;
+/// The least that is assumed: one bid in as many as a slot may have out.
+const WON_PPM_MIN: u64 = 1_000_000 / limits::BIDS_PER_SLOT_MAX as u64;
+/// A bid's weight in the rate: one part in so many.
+const WON_MEMORY: u64 = 16;
 
 /// A call and who made it: whoever copies an id into a call of his own must not stand in the true one's way.
 type CallKey = (NodeId, CallId);
+/// A call or a seek, and who made it.
+type Asked = (NodeId, [u8; 16]);
 
 /// A bid that can be awarded.
 #[derive(Debug, Clone)]
@@ -48,6 +59,18 @@ pub struct Terms {
     pub tokens_per_s: u32,
 }
 
+impl Default for Desk {
+    fn default() -> Self {
+        Self {
+            offers: BTreeMap::new(),
+            promises: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            seen_order: VecDeque::new(),
+            won_ppm: WON_PPM_UNKNOWN,
+        }
+    }
+}
+
 impl Desk {
     /// Offers a model from now on.
     pub fn offer(&mut self, offer: Offer) {
@@ -65,18 +88,18 @@ impl Desk {
         self.offers.get(model)
     }
 
-    /// Whether a call was answered before. A second copy never is. (`MK-4`)
+    /// Whether a call or a seek was answered before. A second copy never is. (`MK-4`)
     #[must_use]
-    pub fn has_seen(&self, client: NodeId, call: CallId) -> bool {
-        self.seen.contains(&(client, call))
+    pub fn has_seen(&self, client: NodeId, id: [u8; 16]) -> bool {
+        self.seen.contains(&(client, id))
     }
 
-    /// Remembers a call whose signature was found true.
-    pub fn note(&mut self, client: NodeId, call: CallId) {
-        if !self.seen.insert((client, call)) {
+    /// Remembers a call or a seek whose signature was found true.
+    pub fn note(&mut self, client: NodeId, id: [u8; 16]) {
+        if !self.seen.insert((client, id)) {
             return;
         }
-        self.seen_order.push_back((client, call));
+        self.seen_order.push_back((client, id));
         if self.seen_order.len() > limits::CALLS_SEEN_MAX
             && let Some(oldest) = self.seen_order.pop_front()
         {
@@ -86,7 +109,8 @@ impl Desk {
 
     /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
     ///
-    /// The price grows by a quarter from idle to full, the wait with every job that runs already.
+    /// Bids that are out take as many slots as they are likely to win. The price grows by a quarter from idle to full,
+    /// the wait with every job that runs or is expected. (`MK-21`)
     #[must_use]
     pub fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
         let offer = self.offers.get(&call.model)?;
@@ -97,14 +121,20 @@ impl Desk {
         let fits = offer.kind == call.kind && call.tier == Tier::Open;
         // The call tells a size class: half of it is the least that the answer may need.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
-        let promised =
-            self.promises.values().filter(|promise| !promise.leased && promise.bid.model == call.model);
-        let room = promised.count() < limits::BIDS_PER_SLOT_MAX.saturating_mul(usize::from(offer.slots))
-            && self.promises.len() < limits::PROMISES_MAX;
-        if !fits || !holds || !room || busy >= offer.slots {
-            return None;
-        }
-        Some(terms(offer, busy))
+        let out = self.promises.values().filter(|promise| !promise.leased && promise.bid.model == call.model);
+        let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
+        let taken = busy.saturating_add(u16::try_from(likely).unwrap_or(u16::MAX));
+        let room = taken < offer.slots && self.promises.len() < limits::PROMISES_MAX;
+        (fits && holds && room).then(|| terms(offer, taken))
+    }
+
+    /// A bid has come to its end.
+    fn learn(&mut self, won: bool) {
+        let target = if won { 1_000_000 } else { WON_PPM_MIN };
+        let (low, high) = (self.won_ppm.min(target), self.won_ppm.max(target));
+        let step = high.saturating_sub(low).div_ceil(WON_MEMORY);
+        self.won_ppm =
+            if won { self.won_ppm.saturating_add(step) } else { self.won_ppm.saturating_sub(step) };
     }
 
     /// Holds a bid until it expires, is awarded or released.
@@ -136,6 +166,9 @@ impl Desk {
         if !promise.leased {
             promise.leased = true;
             promise.until = now + limits::LEASE_VALID;
+            let promise = promise.clone();
+            self.learn(true);
+            return Ok(promise);
         }
         Ok(promise.clone())
     }
@@ -144,12 +177,19 @@ impl Desk {
     pub fn release(&mut self, client: NodeId, call: CallId) {
         if self.promises.get(&(client, call)).is_some_and(|promise| !promise.leased) {
             self.promises.remove(&(client, call));
+            self.learn(false);
         }
     }
 
     /// Forgets what has expired.
     pub fn expire(&mut self, now: Time) {
-        self.promises.retain(|_, promise| promise.until > now);
+        let mut lost = 0u32;
+        self.promises.retain(|_, promise| {
+            let stands = promise.until > now;
+            lost = lost.saturating_add(u32::from(!stands && !promise.leased));
+            stands
+        });
+        (0..lost).for_each(|_| self.learn(false));
     }
 }
 

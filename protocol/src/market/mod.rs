@@ -1,9 +1,11 @@
-//! How a job finds its provider and its price: calls, sealed bids, one scored award, asks and leases.
+//! How a job finds its provider and its price: calls, sealed bids, one scored award, leases; seeks and asks.
 
 pub mod ask;
 pub mod auction;
 pub mod bid;
 pub mod call;
 pub mod desk;
+pub mod invite;
 pub mod lease;
 pub mod score;
+pub mod seek;

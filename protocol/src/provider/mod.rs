@@ -12,12 +12,13 @@ use crate::channel::record::Record;
 use crate::channel::terms::Address;
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId};
-use crate::io::{Command, Input, Machine, Offer, Output, PeerFault};
+use crate::io::{Command, Input, Machine, Output, PeerFault};
 use crate::limits;
 use crate::market::ask::Ask;
 use crate::market::bid::{Bid, BidHash, Payee};
 use crate::market::call::Call;
 use crate::market::desk::{self, Desk};
+use crate::market::seek::Seek;
 use crate::outbox::Outbox;
 use crate::session::{StaticKey, prologue, respond, seal};
 use crate::time::Time;
@@ -25,6 +26,7 @@ use crate::wire::codec;
 use crate::wire::message::{
     Accept, Award, Gossip, Message, Refusal, Refuse, SealedBid, ToClient, ToProvider,
 };
+use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Tier};
 
 use earnings::Earnings;
@@ -51,9 +53,6 @@ pub struct ProviderConfig {
     pub credit: Nano,
     /// Settles a channel when this much is covered by vouchers and not paid out.
     pub settle_at: Nano,
-    /// Number before the first ask's: higher at every start, such as the time of the start, so that clients do not
-    /// take the asks of a restarted provider for old ones.
-    pub asks_before: u64,
 }
 
 impl ProviderConfig {
@@ -73,7 +72,6 @@ impl ProviderConfig {
             challenge_s: 60,
             credit: Nano(5_000_000),
             settle_at: Nano(1_000_000_000),
-            asks_before: 0,
         }
     }
 }
@@ -88,8 +86,6 @@ pub struct Provider {
     desk: Desk,
     jobs: BTreeMap<JobId, Job>,
     earnings: Earnings,
-    next_ask: Time,
-    ask_sequence: u64,
     /// Channels to close as soon as nothing is served on them.
     settling: BTreeSet<[u8; 32]>,
     draining: bool,
@@ -109,8 +105,6 @@ impl Provider {
             desk: Desk::default(),
             jobs: BTreeMap::new(),
             earnings,
-            next_ask: Time(u64::MAX),
-            ask_sequence: config.asks_before,
             settling: BTreeSet::new(),
             draining: false,
             config,
@@ -135,18 +129,19 @@ impl Provider {
         self.earnings.channels()
     }
 
-    fn command(&mut self, now: Time, command: Command) {
+    fn command(&mut self, command: Command) {
         match command {
-            Command::Offer(offer) => {
-                self.desk.offer(offer);
-                self.next_ask = now;
-            }
+            Command::Offer(offer) => self.desk.offer(offer),
             Command::Drain => self.draining = true,
             Command::Settle => self.settling = self.earnings.open_accounts(),
             Command::Close { account } => {
                 self.settling.extend(self.earnings.open_accounts().take(&account));
             }
-            Command::Order { .. } | Command::Cancel(_) | Command::TopUp { .. } | Command::Guard(_) => {}
+            Command::Order { .. }
+            | Command::Cancel(_)
+            | Command::Seek(_)
+            | Command::TopUp { .. }
+            | Command::Guard(_) => {}
         }
     }
 
@@ -156,21 +151,22 @@ impl Provider {
     }
 
     /// Answers a call with a sealed bid, if there is something to offer. (`MK-5`)
-    fn called(&mut self, now: Time, gossip: &Gossip) {
-        let Gossip::Call(signed) = gossip else { return };
+    fn called(&mut self, now: Time, signed: &Signed) {
         // Cheap checks first: most calls are for others' models, and a signature costs a hundred times more.
         let Ok(call) = codec::decode_gossip::<Call>(&signed.body) else { return };
-        if self.draining || self.desk.find(&call.model).is_none() || call.client == self.node_id() {
+        let node = self.node_id();
+        let offered = self.desk.find(&call.model).is_some();
+        if self.draining || !offered || call.client == node || !call.invites(&node) {
             return;
         }
         let Some(terms) = self.desk.price(&call, self.busy(&call.model)) else { return };
-        if self.desk.has_seen(call.client, call.id) || signed.open::<Call>().is_err() {
+        if self.desk.has_seen(call.client, call.id.0) || signed.open::<Call>().is_err() {
             return;
         }
-        self.desk.note(call.client, call.id);
+        self.desk.note(call.client, call.id.0);
         let bid = Bid {
             call: call.id,
-            provider: self.identity.id(),
+            provider: node,
             model: call.model,
             session_key: self.session_key.public(),
             price: terms.price,
@@ -238,32 +234,34 @@ impl Provider {
         Ok(Job::new(now, from, model, award.clone(), secure, reply))
     }
 
-    /// Repeats the asks of everything that is offered.
-    fn ask(&mut self, now: Time) {
-        if now < self.next_ask {
+    /// Answers a seek with what is offered of the model. (`MK-12`, `MK-19`)
+    fn sought(&mut self, signed: &Signed) {
+        let Ok(seek) = codec::decode_gossip::<Seek>(&signed.body) else { return };
+        let provider = self.node_id();
+        if self.draining || seek.client == provider || !seek.invited.invites(&seek.id.0, &provider) {
             return;
         }
-        self.next_ask = now + limits::ASK_EVERY;
-        self.ask_sequence = self.ask_sequence.saturating_add(1);
-        let offers: Vec<Offer> = self.desk.offers().cloned().collect();
-        for offer in offers {
-            let busy = self.busy(&offer.model);
-            let terms = desk::terms(&offer, busy);
-            let ask = Ask {
-                provider: self.identity.id(),
-                model: offer.model,
-                name: short(&offer.name),
-                kind: offer.kind,
-                price: terms.price,
-                free_slots: if self.draining { 0 } else { offer.slots.saturating_sub(busy) },
-                tokens_per_s: terms.tokens_per_s,
-                tier: Tier::Open,
-                sequence: self.ask_sequence,
-                valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
-            };
-            let gossip = Gossip::Ask(ask.sign(&self.identity));
-            self.outbox.push(Output::Broadcast { model: offer.model, gossip });
+        let busy = self.busy(&seek.model);
+        let Some(offer) = self.desk.find(&seek.model) else { return };
+        let terms = desk::terms(offer, busy);
+        let ask = Ask {
+            provider,
+            model: offer.model,
+            name: short(&offer.name),
+            kind: offer.kind,
+            price: terms.price,
+            free_slots: offer.slots.saturating_sub(busy),
+            tokens_per_s: terms.tokens_per_s,
+            tier: Tier::Open,
+            seek: seek.id,
+            valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
+        };
+        if self.desk.has_seen(seek.client, seek.id.0) || signed.open::<Seek>().is_err() {
+            return;
         }
+        self.desk.note(seek.client, seek.id.0);
+        let ask = ask.sign(&self.identity);
+        self.send(seek.client, ToClient::Ask(ask));
     }
 
     /// Closes what is to be closed and is at rest: a close before the last voucher would not pay for it.
@@ -306,8 +304,9 @@ fn short(name: &str) -> String {
 impl Machine for Provider {
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Command(command) => self.command(now, command),
-            Input::Gossip(gossip) => self.called(now, &gossip),
+            Input::Command(command) => self.command(command),
+            Input::Gossip(Gossip::Call(signed)) => self.called(now, &signed),
+            Input::Gossip(Gossip::Seek(signed)) => self.sought(&signed),
             Input::Received { from, message: Message::ToProvider(message) } => {
                 self.received(now, from, message)
             }
@@ -319,7 +318,6 @@ impl Machine for Provider {
             Input::Ledger(event) => self.ledger(now, &event),
         }
         self.desk.expire(now);
-        self.ask(now);
         self.timers(now);
         self.settle();
     }
@@ -332,7 +330,6 @@ impl Machine for Provider {
                 Phase::Promised { until } | Phase::Over { until, .. } => *until,
                 Phase::Serving(serve) => serve.wake_at(),
             })
-            .chain([self.next_ask])
             .min()
             .unwrap_or(Time(u64::MAX));
         self.outbox.poll(wake)

@@ -46,7 +46,17 @@ pub fn prologue(client: &NodeId, provider: &NodeId, job: &[u8; 16]) -> Vec<u8> {
 
 /// The client's side of a handshake that waits for the provider's reply.
 pub struct Initiator {
-    noise: HandshakeState,
+    half: Half,
+}
+
+enum Half {
+    Noise(Box<HandshakeState>),
+    #[cfg(feature = "fake-crypto")]
+    Pretended {
+        provider: [u8; 32],
+        prologue: Vec<u8>,
+        ephemeral: [u8; KEY_BYTES],
+    },
 }
 
 impl core::fmt::Debug for Initiator {
@@ -65,22 +75,40 @@ impl Initiator {
         prologue: &[u8],
         entropy: &mut Entropy,
     ) -> Result<(Self, Vec<u8>), HandshakeError> {
+        #[cfg(feature = "fake-crypto")]
+        if crate::fake::is_on() {
+            let (provider, prologue, ephemeral) = (*provider_key, prologue.to_vec(), entropy.bytes());
+            let tag = first_tag(&provider, &prologue, &ephemeral);
+            let first = [ephemeral.as_slice(), &tag].concat();
+            return Ok((Self { half: Half::Pretended { provider, prologue, ephemeral } }, first));
+        }
         let mut noise = resolver::builder(NK, entropy)
             .prologue(prologue)
             .and_then(|builder| builder.remote_public_key(provider_key))
             .and_then(snow::Builder::build_initiator)
             .expect("NK needs a prologue, the remote key and the primitives, and has them");
         let first = write_empty(&mut noise)?;
-        Ok((Self { noise }, first))
+        Ok((Self { half: Half::Noise(Box::new(noise)) }, first))
     }
 
     /// Ends the handshake with the provider's reply; before that there is nothing to encrypt with (`SE-9`).
     ///
     /// # Errors
     /// [`HandshakeError`] where the reply is not the one of the provider that `start` named.
-    pub fn finish(mut self, reply: &[u8]) -> Result<Secure, HandshakeError> {
-        read_empty(&mut self.noise, reply)?;
-        Ok(Secure::new(self.noise))
+    pub fn finish(self, reply: &[u8]) -> Result<Secure, HandshakeError> {
+        match self.half {
+            Half::Noise(mut noise) => {
+                read_empty(&mut noise, reply)?;
+                Ok(Secure::new(*noise))
+            }
+            #[cfg(feature = "fake-crypto")]
+            Half::Pretended { provider, prologue, ephemeral } => {
+                let (theirs, tag) = pretended(reply)?;
+                let (session, shown) =
+                    crate::fake::Session::agree(&provider, &prologue, [&ephemeral, theirs], true);
+                if shown != tag { Err(HandshakeError::Unauthentic) } else { Ok(Secure::pretended(session)) }
+            }
+        }
     }
 }
 
@@ -97,6 +125,17 @@ pub fn respond(
     message: &[u8],
     entropy: &mut Entropy,
 ) -> Result<(Secure, Vec<u8>), HandshakeError> {
+    #[cfg(feature = "fake-crypto")]
+    if crate::fake::is_on() {
+        let ephemeral: [u8; KEY_BYTES] = entropy.bytes();
+        let (theirs, tag) = pretended(message)?;
+        if first_tag(&key.public(), prologue, theirs) != tag {
+            return Err(HandshakeError::Unauthentic);
+        }
+        let (session, shown) =
+            crate::fake::Session::agree(&key.public(), prologue, [theirs, &ephemeral], false);
+        return Ok((Secure::pretended(session), [ephemeral.as_slice(), &shown].concat()));
+    }
     let mut noise = resolver::builder(NK, entropy)
         .prologue(prologue)
         .and_then(|builder| builder.local_private_key(key.secret()))
@@ -105,6 +144,23 @@ pub fn respond(
     read_empty(&mut noise, message)?;
     let reply = write_empty(&mut noise)?;
     Ok((Secure::new(noise), reply))
+}
+
+/// What shows, in a pretended handshake, that the first message was made for this provider and this job.
+#[cfg(feature = "fake-crypto")]
+fn first_tag(provider: &[u8; 32], prologue: &[u8], ephemeral: &[u8]) -> [u8; TAG_BYTES] {
+    crate::fake::checksum(&[b"first", provider, prologue, ephemeral])
+}
+
+/// Ephemeral key and tag of a pretended handshake message.
+#[cfg(feature = "fake-crypto")]
+fn pretended(message: &[u8]) -> Result<(&[u8], [u8; TAG_BYTES]), HandshakeError> {
+    let length = HandshakeError::Length { got: message.len() };
+    if message.len() != HANDSHAKE_BYTES {
+        return Err(length);
+    }
+    let (ephemeral, tag) = message.split_last_chunk::<TAG_BYTES>().ok_or(length)?;
+    Ok((ephemeral, *tag))
 }
 
 fn write_empty(noise: &mut HandshakeState) -> Result<Vec<u8>, HandshakeError> {

@@ -7,19 +7,21 @@ use x25519_dalek::{PublicKey, StaticSecret};
 /// An x25519 secret key, apart from the node's signing key and its wallet. Wiped when dropped.
 pub struct StaticKey {
     secret: StaticSecret,
+    public: [u8; 32],
 }
 
 impl StaticKey {
     /// The key whose secret scalar is `seed`, clamped as RFC 7748 says.
     #[must_use]
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self { secret: StaticSecret::from(seed) }
+        let secret = StaticSecret::from(seed);
+        Self { public: PublicKey::from(&secret).to_bytes(), secret }
     }
 
     /// The public half: the 32 bytes of the point's u-coordinate.
     #[must_use]
-    pub fn public(&self) -> [u8; 32] {
-        PublicKey::from(&self.secret).to_bytes()
+    pub const fn public(&self) -> [u8; 32] {
+        self.public
     }
 
     pub(super) fn secret(&self) -> &[u8; 32] {

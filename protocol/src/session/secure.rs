@@ -85,10 +85,37 @@ pub enum SecureError {
 
 /// One side of an open session.
 pub struct Secure {
-    noise: StatelessTransportState,
+    keys: Keys,
     binding: [u8; 32],
     next_nonce: u64,
     window: Window,
+}
+
+/// What frames are encrypted with.
+enum Keys {
+    Noise(Box<StatelessTransportState>),
+    #[cfg(feature = "fake-crypto")]
+    Pretended(crate::fake::Session),
+}
+
+impl Keys {
+    /// Encrypts a block into `out`; how many bytes that is, or `None` where they do not fit.
+    fn write(&self, nonce: u64, block: &[u8], out: &mut [u8]) -> Option<usize> {
+        match self {
+            Self::Noise(noise) => noise.write_message(nonce, block, out).ok(),
+            #[cfg(feature = "fake-crypto")]
+            Self::Pretended(session) => session.write(nonce, block, out),
+        }
+    }
+
+    /// Decrypts a frame into `out`; how many bytes that is, or `None` where it is not authentic.
+    fn read(&self, nonce: u64, frame: &[u8], out: &mut [u8]) -> Option<usize> {
+        match self {
+            Self::Noise(noise) => noise.read_message(nonce, frame, out).ok(),
+            #[cfg(feature = "fake-crypto")]
+            Self::Pretended(session) => session.read(nonce, frame, out),
+        }
+    }
 }
 
 impl Secure {
@@ -96,7 +123,13 @@ impl Secure {
     pub(super) fn new(noise: HandshakeState) -> Self {
         let binding = noise.get_handshake_hash().try_into().expect("SHA-256 gives 32 bytes");
         let noise = noise.into_stateless_transport_mode().expect("NK is finished after two messages");
-        Self { noise, binding, next_nonce: 0, window: Window::new() }
+        Self { keys: Keys::Noise(Box::new(noise)), binding, next_nonce: 0, window: Window::new() }
+    }
+
+    #[cfg(feature = "fake-crypto")]
+    pub(super) fn pretended(session: crate::fake::Session) -> Self {
+        let binding = session.binding();
+        Self { keys: Keys::Pretended(session), binding, next_nonce: 0, window: Window::new() }
     }
 
     /// Encrypts `body` as the next frame of this direction. `last` tells the receiver that the message ends
@@ -113,7 +146,7 @@ impl Secure {
         let mut bytes = vec![0; block.len().saturating_add(FRAME_OVERHEAD_BYTES)];
         // Counted before the cipher runs: whatever happens there, no number is ever used twice.
         self.next_nonce = nonce.saturating_add(1);
-        let written = self.noise.write_message(nonce, &block, &mut bytes);
+        let written = self.keys.write(nonce, &block, &mut bytes);
         written
             .expect("a bucket fits a Noise message, the buffer fits both, and the number is below the limit");
         Ok(Frame { nonce, bytes })
@@ -137,10 +170,7 @@ impl Secure {
         })?;
         // With room for the tag the cipher decrypts in place; without, it would leave a copy that nobody wipes.
         let mut block = Zeroizing::new(vec![0; bytes.len()]);
-        let read = self
-            .noise
-            .read_message(nonce, bytes, &mut block)
-            .map_err(|_| SecureError::Unauthentic { nonce })?;
+        let read = self.keys.read(nonce, bytes, &mut block).ok_or(SecureError::Unauthentic { nonce })?;
         let (body, last) = padding::unpad(block.get(..read).unwrap_or_default())
             .map_err(|cause| SecureError::Malformed { nonce, cause })?;
         self.window.mark(nonce);
@@ -213,7 +243,7 @@ mod tests {
     fn a_malformed_block_is_refused_and_its_number_stays_free() {
         let (mut client, mut provider) = pair();
         let mut bytes = vec![0; 256 + FRAME_OVERHEAD_BYTES];
-        client.noise.write_message(0, &[0x11; 256], &mut bytes).unwrap();
+        client.keys.write(0, &[0x11; 256], &mut bytes).unwrap();
         let window = provider.window.clone();
         let refused = provider.open(0, &bytes).unwrap_err();
         assert!(matches!(refused, SecureError::Malformed { nonce: 0, cause: PaddingError::Bucket { .. } }));

@@ -14,8 +14,8 @@ use crate::work::price::PriceSheet;
 pub enum Gossip {
     /// A [`crate::market::call::Call`].
     Call(Signed),
-    /// An [`crate::market::ask::Ask`].
-    Ask(Signed),
+    /// A [`crate::market::seek::Seek`].
+    Seek(Signed),
 }
 
 /// A direct message.
@@ -49,6 +49,8 @@ pub enum ToClient {
     Refuse(Refuse),
     /// A sealed [`FromProvider`].
     Sealed(SealedFrame),
+    /// An [`crate::market::ask::Ask`]: the answer to a seek.
+    Ask(Signed),
 }
 
 /// A bid that only the caller can read.

@@ -524,7 +524,7 @@ impl Swarm {
                 }
             }
             Event::Served(served) => self.served.push((node, served)),
-            Event::Ask(_) | Event::Channel(_) => {}
+            Event::Channel(_) => {}
         }
     }
 }

@@ -9,6 +9,8 @@ use bombyx_protocol::ident::{NodeId, Signature};
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
 use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::market::seek::{Seek, SeekId};
 use bombyx_protocol::wire::message::{
     Accept, Ack, Award, Chunk, Content, Finish, FromClient, FromProvider, Gossip, Message, NeedPayment,
     Payment, Refusal, Refuse, SealedBid, SealedFrame, ToClient, ToProvider, Work,
@@ -159,6 +161,16 @@ pub fn call(value: &Value) -> Call {
         output_log2: small(&value["output_log2"]),
         tier: tier(&value["tier"]),
         window_ms: small(&value["window_ms"]),
+        invited: Share(small(&value["invited"])),
+    }
+}
+
+pub fn seek(value: &Value) -> Seek {
+    Seek {
+        id: SeekId(fixed(&value["id"])),
+        client: NodeId(fixed(&value["client"])),
+        model: ModelId(fixed(&value["model"])),
+        invited: Share(small(&value["invited"])),
     }
 }
 
@@ -172,7 +184,7 @@ pub fn ask(value: &Value) -> Ask {
         free_slots: small(&value["free_slots"]),
         tokens_per_s: small(&value["tokens_per_s"]),
         tier: tier(&value["tier"]),
-        sequence: long(&value["sequence"]),
+        seek: SeekId(fixed(&value["seek"])),
         valid_ms: small(&value["valid_ms"]),
     }
 }
@@ -214,7 +226,7 @@ pub fn receipt(value: &Value) -> Receipt {
 pub fn gossip(value: &Value) -> Gossip {
     match variant(value) {
         ("Call", content) => Gossip::Call(signed(content)),
-        ("Ask", content) => Gossip::Ask(signed(content)),
+        ("Seek", content) => Gossip::Seek(signed(content)),
         (other, _) => panic!("no gossip {other}"),
     }
 }
@@ -245,6 +257,7 @@ pub fn message(value: &Value) -> Message {
                 ToClient::Refuse(Refuse { job: JobId(fixed(&refuse["job"])), why: refusal(&refuse["why"]) })
             }
             ("Sealed", sealed) => ToClient::Sealed(frame(sealed)),
+            ("Ask", ask) => ToClient::Ask(signed(ask)),
             (other, _) => panic!("no message to a client {other}"),
         }),
         (other, _) => panic!("no message {other}"),

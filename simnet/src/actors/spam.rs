@@ -4,6 +4,7 @@ use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
@@ -57,6 +58,7 @@ impl Spammer {
             output_log2: 8,
             tier: Tier::Open,
             window_ms: 400,
+            invited: Share::ALL,
         };
         Some(Output::Broadcast { model: call.model, gossip: Gossip::Call(call.sign(&self.identity)) })
     }

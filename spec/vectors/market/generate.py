@@ -6,7 +6,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from reference import U64, bill, ceilings, write
+from reference import U64, bill, blake3, ceilings, write
 
 MODEL, BIDS_MAX = "ab" * 32, 64
 
@@ -175,3 +175,23 @@ AUCTIONS = [
     auction("the sixty-fifth bid is not read", [offer(number, sheet(1_000 - number, 0, 0)) for number in range(1, 66)]),
 ]
 write(__file__, "auctions.json", {"cases": AUCTIONS})
+
+# ---- invitations ----------------------------------------------------------------------------------------------------
+
+
+def invitation(number, share):
+    identity, provider = bytes([number]) * 16, blake3(bytes([number, 1]))
+    drawn = int.from_bytes(blake3(identity + provider)[:8], "little") * 1_000_000 >> 64
+    return {"id": identity.hex(), "provider": provider.hex(), "invited": share, "drawn": drawn,
+            "invites": share >= 1_000_000 or drawn < share}
+
+
+def at_the_edge(number):
+    drawn = invitation(number, 0)["drawn"]
+    return [invitation(number, drawn), invitation(number, drawn + 1)]
+
+
+write(__file__, "invitations.json", {"cases": [
+    *(invitation(number, share) for number in range(8) for share in (0, 62_500, 500_000, 999_999)),
+    *at_the_edge(8), *at_the_edge(9), invitation(10, 1_000_000), invitation(11, 2**32 - 1),
+]})

@@ -30,10 +30,12 @@ FAR_TERMS = TERMS | {
 CALL = {
     "id": CALL_ID, "client": CLIENT_ID, "seal_key": "5e" * 32, "model": MODEL, "kind": "Generate",
     "input_log2": 6, "output_log2": 7, "tier": "Open", "window_ms": 400,
+    "invited": 250_000,
 }
+SEEK = {"id": "5c" * 16, "client": CLIENT_ID, "model": MODEL, "invited": 1_000_000}
 ASK = {
     "provider": PROVIDER_ID, "model": MODEL, "name": "tiny-chat é", "kind": "Generate",
-    "price": nano(1, 2_000, 30_000), "free_slots": 513, "tokens_per_s": 120, "tier": "Open", "sequence": "9",
+    "price": nano(1, 2_000, 30_000), "free_slots": 513, "tokens_per_s": 120, "tier": "Open", "seek": "5c" * 16,
     "valid_ms": 60_000,
 }
 BID = {
@@ -59,7 +61,8 @@ CHAT = {"Generate": {
     "max_tokens": 100, "sampling": {"temperature_milli": 700, "top_p_milli": 950, "top_k": 40, "seed": str(LARGEST)},
     "prefix": [0, 1, 4_294_967_295], "stop": ["\n\n", "END"],
 }}
-SIGNED_CALL, SIGNED_ASK = signed(CLIENT, "call", "Call", CALL), signed(PROVIDER, "ask", "Ask", ASK)
+SIGNED_CALL, SIGNED_SEEK = signed(CLIENT, "call", "Call", CALL), signed(CLIENT, "seek", "Seek", SEEK)
+SIGNED_ASK = signed(PROVIDER, "ask", "Ask", ASK)
 SIGNED_RECEIPT = signed(PROVIDER, "receipt", "Receipt", RECEIPT)
 TOKENS = {"Tokens": {"ids": [5, 6, 7], "text": "one two three"}}
 CONTENT = encode("Content", TOKENS).hex()
@@ -72,13 +75,15 @@ def frame(nonce, size):
 MESSAGES = [
     ("a call", "Call", CALL),
     ("a call at its extremes", "Call", CALL | {
-        "kind": "Embed", "input_log2": 0, "output_log2": 64, "tier": "Confidential", "window_ms": 2**32 - 1}),
+        "kind": "Embed", "input_log2": 0, "output_log2": 64, "tier": "Confidential", "window_ms": 2**32 - 1, "invited": 0}),
+    ("a seek", "Seek", SEEK),
     ("an ask", "Ask", ASK),
-    ("an ask without a name", "Ask", ASK | {"name": "", "price": nano(0, 0, LARGEST), "sequence": str(LARGEST)}),
+    ("an ask without a name", "Ask", ASK | {"name": "", "price": nano(0, 0, LARGEST), "seek": "ff" * 16}),
     ("a bid", "Bid", BID),
     ("a receipt", "Receipt", RECEIPT),
     ("a gossiped call", "Gossip", {"Call": SIGNED_CALL}),
-    ("a gossiped ask", "Gossip", {"Ask": SIGNED_ASK}),
+    ("a gossiped seek", "Gossip", {"Seek": SIGNED_SEEK}),
+    ("an ask on its way", "Message", {"ToClient": {"Ask": SIGNED_ASK}}),
     ("an award", "Message", {"ToProvider": {"Award": {
         "job": JOB, "call": CALL_ID, "bid": blake3(encode("Bid", BID)).hex(), "price": nano(11, 22_000, 330_000),
         "handshake": "e1" * 48}}}),
@@ -148,23 +153,23 @@ def claim(number):
 
 REFUSED = [
     *(case(f"nothing: {kind}", kind, "malformed", b"") for kind in
-      ("Gossip", "Message", "FromClient", "FromProvider", "Content", "Call", "Ask", "Bid", "Receipt", "Record")),
+      ("Gossip", "Message", "FromClient", "FromProvider", "Content", "Call", "Seek", "Ask", "Bid", "Receipt", "Record")),
     *(case(f"the last byte is missing: {name}", kind, "malformed", BYTES[name][:-1])
       for name, kind, _ in MESSAGES),
     *(case(f"one byte too many: {name}", kind, "trailing", BYTES[name] + b"\0", extra=1)
       for name, kind, _ in MESSAGES if name in (
-          "a call", "an ask", "a bid", "a receipt", "a gossiped call", "a release", "a cancellation", "a chunk", "tokens",
+          "a call", "a seek", "an ask", "a bid", "a receipt", "a gossiped call", "a release", "a cancellation", "a chunk", "tokens",
           "record: a channel is gone")),
     case("a second message behind the first", "FromClient", "trailing", ACK + ACK, extra=len(ACK)),
     *(case(f"an unknown variant: {kind}", kind, "malformed", tag(number) + bytes(64)) for kind, number in
       (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 2), ("Content", 3), ("Record", 4))),
     case("an unknown message to a provider", "Message", "malformed", tag(0) + tag(3) + bytes(64)),
-    case("an unknown message to a client", "Message", "malformed", tag(1) + tag(4) + bytes(64)),
+    case("an unknown message to a client", "Message", "malformed", tag(1) + tag(5) + bytes(64)),
     case("an unknown refusal", "Message", "malformed", tag(1) + tag(2) + bytes(16) + tag(11)),
     case("an unknown end", "Content", "malformed", tag(2) + tag(2)),
     case("a tag of one byte, as other layouts have it", "FromClient", "malformed", b"\2"),
     case("a tag in big-endian order", "Content", "malformed", b"\0\0\0\2\0\0\0\0"),
-    case("an unknown tier in a call", "Call", "malformed", BYTES["a call"][:-8] + tag(2) + bytes(4)),
+    case("an unknown tier in a call", "Call", "malformed", BYTES["a call"][:-12] + tag(2) + bytes(8)),
     case("an unknown kind of work in a call", "Call", "malformed", BYTES["a call"].replace(tag(1), tag(2), 1)),
     case("an option that is neither there nor not", "FromProvider", "malformed", NEED[:-1] + b"\2"),
     case("a truth value of 2", "Record", "malformed", BYTES["record: a channel that is paid on"][:-1] + b"\2"),
@@ -189,7 +194,7 @@ REFUSED = [
 
 # ---- signatures -----------------------------------------------------------------------------------------------------
 
-STATEMENTS = [("Call", "call", CLIENT, CALL), ("Ask", "ask", PROVIDER, ASK), ("Bid", "bid", PROVIDER, BID),
+STATEMENTS = [("Call", "call", CLIENT, CALL), ("Seek", "seek", CLIENT, SEEK), ("Ask", "ask", PROVIDER, ASK), ("Bid", "bid", PROVIDER, BID),
               ("Receipt", "receipt", PROVIDER, RECEIPT)]
 CALL_BODY = encode("Call", CALL)
 NEUTRAL = "01" + "00" * 31

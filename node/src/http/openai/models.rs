@@ -1,6 +1,7 @@
 //! `GET /v1/models`, and which model a name means.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -9,10 +10,15 @@ use bombyx_gpu::manifest::Kind;
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::handle::NodeHandle;
 use crate::http::Gateway;
 use crate::http::errors::ApiError;
+
+/// How long a question waits for the first offer.
+const SEEK_PATIENCE: Duration = Duration::from_secs(2);
+const SEEK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A model that can be ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +85,16 @@ pub(super) async fn resolve(node: &NodeHandle, name: &str, kind: TaskKind) -> Re
     }
 }
 
+/// What is offered. The first question of a while makes the node seek; the answers take a moment.
 async fn asks(node: &NodeHandle) -> Result<Vec<Ask>, ApiError> {
-    node.asks().await.map_err(|_| ApiError::stopped())
+    let until = Instant::now() + SEEK_PATIENCE;
+    loop {
+        let asks = node.asks().await.map_err(|_| ApiError::stopped())?;
+        if !asks.is_empty() || Instant::now() >= until {
+            return Ok(asks);
+        }
+        sleep(SEEK_PAUSE).await;
+    }
 }
 
 fn unknown(name: &str) -> ApiError {
@@ -163,7 +177,7 @@ mod tests {
             free_slots: 1,
             tokens_per_s: 1,
             tier: Tier::Open,
-            sequence: 1,
+            seek: bombyx_protocol::market::seek::SeekId([0; 16]),
             valid_ms: 1,
         }
     }

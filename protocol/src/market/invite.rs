@@ -1,0 +1,150 @@
+//! Who of a crowd answers: a call or a seek invites a share of the topic's providers, drawn anew each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ident::NodeId;
+use crate::limits;
+use crate::time::Time;
+use crate::work::order::ModelId;
+
+/// A share of all providers, in millionths. More than a million is everyone, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub struct Share(pub u32);
+
+impl Share {
+    /// Everyone.
+    pub const ALL: Self = Self(1_000_000);
+
+    /// Whether the share of the message with this id holds the provider. (`MK-16`)
+    ///
+    /// The id is random and fresh, so nobody can choose an identity that is drawn more often, and two identities of
+    /// one owner are drawn apart.
+    #[must_use]
+    pub fn invites(self, id: &[u8; 16], provider: &NodeId) -> bool {
+        if self >= Self::ALL {
+            return true;
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(id).update(&provider.0);
+        let mut draw = [0; 8];
+        hasher.finalize_xof().fill(&mut draw);
+        // The draw as a fraction of 2^64, in millionths: a product of 64 and 20 bits.
+        let millionths = u128::from(u64::from_le_bytes(draw)).saturating_mul(1_000_000) >> 64;
+        millionths < u128::from(self.0)
+    }
+
+    /// The share of a crowd in which about `wanted` are found.
+    #[must_use]
+    fn of(wanted: u64, crowd: u64) -> Self {
+        let share = wanted.saturating_mul(1_000_000).checked_div(crowd).unwrap_or(1_000_000);
+        u32::try_from(share).map_or(Self::ALL, |share| Self(share.max(1)).min(Self::ALL))
+    }
+}
+
+/// How many providers there are for each model, learnt from who answers. (`MK-17`)
+#[derive(Debug, Default)]
+pub struct Crowds {
+    sizes: BTreeMap<ModelId, u64>,
+    open: BTreeMap<[u8; 16], Tally>,
+}
+
+/// A message that is out and who has answered it.
+#[derive(Debug)]
+struct Tally {
+    model: ModelId,
+    invited: Share,
+    until: Time,
+    heard: BTreeSet<NodeId>,
+}
+
+impl Crowds {
+    /// Whom to invite so that `wanted` and a quarter more answer; everyone while nothing is known.
+    #[must_use]
+    pub fn share(&self, model: &ModelId, wanted: usize) -> Share {
+        let wanted = (wanted as u64).saturating_mul(5).div_ceil(4);
+        self.sizes.get(model).map_or(Share::ALL, |crowd| Share::of(wanted, *crowd))
+    }
+
+    /// After how many answers nobody is left to wait for: `wanted`, or everyone where they are fewer. (`MK-20`)
+    #[must_use]
+    pub fn enough(&self, model: &ModelId, wanted: usize) -> usize {
+        let crowd = self.sizes.get(model).and_then(|crowd| usize::try_from(*crowd).ok());
+        crowd.map_or(wanted, |crowd| crowd.min(wanted))
+    }
+
+    /// A call or a seek goes out; answers to it count until then.
+    pub fn invite(&mut self, id: [u8; 16], model: ModelId, invited: Share, until: Time) {
+        if self.open.len() < limits::INVITATIONS_MAX {
+            self.open.insert(id, Tally { model, invited, until, heard: BTreeSet::new() });
+        }
+    }
+
+    /// An answer came. Whether it is the first of this provider, and in time.
+    pub fn heard(&mut self, now: Time, id: &[u8; 16], from: NodeId) -> bool {
+        let Some(tally) = self.open.get_mut(id) else { return false };
+        now < tally.until && tally.heard.len() < limits::ASKS_MAX && tally.heard.insert(from)
+    }
+
+    /// Learns from what is over. Silence forgets what was known.
+    pub fn settle(&mut self, now: Time) {
+        let over: Vec<[u8; 16]> =
+            self.open.iter().filter(|(_, tally)| tally.until <= now).map(|(id, _)| *id).collect();
+        for id in over {
+            let Some(tally) = self.open.remove(&id) else { continue };
+            let share = u64::from(tally.invited.min(Share::ALL).0);
+            let crowd = (tally.heard.len() as u64).saturating_mul(1_000_000).checked_div(share).unwrap_or(0);
+            let room = self.sizes.len() < limits::MODELS_KNOWN_MAX || self.sizes.contains_key(&tally.model);
+            if crowd == 0 || !room {
+                self.sizes.remove(&tally.model);
+            } else {
+                self.sizes.insert(tally.model, crowd);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invited(share: Share, id: u8, providers: u64) -> u64 {
+        let provider = |number: u64| NodeId(*blake3::hash(&number.to_le_bytes()).as_bytes());
+        (0..providers).filter(|number| share.invites(&[id; 16], &provider(*number))).count() as u64
+    }
+
+    /// (`MK-16`)
+    #[test]
+    fn a_share_holds_about_its_part_of_a_crowd_and_another_one_each_time() {
+        for (share, expected) in [(Share(0), 0..1), (Share(100_000), 140..260), (Share::ALL, 2_000..2_001)] {
+            let count = invited(share, 7, 2_000);
+            assert!(expected.contains(&count), "{share:?} holds {count}");
+        }
+        let provider = NodeId([3; 32]);
+        let drawn = (0..100).filter(|id| Share(500_000).invites(&[*id; 16], &provider)).count();
+        assert!((30..70).contains(&drawn), "half of all calls ask one provider: {drawn}");
+    }
+
+    /// (`MK-17`)
+    #[test]
+    fn the_crowd_is_learnt_from_answers_and_forgotten_in_silence() {
+        let (mut crowds, model) = (Crowds::default(), ModelId([1; 32]));
+        let mut round = |number: u8, answers: u8| {
+            let share = crowds.share(&model, 16);
+            crowds.invite([number; 16], model, share, Time(1));
+            for from in 0..answers {
+                assert!(crowds.heard(Time(0), &[number; 16], NodeId([from; 32])));
+                assert!(!crowds.heard(Time(0), &[number; 16], NodeId([from; 32])), "a provider counts once");
+            }
+            assert!(!crowds.heard(Time(1), &[number; 16], NodeId([255; 32])), "the time is over");
+            crowds.settle(Time(1));
+            crowds.share(&model, 16)
+        };
+        assert_eq!(round(1, 80), Share(250_000));
+        assert_eq!(round(2, 40), Share(125_000));
+        assert_eq!(round(3, 20), Share(125_000));
+        assert_eq!(round(4, 0), Share::ALL);
+        assert_eq!(round(5, 3), Share::ALL);
+        assert_eq!((crowds.enough(&model, 16), crowds.enough(&model, 2)), (3, 2));
+        assert_eq!(crowds.enough(&ModelId([2; 32]), 16), 16);
+    }
+}

@@ -1,0 +1,92 @@
+//! A seek: a client asks on a model's topic who offers it, and how often it may.
+
+use std::collections::BTreeMap;
+
+use crate::ident::{Domain, Identity, NodeId};
+use crate::limits;
+use crate::market::invite::Share;
+use crate::time::Time;
+use crate::wire::codec;
+use crate::wire::signed::{Signed, Statement};
+use crate::work::order::ModelId;
+
+/// A seek's random id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub struct SeekId(pub [u8; 16]);
+
+/// A question for asks. Signed in [`Domain::Seek`]. (`MK-12`)
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Seek {
+    /// Random; asks name it.
+    pub id: SeekId,
+    /// Where asks go.
+    pub client: NodeId,
+    /// Which model.
+    pub model: ModelId,
+    /// Which share of the providers may answer. (`MK-16`)
+    pub invited: Share,
+}
+
+impl Seek {
+    /// Signs the seek.
+    #[must_use]
+    pub fn sign(&self, client: &Identity) -> Signed {
+        Signed::new(client, Domain::Seek, codec::encode(self))
+    }
+}
+
+impl Statement for Seek {
+    const DOMAIN: Domain = Domain::Seek;
+
+    fn signer(&self) -> NodeId {
+        self.client
+    }
+}
+
+/// When a client sought each model, and whether anyone answered.
+#[derive(Debug, Default)]
+pub struct Seeks {
+    newest: BTreeMap<ModelId, (Time, bool)>,
+}
+
+impl Seeks {
+    /// Whether it is time to seek a model: not for a while after answers came, sooner after silence. (`MK-18`)
+    #[must_use]
+    pub fn is_due(&self, now: Time, model: &ModelId) -> bool {
+        match self.newest.get(model) {
+            Some((at, true)) => now >= *at + limits::SEEK_EVERY,
+            Some((at, false)) => now >= *at + limits::SEEK_RETRY,
+            None => self.newest.len() < limits::MODELS_KNOWN_MAX,
+        }
+    }
+
+    /// A seek goes out.
+    pub fn sent(&mut self, now: Time, model: ModelId) {
+        self.newest.insert(model, (now, false));
+    }
+
+    /// Someone answered.
+    pub fn answered(&mut self, model: &ModelId) {
+        if let Some((_, answered)) = self.newest.get_mut(model) {
+            *answered = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (`MK-18`)
+    #[test]
+    fn a_model_is_sought_again_soon_after_silence_and_late_after_answers() {
+        let (mut seeks, model) = (Seeks::default(), ModelId([2; 32]));
+        assert!(seeks.is_due(Time(0), &model));
+        seeks.sent(Time(0), model);
+        assert!(!seeks.is_due(Time(0), &model));
+        assert!(seeks.is_due(Time(0) + limits::SEEK_RETRY, &model));
+        seeks.answered(&model);
+        assert!(!seeks.is_due(Time(0) + limits::SEEK_RETRY, &model));
+        assert!(seeks.is_due(Time(0) + limits::SEEK_EVERY, &model));
+    }
+}

@@ -1,0 +1,17 @@
+//! The scenarios that ship with the program.
+
+/// The scenario that runs when no file is named.
+pub const FIRST: &str = include_str!("../../scenarios/first.toml");
+
+/// The scenarios that ship, by name.
+pub const SHIPPED: [(&str, &str); 9] = [
+    ("first", FIRST),
+    ("mechanisms", include_str!("../../scenarios/mechanisms.toml")),
+    ("leases", include_str!("../../scenarios/leases.toml")),
+    ("cartel", include_str!("../../scenarios/cartel.toml")),
+    ("no-shows", include_str!("../../scenarios/no-shows.toml")),
+    ("unpaid", include_str!("../../scenarios/unpaid.toml")),
+    ("stale-close", include_str!("../../scenarios/stale-close.toml")),
+    ("spam", include_str!("../../scenarios/spam.toml")),
+    ("stack", include_str!("../../scenarios/stack.toml")),
+];
