@@ -156,6 +156,10 @@ impl Chain {
                 }
                 return Vec::new();
             }
+            LedgerCall::Open { .. } if self.channels.contains_key(&account) => {
+                self.watchers.entry(account).or_default().insert(host);
+                return vec![(host, self.show(now, account))];
+            }
             LedgerCall::Open { terms, deposit } => {
                 self.watchers.entry(account).or_default().insert(host);
                 self.open(wallet, *terms, deposit.0)
@@ -196,7 +200,7 @@ impl Chain {
 
     fn open(&mut self, wallet: Account, terms: ChannelTerms, deposit: u64) -> Result<Counter, Refused> {
         let account = terms.account().hash;
-        if self.channels.contains_key(&account) || terms.check(self.network_id).is_err() {
+        if terms.check(self.network_id).is_err() {
             return Err(LedgerFault::Refused);
         }
         self.spend(wallet, deposit + OPEN_RESERVE, FEE_OPEN)?;

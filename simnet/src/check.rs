@@ -141,8 +141,11 @@ impl Check {
     pub fn writes(&mut self, record: &Record, now: Time, chain: &Chain) -> Result<(), Broken> {
         match record {
             Record::Paying(paying) => {
-                hold(paying.cumulative <= paying.deposit, "no promise above the deposit", || {
-                    format!("{} promised of {}", paying.cumulative, paying.deposit)
+                // A top-up counts once the ledger has it, even before the client has seen it.
+                let shown = chain.state(now, &paying.terms.account().hash).map(|state| state.deposit);
+                let deposit = shown.unwrap_or_default().max(paying.deposit);
+                hold(paying.cumulative <= deposit, "no promise above the deposit", || {
+                    format!("{} promised of {deposit}", paying.cumulative)
                 })
             }
             Record::Earning(earning) => self.earns(earning, now, chain),
@@ -307,7 +310,12 @@ mod tests {
 
     fn earning(cumulative: u64) -> Record {
         let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
-        Record::Earning(Earning { terms: terms(), client: NodeId([6; 32]), payment: Some(payment) })
+        Record::Earning(Earning {
+            terms: terms(),
+            client: NodeId([6; 32]),
+            payment: Some(payment),
+            early: None,
+        })
     }
 
     fn fails(result: Result<(), Broken>) -> &'static str {

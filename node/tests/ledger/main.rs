@@ -3,15 +3,20 @@
 
 mod accounts;
 mod attacks;
+mod backends;
 mod calls;
 mod differential;
+mod endpoints;
 mod exits;
+mod explorer;
 mod fees;
 mod http;
 mod javascript;
 mod money;
 mod official_client;
+mod races;
 mod refusals;
+mod server;
 mod setup;
 mod storm;
 mod vectors;
