@@ -137,7 +137,8 @@ fn either_side_killed_among_many_jobs_goes_on_with_the_same_channel() {
             assert_eq!(
                 swarm.outcome(number).text,
                 engine::answer(tokens(number)),
-                "seed {seed}, order {number}: {:?}", swarm.outcome(number).end
+                "seed {seed}, order {number}: {:?}",
+                swarm.outcome(number).end
             );
         }
         assert_eq!(swarm.chain.opened, 1, "seed {seed}");

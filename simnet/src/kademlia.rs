@@ -7,7 +7,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::time::{Span, Time};
 
 use crate::rng::{Draws, Purpose};
@@ -54,17 +53,11 @@ struct Candidate {
     state: State,
 }
 
-fn place(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
-    u64::from_be_bytes(word)
-}
-
 impl Kademlia {
-    /// The hash table of these hosts.
+    /// The hash table of these hosts, each with the first 64 bits of its identifier, which differ.
     #[must_use]
-    pub fn new(hosts: impl Iterator<Item = (u32, NodeId)>, draws: Draws) -> Self {
-        let ids: BTreeMap<u32, u64> = hosts.map(|(host, node)| (host, place(&node.0))).collect();
+    pub fn new(hosts: impl Iterator<Item = (u32, u64)>, draws: Draws) -> Self {
+        let ids: BTreeMap<u32, u64> = hosts.collect();
         let mut sorted: Vec<(u64, u32)> = ids.iter().map(|(host, id)| (*id, *host)).collect();
         sorted.sort_unstable();
         Self { sorted, ids, draws }
@@ -121,11 +114,10 @@ impl Kademlia {
         table
     }
 
-    /// Looks the nodes closest to a key up. `exchange` says how long a request from the first host to the second and its
+    /// Looks the nodes closest to `target` up. `exchange` says how long a request from the first host to the second and its
     /// answer take, connecting included.
     #[must_use]
-    pub fn look_up(&self, from: u32, key: &[u8], mut exchange: impl FnMut(u32, u32) -> Span) -> Lookup {
-        let target = place(key);
+    pub fn look_up(&self, from: u32, target: u64, mut exchange: impl FnMut(u32, u32) -> Span) -> Lookup {
         let known =
             |(distance, host): (u64, u32)| (distance, Candidate { host, hops: 1, state: State::Known });
         let mut candidates: BTreeMap<u64, Candidate> =
@@ -147,7 +139,7 @@ impl Kademlia {
             answered.state = State::Answered;
             let (host, hops) = (answered.host, answered.hops + 1);
             let mut progress = candidates.len() < K;
-            let range = candidates.keys().take(K).last().copied().unwrap_or(distance);
+            let range = candidates.keys().take(K).next_back().copied().unwrap_or(distance);
             for (distance, named) in self.closest(host, target) {
                 if named != from && !candidates.contains_key(&distance) {
                     progress |= distance < range;
@@ -175,22 +167,21 @@ fn is_over(candidates: &BTreeMap<u64, Candidate>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::fold;
 
     fn network(hosts: u32) -> Kademlia {
-        let node = |host: u32| (host, NodeId(*blake3::hash(&host.to_le_bytes()).as_bytes()));
-        Kademlia::new((0..hosts).map(node), Draws::new(1))
+        Kademlia::new((0..hosts).map(|host| (host, fold(0, u64::from(host)))), Draws::new(1))
     }
 
     #[test]
     fn a_lookup_finds_the_nodes_that_are_closest_of_all() {
         for hosts in [15, 200, 5_000] {
             let network = network(hosts);
-            let mut all: Vec<(u64, u32)> =
-                network.sorted.iter().map(|(id, host)| (id ^ place(b"key"), *host)).collect();
+            let mut all: Vec<(u64, u32)> = network.sorted.iter().map(|(id, host)| (id ^ 77, *host)).collect();
             all.sort_unstable();
             let closest: Vec<u32> =
                 all.into_iter().map(|(_, host)| host).filter(|host| *host != 7).take(K).collect();
-            let lookup = network.look_up(7, b"key", |_, _| Span::from_ms(100));
+            let lookup = network.look_up(7, 77, |_, _| Span::from_ms(100));
             assert_eq!(lookup.found, closest, "{hosts} hosts");
             assert!(lookup.requests as usize >= closest.len() && lookup.hops <= 6, "{lookup:?}");
         }
@@ -211,7 +202,7 @@ mod tests {
     fn a_larger_network_takes_more_hops_and_hardly_more_requests() {
         let mean = |hosts: u32| {
             let network = network(hosts);
-            let one = |host: u32| network.look_up(host, &host.to_le_bytes(), |_, _| Span::from_ms(100));
+            let one = |host: u32| network.look_up(host, fold(1, u64::from(host)), |_, _| Span::from_ms(100));
             let all: Vec<Lookup> = (0..40).map(one).collect();
             let sum = |of: fn(&Lookup) -> u32| all.iter().map(of).sum::<u32>() as f64 / 40.0;
             (sum(|lookup| lookup.requests), sum(|lookup| lookup.hops))

@@ -18,6 +18,7 @@
 //! |---|---|
 //! | [`queue`], [`rng`] | virtual time and randomness |
 //! | [`net`], [`overlay`], [`kademlia`] | links between regions, gossip topics, the hash table |
+//! | [`directory`] | who is who |
 //! | [`host`], [`disk`], [`engine`] | one node |
 //! | [`actors`] | nodes that do not follow the protocol |
 //! | [`chain`] | the ledger |
@@ -34,8 +35,10 @@ pub mod actors;
 pub mod chain;
 pub mod check;
 mod deliver;
+pub mod directory;
 pub mod disk;
 pub mod engine;
+mod gossip;
 pub mod host;
 pub mod kademlia;
 pub mod measure;

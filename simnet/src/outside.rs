@@ -98,7 +98,7 @@ impl World {
     ///
     /// # Errors
     /// [`Stopped`] when it breaks an invariant; bytes that are no message break one.
-    pub fn deliver(&mut self, now: Time, delivery: Delivery) -> Result<(), Box<Stopped>> {
+    pub fn bring(&mut self, now: Time, delivery: Delivery) -> Result<(), Box<Stopped>> {
         self.now = self.now.max(now);
         self.events += 1;
         self.accept(delivery).map_err(|broken| self.stopped(broken))
@@ -116,7 +116,7 @@ impl World {
                 self.trace_arrival(at, at);
                 let gossip: Gossip = codec::decode_gossip(&bytes).map_err(garbled)?;
                 self.measures.hops.first += 1;
-                self.measures.sent(crate::measure::Kind::of_gossip(&gossip), bytes.len());
+                self.measures.sent(crate::measure::Kind::of_gossip(&gossip), 1, bytes.len() as u64);
                 self.heard(&bytes);
                 self.feed(at, Input::Gossip(gossip))
             }
@@ -136,7 +136,7 @@ impl World {
     pub fn duplicate(&mut self, bytes: &[u8]) {
         self.measures.hops.duplicate += 1;
         if let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) {
-            self.measures.sent(crate::measure::Kind::of_gossip(&gossip), bytes.len());
+            self.measures.sent(crate::measure::Kind::of_gossip(&gossip), 1, bytes.len() as u64);
         }
     }
 }

@@ -125,42 +125,53 @@ impl ChannelMessage {
     /// This message from outside the ledger; nobody pays for sending it.
     #[must_use]
     pub fn external(&self, account: Address) -> Cell {
-        let build = || {
-            CellBuilder::build_from(&OwnedMessage {
-                info: MsgInfo::ExtIn(ExtInMsgInfo {
-                    src: None,
-                    dst: IntAddr::Std(std_address(account)),
-                    import_fee: Tokens::ZERO,
-                }),
-                init: None,
-                body: self.body()?.into(),
-                layout: None,
-            })
-        };
-        build().expect("the messages of the contract fit into cells")
+        external(account, self.body()).expect("the messages of the contract fit into cells")
     }
 
     /// This message from a wallet, with `value` attached. `terms` deploy the contract on the way.
     #[must_use]
     pub fn internal(&self, account: Address, value: Nano, terms: Option<&ChannelTerms>) -> Cell {
-        let build = || {
-            CellBuilder::build_from(&OwnedRelaxedMessage {
-                info: RelaxedMsgInfo::Int(RelaxedIntMsgInfo {
-                    bounce: true,
-                    dst: IntAddr::Std(std_address(account)),
-                    value: CurrencyCollection::new(u128::from(value.0)),
-                    ..Default::default()
-                }),
-                init: terms.map(state_init).transpose()?,
-                body: self.body()?.into(),
-                layout: None,
-            })
-        };
-        build().expect("the messages of the contract fit into cells")
+        let init = terms.map(state_init).transpose();
+        init.and_then(|init| internal(account, value, init, self.body()))
+            .expect("the messages of the contract fit into cells")
     }
 }
 
-fn store_coins(builder: &mut CellBuilder, amount: Nano) -> Result<(), Error> {
+/// A message from outside the ledger.
+pub(super) fn external(account: Address, body: Result<Cell, Error>) -> Result<Cell, Error> {
+    CellBuilder::build_from(&OwnedMessage {
+        info: MsgInfo::ExtIn(ExtInMsgInfo {
+            src: None,
+            dst: IntAddr::Std(std_address(account)),
+            import_fee: Tokens::ZERO,
+        }),
+        init: None,
+        body: body?.into(),
+        layout: None,
+    })
+}
+
+/// A message for a wallet to send.
+pub(super) fn internal(
+    account: Address,
+    value: Nano,
+    init: Option<StateInit>,
+    body: Result<Cell, Error>,
+) -> Result<Cell, Error> {
+    CellBuilder::build_from(&OwnedRelaxedMessage {
+        info: RelaxedMsgInfo::Int(RelaxedIntMsgInfo {
+            bounce: true,
+            dst: IntAddr::Std(std_address(account)),
+            value: CurrencyCollection::new(u128::from(value.0)),
+            ..Default::default()
+        }),
+        init,
+        body: body?.into(),
+        layout: None,
+    })
+}
+
+pub(super) fn store_coins(builder: &mut CellBuilder, amount: Nano) -> Result<(), Error> {
     Tokens::new(u128::from(amount.0)).store_into(builder, Cell::empty_context())
 }
 
@@ -257,16 +268,16 @@ impl ChannelState {
     }
 }
 
-fn load_coins(slice: &mut CellSlice<'_>) -> Result<Nano, ChainError> {
+pub(super) fn load_coins(slice: &mut CellSlice<'_>) -> Result<Nano, ChainError> {
     nano(Tokens::load_from(slice).map_err(ChainError::unreadable)?.into_inner())
 }
 
-fn load_address(slice: &mut CellSlice<'_>) -> Result<Address, ChainError> {
+pub(super) fn load_address(slice: &mut CellSlice<'_>) -> Result<Address, ChainError> {
     let address = IntAddr::load_from(slice).map_err(ChainError::unreadable)?;
     address_of(&address).ok_or_else(|| ChainError::unreadable("a variable-length address"))
 }
 
-/// Why the contract refused, by its exit code.
+/// Why a contract refused, by its exit code: those of the channel, and four more of the purse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Nothing was deposited in this life of the account.
@@ -299,6 +310,18 @@ pub enum Refusal {
     /// An external message with more cells than the operation needs: its import would be paid from the deposit.
     #[error("the message carries more than the operation needs")]
     Size,
+    /// The purse has no lane of this index.
+    #[error("the purse has no such lane")]
+    NoLane,
+    /// The index is in use.
+    #[error("the purse has another lane there")]
+    LaneTaken,
+    /// Lanes, reserve and withdrawal would come to more than there is.
+    #[error("the coins that no lane holds do not cover this")]
+    NotCovered,
+    /// A purse ends after its lanes.
+    #[error("the purse still has lanes")]
+    LanesLeft,
     /// An exit code with no meaning in the contract, such as lack of gas.
     #[error("the contract stopped with exit code {0}")]
     Other(i32),
@@ -317,6 +340,10 @@ impl From<i32> for Refusal {
             108 => Self::TooEarly,
             109 => Self::Dust,
             110 => Self::Size,
+            111 => Self::NoLane,
+            112 => Self::LaneTaken,
+            113 => Self::NotCovered,
+            114 => Self::LanesLeft,
             other => Self::Other(other),
         }
     }

@@ -5,6 +5,7 @@
 //! Ledger ── channel operations, waits, refusals
 //!   ├─ wallet     the node's coins; only opening and topping up need them
 //!   ├─ contract   messages to and state of the channel contract
+//!   ├─ purse      the same of the second contract, which no operation uses yet
 //!   └─ chain      the few calls that every backend offers
 //!        ├─ devnet       a TVM in this process, with the two faces of a network
 //!        └─ endpoints    several connections as one: fail-over, answers checked against each other
@@ -25,6 +26,7 @@ mod error;
 mod lite;
 pub mod liteserver;
 mod payment;
+pub mod purse;
 pub mod toncenter;
 mod wait;
 pub mod wallet;

@@ -17,7 +17,7 @@ fn ledger_balance(start: Nano, history: &[Transaction]) -> i128 {
 }
 
 /// Checks that transactions explain every balance, and that their fees are all that is missing.
-async fn assert_books_balance(world: &World, channel: Address) {
+pub(crate) async fn assert_books_balance(world: &World, channel: Address) {
     let mut fees = 0;
     let parties = [&world.client, &world.provider, &world.stranger];
     let addresses = parties.map(|ledger| ledger.wallet_address().unwrap());

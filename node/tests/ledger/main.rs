@@ -1,4 +1,4 @@
-//! The channel contract on a real TVM, through the same ledger operations that the node uses.
+//! The contracts on a real TVM, through the same ledger operations that the node uses.
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
@@ -14,6 +14,7 @@ mod http;
 mod javascript;
 mod money;
 mod official_client;
+mod purse;
 mod races;
 mod refusals;
 mod server;

@@ -14,6 +14,7 @@ use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use bombyx_protocol::ident::Signature;
 use ed25519_dalek::SigningKey;
 use tycho_types::boc::Boc;
+use tycho_types::cell::Cell;
 
 /// Chain time at the start of every test.
 pub(crate) const START_S: u32 = 1_790_000_000;
@@ -129,8 +130,12 @@ impl World {
 
     /// Sends any message to a channel from outside; the exit code if it is refused.
     pub(crate) async fn external(&self, account: Address, message: ChannelMessage) -> Result<(), Refusal> {
-        let boc = Boc::encode(message.external(account));
-        self.devnet.send(boc).await.map_err(refusal)
+        self.post(message.external(account)).await
+    }
+
+    /// Sends a message from outside; the exit code if it is refused.
+    pub(crate) async fn post(&self, message: Cell) -> Result<(), Refusal> {
+        self.devnet.send(Boc::encode(message)).await.map_err(refusal)
     }
 
     /// Sends any message to a channel from the wallet with this index, with `value`; the exit code if it is refused.
@@ -141,9 +146,13 @@ impl World {
         message: ChannelMessage,
         value: Nano,
     ) -> Result<(), Refusal> {
+        self.carry(index, account, message.internal(account, value, None)).await
+    }
+
+    /// Sends a message to an account from the wallet with this index; the exit code if it is refused.
+    pub(crate) async fn carry(&self, index: usize, account: Address, message: Cell) -> Result<(), Refusal> {
         let wallet = wallet(index);
         let before = self.devnet.account(wallet.address()).await.unwrap();
-        let message = message.internal(account, value, None);
         let until_s = self.devnet.now_s() + 60;
         let boc = wallet.transfer(Wallet::next_seqno(&before), until_s, &[message]).unwrap();
         self.devnet.send(boc).await.unwrap();

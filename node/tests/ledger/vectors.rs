@@ -18,7 +18,7 @@ use tycho_types::num::Tokens;
 
 use crate::setup::{START_S, coins, key, wallet};
 
-fn check(name: &str, made: &Value) {
+pub(crate) fn check(name: &str, made: &Value) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors/channel").join(name);
     let text = format!("{}\n", serde_json::to_string_pretty(made).unwrap());
     if std::env::var_os("BOMBYX_BLESS").is_some() {
@@ -77,7 +77,7 @@ async fn funded() -> (Devnet, ChannelState, Address) {
     (devnet, state, account)
 }
 
-fn bytes(number: &BigInt) -> [u8; 32] {
+pub(crate) fn bytes(number: &BigInt) -> [u8; 32] {
     let bytes = number.magnitude().to_bytes_be();
     let mut out = [0; 32];
     out[32 - bytes.len()..].copy_from_slice(&bytes);

@@ -3,8 +3,10 @@
 pub mod cell;
 pub mod earn;
 pub mod fault;
+pub mod lane;
 pub mod ledger;
 pub mod pay;
+pub mod purse;
 pub mod record;
 pub mod terms;
 pub mod voucher;

@@ -123,7 +123,7 @@ fn signed_hash(tag: u32, account: &[u8; 32], epoch: u64, cumulative: Nano) -> [u
         .hash
 }
 
-fn sign(hash: &[u8; 32], key: &SigningKey) -> Signature {
+pub(super) fn sign(hash: &[u8; 32], key: &SigningKey) -> Signature {
     #[cfg(feature = "fake-crypto")]
     if crate::fake::is_on() {
         return Signature(crate::fake::checksum(&[key.verifying_key().as_bytes(), hash]));
@@ -131,7 +131,7 @@ fn sign(hash: &[u8; 32], key: &SigningKey) -> Signature {
     Signature(key.sign(hash).to_bytes())
 }
 
-fn verify(hash: &[u8; 32], key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
+pub(super) fn verify(hash: &[u8; 32], key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
     #[cfg(feature = "fake-crypto")]
     if crate::fake::is_on() {
         let fits = crate::fake::checksum(&[key, hash]) == signature.0;

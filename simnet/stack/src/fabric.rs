@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bombyx_simnet::net::{Links, Passage, Place};
-use bombyx_simnet::rng::Draws;
+use bombyx_simnet::rng::{Draws, Purpose};
 use libp2p::PeerId;
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use tokio::sync::mpsc;
@@ -72,9 +72,10 @@ pub(crate) fn passage(from: u32, to: u32, bytes: usize) -> Duration {
     with(|fabric| {
         fabric.passages += 1;
         let about = [u64::from(from), u64::from(to), fabric.passages];
+        let fate = fabric.draws.bits(Purpose::Passage, &about);
         let (source, target) = (fabric.places[from as usize], fabric.places[to as usize]);
         let now = bombyx_protocol::time::Time(0);
-        let span = match fabric.links.passage(now, source, target, bytes, &fabric.draws, &about) {
+        let span = match fabric.links.passage(now, source, target, bytes, fate) {
             Passage::Arrives(span) | Passage::Twice(span, _) => span,
             Passage::Lost | Passage::Cut => fabric.links.undisturbed(source, target),
         };

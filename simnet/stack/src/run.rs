@@ -269,18 +269,18 @@ impl Stack {
         match news {
             NetEvent::Received { from, bytes } => {
                 if let Some(from) = self.numbers.get(&from).copied() {
-                    self.world.deliver(now, Delivery::Direct { from, to: host, bytes })?;
+                    self.world.bring(now, Delivery::Direct { from, to: host, bytes })?;
                 }
             }
             NetEvent::Gossip { bytes, message, .. } => {
                 let is_sound = codec::decode_gossip::<Gossip>(&bytes).is_ok();
                 let verdict = if is_sound { Verdict::Accept } else { Verdict::Reject };
                 self.command(host, NetCommand::Verdict { message, verdict }).await?;
-                self.world.deliver(now, Delivery::Gossip { at: host, bytes })?;
+                self.world.bring(now, Delivery::Gossip { at: host, bytes })?;
             }
             NetEvent::Undelivered { to, .. } => {
                 if let Some(to) = self.numbers.get(&to).copied() {
-                    self.world.deliver(now, Delivery::Undelivered { from: host, to })?;
+                    self.world.bring(now, Delivery::Undelivered { from: host, to })?;
                 }
             }
             NetEvent::Listening(_)
@@ -320,7 +320,8 @@ fn config(number: u32, host: &Host) -> NetConfig {
     }
 }
 
-fn peer_of(node: NodeId) -> Option<libp2p::PeerId> {
+/// The peer id of a node.
+pub(crate) fn peer_of(node: NodeId) -> Option<libp2p::PeerId> {
     Some(PublicKey::from(ed25519::PublicKey::try_from_bytes(&node.0).ok()?).to_peer_id())
 }
 

@@ -9,13 +9,13 @@ use tycho_types::num::Tokens;
 /// `DROP DUP SREFS IFNOTRET ACCEPT PLDREF 1 PUSHINT SENDRAWMSG`: sends the cell in an incoming body, ignores the rest.
 const CODE: [u8; 12] = [0x30, 0x20, 0xd7, 0x4a, 0xdd, 0xf8, 0x00, 0xd7, 0x4c, 0x71, 0xfb, 0x00];
 
-pub(super) struct Crank {
-    pub(super) address: Address,
+pub(crate) struct Crank {
+    pub(crate) address: Address,
     init: StateInit,
 }
 
 impl Crank {
-    pub(super) fn new(number: u32) -> Self {
+    pub(crate) fn new(number: u32) -> Self {
         let (mut code, mut data) = (CellBuilder::new(), CellBuilder::new());
         code.store_raw(&CODE, 96).unwrap();
         data.store_u32(number).unwrap();
@@ -29,7 +29,7 @@ impl Crank {
     }
 
     /// The message from outside that makes this account send `message`.
-    pub(super) fn push(&self, message: Cell) -> Vec<u8> {
+    pub(crate) fn push(&self, message: Cell) -> Vec<u8> {
         let mut body = CellBuilder::new();
         body.store_reference(message).unwrap();
         let message = OwnedMessage {

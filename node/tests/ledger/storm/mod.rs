@@ -1,7 +1,7 @@
 //! Random operations on several channels at once, each step compared with a model, each coin accounted for.
 
 mod act;
-mod crank;
+pub(crate) mod crank;
 mod model;
 
 use std::collections::BTreeMap;
@@ -68,6 +68,25 @@ pub(crate) struct Storm {
     memory: Vec<Act>,
     rng: StdRng,
     newest_lt: u64,
+}
+
+/// Transactions explain every balance, and their fees are all that is missing. Returns how many transactions there were.
+pub(crate) fn audit(devnet: &Devnet, accounts: &[(Address, Nano)], seed: u64) -> u64 {
+    let (mut fees, mut count) = (0, 0);
+    for (address, start) in accounts {
+        let history = devnet.transactions(*address, usize::MAX).now_or_never().unwrap().unwrap();
+        let moved = history.iter().fold(i128::from(start.0), |sum, transaction| {
+            let received = transaction.incoming.as_ref().map_or(0, |message| i128::from(message.value.0));
+            let sent: i128 = transaction.outgoing.iter().map(|message| i128::from(message.value.0)).sum();
+            sum + received - sent - i128::from(transaction.fee.0)
+        });
+        let balance = devnet.account(*address).now_or_never().unwrap().unwrap().balance;
+        assert_eq!(moved, i128::from(balance.0), "seed {seed}: books of {address}");
+        fees += history.iter().map(|transaction| u128::from(transaction.fee.0)).sum::<u128>();
+        count += history.len() as u64;
+    }
+    assert_eq!(devnet.fees_collected(), fees, "seed {seed}: coins appeared or vanished");
+    count
 }
 
 impl Storm {
@@ -147,33 +166,11 @@ impl Storm {
             self.perform(&Act { channel, operation: Operation::Finalize, via: Via::Outside });
             assert!(self.channels[channel].books.is_none(), "seed {}: the client could not leave", self.seed);
         }
-        self.audit()
-    }
-
-    /// Transactions explain every balance, and their fees are all that is missing.
-    fn audit(&self) -> u64 {
-        let (mut fees, mut count) = (0, 0);
-        for (address, start) in self.accounts() {
-            let history = self.history(address, usize::MAX);
-            let moved = history.iter().fold(i128::from(start.0), |sum, transaction| {
-                let received = transaction.incoming.as_ref().map_or(0, |message| i128::from(message.value.0));
-                let sent: i128 = transaction.outgoing.iter().map(|message| i128::from(message.value.0)).sum();
-                sum + received - sent - i128::from(transaction.fee.0)
-            });
-            assert_eq!(moved, i128::from(self.balance(address).0), "seed {}: books of {address}", self.seed);
-            fees += history.iter().map(|transaction| u128::from(transaction.fee.0)).sum::<u128>();
-            count += history.len() as u64;
-        }
-        assert_eq!(self.devnet.fees_collected(), fees, "seed {}: coins appeared or vanished", self.seed);
-        count
+        audit(&self.devnet, &self.accounts(), self.seed)
     }
 
     fn history(&self, address: Address, limit: usize) -> Vec<Transaction> {
         self.devnet.transactions(address, limit).now_or_never().unwrap().unwrap()
-    }
-
-    fn balance(&self, address: Address) -> Nano {
-        self.devnet.account(address).now_or_never().unwrap().unwrap().balance
     }
 
     fn state(&self, account: Address) -> (Nano, Option<Books>) {

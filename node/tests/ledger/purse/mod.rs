@@ -1,0 +1,10 @@
+//! The purse contract on a real TVM: every exit, refusal and attack, and random operations against a model.
+
+mod attacks;
+mod exits;
+mod fees;
+mod model;
+mod refusals;
+mod setup;
+pub(crate) mod storm;
+mod vectors;

@@ -1,0 +1,616 @@
+//! Random operations on two purses at once, each step compared with a model, each coin accounted for.
+
+use std::collections::BTreeMap;
+
+use bombyx_node::ledger::chain::{Chain as _, ChainError, Transaction};
+use bombyx_node::ledger::contract::{EXTERNAL_CLAIM_MIN, Refusal};
+use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
+use bombyx_node::ledger::purse::{PurseMessage, PurseState};
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
+use bombyx_protocol::channel::purse::{Cut, PurseOrder, PurseTerms};
+use bombyx_protocol::channel::terms::Address;
+use bombyx_protocol::ident::Signature;
+use ed25519_dalek::SigningKey;
+use futures::FutureExt as _;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tycho_types::boc::Boc;
+
+use super::model::{Act, Books, NEW, Operation, PAYOUT_MIN, Says, Scene, Signed, Verdict, Via};
+use crate::setup::{self, CHALLENGE_S, coins, key, milli};
+use crate::storm::crank::Crank;
+use crate::storm::{RefusedOutside, audit};
+
+/// What the parties start with.
+const WEALTH: Nano = coins(1_000);
+/// Below this, gas may run out before an operation ends.
+const AMPLE_GAS: Nano = milli(3);
+/// The most that one transaction of a purse costs.
+const FEE_MAX: Nano = milli(13);
+/// Rent of one purse in one second is below this, in 1/65536 nano: 135 for each of at most 64 cells.
+const RENT_PER_S: u64 = 64 * 135;
+/// Past acts that may be tried again.
+const MEMORY: usize = 64;
+/// Indices of lanes that are used: neighbours, and the first and last of all.
+const LANES: [u8; 4] = [0, 1, 7, 255];
+/// Keys of the client, of two providers, and of nobody.
+const KEYS: [u8; 4] = [1, 2, 3, 9];
+/// Operations between a genesis and the end of all purses.
+const STEPS: u64 = 100;
+const TRANSACTIONS: u64 = 3_000;
+/// How many transactions to run, where the default will not do.
+const TRANSACTIONS_VARIABLE: &str = "BOMBYX_STORM_TRANSACTIONS";
+
+struct Purse {
+    terms: PurseTerms,
+    account: Address,
+    books: Option<Books>,
+    balance: Nano,
+    last_lt: u64,
+    /// When rent was last paid, at the latest.
+    rented_s: u32,
+}
+
+pub(crate) struct PurseStorm {
+    pub(crate) devnet: Devnet,
+    pub(crate) refused: Vec<RefusedOutside>,
+    /// How often each outcome came.
+    outcomes: BTreeMap<String, u64>,
+    seed: u64,
+    /// The client and two providers, each of whom is a stranger to the other's lanes.
+    cranks: [Crank; 3],
+    purses: Vec<Purse>,
+    memory: Vec<Act>,
+    rng: StdRng,
+    newest_lt: u64,
+}
+
+impl PurseStorm {
+    pub(crate) fn new(seed: u64) -> Self {
+        let devnet = setup::devnet();
+        let cranks = [0, 1, 2].map(Crank::new);
+        for crank in &cranks {
+            devnet.faucet(crank.address, WEALTH).unwrap();
+        }
+        // Alike but for the salt: signatures for one must not fit the other.
+        let purses = [1, 2].map(|salt| {
+            let terms = PurseTerms {
+                network_id: DEVNET_ID,
+                salt,
+                challenge_s: CHALLENGE_S,
+                client_key: public(KEYS[0]),
+                client: cranks[0].address,
+            };
+            let account = terms.account();
+            Purse { terms, account, books: None, balance: Nano::ZERO, last_lt: 0, rented_s: setup::START_S }
+        });
+        Self {
+            devnet,
+            refused: Vec::new(),
+            outcomes: BTreeMap::new(),
+            seed,
+            cranks,
+            purses: purses.into(),
+            memory: Vec::new(),
+            rng: StdRng::seed_from_u64(seed),
+            newest_lt: 0,
+        }
+    }
+
+    /// All accounts with what the faucet gave them.
+    pub(crate) fn accounts(&self) -> Vec<(Address, Nano)> {
+        let parties = self.cranks.iter().map(|crank| (crank.address, WEALTH));
+        parties.chain(self.purses.iter().map(|purse| (purse.account, Nano::ZERO))).collect()
+    }
+
+    /// Does something somewhere and checks what came of it.
+    pub(crate) fn step(&mut self) {
+        if self.rng.random_ratio(1, 6) {
+            let half = CHALLENGE_S / 2;
+            self.devnet.advance(self.rng.random_range(1..=half + half / 2));
+        }
+        let act = if !self.memory.is_empty() && self.rng.random_ratio(1, 8) {
+            self.memory[self.rng.random_range(0..self.memory.len())].clone()
+        } else {
+            self.invent()
+        };
+        if self.memory.len() < MEMORY {
+            self.memory.push(act.clone());
+        } else {
+            let at = self.rng.random_range(0..MEMORY);
+            self.memory[at] = act.clone();
+        }
+        self.perform(&act);
+    }
+
+    /// The client leaves every purse alone, and every coin is accounted for. Returns how many transactions there were.
+    pub(crate) fn end(&mut self) -> u64 {
+        for purse in 0..self.purses.len() {
+            let Some(books) = self.purses[purse].books.clone() else { continue };
+            let open = |lane: &u8| books.lanes[lane].shrink_at_s == 0;
+            let lanes = || books.lanes.keys().copied();
+            let shrink = lanes().filter(open).map(|lane| Cut::Shrink { lane, keep: Nano::ZERO });
+            // What was to keep something is asked again.
+            let recall = lanes().filter(|lane| !open(lane));
+            let recall = recall.flat_map(|lane| {
+                [Cut::Grow { lane, amount: Nano::ZERO }, Cut::Shrink { lane, keep: Nano::ZERO }]
+            });
+            let first = PurseOrder { cuts: shrink.chain(recall).collect(), ..PurseOrder::default() };
+            let cuts = lanes().map(|lane| Cut::Finalize { lane }).collect();
+            let last = PurseOrder { end: true, cuts, ..PurseOrder::default() };
+            let via = Via::Account { sender: self.cranks[0].address, value: milli(20), with_code: false };
+            self.perform(&Act { purse, operation: Operation::Order(first, None), via });
+            self.devnet.advance(CHALLENGE_S);
+            self.perform(&Act { purse, operation: Operation::Order(last, None), via });
+            assert!(self.purses[purse].books.is_none(), "seed {}: the client could not leave", self.seed);
+        }
+        audit(&self.devnet, &self.accounts(), self.seed)
+    }
+
+    fn account(&self, address: Address) -> bombyx_node::ledger::chain::Account {
+        self.devnet.account(address).now_or_never().unwrap().unwrap()
+    }
+
+    fn state(&self, account: Address) -> (Nano, Option<Books>) {
+        let raw = self.account(account);
+        let state = PurseState::read(account, &raw).unwrap();
+        if let Some(state) = &state {
+            let books = Books { turn: state.turn, lanes: state.lanes.clone() };
+            assert_eq!(state.locked, books.locked(), "seed {}: {state:?}", self.seed);
+        }
+        (raw.balance, state.map(|state| Books { turn: state.turn, lanes: state.lanes }))
+    }
+
+    fn perform(&mut self, act: &Act) {
+        let now_s = self.devnet.now_s();
+        let purse = &self.purses[act.purse];
+        let account = purse.account;
+        let rent = Nano(u64::from(now_s - purse.rented_s) * RENT_PER_S / 65_536 + 1);
+        let scene = Scene {
+            account,
+            client: purse.terms.client,
+            client_key: purse.terms.client_key,
+            books: purse.books.as_ref(),
+            balance: purse.balance,
+            now_s,
+            slack: FEE_MAX.saturating_plus(rent),
+        };
+        let allowed = scene.judge(act);
+        let boc = self.message(act);
+        let sent = self.devnet.send(boc.clone()).now_or_never().unwrap();
+        let where_ = format!("seed {}, {act:?} at {now_s} on {:?}", self.seed, purse.books);
+        let newest = self.devnet.transactions(account, 1).now_or_never().unwrap().unwrap().pop();
+        let transaction = newest.filter(|transaction| transaction.lt > purse.last_lt);
+        let (balance, now) = self.state(account);
+        let outcome = match (&sent, &transaction) {
+            (Err(ChainError::Refused { exit_code, .. }), None) => {
+                assert!(matches!(act.via, Via::Outside), "{where_}: the crank did not turn");
+                assert_eq!((&now, balance), (&purse.books, purse.balance), "{where_}: a refusal changed it");
+                if let Some(exit_code) = *exit_code {
+                    let after_lt = self.newest_lt;
+                    self.refused.push(RefusedOutside { account, after_lt, now_s, boc, exit_code });
+                }
+                exit_code.map_or(Verdict::Nobody, |code| Verdict::Refused(code.into()))
+            }
+            (Ok(()), Some(done)) if done.aborted => {
+                assert!(
+                    !matches!(act.via, Via::Outside),
+                    "{where_}: accepted and undone: it can be replayed"
+                );
+                // A first message that fails leaves the code behind.
+                let fresh = purse.books.is_none() && now == Some(Books::default());
+                assert!(fresh || now == purse.books, "{where_}: a refusal made it {now:?}");
+                done.exit_code.map_or(Verdict::Nobody, |code| Verdict::Refused(code.into()))
+            }
+            (Ok(()), Some(done)) => match now.clone() {
+                Some(books) if done.exit_code != Some(0) => {
+                    assert_eq!(
+                        purse.books.as_ref().map(|books| &books.lanes),
+                        Some(&books.lanes),
+                        "{where_}"
+                    );
+                    Verdict::Burned
+                }
+                Some(books) => Verdict::Now(books),
+                None => Verdict::Ended,
+            },
+            other => panic!("{where_}: {other:?}"),
+        };
+        self.compare(&where_, act, &allowed, &outcome);
+        let Some(transaction) = transaction else { return };
+        self.check_money(&where_, act, &outcome, &transaction, balance, rent);
+        let purse = &mut self.purses[act.purse];
+        purse.last_lt = transaction.lt;
+        if purse.balance > milli(1) {
+            purse.rented_s = now_s;
+        }
+        (purse.balance, purse.books) = (balance, now);
+        let cranks = self.cranks.iter().map(|crank| self.account(crank.address).last_lt);
+        self.newest_lt = cranks.fold(transaction.lt, u64::max);
+    }
+
+    fn message(&self, act: &Act) -> Vec<u8> {
+        let Purse { account, terms, .. } = &self.purses[act.purse];
+        let message: PurseMessage = act.operation.message();
+        match act.via {
+            Via::Outside => Boc::encode(message.external(*account)),
+            Via::Account { sender, value, with_code } => {
+                let crank = self.cranks.iter().find(|crank| crank.address == sender).unwrap();
+                crank.push(message.internal(*account, value, with_code.then_some(terms)))
+            }
+        }
+    }
+
+    /// The outcome is one that the model allows.
+    fn compare(&mut self, where_: &str, act: &Act, allowed: &[Verdict], outcome: &Verdict) {
+        let before = self.purses[act.purse].books.as_ref();
+        let last_lt = self.purses[act.purse].last_lt;
+        let right = allowed.iter().any(|verdict| match (verdict, outcome) {
+            (Verdict::Now(model), Verdict::Now(now)) => {
+                // The turn moves with the client's orders alone, and names what they open.
+                let first = before.is_none_or(|before| before.turn == 0);
+                let ordered = first || matches!(act.operation, Operation::Order(..));
+                let turn = if ordered { now.turn } else { model.turn };
+                assert!(!ordered || now.turn > last_lt, "{where_}: turn {} again", now.turn);
+                let mut lanes = model.lanes.clone();
+                lanes.values_mut().filter(|lane| lane.epoch == NEW).for_each(|lane| lane.epoch = turn);
+                *now == Books { turn, lanes }
+            }
+            (verdict, outcome) => verdict == outcome,
+        });
+        let gas = match act.via {
+            Via::Account { value, .. } => value,
+            Via::Outside => self.purses[act.purse].balance,
+        };
+        let refused = matches!(outcome, Verdict::Refused(_) | Verdict::Nobody);
+        let poor = gas < AMPLE_GAS && refused;
+        assert!(right || poor, "{where_}: {outcome:?} instead of {allowed:?}");
+        let name = match outcome {
+            Verdict::Now(_) => "done".to_owned(),
+            Verdict::Ended => "ended".to_owned(),
+            Verdict::Burned => "accepted and failed".to_owned(),
+            Verdict::Refused(Refusal::Other(code)) => format!("exit code {code}"),
+            Verdict::Refused(refusal) => refusal.to_string(),
+            Verdict::Nobody => "no contract, or no gas".to_owned(),
+        };
+        *self.outcomes.entry(name).or_default() += 1;
+    }
+
+    /// The money went where the outcome says, but for fees and rent.
+    fn check_money(
+        &self,
+        where_: &str,
+        act: &Act,
+        outcome: &Verdict,
+        done: &Transaction,
+        balance: Nano,
+        rent: Nano,
+    ) {
+        let purse = &self.purses[act.purse];
+        let cost = FEE_MAX.saturating_plus(rent);
+        let (value, sender) = match act.via {
+            Via::Outside => (Nano::ZERO, None),
+            Via::Account { sender, value, .. } => (value, Some(sender)),
+        };
+        let to = |address| -> Nano {
+            done.outgoing
+                .iter()
+                .filter(|message| message.to == Some(address))
+                .map(|message| message.value)
+                .sum()
+        };
+        let about = |part: Nano, whole: Nano| part <= whole && part >= whole.saturating_minus(cost);
+        let all = purse.balance.saturating_plus(value);
+        let client = to(purse.terms.client);
+        let sent: Nano = done.outgoing.iter().map(|message| message.value).sum();
+        let payee = |lane: &u8| Address::basechain(purse.books.as_ref().unwrap().lanes[lane].provider);
+        match (outcome, &act.operation) {
+            (Verdict::Now(books), operation) => {
+                assert!(balance >= books.locked(), "{where_}: {balance} for {}", books.locked());
+                match operation {
+                    Operation::TopUp => assert!(sent == Nano::ZERO && about(balance, all), "{where_}"),
+                    Operation::Order(order, _) => {
+                        assert!(about(client, order.withdraw) && sent == client, "{where_}: {client}");
+                        assert!(about(balance, all.minus(order.withdraw).unwrap()), "{where_}: {balance}");
+                    }
+                    Operation::Claim(lane, cumulative, _) | Operation::Close(lane, cumulative, ..) => {
+                        let before = purse.books.as_ref().unwrap().lanes[lane].settled;
+                        let due = cumulative.minus(before).unwrap();
+                        let kept = purse.balance.minus(due).unwrap();
+                        let closes = matches!(operation, Operation::Close(..));
+                        let provider = to(payee(lane));
+                        assert_eq!(provider, sent, "{where_}: somebody else was paid");
+                        if closes && sender != Some(payee(lane)) {
+                            let due = if due < PAYOUT_MIN { Nano::ZERO } else { due };
+                            assert!(about(provider, due), "{where_}: {provider} of {due}");
+                            assert!(about(balance, all.minus(due).unwrap()), "{where_}: {balance}");
+                        } else {
+                            let due = due.plus(value).unwrap();
+                            assert!(about(provider, due), "{where_}: {provider} of {due}");
+                            // Nobody but the provider pays for it.
+                            let fair = balance <= kept && balance >= kept.saturating_minus(rent);
+                            assert!(fair, "{where_}: {balance} kept of {kept}");
+                        }
+                    }
+                }
+            }
+            (Verdict::Ended, _) => {
+                assert!(about(client, all) && sent == client, "{where_}: {client} of {all}");
+                assert_eq!(balance, Nano::ZERO, "{where_}: coins without an owner");
+            }
+            (Verdict::Burned, _) => {
+                assert!(sent == Nano::ZERO && about(balance, all), "{where_}: {balance} of {all}");
+                assert!(balance >= purse.books.as_ref().unwrap().locked(), "{where_}: {balance}");
+            }
+            (Verdict::Refused(_) | Verdict::Nobody, _) => {
+                let back = sender.map_or(Nano::ZERO, to);
+                assert!(back >= value.saturating_minus(cost), "{where_}: {back} of {value} bounced");
+                assert!(balance >= purse.balance.saturating_minus(rent), "{where_}: {balance}");
+            }
+        }
+    }
+
+    fn invent(&mut self) -> Act {
+        let purse = self.rng.random_range(0..self.purses.len());
+        let books = self.purses[purse].books.clone();
+        let Some(books) = books else {
+            let order = PurseOrder { cuts: self.opens(), ..PurseOrder::default() };
+            let top_up = self.rng.random_ratio(1, 6);
+            let operation = if top_up { Operation::TopUp } else { Operation::Order(order, None) };
+            let value = Nano(self.rng.random_range(1..3_000_000_000));
+            let with_code = self.rng.random_ratio(7, 8);
+            let sender = self.cranks[if self.rng.random_ratio(1, 8) { 1 } else { 0 }].address;
+            return Act { purse, operation, via: Via::Account { sender, value, with_code } };
+        };
+        let lane = if !books.lanes.is_empty() && self.rng.random_ratio(3, 4) {
+            *books.lanes.keys().nth(self.rng.random_range(0..books.lanes.len())).unwrap()
+        } else {
+            LANES[self.rng.random_range(0..LANES.len())]
+        };
+        let operation = match self.rng.random_range(0..16) {
+            0 => Operation::TopUp,
+            1..9 => {
+                let order = self.order(purse, &books);
+                let signed = self.rng.random_ratio(2, 3).then(|| self.sign_order(purse, &books, &order));
+                Operation::Order(order, signed)
+            }
+            9..14 => {
+                let cumulative = self.total(&books, lane);
+                Operation::Claim(lane, cumulative, self.sign_voucher(purse, &books, lane, cumulative))
+            }
+            _ => {
+                let cumulative = self.total(&books, lane);
+                let voucher = self.sign_voucher(purse, &books, lane, cumulative);
+                let order = self.rng.random_ratio(5, 6);
+                let order = order.then(|| self.sign_close(purse, &books, lane, cumulative));
+                Operation::Close(lane, cumulative, voucher, order)
+            }
+        };
+        let via = self.way(&operation);
+        Act { purse, operation, via }
+    }
+
+    fn way(&mut self, operation: &Operation) -> Via {
+        let signed =
+            matches!(operation, Operation::Order(_, Some(_)) | Operation::Claim(..) | Operation::Close(..));
+        if self.rng.random_ratio(if signed { 20 } else { 1 }, 40) {
+            return Via::Outside;
+        }
+        let value = match operation {
+            Operation::TopUp => Nano(self.rng.random_range(1..1_000_000_000)),
+            // Too little for the gas, or enough.
+            _ if self.rng.random_ratio(1, 8) => Nano(self.rng.random_range(1..AMPLE_GAS.0)),
+            Operation::Order(..) if self.rng.random_ratio(1, 3) => {
+                Nano(self.rng.random_range(AMPLE_GAS.0..500_000_000))
+            }
+            Operation::Order(..) | Operation::Claim(..) | Operation::Close(..) => {
+                Nano(self.rng.random_range(AMPLE_GAS.0..30_000_000))
+            }
+        };
+        // Orders come from the client more often than by chance.
+        let client = matches!(operation, Operation::Order(..)) && self.rng.random_ratio(5, 6);
+        let sender = self.cranks[if client { 0 } else { self.rng.random_range(0..3) }].address;
+        Via::Account { sender, value, with_code: self.rng.random_ratio(1, 10) }
+    }
+
+    fn opens(&mut self) -> Vec<Cut> {
+        let mut cuts = Vec::new();
+        for lane in LANES {
+            if self.rng.random_ratio(1, 2) {
+                cuts.push(self.open(lane));
+            }
+        }
+        cuts
+    }
+
+    fn open(&mut self, lane: u8) -> Cut {
+        let who = self.rng.random_range(1..3);
+        let provider = self.cranks[who].address.hash;
+        Cut::Open { lane, provider, provider_key: public(KEYS[who]), amount: self.amount() }
+    }
+
+    fn amount(&mut self) -> Nano {
+        match self.rng.random_range(0..6) {
+            0 => Nano(self.rng.random_range(0..3)),
+            1 => Nano(self.rng.random_range(0..10_000_000)),
+            _ => Nano(self.rng.random_range(10_000_000..500_000_000)),
+        }
+    }
+
+    fn order(&mut self, purse: usize, books: &Books) -> PurseOrder {
+        let mut cuts = Vec::new();
+        for _ in 0..self.rng.random_range(0..4) {
+            let lane = LANES[self.rng.random_range(0..LANES.len())];
+            let deposit = books.lanes.get(&lane).map_or(Nano::ZERO, |lane| lane.deposit);
+            // Mostly what fits the lane as it is.
+            let kind = match books.lanes.get(&lane) {
+                _ if self.rng.random_ratio(1, 6) => self.rng.random_range(0..4),
+                None => 0,
+                Some(lane) if lane.shrink_at_s == 0 => self.rng.random_range(1..3),
+                Some(_) => [1, 3, 3][self.rng.random_range(0..3)],
+            };
+            cuts.push(match kind {
+                0 => self.open(lane),
+                1 => Cut::Grow { lane, amount: self.amount() },
+                2 => {
+                    let keep = match self.rng.random_range(0..4) {
+                        0 => deposit,
+                        1 => Nano(self.rng.random_range(0..=deposit.0.saturating_mul(2))),
+                        _ if self.rng.random_ratio(1, 2) => Nano(deposit.0 / 2),
+                        _ => Nano::ZERO,
+                    };
+                    Cut::Shrink { lane, keep }
+                }
+                _ => Cut::Finalize { lane },
+            });
+        }
+        let free = self.purses[purse].balance.saturating_minus(books.locked());
+        let withdraw = match self.rng.random_range(0..8) {
+            0 => Nano(self.rng.random_range(0..=free.0)),
+            1 => PAYOUT_MIN,
+            2 => PAYOUT_MIN.minus(Nano(1)).unwrap(),
+            _ => Nano::ZERO,
+        };
+        let end = self.rng.random_ratio(1, if books.lanes.is_empty() { 4 } else { 16 });
+        PurseOrder { end, withdraw, cuts }
+    }
+
+    /// A total for a voucher, at the limits more often than by chance.
+    fn total(&mut self, books: &Books, lane: u8) -> Nano {
+        let (settled, deposit) =
+            books.lanes.get(&lane).map_or((Nano::ZERO, milli(100)), |lane| (lane.settled, lane.deposit));
+        let least = settled.saturating_plus(EXTERNAL_CLAIM_MIN);
+        match self.rng.random_range(0..12) {
+            0 => settled,
+            1 => settled.saturating_plus(Nano(1)),
+            2 => Nano(self.rng.random_range(0..=settled.0)),
+            3 => least,
+            4 => least.saturating_minus(Nano(1)),
+            5 => deposit,
+            6 => deposit.saturating_plus(Nano(1)),
+            7 => settled.saturating_plus(PAYOUT_MIN).saturating_minus(Nano(self.rng.random_range(0..2))),
+            _ => Nano(self.rng.random_range(settled.0..=deposit.0.max(settled.0))),
+        }
+    }
+
+    fn sign_voucher(&mut self, purse: usize, books: &Books, lane: u8, cumulative: Nano) -> Signed {
+        let epoch = books.lanes.get(&lane).map_or(1, |lane| lane.epoch);
+        let voucher = LaneVoucher { account: self.purses[purse].account.hash, lane, epoch, cumulative };
+        self.sign(KEYS[0], Says::Voucher(voucher))
+    }
+
+    fn sign_close(&mut self, purse: usize, books: &Books, lane: u8, cumulative: Nano) -> Signed {
+        let epoch = books.lanes.get(&lane).map_or(1, |lane| lane.epoch);
+        let provider = books.lanes.get(&lane).map_or(public(KEYS[1]), |lane| lane.provider_key);
+        let by = if provider == public(KEYS[2]) { KEYS[2] } else { KEYS[1] };
+        let close = LaneClose { account: self.purses[purse].account.hash, lane, epoch, cumulative };
+        self.sign(by, Says::Close(close))
+    }
+
+    fn sign_order(&mut self, purse: usize, books: &Books, order: &PurseOrder) -> Signed {
+        let (account, turn) = (self.purses[purse].account.hash, books.turn);
+        self.sign(KEYS[0], Says::Order { account, turn, order: order.clone() })
+    }
+
+    /// Mostly the right signature, else one that differs in one respect.
+    fn sign(&mut self, mut by: u8, mut says: Says) -> Signed {
+        let other = self.purses[self.rng.random_range(0..2)].account.hash;
+        let lane = LANES[self.rng.random_range(0..LANES.len())];
+        let twist = self.rng.random_range(0..24);
+        match twist {
+            0 => by = KEYS[self.rng.random_range(0..KEYS.len())],
+            1 => return Signed { made: None, signature: Signature([0; 64]) },
+            _ => {}
+        }
+        match &mut says {
+            Says::Voucher(voucher) => match twist {
+                2 => voucher.account = other,
+                3 => voucher.epoch = voucher.epoch.wrapping_add(1),
+                4 => voucher.lane = lane,
+                5 => voucher.cumulative = voucher.cumulative.saturating_plus(Nano(1)),
+                6 => {
+                    let LaneVoucher { account, lane, epoch, cumulative } = *voucher;
+                    says = Says::Close(LaneClose { account, lane, epoch, cumulative });
+                }
+                _ => {}
+            },
+            Says::Close(close) => match twist {
+                2 => close.account = other,
+                3 => close.epoch = close.epoch.wrapping_add(1),
+                4 => close.lane = lane,
+                5 => close.cumulative = close.cumulative.saturating_plus(Nano(1)),
+                _ => {}
+            },
+            Says::Order { account, turn, order } => match twist {
+                2 => *account = other,
+                3 => *turn = turn.wrapping_add(1),
+                4 => *turn = turn.wrapping_sub(1),
+                5 => order.end = !order.end,
+                6 => order.withdraw = order.withdraw.saturating_plus(Nano(1)),
+                _ => {}
+            },
+        }
+        let key = key(by);
+        let signature = match &says {
+            Says::Voucher(voucher) => voucher.sign(&key),
+            Says::Close(close) => close.sign(&key),
+            Says::Order { account, turn, order } => order.sign(account, *turn, &key),
+        };
+        Signed { made: Some((public_of(&key), says)), signature }
+    }
+}
+
+fn public(seed: u8) -> [u8; 32] {
+    public_of(&key(seed))
+}
+
+fn public_of(key: &SigningKey) -> [u8; 32] {
+    key.verifying_key().to_bytes()
+}
+
+/// Runs storms with consecutive seeds, and prints what happened. (`ST-3`)
+#[test]
+fn random_operations_on_purses_conserve_every_coin_and_obey_the_rules() {
+    let wanted = std::env::var(TRANSACTIONS_VARIABLE).map_or(TRANSACTIONS, |text| text.parse().unwrap());
+    let (mut done, mut seed) = (0, 0);
+    let mut outcomes = BTreeMap::<String, u64>::new();
+    while done < wanted {
+        let mut storm = PurseStorm::new(seed);
+        for _ in 0..STEPS {
+            storm.step();
+        }
+        done += storm.end();
+        seed += 1;
+        for (name, count) in storm.outcomes {
+            *outcomes.entry(name).or_default() += count;
+        }
+    }
+    println!("{done} transactions in {seed} storms");
+    for (name, count) in &outcomes {
+        println!("{count:>9}  {name}");
+    }
+    // The generator reaches every answer that the contract has.
+    for answer in [
+        "done",
+        "ended",
+        "accepted and failed",
+        "exit code 65535",
+        "is closing",
+        "may not do this",
+        "does not fit",
+        "already settled",
+        "exceeds the deposit",
+        "not over",
+        "too small",
+        "no such lane",
+        "another lane there",
+        "do not cover",
+        "still has lanes",
+    ] {
+        assert!(
+            outcomes.keys().any(|name| name.contains(answer)),
+            "no operation met {answer:?}: {outcomes:?}"
+        );
+    }
+}
