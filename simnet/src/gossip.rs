@@ -22,6 +22,7 @@ use crate::check::{Broken, Check};
 use crate::deliver::content_hash;
 use crate::measure::Kind;
 use crate::net::Passage;
+use crate::outside::Parcel;
 use crate::overlay::FloodId;
 use crate::rng::{Purpose, fold};
 use crate::scenario::{AttackKind, Tier};
@@ -133,6 +134,11 @@ impl World {
         Check::length(encoded.len(), true)?;
         self.trace = fold(self.trace, content_hash(&encoded));
         let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
+        self.published(&encoded, self.overlay.others(topic, from));
+        if let Some(parcels) = &mut self.parcels {
+            parcels.push(Parcel::Gossip { from, model: topic, bytes: encoded });
+            return Ok(());
+        }
         let name = self.hosts[from as usize].next_draw();
         let key = self.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
         let bytes = u32::try_from(encoded.len()).unwrap_or(u32::MAX);
@@ -186,6 +192,9 @@ impl World {
             if is_heard {
                 self.measures.hops.first += 1;
                 self.measures.hops.hops += u64::from(hops);
+                if self.probe.is_some() {
+                    self.heard(&codec::encode(&*self.overlay.flood(id).gossip));
+                }
                 self.forward(id, host, member, from, hops);
                 is_heard = self.is_asked(host, &Invitation::of(&self.overlay.flood(id).gossip));
             } else {
