@@ -74,7 +74,7 @@ pub(crate) enum RunError {
     Panicked,
 }
 
-/// Whether this tier can run a scenario.
+/// Whether this tier can run a scenario. (`SI-8`)
 pub(crate) fn check(scenario: &Scenario) -> Result<(), RunError> {
     let faults = scenario.network.faults;
     let attacked = |with: AttackKind| scenario.attack.iter().any(|attack| attack.kind == with);
@@ -98,7 +98,7 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), RunError> {
     }
 }
 
-/// Runs a scenario on a fresh thread, so that everything that a thread draws for itself follows from the seed.
+/// Runs a scenario on a fresh thread, so that everything that a thread draws for itself follows from the seed. (`SI-7`)
 pub(crate) fn run(scenario: Scenario) -> Result<Samples, RunError> {
     check(&scenario)?;
     entropy::seed(scenario.seed);
