@@ -35,7 +35,7 @@ fn look_up(scenario: &Scenario) -> Vec<Lookup> {
     let draws = Draws::new(scenario.seed);
     let hosts = hosts(scenario, &draws);
     let network = &scenario.network;
-    let links = Links::new(&Regions::shipped(), network.jitter, network.faults, Vec::new());
+    let links = Links::new(&Regions::shipped(), network, Vec::new());
     let places = (0u32..)
         .zip(&hosts)
         .filter_map(|(number, host)| Some((number, place(&peer_of(host.node)?.to_bytes()))));

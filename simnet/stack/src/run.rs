@@ -74,10 +74,12 @@ pub(crate) enum RunError {
     Panicked,
 }
 
-/// Whether this tier can run a scenario.
+/// Whether this tier can run a scenario. (`SI-8`)
 pub(crate) fn check(scenario: &Scenario) -> Result<(), RunError> {
     let faults = scenario.network.faults;
-    let rides_free = scenario.attack.iter().any(|attack| attack.kind == AttackKind::FreeRider);
+    let attacked = |with: AttackKind| scenario.attack.iter().any(|attack| attack.kind == with);
+    let churn = &scenario.churn;
+    let comes_and_goes = churn.share > 0.0 || churn.late_share > 0.0 || churn.leave_share > 0.0;
     let unsupported = [
         (
             faults.drop > 0.0 || faults.duplicate > 0.0,
@@ -85,7 +87,10 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), RunError> {
         ),
         (!scenario.partition.is_empty(), "`[[partition]]`"),
         (!scenario.crash.is_empty(), "`[[crash]]`"),
-        (rides_free, "the attack `free-rider`"),
+        (!scenario.outage.is_empty(), "`[[outage]]`"),
+        (comes_and_goes, "`[churn]`"),
+        (attacked(AttackKind::FreeRider), "the attack `free-rider`"),
+        (attacked(AttackKind::Eclipse), "the attack `eclipse`"),
     ];
     match unsupported.into_iter().find(|(asked, _)| *asked) {
         Some((_, what)) => Err(RunError::Unsupported(what)),
@@ -93,7 +98,7 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), RunError> {
     }
 }
 
-/// Runs a scenario on a fresh thread, so that everything that a thread draws for itself follows from the seed.
+/// Runs a scenario on a fresh thread, so that everything that a thread draws for itself follows from the seed. (`SI-7`)
 pub(crate) fn run(scenario: Scenario) -> Result<Samples, RunError> {
     check(&scenario)?;
     entropy::seed(scenario.seed);
@@ -127,8 +132,7 @@ impl Stack {
         let cpu_began_s = cpu_s();
         let draws = Draws::new(scenario.seed);
         let hosts = hosts(&scenario, &draws);
-        let links =
-            Links::new(&Regions::shipped(), scenario.network.jitter, scenario.network.faults, Vec::new());
+        let links = Links::new(&Regions::shipped(), &scenario.network, Vec::new());
         let peers: Vec<_> = hosts.iter().filter_map(|host| Some((peer_of(host.node)?, host.place))).collect();
         Fabric::install(links, draws, peers);
 

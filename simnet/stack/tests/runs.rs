@@ -33,6 +33,7 @@ fn report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// `SI-7`
 #[test]
 fn equal_seeds_are_equal_to_the_bit_and_another_seed_is_another_run() {
     let one = |name, seed: &'static str| {
@@ -52,6 +53,7 @@ fn equal_seeds_are_equal_to_the_bit_and_another_seed_is_another_run() {
     assert!(summary["bids_per_auction"].as_f64().unwrap() > 3.0, "calls reach providers: {summary}");
 }
 
+/// `SI-8`
 #[test]
 fn a_run_prints_the_keys_that_the_other_tiers_print() {
     let scenario = Scenario::parse("small.toml", SMALL).unwrap();
@@ -65,6 +67,7 @@ fn a_run_prints_the_keys_that_the_other_tiers_print() {
     assert_eq!(stack["run_id"], message["run_id"]);
 }
 
+/// `SI-8`
 #[test]
 fn what_this_tier_cannot_do_is_refused_before_it_starts() {
     let cut = "nodes = 12\n[[partition]]\nfrom_s = 1.0\nuntil_s = 2.0\nregions = [\"WEU\"]\n";
