@@ -9,14 +9,13 @@ use bombyx_gpu::fetch::FetchError;
 use bombyx_gpu::load::LoadError;
 use bombyx_gpu::manifest::ManifestError;
 use bombyx_gpu::runtime::RuntimeError;
-use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::io::Failure;
-use bombyx_protocol::wire::message::Refusal;
 
 use crate::channels::ChannelError;
 use crate::config::ConfigError;
 use crate::engine::models::ModelsError;
 use crate::exit::ExitKind;
+use crate::failure::Meaning;
 use crate::keys::KeysError;
 use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
@@ -155,7 +154,7 @@ impl NodeError {
             Self::Models(error) => models_code(error),
             Self::Runtime(error) => runtime_code(error),
             Self::Ledger(error) => ledger_code(error),
-            Self::Order(failure) => failure_code(failure),
+            Self::Order(failure) => Meaning::of(failure).exit,
             Self::Demo(error) => error.code(),
             Self::NoPeers { .. } => ExitKind::NoPeer,
             Self::NotRunning { .. } | Self::Io { .. } | Self::Stopped(_) => ExitKind::Unexpected,
@@ -204,7 +203,7 @@ impl NodeError {
             Self::Runtime(_) => RUNTIME_HINT.into(),
             Self::Ledger(error) => ledger_hint(error).into(),
             Self::Wallet(_) => "restore the wallet's file from a copy".into(),
-            Self::Order(failure) => failure_hint(failure).into(),
+            Self::Order(failure) => Meaning::of(failure).hint.into(),
             Self::Demo(error) => error.hint(),
             Self::NoPeers { .. } => {
                 "check that a node runs at the address given with --join, and that both have the same network name"
@@ -280,24 +279,6 @@ const fn ledger_code(error: &LedgerError) -> ExitKind {
     }
 }
 
-const fn failure_code(failure: &Failure) -> ExitKind {
-    match failure {
-        Failure::Order(_) | Failure::NoTier(_) | Failure::Refused(Refusal::TaskTooLarge) => ExitKind::Order,
-        Failure::NoBids => ExitKind::NoBids,
-        Failure::OverBudget { .. } => ExitKind::Price,
-        Failure::Channel(LedgerFault::Funds) => ExitKind::Funds,
-        Failure::Channel(LedgerFault::Unreachable | LedgerFault::Refused) => ExitKind::Ledger,
-        Failure::NoAnswer
-        | Failure::Stalled
-        | Failure::Gone
-        | Failure::Refused(_)
-        | Failure::Session
-        | Failure::FalseReceipt
-        | Failure::Deadline
-        | Failure::Cancelled => ExitKind::Provider,
-    }
-}
-
 fn models_hint(error: &ModelsError) -> String {
     match error {
         ModelsError::Catalog(CatalogError::Unknown { .. }) => {
@@ -323,6 +304,9 @@ const fn ledger_hint(error: &LedgerError) -> &'static str {
         LedgerError::Chain(ChainError::Unreachable { .. }) => {
             "start a private ledger with `bombyx devnet`, or name another with --ledger or `ledger.url`"
         }
+        LedgerError::Chain(ChainError::OtherNetwork { .. } | ChainError::Contradiction { .. }) => {
+            "set `ledger.url` and `ledger.network` to endpoints and name of one network"
+        }
         LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => {
             "send coins to the wallet that `bombyx status` shows"
         }
@@ -335,31 +319,5 @@ const fn ledger_hint(error: &LedgerError) -> &'static str {
         | LedgerError::Refused { .. }
         | LedgerError::Expired { .. }
         | LedgerError::Deadline { .. } => "look at the channel's account on the ledger before trying again",
-    }
-}
-
-const fn failure_hint(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Order(_) => "change the request as said",
-        Failure::NoTier(_) => "ask for the open tier",
-        Failure::NoBids => {
-            "check with `bombyx status` that the node has peers; join one that provides the model, or give more time"
-        }
-        Failure::Refused(Refusal::TaskTooLarge) => "shorten the text: the model reads no more at once",
-        Failure::OverBudget { .. } => "raise the price ceiling, or ask for fewer tokens",
-        Failure::Channel(LedgerFault::Funds) => "send coins to the wallet that `bombyx status` shows",
-        Failure::Channel(LedgerFault::Unreachable | LedgerFault::Refused) => {
-            "check the ledger's address (`ledger.url`) and try again"
-        }
-        Failure::Deadline => "give more time, or ask for fewer tokens",
-        Failure::Cancelled => "nothing is left to do; what was delivered was paid",
-        Failure::NoAnswer
-        | Failure::Stalled
-        | Failure::Gone
-        | Failure::Refused(_)
-        | Failure::Session
-        | Failure::FalseReceipt => {
-            "try again: other providers may answer; what was not delivered was not paid"
-        }
     }
 }

@@ -26,6 +26,7 @@ pub mod driver;
 pub mod engine;
 pub mod error;
 pub mod exit;
+mod failure;
 pub mod handle;
 pub mod home;
 pub mod http;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::Address;
-use bombyx_protocol::client::{Client, ClientConfig};
+use bombyx_protocol::client::{ChannelPolicy, Client, ClientConfig};
 use bombyx_protocol::ident::Identity;
 use bombyx_protocol::market::auction::Rule;
 use bombyx_protocol::provider::{Provider, ProviderConfig};
@@ -26,8 +26,8 @@ use crate::error::NodeError;
 use crate::handle::{NodeHandle, REQUESTS_MAX};
 use crate::home::STORE;
 use crate::keys::{self, Keys, fresh_seed};
-use crate::ledger::chain::ChainError;
-use crate::ledger::toncenter::Toncenter;
+use crate::ledger::chain::{Chain as _, ChainError};
+use crate::ledger::endpoints;
 use crate::ledger::wallet::Wallet;
 use crate::ledger::{Ledger, LedgerError};
 use crate::net::{self, NetConfig};
@@ -90,6 +90,12 @@ pub async fn start_showing(
             bid_window: Span::from_ms(config.client.bid_window_ms),
             enough_bids: config.client.enough_bids,
             challenge_s: config.client.challenge_s,
+            policy: ChannelPolicy {
+                deposit_max: config.client.deposit_max.0,
+                challenge_s_max: config.client.challenge_max_s,
+                idle_close: (config.client.idle_close_s > 0)
+                    .then(|| Span::from_s(config.client.idle_close_s)),
+            },
             leases: config.client.leases,
             rule: Rule::SecondScore,
         },
@@ -105,7 +111,7 @@ pub async fn start_showing(
         store,
         desk: LedgerDesk::start(Arc::clone(&ledger), config.ledger.poll()),
         ledger: LedgerStatus {
-            url: config.ledger.endpoint(),
+            url: ledger.endpoint(),
             network_id,
             wallet: address.to_string(),
             balance_nano: None,
@@ -143,11 +149,10 @@ fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
 /// # Errors
 /// [`NodeError::Ledger`] when it does not.
 pub(crate) async fn reach_ledger(config: &LedgerConfig, wallet: Wallet) -> Result<Ledger, NodeError> {
-    let endpoint = config.endpoint();
-    let key = (!config.api_key.is_empty()).then(|| config.api_key.clone());
-    let chain = Toncenter::new(&endpoint, key)?;
-    let ledger =
-        Ledger::new(Arc::new(chain), config.network.id(), Some(wallet)).with_deadline(LEDGER_DEADLINE);
+    let network_id = config.network.id();
+    let chain = endpoints::connect(&config.url, &config.api_key, network_id)?;
+    let endpoint = chain.name();
+    let ledger = Ledger::new(Arc::new(chain), network_id, Some(wallet)).with_deadline(LEDGER_DEADLINE);
     match tokio::time::timeout(LEDGER_PATIENCE, ledger.now_s()).await {
         Ok(Ok(_)) => Ok(ledger),
         Ok(Err(error)) => Err(error.into()),

@@ -29,7 +29,7 @@ async fn an_order_that_cannot_be_served_says_why_and_what_to_do() {
     assert_fails(&too_dear, 21, &["could cost", "coins"]);
 
     // No faucet gives as much as this deposit.
-    let poor = [("BOMBYX_CLIENT_DEPOSIT", "5000")];
+    let poor = [("BOMBYX_CLIENT_DEPOSIT", "5000"), ("BOMBYX_CLIENT_DEPOSIT_MAX", "5000")];
     let unfunded = asked(&ledger, join, &["What is 1 plus 1?"], &poor).await;
     assert_fails(&unfunded, 22, &["wallet 0:", "5000"]);
 

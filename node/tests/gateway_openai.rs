@@ -23,7 +23,7 @@ async fn the_official_python_client_works_against_the_gateway() {
     let python = python.await.unwrap();
     let gateway = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
     // No faucet gives that much: the wallet of the second one cannot open a channel.
-    let poor = [("BOMBYX_CLIENT_DEPOSIT", "5000")];
+    let poor = [("BOMBYX_CLIENT_DEPOSIT", "5000"), ("BOMBYX_CLIENT_DEPOSIT_MAX", "5000")];
     let locked = [("BOMBYX_GATEWAY_KEY", KEY)];
     let (open, poor, locked) = tokio::join!(
         Node::up(&ledger, &gateway, &[]),

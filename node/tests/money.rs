@@ -39,6 +39,22 @@ async fn channel(home: &Path, url: &str, hoped: impl Fn(&Value) -> bool) -> Valu
     }
 }
 
+/// Closes a channel, as soon as the node itself has seen it twice on the ledger: the list shows what the ledger says now.
+async fn told_to_close(home: &Path, account: &str) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mut command = bombyx(home);
+        command.args(["channels", "close", account]);
+        let output = finish(command).await;
+        if output.status.success() {
+            return;
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("Opening") && Instant::now() < until, "{text}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
 async fn embed(client: &Node) {
     let url = format!("{}/v1/embeddings", client.note.gateway.as_ref().unwrap());
     let body = json!({ "model": EMBED, "input": "a thread of silk" });
@@ -97,21 +113,25 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
             std::fs::copy(&saved, home.join("records.redb")).unwrap();
         })
         .await;
-    embed(&client).await;
-    channel(&provider.home(), url, |channel| channel["paid_nano"] == 3 * step).await;
-    channel(&client.home(), url, |channel| channel["paid_nano"] == 3 * step).await;
+    // Three at once share the channel, and its provider's newest voucher heals the store that was put back.
+    tokio::join!(embed(&client), embed(&client), embed(&client));
+    channel(&provider.home(), url, |channel| channel["paid_nano"] == 5 * step).await;
+    channel(&client.home(), url, |channel| channel["paid_nano"] == 5 * step).await;
+    let log = client.log();
+    let told = log.lines().find(|line| line.contains(account) && line.contains("the store knew of"));
+    assert!(told.is_some_and(|line| line.contains("WARN")), "the user is told: {log}");
 
     // Without a node the store answers, and nothing can be done.
     client.child.kill().await.unwrap();
-    let dead = channel(&client.home(), url, |channel| channel["paid_nano"] == 3 * step).await;
+    let dead = channel(&client.home(), url, |channel| channel["paid_nano"] == 5 * step).await;
     assert_eq!((&dead["state"], &dead["deposit_nano"]), (&json!("open"), &json!(1_500_000_000u64)));
     refused(&client.home(), &["channels", "close", account], 1, &["no running node", "bombyx up"]).await;
 
-    // The provider is killed too, comes back with its voucher, and closes: all three steps are paid.
+    // The provider is killed too, comes back with its voucher, and closes: all five steps are paid.
     let provider = provider.killed_and_restarted(&ledger, &["--provide", EMBED], |_| {}).await;
-    channel(&provider.home(), url, |channel| channel["paid_nano"] == 3 * step && channel["state"] == "open")
+    channel(&provider.home(), url, |channel| channel["paid_nano"] == 5 * step && channel["state"] == "open")
         .await;
-    asked(&provider.home(), &["channels", "close", account]).await;
+    told_to_close(&provider.home(), account).await;
     let until = Instant::now() + PATIENCE;
     while asked(&provider.home(), &["channels"]).await["channels"] != json!([]) {
         assert!(Instant::now() < until, "the channel is not closed");

@@ -1,6 +1,7 @@
 //! Every way in and out of the core, on one page.
 
 use crate::amount::Nano;
+use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::record::Record;
 use crate::ident::NodeId;
@@ -320,9 +321,9 @@ pub enum Failure {
     /// A chunk did not match its receipt, or a bill its price.
     #[error("the provider billed or stated what it did not deliver")]
     FalseReceipt,
-    /// The channel cannot be opened.
-    #[error("the payment channel cannot be used: {0}")]
-    Channel(crate::channel::ledger::LedgerFault),
+    /// It cannot be paid.
+    #[error(transparent)]
+    Payment(#[from] PaymentFault),
     /// The order's own deadline.
     #[error("the deadline of the order has passed")]
     Deadline,
@@ -378,4 +379,6 @@ pub enum ChannelChange {
     },
     /// The ledger refused or did not answer.
     Failed(crate::channel::ledger::LedgerFault),
+    /// It is not what this node's store says.
+    Mismatch(Mismatch),
 }

@@ -5,6 +5,7 @@ mod swarm;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::{Earner, Took, VoucherFault};
+use bombyx_protocol::channel::fault::Mismatch;
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::pay::{Exhausted, Payer};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
@@ -88,7 +89,7 @@ fn a_promise_on_disk_counts_as_spent_and_is_signed_again_once_the_provider_has_s
     let mut again = Payer::restored(payer.record());
     assert_eq!((again.cumulative(), again.headroom()), (Nano(400), Nano(600)));
     assert_eq!(again.payment(&key()), None, "the provider may hold a newer one");
-    assert!(!again.recover(None), "it holds none: what is on disk stands");
+    assert_eq!(again.recover(None), None, "it holds none: what is on disk stands");
     assert_eq!(again.payment(&key()), Some(payment(7, 400)));
 }
 
@@ -102,16 +103,112 @@ fn a_lost_voucher_is_gone_on_from_when_it_is_newer_and_of_this_funding() {
     before.owe(Nano(400)).unwrap();
     let restored = || Payer::restored(before.record());
 
-    for (shown, known) in [((6, 500), 400), ((7, 399), 400), ((7, 500), 500)] {
+    let behind = |known, shown| Some(Mismatch::Behind { known: Nano(known), shown: Nano(shown) });
+    for (shown, mismatch, known) in
+        [((6, 500), None, 400), ((7, 399), None, 400), ((7, 500), behind(400, 500), 500)]
+    {
         let mut payer = restored();
-        assert_eq!(payer.recover(Some(&voucher(shown.0, shown.1))), known == 500, "{shown:?}");
+        assert_eq!(payer.recover(Some(&voucher(shown.0, shown.1))), mismatch, "{shown:?}");
         assert_eq!(payer.cumulative(), Nano(known), "{shown:?}");
+        assert!(payer.is_usable());
     }
     let mut payer = restored();
     payer.owe(Nano(50)).unwrap();
-    assert!(payer.recover(Some(&voucher(7, 500))));
+    assert_eq!(payer.recover(Some(&voucher(7, 500))), behind(400, 500));
     assert_eq!(payer.cumulative(), Nano(550), "what was promised since the restart comes on top");
-    assert!(!payer.recover(Some(&voucher(7, 900))), "only the first word after a restart is believed");
+
+    // A store from before a top-up: the promise is not cut at the deposit that it knows.
+    let mut payer = restored();
+    assert_eq!(payer.recover(Some(&voucher(7, 1_400))), behind(400, 1_400));
+    assert_eq!(payer.payment(&key()), Some(payment(7, 1_000)), "no voucher above what the ledger has shown");
+    payer.observe(Time(2), &open(7, 2_000));
+    assert_eq!(payer.payment(&key()), Some(payment(7, 1_400)));
+}
+
+/// (CH-24)
+#[test]
+fn a_voucher_that_this_node_never_signed_ends_its_use_of_the_channel() {
+    let voucher =
+        |epoch, cumulative| Voucher { account: payer_account(), epoch, cumulative: Nano(cumulative) };
+    let mut payer = payer();
+    payer.observe(Time(1), &open(7, 1_000));
+    payer.owe(Nano(400)).unwrap();
+    assert_eq!(payer.recover(Some(&voucher(7, 400))), None, "its own");
+    let foreign = Mismatch::Voucher { known: Nano(400), shown: Nano(900) };
+    assert_eq!(payer.recover(Some(&voucher(7, 900))), Some(foreign), "somebody else signs with its key");
+    assert!(!payer.is_usable() && payer.close_request().is_some(), "the rest is asked back");
+    assert_eq!(payer.cumulative(), Nano(900), "what was signed is owed all the same");
+}
+
+/// (CH-24)
+#[test]
+fn another_funding_than_the_store_knows_is_not_paid_on_and_asked_back() {
+    let mut before = payer();
+    before.observe(Time(1), &open(7, 1_000));
+    before.owe(Nano(400)).unwrap();
+    let mut payer = Payer::restored(before.record());
+    let observed = payer.observe(Time(2), &open(9, 300));
+    assert_eq!(observed.mismatch, Some(Mismatch::Epoch { known: 7, shown: 9 }));
+    assert!(!payer.is_usable());
+    assert_eq!(payer.close_request().unwrap().epoch, 9, "it is this funding that is asked back");
+    assert_eq!(payer.payment(&key()), None, "no old promise is signed for it");
+
+    let mut payer = Payer::restored(before.record());
+    let later = Voucher { account: payer_account(), epoch: 9, cumulative: Nano(50) };
+    assert_eq!(payer.recover(Some(&later)), Some(Mismatch::Epoch { known: 7, shown: 9 }));
+    assert!(!payer.is_usable(), "the provider knows a later funding than the store");
+}
+
+/// (CH-24)
+#[test]
+fn what_the_ledger_has_settled_was_promised_whatever_the_store_says() {
+    let mut before = payer();
+    before.observe(Time(1), &open(7, 1_000));
+    before.owe(Nano(100)).unwrap();
+    let mut payer = Payer::restored(before.record());
+    let settled = ChannelState { settled: Nano(600), ..open(7, 1_000) };
+    let behind = Mismatch::Behind { known: Nano(100), shown: Nano(600) };
+    assert_eq!(payer.observe(Time(2), &settled).mismatch, Some(behind));
+    assert_eq!(payer.headroom(), Nano(400));
+    assert_eq!(payer.observe(Time(3), &settled).mismatch, None, "once");
+
+    let mut earner = earner();
+    earner.observe(open(7, 1_000));
+    earner.take(payment(7, 100)).unwrap();
+    let mut earner = Earner::restored(earner.record());
+    assert_eq!(earner.observe(settled).mismatch, Some(behind));
+    assert_eq!((earner.paid(), earner.served(), earner.headroom()), (Nano(600), Nano(600), Nano(400)));
+    assert_eq!(earner.take(payment(7, 600)), Ok(Took::Nothing), "it is paid out already");
+    assert_eq!(earner.take(payment(7, 700)), Ok(Took::More));
+}
+
+/// (CH-24)
+#[test]
+fn vouchers_of_an_earlier_funding_are_no_money_in_a_later_one() {
+    let mut earner = earner();
+    earner.observe(open(7, 1_000));
+    earner.serve(Nano(400));
+    earner.take(payment(7, 400)).unwrap();
+    let mut earner = Earner::restored(earner.record());
+    assert_eq!(earner.observe(open(9, 500)).mismatch, Some(Mismatch::Epoch { known: 7, shown: 9 }));
+    assert_eq!((earner.paid(), earner.unpaid(), earner.newest()), (Nano::ZERO, Nano::ZERO, None));
+    earner.serve(Nano(50));
+    assert_eq!(earner.take(payment(9, 50)), Ok(Took::More));
+    assert_eq!(earner.unpaid(), Nano::ZERO);
+}
+
+/// (CH-3)
+#[test]
+fn a_top_up_that_a_crash_lost_is_not_counted_as_deposited() {
+    let mut payer = payer();
+    payer.observe(Time(1), &open(7, 1_000));
+    payer.owe(Nano(900)).unwrap();
+    payer.top_up(Nano(500));
+    assert_eq!(payer.headroom(), Nano(600));
+    let mut payer = Payer::restored(payer.record());
+    assert_eq!(payer.headroom(), Nano(100), "asked for is not deposited");
+    payer.observe(Time(2), &open(7, 1_500));
+    assert_eq!(payer.headroom(), Nano(600), "it was not lost after all");
 }
 
 fn payer_account() -> [u8; 32] {
@@ -138,7 +235,9 @@ fn a_voucher_counts_once_for_its_funding_within_its_deposit() {
     let mut earner = earner();
     assert_eq!(earner.take(payment(7, 50)), Ok(Took::Early), "for a funding that is still on its way");
     assert_eq!(earner.paid(), Nano::ZERO);
-    assert!(earner.observe(open(7, 100)));
+    assert_eq!(earner.take(payment(7, 40)), Ok(Took::Nothing), "an older one that was overtaken");
+    let mut earner = Earner::restored(earner.record());
+    assert!(earner.observe(open(7, 100)).counts, "a crash does not lose it");
     assert_eq!(earner.paid(), Nano(50));
     for old in [50, 49] {
         assert_eq!(earner.take(payment(7, old)), Ok(Took::Nothing));
@@ -148,7 +247,7 @@ fn a_voucher_counts_once_for_its_funding_within_its_deposit() {
     assert_eq!(earner.take(forged), Err(VoucherFault::Signature));
     assert_eq!(earner.take(payment(7, 101)), Ok(Took::Early), "for a top-up that is still on its way");
     assert_eq!(earner.paid(), Nano(50));
-    assert!(earner.observe(open(7, 200)));
+    assert!(earner.observe(open(7, 200)).counts);
     assert_eq!(earner.paid(), Nano(101));
     assert_eq!(Earner::restored(earner.record()).paid(), Nano(101));
 }

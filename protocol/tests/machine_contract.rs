@@ -12,6 +12,7 @@ use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use drive::{give, offer, order};
+use ed25519_dalek::SigningKey;
 use vectors::{file, gossip, list, message, record, text};
 
 const MESSAGES: &str = include_str!("../../spec/vectors/wire/messages.json");
@@ -67,7 +68,11 @@ fn a_record_replaces_the_one_before_it_and_a_channel_that_is_gone_is_not_restore
         .filter(|case| text(case, "type") == "Record")
         .map(|case| record(&case["value"]))
         .collect();
-    let paying = records.iter().find(|record| matches!(record, Record::Paying(_))).unwrap();
+    let mut paying = records.into_iter().find(|record| matches!(record, Record::Paying(_))).unwrap();
+    let key = SigningKey::from_bytes(&ClientConfig::for_tests(1).channel_seed);
+    if let Record::Paying(own) = &mut paying {
+        own.terms.client_key = key.verifying_key().to_bytes();
+    }
     let RecordKey::Paying(account) = paying.key() else { panic!("not a channel") };
     let mut later = paying.clone();
     if let Record::Paying(later) = &mut later {

@@ -4,7 +4,7 @@
 mod swarm;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits;
@@ -146,7 +146,7 @@ fn a_wallet_that_cannot_fund_its_channel_is_said_so_and_costs_the_provider_its_c
     swarm.order(client, 1, chat("count for me", 500), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
     let (why, bill) = swarm.outcome(1).end.unwrap().unwrap_err();
-    assert_eq!(why, Failure::Channel(LedgerFault::Funds));
+    assert!(matches!(why, Failure::Payment(PaymentFault::NoFunds { .. })), "{why}");
     let credit = ProviderConfig::for_tests(1).credit;
     assert!(bill.cost <= credit, "{} was served on a credit of {credit}", bill.cost);
     assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 0);
@@ -209,6 +209,25 @@ fn a_client_that_leaves_a_dead_provider_pays_it_first_and_then_gets_its_rest() {
     assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
     assert_eq!(swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
     assert_eq!(swarm.client_at(client).channels().count(), 0);
+}
+
+/// (CH-14)
+#[test]
+fn a_client_with_an_empty_wallet_gets_its_rest_from_a_dead_provider() {
+    let mut swarm = Swarm::new(21, CALM);
+    // The deposit takes the last coin: there is nothing left to pay a message with.
+    let client = swarm.client(1, ClientConfig::for_tests(1).deposit);
+    let provider = swarm.provider(1, price(400_000), 1_000);
+    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    let wallet = ClientConfig::for_tests(1).wallet.hash;
+    assert_eq!(swarm.chain.balance(&wallet), 0);
+    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
+    swarm.kill(provider);
+    swarm.command(client, Command::Settle);
+    swarm.run(Span::from_s(200), |swarm| swarm.chain.locked() == 0);
+    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+    assert_eq!(swarm.chain.balance(&wallet), ClientConfig::for_tests(1).deposit.0 - cost.0);
 }
 
 /// (CH-10)
@@ -284,7 +303,6 @@ fn a_settlement_in_the_middle_of_a_job_waits_for_its_last_voucher() {
     assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
 }
 
-/// (CH-20)
 /// (CO-5)
 #[test]
 fn an_engine_that_hangs_costs_its_provider_the_job_and_not_the_slot() {
@@ -302,6 +320,7 @@ fn an_engine_that_hangs_costs_its_provider_the_job_and_not_the_slot() {
     assert_eq!(swarm.served[0].1.refused, Some(Refusal::Engine));
 }
 
+/// (CH-20)
 #[test]
 fn a_channel_that_runs_dry_is_topped_up_before_it_does() {
     let mut swarm = Swarm::new(15, CALM);

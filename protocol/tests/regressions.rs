@@ -4,6 +4,7 @@
 mod swarm;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::client::ClientConfig;
@@ -55,7 +56,7 @@ fn a_wallet_too_small_for_the_deposit_is_said_at_once_and_is_no_timeout() {
     let began = swarm.now;
     swarm.run(MINUTE, |swarm| swarm.outcome(1).end.is_some());
     let (why, _) = swarm.outcome(1).end.unwrap().unwrap_err();
-    assert_eq!(why, Failure::Channel(LedgerFault::Funds));
+    assert!(matches!(why, Failure::Payment(PaymentFault::NoFunds { .. })), "{why}");
     assert!(swarm.now.since(began) < Span::from_s(5), "at the ledger's word, not at a deadline");
 }
 
@@ -73,7 +74,9 @@ fn an_exhausted_channel_ends_the_order_and_does_not_loop() {
     swarm.order(client, 2, chat("count for me", 100), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
     let (why, _) = swarm.outcome(2).end.unwrap().unwrap_err();
-    assert_eq!(why, Failure::Channel(LedgerFault::Funds));
+    let Failure::Payment(PaymentFault::Exhausted { account, why }) = why else { panic!("{why}") };
+    assert_eq!(why, LedgerFault::Funds);
+    assert!(swarm.client_at(client).channels().any(|payer| payer.account() == account.hash), "it goes on");
     assert!(swarm.events - events < 2_000, "no storm of retries: {}", swarm.events - events);
     assert!(paid(&swarm, provider) <= deposit);
 }

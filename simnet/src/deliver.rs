@@ -9,24 +9,22 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Event as Said, Input, OrderNews, PersistId};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Gossip, Message};
-use bombyx_protocol::work::order::{JobId, ModelId, Task};
+use bombyx_protocol::wire::message::Message;
+use bombyx_protocol::work::order::{JobId, Task};
 
 use crate::chain::Chain;
 use crate::check::{Broken, Check};
 use crate::engine::Step;
 use crate::measure::Kind;
 use crate::net::Passage;
-use crate::overlay::FloodId;
 use crate::population;
 use crate::rng::{Purpose, fold};
-use crate::scenario::AttackKind;
 use crate::world::{Event, LEDGER, World};
 
 /// How long a node tries to reach a peer before it says that it cannot: the dial deadline of the real transport.
 const DIAL_DEADLINE: Span = Span::from_s(5);
-/// What a host needs to check a gossip message before it forwards it: one signature.
-const VALIDATE: Span = Span(150);
+/// Pairs of hosts whose latest arrival is kept before those that are over are looked for.
+pub(crate) const ARRIVALS_MIN: usize = 1_024;
 /// Bytes of a voucher on its way to a watcher: account, epoch, amount, signature and challenge time.
 const GUARDED_BYTES: usize = 116;
 
@@ -34,11 +32,11 @@ impl World {
     pub(crate) fn send(&mut self, from: u32, to: NodeId, message: Message) -> Result<(), Broken> {
         let encoded = codec::encode(&message);
         Check::length(encoded.len(), false)?;
-        self.measures.sent(Kind::of(&message), encoded.len());
+        self.measures.sent(Kind::of(&message), 1, encoded.len() as u64);
         self.trace = fold(self.trace, content_hash(&encoded));
         // Nobody is there, so nothing arrives; an honest machine names no peer that it has not heard of.
         let Some(dst) = self.addresses.get(&to).copied() else { return Ok(()) };
-        if !self.hosts[dst as usize].is_up() {
+        if !self.awake[dst as usize] {
             self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst));
             return Ok(());
         }
@@ -59,68 +57,19 @@ impl World {
         let latest = self.arrivals.entry((from, dst)).or_default();
         let at = (self.now + after).max(*latest + Span(1));
         *latest = at;
+        // Who has nothing under way to whom needs no place: kept in proportion to what is, not to all pairs.
+        if self.arrivals.len() > self.arrivals_max {
+            let now = self.now;
+            self.arrivals.retain(|_, latest| *latest >= now);
+            self.arrivals_max = self.arrivals.len() * 2 + ARRIVALS_MIN;
+        }
         self.schedule(at, dst, from, Event::Message(Box::new(message)));
     }
 
     fn passage(&mut self, from: u32, to: u32, bytes: usize) -> Passage {
-        let name = self.hosts[from as usize].next_id();
-        let (source, target) = (self.hosts[from as usize].place, self.hosts[to as usize].place);
-        let about = [u64::from(from), u64::from(to), name];
-        self.links.passage(self.now, source, target, bytes, &self.draws, &about)
-    }
-
-    pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
-        let encoded = codec::encode(&gossip);
-        Check::length(encoded.len(), true)?;
-        self.trace = fold(self.trace, content_hash(&encoded));
-        let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
-        let kind = Kind::of_gossip(&gossip);
-        let (flood, targets) = self.overlay.publish(topic, from, gossip, encoded.len(), &self.draws);
-        for to in targets {
-            self.copy(flood, kind, from, to, 1, encoded.len(), Span(0));
-        }
-        self.overlay.settle(flood);
-        Ok(())
-    }
-
-    /// Puts one copy of a flood on its way.
-    #[expect(clippy::too_many_arguments, reason = "one hop is from, to, what and when")]
-    fn copy(&mut self, flood: FloodId, kind: Kind, from: u32, to: u32, hops: u8, bytes: usize, after: Span) {
-        self.measures.sent(kind, bytes);
-        let copies = match self.passage(from, to, bytes) {
-            Passage::Arrives(delay) => [Some(delay), None],
-            Passage::Twice(first, second) => [Some(first), Some(second)],
-            Passage::Lost | Passage::Cut => [None, None],
-        };
-        for delay in copies.into_iter().flatten() {
-            self.overlay.sent(flood);
-            self.schedule(self.now + after + delay, to, from, Event::Hop(flood, hops));
-        }
-    }
-
-    pub(crate) fn hop(&mut self, flood: FloodId, at: u32, from: u32, hops: u8) -> Result<(), Broken> {
-        if !self.hosts[at as usize].is_up() {
-            self.overlay.missed(flood);
-            self.overlay.settle(flood);
-            return Ok(());
-        }
-        let Some(first) = self.overlay.arrive(flood, from, at) else {
-            self.measures.hops.duplicate += 1;
-            self.overlay.settle(flood);
-            return Ok(());
-        };
-        self.measures.hops.first += 1;
-        self.measures.hops.hops += u64::from(hops);
-        let kind = Kind::of_gossip(&first.gossip);
-        let rides_free = self.hosts[at as usize]
-            .plan
-            .is_some_and(|plan| plan.kind == AttackKind::FreeRider && plan.is_on(self.now));
-        let forward = if rides_free { Vec::new() } else { first.forward };
-        for to in forward {
-            self.copy(flood, kind, at, to, hops.saturating_add(1), first.bytes, VALIDATE);
-        }
-        self.overlay.settle(flood);
-        self.feed(at, Input::Gossip((*first.gossip).clone()))
+        let name = self.hosts[from as usize].next_draw();
+        let fate = self.draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), name]);
+        self.links.passage(self.now, self.places[from as usize], self.places[to as usize], bytes, fate)
     }
 
     pub(crate) fn persist(&mut self, host: u32, id: PersistId, record: Record) -> Result<(), Broken> {
@@ -133,7 +82,7 @@ impl World {
 
     fn commit(&mut self, host: u32) {
         let (disk, life) = (&self.scenario.disk, self.hosts[host as usize].life);
-        let name = self.hosts[host as usize].next_id();
+        let name = self.hosts[host as usize].next_draw();
         let took_ms = self.draws.lognormal(
             disk.commit_ms,
             disk.commit_sigma,
@@ -196,7 +145,7 @@ impl World {
 
     fn plan(&mut self, host: u32, step: Option<Step>) {
         if let Some(step) = step {
-            self.schedule(step.at, host, host, Event::Engine(step.job, step.number));
+            self.schedule(step.at, host, host, Event::Engine(Box::new((step.job, step.number))));
         }
     }
 
@@ -238,7 +187,7 @@ impl World {
         for (host, news) in self.chain.execute(self.now, from, wallet, call) {
             self.schedule(back, host, from, Event::LedgerNews(Box::new(news)));
         }
-        Check::money(&self.chain)
+        Check::money_of_calls(&self.chain)
     }
 
     pub(crate) fn on_event(&mut self, event: Said) -> Result<(), Broken> {
@@ -264,16 +213,15 @@ impl World {
 
     pub(crate) fn switch_on(&mut self, host: u32) -> Result<(), Broken> {
         let first = self.hosts[host as usize].start(host, &self.draws);
+        self.awake[host as usize] = true;
         self.feed(host, first)
     }
 
     pub(crate) fn crash(&mut self, host: u32) {
         self.hosts[host as usize].crash();
-        let lost: Vec<u32> = (0u32..)
-            .zip(&self.measures.jobs)
-            .filter(|(_, job)| job.client == host && job.ended.is_none())
-            .map(|(number, _)| number)
-            .collect();
+        self.awake[host as usize] = false;
+        let of_host = |number: &u32| self.measures.jobs[*number as usize].client == host;
+        let lost: Vec<u32> = self.check.open().filter(of_host).collect();
         for number in lost {
             self.check.lost(number);
             self.measures.lost(number, self.now);
@@ -298,9 +246,31 @@ fn next_block(now: Time, every: Span) -> Time {
     Time((now.0 / every.0 + 1).saturating_mul(every.0))
 }
 
-/// Eight bytes of a hash over a message, so that a digest covers every byte that was ever sent.
-fn content_hash(encoded: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&blake3::hash(encoded).as_bytes()[..8]);
-    u64::from_le_bytes(word)
+/// A number that depends on every byte of a message, so that a digest covers all that was ever sent.
+pub(crate) fn content_hash(encoded: &[u8]) -> u64 {
+    let (words, rest) = encoded.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut state = encoded.len() as u64;
+    for word in words.iter().chain([&last]) {
+        // An odd factor and a rotation lose nothing: one word changed is always another state.
+        state = (state ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+    fold(state, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_hash_depends_on_every_byte() {
+        let bytes: Vec<u8> = (0..37).collect();
+        for place in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[place] ^= 1;
+            assert_ne!(content_hash(&bytes), content_hash(&other), "{place}");
+            assert_ne!(content_hash(&bytes), content_hash(&bytes[..place]));
+        }
+    }
 }

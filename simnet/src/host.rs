@@ -91,6 +91,8 @@ pub struct Host {
     machine: Option<Box<dyn Machine>>,
     /// Numbers the events that this host causes.
     sent: u64,
+    /// Numbers the draws about what it does, which must not depend on how many events carry it out.
+    drawn: u64,
     wake: Time,
     armed: Option<Time>,
     ticks: (Time, u32),
@@ -132,6 +134,7 @@ impl Host {
             life: 0,
             machine: None,
             sent: 0,
+            drawn: 0,
             wake: Time(u64::MAX),
             armed: None,
             ticks: (Time(0), 0),
@@ -178,6 +181,12 @@ impl Host {
     pub fn next_id(&mut self) -> u64 {
         self.sent += 1;
         self.sent
+    }
+
+    /// The name of the next draw about what this host does.
+    pub fn next_draw(&mut self) -> u64 {
+        self.drawn += 1;
+        self.drawn
     }
 
     /// Starts the machine from what is durable. Returns the first input to give it.

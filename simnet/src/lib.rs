@@ -17,7 +17,7 @@
 //! | module | what it models |
 //! |---|---|
 //! | [`queue`], [`rng`] | virtual time and randomness |
-//! | [`net`], [`overlay`] | links between regions, gossip topics |
+//! | [`net`], [`overlay`], [`directory`] | links between regions, gossip topics, who is who |
 //! | [`host`], [`disk`], [`engine`] | one node |
 //! | [`actors`] | nodes that do not follow the protocol |
 //! | [`chain`] | the ledger |
@@ -33,8 +33,10 @@ pub mod actors;
 pub mod chain;
 pub mod check;
 mod deliver;
+pub mod directory;
 pub mod disk;
 pub mod engine;
+mod gossip;
 pub mod host;
 pub mod measure;
 pub mod metrics;

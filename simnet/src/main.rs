@@ -5,6 +5,7 @@ mod verbs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bombyx_simnet::scenario::{Crypto, Tier};
 use clap::{Args, Parser, Subcommand};
 
 /// The network in a box: the production role machines on virtual time, reproducible to the bit.
@@ -54,6 +55,12 @@ struct Which {
     /// Seed, instead of the scenario's.
     #[arg(long)]
     seed: Option<u64>,
+    /// How much is carried out message by message, instead of the scenario's.
+    #[arg(long, value_enum)]
+    tier: Option<Tier>,
+    /// What signs, seals and encrypts, instead of the scenario's.
+    #[arg(long, value_enum)]
+    crypto: Option<Crypto>,
 }
 
 #[derive(Args)]

@@ -94,6 +94,15 @@ pub struct Hops {
     pub hops: u64,
 }
 
+/// Gossip messages, by how the world carried them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Floods {
+    /// Solved as a whole.
+    pub solved: u64,
+    /// Hop by hop.
+    pub carried: u64,
+}
+
 /// How an order ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -158,10 +167,12 @@ pub struct Sample {
 pub struct Measures {
     /// One row for each order, in the order of arrival.
     pub jobs: Vec<JobRow>,
-    /// Messages by kind.
-    pub traffic: BTreeMap<Kind, Traffic>,
+    /// Messages by kind, in the order of [`KINDS`].
+    traffic: [Traffic; KINDS.len()],
     /// Gossip copies.
     pub hops: Hops,
+    /// Gossip messages.
+    pub floods: Floods,
     /// Bids in all auctions.
     pub bids: u64,
     /// One sample for each virtual second.
@@ -186,17 +197,23 @@ impl Measures {
         });
     }
 
-    /// A message was sent.
-    pub fn sent(&mut self, kind: Kind, bytes: usize) {
-        let traffic = self.traffic.entry(kind).or_default();
-        traffic.count += 1;
-        traffic.bytes += bytes as u64;
+    /// Messages of one kind were sent, of so many bytes together.
+    pub fn sent(&mut self, kind: Kind, count: u64, bytes: u64) {
+        let traffic = &mut self.traffic[kind as usize];
+        traffic.count += count;
+        traffic.bytes += bytes;
+    }
+
+    /// All messages of a kind.
+    #[must_use]
+    pub const fn traffic(&self, kind: Kind) -> Traffic {
+        self.traffic[kind as usize]
     }
 
     /// All messages of all kinds.
     #[must_use]
     pub fn all_traffic(&self) -> Traffic {
-        self.traffic.values().fold(Traffic::default(), |sum, kind| Traffic {
+        self.traffic.iter().fold(Traffic::default(), |sum, kind| Traffic {
             count: sum.count + kind.count,
             bytes: sum.bytes + kind.bytes,
         })

@@ -7,7 +7,7 @@
 use bombyx_protocol::time::{Span, Time};
 use serde::Deserialize;
 
-use crate::rng::{Draws, Purpose};
+use crate::rng::{Draws, Purpose, fold, unit};
 use crate::scenario::{Access, Faults, Jitter};
 
 /// Median round trips between 20 regions, with their source in the file.
@@ -46,6 +46,13 @@ pub struct Place {
     pub region: u8,
     /// Index into [`ACCESS_CLASSES`].
     pub access: u8,
+}
+
+impl Place {
+    /// A number for each pair of region and access class.
+    fn code(self) -> usize {
+        usize::from(self.region) * ACCESS_CLASSES.len() + usize::from(self.access)
+    }
 }
 
 /// Regions cut off from all others for a while.
@@ -100,10 +107,45 @@ impl Regions {
 /// All links of a world.
 #[derive(Debug, Clone)]
 pub struct Links {
-    one_way_us: Vec<Vec<u64>>,
+    /// One way for an empty message when nothing varies, in microseconds, by the codes of both places.
+    one_way_us: Vec<u32>,
+    places: usize,
+    /// Delay variation by quantile, in 65,536ths of the path.
+    variation: Vec<u32>,
     jitter: Jitter,
+    burst: u64,
+    /// By the codes of the two access classes: how often a packet of a message is lost on one of them.
+    loss: [[u64; ACCESS_CLASSES.len()]; ACCESS_CLASSES.len()],
     faults: Faults,
     partitions: Vec<Partition>,
+}
+
+/// Quantiles of the delay variation. The first bits of a message's fate choose one of them.
+const QUANTILES: usize = 1 << QUANTILE_BITS;
+const QUANTILE_BITS: u32 = 11;
+/// The next bits decide on a burst, and as many more on a lost packet.
+const CHANCE_BITS: u32 = 26;
+
+/// A probability as a bound for `CHANCE_BITS` even bits.
+fn chance(probability: f64) -> u64 {
+    (probability * (1u64 << CHANCE_BITS) as f64) as u64
+}
+
+/// The quantiles of a lognormal share of the path, in 65,536ths.
+fn variation(jitter: Jitter) -> Vec<u32> {
+    let below = |z: f64| 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2);
+    let density = |z: f64| libm::exp(-0.5 * z * z) / libm::sqrt(std::f64::consts::TAU);
+    // Newton's method from the quantile before; the first lies left of all.
+    let mut z = -3.6;
+    (0..QUANTILES)
+        .map(|place| {
+            let wanted = (place as f64 + 0.5) / QUANTILES as f64;
+            for _ in 0..4 {
+                z -= (below(z) - wanted) / density(z);
+            }
+            (jitter.median_share * libm::exp(jitter.sigma * z) * 65_536.0) as u32
+        })
+        .collect()
 }
 
 /// Draws a place for a host.
@@ -118,39 +160,42 @@ impl Links {
     /// The links of a scenario.
     #[must_use]
     pub fn new(regions: &Regions, jitter: Jitter, faults: Faults, partitions: Vec<Partition>) -> Self {
-        let one_way_us = regions
-            .rtt_ms
-            .iter()
-            .enumerate()
-            .map(|(from, row)| {
-                let one_way = |(to, rtt_ms): (usize, &u32)| {
-                    if to == from { WITHIN_REGION_US } else { u64::from(*rtt_ms) * 500 }
-                };
-                row.iter().enumerate().map(one_way).collect()
-            })
-            .collect();
-        Self { one_way_us, jitter, faults, partitions }
+        let classes = ACCESS_CLASSES.len();
+        let places = regions.names.len() * classes;
+        let one_way = |from: usize, to: usize| {
+            let (source, target) = (from / classes, to / classes);
+            let between = if source == target {
+                WITHIN_REGION_US
+            } else {
+                u64::from(regions.rtt_ms[source][target]) * 500
+            };
+            let access = |place: usize| ACCESS_CLASSES[place % classes].one_way_us;
+            u32::try_from(between + access(from) + access(to)).unwrap_or(u32::MAX)
+        };
+        let lost = |up: usize, down: usize| chance(ACCESS_CLASSES[up].loss + ACCESS_CLASSES[down].loss);
+        Self {
+            one_way_us: (0..places * places).map(|pair| one_way(pair / places, pair % places)).collect(),
+            places,
+            variation: variation(jitter),
+            jitter,
+            burst: chance(jitter.burst_probability),
+            loss: std::array::from_fn(|up| std::array::from_fn(|down| lost(up, down))),
+            faults,
+            partitions,
+        }
     }
 
-    /// What becomes of a message of `bytes` that leaves now. `about` names it: equal names have equal fates.
+    /// What becomes of a message of `bytes` that leaves now. `fate` is 64 even bits drawn for this message alone.
     #[must_use]
-    pub fn passage(
-        &self,
-        now: Time,
-        from: Place,
-        to: Place,
-        bytes: usize,
-        draws: &Draws,
-        about: &[u64],
-    ) -> Passage {
+    pub fn passage(&self, now: Time, from: Place, to: Place, bytes: usize, fate: u64) -> Passage {
         if self.is_cut(now, from, to) {
             return Passage::Cut;
         }
-        if draws.happens(self.faults.drop, Purpose::Drop, about) {
+        if self.faults.drop > 0.0 && unit(fold(fate, 1)) < self.faults.drop {
             return Passage::Lost;
         }
-        let delay = self.delay(from, to, bytes, draws, about);
-        if draws.happens(self.faults.duplicate, Purpose::Duplicate, about) {
+        let delay = self.delay(from, to, bytes, fate);
+        if self.faults.duplicate > 0.0 && unit(fold(fate, 2)) < self.faults.duplicate {
             return Passage::Twice(delay, Span(delay.0 * 2));
         }
         Passage::Arrives(delay)
@@ -165,30 +210,28 @@ impl Links {
         })
     }
 
+    /// When partitions begin and end.
+    pub fn shifts(&self) -> impl Iterator<Item = Time> {
+        self.partitions.iter().flat_map(|partition| [partition.from, partition.until])
+    }
+
     /// One way for an empty message when nothing varies.
     #[must_use]
     pub fn undisturbed(&self, from: Place, to: Place) -> Span {
-        let access = |place: Place| ACCESS_CLASSES[usize::from(place.access)].one_way_us;
-        Span(self.one_way_us[usize::from(from.region)][usize::from(to.region)] + access(from) + access(to))
+        Span(u64::from(self.one_way_us[from.code() * self.places + to.code()]))
     }
 
-    fn delay(&self, from: Place, to: Place, bytes: usize, draws: &Draws, about: &[u64]) -> Span {
-        let (up, down) = (ACCESS_CLASSES[usize::from(from.access)], ACCESS_CLASSES[usize::from(to.access)]);
+    fn delay(&self, from: Place, to: Place, bytes: usize, fate: u64) -> Span {
         let path = self.undisturbed(from, to).0;
-        let sending = bytes as u64 * 8 / up.uplink_mbit;
-        let variation = draws.lognormal(
-            self.jitter.median_share * path as f64,
-            self.jitter.sigma,
-            Purpose::Jitter,
-            about,
-        );
-        let mut delay = path + sending + variation as u64;
-        if draws.happens(self.jitter.burst_probability, Purpose::Burst, about) {
+        let sending = bytes as u64 * 8 / ACCESS_CLASSES[usize::from(from.access)].uplink_mbit;
+        let quantile = fate as usize % QUANTILES;
+        let mut delay = path + sending + ((path * u64::from(self.variation[quantile])) >> 16);
+        let bits = |skipped: u32| fate >> skipped & ((1 << CHANCE_BITS) - 1);
+        if bits(QUANTILE_BITS) < self.burst {
             let range = self.jitter.burst_max_ms.saturating_sub(self.jitter.burst_min_ms) * 1_000 + 1;
-            delay += self.jitter.burst_min_ms * 1_000
-                + draws.below(range, Purpose::Burst, &[about, &[1]].concat());
+            delay += self.jitter.burst_min_ms * 1_000 + (unit(fold(fate, 3)) * range as f64) as u64;
         }
-        if draws.happens(up.loss + down.loss, Purpose::Retransmit, about) {
+        if bits(QUANTILE_BITS + CHANCE_BITS) < self.loss[usize::from(from.access)][usize::from(to.access)] {
             delay += path * 2 + ACK_DELAY_US;
         }
         Span(delay)
@@ -205,6 +248,21 @@ mod tests {
 
     fn place(region: u8, access: u8) -> Place {
         Place { region, access }
+    }
+
+    fn fate(id: u64) -> u64 {
+        Draws::new(1).bits(Purpose::Passage, &[id])
+    }
+
+    #[test]
+    fn the_quantiles_of_the_variation_are_those_of_its_law() {
+        let quantiles = variation(Jitter::default());
+        let share = |place: usize| f64::from(quantiles[place]) / 65_536.0;
+        assert!((share(QUANTILES / 2) - 0.03).abs() < 3e-4, "the median: {}", share(QUANTILES / 2));
+        // One standard deviation above: e^0.8 times the median, at 84.13 %.
+        let upper = share((QUANTILES as f64 * 0.841_345) as usize);
+        assert!((upper - 0.03 * libm::exp(0.8)).abs() < 1e-3, "{upper}");
+        assert!(quantiles.is_sorted() && quantiles[0] > 0);
     }
 
     #[test]
@@ -224,11 +282,10 @@ mod tests {
     #[test]
     fn a_message_takes_the_matrix_the_access_and_the_uplink_and_a_little_more() {
         let links = links(vec![], Faults::default());
-        let draws = Draws::new(1);
         // Virginia to Amsterdam: 84 ms there and back; cable to data centre; 20,000 bytes at 20 Mbit/s are 8 ms.
         let floor = 42_000 + 8_000 + 300 + 8_000;
         let mut delays: Vec<u64> =
-            (0..1_000).map(|id| links.delay(place(0, 2), place(7, 0), 20_000, &draws, &[id]).0).collect();
+            (0..1_000).map(|id| links.delay(place(0, 2), place(7, 0), 20_000, fate(id)).0).collect();
         delays.sort_unstable();
         assert!(delays[0] > floor, "{} under {floor}", delays[0]);
         assert!(delays[500] < floor * 11 / 10, "half of all are within a tenth: {}", delays[500]);
@@ -247,10 +304,9 @@ mod tests {
 
     #[test]
     fn messages_vanish_or_double_only_where_asked_for() {
-        let draws = Draws::new(1);
         let count = |faults, wanted: fn(Passage) -> bool| {
             let links = links(vec![], faults);
-            let passage = |id| links.passage(Time(0), place(0, 0), place(1, 0), 100, &draws, &[id]);
+            let passage = |id| links.passage(Time(0), place(0, 0), place(1, 0), 100, fate(id));
             (0..2_000).filter(|id| wanted(passage(*id))).count()
         };
         let lost = |passage| passage == Passage::Lost;

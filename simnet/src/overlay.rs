@@ -3,8 +3,10 @@
 //! Every member forwards the first copy of a message to all its mesh links but the one it came from. A host that is
 //! no member publishes to a fixed handful of members. Links are drawn once: a ring, so that every topic hangs
 //! together, and random chords up to the mean degree.
+//!
+//! Members of a topic are numbered in the order of their hosts; links and marks go by these numbers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use bombyx_protocol::wire::message::Gossip;
@@ -12,14 +14,21 @@ use bombyx_protocol::wire::message::Gossip;
 use crate::rng::{Draws, Purpose};
 
 /// Members that a host without a mesh publishes to: libp2p's `mesh_n`.
-const FANOUT: u64 = 6;
+const FANOUT: usize = 6;
 
 /// A message under way through a topic.
 #[derive(Debug)]
-struct Flood {
-    topic: u32,
-    gossip: Rc<Gossip>,
-    bytes: u32,
+pub struct Flood {
+    /// Names it in every draw about it: the same in every tier.
+    pub key: u64,
+    /// Its topic.
+    pub topic: u32,
+    /// What it says.
+    pub gossip: Rc<Gossip>,
+    /// Encoded length.
+    pub bytes: u32,
+    /// Whether its way is solved, so that what arrives is to be heard and nothing else.
+    pub is_solved: bool,
     /// One bit for each member that has it.
     seen: Vec<u64>,
     /// Copies that are scheduled to arrive.
@@ -30,31 +39,50 @@ struct Flood {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FloodId(pub u32);
 
+/// The hosts that follow one model, and their links.
 #[derive(Debug, Default)]
-struct Topic {
+pub struct Topic {
     /// Hosts, ascending.
-    members: Vec<u32>,
-    /// Links of each member, as hosts, ascending.
-    mesh: Vec<Vec<u32>>,
+    pub members: Vec<u32>,
+    /// Where the links of each member begin in `peers`, and where the last ends.
+    starts: Vec<u32>,
+    /// Members.
+    peers: Vec<u32>,
 }
 
-/// A copy at a host that had none.
-#[derive(Debug)]
-pub struct FirstCopy {
-    /// What it says.
-    pub gossip: Rc<Gossip>,
-    /// To whom the host forwards it.
-    pub forward: Vec<u32>,
-    /// Encoded length.
-    pub bytes: usize,
+impl Topic {
+    fn new(members: Vec<u32>, mesh: Vec<BTreeSet<u32>>) -> Self {
+        let (mut starts, mut peers) = (vec![0], Vec::new());
+        for links in mesh {
+            peers.extend(links);
+            starts.push(u32::try_from(peers.len()).expect("a topic's links are far fewer"));
+        }
+        Self { members, starts, peers }
+    }
+
+    /// The members that a member is linked to.
+    #[must_use]
+    pub fn links(&self, member: u32) -> &[u32] {
+        let (from, to) = (self.starts[member as usize], self.starts[member as usize + 1]);
+        &self.peers[from as usize..to as usize]
+    }
+
+    /// The member that a host is.
+    #[must_use]
+    pub fn member(&self, host: u32) -> Option<u32> {
+        self.members.binary_search(&host).ok().map(|member| member as u32)
+    }
 }
 
 /// All topics and all messages under way.
 #[derive(Debug, Default)]
 pub struct Overlay {
-    topics: Vec<Topic>,
+    /// By number of the model.
+    pub topics: Vec<Topic>,
     floods: Vec<Flood>,
     free: Vec<u32>,
+    /// To whom a host that is no member publishes, once it has.
+    fans: BTreeMap<(u32, u32), Vec<u32>>,
 }
 
 impl Overlay {
@@ -67,49 +95,63 @@ impl Overlay {
             .map(|(topic, members)| {
                 let members: Vec<u32> = members.into_iter().collect();
                 let mesh = mesh(topic as u64, &members, degree, draws);
-                Topic { members, mesh }
+                Topic::new(members, mesh)
             })
             .collect();
-        Self { topics, floods: Vec::new(), free: Vec::new() }
+        Self { topics, ..Self::default() }
     }
 
-    /// Begins a flood of `gossip`. Returns its number and the hosts that the publisher sends it to.
+    /// The members that a host publishes to.
     #[must_use]
-    pub fn publish(
+    pub fn targets(&mut self, topic: u32, from: u32, draws: &Draws) -> Vec<u32> {
+        let of = &self.topics[topic as usize];
+        match of.member(from) {
+            Some(member) => of.links(member).to_vec(),
+            None => self
+                .fans
+                .entry((topic, from))
+                .or_insert_with(|| fanout(&of.members, topic, from, draws))
+                .clone(),
+        }
+    }
+
+    /// Begins a flood that `from` publishes.
+    #[must_use]
+    pub fn begin(
         &mut self,
         topic: u32,
         from: u32,
+        key: u64,
         gossip: Gossip,
-        bytes: usize,
-        draws: &Draws,
-    ) -> (FloodId, Vec<u32>) {
-        let Topic { members, mesh } = &self.topics[topic as usize];
-        let mut seen = vec![0; members.len().div_ceil(64)];
-        let targets = match members.binary_search(&from) {
-            Ok(place) => {
-                mark(&mut seen, place);
-                mesh[place].clone()
+        bytes: u32,
+        is_solved: bool,
+    ) -> FloodId {
+        let of = &self.topics[topic as usize];
+        let mut seen = Vec::new();
+        if !is_solved {
+            seen = vec![0; of.members.len().div_ceil(64)];
+            if let Some(member) = of.member(from) {
+                mark(&mut seen, member);
             }
-            Err(_) => fanout(members, topic, from, draws),
-        };
-        let flood = Flood {
-            topic,
-            gossip: Rc::new(gossip),
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            seen,
-            under_way: 0,
-        };
-        let id = match self.free.pop() {
+        }
+        let flood = Flood { key, topic, gossip: Rc::new(gossip), bytes, is_solved, seen, under_way: 0 };
+        match self.free.pop() {
             Some(id) => {
                 self.floods[id as usize] = flood;
-                id
+                FloodId(id)
             }
             None => {
                 self.floods.push(flood);
-                u32::try_from(self.floods.len() - 1).expect("floods under way are bounded by pending events")
+                let last = self.floods.len() - 1;
+                FloodId(u32::try_from(last).expect("floods under way are bounded by pending events"))
             }
-        };
-        (FloodId(id), targets)
+        }
+    }
+
+    /// A flood under way.
+    #[must_use]
+    pub fn flood(&self, id: FloodId) -> &Flood {
+        &self.floods[id.0 as usize]
     }
 
     /// A copy was put on its way.
@@ -117,22 +159,14 @@ impl Overlay {
         self.floods[id.0 as usize].under_way += 1;
     }
 
-    /// A copy arrives; `None` where the host has it already.
-    pub fn arrive(&mut self, id: FloodId, from: u32, at: u32) -> Option<FirstCopy> {
-        let flood = &mut self.floods[id.0 as usize];
-        flood.under_way -= 1;
-        let topic = &self.topics[flood.topic as usize];
-        let place = topic.members.binary_search(&at).ok()?;
-        if !mark(&mut flood.seen, place) {
-            return None;
-        }
-        let forward = topic.mesh[place].iter().copied().filter(|peer| *peer != from).collect();
-        Some(FirstCopy { gossip: Rc::clone(&flood.gossip), forward, bytes: flood.bytes as usize })
+    /// A copy arrives somewhere.
+    pub fn arrived(&mut self, id: FloodId) {
+        self.floods[id.0 as usize].under_way -= 1;
     }
 
-    /// A copy arrives where nobody is.
-    pub fn missed(&mut self, id: FloodId) {
-        self.floods[id.0 as usize].under_way -= 1;
+    /// Notes that a member has the message. Whether it had not.
+    pub fn mark(&mut self, id: FloodId, member: u32) -> bool {
+        mark(&mut self.floods[id.0 as usize].seen, member)
     }
 
     /// Forgets a flood once nothing of it is under way; call it after the copies of a hop were sent.
@@ -141,34 +175,29 @@ impl Overlay {
             self.free.push(id.0);
         }
     }
-
-    /// How many hosts follow a topic.
-    #[must_use]
-    pub fn members(&self, topic: u32) -> usize {
-        self.topics[topic as usize].members.len()
-    }
 }
 
 /// Sets a bit; whether it was clear.
-fn mark(seen: &mut [u64], place: usize) -> bool {
-    let (word, bit) = (place / 64, 1u64 << (place % 64));
+fn mark(seen: &mut [u64], member: u32) -> bool {
+    let (word, bit) = (member as usize / 64, 1u64 << (member % 64));
     let fresh = seen[word] & bit == 0;
     seen[word] |= bit;
     fresh
 }
 
 fn fanout(members: &[u32], topic: u32, from: u32, draws: &Draws) -> Vec<u32> {
-    let mut order: Vec<(u64, u32)> = members
-        .iter()
-        .map(|member| {
-            (draws.bits(Purpose::Fanout, &[u64::from(topic), u64::from(from), u64::from(*member)]), *member)
+    let mut order: Vec<(u64, u32)> = (0u32..)
+        .zip(members)
+        .map(|(member, host)| {
+            let about = [u64::from(topic), u64::from(from), u64::from(*host)];
+            (draws.bits(Purpose::Fanout, &about), member)
         })
         .collect();
     order.sort_unstable();
-    order.into_iter().take(FANOUT as usize).map(|(_, member)| member).collect()
+    order.into_iter().take(FANOUT).map(|(_, member)| member).collect()
 }
 
-fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<Vec<u32>> {
+fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<BTreeSet<u32>> {
     let count = members.len();
     let mut links = vec![BTreeSet::new(); count];
     let mut order: Vec<usize> = (0..count).collect();
@@ -177,8 +206,8 @@ fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<Vec<u32>
     });
     let mut connect = |a: usize, b: usize| {
         if a != b {
-            links[a].insert(members[b]);
-            links[b].insert(members[a]);
+            links[a].insert(b as u32);
+            links[b].insert(a as u32);
         }
     };
     let chords = u64::from(degree.saturating_sub(2) / 2);
@@ -190,7 +219,7 @@ fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<Vec<u32>
             connect(*place, other);
         }
     }
-    links.into_iter().map(|links| links.into_iter().collect()).collect()
+    links
 }
 
 #[cfg(test)]
@@ -206,18 +235,25 @@ mod tests {
         Gossip::Call(Signed { body: vec![1, 2, 3], signature: Signature([0; 64]) })
     }
 
+    /// Floods without delays: hosts reached, and copies sent.
     fn flood(overlay: &mut Overlay, from: u32, draws: &Draws) -> (BTreeSet<u32>, usize) {
-        let (id, targets) = overlay.publish(0, from, gossip(), 100, draws);
+        let targets = overlay.targets(0, from, draws);
+        let id = overlay.begin(0, from, 1, gossip(), 100, false);
         let mut copies: VecDeque<(u32, u32)> = targets.into_iter().map(|to| (from, to)).collect();
         copies.iter().for_each(|_| overlay.sent(id));
         let (mut reached, mut sent) = (BTreeSet::new(), copies.len());
-        while let Some((via, at)) = copies.pop_front() {
-            if let Some(first) = overlay.arrive(id, via, at) {
-                assert!(reached.insert(at), "a host takes a message once");
-                for to in first.forward {
-                    overlay.sent(id);
-                    sent += 1;
-                    copies.push_back((at, to));
+        while let Some((via, member)) = copies.pop_front() {
+            overlay.arrived(id);
+            if overlay.mark(id, member) {
+                let topic = &overlay.topics[0];
+                let host = topic.members[member as usize];
+                assert!(reached.insert(host), "a host takes a message once");
+                for to in topic.links(member).to_vec() {
+                    if overlay.topics[0].members[to as usize] != via {
+                        overlay.sent(id);
+                        sent += 1;
+                        copies.push_back((host, to));
+                    }
                 }
             }
             overlay.settle(id);
@@ -241,11 +277,8 @@ mod tests {
     fn topics_of_no_one_and_of_one_host_do_no_harm() {
         let draws = Draws::new(1);
         let mut overlay = Overlay::new(vec![BTreeSet::new(), BTreeSet::from([4])], 8, &draws);
-        let (_, targets) = overlay.publish(0, 4, gossip(), 100, &draws);
-        assert!(targets.is_empty());
-        let (id, targets) = overlay.publish(1, 9, gossip(), 100, &draws);
-        assert_eq!(targets, [4]);
-        overlay.sent(id);
-        assert!(overlay.arrive(id, 9, 4).is_some_and(|first| first.forward.is_empty()));
+        assert!(overlay.targets(0, 4, &draws).is_empty());
+        assert_eq!(overlay.targets(1, 9, &draws), [0]);
+        assert!(overlay.topics[1].links(0).is_empty());
     }
 }

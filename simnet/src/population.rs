@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
-use bombyx_protocol::client::ClientConfig;
+use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
 use bombyx_protocol::io::Offer;
 use bombyx_protocol::market::auction::Rule;
 use bombyx_protocol::provider::ProviderConfig;
@@ -171,6 +171,7 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
         bid_window: Span::from_ms(market.bid_window_ms),
         enough_bids: market.enough_bids,
         challenge_s: market.challenge_s,
+        policy: ChannelPolicy::default(),
         leases: market.leases,
         rule: match market.mechanism {
             Mechanism::SecondScore => Rule::SecondScore,

@@ -212,10 +212,8 @@ impl Summary {
                 *failures.entry(why.to_string()).or_default() += 1;
             }
         }
-        let messages: BTreeMap<&'static str, Traffic> = KINDS
-            .iter()
-            .map(|(kind, name)| (*name, world.measures.traffic.get(kind).copied().unwrap_or_default()))
-            .collect();
+        let messages: BTreeMap<&'static str, Traffic> =
+            KINDS.iter().map(|(kind, name)| (*name, world.measures.traffic(*kind))).collect();
         let for_jobs =
             messages.iter().filter(|(name, _)| **name != "ask").fold(Traffic::default(), |sum, (_, kind)| {
                 Traffic { count: sum.count + kind.count, bytes: sum.bytes + kind.bytes }

@@ -28,16 +28,6 @@ pub enum Purpose {
     Mesh = 8,
     /// The peers that a host without a mesh publishes to.
     Fanout = 9,
-    /// Delay variation of one message.
-    Jitter = 10,
-    /// A rare long delay of one message.
-    Burst = 11,
-    /// A packet of one message lost and sent again.
-    Retransmit = 12,
-    /// One message lost for good.
-    Drop = 13,
-    /// One message delivered twice.
-    Duplicate = 14,
     /// The time between two orders.
     Arrival = 15,
     /// Who orders.
@@ -58,6 +48,8 @@ pub enum Purpose {
     Attack = 23,
     /// What a random world is like.
     World = 24,
+    /// What becomes of one message on its way: its delay, and whether it arrives. (10 to 14 were once its parts.)
+    Passage = 40,
 }
 
 /// All randomness of one run.
@@ -81,6 +73,12 @@ pub const fn fold(state: u64, number: u64) -> u64 {
     mix(state.wrapping_add(GOLDEN) ^ mix(number.wrapping_add(GOLDEN)))
 }
 
+/// 64 even bits as a number from 0 to just below 1.
+#[must_use]
+pub fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
 impl Draws {
     /// The draws of a seed.
     #[must_use]
@@ -97,7 +95,7 @@ impl Draws {
     /// A number from 0 to just below 1.
     #[must_use]
     pub fn unit(&self, purpose: Purpose, about: &[u64]) -> f64 {
-        (self.bits(purpose, about) >> 11) as f64 / (1u64 << 53) as f64
+        unit(self.bits(purpose, about))
     }
 
     /// A whole number below `n`; 0 for `n` of 0.
@@ -241,8 +239,8 @@ mod tests {
         let mean = |draw: &dyn Fn(u64) -> f64| (0..40_000).map(draw).sum::<f64>() / 40_000.0;
         let exponential = mean(&|i| draws.exponential(2.0, Purpose::Arrival, &[i]));
         assert!((exponential - 2.0).abs() < 0.05, "{exponential}");
-        let normal = mean(&|i| draws.normal(Purpose::Jitter, &[i]));
-        let square = mean(&|i| draws.normal(Purpose::Jitter, &[i]).powi(2));
+        let normal = mean(&|i| draws.normal(Purpose::Passage, &[i]));
+        let square = mean(&|i| draws.normal(Purpose::Passage, &[i]).powi(2));
         assert!(normal.abs() < 0.02 && (square - 1.0).abs() < 0.03, "{normal} {square}");
         let heavy = mean(&|i| draws.weighted([1.0, 3.0].into_iter(), Purpose::Gpu, &[i]) as f64);
         assert!((heavy - 0.75).abs() < 0.01, "{heavy}");

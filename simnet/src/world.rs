@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::channel::watch::Guarded;
-use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Input, Output};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::Message;
@@ -12,14 +11,17 @@ use bombyx_protocol::work::order::{JobId, ModelId, OrderId};
 
 use crate::chain::Chain;
 use crate::check::{Broken, Check};
+use crate::deliver::ARRIVALS_MIN;
+use crate::directory::Directory;
+use crate::gossip::{Changes, Solver};
 use crate::host::{Host, Runaway};
 use crate::measure::{JobRow, Measures, Sample};
-use crate::net::{Links, Partition, Regions};
+use crate::net::{Links, Partition, Place, Regions};
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{NETWORK_ID, followers, hosts, model_id};
 use crate::queue::{Key, Queue};
 use crate::rng::{Draws, Purpose, fold};
-use crate::scenario::{self, RoleName, Scenario};
+use crate::scenario::{self, AttackKind, RoleName, Scenario};
 use crate::workload::{Arrival, Workload};
 
 /// The ledger and the world itself, where an event needs a host that is none.
@@ -33,6 +35,8 @@ const CLIENTS_SETTLE_AFTER: Span = Span::from_s(40);
 /// How long a world goes on after that, besides the challenge time.
 const END_AFTER: Span = Span::from_s(100);
 
+/// How often all money is counted; what a single call does is checked at once.
+const COUNT_EVERY: Span = Span::from_s(60);
 /// How often the series are sampled.
 const SAMPLE_EVERY: Span = Span::from_s(1);
 
@@ -49,15 +53,15 @@ pub(crate) enum Event {
     /// A disk commit of this life of the host is complete.
     Committed(u32),
     /// An engine has something to say.
-    Engine(JobId, u64),
+    Engine(Box<(JobId, u64)>),
     /// A direct message arrives.
     Message(Box<Message>),
-    /// A copy of a gossip message arrives, after this many hops.
-    Hop(FloodId, u8),
+    /// A copy of a gossip message arrives at this member of its topic, after this many hops.
+    Hop(FloodId, u32, u8),
     /// A message could not be delivered to this host.
     Undelivered(u32),
     /// An order is given.
-    Order(Arrival),
+    Order(Box<Arrival>),
     /// The end: both sides are told to settle.
     Settle,
     /// A machine wanted to be woken.
@@ -74,7 +78,7 @@ impl Event {
             Self::LedgerCall(_) => 2,
             Self::LedgerNews(_) => 3,
             Self::Committed(_) => 4,
-            Self::Engine(..) => 5,
+            Self::Engine(_) => 5,
             Self::Message(_) => 6,
             Self::Hop(..) => 7,
             Self::Undelivered(_) => 8,
@@ -123,12 +127,24 @@ pub struct World {
     pub(crate) trace: u64,
     pub(crate) queue: Queue<Event>,
     pub(crate) hosts: Vec<Host>,
-    pub(crate) addresses: BTreeMap<NodeId, u32>,
+    /// Where each of them is.
+    pub(crate) places: Vec<Place>,
+    /// Which of them have power.
+    pub(crate) awake: Vec<bool>,
+    pub(crate) addresses: Directory,
     pub(crate) topics: BTreeMap<ModelId, u32>,
     pub(crate) links: Links,
     /// The latest arrival between two hosts: a connection keeps the order of its messages.
     pub(crate) arrivals: BTreeMap<(u32, u32), Time>,
+    pub(crate) arrivals_max: usize,
     pub(crate) overlay: Overlay,
+    pub(crate) solver: Solver,
+    pub(crate) changes: Changes,
+    pub(crate) has_free_riders: bool,
+    /// The topics that each host follows.
+    follows: Vec<Vec<u32>>,
+    /// Outputs of the machine that was fed last: kept for its memory.
+    outputs: Vec<Output>,
     pub(crate) chain: Chain,
     pub(crate) workload: Workload,
     pub(crate) check: Check,
@@ -152,17 +168,34 @@ impl World {
             chain.fund(host.wallet, budget.unwrap_or(scenario.ledger.wallet).0);
         }
         let network = &scenario.network;
+        let links = Links::new(&regions, network.jitter, network.faults, partitions(scenario, &regions));
+        let overlay = Overlay::new(followers(scenario, &hosts), network.mesh_degree, &draws);
+        let mut follows = vec![Vec::new(); hosts.len()];
+        for (topic, of) in (0u32..).zip(&overlay.topics) {
+            of.members.iter().for_each(|host| follows[*host as usize].push(topic));
+        }
+        let rides = || scenario.attack.iter().filter(|attack| attack.kind == AttackKind::FreeRider);
+        let ride_shifts = rides().flat_map(|ride| [Some(ride.start_s), ride.stop_s]).flatten();
+        let shifts = links.shifts().chain(ride_shifts.map(scenario::at));
         let mut world = Self {
             draws,
             now: Time(0),
             events: 0,
             trace: 0,
             queue: Queue::new(),
-            addresses: (0u32..).zip(&hosts).map(|(index, host)| (host.node, index)).collect(),
+            places: hosts.iter().map(|host| host.place).collect(),
+            awake: vec![false; hosts.len()],
+            addresses: Directory::new(hosts.iter().map(|host| host.node)),
             topics: (0..scenario.population.models).map(|model| (model_id(model), model)).collect(),
-            links: Links::new(&regions, network.jitter, network.faults, partitions(scenario, &regions)),
+            changes: Changes::new(shifts),
+            has_free_riders: rides().next().is_some(),
+            links,
             arrivals: BTreeMap::new(),
-            overlay: Overlay::new(followers(scenario, &hosts), network.mesh_degree, &draws),
+            arrivals_max: ARRIVALS_MIN,
+            overlay,
+            solver: Solver::default(),
+            follows,
+            outputs: Vec::new(),
             chain,
             workload: Workload::new(scenario),
             check: Check::default(),
@@ -183,10 +216,17 @@ impl World {
     ///
     /// # Errors
     /// [`Stopped`] at the first broken invariant.
-    pub fn run(&mut self, mut progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
+    pub fn run(&mut self, progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
+        self.scenario.crypto.with(|| self.run_to_the_end(progress))
+    }
+
+    fn run_to_the_end(&mut self, mut progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
         while let Some((key, event)) = self.queue.pop() {
             while self.next_sample <= key.at {
                 self.sample();
+                if self.next_sample.0.is_multiple_of(COUNT_EVERY.0) {
+                    Check::money(&self.chain).map_err(|broken| self.stopped(broken))?;
+                }
             }
             self.now = key.at;
             self.events += 1;
@@ -250,7 +290,8 @@ impl World {
 
     fn trace_key(&mut self, key: &Key) {
         let who = u64::from(key.dst) << 32 | u64::from(key.src);
-        self.trace = fold(fold(fold(self.trace, key.at.0), who), key.id << 8 | u64::from(key.kind));
+        let what = key.id.rotate_left(24) ^ u64::from(key.kind) << 56 ^ key.at.0;
+        self.trace = fold(fold(self.trace, what), who);
     }
 
     /// Hosts are switched on within the first second, as nobody starts at the same instant; some lose power later.
@@ -275,12 +316,17 @@ impl World {
 
     fn schedule_order(&mut self, number: u32, previous: Time) {
         match self.workload.arrival(number, previous, &self.draws) {
-            Some(arrival) => self.schedule_by_world(arrival.at, arrival.client, Event::Order(arrival)),
+            Some(arrival) => {
+                self.schedule_by_world(arrival.at, arrival.client, Event::Order(Box::new(arrival)))
+            }
             None => self.all_ordered = true,
         }
     }
 
     fn schedule_by_world(&mut self, at: Time, dst: u32, event: Event) {
+        if matches!(event, Event::Crash | Event::Restart) {
+            self.follows[dst as usize].iter().for_each(|topic| self.changes.expect(*topic, at, dst));
+        }
         self.ids += 1;
         self.queue.push(Key { at, kind: event.rank(), dst, src: WORLD, id: self.ids }, event);
     }
@@ -291,8 +337,16 @@ impl World {
         self.queue.push(Key { at: at.max(self.now), kind: event.rank(), dst, src, id }, event);
     }
 
+    /// Schedules a copy of a flood; what distinguishes it is the flood, so that it is the same in every tier.
+    pub(crate) fn schedule_copy(&mut self, at: Time, dst: u32, src: u32, flood: u64, event: Event) {
+        self.queue.push(Key { at, kind: event.rank(), dst, src, id: flood }, event);
+    }
+
     fn dispatch(&mut self, key: Key, event: Event) -> Result<(), Broken> {
         let (host, from) = (key.dst, key.src);
+        if matches!(event, Event::Crash | Event::Restart) {
+            self.follows[host as usize].iter().for_each(|topic| self.changes.happened(*topic, key.at, host));
+        }
         match event {
             Event::Crash => {
                 self.crash(host);
@@ -302,17 +356,17 @@ impl World {
             Event::LedgerCall(call) => self.on_ledger(from, *call),
             Event::LedgerNews(news) => self.feed(host, Input::Ledger(*news)),
             Event::Committed(life) => self.committed(host, life),
-            Event::Engine(job, number) => self.engine_step(host, job, number),
+            Event::Engine(step) => self.engine_step(host, step.0, step.1),
             Event::Message(message) => {
                 let from = self.hosts[from as usize].node;
                 self.feed(host, Input::Received { from, message: *message })
             }
-            Event::Hop(flood, hops) => self.hop(flood, host, from, hops),
+            Event::Hop(flood, member, hops) => self.hop(flood, host, member, from, hops),
             Event::Undelivered(to) => {
                 let to = self.hosts[to as usize].node;
                 self.feed(host, Input::Undelivered { to })
             }
-            Event::Order(arrival) => self.order(arrival),
+            Event::Order(arrival) => self.order(*arrival),
             Event::Guard(guarded) => self.feed(host, Input::Command(Command::Guard(*guarded))),
             Event::Settle => self.feed(host, Input::Command(Command::Settle)),
             Event::Tick => match self.hosts[host as usize].ticked(self.now) {
@@ -334,12 +388,13 @@ impl World {
         // Who attacks is bound by nothing.
         let must_wait =
             target.plan.is_none() && target.disk.is_behind() && !matches!(input, Input::Persisted(_));
-        let mut outputs = Vec::new();
+        let mut outputs = std::mem::take(&mut self.outputs);
         target.handle(self.now, input, &mut outputs).map_err(|runaway| run_away(host, runaway))?;
-        for output in outputs {
+        for output in outputs.drain(..) {
             Check::silence(must_wait, &output)?;
             self.carry_out(host, output)?;
         }
+        self.outputs = outputs;
         self.arm(host);
         Ok(())
     }
@@ -412,6 +467,18 @@ impl World {
         settled || self.now > since + CLIENTS_SETTLE_AFTER + challenge + END_AFTER
     }
 
+    /// What was counted.
+    #[must_use]
+    pub const fn measures(&self) -> &Measures {
+        &self.measures
+    }
+
+    /// Virtual time.
+    #[must_use]
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
     /// A hash over everything that happened and everything that is left: equal for equal runs.
     #[must_use]
     pub fn digest(&self) -> String {
@@ -420,14 +487,26 @@ impl World {
             .update(&self.trace.to_le_bytes())
             .update(&self.events.to_le_bytes())
             .update(&self.now.0.to_le_bytes());
-        self.chain.digest(&mut hasher);
+        self.digest_market(&mut hasher);
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// A hash over the outcome of every order, the ledger and all disks: equal in every tier.
+    #[must_use]
+    pub fn market_digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        self.digest_market(&mut hasher);
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    fn digest_market(&self, hasher: &mut blake3::Hasher) {
+        self.chain.digest(hasher);
         for job in &self.measures.jobs {
             hasher.update(format!("{:?}{:?}{:?}", job.outcome, job.ended, job.bill).as_bytes());
         }
         for record in self.hosts.iter().flat_map(|host| host.disk.records()) {
             hasher.update(&bombyx_protocol::wire::codec::encode(&record));
         }
-        hasher.finalize().to_hex()[..32].to_owned()
     }
 }
 

@@ -212,7 +212,7 @@ LAYOUT = {
         ("terms", "ChannelTerms"), ("provider", 32), ("deposit", "u64"), ("epoch", ("u64",)),
         ("cumulative", "u64"), ("closing", "bool"),
     ],
-    "Earning": [("terms", "ChannelTerms"), ("client", 32), ("payment", ("Payment",))],
+    "Earning": [("terms", "ChannelTerms"), ("client", 32), ("payment", ("Payment",)), ("early", ("Payment",))],
     "Record": {
         "Paying": "Paying", "Earning": "Earning", "ChannelGone": [("account", 32)],
         "Receipt": [("job", 16), ("provider", 32), ("receipt", "Signed")],

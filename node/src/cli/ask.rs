@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Bill, Failure, OrderNews};
 use bombyx_protocol::time::Span;
@@ -275,7 +275,9 @@ async fn follow(
 
 /// An order's failure; an empty wallet is named with its address.
 async fn failed(node: &NodeHandle, config: &NodeConfig, why: Failure) -> NodeError {
-    let (Failure::Channel(LedgerFault::Funds), Some(wallet)) = (why, node.ledger().wallet_address()) else {
+    let (Failure::Payment(PaymentFault::NoFunds { .. }), Some(wallet)) =
+        (why, node.ledger().wallet_address())
+    else {
         return NodeError::Order(why);
     };
     match node.ledger().balance(wallet).await {

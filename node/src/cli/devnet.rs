@@ -1,50 +1,93 @@
-//! `bombyx devnet`: a private ledger for this machine, with a faucet and a clock that can be moved.
+//! `bombyx devnet`: a private ledger for this machine, with a faucet, a clock that can be moved, and a page to look at it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Args;
+use ed25519_dalek::SigningKey;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::error::NodeError;
+use crate::keys::fresh_seed;
 use crate::ledger::devnet::{self, Devnet};
+use crate::ledger::liteserver::LiteAddress;
 use crate::print::Printer;
 use crate::shutdown;
+
+/// The longest time between two blocks.
+const BLOCK_MS_MAX: u64 = 60_000;
 
 /// Flags of `bombyx devnet`.
 #[derive(Debug, Args)]
 pub(super) struct DevnetArgs {
-    /// Where to listen.
+    /// Where to listen for HTTP.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4190")]
     listen: SocketAddr,
+    /// Where to listen for lite clients; the port after the other one if not given.
+    #[arg(long, value_name = "ADDR")]
+    lite: Option<SocketAddr>,
+    /// Milliseconds from block to block; 0 executes every message, and all that follows from it, when it comes.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=BLOCK_MS_MAX))]
+    block_ms: u64,
+    /// How many blocks a message between accounts takes.
+    #[arg(long, value_name = "BLOCKS", default_value_t = 1, requires = "block_ms")]
+    hop: u32,
 }
 
 #[derive(Serialize)]
 struct Serving {
     url: String,
+    liteserver: String,
     network_id: i32,
 }
 
 impl DevnetArgs {
     pub(super) async fn run(self, printer: Printer) -> Result<(), NodeError> {
-        let listen = |source| NodeError::Listen { address: self.listen, source };
-        let devnet = Devnet::new()?;
-        let listener = TcpListener::bind(self.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        let serving = Serving { url: format!("http://{address}"), network_id: devnet::DEVNET_ID };
+        let mut devnet = Devnet::new()?;
+        if self.block_ms > 0 {
+            devnet = devnet.in_blocks(self.hop);
+        }
+        let (listener, address) = bind(self.listen).await?;
+        let beside = SocketAddr::new(self.listen.ip(), self.listen.port().checked_add(1).unwrap_or(0));
+        let beside = if self.listen.port() == 0 { self.listen } else { beside };
+        let (lite_listener, lite_address) = bind(self.lite.unwrap_or(beside)).await?;
+        let key = SigningKey::from_bytes(&*fresh_seed()?);
+        let liteserver =
+            LiteAddress { socket: lite_address.to_string(), key: key.verifying_key().to_bytes() };
+        let serving = Serving {
+            url: format!("http://{address}"),
+            liteserver: liteserver.to_string(),
+            network_id: devnet::DEVNET_ID,
+        };
         printer.data(&serving, || {
             format!(
-                "ledger   {url}\nfaucet   {url}/faucet?address=...&amount=10\nits coins are worth nothing and are gone \
-                 when it ends",
-                url = serving.url
+                "ledger     {url}\n           {lite}\nexplorer   {url}/\nfaucet     {url}/faucet?address=...&amount=10\nits \
+                 coins are worth nothing and are gone when it ends",
+                url = serving.url,
+                lite = serving.liteserver,
             )
         });
+        if self.block_ms > 0 {
+            tokio::spawn(devnet.clone().produce_blocks(Duration::from_millis(self.block_ms)));
+        }
+        tokio::spawn(devnet::lite::serve(devnet.clone(), lite_listener, key, std::future::pending()));
         let stop = async {
             // Without signals it runs until it is ended from outside.
             if shutdown::requested().await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
-        devnet::http::serve(devnet, listener, stop).await.map_err(listen)
+        let address = self.listen;
+        devnet::http::serve(devnet, listener, stop)
+            .await
+            .map_err(|source| NodeError::Listen { address, source })
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
+    let listen = |source| NodeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    Ok((listener, bound))
 }

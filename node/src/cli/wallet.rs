@@ -13,6 +13,8 @@ use crate::config::{Coins, LedgerNetwork, NodeConfig};
 use crate::error::NodeError;
 use crate::home::STORE;
 use crate::keys::Keys;
+use crate::ledger::LedgerError;
+use crate::ledger::chain::ChainError;
 use crate::ledger::wallet::{Wallet, friendly, parse_address};
 use crate::node::reach_ledger;
 use crate::print::Printer;
@@ -86,9 +88,13 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
             let address = wallet.address();
             let balance = match reach_ledger(&config.ledger, wallet).await {
                 Ok(ledger) => ledger.balance(address).await.ok().map(|balance| balance.0),
+                // Coins of another network are no answer.
+                Err(error @ NodeError::Ledger(LedgerError::Chain(ChainError::OtherNetwork { .. }))) => {
+                    return Err(error);
+                }
                 Err(_) => None,
             };
-            (address, balance, config.ledger.endpoint())
+            (address, balance, config.ledger.url.clone())
         }
         Err(error) => return Err(error),
     };

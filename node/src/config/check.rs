@@ -1,9 +1,12 @@
 //! Values that can be read and cannot be used: every number has its bounds, whoever set it.
 
 use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
-use bombyx_protocol::limits::{BIDS_MAX, JOBS_MAX};
+use bombyx_protocol::limits::{BIDS_MAX, JOBS_MAX, LEDGER_WAIT};
 
 use super::{ConfigError, NodeConfig};
+
+/// The longest time that an unused channel may stay open by configuration: a year.
+const IDLE_CLOSE_S_MAX: u64 = 31_536_000;
 
 impl NodeConfig {
     /// Checks every number against its bounds.
@@ -19,9 +22,20 @@ impl NodeConfig {
             ("client.bid_window_ms", client.bid_window_ms, 1, 60_000),
             ("client.enough_bids", client.enough_bids as u64, 1, BIDS_MAX as u64),
             ("client.challenge_s", u64::from(client.challenge_s), 1, u64::from(CHALLENGE_S_MAX)),
-            ("client.deposit in nano", client.deposit.0.0, 1, u64::MAX),
+            (
+                "client.challenge_max_s",
+                u64::from(client.challenge_max_s),
+                u64::from(client.challenge_s),
+                u64::from(CHALLENGE_S_MAX),
+            ),
+            ("client.deposit_max in nano", client.deposit_max.0.0, 1, u64::MAX),
+            ("client.deposit in nano", client.deposit.0.0, 1, client.deposit_max.0.0),
         ];
-        for (key, value, min, max) in bounded {
+        // Shorter than the wait for a ledger, a channel would be closed between two tries of one order.
+        let idle_min = LEDGER_WAIT.0.div_ceil(1_000_000) * 2;
+        let idle = [("client.idle_close_s", client.idle_close_s, idle_min, IDLE_CLOSE_S_MAX)];
+        let idle = idle.into_iter().filter(|(_, value, _, _)| *value != 0);
+        for (key, value, min, max) in bounded.into_iter().chain(idle) {
             if value < min || value > max {
                 let why = format!("{key} is {value}; use {min} to {max}");
                 return Err(ConfigError::Invalid { place: "configuration".into(), why });

@@ -22,9 +22,6 @@ pub const FILE: &str = "config.toml";
 /// What `init` writes: every key with its default, commented out.
 pub const TEMPLATE: &str = include_str!("template.toml");
 
-/// Where toncenter's interface, version 2, is at every service that has it.
-const API_PATH: &str = "/api/v2";
-
 /// Everything a node is told.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -76,9 +73,9 @@ pub enum Scope {
 pub struct LedgerConfig {
     /// Which network the ledger is.
     pub network: LedgerNetwork,
-    /// Base URL of an endpoint that speaks toncenter's HTTP API, version 2.
+    /// Endpoints, separated by commas: as [`crate::ledger::endpoints::connect`] reads them.
     pub url: String,
-    /// Key for that endpoint; empty for none.
+    /// API keys of the endpoints in the same order, separated by commas; empty for none.
     pub api_key: String,
     /// Milliseconds between two looks at a watched channel.
     pub poll_ms: u64,
@@ -134,8 +131,14 @@ pub struct BuyConfig {
     pub bid_window_ms: u64,
     /// Bids that end the gathering early.
     pub enough_bids: usize,
+    /// The most that one channel may hold beyond what is promised, in coins.
+    pub deposit_max: Coins,
     /// Challenge time in seconds of channels that this node opens.
     pub challenge_s: u32,
+    /// The longest challenge time in seconds that a provider may ask for.
+    pub challenge_max_s: u32,
+    /// Seconds without a job after which a channel's rest is asked back; 0 for never.
+    pub idle_close_s: u64,
     /// Whether the winner of an auction is used again for a while without another one.
     pub leases: bool,
 }
@@ -192,13 +195,6 @@ impl LedgerNetwork {
 }
 
 impl LedgerConfig {
-    /// Where the interface is: `url`, with the path that it has at every service if `url` does not name it.
-    #[must_use]
-    pub fn endpoint(&self) -> String {
-        let url = self.url.trim_end_matches('/');
-        if url.ends_with(API_PATH) { url.to_owned() } else { format!("{url}{API_PATH}") }
-    }
-
     /// Time between two looks at a watched channel.
     #[must_use]
     pub const fn poll(&self) -> Duration {
@@ -228,12 +224,7 @@ impl Default for NetworkConfig {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self {
-            network: LedgerNetwork::Devnet,
-            url: "http://127.0.0.1:4190".into(),
-            api_key: String::new(),
-            poll_ms: 500,
-        }
+        Self { network: LedgerNetwork::Devnet, url: "devnet".into(), api_key: String::new(), poll_ms: 500 }
     }
 }
 
@@ -261,7 +252,10 @@ impl Default for BuyConfig {
             deposit: Coins(Nano(1_000_000_000)),
             bid_window_ms: 400,
             enough_bids: 8,
+            deposit_max: Coins(Nano(10_000_000_000)),
             challenge_s: 3_600,
+            challenge_max_s: 172_800,
+            idle_close_s: 86_400,
             leases: true,
         }
     }

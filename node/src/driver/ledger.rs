@@ -83,6 +83,8 @@ struct Watched {
     by: PerRole<bool>,
     seen: Option<Seen>,
     absences: u32,
+    /// One look has shown a funding or a higher deposit, and none since: the provider is not told yet.
+    unconfirmed: bool,
     /// When a call on it ended: looks that began earlier are older than what is known.
     settled_at: Option<Instant>,
 }
@@ -168,6 +170,11 @@ impl Desk {
         let watched = self.watched.entry(account).or_default();
         *watched.by.get_mut(role) = true;
         match watched.seen.clone() {
+            // What others on this node have seen is one look.
+            Some(Some(state)) if role == Role::Provider && state.epoch != 0 => {
+                watched.unconfirmed = true;
+                self.next_look = Instant::now();
+            }
             Some(seen) => self.say(role, LedgerEvent::Channel { account, state: seen.as_ref().map(told) }),
             None => self.next_look = Instant::now(),
         }
@@ -260,13 +267,19 @@ impl Desk {
         let state = seen.as_ref().map(told);
         let same =
             watched.seen.as_ref().is_some_and(|old| old.as_ref().map(essence) == seen.as_ref().map(essence));
+        let was_unconfirmed = watched.unconfirmed;
+        watched.unconfirmed = grows(watched.seen.as_ref().and_then(Option::as_ref), seen.as_ref());
         watched.seen = Some(seen);
-        if same {
-            return;
-        }
-        let by = watched.by;
+        let (by, held) = (watched.by, watched.unconfirmed);
         for role in Role::ALL.into_iter().filter(|role| *by.get(*role)) {
-            self.say(role, LedgerEvent::Channel { account, state });
+            let news = match role {
+                // It serves beyond its credit on this word alone. (`CH-23`)
+                Role::Provider => !held && (!same || was_unconfirmed),
+                Role::Client | Role::Watcher => !same,
+            };
+            if news {
+                self.say(role, LedgerEvent::Channel { account, state });
+            }
         }
     }
 
@@ -323,9 +336,12 @@ fn fault(error: &LedgerError) -> Option<LedgerFault> {
         LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => Some(LedgerFault::Funds),
         // Sent, and nobody knows what became of it.
         LedgerError::Deadline { .. }
-        | LedgerError::Chain(ChainError::Unreachable { .. } | ChainError::Unreadable { .. }) => {
-            Some(LedgerFault::Unreachable)
-        }
+        | LedgerError::Chain(
+            ChainError::Unreachable { .. }
+            | ChainError::OtherNetwork { .. }
+            | ChainError::Contradiction { .. }
+            | ChainError::Unreadable { .. },
+        ) => Some(LedgerFault::Unreachable),
         LedgerError::Chain(ChainError::Refused { .. })
         | LedgerError::Wallet(_)
         | LedgerError::Terms(_)
@@ -345,6 +361,14 @@ fn told(state: &contract::ChannelState) -> ChannelState {
         settled: state.settled,
         closing: (state.close_at_s != 0).then(|| Span::from_s(u64::from(left))),
     }
+}
+
+/// Whether a look shows a funding or a deposit that the one before did not.
+fn grows(before: Option<&contract::ChannelState>, now: Option<&contract::ChannelState>) -> bool {
+    now.is_some_and(|now| {
+        now.epoch != 0
+            && before.is_none_or(|before| before.epoch != now.epoch || before.deposit < now.deposit)
+    })
 }
 
 /// What makes two states different for a machine: all but the passing of time, until the time has come.
@@ -379,6 +403,55 @@ mod tests {
 
     async fn say(desk: &LedgerDesk, role: Role, call: LedgerCall) {
         desk.calls.send((role, call)).await.unwrap();
+    }
+
+    /// (`CH-23`)
+    #[tokio::test]
+    async fn a_provider_is_told_of_a_deposit_by_the_second_look_that_shows_it() {
+        let terms = ChannelTerms {
+            network_id: DEVNET_ID,
+            salt: 1,
+            client_key: key(1).verifying_key().to_bytes(),
+            provider_key: key(2).verifying_key().to_bytes(),
+            client: Address::basechain([8; 32]),
+            provider: Address::basechain([9; 32]),
+            challenge_s: 60,
+        };
+        let account = terms.account().hash;
+        let state = |deposit, settled| contract::ChannelState {
+            terms: terms.clone(),
+            epoch: 7,
+            close_at_s: 0,
+            deposit: Nano(deposit),
+            settled: Nano(settled),
+            balance: Nano(deposit),
+            chain_time_s: 1,
+        };
+        let chain: Arc<dyn Chain> = Arc::new(Devnet::new().unwrap());
+        let mut desk = Desk {
+            ledger: Arc::new(Ledger::new(chain, DEVNET_ID, None)),
+            poll: PATIENCE,
+            watched: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            running: JoinSet::new(),
+            looking: JoinSet::new(),
+            next_look: Instant::now(),
+            outbox: VecDeque::new(),
+        };
+        desk.watch(Role::Client, account);
+        desk.watch(Role::Provider, account);
+        let mut look = |deposit, settled| {
+            desk.observe(account, Some(state(deposit, settled)));
+            desk.outbox.drain(..).map(|(role, _)| role).collect::<Vec<_>>()
+        };
+        assert_eq!(look(5, 0), [Role::Client]);
+        assert_eq!(look(5, 0), [Role::Provider]);
+        assert_eq!(look(5, 0), []);
+        assert_eq!(look(5, 1), [Role::Client, Role::Provider], "what was paid out binds nobody");
+        assert_eq!(look(9, 1), [Role::Client]);
+        assert_eq!(look(5, 1), [Role::Client, Role::Provider], "the higher deposit was not final");
+        assert_eq!(look(9, 1), [Role::Client]);
+        assert_eq!(look(9, 1), [Role::Provider]);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

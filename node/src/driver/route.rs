@@ -110,6 +110,12 @@ impl Driver {
                     ChannelChange::Failed(fault) => {
                         tracing::warn!(account, peer = ?news.peer, %fault, "a channel's ledger call failed");
                     }
+                    ChannelChange::Mismatch(mismatch) if mismatch.is_healed() => {
+                        tracing::warn!("channel {account}: {mismatch}");
+                    }
+                    ChannelChange::Mismatch(mismatch) => {
+                        tracing::error!("channel {account}: {mismatch}; {}", crate::failure::MISMATCH);
+                    }
                 }
             }
         }

@@ -3,13 +3,11 @@
 use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::io::{Bill, Failure};
-use bombyx_protocol::wire::message::Refusal;
-use bombyx_protocol::work::order::OrderFault;
 use serde_json::{Value, json};
 
 use super::answer::facts;
+use crate::failure::Meaning;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -114,11 +112,17 @@ impl ApiError {
 
     /// An order that failed, with what was paid all the same.
     pub(super) fn failure(why: Failure, bill: Bill) -> Self {
-        let (status, code, param) = class(why);
-        let mut error = Self::new(status, code, why.to_string());
-        error.param = param.map(String::from);
+        let meaning = Meaning::of(&why);
+        let status = StatusCode::from_u16(meaning.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut message = why.to_string();
+        if matches!(why, Failure::Payment(_)) {
+            // Who calls the gateway may not own the node: what its owner has to do is said to both.
+            message = format!("{message}; {}", meaning.hint);
+        }
+        let mut error = Self::new(status, meaning.code, message);
+        error.param = meaning.param.map(String::from);
         // `Busy` and a full provider pass by themselves; what the network has tried several times does not.
-        error.retry_after_s = (code == "rate_limit_exceeded").then_some(1);
+        error.retry_after_s = (meaning.code == "rate_limit_exceeded").then_some(1);
         error.bill = Some(Box::new(bill));
         error
     }
@@ -146,52 +150,6 @@ impl ApiError {
     }
 }
 
-/// Status, code and parameter for each way in which an order can fail.
-fn class(why: Failure) -> (StatusCode, &'static str, Option<&'static str>) {
-    let provider_failed = (StatusCode::BAD_GATEWAY, "provider_failed", None);
-    match why {
-        Failure::Order(OrderFault::TooLarge { .. }) => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", None)
-        }
-        Failure::Order(OrderFault::Busy) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", None),
-        Failure::Order(
-            OrderFault::Empty
-            | OrderFault::TooMany { .. }
-            | OrderFault::NoOutput
-            | OrderFault::NoConfidentialTier,
-        ) => (StatusCode::BAD_REQUEST, "invalid_value", None),
-        Failure::NoBids | Failure::NoTier(_) => (StatusCode::SERVICE_UNAVAILABLE, "no_provider", None),
-        Failure::OverBudget { .. } => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "price_ceiling_too_low", Some("bombyx.max_cost_nano"))
-        }
-        Failure::Refused(Refusal::TaskTooLarge) => (StatusCode::BAD_REQUEST, "context_length_exceeded", None),
-        Failure::Refused(Refusal::Busy) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", None),
-        Failure::Refused(Refusal::Unfunded) | Failure::Channel(LedgerFault::Funds) => {
-            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", None)
-        }
-        Failure::Channel(LedgerFault::Unreachable | LedgerFault::Refused) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", None)
-        }
-        Failure::Deadline => (StatusCode::GATEWAY_TIMEOUT, "deadline", Some("bombyx.deadline_ms")),
-        Failure::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, "cancelled", None),
-        Failure::Refused(
-            Refusal::UnknownBid
-            | Refusal::PriceBelowBid
-            | Refusal::Malformed
-            | Refusal::ChannelTerms
-            | Refusal::Unpaid
-            | Refusal::BadVoucher
-            | Refusal::Engine
-            | Refusal::Leaving,
-        )
-        | Failure::NoAnswer
-        | Failure::Stalled
-        | Failure::Gone
-        | Failure::Session
-        | Failure::FalseReceipt => provider_failed,
-    }
-}
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
@@ -212,14 +170,21 @@ impl IntoResponse for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use bombyx_protocol::amount::Nano;
+    use bombyx_protocol::channel::fault::PaymentFault;
+    use bombyx_protocol::wire::message::Refusal;
+    use bombyx_protocol::work::order::OrderFault;
+
     use super::*;
+
+    const POOR: Failure = Failure::Payment(PaymentFault::NoFunds { deposit: Nano(5) });
 
     #[test]
     fn failures_have_the_statuses_that_clients_know() {
         for (why, status, code) in [
             (Failure::NoBids, 503, "no_provider"),
             (Failure::Deadline, 504, "deadline"),
-            (Failure::Channel(LedgerFault::Funds), 429, "insufficient_quota"),
+            (POOR, 429, "insufficient_quota"),
             (Failure::Order(OrderFault::TooLarge { bytes: 1 }), 413, "request_too_large"),
             (Failure::Order(OrderFault::Busy), 429, "rate_limit_exceeded"),
             (Failure::Refused(Refusal::TaskTooLarge), 400, "context_length_exceeded"),
@@ -235,7 +200,7 @@ mod tests {
     fn only_what_passes_by_itself_is_worth_a_retry() {
         let busy = ApiError::failure(Failure::Order(OrderFault::Busy), Bill::default()).into_response();
         assert!(busy.headers().contains_key(header::RETRY_AFTER));
-        let funds = ApiError::failure(Failure::Channel(LedgerFault::Funds), Bill::default()).into_response();
+        let funds = ApiError::failure(POOR, Bill::default()).into_response();
         assert_eq!(funds.headers()[SHOULD_RETRY], "false");
     }
 }

@@ -1,4 +1,4 @@
-//! What every ledger backend offers: accounts, messages, history. All else is built on these three calls.
+//! What every ledger backend offers: accounts, messages, history, and of which network. All else is built on these calls.
 
 use std::time::Duration;
 
@@ -11,10 +11,13 @@ use tycho_types::models::{
     ComputePhase, IntAddr, Message as RawMessage, MsgInfo, StdAddr, Transaction as RawTransaction, TxInfo,
 };
 
+/// Characters of a service's own words that an error repeats.
+const REASON_CHARS_MAX: usize = 200;
+
 /// An answer that takes time.
 pub type Reply<'a, T> = BoxFuture<'a, Result<T, ChainError>>;
 
-/// A connection to one ledger: the in-process devnet, or a public network behind HTTP.
+/// A connection to one ledger: the in-process devnet, or a network behind HTTP or a liteserver.
 pub trait Chain: Send + Sync + 'static {
     /// The account as of the newest block. An address that nobody used is an empty account, not an error.
     fn account(&self, address: Address) -> Reply<'_, Account>;
@@ -25,6 +28,12 @@ pub trait Chain: Send + Sync + 'static {
 
     /// The newest `limit` transactions of an account, newest first.
     fn transactions(&self, address: Address, limit: usize) -> Reply<'_, Vec<Transaction>>;
+
+    /// The global id of the network that this is a ledger of; `None` if the endpoint cannot tell.
+    fn network_id(&self) -> Reply<'_, Option<i32>>;
+
+    /// How errors and logs call this connection: no key, no password.
+    fn name(&self) -> String;
 
     /// How long to wait between two looks at the same thing.
     fn pace(&self) -> Duration;
@@ -49,6 +58,29 @@ pub enum ChainError {
         /// The ledger's own words, shortened.
         reason: String,
     },
+    /// The endpoint is one of another network: what it says is about other coins.
+    #[error(
+        "{endpoint} belongs to network {found}, but this node is set to network {expected}; change `ledger.url` or \
+         `ledger.network`"
+    )]
+    OtherNetwork {
+        /// Which endpoint.
+        endpoint: String,
+        /// The global id of its network.
+        found: i32,
+        /// The global id of the node's network.
+        expected: i32,
+    },
+    /// Endpoints contradict each other, and no majority tells who is right: nothing is known.
+    #[error(
+        "the ledger's endpoints contradict each other about {what}: {endpoints}; take out the one that is wrong, or add a third"
+    )]
+    Contradiction {
+        /// What they were asked for.
+        what: String,
+        /// Who said what.
+        endpoints: String,
+    },
     /// An answer that is not in the ledger's format.
     #[error("the ledger's answer cannot be read: {what}")]
     Unreadable {
@@ -60,6 +92,21 @@ pub enum ChainError {
 impl ChainError {
     pub(super) fn unreadable(what: impl std::fmt::Display) -> Self {
         Self::Unreadable { what: what.to_string() }
+    }
+
+    /// A refusal in a service's own words, shortened; a contract's exit code stands after `exitcode=` in them.
+    pub(super) fn refusal(words: &str) -> Self {
+        let reason = words.chars().take(REASON_CHARS_MAX).collect();
+        Self::Refused { exit_code: exit_code(words), reason }
+    }
+
+    /// Whether it says nothing about the ledger: a later look, or another endpoint, may tell.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Contradiction { .. } => true,
+            Self::Refused { .. } | Self::OtherNetwork { .. } | Self::Unreadable { .. } => false,
+        }
     }
 }
 
@@ -134,6 +181,12 @@ impl Transaction {
     /// [`ChainError::Unreadable`] if the bytes are not an ordinary transaction.
     pub fn from_boc(boc: &[u8]) -> Result<Self, ChainError> {
         Self::read(&Boc::decode(boc).map_err(ChainError::unreadable)?)
+    }
+
+    /// Logical time and hash of the account's transaction before the one in `cell`; zeros for none.
+    pub(super) fn before(cell: &Cell) -> Result<(u64, HashBytes), ChainError> {
+        let raw: RawTransaction = cell.parse().map_err(ChainError::unreadable)?;
+        Ok((raw.prev_trans_lt, raw.prev_trans_hash))
     }
 
     pub(super) fn read(cell: &Cell) -> Result<Self, ChainError> {
@@ -211,5 +264,28 @@ pub(super) fn address_of(address: &IntAddr) -> Option<Address> {
     match address {
         IntAddr::Std(std) => Some(Address { workchain: std.workchain, hash: std.address.0 }),
         IntAddr::Var(_) => None,
+    }
+}
+
+/// The number after `exitcode=` in the service's words for a refused message.
+fn exit_code(text: &str) -> Option<i32> {
+    let rest = text.split("exitcode=").nth(1)?.trim_start();
+    let end = rest.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest.get(..end)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_is_found_in_the_services_words() {
+        let text = "LITE_SERVER_UNKNOWN: cannot apply external message to current state : External message was not \
+                    accepted\nCannot run message on account: inbound external message rejected by transaction 00FF:\n\
+                    exitcode=106, steps=28, gas_used=0";
+        assert_eq!(exit_code(text), Some(106));
+        assert_eq!(exit_code("exitcode=-14"), Some(-14));
+        assert_eq!(exit_code("exitcode="), None);
+        assert_eq!(exit_code("timeout"), None);
     }
 }

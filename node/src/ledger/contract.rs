@@ -28,6 +28,23 @@ const OP_CLAIM: u32 = 0x4258_0002;
 const OP_PROVIDER_CLOSE: u32 = 0x4258_0003;
 const OP_REQUEST_CLOSE: u32 = 0x4258_0004;
 const OP_FINALIZE: u32 = 0x4258_0005;
+const OP_PAYOUT: u32 = 0x4258_0011;
+const OP_CLOSED: u32 = 0x4258_0012;
+
+/// What a message with this operation code asks of the contract, or tells who is paid by it.
+#[must_use]
+pub fn operation(code: u32) -> Option<&'static str> {
+    Some(match code {
+        OP_TOP_UP => "top up",
+        OP_CLAIM => "claim",
+        OP_PROVIDER_CLOSE => "close",
+        OP_REQUEST_CLOSE => "request close",
+        OP_FINALIZE => "finalize",
+        OP_PAYOUT => "payout",
+        OP_CLOSED => "refund",
+        _ => return None,
+    })
+}
 
 /// Everything that can be said to the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -95,7 +95,12 @@ impl LedgerError {
     pub fn fault(&self) -> LedgerFault {
         match self {
             Self::Balance { .. } => LedgerFault::Funds,
-            Self::Chain(ChainError::Unreachable { .. } | ChainError::Unreadable { .. })
+            Self::Chain(
+                ChainError::Unreachable { .. }
+                | ChainError::OtherNetwork { .. }
+                | ChainError::Contradiction { .. }
+                | ChainError::Unreadable { .. },
+            )
             | Self::Deadline { .. } => LedgerFault::Unreachable,
             Self::Chain(ChainError::Refused { .. })
             | Self::Wallet(_)

@@ -6,19 +6,25 @@
 //!   ├─ wallet     the node's coins; only opening and topping up need them
 //!   ├─ contract   messages to and state of the channel contract
 //!   ├─ purse      the same of the second contract, which no operation uses yet
-//!   └─ chain      three calls that every backend offers
-//!        ├─ devnet      a TVM in this process (and an HTTP face of it)
-//!        └─ toncenter   the same HTTP interface: a devnet elsewhere, testnet, mainnet
+//!   └─ chain      the few calls that every backend offers
+//!        ├─ devnet       a TVM in this process, with the two faces of a network
+//!        └─ endpoints    several connections as one: fail-over, answers checked against each other
+//!             ├─ toncenter    over HTTP: a devnet elsewhere, testnet, mainnet
+//!             └─ liteserver   the same over ADNL, from full nodes themselves
 //! ```
 //!
 //! Claims, closes and finalizes travel as external messages that the channel pays for, so a provider needs no coins.
 //! Every operation returns when its effect is seen on the ledger, when the contract refused, or at a deadline.
 
+mod adnl;
 pub mod calls;
 pub mod chain;
 pub mod contract;
 pub mod devnet;
+pub mod endpoints;
 mod error;
+mod lite;
+pub mod liteserver;
 mod payment;
 pub mod purse;
 pub mod toncenter;
@@ -40,6 +46,8 @@ use self::contract::{
 pub use self::error::LedgerError;
 use self::wallet::Wallet;
 
+/// What the coin is called unless the configuration says otherwise.
+pub const COIN: &str = "TON";
 /// The global id of TON's main network.
 pub const MAINNET_ID: i32 = -239;
 /// The global id of TON's test network.
@@ -86,6 +94,12 @@ impl Ledger {
     #[must_use]
     pub fn network_id(&self) -> i32 {
         self.network_id
+    }
+
+    /// Which endpoints it is reached through.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.chain.name()
     }
 
     /// The wallet's address, if there is a wallet.

@@ -26,8 +26,6 @@ const ATTEMPTS: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(250);
 /// Bytes of one answer.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Characters of the ledger's own words that an error repeats.
-const REASON_CHARS_MAX: usize = 200;
 /// The most transactions that one request may ask for; the service's limit.
 const TRANSACTIONS_MAX: usize = 100;
 
@@ -115,15 +113,13 @@ impl Toncenter {
             return Attempt::Answer(answer["result"].take());
         }
         let text = answer["error"].as_str().or(answer["result"].as_str()).unwrap_or("no reason given");
-        let reason = text.chars().take(REASON_CHARS_MAX).collect();
-        match (exit_code(text), answer["code"].as_i64()) {
-            // A contract that refuses once refuses again; so does a reader of parameters.
-            (Some(code), _) => Attempt::Final(ChainError::Refused { exit_code: Some(code), reason }),
-            (None, Some(400..=428 | 430..=499)) => {
-                Attempt::Final(ChainError::Refused { exit_code: None, reason })
-            }
-            (None, _) => Attempt::Again(ChainError::Refused { exit_code: None, reason }),
+        let refusal = ChainError::refusal(text);
+        let by_contract = matches!(refusal, ChainError::Refused { exit_code: Some(_), .. });
+        // A contract that refuses once refuses again; so does a reader of parameters.
+        if by_contract || matches!(answer["code"].as_i64(), Some(400..=428 | 430..=499)) {
+            return Attempt::Final(refusal);
         }
+        Attempt::Again(refusal)
     }
 
     /// Sends and reads, with a limit on what is read. The error says what happened, without the address.
@@ -186,6 +182,19 @@ impl Toncenter {
         })
     }
 
+    /// The network's global id is parameter 19 of its configuration.
+    async fn read_network_id(&self) -> Result<Option<i32>, ChainError> {
+        let answer = match self.call("getConfigParam", json!({ "config_id": 19 })).await {
+            Ok(answer) => answer,
+            // A service without the method.
+            Err(ChainError::Refused { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let id = cell(&answer["config"]["bytes"], "parameter 19")?;
+        let id = id.parse::<u32>().map_err(|_| ChainError::unreadable("parameter 19"))?;
+        Ok(Some(id.cast_signed()))
+    }
+
     async fn read_transactions(
         &self,
         address: Address,
@@ -216,16 +225,17 @@ impl Chain for Toncenter {
         self.read_transactions(address, limit).boxed()
     }
 
+    fn network_id(&self) -> Reply<'_, Option<i32>> {
+        self.read_network_id().boxed()
+    }
+
+    fn name(&self) -> String {
+        self.endpoint.clone()
+    }
+
     fn pace(&self) -> Duration {
         self.spacing.max(Duration::from_millis(200))
     }
-}
-
-/// The number after `exitcode=` in the service's words for a refused message.
-fn exit_code(text: &str) -> Option<i32> {
-    let rest = text.split("exitcode=").nth(1)?.trim_start();
-    let end = rest.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(rest.len());
-    rest.get(..end)?.parse().ok()
 }
 
 /// A number that may be written as a number or as a text.
@@ -249,17 +259,6 @@ fn cell(value: &Value, what: &str) -> Result<tycho_types::cell::Cell, ChainError
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_exit_code_is_found_in_the_services_words() {
-        let text = "LITE_SERVER_UNKNOWN: cannot apply external message to current state : External message was not \
-                    accepted\nCannot run message on account: inbound external message rejected by transaction 00FF:\n\
-                    exitcode=106, steps=28, gas_used=0";
-        assert_eq!(exit_code(text), Some(106));
-        assert_eq!(exit_code("exitcode=-14"), Some(-14));
-        assert_eq!(exit_code("exitcode="), None);
-        assert_eq!(exit_code("timeout"), None);
-    }
 
     #[test]
     fn only_the_public_service_is_asked_slowly() {

@@ -89,7 +89,7 @@ impl Ledger {
                     }
                     _ => None,
                 },
-                Err(error @ LedgerError::Chain(ChainError::Unreachable { .. })) => Some(error),
+                Err(LedgerError::Chain(error)) if error.is_silence() => Some(error.into()),
                 Err(error) => return Err(error),
             };
             self.pause(operation, account, end, trouble).await?;

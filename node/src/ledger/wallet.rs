@@ -32,6 +32,9 @@ pub const TRANSFER_FEE_MAX: Nano = Nano(10_000_000);
 /// For how long a signed transfer can still be executed, in chain time.
 pub const TRANSFER_LIFE: Duration = Duration::from_secs(60);
 
+/// Representation hash of the wallet contract's code, version 5r1.
+const CODE_HASH: &str = "20834b7b72b112147e1b2fb457b84e74d1a30f04f737d4f62a668e9552d2b72f";
+
 /// A wallet with its key. The key is wiped when this is dropped.
 pub struct Wallet {
     inner: TonWallet,
@@ -149,6 +152,12 @@ impl Wallet {
             data.load_u32().ok()
         };
         read().unwrap_or(0)
+    }
+
+    /// Whether this is the code of such a wallet.
+    #[must_use]
+    pub fn is_wallet(code: &Cell) -> bool {
+        hex::encode(code.repr_hash().0) == CODE_HASH
     }
 
     /// A signed transfer of complete internal messages, serialised. The first one also deploys the wallet.

@@ -15,7 +15,7 @@ use super::{RECEIPTS_MAX, StoreError, failed};
 /// Version of the tables' layout.
 pub(super) const FORMAT: u32 = 1;
 /// Version of an encoded record.
-const RECORD_VERSION: u8 = 1;
+const RECORD_VERSION: u8 = 2;
 const HEAD: usize = 9;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -142,12 +142,17 @@ fn read_row(key: &[u8], value: &[u8], path: &Path) -> Result<Row, StoreError> {
         why: format!("row {}: {why}", hex::encode(key)),
     };
     let (head, body) = value.split_at_checked(HEAD).ok_or_else(|| damaged("it is too short"))?;
-    if head[0] != RECORD_VERSION {
-        return Err(damaged(&format!("version {}, this version reads {RECORD_VERSION}", head[0])));
+    let mut body = body.to_vec();
+    match head[0] {
+        RECORD_VERSION => {}
+        // Version 1 had no early voucher at the end of what is earned.
+        1 if key.first() == Some(&EARNING) => body.push(0),
+        1 => {}
+        other => return Err(damaged(&format!("version {other}, this version reads 1 to {RECORD_VERSION}"))),
     }
     let mut number = [0; 8];
     number.copy_from_slice(&head[1..]);
-    let record = codec::decode(body).map_err(|error| damaged(&error.to_string()))?;
+    let record = codec::decode(&body).map_err(|error| damaged(&error.to_string()))?;
     Ok(Row { key: key.to_vec(), number: u64::from_be_bytes(number), record })
 }
 

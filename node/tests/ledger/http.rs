@@ -1,105 +1,15 @@
-//! The same life of a channel over HTTP, by the client that testnet and mainnet get too.
+//! The devnet's HTTP face: what it answers to questions, to silence and to garbage.
 
-use std::sync::Arc;
-
-use bombyx_node::ledger::Ledger;
 use bombyx_node::ledger::chain::{Chain as _, ChainError};
-use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet, http};
+use bombyx_node::ledger::devnet::DEVNET_ID;
 use bombyx_node::ledger::toncenter::Toncenter;
-use bombyx_node::ledger::wallet::friendly;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::ChannelTerms;
-use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
+use bombyx_protocol::channel::voucher::Voucher;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
-use crate::setup::{coins, key, milli, reason, wallet};
-
-/// A devnet behind a socket of this machine; it stops when this is dropped.
-struct Server {
-    devnet: Devnet,
-    base: String,
-    _stop: oneshot::Sender<()>,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let devnet = Devnet::new().unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let served = devnet.clone();
-        tokio::spawn(async move {
-            http::serve(served, listener, async { stopped.await.unwrap_or(()) }).await.unwrap();
-        });
-        Self { devnet, base, _stop: stop }
-    }
-
-    fn ledger(&self, party: usize) -> Ledger {
-        let client = Toncenter::new(&format!("{}/api/v2", self.base), None).unwrap();
-        Ledger::new(Arc::new(client), DEVNET_ID, Some(wallet(party)))
-    }
-
-    async fn get(&self, path: &str) -> (u16, Value) {
-        let response = reqwest::get(format!("{}{path}", self.base)).await.unwrap();
-        (response.status().as_u16(), response.json().await.unwrap())
-    }
-
-    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
-        let request = reqwest::Client::new().post(format!("{}{path}", self.base)).body(body);
-        let response = request.send().await.unwrap();
-        (response.status().as_u16(), response.json().await.unwrap())
-    }
-}
-
-#[tokio::test]
-async fn a_channel_lives_its_life_over_http() {
-    let server = Server::start().await;
-    let (client, provider) = (server.ledger(0), server.ledger(1));
-    let client_address = client.wallet_address().unwrap();
-    let (status, _) =
-        server.get(&format!("/faucet?address={}&amount=5", friendly(client_address, true))).await;
-    assert_eq!(status, 200);
-    assert_eq!(client.balance(client_address).await.unwrap(), coins(5));
-
-    let terms = ChannelTerms {
-        network_id: DEVNET_ID,
-        salt: 7,
-        client_key: key(1).verifying_key().to_bytes(),
-        provider_key: key(2).verifying_key().to_bytes(),
-        client: client_address,
-        provider: provider.wallet_address().unwrap(),
-        challenge_s: 60,
-    };
-    let channel = client.open(&terms, coins(1)).await.unwrap();
-    let state = provider.channel(channel.account).await.unwrap().unwrap();
-    assert_eq!((state.epoch, state.deposit, state.terms), (channel.epoch, coins(1), terms.clone()));
-
-    let voucher = |cumulative| Voucher { account: channel.account.hash, epoch: channel.epoch, cumulative };
-    let sign = |voucher: Voucher| voucher.sign(&key(1));
-    let paid = voucher(milli(300));
-    provider.claim(&paid, sign(paid)).await.unwrap();
-    assert_eq!(reason(provider.claim(&paid, sign(paid)).await), Refusal::Stale);
-    let much = voucher(coins(2));
-    assert_eq!(reason(provider.claim(&much, sign(much)).await), Refusal::OverDeposit);
-    assert_eq!(reason(client.finalize(channel.account).await), Refusal::TooEarly);
-    client.request_close(channel.account).await.unwrap();
-
-    let order = CloseOrder { account: channel.account.hash, epoch: channel.epoch, cumulative: milli(400) };
-    let last = sign(voucher(milli(400)));
-    provider.provider_close(&order, order.sign(&key(2)), Some(last)).await.unwrap();
-    assert_eq!(provider.channel(channel.account).await.unwrap(), None);
-
-    // Both faces of the ledger tell the same history.
-    let address = provider.wallet_address().unwrap();
-    let over_http = provider.transactions(address, 10).await.unwrap();
-    assert_eq!(over_http, server.devnet.transactions(address, 10).await.unwrap());
-    assert_eq!(over_http.len(), 2);
-    let received: Nano =
-        over_http.iter().filter_map(|t| t.incoming.as_ref()).map(|message| message.value).sum();
-    assert!(received > milli(399) && received < milli(400));
-}
+use crate::server::Server;
+use crate::setup::{coins, key};
 
 /// A service that drops the first `silent` requests after reading them and refuses the rest as stale.
 async fn forgetful(silent: usize) -> Toncenter {
@@ -135,7 +45,7 @@ async fn a_message_refused_after_a_lost_answer_may_have_been_executed() {
 #[tokio::test]
 async fn a_get_method_answers_over_http() {
     let server = Server::start().await;
-    let client = server.ledger(0);
+    let client = server.over_http(0);
     server.devnet.faucet(client.wallet_address().unwrap(), coins(2)).unwrap();
     let terms = ChannelTerms {
         network_id: DEVNET_ID,

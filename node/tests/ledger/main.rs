@@ -3,16 +3,21 @@
 
 mod accounts;
 mod attacks;
+mod backends;
 mod calls;
 mod differential;
+mod endpoints;
 mod exits;
+mod explorer;
 mod fees;
 mod http;
 mod javascript;
 mod money;
 mod official_client;
 mod purse;
+mod races;
 mod refusals;
+mod server;
 mod setup;
 mod storm;
 mod vectors;

@@ -33,29 +33,42 @@ impl CellBuilder {
         Self::default()
     }
 
-    fn bit(&mut self, bit: bool) {
-        let place = self.bits & 7;
-        if place == 0 {
-            self.bytes.push(0);
+    /// The lowest `width` bits of a byte, at most all of them.
+    fn bits(&mut self, byte: u8, width: u32) {
+        let place = u32::from(self.bits & 7);
+        let left = byte.unbounded_shl(8u32.saturating_sub(width));
+        match self.bytes.last_mut().filter(|_| place > 0) {
+            Some(last) => {
+                *last |= left.unbounded_shr(place);
+                if place.saturating_add(width) > 8 {
+                    self.bytes.push(left.unbounded_shl(8u32.saturating_sub(place)));
+                }
+            }
+            None if width > 0 => self.bytes.push(left),
+            None => {}
         }
-        if bit && let Some(last) = self.bytes.last_mut() {
-            *last |= 0x80u8.wrapping_shr(u32::from(place));
-        }
-        self.bits = self.bits.saturating_add(1);
+        self.bits = self.bits.saturating_add(u16::try_from(width).unwrap_or(u16::MAX));
     }
 
     /// The lowest `width` bits of `value`, highest first.
     pub(crate) fn uint(mut self, value: u64, width: u32) -> Self {
-        for place in (0..width).rev() {
-            self.bit(value.wrapping_shr(place) & 1 == 1);
+        let whole = width.wrapping_shr(3);
+        let [begun, ..] = value.unbounded_shr(whole.saturating_mul(8)).to_le_bytes();
+        self.bits(begun, width & 7);
+        for byte in (0..whole).rev() {
+            let [low, ..] = value.unbounded_shr(byte.saturating_mul(8)).to_le_bytes();
+            self.bits(low, 8);
         }
         self
     }
 
     /// 256 bits, as of a key or a hash.
     pub(crate) fn bytes32(mut self, value: &[u8; 32]) -> Self {
-        for byte in value {
-            self = self.uint(u64::from(*byte), 8);
+        if self.bits & 7 == 0 {
+            self.bytes.extend_from_slice(value);
+            self.bits = self.bits.saturating_add(256);
+        } else {
+            value.iter().for_each(|byte| self.bits(*byte, 8));
         }
         self
     }
@@ -85,7 +98,7 @@ impl CellBuilder {
         let begun = u16::from(self.bits & 7 != 0);
         let data = u8::try_from(whole.saturating_mul(2).saturating_add(begun)).unwrap_or(u8::MAX);
         if begun == 1 {
-            self.bit(true);
+            self.bits(1, 1);
         }
         let mut hasher = Sha256::new();
         hasher.update([references, data]);
@@ -125,6 +138,9 @@ mod tests {
 
     #[test]
     fn bits_are_packed_from_the_highest_down() {
+        let wide = CellBuilder::new().uint(1, 4).bytes32(&[0xab; 32]).uint(0x0123_4567_89ab_cdef, 64);
+        assert_eq!((wide.bytes[..3].to_vec(), wide.bits), (vec![0x1a, 0xba, 0xba], 324));
+        assert_eq!(wide.bytes[32..], [0xb0, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0]);
         let cell = CellBuilder::new().uint(0b101, 3).uint(0xff, 8).uint(0, 4);
         assert_eq!((cell.bytes.as_slice(), cell.bits), (&[0b1011_1111, 0b1110_0000][..], 15));
     }

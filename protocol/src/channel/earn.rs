@@ -1,6 +1,7 @@
 //! The provider's side of a channel: what was served, what the newest voucher covers, and what may stay unpaid.
 
 use crate::amount::Nano;
+use crate::channel::fault::Mismatch;
 use crate::channel::ledger::ChannelState;
 use crate::channel::record::Earning;
 use crate::channel::terms::ChannelTerms;
@@ -19,6 +20,12 @@ pub struct Earner {
     early: Option<Payment>,
     served: Nano,
     written_off: Nano,
+    /// The widest window that a job on it has had: prices move with load, and so do windows.
+    widest: Nano,
+    /// What the jobs that run on it were allowed to make and have not billed.
+    under_way: Nano,
+    /// Read back from disk, and no voucher has come since: the client may have been promised more than is remembered.
+    unconfirmed: bool,
 }
 
 /// What a voucher did.
@@ -28,7 +35,7 @@ pub enum Took {
     More,
     /// It repeats, or is older than, what is known.
     Nothing,
-    /// It verifies, and waits until the ledger shows the funding that it is for.
+    /// It verifies, and waits until the ledger shows the funding that it is for: write it.
     Early,
 }
 
@@ -41,9 +48,6 @@ pub enum VoucherFault {
     /// For another funding of the channel.
     #[error("the voucher is for another epoch of the channel")]
     Epoch,
-    /// More than was deposited.
-    #[error("the voucher promises more than the channel holds")]
-    OverDeposit,
 }
 
 impl Earner {
@@ -60,6 +64,9 @@ impl Earner {
             early: None,
             served: Nano::ZERO,
             written_off: Nano::ZERO,
+            widest: Nano::ZERO,
+            under_way: Nano::ZERO,
+            unconfirmed: false,
         }
     }
 
@@ -68,6 +75,8 @@ impl Earner {
     pub fn restored(record: Earning) -> Self {
         let mut earner = Self::new(record.terms, record.client);
         earner.newest = record.payment;
+        earner.early = record.early;
+        earner.unconfirmed = true;
         earner.served = earner.paid();
         earner
     }
@@ -75,7 +84,7 @@ impl Earner {
     /// What must be on disk before more is served on the strength of it.
     #[must_use]
     pub fn record(&self) -> Earning {
-        Earning { terms: self.terms.clone(), client: self.client, payment: self.newest }
+        Earning { terms: self.terms.clone(), client: self.client, payment: self.newest, early: self.early }
     }
 
     /// The terms.
@@ -102,10 +111,12 @@ impl Earner {
         self.newest
     }
 
-    /// What the newest voucher covers.
+    /// What the newest voucher covers, or the ledger has paid out: a client may have brought a voucher that never came
+    /// here, and a store that was put back may have forgotten one.
     #[must_use]
     pub fn paid(&self) -> Nano {
-        self.newest.map_or(Nano::ZERO, |payment| payment.cumulative)
+        let settled = self.seen.map_or(Nano::ZERO, |state| state.settled);
+        self.newest.map_or(Nano::ZERO, |payment| payment.cumulative).max(settled)
     }
 
     /// What was served over the channel's life.
@@ -124,6 +135,13 @@ impl Earner {
     #[must_use]
     pub const fn written_off(&self) -> Nano {
         self.written_off
+    }
+
+    /// A job with this window wants to begin. Whether the channel has not yet caused more than one window of loss.
+    /// (`CH-9`)
+    pub fn admit(&mut self, window: Nano) -> bool {
+        self.widest = self.widest.max(window);
+        self.written_off <= self.widest
     }
 
     /// Gives up what a job that is over left unpaid, `amount` at the most. Without this one lost chunk would
@@ -149,12 +167,19 @@ impl Earner {
     /// How much more may be served before a voucher must come. (`CH-5`)
     ///
     /// `window` is the most that may ever stay unpaid, `credit` the most on a channel that the ledger has not
-    /// shown. On a channel that it has shown, nothing is served that the deposit cannot pay.
+    /// shown. On a channel that it has shown, nothing is served that the deposit cannot pay. All jobs on the channel
+    /// share one window: what others were allowed counts like what is served.
     #[must_use]
     pub fn allowance(&self, window: Nano, credit: Nano) -> Nano {
         let limit = if self.is_open() { window } else { window.min(credit) };
         let left = limit.saturating_minus(self.unpaid());
-        if self.is_open() { left.min(self.headroom()) } else { left }
+        let left = if self.is_open() { left.min(self.headroom()) } else { left };
+        left.saturating_minus(self.under_way)
+    }
+
+    /// A job may make more, or less, than before without a voucher.
+    pub fn allow(&mut self, before: Nano, now: Nano) {
+        self.under_way = self.under_way.saturating_minus(before).saturating_plus(now);
     }
 
     /// Counts what was served.
@@ -167,31 +192,22 @@ impl Earner {
     /// # Errors
     /// [`VoucherFault`]; nothing changes then.
     pub fn take(&mut self, payment: Payment) -> Result<Took, VoucherFault> {
-        if self
-            .newest
-            .is_some_and(|newest| newest.epoch == payment.epoch && newest.cumulative >= payment.cumulative)
-        {
+        let seen = self.seen.filter(|state| state.epoch != 0);
+        let epoch = seen.map(|state| state.epoch).or(self.newest.map(|newest| newest.epoch));
+        let is_old = epoch == Some(payment.epoch) && payment.cumulative <= self.paid();
+        let is_known = self.early.is_some_and(|early| order(&early) >= order(&payment));
+        if is_old || is_known {
             return Ok(Took::Nothing);
         }
         let voucher = Voucher { account: self.account, epoch: payment.epoch, cumulative: payment.cumulative };
         voucher.verify(&self.terms.client_key, &payment.signature).map_err(|_| VoucherFault::Signature)?;
-        match self.seen {
-            Some(state) if state.epoch != 0 => {
-                if payment.epoch != state.epoch {
-                    return Err(VoucherFault::Epoch);
-                }
-                if payment.cumulative > state.deposit {
-                    // Perhaps a top-up that this node has not seen yet.
-                    self.early = Some(payment);
-                    return Ok(Took::Early);
-                }
-                self.newest = Some(payment);
-                // A client pays for what it got: more than this node remembers was served before it lost its state.
-                self.served = self.served.max(payment.cumulative);
-                // A late payment for what was given up is no head start for what comes.
-                self.written_off = self.written_off.min(self.served.saturating_minus(payment.cumulative));
+        match seen {
+            Some(state) if payment.epoch != state.epoch => Err(VoucherFault::Epoch),
+            Some(state) if payment.cumulative <= state.deposit => {
+                self.count(payment);
                 Ok(Took::More)
             }
+            // Perhaps for a funding or a top-up that this node has not seen yet.
             Some(_) | None => {
                 self.early = Some(payment);
                 Ok(Took::Early)
@@ -199,11 +215,48 @@ impl Earner {
         }
     }
 
-    /// Takes what the ledger shows. Returns whether a voucher that came early now counts and must be written.
-    pub fn observe(&mut self, state: ChannelState) -> bool {
+    /// A voucher of this funding, within its deposit and above the last one, counts from now on.
+    fn count(&mut self, payment: Payment) {
+        self.newest = Some(payment);
+        self.unconfirmed = false;
+        // A client pays for what it got: more than this node remembers was served before it lost its state.
+        self.served = self.served.max(payment.cumulative);
+        // A late payment for what was given up is no head start for what comes.
+        self.written_off = self.written_off.min(self.served.saturating_minus(payment.cumulative));
+    }
+
+    /// What a voucher over `total` would tell this node of its own past: after a restart the first one may be above
+    /// everything that it remembers. (`CH-24`)
+    #[must_use]
+    pub fn mismatch(&self, total: Nano) -> Option<Mismatch> {
+        let behind = self.unconfirmed && total > self.served;
+        behind.then_some(Mismatch::Behind { known: self.served, shown: total })
+    }
+
+    /// Takes what the ledger shows. (`CH-24`)
+    pub fn observe(&mut self, state: ChannelState) -> Observed {
+        let mut observed = Observed::default();
+        if state.epoch != 0 {
+            let known = self.newest.map(|newest| newest.epoch).or(self.seen.map(|seen| seen.epoch));
+            if let Some(known) = known.filter(|known| *known != 0 && *known != state.epoch) {
+                // What was served and promised in the earlier funding is void with it.
+                observed.mismatch = Some(Mismatch::Epoch { known, shown: state.epoch });
+                self.newest = None;
+                self.served = Nano::ZERO;
+                self.written_off = Nano::ZERO;
+            } else if state.closing.is_none() && state.settled > self.paid() {
+                // In a close the client may have brought a voucher that never came here; otherwise this node has.
+                observed.mismatch = Some(Mismatch::Behind { known: self.paid(), shown: state.settled });
+            }
+        }
         self.seen = Some(state);
-        let Some(early) = self.early.take() else { return false };
-        matches!(self.take(early), Ok(Took::More))
+        self.served = self.served.max(self.paid());
+        if let Some(early) = self.early.take() {
+            let behind = self.mismatch(early.cumulative);
+            observed.counts = self.take(early) == Ok(Took::More);
+            observed.mismatch = observed.mismatch.or(behind.filter(|_| observed.counts));
+        }
+        observed
     }
 
     /// What the ledger last showed.
@@ -211,4 +264,18 @@ impl Earner {
     pub const fn seen(&self) -> Option<ChannelState> {
         self.seen
     }
+}
+
+/// By this an early voucher replaces another: fundings are numbered upwards.
+const fn order(payment: &Payment) -> (u64, Nano) {
+    (payment.epoch, payment.cumulative)
+}
+
+/// What the ledger's word changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// A voucher that came early counts now: write it.
+    pub counts: bool,
+    /// What the store did not know.
+    pub mismatch: Option<Mismatch>,
 }

@@ -9,7 +9,8 @@ use crate::time::Span;
 /// A call to the ledger. The shell answers with [`LedgerEvent`]s, after its own retries and within a deadline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerCall {
-    /// Deploy and fund a channel from this node's wallet, then watch it.
+    /// Deploy and fund a channel from this node's wallet, then watch it. One that is funded already is only watched: a
+    /// client whose opening may have been lost in a crash asks again.
     Open {
         /// The terms, from which code and account follow.
         terms: Box<ChannelTerms>,

@@ -2,6 +2,7 @@
 
 pub mod cell;
 pub mod earn;
+pub mod fault;
 pub mod lane;
 pub mod ledger;
 pub mod pay;

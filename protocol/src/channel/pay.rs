@@ -3,6 +3,7 @@
 use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
+use crate::channel::fault::Mismatch;
 use crate::channel::ledger::ChannelState;
 use crate::channel::record::Paying;
 use crate::channel::terms::ChannelTerms;
@@ -58,6 +59,15 @@ pub enum ClosingStep {
     Finalize,
 }
 
+/// What the ledger's word changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Something that must be written.
+    pub changed: bool,
+    /// What the store did not know.
+    pub mismatch: Option<Mismatch>,
+}
+
 impl Payer {
     /// A channel that is about to be opened.
     #[must_use]
@@ -80,12 +90,13 @@ impl Payer {
     }
 
     /// A channel read back from disk. What its vouchers promised stands: a voucher that was written and perhaps
-    /// sent counts as spent. (`CH-7`)
+    /// sent counts as spent. (`CH-7`) The deposit is what the ledger had shown: a top-up that was asked for may have
+    /// been lost, and if it was not, the ledger will show it. (`CH-3`)
     #[must_use]
     pub fn restored(record: Paying) -> Self {
         let mut payer = Self::opening(record.terms, record.provider, record.deposit);
         payer.epoch = record.epoch;
-        payer.unconfirmed = record.epoch.is_some();
+        payer.unconfirmed = true;
         payer.cumulative = record.cumulative;
         payer.close = if record.closing { Close::Wanted } else { Close::No };
         payer
@@ -97,7 +108,7 @@ impl Payer {
         Paying {
             terms: self.terms.clone(),
             provider: self.provider,
-            deposit: self.asked,
+            deposit: if self.is_open() { self.deposit } else { self.asked },
             epoch: self.epoch,
             cumulative: self.cumulative,
             closing: self.close != Close::No,
@@ -144,6 +155,24 @@ impl Payer {
     #[must_use]
     pub const fn headroom(&self) -> Nano {
         self.asked.saturating_minus(self.cumulative).saturating_minus(self.reserved)
+    }
+
+    /// What the jobs that run on it may still cost.
+    #[must_use]
+    pub const fn reserved(&self) -> Nano {
+        self.reserved
+    }
+
+    /// What of the deposit asked for is not promised yet: what this node has locked.
+    #[must_use]
+    pub const fn rest(&self) -> Nano {
+        self.asked.saturating_minus(self.cumulative)
+    }
+
+    /// Whether what was asked for on the deposit covers every job that runs on it.
+    #[must_use]
+    pub fn is_covered(&self) -> bool {
+        self.cumulative.saturating_plus(self.reserved) <= self.asked
     }
 
     /// Sets the most that a job can cost aside. (`CH-2`)
@@ -202,39 +231,77 @@ impl Payer {
     }
 
     /// The provider shows the newest voucher that it has, verified by the caller. After a restart the first one is gone on
-    /// from, with what was promised since on top: it may be newer than what this node remembers. Returns whether that
-    /// changed the promise. (`CH-8`)
-    pub fn recover(&mut self, newest: Option<&Voucher>) -> bool {
-        if !core::mem::take(&mut self.unconfirmed) {
-            return false;
+    /// from, with what was promised since on top: it may be newer than what this node remembers. Returns what the store
+    /// did not know; the promise may have changed then. (`CH-8`, `CH-24`)
+    pub fn recover(&mut self, newest: Option<&Voucher>) -> Option<Mismatch> {
+        let Some(voucher) = newest else {
+            self.unconfirmed = false;
+            return None;
+        };
+        // Before the ledger has shown the funding nobody can say whether the voucher is for it.
+        let known = self.epoch?;
+        if voucher.epoch > known {
+            self.want_close();
+            return Some(Mismatch::Epoch { known, shown: voucher.epoch });
         }
-        let Some(voucher) = newest.filter(|voucher| self.epoch == Some(voucher.epoch)) else { return false };
-        let known = self.cumulative.saturating_minus(self.since_start);
-        let news = voucher.cumulative > known;
-        if news {
-            self.cumulative = voucher.cumulative.saturating_plus(self.since_start).min(self.asked);
-        }
-        news
+        // One of an earlier funding is void: it says that the provider has none of this one.
+        let mismatch = if voucher.epoch == known { self.shown(voucher.cumulative) } else { None };
+        self.unconfirmed = false;
+        mismatch
     }
 
-    /// Takes what the ledger shows. Returns whether anything changed that must be written.
-    pub fn observe(&mut self, now: Time, state: &ChannelState) -> bool {
-        self.settled = state.settled;
-        if let Some(closing) = state.closing {
-            let was = self.close;
-            self.close = Close::Until(now + closing);
-            return was == Close::No;
+    /// A voucher of this node over `total` exists.
+    fn shown(&mut self, total: Nano) -> Option<Mismatch> {
+        if self.unconfirmed {
+            // Never cut at the deposit that is known: a promise above it was made for a top-up that the store forgot.
+            let known = self.cumulative.saturating_minus(self.since_start);
+            let behind = total > known;
+            if behind {
+                self.cumulative = total.saturating_plus(self.since_start);
+            }
+            behind.then_some(Mismatch::Behind { known, shown: total })
+        } else {
+            let known = self.cumulative;
+            let foreign = total > known;
+            if foreign {
+                self.cumulative = total;
+                self.want_close();
+            }
+            foreign.then_some(Mismatch::Voucher { known, shown: total })
         }
-        let first = self.epoch.is_none() && state.epoch != 0;
-        if first {
-            self.epoch = Some(state.epoch);
+    }
+
+    /// Takes what the ledger shows.
+    pub fn observe(&mut self, now: Time, state: &ChannelState) -> Observed {
+        if state.epoch == 0 {
+            return Observed::default();
         }
-        let grown = self.epoch == Some(state.epoch) && state.deposit > self.deposit;
-        if first || grown {
+        let mut observed = Observed::default();
+        let first = self.epoch.is_none();
+        if let Some(known) = self.epoch.filter(|known| *known != state.epoch) {
+            // What was promised in the earlier funding is void. What was in this one, nobody here knows: nothing is
+            // signed in it, and the rest asked back.
+            observed.mismatch = Some(Mismatch::Epoch { known, shown: state.epoch });
+            self.cumulative = Nano::ZERO;
+            self.since_start = Nano::ZERO;
+            self.deposit = Nano::ZERO;
+            self.asked = Nano::ZERO;
+            self.close = Close::Wanted;
+        }
+        self.epoch = Some(state.epoch);
+        if first || state.deposit > self.deposit {
+            observed.changed = true;
             self.deposit = state.deposit;
             self.asked = self.asked.max(state.deposit);
         }
-        first || grown
+        self.settled = state.settled;
+        observed.mismatch = observed.mismatch.or_else(|| self.shown(state.settled));
+        if let Some(closing) = state.closing {
+            observed.changed |= self.close == Close::No;
+            self.close = Close::Until(now + closing);
+        }
+        observed.changed |= observed.mismatch.is_some();
+        observed
     }
 
     /// The client wants its rest back: no job starts any more.

@@ -37,7 +37,7 @@ pub struct Paying {
     pub terms: ChannelTerms,
     /// Who is paid.
     pub provider: NodeId,
-    /// What the client deposits.
+    /// What the ledger has shown deposited; before it has shown any, what the client deposits.
     pub deposit: Nano,
     /// Which funding, once the ledger has shown it.
     pub epoch: Option<u64>,
@@ -54,8 +54,10 @@ pub struct Earning {
     pub terms: ChannelTerms,
     /// Who pays.
     pub client: NodeId,
-    /// The newest voucher.
+    /// The newest voucher that counts.
     pub payment: Option<Payment>,
+    /// One that came before the ledger has shown what it is for.
+    pub early: Option<Payment>,
 }
 
 impl Record {

@@ -178,17 +178,18 @@ impl Client {
         let window = Span(self.config.bid_window.0.saturating_mul(1 << errand.unanswered.min(8)));
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
         // Who was asked and stayed silent is asked again among all.
-        let invited = match errand.unanswered {
-            0 => self.crowds.share(&errand.order.model, self.config.enough_bids),
-            _ => Share::ALL,
-        };
+        // So is everybody when one of them has failed: enough others may never have been heard of.
+        let again = errand.unanswered > 0 || !errand.failed.is_empty();
+        let invited =
+            if again { Share::ALL } else { self.crowds.share(&errand.order.model, self.config.enough_bids) };
         let (node, seal_key) = (self.identity.id(), self.seal_key.public());
         let call = Call::for_order(call_id, node, seal_key, &errand.order, window_ms, invited);
         let closes_at = (now + window).min(errand.deadline);
         // Who was silent before is waited for again: it may only have been busy or slow.
-        let enough = match errand.unanswered {
-            0 => self.crowds.enough(&errand.order.model, self.config.enough_bids),
-            _ => self.config.enough_bids,
+        let enough = if again {
+            self.config.enough_bids
+        } else {
+            self.crowds.enough(&errand.order.model, self.config.enough_bids)
         };
         errand.phase = Phase::Calling(Auction::new(call_id, closes_at, enough).by(self.config.rule));
         self.crowds.invite(call_id.0, call.model, invited, closes_at);
@@ -302,13 +303,27 @@ impl Client {
             Phase::Idle | Phase::Calling(_) => false,
         });
         if serving {
-            if let Some(account) = self.orders.get(&id).and_then(Errand::account)
-                && matches!(refuse.why, Refusal::Unpaid | Refusal::BadVoucher)
-            {
-                // The two sides disagree about this channel for good: take the rest back and open another.
-                self.payments.give_up(now, &account, &mut self.outbox);
+            let mut why = Failure::Refused(refuse.why);
+            if let Some(account) = self.orders.get(&id).and_then(Errand::account) {
+                match refuse.why {
+                    // The two sides disagree about this channel for good: take the rest back and open another.
+                    Refusal::Unpaid | Refusal::BadVoucher => {
+                        self.payments.give_up(now, &account, &mut self.outbox);
+                    }
+                    Refusal::Unfunded => {
+                        why = self.payments.unfunded(&account).map_or(why, Failure::Payment);
+                    }
+                    Refusal::UnknownBid
+                    | Refusal::PriceBelowBid
+                    | Refusal::Busy
+                    | Refusal::Malformed
+                    | Refusal::TaskTooLarge
+                    | Refusal::ChannelTerms
+                    | Refusal::Engine
+                    | Refusal::Leaving => {}
+                }
             }
-            self.failed(now, id, from, Failure::Refused(refuse.why));
+            self.failed(now, id, from, why);
         }
     }
 

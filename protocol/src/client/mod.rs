@@ -6,12 +6,11 @@ mod working;
 
 use std::collections::BTreeMap;
 
-use ed25519_dalek::SigningKey;
-
 use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
 use crate::channel::ledger::LedgerEvent;
 use crate::channel::record::Record;
-use crate::channel::terms::Address;
+use crate::channel::terms::{Address, CHALLENGE_S_MAX};
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId};
 use crate::io::{Command, Event, Failure, Input, Machine, OrderNews, Output, PeerFault};
@@ -56,10 +55,30 @@ pub struct ClientConfig {
     pub enough_bids: usize,
     /// The challenge time that this client proposes; a provider may ask for more.
     pub challenge_s: u32,
+    /// What it agrees to beyond that.
+    pub policy: ChannelPolicy,
     /// Whether a provider that served well is used again without an auction.
     pub leases: bool,
     /// How bids are ranked and paid.
     pub rule: Rule,
+}
+
+/// How far a client binds its coins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelPolicy {
+    /// The most that one channel holds and is not promised: what a provider could keep locked for a challenge time.
+    pub deposit_max: Nano,
+    /// The longest challenge time that it agrees to, in seconds.
+    pub challenge_s_max: u32,
+    /// How long a channel may be unused before its rest is asked back; none keeps it for ever.
+    pub idle_close: Option<Span>,
+}
+
+impl Default for ChannelPolicy {
+    /// No bounds but those of the protocol.
+    fn default() -> Self {
+        Self { deposit_max: Nano(u64::MAX), challenge_s_max: CHALLENGE_S_MAX, idle_close: None }
+    }
 }
 
 impl ClientConfig {
@@ -79,6 +98,7 @@ impl ClientConfig {
             bid_window: limits::BID_WINDOW,
             enough_bids: limits::BIDS_WANTED,
             challenge_s: 60,
+            policy: ChannelPolicy::default(),
             leases: true,
             rule: Rule::SecondScore,
         }
@@ -110,8 +130,7 @@ impl Client {
     pub fn new(config: ClientConfig, records: Vec<Record>) -> Self {
         let mut entropy = Entropy::new(config.entropy_seed);
         let mut outbox = Outbox::default();
-        let key = SigningKey::from_bytes(&config.channel_seed);
-        let payments = Payments::restored(key, records, &mut outbox);
+        let payments = Payments::restored(&config, records, &mut outbox);
         Self {
             identity: Identity::from_seed(&config.identity_seed),
             // A fresh sealing key for every run: bids of an earlier one are nobody's any more.
@@ -246,14 +265,22 @@ impl Client {
 
     fn ledger(&mut self, now: Time, event: &LedgerEvent) {
         let affected = self.payments.ledger(now, event, &mut self.outbox);
-        if let Some(fault) = affected.unusable {
-            let stuck: Vec<OrderId> = self.orders_on(affected.account).collect();
-            for id in stuck {
-                self.end(now, id, Some(Failure::Channel(fault)));
-            }
+        if let Some(fault) = affected.fault {
+            self.unpayable(now, affected.account, fault);
         }
         if affected.payable {
             self.pay_all(now, affected.account);
+        }
+    }
+
+    /// A channel cannot be paid on as was planned: orders end, the newest first, until what it holds covers the others.
+    fn unpayable(&mut self, now: Time, account: [u8; 32], fault: PaymentFault) {
+        let stuck: Vec<OrderId> = self.orders_on(account).collect();
+        for id in stuck.into_iter().rev() {
+            if self.payments.covers(&account) {
+                return;
+            }
+            self.end(now, id, Some(Failure::Payment(fault)));
         }
     }
 

@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
-use crate::channel::ledger::{LedgerCall, LedgerEvent, LedgerFault};
+use crate::channel::fault::{Mismatch, PaymentFault};
+use crate::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use crate::channel::pay::{ClosingStep, Exhausted, Payer};
 use crate::channel::record::Record;
-use crate::channel::terms::ChannelTerms;
-use crate::channel::voucher::Voucher;
+use crate::channel::terms::{Address, ChannelTerms};
+use crate::channel::voucher::{SignatureError, Voucher};
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
 use crate::market::bid::Bid;
 use crate::outbox::Outbox;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::message::Payment;
 
 use super::ClientConfig;
@@ -24,6 +25,8 @@ use super::ClientConfig;
 pub(super) struct Payments {
     key: SigningKey,
     channels: BTreeMap<[u8; 32], Channel>,
+    /// How long a channel may be unused before its rest is asked back.
+    idle: Option<Span>,
 }
 
 #[derive(Debug)]
@@ -31,7 +34,10 @@ struct Channel {
     payer: Payer,
     /// The last ledger call of a close, so that it is repeated only after a wait.
     acted_at: Option<Time>,
-    topping_up: bool,
+    /// A deposit or a part of one was asked of the ledger, and its fate is not known.
+    funding: bool,
+    /// When a job last began or ended on it; of a restored one, the first moment of this life.
+    used_at: Option<Time>,
 }
 
 /// What a ledger event means for the orders on a channel.
@@ -40,28 +46,75 @@ pub(super) struct Affected {
     pub(super) account: [u8; 32],
     /// Vouchers can be signed that could not be before.
     pub(super) payable: bool,
-    /// Nothing can be paid on it any more.
-    pub(super) unusable: Option<LedgerFault>,
+    /// Orders that the channel does not cover any more end with this.
+    pub(super) fault: Option<PaymentFault>,
 }
 
 impl Channel {
+    fn new(payer: Payer, used_at: Option<Time>) -> Self {
+        Self { payer, acted_at: None, funding: false, used_at }
+    }
+
+    fn address(&self) -> Address {
+        Address::basechain(self.payer.account())
+    }
+
+    /// Asks the ledger for the channel. An opening whose fate is unknown is asked for again: the terms name one account,
+    /// so the ledger tells whether it is there.
+    fn open(&mut self, outbox: &mut Outbox) {
+        let terms = Box::new(self.payer.terms().clone());
+        let deposit = self.payer.record().deposit;
+        self.funding = true;
+        outbox.push(Output::Ledger(LedgerCall::Open { terms, deposit }));
+    }
+
     fn top_up(&mut self, amount: Nano, outbox: &mut Outbox) {
         self.payer.top_up(amount);
-        self.topping_up = true;
-        outbox.persist(Record::Paying(self.payer.record()));
+        self.funding = true;
         outbox.push(Output::Ledger(LedgerCall::TopUp { account: self.payer.account(), amount }));
+    }
+
+    /// When an open channel without a job has been idle for this long.
+    fn idle_at(&self, idle: Span) -> Option<Time> {
+        let at_rest = self.payer.is_open() && self.payer.is_usable() && self.payer.reserved() == Nano::ZERO;
+        self.used_at.filter(|_| at_rest).map(|used| used + idle)
+    }
+
+    fn persist(&self, outbox: &mut Outbox) {
+        outbox.persist(Record::Paying(self.payer.record()));
+    }
+
+    fn announce(&self, change: ChannelChange, outbox: &mut Outbox) {
+        outbox.push(Output::Event(Event::Channel(ChannelNews {
+            account: self.payer.account(),
+            peer: self.payer.provider(),
+            change,
+        })));
+    }
+
+    /// Writes and tells what the store did not know. Returns the fault, if nothing can be paid here any more.
+    fn mismatched(&self, mismatch: Mismatch, outbox: &mut Outbox) -> Option<PaymentFault> {
+        self.persist(outbox);
+        self.announce(ChannelChange::Mismatch(mismatch), outbox);
+        (!mismatch.is_healed()).then(|| PaymentFault::Mismatch { account: self.address(), mismatch })
     }
 }
 
 impl Payments {
-    pub(super) fn restored(key: SigningKey, records: Vec<Record>, outbox: &mut Outbox) -> Self {
+    pub(super) fn restored(config: &ClientConfig, records: Vec<Record>, outbox: &mut Outbox) -> Self {
+        let key = SigningKey::from_bytes(&config.channel_seed);
         let mut channels = BTreeMap::new();
         for record in records {
             match record {
                 Record::Paying(paying) => {
-                    let payer = Payer::restored(paying);
-                    outbox.push(Output::Ledger(LedgerCall::Watch { account: payer.account() }));
-                    channels.insert(payer.account(), Channel { payer, acted_at: None, topping_up: false });
+                    let channel = Channel::new(Payer::restored(paying), None);
+                    if channel.payer.terms().client_key != key.verifying_key().to_bytes() {
+                        // Nothing can be signed on it, not even a close: it stays on disk for the key that can.
+                        channel.announce(ChannelChange::Mismatch(Mismatch::Key), outbox);
+                        continue;
+                    }
+                    outbox.push(Output::Ledger(LedgerCall::Watch { account: channel.payer.account() }));
+                    channels.insert(channel.payer.account(), channel);
                 }
                 Record::ChannelGone { account } => {
                     channels.remove(&account);
@@ -69,7 +122,7 @@ impl Payments {
                 Record::Earning(_) | Record::Receipt { .. } => {}
             }
         }
-        Self { key, channels }
+        Self { key, channels, idle: config.policy.idle_close }
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &Payer> {
@@ -80,12 +133,13 @@ impl Payments {
     /// (`CH-20`)
     pub(super) fn channel_for(
         &mut self,
+        now: Time,
         bid: &Bid,
         cost_max: Nano,
         salt: u64,
         config: &ClientConfig,
         outbox: &mut Outbox,
-    ) -> Result<[u8; 32], LedgerFault> {
+    ) -> Result<[u8; 32], PaymentFault> {
         let known = self.channels.values_mut().find(|channel| {
             let terms = channel.payer.terms();
             channel.payer.provider() == bid.provider
@@ -94,17 +148,25 @@ impl Payments {
                 && terms.provider == bid.payee.address
                 && (channel.payer.headroom() >= cost_max || channel.payer.is_open())
         });
-        if let Some(channel) = known {
-            if channel.payer.headroom() < cost_max {
-                channel.top_up(cost_max.max(config.deposit), outbox);
+        let Some(channel) = known else { return self.open(now, bid, cost_max, salt, config, outbox) };
+        let address = channel.address();
+        if channel.payer.headroom() < cost_max {
+            let needs = channel.payer.reserved().saturating_plus(cost_max);
+            let room = config.policy.deposit_max.saturating_minus(channel.payer.rest());
+            let amount = cost_max.max(config.deposit).min(room);
+            if channel.payer.headroom().saturating_plus(amount) < cost_max {
+                return Err(PaymentFault::DepositTooLow { needs, most: config.policy.deposit_max });
             }
-            channel.payer.reserve(cost_max).map_err(|Exhausted| LedgerFault::Funds)?;
-            return Ok(channel.payer.account());
+            channel.top_up(amount, outbox);
+        } else if !channel.payer.is_open() && !channel.funding {
+            channel.open(outbox);
         }
-        if self.channels.len() >= limits::CHANNELS_MAX {
-            return Err(LedgerFault::Refused);
-        }
-        self.open(bid, cost_max, salt, config, outbox)
+        channel
+            .payer
+            .reserve(cost_max)
+            .map_err(|Exhausted| PaymentFault::Exhausted { account: address, why: LedgerFault::Refused })?;
+        channel.used_at = Some(now);
+        Ok(channel.payer.account())
     }
 
     /// The user adds to a deposit. A channel that is not open, or is closing, takes nothing.
@@ -118,12 +180,25 @@ impl Payments {
 
     fn open(
         &mut self,
+        now: Time,
         bid: &Bid,
         cost_max: Nano,
         salt: u64,
         config: &ClientConfig,
         outbox: &mut Outbox,
-    ) -> Result<[u8; 32], LedgerFault> {
+    ) -> Result<[u8; 32], PaymentFault> {
+        let policy = &config.policy;
+        if self.channels.len() >= limits::CHANNELS_MAX {
+            return Err(PaymentFault::TooManyChannels { most: limits::CHANNELS_MAX });
+        }
+        if bid.payee.challenge_s > policy.challenge_s_max.max(config.challenge_s) {
+            let (wanted_s, most_s) = (bid.payee.challenge_s, policy.challenge_s_max);
+            return Err(PaymentFault::ChallengeTooLong { wanted_s, most_s });
+        }
+        let deposit = config.deposit.max(cost_max).min(policy.deposit_max);
+        if deposit < cost_max {
+            return Err(PaymentFault::DepositTooLow { needs: cost_max, most: policy.deposit_max });
+        }
         let terms = ChannelTerms {
             network_id: config.network_id,
             salt,
@@ -134,14 +209,17 @@ impl Payments {
             challenge_s: config.challenge_s.max(bid.payee.challenge_s),
         };
         // A bidder whose own terms cannot be accepted would get a channel that nobody can leave.
-        terms.check(config.network_id).map_err(|_| LedgerFault::Refused)?;
-        let deposit = config.deposit.max(cost_max);
-        let mut payer = Payer::opening(terms.clone(), bid.provider, deposit);
-        payer.reserve(cost_max).map_err(|Exhausted| LedgerFault::Funds)?;
-        let account = payer.account();
-        outbox.persist(Record::Paying(payer.record()));
-        outbox.push(Output::Ledger(LedgerCall::Open { terms: Box::new(terms), deposit }));
-        self.channels.insert(account, Channel { payer, acted_at: None, topping_up: false });
+        terms.check(config.network_id)?;
+        let mut channel = Channel::new(Payer::opening(terms, bid.provider, deposit), Some(now));
+        let address = channel.address();
+        channel
+            .payer
+            .reserve(cost_max)
+            .map_err(|Exhausted| PaymentFault::Exhausted { account: address, why: LedgerFault::Refused })?;
+        channel.persist(outbox);
+        channel.open(outbox);
+        let account = channel.payer.account();
+        self.channels.insert(account, channel);
         Ok(account)
     }
 
@@ -153,6 +231,17 @@ impl Payments {
         self.channels.get(account).is_some_and(|channel| channel.payer.is_open())
     }
 
+    /// Why a provider may say that a channel is not funded: what this node asked of the ledger has not come about.
+    pub(super) fn unfunded(&self, account: &[u8; 32]) -> Option<PaymentFault> {
+        let channel = self.channels.get(account)?;
+        let (account, why) = (channel.address(), LedgerFault::Unreachable);
+        match (channel.payer.is_open(), channel.funding) {
+            (false, _) => Some(PaymentFault::NotOpened { account, why }),
+            (true, true) => Some(PaymentFault::Exhausted { account, why }),
+            (true, false) => None,
+        }
+    }
+
     pub(super) fn payment(&self, account: &[u8; 32]) -> Option<Payment> {
         self.channels.get(account).and_then(|channel| channel.payer.payment(&self.key))
     }
@@ -161,42 +250,56 @@ impl Payments {
         self.channels.get_mut(account).ok_or(Exhausted)?.payer.owe(amount)
     }
 
-    pub(super) fn release(&mut self, account: &[u8; 32], unused: Nano) {
+    /// A job on a channel is over: what it did not use is free for others.
+    pub(super) fn release(&mut self, now: Time, account: &[u8; 32], unused: Nano) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.payer.release(unused);
+            channel.used_at = Some(now);
         }
+    }
+
+    /// Whether the orders on a channel can be paid: it is open, and its deposit covers them.
+    pub(super) fn covers(&self, account: &[u8; 32]) -> bool {
+        self.channels.get(account).is_some_and(|channel| {
+            channel.payer.is_open() && channel.payer.is_usable() && channel.payer.is_covered()
+        })
     }
 
     pub(super) fn persist(&self, account: &[u8; 32], outbox: &mut Outbox) {
         if let Some(channel) = self.channels.get(account) {
-            outbox.persist(Record::Paying(channel.payer.record()));
+            channel.persist(outbox);
         }
     }
 
     /// A provider shows the newest of this client's vouchers: after a loss of state it may be newer than what this client
-    /// knows. (`CH-8`)
-    pub(super) fn recover(&mut self, account: &[u8; 32], newest: Option<Payment>, outbox: &mut Outbox) {
+    /// knows. Returns why nothing can be paid on the channel any more, if that is so. (`CH-8`, `CH-24`)
+    ///
+    /// # Errors
+    /// A voucher that this client's key never signed: it says nothing about what was signed.
+    pub(super) fn recover(
+        &mut self,
+        account: &[u8; 32],
+        newest: Option<Payment>,
+        outbox: &mut Outbox,
+    ) -> Result<Option<PaymentFault>, SignatureError> {
         let key = self.key.verifying_key().to_bytes();
-        let Some(channel) = self.channels.get_mut(account) else { return };
+        let Some(channel) = self.channels.get_mut(account) else { return Ok(None) };
         let voucher = newest
             .map(|newest| {
                 let voucher =
                     Voucher { account: *account, epoch: newest.epoch, cumulative: newest.cumulative };
                 voucher.verify(&key, &newest.signature).map(|()| voucher)
             })
-            .transpose();
-        // One that this client never signed says nothing about what it did sign.
-        let Ok(voucher) = voucher else { return };
-        if channel.payer.recover(voucher.as_ref()) {
-            outbox.persist(Record::Paying(channel.payer.record()));
-        }
+            .transpose()?;
+        let mismatch = channel.payer.recover(voucher.as_ref());
+        Ok(mismatch.and_then(|mismatch| channel.mismatched(mismatch, outbox)))
     }
 
     /// The user wants every rest back.
     pub(super) fn settle(&mut self, now: Time, outbox: &mut Outbox) {
         for channel in self.channels.values_mut() {
             channel.payer.want_close();
-            outbox.persist(Record::Paying(channel.payer.record()));
+            channel.persist(outbox);
         }
         self.timers(now, outbox);
     }
@@ -205,72 +308,95 @@ impl Payments {
     pub(super) fn give_up(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.payer.want_close();
-            outbox.persist(Record::Paying(channel.payer.record()));
+            channel.persist(outbox);
         }
         self.timers(now, outbox);
     }
 
     pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent, outbox: &mut Outbox) -> Affected {
         match event {
-            LedgerEvent::Channel { account, state } => {
-                let mut affected = Affected { account: *account, ..Affected::default() };
-                let Some(channel) = self.channels.get_mut(account) else { return affected };
-                let Some(state) = state else {
-                    // Not there yet, or gone after it was there.
-                    if channel.payer.is_open() {
-                        self.gone(account, outbox);
-                        affected.unusable = Some(LedgerFault::Refused);
-                    }
-                    return affected;
-                };
-                let was_open = channel.payer.is_open();
-                if channel.payer.observe(now, state) {
-                    channel.topping_up = false;
-                    outbox.persist(Record::Paying(channel.payer.record()));
-                    let change = match state.closing {
-                        Some(_) => ChannelChange::Closing,
-                        None => ChannelChange::Open { deposit: state.deposit },
-                    };
-                    announce(&channel.payer, change, outbox);
-                    affected.payable = state.closing.is_none();
+            LedgerEvent::Channel { account, state: Some(state) } => self.seen(now, account, state, outbox),
+            LedgerEvent::Channel { account, state: None } => {
+                // Not there yet, or gone after it was there.
+                let gone = self.channels.get(account).is_some_and(|channel| channel.payer.is_open());
+                if gone {
+                    self.gone(account, outbox);
                 }
-                if !was_open && channel.payer.is_open() {
-                    affected.payable = true;
-                }
-                channel.acted_at = None;
-                affected
+                let fault = gone.then(|| PaymentFault::Closed { account: Address::basechain(*account) });
+                Affected { account: *account, fault, payable: false }
             }
             LedgerEvent::Failed { account, fault } => {
-                let mut affected = Affected { account: *account, ..Affected::default() };
-                let Some(channel) = self.channels.get_mut(account) else { return affected };
-                announce(&channel.payer, ChannelChange::Failed(*fault), outbox);
-                if !channel.payer.is_open() {
-                    affected.unusable = Some(*fault);
-                    // A deposit whose fate is unknown is never forgotten; one that never left is.
-                    if *fault != LedgerFault::Unreachable {
-                        outbox.persist(Record::ChannelGone { account: *account });
-                        self.channels.remove(account);
-                    }
-                } else if core::mem::take(&mut channel.topping_up) {
-                    channel.payer.top_up_failed();
-                    affected.unusable = Some(*fault);
-                }
-                affected
+                let fault = self.call_failed(account, *fault, outbox);
+                Affected { account: *account, fault, payable: false }
             }
         }
+    }
+
+    fn seen(&mut self, now: Time, account: &[u8; 32], state: &ChannelState, outbox: &mut Outbox) -> Affected {
+        let mut affected = Affected { account: *account, ..Affected::default() };
+        let Some(channel) = self.channels.get_mut(account) else { return affected };
+        let observed = channel.payer.observe(now, state);
+        if observed.changed {
+            channel.funding = false;
+            channel.persist(outbox);
+            let change = match state.closing {
+                Some(_) => ChannelChange::Closing,
+                None => ChannelChange::Open { deposit: state.deposit },
+            };
+            channel.announce(change, outbox);
+            affected.payable = state.closing.is_none();
+        }
+        if let Some(mismatch) = observed.mismatch {
+            affected.fault = channel.mismatched(mismatch, outbox);
+        }
+        channel.acted_at = None;
+        affected
+    }
+
+    /// A ledger call failed. Returns what that means for the orders that waited for it.
+    fn call_failed(
+        &mut self,
+        account: &[u8; 32],
+        why: LedgerFault,
+        outbox: &mut Outbox,
+    ) -> Option<PaymentFault> {
+        let channel = self.channels.get_mut(account)?;
+        channel.announce(ChannelChange::Failed(why), outbox);
+        let was_funding = core::mem::take(&mut channel.funding);
+        let account = channel.address();
+        if channel.payer.is_open() {
+            return was_funding.then(|| {
+                channel.payer.top_up_failed();
+                PaymentFault::Exhausted { account, why }
+            });
+        }
+        let deposit = channel.payer.record().deposit;
+        // A deposit whose fate is unknown is never forgotten; one that never left is.
+        if why != LedgerFault::Unreachable {
+            outbox.persist(Record::ChannelGone { account: account.hash });
+            self.channels.remove(&account.hash);
+        }
+        Some(match why {
+            LedgerFault::Funds => PaymentFault::NoFunds { deposit },
+            LedgerFault::Unreachable | LedgerFault::Refused => PaymentFault::NotOpened { account, why },
+        })
     }
 
     fn gone(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
         let Some(channel) = self.channels.remove(account) else { return };
         outbox.persist(Record::ChannelGone { account: *account });
-        let cumulative = channel.payer.cumulative();
-        announce(&channel.payer, ChannelChange::Closed { cumulative }, outbox);
+        channel.announce(ChannelChange::Closed { cumulative: channel.payer.cumulative() }, outbox);
         outbox.push(Output::Ledger(LedgerCall::Unwatch { account: *account }));
     }
 
-    /// Closes that are under way take their next step.
+    /// Closes that are under way take their next step; one begins where a channel has been idle for too long. (`CH-25`)
     pub(super) fn timers(&mut self, now: Time, outbox: &mut Outbox) {
         for channel in self.channels.values_mut() {
+            channel.used_at = channel.used_at.or(Some(now));
+            if self.idle.and_then(|idle| channel.idle_at(idle)).is_some_and(|at| now >= at) {
+                channel.payer.want_close();
+                channel.persist(outbox);
+            }
             if channel.acted_at.is_some_and(|acted| now < acted + limits::LEDGER_WAIT) {
                 continue;
             }
@@ -300,19 +426,12 @@ impl Payments {
             .values()
             .filter_map(|channel| {
                 let again = channel.acted_at.map(|acted| acted + limits::LEDGER_WAIT);
-                match (channel.payer.closing_wake(), again) {
+                let closing = match (channel.payer.closing_wake(), again) {
                     (Some(step), Some(again)) => Some(step.max(again)),
                     (step, again) => step.or(again.filter(|_| channel.payer.wants_close())),
-                }
+                };
+                closing.or(self.idle.and_then(|idle| channel.idle_at(idle)))
             })
             .min()
     }
-}
-
-fn announce(payer: &Payer, change: ChannelChange, outbox: &mut Outbox) {
-    outbox.push(Output::Event(Event::Channel(ChannelNews {
-        account: payer.account(),
-        peer: payer.provider(),
-        change,
-    })));
 }

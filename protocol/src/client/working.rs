@@ -32,6 +32,8 @@ pub(super) struct Working {
     rows_before: u32,
     reserved: Nano,
     progress_at: Time,
+    /// Until when a provider that says that it waits is not taken for silent.
+    patient_until: Option<Time>,
     asked_at: Time,
 }
 
@@ -82,14 +84,19 @@ impl Client {
         let reserved = candidate.price.cost_max(&task).unwrap_or(Nano(u64::MAX)).min(errand.budget());
         let rows_before = errand.rows;
         let salt = self.entropy.number();
-        let account =
-            match self.payments.channel_for(&candidate.bid, reserved, salt, &self.config, &mut self.outbox) {
-                Ok(account) => account,
-                Err(fault) => {
-                    self.jobs.remove(&job);
-                    return self.end(now, id, Some(Failure::Channel(fault)));
+        let bid = &candidate.bid;
+        let found = self.payments.channel_for(now, bid, reserved, salt, &self.config, &mut self.outbox);
+        let account = match found {
+            Ok(account) => account,
+            Err(fault) => {
+                self.jobs.remove(&job);
+                let why = Failure::Payment(fault);
+                if fault.is_providers() {
+                    return self.failed(now, id, provider, why);
                 }
-            };
+                return self.end(now, id, Some(why));
+            }
+        };
         let stream = Stream::new(provider, candidate.bid.model, job, candidate.price, &task);
         let Some(errand) = self.orders.get_mut(&id) else { return };
         errand.phase = Phase::Working(Box::new(Working {
@@ -102,6 +109,7 @@ impl Client {
             rows_before,
             reserved,
             progress_at: now,
+            patient_until: None,
             asked_at: now,
         }));
         self.send_work(id);
@@ -159,8 +167,9 @@ impl Client {
                     }
                 }
             }
+            // What is wrong with the channel is told to its owner; no order waits here any more.
             Ok(FromProvider::NeedPayment(need)) => {
-                self.payments.recover(&account, need.newest, &mut self.outbox);
+                let _ = self.payments.recover(&account, need.newest, &mut self.outbox);
             }
             Err(_) => {}
         }
@@ -179,6 +188,7 @@ impl Client {
             return self.send_ack(now, id);
         }
         working.progress_at = now;
+        working.patient_until = None;
         let cost: Nano = taken.iter().map(|part| part.cost).sum();
         let parts = u32::try_from(taken.len()).unwrap_or(u32::MAX);
         errand.bill.receipts = errand.bill.receipts.saturating_add(parts);
@@ -244,7 +254,7 @@ impl Client {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         match core::mem::replace(&mut errand.phase, Phase::Idle) {
             Phase::Working(mut working) => {
-                self.payments.release(&working.account, working.reserved);
+                self.payments.release(now, &working.account, working.reserved);
                 self.jobs.remove(&working.job);
                 if working.stream.finish().is_none()
                     && let Some((to, message)) = seal(&mut working, &FromClient::Cancel)
@@ -291,9 +301,18 @@ impl Client {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         let Phase::Working(working) = &mut errand.phase else { return };
         let account = working.account;
-        self.payments.recover(&account, need.newest, &mut self.outbox);
-        if !self.payments.is_open(&account) {
-            // It is this side that is slow: the provider waits for the ledger, as this node does.
+        let provider = working.provider();
+        match self.payments.recover(&account, need.newest, &mut self.outbox) {
+            Ok(None) => {}
+            Ok(Some(fault)) => return self.unpayable(now, account, fault),
+            Err(_) => return self.fault(provider, PeerFault::FalseVoucher),
+        }
+        let Some(errand) = self.orders.get_mut(&id) else { return };
+        let Phase::Working(working) = &mut errand.phase else { return };
+        // A provider may wait for the ledger as this node does, see it later, or have other jobs on the channel: whoever
+        // says so lives, for as long as it may wait itself.
+        let until = *working.patient_until.get_or_insert(now + limits::PAYMENT_WAIT);
+        if now < until || !self.payments.is_open(&account) {
             working.progress_at = now;
         }
         self.send_ack(now, id);

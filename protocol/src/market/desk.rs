@@ -17,6 +17,8 @@ use crate::work::price::PriceSheet;
 pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
     promises: BTreeMap<CallKey, Promise>,
+    /// No promise expires before.
+    next_expiry: Time,
     seen: BTreeSet<Asked>,
     seen_order: VecDeque<Asked>,
     /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
@@ -64,6 +66,7 @@ impl Default for Desk {
         Self {
             offers: BTreeMap::new(),
             promises: BTreeMap::new(),
+            next_expiry: Time(0),
             seen: BTreeSet::new(),
             seen_order: VecDeque::new(),
             won_ppm: WON_PPM_UNKNOWN,
@@ -140,6 +143,7 @@ impl Desk {
     /// Holds a bid until it expires, is awarded or released.
     pub fn promise(&mut self, now: Time, client: NodeId, bid: Bid, hash: BidHash) {
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
+        self.next_expiry = self.next_expiry.min(until);
         self.promises.insert((client, bid.call), Promise { bid, hash, until, leased: false });
     }
 
@@ -183,6 +187,9 @@ impl Desk {
 
     /// Forgets what has expired.
     pub fn expire(&mut self, now: Time) {
+        if now < self.next_expiry {
+            return;
+        }
         let mut lost = 0u32;
         self.promises.retain(|_, promise| {
             let stands = promise.until > now;
@@ -190,6 +197,8 @@ impl Desk {
             stands
         });
         (0..lost).for_each(|_| self.learn(false));
+        let next = self.promises.values().map(|promise| promise.until).min();
+        self.next_expiry = next.unwrap_or(Time(u64::MAX));
     }
 }
 

@@ -6,6 +6,7 @@ use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
 use crate::channel::earn::{Earner, Took, VoucherFault};
+use crate::channel::fault::Mismatch;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::record::Record;
 use crate::channel::terms::ChannelTerms;
@@ -40,6 +41,10 @@ impl Earnings {
             match record {
                 Record::Earning(earning) => {
                     let earner = Earner::restored(earning);
+                    if earner.terms().provider_key != key.verifying_key().to_bytes() {
+                        // Its vouchers can still be claimed; it is the client that will have to close.
+                        announce(&earner, ChannelChange::Mismatch(Mismatch::Key), outbox);
+                    }
                     outbox.push(Output::Ledger(LedgerCall::Watch { account: earner.account() }));
                     channels
                         .insert(earner.account(), Channel { earner, closing: false, claimed: Nano::ZERO });
@@ -102,9 +107,15 @@ impl Earnings {
         outbox: &mut Outbox,
     ) -> Result<Took, VoucherFault> {
         let Some(channel) = self.channels.get_mut(account) else { return Ok(Took::Nothing) };
+        let mismatch = channel.earner.mismatch(payment.cumulative);
         let took = channel.earner.take(payment)?;
-        if took == Took::More {
+        if took != Took::Nothing {
             outbox.persist(Record::Earning(channel.earner.record()));
+        }
+        if took == Took::More {
+            if let Some(mismatch) = mismatch {
+                announce(&channel.earner, ChannelChange::Mismatch(mismatch), outbox);
+            }
             channel.claim_if_due(settle_at, outbox);
         }
         Ok(took)
@@ -116,8 +127,12 @@ impl Earnings {
             LedgerEvent::Channel { account, state: Some(state) } => {
                 let channel = self.channels.get_mut(account)?;
                 let was_open = channel.earner.is_open();
-                if channel.earner.observe(*state) {
+                let observed = channel.earner.observe(*state);
+                if observed.counts {
                     outbox.persist(Record::Earning(channel.earner.record()));
+                }
+                if let Some(mismatch) = observed.mismatch {
+                    announce(&channel.earner, ChannelChange::Mismatch(mismatch), outbox);
                 }
                 if !was_open && channel.earner.is_open() {
                     announce(&channel.earner, ChannelChange::Open { deposit: state.deposit }, outbox);

@@ -1,8 +1,6 @@
-//! One job at the provider: the task in, chunks out within what payment covers, and the ends it can come to.
+//! One job at the provider: the task in, chunks out as far as [`super::billing`] lets it, and the ends it can come to.
 
 use crate::amount::Nano;
-use crate::channel::earn::Took;
-use crate::channel::ledger::LedgerEvent;
 use crate::ident::NodeId;
 use crate::io::{EngineFault, EngineReport, Event, Output, PeerFault, Served};
 use crate::limits;
@@ -10,8 +8,7 @@ use crate::session::Secure;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{
-    Ack, Award, Chunk, Content, FromClient, FromProvider, NeedPayment, Refusal, Refuse, SealedFrame,
-    ToClient, Work,
+    Ack, Award, Chunk, Content, FromClient, FromProvider, Refusal, Refuse, SealedFrame, ToClient, Work,
 };
 use crate::work::order::{JobId, ModelId, Task, TaskKind};
 use crate::work::price::PriceSheet;
@@ -19,6 +16,7 @@ use crate::work::receipt::Receipt;
 use crate::work::serve::Serving;
 
 use super::Provider;
+use super::billing::Waiting;
 
 /// A job and its session.
 #[derive(Debug)]
@@ -50,25 +48,36 @@ pub(super) enum Phase {
     },
 }
 
+impl Phase {
+    /// The task that is being served, if one is.
+    pub(super) fn serving(&self) -> Option<&Serve> {
+        match self {
+            Self::Serving(serve) => Some(serve),
+            Self::Promised { .. } | Self::Over { .. } => None,
+        }
+    }
+}
+
 /// A task that is being served.
 #[derive(Debug)]
 pub(super) struct Serve {
-    account: [u8; 32],
-    serving: Serving,
+    pub(super) account: [u8; 32],
+    pub(super) serving: Serving,
     /// The task, until the engine has it.
-    task: Option<Task>,
-    kind: TaskKind,
+    pub(super) task: Option<Task>,
+    pub(super) kind: TaskKind,
     /// The most that may stay unpaid, from the task and the window of tokens.
-    window: Nano,
-    cost_max: Nano,
+    pub(super) window: Nano,
+    pub(super) cost_max: Nano,
     /// Tokens that the engine may make, and has made.
-    allowed: u64,
+    pub(super) allowed: u64,
     made: u64,
-    counted: bool,
-    waiting_since: Option<Time>,
-    asked_at: Time,
+    pub(super) counted: bool,
+    /// What of the channel's window this job holds: what it may make and has not billed.
+    pub(super) under_way: Nano,
+    pub(super) waiting: Option<Waiting>,
     /// When the engine last had a reason to speak, or spoke.
-    engine_at: Time,
+    pub(super) engine_at: Time,
     countersigned: bool,
 }
 
@@ -105,14 +114,12 @@ impl Serve {
     }
 
     pub(super) fn wake_at(&self) -> Time {
-        let waiting = self
-            .waiting_since
-            .map(|since| (since + limits::PAYMENT_WAIT).min(self.asked_at + limits::CHUNK_RETRY));
+        let waiting = self.waiting.map(Waiting::wake_at);
         let engine = self.engine_owes().then(|| self.engine_at + limits::ENGINE_WAIT);
         [waiting, engine, self.serving.wake_at()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
     }
 
-    fn acked(&mut self, now: Time, client: NodeId, ack: &Ack) {
+    pub(super) fn acked(&mut self, now: Time, client: NodeId, ack: &Ack) {
         if let (Some(signature), Some(chunk)) = (&ack.countersignature, self.serving.last_chunk()) {
             self.countersigned |= Receipt::countersigned(&chunk.receipt, client, signature);
         }
@@ -125,8 +132,20 @@ impl Serve {
         self.task.is_none() && !self.serving.has_ended() && may_speak
     }
 
+    /// What may be billed without another word of this side.
+    pub(super) fn at_risk(&self) -> Nano {
+        match self.kind {
+            _ if self.task.is_some() || self.serving.has_ended() => Nano::ZERO,
+            TaskKind::Embed => self.cost_max.saturating_minus(self.serving.cost()),
+            TaskKind::Generate if self.in_flight() > 0 || self.serving.has_gathered() => {
+                self.serving.cost_of_next(self.in_flight())
+            }
+            TaskKind::Generate => Nano::ZERO,
+        }
+    }
+
     /// Tokens that the engine may still make.
-    const fn in_flight(&self) -> u64 {
+    pub(super) const fn in_flight(&self) -> u64 {
         self.allowed.saturating_sub(self.made)
     }
 }
@@ -177,7 +196,7 @@ impl Provider {
         let window =
             price.cost(work.task.input_tokens_max(), limits::WINDOW_TOKENS).ok_or(Refusal::TaskTooLarge)?;
         let cost_max = price.cost_max(&work.task).ok_or(Refusal::TaskTooLarge)?;
-        if self.earnings.find(&account).is_some_and(|earner| earner.written_off() > window) {
+        if self.earnings.find(&account).is_some_and(|earner| !earner.admit(window)) {
             return Err(Refusal::Unpaid);
         }
         let serve = Serve {
@@ -190,8 +209,8 @@ impl Provider {
             allowed: 0,
             made: 0,
             counted: false,
-            waiting_since: None,
-            asked_at: now,
+            under_way: Nano::ZERO,
+            waiting: None,
             engine_at: now,
             countersigned: false,
         };
@@ -200,75 +219,6 @@ impl Provider {
         }
         self.go_on(now, id);
         Ok(())
-    }
-
-    /// Serves as far as payment covers; says so when it does not. (`CH-5`)
-    fn go_on(&mut self, now: Time, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let Phase::Serving(serve) = &mut job.phase else { return };
-        let Some(earner) = self.earnings.find(&serve.account) else { return };
-        let allowance = earner.allowance(serve.window, self.config.credit);
-        let settled_up = earner.unpaid() == Nano::ZERO;
-        let covered = match (&serve.task, serve.kind) {
-            // Vectors cannot be made by halves: the whole task must be covered before it starts.
-            (Some(_), TaskKind::Embed) => serve.cost_max <= allowance,
-            (Some(_), TaskKind::Generate) => allowance > Nano::ZERO || serve.cost_max == Nano::ZERO,
-            (None, _) => true,
-        };
-        if covered && let Some(task) = serve.task.take() {
-            serve.engine_at = now;
-            self.outbox.push(Output::Run { job: id, model: job.model, task });
-        }
-        if serve.in_flight() == 0 {
-            serve.engine_at = now;
-        }
-        let mut more = 0u32;
-        while serve.counted
-            && serve.kind == TaskKind::Generate
-            && !serve.serving.has_ended()
-            && serve.in_flight() < limits::WINDOW_TOKENS
-            && serve.serving.has_room()
-        {
-            let step = [limits::CHUNK_TOKENS, 1].into_iter().find(|step| {
-                let tokens = serve.in_flight().saturating_add(u64::from(*step));
-                serve.serving.cost_of_next(tokens) <= allowance
-            });
-            let Some(step) = step else { break };
-            serve.allowed = serve.allowed.saturating_add(u64::from(step));
-            more = more.saturating_add(step);
-        }
-        if more > 0 {
-            self.outbox.push(Output::Allow { job: id, tokens: more });
-        }
-        let owes = serve.serving.is_done() && !settled_up;
-        let starved = serve.kind == TaskKind::Generate
-            && serve.counted
-            && !serve.serving.has_ended()
-            && serve.in_flight() == 0
-            && serve.serving.has_room();
-        if !covered || starved || owes {
-            if serve.waiting_since.is_none() {
-                serve.waiting_since = Some(now);
-                self.need_payment(now, id);
-            }
-        } else {
-            serve.waiting_since = None;
-            if serve.serving.is_done() && settled_up {
-                self.over(now, id, None);
-            }
-        }
-    }
-
-    /// Tells the client what is missing, with the newest voucher in case it has lost it. (`CH-19`)
-    fn need_payment(&mut self, now: Time, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let Phase::Serving(serve) = &mut job.phase else { return };
-        serve.asked_at = now;
-        let Some(earner) = self.earnings.find(&serve.account) else { return };
-        let need = NeedPayment { cumulative: earner.served(), newest: earner.newest() };
-        let client = job.client;
-        let sealed = seal(job, id, &FromProvider::NeedPayment(need), false);
-        self.send_sealed(client, sealed);
     }
 
     pub(super) fn engine(&mut self, now: Time, id: JobId, report: EngineReport) {
@@ -295,6 +245,11 @@ impl Provider {
                 return self.over(now, id, Some(why));
             }
         }
+        let ended = self.jobs.get(&id).and_then(|job| job.phase.serving());
+        if let Some(serve) = ended.filter(|serve| serve.serving.has_ended()) {
+            // What it did not use of the window is the others'.
+            self.freed.insert(serve.account);
+        }
         self.go_on(now, id);
     }
 
@@ -313,61 +268,14 @@ impl Provider {
         }
     }
 
-    fn send_sealed(&mut self, client: NodeId, sealed: Option<SealedFrame>) {
+    pub(super) fn send_sealed(&mut self, client: NodeId, sealed: Option<SealedFrame>) {
         if let Some(frame) = sealed {
             self.send(client, ToClient::Sealed(frame));
         }
     }
 
-    fn acked(&mut self, now: Time, id: JobId, ack: &Ack) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let client = job.client;
-        let account = match &mut job.phase {
-            Phase::Serving(serve) => {
-                serve.acked(now, client, ack);
-                serve.account
-            }
-            Phase::Over { bill: Some((account, _)), .. } => *account,
-            Phase::Promised { .. } | Phase::Over { bill: None, .. } => return,
-        };
-        if let Some(payment) = ack.payment {
-            match self.earnings.take(&account, payment, self.config.settle_at, &mut self.outbox) {
-                Ok(Took::More) => return self.go_on_all(now, account),
-                Ok(Took::Nothing | Took::Early) => {}
-                Err(_) => {
-                    self.fault(client, PeerFault::FalseVoucher);
-                    return self.over(now, id, Some(Refusal::BadVoucher));
-                }
-            }
-        }
-        self.go_on(now, id);
-    }
-
-    /// Every job on a channel may go on, or must stop: its money has changed.
-    fn go_on_all(&mut self, now: Time, account: [u8; 32]) {
-        let jobs: Vec<JobId> = self
-            .jobs
-            .iter()
-            .filter(|(_, job)| matches!(&job.phase, Phase::Serving(serve) if serve.account == account))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in jobs {
-            if self.earnings.find(&account).is_some() {
-                self.go_on(now, id);
-            } else {
-                self.over(now, id, Some(Refusal::Unfunded));
-            }
-        }
-    }
-
-    pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent) {
-        if let Some(account) = self.earnings.ledger(event, &mut self.outbox) {
-            self.go_on_all(now, account);
-        }
-    }
-
     /// Ends a job, well (`None`) or with a reason that the client is told.
-    fn over(&mut self, now: Time, id: JobId, why: Option<Refusal>) {
+    pub(super) fn over(&mut self, now: Time, id: JobId, why: Option<Refusal>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let bill = match &job.phase {
             Phase::Serving(serve) => Some((serve.account, serve.serving.cost())),
@@ -380,6 +288,12 @@ impl Provider {
             Phase::Over { .. } | Phase::Promised { .. } => None,
             Phase::Serving(serve) => Some(serve),
         };
+        if let Some(serve) = &served {
+            if let Some(earner) = self.earnings.find(&serve.account) {
+                earner.allow(serve.under_way, Nano::ZERO);
+            }
+            self.freed.insert(serve.account);
+        }
         if let Some(why) = why {
             self.send(client, ToClient::Refuse(Refuse { job: id, why }));
         }
@@ -420,13 +334,17 @@ impl Provider {
         if serve.engine_owes() && now >= serve.engine_at + limits::ENGINE_WAIT {
             return self.over(now, id, Some(Refusal::Engine));
         }
-        let starved = serve.waiting_since.is_some_and(|since| now >= since + limits::PAYMENT_WAIT);
+        let starved = serve.waiting.is_some_and(|waiting| now >= waiting.until);
         if starved || serve.serving.is_abandoned(now) {
-            let open = self.earnings.find(&serve.account).is_some_and(|earner| earner.is_open());
-            let why = if open { Refusal::Unpaid } else { Refusal::Unfunded };
+            // Who has paid for everything and waits for its deposit to grow owes nothing.
+            let owes = self
+                .earnings
+                .find(&serve.account)
+                .is_some_and(|earner| earner.is_open() && earner.unpaid() > Nano::ZERO);
+            let why = if owes { Refusal::Unpaid } else { Refusal::Unfunded };
             return self.over(now, id, Some(why));
         }
-        let ask = serve.waiting_since.is_some() && now >= serve.asked_at + limits::CHUNK_RETRY;
+        let ask = serve.waiting.is_some_and(|waiting| now >= waiting.asked_at + limits::CHUNK_RETRY);
         let flushed: Vec<Chunk> = serve.serving.flush_due(now, &self.identity).into_iter().collect();
         let repeats = serve.serving.repeats(now);
         let any = !flushed.is_empty();
@@ -441,32 +359,7 @@ impl Provider {
     }
 }
 
-impl Provider {
-    /// Forgets a job at its end, and gives up what it left unpaid once no other job shares its channel.
-    fn forget(&mut self, now: Time, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        if let Phase::Over { until, bill: Some((account, cost)) } = &mut job.phase {
-            let (account, cost) = (*account, *cost);
-            let owing = self.earnings.find(&account).is_some_and(|earner| earner.unpaid() > Nano::ZERO);
-            if owing {
-                *until = now + limits::LINGER;
-                let shared = self
-                    .jobs
-                    .values()
-                    .any(|job| matches!(&job.phase, Phase::Serving(serve) if serve.account == account));
-                if shared {
-                    return;
-                }
-                if let Some(earner) = self.earnings.find(&account) {
-                    earner.write_off(cost);
-                }
-            }
-        }
-        self.jobs.remove(&id);
-    }
-}
-
-fn seal(job: &mut Job, id: JobId, said: &FromProvider, last: bool) -> Option<SealedFrame> {
+pub(super) fn seal(job: &mut Job, id: JobId, said: &FromProvider, last: bool) -> Option<SealedFrame> {
     // Out of nonces: the job ends by its client's silence.
     let frame = job.secure.seal(&codec::encode(said), last).ok()?;
     Some(SealedFrame { job: id, nonce: frame.nonce, bytes: frame.bytes })

@@ -1,5 +1,6 @@
 //! The role machine that sells: owns its desk, jobs and channels, and routes inputs to them.
 
+mod billing;
 mod earnings;
 mod job;
 
@@ -88,6 +89,8 @@ pub struct Provider {
     earnings: Earnings,
     /// Channels to close as soon as nothing is served on them.
     settling: BTreeSet<[u8; 32]>,
+    /// Channels on which a job has just ended: others may go on.
+    freed: BTreeSet<[u8; 32]>,
     draining: bool,
     outbox: Outbox,
 }
@@ -106,6 +109,7 @@ impl Provider {
             jobs: BTreeMap::new(),
             earnings,
             settling: BTreeSet::new(),
+            freed: BTreeSet::new(),
             draining: false,
             config,
             outbox,
@@ -319,6 +323,7 @@ impl Machine for Provider {
         }
         self.desk.expire(now);
         self.timers(now);
+        self.go_on_freed(now);
         self.settle();
     }
 

@@ -79,6 +79,12 @@ impl Serving {
             .map_or(Nano(u64::MAX), |cost| cost.saturating_minus(self.cost))
     }
 
+    /// Whether tokens wait for their chunk.
+    #[must_use]
+    pub fn has_gathered(&self) -> bool {
+        self.gathered_count() > 0
+    }
+
     fn gathered_count(&self) -> u64 {
         self.gathered.ids.len() as u64
     }

@@ -20,6 +20,8 @@ pub struct Chain {
     epochs: u64,
     /// The ledger takes no calls.
     pub down: bool,
+    /// Nodes that are shown nothing.
+    pub blind: BTreeSet<NodeId>,
     pub claims: u32,
     pub closes: u32,
     pub opened: u32,
@@ -66,6 +68,36 @@ impl Chain {
         self.pending.push((node, wallet, call));
     }
 
+    /// Whether something is asked for that is in no block yet.
+    pub fn has_calls(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether a node waits for a block.
+    pub fn has_calls_of(&self, node: NodeId) -> bool {
+        self.pending.iter().any(|(by, _, _)| *by == node)
+    }
+
+    /// What was asked for and is in no block yet is lost.
+    pub fn lose_calls(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The channel is closed, and a stranger funds its account anew.
+    pub fn fund_anew(&mut self, account: &[u8; 32], deposit: u64) {
+        let terms = self.channels.get(account).unwrap().terms.clone();
+        self.refund(account);
+        self.epochs += 1;
+        self.total += deposit;
+        let channel = OnChain { terms, epoch: self.epochs, deposit, settled: 0, close_at: None };
+        self.channels.insert(*account, channel);
+    }
+
+    /// What the ledger shows of a channel.
+    pub fn channel(&self, account: &[u8; 32]) -> Option<ChannelState> {
+        self.channels.get(account).map(|channel| self.state(channel))
+    }
+
     /// One block: takes what waits, and tells every watcher what has changed.
     pub fn block(&mut self, now: Time) -> Vec<(NodeId, LedgerEvent)> {
         self.now = now;
@@ -90,7 +122,7 @@ impl Chain {
                     }
                     (old, new) => old.is_none() && new.is_none(),
                 };
-                if !shown.is_some_and(same) {
+                if !shown.is_some_and(same) && !self.blind.contains(&node) {
                     self.shown.insert((node, account), state);
                     events.push((node, LedgerEvent::Channel { account, state }));
                 }
@@ -111,6 +143,9 @@ impl Chain {
     fn apply(&mut self, node: NodeId, wallet: Option<[u8; 32]>, call: LedgerCall) -> Result<(), LedgerFault> {
         let account = call.account();
         match call {
+            LedgerCall::Open { .. } if self.channels.contains_key(&account) => {
+                self.watchers.entry(account).or_default().insert(node);
+            }
             LedgerCall::Open { terms, deposit } => {
                 self.spend(wallet, deposit)?;
                 self.epochs += 1;

@@ -15,7 +15,8 @@ use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{
-    Bill, Command, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault, PersistId, Served,
+    Bill, ChannelNews, Command, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault,
+    PersistId, Served,
 };
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
@@ -107,6 +108,9 @@ pub struct Swarm {
     pub outcomes: BTreeMap<OrderId, Outcome>,
     pub served: Vec<(NodeId, Served)>,
     pub faults: Vec<(NodeId, PeerFault)>,
+    pub news: Vec<(NodeId, ChannelNews)>,
+    /// Slots of what is offered from now on.
+    pub slots: u16,
     hosts: BTreeMap<NodeId, Host>,
     queue: BTreeMap<(Time, u64), Happening>,
     sequence: u64,
@@ -126,6 +130,8 @@ impl Swarm {
             outcomes: BTreeMap::new(),
             served: Vec::new(),
             faults: Vec::new(),
+            news: Vec::new(),
+            slots: 4,
             hosts: BTreeMap::new(),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -178,7 +184,7 @@ impl Swarm {
             name: "counter".into(),
             kind,
             price,
-            slots: 4,
+            slots: self.slots,
             first_token_ms: 10,
             tokens_per_s: u32::try_from(1_000_000 / token_us.max(1)).unwrap(),
             context_tokens: 4_096,
@@ -524,7 +530,7 @@ impl Swarm {
                 }
             }
             Event::Served(served) => self.served.push((node, served)),
-            Event::Channel(_) => {}
+            Event::Channel(news) => self.news.push((node, news)),
         }
     }
 }

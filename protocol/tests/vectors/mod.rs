@@ -368,6 +368,7 @@ pub fn record(value: &Value) -> Record {
             terms: terms(&earning["terms"]),
             client: NodeId(fixed(&earning["client"])),
             payment: optional(&earning["payment"], payment),
+            early: optional(&earning["early"], payment),
         }),
         ("ChannelGone", gone) => Record::ChannelGone { account: fixed(&gone["account"]) },
         ("Receipt", receipt) => Record::Receipt {

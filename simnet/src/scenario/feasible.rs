@@ -1,6 +1,6 @@
 //! Which scenarios a world can be built from: the values that make no sense, refused by the path of their key.
 
-use super::{Access, GpuClass, Scenario};
+use super::{Access, CAN_PRETEND, Crypto, GpuClass, Scenario};
 use crate::net::Regions;
 
 /// More coins than any ledger has, in nano, and room to add a few such amounts.
@@ -23,7 +23,12 @@ impl Scenario {
         let weights = |access: &Access| {
             access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
         };
-        let rules: [(bool, &[&'static str], String); 28] = [
+        let rules: [(bool, &[&'static str], String); 29] = [
+            (
+                self.crypto == Crypto::Real || CAN_PRETEND,
+                &["crypto"],
+                "this simnet has real cryptography only; build it with `--features fake-crypto`".into(),
+            ),
             (workload.jobs > 0, &["workload", "jobs"], "there must be at least one order".into()),
             (
                 (0.01..=100.0).contains(&self.market.posted_markup),

@@ -6,6 +6,7 @@
 mod attack;
 mod error;
 mod feasible;
+mod kernel;
 mod market;
 mod network;
 mod population;
@@ -24,6 +25,7 @@ use error::locate;
 
 pub use attack::{AttackKind, AttackSpec};
 pub use error::ScenarioError;
+pub use kernel::{CAN_PRETEND, Crypto, Tier};
 pub use market::{Market, Mechanism};
 pub use network::{Access, Faults, Jitter, Network, PartitionSpec};
 pub use population::{GpuClass, Population};
@@ -65,6 +67,10 @@ pub struct Scenario {
     pub seed: u64,
     /// Hosts.
     pub nodes: u32,
+    /// How much is carried out message by message.
+    pub tier: Tier,
+    /// What signs, seals and encrypts.
+    pub crypto: Crypto,
     /// Who they are.
     pub population: Population,
     /// What is ordered.
@@ -94,6 +100,8 @@ impl Default for Scenario {
             question: String::new(),
             seed: 1,
             nodes: 100,
+            tier: Tier::Message,
+            crypto: Crypto::Real,
             population: Population::default(),
             workload: Workload::default(),
             market: Market::default(),

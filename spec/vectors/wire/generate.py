@@ -119,9 +119,11 @@ MESSAGES = [
         "terms": FAR_TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "epoch": "47000001", "cumulative": "5350",
         "closing": True}}),
     ("record: a channel that is earned on", "Record", {"Earning": {
-        "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT}}),
+        "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT, "early": None}}),
     ("record: a channel without a voucher", "Record", {"Earning": {
-        "terms": TERMS, "client": CLIENT_ID, "payment": None}}),
+        "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": None}}),
+    ("record: a voucher that is ahead of the ledger", "Record", {"Earning": {
+        "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": PAYMENT}}),
     ("record: a channel is gone", "Record", {"ChannelGone": {"account": "ac" * 32}}),
     ("record: a receipt", "Record", {"Receipt": {"job": JOB, "provider": PROVIDER_ID, "receipt": SIGNED_RECEIPT}}),
 ]

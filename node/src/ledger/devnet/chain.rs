@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use num_bigint::BigInt;
-use tycho_executor::{Executor, ExecutorInspector, ExecutorParams, ParsedConfig, TxError};
+use tycho_executor::{Executor, ExecutorInspector, ExecutorOutput, ExecutorParams, ParsedConfig, TxError};
 use tycho_types::boc::Boc;
 use tycho_types::cell::{Cell, HashBytes, Lazy};
 use tycho_types::models::{
@@ -23,8 +23,12 @@ use crate::ledger::chain::{Account, ChainError, Contract, nano, std_address};
 const HISTORY_MAX: usize = 4_096;
 /// Accounts that the devnet holds.
 const ACCOUNTS_MAX: usize = 1_000_000;
-/// Messages executed on behalf of one arriving message; what is left waits for the next one.
-const CASCADE_MAX: usize = 10_000;
+/// Messages executed in one block; what is left waits for the next one.
+const BLOCK_MESSAGES_MAX: usize = 10_000;
+/// External messages that wait for a block.
+const MEMPOOL_MAX: usize = 10_000;
+/// Newest transactions that are kept in their order over all accounts.
+const LOG_MAX: usize = 1_024;
 /// Bytes of one external message; mainnet's limit.
 pub(super) const MESSAGE_BYTES_MAX: usize = 65_535;
 /// Milliseconds of chain time from block to block, as on mainnet.
@@ -41,9 +45,26 @@ enum Clock {
     Host { ahead: u32 },
 }
 
+/// When a message that arrives is executed, and when those that follow from it.
+#[derive(Debug, Clone, Copy)]
+enum Schedule {
+    /// All at once, in a block of their own.
+    AtOnce,
+    /// In the next block of [`State::produce_block`]; a message between accounts `hop` blocks after the one that sent it.
+    Blocks { hop: u32 },
+}
+
+/// An internal message on its way, and the block from which it may arrive.
+struct Travelling {
+    due: u32,
+    message: Cell,
+}
+
 /// A transaction as the devnet keeps it.
 #[derive(Clone)]
 pub(super) struct Record {
+    pub(super) account: Address,
+    pub(super) block: u32,
     pub(super) lt: u64,
     pub(super) hash: [u8; 32],
     pub(super) cell: Cell,
@@ -59,7 +80,13 @@ pub(super) struct Answer {
 pub(super) struct State {
     accounts: HashMap<StdAddr, ShardAccount>,
     history: HashMap<StdAddr, VecDeque<Record>>,
-    pending: VecDeque<Cell>,
+    /// The newest transactions of all accounts, oldest first.
+    log: VecDeque<Record>,
+    /// Accounts in the order in which they got coins from the faucet or executed something, the latest last; repeated.
+    touched: VecDeque<Address>,
+    travelling: VecDeque<Travelling>,
+    mempool: VecDeque<(Cell, StdAddr)>,
+    schedule: Schedule,
     config: ParsedConfig,
     clock: Clock,
     started_s: u32,
@@ -76,7 +103,11 @@ impl State {
         Ok(Self {
             accounts: HashMap::new(),
             history: HashMap::new(),
-            pending: VecDeque::new(),
+            log: VecDeque::new(),
+            touched: VecDeque::new(),
+            travelling: VecDeque::new(),
+            mempool: VecDeque::new(),
+            schedule: Schedule::AtOnce,
             config: devnet_config(started_s).map_err(ChainError::unreadable)?,
             clock,
             started_s,
@@ -90,6 +121,17 @@ impl State {
         self.clock.now_s()
     }
 
+    /// Stops the clock at this unix time; only [`Self::advance`] moves it then.
+    pub(super) fn stop_clock(&mut self, now_s: u32) {
+        self.clock = Clock::Manual(now_s);
+    }
+
+    /// Gathers messages in blocks from now on.
+    pub(super) fn gather_in_blocks(&mut self, hop: u32) {
+        self.blocks = self.seqno();
+        self.schedule = Schedule::Blocks { hop };
+    }
+
     pub(super) fn advance(&mut self, seconds: u32) {
         match &mut self.clock {
             Clock::Manual(now) => *now = now.saturating_add(seconds),
@@ -97,8 +139,11 @@ impl State {
         }
     }
 
-    /// The newest block: one for each arriving message, and at least one each [`BLOCK_MS`].
+    /// The newest block: the one produced last, or one for each arriving message and at least one each [`BLOCK_MS`].
     pub(super) fn seqno(&self) -> u32 {
+        if matches!(self.schedule, Schedule::Blocks { .. }) {
+            return self.blocks;
+        }
         let elapsed_s = u64::from(self.now_s().saturating_sub(self.started_s));
         let ticks = u32::try_from(elapsed_s * 1_000 / BLOCK_MS).unwrap_or(u32::MAX);
         self.blocks.max(ticks)
@@ -108,13 +153,15 @@ impl State {
         self.minted
     }
 
-    /// All coins on all accounts.
+    /// All coins on all accounts and on their way between them.
     pub(super) fn total_balance(&self) -> u128 {
-        self.accounts
-            .values()
-            .filter_map(|shard| shard.load_account().ok().flatten())
-            .map(|account| account.balance.tokens.into_inner())
-            .sum()
+        let accounts = self.accounts.values().filter_map(|shard| shard.load_account().ok().flatten());
+        let held: u128 = accounts.map(|account| account.balance.tokens.into_inner()).sum();
+        let carried = |travelling: &Travelling| match travelling.message.parse::<MsgInfo>() {
+            Ok(MsgInfo::Int(info)) => info.value.tokens.into_inner(),
+            _ => 0,
+        };
+        held.saturating_add(self.travelling.iter().map(carried).sum())
     }
 
     /// Writes coins to an account, as a genesis block would; creates it if need be.
@@ -140,39 +187,77 @@ impl State {
         self.minted = self.minted.saturating_add(amount.into_inner());
         let account = Lazy::new(&OptionalAccount(Some(account))).map_err(ChainError::unreadable)?;
         self.accounts.insert(key, ShardAccount { account, ..shard });
+        self.touch(address);
         Ok(())
     }
 
-    /// Executes an external message and everything that follows from it, in one block.
+    /// Takes an external message: executes it and everything that follows from it in one block, or checks that it would be
+    /// accepted now and keeps it for the next block.
     pub(super) fn deliver(&mut self, boc: &[u8]) -> Result<(), ChainError> {
         if boc.len() > MESSAGE_BYTES_MAX {
             return Err(refused(format!("a message has at most {MESSAGE_BYTES_MAX} bytes")));
         }
         let cell = Boc::decode(boc).map_err(|error| refused(format!("not a bag of cells: {error}")))?;
-        let info = cell.parse::<MsgInfo>();
-        let Ok(MsgInfo::ExtIn(info)) = info else {
+        let Ok(MsgInfo::ExtIn(info)) = cell.parse::<MsgInfo>() else {
             return Err(refused("not an external message".into()));
         };
-        self.execute(cell, &info.dst, true)?;
-        self.blocks = self.seqno().saturating_add(1);
-        for _ in 0..CASCADE_MAX {
-            let Some(message) = self.pending.pop_front() else { break };
-            let Ok(MsgInfo::Int(info)) = message.parse::<MsgInfo>() else { continue };
-            if let Err(error) = self.execute(message, &info.dst, false) {
-                tracing::warn!(%error, "an internal message could not be executed");
+        let IntAddr::Std(to) = info.dst else {
+            return Err(refused("an address of variable length".into()));
+        };
+        match self.schedule {
+            Schedule::AtOnce => {
+                let block = self.seqno().saturating_add(1);
+                self.execute(cell, &to, true, block)?;
+                self.blocks = block;
+                self.arrive(block);
+            }
+            Schedule::Blocks { .. } => {
+                if self.mempool.len() >= MEMPOOL_MAX {
+                    return Err(refused(format!("{MEMPOOL_MAX} messages wait for a block already")));
+                }
+                self.run(cell.clone(), &to, true)?;
+                self.mempool.push_back((cell, to));
             }
         }
         Ok(())
     }
 
-    fn execute(&mut self, message: Cell, to: &IntAddr, external: bool) -> Result<(), ChainError> {
-        let IntAddr::Std(address) = to else {
-            return Err(refused("an address of variable length".into()));
-        };
-        if address.workchain != 0 {
+    /// Makes the next block: messages between accounts that are due, then those from outside. What another message of the
+    /// block has made impossible is dropped, as on any chain.
+    pub(super) fn produce_block(&mut self) {
+        self.blocks = self.blocks.saturating_add(1);
+        let block = self.blocks;
+        let room = BLOCK_MESSAGES_MAX.saturating_sub(self.arrive(block));
+        for (message, to) in self.mempool.drain(..room.min(self.mempool.len())).collect::<Vec<_>>() {
+            if let Err(error) = self.execute(message, &to, true, block) {
+                tracing::debug!(%error, "a message from outside was overtaken");
+            }
+        }
+    }
+
+    /// Delivers the messages between accounts that are due in `block`, and says how many.
+    fn arrive(&mut self, block: u32) -> usize {
+        let mut arrived = 0;
+        while arrived < BLOCK_MESSAGES_MAX
+            && self.travelling.front().is_some_and(|travelling| travelling.due <= block)
+            && let Some(Travelling { message, .. }) = self.travelling.pop_front()
+        {
+            arrived += 1;
+            let Ok(MsgInfo::Int(info)) = message.parse::<MsgInfo>() else { continue };
+            let IntAddr::Std(to) = info.dst else { continue };
+            if let Err(error) = self.execute(message, &to, false, block) {
+                tracing::warn!(%error, "an internal message could not be executed");
+            }
+        }
+        arrived
+    }
+
+    /// What a message does to its receiver, without doing it.
+    fn run(&self, message: Cell, to: &StdAddr, external: bool) -> Result<ExecutorOutput, ChainError> {
+        if to.workchain != 0 {
             return Err(refused("the devnet has workchain 0 only".into()));
         }
-        if !self.accounts.contains_key(address) && self.accounts.len() >= ACCOUNTS_MAX {
+        if !self.accounts.contains_key(to) && self.accounts.len() >= ACCOUNTS_MAX {
             return Err(refused(format!("the devnet holds at most {ACCOUNTS_MAX} accounts")));
         }
         let lt = self.lt.saturating_add(BLOCK_LT);
@@ -183,11 +268,11 @@ impl State {
             strict_extra_currency: true,
             ..Default::default()
         };
-        let shard = self.accounts.get(address).cloned().map_or_else(no_account, Ok)?;
+        let shard = self.accounts.get(to).cloned().map_or_else(no_account, Ok)?;
         let mut inspector = ExecutorInspector::default();
-        let output = Executor::new(&params, &self.config)
+        Executor::new(&params, &self.config)
             .with_min_lt(lt)
-            .begin_ordinary_ext(address, external, message, &shard, Some(&mut inspector))
+            .begin_ordinary_ext(to, external, message, &shard, Some(&mut inspector))
             .and_then(|transaction| transaction.commit().map_err(TxError::Fatal))
             .map_err(|error| match error {
                 TxError::Skipped => ChainError::Refused {
@@ -195,29 +280,81 @@ impl State {
                     reason: "the message was not accepted".into(),
                 },
                 TxError::Fatal(error) => refused(format!("not executable: {error}")),
-            })?;
-        self.lt = lt;
-        self.pending.extend(output.transaction_meta.out_msgs.iter().map(|message| message.inner().clone()));
-        let history = self.history.entry(address.clone()).or_default();
-        if history.len() >= HISTORY_MAX {
-            history.pop_front();
-        }
-        history.push_back(Record {
+            })
+    }
+
+    fn execute(&mut self, message: Cell, to: &StdAddr, external: bool, block: u32) -> Result<(), ChainError> {
+        let output = self.run(message, to, external)?;
+        self.lt = self.lt.saturating_add(BLOCK_LT);
+        let due = match self.schedule {
+            Schedule::AtOnce => block,
+            Schedule::Blocks { hop } => block.saturating_add(hop),
+        };
+        let sent = output.transaction_meta.out_msgs.iter().map(|message| message.inner().clone());
+        self.travelling.extend(sent.map(|message| Travelling { due, message }));
+        let account = Address { workchain: to.workchain, hash: to.address.0 };
+        let record = Record {
+            account,
+            block,
             lt: output.new_state.last_trans_lt,
             hash: output.new_state.last_trans_hash.0,
             cell: output.transaction.inner().clone(),
-        });
+        };
+        keep(&mut self.log, record.clone(), LOG_MAX);
+        keep(self.history.entry(to.clone()).or_default(), record, HISTORY_MAX);
+        self.touch(account);
         if output.new_state_meta.exists {
-            self.accounts.insert(address.clone(), output.new_state);
+            self.accounts.insert(to.clone(), output.new_state);
         } else {
-            self.accounts.remove(address);
+            self.accounts.remove(to);
         }
         Ok(())
+    }
+
+    fn touch(&mut self, account: Address) {
+        if self.touched.back() != Some(&account) {
+            keep(&mut self.touched, account, LOG_MAX);
+        }
+    }
+
+    /// The newest transactions of all accounts, newest first.
+    pub(super) fn log(&self) -> impl Iterator<Item = &Record> {
+        self.log.iter().rev()
+    }
+
+    /// Accounts that got coins or executed something, the latest first; repeated.
+    pub(super) fn touched(&self) -> impl Iterator<Item = Address> {
+        self.touched.iter().rev().copied()
+    }
+
+    /// How many accounts there are.
+    pub(super) fn accounts(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Messages from outside and between accounts that wait for a block.
+    pub(super) fn waiting(&self) -> usize {
+        self.mempool.len() + self.travelling.len()
+    }
+
+    /// Logical time of the newest transaction.
+    pub(super) fn lt(&self) -> u64 {
+        self.lt
+    }
+
+    /// An account as the shard's state has it.
+    pub(super) fn shard_account(&self, address: Address) -> Option<&ShardAccount> {
+        self.accounts.get(&std_address(address))
     }
 
     /// The blockchain's parameters: a dictionary from numbers to cells.
     pub(super) fn configuration(&self) -> Option<&Cell> {
         self.config.raw.params.as_dict().root().as_ref()
+    }
+
+    /// One of them.
+    pub(super) fn parameter(&self, number: u32) -> Option<Cell> {
+        self.config.raw.params.as_dict().get(number).ok().flatten()
     }
 
     pub(super) fn account(&self, address: Address) -> Result<Account, ChainError> {
@@ -312,6 +449,14 @@ fn no_account() -> Result<ShardAccount, ChainError> {
         last_trans_hash: HashBytes::ZERO,
         last_trans_lt: 0,
     })
+}
+
+/// Adds to the end and forgets the oldest beyond `max`.
+fn keep<T>(list: &mut VecDeque<T>, item: T, max: usize) {
+    if list.len() >= max {
+        list.pop_front();
+    }
+    list.push_back(item);
 }
 
 fn refused(reason: String) -> ChainError {

@@ -3,11 +3,14 @@
 //! | request | does |
 //! |---|---|
 //! | `POST /api/v2/jsonRPC` | any method below, as JSON-RPC |
-//! | `GET` or `POST /api/v2/<method>` | `sendBoc`, `getAddressInformation`, `getAddressBalance`, `runGetMethod`, `getTransactions`, `getMasterchainInfo`, `getConfigAll` |
+//! | `GET` or `POST /api/v2/<method>` | `sendBoc`, `getAddressInformation`, `getAddressBalance`, `runGetMethod`, `getTransactions`, `getMasterchainInfo`, `getConfigAll`, `getConfigParam` |
 //! | `GET /faucet?address=&amount=` | adds an amount of coins, such as `1.5` |
 //! | `GET /time?advance=` | chain time in unix seconds; moves it forward first if asked |
+//! | `GET /devnet/clock`, `POST` `{"advance_s": 60}` or `{"stop_at_s": 1790000000}` | the same, and stops the clock at a time |
+//! | `POST /devnet/block` `{"count": 1}` | makes blocks now, where messages wait for them |
+//! | `GET /`, `/account/{address}` | pages for people, see [`super::explorer`] |
 //!
-//! Every answer is JSON, refusals included, and every request has a limit in bytes and in time.
+//! Every other answer is JSON, refusals included, and every request has a limit in bytes and in time.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,7 +22,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::any;
+use axum::routing::{any, get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bombyx_protocol::amount::Nano;
@@ -29,7 +32,7 @@ use tokio::net::TcpListener;
 use tycho_types::boc::Boc;
 use tycho_types::cell::Cell;
 
-use super::{Devnet, method_id, stack};
+use super::{Devnet, explorer, method_id, stack};
 use crate::ledger::chain::{ChainError, Message, Transaction};
 use crate::ledger::wallet::{friendly, parse_address};
 
@@ -45,6 +48,9 @@ const STACK_MAX: usize = 64;
 const TUPLE_DEPTH_MAX: usize = 4;
 /// Seconds that one request may move the clock.
 const ADVANCE_S_MAX: u32 = 366 * 24 * 3600;
+
+/// Blocks that one request may make.
+const BLOCKS_MAX: u64 = 1_000;
 
 type Params = Map<String, Value>;
 type QueryResult = Result<Query<HashMap<String, String>>, QueryRejection>;
@@ -68,6 +74,12 @@ pub fn router(devnet: Devnet) -> Router {
         .route("/api/v2/{method}", any(api))
         .route("/faucet", any(faucet))
         .route("/time", any(time))
+        .route("/devnet/clock", any(clock))
+        .route("/devnet/block", post(blocks))
+        .route("/", get(async |State(devnet): State<Devnet>| explorer::front(&devnet)))
+        .route("/account/{address}", get(account_page))
+        .route("/find", get(find_page))
+        .route("/give", get(give_page))
         .fallback(async || reply(Err(Failure(StatusCode::NOT_FOUND, "no such path".into())), None))
         .with_state(devnet)
 }
@@ -143,6 +155,58 @@ async fn time(State(devnet): State<Devnet>, Query(query): Query<HashMap<String, 
     reply(tell(), None)
 }
 
+async fn clock(State(devnet): State<Devnet>, request: Request) -> Response {
+    if request.method() != Method::POST {
+        return reply(Ok(json!({ "now": devnet.now_s() })), None);
+    }
+    let set = |body: &Params| {
+        let second = |name: &str, max: u32| match number_in(body, name, 0)? {
+            0 => Ok(None),
+            number => match u32::try_from(number).ok().filter(|number| *number <= max) {
+                Some(number) => Ok(Some(number)),
+                None => Err(bad(format!("{name} takes 1 to {max}"))),
+            },
+        };
+        let (stop_at_s, advance_s) = (second("stop_at_s", u32::MAX)?, second("advance_s", ADVANCE_S_MAX)?);
+        if stop_at_s.is_none() && advance_s.is_none() {
+            return Err(bad("advance_s or stop_at_s is required"));
+        }
+        stop_at_s.into_iter().for_each(|at| devnet.stop_clock(at));
+        advance_s.into_iter().for_each(|seconds| devnet.advance(seconds));
+        Ok(json!({ "now": devnet.now_s() }))
+    };
+    reply(body_of(request).await.and_then(|body| set(&body)), None)
+}
+
+async fn blocks(State(devnet): State<Devnet>, request: Request) -> Response {
+    let make = |body: &Params| {
+        let count = number_in(body, "count", 1)?;
+        if !(1..=BLOCKS_MAX).contains(&count) {
+            return Err(bad(format!("count takes 1 to {BLOCKS_MAX}")));
+        }
+        (0..count).for_each(|_| devnet.produce_block());
+        Ok(json!({ "block": devnet.state().seqno() }))
+    };
+    reply(body_of(request).await.and_then(|body| make(&body)), None)
+}
+
+async fn account_page(
+    State(devnet): State<Devnet>,
+    address: Result<Path<String>, PathRejection>,
+) -> Response {
+    explorer::account(&devnet, &address.map(|Path(address)| address).unwrap_or_default())
+}
+
+async fn find_page(State(devnet): State<Devnet>, query: QueryResult) -> Response {
+    explorer::find(&devnet, pairs(query).get("address").map_or("", String::as_str))
+}
+
+async fn give_page(State(devnet): State<Devnet>, query: QueryResult) -> Response {
+    let pairs = pairs(query);
+    let text = |name: &str| pairs.get(name).map_or("", String::as_str);
+    explorer::give(&devnet, text("address"), text("amount"))
+}
+
 /// An unreadable query counts as empty: what is missing then gets an answer in JSON.
 fn pairs(query: QueryResult) -> HashMap<String, String> {
     query.map(|Query(pairs)| pairs).unwrap_or_default()
@@ -166,6 +230,7 @@ fn call(devnet: &Devnet, method: &str, params: &Params) -> Result<Value, Failure
     match method {
         "getMasterchainInfo" => Ok(masterchain(devnet)),
         "getConfigAll" => Ok(configuration(devnet)),
+        "getConfigParam" => parameter(devnet, params),
         "getAddressInformation" => information(devnet, address_in(params)?),
         "getAddressBalance" => Ok(json!(devnet.state().account(address_in(params)?)?.balance.0.to_string())),
         "sendBoc" => send(devnet, params),
@@ -218,6 +283,14 @@ fn masterchain(devnet: &Devnet) -> Value {
 fn configuration(devnet: &Devnet) -> Value {
     let bytes = devnet.state().configuration().map(|root| BASE64.encode(Boc::encode(root)));
     json!({ "@type": "configInfo", "config": { "@type": "tvm.cell", "bytes": bytes } })
+}
+
+fn parameter(devnet: &Devnet, params: &Params) -> Result<Value, Failure> {
+    let number = u32::try_from(number_in(params, "config_id", 0)?).ok();
+    let cell = number.and_then(|number| devnet.state().parameter(number));
+    let cell = cell.ok_or_else(|| bad("config_id is not the number of a parameter that the devnet has"))?;
+    let bytes = BASE64.encode(Boc::encode(cell));
+    Ok(json!({ "@type": "configInfo", "config": { "@type": "tvm.cell", "bytes": bytes } }))
 }
 
 fn information(devnet: &Devnet, address: Address) -> Result<Value, Failure> {

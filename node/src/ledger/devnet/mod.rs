@@ -1,12 +1,15 @@
 //! A TON-compatible ledger inside this process: a real TVM and transaction executor, mainnet's prices, no consensus.
 //!
-//! It executes TVM version 12 and delivers internal messages at once, in the block of the message that caused them.
-//! Transaction hashes differ from mainnet's where an account is deployed (two informational flags), states and fees do not.
+//! It executes TVM version 12. A message and all that follows from it are executed at once, or block by block
+//! ([`Devnet::in_blocks`]), so that messages between accounts meet others on their way. Transaction hashes differ from
+//! mainnet's where an account is deployed (two informational flags), states and fees do not.
 
 mod chain;
 mod config;
+mod explorer;
 mod faucet;
 pub mod http;
+pub mod lite;
 mod stack;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,12 +23,15 @@ use tycho_vm::RcStackValue;
 
 pub use self::config::DEVNET_ID;
 pub use self::faucet::FAUCET_MAX;
+use super::COIN;
 use super::chain::{Account, Chain, ChainError, Reply, Transaction};
 
 /// A handle on a devnet; clones share it.
 #[derive(Clone)]
 pub struct Devnet {
     state: Arc<Mutex<chain::State>>,
+    /// What its page calls the coin.
+    coin: Arc<str>,
 }
 
 impl Devnet {
@@ -34,7 +40,7 @@ impl Devnet {
     /// # Errors
     /// [`ChainError::Unreadable`] if the built-in configuration does not load, which is a bug.
     pub fn new() -> Result<Self, ChainError> {
-        Ok(Self { state: Arc::new(Mutex::new(chain::State::new(None)?)) })
+        Self::with(chain::State::new(None)?)
     }
 
     /// A devnet whose clock starts at `now_s` (unix seconds) and stands still but for [`Self::advance`].
@@ -42,7 +48,49 @@ impl Devnet {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_manual_clock(now_s: u32) -> Result<Self, ChainError> {
-        Ok(Self { state: Arc::new(Mutex::new(chain::State::new(Some(now_s))?)) })
+        Self::with(chain::State::new(Some(now_s))?)
+    }
+
+    fn with(state: chain::State) -> Result<Self, ChainError> {
+        Ok(Self { state: Arc::new(Mutex::new(state)), coin: COIN.into() })
+    }
+
+    /// The same with another name of the coin on its page.
+    #[must_use]
+    pub fn naming(self, coin: &str) -> Self {
+        Self { coin: coin.into(), ..self }
+    }
+
+    fn coin(&self) -> &str {
+        &self.coin
+    }
+
+    /// The same with blocks: a message from outside is executed in the next one ([`Self::produce_block`]), and a message
+    /// between accounts `hop` blocks after the one that sent it. Without this everything happens at once.
+    #[must_use]
+    pub fn in_blocks(self, hop: u32) -> Self {
+        self.state().gather_in_blocks(hop);
+        self
+    }
+
+    /// Makes the next block; see [`Self::in_blocks`].
+    pub fn produce_block(&self) {
+        self.state().produce_block();
+    }
+
+    /// Makes a block every `interval`, for ever.
+    pub async fn produce_blocks(self, interval: Duration) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.produce_block();
+        }
+    }
+
+    /// Stops the clock at a unix time; only [`Self::advance`] moves it then.
+    pub fn stop_clock(&self, now_s: u32) {
+        self.state().stop_clock(now_s);
     }
 
     /// Moves chain time forward. Never more than the life of what clients signed against it.
@@ -117,6 +165,14 @@ impl Chain for Devnet {
         let cells: Vec<Cell> =
             self.state().history(address).take(limit).map(|record| record.cell.clone()).collect();
         async move { cells.iter().map(Transaction::read).collect() }.boxed()
+    }
+
+    fn network_id(&self) -> Reply<'_, Option<i32>> {
+        async { Ok(Some(DEVNET_ID)) }.boxed()
+    }
+
+    fn name(&self) -> String {
+        "the devnet of this process".into()
     }
 
     fn pace(&self) -> Duration {

@@ -1,0 +1,214 @@
+//! What each way in which an order can fail means outside: exit code, HTTP status and code, and what to do. One table for
+//! the command line and the gateway.
+
+use bombyx_protocol::channel::fault::PaymentFault;
+use bombyx_protocol::channel::ledger::LedgerFault;
+use bombyx_protocol::io::Failure;
+use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::order::OrderFault;
+
+use crate::exit::ExitKind;
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meaning {
+    /// How `bombyx ask` ends.
+    pub(crate) exit: ExitKind,
+    /// HTTP status of the gateway's answer.
+    pub(crate) status: u16,
+    /// The gateway's code, in words that OpenAI's clients know where there are such.
+    pub(crate) code: &'static str,
+    /// The field of the request that it is about.
+    pub(crate) param: Option<&'static str>,
+    /// What to do.
+    pub(crate) hint: &'static str,
+}
+
+const FUND: &str = "send coins to the wallet that `bombyx status` shows";
+const LEDGER: &str = "check the ledger's address (`ledger.url`) and try again";
+const OTHERS: &str = "try again: other providers may answer; what was not delivered was not paid";
+
+impl Meaning {
+    const fn new(exit: ExitKind, status: u16, code: &'static str, hint: &'static str) -> Self {
+        Self { exit, status, code, param: None, hint }
+    }
+
+    const fn about(self, param: &'static str) -> Self {
+        Self { param: Some(param), ..self }
+    }
+
+    /// What this failure means.
+    pub(crate) const fn of(why: &Failure) -> Self {
+        use ExitKind as Exit;
+        match why {
+            Failure::Order(fault) => order(*fault),
+            Failure::Payment(fault) => payment(fault),
+            Failure::Refused(refusal) => refused(*refusal),
+            Failure::NoBids => Self::new(
+                Exit::NoBids,
+                503,
+                "no_provider",
+                "check with `bombyx status` that the node has peers; join one that provides the model, or give more time",
+            ),
+            Failure::NoTier(_) => Self::new(Exit::Order, 503, "no_provider", "ask for the open tier"),
+            Failure::OverBudget { .. } => {
+                let hint = "raise the price ceiling, or ask for fewer tokens";
+                Self::new(Exit::Price, 422, "price_ceiling_too_low", hint).about("bombyx.max_cost_nano")
+            }
+            Failure::Deadline => {
+                let hint = "give more time, or ask for fewer tokens";
+                Self::new(Exit::Provider, 504, "deadline", hint).about("bombyx.deadline_ms")
+            }
+            Failure::Cancelled => {
+                let hint = "nothing is left to do; what was delivered was paid";
+                Self::new(Exit::Provider, 503, "cancelled", hint)
+            }
+            Failure::NoAnswer
+            | Failure::Stalled
+            | Failure::Gone
+            | Failure::Session
+            | Failure::FalseReceipt => Self::new(Exit::Provider, 502, "provider_failed", OTHERS),
+        }
+    }
+}
+
+const fn order(fault: OrderFault) -> Meaning {
+    let (status, code) = match fault {
+        OrderFault::TooLarge { .. } => (413, "request_too_large"),
+        OrderFault::Busy => (429, "rate_limit_exceeded"),
+        OrderFault::Empty
+        | OrderFault::TooMany { .. }
+        | OrderFault::NoOutput
+        | OrderFault::NoConfidentialTier => (400, "invalid_value"),
+    };
+    Meaning::new(ExitKind::Order, status, code, "change the request as said")
+}
+
+const fn refused(refusal: Refusal) -> Meaning {
+    use ExitKind as Exit;
+    match refusal {
+        Refusal::TaskTooLarge => Meaning::new(
+            Exit::Order,
+            400,
+            "context_length_exceeded",
+            "shorten the text: the model reads no more at once",
+        ),
+        Refusal::Busy => Meaning::new(Exit::Provider, 429, "rate_limit_exceeded", OTHERS),
+        Refusal::Unfunded => Meaning::new(
+            Exit::Funds,
+            429,
+            "insufficient_quota",
+            "the provider saw no deposit for the job in time; `bombyx channels` shows what the ledger has of it",
+        ),
+        Refusal::UnknownBid
+        | Refusal::PriceBelowBid
+        | Refusal::Malformed
+        | Refusal::ChannelTerms
+        | Refusal::Unpaid
+        | Refusal::BadVoucher
+        | Refusal::Engine
+        | Refusal::Leaving => Meaning::new(Exit::Provider, 502, "provider_failed", OTHERS),
+    }
+}
+
+const fn payment(fault: &PaymentFault) -> Meaning {
+    use ExitKind as Exit;
+    match fault {
+        PaymentFault::NoFunds { .. }
+        | PaymentFault::Exhausted { why: LedgerFault::Funds, .. }
+        | PaymentFault::NotOpened { why: LedgerFault::Funds, .. } => {
+            Meaning::new(Exit::Funds, 429, "insufficient_quota", FUND)
+        }
+        PaymentFault::Exhausted { why: LedgerFault::Unreachable | LedgerFault::Refused, .. }
+        | PaymentFault::NotOpened { why: LedgerFault::Unreachable | LedgerFault::Refused, .. } => {
+            Meaning::new(Exit::Ledger, 503, "ledger_unavailable", LEDGER)
+        }
+        PaymentFault::DepositTooLow { .. } => {
+            let hint = "raise `client.deposit_max` in the node's configuration, or ask for fewer tokens";
+            Meaning::new(Exit::Price, 422, "deposit_too_low", hint)
+        }
+        PaymentFault::ChallengeTooLong { .. } => {
+            let hint =
+                "raise `client.challenge_max_s` in the node's configuration, or wait for another provider";
+            Meaning::new(Exit::Provider, 502, "channel_terms", hint)
+        }
+        PaymentFault::Terms(_) => Meaning::new(Exit::Provider, 502, "channel_terms", OTHERS),
+        PaymentFault::Closed { .. } => Meaning::new(Exit::Provider, 502, "channel_closed", OTHERS),
+        PaymentFault::Mismatch { .. } => Meaning::new(Exit::Config, 503, "channel_mismatch", MISMATCH),
+        PaymentFault::TooManyChannels { .. } => Meaning::new(
+            Exit::Order,
+            503,
+            "too_many_channels",
+            "close some with `bombyx channels close`, or lower `client.idle_close_s`",
+        ),
+    }
+}
+
+/// What to do about a channel that is not what the store says.
+pub(crate) const MISMATCH: &str = "its rest is asked back and the next order opens another; put no old copy of records.redb in place and run \
+     no two nodes on copies of one home";
+
+#[cfg(test)]
+mod tests {
+    use bombyx_protocol::amount::Nano;
+    use bombyx_protocol::channel::fault::Mismatch;
+    use bombyx_protocol::channel::terms::Address;
+
+    use super::*;
+
+    #[test]
+    fn each_way_in_which_a_payment_fails_has_its_own_words_and_codes() {
+        let account = Address::basechain([7; 32]);
+        let unreachable = LedgerFault::Unreachable;
+        for (fault, exit, status, code, words) in [
+            (PaymentFault::NoFunds { deposit: Nano(1) }, 22, 429, "insufficient_quota", "send coins"),
+            (
+                PaymentFault::DepositTooLow { needs: Nano(2), most: Nano(1) },
+                21,
+                422,
+                "deposit_too_low",
+                "client.deposit_max",
+            ),
+            (
+                PaymentFault::ChallengeTooLong { wanted_s: 9, most_s: 5 },
+                23,
+                502,
+                "channel_terms",
+                "client.challenge_max_s",
+            ),
+            (
+                PaymentFault::Exhausted { account, why: LedgerFault::Funds },
+                22,
+                429,
+                "insufficient_quota",
+                "send coins",
+            ),
+            (
+                PaymentFault::Exhausted { account, why: unreachable },
+                24,
+                503,
+                "ledger_unavailable",
+                "ledger.url",
+            ),
+            (
+                PaymentFault::NotOpened { account, why: unreachable },
+                24,
+                503,
+                "ledger_unavailable",
+                "ledger.url",
+            ),
+            (
+                PaymentFault::Mismatch { account, mismatch: Mismatch::Epoch { known: 1, shown: 2 } },
+                13,
+                503,
+                "channel_mismatch",
+                "copies of one home",
+            ),
+        ] {
+            let why = Failure::Payment(fault);
+            let meaning = Meaning::of(&why);
+            assert_eq!((meaning.exit.number(), meaning.status, meaning.code), (exit, status, code), "{why}");
+            assert!(meaning.hint.contains(words), "{}", meaning.hint);
+        }
+    }
+}

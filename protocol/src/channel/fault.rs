@@ -1,0 +1,124 @@
+//! What can be wrong with a channel, or with paying on one, said so that its owner knows what to do.
+
+use crate::amount::Nano;
+use crate::channel::ledger::LedgerFault;
+use crate::channel::terms::{Address, TermsError};
+
+/// The other party or the ledger knows something of a channel that this node's store does not: the store was put back,
+/// copied or exchanged, or the channel lived on while the node was away. (`CH-24`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// More was promised than the store knew: it was put back to an earlier state, or lost what was written last.
+    /// Healed: the node goes on from what it was shown.
+    #[error("the store knew of {known} coins promised and was shown {shown}; it goes on from there")]
+    Behind {
+        /// In the store.
+        known: Nano,
+        /// Shown by the other party's newest voucher, or settled on the ledger.
+        shown: Nano,
+    },
+    /// A voucher above every one that this node has signed since it knows the newest: somebody else signs with its key.
+    #[error("this node has promised {known} coins, and a voucher of its own key over {shown} exists")]
+    Voucher {
+        /// Promised by this node.
+        known: Nano,
+        /// Of the voucher that it never signed.
+        shown: Nano,
+    },
+    /// Another funding than the one that the store knows: the channel was closed and funded again, and every voucher of
+    /// the earlier funding is void.
+    #[error(
+        "the store knows the funding {known}, and the funding is {shown}; vouchers of another one are void"
+    )]
+    Epoch {
+        /// In the store.
+        known: u64,
+        /// On the ledger, or in the other party's voucher.
+        shown: u64,
+    },
+    /// The channel's terms name another key than this node has.
+    #[error("the channel was opened with another key than this node has now")]
+    Key,
+}
+
+impl Mismatch {
+    /// Whether the node has caught up and the channel goes on. Otherwise no job is paid on it any more.
+    #[must_use]
+    pub const fn is_healed(&self) -> bool {
+        matches!(self, Self::Behind { .. })
+    }
+}
+
+/// Why an order cannot be paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PaymentFault {
+    /// The wallet cannot fund a new channel.
+    #[error("the wallet does not hold the {deposit} coins of a new channel's deposit and its fees")]
+    NoFunds {
+        /// What the channel would have been given.
+        deposit: Nano,
+    },
+    /// The job's ceiling is above what a channel may hold.
+    #[error("the job may cost {needs} coins, and this node locks {most} coins in one channel at the most")]
+    DepositTooLow {
+        /// The job's ceiling, with those of the jobs that run on the same channel.
+        needs: Nano,
+        /// What a channel may hold.
+        most: Nano,
+    },
+    /// A client would wait for its rest longer than it wants to.
+    #[error("the provider wants {wanted_s} s to answer a close, and this node allows {most_s} s at the most")]
+    ChallengeTooLong {
+        /// The provider's challenge time.
+        wanted_s: u32,
+        /// The longest that this node agrees to.
+        most_s: u32,
+    },
+    /// Terms that nobody should sign, for another reason.
+    #[error("the provider's channel terms cannot be used: {0}")]
+    Terms(#[from] TermsError),
+    /// The channel does not hold enough, and no more came.
+    #[error("channel {account} holds too little for this job, and the top-up came to nothing: {why}")]
+    Exhausted {
+        /// The channel.
+        account: Address,
+        /// What became of the top-up.
+        why: LedgerFault,
+    },
+    /// The ledger did not open a channel.
+    #[error("channel {account} could not be opened: {why}")]
+    NotOpened {
+        /// The channel.
+        account: Address,
+        /// Why not.
+        why: LedgerFault,
+    },
+    /// The channel was closed while a job ran on it.
+    #[error("channel {account} was closed while the job ran")]
+    Closed {
+        /// The channel.
+        account: Address,
+    },
+    /// The channel is not what this node's store says.
+    #[error("channel {account} cannot be paid on: {mismatch}")]
+    Mismatch {
+        /// The channel.
+        account: Address,
+        /// What differs.
+        mismatch: Mismatch,
+    },
+    /// The node pays on as many channels as it may.
+    #[error("this node pays on {most} channels, and may on no more")]
+    TooManyChannels {
+        /// The limit.
+        most: usize,
+    },
+}
+
+impl PaymentFault {
+    /// Whether it lies with one provider alone, so that another may serve the order.
+    #[must_use]
+    pub const fn is_providers(&self) -> bool {
+        matches!(self, Self::ChallengeTooLong { .. } | Self::Terms(_))
+    }
+}

@@ -1,0 +1,228 @@
+//! How far a job may run on the money of its channel: vouchers in, allowances out, and the wait when there is none.
+
+use crate::amount::Nano;
+use crate::channel::earn::{Took, VoucherFault};
+use crate::channel::ledger::LedgerEvent;
+use crate::io::{Output, PeerFault};
+use crate::limits;
+use crate::time::Time;
+use crate::wire::message::{Ack, FromProvider, NeedPayment, Refusal};
+use crate::work::order::{JobId, TaskKind};
+
+use super::Provider;
+use super::job::{Phase, Serve, seal};
+
+/// A job that stands still for want of payment, or of room in the window that it shares.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    /// By this the others on its channel let it go first.
+    since: Time,
+    /// Then it is given up; payment for anything on its channel puts that off.
+    pub(super) until: Time,
+    /// When the client was last told.
+    pub(super) asked_at: Time,
+}
+
+impl Waiting {
+    pub(super) fn wake_at(self) -> Time {
+        self.until.min(self.asked_at + limits::CHUNK_RETRY)
+    }
+}
+
+impl Serve {
+    /// Whether it can begin, or has begun. Vectors cannot be made by halves: the whole task must be covered.
+    fn is_covered(&self, allowance: Nano) -> bool {
+        match (&self.task, self.kind) {
+            (Some(_), TaskKind::Embed) => self.cost_max <= allowance,
+            (Some(_), TaskKind::Generate) => allowance > Nano::ZERO || self.cost_max == Nano::ZERO,
+            (None, _) => true,
+        }
+    }
+
+    /// Takes as many further tokens as the allowance covers, `share` in flight at the most.
+    fn take_tokens(&mut self, allowance: Nano, share: u64) -> u32 {
+        let mut more = 0u32;
+        while self.counted
+            && self.kind == TaskKind::Generate
+            && !self.serving.has_ended()
+            && self.in_flight() < share
+            && self.serving.has_room()
+        {
+            let step = [limits::CHUNK_TOKENS, 1].into_iter().find(|step| {
+                let tokens = self.in_flight().saturating_add(u64::from(*step));
+                (tokens <= share || *step == 1) && self.serving.cost_of_next(tokens) <= allowance
+            });
+            let Some(step) = step else { break };
+            self.allowed = self.allowed.saturating_add(u64::from(step));
+            more = more.saturating_add(step);
+        }
+        more
+    }
+
+    /// Whether its engine could go on and may not.
+    fn is_starved(&self) -> bool {
+        self.kind == TaskKind::Generate
+            && self.counted
+            && !self.serving.has_ended()
+            && self.in_flight() == 0
+            && self.serving.has_room()
+    }
+}
+
+impl Provider {
+    /// Serves as far as payment covers; says so when it does not. (`CH-5`)
+    pub(super) fn go_on(&mut self, now: Time, id: JobId) {
+        let on = self.jobs.get(&id).and_then(|job| job.phase.serving()).map(|serve| serve.account);
+        if let Some(account) = on {
+            self.go_on_within(now, id, share(self.running_on(&account)));
+        }
+    }
+
+    fn go_on_within(&mut self, now: Time, id: JobId, share: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Phase::Serving(serve) = &mut job.phase else { return };
+        let Some(earner) = self.earnings.find(&serve.account) else { return };
+        earner.allow(serve.under_way, Nano::ZERO);
+        let allowance = earner.allowance(serve.window, self.config.credit);
+        let covered = serve.is_covered(allowance);
+        if covered && let Some(task) = serve.task.take() {
+            serve.engine_at = now;
+            self.outbox.push(Output::Run { job: id, model: job.model, task });
+        }
+        if serve.in_flight() == 0 {
+            serve.engine_at = now;
+        }
+        let more = serve.take_tokens(allowance, share);
+        serve.under_way = serve.at_risk();
+        earner.allow(Nano::ZERO, serve.under_way);
+        if more > 0 {
+            self.outbox.push(Output::Allow { job: id, tokens: more });
+        }
+        let settled_up = earner.unpaid() == Nano::ZERO;
+        let owes = serve.serving.is_done() && !settled_up;
+        if !covered || serve.is_starved() || owes {
+            if serve.waiting.is_none() {
+                serve.waiting =
+                    Some(Waiting { since: now, until: now + limits::PAYMENT_WAIT, asked_at: now });
+                self.need_payment(now, id);
+            }
+        } else {
+            serve.waiting = None;
+            if serve.serving.is_done() && settled_up {
+                self.over(now, id, None);
+            }
+        }
+    }
+
+    /// Tells the client what is missing, with the newest voucher in case it has lost it. (`CH-19`)
+    pub(super) fn need_payment(&mut self, now: Time, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Phase::Serving(serve) = &mut job.phase else { return };
+        if let Some(waiting) = &mut serve.waiting {
+            waiting.asked_at = now;
+        }
+        let Some(earner) = self.earnings.find(&serve.account) else { return };
+        let need = NeedPayment { cumulative: earner.served(), newest: earner.newest() };
+        let client = job.client;
+        let sealed = seal(job, id, &FromProvider::NeedPayment(need), false);
+        self.send_sealed(client, sealed);
+    }
+
+    pub(super) fn acked(&mut self, now: Time, id: JobId, ack: &Ack) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let client = job.client;
+        let account = match &mut job.phase {
+            Phase::Serving(serve) => {
+                serve.acked(now, client, ack);
+                serve.account
+            }
+            Phase::Over { bill: Some((account, _)), .. } => *account,
+            Phase::Promised { .. } | Phase::Over { bill: None, .. } => return,
+        };
+        if let Some(payment) = ack.payment {
+            match self.earnings.take(&account, payment, self.config.settle_at, &mut self.outbox) {
+                Ok(Took::More) => return self.go_on_all(now, account, true),
+                Ok(Took::Nothing | Took::Early) => {}
+                Err(fault) => {
+                    // An honest client may be wrong about the funding, never about its own signature.
+                    if fault == VoucherFault::Signature {
+                        self.fault(client, PeerFault::FalseVoucher);
+                    }
+                    return self.over(now, id, Some(Refusal::BadVoucher));
+                }
+            }
+        }
+        self.go_on(now, id);
+    }
+
+    /// Every job on a channel may go on, or must stop: its money has changed, by payment or because others need less of
+    /// the window. Whoever has waited longest comes first.
+    fn go_on_all(&mut self, now: Time, account: [u8; 32], paid: bool) {
+        let known = self.earnings.find(&account).is_some();
+        let mut jobs: Vec<(Time, JobId)> = Vec::new();
+        for (id, job) in &mut self.jobs {
+            let Phase::Serving(serve) = &mut job.phase else { continue };
+            if serve.account != account {
+                continue;
+            }
+            if let Some(waiting) = serve.waiting.as_mut().filter(|_| paid) {
+                waiting.until = now + limits::PAYMENT_WAIT;
+            }
+            jobs.push((serve.waiting.map_or(now, |waiting| waiting.since), *id));
+        }
+        jobs.sort_unstable();
+        let share = share(jobs.len() as u64);
+        for (_, id) in jobs {
+            if known {
+                self.go_on_within(now, id, share);
+            } else {
+                self.over(now, id, Some(Refusal::Unfunded));
+            }
+        }
+    }
+
+    /// Lets jobs go on where another one on their channel has ended.
+    pub(super) fn go_on_freed(&mut self, now: Time) {
+        while let Some(account) = self.freed.pop_first() {
+            self.go_on_all(now, account, false);
+        }
+    }
+
+    pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent) {
+        if let Some(account) = self.earnings.ledger(event, &mut self.outbox) {
+            self.go_on_all(now, account, false);
+        }
+    }
+
+    /// Forgets a job at its end, and gives up what it left unpaid once no other job shares its channel. (`CH-9`)
+    pub(super) fn forget(&mut self, now: Time, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if let Phase::Over { until, bill: Some((account, cost)) } = &mut job.phase {
+            let (account, cost) = (*account, *cost);
+            let owing = self.earnings.find(&account).is_some_and(|earner| earner.unpaid() > Nano::ZERO);
+            if owing {
+                *until = now + limits::LINGER;
+                if self.running_on(&account) > 0 {
+                    return;
+                }
+                if let Some(earner) = self.earnings.find(&account) {
+                    earner.write_off(cost);
+                }
+            }
+        }
+        self.jobs.remove(&id);
+    }
+
+    /// Jobs that are being served on a channel.
+    fn running_on(&self, account: &[u8; 32]) -> u64 {
+        let on =
+            self.jobs.values().filter_map(|job| job.phase.serving()).filter(|serve| serve.is_on(account));
+        on.count() as u64
+    }
+}
+
+/// Tokens in flight for each of so many jobs side by side: even parts of the window, so that none waits for the end of
+/// another.
+fn share(jobs: u64) -> u64 {
+    limits::WINDOW_TOKENS.checked_div(jobs).unwrap_or(1).max(1)
+}

@@ -1,0 +1,226 @@
+//! One channel for everything between two nodes: opened when first needed, shared by all jobs, topped up before it runs dry,
+//! used again and again, and given back when nobody uses it.
+#![allow(clippy::unwrap_used)]
+
+mod swarm;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::Command;
+use bombyx_protocol::limits;
+use bombyx_protocol::provider::ProviderConfig;
+use bombyx_protocol::time::Span;
+use bombyx_protocol::work::order::TaskKind;
+use swarm::{CALM, MODEL, STORM, Swarm, Weather, chat, engine, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+const MINUTE: Span = Span::from_s(60);
+const PRICE: u64 = 400_000;
+
+/// As many jobs at a time as there are slots.
+const JOBS: u64 = 12;
+
+/// A client and a provider with a slot for each job.
+fn pair(seed: u64, weather: Weather, config: ClientConfig) -> (Swarm, NodeId, NodeId) {
+    let mut swarm = Swarm::new(seed, weather);
+    swarm.slots = u16::try_from(JOBS).unwrap();
+    let client = swarm.client_with(config, COIN);
+    let provider = swarm.provider(1, price(PRICE), 3_000);
+    (swarm, client, provider)
+}
+
+fn tokens(order: u64) -> u32 {
+    40 + 10 * u32::try_from(order % JOBS).unwrap()
+}
+
+fn order(swarm: &mut Swarm, client: NodeId, number: u64) {
+    swarm.order(client, number, chat("count for me", tokens(number)), COIN, Span::from_s(120));
+}
+
+/// Everything that the orders came to, done or not.
+fn billed(swarm: &Swarm) -> Nano {
+    swarm
+        .outcomes
+        .values()
+        .map(|outcome| match outcome.end.as_ref().unwrap() {
+            Ok(bill) | Err((_, bill)) => bill.cost,
+        })
+        .sum()
+}
+
+fn paid(swarm: &Swarm, provider: NodeId) -> Nano {
+    swarm.provider_at(provider).channels().map(|earner| earner.paid()).sum()
+}
+
+/// What a provider may lose on one job: what it serves ahead.
+fn window() -> Nano {
+    price(PRICE).cost(200, limits::WINDOW_TOKENS + u64::from(limits::CHUNK_TOKENS)).unwrap()
+}
+
+fn payout(swarm: &Swarm) -> Nano {
+    Nano(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash))
+}
+
+/// (CH-4, CH-20)
+#[test]
+fn many_jobs_at_once_share_one_channel_and_are_paid_to_the_nano() {
+    let (mut swarm, client, provider) = pair(1, CALM, ClientConfig::for_tests(1));
+    for number in 0..JOBS {
+        order(&mut swarm, client, number);
+    }
+    let mut at_once = 0;
+    swarm.run(MINUTE, |swarm| {
+        at_once = at_once.max(swarm.provider_at(provider).jobs_in_flight());
+        swarm.outcomes.len() == 12 && swarm.outcomes.values().all(|outcome| outcome.end.is_some())
+    });
+    swarm.run(Span::from_s(10), |_| false);
+    assert_eq!(at_once, 12);
+    for number in 0..JOBS {
+        assert_eq!(swarm.outcome(number).text, engine::answer(tokens(number)), "order {number}");
+    }
+    assert_eq!(swarm.chain.opened, 1);
+    assert_eq!(paid(&swarm, provider), billed(&swarm));
+    swarm.command(provider, Command::Settle);
+    swarm.run(MINUTE, |swarm| swarm.chain.locked() == 0);
+    assert_eq!(payout(&swarm), billed(&swarm));
+}
+
+/// (CH-5)
+#[test]
+fn jobs_that_share_a_channel_in_a_storm_cost_nobody_more_than_a_window() {
+    for seed in 0..6 {
+        let (mut swarm, client, provider) = pair(seed, STORM, ClientConfig::for_tests(1));
+        for number in 0..JOBS {
+            order(&mut swarm, client, number);
+        }
+        swarm.run_to_end(Span::from_s(180));
+        let (billed, paid) = (billed(&swarm), paid(&swarm, provider));
+        assert!(paid <= billed, "seed {seed}: no voucher above what was delivered");
+        let served: Nano = swarm.provider_at(provider).channels().map(|earner| earner.served()).sum();
+        let lost = served.saturating_minus(paid);
+        assert!(lost <= window(), "seed {seed}: lost {lost} of {}", window());
+        assert!(swarm.faults.is_empty(), "seed {seed}: {:?}", swarm.faults);
+        let done = swarm.outcomes.values().filter(|outcome| matches!(outcome.end, Some(Ok(_)))).count();
+        assert!(done >= 6, "seed {seed}: {done} of {JOBS} came through");
+    }
+}
+
+/// (CH-7, CH-8)
+#[test]
+fn either_side_killed_among_many_jobs_goes_on_with_the_same_channel() {
+    for seed in 0..4 {
+        let (mut swarm, client, provider) = pair(seed, CALM, ClientConfig::for_tests(1));
+        for number in 0..JOBS {
+            order(&mut swarm, client, number);
+        }
+        swarm.run(MINUTE, |swarm| swarm.outcomes.values().filter(|o| o.ids.len() > 20).count() > 6);
+        let victim = if seed % 2 == 0 { client } else { provider };
+        swarm.kill(victim);
+        if victim == client {
+            // Nobody is left to hear the end of its orders.
+            swarm.outcomes.clear();
+        }
+        swarm.run(Span::from_ms(700 * seed), |_| false);
+        swarm.restart(victim);
+        if victim == provider {
+            swarm.offer(provider, price(PRICE), TaskKind::Generate, MODEL);
+        }
+        swarm.run(Span::from_s(40), |_| false);
+        let before = paid(&swarm, provider);
+        swarm.outcomes.clear();
+        for number in 100..100 + JOBS {
+            order(&mut swarm, client, number);
+        }
+        swarm.run_to_end(Span::from_s(120));
+        for number in 100..100 + JOBS {
+            assert_eq!(
+                swarm.outcome(number).text,
+                engine::answer(tokens(number)),
+                "seed {seed}, order {number}: {:?}",
+                swarm.outcome(number).end
+            );
+        }
+        assert_eq!(swarm.chain.opened, 1, "seed {seed}");
+        // What was promised before the crash and never arrived may come with the first new voucher.
+        let new = paid(&swarm, provider).saturating_minus(before);
+        assert!(new >= billed(&swarm), "seed {seed}: {new} for {}", billed(&swarm));
+        swarm.command(provider, Command::Settle);
+        swarm.run(MINUTE, |swarm| swarm.chain.locked() == 0);
+        let promised = paid(&swarm, provider).max(payout(&swarm));
+        assert_eq!(payout(&swarm), promised, "seed {seed}");
+    }
+}
+
+/// (CH-20)
+#[test]
+fn without_leases_and_after_restarts_the_same_channel_is_used_again() {
+    let config = ClientConfig { leases: false, ..ClientConfig::for_tests(1) };
+    let (mut swarm, client, provider) = pair(7, CALM, config);
+    for number in 0..6 {
+        if number == 2 {
+            swarm.kill(client);
+            swarm.restart(client);
+        }
+        if number == 4 {
+            swarm.kill(provider);
+            swarm.restart(provider);
+            swarm.offer(provider, price(PRICE), TaskKind::Generate, MODEL);
+        }
+        order(&mut swarm, client, number);
+        swarm.run_to_end(Span::from_s(150));
+        assert_eq!(swarm.outcome(number).text, engine::answer(tokens(number)), "order {number}");
+    }
+    assert_eq!(swarm.chain.opened, 1);
+}
+
+/// (CH-20)
+#[test]
+fn a_job_starts_while_its_top_up_is_on_its_way() {
+    let config = ClientConfig { deposit: Nano(60_000), ..ClientConfig::for_tests(1) };
+    let (mut swarm, client, _) = pair(8, CALM, config);
+    order(&mut swarm, client, 0);
+    swarm.run_to_end(Span::from_s(150));
+    let locked = swarm.chain.locked();
+    order(&mut swarm, client, 6);
+    swarm.run(MINUTE, |swarm| !swarm.outcome(6).ids.is_empty());
+    assert_eq!(swarm.chain.locked(), locked, "what is left pays for the beginning");
+    swarm.run_to_end(Span::from_s(150));
+    assert_eq!(swarm.outcome(6).text, engine::answer(tokens(6)));
+    assert!(swarm.chain.locked() > locked);
+    assert_eq!(swarm.chain.opened, 1);
+}
+
+/// (CH-25)
+#[test]
+fn a_channel_that_nobody_uses_is_given_back_and_one_in_use_is_not() {
+    let idle = Span::from_s(300);
+    let policy = ChannelPolicy { idle_close: Some(idle), ..ChannelPolicy::default() };
+    let (mut swarm, client, _) = pair(9, CALM, ClientConfig { policy, ..ClientConfig::for_tests(1) });
+    order(&mut swarm, client, 0);
+    swarm.run_to_end(Span::from_s(150));
+    // Used again before the time is over: the time begins anew, also after a restart.
+    swarm.run(Span::from_s(200), |_| false);
+    order(&mut swarm, client, 1);
+    swarm.run_to_end(Span::from_s(150));
+    swarm.run(Span::from_s(200), |_| false);
+    swarm.kill(client);
+    swarm.restart(client);
+    swarm.run(Span::from_s(290), |_| false);
+    assert_eq!((swarm.chain.opened, swarm.chain.closes), (1, 0));
+    swarm.run(Span::from_s(20), |_| false);
+    assert_eq!(
+        (swarm.chain.locked(), swarm.chain.closes),
+        (0, 1),
+        "the living provider gives it back at once"
+    );
+    assert_eq!(
+        swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash),
+        COIN.0 - billed(&swarm).0,
+        "all but what was used"
+    );
+    order(&mut swarm, client, 2);
+    swarm.run_to_end(Span::from_s(150));
+    assert_eq!(swarm.outcome(2).text, engine::answer(tokens(2)));
+    assert_eq!(swarm.chain.opened, 2);
+}

@@ -1,0 +1,89 @@
+//! The fast tier against the message tier: what it solves at once is what hop by hop comes to, to the last byte.
+#![allow(clippy::unwrap_used)]
+
+use bombyx_simnet::measure::{Floods, Hops, KINDS, Traffic};
+use bombyx_simnet::scenario::{Scenario, Tier};
+use bombyx_simnet::world::World;
+
+/// Everything about a run that must not depend on its tier.
+#[derive(Debug, PartialEq)]
+struct Market {
+    /// Orders with their bills, the ledger, all disks.
+    digest: String,
+    bids: u64,
+    traffic: Vec<(&'static str, Traffic)>,
+    hops: Hops,
+    virtual_s: u64,
+}
+
+fn run(text: &str, seed: u64, tier: Tier) -> (Market, Floods) {
+    let scenario = Scenario { seed, tier, ..Scenario::parse("test.toml", text).unwrap() };
+    let mut world = World::new(&scenario);
+    world.run(|_| ()).unwrap();
+    let measures = world.measures();
+    let market = Market {
+        digest: world.market_digest(),
+        bids: measures.bids,
+        traffic: KINDS.map(|(kind, name)| (name, measures.traffic(kind))).to_vec(),
+        hops: measures.hops,
+        virtual_s: world.now().0 / 1_000_000,
+    };
+    assert!(measures.jobs.len() > 10 && measures.hops.first > 0, "there is something to compare");
+    (market, measures.floods)
+}
+
+/// Runs both tiers; returns how the fast one carried its floods.
+fn equal(text: &str, seed: u64) -> Floods {
+    let (message, carried) = run(text, seed, Tier::Message);
+    let (fast, floods) = run(text, seed, Tier::Fast);
+    assert_eq!(fast, message, "seed {seed}: {text}");
+    assert_eq!((carried.solved, carried.carried), (0, floods.solved + floods.carried));
+    floods
+}
+
+const BASE: &str = "nodes = 40\n[population]\nmodels = 2\n[workload]\njobs = 16\nrate_per_s = 4.0\n";
+
+#[test]
+fn a_calm_network_comes_out_equal_and_every_flood_is_solved() {
+    for seed in 1..=4 {
+        let floods = equal(&format!("{BASE}[market]\nleases = false\n"), seed);
+        assert_eq!(floods.carried, 0);
+        assert!(floods.solved >= 16);
+    }
+}
+
+/// What changes between two messages but not during one is solved, too.
+#[test]
+fn lost_and_doubled_messages_come_out_equal() {
+    for seed in 1..=2 {
+        let floods = equal(&format!("{BASE}[network.faults]\ndrop = 0.08\nduplicate = 0.05\n"), seed);
+        assert_eq!(floods.carried, 0);
+    }
+}
+
+#[test]
+fn floods_that_meet_a_crash_a_partition_or_a_free_ride_are_carried_and_all_comes_out_equal() {
+    let storm = "[market]\nleases = false\nfollow_asks = true\n\
+        [[partition]]\nfrom_s = 3.0\nuntil_s = 4.0\nregions = [\"EUS\", \"WUS\", \"UKS\", \"WEU\", \"JPE\", \"AUE\"]\n\
+        [[crash]]\nat_s = 4.5\nfor_s = 1.0\nrole = \"provider\"\nshare = 0.3\n\
+        [[crash]]\nat_s = 5.0\nfor_s = 0.5\nrole = \"client\"\nshare = 0.3\n\
+        [[attack]]\nkind = \"free-rider\"\nshare = 0.3\nstart_s = 2.5\nstop_s = 5.5\n\
+        [[attack]]\nkind = \"spammer\"\nshare = 0.3\nstart_s = 2.0\nstop_s = 6.0\n";
+    let mut carried = 0;
+    for seed in 1..=3 {
+        let floods = equal(&format!("{BASE}{storm}"), seed);
+        assert!(floods.solved > 0);
+        carried += floods.carried;
+    }
+    assert!(carried > 0, "some floods meet a change");
+}
+
+/// The comparison can fail: one link more in every topic is another world.
+#[test]
+fn a_planted_difference_is_seen() {
+    let planted = format!("{BASE}[network]\nmesh_degree = 6\n");
+    let (message, _) = run(BASE, 1, Tier::Message);
+    let (fast, _) = run(&planted, 1, Tier::Fast);
+    assert_ne!(fast.digest, message.digest);
+    assert_ne!(fast.traffic, message.traffic);
+}
