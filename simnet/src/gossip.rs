@@ -4,7 +4,7 @@
 //! every member is a shortest path and the `fast` tier finds it without an event for each hop. That is exact as long as
 //! nobody gains or loses power and no partition or free ride begins or ends while copies are under way; a flood that
 //! meets one of these is carried hop by hop in both tiers. Either way only those wake up whom the message asks for an
-//! answer: all others would drop it first thing.
+//! answer: all others would drop it first thing. (`SI-5`)
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};

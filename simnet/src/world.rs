@@ -491,7 +491,7 @@ impl World {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
-    /// A hash over the outcome of every order, the ledger and all disks: equal in every tier.
+    /// A hash over the outcome of every order, the ledger and all disks: equal in every tier. (`SI-6`)
     #[must_use]
     pub fn market_digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();

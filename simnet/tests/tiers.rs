@@ -1,4 +1,4 @@
-//! The fast tier against the message tier: what it solves at once is what hop by hop comes to, to the last byte.
+//! The fast tier against the message tier: what it solves at once is what hop by hop comes to, to the last byte. (`SI-5`, `SI-6`)
 #![allow(clippy::unwrap_used)]
 
 use bombyx_simnet::measure::{Floods, Hops, KINDS, Traffic};

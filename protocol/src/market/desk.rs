@@ -66,7 +66,7 @@ impl Default for Desk {
         Self {
             offers: BTreeMap::new(),
             promises: BTreeMap::new(),
-            next_expiry: Time(0),
+            next_expiry: Time(u64::MAX),
             seen: BTreeSet::new(),
             seen_order: VecDeque::new(),
             won_ppm: WON_PPM_UNKNOWN,
@@ -191,14 +191,15 @@ impl Desk {
             return;
         }
         let mut lost = 0u32;
+        let mut next = Time(u64::MAX);
         self.promises.retain(|_, promise| {
             let stands = promise.until > now;
             lost = lost.saturating_add(u32::from(!stands && !promise.leased));
+            next = if stands { next.min(promise.until) } else { next };
             stands
         });
+        self.next_expiry = next;
         (0..lost).for_each(|_| self.learn(false));
-        let next = self.promises.values().map(|promise| promise.until).min();
-        self.next_expiry = next.unwrap_or(Time(u64::MAX));
     }
 }
 
