@@ -4,6 +4,8 @@
 //! tells how far each role's records are on disk. When the thread ends, because the disk failed, the channel behind
 //! `durable` closes: a node that cannot write must not speak, so its driver stops.
 
+#[cfg(test)]
+mod power_cut;
 mod tables;
 mod writer;
 
@@ -86,6 +88,11 @@ impl Store {
     /// [`StoreError`] says what is wrong with the file.
     pub fn open(path: &Path, owner: NodeId) -> Result<(Self, Vec<Record>), StoreError> {
         let database = Database::create(path).map_err(|error| open_error(path, error))?;
+        Self::start(database, path, owner)
+    }
+
+    /// The same over a database that is open, on any storage.
+    fn start(database: Database, path: &Path, owner: NodeId) -> Result<(Self, Vec<Record>), StoreError> {
         let (next, records) = tables::prepare(&database, path, owner)?;
         let (writes, queue) = mpsc::channel(QUEUE_MAX);
         let (done, durable) = watch::channel(PerRole::default());

@@ -1,5 +1,7 @@
 //! The same life of a channel over every way to a ledger, by the client that testnet and mainnet get too.
 
+use std::time::Duration;
+
 use bombyx_node::ledger::chain::{Chain as _, ChainError};
 use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_node::ledger::liteserver::Liteserver;
@@ -13,7 +15,7 @@ use tokio::net::TcpStream;
 use tycho_types::boc::Boc;
 
 use crate::server::{Server, reached};
-use crate::setup::{coins, key, milli, reason};
+use crate::setup::{WAIT, coins, key, milli, reason};
 
 #[tokio::test]
 async fn a_channel_lives_its_life_over_http() {
@@ -68,6 +70,9 @@ pub(crate) async fn live(server: &Server, client: Ledger, provider: Ledger) {
             }
         }
     };
+    let provider_address = provider.wallet_address().unwrap();
+    // Where messages take blocks, coins come after the channel shows that they left.
+    holds(&provider, provider_address, milli(299)).await;
     assert!(provider.transactions(channel.account, 50).await.unwrap().len() >= 3);
     compare().await;
     let order = CloseOrder { account: channel.account.hash, epoch: channel.epoch, cumulative: milli(400) };
@@ -75,11 +80,23 @@ pub(crate) async fn live(server: &Server, client: Ledger, provider: Ledger) {
     provider.provider_close(&order, order.sign(&key(2)), Some(last)).await.unwrap();
     assert_eq!(provider.channel(channel.account).await.unwrap(), None);
 
+    holds(&provider, provider_address, milli(399)).await;
+    holds(&client, client_address, milli(4_500)).await;
     compare().await;
-    let history = provider.transactions(provider.wallet_address().unwrap(), 10).await.unwrap();
+    let history = provider.transactions(provider_address, 10).await.unwrap();
     let received: Nano =
         history.iter().filter_map(|t| t.incoming.as_ref()).map(|message| message.value).sum();
     assert!(received > milli(399) && received < milli(400));
+}
+
+/// Waits until more than `least` is on an account.
+async fn holds(ledger: &Ledger, address: Address, least: Nano) {
+    let arrived = async {
+        while ledger.balance(address).await.unwrap() <= least {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WAIT, arrived).await.expect("the coins come");
 }
 
 pub(crate) fn terms(client: &Ledger, provider: &Ledger) -> ChannelTerms {

@@ -17,7 +17,7 @@ async fn the_pages_tell_the_life_of_a_channel() {
     let server = Server::start().await;
     let (status, empty) = page(&server, "/").await;
     assert_eq!(status, 200);
-    assert!(empty.contains("No channel has been opened yet."));
+    assert!(empty.contains("No channel is open."));
 
     let (client, provider) = (server.over_http(0), server.over_http(1));
     let address = friendly(client.wallet_address().unwrap(), true);

@@ -215,7 +215,7 @@ impl<'d> Page<'d> {
         });
         let head =
             "<th>channel<th>client<th>provider<th class=number>deposit<th class=number>paid<th><th>state";
-        table(head, rows, "No channel has been opened yet.")
+        table(head, rows, "No channel is open.")
     }
 
     fn accounts(&self, accounts: &[(Address, Account)]) -> String {
@@ -270,23 +270,24 @@ impl<'d> Page<'d> {
                 .filter_map(|message| Some(format!("{} to {}", message.value, self.party(message.to?))))
                 .collect();
             let account = of.map_or_else(|| format!("<td>{}", self.party(record.account)), |_| String::new());
+            let at = clock(transaction.at_s);
             format!(
-                "<tr><td>{}<td>{}{account}<td>{}<td>{from}<td class=number>{}<td>{}<td class=number>{}<td \
-                 class=number>{}<td>{}",
+                "<tr><td>{}<td title='{at}'>{}{account}<td>{}<td>{}<td>{from}<td class=number>{}<td>{}<td \
+                 class=number>{}<td class=number>{}",
                 record.block,
-                clock(transaction.at_s),
+                at.get(11..).unwrap_or(&at),
                 incoming.map_or("tick", operation),
+                outcome(transaction),
                 incoming.map_or(Nano::ZERO, |message| message.value),
                 if sent.is_empty() { "<span class=soft>nothing</span>".into() } else { sent.join("<br>") },
                 transaction.fee,
                 transaction.gas,
-                outcome(transaction),
             )
         });
         let account = if of.is_some() { "" } else { "<th>account" };
         let head = format!(
-            "<th>block<th>time{account}<th>what<th>from<th class=number>brought<th>sent on<th class=number>fee<th \
-             class=number>gas<th>outcome"
+            "<th>block<th>time{account}<th>what<th>outcome<th>from<th class=number>brought<th>sent on<th class=number>fee<th \
+             class=number>gas"
         );
         table(&head, rows, "Nothing has happened here yet.")
     }

@@ -8,7 +8,7 @@
 //! | `GET /time?advance=` | chain time in unix seconds; moves it forward first if asked |
 //! | `GET /devnet/clock`, `POST` `{"advance_s": 60}` or `{"stop_at_s": 1790000000}` | the same, and stops the clock at a time |
 //! | `POST /devnet/block` `{"count": 1}` | makes blocks now, where messages wait for them |
-//! | `GET /`, `/account/{address}` | pages for people, see [`super::explorer`] |
+//! | `GET /`, `/account/{address}` | pages for people, see `explorer.rs` |
 //!
 //! Every other answer is JSON, refusals included, and every request has a limit in bytes and in time.
 
