@@ -139,6 +139,6 @@ pub enum ChannelPhase {
 pub struct SettleReport {
     /// Closed, and seen gone from the ledger.
     pub closed: Vec<ChannelStatus>,
-    /// Not closed within the time given; they stay on record.
+    /// Not closed within the time given, or with too little to be paid out; they stay on record.
     pub left: Vec<ChannelStatus>,
 }
