@@ -1,7 +1,6 @@
 //! Channels on a real ledger: open, claim, close, and what it cost, over any [`Chain`].
 //!
 //! ```text
-//! calls ── the core's calls in, its events out, watched accounts
 //! Ledger ── channel operations, waits, refusals
 //!   ├─ wallet     the node's coins; only opening and topping up need them
 //!   ├─ contract   messages to and state of the channel contract
@@ -17,7 +16,6 @@
 //! Every operation returns when its effect is seen on the ledger, when the contract refused, or at a deadline.
 
 mod adnl;
-pub mod calls;
 pub mod chain;
 pub mod contract;
 pub mod devnet;

@@ -4,7 +4,6 @@
 mod accounts;
 mod attacks;
 mod backends;
-mod calls;
 mod differential;
 mod endpoints;
 mod exits;
