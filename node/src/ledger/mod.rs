@@ -17,6 +17,7 @@
 
 mod adnl;
 pub mod chain;
+mod coin;
 pub mod contract;
 pub mod devnet;
 pub mod endpoints;
@@ -38,14 +39,13 @@ use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use bombyx_protocol::ident::Signature;
 
 use self::chain::{Account, Chain, Transaction};
+pub use self::coin::{CoinName, CoinNameError};
 use self::contract::{
     ChannelMessage, ChannelState, EXTERNAL_CLAIM_MIN, MESSAGE_GAS, OPEN_SURPLUS, Refusal, TOP_UP_SURPLUS,
 };
 pub use self::error::LedgerError;
 use self::wallet::Wallet;
 
-/// What the coin is called unless the configuration says otherwise.
-pub const COIN: &str = "TON";
 /// The global id of TON's main network.
 pub const MAINNET_ID: i32 = -239;
 /// The global id of TON's test network.
