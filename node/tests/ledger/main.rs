@@ -12,6 +12,7 @@ mod fees;
 mod http;
 mod javascript;
 mod money;
+mod mutants;
 mod official_client;
 mod purse;
 mod races;

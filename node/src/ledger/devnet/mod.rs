@@ -11,6 +11,7 @@ mod faucet;
 pub mod http;
 pub mod lite;
 mod stack;
+mod substitute;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -86,6 +87,14 @@ impl Devnet {
             ticks.tick().await;
             self.produce_block();
         }
+    }
+
+    /// The same with another code wherever `original` is deployed, under the original's address and shown as the original.
+    /// It is for tests of tests: does a suite notice that a contract is wrong?
+    #[must_use]
+    pub fn substituting(self, original: Cell, code: Cell) -> Self {
+        self.state().substitute = Some(substitute::Substitute { original, code });
+        self
     }
 
     /// Stops the clock at a unix time; only [`Self::advance`] moves it then.
