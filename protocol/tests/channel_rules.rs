@@ -6,13 +6,17 @@ mod swarm;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::{Earner, Took, VoucherFault};
 use bombyx_protocol::channel::fault::Mismatch;
-use bombyx_protocol::channel::ledger::ChannelState;
+use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::pay::{Exhausted, Payer};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Command, Input, Machine as _, Output};
+use bombyx_protocol::limits;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::watcher::Watcher;
 use bombyx_protocol::wire::message::Payment;
 use ed25519_dalek::SigningKey;
 use swarm::{CALM, Swarm};
@@ -283,4 +287,51 @@ fn a_provider_claims_when_enough_is_covered_and_each_total_once() {
     assert!(swarm.chain.claims >= 1 && swarm.chain.claims as u64 <= claims, "{} claims", swarm.chain.claims);
     let paid_out = swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash);
     assert!(earned.0 - paid_out < 60_000, "{paid_out} of {earned} is paid out");
+}
+
+/// Gives a watcher an input at a time in seconds; returns the claims that it makes and when it wakes.
+fn watched(watcher: &mut Watcher, at_s: u64, input: Input) -> (Vec<Nano>, Time) {
+    let mut claims = Vec::new();
+    watcher.handle(Time(at_s * 1_000_000), input);
+    loop {
+        let output = watcher.poll();
+        if let Output::Wake(at) = output {
+            return (claims, at);
+        }
+        if let Output::Ledger(LedgerCall::Claim { voucher, .. }) = output {
+            claims.push(voucher.cumulative);
+        }
+    }
+}
+
+/// (CH-10)
+#[test]
+fn a_watcher_acts_in_the_second_half_and_brings_a_claim_that_failed_again_after_a_wait() {
+    let account = terms().account().hash;
+    let guard = |cumulative| {
+        let Payment { epoch, cumulative, signature } = payment(7, cumulative);
+        let voucher = Voucher { account, epoch, cumulative };
+        Input::Command(Command::Guard(Guarded { voucher, signature, challenge_s: 600 }))
+    };
+    let closing = ChannelState { closing: Some(Span::from_s(600)), ..open(7, 1_000) };
+    let seen = |state| Input::Ledger(LedgerEvent::Channel { account, state });
+    let failed = || Input::Ledger(LedgerEvent::Failed { account, fault: LedgerFault::Unreachable });
+    let at = |s: u64| Time(s * 1_000_000);
+    let never = Time(u64::MAX);
+
+    let mut watcher = Watcher::new();
+    assert_eq!(watched(&mut watcher, 0, guard(300)), (vec![], never));
+    assert_eq!(watched(&mut watcher, 10, seen(Some(closing))), (vec![], at(310)));
+    assert_eq!(watched(&mut watcher, 309, Input::Tick), (vec![], at(310)));
+    assert_eq!(watched(&mut watcher, 310, Input::Tick), (vec![Nano(300)], never));
+    let again = at(311) + limits::LEDGER_WAIT;
+    assert_eq!(watched(&mut watcher, 311, failed()), (vec![], again), "not at once");
+    assert_eq!(watched(&mut watcher, again.0 / 1_000_000, Input::Tick), (vec![Nano(300)], never));
+    // A higher voucher is brought as well; what is settled needs no voucher.
+    assert_eq!(watched(&mut watcher, 400, guard(400)), (vec![Nano(400)], never));
+    let settled = ChannelState { settled: Nano(400), ..closing };
+    assert_eq!(watched(&mut watcher, 401, seen(Some(settled))), (vec![], never));
+    assert!(!watcher.is_idle());
+    assert_eq!(watched(&mut watcher, 700, seen(None)), (vec![], never));
+    assert!(watcher.is_idle(), "gone from the ledger");
 }
