@@ -425,6 +425,7 @@ impl Payments {
     }
 
     fn gone(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+        self.deadlines.touch(*account);
         let Some(channel) = self.channels.remove(account) else { return };
         outbox.persist(Record::ChannelGone { account: *account });
         channel.announce(ChannelChange::Closed { cumulative: channel.payer.cumulative() }, outbox);
