@@ -9,7 +9,7 @@ use crate::channel::earn::{Earner, Took, VoucherFault};
 use crate::channel::fault::Mismatch;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::record::Record;
-use crate::channel::terms::ChannelTerms;
+use crate::channel::terms::{AgreedTerms, ChannelTerms};
 use crate::channel::voucher::{CloseOrder, Voucher};
 use crate::ident::NodeId;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
@@ -91,6 +91,7 @@ impl Earnings {
         if terms.check(config.network_id).is_err() || !mine || terms.challenge_s < config.challenge_s {
             return Err(Refusal::ChannelTerms);
         }
+        let terms = AgreedTerms::from(terms);
         let account = terms.account().hash;
         match self.channels.get(&account) {
             // Vouchers of one channel come from one client: a stranger could only confuse the count.
