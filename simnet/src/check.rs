@@ -38,6 +38,7 @@ type Funding = (Account, u64);
 /// The newest voucher of a funding.
 #[derive(Debug, Clone, Copy)]
 struct Earned {
+    payer: Account,
     payee: Account,
     cumulative: Nano,
 }
@@ -196,8 +197,11 @@ impl Check {
             Record::Paying(paying) => self.promises(paying),
             Record::Earning(earning) => {
                 if let Some(payment) = earning.payment {
-                    let earned =
-                        Earned { payee: earning.terms.provider.hash, cumulative: payment.cumulative };
+                    let earned = Earned {
+                        payer: earning.terms.client.hash,
+                        payee: earning.terms.provider.hash,
+                        cumulative: payment.cumulative,
+                    };
                     self.earned.insert((earning.terms.account().hash, payment.epoch), earned);
                 }
                 Ok(())
@@ -250,6 +254,17 @@ impl Check {
             *sum = sum.saturating_plus(left);
         }
         owed
+    }
+
+    /// What the ledger has settled out of each client's channels.
+    #[must_use]
+    pub fn settled_by_payer(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
+        let mut sums: BTreeMap<Account, Nano> = BTreeMap::new();
+        for ((account, epoch), earned) in &self.earned {
+            let sum = sums.entry(earned.payer).or_default();
+            *sum = sum.saturating_plus(chain.settled(account, *epoch));
+        }
+        sums
     }
 
     /// No engine has more jobs than its provider has slots.

@@ -6,12 +6,13 @@ use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::io::{Event as Said, Input, OrderNews, PersistId};
+use bombyx_protocol::io::{Event as Said, Input, OrderNews, PeerFault, PersistId};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::{JobId, Task};
 
+use crate::blame::blames_client;
 use crate::chain::Chain;
 use crate::check::{Broken, Check};
 use crate::engine::Step;
@@ -130,21 +131,29 @@ impl World {
     }
 
     pub(crate) fn start_job(&mut self, host: u32, job: JobId, task: &Task) -> Result<(), Broken> {
-        let answers = self.workload.answers();
+        let answer = match task {
+            Task::Embed { .. } => 0,
+            Task::Generate(generate) => self.workload.answer_tokens(generate.sampling.seed, &self.draws),
+        };
         let target = &mut self.hosts[host as usize];
-        let step = target.engine.run(self.now, job, task, answers, &self.draws);
+        let steps = target.engine.run(self.now, job, task, answer);
         let (running, slots) = (target.engine.running(), target.offer().map_or(0, |offer| offer.slots));
-        self.plan(host, step);
+        self.plan(host, steps);
         Check::capacity(running, slots)
     }
 
     pub(crate) fn allow(&mut self, host: u32, job: JobId, tokens: u32) {
-        let step = self.hosts[host as usize].engine.allow(self.now, job, tokens);
-        self.plan(host, step);
+        let steps = self.hosts[host as usize].engine.allow(self.now, job, tokens);
+        self.plan(host, steps);
     }
 
-    fn plan(&mut self, host: u32, step: Option<Step>) {
-        if let Some(step) = step {
+    pub(crate) fn cancel(&mut self, host: u32, job: JobId) {
+        let steps = self.hosts[host as usize].engine.cancel(self.now, job);
+        self.plan(host, steps);
+    }
+
+    fn plan(&mut self, host: u32, steps: Vec<Step>) {
+        for step in steps {
             self.schedule(step.at, host, host, Event::Engine(Box::new((step.job, step.number))));
         }
     }
@@ -190,10 +199,31 @@ impl World {
         Check::money_of_calls(&self.chain)
     }
 
-    pub(crate) fn on_event(&mut self, event: Said) -> Result<(), Broken> {
+    /// One host says that another broke a rule.
+    pub(crate) fn accuse(&mut self, host: u32, peer: &NodeId, fault: PeerFault) {
+        let Some(accused) = self.addresses.get(peer).copied() else { return };
+        if self.hosts[host as usize].plan.is_none() {
+            self.measures.blames.note(accused, self.now);
+        }
+        if self.hosts[accused as usize].plan.is_none() {
+            self.measures.accused(fault);
+        }
+    }
+
+    pub(crate) fn on_event(&mut self, host: u32, event: Said) -> Result<(), Broken> {
         match event {
             Said::Order { id, news } => self.order_news(u32::try_from(id.0).unwrap_or(u32::MAX), news),
-            Said::Served(_) | Said::Channel(_) => Ok(()),
+            Said::Served(served) => {
+                let client = self.addresses.get(&served.client).copied();
+                let is_honest = self.hosts[host as usize].plan.is_none();
+                if let Some(client) =
+                    client.filter(|_| is_honest && served.refused.is_some_and(blames_client))
+                {
+                    self.measures.blames.note(client, self.now);
+                }
+                Ok(())
+            }
+            Said::Channel(_) => Ok(()),
         }
     }
 
@@ -212,12 +242,14 @@ impl World {
     }
 
     pub(crate) fn switch_on(&mut self, host: u32) -> Result<(), Broken> {
+        self.up += u64::from(!self.hosts[host as usize].is_up());
         let first = self.hosts[host as usize].start(host, &self.draws);
         self.awake[host as usize] = true;
         self.feed(host, first)
     }
 
     pub(crate) fn crash(&mut self, host: u32) {
+        self.up -= u64::from(self.hosts[host as usize].is_up());
         self.hosts[host as usize].crash();
         self.awake[host as usize] = false;
         let of_host = |number: &u32| self.measures.jobs[*number as usize].client == host;

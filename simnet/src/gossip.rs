@@ -136,7 +136,7 @@ impl World {
         let name = self.hosts[from as usize].next_draw();
         let key = self.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
         let bytes = u32::try_from(encoded.len()).unwrap_or(u32::MAX);
-        let targets = self.overlay.targets(topic, from, &self.draws);
+        let targets = self.targets(topic, from);
         if self.scenario.tier == Tier::Fast && self.solve(topic, from, key, bytes, &targets) {
             self.deliver(topic, from, key, bytes, gossip);
         } else {
@@ -198,10 +198,10 @@ impl World {
     }
 
     fn forward(&mut self, id: FloodId, host: u32, member: u32, from: u32, hops: u8) {
-        if self.rides_free(host) {
+        let flood = self.overlay.flood(id);
+        if self.keeps(host, flood.publisher) {
             return;
         }
-        let flood = self.overlay.flood(id);
         let (topic, kind) = (flood.topic as usize, Kind::of_gossip(&flood.gossip));
         for link in 0..self.overlay.topics[topic].links(member).len() {
             let to = self.overlay.topics[topic].links(member)[link];
@@ -211,11 +211,31 @@ impl World {
         }
     }
 
-    fn rides_free(&self, host: u32) -> bool {
-        self.has_free_riders
-            && self.hosts[host as usize]
-                .plan
-                .is_some_and(|plan| plan.kind == AttackKind::FreeRider && plan.is_on(self.now))
+    /// The members that a host publishes to. A victim of an eclipse knows nobody but the attackers, if any is there.
+    fn targets(&mut self, topic: u32, from: u32) -> Vec<u32> {
+        let targets = self.overlay.targets(topic, from, &self.draws);
+        let Some(plan) = self.hosts[from as usize].eclipsed.filter(|plan| plan.is_on(self.now)) else {
+            return targets;
+        };
+        let attacks =
+            |host: u32| self.hosts[host as usize].plan.is_some_and(|other| other.attack == plan.attack);
+        let members = (0u32..).zip(&self.overlay.topics[topic as usize].members);
+        let attackers: Vec<u32> = members
+            .filter(|(_, host)| attacks(**host))
+            .map(|(member, _)| member)
+            .take(targets.len())
+            .collect();
+        if attackers.is_empty() { targets } else { attackers }
+    }
+
+    /// Whether a host forwards nothing of what this publisher says: an eclipse keeps its victims' calls.
+    fn keeps(&self, host: u32, publisher: u32) -> bool {
+        self.may_keep
+            && self.hosts[host as usize].plan.filter(|plan| plan.is_on(self.now)).is_some_and(|plan| {
+                let is_aimed = plan.kind == AttackKind::Eclipse;
+                let is_victim = self.hosts[publisher as usize].eclipsed.is_some();
+                plan.kind == AttackKind::FreeRider || (is_aimed && is_victim)
+            })
     }
 
     /// Finds the way of a flood as though every hop of it happened. Whether that is what would happen.
@@ -251,7 +271,7 @@ impl World {
             way.first += 1;
             way.hops += u64::from(reached.hops);
             let host = of.members[member as usize];
-            if self.rides_free(host) {
+            if self.keeps(host, from) {
                 continue;
             }
             let (fates, hops) = (fold(key, u64::from(host)), reached.hops.saturating_add(1));

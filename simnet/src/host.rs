@@ -14,12 +14,13 @@ use bombyx_protocol::time::Time;
 use bombyx_protocol::watcher::Watcher;
 use bombyx_protocol::work::price::PriceSheet;
 
-use crate::actors::{self, Plan};
+use crate::actors::{self, Company, Plan};
 use crate::chain::Account;
 use crate::disk::Disk;
 use crate::engine::Engine;
 use crate::net::Place;
 use crate::rng::{Draws, Purpose};
+use crate::scenario::RoleName;
 
 /// Outputs that one input may cause: a machine that never stops is a bug.
 const OUTPUTS_MAX: usize = 100_000;
@@ -83,6 +84,10 @@ pub struct Host {
     pub engine: Engine,
     /// What it does instead of following the protocol.
     pub plan: Option<Plan>,
+    /// With whom it does that.
+    pub company: Company,
+    /// The eclipse that is aimed at it.
+    pub eclipsed: Option<Plan>,
     /// Whether a test planted a bug in its machine.
     #[cfg(test)]
     pub(crate) planted: bool,
@@ -129,6 +134,8 @@ impl Host {
             disk: Disk::default(),
             engine,
             plan: None,
+            company: Company::default(),
+            eclipsed: None,
             #[cfg(test)]
             planted: false,
             life: 0,
@@ -151,6 +158,16 @@ impl Host {
     #[must_use]
     pub fn is_client(&self) -> bool {
         matches!(self.profile, Profile::Client { .. })
+    }
+
+    /// Its role in a scenario; watchers have none.
+    #[must_use]
+    pub fn role(&self) -> Option<RoleName> {
+        match self.profile {
+            Profile::Client { .. } => Some(RoleName::Client),
+            Profile::Provider { .. } => Some(RoleName::Provider),
+            Profile::Watcher { .. } => None,
+        }
     }
 
     /// What a provider offers.
@@ -217,7 +234,7 @@ impl Host {
             machine
         };
         self.machine = Some(match self.plan {
-            Some(plan) => actors::act(plan, &self.profile, machine),
+            Some(plan) => actors::act(plan, &self.profile, &self.company, machine),
             None => machine,
         });
         first

@@ -16,20 +16,23 @@
 //!
 //! | module | what it models |
 //! |---|---|
-//! | [`queue`], [`rng`] | virtual time and randomness |
+//! | [`queue`], [`rng`], [`law`] | virtual time and randomness |
 //! | [`net`], [`overlay`], [`directory`] | links between regions, gossip topics, who is who |
 //! | [`host`], [`disk`], [`engine`] | one node |
+//! | [`power`] | when hosts are off |
 //! | [`actors`] | nodes that do not follow the protocol |
 //! | [`chain`] | the ledger |
-//! | [`scenario`], [`population`], [`workload`] | what is simulated |
+//! | [`scenario`], [`population`], [`workload`], [`requests`] | what is simulated |
 //! | [`world`] | the loop |
-//! | [`check`], [`measure`], [`report`] | what must hold and what came of it |
+//! | [`check`], [`measure`], [`blame`], [`report`] | what must hold and what came of it |
+//! | [`optimum`], [`welfare`] | what a market could be worth, and is |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
 //! | [`swarm`] | random worlds in search of a broken invariant |
-//! | [`store`], [`tables`], [`plot`], [`page`] | runs on disk and in a browser |
+//! | [`store`], [`tables`], [`timeline`], [`plot`], [`page`] | runs on disk and in a browser |
 #![forbid(unsafe_code)]
 
 pub mod actors;
+pub mod blame;
 pub mod chain;
 pub mod check;
 mod deliver;
@@ -38,15 +41,19 @@ pub mod disk;
 pub mod engine;
 mod gossip;
 pub mod host;
+pub mod law;
 pub mod measure;
 pub mod metrics;
 pub mod net;
+pub mod optimum;
 pub mod overlay;
 pub mod page;
 pub mod plot;
 pub mod population;
+pub mod power;
 pub mod queue;
 pub mod report;
+pub mod requests;
 pub mod rng;
 pub mod scenario;
 pub mod stats;
@@ -54,5 +61,7 @@ pub mod store;
 pub mod swarm;
 pub mod sweep;
 pub mod tables;
+pub mod timeline;
+pub mod welfare;
 pub mod workload;
 pub mod world;

@@ -73,6 +73,12 @@ struct Run {
     /// Print one JSON object as the last line.
     #[arg(long)]
     json: bool,
+    /// Write sampled orders to this file, as a trace that ui.perfetto.dev and chrome://tracing open.
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    /// Sample every so many orders for the trace.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    trace_every: u32,
 }
 
 #[derive(Args)]

@@ -9,6 +9,8 @@ use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Gossip, Message, ToClient, ToProvider};
 use serde::Serialize;
 
+use crate::blame::{Blames, blames_provider};
+
 /// Kinds of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -133,10 +135,38 @@ pub struct JobRow {
     pub auctions: u32,
     /// Hosts whose bids could have been awarded in the last of them.
     pub bidders: Vec<u32>,
+    /// When the first auction for it was over; never for an order on a lease.
+    pub bids_at: Option<Time>,
+    /// When the provider that made the first content took it.
+    pub awarded_at: Option<Time>,
+    /// When the first content was there.
+    pub first_at: Option<Time>,
     /// Providers that failed it.
-    pub failovers: u32,
+    pub failovers: Vec<Failover>,
     /// What the answer would have cost at the lowest list price among the bidders, if there was an auction.
     pub lowest_list: Option<Nano>,
+}
+
+/// A provider that failed an order and was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failover {
+    /// When.
+    pub at: Time,
+    /// The provider.
+    pub from: Option<u32>,
+    /// How.
+    pub why: Failure,
+}
+
+impl JobRow {
+    /// The wait for the first content in three: for bids, for a provider that takes the job, for what it does. Failures
+    /// in between are of the second.
+    #[must_use]
+    pub fn phases(&self) -> Option<[Span; 3]> {
+        let (awarded, first) = (self.awarded_at?, self.first_at?);
+        let bids = self.bids_at.unwrap_or(self.at).min(awarded);
+        Some([bids.since(self.at), awarded.since(bids), first.since(awarded)])
+    }
 }
 
 /// The world at the end of one virtual second; all numbers count from the start.
@@ -146,11 +176,13 @@ pub struct Sample {
     pub at: Time,
     /// Events.
     pub events: u64,
+    /// Hosts that are on.
+    pub up: u64,
     /// Orders given.
     pub ordered: u64,
     /// Orders that have ended.
     pub ended: u64,
-    /// Messages sent, standing asks included.
+    /// Messages sent.
     pub traffic: Traffic,
     /// Channels on the ledger now.
     pub channels: u64,
@@ -177,6 +209,8 @@ pub struct Measures {
     pub bids: u64,
     /// One sample for each virtual second.
     pub series: Vec<Sample>,
+    /// What hosts hold against each other.
+    pub blames: Blames,
     /// Rules that one host says an honest one broke: each is a false accusation.
     pub accusations: BTreeMap<&'static str, u64>,
 }
@@ -192,7 +226,10 @@ impl Measures {
             bill: Bill::default(),
             auctions: 0,
             bidders: Vec::new(),
-            failovers: 0,
+            bids_at: None,
+            awarded_at: None,
+            first_at: None,
+            failovers: Vec::new(),
             lowest_list: None,
         });
     }
@@ -243,6 +280,7 @@ impl Measures {
         let (outcome, bill) = match news {
             OrderNews::Bids(reports) => {
                 row.auctions += 1;
+                row.bids_at.get_or_insert(now);
                 self.bids += reports.len() as u64;
                 let able = reports
                     .iter()
@@ -250,11 +288,24 @@ impl Measures {
                 row.bidders = able.filter_map(|report| host_of(&report.provider)).collect();
                 return;
             }
-            OrderNews::FailedOver { .. } => {
-                row.failovers += 1;
+            OrderNews::FailedOver { from, why } => {
+                let from = host_of(&from);
+                row.failovers.push(Failover { at: now, from, why });
+                if let Some(host) = from.filter(|_| blames_provider(why)) {
+                    self.blames.note(host, now);
+                }
                 return;
             }
-            OrderNews::Awarded { .. } | OrderNews::Content(_) => return,
+            OrderNews::Awarded { .. } => {
+                if row.first_at.is_none() {
+                    row.awarded_at = Some(now);
+                }
+                return;
+            }
+            OrderNews::Content(_) => {
+                row.first_at.get_or_insert(now);
+                return;
+            }
             OrderNews::Done(bill) => (Outcome::Done, bill),
             OrderNews::Failed { why, bill } => (Outcome::Failed(why), bill),
         };

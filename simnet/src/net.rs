@@ -8,7 +8,7 @@ use bombyx_protocol::time::{Span, Time};
 use serde::Deserialize;
 
 use crate::rng::{Draws, Purpose, fold, unit};
-use crate::scenario::{Access, Faults, Jitter};
+use crate::scenario::{Access, Faults, Jitter, Network};
 
 /// Median round trips between 20 regions, with their source in the file.
 const REGIONS: &str = include_str!("../data/region-latency-20.json");
@@ -46,6 +46,17 @@ pub struct Place {
     pub region: u8,
     /// Index into [`ACCESS_CLASSES`].
     pub access: u8,
+    /// Behind a NAT: the relay through which it can be reached.
+    pub relay: Option<Relay>,
+}
+
+/// What a host behind a NAT has instead of a port that others can call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relay {
+    /// Index into the regions.
+    pub region: u8,
+    /// Tells the hosts apart whose pairs share a fate.
+    pub name: u32,
 }
 
 impl Place {
@@ -117,6 +128,8 @@ pub struct Links {
     /// By the codes of the two access classes: how often a packet of a message is lost on one of them.
     loss: [[u64; ACCESS_CLASSES.len()]; ACCESS_CLASSES.len()],
     faults: Faults,
+    /// Share of pairs behind NATs that reach each other without a relay.
+    punch_share: f64,
     partitions: Vec<Partition>,
 }
 
@@ -150,16 +163,20 @@ fn variation(jitter: Jitter) -> Vec<u32> {
 
 /// Draws a place for a host.
 #[must_use]
-pub fn settle(regions: usize, access: &Access, draws: &Draws, host: u64) -> Place {
+pub fn settle(regions: usize, access: &Access, nat_share: f64, draws: &Draws, host: u64) -> Place {
     let region = draws.below(regions as u64, Purpose::Region, &[host]);
     let access = draws.weighted(access.shares().into_iter(), Purpose::Access, &[host]);
-    Place { region: u8::try_from(region).unwrap_or(0), access: u8::try_from(access).unwrap_or(0) }
+    let relay = draws.happens(nat_share, Purpose::Nat, &[host]).then(|| Relay {
+        region: u8::try_from(draws.below(regions as u64, Purpose::Nat, &[host, 1])).unwrap_or(0),
+        name: draws.bits(Purpose::Nat, &[host, 2]) as u32,
+    });
+    Place { region: u8::try_from(region).unwrap_or(0), access: u8::try_from(access).unwrap_or(0), relay }
 }
 
 impl Links {
     /// The links of a scenario.
     #[must_use]
-    pub fn new(regions: &Regions, jitter: Jitter, faults: Faults, partitions: Vec<Partition>) -> Self {
+    pub fn new(regions: &Regions, network: &Network, partitions: Vec<Partition>) -> Self {
         let classes = ACCESS_CLASSES.len();
         let places = regions.names.len() * classes;
         let one_way = |from: usize, to: usize| {
@@ -176,11 +193,12 @@ impl Links {
         Self {
             one_way_us: (0..places * places).map(|pair| one_way(pair / places, pair % places)).collect(),
             places,
-            variation: variation(jitter),
-            jitter,
-            burst: chance(jitter.burst_probability),
+            variation: variation(network.jitter),
+            jitter: network.jitter,
+            burst: chance(network.jitter.burst_probability),
             loss: std::array::from_fn(|up| std::array::from_fn(|down| lost(up, down))),
-            faults,
+            faults: network.faults,
+            punch_share: network.punch_share,
             partitions,
         }
     }
@@ -221,8 +239,22 @@ impl Links {
         Span(u64::from(self.one_way_us[from.code() * self.places + to.code()]))
     }
 
+    /// One way for an empty message of this pair: through a relay where both are behind NATs that no hole goes through.
+    fn path(&self, from: Place, to: Place) -> Span {
+        let direct = self.undisturbed(from, to);
+        let (Some(one), Some(other)) = (from.relay, to.relay) else { return direct };
+        // Both directions have one fate, and go over the relay of the host with the lower name.
+        let (first, second) = if one.name <= other.name { (one, other) } else { (other, one) };
+        let pair = fold(fold(Purpose::Punch as u64, u64::from(first.name)), u64::from(second.name));
+        if unit(pair) < self.punch_share {
+            return direct;
+        }
+        let via = Place { region: first.region, access: 0, relay: None };
+        Span(self.undisturbed(from, via).0 + self.undisturbed(via, to).0)
+    }
+
     fn delay(&self, from: Place, to: Place, bytes: usize, fate: u64) -> Span {
-        let path = self.undisturbed(from, to).0;
+        let path = self.path(from, to).0;
         let sending = bytes as u64 * 8 / ACCESS_CLASSES[usize::from(from.access)].uplink_mbit;
         let quantile = fate as usize % QUANTILES;
         let mut delay = path + sending + ((path * u64::from(self.variation[quantile])) >> 16);
@@ -243,11 +275,11 @@ mod tests {
     use super::*;
 
     fn links(partitions: Vec<Partition>, faults: Faults) -> Links {
-        Links::new(&Regions::shipped(), Jitter::default(), faults, partitions)
+        Links::new(&Regions::shipped(), &Network { faults, ..Network::default() }, partitions)
     }
 
     fn place(region: u8, access: u8) -> Place {
-        Place { region, access }
+        Place { region, access, relay: None }
     }
 
     fn fate(id: u64) -> u64 {
@@ -314,5 +346,23 @@ mod tests {
         assert_eq!(count(Faults::default(), lost) + count(Faults::default(), twice), 0);
         assert!((150..250).contains(&count(Faults { drop: 0.1, ..Faults::default() }, lost)));
         assert!((150..250).contains(&count(Faults { duplicate: 0.1, ..Faults::default() }, twice)));
+    }
+
+    #[test]
+    fn only_pairs_behind_nats_go_through_a_relay_and_only_some_of_them() {
+        let network = Network { punch_share: 0.7, ..Network::default() };
+        let links = Links::new(&Regions::shipped(), &network, vec![]);
+        // Virginia and Iowa, over a relay in Sydney.
+        let behind =
+            |region: u8, name: u32| Place { relay: Some(Relay { region: 19, name }), ..place(region, 0) };
+        assert_eq!(links.path(behind(0, 1), place(1, 0)), links.undisturbed(place(0, 0), place(1, 0)));
+        let direct = links.undisturbed(place(0, 0), place(1, 0));
+        let relayed =
+            (0..1_000).filter(|name| links.path(behind(0, *name), behind(1, 2_000)) > direct).count();
+        assert!((250..350).contains(&relayed), "{relayed}");
+        for name in 0..50 {
+            let (one, other) = (behind(0, name), behind(1, 99));
+            assert_eq!(links.path(one, other), links.path(other, one), "both directions share their fate");
+        }
     }
 }

@@ -19,6 +19,8 @@ const FANOUT: usize = 6;
 /// A message under way through a topic.
 #[derive(Debug)]
 pub struct Flood {
+    /// Who published it.
+    pub publisher: u32,
     /// Names it in every draw about it: the same in every tier.
     pub key: u64,
     /// Its topic.
@@ -134,7 +136,16 @@ impl Overlay {
                 mark(&mut seen, member);
             }
         }
-        let flood = Flood { key, topic, gossip: Rc::new(gossip), bytes, is_solved, seen, under_way: 0 };
+        let flood = Flood {
+            publisher: from,
+            key,
+            topic,
+            gossip: Rc::new(gossip),
+            bytes,
+            is_solved,
+            seen,
+            under_way: 0,
+        };
         match self.free.pop() {
             Some(id) => {
                 self.floods[id as usize] = flood;

@@ -3,23 +3,42 @@
 use std::fmt::Write as _;
 
 use crate::metrics::{Good, METRICS, Metric};
-use crate::plot::{COLOURS, distributions, dots, escape, number, shown};
+use crate::plot::{COLOURS, distributions, dots, escape, number, parts, shown};
 use crate::stats::Interval;
 use crate::sweep::{Merged, MergedArm};
 
 const STYLE: &str = include_str!("page.css");
 
 /// Metrics that are drawn; all are in the table.
-const DRAWN: [&str; 8] = [
+const DRAWN: [&str; 14] = [
     "success",
     "match_ms_p50",
     "first_content_ms_p95",
     "price_mean",
-    "paid_over_lowest",
-    "cost_over_optimum",
+    "cost_over_assignment",
+    "efficiency",
+    "failovers_per_100",
+    "utilisation",
     "income_gini",
+    "locked_mean",
     "messages_per_job",
+    "attack_profit",
+    "false_answers",
+    "cheaters_found",
 ];
+/// The parts of the wait for the first content, by the metrics of their medians.
+const WAIT: [(&str, &str); 3] = [
+    ("bids_ms_p50", "until the bids are in"),
+    ("award_ms_p50", "until a provider takes the job"),
+    ("answer_ms_p50", "until its answer begins"),
+];
+
+/// Whether a metric refines another: it stands in the table and makes no sentence.
+fn is_detail(metric: &Metric) -> bool {
+    let parts = ["bids_ms", "award_ms", "answer_ms", "optimum_gap", "busy_per_100", "cost_over_optimum"];
+    metric.key.ends_with("_p99") || parts.iter().any(|part| metric.key.starts_with(part))
+}
+
 /// Differences that the answer names for one arm at the most.
 const SENTENCES_MAX: usize = 5;
 
@@ -45,6 +64,7 @@ pub fn page(merged: &Merged, command: &str) -> String {
     html.push_str(&answer(merged));
     html.push_str(&legend(merged));
     html.push_str(&small_multiples(merged));
+    html.push_str(&wait(merged));
     html.push_str(&curves(merged));
     html.push_str(&table(merged));
     html.push_str(&made(merged, command));
@@ -88,7 +108,7 @@ fn against(arm: &MergedArm, first: &MergedArm) -> String {
     let mut real: Vec<(&Metric, &Interval)> = METRICS
         .iter()
         .filter_map(|metric| Some((metric, arm.against_first.get(metric.key)?)))
-        .filter(|(_, of)| of.excludes_zero())
+        .filter(|(metric, of)| of.excludes_zero() && !is_detail(metric))
         .collect();
     let sureness = |of: &Interval| of.mean.abs() / of.half.unwrap_or(f64::INFINITY).max(f64::MIN_POSITIVE);
     real.sort_by(|(a, one), (b, other)| {
@@ -103,11 +123,11 @@ fn against(arm: &MergedArm, first: &MergedArm) -> String {
         );
     }
     let all = real.len();
-    let parts: Vec<String> =
+    let sentences: Vec<String> =
         real.iter().take(SENTENCES_MAX).map(|(metric, of)| part(metric, of, first)).collect();
     let more = all.saturating_sub(SENTENCES_MAX);
     let rest = if more > 0 { format!(" {more} more differences are in the table.") } else { String::new() };
-    format!("<b>{name}</b>: {}.{rest}", parts.join("; "))
+    format!("<b>{name}</b>: {}.{rest}", sentences.join("; "))
 }
 
 fn part(metric: &Metric, of: &Interval, first: &MergedArm) -> String {
@@ -162,7 +182,8 @@ fn small_multiples(merged: &Merged) -> String {
             .iter()
             .filter_map(|arm| Some((arm.name.as_str(), *arm.metrics.get(metric.key)?)))
             .collect();
-        if rows.is_empty() {
+        // What is nothing everywhere is not worth a picture.
+        if rows.iter().all(|(_, of)| of.mean == 0.0) {
             continue;
         }
         let _ = write!(
@@ -179,6 +200,26 @@ fn small_multiples(merged: &Merged) -> String {
 
 fn unit(metric: &Metric) -> String {
     if metric.unit.is_empty() { String::new() } else { format!(" <small>{}</small>", escape(metric.unit)) }
+}
+
+/// Where the wait for the first content goes.
+fn wait(merged: &Merged) -> String {
+    let of_arm = |arm: &MergedArm| -> Option<Vec<f64>> {
+        WAIT.iter().map(|(key, _)| Some(arm.metrics.get(*key)?.mean)).collect()
+    };
+    let rows: Vec<(&str, Vec<f64>)> =
+        merged.arms.iter().filter_map(|arm| Some((arm.name.as_str(), of_arm(arm)?))).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = WAIT.iter().map(|(_, name)| *name).collect();
+    format!(
+        "<h2>Where the wait goes</h2><p class=note>From the order to the first content, from dark to pale: {}. Medians of \
+         each part, in milliseconds; they need not add up to the median of the whole.</p><div class=grid2><figure>{}\
+         </figure></div>",
+        names.join(", "),
+        parts(&rows)
+    )
 }
 
 fn curves(merged: &Merged) -> String {
@@ -246,8 +287,9 @@ fn made(merged: &Merged, command: &str) -> String {
         "<h2>How this was made</h2><p>Every run drives the production role machines on virtual time; all arms share their \
          seeds ({seeds}), and every draw that their difference does not touch. Intervals are Student's t over the seeds. \
          The models and what they leave out: <code>spec/10-simulation.md</code>. <i>Social cost</i> is what serving the \
-         tokens costs the provider by its own list price, and the buyer's wait; its bound is an omniscient assignment of \
-         each order, without a message or a rival.</p><pre>{}</pre><p class=note>simnet {} at commit {}.</p>",
+         tokens costs the provider by its own list price, and the buyer's wait; it is held against an omniscient assignment \
+         of all orders that keeps every slot. <i>Welfare</i> is the most that an order may cost less its social cost, for \
+         answers that are what was ordered.</p><pre>{}</pre><p class=note>simnet {} at commit {}.</p>",
         escape(command),
         env!("CARGO_PKG_VERSION"),
         env!("SIMNET_COMMIT"),

@@ -119,6 +119,53 @@ pub fn dots(rows: &[(&str, Interval)]) -> String {
     svg
 }
 
+/// One bar for each arm, made of parts that follow each other, in one colour that fades from part to part.
+#[must_use]
+pub fn parts(rows: &[(&str, Vec<f64>)]) -> String {
+    let whole = |of: &[f64]| of.iter().sum::<f64>();
+    let (_, high) = range(rows.iter().map(|(_, of)| whole(of)).chain([0.0]));
+    let x = |value: f64| LEFT + value / high * (WIDTH - LEFT - RIGHT);
+    let bottom = ROW * rows.len() as f64 + 6.0;
+    let mut svg = open(WIDTH, bottom + 22.0);
+    for tick in ticks(0.0, high, 4.0) {
+        let at = x(tick);
+        let _ = write!(
+            svg,
+            "<line class=grid x1={at:.1} x2={at:.1} y1=0 y2={bottom:.1} /><text class=tick x={at:.1} y={:.1} \
+             text-anchor=middle>{}</text>",
+            bottom + 16.0,
+            number(tick)
+        );
+    }
+    for (place, (name, of)) in rows.iter().enumerate() {
+        let top = ROW * place as f64 + 6.0;
+        let _ = write!(
+            svg,
+            "<text class=name x={:.1} y={:.1} text-anchor=end>{}</text>",
+            LEFT - 10.0,
+            top + 12.0,
+            escape(&short(name, 22))
+        );
+        let mut from = 0.0;
+        for (part, value) in of.iter().enumerate() {
+            let (left, right) = (x(from), x(from + value));
+            let _ = write!(
+                svg,
+                "<rect style='fill:var(--c{});opacity:{:.2}' x={left:.1} y={top:.1} width={:.1} height=16><title>{}: \
+                 {}</title></rect>",
+                place % COLOURS,
+                1.0 - part as f64 * 0.32,
+                (right - left).max(0.0),
+                escape(name),
+                number(*value)
+            );
+            from += value;
+        }
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
 /// A mean and its interval in words.
 #[must_use]
 pub fn shown(of: &Interval) -> String {
@@ -222,6 +269,18 @@ mod tests {
         assert_eq!(ticks(0.0, 100.0, 5.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         assert_eq!(ticks(3.0, 9.5, 4.0), [4.0, 6.0, 8.0]);
         assert!(ticks(1.0, 1.0, 4.0).len() <= 21);
+    }
+
+    #[test]
+    fn parts_follow_each_other_and_end_at_their_sum() {
+        let svg = parts(&[("a", vec![100.0, 50.0, 50.0]), ("b", vec![100.0])]);
+        let widths: Vec<f64> =
+            svg.split("width=").skip(1).filter_map(|rest| rest.split(' ').next()?.parse().ok()).collect();
+        assert_eq!(widths.len(), 4, "{svg}");
+        assert!(
+            (widths[0] - widths[1] * 2.0).abs() < 0.2 && (widths[0] - widths[3]).abs() < 0.2,
+            "{widths:?}"
+        );
     }
 
     #[test]

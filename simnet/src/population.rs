@@ -1,6 +1,6 @@
 //! Who lives in a world: clients first, then providers, each drawn from the seed and its own number alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
@@ -12,7 +12,7 @@ use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 use bombyx_protocol::work::price::PriceSheet;
 
-use crate::actors::Plan;
+use crate::actors::{Card, Partner, Plan};
 use crate::engine::{Engine, Speed};
 use crate::host::{Host, Profile};
 use crate::net::{Regions, settle};
@@ -47,7 +47,7 @@ pub fn hosts(scenario: &Scenario, draws: &Draws) -> Vec<Host> {
     let clients = scenario.client_count();
     let demand = Zipf::new(scenario.population.models as usize, scenario.population.demand_zipf);
     let supply = Zipf::new(scenario.population.models as usize, scenario.population.supply_zipf);
-    (0..scenario.nodes + scenario.market.watchers)
+    let mut hosts: Vec<Host> = (0..scenario.nodes + scenario.market.watchers)
         .map(|number| {
             let mut host = if number < clients {
                 client(scenario, draws, &demand, regions, number)
@@ -57,10 +57,97 @@ pub fn hosts(scenario: &Scenario, draws: &Draws) -> Vec<Host> {
                 watcher(scenario, draws, regions, number)
             };
             host.plan = plan(scenario, draws, &host, number);
-            misprice(&mut host);
+            misprice(&mut host, number);
             host
         })
-        .collect()
+        .collect();
+    pair_up(&mut hosts);
+    share_cards(&mut hosts);
+    aim(scenario, draws, &mut hosts);
+    hosts
+}
+
+/// Gives every client that trades with itself a provider of one of its models, which nobody else has.
+fn pair_up(hosts: &mut [Host]) {
+    let washes = |host: &Host| host.plan.is_some_and(|plan| plan.kind == AttackKind::WashTrader);
+    for client in 0..hosts.len() {
+        let Profile::Client { models, .. } = &hosts[client].profile else { continue };
+        if !washes(&hosts[client]) {
+            continue;
+        }
+        let is_fit = |host: &Host| match &host.profile {
+            Profile::Provider { model, .. } => host.plan.is_none() && models.contains(model),
+            Profile::Client { .. } | Profile::Watcher { .. } => false,
+        };
+        let Some(provider) = hosts.iter().position(is_fit) else { continue };
+        let node = hosts[provider].node;
+        hosts[client].company.partner =
+            hosts[provider].offer().map(|offer| Partner { node, model: offer.model });
+        hosts[provider].plan = hosts[client].plan;
+        make_nothing(&mut hosts[provider]);
+    }
+}
+
+/// Gives all names of one owner the card of the first.
+fn share_cards(hosts: &mut [Host]) {
+    let mut cards: BTreeMap<usize, Card> = BTreeMap::new();
+    for host in hosts {
+        let Some(plan) = host.plan.filter(|plan| plan.kind == AttackKind::Sybil) else { continue };
+        let slots = host.offer().map_or(0, |offer| offer.slots);
+        host.company.card = Some(cards.entry(plan.attack).or_insert_with(|| Card::new(slots)).clone());
+    }
+}
+
+/// Draws the victims of every eclipse.
+fn aim(scenario: &Scenario, draws: &Draws, hosts: &mut [Host]) {
+    for (number, host) in (0u64..).zip(hosts).filter(|(_, host)| host.is_client()) {
+        host.eclipsed = (0u64..)
+            .zip(&scenario.attack)
+            .filter(|(_, attack)| attack.kind == AttackKind::Eclipse && attack.share > 0.0)
+            .find(|(place, attack)| draws.happens(attack.victims, Purpose::Victim, &[*place, number]))
+            .map(|(place, attack)| Plan::new(place as usize, attack));
+    }
+}
+
+/// An engine that answers at once with text that cost nothing.
+fn make_nothing(host: &mut Host) {
+    host.engine = Engine::new(Speed {
+        prefill_per_s: 1_000_000,
+        decode_per_s: 1_000,
+        slowdown_milli: 0,
+        start: Span(0),
+        ..host.engine.speed()
+    });
+    if let Profile::Provider { cost, .. } = &mut host.profile {
+        *cost = PriceSheet::default();
+    }
+}
+
+/// A cheaper model in the place of the one that is offered: a quarter of the cost, three times the speed.
+fn substitute(host: &mut Host) {
+    let speed = host.engine.speed();
+    host.engine = Engine::new(Speed {
+        prefill_per_s: speed.prefill_per_s * 3,
+        decode_per_s: speed.decode_per_s * 3,
+        ..speed
+    });
+    if let Profile::Provider { cost, .. } = &mut host.profile {
+        *cost = cost.scaled(250_000).unwrap_or(*cost);
+    }
+}
+
+/// What a host's wallet holds at the start: an attacker's budget, which all names of one owner share.
+#[must_use]
+pub fn start_money(scenario: &Scenario, hosts: &[Host], host: &Host) -> Nano {
+    let attack = host.plan.and_then(|plan| Some((plan, scenario.attack.get(plan.attack)?)));
+    let Some((plan, budget)) = attack.and_then(|(plan, attack)| Some((plan, attack.budget?))) else {
+        return scenario.ledger.wallet.0;
+    };
+    if plan.kind != AttackKind::Sybil {
+        return budget.0;
+    }
+    let names = hosts.iter().filter(|other| other.plan.is_some_and(|of| of.attack == plan.attack)).count();
+    Nano(budget.0.0 / names.max(1) as u64)
 }
 
 /// The watcher that guards a provider's channels, if there are any.
@@ -71,24 +158,36 @@ pub fn guard_of(scenario: &Scenario, provider: u32) -> Option<u32> {
 }
 
 /// What attackers ask, and how fast their engines are: both are set before a world begins.
-fn misprice(host: &mut Host) {
+fn misprice(host: &mut Host, number: u32) {
     let Some(kind) = host.plan.map(|plan| plan.kind) else { return };
     let Profile::Provider { offer, .. } = &mut host.profile else { return };
     let ppm = match kind {
         AttackKind::Cartel => 1_500_000,
+        AttackKind::Eclipse => 3_000_000,
         AttackKind::FalseBidder | AttackKind::Garbage => 500_000,
-        AttackKind::StaleState | AttackKind::NonPaying | AttackKind::Spammer | AttackKind::FreeRider => {
-            1_000_000
-        }
+        AttackKind::Substitution => 900_000,
+        AttackKind::Sybil => 1_000_000 + 150_000 * u64::from(number % 4),
+        AttackKind::StaleState
+        | AttackKind::NonPaying
+        | AttackKind::Spammer
+        | AttackKind::FreeRider
+        | AttackKind::Sniper
+        | AttackKind::WashTrader => 1_000_000,
     };
     offer.price = offer.price.scaled(ppm).unwrap_or(offer.price);
-    if kind == AttackKind::Garbage {
-        host.engine = Engine::new(Speed {
-            prefill_per_s: 1_000_000,
-            decode_per_s: 1_000,
-            start: Span(0),
-            chunk_tokens: host.engine.report_tokens(),
-        });
+    match kind {
+        AttackKind::Garbage => make_nothing(host),
+        AttackKind::Substitution => substitute(host),
+        AttackKind::Cartel
+        | AttackKind::Eclipse
+        | AttackKind::FalseBidder
+        | AttackKind::Sybil
+        | AttackKind::StaleState
+        | AttackKind::NonPaying
+        | AttackKind::Spammer
+        | AttackKind::FreeRider
+        | AttackKind::Sniper
+        | AttackKind::WashTrader => {}
     }
 }
 
@@ -124,16 +223,8 @@ fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<
 pub fn followers(scenario: &Scenario, hosts: &[Host]) -> Vec<BTreeSet<u32>> {
     let mut topics = vec![BTreeSet::new(); scenario.population.models as usize];
     for (index, host) in (0u32..).zip(hosts) {
-        match &host.profile {
-            Profile::Provider { model, .. } => {
-                topics[*model as usize].insert(index);
-            }
-            Profile::Client { models, .. } if scenario.market.follow_asks => {
-                for model in models {
-                    topics[*model as usize].insert(index);
-                }
-            }
-            Profile::Client { .. } | Profile::Watcher { .. } => {}
+        if let Profile::Provider { model, .. } = &host.profile {
+            topics[*model as usize].insert(index);
         }
     }
     topics
@@ -180,19 +271,31 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
             Mechanism::Random => Rule::Random,
         },
     };
-    let place = settle(regions, &scenario.network.client_access, draws, u64::from(host));
+    let place = settle(
+        regions,
+        &scenario.network.client_access,
+        scenario.network.client_nat_share,
+        draws,
+        u64::from(host),
+    );
     Host::new(Profile::Client { config: Box::new(config), models }, place, no_engine())
 }
 
 fn watcher(scenario: &Scenario, draws: &Draws, regions: usize, host: u32) -> Host {
     let wallet = Address::basechain(seed(draws, host, Key::Wallet));
     let identity_seed = seed(draws, host, Key::Identity);
-    let place = settle(regions, &scenario.network.provider_access, draws, u64::from(host));
+    let place = settle(regions, &scenario.network.provider_access, 0.0, draws, u64::from(host));
     Host::new(Profile::Watcher { identity_seed, wallet }, place, no_engine())
 }
 
 fn no_engine() -> Engine {
-    Engine::new(Speed { prefill_per_s: 1, decode_per_s: 1, start: Span(0), chunk_tokens: 1 })
+    Engine::new(Speed {
+        prefill_per_s: 1,
+        decode_per_s: 1,
+        slowdown_milli: 0,
+        start: Span(0),
+        chunk_tokens: 1,
+    })
 }
 
 fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, host: u32) -> Host {
@@ -242,10 +345,17 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
     let speed = Speed {
         prefill_per_s: class.prefill_per_s,
         decode_per_s: class.decode_per_s,
+        slowdown_milli: (class.batch_slowdown * 1e3) as u64,
         start: Span::from_ms(class.start_ms),
         chunk_tokens: scenario.workload.report_tokens,
     };
-    let place = settle(regions, &scenario.network.provider_access, draws, u64::from(host));
+    let place = settle(
+        regions,
+        &scenario.network.provider_access,
+        scenario.network.provider_nat_share,
+        draws,
+        u64::from(host),
+    );
     let profile = Profile::Provider {
         config: Box::new(config),
         offer: Box::new(offer),

@@ -64,6 +64,8 @@ pub struct Summary {
     pub match_ms: Percentiles,
     /// From the order to the first content.
     pub first_content_ms: Percentiles,
+    /// The wait for the first content: for bids; for a provider that takes the job; for its answer to begin.
+    pub phases_ms: [Percentiles; 3],
     /// From the order to its end, of those that were done.
     pub whole_ms: Percentiles,
     /// Orders that were served without an auction.
@@ -74,6 +76,8 @@ pub struct Summary {
     pub bids_per_auction: f64,
     /// Providers that failed an order and were replaced.
     pub failovers: u32,
+    /// Why they failed.
+    pub failover_reasons: BTreeMap<String, u32>,
     /// Price of an order that was done, in coins.
     pub price_coins: Percentiles,
     /// Price over what the same tokens cost at the lowest list price among the bidders.
@@ -86,9 +90,9 @@ pub struct Summary {
     pub vouchers: u64,
     /// Messages by kind.
     pub messages: BTreeMap<&'static str, Traffic>,
-    /// Messages for one order, standing asks aside.
+    /// Messages for one order.
     pub messages_per_job: f64,
-    /// Bytes for one order, standing asks aside.
+    /// Bytes for one order.
     pub bytes_per_job: f64,
     /// Mean hops of a first gossip copy.
     pub gossip_hops: f64,
@@ -109,9 +113,10 @@ pub struct AttackSummary {
     pub kind: &'static str,
     /// How many.
     pub hosts: u32,
-    /// Clients: the price of all that they were given. Providers: what their wallets gained.
+    /// Clients: the price of all that they were given, unless by themselves. Providers: what they hold
+    /// vouchers for.
     pub gained: f64,
-    /// Clients: what left their wallets. Providers: what serving cost them; nothing for garbage.
+    /// Clients: what left their wallets. Providers: what serving cost them; nothing for answers without worth.
     pub spent: f64,
     /// Gain less expense over expense, where there was one.
     pub profit_per_spent: Option<f64>,
@@ -120,7 +125,7 @@ pub struct AttackSummary {
 impl AttackSummary {
     fn of(world: &World, attack: usize) -> Self {
         let spec = &world.scenario.attack[attack];
-        let start = spec.budget.unwrap_or(world.scenario.ledger.wallet).0.0 as f64 / 1e9;
+        let earned = world.check.earned();
         let mut of =
             Self { kind: spec.kind.name(), hosts: 0, gained: 0.0, spent: 0.0, profit_per_spent: None };
         for (number, host) in (0u32..).zip(&world.hosts) {
@@ -128,20 +133,28 @@ impl AttackSummary {
                 continue;
             }
             of.hosts += 1;
+            let start = coins(crate::population::start_money(&world.scenario, &world.hosts, host));
             let change = coins(world.chain.balance(&host.wallet)) - start;
             let jobs = world.measures.jobs.iter();
             if host.is_client() {
-                of.gained +=
-                    jobs.filter(|job| job.client == number).map(|job| coins(job.bill.cost)).sum::<f64>();
                 of.spent -= change;
+                // Who buys from itself gets answers that are worth nothing.
+                if spec.kind != AttackKind::WashTrader {
+                    of.gained +=
+                        jobs.filter(|job| job.client == number).map(|job| coins(job.bill.cost)).sum::<f64>();
+                }
             } else {
-                of.gained += change;
+                // Who buys from itself moves its own money in a circle; others are worth what their vouchers say.
+                of.gained += if spec.kind == AttackKind::WashTrader {
+                    change
+                } else {
+                    earned.get(&host.wallet).copied().map_or(0.0, coins)
+                };
                 let served = jobs.filter(|job| job.bill.providers.last() == Some(&host.node));
-                let cost: f64 = served
+                of.spent += served
                     .filter_map(|job| host.cost_of((job.bill.input_tokens, job.bill.output_tokens)))
                     .map(coins)
-                    .sum();
-                of.spent += if spec.kind == AttackKind::Garbage { 0.0 } else { cost };
+                    .sum::<f64>();
             }
         }
         of.profit_per_spent = (of.spent > 0.0).then(|| (of.gained - of.spent) / of.spent);
@@ -212,12 +225,13 @@ impl Summary {
                 *failures.entry(why.to_string()).or_default() += 1;
             }
         }
+        let mut failover_reasons = BTreeMap::new();
+        for failover in jobs.iter().flat_map(|job| &job.failovers) {
+            *failover_reasons.entry(failover.why.to_string()).or_default() += 1;
+        }
         let messages: BTreeMap<&'static str, Traffic> =
             KINDS.iter().map(|(kind, name)| (*name, world.measures.traffic(*kind))).collect();
-        let for_jobs =
-            messages.iter().filter(|(name, _)| **name != "ask").fold(Traffic::default(), |sum, (_, kind)| {
-                Traffic { count: sum.count + kind.count, bytes: sum.bytes + kind.bytes }
-            });
+        let for_jobs = world.measures.all_traffic();
         let auctions: u32 = jobs.iter().map(|job| job.auctions).sum();
         let hops = world.measures.hops;
         let orders = jobs.len() as f64;
@@ -230,13 +244,17 @@ impl Summary {
             failures,
             match_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.matched)),
             first_content_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.first_token)),
+            phases_ms: std::array::from_fn(|phase| {
+                Percentiles::of_ms(jobs.iter().filter_map(|job| job.phases().map(|phases| phases[phase])))
+            }),
             whole_ms: Percentiles::of_ms(
                 done.iter().filter_map(|job| job.ended.map(|at: Time| at.since(job.at))),
             ),
             leased: count(jobs, |job| job.auctions == 0 && job.outcome == Outcome::Done),
             auctions,
             bids_per_auction: mean(world.measures.bids as f64, f64::from(auctions)),
-            failovers: jobs.iter().map(|job| job.failovers).sum(),
+            failovers: jobs.iter().map(|job| job.failovers.len() as u32).sum(),
+            failover_reasons,
             price_coins: Percentiles::of(done.iter().map(|job| coins(job.bill.cost))),
             paid_over_lowest: Percentiles::of(done.iter().filter_map(|job| {
                 let lowest = job.lowest_list.filter(|lowest| *lowest > Nano::ZERO)?;
@@ -298,6 +316,9 @@ pub fn table(report: &Report) -> String {
     let rows = [
         ("match, ms", summary.match_ms, 0),
         ("first content, ms", summary.first_content_ms, 0),
+        ("  of that for bids", summary.phases_ms[0], 0),
+        ("  for a provider's yes", summary.phases_ms[1], 0),
+        ("  for its first content", summary.phases_ms[2], 0),
         ("whole answer, ms", summary.whole_ms, 0),
         ("price, coins", summary.price_coins, 6),
         ("price over lowest list price", summary.paid_over_lowest, 3),
@@ -356,6 +377,9 @@ fn orders(summary: &Summary) -> String {
     );
     for (why, count) in &summary.failures {
         text.push_str(&format!("  {count} × {why}\n"));
+    }
+    for (why, count) in &summary.failover_reasons {
+        text.push_str(&format!("  failed over {count} × {why}\n"));
     }
     text.push_str(&format!(
         "{} input and {} output tokens, {} receipts, {} vouchers; gossip: {:.1} hops, {:.1} duplicates a copy; {} false \

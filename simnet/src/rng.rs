@@ -48,6 +48,18 @@ pub enum Purpose {
     Attack = 23,
     /// What a random world is like.
     World = 24,
+    /// Who loses power with a region.
+    Outage = 25,
+    /// Who joins late or leaves for good, and when.
+    Join = 26,
+    /// Who comes and goes, and when.
+    Session = 27,
+    /// Who is behind a NAT, and where its relay is.
+    Nat = 28,
+    /// Whether two hosts behind NATs reach each other without a relay.
+    Punch = 29,
+    /// At whom an eclipse is aimed.
+    Victim = 30,
     /// What becomes of one message on its way: its delay, and whether it arrives. (10 to 14 were once its parts.)
     Passage = 40,
 }

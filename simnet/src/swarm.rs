@@ -3,8 +3,8 @@
 use crate::net::Regions;
 use crate::rng::{Draws, Purpose};
 use crate::scenario::{
-    AttackKind, AttackSpec, CrashSpec, Faults, Ledger, Market, Mechanism, Network, PartitionSpec, RoleName,
-    Scenario,
+    AttackKind, AttackSpec, Churn, CrashSpec, Faults, Ledger, Market, Mechanism, Network, PartitionSpec,
+    RoleName, Scenario,
 };
 use crate::world::{Stopped, World};
 
@@ -32,7 +32,10 @@ pub fn random_scenario(seed: u64) -> Scenario {
     scenario.market.credit.0.0 = [0, 200_000, 5_000_000][below(3) as usize];
     scenario.market.challenge_s = [30, 60][below(2) as usize];
     scenario.market.leases = below(2) == 0;
-    scenario.market.follow_asks = below(4) == 0;
+    let come_and_go = below(4) == 0;
+    scenario.churn.share = if come_and_go { 0.3 } else { 0.0 };
+    scenario.churn.session_s = 8.0;
+    scenario.churn.away_s = 3.0;
     scenario.market.watchers = below(3) as u32;
     scenario.disk.commit_ms = [0.5, 4.4, 80.0, 400.0][below(4) as usize];
     if below(2) == 0 {
@@ -50,13 +53,23 @@ pub fn random_scenario(seed: u64) -> Scenario {
         }
     }
     if below(3) == 0 {
-        let kinds =
-            [AttackKind::StaleState, AttackKind::NonPaying, AttackKind::FalseBidder, AttackKind::FreeRider];
+        let kinds = [
+            AttackKind::StaleState,
+            AttackKind::NonPaying,
+            AttackKind::FalseBidder,
+            AttackKind::FreeRider,
+            AttackKind::Sybil,
+            AttackKind::Eclipse,
+            AttackKind::Substitution,
+            AttackKind::Sniper,
+            AttackKind::WashTrader,
+        ];
         let kind = kinds[below(kinds.len() as u64) as usize];
         scenario.attack.push(AttackSpec {
             kind,
             share: below(50) as f64 / 1e2,
             budget: None,
+            victims: 0.3,
             start_s: 0.0,
             stop_s: None,
         });
@@ -103,6 +116,7 @@ enum Change {
     Attack(usize),
     Crash(usize),
     Faults,
+    Power,
     Network,
     Market,
     Ledger,
@@ -120,6 +134,7 @@ fn changes(scenario: &Scenario) -> Vec<Change> {
     let plain = [
         Change::Partitions,
         Change::Faults,
+        Change::Power,
         Change::Network,
         Change::Market,
         Change::Ledger,
@@ -140,6 +155,10 @@ impl Change {
             Self::Attack(place) => remove(&mut scenario.attack, place),
             Self::Crash(place) => remove(&mut scenario.crash, place),
             Self::Faults => scenario.network.faults = Faults::default(),
+            Self::Power => {
+                scenario.churn = Churn::default();
+                scenario.outage.clear();
+            }
             Self::Network => scenario.network = Network::default(),
             Self::Market => {
                 scenario.market = Market { mechanism: Mechanism::SecondScore, ..Market::default() };

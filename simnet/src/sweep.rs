@@ -175,10 +175,17 @@ impl Scenario {
                 .ok_or_else(|| SweepError::Key { arm: name.clone(), key: key.clone() })?;
         }
         let text = toml::to_string(&table).map_err(|error| refused(error.to_string()))?;
-        let scenario = Self::parse("sweep", &text).map_err(|error| SweepError::Scenario {
+        let mut scenario = Self::parse("sweep", &text).map_err(|error| SweepError::Scenario {
             arm: name.clone(),
             source: Box::new(ScenarioError { line: None, ..error }),
         })?;
+        // The file was read once, for all arms.
+        if let (Some(trace), Some(read)) = (&mut scenario.workload.trace, &self.workload.trace) {
+            if trace.file != read.file {
+                return Err(refused("every arm has the trace of the scenario; its file cannot vary".into()));
+            }
+            trace.requests = std::sync::Arc::clone(&read.requests);
+        }
         Ok(Arm { name, scenario })
     }
 

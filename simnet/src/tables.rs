@@ -122,6 +122,9 @@ pub fn jobs(world: &World) -> Vec<Column> {
         }),
         real_of("match_ms", &|job| ms(job.bill.matched)),
         real_of("first_content_ms", &|job| ms(job.bill.first_token)),
+        real_of("bids_ms", &|job| ms(job.phases().map(|phases| phases[0]))),
+        real_of("award_ms", &|job| ms(job.phases().map(|phases| phases[1]))),
+        real_of("answer_ms", &|job| ms(job.phases().map(|phases| phases[2]))),
         real_of("whole_ms", &|job| ms(job.ended.map(|ended| ended.since(job.at)))),
         whole_of("cost_nano", &|job| whole(job.bill.cost.0)),
         whole_of("lowest_list_nano", &|job| job.lowest_list.and_then(|lowest| whole(lowest.0))),
@@ -129,7 +132,7 @@ pub fn jobs(world: &World) -> Vec<Column> {
         whole_of("output_tokens", &|job| whole(job.bill.output_tokens)),
         whole_of("auctions", &|job| whole(job.auctions)),
         whole_of("bidders", &|job| whole(job.bidders.len() as u64)),
-        whole_of("failovers", &|job| whole(job.failovers)),
+        whole_of("failovers", &|job| whole(job.failovers.len() as u64)),
         whole_of("receipts", &|job| whole(job.bill.receipts)),
         whole_of("vouchers", &|job| whole(job.bill.vouchers)),
     ]
@@ -178,6 +181,13 @@ pub fn nodes(world: &World) -> Vec<Column> {
         number("earned_nano", &|host| nano(earned.get(&host.wallet))),
         number("unsettled_nano", &|host| nano(unsettled.get(&host.wallet))),
         number("wallet_nano", &|host| whole(world.chain.balance(&host.wallet).0)),
+        Column::Real(
+            "blamed_s",
+            (0u32..)
+                .zip(hosts)
+                .map(|(host, _)| world.measures.blames.first(host).map(|at| at.0 as f64 / 1e6))
+                .collect(),
+        ),
         number("starts", &|host| Some(i64::from(host.life))),
     ]
 }
@@ -200,6 +210,7 @@ pub fn series(world: &World) -> Vec<Column> {
     vec![
         Column::Real("at_s", samples.iter().map(|sample| Some(sample.at.0 as f64 / 1e6)).collect()),
         column("events", &|sample| sample.events),
+        column("up", &|sample| sample.up),
         column("ordered", &|sample| sample.ordered),
         column("ended", &|sample| sample.ended),
         column("messages", &|sample| sample.traffic.count),

@@ -1,23 +1,30 @@
-//! What is ordered, when and by whom: Poisson arrivals, Zipf popularity, lognormal lengths.
+//! What is ordered, when and by whom: Poisson or bursty arrivals on a day's wave, or a trace; Zipf popularity,
+//! lognormal lengths.
 
+use std::sync::Arc;
+
+use bombyx_protocol::limits;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::{ChatMessage, Generate, ModelId, Order, Role, Sampling, Task, Tier};
 
-use crate::engine::AnswerLength;
 use crate::host::{Host, Profile};
 use crate::population::model_id;
+use crate::requests::Request;
 use crate::rng::{Draws, Purpose};
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Arrivals, Scenario};
 
-/// Bytes of one token of filler text.
-const BYTES_PER_TOKEN: f64 = 4.0;
-/// Longest prompt in bytes, well inside the protocol's limit.
-const PROMPT_BYTES_MAX: f64 = 40_000.0;
+/// Bytes of one token of filler text, about right for English.
+pub const BYTES_PER_TOKEN: usize = 4;
+/// Longest prompt in tokens: what fits the protocol's limit.
+const PROMPT_TOKENS_MAX: f64 = (limits::TASK_BYTES_MAX / BYTES_PER_TOKEN) as f64;
 
 /// The stream of orders of one run.
 #[derive(Debug, Clone)]
 pub struct Workload {
     scenario: scenario::Workload,
+    /// The requests of a trace; empty without one.
+    requests: Arc<Vec<Request>>,
+    speed: f64,
     clients: u32,
 }
 
@@ -36,19 +43,41 @@ impl Workload {
     /// The orders of a scenario.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
-        Self { scenario: scenario.workload.clone(), clients: scenario.client_count() }
+        let trace = scenario.workload.trace.as_ref();
+        Self {
+            requests: trace.map(|trace| Arc::clone(&trace.requests)).unwrap_or_default(),
+            speed: trace.map_or(1.0, |trace| trace.speed),
+            scenario: scenario.workload.clone(),
+            clients: scenario.client_count(),
+        }
+    }
+
+    /// How many orders there are.
+    #[must_use]
+    pub fn jobs(&self) -> u32 {
+        match self.scenario.arrivals {
+            Arrivals::Poisson | Arrivals::Gamma => self.scenario.jobs,
+            Arrivals::Trace => self.scenario.jobs.min(u32::try_from(self.requests.len()).unwrap_or(u32::MAX)),
+        }
     }
 
     /// The arrival of order `number`, after `previous`; `None` past the last.
     #[must_use]
     pub fn arrival(&self, number: u32, previous: Time, draws: &Draws) -> Option<Arrival> {
-        if number >= self.scenario.jobs {
+        if number >= self.jobs() {
             return None;
         }
-        let about = [u64::from(number)];
-        let wait_s = draws.exponential(1.0 / self.scenario.rate_per_s, Purpose::Arrival, &about);
-        let client = draws.below(u64::from(self.clients), Purpose::Buyer, &about) as u32;
-        Some(Arrival { number, at: previous + scenario::span(wait_s), client })
+        let at = match self.request(number) {
+            Some(request) => self.begins() + Span((request.at.0 as f64 / self.speed) as u64),
+            None => {
+                let wait = self.scenario.law().draw(draws, Purpose::Arrival, &[u64::from(number)]);
+                let wait_s = wait / self.scenario.rate_per_s;
+                let from_s = previous.0 as f64 / 1e6;
+                scenario::at(self.scenario.wave().after(from_s, wait_s)).max(previous)
+            }
+        };
+        let client = draws.below(u64::from(self.clients), Purpose::Buyer, &[u64::from(number)]) as u32;
+        Some(Arrival { number, at, client })
     }
 
     /// When the first order may come.
@@ -57,19 +86,60 @@ impl Workload {
         scenario::at(self.scenario.warm_up_s)
     }
 
-    /// What order `number` asks for.
+    /// When the last order comes.
+    #[must_use]
+    pub fn last_order(&self, draws: &Draws) -> Time {
+        let mut at = self.begins();
+        for number in 0.. {
+            let Some(arrival) = self.arrival(number, at, draws) else { break };
+            at = arrival.at;
+        }
+        at
+    }
+
+    fn request(&self, number: u32) -> Option<Request> {
+        let is_traced = self.scenario.arrivals == Arrivals::Trace;
+        self.requests.get(number as usize).copied().filter(|_| is_traced)
+    }
+
+    /// Tokens of the prompt of order `number`: what does not fit the protocol's limit is cut.
+    #[must_use]
+    pub fn prompt_tokens(&self, number: u32, draws: &Draws) -> usize {
+        let tokens = match self.request(number) {
+            Some(request) => f64::from(request.prompt),
+            None => {
+                let (median, sigma) = self.scenario.fitted().prompt;
+                draws.lognormal(median, sigma, Purpose::PromptLength, &[u64::from(number)])
+            }
+        };
+        tokens.clamp(1.0, PROMPT_TOKENS_MAX) as usize
+    }
+
+    /// Tokens of the whole answer to order `number`, whoever makes it, before the order's own limit cuts it.
+    #[must_use]
+    pub fn answer_tokens(&self, number: u64, draws: &Draws) -> u64 {
+        let request = u32::try_from(number).ok().and_then(|number| self.request(number));
+        match request {
+            Some(request) => u64::from(request.answer).max(1),
+            None => {
+                let (median, sigma) = self.scenario.fitted().answer;
+                (draws.lognormal(median, sigma, Purpose::AnswerLength, &[number]) as u64).max(1)
+            }
+        }
+    }
+
+    /// Which model order `number` of a client is for.
+    #[must_use]
+    pub fn model(&self, number: u32, client: &Host, draws: &Draws) -> ModelId {
+        favourite(client, number, draws)
+    }
+
+    /// What order `number` asks for. Its seed is its number, so that every engine gives the same answer.
     #[must_use]
     pub fn order(&self, number: u32, client: &Host, draws: &Draws) -> Order {
-        let about = [u64::from(number)];
-        let tokens = draws.lognormal(
-            self.scenario.prompt_tokens,
-            self.scenario.prompt_sigma,
-            Purpose::PromptLength,
-            &about,
-        );
-        let bytes = (tokens * BYTES_PER_TOKEN).clamp(1.0, PROMPT_BYTES_MAX) as usize;
+        let bytes = self.prompt_tokens(number, draws) * BYTES_PER_TOKEN;
         Order {
-            model: favourite(client, number, draws),
+            model: self.model(number, client, draws),
             task: Task::Generate(Generate {
                 messages: vec![ChatMessage { role: Role::User, content: "x".repeat(bytes) }],
                 max_tokens: self.scenario.max_tokens,
@@ -93,12 +163,6 @@ impl Workload {
     #[must_use]
     pub fn deadline(&self) -> Span {
         scenario::span(self.scenario.deadline_s)
-    }
-
-    /// How long answers are.
-    #[must_use]
-    pub fn answers(&self) -> AnswerLength {
-        AnswerLength { median: self.scenario.answer_tokens, sigma: self.scenario.answer_sigma }
     }
 }
 

@@ -18,10 +18,11 @@ use crate::host::{Host, Runaway};
 use crate::measure::{JobRow, Measures, Sample};
 use crate::net::{Links, Partition, Place, Regions};
 use crate::overlay::{FloodId, Overlay};
-use crate::population::{NETWORK_ID, followers, hosts, model_id};
+use crate::population::{self, NETWORK_ID, followers, hosts, model_id};
+use crate::power::{Off, Power};
 use crate::queue::{Key, Queue};
-use crate::rng::{Draws, Purpose, fold};
-use crate::scenario::{self, AttackKind, RoleName, Scenario};
+use crate::rng::{Draws, fold};
+use crate::scenario::{self, Scenario};
 use crate::workload::{Arrival, Workload};
 
 /// The ledger and the world itself, where an event needs a host that is none.
@@ -131,6 +132,8 @@ pub struct World {
     pub(crate) places: Vec<Place>,
     /// Which of them have power.
     pub(crate) awake: Vec<bool>,
+    /// How many have.
+    pub(crate) up: u64,
     pub(crate) addresses: Directory,
     pub(crate) topics: BTreeMap<ModelId, u32>,
     pub(crate) links: Links,
@@ -140,7 +143,7 @@ pub struct World {
     pub(crate) overlay: Overlay,
     pub(crate) solver: Solver,
     pub(crate) changes: Changes,
-    pub(crate) has_free_riders: bool,
+    pub(crate) may_keep: bool,
     /// The topics that each host follows.
     follows: Vec<Vec<u32>>,
     /// Outputs of the machine that was fed last: kept for its memory.
@@ -164,19 +167,18 @@ impl World {
         let hosts = hosts(scenario, &draws);
         let mut chain = Chain::new(NETWORK_ID);
         for host in &hosts {
-            let budget = host.plan.and_then(|plan| scenario.attack.get(plan.attack)).and_then(|of| of.budget);
-            chain.fund(host.wallet, budget.unwrap_or(scenario.ledger.wallet).0);
+            chain.fund(host.wallet, population::start_money(scenario, &hosts, host));
         }
         let network = &scenario.network;
-        let links = Links::new(&regions, network.jitter, network.faults, partitions(scenario, &regions));
+        let links = Links::new(&regions, network, partitions(scenario, &regions));
         let overlay = Overlay::new(followers(scenario, &hosts), network.mesh_degree, &draws);
         let mut follows = vec![Vec::new(); hosts.len()];
         for (topic, of) in (0u32..).zip(&overlay.topics) {
             of.members.iter().for_each(|host| follows[*host as usize].push(topic));
         }
-        let rides = || scenario.attack.iter().filter(|attack| attack.kind == AttackKind::FreeRider);
-        let ride_shifts = rides().flat_map(|ride| [Some(ride.start_s), ride.stop_s]).flatten();
-        let shifts = links.shifts().chain(ride_shifts.map(scenario::at));
+        let keepers = || scenario.attack.iter().filter(|attack| attack.kind.keeps_gossip());
+        let keep_shifts = keepers().flat_map(|ride| [Some(ride.start_s), ride.stop_s]).flatten();
+        let shifts = links.shifts().chain(keep_shifts.map(scenario::at));
         let mut world = Self {
             draws,
             now: Time(0),
@@ -188,7 +190,7 @@ impl World {
             addresses: Directory::new(hosts.iter().map(|host| host.node)),
             topics: (0..scenario.population.models).map(|model| (model_id(model), model)).collect(),
             changes: Changes::new(shifts),
-            has_free_riders: rides().next().is_some(),
+            may_keep: keepers().next().is_some(),
             links,
             arrivals: BTreeMap::new(),
             arrivals_max: ARRIVALS_MIN,
@@ -200,6 +202,7 @@ impl World {
             workload: Workload::new(scenario),
             check: Check::default(),
             measures: Measures::default(),
+            up: 0,
             ids: 0,
             all_ordered: false,
             settling_since: None,
@@ -207,8 +210,9 @@ impl World {
             hosts,
             scenario: scenario.clone(),
         };
-        world.schedule_power();
+        world.schedule_power(&regions);
         world.schedule_order(0, world.workload.begins());
+        world.settle_when_over();
         world
     }
 
@@ -267,6 +271,7 @@ impl World {
         self.measures.series.push(Sample {
             at: self.next_sample,
             events: self.events,
+            up: self.up,
             ordered: self.measures.jobs.len() as u64,
             ended: self.ended(),
             traffic: self.measures.all_traffic(),
@@ -294,21 +299,20 @@ impl World {
         self.trace = fold(fold(self.trace, what), who);
     }
 
-    /// Hosts are switched on within the first second, as nobody starts at the same instant; some lose power later.
-    fn schedule_power(&mut self) {
-        for host in 0..self.scenario.nodes + self.scenario.market.watchers {
-            let at = Time(self.draws.below(1_000_000, Purpose::Crash, &[u64::from(host), u64::MAX]));
-            self.schedule_by_world(at, host, Event::Restart);
-        }
-        for (number, crash) in (0u64..).zip(self.scenario.crash.clone()) {
-            for host in 0..self.scenario.nodes {
-                let role =
-                    if host < self.scenario.client_count() { RoleName::Client } else { RoleName::Provider };
-                if role == crash.role
-                    && self.draws.happens(crash.share, Purpose::Crash, &[number, u64::from(host)])
-                {
-                    self.schedule_by_world(scenario::at(crash.at_s), host, Event::Crash);
-                    self.schedule_by_world(scenario::at(crash.at_s + crash.for_s), host, Event::Restart);
+    fn schedule_power(&mut self, regions: &Regions) {
+        let last_order = self.workload.last_order(&self.draws);
+        let times: Vec<Vec<Off>> = {
+            let power = Power::new(&self.scenario, &self.draws, regions, last_order);
+            let off = |(number, host): (u32, &Host)| power.off(number, host.role(), host.place.region);
+            (0u32..).zip(&self.hosts).map(off).collect()
+        };
+        for (host, times) in (0u32..).zip(times) {
+            for (from, until) in times {
+                if from > Time(0) {
+                    self.schedule_by_world(from, host, Event::Crash);
+                }
+                if until < Time(u64::MAX) {
+                    self.schedule_by_world(until, host, Event::Restart);
                 }
             }
         }
@@ -416,16 +420,13 @@ impl World {
                 Ok(())
             }
             Output::Cancel { job } => {
-                self.hosts[host as usize].engine.cancel(job);
+                self.cancel(host, job);
                 Ok(())
             }
             Output::Ledger(call) => self.call_ledger(host, call),
-            Output::Event(event) => self.on_event(event),
+            Output::Event(event) => self.on_event(host, event),
             Output::Fault { peer, fault } => {
-                let accused = self.addresses.get(&peer).map(|accused| &self.hosts[*accused as usize]);
-                if accused.is_some_and(|accused| accused.plan.is_none()) {
-                    self.measures.accused(fault);
-                }
+                self.accuse(host, &peer, fault);
                 Ok(())
             }
             Output::Wake(_) => Ok(()),

@@ -67,3 +67,48 @@ fn a_scenario_that_ships_runs_by_its_name() {
     let shown = good(dir.path(), &["run", "first", "--nodes", "30", "--jobs", "3"]);
     assert!(shown.contains("30 nodes, 3 orders"), "{shown}");
 }
+
+#[test]
+fn sampled_orders_become_a_trace_whose_parts_lie_inside_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    good(
+        dir.path(),
+        &["run", "first", "--nodes", "40", "--jobs", "9", "--trace", "t.json", "--trace-every", "4"],
+    );
+    let text = std::fs::read_to_string(dir.path().join("t.json")).unwrap();
+    let trace: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let spans: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
+    for number in [0, 4, 8] {
+        let of = |name: &str| {
+            let found = spans.iter().find(|span| span["tid"] == number && span["name"] == name).unwrap();
+            (found["ts"].as_u64().unwrap(), found["ts"].as_u64().unwrap() + found["dur"].as_u64().unwrap())
+        };
+        let (whole, award, answer) = (of(&format!("order {number}")), of("award"), of("answer"));
+        assert!(whole.0 <= award.0 && award.1 <= answer.0 && answer.1 <= whole.1, "{number}");
+    }
+    let begun = events.iter().filter(|event| event["ph"] == "b").count();
+    assert_eq!((begun, events.iter().filter(|event| event["ph"] == "e").count()), (3, 3));
+    assert!(!events.iter().any(|event| event["tid"] == 1), "only every fourth order is in it");
+}
+
+/// Disks that take eight seconds for a commit keep a client from saying that its order has ended: the invariant breaks.
+#[test]
+fn a_world_that_breaks_an_invariant_is_made_small_and_the_small_one_still_breaks_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = "nodes = 20\n[population]\nmodels = 2\n[workload]\njobs = 12\ndeadline_s = 5.0\n[disk]\ncommit_ms = 8000\n";
+    std::fs::write(dir.path().join("slow.toml"), world).unwrap();
+    let said = |out: &Output| String::from_utf8_lossy(&out.stderr).into_owned();
+    let shrunk = simnet(dir.path(), &["shrink", "slow.toml"]);
+    assert_eq!(shrunk.status.code(), Some(3), "{}", said(&shrunk));
+    let said_by_shrink = said(&shrunk);
+    let file = said_by_shrink.split("simnet run ").nth(1).unwrap().trim();
+    let again = simnet(dir.path(), &["run", file]);
+    assert_eq!(again.status.code(), Some(3));
+    assert!(said(&again).contains("every order ends by its deadline"), "{}", said(&again));
+    let small = std::fs::read_to_string(dir.path().join(file)).unwrap();
+    let nodes = small.lines().find_map(|line| line.strip_prefix("nodes = ")).unwrap();
+    assert!(nodes.parse::<u32>().unwrap() < 20, "{small}");
+    let calm = simnet(dir.path(), &["shrink", "first", "--nodes", "20", "--jobs", "2"]);
+    assert_eq!(calm.status.code(), Some(2), "nothing to shrink: {}", said(&calm));
+}

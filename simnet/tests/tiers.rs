@@ -63,7 +63,7 @@ fn lost_and_doubled_messages_come_out_equal() {
 
 #[test]
 fn floods_that_meet_a_crash_a_partition_or_a_free_ride_are_carried_and_all_comes_out_equal() {
-    let storm = "[market]\nleases = false\nfollow_asks = true\n\
+    let storm = "[market]\nleases = false\n\
         [[partition]]\nfrom_s = 3.0\nuntil_s = 4.0\nregions = [\"EUS\", \"WUS\", \"UKS\", \"WEU\", \"JPE\", \"AUE\"]\n\
         [[crash]]\nat_s = 4.5\nfor_s = 1.0\nrole = \"provider\"\nshare = 0.3\n\
         [[crash]]\nat_s = 5.0\nfor_s = 0.5\nrole = \"client\"\nshare = 0.3\n\
@@ -76,6 +76,16 @@ fn floods_that_meet_a_crash_a_partition_or_a_free_ride_are_carried_and_all_comes
         carried += floods.carried;
     }
     assert!(carried > 0, "some floods meet a change");
+}
+
+#[test]
+fn hosts_that_come_and_go_relays_and_an_eclipse_come_out_equal() {
+    let world = "[market]\nleases = false\n[network]\nprovider_nat_share = 0.7\nclient_nat_share = 0.7\n\
+        [churn]\nshare = 0.5\nsession_s = 4.0\naway_s = 1.0\n\
+        [[attack]]\nkind = \"eclipse\"\nshare = 0.3\nvictims = 0.5\nstart_s = 2.5\nstop_s = 5.5\n";
+    for seed in 1..=2 {
+        equal(&format!("{BASE}{world}"), seed);
+    }
 }
 
 /// The comparison can fail: one link more in every topic is another world.

@@ -71,7 +71,7 @@ fn hosts_that_lose_power_come_back_with_what_was_durable_and_every_channel_is_cl
 /// Everything at once, over a few seeds: a broken invariant would stop the run.
 #[test]
 fn storms_break_no_invariant() {
-    let storm = "[market]\ndeposit = \"0.006\"\nsettle_at = \"0.002\"\nchallenge_s = 30\nfollow_asks = true\n\
+    let storm = "[market]\ndeposit = \"0.006\"\nsettle_at = \"0.002\"\nchallenge_s = 30\n\
                  [network.faults]\ndrop = 0.08\nduplicate = 0.05\n\
                  [[partition]]\nfrom_s = 5.0\nuntil_s = 8.0\nregions = [\"EUS\", \"WUS\", \"UKS\", \"WEU\", \"JPE\", \"AUE\"]\n\
                  [[crash]]\nat_s = 6.0\nfor_s = 3.0\nrole = \"provider\"\nshare = 0.3\n\
@@ -168,4 +168,136 @@ fn attackers_break_no_invariant_and_their_gain_is_counted() {
     assert!(spam.messages["call"].count > calm.messages["call"].count * 2);
     let free = attack("free-rider", 0.5);
     assert!(free.messages["call"].count < calm.messages["call"].count);
+}
+
+/// When orders came, in microseconds since the first, and the lengths of prompts and answers.
+fn orders(text: &str) -> Vec<(u64, u64, u64)> {
+    let mut scenario = Scenario::parse("test.toml", text).unwrap();
+    bombyx_simnet::requests::load(&mut scenario).unwrap();
+    let mut world = World::new(&scenario);
+    world.run(|_| ()).unwrap();
+    let first = world.jobs()[0].at;
+    let row = |job: &bombyx_simnet::measure::JobRow| {
+        (job.at.since(first).0, job.bill.input_tokens, job.bill.output_tokens)
+    };
+    world.jobs().iter().map(row).collect()
+}
+
+#[test]
+fn a_trace_is_replayed_with_its_times_and_lengths() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("requests.csv");
+    std::fs::write(
+        &file,
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.5,40,7\n2023-11-16 18:17:05.5,80,900\n",
+    )
+    .unwrap();
+    let trace = format!("arrivals = \"trace\"\n[workload.trace]\nspeed = 2.0\nfile = {:?}\n", file);
+    // A prompt in tokens is billed with eight more for its template; an answer is cut at the order's limit.
+    let made = orders(&BASE.replace("rate_per_s = 4.0\n", &trace));
+    assert_eq!(made, [(0, 48, 7), (1_000_000, 88, 400)]);
+}
+
+#[test]
+fn bursts_and_a_day_move_orders_together_and_keep_their_number() {
+    let gaps = |changes: &str| {
+        let at: Vec<u64> =
+            orders(&BASE.replace("rate_per_s = 4.0\n", changes)).iter().map(|of| of.0).collect();
+        at.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect::<Vec<f64>>()
+    };
+    let spread = |gaps: &[f64]| {
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64).sqrt() / mean
+    };
+    let even = gaps("rate_per_s = 4.0\narrivals = \"gamma\"\nburst_cv = 0.1\n");
+    let bursts = gaps("rate_per_s = 4.0\narrivals = \"gamma\"\nburst_cv = 4.0\n");
+    assert_eq!((even.len(), bursts.len()), (29, 29));
+    assert!(spread(&even) < 0.2 && spread(&bursts) > 1.5, "{} {}", spread(&even), spread(&bursts));
+    let day = gaps(
+        "rate_per_s = 4.0\narrivals = \"gamma\"\nburst_cv = 0.1\ndaily_swing = 0.9\nday_s = 8.0\npeak_s = 2.0\n",
+    );
+    assert!(spread(&day) > 0.4, "the same orders crowd at the peak: {}", spread(&day));
+}
+
+#[test]
+fn a_region_that_loses_power_and_providers_that_come_and_go_break_no_invariant() {
+    let churn = "[churn]\nshare = 0.5\nsession_law = \"weibull\"\nsession_s = 6.0\naway_s = 3.0\nlate_share = 0.2\n\
+                 leave_share = 0.1\nover_s = 8.0\n[[outage]]\nfrom_s = 5.0\nuntil_s = 9.0\nregions = [\"EUS\", \"WEU\", \"SEA\"]\n";
+    let (calm, stormy) = (summary(""), summary(churn));
+    assert_eq!(stormy.done + stormy.failed + stormy.lost, 30);
+    assert!(stormy.done >= 20, "most get through: {}", stormy.done);
+    assert!(stormy.failovers + stormy.failed > calm.failovers + calm.failed, "it is felt");
+    assert_eq!((stormy.ledger.imbalance, stormy.false_accusations), (0, 0));
+}
+
+#[test]
+fn relays_of_hosts_behind_nats_cost_time_and_holes_spare_it() {
+    let nat = |punch: f64| {
+        let keys =
+            format!("[network]\nprovider_nat_share = 1.0\nclient_nat_share = 1.0\npunch_share = {punch}\n");
+        summary(&keys).first_content_ms.p50
+    };
+    let (open, relayed, punched) = (summary("").first_content_ms.p50, nat(0.0), nat(1.0));
+    assert!(relayed > open + 50.0, "{relayed} over {open}");
+    assert!((punched - open).abs() < 1e-9, "{punched} against {open}");
+}
+
+/// One attack of this kind and with these keys on the same orders.
+fn attacked(keys: &str) -> bombyx_simnet::report::Summary {
+    let made = summary(&format!("[[attack]]\n{keys}"));
+    assert_eq!(made.ledger.imbalance, 0, "{keys}");
+    assert_eq!(made.done + made.failed, 30, "{keys}");
+    made
+}
+
+#[test]
+fn victims_of_an_eclipse_pay_their_attackers_price_and_others_do_not() {
+    let price = |victims: f64| {
+        let made = attacked(&format!("kind = \"eclipse\"\nshare = 0.4\nvictims = {victims}\n"));
+        assert_eq!(made.done, 30);
+        (made.price_coins.p50, made.attacks[0].gained)
+    };
+    let (nobody, everybody) = (price(0.0), price(1.0));
+    assert!(everybody.0 > nobody.0 * 2.0, "{everybody:?} against {nobody:?}");
+    assert!(everybody.1 > nobody.1);
+}
+
+#[test]
+fn a_bidder_at_the_last_moment_learns_nothing_and_comes_too_late_in_a_crowd() {
+    let crowd = "nodes = 70\n[population]\nmodels = 1\n[workload]\njobs = 40\nrate_per_s = 4.0\n[market]\nleases = false\n";
+    let earned = |start_s: f64| {
+        let made =
+            run(&format!("{crowd}[[attack]]\nkind = \"sniper\"\nshare = 0.4\nstart_s = {start_s}\n")).summary;
+        assert_eq!(made.done, 40);
+        made.attacks[0].gained
+    };
+    // The same hosts, bidding at once in a world where their attack never begins.
+    let (late, at_once) = (earned(0.0), earned(1e6));
+    assert!(late < at_once / 2.0, "{late} against {at_once}");
+}
+
+#[test]
+fn a_cheaper_model_earns_more_for_each_coin_and_nobody_notices() {
+    let made = attacked("kind = \"substitution\"\nshare = 0.5\n");
+    let attack = &made.attacks[0];
+    assert!(attack.profit_per_spent.unwrap() > 2.0, "{attack:?}");
+    assert_eq!(made.false_accusations, 0);
+}
+
+#[test]
+fn names_without_a_card_win_more_than_they_can_serve() {
+    let crowd = attacked("kind = \"sybil\"\nshare = 0.6\n");
+    assert!(crowd.attacks[0].hosts > 10 && crowd.attacks[0].gained > 0.0);
+    let busy = |of: &bombyx_simnet::report::Summary| {
+        of.failover_reasons.get("the provider refused: the provider has no free slot").copied().unwrap_or(0)
+    };
+    assert!(busy(&crowd) > busy(&summary("")), "{:?}", crowd.failover_reasons);
+}
+
+#[test]
+fn who_trades_with_himself_pays_the_ledger_for_nothing() {
+    let made = attacked("kind = \"wash-trader\"\nshare = 1.0\n");
+    let attack = &made.attacks[0];
+    assert!(attack.hosts >= 2 && attack.spent > 0.0, "{attack:?}");
+    assert!(attack.gained < attack.spent, "fees are all that comes of it: {attack:?}");
 }

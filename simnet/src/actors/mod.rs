@@ -3,14 +3,20 @@
 #[cfg(test)]
 pub(crate) mod planted;
 mod refusal;
+mod snipe;
 mod spam;
 mod stale;
+mod sybil;
+mod wash;
 
 use bombyx_protocol::io::Machine;
 use bombyx_protocol::time::Time;
 
 use crate::host::Profile;
 use crate::scenario::{self, AttackKind, AttackSpec};
+
+pub use sybil::Card;
+pub use wash::Partner;
 
 /// What one host does instead of following the protocol, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +50,18 @@ impl Plan {
     }
 }
 
+/// With whom a host attacks.
+#[derive(Debug, Clone, Default)]
+pub struct Company {
+    /// The provider that a client buys from although it is its own.
+    pub partner: Option<Partner>,
+    /// The card behind many names.
+    pub card: Option<Card>,
+}
+
 /// A machine that acts by a plan.
 #[must_use]
-pub fn act(plan: Plan, profile: &Profile, honest: Box<dyn Machine>) -> Box<dyn Machine> {
+pub fn act(plan: Plan, profile: &Profile, company: &Company, honest: Box<dyn Machine>) -> Box<dyn Machine> {
     match plan.kind {
         AttackKind::NonPaying | AttackKind::FalseBidder => Box::new(refusal::Refusing::new(plan, honest)),
         AttackKind::Spammer => match profile {
@@ -54,7 +69,20 @@ pub fn act(plan: Plan, profile: &Profile, honest: Box<dyn Machine>) -> Box<dyn M
             Profile::Provider { .. } | Profile::Watcher { .. } => honest,
         },
         // These speak as everybody does; what they ask, make or forward differs.
-        AttackKind::Garbage | AttackKind::Cartel | AttackKind::FreeRider => honest,
+        AttackKind::Garbage
+        | AttackKind::Cartel
+        | AttackKind::FreeRider
+        | AttackKind::Eclipse
+        | AttackKind::Substitution => honest,
         AttackKind::StaleState => Box::new(stale::Stale::new(plan, honest)),
+        AttackKind::Sniper => Box::new(snipe::Sniper::new(plan, honest)),
+        AttackKind::Sybil => match &company.card {
+            Some(card) => Box::new(sybil::Sybil::new(card.clone(), honest)),
+            None => honest,
+        },
+        AttackKind::WashTrader => match (profile, company.partner) {
+            (Profile::Client { .. }, Some(partner)) => Box::new(wash::Washer::new(plan, partner, honest)),
+            (Profile::Client { .. } | Profile::Provider { .. } | Profile::Watcher { .. }, _) => honest,
+        },
     }
 }

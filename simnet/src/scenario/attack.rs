@@ -12,15 +12,23 @@ pub struct AttackSpec {
     pub kind: AttackKind,
     /// Which share of the role takes part.
     pub share: f64,
-    /// What the wallet of each of them holds at the start, instead of the ledger's `wallet`.
+    /// What the wallet of each of them holds at the start, instead of the ledger's `wallet`; all names of a `sybil`
+    /// share it.
     #[serde(default)]
     pub budget: Option<Coins>,
     /// When they begin, in seconds.
     #[serde(default)]
     pub start_s: f64,
+    /// Which share of the clients an `eclipse` is aimed at.
+    #[serde(default = "a_tenth")]
+    pub victims: f64,
     /// When they behave again, in seconds; never where it is missing.
     #[serde(default)]
     pub stop_s: Option<f64>,
+}
+
+const fn a_tenth() -> f64 {
+    0.1
 }
 
 /// A way not to follow the protocol.
@@ -41,6 +49,17 @@ pub enum AttackKind {
     Cartel,
     /// Provider: hears gossip and forwards none.
     FreeRider,
+    /// Provider: all who take part are names of one owner with one card, at four price levels.
+    Sybil,
+    /// Provider: owns every peer that its victims gossip to, keeps their calls to itself and asks three times the price.
+    Eclipse,
+    /// Provider: serves a model that costs it a quarter and is three times as fast, a tenth below the price of the real
+    /// one.
+    Substitution,
+    /// Provider: bids as late as it can.
+    Sniper,
+    /// Client: buys from a provider of its own, which answers with nothing of worth.
+    WashTrader,
 }
 
 impl AttackKind {
@@ -48,9 +67,28 @@ impl AttackKind {
     #[must_use]
     pub const fn role(self) -> RoleName {
         match self {
-            Self::StaleState | Self::NonPaying | Self::Spammer => RoleName::Client,
-            Self::FalseBidder | Self::Garbage | Self::Cartel | Self::FreeRider => RoleName::Provider,
+            Self::StaleState | Self::NonPaying | Self::Spammer | Self::WashTrader => RoleName::Client,
+            Self::FalseBidder
+            | Self::Garbage
+            | Self::Cartel
+            | Self::FreeRider
+            | Self::Sybil
+            | Self::Eclipse
+            | Self::Substitution
+            | Self::Sniper => RoleName::Provider,
         }
+    }
+
+    /// Whether its answers are not what was ordered.
+    #[must_use]
+    pub const fn answers_falsely(self) -> bool {
+        matches!(self, Self::Garbage | Self::Substitution | Self::WashTrader)
+    }
+
+    /// Whether it forwards less gossip than others.
+    #[must_use]
+    pub const fn keeps_gossip(self) -> bool {
+        matches!(self, Self::FreeRider | Self::Eclipse)
     }
 
     /// Its name in scenarios.
@@ -64,6 +102,11 @@ impl AttackKind {
             Self::Garbage => "garbage",
             Self::Cartel => "cartel",
             Self::FreeRider => "free-rider",
+            Self::Sybil => "sybil",
+            Self::Eclipse => "eclipse",
+            Self::Substitution => "substitution",
+            Self::Sniper => "sniper",
+            Self::WashTrader => "wash-trader",
         }
     }
 }

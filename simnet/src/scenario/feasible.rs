@@ -1,6 +1,6 @@
 //! Which scenarios a world can be built from: the values that make no sense, refused by the path of their key.
 
-use super::{Access, CAN_PRETEND, Crypto, GpuClass, Scenario};
+use super::{Access, Arrivals, CAN_PRETEND, Crypto, GpuClass, Scenario, SessionLaw};
 use crate::net::Regions;
 
 /// More coins than any ledger has, in nano, and room to add a few such amounts.
@@ -16,14 +16,14 @@ impl Scenario {
     /// The first impossible value.
     pub fn check(&self) -> Result<(), Impossible> {
         let (population, workload) = (&self.population, &self.workload);
-        let jitter = &self.network.jitter;
+        let (jitter, churn) = (&self.network.jitter, &self.churn);
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let spread = |value: f64| value.is_finite() && (0.0..=5.0).contains(&value);
         let weights = |access: &Access| {
             access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
         };
-        let rules: [(bool, &[&'static str], String); 29] = [
+        let rules: [(bool, &[&'static str], String); 39] = [
             (
                 self.crypto == Crypto::Real || CAN_PRETEND,
                 &["crypto"],
@@ -74,12 +74,38 @@ impl Scenario {
             (
                 population.gpu.iter().all(GpuClass::is_possible),
                 &["population", "gpu"],
-                "a GPU class needs a share, slots, prefill_per_s and decode_per_s above 0, and start_ms of an hour at most".into(),
+                "a GPU class needs a share, slots, prefill_per_s and decode_per_s above 0, start_ms of an hour at most and a batch_slowdown from 0 to 10".into(),
             ),
             (
                 positive(workload.rate_per_s),
                 &["workload", "rate_per_s"],
                 "the rate of orders must be above 0".into(),
+            ),
+            (
+                (0.01..=100.0).contains(&workload.burst_cv),
+                &["workload", "burst_cv"],
+                "a coefficient of variation is from 0.01 to 100".into(),
+            ),
+            (
+                (0.0..=0.95).contains(&workload.daily_swing),
+                &["workload", "daily_swing"],
+                "daily_swing is a share of the mean rate, from 0 to 0.95".into(),
+            ),
+            (
+                positive(workload.day_s) && workload.peak_s.is_finite(),
+                &["workload", "day_s"],
+                "a day is longer than 0 seconds, and its peak some number of them from the start".into(),
+            ),
+            (
+                workload.arrivals != Arrivals::Trace
+                    || workload.trace.as_ref().is_some_and(|trace| !trace.file.is_empty()),
+                &["workload", "arrivals"],
+                "arrivals from a trace need its file: [workload.trace] file = \"requests.csv\"".into(),
+            ),
+            (
+                workload.trace.as_ref().is_none_or(|trace| positive(trace.speed)),
+                &["workload", "trace", "speed"],
+                "the speed of a trace must be above 0".into(),
             ),
             (
                 workload.warm_up_s.is_finite() && workload.warm_up_s >= 0.0,
@@ -112,6 +138,38 @@ impl Scenario {
                 share(self.network.faults.drop) && share(self.network.faults.duplicate),
                 &["network", "faults"],
                 "drop and duplicate are probabilities, from 0 to 1".into(),
+            ),
+            (
+                share(self.network.provider_nat_share) && share(self.network.client_nat_share),
+                &["network"],
+                "provider_nat_share and client_nat_share are from 0 to 1".into(),
+            ),
+            (
+                share(self.network.punch_share),
+                &["network", "punch_share"],
+                "punch_share is a share of pairs, from 0 to 1".into(),
+            ),
+            (
+                share(churn.share) && share(churn.late_share) && share(churn.leave_share),
+                &["churn"],
+                "share, late_share and leave_share are shares of the providers, from 0 to 1".into(),
+            ),
+            (
+                (0.1..=86_400_000.0).contains(&churn.session_s)
+                    && (0.1..=86_400_000.0).contains(&churn.away_s)
+                    && (0.0..=86_400_000.0).contains(&churn.over_s)
+                    && (-0.95..=0.95).contains(&churn.daily_swing),
+                &["churn"],
+                "session_s and away_s are from 0.1 to 86400000, over_s from 0, daily_swing from -0.95 to 0.95".into(),
+            ),
+            (
+                match churn.session_law {
+                    SessionLaw::Exponential => true,
+                    SessionLaw::Weibull => (0.1..=100.0).contains(&churn.session_shape),
+                    SessionLaw::Pareto => churn.session_shape > 1.0 && churn.session_shape <= 100.0,
+                },
+                &["churn", "session_shape"],
+                "a shape is from 0.1 to 100 for weibull, above 1 for pareto: its mean must exist".into(),
             ),
             (
                 weights(&self.network.provider_access),
@@ -162,16 +220,26 @@ impl Scenario {
 
     fn check_faults(&self) -> Result<(), Impossible> {
         let regions = Regions::shipped();
+        let unknown = |names: &[String]| {
+            let unknown = names.iter().find(|name| regions.find(name).is_none())?;
+            Some(format!("no region {unknown:?}; there are {}", regions.names.join(" ")))
+        };
         for partition in &self.partition {
-            if let Some(unknown) = partition.regions.iter().find(|name| regions.find(name).is_none()) {
-                let known = regions.names.join(" ");
-                return Err((
-                    vec!["partition", "regions"],
-                    format!("no region {unknown:?}; there are {known}"),
-                ));
+            if let Some(what) = unknown(&partition.regions) {
+                return Err((vec!["partition", "regions"], what));
             }
             if !(partition.from_s >= 0.0 && partition.from_s < partition.until_s) {
                 return Err((vec!["partition", "from_s"], "a partition must begin before it ends".into()));
+            }
+        }
+        for outage in &self.outage {
+            if let Some(what) = unknown(&outage.regions) {
+                return Err((vec!["outage", "regions"], what));
+            }
+            let is_a_while = outage.from_s >= 0.0 && outage.from_s < outage.until_s;
+            if !(is_a_while && (0.0..=1.0).contains(&outage.share)) {
+                let what = "an outage must begin before it ends and take a share from 0 to 1".into();
+                return Err((vec!["outage"], what));
             }
         }
         for crash in &self.crash {
@@ -186,8 +254,11 @@ impl Scenario {
     fn check_attacks(&self) -> Result<(), Impossible> {
         for attack in &self.attack {
             let span = attack.start_s >= 0.0 && attack.stop_s.is_none_or(|stop_s| stop_s > attack.start_s);
-            if !(span && (0.0..=1.0).contains(&attack.share)) {
-                let what = "an attack needs a share from 0 to 1, start_s from 0 and stop_s after it".into();
+            let share = |share: f64| (0.0..=1.0).contains(&share);
+            if !(span && share(attack.share) && share(attack.victims)) {
+                let what =
+                    "an attack needs share and victims from 0 to 1, start_s from 0 and stop_s after it"
+                        .into();
                 return Err((vec!["attack"], what));
             }
         }
@@ -202,5 +273,6 @@ impl GpuClass {
             && self.prefill_per_s > 0
             && self.decode_per_s > 0
             && self.start_ms <= 3_600_000
+            && (0.0..=10.0).contains(&self.batch_slowdown)
     }
 }

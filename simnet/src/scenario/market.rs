@@ -1,5 +1,6 @@
 //! Keys of `[market]`: how both sides trade.
 
+use bombyx_protocol::limits;
 use serde::{Deserialize, Serialize};
 
 use super::{Coins, coins};
@@ -32,12 +33,10 @@ pub struct Market {
     pub posted_markup: f64,
     /// How long bids are gathered, in milliseconds.
     pub bid_window_ms: u64,
-    /// How many bids end the gathering early.
+    /// How many bids end the gathering early, and about how many of a crowd are invited.
     pub enough_bids: usize,
     /// Whether a provider that served well is used again without an auction.
     pub leases: bool,
-    /// Whether clients follow the topics of their models and hear standing asks.
-    pub follow_asks: bool,
     /// What a new channel is given.
     pub deposit: Coins,
     /// What a provider serves before it sees the channel on the ledger.
@@ -56,9 +55,8 @@ impl Default for Market {
             mechanism: Mechanism::SecondScore,
             posted_markup: 1.2,
             bid_window_ms: 400,
-            enough_bids: 64,
+            enough_bids: limits::BIDS_WANTED,
             leases: true,
-            follow_asks: false,
             deposit: coins(50_000_000),
             credit: coins(5_000_000),
             settle_at: coins(1_000_000_000),

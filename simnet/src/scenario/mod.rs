@@ -29,10 +29,10 @@ pub use kernel::{CAN_PRETEND, Crypto, Tier};
 pub use market::{Market, Mechanism};
 pub use network::{Access, Faults, Jitter, Network, PartitionSpec};
 pub use population::{GpuClass, Population};
-pub use power::{CrashSpec, RoleName};
+pub use power::{Churn, CrashSpec, OutageSpec, RoleName, SessionLaw};
 pub use shipped::{FIRST, SHIPPED};
 pub use storage::{Disks, Ledger};
-pub use workload::Workload;
+pub use workload::{Arrivals, Fitted, Lengths, TraceFile, Workload};
 
 /// An amount of money, written as a decimal number of coins in quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,10 @@ pub struct Scenario {
     pub disk: Disks,
     /// Regions that are cut off for a while.
     pub partition: Vec<PartitionSpec>,
+    /// Providers that come and go.
+    pub churn: Churn,
+    /// Regions whose hosts lose power together.
+    pub outage: Vec<OutageSpec>,
     /// Hosts that lose power.
     pub crash: Vec<CrashSpec>,
     /// Hosts that do not follow the protocol.
@@ -109,6 +113,8 @@ impl Default for Scenario {
             ledger: Ledger::default(),
             disk: Disks::default(),
             partition: Vec::new(),
+            churn: Churn::default(),
+            outage: Vec::new(),
             crash: Vec::new(),
             attack: Vec::new(),
             sweep: Sweep::default(),

@@ -12,6 +12,12 @@ pub struct Network {
     pub provider_access: Access,
     /// How clients are connected.
     pub client_access: Access,
+    /// Share of providers behind a NAT.
+    pub provider_nat_share: f64,
+    /// Share of clients behind a NAT.
+    pub client_nat_share: f64,
+    /// Share of pairs behind NATs that reach each other directly all the same; the others go through a relay.
+    pub punch_share: f64,
     /// Delay variation.
     pub jitter: Jitter,
     /// What goes wrong on the way.
@@ -24,6 +30,9 @@ impl Default for Network {
             mesh_degree: 8,
             provider_access: Access { dc: 0.5, fibre: 0.35, cable: 0.15, ..Access::default() },
             client_access: Access { dc: 0.1, fibre: 0.4, cable: 0.3, dsl: 0.1, lte: 0.1 },
+            provider_nat_share: 0.0,
+            client_nat_share: 0.0,
+            punch_share: 0.7,
             jitter: Jitter::default(),
             faults: Faults::default(),
         }

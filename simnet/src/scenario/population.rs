@@ -48,10 +48,12 @@ pub struct GpuClass {
     pub share: f64,
     /// Jobs at a time.
     pub slots: u16,
-    /// Input tokens a second.
+    /// Input tokens a second, of all jobs together.
     pub prefill_per_s: u64,
-    /// Output tokens a second of one job.
+    /// Output tokens a second of a job that is alone.
     pub decode_per_s: u64,
+    /// By which share each further answer in the batch lengthens the time for a token of all.
+    pub batch_slowdown: f64,
     /// Milliseconds until the first token with an empty prompt.
     pub start_ms: u64,
     /// Median price of a job.
@@ -70,6 +72,7 @@ impl Default for GpuClass {
             slots: 4,
             prefill_per_s: 2_000,
             decode_per_s: 40,
+            batch_slowdown: 0.02,
             start_ms: 50,
             per_job: coins(0),
             input_per_k: coins(500_000),

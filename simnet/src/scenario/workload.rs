@@ -1,26 +1,45 @@
 //! Keys of `[workload]`: what is ordered, and when.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Coins, coins};
+use crate::law::{Law, Wave};
+use crate::requests::Request;
 
 /// What is ordered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Workload {
-    /// Orders in all.
+    /// Orders in all; with a trace, at the most.
     pub jobs: u32,
-    /// Orders a second, as a Poisson process.
+    /// What decides when an order comes.
+    pub arrivals: Arrivals,
+    /// Orders a second, in the mean; a trace has its own.
     pub rate_per_s: f64,
+    /// Standard deviation over mean of the time between two orders, for `gamma` arrivals.
+    pub burst_cv: f64,
+    /// By which share of the mean the rate rises and falls in a day.
+    pub daily_swing: f64,
+    /// Length of a day, in seconds.
+    pub day_s: f64,
+    /// When the rate is highest, in seconds from the start.
+    pub peak_s: f64,
+    /// The file of `trace` arrivals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceFile>,
     /// Seconds before the first order.
     pub warm_up_s: f64,
-    /// Median prompt, in tokens.
+    /// Where the lengths of prompts and answers come from.
+    pub lengths: Lengths,
+    /// Median prompt, in tokens, for `own` lengths.
     pub prompt_tokens: f64,
-    /// Spread of the logarithm of a prompt's length.
+    /// Spread of the logarithm of a prompt's length, for `own` lengths.
     pub prompt_sigma: f64,
-    /// Median answer, in tokens.
+    /// Median answer, in tokens, for `own` lengths.
     pub answer_tokens: f64,
-    /// Spread of the logarithm of an answer's length.
+    /// Spread of the logarithm of an answer's length, for `own` lengths.
     pub answer_sigma: f64,
     /// Output tokens at the most.
     pub max_tokens: u32,
@@ -38,8 +57,15 @@ impl Default for Workload {
     fn default() -> Self {
         Self {
             jobs: 100,
+            arrivals: Arrivals::Poisson,
             rate_per_s: 5.0,
+            burst_cv: 2.0,
+            daily_swing: 0.0,
+            day_s: 86_400.0,
+            peak_s: 50_400.0,
+            trace: None,
             warm_up_s: 2.0,
+            lengths: Lengths::Own,
             prompt_tokens: 120.0,
             prompt_sigma: 0.8,
             answer_tokens: 100.0,
@@ -49,6 +75,96 @@ impl Default for Workload {
             deadline_s: 60.0,
             nano_per_ms: 100,
             report_tokens: 8,
+        }
+    }
+}
+
+/// What decides when an order comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrivals {
+    /// Each by itself: exponential times between orders.
+    #[default]
+    Poisson,
+    /// In bursts, or evenly: gamma times between orders, with `burst_cv`.
+    Gamma,
+    /// As in a file of requests, lengths included.
+    Trace,
+}
+
+/// Where the lengths of prompts and answers come from: lognormal, independent of each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lengths {
+    /// From the scenario.
+    #[default]
+    Own,
+    /// As a conversation service's.
+    AzureConversation,
+    /// As a code completion service's: long prompts, short answers.
+    AzureCode,
+}
+
+/// A file of requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TraceFile {
+    /// Its path, from where the program runs.
+    pub file: String,
+    /// How much faster than in the file orders come.
+    pub speed: f64,
+    /// BLAKE3 of its content; filled in when it is read, so that a stored run names what it was made of.
+    pub hash: String,
+    /// What it says.
+    #[serde(skip)]
+    pub requests: Arc<Vec<Request>>,
+}
+
+impl Default for TraceFile {
+    fn default() -> Self {
+        Self { file: String::new(), speed: 1.0, hash: String::new(), requests: Arc::default() }
+    }
+}
+
+/// Medians and spreads of prompts and answers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fitted {
+    /// Median prompt in tokens, and the spread of its logarithm.
+    pub prompt: (f64, f64),
+    /// Median answer in tokens, and the spread of its logarithm.
+    pub answer: (f64, f64),
+}
+
+impl Workload {
+    /// The law of the time between two orders.
+    #[must_use]
+    pub fn law(&self) -> Law {
+        match self.arrivals {
+            Arrivals::Poisson | Arrivals::Trace => Law::Exponential,
+            Arrivals::Gamma => Law::Gamma { cv: self.burst_cv },
+        }
+    }
+
+    /// The day's wave.
+    #[must_use]
+    pub const fn wave(&self) -> Wave {
+        Wave { swing: self.daily_swing, day_s: self.day_s, peak_s: self.peak_s }
+    }
+
+    /// The parameters of lengths.
+    ///
+    /// Azure LLM inference traces of 2023 (CC BY 4.0; Patel et al., Splitwise, ISCA 2024): medians of prompt and answer
+    /// 1,020 and 129 tokens for conversation, 1,500 and 13 for code; spreads from the traces' means, 1,155 and 211, 2,048
+    /// and 28, by σ² = 2 ln(mean / median).
+    #[must_use]
+    pub const fn fitted(&self) -> Fitted {
+        match self.lengths {
+            Lengths::Own => Fitted {
+                prompt: (self.prompt_tokens, self.prompt_sigma),
+                answer: (self.answer_tokens, self.answer_sigma),
+            },
+            Lengths::AzureConversation => Fitted { prompt: (1_020.0, 0.50), answer: (129.0, 0.99) },
+            Lengths::AzureCode => Fitted { prompt: (1_500.0, 0.79), answer: (13.0, 1.24) },
         }
     }
 }

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::IsTerminal as _;
 
 use bombyx_simnet::report::Report;
+use bombyx_simnet::requests;
 use bombyx_simnet::scenario::{FIRST, SHIPPED, Scenario};
 use bombyx_simnet::world::World;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,6 +39,7 @@ fn scenario(which: &Which) -> Result<Scenario, Failed> {
     scenario.tier = which.tier.unwrap_or(scenario.tier);
     scenario.crypto = which.crypto.unwrap_or(scenario.crypto);
     scenario.check().map_err(|(_, what)| Failed::usage(format!("command line: {what}")))?;
+    requests::load(&mut scenario).map_err(Failed::usage)?;
     Ok(scenario)
 }
 

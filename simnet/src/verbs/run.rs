@@ -1,7 +1,7 @@
 //! `run` and `replay`.
 
 use bombyx_simnet::report::table;
-use bombyx_simnet::store;
+use bombyx_simnet::{requests, store, timeline};
 
 use super::{run_world, scenario};
 use crate::{Failed, Replay, Run};
@@ -14,6 +14,9 @@ pub(crate) fn run(args: &Run) -> Result<(), Failed> {
         Some(out) => Some(store::save(out, &world, &report, None).map_err(Failed::usage)?),
         None => None,
     };
+    if let Some(path) = &args.trace {
+        store::write_json(path, &timeline::trace(&world, args.trace_every)).map_err(Failed::usage)?;
+    }
     if args.json {
         println!("{}", serde_json::to_string(&report).map_err(Failed::broken)?);
     } else {
@@ -27,7 +30,8 @@ pub(crate) fn run(args: &Run) -> Result<(), Failed> {
 
 /// Runs a stored run again: the same digest, or an error.
 pub(crate) fn replay(args: &Replay) -> Result<(), Failed> {
-    let manifest = store::manifest(&args.out, &args.run_id).map_err(Failed::usage)?;
+    let mut manifest = store::manifest(&args.out, &args.run_id).map_err(Failed::usage)?;
+    requests::load(&mut manifest.scenario).map_err(Failed::usage)?;
     let (_, report) = run_world(&manifest.scenario, "")?;
     if report.digest == manifest.digest {
         println!("run {} again: digest {}, as before", manifest.run_id, report.digest);

@@ -1,0 +1,66 @@
+//! What hosts hold against each other: how soon a cheater is noticed by anyone, and who is blamed without cause.
+//!
+//! Only what the protocol's own machines say counts: a broken rule, a job that was given up for the other side's fault, a
+//! client that was refused for not paying. A provider that is busy or leaving has done nothing wrong.
+
+use std::collections::BTreeMap;
+
+use bombyx_protocol::io::Failure;
+use bombyx_protocol::time::Time;
+use bombyx_protocol::wire::message::Refusal;
+
+/// Who was blamed by somebody who follows the protocol, and when first.
+#[derive(Debug, Default)]
+pub struct Blames {
+    first: BTreeMap<u32, Time>,
+}
+
+impl Blames {
+    /// Somebody holds something against a host.
+    pub fn note(&mut self, host: u32, now: Time) {
+        self.first.entry(host).or_insert(now);
+    }
+
+    /// When a host was first blamed.
+    #[must_use]
+    pub fn first(&self, host: u32) -> Option<Time> {
+        self.first.get(&host).copied()
+    }
+}
+
+/// Whether a provider that failed an order for this reason is to blame.
+#[must_use]
+pub const fn blames_provider(why: Failure) -> bool {
+    match why {
+        Failure::NoAnswer
+        | Failure::Stalled
+        | Failure::Gone
+        | Failure::Session
+        | Failure::FalseReceipt
+        | Failure::Refused(Refusal::UnknownBid | Refusal::PriceBelowBid | Refusal::Engine) => true,
+        Failure::Order(_)
+        | Failure::NoBids
+        | Failure::OverBudget { .. }
+        | Failure::NoTier(_)
+        | Failure::Refused(_)
+        | Failure::Payment(_)
+        | Failure::Deadline
+        | Failure::Cancelled => false,
+    }
+}
+
+/// Whether a client that was refused for this reason is to blame.
+#[must_use]
+pub const fn blames_client(why: Refusal) -> bool {
+    match why {
+        Refusal::Unpaid | Refusal::Unfunded | Refusal::BadVoucher => true,
+        Refusal::UnknownBid
+        | Refusal::PriceBelowBid
+        | Refusal::Busy
+        | Refusal::Malformed
+        | Refusal::TaskTooLarge
+        | Refusal::ChannelTerms
+        | Refusal::Engine
+        | Refusal::Leaving => false,
+    }
+}
