@@ -73,7 +73,7 @@ impl Machine for Watcher {
     }
 
     fn poll(&mut self) -> Output {
-        let wake = self.watched.values().filter_map(Watch::wake_at).min().unwrap_or(Time(u64::MAX));
-        self.outbox.poll(wake)
+        let due = self.watched.values().filter_map(Watch::wake_at);
+        self.outbox.poll(|| due.min().unwrap_or(Time(u64::MAX)))
     }
 }

@@ -1,10 +1,21 @@
 //! `run` and `replay`.
 
-use bombyx_simnet::report::table;
+use bombyx_simnet::report::{Report, table};
 use bombyx_simnet::{requests, store, timeline};
 
-use super::{run_world, scenario};
+use serde::Serialize;
+
+use super::{peak_mib, run_world, scenario};
 use crate::{Failed, Replay, Run};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// The most memory that the process ever held, in MiB, where the system tells.
+    peak_mib: Option<f64>,
+}
 
 /// Runs one scenario.
 pub(crate) fn run(args: &Run) -> Result<(), Failed> {
@@ -18,7 +29,8 @@ pub(crate) fn run(args: &Run) -> Result<(), Failed> {
         store::write_json(path, &timeline::trace(&world, args.trace_every)).map_err(Failed::usage)?;
     }
     if args.json {
-        println!("{}", serde_json::to_string(&report).map_err(Failed::broken)?);
+        let line = Line { report: &report, peak_mib: peak_mib() };
+        println!("{}", serde_json::to_string(&line).map_err(Failed::broken)?);
     } else {
         print!("{}", table(&report));
         if let Some(dir) = kept {
