@@ -121,7 +121,7 @@ fn crates_know_only_whom_they_may() {
 #[test]
 fn each_foreign_crate_stays_in_its_room() {
     let rooms: [(&str, &[&str]); 6] = [
-        ("libp2p", &["node/src/net/", "node/tests/", "node/benches/"]),
+        ("libp2p", &["node/src/net/", "node/tests/", "node/benches/", "simnet/stack/"]),
         ("libp2p_stream", &["node/src/net/", "node/tests/", "node/benches/"]),
         ("redb", &["node/src/store/"]),
         ("ort", &["gpu/"]),

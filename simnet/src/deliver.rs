@@ -18,6 +18,7 @@ use crate::check::{Broken, Check};
 use crate::engine::Step;
 use crate::measure::Kind;
 use crate::net::Passage;
+use crate::outside::Parcel;
 use crate::population;
 use crate::rng::{Purpose, fold};
 use crate::world::{Event, LEDGER, World};
@@ -38,6 +39,10 @@ impl World {
         let Some(dst) = self.addresses.get(&to).copied() else { return Ok(()) };
         if !self.awake[dst as usize] {
             self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst));
+            return Ok(());
+        }
+        if let Some(parcels) = &mut self.parcels {
+            parcels.push(Parcel::Direct { from, to: dst, bytes: std::mem::take(&mut self.encoded) });
             return Ok(());
         }
         match self.passage(from, dst, bytes) {

@@ -21,6 +21,7 @@ use bombyx_protocol::work::order::ModelId;
 use crate::check::{Broken, Check};
 use crate::measure::Kind;
 use crate::net::Passage;
+use crate::outside::Parcel;
 use crate::overlay::FloodId;
 use crate::rng::{Purpose, fold};
 use crate::scenario::{AttackKind, Tier};
@@ -131,6 +132,13 @@ impl World {
         let bytes = self.weigh(|bytes| codec::encode_onto(&gossip, bytes));
         Check::length(bytes, true)?;
         let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
+        let encoded = std::mem::take(&mut self.encoded);
+        self.published(&encoded, self.overlay.others(topic, from));
+        if let Some(parcels) = &mut self.parcels {
+            parcels.push(Parcel::Gossip { from, model: topic, bytes: encoded });
+            return Ok(());
+        }
+        self.encoded = encoded;
         let name = self.hosts[from as usize].next_draw();
         let key = self.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -184,6 +192,9 @@ impl World {
             if is_heard {
                 self.measures.hops.first += 1;
                 self.measures.hops.hops += u64::from(hops);
+                if self.probe.is_some() {
+                    self.heard(&codec::encode(&*self.overlay.flood(id).gossip));
+                }
                 self.forward(id, host, member, from, hops);
                 is_heard = self.is_asked(host, &Invitation::of(&self.overlay.flood(id).gossip));
             } else {

@@ -19,9 +19,11 @@ use crate::gossip::{Changes, Solver};
 use crate::host::{Host, Runaway};
 use crate::measure::{JobRow, Measures, Sample};
 use crate::net::{Links, Partition, Place, Regions};
+use crate::outside::Parcel;
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{self, NETWORK_ID, followers, hosts, model_id};
 use crate::power::{Off, Power};
+use crate::probe::Probe;
 use crate::queue::{Key, Queue};
 use crate::rng::{Draws, fold};
 use crate::scenario::{self, Scenario};
@@ -155,6 +157,9 @@ pub struct World {
     pub(crate) workload: Workload,
     pub(crate) check: Check,
     pub(crate) measures: Measures,
+    /// Messages that another tier carries, where one does.
+    pub(crate) parcels: Option<Vec<Parcel>>,
+    pub(crate) probe: Option<Probe>,
     ids: u64,
     all_ordered: bool,
     settling_since: Option<Time>,
@@ -174,7 +179,7 @@ impl World {
         }
         let network = &scenario.network;
         let links = Links::new(&regions, network, partitions(scenario, &regions));
-        let overlay = Overlay::new(followers(scenario, &hosts), network.mesh_degree, &draws);
+        let overlay = Overlay::new(followers(scenario, &hosts), hosts.len(), network, &draws);
         let mut follows = vec![Vec::new(); hosts.len()];
         for (topic, of) in (0u32..).zip(&overlay.topics) {
             of.members.iter().for_each(|host| follows[*host as usize].push(topic));
@@ -207,6 +212,8 @@ impl World {
             check: Check::default(),
             measures: Measures::default(),
             up: 0,
+            parcels: None,
+            probe: None,
             ids: 0,
             all_ordered: false,
             settling_since: None,
@@ -229,19 +236,7 @@ impl World {
     }
 
     fn run_to_the_end(&mut self, mut progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
-        while let Some((key, event)) = self.queue.pop() {
-            while self.next_sample <= key.at {
-                self.sample();
-                if self.next_sample.0.is_multiple_of(COUNT_EVERY.0) {
-                    Check::money(&self.chain).map_err(|broken| self.stopped(broken))?;
-                }
-            }
-            self.now = key.at;
-            self.events += 1;
-            self.trace_key(&key);
-            self.dispatch(key, event)
-                .and_then(|()| self.check.deadlines(self.now))
-                .map_err(|broken| self.stopped(broken))?;
+        while self.step()? {
             if self.events.is_multiple_of(8_192) {
                 progress(Progress { events: self.events, now: self.now, ended: self.ended() });
             }
@@ -250,6 +245,24 @@ impl World {
             }
         }
         Check::money(&self.chain).map_err(|broken| self.stopped(broken))
+    }
+
+    /// One event. Whether there was one.
+    pub(crate) fn step(&mut self) -> Result<bool, Box<Stopped>> {
+        let Some((key, event)) = self.queue.pop() else { return Ok(false) };
+        while self.next_sample <= key.at {
+            self.sample();
+            if self.next_sample.0.is_multiple_of(COUNT_EVERY.0) {
+                Check::money(&self.chain).map_err(|broken| self.stopped(broken))?;
+            }
+        }
+        self.now = key.at;
+        self.events += 1;
+        self.trace_key(&key);
+        self.dispatch(key, event)
+            .and_then(|()| self.check.deadlines(self.now))
+            .map_err(|broken| self.stopped(broken))?;
+        Ok(true)
     }
 
     /// From now on every provider that starts is a forgetful one.
@@ -287,7 +300,7 @@ impl World {
         self.next_sample = self.next_sample + SAMPLE_EVERY;
     }
 
-    fn stopped(&self, broken: Broken) -> Box<Stopped> {
+    pub(crate) fn stopped(&self, broken: Broken) -> Box<Stopped> {
         Box::new(Stopped {
             run_id: crate::report::run_id(&self.scenario),
             seed: self.scenario.seed,
@@ -465,7 +478,7 @@ impl World {
         }
     }
 
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let Some(since) = self.settling_since else { return false };
         let settled = self.chain.open_channels() == 0 && self.now > since + SETTLE_AFTER;
         let challenge = Span::from_s(u64::from(self.scenario.market.challenge_s));
