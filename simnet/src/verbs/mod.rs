@@ -43,9 +43,8 @@ fn scenario(which: &Which) -> Result<Scenario, Failed> {
     Ok(scenario)
 }
 
-/// Runs a world to its end, with a bar on a terminal.
-fn run_world(scenario: &Scenario, prefix: &str) -> Result<(World, Report), Failed> {
-    let bar = progress_bar(scenario, prefix);
+/// Runs a world to its end on this thread.
+fn run_world(scenario: &Scenario, bar: &ProgressBar) -> Result<(World, Report), Failed> {
     let began = cpu_s();
     let mut world = World::new(scenario);
     let outcome = world.run(|progress| {
@@ -69,8 +68,9 @@ fn progress_bar(scenario: &Scenario, prefix: &str) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Processor time of this thread: a world runs on one.
 fn cpu_s() -> f64 {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 

@@ -5,7 +5,7 @@ use bombyx_simnet::{requests, store, timeline};
 
 use serde::Serialize;
 
-use super::{peak_mib, run_world, scenario};
+use super::{peak_mib, progress_bar, run_world, scenario};
 use crate::{Failed, Replay, Run};
 
 /// What `--json` prints.
@@ -20,7 +20,7 @@ struct Line<'a> {
 /// Runs one scenario.
 pub(crate) fn run(args: &Run) -> Result<(), Failed> {
     let scenario = scenario(&args.which)?;
-    let (world, report) = run_world(&scenario, "")?;
+    let (world, report) = run_world(&scenario, &progress_bar(&scenario, ""))?;
     let kept = match &args.out {
         Some(out) => Some(store::save(out, &world, &report, None).map_err(Failed::usage)?),
         None => None,
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Failed> {
 pub(crate) fn replay(args: &Replay) -> Result<(), Failed> {
     let mut manifest = store::manifest(&args.out, &args.run_id).map_err(Failed::usage)?;
     requests::load(&mut manifest.scenario).map_err(Failed::usage)?;
-    let (_, report) = run_world(&manifest.scenario, "")?;
+    let (_, report) = run_world(&manifest.scenario, &progress_bar(&manifest.scenario, ""))?;
     if report.digest == manifest.digest {
         println!("run {} again: digest {}, as before", manifest.run_id, report.digest);
         return Ok(());
