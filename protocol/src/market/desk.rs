@@ -17,7 +17,7 @@ use crate::work::price::PriceSheet;
 pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
     promises: BTreeMap<CallKey, Promise>,
-    /// No promise expires before.
+    /// No promise expires or stops to be expected before.
     next_expiry: Time,
     seen: BTreeSet<Asked>,
     seen_order: VecDeque<Asked>,
@@ -46,6 +46,8 @@ pub struct Promise {
     pub hash: BidHash,
     /// Until when.
     pub until: Time,
+    /// Until when it counts as a job that may come; nothing once it was counted as lost.
+    pub expected_until: Option<Time>,
     /// Whether it was awarded: then it is the winner's for the time of a lease.
     pub leased: bool,
 }
@@ -112,7 +114,7 @@ impl Desk {
 
     /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
     ///
-    /// Bids that are out take as many slots as they are likely to win. The price grows by a quarter from idle to full,
+    /// Bids that are out and expected to be answered take as many slots as they are likely to win. The price grows by a quarter from idle to full,
     /// the wait with every job that runs or is expected. (`MK-21`)
     #[must_use]
     pub fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
@@ -124,7 +126,10 @@ impl Desk {
         let fits = offer.kind == call.kind && call.tier == Tier::Open;
         // The call tells a size class: half of it is the least that the answer may need.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
-        let out = self.promises.values().filter(|promise| !promise.leased && promise.bid.model == call.model);
+        let may_come = |promise: &&Promise| {
+            !promise.leased && promise.expected_until.is_some() && promise.bid.model == call.model
+        };
+        let out = self.promises.values().filter(may_come);
         let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
         let taken = busy.saturating_add(u16::try_from(likely).unwrap_or(u16::MAX));
         let room = taken < offer.slots && self.promises.len() < limits::PROMISES_MAX;
@@ -143,8 +148,10 @@ impl Desk {
     /// Holds a bid until it expires, is awarded or released.
     pub fn promise(&mut self, now: Time, client: NodeId, bid: Bid, hash: BidHash) {
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
-        self.next_expiry = self.next_expiry.min(until);
-        self.promises.insert((client, bid.call), Promise { bid, hash, until, leased: false });
+        let expected_until = until.min(now + limits::BID_EXPECTED);
+        self.next_expiry = self.next_expiry.min(expected_until);
+        let promise = Promise { bid, hash, until, expected_until: Some(expected_until), leased: false };
+        self.promises.insert((client, promise.bid.call), promise);
     }
 
     /// Takes an award: the promise becomes a lease. (`MK-10`)
@@ -179,13 +186,17 @@ impl Desk {
 
     /// The client awarded another.
     pub fn release(&mut self, client: NodeId, call: CallId) {
-        if self.promises.get(&(client, call)).is_some_and(|promise| !promise.leased) {
-            self.promises.remove(&(client, call));
+        let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
+            return;
+        };
+        let is_news = promise.expected_until.is_some();
+        self.promises.remove(&(client, call));
+        if is_news {
             self.learn(false);
         }
     }
 
-    /// Forgets what has expired.
+    /// Counts bids as lost that nobody took in time, and forgets what has expired. (`MK-21`)
     pub fn expire(&mut self, now: Time) {
         if now < self.next_expiry {
             return;
@@ -193,9 +204,14 @@ impl Desk {
         let mut lost = 0u32;
         let mut next = Time(u64::MAX);
         self.promises.retain(|_, promise| {
+            let waits = promise.expected_until.filter(|_| !promise.leased);
+            if waits.is_some_and(|until| until <= now) {
+                promise.expected_until = None;
+                lost = lost.saturating_add(1);
+            }
             let stands = promise.until > now;
-            lost = lost.saturating_add(u32::from(!stands && !promise.leased));
-            next = if stands { next.min(promise.until) } else { next };
+            let due = waits.filter(|until| *until > now).unwrap_or(promise.until);
+            next = if stands { next.min(due) } else { next };
             stands
         });
         self.next_expiry = next;
