@@ -16,7 +16,7 @@ use crate::directory::Directory;
 use crate::gossip::{Changes, Solver};
 use crate::host::{Host, Runaway};
 use crate::measure::{JobRow, Measures, Sample};
-use crate::net::{Links, Partition, Place, Regions};
+use crate::net::{Links, Partition, Place, Regions, Uplinks};
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{self, NETWORK_ID, followers, hosts, model_id};
 use crate::power::{Off, Power};
@@ -137,6 +137,7 @@ pub struct World {
     pub(crate) addresses: Directory,
     pub(crate) topics: BTreeMap<ModelId, u32>,
     pub(crate) links: Links,
+    pub(crate) uplinks: Uplinks,
     /// The latest arrival between two hosts: a connection keeps the order of its messages.
     pub(crate) arrivals: BTreeMap<(u32, u32), Time>,
     pub(crate) arrivals_max: usize,
@@ -192,6 +193,7 @@ impl World {
             changes: Changes::new(shifts),
             may_keep: keepers().next().is_some(),
             links,
+            uplinks: if network.uplink_queues { Uplinks::of(hosts.len()) } else { Uplinks::default() },
             arrivals: BTreeMap::new(),
             arrivals_max: ARRIVALS_MIN,
             overlay,
