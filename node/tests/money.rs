@@ -18,6 +18,13 @@ async fn asked(home: &Path, args: &[&str]) -> Value {
     last_object(&finish(command).await)
 }
 
+/// What a verb says to people, with amounts in another coin.
+async fn shown_text(home: &Path, args: &[&str]) -> String {
+    let mut command = bombyx(home);
+    command.args(args).env("BOMBYX_LEDGER_COIN", "Gram");
+    String::from_utf8(finish(command).await.stdout).unwrap()
+}
+
 async fn refused(home: &Path, args: &[&str], code: i32, words: &[&str]) {
     let mut command = bombyx(home);
     command.args(args);
@@ -85,6 +92,19 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     assert_eq!(paying["paid_nano"], earning["paid_nano"]);
     assert_eq!(paying["deposit_nano"], 1_000_000_000u64);
     assert!(paying["fees_nano"].as_u64().unwrap() > 0, "{paying}");
+    assert_eq!((&paying["locked_nano"], &paying["locked_for_s"]), (&json!(1_000_000_000u64), &Value::Null));
+    let text = shown_text(&client.home(), &["channels"]).await;
+    for words in ["closed; a close takes", "amounts in Gram", "1 Gram locked", "Gram out of the wallet"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let text = shown_text(&provider.home(), &["channels"]).await;
+    assert!(text.contains("a close takes effect at once") && text.contains("0 Gram locked"), "{text}");
+    let wallet = asked(&client.home(), &["wallet"]).await;
+    assert_eq!((&wallet["locked_nano"], &wallet["locked_in"]), (&paying["locked_nano"], &json!(1)));
+    assert_eq!((&wallet["channel_fees_nano"], &wallet["coin"]), (&paying["fees_nano"], &json!("TON")));
+    assert!(wallet["wallet_fees_nano"].as_u64().unwrap() > 0, "the opening: {wallet}");
+    let text = shown_text(&client.home(), &["wallet"]).await;
+    assert!(text.contains("1 Gram in 1 channel, each until it is closed; a close takes"), "{text}");
     let account = paying["account"].as_str().unwrap();
 
     asked(&client.home(), &["channels", "topup", account, "0.5"]).await;
@@ -128,6 +148,8 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     let dead = channel(&client.home(), url, |channel| channel["paid_nano"] == paid).await;
     assert_eq!((&dead["state"], &dead["deposit_nano"]), (&json!("open"), &json!(1_500_000_000u64)));
     refused(&client.home(), &["channels", "close", account], 1, &["no running node", "bombyx up"]).await;
+    let text = shown_text(&client.home(), &["wallet", "--ledger", url]).await;
+    assert!(text.contains("1.5 Gram in 1 channel"), "{text}");
 
     // The provider is killed too, comes back with its voucher, and closes: all five steps are paid.
     let provider = provider.killed_and_restarted(&ledger, &["--provide", EMBED], |_| {}).await;
@@ -139,6 +161,48 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
         assert!(Instant::now() < until, "the channel is not closed");
         sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// (CH-10)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_elsewhere_answers_a_stale_close_with_a_copy_of_the_store_and_without_keys() {
+    let ledger = Ledger::start().await;
+    let url = ledger.url.as_str();
+    // Worth more than a claim without a wallet must be.
+    let flags = ["--provide", EMBED, "--price-job", "0.02"];
+    let mut provider = Node::up(&ledger, &flags, &[("BOMBYX_PROVIDE_CHALLENGE_S", "1")]).await;
+    let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let mut client = Node::up(&ledger, &flags, &[("BOMBYX_CLIENT_CHALLENGE_S", "8")]).await;
+    embed(&client).await;
+    let earning = channel(&provider.home(), url, open).await;
+    let account = earning["account"].as_str().unwrap();
+
+    // The provider's machine is lost, but for a copy of its store.
+    provider.child.kill().await.unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy");
+    std::fs::copy(provider.home().join("records.redb"), &copy).unwrap();
+    drop(provider);
+    let log = std::fs::File::create(elsewhere.path().join("log")).unwrap();
+    let mut watcher = bombyx(&elsewhere.path().join("home"));
+    watcher.args(["--json", "channels", "--ledger", url, "watch", "--store"]).arg(&copy).stdout(log);
+    let mut watcher = watcher.spawn().unwrap();
+
+    // The client asks for all of its deposit, and is gone before it could be honest.
+    told_to_close(&client.home(), account).await;
+    let closing = |channel: &Value| channel["locked_until_s"].is_u64();
+    assert_eq!(channel(&client.home(), url, closing).await["settled_nano"], 0);
+    client.child.kill().await.unwrap();
+    let paid = |channel: &Value| channel["settled_nano"] == earning["paid_nano"];
+    channel(&client.home(), url, paid).await;
+    assert!(watcher.try_wait().unwrap().is_none(), "it guards until the channel is gone");
+    watcher.kill().await.unwrap();
+    let told = std::fs::read_to_string(elsewhere.path().join("log")).unwrap();
+    let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names[..3], ["guarding", "closing", "claiming"], "{told}");
+    assert_eq!(events[2]["cumulative_nano"], earning["paid_nano"]);
+    assert!(!elsewhere.path().join("home").exists(), "it has made no keys");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,9 +20,9 @@ use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::ModelId;
 
 use crate::check::{Broken, Check};
-use crate::deliver::content_hash;
 use crate::measure::Kind;
 use crate::net::Passage;
+use crate::outside::Parcel;
 use crate::overlay::FloodId;
 use crate::rng::{Purpose, fold};
 use crate::scenario::{AttackKind, Tier};
@@ -130,13 +130,19 @@ impl Solver {
 
 impl World {
     pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
-        let encoded = codec::encode(&gossip);
-        Check::length(encoded.len(), true)?;
-        self.trace = fold(self.trace, content_hash(&encoded));
+        let bytes = self.weigh(|bytes| codec::encode_onto(&gossip, bytes));
+        Check::length(bytes, true)?;
         let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
+        let encoded = std::mem::take(&mut self.encoded);
+        self.published(&encoded, self.overlay.others(topic, from));
+        if let Some(parcels) = &mut self.parcels {
+            parcels.push(Parcel::Gossip { from, model: topic, bytes: encoded });
+            return Ok(());
+        }
+        self.encoded = encoded;
         let name = self.hosts[from as usize].next_draw();
         let key = self.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
-        let bytes = u32::try_from(encoded.len()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let targets = self.targets(topic, from);
         let is_solvable = self.scenario.tier == Tier::Fast && !self.uplinks.are_queues();
         if is_solvable && self.solve(topic, from, key, bytes, &targets) {
@@ -189,6 +195,9 @@ impl World {
             if is_heard {
                 self.measures.hops.first += 1;
                 self.measures.hops.hops += u64::from(hops);
+                if self.probe.is_some() {
+                    self.heard(&codec::encode(&*self.overlay.flood(id).gossip));
+                }
                 self.forward(id, host, member, from, hops);
                 is_heard = self.is_asked(host, &Invitation::of(&self.overlay.flood(id).gossip));
             } else {

@@ -17,13 +17,15 @@
 //! | module | what it models |
 //! |---|---|
 //! | [`queue`], [`rng`], [`law`] | virtual time and randomness |
-//! | [`net`], [`overlay`], [`directory`] | links between regions, gossip topics, who is who |
+//! | [`net`], [`overlay`], [`kademlia`] | links between regions, gossip topics, the hash table |
+//! | [`directory`] | who is who |
 //! | [`host`], [`disk`], [`engine`] | one node |
 //! | [`power`] | when hosts are off |
 //! | [`actors`] | nodes that do not follow the protocol |
 //! | [`chain`] | the ledger |
 //! | [`scenario`], [`population`], [`workload`], [`requests`] | what is simulated |
 //! | [`world`] | the loop |
+//! | [`outside`], [`probe`] | another tier carries the messages; how long gossip took |
 //! | [`check`], [`measure`], [`blame`], [`report`] | what must hold and what came of it |
 //! | [`optimum`], [`welfare`] | what a market could be worth, and is |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
@@ -41,16 +43,19 @@ pub mod disk;
 pub mod engine;
 mod gossip;
 pub mod host;
+pub mod kademlia;
 pub mod law;
 pub mod measure;
 pub mod metrics;
 pub mod net;
 pub mod optimum;
+pub mod outside;
 pub mod overlay;
 pub mod page;
 pub mod plot;
 pub mod population;
 pub mod power;
+pub mod probe;
 pub mod queue;
 pub mod report;
 pub mod requests;

@@ -1,7 +1,7 @@
 //! Gossip at message level: one mesh for each model's topic, flooded with duplicates suppressed.
 //!
-//! Every member forwards the first copy of a message to all its mesh links but the one it came from. A host that is
-//! no member publishes to a fixed handful of members. Links are drawn once: a ring, so that every topic hangs
+//! Every member forwards the first copy of a message to all its mesh links but the one it came from. Who publishes sends
+//! to every member that it is connected to, as the node does. Links are drawn once: a ring, so that every topic hangs
 //! together, and random chords up to the mean degree.
 //!
 //! Members of a topic are numbered in the order of their hosts; links and marks go by these numbers.
@@ -12,9 +12,10 @@ use std::rc::Rc;
 use bombyx_protocol::wire::message::Gossip;
 
 use crate::rng::{Draws, Purpose};
+use crate::scenario::Network;
 
-/// Members that a host without a mesh publishes to: libp2p's `mesh_n`.
-const FANOUT: usize = 6;
+/// Members of a topic that a host which publishes on it sees to be connected to: the node's `TOPIC_PEERS_MIN`.
+const LISTENERS_MIN: usize = 8;
 
 /// A message under way through a topic.
 #[derive(Debug)]
@@ -83,38 +84,39 @@ pub struct Overlay {
     pub topics: Vec<Topic>,
     floods: Vec<Flood>,
     free: Vec<u32>,
-    /// To whom a host that is no member publishes, once it has.
+    /// Share of all pairs of hosts that have a connection.
+    connected: f64,
+    /// To whom a host publishes, once it has.
     fans: BTreeMap<(u32, u32), Vec<u32>>,
 }
 
+/// Whether two hosts have a connection, as far as chance and not a mesh has made it: a `share` of all pairs has one.
+#[must_use]
+pub fn are_connected(draws: &Draws, share: f64, one: u32, other: u32) -> bool {
+    draws.happens(share, Purpose::Connected, &[u64::from(one.min(other)), u64::from(one.max(other))])
+}
+
 impl Overlay {
-    /// Draws a mesh of mean degree `degree` for every topic, from the hosts that follow it.
+    /// Draws a mesh for every topic, from the hosts that follow it, of `hosts` in all.
     #[must_use]
-    pub fn new(members: Vec<BTreeSet<u32>>, degree: u32, draws: &Draws) -> Self {
+    pub fn new(members: Vec<BTreeSet<u32>>, hosts: usize, network: &Network, draws: &Draws) -> Self {
         let topics = members
             .into_iter()
             .enumerate()
             .map(|(topic, members)| {
                 let members: Vec<u32> = members.into_iter().collect();
-                let mesh = mesh(topic as u64, &members, degree, draws);
+                let mesh = mesh(topic as u64, &members, network.mesh_degree, draws);
                 Topic::new(members, mesh)
             })
             .collect();
-        Self { topics, ..Self::default() }
+        Self { topics, connected: network.connected_share(hosts), ..Self::default() }
     }
 
     /// The members that a host publishes to.
     #[must_use]
     pub fn targets(&mut self, topic: u32, from: u32, draws: &Draws) -> Vec<u32> {
-        let of = &self.topics[topic as usize];
-        match of.member(from) {
-            Some(member) => of.links(member).to_vec(),
-            None => self
-                .fans
-                .entry((topic, from))
-                .or_insert_with(|| fanout(&of.members, topic, from, draws))
-                .clone(),
-        }
+        let (of, connected) = (&self.topics[topic as usize], self.connected);
+        self.fans.entry((topic, from)).or_insert_with(|| listeners(of, topic, from, connected, draws)).clone()
     }
 
     /// Begins a flood that `from` publishes.
@@ -186,6 +188,13 @@ impl Overlay {
             self.free.push(id.0);
         }
     }
+
+    /// How many hosts other than `host` follow a topic.
+    #[must_use]
+    pub fn others(&self, topic: u32, host: u32) -> usize {
+        let of = &self.topics[topic as usize];
+        of.members.len() - usize::from(of.member(host).is_some())
+    }
 }
 
 /// Sets a bit; whether it was clear.
@@ -196,16 +205,22 @@ fn mark(seen: &mut [u64], member: u32) -> bool {
     fresh
 }
 
-fn fanout(members: &[u32], topic: u32, from: u32, draws: &Draws) -> Vec<u32> {
-    let mut order: Vec<(u64, u32)> = (0u32..)
-        .zip(members)
+/// The members that a host is connected to: its links, those that chance has made, and others until they are enough.
+fn listeners(of: &Topic, topic: u32, from: u32, share: f64, draws: &Draws) -> Vec<u32> {
+    let own = of.member(from);
+    let links = own.map_or(&[][..], |member| of.links(member));
+    let mut order: Vec<(bool, u64, u32)> = (0u32..)
+        .zip(&of.members)
+        .filter(|(member, _)| Some(*member) != own)
         .map(|(member, host)| {
+            let is_connected = links.contains(&member) || are_connected(draws, share, from, *host);
             let about = [u64::from(topic), u64::from(from), u64::from(*host)];
-            (draws.bits(Purpose::Fanout, &about), member)
+            (!is_connected, draws.bits(Purpose::Fanout, &about), member)
         })
         .collect();
     order.sort_unstable();
-    order.into_iter().take(FANOUT).map(|(_, member)| member).collect()
+    let connected = order.partition_point(|(is_stranger, ..)| !is_stranger);
+    order.into_iter().take(connected.max(LISTENERS_MIN)).map(|(.., member)| member).collect()
 }
 
 fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<BTreeSet<u32>> {
@@ -242,6 +257,10 @@ mod tests {
 
     use super::*;
 
+    fn network() -> Network {
+        Network { connections: 84, ..Network::default() }
+    }
+
     fn gossip() -> Gossip {
         Gossip::Call(Signed { body: vec![1, 2, 3], signature: Signature([0; 64]) })
     }
@@ -276,7 +295,7 @@ mod tests {
     fn a_flood_reaches_every_member_once_from_inside_and_from_outside() {
         let draws = Draws::new(1);
         let members: BTreeSet<u32> = (10..310).collect();
-        let mut overlay = Overlay::new(vec![members.clone()], 8, &draws);
+        let mut overlay = Overlay::new(vec![members.clone()], 10_000, &network(), &draws);
         let (reached, sent) = flood(&mut overlay, 10, &draws);
         assert_eq!(reached, members.iter().copied().filter(|host| *host != 10).collect());
         assert!((300 * 6..300 * 8).contains(&sent), "about degree less one copies a member: {sent}");
@@ -287,9 +306,27 @@ mod tests {
     #[test]
     fn topics_of_no_one_and_of_one_host_do_no_harm() {
         let draws = Draws::new(1);
-        let mut overlay = Overlay::new(vec![BTreeSet::new(), BTreeSet::from([4])], 8, &draws);
+        let mut overlay = Overlay::new(vec![BTreeSet::new(), BTreeSet::from([4])], 10, &network(), &draws);
         assert!(overlay.targets(0, 4, &draws).is_empty());
         assert_eq!(overlay.targets(1, 9, &draws), [0]);
         assert!(overlay.topics[1].links(0).is_empty());
+    }
+
+    #[test]
+    fn who_publishes_sends_to_everyone_it_is_connected_to_and_to_eight_at_least() {
+        let draws = Draws::new(1);
+        let members: BTreeSet<u32> = (10..110).collect();
+        let sent = |hosts: usize, from: u32| {
+            let mut overlay = Overlay::new(vec![members.clone()], hosts, &network(), &draws);
+            let targets = overlay.targets(0, from, &draws);
+            let links =
+                overlay.topics[0].member(from).map_or(0, |member| overlay.topics[0].links(member).len());
+            assert!(targets.len() >= links.max(LISTENERS_MIN));
+            targets.len()
+        };
+        assert!((65..90).contains(&sent(110, 5)), "three quarters of a small network: {}", sent(110, 5));
+        assert!((65..90).contains(&sent(110, 20)));
+        assert_eq!(sent(1_000_000, 5), LISTENERS_MIN);
+        assert_eq!(sent(50, 5), 100, "everyone is connected to everyone where there are few");
     }
 }

@@ -7,7 +7,8 @@ use crate::plot::{COLOURS, distributions, dots, escape, number, parts, shown};
 use crate::stats::Interval;
 use crate::sweep::{Merged, MergedArm};
 
-const STYLE: &str = include_str!("page.css");
+/// The style sheet of every page.
+pub const STYLE: &str = include_str!("page.css");
 
 /// Metrics that are drawn, and named first in the answer, in this order; all are in the table.
 const HEADLINES: [&str; 14] = [

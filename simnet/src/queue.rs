@@ -94,6 +94,14 @@ impl<T> Queue<T> {
         Some((entry.key, entry.event))
     }
 
+    /// When the event with the lowest key is due.
+    pub fn next_at(&mut self) -> Option<Time> {
+        if self.near.is_empty() {
+            self.advance();
+        }
+        self.near.peek().map(|entry| entry.key.at)
+    }
+
     fn place(&mut self, entry: Entry<T>) {
         let bucket = entry.key.at.0 >> BUCKET_BITS;
         if bucket <= self.cursor {

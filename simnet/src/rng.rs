@@ -62,6 +62,12 @@ pub enum Purpose {
     Victim = 30,
     /// What becomes of one message on its way: its delay, and whether it arrives. (10 to 14 were once its parts.)
     Passage = 40,
+    /// A key that is looked up in the hash table.
+    LookupKey = 60,
+    /// Which of the hosts that fit are in a bucket of a routing table.
+    Bucket = 61,
+    /// Whether two hosts have a connection.
+    Connected = 62,
 }
 
 /// All randomness of one run.

@@ -87,6 +87,25 @@ pub fn hhi(values: &[f64]) -> f64 {
     if sum <= 0.0 { 0.0 } else { values.iter().map(|value| (value / sum) * (value / sum)).sum() }
 }
 
+/// The largest difference between the shares of two samples that are not above any value (Kolmogorov and Smirnov): 0 for
+/// equal distributions, 1 for two that do not overlap, or where one is empty.
+#[must_use]
+pub fn ks(one: &[f64], other: &[f64]) -> f64 {
+    if one.is_empty() || other.is_empty() {
+        return 1.0;
+    }
+    let sorted = |values: &[f64]| {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted
+    };
+    let (one, other) = (sorted(one), sorted(other));
+    let below =
+        |sorted: &[f64], value: f64| sorted.partition_point(|one| *one <= value) as f64 / sorted.len() as f64;
+    let values = one.iter().chain(&other);
+    values.map(|value| (below(&one, *value) - below(&other, *value)).abs()).fold(0.0, f64::max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +120,14 @@ mod tests {
         assert_eq!(Interval::of(&[7.0]), Interval { n: 1, mean: 7.0, half: None });
         assert!(!Interval::of(&[-1.0, 1.0]).excludes_zero());
         assert!((t_975(60) - 2.000).abs() < 2e-3);
+    }
+
+    #[test]
+    fn two_samples_differ_by_their_largest_gap() {
+        assert_eq!(ks(&[1.0, 2.0], &[2.0, 1.0]), 0.0);
+        assert_eq!(ks(&[1.0, 2.0], &[3.0, 4.0]), 1.0);
+        assert_eq!(ks(&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 9.0]), 0.25);
+        assert_eq!(ks(&[], &[1.0]), 1.0);
     }
 
     #[test]

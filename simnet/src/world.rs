@@ -1,11 +1,13 @@
 //! A world: hosts, links, topics, ledger and workload around one queue of events, run one event at a time.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::io::{Command, Input, Output};
 use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::{JobId, ModelId, OrderId};
 
@@ -17,9 +19,11 @@ use crate::gossip::{Changes, Solver};
 use crate::host::{Host, Runaway};
 use crate::measure::{JobRow, Measures, Sample};
 use crate::net::{Links, Partition, Place, Regions, Uplinks};
+use crate::outside::Parcel;
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{self, NETWORK_ID, followers, hosts, model_id};
 use crate::power::{Off, Power};
+use crate::probe::Probe;
 use crate::queue::{Key, Queue};
 use crate::rng::{Draws, fold};
 use crate::scenario::{self, Scenario};
@@ -147,12 +151,16 @@ pub struct World {
     pub(crate) may_keep: bool,
     /// The topics that each host follows.
     follows: Vec<Vec<u32>>,
-    /// Outputs of the machine that was fed last: kept for its memory.
+    /// Outputs of the machine that was fed last, and the message that was sent last: kept for their memory.
     outputs: Vec<Output>,
+    pub(crate) encoded: Vec<u8>,
     pub(crate) chain: Chain,
     pub(crate) workload: Workload,
     pub(crate) check: Check,
     pub(crate) measures: Measures,
+    /// Messages that another tier carries, where one does.
+    pub(crate) parcels: Option<Vec<Parcel>>,
+    pub(crate) probe: Option<Probe>,
     ids: u64,
     all_ordered: bool,
     settling_since: Option<Time>,
@@ -172,7 +180,7 @@ impl World {
         }
         let network = &scenario.network;
         let links = Links::new(&regions, network, partitions(scenario, &regions));
-        let overlay = Overlay::new(followers(scenario, &hosts), network.mesh_degree, &draws);
+        let overlay = Overlay::new(followers(scenario, &hosts), hosts.len(), network, &draws);
         let mut follows = vec![Vec::new(); hosts.len()];
         for (topic, of) in (0u32..).zip(&overlay.topics) {
             of.members.iter().for_each(|host| follows[*host as usize].push(topic));
@@ -200,11 +208,14 @@ impl World {
             solver: Solver::default(),
             follows,
             outputs: Vec::new(),
+            encoded: Vec::new(),
             chain,
             workload: Workload::new(scenario),
             check: Check::default(),
             measures: Measures::default(),
             up: 0,
+            parcels: None,
+            probe: None,
             ids: 0,
             all_ordered: false,
             settling_since: None,
@@ -227,19 +238,7 @@ impl World {
     }
 
     fn run_to_the_end(&mut self, mut progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
-        while let Some((key, event)) = self.queue.pop() {
-            while self.next_sample <= key.at {
-                self.sample();
-                if self.next_sample.0.is_multiple_of(COUNT_EVERY.0) {
-                    Check::money(&self.chain).map_err(|broken| self.stopped(broken))?;
-                }
-            }
-            self.now = key.at;
-            self.events += 1;
-            self.trace_key(&key);
-            self.dispatch(key, event)
-                .and_then(|()| self.check.deadlines(self.now))
-                .map_err(|broken| self.stopped(broken))?;
+        while self.step()? {
             if self.events.is_multiple_of(8_192) {
                 progress(Progress { events: self.events, now: self.now, ended: self.ended() });
             }
@@ -248,6 +247,24 @@ impl World {
             }
         }
         Check::money(&self.chain).map_err(|broken| self.stopped(broken))
+    }
+
+    /// One event. Whether there was one.
+    pub(crate) fn step(&mut self) -> Result<bool, Box<Stopped>> {
+        let Some((key, event)) = self.queue.pop() else { return Ok(false) };
+        while self.next_sample <= key.at {
+            self.sample();
+            if self.next_sample.0.is_multiple_of(COUNT_EVERY.0) {
+                Check::money(&self.chain).map_err(|broken| self.stopped(broken))?;
+            }
+        }
+        self.now = key.at;
+        self.events += 1;
+        self.trace_key(&key);
+        self.dispatch(key, event)
+            .and_then(|()| self.check.deadlines(self.now))
+            .map_err(|broken| self.stopped(broken))?;
+        Ok(true)
     }
 
     /// From now on every provider that starts is a forgetful one.
@@ -285,7 +302,7 @@ impl World {
         self.next_sample = self.next_sample + SAMPLE_EVERY;
     }
 
-    fn stopped(&self, broken: Broken) -> Box<Stopped> {
+    pub(crate) fn stopped(&self, broken: Broken) -> Box<Stopped> {
         Box::new(Stopped {
             run_id: crate::report::run_id(&self.scenario),
             seed: self.scenario.seed,
@@ -463,7 +480,7 @@ impl World {
         }
     }
 
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let Some(since) = self.settling_since else { return false };
         let settled = self.chain.open_channels() == 0 && self.now > since + SETTLE_AFTER;
         let challenge = Span::from_s(u64::from(self.scenario.market.challenge_s));
@@ -504,11 +521,18 @@ impl World {
 
     fn digest_market(&self, hasher: &mut blake3::Hasher) {
         self.chain.digest(hasher);
+        let mut text = String::new();
         for job in &self.measures.jobs {
-            hasher.update(format!("{:?}{:?}{:?}", job.outcome, job.ended, job.bill).as_bytes());
+            text.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{:?}{:?}{:?}", job.outcome, job.ended, job.bill);
+            hasher.update(text.as_bytes());
         }
-        for record in self.hosts.iter().flat_map(|host| host.disk.records()) {
-            hasher.update(&bombyx_protocol::wire::codec::encode(&record));
+        let mut encoded = Vec::new();
+        for disk in self.hosts.iter().map(|host| &host.disk) {
+            encoded.clear();
+            disk.records().for_each(|record| codec::encode_onto(record, &mut encoded));
+            hasher.update(&encoded).update(&disk.receipts().to_le_bytes());
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Instant;
 
 use bombyx_protocol::ident::NodeId;
 use libp2p::PeerId;
 use libp2p::identity::{PublicKey, ed25519};
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use libp2p::multihash::Multihash;
+use web_time::Instant;
 
 use super::config::{AddressError, Scope};
 use super::limits;

@@ -1,17 +1,14 @@
-//! The libp2p behaviours of a node, and the swarm that drives them.
+//! The libp2p behaviours of a node, and the settings of the swarm that drives them.
 
 use bombyx_protocol::ident::NodeId;
 use libp2p::core::upgrade::Version;
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{
-    StreamProtocol, Swarm, SwarmBuilder, allow_block_list, connection_limits, identify, identity, kad, noise,
-    ping, tcp, yamux,
-};
+use libp2p::{StreamProtocol, Swarm, allow_block_list, connection_limits, identify, identity, kad, ping};
 
 use super::config::{NetConfig, NetError, Scope};
 use super::gossip::{self, Gossip};
-use super::{address, limits};
+use super::{address, internet, limits};
 
 /// Everything a node does on its connections.
 #[derive(NetworkBehaviour)]
@@ -50,25 +47,14 @@ pub(super) fn identity(seed: &[u8; 32]) -> Result<(identity::Keypair, NodeId), N
 /// Builds the swarm; nothing listens or dials yet.
 pub(super) fn build(config: &NetConfig, keypair: identity::Keypair) -> Result<Swarm<Behaviour>, NetError> {
     let behaviour = behaviour(config, &keypair)?;
-    let swarm = SwarmBuilder::with_existing_identity(keypair)
-        .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
-        .map_err(|why| NetError::Setup { part: "TCP", why: why.to_string() })?
-        .with_quic()
-        .with_dns()
-        .map_err(NetError::Resolver)?
-        .with_behaviour(|_| behaviour)
-        .unwrap_or_else(|never| match never {})
-        .with_swarm_config(|swarm| {
-            swarm
-                // Half a round trip less on every fresh stream: the protocol is named along with the first bytes.
-                .with_substream_upgrade_protocol_override(Version::V1Lazy)
-                .with_smart_dial()
-                .with_idle_connection_timeout(limits::CONNECTION_IDLE)
-                .with_max_negotiating_inbound_streams(64)
-        })
-        .build();
-    Ok(swarm)
+    internet::swarm(keypair, behaviour, |settings| {
+        settings
+            // Half a round trip less on every fresh stream: the protocol is named along with the first bytes.
+            .with_substream_upgrade_protocol_override(Version::V1Lazy)
+            .with_smart_dial()
+            .with_idle_connection_timeout(limits::CONNECTION_IDLE)
+            .with_max_negotiating_inbound_streams(64)
+    })
 }
 
 fn behaviour(config: &NetConfig, keypair: &identity::Keypair) -> Result<Behaviour, NetError> {

@@ -1,7 +1,6 @@
 //! Reaching a peer: known addresses first, then the hash table, within one deadline.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use libp2p::core::{ConnectedPoint, Multiaddr};
 use libp2p::kad::{GetClosestPeersError, GetClosestPeersOk, PeerInfo, QueryId};
@@ -9,6 +8,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{PeerId, Swarm};
 use tokio::sync::oneshot;
+use web_time::Instant;
 
 use super::address::AddressBook;
 use super::behaviour::Behaviour;

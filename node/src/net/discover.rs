@@ -2,12 +2,13 @@
 //! routing table fresh.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bombyx_protocol::ident::NodeId;
 use libp2p::kad::{GetProvidersError, GetProvidersOk, QueryId, RecordKey};
 use libp2p::{PeerId, Swarm};
 use sha2::{Digest as _, Sha256};
+use web_time::Instant;
 
 use super::address;
 use super::behaviour::Behaviour;

@@ -1,7 +1,7 @@
 //! Gossip: topic names, the settings of gossipsub, and messages that wait for their first listener.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libp2p::PeerId;
 use libp2p::gossipsub::{
@@ -10,6 +10,7 @@ use libp2p::gossipsub::{
     TopicSubscriptionFilter, ValidationMode,
 };
 use sha2::{Digest as _, Sha256};
+use web_time::Instant;
 
 use super::config::{NetError, Scope};
 use super::outbox::Outbox;

@@ -1,12 +1,13 @@
 //! Joining: the configured addresses are tried, ever more slowly, until one of them leads into the network.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bombyx_protocol::ident::NodeId;
 use libp2p::core::{Multiaddr, transport::TransportError};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{PeerId, Swarm};
+use web_time::Instant;
 
 use super::behaviour::Behaviour;
 use super::config::{NetConfig, NetError};

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{TcpListener, UdpSocket};
 
 use futures::StreamExt as _;
 use libp2p::core::transport::{ListenerId, TransportError};
@@ -11,11 +10,10 @@ use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, PeerId, Swarm};
 use tokio::time::timeout;
 
-use super::address::{self, Socket};
 use super::behaviour::Behaviour;
 use super::config::{AddressError, NetError};
 use super::outbox::Outbox;
-use super::{NetEvent, NetStatus, limits};
+use super::{NetEvent, NetStatus, internet, limits};
 
 type Read = fn(&str) -> Result<Multiaddr, AddressError>;
 
@@ -41,7 +39,7 @@ pub(super) async fn bind(
 ) -> Result<(), NetError> {
     let mut waiting: HashMap<ListenerId, String> = HashMap::new();
     for (text, address) in listen {
-        probe(&address).map_err(|why| listen_error(text.clone(), why))?;
+        internet::probe(&address).map_err(|why| listen_error(text.clone(), why))?;
         let listener = swarm.listen_on(address).map_err(|why| match why {
             TransportError::MultiaddrNotSupported(_) => {
                 NetError::Address { list: "listen", address: text.clone(), why: AddressError::Protocols }
@@ -67,16 +65,6 @@ pub(super) async fn bind(
         let all: Vec<String> = waiting.into_values().collect();
         Err(NetError::ListenTimeout(all.join(", ")))
     })
-}
-
-/// Tries the port before libp2p does. libp2p binds TCP ports so that they can be shared, which would let two nodes take
-/// the same one unnoticed, and hides the reason when a UDP port cannot be bound.
-fn probe(address: &Multiaddr) -> io::Result<()> {
-    match address::socket(address) {
-        Some(Socket::Tcp(socket)) => TcpListener::bind(socket).map(drop),
-        Some(Socket::Udp(socket)) => UdpSocket::bind(socket).map(drop),
-        None => Ok(()),
-    }
 }
 
 fn listen_error(address: String, source: io::Error) -> NetError {

@@ -1,9 +1,9 @@
 //! Faults held against peers, and who is blocked for them.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use libp2p::PeerId;
+use web_time::Instant;
 
 use super::{Fault, limits};
 

@@ -1,11 +1,11 @@
 //! Provider records of others: which are stored, for whom, and for how long.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use libp2p::PeerId;
 use libp2p::kad::store::{MemoryStore, RecordStore as _};
 use libp2p::kad::{ProviderRecord, RecordKey};
+use web_time::Instant;
 
 use super::address;
 use super::config::Scope;

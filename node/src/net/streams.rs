@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::limits::FRAME_BYTES_MAX;
@@ -17,6 +17,7 @@ use libp2p::{PeerId, StreamProtocol};
 use libp2p_stream::IncomingStreams;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use web_time::Instant;
 
 use super::swarm::Request;
 use super::{Fault, NetEvent, address, limits};

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures::StreamExt as _;
 use libp2p::core::ConnectedPoint;
@@ -12,6 +11,7 @@ use libp2p::{PeerId, StreamProtocol, Swarm, identify};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use web_time::Instant;
 
 use super::behaviour::{self, Behaviour, BehaviourEvent};
 use super::config::{NetConfig, NetError, Scope};

@@ -16,7 +16,8 @@ use crate::work::price::PriceSheet;
 #[derive(Debug)]
 pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
-    promises: BTreeMap<CallKey, Promise>,
+    /// Boxed, as what is in a tree's node beside what stands takes memory for nothing.
+    promises: BTreeMap<CallKey, Box<Promise>>,
     /// No promise expires or stops to be expected before.
     next_expiry: Time,
     seen: BTreeSet<Asked>,
@@ -34,8 +35,15 @@ const WON_MEMORY: u64 = 16;
 
 /// A call and who made it: whoever copies an id into a call of his own must not stand in the true one's way.
 type CallKey = (NodeId, CallId);
-/// A call or a seek, and who made it.
-type Asked = (NodeId, [u8; 16]);
+/// Names a call or a seek and who made it, by eight bytes of their hash. That is enough: to silence an answer, somebody
+/// would have to find another call of the same name while the true one, whose id is random, is under way.
+type Asked = [u8; 8];
+
+fn asked(client: &NodeId, id: &[u8; 16]) -> Asked {
+    let mut name = [0; 8];
+    blake3::Hasher::new().update(&client.0).update(id).finalize_xof().fill(&mut name);
+    name
+}
 
 /// A bid that can be awarded.
 #[derive(Debug, Clone)]
@@ -96,15 +104,16 @@ impl Desk {
     /// Whether a call or a seek was answered before. A second copy never is. (`MK-4`)
     #[must_use]
     pub fn has_seen(&self, client: NodeId, id: [u8; 16]) -> bool {
-        self.seen.contains(&(client, id))
+        self.seen.contains(&asked(&client, &id))
     }
 
     /// Remembers a call or a seek whose signature was found true.
     pub fn note(&mut self, client: NodeId, id: [u8; 16]) {
-        if !self.seen.insert((client, id)) {
+        let asked = asked(&client, &id);
+        if !self.seen.insert(asked) {
             return;
         }
-        self.seen_order.push_back((client, id));
+        self.seen_order.push_back(asked);
         if self.seen_order.len() > limits::CALLS_SEEN_MAX
             && let Some(oldest) = self.seen_order.pop_front()
         {
@@ -114,8 +123,8 @@ impl Desk {
 
     /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
     ///
-    /// Bids that are out and expected to be answered take as many slots as they are likely to win. The price grows by a quarter from idle to full,
-    /// the wait with every job that runs or is expected. (`MK-21`)
+    /// Bids that are out and still expected to be answered take as many slots as they are likely to win. The price
+    /// grows by a quarter from idle to full, the wait with every job that runs or is expected. (`MK-21`)
     #[must_use]
     pub fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
         let offer = self.offers.get(&call.model)?;
@@ -126,7 +135,7 @@ impl Desk {
         let fits = offer.kind == call.kind && call.tier == Tier::Open;
         // The call tells a size class: half of it is the least that the answer may need.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
-        let may_come = |promise: &&Promise| {
+        let may_come = |promise: &&Box<Promise>| {
             !promise.leased && promise.expected_until.is_some() && promise.bid.model == call.model
         };
         let out = self.promises.values().filter(may_come);
@@ -151,7 +160,7 @@ impl Desk {
         let expected_until = until.min(now + limits::BID_EXPECTED);
         self.next_expiry = self.next_expiry.min(expected_until);
         let promise = Promise { bid, hash, until, expected_until: Some(expected_until), leased: false };
-        self.promises.insert((client, promise.bid.call), promise);
+        self.promises.insert((client, promise.bid.call), Box::new(promise));
     }
 
     /// Takes an award: the promise becomes a lease. (`MK-10`)
@@ -177,11 +186,11 @@ impl Desk {
         if !promise.leased {
             promise.leased = true;
             promise.until = now + limits::LEASE_VALID;
-            let promise = promise.clone();
+            let promise = Promise::clone(promise);
             self.learn(true);
             return Ok(promise);
         }
-        Ok(promise.clone())
+        Ok(Promise::clone(promise))
     }
 
     /// The client awarded another.

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Network {
     /// Mean number of gossip links of a host in one topic.
     pub mesh_degree: u32,
+    /// Peers that a mean host is connected to; whatever it publishes goes to all of them that listen.
+    pub connections: u32,
     /// How providers are connected.
     pub provider_access: Access,
     /// How clients are connected.
@@ -30,6 +32,7 @@ impl Default for Network {
     fn default() -> Self {
         Self {
             mesh_degree: 8,
+            connections: 84,
             provider_access: Access { dc: 0.5, fibre: 0.35, cable: 0.15, ..Access::default() },
             client_access: Access { dc: 0.1, fibre: 0.4, cable: 0.3, dsl: 0.1, lte: 0.1 },
             provider_nat_share: 0.0,
@@ -39,6 +42,14 @@ impl Default for Network {
             jitter: Jitter::default(),
             faults: Faults::default(),
         }
+    }
+}
+
+impl Network {
+    /// The share of all pairs among so many hosts that have a connection.
+    #[must_use]
+    pub fn connected_share(&self, hosts: usize) -> f64 {
+        f64::from(self.connections) / hosts.saturating_sub(1).max(1) as f64
     }
 }
 

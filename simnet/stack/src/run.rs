@@ -1,0 +1,354 @@
+//! One run: the node's swarms under the hosts of a world, on one thread and on virtual time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::time::Time;
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::Gossip;
+use bombyx_simnet::host::{Host, Profile};
+use bombyx_simnet::net::{Links, Regions};
+use bombyx_simnet::outside::{Delivery, Parcel};
+use bombyx_simnet::population::{followers, hosts, model_id};
+use bombyx_simnet::report::Report;
+use bombyx_simnet::rng::{Draws, Purpose};
+use bombyx_simnet::scenario::{AttackKind, Scenario};
+use bombyx_simnet::world::{Stopped, World};
+use libp2p::identity::{PublicKey, ed25519};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use zeroize::Zeroizing;
+
+use crate::fabric::{self, Fabric};
+use crate::net::{self, NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStopped, Verdict};
+use crate::samples::{Connections, Lookup, Samples};
+use crate::{cpu_s, ears, entropy};
+
+/// The name of the network.
+const NETWORK: &str = "simnet";
+/// Between two hosts that join.
+const JOIN_EVERY: Duration = Duration::from_millis(50);
+/// From the last host that joins to the first lookup, and from the last lookup to the first order: meshes stand by then.
+const FORMING: Duration = Duration::from_secs(75);
+/// Lookups that are measured, one of each host in turn.
+pub(crate) const LOOKUPS: u32 = 60;
+/// Lookups at one time; their hosts differ.
+const LOOKUPS_AT_ONCE: u32 = 6;
+/// A lookup that takes longer counts as this long.
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(20);
+/// Hosts that everyone knows when it joins.
+const BOOTSTRAPS: u32 = 3;
+/// News from all swarms that wait for the world.
+const NEWS_MAX: usize = 4_096;
+
+/// Why there is no outcome.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The scenario asks for something that this tier does not do.
+    #[error("the stack tier cannot run this scenario: {0}; run it with `simnet run`")]
+    Unsupported(&'static str),
+    /// A swarm did not start.
+    #[error("host {host}: {why}")]
+    Start {
+        /// Which.
+        host: u32,
+        /// Why.
+        why: NetError,
+    },
+    /// A swarm stopped.
+    #[error("a swarm stopped before its time")]
+    Stopped(#[from] NetStopped),
+    /// An invariant is broken.
+    #[error(transparent)]
+    Broken(#[from] Box<Stopped>),
+    /// The program's randomness is not its own.
+    #[error("randomness still comes from the operating system: the linker dropped this program's own source")]
+    Entropy,
+    /// No runtime, or no thread.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// The thread of the run panicked.
+    #[error("the run panicked; this is a bug")]
+    Panicked,
+}
+
+/// Whether this tier can run a scenario. (`SI-8`)
+pub(crate) fn check(scenario: &Scenario) -> Result<(), RunError> {
+    let faults = scenario.network.faults;
+    let attacked = |with: AttackKind| scenario.attack.iter().any(|attack| attack.kind == with);
+    let churn = &scenario.churn;
+    let comes_and_goes = churn.share > 0.0 || churn.late_share > 0.0 || churn.leave_share > 0.0;
+    let unsupported = [
+        (
+            faults.drop > 0.0 || faults.duplicate > 0.0,
+            "`network.faults` (connections neither lose nor repeat)",
+        ),
+        (scenario.network.uplink_queues, "`network.uplink_queues`"),
+        (!scenario.partition.is_empty(), "`[[partition]]`"),
+        (!scenario.crash.is_empty(), "`[[crash]]`"),
+        (!scenario.outage.is_empty(), "`[[outage]]`"),
+        (comes_and_goes, "`[churn]`"),
+        (attacked(AttackKind::FreeRider), "the attack `free-rider`"),
+        (attacked(AttackKind::Eclipse), "the attack `eclipse`"),
+    ];
+    match unsupported.into_iter().find(|(asked, _)| *asked) {
+        Some((_, what)) => Err(RunError::Unsupported(what)),
+        None => Ok(()),
+    }
+}
+
+/// Runs a scenario on a fresh thread, so that everything that a thread draws for itself follows from the seed. (`SI-7`)
+pub(crate) fn run(scenario: Scenario) -> Result<Samples, RunError> {
+    check(&scenario)?;
+    entropy::seed(scenario.seed);
+    let run = std::thread::Builder::new().spawn(move || {
+        let asked = entropy::asked();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+        let outcome = runtime.block_on(Stack::start(scenario))?;
+        let samples = runtime.block_on(outcome.play())?;
+        if entropy::asked() == asked { Err(RunError::Entropy) } else { Ok(samples) }
+    })?;
+    run.join().map_err(|_| RunError::Panicked)?
+}
+
+/// A formed network and the world above it.
+struct Stack {
+    scenario: Scenario,
+    world: World,
+    swarms: Vec<NetHandle>,
+    numbers: BTreeMap<NodeId, u32>,
+    news: mpsc::Receiver<(u32, NetEvent)>,
+    /// What was gossiped, by the name that gossipsub gives it.
+    gossiped: BTreeMap<String, Vec<u8>>,
+    lookups: Vec<Lookup>,
+    /// Connections of a mean host before the first lookup.
+    connections: f64,
+    cpu_began_s: f64,
+}
+
+impl Stack {
+    /// Starts every host's swarm and waits until the network has formed.
+    async fn start(scenario: Scenario) -> Result<Self, RunError> {
+        let cpu_began_s = cpu_s();
+        let draws = Draws::new(scenario.seed);
+        let hosts = hosts(&scenario, &draws);
+        let links = Links::new(&Regions::shipped(), &scenario.network, Vec::new());
+        let peers: Vec<_> = hosts.iter().filter_map(|host| Some((peer_of(host.node)?, host.place))).collect();
+        Fabric::install(links, draws, peers);
+
+        let (into_news, news) = mpsc::channel(NEWS_MAX);
+        let mut swarms = Vec::new();
+        for (number, host) in (0u32..).zip(&hosts) {
+            let (swarm, events) = net::start(config(number, host))
+                .await
+                .map_err(|why| RunError::Start { host: number, why })?;
+            swarms.push(swarm);
+            tokio::spawn(forward(number, events, into_news.clone()));
+            sleep(JOIN_EVERY).await;
+        }
+        let mut stack = Self {
+            world: World::carried_outside(&scenario),
+            swarms,
+            numbers: (0u32..).zip(&hosts).map(|(number, host)| (host.node, number)).collect(),
+            news,
+            gossiped: BTreeMap::new(),
+            lookups: Vec::new(),
+            connections: 0.0,
+            cpu_began_s,
+            scenario,
+        };
+        stack.announce(&hosts).await?;
+        stack.pause(FORMING).await;
+        stack.connections = stack.connections_of_a_mean_host();
+        stack.look_up(&draws).await?;
+        stack.pause(FORMING).await;
+        Ok(stack)
+    }
+
+    /// Listens and announces as the node's driver does.
+    async fn announce(&self, hosts: &[Host]) -> Result<(), RunError> {
+        for (model, listeners) in (0u32..).zip(followers(&self.scenario, hosts)) {
+            for host in listeners {
+                self.command(host, NetCommand::Subscribe(topic(model))).await?;
+            }
+        }
+        for (number, host) in (0u32..).zip(hosts) {
+            if let Profile::Provider { model, .. } = host.profile {
+                self.command(number, NetCommand::Provide(model_id(model).0)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn command(&self, host: u32, command: NetCommand) -> Result<(), RunError> {
+        Ok(self.swarms[host as usize].send(command).await?)
+    }
+
+    fn connections_of_a_mean_host(&self) -> f64 {
+        let peers: usize = self.swarms.iter().map(|swarm| swarm.peers().len()).sum();
+        peers as f64 / self.swarms.len() as f64
+    }
+
+    /// Lets time pass while nothing is at stake.
+    async fn pause(&mut self, span: Duration) {
+        let until = Instant::now() + span;
+        while timeout(until - Instant::now(), self.news.recv()).await.is_ok_and(|news| news.is_some()) {}
+        ears::duplicates();
+    }
+
+    /// Measures lookups of keys that nobody provides: each goes to the nodes closest to the key, and ends there.
+    async fn look_up(&mut self, draws: &Draws) -> Result<(), RunError> {
+        let hosts = self.swarms.len() as u32;
+        let at_once = LOOKUPS_AT_ONCE.min(hosts);
+        for round in 0..LOOKUPS / at_once {
+            let mut running = BTreeMap::new();
+            for place in 0..at_once {
+                let number = round * at_once + place;
+                let host = number % hosts;
+                let key = draws.seed32(Purpose::LookupKey, &[u64::from(number)]);
+                running.insert((host, key), (Instant::now(), fabric::requests(host)));
+                self.command(host, NetCommand::FindProviders(key)).await?;
+            }
+            let until = Instant::now() + LOOKUP_DEADLINE;
+            while !running.is_empty() {
+                let Ok(Some((host, news))) = timeout(until - Instant::now(), self.news.recv()).await else {
+                    break;
+                };
+                if let NetEvent::Providers { key, .. } = news
+                    && let Some((began, before)) = running.remove(&(host, key))
+                {
+                    let requests = fabric::requests(host) - before;
+                    self.lookups.push(Lookup { requests, ms: began.elapsed().as_secs_f64() * 1e3 });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the world above the network to its end.
+    async fn play(mut self) -> Result<Samples, RunError> {
+        let connections = Connections {
+            before_lookups: self.connections,
+            before_orders: self.connections_of_a_mean_host(),
+        };
+        let began = Instant::now();
+        let now = || Time(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        self.world.probe_gossip(Samples::settled(&self.scenario));
+        let is_over = self.world.run_until(now())?;
+        let mut is_over = is_over;
+        while !is_over {
+            self.hand_out().await?;
+            let next = self.world.next_at().map_or(Duration::from_secs(1), |at| Duration::from_micros(at.0));
+            let news = tokio::select! {
+                biased;
+                news = self.news.recv() => news,
+                () = sleep_until(began + next) => None,
+            };
+            is_over = self.world.run_until(now())?;
+            if let Some((host, news)) = news {
+                self.heard(now(), host, news).await?;
+            }
+            for name in ears::duplicates() {
+                if let Some(bytes) = self.gossiped.get(&name) {
+                    self.world.duplicate(bytes);
+                }
+            }
+        }
+        let report = Report::of(&self.world, cpu_s() - self.cpu_began_s);
+        Ok(Samples::of(&self.world, &report, self.lookups, connections))
+    }
+
+    /// Gives the swarms what the world's hosts want carried.
+    async fn hand_out(&mut self) -> Result<(), RunError> {
+        for parcel in self.world.parcels() {
+            match parcel {
+                Parcel::Direct { from, to, bytes } => {
+                    let to = self.swarms[to as usize].node();
+                    self.command(from, NetCommand::Send { to, bytes }).await?;
+                }
+                Parcel::Gossip { from, model, bytes } => {
+                    let topic = topic(model);
+                    self.gossiped.insert(name(&topic, &bytes), bytes.clone());
+                    self.command(from, NetCommand::Publish { topic, bytes }).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the world what a swarm says.
+    async fn heard(&mut self, now: Time, host: u32, news: NetEvent) -> Result<(), RunError> {
+        match news {
+            NetEvent::Received { from, bytes } => {
+                if let Some(from) = self.numbers.get(&from).copied() {
+                    self.world.bring(now, Delivery::Direct { from, to: host, bytes })?;
+                }
+            }
+            NetEvent::Gossip { bytes, message, .. } => {
+                let is_sound = codec::decode_gossip::<Gossip>(&bytes).is_ok();
+                let verdict = if is_sound { Verdict::Accept } else { Verdict::Reject };
+                self.command(host, NetCommand::Verdict { message, verdict }).await?;
+                self.world.bring(now, Delivery::Gossip { at: host, bytes })?;
+            }
+            NetEvent::Undelivered { to, .. } => {
+                if let Some(to) = self.numbers.get(&to).copied() {
+                    self.world.bring(now, Delivery::Undelivered { from: host, to })?;
+                }
+            }
+            NetEvent::Listening(_)
+            | NetEvent::Connected(_)
+            | NetEvent::Disconnected(_)
+            | NetEvent::Joined { .. }
+            | NetEvent::JoinFailed { .. }
+            | NetEvent::Unpublished { .. }
+            | NetEvent::Unsubscribable { .. }
+            | NetEvent::Providers { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+async fn forward(host: u32, mut events: mpsc::Receiver<NetEvent>, news: mpsc::Sender<(u32, NetEvent)>) {
+    while let Some(event) = events.recv().await {
+        if news.send((host, event)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn config(number: u32, host: &Host) -> NetConfig {
+    let (seed, announces) = match &host.profile {
+        Profile::Client { config, .. } => (config.identity_seed, false),
+        Profile::Provider { config, .. } => (config.identity_seed, true),
+        Profile::Watcher { identity_seed, .. } => (*identity_seed, false),
+    };
+    let joins = (0..BOOTSTRAPS.min(number))
+        .filter_map(|known| Some(format!("{}/p2p/{}", fabric::address(known), fabric::peer(known)?)));
+    NetConfig {
+        listen: vec![fabric::address(number).to_string()],
+        join: joins.collect(),
+        announce_topics: announces,
+        ..NetConfig::new(Zeroizing::new(seed), NETWORK)
+    }
+}
+
+/// The peer id of a node.
+pub(crate) fn peer_of(node: NodeId) -> Option<libp2p::PeerId> {
+    Some(PublicKey::from(ed25519::PublicKey::try_from_bytes(&node.0).ok()?).to_peer_id())
+}
+
+/// A model's topic, as the node's driver names it.
+fn topic(model: u32) -> String {
+    format!("model/{}", &model_id(model).to_string()[..16])
+}
+
+/// What gossipsub calls a message: a hash of its topic and its bytes.
+fn name(topic: &str, bytes: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("bombyx/{NETWORK}/{topic}\0"));
+    hash.update(bytes);
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
