@@ -1,5 +1,6 @@
 //! Encoding and decoding with a limit: the only caller of the codec crate.
 
+use crate::channel::terms::{AgreedTerms, ChannelTerms};
 use crate::limits::{FRAME_BYTES_MAX, GOSSIP_BYTES_MAX, SEALED_BODY_BYTES_MAX};
 
 /// Why bytes are not a message.
@@ -24,11 +25,31 @@ pub enum DecodeError {
     },
 }
 
+/// What a short message needs; longer ones grow.
+const ROOM: usize = 256;
+
 /// Encodes a value. Values of this crate always encode: every collection in them is bounded by its maker.
 #[must_use]
 pub fn encode<T: bincode::Encode>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ROOM);
+    encode_onto(value, &mut bytes);
+    bytes
+}
+
+/// As [`encode`], at the end of `bytes`: for who encodes often and keeps the memory.
+pub fn encode_onto<T: bincode::Encode>(value: &T, bytes: &mut Vec<u8>) {
     // Writing to memory cannot fail, and no type here has an encoder of its own that could refuse.
-    bincode::encode_to_vec(value, bincode::config::legacy()).unwrap_or_default()
+    let _ = bincode::encode_into_writer(value, Onto(bytes), bincode::config::legacy());
+}
+
+/// Writes to the end of a vector.
+struct Onto<'a>(&'a mut Vec<u8>);
+
+impl bincode::enc::write::Writer for Onto<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Decodes a direct message.
@@ -68,6 +89,23 @@ fn within<T: bincode::Decode<()>, const MAX: usize>(bytes: &[u8]) -> Result<T, D
         None => Err(DecodeError::Malformed),
     }
 }
+
+impl bincode::Encode for AgreedTerms {
+    /// The terms alone: the account follows from them.
+    fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
+        bincode::Encode::encode::<E>(&**self, encoder)
+    }
+}
+
+impl<Context> bincode::Decode<Context> for AgreedTerms {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, bincode::error::DecodeError> {
+        ChannelTerms::decode(decoder).map(Self::from)
+    }
+}
+
+bincode::impl_borrow_decode!(AgreedTerms);
 
 #[cfg(test)]
 mod tests {
