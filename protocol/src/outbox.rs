@@ -36,17 +36,14 @@ impl Outbox {
         self.durable = self.durable.max(id);
     }
 
-    /// The next output, or the time to wake at.
-    pub(crate) fn poll(&mut self, wake_at: Time) -> Output {
+    /// The next output, or the time to wake at, which is asked for at the end only.
+    pub(crate) fn poll(&mut self, wake_at: impl FnOnce() -> Time) -> Output {
         if let Some((id, record)) = self.records.pop_front() {
             return Output::Persist { id, record };
         }
-        match self.waiting.front() {
-            Some((after, _)) if *after <= self.durable => {
-                self.waiting.pop_front().map_or(Output::Wake(wake_at), |(_, output)| output)
-            }
-            Some(_) | None => Output::Wake(wake_at),
-        }
+        let may_leave = self.waiting.front().is_some_and(|(after, _)| *after <= self.durable);
+        let next = if may_leave { self.waiting.pop_front() } else { None };
+        next.map_or_else(|| Output::Wake(wake_at()), |(_, output)| output)
     }
 }
 
@@ -67,7 +64,7 @@ mod tests {
         let mut seen = Vec::new();
         let drain = |outbox: &mut Outbox, seen: &mut Vec<String>| {
             loop {
-                let output = outbox.poll(Time(9));
+                let output = outbox.poll(|| Time(9));
                 if matches!(output, Output::Wake(_)) {
                     break;
                 }

@@ -19,7 +19,6 @@ use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::ModelId;
 
 use crate::check::{Broken, Check};
-use crate::deliver::content_hash;
 use crate::measure::Kind;
 use crate::net::Passage;
 use crate::outside::Parcel;
@@ -130,18 +129,19 @@ impl Solver {
 
 impl World {
     pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
-        let encoded = codec::encode(&gossip);
-        Check::length(encoded.len(), true)?;
-        self.trace = fold(self.trace, content_hash(&encoded));
+        let bytes = self.weigh(|bytes| codec::encode_onto(&gossip, bytes));
+        Check::length(bytes, true)?;
         let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
+        let encoded = std::mem::take(&mut self.encoded);
         self.published(&encoded, self.overlay.others(topic, from));
         if let Some(parcels) = &mut self.parcels {
             parcels.push(Parcel::Gossip { from, model: topic, bytes: encoded });
             return Ok(());
         }
+        self.encoded = encoded;
         let name = self.hosts[from as usize].next_draw();
         let key = self.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
-        let bytes = u32::try_from(encoded.len()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let targets = self.targets(topic, from);
         if self.scenario.tier == Tier::Fast && self.solve(topic, from, key, bytes, &targets) {
             self.deliver(topic, from, key, bytes, gossip);

@@ -1,11 +1,13 @@
 //! A world: hosts, links, topics, ledger and workload around one queue of events, run one event at a time.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::io::{Command, Input, Output};
 use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::{JobId, ModelId, OrderId};
 
@@ -148,8 +150,9 @@ pub struct World {
     pub(crate) may_keep: bool,
     /// The topics that each host follows.
     follows: Vec<Vec<u32>>,
-    /// Outputs of the machine that was fed last: kept for its memory.
+    /// Outputs of the machine that was fed last, and the message that was sent last: kept for their memory.
     outputs: Vec<Output>,
+    pub(crate) encoded: Vec<u8>,
     pub(crate) chain: Chain,
     pub(crate) workload: Workload,
     pub(crate) check: Check,
@@ -203,6 +206,7 @@ impl World {
             solver: Solver::default(),
             follows,
             outputs: Vec::new(),
+            encoded: Vec::new(),
             chain,
             workload: Workload::new(scenario),
             check: Check::default(),
@@ -515,11 +519,18 @@ impl World {
 
     fn digest_market(&self, hasher: &mut blake3::Hasher) {
         self.chain.digest(hasher);
+        let mut text = String::new();
         for job in &self.measures.jobs {
-            hasher.update(format!("{:?}{:?}{:?}", job.outcome, job.ended, job.bill).as_bytes());
+            text.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{:?}{:?}{:?}", job.outcome, job.ended, job.bill);
+            hasher.update(text.as_bytes());
         }
-        for record in self.hosts.iter().flat_map(|host| host.disk.records()) {
-            hasher.update(&bombyx_protocol::wire::codec::encode(&record));
+        let mut encoded = Vec::new();
+        for disk in self.hosts.iter().map(|host| &host.disk) {
+            encoded.clear();
+            disk.records().for_each(|record| codec::encode_onto(record, &mut encoded));
+            hasher.update(&encoded).update(&disk.receipts().to_le_bytes());
         }
     }
 }

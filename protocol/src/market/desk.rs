@@ -16,7 +16,8 @@ use crate::work::price::PriceSheet;
 #[derive(Debug)]
 pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
-    promises: BTreeMap<CallKey, Promise>,
+    /// Boxed, as what is in a tree's node beside what stands takes memory for nothing.
+    promises: BTreeMap<CallKey, Box<Promise>>,
     /// No promise expires before.
     next_expiry: Time,
     seen: BTreeSet<Asked>,
@@ -34,8 +35,15 @@ const WON_MEMORY: u64 = 16;
 
 /// A call and who made it: whoever copies an id into a call of his own must not stand in the true one's way.
 type CallKey = (NodeId, CallId);
-/// A call or a seek, and who made it.
-type Asked = (NodeId, [u8; 16]);
+/// Names a call or a seek and who made it, by eight bytes of their hash. That is enough: to silence an answer, somebody
+/// would have to find another call of the same name while the true one, whose id is random, is under way.
+type Asked = [u8; 8];
+
+fn asked(client: &NodeId, id: &[u8; 16]) -> Asked {
+    let mut name = [0; 8];
+    blake3::Hasher::new().update(&client.0).update(id).finalize_xof().fill(&mut name);
+    name
+}
 
 /// A bid that can be awarded.
 #[derive(Debug, Clone)]
@@ -94,15 +102,16 @@ impl Desk {
     /// Whether a call or a seek was answered before. A second copy never is. (`MK-4`)
     #[must_use]
     pub fn has_seen(&self, client: NodeId, id: [u8; 16]) -> bool {
-        self.seen.contains(&(client, id))
+        self.seen.contains(&asked(&client, &id))
     }
 
     /// Remembers a call or a seek whose signature was found true.
     pub fn note(&mut self, client: NodeId, id: [u8; 16]) {
-        if !self.seen.insert((client, id)) {
+        let asked = asked(&client, &id);
+        if !self.seen.insert(asked) {
             return;
         }
-        self.seen_order.push_back((client, id));
+        self.seen_order.push_back(asked);
         if self.seen_order.len() > limits::CALLS_SEEN_MAX
             && let Some(oldest) = self.seen_order.pop_front()
         {
@@ -144,7 +153,8 @@ impl Desk {
     pub fn promise(&mut self, now: Time, client: NodeId, bid: Bid, hash: BidHash) {
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
         self.next_expiry = self.next_expiry.min(until);
-        self.promises.insert((client, bid.call), Promise { bid, hash, until, leased: false });
+        let promise = Promise { bid, hash, until, leased: false };
+        self.promises.insert((client, promise.bid.call), Box::new(promise));
     }
 
     /// Takes an award: the promise becomes a lease. (`MK-10`)
@@ -170,11 +180,11 @@ impl Desk {
         if !promise.leased {
             promise.leased = true;
             promise.until = now + limits::LEASE_VALID;
-            let promise = promise.clone();
+            let promise = Promise::clone(promise);
             self.learn(true);
             return Ok(promise);
         }
-        Ok(promise.clone())
+        Ok(Promise::clone(promise))
     }
 
     /// The client awarded another.

@@ -23,7 +23,17 @@ use super::ProviderConfig;
 #[derive(Debug)]
 pub(super) struct Earnings {
     key: SigningKey,
-    channels: BTreeMap<[u8; 32], Channel>,
+    /// Boxed: most providers have a few, and a node of the tree has room for eleven.
+    channels: BTreeMap<[u8; 32], Box<Channel>>,
+}
+
+/// Which close the user wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Close {
+    /// Of every channel that pays for it.
+    UnlessDust,
+    /// Of this one.
+    Anyway,
 }
 
 #[derive(Debug)]
@@ -46,8 +56,8 @@ impl Earnings {
                         announce(&earner, ChannelChange::Mismatch(Mismatch::Key), outbox);
                     }
                     outbox.push(Output::Ledger(LedgerCall::Watch { account: earner.account() }));
-                    channels
-                        .insert(earner.account(), Channel { earner, closing: false, claimed: Nano::ZERO });
+                    let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
+                    channels.insert(channel.earner.account(), Box::new(channel));
                 }
                 Record::ChannelGone { account } => {
                     channels.remove(&account);
@@ -79,20 +89,24 @@ impl Earnings {
         outbox: &mut Outbox,
     ) -> Result<[u8; 32], Refusal> {
         let mine = terms.provider_key == self.close_key() && terms.provider == config.payout;
-        if terms.check(config.network_id).is_err() || !mine || terms.challenge_s < config.challenge_s {
+        let fits = terms.network_id == config.network_id && terms.challenge_s >= config.challenge_s;
+        if !mine || !fits {
             return Err(Refusal::ChannelTerms);
         }
         let terms = AgreedTerms::from(terms);
         let account = terms.account().hash;
+        // The account is a hash of the terms, so that those of a known channel have been checked.
         match self.channels.get(&account) {
             // Vouchers of one channel come from one client: a stranger could only confuse the count.
             Some(known) if known.earner.client() != client => Err(Refusal::ChannelTerms),
             Some(known) if known.closing => Err(Refusal::Unfunded),
             Some(_) => Ok(account),
+            None if terms.check(config.network_id).is_err() => Err(Refusal::ChannelTerms),
             None if self.channels.len() >= limits::CHANNELS_MAX => Err(Refusal::Busy),
             None => {
                 let earner = Earner::new(terms, client);
-                self.channels.insert(account, Channel { earner, closing: false, claimed: Nano::ZERO });
+                let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
+                self.channels.insert(account, Box::new(channel));
                 outbox.push(Output::Ledger(LedgerCall::Watch { account }));
                 Ok(account)
             }
@@ -176,9 +190,10 @@ impl Earnings {
     }
 
     /// Closes a channel, unless that has begun. (`CH-17`) One that earned nothing is closed as well: the client's deposit
-    /// comes back at once.
-    pub(super) fn close(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
-        if let Some(channel) = self.channels.get_mut(account) {
+    /// comes back at once. One on which the little that is due would be lost stays, unless it was named. (`CH-26`)
+    pub(super) fn close(&mut self, account: &[u8; 32], close: Close, outbox: &mut Outbox) {
+        let Some(channel) = self.channels.get_mut(account) else { return };
+        if close == Close::Anyway || !channel.earner.is_dust() {
             channel.close(&self.key, outbox);
         }
     }

@@ -30,7 +30,7 @@ use crate::wire::message::{
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Tier};
 
-use earnings::Earnings;
+use earnings::{Close, Earnings};
 use job::{Job, Phase};
 
 /// What a provider is made of.
@@ -85,10 +85,10 @@ pub struct Provider {
     session_key: StaticKey,
     entropy: Entropy,
     desk: Desk,
-    jobs: BTreeMap<JobId, Job>,
+    jobs: BTreeMap<JobId, Box<Job>>,
     earnings: Earnings,
     /// Channels to close as soon as nothing is served on them.
-    settling: BTreeSet<[u8; 32]>,
+    settling: BTreeMap<[u8; 32], Close>,
     /// Channels on which a job has just ended: others may go on.
     freed: BTreeSet<[u8; 32]>,
     draining: bool,
@@ -108,7 +108,7 @@ impl Provider {
             desk: Desk::default(),
             jobs: BTreeMap::new(),
             earnings,
-            settling: BTreeSet::new(),
+            settling: BTreeMap::new(),
             freed: BTreeSet::new(),
             draining: false,
             config,
@@ -137,9 +137,15 @@ impl Provider {
         match command {
             Command::Offer(offer) => self.desk.offer(offer),
             Command::Drain => self.draining = true,
-            Command::Settle => self.settling = self.earnings.open_accounts(),
+            Command::Settle => {
+                for account in self.earnings.open_accounts() {
+                    self.settling.entry(account).or_insert(Close::UnlessDust);
+                }
+            }
             Command::Close { account } => {
-                self.settling.extend(self.earnings.open_accounts().take(&account));
+                if self.earnings.open_accounts().contains(&account) {
+                    self.settling.insert(account, Close::Anyway);
+                }
             }
             Command::Order { .. }
             | Command::Cancel(_)
@@ -215,7 +221,7 @@ impl Provider {
         match self.open_job(now, from, award) {
             Ok(job) => {
                 let accept = Accept { job: award.job, handshake: job.reply.clone() };
-                self.jobs.insert(award.job, job);
+                self.jobs.insert(award.job, Box::new(job));
                 self.send(from, ToClient::Accept(accept));
             }
             Err(why) => self.send(from, ToClient::Refuse(Refuse { job: award.job, why })),
@@ -271,10 +277,11 @@ impl Provider {
     /// Closes what is to be closed and is at rest: a close before the last voucher would not pay for it.
     fn settle(&mut self) {
         let ready: Vec<[u8; 32]> =
-            self.settling.iter().filter(|account| !self.is_owed_on(account)).copied().collect();
+            self.settling.keys().filter(|account| !self.is_owed_on(account)).copied().collect();
         for account in ready {
-            self.settling.remove(&account);
-            self.earnings.close(&account, &mut self.outbox);
+            if let Some(close) = self.settling.remove(&account) {
+                self.earnings.close(&account, close, &mut self.outbox);
+            }
         }
     }
 
@@ -328,15 +335,10 @@ impl Machine for Provider {
     }
 
     fn poll(&mut self) -> Output {
-        let wake = self
-            .jobs
-            .values()
-            .map(|job| match &job.phase {
-                Phase::Promised { until } | Phase::Over { until, .. } => *until,
-                Phase::Serving(serve) => serve.wake_at(),
-            })
-            .min()
-            .unwrap_or(Time(u64::MAX));
-        self.outbox.poll(wake)
+        let due = self.jobs.values().map(|job| match &job.phase {
+            Phase::Promised { until } | Phase::Over { until, .. } => *until,
+            Phase::Serving(serve) => serve.wake_at(),
+        });
+        self.outbox.poll(|| due.min().unwrap_or(Time(u64::MAX)))
     }
 }

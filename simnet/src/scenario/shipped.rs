@@ -4,7 +4,7 @@
 pub const FIRST: &str = include_str!("../../scenarios/first.toml");
 
 /// The scenarios that ship, by name.
-pub const SHIPPED: [(&str, &str); 17] = [
+pub const SHIPPED: [(&str, &str); 18] = [
     ("first", FIRST),
     ("mechanisms", include_str!("../../scenarios/mechanisms.toml")),
     ("bursts", include_str!("../../scenarios/bursts.toml")),
@@ -21,5 +21,6 @@ pub const SHIPPED: [(&str, &str); 17] = [
     ("substitution", include_str!("../../scenarios/substitution.toml")),
     ("sniper", include_str!("../../scenarios/sniper.toml")),
     ("wash", include_str!("../../scenarios/wash.toml")),
+    ("planet", include_str!("../../scenarios/planet.toml")),
     ("stack", include_str!("../../scenarios/stack.toml")),
 ];
