@@ -27,6 +27,7 @@ pub mod engine;
 pub mod error;
 pub mod exit;
 mod failure;
+pub mod guard;
 pub mod handle;
 pub mod home;
 pub mod http;

@@ -19,10 +19,11 @@ use tokio::task::JoinHandle;
 
 use crate::config::{LedgerConfig, NodeConfig, Scope};
 use crate::driver::ledger::LedgerDesk;
-use crate::driver::{Driver, Parts, Selling, guarded};
+use crate::driver::{Driver, Parts, Selling};
 use crate::engine::EngineHandle;
 use crate::engine::models::{self, Loaded};
 use crate::error::NodeError;
+use crate::guard;
 use crate::handle::{NodeHandle, REQUESTS_MAX};
 use crate::home::STORE;
 use crate::keys::{self, Keys, fresh_seed};
@@ -65,7 +66,7 @@ pub async fn start_showing(
     let Home { keys, wallet, store, records } =
         opened.map_err(|_| NodeError::Bug("opening the home panicked".into()))??;
     let address = wallet.address();
-    let ledger = Arc::new(reach_ledger(&config.ledger, wallet).await?);
+    let ledger = Arc::new(reach_ledger(&config.ledger, Some(wallet)).await?);
     let (net, net_events) = net::start(net_config(&config, &keys)).await?;
     let selling = match sell(&config, &keys, &records, address, on_advance).await {
         Ok(selling) => selling,
@@ -74,11 +75,7 @@ pub async fn start_showing(
             return Err(error);
         }
     };
-    let guard = records.iter().filter_map(|record| match record {
-        Record::Earning(earning) => guarded(earning),
-        Record::Paying(_) | Record::ChannelGone { .. } | Record::Receipt { .. } => None,
-    });
-    let guard = guard.collect();
+    let guard = guard::vouchers(&records);
     let client = Client::new(
         ClientConfig {
             identity_seed: *keys.identity,
@@ -148,11 +145,11 @@ fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
 ///
 /// # Errors
 /// [`NodeError::Ledger`] when it does not.
-pub(crate) async fn reach_ledger(config: &LedgerConfig, wallet: Wallet) -> Result<Ledger, NodeError> {
+pub(crate) async fn reach_ledger(config: &LedgerConfig, wallet: Option<Wallet>) -> Result<Ledger, NodeError> {
     let network_id = config.network.id();
     let chain = endpoints::connect(&config.url, &config.api_key, network_id)?;
     let endpoint = chain.name();
-    let ledger = Ledger::new(Arc::new(chain), network_id, Some(wallet)).with_deadline(LEDGER_DEADLINE);
+    let ledger = Ledger::new(Arc::new(chain), network_id, wallet).with_deadline(LEDGER_DEADLINE);
     match tokio::time::timeout(LEDGER_PATIENCE, ledger.now_s()).await {
         Ok(Ok(_)) => Ok(ledger),
         Ok(Err(error)) => Err(error.into()),

@@ -141,6 +141,48 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     }
 }
 
+/// (CH-10)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_elsewhere_answers_a_stale_close_with_a_copy_of_the_store_and_without_keys() {
+    let ledger = Ledger::start().await;
+    let url = ledger.url.as_str();
+    // Worth more than a claim without a wallet must be.
+    let flags = ["--provide", EMBED, "--price-job", "0.02"];
+    let mut provider = Node::up(&ledger, &flags, &[("BOMBYX_PROVIDE_CHALLENGE_S", "1")]).await;
+    let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let mut client = Node::up(&ledger, &flags, &[("BOMBYX_CLIENT_CHALLENGE_S", "8")]).await;
+    embed(&client).await;
+    let earning = channel(&provider.home(), url, open).await;
+    let account = earning["account"].as_str().unwrap();
+
+    // The provider's machine is lost, but for a copy of its store.
+    provider.child.kill().await.unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy");
+    std::fs::copy(provider.home().join("records.redb"), &copy).unwrap();
+    drop(provider);
+    let log = std::fs::File::create(elsewhere.path().join("log")).unwrap();
+    let mut watcher = bombyx(&elsewhere.path().join("home"));
+    watcher.args(["--json", "channels", "--ledger", url, "watch", "--store"]).arg(&copy).stdout(log);
+    let mut watcher = watcher.spawn().unwrap();
+
+    // The client asks for all of its deposit, and is gone before it could be honest.
+    told_to_close(&client.home(), account).await;
+    let closing = |channel: &Value| channel["locked_until_s"].is_u64();
+    assert_eq!(channel(&client.home(), url, closing).await["settled_nano"], 0);
+    client.child.kill().await.unwrap();
+    let paid = |channel: &Value| channel["settled_nano"] == earning["paid_nano"];
+    channel(&client.home(), url, paid).await;
+    assert!(watcher.try_wait().unwrap().is_none(), "it guards until the channel is gone");
+    watcher.kill().await.unwrap();
+    let told = std::fs::read_to_string(elsewhere.path().join("log")).unwrap();
+    let events: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names[..3], ["guarding", "closing", "claiming"], "{told}");
+    assert_eq!(events[2]["cumulative_nano"], earning["paid_nano"]);
+    assert!(!elsewhere.path().join("home").exists(), "it has made no keys");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_wallet_is_shown_sends_coins_and_tells_its_words_only_when_told_to() {
     let ledger = Ledger::start().await;

@@ -6,7 +6,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey, Verifier as _, VerifyingKey};
 
 /// A node's identity: its ed25519 public key. The swarm derives the peer id from the same key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
@@ -85,6 +85,42 @@ impl Identity {
     }
 }
 
+/// A public key that is a point of the curve and not of small order: under one that is, a trivial signature verifies for
+/// every message, and the ledger's VM refused only the neutral element, and that only lately.
+pub(crate) fn strong_key(bytes: &[u8; 32]) -> Option<VerifyingKey> {
+    VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak())
+}
+
+/// The encodings of the eight points of small order.
+#[rustfmt::skip]
+const SMALL_ORDER: [[u8; 32]; 8] = {
+    const A: [u8; 32] = [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+        0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ];
+    const B: [u8; 32] = [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+        0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ];
+    const fn last(mut bytes: [u8; 32], sign: u8) -> [u8; 32] {
+        bytes[31] |= sign;
+        bytes
+    }
+    let mut one = [0; 32];
+    one[0] = 1;
+    let mut minus_one = [0xff; 32];
+    minus_one[0] = 0xec;
+    minus_one[31] = 0x7f;
+    [one, minus_one, [0; 32], last([0; 32], 0x80), A, last(A, 0x80), B, last(B, 0x80)]
+};
+
+/// Exactly the strict check of ed25519-dalek, under a key that is [`strong_key`], for less: the plain check has compared
+/// the bytes of R with those of a point, so R need not be read as a point again to know its order. (`WI-8`)
+pub(crate) fn verifies_strictly(key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
+    let plain = ed25519_dalek::Signature::from_bytes(&signature.0);
+    !SMALL_ORDER.contains(plain.r_bytes()) && key.verify(message, &plain).is_ok()
+}
+
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({})", self.id())
@@ -99,15 +135,7 @@ impl NodeId {
         if crate::fake::is_on() {
             return pretended(self, domain, bytes) == *signature;
         }
-        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
-            !key.is_weak()
-                && key
-                    .verify_strict(
-                        &domain.message(bytes),
-                        &ed25519_dalek::Signature::from_bytes(&signature.0),
-                    )
-                    .is_ok()
-        })
+        strong_key(&self.0).is_some_and(|key| verifies_strictly(&key, &domain.message(bytes), signature))
     }
 }
 
@@ -169,6 +197,7 @@ pub struct NodeIdError;
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -187,6 +216,39 @@ mod tests {
         identity_point[0] = 1;
         let trivial = Signature([0; 64]);
         assert!(!NodeId(identity_point).verifies(Domain::Call, b"bytes", &trivial));
+    }
+
+    /// (WI-8)
+    #[test]
+    fn the_strict_check_refuses_what_that_of_the_library_refuses_and_nothing_else() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../spec/vectors/wire/strict.json")).unwrap();
+        let bytes = |text: &serde_json::Value| hex::decode(text.as_str().unwrap()).unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        assert!(cases.len() > 20);
+        for case in cases {
+            let key = VerifyingKey::from_bytes(&bytes(&case["key"]).try_into().unwrap()).unwrap();
+            let message = bytes(&case["message"]);
+            let signature = Signature(bytes(&case["signature"]).try_into().unwrap());
+            let theirs = ed25519_dalek::Signature::from_bytes(&signature.0);
+            let strict = case["strict"].as_bool().unwrap();
+            assert_eq!(key.verify(&message, &theirs).is_ok(), case["plain"].as_bool().unwrap(), "{case}");
+            assert_eq!(key.verify_strict(&message, &theirs).is_ok(), strict, "{case}");
+            let ours = strong_key(key.as_bytes())
+                .is_some_and(|strong| verifies_strictly(&strong, &message, &signature));
+            assert_eq!(ours, strict, "{case}");
+        }
+    }
+
+    #[test]
+    fn every_point_of_small_order_is_known() {
+        let mut known = SMALL_ORDER.to_vec();
+        known.sort_unstable();
+        known.dedup();
+        assert_eq!(known.len(), 8, "the curve's cofactor");
+        for point in &known {
+            assert!(VerifyingKey::from_bytes(point).unwrap().is_weak() && strong_key(point).is_none());
+        }
     }
 
     #[test]

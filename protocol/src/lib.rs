@@ -36,6 +36,7 @@ pub const CAN_PRETEND: bool = cfg!(feature = "fake-crypto");
 pub mod amount;
 pub mod channel;
 pub mod client;
+mod deadlines;
 pub mod entropy;
 #[cfg(feature = "fake-crypto")]
 pub mod fake;

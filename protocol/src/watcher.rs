@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::watch::{Guarded, Watch};
+use crate::deadlines::Deadlines;
 use crate::io::{Command, Input, Machine, Output};
 use crate::limits;
 use crate::outbox::Outbox;
@@ -13,6 +14,8 @@ use crate::time::Time;
 #[derive(Debug, Default)]
 pub struct Watcher {
     watched: BTreeMap<[u8; 32], Watch>,
+    /// Of the claims to come.
+    deadlines: Deadlines<[u8; 32]>,
     outbox: Outbox,
 }
 
@@ -23,8 +26,15 @@ impl Watcher {
         Self::default()
     }
 
+    /// Whether nothing is guarded, or any more.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.watched.is_empty()
+    }
+
     fn guard(&mut self, guarded: Guarded) {
         let account = guarded.voucher.account;
+        self.deadlines.touch(account);
         if let Some(watch) = self.watched.get_mut(&account) {
             watch.renew(guarded);
         } else if self.watched.len() < limits::CHANNELS_MAX {
@@ -34,6 +44,7 @@ impl Watcher {
     }
 
     fn ledger(&mut self, now: Time, event: &LedgerEvent) {
+        self.deadlines.touch(event.account());
         match event {
             LedgerEvent::Channel { account, state: Some(state) } => {
                 if let Some(watch) = self.watched.get_mut(account) {
@@ -46,7 +57,7 @@ impl Watcher {
             }
             LedgerEvent::Failed { account, .. } => {
                 if let Some(watch) = self.watched.get_mut(account) {
-                    watch.claim_failed();
+                    watch.claim_failed(now);
                 }
             }
         }
@@ -66,14 +77,16 @@ impl Machine for Watcher {
             | Input::Engine { .. }
             | Input::Tick => {}
         }
-        let due: Vec<LedgerCall> = self.watched.values_mut().filter_map(|watch| watch.due(now)).collect();
-        for call in due {
-            self.outbox.push(Output::Ledger(call));
+        for account in self.deadlines.due(now) {
+            let Some(watch) = self.watched.get_mut(&account) else { continue };
+            if let Some(call) = watch.due(now) {
+                self.outbox.push(Output::Ledger(call));
+            }
+            self.deadlines.set(account, watch.wake_at());
         }
     }
 
     fn poll(&mut self) -> Output {
-        let due = self.watched.values().filter_map(Watch::wake_at);
-        self.outbox.poll(|| due.min().unwrap_or(Time(u64::MAX)))
+        self.outbox.poll(|| self.deadlines.next().unwrap_or(Time(u64::MAX)))
     }
 }

@@ -5,6 +5,7 @@ mod drive;
 mod vectors;
 
 use bombyx_protocol::channel::record::{Record, RecordKey};
+use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Input, Machine, Output};
@@ -71,7 +72,8 @@ fn a_record_replaces_the_one_before_it_and_a_channel_that_is_gone_is_not_restore
     let mut paying = records.into_iter().find(|record| matches!(record, Record::Paying(_))).unwrap();
     let key = SigningKey::from_bytes(&ClientConfig::for_tests(1).channel_seed);
     if let Record::Paying(own) = &mut paying {
-        own.terms.client_key = key.verifying_key().to_bytes();
+        let client_key = key.verifying_key().to_bytes();
+        own.terms = ChannelTerms { client_key, ..ChannelTerms::clone(&own.terms) }.into();
     }
     let RecordKey::Paying(account) = paying.key() else { panic!("not a channel") };
     let mut later = paying.clone();

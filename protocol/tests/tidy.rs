@@ -123,7 +123,7 @@ fn each_foreign_crate_stays_in_its_room() {
     let rooms: [(&str, &[&str]); 6] = [
         ("libp2p", &["node/src/net/", "node/tests/", "node/benches/", "simnet/stack/"]),
         ("libp2p_stream", &["node/src/net/", "node/tests/", "node/benches/"]),
-        ("redb", &["node/src/store/"]),
+        ("redb", &["node/src/store/", "node/benches/"]),
         ("ort", &["gpu/"]),
         ("wgpu", &["gpu/"]),
         ("tonlib_core", &["node/src/ledger/", "node/tests/"]),

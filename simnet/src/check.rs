@@ -335,7 +335,7 @@ mod tests {
 
     fn paying(cumulative: u64) -> Record {
         Record::Paying(Paying {
-            terms: terms(),
+            terms: terms().into(),
             provider: NodeId([5; 32]),
             deposit: Nano(1_000),
             epoch: Some(7),
@@ -347,7 +347,7 @@ mod tests {
     fn earning(cumulative: u64) -> Record {
         let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
         Record::Earning(Earning {
-            terms: terms(),
+            terms: terms().into(),
             client: NodeId([6; 32]),
             payment: Some(payment),
             early: None,

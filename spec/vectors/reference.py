@@ -85,7 +85,7 @@ D = -121665 * pow(121666, P - 2, P) % P
 BASE_Y = 4 * pow(5, P - 2, P) % P
 
 
-def _x_of(y: int) -> int:
+def x_of(y: int) -> int:
     square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
     x = pow(square, (P + 3) // 8, P)
     if (x * x - square) % P:
@@ -93,10 +93,10 @@ def _x_of(y: int) -> int:
     return x if x % 2 == 0 else P - x
 
 
-BASE = (_x_of(BASE_Y), BASE_Y)
+BASE = (x_of(BASE_Y), BASE_Y)
 
 
-def _add(a, b):
+def add(a, b):
     (x1, y1), (x2, y2) = a, b
     product = D * x1 * x2 * y1 * y2 % P
     x = (x1 * y2 + x2 * y1) * pow(1 + product, P - 2, P) % P
@@ -104,34 +104,34 @@ def _add(a, b):
     return x, y
 
 
-def _times(scalar: int, point):
+def times(scalar: int, point):
     total = (0, 1)
     while scalar:
         if scalar & 1:
-            total = _add(total, point)
-        point, scalar = _add(point, point), scalar >> 1
+            total = add(total, point)
+        point, scalar = add(point, point), scalar >> 1
     return total
 
 
-def _pack(point) -> bytes:
+def pack(point) -> bytes:
     return (point[1] | (point[0] & 1) << 255).to_bytes(32, "little")
 
 
-def _secret(seed: bytes):
+def secret(seed: bytes):
     digest = hashlib.sha512(seed).digest()
     scalar = int.from_bytes(digest[:32], "little") & (2**254 - 8) | 2**254
     return scalar, digest[32:]
 
 
 def public_of(seed: bytes) -> bytes:
-    return _pack(_times(_secret(seed)[0], BASE))
+    return pack(times(secret(seed)[0], BASE))
 
 
 def sign_raw(seed: bytes, message: bytes) -> bytes:
-    scalar, prefix = _secret(seed)
+    scalar, prefix = secret(seed)
     public = public_of(seed)
     nonce = int.from_bytes(hashlib.sha512(prefix + message).digest(), "little") % L
-    commitment = _pack(_times(nonce, BASE))
+    commitment = pack(times(nonce, BASE))
     challenge = int.from_bytes(hashlib.sha512(commitment + public + message).digest(), "little") % L
     return commitment + ((nonce + challenge * scalar) % L).to_bytes(32, "little")
 

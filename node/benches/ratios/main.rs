@@ -4,14 +4,12 @@
 //! |---|---|---|
 //! | engine | orders from a client to a provider: auction or lease, session, receipts, vouchers | the same engine called directly |
 //! | sealed stream | frames sealed and opened by a session, over a libp2p stream | the same bytes over the same stream |
-//! | voucher | the machines of both parties: owe, hash, sign, verify, take | an ed25519 signature made and verified |
 //!
 //! Every figure is the median of a few runs that alternate between both columns.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod engine;
 mod stream;
-mod voucher;
 
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
@@ -44,8 +42,7 @@ fn median(mut rates: Vec<f64>) -> f64 {
 fn main() {
     bombyx_gpu::runtime::disable_telemetry();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let mut rows = vec![voucher::row()];
-    rows.extend(runtime.block_on(stream::rows()));
+    let mut rows = runtime.block_on(stream::rows());
     rows.extend(runtime.block_on(engine::rows()));
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);

@@ -1,6 +1,6 @@
 //! `bombyx channels`: what is deposited, promised, settled and locked, with whom; and closing or topping up one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
-use super::reach;
+use super::{reach, watch};
 use crate::admin::TopUp;
 use crate::channels::{self, ChannelList, ChannelView};
 use crate::config::{Coins, NodeConfig};
@@ -49,14 +49,20 @@ enum ChannelsVerb {
         /// How many.
         coins: Coins,
     },
+    /// Answer stale closes for a provider that is away, with the vouchers of its store. Needs none of its keys.
+    Watch {
+        /// A copy of the provider's store, made while it did not run [default: that of the home].
+        #[arg(long, value_name = "FILE")]
+        store: Option<PathBuf>,
+    },
 }
 
 impl ChannelsArgs {
     pub(super) async fn run(self, home: &Path, printer: Printer) -> Result<(), NodeError> {
+        let mut config = NodeConfig::load(home)?;
+        config.ledger.url = self.ledger.unwrap_or(config.ledger.url);
         match self.verb {
             None => {
-                let mut config = NodeConfig::load(home)?;
-                config.ledger.url = self.ledger.unwrap_or(config.ledger.url);
                 let list = list(home, &config).await?;
                 printer.data(&list, || table(&list.channels));
             }
@@ -73,6 +79,9 @@ impl ChannelsArgs {
                 printer.data(&channel, || {
                     format!("{} coins are on their way to channel {}", coins.0, channel.account)
                 });
+            }
+            Some(ChannelsVerb::Watch { store }) => {
+                watch::run(&config, store.unwrap_or_else(|| home.join(STORE)), printer).await?;
             }
         }
         Ok(())
@@ -99,7 +108,7 @@ async fn list(home: &Path, config: &NodeConfig) -> Result<ChannelList, NodeError
     let records = records.map_err(|_| NodeError::Bug("reading the store panicked".into()))??;
     let known = channels::recorded(&records);
     let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
-    let channels = match reach_ledger(&config.ledger, wallet).await {
+    let channels = match reach_ledger(&config.ledger, Some(wallet)).await {
         Ok(ledger) => channels::looked_up(&ledger, known, LEDGER_PATIENCE).await,
         Err(_) => known.into_iter().map(ChannelView::from).collect(),
     };

@@ -11,6 +11,7 @@ mod runtime;
 mod status;
 mod up;
 mod wallet;
+mod watch;
 
 use std::path::PathBuf;
 

@@ -86,7 +86,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
             let keys = Keys::load(home)?;
             let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
             let address = wallet.address();
-            let balance = match reach_ledger(&config.ledger, wallet).await {
+            let balance = match reach_ledger(&config.ledger, Some(wallet)).await {
                 Ok(ledger) => ledger.balance(address).await.ok().map(|balance| balance.0),
                 // Coins of another network are no answer.
                 Err(error @ NodeError::Ledger(LedgerError::Chain(ChainError::OtherNetwork { .. }))) => {
@@ -148,7 +148,7 @@ async fn send(
             // Held until the coins have left: two processes must not number the wallet's transfers.
             let (store, _) = Store::open(&home.join(STORE), owner)?;
             let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
-            let sent = reach_ledger(&config.ledger, wallet).await?.send(receiver, amount).await;
+            let sent = reach_ledger(&config.ledger, Some(wallet)).await?.send(receiver, amount).await;
             store.close()?;
             sent?;
         }

@@ -117,6 +117,15 @@ impl Store {
         Ok(records)
     }
 
+    /// The records in a store of whatever node, as in a copy of it.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; a file that is not there is [`StoreError::Failed`].
+    pub fn read_any(path: &Path) -> Result<Vec<Record>, StoreError> {
+        let database = Database::open(path).map_err(|error| open_error(path, error))?;
+        tables::read(&database, path)
+    }
+
     /// Queues a record. A writing thread that has ended shows in [`Self::durable`], not here.
     pub async fn write(&self, role: Role, id: PersistId, record: Record) {
         let _ = self.writes.send(Write { role, id, record }).await;

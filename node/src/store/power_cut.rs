@@ -175,7 +175,7 @@ fn record(step: u64) -> Record {
     match step % 6 {
         _ if step.is_multiple_of(23) => Record::ChannelGone { account: terms.account().hash },
         0..3 => Record::Paying(Paying {
-            terms,
+            terms: terms.into(),
             provider: NodeId([5; 32]),
             deposit: Nano(1_000_000),
             epoch: Some(1),
@@ -184,7 +184,12 @@ fn record(step: u64) -> Record {
         }),
         _ => {
             let payment = Payment { epoch: 1, cumulative, signature: Signature([6; 64]) };
-            Record::Earning(Earning { terms, client: NodeId([5; 32]), payment: Some(payment), early: None })
+            Record::Earning(Earning {
+                terms: terms.into(),
+                client: NodeId([5; 32]),
+                payment: Some(payment),
+                early: None,
+            })
         }
     }
 }

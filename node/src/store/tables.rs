@@ -8,7 +8,10 @@ use std::path::Path;
 use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::wire::codec;
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction};
+use redb::{
+    AccessGuard, Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition,
+    WriteTransaction,
+};
 
 use super::{RECEIPTS_MAX, StoreError, failed};
 
@@ -50,6 +53,15 @@ pub(super) fn prepare(
     }
     let kept = rows.into_iter().filter(|row| old.binary_search(&row.key).is_err());
     Ok((next, kept.map(|row| row.record).collect()))
+}
+
+/// Every record, whoever's store it is.
+pub(super) fn read(database: &Database, path: &Path) -> Result<Vec<Record>, StoreError> {
+    let transaction = database.begin_read().map_err(|error| failed(path, error))?;
+    let meta = transaction.open_table(META).map_err(|error| failed(path, error))?;
+    let format = meta.get("format").map_err(|error| failed(path, error))?;
+    check_format(format.as_ref().map(AccessGuard::value).unwrap_or_default(), path)?;
+    Ok(read_all(database, path)?.into_iter().map(|row| row.record).collect())
 }
 
 /// Writes a batch in one transaction; the caller commits it. `next` numbers the writes.
@@ -109,12 +121,7 @@ fn claim(transaction: &WriteTransaction, path: &Path, owner: NodeId) -> Result<(
         }
         (Some(format), Some(node)) => {
             let damaged = |what: &str| StoreError::Damaged { path: path.into(), why: what.into() };
-            let format = u32::from_be_bytes(
-                format.as_slice().try_into().map_err(|_| damaged("its format is not a number"))?,
-            );
-            if format != FORMAT {
-                return Err(StoreError::Format { path: path.into(), found: format });
-            }
+            check_format(&format, path)?;
             let node = NodeId(node.as_slice().try_into().map_err(|_| damaged("its owner is not a node id"))?);
             if node != owner {
                 return Err(StoreError::OtherNode { path: path.into(), found: node });
@@ -123,6 +130,12 @@ fn claim(transaction: &WriteTransaction, path: &Path, owner: NodeId) -> Result<(
         }
         _ => Err(StoreError::Damaged { path: path.into(), why: "its format or owner is missing".into() }),
     }
+}
+
+fn check_format(format: &[u8], path: &Path) -> Result<(), StoreError> {
+    let damaged = |_| StoreError::Damaged { path: path.into(), why: "its format is not a number".into() };
+    let found = u32::from_be_bytes(format.try_into().map_err(damaged)?);
+    if found == FORMAT { Ok(()) } else { Err(StoreError::Format { path: path.into(), found }) }
 }
 
 fn read_all(database: &Database, path: &Path) -> Result<Vec<Row>, StoreError> {

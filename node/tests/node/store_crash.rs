@@ -31,7 +31,8 @@ fn record(step: u64) -> Record {
             client: Address::basechain([3; 32]),
             provider: Address::basechain([4; 32]),
             challenge_s: 60,
-        },
+        }
+        .into(),
         provider: NodeId([5; 32]),
         deposit: Nano(1_000_000),
         epoch: Some(1),

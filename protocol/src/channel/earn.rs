@@ -4,16 +4,17 @@ use crate::amount::Nano;
 use crate::channel::fault::Mismatch;
 use crate::channel::ledger::ChannelState;
 use crate::channel::record::Earning;
-use crate::channel::terms::ChannelTerms;
-use crate::channel::voucher::Voucher;
+use crate::channel::terms::AgreedTerms;
+use crate::channel::voucher::{Checker, Voucher};
 use crate::ident::NodeId;
 use crate::wire::message::Payment;
 
 /// A channel that this node earns on.
 #[derive(Debug)]
 pub struct Earner {
-    terms: ChannelTerms,
-    account: [u8; 32],
+    terms: AgreedTerms,
+    /// Of the client's vouchers.
+    checker: Checker,
     client: NodeId,
     seen: Option<ChannelState>,
     newest: Option<Payment>,
@@ -53,11 +54,11 @@ pub enum VoucherFault {
 impl Earner {
     /// A channel named by a client, with nothing known about it yet.
     #[must_use]
-    pub fn new(terms: ChannelTerms, client: NodeId) -> Self {
-        let account = terms.account().hash;
+    pub fn new(terms: impl Into<AgreedTerms>, client: NodeId) -> Self {
+        let terms = terms.into();
         Self {
+            checker: Checker::new(terms.client_key),
             terms,
-            account,
             client,
             seen: None,
             newest: None,
@@ -89,14 +90,14 @@ impl Earner {
 
     /// The terms.
     #[must_use]
-    pub const fn terms(&self) -> &ChannelTerms {
+    pub const fn terms(&self) -> &AgreedTerms {
         &self.terms
     }
 
     /// The account's hash.
     #[must_use]
-    pub const fn account(&self) -> [u8; 32] {
-        self.account
+    pub fn account(&self) -> [u8; 32] {
+        self.terms.account().hash
     }
 
     /// Who pays.
@@ -199,8 +200,9 @@ impl Earner {
         if is_old || is_known {
             return Ok(Took::Nothing);
         }
-        let voucher = Voucher { account: self.account, epoch: payment.epoch, cumulative: payment.cumulative };
-        voucher.verify(&self.terms.client_key, &payment.signature).map_err(|_| VoucherFault::Signature)?;
+        let voucher =
+            Voucher { account: self.account(), epoch: payment.epoch, cumulative: payment.cumulative };
+        self.checker.check(&voucher.hash(), &payment.signature).map_err(|_| VoucherFault::Signature)?;
         match seen {
             Some(state) if payment.epoch != state.epoch => Err(VoucherFault::Epoch),
             Some(state) if payment.cumulative <= state.deposit => {

@@ -100,6 +100,16 @@ pub enum LedgerEvent {
     },
 }
 
+impl LedgerEvent {
+    /// The account that the ledger speaks of.
+    #[must_use]
+    pub const fn account(&self) -> [u8; 32] {
+        match self {
+            Self::Channel { account, .. } | Self::Failed { account, .. } => *account,
+        }
+    }
+}
+
 /// A channel as the ledger shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelState {

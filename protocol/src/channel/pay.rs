@@ -6,7 +6,7 @@ use crate::amount::Nano;
 use crate::channel::fault::Mismatch;
 use crate::channel::ledger::ChannelState;
 use crate::channel::record::Paying;
-use crate::channel::terms::ChannelTerms;
+use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::{CloseRequest, Voucher};
 use crate::ident::NodeId;
 use crate::time::{Span, Time};
@@ -15,8 +15,7 @@ use crate::wire::message::Payment;
 /// A channel that this node pays on.
 #[derive(Debug)]
 pub struct Payer {
-    terms: ChannelTerms,
-    account: [u8; 32],
+    terms: AgreedTerms,
     provider: NodeId,
     deposit: Nano,
     asked: Nano,
@@ -71,11 +70,9 @@ pub struct Observed {
 impl Payer {
     /// A channel that is about to be opened.
     #[must_use]
-    pub fn opening(terms: ChannelTerms, provider: NodeId, deposit: Nano) -> Self {
-        let account = terms.account().hash;
+    pub fn opening(terms: impl Into<AgreedTerms>, provider: NodeId, deposit: Nano) -> Self {
         Self {
-            terms,
-            account,
+            terms: terms.into(),
             provider,
             deposit,
             asked: deposit,
@@ -117,14 +114,14 @@ impl Payer {
 
     /// The terms.
     #[must_use]
-    pub const fn terms(&self) -> &ChannelTerms {
+    pub const fn terms(&self) -> &AgreedTerms {
         &self.terms
     }
 
     /// The account's hash.
     #[must_use]
-    pub const fn account(&self) -> [u8; 32] {
-        self.account
+    pub fn account(&self) -> [u8; 32] {
+        self.terms.account().hash
     }
 
     /// Who is paid.
@@ -227,7 +224,7 @@ impl Payer {
         let epoch = self.epoch?;
         // While a top-up is under way the promise may be ahead of the ledger; a voucher may not.
         let cumulative = self.cumulative.min(self.deposit);
-        (cumulative > Nano::ZERO).then_some(Voucher { account: self.account, epoch, cumulative })
+        (cumulative > Nano::ZERO).then_some(Voucher { account: self.account(), epoch, cumulative })
     }
 
     /// The provider shows the newest voucher that it has, verified by the caller. After a restart the first one is gone on
@@ -321,7 +318,7 @@ impl Payer {
     #[must_use]
     pub fn close_request(&self) -> Option<CloseRequest> {
         let epoch = self.epoch.filter(|_| self.wants_close())?;
-        Some(CloseRequest { account: self.account, epoch })
+        Some(CloseRequest { account: self.account(), epoch })
     }
 
     /// What to do about a close at this time. Half of the challenge time is the provider's to claim for itself;

@@ -2,13 +2,13 @@
 //!
 //! The payment machines use a channel per provider; the purse is the second contract, for clients with many providers.
 
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::SigningKey;
 
 use super::cell::{CellBuilder, CellHash};
 use super::terms::{Address, CHALLENGE_S_MAX, TermsError};
 use super::voucher::{SignatureError, sign, verify};
 use crate::amount::Nano;
-use crate::ident::Signature;
+use crate::ident::{Signature, strong_key};
 
 /// Hash and depth of the compiled contract, `protocol/contracts/purse.boc`.
 pub const PURSE_CODE: CellHash = CellHash {
@@ -77,8 +77,7 @@ impl PurseTerms {
         if self.challenge_s == 0 || self.challenge_s > CHALLENGE_S_MAX {
             return Err(TermsError::Challenge { seconds: self.challenge_s });
         }
-        let key = VerifyingKey::from_bytes(&self.client_key);
-        key.is_ok_and(|key| !key.is_weak()).then_some(()).ok_or(TermsError::ClientKey)
+        strong_key(&self.client_key).map(drop).ok_or(TermsError::ClientKey)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What must survive a crash: written before anything that depends on it is said.
 
 use crate::amount::Nano;
-use crate::channel::terms::ChannelTerms;
+use crate::channel::terms::AgreedTerms;
 use crate::ident::NodeId;
 use crate::wire::message::Payment;
 use crate::wire::signed::Signed;
@@ -34,7 +34,7 @@ pub enum Record {
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Paying {
     /// The terms.
-    pub terms: ChannelTerms,
+    pub terms: AgreedTerms,
     /// Who is paid.
     pub provider: NodeId,
     /// What the ledger has shown deposited; before it has shown any, what the client deposits.
@@ -51,7 +51,7 @@ pub struct Paying {
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Earning {
     /// The terms.
-    pub terms: ChannelTerms,
+    pub terms: AgreedTerms,
     /// Who pays.
     pub client: NodeId,
     /// The newest voucher that counts.

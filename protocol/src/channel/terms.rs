@@ -4,12 +4,12 @@
 //! address it was told: whoever got one term wrong would look at another account.
 
 use core::fmt;
+use core::ops::Deref;
 use core::str::FromStr;
-
-use ed25519_dalek::VerifyingKey;
+use std::sync::Arc;
 
 use super::cell::{CellBuilder, CellHash};
-use crate::ident::{read_hex32, write_hex};
+use crate::ident::{read_hex32, strong_key, write_hex};
 
 /// Hash and depth of the compiled contract, `protocol/contracts/channel.boc`.
 pub const CHANNEL_CODE: CellHash = CellHash {
@@ -131,14 +131,47 @@ impl ChannelTerms {
         if self.challenge_s == 0 || self.challenge_s > CHALLENGE_S_MAX {
             return Err(TermsError::Challenge { seconds: self.challenge_s });
         }
-        let strong = |key| VerifyingKey::from_bytes(key).is_ok_and(|key| !key.is_weak());
-        if !strong(&self.client_key) {
+        if strong_key(&self.client_key).is_none() {
             return Err(TermsError::ClientKey);
         }
-        if !strong(&self.provider_key) {
+        if strong_key(&self.provider_key).is_none() {
             return Err(TermsError::ProviderKey);
         }
         Ok(())
+    }
+}
+
+/// Terms with the account that follows from them, shared by all that is kept of one channel: the account is three hashes,
+/// too many for each of its records. Encoded as the terms alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreedTerms(Arc<Agreed>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Agreed {
+    terms: ChannelTerms,
+    account: Address,
+}
+
+impl AgreedTerms {
+    /// As [`ChannelTerms::account`], without working it out again.
+    #[must_use]
+    pub fn account(&self) -> Address {
+        self.0.account
+    }
+}
+
+impl From<ChannelTerms> for AgreedTerms {
+    fn from(terms: ChannelTerms) -> Self {
+        let account = terms.account();
+        Self(Arc::new(Agreed { terms, account }))
+    }
+}
+
+impl Deref for AgreedTerms {
+    type Target = ChannelTerms;
+
+    fn deref(&self) -> &ChannelTerms {
+        &self.0.terms
     }
 }
 

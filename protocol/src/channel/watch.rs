@@ -4,6 +4,7 @@ use crate::amount::Nano;
 use crate::channel::ledger::{ChannelState, LedgerCall};
 use crate::channel::voucher::Voucher;
 use crate::ident::Signature;
+use crate::limits;
 use crate::time::{Span, Time};
 
 /// A channel with the newest voucher on it. The contract pays the provider whoever brings the voucher, so that a
@@ -25,11 +26,13 @@ pub(crate) struct Watch {
     settled: Nano,
     until: Option<Time>,
     claimed: Option<Nano>,
+    /// A claim that failed is not brought again before.
+    again_at: Time,
 }
 
 impl Watch {
     pub(crate) const fn new(guarded: Guarded) -> Self {
-        Self { guarded, settled: Nano::ZERO, until: None, claimed: None }
+        Self { guarded, settled: Nano::ZERO, until: None, claimed: None, again_at: Time(0) }
     }
 
     /// Takes a newer voucher; an older one changes nothing.
@@ -57,9 +60,10 @@ impl Watch {
         })
     }
 
-    /// A claim failed: it is due again.
-    pub(crate) const fn claim_failed(&mut self) {
+    /// A claim failed: it is due again after a wait.
+    pub(crate) fn claim_failed(&mut self, now: Time) {
         self.claimed = None;
+        self.again_at = now + limits::LEDGER_WAIT;
     }
 
     pub(crate) fn wake_at(&self) -> Option<Time> {
@@ -70,6 +74,6 @@ impl Watch {
 
     fn act_at(&self) -> Option<Time> {
         let half = Span::from_s(u64::from(self.guarded.challenge_s)).half();
-        self.until.map(|until| Time(until.0.saturating_sub(half.0)))
+        self.until.map(|until| Time(until.0.saturating_sub(half.0)).max(self.again_at))
     }
 }

@@ -11,6 +11,7 @@ use crate::channel::pay::{ClosingStep, Exhausted, Payer};
 use crate::channel::record::Record;
 use crate::channel::terms::{Address, ChannelTerms};
 use crate::channel::voucher::{SignatureError, Voucher};
+use crate::deadlines::Deadlines;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
 use crate::market::bid::Bid;
@@ -25,6 +26,8 @@ use super::ClientConfig;
 pub(super) struct Payments {
     key: SigningKey,
     channels: BTreeMap<[u8; 32], Channel>,
+    /// Of closes under way and of channels without a job.
+    deadlines: Deadlines<[u8; 32]>,
     /// How long a channel may be unused before its rest is asked back.
     idle: Option<Span>,
 }
@@ -62,7 +65,7 @@ impl Channel {
     /// Asks the ledger for the channel. An opening whose fate is unknown is asked for again: the terms name one account,
     /// so the ledger tells whether it is there.
     fn open(&mut self, outbox: &mut Outbox) {
-        let terms = Box::new(self.payer.terms().clone());
+        let terms = Box::new(ChannelTerms::clone(self.payer.terms()));
         let deposit = self.payer.record().deposit;
         self.funding = true;
         outbox.push(Output::Ledger(LedgerCall::Open { terms, deposit }));
@@ -78,6 +81,34 @@ impl Channel {
     fn idle_at(&self, idle: Span) -> Option<Time> {
         let at_rest = self.payer.is_open() && self.payer.is_usable() && self.payer.reserved() == Nano::ZERO;
         self.used_at.filter(|_| at_rest).map(|used| used + idle)
+    }
+
+    /// When the next step of a close is due, or it has been idle for too long.
+    fn due_at(&self, idle: Option<Span>) -> Option<Time> {
+        let again = self.acted_at.map(|acted| acted + limits::LEDGER_WAIT);
+        let closing = match (self.payer.closing_wake(), again) {
+            (Some(step), Some(again)) => Some(step.max(again)),
+            (step, again) => step.or(again.filter(|_| self.payer.wants_close())),
+        };
+        closing.or(idle.and_then(|idle| self.idle_at(idle)))
+    }
+
+    /// The next step of a close, unless one was taken a moment ago.
+    fn closing_call(&self, now: Time, key: &SigningKey) -> Option<LedgerCall> {
+        if self.acted_at.is_some_and(|acted| now < acted + limits::LEDGER_WAIT) {
+            return None;
+        }
+        if let Some(request) = self.payer.close_request() {
+            return Some(LedgerCall::RequestClose { request, signature: request.sign(key) });
+        }
+        match self.payer.closing_step(now) {
+            ClosingStep::Wait => None,
+            ClosingStep::Finalize => Some(LedgerCall::Finalize { account: self.payer.account() }),
+            ClosingStep::ClaimForProvider => self
+                .payer
+                .voucher()
+                .map(|voucher| LedgerCall::Claim { voucher, signature: voucher.sign(key) }),
+        }
     }
 
     fn persist(&self, outbox: &mut Outbox) {
@@ -104,6 +135,7 @@ impl Payments {
     pub(super) fn restored(config: &ClientConfig, records: Vec<Record>, outbox: &mut Outbox) -> Self {
         let key = SigningKey::from_bytes(&config.channel_seed);
         let mut channels = BTreeMap::new();
+        let mut deadlines = Deadlines::default();
         for record in records {
             match record {
                 Record::Paying(paying) => {
@@ -122,7 +154,14 @@ impl Payments {
                 Record::Earning(_) | Record::Receipt { .. } => {}
             }
         }
-        Self { key, channels, idle: config.policy.idle_close }
+        channels.keys().for_each(|account| deadlines.touch(*account));
+        Self { key, channels, deadlines, idle: config.policy.idle_close }
+    }
+
+    /// A channel that is about to change.
+    fn channel(&mut self, account: &[u8; 32]) -> Option<&mut Channel> {
+        self.deadlines.touch(*account);
+        self.channels.get_mut(account)
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &Payer> {
@@ -150,6 +189,7 @@ impl Payments {
         });
         let Some(channel) = known else { return self.open(now, bid, cost_max, salt, config, outbox) };
         let address = channel.address();
+        self.deadlines.touch(address.hash);
         if channel.payer.headroom() < cost_max {
             let needs = channel.payer.reserved().saturating_plus(cost_max);
             let room = config.policy.deposit_max.saturating_minus(channel.payer.rest());
@@ -171,7 +211,7 @@ impl Payments {
 
     /// The user adds to a deposit. A channel that is not open, or is closing, takes nothing.
     pub(super) fn top_up(&mut self, account: &[u8; 32], amount: Nano, outbox: &mut Outbox) {
-        let channel = self.channels.get_mut(account);
+        let channel = self.channel(account);
         if let Some(channel) = channel.filter(|channel| channel.payer.is_open() && channel.payer.is_usable())
         {
             channel.top_up(amount, outbox);
@@ -219,12 +259,13 @@ impl Payments {
         channel.persist(outbox);
         channel.open(outbox);
         let account = channel.payer.account();
+        self.deadlines.touch(account);
         self.channels.insert(account, channel);
         Ok(account)
     }
 
     pub(super) fn terms(&self, account: &[u8; 32]) -> Option<ChannelTerms> {
-        self.channels.get(account).map(|channel| channel.payer.terms().clone())
+        self.channels.get(account).map(|channel| ChannelTerms::clone(channel.payer.terms()))
     }
 
     pub(super) fn is_open(&self, account: &[u8; 32]) -> bool {
@@ -247,12 +288,12 @@ impl Payments {
     }
 
     pub(super) fn owe(&mut self, account: &[u8; 32], amount: Nano) -> Result<(), Exhausted> {
-        self.channels.get_mut(account).ok_or(Exhausted)?.payer.owe(amount)
+        self.channel(account).ok_or(Exhausted)?.payer.owe(amount)
     }
 
     /// A job on a channel is over: what it did not use is free for others.
     pub(super) fn release(&mut self, now: Time, account: &[u8; 32], unused: Nano) {
-        if let Some(channel) = self.channels.get_mut(account) {
+        if let Some(channel) = self.channel(account) {
             channel.payer.release(unused);
             channel.used_at = Some(now);
         }
@@ -283,7 +324,7 @@ impl Payments {
         outbox: &mut Outbox,
     ) -> Result<Option<PaymentFault>, SignatureError> {
         let key = self.key.verifying_key().to_bytes();
-        let Some(channel) = self.channels.get_mut(account) else { return Ok(None) };
+        let Some(channel) = self.channel(account) else { return Ok(None) };
         let voucher = newest
             .map(|newest| {
                 let voucher =
@@ -297,16 +338,17 @@ impl Payments {
 
     /// The user wants every rest back.
     pub(super) fn settle(&mut self, now: Time, outbox: &mut Outbox) {
-        for channel in self.channels.values_mut() {
+        for (account, channel) in &mut self.channels {
             channel.payer.want_close();
             channel.persist(outbox);
+            self.deadlines.touch(*account);
         }
         self.timers(now, outbox);
     }
 
     /// One channel is of no use any more.
     pub(super) fn give_up(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) {
-        if let Some(channel) = self.channels.get_mut(account) {
+        if let Some(channel) = self.channel(account) {
             channel.payer.want_close();
             channel.persist(outbox);
         }
@@ -334,7 +376,7 @@ impl Payments {
 
     fn seen(&mut self, now: Time, account: &[u8; 32], state: &ChannelState, outbox: &mut Outbox) -> Affected {
         let mut affected = Affected { account: *account, ..Affected::default() };
-        let Some(channel) = self.channels.get_mut(account) else { return affected };
+        let Some(channel) = self.channel(account) else { return affected };
         let observed = channel.payer.observe(now, state);
         if observed.changed {
             channel.funding = false;
@@ -360,7 +402,7 @@ impl Payments {
         why: LedgerFault,
         outbox: &mut Outbox,
     ) -> Option<PaymentFault> {
-        let channel = self.channels.get_mut(account)?;
+        let channel = self.channel(account)?;
         channel.announce(ChannelChange::Failed(why), outbox);
         let was_funding = core::mem::take(&mut channel.funding);
         let account = channel.address();
@@ -383,6 +425,7 @@ impl Payments {
     }
 
     fn gone(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+        self.deadlines.touch(*account);
         let Some(channel) = self.channels.remove(account) else { return };
         outbox.persist(Record::ChannelGone { account: *account });
         channel.announce(ChannelChange::Closed { cumulative: channel.payer.cumulative() }, outbox);
@@ -391,47 +434,22 @@ impl Payments {
 
     /// Closes that are under way take their next step; one begins where a channel has been idle for too long. (`CH-25`)
     pub(super) fn timers(&mut self, now: Time, outbox: &mut Outbox) {
-        for channel in self.channels.values_mut() {
+        for account in self.deadlines.due(now) {
+            let Some(channel) = self.channels.get_mut(&account) else { continue };
             channel.used_at = channel.used_at.or(Some(now));
             if self.idle.and_then(|idle| channel.idle_at(idle)).is_some_and(|at| now >= at) {
                 channel.payer.want_close();
                 channel.persist(outbox);
             }
-            if channel.acted_at.is_some_and(|acted| now < acted + limits::LEDGER_WAIT) {
-                continue;
-            }
-            let account = channel.payer.account();
-            let call = if let Some(request) = channel.payer.close_request() {
-                let signature = request.sign(&self.key);
-                Some(LedgerCall::RequestClose { request, signature })
-            } else {
-                match channel.payer.closing_step(now) {
-                    ClosingStep::Wait => None,
-                    ClosingStep::Finalize => Some(LedgerCall::Finalize { account }),
-                    ClosingStep::ClaimForProvider => channel.payer.voucher().map(|voucher| {
-                        let signature = voucher.sign(&self.key);
-                        LedgerCall::Claim { voucher, signature }
-                    }),
-                }
-            };
-            if let Some(call) = call {
+            if let Some(call) = channel.closing_call(now, &self.key) {
                 channel.acted_at = Some(now);
                 outbox.push(Output::Ledger(call));
             }
+            self.deadlines.set(account, channel.due_at(self.idle));
         }
     }
 
     pub(super) fn wake_at(&self) -> Option<Time> {
-        self.channels
-            .values()
-            .filter_map(|channel| {
-                let again = channel.acted_at.map(|acted| acted + limits::LEDGER_WAIT);
-                let closing = match (channel.payer.closing_wake(), again) {
-                    (Some(step), Some(again)) => Some(step.max(again)),
-                    (step, again) => step.or(again.filter(|_| channel.payer.wants_close())),
-                };
-                closing.or(self.idle.and_then(|idle| channel.idle_at(idle)))
-            })
-            .min()
+        self.deadlines.next()
     }
 }

@@ -9,7 +9,7 @@ use crate::channel::earn::{Earner, Took, VoucherFault};
 use crate::channel::fault::Mismatch;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::record::Record;
-use crate::channel::terms::ChannelTerms;
+use crate::channel::terms::{AgreedTerms, ChannelTerms};
 use crate::channel::voucher::{CloseOrder, Voucher};
 use crate::ident::NodeId;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
@@ -84,6 +84,7 @@ impl Earnings {
         if !mine || !fits {
             return Err(Refusal::ChannelTerms);
         }
+        let terms = AgreedTerms::from(terms);
         let account = terms.account().hash;
         // The account is a hash of the terms, so that those of a known channel have been checked.
         match self.channels.get(&account) {

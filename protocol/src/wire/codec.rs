@@ -1,5 +1,6 @@
 //! Encoding and decoding with a limit: the only caller of the codec crate.
 
+use crate::channel::terms::{AgreedTerms, ChannelTerms};
 use crate::limits::{FRAME_BYTES_MAX, GOSSIP_BYTES_MAX, SEALED_BODY_BYTES_MAX};
 
 /// Why bytes are not a message.
@@ -88,6 +89,23 @@ fn within<T: bincode::Decode<()>, const MAX: usize>(bytes: &[u8]) -> Result<T, D
         None => Err(DecodeError::Malformed),
     }
 }
+
+impl bincode::Encode for AgreedTerms {
+    /// The terms alone: the account follows from them.
+    fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
+        bincode::Encode::encode::<E>(&**self, encoder)
+    }
+}
+
+impl<Context> bincode::Decode<Context> for AgreedTerms {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, bincode::error::DecodeError> {
+        ChannelTerms::decode(decoder).map(Self::from)
+    }
+}
+
+bincode::impl_borrow_decode!(AgreedTerms);
 
 #[cfg(test)]
 mod tests {

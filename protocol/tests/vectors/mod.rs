@@ -357,7 +357,7 @@ pub fn content(value: &Value) -> Content {
 pub fn record(value: &Value) -> Record {
     match variant(value) {
         ("Paying", paying) => Record::Paying(Paying {
-            terms: terms(&paying["terms"]),
+            terms: terms(&paying["terms"]).into(),
             provider: NodeId(fixed(&paying["provider"])),
             deposit: nano(&paying["deposit"]),
             epoch: optional(&paying["epoch"], long),
@@ -365,7 +365,7 @@ pub fn record(value: &Value) -> Record {
             closing: paying["closing"].as_bool().unwrap(),
         }),
         ("Earning", earning) => Record::Earning(Earning {
-            terms: terms(&earning["terms"]),
+            terms: terms(&earning["terms"]).into(),
             client: NodeId(fixed(&earning["client"])),
             payment: optional(&earning["payment"], payment),
             early: optional(&earning["early"], payment),

@@ -1,0 +1,138 @@
+//! A watcher alone, on any machine: with the newest vouchers of a provider that is away, it answers stale closes.
+//!
+//! It holds no key and speaks with nobody but the ledger. The contract pays the provider, whoever brings a voucher.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
+use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::io::{Command, Input, Machine as _, Output};
+use bombyx_protocol::time::Time;
+use bombyx_protocol::watcher::Watcher;
+use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
+
+use crate::driver::guarded;
+use crate::driver::ledger::LedgerDesk;
+use crate::driver::role::Role;
+use crate::error::NodeError;
+use crate::ledger::Ledger;
+
+/// The longest sleep of the loop.
+const IDLE_SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// What a watcher tells its user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum GuardNews {
+    /// The ledger shows that a client wants its rest back.
+    Closing {
+        /// The channel's account.
+        account: String,
+        /// What is settled, in nano.
+        settled_nano: u64,
+    },
+    /// More was promised than is settled: a voucher is brought.
+    Claiming {
+        /// The channel's account.
+        account: String,
+        /// What the voucher says, in nano.
+        cumulative_nano: u64,
+    },
+    /// A voucher could not be brought; it is tried again.
+    Failed {
+        /// The channel's account.
+        account: String,
+        /// Why.
+        why: String,
+    },
+    /// The channel is gone from the ledger: both parties have what is theirs.
+    Closed {
+        /// The channel's account.
+        account: String,
+    },
+}
+
+/// The newest vouchers in a provider's records.
+#[must_use]
+pub fn vouchers(records: &[Record]) -> Vec<Guarded> {
+    let newest = |record: &Record| match record {
+        Record::Earning(earning) => guarded(earning),
+        Record::Paying(_) | Record::ChannelGone { .. } | Record::Receipt { .. } => None,
+    };
+    records.iter().filter_map(newest).collect()
+}
+
+/// Guards these channels until all of them are gone from the ledger, which is looked at every `poll`.
+///
+/// # Errors
+/// [`NodeError::Stopped`] when a part of this process fails; what the ledger refuses is told and tried again.
+pub async fn guard(
+    ledger: Arc<Ledger>,
+    poll: Duration,
+    vouchers: Vec<Guarded>,
+    mut tell: impl FnMut(GuardNews),
+) -> Result<(), NodeError> {
+    const STOPPED: NodeError = NodeError::Stopped("ledger desk");
+    let started = Instant::now();
+    let mut desk = LedgerDesk::start(ledger, poll);
+    let mut watcher = Watcher::new();
+    let mut inputs: Vec<Input> =
+        vouchers.into_iter().map(|one| Input::Command(Command::Guard(one))).collect();
+    loop {
+        let mut wake = Time(u64::MAX);
+        for input in inputs.drain(..) {
+            watcher.handle(Time(micros(started.elapsed())), input);
+            loop {
+                match watcher.poll() {
+                    Output::Ledger(call) => {
+                        if let LedgerCall::Claim { voucher, .. } = &call {
+                            let account = hex::encode(voucher.account);
+                            tell(GuardNews::Claiming { account, cumulative_nano: voucher.cumulative.0 });
+                        }
+                        desk.calls.send((Role::Watcher, call)).await.map_err(|_| STOPPED)?;
+                    }
+                    Output::Wake(at) => break wake = at,
+                    // A watcher says nothing else.
+                    Output::Send { .. }
+                    | Output::Broadcast { .. }
+                    | Output::Persist { .. }
+                    | Output::Run { .. }
+                    | Output::Allow { .. }
+                    | Output::Cancel { .. }
+                    | Output::Event(_)
+                    | Output::Fault { .. } => {}
+                }
+            }
+        }
+        if watcher.is_idle() {
+            return Ok(());
+        }
+        let sleep = Duration::from_micros(wake.0).saturating_sub(started.elapsed()).min(IDLE_SLEEP_MAX);
+        tokio::select! {
+            event = desk.events.recv() => {
+                let (_, event) = event.ok_or(STOPPED)?;
+                news(&event).into_iter().for_each(&mut tell);
+                inputs.push(Input::Ledger(event));
+            }
+            () = sleep_until(Instant::now() + sleep) => inputs.push(Input::Tick),
+        }
+    }
+}
+
+fn news(event: &LedgerEvent) -> Option<GuardNews> {
+    let account = hex::encode(event.account());
+    match event {
+        LedgerEvent::Channel { state: None, .. } => Some(GuardNews::Closed { account }),
+        LedgerEvent::Channel { state: Some(state), .. } => {
+            state.closing.map(|_| GuardNews::Closing { account, settled_nano: state.settled.0 })
+        }
+        LedgerEvent::Failed { fault, .. } => Some(GuardNews::Failed { account, why: fault.to_string() }),
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

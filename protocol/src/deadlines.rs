@@ -1,0 +1,92 @@
+//! Which of many things a machine must look at now: those that an input touched, and those whose time has come.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::time::Time;
+
+/// An index by time, so that a machine with thousands of channels looks at the few that are due.
+///
+/// Whoever changes a thing touches it; at the end of each input [`Self::due`] is looked at, and [`Self::set`] says when
+/// each of it is due again. A thing that is neither touched nor set is never looked at.
+#[derive(Debug)]
+pub(crate) struct Deadlines<K> {
+    touched: Vec<K>,
+    by_time: BTreeSet<(Time, K)>,
+    of: BTreeMap<K, Time>,
+}
+
+impl<K> Default for Deadlines<K> {
+    fn default() -> Self {
+        Self { touched: Vec::new(), by_time: BTreeSet::new(), of: BTreeMap::new() }
+    }
+}
+
+impl<K: Copy + Ord> Deadlines<K> {
+    /// It may be due now, or later than was said, or be gone.
+    pub(crate) fn touch(&mut self, key: K) {
+        self.touched.push(key);
+    }
+
+    /// Takes what was touched and what is due by `now` out of the index, in the order of the keys.
+    pub(crate) fn due(&mut self, now: Time) -> Vec<K> {
+        let mut due = core::mem::take(&mut self.touched);
+        due.extend(self.by_time.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| *key));
+        due.sort_unstable();
+        due.dedup();
+        for key in &due {
+            self.set(*key, None);
+        }
+        due
+    }
+
+    /// When it is due next, unless it is touched before; never, for one that waits for nothing.
+    pub(crate) fn set(&mut self, key: K, at: Option<Time>) {
+        let before = match at {
+            Some(at) => self.of.insert(key, at),
+            None => self.of.remove(&key),
+        };
+        if let Some(before) = before {
+            self.by_time.remove(&(before, key));
+        }
+        if let Some(at) = at {
+            self.by_time.insert((at, key));
+        }
+    }
+
+    /// The earliest time that was set.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_touched_and_what_is_due_is_looked_at_once_and_in_order() {
+        let mut deadlines = Deadlines::default();
+        deadlines.touch(9);
+        deadlines.touch(2);
+        deadlines.touch(9);
+        assert_eq!(deadlines.next(), None, "what was touched is looked at with the next input");
+        assert_eq!(deadlines.due(Time(0)), [2, 9]);
+        deadlines.set(2, Some(Time(20)));
+        deadlines.set(9, Some(Time(10)));
+        deadlines.set(5, Some(Time(10)));
+        assert_eq!((deadlines.next(), deadlines.due(Time(9))), (Some(Time(10)), vec![]));
+        deadlines.touch(2);
+        assert_eq!(deadlines.due(Time(10)), [2, 5, 9]);
+        assert_eq!((deadlines.next(), deadlines.due(Time(99))), (None, vec![]), "until it is set again");
+    }
+
+    #[test]
+    fn a_later_time_replaces_an_earlier_one() {
+        let mut deadlines = Deadlines::default();
+        deadlines.set(1, Some(Time(10)));
+        deadlines.set(1, Some(Time(30)));
+        assert_eq!((deadlines.next(), deadlines.due(Time(29))), (Some(Time(30)), vec![]));
+        deadlines.set(1, None);
+        assert_eq!((deadlines.next(), deadlines.due(Time(30))), (None, vec![]));
+    }
+}
