@@ -140,8 +140,7 @@ async fn healthz(State(node): State<NodeHandle>) -> Result<Response, NodeError> 
 
 async fn list(State(node): State<NodeHandle>) -> Result<Json<ChannelList>, NodeError> {
     let channels = node.channels().await?;
-    let channels = channels::looked_up(node.ledger(), channels, LEDGER_PATIENCE).await;
-    Ok(Json(ChannelList { node_id: node.node_id().to_string(), channels }))
+    Ok(Json(ChannelList::of(node.node_id(), channels, Some(node.ledger()), LEDGER_PATIENCE).await))
 }
 
 async fn close(State(node): State<NodeHandle>, Path(name): Path<String>) -> Result<Response, NodeError> {

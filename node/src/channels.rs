@@ -7,9 +7,10 @@ use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::pay::Payer;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::Address;
+use bombyx_protocol::ident::NodeId;
 use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::ledger::Ledger;
 use crate::status::{ChannelPhase, ChannelStatus, Direction};
@@ -18,6 +19,9 @@ use crate::status::{ChannelPhase, ChannelStatus, Direction};
 const LOOKS_AT_A_TIME: usize = 4;
 /// How far back fees are added up; a channel has a handful of transactions in its life.
 const TRANSACTIONS_MAX: usize = 50;
+
+/// The wallet's transactions whose fees are added up.
+pub const WALLET_TRANSACTIONS_MAX: usize = 100;
 
 /// Why a channel cannot be acted on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,8 +50,12 @@ pub struct ChannelView {
     pub channel: ChannelStatus,
     /// Paid out to the provider, in nano; nothing while the ledger does not answer.
     pub settled_nano: Option<u64>,
+    /// What its account still holds of the deposit, in nano; nothing while the ledger does not answer.
+    pub locked_nano: Option<u64>,
     /// Unix time from which the client can take its rest back, once a close was asked for.
     pub locked_until_s: Option<u32>,
+    /// The seconds until then, on the ledger's clock.
+    pub locked_for_s: Option<u32>,
     /// Fees that the channel's account has paid to the network, in nano; nothing while the ledger does not answer.
     pub fees_nano: Option<u64>,
 }
@@ -59,6 +67,45 @@ pub struct ChannelList {
     pub node_id: String,
     /// In both directions.
     pub channels: Vec<ChannelView>,
+    /// Fees of the wallet's newest transactions, in nano, [`WALLET_TRANSACTIONS_MAX`] at the most; nothing while the ledger
+    /// does not answer.
+    pub wallet_fees_nano: Option<u64>,
+}
+
+impl ChannelList {
+    /// The node's channels with what the ledger, if there is one, says of them and of the wallet `within` this time.
+    pub async fn of(
+        node_id: NodeId,
+        channels: Vec<ChannelStatus>,
+        ledger: Option<&Ledger>,
+        within: Duration,
+    ) -> Self {
+        let node_id = node_id.to_string();
+        let Some(ledger) = ledger else {
+            let channels = channels.into_iter().map(ChannelView::from).collect();
+            return Self { node_id, channels, wallet_fees_nano: None };
+        };
+        let wallet = async {
+            let address = ledger.wallet_address()?;
+            let fees = timeout(within, ledger.fees_paid(address, WALLET_TRANSACTIONS_MAX)).await.ok()?;
+            fees.ok().map(|Nano(nano)| nano)
+        };
+        let (channels, wallet_fees_nano) = tokio::join!(looked_up(ledger, channels, within), wallet);
+        Self { node_id, channels, wallet_fees_nano }
+    }
+
+    /// What this node's own deposits still hold, as far as known.
+    #[must_use]
+    pub fn locked(&self) -> Nano {
+        let paying = self.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
+        paying.filter_map(|view| view.locked_nano.map(Nano)).sum()
+    }
+
+    /// What the accounts of the channels have paid in fees, as far as known.
+    #[must_use]
+    pub fn channel_fees(&self) -> Nano {
+        self.channels.iter().filter_map(|view| view.fees_nano.map(Nano)).sum()
+    }
 }
 
 /// The channels in a store's records.
@@ -73,7 +120,7 @@ pub fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
 }
 
 /// Looks every channel up on the ledger. What it does not answer `within` this time stays unknown.
-pub async fn looked_up(ledger: &Ledger, channels: Vec<ChannelStatus>, within: Duration) -> Vec<ChannelView> {
+async fn looked_up(ledger: &Ledger, channels: Vec<ChannelStatus>, within: Duration) -> Vec<ChannelView> {
     let end = Instant::now() + within;
     let look = |channel: ChannelStatus| async move {
         let mut view = ChannelView::from(channel);
@@ -87,7 +134,14 @@ pub async fn looked_up(ledger: &Ledger, channels: Vec<ChannelStatus>, within: Du
 impl From<ChannelStatus> for ChannelView {
     /// Without what only the ledger knows.
     fn from(channel: ChannelStatus) -> Self {
-        Self { channel, settled_nano: None, locked_until_s: None, fees_nano: None }
+        Self {
+            channel,
+            settled_nano: None,
+            locked_nano: None,
+            locked_until_s: None,
+            locked_for_s: None,
+            fees_nano: None,
+        }
     }
 }
 
@@ -98,7 +152,10 @@ impl ChannelView {
         match seen.filter(|state| state.epoch != 0) {
             Some(state) => {
                 self.settled_nano = Some(state.settled.0);
+                self.locked_nano = Some(state.deposit.saturating_minus(state.settled).0);
                 self.locked_until_s = (state.close_at_s != 0).then_some(state.close_at_s);
+                self.locked_for_s =
+                    self.locked_until_s.map(|until_s| until_s.saturating_sub(state.chain_time_s));
                 self.channel.deposit_nano = state.deposit.0;
                 if self.channel.state == ChannelPhase::Opening {
                     self.channel.state = ChannelPhase::Open;
@@ -108,7 +165,10 @@ impl ChannelView {
                 }
             }
             None if self.channel.state == ChannelPhase::Opening => {}
-            None => self.channel.state = ChannelPhase::Closed,
+            None => {
+                self.channel.state = ChannelPhase::Closed;
+                self.locked_nano = Some(0);
+            }
         }
         self.fees_nano = ledger.fees_paid(account, TRANSACTIONS_MAX).await.ok().map(|Nano(nano)| nano);
     }
@@ -136,6 +196,7 @@ pub(crate) fn paying(payer: &Payer) -> ChannelStatus {
         deposit_nano: payer.record().deposit.0,
         paid_nano: payer.cumulative().0,
         state,
+        challenge_s: payer.terms().challenge_s,
     }
 }
 
@@ -154,5 +215,6 @@ pub(crate) fn earning(earner: &Earner) -> ChannelStatus {
         deposit_nano: seen.map_or(0, |seen| seen.deposit.0),
         paid_nano: earner.paid().0,
         state,
+        challenge_s: earner.terms().challenge_s,
     }
 }

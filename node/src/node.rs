@@ -110,6 +110,7 @@ pub async fn start_showing(
         ledger: LedgerStatus {
             url: ledger.endpoint(),
             network_id,
+            coin: config.ledger.coin.clone(),
             wallet: address.to_string(),
             balance_nano: None,
         },
@@ -147,7 +148,7 @@ fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
 /// [`NodeError::Ledger`] when it does not.
 pub(crate) async fn reach_ledger(config: &LedgerConfig, wallet: Option<Wallet>) -> Result<Ledger, NodeError> {
     let network_id = config.network.id();
-    let chain = endpoints::connect(&config.url, &config.api_key, network_id)?;
+    let chain = endpoints::connect(&config.url, &config.api_key, &config.requests_per_s, network_id)?;
     let endpoint = chain.name();
     let ledger = Ledger::new(Arc::new(chain), network_id, wallet).with_deadline(LEDGER_DEADLINE);
     match tokio::time::timeout(LEDGER_PATIENCE, ledger.now_s()).await {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::CoinName;
+
 /// A node at one moment. It holds sizes and amounts, never a prompt, an answer or a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -87,6 +89,8 @@ pub struct LedgerStatus {
     pub url: String,
     /// Global id of the network.
     pub network_id: i32,
+    /// What its coin is called.
+    pub coin: CoinName,
     /// The wallet's address.
     pub wallet: String,
     /// What it holds, in nano; nothing while the ledger does not answer.
@@ -108,6 +112,8 @@ pub struct ChannelStatus {
     pub paid_nano: u64,
     /// How far it is in its life.
     pub state: ChannelPhase,
+    /// How many seconds its provider has to answer a close that the client asks for.
+    pub challenge_s: u32,
 }
 
 /// Which way the money goes.
@@ -139,6 +145,6 @@ pub enum ChannelPhase {
 pub struct SettleReport {
     /// Closed, and seen gone from the ledger.
     pub closed: Vec<ChannelStatus>,
-    /// Not closed within the time given; they stay on record.
+    /// Not closed within the time given, or with too little to be paid out; they stay on record.
     pub left: Vec<ChannelStatus>,
 }

@@ -18,6 +18,13 @@ async fn asked(home: &Path, args: &[&str]) -> Value {
     last_object(&finish(command).await)
 }
 
+/// What a verb says to people, with amounts in another coin.
+async fn shown_text(home: &Path, args: &[&str]) -> String {
+    let mut command = bombyx(home);
+    command.args(args).env("BOMBYX_LEDGER_COIN", "Gram");
+    String::from_utf8(finish(command).await.stdout).unwrap()
+}
+
 async fn refused(home: &Path, args: &[&str], code: i32, words: &[&str]) {
     let mut command = bombyx(home);
     command.args(args);
@@ -85,6 +92,19 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     assert_eq!(paying["paid_nano"], earning["paid_nano"]);
     assert_eq!(paying["deposit_nano"], 1_000_000_000u64);
     assert!(paying["fees_nano"].as_u64().unwrap() > 0, "{paying}");
+    assert_eq!((&paying["locked_nano"], &paying["locked_for_s"]), (&json!(1_000_000_000u64), &Value::Null));
+    let text = shown_text(&client.home(), &["channels"]).await;
+    for words in ["closed; a close takes", "amounts in Gram", "1 Gram locked", "Gram out of the wallet"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let text = shown_text(&provider.home(), &["channels"]).await;
+    assert!(text.contains("a close takes effect at once") && text.contains("0 Gram locked"), "{text}");
+    let wallet = asked(&client.home(), &["wallet"]).await;
+    assert_eq!((&wallet["locked_nano"], &wallet["locked_in"]), (&paying["locked_nano"], &json!(1)));
+    assert_eq!((&wallet["channel_fees_nano"], &wallet["coin"]), (&paying["fees_nano"], &json!("TON")));
+    assert!(wallet["wallet_fees_nano"].as_u64().unwrap() > 0, "the opening: {wallet}");
+    let text = shown_text(&client.home(), &["wallet"]).await;
+    assert!(text.contains("1 Gram in 1 channel, each until it is closed; a close takes"), "{text}");
     let account = paying["account"].as_str().unwrap();
 
     asked(&client.home(), &["channels", "topup", account, "0.5"]).await;
@@ -128,6 +148,8 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     let dead = channel(&client.home(), url, |channel| channel["paid_nano"] == paid).await;
     assert_eq!((&dead["state"], &dead["deposit_nano"]), (&json!("open"), &json!(1_500_000_000u64)));
     refused(&client.home(), &["channels", "close", account], 1, &["no running node", "bombyx up"]).await;
+    let text = shown_text(&client.home(), &["wallet", "--ledger", url]).await;
+    assert!(text.contains("1.5 Gram in 1 channel"), "{text}");
 
     // The provider is killed too, comes back with its voucher, and closes: all five steps are paid.
     let provider = provider.killed_and_restarted(&ledger, &["--provide", EMBED], |_| {}).await;

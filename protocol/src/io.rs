@@ -133,7 +133,8 @@ pub enum Command {
     Cancel(OrderId),
     /// Client: ask who offers a model, unless it was asked a moment ago. (`MK-18`)
     Seek(ModelId),
-    /// Client: ask for every channel back. Provider: close every channel with its newest voucher.
+    /// Client: ask for every channel back. Provider: close every channel with its newest voucher, but for those on which too
+    /// little is due to be paid out. (`CH-26`)
     Settle,
     /// Client: ask for one channel back. Provider: close it with its newest voucher.
     Close {

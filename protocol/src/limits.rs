@@ -1,5 +1,6 @@
 //! Every bound of the protocol, with its unit and its reason. (`CO-4`)
 
+use crate::amount::Nano;
 use crate::time::Span;
 
 /// Bytes of one direct message on the wire: the largest session frame, 32,784 bytes, in its envelope.
@@ -47,6 +48,8 @@ pub const ORDERS_MAX: usize = 256;
 pub const JOBS_MAX: usize = 1_024;
 /// Channels of one node in each direction.
 pub const CHANNELS_MAX: usize = 4_096;
+/// The least that the contract pays out at a close: less would use itself up on the way. (`CH-26`)
+pub const PAYOUT_MIN: Nano = Nano(500_000);
 /// Leases kept by a client.
 pub const LEASES_MAX: usize = 256;
 

@@ -100,7 +100,7 @@ fn an_opening_lost_in_a_crash_is_asked_for_again_and_never_twice() {
 fn a_voucher_that_is_ahead_of_the_ledger_survives_a_crash_of_its_provider() {
     let mut swarm = Swarm::new(3, CALM);
     let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 5_000);
+    let provider = swarm.provider(1, price(40_000_000), 5_000);
     swarm.chain.blind.insert(provider);
     swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
     swarm.run_to_end(MINUTE);

@@ -291,6 +291,64 @@ fn a_provider_claims_when_enough_is_covered_and_each_total_once() {
     assert!(earned.0 - paid_out < 60_000, "{paid_out} of {earned} is paid out");
 }
 
+/// (CH-26)
+#[test]
+fn a_settlement_leaves_a_channel_open_whose_close_would_pay_nothing_out() {
+    let mut swarm = Swarm::new(33, CALM);
+    let coin = Nano(1_000_000_000);
+    let minute = Span::from_s(60);
+    let client = swarm.client(1, coin);
+    let provider = swarm.provider(1, swarm::price(4_000_000), 1_000);
+    let payout = ProviderConfig::for_tests(1).payout.hash;
+    swarm.order(client, 1, swarm::chat("count for me", 100), coin, minute);
+    swarm.run_to_end(minute);
+    let first = swarm.outcome(1).end.unwrap().unwrap().cost;
+    assert!(first < limits::PAYOUT_MIN);
+    swarm.command(provider, Command::Settle);
+    swarm.run(Span::from_s(5), |_| false);
+    assert!(swarm.chain.locked() > 0, "{first} would be lost");
+
+    // A second job on it makes the close worth while.
+    swarm.order(client, 2, swarm::chat("count for me", 100), coin, minute);
+    swarm.run_to_end(minute);
+    let both = first.saturating_plus(swarm.outcome(2).end.unwrap().unwrap().cost);
+    assert!(both >= limits::PAYOUT_MIN);
+    swarm.command(provider, Command::Settle);
+    swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
+    assert_eq!(swarm.chain.locked(), 0);
+    assert_eq!(swarm.chain.balance(&payout), both.0);
+}
+
+/// (CH-26)
+#[test]
+fn a_channel_that_is_named_is_closed_whatever_is_due_on_it() {
+    let mut swarm = Swarm::new(34, CALM);
+    let coin = Nano(1_000_000_000);
+    let client = swarm.client(1, coin);
+    let provider = swarm.provider(1, swarm::price(400_000), 1_000);
+    swarm.order(client, 1, swarm::chat("count for me", 100), coin, Span::from_s(60));
+    swarm.run_to_end(Span::from_s(60));
+    let account = swarm.provider_at(provider).channels().next().unwrap().account();
+    swarm.command(provider, Command::Settle);
+    swarm.command(provider, Command::Close { account });
+    swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
+    assert_eq!(swarm.chain.locked(), 0);
+}
+
+/// (CH-26)
+#[test]
+fn dust_is_something_and_less_than_is_paid_out() {
+    let mut earner = Earner::new(terms(), PEER);
+    earner.observe(open(7, 10_000_000));
+    assert!(!earner.is_dust(), "nothing is due");
+    for (total, is_dust) in [(1, true), (limits::PAYOUT_MIN.0 - 1, true), (limits::PAYOUT_MIN.0, false)] {
+        earner.take(payment(7, total)).unwrap();
+        assert_eq!(earner.is_dust(), is_dust, "{total}");
+    }
+    earner.observe(ChannelState { settled: Nano(1), ..open(7, 10_000_000) });
+    assert!(earner.is_dust(), "one less is due");
+}
+
 /// Gives a watcher an input at a time in seconds; returns the claims that it makes and when it wakes.
 fn watched(watcher: &mut Watcher, at_s: u64, input: Input) -> (Vec<Nano>, Time) {
     let mut claims = Vec::new();

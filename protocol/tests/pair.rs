@@ -23,14 +23,14 @@ const MINUTE: Span = Span::from_s(60);
 fn an_answer_is_streamed_paid_and_settled_to_the_nano() {
     let mut swarm = Swarm::new(1, CALM);
     let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 1_000);
+    let provider = swarm.provider(1, price(40_000_000), 1_000);
     swarm.order(client, 1, chat("count for me", 100), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
 
     let outcome = swarm.outcome(1);
     let bill = outcome.end.unwrap().unwrap();
     assert_eq!(outcome.text, engine::answer(100));
-    let expected = price(400_000).cost(12, 100).unwrap();
+    let expected = price(40_000_000).cost(12, 100).unwrap();
     assert_eq!(bill.cost, expected, "alone in the auction, it is paid its own bid");
     assert_eq!(
         (bill.input_tokens, bill.output_tokens, bill.providers.as_slice()),
@@ -276,7 +276,7 @@ fn a_restarted_client_goes_on_above_every_voucher_it_may_have_signed() {
 fn a_restarted_provider_serves_nothing_for_free_and_loses_no_voucher() {
     let mut swarm = Swarm::new(14, CALM);
     let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 1_000);
+    let provider = swarm.provider(1, price(40_000_000), 1_000);
     swarm.order(client, 1, chat("count for me", 100), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
     let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
@@ -292,7 +292,7 @@ fn a_restarted_provider_serves_nothing_for_free_and_loses_no_voucher() {
 fn a_settlement_in_the_middle_of_a_job_waits_for_its_last_voucher() {
     let mut swarm = Swarm::new(19, CALM);
     let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 5_000);
+    let provider = swarm.provider(1, price(40_000_000), 5_000);
     swarm.order(client, 1, chat("count for me", 200), COIN, MINUTE);
     swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() > 100);
     swarm.command(provider, Command::Settle);

@@ -1,11 +1,11 @@
 //! Lookups in the hash table: Kademlia with libp2p's parameters, over tables that are not stored.
 //!
-//! Identifiers are sorted once. Which of the hosts that share a prefix a bucket holds is a draw about the host and the
-//! bucket, so that a table costs nothing until it is asked, whatever the number of hosts. Tables are as a settled network
-//! has them: a bucket holds everyone who fits, or `K` of them.
+//! Identifiers are sorted once, so that a table costs nothing until it is asked. Tables are as a settled network has them:
+//! a bucket holds everyone who fits, or the `K` who have been there longest, as nobody who still answers is replaced. So
+//! hosts on one side of a prefix know the same strangers on the other.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 
 use bombyx_protocol::time::{Span, Time};
 
@@ -23,7 +23,8 @@ pub struct Kademlia {
     sorted: Vec<(u64, u32)>,
     /// The identifier of each host.
     ids: BTreeMap<u32, u64>,
-    draws: Draws,
+    /// Who was first among those who share a prefix, by their range in `sorted`, where they are more than `K`.
+    oldest: BTreeMap<(usize, usize), Vec<u32>>,
 }
 
 /// What a lookup came to.
@@ -60,7 +61,24 @@ impl Kademlia {
         let ids: BTreeMap<u32, u64> = hosts.collect();
         let mut sorted: Vec<(u64, u32)> = ids.iter().map(|(host, id)| (*id, *host)).collect();
         sorted.sort_unstable();
-        Self { sorted, ids, draws }
+        let mut kademlia = Self { sorted, ids, oldest: BTreeMap::new() };
+        kademlia.settle(&draws, 0, 0, kademlia.sorted.len());
+        kademlia
+    }
+
+    /// Finds the oldest of a range whose first `bits` bits are alike, and of all ranges within.
+    fn settle(&mut self, draws: &Draws, bits: u32, from: usize, until: usize) -> Vec<u32> {
+        if until - from <= K || bits == u64::BITS {
+            return self.sorted[from..until].iter().map(|(_, member)| *member).collect();
+        }
+        let bit = 1u64 << (63 - bits);
+        let middle = from + self.sorted[from..until].partition_point(|(id, _)| id & bit == 0);
+        let mut oldest = self.settle(draws, bits + 1, from, middle);
+        oldest.extend(self.settle(draws, bits + 1, middle, until));
+        oldest.sort_unstable_by_key(|member| (draws.bits(Purpose::Bucket, &[u64::from(*member)]), *member));
+        oldest.truncate(K);
+        self.oldest.insert((from, until), oldest.clone());
+        oldest
     }
 
     /// Everyone in a host's routing table.
@@ -75,7 +93,10 @@ impl Kademlia {
             }
             // The other half of those who share the first `bucket` bits.
             let (from, until) = self.sharing(own ^ (1 << (63 - bucket)), bucket + 1);
-            table.extend(self.members(host, bucket, from, until));
+            match self.oldest.get(&(from, until)) {
+                Some(oldest) => table.extend(oldest),
+                None => table.extend(self.sorted[from..until].iter().map(|(_, member)| *member)),
+            }
         }
         table
     }
@@ -90,25 +111,11 @@ impl Kademlia {
         )
     }
 
-    fn members(&self, host: u32, bucket: u32, from: usize, until: usize) -> Vec<u32> {
-        if until - from <= K {
-            return self.sorted[from..until].iter().map(|(_, member)| *member).collect();
-        }
-        let mut chosen = BTreeSet::new();
-        for attempt in 0u64.. {
-            if chosen.len() == K {
-                break;
-            }
-            let about = [u64::from(host), u64::from(bucket), attempt];
-            chosen.insert(from + self.draws.below((until - from) as u64, Purpose::Bucket, &about) as usize);
-        }
-        chosen.into_iter().map(|member| self.sorted[member].1).collect()
-    }
-
-    /// The `K` entries of a host's table that are closest to a place.
-    fn closest(&self, host: u32, target: u64) -> Vec<(u64, u32)> {
+    /// The `K` entries of a host's table that are closest to a place, but for the one who asks.
+    fn closest(&self, host: u32, target: u64, asker: u32) -> Vec<(u64, u32)> {
         let distance = |other: u32| self.ids.get(&other).map(|id| (id ^ target, other));
-        let mut table: Vec<(u64, u32)> = self.table(host).into_iter().filter_map(distance).collect();
+        let others = self.table(host).into_iter().filter(|other| *other != asker);
+        let mut table: Vec<(u64, u32)> = others.filter_map(distance).collect();
         table.sort_unstable();
         table.truncate(K);
         table
@@ -121,7 +128,7 @@ impl Kademlia {
         let known =
             |(distance, host): (u64, u32)| (distance, Candidate { host, hops: 1, state: State::Known });
         let mut candidates: BTreeMap<u64, Candidate> =
-            self.closest(from, target).into_iter().map(known).collect();
+            self.closest(from, target, from).into_iter().map(known).collect();
         let mut answers: BinaryHeap<Reverse<(Time, u64)>> = BinaryHeap::new();
         let (mut now, mut requests, mut without_progress) = (Time(0), 0, 0);
         while !is_over(&candidates) {
@@ -140,8 +147,8 @@ impl Kademlia {
             let (host, hops) = (answered.host, answered.hops + 1);
             let mut progress = candidates.len() < K;
             let range = candidates.keys().take(K).next_back().copied().unwrap_or(distance);
-            for (distance, named) in self.closest(host, target) {
-                if named != from && !candidates.contains_key(&distance) {
+            for (distance, named) in self.closest(host, target, from) {
+                if !candidates.contains_key(&distance) {
                     progress |= distance < range;
                     candidates.insert(distance, Candidate { host: named, hops, state: State::Known });
                 }
@@ -166,6 +173,8 @@ fn is_over(candidates: &BTreeMap<u64, Candidate>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::rng::fold;
 
@@ -196,6 +205,16 @@ mod tests {
         assert_eq!(table.len(), table.iter().collect::<BTreeSet<_>>().len());
         // Half of the network is in bucket 0, a quarter in bucket 1 and so on: eight full buckets and a rest of about 20.
         assert!((160..=190).contains(&table.len()), "{}", table.len());
+    }
+
+    #[test]
+    fn a_host_that_asks_is_not_told_of_itself_and_hears_of_k_others() {
+        let network = network(200);
+        let own = network.ids[&7];
+        for host in network.table(7) {
+            let named = network.closest(host, own, 7);
+            assert!(named.len() == K && named.iter().all(|(_, other)| *other != 7));
+        }
     }
 
     #[test]

@@ -41,8 +41,9 @@ const fn metric(key: &'static str, label: &'static str, unit: &'static str, good
 }
 
 /// All metrics, in the order of reports.
-pub const METRICS: [Metric; 47] = [
+pub const METRICS: [Metric; 48] = [
     metric("success", "orders answered", "%", Good::High),
+    metric("lost", "orders lost with their client, which had no power", "%", Good::Low),
     metric("match_ms_p50", "match, median", "ms", Good::Low),
     metric("match_ms_p95", "match, 95th percentile", "ms", Good::Low),
     metric("match_ms_p99", "match, 99th percentile", "ms", Good::Low),
@@ -114,6 +115,7 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
     };
     let some = |count: usize, value: f64| (count > 0).then_some(value);
     put("success", Some(summary.success * 1e2));
+    put("lost", Some(f64::from(summary.lost) * 1e2 / orders));
     for (key, of) in [
         ("match_ms", summary.match_ms),
         ("first_content_ms", summary.first_content_ms),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::metrics::{Good, METRICS, Metric};
+use crate::metrics::{Good, METRICS, Metric, find};
 use crate::plot::{COLOURS, distributions, dots, escape, number, parts, shown};
 use crate::stats::Interval;
 use crate::sweep::{Merged, MergedArm};
@@ -10,22 +10,22 @@ use crate::sweep::{Merged, MergedArm};
 /// The style sheet of every page.
 pub const STYLE: &str = include_str!("page.css");
 
-/// Metrics that are drawn; all are in the table.
-const DRAWN: [&str; 14] = [
+/// Metrics that are drawn, and named first in the answer, in this order; all are in the table.
+const HEADLINES: [&str; 14] = [
     "success",
-    "match_ms_p50",
-    "first_content_ms_p95",
-    "price_mean",
-    "cost_over_assignment",
-    "efficiency",
-    "failovers_per_100",
-    "utilisation",
-    "income_gini",
-    "locked_mean",
-    "messages_per_job",
     "attack_profit",
     "false_answers",
     "cheaters_found",
+    "match_ms_p50",
+    "first_content_ms_p95",
+    "price_mean",
+    "efficiency",
+    "cost_over_assignment",
+    "failovers_per_100",
+    "messages_per_job",
+    "locked_mean",
+    "utilisation",
+    "income_gini",
 ];
 /// The parts of the wait for the first content, by the metrics of their medians.
 const WAIT: [(&str, &str); 3] = [
@@ -65,7 +65,6 @@ pub fn page(merged: &Merged, command: &str) -> String {
     html.push_str(&answer(merged));
     html.push_str(&legend(merged));
     html.push_str(&small_multiples(merged));
-    html.push_str(&wait(merged));
     html.push_str(&curves(merged));
     html.push_str(&table(merged));
     html.push_str(&made(merged, command));
@@ -104,7 +103,7 @@ fn state(arm: &MergedArm) -> String {
     )
 }
 
-/// How another arm differs: the surest differences first.
+/// How another arm differs: the headlines, then the surest of the other differences.
 fn against(arm: &MergedArm, first: &MergedArm) -> String {
     let mut real: Vec<(&Metric, &Interval)> = METRICS
         .iter()
@@ -113,8 +112,7 @@ fn against(arm: &MergedArm, first: &MergedArm) -> String {
         .collect();
     let sureness = |of: &Interval| of.mean.abs() / of.half.unwrap_or(f64::INFINITY).max(f64::MIN_POSITIVE);
     real.sort_by(|(a, one), (b, other)| {
-        let described = |metric: &Metric| metric.good == Good::Neither;
-        described(a).cmp(&described(b)).then(sureness(other).total_cmp(&sureness(one)))
+        rank(a).cmp(&rank(b)).then(sureness(other).total_cmp(&sureness(one)))
     });
     let name = escape(&arm.name);
     if real.is_empty() {
@@ -127,8 +125,18 @@ fn against(arm: &MergedArm, first: &MergedArm) -> String {
     let sentences: Vec<String> =
         real.iter().take(SENTENCES_MAX).map(|(metric, of)| part(metric, of, first)).collect();
     let more = all.saturating_sub(SENTENCES_MAX);
-    let rest = if more > 0 { format!(" {more} more differences are in the table.") } else { String::new() };
+    let rest = match more {
+        0 => String::new(),
+        1 => " One more difference is in the table.".to_owned(),
+        _ => format!(" {more} more differences are in the table."),
+    };
     format!("<b>{name}</b>: {}.{rest}", sentences.join("; "))
+}
+
+/// Where a metric stands in the answer: what is neither good nor bad comes last.
+fn rank(metric: &Metric) -> (bool, usize) {
+    let headline = HEADLINES.iter().position(|key| *key == metric.key);
+    (metric.good == Good::Neither, headline.unwrap_or(HEADLINES.len()))
 }
 
 fn part(metric: &Metric, of: &Interval, first: &MergedArm) -> String {
@@ -177,14 +185,14 @@ fn small_multiples(merged: &Merged) -> String {
     let mut html =
         "<h2>At a glance</h2><p class=note>Dots are means over the seeds, bars their 95 % intervals.</p><div class=grid2>"
             .to_owned();
-    for metric in METRICS.iter().filter(|metric| DRAWN.contains(&metric.key)) {
+    for metric in HEADLINES.iter().filter_map(|key| find(key)) {
         let rows: Vec<(&str, Interval)> = merged
             .arms
             .iter()
             .filter_map(|arm| Some((arm.name.as_str(), *arm.metrics.get(metric.key)?)))
             .collect();
         // What is nothing everywhere is not worth a picture.
-        if rows.iter().all(|(_, of)| of.mean == 0.0) {
+        if rows.is_empty() || is_zero(merged, metric) {
             continue;
         }
         let _ = write!(
@@ -215,11 +223,10 @@ fn wait(merged: &Merged) -> String {
     }
     let names: Vec<&str> = WAIT.iter().map(|(_, name)| *name).collect();
     format!(
-        "<h2>Where the wait goes</h2><p class=note>From the order to the first content, from dark to pale: {}. Medians of \
-         each part, in milliseconds; they need not add up to the median of the whole.</p><div class=grid2><figure>{}\
-         </figure></div>",
-        names.join(", "),
-        parts(&rows)
+        "<figure><figcaption>Where the wait for the first content goes <small>ms</small></figcaption>{}<p class=note>From dark to pale: \
+         {}. Medians of each part; they need not add up to the median of the whole.</p></figure>",
+        parts(&rows),
+        names.join(", ")
     )
 }
 
@@ -228,9 +235,9 @@ fn curves(merged: &Merged) -> String {
                     the 99th percentile.</p><div class=grid2>"
         .to_owned();
     let drawn = [
+        ("price", "Price of an answer", "10⁻³ coins"),
         ("match_ms", "From the order to a provider", "ms"),
         ("first_content_ms", "From the order to the first content", "ms"),
-        ("price", "Price of an answer", "10⁻³ coins"),
     ];
     for (key, label, unit) in drawn {
         let lines: Vec<(&str, &[f64])> = merged
@@ -246,6 +253,7 @@ fn curves(merged: &Merged) -> String {
             );
         }
     }
+    html.push_str(&wait(merged));
     html.push_str("</div>");
     html
 }
@@ -259,10 +267,11 @@ fn table(merged: &Merged) -> String {
         let _ = write!(html, "<th>{}", escape(&arm.name));
     }
     html.push_str("</thead><tbody>");
-    for metric in &METRICS {
-        if !merged.arms.iter().any(|arm| arm.metrics.contains_key(metric.key)) {
-            continue;
-        }
+    let (mut zero, measured): (Vec<&Metric>, Vec<&Metric>) = METRICS
+        .iter()
+        .filter(|metric| merged.arms.iter().any(|arm| arm.metrics.contains_key(metric.key)))
+        .partition(|metric| is_zero(merged, metric));
+    for metric in measured {
         let _ = write!(html, "<tr><th>{}{}", escape(metric.label), unit(metric));
         for (place, arm) in merged.arms.iter().enumerate() {
             let value = arm.metrics.get(metric.key).map_or_else(|| "–".to_owned(), shown);
@@ -275,7 +284,18 @@ fn table(merged: &Merged) -> String {
         }
     }
     html.push_str("</tbody></table></div>");
+    if !zero.is_empty() {
+        zero.sort_by_key(|metric| rank(metric));
+        let labels: Vec<String> = zero.iter().map(|metric| escape(metric.label)).collect();
+        let _ = write!(html, "<p class=note>Zero in every run: {}.</p>", labels.join("; "));
+    }
     html
+}
+
+/// Whether there is nothing of it in any run.
+fn is_zero(merged: &Merged, metric: &Metric) -> bool {
+    let nothing = |of: &Interval| of.mean == 0.0 && of.half.is_none_or(|half| half == 0.0);
+    merged.arms.iter().filter_map(|arm| arm.metrics.get(metric.key)).all(nothing)
 }
 
 fn made(merged: &Merged, command: &str) -> String {

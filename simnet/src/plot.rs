@@ -9,8 +9,10 @@ pub const COLOURS: usize = 8;
 
 const WIDTH: f64 = 460.0;
 const ROW: f64 = 26.0;
-const LEFT: f64 = 150.0;
+const LEFT: f64 = 172.0;
 const RIGHT: f64 = 14.0;
+/// Letters of an arm's name that fit to the left of a plot.
+const NAME_MAX: usize = 24;
 
 /// Text as it may stand in HTML and SVG.
 #[must_use]
@@ -98,7 +100,7 @@ pub fn dots(rows: &[(&str, Interval)]) -> String {
             "<text class=name x={:.1} y={:.1} text-anchor=end>{}</text>",
             LEFT - 10.0,
             y + 4.0,
-            escape(&short(name, 22))
+            escape(&short(name, NAME_MAX))
         );
         if of.half.is_some() {
             let (from, to) = (x(of.low()), x(of.high()));
@@ -144,7 +146,7 @@ pub fn parts(rows: &[(&str, Vec<f64>)]) -> String {
             "<text class=name x={:.1} y={:.1} text-anchor=end>{}</text>",
             LEFT - 10.0,
             top + 12.0,
-            escape(&short(name, 22))
+            escape(&short(name, NAME_MAX))
         );
         let mut from = 0.0;
         for (part, value) in of.iter().enumerate() {

@@ -70,6 +70,7 @@ fn shards_put_together_are_the_whole_sweep_and_every_run_can_be_replayed() {
     good(dir, &["report", "whole"]);
     let page = std::fs::read_to_string(dir.join("whole/report.html")).unwrap();
     assert!(page.contains("Do leases &lt;help&gt;?") && page.contains("an auction each"), "{page}");
+    assert!(page.contains("Zero in every run: "), "what never happened takes one line");
     for outside in ["http://", "https://", "<script", "src="] {
         assert!(!page.contains(outside), "the page needs {outside}");
     }

@@ -23,7 +23,7 @@ use crate::engine::models;
 use crate::error::NodeError;
 use crate::handle::NodeHandle;
 use crate::home::Note;
-use crate::ledger::LedgerError;
+use crate::ledger::{CoinName, LedgerError};
 use crate::print::Printer;
 use crate::vectors::Vectors;
 use crate::{node, shutdown};
@@ -125,7 +125,7 @@ impl Ask {
         let ended = running.await.map_err(|_| NodeError::Bug("the node's task panicked".into()))?;
         let answered = answered?;
         ended?;
-        printer.note(&answered.summary());
+        printer.note(&answered.summary(&config.ledger.coin));
         if printer.json || answered.vector.is_some() {
             printer.data(&answered, || serde_json::json!(answered.vector).to_string());
         }
@@ -265,7 +265,8 @@ async fn follow(
                     printer.line("");
                 }
                 if bill.cost > Nano::ZERO {
-                    printer.note(&format!("paid all the same for what was delivered: {} coins", bill.cost));
+                    let paid = config.ledger.coin.amount(bill.cost);
+                    printer.note(&format!("paid all the same for what was delivered: {paid}"));
                 }
                 return Err(failed(node, config, why).await);
             }
@@ -321,14 +322,14 @@ impl Answered {
         }
     }
 
-    fn summary(&self) -> String {
+    fn summary(&self, coin: &CoinName) -> String {
         let provider = self.providers.last().and_then(|id| id.get(..8)).unwrap_or("?");
         let over = if self.failed_over { ", which took over from one that failed" } else { "" };
         format!(
-            "served by {provider}{over}: {} + {} tokens for {} coins, first part after {} ms, all after {} ms",
+            "served by {provider}{over}: {} + {} tokens for {}, first part after {} ms, all after {} ms",
             self.input_tokens,
             self.output_tokens,
-            Nano(self.cost_nano),
+            coin.amount(Nano(self.cost_nano)),
             self.first_token_ms.map_or_else(|| "?".into(), |ms| ms.to_string()),
             self.wall_ms
         )

@@ -16,6 +16,7 @@ use crate::config::{Coins, NodeConfig};
 use crate::error::NodeError;
 use crate::home::STORE;
 use crate::keys::Keys;
+use crate::ledger::CoinName;
 use crate::ledger::wallet::Wallet;
 use crate::node::reach_ledger;
 use crate::print::Printer;
@@ -64,7 +65,7 @@ impl ChannelsArgs {
         match self.verb {
             None => {
                 let list = list(home, &config).await?;
-                printer.data(&list, || table(&list.channels));
+                printer.data(&list, || text(&list, &config.ledger.coin));
             }
             Some(ChannelsVerb::Close { account }) => {
                 let node = reach::running(home).await?;
@@ -76,9 +77,9 @@ impl ChannelsArgs {
                 let node = reach::running(home).await?;
                 let path = format!("/channels/{}/topup", digits(&account)?);
                 let channel: ChannelStatus = node.post(&path, &TopUp { amount_nano: coins.0.0 }).await?;
-                printer.data(&channel, || {
-                    format!("{} coins are on their way to channel {}", coins.0, channel.account)
-                });
+                let amount = node.status.ledger.coin.amount(coins.0);
+                printer
+                    .data(&channel, || format!("{amount} are on their way to channel {}", channel.account));
             }
             Some(ChannelsVerb::Watch { store }) => {
                 watch::run(&config, store.unwrap_or_else(|| home.join(STORE)), printer).await?;
@@ -95,7 +96,7 @@ fn digits(account: &str) -> Result<String, NodeError> {
 }
 
 /// From the running node; else from the store, which a node that was killed leaves behind whole.
-async fn list(home: &Path, config: &NodeConfig) -> Result<ChannelList, NodeError> {
+pub(super) async fn list(home: &Path, config: &NodeConfig) -> Result<ChannelList, NodeError> {
     match reach::running(home).await {
         Ok(node) => return node.get("/channels").await,
         Err(NodeError::NotRunning { .. }) => {}
@@ -108,41 +109,52 @@ async fn list(home: &Path, config: &NodeConfig) -> Result<ChannelList, NodeError
     let records = records.map_err(|_| NodeError::Bug("reading the store panicked".into()))??;
     let known = channels::recorded(&records);
     let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
-    let channels = match reach_ledger(&config.ledger, Some(wallet)).await {
-        Ok(ledger) => channels::looked_up(&ledger, known, LEDGER_PATIENCE).await,
-        Err(_) => known.into_iter().map(ChannelView::from).collect(),
-    };
-    Ok(ChannelList { node_id: owner.to_string(), channels })
+    let ledger = reach_ledger(&config.ledger, Some(wallet)).await.ok();
+    Ok(ChannelList::of(owner, known, ledger.as_ref(), LEDGER_PATIENCE).await)
+}
+
+fn text(list: &ChannelList, coin: &CoinName) -> String {
+    if list.channels.is_empty() {
+        return "there is no channel".into();
+    }
+    format!(
+        "{}\namounts in {coin}; {} locked by this node's deposits, fees so far {}",
+        table(&list.channels),
+        coin.amount(list.locked()),
+        fees(list, coin)
+    )
+}
+
+/// The fees of channels and wallet in words.
+pub(super) fn fees(list: &ChannelList, coin: &CoinName) -> String {
+    let wallet = list.wallet_fees_nano.map_or_else(|| "?".into(), |nano| coin.amount(Nano(nano)));
+    format!("{} out of channels, {wallet} out of the wallet", coin.amount(list.channel_fees()))
+}
+
+/// Until when its coins are locked, in words.
+fn until(view: &ChannelView) -> String {
+    let challenge_s = view.channel.challenge_s;
+    match (view.channel.state, view.channel.direction, view.locked_for_s) {
+        (ChannelPhase::Closed | ChannelPhase::Opening, _, _) => "-".into(),
+        (_, _, Some(0)) => "now: the close can be finished".into(),
+        (_, _, Some(left_s)) => format!("{left_s} s from now, or the provider's close"),
+        (_, Direction::Paying, None) => format!("closed; a close takes {challenge_s} s at most"),
+        (_, Direction::Earning, None) => "closed; a close takes effect at once".into(),
+    }
 }
 
 fn table(channels: &[ChannelView]) -> String {
-    if channels.is_empty() {
-        return "there is no channel".into();
-    }
     let coins = |nano: Option<u64>| nano.map_or_else(|| "?".into(), |nano| Nano(nano).to_string());
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header([
-        "account",
-        "role",
-        "peer",
-        "state",
-        "deposit",
-        "promised",
-        "settled",
-        "fees",
-        "locked until",
+        "account", "role", "peer", "state", "deposit", "promised", "settled", "fees", "locked", "until",
     ]);
     for view in channels {
         let channel = &view.channel;
         let role = match channel.direction {
             Direction::Paying => "pays",
             Direction::Earning => "earns",
-        };
-        let locked = match (channel.state, view.locked_until_s) {
-            (_, Some(until_s)) => format!("unix time {until_s}"),
-            (ChannelPhase::Closed, None) => "-".into(),
-            (ChannelPhase::Opening | ChannelPhase::Open | ChannelPhase::Closing, None) => "closed".into(),
         };
         table.add_row([
             channel.account.clone(),
@@ -153,7 +165,8 @@ fn table(channels: &[ChannelView]) -> String {
             coins(Some(channel.paid_nano)),
             coins(view.settled_nano),
             coins(view.fees_nano),
-            locked,
+            coins(view.locked_nano),
+            until(view),
         ]);
     }
     table.to_string()

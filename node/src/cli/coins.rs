@@ -55,6 +55,9 @@ pub(super) async fn ensure(
         let reason = format!("the faucet answered {}", answer.status());
         return Err(LedgerError::Chain(ChainError::Refused { exit_code: None, reason }).into());
     }
-    printer.note(&format!("devnet: the faucet gave this client {amount} coins, which are worth nothing"));
+    printer.note(&format!(
+        "devnet: the faucet gave this client {}, which are worth nothing",
+        config.ledger.coin.amount(amount)
+    ));
     Ok(())
 }

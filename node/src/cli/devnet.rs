@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::error::NodeError;
 use crate::keys::fresh_seed;
+use crate::ledger::CoinName;
 use crate::ledger::devnet::{self, Devnet};
 use crate::ledger::liteserver::LiteAddress;
 use crate::print::Printer;
@@ -33,6 +34,9 @@ pub(super) struct DevnetArgs {
     /// How many blocks a message between accounts takes.
     #[arg(long, value_name = "BLOCKS", default_value_t = 1, requires = "block_ms")]
     hop: u32,
+    /// What the explorer's page calls the coin.
+    #[arg(long, value_name = "NAME", default_value_t = CoinName::default())]
+    coin: CoinName,
 }
 
 #[derive(Serialize)]
@@ -44,7 +48,7 @@ struct Serving {
 
 impl DevnetArgs {
     pub(super) async fn run(self, printer: Printer) -> Result<(), NodeError> {
-        let mut devnet = Devnet::new()?;
+        let mut devnet = Devnet::new()?.naming(self.coin);
         if self.block_ms > 0 {
             devnet = devnet.in_blocks(self.hop);
         }

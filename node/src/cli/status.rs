@@ -17,21 +17,25 @@ pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> 
 
 fn text(status: &Status) -> String {
     let coins = |nano: u64| Nano(nano).to_string();
+    let coin = &status.ledger.coin;
     let mut lines = vec![
         format!("node      {}", status.node_id),
         format!("network   {}, {} peers, up {} s", status.network, status.peers, status.uptime_s),
     ];
     lines.extend(status.addresses.iter().map(|address| format!("join      {address}")));
-    let balance = status.ledger.balance_nano.map_or("unknown (the ledger does not answer)".into(), coins);
+    let balance = status
+        .ledger
+        .balance_nano
+        .map_or("unknown (the ledger does not answer)".into(), |nano| coin.amount(Nano(nano)));
     lines.push(format!("ledger    {} (network {})", status.ledger.url, status.ledger.network_id));
-    lines.push(format!("wallet    {}, {balance} coins", status.ledger.wallet));
+    lines.push(format!("wallet    {}, {balance}", status.ledger.wallet));
     if let Some(provider) = &status.provider {
         lines.push(format!(
-            "sold      {} jobs ({} ended early), {} under way, {} coins{}",
+            "sold      {} jobs ({} ended early), {} under way, {}{}",
             provider.jobs_served,
             provider.jobs_refused,
             provider.jobs_in_flight,
-            coins(provider.served_nano),
+            coin.amount(Nano(provider.served_nano)),
             if provider.draining { ", ending" } else { "" }
         ));
         for model in &provider.models {
@@ -49,21 +53,21 @@ fn text(status: &Status) -> String {
     }
     let client = &status.client;
     lines.push(format!(
-        "bought    {} orders answered, {} failed, {} under way, {} coins; {} offers known",
+        "bought    {} orders answered, {} failed, {} under way, {}; {} offers known",
         client.orders_done,
         client.orders_failed,
         client.orders_in_flight,
-        coins(client.spent_nano),
+        coin.amount(Nano(client.spent_nano)),
         client.asks
     ));
     for channel in &status.channels {
         lines.push(format!(
-            "channel   {:?} {:?} with {}: {} of {} coins",
+            "channel   {:?} {:?} with {}: {} of {}",
             channel.direction,
             channel.state,
             channel.peer.get(..8).unwrap_or(&channel.peer),
             coins(channel.paid_nano),
-            coins(channel.deposit_nano)
+            coin.amount(Nano(channel.deposit_nano))
         ));
     }
     lines.join("\n")

@@ -7,17 +7,19 @@ use bombyx_protocol::ident::Identity;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::reach;
+use super::{channels, reach};
 use crate::admin::{Send, receiver};
+use crate::channels::ChannelView;
 use crate::config::{Coins, LedgerNetwork, NodeConfig};
 use crate::error::NodeError;
 use crate::home::STORE;
 use crate::keys::Keys;
-use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
 use crate::ledger::wallet::{Wallet, friendly, parse_address};
+use crate::ledger::{CoinName, LedgerError};
 use crate::node::reach_ledger;
 use crate::print::Printer;
+use crate::status::{ChannelPhase, Direction};
 use crate::store::Store;
 
 /// Flags of `bombyx wallet`.
@@ -52,6 +54,15 @@ struct Shown {
     address: String,
     friendly: String,
     balance_nano: Option<u64>,
+    /// What this node's deposits hold.
+    locked_nano: u64,
+    /// Channels that it pays on.
+    locked_in: usize,
+    /// The longest time that a close takes, in seconds.
+    locked_for_s_max: u32,
+    channel_fees_nano: u64,
+    wallet_fees_nano: Option<u64>,
+    coin: CoinName,
     ledger: String,
 }
 
@@ -98,22 +109,50 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         }
         Err(error) => return Err(error),
     };
+    let list = channels::list(home, config).await?;
+    let paying = || {
+        let views = list.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
+        views.filter(|view| view.channel.state != ChannelPhase::Closed)
+    };
     let test_network = config.ledger.network != LedgerNetwork::Mainnet;
     let shown = Shown {
         address: address.to_string(),
         friendly: friendly(address, test_network),
         balance_nano: balance,
+        locked_nano: list.locked().0,
+        locked_in: paying().count(),
+        locked_for_s_max: paying().map(close_takes_s).max().unwrap_or(0),
+        channel_fees_nano: list.channel_fees().0,
+        wallet_fees_nano: list.wallet_fees_nano,
+        coin: config.ledger.coin.clone(),
         ledger,
     };
     printer.data(&shown, || {
         let unknown = || "unknown (the ledger does not answer)".into();
-        let balance = shown.balance_nano.map_or_else(unknown, |nano| format!("{} coins", Nano(nano)));
+        let balance = shown.balance_nano.map_or_else(unknown, |nano| shown.coin.amount(Nano(nano)));
+        let locked = match shown.locked_in {
+            0 => "nothing: there is no channel that this node pays on".into(),
+            count => format!(
+                "{} in {count} channel{}, each until it is closed; a close takes {} s at most",
+                shown.coin.amount(list.locked()),
+                if count == 1 { "" } else { "s" },
+                shown.locked_for_s_max
+            ),
+        };
         format!(
-            "address  {}\n         {}\nbalance  {balance}\nledger   {}",
-            shown.friendly, shown.address, shown.ledger
+            "address  {}\n         {}\nbalance  {balance}\nlocked   {locked}\nfees     so far {}\nledger   {}",
+            shown.friendly,
+            shown.address,
+            channels::fees(&list, &shown.coin),
+            shown.ledger
         )
     });
     Ok(())
+}
+
+/// How long a channel's close takes at most, counted from now or from when it is asked for.
+fn close_takes_s(view: &ChannelView) -> u32 {
+    view.locked_for_s.unwrap_or(view.channel.challenge_s)
 }
 
 fn seed(home: &Path, confirmed: bool, printer: Printer) -> Result<(), NodeError> {
@@ -154,6 +193,6 @@ async fn send(
         }
         Err(error) => return Err(error),
     }
-    printer.data(&order, || format!("sent {amount} coins to {to}"));
+    printer.data(&order, || format!("sent {} to {to}", config.ledger.coin.amount(amount)));
     Ok(())
 }

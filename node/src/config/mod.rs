@@ -16,6 +16,7 @@ use bombyx_protocol::work::price::PriceSheet;
 use serde::Deserialize;
 
 pub use self::read::ConfigError;
+use crate::ledger::CoinName;
 
 /// The file in a node's home.
 pub const FILE: &str = "config.toml";
@@ -77,8 +78,13 @@ pub struct LedgerConfig {
     pub url: String,
     /// API keys of the endpoints in the same order, separated by commas; empty for none.
     pub api_key: String,
+    /// The most requests per second to each HTTP endpoint in the same order, separated by commas: 0 for any number, empty for
+    /// what suits the endpoint.
+    pub requests_per_s: String,
     /// Milliseconds between two looks at a watched channel.
     pub poll_ms: u64,
+    /// What the coin is called where an amount is shown.
+    pub coin: CoinName,
 }
 
 /// The ledgers there are.
@@ -224,7 +230,14 @@ impl Default for NetworkConfig {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self { network: LedgerNetwork::Devnet, url: "devnet".into(), api_key: String::new(), poll_ms: 500 }
+        Self {
+            network: LedgerNetwork::Devnet,
+            url: "devnet".into(),
+            api_key: String::new(),
+            requests_per_s: String::new(),
+            poll_ms: 500,
+            coin: CoinName::default(),
+        }
     }
 }
 
@@ -277,7 +290,7 @@ impl Default for GatewayConfig {
 // The keys of strangers' services stay out of traces.
 impl std::fmt::Debug for LedgerConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { network, url, api_key: _, poll_ms } = self;
+        let Self { network, url, api_key: _, requests_per_s: _, poll_ms, coin: _ } = self;
         write!(f, "LedgerConfig({network:?} at {url}, every {poll_ms} ms)")
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Driver;
 use super::role::Role;
+use crate::channels::earning;
 use crate::status::{ChannelPhase, ChannelStatus, Direction, SettleReport};
 
 /// How long jobs and orders that are under way may take to end.
@@ -168,7 +169,7 @@ impl Driver {
         };
         let waits = |channel: &ChannelStatus| match channel.state {
             ChannelPhase::Closed | ChannelPhase::Opening => false,
-            ChannelPhase::Open | ChannelPhase::Closing => true,
+            ChannelPhase::Open | ChannelPhase::Closing => !self.is_dust(&channel.account),
         };
         let waits = closing.iter().any(waits) && now < settling.until && !settling.report.is_closed();
         if waits || !self.pending.is_empty() {
@@ -185,8 +186,15 @@ impl Driver {
     }
 
     fn earns_on_open_channels(&self) -> bool {
-        self.channels()
-            .iter()
-            .any(|channel| channel.direction == Direction::Earning && channel.state != ChannelPhase::Opening)
+        let earners = self.provider.iter().flat_map(|provider| provider.channels());
+        earners
+            .filter(|earner| !earner.is_dust())
+            .any(|earner| earning(earner).state != ChannelPhase::Opening)
+    }
+
+    /// Whether a settlement leaves the channel to its client. (`CH-26`)
+    fn is_dust(&self, account: &str) -> bool {
+        let mut earners = self.provider.iter().flat_map(|provider| provider.channels());
+        earners.any(|earner| earner.is_dust() && earner.is_open() && hex::encode(earner.account()) == account)
     }
 }

@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::role::{PerRole, Role};
-use crate::ledger::chain::ChainError;
-use crate::ledger::{Ledger, LedgerError, contract};
+use crate::ledger::contract::{self, Refusal};
+use crate::ledger::{Ledger, LedgerError};
 
 type Account = [u8; 32];
 
@@ -218,8 +218,9 @@ impl Desk {
             Ok(()) => tracing::info!(account = hex::encode(account), "ledger: {name} done"),
             Err(error) => {
                 tracing::warn!(account = hex::encode(account), %error, "ledger: {name} failed");
-                if let Some(fault) = fault(&error) {
-                    self.say(role, LedgerEvent::Failed { account, fault });
+                // Where no channel is, the state that was told says it all.
+                if !matches!(error, LedgerError::NotOpen { .. }) {
+                    self.say(role, LedgerEvent::Failed { account, fault: error.fault() });
                 }
             }
         }
@@ -309,10 +310,14 @@ async fn execute(ledger: &Ledger, call: &LedgerCall) -> Result<(), LedgerError> 
         LedgerCall::Finalize { account } => ledger.finalize(Address::basechain(*account)).await,
         LedgerCall::Watch { .. } | LedgerCall::Unwatch { .. } => Ok(()),
     };
-    match done {
-        // An earlier attempt had its effect after all.
-        Err(LedgerError::AlreadyOpen { .. }) => Ok(()),
-        other => other,
+    match (call, done) {
+        // An earlier attempt had its effect after all, or somebody else did it.
+        (LedgerCall::Open { .. }, Err(LedgerError::AlreadyOpen { .. }))
+        | (LedgerCall::Claim { .. }, Err(LedgerError::Refused { refusal: Refusal::Stale, .. }))
+        | (LedgerCall::RequestClose { .. }, Err(LedgerError::Refused { refusal: Refusal::Closing, .. })) => {
+            Ok(())
+        }
+        (_, other) => other,
     }
 }
 
@@ -326,29 +331,6 @@ const fn name(call: &LedgerCall) -> &'static str {
         LedgerCall::Finalize { .. } => "finalizing a channel",
         LedgerCall::Watch { .. } => "watching a channel",
         LedgerCall::Unwatch { .. } => "unwatching a channel",
-    }
-}
-
-/// What a machine is told of a failure; `None` where the state that it was told says it all.
-fn fault(error: &LedgerError) -> Option<LedgerFault> {
-    match error {
-        LedgerError::NotOpen { .. } => None,
-        LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => Some(LedgerFault::Funds),
-        // Sent, and nobody knows what became of it.
-        LedgerError::Deadline { .. }
-        | LedgerError::Chain(
-            ChainError::Unreachable { .. }
-            | ChainError::OtherNetwork { .. }
-            | ChainError::Contradiction { .. }
-            | ChainError::Unreadable { .. },
-        ) => Some(LedgerFault::Unreachable),
-        LedgerError::Chain(ChainError::Refused { .. })
-        | LedgerError::Wallet(_)
-        | LedgerError::Terms(_)
-        | LedgerError::ForeignRefund { .. }
-        | LedgerError::AlreadyOpen { .. }
-        | LedgerError::Refused { .. }
-        | LedgerError::Expired { .. } => Some(LedgerFault::Refused),
     }
 }
 
@@ -382,7 +364,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use bombyx_protocol::amount::Nano;
     use bombyx_protocol::channel::terms::ChannelTerms;
-    use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
+    use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
     use ed25519_dalek::SigningKey;
 
     use super::*;
@@ -392,6 +374,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
     const DEPOSIT: Nano = Nano(1_000_000_000);
+    const CHALLENGE_S: u32 = 60;
 
     fn key(seed: u8) -> SigningKey {
         SigningKey::from_bytes(&[seed; 32])
@@ -399,6 +382,13 @@ mod tests {
 
     async fn hear(desk: &mut LedgerDesk) -> (Role, LedgerEvent) {
         tokio::time::timeout(PATIENCE, desk.events.recv()).await.unwrap().unwrap()
+    }
+
+    async fn hear_state(desk: &mut LedgerDesk, to: Role) -> Option<ChannelState> {
+        match hear(desk).await {
+            (role, LedgerEvent::Channel { state, .. }) if role == to => state,
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn say(desk: &LedgerDesk, role: Role, call: LedgerCall) {
@@ -415,7 +405,7 @@ mod tests {
             provider_key: key(2).verifying_key().to_bytes(),
             client: Address::basechain([8; 32]),
             provider: Address::basechain([9; 32]),
-            challenge_s: 60,
+            challenge_s: CHALLENGE_S,
         };
         let account = terms.account().hash;
         let state = |deposit, settled| contract::ChannelState {
@@ -465,7 +455,7 @@ mod tests {
             provider_key: key(2).verifying_key().to_bytes(),
             client: wallet.address(),
             provider: Address::basechain([9; 32]),
-            challenge_s: 60,
+            challenge_s: CHALLENGE_S,
         };
         let account = terms.account().hash;
         let chain: Arc<dyn Chain> = Arc::new(devnet.clone());
@@ -502,6 +492,31 @@ mod tests {
         say(&desk, Role::Provider, forged).await;
         let refused = LedgerEvent::Failed { account, fault: LedgerFault::Refused };
         assert_eq!(hear(&mut desk).await, (Role::Provider, refused));
+
+        // What is settled, or asked for, already is no failure, and nothing new.
+        let paid = Voucher { account, epoch, cumulative: Nano(20_000_000) };
+        let claim = LedgerCall::Claim { voucher: paid, signature: paid.sign(&key(1)) };
+        for call in [claim.clone(), claim] {
+            say(&desk, Role::Provider, call).await;
+        }
+        for role in [Role::Client, Role::Provider] {
+            let state = hear_state(&mut desk, role).await.unwrap();
+            assert_eq!((state.settled, state.closing), (paid.cumulative, None));
+        }
+        let request = CloseRequest { account, epoch };
+        let request = LedgerCall::RequestClose { request, signature: request.sign(&key(1)) };
+        for call in [request.clone(), request] {
+            say(&desk, Role::Client, call).await;
+        }
+        for role in [Role::Client, Role::Provider] {
+            let state = hear_state(&mut desk, role).await.unwrap();
+            assert!(state.closing.is_some_and(|left| left > Span(0)), "{state:?}");
+        }
+        // The end of the challenge is no transaction, and is told all the same.
+        devnet.advance(CHALLENGE_S);
+        for role in [Role::Client, Role::Provider] {
+            assert_eq!(hear_state(&mut desk, role).await.unwrap().closing, Some(Span(0)));
+        }
 
         say(&desk, Role::Client, LedgerCall::Unwatch { account }).await;
         let order = CloseOrder { account, epoch, cumulative: voucher.cumulative };

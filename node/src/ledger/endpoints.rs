@@ -16,7 +16,7 @@ use tycho_types::cell::HashBytes;
 
 use super::chain::{Account, Chain, ChainError, Reply, Transaction};
 use super::liteserver::{self, LiteAddress, Liteserver};
-use super::toncenter::{MAINNET_URL, TESTNET_URL, Toncenter};
+use super::toncenter::{MAINNET_URL, REQUESTS_PER_S_MAX, TESTNET_URL, Toncenter};
 
 /// Where `bombyx devnet` serves unless told otherwise.
 pub const DEVNET_URL: &str = "http://127.0.0.1:4190";
@@ -80,15 +80,19 @@ type Question<'q, T> = &'q (dyn for<'c> Fn(&'c dyn Chain) -> Reply<'c, T> + Sync
 /// | `liteserver://HOST:PORT/KEY` | a liteserver and its key in base64 |
 /// | a path that ends in `.json` | a network's global configuration: three of its liteservers |
 ///
-/// `keys` are the API keys of the HTTP services in the same order, separated by commas.
+/// `keys` are the API keys of the HTTP services and `rates` the most requests per second to each, both in the same order
+/// and separated by commas; where nothing stands there is no key, or the rate that [`Toncenter::new`] chooses.
 ///
 /// # Errors
 /// [`ChainError`] names the endpoint that cannot be used.
-pub fn connect(list: &str, keys: &str, network_id: i32) -> Result<Endpoints, ChainError> {
+pub fn connect(list: &str, keys: &str, rates: &str, network_id: i32) -> Result<Endpoints, ChainError> {
     let mut chains: Vec<Arc<dyn Chain>> = Vec::new();
     let mut keys = keys.split(',').map(str::trim);
+    let mut rates = rates.split(',').map(str::trim);
     for text in list.split(',').map(str::trim).filter(|text| !text.is_empty()) {
         let key = keys.next().filter(|key| !key.is_empty()).map(str::to_owned);
+        let rate =
+            rates.next().filter(|rate| !rate.is_empty()).map(|rate| read_rate(text, rate)).transpose()?;
         if text.starts_with(liteserver::SCHEME) {
             chains.push(Arc::new(Liteserver::new(LiteAddress::parse(text)?)));
         } else if text.ends_with(".json") {
@@ -99,10 +103,18 @@ pub fn connect(list: &str, keys: &str, network_id: i32) -> Result<Endpoints, Cha
                 servers.into_iter().map(|server| Arc::new(Liteserver::new(server)) as Arc<dyn Chain>),
             );
         } else {
-            chains.push(Arc::new(Toncenter::new(&service(text), key)?));
+            chains.push(Arc::new(Toncenter::new(&service(text), key, rate)?));
         }
     }
     Endpoints::new(chains, network_id)
+}
+
+fn read_rate(endpoint: &str, text: &str) -> Result<u32, ChainError> {
+    let rate = text.parse().ok().filter(|rate| *rate <= REQUESTS_PER_S_MAX);
+    rate.ok_or_else(|| ChainError::Unreachable {
+        endpoint: endpoint.to_owned(),
+        reason: format!("`{text}` requests per second; use 0 for any number, or 1 to {REQUESTS_PER_S_MAX}"),
+    })
 }
 
 /// The base URL of an HTTP endpoint of a list: with the path that it has at every service.
@@ -439,7 +451,7 @@ mod tests {
     fn every_writing_of_an_endpoint_is_read_and_errors_name_the_wrong_one() {
         let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         let list = format!("devnet, https://ton.example/api/v2/ ,liteserver://[::1]:4191/{key}");
-        let endpoints = connect(&list, ",secret", -3).unwrap();
+        let endpoints = connect(&list, ",secret", "5,,7", -3).unwrap();
         let names = endpoints.name();
         assert_eq!(
             names,
@@ -450,10 +462,14 @@ mod tests {
         for (list, named) in
             [("nowhere", "nowhere"), ("devnet,liteserver://x", "liteserver://x"), ("no.json", "no.json")]
         {
-            let error = connect(list, "", -3).err().unwrap().to_string();
+            let error = connect(list, "", "", -3).err().unwrap().to_string();
             assert!(error.contains(named), "{error}");
         }
-        assert!(connect("", "", -3).is_err());
-        assert!(connect(&["devnet"; ENDPOINTS_MAX + 1].join(","), "", -3).is_err());
+        assert!(connect("", "", "", -3).is_err());
+        assert!(connect(&["devnet"; ENDPOINTS_MAX + 1].join(","), "", "", -3).is_err());
+        for rate in ["-1", "1001", "many", "0.5"] {
+            let error = connect("devnet,testnet", "", &format!(",{rate}"), -3).err().unwrap().to_string();
+            assert!(error.contains("testnet") && error.contains(rate), "{error}");
+        }
     }
 }

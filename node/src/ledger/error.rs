@@ -94,7 +94,7 @@ impl LedgerError {
     #[must_use]
     pub fn fault(&self) -> LedgerFault {
         match self {
-            Self::Balance { .. } => LedgerFault::Funds,
+            Self::Balance { .. } | Self::NoWallet { .. } => LedgerFault::Funds,
             Self::Chain(
                 ChainError::Unreachable { .. }
                 | ChainError::OtherNetwork { .. }
@@ -105,7 +105,6 @@ impl LedgerError {
             Self::Chain(ChainError::Refused { .. })
             | Self::Wallet(_)
             | Self::Terms(_)
-            | Self::NoWallet { .. }
             | Self::ForeignRefund { .. }
             | Self::NotOpen { .. }
             | Self::AlreadyOpen { .. }

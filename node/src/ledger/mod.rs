@@ -1,7 +1,6 @@
 //! Channels on a real ledger: open, claim, close, and what it cost, over any [`Chain`].
 //!
 //! ```text
-//! calls ── the core's calls in, its events out, watched accounts
 //! Ledger ── channel operations, waits, refusals
 //!   ├─ wallet     the node's coins; only opening and topping up need them
 //!   ├─ contract   messages to and state of the channel contract
@@ -17,8 +16,8 @@
 //! Every operation returns when its effect is seen on the ledger, when the contract refused, or at a deadline.
 
 mod adnl;
-pub mod calls;
 pub mod chain;
+mod coin;
 pub mod contract;
 pub mod devnet;
 pub mod endpoints;
@@ -40,14 +39,13 @@ use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use bombyx_protocol::ident::Signature;
 
 use self::chain::{Account, Chain, Transaction};
+pub use self::coin::{CoinName, CoinNameError};
 use self::contract::{
     ChannelMessage, ChannelState, EXTERNAL_CLAIM_MIN, MESSAGE_GAS, OPEN_SURPLUS, Refusal, TOP_UP_SURPLUS,
 };
 pub use self::error::LedgerError;
 use self::wallet::Wallet;
 
-/// What the coin is called unless the configuration says otherwise.
-pub const COIN: &str = "TON";
 /// The global id of TON's main network.
 pub const MAINNET_ID: i32 = -239;
 /// The global id of TON's test network.

@@ -28,6 +28,22 @@ const OP_ARRANGE: u32 = 0x4258_0101;
 const OP_CLAIM: u32 = 0x4258_0102;
 const OP_CLOSE_LANE: u32 = 0x4258_0103;
 
+const OP_PAYOUT: u32 = 0x4258_0111;
+const OP_REFUND: u32 = 0x4258_0112;
+
+/// What a message with this number asks of a purse, or tells for it.
+#[must_use]
+pub fn operation(code: u32) -> Option<&'static str> {
+    Some(match code {
+        OP_ARRANGE => "arrange lanes",
+        OP_CLAIM => "claim from a lane",
+        OP_CLOSE_LANE => "close a lane",
+        OP_PAYOUT => "payout of a lane",
+        OP_REFUND => "refund of a purse",
+        _ => return None,
+    })
+}
+
 /// Everything that can be said to the contract. (`ST-1`)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PurseMessage {

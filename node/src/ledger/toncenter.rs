@@ -1,5 +1,6 @@
 //! A ledger behind HTTP, version 2 of toncenter's interface: the same client for a devnet elsewhere, testnet and mainnet.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,6 +19,10 @@ pub const MAINNET_URL: &str = "https://toncenter.com/api/v2";
 /// The public service for the test network.
 pub const TESTNET_URL: &str = "https://testnet.toncenter.com/api/v2";
 
+/// The most requests per second that can be set.
+pub const REQUESTS_PER_S_MAX: u32 = 1_000;
+/// Requests per second to a service that says nothing else, without a key and with one: what toncenter allows.
+const REQUESTS_PER_S: [u32; 2] = [1, 10];
 /// One request, from connecting to the last byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a request is made before the ledger counts as unreachable.
@@ -49,19 +54,19 @@ enum Attempt {
 impl Toncenter {
     /// The service at `base`, such as [`TESTNET_URL`], with an API key if there is one.
     ///
-    /// Requests are spaced as the public service demands: one a second without a key, ten with one. Any other host is
-    /// asked without delay.
+    /// At most `per_s` requests are made in a second, any number for 0. Unless it says so, a host is asked as toncenter
+    /// demands, once a second without a key and ten times with one, and this machine without delay.
     ///
     /// # Errors
     /// [`ChainError::Unreachable`] if `base` is not an HTTP address or the client cannot be set up.
-    pub fn new(base: &str, key: Option<String>) -> Result<Self, ChainError> {
+    pub fn new(base: &str, key: Option<String>, per_s: Option<u32>) -> Result<Self, ChainError> {
         let unreachable = |reason: String| ChainError::Unreachable { endpoint: base.into(), reason };
         let url = reqwest::Url::parse(base).map_err(|error| unreachable(error.to_string()))?;
-        let public = url.host_str().is_some_and(|host| host.ends_with("toncenter.com"));
-        let spacing = match (public, &key) {
-            (false, _) => Duration::ZERO,
-            (true, None) => Duration::from_millis(1_100),
-            (true, Some(_)) => Duration::from_millis(110),
+        let suits = if is_this_machine(&url) { 0 } else { REQUESTS_PER_S[usize::from(key.is_some())] };
+        let spacing = match per_s.unwrap_or(suits) {
+            0 => Duration::ZERO,
+            // A little slower than allowed: the service measures where requests arrive, not where they leave.
+            per_s => Duration::from_millis(1_100) / per_s,
         };
         let http = reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
@@ -147,10 +152,7 @@ impl Toncenter {
         if self.spacing.is_zero() {
             return;
         }
-        let mut next = self.next.lock().await;
-        let turn = (*next).max(Instant::now());
-        *next = turn + self.spacing;
-        drop(next);
+        let turn = reserve(&mut *self.next.lock().await, Instant::now(), self.spacing);
         sleep_until(turn).await;
     }
 
@@ -238,6 +240,19 @@ impl Chain for Toncenter {
     }
 }
 
+/// Takes the first free turn from `now` on; the one after it is `spacing` later.
+fn reserve(next: &mut Instant, now: Instant, spacing: Duration) -> Instant {
+    let turn = (*next).max(now);
+    *next = turn + spacing;
+    turn
+}
+
+fn is_this_machine(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// A number that may be written as a number or as a text.
 fn number(value: &Value, what: &str) -> Result<i128, ChainError> {
     value
@@ -261,13 +276,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_public_service_is_asked_slowly() {
-        let spacing = |base: &str, key: Option<&str>| {
-            Toncenter::new(base, key.map(str::to_owned)).map(|client| client.spacing.as_millis())
+    fn a_service_is_asked_as_often_as_it_allows_and_this_machine_at_will() {
+        let spacing = |base: &str, key: Option<&str>, per_s: Option<u32>| {
+            Toncenter::new(base, key.map(str::to_owned), per_s).map(|client| client.spacing.as_millis())
         };
-        assert_eq!(spacing(TESTNET_URL, None), Ok(1_100));
-        assert_eq!(spacing(MAINNET_URL, Some("k")), Ok(110));
-        assert_eq!(spacing("http://127.0.0.1:8081/api/v2", None), Ok(0));
-        assert!(matches!(spacing("nowhere", None), Err(ChainError::Unreachable { .. })));
+        assert_eq!(spacing(TESTNET_URL, None, None), Ok(1_100));
+        assert_eq!(spacing(MAINNET_URL, Some("k"), None), Ok(110));
+        assert_eq!(spacing("https://ton.example/api/v2", None, None), Ok(1_100));
+        assert_eq!(spacing("https://ton.example/api/v2", None, Some(25)), Ok(44));
+        assert_eq!(spacing("https://ton.example/api/v2", Some("k"), Some(0)), Ok(0));
+        for here in ["http://127.0.0.1:8081/api/v2", "http://[::1]:8081", "http://localhost"] {
+            assert_eq!(spacing(here, None, None), Ok(0), "{here}");
+            assert_eq!(spacing(here, None, Some(1)), Ok(1_100), "{here}");
+        }
+        assert!(matches!(spacing("nowhere", None, None), Err(ChainError::Unreachable { .. })));
+    }
+
+    #[test]
+    fn turns_are_apart_by_the_spacing_and_none_is_saved_up() {
+        let spacing = Duration::from_millis(110);
+        let (mut next, now) = (Instant::now(), Instant::now());
+        let mut turns = Vec::new();
+        for _ in 0..4 {
+            turns.push(reserve(&mut next, now, spacing));
+        }
+        assert!(turns.windows(2).all(|pair| pair[1] - pair[0] == spacing));
+        let later = now + Duration::from_secs(60);
+        assert_eq!(reserve(&mut next, later, spacing), later);
+        assert_eq!(reserve(&mut next, later, spacing), later + spacing);
     }
 }

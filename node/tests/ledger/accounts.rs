@@ -43,7 +43,7 @@ async fn no_channel_is_an_answer_and_no_ledger_is_an_error() {
 
     // A port that was free a moment ago: nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let client = Toncenter::new(&format!("http://127.0.0.1:{port}/api/v2"), None).unwrap();
+    let client = Toncenter::new(&format!("http://127.0.0.1:{port}/api/v2"), None, None).unwrap();
     let ledger = Ledger::new(Arc::new(client), DEVNET_ID, None);
     let error = ledger.channel(nowhere).await.unwrap_err();
     assert!(matches!(error, LedgerError::Chain(ChainError::Unreachable { .. })), "{error}");

@@ -189,7 +189,7 @@ async fn garbage_harms_neither_the_lite_face_nor_those_beside_it() {
 async fn an_endpoint_of_another_network_is_named_over_every_way() {
     let server = Server::start().await;
     for endpoint in [server.base.clone(), server.lite.to_string()] {
-        let chain = bombyx_node::ledger::endpoints::connect(&endpoint, "", -239).unwrap();
+        let chain = bombyx_node::ledger::endpoints::connect(&endpoint, "", "", -239).unwrap();
         let wallet = Wallet::from_words(&Wallet::generate_words(), -239).unwrap();
         let ledger = Ledger::new(std::sync::Arc::new(chain), -239, Some(wallet));
         let error = ledger.now_s().await.unwrap_err();

@@ -1,12 +1,14 @@
 //! The devnet's pages for people: what they show, and what garbage makes of them.
 
+use bombyx_node::ledger::devnet::Devnet;
 use bombyx_node::ledger::wallet::friendly;
 use bombyx_protocol::channel::terms::Address;
 
 use crate::server::Server;
 use crate::setup::{coins, key, milli};
 
-async fn page(server: &Server, path: &str) -> (u16, String) {
+/// Status and text of a page.
+pub(crate) async fn page(server: &Server, path: &str) -> (u16, String) {
     let response = reqwest::get(format!("{}{path}", server.base)).await.unwrap();
     assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/html"), "{path}");
     (response.status().as_u16(), response.text().await.unwrap())
@@ -48,6 +50,13 @@ async fn the_pages_tell_the_life_of_a_channel() {
     {
         assert!(account.contains(word), "{word}");
     }
+}
+
+#[tokio::test]
+async fn the_coin_is_called_what_the_operator_calls_it() {
+    let server = Server::serving(Devnet::new().unwrap().naming("Gram".parse().unwrap())).await;
+    let (_, given) = page(&server, &format!("/give?address={}&amount=5", Address::basechain([7; 32]))).await;
+    assert!(given.contains("5 Gram") && !given.contains("TON"));
 }
 
 #[tokio::test]

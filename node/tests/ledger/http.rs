@@ -31,7 +31,7 @@ async fn forgetful(silent: usize) -> Toncenter {
             }
         }
     });
-    Toncenter::new(&base, None).unwrap()
+    Toncenter::new(&base, None, None).unwrap()
 }
 
 #[tokio::test]

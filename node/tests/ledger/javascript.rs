@@ -18,9 +18,14 @@ const SCRIPT: Duration = Duration::from_secs(120);
 
 /// Runs a script of the tests' folder to its end and returns what it printed.
 pub(crate) async fn run(script: &str, arguments: &[&str]) -> String {
-    let (node, packages) = tokio::task::spawn_blocking(|| (node().0, packages())).await.unwrap();
+    run_in(FOLDER, script, arguments).await
+}
+
+/// Runs a script of a folder that holds a `package-lock.json`.
+pub(crate) async fn run_in(folder: &'static str, script: &str, arguments: &[&str]) -> String {
+    let (node, packages) = tokio::task::spawn_blocking(move || (node().0, packages(folder))).await.unwrap();
     let mut command = tokio::process::Command::new(node);
-    command.arg(Path::new(FOLDER).join(script)).args(arguments).env("NODE_PATH", packages);
+    command.arg(Path::new(folder).join(script)).args(arguments).env("NODE_PATH", packages);
     for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
         command.env_remove(proxy);
     }
@@ -54,12 +59,15 @@ fn node() -> (PathBuf, Command) {
 }
 
 /// The folder in which scripts find the packages.
-fn packages() -> PathBuf {
-    let lock = std::fs::read(Path::new(FOLDER).join("package-lock.json")).unwrap();
+fn packages(source: &str) -> PathBuf {
+    let lock = std::fs::read(Path::new(source).join("package-lock.json")).unwrap();
     let name = format!("ton-js-{}", &hex::encode(Sha256::digest(lock))[..16]);
     let entry = Cache::open().unwrap().entry_or_fill("tests", &name, |folder| {
         for file in ["package.json", "package-lock.json", ".npmrc"] {
-            std::fs::copy(Path::new(FOLDER).join(file), folder.join(file)).unwrap();
+            let file = Path::new(source).join(file);
+            if file.exists() {
+                std::fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
+            }
         }
         finish(node().1.args(["ci", "--ignore-scripts"]).current_dir(folder));
         Ok::<_, CacheError>(())

@@ -4,7 +4,6 @@
 mod accounts;
 mod attacks;
 mod backends;
-mod calls;
 mod differential;
 mod endpoints;
 mod exits;
@@ -13,6 +12,7 @@ mod fees;
 mod http;
 mod javascript;
 mod money;
+mod mutants;
 mod official_client;
 mod purse;
 mod races;

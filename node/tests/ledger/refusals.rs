@@ -161,6 +161,19 @@ async fn an_accepted_message_cannot_be_sent_twice() {
 }
 
 #[tokio::test]
+async fn a_request_from_outside_is_never_paid_from_what_the_provider_may_still_claim() {
+    let world = World::new();
+    let channel = world.open(coins(1)).await;
+    // Rent uses up the reserve.
+    world.devnet.advance(30 * 365 * 24 * 3600);
+    let (request, signature) = world.request(channel);
+    let message = ChannelMessage::RequestClose { request: Some(signature) };
+    assert_eq!(world.external(channel.account, message).await, Err(Refusal::Value));
+    let until_s = world.client.request_close_signed(&request, signature).await.unwrap();
+    assert_eq!(until_s, world.devnet.now_s() + CHALLENGE_S, "the client's wallet has paid for it");
+}
+
+#[tokio::test]
 async fn nothing_works_on_a_contract_that_was_never_funded() {
     let world = World::new();
     let terms = world.terms();

@@ -68,6 +68,6 @@ impl Server {
 
 /// The ledger of a party behind a list of endpoints.
 pub(crate) fn reached(list: &str, party: usize) -> Ledger {
-    let chain = endpoints::connect(list, "", DEVNET_ID).unwrap();
+    let chain = endpoints::connect(list, "", "", DEVNET_ID).unwrap();
     Ledger::new(Arc::new(chain), DEVNET_ID, Some(wallet(party)))
 }

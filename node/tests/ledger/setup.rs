@@ -16,6 +16,8 @@ use ed25519_dalek::SigningKey;
 use tycho_types::boc::Boc;
 use tycho_types::cell::Cell;
 
+use crate::mutants;
+
 /// Chain time at the start of every test.
 pub(crate) const START_S: u32 = 1_790_000_000;
 /// The challenge period of [`World::terms`].
@@ -47,9 +49,13 @@ pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-/// A devnet that stands at [`START_S`].
+/// A devnet that stands at [`START_S`]; with a wrong contract, where the test of the tests says so.
 pub(crate) fn devnet() -> Devnet {
-    Devnet::with_manual_clock(START_S).unwrap()
+    let devnet = Devnet::with_manual_clock(START_S).unwrap();
+    match mutants::wanted() {
+        Some((original, code)) => devnet.substituting(original, code),
+        None => devnet,
+    }
 }
 
 pub(crate) struct World {

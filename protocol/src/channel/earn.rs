@@ -7,6 +7,7 @@ use crate::channel::record::Earning;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::{Checker, Voucher};
 use crate::ident::NodeId;
+use crate::limits;
 use crate::wire::message::Payment;
 
 /// A channel that this node earns on.
@@ -149,6 +150,14 @@ impl Earner {
     /// block the channel for ever; a provider that has lost more than a window on a channel serves it no more. (`CH-9`)
     pub fn write_off(&mut self, amount: Nano) {
         self.written_off = self.written_off.saturating_plus(self.unpaid().min(amount));
+    }
+
+    /// Whether a close now would pay out too little to be sent, and what is due would be lost. (`CH-26`)
+    #[must_use]
+    pub fn is_dust(&self) -> bool {
+        let settled = self.seen.map_or(Nano::ZERO, |state| state.settled);
+        let due = self.paid().saturating_minus(settled);
+        due > Nano::ZERO && due < limits::PAYOUT_MIN
     }
 
     /// Whether the ledger shows the channel funded and not closing.

@@ -27,6 +27,15 @@ pub(super) struct Earnings {
     channels: BTreeMap<[u8; 32], Box<Channel>>,
 }
 
+/// Which close the user wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Close {
+    /// Of every channel that pays for it.
+    UnlessDust,
+    /// Of this one.
+    Anyway,
+}
+
 #[derive(Debug)]
 struct Channel {
     earner: Earner,
@@ -181,9 +190,10 @@ impl Earnings {
     }
 
     /// Closes a channel, unless that has begun. (`CH-17`) One that earned nothing is closed as well: the client's deposit
-    /// comes back at once.
-    pub(super) fn close(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
-        if let Some(channel) = self.channels.get_mut(account) {
+    /// comes back at once. One on which the little that is due would be lost stays, unless it was named. (`CH-26`)
+    pub(super) fn close(&mut self, account: &[u8; 32], close: Close, outbox: &mut Outbox) {
+        let Some(channel) = self.channels.get_mut(account) else { return };
+        if close == Close::Anyway || !channel.earner.is_dust() {
             channel.close(&self.key, outbox);
         }
     }

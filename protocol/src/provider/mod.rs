@@ -30,7 +30,7 @@ use crate::wire::message::{
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Tier};
 
-use earnings::Earnings;
+use earnings::{Close, Earnings};
 use job::{Job, Phase};
 
 /// What a provider is made of.
@@ -88,7 +88,7 @@ pub struct Provider {
     jobs: BTreeMap<JobId, Box<Job>>,
     earnings: Earnings,
     /// Channels to close as soon as nothing is served on them.
-    settling: BTreeSet<[u8; 32]>,
+    settling: BTreeMap<[u8; 32], Close>,
     /// Channels on which a job has just ended: others may go on.
     freed: BTreeSet<[u8; 32]>,
     draining: bool,
@@ -108,7 +108,7 @@ impl Provider {
             desk: Desk::default(),
             jobs: BTreeMap::new(),
             earnings,
-            settling: BTreeSet::new(),
+            settling: BTreeMap::new(),
             freed: BTreeSet::new(),
             draining: false,
             config,
@@ -137,9 +137,15 @@ impl Provider {
         match command {
             Command::Offer(offer) => self.desk.offer(offer),
             Command::Drain => self.draining = true,
-            Command::Settle => self.settling = self.earnings.open_accounts(),
+            Command::Settle => {
+                for account in self.earnings.open_accounts() {
+                    self.settling.entry(account).or_insert(Close::UnlessDust);
+                }
+            }
             Command::Close { account } => {
-                self.settling.extend(self.earnings.open_accounts().take(&account));
+                if self.earnings.open_accounts().contains(&account) {
+                    self.settling.insert(account, Close::Anyway);
+                }
             }
             Command::Order { .. }
             | Command::Cancel(_)
@@ -271,10 +277,11 @@ impl Provider {
     /// Closes what is to be closed and is at rest: a close before the last voucher would not pay for it.
     fn settle(&mut self) {
         let ready: Vec<[u8; 32]> =
-            self.settling.iter().filter(|account| !self.is_owed_on(account)).copied().collect();
+            self.settling.keys().filter(|account| !self.is_owed_on(account)).copied().collect();
         for account in ready {
-            self.settling.remove(&account);
-            self.earnings.close(&account, &mut self.outbox);
+            if let Some(close) = self.settling.remove(&account) {
+                self.earnings.close(&account, close, &mut self.outbox);
+            }
         }
     }
 

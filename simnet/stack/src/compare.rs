@@ -7,7 +7,7 @@ use bombyx_simnet::measure::Percentiles;
 use bombyx_simnet::scenario::Scenario;
 use bombyx_simnet::stats::{Interval, ks};
 
-use crate::samples::Samples;
+use crate::samples::{Connections, Samples};
 use crate::{Compare, Failed, message, page, run, scenario};
 
 /// How far percentiles may be apart, as a share of the stack's.
@@ -56,7 +56,7 @@ pub(crate) struct Comparison {
     pub(crate) seeds: Vec<u64>,
     pub(crate) distributions: Vec<Compared>,
     pub(crate) singles: Vec<Single>,
-    pub(crate) connections: f64,
+    pub(crate) connections: Connections,
 }
 
 /// Runs both tiers and writes the page.
@@ -67,8 +67,9 @@ pub(crate) fn compare(args: &Compare) -> Result<(), Failed> {
     let (mut message, mut stack) = (Vec::new(), Vec::new());
     for seed in &seeds {
         let scenario = Scenario { seed: *seed, ..plan.clone() };
-        stack.push(in_process_of_its_own(args, *seed)?);
-        message.push(message::run(&scenario)?);
+        let run = in_process_of_its_own(args, *seed)?;
+        message.push(message::run(&scenario, run.connections)?);
+        stack.push(run);
         eprintln!("seed {seed}: both tiers have run");
     }
     let comparison = Comparison::of(plan, seeds, &message, &stack);
@@ -138,7 +139,13 @@ impl Comparison {
         ];
         let all = |runs: &[Samples], of: Values| runs.iter().flat_map(of).collect();
         let interval = |runs: &[Samples], of: Value| Interval::of(&runs.iter().map(of).collect::<Vec<_>>());
-        let connections: Vec<f64> = stack.iter().filter_map(|run| run.connections).collect();
+        let mean = |of: fn(&Connections) -> f64| {
+            Interval::of(&stack.iter().map(|run| of(&run.connections)).collect::<Vec<_>>()).mean
+        };
+        let connections = Connections {
+            before_lookups: mean(|of| of.before_lookups),
+            before_orders: mean(|of| of.before_orders),
+        };
         Self {
             scenario,
             seeds,
@@ -159,7 +166,7 @@ impl Comparison {
                     stack: interval(stack, of),
                 })
                 .collect(),
-            connections: Interval::of(&connections).mean,
+            connections,
         }
     }
 
@@ -184,7 +191,10 @@ impl Comparison {
                 of.label, of.message.mean, of.stack.mean
             ));
         }
-        text.push_str(&format!("Connections of a mean host: {:.1}\n", self.connections));
+        text.push_str(&format!(
+            "Connections of a mean host: {:.1} before the lookups, {:.1} before the orders\n",
+            self.connections.before_lookups, self.connections.before_orders
+        ));
         text
     }
 }

@@ -13,25 +13,25 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cpu_s;
 use crate::run::{LOOKUPS, peer_of};
-use crate::samples::{Lookup, Samples};
+use crate::samples::{Connections, Lookup, Samples};
 
 /// Bytes of a handshake's flight, of a request to the hash table, and of an answer that names twenty nodes with their addresses.
 const HANDSHAKE_BYTES: usize = 1_200;
 const REQUEST_BYTES: usize = 120;
 const ANSWER_BYTES: usize = 1_600;
 
-/// Runs a scenario in the `message` tier.
-pub(crate) fn run(scenario: &Scenario) -> Result<Samples, Box<Stopped>> {
+/// Runs a scenario in the `message` tier. The hosts that look things up have as many connections as those of the stack.
+pub(crate) fn run(scenario: &Scenario, connections: Connections) -> Result<Samples, Box<Stopped>> {
     let began = cpu_s();
     let mut world = World::new(scenario);
     world.probe_gossip(Samples::settled(scenario));
     world.run(|_| ())?;
     let report = Report::of(&world, cpu_s() - began);
-    Ok(Samples::of(&world, &report, look_up(scenario), None))
+    Ok(Samples::of(&world, &report, look_up(scenario, connections.before_lookups), connections))
 }
 
 /// The lookups that the stack tier does, by the model of the hash table.
-fn look_up(scenario: &Scenario) -> Vec<Lookup> {
+fn look_up(scenario: &Scenario, connections: f64) -> Vec<Lookup> {
     let draws = Draws::new(scenario.seed);
     let hosts = hosts(scenario, &draws);
     let network = &scenario.network;
@@ -40,7 +40,7 @@ fn look_up(scenario: &Scenario) -> Vec<Lookup> {
         .zip(&hosts)
         .filter_map(|(number, host)| Some((number, place(&peer_of(host.node)?.to_bytes()))));
     let table = Kademlia::new(places, draws);
-    let share = network.connected_share(hosts.len());
+    let share = connections / hosts.len().saturating_sub(1).max(1) as f64;
     let mut passages = 0;
     let mut one_way = |from: u32, to: u32, bytes: usize| {
         passages += 1;

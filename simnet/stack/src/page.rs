@@ -71,19 +71,22 @@ fn answer(of: &Comparison) -> String {
         let class = if holds(one) { "good" } else { "bad" };
         let _ = write!(
             html,
-            "<li>{}: the model's median is <span class={class}>{} %</span> off ({} against {} {}), its 95th percentile \
+            "<li>{}: the model's median is <span class={class}>{} %</span> off ({} against {}), its 95th percentile \
              <span class={class}>{} %</span>, KS <span class={class}>{}</span>.</li>",
             escape(one.label),
             signed(apart(message.p50, stack.p50)),
             number(message.p50),
-            number(stack.p50),
-            one.unit,
+            with_unit(stack.p50, one.unit),
             signed(apart(message.p95, stack.p95)),
             number(one.ks())
         );
     }
     html.push_str("</ul></section>");
     html
+}
+
+fn with_unit(value: f64, unit: &str) -> String {
+    if unit.is_empty() { number(value) } else { format!("{} {unit}", number(value)) }
 }
 
 fn signed(share: f64) -> String {
@@ -134,9 +137,12 @@ fn table(of: &Comparison) -> String {
     }
     let _ = write!(
         html,
-        "<tr><th>Connections of a mean host before the first order<td>–<td>{}</tbody></table></div>\
+        "<tr><th>Connections of a mean host before the first lookup<td>as the stack<td>{}\
+         <tr><th>Connections of a mean host before the first order<td>{}<td>{}</tbody></table></div>\
          <p class=note>Mean over the seeds ± half of its 95 % interval.</p>",
-        number(of.connections)
+        number(of.connections.before_lookups),
+        number(f64::from(of.scenario.network.connections)),
+        number(of.connections.before_orders)
     );
     html
 }

@@ -23,14 +23,14 @@ use zeroize::Zeroizing;
 
 use crate::fabric::{self, Fabric};
 use crate::net::{self, NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStopped, Verdict};
-use crate::samples::{Lookup, Samples};
+use crate::samples::{Connections, Lookup, Samples};
 use crate::{cpu_s, ears, entropy};
 
 /// The name of the network.
 const NETWORK: &str = "simnet";
 /// Between two hosts that join.
 const JOIN_EVERY: Duration = Duration::from_millis(50);
-/// From the last host that joins to the first lookup: idle connections have closed by then, and meshes stand.
+/// From the last host that joins to the first lookup, and from the last lookup to the first order: meshes stand by then.
 const FORMING: Duration = Duration::from_secs(75);
 /// Lookups that are measured, one of each host in turn.
 pub(crate) const LOOKUPS: u32 = 60;
@@ -123,6 +123,8 @@ struct Stack {
     /// What was gossiped, by the name that gossipsub gives it.
     gossiped: BTreeMap<String, Vec<u8>>,
     lookups: Vec<Lookup>,
+    /// Connections of a mean host before the first lookup.
+    connections: f64,
     cpu_began_s: f64,
 }
 
@@ -153,13 +155,14 @@ impl Stack {
             news,
             gossiped: BTreeMap::new(),
             lookups: Vec::new(),
+            connections: 0.0,
             cpu_began_s,
             scenario,
         };
         stack.announce(&hosts).await?;
         stack.pause(FORMING).await;
+        stack.connections = stack.connections_of_a_mean_host();
         stack.look_up(&draws).await?;
-        // The connections that lookups made are idle, and would shorten the ways of the first orders.
         stack.pause(FORMING).await;
         Ok(stack)
     }
@@ -181,6 +184,11 @@ impl Stack {
 
     async fn command(&self, host: u32, command: NetCommand) -> Result<(), RunError> {
         Ok(self.swarms[host as usize].send(command).await?)
+    }
+
+    fn connections_of_a_mean_host(&self) -> f64 {
+        let peers: usize = self.swarms.iter().map(|swarm| swarm.peers().len()).sum();
+        peers as f64 / self.swarms.len() as f64
     }
 
     /// Lets time pass while nothing is at stake.
@@ -221,8 +229,10 @@ impl Stack {
 
     /// Runs the world above the network to its end.
     async fn play(mut self) -> Result<Samples, RunError> {
-        let peers: usize = self.swarms.iter().map(|swarm| swarm.peers().len()).sum();
-        let connections = peers as f64 / self.swarms.len() as f64;
+        let connections = Connections {
+            before_lookups: self.connections,
+            before_orders: self.connections_of_a_mean_host(),
+        };
         let began = Instant::now();
         let now = || Time(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.world.probe_gossip(Samples::settled(&self.scenario));
@@ -247,7 +257,7 @@ impl Stack {
             }
         }
         let report = Report::of(&self.world, cpu_s() - self.cpu_began_s);
-        Ok(Samples::of(&self.world, &report, self.lookups, Some(connections)))
+        Ok(Samples::of(&self.world, &report, self.lookups, connections))
     }
 
     /// Gives the swarms what the world's hosts want carried.

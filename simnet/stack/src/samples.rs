@@ -16,6 +16,16 @@ pub(crate) struct Lookup {
     pub(crate) ms: f64,
 }
 
+/// How many connections a mean host has. They grow as long as hosts look things up, because gossip's streams keep
+/// every connection that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Connections {
+    /// Before the first lookup that is measured.
+    pub(crate) before_lookups: f64,
+    /// Before the first order.
+    pub(crate) before_orders: f64,
+}
+
 /// One run of one tier.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Samples {
@@ -35,8 +45,8 @@ pub(crate) struct Samples {
     pub(crate) whole_ms: Vec<f64>,
     /// Lookups in the hash table.
     pub(crate) lookups: Vec<Lookup>,
-    /// Connections of a mean host before the first order; unknown where connections are not modelled.
-    pub(crate) connections: Option<f64>,
+    /// Counted in the stack tier, and taken from there in the other.
+    pub(crate) connections: Connections,
 }
 
 impl Samples {
@@ -46,7 +56,7 @@ impl Samples {
     }
 
     /// The samples of a world that has run.
-    pub(crate) fn of(world: &World, report: &Report, lookups: Vec<Lookup>, connections: Option<f64>) -> Self {
+    pub(crate) fn of(world: &World, report: &Report, lookups: Vec<Lookup>, connections: Connections) -> Self {
         let ms = |span: bombyx_protocol::time::Span| span.0 as f64 / 1e3;
         let jobs = world.jobs();
         let done = jobs.iter().filter(|job| job.outcome == Outcome::Done);

@@ -17,6 +17,7 @@ use tycho_types::num::Tokens;
 use tycho_vm::{GasParams, RcStackValue, SmcInfoBase, VmState, VmVersion};
 
 use super::config::devnet_config;
+use super::substitute::Substitute;
 use crate::ledger::chain::{Account, ChainError, Contract, nano, std_address};
 
 /// Transactions kept for one account; older ones are forgotten.
@@ -88,6 +89,7 @@ pub(super) struct State {
     mempool: VecDeque<(Cell, StdAddr)>,
     schedule: Schedule,
     config: ParsedConfig,
+    pub(super) substitute: Option<Substitute>,
     clock: Clock,
     started_s: u32,
     blocks: u32,
@@ -109,6 +111,7 @@ impl State {
             mempool: VecDeque::new(),
             schedule: Schedule::AtOnce,
             config: devnet_config(started_s).map_err(ChainError::unreadable)?,
+            substitute: None,
             clock,
             started_s,
             blocks: 1,
@@ -268,7 +271,10 @@ impl State {
             strict_extra_currency: true,
             ..Default::default()
         };
-        let shard = self.accounts.get(to).cloned().map_or_else(no_account, Ok)?;
+        let mut shard = self.accounts.get(to).cloned().map_or_else(no_account, Ok)?;
+        if let Some(substitute) = &self.substitute {
+            shard = substitute.prepare(shard, &message, to, self.now_s()).map_err(ChainError::unreadable)?;
+        }
         let mut inspector = ExecutorInspector::default();
         Executor::new(&params, &self.config)
             .with_min_lt(lt)
@@ -369,8 +375,12 @@ impl State {
         if let Some(raw) = raw {
             account.balance = nano(raw.balance.tokens.into_inner())?;
             if let AccountState::Active(state) = raw.state {
+                let code = state.code.unwrap_or_default();
                 account.contract = Some(Contract {
-                    code: state.code.unwrap_or_default(),
+                    code: match &self.substitute {
+                        Some(substitute) => substitute.shown(code),
+                        None => code,
+                    },
                     data: state.data.unwrap_or_default(),
                 });
             }

@@ -11,6 +11,7 @@ mod faucet;
 pub mod http;
 pub mod lite;
 mod stack;
+mod substitute;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use tycho_vm::RcStackValue;
 
 pub use self::config::DEVNET_ID;
 pub use self::faucet::FAUCET_MAX;
-use super::COIN;
+use super::CoinName;
 use super::chain::{Account, Chain, ChainError, Reply, Transaction};
 
 /// A handle on a devnet; clones share it.
@@ -31,7 +32,7 @@ use super::chain::{Account, Chain, ChainError, Reply, Transaction};
 pub struct Devnet {
     state: Arc<Mutex<chain::State>>,
     /// What its page calls the coin.
-    coin: Arc<str>,
+    coin: CoinName,
 }
 
 impl Devnet {
@@ -52,16 +53,16 @@ impl Devnet {
     }
 
     fn with(state: chain::State) -> Result<Self, ChainError> {
-        Ok(Self { state: Arc::new(Mutex::new(state)), coin: COIN.into() })
+        Ok(Self { state: Arc::new(Mutex::new(state)), coin: CoinName::default() })
     }
 
     /// The same with another name of the coin on its page.
     #[must_use]
-    pub fn naming(self, coin: &str) -> Self {
-        Self { coin: coin.into(), ..self }
+    pub fn naming(self, coin: CoinName) -> Self {
+        Self { coin, ..self }
     }
 
-    fn coin(&self) -> &str {
+    fn coin(&self) -> &CoinName {
         &self.coin
     }
 
@@ -86,6 +87,14 @@ impl Devnet {
             ticks.tick().await;
             self.produce_block();
         }
+    }
+
+    /// The same with another code wherever `original` is deployed, under the original's address and shown as the original.
+    /// It is for tests of tests: does a suite notice that a contract is wrong?
+    #[must_use]
+    pub fn substituting(self, original: Cell, code: Cell) -> Self {
+        self.state().substitute = Some(substitute::Substitute { original, code });
+        self
     }
 
     /// Stops the clock at a unix time; only [`Self::advance`] moves it then.

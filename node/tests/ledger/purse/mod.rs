@@ -4,6 +4,7 @@ mod attacks;
 mod exits;
 mod fees;
 mod model;
+mod page;
 mod refusals;
 mod setup;
 pub(crate) mod storm;

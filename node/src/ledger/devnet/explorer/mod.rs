@@ -3,27 +3,30 @@
 //! | request | shows |
 //! |---|---|
 //! | `GET /` | newest blocks and transactions, channels, accounts, the faucet's form |
-//! | `GET /account/{address}` | one account with its channel and its transactions |
+//! | `GET /account/{address}` | one account with its channel or its purse and lanes, and its transactions |
 //! | `GET /find?address=` | leads to an account |
 //! | `GET /give?address=&amount=` | the faucet, then leads to the account |
 //!
 //! Plain HTML without scripts; each page names everything that it needs. Nothing from outside gets on a page unescaped.
 
+mod contracts;
+
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
 
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 
+use self::contracts::{kind, paid_bar, phase};
 use super::chain::{Record, State};
 use super::{DEVNET_ID, Devnet};
 use crate::ledger::chain::{Account, Message, Transaction};
 use crate::ledger::contract::{self, ChannelState, Refusal};
-use crate::ledger::wallet::{Wallet, friendly, parse_address};
+use crate::ledger::wallet::{friendly, parse_address};
+use crate::ledger::{CoinName, purse};
 
-const STYLE: &str = include_str!("explorer.css");
+const STYLE: &str = include_str!("style.css");
 /// Rows of each list on the first page.
 const ROWS: usize = 25;
 /// Channels and accounts that are looked at for the first page.
@@ -97,7 +100,7 @@ fn page(status: StatusCode, devnet: &Devnet, title: &str, body: &str) -> Respons
 struct Page<'d> {
     state: std::sync::MutexGuard<'d, State>,
     fees: u128,
-    coin: &'d str,
+    coin: &'d CoinName,
 }
 
 impl<'d> Page<'d> {
@@ -130,7 +133,7 @@ impl<'d> Page<'d> {
             "<form class=faucet action=/give><span>Faucet</span> <input name=address placeholder='0:… or UQ…' \
              aria-label='receiver' required> <input name=amount value=10 inputmode=decimal aria-label=amount> {} \
              <button>Give</button></form>",
-            escape(self.coin)
+            self.coin
         );
         let shown = |what: &str, of: usize| {
             if of > ROWS { format!("<small>newest {ROWS} {what}</small>") } else { String::new() }
@@ -163,53 +166,36 @@ impl<'d> Page<'d> {
                 if account.last_lt == 0 { "none".into() } else { account.last_lt.to_string() },
             ),
         ];
-        let mut names = format!(
+        let names = format!(
             "<h2>Account</h2><p><code>{}</code><br><code class=soft>{}</code></p>",
             friendly(address, true),
             address
         );
-        if let Ok(Some(channel)) = ChannelState::read(address, &account) {
-            figures.push(("deposit", self.sum(channel.deposit.0)));
-            figures.push(("paid to the provider", self.sum(channel.settled.0)));
-            figures.push(("state", phase(&channel)));
-            figures.push(("challenge time", format!("{} s", channel.terms.challenge_s)));
-            let _ = write!(
-                names,
-                "<p>A payment channel from {} to {}, epoch {}, salt {}.<br>Vouchers are signed by <code>{}</code>,<br>close \
-                 orders by <code>{}</code>.</p>",
-                self.party(channel.terms.client),
-                self.party(channel.terms.provider),
-                channel.epoch,
-                channel.terms.salt,
-                hex::encode(channel.terms.client_key),
-                hex::encode(channel.terms.provider_key),
-            );
-        } else {
-            figures.push(("next number", Wallet::next_seqno(&account).to_string()));
-        }
+        let portrait = self.portrait(address, &account);
+        figures.extend(portrait.figures);
         let records: Vec<(&Record, Transaction)> =
             self.state.history(address).take(ACCOUNT_ROWS).filter_map(read).collect();
         let fees: Nano = records.iter().map(|(_, transaction)| transaction.fee).sum();
         figures.push(("fees in the list below", self.sum(fees.0)));
-        let figures: Vec<(&str, String)> = figures;
         format!(
-            "{names}{}<h2>Transactions</h2>{}",
+            "{names}{}{}{}<h2>Transactions</h2>{}",
+            portrait.words,
             figures_of(&figures),
+            portrait.list,
             self.transactions(records.iter(), Some(address))
         )
     }
 
     fn channels(&self, channels: &[(Address, ChannelState)]) -> String {
         let rows = channels.iter().take(ROWS).map(|(address, state)| {
-            let share = (u128::from(state.settled.0) * 100).checked_div(u128::from(state.deposit.0)).unwrap_or(0);
             format!(
-                "<tr><td>{}<td>{}<td>{}<td class=number>{}<td class=number>{}<td><div class=bar title='{share} % paid'><i \
-                 style='width:{share}%'></i></div><td>{}",
+                "<tr><td>{}<td>{}<td>{}<td class=number>{}<td class=number>{}<td>{}<td>{}",
                 self.party(*address),
                 self.party(state.terms.client),
                 self.party(state.terms.provider),
-                Nano(state.deposit.0),
-                Nano(state.settled.0),
+                state.deposit,
+                state.settled,
+                paid_bar(state.settled, state.deposit),
                 phase(state),
             )
         });
@@ -297,7 +283,7 @@ impl<'d> Page<'d> {
     }
 
     fn sum(&self, nano: u64) -> String {
-        format!("{} {}", Nano(nano), escape(self.coin))
+        self.coin.amount(Nano(nano))
     }
 }
 
@@ -318,39 +304,20 @@ fn table(head: &str, rows: impl Iterator<Item = String>, empty: &str) -> String 
     format!("<div class=scroll><table><thead><tr>{head}</thead><tbody>{rows}</tbody></table></div>")
 }
 
-fn phase(state: &ChannelState) -> String {
-    match (state.epoch, state.close_at_s) {
-        (0, _) => "<span class=tag>not funded</span>".into(),
-        (_, 0) => "<span class='tag good'>open</span>".into(),
-        (_, at_s) if at_s > state.chain_time_s => {
-            format!("<span class='tag bad'>closing</span> until {}", clock(at_s))
-        }
-        _ => "<span class='tag bad'>closing</span> may be finalized".into(),
-    }
-}
-
-fn kind(address: Address, account: &Account) -> &'static str {
-    match &account.contract {
-        None if account.balance == Nano::ZERO => "empty",
-        None => "coins, no contract",
-        Some(_) if matches!(ChannelState::read(address, account), Ok(Some(_))) => "payment channel",
-        Some(contract) if Wallet::is_wallet(&contract.code) => "wallet",
-        Some(_) => "contract",
-    }
-}
-
 /// What a message asks its receiver to do.
 fn operation(message: &Message) -> &'static str {
     let mut body = message.body.as_slice_allow_exotic();
     match (body.load_u32(), message.from) {
-        (Ok(number), _) if contract::operation(number).is_some() => {
-            contract::operation(number).unwrap_or_default()
-        }
+        (Ok(number), _) if named(number).is_some() => named(number).unwrap_or_default(),
         (Ok(0xffff_ffff), Some(_)) => "came back",
         (Ok(0x7369_676e), None) => "wallet’s transfer",
         (_, Some(_)) => "coins",
         (_, None) => "message",
     }
+}
+
+fn named(operation: u32) -> Option<&'static str> {
+    contract::operation(operation).or_else(|| purse::operation(operation))
 }
 
 fn outcome(transaction: &Transaction) -> String {
