@@ -54,7 +54,13 @@ fn delay(draw: u64) -> u64 {
 
 fn key(at: u64, id: u64) -> Key {
     let draw = fold(id, at);
-    Key { at: Time(at), kind: (draw % 12) as u8, dst: (draw >> 32) as u32 % 100_000, src: id as u32 % 977, id }
+    Key {
+        at: Time(at),
+        kind: (draw % 12) as u8,
+        dst: (draw >> 32) as u32 % 100_000,
+        src: id as u32 % 977,
+        id,
+    }
 }
 
 /// Processor seconds for all holds, and a number that stands for the order of the pops.

@@ -81,7 +81,8 @@ impl Disk {
             // A signature depends on every byte of what it signs.
             Record::Receipt { receipt, .. } => {
                 let (words, _) = receipt.signature.0.as_chunks::<8>();
-                self.receipts = words.iter().fold(self.receipts, |state, word| fold(state, u64::from_le_bytes(*word)));
+                self.receipts =
+                    words.iter().fold(self.receipts, |state, word| fold(state, u64::from_le_bytes(*word)));
             }
             Record::Paying(_) | Record::Earning(_) => match self.durable.entry(record.key()) {
                 Entry::Occupied(mut known) => **known.get_mut() = record,
@@ -117,7 +118,14 @@ mod tests {
         };
         let (deposit, cumulative) = (Nano(9), Nano(0));
         let provider = NodeId([0; 32]);
-        Record::Paying(Paying { terms: terms.into(), provider, deposit, epoch: None, cumulative, closing: false })
+        Record::Paying(Paying {
+            terms: terms.into(),
+            provider,
+            deposit,
+            epoch: None,
+            cumulative,
+            closing: false,
+        })
     }
 
     #[test]
