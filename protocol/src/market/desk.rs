@@ -135,10 +135,10 @@ impl Desk {
         let fits = offer.kind == call.kind && call.tier == Tier::Open;
         // The call tells a size class: half of it is the least that the answer may need.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
-        let may_come = |promise: &&Box<Promise>| {
+        let may_come = |promise: &Promise| {
             !promise.leased && promise.expected_until.is_some() && promise.bid.model == call.model
         };
-        let out = self.promises.values().filter(may_come);
+        let out = self.promises.values().filter(|promise| may_come(promise));
         let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
         let taken = busy.saturating_add(u16::try_from(likely).unwrap_or(u16::MAX));
         let room = taken < offer.slots && self.promises.len() < limits::PROMISES_MAX;
