@@ -82,7 +82,9 @@ impl World {
     fn passage(&mut self, from: u32, to: u32, bytes: usize) -> Passage {
         let name = self.hosts[from as usize].next_draw();
         let fate = self.draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), name]);
-        self.links.passage(self.now, self.places[from as usize], self.places[to as usize], bytes, fate)
+        let (source, target) = (self.places[from as usize], self.places[to as usize]);
+        let passage = self.links.passage(self.now, source, target, bytes, fate);
+        self.uplinks.leave(from, source, self.now, bytes, passage)
     }
 
     pub(crate) fn persist(&mut self, host: u32, id: PersistId, record: Record) -> Result<(), Broken> {
@@ -263,6 +265,7 @@ impl World {
     pub(crate) fn crash(&mut self, host: u32) {
         self.up -= u64::from(self.hosts[host as usize].is_up());
         self.hosts[host as usize].crash();
+        self.uplinks.clear(host);
         self.awake[host as usize] = false;
         let of_host = |number: &u32| self.measures.jobs[*number as usize].client == host;
         let lost: Vec<u32> = self.check.open().filter(of_host).collect();

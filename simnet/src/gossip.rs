@@ -3,7 +3,8 @@
 //! The delay of a copy is drawn from the flood and the two hosts, not from what happened before, so the first copy of
 //! every member is a shortest path and the `fast` tier finds it without an event for each hop. That is exact as long as
 //! nobody gains or loses power and no partition or free ride begins or ends while copies are under way; a flood that
-//! meets one of these is carried hop by hop in both tiers. Either way only those wake up whom the message asks for an
+//! meets one of these is carried hop by hop in both tiers, and so is every flood whose copies wait for other messages on
+//! an uplink. Either way only those wake up whom the message asks for an
 //! answer: all others would drop it first thing. (`SI-5`)
 
 use std::cmp::Reverse;
@@ -143,7 +144,8 @@ impl World {
         let key = self.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let targets = self.targets(topic, from);
-        if self.scenario.tier == Tier::Fast && self.solve(topic, from, key, bytes, &targets) {
+        let is_solvable = self.scenario.tier == Tier::Fast && !self.uplinks.are_queues();
+        if is_solvable && self.solve(topic, from, key, bytes, &targets) {
             self.deliver(topic, from, key, bytes, gossip);
         } else {
             self.measures.floods.carried += 1;
@@ -165,7 +167,8 @@ impl World {
         self.measures.sent(kind, 1, bytes as u64);
         let fate = fold(fold(key, u64::from(from)), u64::from(to));
         let (source, target) = (self.places[from as usize], self.places[to as usize]);
-        let copies = match self.links.passage(self.now, source, target, bytes, fate) {
+        let passage = self.links.passage(self.now, source, target, bytes, fate);
+        let copies = match self.uplinks.leave(from, source, self.now + after, bytes, passage) {
             Passage::Arrives(delay) => [Some(delay), None],
             Passage::Twice(first, second) => [Some(first), Some(second)],
             Passage::Lost | Passage::Cut => [None, None],

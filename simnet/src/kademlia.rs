@@ -5,6 +5,7 @@
 //! hosts on one side of a prefix know the same strangers on the other.
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use bombyx_protocol::time::{Span, Time};
@@ -148,9 +149,9 @@ impl Kademlia {
             let mut progress = candidates.len() < K;
             let range = candidates.keys().take(K).next_back().copied().unwrap_or(distance);
             for (distance, named) in self.closest(host, target, from) {
-                if !candidates.contains_key(&distance) {
+                if let Entry::Vacant(place) = candidates.entry(distance) {
                     progress |= distance < range;
-                    candidates.insert(distance, Candidate { host: named, hops, state: State::Known });
+                    place.insert(Candidate { host: named, hops, state: State::Known });
                 }
             }
             without_progress = if progress { 0 } else { without_progress + 1 };

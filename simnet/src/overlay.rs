@@ -17,6 +17,9 @@ use crate::scenario::Network;
 /// Members of a topic that a host which publishes on it sees to be connected to: the node's `TOPIC_PEERS_MIN`.
 const LISTENERS_MIN: usize = 8;
 
+/// Attempts to find a place for a chord; where all fail, nearly everyone is linked to everyone.
+const CHORD_DRAWS_MAX: u64 = 8;
+
 /// A message under way through a topic.
 #[derive(Debug)]
 pub struct Flood {
@@ -230,7 +233,7 @@ fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<BTreeSet
     order.sort_unstable_by_key(|place| {
         (draws.bits(Purpose::Mesh, &[topic, u64::from(members[*place])]), *place)
     });
-    let mut connect = |a: usize, b: usize| {
+    let connect = |links: &mut [BTreeSet<u32>], a: usize, b: usize| {
         if a != b {
             links[a].insert(b as u32);
             links[b].insert(a as u32);
@@ -238,11 +241,17 @@ fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<BTreeSet
     };
     let chords = u64::from(degree.saturating_sub(2) / 2);
     for (position, place) in order.iter().enumerate() {
-        connect(*place, order[(position + 1) % count]);
+        connect(&mut links, *place, order[(position + 1) % count]);
         for chord in 0..chords {
-            let about = [topic, u64::from(members[*place]), chord];
-            let other = draws.below(count as u64, Purpose::Mesh, &about) as usize;
-            connect(*place, other);
+            // In a small topic a chord often falls on a link that is there: then it is drawn again.
+            let other = (0..CHORD_DRAWS_MAX).map(|attempt| {
+                let about = [topic, u64::from(members[*place]), chord + attempt * chords];
+                draws.below(count as u64, Purpose::Mesh, &about) as usize
+            });
+            let free = |other: &usize| other != place && !links[*place].contains(&(*other as u32));
+            if let Some(other) = other.into_iter().find(free) {
+                connect(&mut links, *place, other);
+            }
         }
     }
     links
@@ -301,6 +310,20 @@ mod tests {
         assert!((300 * 6..300 * 8).contains(&sent), "about degree less one copies a member: {sent}");
         assert_eq!(flood(&mut overlay, 5, &draws).0, members);
         assert_eq!(overlay.floods.len(), 1, "the place of a finished flood is used again");
+    }
+
+    #[test]
+    fn a_small_topic_has_the_links_that_are_asked_for_as_far_as_there_are_members() {
+        let draws = Draws::new(1);
+        let degree = |count: u32| {
+            let members: BTreeSet<u32> = (0..count).collect();
+            let overlay = Overlay::new(vec![members], 10_000, &network(), &draws);
+            let links: usize = (0..count).map(|member| overlay.topics[0].links(member).len()).sum();
+            links as f64 / f64::from(count)
+        };
+        assert!((7.5..=8.0).contains(&degree(23)), "{}", degree(23));
+        assert!((7.9..=8.0).contains(&degree(300)), "{}", degree(300));
+        assert!((3.5..=4.0).contains(&degree(5)), "{}", degree(5));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::directory::Directory;
 use crate::gossip::{Changes, Solver};
 use crate::host::{Host, Runaway};
 use crate::measure::{JobRow, Measures, Sample};
-use crate::net::{Links, Partition, Place, Regions};
+use crate::net::{Links, Partition, Place, Regions, Uplinks};
 use crate::outside::Parcel;
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{self, NETWORK_ID, followers, hosts, model_id};
@@ -141,6 +141,7 @@ pub struct World {
     pub(crate) addresses: Directory,
     pub(crate) topics: BTreeMap<ModelId, u32>,
     pub(crate) links: Links,
+    pub(crate) uplinks: Uplinks,
     /// The latest arrival between two hosts: a connection keeps the order of its messages.
     pub(crate) arrivals: BTreeMap<(u32, u32), Time>,
     pub(crate) arrivals_max: usize,
@@ -200,6 +201,7 @@ impl World {
             changes: Changes::new(shifts),
             may_keep: keepers().next().is_some(),
             links,
+            uplinks: if network.uplink_queues { Uplinks::of(hosts.len()) } else { Uplinks::default() },
             arrivals: BTreeMap::new(),
             arrivals_max: ARRIVALS_MIN,
             overlay,

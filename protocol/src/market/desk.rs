@@ -18,7 +18,7 @@ pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
     /// Boxed, as what is in a tree's node beside what stands takes memory for nothing.
     promises: BTreeMap<CallKey, Box<Promise>>,
-    /// No promise expires before.
+    /// No promise expires or stops to be expected before.
     next_expiry: Time,
     /// What was answered of late, and before that: together at least the last [`limits::CALLS_SEEN_MAX`].
     seen: [BTreeSet<Asked>; 2],
@@ -54,6 +54,8 @@ pub struct Promise {
     pub hash: BidHash,
     /// Until when.
     pub until: Time,
+    /// Until when it counts as a job that may come; nothing once it was counted as lost.
+    pub expected_until: Option<Time>,
     /// Whether it was awarded: then it is the winner's for the time of a lease.
     pub leased: bool,
 }
@@ -116,8 +118,8 @@ impl Desk {
 
     /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
     ///
-    /// Bids that are out take as many slots as they are likely to win. The price grows by a quarter from idle to full,
-    /// the wait with every job that runs or is expected. (`MK-21`)
+    /// Bids that are out and still expected to be answered take as many slots as they are likely to win. The price
+    /// grows by a quarter from idle to full, the wait with every job that runs or is expected. (`MK-21`)
     #[must_use]
     pub fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
         let offer = self.offers.get(&call.model)?;
@@ -128,7 +130,10 @@ impl Desk {
         let fits = offer.kind == call.kind && call.tier == Tier::Open;
         // The call tells a size class: half of it is the least that the answer may need.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
-        let out = self.promises.values().filter(|promise| !promise.leased && promise.bid.model == call.model);
+        let may_come = |promise: &Promise| {
+            !promise.leased && promise.expected_until.is_some() && promise.bid.model == call.model
+        };
+        let out = self.promises.values().filter(|promise| may_come(promise));
         let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
         let taken = busy.saturating_add(u16::try_from(likely).unwrap_or(u16::MAX));
         let room = taken < offer.slots && self.promises.len() < limits::PROMISES_MAX;
@@ -147,8 +152,9 @@ impl Desk {
     /// Holds a bid until it expires, is awarded or released.
     pub fn promise(&mut self, now: Time, client: NodeId, bid: Bid, hash: BidHash) {
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
-        self.next_expiry = self.next_expiry.min(until);
-        let promise = Promise { bid, hash, until, leased: false };
+        let expected_until = until.min(now + limits::BID_EXPECTED);
+        self.next_expiry = self.next_expiry.min(expected_until);
+        let promise = Promise { bid, hash, until, expected_until: Some(expected_until), leased: false };
         self.promises.insert((client, promise.bid.call), Box::new(promise));
     }
 
@@ -184,13 +190,17 @@ impl Desk {
 
     /// The client awarded another.
     pub fn release(&mut self, client: NodeId, call: CallId) {
-        if self.promises.get(&(client, call)).is_some_and(|promise| !promise.leased) {
-            self.promises.remove(&(client, call));
+        let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
+            return;
+        };
+        let is_news = promise.expected_until.is_some();
+        self.promises.remove(&(client, call));
+        if is_news {
             self.learn(false);
         }
     }
 
-    /// Forgets what has expired.
+    /// Counts bids as lost that nobody took in time, and forgets what has expired. (`MK-21`)
     pub fn expire(&mut self, now: Time) {
         if now < self.next_expiry {
             return;
@@ -198,9 +208,14 @@ impl Desk {
         let mut lost = 0u32;
         let mut next = Time(u64::MAX);
         self.promises.retain(|_, promise| {
+            let waits = promise.expected_until.filter(|_| !promise.leased);
+            if waits.is_some_and(|until| until <= now) {
+                promise.expected_until = None;
+                lost = lost.saturating_add(1);
+            }
             let stands = promise.until > now;
-            lost = lost.saturating_add(u32::from(!stands && !promise.leased));
-            next = if stands { next.min(promise.until) } else { next };
+            let due = waits.filter(|until| *until > now).unwrap_or(promise.until);
+            next = if stands { next.min(due) } else { next };
             stands
         });
         self.next_expiry = next;

@@ -314,6 +314,7 @@ fn short(name: &str) -> String {
 
 impl Machine for Provider {
     fn handle(&mut self, now: Time, input: Input) {
+        self.desk.expire(now);
         match input {
             Input::Command(command) => self.command(command),
             Input::Gossip(Gossip::Call(signed)) => self.called(now, &signed),
@@ -328,7 +329,6 @@ impl Machine for Provider {
             Input::Engine { job, report } => self.engine(now, job, report),
             Input::Ledger(event) => self.ledger(now, &event),
         }
-        self.desk.expire(now);
         self.timers(now);
         self.go_on_freed(now);
         self.settle();

@@ -4,12 +4,13 @@
 pub const FIRST: &str = include_str!("../../scenarios/first.toml");
 
 /// The scenarios that ship, by name.
-pub const SHIPPED: [(&str, &str); 18] = [
+pub const SHIPPED: [(&str, &str); 19] = [
     ("first", FIRST),
     ("mechanisms", include_str!("../../scenarios/mechanisms.toml")),
     ("bursts", include_str!("../../scenarios/bursts.toml")),
     ("tides", include_str!("../../scenarios/tides.toml")),
     ("relays", include_str!("../../scenarios/relays.toml")),
+    ("uplinks", include_str!("../../scenarios/uplinks.toml")),
     ("leases", include_str!("../../scenarios/leases.toml")),
     ("cartel", include_str!("../../scenarios/cartel.toml")),
     ("no-shows", include_str!("../../scenarios/no-shows.toml")),
