@@ -255,7 +255,7 @@ fn a_rush_of_calls_waits_on_thin_uplinks_and_no_bid_is_in_before_its_call_got_th
         let summary = Report::of(&world, 0.0).summary;
         assert_eq!((summary.done, summary.ledger.imbalance), (30, 0));
         let wait = bombyx_simnet::metrics::of(&world, &summary).get("uplink_wait_ms").copied();
-        (wait, world.jobs().iter().map(|job| job.bidders.len()).sum::<usize>())
+        (wait, world.jobs().iter().map(|job| u64::from(job.bidders)).sum::<u64>())
     };
     let (thin, thick) = (rushed("dsl", true), rushed("dc", true));
     assert!(thin.0.unwrap() > 20.0 * thick.0.unwrap(), "{thin:?} against {thick:?}");
