@@ -66,6 +66,8 @@ pub const WINDOW_TOKENS: u64 = 64;
 pub const BID_WINDOW: Span = Span::from_ms(400);
 /// How long a bid can be awarded, so that the runner-up stays warm for a failover.
 pub const BID_VALID: Span = Span::from_s(30);
+/// How long a bid that is out counts as a job that may come: the call's window and a few round trips.
+pub const BID_EXPECTED: Span = Span::from_s(3);
 /// How long a client waits for the answer to an award; it is sent again at half of it.
 pub const AWARD_WAIT: Span = Span::from_ms(2_000);
 /// How long a provider that was awarded waits for the task.

@@ -10,6 +10,9 @@ use crate::channel::record::Record;
 use crate::io::{Output, PersistId};
 use crate::time::Time;
 
+/// Places that an outbox keeps while it is empty.
+const KEPT: usize = 4;
+
 /// The outputs of one machine, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -36,17 +39,22 @@ impl Outbox {
         self.durable = self.durable.max(id);
     }
 
-    /// The next output, or the time to wake at.
-    pub(crate) fn poll(&mut self, wake_at: Time) -> Output {
+    /// The next output, or the time to wake at, which is asked for at the end only.
+    pub(crate) fn poll(&mut self, wake_at: impl FnOnce() -> Time) -> Output {
         if let Some((id, record)) = self.records.pop_front() {
             return Output::Persist { id, record };
         }
-        match self.waiting.front() {
-            Some((after, _)) if *after <= self.durable => {
-                self.waiting.pop_front().map_or(Output::Wake(wake_at), |(_, output)| output)
-            }
-            Some(_) | None => Output::Wake(wake_at),
+        let may_leave = self.waiting.front().is_some_and(|(after, _)| *after <= self.durable);
+        let next = if may_leave { self.waiting.pop_front() } else { None };
+        if let Some((_, output)) = next {
+            return output;
         }
+        // A burst is rare, and its memory would stay with every machine for good.
+        self.records.shrink_to(KEPT);
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(KEPT);
+        }
+        Output::Wake(wake_at())
     }
 }
 
@@ -67,7 +75,7 @@ mod tests {
         let mut seen = Vec::new();
         let drain = |outbox: &mut Outbox, seen: &mut Vec<String>| {
             loop {
-                let output = outbox.poll(Time(9));
+                let output = outbox.poll(|| Time(9));
                 if matches!(output, Output::Wake(_)) {
                     break;
                 }

@@ -87,7 +87,6 @@ impl Machine for Watcher {
     }
 
     fn poll(&mut self) -> Output {
-        let wake = self.deadlines.next().unwrap_or(Time(u64::MAX));
-        self.outbox.poll(wake)
+        self.outbox.poll(|| self.deadlines.next().unwrap_or(Time(u64::MAX)))
     }
 }

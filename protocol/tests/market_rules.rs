@@ -209,6 +209,22 @@ fn the_bids_of_a_provider_have_a_limit() {
     caller.bid(&answers);
 }
 
+/// (MK-21)
+#[test]
+fn calls_whose_bids_nobody_takes_keep_a_provider_from_the_market_for_seconds_only() {
+    let mut provider = provider(1, 1_000);
+    let caller = Caller::new(1);
+    let asks =
+        |provider: &mut Provider, now, id| to_clients(&give(provider, now, caller.says(&caller.call(id))));
+    assert_eq!(bids(&mut provider, &caller, 0..=9), 4);
+    let late = START + limits::BID_EXPECTED;
+    assert!(asks(&mut provider, Time(late.0 - 1), 10).is_empty(), "they may still be awarded");
+    assert!(!asks(&mut provider, late, 11).is_empty(), "nobody waits for them any more");
+    // Four bids that came to nothing have taught it to keep one more out than before.
+    let more = (12..=20).filter(|id| !asks(&mut provider, late, *id).is_empty()).count();
+    assert_eq!(more + 1, 5);
+}
+
 /// (MK-5, MK-16, MK-19)
 #[test]
 fn who_is_not_invited_stays_silent() {

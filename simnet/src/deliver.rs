@@ -32,10 +32,9 @@ const GUARDED_BYTES: usize = 116;
 
 impl World {
     pub(crate) fn send(&mut self, from: u32, to: NodeId, message: Message) -> Result<(), Broken> {
-        let encoded = codec::encode(&message);
-        Check::length(encoded.len(), false)?;
-        self.measures.sent(Kind::of(&message), 1, encoded.len() as u64);
-        self.trace = fold(self.trace, content_hash(&encoded));
+        let bytes = self.weigh(|bytes| codec::encode_onto(&message, bytes));
+        Check::length(bytes, false)?;
+        self.measures.sent(Kind::of(&message), 1, bytes as u64);
         // Nobody is there, so nothing arrives; an honest machine names no peer that it has not heard of.
         let Some(dst) = self.addresses.get(&to).copied() else { return Ok(()) };
         if !self.awake[dst as usize] {
@@ -43,10 +42,10 @@ impl World {
             return Ok(());
         }
         if let Some(parcels) = &mut self.parcels {
-            parcels.push(Parcel::Direct { from, to: dst, bytes: encoded });
+            parcels.push(Parcel::Direct { from, to: dst, bytes: std::mem::take(&mut self.encoded) });
             return Ok(());
         }
-        match self.passage(from, dst, encoded.len()) {
+        match self.passage(from, dst, bytes) {
             Passage::Arrives(after) => self.arrive(from, dst, after, message),
             Passage::Twice(first, second) => {
                 self.arrive(from, dst, first, message.clone());
@@ -57,6 +56,14 @@ impl World {
             Passage::Cut => self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst)),
         }
         Ok(())
+    }
+
+    /// The length of what `encode` writes; its bytes go into the digest.
+    pub(crate) fn weigh(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
+        self.encoded.clear();
+        encode(&mut self.encoded);
+        self.trace = fold(self.trace, content_hash(&self.encoded));
+        self.encoded.len()
     }
 
     fn arrive(&mut self, from: u32, dst: u32, after: Span, message: Message) {
@@ -75,7 +82,9 @@ impl World {
     fn passage(&mut self, from: u32, to: u32, bytes: usize) -> Passage {
         let name = self.hosts[from as usize].next_draw();
         let fate = self.draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), name]);
-        self.links.passage(self.now, self.places[from as usize], self.places[to as usize], bytes, fate)
+        let (source, target) = (self.places[from as usize], self.places[to as usize]);
+        let passage = self.links.passage(self.now, source, target, bytes, fate);
+        self.uplinks.leave(from, source, self.now, bytes, passage)
     }
 
     pub(crate) fn persist(&mut self, host: u32, id: PersistId, record: Record) -> Result<(), Broken> {
@@ -102,6 +111,7 @@ impl World {
         if self.hosts[host as usize].life != life {
             return Ok(());
         }
+        let watcher = population::guard_of(&self.scenario, host);
         let mut checked = Ok(());
         let check = &mut self.check;
         let mut vouchers = Vec::new();
@@ -110,7 +120,7 @@ impl World {
             if checked.is_ok() {
                 checked = held;
             }
-            vouchers.extend(guarded(record));
+            vouchers.extend(watcher.and_then(|watcher| Some((watcher, guarded(record)?))));
         });
         checked?;
         self.hand_over(host, vouchers);
@@ -124,9 +134,8 @@ impl World {
     }
 
     /// Copies what a provider earned to its watcher. It is sent again with the next voucher, so a lost copy is no loss.
-    fn hand_over(&mut self, host: u32, vouchers: Vec<Guarded>) {
-        let Some(watcher) = population::guard_of(&self.scenario, host) else { return };
-        for guarded in vouchers {
+    fn hand_over(&mut self, host: u32, vouchers: Vec<(u32, Guarded)>) {
+        for (watcher, guarded) in vouchers {
             if let Passage::Arrives(after) | Passage::Twice(after, _) =
                 self.passage(host, watcher, GUARDED_BYTES)
             {
@@ -256,6 +265,7 @@ impl World {
     pub(crate) fn crash(&mut self, host: u32) {
         self.up -= u64::from(self.hosts[host as usize].is_up());
         self.hosts[host as usize].crash();
+        self.uplinks.clear(host);
         self.awake[host as usize] = false;
         let of_host = |number: &u32| self.measures.jobs[*number as usize].client == host;
         let lost: Vec<u32> = self.check.open().filter(of_host).collect();

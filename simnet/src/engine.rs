@@ -56,7 +56,8 @@ pub struct Step {
 #[derive(Debug)]
 pub struct Engine {
     speed: Speed,
-    jobs: BTreeMap<JobId, Running>,
+    /// Boxed, as most cards have a job or two and a node of the tree has room for eleven.
+    jobs: BTreeMap<JobId, Box<Running>>,
     steps: u64,
 }
 
@@ -149,7 +150,7 @@ impl Engine {
             step: None,
         };
         self.settle(now);
-        self.jobs.insert(job, running);
+        self.jobs.insert(job, Box::new(running));
         self.plan(now)
     }
 

@@ -3,7 +3,8 @@
 //! The delay of a copy is drawn from the flood and the two hosts, not from what happened before, so the first copy of
 //! every member is a shortest path and the `fast` tier finds it without an event for each hop. That is exact as long as
 //! nobody gains or loses power and no partition or free ride begins or ends while copies are under way; a flood that
-//! meets one of these is carried hop by hop in both tiers. Either way only those wake up whom the message asks for an
+//! meets one of these is carried hop by hop in both tiers, and so is every flood whose copies wait for other messages on
+//! an uplink. Either way only those wake up whom the message asks for an
 //! answer: all others would drop it first thing. (`SI-5`)
 
 use std::cmp::Reverse;
@@ -19,7 +20,6 @@ use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::ModelId;
 
 use crate::check::{Broken, Check};
-use crate::deliver::content_hash;
 use crate::measure::Kind;
 use crate::net::Passage;
 use crate::outside::Parcel;
@@ -130,20 +130,22 @@ impl Solver {
 
 impl World {
     pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
-        let encoded = codec::encode(&gossip);
-        Check::length(encoded.len(), true)?;
-        self.trace = fold(self.trace, content_hash(&encoded));
+        let bytes = self.weigh(|bytes| codec::encode_onto(&gossip, bytes));
+        Check::length(bytes, true)?;
         let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
+        let encoded = std::mem::take(&mut self.encoded);
         self.published(&encoded, self.overlay.others(topic, from));
         if let Some(parcels) = &mut self.parcels {
             parcels.push(Parcel::Gossip { from, model: topic, bytes: encoded });
             return Ok(());
         }
+        self.encoded = encoded;
         let name = self.hosts[from as usize].next_draw();
         let key = self.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
-        let bytes = u32::try_from(encoded.len()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let targets = self.targets(topic, from);
-        if self.scenario.tier == Tier::Fast && self.solve(topic, from, key, bytes, &targets) {
+        let is_solvable = self.scenario.tier == Tier::Fast && !self.uplinks.are_queues();
+        if is_solvable && self.solve(topic, from, key, bytes, &targets) {
             self.deliver(topic, from, key, bytes, gossip);
         } else {
             self.measures.floods.carried += 1;
@@ -165,7 +167,8 @@ impl World {
         self.measures.sent(kind, 1, bytes as u64);
         let fate = fold(fold(key, u64::from(from)), u64::from(to));
         let (source, target) = (self.places[from as usize], self.places[to as usize]);
-        let copies = match self.links.passage(self.now, source, target, bytes, fate) {
+        let passage = self.links.passage(self.now, source, target, bytes, fate);
+        let copies = match self.uplinks.leave(from, source, self.now + after, bytes, passage) {
             Passage::Arrives(delay) => [Some(delay), None],
             Passage::Twice(first, second) => [Some(first), Some(second)],
             Passage::Lost | Passage::Cut => [None, None],

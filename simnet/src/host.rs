@@ -214,7 +214,7 @@ impl Host {
         self.armed = None;
         // A machine's entropy is new in each life, as it is from a real operating system: nothing may repeat.
         let entropy_seed = draws.seed32(Purpose::Entropy, &[u64::from(index), u64::from(self.life)]);
-        let records: Vec<Record> = self.disk.records();
+        let records: Vec<Record> = self.disk.records().cloned().collect();
         let (machine, first): (Box<dyn Machine>, Input) = match &self.profile {
             Profile::Client { config, .. } => {
                 let config = ClientConfig { entropy_seed, ..(**config).clone() };

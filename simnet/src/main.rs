@@ -2,6 +2,7 @@
 
 mod verbs;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -94,6 +95,9 @@ struct Sweep {
     /// Run one part: `I/N`, I from 0; or `N` alone inside a Slurm array or an indexed Kubernetes Job.
     #[arg(long)]
     shard: Option<String>,
+    /// Runs at a time, each on a thread of its own; the results are the same for any number.
+    #[arg(long, default_value = "1")]
+    threads: NonZeroUsize,
 }
 
 #[derive(Args)]

@@ -133,8 +133,8 @@ pub struct JobRow {
     pub bill: Bill,
     /// Auctions that were held for it.
     pub auctions: u32,
-    /// Hosts whose bids could have been awarded in the last of them.
-    pub bidders: Vec<u32>,
+    /// How many hosts' bids could have been awarded in the last of them.
+    pub bidders: u32,
     /// When the first auction for it was over; never for an order on a lease.
     pub bids_at: Option<Time>,
     /// When the provider that made the first content took it.
@@ -199,6 +199,8 @@ pub struct Sample {
 pub struct Measures {
     /// One row for each order, in the order of arrival.
     pub jobs: Vec<JobRow>,
+    /// Hosts whose bids could have been awarded in the last auction of an order that has not ended.
+    bidders: BTreeMap<u32, Vec<u32>>,
     /// Messages by kind, in the order of [`KINDS`].
     traffic: [Traffic; KINDS.len()],
     /// Gossip copies.
@@ -225,7 +227,7 @@ impl Measures {
             outcome: Outcome::Open,
             bill: Bill::default(),
             auctions: 0,
-            bidders: Vec::new(),
+            bidders: 0,
             bids_at: None,
             awarded_at: None,
             first_at: None,
@@ -285,7 +287,9 @@ impl Measures {
                 let able = reports
                     .iter()
                     .filter(|report| matches!(report.fate, Fate::Won { .. } | Fate::Outscored { .. }));
-                row.bidders = able.filter_map(|report| host_of(&report.provider)).collect();
+                let able: Vec<u32> = able.filter_map(|report| host_of(&report.provider)).collect();
+                row.bidders = able.len() as u32;
+                self.bidders.insert(number, able);
                 return;
             }
             OrderNews::FailedOver { from, why } => {
@@ -311,16 +315,21 @@ impl Measures {
         };
         row.ended = Some(now);
         row.outcome = outcome;
-        row.lowest_list = row
+        row.lowest_list = self
             .bidders
-            .iter()
-            .filter_map(|host| list_cost(*host, bill.input_tokens, bill.output_tokens))
+            .remove(&number)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|host| list_cost(host, bill.input_tokens, bill.output_tokens))
             .min();
         row.bill = bill;
+        // Kept to the end of a run of a million orders.
+        row.bill.providers.shrink_to_fit();
     }
 
     /// The client of an order lost power.
     pub fn lost(&mut self, number: u32, now: Time) {
+        self.bidders.remove(&number);
         if let Some(row) = self.jobs.get_mut(number as usize) {
             row.outcome = Outcome::Lost;
             row.ended = Some(now);

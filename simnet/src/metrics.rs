@@ -41,7 +41,7 @@ const fn metric(key: &'static str, label: &'static str, unit: &'static str, good
 }
 
 /// All metrics, in the order of reports.
-pub const METRICS: [Metric; 48] = [
+pub const METRICS: [Metric; 50] = [
     metric("success", "orders answered", "%", Good::High),
     metric("lost", "orders lost with their client, which had no power", "%", Good::Low),
     metric("match_ms_p50", "match, median", "ms", Good::Low),
@@ -73,6 +73,8 @@ pub const METRICS: [Metric; 48] = [
     metric("messages_per_job", "messages for an order", "", Good::Low),
     metric("kib_per_job", "traffic for an order", "KiB", Good::Low),
     metric("gossip_duplicates", "duplicates of a gossip copy", "", Good::Low),
+    metric("uplink_wait_ms", "a message's wait for its sender's uplink, mean", "ms", Good::Low),
+    metric("uplink_wait_max_ms", "a message's wait for its sender's uplink, longest", "ms", Good::Low),
     metric("transactions_per_1000", "ledger transactions for 1,000 answers", "", Good::Low),
     metric("fees_share", "ledger fees over what was billed", "%", Good::Low),
     metric("locked_peak", "most capital locked", "coins", Good::Low),
@@ -143,6 +145,10 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
     put("messages_per_job", Some(summary.messages_per_job));
     put("kib_per_job", Some(summary.bytes_per_job / 1024.0));
     put("gossip_duplicates", Some(summary.gossip_duplicates));
+    if let Some(waits) = world.uplinks.waits() {
+        put("uplink_wait_ms", Some(waits.together.0 as f64 / 1e3 / waits.messages.max(1) as f64));
+        put("uplink_wait_max_ms", Some(waits.longest.0 as f64 / 1e3));
+    }
     put("transactions_per_1000", some(done.len(), summary.ledger.per_1000_jobs));
     put("fees_share", over(world.chain.fees(), Some(billed)).map(|share| share * 1e2));
     put("locked_peak", world.measures.series.iter().map(|sample| coins(sample.locked)).reduce(f64::max));

@@ -74,6 +74,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
             stop_s: None,
         });
     }
+    scenario.network.uplink_queues = below(4) == 0;
     scenario
 }
 

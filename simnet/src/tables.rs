@@ -131,7 +131,7 @@ pub fn jobs(world: &World) -> Vec<Column> {
         whole_of("input_tokens", &|job| whole(job.bill.input_tokens)),
         whole_of("output_tokens", &|job| whole(job.bill.output_tokens)),
         whole_of("auctions", &|job| whole(job.auctions)),
-        whole_of("bidders", &|job| whole(job.bidders.len() as u64)),
+        whole_of("bidders", &|job| whole(u64::from(job.bidders))),
         whole_of("failovers", &|job| whole(job.failovers.len() as u64)),
         whole_of("receipts", &|job| whole(job.bill.receipts)),
         whole_of("vouchers", &|job| whole(job.bill.vouchers)),

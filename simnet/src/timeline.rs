@@ -70,7 +70,7 @@ fn order(number: u32, job: &JobRow, end: Time) -> Vec<Value> {
         "cost_nano": job.bill.cost.0,
         "input_tokens": job.bill.input_tokens,
         "output_tokens": job.bill.output_tokens,
-        "bidders": job.bidders.len(),
+        "bidders": job.bidders,
         "vouchers": job.bill.vouchers,
     });
     let none = json!({});

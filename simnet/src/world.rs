@@ -1,11 +1,13 @@
 //! A world: hosts, links, topics, ledger and workload around one queue of events, run one event at a time.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::io::{Command, Input, Output};
 use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::{JobId, ModelId, OrderId};
 
@@ -16,7 +18,7 @@ use crate::directory::Directory;
 use crate::gossip::{Changes, Solver};
 use crate::host::{Host, Runaway};
 use crate::measure::{JobRow, Measures, Sample};
-use crate::net::{Links, Partition, Place, Regions};
+use crate::net::{Links, Partition, Place, Regions, Uplinks};
 use crate::outside::Parcel;
 use crate::overlay::{FloodId, Overlay};
 use crate::population::{self, NETWORK_ID, followers, hosts, model_id};
@@ -139,6 +141,7 @@ pub struct World {
     pub(crate) addresses: Directory,
     pub(crate) topics: BTreeMap<ModelId, u32>,
     pub(crate) links: Links,
+    pub(crate) uplinks: Uplinks,
     /// The latest arrival between two hosts: a connection keeps the order of its messages.
     pub(crate) arrivals: BTreeMap<(u32, u32), Time>,
     pub(crate) arrivals_max: usize,
@@ -148,8 +151,9 @@ pub struct World {
     pub(crate) may_keep: bool,
     /// The topics that each host follows.
     follows: Vec<Vec<u32>>,
-    /// Outputs of the machine that was fed last: kept for its memory.
+    /// Outputs of the machine that was fed last, and the message that was sent last: kept for their memory.
     outputs: Vec<Output>,
+    pub(crate) encoded: Vec<u8>,
     pub(crate) chain: Chain,
     pub(crate) workload: Workload,
     pub(crate) check: Check,
@@ -197,12 +201,14 @@ impl World {
             changes: Changes::new(shifts),
             may_keep: keepers().next().is_some(),
             links,
+            uplinks: if network.uplink_queues { Uplinks::of(hosts.len()) } else { Uplinks::default() },
             arrivals: BTreeMap::new(),
             arrivals_max: ARRIVALS_MIN,
             overlay,
             solver: Solver::default(),
             follows,
             outputs: Vec::new(),
+            encoded: Vec::new(),
             chain,
             workload: Workload::new(scenario),
             check: Check::default(),
@@ -515,11 +521,18 @@ impl World {
 
     fn digest_market(&self, hasher: &mut blake3::Hasher) {
         self.chain.digest(hasher);
+        let mut text = String::new();
         for job in &self.measures.jobs {
-            hasher.update(format!("{:?}{:?}{:?}", job.outcome, job.ended, job.bill).as_bytes());
+            text.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{:?}{:?}{:?}", job.outcome, job.ended, job.bill);
+            hasher.update(text.as_bytes());
         }
-        for record in self.hosts.iter().flat_map(|host| host.disk.records()) {
-            hasher.update(&bombyx_protocol::wire::codec::encode(&record));
+        let mut encoded = Vec::new();
+        for disk in self.hosts.iter().map(|host| &host.disk) {
+            encoded.clear();
+            disk.records().for_each(|record| codec::encode_onto(record, &mut encoded));
+            hasher.update(&encoded).update(&disk.receipts().to_le_bytes());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The commands around a run: sweeps in shards, merging, replaying, comparing, the page.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -24,6 +25,16 @@ fn good(dir: &Path, arguments: &[&str]) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
+/// The digest of every run under a directory, by its id.
+fn digests(out: &Path) -> BTreeMap<String, String> {
+    let runs = std::fs::read_dir(out.join("runs")).unwrap().map(|run| run.unwrap());
+    let digest = |run: &std::fs::DirEntry| {
+        let manifest = std::fs::read_to_string(run.path().join("manifest.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&manifest).unwrap()["digest"].as_str().unwrap().to_owned()
+    };
+    runs.map(|run| (run.file_name().into_string().unwrap(), digest(&run))).collect()
+}
+
 #[test]
 fn shards_put_together_are_the_whole_sweep_and_every_run_can_be_replayed() {
     let dir = tempfile::tempdir().unwrap();
@@ -39,6 +50,9 @@ fn shards_put_together_are_the_whole_sweep_and_every_run_can_be_replayed() {
     good(dir, &["merge", "parts"]);
     let merged = |of: &str| std::fs::read_to_string(dir.join(of).join("merged.json")).unwrap();
     assert_eq!(merged("whole"), merged("parts"));
+    good(dir, &["sweep", "plan.toml", "--out", "threads", "--threads", "3"]);
+    assert_eq!(merged("whole"), merged("threads"));
+    assert_eq!(digests(&dir.join("whole")), digests(&dir.join("threads")), "whatever the number of threads");
 
     let listed = good(dir, &["list", "--out", "whole"]);
     let run_id = listed.lines().rev().find(|line| line.contains("leases")).unwrap();

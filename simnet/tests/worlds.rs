@@ -242,6 +242,30 @@ fn relays_of_hosts_behind_nats_cost_time_and_holes_spare_it() {
     assert!((punched - open).abs() < 1e-9, "{punched} against {open}");
 }
 
+/// Thirty calls in a thirtieth of a second, forwarded over 5 Mbit/s by everyone.
+#[test]
+fn a_rush_of_calls_waits_on_thin_uplinks_and_no_bid_is_in_before_its_call_got_through() {
+    let rushed = |access: &str, queues: bool| {
+        let network =
+            format!("uplink_queues = {queues}\nmesh_degree = 12\nprovider_access = {{ {access} = 1.0 }}\n");
+        let rush = BASE.replace("models = 3", "models = 1").replace("rate_per_s = 4.0", "rate_per_s = 900.0");
+        let text = format!("{rush}[network]\n{network}[market]\nleases = false\n");
+        let mut world = World::new(&Scenario::parse("test.toml", &text).unwrap());
+        world.run(|_| ()).unwrap();
+        let summary = Report::of(&world, 0.0).summary;
+        assert_eq!((summary.done, summary.ledger.imbalance), (30, 0));
+        let wait = bombyx_simnet::metrics::of(&world, &summary).get("uplink_wait_ms").copied();
+        (wait, world.jobs().iter().map(|job| u64::from(job.bidders)).sum::<u64>())
+    };
+    let (thin, thick) = (rushed("dsl", true), rushed("dc", true));
+    assert!(thin.0.unwrap() > 20.0 * thick.0.unwrap(), "{thin:?} against {thick:?}");
+    let free = rushed("dsl", false);
+    assert!(
+        free.0.is_none() && thin.1 < free.1,
+        "late calls get fewer bids in time: {thin:?} against {free:?}"
+    );
+}
+
 /// One attack of this kind and with these keys on the same orders.
 fn attacked(keys: &str) -> bombyx_simnet::report::Summary {
     let made = summary(&format!("[[attack]]\n{keys}"));

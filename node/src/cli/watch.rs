@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::config::NodeConfig;
 use crate::error::NodeError;
 use crate::guard::{self, GuardNews};
+use crate::ledger::CoinName;
 use crate::node::reach_ledger;
 use crate::print::Printer;
 use crate::shutdown;
@@ -30,7 +31,7 @@ pub(super) async fn run(config: &NodeConfig, store: PathBuf, printer: Printer) -
     let channels = vouchers.iter().map(|guarded| hex::encode(guarded.voucher.account)).collect();
     let guarding = Guarding { event: "guarding", channels };
     printer.data(&guarding, || format!("guarding {} channels; Ctrl-C ends it", guarding.channels.len()));
-    let tell = |news: GuardNews| printer.data(&news, || words(&news));
+    let tell = |news: GuardNews| printer.data(&news, || words(&news, &config.ledger.coin));
     tokio::select! {
         ended = guard::guard(ledger, config.ledger.poll(), vouchers, tell) => {
             ended?;
@@ -45,13 +46,13 @@ pub(super) async fn run(config: &NodeConfig, store: PathBuf, printer: Printer) -
     }
 }
 
-fn words(news: &GuardNews) -> String {
+fn words(news: &GuardNews, coin: &CoinName) -> String {
     match news {
         GuardNews::Closing { account, settled_nano } => {
-            format!("channel {account} is closing with {} settled", Nano(*settled_nano))
+            format!("channel {account} is closing with {} settled", coin.amount(Nano(*settled_nano)))
         }
         GuardNews::Claiming { account, cumulative_nano } => {
-            format!("channel {account}: bringing the voucher over {}", Nano(*cumulative_nano))
+            format!("channel {account}: bringing the voucher over {}", coin.amount(Nano(*cumulative_nano)))
         }
         GuardNews::Failed { account, why } => format!("channel {account}: {why}; it is tried again"),
         GuardNews::Closed { account } => format!("channel {account} is closed"),

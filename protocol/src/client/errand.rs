@@ -304,7 +304,7 @@ impl Client {
         });
         if serving {
             let mut why = Failure::Refused(refuse.why);
-            if let Some(account) = self.orders.get(&id).and_then(Errand::account) {
+            if let Some(account) = self.orders.get(&id).and_then(|errand| errand.account()) {
                 match refuse.why {
                     // The two sides disagree about this channel for good: take the rest back and open another.
                     Refusal::Unpaid | Refusal::BadVoucher => {

@@ -112,7 +112,7 @@ pub struct Client {
     identity: Identity,
     seal_key: StaticKey,
     entropy: Entropy,
-    orders: BTreeMap<OrderId, Errand>,
+    orders: BTreeMap<OrderId, Box<Errand>>,
     calls: BTreeMap<CallId, OrderId>,
     jobs: BTreeMap<JobId, OrderId>,
     lingering: BTreeMap<JobId, Lingering>,
@@ -195,7 +195,7 @@ impl Client {
         if self.orders.contains_key(&id) {
             return;
         }
-        self.orders.insert(id, Errand::new(now, order));
+        self.orders.insert(id, Box::new(Errand::new(now, order)));
         match refused {
             Some(fault) => self.end(now, id, Some(Failure::Order(fault))),
             None => self.advance(now, id),
@@ -320,14 +320,10 @@ impl Machine for Client {
     }
 
     fn poll(&mut self) -> Output {
-        let wake = self
-            .orders
-            .values()
-            .map(Errand::wake_at)
-            .chain(self.lingering.values().map(|lingering| lingering.until))
-            .chain(self.payments.wake_at())
-            .min()
-            .unwrap_or(Time(u64::MAX));
-        self.outbox.poll(wake)
+        let orders = self.orders.values().map(|errand| errand.wake_at());
+        let lingering = self.lingering.values().map(|lingering| lingering.until);
+        let payments = &self.payments;
+        let due = || orders.chain(lingering).chain(payments.wake_at()).min().unwrap_or(Time(u64::MAX));
+        self.outbox.poll(due)
     }
 }

@@ -1,6 +1,6 @@
 //! The provider's side of the market: prices a call from its own load, holds what it promised, knows who won.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ident::NodeId;
 use crate::io::Offer;
@@ -16,11 +16,12 @@ use crate::work::price::PriceSheet;
 #[derive(Debug)]
 pub struct Desk {
     offers: BTreeMap<ModelId, Offer>,
-    promises: BTreeMap<CallKey, Promise>,
-    /// No promise expires before.
+    /// Boxed, as what is in a tree's node beside what stands takes memory for nothing.
+    promises: BTreeMap<CallKey, Box<Promise>>,
+    /// No promise expires or stops to be expected before.
     next_expiry: Time,
-    seen: BTreeSet<Asked>,
-    seen_order: VecDeque<Asked>,
+    /// What was answered of late, and before that: together at least the last [`limits::CALLS_SEEN_MAX`].
+    seen: [BTreeSet<Asked>; 2],
     /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
     won_ppm: u64,
 }
@@ -34,8 +35,15 @@ const WON_MEMORY: u64 = 16;
 
 /// A call and who made it: whoever copies an id into a call of his own must not stand in the true one's way.
 type CallKey = (NodeId, CallId);
-/// A call or a seek, and who made it.
-type Asked = (NodeId, [u8; 16]);
+/// Names a call or a seek and who made it, by eight bytes of their hash. That is enough: to silence an answer, somebody
+/// would have to find another call of the same name while the true one, whose id is random, is under way.
+type Asked = [u8; 8];
+
+fn asked(client: &NodeId, id: &[u8; 16]) -> Asked {
+    let mut name = [0; 8];
+    blake3::Hasher::new().update(&client.0).update(id).finalize_xof().fill(&mut name);
+    name
+}
 
 /// A bid that can be awarded.
 #[derive(Debug, Clone)]
@@ -46,6 +54,8 @@ pub struct Promise {
     pub hash: BidHash,
     /// Until when.
     pub until: Time,
+    /// Until when it counts as a job that may come; nothing once it was counted as lost.
+    pub expected_until: Option<Time>,
     /// Whether it was awarded: then it is the winner's for the time of a lease.
     pub leased: bool,
 }
@@ -67,8 +77,7 @@ impl Default for Desk {
             offers: BTreeMap::new(),
             promises: BTreeMap::new(),
             next_expiry: Time(u64::MAX),
-            seen: BTreeSet::new(),
-            seen_order: VecDeque::new(),
+            seen: [BTreeSet::new(), BTreeSet::new()],
             won_ppm: WON_PPM_UNKNOWN,
         }
     }
@@ -94,26 +103,23 @@ impl Desk {
     /// Whether a call or a seek was answered before. A second copy never is. (`MK-4`)
     #[must_use]
     pub fn has_seen(&self, client: NodeId, id: [u8; 16]) -> bool {
-        self.seen.contains(&(client, id))
+        let asked = asked(&client, &id);
+        self.seen.iter().any(|seen| seen.contains(&asked))
     }
 
     /// Remembers a call or a seek whose signature was found true.
     pub fn note(&mut self, client: NodeId, id: [u8; 16]) {
-        if !self.seen.insert((client, id)) {
-            return;
-        }
-        self.seen_order.push_back((client, id));
-        if self.seen_order.len() > limits::CALLS_SEEN_MAX
-            && let Some(oldest) = self.seen_order.pop_front()
-        {
-            self.seen.remove(&oldest);
+        let [late, before] = &mut self.seen;
+        late.insert(asked(&client, &id));
+        if late.len() >= limits::CALLS_SEEN_MAX {
+            *before = core::mem::take(late);
         }
     }
 
     /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
     ///
-    /// Bids that are out take as many slots as they are likely to win. The price grows by a quarter from idle to full,
-    /// the wait with every job that runs or is expected. (`MK-21`)
+    /// Bids that are out and still expected to be answered take as many slots as they are likely to win. The price
+    /// grows by a quarter from idle to full, the wait with every job that runs or is expected. (`MK-21`)
     #[must_use]
     pub fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
         let offer = self.offers.get(&call.model)?;
@@ -124,7 +130,10 @@ impl Desk {
         let fits = offer.kind == call.kind && call.tier == Tier::Open;
         // The call tells a size class: half of it is the least that the answer may need.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
-        let out = self.promises.values().filter(|promise| !promise.leased && promise.bid.model == call.model);
+        let may_come = |promise: &Promise| {
+            !promise.leased && promise.expected_until.is_some() && promise.bid.model == call.model
+        };
+        let out = self.promises.values().filter(|promise| may_come(promise));
         let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
         let taken = busy.saturating_add(u16::try_from(likely).unwrap_or(u16::MAX));
         let room = taken < offer.slots && self.promises.len() < limits::PROMISES_MAX;
@@ -143,8 +152,10 @@ impl Desk {
     /// Holds a bid until it expires, is awarded or released.
     pub fn promise(&mut self, now: Time, client: NodeId, bid: Bid, hash: BidHash) {
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
-        self.next_expiry = self.next_expiry.min(until);
-        self.promises.insert((client, bid.call), Promise { bid, hash, until, leased: false });
+        let expected_until = until.min(now + limits::BID_EXPECTED);
+        self.next_expiry = self.next_expiry.min(expected_until);
+        let promise = Promise { bid, hash, until, expected_until: Some(expected_until), leased: false };
+        self.promises.insert((client, promise.bid.call), Box::new(promise));
     }
 
     /// Takes an award: the promise becomes a lease. (`MK-10`)
@@ -170,22 +181,26 @@ impl Desk {
         if !promise.leased {
             promise.leased = true;
             promise.until = now + limits::LEASE_VALID;
-            let promise = promise.clone();
+            let promise = Promise::clone(promise);
             self.learn(true);
             return Ok(promise);
         }
-        Ok(promise.clone())
+        Ok(Promise::clone(promise))
     }
 
     /// The client awarded another.
     pub fn release(&mut self, client: NodeId, call: CallId) {
-        if self.promises.get(&(client, call)).is_some_and(|promise| !promise.leased) {
-            self.promises.remove(&(client, call));
+        let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
+            return;
+        };
+        let is_news = promise.expected_until.is_some();
+        self.promises.remove(&(client, call));
+        if is_news {
             self.learn(false);
         }
     }
 
-    /// Forgets what has expired.
+    /// Counts bids as lost that nobody took in time, and forgets what has expired. (`MK-21`)
     pub fn expire(&mut self, now: Time) {
         if now < self.next_expiry {
             return;
@@ -193,9 +208,14 @@ impl Desk {
         let mut lost = 0u32;
         let mut next = Time(u64::MAX);
         self.promises.retain(|_, promise| {
+            let waits = promise.expected_until.filter(|_| !promise.leased);
+            if waits.is_some_and(|until| until <= now) {
+                promise.expected_until = None;
+                lost = lost.saturating_add(1);
+            }
             let stands = promise.until > now;
-            lost = lost.saturating_add(u32::from(!stands && !promise.leased));
-            next = if stands { next.min(promise.until) } else { next };
+            let due = waits.filter(|until| *until > now).unwrap_or(promise.until);
+            next = if stands { next.min(due) } else { next };
             stands
         });
         self.next_expiry = next;
@@ -212,5 +232,29 @@ pub fn terms(offer: &Offer, busy: u16) -> Terms {
         price: offer.price.scaled(1_000_000u64.saturating_add(load)).unwrap_or(offer.price),
         first_token_ms: offer.first_token_ms.saturating_mul(jobs),
         tokens_per_s: offer.tokens_per_s.checked_div(jobs).unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (`MK-4`)
+    #[test]
+    fn the_last_calls_are_known_by_client_and_id_and_old_ones_forgotten() {
+        let most = u64::try_from(limits::CALLS_SEEN_MAX).expect("a small number");
+        let id = |number: u64| {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&number.to_le_bytes());
+            id
+        };
+        let (mut desk, client, other) = (Desk::default(), NodeId([1; 32]), NodeId([2; 32]));
+        for number in 0..3 * most {
+            assert!(!desk.has_seen(client, id(number)));
+            desk.note(client, id(number));
+            assert!(desk.has_seen(client, id(number)) && !desk.has_seen(other, id(number)));
+            assert!(desk.has_seen(client, id((number + 1).saturating_sub(most))));
+        }
+        assert!(!desk.has_seen(client, id(0)));
     }
 }

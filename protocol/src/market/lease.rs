@@ -15,10 +15,13 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Keeps a candidate that has just served well.
+    /// Keeps a candidate that has just served well. Serving on a lease makes it no longer: the provider does not, either.
     pub fn keep(&mut self, now: Time, candidate: Candidate) {
         self.held.retain(|_, (_, until)| *until > now);
         let model = candidate.bid.model;
+        if self.held.get(&model).is_some_and(|(held, _)| held.hash == candidate.hash) {
+            return;
+        }
         if self.held.len() < limits::LEASES_MAX || self.held.contains_key(&model) {
             // The provider counts from the award, which was earlier: end a little before it does.
             self.held.insert(model, (candidate, now + limits::LEASE_VALID.half()));
@@ -37,5 +40,49 @@ impl Leases {
     /// Ends every lease of a provider that failed.
     pub fn end(&mut self, provider: NodeId) {
         self.held.retain(|_, (candidate, _)| candidate.bid.provider != provider);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::Nano;
+    use crate::channel::terms::Address;
+    use crate::market::bid::{Bid, BidHash, Payee};
+    use crate::market::call::CallId;
+    use crate::work::price::PriceSheet;
+
+    fn candidate(number: u8) -> Candidate {
+        let price = PriceSheet { per_job: Nano(1), input_per_k: Nano(1), output_per_k: Nano(1) };
+        let address = Address::basechain([number; 32]);
+        let bid = Bid {
+            call: CallId([number; 16]),
+            provider: NodeId([number; 32]),
+            model: ModelId([1; 32]),
+            session_key: [number; 32],
+            price,
+            first_token_ms: 1,
+            tokens_per_s: 1,
+            tier: Tier::Open,
+            valid_ms: 1,
+            payee: Payee { network_id: -3, key: [number; 32], address, challenge_s: 60 },
+            credit: Nano(0),
+        };
+        Candidate { bid, hash: BidHash([number; 32]), price }
+    }
+
+    /// (`MK-14`)
+    #[test]
+    fn a_lease_is_no_longer_for_being_used_and_another_bid_begins_a_new_one() {
+        let (mut leases, half) = (Leases::default(), limits::LEASE_VALID.half());
+        let provider = |leases: &Leases, now| {
+            leases.find(now, &ModelId([1; 32]), Tier::Open).map(|candidate| candidate.bid.provider)
+        };
+        leases.keep(Time(0), candidate(1));
+        leases.keep(Time(0) + half.half(), candidate(1));
+        assert_eq!(provider(&leases, Time(0) + half.half()), Some(NodeId([1; 32])));
+        assert_eq!(provider(&leases, Time(0) + half), None);
+        leases.keep(Time(0) + half.half(), candidate(2));
+        assert_eq!(provider(&leases, Time(0) + half), Some(NodeId([2; 32])));
     }
 }

@@ -23,7 +23,8 @@ use super::ProviderConfig;
 #[derive(Debug)]
 pub(super) struct Earnings {
     key: SigningKey,
-    channels: BTreeMap<[u8; 32], Channel>,
+    /// Boxed: most providers have a few, and a node of the tree has room for eleven.
+    channels: BTreeMap<[u8; 32], Box<Channel>>,
 }
 
 /// Which close the user wants.
@@ -55,8 +56,8 @@ impl Earnings {
                         announce(&earner, ChannelChange::Mismatch(Mismatch::Key), outbox);
                     }
                     outbox.push(Output::Ledger(LedgerCall::Watch { account: earner.account() }));
-                    channels
-                        .insert(earner.account(), Channel { earner, closing: false, claimed: Nano::ZERO });
+                    let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
+                    channels.insert(channel.earner.account(), Box::new(channel));
                 }
                 Record::ChannelGone { account } => {
                     channels.remove(&account);
@@ -88,20 +89,24 @@ impl Earnings {
         outbox: &mut Outbox,
     ) -> Result<[u8; 32], Refusal> {
         let mine = terms.provider_key == self.close_key() && terms.provider == config.payout;
-        if terms.check(config.network_id).is_err() || !mine || terms.challenge_s < config.challenge_s {
+        let fits = terms.network_id == config.network_id && terms.challenge_s >= config.challenge_s;
+        if !mine || !fits {
             return Err(Refusal::ChannelTerms);
         }
         let terms = AgreedTerms::from(terms);
         let account = terms.account().hash;
+        // The account is a hash of the terms, so that those of a known channel have been checked.
         match self.channels.get(&account) {
             // Vouchers of one channel come from one client: a stranger could only confuse the count.
             Some(known) if known.earner.client() != client => Err(Refusal::ChannelTerms),
             Some(known) if known.closing => Err(Refusal::Unfunded),
             Some(_) => Ok(account),
+            None if terms.check(config.network_id).is_err() => Err(Refusal::ChannelTerms),
             None if self.channels.len() >= limits::CHANNELS_MAX => Err(Refusal::Busy),
             None => {
                 let earner = Earner::new(terms, client);
-                self.channels.insert(account, Channel { earner, closing: false, claimed: Nano::ZERO });
+                let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
+                self.channels.insert(account, Box::new(channel));
                 outbox.push(Output::Ledger(LedgerCall::Watch { account }));
                 Ok(account)
             }

@@ -85,7 +85,7 @@ pub struct Provider {
     session_key: StaticKey,
     entropy: Entropy,
     desk: Desk,
-    jobs: BTreeMap<JobId, Job>,
+    jobs: BTreeMap<JobId, Box<Job>>,
     earnings: Earnings,
     /// Channels to close as soon as nothing is served on them.
     settling: BTreeMap<[u8; 32], Close>,
@@ -221,7 +221,7 @@ impl Provider {
         match self.open_job(now, from, award) {
             Ok(job) => {
                 let accept = Accept { job: award.job, handshake: job.reply.clone() };
-                self.jobs.insert(award.job, job);
+                self.jobs.insert(award.job, Box::new(job));
                 self.send(from, ToClient::Accept(accept));
             }
             Err(why) => self.send(from, ToClient::Refuse(Refuse { job: award.job, why })),
@@ -314,6 +314,7 @@ fn short(name: &str) -> String {
 
 impl Machine for Provider {
     fn handle(&mut self, now: Time, input: Input) {
+        self.desk.expire(now);
         match input {
             Input::Command(command) => self.command(command),
             Input::Gossip(Gossip::Call(signed)) => self.called(now, &signed),
@@ -328,22 +329,16 @@ impl Machine for Provider {
             Input::Engine { job, report } => self.engine(now, job, report),
             Input::Ledger(event) => self.ledger(now, &event),
         }
-        self.desk.expire(now);
         self.timers(now);
         self.go_on_freed(now);
         self.settle();
     }
 
     fn poll(&mut self) -> Output {
-        let wake = self
-            .jobs
-            .values()
-            .map(|job| match &job.phase {
-                Phase::Promised { until } | Phase::Over { until, .. } => *until,
-                Phase::Serving(serve) => serve.wake_at(),
-            })
-            .min()
-            .unwrap_or(Time(u64::MAX));
-        self.outbox.poll(wake)
+        let due = self.jobs.values().map(|job| match &job.phase {
+            Phase::Promised { until } | Phase::Over { until, .. } => *until,
+            Phase::Serving(serve) => serve.wake_at(),
+        });
+        self.outbox.poll(|| due.min().unwrap_or(Time(u64::MAX)))
     }
 }

@@ -25,11 +25,31 @@ pub enum DecodeError {
     },
 }
 
+/// What a short message needs; longer ones grow.
+const ROOM: usize = 256;
+
 /// Encodes a value. Values of this crate always encode: every collection in them is bounded by its maker.
 #[must_use]
 pub fn encode<T: bincode::Encode>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ROOM);
+    encode_onto(value, &mut bytes);
+    bytes
+}
+
+/// As [`encode`], at the end of `bytes`: for who encodes often and keeps the memory.
+pub fn encode_onto<T: bincode::Encode>(value: &T, bytes: &mut Vec<u8>) {
     // Writing to memory cannot fail, and no type here has an encoder of its own that could refuse.
-    bincode::encode_to_vec(value, bincode::config::legacy()).unwrap_or_default()
+    let _ = bincode::encode_into_writer(value, Onto(bytes), bincode::config::legacy());
+}
+
+/// Writes to the end of a vector.
+struct Onto<'a>(&'a mut Vec<u8>);
+
+impl bincode::enc::write::Writer for Onto<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Decodes a direct message.

@@ -20,6 +20,8 @@ pub struct Network {
     pub client_nat_share: f64,
     /// Share of pairs behind NATs that reach each other directly all the same; the others go through a relay.
     pub punch_share: f64,
+    /// Whether messages wait for each other on their sender's uplink; no flood is solved at once then.
+    pub uplink_queues: bool,
     /// Delay variation.
     pub jitter: Jitter,
     /// What goes wrong on the way.
@@ -36,6 +38,7 @@ impl Default for Network {
             provider_nat_share: 0.0,
             client_nat_share: 0.0,
             punch_share: 0.7,
+            uplink_queues: false,
             jitter: Jitter::default(),
             faults: Faults::default(),
         }

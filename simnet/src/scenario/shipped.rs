@@ -4,12 +4,13 @@
 pub const FIRST: &str = include_str!("../../scenarios/first.toml");
 
 /// The scenarios that ship, by name.
-pub const SHIPPED: [(&str, &str); 17] = [
+pub const SHIPPED: [(&str, &str); 19] = [
     ("first", FIRST),
     ("mechanisms", include_str!("../../scenarios/mechanisms.toml")),
     ("bursts", include_str!("../../scenarios/bursts.toml")),
     ("tides", include_str!("../../scenarios/tides.toml")),
     ("relays", include_str!("../../scenarios/relays.toml")),
+    ("uplinks", include_str!("../../scenarios/uplinks.toml")),
     ("leases", include_str!("../../scenarios/leases.toml")),
     ("cartel", include_str!("../../scenarios/cartel.toml")),
     ("no-shows", include_str!("../../scenarios/no-shows.toml")),
@@ -21,5 +22,6 @@ pub const SHIPPED: [(&str, &str); 17] = [
     ("substitution", include_str!("../../scenarios/substitution.toml")),
     ("sniper", include_str!("../../scenarios/sniper.toml")),
     ("wash", include_str!("../../scenarios/wash.toml")),
+    ("planet", include_str!("../../scenarios/planet.toml")),
     ("stack", include_str!("../../scenarios/stack.toml")),
 ];

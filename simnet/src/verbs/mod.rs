@@ -43,9 +43,8 @@ fn scenario(which: &Which) -> Result<Scenario, Failed> {
     Ok(scenario)
 }
 
-/// Runs a world to its end, with a bar on a terminal.
-fn run_world(scenario: &Scenario, prefix: &str) -> Result<(World, Report), Failed> {
-    let bar = progress_bar(scenario, prefix);
+/// Runs a world to its end on this thread.
+fn run_world(scenario: &Scenario, bar: &ProgressBar) -> Result<(World, Report), Failed> {
     let began = cpu_s();
     let mut world = World::new(scenario);
     let outcome = world.run(|progress| {
@@ -69,7 +68,16 @@ fn progress_bar(scenario: &Scenario, prefix: &str) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
+/// Processor time of this thread: a world runs on one.
 fn cpu_s() -> f64 {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
+}
+
+/// The most memory that this process ever held, as Linux tells it.
+fn peak_mib() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim_end().parse().ok()?;
+    Some(kib / 1024.0)
 }

@@ -1,15 +1,26 @@
 //! `run` and `replay`.
 
-use bombyx_simnet::report::table;
+use bombyx_simnet::report::{Report, table};
 use bombyx_simnet::{requests, store, timeline};
 
-use super::{run_world, scenario};
+use serde::Serialize;
+
+use super::{peak_mib, progress_bar, run_world, scenario};
 use crate::{Failed, Replay, Run};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// The most memory that the process ever held, in MiB, where the system tells.
+    peak_mib: Option<f64>,
+}
 
 /// Runs one scenario.
 pub(crate) fn run(args: &Run) -> Result<(), Failed> {
     let scenario = scenario(&args.which)?;
-    let (world, report) = run_world(&scenario, "")?;
+    let (world, report) = run_world(&scenario, &progress_bar(&scenario, ""))?;
     let kept = match &args.out {
         Some(out) => Some(store::save(out, &world, &report, None).map_err(Failed::usage)?),
         None => None,
@@ -18,7 +29,8 @@ pub(crate) fn run(args: &Run) -> Result<(), Failed> {
         store::write_json(path, &timeline::trace(&world, args.trace_every)).map_err(Failed::usage)?;
     }
     if args.json {
-        println!("{}", serde_json::to_string(&report).map_err(Failed::broken)?);
+        let line = Line { report: &report, peak_mib: peak_mib() };
+        println!("{}", serde_json::to_string(&line).map_err(Failed::broken)?);
     } else {
         print!("{}", table(&report));
         if let Some(dir) = kept {
@@ -32,7 +44,7 @@ pub(crate) fn run(args: &Run) -> Result<(), Failed> {
 pub(crate) fn replay(args: &Replay) -> Result<(), Failed> {
     let mut manifest = store::manifest(&args.out, &args.run_id).map_err(Failed::usage)?;
     requests::load(&mut manifest.scenario).map_err(Failed::usage)?;
-    let (_, report) = run_world(&manifest.scenario, "")?;
+    let (_, report) = run_world(&manifest.scenario, &progress_bar(&manifest.scenario, ""))?;
     if report.digest == manifest.digest {
         println!("run {} again: digest {}, as before", manifest.run_id, report.digest);
         return Ok(());

@@ -1,17 +1,21 @@
 //! `sweep`, `merge` and `report`.
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use bombyx_simnet::metrics::METRICS;
 use bombyx_simnet::page::page;
 use bombyx_simnet::plot::shown;
 use bombyx_simnet::store;
-use bombyx_simnet::sweep::{self, Merged, Shard};
+use bombyx_simnet::sweep::{self, Merged, Planned, Shard};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
+use indicatif::ProgressBar;
 
-use super::{run_world, scenario};
+use super::{progress_bar, run_world, scenario};
 use crate::{Failed, Sweep};
 
 /// Runs a sweep, or one shard of it; a whole one is put together at once.
@@ -27,14 +31,34 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
         .map_err(|error| Failed::usage(format!("{}: {error}", args.out.display())))?;
     store::write_json(&args.out.join("plan.json"), &plan).map_err(Failed::usage)?;
     let mine: Vec<_> = planned.iter().enumerate().filter(|(place, _)| shard.has(*place)).collect();
-    for (count, (_, run)) in mine.iter().enumerate() {
+    let run_one = |count: usize, run: &Planned| {
         if store::is_complete(&args.out, &run.run_id) {
-            continue;
+            return Ok(());
         }
-        let prefix = format!("run {} of {}  ", count + 1, mine.len());
-        let (world, report) = run_world(&run.scenario, &prefix)?;
-        store::save(&args.out, &world, &report, Some(&plan.arms[run.arm].name)).map_err(Failed::usage)?;
-    }
+        // Bars of several threads would write over each other.
+        let bar = if args.threads.get() == 1 {
+            progress_bar(&run.scenario, &format!("run {} of {}  ", count + 1, mine.len()))
+        } else {
+            ProgressBar::hidden()
+        };
+        let (world, report) = run_world(&run.scenario, &bar)?;
+        let arm = &plan.arms[run.arm].name;
+        store::save(&args.out, &world, &report, Some(arm)).map(drop).map_err(Failed::usage)
+    };
+    let next = AtomicUsize::new(0);
+    let run_some = || loop {
+        let count = next.fetch_add(1, Ordering::Relaxed);
+        let Some((_, run)) = mine.get(count) else { return Ok(()) };
+        if let Err(failed) = run_one(count, run) {
+            // Nobody begins another run.
+            next.store(mine.len(), Ordering::Relaxed);
+            return Err(failed);
+        }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..args.threads.get()).map(|_| scope.spawn(run_some)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })?;
     if shard.of == 1 {
         return merge(&args.out);
     }

@@ -85,6 +85,7 @@ pub(crate) fn check(scenario: &Scenario) -> Result<(), RunError> {
             faults.drop > 0.0 || faults.duplicate > 0.0,
             "`network.faults` (connections neither lose nor repeat)",
         ),
+        (scenario.network.uplink_queues, "`network.uplink_queues`"),
         (!scenario.partition.is_empty(), "`[[partition]]`"),
         (!scenario.crash.is_empty(), "`[[crash]]`"),
         (!scenario.outage.is_empty(), "`[[outage]]`"),

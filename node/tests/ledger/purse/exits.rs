@@ -49,6 +49,20 @@ async fn a_provider_without_coins_claims_and_closes_and_pays_by_its_earnings() {
 }
 
 #[tokio::test]
+async fn a_provider_claims_and_leaves_among_as_many_lanes_as_there_can_be() {
+    let purse = Purse::new();
+    purse.deploy(cuts(&[purse.open(255, milli(100))]), coins(2)).await.unwrap();
+    purse.fill().await;
+    purse.external(purse.claim(255, milli(10)).await).await.unwrap();
+    purse.external(purse.close(255, milli(40)).await).await.unwrap();
+    let got = purse.provider_has().await;
+    assert!(got > milli(38) && got < milli(40), "the claim and its gas, then the rest: {got}");
+    let state = purse.state().await.unwrap();
+    assert_eq!((state.lanes.len(), state.locked), (255, milli(255)));
+    purse.assert_covered().await;
+}
+
+#[tokio::test]
 async fn a_provider_who_earned_nothing_gives_its_lane_back() {
     let purse = Purse::with_lanes(coins(2), milli(800)).await;
     let order = Some(purse.close_order(0, Nano::ZERO).await);

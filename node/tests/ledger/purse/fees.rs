@@ -76,11 +76,7 @@ async fn a_purse_full_of_lanes_still_works_from_outside() {
     let (world, account) = (&purse.world, purse.account);
     purse.deploy(cuts(&[purse.open(255, milli(100))]), coins(2)).await.unwrap();
     let mut meter = Meter::new(world);
-    for start in [0, 51, 102, 153, 204] {
-        let order = cuts(&lanes(start..start + 51, milli(1)));
-        let order = PurseMessage::Arrange { order, signature: None };
-        purse.internal(CLIENT, order, milli(200)).await.unwrap();
-    }
+    purse.fill().await;
     meter.record("open 255 lanes in five orders", account).await;
     assert_eq!(purse.state().await.unwrap().lanes.len(), 256);
     purse.external(purse.claim(255, milli(10)).await).await.unwrap();
