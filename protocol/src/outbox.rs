@@ -10,6 +10,9 @@ use crate::channel::record::Record;
 use crate::io::{Output, PersistId};
 use crate::time::Time;
 
+/// Places that an outbox keeps while it is empty.
+const KEPT: usize = 4;
+
 /// The outputs of one machine, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -43,7 +46,15 @@ impl Outbox {
         }
         let may_leave = self.waiting.front().is_some_and(|(after, _)| *after <= self.durable);
         let next = if may_leave { self.waiting.pop_front() } else { None };
-        next.map_or_else(|| Output::Wake(wake_at()), |(_, output)| output)
+        if let Some((_, output)) = next {
+            return output;
+        }
+        // A burst is rare, and its memory would stay with every machine for good.
+        self.records.shrink_to(KEPT);
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(KEPT);
+        }
+        Output::Wake(wake_at())
     }
 }
 

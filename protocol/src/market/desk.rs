@@ -1,6 +1,6 @@
 //! The provider's side of the market: prices a call from its own load, holds what it promised, knows who won.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ident::NodeId;
 use crate::io::Offer;
@@ -20,8 +20,8 @@ pub struct Desk {
     promises: BTreeMap<CallKey, Box<Promise>>,
     /// No promise expires or stops to be expected before.
     next_expiry: Time,
-    seen: BTreeSet<Asked>,
-    seen_order: VecDeque<Asked>,
+    /// What was answered of late, and before that: together at least the last [`limits::CALLS_SEEN_MAX`].
+    seen: [BTreeSet<Asked>; 2],
     /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
     won_ppm: u64,
 }
@@ -77,8 +77,7 @@ impl Default for Desk {
             offers: BTreeMap::new(),
             promises: BTreeMap::new(),
             next_expiry: Time(u64::MAX),
-            seen: BTreeSet::new(),
-            seen_order: VecDeque::new(),
+            seen: [BTreeSet::new(), BTreeSet::new()],
             won_ppm: WON_PPM_UNKNOWN,
         }
     }
@@ -104,20 +103,16 @@ impl Desk {
     /// Whether a call or a seek was answered before. A second copy never is. (`MK-4`)
     #[must_use]
     pub fn has_seen(&self, client: NodeId, id: [u8; 16]) -> bool {
-        self.seen.contains(&asked(&client, &id))
+        let asked = asked(&client, &id);
+        self.seen.iter().any(|seen| seen.contains(&asked))
     }
 
     /// Remembers a call or a seek whose signature was found true.
     pub fn note(&mut self, client: NodeId, id: [u8; 16]) {
-        let asked = asked(&client, &id);
-        if !self.seen.insert(asked) {
-            return;
-        }
-        self.seen_order.push_back(asked);
-        if self.seen_order.len() > limits::CALLS_SEEN_MAX
-            && let Some(oldest) = self.seen_order.pop_front()
-        {
-            self.seen.remove(&oldest);
+        let [late, before] = &mut self.seen;
+        late.insert(asked(&client, &id));
+        if late.len() >= limits::CALLS_SEEN_MAX {
+            *before = core::mem::take(late);
         }
     }
 
@@ -237,5 +232,29 @@ pub fn terms(offer: &Offer, busy: u16) -> Terms {
         price: offer.price.scaled(1_000_000u64.saturating_add(load)).unwrap_or(offer.price),
         first_token_ms: offer.first_token_ms.saturating_mul(jobs),
         tokens_per_s: offer.tokens_per_s.checked_div(jobs).unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (`MK-4`)
+    #[test]
+    fn the_last_calls_are_known_by_client_and_id_and_old_ones_forgotten() {
+        let most = u64::try_from(limits::CALLS_SEEN_MAX).expect("a small number");
+        let id = |number: u64| {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&number.to_le_bytes());
+            id
+        };
+        let (mut desk, client, other) = (Desk::default(), NodeId([1; 32]), NodeId([2; 32]));
+        for number in 0..3 * most {
+            assert!(!desk.has_seen(client, id(number)));
+            desk.note(client, id(number));
+            assert!(desk.has_seen(client, id(number)) && !desk.has_seen(other, id(number)));
+            assert!(desk.has_seen(client, id((number + 1).saturating_sub(most))));
+        }
+        assert!(!desk.has_seen(client, id(0)));
     }
 }
