@@ -244,7 +244,7 @@ fn relays_of_hosts_behind_nats_cost_time_and_holes_spare_it() {
 
 /// Thirty calls in a thirtieth of a second, forwarded over 5 Mbit/s by everyone.
 #[test]
-fn a_rush_of_calls_waits_on_thin_uplinks_where_they_are_queues() {
+fn a_rush_of_calls_waits_on_thin_uplinks() {
     let rushed = |access: &str, queues: bool| {
         let network =
             format!("uplink_queues = {queues}\nmesh_degree = 12\nprovider_access = {{ {access} = 1.0 }}\n");
@@ -257,7 +257,7 @@ fn a_rush_of_calls_waits_on_thin_uplinks_where_they_are_queues() {
         bombyx_simnet::metrics::of(&world, &summary).get("uplink_wait_ms").copied()
     };
     let (thin, thick) = (rushed("dsl", true).unwrap(), rushed("dc", true).unwrap());
-    assert!(thin > 5.0 && thin > 20.0 * thick, "{thin} ms against {thick} ms");
+    assert!(thin > 20.0 * thick, "{thin} against {thick}");
     assert_eq!(rushed("dsl", false), None);
 }
 
