@@ -93,7 +93,7 @@ fn hosts_that_come_and_go_relays_and_an_eclipse_come_out_equal() {
 /// A copy that waits for other messages has no way of its own that could be solved.
 #[test]
 fn where_uplinks_are_queues_every_flood_is_carried_and_all_comes_out_equal() {
-    let floods = equal(&format!("{BASE}[network]\nuplink_queues = true\n"), 1);
+    let floods = equal(&format!("{BASE}uplink_queues = true\n"), 1);
     assert!(floods.solved == 0 && floods.carried >= 4, "{floods:?}");
 }
 

@@ -56,7 +56,7 @@ async fn a_provider_claims_and_leaves_among_as_many_lanes_as_there_can_be() {
     purse.external(purse.claim(255, milli(10)).await).await.unwrap();
     purse.external(purse.close(255, milli(40)).await).await.unwrap();
     let got = purse.provider_has().await;
-    assert!(got > milli(39) && got < milli(40), "{got}");
+    assert!(got > milli(38) && got < milli(40), "the claim and its gas, then the rest: {got}");
     let state = purse.state().await.unwrap();
     assert_eq!((state.lanes.len(), state.locked), (255, milli(255)));
     purse.assert_covered().await;
