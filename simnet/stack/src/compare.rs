@@ -104,7 +104,8 @@ fn read(path: &Path) -> Result<Samples, Failed> {
 }
 
 fn command(args: &Compare) -> String {
-    let mut command = "cargo run --release --manifest-path simnet/stack/Cargo.toml -- compare".to_owned();
+    let mut command =
+        "cargo run --release --manifest-path simnet/stack/Cargo.toml -- \\\n  compare".to_owned();
     if let Some(file) = &args.which.file {
         let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         command.push_str(&format!(" {name}"));
