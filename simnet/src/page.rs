@@ -186,10 +186,11 @@ fn small_multiples(merged: &Merged) -> String {
         "<h2>At a glance</h2><p class=note>Dots are means over the seeds, bars their 95 % intervals.</p><div class=grid2>"
             .to_owned();
     for metric in HEADLINES.iter().filter_map(|key| find(key)) {
-        let rows: Vec<(&str, Interval)> = merged
+        let rows: Vec<(usize, &str, Interval)> = merged
             .arms
             .iter()
-            .filter_map(|arm| Some((arm.name.as_str(), *arm.metrics.get(metric.key)?)))
+            .enumerate()
+            .filter_map(|(place, arm)| Some((place, arm.name.as_str(), *arm.metrics.get(metric.key)?)))
             .collect();
         // What is nothing everywhere is not worth a picture.
         if rows.is_empty() || is_zero(merged, metric) {
@@ -216,8 +217,12 @@ fn wait(merged: &Merged) -> String {
     let of_arm = |arm: &MergedArm| -> Option<Vec<f64>> {
         WAIT.iter().map(|(key, _)| Some(arm.metrics.get(*key)?.mean)).collect()
     };
-    let rows: Vec<(&str, Vec<f64>)> =
-        merged.arms.iter().filter_map(|arm| Some((arm.name.as_str(), of_arm(arm)?))).collect();
+    let rows: Vec<(usize, &str, Vec<f64>)> = merged
+        .arms
+        .iter()
+        .enumerate()
+        .filter_map(|(place, arm)| Some((place, arm.name.as_str(), of_arm(arm)?)))
+        .collect();
     if rows.is_empty() {
         return String::new();
     }
@@ -243,9 +248,9 @@ fn curves(merged: &Merged) -> String {
         let lines: Vec<(&str, &[f64])> = merged
             .arms
             .iter()
-            .filter_map(|arm| Some((arm.name.as_str(), arm.curves.get(key)?.as_slice())))
+            .map(|arm| (arm.name.as_str(), arm.curves.get(key).map_or(&[][..], Vec::as_slice)))
             .collect();
-        if !lines.is_empty() {
+        if lines.iter().any(|(_, line)| !line.is_empty()) {
             let _ = write!(
                 html,
                 "<figure><figcaption>{label}</figcaption>{}</figure>",

@@ -74,10 +74,10 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (low, high + pad)
 }
 
-/// One row for each arm: its mean as a dot, its 95 % interval as a bar.
+/// One row for each arm, with the number of its colour: its mean as a dot, its 95 % interval as a bar.
 #[must_use]
-pub fn dots(rows: &[(&str, Interval)]) -> String {
-    let ends = rows.iter().flat_map(|(_, of)| [of.low(), of.high()]);
+pub fn dots(rows: &[(usize, &str, Interval)]) -> String {
+    let ends = rows.iter().flat_map(|(_, _, of)| [of.low(), of.high()]);
     let (low, high) = range(ends);
     let x = |value: f64| LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT);
     let bottom = ROW * rows.len() as f64 + 6.0;
@@ -92,9 +92,9 @@ pub fn dots(rows: &[(&str, Interval)]) -> String {
             number(tick)
         );
     }
-    for (place, (name, of)) in rows.iter().enumerate() {
+    for (place, (arm, name, of)) in rows.iter().enumerate() {
         let y = ROW * place as f64 + ROW / 2.0 + 2.0;
-        let colour = place % COLOURS;
+        let colour = arm % COLOURS;
         let _ = write!(
             svg,
             "<text class=name x={:.1} y={:.1} text-anchor=end>{}</text>",
@@ -123,9 +123,9 @@ pub fn dots(rows: &[(&str, Interval)]) -> String {
 
 /// One bar for each arm, made of parts that follow each other, in one colour that fades from part to part.
 #[must_use]
-pub fn parts(rows: &[(&str, Vec<f64>)]) -> String {
+pub fn parts(rows: &[(usize, &str, Vec<f64>)]) -> String {
     let whole = |of: &[f64]| of.iter().sum::<f64>();
-    let (_, high) = range(rows.iter().map(|(_, of)| whole(of)).chain([0.0]));
+    let (_, high) = range(rows.iter().map(|(_, _, of)| whole(of)).chain([0.0]));
     let x = |value: f64| LEFT + value / high * (WIDTH - LEFT - RIGHT);
     let bottom = ROW * rows.len() as f64 + 6.0;
     let mut svg = open(WIDTH, bottom + 22.0);
@@ -139,7 +139,7 @@ pub fn parts(rows: &[(&str, Vec<f64>)]) -> String {
             number(tick)
         );
     }
-    for (place, (name, of)) in rows.iter().enumerate() {
+    for (place, (arm, name, of)) in rows.iter().enumerate() {
         let top = ROW * place as f64 + 6.0;
         let _ = write!(
             svg,
@@ -155,7 +155,7 @@ pub fn parts(rows: &[(&str, Vec<f64>)]) -> String {
                 svg,
                 "<rect style='fill:var(--c{});opacity:{:.2}' x={left:.1} y={top:.1} width={:.1} height=16><title>{}: \
                  {}</title></rect>",
-                place % COLOURS,
+                arm % COLOURS,
                 1.0 - part as f64 * 0.32,
                 (right - left).max(0.0),
                 escape(name),
@@ -275,10 +275,14 @@ mod tests {
 
     #[test]
     fn parts_follow_each_other_and_end_at_their_sum() {
-        let svg = parts(&[("a", vec![100.0, 50.0, 50.0]), ("b", vec![100.0])]);
+        let svg = parts(&[(0, "a", vec![100.0, 50.0, 50.0]), (2, "b", vec![100.0])]);
         let widths: Vec<f64> =
             svg.split("width=").skip(1).filter_map(|rest| rest.split(' ').next()?.parse().ok()).collect();
         assert_eq!(widths.len(), 4, "{svg}");
+        assert!(
+            svg.contains("--c2") && !svg.contains("--c1"),
+            "an arm that is left out keeps its colour: {svg}"
+        );
         assert!(
             (widths[0] - widths[1] * 2.0).abs() < 0.2 && (widths[0] - widths[3]).abs() < 0.2,
             "{widths:?}"
@@ -287,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_leave_its_element() {
-        let rows = [("<script>alert(1)</script>", Interval { n: 2, mean: 1.0, half: Some(0.5) })];
+        let rows = [(0, "<script>alert(1)</script>", Interval { n: 2, mean: 1.0, half: Some(0.5) })];
         let svg = dots(&rows);
         assert!(!svg.contains("<script>") && svg.contains("&lt;script&gt;"), "{svg}");
     }
