@@ -4,15 +4,14 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, CHANNEL_CODE, CHANNEL_CODE_BOC, ChannelTerms};
 use bombyx_protocol::ident::Signature;
 use tycho_types::boc::Boc;
-use tycho_types::cell::{Cell, CellBuilder, CellFamily as _, CellSlice, HashBytes, Load as _, Store};
+use tycho_types::cell::{Cell, CellBuilder, CellFamily as _, HashBytes, Store as _};
 use tycho_types::error::Error;
-use tycho_types::models::{
-    CurrencyCollection, ExtInMsgInfo, IntAddr, MsgInfo, OwnedMessage, OwnedRelaxedMessage, RelaxedIntMsgInfo,
-    RelaxedMsgInfo, StateInit,
-};
-use tycho_types::num::Tokens;
+use tycho_types::models::StateInit;
 
-use super::chain::{Account, ChainError, address_of, nano, std_address};
+use super::chain::{Account, ChainError, std_address};
+use super::message::{
+    data_of, external, internal, load_address, load_coins, start, store_close, store_coins,
+};
 
 /// What the first funding must carry beyond the deposit: the contract's reserve and the fee of a top-up.
 pub const OPEN_SURPLUS: Nano = Nano(12_000_000);
@@ -81,13 +80,6 @@ pub enum ChannelMessage {
 
 impl ChannelMessage {
     fn body(&self) -> Result<Cell, Error> {
-        const QUERY_ID: u64 = 0;
-        let start = |operation: u32| -> Result<CellBuilder, Error> {
-            let mut body = CellBuilder::new();
-            body.store_u32(operation)?;
-            body.store_u64(QUERY_ID)?;
-            Ok(body)
-        };
         let mut body;
         match self {
             Self::TopUp { amount } => {
@@ -101,14 +93,7 @@ impl ChannelMessage {
             }
             Self::ProviderClose { cumulative, voucher, order } => {
                 body = start(OP_PROVIDER_CLOSE)?;
-                store_coins(&mut body, *cumulative)?;
-                body.store_raw(&voucher.map_or([0; 64], |signature| signature.0), 512)?;
-                body.store_bit(order.is_some())?;
-                if let Some(order) = order {
-                    let mut cell = CellBuilder::new();
-                    cell.store_raw(&order.0, 512)?;
-                    body.store_reference(cell.build()?)?;
-                }
+                store_close(&mut body, *cumulative, *voucher, *order)?;
             }
             Self::RequestClose { request } => {
                 body = start(OP_REQUEST_CLOSE)?;
@@ -135,44 +120,6 @@ impl ChannelMessage {
         init.and_then(|init| internal(account, value, init, self.body()))
             .expect("the messages of the contract fit into cells")
     }
-}
-
-/// A message from outside the ledger.
-pub(super) fn external(account: Address, body: Result<Cell, Error>) -> Result<Cell, Error> {
-    CellBuilder::build_from(&OwnedMessage {
-        info: MsgInfo::ExtIn(ExtInMsgInfo {
-            src: None,
-            dst: IntAddr::Std(std_address(account)),
-            import_fee: Tokens::ZERO,
-        }),
-        init: None,
-        body: body?.into(),
-        layout: None,
-    })
-}
-
-/// A message for a wallet to send.
-pub(super) fn internal(
-    account: Address,
-    value: Nano,
-    init: Option<StateInit>,
-    body: Result<Cell, Error>,
-) -> Result<Cell, Error> {
-    CellBuilder::build_from(&OwnedRelaxedMessage {
-        info: RelaxedMsgInfo::Int(RelaxedIntMsgInfo {
-            bounce: true,
-            dst: IntAddr::Std(std_address(account)),
-            value: CurrencyCollection::new(u128::from(value.0)),
-            ..Default::default()
-        }),
-        init,
-        body: body?.into(),
-        layout: None,
-    })
-}
-
-pub(super) fn store_coins(builder: &mut CellBuilder, amount: Nano) -> Result<(), Error> {
-    Tokens::new(u128::from(amount.0)).store_into(builder, Cell::empty_context())
 }
 
 /// Code and data of a channel before its first funding.
@@ -225,13 +172,10 @@ impl ChannelState {
     /// # Errors
     /// [`ChainError::Unreadable`] if what lives there is not a channel made from its own terms.
     pub fn read(address: Address, account: &Account) -> Result<Option<Self>, ChainError> {
-        let Some(contract) = &account.contract else { return Ok(None) };
-        if contract.code.repr_hash().0 != CHANNEL_CODE.hash {
-            return Err(ChainError::unreadable(format!(
-                "the contract at {address} is not a payment channel of this version"
-            )));
-        }
-        let state = Self::parse(account, &contract.data).map_err(ChainError::unreadable)?;
+        let Some(data) = data_of(account, address, &CHANNEL_CODE.hash, "a payment channel")? else {
+            return Ok(None);
+        };
+        let state = Self::parse(account, data)?;
         // Code can replace itself: only an address that follows from the terms proves where the account came from.
         if state.terms.account() != address {
             return Err(ChainError::unreadable(format!(
@@ -266,15 +210,6 @@ impl ChannelState {
             chain_time_s: account.chain_time_s,
         })
     }
-}
-
-pub(super) fn load_coins(slice: &mut CellSlice<'_>) -> Result<Nano, ChainError> {
-    nano(Tokens::load_from(slice).map_err(ChainError::unreadable)?.into_inner())
-}
-
-pub(super) fn load_address(slice: &mut CellSlice<'_>) -> Result<Address, ChainError> {
-    let address = IntAddr::load_from(slice).map_err(ChainError::unreadable)?;
-    address_of(&address).ok_or_else(|| ChainError::unreadable("a variable-length address"))
 }
 
 /// Why a contract refused, by its exit code: those of the channel, and four more of the purse.

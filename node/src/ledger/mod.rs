@@ -5,6 +5,7 @@
 //!   ├─ wallet     the node's coins; only opening and topping up need them
 //!   ├─ contract   messages to and state of the channel contract
 //!   ├─ purse      the same of the second contract, which no operation uses yet
+//!   │    └─ message    what both are made of
 //!   └─ chain      the few calls that every backend offers
 //!        ├─ devnet       a TVM in this process, with the two faces of a network
 //!        └─ endpoints    several connections as one: fail-over, answers checked against each other
@@ -24,6 +25,7 @@ pub mod endpoints;
 mod error;
 mod lite;
 pub mod liteserver;
+mod message;
 mod payment;
 pub mod purse;
 pub mod toncenter;

@@ -15,7 +15,9 @@ use tycho_types::error::Error;
 use tycho_types::models::StateInit;
 
 use super::chain::{Account, ChainError, std_address};
-use super::contract::{external, internal, load_address, load_coins, store_coins};
+use super::message::{
+    data_of, external, internal, load_address, load_coins, start, store_close, store_coins,
+};
 
 /// What stays on the account beside the lanes.
 pub const PURSE_RESERVE: Nano = Nano(30_000_000);
@@ -94,13 +96,6 @@ impl PurseMessage {
     }
 
     fn body(&self) -> Result<Cell, Error> {
-        const QUERY_ID: u64 = 0;
-        let start = |operation: u32| -> Result<CellBuilder, Error> {
-            let mut body = CellBuilder::new();
-            body.store_u32(operation)?;
-            body.store_u64(QUERY_ID)?;
-            Ok(body)
-        };
         let mut body;
         match self {
             Self::TopUp => return Ok(Cell::default()),
@@ -121,14 +116,7 @@ impl PurseMessage {
             Self::CloseLane { lane, cumulative, voucher, order } => {
                 body = start(OP_CLOSE_LANE)?;
                 body.store_u8(*lane)?;
-                store_coins(&mut body, *cumulative)?;
-                body.store_raw(&voucher.map_or([0; 64], |signature| signature.0), 512)?;
-                body.store_bit(order.is_some())?;
-                if let Some(order) = order {
-                    let mut cell = CellBuilder::new();
-                    cell.store_raw(&order.0, 512)?;
-                    body.store_reference(cell.build()?)?;
-                }
+                store_close(&mut body, *cumulative, *voucher, *order)?;
             }
         }
         body.build()
@@ -239,13 +227,8 @@ impl PurseState {
     /// # Errors
     /// [`ChainError::Unreadable`] if what lives there is not a purse made from its own terms.
     pub fn read(address: Address, account: &Account) -> Result<Option<Self>, ChainError> {
-        let Some(contract) = &account.contract else { return Ok(None) };
-        if contract.code.repr_hash().0 != PURSE_CODE.hash {
-            return Err(ChainError::unreadable(format!(
-                "the contract at {address} is not a purse of this version"
-            )));
-        }
-        let state = Self::parse(account, &contract.data)?;
+        let Some(data) = data_of(account, address, &PURSE_CODE.hash, "a purse")? else { return Ok(None) };
+        let state = Self::parse(account, data)?;
         if state.terms.account() != address {
             return Err(ChainError::unreadable(format!(
                 "the purse at {address} was not made from the terms it shows"
