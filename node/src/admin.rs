@@ -32,6 +32,7 @@ use crate::exit::ExitKind;
 use crate::handle::NodeHandle;
 use crate::keys;
 use crate::ledger::wallet::parse_address;
+use crate::payee::{PayeeCard, PayeeCardError};
 
 /// The file in a node's home that holds the token.
 pub const TOKEN: &str = "admin.token";
@@ -43,6 +44,15 @@ const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 pub struct TopUp {
     /// How much, in nano.
     pub amount_nano: u64,
+}
+
+/// A channel to open.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Open {
+    /// The provider's payee: [`PayeeCard`] as text.
+    pub payee: String,
+    /// The deposit, in nano.
+    pub deposit_nano: u64,
 }
 
 /// A payment of the wallet.
@@ -80,6 +90,7 @@ pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeErro
     let address = listener.local_addr().map_err(listen)?;
     let actions = Router::new()
         .route("/channels/{account}/close", post(close))
+        .route("/channels/open", post(open))
         .route("/channels/{account}/topup", post(top_up))
         .route("/wallet/send", post(send))
         .layer(from_fn_with_state(expected, allowed));
@@ -148,6 +159,11 @@ async fn close(State(node): State<NodeHandle>, Path(name): Path<String>) -> Resu
     Ok(Json(node.close_channel(account).await?).into_response())
 }
 
+async fn open(State(node): State<NodeHandle>, Json(open): Json<Open>) -> Result<Response, NodeError> {
+    node.open_channel(payee(&open.payee)?, Nano(open.deposit_nano)).await?;
+    Ok(Json(open).into_response())
+}
+
 async fn top_up(
     State(node): State<NodeHandle>,
     Path(name): Path<String>,
@@ -164,6 +180,14 @@ async fn send(State(node): State<NodeHandle>, Json(send): Json<Send>) -> Result<
 
 fn known(name: &str) -> Result<[u8; 32], ChannelError> {
     channels::account(name).ok_or_else(|| ChannelError::Unknown(name.to_owned()))
+}
+
+/// Reads how a provider is paid.
+///
+/// # Errors
+/// [`NodeError::Usage`] says what it must look like.
+pub fn payee(text: &str) -> Result<PayeeCard, NodeError> {
+    text.parse().map_err(|error: PayeeCardError| NodeError::Usage(error.to_string()))
 }
 
 /// Reads the address of a payment.

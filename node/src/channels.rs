@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::Earner;
+use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::pay::Payer;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::Address;
@@ -32,6 +33,20 @@ pub enum ChannelError {
     /// The other party's to fund.
     #[error("this node earns on channel {0}; only its client can add to the deposit")]
     NotPaying(String),
+    /// Jobs are paid on that one.
+    #[error("there is channel {0} to this provider already; `bombyx channels topup` adds to it")]
+    Exists(String),
+    /// More than one channel may hold.
+    #[error(
+        "this node locks {most} coins in one channel at the most; see `deposit_max` in the configuration"
+    )]
+    DepositTooHigh {
+        /// The limit.
+        most: Nano,
+    },
+    /// The terms cannot be accepted.
+    #[error("a channel to this provider cannot be opened: {0}")]
+    Refused(PaymentFault),
     /// Not seen on the ledger yet, or closing.
     #[error("channel {account} is {state:?}, not open")]
     NotOpen {

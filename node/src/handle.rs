@@ -15,6 +15,7 @@ use crate::channels::ChannelError;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::net::NetHandle;
+use crate::payee::PayeeCard;
 use crate::status::{ChannelStatus, SettleReport, Status};
 
 /// Requests that wait for the node.
@@ -31,6 +32,7 @@ pub(crate) enum Request {
     Channels(oneshot::Sender<Vec<ChannelStatus>>),
     Settle { within: Duration, report: oneshot::Sender<SettleReport> },
     Close { account: [u8; 32], answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
+    Open { card: Box<PayeeCard>, deposit: Nano, answer: oneshot::Sender<Result<(), ChannelError>> },
     TopUp { account: [u8; 32], amount: Nano, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
     Shutdown,
 }
@@ -135,6 +137,21 @@ impl NodeHandle {
         let (answer, channel) = oneshot::channel();
         self.request(Request::Close { account, answer }).await?;
         Ok(channel.await.map_err(|_| NodeError::Stopped("driver"))??)
+    }
+
+    /// Begins to open a channel to a provider, before there is work for it. (`CH-27`)
+    ///
+    /// # Errors
+    /// [`NodeError::Usage`] for no deposit, [`NodeError::Channel`] when there is one or the terms cannot be accepted, [`NodeError::Ledger`] when the wallet does
+    /// not hold that much, [`NodeError::Stopped`] when the node has ended.
+    pub async fn open_channel(&self, card: PayeeCard, deposit: Nano) -> Result<(), NodeError> {
+        if deposit == Nano::ZERO {
+            return Err(NodeError::Usage("a channel needs a deposit of more than nothing".into()));
+        }
+        self.ledger.can_spend(deposit).await?;
+        let (answer, opened) = oneshot::channel();
+        self.request(Request::Open { card: Box::new(card), deposit, answer }).await?;
+        Ok(opened.await.map_err(|_| NodeError::Stopped("driver"))??)
     }
 
     /// Begins to add to the deposit of a channel that this node pays on; returns the channel as it was.

@@ -44,6 +44,8 @@ pub struct ProviderStatus {
     pub served_nano: u64,
     /// Whether it takes no new jobs.
     pub draining: bool,
+    /// How it is paid, for `bombyx channels open`: see [`PayeeCard`](crate::payee::PayeeCard).
+    pub payee: String,
 }
 
 /// A model on offer.

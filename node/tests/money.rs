@@ -165,6 +165,32 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
 
 /// (CH-10)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_is_opened_by_hand_and_the_first_job_is_paid_on_it() {
+    let ledger = Ledger::start().await;
+    let url = ledger.url.as_str();
+    let provider = Node::up(&ledger, &["--provide", EMBED], &[]).await;
+    let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let client = Node::up(&ledger, &flags, &[]).await;
+    let status = asked(&provider.home(), &["status"]).await;
+    let payee = status["provider"]["payee"].as_str().unwrap();
+
+    let home = client.home();
+    refused(&home, &["channels", "open", "somebody", "2"], 2, &["NODE/KEY/ADDRESS/CHALLENGE/NETWORK"]).await;
+    refused(&home, &["channels", "open", payee, "0"], 2, &["more than nothing"]).await;
+    refused(&home, &["channels", "open", payee, "1000000"], 22, &["wallet"]).await;
+    let elsewhere = format!("{}/-239", payee.rsplit_once('/').unwrap().0);
+    refused(&home, &["channels", "open", &elsewhere, "2"], 2, &["network"]).await;
+    asked(&home, &["channels", "open", payee, "2"]).await;
+    let opened = channel(&home, url, |channel| channel["state"] == "open").await;
+    assert_eq!((&opened["deposit_nano"], &opened["paid_nano"]), (&json!(2_000_000_000u64), &json!(0)));
+    refused(&home, &["channels", "open", payee, "2"], 2, &["already", "topup"]).await;
+
+    embed(&client).await;
+    let used = channel(&home, url, |channel| channel["paid_nano"] != 0).await;
+    assert_eq!(used["account"], opened["account"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_elsewhere_answers_a_stale_close_with_a_copy_of_the_store_and_without_keys() {
     let ledger = Ledger::start().await;
     let url = ledger.url.as_str();

@@ -6,6 +6,7 @@ use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::record::Record;
 use crate::ident::NodeId;
 use crate::market::auction::BidReport;
+use crate::market::bid::Payee;
 use crate::time::{Span, Time};
 use crate::wire::message::{Content, Finish, Gossip, Message, Refusal};
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Task, TaskKind, Tier};
@@ -140,6 +141,17 @@ pub enum Command {
     Close {
         /// The channel's account.
         account: [u8; 32],
+    },
+    /// Client: open a channel before there is work for it. Nothing happens where [`Client::can_open`] tells why not. (`CH-27`)
+    ///
+    /// [`Client::can_open`]: crate::client::Client::can_open
+    Open {
+        /// To whom.
+        provider: NodeId,
+        /// How it is paid, as it says itself.
+        payee: Payee,
+        /// How much.
+        deposit: Nano,
     },
     /// Client: add to the deposit of a channel.
     TopUp {

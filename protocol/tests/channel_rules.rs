@@ -16,6 +16,7 @@ use bombyx_protocol::client::{ChannelPolicy, Client, ClientConfig};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Input, Machine as _, Output};
 use bombyx_protocol::limits;
+use bombyx_protocol::market::bid::Payee;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::watcher::Watcher;
@@ -289,6 +290,55 @@ fn a_provider_claims_when_enough_is_covered_and_each_total_once() {
     assert!(swarm.chain.claims >= 1 && swarm.chain.claims as u64 <= claims, "{} claims", swarm.chain.claims);
     let paid_out = swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash);
     assert!(earned.0 - paid_out < 60_000, "{paid_out} of {earned} is paid out");
+}
+
+/// (CH-27)
+#[test]
+fn a_channel_that_was_opened_beforehand_pays_the_first_job_and_no_second_one_is_opened() {
+    let mut swarm = Swarm::new(35, CALM);
+    let (coin, deposit) = (Nano(1_000_000_000), Nano(30_000_000));
+    let client = swarm.client(1, coin);
+    let provider = swarm.provider(1, swarm::price(4_000_000), 1_000);
+    let payee = swarm.provider_at(provider).payee();
+    assert_eq!(swarm.client_at(client).channel_to(provider, &payee), None);
+    for _ in 0..2 {
+        swarm.command(client, Command::Open { provider, payee, deposit });
+        swarm.run(Span::from_s(5), |_| false);
+        assert_eq!(swarm.chain.locked(), deposit.0);
+    }
+    let account = swarm.client_at(client).channel_to(provider, &payee).unwrap();
+    swarm.order(client, 1, swarm::chat("count for me", 100), coin, Span::from_s(60));
+    swarm.run_to_end(Span::from_s(60));
+    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
+    let channels: Vec<&Payer> = swarm.client_at(client).channels().collect();
+    assert_eq!(channels.len(), 1);
+    assert_eq!((channels[0].account(), channels[0].record().cumulative), (account, cost));
+}
+
+/// (CH-27)
+#[test]
+fn what_no_bidder_would_be_given_is_not_opened_by_hand_either() {
+    let mut swarm = Swarm::new(36, CALM);
+    let most = Nano(500_000_000);
+    let too_much = Nano(most.0 + 1);
+    let policy = ChannelPolicy { deposit_max: most, ..ChannelPolicy::default() };
+    let config = ClientConfig { policy, ..ClientConfig::for_tests(1) };
+    let client = swarm.client_with(config, Nano(1_000_000_000));
+    let provider = swarm.provider(1, swarm::price(4_000_000), 1_000);
+    let payee = swarm.provider_at(provider).payee();
+    let refused = [
+        (Payee { network_id: payee.network_id - 1, ..payee }, Nano(1)),
+        (Payee { challenge_s: u32::MAX, ..payee }, Nano(1)),
+        (Payee { key: [0; 32], ..payee }, Nano(1)),
+        (payee, too_much),
+    ];
+    for (payee, deposit) in refused {
+        assert!(swarm.client_at(client).can_open(&payee, deposit).is_err(), "{payee:?}");
+        swarm.command(client, Command::Open { provider, payee, deposit });
+        swarm.run(Span::from_s(5), |_| false);
+        assert_eq!(swarm.client_at(client).channels().count(), 0, "{payee:?}");
+    }
+    assert_eq!(swarm.client_at(client).can_open(&payee, most), Ok(()));
 }
 
 /// (CH-26)

@@ -10,7 +10,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
 use super::{reach, watch};
-use crate::admin::TopUp;
+use crate::admin::{self, Open, TopUp};
 use crate::channels::{self, ChannelList, ChannelView};
 use crate::config::{Coins, NodeConfig};
 use crate::error::NodeError;
@@ -43,6 +43,13 @@ enum ChannelsVerb {
         /// The channel's account, as the list shows it.
         account: String,
     },
+    /// Open a channel to a provider before there is work for it. Jobs open channels by themselves.
+    Open {
+        /// How the provider is paid: the word behind `payee` in its `bombyx status`.
+        payee: String,
+        /// The deposit.
+        coins: Coins,
+    },
     /// Add to the deposit of a channel that this node pays on.
     Topup {
         /// The channel's account, as the list shows it.
@@ -72,6 +79,19 @@ impl ChannelsArgs {
                 let path = format!("/channels/{}/close", digits(&account)?);
                 let channel: ChannelStatus = node.post(&path, &()).await?;
                 printer.data(&channel, || format!("channel {} is closing", channel.account));
+            }
+            Some(ChannelsVerb::Open { payee, coins }) => {
+                let card = admin::payee(&payee)?;
+                let node = reach::running(home).await?;
+                let open = Open { payee: card.to_string(), deposit_nano: coins.0.0 };
+                let open: Open = node.post("/channels/open", &open).await?;
+                let amount = node.status.ledger.coin.amount(coins.0);
+                printer.data(&open, || {
+                    format!(
+                        "a channel of {amount} to {} is on its way; `bombyx channels` shows it",
+                        card.provider
+                    )
+                });
             }
             Some(ChannelsVerb::Topup { account, coins }) => {
                 let node = reach::running(home).await?;

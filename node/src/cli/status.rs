@@ -38,6 +38,7 @@ fn text(status: &Status) -> String {
             coin.amount(Nano(provider.served_nano)),
             if provider.draining { ", ending" } else { "" }
         ));
+        lines.push(format!("payee     {}", provider.payee));
         for model in &provider.models {
             lines.push(format!(
                 "sells     {}: {} a job, {} in, {} out per 1,000 tokens; {} slots, first token {} ms, {} tokens/s",

@@ -104,6 +104,14 @@ impl Driver {
                 }
                 let _ = answer.send(found);
             }
+            Request::Open { card, deposit, answer } => {
+                let agreed = self.openable(&card, deposit);
+                if agreed.is_ok() {
+                    let command = Command::Open { provider: card.provider, payee: card.payee, deposit };
+                    self.pending.push_back((Role::Client, Input::Command(command)));
+                }
+                let _ = answer.send(agreed);
+            }
             Request::TopUp { account, amount, answer } => {
                 let found = self.channel(account, Some(Direction::Paying));
                 if found.is_ok() {

@@ -1,7 +1,11 @@
 //! What the driver shows of itself: sizes, counts and amounts.
 
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::fault::PaymentFault;
+
 use super::Driver;
 use crate::channels::{ChannelError, earning, paying};
+use crate::payee::PayeeCard;
 use crate::status::{
     ChannelPhase, ChannelStatus, ClientStatus, Direction, ModelStatus, ProviderStatus, Status,
 };
@@ -23,6 +27,7 @@ impl Driver {
                 jobs_refused: self.served.refused,
                 served_nano: self.served.nano,
                 draining: self.ending.is_ending(),
+                payee: PayeeCard { provider: self.node(), payee: provider.payee() }.to_string(),
             }),
             client: ClientStatus {
                 asks: self.client.asks().count(),
@@ -75,5 +80,16 @@ impl Driver {
             return Err(ChannelError::NotOpen { account, state: found.state });
         }
         Ok(found)
+    }
+
+    /// Whether a channel to this provider can be opened.
+    pub(super) fn openable(&self, card: &PayeeCard, deposit: Nano) -> Result<(), ChannelError> {
+        if let Some(account) = self.client.channel_to(card.provider, &card.payee) {
+            return Err(ChannelError::Exists(hex::encode(account)));
+        }
+        self.client.can_open(&card.payee, deposit).map_err(|fault| match fault {
+            PaymentFault::DepositTooLow { most, .. } => ChannelError::DepositTooHigh { most },
+            other => ChannelError::Refused(other),
+        })
     }
 }

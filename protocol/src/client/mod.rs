@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
 use crate::channel::ledger::LedgerEvent;
+use crate::channel::pay::Payer;
 use crate::channel::record::Record;
 use crate::channel::terms::{Address, CHALLENGE_S_MAX};
 use crate::entropy::Entropy;
@@ -17,7 +18,7 @@ use crate::io::{Command, Event, Failure, Input, Machine, OrderNews, Output, Peer
 use crate::limits;
 use crate::market::ask::{Ask, Book};
 use crate::market::auction::Rule;
-use crate::market::bid::{Bid, BidHash};
+use crate::market::bid::{Bid, BidHash, Payee};
 use crate::market::call::CallId;
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
@@ -168,7 +169,7 @@ impl Client {
     }
 
     /// Every channel: account, provider, deposit asked for, and promised so far.
-    pub fn channels(&self) -> impl Iterator<Item = &crate::channel::pay::Payer> {
+    pub fn channels(&self) -> impl Iterator<Item = &Payer> {
         self.payments.channels()
     }
 
@@ -179,8 +180,32 @@ impl Client {
             Command::Seek(model) => self.seek(now, model),
             Command::Settle => self.payments.settle(now, &mut self.outbox),
             Command::Close { account } => self.payments.give_up(now, &account, &mut self.outbox),
+            Command::Open { provider, payee, deposit } => self.open(now, provider, &payee, deposit),
             Command::TopUp { account, amount } => self.payments.top_up(&account, amount, &mut self.outbox),
             Command::Offer(_) | Command::Drain | Command::Guard(_) => {}
+        }
+    }
+
+    /// Whether a channel to this provider can be opened with this deposit. (`CH-27`)
+    ///
+    /// # Errors
+    /// [`PaymentFault`] tells why not; one that is there already is no fault, see [`Self::channel_to`].
+    pub fn can_open(&self, payee: &Payee, deposit: Nano) -> Result<(), PaymentFault> {
+        self.payments.agree(payee, deposit, 0, &self.config).map(drop)
+    }
+
+    /// The account of the channel that jobs of this provider are paid on.
+    #[must_use]
+    pub fn channel_to(&self, provider: NodeId, payee: &Payee) -> Option<[u8; 32]> {
+        self.payments.channel_to(provider, payee)
+    }
+
+    fn open(&mut self, now: Time, provider: NodeId, payee: &Payee, deposit: Nano) {
+        let salt = self.entropy.number();
+        if self.payments.channel_to(provider, payee).is_none()
+            && let Ok(terms) = self.payments.agree(payee, deposit, salt, &self.config)
+        {
+            self.payments.open(now, Payer::opening(terms, provider, deposit), &mut self.outbox);
         }
     }
 

@@ -12,9 +12,10 @@ use crate::channel::record::Record;
 use crate::channel::terms::{Address, ChannelTerms};
 use crate::channel::voucher::{SignatureError, Voucher};
 use crate::deadlines::Deadlines;
+use crate::ident::NodeId;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
-use crate::market::bid::Bid;
+use crate::market::bid::{Bid, Payee};
 use crate::outbox::Outbox;
 use crate::time::{Span, Time};
 use crate::wire::message::Payment;
@@ -60,6 +61,15 @@ impl Channel {
 
     fn address(&self) -> Address {
         Address::basechain(self.payer.account())
+    }
+
+    /// Whether a new job of this provider can be paid on it, as far as its terms go.
+    fn pays(&self, provider: NodeId, payee: &Payee) -> bool {
+        let terms = self.payer.terms();
+        self.payer.provider() == provider
+            && self.payer.is_usable()
+            && terms.provider_key == payee.key
+            && terms.provider == payee.address
     }
 
     /// Asks the ledger for the channel. An opening whose fate is unknown is asked for again: the terms name one account,
@@ -131,6 +141,13 @@ impl Channel {
     }
 }
 
+/// Sets the most that a job can cost aside.
+fn reserve(payer: &mut Payer, cost_max: Nano) -> Result<(), PaymentFault> {
+    let account = Address::basechain(payer.account());
+    let exhausted = |Exhausted| PaymentFault::Exhausted { account, why: LedgerFault::Refused };
+    payer.reserve(cost_max).map_err(exhausted)
+}
+
 impl Payments {
     pub(super) fn restored(config: &ClientConfig, records: Vec<Record>, outbox: &mut Outbox) -> Self {
         let key = SigningKey::from_bytes(&config.channel_seed);
@@ -180,14 +197,16 @@ impl Payments {
         outbox: &mut Outbox,
     ) -> Result<[u8; 32], PaymentFault> {
         let known = self.channels.values_mut().find(|channel| {
-            let terms = channel.payer.terms();
-            channel.payer.provider() == bid.provider
-                && channel.payer.is_usable()
-                && terms.provider_key == bid.payee.key
-                && terms.provider == bid.payee.address
+            channel.pays(bid.provider, &bid.payee)
                 && (channel.payer.headroom() >= cost_max || channel.payer.is_open())
         });
-        let Some(channel) = known else { return self.open(now, bid, cost_max, salt, config, outbox) };
+        let Some(channel) = known else {
+            let deposit = config.deposit.max(cost_max).min(config.policy.deposit_max).max(cost_max);
+            let terms = self.agree(&bid.payee, deposit, salt, config)?;
+            let mut payer = Payer::opening(terms, bid.provider, deposit);
+            reserve(&mut payer, cost_max)?;
+            return Ok(self.open(now, payer, outbox));
+        };
         let address = channel.address();
         self.deadlines.touch(address.hash);
         if channel.payer.headroom() < cost_max {
@@ -201,10 +220,7 @@ impl Payments {
         } else if !channel.payer.is_open() && !channel.funding {
             channel.open(outbox);
         }
-        channel
-            .payer
-            .reserve(cost_max)
-            .map_err(|Exhausted| PaymentFault::Exhausted { account: address, why: LedgerFault::Refused })?;
+        reserve(&mut channel.payer, cost_max)?;
         channel.used_at = Some(now);
         Ok(channel.payer.account())
     }
@@ -218,50 +234,54 @@ impl Payments {
         }
     }
 
-    fn open(
-        &mut self,
-        now: Time,
-        bid: &Bid,
-        cost_max: Nano,
+    /// The account of the channel that jobs of this provider are paid on.
+    pub(super) fn channel_to(&self, provider: NodeId, payee: &Payee) -> Option<[u8; 32]> {
+        let channel = self.channels.values().find(|channel| channel.pays(provider, payee));
+        channel.map(|channel| channel.payer.account())
+    }
+
+    /// The terms of a new channel, if this node accepts what they would be.
+    pub(super) fn agree(
+        &self,
+        payee: &Payee,
+        deposit: Nano,
         salt: u64,
         config: &ClientConfig,
-        outbox: &mut Outbox,
-    ) -> Result<[u8; 32], PaymentFault> {
+    ) -> Result<ChannelTerms, PaymentFault> {
         let policy = &config.policy;
         if self.channels.len() >= limits::CHANNELS_MAX {
             return Err(PaymentFault::TooManyChannels { most: limits::CHANNELS_MAX });
         }
-        if bid.payee.challenge_s > policy.challenge_s_max.max(config.challenge_s) {
-            let (wanted_s, most_s) = (bid.payee.challenge_s, policy.challenge_s_max);
+        if payee.challenge_s > policy.challenge_s_max.max(config.challenge_s) {
+            let (wanted_s, most_s) = (payee.challenge_s, policy.challenge_s_max);
             return Err(PaymentFault::ChallengeTooLong { wanted_s, most_s });
         }
-        let deposit = config.deposit.max(cost_max).min(policy.deposit_max);
-        if deposit < cost_max {
-            return Err(PaymentFault::DepositTooLow { needs: cost_max, most: policy.deposit_max });
+        if deposit > policy.deposit_max {
+            return Err(PaymentFault::DepositTooLow { needs: deposit, most: policy.deposit_max });
         }
         let terms = ChannelTerms {
-            network_id: config.network_id,
+            network_id: payee.network_id,
             salt,
             client_key: self.key.verifying_key().to_bytes(),
-            provider_key: bid.payee.key,
+            provider_key: payee.key,
             client: config.wallet,
-            provider: bid.payee.address,
-            challenge_s: config.challenge_s.max(bid.payee.challenge_s),
+            provider: payee.address,
+            challenge_s: config.challenge_s.max(payee.challenge_s),
         };
-        // A bidder whose own terms cannot be accepted would get a channel that nobody can leave.
+        // A provider whose own terms cannot be accepted would get a channel that nobody can leave.
         terms.check(config.network_id)?;
-        let mut channel = Channel::new(Payer::opening(terms, bid.provider, deposit), Some(now));
-        let address = channel.address();
-        channel
-            .payer
-            .reserve(cost_max)
-            .map_err(|Exhausted| PaymentFault::Exhausted { account: address, why: LedgerFault::Refused })?;
+        Ok(terms)
+    }
+
+    /// Writes a new channel down and asks the ledger for it.
+    pub(super) fn open(&mut self, now: Time, payer: Payer, outbox: &mut Outbox) -> [u8; 32] {
+        let mut channel = Channel::new(payer, Some(now));
         channel.persist(outbox);
         channel.open(outbox);
         let account = channel.payer.account();
         self.deadlines.touch(account);
         self.channels.insert(account, channel);
-        Ok(account)
+        account
     }
 
     pub(super) fn terms(&self, account: &[u8; 32]) -> Option<ChannelTerms> {

@@ -150,6 +150,7 @@ impl Provider {
             Command::Order { .. }
             | Command::Cancel(_)
             | Command::Seek(_)
+            | Command::Open { .. }
             | Command::TopUp { .. }
             | Command::Guard(_) => {}
         }
@@ -184,12 +185,7 @@ impl Provider {
             tokens_per_s: terms.tokens_per_s,
             tier: Tier::Open,
             valid_ms: u32::try_from(limits::BID_VALID.as_ms()).unwrap_or(u32::MAX),
-            payee: Payee {
-                network_id: self.config.network_id,
-                key: self.earnings.close_key(),
-                address: self.config.payout,
-                challenge_s: self.config.challenge_s,
-            },
+            payee: self.payee(),
             credit: self.config.credit,
         };
         let signed = bid.sign(&self.identity);
@@ -199,6 +195,17 @@ impl Provider {
         let Ok(sealed) = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy) else { return };
         self.desk.promise(now, call.client, bid, hash);
         self.send(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
+    }
+
+    /// How it wants to be paid, as its bids say.
+    #[must_use]
+    pub fn payee(&self) -> Payee {
+        Payee {
+            network_id: self.config.network_id,
+            key: self.earnings.close_key(),
+            address: self.config.payout,
+            challenge_s: self.config.challenge_s,
+        }
     }
 
     fn received(&mut self, now: Time, from: NodeId, message: ToProvider) {
