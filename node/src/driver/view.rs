@@ -87,9 +87,12 @@ impl Driver {
         if let Some(account) = self.client.channel_to(card.provider, &card.payee) {
             return Err(ChannelError::Exists(hex::encode(account)));
         }
-        self.client.can_open(&card.payee, deposit).map_err(|fault| match fault {
-            PaymentFault::DepositTooLow { most, .. } => ChannelError::DepositTooHigh { most },
-            other => ChannelError::Refused(other),
+        self.client.can_open(&card.payee, deposit).map_err(|fault| {
+            if let PaymentFault::DepositTooLow { most, .. } = fault {
+                ChannelError::DepositTooHigh { most }
+            } else {
+                ChannelError::Refused(fault)
+            }
         })
     }
 }
