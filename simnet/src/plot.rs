@@ -50,6 +50,20 @@ pub fn number(value: f64) -> String {
     if value < 0.0 && !is_zero { format!("−{grouped}") } else { grouped }
 }
 
+/// A line and its number at each tick, down to the bottom.
+fn uprights(svg: &mut String, ticks: Vec<f64>, x: impl Fn(f64) -> f64, bottom: f64) {
+    for tick in ticks {
+        let at = x(tick);
+        let _ = write!(
+            svg,
+            "<line class=grid x1={at:.1} x2={at:.1} y1=0 y2={bottom:.1} /><text class=tick x={at:.1} y={:.1} \
+             text-anchor=middle>{}</text>",
+            bottom + 16.0,
+            number(tick)
+        );
+    }
+}
+
 /// Round numbers that cover a range, about `count` of them.
 fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
     let raw = ((high - low) / count).max(f64::MIN_POSITIVE);
@@ -82,16 +96,7 @@ pub fn dots(rows: &[(usize, &str, Interval)]) -> String {
     let x = |value: f64| LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT);
     let bottom = ROW * rows.len() as f64 + 6.0;
     let mut svg = open(WIDTH, bottom + 22.0);
-    for tick in ticks(low, high, 4.0) {
-        let at = x(tick);
-        let _ = write!(
-            svg,
-            "<line class=grid x1={at:.1} x2={at:.1} y1=0 y2={bottom:.1} /><text class=tick x={at:.1} y={:.1} \
-             text-anchor=middle>{}</text>",
-            bottom + 16.0,
-            number(tick)
-        );
-    }
+    uprights(&mut svg, ticks(low, high, 4.0), x, bottom);
     for (place, (arm, name, of)) in rows.iter().enumerate() {
         let y = ROW * place as f64 + ROW / 2.0 + 2.0;
         let colour = arm % COLOURS;
@@ -129,16 +134,7 @@ pub fn parts(rows: &[(usize, &str, Vec<f64>)]) -> String {
     let x = |value: f64| LEFT + value / high * (WIDTH - LEFT - RIGHT);
     let bottom = ROW * rows.len() as f64 + 6.0;
     let mut svg = open(WIDTH, bottom + 22.0);
-    for tick in ticks(0.0, high, 4.0) {
-        let at = x(tick);
-        let _ = write!(
-            svg,
-            "<line class=grid x1={at:.1} x2={at:.1} y1=0 y2={bottom:.1} /><text class=tick x={at:.1} y={:.1} \
-             text-anchor=middle>{}</text>",
-            bottom + 16.0,
-            number(tick)
-        );
-    }
+    uprights(&mut svg, ticks(0.0, high, 4.0), x, bottom);
     for (place, (arm, name, of)) in rows.iter().enumerate() {
         let top = ROW * place as f64 + 6.0;
         let _ = write!(

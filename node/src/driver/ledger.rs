@@ -45,16 +45,7 @@ impl LedgerDesk {
     pub(crate) fn start(ledger: Arc<Ledger>, poll: Duration) -> Self {
         let (calls, inbox) = mpsc::channel(QUEUE_MAX);
         let (sender, events) = mpsc::channel(QUEUE_MAX);
-        let desk = Desk {
-            ledger,
-            poll,
-            watched: BTreeMap::new(),
-            queues: BTreeMap::new(),
-            running: JoinSet::new(),
-            looking: JoinSet::new(),
-            next_look: Instant::now(),
-            outbox: VecDeque::new(),
-        };
+        let desk = Desk::new(ledger, poll);
         tokio::spawn(desk.run(inbox, sender));
         Self { calls, events }
     }
@@ -98,6 +89,19 @@ struct Ran {
 }
 
 impl Desk {
+    fn new(ledger: Arc<Ledger>, poll: Duration) -> Self {
+        Self {
+            ledger,
+            poll,
+            watched: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            running: JoinSet::new(),
+            looking: JoinSet::new(),
+            next_look: Instant::now(),
+            outbox: VecDeque::new(),
+        }
+    }
+
     async fn run(
         mut self,
         mut inbox: mpsc::Receiver<(Role, LedgerCall)>,
@@ -418,16 +422,7 @@ mod tests {
             chain_time_s: 1,
         };
         let chain: Arc<dyn Chain> = Arc::new(Devnet::new().unwrap());
-        let mut desk = Desk {
-            ledger: Arc::new(Ledger::new(chain, DEVNET_ID, None)),
-            poll: PATIENCE,
-            watched: BTreeMap::new(),
-            queues: BTreeMap::new(),
-            running: JoinSet::new(),
-            looking: JoinSet::new(),
-            next_look: Instant::now(),
-            outbox: VecDeque::new(),
-        };
+        let mut desk = Desk::new(Arc::new(Ledger::new(chain, DEVNET_ID, None)), PATIENCE);
         desk.watch(Role::Client, account);
         desk.watch(Role::Provider, account);
         let mut look = |deposit, settled| {

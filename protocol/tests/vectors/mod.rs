@@ -5,6 +5,7 @@
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::{Earning, Paying, Record};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::channel::voucher::SignatureError;
 use bombyx_protocol::ident::{NodeId, Signature};
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
@@ -57,6 +58,25 @@ pub fn optional<T>(value: &Value, read: impl Fn(&Value) -> T) -> Option<T> {
 
 pub fn small<T: TryFrom<i64>>(value: &Value) -> T {
     T::try_from(value.as_i64().unwrap()).ok().unwrap()
+}
+
+/// Every good case hashes as it says and counts. `judge` returns hash and verdict of a case.
+pub fn good_signatures(cases: &[Value], judge: impl Fn(&Value) -> ([u8; 32], Result<(), SignatureError>)) {
+    for case in cases {
+        assert_eq!(judge(case), (fixed(&case["hash"]), Ok(())), "{case}");
+    }
+}
+
+/// Every bad case is refused for the reason that it says.
+pub fn bad_signatures(cases: &[Value], judge: impl Fn(&Value) -> ([u8; 32], Result<(), SignatureError>)) {
+    for case in cases {
+        let expected = match text(case, "error") {
+            "mismatch" => SignatureError::Mismatch,
+            "unusable_key" => SignatureError::UnusableKey,
+            other => panic!("unknown error {other}"),
+        };
+        assert_eq!(judge(case).1, Err(expected), "{}", text(case, "why"));
+    }
 }
 
 fn strings(value: &Value) -> Vec<String> {
