@@ -20,6 +20,8 @@ use tycho_types::boc::Boc;
 use super::model::{Act, Books, NEW, Operation, PAYOUT_MIN, Says, Scene, Signed, Verdict, Via};
 use crate::setup::{self, CHALLENGE_S, coins, key, milli};
 use crate::storm::crank::Crank;
+use crate::storm::past::Past;
+use crate::storm::tally::tally;
 use crate::storm::{RefusedOutside, audit};
 
 /// What the parties start with.
@@ -30,17 +32,14 @@ const AMPLE_GAS: Nano = milli(3);
 const FEE_MAX: Nano = milli(13);
 /// Rent of one purse in one second is below this, in 1/65536 nano: 135 for each of at most 64 cells.
 const RENT_PER_S: u64 = 64 * 135;
-/// Past acts that may be tried again.
-const MEMORY: usize = 64;
 /// Indices of lanes that are used: neighbours, and the first and last of all.
 const LANES: [u8; 4] = [0, 1, 7, 255];
 /// Keys of the client, of two providers, and of nobody.
 const KEYS: [u8; 4] = [1, 2, 3, 9];
 /// Operations between a genesis and the end of all purses.
 const STEPS: u64 = 100;
+/// Transactions, where no other number is wanted.
 const TRANSACTIONS: u64 = 3_000;
-/// How many transactions to run, where the default will not do.
-const TRANSACTIONS_VARIABLE: &str = "BOMBYX_STORM_TRANSACTIONS";
 
 struct Purse {
     terms: PurseTerms,
@@ -61,7 +60,7 @@ pub(crate) struct PurseStorm {
     /// The client and two providers, each of whom is a stranger to the other's lanes.
     cranks: [Crank; 3],
     purses: Vec<Purse>,
-    memory: Vec<Act>,
+    past: Past<Act>,
     rng: StdRng,
     newest_lt: u64,
 }
@@ -92,7 +91,7 @@ impl PurseStorm {
             seed,
             cranks,
             purses: purses.into(),
-            memory: Vec::new(),
+            past: Past::new(),
             rng: StdRng::seed_from_u64(seed),
             newest_lt: 0,
         }
@@ -110,17 +109,11 @@ impl PurseStorm {
             let half = CHALLENGE_S / 2;
             self.devnet.advance(self.rng.random_range(1..=half + half / 2));
         }
-        let act = if !self.memory.is_empty() && self.rng.random_ratio(1, 8) {
-            self.memory[self.rng.random_range(0..self.memory.len())].clone()
-        } else {
-            self.invent()
+        let act = match self.past.recall(&mut self.rng) {
+            Some(act) => act,
+            None => self.invent(),
         };
-        if self.memory.len() < MEMORY {
-            self.memory.push(act.clone());
-        } else {
-            let at = self.rng.random_range(0..MEMORY);
-            self.memory[at] = act.clone();
-        }
+        self.past.keep(act.clone(), &mut self.rng);
         self.perform(&act);
     }
 
@@ -572,26 +565,8 @@ fn public_of(key: &SigningKey) -> [u8; 32] {
 /// Runs storms with consecutive seeds, and prints what happened. (`ST-3`)
 #[test]
 fn random_operations_on_purses_conserve_every_coin_and_obey_the_rules() {
-    let wanted = std::env::var(TRANSACTIONS_VARIABLE).map_or(TRANSACTIONS, |text| text.parse().unwrap());
-    let (mut done, mut seed) = (0, 0);
-    let mut outcomes = BTreeMap::<String, u64>::new();
-    while done < wanted {
-        let mut storm = PurseStorm::new(seed);
-        for _ in 0..STEPS {
-            storm.step();
-        }
-        done += storm.end();
-        seed += 1;
-        for (name, count) in storm.outcomes {
-            *outcomes.entry(name).or_default() += count;
-        }
-    }
-    println!("{done} transactions in {seed} storms");
-    for (name, count) in &outcomes {
-        println!("{count:>9}  {name}");
-    }
-    // The generator reaches every answer that the contract has.
-    for answer in [
+    // Every answer that the contract has.
+    let answers = [
         "done",
         "ended",
         "accepted and failed",
@@ -607,10 +582,12 @@ fn random_operations_on_purses_conserve_every_coin_and_obey_the_rules() {
         "another lane there",
         "do not cover",
         "still has lanes",
-    ] {
-        assert!(
-            outcomes.keys().any(|name| name.contains(answer)),
-            "no operation met {answer:?}: {outcomes:?}"
-        );
-    }
+    ];
+    tally(TRANSACTIONS, &answers, |seed| {
+        let mut storm = PurseStorm::new(seed);
+        for _ in 0..STEPS {
+            storm.step();
+        }
+        (storm.end(), storm.outcomes)
+    });
 }

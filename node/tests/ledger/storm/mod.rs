@@ -3,6 +3,8 @@
 mod act;
 pub(crate) mod crank;
 mod model;
+pub(crate) mod past;
+pub(crate) mod tally;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +22,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use self::act::{Act, Claim, Operation, Party, Purpose, Signed, Via};
 use self::crank::Crank;
 use self::model::{Books, Verdict, judge};
+use self::past::Past;
 use crate::setup::{self, CHALLENGE_S, START_S, coins, key, milli};
 
 /// What the parties start with.
@@ -32,8 +35,6 @@ const FEE_MAX: Nano = Nano(1_200_000);
 const PAYOUT_MIN: Nano = Nano(500_000);
 /// Rent of one channel in one second is below this, in 1/65536 nano: 135 for each of at most 32 cells.
 const RENT_PER_S: u64 = 32 * 135;
-/// Past acts that may be tried again.
-const MEMORY: usize = 64;
 const PARTIES: [Party; 3] = [Party::Client, Party::Provider, Party::Stranger];
 
 /// A message from outside that was refused.
@@ -65,7 +66,7 @@ pub(crate) struct Storm {
     seed: u64,
     cranks: [Crank; 3],
     channels: Vec<Channel>,
-    memory: Vec<Act>,
+    past: Past<Act>,
     rng: StdRng,
     newest_lt: u64,
 }
@@ -118,7 +119,7 @@ impl Storm {
             seed,
             cranks,
             channels: channels.into(),
-            memory: Vec::new(),
+            past: Past::new(),
             rng: StdRng::seed_from_u64(seed),
             newest_lt: 0,
         }
@@ -136,17 +137,11 @@ impl Storm {
             let half = CHALLENGE_S / 2;
             self.devnet.advance(self.rng.random_range(1..=half + half / 2));
         }
-        let act = if !self.memory.is_empty() && self.rng.random_ratio(1, 8) {
-            self.memory[self.rng.random_range(0..self.memory.len())]
-        } else {
-            self.invent()
+        let act = match self.past.recall(&mut self.rng) {
+            Some(act) => act,
+            None => self.invent(),
         };
-        if self.memory.len() < MEMORY {
-            self.memory.push(act);
-        } else {
-            let at = self.rng.random_range(0..MEMORY);
-            self.memory[at] = act;
-        }
+        self.past.keep(act, &mut self.rng);
         self.perform(&act);
     }
 
