@@ -201,7 +201,7 @@ impl Payments {
                 && (channel.payer.headroom() >= cost_max || channel.payer.is_open())
         });
         let Some(channel) = known else {
-            let deposit = config.deposit.max(cost_max).min(config.policy.deposit_max).max(cost_max);
+            let deposit = config.deposit.min(config.policy.deposit_max).max(cost_max);
             let terms = self.agree(&bid.payee, deposit, salt, config)?;
             let mut payer = Payer::opening(terms, bid.provider, deposit);
             reserve(&mut payer, cost_max)?;
