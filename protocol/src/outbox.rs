@@ -10,9 +10,6 @@ use crate::channel::record::Record;
 use crate::io::{Output, PersistId};
 use crate::time::Time;
 
-/// Places that an outbox keeps while it is empty.
-const KEPT: usize = 4;
-
 /// The outputs of one machine, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -49,10 +46,10 @@ impl Outbox {
         if let Some((_, output)) = next {
             return output;
         }
-        // A burst is rare, and its memory would stay with every machine for good.
-        self.records.shrink_to(KEPT);
+        // A machine is at rest most of the time, and its memory would stay with it for good.
+        self.records = VecDeque::new();
         if self.waiting.is_empty() {
-            self.waiting.shrink_to(KEPT);
+            self.waiting = VecDeque::new();
         }
         Output::Wake(wake_at())
     }
