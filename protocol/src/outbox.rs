@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::channel::ledger::LedgerCall;
 use crate::channel::record::Record;
 use crate::io::{Output, PersistId};
 use crate::time::Time;
@@ -13,7 +14,7 @@ use crate::time::Time;
 /// The outputs of one machine, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    records: VecDeque<(PersistId, Record)>,
+    records: VecDeque<(PersistId, Box<Record>)>,
     waiting: VecDeque<(PersistId, Output)>,
     newest: PersistId,
     durable: PersistId,
@@ -25,10 +26,15 @@ impl Outbox {
         self.waiting.push_back((self.newest, output));
     }
 
+    /// Queues a call to the ledger.
+    pub(crate) fn call(&mut self, call: LedgerCall) {
+        self.push(Output::Ledger(Box::new(call)));
+    }
+
     /// Queues a record: nothing pushed later leaves before it is durable.
     pub(crate) fn persist(&mut self, record: Record) {
         self.newest = PersistId(self.newest.0.saturating_add(1));
-        self.records.push_back((self.newest, record));
+        self.records.push_back((self.newest, Box::new(record)));
     }
 
     /// Everything up to `id` is on disk.

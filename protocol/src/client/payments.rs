@@ -77,13 +77,13 @@ impl Channel {
         let terms = Box::new(ChannelTerms::clone(self.payer.terms()));
         let deposit = self.payer.record().deposit;
         self.funding = true;
-        outbox.push(Output::Ledger(LedgerCall::Open { terms, deposit }));
+        outbox.call(LedgerCall::Open { terms, deposit });
     }
 
     fn top_up(&mut self, amount: Nano, outbox: &mut Outbox) {
         self.payer.top_up(amount);
         self.funding = true;
-        outbox.push(Output::Ledger(LedgerCall::TopUp { account: self.payer.account(), amount }));
+        outbox.call(LedgerCall::TopUp { account: self.payer.account(), amount });
     }
 
     /// When an open channel without a job has been idle for this long.
@@ -161,7 +161,7 @@ impl Payments {
                         channel.announce(ChannelChange::Mismatch(Mismatch::Key), outbox);
                         continue;
                     }
-                    outbox.push(Output::Ledger(LedgerCall::Watch { account: channel.payer.account() }));
+                    outbox.call(LedgerCall::Watch { account: channel.payer.account() });
                     channels.insert(channel.payer.account(), Box::new(channel));
                 }
                 Record::ChannelGone { account } => {
@@ -448,7 +448,7 @@ impl Payments {
         let Some(channel) = self.channels.remove(account) else { return };
         outbox.persist(Record::ChannelGone { account: *account });
         channel.announce(ChannelChange::Closed { cumulative: channel.payer.cumulative() }, outbox);
-        outbox.push(Output::Ledger(LedgerCall::Unwatch { account: *account }));
+        outbox.call(LedgerCall::Unwatch { account: *account });
     }
 
     /// Closes that are under way take their next step; one begins where a channel has been idle for too long. (`CH-25`)
@@ -462,7 +462,7 @@ impl Payments {
             }
             if let Some(call) = channel.closing_call(now, &self.key) {
                 channel.acted_at = Some(now);
-                outbox.push(Output::Ledger(call));
+                outbox.call(call);
             }
             self.deadlines.set(account, channel.due_at(self.idle));
         }

@@ -63,7 +63,7 @@ impl Earnings {
                         // Its vouchers can still be claimed; it is the client that will have to close.
                         announce(&earner, ChannelChange::Mismatch(Mismatch::Key), outbox);
                     }
-                    outbox.push(Output::Ledger(LedgerCall::Watch { account: earner.account() }));
+                    outbox.call(LedgerCall::Watch { account: earner.account() });
                     let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
                     channels.insert(channel.earner.account(), Box::new(channel));
                 }
@@ -115,7 +115,7 @@ impl Earnings {
                 let earner = Earner::new(terms, client);
                 let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
                 self.channels.insert(account, Box::new(channel));
-                outbox.push(Output::Ledger(LedgerCall::Watch { account }));
+                outbox.call(LedgerCall::Watch { account });
                 Ok(account)
             }
         }
@@ -173,7 +173,7 @@ impl Earnings {
                 let cumulative = channel.earner.paid();
                 announce(&channel.earner, ChannelChange::Closed { cumulative }, outbox);
                 outbox.persist(Record::ChannelGone { account: *account });
-                outbox.push(Output::Ledger(LedgerCall::Unwatch { account: *account }));
+                outbox.call(LedgerCall::Unwatch { account: *account });
                 self.channels.remove(account);
                 Some(*account)
             }
@@ -238,7 +238,7 @@ impl Channel {
         let cumulative = voucher.map_or(state.settled, |(voucher, _)| voucher.cumulative);
         let order = CloseOrder { account, epoch: state.epoch, cumulative };
         let signature = order.sign(&key.signing());
-        outbox.push(Output::Ledger(LedgerCall::Close { voucher, order, signature }));
+        outbox.call(LedgerCall::Close { voucher, order, signature });
     }
 
     /// Settles what vouchers cover once it is worth a message. (`CH-18`)
@@ -247,7 +247,7 @@ impl Channel {
         let due = self.earner.paid().saturating_minus(settled) >= settle_at;
         if let Some((voucher, signature)) = self.newest_voucher().filter(|_| due && !self.closing) {
             self.claimed = voucher.cumulative;
-            outbox.push(Output::Ledger(LedgerCall::Claim { voucher, signature }));
+            outbox.call(LedgerCall::Claim { voucher, signature });
         }
     }
 
