@@ -98,6 +98,15 @@ pub(crate) fn strong_key(bytes: &[u8; 32]) -> Option<VerifyingKey> {
     VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak())
 }
 
+/// Whether [`strong_key`] finds one.
+pub(crate) fn is_strong(bytes: &[u8; 32]) -> bool {
+    #[cfg(feature = "fake-crypto")]
+    if crate::fake::is_on() {
+        return true;
+    }
+    strong_key(bytes).is_some()
+}
+
 /// The encodings of the eight points of small order.
 #[rustfmt::skip]
 const SMALL_ORDER: [[u8; 32]; 8] = {

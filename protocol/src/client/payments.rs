@@ -74,7 +74,7 @@ impl Channel {
     /// Asks the ledger for the channel. An opening whose fate is unknown is asked for again: the terms name one account,
     /// so the ledger tells whether it is there.
     fn open(&mut self, outbox: &mut Outbox) {
-        let terms = Box::new(ChannelTerms::clone(self.payer.terms()));
+        let terms = self.payer.terms().clone();
         let deposit = self.payer.record().deposit;
         self.funding = true;
         outbox.call(LedgerCall::Open { terms, deposit });
