@@ -161,7 +161,7 @@ impl Client {
         match codec::decode_sealed::<FromProvider>(body) {
             Ok(FromProvider::Chunk(chunk)) => {
                 if let Ok(taken) = working.stream.take(chunk, last) {
-                    let cost: Nano = taken.iter().map(|part| part.cost).sum();
+                    let cost: Nano = taken.iter().filter_map(|part| part.bill).sum();
                     if cost > Nano::ZERO && self.payments.owe(&account, cost).is_ok() {
                         self.payments.persist(&account, &mut self.outbox);
                     }
@@ -189,9 +189,12 @@ impl Client {
         }
         working.progress_at = now;
         working.patient_until = None;
-        let cost: Nano = taken.iter().map(|part| part.cost).sum();
-        let parts = u32::try_from(taken.len()).unwrap_or(u32::MAX);
-        errand.bill.receipts = errand.bill.receipts.saturating_add(parts);
+        // What came without a receipt is not acknowledged by itself: the next one covers it.
+        working.asked_at = now;
+        let cost: Nano = taken.iter().filter_map(|part| part.bill).sum();
+        let receipts = taken.iter().filter(|part| part.bill.is_some()).count();
+        let receipts = u32::try_from(receipts).unwrap_or(u32::MAX);
+        errand.bill.receipts = errand.bill.receipts.saturating_add(receipts);
         errand.bill.cost = errand.bill.cost.saturating_plus(cost);
         let input = working.stream.input_tokens().saturating_sub(before.0);
         let output = working.stream.output_tokens().saturating_sub(before.1);
@@ -201,7 +204,7 @@ impl Client {
         working.reserved = working.reserved.saturating_minus(cost);
         let account = working.account;
         let rows_before = working.rows_before;
-        let receipt = working.stream.receipt().cloned();
+        let receipt = working.stream.receipt().filter(|_| receipts > 0).cloned();
         let job = working.job;
         let finish = working.stream.finish();
         let mut shown = Vec::with_capacity(taken.len());
@@ -226,12 +229,11 @@ impl Client {
         for content in shown {
             self.news(id, OrderNews::Content(content));
         }
+        let Some(receipt) = receipt else { return };
         if self.payments.owe(&account, cost).is_err() {
             return self.failed(now, id, from, Failure::FalseReceipt);
         }
-        if let Some(receipt) = receipt {
-            self.outbox.persist(Record::Receipt { job, provider: from, receipt });
-        }
+        self.outbox.persist(Record::Receipt { job, provider: from, receipt });
         self.payments.persist(&account, &mut self.outbox);
         self.send_ack(now, id);
         if let Some(finish) = finish {
