@@ -25,10 +25,10 @@ pub struct Stream {
     next: u32,
     early: BTreeMap<u32, (Chunk, bool)>,
     input_tokens: Option<u64>,
-    /// In all chunks so far.
+    /// Output tokens in all chunks so far.
+    delivered: u64,
+    /// Output tokens of the newest receipt.
     output_tokens: u64,
-    /// Those of the newest receipt.
-    billed_tokens: u64,
     rows: u32,
     cost: Nano,
     receipt: Option<Signed>,
@@ -94,8 +94,8 @@ impl Stream {
             next: 0,
             early: BTreeMap::new(),
             input_tokens: None,
+            delivered: 0,
             output_tokens: 0,
-            billed_tokens: 0,
             rows: 0,
             cost: Nano::ZERO,
             receipt: None,
@@ -143,20 +143,20 @@ impl Stream {
         if is_end != last || !receipt.as_ref().map_or(!is_end, belongs) {
             return Err(StreamFault::Mismatch);
         }
-        let output_tokens = self.output_tokens.saturating_add(self.check_content(&content)?);
-        if output_tokens > self.bounds.output_tokens {
+        let delivered = self.delivered.saturating_add(self.check_content(&content)?);
+        if delivered > self.bounds.output_tokens {
             return Err(StreamFault::Tokens);
         }
-        let bill = receipt.as_ref().map(|receipt| self.check_bill(receipt, output_tokens)).transpose()?;
+        let bill = receipt.as_ref().map(|receipt| self.check_bill(receipt, delivered)).transpose()?;
         if let Some(receipt) = receipt {
             self.input_tokens = Some(receipt.input_tokens);
-            self.billed_tokens = output_tokens;
+            self.output_tokens = delivered;
             self.cost = receipt.cost;
             self.receipt.clone_from(&chunk.receipt);
         }
         self.transcript = transcript;
         self.next = chunks;
-        self.output_tokens = output_tokens;
+        self.delivered = delivered;
         if let Content::Vectors { first, dims, bytes } = &content {
             self.rows = first.saturating_add(row_count(*dims, bytes.len()));
         }
@@ -167,14 +167,14 @@ impl Stream {
     }
 
     /// Checks what a receipt claims; gives what it adds to the bill.
-    fn check_bill(&self, receipt: &Receipt, output_tokens: u64) -> Result<Nano, StreamFault> {
+    fn check_bill(&self, receipt: &Receipt, delivered: u64) -> Result<Nano, StreamFault> {
         if receipt.input_tokens > self.bounds.input_tokens
             || self.input_tokens.is_some_and(|before| before != receipt.input_tokens)
-            || receipt.output_tokens != output_tokens
+            || receipt.output_tokens != delivered
         {
             return Err(StreamFault::Tokens);
         }
-        if self.price.cost(receipt.input_tokens, output_tokens) != Some(receipt.cost) {
+        if self.price.cost(receipt.input_tokens, delivered) != Some(receipt.cost) {
             return Err(StreamFault::Cost);
         }
         receipt.cost.minus(self.cost).ok_or(StreamFault::Cost)
@@ -236,7 +236,7 @@ impl Stream {
     /// Output tokens billed.
     #[must_use]
     pub const fn output_tokens(&self) -> u64 {
-        self.billed_tokens
+        self.output_tokens
     }
 }
 
