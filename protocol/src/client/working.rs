@@ -49,10 +49,10 @@ impl Working {
         self.candidate.bid.provider
     }
 
-    /// How long this provider may be silent: more before the first chunk, and for a slow one.
-    fn patience(&self) -> Span {
+    /// How long this provider may take for a chunk by its own word: before the first one, and for a slow one later.
+    fn promised(&self) -> Span {
         let bid = &self.candidate.bid;
-        let expected_ms = if self.stream.next() == 0 {
+        let promised_ms = if self.stream.next() == 0 {
             u64::from(bid.first_token_ms)
         } else {
             u64::from(limits::CHUNK_TOKENS)
@@ -60,11 +60,22 @@ impl Working {
                 .checked_div(u64::from(bid.tokens_per_s))
                 .unwrap_or(0)
         };
-        Span(limits::STALL_WAIT.0.saturating_add(Span::from_ms(expected_ms.saturating_mul(3)).0))
+        Span::from_ms(promised_ms)
+    }
+
+    /// How long it may be silent altogether.
+    fn patience(&self) -> Span {
+        Span(limits::STALL_WAIT.0.saturating_add(self.promised().0.saturating_mul(3)))
+    }
+
+    /// When it is asked again: for a chunk not before it can be there.
+    fn ask_at(&self) -> Time {
+        let chunk = if self.stream.next() == 0 { Span(0) } else { self.promised() };
+        self.asked_at + limits::CHUNK_RETRY + chunk
     }
 
     pub(super) fn wake_at(&self) -> Time {
-        (self.asked_at + limits::CHUNK_RETRY).min(self.progress_at + self.patience())
+        self.ask_at().min(self.progress_at + self.patience())
     }
 }
 
@@ -348,7 +359,7 @@ impl Client {
         if now >= working.progress_at + working.patience() {
             return self.failed(now, id, provider, Failure::Stalled);
         }
-        if now >= working.asked_at + limits::CHUNK_RETRY {
+        if now >= working.ask_at() {
             working.asked_at = now;
             if working.stream.next() == 0 {
                 self.send_work(id);
