@@ -24,7 +24,7 @@ pub fn trace(world: &World, every: u32) -> Value {
     for (number, job) in sampled {
         let end = job.ended.unwrap_or(world.now);
         events.extend(order(number, job, end));
-        let server = job.bill.providers.last().and_then(|node| world.addresses.get(node)).copied();
+        let server = job.bill.providers.last().and_then(|node| world.setting.addresses.get(node)).copied();
         if let (Some(server), Some(awarded)) = (server, job.awarded_at) {
             providers.insert(server);
             events.extend(service(number, job, server, awarded, end));
@@ -42,9 +42,9 @@ fn process(pid: u64, name: &str) -> Value {
 }
 
 fn name_of(world: &World, host: u32, regions: &[String]) -> String {
-    let of = &world.hosts[host as usize];
+    let of = &world.host(host);
     let class = match &of.profile {
-        Profile::Provider { gpu, .. } => world.scenario.population.gpu.get(*gpu as usize),
+        Profile::Provider { gpu, .. } => world.setting.scenario.population.gpu.get(*gpu as usize),
         Profile::Client { .. } | Profile::Watcher { .. } => None,
     };
     let region = regions.get(usize::from(of.place.region)).map_or("", String::as_str);
