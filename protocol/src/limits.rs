@@ -53,14 +53,20 @@ pub const PAYOUT_MIN: Nano = Nano(500_000);
 /// Leases kept by a client.
 pub const LEASES_MAX: usize = 256;
 
-/// Tokens that a provider gathers into one chunk: one receipt, one voucher, one durable write.
+/// Tokens that a provider gathers into one chunk.
 pub const CHUNK_TOKENS: u32 = 8;
 /// The longest that a token waits for its chunk to fill.
 pub const CHUNK_WAIT: Span = Span::from_ms(20);
 /// Chunks sent and not yet acknowledged. They are kept for retransmission.
-pub const CHUNKS_UNACKED_MAX: usize = 32;
-/// Output tokens that a provider serves ahead of payment.
-pub const WINDOW_TOKENS: u64 = 64;
+pub const CHUNKS_UNACKED_MAX: usize = 64;
+/// Output tokens that a provider serves ahead of payment: a receipt that is due, one on its way and one being paid.
+pub const WINDOW_TOKENS: u64 = 96;
+/// Output tokens of one receipt, which costs both sides a signature, a check and a durable write.
+pub const RECEIPT_TOKENS: u64 = WINDOW_TOKENS / 3;
+/// Chunks of one receipt: half of what may be unacknowledged, as a client acknowledges receipts.
+pub const RECEIPT_CHUNKS: u32 = 32;
+/// The longest that a chunk goes without a receipt while others follow.
+pub const RECEIPT_WAIT: Span = Span::from_s(1);
 
 /// How long a client gathers bids unless enough come in before.
 pub const BID_WINDOW: Span = Span::from_ms(400);

@@ -16,7 +16,9 @@ use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::session::{Initiator, StaticKey, prologue, unseal};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Award, Gossip, Message, Refusal, SealedBid, ToClient, ToProvider};
+use bombyx_protocol::wire::message::{
+    Award, Gossip, Message, Refusal, Refuse, SealedBid, ToClient, ToProvider,
+};
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{JobId, ModelId, OrderId, TaskKind, Tier};
 use drive::{MODEL, give, offer, order};
@@ -311,6 +313,47 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
         give(&mut client, now + limits::BID_WINDOW, Input::Tick);
     }
     assert_eq!(shares, [Share::ALL, Share(333_333)]);
+}
+
+/// (MK-17)
+#[test]
+fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut crowd: Vec<Provider> = (1..=400).map(|number| provider(number, 1_000 * number)).collect();
+    // Gives a call to everybody and the bids to the client; returns the share that was invited and what the client says.
+    let mut bid = |client: &mut Client, now: Time, signed: &Signed| {
+        let mut said = Vec::new();
+        for provider in &mut crowd {
+            for (_, bid) in to_clients(&give(provider, now, Input::Gossip(Gossip::Call(signed.clone())))) {
+                let input = Input::Received { from: provider.node_id(), message: Message::ToClient(bid) };
+                said.extend(give(client, now, input));
+            }
+        }
+        (signed.open::<Call>().unwrap().invited, said)
+    };
+    let [first] = calls(&give(&mut client, START, order(1, "count"))).try_into().unwrap();
+    assert_eq!(bid(&mut client, START, &first).0, Share::ALL, "nothing is known");
+    give(&mut client, START + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
+
+    let now = START + Span::from_s(10);
+    let [second] = calls(&give(&mut client, now, order(2, "count"))).try_into().unwrap();
+    let (invited, mut said) = bid(&mut client, now, &second);
+    assert_eq!(invited, Share(50_000), "twenty of four hundred");
+    let mut refused = 0;
+    let third = loop {
+        let award = to_providers(&said).into_iter().find_map(|(to, message)| match message {
+            ToProvider::Award(award) => Some((to, award.job)),
+            ToProvider::Sealed(_) | ToProvider::Release(_) => None,
+        });
+        let (from, job) = award.expect("another is awarded or called for");
+        refused += 1;
+        let refuse = Message::ToClient(ToClient::Refuse(Refuse { job, why: Refusal::Busy }));
+        said = give(&mut client, now, Input::Received { from, message: refuse });
+        if let [call] = &calls(&said)[..] {
+            break call.open::<Call>().unwrap();
+        }
+    };
+    assert_eq!((refused, third.invited), (3, Share(400_000)), "eight times as many");
 }
 
 /// (MK-17, MK-20)

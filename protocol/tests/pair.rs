@@ -102,7 +102,8 @@ fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {
     assert_eq!(outcome.text, engine::answer(120));
     assert_eq!(outcome.failed_over, [Failure::Stalled]);
     assert_eq!(bill.providers, [cheap, dear]);
-    assert_eq!(bill.output_tokens, 120, "no token is bought twice as output");
+    let unbilled = 120u64.checked_sub(bill.output_tokens).expect("no token is bought twice as output");
+    assert!(unbilled <= limits::RECEIPT_TOKENS, "only what the dead one signed no receipt for: {unbilled}");
 }
 
 /// (MK-14)

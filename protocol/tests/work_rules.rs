@@ -80,6 +80,38 @@ fn vectors_are_split_between_chunks_and_never_within_one() {
     assert_eq!(next, rows);
 }
 
+fn signed(chunks: &[Chunk]) -> Vec<u32> {
+    chunks.iter().filter(|chunk| chunk.receipt.is_some()).map(|chunk| chunk.index).collect()
+}
+
+/// (WR-3, WR-18)
+#[test]
+fn a_receipt_is_due_at_the_start_after_enough_tokens_or_chunks_after_a_second_and_at_the_end() {
+    let (mut serving, provider) = serving();
+    let eight = || Content::Tokens { ids: vec![7; limits::CHUNK_TOKENS as usize], text: "7".into() };
+    let mut sent: Vec<Chunk> = (0..9).flat_map(|_| serving.content(START, &provider, eight())).collect();
+    assert_eq!(signed(&sent), [0, 4, 8], "32 tokens each");
+    sent.clear();
+    let mut now = START;
+    for _ in 0..3 {
+        now = now + Span(limits::RECEIPT_WAIT.0 / 2);
+        sent.extend(serving.content(now, &provider, eight()));
+    }
+    assert_eq!(signed(&sent), [10], "a second after the last");
+    sent.clear();
+    for _ in 0..limits::RECEIPT_CHUNKS + 1 {
+        let vector = Content::Vectors { first: 0, dims: 1, bytes: vec![0; 4] };
+        sent.extend(serving.content(now, &provider, vector));
+    }
+    assert_eq!(signed(&sent), [42], "32 chunks");
+    serving.sign_every(1);
+    let asked = serving.sign_now(now, &provider).expect("the last chunk has none");
+    assert!(ids(&asked).is_empty() && asked.receipt.is_some());
+    assert_eq!(serving.sign_now(now, &provider), None, "all have");
+    let end = serving.content(now, &provider, Content::End { finish: Finish::Stop });
+    assert!(end.iter().all(|chunk| chunk.receipt.is_some()));
+}
+
 /// (WR-12)
 #[test]
 fn what_is_not_acknowledged_is_repeated_unchanged_and_after_long_silence_given_up() {
@@ -99,7 +131,7 @@ fn what_is_not_acknowledged_is_repeated_unchanged_and_after_long_silence_given_u
     assert!(serving.is_abandoned(silent + limits::CLIENT_WAIT));
 }
 
-/// (WR-14)
+/// (WR-14, WR-18)
 #[test]
 fn a_cancelled_order_stops_the_engine_and_pays_for_what_was_sent() {
     let mut swarm = Swarm::new(31, CALM);

@@ -66,7 +66,7 @@ fn play(vectors: &Value, case: &Value) -> (Stream, Nano, Result<(), StreamFault>
         match verdict {
             Ok(taken) => {
                 assert_eq!(taken.is_empty(), expect != "taken", "{}: {expect}", text(case, "name"));
-                billed = billed.plus(taken.iter().map(|part| part.cost).sum()).unwrap();
+                billed = billed.plus(taken.iter().filter_map(|part| part.bill).sum()).unwrap();
             }
             Err(fault) => return (stream, billed, Err(fault)),
         }

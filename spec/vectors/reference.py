@@ -201,7 +201,7 @@ LAYOUT = {
     "Ack": [("next", "u32"), ("payment", ("Payment",)), ("countersignature", (64,))],
     "Payment": [("epoch", "u64"), ("cumulative", "u64"), ("signature", 64)],
     "FromProvider": {"Chunk": "Chunk", "NeedPayment": "NeedPayment"},
-    "Chunk": [("index", "u32"), ("content", "bytes"), ("receipt", "Signed")],
+    "Chunk": [("index", "u32"), ("content", "bytes"), ("receipt", ("Signed",))],
     "NeedPayment": [("cumulative", "u64"), ("newest", ("Payment",))],
     "Content": {
         "Tokens": [("ids", ["u32"]), ("text", "str")],

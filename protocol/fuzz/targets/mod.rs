@@ -46,7 +46,7 @@ pub fn decode(data: &[u8]) {
         statements(&signed);
     }
     if let Some(FromProvider::Chunk(chunk)) = decoded!(decode_sealed, FromProvider, data) {
-        statements(&chunk.receipt);
+        chunk.receipt.as_ref().into_iter().for_each(statements);
         decoded!(decode_sealed, Content, chunk.content.as_slice());
     }
     if let Some(FromClient::Work(work)) = decoded!(decode_sealed, FromClient, data) {

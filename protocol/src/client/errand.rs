@@ -177,11 +177,12 @@ impl Client {
         // longer. (`MK-15`)
         let window = Span(self.config.bid_window.0.saturating_mul(1 << errand.unanswered.min(8)));
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
-        // Who was asked and stayed silent is asked again among all.
-        // So is everybody when one of them has failed: enough others may never have been heard of.
+        // Who was asked and stayed silent is asked again among all; each that failed is a reason to look further.
         let again = errand.unanswered > 0 || !errand.failed.is_empty();
+        let wider = 1usize.checked_shl(u32::try_from(errand.failed.len()).unwrap_or(u32::MAX));
+        let wanted = self.config.enough_bids.saturating_mul(wider.unwrap_or(usize::MAX));
         let invited =
-            if again { Share::ALL } else { self.crowds.share(&errand.order.model, self.config.enough_bids) };
+            if errand.unanswered > 0 { Share::ALL } else { self.crowds.share(&errand.order.model, wanted) };
         let (node, seal_key) = (self.identity.id(), self.seal_key.public());
         let call = Call::for_order(call_id, node, seal_key, &errand.order, window_ms, invited);
         let closes_at = (now + window).min(errand.deadline);

@@ -49,10 +49,10 @@ impl Working {
         self.candidate.bid.provider
     }
 
-    /// How long this provider may be silent: more before the first chunk, and for a slow one.
-    fn patience(&self) -> Span {
+    /// How long this provider may take for a chunk by its own word: before the first one, and for a slow one later.
+    fn promised(&self) -> Span {
         let bid = &self.candidate.bid;
-        let expected_ms = if self.stream.next() == 0 {
+        let promised_ms = if self.stream.next() == 0 {
             u64::from(bid.first_token_ms)
         } else {
             u64::from(limits::CHUNK_TOKENS)
@@ -60,11 +60,22 @@ impl Working {
                 .checked_div(u64::from(bid.tokens_per_s))
                 .unwrap_or(0)
         };
-        Span(limits::STALL_WAIT.0.saturating_add(Span::from_ms(expected_ms.saturating_mul(3)).0))
+        Span::from_ms(promised_ms)
+    }
+
+    /// How long it may be silent altogether.
+    fn patience(&self) -> Span {
+        Span(limits::STALL_WAIT.0.saturating_add(self.promised().0.saturating_mul(3)))
+    }
+
+    /// When it is asked again: for a chunk not before it can be there.
+    fn ask_at(&self) -> Time {
+        let chunk = if self.stream.next() == 0 { Span(0) } else { self.promised() };
+        self.asked_at + limits::CHUNK_RETRY + chunk
     }
 
     pub(super) fn wake_at(&self) -> Time {
-        (self.asked_at + limits::CHUNK_RETRY).min(self.progress_at + self.patience())
+        self.ask_at().min(self.progress_at + self.patience())
     }
 }
 
@@ -161,7 +172,7 @@ impl Client {
         match codec::decode_sealed::<FromProvider>(body) {
             Ok(FromProvider::Chunk(chunk)) => {
                 if let Ok(taken) = working.stream.take(chunk, last) {
-                    let cost: Nano = taken.iter().map(|part| part.cost).sum();
+                    let cost: Nano = taken.iter().filter_map(|part| part.bill).sum();
                     if cost > Nano::ZERO && self.payments.owe(&account, cost).is_ok() {
                         self.payments.persist(&account, &mut self.outbox);
                     }
@@ -189,9 +200,12 @@ impl Client {
         }
         working.progress_at = now;
         working.patient_until = None;
-        let cost: Nano = taken.iter().map(|part| part.cost).sum();
-        let parts = u32::try_from(taken.len()).unwrap_or(u32::MAX);
-        errand.bill.receipts = errand.bill.receipts.saturating_add(parts);
+        // What came without a receipt is not acknowledged by itself: the next one covers it.
+        working.asked_at = now;
+        let cost: Nano = taken.iter().filter_map(|part| part.bill).sum();
+        let receipts = taken.iter().filter(|part| part.bill.is_some()).count();
+        let receipts = u32::try_from(receipts).unwrap_or(u32::MAX);
+        errand.bill.receipts = errand.bill.receipts.saturating_add(receipts);
         errand.bill.cost = errand.bill.cost.saturating_plus(cost);
         let input = working.stream.input_tokens().saturating_sub(before.0);
         let output = working.stream.output_tokens().saturating_sub(before.1);
@@ -201,7 +215,7 @@ impl Client {
         working.reserved = working.reserved.saturating_minus(cost);
         let account = working.account;
         let rows_before = working.rows_before;
-        let receipt = working.stream.receipt().cloned();
+        let receipt = working.stream.receipt().filter(|_| receipts > 0).cloned();
         let job = working.job;
         let finish = working.stream.finish();
         let mut shown = Vec::with_capacity(taken.len());
@@ -226,12 +240,11 @@ impl Client {
         for content in shown {
             self.news(id, OrderNews::Content(content));
         }
+        let Some(receipt) = receipt else { return };
         if self.payments.owe(&account, cost).is_err() {
             return self.failed(now, id, from, Failure::FalseReceipt);
         }
-        if let Some(receipt) = receipt {
-            self.outbox.persist(Record::Receipt { job, provider: from, receipt });
-        }
+        self.outbox.persist(Record::Receipt { job, provider: from, receipt });
         self.payments.persist(&account, &mut self.outbox);
         self.send_ack(now, id);
         if let Some(finish) = finish {
@@ -346,7 +359,7 @@ impl Client {
         if now >= working.progress_at + working.patience() {
             return self.failed(now, id, provider, Failure::Stalled);
         }
-        if now >= working.asked_at + limits::CHUNK_RETRY {
+        if now >= working.ask_at() {
             working.asked_at = now;
             if working.stream.next() == 0 {
                 self.send_work(id);

@@ -59,12 +59,13 @@ impl Serve {
         more
     }
 
-    /// Whether its engine could go on and may not.
+    /// Whether its engine could go on and may not, and all that it made is sent.
     fn is_starved(&self) -> bool {
         self.kind == TaskKind::Generate
             && self.counted
             && !self.serving.has_ended()
             && self.in_flight() == 0
+            && !self.serving.has_gathered()
             && self.serving.has_room()
     }
 }
@@ -92,6 +93,7 @@ impl Provider {
         if serve.in_flight() == 0 {
             serve.engine_at = now;
         }
+        serve.serving.sign_every(share / 3);
         let more = serve.take_tokens(allowance, share);
         serve.under_way = serve.at_risk();
         earner.allow(Nano::ZERO, serve.under_way);
@@ -104,7 +106,11 @@ impl Provider {
             if serve.waiting.is_none() {
                 serve.waiting =
                     Some(Waiting { since: now, until: now + limits::PAYMENT_WAIT, asked_at: now });
-                self.need_payment(now, id);
+                // What has no receipt yet cannot be paid: one asks for payment as well as words do.
+                match serve.serving.sign_now(now, &self.identity) {
+                    Some(receipt) => self.send_chunks(id, vec![receipt], true),
+                    None => self.need_payment(now, id),
+                }
             }
         } else {
             serve.waiting = None;

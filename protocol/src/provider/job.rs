@@ -120,8 +120,9 @@ impl Serve {
     }
 
     pub(super) fn acked(&mut self, now: Time, client: NodeId, ack: &Ack) {
-        if let (Some(signature), Some(chunk)) = (&ack.countersignature, self.serving.last_chunk()) {
-            self.countersigned |= Receipt::countersigned(&chunk.receipt, client, signature);
+        let receipt = self.serving.last_chunk().and_then(|chunk| chunk.receipt.as_ref());
+        if let (Some(signature), Some(receipt)) = (&ack.countersignature, receipt) {
+            self.countersigned |= Receipt::countersigned(receipt, client, signature);
         }
         self.serving.acked(now, ack.next);
     }
@@ -254,7 +255,7 @@ impl Provider {
     }
 
     /// Sends chunks; new ones are also counted as served.
-    fn send_chunks(&mut self, id: JobId, chunks: Vec<Chunk>, new: bool) {
+    pub(super) fn send_chunks(&mut self, id: JobId, chunks: Vec<Chunk>, new: bool) {
         for chunk in chunks {
             let Some(job) = self.jobs.get_mut(&id) else { return };
             let Phase::Serving(serve) = &mut job.phase else { return };
@@ -276,6 +277,12 @@ impl Provider {
 
     /// Ends a job, well (`None`) or with a reason that the client is told.
     pub(super) fn over(&mut self, now: Time, id: JobId, why: Option<Refusal>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        // What was sent is owed: without a receipt it could not be paid. (`WR-14`)
+        if let Phase::Serving(serve) = &mut job.phase {
+            let receipt = serve.serving.sign_now(now, &self.identity);
+            self.send_chunks(id, receipt.into_iter().collect(), true);
+        }
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let bill = match &job.phase {
             Phase::Serving(serve) => Some((serve.account, serve.serving.cost())),

@@ -197,15 +197,15 @@ pub enum FromProvider {
     NeedPayment(NeedPayment),
 }
 
-/// A part of the answer with its receipt. (`WR-4`)
+/// A part of the answer, now and then with a receipt for everything up to it. (`WR-4`)
 #[derive(Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Chunk {
     /// Position, from 0.
     pub index: u32,
     /// An encoded [`Content`]: the transcript covers exactly these bytes.
     pub content: Vec<u8>,
-    /// A signed [`crate::work::receipt::Receipt`].
-    pub receipt: Signed,
+    /// A signed [`crate::work::receipt::Receipt`], where one is due. (`WR-3`)
+    pub receipt: Option<Signed>,
 }
 
 /// Why serving stands still.

@@ -1,4 +1,4 @@
-//! A job's life from order to last chunk: what is asked, how it is streamed, what each chunk proves and costs.
+//! A job's life from order to last chunk: what is asked, how it is streamed, what is proved and what it costs.
 
 pub mod order;
 pub mod price;

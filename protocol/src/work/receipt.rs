@@ -1,11 +1,11 @@
-//! What every chunk proves: a running transcript hash, the tokens and the bill so far, signed by the provider.
+//! What a provider signs now and then: a running transcript hash, the tokens and the bill so far.
 
 use crate::amount::Nano;
 use crate::ident::{Domain, Identity, NodeId, Signature};
 use crate::wire::{codec, signed::Signed};
 use crate::work::order::{JobId, ModelId};
 
-/// The state of a job after one chunk. Signed in [`Domain::Receipt`]. (`WR-3`)
+/// The state of a job after a chunk. Signed in [`Domain::Receipt`]. (`WR-3`)
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Receipt {
     /// The job.

@@ -1,5 +1,5 @@
-//! The provider's side of one job's stream: gathers tokens into chunks, bills and signs them, repeats what was
-//! not acknowledged.
+//! The provider's side of one job's stream: gathers tokens into chunks, bills them, signs receipts where they are due,
+//! repeats what was not acknowledged.
 
 use std::collections::VecDeque;
 
@@ -9,6 +9,7 @@ use crate::limits;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{Chunk, Content};
+use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId};
 use crate::work::price::PriceSheet;
 use crate::work::receipt::{Receipt, Transcript};
@@ -26,10 +27,22 @@ pub struct Serving {
     counted: Nano,
     next: u32,
     gathered: Gathered,
+    unsigned: Unsigned,
+    /// Tokens after which a receipt is due.
+    receipt_tokens: u64,
     unacked: VecDeque<Chunk>,
     sent_at: Time,
     acked_at: Time,
     ended: bool,
+}
+
+/// What was sent since the last receipt.
+#[derive(Debug)]
+struct Unsigned {
+    tokens: u64,
+    chunks: u32,
+    /// When that receipt was signed.
+    since: Time,
 }
 
 /// Tokens that wait for their chunk to fill.
@@ -55,6 +68,8 @@ impl Serving {
             counted: Nano::ZERO,
             next: 0,
             gathered: Gathered::default(),
+            unsigned: Unsigned { tokens: 0, chunks: 0, since: now },
+            receipt_tokens: limits::RECEIPT_TOKENS,
             unacked: VecDeque::new(),
             sent_at: now,
             acked_at: now,
@@ -111,17 +126,31 @@ impl Serving {
                 let mut first = first;
                 for part in bytes.chunks(rows.saturating_mul(row)) {
                     let vectors = Content::Vectors { first, dims, bytes: part.to_vec() };
-                    ready.extend(self.chunk(now, provider, &vectors, 0));
+                    ready.extend(self.chunk(now, provider, &vectors, 0, false));
                     first = first.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX));
                 }
             }
             end @ Content::End { .. } => {
                 ready.extend(self.flush(now, provider));
-                ready.extend(self.chunk(now, provider, &end, 0));
+                ready.extend(self.chunk(now, provider, &end, 0, true));
                 self.ended = true;
             }
         }
         ready
+    }
+
+    /// From now on a receipt is due after this many tokens, one at the least.
+    pub fn sign_every(&mut self, tokens: u64) {
+        self.receipt_tokens = tokens.max(1);
+    }
+
+    /// A receipt for what was sent without one, in a chunk of no tokens. (`WR-18`)
+    pub fn sign_now(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
+        if self.unsigned.chunks == 0 || self.ended {
+            return None;
+        }
+        let nothing = Content::Tokens { ids: Vec::new(), text: String::new() };
+        self.chunk(now, provider, &nothing, 0, true)
     }
 
     /// The chunk of gathered tokens, if it waited long enough.
@@ -136,27 +165,29 @@ impl Serving {
             return None;
         }
         let tokens = ids.len() as u64;
-        self.chunk(now, provider, &Content::Tokens { ids, text }, tokens)
+        self.chunk(now, provider, &Content::Tokens { ids, text }, tokens, false)
     }
 
-    fn chunk(&mut self, now: Time, provider: &Identity, content: &Content, tokens: u64) -> Option<Chunk> {
-        let content = codec::encode(content);
+    fn chunk(
+        &mut self,
+        now: Time,
+        provider: &Identity,
+        content: &Content,
+        tokens: u64,
+        must_sign: bool,
+    ) -> Option<Chunk> {
+        let encoded = codec::encode(content);
         let output_tokens = self.output_tokens.saturating_add(tokens);
         let cost = self.price.cost(self.input_tokens, output_tokens)?;
-        self.transcript = self.transcript.then(self.next, &content);
+        self.transcript = self.transcript.then(self.next, &encoded);
         self.output_tokens = output_tokens;
         self.cost = cost;
-        let receipt = Receipt {
-            job: self.job,
-            model: self.model,
-            chunks: self.next.saturating_add(1),
-            transcript: self.transcript,
-            input_tokens: self.input_tokens,
-            output_tokens,
-            cost,
-        };
-        let chunk = Chunk { index: self.next, content, receipt: receipt.sign(provider) };
-        self.next = self.next.saturating_add(1);
+        let index = self.next;
+        self.next = index.saturating_add(1);
+        self.unsigned.tokens = self.unsigned.tokens.saturating_add(tokens);
+        self.unsigned.chunks = self.unsigned.chunks.saturating_add(1);
+        let receipt = (must_sign || self.is_receipt_due(now)).then(|| self.sign(now, provider));
+        let chunk = Chunk { index, content: encoded, receipt };
         if self.unacked.is_empty() {
             // Waiting for an answer starts with the first chunk that needs one.
             self.acked_at = now;
@@ -164,6 +195,28 @@ impl Serving {
         self.unacked.push_back(chunk.clone());
         self.sent_at = now;
         Some(chunk)
+    }
+
+    /// Whether the client must be able to pay for what it has. (`WR-3`)
+    fn is_receipt_due(&self, now: Time) -> bool {
+        self.next == 1
+            || self.unsigned.tokens >= self.receipt_tokens
+            || self.unsigned.chunks >= limits::RECEIPT_CHUNKS
+            || now >= self.unsigned.since + limits::RECEIPT_WAIT
+    }
+
+    fn sign(&mut self, now: Time, provider: &Identity) -> Signed {
+        self.unsigned = Unsigned { tokens: 0, chunks: 0, since: now };
+        let receipt = Receipt {
+            job: self.job,
+            model: self.model,
+            chunks: self.next,
+            transcript: self.transcript,
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            cost: self.cost,
+        };
+        receipt.sign(provider)
     }
 
     /// What was billed since this was last asked.

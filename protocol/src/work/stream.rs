@@ -25,6 +25,9 @@ pub struct Stream {
     next: u32,
     early: BTreeMap<u32, (Chunk, bool)>,
     input_tokens: Option<u64>,
+    /// Output tokens in all chunks so far.
+    delivered: u64,
+    /// Output tokens of the newest receipt.
     output_tokens: u64,
     rows: u32,
     cost: Nano,
@@ -45,8 +48,8 @@ struct Bounds {
 pub struct Taken {
     /// What it says.
     pub content: Content,
-    /// What it adds to the bill.
-    pub cost: Nano,
+    /// What its receipt adds to the bill, where it has one.
+    pub bill: Option<Nano>,
 }
 
 /// What a chunk states that is not so. (`WR-6`)
@@ -55,10 +58,10 @@ pub enum StreamFault {
     /// The content or the receipt cannot be read or is not signed by the provider.
     #[error("a chunk's content or receipt cannot be read or verified")]
     Unreadable,
-    /// The receipt is for another job, place, model or transcript.
+    /// The receipt is for another job, place, model or transcript, or an answer ends without one.
     #[error("a receipt does not belong to what arrived")]
     Mismatch,
-    /// More tokens are claimed than the task can have or the chunk holds.
+    /// More tokens are claimed or sent than the task can have, or others claimed than were sent.
     #[error("a receipt claims tokens that the task cannot have")]
     Tokens,
     /// The bill is not what the price makes of the tokens.
@@ -91,6 +94,7 @@ impl Stream {
             next: 0,
             early: BTreeMap::new(),
             input_tokens: None,
+            delivered: 0,
             output_tokens: 0,
             rows: 0,
             cost: Nano::ZERO,
@@ -120,45 +124,60 @@ impl Stream {
     }
 
     fn check(&mut self, chunk: &Chunk, last: bool) -> Result<Taken, StreamFault> {
-        let receipt: Receipt =
-            chunk.receipt.open_by(self.provider, Domain::Receipt).map_err(|_| StreamFault::Unreadable)?;
+        let receipt: Option<Receipt> = chunk
+            .receipt
+            .as_ref()
+            .map(|signed| signed.open_by(self.provider, Domain::Receipt))
+            .transpose()
+            .map_err(|_| StreamFault::Unreadable)?;
         let content: Content = codec::decode_sealed(&chunk.content).map_err(|_| StreamFault::Unreadable)?;
         let transcript = self.transcript.then(chunk.index, &chunk.content);
         let chunks = self.next.saturating_add(1);
-        if matches!(content, Content::End { .. }) != last
-            || receipt.job != self.job
-            || receipt.model != self.model
-            || receipt.chunks != chunks
-            || receipt.transcript != transcript
-        {
+        let is_end = matches!(content, Content::End { .. });
+        let belongs = |receipt: &Receipt| {
+            receipt.job == self.job
+                && receipt.model == self.model
+                && receipt.chunks == chunks
+                && receipt.transcript == transcript
+        };
+        if is_end != last || !receipt.as_ref().map_or(!is_end, belongs) {
             return Err(StreamFault::Mismatch);
         }
-        let new_tokens = self.check_content(&content)?;
-        let output_tokens = self.output_tokens.saturating_add(new_tokens);
-        if receipt.input_tokens > self.bounds.input_tokens
-            || self.input_tokens.is_some_and(|before| before != receipt.input_tokens)
-            || receipt.output_tokens != output_tokens
-            || output_tokens > self.bounds.output_tokens
-        {
+        let delivered = self.delivered.saturating_add(self.check_content(&content)?);
+        if delivered > self.bounds.output_tokens {
             return Err(StreamFault::Tokens);
         }
-        if self.price.cost(receipt.input_tokens, output_tokens) != Some(receipt.cost) {
-            return Err(StreamFault::Cost);
+        let bill = receipt.as_ref().map(|receipt| self.check_bill(receipt, delivered)).transpose()?;
+        if let Some(receipt) = receipt {
+            self.input_tokens = Some(receipt.input_tokens);
+            self.output_tokens = delivered;
+            self.cost = receipt.cost;
+            self.receipt.clone_from(&chunk.receipt);
         }
-        let cost = receipt.cost.minus(self.cost).ok_or(StreamFault::Cost)?;
         self.transcript = transcript;
         self.next = chunks;
-        self.input_tokens = Some(receipt.input_tokens);
-        self.output_tokens = output_tokens;
-        self.cost = receipt.cost;
-        self.receipt = Some(chunk.receipt.clone());
+        self.delivered = delivered;
         if let Content::Vectors { first, dims, bytes } = &content {
             self.rows = first.saturating_add(row_count(*dims, bytes.len()));
         }
         if let Content::End { finish } = &content {
             self.finish = Some(*finish);
         }
-        Ok(Taken { content, cost })
+        Ok(Taken { content, bill })
+    }
+
+    /// Checks what a receipt claims; gives what it adds to the bill.
+    fn check_bill(&self, receipt: &Receipt, delivered: u64) -> Result<Nano, StreamFault> {
+        if receipt.input_tokens > self.bounds.input_tokens
+            || self.input_tokens.is_some_and(|before| before != receipt.input_tokens)
+            || receipt.output_tokens != delivered
+        {
+            return Err(StreamFault::Tokens);
+        }
+        if self.price.cost(receipt.input_tokens, delivered) != Some(receipt.cost) {
+            return Err(StreamFault::Cost);
+        }
+        receipt.cost.minus(self.cost).ok_or(StreamFault::Cost)
     }
 
     /// Checks what a chunk holds against the task; gives the output tokens in it.

@@ -336,7 +336,7 @@ pub fn chunk(value: &Value) -> Chunk {
     Chunk {
         index: small(&value["index"]),
         content: hex_of(&value["content"]),
-        receipt: signed(&value["receipt"]),
+        receipt: optional(&value["receipt"], signed),
     }
 }
 

@@ -39,7 +39,7 @@ class Provider:
         self.transcript = begin(JOB, MODEL, encode("Task", task))
 
     def chunk(self, content, expect="taken", why=None, key=PROVIDER, last=None, domain="receipt", raw=None, index=None,
-              altered=None, **false):
+              altered=None, signs=True, **false):
         content_bytes = raw if raw is not None else encode("Content", content)
         ids = content["Tokens"]["ids"] if "Tokens" in content else []
         self.output_tokens += len(ids)
@@ -55,7 +55,7 @@ class Provider:
         chunk = {
             "index": self.index if index is None else index,
             "content": (altered if altered is not None else content_bytes).hex(),
-            "receipt": {"body": body.hex(), "signature": sign(key, domain, body).hex()},
+            "receipt": {"body": body.hex(), "signature": sign(key, domain, body).hex()} if signs else None,
         }
         self.index += 1
         step = {"chunk": chunk, "last": ("End" in content) if last is None else last}
@@ -69,9 +69,9 @@ def stream(name, task, steps, price=None, **totals):
 CHAT, PAIR = chat("count for me", 20), {"Embed": {"inputs": ["one", "two"]}}
 
 
-def answered(task, input_tokens, *contents, price=None):
+def answered(task, input_tokens, *contents, price=None, unsigned=()):
     provider = Provider(task, input_tokens, price)
-    return [provider.chunk(content) for content in contents]
+    return [provider.chunk(content, signs=place not in unsigned) for place, content in enumerate(contents)]
 
 
 def total(steps):
@@ -86,11 +86,21 @@ def good():
     late = [order[3] | {"expect": "waits"}, order[1] | {"expect": "waits"}, order[0] | {"expect": "taken"},
             order[0] | {"expect": "nothing"}, order[2] | {"expect": "taken"}, order[3] | {"expect": "nothing"}]
     yield stream("reordered and repeated, it is the same answer", CHAT, late, cost=total(order), finish="Length")
+    few = answered(CHAT, 12, tokens(1), tokens(2, 3), tokens(4), tokens(5), end(), unsigned=(1, 3))
+    yield stream("one receipt for several chunks", CHAT, few, cost=total(few), finish="Stop")
+    late = [few[2] | {"expect": "waits"}, few[0], few[1], few[4] | {"expect": "waits"}, few[3]]
+    yield stream("and in another order", CHAT, late, cost=total(few), finish="Stop")
+    none = answered(CHAT, 12, tokens(1), tokens(2, 3), end(), unsigned=(0, 1))
+    yield stream("one receipt for all", CHAT, none, cost=total(none), finish="Stop")
+    asked = answered(CHAT, 12, tokens(1), tokens(2, 3), tokens(), end(), unsigned=(1,))
+    yield stream("a receipt with no tokens of its own", CHAT, asked, cost=total(asked), finish="Stop")
+    rows = answered(PAIR, 6, vectors(0, 3, 3), vectors(1, 3, 3), end(), unsigned=(1,))
+    yield stream("vectors without a receipt", PAIR, rows, cost=total(rows), finish="Stop")
     empty = answered(CHAT, 0, end())
     yield stream("an answer of nothing", CHAT, empty, cost=total(empty), finish="Stop")
     far = answered(CHAT, 12, tokens(1), end())
     yield stream("a chunk too far ahead is not kept", CHAT, [
-        far[1] | {"chunk": far[1]["chunk"] | {"index": 32}, "expect": "nothing"}, *far], cost=total(far), finish="Stop")
+        far[1] | {"chunk": far[1]["chunk"] | {"index": 64}, "expect": "nothing"}, *far], cost=total(far), finish="Stop")
     most = answered(CHAT, 76, tokens(*range(20)), end("Length"))
     yield stream("as many tokens as the task can have", CHAT, most, cost=total(most), finish="Length")
     rows = answered(PAIR, 6, vectors(0, 3, 3), vectors(1, 3, 3), end())
@@ -114,8 +124,18 @@ def false(**named):
     return lambda provider: provider.chunk(named.pop("content", tokens(2, 3)), **named)
 
 
-TRUE_END = encode("Content", end())
+def later(name, fault, *steps, **claimed):
+    """A chunk without a receipt, then one whose receipt claims something else about the two."""
+    provider, first = after()
+    second = provider.chunk(tokens(2, 3), signs=False)
+    return stream(name, CHAT, [first, second, provider.chunk(tokens(4), **claimed) | {"expect": fault}])
+
+
 BAD = [
+    later("a receipt that leaves out what came without one", "tokens", output_tokens="2"),
+    later("a receipt that counts what came without one twice", "tokens", output_tokens="6"),
+    later("a receipt that bills only its own chunk", "cost", cost=850),
+    later("a receipt over another chunk than the one that came without", "mismatch", transcript="00" * 32),
     bad("a receipt signed by another", "unreadable", false(key=OTHER)),
     bad("a receipt signed as a bid", "unreadable", false(domain="bid")),
     bad("content that is no content", "unreadable", false(raw=b"\x09\0\0\0")),
@@ -127,6 +147,11 @@ BAD = [
     bad("another transcript", "mismatch", false(transcript="00" * 32)),
     bad("content changed after its receipt", "mismatch", false(altered=encode("Content", tokens(2, 4)))),
     bad("an end in a frame that is not the last", "mismatch", false(content=end(), last=False)),
+    bad("an end without a receipt", "mismatch", false(content=end(), signs=False)),
+    bad("tokens in the last frame without a receipt", "mismatch", false(last=True, signs=False)),
+    bad("more tokens than were ordered, without a receipt", "tokens", false(content=tokens(*range(20)), signs=False)),
+    bad("vectors in an answer of tokens, without a receipt", "vectors", false(content=vectors(0, 1, 1), signs=False)),
+    bad("content that is no content, without a receipt", "unreadable", false(raw=b"\x09\0\0\0", signs=False)),
     bad("tokens in the last frame", "mismatch", false(last=True)),
     bad("more output tokens than the chunk holds", "tokens", false(output_tokens="4")),
     bad("fewer output tokens than the chunk holds", "tokens", false(output_tokens="2")),

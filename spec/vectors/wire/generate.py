@@ -105,6 +105,7 @@ MESSAGES = [
                 "countersignature": sign(CLIENT, "countersign", bytes.fromhex(SIGNED_RECEIPT["body"])).hex()}}),
     ("a cancellation", "FromClient", "Cancel"),
     ("a chunk", "FromProvider", {"Chunk": {"index": 2, "content": CONTENT, "receipt": SIGNED_RECEIPT}}),
+    ("a chunk without a receipt", "FromProvider", {"Chunk": {"index": 3, "content": CONTENT, "receipt": None}}),
     ("payment is needed", "FromProvider", {"NeedPayment": {"cumulative": "5350", "newest": None}}),
     ("payment is needed beyond a voucher", "FromProvider", {"NeedPayment": {"cumulative": "9000", "newest": PAYMENT}}),
     ("tokens", "Content", TOKENS),
