@@ -1,4 +1,5 @@
-//! The scenario `planet` in both tiers against its goals: processor time, events a second, peak memory.
+//! The scenario `planet` in both tiers against its goals: processor time, events a second, peak memory; and how long it
+//! takes by the clock on one thread and on two, which come to the same digest.
 //!
 //! `cargo bench -p bombyx-simnet --features fake-crypto --bench planet` runs a tenth of it: hosts, models, orders and their
 //! rate divided by ten, for the same hour. With `-- --full` it runs all of it. Each run is a process of its own, so that its
@@ -40,20 +41,31 @@ fn measure(part: u32) -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("planet.toml");
     std::fs::write(&file, toml::to_string(&scenario)?)?;
-    println!("{} hosts, {} orders, one core", scenario.nodes, scenario.workload.jobs);
-    println!("tier      CPU s   over goal   M events   events/s   µs/order   peak MiB   over goal");
+    println!("{} hosts, {} orders", scenario.nodes, scenario.workload.jobs);
+    println!(
+        "tier     threads  clock s   CPU s   over goal   M events   events/s   µs/order   peak MiB   over goal"
+    );
     for (tier, goal_s) in GOALS {
-        let report = run(&file, tier)?;
-        let number = |name: &str| report[name].as_f64().ok_or(format!("no {name} in the report"));
-        let (cpu_s, events, peak_mib) = (number("cpu_s")?, number("events")?, number("peak_mib")?);
-        println!(
-            "{tier:8}{cpu_s:7.1}{:12.2}{:11.1}{:11.0}{:11.0}{peak_mib:11.0}{:12.2}",
-            cpu_s * f64::from(part) / goal_s,
-            events / 1e6,
-            events / cpu_s,
-            cpu_s * 1e6 / f64::from(scenario.workload.jobs),
-            peak_mib * f64::from(part) / GOAL_MIB,
-        );
+        let mut digests = Vec::new();
+        for threads in ["1", "2"] {
+            let began = clock_s();
+            let report = run(&file, tier, threads)?;
+            let took_s = clock_s() - began;
+            let number = |name: &str| report[name].as_f64().ok_or(format!("no {name} in the report"));
+            let (cpu_s, events, peak_mib) = (number("cpu_s")?, number("events")?, number("peak_mib")?);
+            println!(
+                "{tier:8}{threads:>8}{took_s:9.1}{cpu_s:8.1}{:12.2}{:11.1}{:11.0}{:11.0}{peak_mib:11.0}{:12.2}",
+                cpu_s * f64::from(part) / goal_s,
+                events / 1e6,
+                events / cpu_s,
+                cpu_s * 1e6 / f64::from(scenario.workload.jobs),
+                peak_mib * f64::from(part) / GOAL_MIB,
+            );
+            digests.push(report["digest"].clone());
+        }
+        if digests[0] != digests[1] {
+            return Err(format!("{tier}: one thread and two came to different digests").into());
+        }
     }
     if part > 1 {
         println!("goals are divided by {part}");
@@ -61,12 +73,17 @@ fn measure(part: u32) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Runs one tier and reads its report.
-fn run(file: &Path, tier: &str) -> Result<Value, Box<dyn std::error::Error>> {
+fn clock_s() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+/// Runs one tier on so many threads and reads its report.
+fn run(file: &Path, tier: &str, threads: &str) -> Result<Value, Box<dyn std::error::Error>> {
     let output = Command::new(env!("CARGO_BIN_EXE_simnet"))
         .arg("run")
         .arg(file)
-        .args(["--tier", tier, "--crypto", "fake", "--json"])
+        .args(["--tier", tier, "--threads", threads, "--crypto", "fake", "--json"])
         .output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());

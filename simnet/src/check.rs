@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::{Earning, Paying, Record};
+use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::channel::terms::AgreedTerms;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::io::{Bill, OrderNews, Output};
 use bombyx_protocol::limits;
@@ -41,6 +42,49 @@ struct Earned {
     payer: Account,
     payee: Account,
     cumulative: Nano,
+}
+
+/// What a record says about money.
+#[derive(Debug, Clone)]
+pub enum Pledge {
+    /// A client's: all that it has promised on a channel.
+    Promise {
+        /// The channel.
+        terms: AgreedTerms,
+        /// What the client knows to be deposited.
+        deposit: Nano,
+        /// What it has promised.
+        cumulative: Nano,
+    },
+    /// A provider's: its newest voucher.
+    Voucher {
+        /// The channel.
+        terms: AgreedTerms,
+        /// Its funding.
+        epoch: u64,
+        /// What the voucher is over.
+        cumulative: Nano,
+    },
+}
+
+impl Pledge {
+    /// Of a record, if it says anything about money.
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        match record {
+            Record::Paying(paying) => Some(Self::Promise {
+                terms: paying.terms.clone(),
+                deposit: paying.deposit,
+                cumulative: paying.cumulative,
+            }),
+            Record::Earning(earning) => earning.payment.map(|payment| Self::Voucher {
+                terms: earning.terms.clone(),
+                epoch: payment.epoch,
+                cumulative: payment.cumulative,
+            }),
+            Record::ChannelGone { .. } | Record::Receipt { .. } => None,
+        }
+    }
 }
 
 /// What was seen so far, as far as the invariants need it.
@@ -119,20 +163,21 @@ impl Check {
         }
     }
 
-    /// Every order ends by its deadline. Cheap enough for after every event.
+    /// Every order ends by its deadline, as far as all is known that happened before `now`. Cheap enough for after every
+    /// event.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn deadlines(&mut self, now: Time) -> Result<(), Broken> {
+    /// [`Broken`], and when.
+    pub fn deadlines(&mut self, now: Time) -> Result<(), (Time, Broken)> {
         if now <= self.next_due {
             return Ok(());
         }
         self.next_due = self.due.first().map_or(now, |(due, _)| *due);
         match self.due.first() {
-            Some((due, number)) if *due < now => broken(
-                "every order ends by its deadline",
-                format!("order {number} is open {:?} late", now.since(*due)),
-            ),
+            Some((due, number)) if *due < now => {
+                let detail = format!("order {number} is open after {:.6} s", due.0 as f64 / 1e6);
+                Err((*due, Broken { invariant: "every order ends by its deadline", detail }))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -151,38 +196,36 @@ impl Check {
     ///
     /// # Errors
     /// [`Broken`].
-    pub fn writes(&mut self, record: &Record, now: Time, chain: &Chain) -> Result<(), Broken> {
-        match record {
-            Record::Paying(paying) => {
+    pub fn writes(&mut self, pledge: &Pledge, now: Time, chain: &Chain) -> Result<(), Broken> {
+        match pledge {
+            Pledge::Promise { terms, deposit, cumulative } => {
                 // A top-up counts once the ledger has it, even before the client has seen it.
-                let shown = chain.state(now, &paying.terms.account().hash).map(|state| state.deposit);
-                let deposit = shown.unwrap_or_default().max(paying.deposit);
-                hold(paying.cumulative <= deposit, "no promise above the deposit", || {
-                    format!("{} promised of {deposit}", paying.cumulative)
+                let shown = chain.state(now, &terms.account().hash).map(|state| state.deposit);
+                let deposit = shown.unwrap_or_default().max(*deposit);
+                hold(*cumulative <= deposit, "no promise above the deposit", || {
+                    format!("{cumulative} promised of {deposit}")
                 })
             }
-            Record::Earning(earning) => self.earns(earning, now, chain),
-            Record::ChannelGone { .. } | Record::Receipt { .. } => Ok(()),
+            Pledge::Voucher { terms, epoch, cumulative } => {
+                let funding = (terms.account().hash, *epoch);
+                self.earns(funding, *cumulative, now, chain)
+            }
         }
     }
 
-    fn earns(&mut self, earning: &Earning, now: Time, chain: &Chain) -> Result<(), Broken> {
-        let Some(payment) = earning.payment else { return Ok(()) };
-        let account = earning.terms.account().hash;
+    fn earns(&mut self, of: Funding, cumulative: Nano, now: Time, chain: &Chain) -> Result<(), Broken> {
+        let (account, epoch) = of;
         let promised = self.promised.get(&account).copied().unwrap_or_default();
-        hold(payment.cumulative <= promised, "no output before its record is durable", || {
-            format!(
-                "a provider has a voucher over {}, its client's disk knows of {promised}",
-                payment.cumulative
-            )
+        hold(cumulative <= promised, "no output before its record is durable", || {
+            format!("a provider has a voucher over {cumulative}, its client's disk knows of {promised}")
         })?;
-        let before = self.written.insert((account, payment.epoch), payment.cumulative).unwrap_or_default();
-        hold(before <= payment.cumulative, "vouchers never decrease", || {
-            format!("a voucher over {} follows one over {before}", payment.cumulative)
+        let before = self.written.insert(of, cumulative).unwrap_or_default();
+        hold(before <= cumulative, "vouchers never decrease", || {
+            format!("a voucher over {cumulative} follows one over {before}")
         })?;
-        match chain.state(now, &account).filter(|state| state.epoch == payment.epoch) {
-            Some(state) => hold(payment.cumulative <= state.deposit, "no voucher above the deposit", || {
-                format!("{} of {}", payment.cumulative, state.deposit)
+        match chain.state(now, &account).filter(|state| state.epoch == epoch) {
+            Some(state) => hold(cumulative <= state.deposit, "no voucher above the deposit", || {
+                format!("{cumulative} of {}", state.deposit)
             }),
             None => Ok(()),
         }
@@ -192,29 +235,21 @@ impl Check {
     ///
     /// # Errors
     /// [`Broken`].
-    pub fn durable(&mut self, record: &Record) -> Result<(), Broken> {
-        match record {
-            Record::Paying(paying) => self.promises(paying),
-            Record::Earning(earning) => {
-                if let Some(payment) = earning.payment {
-                    let earned = Earned {
-                        payer: earning.terms.client.hash,
-                        payee: earning.terms.provider.hash,
-                        cumulative: payment.cumulative,
-                    };
-                    self.earned.insert((earning.terms.account().hash, payment.epoch), earned);
-                }
+    pub fn durable(&mut self, pledge: &Pledge) -> Result<(), Broken> {
+        match pledge {
+            Pledge::Promise { terms, cumulative, .. } => {
+                let before = self.promised.insert(terms.account().hash, *cumulative).unwrap_or_default();
+                hold(before <= *cumulative, "promises never decrease", || {
+                    format!("a promise of {cumulative} follows one of {before}")
+                })
+            }
+            Pledge::Voucher { terms, epoch, cumulative } => {
+                let (payer, payee) = (terms.client.hash, terms.provider.hash);
+                let earned = Earned { payer, payee, cumulative: *cumulative };
+                self.earned.insert((terms.account().hash, *epoch), earned);
                 Ok(())
             }
-            Record::ChannelGone { .. } | Record::Receipt { .. } => Ok(()),
         }
-    }
-
-    fn promises(&mut self, paying: &Paying) -> Result<(), Broken> {
-        let before = self.promised.insert(paying.terms.account().hash, paying.cumulative).unwrap_or_default();
-        hold(before <= paying.cumulative, "promises never decrease", || {
-            format!("a promise of {} follows one of {before}", paying.cumulative)
-        })
     }
 
     /// A voucher goes to the ledger: whoever brings it has it, or the promise behind it, on disk.
@@ -313,6 +348,7 @@ fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Broken>
 
 #[cfg(test)]
 mod tests {
+    use bombyx_protocol::channel::record::{Earning, Paying};
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use bombyx_protocol::ident::{NodeId, Signature};
     use bombyx_protocol::io::{Failure, PersistId};
@@ -333,7 +369,7 @@ mod tests {
         }
     }
 
-    fn paying(cumulative: u64) -> Record {
+    fn record(cumulative: u64) -> Record {
         Record::Paying(Paying {
             terms: terms().into(),
             provider: NodeId([5; 32]),
@@ -344,14 +380,15 @@ mod tests {
         })
     }
 
-    fn earning(cumulative: u64) -> Record {
+    fn paying(cumulative: u64) -> Pledge {
+        Pledge::of(&record(cumulative)).expect("it promises something")
+    }
+
+    fn earning(cumulative: u64) -> Pledge {
         let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
-        Record::Earning(Earning {
-            terms: terms().into(),
-            client: NodeId([6; 32]),
-            payment: Some(payment),
-            early: None,
-        })
+        let earning =
+            Earning { terms: terms().into(), client: NodeId([6; 32]), payment: Some(payment), early: None };
+        Pledge::of(&Record::Earning(earning)).expect("it has a voucher")
     }
 
     fn fails(result: Result<(), Broken>) -> &'static str {
@@ -380,7 +417,7 @@ mod tests {
     #[test]
     fn who_speaks_before_a_commit_is_caught_and_who_writes_is_not() {
         let speech = Output::Cancel { job: JobId([1; 16]) };
-        let record = Output::Persist { id: PersistId(1), record: Box::new(paying(1)) };
+        let record = Output::Persist { id: PersistId(1), record: Box::new(record(1)) };
         assert_eq!(fails(Check::silence(true, &speech)), "no output before its record is durable");
         assert_eq!((Check::silence(false, &speech), Check::silence(true, &record)), (Ok(()), Ok(())));
     }
@@ -390,7 +427,8 @@ mod tests {
         let mut check = Check::default();
         check.ordered(1, Time(5_000_000), Nano(10));
         assert_eq!(check.deadlines(Time(6_000_000)), Ok(()));
-        assert_eq!(fails(check.deadlines(Time(6_000_001))), "every order ends by its deadline");
+        let late = check.deadlines(Time(6_000_001)).map_err(|(at, broken)| (at, broken.invariant));
+        assert_eq!(late, Err((Time(6_000_000), "every order ends by its deadline")));
         let award = OrderNews::Awarded { provider: NodeId([1; 32]), job: JobId([1; 16]) };
         assert_eq!(check.news(1, &award), Ok(()));
         assert_eq!(fails(check.news(1, &award)), "no double award");

@@ -1,27 +1,31 @@
-//! What the world does with a machine's outputs: messages to links, records to disks, tasks to engines, calls to the
-//! ledger, and the answers back.
+//! What becomes of a machine's outputs: messages go to links, records to disks, tasks to engines, calls to the ledger,
+//! and the answers back.
+
+use std::sync::Arc;
 
 use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::io::{Event as Said, Input, OrderNews, PeerFault, PersistId};
+use bombyx_protocol::io::{Command, Event as Said, Input, Output, PeerFault, PersistId};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
-use bombyx_protocol::work::order::{JobId, Task};
+use bombyx_protocol::work::order::{JobId, OrderId, Task};
 
 use crate::blame::blames_client;
 use crate::chain::Chain;
-use crate::check::{Broken, Check};
+use crate::check::{Broken, Check, Pledge};
 use crate::engine::Step;
+use crate::event::Event;
+use crate::hub::{Called, Note};
 use crate::measure::Kind;
 use crate::net::Passage;
 use crate::outside::Parcel;
 use crate::population;
-use crate::rng::{Purpose, fold};
-use crate::world::{Event, LEDGER, World};
+use crate::rng::Purpose;
+use crate::shard::Shard;
 
 /// How long a node tries to reach a peer before it says that it cannot: the dial deadline of the real transport.
 const DIAL_DEADLINE: Span = Span::from_s(5);
@@ -30,14 +34,45 @@ pub(crate) const ARRIVALS_MIN: usize = 1_024;
 /// Bytes of a voucher on its way to a watcher: account, epoch, amount, signature and challenge time.
 const GUARDED_BYTES: usize = 116;
 
-impl World {
-    pub(crate) fn send(&mut self, from: u32, to: NodeId, message: Message) -> Result<(), Broken> {
+impl Shard {
+    /// Carries out one output of a host's machine.
+    pub(crate) fn carry_out(&mut self, host: u32, output: Output) -> Result<(), Broken> {
+        match output {
+            Output::Send { to, message } => self.send(host, to, message),
+            Output::Broadcast { model, gossip } => self.broadcast(host, model, gossip),
+            Output::Persist { id, record } => self.persist(host, id, record),
+            Output::Run { job, task, .. } => self.start_job(host, job, &task),
+            Output::Allow { job, tokens } => {
+                self.allow(host, job, tokens);
+                Ok(())
+            }
+            Output::Cancel { job } => {
+                self.cancel(host, job);
+                Ok(())
+            }
+            Output::Ledger(call) => {
+                self.call_ledger(host, call);
+                Ok(())
+            }
+            Output::Event(event) => {
+                self.on_event(host, event);
+                Ok(())
+            }
+            Output::Fault { peer, fault } => {
+                self.accuse(host, &peer, fault);
+                Ok(())
+            }
+            Output::Wake(_) => Ok(()),
+        }
+    }
+
+    fn send(&mut self, from: u32, to: NodeId, message: Message) -> Result<(), Broken> {
         let bytes = self.weigh(|bytes| codec::encode_onto(&message, bytes));
         Check::length(bytes, false)?;
-        self.measures.sent(Kind::of(&message), 1, bytes as u64);
+        self.counts.sent(Kind::of(&message), 1, bytes as u64);
         // Nobody is there, so nothing arrives; an honest machine names no peer that it has not heard of.
-        let Some(dst) = self.addresses.get(&to).copied() else { return Ok(()) };
-        if !self.awake[dst as usize] {
+        let Some(dst) = self.setting.addresses.get(&to).copied() else { return Ok(()) };
+        if !self.awake.is_up(dst) {
             self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst));
             return Ok(());
         }
@@ -62,7 +97,7 @@ impl World {
     pub(crate) fn weigh(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
         self.encoded.clear();
         encode(&mut self.encoded);
-        self.trace = fold(self.trace, content_hash(&self.encoded));
+        self.trace.said(&self.encoded);
         self.encoded.len()
     }
 
@@ -80,25 +115,27 @@ impl World {
     }
 
     fn passage(&mut self, from: u32, to: u32, bytes: usize) -> Passage {
-        let name = self.hosts[from as usize].next_draw();
-        let fate = self.draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), name]);
-        let (source, target) = (self.places[from as usize], self.places[to as usize]);
-        let passage = self.links.passage(self.now, source, target, bytes, fate);
+        let name = self.hosts[from].next_draw();
+        let fate = self.setting.draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), name]);
+        let (source, target) = (self.setting.places[from as usize], self.setting.places[to as usize]);
+        let passage = self.setting.links.passage(self.now, source, target, bytes, fate);
         self.uplinks.leave(from, source, self.now, bytes, passage)
     }
 
-    pub(crate) fn persist(&mut self, host: u32, id: PersistId, record: Box<Record>) -> Result<(), Broken> {
-        self.check.writes(&record, self.now, &self.chain)?;
-        if self.hosts[host as usize].disk.write(id, record) {
+    fn persist(&mut self, host: u32, id: PersistId, record: Box<Record>) -> Result<(), Broken> {
+        if let Some(pledge) = Pledge::of(&record) {
+            self.note(Note::Writes(pledge));
+        }
+        if self.hosts[host].disk.write(id, record) {
             self.commit(host);
         }
         Ok(())
     }
 
     fn commit(&mut self, host: u32) {
-        let (disk, life) = (&self.scenario.disk, self.hosts[host as usize].life);
-        let name = self.hosts[host as usize].next_draw();
-        let took_ms = self.draws.lognormal(
+        let (disk, life) = (&self.setting.scenario.disk, self.hosts[host].life);
+        let name = self.hosts[host].next_draw();
+        let took_ms = self.setting.draws.lognormal(
             disk.commit_ms,
             disk.commit_sigma,
             Purpose::Commit,
@@ -108,22 +145,17 @@ impl World {
     }
 
     pub(crate) fn committed(&mut self, host: u32, life: u32) -> Result<(), Broken> {
-        if self.hosts[host as usize].life != life {
+        if self.hosts[host].life != life {
             return Ok(());
         }
-        let watcher = population::guard_of(&self.scenario, host);
-        let mut checked = Ok(());
-        let check = &mut self.check;
-        let mut vouchers = Vec::new();
-        let (newest, again) = self.hosts[host as usize].disk.committed(|record| {
-            let held = check.durable(record);
-            if checked.is_ok() {
-                checked = held;
-            }
+        let watcher = population::guard_of(&self.setting.scenario, host);
+        let (mut pledges, mut vouchers) = (Vec::new(), Vec::new());
+        let (newest, again) = self.hosts[host].disk.committed(|record| {
+            pledges.extend(Pledge::of(record));
             vouchers.extend(watcher.and_then(|watcher| Some((watcher, guarded(record)?))));
         });
-        checked?;
-        self.hand_over(host, vouchers);
+        pledges.into_iter().for_each(|pledge| self.note(Note::Durable(pledge)));
+        self.entrust(host, vouchers);
         if again {
             self.commit(host);
         }
@@ -134,7 +166,7 @@ impl World {
     }
 
     /// Copies what a provider earned to its watcher. It is sent again with the next voucher, so a lost copy is no loss.
-    fn hand_over(&mut self, host: u32, vouchers: Vec<(u32, Guarded)>) {
+    fn entrust(&mut self, host: u32, vouchers: Vec<(u32, Guarded)>) {
         for (watcher, guarded) in vouchers {
             if let Passage::Arrives(after) | Passage::Twice(after, _) =
                 self.passage(host, watcher, GUARDED_BYTES)
@@ -144,25 +176,27 @@ impl World {
         }
     }
 
-    pub(crate) fn start_job(&mut self, host: u32, job: JobId, task: &Task) -> Result<(), Broken> {
+    fn start_job(&mut self, host: u32, job: JobId, task: &Task) -> Result<(), Broken> {
         let answer = match task {
             Task::Embed { .. } => 0,
-            Task::Generate(generate) => self.workload.answer_tokens(generate.sampling.seed, &self.draws),
+            Task::Generate(generate) => {
+                self.setting.workload.answer_tokens(generate.sampling.seed, &self.setting.draws)
+            }
         };
-        let target = &mut self.hosts[host as usize];
+        let target = &mut self.hosts[host];
         let steps = target.engine.run(self.now, job, task, answer);
         let (running, slots) = (target.engine.running(), target.offer().map_or(0, |offer| offer.slots));
         self.plan(host, steps);
         Check::capacity(running, slots)
     }
 
-    pub(crate) fn allow(&mut self, host: u32, job: JobId, tokens: u32) {
-        let steps = self.hosts[host as usize].engine.allow(self.now, job, tokens);
+    fn allow(&mut self, host: u32, job: JobId, tokens: u32) {
+        let steps = self.hosts[host].engine.allow(self.now, job, tokens);
         self.plan(host, steps);
     }
 
-    pub(crate) fn cancel(&mut self, host: u32, job: JobId) {
-        let steps = self.hosts[host as usize].engine.cancel(self.now, job);
+    fn cancel(&mut self, host: u32, job: JobId) {
+        let steps = self.hosts[host].engine.cancel(self.now, job);
         self.plan(host, steps);
     }
 
@@ -173,7 +207,7 @@ impl World {
     }
 
     pub(crate) fn engine_step(&mut self, host: u32, job: JobId, number: u64) -> Result<(), Broken> {
-        let (reports, next) = self.hosts[host as usize].engine.step(self.now, job, number);
+        let (reports, next) = self.hosts[host].engine.step(self.now, job, number);
         self.plan(host, next);
         for report in reports {
             self.feed(host, Input::Engine { job, report })?;
@@ -182,98 +216,70 @@ impl World {
     }
 
     /// A call waits for the next block; a question is answered as fast as the interface is.
-    pub(crate) fn call_ledger(&mut self, host: u32, call: Box<LedgerCall>) -> Result<(), Broken> {
-        let is_client = self.hosts[host as usize].is_client();
-        match &*call {
-            LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some((voucher, _)), .. } => {
-                self.check.brings(voucher, is_client)?;
-            }
-            LedgerCall::Open { .. }
-            | LedgerCall::TopUp { .. }
-            | LedgerCall::Watch { .. }
-            | LedgerCall::Unwatch { .. }
-            | LedgerCall::Close { voucher: None, .. }
-            | LedgerCall::RequestClose { .. }
-            | LedgerCall::Finalize { .. } => {}
-        }
-        let ledger = &self.scenario.ledger;
-        let there = self.now + Span::from_ms(ledger.rpc_ms);
-        let at =
-            if Chain::is_question(&call) { there } else { next_block(there, Span::from_ms(ledger.block_ms)) };
-        self.schedule(at, LEDGER, host, Event::LedgerCall(call));
-        Ok(())
-    }
-
-    pub(crate) fn on_ledger(&mut self, from: u32, call: LedgerCall) -> Result<(), Broken> {
-        let wallet = self.hosts[from as usize].wallet;
-        let back = self.now + Span::from_ms(self.scenario.ledger.rpc_ms);
-        for (host, news) in self.chain.execute(self.now, from, wallet, call) {
-            self.schedule(back, host, from, Event::LedgerNews(Box::new(news)));
-        }
-        Check::money_of_calls(&self.chain)
+    fn call_ledger(&mut self, host: u32, call: Box<LedgerCall>) {
+        let there = self.now + self.setting.to_ledger();
+        let block = Span::from_ms(self.setting.scenario.ledger.block_ms);
+        let at = if Chain::is_question(&call) { there } else { next_block(there, block) };
+        let caller = &mut self.hosts[host];
+        let (id, wallet, is_client) = (caller.next_id(), caller.wallet, caller.is_client());
+        self.note(Note::Calls(Box::new(Called { at, id, wallet, is_client, call: *call })));
     }
 
     /// One host says that another broke a rule.
-    pub(crate) fn accuse(&mut self, host: u32, peer: &NodeId, fault: PeerFault) {
-        let Some(accused) = self.addresses.get(peer).copied() else { return };
-        if self.hosts[host as usize].plan.is_none() {
-            self.measures.blames.note(accused, self.now);
+    fn accuse(&mut self, host: u32, peer: &NodeId, fault: PeerFault) {
+        let Some(accused) = self.setting.addresses.get(peer).copied() else { return };
+        if self.setting.plan(host).is_none() {
+            self.note(Note::Blames(accused));
         }
-        if self.hosts[accused as usize].plan.is_none() {
-            self.measures.accused(fault);
+        if self.setting.plan(accused).is_none() {
+            self.note(Note::Accuses(fault));
         }
     }
 
-    pub(crate) fn on_event(&mut self, host: u32, event: Said) -> Result<(), Broken> {
+    fn on_event(&mut self, host: u32, event: Said) {
         match event {
-            Said::Order { id, news } => self.order_news(u32::try_from(id.0).unwrap_or(u32::MAX), news),
-            Said::Served(served) => {
-                let client = self.addresses.get(&served.client).copied();
-                let is_honest = self.hosts[host as usize].plan.is_none();
-                if let Some(client) =
-                    client.filter(|_| is_honest && served.refused.is_some_and(blames_client))
-                {
-                    self.measures.blames.note(client, self.now);
-                }
-                Ok(())
+            Said::Order { id, news } => {
+                self.note(Note::News(u32::try_from(id.0).unwrap_or(u32::MAX), news));
             }
-            Said::Channel(_) => Ok(()),
+            Said::Served(served) => {
+                let is_honest = self.setting.plan(host).is_none();
+                if let Some(client) = self.setting.addresses.get(&served.client).copied()
+                    && is_honest
+                    && served.refused.is_some_and(blames_client)
+                {
+                    self.note(Note::Blames(client));
+                }
+            }
+            Said::Channel(_) => {}
         }
     }
 
-    fn order_news(&mut self, number: u32, news: OrderNews) -> Result<(), Broken> {
-        self.check.news(number, &news)?;
-        let (addresses, hosts) = (&self.addresses, &self.hosts);
-        self.measures.news(
-            number,
-            self.now,
-            news,
-            |node| addresses.get(node).copied(),
-            |host, input, output| hosts[host as usize].offer()?.price.cost(input, output),
-        );
-        self.settle_when_over();
-        Ok(())
+    /// A client is given an order. One without power never hears of it.
+    pub(crate) fn order(&mut self, client: u32, number: u32) -> Result<(), Broken> {
+        let is_up = self.hosts[client].is_up();
+        self.note(Note::Ordered { number, is_up });
+        if !is_up {
+            return Ok(());
+        }
+        let setting = Arc::clone(&self.setting);
+        let order = setting.workload.order(number, &self.hosts[client], &setting.draws);
+        let id = OrderId(u64::from(number));
+        self.feed(client, Input::Command(Command::Order { id, order: Box::new(order) }))
     }
 
     pub(crate) fn switch_on(&mut self, host: u32) -> Result<(), Broken> {
-        self.up += u64::from(!self.hosts[host as usize].is_up());
-        let first = self.hosts[host as usize].start(host, &self.draws);
-        self.awake[host as usize] = true;
+        self.up += u64::from(!self.hosts[host].is_up());
+        let first = self.hosts[host].start(host, &self.setting.draws);
         self.feed(host, first)
     }
 
     pub(crate) fn crash(&mut self, host: u32) {
-        self.up -= u64::from(self.hosts[host as usize].is_up());
-        self.hosts[host as usize].crash();
+        self.up -= u64::from(self.hosts[host].is_up());
+        self.hosts[host].crash();
         self.uplinks.clear(host);
-        self.awake[host as usize] = false;
-        let of_host = |number: &u32| self.measures.jobs[*number as usize].client == host;
-        let lost: Vec<u32> = self.check.open().filter(of_host).collect();
-        for number in lost {
-            self.check.lost(number);
-            self.measures.lost(number, self.now);
+        if self.hosts[host].is_client() {
+            self.note(Note::Crashes);
         }
-        self.settle_when_over();
     }
 }
 
@@ -291,33 +297,4 @@ fn guarded(record: &Record) -> Option<Guarded> {
 
 fn next_block(now: Time, every: Span) -> Time {
     Time((now.0 / every.0 + 1).saturating_mul(every.0))
-}
-
-/// A number that depends on every byte of a message, so that a digest covers all that was ever sent.
-pub(crate) fn content_hash(encoded: &[u8]) -> u64 {
-    let (words, rest) = encoded.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let mut state = encoded.len() as u64;
-    for word in words.iter().chain([&last]) {
-        // An odd factor and a rotation lose nothing: one word changed is always another state.
-        state = (state ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    }
-    fold(state, 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_content_hash_depends_on_every_byte() {
-        let bytes: Vec<u8> = (0..37).collect();
-        for place in 0..bytes.len() {
-            let mut other = bytes.clone();
-            other[place] ^= 1;
-            assert_ne!(content_hash(&bytes), content_hash(&other), "{place}");
-            assert_ne!(content_hash(&bytes), content_hash(&bytes[..place]));
-        }
-    }
 }

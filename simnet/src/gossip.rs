@@ -8,7 +8,8 @@
 //! answer: all others would drop it first thing. (`SI-5`)
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use bombyx_protocol::io::Input;
 use bombyx_protocol::market::call::Call;
@@ -20,45 +21,17 @@ use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::ModelId;
 
 use crate::check::{Broken, Check};
+use crate::event::Event;
+use crate::flood::Flood;
 use crate::measure::Kind;
 use crate::net::Passage;
 use crate::outside::Parcel;
-use crate::overlay::FloodId;
 use crate::rng::{Purpose, fold};
 use crate::scenario::{AttackKind, Tier};
-use crate::world::{Event, World};
+use crate::shard::Shard;
 
 /// What a host needs to check a gossip message before it forwards it: one signature.
 const VALIDATE: Span = Span(150);
-
-/// What changes who forwards what: a flood that meets none of it can be solved.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// Members of a topic that are about to gain or lose power.
-    power: BTreeSet<(u32, Time, u32)>,
-    /// When partitions and free rides begin or end.
-    shifts: BTreeSet<Time>,
-}
-
-impl Changes {
-    pub(crate) fn new(shifts: impl Iterator<Item = Time>) -> Self {
-        Self { power: BTreeSet::new(), shifts: shifts.collect() }
-    }
-
-    pub(crate) fn expect(&mut self, topic: u32, at: Time, host: u32) {
-        self.power.insert((topic, at, host));
-    }
-
-    pub(crate) fn happened(&mut self, topic: u32, at: Time, host: u32) {
-        self.power.remove(&(topic, at, host));
-    }
-
-    /// Whether anything changes in a topic from `now` until `end`.
-    fn meet(&self, topic: u32, now: Time, end: Time) -> bool {
-        self.power.range((topic, now, 0)..=(topic, end, u32::MAX)).next().is_some()
-            || self.shifts.range(now..=end).next().is_some()
-    }
-}
 
 /// How a message first reached a member.
 #[derive(Debug, Clone, Copy)]
@@ -128,110 +101,117 @@ impl Solver {
     }
 }
 
-impl World {
+impl Shard {
     pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
         let bytes = self.weigh(|bytes| codec::encode_onto(&gossip, bytes));
         Check::length(bytes, true)?;
-        let Some(topic) = self.topics.get(&model).copied() else { return Ok(()) };
-        let encoded = std::mem::take(&mut self.encoded);
-        self.published(&encoded, self.overlay.others(topic, from));
+        let setting = Arc::clone(&self.setting);
+        let Some(topic) = setting.topics.get(&model).copied() else { return Ok(()) };
+        self.published(setting.overlay.others(topic, from));
         if let Some(parcels) = &mut self.parcels {
-            parcels.push(Parcel::Gossip { from, model: topic, bytes: encoded });
+            let bytes = std::mem::take(&mut self.encoded);
+            parcels.push(Parcel::Gossip { from, model: topic, bytes });
             return Ok(());
         }
-        self.encoded = encoded;
-        let name = self.hosts[from as usize].next_draw();
-        let key = self.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
+        let name = self.hosts[from].next_draw();
+        let key = setting.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let targets = self.targets(topic, from);
-        let is_solvable = self.scenario.tier == Tier::Fast && !self.uplinks.are_queues();
-        if is_solvable && self.solve(topic, from, key, bytes, &targets) {
-            self.deliver(topic, from, key, bytes, gossip);
+        let flood = Flood::solved((from, self.now), (topic, key), gossip, bytes);
+        let is_solvable = setting.scenario.tier == Tier::Fast && !self.uplinks.are_queues();
+        if is_solvable && self.solve(&flood, &targets) {
+            self.deliver(flood);
         } else {
-            self.measures.floods.carried += 1;
-            let kind = Kind::of_gossip(&gossip);
-            let flood = self.overlay.begin(topic, from, key, gossip, bytes, false);
-            for member in targets {
-                self.copy(flood, kind, from, member, 1, Span(0));
-            }
-            self.overlay.settle(flood);
+            self.carry(flood, &targets);
         }
         Ok(())
     }
 
+    /// Sends a flood on its way hop by hop.
+    fn carry(&mut self, flood: Flood, targets: &[u32]) {
+        self.counts.floods.carried += 1;
+        let setting = Arc::clone(&self.setting);
+        let of = &setting.overlay.topics[flood.topic as usize];
+        let flood = Arc::new(flood.among(of.members.len()));
+        if let Some(member) = of.member(flood.publisher) {
+            flood.mark(member);
+        }
+        for member in targets {
+            self.copy(&flood, flood.publisher, *member, 1, Span(0));
+        }
+    }
+
     /// Puts one copy of a flood on its way.
-    fn copy(&mut self, id: FloodId, kind: Kind, from: u32, member: u32, hops: u8, after: Span) {
-        let flood = self.overlay.flood(id);
-        let (key, bytes) = (flood.key, flood.bytes as usize);
-        let to = self.overlay.topics[flood.topic as usize].members[member as usize];
-        self.measures.sent(kind, 1, bytes as u64);
-        let fate = fold(fold(key, u64::from(from)), u64::from(to));
-        let (source, target) = (self.places[from as usize], self.places[to as usize]);
-        let passage = self.links.passage(self.now, source, target, bytes, fate);
+    fn copy(&mut self, flood: &Arc<Flood>, from: u32, member: u32, hops: u8, after: Span) {
+        let to = self.setting.overlay.topics[flood.topic as usize].members[member as usize];
+        let bytes = flood.bytes as usize;
+        self.counts.sent(Kind::of_gossip(&flood.gossip), 1, bytes as u64);
+        let fate = fold(fold(flood.key, u64::from(from)), u64::from(to));
+        let (source, target) = (self.setting.places[from as usize], self.setting.places[to as usize]);
+        let passage = self.setting.links.passage(self.now, source, target, bytes, fate);
         let copies = match self.uplinks.leave(from, source, self.now + after, bytes, passage) {
             Passage::Arrives(delay) => [Some(delay), None],
             Passage::Twice(first, second) => [Some(first), Some(second)],
             Passage::Lost | Passage::Cut => [None, None],
         };
         for delay in copies.into_iter().flatten() {
-            self.overlay.sent(id);
-            self.schedule_copy(self.now + after + delay, to, from, key, Event::Hop(id, member, hops));
+            let event = Event::Hop(Arc::clone(flood), member, hops);
+            self.schedule_copy(self.now + after + delay, to, from, flood.key, event);
         }
     }
 
     /// A copy arrives, or a member hears what was solved for it.
     pub(crate) fn hop(
         &mut self,
-        id: FloodId,
+        flood: &Arc<Flood>,
         host: u32,
         member: u32,
         from: u32,
         hops: u8,
     ) -> Result<(), Broken> {
-        self.overlay.arrived(id);
-        let mut is_heard = self.overlay.flood(id).is_solved;
-        if !is_heard && self.awake[host as usize] {
-            is_heard = self.overlay.mark(id, member);
-            if is_heard {
-                self.measures.hops.first += 1;
-                self.measures.hops.hops += u64::from(hops);
-                if self.probe.is_some() {
-                    self.heard(&codec::encode(&*self.overlay.flood(id).gossip));
-                }
-                self.forward(id, host, member, from, hops);
-                is_heard = self.is_asked(host, &Invitation::of(&self.overlay.flood(id).gossip));
-            } else {
-                self.measures.hops.duplicate += 1;
+        if !flood.is_solved() {
+            if !self.awake.is_up(host) {
+                return Ok(());
+            }
+            if !flood.mark(member) {
+                self.counts.hops.duplicate += 1;
+                return Ok(());
+            }
+            self.counts.hops.first += 1;
+            self.counts.hops.hops += u64::from(hops);
+            self.heard(flood.published);
+            self.forward(flood, host, member, from, hops);
+            if !self.is_asked(host, &Invitation::of(&flood.gossip)) {
+                return Ok(());
             }
         }
-        let gossip = is_heard.then(|| (*self.overlay.flood(id).gossip).clone());
-        self.overlay.settle(id);
-        gossip.map_or(Ok(()), |gossip| self.feed(host, Input::Gossip(gossip)))
+        self.feed(host, Input::Gossip(flood.gossip.clone()))
     }
 
-    fn forward(&mut self, id: FloodId, host: u32, member: u32, from: u32, hops: u8) {
-        let flood = self.overlay.flood(id);
+    fn forward(&mut self, flood: &Arc<Flood>, host: u32, member: u32, from: u32, hops: u8) {
         if self.keeps(host, flood.publisher) {
             return;
         }
-        let (topic, kind) = (flood.topic as usize, Kind::of_gossip(&flood.gossip));
-        for link in 0..self.overlay.topics[topic].links(member).len() {
-            let to = self.overlay.topics[topic].links(member)[link];
-            if self.overlay.topics[topic].members[to as usize] != from {
-                self.copy(id, kind, host, to, hops.saturating_add(1), VALIDATE);
+        let topic = flood.topic as usize;
+        for link in 0..self.setting.overlay.topics[topic].links(member).len() {
+            let of = &self.setting.overlay.topics[topic];
+            let to = of.links(member)[link];
+            if of.members[to as usize] != from {
+                self.copy(flood, host, to, hops.saturating_add(1), VALIDATE);
             }
         }
     }
 
     /// The members that a host publishes to. A victim of an eclipse knows nobody but the attackers, if any is there.
     fn targets(&mut self, topic: u32, from: u32) -> Vec<u32> {
-        let targets = self.overlay.targets(topic, from, &self.draws);
-        let Some(plan) = self.hosts[from as usize].eclipsed.filter(|plan| plan.is_on(self.now)) else {
+        let setting = &self.setting;
+        let fans = self.fans.entry((topic, from));
+        let targets = fans.or_insert_with(|| setting.overlay.targets(topic, from, &setting.draws)).clone();
+        let Some(plan) = setting.eclipse_of(from).filter(|plan| plan.is_on(self.now)) else {
             return targets;
         };
-        let attacks =
-            |host: u32| self.hosts[host as usize].plan.is_some_and(|other| other.attack == plan.attack);
-        let members = (0u32..).zip(&self.overlay.topics[topic as usize].members);
+        let attacks = |host: u32| setting.plan(host).is_some_and(|other| other.attack == plan.attack);
+        let members = (0u32..).zip(&setting.overlay.topics[topic as usize].members);
         let attackers: Vec<u32> = members
             .filter(|(_, host)| attacks(**host))
             .map(|(member, _)| member)
@@ -242,18 +222,19 @@ impl World {
 
     /// Whether a host forwards nothing of what this publisher says: an eclipse keeps its victims' calls.
     fn keeps(&self, host: u32, publisher: u32) -> bool {
-        self.may_keep
-            && self.hosts[host as usize].plan.filter(|plan| plan.is_on(self.now)).is_some_and(|plan| {
+        self.setting.may_keep
+            && self.setting.plan(host).filter(|plan| plan.is_on(self.now)).is_some_and(|plan| {
                 let is_aimed = plan.kind == AttackKind::Eclipse;
-                let is_victim = self.hosts[publisher as usize].eclipsed.is_some();
+                let is_victim = self.setting.eclipse_of(publisher).is_some();
                 plan.kind == AttackKind::FreeRider || (is_aimed && is_victim)
             })
     }
 
     /// Finds the way of a flood as though every hop of it happened. Whether that is what would happen.
-    fn solve(&mut self, topic: u32, from: u32, key: u64, bytes: u32, targets: &[u32]) -> bool {
+    fn solve(&mut self, flood: &Flood, targets: &[u32]) -> bool {
         let mut way = std::mem::take(&mut self.solver);
-        let of = &self.overlay.topics[topic as usize];
+        let (setting, from) = (&self.setting, flood.publisher);
+        let of = &setting.overlay.topics[flood.topic as usize];
         way.reset(of.members.len(), self.now);
         if let Some(member) = of.member(from) {
             way.reached[member as usize].is_final = true;
@@ -261,11 +242,11 @@ impl World {
         let copy = |way: &mut Solver, from: u32, fates: u64, member: u32, hops: u8, at: Time| {
             let to = of.members[member as usize];
             way.sent += 1;
-            let (source, target) = (self.places[from as usize], self.places[to as usize]);
+            let (source, target) = (setting.places[from as usize], setting.places[to as usize]);
             let fate = fold(fates, u64::from(to));
             // Partitions and drops stand still while the flood lasts, or it is not solved.
-            let passage = self.links.passage(self.now, source, target, bytes as usize, fate);
-            let is_up = self.awake[to as usize];
+            let passage = setting.links.passage(self.now, source, target, flood.bytes as usize, fate);
+            let is_up = self.awake.is_up(to);
             match passage {
                 Passage::Arrives(delay) => way.arrives(at + delay, member, from, hops, is_up),
                 Passage::Twice(first, second) => {
@@ -275,7 +256,7 @@ impl World {
                 Passage::Lost | Passage::Cut => {}
             }
         };
-        let fates = fold(key, u64::from(from));
+        let fates = fold(flood.key, u64::from(from));
         for member in targets {
             copy(&mut way, from, fates, *member, 1, self.now);
         }
@@ -286,49 +267,46 @@ impl World {
             if self.keeps(host, from) {
                 continue;
             }
-            let (fates, hops) = (fold(key, u64::from(host)), reached.hops.saturating_add(1));
+            let (fates, hops) = (fold(flood.key, u64::from(host)), reached.hops.saturating_add(1));
             for link in of.links(member) {
                 if of.members[*link as usize] != reached.from {
                     copy(&mut way, host, fates, *link, hops, reached.at + VALIDATE);
                 }
             }
         }
-        let is_exact = !self.changes.meet(topic, self.now, way.last);
+        let is_exact = !setting.changes.meet(flood.topic, self.now, way.last);
         self.solver = way;
         is_exact
     }
 
     /// Carries out what [`Self::solve`] has found.
-    fn deliver(&mut self, topic: u32, from: u32, key: u64, bytes: u32, gossip: Gossip) {
+    fn deliver(&mut self, flood: Flood) {
         let way = std::mem::take(&mut self.solver);
-        self.measures.floods.solved += 1;
-        self.measures.sent(Kind::of_gossip(&gossip), way.sent, way.sent * u64::from(bytes));
-        self.measures.hops.first += way.first;
-        self.measures.hops.hops += way.hops;
-        self.measures.hops.duplicate += way.arrived - way.first;
-        let invitation = Invitation::of(&gossip);
-        let flood = self.overlay.begin(topic, from, key, gossip, bytes, true);
-        for (member, reached) in (0u32..).zip(&way.reached) {
-            let host = self.overlay.topics[topic as usize].members[member as usize];
-            if reached.from != u32::MAX && self.is_asked(host, &invitation) {
-                self.overlay.sent(flood);
-                let event = Event::Hop(flood, member, reached.hops);
-                self.schedule_copy(reached.at, host, reached.from, key, event);
+        self.counts.floods.solved += 1;
+        self.counts.sent(Kind::of_gossip(&flood.gossip), way.sent, way.sent * u64::from(flood.bytes));
+        self.counts.hops.first += way.first;
+        self.counts.hops.hops += way.hops;
+        self.counts.hops.duplicate += way.arrived - way.first;
+        let (setting, flood) = (Arc::clone(&self.setting), Arc::new(flood));
+        let invitation = Invitation::of(&flood.gossip);
+        let members = &setting.overlay.topics[flood.topic as usize].members;
+        for ((member, host), reached) in (0u32..).zip(members).zip(&way.reached) {
+            if reached.from != u32::MAX && self.is_asked(*host, &invitation) {
+                let event = Event::Hop(Arc::clone(&flood), member, reached.hops);
+                self.schedule_copy(reached.at, *host, reached.from, flood.key, event);
             }
         }
-        self.overlay.settle(flood);
         self.solver = way;
     }
 
     /// Whether a host would do anything with a message but drop it. Who has a plan of its own hears everything.
     fn is_asked(&self, host: u32, invitation: &Invitation) -> bool {
-        let host = &self.hosts[host as usize];
-        if host.plan.is_some() {
+        if self.setting.plan(host).is_some() {
             return true;
         }
-        host.is_provider()
+        self.setting.is_provider(host)
             && match invitation {
-                Invitation::To(share, id) => share.invites(id, &host.node),
+                Invitation::To(share, id) => share.invites(id, &self.setting.nodes[host as usize]),
                 Invitation::Unreadable => true,
             }
     }

@@ -93,7 +93,7 @@ pub struct Host {
     pub(crate) planted: bool,
     /// How often it was started: what belongs to an earlier life is void.
     pub life: u32,
-    machine: Option<Box<dyn Machine>>,
+    machine: Option<Box<dyn Machine + Send>>,
     /// Numbers the events that this host causes.
     sent: u64,
     /// Numbers the draws about what it does, which must not depend on how many events carry it out.
@@ -215,7 +215,7 @@ impl Host {
         // A machine's entropy is new in each life, as it is from a real operating system: nothing may repeat.
         let entropy_seed = draws.seed32(Purpose::Entropy, &[u64::from(index), u64::from(self.life)]);
         let records: Vec<Record> = self.disk.records().cloned().collect();
-        let (machine, first): (Box<dyn Machine>, Input) = match &self.profile {
+        let (machine, first): (Box<dyn Machine + Send>, Input) = match &self.profile {
             Profile::Client { config, .. } => {
                 let config = ClientConfig { entropy_seed, ..(**config).clone() };
                 (Box::new(Client::new(config, records)), Input::Tick)
@@ -228,7 +228,7 @@ impl Host {
             Profile::Watcher { .. } => (Box::new(Watcher::new()), Input::Tick),
         };
         #[cfg(test)]
-        let machine: Box<dyn Machine> = if self.planted && self.is_provider() {
+        let machine: Box<dyn Machine + Send> = if self.planted && self.is_provider() {
             Box::new(actors::planted::Forgetful::new(machine))
         } else {
             machine

@@ -74,6 +74,9 @@ struct Run {
     /// Print one JSON object as the last line.
     #[arg(long)]
     json: bool,
+    /// Threads that share the work of this one run; the results are the same for any number.
+    #[arg(long, default_value = "1")]
+    threads: NonZeroUsize,
     /// Write sampled orders to this file, as a trace that ui.perfetto.dev and chrome://tracing open.
     #[arg(long)]
     trace: Option<PathBuf>,

@@ -87,6 +87,13 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
+impl Traffic {
+    fn add(&mut self, more: Self) {
+        self.count += more.count;
+        self.bytes += more.bytes;
+    }
+}
+
 /// Gossip as its hosts saw it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hops {
@@ -132,19 +139,55 @@ pub struct Sample {
     pub fees: Nano,
 }
 
-/// Everything that is counted.
-#[derive(Debug, Default)]
-pub struct Measures {
-    /// One row for each order, in the order of arrival.
-    pub jobs: Vec<JobRow>,
-    /// Hosts whose bids could have been awarded in the last auction of an order that has not ended.
-    bidders: BTreeMap<u32, Vec<u32>>,
+/// Sums over messages, which every shard keeps for its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
     /// Messages by kind, in the order of [`KINDS`].
     traffic: [Traffic; KINDS.len()],
     /// Gossip copies.
     pub hops: Hops,
     /// Gossip messages.
     pub floods: Floods,
+}
+
+impl Counts {
+    /// Messages of one kind were sent, of so many bytes together.
+    pub fn sent(&mut self, kind: Kind, count: u64, bytes: u64) {
+        self.traffic[kind as usize].add(Traffic { count, bytes });
+    }
+
+    /// All messages of a kind.
+    #[must_use]
+    pub const fn traffic(&self, kind: Kind) -> Traffic {
+        self.traffic[kind as usize]
+    }
+
+    /// All messages of all kinds.
+    #[must_use]
+    pub fn all_traffic(&self) -> Traffic {
+        let mut all = Traffic::default();
+        self.traffic.iter().for_each(|kind| all.add(*kind));
+        all
+    }
+
+    /// Adds what another shard has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.traffic.iter_mut().zip(other.traffic).for_each(|(kind, more)| kind.add(more));
+        self.hops.first += other.hops.first;
+        self.hops.duplicate += other.hops.duplicate;
+        self.hops.hops += other.hops.hops;
+        self.floods.solved += other.floods.solved;
+        self.floods.carried += other.floods.carried;
+    }
+}
+
+/// Everything that is counted of orders and hosts.
+#[derive(Debug, Default)]
+pub struct Measures {
+    /// One row for each order, in the order of arrival.
+    pub jobs: Vec<JobRow>,
+    /// Hosts whose bids could have been awarded in the last auction of an order that has not ended.
+    bidders: BTreeMap<u32, Vec<u32>>,
     /// Bids in all auctions.
     pub bids: u64,
     /// One sample for each virtual second.
@@ -164,28 +207,6 @@ impl Measures {
     /// An order was given.
     pub fn ordered(&mut self, client: u32, at: Time) {
         self.jobs.push(JobRow::new(client, at));
-    }
-
-    /// Messages of one kind were sent, of so many bytes together.
-    pub fn sent(&mut self, kind: Kind, count: u64, bytes: u64) {
-        let traffic = &mut self.traffic[kind as usize];
-        traffic.count += count;
-        traffic.bytes += bytes;
-    }
-
-    /// All messages of a kind.
-    #[must_use]
-    pub const fn traffic(&self, kind: Kind) -> Traffic {
-        self.traffic[kind as usize]
-    }
-
-    /// All messages of all kinds.
-    #[must_use]
-    pub fn all_traffic(&self) -> Traffic {
-        self.traffic.iter().fold(Traffic::default(), |sum, kind| Traffic {
-            count: sum.count + kind.count,
-            bytes: sum.bytes + kind.bytes,
-        })
     }
 
     /// A peer was accused.

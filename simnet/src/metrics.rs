@@ -146,15 +146,15 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
     put("messages_per_job", Some(summary.messages_per_job));
     put("kib_per_job", Some(summary.bytes_per_job / 1024.0));
     put("gossip_duplicates", Some(summary.gossip_duplicates));
-    if let Some(waits) = world.uplinks.waits() {
+    if let Some(waits) = world.waits() {
         put("uplink_wait_ms", Some(waits.together.0 as f64 / 1e3 / waits.messages.max(1) as f64));
         put("uplink_wait_max_ms", Some(waits.longest.0 as f64 / 1e3));
     }
     put("transactions_per_1000", some(done.len(), summary.ledger.per_1000_jobs));
-    put("fees_share", over(world.chain.fees(), Some(billed)).map(|share| share * 1e2));
-    put("locked_peak", world.measures.series.iter().map(|sample| coins(sample.locked)).reduce(f64::max));
+    put("fees_share", over(world.hub.chain.fees(), Some(billed)).map(|share| share * 1e2));
+    put("locked_peak", world.hub.measures.series.iter().map(|sample| coins(sample.locked)).reduce(f64::max));
     let ordering = |sample: &&Sample| sample.ordered > 0 && sample.ordered < jobs.len() as u64;
-    let while_ordering = world.measures.series.iter().filter(ordering);
+    let while_ordering = world.hub.measures.series.iter().filter(ordering);
     put("locked_mean", mean(while_ordering.map(|sample| coins(sample.locked))));
     put("utilisation", utilisation(world));
     put("income_gini", some(income.len(), gini(&income)));
@@ -172,7 +172,7 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
     let false_answers = done.iter().filter(|job| world.is_answered_falsely(job)).count();
     put("false_answers", some(done.len(), false_answers as f64 / done.len().max(1) as f64 * 1e2));
     let found: Vec<f64> = found_after_s(world).collect();
-    let cheaters = world.hosts.iter().filter(|host| host.plan.is_some()).count();
+    let cheaters = world.hosts().filter(|host| host.plan.is_some()).count();
     put("cheaters_found", some(cheaters, found.len() as f64 / cheaters.max(1) as f64 * 1e2));
     put("find_s_p50", some(found.len(), Percentiles::of(found.iter().copied()).p50));
     put("honest_blamed", honest_blamed(world));
@@ -213,30 +213,30 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 /// What every provider that follows the protocol holds vouchers for, in coins.
 fn income(world: &World) -> Vec<f64> {
-    let earned = world.check.earned();
-    let honest = world.hosts.iter().filter(|host| host.is_provider() && host.plan.is_none());
+    let earned = world.hub.check.earned();
+    let honest = world.hosts().filter(|host| host.is_provider() && host.plan.is_none());
     honest.map(|host| coins(earned.get(&host.wallet).copied().unwrap_or_default())).collect()
 }
 
 fn unsettled(world: &World) -> Vec<f64> {
-    let unsettled = world.check.unsettled(&world.chain);
-    let honest = world.hosts.iter().filter(|host| host.is_provider() && host.plan.is_none());
+    let unsettled = world.hub.check.unsettled(&world.hub.chain);
+    let honest = world.hosts().filter(|host| host.is_provider() && host.plan.is_none());
     honest.map(|host| milli(unsettled.get(&host.wallet).copied().unwrap_or_default())).collect()
 }
 
 /// The most that the ledger took out of an honest client's channels beyond its bills, in thousandths of a coin. A client
 /// that lost power with an order open never saw that order's bill and is left out.
 fn overpaid(world: &World) -> f64 {
-    let settled = world.check.settled_by_payer(&world.chain);
+    let settled = world.hub.check.settled_by_payer(&world.hub.chain);
     let mut billed: BTreeMap<u32, Option<Nano>> = BTreeMap::new();
     for job in world.jobs() {
         let sum = billed.entry(job.client).or_insert(Some(Nano::ZERO));
         *sum = sum.filter(|_| job.outcome() != Outcome::Lost).and_then(|sum| sum.plus(job.cost));
     }
-    let honest = billed.into_iter().filter(|(host, _)| world.hosts[*host as usize].plan.is_none());
+    let honest = billed.into_iter().filter(|(host, _)| world.host(*host).plan.is_none());
     honest
         .filter_map(|(host, billed)| {
-            let taken = settled.get(&world.hosts[host as usize].wallet).copied().unwrap_or_default();
+            let taken = settled.get(&world.host(host).wallet).copied().unwrap_or_default();
             Some(milli(taken.saturating_minus(billed?)))
         })
         .fold(0.0, f64::max)
@@ -249,9 +249,9 @@ fn refused_as_busy(jobs: &[JobRow]) -> f64 {
 
 /// From the start of its attack until somebody held something against it, of every attacker that was found.
 fn found_after_s(world: &World) -> impl Iterator<Item = f64> {
-    (0u32..).zip(&world.hosts).filter_map(|(number, host)| {
+    (0u32..).zip(world.hosts()).filter_map(|(number, host)| {
         let plan = host.plan?;
-        let first = world.measures.blames.first(number)?;
+        let first = world.hub.measures.blames.first(number)?;
         Some(first.since(plan.from.min(first)).0 as f64 / 1e6)
     })
 }
@@ -259,11 +259,11 @@ fn found_after_s(world: &World) -> impl Iterator<Item = f64> {
 /// Honest hosts that somebody blames, of all honest ones, in percent: some were only cut off or without power.
 fn honest_blamed(world: &World) -> Option<f64> {
     let honest: Vec<u32> = (0u32..)
-        .zip(&world.hosts)
+        .zip(world.hosts())
         .filter(|(_, host)| host.plan.is_none())
         .map(|(number, _)| number)
         .collect();
-    let blamed = honest.iter().filter(|host| world.measures.blames.first(**host).is_some()).count();
+    let blamed = honest.iter().filter(|host| world.hub.measures.blames.first(**host).is_some()).count();
     (!honest.is_empty()).then(|| blamed as f64 / honest.len() as f64 * 1e2)
 }
 
@@ -282,8 +282,7 @@ fn spread(done: &[&JobRow]) -> Option<f64> {
 
 /// Slots that served while orders came, of all slots.
 fn utilisation(world: &World) -> Option<f64> {
-    let slots: f64 =
-        world.hosts.iter().filter_map(|host| host.offer()).map(|offer| f64::from(offer.slots)).sum();
+    let slots: f64 = world.hosts().filter_map(|host| host.offer()).map(|offer| f64::from(offer.slots)).sum();
     let jobs = world.jobs();
     let first = jobs.first()?.at;
     let last = jobs.last()?.at;
@@ -301,13 +300,13 @@ fn utilisation(world: &World) -> Option<f64> {
 /// The bound sends each order, knowing everything and without a message, to whoever costs least in that sense, as
 /// though nobody else were served.
 fn cost_over_optimum(world: &World) -> Option<f64> {
-    let wait_price = world.scenario.workload.nano_per_ms as f64;
+    let wait_price = world.setting.scenario.workload.nano_per_ms as f64;
     let (mut actual, mut bound) = (0.0, 0.0);
     let is_true = |job: &&JobRow| job.is_done() && !world.is_answered_falsely(job);
     for job in world.jobs().iter().filter(is_true) {
         let (Some(server), Some(first)) = (job.server(), job.first_content()) else { continue };
         let tokens = job.tokens();
-        let Some(own) = world.hosts[server as usize].cost_of(tokens) else { continue };
+        let Some(own) = world.host(server).cost_of(tokens) else { continue };
         let Some(best) = world.least_cost(job.client, server, tokens, wait_price) else { continue };
         actual += own.0 as f64 + first.0 as f64 / 1e3 * wait_price;
         bound += best;
@@ -318,15 +317,15 @@ fn cost_over_optimum(world: &World) -> Option<f64> {
 impl World {
     /// The least that tokens could cost a client with any provider of the model that `server` has.
     fn least_cost(&self, client: u32, server: u32, tokens: (u64, u64), wait_price: f64) -> Option<f64> {
-        let model = self.hosts[server as usize].offer()?.model;
-        let place = self.hosts[client as usize].place;
-        let able = self.hosts.iter().filter(|host| {
+        let model = self.host(server).offer()?.model;
+        let place = self.host(client).place;
+        let able = self.hosts().filter(|host| {
             let is_true = host.plan.is_none_or(|plan| !plan.kind.answers_falsely());
             is_true && host.offer().is_some_and(|offer| offer.model == model)
         });
         able.filter_map(|host| {
-            let there =
-                self.links.undisturbed(place, host.place).0 + self.links.undisturbed(host.place, place).0;
+            let there = self.setting.links.undisturbed(place, host.place).0
+                + self.setting.links.undisturbed(host.place, place).0;
             let wait_us = there + host.engine.first_token_after(tokens.0).0;
             Some(host.cost_of(tokens)?.0 as f64 + wait_us as f64 / 1e3 * wait_price)
         })

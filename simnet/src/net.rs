@@ -220,6 +220,16 @@ impl Uplinks {
         }
     }
 
+    /// What waited here and elsewhere.
+    #[must_use]
+    pub fn join(waits: Waits, other: Waits) -> Waits {
+        Waits {
+            messages: waits.messages + other.messages,
+            together: Span(waits.together.0 + other.together.0),
+            longest: waits.longest.max(other.longest),
+        }
+    }
+
     /// A host lost power: it has nothing to send. What had a place in the queue leaves all the same.
     pub fn clear(&mut self, host: u32) {
         if let Some(free) = self.free.get_mut(host as usize) {
@@ -323,6 +333,17 @@ impl Links {
         }
         let via = Place { region: first.region, access: 0, relay: None };
         Span(self.undisturbed(from, via).0 + self.undisturbed(via, to).0)
+    }
+
+    /// Less than this no message takes from one place to another, whatever it draws: directly, or over one of these
+    /// regions' relays where that is shorter.
+    #[must_use]
+    pub fn least(&self, from: Place, to: Place, relays: &[u8]) -> Span {
+        let over = relays.iter().map(|region| {
+            let via = Place { region: *region, access: 0, relay: None };
+            self.undisturbed(from, via).0 + self.undisturbed(via, to).0
+        });
+        Span(over.fold(self.undisturbed(from, to).0, u64::min))
     }
 
     fn delay(&self, from: Place, to: Place, bytes: usize, fate: u64) -> Span {

@@ -4,13 +4,15 @@
 //! clock. It lets the world run up to the present, takes the parcels that it left, and delivers what arrives.
 
 use bombyx_protocol::io::Input;
-use bombyx_protocol::time::Time;
+use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message};
 
 use crate::check::Broken;
-use crate::rng::fold;
+use crate::measure::Kind;
+use crate::queue::Key;
 use crate::scenario::Scenario;
+use crate::shard::Shard;
 use crate::world::{Stopped, World};
 
 /// What a host gave away to be carried.
@@ -69,18 +71,18 @@ impl World {
     #[must_use]
     pub fn carried_outside(scenario: &Scenario) -> Self {
         let mut world = Self::new(scenario);
-        world.parcels = Some(Vec::new());
+        world.shards.iter_mut().for_each(|shard| shard.parcels = Some(Vec::new()));
         world
     }
 
     /// What waits to be carried, in the order in which it was given away.
     pub fn parcels(&mut self) -> Vec<Parcel> {
-        self.parcels.as_mut().map(std::mem::take).unwrap_or_default()
+        self.shards.iter_mut().filter_map(|shard| shard.parcels.as_mut()).flat_map(std::mem::take).collect()
     }
 
     /// When the next event is due.
     pub fn next_at(&mut self) -> Option<Time> {
-        self.queue.next_at()
+        Some(self.next_event()).filter(|next| *next < Time(u64::MAX))
     }
 
     /// Works off everything that is due by `now`. Whether the world is over.
@@ -88,10 +90,7 @@ impl World {
     /// # Errors
     /// [`Stopped`] at the first broken invariant.
     pub fn run_until(&mut self, now: Time) -> Result<bool, Box<Stopped>> {
-        while !self.is_over() && self.queue.next_at().is_some_and(|at| at <= now) {
-            self.step()?;
-        }
-        Ok(self.is_over() || self.queue.is_empty())
+        self.run_before(now + Span(1))
     }
 
     /// Hands a host what arrives at it now; `now` is not before anything that was worked off.
@@ -99,44 +98,68 @@ impl World {
     /// # Errors
     /// [`Stopped`] when it breaks an invariant; bytes that are no message break one.
     pub fn bring(&mut self, now: Time, delivery: Delivery) -> Result<(), Box<Stopped>> {
-        self.now = self.now.max(now);
-        self.events += 1;
-        self.accept(delivery).map_err(|broken| self.stopped(broken))
-    }
-
-    fn accept(&mut self, delivery: Delivery) -> Result<(), Broken> {
-        match delivery {
-            Delivery::Direct { from, to, bytes } => {
-                self.trace_arrival(to, from);
-                let message: Message = codec::decode(&bytes).map_err(garbled)?;
-                let from = self.hosts[from as usize].node;
-                self.feed(to, Input::Received { from, message })
-            }
-            Delivery::Gossip { at, bytes } => {
-                self.trace_arrival(at, at);
-                let gossip: Gossip = codec::decode_gossip(&bytes).map_err(garbled)?;
-                self.measures.hops.first += 1;
-                self.measures.sent(crate::measure::Kind::of_gossip(&gossip), 1, bytes.len() as u64);
-                self.heard(&bytes);
-                self.feed(at, Input::Gossip(gossip))
-            }
-            Delivery::Undelivered { from, to } => {
-                self.trace_arrival(from, to);
-                let to = self.hosts[to as usize].node;
-                self.feed(from, Input::Undelivered { to })
-            }
-        }
-    }
-
-    fn trace_arrival(&mut self, dst: u32, src: u32) {
-        self.trace = fold(fold(self.trace, self.now.0), u64::from(dst) << 32 | u64::from(src));
+        let at = self.setting.seats.shard(delivery.receiver());
+        self.shards[at].accept(now.max(self.now), delivery);
+        // More may happen at this very moment.
+        self.exchange(now).map_err(|broken| self.stopped(broken))
     }
 
     /// Counts a copy that its receiver had already.
     pub fn duplicate(&mut self, bytes: &[u8]) {
-        self.measures.hops.duplicate += 1;
+        let Some(shard) = self.shards.first_mut() else { return };
+        shard.counts.hops.duplicate += 1;
         if let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) {
-            self.measures.sent(crate::measure::Kind::of_gossip(&gossip), 1, bytes.len() as u64);
+            shard.counts.sent(Kind::of_gossip(&gossip), 1, bytes.len() as u64);
+        }
+    }
+}
+
+impl Delivery {
+    /// The host at which it arrives.
+    const fn receiver(&self) -> u32 {
+        match self {
+            Self::Direct { to: host, .. }
+            | Self::Gossip { at: host, .. }
+            | Self::Undelivered { from: host, .. } => *host,
+        }
+    }
+
+    /// The host that it has come from or not gone to.
+    const fn other(&self) -> u32 {
+        match self {
+            Self::Direct { from: host, .. }
+            | Self::Gossip { at: host, .. }
+            | Self::Undelivered { to: host, .. } => *host,
+        }
+    }
+}
+
+impl Shard {
+    fn accept(&mut self, now: Time, delivery: Delivery) {
+        let (dst, src, id) = (delivery.receiver(), delivery.other(), self.trace.events);
+        self.begin(&Key { at: now, kind: u8::MAX, dst, src, id });
+        let done = self.open(delivery);
+        self.judge(done);
+    }
+
+    fn open(&mut self, delivery: Delivery) -> Result<(), Broken> {
+        match delivery {
+            Delivery::Direct { from, to, bytes } => {
+                let message: Message = codec::decode(&bytes).map_err(garbled)?;
+                let from = self.setting.nodes[from as usize];
+                self.feed(to, Input::Received { from, message })
+            }
+            Delivery::Gossip { at, bytes } => {
+                let gossip: Gossip = codec::decode_gossip(&bytes).map_err(garbled)?;
+                self.counts.hops.first += 1;
+                self.counts.sent(Kind::of_gossip(&gossip), 1, bytes.len() as u64);
+                self.recognise(&bytes);
+                self.feed(at, Input::Gossip(gossip))
+            }
+            Delivery::Undelivered { from, to } => {
+                let to = self.setting.nodes[to as usize];
+                self.feed(from, Input::Undelivered { to })
+            }
         }
     }
 }

@@ -4,12 +4,9 @@
 //! to every member that it is connected to, as the node does. Links are drawn once: a ring, so that every topic hangs
 //! together, and random chords up to the mean degree.
 //!
-//! Members of a topic are numbered in the order of their hosts; links and marks go by these numbers.
+//! Members of a topic are numbered in the order of their hosts; links go by these numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-
-use bombyx_protocol::wire::message::Gossip;
+use std::collections::BTreeSet;
 
 use crate::rng::{Draws, Purpose};
 use crate::scenario::Network;
@@ -19,31 +16,6 @@ const LISTENERS_MIN: usize = 8;
 
 /// Attempts to find a place for a chord; where all fail, nearly everyone is linked to everyone.
 const CHORD_DRAWS_MAX: u64 = 8;
-
-/// A message under way through a topic.
-#[derive(Debug)]
-pub struct Flood {
-    /// Who published it.
-    pub publisher: u32,
-    /// Names it in every draw about it: the same in every tier.
-    pub key: u64,
-    /// Its topic.
-    pub topic: u32,
-    /// What it says.
-    pub gossip: Rc<Gossip>,
-    /// Encoded length.
-    pub bytes: u32,
-    /// Whether its way is solved, so that what arrives is to be heard and nothing else.
-    pub is_solved: bool,
-    /// One bit for each member that has it.
-    seen: Vec<u64>,
-    /// Copies that are scheduled to arrive.
-    under_way: u32,
-}
-
-/// Number of a message under way; used again once all its copies have arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FloodId(pub u32);
 
 /// The hosts that follow one model, and their links.
 #[derive(Debug, Default)]
@@ -80,17 +52,13 @@ impl Topic {
     }
 }
 
-/// All topics and all messages under way.
+/// All topics.
 #[derive(Debug, Default)]
 pub struct Overlay {
     /// By number of the model.
     pub topics: Vec<Topic>,
-    floods: Vec<Flood>,
-    free: Vec<u32>,
     /// Share of all pairs of hosts that have a connection.
     connected: f64,
-    /// To whom a host publishes, once it has.
-    fans: BTreeMap<(u32, u32), Vec<u32>>,
 }
 
 /// Whether two hosts have a connection, as far as chance and not a mesh has made it: a `share` of all pairs has one.
@@ -112,84 +80,13 @@ impl Overlay {
                 Topic::new(members, mesh)
             })
             .collect();
-        Self { topics, connected: network.connected_share(hosts), ..Self::default() }
+        Self { topics, connected: network.connected_share(hosts) }
     }
 
-    /// The members that a host publishes to.
+    /// The members that a host publishes to. Long to work out, and always the same.
     #[must_use]
-    pub fn targets(&mut self, topic: u32, from: u32, draws: &Draws) -> Vec<u32> {
-        let (of, connected) = (&self.topics[topic as usize], self.connected);
-        self.fans.entry((topic, from)).or_insert_with(|| listeners(of, topic, from, connected, draws)).clone()
-    }
-
-    /// Begins a flood that `from` publishes.
-    #[must_use]
-    pub fn begin(
-        &mut self,
-        topic: u32,
-        from: u32,
-        key: u64,
-        gossip: Gossip,
-        bytes: u32,
-        is_solved: bool,
-    ) -> FloodId {
-        let of = &self.topics[topic as usize];
-        let mut seen = Vec::new();
-        if !is_solved {
-            seen = vec![0; of.members.len().div_ceil(64)];
-            if let Some(member) = of.member(from) {
-                mark(&mut seen, member);
-            }
-        }
-        let flood = Flood {
-            publisher: from,
-            key,
-            topic,
-            gossip: Rc::new(gossip),
-            bytes,
-            is_solved,
-            seen,
-            under_way: 0,
-        };
-        match self.free.pop() {
-            Some(id) => {
-                self.floods[id as usize] = flood;
-                FloodId(id)
-            }
-            None => {
-                self.floods.push(flood);
-                let last = self.floods.len() - 1;
-                FloodId(u32::try_from(last).expect("floods under way are bounded by pending events"))
-            }
-        }
-    }
-
-    /// A flood under way.
-    #[must_use]
-    pub fn flood(&self, id: FloodId) -> &Flood {
-        &self.floods[id.0 as usize]
-    }
-
-    /// A copy was put on its way.
-    pub fn sent(&mut self, id: FloodId) {
-        self.floods[id.0 as usize].under_way += 1;
-    }
-
-    /// A copy arrives somewhere.
-    pub fn arrived(&mut self, id: FloodId) {
-        self.floods[id.0 as usize].under_way -= 1;
-    }
-
-    /// Notes that a member has the message. Whether it had not.
-    pub fn mark(&mut self, id: FloodId, member: u32) -> bool {
-        mark(&mut self.floods[id.0 as usize].seen, member)
-    }
-
-    /// Forgets a flood once nothing of it is under way; call it after the copies of a hop were sent.
-    pub fn settle(&mut self, id: FloodId) {
-        if self.floods[id.0 as usize].under_way == 0 {
-            self.free.push(id.0);
-        }
+    pub fn targets(&self, topic: u32, from: u32, draws: &Draws) -> Vec<u32> {
+        listeners(&self.topics[topic as usize], topic, from, self.connected, draws)
     }
 
     /// How many hosts other than `host` follow a topic.
@@ -198,14 +95,6 @@ impl Overlay {
         let of = &self.topics[topic as usize];
         of.members.len() - usize::from(of.member(host).is_some())
     }
-}
-
-/// Sets a bit; whether it was clear.
-fn mark(seen: &mut [u64], member: u32) -> bool {
-    let (word, bit) = (member as usize / 64, 1u64 << (member % 64));
-    let fresh = seen[word] & bit == 0;
-    seen[word] |= bit;
-    fresh
 }
 
 /// The members that a host is connected to: its links, those that chance has made, and others until they are enough.
@@ -262,40 +151,36 @@ mod tests {
     use std::collections::VecDeque;
 
     use bombyx_protocol::ident::Signature;
+    use bombyx_protocol::time::Time;
+    use bombyx_protocol::wire::message::Gossip;
     use bombyx_protocol::wire::signed::Signed;
 
     use super::*;
+    use crate::flood::Flood;
 
     fn network() -> Network {
         Network { connections: 84, ..Network::default() }
     }
 
-    fn gossip() -> Gossip {
-        Gossip::Call(Signed { body: vec![1, 2, 3], signature: Signature([0; 64]) })
-    }
-
     /// Floods without delays: hosts reached, and copies sent.
-    fn flood(overlay: &mut Overlay, from: u32, draws: &Draws) -> (BTreeSet<u32>, usize) {
+    fn flood(overlay: &Overlay, from: u32, draws: &Draws) -> (BTreeSet<u32>, usize) {
+        let topic = &overlay.topics[0];
+        let said = Gossip::Call(Signed { body: vec![1, 2, 3], signature: Signature([0; 64]) });
+        let flood = Flood::solved((from, Time(0)), (0, 1), said, 100).among(topic.members.len());
+        assert!(topic.member(from).is_none_or(|member| flood.mark(member)));
         let targets = overlay.targets(0, from, draws);
-        let id = overlay.begin(0, from, 1, gossip(), 100, false);
         let mut copies: VecDeque<(u32, u32)> = targets.into_iter().map(|to| (from, to)).collect();
-        copies.iter().for_each(|_| overlay.sent(id));
         let (mut reached, mut sent) = (BTreeSet::new(), copies.len());
         while let Some((via, member)) = copies.pop_front() {
-            overlay.arrived(id);
-            if overlay.mark(id, member) {
-                let topic = &overlay.topics[0];
+            if flood.mark(member) {
                 let host = topic.members[member as usize];
                 assert!(reached.insert(host), "a host takes a message once");
-                for to in topic.links(member).to_vec() {
-                    if overlay.topics[0].members[to as usize] != via {
-                        overlay.sent(id);
-                        sent += 1;
-                        copies.push_back((host, to));
-                    }
-                }
+                let links = topic.links(member).iter();
+                let onward = links.filter(|to| topic.members[**to as usize] != via);
+                let before = copies.len();
+                copies.extend(onward.map(|to| (host, *to)));
+                sent += copies.len() - before;
             }
-            overlay.settle(id);
         }
         (reached, sent)
     }
@@ -304,12 +189,11 @@ mod tests {
     fn a_flood_reaches_every_member_once_from_inside_and_from_outside() {
         let draws = Draws::new(1);
         let members: BTreeSet<u32> = (10..310).collect();
-        let mut overlay = Overlay::new(vec![members.clone()], 10_000, &network(), &draws);
-        let (reached, sent) = flood(&mut overlay, 10, &draws);
+        let overlay = Overlay::new(vec![members.clone()], 10_000, &network(), &draws);
+        let (reached, sent) = flood(&overlay, 10, &draws);
         assert_eq!(reached, members.iter().copied().filter(|host| *host != 10).collect());
         assert!((300 * 6..300 * 8).contains(&sent), "about degree less one copies a member: {sent}");
-        assert_eq!(flood(&mut overlay, 5, &draws).0, members);
-        assert_eq!(overlay.floods.len(), 1, "the place of a finished flood is used again");
+        assert_eq!(flood(&overlay, 5, &draws).0, members);
     }
 
     #[test]
@@ -329,7 +213,7 @@ mod tests {
     #[test]
     fn topics_of_no_one_and_of_one_host_do_no_harm() {
         let draws = Draws::new(1);
-        let mut overlay = Overlay::new(vec![BTreeSet::new(), BTreeSet::from([4])], 10, &network(), &draws);
+        let overlay = Overlay::new(vec![BTreeSet::new(), BTreeSet::from([4])], 10, &network(), &draws);
         assert!(overlay.targets(0, 4, &draws).is_empty());
         assert_eq!(overlay.targets(1, 9, &draws), [0]);
         assert!(overlay.topics[1].links(0).is_empty());
@@ -340,7 +224,7 @@ mod tests {
         let draws = Draws::new(1);
         let members: BTreeSet<u32> = (10..110).collect();
         let sent = |hosts: usize, from: u32| {
-            let mut overlay = Overlay::new(vec![members.clone()], hosts, &network(), &draws);
+            let overlay = Overlay::new(vec![members.clone()], hosts, &network(), &draws);
             let targets = overlay.targets(0, from, &draws);
             let links =
                 overlay.topics[0].member(from).map_or(0, |member| overlay.topics[0].links(member).len());

@@ -136,9 +136,19 @@ fn substitute(host: &mut Host) {
     }
 }
 
+/// How many names the owner behind each attack has.
+#[must_use]
+pub fn names_by_owner<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> BTreeMap<usize, u64> {
+    let mut names = BTreeMap::new();
+    for plan in hosts.into_iter().filter_map(|host| host.plan) {
+        *names.entry(plan.attack).or_default() += 1;
+    }
+    names
+}
+
 /// What a host's wallet holds at the start: an attacker's budget, which all names of one owner share.
 #[must_use]
-pub fn start_money(scenario: &Scenario, hosts: &[Host], host: &Host) -> Nano {
+pub fn start_money(scenario: &Scenario, names: &BTreeMap<usize, u64>, host: &Host) -> Nano {
     let attack = host.plan.and_then(|plan| Some((plan, scenario.attack.get(plan.attack)?)));
     let Some((plan, budget)) = attack.and_then(|(plan, attack)| Some((plan, attack.budget?))) else {
         return scenario.ledger.wallet.0;
@@ -146,8 +156,7 @@ pub fn start_money(scenario: &Scenario, hosts: &[Host], host: &Host) -> Nano {
     if plan.kind != AttackKind::Sybil {
         return budget.0;
     }
-    let names = hosts.iter().filter(|other| other.plan.is_some_and(|of| of.attack == plan.attack)).count();
-    Nano(budget.0.0 / names.max(1) as u64)
+    Nano(budget.0.0 / names.get(&plan.attack).copied().unwrap_or_default().max(1))
 }
 
 /// The watcher that guards a provider's channels, if there are any.

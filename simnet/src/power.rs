@@ -1,7 +1,9 @@
-//! When each host is off: until it is first switched on, in crashes and outages, and while it is away.
+//! When each host is off: until it is first switched on, in crashes and outages, and while it is away. All of it is
+//! known before a world begins, so that whoever wants to know whether a host is there need not ask it.
 
 use bombyx_protocol::time::{Span, Time};
 
+use crate::host::Host;
 use crate::law::Wave;
 use crate::net::Regions;
 use crate::rng::{Draws, Purpose};
@@ -14,6 +16,45 @@ const NEVER: Time = Time(u64::MAX);
 
 /// A host is off from the first moment until the second.
 pub type Off = (Time, Time);
+
+/// A host gains or loses power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Switch {
+    /// When.
+    pub at: Time,
+    /// Which host.
+    pub host: u32,
+    /// Whether it has power from then on.
+    pub is_on: bool,
+}
+
+/// Who has power at one moment that only goes forward.
+#[derive(Debug)]
+pub(crate) struct Awake {
+    hosts: Vec<bool>,
+    /// How many switches are past.
+    past: usize,
+}
+
+impl Awake {
+    /// Nobody of so many has.
+    pub(crate) fn nobody(hosts: usize) -> Self {
+        Self { hosts: vec![false; hosts], past: 0 }
+    }
+
+    /// Lets time pass until `now`, with everything that is switched at that very moment. `all` is the same every time.
+    pub(crate) fn pass(&mut self, all: &[Switch], now: Time) {
+        while let Some(switch) = all.get(self.past).filter(|switch| switch.at <= now) {
+            self.hosts[switch.host as usize] = switch.is_on;
+            self.past += 1;
+        }
+    }
+
+    /// Whether a host has power.
+    pub(crate) fn is_up(&self, host: u32) -> bool {
+        self.hosts[host as usize]
+    }
+}
 
 /// What decides when hosts are off.
 #[derive(Debug)]
@@ -53,6 +94,24 @@ impl<'a> Power<'a> {
             }
         }
         union(off)
+    }
+
+    /// Everything that is switched, in order.
+    #[must_use]
+    pub fn switches(&self, hosts: &[Host]) -> Vec<Switch> {
+        let mut switches = Vec::new();
+        for (number, host) in (0u32..).zip(hosts) {
+            for (from, until) in self.off(number, host.role(), host.place.region) {
+                if from > Time(0) {
+                    switches.push(Switch { at: from, host: number, is_on: false });
+                }
+                if until < NEVER {
+                    switches.push(Switch { at: until, host: number, is_on: true });
+                }
+            }
+        }
+        switches.sort_unstable();
+        switches
     }
 
     fn crashes(&self, host: u64, role: RoleName, off: &mut Vec<Off>) {
@@ -146,6 +205,19 @@ mod tests {
         let at = |from, until| (Time(from), Time(until));
         let all = vec![at(50, 60), at(0, 5), at(5, 9), at(20, 30), at(25, 40), at(22, 23), at(7, 7)];
         assert_eq!(union(all), [at(0, 9), at(20, 40), at(50, 60)]);
+    }
+
+    #[test]
+    fn who_is_awake_follows_the_switches() {
+        let switch = |at, host, is_on| Switch { at: Time(at), host, is_on };
+        let all = [switch(1, 0, true), switch(2, 1, true), switch(5, 0, false), switch(9, 0, true)];
+        let mut awake = Awake::nobody(2);
+        let mut seen = |now| {
+            awake.pass(&all, Time(now));
+            (awake.is_up(0), awake.is_up(1))
+        };
+        assert_eq!([seen(0), seen(1), seen(4)], [(false, false), (true, false), (true, true)]);
+        assert_eq!([seen(5), seen(8), seen(9)], [(false, true), (false, true), (true, true)]);
     }
 
     #[test]

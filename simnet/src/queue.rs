@@ -97,6 +97,11 @@ impl<T> Queue<T> {
         Some((entry.key, entry.event))
     }
 
+    /// Takes the event with the lowest key if it is due before `until`.
+    pub fn pop_before(&mut self, until: Time) -> Option<(Key, T)> {
+        if self.next_at()? < until { self.pop() } else { None }
+    }
+
     /// When the event with the lowest key is due.
     pub fn next_at(&mut self) -> Option<Time> {
         if self.near.is_empty() {
@@ -189,6 +194,7 @@ impl<T> Ord for Entry<T> {
 
 #[cfg(test)]
 mod tests {
+    use bombyx_protocol::time::Span;
     use proptest::prelude::*;
 
     use super::*;
@@ -233,7 +239,9 @@ mod tests {
                     model.insert(key);
                 }
                 for _ in 0..pops {
-                    let popped = queue.pop().map(|(key, _)| key);
+                    let until = model.first().map_or(Time(0), |key| key.at);
+                    prop_assert!(queue.pop_before(until).is_none());
+                    let popped = queue.pop_before(until + Span(1)).map(|(key, _)| key);
                     prop_assert_eq!(popped, model.pop_first());
                     now = popped.map_or(now, |key| key.at.0);
                     prop_assert_eq!(queue.len(), model.len());

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::chain::Transactions;
 use crate::job::{JobRow, Outcome};
 use crate::measure::{KINDS, Percentiles, Traffic};
+use crate::population;
 use crate::scenario::{AttackKind, Scenario};
 use crate::world::World;
 
@@ -125,18 +126,19 @@ pub struct AttackSummary {
 
 impl AttackSummary {
     fn of(world: &World, attack: usize) -> Self {
-        let spec = &world.scenario.attack[attack];
-        let earned = world.check.earned();
+        let spec = &world.setting.scenario.attack[attack];
+        let earned = world.hub.check.earned();
+        let names = population::names_by_owner(world.hosts());
         let mut of =
             Self { kind: spec.kind.name(), hosts: 0, gained: 0.0, spent: 0.0, profit_per_spent: None };
-        for (number, host) in (0u32..).zip(&world.hosts) {
+        for (number, host) in (0u32..).zip(world.hosts()) {
             if host.plan.is_none_or(|plan| plan.attack != attack) {
                 continue;
             }
             of.hosts += 1;
-            let start = coins(crate::population::start_money(&world.scenario, &world.hosts, host));
-            let change = coins(world.chain.balance(&host.wallet)) - start;
-            let jobs = world.measures.jobs.iter();
+            let start = coins(population::start_money(&world.setting.scenario, &names, host));
+            let change = coins(world.hub.chain.balance(&host.wallet)) - start;
+            let jobs = world.hub.measures.jobs.iter();
             if host.is_client() {
                 of.spent -= change;
                 // Who buys from itself gets answers that are worth nothing.
@@ -200,12 +202,12 @@ impl Report {
     #[must_use]
     pub fn of(world: &World, cpu_s: f64) -> Self {
         Self {
-            run_id: run_id(&world.scenario),
-            seed: world.scenario.seed,
+            run_id: run_id(&world.setting.scenario),
+            seed: world.setting.scenario.seed,
             digest: world.digest(),
-            nodes: world.scenario.nodes,
-            jobs: world.scenario.workload.jobs,
-            events: world.events,
+            nodes: world.setting.scenario.nodes,
+            jobs: world.setting.scenario.workload.jobs,
+            events: world.events(),
             cpu_s,
             summary: Summary::of(world),
         }
@@ -214,7 +216,7 @@ impl Report {
 
 impl Summary {
     fn of(world: &World) -> Self {
-        let jobs = &world.measures.jobs;
+        let jobs = &world.hub.measures.jobs;
         let done: Vec<&JobRow> = jobs.iter().filter(|job| job.is_done()).collect();
         let lost = count(jobs, |job| job.outcome() == Outcome::Lost);
         let mut failures = BTreeMap::new();
@@ -227,11 +229,12 @@ impl Summary {
         for failover in jobs.iter().flat_map(|job| job.failovers()) {
             *failover_reasons.entry(failover.why.to_string()).or_default() += 1;
         }
+        let counts = world.counts();
         let messages: BTreeMap<&'static str, Traffic> =
-            KINDS.iter().map(|(kind, name)| (*name, world.measures.traffic(*kind))).collect();
-        let for_jobs = world.measures.all_traffic();
+            KINDS.iter().map(|(kind, name)| (*name, counts.traffic(*kind))).collect();
+        let for_jobs = counts.all_traffic();
         let auctions: u32 = jobs.iter().map(|job| job.auctions).sum();
-        let hops = world.measures.hops;
+        let hops = counts.hops;
         let orders = jobs.len() as f64;
         Self {
             virtual_s: world.now.0 as f64 / 1e6,
@@ -250,7 +253,7 @@ impl Summary {
             ),
             leased: count(jobs, |job| job.auctions == 0 && job.is_done()),
             auctions,
-            bids_per_auction: mean(world.measures.bids as f64, f64::from(auctions)),
+            bids_per_auction: mean(world.hub.measures.bids as f64, f64::from(auctions)),
             failovers: jobs.iter().map(|job| job.failovers().len() as u32).sum(),
             failover_reasons,
             price_coins: Percentiles::of(done.iter().map(|job| coins(job.cost))),
@@ -268,8 +271,8 @@ impl Summary {
             bytes_per_job: mean(for_jobs.bytes as f64, orders),
             gossip_hops: mean(hops.hops as f64, hops.first as f64),
             gossip_duplicates: mean(hops.duplicate as f64, hops.first as f64),
-            false_accusations: world.measures.accusations.values().sum(),
-            attacks: (0..world.scenario.attack.len())
+            false_accusations: world.hub.measures.accusations.values().sum(),
+            attacks: (0..world.setting.scenario.attack.len())
                 .map(|attack| AttackSummary::of(world, attack))
                 .collect(),
             ledger: LedgerSummary::of(world, done.len()),
@@ -279,20 +282,20 @@ impl Summary {
 
 impl LedgerSummary {
     fn of(world: &World, done: usize) -> Self {
-        let transactions = world.chain.transactions();
-        let unsettled = world.check.unsettled(&world.chain);
+        let transactions = world.hub.chain.transactions();
+        let unsettled = world.hub.check.unsettled(&world.hub.chain);
         Self {
             transactions,
             per_1000_jobs: mean(transactions.total() as f64 * 1e3, done as f64),
-            billed: world.measures.jobs.iter().map(|job| job.cost).sum::<Nano>().to_string(),
-            paid_out: world.chain.paid_out().to_string(),
-            dust: world.chain.dust().to_string(),
+            billed: world.hub.measures.jobs.iter().map(|job| job.cost).sum::<Nano>().to_string(),
+            paid_out: world.hub.chain.paid_out().to_string(),
+            dust: world.hub.chain.dust().to_string(),
             unsettled: unsettled.values().copied().sum::<Nano>().to_string(),
             largest_loss: unsettled.values().copied().max().unwrap_or_default().to_string(),
-            fees: world.chain.fees().to_string(),
-            locked: world.chain.locked().to_string(),
-            open_channels: world.chain.open_channels(),
-            imbalance: world.chain.imbalance(),
+            fees: world.hub.chain.fees().to_string(),
+            locked: world.hub.chain.locked().to_string(),
+            open_channels: world.hub.chain.open_channels(),
+            imbalance: world.hub.chain.imbalance(),
         }
     }
 }

@@ -162,7 +162,7 @@ pub fn save(out: &Path, world: &World, report: &Report, arm: Option<&str>) -> Re
         seed: report.seed,
         arm: arm.map(str::to_owned),
         digest: report.digest.clone(),
-        scenario: world.scenario.clone(),
+        scenario: world.setting.scenario.clone(),
     };
     write_json(&dir.join("manifest.json"), &manifest)?;
     save_table(&dir.join("jobs.parquet"), &tables::jobs(world))?;

@@ -183,11 +183,17 @@ fn remove<T>(list: &mut Vec<T>, place: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
 
-    /// Runs a world whose providers now and then write an older voucher over a newer one.
     fn planted(scenario: &Scenario) -> Result<(), Box<Stopped>> {
-        let mut world = World::new(scenario);
+        planted_on(scenario, 1)
+    }
+
+    /// Runs a world whose providers now and then write an older voucher over a newer one.
+    fn planted_on(scenario: &Scenario, threads: usize) -> Result<(), Box<Stopped>> {
+        let mut world = World::on_threads(scenario, NonZeroUsize::new(threads).expect("one at least"));
         world.plant_a_bug();
         world.run(|_| ())
     }
@@ -209,6 +215,9 @@ mod tests {
         });
         let (scenario, stopped) = found.expect("twenty worlds are enough");
         assert_eq!(stopped.broken.invariant, "vouchers never decrease");
+        for threads in [2, 3] {
+            assert_eq!(planted_on(&scenario, threads).err().as_ref(), Some(&stopped), "on {threads} threads");
+        }
         let same = |small: &Scenario| {
             planted(small).is_err_and(|error| error.broken.invariant == stopped.broken.invariant)
         };

@@ -149,13 +149,14 @@ fn outcome(job: &JobRow) -> &'static str {
 #[must_use]
 pub fn nodes(world: &World) -> Vec<Column> {
     let regions = Regions::shipped().names;
-    let earned = world.check.earned();
-    let unsettled = world.check.unsettled(&world.chain);
-    let hosts = &world.hosts;
-    let text =
-        |name, value: &dyn Fn(&Host) -> Option<String>| Column::Text(name, hosts.iter().map(value).collect());
+    let earned = world.hub.check.earned();
+    let unsettled = world.hub.check.unsettled(&world.hub.chain);
+    let hosts = world.hosts();
+    let text = |name, value: &dyn Fn(&Host) -> Option<String>| {
+        Column::Text(name, hosts.clone().map(value).collect())
+    };
     let number =
-        |name, value: &dyn Fn(&Host) -> Option<i64>| Column::Whole(name, hosts.iter().map(value).collect());
+        |name, value: &dyn Fn(&Host) -> Option<i64>| Column::Whole(name, hosts.clone().map(value).collect());
     let nano = |amount: Option<&Nano>| amount.and_then(|amount| whole(amount.0));
     vec![
         Column::Whole("node", (0..hosts.len() as i64).map(Some).collect()),
@@ -167,7 +168,7 @@ pub fn nodes(world: &World) -> Vec<Column> {
         }),
         text("gpu", &|host| match &host.profile {
             Profile::Provider { gpu, .. } => {
-                world.scenario.population.gpu.get(*gpu as usize).map(|class| class.name.clone())
+                world.setting.scenario.population.gpu.get(*gpu as usize).map(|class| class.name.clone())
             }
             Profile::Client { .. } | Profile::Watcher { .. } => None,
         }),
@@ -178,12 +179,12 @@ pub fn nodes(world: &World) -> Vec<Column> {
         number("slots", &|host| host.offer().map(|offer| i64::from(offer.slots))),
         number("earned_nano", &|host| nano(earned.get(&host.wallet))),
         number("unsettled_nano", &|host| nano(unsettled.get(&host.wallet))),
-        number("wallet_nano", &|host| whole(world.chain.balance(&host.wallet).0)),
+        number("wallet_nano", &|host| whole(world.hub.chain.balance(&host.wallet).0)),
         Column::Real(
             "blamed_s",
             (0u32..)
-                .zip(hosts)
-                .map(|(host, _)| world.measures.blames.first(host).map(|at| at.0 as f64 / 1e6))
+                .zip(hosts.clone())
+                .map(|(host, _)| world.hub.measures.blames.first(host).map(|at| at.0 as f64 / 1e6))
                 .collect(),
         ),
         number("starts", &|host| Some(i64::from(host.life))),
@@ -201,7 +202,7 @@ fn role(host: &Host) -> &'static str {
 /// One row for each virtual second.
 #[must_use]
 pub fn series(world: &World) -> Vec<Column> {
-    let samples = &world.measures.series;
+    let samples = &world.hub.measures.series;
     let column = |name, value: &dyn Fn(&crate::measure::Sample) -> u64| {
         Column::Whole(name, samples.iter().map(|sample| whole(value(sample))).collect())
     };

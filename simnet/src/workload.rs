@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::limits;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::{ChatMessage, Generate, ModelId, Order, Role, Sampling, Task, Tier};
@@ -152,11 +153,17 @@ impl Workload {
                 prefix: Vec::new(),
                 stop: Vec::new(),
             }),
-            max_cost: self.scenario.max_cost.0,
+            max_cost: self.max_cost(),
             deadline: self.deadline(),
             tier: Tier::Open,
             nano_per_ms: self.scenario.nano_per_ms,
         }
+    }
+
+    /// What an order may cost.
+    #[must_use]
+    pub const fn max_cost(&self) -> Nano {
+        self.scenario.max_cost.0
     }
 
     /// How long an order may take.

@@ -20,16 +20,16 @@ fn run(text: &str, seed: u64, tier: Tier) -> (Market, Floods) {
     let scenario = Scenario { seed, tier, ..Scenario::parse("test.toml", text).unwrap() };
     let mut world = World::new(&scenario);
     world.run(|_| ()).unwrap();
-    let measures = world.measures();
+    let (measures, counts) = (world.measures(), world.counts());
     let market = Market {
         digest: world.market_digest(),
         bids: measures.bids,
-        traffic: KINDS.map(|(kind, name)| (name, measures.traffic(kind))).to_vec(),
-        hops: measures.hops,
+        traffic: KINDS.map(|(kind, name)| (name, counts.traffic(kind))).to_vec(),
+        hops: counts.hops,
         virtual_s: world.now().0 / 1_000_000,
     };
-    assert!(measures.jobs.len() > 10 && measures.hops.first > 0, "there is something to compare");
-    (market, measures.floods)
+    assert!(measures.jobs.len() > 10 && counts.hops.first > 0, "there is something to compare");
+    (market, counts.floods)
 }
 
 /// Runs both tiers; returns how the fast one carried its floods.

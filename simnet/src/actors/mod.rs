@@ -61,7 +61,12 @@ pub struct Company {
 
 /// A machine that acts by a plan.
 #[must_use]
-pub fn act(plan: Plan, profile: &Profile, company: &Company, honest: Box<dyn Machine>) -> Box<dyn Machine> {
+pub fn act(
+    plan: Plan,
+    profile: &Profile,
+    company: &Company,
+    honest: Box<dyn Machine + Send>,
+) -> Box<dyn Machine + Send> {
     match plan.kind {
         AttackKind::NonPaying | AttackKind::FalseBidder => Box::new(refusal::Refusing::new(plan, honest)),
         AttackKind::Spammer => match profile {

@@ -13,12 +13,12 @@ const EVERY: u32 = 5;
 
 /// The machine.
 pub(crate) struct Forgetful {
-    honest: Box<dyn Machine>,
+    honest: Box<dyn Machine + Send>,
     seen: BTreeMap<[u8; 32], (u32, [Option<Payment>; 2])>,
 }
 
 impl Forgetful {
-    pub(crate) fn new(honest: Box<dyn Machine>) -> Self {
+    pub(crate) fn new(honest: Box<dyn Machine + Send>) -> Self {
         Self { honest, seen: BTreeMap::new() }
     }
 }

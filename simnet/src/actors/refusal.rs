@@ -10,12 +10,12 @@ use super::Plan;
 /// The machine.
 pub(super) struct Refusing {
     plan: Plan,
-    honest: Box<dyn Machine>,
+    honest: Box<dyn Machine + Send>,
     now: Time,
 }
 
 impl Refusing {
-    pub(super) fn new(plan: Plan, honest: Box<dyn Machine>) -> Self {
+    pub(super) fn new(plan: Plan, honest: Box<dyn Machine + Send>) -> Self {
         Self { plan, honest, now: Time(0) }
     }
 }

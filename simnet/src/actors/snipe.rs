@@ -19,7 +19,7 @@ const CALLS_MAX: usize = 1_024;
 /// The machine.
 pub(super) struct Sniper {
     plan: Plan,
-    honest: Box<dyn Machine>,
+    honest: Box<dyn Machine + Send>,
     now: Time,
     /// When to bid for each call.
     windows: BTreeMap<CallId, Time>,
@@ -29,7 +29,7 @@ pub(super) struct Sniper {
 }
 
 impl Sniper {
-    pub(super) fn new(plan: Plan, honest: Box<dyn Machine>) -> Self {
+    pub(super) fn new(plan: Plan, honest: Box<dyn Machine + Send>) -> Self {
         Self {
             plan,
             honest,

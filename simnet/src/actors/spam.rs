@@ -18,7 +18,7 @@ const EVERY: Span = Span::from_ms(200);
 /// The machine.
 pub(super) struct Spammer {
     plan: Plan,
-    honest: Box<dyn Machine>,
+    honest: Box<dyn Machine + Send>,
     identity: Identity,
     models: Vec<ModelId>,
     now: Time,
@@ -27,7 +27,12 @@ pub(super) struct Spammer {
 }
 
 impl Spammer {
-    pub(super) fn new(plan: Plan, config: &ClientConfig, models: &[u32], honest: Box<dyn Machine>) -> Self {
+    pub(super) fn new(
+        plan: Plan,
+        config: &ClientConfig,
+        models: &[u32],
+        honest: Box<dyn Machine + Send>,
+    ) -> Self {
         Self {
             next: plan.from,
             plan,

@@ -15,14 +15,14 @@ const SOON: Span = Span::from_s(1);
 /// The machine.
 pub(super) struct Stale {
     plan: Plan,
-    honest: Box<dyn Machine>,
+    honest: Box<dyn Machine + Send>,
     now: Time,
     /// When the rest of each closing channel can be had.
     closing: BTreeMap<[u8; 32], Time>,
 }
 
 impl Stale {
-    pub(super) fn new(plan: Plan, honest: Box<dyn Machine>) -> Self {
+    pub(super) fn new(plan: Plan, honest: Box<dyn Machine + Send>) -> Self {
         Self { plan, honest, now: Time(0), closing: BTreeMap::new() }
     }
 

@@ -41,7 +41,7 @@ impl Card {
 
 /// The machine of one identity.
 pub(super) struct Sybil {
-    honest: Box<dyn Machine>,
+    honest: Box<dyn Machine + Send>,
     card: Card,
     now: Time,
     /// Jobs on the card and until when each is waited for.
@@ -49,7 +49,7 @@ pub(super) struct Sybil {
 }
 
 impl Sybil {
-    pub(super) fn new(card: Card, honest: Box<dyn Machine>) -> Self {
+    pub(super) fn new(card: Card, honest: Box<dyn Machine + Send>) -> Self {
         Self { honest, card, now: Time(0), jobs: BTreeMap::new() }
     }
 

@@ -27,7 +27,7 @@ pub struct Partner {
 /// The machine.
 pub(super) struct Washer {
     plan: Plan,
-    honest: Box<dyn Machine>,
+    honest: Box<dyn Machine + Send>,
     partner: Partner,
     now: Time,
     /// Calls that only the partner may win.
@@ -35,7 +35,7 @@ pub(super) struct Washer {
 }
 
 impl Washer {
-    pub(super) fn new(plan: Plan, partner: Partner, honest: Box<dyn Machine>) -> Self {
+    pub(super) fn new(plan: Plan, partner: Partner, honest: Box<dyn Machine + Send>) -> Self {
         Self { plan, honest, partner, now: Time(0), calls: VecDeque::new() }
     }
 

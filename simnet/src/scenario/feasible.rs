@@ -23,7 +23,7 @@ impl Scenario {
         let weights = |access: &Access| {
             access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
         };
-        let rules: [(bool, &[&'static str], String); 39] = [
+        let rules: [(bool, &[&'static str], String); 40] = [
             (
                 self.crypto == Crypto::Real || CAN_PRETEND,
                 &["crypto"],
@@ -205,6 +205,7 @@ impl Scenario {
                 "a deposit and all wallets together must stay below 9 billion coins".into(),
             ),
             (self.ledger.block_ms > 0, &["ledger", "block_ms"], "blocks need some time between them".into()),
+            (self.ledger.rpc_ms > 0, &["ledger", "rpc_ms"], "the way to the ledger takes some time".into()),
         ];
         for (holds, path, what) in rules {
             if !holds {

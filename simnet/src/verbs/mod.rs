@@ -7,12 +7,14 @@ pub(crate) mod sweep;
 
 use std::fs;
 use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
 
 use bombyx_simnet::report::Report;
 use bombyx_simnet::requests;
 use bombyx_simnet::scenario::{FIRST, SHIPPED, Scenario};
 use bombyx_simnet::world::World;
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::{Failed, Which};
 
@@ -45,8 +47,18 @@ fn scenario(which: &Which) -> Result<Scenario, Failed> {
 
 /// Runs a world to its end on this thread.
 fn run_world(scenario: &Scenario, bar: &ProgressBar) -> Result<(World, Report), Failed> {
+    run_world_on(NonZeroUsize::MIN, cpu_s, scenario, bar)
+}
+
+/// Runs a world to its end on so many threads, whose processor time `cpu_s` tells.
+fn run_world_on(
+    threads: NonZeroUsize,
+    cpu_s: fn() -> f64,
+    scenario: &Scenario,
+    bar: &ProgressBar,
+) -> Result<(World, Report), Failed> {
     let began = cpu_s();
-    let mut world = World::new(scenario);
+    let mut world = World::on_threads(scenario, threads);
     let outcome = world.run(|progress| {
         bar.set_position(progress.ended);
         let rate = progress.events as f64 / (cpu_s() - began).max(1e-3);
@@ -68,9 +80,18 @@ fn progress_bar(scenario: &Scenario, prefix: &str) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Processor time of this thread: a world runs on one.
+/// Processor time of this thread.
 fn cpu_s() -> f64 {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    seconds(ClockId::ThreadCPUTime)
+}
+
+/// Processor time of all threads together.
+fn cpu_s_of_all() -> f64 {
+    seconds(ClockId::ProcessCPUTime)
+}
+
+fn seconds(clock: ClockId) -> f64 {
+    let used = clock_gettime(clock);
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 

@@ -5,7 +5,7 @@ use bombyx_simnet::{requests, store, timeline};
 
 use serde::Serialize;
 
-use super::{peak_mib, progress_bar, run_world, scenario};
+use super::{cpu_s_of_all, peak_mib, progress_bar, run_world, run_world_on, scenario};
 use crate::{Failed, Replay, Run};
 
 /// What `--json` prints.
@@ -20,7 +20,8 @@ struct Line<'a> {
 /// Runs one scenario.
 pub(crate) fn run(args: &Run) -> Result<(), Failed> {
     let scenario = scenario(&args.which)?;
-    let (world, report) = run_world(&scenario, &progress_bar(&scenario, ""))?;
+    let bar = progress_bar(&scenario, "");
+    let (world, report) = run_world_on(args.threads, cpu_s_of_all, &scenario, &bar)?;
     let kept = match &args.out {
         Some(out) => Some(store::save(out, &world, &report, None).map_err(Failed::usage)?),
         None => None,

@@ -59,11 +59,10 @@ impl Samples {
         let ms = |span: bombyx_protocol::time::Span| span.0 as f64 / 1e3;
         let jobs = world.jobs();
         let done = jobs.iter().filter(|job| job.is_done());
-        let (delays, expected) =
-            world.probe().map_or((&[][..], 0), |probe| (probe.delays.as_slice(), probe.expected));
+        let (delays, expected) = world.probed();
         Self {
             report: serde_json::to_value(report).unwrap_or_default(),
-            gossip_ms: delays.iter().copied().map(ms).collect(),
+            gossip_ms: delays.into_iter().map(ms).collect(),
             gossip_expected: expected,
             copies: 1.0 + report.summary.gossip_duplicates,
             match_ms: jobs.iter().filter_map(|job| job.matched()).map(ms).collect(),

@@ -1,0 +1,110 @@
+//! One run on several threads: whatever their number, the same comes of it, to the last byte. (`SI-9`)
+#![allow(clippy::unwrap_used)]
+
+use std::num::NonZeroUsize;
+
+use bombyx_simnet::measure::Sample;
+use bombyx_simnet::report::Report;
+use bombyx_simnet::scenario::{SHIPPED, Scenario, Tier};
+use bombyx_simnet::swarm::random_scenario;
+use bombyx_simnet::timeline;
+use bombyx_simnet::world::World;
+
+/// Everything that a run says.
+#[derive(Debug, PartialEq)]
+struct Said {
+    digest: String,
+    market: String,
+    /// Summary and all.
+    report: String,
+    series: Vec<Sample>,
+    orders: String,
+}
+
+fn run(scenario: &Scenario, threads: usize) -> Said {
+    let mut world = World::on_threads(scenario, NonZeroUsize::new(threads).unwrap());
+    if let Err(stopped) = world.run(|_| ()) {
+        panic!("{stopped}");
+    }
+    Said {
+        digest: world.digest(),
+        market: world.market_digest(),
+        report: serde_json::to_string(&Report::of(&world, 0.0)).unwrap(),
+        series: world.measures().series.clone(),
+        orders: timeline::trace(&world, 1).to_string(),
+    }
+}
+
+/// Runs a scenario on one thread and on others, and finds no difference.
+fn is_the_same(scenario: &Scenario, threads: &[usize]) {
+    let one = run(scenario, 1);
+    assert!(one.series.last().unwrap().events > 100, "something happened");
+    for threads in threads {
+        assert_eq!(run(scenario, *threads), one, "{} on {threads} threads", scenario.title);
+    }
+}
+
+fn small(title: &str, text: &str, tier: Tier) -> Scenario {
+    let mut scenario = Scenario::parse(title, text).unwrap();
+    scenario.title = format!("{title}, {tier:?}");
+    scenario.tier = tier;
+    scenario.nodes = scenario.nodes.min(40);
+    scenario.workload.jobs = scenario.workload.jobs.min(12);
+    scenario.population.models = scenario.population.models.min(3);
+    scenario
+}
+
+#[test]
+fn one_run_is_the_same_on_one_two_and_three_threads() {
+    for name in ["first", "tides", "relays", "uplinks", "sybil", "eclipse"] {
+        let (_, text) = SHIPPED.iter().find(|(shipped, _)| *shipped == name).unwrap();
+        is_the_same(&small(name, text, Tier::Message), &[2, 3]);
+        is_the_same(&small(name, text, Tier::Fast), &[2]);
+    }
+}
+
+/// Everything at once: hosts that come and go, a partition, relays, queues, faults, watchers, attackers of every kind.
+#[test]
+fn a_stormy_run_is_the_same_on_several_threads_in_both_tiers() {
+    let kinds = [
+        "sybil",
+        "eclipse",
+        "free-rider",
+        "false-bidder",
+        "garbage",
+        "substitution",
+        "non-paying",
+        "sniper",
+        "cartel",
+        "wash-trader",
+        "spammer",
+        "stale-state",
+    ];
+    let attacks: String =
+        kinds.map(|kind| format!("[[attack]]\nkind = \"{kind}\"\nshare = 0.08\nstop_s = 20.0\n")).concat();
+    let storm = format!(
+        "nodes = 50\n[population]\nmodels = 2\nclients = 0.3\n[workload]\njobs = 20\nrate_per_s = 4.0\n\
+        [market]\nleases = false\nwatchers = 2\n\
+        [network]\nconnections = 4\nprovider_nat_share = 0.5\nclient_nat_share = 0.5\n\
+        [network.faults]\ndrop = 0.02\nduplicate = 0.03\n\
+        [churn]\nshare = 0.3\nsession_s = 6.0\naway_s = 2.0\n\
+        [[partition]]\nfrom_s = 3.0\nuntil_s = 4.0\nregions = [\"EUS\", \"WUS\", \"UKS\", \"WEU\", \"JPE\", \"AUE\"]\n\
+        [[crash]]\nat_s = 4.5\nfor_s = 1.0\nrole = \"client\"\nshare = 0.3\n{attacks}"
+    );
+    for tier in [Tier::Message, Tier::Fast] {
+        let calm = Scenario { tier, ..Scenario::parse("storm", &storm).unwrap() };
+        is_the_same(&calm, &[2, 4]);
+        let mut queues = calm;
+        queues.network.uplink_queues = true;
+        is_the_same(&queues, &[2]);
+    }
+}
+
+#[test]
+fn random_worlds_are_the_same_on_one_and_on_several_threads() {
+    let first = std::env::var("SIMNET_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(700);
+    for seed in first..first + 8 {
+        let tier = if seed % 2 == 0 { Tier::Message } else { Tier::Fast };
+        is_the_same(&Scenario { tier, ..random_scenario(seed) }, &[2 + (seed % 3) as usize]);
+    }
+}
