@@ -144,6 +144,16 @@ impl fmt::Debug for Identity {
 }
 
 impl NodeId {
+    /// 64 bits that depend on this node and on the random id of a message, the same for whoever works them out.
+    pub(crate) fn draw(&self, id: &[u8; 16]) -> u64 {
+        let mut both = [0; 48];
+        let (first, rest) = both.split_at_mut(id.len());
+        first.copy_from_slice(id);
+        rest.copy_from_slice(&self.0);
+        let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(&both).as_bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// Whether `signature` over `bytes` was made by this node for `domain`.
     #[must_use]
     pub fn verifies(&self, domain: Domain, bytes: &[u8], signature: &Signature) -> bool {

@@ -7,15 +7,13 @@
 //! an uplink. Either way only those wake up whom the message asks for an
 //! answer: all others would drop it first thing. (`SI-5`)
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use bombyx_protocol::io::Input;
 use bombyx_protocol::market::call::Call;
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::Seek;
-use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::ModelId;
@@ -29,77 +27,10 @@ use crate::outside::Parcel;
 use crate::rng::{Purpose, fold};
 use crate::scenario::{AttackKind, Tier};
 use crate::shard::Shard;
+use crate::way::Ground;
 
 /// What a host needs to check a gossip message before it forwards it: one signature.
 const VALIDATE: Span = Span(150);
-
-/// How a message first reached a member.
-#[derive(Debug, Clone, Copy)]
-struct Reached {
-    at: Time,
-    /// The host that it came from.
-    from: u32,
-    hops: u8,
-    /// Whether no earlier copy can come.
-    is_final: bool,
-}
-
-const NOT_YET: Reached = Reached { at: Time(u64::MAX), from: u32::MAX, hops: 0, is_final: false };
-
-/// The way of one flood, and room to solve the next one.
-#[derive(Debug, Default)]
-pub(crate) struct Solver {
-    /// By member.
-    reached: Vec<Reached>,
-    /// Arrival, member and sender of copies that may be the first, packed so that they sort in this order.
-    open: BinaryHeap<Reverse<u128>>,
-    /// Copies sent.
-    sent: u64,
-    /// Copies that arrived where somebody is.
-    arrived: u64,
-    /// First copies.
-    first: u64,
-    /// Hops of all first copies.
-    hops: u64,
-    /// When the last copy arrives.
-    last: Time,
-}
-
-impl Solver {
-    fn reset(&mut self, members: usize, now: Time) {
-        self.reached.clear();
-        self.reached.resize(members, NOT_YET);
-        self.open.clear();
-        (self.sent, self.arrived, self.first, self.hops, self.last) = (0, 0, 0, 0, now);
-    }
-
-    /// A copy arrives, if anybody is there.
-    fn arrives(&mut self, at: Time, member: u32, from: u32, hops: u8, is_up: bool) {
-        self.last = self.last.max(at);
-        if !is_up {
-            return;
-        }
-        self.arrived += 1;
-        let known = &mut self.reached[member as usize];
-        if !known.is_final && (at, from) < (known.at, known.from) {
-            *known = Reached { at, from, hops, is_final: false };
-            self.open.push(Reverse(u128::from(at.0) << 64 | u128::from(member) << 32 | u128::from(from)));
-        }
-    }
-
-    /// The member with the earliest first copy that was not looked at.
-    fn next(&mut self) -> Option<(u32, Reached)> {
-        while let Some(Reverse(packed)) = self.open.pop() {
-            let (member, from) = ((packed >> 32) as u32, packed as u32);
-            let known = &mut self.reached[member as usize];
-            if !known.is_final && known.from == from && u128::from(known.at.0) == packed >> 64 {
-                known.is_final = true;
-                return Some((member, *known));
-            }
-        }
-        None
-    }
-}
 
 impl Shard {
     pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
@@ -232,56 +163,27 @@ impl Shard {
 
     /// Finds the way of a flood as though every hop of it happened. Whether that is what would happen.
     fn solve(&mut self, flood: &Flood, targets: &[u32]) -> bool {
-        let mut way = std::mem::take(&mut self.solver);
-        let (setting, from) = (&self.setting, flood.publisher);
-        let of = &setting.overlay.topics[flood.topic as usize];
-        way.reset(of.members.len(), self.now);
-        if let Some(member) = of.member(from) {
-            way.reached[member as usize].is_final = true;
-        }
-        let copy = |way: &mut Solver, from: u32, fates: u64, member: u32, hops: u8, at: Time| {
-            let to = of.members[member as usize];
-            way.sent += 1;
-            let (source, target) = (setting.places[from as usize], setting.places[to as usize]);
-            let fate = fold(fates, u64::from(to));
-            // Partitions and drops stand still while the flood lasts, or it is not solved.
-            let passage = setting.links.passage(self.now, source, target, flood.bytes as usize, fate);
-            let is_up = self.awake.is_up(to);
-            match passage {
-                Passage::Arrives(delay) => way.arrives(at + delay, member, from, hops, is_up),
-                Passage::Twice(first, second) => {
-                    way.arrives(at + first, member, from, hops, is_up);
-                    way.arrives(at + second, member, from, hops, is_up);
-                }
-                Passage::Lost | Passage::Cut => {}
-            }
+        let mut way = std::mem::take(&mut self.way);
+        let setting = &self.setting;
+        let ground = Ground {
+            now: self.now,
+            topic: &setting.overlay.topics[flood.topic as usize],
+            distances: &setting.distances[flood.topic as usize],
+            links: &setting.links,
+            publisher: (flood.publisher, setting.places[flood.publisher as usize]),
+            key: flood.key,
+            bytes: flood.bytes as usize,
+            validate: VALIDATE,
         };
-        let fates = fold(flood.key, u64::from(from));
-        for member in targets {
-            copy(&mut way, from, fates, *member, 1, self.now);
-        }
-        while let Some((member, reached)) = way.next() {
-            way.first += 1;
-            way.hops += u64::from(reached.hops);
-            let host = of.members[member as usize];
-            if self.keeps(host, from) {
-                continue;
-            }
-            let (fates, hops) = (fold(flood.key, u64::from(host)), reached.hops.saturating_add(1));
-            for link in of.links(member) {
-                if of.members[*link as usize] != reached.from {
-                    copy(&mut way, host, fates, *link, hops, reached.at + VALIDATE);
-                }
-            }
-        }
+        way.find(&ground, targets, |host| self.awake.is_up(host), |host| self.keeps(host, flood.publisher));
         let is_exact = !setting.changes.meet(flood.topic, self.now, way.last);
-        self.solver = way;
+        self.way = way;
         is_exact
     }
 
     /// Carries out what [`Self::solve`] has found.
     fn deliver(&mut self, flood: Flood) {
-        let way = std::mem::take(&mut self.solver);
+        let way = std::mem::take(&mut self.way);
         self.counts.floods.solved += 1;
         self.counts.sent(Kind::of_gossip(&flood.gossip), way.sent, way.sent * u64::from(flood.bytes));
         self.counts.hops.first += way.first;
@@ -290,13 +192,13 @@ impl Shard {
         let (setting, flood) = (Arc::clone(&self.setting), Arc::new(flood));
         let invitation = Invitation::of(&flood.gossip);
         let members = &setting.overlay.topics[flood.topic as usize].members;
-        for ((member, host), reached) in (0u32..).zip(members).zip(&way.reached) {
-            if reached.from != u32::MAX && self.is_asked(*host, &invitation) {
+        for ((member, host), reached) in (0u32..).zip(members).zip(way.reached()) {
+            if let Some(reached) = reached.filter(|_| self.is_asked(*host, &invitation)) {
                 let event = Event::Hop(Arc::clone(&flood), member, reached.hops);
                 self.schedule_copy(reached.at, *host, reached.from, flood.key, event);
             }
         }
-        self.solver = way;
+        self.way = way;
     }
 
     /// Whether a host would do anything with a message but drop it. Who has a plan of its own hears everything.

@@ -75,6 +75,7 @@ pub mod sweep;
 pub mod tables;
 pub mod timeline;
 mod trace;
+mod way;
 pub mod welfare;
 mod windows;
 pub mod workload;

@@ -133,6 +133,16 @@ pub struct Links {
     partitions: Vec<Partition>,
 }
 
+/// A host that sends copies of one message at one moment.
+#[derive(Debug)]
+pub struct Sender<'a> {
+    links: &'a Links,
+    now: Time,
+    from: Place,
+    /// What a copy takes on its uplink, in microseconds.
+    sending: u64,
+}
+
 /// Quantiles of the delay variation. The first bits of a message's fate choose one of them.
 const QUANTILES: usize = 1 << QUANTILE_BITS;
 const QUANTILE_BITS: u32 = 11;
@@ -288,17 +298,13 @@ impl Links {
     /// What becomes of a message of `bytes` that leaves now. `fate` is 64 even bits drawn for this message alone.
     #[must_use]
     pub fn passage(&self, now: Time, from: Place, to: Place, bytes: usize, fate: u64) -> Passage {
-        if self.is_cut(now, from, to) {
-            return Passage::Cut;
-        }
-        if self.faults.drop > 0.0 && unit(fold(fate, 1)) < self.faults.drop {
-            return Passage::Lost;
-        }
-        let delay = self.delay(from, to, bytes, fate);
-        if self.faults.duplicate > 0.0 && unit(fold(fate, 2)) < self.faults.duplicate {
-            return Passage::Twice(delay, Span(delay.0 * 2));
-        }
-        Passage::Arrives(delay)
+        self.sender(now, from, bytes).passage(to, self.path(from, to), fate)
+    }
+
+    /// A host that sends copies of one message of `bytes` now.
+    #[must_use]
+    pub fn sender(&self, now: Time, from: Place, bytes: usize) -> Sender<'_> {
+        Sender { links: self, now, from, sending: sending(from, bytes).0 }
     }
 
     /// Whether a partition keeps the two apart.
@@ -322,7 +328,8 @@ impl Links {
     }
 
     /// One way for an empty message of this pair: through a relay where both are behind NATs that no hole goes through.
-    fn path(&self, from: Place, to: Place) -> Span {
+    #[must_use]
+    pub fn path(&self, from: Place, to: Place) -> Span {
         let direct = self.undisturbed(from, to);
         let (Some(one), Some(other)) = (from.relay, to.relay) else { return direct };
         // Both directions have one fate, and go over the relay of the host with the lower name.
@@ -345,18 +352,38 @@ impl Links {
         });
         Span(over.fold(self.undisturbed(from, to).0, u64::min))
     }
+}
 
-    fn delay(&self, from: Place, to: Place, bytes: usize, fate: u64) -> Span {
-        let path = self.path(from, to).0;
-        let sending = sending(from, bytes).0;
-        let quantile = fate as usize % QUANTILES;
-        let mut delay = path + sending + ((path * u64::from(self.variation[quantile])) >> 16);
-        let bits = |skipped: u32| fate >> skipped & ((1 << CHANCE_BITS) - 1);
-        if bits(QUANTILE_BITS) < self.burst {
-            let range = self.jitter.burst_max_ms.saturating_sub(self.jitter.burst_min_ms) * 1_000 + 1;
-            delay += self.jitter.burst_min_ms * 1_000 + (unit(fold(fate, 3)) * range as f64) as u64;
+impl Sender<'_> {
+    /// What becomes of the copy with this fate on its way to a place that lies so far away.
+    #[must_use]
+    pub fn passage(&self, to: Place, path: Span, fate: u64) -> Passage {
+        if self.links.is_cut(self.now, self.from, to) {
+            return Passage::Cut;
         }
-        if bits(QUANTILE_BITS + CHANCE_BITS) < self.loss[usize::from(from.access)][usize::from(to.access)] {
+        let faults = &self.links.faults;
+        if faults.drop > 0.0 && unit(fold(fate, 1)) < faults.drop {
+            return Passage::Lost;
+        }
+        let delay = self.delay(to, path.0, fate);
+        if faults.duplicate > 0.0 && unit(fold(fate, 2)) < faults.duplicate {
+            return Passage::Twice(delay, Span(delay.0 * 2));
+        }
+        Passage::Arrives(delay)
+    }
+
+    fn delay(&self, to: Place, path: u64, fate: u64) -> Span {
+        let links = self.links;
+        let quantile = fate as usize % QUANTILES;
+        let mut delay = path + self.sending + ((path * u64::from(links.variation[quantile])) >> 16);
+        let bits = |skipped: u32| fate >> skipped & ((1 << CHANCE_BITS) - 1);
+        if bits(QUANTILE_BITS) < links.burst {
+            let jitter = &links.jitter;
+            let range = jitter.burst_max_ms.saturating_sub(jitter.burst_min_ms) * 1_000 + 1;
+            delay += jitter.burst_min_ms * 1_000 + (unit(fold(fate, 3)) * range as f64) as u64;
+        }
+        let lost = links.loss[usize::from(self.from.access)][usize::from(to.access)];
+        if bits(QUANTILE_BITS + CHANCE_BITS) < lost {
             delay += path * 2 + ACK_DELAY_US;
         }
         Span(delay)
@@ -373,6 +400,13 @@ mod tests {
 
     fn place(region: u8, access: u8) -> Place {
         Place { region, access, relay: None }
+    }
+
+    fn delay(links: &Links, from: Place, to: Place, bytes: usize, id: u64) -> u64 {
+        match links.passage(Time(0), from, to, bytes, fate(id)) {
+            Passage::Arrives(after) => after.0,
+            other @ (Passage::Twice(..) | Passage::Lost | Passage::Cut) => panic!("{other:?}"),
+        }
     }
 
     fn fate(id: u64) -> u64 {
@@ -410,7 +444,7 @@ mod tests {
         // Virginia to Amsterdam: 84 ms there and back; cable to data centre; 20,000 bytes at 20 Mbit/s are 8 ms.
         let floor = 42_000 + 8_000 + 300 + 8_000;
         let mut delays: Vec<u64> =
-            (0..1_000).map(|id| links.delay(place(0, 2), place(7, 0), 20_000, fate(id)).0).collect();
+            (0..1_000).map(|id| delay(&links, place(0, 2), place(7, 0), 20_000, id)).collect();
         delays.sort_unstable();
         assert!(delays[0] > floor, "{} under {floor}", delays[0]);
         assert!(delays[500] < floor * 11 / 10, "half of all are within a tenth: {}", delays[500]);

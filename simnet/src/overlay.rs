@@ -7,6 +7,7 @@
 //! Members of a topic are numbered in the order of their hosts; links go by these numbers.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use crate::rng::{Draws, Purpose};
 use crate::scenario::Network;
@@ -41,8 +42,12 @@ impl Topic {
     /// The members that a member is linked to.
     #[must_use]
     pub fn links(&self, member: u32) -> &[u32] {
-        let (from, to) = (self.starts[member as usize], self.starts[member as usize + 1]);
-        &self.peers[from as usize..to as usize]
+        &self.peers[self.range(member)]
+    }
+
+    /// Where the links of a member are among those of all members in their order.
+    pub(crate) fn range(&self, member: u32) -> Range<usize> {
+        self.starts[member as usize] as usize..self.starts[member as usize + 1] as usize
     }
 
     /// The member that a host is.

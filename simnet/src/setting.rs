@@ -18,6 +18,7 @@ use crate::power::{Power, Switch};
 use crate::rng::Draws;
 use crate::scenario::{self, Scenario};
 use crate::seats::Seats;
+use crate::way::Distances;
 use crate::workload::Workload;
 
 /// What every shard of a world reads.
@@ -32,6 +33,8 @@ pub(crate) struct Setting {
     pub(crate) addresses: Directory,
     pub(crate) topics: BTreeMap<ModelId, u32>,
     pub(crate) overlay: Overlay,
+    /// By topic.
+    pub(crate) distances: Vec<Distances>,
     pub(crate) workload: Workload,
     /// Who gains or loses power when, in order.
     pub(crate) switches: Vec<Switch>,
@@ -94,9 +97,11 @@ impl Setting {
         let plans_of = |plan: fn(&Host) -> Option<Plan>| {
             (0u32..).zip(hosts).filter_map(|(number, host)| Some((number, plan(host)?))).collect()
         };
+        let places: Vec<Place> = hosts.iter().map(|host| host.place).collect();
         Self {
             changes: Changes::new(&overlay, &switches, shifts),
-            places: hosts.iter().map(|host| host.place).collect(),
+            distances: overlay.topics.iter().map(|topic| Distances::of(topic, &places, &links)).collect(),
+            places,
             nodes: hosts.iter().map(|host| host.node).collect(),
             addresses: Directory::new(hosts.iter().map(|host| host.node)),
             topics: (0..scenario.population.models).map(|model| (model_id(model), model)).collect(),

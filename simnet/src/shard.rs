@@ -13,7 +13,6 @@ use bombyx_protocol::time::Time;
 use crate::check::{Broken, Check};
 use crate::deliver::ARRIVALS_MIN;
 use crate::event::Event;
-use crate::gossip::Solver;
 use crate::host::{Host, Runaway};
 use crate::hub::{Note, Noted};
 use crate::measure::Counts;
@@ -24,6 +23,7 @@ use crate::probe::Probe;
 use crate::queue::{Key, Queue};
 use crate::setting::Setting;
 use crate::trace::Trace;
+use crate::way::Way;
 
 /// The hosts of a shard, by their numbers in the world.
 pub(crate) struct Hosts {
@@ -67,7 +67,7 @@ pub(crate) struct Shard {
     pub(crate) arrivals_max: usize,
     /// To whom a host publishes on a topic, once it has.
     pub(crate) fans: BTreeMap<(u32, u32), Vec<u32>>,
-    pub(crate) solver: Solver,
+    pub(crate) way: Way,
     /// Outputs of the machine that was fed last, and the message that was sent last: kept for their memory.
     outputs: Vec<Output>,
     pub(crate) encoded: Vec<u8>,
@@ -102,7 +102,7 @@ impl Shard {
             arrivals: BTreeMap::new(),
             arrivals_max: ARRIVALS_MIN,
             fans: BTreeMap::new(),
-            solver: Solver::default(),
+            way: Way::default(),
             outputs: Vec::new(),
             encoded: Vec::new(),
             counts: Counts::default(),

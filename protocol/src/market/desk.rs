@@ -55,9 +55,7 @@ pub struct Asked(u64);
 
 impl Asked {
     fn of(client: &NodeId, id: &[u8; 16]) -> Self {
-        let mut name = [0; 8];
-        blake3::Hasher::new().update(&client.0).update(id).finalize_xof().fill(&mut name);
-        Self(u64::from_le_bytes(name))
+        Self(client.draw(id))
     }
 }
 
