@@ -87,7 +87,7 @@ impl World {
         self.uplinks.leave(from, source, self.now, bytes, passage)
     }
 
-    pub(crate) fn persist(&mut self, host: u32, id: PersistId, record: Record) -> Result<(), Broken> {
+    pub(crate) fn persist(&mut self, host: u32, id: PersistId, record: Box<Record>) -> Result<(), Broken> {
         self.check.writes(&record, self.now, &self.chain)?;
         if self.hosts[host as usize].disk.write(id, record) {
             self.commit(host);
@@ -182,9 +182,9 @@ impl World {
     }
 
     /// A call waits for the next block; a question is answered as fast as the interface is.
-    pub(crate) fn call_ledger(&mut self, host: u32, call: LedgerCall) -> Result<(), Broken> {
+    pub(crate) fn call_ledger(&mut self, host: u32, call: Box<LedgerCall>) -> Result<(), Broken> {
         let is_client = self.hosts[host as usize].is_client();
-        match &call {
+        match &*call {
             LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some((voucher, _)), .. } => {
                 self.check.brings(voucher, is_client)?;
             }
@@ -200,7 +200,7 @@ impl World {
         let there = self.now + Span::from_ms(ledger.rpc_ms);
         let at =
             if Chain::is_question(&call) { there } else { next_block(there, Span::from_ms(ledger.block_ms)) };
-        self.schedule(at, LEDGER, host, Event::LedgerCall(Box::new(call)));
+        self.schedule(at, LEDGER, host, Event::LedgerCall(call));
         Ok(())
     }
 

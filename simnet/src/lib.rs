@@ -26,7 +26,7 @@
 //! | [`scenario`], [`population`], [`workload`], [`requests`] | what is simulated |
 //! | [`world`] | the loop |
 //! | [`outside`], [`probe`] | another tier carries the messages; how long gossip took |
-//! | [`check`], [`measure`], [`blame`], [`report`] | what must hold and what came of it |
+//! | [`check`], [`measure`], [`job`], [`blame`], [`report`] | what must hold and what came of it |
 //! | [`optimum`], [`welfare`] | what a market could be worth, and is |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
 //! | [`swarm`] | random worlds in search of a broken invariant |
@@ -43,6 +43,7 @@ pub mod disk;
 pub mod engine;
 mod gossip;
 pub mod host;
+pub mod job;
 pub mod kademlia;
 pub mod law;
 pub mod measure;

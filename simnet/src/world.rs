@@ -1,7 +1,6 @@
 //! A world: hosts, links, topics, ledger and workload around one queue of events, run one event at a time.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::channel::watch::Guarded;
@@ -17,7 +16,8 @@ use crate::deliver::ARRIVALS_MIN;
 use crate::directory::Directory;
 use crate::gossip::{Changes, Solver};
 use crate::host::{Host, Runaway};
-use crate::measure::{JobRow, Measures, Sample};
+use crate::job::JobRow;
+use crate::measure::{Measures, Sample};
 use crate::net::{Links, Partition, Place, Regions, Uplinks};
 use crate::outside::Parcel;
 use crate::overlay::{FloodId, Overlay};
@@ -223,6 +223,7 @@ impl World {
             hosts,
             scenario: scenario.clone(),
         };
+        world.measures.expect(world.workload.jobs());
         world.schedule_power(&regions);
         world.schedule_order(0, world.workload.begins());
         world.settle_when_over();
@@ -521,13 +522,7 @@ impl World {
 
     fn digest_market(&self, hasher: &mut blake3::Hasher) {
         self.chain.digest(hasher);
-        let mut text = String::new();
-        for job in &self.measures.jobs {
-            text.clear();
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{:?}{:?}{:?}", job.outcome, job.ended, job.bill);
-            hasher.update(text.as_bytes());
-        }
+        self.measures.jobs.iter().for_each(|job| job.digest(hasher));
         let mut encoded = Vec::new();
         for disk in self.hosts.iter().map(|host| &host.disk) {
             encoded.clear();
