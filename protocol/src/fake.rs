@@ -41,29 +41,41 @@ pub(crate) fn is_on() -> bool {
     PRETENDS.get()
 }
 
-const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
+const ODD: [u64; 4] =
+    [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 0x1656_67b1_9e37_79f9, 0xd6e8_feb8_6659_fd93];
 
-/// `N` bytes that depend on every byte of every part and on where one part ends and the next begins.
+/// A word joins a lane: an odd factor and a rotation lose nothing, so one word changed is always another state.
+const fn absorb(lane: u64, word: u64) -> u64 {
+    (lane ^ word).wrapping_mul(ODD[0]).rotate_left(29)
+}
+
+/// `N` bytes that depend on every byte of every part and on where one part ends and the next begins. Four lanes take turns
+/// at the words of a part, as a processor can work on all of them at a time.
 #[must_use]
 pub(crate) fn checksum<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
-    let [mut a, mut b] = ODD;
-    let mut absorb = |word: u64| {
-        a = (a ^ word).wrapping_mul(ODD[0]).rotate_left(29);
-        b = (b.rotate_left(31) ^ word).wrapping_mul(ODD[1]);
-    };
+    let [mut a, mut b, mut c, mut d] = ODD;
     for part in parts {
-        absorb(part.len() as u64);
+        a = absorb(a, part.len() as u64);
         let (words, rest) = part.as_chunks::<8>();
-        words.iter().for_each(|word| absorb(u64::from_le_bytes(*word)));
+        let (fours, words) = words.as_chunks::<4>();
+        for [one, two, three, four] in fours {
+            a = absorb(a, u64::from_le_bytes(*one));
+            b = absorb(b, u64::from_le_bytes(*two));
+            c = absorb(c, u64::from_le_bytes(*three));
+            d = absorb(d, u64::from_le_bytes(*four));
+        }
+        for word in words {
+            b = absorb(b, u64::from_le_bytes(*word));
+        }
         let mut last = [0; 8];
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        absorb(u64::from_le_bytes(last));
+        c = absorb(c, u64::from_le_bytes(last));
     }
+    let mut state = [b, c, d].into_iter().fold(mix(a), |state, lane| mix(state.wrapping_add(ODD[1]) ^ lane));
     let mut out = [0; N];
-    let mut state = a ^ b.rotate_left(17);
     for chunk in out.chunks_mut(8) {
-        state = mix(state.wrapping_add(ODD[0]) ^ b);
         chunk.iter_mut().zip(state.to_le_bytes()).for_each(|(to, from)| *to = from);
+        state = mix(state.wrapping_add(ODD[0]) ^ d);
     }
     out
 }

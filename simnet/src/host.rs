@@ -23,7 +23,7 @@ use crate::rng::{Draws, Purpose};
 use crate::scenario::RoleName;
 
 /// Outputs that one input may cause: a machine that never stops is a bug.
-const OUTPUTS_MAX: usize = 100_000;
+const OUTPUTS_MAX: u32 = 100_000;
 /// Ticks of one instant: a machine that always wants to be woken at once is a bug.
 const TICKS_PER_INSTANT_MAX: u32 = 1_000;
 
@@ -94,6 +94,8 @@ pub struct Host {
     /// How often it was started: what belongs to an earlier life is void.
     pub life: u32,
     machine: Option<Box<dyn Machine + Send>>,
+    /// Outputs that the last input has caused.
+    said: u32,
     /// Numbers the events that this host causes.
     sent: u64,
     /// Numbers the draws about what it does, which must not depend on how many events carry it out.
@@ -140,6 +142,7 @@ impl Host {
             planted: false,
             life: 0,
             machine: None,
+            said: 0,
             sent: 0,
             drawn: 0,
             wake: Time(u64::MAX),
@@ -247,22 +250,27 @@ impl Host {
         self.disk.crash();
     }
 
-    /// Gives one input and drains the machine into `outputs`. A host that is off hears nothing.
+    /// Gives one input; [`Self::poll`] has to be asked for every output. A host that is off hears nothing.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        if let Some(machine) = &mut self.machine {
+            machine.handle(now, input);
+            self.said = 0;
+        }
+    }
+
+    /// The next output, if there is one.
     ///
     /// # Errors
     /// [`Runaway`] when the machine does not stop.
-    pub fn handle(&mut self, now: Time, input: Input, outputs: &mut Vec<Output>) -> Result<(), Runaway> {
-        let Some(machine) = &mut self.machine else { return Ok(()) };
-        machine.handle(now, input);
-        while outputs.len() <= OUTPUTS_MAX {
-            let output = machine.poll();
-            if let Output::Wake(at) = output {
-                self.wake = at;
-                return Ok(());
-            }
-            outputs.push(output);
+    pub fn poll(&mut self) -> Result<Option<Output>, Runaway> {
+        let Some(machine) = &mut self.machine else { return Ok(None) };
+        let output = machine.poll();
+        if let Output::Wake(at) = output {
+            self.wake = at;
+            return Ok(None);
         }
-        Err(Runaway::Outputs)
+        self.said += 1;
+        if self.said > OUTPUTS_MAX { Err(Runaway::Outputs) } else { Ok(Some(output)) }
     }
 
     /// When to schedule a tick, if none is pending that comes early enough.

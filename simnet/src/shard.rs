@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-use bombyx_protocol::io::{Command, Input, Output};
+use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::time::Time;
 
 use crate::check::{Broken, Check};
@@ -68,8 +68,7 @@ pub(crate) struct Shard {
     /// To whom a host publishes on a topic, once it has.
     pub(crate) fans: BTreeMap<(u32, u32), Vec<u32>>,
     pub(crate) way: Way,
-    /// Outputs of the machine that was fed last, and the message that was sent last: kept for their memory.
-    outputs: Vec<Output>,
+    /// The message that was sent last: kept for its memory.
     pub(crate) encoded: Vec<u8>,
     pub(crate) counts: Counts,
     /// Messages that another tier carries, where one does.
@@ -103,7 +102,6 @@ impl Shard {
             arrivals_max: ARRIVALS_MIN,
             fans: BTreeMap::new(),
             way: Way::default(),
-            outputs: Vec::new(),
             encoded: Vec::new(),
             counts: Counts::default(),
             parcels: None,
@@ -244,13 +242,11 @@ impl Shard {
         // Who attacks is bound by nothing.
         let must_wait =
             target.plan.is_none() && target.disk.is_behind() && !matches!(input, Input::Persisted(_));
-        let mut outputs = std::mem::take(&mut self.outputs);
-        target.handle(self.now, input, &mut outputs).map_err(|runaway| run_away(host, runaway))?;
-        for output in outputs.drain(..) {
+        target.handle(self.now, input);
+        while let Some(output) = self.hosts[host].poll().map_err(|runaway| run_away(host, runaway))? {
             Check::silence(must_wait, &output)?;
             self.carry_out(host, output)?;
         }
-        self.outputs = outputs;
         self.arm(host);
         Ok(())
     }
