@@ -239,7 +239,7 @@ impl Shard {
     fn on_event(&mut self, host: u32, event: Said) {
         match event {
             Said::Order { id, news } => {
-                self.note(Note::News(u32::try_from(id.0).unwrap_or(u32::MAX), news));
+                self.note(Note::News(u32::try_from(id.0).unwrap_or(u32::MAX), Box::new(news)));
             }
             Said::Served(served) => {
                 let is_honest = self.setting.plan(host).is_none();

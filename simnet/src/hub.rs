@@ -45,7 +45,7 @@ pub(crate) enum Note {
     /// A client lost power.
     Crashes,
     /// Something happened to the order with this number.
-    News(u32, OrderNews),
+    News(u32, Box<OrderNews>),
     /// A record is written to a disk.
     Writes(Pledge),
     /// A record is on a disk.
@@ -92,7 +92,7 @@ pub(crate) struct Hub {
     /// Of the ledger's events.
     pub(crate) trace: Trace,
     /// Calls on their way to the ledger.
-    calls: BTreeMap<Key, (Account, LedgerCall)>,
+    calls: BTreeMap<Key, Box<Called>>,
     /// Numbers the ledger's answers.
     answers: u64,
     next_order: Option<Arrival>,
@@ -185,18 +185,18 @@ impl Hub {
     /// Lets the ledger carry out everything up to `now`.
     fn pass(&mut self, now: Time) -> Result<(), BrokenAt> {
         while let Some(entry) = self.calls.first_entry().filter(|entry| entry.key().at <= now) {
-            let (key, (wallet, call)) = entry.remove_entry();
+            let (key, called) = entry.remove_entry();
             self.check.deadlines(key.at)?;
             self.now = key.at;
             self.trace.begin(&key);
-            self.execute(&key, wallet, call).map_err(|broken| (key.at, broken))?;
+            self.execute(&key, *called).map_err(|broken| (key.at, broken))?;
         }
         self.check.deadlines(now)
     }
 
-    fn execute(&mut self, key: &Key, wallet: Account, call: LedgerCall) -> Result<(), Broken> {
+    fn execute(&mut self, key: &Key, called: Called) -> Result<(), Broken> {
         let back = key.at + self.setting.to_ledger();
-        for (host, news) in self.chain.execute(key.at, key.src, wallet, call) {
+        for (host, news) in self.chain.execute(key.at, key.src, called.wallet, called.call) {
             self.answers += 1;
             let event = Event::LedgerNews(Box::new(news));
             self.out.push((event.key(back, host, LEDGER, self.answers), event));
@@ -223,7 +223,7 @@ impl Hub {
                 self.measures.news(
                     number,
                     at,
-                    news,
+                    *news,
                     |node| setting.addresses.get(node).copied(),
                     |host, input, output| setting.price(host)?.cost(input, output),
                 );
@@ -231,7 +231,7 @@ impl Hub {
             }
             Note::Writes(pledge) => self.check.writes(&pledge, at, &self.chain)?,
             Note::Durable(pledge) => self.check.durable(&pledge)?,
-            Note::Calls(called) => self.call(host, *called)?,
+            Note::Calls(called) => self.call(host, called)?,
             Note::Blames(other) => self.measures.blames.note(other, at),
             Note::Accuses(fault) => self.measures.accused(fault),
             Note::Broken(broken) => return Err(broken),
@@ -239,11 +239,10 @@ impl Hub {
         Ok(())
     }
 
-    fn call(&mut self, host: u32, called: Called) -> Result<(), Broken> {
-        let Called { at, id, wallet, is_client, call } = called;
-        match &call {
+    fn call(&mut self, host: u32, called: Box<Called>) -> Result<(), Broken> {
+        match &called.call {
             LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some((voucher, _)), .. } => {
-                self.check.brings(voucher, is_client)?;
+                self.check.brings(voucher, called.is_client)?;
             }
             LedgerCall::Open { .. }
             | LedgerCall::TopUp { .. }
@@ -253,7 +252,8 @@ impl Hub {
             | LedgerCall::RequestClose { .. }
             | LedgerCall::Finalize { .. } => {}
         }
-        self.calls.insert(Key { at, kind: 0, dst: LEDGER, src: host, id }, (wallet, call));
+        let key = Key { at: called.at, kind: 0, dst: LEDGER, src: host, id: called.id };
+        self.calls.insert(key, called);
         Ok(())
     }
 
