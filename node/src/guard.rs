@@ -88,11 +88,11 @@ pub async fn guard(
             loop {
                 match watcher.poll() {
                     Output::Ledger(call) => {
-                        if let LedgerCall::Claim { voucher, .. } = &call {
+                        if let LedgerCall::Claim { voucher, .. } = &*call {
                             let account = hex::encode(voucher.account);
                             tell(GuardNews::Claiming { account, cumulative_nano: voucher.cumulative.0 });
                         }
-                        desk.calls.send((Role::Watcher, call)).await.map_err(|_| STOPPED)?;
+                        desk.calls.send((Role::Watcher, *call)).await.map_err(|_| STOPPED)?;
                     }
                     Output::Wake(at) => break wake = at,
                     // A watcher says nothing else.

@@ -5,8 +5,10 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::sync::OnceLock;
 
 use ed25519_dalek::{Signer as _, SigningKey, Verifier as _, VerifyingKey};
+use zeroize::Zeroizing;
 
 /// A node's identity: its ed25519 public key. The swarm derives the peer id from the same key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
@@ -56,22 +58,26 @@ impl Domain {
     }
 }
 
-/// An identity with its secret key. The key is wiped when this is dropped.
+/// An identity with its secret key, which is wiped when this is dropped.
 pub struct Identity {
-    key: SigningKey,
+    id: NodeId,
+    seed: Zeroizing<[u8; 32]>,
+    /// Made of the seed when it first signs: seven times as large.
+    key: OnceLock<Box<SigningKey>>,
 }
 
 impl Identity {
     /// The identity that a 32-byte seed stands for.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self { key: SigningKey::from_bytes(seed) }
+        let id = NodeId(SigningKey::from_bytes(seed).verifying_key().to_bytes());
+        Self { id, seed: Zeroizing::new(*seed), key: OnceLock::new() }
     }
 
     /// The public half.
     #[must_use]
-    pub fn id(&self) -> NodeId {
-        NodeId(self.key.verifying_key().to_bytes())
+    pub const fn id(&self) -> NodeId {
+        self.id
     }
 
     /// Signs `bytes` for `domain`.
@@ -81,7 +87,8 @@ impl Identity {
         if crate::fake::is_on() {
             return pretended(&self.id(), domain, bytes);
         }
-        Signature(self.key.sign(&domain.message(bytes)).to_bytes())
+        let key = self.key.get_or_init(|| Box::new(SigningKey::from_bytes(&self.seed)));
+        Signature(key.sign(&domain.message(bytes)).to_bytes())
     }
 }
 
@@ -89,6 +96,15 @@ impl Identity {
 /// every message, and the ledger's VM refused only the neutral element, and that only lately.
 pub(crate) fn strong_key(bytes: &[u8; 32]) -> Option<VerifyingKey> {
     VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak())
+}
+
+/// Whether [`strong_key`] finds one.
+pub(crate) fn is_strong(bytes: &[u8; 32]) -> bool {
+    #[cfg(feature = "fake-crypto")]
+    if crate::fake::is_on() {
+        return true;
+    }
+    strong_key(bytes).is_some()
 }
 
 /// The encodings of the eight points of small order.

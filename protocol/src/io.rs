@@ -77,8 +77,8 @@ pub enum Output {
     Persist {
         /// Counts up.
         id: PersistId,
-        /// The record.
-        record: Record,
+        /// The record: as it lies on disk, it is passed on and not copied.
+        record: Box<Record>,
     },
     /// Start a task on the engine.
     Run {
@@ -102,7 +102,7 @@ pub enum Output {
         job: JobId,
     },
     /// Do something on the ledger.
-    Ledger(LedgerCall),
+    Ledger(Box<LedgerCall>),
     /// Something the user wants to know.
     Event(Event),
     /// A peer broke a rule; the shell may count it against the peer.

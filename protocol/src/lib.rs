@@ -47,6 +47,7 @@ pub mod market;
 mod outbox;
 pub mod provider;
 pub mod session;
+pub mod table;
 pub mod time;
 pub mod watcher;
 pub mod wire;

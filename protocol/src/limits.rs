@@ -42,6 +42,9 @@ pub const ASK_NAME_BYTES_MAX: usize = 64;
 pub const ASKS_MAX: usize = 4_096;
 /// Calls remembered so that a second copy is not answered twice.
 pub const CALLS_SEEN_MAX: usize = 4_096;
+/// How long a call is remembered at least, unless [`CALLS_SEEN_MAX`] others come: longer than a copy of it is under way
+/// anywhere, and as long as gossip itself knows it.
+pub const CALL_SEEN: Span = Span::from_s(120);
 /// Orders that one client works on at a time.
 pub const ORDERS_MAX: usize = 256;
 /// Jobs that one provider serves or has promised to serve at a time.

@@ -6,17 +6,15 @@
 
 use std::collections::VecDeque;
 
+use crate::channel::ledger::LedgerCall;
 use crate::channel::record::Record;
 use crate::io::{Output, PersistId};
 use crate::time::Time;
 
-/// Places that an outbox keeps while it is empty.
-const KEPT: usize = 4;
-
 /// The outputs of one machine, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    records: VecDeque<(PersistId, Record)>,
+    records: VecDeque<(PersistId, Box<Record>)>,
     waiting: VecDeque<(PersistId, Output)>,
     newest: PersistId,
     durable: PersistId,
@@ -28,10 +26,15 @@ impl Outbox {
         self.waiting.push_back((self.newest, output));
     }
 
+    /// Queues a call to the ledger.
+    pub(crate) fn call(&mut self, call: LedgerCall) {
+        self.push(Output::Ledger(Box::new(call)));
+    }
+
     /// Queues a record: nothing pushed later leaves before it is durable.
     pub(crate) fn persist(&mut self, record: Record) {
         self.newest = PersistId(self.newest.0.saturating_add(1));
-        self.records.push_back((self.newest, record));
+        self.records.push_back((self.newest, Box::new(record)));
     }
 
     /// Everything up to `id` is on disk.
@@ -49,10 +52,10 @@ impl Outbox {
         if let Some((_, output)) = next {
             return output;
         }
-        // A burst is rare, and its memory would stay with every machine for good.
-        self.records.shrink_to(KEPT);
+        // A machine is at rest most of the time, and its memory would stay with it for good.
+        self.records = VecDeque::new();
         if self.waiting.is_empty() {
-            self.waiting.shrink_to(KEPT);
+            self.waiting = VecDeque::new();
         }
         Output::Wake(wake_at())
     }

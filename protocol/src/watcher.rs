@@ -39,7 +39,7 @@ impl Watcher {
             watch.renew(guarded);
         } else if self.watched.len() < limits::CHANNELS_MAX {
             self.watched.insert(account, Watch::new(guarded));
-            self.outbox.push(Output::Ledger(LedgerCall::Watch { account }));
+            self.outbox.call(LedgerCall::Watch { account });
         }
     }
 
@@ -80,7 +80,7 @@ impl Machine for Watcher {
         for account in self.deadlines.due(now) {
             let Some(watch) = self.watched.get_mut(&account) else { continue };
             if let Some(call) = watch.due(now) {
-                self.outbox.push(Output::Ledger(call));
+                self.outbox.call(call);
             }
             self.deadlines.set(account, watch.wake_at());
         }

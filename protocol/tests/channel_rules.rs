@@ -408,7 +408,9 @@ fn watched(watcher: &mut Watcher, at_s: u64, input: Input) -> (Vec<Nano>, Time) 
         if let Output::Wake(at) = output {
             return (claims, at);
         }
-        if let Output::Ledger(LedgerCall::Claim { voucher, .. }) = output {
+        if let Output::Ledger(call) = output
+            && let LedgerCall::Claim { voucher, .. } = *call
+        {
             claims.push(voucher.cumulative);
         }
     }
@@ -452,7 +454,7 @@ fn told(client: &mut Client, at_s: u64, input: Input) -> (Vec<LedgerCall>, Time)
     client.handle(Time(at_s * 1_000_000), input);
     loop {
         match client.poll() {
-            Output::Ledger(call) => calls.push(call),
+            Output::Ledger(call) => calls.push(*call),
             Output::Persist { id, .. } => client.handle(Time(at_s * 1_000_000), Input::Persisted(id)),
             Output::Wake(at) => return (calls, at),
             Output::Send { .. }

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
-use bombyx_protocol::channel::terms::ChannelTerms;
+use bombyx_protocol::channel::terms::AgreedTerms;
 use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
 use bombyx_protocol::ident::Signature;
+use bombyx_protocol::table::Table;
 use bombyx_protocol::time::{Span, Time};
 use serde::Serialize;
 
@@ -38,7 +39,7 @@ pub type Account = [u8; 32];
 
 #[derive(Debug)]
 struct Channel {
-    terms: ChannelTerms,
+    terms: AgreedTerms,
     epoch: u64,
     close_at: Option<Time>,
     deposit: u64,
@@ -79,7 +80,7 @@ pub struct Chain {
     network_id: i32,
     wallets: BTreeMap<Account, u64>,
     channels: BTreeMap<Account, Channel>,
-    watchers: BTreeMap<Account, BTreeSet<u32>>,
+    watchers: BTreeMap<Account, Table<u32, ()>>,
     /// What channels that are gone came to, by account and epoch.
     closed: BTreeMap<(Account, u64), u64>,
     /// Logical time: counts transactions, and is a channel's epoch.
@@ -161,22 +162,25 @@ impl Chain {
         let before = self.held(&parties, &account);
         let outcome = match call {
             LedgerCall::Watch { .. } => {
-                self.watchers.entry(account).or_default().insert(host);
+                self.watchers.entry(account).or_default().insert(host, ());
                 return vec![(host, self.show(now, account))];
             }
             LedgerCall::Unwatch { .. } => {
                 if let Some(watchers) = self.watchers.get_mut(&account) {
                     watchers.remove(&host);
+                    if watchers.is_empty() {
+                        self.watchers.remove(&account);
+                    }
                 }
                 return Vec::new();
             }
             LedgerCall::Open { .. } if self.channels.contains_key(&account) => {
-                self.watchers.entry(account).or_default().insert(host);
+                self.watchers.entry(account).or_default().insert(host, ());
                 return vec![(host, self.show(now, account))];
             }
             LedgerCall::Open { terms, deposit } => {
-                self.watchers.entry(account).or_default().insert(host);
-                self.open(wallet, *terms, deposit.0)
+                self.watchers.entry(account).or_default().insert(host, ());
+                self.open(wallet, terms, deposit.0)
             }
             LedgerCall::TopUp { amount, .. } => self.top_up(account, wallet, amount.0),
             LedgerCall::Claim { voucher, signature } => self.claim(account, wallet, voucher, signature),
@@ -190,8 +194,8 @@ impl Chain {
         match outcome {
             Ok(counter) => {
                 *counter(&mut self.transactions) += 1;
-                let watchers = self.watchers.get(&account).cloned().unwrap_or_default();
-                watchers.into_iter().map(|watcher| (watcher, self.show(now, account))).collect()
+                let watchers = self.watchers.get(&account).into_iter().flat_map(Table::keys);
+                watchers.map(|watcher| (*watcher, self.show(now, account))).collect()
             }
             Err(fault) => {
                 self.transactions.refused += 1;
@@ -204,7 +208,7 @@ impl Chain {
     fn parties(&self, caller: Account, call: &LedgerCall) -> BTreeSet<Account> {
         let open = self.channels.get(&call.account()).map(|channel| &channel.terms);
         let terms = match call {
-            LedgerCall::Open { terms, .. } => Some(&**terms),
+            LedgerCall::Open { terms, .. } => Some(terms),
             LedgerCall::TopUp { .. }
             | LedgerCall::Claim { .. }
             | LedgerCall::Close { .. }
@@ -245,7 +249,7 @@ impl Chain {
         LedgerEvent::Channel { account, state: self.state(now, &account) }
     }
 
-    fn open(&mut self, wallet: Account, terms: ChannelTerms, deposit: u64) -> Result<Counter, Refused> {
+    fn open(&mut self, wallet: Account, terms: AgreedTerms, deposit: u64) -> Result<Counter, Refused> {
         let account = terms.account().hash;
         if terms.check(self.network_id).is_err() {
             return Err(LedgerFault::Refused);
@@ -466,7 +470,7 @@ impl Channel {
 
 #[cfg(test)]
 mod tests {
-    use bombyx_protocol::channel::terms::Address;
+    use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use ed25519_dalek::SigningKey;
 
     use bombyx_protocol::channel::voucher::CloseRequest;
@@ -502,7 +506,7 @@ mod tests {
             Time(5),
             0,
             CLIENT,
-            LedgerCall::Open { terms: Box::new(terms()), deposit: Nano(deposit) },
+            LedgerCall::Open { terms: terms().into(), deposit: Nano(deposit) },
         );
         let epoch = chain.state(Time(5), &account).expect("it was opened").epoch;
         assert_eq!(said.len(), 1, "who opens a channel hears of it");
@@ -586,7 +590,7 @@ mod tests {
     fn a_wallet_that_holds_too_little_opens_nothing() {
         let mut chain = Chain::new(-3);
         chain.fund(CLIENT, Nano(1_000));
-        let call = LedgerCall::Open { terms: Box::new(terms()), deposit: Nano(5_000) };
+        let call = LedgerCall::Open { terms: terms().into(), deposit: Nano(5_000) };
         let account = call.account();
         let said = chain.execute(Time(0), 0, CLIENT, call);
         assert_eq!(said, [(0, LedgerEvent::Failed { account, fault: LedgerFault::Funds })]);

@@ -417,7 +417,7 @@ mod tests {
     #[test]
     fn who_speaks_before_a_commit_is_caught_and_who_writes_is_not() {
         let speech = Output::Cancel { job: JobId([1; 16]) };
-        let record = Output::Persist { id: PersistId(1), record: record(1) };
+        let record = Output::Persist { id: PersistId(1), record: Box::new(record(1)) };
         assert_eq!(fails(Check::silence(true, &speech)), "no output before its record is durable");
         assert_eq!((Check::silence(false, &speech), Check::silence(true, &record)), (Ok(()), Ok(())));
     }

@@ -122,7 +122,7 @@ impl Shard {
         self.uplinks.leave(from, source, self.now, bytes, passage)
     }
 
-    fn persist(&mut self, host: u32, id: PersistId, record: Record) -> Result<(), Broken> {
+    fn persist(&mut self, host: u32, id: PersistId, record: Box<Record>) -> Result<(), Broken> {
         if let Some(pledge) = Pledge::of(&record) {
             self.note(Note::Writes(pledge));
         }
@@ -216,7 +216,7 @@ impl Shard {
     }
 
     /// A call waits for the next block; a question is answered as fast as the interface is.
-    fn call_ledger(&mut self, host: u32, call: LedgerCall) {
+    fn call_ledger(&mut self, host: u32, call: Box<LedgerCall>) {
         let there = self.now + self.setting.to_ledger();
         let block = Span::from_ms(self.setting.scenario.ledger.block_ms);
         let at = if Chain::is_question(&call) { there } else { next_block(there, block) };

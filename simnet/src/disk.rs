@@ -2,28 +2,26 @@
 //!
 //! One commit at a time; everything written while it runs goes into the next one together (group commit).
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::io::PersistId;
+use bombyx_protocol::table::Table;
 
 use crate::rng::fold;
 
 /// What a host has written.
 #[derive(Debug, Default)]
 pub struct Disk {
-    durable: BTreeMap<RecordKey, Box<Record>>,
+    durable: Table<RecordKey, Box<Record>>,
     /// Stands for all durable receipts: no machine reads them again, and one for each job of a host adds up.
     receipts: u64,
-    committing: Vec<(PersistId, Record)>,
-    written: Vec<(PersistId, Record)>,
+    committing: Vec<(PersistId, Box<Record>)>,
+    written: Vec<(PersistId, Box<Record>)>,
 }
 
 impl Disk {
     /// Writes a record. True where a commit has to begin now.
     #[must_use]
-    pub fn write(&mut self, id: PersistId, record: Record) -> bool {
+    pub fn write(&mut self, id: PersistId, record: Box<Record>) -> bool {
         self.written.push((id, record));
         self.begin()
     }
@@ -72,8 +70,8 @@ impl Disk {
         idle
     }
 
-    fn apply(&mut self, record: Record) {
-        match &record {
+    fn apply(&mut self, record: Box<Record>) {
+        match &*record {
             Record::ChannelGone { account } => {
                 self.durable.remove(&RecordKey::Paying(*account));
                 self.durable.remove(&RecordKey::Earning(*account));
@@ -84,12 +82,9 @@ impl Disk {
                 self.receipts =
                     words.iter().fold(self.receipts, |state, word| fold(state, u64::from_le_bytes(*word)));
             }
-            Record::Paying(_) | Record::Earning(_) => match self.durable.entry(record.key()) {
-                Entry::Occupied(mut known) => **known.get_mut() = record,
-                Entry::Vacant(place) => {
-                    place.insert(Box::new(record));
-                }
-            },
+            Record::Paying(_) | Record::Earning(_) => {
+                self.durable.insert(record.key(), record);
+            }
         }
     }
 }
@@ -105,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    fn record(number: u8) -> Record {
+    fn record(number: u8) -> Box<Record> {
         let address = Address::basechain([number; 32]);
         let terms = ChannelTerms {
             network_id: -3,
@@ -118,14 +113,14 @@ mod tests {
         };
         let (deposit, cumulative) = (Nano(9), Nano(0));
         let provider = NodeId([0; 32]);
-        Record::Paying(Paying {
+        Box::new(Record::Paying(Paying {
             terms: terms.into(),
             provider,
             deposit,
             epoch: None,
             cumulative,
             closing: false,
-        })
+        }))
     }
 
     #[test]
@@ -159,7 +154,7 @@ mod tests {
             for byte in signatures {
                 let receipt = Signed { body: vec![], signature: Signature([*byte; 64]) };
                 let record = Record::Receipt { job: JobId([1; 16]), provider: NodeId([0; 32]), receipt };
-                let _ = disk.write(PersistId(1), record);
+                let _ = disk.write(PersistId(1), Box::new(record));
                 let _ = disk.committed(|_| ());
             }
             assert_eq!(disk.records().count(), 0);

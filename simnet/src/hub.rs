@@ -71,7 +71,7 @@ pub(crate) struct Called {
     /// Whether the caller buys.
     pub(crate) is_client: bool,
     /// The call.
-    pub(crate) call: LedgerCall,
+    pub(crate) call: Box<LedgerCall>,
 }
 
 /// A sum over all shards at one moment.
@@ -134,6 +134,7 @@ impl Hub {
             let event = if switch.is_on { Event::Restart } else { Event::Crash };
             hub.out.push((event.key_of_world(switch.at, switch.host, 0), event));
         }
+        hub.measures.expect(hub.setting.workload.jobs());
         hub.settle_when_over(Time(0));
         hub
     }
@@ -196,7 +197,7 @@ impl Hub {
 
     fn execute(&mut self, key: &Key, called: Called) -> Result<(), Broken> {
         let back = key.at + self.setting.to_ledger();
-        for (host, news) in self.chain.execute(key.at, key.src, called.wallet, called.call) {
+        for (host, news) in self.chain.execute(key.at, key.src, called.wallet, *called.call) {
             self.answers += 1;
             let event = Event::LedgerNews(Box::new(news));
             self.out.push((event.key(back, host, LEDGER, self.answers), event));
@@ -240,7 +241,7 @@ impl Hub {
     }
 
     fn call(&mut self, host: u32, called: Box<Called>) -> Result<(), Broken> {
-        match &called.call {
+        match &*called.call {
             LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some((voucher, _)), .. } => {
                 self.check.brings(voucher, called.is_client)?;
             }

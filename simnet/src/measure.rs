@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::io::{Bill, Failure, OrderNews, PeerFault};
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{OrderNews, PeerFault};
 use bombyx_protocol::market::auction::Fate;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Gossip, Message, ToClient, ToProvider};
 use serde::Serialize;
 
 use crate::blame::{Blames, blames_provider};
+use crate::job::{Failover, JobRow};
 
 /// Kinds of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,70 +114,6 @@ pub struct Floods {
     pub carried: u64,
 }
 
-/// How an order ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It has not.
-    Open,
-    /// With a complete answer.
-    Done,
-    /// Without.
-    Failed(Failure),
-    /// Its client lost power.
-    Lost,
-}
-
-/// One order.
-#[derive(Debug, Clone)]
-pub struct JobRow {
-    /// Who ordered.
-    pub client: u32,
-    /// When.
-    pub at: Time,
-    /// When it ended.
-    pub ended: Option<Time>,
-    /// How.
-    pub outcome: Outcome,
-    /// What it came to.
-    pub bill: Bill,
-    /// Auctions that were held for it.
-    pub auctions: u32,
-    /// How many hosts' bids could have been awarded in the last of them.
-    pub bidders: u32,
-    /// When the first auction for it was over; never for an order on a lease.
-    pub bids_at: Option<Time>,
-    /// When the provider that made the first content took it.
-    pub awarded_at: Option<Time>,
-    /// When the first content was there.
-    pub first_at: Option<Time>,
-    /// Providers that failed it.
-    pub failovers: Vec<Failover>,
-    /// What the answer would have cost at the lowest list price among the bidders, if there was an auction.
-    pub lowest_list: Option<Nano>,
-}
-
-/// A provider that failed an order and was replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failover {
-    /// When.
-    pub at: Time,
-    /// The provider.
-    pub from: Option<u32>,
-    /// How.
-    pub why: Failure,
-}
-
-impl JobRow {
-    /// The wait for the first content in three: for bids, for a provider that takes the job, for what it does. Failures
-    /// in between are of the second.
-    #[must_use]
-    pub fn phases(&self) -> Option<[Span; 3]> {
-        let (awarded, first) = (self.awarded_at?, self.first_at?);
-        let bids = self.bids_at.unwrap_or(self.at).min(awarded);
-        Some([bids.since(self.at), awarded.since(bids), first.since(awarded)])
-    }
-}
-
 /// The world at the end of one virtual second; all numbers count from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
@@ -261,22 +199,14 @@ pub struct Measures {
 }
 
 impl Measures {
+    /// Room for so many orders, and no more.
+    pub fn expect(&mut self, orders: u32) {
+        self.jobs.reserve_exact(orders as usize);
+    }
+
     /// An order was given.
     pub fn ordered(&mut self, client: u32, at: Time) {
-        self.jobs.push(JobRow {
-            client,
-            at,
-            ended: None,
-            outcome: Outcome::Open,
-            bill: Bill::default(),
-            auctions: 0,
-            bidders: 0,
-            bids_at: None,
-            awarded_at: None,
-            first_at: None,
-            failovers: Vec::new(),
-            lowest_list: None,
-        });
+        self.jobs.push(JobRow::new(client, at));
     }
 
     /// A peer was accused.
@@ -296,64 +226,50 @@ impl Measures {
         number: u32,
         now: Time,
         news: OrderNews,
-        host_of: impl Fn(&bombyx_protocol::ident::NodeId) -> Option<u32>,
+        host_of: impl Fn(&NodeId) -> Option<u32>,
         list_cost: impl Fn(u32, u64, u64) -> Option<Nano>,
     ) {
         let Some(row) = self.jobs.get_mut(number as usize) else { return };
-        let (outcome, bill) = match news {
+        let bill = match news {
             OrderNews::Bids(reports) => {
-                row.auctions += 1;
-                row.bids_at.get_or_insert(now);
                 self.bids += reports.len() as u64;
                 let able = reports
                     .iter()
                     .filter(|report| matches!(report.fate, Fate::Won { .. } | Fate::Outscored { .. }));
                 let able: Vec<u32> = able.filter_map(|report| host_of(&report.provider)).collect();
-                row.bidders = able.len() as u32;
+                row.auctioned(now, able.len() as u32);
                 self.bidders.insert(number, able);
                 return;
             }
             OrderNews::FailedOver { from, why } => {
                 let from = host_of(&from);
-                row.failovers.push(Failover { at: now, from, why });
+                row.failed_over(Failover { at: now, from, why });
                 if let Some(host) = from.filter(|_| blames_provider(why)) {
                     self.blames.note(host, now);
                 }
                 return;
             }
-            OrderNews::Awarded { .. } => {
-                if row.first_at.is_none() {
-                    row.awarded_at = Some(now);
-                }
-                return;
+            OrderNews::Awarded { .. } => return row.awarded(now),
+            OrderNews::Content(_) => return row.told(now),
+            OrderNews::Done(bill) => {
+                row.done(now);
+                bill
             }
-            OrderNews::Content(_) => {
-                row.first_at.get_or_insert(now);
-                return;
+            OrderNews::Failed { why, bill } => {
+                row.failed(now, why);
+                bill
             }
-            OrderNews::Done(bill) => (Outcome::Done, bill),
-            OrderNews::Failed { why, bill } => (Outcome::Failed(why), bill),
         };
-        row.ended = Some(now);
-        row.outcome = outcome;
-        row.lowest_list = self
-            .bidders
-            .remove(&number)
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|host| list_cost(host, bill.input_tokens, bill.output_tokens))
-            .min();
-        row.bill = bill;
-        // Kept to the end of a run of a million orders.
-        row.bill.providers.shrink_to_fit();
+        let bidders = self.bidders.remove(&number).unwrap_or_default().into_iter();
+        let lowest = bidders.filter_map(|host| list_cost(host, bill.input_tokens, bill.output_tokens)).min();
+        row.billed(&bill, lowest, host_of);
     }
 
     /// The client of an order lost power.
     pub fn lost(&mut self, number: u32, now: Time) {
         self.bidders.remove(&number);
         if let Some(row) = self.jobs.get_mut(number as usize) {
-            row.outcome = Outcome::Lost;
-            row.ended = Some(now);
+            row.lost(now);
         }
     }
 }

@@ -7,7 +7,8 @@ use bombyx_protocol::io::Failure;
 use bombyx_protocol::wire::message::Refusal;
 use serde::Serialize;
 
-use crate::measure::{Failover, JobRow, Outcome, Percentiles, Sample, curve};
+use crate::job::{Failover, JobRow, Outcome};
+use crate::measure::{Percentiles, Sample, curve};
 use crate::report::Summary;
 use crate::stats::{gini, hhi};
 use crate::world::World;
@@ -104,9 +105,9 @@ pub fn find(key: &str) -> Option<&'static Metric> {
 #[must_use]
 pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
     let jobs = world.jobs();
-    let done: Vec<&JobRow> = jobs.iter().filter(|job| job.outcome == Outcome::Done).collect();
+    let done: Vec<&JobRow> = jobs.iter().filter(|job| job.is_done()).collect();
     let orders = jobs.len().max(1) as f64;
-    let billed: Nano = jobs.iter().map(|job| job.bill.cost).sum();
+    let billed: Nano = jobs.iter().map(|job| job.cost).sum();
     let income = income(world);
     let mut values = BTreeMap::new();
     let mut put = |key: &str, value: Option<f64>| {
@@ -130,9 +131,9 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
         put(&format!("{key}_p99"), some(of.count, of.p99));
     }
     put("whole_ms_p50", some(summary.whole_ms.count, summary.whole_ms.p50));
-    put("price_mean", mean(done.iter().map(|job| milli(job.bill.cost))));
+    put("price_mean", mean(done.iter().map(|job| milli(job.cost))));
     put("price_spread", spread(&done));
-    put("paid_over_lowest", mean(done.iter().filter_map(|job| over(job.bill.cost, job.lowest_list))));
+    put("paid_over_lowest", mean(done.iter().filter_map(|job| over(job.cost, job.lowest_list()))));
     put("cost_over_optimum", cost_over_optimum(world));
     put("cost_over_assignment", world.cost_over_assignment());
     if let Some(welfare) = world.welfare() {
@@ -184,9 +185,9 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
 pub fn curves(world: &World) -> BTreeMap<String, Vec<f64>> {
     let jobs = world.jobs();
     let ms = |span: bombyx_protocol::time::Span| span.0 as f64 / 1e3;
-    let matched = curve(jobs.iter().filter_map(|job| job.bill.matched).map(ms));
-    let first = curve(jobs.iter().filter_map(|job| job.bill.first_token).map(ms));
-    let price = curve(jobs.iter().filter(|job| job.outcome == Outcome::Done).map(|job| milli(job.bill.cost)));
+    let matched = curve(jobs.iter().filter_map(|job| job.matched()).map(ms));
+    let first = curve(jobs.iter().filter_map(|job| job.first_content()).map(ms));
+    let price = curve(jobs.iter().filter(|job| job.is_done()).map(|job| milli(job.cost)));
     [("match_ms", matched), ("first_content_ms", first), ("price", price)]
         .map(|(name, curve)| (name.to_owned(), curve))
         .into()
@@ -230,7 +231,7 @@ fn overpaid(world: &World) -> f64 {
     let mut billed: BTreeMap<u32, Option<Nano>> = BTreeMap::new();
     for job in world.jobs() {
         let sum = billed.entry(job.client).or_insert(Some(Nano::ZERO));
-        *sum = sum.filter(|_| job.outcome != Outcome::Lost).and_then(|sum| sum.plus(job.bill.cost));
+        *sum = sum.filter(|_| job.outcome() != Outcome::Lost).and_then(|sum| sum.plus(job.cost));
     }
     let honest = billed.into_iter().filter(|(host, _)| world.host(*host).plan.is_none());
     honest
@@ -243,7 +244,7 @@ fn overpaid(world: &World) -> f64 {
 
 fn refused_as_busy(jobs: &[JobRow]) -> f64 {
     let busy = |failover: &&Failover| failover.why == Failure::Refused(Refusal::Busy);
-    jobs.iter().flat_map(|job| &job.failovers).filter(busy).count() as f64
+    jobs.iter().flat_map(|job| job.failovers()).filter(busy).count() as f64
 }
 
 /// From the start of its attack until somebody held something against it, of every attacker that was found.
@@ -270,7 +271,7 @@ fn honest_blamed(world: &World) -> Option<f64> {
 fn spread(done: &[&JobRow]) -> Option<f64> {
     let prices: Vec<f64> = done
         .iter()
-        .map(|job| (job.bill.cost.0 as f64, (job.bill.input_tokens + job.bill.output_tokens) as f64))
+        .map(|job| (job.cost.0 as f64, (job.tokens().0 + job.tokens().1) as f64))
         .filter(|(_, tokens)| *tokens > 0.0)
         .map(|(cost, tokens)| cost / tokens)
         .collect();
@@ -286,8 +287,8 @@ fn utilisation(world: &World) -> Option<f64> {
     let first = jobs.first()?.at;
     let last = jobs.last()?.at;
     let served = jobs.iter().filter_map(|job| {
-        let matched = job.at + job.bill.matched?;
-        Some(job.ended?.min(last).since(matched).0 as f64)
+        let matched = job.at + job.matched()?;
+        Some(job.ended()?.min(last).since(matched).0 as f64)
     });
     let time = last.since(first).0 as f64 * slots;
     (time > 0.0).then(|| served.sum::<f64>() / time * 1e2)
@@ -301,11 +302,10 @@ fn utilisation(world: &World) -> Option<f64> {
 fn cost_over_optimum(world: &World) -> Option<f64> {
     let wait_price = world.setting.scenario.workload.nano_per_ms as f64;
     let (mut actual, mut bound) = (0.0, 0.0);
-    let is_true = |job: &&JobRow| job.outcome == Outcome::Done && !world.is_answered_falsely(job);
+    let is_true = |job: &&JobRow| job.is_done() && !world.is_answered_falsely(job);
     for job in world.jobs().iter().filter(is_true) {
-        let (Some(server), Some(first)) = (job.bill.providers.last(), job.bill.first_token) else { continue };
-        let Some(server) = world.setting.addresses.get(server).copied() else { continue };
-        let tokens = (job.bill.input_tokens, job.bill.output_tokens);
+        let (Some(server), Some(first)) = (job.server(), job.first_content()) else { continue };
+        let tokens = job.tokens();
         let Some(own) = world.host(server).cost_of(tokens) else { continue };
         let Some(best) = world.least_cost(job.client, server, tokens, wait_price) else { continue };
         actual += own.0 as f64 + first.0 as f64 / 1e3 * wait_price;

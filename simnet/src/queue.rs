@@ -43,6 +43,8 @@ pub struct Queue<T> {
     /// One bit for each bucket of the ring that holds something.
     occupied: [u64; WORDS],
     overflow: BinaryHeap<Entry<T>>,
+    /// Memory of buckets that time has passed: few of the ring hold anything at a time.
+    spare: Vec<Vec<Entry<T>>>,
     pending: usize,
 }
 
@@ -62,6 +64,7 @@ impl<T> Queue<T> {
             ring: (0..BUCKETS).map(|_| Vec::new()).collect(),
             occupied: [0; WORDS],
             overflow: BinaryHeap::new(),
+            spare: Vec::new(),
             pending: 0,
         }
     }
@@ -114,13 +117,17 @@ impl<T> Queue<T> {
         } else if bucket - self.cursor < BUCKETS {
             let slot = (bucket % BUCKETS) as usize;
             self.occupied[slot / 64] |= 1 << (slot % 64);
-            self.ring[slot].push(entry);
+            let bucket = &mut self.ring[slot];
+            if bucket.capacity() == 0 {
+                *bucket = self.spare.pop().unwrap_or_default();
+            }
+            bucket.push(entry);
         } else {
             self.overflow.push(entry);
         }
     }
 
-    /// Moves time to the next bucket that holds something and brings what it uncovers into the ring.
+    /// Moves time to the next bucket that holds something and brings what it uncovers into the ring. Nothing is near.
     fn advance(&mut self) {
         let next = match (self.next_in_ring(), self.overflow.peek()) {
             (Some(bucket), _) => bucket,
@@ -130,8 +137,9 @@ impl<T> Queue<T> {
         self.cursor = next;
         let slot = (next % BUCKETS) as usize;
         self.occupied[slot / 64] &= !(1 << (slot % 64));
-        // The slot keeps its memory for the next round; the heap sorts only these few.
-        self.near.extend(self.ring[slot].drain(..));
+        // The heap sorts only these few, where they lie; it was empty.
+        let due = BinaryHeap::from(std::mem::take(&mut self.ring[slot]));
+        self.spare.push(std::mem::replace(&mut self.near, due).into_vec());
         while let Some(entry) = self.overflow.peek() {
             if (entry.key.at.0 >> BUCKET_BITS).saturating_sub(next) >= BUCKETS {
                 break;

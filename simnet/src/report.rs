@@ -9,7 +9,8 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use crate::chain::Transactions;
-use crate::measure::{JobRow, KINDS, Outcome, Percentiles, Traffic};
+use crate::job::{JobRow, Outcome};
+use crate::measure::{KINDS, Percentiles, Traffic};
 use crate::population;
 use crate::scenario::{AttackKind, Scenario};
 use crate::world::World;
@@ -143,7 +144,7 @@ impl AttackSummary {
                 // Who buys from itself gets answers that are worth nothing.
                 if spec.kind != AttackKind::WashTrader {
                     of.gained +=
-                        jobs.filter(|job| job.client == number).map(|job| coins(job.bill.cost)).sum::<f64>();
+                        jobs.filter(|job| job.client == number).map(|job| coins(job.cost)).sum::<f64>();
                 }
             } else {
                 // Who buys from itself moves its own money in a circle; others are worth what their vouchers say.
@@ -152,11 +153,8 @@ impl AttackSummary {
                 } else {
                     earned.get(&host.wallet).copied().map_or(0.0, coins)
                 };
-                let served = jobs.filter(|job| job.bill.providers.last() == Some(&host.node));
-                of.spent += served
-                    .filter_map(|job| host.cost_of((job.bill.input_tokens, job.bill.output_tokens)))
-                    .map(coins)
-                    .sum::<f64>();
+                let served = jobs.filter(|job| job.server() == Some(number));
+                of.spent += served.filter_map(|job| host.cost_of(job.tokens())).map(coins).sum::<f64>();
             }
         }
         of.profit_per_spent = (of.spent > 0.0).then(|| (of.gained - of.spent) / of.spent);
@@ -219,16 +217,16 @@ impl Report {
 impl Summary {
     fn of(world: &World) -> Self {
         let jobs = &world.hub.measures.jobs;
-        let done: Vec<&JobRow> = jobs.iter().filter(|job| job.outcome == Outcome::Done).collect();
-        let lost = count(jobs, |job| job.outcome == Outcome::Lost);
+        let done: Vec<&JobRow> = jobs.iter().filter(|job| job.is_done()).collect();
+        let lost = count(jobs, |job| job.outcome() == Outcome::Lost);
         let mut failures = BTreeMap::new();
         for job in jobs {
-            if let Outcome::Failed(why) = job.outcome {
+            if let Outcome::Failed(why) = job.outcome() {
                 *failures.entry(why.to_string()).or_default() += 1;
             }
         }
         let mut failover_reasons = BTreeMap::new();
-        for failover in jobs.iter().flat_map(|job| &job.failovers) {
+        for failover in jobs.iter().flat_map(|job| job.failovers()) {
             *failover_reasons.entry(failover.why.to_string()).or_default() += 1;
         }
         let counts = world.counts();
@@ -241,33 +239,33 @@ impl Summary {
         Self {
             virtual_s: world.now.0 as f64 / 1e6,
             done: done.len() as u32,
-            failed: count(jobs, |job| matches!(job.outcome, Outcome::Failed(_) | Outcome::Open)),
+            failed: count(jobs, |job| matches!(job.outcome(), Outcome::Failed(_) | Outcome::Open)),
             lost,
             success: mean(done.len() as f64, orders - f64::from(lost)),
             failures,
-            match_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.matched)),
-            first_content_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.bill.first_token)),
+            match_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.matched())),
+            first_content_ms: Percentiles::of_ms(jobs.iter().filter_map(|job| job.first_content())),
             phases_ms: std::array::from_fn(|phase| {
                 Percentiles::of_ms(jobs.iter().filter_map(|job| job.phases().map(|phases| phases[phase])))
             }),
             whole_ms: Percentiles::of_ms(
-                done.iter().filter_map(|job| job.ended.map(|at: Time| at.since(job.at))),
+                done.iter().filter_map(|job| job.ended().map(|at: Time| at.since(job.at))),
             ),
-            leased: count(jobs, |job| job.auctions == 0 && job.outcome == Outcome::Done),
+            leased: count(jobs, |job| job.auctions == 0 && job.is_done()),
             auctions,
             bids_per_auction: mean(world.hub.measures.bids as f64, f64::from(auctions)),
-            failovers: jobs.iter().map(|job| job.failovers.len() as u32).sum(),
+            failovers: jobs.iter().map(|job| job.failovers().len() as u32).sum(),
             failover_reasons,
-            price_coins: Percentiles::of(done.iter().map(|job| coins(job.bill.cost))),
+            price_coins: Percentiles::of(done.iter().map(|job| coins(job.cost))),
             paid_over_lowest: Percentiles::of(done.iter().filter_map(|job| {
-                let lowest = job.lowest_list.filter(|lowest| *lowest > Nano::ZERO)?;
-                Some(job.bill.cost.0 as f64 / lowest.0 as f64)
+                let lowest = job.lowest_list().filter(|lowest| *lowest > Nano::ZERO)?;
+                Some(job.cost.0 as f64 / lowest.0 as f64)
             })),
-            tokens: jobs.iter().fold((0, 0), |(input, output), job| {
-                (input + job.bill.input_tokens, output + job.bill.output_tokens)
-            }),
-            receipts: jobs.iter().map(|job| u64::from(job.bill.receipts)).sum(),
-            vouchers: jobs.iter().map(|job| u64::from(job.bill.vouchers)).sum(),
+            tokens: jobs
+                .iter()
+                .fold((0, 0), |(input, output), job| (input + job.tokens().0, output + job.tokens().1)),
+            receipts: jobs.iter().map(|job| u64::from(job.receipts)).sum(),
+            vouchers: jobs.iter().map(|job| u64::from(job.vouchers)).sum(),
             messages,
             messages_per_job: mean(for_jobs.count as f64, orders),
             bytes_per_job: mean(for_jobs.bytes as f64, orders),
@@ -289,7 +287,7 @@ impl LedgerSummary {
         Self {
             transactions,
             per_1000_jobs: mean(transactions.total() as f64 * 1e3, done as f64),
-            billed: world.hub.measures.jobs.iter().map(|job| job.bill.cost).sum::<Nano>().to_string(),
+            billed: world.hub.measures.jobs.iter().map(|job| job.cost).sum::<Nano>().to_string(),
             paid_out: world.hub.chain.paid_out().to_string(),
             dust: world.hub.chain.dust().to_string(),
             unsettled: unsettled.values().copied().sum::<Nano>().to_string(),

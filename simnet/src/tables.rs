@@ -4,7 +4,6 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::time::Span;
 use parquet::basic::{ConvertedType, Repetition, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
@@ -14,7 +13,7 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
 
 use crate::host::{Host, Profile};
-use crate::measure::{JobRow, Outcome};
+use crate::job::{JobRow, Outcome};
 use crate::net::{ACCESS_CLASSES, Regions};
 use crate::world::World;
 
@@ -109,37 +108,36 @@ pub fn jobs(world: &World) -> Vec<Column> {
     let text_of = |name, value: &dyn Fn(&JobRow) -> Option<String>| {
         Column::Text(name, rows.iter().map(value).collect())
     };
-    let host = |node: &NodeId| world.setting.addresses.get(node).map(|host| i64::from(*host));
     vec![
         Column::Whole("job", (0..rows.len() as i64).map(Some).collect()),
         whole_of("client", &|job| Some(i64::from(job.client))),
-        whole_of("provider", &|job| job.bill.providers.last().and_then(host)),
+        whole_of("provider", &|job| job.server().map(i64::from)),
         real_of("at_s", &|job| Some(job.at.0 as f64 / 1e6)),
         text_of("outcome", &|job| Some(outcome(job).to_owned())),
-        text_of("why", &|job| match job.outcome {
+        text_of("why", &|job| match job.outcome() {
             Outcome::Failed(why) => Some(why.to_string()),
             Outcome::Open | Outcome::Done | Outcome::Lost => None,
         }),
-        real_of("match_ms", &|job| ms(job.bill.matched)),
-        real_of("first_content_ms", &|job| ms(job.bill.first_token)),
+        real_of("match_ms", &|job| ms(job.matched())),
+        real_of("first_content_ms", &|job| ms(job.first_content())),
         real_of("bids_ms", &|job| ms(job.phases().map(|phases| phases[0]))),
         real_of("award_ms", &|job| ms(job.phases().map(|phases| phases[1]))),
         real_of("answer_ms", &|job| ms(job.phases().map(|phases| phases[2]))),
-        real_of("whole_ms", &|job| ms(job.ended.map(|ended| ended.since(job.at)))),
-        whole_of("cost_nano", &|job| whole(job.bill.cost.0)),
-        whole_of("lowest_list_nano", &|job| job.lowest_list.and_then(|lowest| whole(lowest.0))),
-        whole_of("input_tokens", &|job| whole(job.bill.input_tokens)),
-        whole_of("output_tokens", &|job| whole(job.bill.output_tokens)),
+        real_of("whole_ms", &|job| ms(job.ended().map(|ended| ended.since(job.at)))),
+        whole_of("cost_nano", &|job| whole(job.cost.0)),
+        whole_of("lowest_list_nano", &|job| job.lowest_list().and_then(|lowest| whole(lowest.0))),
+        whole_of("input_tokens", &|job| whole(job.tokens().0)),
+        whole_of("output_tokens", &|job| whole(job.tokens().1)),
         whole_of("auctions", &|job| whole(job.auctions)),
         whole_of("bidders", &|job| whole(u64::from(job.bidders))),
-        whole_of("failovers", &|job| whole(job.failovers.len() as u64)),
-        whole_of("receipts", &|job| whole(job.bill.receipts)),
-        whole_of("vouchers", &|job| whole(job.bill.vouchers)),
+        whole_of("failovers", &|job| whole(job.failovers().len() as u64)),
+        whole_of("receipts", &|job| whole(job.receipts)),
+        whole_of("vouchers", &|job| whole(job.vouchers)),
     ]
 }
 
 fn outcome(job: &JobRow) -> &'static str {
-    match job.outcome {
+    match job.outcome() {
         Outcome::Open => "open",
         Outcome::Done => "done",
         Outcome::Failed(_) => "failed",

@@ -7,7 +7,7 @@ use bombyx_protocol::time::Time;
 use serde_json::{Value, json};
 
 use crate::host::Profile;
-use crate::measure::{JobRow, Outcome};
+use crate::job::{JobRow, Outcome};
 use crate::net::Regions;
 use crate::world::World;
 
@@ -22,10 +22,9 @@ pub fn trace(world: &World, every: u32) -> Value {
     let mut events = vec![process(ORDERS, "orders")];
     let mut providers = BTreeSet::new();
     for (number, job) in sampled {
-        let end = job.ended.unwrap_or(world.now);
+        let end = job.ended().unwrap_or(world.now);
         events.extend(order(number, job, end));
-        let server = job.bill.providers.last().and_then(|node| world.setting.addresses.get(node)).copied();
-        if let (Some(server), Some(awarded)) = (server, job.awarded_at) {
+        if let (Some(server), Some(awarded)) = (job.server(), job.awarded_at()) {
             providers.insert(server);
             events.extend(service(number, job, server, awarded, end));
         }
@@ -42,7 +41,7 @@ fn process(pid: u64, name: &str) -> Value {
 }
 
 fn name_of(world: &World, host: u32, regions: &[String]) -> String {
-    let of = &world.host(host);
+    let of = world.host(host);
     let class = match &of.profile {
         Profile::Provider { gpu, .. } => world.setting.scenario.population.gpu.get(*gpu as usize),
         Profile::Client { .. } | Profile::Watcher { .. } => None,
@@ -58,7 +57,7 @@ fn span(name: &str, tid: u32, from: Time, until: Time, args: &Value) -> Value {
 
 /// The track of one order: the whole, and inside it what it waited for.
 fn order(number: u32, job: &JobRow, end: Time) -> Vec<Value> {
-    let outcome = match job.outcome {
+    let outcome = match job.outcome() {
         Outcome::Open => "open".to_owned(),
         Outcome::Done => "done".to_owned(),
         Outcome::Failed(why) => format!("failed: {why}"),
@@ -67,11 +66,11 @@ fn order(number: u32, job: &JobRow, end: Time) -> Vec<Value> {
     let told = json!({
         "outcome": outcome,
         "client": job.client,
-        "cost_nano": job.bill.cost.0,
-        "input_tokens": job.bill.input_tokens,
-        "output_tokens": job.bill.output_tokens,
+        "cost_nano": job.cost.0,
+        "input_tokens": job.tokens().0,
+        "output_tokens": job.tokens().1,
         "bidders": job.bidders,
-        "vouchers": job.bill.vouchers,
+        "vouchers": job.vouchers,
     });
     let none = json!({});
     let mut events = vec![
@@ -81,10 +80,10 @@ fn order(number: u32, job: &JobRow, end: Time) -> Vec<Value> {
     ];
     let mut from = job.at;
     let parts = [
-        ("bids", job.bids_at),
-        ("award", job.awarded_at),
-        ("first content", job.first_at),
-        ("answer", job.ended),
+        ("bids", job.bids_at()),
+        ("award", job.awarded_at()),
+        ("first content", job.first_at()),
+        ("answer", job.ended()),
     ];
     for (name, until) in parts {
         if let Some(until) = until.filter(|until| *until >= from) {
@@ -92,7 +91,7 @@ fn order(number: u32, job: &JobRow, end: Time) -> Vec<Value> {
             from = until;
         }
     }
-    for failover in &job.failovers {
+    for failover in job.failovers() {
         events.push(json!({ "ph": "i", "s": "t", "pid": ORDERS, "tid": number, "ts": failover.at.0,
             "name": failover.why.to_string(), "args": { "provider": failover.from } }));
     }

@@ -6,7 +6,7 @@
 use bombyx_protocol::time::Span;
 
 use crate::host::{Host, Profile};
-use crate::measure::{JobRow, Outcome};
+use crate::job::JobRow;
 use crate::optimum::{CHOICES_MAX, Choice, Instance, Optimum};
 use crate::population::model_id;
 use crate::world::World;
@@ -50,13 +50,13 @@ impl World {
 
     /// What an answer was worth: nothing that counts where there is none, or it is false.
     fn worth(&self, job: &JobRow) -> Option<f64> {
-        if job.outcome != Outcome::Done || self.is_answered_falsely(job) {
+        if !job.is_done() || self.is_answered_falsely(job) {
             return None;
         }
-        let server = self.setting.addresses.get(job.bill.providers.last()?)?;
-        let tokens = (job.bill.input_tokens, job.bill.output_tokens);
-        let cost = self.host(*server).cost_of(tokens)?;
-        Some(self.value() - cost.0 as f64 - self.wait_cost(job.bill.first_token?))
+        let server = job.server()?;
+        let tokens = job.tokens();
+        let cost = self.host(server).cost_of(tokens)?;
+        Some(self.value() - cost.0 as f64 - self.wait_cost(job.first_content()?))
     }
 
     fn value(&self) -> f64 {
@@ -69,8 +69,7 @@ impl World {
 
     /// Whether an order was answered by a host that makes something else than was ordered.
     pub(crate) fn is_answered_falsely(&self, job: &JobRow) -> bool {
-        let server = job.bill.providers.last().and_then(|node| self.setting.addresses.get(node));
-        let plan = server.and_then(|host| self.host(*host).plan);
+        let plan = job.server().and_then(|host| self.host(host).plan);
         plan.is_some_and(|plan| plan.kind.answers_falsely())
     }
 
@@ -106,7 +105,7 @@ impl World {
 
     /// One provider's way to serve an order, with nobody else on its card and nothing in the way.
     fn choice(&self, number: u32, job: &JobRow, client: &Host, seller: u32) -> Option<Choice> {
-        let host = &self.host(seller);
+        let host = self.host(seller);
         let input = self.setting.workload.prompt_tokens(number, &self.setting.draws) as u64
             + crate::engine::TEMPLATE_TOKENS;
         let answer = self.setting.workload.answer_tokens(u64::from(number), &self.setting.draws);

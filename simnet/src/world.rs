@@ -1,6 +1,5 @@
 //! A world: a setting, the hosts in it, divided among shards, and the hub for what concerns them all.
 
-use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -11,7 +10,8 @@ use crate::chain::Chain;
 use crate::check::Broken;
 use crate::host::Host;
 use crate::hub::{Hub, Sum};
-use crate::measure::{Counts, JobRow, Measures};
+use crate::job::JobRow;
+use crate::measure::{Counts, Measures};
 use crate::net::{Uplinks, Waits};
 use crate::population::{self, NETWORK_ID, hosts};
 use crate::rng::Draws;
@@ -181,13 +181,7 @@ impl World {
 
     fn digest_market(&self, hasher: &mut blake3::Hasher) {
         self.hub.chain.digest(hasher);
-        let mut text = String::new();
-        for job in self.jobs() {
-            text.clear();
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{:?}{:?}{:?}", job.outcome, job.ended, job.bill);
-            hasher.update(text.as_bytes());
-        }
+        self.jobs().iter().for_each(|job| job.digest(hasher));
         let mut encoded = Vec::new();
         for disk in self.hosts().map(|host| &host.disk) {
             encoded.clear();

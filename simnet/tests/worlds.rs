@@ -48,13 +48,10 @@ fn a_partition_heals() {
     let cut = Report::of(&world, 0.0).summary;
     let calm = run(BASE).summary;
     assert!(cut.failovers + cut.failed > calm.failovers + calm.failed, "the partition is felt");
-    let after = |job: &&bombyx_simnet::measure::JobRow| job.at.0 >= 9_000_000;
+    let after = |job: &&bombyx_simnet::job::JobRow| job.at.0 >= 9_000_000;
     let late: Vec<_> = world.jobs().iter().filter(after).collect();
     assert!(!late.is_empty());
-    assert!(
-        late.iter().all(|job| job.outcome == bombyx_simnet::measure::Outcome::Done),
-        "after it all goes well"
-    );
+    assert!(late.iter().all(|job| job.is_done()), "after it all goes well");
     assert_eq!((cut.ledger.imbalance, cut.ledger.open_channels), (0, 0));
 }
 
@@ -177,9 +174,7 @@ fn orders(text: &str) -> Vec<(u64, u64, u64)> {
     let mut world = World::new(&scenario);
     world.run(|_| ()).unwrap();
     let first = world.jobs()[0].at;
-    let row = |job: &bombyx_simnet::measure::JobRow| {
-        (job.at.since(first).0, job.bill.input_tokens, job.bill.output_tokens)
-    };
+    let row = |job: &bombyx_simnet::job::JobRow| (job.at.since(first).0, job.tokens().0, job.tokens().1);
     world.jobs().iter().map(row).collect()
 }
 

@@ -462,7 +462,7 @@ mod tests {
         let absent = LedgerEvent::Channel { account, state: None };
         assert_eq!(hear(&mut desk).await, (Role::Provider, absent.clone()));
 
-        let open = LedgerCall::Open { terms: Box::new(terms), deposit: DEPOSIT };
+        let open = LedgerCall::Open { terms: terms.into(), deposit: DEPOSIT };
         say(&desk, Role::Client, open.clone()).await;
         assert_eq!(hear(&mut desk).await, (Role::Client, absent.clone()));
         let poor = LedgerEvent::Failed { account, fault: LedgerFault::Funds };

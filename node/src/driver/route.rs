@@ -26,13 +26,13 @@ impl Driver {
                 self.command(NetCommand::Publish { topic: topic(&model), bytes }).await?;
             }
             Output::Persist { id, record } => {
-                if let Record::Earning(earning) = &record
+                if let Record::Earning(earning) = &*record
                     && let Some(guarded) = guarded(earning)
                 {
                     self.pending.push_back((Role::Watcher, Input::Command(Command::Guard(guarded))));
                 }
                 *self.written.get_mut(role) = id;
-                self.store.write(role, id, record).await;
+                self.store.write(role, id, *record).await;
             }
             Output::Run { job, model, task } => {
                 self.served.open.insert(job);
@@ -53,7 +53,7 @@ impl Driver {
                 }
             }
             Output::Ledger(call) => {
-                let taken = self.desk.calls.send((role, call)).await;
+                let taken = self.desk.calls.send((role, *call)).await;
                 taken.map_err(|_| NodeError::Stopped("ledger desk"))?;
             }
             Output::Event(event) => self.tell(event),

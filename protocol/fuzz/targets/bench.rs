@@ -95,7 +95,7 @@ impl<M: Machine> Bench<M> {
                 }
                 Output::Persist { id, record } => self.write(id, &record),
                 Output::Ledger(call) => {
-                    if !matches!(call, LedgerCall::Unwatch { .. }) {
+                    if !matches!(*call, LedgerCall::Unwatch { .. }) {
                         self.account = Some(call.account());
                     }
                     outputs.push(Output::Ledger(call));

@@ -28,9 +28,9 @@ pub(crate) struct CellBuilder {
 }
 
 impl CellBuilder {
-    /// A cell without bits.
+    /// A cell without bits, with room for all that it may hold.
     pub(crate) fn new() -> Self {
-        Self::default()
+        Self { bytes: Vec::with_capacity(128), ..Self::default() }
     }
 
     /// The lowest `width` bits of a byte, at most all of them.

@@ -19,7 +19,8 @@ pub struct Earner {
     client: NodeId,
     seen: Option<ChannelState>,
     newest: Option<Payment>,
-    early: Option<Payment>,
+    /// Boxed: it is seldom there.
+    early: Option<Box<Payment>>,
     served: Nano,
     written_off: Nano,
     /// The widest window that a job on it has had: prices move with load, and so do windows.
@@ -58,8 +59,8 @@ impl Earner {
     pub fn new(terms: impl Into<AgreedTerms>, client: NodeId) -> Self {
         let terms = terms.into();
         Self {
-            checker: Checker::new(terms.client_key),
             terms,
+            checker: Checker::default(),
             client,
             seen: None,
             newest: None,
@@ -86,7 +87,12 @@ impl Earner {
     /// What must be on disk before more is served on the strength of it.
     #[must_use]
     pub fn record(&self) -> Earning {
-        Earning { terms: self.terms.clone(), client: self.client, payment: self.newest, early: self.early }
+        Earning {
+            terms: self.terms.clone(),
+            client: self.client,
+            payment: self.newest,
+            early: self.early.clone(),
+        }
     }
 
     /// The terms.
@@ -205,13 +211,15 @@ impl Earner {
         let seen = self.seen.filter(|state| state.epoch != 0);
         let epoch = seen.map(|state| state.epoch).or(self.newest.map(|newest| newest.epoch));
         let is_old = epoch == Some(payment.epoch) && payment.cumulative <= self.paid();
-        let is_known = self.early.is_some_and(|early| order(&early) >= order(&payment));
+        let is_known = self.early.as_ref().is_some_and(|early| order(early) >= order(&payment));
         if is_old || is_known {
             return Ok(Took::Nothing);
         }
         let voucher =
             Voucher { account: self.account(), epoch: payment.epoch, cumulative: payment.cumulative };
-        self.checker.check(&voucher.hash(), &payment.signature).map_err(|_| VoucherFault::Signature)?;
+        self.checker
+            .check(&self.terms.client_key, &voucher.hash(), &payment.signature)
+            .map_err(|_| VoucherFault::Signature)?;
         match seen {
             Some(state) if payment.epoch != state.epoch => Err(VoucherFault::Epoch),
             Some(state) if payment.cumulative <= state.deposit => {
@@ -220,7 +228,7 @@ impl Earner {
             }
             // Perhaps for a funding or a top-up that this node has not seen yet.
             Some(_) | None => {
-                self.early = Some(payment);
+                self.early = Some(Box::new(payment));
                 Ok(Took::Early)
             }
         }
@@ -264,7 +272,7 @@ impl Earner {
         self.served = self.served.max(self.paid());
         if let Some(early) = self.early.take() {
             let behind = self.mismatch(early.cumulative);
-            observed.counts = self.take(early) == Ok(Took::More);
+            observed.counts = self.take(*early) == Ok(Took::More);
             observed.mismatch = observed.mismatch.or(behind.filter(|_| observed.counts));
         }
         observed

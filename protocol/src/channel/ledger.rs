@@ -1,7 +1,7 @@
 //! What the core asks of a ledger and what it hears back, as values: the shell owns the ledger itself.
 
 use crate::amount::Nano;
-use crate::channel::terms::ChannelTerms;
+use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use crate::ident::Signature;
 use crate::time::Span;
@@ -13,7 +13,7 @@ pub enum LedgerCall {
     /// client whose opening may have been lost in a crash asks again.
     Open {
         /// The terms, from which code and account follow.
-        terms: Box<ChannelTerms>,
+        terms: AgreedTerms,
         /// What to deposit.
         deposit: Nano,
     },

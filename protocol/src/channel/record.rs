@@ -57,7 +57,7 @@ pub struct Earning {
     /// The newest voucher that counts.
     pub payment: Option<Payment>,
     /// One that came before the ledger has shown what it is for.
-    pub early: Option<Payment>,
+    pub early: Option<Box<Payment>>,
 }
 
 impl Record {

@@ -9,7 +9,7 @@ use core::str::FromStr;
 use std::sync::Arc;
 
 use super::cell::{CellBuilder, CellHash};
-use crate::ident::{read_hex32, strong_key, write_hex};
+use crate::ident::{is_strong, read_hex32, write_hex};
 
 /// Hash and depth of the compiled contract, `protocol/contracts/channel.boc`.
 pub const CHANNEL_CODE: CellHash = CellHash {
@@ -131,10 +131,10 @@ impl ChannelTerms {
         if self.challenge_s == 0 || self.challenge_s > CHALLENGE_S_MAX {
             return Err(TermsError::Challenge { seconds: self.challenge_s });
         }
-        if strong_key(&self.client_key).is_none() {
+        if !is_strong(&self.client_key) {
             return Err(TermsError::ClientKey);
         }
-        if strong_key(&self.provider_key).is_none() {
+        if !is_strong(&self.provider_key) {
             return Err(TermsError::ProviderKey);
         }
         Ok(())

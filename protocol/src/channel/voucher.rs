@@ -132,32 +132,32 @@ pub(super) fn sign(hash: &[u8; 32], key: &SigningKey) -> Signature {
 }
 
 pub(super) fn verify(hash: &[u8; 32], key: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
-    Checker::new(*key).check(hash, signature)
+    Checker::default().check(key, hash, signature)
 }
 
-/// Checks signatures by one key of a channel. The key is read and judged at the first of them, which costs an eighth of a
-/// check, and kept.
-#[derive(Debug)]
+/// Checks signatures by one key of a channel, always the same. The key is read and judged at the first of them, which costs
+/// an eighth of a check, and kept.
+#[derive(Debug, Default)]
 pub(super) struct Checker {
-    bytes: [u8; 32],
     key: Option<Box<VerifyingKey>>,
 }
 
 impl Checker {
-    pub(super) const fn new(bytes: [u8; 32]) -> Self {
-        Self { bytes, key: None }
-    }
-
-    pub(super) fn check(&mut self, hash: &[u8; 32], signature: &Signature) -> Result<(), SignatureError> {
+    pub(super) fn check(
+        &mut self,
+        bytes: &[u8; 32],
+        hash: &[u8; 32],
+        signature: &Signature,
+    ) -> Result<(), SignatureError> {
         #[cfg(feature = "fake-crypto")]
         if crate::fake::is_on() {
-            let fits = crate::fake::checksum(&[&self.bytes, hash]) == signature.0;
+            let fits = crate::fake::checksum(&[bytes, hash]) == signature.0;
             return if fits { Ok(()) } else { Err(SignatureError::Mismatch) };
         }
         let key = match &mut self.key {
             Some(key) => key,
             unread @ None => {
-                let key = strong_key(&self.bytes).ok_or(SignatureError::UnusableKey)?;
+                let key = strong_key(bytes).ok_or(SignatureError::UnusableKey)?;
                 unread.insert(Box::new(key))
             }
         };

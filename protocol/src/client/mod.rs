@@ -4,8 +4,6 @@ mod errand;
 mod payments;
 mod working;
 
-use std::collections::BTreeMap;
-
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
 use crate::channel::ledger::LedgerEvent;
@@ -25,6 +23,7 @@ use crate::market::lease::Leases;
 use crate::market::seek::{Seek, SeekId, Seeks};
 use crate::outbox::Outbox;
 use crate::session::{StaticKey, unseal};
+use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::message::{Gossip, Message, SealedBid, ToClient, ToProvider};
@@ -113,10 +112,10 @@ pub struct Client {
     identity: Identity,
     seal_key: StaticKey,
     entropy: Entropy,
-    orders: BTreeMap<OrderId, Box<Errand>>,
-    calls: BTreeMap<CallId, OrderId>,
-    jobs: BTreeMap<JobId, OrderId>,
-    lingering: BTreeMap<JobId, Lingering>,
+    orders: Table<OrderId, Box<Errand>>,
+    calls: Table<CallId, OrderId>,
+    jobs: Table<JobId, OrderId>,
+    lingering: Table<JobId, Lingering>,
     payments: Payments,
     crowds: Crowds,
     seeks: Seeks,
@@ -138,10 +137,10 @@ impl Client {
             seal_key: StaticKey::from_seed(entropy.bytes()),
             config,
             entropy,
-            orders: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            jobs: BTreeMap::new(),
-            lingering: BTreeMap::new(),
+            orders: Table::default(),
+            calls: Table::default(),
+            jobs: Table::default(),
+            lingering: Table::default(),
             payments,
             crowds: Crowds::default(),
             seeks: Seeks::default(),

@@ -1,7 +1,5 @@
 //! The client's channels: opened when first needed, topped up before they run dry, asked back at the end.
 
-use std::collections::BTreeMap;
-
 use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
@@ -17,6 +15,7 @@ use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
 use crate::market::bid::{Bid, Payee};
 use crate::outbox::Outbox;
+use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::wire::message::Payment;
 
@@ -26,7 +25,7 @@ use super::ClientConfig;
 #[derive(Debug)]
 pub(super) struct Payments {
     key: SigningKey,
-    channels: BTreeMap<[u8; 32], Channel>,
+    channels: Table<[u8; 32], Box<Channel>>,
     /// Of closes under way and of channels without a job.
     deadlines: Deadlines<[u8; 32]>,
     /// How long a channel may be unused before its rest is asked back.
@@ -75,16 +74,16 @@ impl Channel {
     /// Asks the ledger for the channel. An opening whose fate is unknown is asked for again: the terms name one account,
     /// so the ledger tells whether it is there.
     fn open(&mut self, outbox: &mut Outbox) {
-        let terms = Box::new(ChannelTerms::clone(self.payer.terms()));
+        let terms = self.payer.terms().clone();
         let deposit = self.payer.record().deposit;
         self.funding = true;
-        outbox.push(Output::Ledger(LedgerCall::Open { terms, deposit }));
+        outbox.call(LedgerCall::Open { terms, deposit });
     }
 
     fn top_up(&mut self, amount: Nano, outbox: &mut Outbox) {
         self.payer.top_up(amount);
         self.funding = true;
-        outbox.push(Output::Ledger(LedgerCall::TopUp { account: self.payer.account(), amount }));
+        outbox.call(LedgerCall::TopUp { account: self.payer.account(), amount });
     }
 
     /// When an open channel without a job has been idle for this long.
@@ -151,7 +150,7 @@ fn reserve(payer: &mut Payer, cost_max: Nano) -> Result<(), PaymentFault> {
 impl Payments {
     pub(super) fn restored(config: &ClientConfig, records: Vec<Record>, outbox: &mut Outbox) -> Self {
         let key = SigningKey::from_bytes(&config.channel_seed);
-        let mut channels = BTreeMap::new();
+        let mut channels = Table::default();
         let mut deadlines = Deadlines::default();
         for record in records {
             match record {
@@ -162,8 +161,8 @@ impl Payments {
                         channel.announce(ChannelChange::Mismatch(Mismatch::Key), outbox);
                         continue;
                     }
-                    outbox.push(Output::Ledger(LedgerCall::Watch { account: channel.payer.account() }));
-                    channels.insert(channel.payer.account(), channel);
+                    outbox.call(LedgerCall::Watch { account: channel.payer.account() });
+                    channels.insert(channel.payer.account(), Box::new(channel));
                 }
                 Record::ChannelGone { account } => {
                     channels.remove(&account);
@@ -178,7 +177,7 @@ impl Payments {
     /// A channel that is about to change.
     fn channel(&mut self, account: &[u8; 32]) -> Option<&mut Channel> {
         self.deadlines.touch(*account);
-        self.channels.get_mut(account)
+        self.channels.get_mut(account).map(|channel| &mut **channel)
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &Payer> {
@@ -280,7 +279,7 @@ impl Payments {
         channel.open(outbox);
         let account = channel.payer.account();
         self.deadlines.touch(account);
-        self.channels.insert(account, channel);
+        self.channels.insert(account, Box::new(channel));
         account
     }
 
@@ -358,7 +357,7 @@ impl Payments {
 
     /// The user wants every rest back.
     pub(super) fn settle(&mut self, now: Time, outbox: &mut Outbox) {
-        for (account, channel) in &mut self.channels {
+        for (account, channel) in self.channels.iter_mut() {
             channel.payer.want_close();
             channel.persist(outbox);
             self.deadlines.touch(*account);
@@ -449,7 +448,7 @@ impl Payments {
         let Some(channel) = self.channels.remove(account) else { return };
         outbox.persist(Record::ChannelGone { account: *account });
         channel.announce(ChannelChange::Closed { cumulative: channel.payer.cumulative() }, outbox);
-        outbox.push(Output::Ledger(LedgerCall::Unwatch { account: *account }));
+        outbox.call(LedgerCall::Unwatch { account: *account });
     }
 
     /// Closes that are under way take their next step; one begins where a channel has been idle for too long. (`CH-25`)
@@ -463,7 +462,7 @@ impl Payments {
             }
             if let Some(call) = channel.closing_call(now, &self.key) {
                 channel.acted_at = Some(now);
-                outbox.push(Output::Ledger(call));
+                outbox.call(call);
             }
             self.deadlines.set(account, channel.due_at(self.idle));
         }

@@ -1,12 +1,11 @@
 //! The provider's side of the market: prices a call from its own load, holds what it promised, knows who won.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::ident::NodeId;
 use crate::io::Offer;
 use crate::limits;
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::{Call, CallId};
+use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::wire::message::Refusal;
 use crate::work::order::{ModelId, Tier};
@@ -15,13 +14,11 @@ use crate::work::price::PriceSheet;
 /// Everything that is offered and promised.
 #[derive(Debug)]
 pub struct Desk {
-    offers: BTreeMap<ModelId, Offer>,
-    /// Boxed, as what is in a tree's node beside what stands takes memory for nothing.
-    promises: BTreeMap<CallKey, Box<Promise>>,
+    offers: Table<ModelId, Offer>,
+    promises: Table<CallKey, Promise>,
     /// No promise expires or stops to be expected before.
     next_expiry: Time,
-    /// What was answered of late, and before that: together at least the last [`limits::CALLS_SEEN_MAX`].
-    seen: [BTreeSet<Asked>; 2],
+    seen: Seen,
     /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
     won_ppm: u64,
 }
@@ -35,29 +32,58 @@ const WON_MEMORY: u64 = 16;
 
 /// A call and who made it: whoever copies an id into a call of his own must not stand in the true one's way.
 type CallKey = (NodeId, CallId);
-/// Names a call or a seek and who made it, by eight bytes of their hash. That is enough: to silence an answer, somebody
-/// would have to find another call of the same name while the true one, whose id is random, is under way.
-type Asked = [u8; 8];
 
-fn asked(client: &NodeId, id: &[u8; 16]) -> Asked {
-    let mut name = [0; 8];
-    blake3::Hasher::new().update(&client.0).update(id).finalize_xof().fill(&mut name);
-    name
+/// A bid that can be awarded: what of it an award is held against.
+#[derive(Debug)]
+struct Promise {
+    model: ModelId,
+    price: PriceSheet,
+    /// The hash that an award must name.
+    hash: BidHash,
+    /// Until when.
+    until: Time,
+    /// Until when it counts as a job that may come; nothing once it was counted as lost.
+    expected_until: Option<Time>,
+    /// Whether it was awarded: then it is the winner's for the time of a lease.
+    leased: bool,
 }
 
-/// A bid that can be awarded.
-#[derive(Debug, Clone)]
-pub struct Promise {
-    /// What.
-    pub bid: Bid,
-    /// The hash that an award must name.
-    pub hash: BidHash,
-    /// Until when.
-    pub until: Time,
-    /// Until when it counts as a job that may come; nothing once it was counted as lost.
-    pub expected_until: Option<Time>,
-    /// Whether it was awarded: then it is the winner's for the time of a lease.
-    pub leased: bool,
+/// Names a call or a seek and who made it, by eight bytes of their hash. That is enough: to silence an answer, somebody
+/// would have to find another call of the same name while the true one, whose id is random, is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked(u64);
+
+impl Asked {
+    fn of(client: &NodeId, id: &[u8; 16]) -> Self {
+        let mut name = [0; 8];
+        blake3::Hasher::new().update(&client.0).update(id).finalize_xof().fill(&mut name);
+        Self(u64::from_le_bytes(name))
+    }
+}
+
+/// The calls and seeks that were answered of late, and before that.
+#[derive(Debug, Default)]
+struct Seen {
+    late: Table<Asked, ()>,
+    before: Table<Asked, ()>,
+    /// When the first of the late ones came.
+    since: Time,
+}
+
+impl Seen {
+    fn holds(&self, asked: Asked) -> bool {
+        self.late.contains_key(&asked) || self.before.contains_key(&asked)
+    }
+
+    fn note(&mut self, now: Time, asked: Asked) {
+        if now >= self.since + limits::CALL_SEEN || self.late.len() >= limits::CALLS_SEEN_MAX {
+            self.before = core::mem::take(&mut self.late);
+        }
+        if self.late.is_empty() {
+            self.since = now;
+        }
+        self.late.insert(asked, ());
+    }
 }
 
 /// What a call is worth to this provider at its present load.
@@ -74,10 +100,10 @@ pub struct Terms {
 impl Default for Desk {
     fn default() -> Self {
         Self {
-            offers: BTreeMap::new(),
-            promises: BTreeMap::new(),
+            offers: Table::default(),
+            promises: Table::default(),
             next_expiry: Time(u64::MAX),
-            seen: [BTreeSet::new(), BTreeSet::new()],
+            seen: Seen::default(),
             won_ppm: WON_PPM_UNKNOWN,
         }
     }
@@ -100,20 +126,16 @@ impl Desk {
         self.offers.get(model)
     }
 
-    /// Whether a call or a seek was answered before. A second copy never is. (`MK-4`)
+    /// The name of a call or a seek that was not answered yet: a second copy never is. (`MK-4`)
     #[must_use]
-    pub fn has_seen(&self, client: NodeId, id: [u8; 16]) -> bool {
-        let asked = asked(&client, &id);
-        self.seen.iter().any(|seen| seen.contains(&asked))
+    pub fn unseen(&self, client: &NodeId, id: &[u8; 16]) -> Option<Asked> {
+        let asked = Asked::of(client, id);
+        (!self.seen.holds(asked)).then_some(asked)
     }
 
     /// Remembers a call or a seek whose signature was found true.
-    pub fn note(&mut self, client: NodeId, id: [u8; 16]) {
-        let [late, before] = &mut self.seen;
-        late.insert(asked(&client, &id));
-        if late.len() >= limits::CALLS_SEEN_MAX {
-            *before = core::mem::take(late);
-        }
+    pub fn note(&mut self, now: Time, asked: Asked) {
+        self.seen.note(now, asked);
     }
 
     /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
@@ -131,7 +153,7 @@ impl Desk {
         // The call tells a size class: half of it is the least that the answer may need.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
         let may_come = |promise: &Promise| {
-            !promise.leased && promise.expected_until.is_some() && promise.bid.model == call.model
+            !promise.leased && promise.expected_until.is_some() && promise.model == call.model
         };
         let out = self.promises.values().filter(|promise| may_come(promise));
         let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
@@ -150,15 +172,16 @@ impl Desk {
     }
 
     /// Holds a bid until it expires, is awarded or released.
-    pub fn promise(&mut self, now: Time, client: NodeId, bid: Bid, hash: BidHash) {
+    pub fn promise(&mut self, now: Time, client: NodeId, bid: &Bid, hash: BidHash) {
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
-        let expected_until = until.min(now + limits::BID_EXPECTED);
-        self.next_expiry = self.next_expiry.min(expected_until);
-        let promise = Promise { bid, hash, until, expected_until: Some(expected_until), leased: false };
-        self.promises.insert((client, promise.bid.call), Box::new(promise));
+        let expected = until.min(now + limits::BID_EXPECTED);
+        self.next_expiry = self.next_expiry.min(expected);
+        let (model, price) = (bid.model, bid.price);
+        let promise = Promise { model, price, hash, until, expected_until: Some(expected), leased: false };
+        self.promises.insert((client, bid.call), promise);
     }
 
-    /// Takes an award: the promise becomes a lease. (`MK-10`)
+    /// Takes an award: the promise becomes a lease. Returns the model that was promised. (`MK-10`)
     ///
     /// # Errors
     /// [`Refusal`] when there is no such promise to this client, or the price is below it.
@@ -169,23 +192,21 @@ impl Desk {
         call: CallId,
         hash: BidHash,
         price: &PriceSheet,
-    ) -> Result<Promise, Refusal> {
+    ) -> Result<ModelId, Refusal> {
         let promise = self
             .promises
             .get_mut(&(client, call))
             .filter(|promise| promise.hash == hash && promise.until > now)
             .ok_or(Refusal::UnknownBid)?;
-        if !price.covers(&promise.bid.price) {
+        if !price.covers(&promise.price) {
             return Err(Refusal::PriceBelowBid);
         }
-        if !promise.leased {
-            promise.leased = true;
+        let model = promise.model;
+        if !core::mem::replace(&mut promise.leased, true) {
             promise.until = now + limits::LEASE_VALID;
-            let promise = Promise::clone(promise);
             self.learn(true);
-            return Ok(promise);
         }
-        Ok(Promise::clone(promise))
+        Ok(model)
     }
 
     /// The client awarded another.
@@ -239,22 +260,45 @@ pub fn terms(offer: &Offer, busy: u16) -> Terms {
 mod tests {
     use super::*;
 
+    fn id(number: u64) -> [u8; 16] {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        id
+    }
+
+    fn knows(desk: &Desk, client: NodeId, number: u64) -> bool {
+        desk.unseen(&client, &id(number)).is_none()
+    }
+
+    fn note(desk: &mut Desk, now: Time, client: NodeId, number: u64) {
+        let asked = desk.unseen(&client, &id(number)).expect("it was not answered before");
+        desk.note(now, asked);
+    }
+
     /// (`MK-4`)
     #[test]
     fn the_last_calls_are_known_by_client_and_id_and_old_ones_forgotten() {
         let most = u64::try_from(limits::CALLS_SEEN_MAX).expect("a small number");
-        let id = |number: u64| {
-            let mut id = [0; 16];
-            id[..8].copy_from_slice(&number.to_le_bytes());
-            id
-        };
         let (mut desk, client, other) = (Desk::default(), NodeId([1; 32]), NodeId([2; 32]));
         for number in 0..3 * most {
-            assert!(!desk.has_seen(client, id(number)));
-            desk.note(client, id(number));
-            assert!(desk.has_seen(client, id(number)) && !desk.has_seen(other, id(number)));
-            assert!(desk.has_seen(client, id((number + 1).saturating_sub(most))));
+            note(&mut desk, Time(0), client, number);
+            assert!(knows(&desk, client, number) && !knows(&desk, other, number));
+            assert!(knows(&desk, client, (number + 1).saturating_sub(most)));
         }
-        assert!(!desk.has_seen(client, id(0)));
+        assert!(!knows(&desk, client, 0));
+    }
+
+    /// (`MK-4`)
+    #[test]
+    fn a_call_is_known_for_two_minutes_and_its_memory_given_back_later() {
+        let (mut desk, client) = (Desk::default(), NodeId([1; 32]));
+        let second = |number: u64| Time(0) + Span::from_s(number);
+        let known = limits::CALL_SEEN.0 / 1_000_000;
+        for number in 0..10 * known {
+            note(&mut desk, second(number), client, number);
+            assert!((number.saturating_sub(known)..=number).all(|number| knows(&desk, client, number)));
+            let kept = desk.seen.late.len() + desk.seen.before.len();
+            assert!(kept as u64 <= 2 * known + 1, "{kept} after {number} s");
+        }
     }
 }

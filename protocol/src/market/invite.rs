@@ -24,12 +24,13 @@ impl Share {
         if self >= Self::ALL {
             return true;
         }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(id).update(&provider.0);
-        let mut draw = [0; 8];
-        hasher.finalize_xof().fill(&mut draw);
+        let mut both = [0; 48];
+        let (first, rest) = both.split_at_mut(id.len());
+        first.copy_from_slice(id);
+        rest.copy_from_slice(&provider.0);
+        let draw = blake3::hash(&both).as_bytes().first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
         // The draw as a fraction of 2^64, in millionths: a product of 64 and 20 bits.
-        let millionths = u128::from(u64::from_le_bytes(draw)).saturating_mul(1_000_000) >> 64;
+        let millionths = u128::from(draw).saturating_mul(1_000_000) >> 64;
         millionths < u128::from(self.0)
     }
 

@@ -1,17 +1,16 @@
 //! Leases: the winner of an auction is used again for a while at its price, without another auction.
 
-use std::collections::BTreeMap;
-
 use crate::ident::NodeId;
 use crate::limits;
 use crate::market::auction::Candidate;
+use crate::table::Table;
 use crate::time::Time;
 use crate::work::order::{ModelId, Tier};
 
 /// The client's leases: at most one for a model. (`MK-14`)
 #[derive(Debug, Default)]
 pub struct Leases {
-    held: BTreeMap<ModelId, (Candidate, Time)>,
+    held: Table<ModelId, (Candidate, Time)>,
 }
 
 impl Leases {

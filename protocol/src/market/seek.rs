@@ -1,10 +1,9 @@
 //! A seek: a client asks on a model's topic who offers it, and how often it may.
 
-use std::collections::BTreeMap;
-
 use crate::ident::{Domain, Identity, NodeId};
 use crate::limits;
 use crate::market::invite::Share;
+use crate::table::Table;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::signed::{Signed, Statement};
@@ -46,7 +45,7 @@ impl Statement for Seek {
 /// When a client sought each model, and whether anyone answered.
 #[derive(Debug, Default)]
 pub struct Seeks {
-    newest: BTreeMap<ModelId, (Time, bool)>,
+    newest: Table<ModelId, (Time, bool)>,
 }
 
 impl Seeks {

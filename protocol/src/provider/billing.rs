@@ -166,7 +166,7 @@ impl Provider {
     fn go_on_all(&mut self, now: Time, account: [u8; 32], paid: bool) {
         let known = self.earnings.find(&account).is_some();
         let mut jobs: Vec<(Time, JobId)> = Vec::new();
-        for (id, job) in &mut self.jobs {
+        for (id, job) in self.jobs.iter_mut() {
             let Phase::Serving(serve) = &mut job.phase else { continue };
             if serve.account != account {
                 continue;

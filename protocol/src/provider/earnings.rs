@@ -1,8 +1,9 @@
 //! The provider's channels: known from a client's terms, believed from the ledger, settled and closed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ed25519_dalek::SigningKey;
+use zeroize::Zeroizing;
 
 use crate::amount::Nano;
 use crate::channel::earn::{Earner, Took, VoucherFault};
@@ -15,6 +16,7 @@ use crate::ident::NodeId;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
 use crate::outbox::Outbox;
+use crate::table::Table;
 use crate::wire::message::{Payment, Refusal};
 
 use super::ProviderConfig;
@@ -22,9 +24,14 @@ use super::ProviderConfig;
 /// Every channel that this provider earns on.
 #[derive(Debug)]
 pub(super) struct Earnings {
-    key: SigningKey,
-    /// Boxed: most providers have a few, and a node of the tree has room for eleven.
-    channels: BTreeMap<[u8; 32], Box<Channel>>,
+    key: CloseKey,
+    channels: Table<[u8; 32], Box<Channel>>,
+}
+
+/// What close orders are signed with: made of its seed each time, which is seldom, as the key itself is large.
+struct CloseKey {
+    seed: Zeroizing<[u8; 32]>,
+    public: [u8; 32],
 }
 
 /// Which close the user wants.
@@ -45,17 +52,18 @@ struct Channel {
 }
 
 impl Earnings {
-    pub(super) fn restored(key: SigningKey, records: Vec<Record>, outbox: &mut Outbox) -> Self {
-        let mut channels = BTreeMap::new();
+    pub(super) fn restored(seed: [u8; 32], records: Vec<Record>, outbox: &mut Outbox) -> Self {
+        let key = CloseKey::new(seed);
+        let mut channels = Table::default();
         for record in records {
             match record {
                 Record::Earning(earning) => {
                     let earner = Earner::restored(earning);
-                    if earner.terms().provider_key != key.verifying_key().to_bytes() {
+                    if earner.terms().provider_key != key.public {
                         // Its vouchers can still be claimed; it is the client that will have to close.
                         announce(&earner, ChannelChange::Mismatch(Mismatch::Key), outbox);
                     }
-                    outbox.push(Output::Ledger(LedgerCall::Watch { account: earner.account() }));
+                    outbox.call(LedgerCall::Watch { account: earner.account() });
                     let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
                     channels.insert(channel.earner.account(), Box::new(channel));
                 }
@@ -68,8 +76,8 @@ impl Earnings {
         Self { key, channels }
     }
 
-    pub(super) fn close_key(&self) -> [u8; 32] {
-        self.key.verifying_key().to_bytes()
+    pub(super) const fn close_key(&self) -> [u8; 32] {
+        self.key.public
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &Earner> {
@@ -107,7 +115,7 @@ impl Earnings {
                 let earner = Earner::new(terms, client);
                 let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
                 self.channels.insert(account, Box::new(channel));
-                outbox.push(Output::Ledger(LedgerCall::Watch { account }));
+                outbox.call(LedgerCall::Watch { account });
                 Ok(account)
             }
         }
@@ -165,7 +173,7 @@ impl Earnings {
                 let cumulative = channel.earner.paid();
                 announce(&channel.earner, ChannelChange::Closed { cumulative }, outbox);
                 outbox.persist(Record::ChannelGone { account: *account });
-                outbox.push(Output::Ledger(LedgerCall::Unwatch { account: *account }));
+                outbox.call(LedgerCall::Unwatch { account: *account });
                 self.channels.remove(account);
                 Some(*account)
             }
@@ -199,8 +207,28 @@ impl Earnings {
     }
 }
 
+impl CloseKey {
+    fn new(seed: [u8; 32]) -> Self {
+        let public = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
+        Self { seed: Zeroizing::new(seed), public }
+    }
+
+    fn signing(&self) -> SigningKey {
+        SigningKey::from_bytes(&self.seed)
+    }
+}
+
+impl core::fmt::Debug for CloseKey {
+    /// The public half only.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("CloseKey(")?;
+        crate::ident::write_hex(f, &self.public)?;
+        f.write_str(")")
+    }
+}
+
 impl Channel {
-    fn close(&mut self, key: &SigningKey, outbox: &mut Outbox) {
+    fn close(&mut self, key: &CloseKey, outbox: &mut Outbox) {
         let Some(state) = self.earner.seen() else { return };
         if core::mem::replace(&mut self.closing, true) {
             return;
@@ -209,8 +237,8 @@ impl Channel {
         let voucher = self.newest_voucher().filter(|(voucher, _)| voucher.cumulative > state.settled);
         let cumulative = voucher.map_or(state.settled, |(voucher, _)| voucher.cumulative);
         let order = CloseOrder { account, epoch: state.epoch, cumulative };
-        let signature = order.sign(key);
-        outbox.push(Output::Ledger(LedgerCall::Close { voucher, order, signature }));
+        let signature = order.sign(&key.signing());
+        outbox.call(LedgerCall::Close { voucher, order, signature });
     }
 
     /// Settles what vouchers cover once it is worth a message. (`CH-18`)
@@ -219,7 +247,7 @@ impl Channel {
         let due = self.earner.paid().saturating_minus(settled) >= settle_at;
         if let Some((voucher, signature)) = self.newest_voucher().filter(|_| due && !self.closing) {
             self.claimed = voucher.cumulative;
-            outbox.push(Output::Ledger(LedgerCall::Claim { voucher, signature }));
+            outbox.call(LedgerCall::Claim { voucher, signature });
         }
     }
 

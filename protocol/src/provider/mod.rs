@@ -6,13 +6,11 @@ mod job;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ed25519_dalek::SigningKey;
-
 use crate::amount::Nano;
 use crate::channel::record::Record;
 use crate::channel::terms::Address;
 use crate::entropy::Entropy;
-use crate::ident::{Identity, NodeId};
+use crate::ident::{Domain, Identity, NodeId};
 use crate::io::{Command, Input, Machine, Output, PeerFault};
 use crate::limits;
 use crate::market::ask::Ask;
@@ -22,6 +20,7 @@ use crate::market::desk::{self, Desk};
 use crate::market::seek::Seek;
 use crate::outbox::Outbox;
 use crate::session::{StaticKey, prologue, respond, seal};
+use crate::table::Table;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{
@@ -85,7 +84,7 @@ pub struct Provider {
     session_key: StaticKey,
     entropy: Entropy,
     desk: Desk,
-    jobs: BTreeMap<JobId, Box<Job>>,
+    jobs: Table<JobId, Box<Job>>,
     earnings: Earnings,
     /// Channels to close as soon as nothing is served on them.
     settling: BTreeMap<[u8; 32], Close>,
@@ -100,13 +99,13 @@ impl Provider {
     #[must_use]
     pub fn new(config: ProviderConfig, records: Vec<Record>) -> Self {
         let mut outbox = Outbox::default();
-        let earnings = Earnings::restored(SigningKey::from_bytes(&config.close_seed), records, &mut outbox);
+        let earnings = Earnings::restored(config.close_seed, records, &mut outbox);
         Self {
             identity: Identity::from_seed(&config.identity_seed),
             session_key: StaticKey::from_seed(config.session_seed),
             entropy: Entropy::new(config.entropy_seed),
             desk: Desk::default(),
-            jobs: BTreeMap::new(),
+            jobs: Table::default(),
             earnings,
             settling: BTreeMap::new(),
             freed: BTreeSet::new(),
@@ -171,10 +170,11 @@ impl Provider {
             return;
         }
         let Some(terms) = self.desk.price(&call, self.busy(&call.model)) else { return };
-        if self.desk.has_seen(call.client, call.id.0) || signed.open::<Call>().is_err() {
+        let Some(asked) = self.desk.unseen(&call.client, &call.id.0) else { return };
+        if !signed.is_by(call.client, Domain::Call) {
             return;
         }
-        self.desk.note(call.client, call.id.0);
+        self.desk.note(now, asked);
         let bid = Bid {
             call: call.id,
             provider: node,
@@ -193,7 +193,7 @@ impl Provider {
         let plain = codec::encode(&signed);
         // A key that nothing can be sealed to is the caller's own loss.
         let Ok(sealed) = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy) else { return };
-        self.desk.promise(now, call.client, bid, hash);
+        self.desk.promise(now, call.client, &bid, hash);
         self.send(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
     }
 
@@ -239,8 +239,7 @@ impl Provider {
         if self.draining {
             return Err(Refusal::Leaving);
         }
-        let promise = self.desk.award(now, from, award.call, award.bid, &award.price)?;
-        let model = promise.bid.model;
+        let model = self.desk.award(now, from, award.call, award.bid, &award.price)?;
         let slots = self.desk.find(&model).map_or(0, |offer| offer.slots);
         if self.busy(&model) >= slots || self.jobs.len() >= limits::JOBS_MAX {
             return Err(Refusal::Busy);
@@ -252,7 +251,7 @@ impl Provider {
     }
 
     /// Answers a seek with what is offered of the model. (`MK-12`, `MK-19`)
-    fn sought(&mut self, signed: &Signed) {
+    fn sought(&mut self, now: Time, signed: &Signed) {
         let Ok(seek) = codec::decode_gossip::<Seek>(&signed.body) else { return };
         let provider = self.node_id();
         if self.draining || seek.client == provider || !seek.invited.invites(&seek.id.0, &provider) {
@@ -273,10 +272,11 @@ impl Provider {
             seek: seek.id,
             valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
         };
-        if self.desk.has_seen(seek.client, seek.id.0) || signed.open::<Seek>().is_err() {
+        let Some(asked) = self.desk.unseen(&seek.client, &seek.id.0) else { return };
+        if !signed.is_by(seek.client, Domain::Seek) {
             return;
         }
-        self.desk.note(seek.client, seek.id.0);
+        self.desk.note(now, asked);
         let ask = ask.sign(&self.identity);
         self.send(seek.client, ToClient::Ask(ask));
     }
@@ -325,7 +325,7 @@ impl Machine for Provider {
         match input {
             Input::Command(command) => self.command(command),
             Input::Gossip(Gossip::Call(signed)) => self.called(now, &signed),
-            Input::Gossip(Gossip::Seek(signed)) => self.sought(&signed),
+            Input::Gossip(Gossip::Seek(signed)) => self.sought(now, &signed),
             Input::Received { from, message: Message::ToProvider(message) } => {
                 self.received(now, from, message)
             }

@@ -46,11 +46,13 @@ impl Signed {
     /// [`SignedFault`] when it cannot be read or the signature does not verify.
     pub fn open<S: Statement>(&self) -> Result<S, SignedFault> {
         let statement: S = codec::decode(&self.body)?;
-        if statement.signer().verifies(S::DOMAIN, &self.body, &self.signature) {
-            Ok(statement)
-        } else {
-            Err(SignedFault::Forged)
-        }
+        if self.is_by(statement.signer(), S::DOMAIN) { Ok(statement) } else { Err(SignedFault::Forged) }
+    }
+
+    /// Whether `signer` signed the body in this domain.
+    #[must_use]
+    pub fn is_by(&self, signer: NodeId, domain: Domain) -> bool {
+        signer.verifies(domain, &self.body, &self.signature)
     }
 
     /// Reads a statement that does not name its signer, which is `signer`.
@@ -58,7 +60,7 @@ impl Signed {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_by<S: bincode::Decode<()>>(&self, signer: NodeId, domain: Domain) -> Result<S, SignedFault> {
-        if !signer.verifies(domain, &self.body, &self.signature) {
+        if !self.is_by(signer, domain) {
             return Err(SignedFault::Forged);
         }
         Ok(codec::decode(&self.body)?)

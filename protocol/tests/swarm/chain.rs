@@ -151,7 +151,7 @@ impl Chain {
                 self.epochs += 1;
                 self.opened += 1;
                 let channel = OnChain {
-                    terms: *terms,
+                    terms: ChannelTerms::clone(&terms),
                     epoch: self.epochs,
                     deposit: deposit.0,
                     settled: 0,

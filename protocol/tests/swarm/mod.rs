@@ -422,11 +422,11 @@ impl Swarm {
             }
             Output::Persist { id, record } => {
                 let commit = self.weather.commit_us;
-                if let Record::Earning(earning) = &record {
+                if let Record::Earning(earning) = &*record {
                     self.tell_watcher(node, earning);
                 }
                 let host = self.hosts.get_mut(&node).unwrap();
-                host.unsynced.push((id, record));
+                host.unsynced.push((id, *record));
                 let life = host.life;
                 self.at(commit, Happening::Persisted { node, id, life });
             }
@@ -441,7 +441,7 @@ impl Swarm {
                 self.step_engine(node);
             }
             Output::Cancel { job } => self.hosts.get_mut(&node).unwrap().engine.cancel(job),
-            Output::Ledger(call) => self.ledger(node, call),
+            Output::Ledger(call) => self.ledger(node, *call),
             Output::Event(event) => self.note(node, event),
             Output::Fault { peer, fault } => self.faults.push((peer, fault)),
             Output::Wake(_) => {}

@@ -388,7 +388,7 @@ pub fn record(value: &Value) -> Record {
             terms: terms(&earning["terms"]).into(),
             client: NodeId(fixed(&earning["client"])),
             payment: optional(&earning["payment"], payment),
-            early: optional(&earning["early"], payment),
+            early: optional(&earning["early"], payment).map(Box::new),
         }),
         ("ChannelGone", gone) => Record::ChannelGone { account: fixed(&gone["account"]) },
         ("Receipt", receipt) => Record::Receipt {

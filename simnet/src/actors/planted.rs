@@ -30,7 +30,9 @@ impl Machine for Forgetful {
 
     fn poll(&mut self) -> Output {
         let mut output = self.honest.poll();
-        if let Output::Persist { record: Record::Earning(earning), .. } = &mut output {
+        if let Output::Persist { record, .. } = &mut output
+            && let Record::Earning(earning) = &mut **record
+        {
             let (count, last) = self.seen.entry(earning.terms.account().hash).or_default();
             *count += 1;
             let newest = earning.payment;

@@ -22,11 +22,8 @@ impl Refusing {
 
 /// What an attacker keeps back: opening a channel on the one side, taking an award on the other.
 fn is_kept_back(output: &Output) -> bool {
-    matches!(
-        output,
-        Output::Ledger(LedgerCall::Open { .. })
-            | Output::Send { message: Message::ToClient(ToClient::Accept(_)), .. }
-    )
+    let opens = matches!(output, Output::Ledger(call) if matches!(**call, LedgerCall::Open { .. }));
+    opens || matches!(output, Output::Send { message: Message::ToClient(ToClient::Accept(_)), .. })
 }
 
 impl Machine for Refusing {

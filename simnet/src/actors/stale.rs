@@ -52,7 +52,7 @@ impl Machine for Stale {
 
     fn poll(&mut self) -> Output {
         if let Some(call) = self.due() {
-            return Output::Ledger(call);
+            return Output::Ledger(Box::new(call));
         }
         loop {
             let output = self.honest.poll();
@@ -60,9 +60,9 @@ impl Machine for Stale {
                 let next = self.closing.values().copied().min().unwrap_or(at);
                 return Output::Wake(next.min(at));
             }
-            let kept_back =
-                matches!(output, Output::Ledger(LedgerCall::Claim { .. })) && self.plan.is_on(self.now);
-            if !kept_back {
+            let claims =
+                matches!(&output, Output::Ledger(call) if matches!(**call, LedgerCall::Claim { .. }));
+            if !(claims && self.plan.is_on(self.now)) {
                 return output;
             }
         }

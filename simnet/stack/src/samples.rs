@@ -1,7 +1,6 @@
 //! What is compared between two tiers: not means, but every single value.
 
 use bombyx_protocol::time::Time;
-use bombyx_simnet::measure::Outcome;
 use bombyx_simnet::report::Report;
 use bombyx_simnet::scenario::{self, Scenario};
 use bombyx_simnet::world::World;
@@ -59,16 +58,16 @@ impl Samples {
     pub(crate) fn of(world: &World, report: &Report, lookups: Vec<Lookup>, connections: Connections) -> Self {
         let ms = |span: bombyx_protocol::time::Span| span.0 as f64 / 1e3;
         let jobs = world.jobs();
-        let done = jobs.iter().filter(|job| job.outcome == Outcome::Done);
+        let done = jobs.iter().filter(|job| job.is_done());
         let (delays, expected) = world.probed();
         Self {
             report: serde_json::to_value(report).unwrap_or_default(),
             gossip_ms: delays.into_iter().map(ms).collect(),
             gossip_expected: expected,
             copies: 1.0 + report.summary.gossip_duplicates,
-            match_ms: jobs.iter().filter_map(|job| job.bill.matched).map(ms).collect(),
-            first_content_ms: jobs.iter().filter_map(|job| job.bill.first_token).map(ms).collect(),
-            whole_ms: done.filter_map(|job| Some(ms(job.ended?.since(job.at)))).collect(),
+            match_ms: jobs.iter().filter_map(|job| job.matched()).map(ms).collect(),
+            first_content_ms: jobs.iter().filter_map(|job| job.first_content()).map(ms).collect(),
+            whole_ms: done.filter_map(|job| Some(ms(job.ended()?.since(job.at)))).collect(),
             lookups,
             connections,
         }
