@@ -327,3 +327,53 @@ impl Hub {
         settled || now > since + CLIENTS_SETTLE_AFTER + challenge + END_AFTER
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use bombyx_protocol::amount::Nano;
+
+    use super::*;
+    use crate::population::{self, NETWORK_ID};
+    use crate::rng::Draws;
+    use crate::scenario::Scenario;
+
+    fn hub() -> Hub {
+        let scenario =
+            Scenario::parse("test.toml", "nodes = 12\n[workload]\njobs = 2\n").expect("a scenario");
+        let draws = Draws::new(1);
+        let hosts = population::hosts(&scenario, &draws);
+        let setting = Setting::new(&scenario, draws, &hosts, NonZeroUsize::MIN);
+        Hub::new(Arc::new(setting), Chain::new(NETWORK_ID))
+    }
+
+    fn broken(at: u64, host: u32) -> Noted {
+        let broken = Broken { invariant: "a test", detail: format!("host {host}") };
+        Noted { at: Time(at), host, note: Note::Broken(broken) }
+    }
+
+    #[test]
+    fn the_first_broken_invariant_by_time_and_host_is_named_whichever_shard_is_heard_first() {
+        let shards = || [vec![broken(20, 1), broken(30, 0)], vec![broken(10, 5), broken(10, 3)]];
+        let [mut one, mut other] = shards();
+        let [mut again, mut first] = shards();
+        let taken = |logs: [&mut Vec<Noted>; 2]| {
+            let mut hub = hub();
+            logs.into_iter().for_each(|log| hub.hear(log));
+            hub.take(Time(100)).map_err(|(at, broken)| (at, broken.detail))
+        };
+        assert_eq!(taken([&mut one, &mut other]), Err((Time(10), "host 3".to_owned())));
+        assert_eq!(taken([&mut first, &mut again]), Err((Time(10), "host 3".to_owned())));
+    }
+
+    #[test]
+    fn an_order_that_is_late_is_noticed_before_what_came_after_it_and_not_before_its_time_is_over() {
+        let mut hub = hub();
+        hub.check.ordered(0, Time(5_000_000), Nano(1));
+        assert_eq!(hub.take(Time(6_000_000)), Ok(()), "a second of grace");
+        hub.hear(&mut vec![broken(7_000_000, 1)]);
+        let late = hub.take(Time(8_000_000)).map_err(|(at, broken)| (at, broken.invariant));
+        assert_eq!(late, Err((Time(6_000_000), "every order ends by its deadline")));
+    }
+}
