@@ -222,7 +222,7 @@ impl Shard {
         let at = if Chain::is_question(&call) { there } else { next_block(there, block) };
         let caller = &mut self.hosts[host];
         let (id, wallet, is_client) = (caller.next_id(), caller.wallet, caller.is_client());
-        self.note(Note::Calls(Box::new(Called { at, id, wallet, is_client, call: *call })));
+        self.note(Note::Calls(Box::new(Called { at, id, wallet, is_client, call })));
     }
 
     /// One host says that another broke a rule.
@@ -239,7 +239,7 @@ impl Shard {
     fn on_event(&mut self, host: u32, event: Said) {
         match event {
             Said::Order { id, news } => {
-                self.note(Note::News(u32::try_from(id.0).unwrap_or(u32::MAX), news));
+                self.note(Note::News(u32::try_from(id.0).unwrap_or(u32::MAX), Box::new(news)));
             }
             Said::Served(served) => {
                 let is_honest = self.setting.plan(host).is_none();

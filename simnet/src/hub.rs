@@ -45,7 +45,7 @@ pub(crate) enum Note {
     /// A client lost power.
     Crashes,
     /// Something happened to the order with this number.
-    News(u32, OrderNews),
+    News(u32, Box<OrderNews>),
     /// A record is written to a disk.
     Writes(Pledge),
     /// A record is on a disk.
@@ -71,7 +71,7 @@ pub(crate) struct Called {
     /// Whether the caller buys.
     pub(crate) is_client: bool,
     /// The call.
-    pub(crate) call: LedgerCall,
+    pub(crate) call: Box<LedgerCall>,
 }
 
 /// A sum over all shards at one moment.
@@ -92,7 +92,7 @@ pub(crate) struct Hub {
     /// Of the ledger's events.
     pub(crate) trace: Trace,
     /// Calls on their way to the ledger.
-    calls: BTreeMap<Key, (Account, LedgerCall)>,
+    calls: BTreeMap<Key, Box<Called>>,
     /// Numbers the ledger's answers.
     answers: u64,
     next_order: Option<Arrival>,
@@ -134,6 +134,7 @@ impl Hub {
             let event = if switch.is_on { Event::Restart } else { Event::Crash };
             hub.out.push((event.key_of_world(switch.at, switch.host, 0), event));
         }
+        hub.measures.expect(hub.setting.workload.jobs());
         hub.settle_when_over(Time(0));
         hub
     }
@@ -185,18 +186,18 @@ impl Hub {
     /// Lets the ledger carry out everything up to `now`.
     fn pass(&mut self, now: Time) -> Result<(), BrokenAt> {
         while let Some(entry) = self.calls.first_entry().filter(|entry| entry.key().at <= now) {
-            let (key, (wallet, call)) = entry.remove_entry();
+            let (key, called) = entry.remove_entry();
             self.check.deadlines(key.at)?;
             self.now = key.at;
             self.trace.begin(&key);
-            self.execute(&key, wallet, call).map_err(|broken| (key.at, broken))?;
+            self.execute(&key, *called).map_err(|broken| (key.at, broken))?;
         }
         self.check.deadlines(now)
     }
 
-    fn execute(&mut self, key: &Key, wallet: Account, call: LedgerCall) -> Result<(), Broken> {
+    fn execute(&mut self, key: &Key, called: Called) -> Result<(), Broken> {
         let back = key.at + self.setting.to_ledger();
-        for (host, news) in self.chain.execute(key.at, key.src, wallet, call) {
+        for (host, news) in self.chain.execute(key.at, key.src, called.wallet, *called.call) {
             self.answers += 1;
             let event = Event::LedgerNews(Box::new(news));
             self.out.push((event.key(back, host, LEDGER, self.answers), event));
@@ -223,7 +224,7 @@ impl Hub {
                 self.measures.news(
                     number,
                     at,
-                    news,
+                    *news,
                     |node| setting.addresses.get(node).copied(),
                     |host, input, output| setting.price(host)?.cost(input, output),
                 );
@@ -231,7 +232,7 @@ impl Hub {
             }
             Note::Writes(pledge) => self.check.writes(&pledge, at, &self.chain)?,
             Note::Durable(pledge) => self.check.durable(&pledge)?,
-            Note::Calls(called) => self.call(host, *called)?,
+            Note::Calls(called) => self.call(host, called)?,
             Note::Blames(other) => self.measures.blames.note(other, at),
             Note::Accuses(fault) => self.measures.accused(fault),
             Note::Broken(broken) => return Err(broken),
@@ -239,11 +240,10 @@ impl Hub {
         Ok(())
     }
 
-    fn call(&mut self, host: u32, called: Called) -> Result<(), Broken> {
-        let Called { at, id, wallet, is_client, call } = called;
-        match &call {
+    fn call(&mut self, host: u32, called: Box<Called>) -> Result<(), Broken> {
+        match &*called.call {
             LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some((voucher, _)), .. } => {
-                self.check.brings(voucher, is_client)?;
+                self.check.brings(voucher, called.is_client)?;
             }
             LedgerCall::Open { .. }
             | LedgerCall::TopUp { .. }
@@ -253,7 +253,8 @@ impl Hub {
             | LedgerCall::RequestClose { .. }
             | LedgerCall::Finalize { .. } => {}
         }
-        self.calls.insert(Key { at, kind: 0, dst: LEDGER, src: host, id }, (wallet, call));
+        let key = Key { at: called.at, kind: 0, dst: LEDGER, src: host, id: called.id };
+        self.calls.insert(key, called);
         Ok(())
     }
 
@@ -324,5 +325,55 @@ impl Hub {
         let settled = self.chain.open_channels() == 0 && now > since + SETTLE_AFTER;
         let challenge = Span::from_s(u64::from(self.setting.scenario.market.challenge_s));
         settled || now > since + CLIENTS_SETTLE_AFTER + challenge + END_AFTER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use bombyx_protocol::amount::Nano;
+
+    use super::*;
+    use crate::population::{self, NETWORK_ID};
+    use crate::rng::Draws;
+    use crate::scenario::Scenario;
+
+    fn hub() -> Hub {
+        let scenario =
+            Scenario::parse("test.toml", "nodes = 12\n[workload]\njobs = 2\n").expect("a scenario");
+        let draws = Draws::new(1);
+        let hosts = population::hosts(&scenario, &draws);
+        let setting = Setting::new(&scenario, draws, &hosts, NonZeroUsize::MIN);
+        Hub::new(Arc::new(setting), Chain::new(NETWORK_ID))
+    }
+
+    fn broken(at: u64, host: u32) -> Noted {
+        let broken = Broken { invariant: "a test", detail: format!("host {host}") };
+        Noted { at: Time(at), host, note: Note::Broken(broken) }
+    }
+
+    #[test]
+    fn the_first_broken_invariant_by_time_and_host_is_named_whichever_shard_is_heard_first() {
+        let shards = || [vec![broken(20, 1), broken(30, 0)], vec![broken(10, 5), broken(10, 3)]];
+        let [mut one, mut other] = shards();
+        let [mut again, mut first] = shards();
+        let taken = |logs: [&mut Vec<Noted>; 2]| {
+            let mut hub = hub();
+            logs.into_iter().for_each(|log| hub.hear(log));
+            hub.take(Time(100)).map_err(|(at, broken)| (at, broken.detail))
+        };
+        assert_eq!(taken([&mut one, &mut other]), Err((Time(10), "host 3".to_owned())));
+        assert_eq!(taken([&mut first, &mut again]), Err((Time(10), "host 3".to_owned())));
+    }
+
+    #[test]
+    fn an_order_that_is_late_is_noticed_before_what_came_after_it_and_not_before_its_time_is_over() {
+        let mut hub = hub();
+        hub.check.ordered(0, Time(5_000_000), Nano(1));
+        assert_eq!(hub.take(Time(6_000_000)), Ok(()), "a second of grace");
+        hub.hear(&mut vec![broken(7_000_000, 1)]);
+        let late = hub.take(Time(8_000_000)).map_err(|(at, broken)| (at, broken.invariant));
+        assert_eq!(late, Err((Time(6_000_000), "every order ends by its deadline")));
     }
 }

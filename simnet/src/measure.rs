@@ -199,9 +199,9 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Room for so many orders, and no more.
+    /// Room for so many orders, and no more, where there is any.
     pub fn expect(&mut self, orders: u32) {
-        self.jobs.reserve_exact(orders as usize);
+        let _ = self.jobs.try_reserve_exact(orders as usize);
     }
 
     /// An order was given.

@@ -41,7 +41,7 @@ fn process(pid: u64, name: &str) -> Value {
 }
 
 fn name_of(world: &World, host: u32, regions: &[String]) -> String {
-    let of = &world.host(host);
+    let of = world.host(host);
     let class = match &of.profile {
         Profile::Provider { gpu, .. } => world.setting.scenario.population.gpu.get(*gpu as usize),
         Profile::Client { .. } | Profile::Watcher { .. } => None,

@@ -105,7 +105,7 @@ impl World {
 
     /// One provider's way to serve an order, with nobody else on its card and nothing in the way.
     fn choice(&self, number: u32, job: &JobRow, client: &Host, seller: u32) -> Option<Choice> {
-        let host = &self.host(seller);
+        let host = self.host(seller);
         let input = self.setting.workload.prompt_tokens(number, &self.setting.draws) as u64
             + crate::engine::TEMPLATE_TOKENS;
         let answer = self.setting.workload.answer_tokens(u64::from(number), &self.setting.draws);

@@ -79,7 +79,6 @@ impl World {
             is_over: false,
             setting,
         };
-        world.hub.measures.expect(world.setting.workload.jobs());
         world.post();
         world
     }
