@@ -6,9 +6,8 @@
 //! have done so far is settled and the rest planned anew, so that no card ever does more than it can. Tokens are filler;
 //! how many there are is the order's, so that another provider after a failover continues the same answer.
 
-use std::collections::BTreeMap;
-
 use bombyx_protocol::io::EngineReport;
+use bombyx_protocol::table::Table;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Content, Finish};
 use bombyx_protocol::work::order::{Generate, JobId, Task};
@@ -56,8 +55,7 @@ pub struct Step {
 #[derive(Debug)]
 pub struct Engine {
     speed: Speed,
-    /// Boxed, as most cards have a job or two and a node of the tree has room for eleven.
-    jobs: BTreeMap<JobId, Box<Running>>,
+    jobs: Table<JobId, Running>,
     steps: u64,
 }
 
@@ -98,7 +96,7 @@ impl Engine {
     /// An idle engine.
     #[must_use]
     pub fn new(speed: Speed) -> Self {
-        Self { speed, jobs: BTreeMap::new(), steps: 0 }
+        Self { speed, jobs: Table::default(), steps: 0 }
     }
 
     /// How many jobs are on it.
@@ -150,7 +148,7 @@ impl Engine {
             step: None,
         };
         self.settle(now);
-        self.jobs.insert(job, Box::new(running));
+        self.jobs.insert(job, running);
         self.plan(now)
     }
 
@@ -180,7 +178,7 @@ impl Engine {
 
     /// Stops everything.
     pub fn crash(&mut self) {
-        self.jobs.clear();
+        self.jobs = Table::default();
     }
 
     /// A step has come: what the engine says, and every step that is new.
@@ -243,7 +241,7 @@ impl Engine {
         let reading = self.jobs.values().filter(|job| job.phase == Phase::Prefilling).count() as u64;
         let writing = self.jobs.values().filter(|job| job.is_writing()).count() as u64;
         let mut steps = Vec::new();
-        for (id, running) in &mut self.jobs {
+        for (id, running) in self.jobs.iter_mut() {
             let rate = match running.phase {
                 Phase::Tokenising => 1,
                 Phase::Prefilling => self.speed.prefill_per_s * UNITS_PER_US / reading,

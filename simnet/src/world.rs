@@ -193,7 +193,9 @@ impl World {
 
 /// Every host in its shard, at its place there.
 fn shards(setting: &Arc<Setting>, hosts: Vec<Host>) -> Vec<Shard> {
-    let mut seated: Vec<Vec<Host>> = (0..setting.seats.shards).map(|_| Vec::new()).collect();
+    let mut crowd = vec![0; setting.seats.shards];
+    (0u32..).zip(&hosts).for_each(|(number, _)| crowd[setting.seats.shard(number)] += 1);
+    let mut seated: Vec<Vec<Host>> = crowd.into_iter().map(Vec::with_capacity).collect();
     for (number, host) in (0u32..).zip(hosts) {
         seated[setting.seats.shard(number)].push(host);
     }

@@ -84,7 +84,7 @@ impl Provider {
         let Phase::Serving(serve) = &mut job.phase else { return };
         let Some(earner) = self.earnings.find(&serve.account) else { return };
         earner.allow(serve.under_way, Nano::ZERO);
-        let allowance = earner.allowance(serve.window, self.config.credit);
+        let allowance = earner.allowance(serve.window, self.credit);
         let covered = serve.is_covered(allowance);
         if covered && let Some(task) = serve.task.take() {
             serve.engine_at = now;
@@ -146,7 +146,7 @@ impl Provider {
             Phase::Promised { .. } | Phase::Over { bill: None, .. } => return,
         };
         if let Some(payment) = ack.payment {
-            match self.earnings.take(&account, payment, self.config.settle_at, &mut self.outbox) {
+            match self.earnings.take(&account, payment, self.settle_at, &mut self.outbox) {
                 Ok(Took::More) => return self.go_on_all(now, account, true),
                 Ok(Took::Nothing | Took::Early) => {}
                 Err(fault) => {

@@ -15,11 +15,10 @@ use crate::channel::voucher::{CloseOrder, Voucher};
 use crate::ident::NodeId;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
+use crate::market::bid::Payee;
 use crate::outbox::Outbox;
 use crate::table::Table;
 use crate::wire::message::{Payment, Refusal};
-
-use super::ProviderConfig;
 
 /// Every channel that this provider earns on.
 #[derive(Debug)]
@@ -29,9 +28,8 @@ pub(super) struct Earnings {
 }
 
 /// What close orders are signed with: made of its seed each time, which is seldom, as the key itself is large.
-struct CloseKey {
+pub(super) struct CloseKey {
     seed: Zeroizing<[u8; 32]>,
-    public: [u8; 32],
 }
 
 /// Which close the user wants.
@@ -52,14 +50,13 @@ struct Channel {
 }
 
 impl Earnings {
-    pub(super) fn restored(seed: [u8; 32], records: Vec<Record>, outbox: &mut Outbox) -> Self {
-        let key = CloseKey::new(seed);
+    pub(super) fn restored(key: CloseKey, payee: &Payee, records: Vec<Record>, outbox: &mut Outbox) -> Self {
         let mut channels = Table::default();
         for record in records {
             match record {
                 Record::Earning(earning) => {
                     let earner = Earner::restored(earning);
-                    if earner.terms().provider_key != key.public {
+                    if earner.terms().provider_key != payee.key {
                         // Its vouchers can still be claimed; it is the client that will have to close.
                         announce(&earner, ChannelChange::Mismatch(Mismatch::Key), outbox);
                     }
@@ -76,10 +73,6 @@ impl Earnings {
         Self { key, channels }
     }
 
-    pub(super) const fn close_key(&self) -> [u8; 32] {
-        self.key.public
-    }
-
     pub(super) fn channels(&self) -> impl Iterator<Item = &Earner> {
         self.channels.values().map(|channel| &channel.earner)
     }
@@ -93,11 +86,11 @@ impl Earnings {
         &mut self,
         terms: ChannelTerms,
         client: NodeId,
-        config: &ProviderConfig,
+        payee: &Payee,
         outbox: &mut Outbox,
     ) -> Result<[u8; 32], Refusal> {
-        let mine = terms.provider_key == self.close_key() && terms.provider == config.payout;
-        let fits = terms.network_id == config.network_id && terms.challenge_s >= config.challenge_s;
+        let mine = terms.provider_key == payee.key && terms.provider == payee.address;
+        let fits = terms.network_id == payee.network_id && terms.challenge_s >= payee.challenge_s;
         if !mine || !fits {
             return Err(Refusal::ChannelTerms);
         }
@@ -109,7 +102,7 @@ impl Earnings {
             Some(known) if known.earner.client() != client => Err(Refusal::ChannelTerms),
             Some(known) if known.closing => Err(Refusal::Unfunded),
             Some(_) => Ok(account),
-            None if terms.check(config.network_id).is_err() => Err(Refusal::ChannelTerms),
+            None if terms.check(payee.network_id).is_err() => Err(Refusal::ChannelTerms),
             None if self.channels.len() >= limits::CHANNELS_MAX => Err(Refusal::Busy),
             None => {
                 let earner = Earner::new(terms, client);
@@ -208,9 +201,12 @@ impl Earnings {
 }
 
 impl CloseKey {
-    fn new(seed: [u8; 32]) -> Self {
-        let public = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
-        Self { seed: Zeroizing::new(seed), public }
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        Self { seed: Zeroizing::new(seed) }
+    }
+
+    pub(super) fn public(&self) -> [u8; 32] {
+        self.signing().verifying_key().to_bytes()
     }
 
     fn signing(&self) -> SigningKey {
@@ -219,11 +215,9 @@ impl CloseKey {
 }
 
 impl core::fmt::Debug for CloseKey {
-    /// The public half only.
+    /// Nothing of it.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("CloseKey(")?;
-        crate::ident::write_hex(f, &self.public)?;
-        f.write_str(")")
+        f.write_str("CloseKey")
     }
 }
 

@@ -193,7 +193,7 @@ impl Provider {
         if kind != Some(work.task.kind()) {
             return Err(Refusal::TaskTooLarge);
         }
-        let account = self.earnings.learn(work.channel, client, &self.config, &mut self.outbox)?;
+        let account = self.earnings.learn(work.channel, client, &self.payee, &mut self.outbox)?;
         let window =
             price.cost(work.task.input_tokens_max(), limits::WINDOW_TOKENS).ok_or(Refusal::TaskTooLarge)?;
         let cost_max = price.cost_max(&work.task).ok_or(Refusal::TaskTooLarge)?;

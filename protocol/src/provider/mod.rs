@@ -29,7 +29,7 @@ use crate::wire::message::{
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Tier};
 
-use earnings::{Close, Earnings};
+use earnings::{Close, CloseKey, Earnings};
 use job::{Job, Phase};
 
 /// What a provider is made of.
@@ -79,7 +79,10 @@ impl ProviderConfig {
 /// The seller in a node.
 #[derive(Debug)]
 pub struct Provider {
-    config: ProviderConfig,
+    /// How it wants to be paid.
+    payee: Payee,
+    credit: Nano,
+    settle_at: Nano,
     identity: Identity,
     session_key: StaticKey,
     entropy: Entropy,
@@ -99,8 +102,18 @@ impl Provider {
     #[must_use]
     pub fn new(config: ProviderConfig, records: Vec<Record>) -> Self {
         let mut outbox = Outbox::default();
-        let earnings = Earnings::restored(config.close_seed, records, &mut outbox);
+        let close_key = CloseKey::new(config.close_seed);
+        let payee = Payee {
+            network_id: config.network_id,
+            key: close_key.public(),
+            address: config.payout,
+            challenge_s: config.challenge_s,
+        };
+        let earnings = Earnings::restored(close_key, &payee, records, &mut outbox);
         Self {
+            payee,
+            credit: config.credit,
+            settle_at: config.settle_at,
             identity: Identity::from_seed(&config.identity_seed),
             session_key: StaticKey::from_seed(config.session_seed),
             entropy: Entropy::new(config.entropy_seed),
@@ -110,7 +123,6 @@ impl Provider {
             settling: BTreeMap::new(),
             freed: BTreeSet::new(),
             draining: false,
-            config,
             outbox,
         }
     }
@@ -185,8 +197,8 @@ impl Provider {
             tokens_per_s: terms.tokens_per_s,
             tier: Tier::Open,
             valid_ms: u32::try_from(limits::BID_VALID.as_ms()).unwrap_or(u32::MAX),
-            payee: self.payee(),
-            credit: self.config.credit,
+            payee: self.payee,
+            credit: self.credit,
         };
         let signed = bid.sign(&self.identity);
         let hash = BidHash::of(&signed);
@@ -199,13 +211,8 @@ impl Provider {
 
     /// How it wants to be paid, as its bids say.
     #[must_use]
-    pub fn payee(&self) -> Payee {
-        Payee {
-            network_id: self.config.network_id,
-            key: self.earnings.close_key(),
-            address: self.config.payout,
-            challenge_s: self.config.challenge_s,
-        }
+    pub const fn payee(&self) -> Payee {
+        self.payee
     }
 
     fn received(&mut self, now: Time, from: NodeId, message: ToProvider) {
