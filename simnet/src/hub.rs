@@ -23,6 +23,9 @@ use crate::workload::Arrival;
 const SETTLE_AFTER: Span = Span::from_s(10);
 /// How long after that clients ask for what is left.
 const CLIENTS_SETTLE_AFTER: Span = Span::from_s(40);
+/// Within how long each side does so, one after the other: a hundred thousand closes in one block are nothing that
+/// happens, and would need more memory than the whole run before them.
+const SETTLE_WITHIN: Span = Span::from_s(20);
 /// How long a world goes on after that, besides the challenge time.
 const END_AFTER: Span = Span::from_s(100);
 
@@ -276,9 +279,11 @@ impl Hub {
             return;
         }
         self.settling_since = Some(now);
-        for host in 0..self.setting.scenario.nodes {
+        let nodes = self.setting.scenario.nodes;
+        for host in 0..nodes {
             let wait = if self.setting.is_provider(host) { SETTLE_AFTER } else { CLIENTS_SETTLE_AFTER };
-            self.out.push((Event::Settle.key_of_world(now + wait, host, 0), Event::Settle));
+            let turn = Span(SETTLE_WITHIN.0 * u64::from(host) / u64::from(nodes));
+            self.out.push((Event::Settle.key_of_world(now + wait + turn, host, 0), Event::Settle));
         }
     }
 
@@ -322,7 +327,7 @@ impl Hub {
 
     fn is_over(&self, now: Time) -> bool {
         let Some(since) = self.settling_since else { return false };
-        let settled = self.chain.open_channels() == 0 && now > since + SETTLE_AFTER;
+        let settled = self.chain.open_channels() == 0 && now > since + SETTLE_AFTER + SETTLE_WITHIN;
         let challenge = Span::from_s(u64::from(self.setting.scenario.market.challenge_s));
         settled || now > since + CLIENTS_SETTLE_AFTER + challenge + END_AFTER
     }
