@@ -1,9 +1,9 @@
 //! The scenario `planet` in both tiers against its goals: processor time, events a second, peak memory; and how long it
 //! takes by the clock on one thread and on two, which come to the same digest.
 //!
-//! `cargo bench -p bombyx-simnet --features fake-crypto --bench planet` runs a tenth of it: hosts, models, orders and their
-//! rate divided by ten, for the same hour. With `-- --full` it runs all of it. Each run is a process of its own, so that its
-//! peak memory is its own.
+//! `cargo bench -p bombyx-simnet --profile simnet --features fake-crypto --bench planet` runs a tenth of it: hosts, models,
+//! orders and their rate divided by ten, for the same hour. With `-- --full` it runs all of it. Each run is a process of its
+//! own, so that its peak memory is its own.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
