@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::ChannelState;
+use bombyx_protocol::channel::terms::AgreedTerms;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::io::{Bill, OrderNews, Output};
 use bombyx_protocol::limits;
+use bombyx_protocol::table::Table;
 use bombyx_protocol::time::{Span, Time};
 
 use crate::chain::{Account, Chain};
@@ -32,26 +35,81 @@ fn hold(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -
     if holds { Ok(()) } else { broken(invariant, detail()) }
 }
 
-/// A channel's funding: a voucher counts in one only.
-type Funding = (Account, u64);
+/// What is known of one channel.
+#[derive(Debug)]
+struct Channel {
+    /// Numbers of its parties.
+    payer: u32,
+    payee: u32,
+    /// The most that its client has promised in a record that is on its disk.
+    promised: Nano,
+    /// By epoch: a voucher counts in one funding only.
+    fundings: Table<u64, Vouchers>,
+}
 
-/// The newest voucher of a funding.
-#[derive(Debug, Clone, Copy)]
-struct Earned {
-    payer: Account,
-    payee: Account,
-    cumulative: Nano,
+/// The newest vouchers of a funding at the provider; nothing where there is none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Vouchers {
+    /// Written, on disk or not.
+    written: Nano,
+    /// On its disk.
+    durable: Nano,
+}
+
+/// All channels. A party has many, so each names it by a number.
+#[derive(Debug, Default)]
+struct Channels {
+    known: BTreeMap<Account, Channel>,
+    parties: Vec<Account>,
+    numbers: BTreeMap<Account, u32>,
+}
+
+impl Channels {
+    fn of(&mut self, terms: &AgreedTerms) -> &mut Channel {
+        let Self { known, parties, numbers } = self;
+        known.entry(terms.account().hash).or_insert_with(|| {
+            let mut number = |party: Account| {
+                *numbers.entry(party).or_insert_with(|| {
+                    parties.push(party);
+                    parties.len() as u32 - 1
+                })
+            };
+            let (payer, payee) = (number(terms.client.hash), number(terms.provider.hash));
+            Channel { payer, payee, promised: Nano::ZERO, fundings: Table::default() }
+        })
+    }
+
+    /// The sum of a number of every funding with a voucher on its provider's disk, for one side of each channel.
+    fn sums(
+        &self,
+        side: impl Fn(&Channel) -> u32,
+        number: impl Fn(&Account, u64, Vouchers) -> Nano,
+    ) -> BTreeMap<Account, Nano> {
+        let mut sums: BTreeMap<Account, Nano> = BTreeMap::new();
+        for (account, channel) in &self.known {
+            let fundings = channel.fundings.iter().filter(|(_, vouchers)| vouchers.durable > Nano::ZERO);
+            for (epoch, vouchers) in fundings {
+                let sum = sums.entry(self.parties[side(channel) as usize]).or_default();
+                *sum = sum.saturating_plus(number(account, *epoch, *vouchers));
+            }
+        }
+        sums
+    }
+}
+
+impl Channel {
+    fn vouchers(&mut self, epoch: u64) -> &mut Vouchers {
+        if !self.fundings.contains_key(&epoch) {
+            self.fundings.insert(epoch, Vouchers::default());
+        }
+        self.fundings.get_mut(&epoch).expect("it is there or was put there")
+    }
 }
 
 /// What was seen so far, as far as the invariants need it.
 #[derive(Debug, Default)]
 pub struct Check {
-    /// The most that a client has promised in a record that is on its disk.
-    promised: BTreeMap<Account, Nano>,
-    /// The newest voucher that a provider has on its disk.
-    earned: BTreeMap<Funding, Earned>,
-    /// The newest voucher that a provider has written, on disk or not.
-    written: BTreeMap<Funding, Nano>,
+    channels: Channels,
     /// Orders that are not at their end, by number.
     orders: BTreeMap<u32, Open>,
     due: BTreeSet<(Time, u32)>,
@@ -163,23 +221,27 @@ impl Check {
                 })
             }
             Pledge::Voucher { terms, epoch, cumulative } => {
-                let funding = (terms.account().hash, *epoch);
-                self.earns(funding, *cumulative, now, chain)
+                self.earns(terms, *epoch, *cumulative)?;
+                let shown = chain.state(now, &terms.account().hash);
+                Self::is_covered(*cumulative, shown.filter(|state| state.epoch == *epoch))
             }
         }
     }
 
-    fn earns(&mut self, of: Funding, cumulative: Nano, now: Time, chain: &Chain) -> Result<(), Broken> {
-        let (account, epoch) = of;
-        let promised = self.promised.get(&account).copied().unwrap_or_default();
+    fn earns(&mut self, terms: &AgreedTerms, epoch: u64, cumulative: Nano) -> Result<(), Broken> {
+        let channel = self.channels.of(terms);
+        let promised = channel.promised;
         hold(cumulative <= promised, "no output before its record is durable", || {
             format!("a provider has a voucher over {cumulative}, its client's disk knows of {promised}")
         })?;
-        let before = self.written.insert(of, cumulative).unwrap_or_default();
+        let before = std::mem::replace(&mut channel.vouchers(epoch).written, cumulative);
         hold(before <= cumulative, "vouchers never decrease", || {
             format!("a voucher over {cumulative} follows one over {before}")
-        })?;
-        match chain.state(now, &account).filter(|state| state.epoch == epoch) {
+        })
+    }
+
+    fn is_covered(cumulative: Nano, shown: Option<ChannelState>) -> Result<(), Broken> {
+        match shown {
             Some(state) => hold(cumulative <= state.deposit, "no voucher above the deposit", || {
                 format!("{cumulative} of {}", state.deposit)
             }),
@@ -194,15 +256,13 @@ impl Check {
     pub fn durable(&mut self, pledge: &Pledge) -> Result<(), Broken> {
         match pledge {
             Pledge::Promise { terms, cumulative, .. } => {
-                let before = self.promised.insert(terms.account().hash, *cumulative).unwrap_or_default();
+                let before = std::mem::replace(&mut self.channels.of(terms).promised, *cumulative);
                 hold(before <= *cumulative, "promises never decrease", || {
                     format!("a promise of {cumulative} follows one of {before}")
                 })
             }
             Pledge::Voucher { terms, epoch, cumulative } => {
-                let (payer, payee) = (terms.client.hash, terms.provider.hash);
-                let earned = Earned { payer, payee, cumulative: *cumulative };
-                self.earned.insert((terms.account().hash, *epoch), earned);
+                self.channels.of(terms).vouchers(*epoch).durable = *cumulative;
                 Ok(())
             }
         }
@@ -213,12 +273,10 @@ impl Check {
     /// # Errors
     /// [`Broken`].
     pub fn brings(&self, voucher: &Voucher, is_client: bool) -> Result<(), Broken> {
-        let known = if !is_client {
-            self.earned.get(&(voucher.account, voucher.epoch)).map(|earned| earned.cumulative)
-        } else {
-            self.promised.get(&voucher.account).copied()
-        };
-        let known = known.unwrap_or_default();
+        let known = self.channels.known.get(&voucher.account).map_or(Nano::ZERO, |channel| {
+            let vouchers = channel.fundings.get(&voucher.epoch).copied().unwrap_or_default();
+            if is_client { channel.promised } else { vouchers.durable }
+        });
         hold(voucher.cumulative <= known, "no output before its record is durable", || {
             format!("a voucher over {} goes to the ledger, the disk knows of {known}", voucher.cumulative)
         })
@@ -227,35 +285,22 @@ impl Check {
     /// What each payee holds vouchers for on its disk, settled or not.
     #[must_use]
     pub fn earned(&self) -> BTreeMap<Account, Nano> {
-        let mut sums: BTreeMap<Account, Nano> = BTreeMap::new();
-        for earned in self.earned.values() {
-            let sum = sums.entry(earned.payee).or_default();
-            *sum = sum.saturating_plus(earned.cumulative);
-        }
-        sums
+        self.channels.sums(|channel| channel.payee, |_, _, vouchers| vouchers.durable)
     }
 
     /// What each payee holds vouchers for and the ledger has not settled.
     #[must_use]
     pub fn unsettled(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
-        let mut owed: BTreeMap<Account, Nano> = BTreeMap::new();
-        for ((account, epoch), earned) in &self.earned {
-            let left = earned.cumulative.saturating_minus(chain.settled(account, *epoch));
-            let sum = owed.entry(earned.payee).or_default();
-            *sum = sum.saturating_plus(left);
-        }
-        owed
+        self.channels.sums(
+            |channel| channel.payee,
+            |account, epoch, vouchers| vouchers.durable.saturating_minus(chain.settled(account, epoch)),
+        )
     }
 
     /// What the ledger has settled out of each client's channels.
     #[must_use]
     pub fn settled_by_payer(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
-        let mut sums: BTreeMap<Account, Nano> = BTreeMap::new();
-        for ((account, epoch), earned) in &self.earned {
-            let sum = sums.entry(earned.payer).or_default();
-            *sum = sum.saturating_plus(chain.settled(account, *epoch));
-        }
-        sums
+        self.channels.sums(|channel| channel.payer, |account, epoch, _| chain.settled(account, epoch))
     }
 
     /// No engine has more jobs than its provider has slots.

@@ -85,9 +85,9 @@ pub struct Host {
     /// What it does instead of following the protocol.
     pub plan: Option<Plan>,
     /// With whom it does that.
-    pub company: Company,
+    pub company: Option<Box<Company>>,
     /// The eclipse that is aimed at it.
-    pub eclipsed: Option<Plan>,
+    pub eclipsed: Option<Box<Plan>>,
     /// Whether a test planted a bug in its machine.
     #[cfg(test)]
     pub(crate) planted: bool,
@@ -136,7 +136,7 @@ impl Host {
             disk: Disk::default(),
             engine,
             plan: None,
-            company: Company::default(),
+            company: None,
             eclipsed: None,
             #[cfg(test)]
             planted: false,
@@ -237,7 +237,7 @@ impl Host {
             machine
         };
         self.machine = Some(match self.plan {
-            Some(plan) => actors::act(plan, &self.profile, &self.company, machine),
+            Some(plan) => actors::act(plan, &self.profile, self.company.as_deref(), machine),
             None => machine,
         });
         first

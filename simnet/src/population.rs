@@ -81,8 +81,8 @@ fn pair_up(hosts: &mut [Host]) {
         };
         let Some(provider) = hosts.iter().position(is_fit) else { continue };
         let node = hosts[provider].node;
-        hosts[client].company.partner =
-            hosts[provider].offer().map(|offer| Partner { node, model: offer.model });
+        let partner = hosts[provider].offer().map(|offer| Partner { node, model: offer.model });
+        hosts[client].company.get_or_insert_default().partner = partner;
         hosts[provider].plan = hosts[client].plan;
         make_nothing(&mut hosts[provider]);
     }
@@ -94,7 +94,8 @@ fn share_cards(hosts: &mut [Host]) {
     for host in hosts {
         let Some(plan) = host.plan.filter(|plan| plan.kind == AttackKind::Sybil) else { continue };
         let slots = host.offer().map_or(0, |offer| offer.slots);
-        host.company.card = Some(cards.entry(plan.attack).or_insert_with(|| Card::new(slots)).clone());
+        let card = cards.entry(plan.attack).or_insert_with(|| Card::new(slots)).clone();
+        host.company.get_or_insert_default().card = Some(card);
     }
 }
 
@@ -105,7 +106,7 @@ fn aim(scenario: &Scenario, draws: &Draws, hosts: &mut [Host]) {
             .zip(&scenario.attack)
             .filter(|(_, attack)| attack.kind == AttackKind::Eclipse && attack.share > 0.0)
             .find(|(place, attack)| draws.happens(attack.victims, Purpose::Victim, &[*place, number]))
-            .map(|(place, attack)| Plan::new(place as usize, attack));
+            .map(|(place, attack)| Box::new(Plan::new(place as usize, attack)));
     }
 }
 

@@ -108,7 +108,7 @@ impl Setting {
             may_keep: keepers().next().is_some(),
             seats: Seats::new(hosts, &links, shards),
             plans: plans_of(|host| host.plan),
-            eclipsed: plans_of(|host| host.eclipsed),
+            eclipsed: plans_of(|host| host.eclipsed.as_deref().copied()),
             prices: hosts.iter().filter_map(|host| Some(host.offer()?.price)).collect(),
             scenario: scenario.clone(),
             draws,

@@ -25,8 +25,8 @@ pub enum DecodeError {
     },
 }
 
-/// What a short message needs; longer ones grow.
-const ROOM: usize = 256;
+/// What most messages need, a signed bid among them; longer ones grow.
+const ROOM: usize = 320;
 
 /// Encodes a value. Values of this crate always encode: every collection in them is bounded by its maker.
 #[must_use]

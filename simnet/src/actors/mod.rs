@@ -64,7 +64,7 @@ pub struct Company {
 pub fn act(
     plan: Plan,
     profile: &Profile,
-    company: &Company,
+    company: Option<&Company>,
     honest: Box<dyn Machine + Send>,
 ) -> Box<dyn Machine + Send> {
     match plan.kind {
@@ -81,11 +81,11 @@ pub fn act(
         | AttackKind::Substitution => honest,
         AttackKind::StaleState => Box::new(stale::Stale::new(plan, honest)),
         AttackKind::Sniper => Box::new(snipe::Sniper::new(plan, honest)),
-        AttackKind::Sybil => match &company.card {
+        AttackKind::Sybil => match company.and_then(|company| company.card.as_ref()) {
             Some(card) => Box::new(sybil::Sybil::new(card.clone(), honest)),
             None => honest,
         },
-        AttackKind::WashTrader => match (profile, company.partner) {
+        AttackKind::WashTrader => match (profile, company.and_then(|company| company.partner)) {
             (Profile::Client { .. }, Some(partner)) => Box::new(wash::Washer::new(plan, partner, honest)),
             (Profile::Client { .. } | Profile::Provider { .. } | Profile::Watcher { .. }, _) => honest,
         },
