@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::Record;
-use bombyx_protocol::channel::terms::AgreedTerms;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::io::{Bill, OrderNews, Output};
 use bombyx_protocol::limits;
 use bombyx_protocol::time::{Span, Time};
 
 use crate::chain::{Account, Chain};
+use crate::pledge::Pledge;
 
 /// How long after its deadline an order may still be told to have ended: one disk commit, generously.
 const GRACE: Span = Span::from_ms(1_000);
@@ -42,49 +41,6 @@ struct Earned {
     payer: Account,
     payee: Account,
     cumulative: Nano,
-}
-
-/// What a record says about money.
-#[derive(Debug, Clone)]
-pub enum Pledge {
-    /// A client's: all that it has promised on a channel.
-    Promise {
-        /// The channel.
-        terms: AgreedTerms,
-        /// What the client knows to be deposited.
-        deposit: Nano,
-        /// What it has promised.
-        cumulative: Nano,
-    },
-    /// A provider's: its newest voucher.
-    Voucher {
-        /// The channel.
-        terms: AgreedTerms,
-        /// Its funding.
-        epoch: u64,
-        /// What the voucher is over.
-        cumulative: Nano,
-    },
-}
-
-impl Pledge {
-    /// Of a record, if it says anything about money.
-    #[must_use]
-    pub fn of(record: &Record) -> Option<Self> {
-        match record {
-            Record::Paying(paying) => Some(Self::Promise {
-                terms: paying.terms.clone(),
-                deposit: paying.deposit,
-                cumulative: paying.cumulative,
-            }),
-            Record::Earning(earning) => earning.payment.map(|payment| Self::Voucher {
-                terms: earning.terms.clone(),
-                epoch: payment.epoch,
-                cumulative: payment.cumulative,
-            }),
-            Record::ChannelGone { .. } | Record::Receipt { .. } => None,
-        }
-    }
 }
 
 /// What was seen so far, as far as the invariants need it.
@@ -348,7 +304,7 @@ fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Broken>
 
 #[cfg(test)]
 mod tests {
-    use bombyx_protocol::channel::record::{Earning, Paying};
+    use bombyx_protocol::channel::record::{Earning, Paying, Record};
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use bombyx_protocol::ident::{NodeId, Signature};
     use bombyx_protocol::io::{Failure, PersistId};
