@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::ChannelState;
-use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::AgreedTerms;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::io::{Bill, OrderNews, Output};
@@ -13,6 +12,7 @@ use bombyx_protocol::table::Table;
 use bombyx_protocol::time::{Span, Time};
 
 use crate::chain::{Account, Chain};
+use crate::pledge::Pledge;
 
 /// How long after its deadline an order may still be told to have ended: one disk commit, generously.
 const GRACE: Span = Span::from_ms(1_000);
@@ -103,49 +103,6 @@ impl Channel {
             self.fundings.insert(epoch, Vouchers::default());
         }
         self.fundings.get_mut(&epoch).expect("it is there or was put there")
-    }
-}
-
-/// What a record says about money.
-#[derive(Debug, Clone)]
-pub enum Pledge {
-    /// A client's: all that it has promised on a channel.
-    Promise {
-        /// The channel.
-        terms: AgreedTerms,
-        /// What the client knows to be deposited.
-        deposit: Nano,
-        /// What it has promised.
-        cumulative: Nano,
-    },
-    /// A provider's: its newest voucher.
-    Voucher {
-        /// The channel.
-        terms: AgreedTerms,
-        /// Its funding.
-        epoch: u64,
-        /// What the voucher is over.
-        cumulative: Nano,
-    },
-}
-
-impl Pledge {
-    /// Of a record, if it says anything about money.
-    #[must_use]
-    pub fn of(record: &Record) -> Option<Self> {
-        match record {
-            Record::Paying(paying) => Some(Self::Promise {
-                terms: paying.terms.clone(),
-                deposit: paying.deposit,
-                cumulative: paying.cumulative,
-            }),
-            Record::Earning(earning) => earning.payment.map(|payment| Self::Voucher {
-                terms: earning.terms.clone(),
-                epoch: payment.epoch,
-                cumulative: payment.cumulative,
-            }),
-            Record::ChannelGone { .. } | Record::Receipt { .. } => None,
-        }
     }
 }
 
@@ -392,7 +349,7 @@ fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Broken>
 
 #[cfg(test)]
 mod tests {
-    use bombyx_protocol::channel::record::{Earning, Paying};
+    use bombyx_protocol::channel::record::{Earning, Paying, Record};
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use bombyx_protocol::ident::{NodeId, Signature};
     use bombyx_protocol::io::{Failure, PersistId};

@@ -16,13 +16,14 @@ use bombyx_protocol::work::order::{JobId, OrderId, Task};
 
 use crate::blame::blames_client;
 use crate::chain::Chain;
-use crate::check::{Broken, Check, Pledge};
+use crate::check::{Broken, Check};
 use crate::engine::Step;
 use crate::event::Event;
 use crate::hub::{Called, Note};
 use crate::measure::Kind;
 use crate::net::Passage;
 use crate::outside::Parcel;
+use crate::pledge::Pledge;
 use crate::population;
 use crate::rng::Purpose;
 use crate::shard::Shard;

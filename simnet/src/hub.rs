@@ -11,9 +11,10 @@ use bombyx_protocol::io::{OrderNews, PeerFault};
 use bombyx_protocol::time::{Span, Time};
 
 use crate::chain::{Account, Chain};
-use crate::check::{Broken, Check, Pledge};
+use crate::check::{Broken, Check};
 use crate::event::{Event, LEDGER};
 use crate::measure::{Counts, Measures, Sample};
+use crate::pledge::Pledge;
 use crate::queue::Key;
 use crate::setting::Setting;
 use crate::trace::Trace;

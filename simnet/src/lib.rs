@@ -26,7 +26,7 @@
 //! | [`scenario`], [`population`], [`workload`], [`requests`] | what is simulated |
 //! | [`world`] | all of it together: a setting that all read, shards of hosts, a hub, and windows of time |
 //! | [`outside`] | another tier carries the messages |
-//! | [`check`], [`measure`], [`job`], [`blame`], [`report`] | what must hold and what came of it |
+//! | [`check`], [`pledge`], [`measure`], [`job`], [`blame`], [`report`] | what must hold and what came of it |
 //! | [`optimum`], [`welfare`] | what a market could be worth, and is |
 //! | [`metrics`], [`stats`], [`sweep`] | many runs against each other |
 //! | [`swarm`] | random worlds in search of a broken invariant |
@@ -56,6 +56,7 @@ pub mod optimum;
 pub mod outside;
 pub mod overlay;
 pub mod page;
+pub mod pledge;
 pub mod plot;
 pub mod population;
 pub mod power;

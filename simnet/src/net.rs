@@ -190,6 +190,18 @@ pub struct Waits {
     pub longest: Span,
 }
 
+impl Waits {
+    /// These and others together.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            together: Span(self.together.0 + other.together.0),
+            longest: self.longest.max(other.longest),
+        }
+    }
+}
+
 impl Uplinks {
     /// Free uplinks for so many hosts.
     #[must_use]
@@ -227,16 +239,6 @@ impl Uplinks {
             Passage::Arrives(after) => Passage::Arrives(later(after)),
             Passage::Twice(first, second) => Passage::Twice(later(first), later(second)),
             Passage::Lost | Passage::Cut => passage,
-        }
-    }
-
-    /// What waited here and elsewhere.
-    #[must_use]
-    pub fn join(waits: Waits, other: Waits) -> Waits {
-        Waits {
-            messages: waits.messages + other.messages,
-            together: Span(waits.together.0 + other.together.0),
-            longest: waits.longest.max(other.longest),
         }
     }
 

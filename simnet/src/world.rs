@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::hub::{Hub, Sum};
 use crate::job::JobRow;
 use crate::measure::{Counts, Measures};
-use crate::net::{Uplinks, Waits};
+use crate::net::Waits;
 use crate::population::{self, NETWORK_ID, hosts};
 use crate::rng::Draws;
 use crate::scenario::Scenario;
@@ -122,7 +122,7 @@ impl World {
     /// How long messages waited for their sender's uplink, where they do.
     #[must_use]
     pub fn waits(&self) -> Option<Waits> {
-        self.shards.iter().filter_map(|shard| shard.uplinks.waits()).reduce(Uplinks::join)
+        self.shards.iter().filter_map(|shard| shard.uplinks.waits()).reduce(Waits::join)
     }
 
     /// Events so far.
