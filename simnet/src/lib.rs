@@ -76,6 +76,7 @@ pub mod sweep;
 pub mod tables;
 pub mod timeline;
 mod trace;
+pub mod uplink;
 mod way;
 pub mod welfare;
 mod windows;

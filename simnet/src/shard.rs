@@ -16,13 +16,13 @@ use crate::event::Event;
 use crate::host::{Host, Runaway};
 use crate::hub::{Note, Noted};
 use crate::measure::Counts;
-use crate::net::Uplinks;
 use crate::outside::Parcel;
 use crate::power::Awake;
 use crate::probe::Probe;
 use crate::queue::{Key, Queue};
 use crate::setting::Setting;
 use crate::trace::Trace;
+use crate::uplink::Uplinks;
 use crate::way::Way;
 
 /// The hosts of a shard, by their numbers in the world.

@@ -12,12 +12,12 @@ use crate::host::Host;
 use crate::hub::{Hub, Sum};
 use crate::job::JobRow;
 use crate::measure::{Counts, Measures};
-use crate::net::Waits;
 use crate::population::{self, NETWORK_ID, hosts};
 use crate::rng::Draws;
 use crate::scenario::Scenario;
 use crate::setting::Setting;
 use crate::shard::Shard;
+use crate::uplink::Waits;
 
 /// A run that stopped because an invariant does not hold, with all that is needed to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
