@@ -62,10 +62,12 @@ pub const CHUNK_TOKENS: u32 = 8;
 pub const CHUNK_WAIT: Span = Span::from_ms(20);
 /// Chunks sent and not yet acknowledged. They are kept for retransmission.
 pub const CHUNKS_UNACKED_MAX: usize = 64;
-/// Output tokens that a provider serves ahead of payment: a receipt that is due, one on its way and one being paid.
+/// Output tokens that a provider serves ahead of payment.
 pub const WINDOW_TOKENS: u64 = 96;
+/// Receipts of one window: one that is about to be due, one on its way and one being paid.
+pub const WINDOW_RECEIPTS: u64 = 3;
 /// Output tokens of one receipt, which costs both sides a signature, a check and a durable write.
-pub const RECEIPT_TOKENS: u64 = WINDOW_TOKENS / 3;
+pub const RECEIPT_TOKENS: u64 = WINDOW_TOKENS / WINDOW_RECEIPTS;
 /// Chunks of one receipt: half of what may be unacknowledged, as a client acknowledges receipts.
 pub const RECEIPT_CHUNKS: u32 = 32;
 /// The longest that a chunk goes without a receipt while others follow.

@@ -93,7 +93,7 @@ impl Provider {
         if serve.in_flight() == 0 {
             serve.engine_at = now;
         }
-        serve.serving.sign_every(share / 3);
+        serve.serving.sign_every(share / limits::WINDOW_RECEIPTS);
         let more = serve.take_tokens(allowance, share);
         serve.under_way = serve.at_risk();
         earner.allow(Nano::ZERO, serve.under_way);
