@@ -179,8 +179,7 @@ impl Client {
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
         // Who was asked and stayed silent is asked again among all; each that failed is a reason to look further.
         let again = errand.unanswered > 0 || !errand.failed.is_empty();
-        let wider = 1usize.checked_shl(u32::try_from(errand.failed.len()).unwrap_or(u32::MAX));
-        let wanted = self.config.enough_bids.saturating_mul(wider.unwrap_or(usize::MAX));
+        let wanted = self.config.enough_bids.saturating_mul(1 << errand.failed.len().min(8));
         let invited =
             if errand.unanswered > 0 { Share::ALL } else { self.crowds.share(&errand.order.model, wanted) };
         let (node, seal_key) = (self.identity.id(), self.seal_key.public());
