@@ -119,8 +119,14 @@ const fn payment(fault: &PaymentFault) -> Meaning {
         | PaymentFault::NotOpened { why: LedgerFault::Funds, .. } => {
             Meaning::new(Exit::Funds, 429, "insufficient_quota", FUND)
         }
-        PaymentFault::Exhausted { why: LedgerFault::Unreachable | LedgerFault::Refused, .. }
-        | PaymentFault::NotOpened { why: LedgerFault::Unreachable | LedgerFault::Refused, .. } => {
+        PaymentFault::Exhausted {
+            why: LedgerFault::NotSent | LedgerFault::Refused { .. } | LedgerFault::Unknown,
+            ..
+        }
+        | PaymentFault::NotOpened {
+            why: LedgerFault::NotSent | LedgerFault::Refused { .. } | LedgerFault::Unknown,
+            ..
+        } => {
             Meaning::new(Exit::Ledger, 503, "ledger_unavailable", LEDGER)
         }
         PaymentFault::DepositTooLow { .. } => {
@@ -159,7 +165,7 @@ mod tests {
     #[test]
     fn each_way_in_which_a_payment_fails_has_its_own_words_and_codes() {
         let account = Address::basechain([7; 32]);
-        let unreachable = LedgerFault::Unreachable;
+        let unreachable = LedgerFault::Unknown;
         for (fault, exit, status, code, words) in [
             (PaymentFault::NoFunds { deposit: Nano(1) }, 22, 429, "insufficient_quota", "send coins"),
             (

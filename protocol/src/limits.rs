@@ -51,6 +51,9 @@ pub const ORDERS_MAX: usize = 256;
 pub const JOBS_MAX: usize = 1_024;
 /// Channels of one node in each direction.
 pub const CHANNELS_MAX: usize = 4_096;
+/// Channels that one client can have, one after the other, with one provider before a salt comes again: so many accounts
+/// are looked for when a store is lost. (`CH-28`)
+pub const SALTS_PER_PROVIDER: u32 = 1_024;
 /// The least that the contract pays out at a close: less would use itself up on the way. (`CH-26`)
 pub const PAYOUT_MIN: Nano = Nano(500_000);
 /// Leases kept by a client.

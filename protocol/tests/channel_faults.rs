@@ -252,7 +252,7 @@ fn a_ledger_that_does_not_answer_is_named_when_the_credit_is_used_up() {
     swarm.run_to_end(Span::from_s(200));
     assert!(!swarm.outcome(1).ids.is_empty(), "the credit was served");
     let Failure::Payment(PaymentFault::NotOpened { account: named, why }) = why(&swarm, 1) else { panic!() };
-    assert_eq!((named.hash, why), (account(&swarm, client), LedgerFault::Unreachable));
+    assert_eq!((named.hash, why), (account(&swarm, client), LedgerFault::Unknown));
 }
 
 #[test]

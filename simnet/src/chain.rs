@@ -106,6 +106,9 @@ struct Held {
 /// Why a call does not go through.
 type Refused = LedgerFault;
 
+/// Its rules are simpler than the contract's, and so are its exit codes: there is one.
+const REFUSED: LedgerFault = LedgerFault::Refused { exit_code: 100 };
+
 impl Chain {
     /// A ledger without money.
     #[must_use]
@@ -252,7 +255,7 @@ impl Chain {
     fn open(&mut self, wallet: Account, terms: AgreedTerms, deposit: u64) -> Result<Counter, Refused> {
         let account = terms.account().hash;
         if terms.check(self.network_id).is_err() {
-            return Err(LedgerFault::Refused);
+            return Err(REFUSED);
         }
         self.spend(wallet, deposit + OPEN_RESERVE, FEE_OPEN)?;
         let channel = Channel {
@@ -270,10 +273,10 @@ impl Chain {
     fn top_up(&mut self, account: Account, wallet: Account, amount: u64) -> Result<Counter, Refused> {
         let open = self.channels.get(&account).is_some_and(|channel| channel.close_at.is_none());
         if !open {
-            return Err(LedgerFault::Refused);
+            return Err(REFUSED);
         }
         self.spend(wallet, amount, FEE_TOP_UP)?;
-        let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+        let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
         channel.deposit += amount;
         channel.balance += amount;
         Ok(|transactions| &mut transactions.top_up)
@@ -286,7 +289,7 @@ impl Chain {
         voucher: Voucher,
         by: Signature,
     ) -> Result<Counter, Refused> {
-        let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+        let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
         let delta = channel.check(&voucher, &by)?;
         let payee = channel.terms.provider.hash;
         if delta >= MIN_OWN_FEE_CLAIM {
@@ -296,7 +299,7 @@ impl Chain {
         } else {
             // Too small to pay for itself: whoever brings it pays, as with a watchtower.
             self.spend(wallet, 0, FEE_WALLET_CLAIM)?;
-            self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?.pay(delta);
+            self.channels.get_mut(&account).ok_or(REFUSED)?.pay(delta);
             self.pay_out(payee, delta);
         }
         Ok(|transactions| &mut transactions.claim)
@@ -309,39 +312,39 @@ impl Chain {
         order: CloseOrder,
         by: Signature,
     ) -> Result<Counter, Refused> {
-        let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+        let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
         let due = if order.cumulative.0 == channel.settled {
             0
         } else {
-            let (voucher, signature) = voucher.ok_or(LedgerFault::Refused)?;
+            let (voucher, signature) = voucher.ok_or(REFUSED)?;
             if voucher.cumulative != order.cumulative {
-                return Err(LedgerFault::Refused);
+                return Err(REFUSED);
             }
             channel.check(&voucher, &signature)?
         };
         if order.account != account || order.epoch != channel.epoch {
-            return Err(LedgerFault::Refused);
+            return Err(REFUSED);
         }
-        order.verify(&channel.terms.provider_key, &by).map_err(|_| LedgerFault::Refused)?;
+        order.verify(&channel.terms.provider_key, &by).map_err(|_| REFUSED)?;
         self.close_out(account, due);
         Ok(|transactions| &mut transactions.close)
     }
 
     fn request_close(&mut self, now: Time, account: Account, wallet: Account) -> Result<Counter, Refused> {
-        let channel = self.channels.get(&account).ok_or(LedgerFault::Refused)?;
+        let channel = self.channels.get(&account).ok_or(REFUSED)?;
         if channel.terms.client.hash != wallet || channel.close_at.is_some() {
-            return Err(LedgerFault::Refused);
+            return Err(REFUSED);
         }
         self.spend(wallet, 0, FEE_REQUEST_CLOSE)?;
-        let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+        let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
         channel.close_at = Some(now + Span::from_s(u64::from(channel.terms.challenge_s)));
         Ok(|transactions| &mut transactions.request_close)
     }
 
     fn finalize(&mut self, now: Time, account: Account) -> Result<Counter, Refused> {
-        let channel = self.channels.get(&account).ok_or(LedgerFault::Refused)?;
+        let channel = self.channels.get(&account).ok_or(REFUSED)?;
         if channel.close_at.is_none_or(|at| now < at) {
-            return Err(LedgerFault::Refused);
+            return Err(REFUSED);
         }
         self.close_out(account, 0);
         Ok(|transactions| &mut transactions.finalize)
@@ -458,7 +461,7 @@ impl Channel {
         if fits && voucher.verify(&self.terms.client_key, by).is_ok() {
             Ok(voucher.cumulative.0 - self.settled)
         } else {
-            Err(LedgerFault::Refused)
+            Err(REFUSED)
         }
     }
 

@@ -158,7 +158,7 @@ impl Desk {
         }
         if queue.len() >= CALLS_PER_ACCOUNT_MAX {
             tracing::warn!(account = hex::encode(account), "too many ledger calls wait on one channel");
-            return self.say(role, LedgerEvent::Failed { account, fault: LedgerFault::Unreachable });
+            return self.say(role, LedgerEvent::Failed { account, fault: LedgerFault::NotSent });
         }
         queue.push_back((role, call));
         if queue.len() == 1 {
@@ -485,7 +485,7 @@ mod tests {
         let voucher = Voucher { account, epoch, cumulative: Nano(50_000_000) };
         let forged = LedgerCall::Claim { voucher, signature: voucher.sign(&key(3)) };
         say(&desk, Role::Provider, forged).await;
-        let refused = LedgerEvent::Failed { account, fault: LedgerFault::Refused };
+        let refused = LedgerEvent::Failed { account, fault: LedgerFault::Refused { exit_code: 105 } };
         assert_eq!(hear(&mut desk).await, (Role::Provider, refused));
 
         // What is settled, or asked for, already is no failure, and nothing new.

@@ -262,6 +262,30 @@ pub enum Refusal {
     Other(i32),
 }
 
+impl Refusal {
+    /// The exit code that it stands for.
+    #[must_use]
+    pub const fn exit_code(self) -> i32 {
+        match self {
+            Self::NotOpen => 101,
+            Self::Closing => 102,
+            Self::Value => 103,
+            Self::Sender => 104,
+            Self::Signature => 105,
+            Self::Stale => 106,
+            Self::OverDeposit => 107,
+            Self::TooEarly => 108,
+            Self::Dust => 109,
+            Self::Size => 110,
+            Self::NoLane => 111,
+            Self::LaneTaken => 112,
+            Self::NotCovered => 113,
+            Self::LanesLeft => 114,
+            Self::Other(exit_code) => exit_code,
+        }
+    }
+}
+
 impl From<i32> for Refusal {
     fn from(exit_code: i32) -> Self {
         match exit_code {

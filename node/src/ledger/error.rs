@@ -89,27 +89,30 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// What the core needs to know of it. Whatever leaves the fate of a message open counts as unreachable, because the
-    /// core forgets a deposit only when it surely never left.
+    /// What the core needs to know of it. Whatever leaves the fate of a message open is unknown, because the core forgets a
+    /// deposit only when it surely never left.
     #[must_use]
     pub fn fault(&self) -> LedgerFault {
         match self {
             Self::Balance { .. } | Self::NoWallet { .. } => LedgerFault::Funds,
+            Self::Chain(ChainError::Refused { exit_code: Some(exit_code), .. }) => {
+                LedgerFault::Refused { exit_code: *exit_code }
+            }
+            Self::Refused { refusal, .. } => LedgerFault::Refused { exit_code: refusal.exit_code() },
             Self::Chain(
                 ChainError::Unreachable { .. }
                 | ChainError::OtherNetwork { .. }
                 | ChainError::Contradiction { .. }
-                | ChainError::Unreadable { .. },
+                | ChainError::Unreadable { .. }
+                | ChainError::Refused { exit_code: None, .. },
             )
-            | Self::Deadline { .. } => LedgerFault::Unreachable,
-            Self::Chain(ChainError::Refused { .. })
-            | Self::Wallet(_)
+            | Self::Deadline { .. } => LedgerFault::Unknown,
+            Self::Wallet(_)
             | Self::Terms(_)
             | Self::ForeignRefund { .. }
             | Self::NotOpen { .. }
             | Self::AlreadyOpen { .. }
-            | Self::Refused { .. }
-            | Self::Expired { .. } => LedgerFault::Refused,
+            | Self::Expired { .. } => LedgerFault::NotSent,
         }
     }
 }

@@ -142,8 +142,8 @@ impl<M: Machine> Bench<M> {
         let event = match bytes.small() {
             0 => LedgerEvent::Channel { account, state: None },
             1 => LedgerEvent::Failed { account, fault: LedgerFault::Funds },
-            2 => LedgerEvent::Failed { account, fault: LedgerFault::Unreachable },
-            3 => LedgerEvent::Failed { account, fault: LedgerFault::Refused },
+            2 => LedgerEvent::Failed { account, fault: LedgerFault::Unknown },
+            3 => LedgerEvent::Failed { account, fault: LedgerFault::Refused { exit_code: 103 } },
             4 => {
                 let state =
                     ChannelState { epoch: 1, deposit: Nano(u64::MAX), settled: Nano::ZERO, closing: None };

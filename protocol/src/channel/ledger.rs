@@ -123,16 +123,33 @@ pub struct ChannelState {
     pub closing: Option<Span>,
 }
 
-/// Why a ledger call failed.
+/// Why a ledger call failed, told apart by what is known of its message. (`CH-29`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum LedgerFault {
-    /// The wallet does not hold enough for the deposit and the fees.
+    /// The wallet does not hold enough for the deposit and the fees: nothing was sent.
     #[error("the wallet does not hold enough for the deposit and its fees")]
     Funds,
-    /// No answer in time.
-    #[error("the ledger does not answer")]
-    Unreachable,
-    /// The contract or the network refused.
-    #[error("the ledger refused the message")]
-    Refused,
+    /// Nothing was sent, or what was sent can never be executed any more.
+    #[error("nothing was sent to the ledger")]
+    NotSent,
+    /// The contract executed the message and refused it.
+    #[error("the contract refused the message with exit code {exit_code}")]
+    Refused {
+        /// The contract's exit code.
+        exit_code: i32,
+    },
+    /// The message may have been sent, and its effect may still come: an endpoint's error, silence or a deadline.
+    #[error("the ledger does not answer; the message may have been sent")]
+    Unknown,
+}
+
+impl LedgerFault {
+    /// Whether this call surely had no effect and never will. Only then may what it was made for be forgotten.
+    #[must_use]
+    pub const fn is_certain(self) -> bool {
+        match self {
+            Self::Funds | Self::NotSent | Self::Refused { .. } => true,
+            Self::Unknown => false,
+        }
+    }
 }

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod pay;
 pub mod purse;
 pub mod record;
+pub mod salt;
 pub mod terms;
 pub mod voucher;
 pub mod watch;

@@ -200,9 +200,9 @@ impl Client {
     }
 
     fn open(&mut self, now: Time, provider: NodeId, payee: &Payee, deposit: Nano) {
-        let salt = self.entropy.number();
+        let draw = self.entropy.number();
         if self.payments.channel_to(provider, payee).is_none()
-            && let Ok(terms) = self.payments.agree(payee, deposit, salt, &self.config)
+            && let Ok(terms) = self.payments.agree(payee, deposit, draw, &self.config)
         {
             self.payments.open(now, Payer::opening(terms, provider, deposit), &mut self.outbox);
         }

@@ -7,6 +7,7 @@ use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use crate::channel::pay::{ClosingStep, Exhausted, Payer};
 use crate::channel::record::Record;
+use crate::channel::salt::salt;
 use crate::channel::terms::{Address, ChannelTerms};
 use crate::channel::voucher::{SignatureError, Voucher};
 use crate::deadlines::Deadlines;
@@ -39,6 +40,8 @@ struct Channel {
     acted_at: Option<Time>,
     /// A deposit or a part of one was asked of the ledger, and its fate is not known.
     funding: bool,
+    /// An opening may have been sent whose effect nobody has seen: no later failure shows that there is no deposit.
+    maybe_sent: bool,
     /// When a job last began or ended on it; of a restored one, the first moment of this life.
     used_at: Option<Time>,
 }
@@ -55,7 +58,7 @@ pub(super) struct Affected {
 
 impl Channel {
     fn new(payer: Payer, used_at: Option<Time>) -> Self {
-        Self { payer, acted_at: None, funding: false, used_at }
+        Self { payer, acted_at: None, funding: false, maybe_sent: false, used_at }
     }
 
     fn address(&self) -> Address {
@@ -143,7 +146,7 @@ impl Channel {
 /// Sets the most that a job can cost aside.
 fn reserve(payer: &mut Payer, cost_max: Nano) -> Result<(), PaymentFault> {
     let account = Address::basechain(payer.account());
-    let exhausted = |Exhausted| PaymentFault::Exhausted { account, why: LedgerFault::Refused };
+    let exhausted = |Exhausted| PaymentFault::Exhausted { account, why: LedgerFault::NotSent };
     payer.reserve(cost_max).map_err(exhausted)
 }
 
@@ -155,7 +158,8 @@ impl Payments {
         for record in records {
             match record {
                 Record::Paying(paying) => {
-                    let channel = Channel::new(Payer::restored(paying), None);
+                    let mut channel = Channel::new(Payer::restored(paying), None);
+                    channel.maybe_sent = !channel.payer.is_open();
                     if channel.payer.terms().client_key != key.verifying_key().to_bytes() {
                         // Nothing can be signed on it, not even a close: it stays on disk for the key that can.
                         channel.announce(ChannelChange::Mismatch(Mismatch::Key), outbox);
@@ -191,7 +195,7 @@ impl Payments {
         now: Time,
         bid: &Bid,
         cost_max: Nano,
-        salt: u64,
+        draw: u64,
         config: &ClientConfig,
         outbox: &mut Outbox,
     ) -> Result<[u8; 32], PaymentFault> {
@@ -201,7 +205,7 @@ impl Payments {
         });
         let Some(channel) = known else {
             let deposit = config.deposit.min(config.policy.deposit_max).max(cost_max);
-            let terms = self.agree(&bid.payee, deposit, salt, config)?;
+            let terms = self.agree(&bid.payee, deposit, draw, config)?;
             let mut payer = Payer::opening(terms, bid.provider, deposit);
             reserve(&mut payer, cost_max)?;
             return Ok(self.open(now, payer, outbox));
@@ -239,12 +243,24 @@ impl Payments {
         channel.map(|channel| channel.payer.account())
     }
 
+    /// A salt of this client's that none of its channels to this provider has, from one that `draw` picks. (`CH-28`)
+    fn fresh_salt(&self, provider_key: &[u8; 32], draw: u64) -> u64 {
+        let start = u32::try_from(draw % u64::from(limits::SALTS_PER_PROVIDER)).unwrap_or(0);
+        let in_use = |salt: &u64| {
+            let mut terms = self.channels.values().map(|channel| channel.payer.terms());
+            terms.any(|terms| terms.provider_key == *provider_key && terms.salt == *salt)
+        };
+        let later = start..limits::SALTS_PER_PROVIDER;
+        let mut salts = later.chain(0..start).map(|index| salt(self.key.as_bytes(), provider_key, index));
+        salts.find(|salt| !in_use(salt)).unwrap_or(draw)
+    }
+
     /// The terms of a new channel, if this node accepts what they would be.
     pub(super) fn agree(
         &self,
         payee: &Payee,
         deposit: Nano,
-        salt: u64,
+        draw: u64,
         config: &ClientConfig,
     ) -> Result<ChannelTerms, PaymentFault> {
         let policy = &config.policy;
@@ -260,7 +276,7 @@ impl Payments {
         }
         let terms = ChannelTerms {
             network_id: payee.network_id,
-            salt,
+            salt: self.fresh_salt(&payee.key, draw),
             client_key: self.key.verifying_key().to_bytes(),
             provider_key: payee.key,
             client: config.wallet,
@@ -294,7 +310,7 @@ impl Payments {
     /// Why a provider may say that a channel is not funded: what this node asked of the ledger has not come about.
     pub(super) fn unfunded(&self, account: &[u8; 32]) -> Option<PaymentFault> {
         let channel = self.channels.get(account)?;
-        let (account, why) = (channel.address(), LedgerFault::Unreachable);
+        let (account, why) = (channel.address(), LedgerFault::Unknown);
         match (channel.payer.is_open(), channel.funding) {
             (false, _) => Some(PaymentFault::NotOpened { account, why }),
             (true, true) => Some(PaymentFault::Exhausted { account, why }),
@@ -432,14 +448,17 @@ impl Payments {
             });
         }
         let deposit = channel.payer.record().deposit;
-        // A deposit whose fate is unknown is never forgotten; one that never left is.
-        if why != LedgerFault::Unreachable {
+        channel.maybe_sent |= !why.is_certain();
+        // A deposit that never left is forgotten, and no other. (`CH-29`)
+        if !channel.maybe_sent {
             outbox.persist(Record::ChannelGone { account: account.hash });
             self.channels.remove(&account.hash);
         }
         Some(match why {
             LedgerFault::Funds => PaymentFault::NoFunds { deposit },
-            LedgerFault::Unreachable | LedgerFault::Refused => PaymentFault::NotOpened { account, why },
+            LedgerFault::NotSent | LedgerFault::Refused { .. } | LedgerFault::Unknown => {
+                PaymentFault::NotOpened { account, why }
+            }
         })
     }
 

@@ -94,9 +94,9 @@ impl Client {
         let provider = candidate.bid.provider;
         let reserved = candidate.price.cost_max(&task).unwrap_or(Nano(u64::MAX)).min(errand.budget());
         let rows_before = errand.rows;
-        let salt = self.entropy.number();
+        let draw = self.entropy.number();
         let bid = &candidate.bid;
-        let found = self.payments.channel_for(now, bid, reserved, salt, &self.config, &mut self.outbox);
+        let found = self.payments.channel_for(now, bid, reserved, draw, &self.config, &mut self.outbox);
         let account = match found {
             Ok(account) => account,
             Err(fault) => {

@@ -9,6 +9,9 @@ use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::ident::{NodeId, Signature};
 use bombyx_protocol::time::{Span, Time};
 
+/// Its rules are simpler than the contract's, and so are its exit codes: there is one.
+const REFUSED: LedgerFault = LedgerFault::Refused { exit_code: 100 };
+
 #[derive(Default)]
 pub struct Chain {
     wallets: BTreeMap<[u8; 32], u64>,
@@ -25,6 +28,8 @@ pub struct Chain {
     pub claims: u32,
     pub closes: u32,
     pub opened: u32,
+    /// Openings that take effect while their caller hears neither that nor of the channel.
+    pub lost_answers: u32,
     now: Time,
 }
 
@@ -158,12 +163,16 @@ impl Chain {
                     close_at: None,
                 };
                 self.channels.insert(account, channel);
+                if self.lost_answers > 0 {
+                    self.lost_answers -= 1;
+                    return Err(LedgerFault::Unknown);
+                }
                 self.watchers.entry(account).or_default().insert(node);
             }
             LedgerCall::TopUp { amount, .. } => {
-                self.channels.get(&account).ok_or(LedgerFault::Refused)?;
+                self.channels.get(&account).ok_or(REFUSED)?;
                 self.spend(wallet, amount)?;
-                self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?.deposit += amount.0;
+                self.channels.get_mut(&account).ok_or(REFUSED)?.deposit += amount.0;
             }
             LedgerCall::Watch { .. } => {
                 self.watchers.entry(account).or_default().insert(node);
@@ -177,8 +186,8 @@ impl Chain {
                 self.settle(&voucher, &signature)?;
             }
             LedgerCall::Close { voucher, order, signature } => {
-                let channel = self.channels.get(&account).ok_or(LedgerFault::Refused)?.clone();
-                order.verify(&channel.terms.provider_key, &signature).map_err(|_| LedgerFault::Refused)?;
+                let channel = self.channels.get(&account).ok_or(REFUSED)?.clone();
+                order.verify(&channel.terms.provider_key, &signature).map_err(|_| REFUSED)?;
                 if let Some((voucher, signature)) = voucher {
                     self.settle(&voucher, &signature)?;
                 }
@@ -187,17 +196,17 @@ impl Chain {
             }
             LedgerCall::RequestClose { request, signature } => {
                 let now = self.now;
-                let channel = self.channels.get_mut(&account).ok_or(LedgerFault::Refused)?;
+                let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
                 let signed = request.verify(&channel.terms.client_key, &signature).is_ok();
                 if !signed || request.epoch != channel.epoch || channel.close_at.is_some() {
-                    return Err(LedgerFault::Refused);
+                    return Err(REFUSED);
                 }
                 channel.close_at = Some(now + Span::from_s(u64::from(channel.terms.challenge_s)));
             }
             LedgerCall::Finalize { .. } => {
-                let channel = self.channels.get(&account).ok_or(LedgerFault::Refused)?;
+                let channel = self.channels.get(&account).ok_or(REFUSED)?;
                 if channel.close_at.is_none_or(|at| at > self.now) {
-                    return Err(LedgerFault::Refused);
+                    return Err(REFUSED);
                 }
                 self.closes += 1;
                 self.refund(&account);
@@ -207,12 +216,12 @@ impl Chain {
     }
 
     fn settle(&mut self, voucher: &Voucher, signature: &Signature) -> Result<(), LedgerFault> {
-        let channel = self.channels.get_mut(&voucher.account).ok_or(LedgerFault::Refused)?;
-        voucher.verify(&channel.terms.client_key, signature).map_err(|_| LedgerFault::Refused)?;
+        let channel = self.channels.get_mut(&voucher.account).ok_or(REFUSED)?;
+        voucher.verify(&channel.terms.client_key, signature).map_err(|_| REFUSED)?;
         let cumulative = voucher.cumulative.0;
         let stale = cumulative <= channel.settled || cumulative > channel.deposit;
         if voucher.epoch != channel.epoch || stale {
-            return Err(LedgerFault::Refused);
+            return Err(REFUSED);
         }
         let due = cumulative - channel.settled;
         channel.settled = cumulative;
