@@ -126,9 +126,7 @@ const fn payment(fault: &PaymentFault) -> Meaning {
         | PaymentFault::NotOpened {
             why: LedgerFault::NotSent | LedgerFault::Refused { .. } | LedgerFault::Unknown,
             ..
-        } => {
-            Meaning::new(Exit::Ledger, 503, "ledger_unavailable", LEDGER)
-        }
+        } => Meaning::new(Exit::Ledger, 503, "ledger_unavailable", LEDGER),
         PaymentFault::DepositTooLow { .. } => {
             let hint = "raise `client.deposit_max` in the node's configuration, or ask for fewer tokens";
             Meaning::new(Exit::Price, 422, "deposit_too_low", hint)

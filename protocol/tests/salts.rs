@@ -63,7 +63,11 @@ fn every_channel_that_a_client_opens_is_among_the_candidates_of_its_seed() {
         assert!(listed.contains(&account), "life {life}");
         opened.insert(account);
     }
-    assert!(opened.len() > 15, "a client without its store seldom meets an account that it had: {}", opened.len());
+    assert!(
+        opened.len() > 15,
+        "a client without its store seldom meets an account that it had: {}",
+        opened.len()
+    );
 }
 
 fn opening(output: &Output) -> Option<[u8; 32]> {
