@@ -100,6 +100,12 @@ const fn refused(refusal: Refusal) -> Meaning {
             "insufficient_quota",
             "the provider saw no deposit for the job in time; `bombyx channels` shows what the ledger has of it",
         ),
+        Refusal::ChallengeTooShort => Meaning::new(
+            Exit::Provider,
+            502,
+            "provider_failed",
+            "raise `client.challenge_s`, or wait for another provider; the rest of the channel is on its way back",
+        ),
         Refusal::UnknownBid
         | Refusal::PriceBelowBid
         | Refusal::Malformed

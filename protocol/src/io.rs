@@ -3,6 +3,7 @@
 use crate::amount::Nano;
 use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
+use crate::channel::pace::Pace;
 use crate::channel::record::Record;
 use crate::ident::NodeId;
 use crate::market::auction::BidReport;
@@ -164,6 +165,9 @@ pub enum Command {
     Offer(Offer),
     /// Provider: take no new jobs.
     Drain,
+    /// Provider: so fast does the shell look at channels from now on. Without it every channel is taken to be seen at
+    /// once. (`CH-35`)
+    Pace(Pace),
     /// Watcher: guard a channel with this voucher.
     Guard(crate::channel::watch::Guarded),
 }
@@ -394,4 +398,6 @@ pub enum ChannelChange {
     Failed(crate::channel::ledger::LedgerFault),
     /// It is not what this node's store says.
     Mismatch(Mismatch),
+    /// A close of it could not be seen in time any more: it is closed as soon as nothing is served on it. (`CH-35`)
+    Unwatchable,
 }

@@ -114,3 +114,16 @@ pub const SEEK_RETRY: Span = Span::from_s(1);
 pub const LEASE_VALID: Span = Span::from_s(300);
 /// How long a client waits for a ledger call before it says that the ledger does not answer.
 pub const LEDGER_WAIT: Span = Span::from_s(30);
+/// How often a provider must be able to see a close within the channel's challenge time: it has half of that time to answer
+/// alone, and several tries in it.
+pub const WATCH_TIMES: u64 = 10;
+/// How often it must be able to, before it closes channels: one that is seen later than half-way is the watcher's to save.
+pub const WATCH_TIMES_LEAST: u64 = 2;
+/// Millionths of all looks at the ledger that channels may need: three of four turns are theirs, and placing each look in the
+/// second half of its gap costs half of that.
+pub const WATCH_SHARE_MAX: u64 = 375_000;
+/// The part of the room left that a bid asks a new channel to be content with: a sixteenth, so that there always is some.
+pub const WATCH_ROOM_PARTS: u64 = 16;
+/// Unsettled nano at which a channel is settled while its node looks at the ledger too seldom: the least that a claim
+/// without a wallet may bring.
+pub const SETTLE_AT_STRAINED: Nano = Nano(5_000_000);

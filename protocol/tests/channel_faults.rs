@@ -33,6 +33,7 @@ fn mismatches(swarm: &Swarm, node: NodeId) -> Vec<Mismatch> {
         ChannelChange::Mismatch(mismatch) => Some(mismatch),
         ChannelChange::Open { .. }
         | ChannelChange::Closing
+        | ChannelChange::Unwatchable
         | ChannelChange::Closed { .. }
         | ChannelChange::Failed(_) => None,
     })

@@ -60,6 +60,7 @@ pub const fn blames_client(why: Refusal) -> bool {
         | Refusal::Malformed
         | Refusal::TaskTooLarge
         | Refusal::ChannelTerms
+        | Refusal::ChallengeTooShort
         | Refusal::Engine
         | Refusal::Leaving => false,
     }

@@ -193,7 +193,7 @@ LAYOUT = {
     "Refuse": [("job", 16), ("why", "Refusal")],
     "Refusal": dict.fromkeys((
         "UnknownBid", "PriceBelowBid", "Busy", "Malformed", "TaskTooLarge", "ChannelTerms", "Unfunded", "Unpaid",
-        "BadVoucher", "Engine", "Leaving",
+        "BadVoucher", "Engine", "Leaving", "ChallengeTooShort",
     )),
     "SealedFrame": [("job", 16), ("nonce", "u64"), ("bytes", "bytes")],
     "FromClient": {"Work": "Work", "Ack": "Ack", "Cancel": None},

@@ -18,6 +18,11 @@ use serde::Deserialize;
 pub use self::read::ConfigError;
 use crate::ledger::CoinName;
 
+/// The least challenge time in seconds of channels with a provider on a devnet, unless it says otherwise.
+pub const CHALLENGE_DEVNET_S: u32 = 60;
+/// The least challenge time in seconds of channels with a provider on a public network.
+pub const CHALLENGE_PUBLIC_S: u32 = 3_600;
+
 /// The file in a node's home.
 pub const FILE: &str = "config.toml";
 /// What `init` writes: every key with its default, commented out.
@@ -123,7 +128,8 @@ pub struct ProvideConfig {
     pub credit: Coins,
     /// Unsettled coins on one channel at which it is settled.
     pub settle_at: Coins,
-    /// The least challenge time in seconds that a channel must have.
+    /// The least challenge time in seconds that a channel must have; 0 for what suits the network. A provider with many
+    /// channels, or a slow ledger, asks new clients for more.
     pub challenge_s: u32,
 }
 
@@ -209,6 +215,17 @@ impl LedgerConfig {
 }
 
 impl ProvideConfig {
+    /// The least challenge time of a channel. Where coins are worth something it is an hour or more: time to see a close and to
+    /// answer it with a slow ledger, a restart or an outage between. (`CH-35`)
+    #[must_use]
+    pub const fn challenge_least_s(&self, network: LedgerNetwork) -> u32 {
+        match (self.challenge_s, network) {
+            (0, LedgerNetwork::Devnet) => CHALLENGE_DEVNET_S,
+            (0, LedgerNetwork::Testnet | LedgerNetwork::Mainnet) => CHALLENGE_PUBLIC_S,
+            (configured, _) => configured,
+        }
+    }
+
     /// The price of every model.
     #[must_use]
     pub const fn price(&self) -> PriceSheet {
@@ -254,7 +271,7 @@ impl Default for ProvideConfig {
             runtime: String::new(),
             credit: Coins(Nano(1_000_000)),
             settle_at: Coins(Nano(500_000_000)),
-            challenge_s: 60,
+            challenge_s: 0,
         }
     }
 }

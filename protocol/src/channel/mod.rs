@@ -5,6 +5,7 @@ pub mod earn;
 pub mod fault;
 pub mod lane;
 pub mod ledger;
+pub mod pace;
 pub mod pay;
 pub mod purse;
 pub mod record;

@@ -306,8 +306,8 @@ impl Client {
             let mut why = Failure::Refused(refuse.why);
             if let Some(account) = self.orders.get(&id).and_then(|errand| errand.account()) {
                 match refuse.why {
-                    // The two sides disagree about this channel for good: take the rest back and open another.
-                    Refusal::Unpaid | Refusal::BadVoucher => {
+                    // This channel will not do with this provider any more: take the rest back and open another.
+                    Refusal::Unpaid | Refusal::BadVoucher | Refusal::ChallengeTooShort => {
                         self.payments.give_up(now, &account, &mut self.outbox);
                     }
                     Refusal::Unfunded => {

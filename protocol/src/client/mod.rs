@@ -181,7 +181,7 @@ impl Client {
             Command::Close { account } => self.payments.give_up(now, &account, &mut self.outbox),
             Command::Open { provider, payee, deposit } => self.open(now, provider, &payee, deposit),
             Command::TopUp { account, amount } => self.payments.top_up(&account, amount, &mut self.outbox),
-            Command::Offer(_) | Command::Drain | Command::Guard(_) => {}
+            Command::Offer(_) | Command::Drain | Command::Pace(_) | Command::Guard(_) => {}
         }
     }
 

@@ -146,7 +146,12 @@ impl Provider {
             Phase::Promised { .. } | Phase::Over { bill: None, .. } => return,
         };
         if let Some(payment) = ack.payment {
-            match self.earnings.take(&account, payment, self.settle_at, &mut self.outbox) {
+            match self.earnings.take(
+                &account,
+                payment,
+                self.earnings.settle_at(self.settle_at),
+                &mut self.outbox,
+            ) {
                 Ok(Took::More) => return self.go_on_all(now, account, true),
                 Ok(Took::Nothing | Took::Early) => {}
                 Err(fault) => {

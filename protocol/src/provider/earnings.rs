@@ -1,5 +1,7 @@
 //! The provider's channels: known from a client's terms, believed from the ledger, settled and closed.
 
+mod watched;
+
 use std::collections::BTreeSet;
 
 use ed25519_dalek::SigningKey;
@@ -9,6 +11,7 @@ use crate::amount::Nano;
 use crate::channel::earn::{Earner, Took, VoucherFault};
 use crate::channel::fault::Mismatch;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
+use crate::channel::pace::Pace;
 use crate::channel::record::Record;
 use crate::channel::terms::{AgreedTerms, ChannelTerms};
 use crate::channel::voucher::{CloseOrder, Voucher};
@@ -25,6 +28,12 @@ use crate::wire::message::{Payment, Refusal};
 pub(super) struct Earnings {
     key: CloseKey,
     channels: Table<[u8; 32], Box<Channel>>,
+    /// How fast the shell sees what happens to them, once it has said so.
+    pace: Option<Pace>,
+    /// The share of the looks that those need together which the ledger shows funded.
+    taken: u64,
+    /// Channels of which a close could not be seen in time, to be closed.
+    unwatchable: BTreeSet<[u8; 32]>,
 }
 
 /// What close orders are signed with: made of its seed each time, which is seldom, as the key itself is large.
@@ -70,7 +79,7 @@ impl Earnings {
                 Record::Paying(_) | Record::Receipt { .. } => {}
             }
         }
-        Self { key, channels }
+        Self { key, channels, pace: None, taken: 0, unwatchable: BTreeSet::new() }
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &Earner> {
@@ -101,9 +110,16 @@ impl Earnings {
             // Vouchers of one channel come from one client: a stranger could only confuse the count.
             Some(known) if known.earner.client() != client => Err(Refusal::ChannelTerms),
             Some(known) if known.closing => Err(Refusal::Unfunded),
-            Some(_) => Ok(account),
+            Some(known) => {
+                // The shell watches for a while what nobody funds, and then no more.
+                if known.earner.seen().is_none() {
+                    outbox.call(LedgerCall::Watch { account });
+                }
+                Ok(account)
+            }
             None if terms.check(payee.network_id).is_err() => Err(Refusal::ChannelTerms),
             None if self.channels.len() >= limits::CHANNELS_MAX => Err(Refusal::Busy),
+            None if !self.has_room_for(terms.challenge_s) => Err(Refusal::ChallengeTooShort),
             None => {
                 let earner = Earner::new(terms, client);
                 let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
@@ -143,6 +159,7 @@ impl Earnings {
             LedgerEvent::Channel { account, state: Some(state) } => {
                 let channel = self.channels.get_mut(account)?;
                 let was_open = channel.earner.is_open();
+                let was_funded = channel.is_funded();
                 let observed = channel.earner.observe(*state);
                 if observed.counts {
                     outbox.persist(Record::Earning(channel.earner.record()));
@@ -158,6 +175,9 @@ impl Earnings {
                     // The client is leaving: settle and give its rest back now rather than after the challenge.
                     channel.close(&self.key, outbox);
                 }
+                if channel.is_funded() != was_funded {
+                    self.funded(account, outbox);
+                }
                 Some(*account)
             }
             LedgerEvent::Channel { account, state: None } => {
@@ -168,6 +188,7 @@ impl Earnings {
                 outbox.persist(Record::ChannelGone { account: *account });
                 outbox.call(LedgerCall::Unwatch { account: *account });
                 self.channels.remove(account);
+                self.reckon();
                 Some(*account)
             }
             LedgerEvent::Failed { account, fault } => {
@@ -222,6 +243,11 @@ impl core::fmt::Debug for CloseKey {
 }
 
 impl Channel {
+    /// Whether the ledger shows a deposit on it, which is what a close could take away.
+    fn is_funded(&self) -> bool {
+        self.earner.seen().is_some_and(|state| state.epoch != 0)
+    }
+
     fn close(&mut self, key: &CloseKey, outbox: &mut Outbox) {
         let Some(state) = self.earner.seen() else { return };
         if core::mem::replace(&mut self.closing, true) {

@@ -148,6 +148,7 @@ impl Provider {
         match command {
             Command::Offer(offer) => self.desk.offer(offer),
             Command::Drain => self.draining = true,
+            Command::Pace(pace) => self.earnings.set_pace(pace, self.settle_at, &mut self.outbox),
             Command::Settle => {
                 for account in self.earnings.open_accounts() {
                     self.settling.entry(account).or_insert(Close::UnlessDust);
@@ -197,7 +198,7 @@ impl Provider {
             tokens_per_s: terms.tokens_per_s,
             tier: Tier::Open,
             valid_ms: u32::try_from(limits::BID_VALID.as_ms()).unwrap_or(u32::MAX),
-            payee: self.payee,
+            payee: self.payee(),
             credit: self.credit,
         };
         let signed = bid.sign(&self.identity);
@@ -210,9 +211,12 @@ impl Provider {
     }
 
     /// How it wants to be paid, as its bids say.
+    ///
+    /// The challenge time is the least that it accepts, or more: a channel of less would leave too few looks at the ledger
+    /// for those to come. (`CH-35`)
     #[must_use]
-    pub const fn payee(&self) -> Payee {
-        self.payee
+    pub fn payee(&self) -> Payee {
+        Payee { challenge_s: self.earnings.least_challenge_s(self.payee.challenge_s), ..self.payee }
     }
 
     fn received(&mut self, now: Time, from: NodeId, message: ToProvider) {
@@ -290,6 +294,9 @@ impl Provider {
 
     /// Closes what is to be closed and is at rest: a close before the last voucher would not pay for it.
     fn settle(&mut self) {
+        for account in self.earnings.take_unwatchable() {
+            self.settling.entry(account).or_insert(Close::Anyway);
+        }
         let ready: Vec<[u8; 32]> =
             self.settling.keys().filter(|account| !self.is_owed_on(account)).copied().collect();
         for account in ready {

@@ -144,6 +144,9 @@ pub enum Refusal {
     /// The node is leaving.
     #[error("the provider is leaving")]
     Leaving,
+    /// The provider could not see a close in time, beside the other channels that it watches. (`CH-35`)
+    #[error("the provider cannot watch one more channel with so short a challenge time")]
+    ChallengeTooShort,
 }
 
 /// What a client says inside a session.

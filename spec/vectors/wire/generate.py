@@ -168,7 +168,7 @@ REFUSED = [
       (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 2), ("Content", 3), ("Record", 4))),
     case("an unknown message to a provider", "Message", "malformed", tag(0) + tag(3) + bytes(64)),
     case("an unknown message to a client", "Message", "malformed", tag(1) + tag(5) + bytes(64)),
-    case("an unknown refusal", "Message", "malformed", tag(1) + tag(2) + bytes(16) + tag(11)),
+    case("an unknown refusal", "Message", "malformed", tag(1) + tag(2) + bytes(16) + tag(12)),
     case("an unknown end", "Content", "malformed", tag(2) + tag(2)),
     case("a tag of one byte, as other layouts have it", "FromClient", "malformed", b"\2"),
     case("a tag in big-endian order", "Content", "malformed", b"\0\0\0\2\0\0\0\0"),
