@@ -6,14 +6,14 @@
 //! | `POST /channels/{account}/close`, `/channels/{account}/topup` | acts on one channel |
 //! | `POST /wallet/send` | sends coins |
 //!
-//! Whoever acts shows the token that lies in the node's home, which only its owner can read: other users and web pages
-//! of this machine reach the port too.
+//! Whoever reads or acts shows the token that lies in the node's home, which only its owner can read: other users and web
+//! pages of this machine reach the port too. Reading costs the ledger nothing: see `pages`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path as FilePath;
-use std::time::Duration;
 
 use axum::extract::{Path, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -30,14 +30,13 @@ use crate::channels::{self, ChannelError, ChannelList};
 use crate::error::NodeError;
 use crate::exit::ExitKind;
 use crate::handle::NodeHandle;
+use crate::http::origin::{check_host, check_no_page};
 use crate::keys;
 use crate::ledger::wallet::parse_address;
 use crate::payee::{PayeeCard, PayeeCardError};
 
 /// The file in a node's home that holds the token.
 pub const TOKEN: &str = "admin.token";
-/// How long a list of channels waits for the ledger.
-const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An amount for one channel.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,7 +75,7 @@ pub struct Denial {
 }
 
 /// Serves the pages on a free port of this machine, as long as the process lives; returns their base URL. A fresh token
-/// for actions is written into `home`.
+/// is written into `home`.
 ///
 /// # Errors
 /// [`NodeError::Listen`] when no port can be had, [`NodeError::Keys`] when the token cannot be written.
@@ -88,17 +87,16 @@ pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeErro
     let listen = |source| NodeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let actions = Router::new()
-        .route("/channels/{account}/close", post(close))
-        .route("/channels/open", post(open))
-        .route("/channels/{account}/topup", post(top_up))
-        .route("/wallet/send", post(send))
-        .layer(from_fn_with_state(expected, allowed));
     let pages = Router::new()
         .route("/status", get(status))
         .route("/healthz", get(healthz))
         .route("/channels", get(list))
-        .merge(actions)
+        .route("/channels/{account}/close", post(close))
+        .route("/channels/open", post(open))
+        .route("/channels/{account}/topup", post(top_up))
+        .route("/wallet/send", post(send))
+        .fallback(async || StatusCode::NOT_FOUND)
+        .layer(from_fn_with_state(Door { token: expected, port: address.port() }, allowed))
         .with_state(node);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, pages).await {
@@ -108,20 +106,39 @@ pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeErro
     Ok(format!("http://{address}"))
 }
 
-/// Lets a request with the token pass. Hashes are compared, so that the time taken tells nothing of the token.
-async fn allowed(
-    State(expected): State<[u8; 32]>,
-    headers: HeaderMap,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Who is let in.
+#[derive(Clone, Copy)]
+struct Door {
+    /// Hash of the token.
+    token: [u8; 32],
+    /// Where the pages are.
+    port: u16,
+}
+
+/// Lets a request with the token pass that was sent to this machine and by no web page. Hashes are compared, so that the time
+/// taken tells nothing of the token.
+async fn allowed(State(door): State<Door>, headers: HeaderMap, request: Request, next: Next) -> Response {
+    let own = check_host(&headers, request.uri(), &[]).and_then(|()| check_no_page(&headers));
+    if let Err(fault) = own {
+        return (StatusCode::FORBIDDEN, fault.to_string()).into_response();
+    }
+    if !names_port(&headers, door.port) {
+        return (StatusCode::FORBIDDEN, "`Host` names another port than this one").into_response();
+    }
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer "));
-    let matches = given.is_some_and(|given| <[u8; 32]>::from(Sha256::digest(given.as_bytes())) == expected);
+    let matches = given.is_some_and(|given| <[u8; 32]>::from(Sha256::digest(given.as_bytes())) == door.token);
     if matches {
         return next.run(request).await;
     }
     (StatusCode::UNAUTHORIZED, "the token in the node's home is needed").into_response()
+}
+
+/// Whether the request was sent to this port, as far as it says.
+fn names_port(headers: &HeaderMap, port: u16) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host: Option<Authority> = host.and_then(|host| host.parse().ok());
+    host.is_some_and(|host| host.port_u16() == Some(port))
 }
 
 impl IntoResponse for NodeError {
@@ -150,8 +167,7 @@ async fn healthz(State(node): State<NodeHandle>) -> Result<Response, NodeError> 
 }
 
 async fn list(State(node): State<NodeHandle>) -> Result<Json<ChannelList>, NodeError> {
-    let channels = node.channels().await?;
-    Ok(Json(ChannelList::of(node.node_id(), channels, Some(node.ledger()), LEDGER_PATIENCE).await))
+    Ok(Json(node.channel_list().await?))
 }
 
 async fn close(State(node): State<NodeHandle>, Path(name): Path<String>) -> Result<Response, NodeError> {
@@ -174,7 +190,7 @@ async fn top_up(
 }
 
 async fn send(State(node): State<NodeHandle>, Json(send): Json<Send>) -> Result<Response, NodeError> {
-    node.ledger().send(receiver(&send.to)?, Nano(send.amount_nano)).await?;
+    node.send(receiver(&send.to)?, Nano(send.amount_nano)).await?;
     Ok(Json(send).into_response())
 }
 

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::ledger::Ledger;
+use crate::ledger::contract::ChannelState;
 use crate::status::{ChannelPhase, ChannelStatus, Direction};
 
 /// Channels that are looked up side by side.
 const LOOKS_AT_A_TIME: usize = 4;
 /// How far back fees are added up; a channel has a handful of transactions in its life.
-const TRANSACTIONS_MAX: usize = 50;
+pub(crate) const TRANSACTIONS_MAX: usize = 50;
 
 /// The wallet's transactions whose fees are added up.
 pub const WALLET_TRANSACTIONS_MAX: usize = 100;
@@ -73,6 +74,8 @@ pub struct ChannelView {
     pub locked_for_s: Option<u32>,
     /// Fees that the channel's account has paid to the network, in nano; nothing while the ledger does not answer.
     pub fees_nano: Option<u64>,
+    /// How many seconds ago the ledger has shown this.
+    pub seen_ago_s: Option<u64>,
 }
 
 /// Every channel of a node, as its admin page tells it.
@@ -156,6 +159,7 @@ impl From<ChannelStatus> for ChannelView {
             locked_until_s: None,
             locked_for_s: None,
             fees_nano: None,
+            seen_ago_s: None,
         }
     }
 }
@@ -164,13 +168,21 @@ impl ChannelView {
     async fn look_up(&mut self, ledger: &Ledger) {
         let Some(account) = account(&self.channel.account).map(Address::basechain) else { return };
         let Ok(seen) = ledger.channel(account).await else { return };
+        self.show(seen.as_ref(), Duration::ZERO);
+        self.fees_nano = ledger.fees_paid(account, TRANSACTIONS_MAX).await.ok().map(|Nano(nano)| nano);
+    }
+
+    /// Completes it from what the ledger showed so long ago.
+    pub(crate) fn show(&mut self, seen: Option<&ChannelState>, ago: Duration) {
+        self.seen_ago_s = Some(ago.as_secs());
         match seen.filter(|state| state.epoch != 0) {
             Some(state) => {
                 self.settled_nano = Some(state.settled.0);
                 self.locked_nano = Some(state.deposit.saturating_minus(state.settled).0);
                 self.locked_until_s = (state.close_at_s != 0).then_some(state.close_at_s);
-                self.locked_for_s =
-                    self.locked_until_s.map(|until_s| until_s.saturating_sub(state.chain_time_s));
+                let now_s =
+                    state.chain_time_s.saturating_add(u32::try_from(ago.as_secs()).unwrap_or(u32::MAX));
+                self.locked_for_s = self.locked_until_s.map(|until_s| until_s.saturating_sub(now_s));
                 self.channel.deposit_nano = state.deposit.0;
                 if self.channel.state == ChannelPhase::Opening {
                     self.channel.state = ChannelPhase::Open;
@@ -185,7 +197,6 @@ impl ChannelView {
                 self.locked_nano = Some(0);
             }
         }
-        self.fees_nano = ledger.fees_paid(account, TRANSACTIONS_MAX).await.ok().map(|Nano(nano)| nano);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It holds no key and speaks with nobody but the ledger. The contract pays the provider, whoever brings a voucher.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use bombyx_protocol::io::{Command, Input, Machine as _, Output};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::watcher::Watcher;
 use serde::Serialize;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::driver::guarded;
@@ -53,6 +55,10 @@ pub enum GuardNews {
         /// The channel's account.
         account: String,
     },
+    /// The ledger does not answer: nothing is seen, and nothing can be brought.
+    Blind,
+    /// The ledger answers again.
+    Seeing,
 }
 
 /// The newest vouchers in a provider's records.
@@ -65,22 +71,25 @@ pub fn vouchers(records: &[Record]) -> Vec<Guarded> {
     records.iter().filter_map(newest).collect()
 }
 
-/// Guards these channels until all of them are gone from the ledger, which is looked at every `poll`.
+/// Guards channels until all of them are gone from the ledger, in the order and at the pace of a running node. What is to be
+/// guarded comes as the newest vouchers of a provider, as often as there are newer ones.
 ///
 /// # Errors
 /// [`NodeError::Stopped`] when a part of this process fails; what the ledger refuses is told and tried again.
 pub async fn guard(
     ledger: Arc<Ledger>,
     poll: Duration,
-    vouchers: Vec<Guarded>,
+    mut vouchers: mpsc::Receiver<Vec<Guarded>>,
     mut tell: impl FnMut(GuardNews),
 ) -> Result<(), NodeError> {
     const STOPPED: NodeError = NodeError::Stopped("ledger desk");
     let started = Instant::now();
     let mut desk = LedgerDesk::start(ledger, poll);
     let mut watcher = Watcher::new();
-    let mut inputs: Vec<Input> =
-        vouchers.into_iter().map(|one| Input::Command(Command::Guard(one))).collect();
+    let mut known = BTreeMap::new();
+    let mut inputs = Vec::new();
+    let mut totals = Vec::new();
+    let mut blind = false;
     loop {
         let mut wake = Time(u64::MAX);
         for input in inputs.drain(..) {
@@ -92,7 +101,7 @@ pub async fn guard(
                             let account = hex::encode(voucher.account);
                             tell(GuardNews::Claiming { account, cumulative_nano: voucher.cumulative.0 });
                         }
-                        desk.calls.send((Role::Watcher, *call)).await.map_err(|_| STOPPED)?;
+                        desk.call(Role::Watcher, *call).await.map_err(|_| STOPPED)?;
                     }
                     Output::Wake(at) => break wake = at,
                     // A watcher says nothing else.
@@ -107,7 +116,11 @@ pub async fn guard(
                 }
             }
         }
-        if watcher.is_idle() {
+        // After the calls to watch, which make the accounts known.
+        for (account, cumulative) in totals.drain(..) {
+            desk.voucher(account, cumulative).await.map_err(|_| STOPPED)?;
+        }
+        if watcher.is_idle() && !known.is_empty() {
             return Ok(());
         }
         let sleep = Duration::from_micros(wake.0).saturating_sub(started.elapsed()).min(IDLE_SLEEP_MAX);
@@ -116,6 +129,23 @@ pub async fn guard(
                 let (_, event) = event.ok_or(STOPPED)?;
                 news(&event).into_iter().for_each(&mut tell);
                 inputs.push(Input::Ledger(event));
+            }
+            Some(newest) = vouchers.recv() => {
+                let new = |one: &Guarded| known.insert(one.voucher.account, one.voucher) != Some(one.voucher);
+                for one in newest.into_iter().filter(new) {
+                    totals.push((one.voucher.account, one.voucher.cumulative));
+                    inputs.push(Input::Command(Command::Guard(one)));
+                }
+                if known.is_empty() {
+                    return Ok(());
+                }
+            }
+            changed = desk.pace.changed() => {
+                changed.map_err(|_| STOPPED)?;
+                let was_blind = std::mem::replace(&mut blind, desk.pace.borrow_and_update().is_blind());
+                if was_blind != blind {
+                    tell(if blind { GuardNews::Blind } else { GuardNews::Seeing });
+                }
             }
             () = sleep_until(Instant::now() + sleep) => inputs.push(Input::Tick),
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::OrderNews;
 use bombyx_protocol::limits::ORDERS_MAX;
@@ -11,10 +12,11 @@ use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, Order};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::channels::ChannelError;
+use crate::channels::{ChannelError, ChannelList};
 use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::net::NetHandle;
+use crate::pages::Pages;
 use crate::payee::PayeeCard;
 use crate::status::{ChannelStatus, SettleReport, Status};
 
@@ -43,6 +45,7 @@ pub struct NodeHandle {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) net: NetHandle,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) pages: Pages,
     pub(crate) last_join_failure: tokio::sync::watch::Receiver<Option<String>>,
 }
 
@@ -93,7 +96,8 @@ impl NodeHandle {
         asks.await.map_err(|_| NodeError::Stopped("driver"))
     }
 
-    /// The node at this moment; asks the ledger for the wallet's balance, for at most a few seconds.
+    /// The node at this moment. The wallet's balance is one that was fetched a moment ago, or longer, as it says: however
+    /// often this is called, the ledger is asked no more than now and then.
     ///
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
@@ -102,8 +106,9 @@ impl NodeHandle {
         self.request(Request::Status(answer)).await?;
         let mut status = status.await.map_err(|_| NodeError::Stopped("driver"))?;
         if let Some(wallet) = self.ledger.wallet_address() {
-            let balance = tokio::time::timeout(BALANCE_PATIENCE, self.ledger.balance(wallet)).await;
-            status.ledger.balance_nano = balance.ok().and_then(Result::ok).map(|balance| balance.0);
+            let balance = self.pages.balance(wallet).await;
+            status.ledger.balance_nano = balance.map(|(Nano(nano), _)| nano);
+            status.ledger.balance_ago_s = balance.map(|(_, ago)| ago.as_secs());
         }
         Ok(status)
     }
@@ -117,6 +122,29 @@ impl NodeHandle {
         let (report, answer) = oneshot::channel();
         self.request(Request::Settle { within, report }).await?;
         answer.await.map_err(|_| NodeError::Stopped("driver"))
+    }
+
+    /// Every channel in both directions, with what the last look at each has shown: reading it asks the ledger for nothing but
+    /// fees, and that now and then.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node has ended.
+    pub async fn channel_list(&self) -> Result<ChannelList, NodeError> {
+        let channels = self.channels().await?;
+        Ok(self.pages.channels(self.node_id().to_string(), channels, self.ledger.wallet_address()).await)
+    }
+
+    /// Sends coins of the wallet. It goes on when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// [`NodeError::Ledger`].
+    pub async fn send(&self, to: Address, amount: Nano) -> Result<(), NodeError> {
+        let ledger = Arc::clone(&self.ledger);
+        let sending = tokio::spawn(async move { ledger.send(to, amount).await });
+        let sent = sending.await.map_err(|_| NodeError::Bug("sending coins panicked".into()))?;
+        self.pages.forget();
+        sent?;
+        Ok(())
     }
 
     /// Every channel in both directions, as the node knows it.
@@ -192,6 +220,3 @@ impl NodeHandle {
         self.requests.send(request).await.map_err(|_| NodeError::Stopped("driver"))
     }
 }
-
-/// How long a status waits for the ledger.
-const BALANCE_PATIENCE: Duration = Duration::from_secs(3);

@@ -36,6 +36,7 @@ pub mod ledger;
 pub mod net;
 pub mod node;
 pub mod observe;
+mod pages;
 pub mod payee;
 pub mod print;
 pub mod shutdown;

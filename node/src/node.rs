@@ -27,11 +27,12 @@ use crate::guard;
 use crate::handle::{NodeHandle, REQUESTS_MAX};
 use crate::home::STORE;
 use crate::keys::{self, Keys, fresh_seed};
-use crate::ledger::chain::{Chain as _, ChainError};
+use crate::ledger::chain::ChainError;
 use crate::ledger::endpoints;
 use crate::ledger::wallet::Wallet;
 use crate::ledger::{Ledger, LedgerError};
 use crate::net::{self, NetConfig};
+use crate::pages::Pages;
 use crate::status::LedgerStatus;
 use crate::store::Store;
 
@@ -100,19 +101,22 @@ pub async fn start_showing(
     );
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let (join_failure, last_join_failure) = watch::channel(None);
+    let desk = LedgerDesk::start(Arc::clone(&ledger), config.ledger.poll());
+    let pages = Pages::start(Arc::clone(&ledger), desk.sights.clone());
     let driver = Driver::new(Parts {
         network: config.network.name.clone(),
         net: net.clone(),
         net_events,
         join_failure,
         store,
-        desk: LedgerDesk::start(Arc::clone(&ledger), config.ledger.poll()),
+        desk,
         ledger: LedgerStatus {
             url: ledger.endpoint(),
             network_id,
             coin: config.ledger.coin.clone(),
             wallet: address.to_string(),
             balance_nano: None,
+            balance_ago_s: None,
         },
         requests: inbox,
         client,
@@ -121,7 +125,7 @@ pub async fn start_showing(
         follow: models::known().into_iter().map(|(_, id, _): (_, ModelId, _)| id).collect(),
         guard,
     });
-    let handle = NodeHandle { requests, net, ledger, last_join_failure };
+    let handle = NodeHandle { requests, net, ledger, pages, last_join_failure };
     Ok((handle, tokio::spawn(driver.run())))
 }
 
@@ -147,16 +151,31 @@ fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
 /// # Errors
 /// [`NodeError::Ledger`] when it does not.
 pub(crate) async fn reach_ledger(config: &LedgerConfig, wallet: Option<Wallet>) -> Result<Ledger, NodeError> {
+    let ledger = name_ledger(config, wallet)?;
+    has_answered(&ledger).await?;
+    Ok(ledger)
+}
+
+/// The ledger of a configuration, which is asked nothing yet.
+///
+/// # Errors
+/// [`NodeError::Ledger`] when its endpoints cannot be read.
+pub(crate) fn name_ledger(config: &LedgerConfig, wallet: Option<Wallet>) -> Result<Ledger, NodeError> {
     let network_id = config.network.id();
     let chain = endpoints::connect(&config.url, &config.api_key, &config.requests_per_s, network_id)?;
-    let endpoint = chain.name();
-    let ledger = Ledger::new(Arc::new(chain), network_id, wallet).with_deadline(LEDGER_DEADLINE);
+    Ok(Ledger::new(Arc::new(chain), network_id, wallet).with_deadline(LEDGER_DEADLINE))
+}
+
+/// Waits for one answer of the ledger.
+///
+/// # Errors
+/// Why there is none, after some seconds.
+pub(crate) async fn has_answered(ledger: &Ledger) -> Result<(), LedgerError> {
     match tokio::time::timeout(LEDGER_PATIENCE, ledger.now_s()).await {
-        Ok(Ok(_)) => Ok(ledger),
-        Ok(Err(error)) => Err(error.into()),
+        Ok(answered) => answered.map(drop),
         Err(_) => {
             let reason = format!("no answer within {} s", LEDGER_PATIENCE.as_secs());
-            Err(LedgerError::Chain(ChainError::Unreachable { endpoint, reason }).into())
+            Err(LedgerError::Chain(ChainError::Unreachable { endpoint: ledger.endpoint(), reason }))
         }
     }
 }
@@ -202,7 +221,7 @@ async fn sell(
             entropy_seed: *fresh_seed()?,
             network_id: config.ledger.network.id(),
             payout,
-            challenge_s: config.provide.challenge_s,
+            challenge_s: config.provide.challenge_least_s(config.ledger.network),
             credit: config.provide.credit.0,
             settle_at: config.provide.settle_at.0,
         },

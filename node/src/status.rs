@@ -97,6 +97,8 @@ pub struct LedgerStatus {
     pub wallet: String,
     /// What it holds, in nano; nothing while the ledger does not answer.
     pub balance_nano: Option<u64>,
+    /// How many seconds ago the ledger has said so.
+    pub balance_ago_s: Option<u64>,
 }
 
 /// A channel.

@@ -116,6 +116,23 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let close = http.post(format!("{}/channels/{account}/close", client.note.admin));
     assert_eq!(close.send().await.unwrap().status(), 401);
+    // So is a page without it, with a foreign name for this machine, or by a web page.
+    for path in ["/status", "/channels", "/healthz", "/nowhere"] {
+        let url = format!("{}{path}", client.note.admin);
+        assert_eq!(http.get(&url).send().await.unwrap().status(), 401, "{path}");
+        let found = if path == "/nowhere" { 404 } else { 200 };
+        assert_eq!(client.page(path).send().await.unwrap().status(), found, "{path}");
+        for (name, value) in [
+            ("host", "evil.example"),
+            ("host", "127.0.0.1:1"),
+            ("host", "localhost"),
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+        ] {
+            let status = client.page(path).header(name, value).send().await.unwrap().status();
+            assert_eq!(status, 403, "{path} with {name}: {value}");
+        }
+    }
 
     // The client's store is rolled back behind a voucher that the provider has: the next job goes on above it.
     let copy = tempfile::tempdir().unwrap();

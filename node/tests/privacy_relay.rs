@@ -141,8 +141,9 @@ async fn neither_wire_nor_log_nor_disk_holds_prompt_or_answer() {
     let mut status = bombyx(&provider.home());
     status.args(["--json", "status"]);
     let status = finish(status).await;
-    let metrics =
-        reqwest::get(format!("{}/status", provider.note.admin)).await.unwrap().bytes().await.unwrap();
+    let metrics = provider.page("/status").send().await.unwrap();
+    assert_eq!(metrics.status(), 200);
+    let metrics = metrics.bytes().await.unwrap();
     let mut places = vec![
         ("the wire".to_owned(), wire),
         ("the provider's log".to_owned(), provider.log().into_bytes()),

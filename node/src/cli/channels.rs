@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
+use super::status::WORTH_SAYING_S;
 use super::{reach, watch};
 use crate::admin::{self, Open, TopUp};
 use crate::channels::{self, ChannelList, ChannelView};
@@ -137,8 +138,14 @@ fn text(list: &ChannelList, coin: &CoinName) -> String {
     if list.channels.is_empty() {
         return "there is no channel".into();
     }
+    let oldest_s = list.channels.iter().filter_map(|view| view.seen_ago_s).max().unwrap_or(0);
+    let ago = if oldest_s < WORTH_SAYING_S {
+        String::new()
+    } else {
+        format!("; as the ledger showed it {oldest_s} s ago or later")
+    };
     format!(
-        "{}\namounts in {coin}; {} locked by this node's deposits, fees so far {}",
+        "{}\namounts in {coin}; {} locked by this node's deposits, fees so far {}{ago}",
         table(&list.channels),
         coin.amount(list.locked()),
         fees(list, coin)

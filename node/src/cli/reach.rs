@@ -34,8 +34,10 @@ pub(super) async fn running(home: &Path) -> Result<Running, NodeError> {
     let note = note.ok_or_else(|| not_running("it left no note there".into()))?;
     let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
     let client = client.map_err(|error| not_running(error.to_string()))?;
+    let token = keys::read_private(&home.join(TOKEN))?.to_string();
     let ask = async {
-        client.get(format!("{}/status", note.admin)).send().await?.error_for_status()?.json::<Status>().await
+        let request = client.get(format!("{}/status", note.admin)).bearer_auth(&token);
+        request.send().await?.error_for_status()?.json::<Status>().await
     };
     let status = ask.await.map_err(|error| {
         not_running(format!("process {} left a note but does not answer: {error}", note.pid))
@@ -44,14 +46,13 @@ pub(super) async fn running(home: &Path) -> Result<Running, NodeError> {
     if status.node_id != note.node_id {
         return Err(not_running(format!("process {} is gone and another node has its port", note.pid)));
     }
-    let token = keys::read_private(&home.join(TOKEN))?.to_string();
     Ok(Running { note, client, token, status })
 }
 
 impl Running {
     /// A page.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
-        self.answer(self.client.get(format!("{}{path}", self.note.admin))).await
+        self.answer(self.client.get(format!("{}{path}", self.note.admin)).bearer_auth(&self.token)).await
     }
 
     /// An action.

@@ -9,6 +9,9 @@ use crate::error::NodeError;
 use crate::print::Printer;
 use crate::status::Status;
 
+/// From how many seconds on the age of what the ledger said is shown.
+pub(super) const WORTH_SAYING_S: u64 = 10;
+
 pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> {
     let status = reach::running(home).await?.status;
     printer.data(&status, || text(&status));
@@ -28,7 +31,9 @@ fn text(status: &Status) -> String {
         .balance_nano
         .map_or("unknown (the ledger does not answer)".into(), |nano| coin.amount(Nano(nano)));
     lines.push(format!("ledger    {} (network {})", status.ledger.url, status.ledger.network_id));
-    lines.push(format!("wallet    {}, {balance}", status.ledger.wallet));
+    let ago = status.ledger.balance_ago_s.filter(|ago_s| *ago_s >= WORTH_SAYING_S);
+    let ago = ago.map_or_else(String::new, |ago_s| format!(" ({ago_s} s ago)"));
+    lines.push(format!("wallet    {}, {balance}{ago}", status.ledger.wallet));
     if let Some(provider) = &status.provider {
         lines.push(format!(
             "sold      {} jobs ({} ended early), {} under way, {}{}",

@@ -16,10 +16,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::{CHALLENGE_S, CHAT_MODEL, DEPOSIT, DemoError, EMBED_MODEL, io};
+use crate::admin::TOKEN;
 use crate::config::{Coins, NodeConfig};
 use crate::error::NodeError;
 use crate::handle::NodeHandle;
 use crate::home::Note;
+use crate::keys;
 use crate::ledger::wallet::parse_address;
 use crate::status::{SettleReport, Status};
 
@@ -96,7 +98,7 @@ impl Provider {
         let mut child = command.spawn().map_err(io("start a provider process"))?;
         let note = ready(&mut child, &home, spec.name).await?;
         let id = note.node_id.parse().map_err(|_| DemoError::NoAccount(spec.name))?;
-        let payout = payout(&note).await.ok_or(DemoError::NoAccount(spec.name))?;
+        let payout = payout(&note, &home.join("home")).await.ok_or(DemoError::NoAccount(spec.name))?;
         Ok(Self { spec, home, child, alive: true, note, id, payout })
     }
 
@@ -198,10 +200,11 @@ async fn ready(child: &mut Child, home: &Path, name: &'static str) -> Result<Not
 }
 
 /// Where a provider is paid, from its own status.
-async fn payout(note: &Note) -> Option<Address> {
+async fn payout(note: &Note, home: &Path) -> Option<Address> {
     let url = format!("{}/status", note.admin);
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().ok()?;
-    let status: Status = client.get(url).send().await.ok()?.json().await.ok()?;
+    let token = keys::read_private(&home.join(TOKEN)).ok()?;
+    let status: Status = client.get(url).bearer_auth(&*token).send().await.ok()?.json().await.ok()?;
     parse_address(&status.ledger.wallet)
 }
 

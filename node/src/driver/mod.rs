@@ -16,7 +16,10 @@ mod view;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerEvent;
+use bombyx_protocol::channel::pace::Pace;
+use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::client::Client;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, EngineReport, Input, Machine, Offer, Output, PersistId};
@@ -60,7 +63,7 @@ pub(crate) struct Parts {
     /// Models whose offers are listened to from the start.
     pub(crate) follow: Vec<ModelId>,
     /// Channels that the watcher guards from the start.
-    pub(crate) guard: Vec<bombyx_protocol::channel::watch::Guarded>,
+    pub(crate) guard: Vec<Guarded>,
 }
 
 /// What a provider needs beside the rest.
@@ -91,6 +94,8 @@ pub(crate) struct Driver {
     engine: Option<EngineHandle>,
     reports: Option<Reports>,
     offers: Vec<Offer>,
+    /// What vouchers read back from disk come to, until the ledger service was told.
+    restored: Vec<([u8; 32], Nano)>,
     wakes: PerRole<Time>,
     /// Inputs that follow from what a machine said; taken before anything else.
     pending: VecDeque<(Role, Input)>,
@@ -115,6 +120,7 @@ enum Happened {
     Net(NetEvent),
     Engine(JobId, EngineReport),
     Ledger(Role, LedgerEvent),
+    Pace(Pace),
     Durable,
     Asked(Request),
     Tick,
@@ -129,9 +135,17 @@ impl Driver {
             }
             None => (None, None, None, Vec::new()),
         };
+        let total = |guarded: &Guarded| (guarded.voucher.account, guarded.voucher.cumulative);
+        let restored = parts.guard.iter().map(total).collect();
         let guards = parts.guard.into_iter().map(|guarded| (Role::Watcher, Command::Guard(guarded)));
         let offered = offers.iter().cloned().map(|offer| (Role::Provider, Command::Offer(offer)));
-        let pending = guards.chain(offered).map(|(role, command)| (role, Input::Command(command))).collect();
+        let pace = *parts.desk.pace.borrow();
+        let paced = std::iter::once((Role::Provider, Command::Pace(pace)));
+        let pending = paced
+            .chain(guards)
+            .chain(offered)
+            .map(|(role, command)| (role, Input::Command(command)))
+            .collect();
         Self {
             started: Instant::now(),
             network: parts.network,
@@ -150,6 +164,7 @@ impl Driver {
             engine,
             reports,
             offers,
+            restored,
             wakes: PerRole::default(),
             pending,
             orders: Orders::default(),
@@ -178,6 +193,12 @@ impl Driver {
         }
         loop {
             self.work_off().await?;
+            for (account, cumulative) in std::mem::take(&mut self.restored) {
+                self.desk
+                    .voucher(account, cumulative)
+                    .await
+                    .map_err(|_| NodeError::Stopped("ledger desk"))?;
+            }
             let now = self.now();
             for command in self.orders.due(now) {
                 self.pending.push_back((Role::Client, Input::Command(command)));
@@ -195,6 +216,9 @@ impl Driver {
                     self.pending.push_back((Role::Provider, Input::Engine { job, report }));
                 }
                 Happened::Ledger(role, event) => self.pending.push_back((role, Input::Ledger(event))),
+                Happened::Pace(pace) => {
+                    self.pending.push_back((Role::Provider, Input::Command(Command::Pace(pace))));
+                }
                 Happened::Durable => self.persisted(),
                 Happened::Asked(request) => self.asked(request).await?,
                 Happened::Tick => {
@@ -279,6 +303,10 @@ impl Driver {
             event = self.desk.events.recv() => {
                 event.map(|(role, event)| Happened::Ledger(role, event)).ok_or(NodeError::Stopped("ledger desk"))
             }
+            changed = self.desk.pace.changed() => match changed {
+                Ok(()) => Ok(Happened::Pace(*self.desk.pace.borrow_and_update())),
+                Err(_) => Err(NodeError::Stopped("ledger desk")),
+            },
             changed = self.durable.changed() => match changed {
                 Ok(()) => Ok(Happened::Durable),
                 // A node that cannot write must not speak.

@@ -29,6 +29,11 @@ impl Driver {
                 if let Record::Earning(earning) = &*record
                     && let Some(guarded) = guarded(earning)
                 {
+                    let Voucher { account, cumulative, .. } = guarded.voucher;
+                    self.desk
+                        .voucher(account, cumulative)
+                        .await
+                        .map_err(|_| NodeError::Stopped("ledger desk"))?;
                     self.pending.push_back((Role::Watcher, Input::Command(Command::Guard(guarded))));
                 }
                 *self.written.get_mut(role) = id;
@@ -53,7 +58,7 @@ impl Driver {
                 }
             }
             Output::Ledger(call) => {
-                let taken = self.desk.calls.send((role, *call)).await;
+                let taken = self.desk.call(role, *call).await;
                 taken.map_err(|_| NodeError::Stopped("ledger desk"))?;
             }
             Output::Event(event) => self.tell(event),
@@ -109,6 +114,13 @@ impl Driver {
                     }
                     ChannelChange::Failed(fault) => {
                         tracing::warn!(account, peer = ?news.peer, %fault, "a channel's ledger call failed");
+                    }
+                    ChannelChange::Unwatchable => {
+                        tracing::warn!(
+                            account,
+                            peer = ?news.peer,
+                            "the ledger answers too seldom to watch this channel as its challenge time asks: it is closed"
+                        );
                     }
                     ChannelChange::Mismatch(mismatch) if mismatch.is_healed() => {
                         tracing::warn!("channel {account}: {mismatch}");

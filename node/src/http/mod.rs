@@ -13,6 +13,7 @@
 mod answer;
 mod errors;
 mod openai;
+pub(crate) mod origin;
 mod sse;
 
 use std::time::Duration;

@@ -37,6 +37,11 @@ pub trait Chain: Send + Sync + 'static {
 
     /// How long to wait between two looks at the same thing.
     fn pace(&self) -> Duration;
+
+    /// The least time between two requests; zero where any number may be made.
+    fn spacing(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Why a ledger did not answer, or not as hoped.

@@ -408,6 +408,11 @@ impl Chain for Endpoints {
     fn pace(&self) -> Duration {
         self.members.iter().map(|member| member.chain.pace()).max().unwrap_or(REST)
     }
+
+    /// A look asks two of them, whichever answer: the slowest sets the time.
+    fn spacing(&self) -> Duration {
+        self.members.iter().map(|member| member.chain.spacing()).max().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

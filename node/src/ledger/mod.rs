@@ -102,6 +102,12 @@ impl Ledger {
         self.chain.name()
     }
 
+    /// The least time between two requests that the endpoints want; zero where they do not count.
+    #[must_use]
+    pub fn spacing(&self) -> Duration {
+        self.chain.spacing()
+    }
+
     /// The wallet's address, if there is a wallet.
     #[must_use]
     pub fn wallet_address(&self) -> Option<Address> {

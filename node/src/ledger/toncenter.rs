@@ -238,6 +238,10 @@ impl Chain for Toncenter {
     fn pace(&self) -> Duration {
         self.spacing.max(Duration::from_millis(200))
     }
+
+    fn spacing(&self) -> Duration {
+        self.spacing
+    }
 }
 
 /// Takes the first free turn from `now` on; the one after it is `spacing` later.

@@ -133,6 +133,13 @@ impl Node {
         self.dir.path().join("home")
     }
 
+    /// A request for one of its own pages, with the token of its home.
+    pub(crate) fn page(&self, path: &str) -> reqwest::RequestBuilder {
+        let token = std::fs::read_to_string(self.home().join("admin.token")).unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        http.get(format!("{}{path}", self.note.admin)).bearer_auth(token.trim())
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }

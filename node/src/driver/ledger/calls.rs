@@ -1,0 +1,226 @@
+//! What the machines want done on the ledger: in order on one account, side by side on different ones.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent, LedgerFault};
+use bombyx_protocol::channel::terms::Address;
+use futures::FutureExt as _;
+use tokio::time::{Instant, timeout};
+
+use super::limits::{
+    ABSENCES_NEEDED, CALL_WAIT, CALLS_AT_A_TIME, CALLS_AT_A_TIME_COUNTED, CALLS_PER_ACCOUNT_MAX, WATCHED_MAX,
+};
+use super::{Account, Desk, Seen};
+use crate::driver::role::Role;
+use crate::ledger::contract::Refusal;
+use crate::ledger::{Ledger, LedgerError};
+
+/// A call that came to its end, with the channel as it was then.
+pub(super) struct Ran {
+    account: Account,
+    role: Role,
+    /// Nothing where it broke, or took too long.
+    outcome: Option<Result<(), LedgerError>>,
+    seen: Option<Result<Seen, LedgerError>>,
+}
+
+/// Awaits what may panic: a fault in one call must not block its account's queue. The panic itself is logged by its hook.
+pub(super) async fn unbroken<T>(future: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(future).catch_unwind().await.ok()
+}
+
+impl Desk {
+    pub(super) fn take(&mut self, role: Role, call: LedgerCall) {
+        let account = call.account();
+        match &call {
+            LedgerCall::Watch { .. } => return self.watch(role, account),
+            LedgerCall::Unwatch { .. } => return self.unwatch(role, account),
+            LedgerCall::Open { .. } => {
+                if !self.watched.get(&account).is_some_and(|watched| *watched.by.get(role)) {
+                    self.watch(role, account);
+                }
+            }
+            LedgerCall::TopUp { .. }
+            | LedgerCall::Claim { .. }
+            | LedgerCall::Close { .. }
+            | LedgerCall::RequestClose { .. }
+            | LedgerCall::Finalize { .. } => {}
+        }
+        let queue = self.queues.entry(account).or_default();
+        if queue.contains(&(role, call.clone())) {
+            return;
+        }
+        if queue.len() >= CALLS_PER_ACCOUNT_MAX {
+            tracing::warn!(account = hex::encode(account), "too many ledger calls wait on one channel");
+            return self.say(role, LedgerEvent::Failed { account, fault: LedgerFault::NotSent });
+        }
+        queue.push_back((role, call));
+        if queue.len() == 1 {
+            self.ready.push_back(account);
+            self.start();
+        }
+    }
+
+    fn watch(&mut self, role: Role, account: Account) {
+        if self.watched.len() >= WATCHED_MAX && !self.watched.contains_key(&account) {
+            tracing::warn!("too many channels are watched; a further one is not");
+            return;
+        }
+        let watched = self.watched.entry(account).or_default();
+        *watched.by.get_mut(role) = true;
+        let guarded = watched.is_guarded();
+        match watched.seen.clone() {
+            // What others on this node have seen is one look.
+            Some(Some(state)) if role == Role::Provider && state.epoch != 0 => watched.unconfirmed = true,
+            Some(seen) => {
+                self.say(role, LedgerEvent::Channel { account, state: seen.as_ref().map(super::seen::told) });
+            }
+            None => {}
+        }
+        let now = self.time(Instant::now());
+        if let Some(dropped) = self.looks.watch(now, account, guarded) {
+            self.dropped(dropped);
+        }
+        self.look_soon();
+    }
+
+    fn unwatch(&mut self, role: Role, account: Account) {
+        let Some(watched) = self.watched.get_mut(&account) else { return };
+        *watched.by.get_mut(role) = false;
+        if Role::ALL.iter().any(|role| *watched.by.get(*role)) {
+            let guarded = watched.is_guarded();
+            self.looks.guard(&account, guarded);
+        } else {
+            self.watched.remove(&account);
+            self.sights.forget(&account);
+            self.looks.forget(&account);
+        }
+    }
+
+    /// Nobody has funded it: it is watched again when somebody names it again.
+    pub(super) fn dropped(&mut self, account: Account) {
+        tracing::debug!(
+            account = hex::encode(account),
+            "a channel that nobody has funded is watched no more"
+        );
+        self.watched.remove(&account);
+        self.sights.forget(&account);
+    }
+
+    /// Starts the calls whose turn it is: those that bring money home before others, and no more at a time than leave a
+    /// ledger that counts requests time for looks.
+    fn start(&mut self) {
+        let at_a_time =
+            if self.ledger.spacing().is_zero() { CALLS_AT_A_TIME } else { CALLS_AT_A_TIME_COUNTED };
+        while self.running.len() < at_a_time && !self.ready.is_empty() {
+            let first = |account: &Account| self.queues.get(account).and_then(VecDeque::front);
+            let urgent = |account: &Account| first(account).is_some_and(|(_, call)| is_urgent(call));
+            let at = self.ready.iter().position(urgent).unwrap_or(0);
+            if let Some(account) = self.ready.remove(at) {
+                self.start_next(account);
+            }
+        }
+    }
+
+    fn start_next(&mut self, account: Account) {
+        let Some((role, call)) = self.queues.get(&account).and_then(VecDeque::front).cloned() else { return };
+        let ledger = Arc::clone(&self.ledger);
+        self.running.spawn(async move {
+            let outcome = timeout(CALL_WAIT, unbroken(execute(&ledger, &call))).await.ok().flatten();
+            let look = unbroken(ledger.channel(Address::basechain(account)));
+            let seen = timeout(CALL_WAIT, look).await.ok().flatten();
+            Ran { account, role, outcome, seen }
+        });
+    }
+
+    pub(super) fn ran(&mut self, ran: Ran) {
+        let Ran { account, role, outcome, seen } = ran;
+        let done = self.queues.get_mut(&account).and_then(VecDeque::pop_front);
+        self.sights.called();
+        let name = done.as_ref().map_or("call", |(_, call)| name(call));
+        // The state first, so that a machine that hears of a failure knows what is the case.
+        if let Some(Ok(seen)) = seen {
+            if let Some(watched) = self.watched.get_mut(&account) {
+                watched.settled_at = Some(Instant::now());
+                watched.absences = ABSENCES_NEEDED;
+            }
+            self.observe(account, seen);
+        }
+        match outcome {
+            Some(Ok(())) => tracing::info!(account = hex::encode(account), "ledger: {name} is done"),
+            Some(Err(error)) => {
+                tracing::warn!(account = hex::encode(account), %error, "ledger: {name} failed");
+                // Where no channel is, the state that was told says it all.
+                if !matches!(error, LedgerError::NotOpen { .. }) {
+                    self.say(role, LedgerEvent::Failed { account, fault: error.fault() });
+                }
+            }
+            None => {
+                tracing::error!(
+                    account = hex::encode(account),
+                    "ledger: {name} broke, or did not end; please report it"
+                );
+                self.say(role, LedgerEvent::Failed { account, fault: LedgerFault::Unreachable });
+            }
+        }
+        if self.queues.get(&account).is_some_and(|queue| !queue.is_empty()) {
+            self.ready.push_back(account);
+        } else {
+            self.queues.remove(&account);
+        }
+        self.start();
+    }
+}
+
+/// Whether money is lost if the call comes too late.
+const fn is_urgent(call: &LedgerCall) -> bool {
+    match call {
+        LedgerCall::Claim { .. } | LedgerCall::Close { .. } => true,
+        LedgerCall::Open { .. }
+        | LedgerCall::TopUp { .. }
+        | LedgerCall::RequestClose { .. }
+        | LedgerCall::Finalize { .. }
+        | LedgerCall::Watch { .. }
+        | LedgerCall::Unwatch { .. } => false,
+    }
+}
+
+async fn execute(ledger: &Ledger, call: &LedgerCall) -> Result<(), LedgerError> {
+    let done = match call {
+        LedgerCall::Open { terms, deposit } => ledger.open(terms, *deposit).await.map(drop),
+        LedgerCall::TopUp { account, amount } => ledger.top_up(Address::basechain(*account), *amount).await,
+        LedgerCall::Claim { voucher, signature } => ledger.claim(voucher, *signature).await,
+        LedgerCall::Close { voucher, order, signature } => {
+            ledger.provider_close(order, *signature, voucher.map(|(_, signature)| signature)).await
+        }
+        LedgerCall::RequestClose { request, signature } => {
+            ledger.request_close_signed(request, *signature).await.map(drop)
+        }
+        LedgerCall::Finalize { account } => ledger.finalize(Address::basechain(*account)).await,
+        LedgerCall::Watch { .. } | LedgerCall::Unwatch { .. } => Ok(()),
+    };
+    match (call, done) {
+        // An earlier attempt had its effect after all, or somebody else did it.
+        (LedgerCall::Open { .. }, Err(LedgerError::AlreadyOpen { .. }))
+        | (LedgerCall::Claim { .. }, Err(LedgerError::Refused { refusal: Refusal::Stale, .. }))
+        | (LedgerCall::RequestClose { .. }, Err(LedgerError::Refused { refusal: Refusal::Closing, .. })) => {
+            Ok(())
+        }
+        (_, other) => other,
+    }
+}
+
+const fn name(call: &LedgerCall) -> &'static str {
+    match call {
+        LedgerCall::Open { .. } => "opening a channel",
+        LedgerCall::TopUp { .. } => "topping a channel up",
+        LedgerCall::Claim { .. } => "claiming a voucher",
+        LedgerCall::Close { .. } => "closing a channel",
+        LedgerCall::RequestClose { .. } => "requesting a close",
+        LedgerCall::Finalize { .. } => "finalizing a channel",
+        LedgerCall::Watch { .. } => "watching a channel",
+        LedgerCall::Unwatch { .. } => "unwatching a channel",
+    }
+}

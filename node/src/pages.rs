@@ -1,0 +1,215 @@
+//! What pages show of the ledger, without asking it: values that were fetched before, each with its age.
+//!
+//! One task fetches what pages have wished for, one value after the other, far more slowly than the ledger allows and after
+//! everything else that wants to be asked. However many pages are read, and however many readers go away again, the looks at
+//! channels stay as they are. What the last look at a channel has shown is taken from there.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::channels::{self, ChannelList, ChannelView, TRANSACTIONS_MAX, WALLET_TRANSACTIONS_MAX};
+use crate::driver::ledger::Sights;
+use crate::ledger::{Ledger, LedgerError};
+use crate::status::ChannelStatus;
+
+/// How long a value is shown before it is fetched anew, where the ledger does not count requests; twice [`PAUSES`] where it
+/// does.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long a page waits for a value that is not fresh before it shows the one it has.
+const PAGE_WAIT: Duration = Duration::from_secs(3);
+/// How long the ledger may take for one value.
+const FETCH_WAIT: Duration = Duration::from_secs(20);
+/// The pause after each value, in requests that the ledger would have allowed.
+const PAUSES: u32 = 8;
+/// The least pause after each value.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// Values that are kept: the wallet's, and the fees of as many channels.
+const VALUES_MAX: usize = 8_192;
+
+/// What can be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Item {
+    Balance(Address),
+    /// The fees of an account's newest transactions, so many.
+    Fees(Address, usize),
+}
+
+/// A value, or the wish for it.
+#[derive(Default)]
+struct Value {
+    nano: Option<Nano>,
+    /// When it was asked for.
+    at: Option<Instant>,
+    /// When a page first missed it since then.
+    wished: Option<Instant>,
+}
+
+/// The values that pages show. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Pages {
+    values: Arc<Mutex<BTreeMap<Item, Value>>>,
+    sights: Sights,
+    /// Counts the wishes.
+    wished: watch::Sender<u64>,
+    /// Counts the values that came.
+    fetched: watch::Receiver<u64>,
+    fresh: Duration,
+}
+
+impl Pages {
+    /// Starts to fetch on `ledger` whatever pages will wish for; ends with the last clone.
+    pub(crate) fn start(ledger: Arc<Ledger>, sights: Sights) -> Self {
+        let (wished, wishes) = watch::channel(0);
+        let (done, fetched) = watch::channel(0);
+        let pause = (ledger.spacing() * PAUSES).max(PAUSE_MIN);
+        let values = Arc::default();
+        tokio::spawn(fetch(ledger, Arc::clone(&values), wishes, done, pause));
+        Self { values, sights, wished, fetched, fresh: FRESH.max(pause * 2) }
+    }
+
+    /// The coins of an account, and how long ago that was so.
+    pub(crate) async fn balance(&self, address: Address) -> Option<(Nano, Duration)> {
+        let moved = self.sights.called_at();
+        self.shown(&[(Item::Balance(address), moved)]).await.pop().flatten()
+    }
+
+    /// A list of channels as the last look at each has shown them, with their fees and those of the wallet.
+    pub(crate) async fn channels(
+        &self,
+        node_id: String,
+        channels: Vec<ChannelStatus>,
+        wallet: Option<Address>,
+    ) -> ChannelList {
+        let mut views = Vec::new();
+        let mut items = Vec::new();
+        for channel in channels {
+            let account = channels::account(&channel.account);
+            let sight = account.and_then(|account| self.sights.get(&account));
+            let mut view = ChannelView::from(channel);
+            if let Some(sight) = &sight {
+                view.show(sight.state.as_ref(), sight.at.elapsed());
+            }
+            views.push(view);
+            let address = Address::basechain(account.unwrap_or_default());
+            items.push((Item::Fees(address, TRANSACTIONS_MAX), sight.map(|sight| sight.since)));
+        }
+        let wallet =
+            wallet.map(|address| (Item::Fees(address, WALLET_TRANSACTIONS_MAX), self.sights.called_at()));
+        items.extend(wallet);
+        let mut fees = self.shown(&items).await.into_iter().map(|fees| fees.map(|(Nano(nano), _)| nano));
+        for (view, fees) in views.iter_mut().zip(&mut fees) {
+            view.fees_nano = fees;
+        }
+        ChannelList { node_id, channels: views, wallet_fees_nano: fees.next().flatten() }
+    }
+
+    /// Coins have moved: what was fetched before is not shown any more.
+    pub(crate) fn forget(&self) {
+        lock(&self.values).clear();
+    }
+
+    /// The values, as fresh as they can be had in a moment. Each must be from after the time that stands with it.
+    async fn shown(&self, items: &[(Item, Option<Instant>)]) -> Vec<Option<(Nano, Duration)>> {
+        let mut news = self.fetched.clone();
+        let until = Instant::now() + PAGE_WAIT;
+        loop {
+            news.mark_unchanged();
+            if self.wish(items) == 0 || Instant::now() >= until {
+                break;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if !matches!(timeout(left, news.changed()).await, Ok(Ok(()))) {
+                break;
+            }
+        }
+        let values = lock(&self.values);
+        let value = |(item, _): &(Item, Option<Instant>)| {
+            let value = values.get(item)?;
+            Some((value.nano?, value.at?.elapsed()))
+        };
+        items.iter().map(value).collect()
+    }
+
+    /// Wishes for those that are not fresh; returns how many these are.
+    fn wish(&self, items: &[(Item, Option<Instant>)]) -> usize {
+        let mut values = lock(&self.values);
+        let mut missing = 0;
+        let mut new = false;
+        for (item, since) in items {
+            if values.len() >= VALUES_MAX && !values.contains_key(item) {
+                values.clear();
+            }
+            let value = values.entry(*item).or_default();
+            let fresh =
+                value.at.is_some_and(|at| at.elapsed() < self.fresh && since.is_none_or(|since| since < at));
+            if !fresh {
+                missing += 1;
+                new |= value.wished.is_none();
+                value.wished.get_or_insert_with(Instant::now);
+            }
+        }
+        drop(values);
+        if new {
+            self.wished.send_modify(|count| *count += 1);
+        }
+        missing
+    }
+}
+
+fn lock(values: &Mutex<BTreeMap<Item, Value>>) -> std::sync::MutexGuard<'_, BTreeMap<Item, Value>> {
+    values.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Fetches what is wished for, one value after the other, until nobody can wish any more.
+async fn fetch(
+    ledger: Arc<Ledger>,
+    values: Arc<Mutex<BTreeMap<Item, Value>>>,
+    mut wishes: watch::Receiver<u64>,
+    done: watch::Sender<u64>,
+    pause: Duration,
+) {
+    loop {
+        wishes.mark_unchanged();
+        let Some(item) = next_wish(&values) else {
+            if wishes.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let at = Instant::now();
+        let fetched = timeout(FETCH_WAIT, one(&ledger, item)).await;
+        // What was wished for meanwhile wants a value of its own: coins have moved.
+        let wish = |value: &&mut Value| value.wished.is_none_or(|wished| wished <= at);
+        if let Some(value) = lock(&values).get_mut(&item).filter(wish) {
+            value.wished = None;
+            match fetched {
+                Ok(Ok(nano)) => (value.nano, value.at) = (Some(nano), Some(at)),
+                Ok(Err(error)) => tracing::debug!(%error, "a value for a page could not be fetched"),
+                Err(_) => tracing::debug!("a value for a page did not come in time"),
+            }
+        }
+        done.send_modify(|count| *count += 1);
+        sleep(pause).await;
+    }
+}
+
+/// The balance before fees, and what was never fetched before what is old.
+fn next_wish(values: &Mutex<BTreeMap<Item, Value>>) -> Option<Item> {
+    let values = lock(values);
+    let wished = values.iter().filter(|(_, value)| value.wished.is_some());
+    let order = |(item, value): &(&Item, &Value)| (matches!(item, Item::Fees(..)), value.at);
+    wished.min_by_key(order).map(|(item, _)| *item)
+}
+
+async fn one(ledger: &Ledger, item: Item) -> Result<Nano, LedgerError> {
+    match item {
+        Item::Balance(address) => ledger.balance(address).await,
+        Item::Fees(address, limit) => ledger.fees_paid(address, limit).await,
+    }
+}
