@@ -90,8 +90,12 @@ pub async fn guard(
     let mut inputs = Vec::new();
     let mut totals = Vec::new();
     let mut blind = false;
+    let mut wake = Time(u64::MAX);
     loop {
-        let mut wake = Time(u64::MAX);
+        // Before they are watched: what there is a voucher for was funded.
+        for (account, cumulative) in totals.drain(..) {
+            desk.voucher(account, cumulative).await.map_err(|_| STOPPED)?;
+        }
         for input in inputs.drain(..) {
             watcher.handle(Time(micros(started.elapsed())), input);
             loop {
@@ -115,10 +119,6 @@ pub async fn guard(
                     | Output::Fault { .. } => {}
                 }
             }
-        }
-        // After the calls to watch, which make the accounts known.
-        for (account, cumulative) in totals.drain(..) {
-            desk.voucher(account, cumulative).await.map_err(|_| STOPPED)?;
         }
         if watcher.is_idle() && !known.is_empty() {
             return Ok(());

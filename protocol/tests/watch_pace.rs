@@ -11,6 +11,7 @@ use bombyx_protocol::limits;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::order::OrderId;
 use swarm::{CALM, Swarm};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -122,4 +123,28 @@ fn of_clients_that_were_told_of_the_same_room_one_too_many_is_closed_again() {
     }
     swarm.run(Span::from_s(30), |swarm| swarm.provider_at(provider).channels().count() == 1);
     assert_eq!((challenges(&swarm, provider), unwatchable(&swarm)), (vec![60], 1));
+}
+
+/// (CH-35)
+#[test]
+fn a_channel_that_was_funded_and_never_used_makes_room_for_who_comes() {
+    let mut swarm = Swarm::new(45, CALM);
+    let provider = swarm.provider(1, swarm::price(4_000_000), 1_000);
+    let (idle, new) = (swarm.client(1, Nano(10 * COIN.0)), swarm.client(2, Nano(10 * COIN.0)));
+    // Named by a job that is stopped before anything was served.
+    swarm.hang_engine(provider);
+    swarm.order(idle, 1, swarm::chat("count for me", 100), COIN, MINUTE);
+    swarm.run(Span::from_s(20), |swarm| swarm.chain.locked() > 0 && !swarm.chain.is_busy());
+    swarm.command(idle, Command::Cancel(OrderId(1)));
+    swarm.run(Span::from_s(30), |_| false);
+    assert_eq!(challenges(&swarm, provider), [60]);
+
+    // So slow that there is room for no second one, not even of the longest challenge there is.
+    let scarce = Pace { every: Span(1_612_490), delay: Span::from_ms(1_700) };
+    let (first, second) = (scarce.share(60), scarce.share(1_209_600));
+    assert!(first <= limits::WATCH_SHARE_MAX && first + second > limits::WATCH_SHARE_MAX, "{first} {second}");
+    swarm.command(provider, Command::Pace(scarce));
+    assert_eq!(ask(&mut swarm, new, 2), Err(Failure::Refused(Refusal::ChallengeTooShort)));
+    swarm.run(Span::from_s(30), |_| false);
+    assert_eq!((challenges(&swarm, provider), unwatchable(&swarm)), (vec![], 1));
 }

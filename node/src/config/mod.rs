@@ -86,7 +86,7 @@ pub struct LedgerConfig {
     /// The most requests per second to each HTTP endpoint in the same order, separated by commas: 0 for any number, empty for
     /// what suits the endpoint.
     pub requests_per_s: String,
-    /// Milliseconds between two looks at a watched channel.
+    /// The least milliseconds between two looks at a channel that nothing urges, where the ledger allows so many.
     pub poll_ms: u64,
     /// What the coin is called where an amount is shown.
     pub coin: CoinName,
@@ -207,7 +207,7 @@ impl LedgerNetwork {
 }
 
 impl LedgerConfig {
-    /// Time between two looks at a watched channel.
+    /// The least time between two looks at a channel that nothing urges.
     #[must_use]
     pub const fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms)

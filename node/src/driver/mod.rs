@@ -188,17 +188,16 @@ impl Driver {
 
     async fn turn_until_end(&mut self) -> Result<(), NodeError> {
         self.announce().await?;
+        // Before the machines have them watched: what there is a voucher for was funded.
+        for (account, cumulative) in std::mem::take(&mut self.restored) {
+            let told = self.desk.voucher(account, cumulative).await;
+            told.map_err(|_| NodeError::Stopped("ledger desk"))?;
+        }
         for role in Role::ALL {
             self.pending.push_back((role, Input::Tick));
         }
         loop {
             self.work_off().await?;
-            for (account, cumulative) in std::mem::take(&mut self.restored) {
-                self.desk
-                    .voucher(account, cumulative)
-                    .await
-                    .map_err(|_| NodeError::Stopped("ledger desk"))?;
-            }
             let now = self.now();
             for command in self.orders.due(now) {
                 self.pending.push_back((Role::Client, Input::Command(command)));

@@ -119,7 +119,10 @@ impl Earnings {
             }
             None if terms.check(payee.network_id).is_err() => Err(Refusal::ChannelTerms),
             None if self.channels.len() >= limits::CHANNELS_MAX => Err(Refusal::Busy),
-            None if !self.has_room_for(terms.challenge_s) => Err(Refusal::ChallengeTooShort),
+            None if !self.has_room_for(terms.challenge_s) => {
+                self.make_room(outbox);
+                Err(Refusal::ChallengeTooShort)
+            }
             None => {
                 let earner = Earner::new(terms, client);
                 let channel = Channel { earner, closing: false, claimed: Nano::ZERO };

@@ -49,6 +49,9 @@ pub(super) const CYCLE: [Turn; 8] = {
     use Turn::{Guarded, New, Pressing};
     [Guarded, Guarded, Guarded, Pressing, Guarded, Guarded, Guarded, New]
 };
+/// Looks that nothing urges are further apart than this, all channels together: forty a second are enough to ask of a ledger
+/// that does not count.
+pub(super) const SPARE_APART: Span = Span::from_ms(25);
 /// The longest time between two looks at a closing channel, as long as there are turns to spare: its user waits for it.
 pub(super) const CLOSING_GAP_MAX: Span = Span::from_s(10);
 /// Doublings of the pause before an account is looked at again that could not be.

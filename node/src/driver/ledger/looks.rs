@@ -21,7 +21,9 @@ use bombyx_protocol::channel::pace::{Pace, fits};
 use bombyx_protocol::time::{Span, Time};
 
 use super::Account;
-use super::limits::{CLOSING_GAP_MAX, CYCLE, FAILURES_COUNTED, NEW_MAX, NEW_WATCHED, Turn};
+use super::limits::{
+    CLOSING_GAP_MAX, CYCLE, FAILURES_COUNTED, NEW_MAX, NEW_WATCHED, SPARE_APART, Turn, WATCHED_MAX,
+};
 
 /// What the ledger has shown of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +38,8 @@ pub(super) enum Standing {
 /// Every watched channel, and whose turn it is.
 pub(super) struct Looks {
     channels: BTreeMap<Account, Channel>,
+    /// Vouchers on accounts that are not watched yet.
+    early: BTreeMap<Account, Nano>,
     pace: Pace,
     /// The least time between two looks at one channel that nothing urges.
     poll: Span,
@@ -77,7 +81,7 @@ enum Wish {
 impl Looks {
     pub(super) fn new(poll: Span) -> Self {
         let pace = Pace { every: Span(0), delay: Span(0) };
-        Self { channels: BTreeMap::new(), pace, poll, turn: 0 }
+        Self { channels: BTreeMap::new(), early: BTreeMap::new(), pace, poll, turn: 0 }
     }
 
     pub(super) fn set_pace(&mut self, pace: Pace) {
@@ -90,6 +94,7 @@ impl Looks {
             self.channels.entry(account).or_insert_with(|| Channel { named_at: now, ..Channel::default() });
         channel.guarded |= guarded;
         channel.again = true;
+        channel.cumulative = channel.cumulative.max(self.early.remove(&account).unwrap_or(Nano::ZERO));
         let new = self.channels.iter().filter(|(_, channel)| channel.is_new());
         if new.clone().count() <= NEW_MAX {
             return None;
@@ -110,11 +115,14 @@ impl Looks {
         self.channels.remove(account);
     }
 
-    /// A voucher over this total came: the first one on a channel makes a look due.
+    /// There is a voucher over this total: the first one on a channel makes a look due. One that is told before its channel is
+    /// watched keeps that from counting as one that nobody has funded.
     pub(super) fn voucher(&mut self, account: &Account, cumulative: Nano) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.again |= channel.stake() == Nano::ZERO && cumulative > channel.settled();
             channel.cumulative = channel.cumulative.max(cumulative);
+        } else if self.early.len() < WATCHED_MAX {
+            self.early.insert(*account, cumulative);
         }
     }
 
@@ -160,9 +168,11 @@ impl Looks {
     /// nothing urges.
     pub(super) fn next(&mut self, now: Time, busy: bool) -> Next {
         let overloaded = !fits(self.load().1);
+        let number = u64::try_from(self.channels.len()).unwrap_or(u64::MAX);
+        let spare = Span(SPARE_APART.0.saturating_mul(number)).max(self.poll);
         let mut best = Best::default();
         for (account, channel) in self.channels.iter().filter(|(_, channel)| !channel.looking) {
-            match channel.wish(now, self.pace, self.poll) {
+            match channel.wish(now, self.pace, self.poll, spare) {
                 Wish::At(at) => best.at = Some(best.at.map_or(at, |known| known.min(at))),
                 Wish::Guarded(by) if overloaded => {
                     best.guarded
@@ -282,7 +292,7 @@ impl Channel {
         u128::from(self.stake().0) * u128::from(self.unseen(now).0)
     }
 
-    fn wish(&self, now: Time, pace: Pace, poll: Span) -> Wish {
+    fn wish(&self, now: Time, pace: Pace, poll: Span, spare: Span) -> Wish {
         let Some(began_at) = self.began_at else {
             return if self.is_new() { Wish::New } else { Wish::Pressing };
         };
@@ -308,7 +318,7 @@ impl Channel {
         let rest = if self.is_closing() {
             wait(gap.map_or(CLOSING_GAP_MAX, Span::half).min(CLOSING_GAP_MAX).max(poll), Wish::Pressing)
         } else {
-            wait(poll, Wish::Spare)
+            wait(spare, Wish::Spare)
         };
         match (rest, gap) {
             (Wish::At(at), Some(gap)) => Wish::At(at.min(began_at + gap.half())),

@@ -30,6 +30,22 @@ impl Earnings {
         self.pace.is_none_or(|pace| fits(self.taken.saturating_add(pace.share(challenge_s))))
     }
 
+    /// Lets the oldest channel go that was funded and never used, if there is one: a deposit of next to nothing must not hold a
+    /// place for ever.
+    pub(super) fn make_room(&mut self, outbox: &mut Outbox) {
+        let unused = |channel: &&super::Channel| {
+            let earner = &channel.earner;
+            channel.is_funded() && !channel.closing && earner.served() == Nano::ZERO
+        };
+        let free = self.channels.values().map(|channel| &**channel).filter(unused);
+        let free = free.filter(|channel| !self.unwatchable.contains(&channel.earner.account()));
+        let oldest = free.min_by_key(|channel| channel.earner.seen().map(|state| state.epoch));
+        if let Some(oldest) = oldest.filter(|_| !self.pace.is_some_and(Pace::is_blind)) {
+            announce(&oldest.earner, ChannelChange::Unwatchable, outbox);
+            self.unwatchable.insert(oldest.earner.account());
+        }
+    }
+
     /// The challenge time that a new client is asked for.
     pub(in crate::provider) fn least_challenge_s(&self, configured_s: u32) -> u32 {
         let wanted = self.pace.map_or(Some(0), |pace| pace.least_challenge_s(self.taken));

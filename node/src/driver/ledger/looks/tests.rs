@@ -291,3 +291,15 @@ fn where_not_all_can_be_seen_in_time_the_most_money_is() {
     assert!((0..100).filter(|number| *number != 50).all(|number| world.count[&account(number)] < most));
     assert!((0..100).all(|number| world.count[&account(number)] > 0), "and nobody is forgotten");
 }
+
+/// As many as there may be come back from disk at once, before the ledger has shown any of them.
+#[test]
+fn channels_with_vouchers_are_none_that_nobody_funded() {
+    let mut world = World::slow();
+    for number in 0..1_000 {
+        world.looks.voucher(&account(number), Nano(1));
+        assert_eq!(world.looks.watch(world.now, account(number), true), None);
+    }
+    assert_eq!(world.looks.expire(world.now + NEW_WATCHED + SECOND), Vec::<Account>::new());
+    assert_eq!(world.order(2_000).len(), 1_000);
+}
