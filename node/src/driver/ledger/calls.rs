@@ -162,7 +162,7 @@ impl Desk {
                     account = hex::encode(account),
                     "ledger: {name} broke, or did not end; please report it"
                 );
-                self.say(role, LedgerEvent::Failed { account, fault: LedgerFault::Unreachable });
+                self.say(role, LedgerEvent::Failed { account, fault: LedgerFault::Unknown });
             }
         }
         if self.queues.get(&account).is_some_and(|queue| !queue.is_empty()) {

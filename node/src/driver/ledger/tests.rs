@@ -217,7 +217,7 @@ async fn a_call_that_panics_is_told_as_failed_and_the_next_one_runs() {
     for key_number in [1, 2] {
         let call = LedgerCall::Claim { voucher, signature: voucher.sign(&key(key_number)) };
         say(&desk, Role::Provider, call).await;
-        let failed = LedgerEvent::Failed { account: broken, fault: LedgerFault::Unreachable };
+        let failed = LedgerEvent::Failed { account: broken, fault: LedgerFault::Unknown };
         assert_eq!(hear(&mut desk).await, (Role::Provider, failed));
     }
 }
