@@ -3,7 +3,8 @@
 use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
 use bombyx_protocol::limits::{BIDS_MAX, JOBS_MAX, LEDGER_WAIT};
 
-use super::{CHALLENGE_PUBLIC_S, ConfigError, LedgerNetwork, NodeConfig};
+use super::{CHALLENGE_PUBLIC_S, ConfigError, GatewayConfig, LedgerNetwork, NodeConfig};
+use crate::http::{limits::KEY_BYTES_MIN, origin};
 
 /// The longest time that an unused channel may stay open by configuration: a year.
 const IDLE_CLOSE_S_MAX: u64 = 31_536_000;
@@ -50,7 +51,31 @@ impl NodeConfig {
                 return Err(ConfigError::Invalid { place: "configuration".into(), why });
             }
         }
-        Ok(())
+        if self.gateway.enabled { self.gateway.check_doors() } else { Ok(()) }
+    }
+}
+
+impl GatewayConfig {
+    /// Checks that nobody beyond this machine can spend the node's coins without a key.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] names the address and says what to do.
+    pub fn check_doors(&self) -> Result<(), ConfigError> {
+        let listen = self.listen;
+        if origin::is_loopback(&listen) {
+            return Ok(());
+        }
+        let lacks = match self.key() {
+            None => "without a key",
+            Some(key) if key.len() < KEY_BYTES_MIN => "with a key that can be guessed",
+            Some(_) => return Ok(()),
+        };
+        let why = format!(
+            "the gateway would listen on {listen}, where other machines reach it, {lacks}: whoever does could spend this \
+             node's coins. Set gateway.key (or BOMBYX_GATEWAY_KEY) to {KEY_BYTES_MIN} characters or more, or listen on \
+             127.0.0.1"
+        );
+        Err(ConfigError::Invalid { place: "configuration".into(), why })
     }
 }
 
@@ -85,5 +110,51 @@ mod tests {
             let least = config.provide.challenge_least_s(network);
             assert!(least >= 3_600 && least <= config.client.challenge_max_s);
         }
+    }
+
+    /// Whether a gateway on `listen` with this key may start.
+    fn gateway(listen: &str, key: &str) -> Result<(), String> {
+        let mut config = NodeConfig::default();
+        config.gateway.enabled = true;
+        config.gateway.listen = listen.parse().unwrap();
+        config.gateway.key = key.into();
+        config.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_gateway_that_others_reach_needs_a_key() {
+        for listen in [
+            "0.0.0.0:4180",
+            "[::]:4180",
+            "[::ffff:0.0.0.0]:4180",
+            "192.168.1.5:4180",
+            "[::ffff:192.168.1.5]:4180",
+            "10.0.0.1:0",
+            "203.0.113.5:443",
+            "[fe80::1]:4180",
+            "[2001:db8::1]:4180",
+            "169.254.1.1:1",
+        ] {
+            for key in ["", " ", "\t \n", "short", "fifteen letters", "               short               "] {
+                let refused = gateway(listen, key).unwrap_err();
+                assert!(refused.contains(listen) && refused.contains("gateway.key"), "{refused}");
+                assert!(
+                    key.trim().is_empty() || !refused.contains(key.trim()),
+                    "a key is not shown: {refused}"
+                );
+            }
+            gateway(listen, "sixteen letters!").unwrap();
+        }
+        for listen in ["127.0.0.1:4180", "127.3.2.1:0", "[::1]:4180", "[::ffff:127.0.0.1]:1"] {
+            gateway(listen, "").unwrap();
+            gateway(listen, "short").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_gateway_that_does_not_run_needs_no_key() {
+        let mut config = NodeConfig::default();
+        config.gateway.listen = "0.0.0.0:4180".parse().unwrap();
+        config.check().unwrap();
     }
 }

@@ -163,10 +163,16 @@ pub struct GatewayConfig {
     pub enabled: bool,
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Bearer key that callers must send; empty for none.
+    /// Bearer key that callers must send; empty for none, which only an address of this machine allows.
     pub key: String,
-    /// The most that one request may cost, in coins, unless it says otherwise.
+    /// Names by which callers may call a gateway of this machine, beside localhost and its addresses.
+    pub hosts: Vec<String>,
+    /// The most that one request may cost, in coins: a request can ask for less, never for more.
     pub max_cost: Coins,
+    /// The most that all requests of an hour may cost, in coins; zero for no limit.
+    pub budget_hour: Coins,
+    /// The most that all requests of a day may cost, in coins; zero for no limit.
+    pub budget_day: Coins,
     /// Seconds that one request may take, unless it says otherwise.
     pub deadline_s: u64,
     /// What one millisecond less until the first token is worth, in nano, unless a request says otherwise.
@@ -211,6 +217,14 @@ impl LedgerConfig {
     #[must_use]
     pub const fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms)
+    }
+}
+
+impl GatewayConfig {
+    /// The key, if there is one: white space is none.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        Some(self.key.trim()).filter(|key| !key.is_empty())
     }
 }
 
@@ -297,7 +311,10 @@ impl Default for GatewayConfig {
             enabled: false,
             listen: SocketAddr::from(([127, 0, 0, 1], 4180)),
             key: String::new(),
+            hosts: Vec::new(),
             max_cost: Coins(Nano(50_000_000)),
+            budget_hour: Coins(Nano(0)),
+            budget_day: Coins(Nano(0)),
             deadline_s: 120,
             nano_per_ms: 10,
         }
@@ -314,8 +331,8 @@ impl std::fmt::Debug for LedgerConfig {
 
 impl std::fmt::Debug for GatewayConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { enabled, listen, key, max_cost, deadline_s, nano_per_ms: _ } = self;
-        let locked = !key.is_empty();
+        let Self { enabled, listen, max_cost, deadline_s, .. } = self;
+        let locked = self.key().is_some();
         write!(
             f,
             "GatewayConfig(enabled: {enabled}, {listen}, key: {locked}, {} coins and {deadline_s} s a request)",

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::Gateway;
+use super::budget::Reserve;
 use super::errors::ApiError;
 
 /// How much longer than the order's own deadline its end is awaited: the client machine ends every order itself.
@@ -23,6 +24,8 @@ pub(super) struct Answer {
     until: Instant,
     provider: Option<NodeId>,
     job: Option<JobId>,
+    /// What it may cost, until it is known what it did.
+    reserve: Reserve,
 }
 
 /// What comes next of an answer.
@@ -35,11 +38,13 @@ pub(super) enum Part {
 }
 
 impl Answer {
-    /// Places an order.
+    /// Places an order, if the gateway's budget still has room for its ceiling.
     pub(super) async fn order(gateway: &Gateway, order: Order) -> Result<Self, ApiError> {
+        let reserve = Reserve::take(&gateway.budget, order.max_cost)
+            .map_err(|used| ApiError::over_budget(used.span, used.key))?;
         let until = Instant::now() + Duration::from_micros(order.deadline.0) + GRACE;
         let news = gateway.node.order(order).await.map_err(|_| ApiError::stopped())?;
-        Ok(Self { news, until, provider: None, job: None })
+        Ok(Self { news, until, provider: None, job: None, reserve })
     }
 
     /// The next part, or why there is none.
@@ -58,8 +63,14 @@ impl Answer {
                 | OrderNews::Bids(_)
                 | OrderNews::FailedOver { .. } => {}
                 OrderNews::Content(content) => return Ok(Part::Content(content)),
-                OrderNews::Done(bill) => return Ok(Part::Done(bill)),
-                OrderNews::Failed { why, bill } => return Err(ApiError::failure(why, bill)),
+                OrderNews::Done(bill) => {
+                    self.reserve.settle(bill.cost);
+                    return Ok(Part::Done(bill));
+                }
+                OrderNews::Failed { why, bill } => {
+                    self.reserve.settle(bill.cost);
+                    return Err(ApiError::failure(why, bill));
+                }
             }
         }
     }

@@ -49,6 +49,20 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
     }
 
+    pub(super) fn foreign_host() -> Self {
+        let message = "the `Host` of the request does not name this machine; call the gateway by 127.0.0.1 or localhost, \
+                       or list the name in gateway.hosts of the node's configuration";
+        Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
+    }
+
+    /// The owner's budget is used up until some of it is older than its span.
+    pub(super) fn over_budget(span: &str, key: &str) -> Self {
+        let message = format!(
+            "what this gateway may spend in {span} is used up; its owner can raise gateway.{key} in the node's configuration"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", message)
+    }
+
     pub(super) fn key() -> Self {
         let message =
             "missing or wrong key; send the one of the node's configuration as `Authorization: Bearer KEY`";

@@ -11,17 +11,20 @@
 //! A caller that goes away cancels its job. Nothing of a request or an answer is kept or logged.
 
 mod answer;
+mod budget;
 mod errors;
+pub(crate) mod limits;
 mod openai;
 pub(crate) mod origin;
+pub(crate) mod server;
 mod sse;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -31,15 +34,12 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
+use self::budget::Budget;
 use self::errors::ApiError;
 use crate::config::GatewayConfig;
 use crate::error::NodeError;
 use crate::handle::NodeHandle;
 
-/// Bytes of one request: the largest task, with room for JSON's escapes.
-const REQUEST_BYTES_MAX: usize = 512 * 1024;
-/// Until a request's body has arrived.
-const REQUEST_WAIT: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Whom the gateway serves, and what one request may cost, take and prefer unless it says otherwise.
@@ -47,6 +47,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 struct GatewayPolicy {
     /// Digest of the bearer key that callers must send, if one is set.
     key: Option<[u8; 32]>,
+    /// Whether only this machine reaches the gateway, so that callers must call it by one of its names.
+    loopback: bool,
+    /// Names that count as this machine's, beside its own.
+    hosts: Vec<String>,
+    /// The most that a request may cost, whatever it says itself.
     max_cost: Nano,
     deadline: Span,
     /// What one millisecond less until the first token is worth.
@@ -55,10 +60,11 @@ struct GatewayPolicy {
 
 impl GatewayPolicy {
     fn new(config: &GatewayConfig) -> Self {
-        let key = &config.key;
         Self {
-            // An empty key lets every program of this machine in.
-            key: (!key.is_empty()).then(|| digest(key.as_bytes())),
+            // Without a key every program of this machine is let in.
+            key: config.key().map(|key| digest(key.as_bytes())),
+            loopback: origin::is_loopback(&config.listen),
+            hosts: config.hosts.clone(),
             max_cost: config.max_cost.0,
             deadline: Span::from_s(config.deadline_s),
             nano_per_ms: config.nano_per_ms,
@@ -70,22 +76,21 @@ impl GatewayPolicy {
 struct Gateway {
     node: NodeHandle,
     policy: GatewayPolicy,
+    budget: Arc<Budget>,
 }
 
 /// Serves the gateway as long as the process lives; returns its base URL.
 ///
 /// # Errors
-/// [`NodeError::Listen`] when the address cannot be had.
+/// [`NodeError::Config`] for an address that others reach without a key, [`NodeError::Listen`] when it cannot be had.
 pub async fn serve(node: NodeHandle, config: &GatewayConfig) -> Result<String, NodeError> {
+    config.check_doors()?;
     let listen = |source| NodeError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let routes = router(Gateway { node, policy: GatewayPolicy::new(config) });
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "the gateway has stopped");
-        }
-    });
+    let budget = Arc::new(Budget::new(config.budget_hour.0, config.budget_day.0));
+    let routes = router(Gateway { node, policy: GatewayPolicy::new(config), budget });
+    tokio::spawn(server::serve(listener, routes));
     Ok(format!("http://{address}"))
 }
 
@@ -103,7 +108,7 @@ fn router(gateway: Gateway) -> Router {
 
 /// Lets a request in, or says why not, and numbers the answer.
 async fn guard(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let mut response = match admit(&gateway.policy, request.headers()) {
+    let mut response = match admit(&gateway.policy, request.headers(), request.uri()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
@@ -114,10 +119,13 @@ async fn guard(State(gateway): State<Gateway>, request: Request, next: Next) -> 
     response
 }
 
-fn admit(policy: &GatewayPolicy, headers: &HeaderMap) -> Result<(), ApiError> {
+fn admit(policy: &GatewayPolicy, headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
+    if policy.loopback {
+        origin::check_host(headers, uri, &policy.hosts).map_err(|_| ApiError::foreign_host())?;
+    }
     let Some(key) = policy.key else {
         // Any page that a browser shows can send requests to this machine: none may spend its coins unasked.
-        return if headers.contains_key(header::ORIGIN) { Err(ApiError::web_page()) } else { Ok(()) };
+        return origin::check_no_page(headers).map_err(|_| ApiError::web_page());
     };
     let given = headers
         .get(header::AUTHORIZATION)
@@ -144,10 +152,10 @@ async fn object_of(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>
     if !json {
         return Err(ApiError::not_json());
     }
-    let bytes = tokio::time::timeout(REQUEST_WAIT, to_bytes(body, REQUEST_BYTES_MAX))
+    let bytes = tokio::time::timeout(limits::BODY_WAIT, to_bytes(body, limits::BODY_BYTES_MAX))
         .await
         .map_err(|_| ApiError::slow_body())?
-        .map_err(|_| ApiError::large_body(REQUEST_BYTES_MAX))?;
+        .map_err(|_| ApiError::large_body(limits::BODY_BYTES_MAX))?;
     // The parser's own message may quote the text around the mistake: only the place is passed on.
     serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_json(error.line(), error.column()))
 }
@@ -180,7 +188,14 @@ mod tests {
     }
 
     fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+        HeaderMap::from_iter([
+            (header::HOST, HeaderValue::from_static("localhost:4180")),
+            (name, HeaderValue::from_static(value)),
+        ])
+    }
+
+    fn admit(policy: &GatewayPolicy, headers: &HeaderMap) -> Result<(), ApiError> {
+        super::admit(policy, headers, &Uri::from_static("/v1/models"))
     }
 
     #[test]
@@ -190,14 +205,33 @@ mod tests {
         for wrong in ["Bearer another", "Bearer ", "a key", "Basic a key"] {
             assert!(admit(&policy, &headers(header::AUTHORIZATION, wrong)).is_err(), "{wrong}");
         }
-        assert!(admit(&policy, &HeaderMap::new()).is_err());
+        assert!(admit(&policy, &headers(header::ACCEPT, "*/*")).is_err());
     }
 
     #[test]
     fn without_a_key_programs_are_served_and_web_pages_are_not() {
-        let policy = policy("");
-        assert!(admit(&policy, &HeaderMap::new()).is_ok());
-        assert!(admit(&policy, &headers(header::ORIGIN, "https://somewhere.example")).is_err());
+        for key in ["", " ", "\t\n"] {
+            let policy = policy(key);
+            assert!(admit(&policy, &headers(header::ACCEPT, "*/*")).is_ok());
+            assert!(admit(&policy, &headers(header::ORIGIN, "https://somewhere.example")).is_err());
+        }
+    }
+
+    #[test]
+    fn a_gateway_of_this_machine_is_called_by_its_name() {
+        let foreign = |policy: &GatewayPolicy| {
+            let mut headers = headers(header::AUTHORIZATION, "Bearer a key");
+            headers.insert(header::HOST, HeaderValue::from_static("gateway.example:4180"));
+            admit(policy, &headers)
+        };
+        for key in ["", "a key"] {
+            assert_eq!(foreign(&policy(key)).unwrap_err().into_response().status(), StatusCode::FORBIDDEN);
+            let named = GatewayConfig { hosts: vec!["gateway.example".into()], ..GatewayConfig::default() };
+            assert!(foreign(&GatewayPolicy::new(&GatewayConfig { key: key.into(), ..named })).is_ok());
+        }
+        let listen = "192.0.2.1:4180".parse().unwrap();
+        let open = GatewayConfig { listen, key: "a key".into(), ..GatewayConfig::default() };
+        assert!(foreign(&GatewayPolicy::new(&open)).is_ok(), "others call it by any name");
     }
 
     #[tokio::test]
@@ -207,7 +241,7 @@ mod tests {
         let text = error.body().to_string();
         assert!(text.contains("column") && !text.contains("secret"), "{text}");
         assert!(object_of(&HeaderMap::new(), Body::from("{}")).await.is_err());
-        let long = "x".repeat(REQUEST_BYTES_MAX + 1);
+        let long = "x".repeat(limits::BODY_BYTES_MAX + 1);
         let error = object_of(&json, Body::from(long)).await.unwrap_err();
         assert_eq!(error.into_response().status(), StatusCode::PAYLOAD_TOO_LARGE);
     }

@@ -1,0 +1,23 @@
+//! Every bound of the HTTP pages, with its unit and its reason.
+
+use std::time::Duration;
+
+/// Until a request's head has arrived, and until the next one on a kept connection begins and is whole: callers are
+/// programs near by, and clients open a new connection without being told to.
+pub(crate) const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// Until a request's body has arrived.
+pub(crate) const BODY_WAIT: Duration = Duration::from_secs(30);
+/// Bytes of a request's head, and of what is read at a time: usual heads have less than one KiB.
+pub(crate) const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Header lines of a request.
+pub(crate) const HEADERS_MAX: usize = 64;
+/// Bytes of one request's body: the largest task, with room for JSON's escapes.
+pub(crate) const BODY_BYTES_MAX: usize = 512 * 1024;
+/// Connections of one listener at a time: as many as the orders that a client works on.
+pub(crate) const CONNECTIONS_MAX: usize = 256;
+/// How long to wait before accepting again after the system refused.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The longest time in milliseconds that a request may ask for.
+pub(crate) const DEADLINE_MS_MAX: u64 = 600_000;
+/// Bytes of a key that guards a gateway beyond this machine: shorter ones can be guessed.
+pub(crate) const KEY_BYTES_MIN: usize = 16;
