@@ -98,7 +98,8 @@ impl Decoder {
             return Err(EngineError::Empty("prompt"));
         }
         let tokens = prompt.len() + request.prefix.len();
-        if tokens >= self.context {
+        // A prefix may fill the context to its last token: it is then the whole answer.
+        if prompt.len() >= self.context || tokens > self.context {
             return Err(EngineError::TooLong { index: 0, tokens, limit: self.context });
         }
         if request.prefix.iter().any(|&id| !self.graph.knows(id)) {
@@ -117,6 +118,9 @@ impl Decoder {
         // What a prefix says was delivered with it; only what it leaves open is kept.
         for &id in &request.prefix {
             self.accept(&mut sequence, id)?;
+        }
+        if tokens >= self.context {
+            sequence.finished = sequence.finished.or(Some(Finish::Length));
         }
         Ok(sequence)
     }

@@ -209,6 +209,13 @@ fn an_answer_ends_at_its_limits() {
     let mut short = changed(&graph(Layout::Grouped), context(prompt + 5)).unwrap();
     let (ids, _, finish) = answer(&mut short, &count);
     assert_eq!((ids.len(), finish), (5, Finish::Length));
+    // An answer that fills the context goes on after any part of it, the whole included.
+    for cut in 1..=ids.len() {
+        let rest = answer(&mut short, &Generate { prefix: ids[..cut].to_vec(), ..count.clone() });
+        assert_eq!((rest.0.as_slice(), rest.2), (&ids[cut..], Finish::Length), "cut at {cut}");
+    }
+    let beyond = Generate { prefix: [ids.as_slice(), &ids[..1]].concat(), ..count.clone() };
+    assert!(matches!(short.start(&beyond), Err(EngineError::TooLong { .. })));
     let full = changed(&graph(Layout::Grouped), context(prompt)).unwrap();
     let (tokens, limit) = (prompt as usize, prompt as usize);
     assert_eq!(full.start(&count).unwrap_err(), EngineError::TooLong { index: 0, tokens, limit });

@@ -63,6 +63,11 @@ impl Meaning {
                 let hint = "nothing is left to do; what was delivered was paid";
                 Self::new(Exit::Provider, 503, "cancelled", hint)
             }
+            Failure::TooLongToResume { .. } => {
+                let hint =
+                    "what came is all there is and was paid; ask again, for fewer tokens or for the rest";
+                Self::new(Exit::Provider, 502, "provider_failed", hint)
+            }
             Failure::NoAnswer
             | Failure::Stalled
             | Failure::Gone

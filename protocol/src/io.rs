@@ -338,6 +338,14 @@ pub enum Failure {
     /// A chunk did not match its receipt, or a bill its price.
     #[error("the provider billed or stated what it did not deliver")]
     FalseReceipt,
+    /// A provider failed after so many tokens that no other one can be told where to go on.
+    #[error(
+        "the provider failed after {delivered} tokens; an answer of that length cannot be continued by another"
+    )]
+    TooLongToResume {
+        /// Tokens that the user has.
+        delivered: u32,
+    },
     /// It cannot be paid.
     #[error(transparent)]
     Payment(#[from] PaymentFault),

@@ -15,8 +15,10 @@ pub const TASK_BYTES_MAX: usize = 20 * 1024;
 pub const EMBED_INPUTS_MAX: usize = 256;
 /// Messages of one chat.
 pub const CHAT_MESSAGES_MAX: usize = 128;
-/// Tokens delivered before a failover that the next provider is made to repeat.
-pub const PREFIX_TOKENS_MAX: usize = 2_048;
+/// Bytes of all text in one task and four for each prefix token, which a next provider is made to repeat after a
+/// failover: with the heads of its messages and the channel's terms a task fits one sealed message. An answer to a
+/// prompt of 1 KiB can be continued after 7,168 tokens.
+pub const TASK_AND_PREFIX_BYTES_MAX: usize = 29 * 1024;
 /// Stop strings of one task.
 pub const STOPS_MAX: usize = 4;
 /// Bytes of vectors in one chunk: 20 vectors of 384 dimensions.

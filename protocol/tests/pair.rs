@@ -106,6 +106,44 @@ fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {
     assert!(unbilled <= limits::RECEIPT_TOKENS, "only what the dead one signed no receipt for: {unbilled}");
 }
 
+/// (WR-1, WR-13)
+#[test]
+fn an_answer_of_thousands_of_tokens_survives_its_providers() {
+    let mut swarm = Swarm::new(40, CALM);
+    let client = swarm.client(1, COIN);
+    let providers = [1, 2, 3].map(|number| swarm.provider(number, price(number * 400_000), 1_000));
+    swarm.order(client, 1, chat("count for me", 4_000), COIN, MINUTE);
+    for (died, tokens) in [(0, 2_049), (1, 3_100)] {
+        swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() >= tokens);
+        swarm.kill(providers[died]);
+    }
+    swarm.run_to_end(MINUTE);
+    let outcome = swarm.outcome(1);
+    assert_eq!(outcome.end.unwrap().unwrap().providers, providers);
+    assert_eq!(outcome.text, engine::answer(4_000));
+}
+
+/// A cut answer is never told as a whole one. (WR-1, WR-13)
+#[test]
+fn an_answer_too_long_to_be_continued_fails_and_says_so() {
+    let mut swarm = Swarm::new(41, CALM);
+    let client = swarm.client(1, COIN);
+    let cheap = swarm.provider(1, price(400_000), 1_000);
+    swarm.provider(2, price(800_000), 1_000);
+    let task = chat("count for me", 8_000);
+    let fits = task.prefix_tokens_max();
+    swarm.order(client, 1, task, COIN, MINUTE);
+    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() > fits);
+    swarm.kill(cheap);
+    swarm.run_to_end(MINUTE);
+    let outcome = swarm.outcome(1);
+    let (why, bill) = outcome.end.unwrap().unwrap_err();
+    let delivered = u32::try_from(outcome.ids.len()).unwrap();
+    assert_eq!(why, Failure::TooLongToResume { delivered });
+    assert!(delivered < 8_000 && bill.finish.is_none());
+    assert_eq!(outcome.text, engine::answer(delivered), "what came is the user's");
+}
+
 /// (MK-14)
 #[test]
 fn a_lease_spares_the_second_order_its_auction() {

@@ -39,6 +39,7 @@ pub const fn blames_provider(why: Failure) -> bool {
         | Failure::FalseReceipt
         | Failure::Refused(Refusal::UnknownBid | Refusal::PriceBelowBid | Refusal::Engine) => true,
         Failure::Order(_)
+        | Failure::TooLongToResume { .. }
         | Failure::NoBids
         | Failure::OverBudget { .. }
         | Failure::NoTier(_)

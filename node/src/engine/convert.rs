@@ -12,13 +12,15 @@ pub(super) fn task(task: Task) -> gpu::Task {
     match task {
         Task::Embed { inputs } => gpu::Task::Embed { inputs },
         Task::Generate(generate) => {
+            let delivered = u32::try_from(generate.prefix.len()).unwrap_or(u32::MAX);
             let message = |message: bombyx_protocol::work::order::ChatMessage| gpu::ChatMessage {
                 role: role(message.role).into(),
                 content: message.content,
             };
             gpu::Task::Generate(gpu::Generate {
                 messages: generate.messages.into_iter().map(message).collect(),
-                max_tokens: generate.max_tokens,
+                // The wire counts the tokens that are still to come, the engine those of the whole answer. (`WR-13`)
+                max_tokens: generate.max_tokens.saturating_add(delivered),
                 sampling: gpu::Sampling {
                     temperature_milli: generate.sampling.temperature_milli,
                     top_p_milli: generate.sampling.top_p_milli,

@@ -13,7 +13,7 @@ use crate::market::invite::Share;
 use crate::session::{Initiator, prologue};
 use crate::time::{Span, Time};
 use crate::wire::message::{Accept, Award, Finish, Gossip, Refusal, Refuse, ToProvider};
-use crate::work::order::{Generate, JobId, Order, OrderId, Task};
+use crate::work::order::{JobId, Order, OrderId, Task};
 
 use super::Client;
 use super::working::Working;
@@ -110,32 +110,34 @@ impl Errand {
     /// The task that is left to do: after a failover the next provider goes on where the last one
     /// stopped. (`WR-13`)
     pub(super) fn task_left(&self) -> Task {
-        match &self.order.task {
-            Task::Embed { inputs } => {
-                Task::Embed { inputs: inputs.iter().skip(self.rows as usize).cloned().collect() }
-            }
-            Task::Generate(generate) => {
-                let done = u32::try_from(self.delivered.len()).unwrap_or(u32::MAX);
-                let mut prefix = generate.prefix.clone();
-                prefix.extend(&self.delivered);
-                Task::Generate(Generate {
-                    prefix,
-                    max_tokens: generate.max_tokens.saturating_sub(done),
-                    ..generate.clone()
-                })
-            }
-        }
+        self.order.task.rest_after(&self.delivered, self.rows)
     }
 
-    /// Whether nothing is left to do although the provider never said so.
-    fn is_exhausted(&self) -> bool {
-        match self.task_left() {
-            Task::Embed { inputs } => inputs.is_empty(),
-            Task::Generate(generate) => {
-                generate.max_tokens == 0 || generate.prefix.len() > limits::PREFIX_TOKENS_MAX
+    /// Whether another provider can go on after a failed one, and how the order ends if none can. (`WR-13`)
+    fn resumption(&self) -> Resumption {
+        let left = self.task_left();
+        match &left {
+            Task::Embed { inputs } if inputs.is_empty() => Resumption::Whole(Finish::Stop),
+            // All of the tokens are there; the end that said so was lost.
+            Task::Generate(generate) if generate.max_tokens == 0 => Resumption::Whole(Finish::Length),
+            Task::Generate(generate) if generate.prefix.len() > left.prefix_tokens_max() => {
+                Resumption::TooLong(Failure::TooLongToResume {
+                    delivered: u32::try_from(self.delivered.len()).unwrap_or(u32::MAX),
+                })
             }
+            Task::Embed { .. } | Task::Generate(_) => Resumption::Open,
         }
     }
+}
+
+/// What can be done about an order whose provider failed.
+enum Resumption {
+    /// Another provider can go on.
+    Open,
+    /// Nothing is left to do although the provider never said so.
+    Whole(Finish),
+    /// What was delivered does not fit into a task, so no provider can be told where to go on.
+    TooLong(Failure),
 }
 
 impl Client {
@@ -146,10 +148,15 @@ impl Client {
         if now >= errand.deadline {
             return self.end(now, id, Some(Failure::Deadline));
         }
-        if errand.attempts > 0 && errand.is_exhausted() {
-            // The last token arrived and the provider died before it could say so.
-            errand.bill.finish = Some(Finish::Length);
-            return self.end(now, id, None);
+        if errand.attempts > 0 {
+            match errand.resumption() {
+                Resumption::Open => {}
+                Resumption::Whole(finish) => {
+                    errand.bill.finish = Some(finish);
+                    return self.end(now, id, None);
+                }
+                Resumption::TooLong(why) => return self.end(now, id, Some(why)),
+            }
         }
         if errand.attempts >= limits::ATTEMPTS_MAX || errand.unanswered >= limits::CALLS_UNANSWERED_MAX {
             let why = errand.last_failure.unwrap_or(Failure::NoBids);

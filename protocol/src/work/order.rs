@@ -8,6 +8,9 @@ use crate::ident::{read_hex32, write_hex};
 use crate::limits;
 use crate::time::Span;
 
+/// Bytes of one prefix token on the wire.
+const PREFIX_TOKEN_BYTES: usize = 4;
+
 /// A model: the hash of its manifest, so that the same id is the same graph, weights and tokenizer everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct ModelId(pub [u8; 32]);
@@ -55,7 +58,7 @@ pub enum Task {
 pub struct Generate {
     /// The conversation so far.
     pub messages: Vec<ChatMessage>,
-    /// Output tokens at the most.
+    /// Output tokens at the most, `prefix` not counted.
     pub max_tokens: u32,
     /// How tokens are drawn.
     pub sampling: Sampling,
@@ -198,6 +201,31 @@ impl Task {
         }
     }
 
+    /// The most prefix tokens that fit beside the text of this task. (`WR-1`)
+    #[must_use]
+    pub fn prefix_tokens_max(&self) -> usize {
+        limits::TASK_AND_PREFIX_BYTES_MAX.saturating_sub(self.text_bytes()) / PREFIX_TOKEN_BYTES
+    }
+
+    /// What is left of the task when these tokens, or this many vectors, have been delivered: the next provider goes on
+    /// where the last one stopped. `max_tokens` counts the tokens after the prefix. (`WR-13`)
+    #[must_use]
+    pub fn rest_after(&self, delivered: &[u32], rows: u32) -> Self {
+        match self {
+            Self::Embed { inputs } => {
+                Self::Embed { inputs: inputs.iter().skip(rows as usize).cloned().collect() }
+            }
+            Self::Generate(generate) => {
+                let done = u32::try_from(delivered.len()).unwrap_or(u32::MAX);
+                Self::Generate(Generate {
+                    prefix: [generate.prefix.as_slice(), delivered].concat(),
+                    max_tokens: generate.max_tokens.saturating_sub(done),
+                    ..generate.clone()
+                })
+            }
+        }
+    }
+
     /// Checks the task against the protocol's limits. (`WR-1`)
     ///
     /// # Errors
@@ -218,7 +246,7 @@ impl Task {
             Self::Generate(generate) => {
                 within("messages", generate.messages.len(), limits::CHAT_MESSAGES_MAX)?;
                 within("stop strings", generate.stop.len(), limits::STOPS_MAX)?;
-                within("prefix tokens", generate.prefix.len(), limits::PREFIX_TOKENS_MAX)
+                within("prefix tokens", generate.prefix.len(), self.prefix_tokens_max())
             }
         }
     }
@@ -303,6 +331,69 @@ mod tests {
         assert!(matches!(inputs(limits::EMBED_INPUTS_MAX + 1).check(), Err(OrderFault::TooMany { .. })));
         assert_eq!(inputs(0).check(), Err(OrderFault::Empty));
         assert_eq!(chat("x", 0).check(), Err(OrderFault::NoOutput));
+    }
+
+    /// (`WR-1`)
+    #[test]
+    fn a_prefix_may_be_as_long_as_the_text_leaves_room() {
+        for bytes in [1, 1_024, 20_000, limits::TASK_BYTES_MAX] {
+            let Task::Generate(short) = chat(&"x".repeat(bytes), 1) else { panic!() };
+            let with_prefix = |count| Task::Generate(Generate { prefix: vec![7; count], ..short.clone() });
+            let max = with_prefix(0).prefix_tokens_max();
+            assert!(max > 2_048, "{max}");
+            assert_eq!(with_prefix(max).check(), Ok(()));
+            let refused = OrderFault::TooMany { what: "prefix tokens", count: max + 1, max };
+            assert_eq!(with_prefix(max + 1).check(), Err(refused));
+        }
+    }
+
+    /// Whatever passes the check, the largest of all included, travels in one frame. (`WR-1`)
+    #[test]
+    fn the_largest_task_fits_one_sealed_message() {
+        use crate::wire::codec;
+
+        // The channel's terms travel with the task; they have some 150 bytes.
+        const TERMS_ROOM: usize = 512;
+        let fits = |task: &Task| codec::encode(task).len() + TERMS_ROOM <= limits::SEALED_BODY_BYTES_MAX;
+        let head = limits::TASK_BYTES_MAX - (limits::CHAT_MESSAGES_MAX - 1) - limits::STOPS_MAX;
+        let mut contents = vec![String::from("x"); limits::CHAT_MESSAGES_MAX - 1];
+        contents.push("x".repeat(head));
+        let message = |content| ChatMessage { role: Role::Assistant, content };
+        let sampling = Sampling { temperature_milli: 5, top_p_milli: 1_000, top_k: u32::MAX, seed: u64::MAX };
+        let whole = Generate {
+            messages: contents.into_iter().map(message).collect(),
+            max_tokens: u32::MAX,
+            sampling,
+            prefix: Vec::new(),
+            stop: vec!["x".into(); limits::STOPS_MAX],
+        };
+        let short = Generate { messages: vec![message("x".into())], stop: Vec::new(), ..whole.clone() };
+        for generate in [whole, short] {
+            let room = Task::Generate(generate.clone()).prefix_tokens_max();
+            let task = Task::Generate(Generate { prefix: vec![u32::MAX; room], ..generate });
+            assert_eq!(task.check(), Ok(()));
+            assert!(fits(&task), "{task:?}");
+        }
+        let inputs =
+            vec!["x".repeat(limits::TASK_BYTES_MAX / limits::EMBED_INPUTS_MAX); limits::EMBED_INPUTS_MAX];
+        assert!(fits(&Task::Embed { inputs }));
+    }
+
+    /// (`WR-13`)
+    #[test]
+    fn what_is_left_of_a_task_is_what_was_not_delivered() {
+        let Task::Generate(whole) = chat("x", 10) else { panic!() };
+        let order = Task::Generate(Generate { prefix: vec![1, 2], ..whole });
+        let left = |delivered: &[u32]| {
+            let Task::Generate(left) = order.rest_after(delivered, 0) else { panic!() };
+            (left.prefix, left.max_tokens)
+        };
+        assert_eq!(left(&[]), (vec![1, 2], 10));
+        assert_eq!(left(&[3, 4, 5]), (vec![1, 2, 3, 4, 5], 7));
+        assert_eq!(left(&[3; 10]).1, 0);
+        let texts = Task::Embed { inputs: vec!["a".into(), "b".into(), "c".into()] };
+        assert_eq!(texts.rest_after(&[], 2), Task::Embed { inputs: vec!["c".into()] });
+        assert_eq!(texts.rest_after(&[], 9), Task::Embed { inputs: vec![] });
     }
 
     #[test]
