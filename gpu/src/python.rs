@@ -1,7 +1,12 @@
 //! The user's own Python: found on the path, run with a deadline, asked for one pinned wheel at a time.
+//!
+//! Whoever starts this program may stand in a directory that a stranger filled: a download folder, a cloned repository.
+//! Nothing that lies there is run. The interpreter is found in the absolute directories of the path only; it starts
+//! isolated (`-I`), in an empty directory made for it, without variables that change what Python loads or what pip does.
+//! pip's own configuration files and the variables that name an index, a proxy or a certificate count as before.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -32,8 +37,19 @@ pub enum PythonError {
          or fetch the wheel elsewhere and give it as a file"
     )]
     NoPython,
+    /// The variable names one that is not there.
+    #[error(
+        "{PYTHON_VARIABLE} is `{name}`, which no absolute directory of the PATH holds; set it to the interpreter's path"
+    )]
+    NotOnPath {
+        /// What it names.
+        name: String,
+    },
     /// An interpreter without pip.
-    #[error("{python} has no pip; install it (`python3 -m ensurepip`, or your system's `python3-pip`)")]
+    #[error(
+        "{python} has no pip; install it (`python3 -m ensurepip`, or your system's `python3-pip`). One in a user's own \
+         site directory is not looked at"
+    )]
     NoPip {
         /// The interpreter.
         python: PathBuf,
@@ -93,6 +109,28 @@ pub enum PythonError {
 const NO_NETWORK: [&str; 5] =
     ["ConnectionError", "connection broken", "Max retries", "timed out", "from versions: none"];
 
+/// Beginnings of variables that a child does not inherit: what Python loads and runs at its start, what pip does, and the
+/// keys of this program.
+const SCRUBBED: [&str; 3] = ["PYTHON", "PIP_", "BOMBYX_"];
+/// Of pip's variables, those that say from where and how to fetch. Others name files to install, or code to run.
+const KEPT: [&str; 15] = [
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_NO_INDEX",
+    "PIP_FIND_LINKS",
+    "PIP_TRUSTED_HOST",
+    "PIP_CERT",
+    "PIP_CLIENT_CERT",
+    "PIP_PROXY",
+    "PIP_CONFIG_FILE",
+    "PIP_TIMEOUT",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_RETRIES",
+    "PIP_KEYRING_PROVIDER",
+    "PIP_CACHE_DIR",
+    "PIP_NO_CACHE_DIR",
+];
+
 /// The platform a wheel with native code is built for, in pip's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WheelTag {
@@ -112,21 +150,28 @@ impl Python {
     /// The interpreter named by `BOMBYX_PYTHON`, else `python3` on the path (`python` on Windows).
     ///
     /// # Errors
-    /// [`PythonError::NoPython`].
+    /// [`PythonError::NoPython`], [`PythonError::NotOnPath`].
     pub fn find() -> Result<Self, PythonError> {
-        if let Some(path) = env::var_os(PYTHON_VARIABLE).filter(|path| !path.is_empty()) {
-            return Ok(Self { path: path.into() });
+        let search_path = env::var_os("PATH").unwrap_or_default();
+        match env::var_os(PYTHON_VARIABLE).filter(|name| !name.is_empty()) {
+            Some(name) => Self::named(Path::new(&name), &search_path),
+            None => Self::find_in(&search_path),
         }
-        Self::find_in(&env::var_os("PATH").unwrap_or_default())
+    }
+
+    /// A bare name is looked for on the path, as a shell does; a path is taken as it is.
+    fn named(name: &Path, search_path: &OsStr) -> Result<Self, PythonError> {
+        let not_there = || PythonError::NotOnPath { name: name.display().to_string() };
+        if name.components().count() == 1 && name.file_name() == Some(name.as_os_str()) {
+            return on_path(search_path, &[name]).map(|path| Self { path }).ok_or_else(not_there);
+        }
+        // The child starts in another directory.
+        std::path::absolute(name).map(|path| Self { path }).map_err(|_| not_there())
     }
 
     fn find_in(search_path: &OsStr) -> Result<Self, PythonError> {
         let names: &[&str] = if cfg!(windows) { &["python3.exe", "python.exe"] } else { &["python3"] };
-        env::split_paths(search_path)
-            .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
-            .find(|path| path.is_file())
-            .map(|path| Self { path })
-            .ok_or(PythonError::NoPython)
+        on_path(search_path, names).map(|path| Self { path }).ok_or(PythonError::NoPython)
     }
 
     /// The directory of an installed package, which is found but not imported.
@@ -134,9 +179,10 @@ impl Python {
     pub fn package_dir(&self, package: &str) -> Option<PathBuf> {
         const FIND: &str = "import importlib.util, sys; spec = importlib.util.find_spec(sys.argv[1]); \
                             print(spec.origin if spec else '')";
-        // -I: a file of that name in the current directory is not an installed package.
-        let mut command = Command::new(&self.path);
-        command.args(["-I", "-c", FIND, package]);
+        // A file of that name in the current directory is not an installed package.
+        let empty = tempfile::tempdir().ok()?;
+        let mut command = self.isolated(empty.path());
+        command.args(["-c", FIND, package]);
         let output =
             self.run(command, QUESTION_DEADLINE, &mut || {}).ok().filter(|output| output.status.success())?;
         Path::new(output.stdout.trim()).parent().filter(|dir| dir.is_absolute()).map(Path::to_owned)
@@ -156,9 +202,12 @@ impl Python {
         on_bytes: &mut dyn FnMut(u64),
     ) -> Result<(), PythonError> {
         let start_error = |source| PythonError::Start { python: self.path.clone(), source };
+        let into = &fs::canonicalize(into).map_err(start_error)?;
         let pins = into.join("requirements.txt");
         fs::write(&pins, format!("{requirement} --hash=sha256:{sha256}\n")).map_err(start_error)?;
-        let mut command = Command::new(&self.path);
+        let empty = into.join("empty");
+        fs::create_dir(&empty).map_err(start_error)?;
+        let mut command = self.isolated(&empty);
         command.args([
             "-m",
             "pip",
@@ -189,6 +238,22 @@ impl Python {
         }
         let output = self.run(command, DOWNLOAD_DEADLINE, &mut || on_bytes(bytes_below(into)))?;
         if output.status.success() { Ok(()) } else { Err(self.explain(requirement, &output.stderr)) }
+    }
+
+    /// The interpreter, told to load nothing but what is installed, in `directory`, which holds nothing.
+    fn isolated(&self, directory: &Path) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg("-I").current_dir(directory);
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy().to_uppercase();
+            if SCRUBBED.iter().any(|scrubbed| text.starts_with(scrubbed)) && !KEPT.contains(&text.as_str()) {
+                command.env_remove(&name);
+            }
+        }
+        if let Some(search_path) = env::var_os("PATH") {
+            command.env("PATH", absolute_only(&search_path));
+        }
+        command
     }
 
     fn explain(&self, requirement: &str, stderr: &str) -> PythonError {
@@ -226,6 +291,20 @@ impl Python {
         let text = |output: Receiver<String>| output.recv_timeout(OUTPUT_DEADLINE).unwrap_or_default();
         Ok(Output { status, stdout: text(stdout), stderr: text(stderr) })
     }
+}
+
+/// The first of `names` that an absolute directory of the path holds. An empty or relative one means the current
+/// directory, or one below it.
+fn on_path(search_path: &OsStr, names: &[impl AsRef<Path>]) -> Option<PathBuf> {
+    let mut dirs = env::split_paths(search_path).filter(|dir| dir.is_absolute());
+    dirs.find_map(|dir| names.iter().map(|name| dir.join(name)).find(|path| path.is_file()))
+}
+
+/// The path without the directories that depend on the current one.
+fn absolute_only(search_path: &OsStr) -> OsString {
+    let dirs = env::split_paths(search_path).filter(|dir| dir.is_absolute());
+    // What was split joins again, unless a name holds a quote on Windows: then the child gets no path.
+    env::join_paths(dirs).unwrap_or_default()
 }
 
 struct Output {
@@ -292,6 +371,31 @@ mod tests {
         assert!(error.to_string().contains(PYTHON_VARIABLE));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn the_current_directory_is_not_on_the_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let planted = dir.path().join("python3");
+        fs::write(&planted, "").unwrap();
+        let absolute = dir.path().as_os_str();
+        assert_eq!(Python::find_in(absolute).unwrap().path, planted);
+        assert_eq!(Python::named(Path::new("python3"), absolute).unwrap().path, planted);
+        for relative in ["", ".", ":", "./", "..", "bin:.:", "a/b", ":/nowhere", "/nowhere:"] {
+            let planted_here = Path::new("python3");
+            assert!(
+                matches!(Python::find_in(OsStr::new(relative)), Err(PythonError::NoPython)),
+                "{relative}"
+            );
+            let named = Python::named(planted_here, OsStr::new(relative));
+            assert!(matches!(named, Err(PythonError::NotOnPath { .. })), "{relative}");
+        }
+        // Whoever writes a path means it.
+        for named in ["./python3", "../bin/python3", "/opt/python3"] {
+            assert!(Python::named(Path::new(named), OsStr::new("")).unwrap().path.is_absolute(), "{named}");
+        }
+        assert_eq!(absolute_only(OsStr::new("/a::.:b:/c:")), "/a:/c");
+    }
+
     #[test]
     fn installed_packages_are_found_without_importing_them() {
         let python = Python::find().unwrap();
@@ -302,7 +406,8 @@ mod tests {
     #[test]
     fn a_child_that_does_not_end_is_stopped() {
         let python = Python::find().unwrap();
-        let mut command = Command::new(&python.path);
+        let empty = tempfile::tempdir().unwrap();
+        let mut command = python.isolated(empty.path());
         command.args(["-c", "import time; time.sleep(600)"]);
         let result = python.run(command, Duration::from_millis(200), &mut || {});
         assert!(matches!(result.map(drop), Err(PythonError::Deadline { .. })));

@@ -19,7 +19,7 @@ use bombyx_gpu::cache::{CACHE_VARIABLE, Cache};
 use bombyx_gpu::fetch::WheelSource;
 use bombyx_gpu::onnx::graph::{Dim, GraphBuilder, Node};
 use bombyx_gpu::onnx::proto::ElementType;
-use bombyx_gpu::runtime::{Runtime, SessionSettings, disable_telemetry, install};
+use bombyx_gpu::runtime::{Runtime, SessionSettings, disable_telemetry, install, list};
 use ort::value::TensorRef;
 
 /// Tells a child which case it is; the parent has none.
@@ -39,6 +39,11 @@ fn main() {
                 eprintln!("{error}");
             }
         }
+        Ok("list") => {
+            for candidate in list(None, &Cache::open().unwrap()) {
+                println!("{}", candidate.path.display());
+            }
+        }
         Ok(other) => panic!("no case {other}"),
         Err(_) => {
             running_a_session_leaves_no_trace();
@@ -49,6 +54,11 @@ fn main() {
             println!("a_machine_without_python_is_told_so ... ok");
             a_machine_without_network_is_told_so();
             println!("a_machine_without_network_is_told_so ... ok");
+            #[cfg(unix)]
+            {
+                what_lies_in_the_current_directory_is_not_run();
+                println!("what_lies_in_the_current_directory_is_not_run ... ok");
+            }
         }
     }
 }
@@ -133,4 +143,89 @@ fn a_machine_without_network_is_told_so() {
     command.env("PIP_CONFIG_FILE", home.path().join("none")).env("PIP_RETRIES", "0");
     let output = command.env("PIP_INDEX_URL", "http://127.0.0.1:9/simple").output().unwrap();
     assert!(text(&output).contains("cannot reach its package index"), "{}", text(&output));
+}
+
+/// A directory that a stranger filled: whatever of it is run leaves a mark beside it.
+#[cfg(unix)]
+fn planted(dir: &Path, mark: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let python = format!("open({mark:?}, 'a').write(__file__ + '\\n')\n");
+    for file in [
+        "pip.py",
+        "pip/__init__.py",
+        "pip/__main__.py",
+        "sitecustomize.py",
+        "usercustomize.py",
+        "startup.py",
+        "onnxruntime.py",
+        "onnxruntime/__init__.py",
+        "numpy.py",
+        "importlib/__init__.py",
+        "encodings/__init__.py",
+        "json.py",
+        "setup.py",
+        "keyring.py",
+        "ssl.py",
+        "site.py",
+    ] {
+        let path = dir.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, &python).unwrap();
+    }
+    let shell = format!("#!/bin/sh\necho $0 >>'{}'\n", mark.display());
+    for file in ["python3", "python", "pip", "keyring", "git", "bin/python3", "bin/keyring"] {
+        let path = dir.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &shell).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for file in [
+        "libonnxruntime.so",
+        "libonnxruntime.so.1.31.1",
+        "lib/libonnxruntime.so",
+        "onnxruntime/capi/libonnxruntime.so",
+    ] {
+        let path = dir.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "not a library").unwrap();
+    }
+    fs::write(dir.join("evil.txt"), "-e .\n").unwrap();
+    fs::write(dir.join("pip.conf"), "[global]\nindex-url = http://127.0.0.1:9/planted\n").unwrap();
+}
+
+#[cfg(unix)]
+fn what_lies_in_the_current_directory_is_not_run() {
+    let [home, marks] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mark = marks.path().join("mark");
+    planted(home.path(), &mark);
+    // It is a trap indeed: Python as it starts by default runs into it.
+    let plain = Command::new("python3").args(["-m", "pip"]).current_dir(home.path()).output().unwrap();
+    assert!(mark.exists(), "{}", text(&plain));
+    fs::remove_file(&mark).unwrap();
+
+    let path = env::var("PATH").unwrap();
+    for case in ["install", "list"] {
+        let mut command = child(case, home.path());
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIP_")) {
+            command.env_remove(name);
+        }
+        command.env("PATH", format!(":.:bin:{path}:"));
+        command.envs([("PIP_INDEX_URL", "http://127.0.0.1:9/simple"), ("PIP_RETRIES", "0")]);
+        command.envs([("PIP_CONFIG_FILE", "/dev/null"), ("PIP_KEYRING_PROVIDER", "subprocess")]);
+        command.envs([("PIP_REQUIREMENT", "evil.txt"), ("PIP_EDITABLE", "."), ("PIP_PYTHON", "./python3")]);
+        for variable in ["PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "LIBRARY_PATH"] {
+            command.env(variable, home.path());
+        }
+        command.envs([("PYTHONSTARTUP", "startup.py"), ("PYTHONINSPECT", "1"), ("PYTHONPLATLIBDIR", ".")]);
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        let said = text(&output);
+        let run = fs::read_to_string(&mark).unwrap_or_default();
+        assert!(run.is_empty(), "{case} ran {run}: {said}");
+        if case == "install" {
+            assert!(said.contains("cannot reach its package index"), "{said}");
+        } else {
+            let here = home.path().to_str().unwrap();
+            assert!(!said.lines().any(|line| line.starts_with(here) && !line.contains("/bombyx/")), "{said}");
+        }
+    }
 }

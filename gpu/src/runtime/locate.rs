@@ -1,4 +1,8 @@
 //! Where an ONNX Runtime library is looked for, and why one that is there is not taken.
+//!
+//! Only absolute paths are handed to the system's loader: given a bare name it would search directories of its own choice.
+//! The library in the cache is a pinned one. What the user names, puts beside the program or has in Python's packages is
+//! loaded as it is: no pin exists for it, and whoever can write there runs code as this user anyway.
 
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
@@ -31,7 +35,7 @@ impl Origin {
     const ALL: [Self; 5] = [Self::Explicit, Self::Environment, Self::Executable, Self::Cache, Self::Python];
 
     fn paths(self, explicit: Option<&Path>, cache: &Cache) -> Vec<PathBuf> {
-        match self {
+        let found = match self {
             Self::Explicit => explicit.map(Path::to_owned).into_iter().collect(),
             Self::Environment => env::var_os(LIBRARY_VARIABLE)
                 .filter(|path| !path.is_empty())
@@ -45,7 +49,9 @@ impl Origin {
                 .and_then(|python| python.package_dir("onnxruntime"))
                 .map(|package| libraries_in(&package.join("capi")))
                 .unwrap_or_default(),
-        }
+        };
+        // A relative one that the user named is relative to where the user stands.
+        found.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect()
     }
 
     /// Whether the user asked for this very library, so that taking another one would be wrong.
