@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::digest::{Mismatch, OnAdvance, Sha256, check_file};
 use crate::engine::ModelId;
+use crate::onnx::external::{self, ExternalData, ExternalError};
 
 /// Name of the manifest's file in a model directory.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -170,6 +171,28 @@ pub enum ManifestError {
         /// What is wrong.
         why: String,
     },
+    /// The graph's references to other files cannot be read.
+    #[error("model `{model}`: the graph {path} cannot be used: {why}")]
+    Graph {
+        /// Name of the model.
+        model: String,
+        /// The graph.
+        path: PathBuf,
+        /// What is wrong.
+        why: ExternalError,
+    },
+    /// The graph reads weights from a file that the manifest does not pin.
+    #[error("model `{model}`: the graph {path} reads weights from {location:?}, which {why}")]
+    Unpinned {
+        /// Name of the model.
+        model: String,
+        /// The graph.
+        path: PathBuf,
+        /// The file as the graph names it.
+        location: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// A file of the model is missing or changed.
     #[error(
         "model `{model}`: {path} is not the pinned file: {mismatch}; delete {directory} and fetch the model again"
@@ -274,6 +297,13 @@ impl Manifest {
                 ));
             }
         }
+        if self.file(Role::Graph).is_some_and(|file| file.path.to_ascii_lowercase().ends_with(".ort")) {
+            // What such a file refers to cannot be read here, so that nothing of it would be pinned.
+            return Err(field(
+                "files",
+                "has a graph in ONNX Runtime's own format; use the `.onnx` file".to_owned(),
+            ));
+        }
         for (index, file) in self.files.iter().enumerate() {
             if !stays_inside(&file.path) {
                 return Err(field("files", format!("path {:?} does not stay in the directory", file.path)));
@@ -295,10 +325,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Compares every file with the manifest, reading all of them.
+    /// Compares every file with the manifest, reading all of them, and the graph's references with the list of files: a
+    /// graph that reads a file which is not pinned is refused. (`WR-17`)
     ///
     /// # Errors
-    /// [`ManifestError::Corrupt`] for the first file that is missing or different.
+    /// [`ManifestError::Corrupt`] for the first file that is missing or different, [`ManifestError::Unpinned`] for the
+    /// first reference that no listed file answers to, [`ManifestError::Graph`] for a file that is no graph.
     pub fn open(manifest: Manifest, dir: &Path, on_advance: OnAdvance<'_>) -> Result<Self, ManifestError> {
         manifest.check()?;
         for file in &manifest.files {
@@ -313,7 +345,56 @@ impl Model {
                 }
             })?;
         }
-        Ok(Self { id: manifest.id(), manifest, dir: dir.to_owned() })
+        let model = Self { id: manifest.id(), manifest, dir: dir.to_owned() };
+        model.check_references()?;
+        Ok(model)
+    }
+
+    /// The graph reads nothing but what the manifest lists as its weights.
+    fn check_references(&self) -> Result<(), ManifestError> {
+        let model = || self.manifest.name.clone();
+        let path = self.graph();
+        let found = fs::File::open(&path).map_err(ExternalError::from).and_then(external::references);
+        let found = found.map_err(|why| ManifestError::Graph { model: model(), path: path.clone(), why })?;
+        for data in found {
+            self.check_reference(&data).map_err(|why| ManifestError::Unpinned {
+                model: model(),
+                path: path.clone(),
+                location: data.location.clone(),
+                why,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_reference(&self, data: &ExternalData) -> Result<(), String> {
+        if !stays_inside(&data.location) {
+            return Err(
+                "does not stay in the model's directory; export the model with its weights beside it".into(),
+            );
+        }
+        // The graph names it from its own directory, the manifest from the model's.
+        let graph = self.manifest.file(Role::Graph).map_or("", |file| file.path.as_str());
+        let beside = graph.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        let named = format!("{beside}{}", data.location);
+        let is_named =
+            |file: &&FileEntry| Path::new(&file.path).components().eq(Path::new(&named).components());
+        let Some(file) = self.manifest.files.iter().find(is_named) else {
+            return Err(format!(
+                "the manifest does not list; add {named:?} to its `files` with role `weights`, its length and its SHA-256"
+            ));
+        };
+        if file.role != Role::Weights {
+            return Err(format!(
+                "the manifest lists with role `{}`; its role is `weights`",
+                file.role.as_str()
+            ));
+        }
+        let end = data.offset.checked_add(data.length.unwrap_or(0));
+        if end.is_none_or(|end| end > file.bytes) {
+            return Err(format!("ends before what is read of it; it has {} bytes", file.bytes));
+        }
+        Ok(())
     }
 
     /// What it consists of.

@@ -49,6 +49,10 @@ impl Tokens {
             why: why.to_string(),
         };
         let mut tokenizer = Tokenizer::from_file(path).map_err(error)?;
+        // Its cache of words would keep parts of what strangers ask for as long as the process lives.
+        let mut model = tokenizer.get_model().clone();
+        model.resize_cache(0);
+        tokenizer.with_model(model);
         // Files often carry the padding and truncation of whoever trained the model; both would be silent here.
         tokenizer.with_padding(None);
         let truncation =

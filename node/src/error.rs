@@ -21,6 +21,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
 use crate::ledger::wallet::WalletError;
 use crate::net::NetError;
+use crate::permissions::PermissionsError;
 use crate::store::StoreError;
 
 /// Why a verb failed.
@@ -35,6 +36,9 @@ pub enum NodeError {
     /// The keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// Files in the home that are not its owner's alone.
+    #[error(transparent)]
+    Permissions(#[from] PermissionsError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -141,7 +145,7 @@ impl NodeError {
         match self {
             Self::Usage(_) | Self::Channel(_) => ExitKind::Usage,
             Self::Denied { code, .. } => *code,
-            Self::Config(_) | Self::Keys(_) | Self::Wallet(_) => ExitKind::Config,
+            Self::Config(_) | Self::Keys(_) | Self::Permissions(_) | Self::Wallet(_) => ExitKind::Config,
             Self::Store(StoreError::InUse(_)) | Self::Listen { .. } | Self::Net(NetError::Listen { .. }) => {
                 ExitKind::AddressInUse
             }
@@ -179,6 +183,16 @@ impl NodeError {
             Self::Keys(KeysError::Exists(_)) => "use them as they are, or choose another --home".into(),
             Self::Keys(KeysError::Unreadable(_) | KeysError::Io { .. } | KeysError::Entropy(_)) => {
                 "restore the file from a copy, or choose another --home".into()
+            }
+            Self::Permissions(PermissionsError::OtherOwner { .. }) => {
+                "run as that user, or give yourself the files: `chown -R`; or choose another --home".into()
+            }
+            Self::Permissions(PermissionsError::Link(_)) => {
+                "put the file itself there, or choose another --home: --home may be a link, what is in it may not".into()
+            }
+            Self::Permissions(PermissionsError::Shared(_)) => "name a folder of your own with --home".into(),
+            Self::Permissions(PermissionsError::Kind { .. } | PermissionsError::Io { .. }) => {
+                "check the path and its permissions, or choose another --home".into()
             }
             Self::Store(StoreError::InUse(_)) => {
                 "another node runs with this home: stop it, use it through its gateway, or choose another --home"
@@ -235,9 +249,11 @@ fn models_code(error: &ModelsError) -> ExitKind {
 const fn manifest_code(error: &ManifestError) -> ExitKind {
     match error {
         ManifestError::Unreadable { .. } => ExitKind::UnknownModel,
-        ManifestError::Syntax(_) | ManifestError::Field { .. } | ManifestError::Corrupt { .. } => {
-            ExitKind::CorruptModel
-        }
+        ManifestError::Syntax(_)
+        | ManifestError::Field { .. }
+        | ManifestError::Graph { .. }
+        | ManifestError::Unpinned { .. }
+        | ManifestError::Corrupt { .. } => ExitKind::CorruptModel,
     }
 }
 
@@ -287,6 +303,11 @@ fn models_hint(error: &ModelsError) -> String {
         ModelsError::Runtime(_) | ModelsError::Load(LoadError::Runtime(_)) => RUNTIME_HINT.into(),
         ModelsError::Catalog(CatalogError::Fetch(_) | CatalogError::Cache(_)) => {
             "what is needed is fetched once with Python's pip and kept in BOMBYX_CACHE; after that no network is needed"
+                .into()
+        }
+        ModelsError::Folder { why: ManifestError::Unpinned { .. }, .. } => {
+            "a model is the hash of its manifest, so that every file which decides an answer stands in it; its id changes \
+             with the list"
                 .into()
         }
         ModelsError::Folder { .. } => "restore the folder's files from where they came".into(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
+use crate::permissions;
 
 /// The note of a running node.
 pub const NOTE: &str = "node.json";
@@ -67,7 +68,7 @@ impl Note {
     /// What the system refused.
     pub fn leave(&self, home: &Path) -> io::Result<NoteGuard> {
         let (path, partial) = (home.join(NOTE), home.join(format!(".{NOTE}.partial")));
-        let mut file = fs::File::create(&partial)?;
+        let mut file = permissions::create_private(&partial)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_all()?;
         fs::rename(&partial, &path)?;

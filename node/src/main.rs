@@ -1,12 +1,21 @@
 //! The `bombyx` binary: one process, one verb, one exit code.
 
+mod wiping;
+
 use std::process::ExitCode;
 
 use bombyx_node::cli::Cli;
 use bombyx_node::exit::ExitKind;
+use bombyx_node::hardening::harden;
 use clap::Parser as _;
 
+#[global_allocator]
+static HEAP: wiping::WipingAllocator = wiping::WipingAllocator;
+
 fn main() -> ExitCode {
+    if let Err(error) = harden() {
+        eprintln!("warning: core dumps and debuggers cannot be turned off for this process: {error}");
+    }
     // First of all: from here on the library sends nothing to anyone, and no other thread runs yet.
     bombyx_gpu::runtime::disable_telemetry();
     let cli = Cli::parse();

@@ -33,6 +33,7 @@ use crate::ledger::wallet::Wallet;
 use crate::ledger::{Ledger, LedgerError};
 use crate::net::{self, NetConfig};
 use crate::pages::Pages;
+use crate::permissions;
 use crate::status::LedgerStatus;
 use crate::store::Store;
 
@@ -139,6 +140,7 @@ struct Home {
 
 fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
     keys::create_private_dir(home)?;
+    permissions::tighten(home)?;
     let keys = Keys::load_or_create(home)?;
     let wallet = Wallet::from_words(&keys.wallet, network_id)?;
     let owner = Identity::from_seed(&keys.identity).id();

@@ -1,6 +1,6 @@
 //! `bombyx init`: keys and a commented configuration; nothing that is there is overwritten.
 
-use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use bombyx_protocol::ident::Identity;
@@ -10,6 +10,7 @@ use crate::config::{FILE, NodeConfig, TEMPLATE};
 use crate::error::NodeError;
 use crate::keys::{self, Keys};
 use crate::ledger::wallet::Wallet;
+use crate::permissions;
 use crate::print::Printer;
 
 #[derive(Serialize)]
@@ -28,7 +29,9 @@ pub(super) fn run(home: &Path, printer: Printer) -> Result<(), NodeError> {
     let path = home.join(FILE);
     let new_config = !path.exists();
     if new_config {
-        fs::write(&path, TEMPLATE).map_err(|source| NodeError::Io { what: "write", path, source })?;
+        let written =
+            permissions::create_private(&path).and_then(|mut file| file.write_all(TEMPLATE.as_bytes()));
+        written.map_err(|source| NodeError::Io { what: "write", path, source })?;
     }
     let config = NodeConfig::load(home)?;
     let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;

@@ -21,6 +21,7 @@ use crate::error::NodeError;
 use crate::exit::ExitKind;
 use crate::home;
 use crate::observe::{self, LogFormat};
+use crate::permissions;
 use crate::print::Printer;
 
 /// A peer-to-peer network for paid, private AI inference.
@@ -99,6 +100,10 @@ impl Cli {
 
     async fn dispatch(self, printer: Printer) -> Result<(), NodeError> {
         let home = home::resolve(self.home)?;
+        if matches!(self.verb, Verb::Init | Verb::Up(_) | Verb::Ask(_) | Verb::Wallet(_) | Verb::Channels(_))
+        {
+            permissions::tighten(&home)?;
+        }
         match self.verb {
             Verb::Init => init::run(&home, printer),
             Verb::Up(up) => up.run(home, printer).await,

@@ -87,6 +87,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] says what is wrong with the file.
     pub fn open(path: &Path, owner: NodeId) -> Result<(Self, Vec<Record>), StoreError> {
+        // The database would make it readable for all.
+        crate::permissions::touch_private(path)
+            .map_err(|error| StoreError::Failed { path: path.into(), why: error.to_string() })?;
         let database = Database::create(path).map_err(|error| open_error(path, error))?;
         Self::start(database, path, owner)
     }
