@@ -173,7 +173,7 @@ fn planted(dir: &Path, mark: &Path) {
         fs::write(path, &python).unwrap();
     }
     let shell = format!("#!/bin/sh\necho $0 >>'{}'\n", mark.display());
-    for file in ["python3", "python", "pip", "keyring", "git", "bin/python3", "bin/keyring"] {
+    for file in ["python3", "python", "pip3", "keyring", "git", "bin/python3", "bin/pip", "bin/keyring"] {
         let path = dir.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &shell).unwrap();

@@ -33,7 +33,7 @@ const MASK: u8 = 0x5a;
 
 /// Words that stand in a prompt and nowhere else, masked: one with spaces for a chat, one for an embedding.
 const CANARIES: [[u8; 30]; 2] =
-    [masked(*b"zebra quince orchard velvet 47"), masked(*b"heron walnut ferment copper 86")];
+    [masked(*b"~zebra quince orchard velvet 7"), masked(*b"~heron walnut ferment copper 8")];
 
 const fn masked(mut text: [u8; 30]) -> [u8; 30] {
     let mut at = 0;
@@ -48,7 +48,7 @@ fn canary(index: usize) -> String {
     CANARIES[index].iter().map(|byte| char::from(byte ^ MASK)).collect()
 }
 
-/// How often each canary, or any word of it that is longer than five letters, stands in the memory of this process.
+/// How often each canary stands in the memory of this process.
 fn copies() -> [usize; 2] {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let mut memory = File::open("/proc/self/mem").unwrap();
@@ -68,11 +68,15 @@ fn copies() -> [usize; 2] {
             let length = usize::try_from((end - at).min(window.len() as u64)).unwrap();
             memory.seek(SeekFrom::Start(at)).unwrap();
             if memory.read_exact(&mut window[..length]).is_ok() {
-                for (index, canary) in CANARIES.iter().enumerate() {
-                    let is_here =
-                        |bytes: &[u8]| bytes.iter().zip(canary).all(|(byte, masked)| *byte ^ MASK == *masked);
-                    found[index] +=
-                        window[..length].windows(canary.len()).filter(|bytes| is_here(bytes)).count();
+                for (found, canary) in found.iter_mut().zip(&CANARIES) {
+                    let is_here = |at: &usize| {
+                        let bytes = window[..length].get(*at..*at + canary.len());
+                        bytes.is_some_and(|bytes| {
+                            bytes.iter().zip(canary).all(|(byte, masked)| *byte ^ MASK == *masked)
+                        })
+                    };
+                    *found +=
+                        memchr::memchr_iter(canary[0] ^ MASK, &window[..length]).filter(is_here).count();
                 }
             }
             // Read over again as far as a canary is long, so that none is missed between two windows.
