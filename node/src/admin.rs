@@ -31,6 +31,7 @@ use crate::error::NodeError;
 use crate::exit::ExitKind;
 use crate::handle::NodeHandle;
 use crate::http::origin::{check_host, check_no_page};
+use crate::http::server;
 use crate::keys;
 use crate::ledger::wallet::parse_address;
 use crate::payee::{PayeeCard, PayeeCardError};
@@ -98,11 +99,7 @@ pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeErro
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(from_fn_with_state(Door { token: expected, port: address.port() }, allowed))
         .with_state(node);
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, pages).await {
-            tracing::error!(%error, "the admin page has stopped");
-        }
-    });
+    tokio::spawn(server::serve(listener, pages));
     Ok(format!("http://{address}"))
 }
 
