@@ -14,6 +14,47 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct NodeId(pub [u8; 32]);
 
+/// Where a connection comes from, as far as it tells one owner from another: the first 24 bits of an IPv4 address, the
+/// first 48 of an IPv6 one. Whoever has one address mostly has its neighbours as well.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix(u64);
+
+impl Prefix {
+    /// Of a connection whose remote address is not known. All of them count as one owner.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// Of an IPv4 address.
+    #[must_use]
+    pub const fn of_ipv4([a, b, c, _]: [u8; 4]) -> Self {
+        Self(u64::from_be_bytes([4, 0, 0, 0, 0, a, b, c]))
+    }
+
+    /// Of an IPv6 address; one that stands for an IPv4 address (`::ffff:a.b.c.d`) has the prefix of that.
+    #[must_use]
+    pub const fn of_ipv6(octets: [u8; 16]) -> Self {
+        match octets {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Self::of_ipv4([a, b, c, d]),
+            [a, b, c, d, e, f, ..] => Self(u64::from_be_bytes([6, 0, a, b, c, d, e, f])),
+        }
+    }
+}
+
+impl fmt::Debug for Prefix {
+    /// As a network is written: `192.0.2.0/24`, `2001:db8:7::/48`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.to_be_bytes() {
+            [4, _, _, _, _, a, b, c] => write!(f, "{a}.{b}.{c}.0/24"),
+            [6, _, octets @ ..] => {
+                let [a, b, c, d, e, g] = octets;
+                let groups = [[a, b], [c, d], [e, g]].map(u16::from_be_bytes);
+                groups.iter().try_for_each(|group| write!(f, "{group:x}:"))?;
+                f.write_str(":/48")
+            }
+            _ => f.write_str("unknown"),
+        }
+    }
+}
+
 /// An ed25519 signature.
 #[derive(Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Signature(pub [u8; 64]);
@@ -234,6 +275,25 @@ mod tests {
         assert!(!node.id().verifies(Domain::Bid, b"bytes", &signature));
         assert!(!node.id().verifies(Domain::Call, b"other", &signature));
         assert!(!Identity::from_seed(&[8; 32]).id().verifies(Domain::Call, b"bytes", &signature));
+    }
+
+    #[test]
+    fn neighbours_share_a_prefix_and_others_do_not() {
+        let of = Prefix::of_ipv4;
+        assert_eq!(of([192, 0, 2, 1]), of([192, 0, 2, 254]));
+        assert_ne!(of([192, 0, 2, 1]), of([192, 0, 3, 1]));
+        assert_ne!(of([0; 4]), Prefix::UNKNOWN);
+        let mut mapped = [0; 16];
+        mapped[10..].copy_from_slice(&[0xff, 0xff, 192, 0, 2, 77]);
+        assert_eq!(Prefix::of_ipv6(mapped), of([192, 0, 2, 1]));
+        let long = [0x20, 0x01, 0x0d, 0xb8, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+        let mut neighbour = long;
+        neighbour[6] = 0xff;
+        assert_eq!(Prefix::of_ipv6(long), Prefix::of_ipv6(neighbour));
+        neighbour[5] = 8;
+        assert_ne!(Prefix::of_ipv6(long), Prefix::of_ipv6(neighbour));
+        assert_eq!(format!("{:?} {:?}", of([192, 0, 2, 1]), Prefix::of_ipv6(long)), "192.0.2.0/24 2001:db8:7::/48");
+        assert_eq!(format!("{:?}", Prefix::UNKNOWN), "unknown");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::pace::Pace;
 use crate::channel::record::Record;
-use crate::ident::NodeId;
+use crate::ident::{NodeId, Prefix};
 use crate::market::auction::BidReport;
 use crate::market::bid::Payee;
 use crate::time::{Span, Time};
@@ -29,11 +29,18 @@ pub enum Input {
     /// The user wants something.
     Command(Command),
     /// Gossip arrived on a topic that this node follows.
-    Gossip(Gossip),
+    Gossip {
+        /// Where the connection that its author holds to this node comes from: not who forwarded it.
+        prefix: Prefix,
+        /// The statement.
+        gossip: Gossip,
+    },
     /// A peer sent a message. `from` is authenticated by the transport. (`WI-12`)
     Received {
         /// The sender.
         from: NodeId,
+        /// Where its connection comes from.
+        prefix: Prefix,
         /// The message, decoded within its limit.
         message: Message,
     },

@@ -71,7 +71,7 @@ impl Machine for Watcher {
             Input::Ledger(event) => self.ledger(now, &event),
             Input::Persisted(id) => self.outbox.persisted(id),
             Input::Command(_)
-            | Input::Gossip(_)
+            | Input::Gossip { .. }
             | Input::Received { .. }
             | Input::Undelivered { .. }
             | Input::Engine { .. }

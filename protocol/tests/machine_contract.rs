@@ -7,7 +7,7 @@ mod vectors;
 use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::client::{Client, ClientConfig};
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
@@ -22,8 +22,8 @@ const MESSAGES: &str = include_str!("../../spec/vectors/wire/messages.json");
 fn inputs() -> Vec<Input> {
     let vectors = file(MESSAGES);
     let input = |case: &serde_json::Value| match text(case, "type") {
-        "Gossip" => Some(Input::Gossip(gossip(&case["value"]))),
-        "Message" => Some(Input::Received { from: NodeId([1; 32]), message: message(&case["value"]) }),
+        "Gossip" => Some(Input::Gossip { prefix: Prefix::UNKNOWN, gossip: gossip(&case["value"]) }),
+        "Message" => Some(Input::Received { from: NodeId([1; 32]), prefix: Prefix::UNKNOWN, message: message(&case["value"]) }),
         _ => None,
     };
     let golden = list(&vectors, "cases").iter().filter_map(input);

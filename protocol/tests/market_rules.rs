@@ -5,7 +5,7 @@ mod drive;
 
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::entropy::Entropy;
-use bombyx_protocol::ident::{Identity, NodeId};
+use bombyx_protocol::ident::{Identity, NodeId, Prefix};
 use bombyx_protocol::io::{Command, Input, Output};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::bid::{Bid, BidHash};
@@ -47,6 +47,10 @@ fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
         _ => None,
     };
     outputs.iter().filter_map(message).collect()
+}
+
+fn heard(gossip: Gossip) -> Input {
+    Input::Gossip { prefix: Prefix::UNKNOWN, gossip }
 }
 
 fn provider(number: u64, per_k: u64) -> Provider {
@@ -105,16 +109,16 @@ impl Caller {
 
     fn seeks(&self, id: u8, invited: Share) -> Input {
         let seek = Seek { id: SeekId([id; 16]), client: self.identity.id(), model: MODEL, invited };
-        Input::Gossip(Gossip::Seek(seek.sign(&self.identity)))
+        heard(Gossip::Seek(seek.sign(&self.identity)))
     }
 
     fn says(&self, call: &Call) -> Input {
-        Input::Gossip(Gossip::Call(call.sign(&self.identity)))
+        heard(Gossip::Call(call.sign(&self.identity)))
     }
 
     fn releases(&self, id: u8) -> Input {
         let message = Message::ToProvider(ToProvider::Release(CallId([id; 16])));
-        Input::Received { from: self.identity.id(), message }
+        Input::Received { from: self.identity.id(), prefix: Prefix::UNKNOWN, message }
     }
 
     fn bid(&self, outputs: &[Output]) -> (Bid, BidHash) {
@@ -134,7 +138,7 @@ impl Caller {
 
     fn sends(&self, award: &Award) -> Input {
         let message = Message::ToProvider(ToProvider::Award(award.clone()));
-        Input::Received { from: self.identity.id(), message }
+        Input::Received { from: self.identity.id(), prefix: Prefix::UNKNOWN, message }
     }
 }
 
@@ -146,7 +150,7 @@ fn a_call_is_answered_once_and_nobody_can_take_its_place() {
     let call = caller.call(9);
     let mut forged = call.sign(&caller.identity);
     forged.signature.0[5] ^= 1;
-    let answers = give(&mut provider, START, Input::Gossip(Gossip::Call(forged)));
+    let answers = give(&mut provider, START, heard(Gossip::Call(forged)));
     assert!(to_clients(&answers).is_empty(), "a forged call is not answered");
     let answers = give(&mut provider, START, copycat.says(&copycat.call(9)));
     copycat.bid(&answers);
@@ -263,14 +267,14 @@ fn a_seek_is_answered_once_with_what_is_offered_and_the_client_takes_answers_to_
     assert!(seek(&mut client, START).is_none(), "not twice in a moment (MK-18)");
     let mut forged = sought.clone();
     forged.signature.0[5] ^= 1;
-    assert!(to_clients(&give(&mut provider, START, Input::Gossip(Gossip::Seek(forged)))).is_empty());
-    let answers = to_clients(&give(&mut provider, START, Input::Gossip(Gossip::Seek(sought.clone()))));
+    assert!(to_clients(&give(&mut provider, START, heard(Gossip::Seek(forged)))).is_empty());
+    let answers = to_clients(&give(&mut provider, START, heard(Gossip::Seek(sought.clone()))));
     let [(to, ask)] = &answers[..] else { panic!("no ask in {answers:?}") };
     assert_eq!(*to, client.node_id());
-    assert!(to_clients(&give(&mut provider, START, Input::Gossip(Gossip::Seek(sought)))).is_empty());
+    assert!(to_clients(&give(&mut provider, START, heard(Gossip::Seek(sought)))).is_empty());
 
     let says = |client: &mut Client, now, from| {
-        give(client, now, Input::Received { from, message: Message::ToClient(ask.clone()) });
+        give(client, now, Input::Received { from, prefix: Prefix::UNKNOWN, message: Message::ToClient(ask.clone()) });
         client.asks().count()
     };
     let mut stranger = Client::new(ClientConfig::for_tests(8), Vec::new());
@@ -296,10 +300,10 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
         shares.push(signed.open::<Call>().unwrap().invited);
         let (mut bids, mut released) = (0, 0);
         for provider in &mut crowd {
-            let answers = give(provider, now, Input::Gossip(Gossip::Call(signed.clone())));
+            let answers = give(provider, now, heard(Gossip::Call(signed.clone())));
             for (_, bid) in to_clients(&answers) {
                 bids += 1;
-                let input = Input::Received { from: provider.node_id(), message: Message::ToClient(bid) };
+                let input = Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
                 let outputs = to_providers(&give(&mut client, now, input));
                 let to = provider.node_id();
                 released += usize::from(
@@ -324,8 +328,8 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
     let mut bid = |client: &mut Client, now: Time, signed: &Signed| {
         let mut said = Vec::new();
         for provider in &mut crowd {
-            for (_, bid) in to_clients(&give(provider, now, Input::Gossip(Gossip::Call(signed.clone())))) {
-                let input = Input::Received { from: provider.node_id(), message: Message::ToClient(bid) };
+            for (_, bid) in to_clients(&give(provider, now, heard(Gossip::Call(signed.clone())))) {
+                let input = Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
                 said.extend(give(client, now, input));
             }
         }
@@ -348,7 +352,7 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
         let (from, job) = award.expect("another is awarded or called for");
         refused += 1;
         let refuse = Message::ToClient(ToClient::Refuse(Refuse { job, why: Refusal::Busy }));
-        said = give(&mut client, now, Input::Received { from, message: refuse });
+        said = give(&mut client, now, Input::Received { from, prefix: Prefix::UNKNOWN, message: refuse });
         if let [call] = &calls(&said)[..] {
             break call.open::<Call>().unwrap();
         }
@@ -367,9 +371,9 @@ fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited
         let [signed] = calls(&give(&mut client, now, order(number, "count"))).try_into().unwrap();
         let mut awarded_after = None;
         for (count, provider) in crowd.iter_mut().take(answering).enumerate() {
-            let bids = to_clients(&give(provider, now, Input::Gossip(Gossip::Call(signed.clone()))));
+            let bids = to_clients(&give(provider, now, heard(Gossip::Call(signed.clone()))));
             let [(_, bid)] = bids.try_into().unwrap();
-            let input = Input::Received { from: provider.node_id(), message: Message::ToClient(bid) };
+            let input = Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
             let said = to_providers(&give(&mut client, now, input));
             if said.iter().any(|(_, message)| matches!(message, ToProvider::Award(_))) {
                 awarded_after = Some(count + 1);
@@ -447,10 +451,10 @@ fn who_cannot_win_any_more_is_released() {
     let mut bidders = Vec::new();
     for number in 1..=5 {
         let mut provider = provider(number, 1_000 * number);
-        let bids = give(&mut provider, START, Input::Gossip(Gossip::Call(signed.clone())));
+        let bids = give(&mut provider, START, heard(Gossip::Call(signed.clone())));
         let [(_, bid)] = to_clients(&bids).try_into().unwrap();
         let message = Message::ToClient(bid);
-        give(&mut client, START, Input::Received { from: provider.node_id(), message });
+        give(&mut client, START, Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message });
         bidders.push(provider.node_id());
     }
     let awards = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
@@ -474,8 +478,8 @@ fn an_order_that_nobody_can_serve_releases_all_who_bid() {
     let [signed] = calls(&give(&mut client, START, order(1, "count"))).try_into().unwrap();
     let mut dear = provider(1, u64::MAX / 4_000_000);
     let [(_, bid)] =
-        to_clients(&give(&mut dear, START, Input::Gossip(Gossip::Call(signed)))).try_into().unwrap();
-    let input = Input::Received { from: dear.node_id(), message: Message::ToClient(bid) };
+        to_clients(&give(&mut dear, START, heard(Gossip::Call(signed)))).try_into().unwrap();
+    let input = Input::Received { from: dear.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
     give(&mut client, START, input);
     let end = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
     assert!(matches!(&end[..], [(to, ToProvider::Release(_))] if *to == dear.node_id()), "{end:?}");

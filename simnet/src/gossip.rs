@@ -116,7 +116,8 @@ impl Shard {
                 return Ok(());
             }
         }
-        self.feed(host, Input::Gossip(flood.gossip.clone()))
+        let prefix = self.setting.prefix(flood.publisher);
+        self.feed(host, Input::Gossip { prefix, gossip: flood.gossip.clone() })
     }
 
     fn forward(&mut self, flood: &Arc<Flood>, host: u32, member: u32, from: u32, hops: u8) {

@@ -3,6 +3,7 @@
 //! Everything else stays in here: machines, disks, engines, the ledger, orders and invariants. The carrier owns the
 //! clock. It lets the world run up to the present, takes the parcels that it left, and delivers what arrives.
 
+use bombyx_protocol::ident::Prefix;
 use bombyx_protocol::io::Input;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
@@ -146,15 +147,18 @@ impl Shard {
         match delivery {
             Delivery::Direct { from, to, bytes } => {
                 let message: Message = codec::decode(&bytes).map_err(garbled)?;
+                let prefix = self.setting.prefix(from);
                 let from = self.setting.nodes[from as usize];
-                self.feed(to, Input::Received { from, message })
+                self.feed(to, Input::Received { from, prefix, message })
             }
             Delivery::Gossip { at, bytes } => {
                 let gossip: Gossip = codec::decode_gossip(&bytes).map_err(garbled)?;
                 self.counts.hops.first += 1;
                 self.counts.sent(Kind::of_gossip(&gossip), 1, bytes.len() as u64);
                 self.recognise(&bytes);
-                self.feed(at, Input::Gossip(gossip))
+                let author = gossip.author().and_then(|author| self.setting.addresses.get(&author).copied());
+                let prefix = author.map_or(Prefix::UNKNOWN, |author| self.setting.prefix(author));
+                self.feed(at, Input::Gossip { prefix, gossip })
             }
             Delivery::Undelivered { from, to } => {
                 let to = self.setting.nodes[to as usize];

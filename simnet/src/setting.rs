@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::ModelId;
 use bombyx_protocol::work::price::PriceSheet;
@@ -127,6 +127,12 @@ impl Setting {
     /// The eclipse that is aimed at a host.
     pub(crate) fn eclipse_of(&self, host: u32) -> Option<Plan> {
         self.eclipsed.get(&host).copied()
+    }
+
+    /// Where a host's connections come from: every host is at home somewhere else.
+    pub(crate) fn prefix(&self, host: u32) -> Prefix {
+        let [_, a, b, c] = host.to_be_bytes();
+        Prefix::of_ipv4([a, b, c, 0])
     }
 
     /// Whether a host sells.

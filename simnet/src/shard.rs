@@ -212,8 +212,9 @@ impl Shard {
             Event::Committed(life) => self.committed(host, life),
             Event::Engine(step) => self.engine_step(host, step.0, step.1),
             Event::Message(message) => {
+                let prefix = self.setting.prefix(from);
                 let from = self.setting.nodes[from as usize];
-                self.feed(host, Input::Received { from, message: *message })
+                self.feed(host, Input::Received { from, prefix, message: *message })
             }
             Event::Hop(flood, member, hops) => self.hop(&flood, host, member, from, hops),
             Event::Undelivered(to) => {

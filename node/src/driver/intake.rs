@@ -1,5 +1,6 @@
 //! What comes in: bytes of strangers are decoded within their limits, judged, and given to the machine they are for.
 
+use bombyx_protocol::ident::Prefix;
 use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::market::call::Call;
 use bombyx_protocol::market::seek::Seek;
@@ -23,7 +24,8 @@ impl Driver {
                         Message::ToProvider(_) => Role::Provider,
                         Message::ToClient(_) => Role::Client,
                     };
-                    self.pending.push_back((role, Input::Received { from, message }));
+                    let prefix = self.net.prefix(&from).unwrap_or(Prefix::UNKNOWN);
+                    self.pending.push_back((role, Input::Received { from, prefix, message }));
                 }
                 Err(error) => {
                     tracing::debug!(peer = ?from, %error, "a message cannot be read");
@@ -34,7 +36,9 @@ impl Driver {
                 let (verdict, gossip) = judge(&topic, &bytes);
                 self.command(NetCommand::Verdict { message, verdict }).await?;
                 if let Some(gossip) = gossip {
-                    self.pending.push_back((Role::Provider, Input::Gossip(gossip)));
+                    let author = gossip.author().and_then(|author| self.net.prefix(&author));
+                    let prefix = author.unwrap_or(Prefix::UNKNOWN);
+                    self.pending.push_back((Role::Provider, Input::Gossip { prefix, gossip }));
                 }
             }
             NetEvent::Undelivered { to, why } => {

@@ -38,6 +38,7 @@ pub mod limits;
 mod listen;
 mod outbox;
 mod penalty;
+mod prefix;
 mod pump;
 mod records;
 mod streams;
@@ -45,7 +46,7 @@ mod swarm;
 
 use std::collections::BTreeSet;
 
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::{NodeId, Prefix};
 use tokio::sync::{mpsc, watch};
 
 // simnet's stack tier compiles this folder as it is over a network in virtual time that stands in the Internet's place.
@@ -288,6 +289,7 @@ pub struct NetStatus {
 pub struct NetHandle {
     node: NodeId,
     commands: mpsc::Sender<NetCommand>,
+    prefixes: prefix::Prefixes,
     status: watch::Receiver<NetStatus>,
     stop: watch::Sender<bool>,
 }
@@ -316,6 +318,12 @@ impl NetHandle {
     #[must_use]
     pub fn peers(&self) -> Vec<NodeId> {
         self.status.borrow().peers.iter().copied().collect()
+    }
+
+    /// Where a node's connection comes from; `None` while it has none to this node.
+    #[must_use]
+    pub fn prefix(&self, node: &NodeId) -> Option<Prefix> {
+        self.prefixes.get(node)
     }
 
     /// The addresses this node listens on: full multiaddrs with `/p2p/`.

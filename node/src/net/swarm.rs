@@ -22,6 +22,7 @@ use super::join::Joins;
 use super::listen::{self, bind, full_address, note_listening};
 use super::outbox::Outbox;
 use super::penalty::Penalties;
+use super::prefix::Prefixes;
 use super::pump::Pumps;
 use super::records::Records;
 use super::streams::{self, Gate};
@@ -76,7 +77,7 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
     let (requests_in, requests) = mpsc::channel(limits::REQUESTS_MAX);
     let (status_in, status_out) = watch::channel(status.clone());
     let (stop_in, stop) = watch::channel(false);
-    let gate = Arc::new(Gate::default());
+    let (gate, prefixes) = (Arc::new(Gate::default()), Prefixes::default());
     let mut control = swarm.behaviour().stream.new_control();
     let incoming = control
         .accept(streams::MESSAGES)
@@ -96,6 +97,7 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
         penalties: Penalties::default(),
         strangers: HashMap::new(),
         connected: HashMap::new(),
+        prefixes: prefixes.clone(),
         gate,
         joins,
         status,
@@ -104,7 +106,7 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
         out,
     };
     tokio::spawn(state.run(swarm, commands, requests, stop));
-    Ok((NetHandle { node, commands: commands_in, status: status_out, stop: stop_in }, events_out))
+    Ok((NetHandle { node, commands: commands_in, prefixes, status: status_out, stop: stop_in }, events_out))
 }
 
 /// Everything the loop knows, apart from the swarm.
@@ -123,6 +125,7 @@ struct State {
     strangers: HashMap<PeerId, Instant>,
     /// When each connected peer was first connected.
     connected: HashMap<PeerId, Instant>,
+    prefixes: Prefixes,
     gate: Arc<Gate>,
     joins: Joins,
     status: NetStatus,
@@ -322,11 +325,12 @@ impl State {
         endpoint: &ConnectedPoint,
         now: Instant,
     ) {
-        if address::node_of(&peer).is_none() {
+        let Some(node) = address::node_of(&peer) else {
             // Only ed25519 keys are node ids. It may have closed by itself meanwhile.
             let _ = swarm.disconnect_peer_id(peer);
             return;
-        }
+        };
+        self.prefixes.connected(node, endpoint.get_remote_address());
         self.dialer.on_connected(peer, endpoint, now);
         self.connected.entry(peer).or_insert(now);
     }
@@ -335,9 +339,9 @@ impl State {
         self.joins.on_disconnected(peer, now, &mut self.out);
         self.pumps.forget_ended();
         self.connected.remove(peer);
-        if let Some(node) = address::node_of(peer)
-            && self.status.peers.remove(&node)
-        {
+        let Some(node) = address::node_of(peer) else { return };
+        self.prefixes.disconnected(&node);
+        if self.status.peers.remove(&node) {
             self.out.push(NetEvent::Disconnected(node));
         }
     }

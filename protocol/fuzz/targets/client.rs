@@ -5,7 +5,7 @@ use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::entropy::Entropy;
-use bombyx_protocol::ident::{Identity, NodeId, Signature};
+use bombyx_protocol::ident::{Identity, NodeId, Prefix, Signature};
 use bombyx_protocol::io::{Command, Input, Output};
 use bombyx_protocol::market::bid::{Bid, Payee};
 use bombyx_protocol::market::call::Call;
@@ -26,6 +26,8 @@ use ed25519_dalek::SigningKey;
 use super::bench::{Bench, Bytes, STEPS_MAX};
 
 const DEADLINE: Span = Span::from_s(60);
+/// Where everybody connects from.
+const PREFIX: Prefix = Prefix::of_ipv4([192, 0, 2, 1]);
 
 /// Any bytes into a running client. Every order ends by its deadline, and no voucher leaves before it is written.
 pub fn client_input(data: &[u8]) {
@@ -162,7 +164,7 @@ impl Scene {
                 Err(_) => Vec::new(),
             },
             3 => match codec::decode_gossip(bytes.slice()) {
-                Ok(gossip) => self.bench.give(Input::Gossip(gossip)),
+                Ok(gossip) => self.bench.give(Input::Gossip { prefix: PREFIX, gossip }),
                 Err(_) => Vec::new(),
             },
             4 => self.bid(bytes),
@@ -200,7 +202,7 @@ impl Scene {
 
     fn receive(&mut self, from: u8, message: Message) -> Vec<Output> {
         let from = self.provider(from);
-        self.bench.give(Input::Received { from, message })
+        self.bench.give(Input::Received { from, prefix: PREFIX, message })
     }
 
     fn bid(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {

@@ -4,7 +4,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::entropy::Entropy;
-use bombyx_protocol::ident::{Identity, NodeId, Signature};
+use bombyx_protocol::ident::{Identity, NodeId, Prefix, Signature};
 use bombyx_protocol::io::{Command, EngineFault, EngineReport, Input, Offer, Output};
 use bombyx_protocol::market::bid::{Bid, BidHash};
 use bombyx_protocol::market::call::{Call, CallId};
@@ -29,6 +29,8 @@ use super::bench::{Bench, Bytes, STEPS_MAX};
 /// The model that talks; the next one embeds.
 const TALKER: ModelId = ModelId([0xab; 32]);
 const EMBEDDER: ModelId = ModelId([0xac; 32]);
+/// Where everybody connects from.
+const PREFIX: Prefix = Prefix::of_ipv4([192, 0, 2, 1]);
 
 /// Any bytes into a running provider. Every job ends once its engine has, and no more is served than may stay unpaid.
 pub fn provider_input(data: &[u8]) {
@@ -156,7 +158,7 @@ impl Scene {
                 Err(_) => Vec::new(),
             },
             3 => match codec::decode_gossip(bytes.slice()) {
-                Ok(gossip) => self.bench.give(Input::Gossip(gossip)),
+                Ok(gossip) => self.bench.give(Input::Gossip { prefix: PREFIX, gossip }),
                 Err(_) => Vec::new(),
             },
             4 => self.call(bytes),
@@ -184,7 +186,7 @@ impl Scene {
 
     fn receive(&mut self, from: u8, message: Message) -> Vec<Output> {
         let from = if from % 4 == 3 { NodeId([9; 32]) } else { self.client.id() };
-        self.bench.give(Input::Received { from, message })
+        self.bench.give(Input::Received { from, prefix: PREFIX, message })
     }
 
     fn call(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
@@ -204,7 +206,7 @@ impl Scene {
             invited: Share::ALL,
         };
         let gossip = Gossip::Call(call.sign(&self.client));
-        self.bench.give(Input::Gossip(gossip))
+        self.bench.give(Input::Gossip { prefix: PREFIX, gossip })
     }
 
     fn award(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {

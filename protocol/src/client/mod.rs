@@ -329,11 +329,11 @@ impl Machine for Client {
     fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Command(command) => self.command(now, command),
-            Input::Received { from, message: Message::ToClient(message) } => {
+            Input::Received { from, message: Message::ToClient(message), .. } => {
                 self.received(now, from, message)
             }
             Input::Received { message: Message::ToProvider(_), .. }
-            | Input::Gossip(_)
+            | Input::Gossip { .. }
             | Input::Engine { .. } => {}
             Input::Undelivered { to } => self.undelivered(now, to),
             Input::Persisted(id) => self.outbox.persisted(id),

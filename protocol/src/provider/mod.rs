@@ -338,9 +338,9 @@ impl Machine for Provider {
         self.desk.expire(now);
         match input {
             Input::Command(command) => self.command(command),
-            Input::Gossip(Gossip::Call(signed)) => self.called(now, &signed),
-            Input::Gossip(Gossip::Seek(signed)) => self.sought(now, &signed),
-            Input::Received { from, message: Message::ToProvider(message) } => {
+            Input::Gossip { gossip: Gossip::Call(signed), .. } => self.called(now, &signed),
+            Input::Gossip { gossip: Gossip::Seek(signed), .. } => self.sought(now, &signed),
+            Input::Received { from, message: Message::ToProvider(message), .. } => {
                 self.received(now, from, message)
             }
             Input::Received { message: Message::ToClient(_), .. }

@@ -2,9 +2,11 @@
 
 use crate::amount::Nano;
 use crate::channel::terms::ChannelTerms;
-use crate::ident::Signature;
+use crate::ident::{NodeId, Signature};
 use crate::market::bid::BidHash;
-use crate::market::call::CallId;
+use crate::market::call::{Call, CallId};
+use crate::market::seek::Seek;
+use crate::wire::codec;
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, Task};
 use crate::work::price::PriceSheet;
@@ -16,6 +18,17 @@ pub enum Gossip {
     Call(Signed),
     /// A [`crate::market::seek::Seek`].
     Seek(Signed),
+}
+
+impl Gossip {
+    /// Who the statement says has made it, if it can be read; whether that is so, its signature tells.
+    #[must_use]
+    pub fn author(&self) -> Option<NodeId> {
+        match self {
+            Self::Call(signed) => codec::decode_gossip::<Call>(&signed.body).ok().map(|call| call.client),
+            Self::Seek(signed) => codec::decode_gossip::<Seek>(&signed.body).ok().map(|seek| seek.client),
+        }
+    }
 }
 
 /// A direct message.

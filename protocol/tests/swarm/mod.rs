@@ -13,7 +13,7 @@ use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::client::{Client, ClientConfig};
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{
     Bill, ChannelNews, Command, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault,
     PersistId, Served,
@@ -55,7 +55,7 @@ pub const STORM: Weather = Weather {
 
 enum Happening {
     Message { to: NodeId, from: NodeId, bytes: Vec<u8> },
-    Gossip { to: NodeId, bytes: Vec<u8> },
+    Gossip { to: NodeId, from: NodeId, bytes: Vec<u8> },
     Persisted { node: NodeId, id: PersistId, life: u32 },
     Engine { node: NodeId, life: u32 },
     Chain,
@@ -119,6 +119,12 @@ pub struct Swarm {
     clients: BTreeMap<NodeId, ClientConfig>,
     providers: BTreeMap<NodeId, ProviderConfig>,
     pub events: u64,
+}
+
+/// Every host has an address far from all others'.
+fn prefix(node: &NodeId) -> Prefix {
+    let [a, b, c, d, ..] = node.0;
+    Prefix::of_ipv4([a, b, c, d])
 }
 
 impl Swarm {
@@ -332,12 +338,12 @@ impl Swarm {
         match happening {
             Happening::Message { to, from, bytes } => {
                 if let Ok(message) = codec::decode::<Message>(&bytes) {
-                    self.feed(to, Input::Received { from, message });
+                    self.feed(to, Input::Received { from, prefix: prefix(&from), message });
                 }
             }
-            Happening::Gossip { to, bytes } => {
+            Happening::Gossip { to, from, bytes } => {
                 if let Ok(gossip) = codec::decode_gossip::<Gossip>(&bytes) {
-                    self.feed(to, Input::Gossip(gossip));
+                    self.feed(to, Input::Gossip { prefix: prefix(&from), gossip });
                 }
             }
             Happening::Persisted { node, id, life } => {
@@ -415,7 +421,7 @@ impl Swarm {
                     for _ in 0..self.copies() {
                         let delay = self.delay();
                         if !self.cut.contains(&to) && !self.cut.contains(&node) {
-                            self.at(delay, Happening::Gossip { to, bytes: bytes.clone() });
+                            self.at(delay, Happening::Gossip { to, from: node, bytes: bytes.clone() });
                         }
                     }
                 }

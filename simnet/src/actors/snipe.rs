@@ -64,7 +64,7 @@ impl Sniper {
 impl Machine for Sniper {
     fn handle(&mut self, now: Time, input: Input) {
         self.now = now;
-        if let Input::Gossip(gossip) = &input {
+        if let Input::Gossip { gossip, .. } = &input {
             self.note(gossip);
         }
         self.honest.handle(now, input);

@@ -41,12 +41,12 @@ impl Washer {
 
     fn is_deaf_to(&self, input: &Input) -> bool {
         match input {
-            Input::Received { from, message: Message::ToClient(ToClient::Bid(bid)) } => {
+            Input::Received { from, message: Message::ToClient(ToClient::Bid(bid)), .. } => {
                 *from != self.partner.node && self.calls.contains(&bid.call)
             }
             Input::Received { .. }
             | Input::Command(_)
-            | Input::Gossip(_)
+            | Input::Gossip { .. }
             | Input::Undelivered { .. }
             | Input::Persisted(_)
             | Input::Engine { .. }
