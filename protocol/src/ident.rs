@@ -292,7 +292,10 @@ mod tests {
         assert_eq!(Prefix::of_ipv6(long), Prefix::of_ipv6(neighbour));
         neighbour[5] = 8;
         assert_ne!(Prefix::of_ipv6(long), Prefix::of_ipv6(neighbour));
-        assert_eq!(format!("{:?} {:?}", of([192, 0, 2, 1]), Prefix::of_ipv6(long)), "192.0.2.0/24 2001:db8:7::/48");
+        assert_eq!(
+            format!("{:?} {:?}", of([192, 0, 2, 1]), Prefix::of_ipv6(long)),
+            "192.0.2.0/24 2001:db8:7::/48"
+        );
         assert_eq!(format!("{:?}", Prefix::UNKNOWN), "unknown");
     }
 

@@ -23,7 +23,11 @@ fn inputs() -> Vec<Input> {
     let vectors = file(MESSAGES);
     let input = |case: &serde_json::Value| match text(case, "type") {
         "Gossip" => Some(Input::Gossip { prefix: Prefix::UNKNOWN, gossip: gossip(&case["value"]) }),
-        "Message" => Some(Input::Received { from: NodeId([1; 32]), prefix: Prefix::UNKNOWN, message: message(&case["value"]) }),
+        "Message" => Some(Input::Received {
+            from: NodeId([1; 32]),
+            prefix: Prefix::UNKNOWN,
+            message: message(&case["value"]),
+        }),
         _ => None,
     };
     let golden = list(&vectors, "cases").iter().filter_map(input);

@@ -274,7 +274,11 @@ fn a_seek_is_answered_once_with_what_is_offered_and_the_client_takes_answers_to_
     assert!(to_clients(&give(&mut provider, START, heard(Gossip::Seek(sought)))).is_empty());
 
     let says = |client: &mut Client, now, from| {
-        give(client, now, Input::Received { from, prefix: Prefix::UNKNOWN, message: Message::ToClient(ask.clone()) });
+        give(
+            client,
+            now,
+            Input::Received { from, prefix: Prefix::UNKNOWN, message: Message::ToClient(ask.clone()) },
+        );
         client.asks().count()
     };
     let mut stranger = Client::new(ClientConfig::for_tests(8), Vec::new());
@@ -303,7 +307,11 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
             let answers = give(provider, now, heard(Gossip::Call(signed.clone())));
             for (_, bid) in to_clients(&answers) {
                 bids += 1;
-                let input = Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
+                let input = Input::Received {
+                    from: provider.node_id(),
+                    prefix: Prefix::UNKNOWN,
+                    message: Message::ToClient(bid),
+                };
                 let outputs = to_providers(&give(&mut client, now, input));
                 let to = provider.node_id();
                 released += usize::from(
@@ -329,7 +337,11 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
         let mut said = Vec::new();
         for provider in &mut crowd {
             for (_, bid) in to_clients(&give(provider, now, heard(Gossip::Call(signed.clone())))) {
-                let input = Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
+                let input = Input::Received {
+                    from: provider.node_id(),
+                    prefix: Prefix::UNKNOWN,
+                    message: Message::ToClient(bid),
+                };
                 said.extend(give(client, now, input));
             }
         }
@@ -373,7 +385,11 @@ fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited
         for (count, provider) in crowd.iter_mut().take(answering).enumerate() {
             let bids = to_clients(&give(provider, now, heard(Gossip::Call(signed.clone()))));
             let [(_, bid)] = bids.try_into().unwrap();
-            let input = Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
+            let input = Input::Received {
+                from: provider.node_id(),
+                prefix: Prefix::UNKNOWN,
+                message: Message::ToClient(bid),
+            };
             let said = to_providers(&give(&mut client, now, input));
             if said.iter().any(|(_, message)| matches!(message, ToProvider::Award(_))) {
                 awarded_after = Some(count + 1);
@@ -454,7 +470,11 @@ fn who_cannot_win_any_more_is_released() {
         let bids = give(&mut provider, START, heard(Gossip::Call(signed.clone())));
         let [(_, bid)] = to_clients(&bids).try_into().unwrap();
         let message = Message::ToClient(bid);
-        give(&mut client, START, Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message });
+        give(
+            &mut client,
+            START,
+            Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message },
+        );
         bidders.push(provider.node_id());
     }
     let awards = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
@@ -477,9 +497,9 @@ fn an_order_that_nobody_can_serve_releases_all_who_bid() {
     let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let [signed] = calls(&give(&mut client, START, order(1, "count"))).try_into().unwrap();
     let mut dear = provider(1, u64::MAX / 4_000_000);
-    let [(_, bid)] =
-        to_clients(&give(&mut dear, START, heard(Gossip::Call(signed)))).try_into().unwrap();
-    let input = Input::Received { from: dear.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
+    let [(_, bid)] = to_clients(&give(&mut dear, START, heard(Gossip::Call(signed)))).try_into().unwrap();
+    let input =
+        Input::Received { from: dear.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
     give(&mut client, START, input);
     let end = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
     assert!(matches!(&end[..], [(to, ToProvider::Release(_))] if *to == dear.node_id()), "{end:?}");
