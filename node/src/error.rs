@@ -283,7 +283,8 @@ const fn runtime_code(error: &RuntimeError) -> ExitKind {
 const fn ledger_code(error: &LedgerError) -> ExitKind {
     match error {
         LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => ExitKind::Funds,
-        LedgerError::Wallet(_) => ExitKind::Config,
+        LedgerError::Wallet(_) | LedgerError::Chain(ChainError::Endpoint { .. }) => ExitKind::Config,
+        LedgerError::Unknown { .. } | LedgerError::Deadline { .. } => ExitKind::Unknown,
         LedgerError::Chain(_)
         | LedgerError::Terms(_)
         | LedgerError::ForeignRefund { .. }
@@ -291,7 +292,9 @@ const fn ledger_code(error: &LedgerError) -> ExitKind {
         | LedgerError::AlreadyOpen { .. }
         | LedgerError::Refused { .. }
         | LedgerError::Expired { .. }
-        | LedgerError::Deadline { .. } => ExitKind::Ledger,
+        | LedgerError::Overtaken { .. }
+        | LedgerError::Withheld { .. }
+        | LedgerError::Pending { .. } => ExitKind::Ledger,
     }
 }
 
@@ -325,9 +328,20 @@ const fn ledger_hint(error: &LedgerError) -> &'static str {
         LedgerError::Chain(ChainError::Unreachable { .. }) => {
             "start a private ledger with `bombyx devnet`, or name another with --ledger or `ledger.url`"
         }
-        LedgerError::Chain(ChainError::OtherNetwork { .. } | ChainError::Contradiction { .. }) => {
+        LedgerError::Chain(ChainError::OtherNetwork { .. }) => {
             "set `ledger.url` and `ledger.network` to endpoints and name of one network"
         }
+        LedgerError::Chain(ChainError::Contradiction { .. }) => {
+            "name three endpoints of different operators in `ledger.url`: two that agree outvote the third"
+        }
+        LedgerError::Chain(ChainError::Endpoint { .. }) => "correct `ledger.url`, or --ledger",
+        LedgerError::Unknown { .. } => {
+            "`bombyx wallet` shows the balance; nothing is lost, and the same transfer is executed once at the most"
+        }
+        LedgerError::Expired { .. } | LedgerError::Overtaken { .. } | LedgerError::Withheld { .. } => {
+            "nothing has left the wallet: try again"
+        }
+        LedgerError::Pending { .. } => "wait until that time, then try again",
         LedgerError::Balance { .. } | LedgerError::NoWallet { .. } => {
             "send coins to the wallet that `bombyx status` shows"
         }
@@ -338,7 +352,6 @@ const fn ledger_hint(error: &LedgerError) -> &'static str {
         | LedgerError::NotOpen { .. }
         | LedgerError::AlreadyOpen { .. }
         | LedgerError::Refused { .. }
-        | LedgerError::Expired { .. }
         | LedgerError::Deadline { .. } => "look at the channel's account on the ledger before trying again",
     }
 }

@@ -41,12 +41,14 @@ pub enum ExitKind {
     NoPeer = 25,
     /// The order cannot be taken.
     Order = 26,
+    /// Something was sent to the ledger, and whether it was executed cannot be told yet.
+    Unknown = 27,
     /// A mistake in Bombyx itself.
     Bug = 70,
 }
 
 /// Every kind with its line in the table of the manual.
-const TABLE: [(ExitKind, &str); 18] = [
+const TABLE: [(ExitKind, &str); 19] = [
     (ExitKind::Ok, "all went well"),
     (ExitKind::Unexpected, "anything that is not in this table"),
     (ExitKind::Usage, "a flag, an argument or a verb is wrong"),
@@ -64,6 +66,7 @@ const TABLE: [(ExitKind, &str); 18] = [
     (ExitKind::Ledger, "the ledger does not answer, or refuses"),
     (ExitKind::NoPeer, "no peer can be reached"),
     (ExitKind::Order, "the order cannot be taken: empty, too large, or more than a limit allows"),
+    (ExitKind::Unknown, "sent to the ledger, and not known yet whether it was executed: do not repeat it"),
     (ExitKind::Bug, "a mistake in Bombyx; please report it"),
 ];
 

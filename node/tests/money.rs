@@ -1,11 +1,18 @@
 //! The operator's view of the money, on real processes: wallet and channels while a node runs and after it was killed.
 #![allow(clippy::unwrap_used)]
 
+#[path = "ledger/proxy.rs"]
+#[allow(dead_code)]
+mod proxy;
 mod swarm;
 
 use std::path::Path;
 use std::time::Duration;
 
+use bombyx_node::ledger::chain::Chain as _;
+use bombyx_node::ledger::wallet::parse_address;
+use bombyx_protocol::amount::Nano;
+use proxy::{Fault, Kind, Proxy};
 use serde_json::{Value, json};
 use swarm::{EMBED, Ledger, Node, assert_fails, bombyx, finish, last_object};
 use tokio::time::{Instant, sleep};
@@ -277,4 +284,85 @@ async fn the_wallet_is_shown_sends_coins_and_tells_its_words_only_when_told_to()
     asked(&home, &["wallet", "--ledger", url, "send", &receiver, "0.5"]).await;
     let last = asked(&home, &["wallet", "--ledger", url]).await["balance_nano"].as_u64().unwrap();
     assert!(last < after - 500_000_000, "{after} {last}");
+}
+
+/// The endpoint passes each message on and loses its answer. (`LE-6`, `LE-7`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_whose_answer_is_lost_is_made_once_and_said_to_be_sent() {
+    let (ledger, home) = (Ledger::start().await, tempfile::tempdir().unwrap());
+    let home = home.path().join("home");
+    asked_for_nothing(&home, &["init"]).await;
+    let proxy = Proxy::before(&ledger.url).await;
+    let url = proxy.base.as_str();
+    let address = asked(&home, &["wallet", "--ledger", url]).await;
+    let address = parse_address(address["address"].as_str().unwrap()).unwrap();
+    ledger.chain.faucet(address, Nano(5_000_000_000)).unwrap();
+    proxy.set(|method| (method == "sendBoc").then_some(Fault { kind: Kind::Cut, forwarded: true }));
+    let receiver = format!("0:{}", "5a".repeat(32));
+    let sent = asked(&home, &["wallet", "send", &receiver, "0.5", "--ledger", url]).await;
+    assert_eq!(sent["fate"], "sent");
+    let held = ledger.chain.account(parse_address(&receiver).unwrap()).await.unwrap().balance;
+    assert_eq!(held, Nano(500_000_000));
+}
+
+/// The endpoint passes a message on and then fails for good: what became of it is unknown until it is void. Takes most of
+/// two minutes. (`LE-7`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits until a transfer is void"]
+async fn a_payment_of_unknown_fate_has_an_exit_code_of_its_own() {
+    let (ledger, home) = (Ledger::start().await, tempfile::tempdir().unwrap());
+    let home = home.path().join("home");
+    asked_for_nothing(&home, &["init"]).await;
+    let proxy = Proxy::before(&ledger.url).await;
+    let url = proxy.base.as_str();
+    let address = asked(&home, &["wallet", "--ledger", url]).await;
+    let address = parse_address(address["address"].as_str().unwrap()).unwrap();
+    ledger.chain.faucet(address, Nano(5_000_000_000)).unwrap();
+    let receiver = format!("0:{}", "5a".repeat(32));
+    let send = ["wallet", "--ledger", url, "send", &receiver, "0.5"];
+    let mut begun = false;
+    proxy.set(move |method| {
+        begun |= method == "sendBoc";
+        begun.then_some(Fault { kind: Kind::ServerError, forwarded: true })
+    });
+    refused(&home, &send, 27, &["unknown until", "UTC"]).await;
+    // One that nobody passes on is known not to be sent.
+    proxy.set(|method| (method == "sendBoc").then_some(Fault { kind: Kind::RateLimit, forwarded: false }));
+    refused(&home, &send, 24, &["not sent"]).await;
+    let held = ledger.chain.account(parse_address(&receiver).unwrap()).await.unwrap().balance;
+    assert_eq!(held, Nano(500_000_000));
+}
+
+/// The transfer of a deposit is taken, and then the endpoint answers with errors for a while. (`LE-6`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deposit_whose_endpoint_fails_after_the_transfer_stays_in_the_books() {
+    for kind in [Kind::ServerError, Kind::RateLimit] {
+        let ledger = Ledger::start().await;
+        let provider = Node::up(&ledger, &["--provide", EMBED], &[]).await;
+        let proxy = Proxy::before(&ledger.url).await;
+        let through = Ledger { url: proxy.base.clone(), chain: ledger.chain.clone() };
+        let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+        let client = Node::up(&through, &flags, &[]).await;
+        let mut since = None;
+        proxy.set(move |method| {
+            if method == "sendBoc" {
+                since = since.or(Some(Instant::now()));
+            }
+            let fails = since.is_some_and(|since| since.elapsed() < Duration::from_secs(12));
+            fails.then_some(Fault { kind, forwarded: true })
+        });
+        embed(&client).await;
+        let channel = channel(&client.home(), &ledger.url, open).await;
+        assert_eq!(channel["deposit_nano"], 1_000_000_000u64, "{kind:?}");
+        let log = client.log();
+        assert!(!log.contains("opening a channel failed"), "{kind:?}: {log}");
+    }
+}
+
+/// Runs a verb that tells nothing in JSON.
+async fn asked_for_nothing(home: &Path, args: &[&str]) {
+    let mut command = bombyx(home);
+    command.args(args);
+    let output = finish(command).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -13,8 +13,10 @@ use crate::home::Note;
 use crate::keys;
 use crate::status::Status;
 
-/// How long the node may take to answer; an action may wait for the ledger.
+/// How long the node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take for an action, which may wait until the fate of two transfers is known.
+const ACTION_PATIENCE: Duration = Duration::from_secs(240);
 
 /// A node that runs and answers.
 pub(super) struct Running {
@@ -61,7 +63,7 @@ impl Running {
         path: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<T, NodeError> {
-        let request = self.client.post(format!("{}{path}", self.note.admin));
+        let request = self.client.post(format!("{}{path}", self.note.admin)).timeout(ACTION_PATIENCE);
         self.answer(request.bearer_auth(&self.token).json(body)).await
     }
 

@@ -1,6 +1,7 @@
 //! `bombyx wallet`: the node's coins: where they are, how many, how to move them, and the words that hold them.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::Identity;
@@ -15,7 +16,7 @@ use crate::error::NodeError;
 use crate::home::STORE;
 use crate::keys::Keys;
 use crate::ledger::chain::ChainError;
-use crate::ledger::wallet::{Wallet, friendly, parse_address};
+use crate::ledger::wallet::{TRANSFER_LIFE, Wallet, friendly, parse_address};
 use crate::ledger::{CoinName, LedgerError};
 use crate::node::reach_ledger;
 use crate::print::Printer;
@@ -26,7 +27,7 @@ use crate::store::Store;
 #[derive(Debug, Args)]
 pub(super) struct WalletArgs {
     /// The ledger's endpoint, where no node runs.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     ledger: Option<String>,
     #[command(subcommand)]
     verb: Option<WalletVerb>,
@@ -40,7 +41,8 @@ enum WalletVerb {
         #[arg(long)]
         yes_show_it: bool,
     },
-    /// Send coins to an address. They do not come back.
+    /// Send coins to an address. They do not come back. Ends when it is known that they were sent, or that they were not and
+    /// never will be; exit code 27 says that this is not known yet.
     Send {
         /// The receiver, in raw or user-friendly form.
         address: String,
@@ -64,6 +66,14 @@ struct Shown {
     wallet_fees_nano: Option<u64>,
     coin: CoinName,
     ledger: String,
+}
+
+/// What became of a payment.
+#[derive(Serialize)]
+struct Paid<'a> {
+    to: &'a str,
+    amount_nano: u64,
+    fate: &'static str,
 }
 
 #[derive(Serialize)]
@@ -179,7 +189,7 @@ async fn send(
     let order = Send { to: to.to_owned(), amount_nano: amount.0 };
     match reach::running(home).await {
         Ok(node) => {
-            node.post::<Send>("/wallet/send", &order).await?;
+            node.post::<Send>("/wallet/send", &order).await.map_err(unanswered)?;
         }
         Err(NodeError::NotRunning { .. }) => {
             let keys = Keys::load(home)?;
@@ -193,6 +203,19 @@ async fn send(
         }
         Err(error) => return Err(error),
     }
-    printer.data(&order, || format!("sent {} to {to}", config.ledger.coin.amount(amount)));
+    let paid = Paid { to, amount_nano: amount.0, fate: "sent" };
+    printer.data(&paid, || format!("sent {} to {to}", config.ledger.coin.amount(amount)));
     Ok(())
+}
+
+/// The running node ended while it was sending: what it sent may be executed as long as it is valid.
+fn unanswered(error: NodeError) -> NodeError {
+    if !matches!(error, NodeError::Stopped(_)) {
+        return error;
+    }
+    let life_s = TRANSFER_LIFE.as_secs();
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let until_s = u32::try_from(now_s + life_s + life_s / 4).unwrap_or(u32::MAX);
+    let why = "the node ended before it answered".to_owned();
+    LedgerError::Unknown { operation: "send coins", until_s, why }.into()
 }

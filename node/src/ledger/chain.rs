@@ -1,5 +1,6 @@
 //! What every ledger backend offers: accounts, messages, history, and of which network. All else is built on these calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
@@ -16,6 +17,17 @@ const REASON_CHARS_MAX: usize = 200;
 
 /// An answer that takes time.
 pub type Reply<'a, T> = BoxFuture<'a, Result<T, ChainError>>;
+
+/// How urgent a request is where a service allows so many in a second. A more urgent one goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Sending a message, and what is looked up for it: claims, closes, transfers.
+    Act,
+    /// Looks at watched channels.
+    Look,
+    /// Pages for people: balances, lists, fees.
+    Page,
+}
 
 /// A connection to one ledger: the in-process devnet, or a network behind HTTP or a liteserver.
 pub trait Chain: Send + Sync + 'static {
@@ -42,6 +54,9 @@ pub trait Chain: Send + Sync + 'static {
     fn spacing(&self) -> Duration {
         Duration::ZERO
     }
+
+    /// The same connection, whose requests take their turns with this priority.
+    fn with_priority(&self, priority: Priority) -> Arc<dyn Chain>;
 }
 
 /// Why a ledger did not answer, or not as hoped.
@@ -78,13 +93,22 @@ pub enum ChainError {
     },
     /// Endpoints contradict each other, and no majority tells who is right: nothing is known.
     #[error(
-        "the ledger's endpoints contradict each other about {what}: {endpoints}; take out the one that is wrong, or add a third"
+        "the ledger's endpoints contradict each other about {what}: {endpoints}; take out the one that is wrong, \
+         or add a third"
     )]
     Contradiction {
         /// What they were asked for.
         what: String,
         /// Who said what.
         endpoints: String,
+    },
+    /// A list of endpoints that cannot be used as it is.
+    #[error("the ledger's endpoint {endpoint} cannot be used: {reason}")]
+    Endpoint {
+        /// Which one.
+        endpoint: String,
+        /// What is wrong with it, and what to write.
+        reason: String,
     },
     /// An answer that is not in the ledger's format.
     #[error("the ledger's answer cannot be read: {what}")]
@@ -105,12 +129,17 @@ impl ChainError {
         Self::Refused { exit_code: exit_code(words), reason }
     }
 
-    /// Whether it says nothing about the ledger: a later look, or another endpoint, may tell.
+    /// The exit code of the contract that refused a message. Whatever else went wrong tells nothing of the message: it may
+    /// have been passed on. (`LE-6`)
     #[must_use]
-    pub fn is_silence(&self) -> bool {
+    pub fn exit_code(&self) -> Option<i32> {
         match self {
-            Self::Unreachable { .. } | Self::Contradiction { .. } => true,
-            Self::Refused { .. } | Self::OtherNetwork { .. } | Self::Unreadable { .. } => false,
+            Self::Refused { exit_code, .. } => *exit_code,
+            Self::Unreachable { .. }
+            | Self::OtherNetwork { .. }
+            | Self::Contradiction { .. }
+            | Self::Endpoint { .. }
+            | Self::Unreadable { .. } => None,
         }
     }
 }
@@ -225,7 +254,7 @@ impl Transaction {
 }
 
 impl Message {
-    fn read(cell: &Cell) -> Result<Self, ChainError> {
+    pub(super) fn read(cell: &Cell) -> Result<Self, ChainError> {
         let raw: RawMessage<'_> = cell.parse().map_err(ChainError::unreadable)?;
         let mut body = CellBuilder::new();
         body.store_slice(raw.body).map_err(ChainError::unreadable)?;

@@ -69,14 +69,58 @@ pub enum LedgerError {
         refusal: Refusal,
     },
     /// A transfer was not executed while it was valid: it never will be.
-    #[error("the wallet's transfer to {operation} expired unexecuted; try again")]
+    #[error("not sent: the wallet's transfer to {operation} expired unexecuted; try again")]
     Expired {
         /// What was asked for.
         operation: &'static str,
     },
+    /// The wallet executed another message with the transfer's number: this one never will be.
+    #[error(
+        "not sent: another message took the number of the wallet's transfer to {operation}; does something else use \
+         this wallet? try again"
+    )]
+    Overtaken {
+        /// What was asked for.
+        operation: &'static str,
+    },
+    /// The wallet executed the transfer and held back what it carries: it did not hold enough.
+    #[error(
+        "not sent: the wallet took the transfer to {operation}, and did not hold enough for it; try again"
+    )]
+    Withheld {
+        /// What was asked for.
+        operation: &'static str,
+    },
+    /// The fate of an earlier transfer is open: nothing new is sent before it is known.
+    #[error(
+        "not sent: whether an earlier transfer of this wallet, to {earlier}, will be executed is unknown until \
+         {}; {operation} after that", clock(*.until_s)
+    )]
+    Pending {
+        /// What was asked for.
+        operation: &'static str,
+        /// What the earlier one was for.
+        earlier: &'static str,
+        /// Unix time in seconds after which the earlier one is void.
+        until_s: u32,
+    },
+    /// A transfer was signed and handed over, and the ledger does not tell whether it was executed.
+    #[error(
+        "whether the wallet's transfer to {operation} was executed is unknown until {}: {why}; look at the wallet's \
+         transactions after that, and do not repeat it before", clock(*.until_s)
+    )]
+    Unknown {
+        /// What was asked for.
+        operation: &'static str,
+        /// Unix time in seconds after which it is void, unless it was executed.
+        until_s: u32,
+        /// What hides it.
+        why: String,
+    },
     /// Sent, but no effect was seen in time: it may still come.
     #[error(
-        "no effect of the message to {operation} at {account} within {seconds} s; look at the account before trying again"
+        "no effect of the message to {operation} at {account} within {seconds} s{}; it may still come: look at the \
+         account before trying again", because(.trouble)
     )]
     Deadline {
         /// What was asked for.
@@ -85,10 +129,29 @@ pub enum LedgerError {
         account: Address,
         /// How long.
         seconds: u64,
+        /// What hid it, if something did.
+        trouble: Option<String>,
     },
 }
 
+/// A unix time as a time of the day.
+fn clock(unix_s: u32) -> String {
+    let (hour, minute, second) = (unix_s / 3_600 % 24, unix_s / 60 % 60, unix_s % 60);
+    format!("{hour:02}:{minute:02}:{second:02} UTC (unix time {unix_s})")
+}
+
+fn because(trouble: &Option<String>) -> String {
+    trouble.as_ref().map_or_else(String::new, |trouble| format!(" ({trouble})"))
+}
+
 impl LedgerError {
+    /// Whether a message of the operation may be on its way, or may have had its effect. After any other error nothing of
+    /// it was sent, or what was sent can never be executed. (`LE-6`)
+    #[must_use]
+    pub fn may_be_sent(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Deadline { .. })
+    }
+
     /// What the core needs to know of it. Whatever leaves the fate of a message open is unknown, because the core forgets a
     /// deposit only when it surely never left.
     #[must_use]
@@ -103,16 +166,21 @@ impl LedgerError {
                 ChainError::Unreachable { .. }
                 | ChainError::OtherNetwork { .. }
                 | ChainError::Contradiction { .. }
+                | ChainError::Endpoint { .. }
                 | ChainError::Unreadable { .. }
                 | ChainError::Refused { exit_code: None, .. },
             )
+            | Self::Unknown { .. }
             | Self::Deadline { .. } => LedgerFault::Unknown,
             Self::Wallet(_)
             | Self::Terms(_)
             | Self::ForeignRefund { .. }
             | Self::NotOpen { .. }
             | Self::AlreadyOpen { .. }
-            | Self::Expired { .. } => LedgerFault::NotSent,
+            | Self::Expired { .. }
+            | Self::Overtaken { .. }
+            | Self::Withheld { .. }
+            | Self::Pending { .. } => LedgerFault::NotSent,
         }
     }
 }

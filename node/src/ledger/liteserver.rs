@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tycho_types::boc::Boc;
 use tycho_types::boc::de::{BocHeader, Options};
 use tycho_types::cell::{Cell, CellFamily as _, CellSlice, HashBytes, Load};
@@ -29,7 +29,7 @@ use tycho_types::merkle::MerkleProof;
 use tycho_types::models::{AccountState, DepthBalanceInfo, OptionalAccount};
 
 use super::adnl::{self, Secrets};
-use super::chain::{Account, Chain, ChainError, Contract, Reply, Transaction, nano};
+use super::chain::{Account, Chain, ChainError, Contract, Priority, Reply, Transaction, nano};
 use super::lite::{Answer, Block, Frame, Question};
 
 /// What every address of a liteserver begins with.
@@ -41,6 +41,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a question is asked before the server counts as unreachable.
 const ATTEMPTS: u32 = 3;
+/// No attempt begins later after the first one than this: a server that is mute costs little more than one answer's time.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// The pause before the second attempt; each further one is twice as long.
 const BACKOFF: Duration = Duration::from_millis(250);
 /// Bytes of one answer.
@@ -125,9 +127,10 @@ fn read_key(text: &str) -> Option<[u8; 32]> {
 }
 
 /// A client of one liteserver. Connects when first asked, and again when the stream breaks.
+#[derive(Clone)]
 pub struct Liteserver {
     address: LiteAddress,
-    link: Mutex<Option<Arc<Link>>>,
+    link: Arc<Mutex<Option<Arc<Link>>>>,
 }
 
 type Waiting = Arc<StdMutex<HashMap<[u8; 32], oneshot::Sender<Vec<u8>>>>>;
@@ -167,24 +170,29 @@ impl Liteserver {
     /// A client of the server at `address`.
     #[must_use]
     pub fn new(address: LiteAddress) -> Self {
-        Self { address, link: Mutex::new(None) }
+        Self { address, link: Arc::default() }
     }
 
     async fn ask(&self, question: &Question) -> Heard {
         let bytes = question.write();
+        let began = Instant::now();
         let (mut unanswered, mut backoff, mut attempt) = (false, BACKOFF, 1);
         loop {
             let error = match self.attempt(&bytes).await {
                 Ok(answer) => return Heard { answer: Ok(answer), unanswered },
                 Err(Trouble::Final(error)) => return Heard { answer: Err(error), unanswered },
-                Err(Trouble::Later(error)) => error,
+                // A server that failed may have passed a message on. (`LE-6`)
+                Err(Trouble::Later(error)) => {
+                    unanswered = true;
+                    error
+                }
                 Err(Trouble::Unasked(reason)) => self.unreachable(reason),
                 Err(Trouble::Unanswered(reason)) => {
                     unanswered = true;
                     self.unreachable(reason)
                 }
             };
-            if attempt >= ATTEMPTS {
+            if attempt >= ATTEMPTS || began.elapsed() + backoff >= PATIENCE {
                 return Heard { answer: Err(error), unanswered };
             }
             sleep(backoff).await;
@@ -457,6 +465,11 @@ impl Chain for Liteserver {
 
     fn pace(&self) -> Duration {
         PACE
+    }
+
+    fn with_priority(&self, _priority: Priority) -> Arc<dyn Chain> {
+        // A liteserver says itself when it is asked too often.
+        Arc::new(self.clone())
     }
 }
 

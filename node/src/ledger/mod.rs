@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Claims, closes and finalizes travel as external messages that the channel pays for, so a provider needs no coins.
-//! Every operation returns when its effect is seen on the ledger, when the contract refused, or at a deadline.
+//! Every operation returns when its effect is seen on the ledger, when the contract refused, or at a deadline; what an
+//! endpoint answers to a message decides nothing. (`LE-6`)
 
 mod adnl;
 pub mod chain;
@@ -23,12 +24,15 @@ pub mod contract;
 pub mod devnet;
 pub mod endpoints;
 mod error;
+pub mod limits;
 mod lite;
 pub mod liteserver;
 mod message;
 mod payment;
 pub mod purse;
 pub mod toncenter;
+mod transfer;
+mod turns;
 mod wait;
 pub mod wallet;
 
@@ -40,13 +44,15 @@ use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use bombyx_protocol::ident::Signature;
 
-use self::chain::{Account, Chain, Transaction};
+use self::chain::{Account, Chain, Priority, Transaction};
 pub use self::coin::{CoinName, CoinNameError};
 use self::contract::{
     ChannelMessage, ChannelState, EXTERNAL_CLAIM_MIN, MESSAGE_GAS, OPEN_SURPLUS, Refusal, TOP_UP_SURPLUS,
 };
 pub use self::error::LedgerError;
-use self::wallet::Wallet;
+use self::transfer::Transfer;
+use self::wait::Sent;
+use self::wallet::{TRANSFER_LIFE, Wallet};
 
 /// The global id of TON's main network.
 pub const MAINNET_ID: i32 = -239;
@@ -55,13 +61,19 @@ pub const TESTNET_ID: i32 = -3;
 /// How long an operation waits for its effect unless told otherwise. Blocks come every 0.4 s.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The channel operations of one node on one ledger.
+/// The channel operations of one node on one ledger. Clones share the wallet, and the turns at each service.
+#[derive(Clone)]
 pub struct Ledger {
+    /// For looks that somebody asks for.
     chain: Arc<dyn Chain>,
+    /// The same connection for operations, which go before all looks.
+    acting: Arc<dyn Chain>,
     network_id: i32,
-    wallet: Option<Wallet>,
-    /// Held over a transfer: the wallet executes one numbered message after the other.
-    transferring: tokio::sync::Mutex<()>,
+    wallet: Option<Arc<Wallet>>,
+    /// Held over what the wallet pays: it executes one numbered message after the other. In it is the last transfer whose
+    /// fate is open.
+    transfers: Arc<tokio::sync::Mutex<Option<Transfer>>>,
+    transfer_life: Duration,
     deadline: Duration,
 }
 
@@ -80,14 +92,36 @@ impl Ledger {
     /// The ledger behind `chain`, whose global id is `network_id`. Without a wallet, channels cannot be opened or topped up.
     #[must_use]
     pub fn new(chain: Arc<dyn Chain>, network_id: i32, wallet: Option<Wallet>) -> Self {
-        let transferring = tokio::sync::Mutex::new(());
-        Self { chain, network_id, wallet, transferring, deadline: DEADLINE }
+        let (looking, acting) = (chain.with_priority(Priority::Look), chain.with_priority(Priority::Act));
+        let wallet = wallet.map(Arc::new);
+        Self {
+            chain: looking,
+            acting,
+            network_id,
+            wallet,
+            transfers: Arc::default(),
+            transfer_life: TRANSFER_LIFE,
+            deadline: DEADLINE,
+        }
+    }
+
+    /// The same ledger, whose looks (channels, balances, histories) take their turns with this priority. They are
+    /// [`Priority::Look`] at first. Operations go before them in any case.
+    #[must_use]
+    pub fn with_priority(&self, priority: Priority) -> Self {
+        Self { chain: self.acting.with_priority(priority), ..self.clone() }
     }
 
     /// The same with another deadline for each operation.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// The same with another time, in whole seconds, for which a signed transfer can be executed.
+    #[must_use]
+    pub fn with_transfer_life(self, transfer_life: Duration) -> Self {
+        Self { transfer_life, ..self }
     }
 
     /// The network's global id.
@@ -111,13 +145,15 @@ impl Ledger {
     /// The wallet's address, if there is a wallet.
     #[must_use]
     pub fn wallet_address(&self) -> Option<Address> {
-        self.wallet.as_ref().map(Wallet::address)
+        self.wallet.as_deref().map(Wallet::address)
     }
 
     /// Locks `deposit` under `terms`.
     ///
+    /// One that this wallet has sent already and that has not arrived yet is waited for and not sent again. (`LE-9`)
+    ///
     /// # Errors
-    /// Any [`LedgerError`]; nothing was sent unless it is `Refused`, `Expired` or `Deadline`.
+    /// Any [`LedgerError`]; [`LedgerError::may_be_sent`] tells whether the coins may have left.
     pub async fn open(&self, terms: &ChannelTerms, deposit: Nano) -> Result<Opened, LedgerError> {
         let opened = self.open_all(&[(terms.clone(), deposit)]).await?;
         opened.first().copied().ok_or(LedgerError::NotOpen { account: terms.account() })
@@ -130,33 +166,42 @@ impl Ledger {
     pub async fn open_all(&self, channels: &[(ChannelTerms, Nano)]) -> Result<Vec<Opened>, LedgerError> {
         const OPERATION: &str = "open a channel";
         let wallet = self.wallet_for(OPERATION)?.address();
-        let mut messages = Vec::new();
-        let mut spent = Nano::ZERO;
-        let mut before = Vec::new();
-        for (terms, deposit) in channels {
+        for (terms, _) in channels {
             terms.check(self.network_id)?;
             if terms.client != wallet {
                 return Err(LedgerError::ForeignRefund { client: terms.client, wallet });
             }
+        }
+        let mut turn = self.turn(OPERATION).await?;
+        let mut messages = Vec::new();
+        let mut spent = Nano::ZERO;
+        let mut before = Vec::new();
+        for (terms, deposit) in channels {
             let account = terms.account();
             let (raw, state) = self.look(account).await?;
             if state.is_some_and(|state| state.epoch != 0) {
                 return Err(LedgerError::AlreadyOpen { account });
             }
             before.push((account, raw.last_lt, *deposit));
+            if self.is_on_its_way(account, &raw).await? {
+                continue;
+            }
             let value = deposit.saturating_plus(OPEN_SURPLUS);
             spent = spent.saturating_plus(value);
             let message = ChannelMessage::TopUp { amount: *deposit };
             messages.push(message.internal(account, value, Some(terms)));
         }
-        self.transfer(OPERATION, &messages, spent).await?;
+        if !messages.is_empty() {
+            self.transfer(&mut turn, OPERATION, &messages, spent).await?;
+        }
+        drop(turn);
         let mut opened = Vec::new();
         for (account, since_lt, deposit) in before {
             let funded = |state: Option<&ChannelState>| {
                 state.is_some_and(|state| state.epoch != 0 && state.deposit >= deposit)
             };
             let state = self
-                .reach(OPERATION, account, Some(since_lt), funded)
+                .reach(OPERATION, account, Sent::ByWallet { since_lt }, funded)
                 .await?
                 .ok_or(LedgerError::NotOpen { account })?;
             opened.push(Opened { account, epoch: state.epoch, deposit: state.deposit });
@@ -170,15 +215,17 @@ impl Ledger {
     /// Any [`LedgerError`]; `Refused` with [`contract::Refusal::Closing`] during a challenge period.
     pub async fn top_up(&self, account: Address, amount: Nano) -> Result<(), LedgerError> {
         const OPERATION: &str = "top up a channel";
+        let mut turn = self.turn(OPERATION).await?;
         let (raw, before) = self.open_channel(account).await?;
         let value = amount.saturating_plus(TOP_UP_SURPLUS);
         let message = ChannelMessage::TopUp { amount }.internal(account, value, None);
-        self.transfer(OPERATION, &[message], value).await?;
+        self.transfer(&mut turn, OPERATION, &[message], value).await?;
+        drop(turn);
         let deposit = before.deposit.saturating_plus(amount);
         let added = |state: Option<&ChannelState>| {
             state.is_some_and(|state| state.epoch == before.epoch && state.deposit >= deposit)
         };
-        self.reach(OPERATION, account, Some(raw.last_lt), added).await?;
+        self.reach(OPERATION, account, Sent::ByWallet { since_lt: raw.last_lt }, added).await?;
         Ok(())
     }
 
@@ -192,18 +239,18 @@ impl Ledger {
         let (raw, before) = self.open_channel(account).await?;
         let message = ChannelMessage::Claim { cumulative: voucher.cumulative, voucher: signature };
         let small = voucher.cumulative.saturating_minus(before.settled) < EXTERNAL_CLAIM_MIN;
-        let since_lt = if small && voucher.cumulative > before.settled && self.wallet.is_some() {
+        let sent = if small && voucher.cumulative > before.settled && self.wallet.is_some() {
             let message = message.internal(account, MESSAGE_GAS, None);
-            self.transfer(OPERATION, &[message], MESSAGE_GAS).await?;
-            Some(raw.last_lt)
+            let mut turn = self.turn(OPERATION).await?;
+            self.transfer(&mut turn, OPERATION, &[message], MESSAGE_GAS).await?;
+            Sent::ByWallet { since_lt: raw.last_lt }
         } else {
-            self.send_external(OPERATION, account, message).await?;
-            None
+            self.send_external(OPERATION, account, message).await?
         };
         let paid = |state: Option<&ChannelState>| {
             state.is_none_or(|state| state.epoch != before.epoch || state.settled >= voucher.cumulative)
         };
-        self.reach(OPERATION, account, since_lt, paid).await?;
+        self.reach(OPERATION, account, sent, paid).await?;
         Ok(())
     }
 
@@ -226,8 +273,8 @@ impl Ledger {
             voucher,
             order: Some(order_signature),
         };
-        self.send_external(OPERATION, account, message).await?;
-        self.reach(OPERATION, account, None, gone(order.epoch)).await?;
+        let sent = self.send_external(OPERATION, account, message).await?;
+        self.reach(OPERATION, account, sent, gone(order.epoch)).await?;
         Ok(())
     }
 
@@ -241,8 +288,10 @@ impl Ledger {
         let (raw, before) = self.open_channel(account).await?;
         let message = ChannelMessage::RequestClose { request: None };
         let message = message.internal(account, MESSAGE_GAS, None);
-        self.transfer(OPERATION, &[message], MESSAGE_GAS).await?;
-        self.await_closing(OPERATION, account, Some(raw.last_lt), before.epoch).await
+        let mut turn = self.turn(OPERATION).await?;
+        self.transfer(&mut turn, OPERATION, &[message], MESSAGE_GAS).await?;
+        drop(turn);
+        self.await_closing(OPERATION, account, Sent::ByWallet { since_lt: raw.last_lt }, before.epoch).await
     }
 
     /// The same with a signature of the client's voucher key, for a client whose wallet is empty: the channel's reserve
@@ -258,13 +307,13 @@ impl Ledger {
         const OPERATION: &str = "request the close of a channel";
         let account = Address::basechain(request.account);
         let message = ChannelMessage::RequestClose { request: Some(signature) };
-        match self.send_external(OPERATION, account, message).await {
+        let sent = match self.send_external(OPERATION, account, message).await {
             Err(LedgerError::Refused { refusal: Refusal::Value, .. }) if self.wallet.is_some() => {
                 return self.request_close(account).await;
             }
             sent => sent?,
-        }
-        self.await_closing(OPERATION, account, None, request.epoch).await
+        };
+        self.await_closing(OPERATION, account, sent, request.epoch).await
     }
 
     /// Refunds the client and deletes the account, once the challenge period is over. Anyone may.
@@ -274,8 +323,8 @@ impl Ledger {
     pub async fn finalize(&self, account: Address) -> Result<(), LedgerError> {
         const OPERATION: &str = "finalize a channel";
         let (_, before) = self.open_channel(account).await?;
-        self.send_external(OPERATION, account, ChannelMessage::Finalize).await?;
-        self.reach(OPERATION, account, None, gone(before.epoch)).await?;
+        let sent = self.send_external(OPERATION, account, ChannelMessage::Finalize).await?;
+        self.reach(OPERATION, account, sent, gone(before.epoch)).await?;
         Ok(())
     }
 
@@ -284,7 +333,8 @@ impl Ledger {
     /// # Errors
     /// [`chain::ChainError::Unreachable`] if nothing is known, [`chain::ChainError::Unreadable`] if another contract is there.
     pub async fn channel(&self, account: Address) -> Result<Option<ChannelState>, LedgerError> {
-        Ok(self.look(account).await?.1)
+        let raw = self.chain.account(account).await?;
+        Ok(ChannelState::read(account, &raw)?)
     }
 
     /// Coins on an account; zero for one that nobody used.
@@ -325,11 +375,12 @@ impl Ledger {
     }
 
     fn wallet_for(&self, operation: &'static str) -> Result<&Wallet, LedgerError> {
-        self.wallet.as_ref().ok_or(LedgerError::NoWallet { operation })
+        self.wallet.as_deref().ok_or(LedgerError::NoWallet { operation })
     }
 
+    /// Looks at a channel for an operation.
     async fn look(&self, account: Address) -> Result<(Account, Option<ChannelState>), LedgerError> {
-        let raw = self.chain.account(account).await?;
+        let raw = self.acting.account(account).await?;
         let state = ChannelState::read(account, &raw)?;
         Ok((raw, state))
     }
@@ -345,13 +396,13 @@ impl Ledger {
         &self,
         operation: &'static str,
         account: Address,
-        since_lt: Option<u64>,
+        sent: Sent,
         epoch: u64,
     ) -> Result<u32, LedgerError> {
         let closing = |state: Option<&ChannelState>| {
             state.is_none_or(|state| state.epoch != epoch || state.close_at_s != 0)
         };
-        self.reach(operation, account, since_lt, closing)
+        self.reach(operation, account, sent, closing)
             .await?
             .filter(|state| state.epoch == epoch)
             .map(|state| state.close_at_s)

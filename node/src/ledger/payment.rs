@@ -18,9 +18,10 @@ impl Ledger {
     /// that nobody uses: such a message is not bounced.
     ///
     /// # Errors
-    /// Any [`LedgerError`]; nothing was sent unless it is `Expired` or `Deadline`.
+    /// Any [`LedgerError`]; nothing was sent, and nothing will be, unless it is [`LedgerError::Unknown`].
     pub async fn send(&self, to: Address, amount: Nano) -> Result<(), LedgerError> {
-        self.transfer(OPERATION, &[message(to, amount)], amount).await
+        let mut turn = self.turn(OPERATION).await?;
+        self.transfer(&mut turn, OPERATION, &[message(to, amount)], amount).await
     }
 
     /// Whether the wallet holds `amount` and the fee of a transfer.

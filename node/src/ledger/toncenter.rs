@@ -1,6 +1,7 @@
 //! A ledger behind HTTP, version 2 of toncenter's interface: the same client for a devnet elsewhere, testnet and mainnet.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -8,11 +9,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bombyx_protocol::channel::terms::Address;
 use futures::FutureExt as _;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tycho_types::boc::Boc;
 
-use super::chain::{Account, Chain, ChainError, Contract, Reply, Transaction, nano};
+use super::chain::{Account, Chain, ChainError, Contract, Priority, Reply, Transaction, nano};
+use super::turns::Turns;
 
 /// The public service for the main network.
 pub const MAINNET_URL: &str = "https://toncenter.com/api/v2";
@@ -27,20 +28,24 @@ const REQUESTS_PER_S: [u32; 2] = [1, 10];
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a request is made before the ledger counts as unreachable.
 const ATTEMPTS: u32 = 4;
-/// The pause before the second attempt; each further one is twice as long.
-const BACKOFF: Duration = Duration::from_millis(250);
+/// No attempt begins later after the first one than this many request time-outs: a service that is mute costs two of them.
+const PATIENCE: u32 = 2;
+/// The pause before the second attempt, as a part of a request's time-out; each further one is twice as long.
+const BACKOFF_PART: u32 = 40;
 /// Bytes of one answer.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The most transactions that one request may ask for; the service's limit.
 const TRANSACTIONS_MAX: usize = 100;
 
-/// A client of one service.
+/// A client of one service. Clones share its turns.
+#[derive(Clone)]
 pub struct Toncenter {
     http: reqwest::Client,
     endpoint: String,
     key: Option<String>,
-    spacing: Duration,
-    next: Mutex<Instant>,
+    request_timeout: Duration,
+    turns: Arc<Turns>,
+    priority: Priority,
 }
 
 /// What one attempt came to.
@@ -68,42 +73,50 @@ impl Toncenter {
             // A little slower than allowed: the service measures where requests arrive, not where they leave.
             per_s => Duration::from_millis(1_100) / per_s,
         };
-        let http = reqwest::Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .build()
-            .map_err(|error| unreachable(error.to_string()))?;
+        let http = reqwest::Client::builder().build().map_err(|error| unreachable(error.to_string()))?;
         let endpoint = base.trim_end_matches('/').to_owned();
-        Ok(Self { http, endpoint, key, spacing, next: Mutex::new(Instant::now()) })
+        let turns = Arc::new(Turns::new(spacing));
+        let request_timeout = REQUEST_TIMEOUT;
+        Ok(Self { http, endpoint, key, request_timeout, turns, priority: Priority::Look })
+    }
+
+    /// The same with another time for one request, from connecting to the last byte; pauses change with it.
+    #[must_use]
+    pub fn with_request_timeout(self, request_timeout: Duration) -> Self {
+        Self { request_timeout, ..self }
     }
 
     async fn call(&self, method: &str, params: Value) -> Result<Value, ChainError> {
-        let mut backoff = BACKOFF;
+        let began = Instant::now();
+        let mut backoff = self.request_timeout / BACKOFF_PART;
         let mut attempt = 1;
-        let mut answered = true;
         loop {
-            match self.attempt(method, &params).await {
+            let error = match self.attempt(method, &params).await {
                 Attempt::Answer(value) => return Ok(value),
-                // An earlier attempt may have got through though its answer did not: then a repeated message is refused
-                // for having been executed. What the ledger shows will tell.
-                Attempt::Final(ChainError::Refused { exit_code: Some(_), .. }) if !answered => {
+                // An earlier attempt may have got through whatever was answered to it: then a repeated message is refused for
+                // having been executed. What the ledger shows will tell. (`LE-6`)
+                Attempt::Final(ChainError::Refused { exit_code: Some(_), .. }) if attempt > 1 => {
                     return Ok(Value::Null);
                 }
                 Attempt::Final(error) => return Err(error),
-                Attempt::Again(error) if attempt >= ATTEMPTS => return Err(error),
-                Attempt::Again(error) => {
-                    answered &= !matches!(error, ChainError::Unreachable { .. });
-                    sleep(backoff).await;
-                }
+                Attempt::Again(error) => error,
+            };
+            if attempt >= ATTEMPTS || began.elapsed() + backoff >= self.request_timeout * PATIENCE {
+                return Err(error);
             }
+            sleep(backoff).await;
             backoff *= 2;
             attempt += 1;
         }
     }
 
     async fn attempt(&self, method: &str, params: &Value) -> Attempt {
-        self.take_turn().await;
+        if !self.turns.take(self.priority).await {
+            return Attempt::Final(self.unreachable("too many requests wait for their turn".into()));
+        }
         let request = json!({ "id": "1", "jsonrpc": "2.0", "method": method, "params": params });
-        let mut builder = self.http.post(format!("{}/jsonRPC", self.endpoint)).json(&request);
+        let builder = self.http.post(format!("{}/jsonRPC", self.endpoint));
+        let mut builder = builder.timeout(self.request_timeout).json(&request);
         if let Some(key) = &self.key {
             builder = builder.header("X-API-Key", key);
         }
@@ -145,15 +158,6 @@ impl Toncenter {
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
-    }
-
-    /// Waits until the next request may be made.
-    async fn take_turn(&self) {
-        if self.spacing.is_zero() {
-            return;
-        }
-        let turn = reserve(&mut *self.next.lock().await, Instant::now(), self.spacing);
-        sleep_until(turn).await;
     }
 
     fn unreachable(&self, reason: String) -> ChainError {
@@ -236,19 +240,16 @@ impl Chain for Toncenter {
     }
 
     fn pace(&self) -> Duration {
-        self.spacing.max(Duration::from_millis(200))
+        self.turns.spacing().max(Duration::from_millis(200))
     }
 
     fn spacing(&self) -> Duration {
-        self.spacing
+        self.turns.spacing()
     }
-}
 
-/// Takes the first free turn from `now` on; the one after it is `spacing` later.
-fn reserve(next: &mut Instant, now: Instant, spacing: Duration) -> Instant {
-    let turn = (*next).max(now);
-    *next = turn + spacing;
-    turn
+    fn with_priority(&self, priority: Priority) -> Arc<dyn Chain> {
+        Arc::new(Self { priority, ..self.clone() })
+    }
 }
 
 fn is_this_machine(url: &reqwest::Url) -> bool {
@@ -282,7 +283,8 @@ mod tests {
     #[test]
     fn a_service_is_asked_as_often_as_it_allows_and_this_machine_at_will() {
         let spacing = |base: &str, key: Option<&str>, per_s: Option<u32>| {
-            Toncenter::new(base, key.map(str::to_owned), per_s).map(|client| client.spacing.as_millis())
+            Toncenter::new(base, key.map(str::to_owned), per_s)
+                .map(|client| client.turns.spacing().as_millis())
         };
         assert_eq!(spacing(TESTNET_URL, None, None), Ok(1_100));
         assert_eq!(spacing(MAINNET_URL, Some("k"), None), Ok(110));
@@ -294,19 +296,5 @@ mod tests {
             assert_eq!(spacing(here, None, Some(1)), Ok(1_100), "{here}");
         }
         assert!(matches!(spacing("nowhere", None, None), Err(ChainError::Unreachable { .. })));
-    }
-
-    #[test]
-    fn turns_are_apart_by_the_spacing_and_none_is_saved_up() {
-        let spacing = Duration::from_millis(110);
-        let (mut next, now) = (Instant::now(), Instant::now());
-        let mut turns = Vec::new();
-        for _ in 0..4 {
-            turns.push(reserve(&mut next, now, spacing));
-        }
-        assert!(turns.windows(2).all(|pair| pair[1] - pair[0] == spacing));
-        let later = now + Duration::from_secs(60);
-        assert_eq!(reserve(&mut next, later, spacing), later);
-        assert_eq!(reserve(&mut next, later, spacing), later + spacing);
     }
 }

@@ -1,132 +1,119 @@
 //! Sending, and waiting until the ledger shows the effect: each wait ends by success, refusal or deadline.
 
-use bombyx_protocol::amount::Nano;
+use std::time::Duration;
+
 use bombyx_protocol::channel::terms::Address;
 use tokio::time::{Instant, sleep};
 use tycho_types::boc::Boc;
-use tycho_types::cell::Cell;
 
 use super::chain::ChainError;
 use super::contract::{ChannelMessage, ChannelState};
-use super::wallet::{TRANSFER_FEE_MAX, TRANSFER_LIFE, Wallet};
+use super::limits::{RECENT_TRANSACTIONS, RESEND_PAUSE};
 use super::{Ledger, LedgerError};
 
-/// What forwarding and gas of one more message in a transfer cost at most.
-const MESSAGE_FEE_MAX: Nano = Nano(2_000_000);
-/// How far back a wait looks for the transaction that refused it.
-const RECENT_TRANSACTIONS: usize = 8;
+/// What was sent, so that the wait for its effect knows what may still happen.
+pub(super) enum Sent {
+    /// The wallet has sent it after this logical time of the channel: a transaction there may refuse it.
+    ByWallet { since_lt: u64 },
+    /// From outside, and what was wrong with the answer to it. It is handed over again until its effect is seen.
+    FromOutside { boc: Vec<u8>, trouble: Option<ChainError> },
+}
 
 impl Ledger {
+    /// Hands a message from outside over. Only a contract's exit code is a refusal. (`LE-6`)
     pub(super) async fn send_external(
         &self,
         operation: &'static str,
         account: Address,
         message: ChannelMessage,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Sent, LedgerError> {
         let boc = Boc::encode(message.external(account));
-        self.chain.send(boc).await.map_err(|error| {
-            if let ChainError::Refused { exit_code: Some(code), .. } = error {
-                return LedgerError::Refused { operation, account, refusal: code.into() };
-            }
-            error.into()
-        })
-    }
-
-    /// Sends messages from the wallet and waits until the wallet has executed them. `spent` is the sum they carry.
-    pub(super) async fn transfer(
-        &self,
-        operation: &'static str,
-        messages: &[Cell],
-        spent: Nano,
-    ) -> Result<(), LedgerError> {
-        let wallet = self.wallet_for(operation)?;
-        let address = wallet.address();
-        let _one_at_a_time = self.transferring.lock().await;
-        let before = self.chain.account(address).await?;
-        let more = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        let fees = Nano(MESSAGE_FEE_MAX.0.saturating_mul(more)).saturating_plus(TRANSFER_FEE_MAX);
-        let need = spent.saturating_plus(fees);
-        if before.balance < need {
-            let have = before.balance;
-            return Err(LedgerError::Balance { operation, wallet: address, have, need });
-        }
-        let seqno = Wallet::next_seqno(&before);
-        let life_s = u32::try_from(TRANSFER_LIFE.as_secs()).unwrap_or(u32::MAX);
-        let valid_until_s = before.chain_time_s.saturating_add(life_s);
-        self.chain.send(wallet.transfer(seqno, valid_until_s, messages)?).await?;
-        let end = Instant::now() + self.deadline;
-        loop {
-            let outcome = self.chain.account(address).await;
-            if let Ok(now) = &outcome {
-                if Wallet::next_seqno(now) > seqno {
-                    return Ok(());
-                }
-                if now.chain_time_s > valid_until_s {
-                    return Err(LedgerError::Expired { operation });
-                }
-            }
-            self.pause(operation, address, end, outcome.err().map(LedgerError::from)).await?;
+        match self.acting.send(boc.clone()).await {
+            Ok(()) => Ok(Sent::FromOutside { boc, trouble: None }),
+            Err(trouble) => match trouble.exit_code() {
+                Some(code) => Err(LedgerError::Refused { operation, account, refusal: code.into() }),
+                None => Ok(Sent::FromOutside { boc, trouble: Some(trouble) }),
+            },
         }
     }
 
-    /// Waits until the channel is as hoped. With `since_lt`, a transaction of this node's wallet that the contract
-    /// refused after that logical time ends the wait.
+    /// Waits until the channel is as hoped. A contract's refusal ends the wait, and so does the deadline; no failure of an
+    /// endpoint does. (`LE-6`)
     pub(super) async fn reach(
         &self,
         operation: &'static str,
         account: Address,
-        since_lt: Option<u64>,
+        sent: Sent,
         done: impl Fn(Option<&ChannelState>) -> bool,
     ) -> Result<Option<ChannelState>, LedgerError> {
-        let end = Instant::now() + self.deadline;
+        let begin = Instant::now();
+        let mut hand_over_at = begin + self.resend_pause();
+        let mut refused = None;
+        let mut trouble = match &sent {
+            Sent::FromOutside { trouble, .. } => trouble.as_ref().map(ToString::to_string),
+            Sent::ByWallet { .. } => None,
+        };
         loop {
-            let trouble = match self.look(account).await {
+            match self.look(account).await {
                 Ok((_, state)) if done(state.as_ref()) => return Ok(state),
-                Ok((raw, _)) => match since_lt {
-                    Some(lt) if raw.last_lt > lt => {
-                        self.fail_if_refused(operation, account, lt).await?;
-                        None
+                Ok((raw, _)) => {
+                    if let Sent::ByWallet { since_lt } = sent
+                        && raw.last_lt > since_lt
+                    {
+                        match self.refusal(operation, account, since_lt).await {
+                            Ok(None) => {}
+                            Ok(Some(refusal)) => return Err(refusal),
+                            Err(error) => trouble = Some(error.to_string()),
+                        }
                     }
-                    _ => None,
-                },
-                Err(LedgerError::Chain(error)) if error.is_silence() => Some(error.into()),
-                Err(error) => return Err(error),
-            };
-            self.pause(operation, account, end, trouble).await?;
+                }
+                Err(error) => trouble = Some(error.to_string()),
+            }
+            let now = Instant::now();
+            if now >= begin + self.deadline {
+                let seconds = self.deadline.as_secs();
+                let deadline = LedgerError::Deadline { operation, account, seconds, trouble };
+                return Err(refused.unwrap_or(deadline));
+            }
+            if let Sent::FromOutside { boc, .. } = &sent
+                && now >= hand_over_at
+            {
+                hand_over_at = now + self.resend_pause();
+                match self.acting.send(boc.clone()).await {
+                    Ok(()) => refused = None,
+                    // Either it was executed before, which will be seen, or it never will be.
+                    Err(error) if error.exit_code().is_some() => {
+                        let refusal = error.exit_code().unwrap_or_default().into();
+                        refused = Some(LedgerError::Refused { operation, account, refusal });
+                    }
+                    Err(error) => trouble = Some(error.to_string()),
+                }
+            }
+            sleep(self.acting.pace()).await;
         }
     }
 
-    async fn fail_if_refused(
+    /// How long nothing may be heard of a message before it is handed over again.
+    pub(super) fn resend_pause(&self) -> Duration {
+        RESEND_PAUSE.min(self.deadline / 3)
+    }
+
+    /// The refusal of a message of this node's wallet after a logical time, if there was one.
+    async fn refusal(
         &self,
         operation: &'static str,
         account: Address,
         since_lt: u64,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Option<LedgerError>, ChainError> {
         let ours = self.wallet_address();
-        let recent = self.chain.transactions(account, RECENT_TRANSACTIONS).await?;
+        let recent = self.acting.transactions(account, RECENT_TRANSACTIONS).await?;
         let refused = recent.iter().find(|transaction| {
             let from = transaction.incoming.as_ref().and_then(|message| message.from);
             transaction.lt > since_lt && transaction.aborted && from == ours && from.is_some()
         });
-        match refused.map(|transaction| transaction.exit_code.unwrap_or(0)) {
-            Some(code) => Err(LedgerError::Refused { operation, account, refusal: code.into() }),
-            None => Ok(()),
-        }
-    }
-
-    /// Sleeps until the next look, or fails at the deadline: with the trouble that hid the effect, if there was one.
-    async fn pause(
-        &self,
-        operation: &'static str,
-        account: Address,
-        end: Instant,
-        trouble: Option<LedgerError>,
-    ) -> Result<(), LedgerError> {
-        if Instant::now() >= end {
-            let seconds = self.deadline.as_secs();
-            return Err(trouble.unwrap_or(LedgerError::Deadline { operation, account, seconds }));
-        }
-        sleep(self.chain.pace()).await;
-        Ok(())
+        Ok(refused.map(|transaction| {
+            let refusal = transaction.exit_code.unwrap_or(0).into();
+            LedgerError::Refused { operation, account, refusal }
+        }))
     }
 }

@@ -35,7 +35,8 @@ pub const TRANSFER_LIFE: Duration = Duration::from_secs(60);
 /// Representation hash of the wallet contract's code, version 5r1.
 const CODE_HASH: &str = "20834b7b72b112147e1b2fb457b84e74d1a30f04f737d4f62a668e9552d2b72f";
 
-/// A wallet with its key. The key is wiped when this is dropped.
+/// A wallet with its key. The key is wiped when this is dropped, and so is each clone's.
+#[derive(Clone)]
 pub struct Wallet {
     inner: TonWallet,
 }

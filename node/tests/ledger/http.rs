@@ -11,11 +11,20 @@ use serde_json::{Value, json};
 use crate::server::Server;
 use crate::setup::{coins, key};
 
+/// A service that refuses every request with an exit code that nobody threw.
+pub(crate) async fn refusing() -> String {
+    answering(0).await
+}
+
 /// A service that drops the first `silent` requests after reading them and refuses the rest as stale.
 async fn forgetful(silent: usize) -> Toncenter {
+    Toncenter::new(&format!("{}/api/v2", answering(silent).await), None, None).unwrap()
+}
+
+async fn answering(silent: usize) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}/api/v2", listener.local_addr().unwrap());
+    let base = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         for served in 0.. {
             let (mut socket, _) = listener.accept().await.unwrap();
@@ -31,7 +40,7 @@ async fn forgetful(silent: usize) -> Toncenter {
             }
         }
     });
-    Toncenter::new(&base, None, None).unwrap()
+    base
 }
 
 #[tokio::test]

@@ -6,11 +6,12 @@ use bombyx_node::ledger::Ledger;
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet, http, lite};
 use bombyx_node::ledger::endpoints;
 use bombyx_node::ledger::liteserver::LiteAddress;
+use ed25519_dalek::SigningKey;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::setup::{key, wallet};
+use crate::setup::wallet;
 
 /// It stops when this is dropped.
 pub(crate) struct Server {
@@ -29,7 +30,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let lite_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let server_key = key(77);
+        // Each has a key of its own: one key is one voice.
+        let server_key = SigningKey::from_bytes(&rand::random());
         let lite = LiteAddress {
             socket: lite_listener.local_addr().unwrap().to_string(),
             key: server_key.verifying_key().to_bytes(),

@@ -38,11 +38,11 @@ pub(crate) const fn coins(coins: u64) -> Nano {
     Nano(coins * 1_000_000_000)
 }
 
-/// The wallet of one of three fixed parties. Making words takes a while, so they are made once.
+/// The wallet of one of three fixed parties. Making words and their keys takes a while, so it is done once.
 pub(crate) fn wallet(index: usize) -> Wallet {
-    static WORDS: OnceLock<[String; 3]> = OnceLock::new();
-    let words = WORDS.get_or_init(|| [(); 3].map(|()| Wallet::generate_words().to_string()));
-    Wallet::from_words(&words[index], DEVNET_ID).unwrap()
+    static WALLETS: OnceLock<[Wallet; 3]> = OnceLock::new();
+    let make = || Wallet::from_words(&Wallet::generate_words(), DEVNET_ID).unwrap();
+    WALLETS.get_or_init(|| [(); 3].map(|()| make()))[index].clone()
 }
 
 pub(crate) fn key(seed: u8) -> SigningKey {

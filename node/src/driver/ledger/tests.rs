@@ -9,7 +9,7 @@ use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use ed25519_dalek::SigningKey;
 
 use super::*;
-use crate::ledger::chain::{Chain, Reply, Transaction};
+use crate::ledger::chain::{Chain, Priority, Reply, Transaction};
 use crate::ledger::devnet::{self, DEVNET_ID, Devnet};
 use crate::ledger::endpoints;
 use crate::ledger::wallet::Wallet;
@@ -163,16 +163,17 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
 }
 
 /// A devnet that is asked so many times, breaks at one account and never answers for another.
+#[derive(Clone)]
 struct Odd {
     devnet: Devnet,
-    looks: AtomicUsize,
+    looks: Arc<AtomicUsize>,
     broken: Account,
     hung: Account,
 }
 
 impl Odd {
     fn new(broken: Account, hung: Account) -> Arc<Self> {
-        Arc::new(Self { devnet: Devnet::new().unwrap(), looks: AtomicUsize::new(0), broken, hung })
+        Arc::new(Self { devnet: Devnet::new().unwrap(), looks: Arc::default(), broken, hung })
     }
 }
 
@@ -204,6 +205,10 @@ impl Chain for Odd {
 
     fn pace(&self) -> Duration {
         Duration::from_millis(1)
+    }
+
+    fn with_priority(&self, _: Priority) -> Arc<dyn Chain> {
+        Arc::new(self.clone())
     }
 }
 

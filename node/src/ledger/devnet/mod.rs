@@ -25,7 +25,7 @@ use tycho_vm::RcStackValue;
 pub use self::config::DEVNET_ID;
 pub use self::faucet::FAUCET_MAX;
 use super::CoinName;
-use super::chain::{Account, Chain, ChainError, Reply, Transaction};
+use super::chain::{Account, Chain, ChainError, Priority, Reply, Transaction};
 
 /// A handle on a devnet; clones share it.
 #[derive(Clone)]
@@ -186,5 +186,10 @@ impl Chain for Devnet {
 
     fn pace(&self) -> Duration {
         Duration::from_millis(20)
+    }
+
+    fn with_priority(&self, _priority: Priority) -> Arc<dyn Chain> {
+        // Everybody is served at once.
+        Arc::new(self.clone())
     }
 }
