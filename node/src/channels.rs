@@ -132,7 +132,7 @@ pub fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
     let status = |record: &Record| match record {
         Record::Paying(record) => Some(paying(&Payer::restored(record.clone()))),
         Record::Earning(record) => Some(earning(&Earner::restored(record.clone()))),
-        Record::ChannelGone { .. } | Record::Receipt { .. } => None,
+        Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => None,
     };
     records.iter().filter_map(status).collect()
 }

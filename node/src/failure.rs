@@ -44,6 +44,12 @@ impl Meaning {
             Failure::Order(fault) => order(*fault),
             Failure::Payment(fault) => payment(fault),
             Failure::Refused(refusal) => refused(*refusal),
+            Failure::LeftAlone => Self::new(
+                Exit::NoBids,
+                503,
+                "no_provider",
+                "wait two minutes, or find another provider; each further failure makes the wait four times as long",
+            ),
             Failure::NoBids => Self::new(
                 Exit::NoBids,
                 503,
@@ -146,6 +152,10 @@ const fn payment(fault: &PaymentFault) -> Meaning {
             let hint =
                 "raise `client.challenge_max_s` in the node's configuration, or wait for another provider";
             Meaning::new(Exit::Provider, 502, "channel_terms", hint)
+        }
+        PaymentFault::StrangersLocked { .. } => {
+            let hint = "wait until earlier channels are closed, raise `client.strangers_locked_max`, or ask for fewer tokens";
+            Meaning::new(Exit::Price, 422, "strangers_locked", hint)
         }
         PaymentFault::Terms(_) => Meaning::new(Exit::Provider, 502, "channel_terms", OTHERS),
         PaymentFault::Closed { .. } => Meaning::new(Exit::Provider, 502, "channel_closed", OTHERS),

@@ -66,7 +66,9 @@ pub enum GuardNews {
 pub fn vouchers(records: &[Record]) -> Vec<Guarded> {
     let newest = |record: &Record| match record {
         Record::Earning(earning) => guarded(earning),
-        Record::Paying(_) | Record::ChannelGone { .. } | Record::Receipt { .. } => None,
+        Record::Paying(_) | Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => {
+            None
+        }
     };
     records.iter().filter_map(newest).collect()
 }

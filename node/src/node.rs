@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
@@ -85,6 +85,7 @@ pub async fn start_showing(
             entropy_seed: *fresh_seed()?,
             network_id,
             wallet: address,
+            clock_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             deposit: config.client.deposit.0,
             bid_window: Span::from_ms(config.client.bid_window_ms),
             enough_bids: config.client.enough_bids,
@@ -92,6 +93,7 @@ pub async fn start_showing(
             policy: ChannelPolicy {
                 deposit_max: config.client.deposit_max.0,
                 challenge_s_max: config.client.challenge_max_s,
+                strangers_locked_max: config.client.strangers_locked_max.0,
                 idle_close: (config.client.idle_close_s > 0)
                     .then(|| Span::from_s(config.client.idle_close_s)),
             },

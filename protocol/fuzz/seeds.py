@@ -56,18 +56,22 @@ def vectors(first, dims, raw):
 
 
 CLIENT = {
-    "an-answer": MATCH + STARTED + PERSISTED + OPEN + tokens(8) * 3 + END + PERSISTED + SLEEP,
+    "an-answer": MATCH + STARTED + PERSISTED + tokens(8) + OPEN + tokens(8) * 2 + END + PERSISTED + SLEEP,
     "an-answer-before-the-ledger": MATCH + STARTED + tokens(8) + SLEEP + OPEN + tokens(8) + END + PERSISTED,
     "a-failover": BID + bid(0) + BID + bid(1, per_job=200) + SLEEP + ACCEPT + PERSISTED + STARTED + tokens(8)
-    + bytes([12, 1, 0]) + PERSISTED + ACCEPT + PERSISTED + STARTED + PERSISTED + OPEN + tokens(30) + END + PERSISTED,
+    + bytes([12, 1, 0]) + PERSISTED + ACCEPT + PERSISTED + STARTED + PERSISTED + tokens(30) + OPEN + END + PERSISTED,
     "a-provider-that-is-gone": MATCH + STARTED + bytes([13, 0]) + SLEEP * 4,
     "a-false-chunk": MATCH + STARTED + PERSISTED + bytes([6, 0, 30, 0]) + bytes(4) + b"\1" * 26 + SLEEP,
-    "a-lost-voucher": MATCH + STARTED + PERSISTED + OPEN + tokens(4) + bytes([8, 2]) + number(1) + number(9_000)
+    "a-lost-voucher": MATCH + STARTED + PERSISTED + tokens(4) + OPEN + bytes([8, 2]) + number(1) + number(9_000)
     + number(9_100) + PERSISTED + tokens(4) + END + PERSISTED,
-    "vectors": bytes([14, 3]) + MATCH + STARTED + PERSISTED + OPEN + vectors(0, 1, bytes(8)) + vectors(2, 1, bytes(4)) + END
+    "vectors": bytes([14, 3]) + MATCH + STARTED + PERSISTED + vectors(0, 1, bytes(8)) + PERSISTED + OPEN + vectors(2, 1, bytes(4)) + END
     + PERSISTED,
-    "a-ledger-that-fails": MATCH + STARTED + bytes([11, 2]) + PERSISTED + bytes([11, 1]) + PERSISTED + SLEEP,
-    "a-close": MATCH + STARTED + OPEN + tokens(8) + END + PERSISTED + bytes([14, 0]) + PERSISTED
+    "a-provider-that-wants-money-first": MATCH + STARTED + bytes([8, 0]) + number(0) + PERSISTED + OPEN + tokens(8) + END
+    + PERSISTED + SLEEP,
+    "a-provider-that-says-nothing-but-receipts": MATCH + STARTED + (tokens(0) + SLEEP) * 9,
+    "an-end-at-once": MATCH + STARTED + END + PERSISTED + SLEEP,
+    "a-ledger-that-fails": MATCH + STARTED + tokens(1) + bytes([11, 2]) + PERSISTED + bytes([11, 1]) + PERSISTED + SLEEP,
+    "a-close": MATCH + STARTED + tokens(8) + OPEN + END + PERSISTED + bytes([14, 0]) + PERSISTED
     + bytes([11, 6]) + number(1) + number(50) + number(0) + number(60_000) + PERSISTED + SLEEP * 4,
     "a-handshake-that-fails": BID + bid() + BID + bid(1) + SLEEP + bytes([5, 1]) + SLEEP + ACCEPT + SLEEP,
     "nobody": SLEEP * 8,

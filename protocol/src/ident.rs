@@ -16,7 +16,7 @@ pub struct NodeId(pub [u8; 32]);
 
 /// Where a connection comes from, as far as it tells one owner from another: the first 24 bits of an IPv4 address, the
 /// first 48 of an IPv6 one. Whoever has one address mostly has its neighbours as well.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct Prefix(u64);
 
 impl Prefix {

@@ -318,6 +318,11 @@ pub enum Failure {
     /// Nobody answered the call.
     #[error("no provider bid for this model before the deadline; is one online that serves it?")]
     NoBids,
+    /// There were bids, all of them of providers that failed lately.
+    #[error(
+        "every provider that bid has failed this node lately; each is asked again after two minutes or more"
+    )]
+    LeftAlone,
     /// There were bids, all of them too dear.
     #[error("every bid can cost more than the order allows; the lowest could cost {lowest} coins")]
     OverBudget {

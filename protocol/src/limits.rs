@@ -129,3 +129,37 @@ pub const WATCH_ROOM_PARTS: u64 = 16;
 /// Unsettled nano at which a channel is settled while its node looks at the ledger too seldom: the least that a claim
 /// without a wallet may bring.
 pub const SETTLE_AT_STRAINED: Nano = Nano(5_000_000);
+
+/// Providers that a client remembers, well or ill: as many as it can have channels.
+pub const PROVIDERS_REMEMBERED_MAX: usize = CHANNELS_MAX;
+/// Seconds for which a provider is not asked after its first failure; each further one makes it four times as long.
+pub const FAILURE_REST_S: u64 = 120;
+/// The longest of these rests in seconds: a machine that was mended overnight is tried again.
+pub const FAILURE_REST_S_MAX: u64 = 86_400;
+/// Good jobs that make up for one failure.
+pub const GOOD_JOBS_A_FAILURE: u8 = 3;
+/// Failures of unproven providers of one prefix after which no unproven one of it is asked: the first may be a neighbour's
+/// bad luck, the third is the owner's.
+pub const PREFIX_FAILURES: u8 = 3;
+/// Refusals and empty answers in a row of one that never served that count as a failure: overbooked newcomers refuse
+/// now and then.
+pub const REFUSALS_A_FAILURE: u8 = 3;
+/// Auctions of a client for each one in which an unknown provider may go before proven ones.
+pub const EXPLORE_EVERY: u16 = 8;
+/// The same where all that were tried so far have failed.
+pub const EXPLORE_EVERY_MAX: u16 = 128;
+/// Ceilings of a job that a new channel to a provider holds at the most that never finished one: the job, and a
+/// second one beside it.
+pub const STRANGER_CEILINGS: u64 = 2;
+/// Good jobs in a row after which a provider may ask for a long challenge time.
+pub const CHALLENGE_LEVEL: u8 = 2;
+/// The longest challenge time in seconds that a provider gets before, unless the client itself proposes a longer one.
+pub const CHALLENGE_STRANGER_S: u32 = 3_600;
+/// How long a channel that was opened to a stranger keeps others waiting with theirs: a ledger's few blocks, and a first
+/// token after them.
+pub const STRANGER_TURN: Span = Span::from_s(15);
+/// Nano-seconds of locked coins that weigh one nano in a score: a coin locked for a day weighs 0.000864.
+pub const LOCK_NANO_S: u64 = 100_000_000;
+/// How often the first step of a provider that never served, or failed since, is counted in its score. It bounds what a
+/// thief can ask for the first step and still be chosen: a ninth of an honest score.
+pub const FIRST_STEP_WEIGHT: u64 = 8;

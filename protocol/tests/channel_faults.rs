@@ -92,7 +92,8 @@ fn an_opening_lost_in_a_crash_is_asked_for_again_and_never_twice() {
         swarm.run_to_end(MINUTE);
         assert_eq!(swarm.outcome(2).text, engine::answer(200), "lost: {lost}");
         assert_eq!(swarm.chain.opened, 1);
-        assert_eq!(swarm.chain.balance(&wallet()), COIN.0 - ClientConfig::for_tests(1).deposit.0);
+        let ceiling = price(400_000).cost_max(&chat("count for me", 200)).unwrap();
+        assert_eq!(swarm.chain.balance(&wallet()), COIN.0 - 2 * ceiling.0, "two ceilings for a stranger");
     }
 }
 
@@ -259,15 +260,15 @@ fn a_ledger_that_does_not_answer_is_named_when_the_credit_is_used_up() {
 #[test]
 fn a_refused_top_up_ends_the_order_that_needed_it_and_no_other() {
     let mut swarm = Swarm::new(10, CALM);
-    let deposit = ClientConfig::for_tests(1).deposit;
-    let client = swarm.client(1, deposit);
+    // Enough for the first channel and one usual deposit on top, not for another.
+    let client = swarm.client(1, Nano(70_000_000));
     swarm.provider(1, price(400_000_000), 20_000);
     // Open the channel first, so that both orders below are on one.
     swarm.order(client, 1, chat("count for me", 5), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
     swarm.order(client, 2, chat("count for me", 60), COIN, MINUTE);
     swarm.run(Span::from_s(5), |swarm| swarm.outcome(2).ids.len() > 10);
-    swarm.order(client, 3, chat("count for me", 60), COIN, MINUTE);
+    swarm.order(client, 3, chat("count for me", 90), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
     assert_eq!(swarm.outcome(2).text, engine::answer(60), "its ceiling was covered");
     let Failure::Payment(PaymentFault::Exhausted { account: named, why }) = why(&swarm, 3) else { panic!() };

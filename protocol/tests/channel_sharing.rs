@@ -126,7 +126,9 @@ fn either_side_killed_among_many_jobs_goes_on_with_the_same_channel() {
         if victim == provider {
             swarm.offer(provider, price(PRICE), TaskKind::Generate, MODEL);
         }
-        swarm.run(Span::from_s(40), |_| false);
+        // A provider that died is left alone for two minutes.
+        let rest = if victim == provider { limits::FAILURE_REST_S + 60 } else { 40 };
+        swarm.run(Span::from_s(rest), |_| false);
         let before = paid(&swarm, provider);
         swarm.outcomes.clear();
         for number in 100..100 + JOBS {
@@ -141,14 +143,17 @@ fn either_side_killed_among_many_jobs_goes_on_with_the_same_channel() {
                 swarm.outcome(number).end
             );
         }
-        assert_eq!(swarm.chain.opened, 1, "seed {seed}");
+        // It had not finished a job either: what was locked with it was asked back.
+        assert!(swarm.chain.opened <= 1 + u32::from(victim == provider), "seed {seed}");
         // What was promised before the crash and never arrived may come with the first new voucher.
         let new = paid(&swarm, provider).saturating_minus(before);
         assert!(new >= billed(&swarm), "seed {seed}: {new} for {}", billed(&swarm));
         swarm.command(provider, Command::Settle);
         swarm.run(MINUTE, |swarm| swarm.chain.locked() == 0);
-        let promised = paid(&swarm, provider).max(payout(&swarm));
-        assert_eq!(payout(&swarm), promised, "seed {seed}");
+        // All is paid out, but for a channel on which too little is due to be sent.
+        let kept = paid(&swarm, provider);
+        assert!(kept < limits::PAYOUT_MIN, "seed {seed}: {kept}");
+        assert!(payout(&swarm).saturating_plus(kept) >= new, "seed {seed}: {new}");
     }
 }
 

@@ -109,6 +109,7 @@ fn the_corpus_reaches_the_money() {
             "vectors",
             "a-lost-voucher",
             "a-close",
+            "a-provider-that-wants-money-first",
         ];
         let paid = targets::client_pays(&bytes);
         assert_eq!(paid > Nano::ZERO, pays.contains(&name.as_str()), "{name}: {paid}");

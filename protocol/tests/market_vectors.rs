@@ -4,15 +4,16 @@
 mod vectors;
 
 use bombyx_protocol::channel::terms::Address;
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::limits::BIDS_MAX;
 use bombyx_protocol::market::auction::{Auction, Fate};
 use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
 use bombyx_protocol::market::call::{CallId, size_class};
 use bombyx_protocol::market::invite::Share;
-use bombyx_protocol::market::score::Score;
+use bombyx_protocol::market::score::{Place, Score, Standing};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::{ModelId, Order};
+use bombyx_protocol::work::price::Delivered;
 use serde_json::{Value, json};
 use vectors::{file, fixed, list, long, nano, optional, price, task, text, tier};
 
@@ -38,6 +39,22 @@ fn bills_are_the_same_to_the_nano() {
     for case in list(&file(BILLS), "scaled") {
         let scaled = price(&case["price"]).scaled(long(&case["ppm"]));
         assert_eq!(scaled, optional(&case["result"], price), "{case}");
+    }
+}
+
+/// (WR-21)
+#[test]
+fn what_is_due_for_a_part_of_an_answer_is_the_same_to_the_nano() {
+    let number = |value: &Value| u32::try_from(value.as_u64().unwrap()).unwrap();
+    for case in list(&file(BILLS), "dues") {
+        let delivered = Delivered {
+            output_tokens: long(&case["output_tokens"]),
+            rows: number(&case["rows"]),
+            rows_wanted: number(&case["rows_wanted"]),
+            complete: case["complete"].as_bool().unwrap(),
+        };
+        let due = price(&case["price"]).due(long(&case["input_tokens"]), &delivered);
+        assert_eq!(due, optional(&case["due"], nano), "{case}");
     }
 }
 
@@ -90,6 +107,23 @@ fn fate(fate: Fate) -> Value {
         Fate::OverBudget => json!("over_budget"),
         Fate::WeakerTier => json!("weaker_tier"),
         Fate::FailedBefore => json!("failed_before"),
+        Fate::LongChallenge { .. } => unreachable!("no vector has one"),
+    }
+}
+
+fn standing(value: &Value) -> Standing {
+    Standing {
+        place: match text(value, "place") {
+            "proven" => Place::Proven,
+            "unknown" => Place::Unknown,
+            "doubtful" => Place::Doubtful,
+            "last" => Place::Last,
+            other => panic!("no place {other}"),
+        },
+        level: u8::try_from(value["level"].as_u64().unwrap()).unwrap(),
+        locks: nano(&value["locks"]),
+        challenge_s: u32::try_from(value["challenge_s"].as_u64().unwrap()).unwrap(),
+        refused: None,
     }
 }
 
@@ -108,11 +142,17 @@ fn auctions_end_alike_for_whoever_computes_them() {
         };
         let mut auction = Auction::new(CallId([1; 16]), Time(0), BIDS_MAX);
         for (place, value) in list(case, "bids").iter().enumerate() {
-            auction.take(bid(value), BidHash([u8::try_from(place).unwrap(); 32]));
+            let hash = BidHash([u8::try_from(place).unwrap(); 32]);
+            auction.take(bid(value), hash, Prefix::UNKNOWN, true);
         }
         assert!(auction.count() <= BIDS_MAX);
         let failed: Vec<NodeId> = list(case, "failed").iter().map(node).collect();
-        let outcome = auction.close(&order, nano(&case["budget"]), &failed);
+        let stands = |bid: &Bid, _: Prefix| {
+            let known = list(case, "bids").iter().find(|value| node(&value["provider"]) == bid.provider);
+            optional(&known.unwrap()["stands"], standing).unwrap_or(Standing::SETTLED)
+        };
+        let explore = case["explore"].as_bool().unwrap();
+        let outcome = auction.close(&order, nano(&case["budget"]), &failed, explore, stands);
 
         let candidates: Vec<_> =
             outcome.candidates.iter().map(|candidate| (candidate.bid.provider, candidate.price)).collect();

@@ -213,7 +213,8 @@ fn with_a_channel_open_a_job_runs_while_the_ledger_is_down() {
     swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
     swarm.chain.down = true;
-    swarm.order(client, 2, chat("count for me", 200), COIN, MINUTE);
+    // What a first channel holds beyond the first job covers another one like it.
+    swarm.order(client, 2, chat("count for me", 40), COIN, MINUTE);
     swarm.run(MINUTE, |swarm| swarm.outcome(2).end.is_some());
     assert!(swarm.outcome(2).end.unwrap().is_ok());
 }
@@ -255,7 +256,9 @@ fn a_client_that_leaves_a_dead_provider_pays_it_first_and_then_gets_its_rest() {
 fn a_client_with_an_empty_wallet_gets_its_rest_from_a_dead_provider() {
     let mut swarm = Swarm::new(21, CALM);
     // The deposit takes the last coin: there is nothing left to pay a message with.
-    let client = swarm.client(1, ClientConfig::for_tests(1).deposit);
+    let ceiling = price(400_000).cost_max(&chat("count for me", 40)).unwrap();
+    let deposit = Nano(2 * ceiling.0);
+    let client = swarm.client(1, deposit);
     let provider = swarm.provider(1, price(400_000), 1_000);
     swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
@@ -266,7 +269,7 @@ fn a_client_with_an_empty_wallet_gets_its_rest_from_a_dead_provider() {
     swarm.command(client, Command::Settle);
     swarm.run(Span::from_s(200), |swarm| swarm.chain.locked() == 0);
     assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
-    assert_eq!(swarm.chain.balance(&wallet), ClientConfig::for_tests(1).deposit.0 - cost.0);
+    assert_eq!(swarm.chain.balance(&wallet), deposit.0 - cost.0);
 }
 
 /// (CH-10)

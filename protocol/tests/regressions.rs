@@ -179,7 +179,8 @@ fn one_channel_is_topped_up_and_closed_by_hand() {
     let after = swarm.client_at(client).channels().map(|payer| payer.headroom()).next().unwrap();
     assert_eq!(after, before.saturating_plus(Nano(7_000_000)));
     let locked = swarm.chain.locked();
-    assert_eq!(locked, ClientConfig::for_tests(1).deposit.0 + 7_000_000);
+    let ceiling = price(400_000).cost_max(&chat("count for me", 20)).unwrap();
+    assert_eq!(locked, 2 * ceiling.0 + 7_000_000);
     swarm.command(client, Command::Close { account });
     swarm.run(MINUTE, |swarm| swarm.chain.locked() == 0);
     assert_eq!(swarm.chain.locked(), 0);

@@ -97,6 +97,7 @@ fn variants(case: &Value) -> String {
             Record::Earning(_) => "Earning".into(),
             Record::ChannelGone { .. } => "ChannelGone".into(),
             Record::Receipt { .. } => "Record::Receipt".into(),
+            Record::Reputation(_) => "Reputation".into(),
         },
         statement => statement.to_owned(),
     }
@@ -120,7 +121,8 @@ fn no_variant_is_without_its_bytes() {
         Refusal::Leaving,
     ];
     let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask Award ToProvider::Sealed Release SealedBid Accept \
-        ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Paying Earning ChannelGone Record::Receipt";
+        ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Paying Earning ChannelGone Record::Receipt \
+        Reputation";
     let expected: BTreeSet<String> = names
         .split_whitespace()
         .map(str::to_owned)

@@ -19,9 +19,9 @@ use swarm::{CALM, Swarm};
 const START: Time = Time(1_000);
 
 fn serving() -> (Serving, Identity) {
-    let task = codec::encode(&drive::chat("count", 500));
+    let task = drive::chat("count", 500);
     let mut serving = Serving::new(START, JobId([1; 16]), MODEL, drive::price(1_000), &task);
-    assert!(serving.started(5).is_some());
+    serving.started(5);
     (serving, Identity::from_seed(&[1; 32]))
 }
 

@@ -41,6 +41,7 @@ pub const fn blames_provider(why: Failure) -> bool {
         Failure::Order(_)
         | Failure::TooLongToResume { .. }
         | Failure::NoBids
+        | Failure::LeftAlone
         | Failure::OverBudget { .. }
         | Failure::NoTier(_)
         | Failure::Refused(_)

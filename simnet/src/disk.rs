@@ -82,7 +82,7 @@ impl Disk {
                 self.receipts =
                     words.iter().fold(self.receipts, |state, word| fold(state, u64::from_le_bytes(*word)));
             }
-            Record::Paying(_) | Record::Earning(_) => {
+            Record::Paying(_) | Record::Earning(_) | Record::Reputation(_) => {
                 self.durable.insert(record.key(), record);
             }
         }

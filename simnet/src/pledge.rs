@@ -42,7 +42,7 @@ impl Pledge {
                 epoch: payment.epoch,
                 cumulative: payment.cumulative,
             }),
-            Record::ChannelGone { .. } | Record::Receipt { .. } => None,
+            Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => None,
         }
     }
 }

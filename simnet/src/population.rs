@@ -268,6 +268,8 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
         entropy_seed: [0; 32],
         network_id: NETWORK_ID,
         wallet: Address::basechain(seed(draws, host, Key::Wallet)),
+        // A host that starts again goes on with the world's clock.
+        clock_s: 0,
         deposit: market.deposit.0,
         bid_window: Span::from_ms(market.bid_window_ms),
         enough_bids: market.enough_bids,

@@ -215,8 +215,12 @@ LAYOUT = {
     "Earning": [("terms", "ChannelTerms"), ("client", 32), ("payment", ("Payment",)), ("early", ("Payment",))],
     "Record": {
         "Paying": "Paying", "Earning": "Earning", "ChannelGone": [("account", 32)],
-        "Receipt": [("job", 16), ("provider", 32), ("receipt", "Signed")],
+        "Receipt": [("job", 16), ("provider", 32), ("receipt", "Signed")], "Reputation": "Reputation",
     },
+    "Reputation": [
+        ("slot", "u16"), ("provider", 32), ("prefix", "u64"), ("good", "u8"), ("level", "u8"), ("failures", "u8"),
+        ("failed_at_s", "u64"),
+    ],
 }
 NUMBERS = {"u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q", "i8": "<b", "i32": "<i"}
 
@@ -265,6 +269,17 @@ def bill(price: dict, input_tokens: int, output_tokens: int):
         -(-int(price["output_per_k"]) * output_tokens // 1000),
     ]
     return sum(parts) if max(*parts, sum(parts)) < U64 else None
+
+
+def due(price: dict, input_tokens: int, output_tokens: int, rows=0, rows_wanted=0, complete=False):
+    """What is due for a part of an answer (WR-21), or None where it does not fit 64 bits."""
+    done, whole = (rows, rows_wanted) if rows_wanted else (output_tokens, 32)
+    if done >= whole or (complete and done):
+        done, whole = 1, 1
+    fixed, output = bill(price, input_tokens, 0), bill({**price, "per_job": "0", "input_per_k": "0"}, 0, output_tokens)
+    if fixed is None or output is None or fixed * done // whole + output >= U64:
+        return None
+    return fixed * done // whole + output
 
 
 def ceilings(task: dict):

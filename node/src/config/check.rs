@@ -39,6 +39,7 @@ impl NodeConfig {
                 u64::from(CHALLENGE_S_MAX),
             ),
             ("client.deposit_max in nano", client.deposit_max.0.0, 1, u64::MAX),
+            ("client.strangers_locked_max in nano", client.strangers_locked_max.0.0, 0, u64::MAX),
             ("client.deposit in nano", client.deposit.0.0, 1, client.deposit_max.0.0),
         ];
         // Shorter than the wait for a ledger, a channel would be closed between two tries of one order.

@@ -145,6 +145,8 @@ pub struct BuyConfig {
     pub enough_bids: usize,
     /// The most that one channel may hold beyond what is promised, in coins.
     pub deposit_max: Coins,
+    /// The most that may be locked with all providers together that never finished a job for this node, in coins.
+    pub strangers_locked_max: Coins,
     /// Challenge time in seconds of channels that this node opens.
     pub challenge_s: u32,
     /// The longest challenge time in seconds that a provider may ask for.
@@ -297,6 +299,7 @@ impl Default for BuyConfig {
             bid_window_ms: 400,
             enough_bids: 8,
             deposit_max: Coins(Nano(10_000_000_000)),
+            strangers_locked_max: Coins(Nano(100_000_000)),
             challenge_s: 3_600,
             challenge_max_s: 172_800,
             idle_close_s: 86_400,

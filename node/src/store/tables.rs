@@ -1,6 +1,6 @@
 //! The tables of the store and how records become rows.
 //!
-//! `records`: key = kind (1 byte) and account (32) or job (16); value = version (1 byte), number of the write (8,
+//! `records`: key = kind (1 byte) and account (32), job (16) or slot (2); value = version (1 byte), number of the write (8,
 //! big-endian, tells which of two receipts is older), encoded record. `meta`: `format` and `node`.
 
 use std::path::Path;
@@ -27,6 +27,7 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const PAYING: u8 = 1;
 const EARNING: u8 = 2;
 const RECEIPT: u8 = 3;
+const REPUTATION: u8 = 4;
 
 /// Checks whose store it is and makes its tables; returns the number of the next write and every record.
 pub(super) fn prepare(
@@ -83,6 +84,7 @@ fn put(table: &mut Table<'_, &[u8], &[u8]>, record: &Record, number: u64) -> Res
         RecordKey::Paying(account) => (PAYING, account.to_vec()),
         RecordKey::Earning(account) => (EARNING, account.to_vec()),
         RecordKey::Receipt(job) => (RECEIPT, job.0.to_vec()),
+        RecordKey::Reputation(slot) => (REPUTATION, slot.to_be_bytes().to_vec()),
         RecordKey::Gone(account) => {
             table.remove(row_key(PAYING, &account).as_slice())?;
             table.remove(row_key(EARNING, &account).as_slice())?;

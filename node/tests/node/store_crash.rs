@@ -103,7 +103,10 @@ fn a_killed_process_keeps_every_record_that_it_was_told_is_durable() {
             let newest = (1..=last).rev().find(|step| step % 4 == salt).unwrap();
             let found = records.iter().find_map(|record| match record {
                 Record::Paying(paying) => (paying.terms.salt == salt).then_some(paying.cumulative.0),
-                Record::Earning(_) | Record::ChannelGone { .. } | Record::Receipt { .. } => None,
+                Record::Earning(_)
+                | Record::ChannelGone { .. }
+                | Record::Receipt { .. }
+                | Record::Reputation(_) => None,
             });
             assert!(found >= Some(newest), "channel {salt}: told {newest}, found {found:?}");
         }

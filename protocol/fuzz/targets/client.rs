@@ -129,8 +129,8 @@ impl Scene {
         match codec::decode_sealed(&opened.body).expect("a client's own words can be read") {
             FromClient::Work(work) => {
                 let (id, model, price) = (job.award.job, ModelId([0xab; 32]), job.award.price);
-                let task = codec::encode(&work.task);
-                job.serving.get_or_insert_with(|| Serving::new(self.bench.now, id, model, price, &task));
+                let new = || Serving::new(self.bench.now, id, model, price, &work.task);
+                job.serving.get_or_insert_with(new);
                 job.account = work.channel.account().hash;
             }
             FromClient::Ack(ack) => {
@@ -288,7 +288,7 @@ impl Scene {
             },
             2 => Content::End { finish: Finish::Length },
             _ => {
-                let _ = serving.started(u64::from(bytes.small()));
+                serving.started(u64::from(bytes.small()));
                 return Vec::new();
             }
         };

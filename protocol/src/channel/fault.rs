@@ -107,6 +107,16 @@ pub enum PaymentFault {
         /// What differs.
         mismatch: Mismatch,
     },
+    /// As much as may be is locked with providers that never finished a job.
+    #[error(
+        "a first job with this provider would lock {needs} coins, and no more than {most} may be locked with providers that never finished one; wait for their closes, or allow more"
+    )]
+    StrangersLocked {
+        /// What it would lock.
+        needs: Nano,
+        /// What may be locked with all of them together.
+        most: Nano,
+    },
     /// The node pays on as many channels as it may.
     #[error("this node pays on {most} channels, and may on no more")]
     TooManyChannels {
@@ -119,6 +129,6 @@ impl PaymentFault {
     /// Whether it lies with one provider alone, so that another may serve the order.
     #[must_use]
     pub const fn is_providers(&self) -> bool {
-        matches!(self, Self::ChallengeTooLong { .. } | Self::Terms(_))
+        matches!(self, Self::ChallengeTooLong { .. } | Self::Terms(_) | Self::StrangersLocked { .. })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::terms::AgreedTerms;
-use crate::ident::NodeId;
+use crate::ident::{NodeId, Prefix};
 use crate::wire::message::Payment;
 use crate::wire::signed::Signed;
 use crate::work::order::JobId;
@@ -28,6 +28,27 @@ pub enum Record {
         /// The signed receipt.
         receipt: Signed,
     },
+    /// Client: what is remembered of a provider.
+    Reputation(Reputation),
+}
+
+/// What a client remembers of a provider. (`MK-31`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Reputation {
+    /// Its place among those that are remembered: who takes it later replaces it.
+    pub slot: u16,
+    /// Who.
+    pub provider: NodeId,
+    /// Where it was last heard from.
+    pub prefix: Prefix,
+    /// Jobs that it has finished well; 255 stands for more.
+    pub good: u8,
+    /// Those since it last failed; 255 stands for more.
+    pub level: u8,
+    /// Failures that count.
+    pub failures: u8,
+    /// When it last failed, in seconds since 1970.
+    pub failed_at_s: u64,
 }
 
 /// A channel at the client.
@@ -69,6 +90,7 @@ impl Record {
             Self::Earning(earning) => RecordKey::Earning(earning.terms.account().hash),
             Self::ChannelGone { account } => RecordKey::Gone(*account),
             Self::Receipt { job, .. } => RecordKey::Receipt(*job),
+            Self::Reputation(reputation) => RecordKey::Reputation(reputation.slot),
         }
     }
 }
@@ -84,4 +106,6 @@ pub enum RecordKey {
     Gone([u8; 32]),
     /// A job's newest receipt.
     Receipt(JobId),
+    /// The provider that is remembered in a slot.
+    Reputation(u16),
 }

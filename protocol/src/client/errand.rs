@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::amount::Nano;
-use crate::ident::NodeId;
+use crate::channel::fault::PaymentFault;
+use crate::ident::{NodeId, Prefix};
 use crate::io::Output;
 use crate::io::{Bill, Failure, OrderNews, PeerFault};
 use crate::limits;
@@ -16,6 +17,7 @@ use crate::wire::message::{Accept, Award, Finish, Gossip, Refusal, Refuse, ToPro
 use crate::work::order::{JobId, Order, OrderId, Task};
 
 use super::Client;
+use super::verdict::{longest_challenge, standing};
 use super::working::Working;
 
 /// Runners-up that are kept warm for a failover; the others are released at once. (`MK-11`, `MK-13`)
@@ -30,16 +32,20 @@ pub(super) struct Errand {
     pub(super) phase: Phase,
     pub(super) candidates: VecDeque<Candidate>,
     pub(super) failed: Vec<NodeId>,
+    /// Who was awarded last, with the prefix that its bid came from, until that attempt has failed.
+    pub(super) tried: Option<(NodeId, Prefix)>,
     /// Awards so far.
     pub(super) attempts: u32,
-    /// Calls to which no bid came at all.
+    /// Calls to which no bid came at all, or none of a provider that is not left alone.
     unanswered: u32,
+    /// Whether the last call invited everybody.
+    invited_all: bool,
     /// Output tokens that the user has already.
     pub(super) delivered: Vec<u32>,
     /// Vectors that the user has already.
     pub(super) rows: u32,
     pub(super) bill: Bill,
-    last_failure: Option<Failure>,
+    pub(super) last_failure: Option<Failure>,
 }
 
 /// What an order waits for.
@@ -62,7 +68,7 @@ pub(super) struct Awarding {
     award: Award,
     initiator: Initiator,
     repeat_at: Time,
-    until: Time,
+    pub(super) until: Time,
 }
 
 impl Errand {
@@ -75,8 +81,10 @@ impl Errand {
             phase: Phase::Idle,
             candidates: VecDeque::new(),
             failed: Vec::new(),
+            tried: None,
             attempts: 0,
             unanswered: 0,
+            invited_all: false,
             delivered: Vec::new(),
             rows: 0,
             bill: Bill::default(),
@@ -189,6 +197,7 @@ impl Client {
         let wanted = self.config.enough_bids.saturating_mul(1 << errand.failed.len().min(8));
         let invited =
             if errand.unanswered > 0 { Share::ALL } else { self.crowds.share(&errand.order.model, wanted) };
+        errand.invited_all = invited == Share::ALL;
         let (node, seal_key) = (self.identity.id(), self.seal_key.public());
         let call = Call::for_order(call_id, node, seal_key, &errand.order, window_ms, invited);
         let closes_at = (now + window).min(errand.deadline);
@@ -207,6 +216,7 @@ impl Client {
 
     /// Scores the bids once and awards the best.
     pub(super) fn close_auction(&mut self, now: Time, id: OrderId) {
+        let explore = self.memory.may_explore();
         let Some(errand) = self.orders.get_mut(&id) else { return };
         let Phase::Calling(auction) = core::mem::replace(&mut errand.phase, Phase::Idle) else { return };
         self.calls.remove(&auction.call);
@@ -217,7 +227,13 @@ impl Client {
             return self.advance(now, id);
         }
         let order = Order { task: errand.task_left(), ..errand.order.clone() };
-        let mut outcome = auction.close(&order, errand.budget(), &errand.failed);
+        let known = (&self.memory, &self.payments, &self.config);
+        let mut outcome = auction.close(&order, errand.budget(), &errand.failed, explore, |bid, prefix| {
+            standing(now, &order, bid, prefix, known)
+        });
+        if outcome.explores {
+            self.memory.explores();
+        }
         let losers = outcome.candidates.split_off(outcome.candidates.len().min(WARM_MAX));
         let release: Vec<NodeId> = outcome
             .reports
@@ -228,15 +244,30 @@ impl Client {
             .collect();
         errand.candidates = outcome.candidates.into();
         let reports = outcome.reports;
+        // All that were invited failed before: the next call invites everybody.
+        let looks_further = !errand.invited_all && reports.iter().all(|bid| bid.fate == Fate::FailedBefore);
+        if looks_further {
+            errand.unanswered = errand.unanswered.max(1);
+        }
         // Another round only helps if this one was empty because everybody here failed before.
         let why = errand.candidates.is_empty().then(|| {
             let lowest =
                 reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
             let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
+            let challenge = reports.iter().find_map(|report| match report.fate {
+                Fate::LongChallenge { asks_s } => Some(asks_s),
+                _ => None,
+            });
             match lowest {
                 Some(lowest) => Failure::OverBudget { lowest },
                 None if tier => Failure::NoTier(errand.order.tier),
-                None => errand.last_failure.unwrap_or(Failure::NoBids),
+                None => errand.last_failure.unwrap_or(match challenge {
+                    Some(wanted_s) => {
+                        let most_s = longest_challenge(&self.config, 0);
+                        Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s, most_s })
+                    }
+                    None => Failure::LeftAlone,
+                }),
             }
         });
         self.news(id, OrderNews::Bids(reports));
@@ -244,8 +275,8 @@ impl Client {
             self.send(provider, ToProvider::Release(call));
         }
         match why {
-            Some(why) => self.end(now, id, Some(why)),
-            None => self.advance(now, id),
+            Some(why) if !looks_further => self.end(now, id, Some(why)),
+            Some(_) | None => self.advance(now, id),
         }
     }
 
@@ -255,6 +286,7 @@ impl Client {
         let prologue = prologue(&self.identity.id(), &provider, &job.0);
         let started = Initiator::start(&candidate.bid.session_key, &prologue, &mut self.entropy);
         let Some(errand) = self.orders.get_mut(&id) else { return };
+        errand.tried = Some((provider, candidate.prefix));
         errand.attempts = errand.attempts.saturating_add(1);
         let Ok((initiator, handshake)) = started else {
             // A session key that no handshake can be made with: the bid is worthless.
@@ -348,37 +380,6 @@ impl Client {
         for id in lost {
             self.failed(now, id, to, Failure::Gone);
         }
-    }
-
-    /// A provider failed an order: go on with the next, from where this one stopped.
-    pub(super) fn failed(&mut self, now: Time, id: OrderId, provider: NodeId, why: Failure) {
-        self.leases.end(provider);
-        self.leave_job(now, id);
-        let Some(errand) = self.orders.get_mut(&id) else { return };
-        // One that only forgot its bid, as after a restart, may bid again.
-        if why != Failure::Refused(Refusal::UnknownBid) {
-            errand.failed.push(provider);
-        }
-        errand.last_failure = Some(why);
-        self.news(id, OrderNews::FailedOver { from: provider, why });
-        self.advance(now, id);
-    }
-
-    /// Ends an order, well (`None`) or with a reason. (`CO-5`)
-    pub(super) fn end(&mut self, now: Time, id: OrderId, why: Option<Failure>) {
-        if why.is_some() {
-            self.leave_job(now, id);
-        }
-        let Some(errand) = self.orders.remove(&id) else { return };
-        self.calls.retain(|_, order| *order != id);
-        for candidate in &errand.candidates {
-            self.send(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
-        }
-        let news = match why {
-            None => OrderNews::Done(errand.bill),
-            Some(why) => OrderNews::Failed { why, bill: errand.bill },
-        };
-        self.news(id, news);
     }
 
     /// Everything that is due by the clock.

@@ -1,7 +1,10 @@
 //! The role machine that buys: owns its orders, channels, book and leases, and routes inputs to them.
 
+mod deposit;
 mod errand;
+mod memory;
 mod payments;
+mod verdict;
 mod working;
 
 use crate::amount::Nano;
@@ -11,7 +14,7 @@ use crate::channel::pay::Payer;
 use crate::channel::record::Record;
 use crate::channel::terms::{Address, CHALLENGE_S_MAX};
 use crate::entropy::Entropy;
-use crate::ident::{Identity, NodeId};
+use crate::ident::{Identity, NodeId, Prefix};
 use crate::io::{Command, Event, Failure, Input, Machine, OrderNews, Output, PeerFault};
 use crate::limits;
 use crate::market::ask::{Ask, Book};
@@ -20,6 +23,7 @@ use crate::market::bid::{Bid, BidHash, Payee};
 use crate::market::call::CallId;
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
+use crate::market::score::Place;
 use crate::market::seek::{Seek, SeekId, Seeks};
 use crate::outbox::Outbox;
 use crate::session::{StaticKey, unseal};
@@ -31,7 +35,9 @@ use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
 
 use errand::{Errand, Phase};
+use memory::Memory;
 use payments::Payments;
+use verdict::standing;
 use working::Lingering;
 
 /// What a client is made of.
@@ -47,7 +53,9 @@ pub struct ClientConfig {
     pub network_id: i32,
     /// The account that funds channels and gets rests back.
     pub wallet: Address,
-    /// What a new channel is given at the least.
+    /// Seconds since 1970 at the time zero of [`Input`]s' clock: what is remembered of providers outlives a run.
+    pub clock_s: u64,
+    /// What a channel to a provider that has served well is given at the least. (`CH-31`)
     pub deposit: Nano,
     /// How long bids are gathered.
     pub bid_window: Span,
@@ -70,6 +78,8 @@ pub struct ChannelPolicy {
     pub deposit_max: Nano,
     /// The longest challenge time that it agrees to, in seconds.
     pub challenge_s_max: u32,
+    /// The most that is locked with all providers together that never finished a job. (`CH-31`)
+    pub strangers_locked_max: Nano,
     /// How long a channel may be unused before its rest is asked back; none keeps it for ever.
     pub idle_close: Option<Span>,
 }
@@ -77,7 +87,12 @@ pub struct ChannelPolicy {
 impl Default for ChannelPolicy {
     /// No bounds but those of the protocol.
     fn default() -> Self {
-        Self { deposit_max: Nano(u64::MAX), challenge_s_max: CHALLENGE_S_MAX, idle_close: None }
+        Self {
+            deposit_max: Nano(u64::MAX),
+            challenge_s_max: CHALLENGE_S_MAX,
+            strangers_locked_max: Nano(u64::MAX),
+            idle_close: None,
+        }
     }
 }
 
@@ -94,6 +109,7 @@ impl ClientConfig {
             entropy_seed: seed("client entropy"),
             network_id: -3,
             wallet: Address::basechain(seed("client wallet")),
+            clock_s: 0,
             deposit: Nano(50_000_000),
             bid_window: limits::BID_WINDOW,
             enough_bids: limits::BIDS_WANTED,
@@ -117,6 +133,7 @@ pub struct Client {
     jobs: Table<JobId, OrderId>,
     lingering: Table<JobId, Lingering>,
     payments: Payments,
+    memory: Memory,
     crowds: Crowds,
     seeks: Seeks,
     book: Book,
@@ -130,6 +147,7 @@ impl Client {
     pub fn new(config: ClientConfig, records: Vec<Record>) -> Self {
         let mut entropy = Entropy::new(config.entropy_seed);
         let mut outbox = Outbox::default();
+        let memory = Memory::restored(config.clock_s, &records);
         let payments = Payments::restored(&config, records, &mut outbox);
         Self {
             identity: Identity::from_seed(&config.identity_seed),
@@ -142,6 +160,7 @@ impl Client {
             jobs: Table::default(),
             lingering: Table::default(),
             payments,
+            memory,
             crowds: Crowds::default(),
             seeks: Seeks::default(),
             book: Book::default(),
@@ -226,9 +245,9 @@ impl Client {
         }
     }
 
-    fn received(&mut self, now: Time, from: NodeId, message: ToClient) {
+    fn received(&mut self, now: Time, from: NodeId, prefix: Prefix, message: ToClient) {
         match message {
-            ToClient::Bid(bid) => self.take_bid(now, from, &bid),
+            ToClient::Bid(bid) => self.take_bid(now, from, prefix, &bid),
             ToClient::Accept(accept) => self.accepted(now, from, &accept),
             ToClient::Refuse(refuse) => self.refused(now, from, refuse),
             ToClient::Sealed(frame) => self.sealed(now, from, &frame),
@@ -236,7 +255,7 @@ impl Client {
         }
     }
 
-    fn take_bid(&mut self, now: Time, from: NodeId, sealed: &SealedBid) {
+    fn take_bid(&mut self, now: Time, from: NodeId, prefix: Prefix, sealed: &SealedBid) {
         let counts = self.crowds.heard(now, &sealed.call.0, from);
         let Some(id) = self.calls.get(&sealed.call).copied() else {
             // Enough were in before; the bidder need not hold the slot.
@@ -259,7 +278,11 @@ impl Client {
         if !fits {
             return self.fault(from, PeerFault::Malformed);
         }
-        auction.take(bid, BidHash::of(&signed));
+        let known = (&self.memory, &self.payments, &self.config);
+        let stands = standing(now, &errand.order, &bid, prefix, known);
+        let counts =
+            !errand.failed.contains(&from) && stands.refused.is_none() && stands.place != Place::Last;
+        auction.take(bid, BidHash::of(&signed), prefix, counts);
         if auction.has_enough() {
             self.close_auction(now, id);
         }
@@ -329,8 +352,8 @@ impl Machine for Client {
     fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Command(command) => self.command(now, command),
-            Input::Received { from, message: Message::ToClient(message), .. } => {
-                self.received(now, from, message)
+            Input::Received { from, prefix, message: Message::ToClient(message) } => {
+                self.received(now, from, prefix, message)
             }
             Input::Received { message: Message::ToProvider(_), .. }
             | Input::Gossip { .. }

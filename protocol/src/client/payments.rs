@@ -1,5 +1,7 @@
 //! The client's channels: opened when first needed, topped up before they run dry, asked back at the end.
 
+use std::collections::BTreeSet;
+
 use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
@@ -14,7 +16,7 @@ use crate::deadlines::Deadlines;
 use crate::ident::NodeId;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
-use crate::market::bid::{Bid, Payee};
+use crate::market::bid::Payee;
 use crate::outbox::Outbox;
 use crate::table::Table;
 use crate::time::{Span, Time};
@@ -26,7 +28,9 @@ use super::ClientConfig;
 #[derive(Debug)]
 pub(super) struct Payments {
     key: SigningKey,
-    channels: Table<[u8; 32], Box<Channel>>,
+    pub(super) channels: Table<[u8; 32], Box<Channel>>,
+    /// Those that only a job knows: not written down, and not asked of the ledger.
+    pub(super) proposed: BTreeSet<[u8; 32]>,
     /// Of closes under way and of channels without a job.
     deadlines: Deadlines<[u8; 32]>,
     /// How long a channel may be unused before its rest is asked back.
@@ -34,16 +38,24 @@ pub(super) struct Payments {
 }
 
 #[derive(Debug)]
-struct Channel {
-    payer: Payer,
+pub(super) struct Channel {
+    pub(super) payer: Payer,
     /// The last ledger call of a close, so that it is repeated only after a wait.
     acted_at: Option<Time>,
     /// A deposit or a part of one was asked of the ledger, and its fate is not known.
-    funding: bool,
+    pub(super) funding: bool,
     /// An opening may have been sent whose effect nobody has seen: no later failure shows that there is no deposit.
     maybe_sent: bool,
     /// When a job last began or ended on it; of a restored one, the first moment of this life.
-    used_at: Option<Time>,
+    pub(super) used_at: Option<Time>,
+    /// Whether it is written down. Before, it is a proposal that nobody but a job knows.
+    pub(super) recorded: bool,
+    /// Whether anything was ever delivered for it, as far as this life knows.
+    pub(super) useful: bool,
+    /// When the ledger was asked to open it, in this life.
+    pub(super) asked_at: Option<Time>,
+    /// What of the deposit waits until the channel is open and was of use.
+    pub(super) later: Nano,
 }
 
 /// What a ledger event means for the orders on a channel.
@@ -58,7 +70,18 @@ pub(super) struct Affected {
 
 impl Channel {
     fn new(payer: Payer, used_at: Option<Time>) -> Self {
-        Self { payer, acted_at: None, funding: false, maybe_sent: false, used_at }
+        let useful = payer.cumulative() > Nano::ZERO;
+        Self {
+            payer,
+            acted_at: None,
+            funding: false,
+            maybe_sent: false,
+            used_at,
+            recorded: true,
+            useful,
+            asked_at: None,
+            later: Nano::ZERO,
+        }
     }
 
     fn address(&self) -> Address {
@@ -66,7 +89,7 @@ impl Channel {
     }
 
     /// Whether a new job of this provider can be paid on it, as far as its terms go.
-    fn pays(&self, provider: NodeId, payee: &Payee) -> bool {
+    pub(super) fn pays(&self, provider: NodeId, payee: &Payee) -> bool {
         let terms = self.payer.terms();
         self.payer.provider() == provider
             && self.payer.is_usable()
@@ -76,15 +99,20 @@ impl Channel {
 
     /// Asks the ledger for the channel. An opening whose fate is unknown is asked for again: the terms name one account,
     /// so the ledger tells whether it is there.
-    fn open(&mut self, outbox: &mut Outbox) {
+    pub(super) fn open(&mut self, outbox: &mut Outbox) {
         let terms = self.payer.terms().clone();
-        let deposit = self.payer.record().deposit;
+        let deposit = self.opening_deposit();
         self.funding = true;
         outbox.call(LedgerCall::Open { terms, deposit });
     }
 
     fn top_up(&mut self, amount: Nano, outbox: &mut Outbox) {
         self.payer.top_up(amount);
+        self.ask_for_more(amount, outbox);
+    }
+
+    /// Asks the ledger for a part of the deposit that the payer counts on already.
+    pub(super) fn ask_for_more(&mut self, amount: Nano, outbox: &mut Outbox) {
         self.funding = true;
         outbox.call(LedgerCall::TopUp { account: self.payer.account(), amount });
     }
@@ -123,8 +151,11 @@ impl Channel {
         }
     }
 
-    fn persist(&self, outbox: &mut Outbox) {
-        outbox.persist(Record::Paying(self.payer.record()));
+    /// Writes it down; a proposal is not worth a record.
+    pub(super) fn persist(&self, outbox: &mut Outbox) {
+        if self.recorded {
+            outbox.persist(Record::Paying(self.payer.record()));
+        }
     }
 
     fn announce(&self, change: ChannelChange, outbox: &mut Outbox) {
@@ -144,7 +175,7 @@ impl Channel {
 }
 
 /// Sets the most that a job can cost aside.
-fn reserve(payer: &mut Payer, cost_max: Nano) -> Result<(), PaymentFault> {
+pub(super) fn reserve(payer: &mut Payer, cost_max: Nano) -> Result<(), PaymentFault> {
     let account = Address::basechain(payer.account());
     let exhausted = |Exhausted| PaymentFault::Exhausted { account, why: LedgerFault::NotSent };
     payer.reserve(cost_max).map_err(exhausted)
@@ -171,61 +202,27 @@ impl Payments {
                 Record::ChannelGone { account } => {
                     channels.remove(&account);
                 }
-                Record::Earning(_) | Record::Receipt { .. } => {}
+                Record::Earning(_) | Record::Receipt { .. } | Record::Reputation(_) => {}
             }
         }
         channels.keys().for_each(|account| deadlines.touch(*account));
-        Self { key, channels, deadlines, idle: config.policy.idle_close }
+        Self { key, channels, proposed: BTreeSet::new(), deadlines, idle: config.policy.idle_close }
     }
 
     /// A channel that is about to change.
-    fn channel(&mut self, account: &[u8; 32]) -> Option<&mut Channel> {
+    pub(super) fn channel(&mut self, account: &[u8; 32]) -> Option<&mut Channel> {
         self.deadlines.touch(*account);
         self.channels.get_mut(account).map(|channel| &mut **channel)
     }
 
-    pub(super) fn channels(&self) -> impl Iterator<Item = &Payer> {
-        self.channels.values().map(|channel| &channel.payer)
+    /// It has changed, or is about to.
+    pub(super) fn touch(&mut self, account: [u8; 32]) {
+        self.deadlines.touch(account);
     }
 
-    /// A channel to this bidder with `cost_max` reserved on it: the one there is, topped up if need be, or a new one.
-    /// (`CH-20`)
-    pub(super) fn channel_for(
-        &mut self,
-        now: Time,
-        bid: &Bid,
-        cost_max: Nano,
-        draw: u64,
-        config: &ClientConfig,
-        outbox: &mut Outbox,
-    ) -> Result<[u8; 32], PaymentFault> {
-        let known = self.channels.values_mut().find(|channel| {
-            channel.pays(bid.provider, &bid.payee)
-                && (channel.payer.headroom() >= cost_max || channel.payer.is_open())
-        });
-        let Some(channel) = known else {
-            let deposit = config.deposit.min(config.policy.deposit_max).max(cost_max);
-            let terms = self.agree(&bid.payee, deposit, draw, config)?;
-            let mut payer = Payer::opening(terms, bid.provider, deposit);
-            reserve(&mut payer, cost_max)?;
-            return Ok(self.open(now, payer, outbox));
-        };
-        let address = channel.address();
-        self.deadlines.touch(address.hash);
-        if channel.payer.headroom() < cost_max {
-            let needs = channel.payer.reserved().saturating_plus(cost_max);
-            let room = config.policy.deposit_max.saturating_minus(channel.payer.rest());
-            let amount = cost_max.max(config.deposit).min(room);
-            if channel.payer.headroom().saturating_plus(amount) < cost_max {
-                return Err(PaymentFault::DepositTooLow { needs, most: config.policy.deposit_max });
-            }
-            channel.top_up(amount, outbox);
-        } else if !channel.payer.is_open() && !channel.funding {
-            channel.open(outbox);
-        }
-        reserve(&mut channel.payer, cost_max)?;
-        channel.used_at = Some(now);
-        Ok(channel.payer.account())
+    /// Every channel that the ledger may know.
+    pub(super) fn channels(&self) -> impl Iterator<Item = &Payer> {
+        self.channels.values().filter(|channel| channel.recorded).map(|channel| &channel.payer)
     }
 
     /// The user adds to a deposit. A channel that is not open, or is closing, takes nothing.
@@ -290,11 +287,17 @@ impl Payments {
 
     /// Writes a new channel down and asks the ledger for it.
     pub(super) fn open(&mut self, now: Time, payer: Payer, outbox: &mut Outbox) -> [u8; 32] {
-        let mut channel = Channel::new(payer, Some(now));
-        channel.persist(outbox);
-        channel.open(outbox);
+        let account = self.propose(now, payer);
+        self.fund(now, &account, false, outbox);
+        account
+    }
+
+    /// Keeps the terms of a channel that a job may need.
+    pub(super) fn propose(&mut self, now: Time, payer: Payer) -> [u8; 32] {
+        let channel = Channel { recorded: false, ..Channel::new(payer, Some(now)) };
         let account = channel.payer.account();
         self.deadlines.touch(account);
+        self.proposed.insert(account);
         self.channels.insert(account, Box::new(channel));
         account
     }
@@ -309,7 +312,7 @@ impl Payments {
 
     /// Why a provider may say that a channel is not funded: what this node asked of the ledger has not come about.
     pub(super) fn unfunded(&self, account: &[u8; 32]) -> Option<PaymentFault> {
-        let channel = self.channels.get(account)?;
+        let channel = self.channels.get(account).filter(|channel| channel.recorded)?;
         let (account, why) = (channel.address(), LedgerFault::Unknown);
         match (channel.payer.is_open(), channel.funding) {
             (false, _) => Some(PaymentFault::NotOpened { account, why }),
@@ -411,7 +414,8 @@ impl Payments {
 
     fn seen(&mut self, now: Time, account: &[u8; 32], state: &ChannelState, outbox: &mut Outbox) -> Affected {
         let mut affected = Affected { account: *account, ..Affected::default() };
-        let Some(channel) = self.channel(account) else { return affected };
+        // What nobody has asked for is not there, whoever says so and whoever paid for it.
+        let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return affected };
         let observed = channel.payer.observe(now, state);
         if observed.changed {
             channel.funding = false;
@@ -427,6 +431,7 @@ impl Payments {
             affected.fault = channel.mismatched(mismatch, outbox);
         }
         channel.acted_at = None;
+        channel.add_later(outbox);
         affected
     }
 

@@ -41,12 +41,30 @@ pub(super) struct Working {
 #[derive(Debug)]
 pub(super) struct Lingering {
     pub(super) until: Time,
+    /// What of that is paid at the most: a window of a job that its user left, nothing of one that its provider failed.
+    pays: Nano,
     working: Box<Working>,
 }
 
 impl Working {
     pub(super) fn provider(&self) -> NodeId {
         self.candidate.bid.provider
+    }
+
+    /// Whether anything of use has come.
+    pub(super) const fn has_delivered(&self) -> bool {
+        self.stream.has_content()
+    }
+
+    /// What is owed for it so far.
+    pub(super) const fn cost(&self) -> Nano {
+        self.stream.cost()
+    }
+
+    /// Whether twice the time that was promised for the first token has passed, and a second for the way.
+    pub(super) fn is_late(&self, now: Time) -> bool {
+        let promised = Span(self.promised().0.saturating_mul(2));
+        now >= self.progress_at + promised + Span::from_s(1)
     }
 
     /// How long this provider may take for a chunk by its own word: before the first one, and for a slow one later.
@@ -96,7 +114,9 @@ impl Client {
         let rows_before = errand.rows;
         let draw = self.entropy.number();
         let bid = &candidate.bid;
-        let found = self.payments.channel_for(now, bid, reserved, draw, &self.config, &mut self.outbox);
+        let acquaintance = self.acquaintance(&provider);
+        let found =
+            self.payments.channel_for(now, bid, reserved, draw, acquaintance, &self.config, &mut self.outbox);
         let account = match found {
             Ok(account) => account,
             Err(fault) => {
@@ -141,7 +161,7 @@ impl Client {
             if lingering.working.provider() == from
                 && let Ok(opened) = lingering.working.secure.open(frame.nonce, &frame.bytes)
             {
-                self.late(frame.job, &opened.body, opened.last);
+                self.late(now, frame.job, &opened.body, opened.last);
             }
             return;
         }
@@ -165,15 +185,19 @@ impl Client {
 
     /// What a provider says after the user is done with a job: what it delivered all the same is paid, and the
     /// last acknowledgement repeated.
-    fn late(&mut self, job: JobId, body: &[u8], last: bool) {
+    fn late(&mut self, now: Time, job: JobId, body: &[u8], last: bool) {
         let Some(lingering) = self.lingering.get_mut(&job) else { return };
         let working = &mut lingering.working;
         let account = working.account;
         match codec::decode_sealed::<FromProvider>(body) {
             Ok(FromProvider::Chunk(chunk)) => {
-                if let Ok(taken) = working.stream.take(chunk, last) {
-                    let cost: Nano = taken.iter().filter_map(|part| part.bill).sum();
-                    if cost > Nano::ZERO && self.payments.owe(&account, cost).is_ok() {
+                let taken = working.stream.take(chunk, last).unwrap_or_default();
+                let cost: Nano = taken.iter().filter_map(|part| part.bill).sum();
+                let left = core::mem::take(&mut lingering.pays);
+                lingering.pays = left.minus(cost).unwrap_or(Nano::ZERO);
+                if cost > Nano::ZERO && cost <= left {
+                    self.payments.fund(now, &account, true, &mut self.outbox);
+                    if self.payments.owe(&account, cost).is_ok() {
                         self.payments.persist(&account, &mut self.outbox);
                     }
                 }
@@ -198,8 +222,11 @@ impl Client {
         if taken.is_empty() {
             return self.send_ack(now, id);
         }
-        working.progress_at = now;
-        working.patient_until = None;
+        let is_progress = taken.iter().any(|part| part.is_useful());
+        if is_progress {
+            working.progress_at = now;
+            working.patient_until = None;
+        }
         // What came without a receipt is not acknowledged by itself: the next one covers it.
         working.asked_at = now;
         let cost: Nano = taken.iter().filter_map(|part| part.bill).sum();
@@ -211,7 +238,9 @@ impl Client {
         let output = working.stream.output_tokens().saturating_sub(before.1);
         errand.bill.input_tokens = errand.bill.input_tokens.saturating_add(input);
         errand.bill.output_tokens = errand.bill.output_tokens.saturating_add(output);
-        errand.bill.first_token = errand.bill.first_token.or(Some(now.since(errand.started)));
+        if is_progress {
+            errand.bill.first_token = errand.bill.first_token.or(Some(now.since(errand.started)));
+        }
         working.reserved = working.reserved.saturating_minus(cost);
         let account = working.account;
         let rows_before = working.rows_before;
@@ -240,6 +269,10 @@ impl Client {
         for content in shown {
             self.news(id, OrderNews::Content(content));
         }
+        if is_progress {
+            // Now there is something to pay for. (`CH-32`)
+            self.fund(now, &account, from, true);
+        }
         let Some(receipt) = receipt else { return };
         if self.payments.owe(&account, cost).is_err() {
             return self.failed(now, id, from, Failure::FalseReceipt);
@@ -255,15 +288,19 @@ impl Client {
     fn finished(&mut self, now: Time, id: OrderId, finish: crate::wire::message::Finish) {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         errand.bill.finish = Some(finish);
-        if let Phase::Working(working) = &errand.phase {
+        if let Phase::Working(working) = &errand.phase
+            && working.has_delivered()
+        {
             self.leases.keep(now, working.candidate.clone());
         }
-        self.leave_job(now, id);
+        self.praise(now, id);
+        self.leave_job(now, id, true);
         self.end(now, id, None);
     }
 
-    /// Turns a job that is over for the user into one that only owes its last acknowledgement.
-    pub(super) fn leave_job(&mut self, now: Time, id: OrderId) {
+    /// Turns a job that is over for the user into one that only owes its last acknowledgement. What still comes is paid
+    /// where the provider is not to blame, a window of it at the most. (`WR-14`, `WR-21`)
+    pub(super) fn leave_job(&mut self, now: Time, id: OrderId, pays: bool) {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         match core::mem::replace(&mut errand.phase, Phase::Idle) {
             Phase::Working(mut working) => {
@@ -275,13 +312,13 @@ impl Client {
                     self.send(to, message);
                 }
                 // A channel that is still on its way to the ledger must be waited for: the bill stands.
-                let wait = if self.payments.is_open(&working.account) {
-                    limits::LINGER
-                } else {
-                    limits::LEDGER_WAIT
-                };
+                let is_settled =
+                    self.payments.is_open(&working.account) || !self.payments.is_asked_for(&working.account);
+                let wait = if is_settled { limits::LINGER } else { limits::LEDGER_WAIT };
+                let window = working.stream.cost_of_window(working.task.input_tokens_max());
+                let pays = if pays { window.min(working.reserved) } else { Nano::ZERO };
                 if self.lingering.len() < limits::JOBS_MAX {
-                    self.lingering.insert(working.job, Lingering { until: now + wait, working });
+                    self.lingering.insert(working.job, Lingering { until: now + wait, pays, working });
                 }
             }
             Phase::Awarding(_) => self.jobs.retain(|_, order| *order != id),
@@ -315,8 +352,12 @@ impl Client {
         let Phase::Working(working) = &mut errand.phase else { return };
         let account = working.account;
         let provider = working.provider();
+        if !self.payments.is_asked_for(&account) {
+            // It has taken the task and wants to see money first.
+            self.fund(now, &account, provider, false);
+        }
         match self.payments.recover(&account, need.newest, &mut self.outbox) {
-            Ok(None) => {}
+            Ok(None) => self.payments.cover(&account, &mut self.outbox),
             Ok(Some(fault)) => return self.unpayable(now, account, fault),
             Err(_) => return self.fault(provider, PeerFault::FalseVoucher),
         }
@@ -325,7 +366,8 @@ impl Client {
         // A provider may wait for the ledger as this node does, see it later, or have other jobs on the channel: whoever
         // says so lives, for as long as it may wait itself.
         let until = *working.patient_until.get_or_insert(now + limits::PAYMENT_WAIT);
-        if now < until || !self.payments.is_open(&account) {
+        let is_coming = self.payments.is_asked_for(&account) && !self.payments.is_open(&account);
+        if now < until || is_coming {
             working.progress_at = now;
         }
         self.send_ack(now, id);
@@ -371,6 +413,11 @@ impl Client {
 
     pub(super) fn lingering_due(&mut self, now: Time) {
         self.lingering.retain(|_, lingering| lingering.until > now);
+        let (orders, lingering) = (&self.orders, &self.lingering);
+        self.payments.forget_proposed(|account| {
+            orders.values().any(|errand| errand.account().as_ref() == Some(account))
+                || lingering.values().any(|lingering| lingering.working.account == *account)
+        });
     }
 }
 

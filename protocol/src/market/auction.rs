@@ -1,11 +1,11 @@
 //! One auction at the client: gathers the bids of a call, awards once by second score, and keeps why each lost.
 
 use crate::amount::Nano;
-use crate::ident::NodeId;
+use crate::ident::{NodeId, Prefix};
 use crate::limits;
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::CallId;
-use crate::market::score::{self, Score};
+use crate::market::score::{self, Place, Score, Standing, step_weight};
 use crate::time::Time;
 use crate::work::order::{Order, Tier};
 use crate::work::price::PriceSheet;
@@ -34,8 +34,27 @@ pub struct Auction {
     /// When bids stop being read.
     pub closes_at: Time,
     enough: usize,
-    bids: Vec<(Bid, BidHash)>,
+    bids: Vec<Heard>,
     rule: Rule,
+}
+
+/// A bid as it came in.
+#[derive(Debug)]
+struct Heard {
+    bid: Bid,
+    hash: BidHash,
+    prefix: Prefix,
+    /// Whether its bidder may be asked at all, as far as that is known when it comes.
+    counts: bool,
+}
+
+/// A bid that the order could take.
+#[derive(Debug)]
+struct Able {
+    score: Score,
+    cost_max: Nano,
+    standing: Standing,
+    heard: Heard,
 }
 
 /// A bid that can be awarded, with the price that its owner will be paid.
@@ -47,6 +66,8 @@ pub struct Candidate {
     pub hash: BidHash,
     /// The price that is paid: the bid's own or better for the provider.
     pub price: PriceSheet,
+    /// Where the bid came from.
+    pub prefix: Prefix,
 }
 
 /// What became of one bid.
@@ -66,8 +87,13 @@ pub enum Fate {
     OverBudget,
     /// It offers less protection than asked for.
     WeakerTier,
-    /// Its provider failed this order before.
+    /// Its provider failed this order before, or is being left alone after others. (`MK-31`)
     FailedBefore,
+    /// It wants more time to answer a close than a client gives one that has not served it twice. (`CH-31`)
+    LongChallenge {
+        /// How long it wants, in seconds.
+        asks_s: u32,
+    },
 }
 
 /// One line of the account of an auction.
@@ -88,8 +114,10 @@ pub struct BidReport {
 pub struct Outcome {
     /// Who may be awarded, best first.
     pub candidates: Vec<Candidate>,
-    /// What became of every bid, best score first.
+    /// What became of every bid, in the order in which they would be asked.
     pub reports: Vec<BidReport>,
+    /// Whether an unknown provider goes before proven ones. (`MK-33`)
+    pub explores: bool,
 }
 
 impl Auction {
@@ -106,17 +134,21 @@ impl Auction {
     }
 
     /// Takes a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] none does. (`MK-6`)
-    pub fn take(&mut self, bid: Bid, hash: BidHash) {
-        let known = self.bids.iter().any(|(other, _)| other.provider == bid.provider);
-        if !known && self.bids.len() < limits::BIDS_MAX {
-            self.bids.push((bid, hash));
+    ///
+    /// One that does not count, because its bidder is being left alone, ends nothing early.
+    pub fn take(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, counts: bool) {
+        let known = self.bids.iter().any(|heard| heard.bid.provider == bid.provider);
+        // Those that are left alone are kept for the account only, and take nobody's place.
+        let alike = self.bids.iter().filter(|heard| heard.counts == counts).count();
+        if !known && alike < limits::BIDS_MAX {
+            self.bids.push(Heard { bid, hash, prefix, counts });
         }
     }
 
     /// Whether nothing is worth waiting for any more. (`MK-20`)
     #[must_use]
     pub fn has_enough(&self) -> bool {
-        self.bids.len() >= self.enough
+        self.bids.iter().filter(|heard| heard.counts).count() >= self.enough
     }
 
     /// How many bids were taken.
@@ -125,16 +157,28 @@ impl Auction {
         self.bids.len()
     }
 
-    /// Scores every bid once. `budget` is what the order may still cost, `failed` who failed it before. (`MK-13`)
+    /// Scores every bid once. `budget` is what the order may still cost, `failed` who failed it before, `stands` what the
+    /// client knows of a bidder; `explore` lets an unknown one go before the proven. (`MK-13`)
     #[must_use]
-    pub fn close(self, order: &Order, budget: Nano, failed: &[NodeId]) -> Outcome {
+    pub fn close(
+        self,
+        order: &Order,
+        budget: Nano,
+        failed: &[NodeId],
+        explore: bool,
+        stands: impl Fn(&Bid, Prefix) -> Standing,
+    ) -> Outcome {
         let mut able = Vec::new();
         let mut reports = Vec::new();
         let (call, rule) = (self.call, self.rule);
-        for (bid, hash) in self.bids {
-            let cost_max = score::cost(order, &bid).unwrap_or(Nano(u64::MAX));
+        for heard in self.bids {
+            let bid = &heard.bid;
+            let standing = stands(bid, heard.prefix);
+            let cost_max = score::cost(order, bid).unwrap_or(Nano(u64::MAX));
             let refused = if failed.contains(&bid.provider) {
                 Some(Fate::FailedBefore)
+            } else if standing.refused.is_some() {
+                standing.refused
             } else if order.tier == Tier::Confidential && bid.tier == Tier::Open {
                 Some(Fate::WeakerTier)
             } else if cost_max > budget {
@@ -142,47 +186,65 @@ impl Auction {
             } else {
                 None
             };
-            match (refused, score::score(order, &bid)) {
-                (None, Some(score)) => able.push((score, cost_max, bid, hash)),
-                (fate, _) => reports.push(BidReport {
-                    provider: bid.provider,
-                    cost_max,
-                    first_token_ms: bid.first_token_ms,
-                    fate: fate.unwrap_or(Fate::OverBudget),
-                }),
+            match (refused, score::score(order, bid, &standing, step_weight(standing.level))) {
+                (None, Some(score)) => able.push(Able { score, cost_max, standing, heard }),
+                (fate, _) => reports.push(report(bid, cost_max, fate.unwrap_or(Fate::OverBudget))),
             }
         }
         // Equal scores go to the lower node id: arbitrary, but the same for whoever recomputes it.
-        able.sort_by_key(|(score, cost_max, bid, _)| {
-            (rank(rule, call, *score, *cost_max, bid), bid.provider)
+        able.sort_by_key(|able| {
+            let rank = rank(rule, call, able.score, able.cost_max, &able.heard.bid);
+            (able.standing.place, rank, able.heard.bid.provider)
         });
         reports.sort_by_key(|report| (report.cost_max, report.provider));
-        let best = able.first().map(|(score, ..)| *score);
-        let second = able.get(1).map(|(score, ..)| *score);
+        let explores = explore && put_first(order, &mut able);
+        let second = able.first().zip(able.get(1)).and_then(|(first, second)| {
+            let weight = step_weight(first.standing.level);
+            score::score(order, &second.heard.bid, &second.standing, weight)
+        });
+        let best = able.first().map(|able| able.score);
         let mut accounts = Vec::with_capacity(able.len().saturating_add(reports.len()));
         let mut candidates = Vec::with_capacity(able.len());
-        for (place, (score, cost_max, bid, hash)) in able.into_iter().enumerate() {
+        for (place, able) in able.into_iter().enumerate() {
             let fate = match best {
-                Some(best) if place > 0 => Fate::Outscored { by: score.0.saturating_sub(best.0) },
+                Some(best) if place > 0 => Fate::Outscored { by: able.score.0.saturating_sub(best.0) },
                 _ => Fate::Won { runner_up: second },
             };
-            accounts.push(BidReport {
-                provider: bid.provider,
-                cost_max,
-                first_token_ms: bid.first_token_ms,
-                fate,
-            });
-            // The runner-up of a failover is paid its own bid: the price of a rescue is not raised by it.
-            let price = if place == 0 && rule == Rule::SecondScore {
-                second_price(order, budget, &bid, cost_max, second)
+            accounts.push(report(&able.heard.bid, able.cost_max, fate));
+            // The runner-up of a failover is paid its own bid: the price of a rescue is not raised by it. Nor is that of a
+            // first try.
+            let price = if place == 0 && rule == Rule::SecondScore && !explores {
+                second_price(order, budget, &able, second)
             } else {
-                bid.price
+                able.heard.bid.price
             };
-            candidates.push(Candidate { bid, hash, price });
+            let Heard { bid, hash, prefix, .. } = able.heard;
+            candidates.push(Candidate { bid, hash, price, prefix });
         }
         accounts.extend(reports);
-        Outcome { candidates, reports: accounts }
+        Outcome { candidates, reports: accounts, explores }
     }
+}
+
+fn report(bid: &Bid, cost_max: Nano, fate: Fate) -> BidReport {
+    BidReport { provider: bid.provider, cost_max, first_token_ms: bid.first_token_ms, fate }
+}
+
+/// Puts the best unknown bidder before the proven ones, if its score would be a quarter above the best at the most were it
+/// known as well. Whether there was one.
+fn put_first(order: &Order, able: &mut [Able]) -> bool {
+    let Some(best) = able.first().filter(|able| able.standing.place == Place::Proven) else { return false };
+    let most = u128::from(best.score.0).saturating_mul(5);
+    let weight = step_weight(best.standing.level);
+    let found = able.iter().position(|able| {
+        let score = score::score(order, &able.heard.bid, &able.standing, weight);
+        able.standing.place == Place::Unknown
+            && score.is_some_and(|score| u128::from(score.0).saturating_mul(4) <= most)
+    });
+    if let Some(front) = found.and_then(|place| able.get_mut(..=place)) {
+        front.rotate_right(1);
+    }
+    found.is_some()
 }
 
 /// Where a bid stands by a rule: lower is better.
@@ -203,16 +265,34 @@ fn rank(rule: Rule, call: CallId, score: Score, cost_max: Nano, bid: &Bid) -> u6
 /// The winner's price: its sheet scaled up until its score meets the runner-up's, capped by the budget. (`MK-8`)
 ///
 /// Alone in an auction it is paid its own bid: there is no second score to be paid by.
-fn second_price(order: &Order, budget: Nano, bid: &Bid, cost_max: Nano, second: Option<Score>) -> PriceSheet {
+fn second_price(order: &Order, budget: Nano, winner: &Able, second: Option<Score>) -> PriceSheet {
+    let bid = &winner.heard.bid;
     let Some(second) = second else { return bid.price };
-    let allowed = second.0.saturating_sub(score::wait_cost(order, bid).0).min(budget.0);
-    let raised = u128::from(allowed)
-        .checked_mul(1_000_000)
-        .and_then(|scaled| scaled.checked_div(u128::from(cost_max.0)))
+    let aside = score::wait_cost(order, bid).saturating_plus(score::lock_cost(&winner.standing));
+    let weight = step_weight(winner.standing.level);
+    // Each part of a bill rounds up, and so does each part of the first step as often as it counts.
+    let rounding = weight.saturating_mul(4);
+    let allowed = second.0.saturating_sub(aside.0).saturating_sub(rounding);
+    // A dearer sheet has a dearer first step: both grow together.
+    let weighs = winner.score.0.saturating_sub(aside.0);
+    let by_score = parts(allowed, weighs);
+    let by_budget = parts(budget.0, winner.cost_max.0);
+    let raised = by_score
+        .zip(by_budget)
+        .map(|(score, budget)| score.min(budget))
         .and_then(|ppm| u64::try_from(ppm).ok())
         .filter(|ppm| *ppm > 1_000_000)
         .and_then(|ppm| bid.price.scaled(ppm))
         // Bills round up in each part: a raised sheet may not pass what it was allowed to cost.
-        .filter(|sheet| sheet.cost_max(&order.task).is_some_and(|cost| cost.0 <= allowed));
+        .filter(|sheet| {
+            let raised = Bid { price: *sheet, ..bid.clone() };
+            sheet.cost_max(&order.task).is_some_and(|cost| cost <= budget)
+                && score::score(order, &raised, &winner.standing, weight).is_some_and(|score| score <= second)
+        });
     raised.filter(|sheet| sheet.covers(&bid.price)).unwrap_or(bid.price)
+}
+
+/// How many millionths `part` is of `whole`.
+fn parts(part: u64, whole: u64) -> Option<u128> {
+    u128::from(part).checked_mul(1_000_000)?.checked_div(u128::from(whole))
 }

@@ -47,6 +47,7 @@ mod tests {
     use super::*;
     use crate::amount::Nano;
     use crate::channel::terms::Address;
+    use crate::ident::Prefix;
     use crate::market::bid::{Bid, BidHash, Payee};
     use crate::market::call::CallId;
     use crate::work::price::PriceSheet;
@@ -67,7 +68,7 @@ mod tests {
             payee: Payee { network_id: -3, key: [number; 32], address, challenge_s: 60 },
             credit: Nano(0),
         };
-        Candidate { bid, hash: BidHash([number; 32]), price }
+        Candidate { bid, hash: BidHash([number; 32]), price, prefix: Prefix::UNKNOWN }
     }
 
     /// (`MK-14`)

@@ -76,7 +76,7 @@ impl Earnings {
                 Record::ChannelGone { account } => {
                     channels.remove(&account);
                 }
-                Record::Paying(_) | Record::Receipt { .. } => {}
+                Record::Paying(_) | Record::Receipt { .. } | Record::Reputation(_) => {}
             }
         }
         Self { key, channels, pace: None, taken: 0, unwatchable: BTreeSet::new() }

@@ -141,6 +141,8 @@ impl Serve {
             TaskKind::Generate if self.in_flight() > 0 || self.serving.has_gathered() => {
                 self.serving.cost_of_next(self.in_flight())
             }
+            // Its end may still come, and makes the rest of the input due.
+            TaskKind::Generate if self.serving.output_tokens() > 0 => self.serving.cost_of_next(0),
             TaskKind::Generate => Nano::ZERO,
         }
     }
@@ -202,7 +204,7 @@ impl Provider {
         }
         let serve = Serve {
             account,
-            serving: Serving::new(now, id, model, price, &codec::encode(&work.task)),
+            serving: Serving::new(now, id, model, price, &work.task),
             kind: work.task.kind(),
             task: Some(work.task),
             window,
@@ -229,7 +231,7 @@ impl Provider {
         match report {
             EngineReport::Started { input_tokens } => {
                 serve.counted = true;
-                let _ = serve.serving.started(input_tokens);
+                serve.serving.started(input_tokens);
             }
             EngineReport::Content(content) => {
                 if let Content::Tokens { ids, .. } = &content {

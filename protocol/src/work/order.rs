@@ -192,6 +192,15 @@ impl Task {
         (self.text_bytes() as u64).saturating_add(template).saturating_add(forced as u64)
     }
 
+    /// Vectors that the whole answer has; 0 for an answer of tokens.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        match self {
+            Self::Embed { inputs } => u32::try_from(inputs.len()).unwrap_or(u32::MAX),
+            Self::Generate(_) => 0,
+        }
+    }
+
     /// The most output tokens of this task.
     #[must_use]
     pub const fn output_tokens_max(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! What work costs: a price sheet in integers and the one way to bill with it.
 
 use crate::amount::Nano;
+use crate::limits;
 use crate::work::order::Task;
 
 /// Prices of one model at one provider.
@@ -14,8 +15,47 @@ pub struct PriceSheet {
     pub output_per_k: Nano,
 }
 
+/// How much of an answer has been delivered, as far as a bill can tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Output tokens so far.
+    pub output_tokens: u64,
+    /// Vectors so far.
+    pub rows: u32,
+    /// Vectors of the whole task; 0 for an answer of tokens.
+    pub rows_wanted: u32,
+    /// Whether the answer has come to its `End`.
+    pub complete: bool,
+}
+
+impl Delivered {
+    /// The part of the price per job and of the input that is earned, as numerator and denominator.
+    fn share(&self) -> (u128, u128) {
+        let (done, whole) = if self.rows_wanted > 0 {
+            (u128::from(self.rows), u128::from(self.rows_wanted))
+        } else {
+            (u128::from(self.output_tokens), u128::from(limits::RECEIPT_TOKENS))
+        };
+        // An `End` makes whole what there is; an answer of nothing earns nothing.
+        if done >= whole || (self.complete && done > 0) { (1, 1) } else { (done, whole) }
+    }
+}
+
 impl PriceSheet {
-    /// The bill for a number of tokens: each part rounded up to whole nano. `None` where it does not fit.
+    /// What is due for a part of an answer: its output tokens in full, and of the price per job and the input the share
+    /// that was delivered, rounded down. `None` where it does not fit. (`WR-21`)
+    ///
+    /// It is never above [`Self::cost`] of [`limits::RECEIPT_TOKENS`] output tokens, or of those delivered if they are
+    /// more, and grows only with what is delivered.
+    #[must_use]
+    pub fn due(&self, input_tokens: u64, delivered: &Delivered) -> Option<Nano> {
+        let fixed = self.per_job.plus(per_thousand(self.input_per_k, input_tokens)?)?;
+        let (done, whole) = delivered.share();
+        let earned = u128::from(fixed.0).checked_mul(done)?.checked_div(whole)?;
+        Nano(u64::try_from(earned).ok()?).plus(per_thousand(self.output_per_k, delivered.output_tokens)?)
+    }
+
+    /// The bill for a whole answer of a number of tokens: each part rounded up to whole nano. `None` where it does not fit.
     /// (`WR-7`)
     #[must_use]
     pub fn cost(&self, input_tokens: u64, output_tokens: u64) -> Option<Nano> {
@@ -68,6 +108,40 @@ mod tests {
         assert_eq!(sheet.cost(0, 0), Some(Nano(5)));
         assert_eq!(sheet.cost(1, 1), Some(Nano(5 + 1 + 2)));
         assert_eq!(sheet.cost(1_000, 1_000), Some(Nano(5 + 150 + 1_001)));
+    }
+
+    fn tokens(output_tokens: u64, complete: bool) -> Delivered {
+        Delivered { output_tokens, complete, ..Delivered::default() }
+    }
+
+    /// (`WR-21`)
+    #[test]
+    fn what_is_due_never_runs_ahead_of_what_was_delivered() {
+        let sheet = PriceSheet { per_job: Nano(320), input_per_k: Nano(1_000), output_per_k: Nano(2_000) };
+        let due = |delivered| sheet.due(64, &delivered).unwrap().0;
+        assert_eq!(due(tokens(0, false)), 0, "an empty chunk");
+        assert_eq!(due(tokens(0, true)), 0, "an end without an answer");
+        assert_eq!(due(tokens(1, false)), (320 + 64) / 32 + 2);
+        assert_eq!(due(tokens(1, true)), 320 + 64 + 2, "a short answer is whole");
+        assert_eq!(due(tokens(31, false)), 384 * 31 / 32 + 62);
+        assert_eq!(due(tokens(32, false)), 384 + 64);
+        assert_eq!(due(tokens(33, false)), due(tokens(33, true)));
+        let rows = |rows, complete| Delivered { rows, rows_wanted: 5, complete, ..Delivered::default() };
+        assert_eq!([0, 1, 4, 5].map(|count| due(rows(count, false))), [0, 384 / 5, 384 * 4 / 5, 384]);
+        let step = sheet.cost(64, limits::RECEIPT_TOKENS).unwrap().0;
+        assert!((0..32).all(|count| due(tokens(count, true)) <= step), "one step at the most");
+    }
+
+    /// (`WR-21`)
+    #[test]
+    fn what_is_due_grows_with_the_answer_alone_and_fits_or_is_nothing() {
+        let most = PriceSheet { per_job: Nano(u64::MAX), input_per_k: Nano(0), output_per_k: Nano(0) };
+        assert_eq!(most.due(0, &tokens(31, false)), Some(Nano(u64::MAX / 32 * 31 + 30)));
+        assert_eq!(most.due(0, &tokens(32, false)), Some(Nano(u64::MAX)));
+        let over = PriceSheet { input_per_k: Nano(1_000), ..most };
+        assert_eq!(over.due(1, &tokens(1, false)), None, "the whole must fit, not only the share");
+        let free = PriceSheet::default();
+        assert_eq!(free.due(u64::MAX, &tokens(u64::MAX, true)), Some(Nano::ZERO));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{Chunk, Content};
 use crate::wire::signed::Signed;
-use crate::work::order::{JobId, ModelId};
-use crate::work::price::PriceSheet;
+use crate::work::order::{JobId, ModelId, Task};
+use crate::work::price::{Delivered, PriceSheet};
 use crate::work::receipt::{Receipt, Transcript};
 
 /// A job that is being served.
@@ -22,7 +22,8 @@ pub struct Serving {
     price: PriceSheet,
     transcript: Transcript,
     input_tokens: u64,
-    output_tokens: u64,
+    /// What the chunks so far hold.
+    delivered: Delivered,
     cost: Nano,
     counted: Nano,
     next: u32,
@@ -54,16 +55,17 @@ struct Gathered {
 }
 
 impl Serving {
-    /// A job whose task is these bytes, encoded.
+    /// A job whose task has just come.
     #[must_use]
-    pub fn new(now: Time, job: JobId, model: ModelId, price: PriceSheet, task: &[u8]) -> Self {
+    pub fn new(now: Time, job: JobId, model: ModelId, price: PriceSheet, task: &Task) -> Self {
+        let delivered = Delivered { rows_wanted: task.rows(), ..Delivered::default() };
         Self {
             job,
             model,
             price,
-            transcript: Transcript::begin(job, model, task),
+            transcript: Transcript::begin(job, model, &codec::encode(task)),
             input_tokens: 0,
-            output_tokens: 0,
+            delivered,
             cost: Nano::ZERO,
             counted: Nano::ZERO,
             next: 0,
@@ -77,20 +79,18 @@ impl Serving {
         }
     }
 
-    /// The engine has counted the input. Returns what the input costs.
-    pub fn started(&mut self, input_tokens: u64) -> Option<Nano> {
+    /// The engine has counted the input.
+    pub const fn started(&mut self, input_tokens: u64) {
         self.input_tokens = input_tokens;
-        self.price.cost(input_tokens, 0)
     }
 
-    /// What `tokens` more output would add to the bill.
+    /// What `tokens` more output would add to the bill if the answer ended with them: the input is worked off before the
+    /// first of them, and an `End` makes all of it due.
     #[must_use]
     pub fn cost_of_next(&self, tokens: u64) -> Nano {
+        let output = self.output_tokens().saturating_add(self.gathered_count()).saturating_add(tokens);
         self.price
-            .cost(
-                self.input_tokens,
-                self.output_tokens.saturating_add(self.gathered_count()).saturating_add(tokens),
-            )
+            .cost(self.input_tokens, output)
             .map_or(Nano(u64::MAX), |cost| cost.saturating_minus(self.cost))
     }
 
@@ -126,13 +126,13 @@ impl Serving {
                 let mut first = first;
                 for part in bytes.chunks(rows.saturating_mul(row)) {
                     let vectors = Content::Vectors { first, dims, bytes: part.to_vec() };
-                    ready.extend(self.chunk(now, provider, &vectors, 0, false));
+                    ready.extend(self.chunk(now, provider, &vectors, false));
                     first = first.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX));
                 }
             }
             end @ Content::End { .. } => {
                 ready.extend(self.flush(now, provider));
-                ready.extend(self.chunk(now, provider, &end, 0, true));
+                ready.extend(self.chunk(now, provider, &end, true));
                 self.ended = true;
             }
         }
@@ -150,7 +150,7 @@ impl Serving {
             return None;
         }
         let nothing = Content::Tokens { ids: Vec::new(), text: String::new() };
-        self.chunk(now, provider, &nothing, 0, true)
+        self.chunk(now, provider, &nothing, true)
     }
 
     /// The chunk of gathered tokens, if it waited long enough.
@@ -164,23 +164,26 @@ impl Serving {
         if ids.is_empty() && text.is_empty() {
             return None;
         }
-        let tokens = ids.len() as u64;
-        self.chunk(now, provider, &Content::Tokens { ids, text }, tokens, false)
+        self.chunk(now, provider, &Content::Tokens { ids, text }, false)
     }
 
-    fn chunk(
-        &mut self,
-        now: Time,
-        provider: &Identity,
-        content: &Content,
-        tokens: u64,
-        must_sign: bool,
-    ) -> Option<Chunk> {
+    fn chunk(&mut self, now: Time, provider: &Identity, content: &Content, must_sign: bool) -> Option<Chunk> {
         let encoded = codec::encode(content);
-        let output_tokens = self.output_tokens.saturating_add(tokens);
-        let cost = self.price.cost(self.input_tokens, output_tokens)?;
+        let mut delivered = self.delivered;
+        let mut tokens = 0;
+        match content {
+            Content::Tokens { ids, .. } => tokens = ids.len() as u64,
+            Content::Vectors { first, dims, bytes } => {
+                let row = (*dims as usize).saturating_mul(4);
+                let rows = bytes.len().checked_div(row).and_then(|rows| u32::try_from(rows).ok());
+                delivered.rows = first.saturating_add(rows.unwrap_or(0));
+            }
+            Content::End { .. } => delivered.complete = true,
+        }
+        delivered.output_tokens = delivered.output_tokens.saturating_add(tokens);
+        let cost = self.price.due(self.input_tokens, &delivered)?;
         self.transcript = self.transcript.then(self.next, &encoded);
-        self.output_tokens = output_tokens;
+        self.delivered = delivered;
         self.cost = cost;
         let index = self.next;
         self.next = index.saturating_add(1);
@@ -213,7 +216,7 @@ impl Serving {
             chunks: self.next,
             transcript: self.transcript,
             input_tokens: self.input_tokens,
-            output_tokens: self.output_tokens,
+            output_tokens: self.output_tokens(),
             cost: self.cost,
         };
         receipt.sign(provider)
@@ -303,7 +306,7 @@ impl Serving {
     /// Output tokens billed.
     #[must_use]
     pub const fn output_tokens(&self) -> u64 {
-        self.output_tokens
+        self.delivered.output_tokens
     }
 
     /// The bill so far.

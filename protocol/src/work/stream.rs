@@ -10,7 +10,7 @@ use crate::wire::codec;
 use crate::wire::message::{Chunk, Content, Finish};
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Task};
-use crate::work::price::PriceSheet;
+use crate::work::price::{Delivered, PriceSheet};
 use crate::work::receipt::{Receipt, Transcript};
 
 /// A job whose answer is arriving.
@@ -52,6 +52,17 @@ pub struct Taken {
     pub bill: Option<Nano>,
 }
 
+impl Taken {
+    /// Whether it brings the answer on: an empty chunk does not.
+    #[must_use]
+    pub const fn is_useful(&self) -> bool {
+        match &self.content {
+            Content::Tokens { ids, .. } => !ids.is_empty(),
+            Content::Vectors { .. } | Content::End { .. } => true,
+        }
+    }
+}
+
 /// What a chunk states that is not so. (`WR-6`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StreamFault {
@@ -64,8 +75,8 @@ pub enum StreamFault {
     /// More tokens are claimed or sent than the task can have, or others claimed than were sent.
     #[error("a receipt claims tokens that the task cannot have")]
     Tokens,
-    /// The bill is not what the price makes of the tokens.
-    #[error("a receipt's bill is not what the agreed price makes of its tokens")]
+    /// The bill is not what the price makes of what was delivered.
+    #[error("a receipt's bill is not what the agreed price makes of what was delivered")]
     Cost,
     /// Vectors missing, repeated or of odd size.
     #[error("vectors are missing, repeated or of the wrong size")]
@@ -76,10 +87,6 @@ impl Stream {
     /// The stream of a job at an agreed price.
     #[must_use]
     pub fn new(provider: NodeId, model: ModelId, job: JobId, price: PriceSheet, task: &Task) -> Self {
-        let rows = match task {
-            Task::Embed { inputs } => u32::try_from(inputs.len()).unwrap_or(u32::MAX),
-            Task::Generate(_) => 0,
-        };
         Self {
             provider,
             model,
@@ -88,7 +95,7 @@ impl Stream {
             bounds: Bounds {
                 input_tokens: task.input_tokens_max(),
                 output_tokens: task.output_tokens_max(),
-                rows,
+                rows: task.rows(),
             },
             transcript: Transcript::begin(job, model, &codec::encode(task)),
             next: 0,
@@ -147,7 +154,10 @@ impl Stream {
         if delivered > self.bounds.output_tokens {
             return Err(StreamFault::Tokens);
         }
-        let bill = receipt.as_ref().map(|receipt| self.check_bill(receipt, delivered)).transpose()?;
+        let rows = self.rows_after(&content);
+        let so_far =
+            Delivered { output_tokens: delivered, rows, rows_wanted: self.bounds.rows, complete: is_end };
+        let bill = receipt.as_ref().map(|receipt| self.check_bill(receipt, &so_far)).transpose()?;
         if let Some(receipt) = receipt {
             self.input_tokens = Some(receipt.input_tokens);
             self.output_tokens = delivered;
@@ -157,24 +167,31 @@ impl Stream {
         self.transcript = transcript;
         self.next = chunks;
         self.delivered = delivered;
-        if let Content::Vectors { first, dims, bytes } = &content {
-            self.rows = first.saturating_add(row_count(*dims, bytes.len()));
-        }
+        self.rows = rows;
         if let Content::End { finish } = &content {
             self.finish = Some(*finish);
         }
         Ok(Taken { content, bill })
     }
 
-    /// Checks what a receipt claims; gives what it adds to the bill.
-    fn check_bill(&self, receipt: &Receipt, delivered: u64) -> Result<Nano, StreamFault> {
+    /// Vectors that have arrived once this content has.
+    fn rows_after(&self, content: &Content) -> u32 {
+        match content {
+            Content::Vectors { first, dims, bytes } => first.saturating_add(row_count(*dims, bytes.len())),
+            Content::Tokens { .. } | Content::End { .. } => self.rows,
+        }
+    }
+
+    /// Checks what a receipt claims; gives what it adds to the bill. As what is due follows from what was delivered, a
+    /// receipt without new content adds nothing. (`WR-21`)
+    fn check_bill(&self, receipt: &Receipt, delivered: &Delivered) -> Result<Nano, StreamFault> {
         if receipt.input_tokens > self.bounds.input_tokens
             || self.input_tokens.is_some_and(|before| before != receipt.input_tokens)
-            || receipt.output_tokens != delivered
+            || receipt.output_tokens != delivered.output_tokens
         {
             return Err(StreamFault::Tokens);
         }
-        if self.price.cost(receipt.input_tokens, delivered) != Some(receipt.cost) {
+        if self.price.due(receipt.input_tokens, delivered) != Some(receipt.cost) {
             return Err(StreamFault::Cost);
         }
         receipt.cost.minus(self.cost).ok_or(StreamFault::Cost)
@@ -219,6 +236,18 @@ impl Stream {
     #[must_use]
     pub const fn receipt(&self) -> Option<&Signed> {
         self.receipt.as_ref()
+    }
+
+    /// Whether anything of use has arrived: a token or a vector.
+    #[must_use]
+    pub const fn has_content(&self) -> bool {
+        self.delivered > 0 || self.rows > 0
+    }
+
+    /// What a window of tokens after a cancellation may still come to.
+    #[must_use]
+    pub fn cost_of_window(&self, input_tokens_max: u64) -> Nano {
+        self.price.cost(input_tokens_max, limits::WINDOW_TOKENS).unwrap_or(Nano::ZERO)
     }
 
     /// The bill so far.

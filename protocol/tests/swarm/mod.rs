@@ -4,6 +4,7 @@
 
 pub mod chain;
 pub mod engine;
+pub mod thief;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,6 +67,7 @@ enum Role_ {
     Client(Box<Client>),
     Provider(Box<Provider>),
     Watcher(Box<Watcher>),
+    Other(Box<dyn Machine>),
 }
 
 struct Host {
@@ -86,6 +88,7 @@ impl Host {
             Role_::Client(client) => client.as_mut(),
             Role_::Provider(provider) => provider.as_mut(),
             Role_::Watcher(watcher) => watcher.as_mut(),
+            Role_::Other(other) => other.as_mut(),
         }
     }
 }
@@ -116,6 +119,8 @@ pub struct Swarm {
     sequence: u64,
     random: u64,
     cut: BTreeSet<NodeId>,
+    /// Hosts that share an address with others.
+    shared: BTreeMap<NodeId, Prefix>,
     clients: BTreeMap<NodeId, ClientConfig>,
     providers: BTreeMap<NodeId, ProviderConfig>,
     pub events: u64,
@@ -143,10 +148,15 @@ impl Swarm {
             sequence: 0,
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             cut: BTreeSet::new(),
+            shared: BTreeMap::new(),
             clients: BTreeMap::new(),
             providers: BTreeMap::new(),
             events: 0,
         }
+    }
+
+    fn prefix_of(&self, node: &NodeId) -> Prefix {
+        self.shared.get(node).copied().unwrap_or_else(|| prefix(node))
     }
 
     pub fn random(&mut self) -> u64 {
@@ -196,6 +206,12 @@ impl Swarm {
             context_tokens: 4_096,
         };
         self.feed(id, Input::Command(Command::Offer(offer)));
+    }
+
+    /// A host with a machine of the test's own, perhaps at an address that it shares.
+    pub fn stranger(&mut self, id: NodeId, machine: Box<dyn Machine>, address: Option<Prefix>) {
+        self.place(id, Role_::Other(machine));
+        self.shared.extend(address.map(|address| (id, address)));
     }
 
     /// A watcher that is told of every voucher `provider` writes.
@@ -288,14 +304,14 @@ impl Swarm {
     pub fn client_at(&self, id: NodeId) -> &Client {
         match &self.hosts.get(&id).unwrap().role {
             Role_::Client(client) => client,
-            Role_::Provider(_) | Role_::Watcher(_) => panic!("not a client"),
+            Role_::Provider(_) | Role_::Watcher(_) | Role_::Other(_) => panic!("not a client"),
         }
     }
 
     pub fn provider_at(&self, id: NodeId) -> &Provider {
         match &self.hosts.get(&id).unwrap().role {
             Role_::Provider(provider) => provider,
-            Role_::Client(_) | Role_::Watcher(_) => panic!("not a provider"),
+            Role_::Client(_) | Role_::Watcher(_) | Role_::Other(_) => panic!("not a provider"),
         }
     }
 
@@ -338,12 +354,12 @@ impl Swarm {
         match happening {
             Happening::Message { to, from, bytes } => {
                 if let Ok(message) = codec::decode::<Message>(&bytes) {
-                    self.feed(to, Input::Received { from, prefix: prefix(&from), message });
+                    self.feed(to, Input::Received { from, prefix: self.prefix_of(&from), message });
                 }
             }
             Happening::Gossip { to, from, bytes } => {
                 if let Ok(gossip) = codec::decode_gossip::<Gossip>(&bytes) {
-                    self.feed(to, Input::Gossip { prefix: prefix(&from), gossip });
+                    self.feed(to, Input::Gossip { prefix: self.prefix_of(&from), gossip });
                 }
             }
             Happening::Persisted { node, id, life } => {

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, dead_code, unreachable_pub, missing_docs)]
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::{Earning, Paying, Record};
+use bombyx_protocol::channel::record::{Earning, Paying, Record, Reputation};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::SignatureError;
-use bombyx_protocol::ident::{NodeId, Signature};
+use bombyx_protocol::ident::{NodeId, Prefix, Signature};
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
 use bombyx_protocol::market::call::{Call, CallId};
@@ -374,6 +374,11 @@ pub fn content(value: &Value) -> Content {
     }
 }
 
+fn prefix(value: &Value) -> Prefix {
+    let [4, 0, 0, 0, 0, a, b, c] = long(value).to_be_bytes() else { panic!("{value} is of no IPv4 address") };
+    Prefix::of_ipv4([a, b, c, 0])
+}
+
 pub fn record(value: &Value) -> Record {
     match variant(value) {
         ("Paying", paying) => Record::Paying(Paying {
@@ -396,6 +401,15 @@ pub fn record(value: &Value) -> Record {
             provider: NodeId(fixed(&receipt["provider"])),
             receipt: signed(&receipt["receipt"]),
         },
+        ("Reputation", reputation) => Record::Reputation(Reputation {
+            slot: small(&reputation["slot"]),
+            provider: NodeId(fixed(&reputation["provider"])),
+            prefix: prefix(&reputation["prefix"]),
+            good: small(&reputation["good"]),
+            level: small(&reputation["level"]),
+            failures: small(&reputation["failures"]),
+            failed_at_s: long(&reputation["failed_at_s"]),
+        }),
         (other, _) => panic!("no record {other}"),
     }
 }

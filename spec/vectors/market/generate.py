@@ -6,7 +6,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from reference import U64, bill, blake3, ceilings, write
+from reference import U64, bill, blake3, ceilings, due, write
 
 MODEL, BIDS_MAX = "ab" * 32, 64
 
@@ -43,6 +43,17 @@ BILLS = [
     (sheet(0, 0, U64 - 1), 0, 1_000), (sheet(0, 0, U64 - 1), 0, 1_001), (sheet(U64 - 1, 0, 1), 0, 1),
     (sheet(0, U64 - 1, U64 - 1), 1_000, 1), (sheet(123_456_789, 987_654_321, 1_111_111_111), 20_480, 2_048),
 ]
+PLAIN = sheet(320, 1_000, 2_000)
+# Price, input tokens, output tokens, vectors, vectors wanted, whether the answer is complete.
+DUES = [
+    (PLAIN, 64, 0, 0, 0, False), (PLAIN, 64, 0, 0, 0, True), (PLAIN, 64, 1, 0, 0, False), (PLAIN, 64, 1, 0, 0, True),
+    (PLAIN, 64, 31, 0, 0, False), (PLAIN, 64, 32, 0, 0, False), (PLAIN, 64, 33, 0, 0, True), (PLAIN, 0, 7, 0, 0, False),
+    (PLAIN, 64, 0, 1, 5, False), (PLAIN, 64, 0, 4, 5, False), (PLAIN, 64, 0, 5, 5, False), (PLAIN, 64, 0, 5, 5, True),
+    (sheet(1, 0, 0), 0, 31, 0, 0, False), (sheet(0, 0, 0), U64 - 1, U64 - 1, 0, 0, True),
+    (sheet(U64 - 1, 0, 0), 0, 31, 0, 0, False), (sheet(U64 - 1, 0, 0), 0, 32, 0, 0, False),
+    (sheet(U64 - 1, 1_000, 0), 1, 1, 0, 0, False), (sheet(U64 - 1, 0, 1), 0, 31, 0, 0, False),
+    (sheet(U64 - 1, 0, 1), 0, 1, 0, 0, True), (sheet(0, 0, U64 - 1), 0, 1_001, 0, 0, False),
+]
 TASKS = [
     chat("count for me", 100), chat("Grüße 🐛", 1), chat("", 7, prefix=[1, 2, 3], stop=["\n", "END"]),
     embed("one"), embed("", "", ""), embed("ä" * 10, "plain"),
@@ -70,6 +81,9 @@ write(__file__, "bills.json", {
     "size_classes": [{"tokens": str(tokens), "log2": size_class(tokens)} for tokens in SIZES],
     "bills": [{"price": price, "input_tokens": str(i), "output_tokens": str(o), "cost": text_or_none(bill(price, i, o))}
               for price, i, o in BILLS],
+    "dues": [{"price": price, "input_tokens": str(i), "output_tokens": str(o), "rows": rows, "rows_wanted": wanted,
+              "complete": complete, "due": text_or_none(due(price, i, o, rows, wanted, complete))}
+             for price, i, o, rows, wanted, complete in DUES],
     "ceilings": [ceiling(sheet(10, 20_000, 300_000), task) for task in TASKS] + [ceiling(sheet(0, 0, U64 - 1), TASKS[0])],
     "scaled": [{"price": price, "ppm": str(ppm), "result": scaled(price, ppm)} for price, ppm in SCALES],
 })
@@ -77,8 +91,39 @@ write(__file__, "bills.json", {
 # ---- auctions -------------------------------------------------------------------------------------------------------
 
 
-def offer(number, price, first_token_ms=100, tier="Open"):
-    return {"provider": number, "price": price, "first_token_ms": first_token_ms, "tier": tier}
+PLACES = ("proven", "unknown", "doubtful", "last")
+
+
+def stands(place, level=0, locks=0, challenge_s=0):
+    return {"place": place, "level": level, "locks": str(locks), "challenge_s": challenge_s}
+
+
+def offer(number, price, first_token_ms=100, tier="Open", stands=None):
+    return {"provider": number, "price": price, "first_token_ms": first_token_ms, "tier": tier, "stands": stands}
+
+
+def known(bid):
+    return bid["stands"] or stands("proven", 255)
+
+
+def aside(case, bid):
+    """What waiting and locking are worth (MK-7)."""
+    return wait(case, bid) + int(known(bid)["locks"]) * known(bid)["challenge_s"] // 10**8
+
+
+def weight(bid):
+    return 0 if known(bid)["level"] else 8
+
+
+def score_of(case, bid, weight):
+    """MK-7."""
+    inputs, outputs = ceilings(case["task"])
+    cost = bill(bid["price"], inputs, outputs)
+    step = bill(bid["price"], inputs, min(outputs, 32))
+    if cost is None or step is None:
+        return None
+    score = cost + aside(case, bid) + weight * step
+    return score if score < U64 else None
 
 
 def covers(price, floor):
@@ -89,15 +134,17 @@ def second_price(case, bid, cost_max, second):
     """MK-8."""
     if second is None:
         return bid["price"]
-    allowed = min(max(second - wait(case, bid), 0), int(case["budget"]))
+    allowed = max(second - aside(case, bid) - 4 * weight(bid), 0)
+    weighs = score_of(case, bid, weight(bid)) - aside(case, bid)
     if cost_max == 0:
         return bid["price"]
-    ppm = allowed * 1_000_000 // cost_max
+    ppm = min(allowed * 1_000_000 // weighs, int(case["budget"]) * 1_000_000 // cost_max)
     if not 1_000_000 < ppm < U64:
         return bid["price"]
     raised = scaled(bid["price"], ppm)
     cost = raised and bill(raised, *ceilings(case["task"]))
-    if cost is None or cost > allowed or not covers(raised, bid["price"]):
+    total = raised and score_of(case, bid | {"price": raised}, weight(bid))
+    if cost is None or total is None or cost > int(case["budget"]) or total > second or not covers(raised, bid["price"]):
         return bid["price"]
     return raised
 
@@ -116,7 +163,7 @@ def close(case):
     for bid in bids:
         cost_max = bill(bid["price"], *ceilings(case["task"]))
         shown = U64 - 1 if cost_max is None else cost_max
-        score = None if cost_max is None or cost_max + wait(case, bid) >= U64 else cost_max + wait(case, bid)
+        score = score_of(case, bid, weight(bid))
         if bid["provider"] in case["failed"]:
             fate = "failed_before"
         elif case["tier"] == "Confidential" and bid["tier"] == "Open":
@@ -124,25 +171,34 @@ def close(case):
         elif shown > int(case["budget"]) or score is None:
             fate = "over_budget"
         else:
-            able.append((score, bid["provider"], shown, bid))
+            able.append((PLACES.index(known(bid)["place"]), score, bid["provider"], shown, bid))
             continue
         unable.append({"provider": bid["provider"], "cost_max": str(shown), "fate": fate})
-    able.sort(key=lambda entry: entry[:2])
+    able.sort(key=lambda entry: entry[:3])
     unable.sort(key=lambda report: (int(report["cost_max"]), report["provider"]))
-    second = able[1][0] if len(able) > 1 else None
+    explores = False
+    if case["explore"] and able and able[0][0] == 0:
+        fair = {entry[2]: score_of(case, entry[4], weight(able[0][4])) for entry in able}
+        newcomers = [entry for entry in able if entry[0] == 1 and fair[entry[2]] * 4 <= able[0][1] * 5]
+        if newcomers:
+            able.remove(newcomers[0])
+            able.insert(0, newcomers[0])
+            explores = True
+    second = score_of(case, able[1][4], weight(able[0][4])) if len(able) > 1 else None
     candidates, reports = [], []
-    for place, (score, provider, cost_max, bid) in enumerate(able):
+    for place, (_, score, provider, cost_max, bid) in enumerate(able):
         won = place == 0
-        price = second_price(case, bid, cost_max, second) if won else bid["price"]
+        price = second_price(case, bid, cost_max, second) if won and not explores else bid["price"]
         candidates.append({"provider": provider, "price": price})
-        fate = {"won": {"runner_up": text_or_none(second)}} if won else {"outscored": {"by": str(score - able[0][0])}}
+        by = str(max(score - able[0][1], 0))
+        fate = {"won": {"runner_up": text_or_none(second)}} if won else {"outscored": {"by": by}}
         reports.append({"provider": provider, "cost_max": str(cost_max), "fate": fate})
     return case | {"candidates": candidates, "reports": reports + unable}
 
 
-def auction(name, bids, task=None, budget=10**9, tier="Open", nano_per_ms=0, failed=()):
+def auction(name, bids, task=None, budget=10**9, tier="Open", nano_per_ms=0, failed=(), explore=False):
     return close({"name": name, "task": task or chat("count for me", 100), "budget": str(budget), "tier": tier,
-                  "nano_per_ms": str(nano_per_ms), "failed": list(failed), "bids": bids})
+                  "nano_per_ms": str(nano_per_ms), "failed": list(failed), "explore": explore, "bids": bids})
 
 
 CHEAP, MIDDLE, DEAR = sheet(10, 20_000, 300_000), sheet(20, 30_000, 400_000), sheet(0, 40_000, 900_000)
@@ -172,6 +228,30 @@ AUCTIONS = [
     auction("a price of one nano can be doubled", [offer(1, sheet(1, 1, 1)), offer(2, sheet(1_000, 0, 0))]),
     auction("an embedding is scored by its inputs", [offer(1, sheet(0, 1_000, 0)), offer(2, sheet(40, 0, 10**9))],
             task=embed("a", "b", "c")),
+    auction("a proven provider goes before a cheaper unknown one",
+            [offer(1, CHEAP, stands=stands("unknown")), offer(2, DEAR, stands=stands("proven", 1))]),
+    auction("unknown, doubtful, last",
+            [offer(1, CHEAP, stands=stands("last", 0)), offer(2, MIDDLE, stands=stands("doubtful")),
+             offer(3, DEAR, stands=stands("unknown"))]),
+    auction("an unknown provider is tried and paid its own bid", explore=True, bids=
+            [offer(1, CHEAP, stands=stands("proven", 4)), offer(2, sheet(0, 5_000, 300_000), stands=stands("unknown"))]),
+    auction("one that is a quarter worse is not tried", explore=True, bids=
+            [offer(1, CHEAP, stands=stands("proven", 4)), offer(2, MIDDLE, stands=stands("unknown"))]),
+    auction("nor is one that failed before", explore=True, bids=
+            [offer(1, DEAR, stands=stands("proven", 4)), offer(2, CHEAP, stands=stands("doubtful"))]),
+    auction("without a proven one nobody is tried", explore=True, bids=
+            [offer(1, CHEAP, stands=stands("unknown")), offer(2, MIDDLE, stands=stands("unknown"))]),
+    auction("a stranger that wants most of its price at once is not the cheapest",
+            [offer(1, sheet(30_000, 0, 0), stands=stands("unknown")), offer(2, CHEAP, stands=stands("unknown"))]),
+    auction("the first step of one that has served counts for nothing",
+            [offer(1, sheet(30_000, 0, 0), stands=stands("proven", 4)), offer(2, CHEAP, stands=stands("proven", 1))]),
+    auction("a raised price raises the first step as well",
+            [offer(1, sheet(2_000, 0, 0), stands=stands("unknown")), offer(2, DEAR, stands=stands("unknown"))]),
+    auction("coins that are locked for long weigh",
+            [offer(1, CHEAP, stands=stands("unknown", 0, 10**9, 172_800)),
+             offer(2, MIDDLE, stands=stands("unknown", 0, 10**9, 3_600))]),
+    auction("more locked coins than a score can hold",
+            [offer(1, CHEAP, stands=stands("unknown", 0, U64 - 1, 2**32 - 1)), offer(2, MIDDLE)], budget=U64 - 1),
     auction("the sixty-fifth bid is not read", [offer(number, sheet(1_000 - number, 0, 0)) for number in range(1, 66)]),
 ]
 write(__file__, "auctions.json", {"cases": AUCTIONS})

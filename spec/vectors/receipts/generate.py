@@ -6,7 +6,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from reference import begin, bill, encode, public_of, seed, sign, then, write
+from reference import begin, bill, due, encode, public_of, seed, sign, then, write
 
 CLIENT, PROVIDER, OTHER = seed(1), seed(2), seed(3)
 JOB, MODEL = bytes([10]) * 16, bytes([0xAB]) * 32
@@ -36,6 +36,7 @@ class Provider:
 
     def __init__(self, task, input_tokens, price=None):
         self.price, self.input_tokens, self.output_tokens, self.index = price or PRICE, input_tokens, 0, 0
+        self.rows, self.rows_wanted = 0, len(task["Embed"]["inputs"]) if "Embed" in task else 0
         self.transcript = begin(JOB, MODEL, encode("Task", task))
 
     def chunk(self, content, expect="taken", why=None, key=PROVIDER, last=None, domain="receipt", raw=None, index=None,
@@ -43,13 +44,17 @@ class Provider:
         content_bytes = raw if raw is not None else encode("Content", content)
         ids = content["Tokens"]["ids"] if "Tokens" in content else []
         self.output_tokens += len(ids)
+        if "Vectors" in content:
+            rows = content["Vectors"]
+            self.rows = rows["first"] + (len(rows["bytes"]) // 8 // rows["dims"] if rows["dims"] else 0)
         self.transcript = then(self.transcript, self.index, content_bytes)
         receipt = {
             "job": JOB.hex(), "model": MODEL.hex(), "chunks": self.index + 1, "transcript": self.transcript.hex(),
             "input_tokens": str(self.input_tokens), "output_tokens": str(self.output_tokens),
         }
         receipt |= {name: value for name, value in false.items() if name != "cost"}
-        cost = bill(self.price, int(receipt["input_tokens"]), int(receipt["output_tokens"]))
+        cost = due(self.price, int(receipt["input_tokens"]), int(receipt["output_tokens"]), self.rows, self.rows_wanted,
+                   "End" in content)
         receipt["cost"] = str(false.get("cost", cost))
         body = encode("Receipt", receipt)
         chunk = {
@@ -96,8 +101,12 @@ def good():
     yield stream("a receipt with no tokens of its own", CHAT, asked, cost=total(asked), finish="Stop")
     rows = answered(PAIR, 6, vectors(0, 3, 3), vectors(1, 3, 3), end(), unsigned=(1,))
     yield stream("vectors without a receipt", PAIR, rows, cost=total(rows), finish="Stop")
-    empty = answered(CHAT, 0, end())
-    yield stream("an answer of nothing", CHAT, empty, cost=total(empty), finish="Stop")
+    empty = answered(CHAT, 12, end())
+    yield stream("an answer of nothing costs nothing", CHAT, empty, cost="0", finish="Stop")
+    empty = answered(CHAT, 12, tokens(), tokens(), end())
+    yield stream("nor does one of empty chunks", CHAT, empty, cost="0", finish="Stop")
+    short = answered(CHAT, 12, tokens(1), end())
+    yield stream("a short answer is whole with its end", CHAT, short, cost="550", finish="Stop")
     far = answered(CHAT, 12, tokens(1), end())
     yield stream("a chunk too far ahead is not kept", CHAT, [
         far[1] | {"chunk": far[1]["chunk"] | {"index": 64}, "expect": "nothing"}, *far], cost=total(far), finish="Stop")
@@ -134,7 +143,7 @@ def later(name, fault, *steps, **claimed):
 BAD = [
     later("a receipt that leaves out what came without one", "tokens", output_tokens="2"),
     later("a receipt that counts what came without one twice", "tokens", output_tokens="6"),
-    later("a receipt that bills only its own chunk", "cost", cost=850),
+    later("a receipt that bills only its own chunk", "cost", cost=307),
     later("a receipt over another chunk than the one that came without", "mismatch", transcript="00" * 32),
     bad("a receipt signed by another", "unreadable", false(key=OTHER)),
     bad("a receipt signed as a bid", "unreadable", false(domain="bid")),
@@ -160,9 +169,16 @@ BAD = [
     stream("more input tokens than any tokenizer makes", CHAT, [Provider(CHAT, 77).chunk(tokens(1), "tokens")]),
     bad("more output tokens than were ordered", "tokens", false(content=tokens(*range(20)))),
     bad("tokens in an embedding", "tokens", false(), PAIR, vectors(0, 1, 1), 6),
-    bad("a bill above the price", "cost", false(cost=1_151)),
-    bad("a bill below the price", "cost", false(cost=1_149)),
+    bad("a bill above the price", "cost", false(cost=924)),
+    bad("a bill below the price", "cost", false(cost=922)),
     bad("a bill of nothing", "cost", false(cost=0)),
+    bad("a bill that grows with an empty chunk", "cost", false(content=tokens(), cost=308)),
+    bad("the whole price before the whole answer", "cost", false(cost=1_150)),
+    stream("the whole price with the first token", CHAT, [Provider(CHAT, 12).chunk(tokens(1), "cost", cost=550)]),
+    stream("a price for an empty chunk", CHAT, [Provider(CHAT, 12).chunk(tokens(), "cost", cost=250)]),
+    stream("a price for an end without an answer", CHAT, [Provider(CHAT, 12).chunk(end(), "cost", cost=250)]),
+    bad("the whole price with half of the vectors", "cost", false(content=vectors(1, 1, 1), cost=130),
+        {"Embed": {"inputs": ["one", "two", "three", "four"]}}, vectors(0, 1, 1), 6),
     bad("vectors in an answer of tokens", "vectors", false(content=vectors(0, 1, 1))),
     bad("a vector twice", "vectors", false(content=vectors(0, 1, 1)), PAIR, vectors(0, 1, 1), 6),
     bad("a vector left out", "vectors", false(content=vectors(2, 1, 1)), PAIR, vectors(0, 1, 1), 6),

@@ -127,6 +127,9 @@ MESSAGES = [
         "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": PAYMENT}}),
     ("record: a channel is gone", "Record", {"ChannelGone": {"account": "ac" * 32}}),
     ("record: a receipt", "Record", {"Receipt": {"job": JOB, "provider": PROVIDER_ID, "receipt": SIGNED_RECEIPT}}),
+    ("record: what is remembered of a provider", "Record", {"Reputation": {
+        "slot": 300, "provider": PROVIDER_ID, "prefix": str(int.from_bytes(bytes([4, 0, 0, 0, 0, 192, 0, 2]), "big")),
+        "good": 7, "level": 1, "failures": 2, "failed_at_s": "1764374400"}}),
 ]
 
 # ---- bytes that are no message --------------------------------------------------------------------------------------
@@ -165,7 +168,7 @@ REFUSED = [
           "record: a channel is gone")),
     case("a second message behind the first", "FromClient", "trailing", ACK + ACK, extra=len(ACK)),
     *(case(f"an unknown variant: {kind}", kind, "malformed", tag(number) + bytes(64)) for kind, number in
-      (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 2), ("Content", 3), ("Record", 4))),
+      (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 2), ("Content", 3), ("Record", 5))),
     case("an unknown message to a provider", "Message", "malformed", tag(0) + tag(3) + bytes(64)),
     case("an unknown message to a client", "Message", "malformed", tag(1) + tag(5) + bytes(64)),
     case("an unknown refusal", "Message", "malformed", tag(1) + tag(2) + bytes(16) + tag(12)),

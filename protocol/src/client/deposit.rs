@@ -1,0 +1,200 @@
+//! How much a client locks for a job, and when: in proportion to what it knows of the provider, and not before there is
+//! something to pay for. (`CH-31`, `CH-32`)
+
+use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
+use crate::channel::pay::Payer;
+use crate::ident::NodeId;
+use crate::limits;
+use crate::market::bid::Bid;
+use crate::outbox::Outbox;
+use crate::time::Time;
+
+use super::ClientConfig;
+use super::payments::{Channel, Payments, reserve};
+
+/// What is known of the provider that a job is about to be paid to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Acquaintance {
+    /// Good jobs since it last failed.
+    pub(super) level: u8,
+    /// What may still be locked with it.
+    pub(super) room: Nano,
+}
+
+impl Acquaintance {
+    /// The deposit for a job of this ceiling: two ceilings for a stranger, twice as many after each good job, up to what
+    /// the user gives a channel, and never less than the job may cost.
+    fn deposit(self, config: &ClientConfig, cost_max: Nano) -> Nano {
+        let ceilings = 1u64.checked_shl(u32::from(self.level)).unwrap_or(u64::MAX);
+        let grown = cost_max.0.saturating_mul(limits::STRANGER_CEILINGS.saturating_mul(ceilings));
+        let usual = config.deposit.min(config.policy.deposit_max);
+        usual.min(Nano(grown)).min(self.room).max(cost_max)
+    }
+}
+
+impl Payments {
+    /// A channel to this bidder with `cost_max` set aside on it: the one there is, with more to come if need be, or the
+    /// terms of a new one. The ledger hears nothing of a new one before [`Self::fund`]. (`CH-20`)
+    pub(super) fn channel_for(
+        &mut self,
+        now: Time,
+        bid: &Bid,
+        cost_max: Nano,
+        draw: u64,
+        acquaintance: Acquaintance,
+        config: &ClientConfig,
+        outbox: &mut Outbox,
+    ) -> Result<[u8; 32], PaymentFault> {
+        let deposit = acquaintance.deposit(config, cost_max);
+        let known = self.channels.values_mut().find(|channel| channel.pays(bid.provider, &bid.payee));
+        let Some(channel) = known else {
+            within(deposit, acquaintance, config)?;
+            let terms = self.agree(&bid.payee, deposit, draw, config)?;
+            let mut payer = Payer::opening(terms, bid.provider, deposit);
+            reserve(&mut payer, cost_max)?;
+            return Ok(self.propose(now, payer));
+        };
+        if channel.payer.headroom() < cost_max {
+            within(deposit, acquaintance, config)?;
+            let needs = channel.payer.reserved().saturating_plus(cost_max);
+            let room = config.policy.deposit_max.saturating_minus(channel.payer.rest());
+            let amount = deposit.min(room);
+            if channel.payer.headroom().saturating_plus(amount) < cost_max {
+                return Err(PaymentFault::DepositTooLow { needs, most: config.policy.deposit_max });
+            }
+            channel.payer.top_up(amount);
+            channel.later = channel.later.saturating_plus(amount);
+            channel.add_later(outbox);
+        }
+        reserve(&mut channel.payer, cost_max)?;
+        channel.used_at = Some(now);
+        let account = channel.payer.account();
+        self.touch(account);
+        Ok(account)
+    }
+
+    /// What a job of this ceiling would lock with this bidder beyond what is locked.
+    pub(super) fn would_lock(
+        &self,
+        bid: &Bid,
+        cost_max: Nano,
+        acquaintance: Acquaintance,
+        config: &ClientConfig,
+    ) -> Nano {
+        let known = self.channels.values().find(|channel| channel.pays(bid.provider, &bid.payee));
+        match known {
+            Some(channel) if channel.payer.headroom() >= cost_max => Nano::ZERO,
+            _ => acquaintance.deposit(config, cost_max),
+        }
+    }
+
+    /// There is something to pay for: the provider has delivered (`useful`), or has taken the task and waits for money.
+    /// Writes the channel down and asks the ledger for it, unless that was done, and for what was put off. (`CH-32`)
+    pub(super) fn fund(&mut self, now: Time, account: &[u8; 32], useful: bool, outbox: &mut Outbox) {
+        let mut is_written = false;
+        let Some(channel) = self.channel(account) else { return };
+        channel.useful |= useful;
+        if channel.payer.is_open() || channel.funding {
+            return channel.add_later(outbox);
+        }
+        if channel.useful {
+            channel.later = Nano::ZERO;
+        }
+        let asked_lately = channel.asked_at.is_some_and(|asked| now < asked + limits::LEDGER_WAIT);
+        if channel.payer.is_usable() && channel.opening_deposit() > Nano::ZERO && !asked_lately {
+            is_written = true;
+            channel.recorded = true;
+            channel.asked_at = Some(now);
+            channel.persist(outbox);
+            channel.open(outbox);
+        }
+        if is_written {
+            self.proposed.remove(account);
+        }
+    }
+
+    /// A channel on which more was promised than this node remembered may not cover its jobs any more: asks for what is
+    /// missing. (`CH-24`)
+    pub(super) fn cover(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+        let Some(channel) = self.channel(account) else { return };
+        let payer = &channel.payer;
+        let needs = payer.cumulative().saturating_plus(payer.reserved());
+        let has = payer.cumulative().saturating_plus(payer.rest());
+        if payer.is_open() && payer.is_usable() && !payer.is_covered() {
+            let missing = needs.saturating_minus(has);
+            channel.payer.top_up(missing);
+            channel.ask_for_more(missing, outbox);
+        }
+    }
+
+    /// Whether the ledger was asked for a channel, in this life or an earlier one.
+    pub(super) fn is_asked_for(&self, account: &[u8; 32]) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.payer.is_open() || channel.funding)
+    }
+
+    /// Whether a channel was written down: then the ledger may know it.
+    pub(super) fn is_recorded(&self, account: &[u8; 32]) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.recorded)
+    }
+
+    /// What is locked, or asked for, with providers of which `is_stranger` holds.
+    pub(super) fn locked_with(&self, is_stranger: impl Fn(&NodeId) -> bool) -> Nano {
+        self.channels
+            .values()
+            .filter(|channel| channel.recorded && is_stranger(&channel.payer.provider()))
+            .map(|channel| channel.payer.rest().saturating_minus(channel.later))
+            .fold(Nano::ZERO, Nano::saturating_plus)
+    }
+
+    /// Whether another stranger than this channel's was given a channel a moment ago and has not delivered yet. (`CH-32`)
+    pub(super) fn is_anothers_turn(
+        &self,
+        now: Time,
+        account: &[u8; 32],
+        is_stranger: impl Fn(&NodeId) -> bool,
+    ) -> bool {
+        self.channels.iter().any(|(other, channel)| {
+            other != account
+                && !channel.useful
+                && channel.payer.is_usable()
+                && channel.asked_at.is_some_and(|asked| now < asked + limits::STRANGER_TURN)
+                && is_stranger(&channel.payer.provider())
+        })
+    }
+
+    /// Forgets channels that were only proposed and that no job uses any more: nobody else knows them.
+    pub(super) fn forget_proposed(&mut self, in_use: impl Fn(&[u8; 32]) -> bool) {
+        let unused: Vec<[u8; 32]> =
+            self.proposed.iter().filter(|account| !in_use(account)).copied().collect();
+        for account in unused {
+            self.proposed.remove(&account);
+            self.channels.remove(&account);
+        }
+    }
+}
+
+impl Channel {
+    /// What the ledger is asked to open it with: without what waits until something was delivered.
+    pub(super) fn opening_deposit(&self) -> Nano {
+        self.payer.record().deposit.saturating_minus(self.later)
+    }
+
+    /// Asks the ledger for what was put off, once the channel is open and has been of use.
+    pub(super) fn add_later(&mut self, outbox: &mut Outbox) {
+        if self.payer.is_open() && self.useful && self.later > Nano::ZERO {
+            let amount = core::mem::take(&mut self.later);
+            self.ask_for_more(amount, outbox);
+        }
+    }
+}
+
+/// Whether so much may be locked with a provider that never finished a job.
+fn within(deposit: Nano, acquaintance: Acquaintance, config: &ClientConfig) -> Result<(), PaymentFault> {
+    let most = config.policy.strangers_locked_max;
+    if deposit > acquaintance.room {
+        Err(PaymentFault::StrangersLocked { needs: deposit, most })
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! What a client remembers of its providers: who served it well, who failed it, and until when it leaves a failed one
+//! alone. It is written down, so that neither another order nor a restart begins anew. (`MK-31`)
+
+use crate::channel::record::{Record, Reputation};
+use crate::ident::{NodeId, Prefix};
+use crate::limits;
+use crate::market::score::Place;
+use crate::outbox::Outbox;
+use crate::table::Table;
+use crate::time::Time;
+
+/// Everything that is remembered.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// Seconds since 1970 at the machine's time zero.
+    clock_s: u64,
+    known: Table<NodeId, Known>,
+    exploration: Exploration,
+}
+
+#[derive(Debug)]
+struct Known {
+    reputation: Reputation,
+    /// Awards in a row that it refused, or answered with nothing, before it ever served.
+    refusals: u8,
+}
+
+/// When an order is next offered to a provider that never served this client, although proven ones bid. (`MK-33`)
+#[derive(Debug)]
+struct Exploration {
+    /// Orders between two explored ones.
+    every: u16,
+    /// Orders since the last one.
+    since: u16,
+}
+
+impl Known {
+    /// Failures that still count: each whole day without another takes one off.
+    fn failures(&self, now_s: u64) -> u8 {
+        let days = now_s.saturating_sub(self.reputation.failed_at_s).checked_div(86_400).unwrap_or(0);
+        self.reputation.failures.saturating_sub(u8::try_from(days).unwrap_or(u8::MAX))
+    }
+
+    /// Whether it is being left alone.
+    fn is_resting(&self, now_s: u64) -> bool {
+        let failures = self.failures(now_s);
+        failures > 0 && now_s < self.reputation.failed_at_s.saturating_add(rest_s(failures))
+    }
+}
+
+/// Seconds for which a provider is not asked after so many failures: two minutes, each further one four times as long.
+fn rest_s(failures: u8) -> u64 {
+    let doublings = u32::from(failures.saturating_sub(1)).saturating_mul(2).min(32);
+    limits::FAILURE_REST_S.saturating_mul(1 << doublings).min(limits::FAILURE_REST_S_MAX)
+}
+
+impl Memory {
+    /// What the store held. Two records of one provider, as of two copies of a home, count as the worse.
+    pub(super) fn restored(clock_s: u64, records: &[Record]) -> Self {
+        let mut known: Table<NodeId, Known> = Table::default();
+        for record in records {
+            let Record::Reputation(reputation) = record else { continue };
+            let newer = known
+                .get(&reputation.provider)
+                .is_none_or(|other| other.reputation.failures < reputation.failures);
+            if newer && known.len() < limits::PROVIDERS_REMEMBERED_MAX {
+                known.insert(reputation.provider, Known { reputation: *reputation, refusals: 0 });
+            }
+        }
+        Self { clock_s, known, exploration: Exploration { every: limits::EXPLORE_EVERY, since: 0 } }
+    }
+
+    fn now_s(&self, now: Time) -> u64 {
+        self.clock_s.saturating_add(now.since(Time(0)).as_ms() / 1_000)
+    }
+
+    /// Good jobs of a provider since it last failed. (`CH-31`)
+    pub(super) fn level(&self, provider: &NodeId) -> u8 {
+        self.known.get(provider).map_or(0, |known| known.reputation.level)
+    }
+
+    /// Whether a provider has served this client well often enough that one failure does not end the acquaintance.
+    pub(super) fn is_trusted(&self, provider: &NodeId) -> bool {
+        self.known.get(provider).is_some_and(|known| {
+            let failures = known.reputation.failures.saturating_add(1);
+            known.reputation.good >= failures.saturating_mul(limits::GOOD_JOBS_A_FAILURE)
+        })
+    }
+
+    /// Where a bidder stands, with the prefix that its bid came from.
+    pub(super) fn place(&self, now: Time, provider: &NodeId, prefix: Prefix) -> Place {
+        let now_s = self.now_s(now);
+        let mut failed = false;
+        if let Some(known) = self.known.get(provider) {
+            failed = known.failures(now_s) > 0;
+            if known.is_resting(now_s) {
+                return if self.is_forgiven(known, now_s) { Place::Last } else { Place::Barred };
+            }
+            if known.reputation.level > 0 {
+                return Place::Proven;
+            }
+        }
+        match self.failures_of(now_s, prefix) {
+            0 if !failed => Place::Unknown,
+            0..limits::PREFIX_FAILURES => Place::Doubtful,
+            failures => {
+                let beyond = failures.saturating_sub(limits::PREFIX_FAILURES).saturating_add(1);
+                let until = self.failed_last_s(prefix).saturating_add(rest_s(beyond));
+                if now_s < until { Place::Barred } else { Place::Doubtful }
+            }
+        }
+    }
+
+    /// Whether one that is being left alone may be asked where nobody else bids: it has earned that.
+    fn is_forgiven(&self, known: &Known, now_s: u64) -> bool {
+        let owed = known.failures(now_s).saturating_mul(limits::GOOD_JOBS_A_FAILURE);
+        known.reputation.good >= owed
+    }
+
+    fn unproven(&self, prefix: Prefix) -> impl Iterator<Item = &Known> {
+        self.known
+            .values()
+            .filter(move |known| known.reputation.prefix == prefix && known.reputation.level == 0)
+    }
+
+    /// Failures of all unproven providers of a prefix.
+    fn failures_of(&self, now_s: u64, prefix: Prefix) -> u8 {
+        self.unproven(prefix).fold(0u8, |sum, known| sum.saturating_add(known.failures(now_s)))
+    }
+
+    fn failed_last_s(&self, prefix: Prefix) -> u64 {
+        self.unproven(prefix).map(|known| known.reputation.failed_at_s).max().unwrap_or(0)
+    }
+
+    /// A job ended well.
+    pub(super) fn served(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
+        self.explored(&provider, true);
+        let Some(known) = self.entry(now, provider, prefix) else { return };
+        known.refusals = 0;
+        let before = known.reputation;
+        let reputation = &mut known.reputation;
+        reputation.prefix = prefix;
+        reputation.good = reputation.good.saturating_add(1);
+        reputation.level = reputation.level.saturating_add(1);
+        if reputation.level.is_multiple_of(limits::GOOD_JOBS_A_FAILURE) {
+            reputation.failures = reputation.failures.saturating_sub(1);
+        }
+        if *reputation != before {
+            outbox.persist(Record::Reputation(*reputation));
+        }
+    }
+
+    /// A provider failed a job: it is left alone for a while, in every order and after a restart.
+    pub(super) fn failed(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
+        self.explored(&provider, false);
+        let now_s = self.now_s(now);
+        let Some(known) = self.entry(now, provider, prefix) else { return };
+        known.refusals = 0;
+        if known.is_resting(now_s) {
+            // Whoever dies with ten jobs on hand has failed once.
+            return;
+        }
+        let failures = known.failures(now_s).saturating_add(1);
+        let reputation = &mut known.reputation;
+        reputation.prefix = prefix;
+        reputation.failures = failures;
+        reputation.level = 0;
+        reputation.failed_at_s = now_s;
+        outbox.persist(Record::Reputation(*reputation));
+    }
+
+    /// A provider that never served this client refused an award, or answered with nothing. Once or twice that is the
+    /// market's way; a bidder that does nothing else takes the place of one that serves. (`MK-31`)
+    pub(super) fn refused(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
+        if self.level(&provider) > 0 {
+            return;
+        }
+        let Some(known) = self.entry(now, provider, prefix) else { return };
+        known.refusals = known.refusals.saturating_add(1);
+        if known.refusals >= limits::REFUSALS_A_FAILURE {
+            self.failed(now, provider, prefix, outbox);
+        }
+    }
+
+    /// What is known of a provider, or a place for it: full, that of whoever would be missed least.
+    fn entry(&mut self, now: Time, provider: NodeId, prefix: Prefix) -> Option<&mut Known> {
+        if !self.known.contains_key(&provider) {
+            let slot = self.free_slot(now)?;
+            let reputation =
+                Reputation { slot, provider, prefix, good: 0, level: 0, failures: 0, failed_at_s: 0 };
+            self.known.insert(provider, Known { reputation, refusals: 0 });
+        }
+        self.known.get_mut(&provider)
+    }
+
+    fn free_slot(&mut self, now: Time) -> Option<u16> {
+        if self.known.len() < limits::PROVIDERS_REMEMBERED_MAX {
+            let mut taken: Vec<u16> = self.known.values().map(|known| known.reputation.slot).collect();
+            taken.sort_unstable();
+            taken.dedup();
+            let free = taken.iter().zip(0u16..).find(|(slot, place)| **slot != *place);
+            return free.map_or(u16::try_from(taken.len()).ok(), |(_, place)| Some(place));
+        }
+        let now_s = self.now_s(now);
+        // The oldest friend goes last, and who is being left alone after those whose rest is over.
+        let least = self
+            .known
+            .iter()
+            .min_by_key(|(_, known)| {
+                let reputation = &known.reputation;
+                (reputation.good, known.is_resting(now_s), reputation.failed_at_s)
+            })
+            .map(|(provider, known)| (*provider, known.reputation.slot));
+        let (provider, slot) = least?;
+        self.known.remove(&provider);
+        Some(slot)
+    }
+
+    /// An order is about to be awarded in an auction. Whether an unknown provider may go first, although proven ones bid.
+    pub(super) fn may_explore(&mut self) -> bool {
+        let exploration = &mut self.exploration;
+        exploration.since = exploration.since.saturating_add(1);
+        exploration.since >= exploration.every
+    }
+
+    /// One is being tried.
+    pub(super) const fn explores(&mut self) {
+        self.exploration.since = 0;
+    }
+
+    /// What came of a first try: newcomers are tried more often where they serve, and ever less where they fail.
+    fn explored(&mut self, provider: &NodeId, well: bool) {
+        if self.known.get(provider).is_some_and(|known| known.reputation.good > 0) {
+            return;
+        }
+        let every = self.exploration.every;
+        self.exploration.every = if well {
+            (every / 2).max(limits::EXPLORE_EVERY)
+        } else {
+            every.saturating_mul(2).min(limits::EXPLORE_EVERY_MAX)
+        };
+    }
+}

@@ -1,0 +1,209 @@
+//! Providers that speak the protocol and mean to be paid for nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
+use bombyx_protocol::entropy::Entropy;
+use bombyx_protocol::ident::{Identity, NodeId};
+use bombyx_protocol::io::{Input, Machine, Output};
+use bombyx_protocol::market::bid::{Bid, Payee};
+use bombyx_protocol::market::call::Call;
+use bombyx_protocol::session::{Secure, StaticKey, prologue, respond, seal};
+use bombyx_protocol::time::Time;
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{
+    Accept, Award, Chunk, Content, Finish, FromClient, FromProvider, Gossip, Message, NeedPayment, Refusal,
+    Refuse, SealedBid, SealedFrame, ToClient, ToProvider,
+};
+use bombyx_protocol::work::order::{JobId, ModelId, Task, Tier};
+use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::receipt::{Receipt, Transcript};
+use bombyx_protocol::work::serve::Serving;
+use ed25519_dalek::SigningKey;
+
+/// What a thief does with a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// It answers no award.
+    Deaf,
+    /// It takes the award and says no more.
+    Mute,
+    /// It wants to see money, and says no more.
+    MoneyFirst,
+    /// It bills the whole price for an empty chunk.
+    BillsNothing,
+    /// It sends an empty chunk with a true receipt, again and again.
+    Empty,
+    /// So many tokens, then nothing.
+    Tokens(u32),
+    /// So many tokens and an end.
+    Short(u32),
+    /// It says that it is busy.
+    Busy,
+    /// It takes the award and finds the task too large.
+    TooLarge,
+}
+
+pub struct Thief {
+    identity: Identity,
+    session: StaticKey,
+    entropy: Entropy,
+    pub plan: Plan,
+    pub price: PriceSheet,
+    pub credit: Nano,
+    pub challenge_s: u32,
+    jobs: BTreeMap<JobId, (NodeId, Award, Secure, bool)>,
+    outbox: VecDeque<Output>,
+}
+
+impl Thief {
+    pub fn new(number: u8, plan: Plan, price: PriceSheet) -> Self {
+        Self {
+            identity: Identity::from_seed(&[number; 32]),
+            session: StaticKey::from_seed([number; 32]),
+            entropy: Entropy::new([number; 32]),
+            plan,
+            price,
+            credit: Nano::ZERO,
+            challenge_s: 60,
+            jobs: BTreeMap::new(),
+            outbox: VecDeque::new(),
+        }
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.identity.id()
+    }
+
+    fn send(&mut self, to: NodeId, message: ToClient) {
+        self.outbox.push_back(Output::Send { to, message: Message::ToClient(message) });
+    }
+
+    fn called(&mut self, call: &Call) {
+        let bid = Bid {
+            call: call.id,
+            provider: self.id(),
+            model: call.model,
+            session_key: self.session.public(),
+            price: self.price,
+            first_token_ms: 1,
+            tokens_per_s: 1_000,
+            tier: Tier::Open,
+            valid_ms: 30_000,
+            payee: Payee {
+                network_id: -3,
+                key: SigningKey::from_bytes(&self.id().0).verifying_key().to_bytes(),
+                address: Address::basechain(self.id().0),
+                challenge_s: self.challenge_s,
+            },
+            credit: self.credit,
+        };
+        let plain = codec::encode(&bid.sign(&self.identity));
+        let sealed = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy).unwrap();
+        self.send(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
+    }
+
+    fn awarded(&mut self, from: NodeId, award: Award) {
+        if self.plan == Plan::Deaf {
+            return;
+        }
+        if self.plan == Plan::Busy {
+            return self.send(from, ToClient::Refuse(Refuse { job: award.job, why: Refusal::Busy }));
+        }
+        let prologue = prologue(&from, &self.id(), &award.job.0);
+        let (secure, handshake) =
+            respond(&self.session, &prologue, &award.handshake, &mut self.entropy).unwrap();
+        let job = award.job;
+        self.jobs.insert(job, (from, award, secure, false));
+        self.send(from, ToClient::Accept(Accept { job, handshake }));
+    }
+
+    fn worked(&mut self, now: Time, job: JobId, task: &Task) {
+        let (_, award, _, begun) = self.jobs.get_mut(&job).unwrap();
+        if std::mem::replace(begun, true) && self.plan != Plan::Empty {
+            return;
+        }
+        let mut serving = Serving::new(now, job, ModelId([0xab; 32]), award.price, task);
+        serving.started(task.input_tokens_max());
+        let tokens = |count: u32| Content::Tokens { ids: (0..count).collect(), text: "x".into() };
+        let contents = match self.plan {
+            Plan::Deaf | Plan::Mute | Plan::Busy => return,
+            Plan::TooLarge => {
+                let (to, ..) = self.jobs[&job];
+                return self.send(to, ToClient::Refuse(Refuse { job, why: Refusal::TaskTooLarge }));
+            }
+            Plan::MoneyFirst => {
+                let need = NeedPayment { cumulative: Nano::ZERO, newest: None };
+                return self.say(job, &FromProvider::NeedPayment(need), false);
+            }
+            Plan::BillsNothing => {
+                let content = codec::encode(&Content::Tokens { ids: vec![], text: String::new() });
+                let model = ModelId([0xab; 32]);
+                let receipt = Receipt {
+                    job,
+                    model,
+                    chunks: 1,
+                    transcript: Transcript::begin(job, model, &codec::encode(task)).then(0, &content),
+                    input_tokens: task.input_tokens_max(),
+                    output_tokens: 0,
+                    cost: self.price.cost(task.input_tokens_max(), 0).unwrap(),
+                };
+                let chunk = Chunk { index: 0, content, receipt: Some(receipt.sign(&self.identity)) };
+                return self.say(job, &FromProvider::Chunk(chunk), false);
+            }
+            Plan::Empty => vec![],
+            Plan::Tokens(count) => vec![tokens(count)],
+            Plan::Short(0) => vec![Content::End { finish: Finish::Stop }],
+            Plan::Short(count) => vec![tokens(count), Content::End { finish: Finish::Stop }],
+        };
+        for content in contents {
+            let ends = matches!(content, Content::End { .. });
+            for chunk in serving.content(now, &self.identity, content) {
+                self.say(job, &FromProvider::Chunk(chunk), ends);
+            }
+        }
+        if self.plan == Plan::Empty {
+            let content = Content::Tokens { ids: vec![], text: " ".into() };
+            for chunk in serving.content(now, &self.identity, content) {
+                self.say(job, &FromProvider::Chunk(chunk), false);
+            }
+        }
+    }
+
+    fn say(&mut self, job: JobId, said: &FromProvider, last: bool) {
+        let (to, _, secure, _) = self.jobs.get_mut(&job).unwrap();
+        let to = *to;
+        let frame = secure.seal(&codec::encode(said), last).unwrap();
+        let sealed = SealedFrame { job, nonce: frame.nonce, bytes: frame.bytes };
+        self.send(to, ToClient::Sealed(sealed));
+    }
+}
+
+impl Machine for Thief {
+    fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Gossip { gossip: Gossip::Call(signed), .. } => {
+                if let Ok(call) = signed.open::<Call>() {
+                    self.called(&call);
+                }
+            }
+            Input::Received { from, message: Message::ToProvider(message), .. } => match message {
+                ToProvider::Award(award) if !self.jobs.contains_key(&award.job) => self.awarded(from, award),
+                ToProvider::Sealed(frame) => {
+                    let Some((_, _, secure, _)) = self.jobs.get_mut(&frame.job) else { return };
+                    let Ok(opened) = secure.open(frame.nonce, &frame.bytes) else { return };
+                    if let Ok(FromClient::Work(work)) = codec::decode_sealed(&opened.body) {
+                        self.worked(now, frame.job, &work.task);
+                    }
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn poll(&mut self) -> Output {
+        self.outbox.pop_front().unwrap_or(Output::Wake(Time(u64::MAX)))
+    }
+}
