@@ -10,11 +10,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use bombyx_node::ledger::chain::Chain as _;
+use bombyx_node::ledger::devnet;
 use bombyx_node::ledger::wallet::parse_address;
 use bombyx_protocol::amount::Nano;
 use proxy::{Fault, Kind, Proxy};
 use serde_json::{Value, json};
 use swarm::{EMBED, Ledger, Node, assert_fails, bombyx, finish, last_object};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -235,8 +237,17 @@ async fn a_watcher_elsewhere_answers_a_stale_close_with_a_copy_of_the_store_and_
     drop(provider);
     let log = std::fs::File::create(elsewhere.path().join("log")).unwrap();
     let mut watcher = bombyx(&elsewhere.path().join("home"));
-    watcher.args(["--json", "channels", "--ledger", url, "watch", "--store"]).arg(&copy).stdout(log);
+    // Its ledger is not there yet when it starts.
+    let late = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = late.local_addr().unwrap();
+    drop(late);
+    let late_url = format!("http://{address}");
+    watcher.args(["--json", "channels", "--ledger", &late_url, "watch", "--store"]).arg(&copy).stdout(log);
     let mut watcher = watcher.spawn().unwrap();
+    sleep(Duration::from_secs(4)).await;
+    assert!(watcher.try_wait().unwrap().is_none(), "it waits for its ledger");
+    let late = TcpListener::bind(address).await.unwrap();
+    tokio::spawn(devnet::http::serve(ledger.chain.clone(), late, std::future::pending()));
 
     // The client asks for all of its deposit, and is gone before it could be honest.
     told_to_close(&client.home(), account).await;

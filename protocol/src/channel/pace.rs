@@ -34,8 +34,8 @@ impl Pace {
         self.every.0 == u64::MAX
     }
 
-    /// The longest time that may pass between two looks at a channel with this challenge time, so that a close is known
-    /// within a tenth of it; `None` where not even unceasing looks are fast enough.
+    /// The longest time that may pass between the beginnings of two looks at a channel with this challenge time, so that a close
+    /// is known within a tenth of it. `None` where a look takes more than half of that time: there is one at a time.
     #[must_use]
     pub const fn gap(self, challenge_s: u32) -> Option<Span> {
         self.gap_within(challenge_s, WATCH_TIMES)
@@ -44,7 +44,7 @@ impl Pace {
     const fn gap_within(self, challenge_s: u32, times: u64) -> Option<Span> {
         let known_by = Span::from_s(challenge_s as u64).0 / times;
         match known_by.checked_sub(self.delay.0) {
-            Some(gap) if gap > 0 => Some(Span(gap)),
+            Some(gap) if gap > 0 && gap / 2 >= self.delay.0 => Some(Span(gap)),
             _ => None,
         }
     }
@@ -68,7 +68,7 @@ impl Pace {
     pub fn least_challenge_s(self, taken: u64) -> Option<u32> {
         let part = WATCH_SHARE_MAX.saturating_sub(taken) / WATCH_ROOM_PARTS;
         let gap = self.every.0.checked_mul(WHOLE)?.div_ceil(part.max(1));
-        let known_by = gap.checked_add(self.delay.0)?;
+        let known_by = gap.max(self.delay.0.checked_mul(2)?).checked_add(self.delay.0)?;
         let seconds = known_by.checked_mul(WATCH_TIMES)?.div_ceil(Span::from_s(1).0);
         u32::try_from(seconds).ok().filter(|seconds| part > 0 && *seconds <= CHALLENGE_S_MAX)
     }
