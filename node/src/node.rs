@@ -27,7 +27,7 @@ use crate::guard;
 use crate::handle::{NodeHandle, REQUESTS_MAX};
 use crate::home::STORE;
 use crate::keys::{self, Keys, fresh_seed};
-use crate::ledger::chain::ChainError;
+use crate::ledger::chain::{ChainError, Priority};
 use crate::ledger::endpoints;
 use crate::ledger::wallet::Wallet;
 use crate::ledger::{Ledger, LedgerError};
@@ -105,7 +105,7 @@ pub async fn start_showing(
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let (join_failure, last_join_failure) = watch::channel(None);
     let desk = LedgerDesk::start(Arc::clone(&ledger), config.ledger.poll());
-    let pages = Pages::start(Arc::clone(&ledger), desk.sights.clone());
+    let pages = Pages::start(ledger.with_priority(Priority::Page), desk.sights.clone());
     let driver = Driver::new(Parts {
         network: config.network.name.clone(),
         net: net.clone(),

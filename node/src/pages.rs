@@ -64,7 +64,7 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// Starts to fetch on `ledger` whatever pages will wish for; ends with the last clone.
-    pub(crate) fn start(ledger: Arc<Ledger>, sights: Sights) -> Self {
+    pub(crate) fn start(ledger: Ledger, sights: Sights) -> Self {
         let (wished, wishes) = watch::channel(0);
         let (done, fetched) = watch::channel(0);
         let pause = (ledger.spacing() * PAUSES).max(PAUSE_MIN);
@@ -168,7 +168,7 @@ fn lock(values: &Mutex<BTreeMap<Item, Value>>) -> std::sync::MutexGuard<'_, BTre
 
 /// Fetches what is wished for, one value after the other, until nobody can wish any more.
 async fn fetch(
-    ledger: Arc<Ledger>,
+    ledger: Ledger,
     values: Arc<Mutex<BTreeMap<Item, Value>>>,
     mut wishes: watch::Receiver<u64>,
     done: watch::Sender<u64>,

@@ -40,7 +40,7 @@ use self::looks::Looks;
 pub(crate) use self::seen::Sights;
 use self::seen::Watched;
 use super::role::Role;
-use crate::ledger::chain::ChainError;
+use crate::ledger::chain::{ChainError, Priority};
 use crate::ledger::contract;
 use crate::ledger::{Ledger, LedgerError};
 
@@ -100,6 +100,8 @@ impl LedgerDesk {
 
 struct Desk {
     ledger: Arc<Ledger>,
+    /// The same for looks while calls are made: beside them, not after them.
+    pressed: Arc<Ledger>,
     started: Instant,
     watched: BTreeMap<Account, Watched>,
     looks: Looks,
@@ -134,8 +136,10 @@ impl Desk {
         let (pace, receiver) = watch::channel(gauge.pace(now));
         let mut looks = Looks::new(Span(micros(poll)));
         looks.set_pace(gauge.pace(now));
+        let pressed = Arc::new(ledger.with_priority(Priority::Act));
         let desk = Self {
             ledger,
+            pressed,
             started: now,
             watched: BTreeMap::new(),
             looks,
@@ -201,11 +205,12 @@ impl Desk {
     /// Begins one look, if one is due.
     fn look(&mut self) {
         let now = Instant::now();
-        match self.looks.next(self.time(now), !self.running.is_empty()) {
+        let busy = !self.running.is_empty();
+        match self.looks.next(self.time(now), busy) {
             Ok(account) => {
                 self.last_look = Some(now);
                 self.next_look = Some(now + self.gauge.apart(now));
-                let ledger = Arc::clone(&self.ledger);
+                let ledger = Arc::clone(if busy { &self.pressed } else { &self.ledger });
                 self.looking.spawn(async move {
                     let look = calls::unbroken(ledger.channel(Address::basechain(account)));
                     let seen = timeout(LOOK_WAIT, look).await.ok().flatten();
