@@ -563,9 +563,14 @@ mod tests {
     fn a_changed_file_is_named_with_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("t")).unwrap();
-        fs::write(dir.path().join("model.onnx"), "abc").unwrap();
+        // The smallest graph: it says its version and nothing else.
+        let graph: &[u8] = &[1 << 3, 8];
+        let mut json = small();
+        json["files"][0]["bytes"] = graph.len().into();
+        json["files"][0]["sha256"] = crate::digest::digest(graph, |_| {}).unwrap().to_string().into();
+        fs::write(dir.path().join("model.onnx"), graph).unwrap();
         fs::write(dir.path().join("t/tokenizer.json"), "abd").unwrap();
-        fs::write(dir.path().join(MANIFEST_FILE), small().to_string()).unwrap();
+        fs::write(dir.path().join(MANIFEST_FILE), json.to_string()).unwrap();
         let manifest = Manifest::from_dir(dir.path()).unwrap();
         let error = Model::open(manifest.clone(), dir.path(), &mut |_| {}).unwrap_err().to_string();
         for part in ["tokenizer.json", ABC, "SHA-256 is a52d", "delete", "fetch"] {
