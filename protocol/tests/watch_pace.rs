@@ -4,14 +4,16 @@
 mod swarm;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::pace::Pace;
+use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
+use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{ChannelChange, Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
-use bombyx_protocol::work::order::OrderId;
 use swarm::{CALM, Swarm};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -27,6 +29,13 @@ fn ask(swarm: &mut Swarm, client: NodeId, order: u64) -> Result<Nano, Failure> {
         Ok(bill) => Ok(bill.cost),
         Err((why, _)) => Err(why),
     }
+}
+
+/// A client that proposes the longest challenge time there is.
+fn patient(swarm: &mut Swarm, number: u64) -> NodeId {
+    let config = ClientConfig::for_tests(number);
+    let policy = ChannelPolicy { challenge_s_max: CHALLENGE_S_MAX, ..config.policy };
+    swarm.client_with(ClientConfig { policy, challenge_s: CHALLENGE_S_MAX, ..config }, Nano(10 * COIN.0))
 }
 
 fn challenges(swarm: &Swarm, provider: NodeId) -> Vec<u32> {
@@ -63,9 +72,13 @@ fn each_new_client_is_asked_for_a_challenge_in_which_its_close_is_seen_in_time()
 fn a_blind_provider_refuses_new_clients_with_a_cause_of_its_own_and_serves_those_it_has() {
     let mut swarm = Swarm::new(42, CALM);
     let provider = swarm.provider(1, swarm::price(4_000_000), 1_000);
-    let (old, new) = (swarm.client(1, Nano(10 * COIN.0)), swarm.client(2, Nano(10 * COIN.0)));
+    let (old, new) = (swarm.client(1, Nano(10 * COIN.0)), patient(&mut swarm, 2));
+    let hasty = swarm.client(3, Nano(10 * COIN.0));
     ask(&mut swarm, old, 1).unwrap();
     swarm.command(provider, Command::Pace(Pace::BLIND));
+    // Its bids ask for the longest challenge there is: few clients lock anything for that.
+    let refused = ask(&mut swarm, hasty, 5);
+    assert!(matches!(refused, Err(Failure::Payment(PaymentFault::ChallengeTooLong { .. }))), "{refused:?}");
     assert_eq!(ask(&mut swarm, new, 2), Err(Failure::Refused(Refusal::ChallengeTooShort)));
     ask(&mut swarm, old, 3).unwrap();
     assert_eq!(unwatchable(&swarm), 0, "an outage closes nothing");
@@ -123,28 +136,4 @@ fn of_clients_that_were_told_of_the_same_room_one_too_many_is_closed_again() {
     }
     swarm.run(Span::from_s(30), |swarm| swarm.provider_at(provider).channels().count() == 1);
     assert_eq!((challenges(&swarm, provider), unwatchable(&swarm)), (vec![60], 1));
-}
-
-/// (CH-35)
-#[test]
-fn a_channel_that_was_funded_and_never_used_makes_room_for_who_comes() {
-    let mut swarm = Swarm::new(45, CALM);
-    let provider = swarm.provider(1, swarm::price(4_000_000), 1_000);
-    let (idle, new) = (swarm.client(1, Nano(10 * COIN.0)), swarm.client(2, Nano(10 * COIN.0)));
-    // Named by a job that is stopped before anything was served.
-    swarm.hang_engine(provider);
-    swarm.order(idle, 1, swarm::chat("count for me", 100), COIN, MINUTE);
-    swarm.run(Span::from_s(20), |swarm| swarm.chain.locked() > 0 && !swarm.chain.is_busy());
-    swarm.command(idle, Command::Cancel(OrderId(1)));
-    swarm.run(Span::from_s(30), |_| false);
-    assert_eq!(challenges(&swarm, provider), [60]);
-
-    // So slow that there is room for no second one, not even of the longest challenge there is.
-    let scarce = Pace { every: Span(1_612_490), delay: Span::from_ms(1_700) };
-    let (first, second) = (scarce.share(60), scarce.share(1_209_600));
-    assert!(first <= limits::WATCH_SHARE_MAX && first + second > limits::WATCH_SHARE_MAX, "{first} {second}");
-    swarm.command(provider, Command::Pace(scarce));
-    assert_eq!(ask(&mut swarm, new, 2), Err(Failure::Refused(Refusal::ChallengeTooShort)));
-    swarm.run(Span::from_s(30), |_| false);
-    assert_eq!((challenges(&swarm, provider), unwatchable(&swarm)), (vec![], 1));
 }

@@ -119,6 +119,7 @@ fn no_variant_is_without_its_bytes() {
         Refusal::BadVoucher,
         Refusal::Engine,
         Refusal::Leaving,
+        Refusal::ChallengeTooShort,
     ];
     let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask Award ToProvider::Sealed Release SealedBid Accept \
         ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Paying Earning ChannelGone Record::Receipt \

@@ -305,6 +305,7 @@ fn refusal(value: &Value) -> Refusal {
         "BadVoucher" => Refusal::BadVoucher,
         "Engine" => Refusal::Engine,
         "Leaving" => Refusal::Leaving,
+        "ChallengeTooShort" => Refusal::ChallengeTooShort,
         other => panic!("no refusal {other}"),
     }
 }

@@ -49,7 +49,10 @@ impl Earnings {
     /// The challenge time that a new client is asked for.
     pub(in crate::provider) fn least_challenge_s(&self, configured_s: u32) -> u32 {
         let wanted = self.pace.map_or(Some(0), |pace| pace.least_challenge_s(self.taken));
-        configured_s.max(wanted.unwrap_or(CHALLENGE_S_MAX))
+        let wanted = wanted.unwrap_or(CHALLENGE_S_MAX);
+        // More than this few clients grant a provider that they do not know.
+        let usual = limits::CHALLENGE_STRANGER_S;
+        configured_s.max(if wanted > usual && self.has_room_for(usual) { usual } else { wanted })
     }
 
     /// The unsettled amount at which a channel is settled: little, while closes are seen too late, if they are at all.
@@ -99,5 +102,73 @@ impl Earnings {
                 self.unwatchable.insert(account);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::CloseKey;
+    use super::*;
+    use crate::channel::ledger::{ChannelState, LedgerEvent};
+    use crate::channel::terms::{Address, ChannelTerms};
+    use crate::ident::NodeId;
+    use crate::market::bid::Payee;
+    use crate::time::Span;
+    use crate::wire::message::Refusal;
+
+    struct Books {
+        earnings: Earnings,
+        payee: Payee,
+        outbox: Outbox,
+    }
+
+    impl Books {
+        fn new(pace: Pace) -> Self {
+            let key = CloseKey::new([2; 32]);
+            let address = Address::basechain([4; 32]);
+            let payee = Payee { network_id: -3, key: key.public(), address, challenge_s: 1 };
+            let mut outbox = Outbox::default();
+            let mut earnings = Earnings::restored(key, &payee, Vec::new(), &mut outbox);
+            earnings.set_pace(pace, Nano(1_000_000_000), &mut outbox);
+            Self { earnings, payee, outbox }
+        }
+
+        fn learn(&mut self, salt: u64, challenge_s: u32) -> Result<[u8; 32], Refusal> {
+            let terms = ChannelTerms {
+                network_id: -3,
+                salt,
+                client_key: CloseKey::new([1; 32]).public(),
+                provider_key: self.payee.key,
+                client: Address::basechain([3; 32]),
+                provider: self.payee.address,
+                challenge_s,
+            };
+            self.earnings.learn(terms, NodeId([9; 32]), &self.payee, &mut self.outbox)
+        }
+
+        fn fund(&mut self, account: [u8; 32], epoch: u64) {
+            let state = ChannelState { epoch, deposit: Nano(5), settled: Nano::ZERO, closing: None };
+            let event = LedgerEvent::Channel { account, state: Some(state) };
+            self.earnings.ledger(&event, &mut self.outbox);
+        }
+    }
+
+    /// (`CH-35`)
+    #[test]
+    fn a_channel_that_was_funded_and_never_used_makes_room_for_who_comes() {
+        let mut books = Books::new(Pace { every: Span::from_ms(700), delay: Span::from_ms(1_700) });
+        let used = books.learn(1, 60).unwrap();
+        let idle = books.learn(2, 60).unwrap();
+        for (epoch, account) in (1..).zip([used, idle]) {
+            books.fund(account, epoch);
+        }
+        books.earnings.find(&used).unwrap().serve(Nano(1));
+        assert_eq!(books.learn(3, 60), Err(Refusal::ChallengeTooShort));
+        assert_eq!(books.earnings.take_unwatchable().collect::<Vec<_>>(), [idle]);
+        assert!(books.learn(3, 36_000).is_ok(), "a longer challenge needs fewer looks");
+        let third = books.learn(4, 240).unwrap();
+        books.fund(third, 3);
+        assert_eq!(books.earnings.least_challenge_s(1), limits::CHALLENGE_STRANGER_S);
     }
 }
