@@ -2,7 +2,8 @@
 //!
 //! Files that the node makes are made for their owner. What lies there already is closed when a node starts: a home that
 //! others could list, a configuration with keys in it, records of who was paid. A file that belongs to somebody else, or
-//! only points elsewhere, is no file of this home.
+//! only points elsewhere, is no file of this home. Keys that were open are not closed in silence: [`crate::keys`] refuses
+//! them, because whoever could read them still has them.
 
 use std::fs::{self, File};
 use std::io;
@@ -60,14 +61,8 @@ pub fn tighten(home: &Path) -> Result<(), PermissionsError> {
         let mut closed = Vec::new();
         unix::tighten(home, &mut closed)?;
         if let Some(first) = closed.first() {
-            let exposed =
-                closed.iter().any(|path| path.parent().is_some_and(|folder| folder.ends_with(keys::FOLDER)));
-            let advice =
-                if exposed { "; if others had access, move the coins and make new keys" } else { "" };
             let (home, first, more) = (home.display(), first.display(), closed.len() - 1);
-            tracing::warn!(
-                "{home}: {first} and {more} more were open to other users and are closed now{advice}"
-            );
+            tracing::warn!("{home}: {first} and {more} more were open to other users and are closed now");
         }
     }
     #[cfg(not(unix))]
@@ -129,10 +124,10 @@ mod unix {
             if FILES.iter().any(|file| name.trim_start_matches('.').starts_with(file)) {
                 close(&path, &plain(&path)?, false, closed)?;
             } else if name == keys::FOLDER {
-                close(&path, &plain(&path)?, true, closed)?;
+                own(&path, &plain(&path)?, true)?;
                 for key in fs::read_dir(&path).map_err(io_error("read", &path))? {
                     let key = key.map_err(io_error("read", &path))?.path();
-                    close(&key, &plain(&key)?, false, closed)?;
+                    own(&key, &plain(&key)?, false)?;
                 }
             } else if HOMES.contains(&name) {
                 plain(&path)?;
@@ -148,20 +143,27 @@ mod unix {
         if metadata.is_symlink() { Err(PermissionsError::Link(path.into())) } else { Ok(metadata) }
     }
 
+    /// It is what it should be, and the user's.
+    fn own(path: &Path, metadata: &fs::Metadata, folder: bool) -> Result<(), PermissionsError> {
+        if folder && !metadata.is_dir() || !folder && !metadata.is_file() {
+            let expected = if folder { "folder" } else { "file" };
+            return Err(PermissionsError::Kind { path: path.into(), expected });
+        }
+        let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+        if owner == user {
+            Ok(())
+        } else {
+            Err(PermissionsError::OtherOwner { path: path.into(), owner, user })
+        }
+    }
+
     fn close(
         path: &Path,
         metadata: &fs::Metadata,
         folder: bool,
         closed: &mut Vec<PathBuf>,
     ) -> Result<(), PermissionsError> {
-        if folder && !metadata.is_dir() || !folder && !metadata.is_file() {
-            let expected = if folder { "folder" } else { "file" };
-            return Err(PermissionsError::Kind { path: path.into(), expected });
-        }
-        let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
-        if owner != user {
-            return Err(PermissionsError::OtherOwner { path: path.into(), owner, user });
-        }
+        own(path, metadata, folder)?;
         if metadata.mode() & OTHERS != 0 {
             let mode = if folder { 0o700 } else { 0o600 };
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io_error("close", path))?;
@@ -218,7 +220,7 @@ mod tests {
         let home = open_home();
         tighten(home.path()).unwrap();
         for home in [home.path().to_owned(), home.path().join("ask")] {
-            assert_eq!((mode(&home), mode(&home.join("keys"))), (0o700, 0o700));
+            assert_eq!(mode(&home), 0o700);
             for file in [
                 "records.redb",
                 "records.redb.old",
@@ -226,12 +228,12 @@ mod tests {
                 ".node.json.partial",
                 "config.toml",
                 "admin.token",
-                "keys/wallet",
-                "keys/identity",
             ] {
                 assert_eq!(mode(&home.join(file)), 0o600, "{file}");
             }
-            assert_eq!(mode(&home.join("notes.txt")), 0o644, "another's file, in a folder that is closed");
+            for (left, bits) in [("notes.txt", 0o644), ("keys", 0o755), ("keys/wallet", 0o644)] {
+                assert_eq!(mode(&home.join(left)), bits, "{left} is not for this to close");
+            }
         }
         let mut closed = Vec::new();
         unix::tighten(home.path(), &mut closed).unwrap();

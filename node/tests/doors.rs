@@ -86,10 +86,9 @@ async fn a_home_that_was_open_is_closed_and_new_files_are_private() {
     fn set_all(folder: &Path) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let mode = if path.is_dir() { 0o755 } else { 0o644 };
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            if path.is_dir() {
-                set_all(&path);
+            // Keys that were open are refused, and not only closed.
+            if !path.is_dir() {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
             }
         }
     }
