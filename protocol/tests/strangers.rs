@@ -250,6 +250,32 @@ fn what_is_locked_with_strangers_is_capped_in_sum() {
     );
 }
 
+/// (CH-32)
+#[test]
+fn one_stranger_at_a_time_is_given_a_channel_before_it_has_delivered() {
+    let mut swarm = Swarm::new(12, CALM);
+    let client = swarm.client_with(buyer(), COIN);
+    let cheap = price(1_000);
+    for number in 1..=4 {
+        let thief = Thief::new(100 + number, Plan::MoneyFirst, cheap);
+        let id = thief.id();
+        swarm.stranger(id, Box::new(thief), None);
+    }
+    for order in 1..=4 {
+        swarm.order(client, order, task(), COIN, MINUTE);
+    }
+    let mut most = 0;
+    let mut seen = 0;
+    swarm.run(MINUTE, |swarm| {
+        let open = swarm.client_at(client).channels().filter(|payer| payer.is_usable()).count();
+        most = most.max(open);
+        seen = seen.max(swarm.client_at(client).channels().count());
+        (1..=4).all(|order| swarm.outcome(order).end.is_some())
+    });
+    assert_eq!(most, 1, "the next one waits until the first has failed");
+    assert!(seen > 1, "and then has its turn");
+}
+
 /// (MK-31)
 #[test]
 fn neither_a_busy_provider_nor_a_user_that_leaves_is_a_failure() {

@@ -226,6 +226,43 @@ mod tests {
         assert!(kept == newest, "the three oldest are gone");
     }
 
+    /// (CO-6, MK-31)
+    #[test]
+    fn what_is_remembered_of_a_provider_is_there_after_a_restart_and_a_later_one_takes_its_slot() {
+        use bombyx_protocol::channel::record::Reputation;
+        use bombyx_protocol::ident::Prefix;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let owner = NodeId([1; 32]);
+        let remembers = |slot: u16, number: u8, failures: u8| {
+            let prefix = Prefix::of_ipv4([192, 0, 2, number]);
+            let provider = NodeId([number; 32]);
+            let failed_at_s = 1_764_374_400;
+            Record::Reputation(Reputation {
+                slot,
+                provider,
+                prefix,
+                good: 1,
+                level: 0,
+                failures,
+                failed_at_s,
+            })
+        };
+        let written = [remembers(0, 1, 1), remembers(300, 2, 1), remembers(0, 1, 2), remembers(300, 3, 4)];
+        {
+            let database = Database::create(&path).unwrap();
+            let (mut next, _) = prepare(&database, &path, owner).unwrap();
+            let transaction = database.begin_write().unwrap();
+            put_all(&transaction, written.iter(), &mut next).unwrap();
+            transaction.commit().unwrap();
+        }
+        let database = Database::create(&path).unwrap();
+        let (_, mut found) = prepare(&database, &path, owner).unwrap();
+        found.sort_by_key(Record::key);
+        assert_eq!(found, written[2..]);
+    }
+
     #[test]
     fn a_store_of_another_node_or_version_is_refused() {
         let folder = tempfile::tempdir().unwrap();

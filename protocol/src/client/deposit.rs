@@ -138,11 +138,11 @@ impl Payments {
         self.channels.get(account).is_some_and(|channel| channel.recorded)
     }
 
-    /// What is locked, or asked for, with providers of which `is_stranger` holds.
+    /// What is locked, asked for, or proposed with providers of which `is_stranger` holds.
     pub(super) fn locked_with(&self, is_stranger: impl Fn(&NodeId) -> bool) -> Nano {
         self.channels
             .values()
-            .filter(|channel| channel.recorded && is_stranger(&channel.payer.provider()))
+            .filter(|channel| is_stranger(&channel.payer.provider()))
             .map(|channel| channel.payer.rest().saturating_minus(channel.later))
             .fold(Nano::ZERO, Nano::saturating_plus)
     }
