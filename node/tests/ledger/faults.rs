@@ -1,6 +1,7 @@
 //! Every fault of an endpoint at every step of a channel's life and of a payment: what is reported is the case, nothing
 //! happens twice, and every nano is accounted for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bombyx_node::ledger::chain::Chain as _;
@@ -325,6 +326,29 @@ async fn nothing_new_is_sent_while_the_fate_of_a_transfer_is_open() {
     world.client.send(SOMEBODY, milli(6)).await.unwrap();
     assert_eq!((world.received(milli(5)).await, world.received(milli(6)).await), (1, 1));
     world.assert_nothing_is_lost("after all").await;
+}
+
+/// The node is started again while a deposit is on its way between accounts: it is waited for, and no second one leaves.
+/// (`LE-9`)
+#[tokio::test]
+async fn an_opening_that_is_on_its_way_is_not_sent_again_after_a_restart() {
+    let devnet = Devnet::new().unwrap().in_blocks(30);
+    let started = |party| Ledger::new(Arc::new(devnet.clone()), DEVNET_ID, Some(wallet(party)));
+    let (client, provider) = (started(0), started(1));
+    let address = client.wallet_address().unwrap();
+    devnet.faucet(address, FUNDS).unwrap();
+    let terms = crate::backends::terms(&client, &provider);
+    let asked = tokio::time::timeout(Duration::from_millis(300), client.open(&terms, coins(1))).await;
+    assert!(asked.is_err(), "no block has taken it");
+    devnet.produce_block();
+    assert_eq!(client.channel(terms.account()).await.unwrap(), None, "it is on its way");
+    drop(client);
+    let blocks = tokio::spawn(devnet.clone().produce_blocks(Duration::from_millis(50)));
+    let opened = started(0).open(&terms, coins(1)).await.unwrap();
+    blocks.abort();
+    assert_eq!(opened.deposit, coins(1));
+    let sent = devnet.transactions(address, 10).await.unwrap();
+    assert_eq!(sent.iter().map(|one| one.outgoing.len()).sum::<usize>(), 1);
 }
 
 /// Another process with the same wallet takes the number: that is told from the own transfer. (`LE-7`)
