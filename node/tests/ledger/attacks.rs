@@ -1,8 +1,8 @@
 //! Attacks that need more than one bad message, and what the attacker gets: nothing.
 
+use bombyx_node::ledger::Opened;
 use bombyx_node::ledger::chain::Chain as _;
 use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
-use bombyx_node::ledger::Opened;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::channel::voucher::Voucher;
