@@ -10,7 +10,7 @@ use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::{ChannelPolicy, Client, ClientConfig};
 use bombyx_protocol::ident::Identity;
 use bombyx_protocol::market::auction::Rule;
-use bombyx_protocol::provider::{Provider, ProviderConfig};
+use bombyx_protocol::provider::{CreditLimits, Provider, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::watcher::Watcher;
 use bombyx_protocol::work::order::ModelId;
@@ -226,7 +226,10 @@ async fn sell(
             network_id: config.ledger.network.id(),
             payout,
             challenge_s: config.provide.challenge_least_s(config.ledger.network),
-            credit: config.provide.credit.0,
+            credit: CreditLimits {
+                per_client: config.provide.credit(config.ledger.network),
+                per_hour: config.provide.credit_per_hour.0,
+            },
             settle_at: config.provide.settle_at.0,
         },
         records.to_vec(),

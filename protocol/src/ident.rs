@@ -39,6 +39,15 @@ impl Prefix {
     }
 }
 
+/// A peer, and where its connection comes from: what budgets for strangers count by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The peer.
+    pub node: NodeId,
+    /// Of its connection.
+    pub prefix: Prefix,
+}
+
 impl fmt::Debug for Prefix {
     /// As a network is written: `192.0.2.0/24`, `2001:db8:7::/48`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -234,6 +234,50 @@ pub enum PeerFault {
     FalseReceipt,
     /// A voucher that does not verify.
     FalseVoucher,
+    /// An award that no task followed. (`MK-45`)
+    NoTask,
+    /// A task that no money followed. (`MK-45`)
+    NoMoney,
+}
+
+impl PeerFault {
+    /// Whether no honest peer does that. The others happen to who loses its connection or whose wallet is empty: a provider
+    /// holds them against the peer itself, and a shell must not block anyone for them.
+    #[must_use]
+    pub const fn is_breach(self) -> bool {
+        match self {
+            Self::Forged | Self::Malformed | Self::FalseReceipt | Self::FalseVoucher => true,
+            Self::NoTask | Self::NoMoney => false,
+        }
+    }
+}
+
+/// A budget of a provider for those who come to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Budget {
+    /// Calls, seeks and awards answered. (`MK-44`)
+    Answers,
+    /// Bids that can be awarded. (`MK-43`)
+    Bids,
+    /// Jobs that hold no slot: without their task or their money, or at their end. (`MK-43`)
+    Jobs,
+    /// Channels that the ledger has not shown. (`CH-51`)
+    Channels,
+    /// Slots for strangers while customers want them. (`MK-42`)
+    Slots,
+    /// Identities and prefixes that wasted room before. (`MK-45`)
+    Marks,
+}
+
+/// A budget was used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowd {
+    /// Which.
+    pub budget: Budget,
+    /// Where the latest of those turned away comes from.
+    pub prefix: Prefix,
+    /// How many were turned away since this was last told.
+    pub turned_away: u64,
 }
 
 /// What the user may want to know.
@@ -250,6 +294,8 @@ pub enum Event {
     Served(Served),
     /// Either: a channel was opened, paid on, or closed.
     Channel(ChannelNews),
+    /// Provider: a budget is used up; told at once, and then every [`crate::limits::CROWD_TOLD`] at the most.
+    Crowded(Crowd),
 }
 
 /// What happens to an order, in this order.

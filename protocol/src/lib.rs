@@ -38,6 +38,7 @@ pub mod channel;
 pub mod client;
 mod deadlines;
 pub mod entropy;
+mod fair;
 #[cfg(feature = "fake-crypto")]
 pub mod fake;
 pub mod ident;

@@ -42,6 +42,55 @@ pub const MODELS_KNOWN_MAX: usize = 1_024;
 pub const ASK_NAME_BYTES_MAX: usize = 64;
 /// Asks kept in a client's book.
 pub const ASKS_MAX: usize = 4_096;
+/// Of [`PROMISES_MAX`], those that strangers may hold: a quarter, so that customers' bids never lack room.
+pub const STRANGERS_PROMISES_MAX: usize = PROMISES_MAX / 4;
+/// Answers a second to all strangers together, to calls, seeks and awards: each costs some 0.3 ms of signatures and seals,
+/// so this is a sixteenth of one core. Half of it is free for all; beyond, prefixes share it evenly. (`MK-44`)
+pub const STRANGERS_ANSWERS_PER_S: u64 = 200;
+/// The same for all customers together: they have paid, and each of their channels has cost them fees.
+pub const CUSTOMERS_ANSWERS_PER_S: u64 = 800;
+/// Answers that an identity may have at once of its share.
+pub const ANSWERS_BURST: u64 = 4;
+/// Answers that a prefix may have at once of its share: one for each home of a household.
+pub const PREFIX_ANSWERS_BURST: u64 = 8;
+/// Prefixes whose answers are counted at a time; who comes when there are more has what nobody needs.
+pub const PACED_PREFIXES_MAX: usize = 1_024;
+/// Identities of one prefix whose answers are counted at a time; beyond, they share what the prefix has.
+pub const PACED_NODES_MAX: usize = 16;
+/// How long a prefix or an identity counts as one that shares, after it last asked.
+pub const PACED: Span = Span::from_s(10);
+/// Customers remembered, 32 bytes each.
+pub const CUSTOMERS_MAX: usize = 8_192;
+/// Identities, and prefixes, whose wasted room is remembered.
+pub const MARKS_MAX: usize = 1_024;
+/// How long an identity gets nothing new after it first wasted room; twice as long after each further time. (`MK-45`)
+pub const BACK_OFF: Span = Span::from_s(2);
+/// The longest of that.
+pub const BACK_OFF_MAX: Span = Span::from_s(64);
+/// Times that identities of one prefix may waste room before the prefix comes last: a household has some bad lines.
+pub const PREFIX_MARKS_FREE: u32 = 4;
+/// How long wasted room is remembered.
+pub const MARKED: Span = Span::from_s(600);
+/// Strangers' jobs that hold no slot, some 2 KiB each: without their task, without their money, or at their end. (`MK-43`)
+pub const STRANGERS_JOBS_MAX: usize = 256;
+/// One part in so many of a model's slots is what strangers have while customers want more. (`MK-42`)
+pub const STRANGERS_SLOTS_PART: u16 = 4;
+/// How long a customer that found no room counts as one that waits for it: as long as a client repeats its call.
+pub const CUSTOMER_WAITS: Span = Span::from_s(6);
+/// How long a customer's award holds a slot before its task is there: some round trips. (`MK-45`)
+pub const AWARD_HOLD: Span = Span::from_s(1);
+/// Channels that the ledger has not shown funded, all together: each costs a look at the ledger now and then. (`CH-51`)
+pub const UNFUNDED_MAX: usize = 128;
+/// Channels of one client that the ledger has not shown funded: one, and one that takes its place.
+pub const UNFUNDED_PER_CLIENT_MAX: usize = 2;
+/// How long a channel that the ledger has not shown is kept for a voucher that came early, once no job is on it.
+pub const EARLY_KEPT: Span = Span::from_s(300);
+/// Over this time credit to those whose channel the ledger has not shown is counted. (`CH-50`)
+pub const CREDIT_HOUR: Span = Span::from_s(3_600);
+/// Channels on which credit is outstanding; more get none.
+pub const LOANS_MAX: usize = 1_024;
+/// How often a node is told that the same budget is used up.
+pub const CROWD_TOLD: Span = Span::from_s(10);
 /// Calls remembered so that a second copy is not answered twice.
 pub const CALLS_SEEN_MAX: usize = 4_096;
 /// How long a call is remembered at least, unless [`CALLS_SEEN_MAX`] others come: longer than a copy of it is under way
@@ -96,6 +145,11 @@ pub const STALL_WAIT: Span = Span::from_ms(4_000);
 pub const PAYMENT_WAIT: Span = Span::from_s(20);
 /// How long a provider waits for its own engine to say anything about a job before it gives the job up.
 pub const ENGINE_WAIT: Span = Span::from_s(60);
+/// How long a provider waits for the payment of a stranger that has a channel and does not pay on it, while the engine stands
+/// still for it: a voucher takes a round trip and a write.
+pub const STRANGER_PAYMENT_WAIT: Span = Span::from_s(5);
+/// Bytes of chunks that one repetition sends to a client that acknowledges nothing; the first chunk always goes. (`WR-12`)
+pub const REPEAT_BYTES_MAX: usize = 64 * 1024;
 /// How long a provider repeats unacknowledged chunks before it gives a client up.
 pub const CLIENT_WAIT: Span = Span::from_s(10);
 /// How long a provider keeps a finished job to answer repeated messages.

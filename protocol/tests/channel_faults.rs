@@ -97,9 +97,9 @@ fn an_opening_lost_in_a_crash_is_asked_for_again_and_never_twice() {
     }
 }
 
-/// (CH-6)
+/// (CH-51)
 #[test]
-fn a_voucher_that_is_ahead_of_the_ledger_survives_a_crash_of_its_provider() {
+fn nothing_of_a_channel_that_the_ledger_never_showed_is_written_and_a_crash_costs_the_credit_at_most() {
     let mut swarm = Swarm::new(3, CALM);
     let client = swarm.client(1, COIN);
     let provider = swarm.provider(1, price(40_000_000), 5_000);
@@ -107,16 +107,27 @@ fn a_voucher_that_is_ahead_of_the_ledger_survives_a_crash_of_its_provider() {
     swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
     swarm.run_to_end(MINUTE);
     let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
+    assert!(cost <= ProviderConfig::for_tests(1).credit.per_client);
     assert_eq!(swarm.provider_at(provider).channels().next().unwrap().paid(), Nano::ZERO);
+    assert_eq!(swarm.disk(provider).count(), 0, "the voucher waits in memory");
+    swarm.chain.blind.clear();
+    // Something happens on the ledger, and all who look are shown what stands.
+    let other = swarm.client(2, COIN);
+    swarm.order(other, 2, chat("count for me", 40), COIN, MINUTE);
+    swarm.run(Span::from_s(5), |_| false);
+    assert_eq!(
+        swarm.provider_at(provider).channels().next().unwrap().paid(),
+        cost,
+        "and counts once it is shown"
+    );
+    assert!(swarm.disk(provider).count() >= 1, "from then on it is on disk");
     swarm.kill(provider);
     swarm.kill(client);
-    swarm.chain.blind.clear();
     swarm.restart(provider);
     swarm.run(Span::from_s(2), |_| false);
-    assert_eq!(swarm.provider_at(provider).channels().next().unwrap().paid(), cost);
     swarm.command(provider, Command::Settle);
     swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
-    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), 2 * cost.0);
 }
 
 /// (CH-24)

@@ -3,9 +3,12 @@
 
 mod drive;
 
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::record::{Earning, Record};
+use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::entropy::Entropy;
-use bombyx_protocol::ident::{Identity, NodeId, Prefix};
+use bombyx_protocol::ident::{Identity, NodeId, Prefix, Signature};
 use bombyx_protocol::io::{Command, Input, Output};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::bid::{Bid, BidHash};
@@ -17,7 +20,7 @@ use bombyx_protocol::session::{Initiator, StaticKey, prologue, unseal};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{
-    Award, Gossip, Message, Refusal, Refuse, SealedBid, ToClient, ToProvider,
+    Award, Gossip, Message, Payment, Refusal, Refuse, SealedBid, ToClient, ToProvider,
 };
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{JobId, ModelId, OrderId, TaskKind, Tier};
@@ -51,6 +54,27 @@ fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
 
 fn heard(gossip: Gossip) -> Input {
     Input::Gossip { prefix: Prefix::UNKNOWN, gossip }
+}
+
+/// A provider that this caller has paid before.
+fn provider_of(number: u64, per_k: u64, customer: &Caller) -> Provider {
+    let config = ProviderConfig::for_tests(number);
+    let payee = Provider::new(config.clone(), Vec::new()).payee();
+    let terms = ChannelTerms {
+        network_id: payee.network_id,
+        salt: 1,
+        client_key: customer.identity.id().0,
+        provider_key: payee.key,
+        client: Address::basechain([7; 32]),
+        provider: payee.address,
+        challenge_s: payee.challenge_s,
+    };
+    let payment = Payment { epoch: 1, cumulative: Nano(1), signature: Signature([0; 64]) };
+    let client = customer.identity.id();
+    let paid = Earning { terms: terms.into(), client, payment: Some(payment), early: None };
+    let mut provider = Provider::new(config, vec![Record::Earning(paid)]);
+    give(&mut provider, START, offer(per_k));
+    provider
 }
 
 fn provider(number: u64, per_k: u64) -> Provider {
@@ -196,8 +220,8 @@ fn bids(provider: &mut Provider, caller: &Caller, ids: std::ops::RangeInclusive<
 /// (MK-5, MK-21)
 #[test]
 fn the_bids_of_a_provider_have_a_limit() {
-    let mut provider = provider(1, 1_000);
     let caller = Caller::new(1);
+    let mut provider = provider_of(1, 1_000, &caller);
     assert_eq!(bids(&mut provider, &caller, 0..=9), 4, "two slots, and every second bid may win");
     for id in 0..100 {
         // It loses all of them and all that follow, so more may be out.
@@ -218,8 +242,8 @@ fn the_bids_of_a_provider_have_a_limit() {
 /// (MK-21)
 #[test]
 fn calls_whose_bids_nobody_takes_keep_a_provider_from_the_market_for_seconds_only() {
-    let mut provider = provider(1, 1_000);
     let caller = Caller::new(1);
+    let mut provider = provider_of(1, 1_000, &caller);
     let asks =
         |provider: &mut Provider, now, id| to_clients(&give(provider, now, caller.says(&caller.call(id))));
     assert_eq!(bids(&mut provider, &caller, 0..=9), 4);

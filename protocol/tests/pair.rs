@@ -9,7 +9,7 @@ use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::auction::Fate;
-use bombyx_protocol::provider::ProviderConfig;
+use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{ModelId, Order, OrderId, Task, TaskKind, Tier};
@@ -186,7 +186,7 @@ fn a_wallet_that_cannot_fund_its_channel_is_said_so_and_costs_the_provider_its_c
     swarm.run_to_end(MINUTE);
     let (why, bill) = swarm.outcome(1).end.unwrap().unwrap_err();
     assert!(matches!(why, Failure::Payment(PaymentFault::NoFunds { .. })), "{why}");
-    let credit = ProviderConfig::for_tests(1).credit;
+    let credit = ProviderConfig::for_tests(1).credit.per_client;
     assert!(bill.cost <= credit, "{} was served on a credit of {credit}", bill.cost);
     assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 0);
 }
@@ -196,7 +196,8 @@ fn a_wallet_that_cannot_fund_its_channel_is_said_so_and_costs_the_provider_its_c
 fn with_no_credit_nothing_is_served_before_the_ledger_shows_the_channel() {
     let mut swarm = Swarm::new(8, CALM);
     let client = swarm.client(1, COIN);
-    let config = ProviderConfig { credit: Nano::ZERO, ..ProviderConfig::for_tests(1) };
+    let credit = CreditLimits { per_client: Nano::ZERO, per_hour: COIN };
+    let config = ProviderConfig { credit, ..ProviderConfig::for_tests(1) };
     swarm.provider_with(config, price(400_000), 1_000);
     swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
     swarm.run(MINUTE, |swarm| swarm.chain.opened > 0);

@@ -41,7 +41,11 @@ fn a_storm_slows_an_answer_and_changes_nothing_else() {
             assert_eq!(outcome.text, engine::answer(150), "seed {seed}");
             assert_eq!(bill.output_tokens, 150);
         }
-        assert!(swarm.faults.is_empty(), "honest parties are never accused: {:?}", swarm.faults);
+        assert!(
+            swarm.faults.iter().all(|(_, fault)| !fault.is_breach()),
+            "honest parties are never accused: {:?}",
+            swarm.faults
+        );
     }
 }
 
@@ -159,7 +163,7 @@ proptest! {
         }
         swarm.run_to_end(Span::from_s(90));
         everything_ended(&swarm);
-        prop_assert!(swarm.faults.is_empty(), "honest parties are never accused: {:?}", swarm.faults);
+        prop_assert!(swarm.faults.iter().all(|(_, fault)| !fault.is_breach()), "honest parties are never accused: {:?}", swarm.faults);
         for (who, node) in nodes.iter().enumerate() {
             if down[who] { continue }
             if who >= 2 {

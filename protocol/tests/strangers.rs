@@ -11,7 +11,7 @@ use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::auction::Fate;
-use bombyx_protocol::provider::ProviderConfig;
+use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{OrderId, Task};
 use bombyx_protocol::work::price::PriceSheet;
@@ -197,7 +197,8 @@ fn where_the_bid_gives_credit_nothing_is_locked_before_the_first_useful_chunk() 
     for credit in [Nano::ZERO, Nano(5_000_000)] {
         let mut swarm = Swarm::new(6, CALM);
         let client = swarm.client_with(buyer(), COIN);
-        let config = ProviderConfig { credit, ..ProviderConfig::for_tests(1) };
+        let credits = CreditLimits { per_client: credit, per_hour: COIN };
+        let config = ProviderConfig { credit: credits, ..ProviderConfig::for_tests(1) };
         swarm.provider_with(config, price(400_000), 1_000);
         swarm.order(client, 1, task(), COIN, MINUTE);
         swarm.run(MINUTE, |swarm| swarm.client_at(client).channels().count() > 0);

@@ -232,7 +232,7 @@ impl Shard {
         if self.setting.plan(host).is_none() {
             self.note(Note::Blames(accused));
         }
-        if self.setting.plan(accused).is_none() {
+        if self.setting.plan(accused).is_none() && fault.is_breach() {
             self.note(Note::Accuses(fault));
         }
     }
@@ -251,7 +251,7 @@ impl Shard {
                     self.note(Note::Blames(client));
                 }
             }
-            Said::Channel(_) => {}
+            Said::Channel(_) | Said::Crowded(_) => {}
         }
     }
 

@@ -216,6 +216,8 @@ impl Measures {
             PeerFault::Malformed => "malformed",
             PeerFault::FalseReceipt => "false receipt",
             PeerFault::FalseVoucher => "false voucher",
+            PeerFault::NoTask => "no task",
+            PeerFault::NoMoney => "no money",
         };
         *self.accusations.entry(name).or_default() += 1;
     }

@@ -7,7 +7,7 @@ use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
 use bombyx_protocol::io::Offer;
 use bombyx_protocol::market::auction::Rule;
-use bombyx_protocol::provider::ProviderConfig;
+use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 use bombyx_protocol::work::price::PriceSheet;
@@ -351,7 +351,7 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
         network_id: NETWORK_ID,
         payout: Address::basechain(seed(draws, host, Key::Wallet)),
         challenge_s: market.challenge_s,
-        credit: market.credit.0,
+        credit: CreditLimits { per_client: market.credit.0, per_hour: market.credit_per_hour.0 },
         settle_at: market.settle_at.0,
     };
     let speed = Speed {

@@ -124,8 +124,10 @@ pub struct ProvideConfig {
     pub ep: String,
     /// Path of the ONNX Runtime library; empty: it is searched for.
     pub runtime: String,
-    /// Coins of work served before the client's channel is seen on the ledger.
-    pub credit: Coins,
+    /// What is served to a client before its channel is seen on the ledger.
+    pub credit: Credit,
+    /// The most of that to all clients together in an hour.
+    pub credit_per_hour: Coins,
     /// Unsettled coins on one channel at which it is settled.
     pub settle_at: Coins,
     /// The least challenge time in seconds that a channel must have; 0 for what suits the network. A provider with many
@@ -202,6 +204,24 @@ impl std::str::FromStr for Coins {
     }
 }
 
+/// What a provider serves on trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Credit {
+    /// 0.001 coins on a devnet, nothing where coins are worth something.
+    Auto,
+    /// So much.
+    Coins(Coins),
+}
+
+impl TryFrom<String> for Credit {
+    type Error = bombyx_protocol::amount::AmountError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text == "auto" { Ok(Self::Auto) } else { Coins::try_from(text).map(Self::Coins) }
+    }
+}
+
 impl LedgerNetwork {
     /// TON's global id of the network, which is part of every channel's terms.
     #[must_use]
@@ -274,6 +294,21 @@ impl Default for LedgerConfig {
     }
 }
 
+impl ProvideConfig {
+    /// What is served to a client before its channel is seen on the ledger: on a network whose coins are worth something,
+    /// nothing unless the owner says so.
+    pub(crate) fn credit(&self, network: LedgerNetwork) -> Nano {
+        let unset = match network {
+            LedgerNetwork::Devnet => Nano(1_000_000),
+            LedgerNetwork::Testnet | LedgerNetwork::Mainnet => Nano::ZERO,
+        };
+        match self.credit {
+            Credit::Auto => unset,
+            Credit::Coins(Coins(amount)) => amount,
+        }
+    }
+}
+
 impl Default for ProvideConfig {
     fn default() -> Self {
         Self {
@@ -285,7 +320,8 @@ impl Default for ProvideConfig {
             pace: 0,
             ep: "cpu".into(),
             runtime: String::new(),
-            credit: Coins(Nano(1_000_000)),
+            credit: Credit::Auto,
+            credit_per_hour: Coins(Nano(8_000_000)),
             settle_at: Coins(Nano(500_000_000)),
             challenge_s: 0,
         }

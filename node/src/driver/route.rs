@@ -63,8 +63,10 @@ impl Driver {
             }
             Output::Event(event) => self.tell(event),
             Output::Fault { peer, fault } => {
-                tracing::debug!(?peer, ?fault, "a peer broke a rule");
+                tracing::debug!(?peer, ?fault, is_breach = fault.is_breach(), "a peer broke a rule");
+                // The provider holds these against the peer itself: nobody is blocked for a bad line or an empty wallet.
                 let fault = match fault {
+                    PeerFault::NoTask | PeerFault::NoMoney => return Ok(()),
                     PeerFault::Forged | PeerFault::FalseVoucher => Fault::FalseSignature,
                     PeerFault::Malformed => Fault::Malformed,
                     PeerFault::FalseReceipt => Fault::RuleBroken,
@@ -99,6 +101,12 @@ impl Driver {
                     "a job ended"
                 );
             }
+            Event::Crowded(crowd) => tracing::warn!(
+                budget = ?crowd.budget,
+                prefix = ?crowd.prefix,
+                turned_away = crowd.turned_away,
+                "a budget for those who come is used up"
+            ),
             Event::Channel(news) => {
                 let account = hex::encode(news.account);
                 match news.change {

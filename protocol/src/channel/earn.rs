@@ -145,6 +145,18 @@ impl Earner {
         self.written_off
     }
 
+    /// Whether any voucher has come, one for what the ledger has not shown included.
+    #[must_use]
+    pub const fn has_vouchers(&self) -> bool {
+        self.newest.is_some() || self.early.is_some()
+    }
+
+    /// What was served and is not paid, given up or not, with what may be billed without another word. (`CH-50`)
+    #[must_use]
+    pub fn lent(&self) -> Nano {
+        self.served.saturating_minus(self.paid()).saturating_plus(self.under_way)
+    }
+
     /// A job with this window wants to begin. Whether the channel has not yet caused more than one window of loss.
     /// (`CH-9`)
     pub fn admit(&mut self, window: Nano) -> bool {

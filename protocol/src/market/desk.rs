@@ -1,6 +1,7 @@
 //! The provider's side of the market: prices a call from its own load, holds what it promised, knows who won.
 
-use crate::ident::NodeId;
+use crate::fair;
+use crate::ident::{NodeId, Origin};
 use crate::io::Offer;
 use crate::limits;
 use crate::market::bid::{Bid, BidHash};
@@ -46,6 +47,12 @@ struct Promise {
     expected_until: Option<Time>,
     /// Whether it was awarded: then it is the winner's for the time of a lease.
     leased: bool,
+    /// Who was promised.
+    origin: Origin,
+    /// When.
+    since: Time,
+    /// Whether that was a customer: only their bids are expected to become jobs.
+    is_customer: bool,
 }
 
 /// Names a call or a seek and who made it, by eight bytes of their hash. That is enough: to silence an answer, somebody
@@ -138,8 +145,9 @@ impl Desk {
 
     /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
     ///
-    /// Bids that are out and still expected to be answered take as many slots as they are likely to win. The price
-    /// grows by a quarter from idle to full, the wait with every job that runs or is expected. (`MK-21`)
+    /// Customers' bids that are out and still expected to be answered take as many slots as they are likely to win; what
+    /// strangers call for takes none. The price grows by a quarter from idle to full, the wait with every job that runs or
+    /// is expected. (`MK-21`)
     #[must_use]
     pub fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
         let offer = self.offers.get(&call.model)?;
@@ -151,13 +159,15 @@ impl Desk {
         // The call tells a size class: half of it is the least that the answer may need.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
         let may_come = |promise: &Promise| {
-            !promise.leased && promise.expected_until.is_some() && promise.model == call.model
+            promise.is_customer
+                && !promise.leased
+                && promise.expected_until.is_some()
+                && promise.model == call.model
         };
         let out = self.promises.values().filter(|promise| may_come(promise));
         let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
         let taken = busy.saturating_add(u16::try_from(likely).unwrap_or(u16::MAX));
-        let room = taken < offer.slots && self.promises.len() < limits::PROMISES_MAX;
-        (fits && holds && room).then(|| terms(offer, taken))
+        (fits && holds && taken < offer.slots).then(|| terms(offer, taken))
     }
 
     /// A bid has come to its end.
@@ -169,14 +179,49 @@ impl Desk {
             if won { self.won_ppm.saturating_add(step) } else { self.won_ppm.saturating_sub(step) };
     }
 
-    /// Holds a bid until it expires, is awarded or released.
-    pub fn promise(&mut self, now: Time, client: NodeId, bid: &Bid, hash: BidHash) {
+    /// Holds a bid until it expires, is awarded or released. Returns whether another had to make room for it: of the
+    /// strangers' or of the customers', one of those who hold most. (`MK-43`)
+    pub fn promise(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        is_customer: bool,
+        bid: &Bid,
+        hash: BidHash,
+    ) -> bool {
+        let most = if is_customer {
+            limits::PROMISES_MAX.saturating_sub(limits::STRANGERS_PROMISES_MAX)
+        } else {
+            limits::STRANGERS_PROMISES_MAX
+        };
+        let alike = |promise: &&Promise| promise.is_customer == is_customer;
+        let is_full = self.promises.len() >= most && self.promises.values().filter(alike).count() >= most;
+        if is_full {
+            let held: Vec<(CallKey, Origin, Time)> = self
+                .promises
+                .iter()
+                .filter(|(_, promise)| promise.is_customer == is_customer)
+                .map(|(key, promise)| (*key, promise.origin, promise.since))
+                .collect();
+            fair::victim(&held, origin).and_then(|key| self.promises.remove(&key));
+        }
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
         let expected = until.min(now + limits::BID_EXPECTED);
         self.next_expiry = self.next_expiry.min(expected);
         let (model, price) = (bid.model, bid.price);
-        let promise = Promise { model, price, hash, until, expected_until: Some(expected), leased: false };
-        self.promises.insert((client, bid.call), promise);
+        let promise = Promise {
+            model,
+            price,
+            hash,
+            until,
+            expected_until: Some(expected),
+            leased: false,
+            origin,
+            since: now,
+            is_customer,
+        };
+        self.promises.insert((origin.node, bid.call), promise);
+        is_full
     }
 
     /// Takes an award: the promise becomes a lease. Returns the model that was promised. (`MK-10`)
@@ -202,7 +247,9 @@ impl Desk {
         let model = promise.model;
         if !core::mem::replace(&mut promise.leased, true) {
             promise.until = now + limits::LEASE_VALID;
-            self.learn(true);
+            if promise.is_customer {
+                self.learn(true);
+            }
         }
         Ok(model)
     }
@@ -212,7 +259,7 @@ impl Desk {
         let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
             return;
         };
-        let is_news = promise.expected_until.is_some();
+        let is_news = promise.expected_until.is_some() && promise.is_customer;
         self.promises.remove(&(client, call));
         if is_news {
             self.learn(false);
@@ -230,7 +277,7 @@ impl Desk {
             let waits = promise.expected_until.filter(|_| !promise.leased);
             if waits.is_some_and(|until| until <= now) {
                 promise.expected_until = None;
-                lost = lost.saturating_add(1);
+                lost = lost.saturating_add(u32::from(promise.is_customer));
             }
             let stands = promise.until > now;
             let due = waits.filter(|until| *until > now).unwrap_or(promise.until);

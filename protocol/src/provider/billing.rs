@@ -3,6 +3,8 @@
 use crate::amount::Nano;
 use crate::channel::earn::{Took, VoucherFault};
 use crate::channel::ledger::LedgerEvent;
+use crate::channel::terms::ChannelTerms;
+use crate::ident::{NodeId, Origin};
 use crate::io::{Output, PeerFault};
 use crate::limits;
 use crate::time::Time;
@@ -80,12 +82,14 @@ impl Provider {
     }
 
     fn go_on_within(&mut self, now: Time, id: JobId, share: u64) {
+        let Some((account, credit, is_ready)) = self.means(now, id) else { return };
+        let has_slot = !is_ready || self.takes_slot(now, id);
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Phase::Serving(serve) = &mut job.phase else { return };
         let Some(earner) = self.earnings.find(&serve.account) else { return };
         earner.allow(serve.under_way, Nano::ZERO);
-        let allowance = earner.allowance(serve.window, self.credit);
-        let covered = serve.is_covered(allowance);
+        let allowance = earner.allowance(serve.window, credit);
+        let covered = has_slot && serve.is_covered(allowance);
         if covered && let Some(task) = serve.task.take() {
             serve.engine_at = now;
             self.outbox.push(Output::Run { job: id, model: job.model, task });
@@ -97,15 +101,25 @@ impl Provider {
         let more = serve.take_tokens(allowance, share);
         serve.under_way = serve.at_risk();
         earner.allow(Nano::ZERO, serve.under_way);
+        let lacks_voucher = earner.is_open() && earner.unpaid() > Nano::ZERO && serve.task.is_none();
         if more > 0 {
             self.outbox.push(Output::Allow { job: id, tokens: more });
+        }
+        if earner.seen().is_none_or(|state| state.epoch == 0) {
+            // Before anything is made on it.
+            self.credit.note(now, job.origin, account, earner.lent());
         }
         let settled_up = earner.unpaid() == Nano::ZERO;
         let owes = serve.serving.is_done() && !settled_up;
         if !covered || serve.is_starved() || owes {
             if serve.waiting.is_none() {
-                serve.waiting =
-                    Some(Waiting { since: now, until: now + limits::PAYMENT_WAIT, asked_at: now });
+                let is_stranger = !self.standing.has_ever_paid(&job.origin.node);
+                let wait = if is_stranger && lacks_voucher {
+                    limits::STRANGER_PAYMENT_WAIT
+                } else {
+                    limits::PAYMENT_WAIT
+                };
+                serve.waiting = Some(Waiting { since: now, until: now + wait, asked_at: now });
                 // What has no receipt yet cannot be paid: one asks for payment as well as words do.
                 match serve.serving.sign_now(now, &self.identity) {
                     Some(receipt) => self.send_chunks(id, vec![receipt], true),
@@ -129,30 +143,30 @@ impl Provider {
         }
         let Some(earner) = self.earnings.find(&serve.account) else { return };
         let need = NeedPayment { cumulative: earner.served(), newest: earner.newest() };
-        let client = job.client;
+        let client = job.origin.node;
         let sealed = seal(job, id, &FromProvider::NeedPayment(need), false);
         self.send_sealed(client, sealed);
     }
 
     pub(super) fn acked(&mut self, now: Time, id: JobId, ack: &Ack) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let client = job.client;
+        let client = job.origin.node;
         let account = match &mut job.phase {
             Phase::Serving(serve) => {
                 serve.acked(now, client, ack);
                 serve.account
             }
             Phase::Over { bill: Some((account, _)), .. } => *account,
-            Phase::Promised { .. } | Phase::Over { bill: None, .. } => return,
+            Phase::Promised(_) | Phase::Over { bill: None, .. } => return,
         };
         if let Some(payment) = ack.payment {
-            match self.earnings.take(
-                &account,
-                payment,
-                self.earnings.settle_at(self.settle_at),
-                &mut self.outbox,
-            ) {
-                Ok(Took::More) => return self.go_on_all(now, account, true),
+            let settle_at = self.earnings.settle_at(self.settle_at);
+            match self.earnings.take(&account, payment, settle_at, &mut self.outbox) {
+                Ok(Took::More) => {
+                    self.standing.has_paid(client);
+                    self.note_loan(now, &account);
+                    return self.go_on_all(now, account, true);
+                }
                 Ok(Took::Nothing | Took::Early) => {}
                 Err(fault) => {
                     // An honest client may be wrong about the funding, never about its own signature.
@@ -201,7 +215,76 @@ impl Provider {
 
     pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent) {
         if let Some(account) = self.earnings.ledger(event, &mut self.outbox) {
+            let payer = self.earnings.find(&account).filter(|earner| earner.newest().is_some());
+            if let Some(client) = payer.map(|earner| earner.client()) {
+                self.standing.has_paid(client);
+            }
+            self.note_loan(now, &account);
             self.go_on_all(now, account, false);
+        }
+    }
+
+    /// Learns the channel of a task; where it takes another's place, what runs on that one ends. (`CH-51`)
+    pub(super) fn learn(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        terms: ChannelTerms,
+    ) -> Result<[u8; 32], Refusal> {
+        self.abandon_late(now);
+        let standing = &self.standing;
+        let has_paid = |node: &NodeId| standing.has_ever_paid(node);
+        let learnt = self.earnings.learn(now, terms, origin, &self.payee, has_paid, &mut self.outbox)?;
+        if let Some(other) = learnt.in_place_of {
+            self.displaced(now, &other, origin.prefix);
+        }
+        Ok(learnt.account)
+    }
+
+    /// Lets tasks that wait for a slot begin where one has become free: customers' first, then who has waited longest. (`MK-42`)
+    pub(super) fn go_on_waiting(&mut self, now: Time) {
+        if !core::mem::take(&mut self.slot_freed) {
+            return;
+        }
+        let waits = |(id, job): (&JobId, &Box<super::Job>)| {
+            let serve = job.phase.serving().filter(|serve| serve.task.is_some())?;
+            let is_stranger = !self.standing.has_ever_paid(&job.origin.node);
+            Some((is_stranger, serve.waiting.map_or(now, |waiting| waiting.since), *id))
+        };
+        let mut waiting: Vec<(bool, Time, JobId)> = self.jobs.iter().filter_map(waits).collect();
+        waiting.sort_unstable();
+        waiting.into_iter().for_each(|(.., id)| self.go_on(now, id));
+    }
+
+    /// A job's channel, what credit there is on it, and whether it could begin now and has not. (`CH-50`)
+    pub(super) fn means(&mut self, now: Time, id: JobId) -> Option<([u8; 32], Nano, bool)> {
+        let job = self.jobs.get(&id)?;
+        let serve = job.phase.serving()?;
+        let (account, has_begun) = (serve.account, serve.task.is_none());
+        let may_borrow = self.earnings.is_unseen(&account) && (has_begun || !self.is_half_full(&job.model));
+        let earner = self.earnings.find(&account)?;
+        let limit = if may_borrow { self.credit.limit(now, job.origin, Some(&account)) } else { Nano::ZERO };
+        let credit = limit.saturating_minus(earner.written_off());
+        let is_ready = !has_begun && serve.is_covered(earner.allowance(serve.window, credit));
+        Some((account, credit, is_ready))
+    }
+
+    /// Whether a slot is free for a job that could begin.
+    fn takes_slot(&mut self, now: Time, id: JobId) -> bool {
+        let Some(job) = self.jobs.get(&id) else { return false };
+        let (origin, model) = (job.origin, job.model);
+        let is_customer = self.standing.has_ever_paid(&origin.node);
+        self.has_slot(now, &model, origin, is_customer)
+    }
+
+    /// Counts what is unpaid on a channel that the ledger has not shown, or may become so.
+    pub(super) fn note_loan(&mut self, now: Time, account: &[u8; 32]) {
+        let is_unseen = self.earnings.is_unseen(account);
+        let Some((origin, lent)) = self.earnings.lent(account) else { return };
+        if is_unseen {
+            self.credit.note(now, origin, *account, lent);
+        } else {
+            self.credit.settle(account, lent);
         }
     }
 
@@ -221,7 +304,7 @@ impl Provider {
                 }
             }
         }
-        self.jobs.remove(&id);
+        self.remove(now, id);
     }
 
     /// Jobs that are being served on a channel.

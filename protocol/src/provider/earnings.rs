@@ -15,12 +15,14 @@ use crate::channel::pace::Pace;
 use crate::channel::record::Record;
 use crate::channel::terms::{AgreedTerms, ChannelTerms};
 use crate::channel::voucher::{CloseOrder, Voucher};
-use crate::ident::NodeId;
+use crate::fair;
+use crate::ident::{NodeId, Origin, Prefix};
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
 use crate::market::bid::Payee;
 use crate::outbox::Outbox;
 use crate::table::Table;
+use crate::time::Time;
 use crate::wire::message::{Payment, Refusal};
 
 /// Every channel that this provider earns on.
@@ -53,9 +55,23 @@ pub(super) enum Close {
 #[derive(Debug)]
 struct Channel {
     earner: Earner,
+    /// Who named it first, from where and when.
+    origin: Origin,
+    since: Time,
+    /// Whether the ledger has shown it funded, in this life or an earlier one. Before that it is kept no longer than a job is
+    /// on it, and nothing of it is written. (`CH-51`)
+    is_established: bool,
     closing: bool,
     /// What the last claim settles, so that it is not brought twice.
     claimed: Nano,
+}
+
+/// A channel that a task is to be paid on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Learnt {
+    pub(super) account: [u8; 32],
+    /// The channel whose place it takes: what runs on that one must end.
+    pub(super) in_place_of: Option<[u8; 32]>,
 }
 
 impl Earnings {
@@ -70,7 +86,9 @@ impl Earnings {
                         announce(&earner, ChannelChange::Mismatch(Mismatch::Key), outbox);
                     }
                     outbox.call(LedgerCall::Watch { account: earner.account() });
-                    let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
+                    let origin = Origin { node: earner.client(), prefix: Prefix::UNKNOWN };
+                    let mut channel = Channel::new(earner, origin, Time(0));
+                    channel.is_established = true;
                     channels.insert(channel.earner.account(), Box::new(channel));
                 }
                 Record::ChannelGone { account } => {
@@ -93,11 +111,13 @@ impl Earnings {
     /// Learns a channel from the terms that a client proposes; its address follows from them. (`CH-1`)
     pub(super) fn learn(
         &mut self,
+        now: Time,
         terms: ChannelTerms,
-        client: NodeId,
+        origin: Origin,
         payee: &Payee,
+        has_paid: impl Fn(&NodeId) -> bool,
         outbox: &mut Outbox,
-    ) -> Result<[u8; 32], Refusal> {
+    ) -> Result<Learnt, Refusal> {
         let mine = terms.provider_key == payee.key && terms.provider == payee.address;
         let fits = terms.network_id == payee.network_id && terms.challenge_s >= payee.challenge_s;
         if !mine || !fits {
@@ -108,29 +128,103 @@ impl Earnings {
         // The account is a hash of the terms, so that those of a known channel have been checked.
         match self.channels.get(&account) {
             // Vouchers of one channel come from one client: a stranger could only confuse the count.
-            Some(known) if known.earner.client() != client => Err(Refusal::ChannelTerms),
+            Some(known) if known.earner.client() != origin.node => Err(Refusal::ChannelTerms),
             Some(known) if known.closing => Err(Refusal::Unfunded),
             Some(known) => {
                 // The shell watches for a while what nobody funds, and then no more.
                 if known.earner.seen().is_none() {
                     outbox.call(LedgerCall::Watch { account });
                 }
-                Ok(account)
+                Ok(Learnt { account, in_place_of: None })
             }
             None if terms.check(payee.network_id).is_err() => Err(Refusal::ChannelTerms),
-            None if self.channels.len() >= limits::CHANNELS_MAX => Err(Refusal::Busy),
             None if !self.has_room_for(terms.challenge_s) => {
                 self.make_room(outbox);
                 Err(Refusal::ChallengeTooShort)
             }
             None => {
-                let earner = Earner::new(terms, client);
-                let channel = Channel { earner, closing: false, claimed: Nano::ZERO };
+                let in_place_of = self.room(origin, has_paid)?;
+                let channel = Channel::new(Earner::new(terms, origin.node), origin, now);
                 self.channels.insert(account, Box::new(channel));
                 outbox.call(LedgerCall::Watch { account });
-                Ok(account)
+                Ok(Learnt { account, in_place_of })
             }
         }
+    }
+
+    /// Whose place a new channel of this client takes, if one must go. Of those that the ledger has not shown: the oldest of
+    /// the same client, or one of a stranger. Of those that it has shown and that were never paid on, the oldest. (`CH-51`)
+    fn room(
+        &self,
+        newcomer: Origin,
+        has_paid: impl Fn(&NodeId) -> bool,
+    ) -> Result<Option<[u8; 32]>, Refusal> {
+        let held = |is_held: &dyn Fn(&Channel) -> bool| -> Vec<([u8; 32], Origin, Time)> {
+            let held = self.channels.iter().filter(|(_, channel)| is_held(channel));
+            held.map(|(account, channel)| (*account, channel.origin, channel.since)).collect()
+        };
+        let unfunded = held(&|channel| !channel.is_established);
+        let own: Vec<_> = unfunded.iter().copied().filter(|(_, of, _)| of.node == newcomer.node).collect();
+        if own.len() >= limits::UNFUNDED_PER_CLIENT_MAX {
+            return Ok(fair::victim(&own, newcomer));
+        }
+        if unfunded.len() >= limits::UNFUNDED_MAX {
+            let strangers: Vec<_> =
+                unfunded.iter().copied().filter(|(_, of, _)| !has_paid(&of.node)).collect();
+            let all_paid = strangers.is_empty() && has_paid(&newcomer.node);
+            let out = fair::victim(if all_paid { &unfunded } else { &strangers }, newcomer);
+            return out.map(Some).ok_or(Refusal::Busy);
+        }
+        if self.channels.len().saturating_sub(unfunded.len()) >= limits::CHANNELS_MAX {
+            let idle = held(&|channel| channel.is_established && !channel.earner.has_vouchers());
+            let oldest = idle.into_iter().min_by_key(|(_, _, since)| *since);
+            return oldest.map(|(account, ..)| Some(account)).ok_or(Refusal::Busy);
+        }
+        Ok(None)
+    }
+
+    /// Whether the ledger has never shown this channel funded.
+    pub(super) fn is_unfunded(&self, account: &[u8; 32]) -> bool {
+        self.channels.get(account).is_some_and(|channel| !channel.is_established)
+    }
+
+    /// Whether the ledger has not shown this channel funded since this node started: then it has credit at the most.
+    pub(super) fn is_unseen(&self, account: &[u8; 32]) -> bool {
+        let seen = |channel: &Channel| channel.earner.seen().is_some_and(|state| state.epoch != 0);
+        self.channels.get(account).is_some_and(|channel| !seen(channel))
+    }
+
+    /// What is unpaid on a channel or may become so, and whose it is.
+    pub(super) fn lent(&self, account: &[u8; 32]) -> Option<(Origin, Nano)> {
+        self.channels.get(account).map(|channel| (channel.origin, channel.earner.lent()))
+    }
+
+    /// Whether there is a reason to keep a channel that the ledger has not shown and no job is on: a voucher, for a while.
+    pub(super) fn is_awaited(&self, now: Time, account: &[u8; 32]) -> bool {
+        let is_kept = |channel: &Channel| {
+            channel.is_established
+                || (channel.earner.has_vouchers() && now < channel.since + limits::EARLY_KEPT)
+        };
+        self.channels.get(account).is_some_and(|channel| is_kept(channel))
+    }
+
+    /// Every channel that the ledger has not shown.
+    pub(super) fn unfunded(&self) -> impl Iterator<Item = [u8; 32]> {
+        self.channels.iter().filter(|(_, channel)| !channel.is_established).map(|(account, _)| *account)
+    }
+
+    /// Forgets a channel that nothing is on.
+    pub(super) fn abandon(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+        if self.channels.remove(account).is_some() {
+            outbox.call(LedgerCall::Unwatch { account: *account });
+            self.reckon();
+        }
+    }
+
+    /// Whose vouchers count.
+    pub(super) fn payers(&self) -> impl Iterator<Item = NodeId> {
+        let paid = self.channels.values().filter(|channel| channel.earner.newest().is_some());
+        paid.map(|channel| channel.earner.client())
     }
 
     /// Takes a voucher, and writes it before anything is served on the strength of it.
@@ -144,7 +238,8 @@ impl Earnings {
         let Some(channel) = self.channels.get_mut(account) else { return Ok(Took::Nothing) };
         let mismatch = channel.earner.mismatch(payment.cumulative);
         let took = channel.earner.take(payment)?;
-        if took != Took::Nothing {
+        // What the ledger may never show is not written: a crash costs the credit at the most. (`CH-51`)
+        if took != Took::Nothing && channel.is_established {
             outbox.persist(Record::Earning(channel.earner.record()));
         }
         if took == Took::More {
@@ -164,7 +259,9 @@ impl Earnings {
                 let was_open = channel.earner.is_open();
                 let was_funded = channel.is_funded();
                 let observed = channel.earner.observe(*state);
-                if observed.counts {
+                let is_new = state.epoch != 0 && !channel.is_established;
+                channel.is_established |= is_new;
+                if observed.counts || (is_new && channel.earner.has_vouchers()) {
                     outbox.persist(Record::Earning(channel.earner.record()));
                 }
                 if let Some(mismatch) = observed.mismatch {
@@ -249,6 +346,10 @@ impl Channel {
     /// Whether the ledger shows a deposit on it, which is what a close could take away.
     fn is_funded(&self) -> bool {
         self.earner.seen().is_some_and(|state| state.epoch != 0)
+    }
+
+    const fn new(earner: Earner, origin: Origin, since: Time) -> Self {
+        Self { earner, origin, since, is_established: false, closing: false, claimed: Nano::ZERO }
     }
 
     fn close(&mut self, key: &CloseKey, outbox: &mut Outbox) {

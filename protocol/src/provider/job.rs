@@ -1,7 +1,7 @@
 //! One job at the provider: the task in, chunks out as far as [`super::billing`] lets it, and the ends it can come to.
 
 use crate::amount::Nano;
-use crate::ident::NodeId;
+use crate::ident::{NodeId, Origin};
 use crate::io::{EngineFault, EngineReport, Event, Output, PeerFault, Served};
 use crate::limits;
 use crate::session::Secure;
@@ -21,7 +21,9 @@ use super::billing::Waiting;
 /// A job and its session.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) client: NodeId,
+    pub(super) origin: Origin,
+    /// When it was awarded.
+    pub(super) since: Time,
     pub(super) model: ModelId,
     pub(super) award: Award,
     pub(super) reply: Vec<u8>,
@@ -33,10 +35,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Awarded; the task has not come.
-    Promised {
-        /// Until when it is waited for.
-        until: Time,
-    },
+    Promised(Promised),
     /// The task is here.
     Serving(Box<Serve>),
     /// At its end, kept so that a repeated message is known and a late payment counted.
@@ -48,12 +47,29 @@ pub(super) enum Phase {
     },
 }
 
+/// A job whose task has not come.
+#[derive(Debug)]
+pub(super) struct Promised {
+    /// Whether a slot is kept for it: a customer's for a moment, a stranger's never.
+    holds_slot: bool,
+    /// From then on it is late: that is held against its client until the task is here.
+    late_at: Option<Time>,
+    /// Until when it is waited for.
+    until: Time,
+}
+
+impl Promised {
+    pub(super) fn wake_at(&self) -> Time {
+        self.late_at.unwrap_or(self.until)
+    }
+}
+
 impl Phase {
     /// The task that is being served, if one is.
     pub(super) fn serving(&self) -> Option<&Serve> {
         match self {
             Self::Serving(serve) => Some(serve),
-            Self::Promised { .. } | Self::Over { .. } => None,
+            Self::Promised(_) | Self::Over { .. } => None,
         }
     }
 }
@@ -82,23 +98,38 @@ pub(super) struct Serve {
 }
 
 impl Job {
-    pub(super) const fn new(
+    pub(super) fn new(
         now: Time,
-        client: NodeId,
+        origin: Origin,
+        is_customer: bool,
         model: ModelId,
         award: Award,
         secure: Secure,
         reply: Vec<u8>,
     ) -> Self {
-        let until = Time(now.0.saturating_add(limits::TASK_WAIT.0));
-        Self { client, model, award, reply, phase: Phase::Promised { until }, secure }
+        let phase = Phase::Promised(Promised {
+            holds_slot: is_customer,
+            late_at: Some(now + limits::AWARD_HOLD),
+            until: now + limits::TASK_WAIT,
+        });
+        Self { origin, since: now, model, award, reply, phase, secure }
     }
 
-    /// Whether the job keeps a slot busy: until its answer has ended.
+    /// Whether it is served on this channel, or was.
+    pub(super) fn is_on(&self, account: &[u8; 32]) -> bool {
+        match &self.phase {
+            Phase::Promised(_) | Phase::Over { bill: None, .. } => false,
+            Phase::Serving(serve) => serve.is_on(account),
+            Phase::Over { bill: Some((on, _)), .. } => on == account,
+        }
+    }
+
+    /// Whether the job keeps a slot busy: from when the engine has its task until its answer has ended, and a customer's for
+    /// a moment before. A task that waits for its money keeps none. (`MK-42`)
     pub(super) const fn holds_slot(&self) -> bool {
         match &self.phase {
-            Phase::Promised { .. } => true,
-            Phase::Serving(serve) => !serve.serving.has_ended(),
+            Phase::Promised(promised) => promised.holds_slot,
+            Phase::Serving(serve) => serve.task.is_none() && !serve.serving.has_ended(),
             Phase::Over { .. } => false,
         }
     }
@@ -155,7 +186,7 @@ impl Serve {
 
 impl Provider {
     pub(super) fn sealed(&mut self, now: Time, from: NodeId, frame: &SealedFrame) {
-        let Some(job) = self.jobs.get_mut(&frame.job).filter(|job| job.client == from) else { return };
+        let Some(job) = self.jobs.get_mut(&frame.job).filter(|job| job.origin.node == from) else { return };
         // A frame that does not open may be a copy: it changes nothing.
         let Ok(opened) = job.secure.open(frame.nonce, &frame.bytes) else { return };
         match codec::decode_sealed::<FromClient>(&opened.body) {
@@ -172,11 +203,12 @@ impl Provider {
     fn take_work(&mut self, now: Time, id: JobId, work: Work) {
         let Some(job) = self.jobs.get(&id) else { return };
         // The task may arrive twice: the client repeats it until the first chunk.
-        if !matches!(job.phase, Phase::Promised { .. }) {
-            return;
+        let Phase::Promised(promised) = &job.phase else { return };
+        let (origin, price, model) = (job.origin, job.price(), job.model);
+        if promised.late_at.is_none() {
+            self.standing.forgive(now, origin);
         }
-        let (client, price, model) = (job.client, job.price(), job.model);
-        if let Err(why) = self.begin(now, id, client, model, price, work) {
+        if let Err(why) = self.begin(now, id, origin, model, price, work) {
             self.over(now, id, Some(why));
         }
     }
@@ -185,7 +217,7 @@ impl Provider {
         &mut self,
         now: Time,
         id: JobId,
-        client: NodeId,
+        origin: Origin,
         model: ModelId,
         price: PriceSheet,
         work: Work,
@@ -195,7 +227,7 @@ impl Provider {
         if kind != Some(work.task.kind()) {
             return Err(Refusal::TaskTooLarge);
         }
-        let account = self.earnings.learn(work.channel, client, &self.payee, &mut self.outbox)?;
+        let account = self.learn(now, origin, work.channel)?;
         let window =
             price.cost(work.task.input_tokens_max(), limits::WINDOW_TOKENS).ok_or(Refusal::TaskTooLarge)?;
         let cost_max = price.cost_max(&work.task).ok_or(Refusal::TaskTooLarge)?;
@@ -252,6 +284,7 @@ impl Provider {
         if let Some(serve) = ended.filter(|serve| serve.serving.has_ended()) {
             // What it did not use of the window is the others'.
             self.freed.insert(serve.account);
+            self.slot_freed = true;
         }
         self.go_on(now, id);
     }
@@ -265,7 +298,7 @@ impl Provider {
                 earner.serve(serve.serving.newly_billed());
             }
             let last = serve.serving.last_chunk().is_some_and(|end| end.index == chunk.index);
-            let client = job.client;
+            let client = job.origin.node;
             let sealed = seal(job, id, &FromProvider::Chunk(chunk), last);
             self.send_sealed(client, sealed);
         }
@@ -288,20 +321,22 @@ impl Provider {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let bill = match &job.phase {
             Phase::Serving(serve) => Some((serve.account, serve.serving.cost())),
-            Phase::Promised { .. } => None,
+            Phase::Promised(_) => None,
             Phase::Over { .. } => return,
         };
         let over = Phase::Over { until: now + limits::LINGER, bill };
-        let client = job.client;
+        let client = job.origin.node;
         let served = match core::mem::replace(&mut job.phase, over) {
-            Phase::Over { .. } | Phase::Promised { .. } => None,
+            Phase::Over { .. } | Phase::Promised(_) => None,
             Phase::Serving(serve) => Some(serve),
         };
         if let Some(serve) = &served {
             if let Some(earner) = self.earnings.find(&serve.account) {
                 earner.allow(serve.under_way, Nano::ZERO);
             }
+            self.note_loan(now, &serve.account);
             self.freed.insert(serve.account);
+            self.slot_freed = true;
         }
         if let Some(why) = why {
             self.send(client, ToClient::Refuse(Refuse { job: id, why }));
@@ -327,7 +362,8 @@ impl Provider {
             .jobs
             .iter()
             .filter(|(_, job)| match &job.phase {
-                Phase::Promised { until } | Phase::Over { until, .. } => *until <= now,
+                Phase::Promised(promised) => promised.wake_at() <= now,
+                Phase::Over { until, .. } => *until <= now,
                 Phase::Serving(serve) => serve.wake_at() <= now,
             })
             .map(|(id, _)| *id)
@@ -339,7 +375,23 @@ impl Provider {
 
     fn job_due(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let Phase::Serving(serve) = &mut job.phase else { return self.forget(now, id) };
+        let serve = match &mut job.phase {
+            Phase::Serving(serve) => serve,
+            Phase::Promised(promised) => {
+                let (origin, is_over) = (job.origin, promised.until <= now);
+                if let Some(late_at) = promised.late_at.take() {
+                    self.slot_freed |= core::mem::take(&mut promised.holds_slot);
+                    // Not now: this machine may have been asleep.
+                    self.standing.mark(late_at, origin);
+                }
+                if is_over {
+                    self.fault(origin.node, PeerFault::NoTask);
+                    self.remove(now, id);
+                }
+                return;
+            }
+            Phase::Over { .. } => return self.forget(now, id),
+        };
         if serve.engine_owes() && now >= serve.engine_at + limits::ENGINE_WAIT {
             return self.over(now, id, Some(Refusal::Engine));
         }
@@ -350,7 +402,20 @@ impl Provider {
                 .earnings
                 .find(&serve.account)
                 .is_some_and(|earner| earner.is_open() && earner.unpaid() > Nano::ZERO);
-            let why = if owes { Refusal::Unpaid } else { Refusal::Unfunded };
+            let lacks_money = serve.task.is_some() && self.earnings.is_unfunded(&serve.account);
+            let origin = job.origin;
+            let why = match self.means(now, id) {
+                _ if owes => Refusal::Unpaid,
+                Some((_, _, true)) => Refusal::Busy,
+                Some(_) | None => Refusal::Unfunded,
+            };
+            let is_thief = owes && !self.standing.has_ever_paid(&origin.node);
+            if is_thief || (lacks_money && why == Refusal::Unfunded) {
+                self.standing.mark(now, origin);
+            }
+            if lacks_money && why == Refusal::Unfunded {
+                self.fault(origin.node, PeerFault::NoMoney);
+            }
             return self.over(now, id, Some(why));
         }
         let ask = serve.waiting.is_some_and(|waiting| now >= waiting.asked_at + limits::CHUNK_RETRY);

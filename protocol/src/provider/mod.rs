@@ -1,8 +1,14 @@
 //! The role machine that sells: owns its desk, jobs and channels, and routes inputs to them.
 
+mod answer;
+mod award;
 mod billing;
+mod credit;
 mod earnings;
 mod job;
+mod pace;
+mod room;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,27 +16,25 @@ use crate::amount::Nano;
 use crate::channel::record::Record;
 use crate::channel::terms::Address;
 use crate::entropy::Entropy;
-use crate::ident::{Domain, Identity, NodeId};
-use crate::io::{Command, Input, Machine, Output, PeerFault};
+use crate::ident::{Identity, NodeId, Origin};
+use crate::io::{Budget, Command, Input, Machine, Output, PeerFault};
 use crate::limits;
-use crate::market::ask::Ask;
-use crate::market::bid::{Bid, BidHash, Payee};
-use crate::market::call::Call;
-use crate::market::desk::{self, Desk};
-use crate::market::seek::Seek;
+use crate::market::bid::Payee;
+use crate::market::desk::Desk;
 use crate::outbox::Outbox;
-use crate::session::{StaticKey, prologue, respond, seal};
+use crate::session::StaticKey;
 use crate::table::Table;
 use crate::time::Time;
-use crate::wire::codec;
-use crate::wire::message::{
-    Accept, Award, Gossip, Message, Refusal, Refuse, SealedBid, ToClient, ToProvider,
-};
-use crate::wire::signed::Signed;
-use crate::work::order::{JobId, ModelId, Tier};
+use crate::wire::message::{Gossip, Message, ToClient, ToProvider};
+use crate::work::order::{JobId, ModelId};
 
+use credit::Credit;
 use earnings::{Close, CloseKey, Earnings};
 use job::{Job, Phase};
+use pace::Pace;
+use standing::Standing;
+
+pub use credit::CreditLimits;
 
 /// What a provider is made of.
 #[derive(Debug, Clone)]
@@ -49,8 +53,8 @@ pub struct ProviderConfig {
     pub payout: Address,
     /// The least challenge time that it accepts.
     pub challenge_s: u32,
-    /// What it serves on a channel that the ledger has not shown; zero serves nothing unseen.
-    pub credit: Nano,
+    /// What it serves to clients whose channel the ledger has not shown; zero serves nothing unseen.
+    pub credit: CreditLimits,
     /// Settles a channel when this much is covered by vouchers and not paid out.
     pub settle_at: Nano,
 }
@@ -70,7 +74,7 @@ impl ProviderConfig {
             network_id: -3,
             payout: Address::basechain(seed("provider wallet")),
             challenge_s: 60,
-            credit: Nano(5_000_000),
+            credit: CreditLimits { per_client: Nano(5_000_000), per_hour: Nano(40_000_000) },
             settle_at: Nano(1_000_000_000),
         }
     }
@@ -81,7 +85,7 @@ impl ProviderConfig {
 pub struct Provider {
     /// How it wants to be paid.
     payee: Payee,
-    credit: Nano,
+    credit: Credit,
     settle_at: Nano,
     identity: Identity,
     session_key: StaticKey,
@@ -89,10 +93,20 @@ pub struct Provider {
     desk: Desk,
     jobs: Table<JobId, Box<Job>>,
     earnings: Earnings,
+    standing: Standing,
+    /// What strangers, and customers, are answered.
+    strangers: Pace,
+    customers: Pace,
+    /// Models of which a customer found no slot free, and until when it waits for one.
+    wanted: Table<ModelId, Time>,
+    /// When the node was last told of a budget, and how many were turned away since.
+    crowds: Table<Budget, (Time, u64)>,
     /// Channels to close as soon as nothing is served on them.
     settling: BTreeMap<[u8; 32], Close>,
     /// Channels on which a job has just ended: others may go on.
     freed: BTreeSet<[u8; 32]>,
+    /// A slot has just become free.
+    slot_freed: bool,
     draining: bool,
     outbox: Outbox,
 }
@@ -112,16 +126,22 @@ impl Provider {
         let earnings = Earnings::restored(close_key, &payee, records, &mut outbox);
         Self {
             payee,
-            credit: config.credit,
+            credit: Credit::new(config.credit),
             settle_at: config.settle_at,
             identity: Identity::from_seed(&config.identity_seed),
             session_key: StaticKey::from_seed(config.session_seed),
             entropy: Entropy::new(config.entropy_seed),
             desk: Desk::default(),
             jobs: Table::default(),
+            standing: Standing::new(earnings.payers()),
+            strangers: Pace::new(limits::STRANGERS_ANSWERS_PER_S),
+            customers: Pace::new(limits::CUSTOMERS_ANSWERS_PER_S),
+            wanted: Table::default(),
+            crowds: Table::default(),
             earnings,
             settling: BTreeMap::new(),
             freed: BTreeSet::new(),
+            slot_freed: false,
             draining: false,
             outbox,
         }
@@ -168,48 +188,6 @@ impl Provider {
         }
     }
 
-    fn busy(&self, model: &ModelId) -> u16 {
-        let busy = self.jobs.values().filter(|job| job.model == *model && job.holds_slot()).count();
-        u16::try_from(busy).unwrap_or(u16::MAX)
-    }
-
-    /// Answers a call with a sealed bid, if there is something to offer. (`MK-5`)
-    fn called(&mut self, now: Time, signed: &Signed) {
-        // Cheap checks first: most calls are for others' models, and a signature costs a hundred times more.
-        let Ok(call) = codec::decode_gossip::<Call>(&signed.body) else { return };
-        let node = self.node_id();
-        let offered = self.desk.find(&call.model).is_some();
-        if self.draining || !offered || call.client == node || !call.invites(&node) {
-            return;
-        }
-        let Some(terms) = self.desk.price(&call, self.busy(&call.model)) else { return };
-        let Some(asked) = self.desk.unseen(&call.client, &call.id.0) else { return };
-        if !signed.is_by(call.client, Domain::Call) {
-            return;
-        }
-        self.desk.note(now, asked);
-        let bid = Bid {
-            call: call.id,
-            provider: node,
-            model: call.model,
-            session_key: self.session_key.public(),
-            price: terms.price,
-            first_token_ms: terms.first_token_ms,
-            tokens_per_s: terms.tokens_per_s,
-            tier: Tier::Open,
-            valid_ms: u32::try_from(limits::BID_VALID.as_ms()).unwrap_or(u32::MAX),
-            payee: self.payee(),
-            credit: self.credit,
-        };
-        let signed = bid.sign(&self.identity);
-        let hash = BidHash::of(&signed);
-        let plain = codec::encode(&signed);
-        // A key that nothing can be sealed to is the caller's own loss.
-        let Ok(sealed) = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy) else { return };
-        self.desk.promise(now, call.client, &bid, hash);
-        self.send(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
-    }
-
     /// How it wants to be paid, as its bids say.
     ///
     /// The challenge time is the least that it accepts, or more: a channel of less would leave too few looks at the ledger
@@ -219,77 +197,13 @@ impl Provider {
         Payee { challenge_s: self.earnings.least_challenge_s(self.payee.challenge_s), ..self.payee }
     }
 
-    fn received(&mut self, now: Time, from: NodeId, message: ToProvider) {
+    fn received(&mut self, now: Time, origin: Origin, message: ToProvider) {
+        let from = origin.node;
         match message {
-            ToProvider::Award(award) => self.awarded(now, from, &award),
+            ToProvider::Award(award) => self.awarded(now, origin, &award),
             ToProvider::Sealed(frame) => self.sealed(now, from, &frame),
             ToProvider::Release(call) => self.desk.release(from, call),
         }
-    }
-
-    /// Takes an award; the same award again gets the same answer. (`MK-10`)
-    fn awarded(&mut self, now: Time, from: NodeId, award: &Award) {
-        if let Some(job) = self.jobs.get(&award.job) {
-            if job.client == from && job.award == *award {
-                let accept = Accept { job: award.job, handshake: job.reply.clone() };
-                self.send(from, ToClient::Accept(accept));
-            }
-            return;
-        }
-        match self.open_job(now, from, award) {
-            Ok(job) => {
-                let accept = Accept { job: award.job, handshake: job.reply.clone() };
-                self.jobs.insert(award.job, Box::new(job));
-                self.send(from, ToClient::Accept(accept));
-            }
-            Err(why) => self.send(from, ToClient::Refuse(Refuse { job: award.job, why })),
-        }
-    }
-
-    fn open_job(&mut self, now: Time, from: NodeId, award: &Award) -> Result<Job, Refusal> {
-        if self.draining {
-            return Err(Refusal::Leaving);
-        }
-        let model = self.desk.award(now, from, award.call, award.bid, &award.price)?;
-        let slots = self.desk.find(&model).map_or(0, |offer| offer.slots);
-        if self.busy(&model) >= slots || self.jobs.len() >= limits::JOBS_MAX {
-            return Err(Refusal::Busy);
-        }
-        let prologue = prologue(&from, &self.identity.id(), &award.job.0);
-        let (secure, reply) = respond(&self.session_key, &prologue, &award.handshake, &mut self.entropy)
-            .map_err(|_| Refusal::Malformed)?;
-        Ok(Job::new(now, from, model, award.clone(), secure, reply))
-    }
-
-    /// Answers a seek with what is offered of the model. (`MK-12`, `MK-19`)
-    fn sought(&mut self, now: Time, signed: &Signed) {
-        let Ok(seek) = codec::decode_gossip::<Seek>(&signed.body) else { return };
-        let provider = self.node_id();
-        if self.draining || seek.client == provider || !seek.invited.invites(&seek.id.0, &provider) {
-            return;
-        }
-        let busy = self.busy(&seek.model);
-        let Some(offer) = self.desk.find(&seek.model) else { return };
-        let terms = desk::terms(offer, busy);
-        let ask = Ask {
-            provider,
-            model: offer.model,
-            name: short(&offer.name),
-            kind: offer.kind,
-            price: terms.price,
-            free_slots: offer.slots.saturating_sub(busy),
-            tokens_per_s: terms.tokens_per_s,
-            tier: Tier::Open,
-            seek: seek.id,
-            valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
-        };
-        let Some(asked) = self.desk.unseen(&seek.client, &seek.id.0) else { return };
-        if !signed.is_by(seek.client, Domain::Seek) {
-            return;
-        }
-        self.desk.note(now, asked);
-        let ask = ask.sign(&self.identity);
-        self.send(seek.client, ToClient::Ask(ask));
     }
 
     /// Closes what is to be closed and is at rest: a close before the last voucher would not pay for it.
@@ -309,7 +223,7 @@ impl Provider {
     fn is_owed_on(&self, account: &[u8; 32]) -> bool {
         let owing = self.earnings.is_owing(account);
         self.jobs.values().any(|job| match &job.phase {
-            Phase::Promised { .. } | Phase::Over { bill: None, .. } => false,
+            Phase::Promised(_) | Phase::Over { bill: None, .. } => false,
             Phase::Serving(serve) => serve.is_on(account),
             Phase::Over { bill: Some((on, _)), .. } => on == account && owing,
         })
@@ -324,24 +238,15 @@ impl Provider {
     }
 }
 
-/// A name cut to the bytes that an ask may hold, at a character.
-fn short(name: &str) -> String {
-    let mut end = name.len().min(limits::ASK_NAME_BYTES_MAX);
-    while !name.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    name.get(..end).unwrap_or_default().to_owned()
-}
-
 impl Machine for Provider {
     fn handle(&mut self, now: Time, input: Input) {
         self.desk.expire(now);
         match input {
             Input::Command(command) => self.command(command),
-            Input::Gossip { gossip: Gossip::Call(signed), .. } => self.called(now, &signed),
-            Input::Gossip { gossip: Gossip::Seek(signed), .. } => self.sought(now, &signed),
-            Input::Received { from, message: Message::ToProvider(message), .. } => {
-                self.received(now, from, message)
+            Input::Gossip { prefix, gossip: Gossip::Call(signed) } => self.called(now, prefix, &signed),
+            Input::Gossip { prefix, gossip: Gossip::Seek(signed) } => self.sought(now, prefix, &signed),
+            Input::Received { from, prefix, message: Message::ToProvider(message) } => {
+                self.received(now, Origin { node: from, prefix }, message)
             }
             Input::Received { message: Message::ToClient(_), .. }
             | Input::Undelivered { .. }
@@ -352,12 +257,14 @@ impl Machine for Provider {
         }
         self.timers(now);
         self.go_on_freed(now);
+        self.go_on_waiting(now);
         self.settle();
     }
 
     fn poll(&mut self) -> Output {
         let due = self.jobs.values().map(|job| match &job.phase {
-            Phase::Promised { until } | Phase::Over { until, .. } => *until,
+            Phase::Promised(promised) => promised.wake_at(),
+            Phase::Over { until, .. } => *until,
             Phase::Serving(serve) => serve.wake_at(),
         });
         self.outbox.poll(|| due.min().unwrap_or(Time(u64::MAX)))

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::amount::Nano;
 use crate::ident::Identity;
 use crate::limits;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::message::{Chunk, Content};
 use crate::wire::signed::Signed;
@@ -34,6 +34,8 @@ pub struct Serving {
     unacked: VecDeque<Chunk>,
     sent_at: Time,
     acked_at: Time,
+    /// Repetitions since the client last acknowledged anything.
+    repeated: u32,
     ended: bool,
 }
 
@@ -75,6 +77,7 @@ impl Serving {
             unacked: VecDeque::new(),
             sent_at: now,
             acked_at: now,
+            repeated: 0,
             ended: false,
         }
     }
@@ -238,6 +241,10 @@ impl Serving {
         let news = self.unacked.len() < before;
         if news {
             self.acked_at = now;
+            self.repeated = 0;
+        } else {
+            // It speaks and misses something: it does not wait for long.
+            self.repeated = self.repeated.min(1);
         }
         news
     }
@@ -266,14 +273,28 @@ impl Serving {
         self.unacked.len() < limits::CHUNKS_UNACKED_MAX
     }
 
-    /// What to repeat now: everything unacknowledged after a silence. (`WR-12`)
+    /// What to repeat now: the first of what is unacknowledged, after a silence that doubles each time. A client that
+    /// acknowledges nothing costs four repetitions of [`limits::REPEAT_BYTES_MAX`]; one that acknowledges gets the rest. (`WR-12`)
     pub fn repeats(&mut self, now: Time) -> Vec<Chunk> {
-        let due = !self.unacked.is_empty() && now >= self.sent_at + limits::CHUNK_RETRY;
+        let due = !self.unacked.is_empty() && now >= self.repeat_at();
         if !due {
             return Vec::new();
         }
         self.sent_at = now;
-        self.unacked.iter().cloned().collect()
+        self.repeated = self.repeated.saturating_add(1);
+        let mut bytes = 0usize;
+        let fits = |chunk: &&Chunk| {
+            let is_first = bytes == 0;
+            bytes = bytes.saturating_add(chunk.content.len());
+            is_first || bytes <= limits::REPEAT_BYTES_MAX
+        };
+        self.unacked.iter().take_while(fits).cloned().collect()
+    }
+
+    /// When the next repetition is due.
+    fn repeat_at(&self) -> Time {
+        let wait = limits::CHUNK_RETRY.0.saturating_mul(1u64.checked_shl(self.repeated).unwrap_or(u64::MAX));
+        self.sent_at + Span(wait)
     }
 
     /// Everything unacknowledged from `next` on: the client says that it misses it.
@@ -292,8 +313,8 @@ impl Serving {
     #[must_use]
     pub fn wake_at(&self) -> Option<Time> {
         let flush = self.gathered.since.map(|since| since + limits::CHUNK_WAIT);
-        let repeat = (!self.unacked.is_empty())
-            .then(|| (self.sent_at + limits::CHUNK_RETRY).min(self.acked_at + limits::CLIENT_WAIT));
+        let repeat =
+            (!self.unacked.is_empty()).then(|| self.repeat_at().min(self.acked_at + limits::CLIENT_WAIT));
         [flush, repeat].into_iter().flatten().min()
     }
 

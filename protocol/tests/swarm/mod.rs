@@ -16,7 +16,7 @@ use bombyx_protocol::channel::watch::Guarded;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{
-    Bill, ChannelNews, Command, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault,
+    Bill, ChannelNews, Command, Crowd, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault,
     PersistId, Served,
 };
 use bombyx_protocol::provider::{Provider, ProviderConfig};
@@ -112,6 +112,9 @@ pub struct Swarm {
     pub served: Vec<(NodeId, Served)>,
     pub faults: Vec<(NodeId, PeerFault)>,
     pub news: Vec<(NodeId, ChannelNews)>,
+    pub crowds: Vec<Crowd>,
+    /// What was sent to each that is no host, but played by a test.
+    pub outsiders: BTreeMap<NodeId, Vec<Message>>,
     /// Slots of what is offered from now on.
     pub slots: u16,
     hosts: BTreeMap<NodeId, Host>,
@@ -120,7 +123,7 @@ pub struct Swarm {
     random: u64,
     cut: BTreeSet<NodeId>,
     /// Hosts that share an address with others.
-    shared: BTreeMap<NodeId, Prefix>,
+    pub shared: BTreeMap<NodeId, Prefix>,
     clients: BTreeMap<NodeId, ClientConfig>,
     providers: BTreeMap<NodeId, ProviderConfig>,
     pub events: u64,
@@ -142,6 +145,8 @@ impl Swarm {
             served: Vec::new(),
             faults: Vec::new(),
             news: Vec::new(),
+            crowds: Vec::new(),
+            outsiders: BTreeMap::new(),
             slots: 4,
             hosts: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -502,6 +507,10 @@ impl Swarm {
     }
 
     fn transmit(&mut self, from: NodeId, to: NodeId, message: &Message) {
+        if let Some(mail) = self.outsiders.get_mut(&to) {
+            mail.push(message.clone());
+            return;
+        }
         let bytes = codec::encode(message);
         assert!(bytes.len() <= bombyx_protocol::limits::FRAME_BYTES_MAX);
         for _ in 0..self.copies() {
@@ -553,6 +562,7 @@ impl Swarm {
             }
             Event::Served(served) => self.served.push((node, served)),
             Event::Channel(news) => self.news.push((node, news)),
+            Event::Crowded(crowd) => self.crowds.push(crowd),
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Market {
     pub deposit: Coins,
     /// What a provider serves before it sees the channel on the ledger.
     pub credit: Coins,
+    /// The most of that to all clients together in an hour.
+    pub credit_per_hour: Coins,
     /// A provider claims when this much is covered by vouchers and not paid out.
     pub settle_at: Coins,
     /// Seconds between a client's request to close and the earliest payout.
@@ -59,6 +61,7 @@ impl Default for Market {
             leases: true,
             deposit: coins(50_000_000),
             credit: coins(5_000_000),
+            credit_per_hour: coins(40_000_000),
             settle_at: coins(1_000_000_000),
             challenge_s: 60,
             watchers: 0,

@@ -112,9 +112,9 @@ mod tests {
     use super::*;
     use crate::channel::ledger::{ChannelState, LedgerEvent};
     use crate::channel::terms::{Address, ChannelTerms};
-    use crate::ident::NodeId;
+    use crate::ident::{NodeId, Origin, Prefix};
     use crate::market::bid::Payee;
-    use crate::time::Span;
+    use crate::time::{Span, Time};
     use crate::wire::message::Refusal;
 
     struct Books {
@@ -144,7 +144,9 @@ mod tests {
                 provider: self.payee.address,
                 challenge_s,
             };
-            self.earnings.learn(terms, NodeId([9; 32]), &self.payee, &mut self.outbox)
+            let origin = Origin { node: NodeId([9; 32]), prefix: Prefix::UNKNOWN };
+            let (payee, outbox) = (&self.payee, &mut self.outbox);
+            self.earnings.learn(Time(1), terms, origin, payee, |_| true, outbox).map(|learnt| learnt.account)
         }
 
         fn fund(&mut self, account: [u8; 32], epoch: u64) {

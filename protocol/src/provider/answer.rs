@@ -1,0 +1,130 @@
+//! What a provider says to gossip: bids to calls, asks to seeks.
+
+use crate::amount::Nano;
+use crate::ident::{Domain, Origin, Prefix};
+use crate::io::Budget;
+use crate::limits;
+use crate::market::ask::Ask;
+use crate::market::bid::{Bid, BidHash};
+use crate::market::call::Call;
+use crate::market::desk;
+use crate::market::seek::Seek;
+use crate::session::seal;
+use crate::time::Time;
+use crate::wire::codec;
+use crate::wire::message::{SealedBid, ToClient};
+use crate::wire::signed::Signed;
+use crate::work::order::{ModelId, Tier};
+
+use super::Provider;
+
+impl Provider {
+    /// Answers a call with a sealed bid, if there is something to offer. (`MK-5`)
+    pub(super) fn called(&mut self, now: Time, prefix: Prefix, signed: &Signed) {
+        // Cheap checks first: most calls are for others' models, and a signature costs a hundred times more.
+        let Ok(call) = codec::decode_gossip::<Call>(&signed.body) else { return };
+        let node = self.node_id();
+        let offered = self.desk.find(&call.model).is_some();
+        if self.draining || !offered || call.client == node || !call.invites(&node) {
+            return;
+        }
+        let origin = Origin { node: call.client, prefix };
+        let Some(asked) = self.desk.unseen(&call.client, &call.id.0) else { return };
+        if !signed.is_by(call.client, Domain::Call) {
+            return;
+        }
+        let is_customer = self.standing.is_customer(now, &call.client);
+        if !self.has_slot(now, &call.model, origin, is_customer) || !self.may_answer(now, origin, is_customer)
+        {
+            return;
+        }
+        let Some(terms) = self.desk.price(&call, self.busy(&call.model)) else { return };
+        self.desk.note(now, asked);
+        let bid = Bid {
+            call: call.id,
+            provider: node,
+            model: call.model,
+            session_key: self.session_key.public(),
+            price: terms.price,
+            first_token_ms: terms.first_token_ms,
+            tokens_per_s: terms.tokens_per_s,
+            tier: Tier::Open,
+            valid_ms: u32::try_from(limits::BID_VALID.as_ms()).unwrap_or(u32::MAX),
+            payee: self.payee(),
+            credit: self.credit_now(now, origin, &call.model),
+        };
+        let signed = bid.sign(&self.identity);
+        let hash = BidHash::of(&signed);
+        let plain = codec::encode(&signed);
+        // A key that nothing can be sealed to is the caller's own loss.
+        let Ok(sealed) = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy) else { return };
+        if self.desk.promise(now, origin, is_customer, &bid, hash) {
+            self.crowded(now, Budget::Bids, prefix);
+        }
+        self.send(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
+    }
+
+    /// What a new channel of this client would be served before the ledger shows it. (`CH-50`)
+    fn credit_now(&self, now: Time, origin: Origin, model: &ModelId) -> Nano {
+        if self.is_half_full(model) { Nano::ZERO } else { self.credit.limit(now, origin, None) }
+    }
+
+    /// Answers a seek with what is offered of the model. (`MK-12`, `MK-19`)
+    pub(super) fn sought(&mut self, now: Time, prefix: Prefix, signed: &Signed) {
+        let Ok(seek) = codec::decode_gossip::<Seek>(&signed.body) else { return };
+        let provider = self.node_id();
+        if self.draining || seek.client == provider || !seek.invited.invites(&seek.id.0, &provider) {
+            return;
+        }
+        let busy = self.busy(&seek.model);
+        let Some(offer) = self.desk.find(&seek.model) else { return };
+        let terms = desk::terms(offer, busy);
+        let ask = Ask {
+            provider,
+            model: offer.model,
+            name: short(&offer.name),
+            kind: offer.kind,
+            price: terms.price,
+            free_slots: offer.slots.saturating_sub(busy),
+            tokens_per_s: terms.tokens_per_s,
+            tier: Tier::Open,
+            seek: seek.id,
+            valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
+        };
+        let Some(asked) = self.desk.unseen(&seek.client, &seek.id.0) else { return };
+        if !signed.is_by(seek.client, Domain::Seek) {
+            return;
+        }
+        let origin = Origin { node: seek.client, prefix };
+        let is_customer = self.standing.is_customer(now, &seek.client);
+        if !self.may_answer(now, origin, is_customer) {
+            return;
+        }
+        self.desk.note(now, asked);
+        let ask = ask.sign(&self.identity);
+        self.send(seek.client, ToClient::Ask(ask));
+    }
+
+    /// Whether this one is answered now: there is a budget for strangers and one for customers. (`MK-44`)
+    pub(super) fn may_answer(&mut self, now: Time, origin: Origin, is_customer: bool) -> bool {
+        let admits = if is_customer {
+            self.customers.admits(now, origin, false)
+        } else {
+            let is_last = self.standing.is_doubtful(now, &origin.prefix);
+            self.strangers.admits(now, origin, is_last)
+        };
+        if !admits {
+            self.crowded(now, Budget::Answers, origin.prefix);
+        }
+        admits
+    }
+}
+
+/// A name cut to the bytes that an ask may hold, at a character.
+fn short(name: &str) -> String {
+    let mut end = name.len().min(limits::ASK_NAME_BYTES_MAX);
+    while !name.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    name.get(..end).unwrap_or_default().to_owned()
+}

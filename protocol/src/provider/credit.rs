@@ -1,0 +1,197 @@
+//! What is served to those whose channel the ledger has not shown: little, and bounded in sum whatever they do.
+
+use crate::amount::Nano;
+use crate::ident::Origin;
+use crate::limits;
+use crate::table::Table;
+use crate::time::Time;
+
+/// How much may be served unpaid. (`CH-50`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreditLimits {
+    /// To one client, whatever the number of its channels and jobs.
+    pub per_client: Nano,
+    /// To all of them in an hour.
+    pub per_hour: Nano,
+}
+
+impl CreditLimits {
+    /// To all clients of one prefix in an hour: a quarter of the whole, one client's at the least.
+    #[must_use]
+    pub fn per_prefix(&self) -> Nano {
+        Nano(self.per_hour.0.checked_div(4).unwrap_or(0)).max(self.per_client).min(self.per_hour)
+    }
+}
+
+/// What was lent and not paid back, in the last hour.
+#[derive(Debug)]
+pub(super) struct Credit {
+    limits: CreditLimits,
+    loans: Table<[u8; 32], Loan>,
+    /// Of channels that are forgotten: the same name may be used again.
+    lost: Vec<Loan>,
+}
+
+/// What is unpaid on one unfunded channel, or may become so without another word.
+#[derive(Debug, Clone, Copy)]
+struct Loan {
+    origin: Origin,
+    amount: Nano,
+    /// When it last grew.
+    at: Time,
+}
+
+impl Credit {
+    pub(super) fn new(limits: CreditLimits) -> Self {
+        Self { limits, loans: Table::default(), lost: Vec::new() }
+    }
+
+    /// The most that may be unpaid on this channel, what is unpaid there by now included. Without a channel: what a new
+    /// one would get.
+    pub(super) fn limit(&self, now: Time, origin: Origin, account: Option<&[u8; 32]>) -> Nano {
+        let is_new = account.is_none_or(|account| !self.loans.contains_key(account));
+        let (mut of_client, mut of_prefix, mut of_all) = (Nano::ZERO, Nano::ZERO, Nano::ZERO);
+        let mut count = 0usize;
+        let others = self.loans.iter().filter(|(of, _)| account != Some(*of)).map(|(_, loan)| loan);
+        for loan in others.chain(&self.lost).filter(|loan| now < loan.at + limits::CREDIT_HOUR) {
+            count = count.saturating_add(1);
+            of_all = of_all.saturating_plus(loan.amount);
+            if loan.origin.prefix == origin.prefix {
+                of_prefix = of_prefix.saturating_plus(loan.amount);
+            }
+            if loan.origin.node == origin.node {
+                of_client = of_client.saturating_plus(loan.amount);
+            }
+        }
+        if is_new && count >= limits::LOANS_MAX {
+            return Nano::ZERO;
+        }
+        let left = |limit: Nano, used: Nano| limit.saturating_minus(used);
+        left(self.limits.per_client, of_client)
+            .min(left(self.limits.per_prefix(), of_prefix))
+            .min(left(self.limits.per_hour, of_all))
+    }
+
+    /// So much is unpaid on a channel now, or may become so.
+    pub(super) fn note(&mut self, now: Time, origin: Origin, account: [u8; 32], amount: Nano) {
+        self.loans.retain(|_, loan| now < loan.at + limits::CREDIT_HOUR);
+        self.lost.retain(|loan| now < loan.at + limits::CREDIT_HOUR);
+        if amount == Nano::ZERO {
+            self.loans.remove(&account);
+            return;
+        }
+        match self.loans.get_mut(&account) {
+            Some(loan) => {
+                if amount > loan.amount {
+                    loan.at = now;
+                }
+                loan.amount = amount;
+            }
+            None => {
+                self.loans.insert(account, Loan { origin, amount, at: now });
+            }
+        }
+    }
+
+    /// A channel that was lent on is forgotten: what is unpaid on it will stay so.
+    pub(super) fn lose(&mut self, account: &[u8; 32]) {
+        self.lost.extend(self.loans.remove(account));
+    }
+
+    /// A channel that was lent on was paid on: no more than so much is unpaid.
+    pub(super) fn settle(&mut self, account: &[u8; 32], unpaid: Nano) {
+        if unpaid == Nano::ZERO {
+            self.loans.remove(account);
+        } else if let Some(loan) = self.loans.get_mut(account) {
+            loan.amount = loan.amount.min(unpaid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ident::{NodeId, Prefix};
+
+    const LIMITS: CreditLimits = CreditLimits { per_client: Nano(100), per_hour: Nano(800) };
+
+    fn origin(node: u8, net: u8) -> Origin {
+        Origin { node: NodeId([node; 32]), prefix: Prefix::of_ipv4([192, 0, net, 1]) }
+    }
+
+    /// (`CH-50`)
+    #[test]
+    fn credit_ends_by_client_by_prefix_and_in_sum_and_comes_back_when_it_is_paid() {
+        let (mut credit, now) = (Credit::new(LIMITS), Time(1));
+        credit.note(now, origin(1, 1), [1; 32], Nano(60));
+        assert_eq!(credit.limit(now, origin(1, 1), Some(&[1; 32])), Nano(100), "its own included");
+        assert_eq!(
+            credit.limit(now, origin(1, 9), Some(&[2; 32])),
+            Nano(40),
+            "another channel of the same client"
+        );
+        credit.note(now, origin(2, 1), [2; 32], Nano(100));
+        assert_eq!(credit.limit(now, origin(3, 1), None), Nano(40), "a quarter of the hour's to a prefix");
+        for other in 3..9 {
+            credit.note(now, origin(other, other), [other; 32], Nano(100));
+        }
+        assert_eq!(credit.limit(now, origin(99, 99), None), Nano(40), "the hour's sum");
+        credit.settle(&[8; 32], Nano(10));
+        credit.settle(&[7; 32], Nano::ZERO);
+        assert_eq!(credit.limit(now, origin(99, 99), None), Nano(100));
+        let later = now + limits::CREDIT_HOUR;
+        assert_eq!(credit.limit(Time(later.0 - 1), origin(1, 1), None), Nano(40));
+        assert_eq!(credit.limit(later, origin(1, 1), None), Nano(100), "an hour later");
+    }
+
+    /// (`CH-50`)
+    #[test]
+    fn where_nothing_is_lent_by_the_owner_nothing_is() {
+        let credit = Credit::new(CreditLimits { per_client: Nano::ZERO, per_hour: Nano(800) });
+        assert_eq!(credit.limit(Time(1), origin(1, 1), None), Nano::ZERO);
+        let credit = Credit::new(CreditLimits { per_client: Nano(100), per_hour: Nano(50) });
+        assert_eq!(credit.limit(Time(1), origin(1, 1), None), Nano(50));
+    }
+
+    proptest! {
+        /// Whoever asks for how much, pays or vanishes, under however many names: in no hour more than the hour's sum is
+        /// lent and left unpaid. (`CH-50`)
+        #[test]
+        fn whatever_strangers_do_no_hour_costs_more_than_its_sum(
+            steps in prop::collection::vec((0u8..24, 0u8..6, 0u64..200, 0u64..900, any::<bool>()), 1..300)
+        ) {
+            let mut credit = Credit::new(LIMITS);
+            let mut now = Time(1);
+            let mut unpaid: std::collections::BTreeMap<u8, u64> = Default::default();
+            let mut lent: Vec<(Time, u8, u64)> = Vec::new();
+            for (node, net, wish, wait_s, pays) in steps {
+                now = now + crate::time::Span::from_s(wait_s);
+                let (who, account) = (origin(node, net), [node; 32]);
+                let before = unpaid.get(&node).copied().unwrap_or(0);
+                if pays && wish < 50 {
+                    credit.lose(&account);
+                    unpaid.remove(&node);
+                    // From now on nothing pays for it.
+                    lent.iter_mut().filter(|(_, of, _)| *of == node).for_each(|(_, of, _)| *of = u8::MAX);
+                    continue;
+                }
+                if pays {
+                    credit.settle(&account, Nano::ZERO);
+                    unpaid.remove(&node);
+                    lent.retain(|(_, of, _)| *of != node);
+                    continue;
+                }
+                let limit = credit.limit(now, who, Some(&account)).0;
+                let after = before + wish.min(limit.saturating_sub(before));
+                credit.note(now, who, account, Nano(after));
+                unpaid.insert(node, after);
+                lent.push((now, node, after - before));
+                let recent = lent.iter().filter(|(at, ..)| now < *at + limits::CREDIT_HOUR);
+                let sum: u64 = recent.map(|(.., amount)| amount).sum();
+                prop_assert!(sum <= LIMITS.per_hour.0, "{sum}");
+            }
+        }
+    }
+}

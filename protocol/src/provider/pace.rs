@@ -1,0 +1,229 @@
+//! How often strangers are answered: as often as they like while there is little to do, by turns when there is much.
+
+use std::collections::BTreeMap;
+
+use crate::ident::{NodeId, Origin, Prefix};
+use crate::limits;
+use crate::table::Table;
+use crate::time::{Span, Time};
+
+/// Parts of an answer in which the buckets count.
+const PART: u64 = 1_000_000;
+
+/// A budget of answers in sum, which prefixes share evenly under contention, and within each its identities. (`MK-44`)
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Answers a second in sum.
+    rate: u64,
+    all: Bucket,
+    prefixes: BTreeMap<Prefix, Neighbours>,
+    swept_at: Time,
+}
+
+/// A prefix and the identities that were there of late.
+#[derive(Debug)]
+struct Neighbours {
+    share: Bucket,
+    nodes: Table<NodeId, Bucket>,
+}
+
+/// What is left of a budget: it fills at a rate, up to a burst.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    /// Millionths of an answer; below nothing while it is in debt.
+    parts: i64,
+    at: Time,
+}
+
+impl Bucket {
+    const fn full(now: Time, burst: u64) -> Self {
+        Self { parts: burst.saturating_mul(PART).cast_signed(), at: now }
+    }
+
+    /// Fills up at so many answers in `per` seconds, `burst` at the most.
+    fn fill(&mut self, now: Time, rate: u64, per: u64, burst: u64) {
+        let passed = now.0.saturating_sub(self.at.0);
+        // Microseconds times answers a second are millionths of answers.
+        let more = passed.saturating_mul(rate).checked_div(per.max(1)).unwrap_or(0);
+        let most = burst.saturating_mul(PART).cast_signed();
+        self.parts = self.parts.saturating_add(more.min(i64::MAX.cast_unsigned()).cast_signed()).min(most);
+        self.at = now;
+    }
+
+    const fn has_one(&self) -> bool {
+        self.parts >= PART.cast_signed()
+    }
+
+    /// Takes one, on debt if need be: who took more than its share while nobody else wanted it waits longest once
+    /// somebody does.
+    fn take(&mut self) {
+        let least = limits::ANSWERS_BURST.saturating_mul(PART).cast_signed().saturating_neg();
+        self.parts = self.parts.saturating_sub(PART.cast_signed()).max(least);
+    }
+}
+
+impl Pace {
+    /// So many answers a second.
+    pub(super) const fn new(rate: u64) -> Self {
+        Self { rate, all: Bucket::full(Time(0), rate), prefixes: BTreeMap::new(), swept_at: Time(0) }
+    }
+
+    /// Whether one more answer may be given to this one now; it is counted if so. Who `is_last` has no share, and gets what
+    /// nobody needs.
+    pub(super) fn admits(&mut self, now: Time, origin: Origin, is_last: bool) -> bool {
+        self.sweep(now);
+        self.all.fill(now, self.rate, 1, self.rate);
+        // While half of the budget is left nobody is held to his share.
+        let is_calm = self.all.parts >= calm(self.rate);
+        if self.prefixes.len() < limits::PACED_PREFIXES_MAX {
+            let fresh = || Neighbours {
+                share: Bucket::full(now, limits::PREFIX_ANSWERS_BURST),
+                nodes: Table::default(),
+            };
+            self.prefixes.entry(origin.prefix).or_insert_with(fresh);
+        }
+        let sharers = self.prefixes.len() as u64;
+        let has_share = match self.prefixes.get_mut(&origin.prefix) {
+            Some(prefix) => {
+                prefix.charge(now, origin.node, self.rate, sharers, is_calm && self.all.has_one())
+            }
+            None => false,
+        };
+        let admits = self.all.has_one() && (is_calm || (has_share && !is_last));
+        if admits {
+            self.all.take();
+        }
+        admits
+    }
+
+    /// Forgets who has not been here of late.
+    fn sweep(&mut self, now: Time) {
+        if now < self.swept_at + Span::from_s(1) {
+            return;
+        }
+        self.swept_at = now;
+        let is_late = |bucket: &Bucket| now < bucket.at + limits::PACED;
+        self.prefixes.retain(|_, prefix| {
+            prefix.nodes.retain(|_, bucket| is_late(bucket));
+            is_late(&prefix.share)
+        });
+    }
+}
+
+impl Neighbours {
+    /// Whether the prefix and the identity each have one left of their shares; it is taken if so, or `anyway`.
+    fn charge(&mut self, now: Time, node: NodeId, rate: u64, sharers: u64, anyway: bool) -> bool {
+        let burst = limits::ANSWERS_BURST;
+        // A quarter of the budget is nobody's share, so that it fills up again.
+        let rate = rate.saturating_mul(3).checked_div(4).unwrap_or(0);
+        self.share.fill(now, rate, sharers, limits::PREFIX_ANSWERS_BURST);
+        if self.nodes.len() < limits::PACED_NODES_MAX && !self.nodes.contains_key(&node) {
+            self.nodes.insert(node, Bucket::full(now, burst));
+        }
+        let neighbours = self.nodes.len() as u64;
+        // Beyond so many they are not told apart: then they have what the prefix has.
+        let mut own = self.nodes.get_mut(&node);
+        if let Some(own) = &mut own {
+            own.fill(now, rate, sharers.saturating_mul(neighbours), burst);
+        }
+        let is_own = own.as_ref().is_none_or(|own| own.has_one());
+        let has_share = self.share.has_one() && is_own;
+        if has_share || anyway {
+            // What an identity takes beyond its own share is not its neighbours' to pay.
+            if is_own {
+                self.share.take();
+            }
+            if let Some(own) = own {
+                own.take();
+            }
+        }
+        has_share
+    }
+}
+
+const fn calm(rate: u64) -> i64 {
+    (rate.saturating_mul(PART) / 2).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(number: u64, net: u8) -> Origin {
+        let mut node = [0; 32];
+        node[..8].copy_from_slice(&number.to_le_bytes());
+        Origin { node: NodeId(node), prefix: Prefix::of_ipv4([192, 0, net, 1]) }
+    }
+
+    /// Gives a second of `flood` answers a second to the flooders and of two a second to each of the others, for 20 s.
+    /// Returns how many of the others' are answered, in permille, and all answers of the last ten seconds.
+    fn run(flood: u64, flooders: impl Fn(u64) -> Origin, others: &[Origin]) -> (u64, u64) {
+        let mut pace = Pace::new(limits::STRANGERS_ANSWERS_PER_S);
+        let (mut asked, mut answered, mut sum) = (0, 0, 0);
+        for ms in 0..20_000u64 {
+            let now = Time(0) + Span::from_ms(ms + 1_000_000);
+            let turns = (ms + 1) * flood / 1_000 - ms * flood / 1_000;
+            for turn in 0..turns {
+                let admits = pace.admits(now, flooders(ms * flood / 1_000 + turn), false);
+                sum += u64::from(admits && ms >= 10_000);
+            }
+            if ms % 500 == 7 {
+                for other in others {
+                    asked += 1;
+                    let admits = pace.admits(now, *other, false);
+                    answered += u64::from(admits);
+                    sum += u64::from(admits && ms >= 10_000);
+                }
+            }
+        }
+        (answered * 1_000 / asked, sum)
+    }
+
+    /// (`MK-44`)
+    #[test]
+    fn a_flood_of_one_name_or_one_prefix_or_many_takes_its_share_and_no_more() {
+        let others: Vec<Origin> = (0..10).map(|number| origin(number, 100 + number as u8)).collect();
+        let most = 10 * limits::STRANGERS_ANSWERS_PER_S + limits::STRANGERS_ANSWERS_PER_S;
+        for flood in [40, 300, 3_000] {
+            let (answered, sum) = run(flood, |_| origin(1_000, 1), &others);
+            assert!(answered >= 990 && sum <= most, "one name: {answered} {sum}");
+            let (answered, sum) = run(flood, |turn| origin(1_000 + turn, 1), &others);
+            assert!(answered >= 990 && sum <= most, "fresh names of one prefix: {answered} {sum}");
+            let (answered, sum) =
+                run(flood, |turn| origin(1_000 + turn % 64, 1 + (turn % 64) as u8), &others);
+            assert!(answered >= 990 && sum <= most, "64 prefixes: {answered} {sum}");
+        }
+    }
+
+    /// (`MK-44`)
+    #[test]
+    fn neighbours_of_a_flooder_are_served_by_turns_and_an_idle_node_serves_one_prefix_alone() {
+        let others: Vec<Origin> = (0..8).map(|number| origin(number, 1)).collect();
+        for flood in [40, 300, 3_000] {
+            let (answered, _) = run(flood, |_| origin(1_000, 1), &others);
+            assert!(answered >= 990, "{answered}");
+        }
+        let mut pace = Pace::new(limits::STRANGERS_ANSWERS_PER_S);
+        let now = Time(1);
+        let burst = limits::STRANGERS_ANSWERS_PER_S / 2;
+        assert!(
+            (0..burst).all(|turn| pace.admits(now, others[turn as usize % 8], false)),
+            "eight homes behind one address"
+        );
+    }
+
+    /// (`MK-44`)
+    #[test]
+    fn who_is_counted_is_bounded() {
+        let mut pace = Pace::new(limits::STRANGERS_ANSWERS_PER_S);
+        for number in 0..3 * limits::PACED_PREFIXES_MAX as u64 {
+            let net = [10, number.to_le_bytes()[0], number.to_le_bytes()[1], 0];
+            pace.admits(Time(1), Origin { prefix: Prefix::of_ipv4(net), ..origin(number, 0) }, false);
+            pace.admits(Time(1), origin(number, 1), false);
+        }
+        assert_eq!(pace.prefixes.len(), limits::PACED_PREFIXES_MAX);
+        assert!(pace.prefixes.values().all(|prefix| prefix.nodes.len() <= limits::PACED_NODES_MAX));
+        pace.admits(Time(1) + limits::PACED + Span::from_s(1), origin(1, 1), false);
+        assert_eq!(pace.prefixes.len(), 1, "who has gone is forgotten");
+    }
+}

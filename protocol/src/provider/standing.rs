@@ -1,0 +1,165 @@
+//! Who is a customer, and who has wasted room of late.
+
+use crate::ident::{NodeId, Origin, Prefix};
+use crate::limits;
+use crate::table::Table;
+use crate::time::{Span, Time};
+
+/// What this provider remembers of those who come to it. (`MK-42`)
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// Who has paid: a voucher of theirs counts, or did when their channel stood.
+    customers: Table<NodeId, ()>,
+    nodes: Table<NodeId, Mark>,
+    prefixes: Table<Prefix, Mark>,
+}
+
+/// Room that was wasted.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    times: u32,
+    /// Until when nothing new is given.
+    until: Time,
+    /// When it is forgotten.
+    gone: Time,
+}
+
+impl Mark {
+    /// Once more; the first `free` times cost nothing, and what comes of many jobs at once counts once.
+    fn add(self, now: Time, free: u32) -> Self {
+        if now < self.until {
+            return self;
+        }
+        let times = if self.gone <= now { 1 } else { self.times.saturating_add(1) };
+        let doublings = times.saturating_sub(free).checked_sub(1);
+        let wait = doublings.map_or(0, |doublings| {
+            let factor = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
+            limits::BACK_OFF.0.saturating_mul(factor).min(limits::BACK_OFF_MAX.0)
+        });
+        Self { times, until: now + Span(wait), gone: now + limits::MARKED }
+    }
+}
+
+impl Standing {
+    /// Those who have paid, as the records say.
+    pub(super) fn new(customers: impl Iterator<Item = NodeId>) -> Self {
+        let mut standing = Self::default();
+        customers.for_each(|node| standing.has_paid(node));
+        standing
+    }
+
+    /// A voucher of this client counts.
+    pub(super) fn has_paid(&mut self, node: NodeId) {
+        if !self.customers.contains_key(&node) && self.customers.len() < limits::CUSTOMERS_MAX {
+            self.customers.insert(node, ());
+        }
+    }
+
+    /// Whether this client has paid, and is not held off for what it did since.
+    pub(super) fn is_customer(&self, now: Time, node: &NodeId) -> bool {
+        self.has_ever_paid(node) && !self.is_held_off(now, node)
+    }
+
+    /// Whether this client has ever paid.
+    pub(super) fn has_ever_paid(&self, node: &NodeId) -> bool {
+        self.customers.contains_key(node)
+    }
+
+    /// Whether nothing new is given to this identity now.
+    pub(super) fn is_held_off(&self, now: Time, node: &NodeId) -> bool {
+        self.nodes.get(node).is_some_and(|mark| now < mark.until)
+    }
+
+    /// Whether strangers of this prefix come last now.
+    pub(super) fn is_doubtful(&self, now: Time, prefix: &Prefix) -> bool {
+        self.prefixes.get(prefix).is_some_and(|mark| now < mark.until)
+    }
+
+    /// Somebody wasted room: an award without its task, a task without money.
+    pub(super) fn mark(&mut self, now: Time, origin: Origin) {
+        put(&mut self.nodes, now, origin.node, 0);
+        put(&mut self.prefixes, now, origin.prefix, limits::PREFIX_MARKS_FREE);
+    }
+
+    /// What it was marked for came after all.
+    pub(super) fn forgive(&mut self, now: Time, origin: Origin) {
+        for mark in
+            [self.nodes.get_mut(&origin.node), self.prefixes.get_mut(&origin.prefix)].into_iter().flatten()
+        {
+            mark.times = mark.times.saturating_sub(1);
+            mark.until = now;
+        }
+    }
+}
+
+fn put<K: Ord + Copy>(marks: &mut Table<K, Mark>, now: Time, key: K, free: u32) {
+    if marks.len() >= limits::MARKS_MAX && !marks.contains_key(&key) {
+        // The one that would be forgotten first.
+        let first = marks.iter().min_by_key(|(_, mark)| mark.gone).map(|(key, _)| *key);
+        first.and_then(|first| marks.remove(&first));
+    }
+    let before = marks.get(&key).copied().unwrap_or(Mark { times: 0, until: now, gone: now });
+    marks.insert(key, before.add(now, free));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Time = Time(1_000);
+
+    fn origin(node: u32) -> Origin {
+        let mut id = [0; 32];
+        id[..4].copy_from_slice(&node.to_le_bytes());
+        Origin { node: NodeId(id), prefix: Prefix::of_ipv4([192, 0, 2, 1]) }
+    }
+
+    /// (`MK-45`)
+    #[test]
+    fn each_mark_holds_an_identity_off_twice_as_long_and_is_forgotten() {
+        let (mut standing, node) = (Standing::default(), origin(1).node);
+        let mut now = FIRST;
+        for wait in [2, 4, 8, 16, 32, 64, 64] {
+            standing.mark(now, origin(1));
+            assert!(standing.is_held_off(Time((now + Span::from_s(wait)).0 - 1), &node), "{wait} s");
+            now = now + Span::from_s(wait);
+            assert!(!standing.is_held_off(now, &node), "{wait} s");
+        }
+        now = now + limits::MARKED;
+        standing.mark(now, origin(1));
+        assert!(!standing.is_held_off(now + limits::BACK_OFF, &node), "it begins anew");
+    }
+
+    /// (`MK-45`)
+    #[test]
+    fn a_prefix_is_in_doubt_after_some_marks_and_what_was_wrong_is_taken_back() {
+        let mut standing = Standing::default();
+        let prefix = origin(0).prefix;
+        for node in 0..limits::PREFIX_MARKS_FREE {
+            standing.mark(FIRST, origin(node));
+            assert!(!standing.is_doubtful(FIRST, &prefix));
+        }
+        standing.mark(FIRST, origin(99));
+        assert!(standing.is_doubtful(FIRST, &prefix) && standing.is_held_off(FIRST, &origin(99).node));
+        standing.forgive(FIRST, origin(99));
+        assert!(!standing.is_doubtful(FIRST, &prefix) && !standing.is_held_off(FIRST, &origin(99).node));
+    }
+
+    /// (`MK-42`, `MK-45`)
+    #[test]
+    fn what_is_remembered_is_bounded_and_a_customer_that_wastes_room_is_none_for_a_while() {
+        let mut standing = Standing::new([origin(7).node].into_iter());
+        for node in 0..2 * u32::try_from(limits::MARKS_MAX).expect("small") {
+            standing.mark(FIRST + Span(u64::from(node)), origin(node));
+        }
+        assert_eq!(standing.nodes.len(), limits::MARKS_MAX);
+        let now = FIRST + limits::MARKED;
+        assert!(standing.is_customer(now, &origin(7).node));
+        standing.mark(now, origin(7));
+        assert!(!standing.is_customer(now, &origin(7).node) && standing.has_ever_paid(&origin(7).node));
+        for node in 0..2 * u32::try_from(limits::CUSTOMERS_MAX).expect("small") {
+            standing.has_paid(origin(node).node);
+        }
+        assert_eq!(standing.customers.len(), limits::CUSTOMERS_MAX);
+    }
+}

@@ -1,0 +1,356 @@
+//! What strangers can take from a provider, and what its customers and honest newcomers keep: floods of calls, awards without
+//! a task, tasks without money, invented channels, by one name, by many of one prefix and by many prefixes.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod swarm;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::entropy::Entropy;
+use bombyx_protocol::ident::{Identity, NodeId, Prefix};
+use bombyx_protocol::io::{Budget, Input, PeerFault};
+use bombyx_protocol::limits;
+use bombyx_protocol::market::bid::{Bid, BidHash};
+use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
+use bombyx_protocol::session::{Initiator, StaticKey, prologue, unseal};
+use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{
+    Award, FromClient, Gossip, Message, SealedFrame, ToClient, ToProvider, Work,
+};
+use bombyx_protocol::wire::signed::Signed;
+use bombyx_protocol::work::order::{JobId, TaskKind, Tier};
+use ed25519_dalek::SigningKey;
+use swarm::{CALM, MODEL, Swarm, chat, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+const MINUTE: Span = Span::from_s(60);
+const PRICE: u64 = 400_000;
+
+/// A hostile client, played by hand.
+struct Guest {
+    identity: Identity,
+    seal_key: StaticKey,
+    entropy: Entropy,
+    prefix: Prefix,
+    number: u64,
+}
+
+fn id(number: u64) -> [u8; 16] {
+    let mut id = [0x77; 16];
+    id[..8].copy_from_slice(&number.to_le_bytes());
+    id
+}
+
+/// One of so many prefixes that strangers have.
+fn net(number: u64) -> Prefix {
+    let [a, b, ..] = number.to_le_bytes();
+    Prefix::of_ipv4([10, a, b, 1])
+}
+
+impl Guest {
+    fn new(swarm: &mut Swarm, number: u64, prefix: Prefix) -> Self {
+        let mut seed = [0x5a; 32];
+        seed[..8].copy_from_slice(&number.to_le_bytes());
+        let identity = Identity::from_seed(&seed);
+        swarm.outsiders.insert(identity.id(), Vec::new());
+        Self {
+            identity,
+            seal_key: StaticKey::from_seed(seed),
+            entropy: Entropy::new(seed),
+            prefix,
+            number: 0,
+        }
+    }
+
+    fn next(&mut self) -> [u8; 16] {
+        self.number += 1;
+        id(self.number)
+    }
+
+    fn mail(&self, swarm: &mut Swarm) -> Vec<ToClient> {
+        let mail = std::mem::take(swarm.outsiders.get_mut(&self.identity.id()).unwrap());
+        let to_client = |message| match message {
+            Message::ToClient(message) => Some(message),
+            Message::ToProvider(_) => None,
+        };
+        mail.into_iter().filter_map(to_client).collect()
+    }
+
+    /// Calls, and reads the bid if there is one.
+    fn call(&mut self, swarm: &mut Swarm, provider: NodeId) -> Option<(Bid, BidHash)> {
+        let call = Call {
+            id: CallId(self.next()),
+            client: self.identity.id(),
+            seal_key: self.seal_key.public(),
+            model: MODEL,
+            kind: TaskKind::Generate,
+            input_log2: 6,
+            output_log2: 6,
+            tier: Tier::Open,
+            window_ms: 400,
+            invited: Share::ALL,
+        };
+        let gossip = Gossip::Call(call.sign(&self.identity));
+        swarm.feed(provider, Input::Gossip { prefix: self.prefix, gossip });
+        self.mail(swarm).into_iter().find_map(|message| match message {
+            ToClient::Bid(sealed) if sealed.call == call.id => {
+                let plain = unseal(&self.seal_key, &sealed.call.0, &sealed.sealed).unwrap();
+                let signed: Signed = codec::decode_sealed(&plain).unwrap();
+                Some((signed.open().unwrap(), BidHash::of(&signed)))
+            }
+            _ => None,
+        })
+    }
+
+    fn says(&self, swarm: &mut Swarm, provider: NodeId, message: ToProvider) {
+        let input = Input::Received {
+            from: self.identity.id(),
+            prefix: self.prefix,
+            message: Message::ToProvider(message),
+        };
+        swarm.feed(provider, input);
+    }
+
+    /// Awards the bid, and goes no further.
+    fn award(&mut self, swarm: &mut Swarm, provider: NodeId, (bid, hash): &(Bid, BidHash)) -> Option<Opened> {
+        let job = JobId(self.next());
+        let prologue = prologue(&self.identity.id(), &bid.provider, &job.0);
+        let (initiator, handshake) =
+            Initiator::start(&bid.session_key, &prologue, &mut self.entropy).unwrap();
+        let award = Award { job, call: bid.call, bid: *hash, price: bid.price, handshake };
+        self.says(swarm, provider, ToProvider::Award(award));
+        let accept = self.mail(swarm).into_iter().find_map(|message| match message {
+            ToClient::Accept(accept) if accept.job == job => Some(accept),
+            _ => None,
+        })?;
+        Some((job, initiator.finish(&accept.handshake).unwrap()))
+    }
+
+    /// Sends a task that is to be paid on a channel that nobody will ever open.
+    fn work(
+        &mut self,
+        swarm: &mut Swarm,
+        provider: NodeId,
+        bid: &Bid,
+        (job, mut secure): Opened,
+        tokens: u32,
+    ) {
+        self.number += 1;
+        let channel = ChannelTerms {
+            network_id: bid.payee.network_id,
+            salt: u64::from_le_bytes(self.identity.id().0[..8].try_into().unwrap()) ^ self.number,
+            client_key: SigningKey::from_bytes(&[3; 32]).verifying_key().to_bytes(),
+            provider_key: bid.payee.key,
+            client: Address::basechain([9; 32]),
+            provider: bid.payee.address,
+            challenge_s: bid.payee.challenge_s,
+        };
+        let work = FromClient::Work(Work { task: chat("count for me", tokens), channel });
+        let frame = secure.seal(&codec::encode(&work), false).unwrap();
+        let frame = SealedFrame { job, nonce: frame.nonce, bytes: frame.bytes };
+        self.says(swarm, provider, ToProvider::Sealed(frame));
+    }
+}
+
+type Opened = (JobId, bombyx_protocol::session::Secure);
+
+fn with_credit(credit: u64, per_hour: u64) -> ProviderConfig {
+    let credit = CreditLimits { per_client: Nano(credit), per_hour: Nano(per_hour) };
+    ProviderConfig { credit, ..ProviderConfig::for_tests(1) }
+}
+
+/// A provider of eight slots without credit, and honest clients of which the first half has paid it before.
+fn market(seed: u64, clients: u64) -> (Swarm, NodeId, Vec<NodeId>) {
+    let mut swarm = Swarm::new(seed, CALM);
+    swarm.slots = 8;
+    let provider = swarm.provider_with(with_credit(0, 0), price(PRICE), 2_000);
+    let clients: Vec<NodeId> = (1..=clients).map(|number| swarm.client(number, COIN)).collect();
+    for (number, client) in (1_000..).zip(&clients[..clients.len() / 2]) {
+        swarm.order(*client, number, chat("count for me", 40), COIN, MINUTE);
+    }
+    swarm.run_to_end(MINUTE);
+    assert!(swarm.outcomes.values().all(|outcome| matches!(outcome.end, Some(Ok(_)))));
+    swarm.outcomes.clear();
+    (swarm, provider, clients)
+}
+
+/// `attack` is called `rate` times a second for so long, while every honest client gives an order a second. Returns how many
+/// of the customers' and of the newcomers' orders are answered, of how many each.
+fn under(
+    market: &mut (Swarm, NodeId, Vec<NodeId>),
+    rate: u64,
+    seconds: u64,
+    mut attack: impl FnMut(&mut Swarm, NodeId, u64),
+) -> (usize, usize, usize) {
+    let (swarm, provider, clients) = market;
+    let (mut done, mut order) = (0, 1);
+    for second in 0..seconds {
+        for (place, client) in (0u64..).zip(clients.iter()) {
+            swarm.run(Span::from_ms(7 + place), |_| false);
+            swarm.order(*client, order, chat("count for me", 40), COIN, Span::from_s(40));
+            order += 1;
+        }
+        let until = (second + 1) * rate;
+        while done < until {
+            attack(swarm, *provider, done);
+            done += 1;
+            swarm.run(Span(900_000 / rate.max(1)), |_| false);
+        }
+    }
+    swarm.run_to_end(MINUTE);
+    for (id, outcome) in &swarm.outcomes {
+        if let Some(Err((why, _))) = &outcome.end {
+            println!("order {}: {why:?} after {:?}", id.0, outcome.failed_over);
+        }
+    }
+    let per_round = clients.len() as u64;
+    let answered = |is_customer: bool| {
+        let of = |order: &u64| ((order - 1) % per_round < per_round / 2) == is_customer;
+        (1..order).filter(of).filter(|order| matches!(swarm.outcome(*order).end, Some(Ok(_)))).count()
+    };
+    (answered(true), answered(false), usize::try_from(order - 1).unwrap() / 2)
+}
+
+fn assert_served((customers, newcomers, each): (usize, usize, usize), what: &str) {
+    assert_eq!(customers, each, "customers under {what}");
+    assert!(newcomers * 100 >= each * 95, "{newcomers} of {each} newcomers' orders under {what}");
+}
+
+/// (CH-51) One peer, one bid and thousands of awards, each with a task on another channel that it made up.
+#[test]
+fn invented_channels_keep_nobody_out_before_and_after_a_restart() {
+    let mut market = market(1, 2);
+    let mut thief = Guest::new(&mut market.0, 1, net(1));
+    let bid = thief.call(&mut market.0, market.1).unwrap();
+    let served = under(&mut market, 150, 30, |swarm, provider, _| {
+        if let Some(opened) = thief.award(swarm, provider, &bid) {
+            thief.work(swarm, provider, &bid.0, opened, 50);
+        }
+        let unfunded = swarm.provider_at(provider).channels().filter(|earner| !earner.is_open()).count();
+        assert!(unfunded <= limits::UNFUNDED_PER_CLIENT_MAX + 2, "{unfunded} channels");
+    });
+    assert_served(served, "invented channels");
+    let (swarm, provider, clients) = &mut market;
+    let names = swarm.disk(*provider).count();
+    assert_eq!(names, clients.len(), "only channels that the ledger has shown are on disk");
+    swarm.kill(*provider);
+    swarm.restart(*provider);
+    swarm.offer(*provider, price(PRICE), TaskKind::Generate, MODEL);
+    let newcomer = swarm.client(9, COIN);
+    swarm.order(newcomer, 9_999, chat("count for me", 40), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    assert!(swarm.outcome(9_999).end.unwrap().is_ok());
+    assert!(
+        swarm.faults.iter().all(|(_, fault)| *fault == PeerFault::NoMoney || *fault == PeerFault::NoTask)
+    );
+}
+
+/// (CH-51, MK-43) The same from a thousand names of as many prefixes.
+#[test]
+fn a_thousand_prefixes_with_invented_channels_keep_nobody_out() {
+    let mut market = market(2, 4);
+    let served = under(&mut market, 100, 10, |swarm, provider, turn| {
+        let mut guest = Guest::new(swarm, 10_000 + turn, net(turn));
+        let Some(bid) = guest.call(swarm, provider) else { return };
+        if let Some(opened) = guest.award(swarm, provider, &bid) {
+            guest.work(swarm, provider, &bid.0, opened, 50);
+        }
+        assert!(swarm.provider_at(provider).channels().count() <= limits::UNFUNDED_MAX + 4);
+    });
+    assert_served(served, "a thousand prefixes");
+}
+
+/// (MK-21, MK-44)
+#[test]
+fn a_flood_of_calls_takes_no_slot_from_anybody() {
+    for (rate, names, prefixes) in [(40, 1, 1), (100, 1, 1), (300, 1, 1), (300, u64::MAX, 1), (300, 64, 64)] {
+        let mut market = market(3, 6);
+        let served = under(&mut market, rate, 5, |swarm, provider, turn| {
+            let name = turn % names;
+            let mut guest = Guest::new(swarm, 20_000 + name, net(500 + name % prefixes));
+            guest.number = turn;
+            guest.call(swarm, provider);
+        });
+        assert_served(served, &format!("{rate} calls a second"));
+    }
+}
+
+/// (MK-42, MK-45)
+#[test]
+fn awards_without_a_task_hold_no_slot_and_are_held_against_who_makes_them() {
+    for (rate, names) in [(4, 1), (40, 1), (40, u64::MAX)] {
+        let mut market = market(4, 6);
+        let served = under(&mut market, rate, 8, |swarm, provider, turn| {
+            let mut guest = Guest::new(swarm, 30_000 + turn % names, net(700));
+            guest.number = 10 * turn;
+            if let Some(bid) = guest.call(swarm, provider) {
+                guest.award(swarm, provider, &bid);
+            }
+        });
+        assert_served(served, &format!("{rate} awards without a task a second"));
+        assert!(market.0.faults.iter().any(|(_, fault)| *fault == PeerFault::NoTask));
+        if names == 1 {
+            assert!(market.0.crowds.iter().any(|crowd| crowd.budget == Budget::Marks), "told to the node");
+        }
+    }
+}
+
+/// (MK-42, MK-43, MK-44) Two thousand fresh keys of one prefix in ten seconds: call, award, task.
+#[test]
+fn fresh_keys_of_one_prefix_take_nothing_from_a_customer_or_a_newcomer() {
+    let mut market = market(5, 2);
+    let served = under(&mut market, 200, 10, |swarm, provider, turn| {
+        let mut guest = Guest::new(swarm, 40_000 + turn, net(800));
+        let Some(bid) = guest.call(swarm, provider) else { return };
+        if let Some(opened) = guest.award(swarm, provider, &bid).filter(|_| turn.is_multiple_of(2)) {
+            guest.work(swarm, provider, &bid.0, opened, 50);
+        }
+    });
+    assert_served(served, "fresh keys");
+}
+
+/// (CH-50) Forty names of forty prefixes, each with a task on a channel that it made up.
+#[test]
+fn what_is_served_unpaid_is_bounded_by_the_hour_whatever_the_names() {
+    let cost = price(PRICE).cost(12, 40).unwrap().0;
+    let mut swarm = Swarm::new(6, CALM);
+    let provider = swarm.provider_with(with_credit(cost, 8 * cost), price(PRICE), 1_000);
+    for number in 0..40 {
+        let mut guest = Guest::new(&mut swarm, 50_000 + number, net(900 + number));
+        let bid = guest.call(&mut swarm, provider).unwrap();
+        assert!(bid.0.credit <= Nano(cost), "no more than what is left is promised");
+        if let Some(opened) = guest.award(&mut swarm, provider, &bid) {
+            guest.work(&mut swarm, provider, &bid.0, opened, 40);
+        }
+        swarm.run(Span::from_s(40), |_| false);
+    }
+    let served: u64 = swarm.served.iter().map(|(_, served)| served.cost.0).sum();
+    assert!(served >= 4 * cost && served <= 8 * cost, "{served} of {}", 8 * cost);
+    let mut late = Guest::new(&mut swarm, 1, net(1));
+    assert_eq!(late.call(&mut swarm, provider).unwrap().0.credit, Nano::ZERO, "and the bids say so");
+    swarm.run(limits::CREDIT_HOUR, |_| false);
+    assert_eq!(
+        late.call(&mut swarm, provider).unwrap().0.credit,
+        Nano(cost),
+        "an hour later there is some again"
+    );
+}
+
+/// (MK-42, MK-44) Nobody is there but a household: nothing is capped.
+#[test]
+fn eight_fresh_homes_behind_one_address_are_all_served() {
+    let mut swarm = Swarm::new(7, CALM);
+    swarm.slots = 8;
+    swarm.provider_with(with_credit(0, 0), price(PRICE), 2_000);
+    for number in 1..=8 {
+        let home = swarm.client(number, COIN);
+        swarm.shared.insert(home, Prefix::of_ipv4([127, 0, 0, 1]));
+        swarm.order(home, number, chat("count for me", 40), COIN, MINUTE);
+    }
+    swarm.run_to_end(MINUTE);
+    assert!((1..=8).all(|number| swarm.outcome(number).end.unwrap().is_ok()));
+    assert!(swarm.crowds.is_empty(), "{:?}", swarm.crowds);
+}
