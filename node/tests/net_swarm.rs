@@ -345,3 +345,156 @@ async fn a_reader_that_sleeps_never_blocks_commands() {
     node.handle.shutdown().await;
     assert!(node.handle.send(NetCommand::Provide([0; 32])).await.is_err(), "it has stopped");
 }
+
+/// A provider that serves no hash table itself, a node that sells nothing, and a client: the record has to arrive.
+async fn the_record_arrives(seed: u8, carrier: &str) {
+    let model = [0xee; 32];
+    let hub = start(config(seed, carrier, &[])).await;
+    let apart = |seed| {
+        let mut config = config(seed, carrier, &hub.handle.listening());
+        config.serves_table = false;
+        config
+    };
+    let mut provider = start(apart(seed + 1)).await;
+    provider.send(NetCommand::Provide(model)).await;
+    provider.joined().await;
+    let mut client = start(apart(seed + 2)).await;
+    client.joined().await;
+    let search = async {
+        loop {
+            client.send(NetCommand::FindProviders(model)).await;
+            let nodes =
+                client.until(
+                    |event| if let NetEvent::Providers { nodes, .. } = event { Some(nodes) } else { None },
+                );
+            if nodes.await == [id(seed + 1)] {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, search).await.expect("the record is there");
+    // And so is its address: they meet, and the provider need not dial to answer.
+    client.send(NetCommand::Meet(model)).await;
+    let met = |event| if let NetEvent::Met { key, .. } = event { Some(key) } else { None };
+    assert_eq!(client.until(met).await, model);
+    client.knows(&[id(seed + 1)]).await;
+    provider.knows(&[id(seed + 2)]).await;
+    provider.send(NetCommand::Answer { to: id(seed + 2), bytes: b"bid".to_vec() }).await;
+    assert_eq!(client.received().await, (id(seed + 1), b"bid".to_vec()));
+}
+
+/// (`NE-6`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_providers_record_arrives_over_quic() {
+    the_record_arrives(111, QUIC).await;
+}
+
+/// (`NE-6`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_providers_record_arrives_over_tcp() {
+    the_record_arrives(121, TCP).await;
+}
+
+/// (`NE-1`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_somebody_who_is_not_connected_is_dropped_without_a_dial() {
+    let mut asker = start(config(131, QUIC, &[])).await;
+    let hub = start(config(132, QUIC, &asker.handle.listening())).await;
+    let mut provider = start(config(133, QUIC, &hub.handle.listening())).await;
+    asker.knows(&[id(132)]).await;
+    provider.joined().await;
+    // The hash table knows the asker, as `Send` would find out.
+    for to in [id(131), id(139)] {
+        provider.send(NetCommand::Answer { to, bytes: b"bid".to_vec() }).await;
+    }
+    let dropped = provider.handle.wait_until(|status| status.answers_dropped == 2);
+    timeout(PATIENCE, dropped).await.expect("both are dropped at once").unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(provider.handle.peers(), [id(132)], "nobody was dialled");
+    while let Ok(event) = provider.events.try_recv() {
+        assert!(!matches!(event, NetEvent::Undelivered { .. }), "{event:?}");
+    }
+    // What this node wants of its own accord, it dials for.
+    provider.send(NetCommand::Send { to: id(131), bytes: b"mine".to_vec() }).await;
+    assert_eq!(asker.received().await, (id(133), b"mine".to_vec()));
+}
+
+/// Nodes that say they provide a model, each at an address of its own in one network.
+async fn impostors(model: [u8; 32], count: u8, hub: &Node) -> Vec<Node> {
+    let mut impostors = Vec::new();
+    for number in 1..=count {
+        let listen = format!("/ip4/127.0.1.{number}/udp/0/quic-v1");
+        let mut config = config(0, &listen, &hub.handle.listening());
+        config.identity_seed =
+            zeroize::Zeroizing::new([&[0xf0, number][..], &[7; 30]].concat().try_into().unwrap());
+        // Enough of it is at work without their asking each other.
+        config.serves_table = false;
+        let mut impostor = start(config).await;
+        impostor.send(NetCommand::Provide(model)).await;
+        impostor.joined().await;
+        impostors.push(impostor);
+    }
+    impostors
+}
+
+/// (`NE-5`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_four_sellers_of_one_network_do_not_hide_another_from_a_newcomer() {
+    let model = [0xef; 32];
+    let hub = start(config(141, QUIC, &[])).await;
+    let crowd = impostors(model, 64, &hub).await;
+    // All their records are there before the honest one.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut honest = start(config(142, QUIC, &hub.handle.listening())).await;
+    honest.send(NetCommand::Provide(model)).await;
+    honest.joined().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut client = start(config(143, QUIC, &hub.handle.listening())).await;
+    client.joined().await;
+    let met = async {
+        loop {
+            client.send(NetCommand::Meet(model)).await;
+            client.until(|event| matches!(event, NetEvent::Met { .. }).then_some(())).await;
+            if client.handle.peers().contains(&id(142)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+    };
+    let began = std::time::Instant::now();
+    timeout(PATIENCE, met).await.expect("the honest one is met");
+    println!("met among {} others after {:?}", crowd.len(), began.elapsed());
+}
+
+/// (`NE-7`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_gossip_is_looked_at_at_a_bounded_rate_and_others_are_heard() {
+    let topic = || "calls/flood".to_owned();
+    let mut node = start(config(151, QUIC, &[])).await;
+    node.send(NetCommand::Subscribe(topic())).await;
+    let mut flooder = start(config(152, QUIC, &node.handle.listening())).await;
+    let mut other = start(config(153, "/ip4/127.0.9.1/udp/0/quic-v1", &node.handle.listening())).await;
+    flooder.joined().await;
+    other.joined().await;
+    flooder.send(NetCommand::Publish { topic: topic(), bytes: b"first".to_vec() }).await;
+    assert_eq!(node.gossip().await.1, b"first");
+
+    let began = std::time::Instant::now();
+    for number in 0..3_000_u32 {
+        flooder.send(NetCommand::Publish { topic: topic(), bytes: number.to_le_bytes().to_vec() }).await;
+    }
+    other.send(NetCommand::Publish { topic: topic(), bytes: b"a word".to_vec() }).await;
+    let mut looked_at = 0_u32;
+    loop {
+        let (_, bytes) = node.gossip().await;
+        if bytes == b"a word" {
+            break;
+        }
+        looked_at += 1;
+    }
+    let refused = node.handle.wait_until(|status| status.gossip_refused > 0);
+    timeout(PATIENCE, refused).await.expect("the excess is dropped unread").unwrap();
+    let allowed = f64::from(limits::GOSSIP_PER_S) * (began.elapsed() + limits::GOSSIP_BURST).as_secs_f64();
+    assert!(f64::from(looked_at) <= allowed, "{looked_at} of {allowed}");
+}

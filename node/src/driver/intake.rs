@@ -1,13 +1,17 @@
 //! What comes in: bytes of strangers are decoded within their limits, judged, and given to the machine they are for.
 
-use bombyx_protocol::ident::Prefix;
+use std::collections::BTreeMap;
+
+use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::market::call::Call;
 use bombyx_protocol::market::seek::Seek;
+use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message};
 use bombyx_protocol::work::order::ModelId;
 
+use super::limits::{AUTHOR_BURST, AUTHOR_PACE, AUTHORS_MAX};
 use super::role::Role;
 use super::{Driver, topic};
 use crate::error::NodeError;
@@ -33,12 +37,11 @@ impl Driver {
                 }
             },
             NetEvent::Gossip { topic, bytes, message } => {
-                let (verdict, gossip) = judge(&topic, &bytes);
+                let now = self.now();
+                let (verdict, gossip) = judge(&topic, &bytes, &mut self.authors, now);
                 self.command(NetCommand::Verdict { message, verdict }).await?;
                 if let Some(gossip) = gossip {
-                    let author = gossip.author().and_then(|author| self.net.prefix(&author));
-                    let prefix = author.unwrap_or(Prefix::UNKNOWN);
-                    self.pending.push_back((Role::Provider, Input::Gossip { prefix, gossip }));
+                    self.called(gossip);
                 }
             }
             NetEvent::Undelivered { to, why } => {
@@ -49,7 +52,10 @@ impl Driver {
                 tracing::debug!(?peer, "disconnected");
                 self.lost(peer);
             }
-            NetEvent::Connected(peer) => tracing::debug!(?peer, "connected"),
+            NetEvent::Connected(peer) => {
+                tracing::debug!(?peer, "connected");
+                self.connected(&peer);
+            }
             NetEvent::Listening(address) => tracing::info!("listening on {address}"),
             NetEvent::Joined { via } => {
                 tracing::info!(peer = ?via, "joined the network");
@@ -61,6 +67,10 @@ impl Driver {
             }
             NetEvent::Unpublished { topic, why } => tracing::debug!(topic, %why, "nothing was gossiped"),
             NetEvent::Unsubscribable { topic } => tracing::error!(topic, "a topic cannot be followed"),
+            NetEvent::Met { key, providers } => {
+                tracing::debug!(model = %ModelId(key), providers, "providers are connected");
+                self.met(&ModelId(key));
+            }
             NetEvent::Providers { .. } => {}
         }
         Ok(())
@@ -73,7 +83,7 @@ impl Driver {
     }
 
     /// A peer is gone, or did not take a message.
-    fn lost(&mut self, peer: bombyx_protocol::ident::NodeId) {
+    fn lost(&mut self, peer: NodeId) {
         for role in [Role::Client, Role::Provider] {
             self.pending.push_back((role, Input::Undelivered { to: peer }));
         }
@@ -83,8 +93,9 @@ impl Driver {
         match request {
             Request::Order { order, news } => {
                 self.follow(order.model).await?;
+                let model = order.model;
                 let command = self.orders.place(order, news);
-                self.pending.push_back((Role::Client, Input::Command(command)));
+                self.order(model, command).await?;
             }
             Request::Follow(model) => self.follow(model).await?,
             Request::Asks(answer) => {
@@ -140,15 +151,47 @@ impl Driver {
 
 /// Whether gossip is what it claims to be. It is forwarded only then, and a forwarder of rubbish pays for it.
 /// (`WI-11`)
-fn judge(on: &str, bytes: &[u8]) -> (Verdict, Option<Gossip>) {
+fn judge(on: &str, bytes: &[u8], authors: &mut Authors, now: Time) -> (Verdict, Option<Gossip>) {
     let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return (Verdict::Reject, None) };
+    let Some(author) = gossip.author() else { return (Verdict::Reject, None) };
+    if !authors.may_speak(&author, now) {
+        tracing::debug!(?author, "an author gossips more than one may; its signature is not checked");
+        return (Verdict::Ignore, None);
+    }
     let model: Option<ModelId> = match &gossip {
         Gossip::Call(signed) => signed.open::<Call>().ok().map(|call| call.model),
         Gossip::Seek(signed) => signed.open::<Seek>().ok().map(|seek| seek.model),
     };
     match model {
-        Some(model) if topic(&model) == on => (Verdict::Accept, Some(gossip)),
+        Some(model) if topic(&model) == on => {
+            authors.spoke(author, now);
+            (Verdict::Accept, Some(gossip))
+        }
         Some(_) | None => (Verdict::Reject, None),
+    }
+}
+
+/// How much each author has said lately. Counted only once a signature was found to be true, or anybody could use up
+/// what another one may say. (`NE-7`)
+#[derive(Default)]
+pub(super) struct Authors {
+    /// Up to when each has used what it may say.
+    used_until: BTreeMap<NodeId, Time>,
+}
+
+impl Authors {
+    fn may_speak(&self, author: &NodeId, now: Time) -> bool {
+        self.used_until.get(author).is_none_or(|until| *until <= now + AUTHOR_BURST)
+    }
+
+    fn spoke(&mut self, author: NodeId, now: Time) {
+        if self.used_until.len() >= AUTHORS_MAX {
+            self.used_until.retain(|_, until| *until > now);
+        }
+        if self.used_until.len() < AUTHORS_MAX {
+            let until = self.used_until.entry(author).or_insert(now);
+            *until = (*until).max(now) + AUTHOR_PACE;
+        }
     }
 }
 
@@ -182,6 +225,7 @@ mod tests {
         let call = call(&client);
         let on = topic(&call.model);
         let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
+        let judge = |on: &str, bytes: &[u8]| judge(on, bytes, &mut Authors::default(), Time(0));
         assert!(matches!(judge(&on, &bytes), (Verdict::Accept, Some(_))));
         assert!(matches!(judge(&topic(&ModelId([4; 32])), &bytes), (Verdict::Reject, None)));
         let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
@@ -189,5 +233,30 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(matches!(judge(&on, &bytes[..cut]), (Verdict::Reject, None)));
         }
+    }
+
+    /// (`NE-7`)
+    #[test]
+    fn an_author_speaks_at_a_bounded_rate_and_nobody_can_use_it_up_for_it() {
+        let client = Identity::from_seed(&[7; 32]);
+        let call = call(&client);
+        let on = topic(&call.model);
+        let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
+        let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
+        let mut authors = Authors::default();
+        for _ in 0..1_000 {
+            assert_eq!(judge(&on, &forged, &mut authors, Time(0)).0, Verdict::Reject);
+        }
+        let said =
+            (0..1_000).filter(|_| judge(&on, &bytes, &mut authors, Time(0)).0 == Verdict::Accept).count();
+        assert_eq!(said as u64, AUTHOR_BURST.0 / AUTHOR_PACE.0 + 1);
+        assert_eq!(judge(&on, &bytes, &mut authors, Time(0)).0, Verdict::Ignore, "held against nobody");
+        assert_eq!(judge(&on, &bytes, &mut authors, Time(AUTHOR_PACE.0)).0, Verdict::Accept);
+        for number in 0..AUTHORS_MAX as u64 * 2 {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_le_bytes());
+            authors.spoke(NodeId(id), Time(0));
+        }
+        assert!(authors.used_until.len() <= AUTHORS_MAX);
     }
 }

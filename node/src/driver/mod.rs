@@ -8,6 +8,8 @@
 mod end;
 mod intake;
 pub(crate) mod ledger;
+mod limits;
+mod meet;
 mod orders;
 pub mod role;
 mod route;
@@ -38,7 +40,9 @@ use crate::status::LedgerStatus;
 use crate::store::Store;
 
 use self::end::Ending;
+use self::intake::Authors;
 use self::ledger::LedgerDesk;
+use self::meet::{Early, Friends, Meetings};
 use self::orders::Orders;
 use self::role::{PerRole, Role};
 
@@ -100,6 +104,10 @@ pub(crate) struct Driver {
     /// Inputs that follow from what a machine said; taken before anything else.
     pending: VecDeque<(Role, Input)>,
     orders: Orders,
+    meetings: Meetings,
+    early: Early,
+    friends: Friends,
+    authors: Authors,
     followed: BTreeSet<ModelId>,
     served: Served,
     ending: Ending,
@@ -168,6 +176,10 @@ impl Driver {
             wakes: PerRole::default(),
             pending,
             orders: Orders::default(),
+            meetings: Meetings::default(),
+            early: Early::default(),
+            friends: Friends::default(),
+            authors: Authors::default(),
             followed: parts.follow.into_iter().collect(),
             served: Served::default(),
             ending: Ending::default(),
@@ -193,15 +205,20 @@ impl Driver {
             let told = self.desk.voucher(account, cumulative).await;
             told.map_err(|_| NodeError::Stopped("ledger desk"))?;
         }
+        self.meet_old_friends();
         for role in Role::ALL {
             self.pending.push_back((role, Input::Tick));
         }
         loop {
             self.work_off().await?;
             let now = self.now();
-            for command in self.orders.due(now) {
+            let cancelled = self.orders.due(now);
+            // Before it can be cancelled, the client must know of it.
+            self.go_on_after_waiting(!cancelled.is_empty() || self.ending.is_ending());
+            for command in cancelled {
                 self.pending.push_back((Role::Client, Input::Command(command)));
             }
+            self.befriend().await?;
             self.end_step();
             if !self.pending.is_empty() {
                 continue;
@@ -321,7 +338,10 @@ impl Driver {
     fn wake_at(&self) -> Instant {
         let machines = Role::ALL.into_iter().map(|role| *self.wakes.get(role)).min();
         let next =
-            [machines, self.orders.wake_at(), self.ending.wake_at(self.now())].into_iter().flatten().min();
+            [machines, self.orders.wake_at(), self.meetings.wake_at(), self.ending.wake_at(self.now())]
+                .into_iter()
+                .flatten()
+                .min();
         // Far away is far enough: the longest sleep still ends.
         let next = next.map_or(IDLE_SLEEP_MAX, |at| {
             Duration::from_micros(at.0).saturating_sub(self.started.elapsed()).min(IDLE_SLEEP_MAX)

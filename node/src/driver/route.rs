@@ -7,6 +7,7 @@ use bombyx_protocol::io::{
     ChannelChange, Command, EngineFault, EngineReport, Event, Input, Output, PeerFault,
 };
 use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{Message, ToProvider};
 
 use super::role::Role;
 use super::{Driver, topic};
@@ -19,10 +20,18 @@ impl Driver {
             Output::Send { to, message } => {
                 let now = self.now();
                 self.ending.sent(now);
-                self.command(NetCommand::Send { to, bytes: codec::encode(&message) }).await?;
+                let bytes = codec::encode(&message);
+                // Providers were chosen, and are dialled if need be; a stranger that asked is answered if it is there.
+                let is_answer =
+                    matches!(message, Message::ToClient(_) | Message::ToProvider(ToProvider::Release(_)));
+                let command =
+                    if is_answer { NetCommand::Answer { to, bytes } } else { NetCommand::Send { to, bytes } };
+                self.command(command).await?;
             }
             Output::Broadcast { model, gossip } => {
                 let bytes = codec::encode(&gossip);
+                // Whoever is asked again, because nobody answered, is looked for again.
+                self.command(NetCommand::Meet(model.0)).await?;
                 self.command(NetCommand::Publish { topic: topic(&model), bytes }).await?;
             }
             Output::Persist { id, record } => {
@@ -36,6 +45,7 @@ impl Driver {
                         .map_err(|_| NodeError::Stopped("ledger desk"))?;
                     self.pending.push_back((Role::Watcher, Input::Command(Command::Guard(guarded))));
                 }
+                self.friends.note(&record);
                 *self.written.get_mut(role) = id;
                 self.store.write(role, id, *record).await;
             }

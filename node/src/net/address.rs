@@ -119,31 +119,52 @@ pub(super) fn socket(address: &Multiaddr) -> Option<Socket> {
     None
 }
 
+/// The address without the `/p2p/` at its end, if it has one.
+pub(super) fn without_last_peer(address: &Multiaddr) -> Multiaddr {
+    let mut bare = address.clone();
+    if let Some(Protocol::P2p(_)) = bare.iter().last() {
+        bare.pop();
+    }
+    bare
+}
+
 /// What `peer`'s claim to be reachable at `address` is worth: the address to dial, without `/p2p/`, or nothing.
+pub(super) fn believed(scope: Scope, peer: &PeerId, address: &Multiaddr) -> Option<Multiaddr> {
+    if let Some(Protocol::P2p(named)) = address.iter().last()
+        && named != *peer
+    {
+        return None;
+    }
+    let bare = without_last_peer(address);
+    is_usable(scope, &bare).then_some(bare)
+}
+
+/// Whether another node may name an address, given without `/p2p/`, in a network of this scope.
 ///
 /// Strangers must not be able to make this node dial into its own network or to any name they like, so only plain
-/// IP addresses count, and in public only routable ones.
-pub(super) fn believed(scope: Scope, peer: &PeerId, address: &Multiaddr) -> Option<Multiaddr> {
-    let mut address = address.clone();
-    if let Some(Protocol::P2p(named)) = address.iter().last() {
-        if named != *peer {
-            return None;
-        }
-        address.pop();
+/// IP addresses count, and in public only routable ones. (`NE-8`)
+pub(super) fn is_usable(scope: Scope, address: &Multiaddr) -> bool {
+    if spoken(address).is_err() {
+        return false;
     }
-    spoken(&address).ok()?;
-    let ip = host(&address)?;
-    let usable = match scope {
-        Scope::Private => !ip.is_unspecified() && !ip.is_multicast(),
+    let Some(ip) = host(address).map(|ip| ip.to_canonical()) else { return false };
+    match scope {
+        Scope::Private => !ip.is_unspecified() && !ip.is_multicast() && ip != Ipv4Addr::BROADCAST,
         Scope::Public => is_global(ip),
-    };
-    usable.then_some(address)
+    }
+}
+
+/// The scope that a node's own addresses and those that it joins through put it in: one of them on the Internet, and the
+/// network is the Internet, whatever the configuration says.
+pub(super) fn scope_of<'a>(configured: Scope, addresses: impl IntoIterator<Item = &'a Multiaddr>) -> Scope {
+    let is_outside = |address: &Multiaddr| host(address).is_some_and(is_global);
+    if addresses.into_iter().any(is_outside) { Scope::Public } else { configured }
 }
 
 fn is_global(ip: IpAddr) -> bool {
-    match ip {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => is_global_v4(ip),
-        IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or_else(|| is_global_v6(ip), is_global_v4),
+        IpAddr::V6(ip) => is_global_v6(ip),
     }
 }
 
@@ -152,6 +173,7 @@ fn is_global_v4(ip: Ipv4Addr) -> bool {
     let shared = a == 100 && (64..128).contains(&b);
     let benchmark = a == 198 && (b == 18 || b == 19);
     let assigned = a == 192 && b == 0 && c == 0;
+    let to_ipv6 = a == 192 && b == 88 && c == 99;
     !(ip.is_private()
         || ip.is_loopback()
         || ip.is_link_local()
@@ -160,14 +182,17 @@ fn is_global_v4(ip: Ipv4Addr) -> bool {
         || a >= 224
         || shared
         || benchmark
-        || assigned)
+        || assigned
+        || to_ipv6)
 }
 
 fn is_global_v6(ip: Ipv6Addr) -> bool {
     let [first, second, ..] = ip.segments();
-    let documentation = first == 0x2001 && second == 0xdb8;
+    let documentation = (first == 0x2001 && second == 0xdb8) || (first == 0x3fff && second < 0x1000);
+    // Teredo, ORCHIDs and other special uses; and 6to4, which carries any IPv4 address inside.
+    let special = (first == 0x2001 && second < 0x200) || first == 0x2002;
     // 2000::/3 is all that is assigned as global unicast.
-    first & 0xe000 == 0x2000 && !documentation
+    first & 0xe000 == 0x2000 && !documentation && !special
 }
 
 /// The addresses known of other nodes, the freshest first, within bounds.
@@ -178,6 +203,8 @@ pub(super) struct AddressBook {
 
 struct Entry {
     addresses: Vec<Multiaddr>,
+    /// The newest of those that answered, or that the user wrote.
+    proven: Option<Multiaddr>,
     touched: Instant,
 }
 
@@ -186,33 +213,51 @@ impl AddressBook {
         Self { scope, peers: HashMap::new() }
     }
 
+    /// Which addresses are believed.
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
+    }
+
     /// Notes an address of a peer when it may be believed; says whether it was new.
     pub(super) fn note(&mut self, peer: PeerId, address: &Multiaddr, now: Instant) -> bool {
         let Some(address) = believed(self.scope, &peer, address) else {
             return false;
         };
-        self.note_trusted(peer, address, now)
+        self.insert(peer, address, now)
     }
 
     /// Notes an address that this node's own user named or that was dialled with success.
     pub(super) fn note_trusted(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
+        let is_new = self.insert(peer, address.clone(), now);
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.proven = Some(address);
+        }
+        is_new
+    }
+
+    fn insert(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
         if !self.peers.contains_key(&peer) && self.peers.len() >= limits::BOOK_PEERS_MAX {
             self.forget_oldest();
         }
-        let entry = self.peers.entry(peer).or_insert(Entry { addresses: Vec::new(), touched: now });
+        let entry =
+            self.peers.entry(peer).or_insert(Entry { addresses: Vec::new(), proven: None, touched: now });
         entry.touched = now;
         let known = entry.addresses.iter().position(|old| *old == address);
         if let Some(place) = known {
             entry.addresses.remove(place);
         }
         entry.addresses.insert(0, address);
-        entry.addresses.truncate(limits::ADDRESSES_PER_PEER);
+        while entry.addresses.len() > limits::ADDRESSES_PER_PEER {
+            let unproven = entry.addresses.iter().rposition(|known| entry.proven.as_ref() != Some(known));
+            entry.addresses.remove(unproven.unwrap_or_default());
+        }
         known.is_none()
     }
 
     pub(super) fn remove(&mut self, peer: &PeerId, address: &Multiaddr) {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.addresses.retain(|known| known != address);
+            entry.proven.take_if(|proven| proven == address);
             if entry.addresses.is_empty() {
                 self.peers.remove(peer);
             }
@@ -275,20 +320,91 @@ mod tests {
         assert_eq!(read_listenable(&with_peer), Err(AddressError::UnexpectedPeer));
     }
 
+    /// (`NE-8`)
     #[test]
     fn strangers_cannot_name_inner_addresses_in_public() {
         let id = peer(1);
-        for inner in ["127.0.0.1", "10.1.2.3", "100.64.0.1", "169.254.1.1", "0.0.0.0", "224.0.0.1"] {
+        for inner in [
+            "127.0.0.1",
+            "127.3.2.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "100.127.9.9",
+            "169.254.1.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "239.1.1.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "192.0.2.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "198.18.0.1",
+            "192.0.0.8",
+            "192.88.99.1",
+        ] {
             let address = at(&format!("/ip4/{inner}/tcp/1"));
             assert_eq!(believed(Scope::Public, &id, &address), None, "{inner}");
         }
-        for inner in ["::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1"] {
+        for inner in [
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "fd00::1",
+            "ff02::1",
+            "2001:db8::1",
+            "3fff::1",
+            "::ffff:10.0.0.1",
+            "::ffff:127.0.0.1",
+            "::10.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "2002:a00:1::1",
+            "2001:0:a00:1::1",
+            "fec0::1",
+        ] {
             let address = at(&format!("/ip6/{inner}/tcp/1"));
             assert_eq!(believed(Scope::Public, &id, &address), None, "{inner}");
         }
         assert!(believed(Scope::Public, &id, &at("/ip4/9.9.9.9/tcp/1")).is_some());
         assert!(believed(Scope::Private, &id, &at("/ip4/127.0.0.1/tcp/1")).is_some());
-        assert_eq!(believed(Scope::Private, &id, &at("/dns4/example.org/tcp/1")), None);
+        assert!(believed(Scope::Public, &id, &at("/ip6/2606:4700::1/udp/1/quic-v1")).is_some());
+        for nowhere in [
+            "/dns4/example.org/tcp/1",
+            "/ip4/0.0.0.0/tcp/1",
+            "/ip4/255.255.255.255/tcp/1",
+            "/ip6/::ffff:0.0.0.0/tcp/1",
+        ] {
+            assert_eq!(believed(Scope::Private, &id, &at(nowhere)), None, "{nowhere}");
+        }
+    }
+
+    /// (`NE-8`)
+    #[test]
+    fn a_node_with_one_foot_on_the_internet_is_on_it() {
+        let scope = |texts: &[&str]| {
+            let addresses: Vec<Multiaddr> = texts.iter().map(|text| at(text)).collect();
+            scope_of(Scope::Private, &addresses)
+        };
+        assert_eq!(scope(&[]), Scope::Private);
+        assert_eq!(scope(&["/ip4/127.0.0.1/tcp/1", "/ip4/0.0.0.0/tcp/1", "/dns4/lan/tcp/1"]), Scope::Private);
+        assert_eq!(scope(&["/ip4/127.0.0.1/tcp/1", "/ip4/9.9.9.9/tcp/1"]), Scope::Public);
+        assert_eq!(scope_of(Scope::Public, &[]), Scope::Public);
+    }
+
+    #[test]
+    fn what_others_claim_never_displaces_an_address_that_answered() {
+        let mut book = AddressBook::new(Scope::Private);
+        let now = Instant::now();
+        book.note_trusted(peer(1), at("/ip4/127.0.0.1/tcp/1"), now);
+        for port in 2..=20 {
+            book.note(peer(1), &at(&format!("/ip4/127.0.0.1/tcp/{port}")), now);
+        }
+        assert!(book.of(&peer(1)).contains(&at("/ip4/127.0.0.1/tcp/1")));
     }
 
     #[test]

@@ -1,23 +1,32 @@
 //! The libp2p behaviours of a node, and the settings of the swarm that drives them.
 
+use std::sync::Arc;
+
 use bombyx_protocol::ident::NodeId;
-use libp2p::core::upgrade::Version;
-use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
-use libp2p::swarm::NetworkBehaviour;
-use libp2p::{StreamProtocol, Swarm, allow_block_list, connection_limits, identify, identity, kad, ping};
+use libp2p::swarm::{self, NetworkBehaviour};
+use libp2p::{
+    Multiaddr, StreamProtocol, Swarm, Transport as _, allow_block_list, identify, identity, kad, ping,
+};
 
 use super::config::{NetConfig, NetError, Scope};
+use super::door::Door;
+use super::friends::Friends;
 use super::gossip::{self, Gossip};
+use super::guard::Guarded;
+use super::records::Records;
+use super::streams::Gate;
+use super::table::Table;
 use super::{address, internet, limits};
 
 /// Everything a node does on its connections.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    pub(super) limits: connection_limits::Behaviour,
+    /// Before the door: nobody is shown out for one who may not come in.
     pub(super) blocked: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
+    pub(super) door: Door,
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
-    pub(super) kad: kad::Behaviour<MemoryStore>,
+    pub(super) kad: Table,
     pub(super) gossip: Gossip,
     pub(super) stream: libp2p_stream::Behaviour,
 }
@@ -45,26 +54,42 @@ pub(super) fn identity(seed: &[u8; 32]) -> Result<(identity::Keypair, NodeId), N
 }
 
 /// Builds the swarm; nothing listens or dials yet.
-pub(super) fn build(config: &NetConfig, keypair: identity::Keypair) -> Result<Swarm<Behaviour>, NetError> {
-    let behaviour = behaviour(config, &keypair)?;
-    internet::swarm(keypair, behaviour, |settings| {
-        settings
-            // Half a round trip less on every fresh stream: the protocol is named along with the first bytes.
-            .with_substream_upgrade_protocol_override(Version::V1Lazy)
-            .with_smart_dial()
-            .with_idle_connection_timeout(limits::CONNECTION_IDLE)
-            .with_max_negotiating_inbound_streams(64)
-    })
+///
+/// Of the addresses that other nodes name it dials only usable ones, and any of `typed`.
+pub(super) fn build(
+    config: &NetConfig,
+    keypair: &identity::Keypair,
+    typed: Vec<Multiaddr>,
+    friends: &Friends,
+    gate: &Arc<Gate>,
+) -> Result<Swarm<Behaviour>, NetError> {
+    let behaviour = behaviour(config, keypair, friends, gate)?;
+    let transport = Guarded::new(internet::transport(keypair)?, config.scope, typed).boxed();
+    // Protocols are negotiated before the first bytes and not along with them: over QUIC a record for the hash table,
+    // which nobody answers, would never arrive. (`NE-6`)
+    let settings = swarm::Config::with_tokio_executor()
+        .with_smart_dial()
+        .with_idle_connection_timeout(limits::CONNECTION_IDLE)
+        .with_max_negotiating_inbound_streams(64);
+    Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), settings))
 }
 
-fn behaviour(config: &NetConfig, keypair: &identity::Keypair) -> Result<Behaviour, NetError> {
+fn behaviour(
+    config: &NetConfig,
+    keypair: &identity::Keypair,
+    friends: &Friends,
+    gate: &Arc<Gate>,
+) -> Result<Behaviour, NetError> {
+    // Far above the level to which silent connections are trimmed: a network whose nodes sit at their hard limit
+    // serves newcomers only by turns.
+    let strangers_max = config.connections_high.saturating_mul(8) / 3;
     let identify = identify::Config::new_with_signed_peer_record(network_version(&config.network), keypair)
         .with_agent_version(concat!("bombyx/", env!("CARGO_PKG_VERSION")).to_owned())
         // In public, inner addresses are of no use to others and tell them about this network.
         .with_hide_listen_addrs(config.scope == Scope::Public);
     Ok(Behaviour {
-        limits: connection_limits::Behaviour::new(connection_limits(config.connections_high)),
         blocked: allow_block_list::Behaviour::default(),
+        door: Door::new(strangers_max, friends.clone(), Arc::clone(gate)),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::default(),
         kad: kademlia(config, keypair)?,
@@ -73,21 +98,7 @@ fn behaviour(config: &NetConfig, keypair: &identity::Keypair) -> Result<Behaviou
     })
 }
 
-/// Hard limits far above the level to which idle connections are trimmed: libp2p only refuses, it never makes room,
-/// and a network whose nodes sit at their hard limit shuts newcomers out.
-fn connection_limits(high: usize) -> connection_limits::ConnectionLimits {
-    let hard = u32::try_from(high.saturating_mul(8) / 3).unwrap_or(u32::MAX);
-    connection_limits::ConnectionLimits::default()
-        .with_max_established(Some(hard))
-        .with_max_established_per_peer(Some(limits::CONNECTIONS_PER_PEER))
-        .with_max_pending_incoming(Some(limits::PENDING_IN_MAX))
-        .with_max_pending_outgoing(Some(limits::PENDING_OUT_MAX))
-}
-
-fn kademlia(
-    config: &NetConfig,
-    keypair: &identity::Keypair,
-) -> Result<kad::Behaviour<MemoryStore>, NetError> {
+fn kademlia(config: &NetConfig, keypair: &identity::Keypair) -> Result<Table, NetError> {
     let mut settings = kad::Config::new(kad_protocol(&config.network)?);
     settings
         // Strangers' records are stored after our own checks alone, and only peers whose address was checked
@@ -101,14 +112,9 @@ fn kademlia(
         .set_periodic_bootstrap_interval(None)
         .set_max_packet_size(32 * 1024);
     let id = keypair.public().to_peer_id();
-    let store = MemoryStoreConfig {
-        max_records: 0,
-        max_value_bytes: 0,
-        max_providers_per_key: limits::PROVIDERS_PER_KEY,
-        max_provided_keys: limits::RECORDS_MAX,
-    };
-    let mut kad = kad::Behaviour::with_config(id, MemoryStore::with_config(id, store), settings);
-    let serves = config.scope == Scope::Private || !config.external.is_empty();
+    let mut kad = kad::Behaviour::with_config(id, Records::new(id), settings);
+    let is_reachable = config.scope == Scope::Private || !config.external.is_empty();
+    let serves = config.serves_table && is_reachable;
     kad.set_mode(Some(if serves { kad::Mode::Server } else { kad::Mode::Client }));
-    Ok(kad)
+    Ok(Table::new(kad, config.scope))
 }

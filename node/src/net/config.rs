@@ -37,7 +37,9 @@ pub struct NetConfig {
     /// Whether the hash table may show which topics this node listens to, so that others find it. A provider
     /// wants this; a client that values its privacy does not, and still finds others.
     pub announce_topics: bool,
-    /// Connected peers above which idle connections are closed, down to half of it. At least 8.
+    /// Whether this node serves the hash table where others can reach it. One that comes for a moment need not.
+    pub serves_table: bool,
+    /// Connected strangers above which silent ones are asked to leave, down to half of it. At least 8.
     pub connections_high: usize,
 }
 
@@ -53,6 +55,7 @@ impl NetConfig {
             external: Vec::new(),
             join: Vec::new(),
             announce_topics: true,
+            serves_table: true,
             connections_high: limits::CONNECTIONS_HIGH,
         }
     }

@@ -46,6 +46,21 @@ impl Dialer {
         Self { book: AddressBook::new(scope), reaching: HashMap::new() }
     }
 
+    /// Whether a peer is being reached.
+    pub(super) fn is_reaching(&self, peer: &PeerId) -> bool {
+        self.reaching.contains_key(peer)
+    }
+
+    /// Connects to a peer at the addresses that are known of it, unless it is connected. One whose address is known is not
+    /// looked up: who it is came from a stranger.
+    pub(super) fn reach_known(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, now: Instant) {
+        let has_address = !self.book.of(&peer).is_empty();
+        self.reach(swarm, peer, None, now);
+        if has_address && let Some(reaching) = self.reaching.get_mut(&peer) {
+            reaching.lookup = Lookup::Done;
+        }
+    }
+
     /// Connects to a peer, unless it is connected; `waiter` is told the outcome within
     /// [`limits::REACH_DEADLINE`].
     pub(super) fn reach(
@@ -86,6 +101,7 @@ impl Dialer {
             .extend_addresses_through_behaviour()
             .build();
         let dial = options.connection_id();
+        swarm.behaviour_mut().door.choose(dial);
         match swarm.dial(options) {
             Ok(()) => {
                 reaching.had_address = true;

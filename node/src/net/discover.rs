@@ -1,21 +1,24 @@
 //! The discovery duty: announce what this node provides, find who provides what, keep topics populated, and keep the
 //! routing table fresh.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::{NodeId, Prefix};
+use libp2p::core::Endpoint;
 use libp2p::kad::{GetProvidersError, GetProvidersOk, QueryId, RecordKey};
-use libp2p::{PeerId, Swarm};
+use libp2p::swarm::{ConnectionId, NetworkBehaviour as _};
+use libp2p::{Multiaddr, PeerId, Swarm};
 use sha2::{Digest as _, Sha256};
 use web_time::Instant;
 
-use super::address;
 use super::behaviour::Behaviour;
 use super::dial::Dialer;
 use super::gossip::{Talk, listeners};
+use super::meet::{Known, Meetings, draw};
 use super::outbox::Outbox;
-use super::{NetEvent, limits};
+use super::streams::Gate;
+use super::{NetEvent, address, limits, prefix};
 
 /// What this node provides and seeks.
 pub(super) struct Discovery {
@@ -27,6 +30,7 @@ pub(super) struct Discovery {
     announced_to: usize,
     topics: BTreeMap<String, Search>,
     finds: HashMap<QueryId, Find>,
+    pub(super) meetings: Meetings,
     next_bootstrap: Instant,
 }
 
@@ -43,12 +47,17 @@ struct Search {
 struct Find {
     key: [u8; 32],
     purpose: Purpose,
-    found: BTreeSet<NodeId>,
+    /// Who was found, and where its address lies.
+    found: BTreeMap<PeerId, Prefix>,
+    /// How many of each prefix were dialled.
+    dialled: BTreeMap<Prefix, usize>,
 }
 
 enum Purpose {
     /// The node asked.
     Asked,
+    /// The node wants to meet them.
+    Meeting,
     /// A topic has few listeners connected; up to so many more are dialled.
     Topic { wanted: usize },
 }
@@ -75,6 +84,7 @@ impl Discovery {
             announced_to: 0,
             topics: BTreeMap::new(),
             finds: HashMap::new(),
+            meetings: Meetings::default(),
             next_bootstrap: now + jittered(limits::BOOTSTRAP_EVERY),
         }
     }
@@ -141,7 +151,7 @@ impl Discovery {
 
     fn start(&mut self, swarm: &mut Swarm<Behaviour>, key: [u8; 32], purpose: Purpose) {
         let query = swarm.behaviour_mut().kad.get_providers(RecordKey::new(&key));
-        self.finds.insert(query, Find { key, purpose, found: BTreeSet::new() });
+        self.finds.insert(query, Find { key, purpose, found: BTreeMap::new(), dialled: BTreeMap::new() });
     }
 
     /// A search for providers has news. Answers repeat what other answers said, so they are collected in a set.
@@ -160,21 +170,72 @@ impl Discovery {
             Ok(GetProvidersOk::FoundProviders { providers, .. }) => providers,
             Ok(GetProvidersOk::FinishedWithNoAdditionalRecord { .. }) | Err(_) => Default::default(),
         };
-        for peer in providers.into_iter().filter(|peer| *peer != own) {
-            let Some(node) = address::node_of(&peer) else { continue };
-            if find.found.len() < limits::PROVIDERS_ENOUGH && find.found.insert(node) {
-                find.on_found(swarm, dialer, peer);
+        let now = Instant::now();
+        for peer in providers.into_iter().filter(|peer| *peer != own && address::node_of(peer).is_some()) {
+            if find.found.len() >= limits::PROVIDERS_ENOUGH || find.found.contains_key(&peer) {
+                continue;
+            }
+            let addresses = addresses_found(swarm, peer);
+            let mut believed: Vec<Multiaddr> = addresses
+                .iter()
+                .filter_map(|claimed| address::believed(dialer.book.scope(), &peer, claimed))
+                .take(limits::ADDRESSES_PER_PEER)
+                .collect();
+            // The book has the freshest first.
+            for address in believed.iter().rev() {
+                dialer.book.note(peer, address, now);
+            }
+            let known = dialer.book.of(&peer);
+            believed.extend(known);
+            find.found.insert(peer, believed.first().map_or(Prefix::UNKNOWN, prefix::of));
+            if let Purpose::Meeting = find.purpose {
+                self.meetings.found(&find.key, peer, &believed);
             }
         }
+        find.dial_some(swarm, dialer, now);
         if !last
             && find.found.len() >= limits::PROVIDERS_ENOUGH
             && let Some(mut query) = swarm.behaviour_mut().kad.query_mut(&query)
         {
             query.finish();
         }
-        if last && let Some(Find { key, purpose: Purpose::Asked, found }) = self.finds.remove(&query) {
-            out.push(NetEvent::Providers { key, nodes: found.into_iter().collect() });
+        if last && let Some(find) = self.finds.remove(&query) {
+            match find.purpose {
+                Purpose::Asked => {
+                    let mut nodes: Vec<NodeId> = find.found.keys().filter_map(address::node_of).collect();
+                    nodes.sort_unstable();
+                    out.push(NetEvent::Providers { key: find.key, nodes });
+                }
+                Purpose::Meeting => self.meetings.searched(&find.key),
+                Purpose::Topic { .. } => {}
+            }
         }
+    }
+
+    /// Searches for, dials and tells of providers that are to be met.
+    pub(super) fn go_on_meeting(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        dialer: &mut Dialer,
+        gate: &Gate,
+        is_ready: &dyn Fn(&Swarm<Behaviour>, &PeerId) -> bool,
+        routes: usize,
+        out: &mut Outbox,
+    ) {
+        let now = Instant::now();
+        for key in self.meetings.due(routes, now) {
+            if self.finds.len() < limits::FINDS_MAX {
+                self.start(swarm, key, Purpose::Meeting);
+            } else {
+                self.meetings.searched(&key);
+            }
+        }
+        let known = Known { dialer, gate, is_ready };
+        for peer in self.meetings.to_dial(swarm, &known, now) {
+            dialer.reach_known(swarm, peer, now);
+        }
+        let known = Known { dialer, gate, is_ready };
+        self.meetings.tell(swarm, &known, now, out);
     }
 
     pub(super) fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>, talk: &Talk, routes: usize, now: Instant) {
@@ -239,16 +300,31 @@ impl Discovery {
 }
 
 impl Find {
-    /// A listener is dialled while the search still runs: it alone knows the address.
-    fn on_found(&mut self, swarm: &mut Swarm<Behaviour>, dialer: &mut Dialer, peer: PeerId) {
-        if let Purpose::Topic { wanted } = &mut self.purpose
-            && *wanted > 0
-            && !swarm.is_connected(&peer)
-        {
-            *wanted -= 1;
-            dialer.reach(swarm, peer, None, Instant::now());
+    /// A topic's listeners are dialled while the search still runs, drawn as providers are. (`NE-5`)
+    fn dial_some(&mut self, swarm: &mut Swarm<Behaviour>, dialer: &mut Dialer, now: Instant) {
+        let Purpose::Topic { wanted } = self.purpose else { return };
+        let mut left: Vec<(PeerId, Prefix)> = self
+            .found
+            .iter()
+            .filter(|(peer, _)| !swarm.is_connected(peer) && !dialer.is_reaching(peer))
+            .map(|(peer, prefix)| (*peer, *prefix))
+            .collect();
+        while let Some(peer) = draw(left.iter().copied(), &self.dialled, wanted) {
+            left.retain(|(other, _)| *other != peer);
+            if let Some(prefix) = self.found.get(&peer) {
+                *self.dialled.entry(*prefix).or_default() += 1;
+            }
+            dialer.reach_known(swarm, peer, now);
         }
     }
+}
+
+/// The addresses that a search which still runs was told of a peer. Kademlia keeps them to itself except when it is asked
+/// for what is to be dialled.
+fn addresses_found(swarm: &mut Swarm<Behaviour>, peer: PeerId) -> Vec<Multiaddr> {
+    let nobody = ConnectionId::new_unchecked(0);
+    let kad = &mut swarm.behaviour_mut().kad;
+    kad.handle_pending_outbound_connection(nobody, Some(peer), &[], Endpoint::Dialer).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -194,14 +194,14 @@ impl Talk {
         }
     }
 
-    /// What a gossipsub event means for the node.
-    pub(super) fn on_event(&self, event: Event) -> Option<NetEvent> {
+    /// What a gossipsub event means for the node, and who forwarded it.
+    pub(super) fn on_event(&self, event: Event) -> Option<(PeerId, NetEvent)> {
         let Event::Message { propagation_source, message_id, message } = event else {
             return None;
         };
         let topic = message.topic.as_str().strip_prefix(&self.prefix)?.to_owned();
         let id = GossipId { message: message_id, forwarder: propagation_source };
-        Some(NetEvent::Gossip { topic, bytes: message.data, message: id })
+        Some((propagation_source, NetEvent::Gossip { topic, bytes: message.data, message: id }))
     }
 }
 
@@ -225,6 +225,11 @@ pub(super) fn judge(gossip: &mut Gossip, id: &GossipId, verdict: Verdict) {
         Verdict::Reject => MessageAcceptance::Reject,
     };
     gossip.report_message_validation_result(&id.message, &id.forwarder, acceptance);
+}
+
+/// Whether a peer has said what it listens to.
+pub(super) fn is_listening(gossip: &Gossip, peer: &PeerId) -> bool {
+    gossip.all_peers().any(|(other, topics)| other == peer && !topics.is_empty())
 }
 
 /// How many peers are known to listen to a topic.

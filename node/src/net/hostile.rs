@@ -1,5 +1,6 @@
 //! Nodes that break the rules of direct messages, against a node that keeps them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bombyx_protocol::ident::NodeId;
@@ -11,7 +12,8 @@ use libp2p_stream::Control;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::streams::{GREETING, MESSAGES, write_frame};
+use super::friends::Friends;
+use super::streams::{GREETING, Gate, MESSAGES, write_frame};
 use super::{NetCommand, NetConfig, NetEvent, NetHandle, address, behaviour, limits};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,10 +32,20 @@ struct Hostile {
 
 impl Hostile {
     async fn connect(seed: u8, victim: &mut (NetHandle, mpsc::Receiver<NetEvent>)) -> Self {
-        let config = config(seed);
+        let (hostile, node) = Self::dial(config(seed), victim).await;
+        let known = |event| matches!(event, NetEvent::Connected(peer) if peer == node).then_some(());
+        until(&mut victim.1, known).await;
+        hostile
+    }
+
+    /// Connects from the address that the configuration listens at.
+    async fn dial(config: NetConfig, victim: &(NetHandle, mpsc::Receiver<NetEvent>)) -> (Self, NodeId) {
         let (keypair, node) = behaviour::identity(&config.identity_seed).unwrap();
-        let mut swarm = behaviour::build(&config, keypair).unwrap();
+        let (friends, gate) = (Friends::default(), Arc::new(Gate::default()));
+        let mut swarm = behaviour::build(&config, &keypair, Vec::new(), &friends, &gate).unwrap();
         let (target, at) = address::read_dialable(&victim.0.listening()[0]).unwrap();
+        swarm.listen_on(config.listen[0].parse().unwrap()).unwrap();
+        while !matches!(swarm.select_next_some().await, SwarmEvent::NewListenAddr { .. }) {}
         swarm.dial(at).unwrap();
         while !matches!(swarm.select_next_some().await, SwarmEvent::ConnectionEstablished { .. }) {}
         let control = swarm.behaviour().stream.new_control();
@@ -42,21 +54,24 @@ impl Hostile {
                 swarm.select_next_some().await;
             }
         });
-        let known = |event| matches!(event, NetEvent::Connected(peer) if peer == node).then_some(());
-        until(&mut victim.1, known).await;
-        Self { control, victim: target }
+        (Self { control, victim: target }, node)
     }
 
     /// A stream that the victim has taken over.
     async fn open(&mut self) -> Stream {
+        self.try_open().await.expect("the connection stands")
+    }
+
+    /// A stream that the victim has taken over; none when it has closed the connection.
+    async fn try_open(&mut self) -> Option<Stream> {
         loop {
-            let mut stream = self.control.open_stream(self.victim, MESSAGES).await.unwrap();
-            stream.write_all(&[]).await.unwrap();
-            stream.flush().await.unwrap();
+            let mut stream = self.control.open_stream(self.victim, MESSAGES).await.ok()?;
+            stream.write_all(&[]).await.ok()?;
+            stream.flush().await.ok()?;
             let mut greeting = [0];
             if stream.read_exact(&mut greeting).await.is_ok() {
                 assert_eq!(greeting, [GREETING]);
-                return stream;
+                return Some(stream);
             }
         }
     }
@@ -169,4 +184,71 @@ async fn one_peer_cannot_hold_more_than_its_share_of_streams() {
     write_frame(&mut held[0], b"within").await.unwrap();
     assert_eq!(received(&mut victim.1).await.1, b"within");
     a_good_node_still_gets_through(&mut victim, &good).await;
+}
+
+/// Connects `count` fresh keys from 127.0.7.x, each with a stream on which it says nothing.
+async fn silent_crowd(count: u8, victim: &(NetHandle, mpsc::Receiver<NetEvent>)) -> Vec<(Hostile, Stream)> {
+    let mut crowd = Vec::new();
+    for number in 1..=count {
+        let mut config = config(0);
+        config.identity_seed =
+            zeroize::Zeroizing::new([&[0xf7, number][..], &[1; 30]].concat().try_into().unwrap());
+        config.listen = vec![format!("/ip4/127.0.7.{number}/udp/0/quic-v1")];
+        let (mut hostile, _) = Hostile::dial(config, victim).await;
+        // Those that come when it is full are shown out again.
+        if let Ok(Some(stream)) = timeout(Duration::from_secs(2), hostile.try_open()).await {
+            crowd.push((hostile, stream));
+        }
+    }
+    crowd
+}
+
+/// (`NE-3`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_of_silent_sockets_keeps_neither_newcomers_nor_customers_out() {
+    let mut victim_config = config(31);
+    victim_config.connections_high = 24;
+    let mut victim = super::start(victim_config).await.unwrap();
+    let places = 24 * 8 / 3;
+    let crowd = silent_crowd(places + 16, &victim).await;
+    assert!(crowd.len() >= usize::from(places) / 2, "an idle node is open to all: {}", crowd.len());
+
+    let newcomer = |seed: u8, from: &str| {
+        let mut config = config(seed);
+        config.listen = vec![format!("/ip4/{from}/udp/0/quic-v1")];
+        config.join = victim.0.listening();
+        super::start(config)
+    };
+    let (stranger, customer) = (newcomer(32, "127.0.0.1").await.unwrap(), newcomer(33, "127.0.7.200"));
+    let friends =
+        std::collections::BTreeSet::from([bombyx_protocol::ident::Identity::from_seed(&[33; 32]).id()]);
+    victim.0.send(NetCommand::Befriend(friends)).await.unwrap();
+    let customer = customer.await.unwrap();
+    for (handle, mut events) in [stranger, customer] {
+        until(&mut events, |event| matches!(event, NetEvent::Joined { .. }).then_some(())).await;
+        handle.send(NetCommand::Send { to: victim.0.node(), bytes: b"hello".to_vec() }).await.unwrap();
+        tokio::spawn(async move { while events.recv().await.is_some() {} });
+        assert_eq!(received(&mut victim.1).await, (handle.node(), b"hello".to_vec()));
+        // It stays for the rest of the test.
+        std::mem::forget(handle);
+    }
+}
+
+/// (`NE-4`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_says_nothing_is_closed_in_time_and_a_friends_is_not() {
+    let (mut victim, _good) = victim_and_good(41).await;
+    let mut friend = Hostile::connect(43, &mut victim).await;
+    let mut stranger = Hostile::connect(44, &mut victim).await;
+    let friends =
+        std::collections::BTreeSet::from([bombyx_protocol::ident::Identity::from_seed(&[43; 32]).id()]);
+    victim.0.send(NetCommand::Befriend(friends)).await.unwrap();
+    let (mut kept, mut closed) = (friend.open().await, stranger.open().await);
+    let began = std::time::Instant::now();
+    let end = timeout(limits::STRANGER_SILENCE + PATIENCE, closed.read_exact(&mut [0])).await;
+    assert!(end.expect("it is closed").is_err());
+    assert!(began.elapsed() + Duration::from_secs(2) >= limits::STRANGER_SILENCE);
+    assert!(timeout(Duration::from_secs(2), kept.read_exact(&mut [0])).await.is_err(), "still open");
+    write_frame(&mut kept, b"after a while").await.unwrap();
+    assert_eq!(received(&mut victim.1).await.1, b"after a while");
 }

@@ -3,30 +3,27 @@
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 
-use libp2p::swarm::{Config, NetworkBehaviour};
-use libp2p::{Multiaddr, Swarm, SwarmBuilder, identity, noise, tcp, yamux};
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::Boxed;
+use libp2p::core::upgrade::Version;
+use libp2p::{Multiaddr, PeerId, Transport as _, dns, identity, noise, quic, tcp, yamux};
 
 use super::address::{self, Socket};
 use super::config::NetError;
 
-/// A swarm that drives `behaviour` over the Internet.
-pub(super) fn swarm<B: NetworkBehaviour>(
-    keypair: identity::Keypair,
-    behaviour: B,
-    settings: impl FnOnce(Config) -> Config,
-) -> Result<Swarm<B>, NetError> {
-    let swarm = SwarmBuilder::with_existing_identity(keypair)
-        .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
-        .map_err(|why| NetError::Setup { part: "TCP", why: why.to_string() })?
-        .with_quic()
-        .with_dns()
-        .map_err(NetError::Resolver)?
-        .with_behaviour(|_| behaviour)
-        .unwrap_or_else(|never| match never {})
-        .with_swarm_config(settings)
-        .build();
-    Ok(swarm)
+/// The carriers of connections over the Internet.
+pub(super) fn transport(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
+    let noise =
+        noise::Config::new(keypair).map_err(|why| NetError::Setup { part: "TCP", why: why.to_string() })?;
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux::Config::default())
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let either = quic.or_transport(tcp).map(|either, _| either.into_inner());
+    Ok(dns::tokio::Transport::system(either).map_err(NetError::Resolver)?.boxed())
 }
 
 /// Tries the port before libp2p does. libp2p binds TCP ports so that they can be shared, which would let two nodes take

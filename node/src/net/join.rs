@@ -50,6 +50,11 @@ impl Joins {
         Ok(Self { entries, joined: false })
     }
 
+    /// The addresses that the user wrote.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &Multiaddr> {
+        self.entries.iter().map(|join| &join.address)
+    }
+
     /// Dials what is due, for as long as this node is not part of the network.
     pub(super) fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant, out: &mut Outbox) {
         if self.joined && swarm.connected_peers().next().is_none() {
@@ -65,6 +70,7 @@ impl Joins {
                     .addresses(vec![join.address.clone()])
                     .build();
                 let dial = options.connection_id();
+                swarm.behaviour_mut().door.choose(dial);
                 match swarm.dial(options) {
                     Ok(()) => join.dial = Some(dial),
                     // Another address of the same node is being tried: this one has its turn when that fails.

@@ -8,6 +8,21 @@ pub use bombyx_protocol::limits::GOSSIP_BYTES_MAX;
 pub const GOSSIP_FRAME_BYTES_MAX: usize = 17 * 1024;
 /// Bytes of a topic's short name.
 pub const TOPIC_BYTES_MAX: usize = 128;
+/// Gossiped messages a second that are looked at, of all strangers together, and as many again of friends. At 150 µs each
+/// they take four hundredths of a core; what is above is not forwarded.
+pub const GOSSIP_PER_S: u32 = 256;
+/// Of them, of one forwarder: more than an honest node, which looks at no more than the above, can have to forward.
+pub const GOSSIP_PER_PEER_PER_S: u32 = 3 * GOSSIP_PER_S;
+/// How many seconds' worth of gossip may come at once.
+pub const GOSSIP_BURST: Duration = Duration::from_secs(2);
+/// Questions to the hash table that are answered a second, of everybody together: some 50 µs each.
+pub const TABLE_PER_S: u32 = 512;
+/// Of them, of one peer: a node that joins asks each peer a handful of times.
+pub const TABLE_PER_PEER_PER_S: u32 = 64;
+/// How many seconds' worth of questions may come at once.
+pub const TABLE_BURST: Duration = Duration::from_secs(4);
+/// Dials of single addresses under way at a time, but for those that the user wrote.
+pub const DIALS_MAX: usize = 96;
 /// Topics this node subscribes to, and topics one peer may subscribe to.
 pub const TOPICS_MAX: usize = 100;
 /// Published messages that wait for the first subscriber of their topic.
@@ -28,20 +43,34 @@ pub const REQUESTS_MAX: usize = 256;
 
 /// Direct messages that wait for one peer.
 pub const PEER_QUEUE_MAX: usize = 256;
-/// Peers with a sending task at a time.
+/// Peers with a sending task at a time: one for every connection there can be, and those that are being reached.
 pub const PUMPS_MAX: usize = 512;
+/// Of them, those to peers that were not connected when their task began: it ends when its peer cannot be reached.
+pub const PUMPS_REACHING_MAX: usize = 128;
 /// Bytes of direct messages that wait for all peers together.
 pub const QUEUED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Of them, bytes for one peer: more than a job's answer ever has under way, so that peers that read slowly do not take
+/// the room of the others.
+pub const PEER_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// From queueing a direct message to giving it up.
 pub const SEND_DEADLINE: Duration = Duration::from_secs(10);
-/// How long an unused outbound stream is kept. It holds the connection open.
+/// How long an unused outbound stream to a friend is kept. It holds the connection open.
 pub const PUMP_IDLE: Duration = Duration::from_secs(120);
-/// How long an inbound stream may stay silent; longer than `PUMP_IDLE`, so that the sender closes first.
+/// How long an unused outbound stream to anybody else is kept.
+pub const PUMP_IDLE_STRANGER: Duration = Duration::from_secs(20);
+/// How long an inbound stream of a friend may stay silent; longer than `PUMP_IDLE`, so that the sender closes first.
 pub const INBOUND_IDLE: Duration = Duration::from_secs(300);
+/// How long an inbound stream of anybody else may stay silent; longer than `PUMP_IDLE_STRANGER` for the same reason.
+pub const STRANGER_SILENCE: Duration = Duration::from_secs(30);
 /// From a frame's length to its last byte.
 pub const FRAME_DEADLINE: Duration = Duration::from_secs(30);
 /// Streams one peer may hold open towards us: one in use and a few that it has not yet noticed are broken.
 pub const INBOUND_STREAMS_PER_PEER: usize = 4;
+/// Inbound streams of everybody together: two for every connection there can be. Each is a task and, while a frame
+/// arrives, its bytes.
+pub const INBOUND_STREAMS_MAX: usize = 768;
+/// Inbound streams kept besides for friends.
+pub const INBOUND_STREAMS_KEPT: usize = 256;
 /// Direct messages a peer may send per second, on average; a faster peer is read more slowly.
 pub const INBOUND_MESSAGES_PER_S: u32 = 2_000;
 /// Bytes a peer may send per second in direct messages, on average.
@@ -78,6 +107,22 @@ pub const SEARCH_BACKOFF_MIN: Duration = Duration::from_secs(1);
 pub const SEARCH_BACKOFF_ALONE: Duration = Duration::from_secs(4);
 /// Longest wait between two searches for further subscribers of a topic.
 pub const SEARCH_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Models whose providers this node wants to be connected to, at a time.
+pub const MEETINGS_MAX: usize = 64;
+/// How long it wants that after the last call.
+pub const MEETING_LIFE: Duration = Duration::from_secs(600);
+/// Providers of one model that it dials, or holds connections to, for a call: a price needs a dozen bids.
+pub const PROVIDERS_MET: usize = 24;
+/// Providers of one model among which it draws those.
+pub const PROVIDERS_KNOWN: usize = 256;
+/// How long a call waits for the first provider to be connected. Lookup and dial take five round trips.
+pub const MEET_PATIENCE: Duration = Duration::from_secs(1);
+/// How long it waits for others once there is a first one.
+pub const MEET_OTHERS: Duration = Duration::from_millis(200);
+/// How long a provider that was dialled is not dialled again for the same model.
+pub const REDIAL_AFTER: Duration = Duration::from_secs(30);
+/// A provider that said something within this time is alive.
+pub const HEARD_LATELY: Duration = Duration::from_secs(60);
 /// Keys this node provides, topics included.
 pub const PROVIDED_MAX: usize = 256;
 /// Provider records announced per tick: each is a query of its own.
@@ -88,12 +133,15 @@ pub const ANNOUNCE_EVERY: Duration = Duration::from_secs(20 * 60);
 pub const RECORD_TTL: Duration = Duration::from_secs(60 * 60);
 /// Provider records kept for others.
 pub const RECORDS_MAX: usize = 8192;
+/// Addresses kept with a provider record: sixty-four records still fit one answer.
+pub const RECORD_ADDRESSES: usize = 4;
 /// Provider records kept from one peer.
 pub const RECORDS_PER_PEER: usize = 256;
 /// Providers kept for one key.
 pub const PROVIDERS_PER_KEY: usize = 64;
-/// A search for providers ends early with this many.
-pub const PROVIDERS_ENOUGH: usize = 32;
+/// A search for providers ends early with this many: as many as four nodes keep, so that no single one of those that are
+/// asked decides who is found.
+pub const PROVIDERS_ENOUGH: usize = 256;
 /// Searches for providers at a time.
 pub const FINDS_MAX: usize = 64;
 /// Deadline of one lookup in the distributed hash table.
@@ -105,13 +153,29 @@ pub const BOOTSTRAP_EVERY: Duration = Duration::from_secs(300);
 pub const CONNECTIONS_HIGH: usize = 96;
 /// Connections one peer may hold: both sides may dial at the same moment, and a peer that restarts still counts with
 /// its old connections until they time out. Refusing one loses the gossip that was already on it.
-pub const CONNECTIONS_PER_PEER: u32 = 4;
-/// Inbound connections that are still shaking hands.
-pub const PENDING_IN_MAX: u32 = 64;
-/// Outbound connections that are still shaking hands.
-pub const PENDING_OUT_MAX: u32 = 32;
-/// A connection younger than this is not closed to make room.
+pub const CONNECTIONS_PER_PEER: usize = 4;
+/// Peers that may be connected, of those whom this node chose: friends, nodes that it joined through or dialled itself.
+/// Beyond that many they compete with strangers.
+pub const CONNECTIONS_KEPT: usize = 128;
+/// Strangers that may be on their way out at a time, each for a newcomer. Bounds what is connected beyond the limits.
+pub const LEAVING_MAX: usize = 32;
+/// Inbound connections that are still shaking hands. A handshake over 300 ms of delay takes a second, so that a prefix that
+/// has half of the places can still be served at sixty newcomers a second.
+pub const PENDING_IN_MAX: usize = 128;
+/// Outbound connections of this node's own choice that are still shaking hands.
+pub const PENDING_OUT_MAX: usize = 32;
+/// Outbound connections that a lookup in the hash table begins and that are still shaking hands. Counted apart, so that
+/// dead addresses in it do not hold up the dials that matter.
+pub const PENDING_LOOKUPS_MAX: usize = 32;
+/// A connection that was silent for less than this is not closed to make room.
 pub const CONNECTION_GRACE: Duration = Duration::from_secs(20);
+/// When all places are taken, a stranger that was silent for this long makes room for a neighbour: long enough to find a
+/// provider and hear its bid.
+pub const TURN_MIN: Duration = Duration::from_secs(5);
+/// When all places are taken by one prefix and all of it talks, a turn is this long.
+pub const TURN_MAX: Duration = Duration::from_secs(60);
+/// Between two words in the log about the same budget that is used up.
+pub const EXCESS_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long a peer of another network stays connected, so that it learns of the mismatch as well.
 pub const STRANGER_GRACE: Duration = Duration::from_secs(1);
 /// A connection that carries nothing is closed after this.

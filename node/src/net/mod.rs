@@ -24,11 +24,15 @@
 
 mod address;
 mod behaviour;
+mod budget;
 mod cause;
 mod config;
 mod dial;
 mod discover;
+mod door;
+mod friends;
 mod gossip;
+mod guard;
 #[cfg(test)]
 mod hostile;
 #[cfg(not(virtual_network))]
@@ -36,6 +40,7 @@ mod internet;
 mod join;
 pub mod limits;
 mod listen;
+mod meet;
 mod outbox;
 mod penalty;
 mod prefix;
@@ -43,6 +48,7 @@ mod pump;
 mod records;
 mod streams;
 mod swarm;
+mod table;
 
 use std::collections::BTreeSet;
 
@@ -68,6 +74,14 @@ pub enum NetCommand {
         /// The message.
         bytes: Vec<u8>,
     },
+    /// Send `bytes` to one node over a connection that stands, or drop them. So a stranger's question makes this node dial
+    /// nobody and look nothing up. (`NE-1`)
+    Answer {
+        /// The receiver.
+        to: NodeId,
+        /// The message.
+        bytes: Vec<u8>,
+    },
     /// Gossip `bytes` (at most [`limits::GOSSIP_BYTES_MAX`]) on a topic. No subscription is needed.
     Publish {
         /// The topic's short name.
@@ -85,6 +99,11 @@ pub enum NetCommand {
     Withdraw([u8; 32]),
     /// Look up the providers of a model; answered by one [`NetEvent::Providers`].
     FindProviders([u8; 32]),
+    /// Look up the providers of a model and connect to some of them, for a call that is about to be gossiped; answered by
+    /// one [`NetEvent::Met`] within [`limits::MEET_PATIENCE`]. (`NE-1`)
+    Meet([u8; 32]),
+    /// The nodes that have a channel with this one, from now on: what is kept for them, strangers cannot take. (`NE-2`)
+    Befriend(BTreeSet<NodeId>),
     /// The judgement of a gossiped message. Without one, the message goes no further.
     Verdict {
         /// From the [`NetEvent::Gossip`] that is judged.
@@ -119,6 +138,8 @@ pub enum Fault {
     OversizedFrame,
     /// Its message could not be decoded.
     Malformed,
+    /// It sent more than a peer may, once.
+    Flooding,
     /// It sent something signed wrongly.
     FalseSignature,
     /// It broke a rule of the protocol that an honest node keeps.
@@ -188,6 +209,13 @@ pub enum NetEvent {
         /// Its providers, in no order of merit.
         nodes: Vec<NodeId>,
     },
+    /// Providers of a model are connected, or none can be for now.
+    Met {
+        /// The model.
+        key: [u8; 32],
+        /// How many are connected that can hear a call.
+        providers: usize,
+    },
 }
 
 /// Why a join address failed.
@@ -234,6 +262,9 @@ pub enum Undelivered {
     /// No address of the receiver answers.
     #[error("no address of the receiver answers")]
     Unreachable,
+    /// The receiver is not connected, and this node does not dial it for this.
+    #[error("the receiver is not connected")]
+    Unconnected,
     /// The stream to the receiver broke twice.
     #[error("the stream to the receiver broke twice")]
     Broken,
@@ -279,8 +310,12 @@ pub struct NetStatus {
     pub routes: usize,
     /// Gossiped messages dropped because events were read too slowly.
     pub gossip_dropped: u64,
+    /// Gossiped messages dropped unread because more came than is looked at.
+    pub gossip_refused: u64,
     /// Notices dropped because events were read too slowly.
     pub notices_dropped: u64,
+    /// Answers dropped because their receiver was not connected.
+    pub answers_dropped: u64,
 }
 
 /// Commands to a running swarm. Clones drive the same swarm; it stops when the last one is dropped, when the event

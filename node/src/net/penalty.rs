@@ -22,6 +22,7 @@ struct Record {
 fn points(fault: Fault) -> u32 {
     match fault {
         Fault::OversizedFrame | Fault::FalseSignature => limits::PENALTY_LIMIT,
+        Fault::Flooding => 1,
         Fault::Malformed | Fault::RuleBroken => limits::PENALTY_LIMIT.div_ceil(4),
     }
 }

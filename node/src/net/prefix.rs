@@ -31,7 +31,7 @@ impl Prefixes {
 }
 
 /// An address's prefix: that of its first IP address, which for a relayed connection is the relay's.
-fn of(remote: &Multiaddr) -> Prefix {
+pub(super) fn of(remote: &Multiaddr) -> Prefix {
     let ip = remote.iter().find_map(|part| match part {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
         Protocol::Ip6(ip) => Some(IpAddr::V6(ip)),

@@ -11,10 +11,10 @@ use bombyx_protocol::limits::FRAME_BYTES_MAX;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::{PeerId, Stream};
 use libp2p_stream::Control;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::friends::Friends;
 use super::streams::{GREETING, MESSAGES, write_frame};
 use super::swarm::Request;
 use super::{NetEvent, Undelivered, address, limits};
@@ -25,8 +25,24 @@ const ATTEMPTS: usize = 2;
 /// A message that waits, and its share of the bytes that may wait.
 struct Queued {
     bytes: Vec<u8>,
+    way: Way,
     until: Instant,
-    _share: OwnedSemaphorePermit,
+    _share: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+/// How a message may get to its peer. (`NE-1`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The peer is found and dialled if need be.
+    Dial,
+    /// Over a connection that stands, or not at all.
+    Connection,
+}
+
+/// The queue of one peer's task.
+struct Queue {
+    messages: mpsc::Sender<Queued>,
+    bytes: Arc<Semaphore>,
 }
 
 /// The sending tasks of all peers.
@@ -35,8 +51,10 @@ pub(super) struct Pumps {
     control: Control,
     events: mpsc::Sender<NetEvent>,
     requests: mpsc::Sender<Request>,
-    queues: HashMap<PeerId, mpsc::Sender<Queued>>,
+    friends: Friends,
+    queues: HashMap<PeerId, Queue>,
     bytes: Arc<Semaphore>,
+    reaching: Arc<Semaphore>,
 }
 
 impl Pumps {
@@ -45,64 +63,86 @@ impl Pumps {
         control: Control,
         events: mpsc::Sender<NetEvent>,
         requests: mpsc::Sender<Request>,
+        friends: Friends,
     ) -> Self {
         let bytes = Arc::new(Semaphore::new(limits::QUEUED_BYTES_MAX));
-        Self { own, control, events, requests, queues: HashMap::new(), bytes }
+        let reaching = Arc::new(Semaphore::new(limits::PUMPS_REACHING_MAX));
+        Self { own, control, events, requests, friends, queues: HashMap::new(), bytes, reaching }
     }
 
     /// Queues a message; its task reports what becomes of it later.
-    pub(super) fn send(&mut self, to: NodeId, bytes: Vec<u8>) -> Result<(), Undelivered> {
+    pub(super) fn send(
+        &mut self,
+        to: NodeId,
+        bytes: Vec<u8>,
+        way: Way,
+        is_connected: bool,
+    ) -> Result<(), Undelivered> {
         let peer = address::peer_of(to).filter(|_| to != self.own).ok_or(Undelivered::NotANode)?;
         if bytes.len() > FRAME_BYTES_MAX {
             return Err(Undelivered::TooLong);
         }
         let size = u32::try_from(bytes.len()).map_err(|_| Undelivered::TooLong)?;
-        let share = Arc::clone(&self.bytes).try_acquire_many_owned(size).map_err(|_| Undelivered::Busy)?;
-        let message = Queued { bytes, until: Instant::now() + limits::SEND_DEADLINE, _share: share };
-        self.queue(peer, to, message)
+        let all = Arc::clone(&self.bytes).try_acquire_many_owned(size).map_err(|_| Undelivered::Busy)?;
+        let queue = self.queue(peer, to, is_connected)?;
+        let own = Arc::clone(&queue.bytes).try_acquire_many_owned(size);
+        let share = (all, own.map_err(|_| Undelivered::QueueFull)?);
+        let until = Instant::now() + limits::SEND_DEADLINE;
+        let message = Queued { bytes, way, until, _share: share };
+        // It was open a moment ago, and this loop alone opens and fills queues.
+        queue.messages.try_send(message).map_err(|_| Undelivered::QueueFull)
     }
 
-    fn queue(&mut self, peer: PeerId, node: NodeId, message: Queued) -> Result<(), Undelivered> {
-        let mut message = message;
-        if let Entry::Occupied(entry) = self.queues.entry(peer) {
-            match entry.get().try_send(message) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Full(_)) => return Err(Undelivered::QueueFull),
-                Err(TrySendError::Closed(back)) => {
-                    // Its task ended for lack of work.
-                    entry.remove();
-                    message = back;
-                }
-            }
+    /// The queue of a peer, whose task is started if there is none.
+    fn queue(&mut self, peer: PeerId, node: NodeId, is_connected: bool) -> Result<&Queue, Undelivered> {
+        if self.queues.get(&peer).is_some_and(|queue| queue.messages.is_closed()) {
+            // Its task ended for lack of work, or because the peer cannot be reached.
+            self.queues.remove(&peer);
         }
-        if self.queues.len() >= limits::PUMPS_MAX {
+        if !self.queues.contains_key(&peer) && self.queues.len() >= limits::PUMPS_MAX {
             self.forget_ended();
         }
-        if self.queues.len() >= limits::PUMPS_MAX {
+        let is_full = self.queues.len() >= limits::PUMPS_MAX;
+        let entry = match self.queues.entry(peer) {
+            Entry::Occupied(entry) => return Ok(entry.into_mut()),
+            Entry::Vacant(entry) => entry,
+        };
+        if is_full {
             return Err(Undelivered::Busy);
         }
-        let (queue, messages) = mpsc::channel(limits::PEER_QUEUE_MAX);
-        queue.try_send(message).map_err(|_| Undelivered::QueueFull)?;
-        self.queues.insert(peer, queue);
+        let reaching = if is_connected {
+            None
+        } else {
+            Some(Arc::clone(&self.reaching).try_acquire_owned().map_err(|_| Undelivered::Busy)?)
+        };
+        let (messages, incoming) = mpsc::channel(limits::PEER_QUEUE_MAX);
         let pump = Pump {
             peer,
             node,
-            messages,
+            reaching,
+            messages: incoming,
+            friends: self.friends.clone(),
             control: self.control.clone(),
             events: self.events.clone(),
             requests: self.requests.clone(),
         };
         tokio::spawn(pump.run());
-        Ok(())
+        let bytes = Arc::new(Semaphore::new(limits::PEER_QUEUE_BYTES_MAX));
+        Ok(entry.insert(Queue { messages, bytes }))
     }
 
     /// Whether a sending task exists for a peer, and with it perhaps a kept stream.
     pub(super) fn serves(&self, peer: &PeerId) -> bool {
-        self.queues.get(peer).is_some_and(|queue| !queue.is_closed())
+        self.queues.get(peer).is_some_and(|queue| !queue.messages.is_closed())
     }
 
-    pub(super) fn forget_ended(&mut self) {
-        self.queues.retain(|_, queue| !queue.is_closed());
+    /// A peer is gone: its task sends what waits, if it may dial for it, and ends.
+    pub(super) fn disconnected(&mut self, peer: &PeerId) {
+        self.queues.remove(peer);
+    }
+
+    fn forget_ended(&mut self) {
+        self.queues.retain(|_, queue| !queue.messages.is_closed());
     }
 }
 
@@ -110,7 +150,10 @@ impl Pumps {
 struct Pump {
     peer: PeerId,
     node: NodeId,
+    /// A place among those that are being reached, until that succeeds.
+    reaching: Option<OwnedSemaphorePermit>,
     messages: mpsc::Receiver<Queued>,
+    friends: Friends,
     control: Control,
     events: mpsc::Sender<NetEvent>,
     requests: mpsc::Sender<Request>,
@@ -128,13 +171,14 @@ impl Pump {
     async fn run(mut self) {
         let mut stream = None;
         while let Some(message) = self.next(&mut stream).await {
-            let delivery = self.deliver(&mut stream, &message.bytes);
+            let delivery = self.deliver(&mut stream, &message);
             let result = timeout_at(message.until, delivery).await.unwrap_or(Err(Undelivered::TimedOut));
+            let way = message.way;
             drop(message);
             if let Err(why) = result {
                 // A frame may have been written in part.
                 stream = None;
-                if !self.give_up(why).await {
+                if !self.give_up(way, why).await {
                     return;
                 }
             }
@@ -147,12 +191,13 @@ impl Pump {
 
     /// The next message. Notices meanwhile when the peer closes the stream, and ends after a long silence.
     async fn next(&mut self, stream: &mut Option<Stream>) -> Option<Queued> {
+        let idle = if self.friends.has(&self.peer) { limits::PUMP_IDLE } else { limits::PUMP_IDLE_STRANGER };
         loop {
             tokio::select! {
                 biased;
                 () = broken(stream.as_mut()) => *stream = None,
                 message = self.messages.recv() => return message,
-                () = tokio::time::sleep(limits::PUMP_IDLE) => {
+                () = tokio::time::sleep(idle) => {
                     // What was queued in this very moment is still sent; later messages get a new task.
                     self.messages.close();
                 }
@@ -160,9 +205,9 @@ impl Pump {
         }
     }
 
-    async fn deliver(&mut self, stream: &mut Option<Stream>, bytes: &[u8]) -> Result<(), Undelivered> {
+    async fn deliver(&mut self, stream: &mut Option<Stream>, message: &Queued) -> Result<(), Undelivered> {
         for _ in 0..ATTEMPTS {
-            match self.attempt(stream, bytes).await {
+            match self.attempt(stream, message).await {
                 Ok(()) => return Ok(()),
                 Err(Failed::ForGood(why)) => return Err(why),
                 Err(Failed::Stream(why)) => {
@@ -174,11 +219,13 @@ impl Pump {
         Err(Undelivered::Broken)
     }
 
-    async fn attempt(&mut self, stream: &mut Option<Stream>, bytes: &[u8]) -> Result<(), Failed> {
+    async fn attempt(&mut self, stream: &mut Option<Stream>, message: &Queued) -> Result<(), Failed> {
+        let bytes = &message.bytes;
         if let Some(stream) = stream {
             return write_frame(stream, bytes).await.map_err(Failed::Stream);
         }
-        self.reach().await.map_err(Failed::ForGood)?;
+        self.reach(message.way).await.map_err(Failed::ForGood)?;
+        self.reaching = None;
         let mut fresh = self
             .control
             .open_stream(self.peer, MESSAGES)
@@ -195,28 +242,31 @@ impl Pump {
         Ok(())
     }
 
-    async fn reach(&self) -> Result<(), Undelivered> {
+    async fn reach(&self, way: Way) -> Result<(), Undelivered> {
         let (answer, reached) = oneshot::channel();
-        let request = Request::Reach { peer: self.peer, answer };
+        let request = Request::Reach { peer: self.peer, way, answer };
         self.requests.send(request).await.map_err(|_| Undelivered::Unreachable)?;
         reached.await.unwrap_or(Err(Undelivered::Unreachable))
     }
 
-    /// Reports a failed message. When the peer cannot be reached at all, what waits for it fails along: each would
-    /// only wait for the same end. False when nobody listens any more.
-    async fn give_up(&mut self, why: Undelivered) -> bool {
-        let mut count = 1;
-        if matches!(why, Undelivered::NoAddress | Undelivered::Unreachable | Undelivered::Blocked) {
-            while self.messages.try_recv().is_ok() {
-                count += 1;
+    /// Reports a failed message, unless it was one that only a standing connection would have carried. When the peer
+    /// cannot be reached at all, what waits for it fails along, for each would only wait for the same end, and so does the
+    /// task. False when it is over, or nobody listens any more.
+    async fn give_up(&mut self, way: Way, why: Undelivered) -> bool {
+        let mut failed = usize::from(way == Way::Dial);
+        let is_over = matches!(why, Undelivered::NoAddress | Undelivered::Unreachable | Undelivered::Blocked);
+        if is_over {
+            self.messages.close();
+            while let Some(message) = self.messages.recv().await {
+                failed += usize::from(message.way == Way::Dial);
             }
         }
-        for _ in 0..count {
+        for _ in 0..failed {
             if self.events.send(NetEvent::Undelivered { to: self.node, why }).await.is_err() {
                 return false;
             }
         }
-        true
+        !is_over
     }
 }
 
@@ -233,4 +283,5 @@ async fn broken(stream: Option<&mut Stream>) {
 
 // The idle time must not outlast the reader's patience, or the reader would close streams in use.
 const _: () = assert!(limits::PUMP_IDLE.as_secs() < limits::INBOUND_IDLE.as_secs());
+const _: () = assert!(limits::PUMP_IDLE_STRANGER.as_secs() < limits::STRANGER_SILENCE.as_secs());
 const _: () = assert!(Duration::as_secs(&limits::REACH_DEADLINE) < limits::SEND_DEADLINE.as_secs());

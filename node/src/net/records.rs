@@ -1,67 +1,186 @@
-//! Provider records of others: which are stored, for whom, and for how long.
+//! Provider records of others: which are kept, for how long, and in what order they are told.
+//!
+//! A record costs nothing to make, so nobody's number of records decides who is found: a key that has all the records it may
+//! have loses one of the prefix with the most for one of a prefix with fewer, and whoever asks is told of all prefixes in
+//! turn, for an answer holds fewer records than a key may have. (`NE-5`)
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
-use libp2p::PeerId;
-use libp2p::kad::store::{MemoryStore, RecordStore as _};
-use libp2p::kad::{ProviderRecord, RecordKey};
+use bombyx_protocol::ident::Prefix;
+use libp2p::kad::store::{Error, RecordStore, Result};
+use libp2p::kad::{ProviderRecord, Record, RecordKey};
+use libp2p::{Multiaddr, PeerId};
+use rand::seq::SliceRandom as _;
 use web_time::Instant;
 
-use super::address;
-use super::config::Scope;
+use super::budget::{Excess, lower};
 use super::limits;
 
 /// Bytes of a key: a model's or a topic's hash.
 const KEY_BYTES: usize = 32;
 
-/// The records stored for others. The store itself would keep the dead ones until somebody asks for them.
+/// The provider records of this node and those that it keeps for others.
 pub(super) struct Records {
-    scope: Scope,
-    expiries: HashMap<(RecordKey, PeerId), Instant>,
+    own: PeerId,
+    keys: HashMap<RecordKey, Vec<Kept>>,
+    provided: Vec<ProviderRecord>,
+    count: usize,
+    by_provider: BTreeMap<PeerId, usize>,
+    by_prefix: BTreeMap<Prefix, usize>,
+    excess: Excess,
+}
+
+struct Kept {
+    record: ProviderRecord,
+    prefix: Prefix,
+    since: Instant,
 }
 
 impl Records {
-    pub(super) fn new(scope: Scope) -> Self {
-        Self { scope, expiries: HashMap::new() }
+    pub(super) fn new(own: PeerId) -> Self {
+        Self {
+            own,
+            keys: HashMap::new(),
+            provided: Vec::new(),
+            count: 0,
+            by_provider: BTreeMap::new(),
+            by_prefix: BTreeMap::new(),
+            excess: Excess::of("provider records"),
+        }
     }
 
-    /// Stores a record, or not: libp2p has already checked that it speaks for its sender alone.
-    pub(super) fn admit(&mut self, store: &mut MemoryStore, mut record: ProviderRecord, now: Instant) {
-        let place = (record.key.clone(), record.provider);
-        if record.key.as_ref().len() != KEY_BYTES || !self.has_room(&place) {
+    /// Keeps a record that its provider sent from this prefix, with the addresses that may be believed, or not: libp2p has
+    /// already checked that it speaks for its sender alone.
+    pub(super) fn admit(
+        &mut self,
+        mut record: ProviderRecord,
+        mut addresses: Vec<Multiaddr>,
+        prefix: Prefix,
+        now: Instant,
+    ) {
+        if record.key.as_ref().len() != KEY_BYTES || record.provider == self.own {
             return;
         }
-        record.addresses = record
-            .addresses
-            .iter()
-            .filter_map(|claimed| address::believed(self.scope, &record.provider, claimed))
-            .take(limits::ADDRESSES_PER_PEER)
-            .collect();
+        addresses.truncate(limits::RECORD_ADDRESSES);
+        record.addresses = addresses;
         let longest = now + limits::RECORD_TTL;
-        let expires = record.expires.map_or(longest, |expires| expires.min(longest));
-        record.expires = Some(expires);
-        if store.add_provider(record).is_ok() {
-            self.expiries.insert(place, expires);
+        record.expires = Some(record.expires.map_or(longest, |expires| expires.min(longest)));
+        let known = self.keys.get_mut(&record.key);
+        if let Some(kept) =
+            known.and_then(|kept| kept.iter_mut().find(|kept| kept.record.provider == record.provider))
+        {
+            kept.record = record;
+            return;
         }
+        let of_provider = self.by_provider.get(&record.provider).copied().unwrap_or(0);
+        let of_prefix = self.by_prefix.get(&prefix).copied().unwrap_or(0);
+        let free = limits::RECORDS_MAX.saturating_sub(self.count);
+        if of_provider >= limits::RECORDS_PER_PEER || of_prefix >= free || !self.has_room(&record.key, prefix)
+        {
+            self.excess.note(prefix, now);
+            return;
+        }
+        self.count += 1;
+        *self.by_provider.entry(record.provider).or_default() += 1;
+        *self.by_prefix.entry(prefix).or_default() += 1;
+        self.keys.entry(record.key.clone()).or_default().push(Kept { record, prefix, since: now });
     }
 
-    fn has_room(&self, place: &(RecordKey, PeerId)) -> bool {
-        if self.expiries.contains_key(place) {
+    /// Whether a key takes another record of a prefix; makes room at the cost of the prefix with the most.
+    fn has_room(&mut self, key: &RecordKey, prefix: Prefix) -> bool {
+        let Some(kept) = self.keys.get(key).filter(|kept| kept.len() >= limits::PROVIDERS_PER_KEY) else {
             return true;
+        };
+        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
+        kept.iter().for_each(|kept| *counts.entry(kept.prefix).or_default() += 1);
+        let own = counts.get(&prefix).copied().unwrap_or(0);
+        let most = counts.values().copied().max().unwrap_or(0);
+        if most < own + 2 {
+            return false;
         }
-        let of_provider = self.expiries.keys().filter(|(_, provider)| *provider == place.1).count();
-        self.expiries.len() < limits::RECORDS_MAX && of_provider < limits::RECORDS_PER_PEER
+        let of_the_most = kept.iter().filter(|kept| counts.get(&kept.prefix) == Some(&most));
+        let youngest = of_the_most.max_by_key(|kept| kept.since).map(|kept| kept.record.provider);
+        youngest.inspect(|provider| self.remove_provider(key, provider)).is_some()
     }
 
     /// Removes what has expired.
-    pub(super) fn sweep(&mut self, store: &mut MemoryStore, now: Instant) {
-        self.expiries.retain(|(key, provider), expires| {
-            let alive = *expires > now;
-            if !alive {
-                store.remove_provider(key, provider);
-            }
-            alive
-        });
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let dead: Vec<(RecordKey, PeerId)> = self
+            .keys
+            .values()
+            .flatten()
+            .filter(|kept| kept.record.is_expired(now))
+            .map(|kept| (kept.record.key.clone(), kept.record.provider))
+            .collect();
+        dead.iter().for_each(|(key, provider)| self.remove_provider(key, provider));
+    }
+}
+
+impl RecordStore for Records {
+    type RecordsIter<'a> = std::iter::Empty<Cow<'a, Record>>;
+    type ProvidedIter<'a> = std::vec::IntoIter<Cow<'a, ProviderRecord>>;
+
+    fn get(&self, _key: &RecordKey) -> Option<Cow<'_, Record>> {
+        None
+    }
+
+    /// Values are not kept for anybody.
+    fn put(&mut self, _record: Record) -> Result<()> {
+        Err(Error::MaxRecords)
+    }
+
+    fn remove(&mut self, _key: &RecordKey) {}
+
+    fn records(&self) -> Self::RecordsIter<'_> {
+        std::iter::empty()
+    }
+
+    /// Adds a record of this node itself; those of others come by [`Records::admit`].
+    fn add_provider(&mut self, record: ProviderRecord) -> Result<()> {
+        self.provided.retain(|own| own.key != record.key);
+        if self.provided.len() >= limits::PROVIDED_MAX {
+            return Err(Error::MaxProvidedKeys);
+        }
+        self.provided.push(record);
+        Ok(())
+    }
+
+    /// All prefixes in turn, each one's records in an order of chance, this node's own first.
+    fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
+        let mut by_prefix: BTreeMap<Prefix, Vec<&ProviderRecord>> = BTreeMap::new();
+        for kept in self.keys.get(key).into_iter().flatten() {
+            by_prefix.entry(kept.prefix).or_default().push(&kept.record);
+        }
+        let mut ranked: Vec<(usize, &ProviderRecord)> = Vec::new();
+        for records in by_prefix.values_mut() {
+            records.shuffle(&mut rand::rng());
+            ranked.extend(records.iter().copied().enumerate());
+        }
+        ranked.shuffle(&mut rand::rng());
+        ranked.sort_by_key(|(rank, _)| *rank);
+        let own = self.provided.iter().filter(|own| own.key == *key);
+        own.chain(ranked.into_iter().map(|(_, record)| record)).cloned().collect()
+    }
+
+    fn provided(&self) -> Self::ProvidedIter<'_> {
+        self.provided.iter().map(Cow::Borrowed).collect::<Vec<_>>().into_iter()
+    }
+
+    fn remove_provider(&mut self, key: &RecordKey, provider: &PeerId) {
+        if *provider == self.own {
+            self.provided.retain(|own| own.key != *key);
+            return;
+        }
+        let Some(kept) = self.keys.get_mut(key) else { return };
+        let Some(place) = kept.iter().position(|kept| kept.record.provider == *provider) else { return };
+        let gone = kept.swap_remove(place);
+        if kept.is_empty() {
+            self.keys.remove(key);
+        }
+        self.count = self.count.saturating_sub(1);
+        lower(&mut self.by_provider, provider);
+        lower(&mut self.by_prefix, &gone.prefix);
     }
 }
 
@@ -69,51 +188,94 @@ impl Records {
 mod tests {
     use super::*;
 
-    fn record(key: &[u8], provider: PeerId) -> ProviderRecord {
-        let addresses = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap(); 20];
-        ProviderRecord::new(RecordKey::new(&key), provider, addresses)
-    }
-
-    fn key(number: u32) -> [u8; 32] {
+    fn key(number: u32) -> RecordKey {
         let mut key = [0; 32];
         key[..4].copy_from_slice(&number.to_le_bytes());
-        key
+        RecordKey::new(&key)
+    }
+
+    fn prefix(number: u8) -> Prefix {
+        Prefix::of_ipv4([127, 0, number, 1])
+    }
+
+    fn records() -> Records {
+        Records::new(PeerId::random())
+    }
+
+    fn admit(records: &mut Records, key: RecordKey, provider: PeerId, prefix: Prefix) {
+        let addresses = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap(); 20];
+        records.admit(ProviderRecord::new(key, provider, Vec::new()), addresses, prefix, Instant::now());
     }
 
     #[test]
-    fn a_record_is_stored_with_bounded_addresses_and_life_and_swept_after_it() {
-        let mut store = MemoryStore::new(PeerId::random());
-        let mut records = Records::new(Scope::Private);
+    fn a_record_is_kept_with_bounded_addresses_and_life_and_swept_after_it() {
+        let mut records = records();
         let (provider, now) = (PeerId::random(), Instant::now());
-        records.admit(&mut store, record(&key(1), provider), now);
-        let stored = store.providers(&RecordKey::new(&key(1)));
-        assert_eq!(stored.len(), 1);
-        assert_eq!(stored[0].addresses.len(), limits::ADDRESSES_PER_PEER);
-        assert_eq!(stored[0].expires, Some(now + limits::RECORD_TTL));
-        records.sweep(&mut store, now + limits::RECORD_TTL);
-        assert!(store.providers(&RecordKey::new(&key(1))).is_empty());
-    }
-
-    #[test]
-    fn in_public_inner_addresses_are_struck_out() {
-        let mut store = MemoryStore::new(PeerId::random());
-        let mut records = Records::new(Scope::Public);
-        records.admit(&mut store, record(&key(1), PeerId::random()), Instant::now());
-        assert!(store.providers(&RecordKey::new(&key(1)))[0].addresses.is_empty());
+        admit(&mut records, key(1), provider, prefix(1));
+        let kept = records.providers(&key(1));
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].addresses.len(), limits::RECORD_ADDRESSES);
+        assert!(kept[0].expires.is_some_and(|at| at <= now + limits::RECORD_TTL * 2));
+        records.sweep(now + limits::RECORD_TTL * 2);
+        assert!(records.providers(&key(1)).is_empty());
+        assert!(records.count == 0 && records.by_prefix.is_empty() && records.by_provider.is_empty());
     }
 
     #[test]
     fn odd_keys_and_greedy_peers_are_refused() {
-        let mut store = MemoryStore::new(PeerId::random());
-        let mut records = Records::new(Scope::Private);
-        let (greedy, now) = (PeerId::random(), Instant::now());
-        records.admit(&mut store, record(b"short", greedy), now);
-        assert!(records.expiries.is_empty());
+        let mut records = records();
+        let greedy = PeerId::random();
+        admit(&mut records, RecordKey::new(b"short"), greedy, prefix(1));
+        assert_eq!(records.count, 0);
         for number in 0..u32::try_from(limits::RECORDS_PER_PEER).unwrap() + 10 {
-            records.admit(&mut store, record(&key(number), greedy), now);
+            admit(&mut records, key(number), greedy, prefix(1));
         }
-        assert_eq!(records.expiries.len(), limits::RECORDS_PER_PEER);
-        records.admit(&mut store, record(&key(1), PeerId::random()), now);
-        assert_eq!(records.expiries.len(), limits::RECORDS_PER_PEER + 1, "others are not affected");
+        assert_eq!(records.count, limits::RECORDS_PER_PEER);
+        admit(&mut records, key(1), PeerId::random(), prefix(1));
+        assert_eq!(records.count, limits::RECORDS_PER_PEER + 1, "others are not affected");
+    }
+
+    /// (`NE-5`)
+    #[test]
+    fn a_key_full_of_one_prefix_has_room_for_another_and_tells_of_it_early() {
+        let mut records = records();
+        for _ in 0..limits::PROVIDERS_PER_KEY * 2 {
+            admit(&mut records, key(1), PeerId::random(), prefix(1));
+        }
+        assert_eq!(records.count, limits::PROVIDERS_PER_KEY);
+        let honest = PeerId::random();
+        admit(&mut records, key(1), honest, prefix(2));
+        assert_eq!(records.count, limits::PROVIDERS_PER_KEY);
+        for _ in 0..100 {
+            let told = records.providers(&key(1));
+            assert!(told[..2].iter().any(|record| record.provider == honest));
+        }
+        for _ in 0..limits::PROVIDERS_PER_KEY * 2 {
+            admit(&mut records, key(1), PeerId::random(), prefix(1));
+        }
+        assert!(records.providers(&key(1)).iter().any(|record| record.provider == honest), "and it stays");
+    }
+
+    /// (`NE-2`)
+    #[test]
+    fn one_prefix_fills_half_of_the_shelf_and_no_more() {
+        let mut records = records();
+        for number in 0..u32::try_from(limits::RECORDS_MAX).unwrap() {
+            admit(&mut records, key(number), PeerId::random(), prefix(1));
+        }
+        assert_eq!(records.count, limits::RECORDS_MAX / 2);
+        admit(&mut records, key(0), PeerId::random(), prefix(2));
+        assert_eq!(records.count, limits::RECORDS_MAX / 2 + 1);
+    }
+
+    #[test]
+    fn own_records_are_apart_and_never_come_from_others() {
+        let mut records = records();
+        let own = records.own;
+        records.add_provider(ProviderRecord::new(key(1), own, Vec::new())).unwrap();
+        admit(&mut records, key(1), own, prefix(1));
+        assert_eq!((records.providers(&key(1)).len(), records.provided().count()), (1, 1));
+        records.remove_provider(&key(1), &own);
+        assert!(records.providers(&key(1)).is_empty());
     }
 }

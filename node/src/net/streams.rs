@@ -5,12 +5,11 @@
 //! taken the stream over; until then the opener counts its first frame as undelivered. (`WI-10`)
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::limits::FRAME_BYTES_MAX;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
 use libp2p::{PeerId, StreamProtocol};
@@ -19,6 +18,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use web_time::Instant;
 
+use super::budget::{Place, Places};
+use super::friends::Friends;
+use super::prefix::Prefixes;
 use super::swarm::Request;
 use super::{Fault, NetEvent, address, limits};
 
@@ -47,14 +49,17 @@ pub(super) async fn accept(
     events: mpsc::Sender<NetEvent>,
     requests: mpsc::Sender<Request>,
     gate: Arc<Gate>,
+    (prefixes, friends): (Prefixes, Friends),
 ) {
     while let Some((peer, stream)) = incoming.next().await {
         let Some(node) = address::node_of(&peer) else { continue };
-        let Some(seat) = Gate::admit(&gate, peer) else {
+        let prefix = prefixes.get(&node).unwrap_or(Prefix::UNKNOWN);
+        let Some(seat) = Gate::admit(&gate, peer, prefix, friends.has(&peer)) else {
             tracing::debug!(%peer, "too many streams; one more is refused");
             continue;
         };
-        let reader = Reader { peer, node, seat, events: events.clone(), requests: requests.clone() };
+        let (events, requests, friends) = (events.clone(), requests.clone(), friends.clone());
+        let reader = Reader { peer, node, seat, friends, events, requests };
         tokio::spawn(reader.run(stream));
     }
 }
@@ -64,6 +69,7 @@ struct Reader {
     peer: PeerId,
     node: NodeId,
     seat: Seat,
+    friends: Friends,
     events: mpsc::Sender<NetEvent>,
     requests: mpsc::Sender<Request>,
 }
@@ -92,6 +98,11 @@ impl Reader {
         }
     }
 
+    /// How long the peer may be silent. (`NE-4`)
+    fn patience(&self) -> Duration {
+        if self.friends.has(&self.peer) { limits::INBOUND_IDLE } else { limits::STRANGER_SILENCE }
+    }
+
     async fn read(
         &self,
         stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
@@ -103,7 +114,7 @@ impl Reader {
         timeout(limits::FRAME_DEADLINE, greet).await??;
         loop {
             let mut length = [0; 4];
-            timeout(limits::INBOUND_IDLE, stream.read_exact(&mut length)).await??;
+            timeout(self.patience(), stream.read_exact(&mut length)).await??;
             let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
             if length > FRAME_BYTES_MAX {
                 return Err(ReadError::Oversized(length));
@@ -140,61 +151,73 @@ impl Meter {
     }
 }
 
-/// Counts the streams of each peer and meters what it sends over all of them.
-#[derive(Default)]
+/// Counts the streams of each peer, meters what it sends over all of them, and knows when it last sent anything.
 pub(super) struct Gate {
-    peers: Mutex<HashMap<PeerId, Guest>>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    places: Places,
+    peers: HashMap<PeerId, Guest>,
 }
 
 struct Guest {
-    streams: usize,
     meter: Meter,
+    heard_at: Option<Instant>,
 }
 
 /// The right to read one stream of a peer, given back when dropped.
 struct Seat {
     gate: Arc<Gate>,
     peer: PeerId,
+    place: Place,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        let each = limits::INBOUND_STREAMS_PER_PEER;
+        let places =
+            Places::new("inbound streams", limits::INBOUND_STREAMS_MAX, limits::INBOUND_STREAMS_KEPT, each);
+        Self { inner: Mutex::new(Inner { places, peers: HashMap::new() }) }
+    }
 }
 
 impl Gate {
-    fn admit(gate: &Arc<Self>, peer: PeerId) -> Option<Seat> {
-        let mut peers = gate.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if peers.len() >= limits::METERS_MAX {
-            peers.retain(|_, guest| guest.streams > 0);
-        }
-        let fresh = Guest { streams: 0, meter: Meter { paid_until: Instant::now() } };
-        let guest = match peers.entry(peer) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(fresh),
-        };
-        if guest.streams >= limits::INBOUND_STREAMS_PER_PEER {
-            return None;
-        }
-        guest.streams += 1;
-        Some(Seat { gate: Arc::clone(gate), peer })
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a peer has a stream open towards this node.
-    pub(super) fn is_in(&self, peer: &PeerId) -> bool {
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.get(peer).is_some_and(|guest| guest.streams > 0)
+    fn admit(gate: &Arc<Self>, peer: PeerId, prefix: Prefix, is_friend: bool) -> Option<Seat> {
+        let mut inner = gate.lock();
+        let now = Instant::now();
+        let place = inner.places.take(Some(peer), prefix, is_friend, now)?;
+        let Inner { places, peers } = &mut *inner;
+        if peers.len() >= limits::METERS_MAX {
+            peers.retain(|peer, _| places.held_by(peer) > 0);
+        }
+        peers.entry(peer).or_insert(Guest { meter: Meter { paid_until: now }, heard_at: None });
+        drop(inner);
+        Some(Seat { gate: Arc::clone(gate), peer, place })
+    }
+
+    /// When a peer last sent a message.
+    pub(super) fn heard_at(&self, peer: &PeerId) -> Option<Instant> {
+        self.lock().peers.get(peer).and_then(|guest| guest.heard_at)
     }
 }
 
 impl Seat {
     fn charge(&self, bytes: usize, now: Instant) -> Duration {
-        let mut peers = self.gate.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.get_mut(&self.peer).map_or(Duration::ZERO, |guest| guest.meter.charge(bytes, now))
+        let mut inner = self.gate.lock();
+        let Some(guest) = inner.peers.get_mut(&self.peer) else { return Duration::ZERO };
+        guest.heard_at = Some(now);
+        guest.meter.charge(bytes, now)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut peers = self.gate.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(guest) = peers.get_mut(&self.peer) {
-            guest.streams = guest.streams.saturating_sub(1);
-        }
+        self.gate.lock().places.give_back(&self.place);
     }
 }
 
@@ -202,16 +225,35 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
+    const HERE: Prefix = Prefix::of_ipv4([127, 0, 0, 1]);
+
+    fn admit(gate: &Arc<Gate>, peer: PeerId) -> Option<Seat> {
+        Gate::admit(gate, peer, HERE, false)
+    }
+
+    #[test]
+    fn streams_of_one_prefix_leave_room_for_another_and_for_friends() {
+        let gate = Arc::new(Gate::default());
+        let mut crowd = Vec::new();
+        while let Some(seat) = admit(&gate, PeerId::random()) {
+            crowd.push(seat);
+        }
+        assert_eq!(crowd.len(), limits::INBOUND_STREAMS_MAX / 2);
+        let elsewhere = Prefix::of_ipv4([127, 0, 7, 1]);
+        assert!(Gate::admit(&gate, PeerId::random(), elsewhere, false).is_some());
+        assert!(Gate::admit(&gate, PeerId::random(), HERE, true).is_some(), "a friend of the same prefix");
+    }
+
     #[test]
     fn a_peer_holds_a_few_streams_and_no_more() {
         let (gate, peer) = (Arc::new(Gate::default()), PeerId::random());
         let mut seats: Vec<Seat> = (0..limits::INBOUND_STREAMS_PER_PEER)
-            .map(|_| Gate::admit(&gate, peer).expect("within the limit"))
+            .map(|_| admit(&gate, peer).expect("within the limit"))
             .collect();
-        assert!(Gate::admit(&gate, peer).is_none());
-        assert!(Gate::admit(&gate, PeerId::random()).is_some(), "others are not affected");
+        assert!(admit(&gate, peer).is_none());
+        assert!(admit(&gate, PeerId::random()).is_some(), "others are not affected");
         seats.pop();
-        assert!(Gate::admit(&gate, peer).is_some(), "a closed stream makes room");
+        assert!(admit(&gate, peer).is_some(), "a closed stream makes room");
     }
 
     #[test]
@@ -239,11 +281,12 @@ mod tests {
     fn forgetting_idle_meters_keeps_those_in_use() {
         let gate = Arc::new(Gate::default());
         let busy = PeerId::random();
-        let _seat = Gate::admit(&gate, busy).unwrap();
+        let seat = admit(&gate, busy).unwrap();
+        seat.charge(1, Instant::now());
         for _ in 0..limits::METERS_MAX * 2 {
-            drop(Gate::admit(&gate, PeerId::random()));
+            drop(admit(&gate, PeerId::random()));
         }
-        assert!(gate.is_in(&busy));
-        assert!(gate.peers.lock().unwrap().len() <= limits::METERS_MAX);
+        assert!(gate.heard_at(&busy).is_some());
+        assert!(gate.lock().peers.len() <= limits::METERS_MAX);
     }
 }

@@ -1,30 +1,32 @@
 //! The swarm loop: the one task that owns libp2p's swarm. It routes, and waits for nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use bombyx_protocol::ident::{NodeId, Prefix};
 use futures::StreamExt as _;
 use libp2p::core::ConnectedPoint;
 use libp2p::kad::{self, QueryResult, RoutingUpdate};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
-use libp2p::{PeerId, StreamProtocol, Swarm, identify};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use web_time::Instant;
 
 use super::behaviour::{self, Behaviour, BehaviourEvent};
+use super::budget::{Flow, Full};
 use super::config::{NetConfig, NetError, Scope};
 use super::dial::Dialer;
 use super::discover::Discovery;
+use super::friends::Friends;
 use super::gossip::{self, Talk};
 use super::join::Joins;
 use super::listen::{self, bind, full_address, note_listening};
 use super::outbox::Outbox;
 use super::penalty::Penalties;
 use super::prefix::Prefixes;
-use super::pump::Pumps;
-use super::records::Records;
+use super::pump::{Pumps, Way};
 use super::streams::{self, Gate};
 use super::{Fault, NetCommand, NetEvent, NetHandle, NetStatus, Undelivered, Verdict, address, limits};
 
@@ -34,6 +36,8 @@ pub(super) enum Request {
     Reach {
         /// The peer.
         peer: PeerId,
+        /// Whether it may be dialled.
+        way: Way,
         /// Told the outcome.
         answer: oneshot::Sender<Result<(), Undelivered>>,
     },
@@ -53,7 +57,7 @@ pub(super) enum Request {
 ///
 /// # Errors
 /// [`NetError`] when the configuration is not usable or an address cannot be bound.
-pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), NetError> {
+pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), NetError> {
     let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if !(1..=32).contains(&config.network.len()) || !config.network.bytes().all(named) {
         return Err(NetError::Network(config.network));
@@ -64,7 +68,11 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
     let listen = listen::read_all("listen", &config.listen, address::read_listenable)?;
     let external = listen::read_all("external", &config.external, address::read_external)?;
 
-    let mut swarm = behaviour::build(&config, keypair)?;
+    let (friends, gate) = (Friends::default(), Arc::new(Gate::default()));
+    let own = listen.iter().chain(&external).map(|(_, address)| address);
+    config.scope = address::scope_of(config.scope, own.chain(joins.addresses()));
+    let typed = joins.addresses().cloned().collect();
+    let mut swarm = behaviour::build(&config, &keypair, typed, &friends, &gate)?;
     let (events, events_out) = mpsc::channel(limits::EVENTS_MAX);
     let mut out = Outbox::new(events.clone());
     let mut status = NetStatus::default();
@@ -77,27 +85,33 @@ pub async fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEv
     let (requests_in, requests) = mpsc::channel(limits::REQUESTS_MAX);
     let (status_in, status_out) = watch::channel(status.clone());
     let (stop_in, stop) = watch::channel(false);
-    let (gate, prefixes) = (Arc::new(Gate::default()), Prefixes::default());
+    let prefixes = Prefixes::default();
     let mut control = swarm.behaviour().stream.new_control();
     let incoming = control
         .accept(streams::MESSAGES)
         .map_err(|why| NetError::Setup { part: "direct messages", why: why.to_string() })?;
-    tokio::spawn(streams::accept(incoming, events.clone(), requests_in.clone(), Arc::clone(&gate)));
+    let of_peers = (prefixes.clone(), friends.clone());
+    tokio::spawn(streams::accept(incoming, events.clone(), requests_in.clone(), Arc::clone(&gate), of_peers));
 
     let state = State {
         version: behaviour::network_version(&config.network),
         kad_protocol: behaviour::kad_protocol(&config.network)?,
         scope: config.scope,
         connections_high: config.connections_high.max(8),
-        pumps: Pumps::new(node, control, events.clone(), requests_in),
+        pumps: Pumps::new(node, control, events.clone(), requests_in, friends.clone()),
         dialer: Dialer::new(config.scope),
         talk: Talk::new(&config.network),
         discovery: Discovery::new(config.announce_topics, now),
-        records: Records::new(config.scope),
+        gossip_flow: Flow::new(
+            "gossip",
+            limits::GOSSIP_PER_S,
+            limits::GOSSIP_PER_PEER_PER_S,
+            limits::GOSSIP_BURST,
+        ),
         penalties: Penalties::default(),
         strangers: HashMap::new(),
-        connected: HashMap::new(),
         prefixes: prefixes.clone(),
+        friends,
         gate,
         joins,
         status,
@@ -119,13 +133,12 @@ struct State {
     dialer: Dialer,
     talk: Talk,
     discovery: Discovery,
-    records: Records,
+    gossip_flow: Flow,
     penalties: Penalties,
     /// Peers of other networks, and when each was found out.
     strangers: HashMap<PeerId, Instant>,
-    /// When each connected peer was first connected.
-    connected: HashMap<PeerId, Instant>,
     prefixes: Prefixes,
+    friends: Friends,
     gate: Arc<Gate>,
     joins: Joins,
     status: NetStatus,
@@ -160,6 +173,9 @@ impl State {
                 _ = stop.changed() => break,
                 () = events.closed() => break,
             }
+            if self.discovery.meetings.is_waiting() {
+                self.go_on_meeting(&mut swarm);
+            }
             self.publish_status();
         }
         farewell(swarm).await;
@@ -180,10 +196,12 @@ impl State {
         let now = Instant::now();
         match command {
             NetCommand::Send { to, bytes } => {
-                if let Err(why) = self.pumps.send(to, bytes) {
+                let is_connected = self.prefixes.get(&to).is_some();
+                if let Err(why) = self.pumps.send(to, bytes, Way::Dial, is_connected) {
                     self.out.push(NetEvent::Undelivered { to, why });
                 }
             }
+            NetCommand::Answer { to, bytes } => self.answer(to, bytes),
             NetCommand::Publish { topic, bytes } => {
                 self.discovery.published(&topic, now);
                 let gossip = &mut swarm.behaviour_mut().gossip;
@@ -203,6 +221,10 @@ impl State {
             NetCommand::Provide(key) => self.discovery.provide(key, now),
             NetCommand::Withdraw(key) => self.discovery.withdraw(swarm, &key),
             NetCommand::FindProviders(key) => self.discovery.find(swarm, key, &mut self.out),
+            NetCommand::Meet(key) => self.discovery.meetings.meet(key, now),
+            NetCommand::Befriend(nodes) => {
+                self.friends.become_these(nodes.into_iter().filter_map(address::peer_of).collect());
+            }
             NetCommand::Verdict { message, verdict } => {
                 gossip::judge(&mut swarm.behaviour_mut().gossip, &message, verdict);
             }
@@ -216,11 +238,39 @@ impl State {
 
     fn on_request(&mut self, swarm: &mut Swarm<Behaviour>, request: Request) {
         match request {
-            Request::Reach { peer, answer } => {
+            Request::Reach { peer, way: Way::Dial, answer } => {
                 self.dialer.reach(swarm, peer, Some(answer), Instant::now());
+            }
+            Request::Reach { peer, way: Way::Connection, answer } => {
+                let is_there = swarm.is_connected(&peer);
+                // Its task may have met its own deadline meanwhile.
+                let _ = answer.send(if is_there { Ok(()) } else { Err(Undelivered::Unconnected) });
             }
             Request::Penalise { peer, fault } => self.penalise(swarm, peer, fault),
         }
+    }
+
+    /// Answers a peer that is connected; what is for anybody else is dropped. (`NE-1`)
+    fn answer(&mut self, to: NodeId, bytes: Vec<u8>) {
+        let sent = match self.prefixes.get(&to) {
+            Some(_) => self.pumps.send(to, bytes, Way::Connection, true),
+            None => Err(Undelivered::Unconnected),
+        };
+        if let Err(why) = sent {
+            self.status.answers_dropped += 1;
+            let dropped = self.status.answers_dropped;
+            tracing::debug!(peer = ?to, %why, dropped, "an answer is dropped");
+        }
+    }
+
+    fn go_on_meeting(&mut self, swarm: &mut Swarm<Behaviour>) {
+        let peers = &self.status.peers;
+        let is_ready = |swarm: &Swarm<Behaviour>, peer: &PeerId| {
+            address::node_of(peer).is_some_and(|node| peers.contains(&node))
+                && gossip::is_listening(&swarm.behaviour().gossip, peer)
+        };
+        let (dialer, gate, routes) = (&mut self.dialer, &self.gate, self.status.routes);
+        self.discovery.go_on_meeting(swarm, dialer, gate, &is_ready, routes, &mut self.out);
     }
 
     fn penalise(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, fault: Fault) {
@@ -238,8 +288,9 @@ impl State {
         self.joins.on_tick(swarm, now, &mut self.out);
         self.dialer.on_tick(swarm, now);
         self.discovery.on_tick(swarm, &self.talk, routes, now);
+        self.go_on_meeting(swarm);
         self.talk.retry(&mut swarm.behaviour_mut().gossip, now, &mut self.out);
-        self.records.sweep(swarm.behaviour_mut().kad.store_mut(), now);
+        swarm.behaviour_mut().kad.store_mut().sweep(now);
         for peer in self.penalties.forgive(now) {
             swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
@@ -259,24 +310,11 @@ impl State {
         });
     }
 
-    /// Closes the oldest idle connections when there are many, so that newcomers find an open door.
+    /// Closes silent connections when there are many, so that newcomers find an open door.
     fn make_room(&self, swarm: &mut Swarm<Behaviour>, now: Instant) {
-        if self.connected.len() <= self.connections_high {
-            return;
-        }
-        let mesh: Vec<PeerId> = swarm.behaviour().gossip.all_mesh_peers().copied().collect();
-        let mut idle: Vec<(Instant, PeerId)> = self
-            .connected
-            .iter()
-            .filter(|(_, since)| now.saturating_duration_since(**since) > limits::CONNECTION_GRACE)
-            .filter(|(peer, _)| !mesh.contains(peer) && !self.pumps.serves(peer) && !self.gate.is_in(peer))
-            .map(|(peer, since)| (*since, *peer))
-            .collect();
-        idle.sort_unstable();
-        for (_, peer) in idle.into_iter().take(self.connected.len() - self.connections_high / 2) {
-            // It may have closed by itself meanwhile.
-            let _ = swarm.disconnect_peer_id(peer);
-        }
+        let mesh: BTreeSet<PeerId> = swarm.behaviour().gossip.all_mesh_peers().copied().collect();
+        let spared = |peer: &PeerId| mesh.contains(peer) || self.pumps.serves(peer);
+        swarm.behaviour_mut().door.make_room(self.connections_high, spared, now);
     }
 
     fn on_swarm_event(&mut self, swarm: &mut Swarm<Behaviour>, event: SwarmEvent<BehaviourEvent>) {
@@ -332,13 +370,11 @@ impl State {
         };
         self.prefixes.connected(node, endpoint.get_remote_address());
         self.dialer.on_connected(peer, endpoint, now);
-        self.connected.entry(peer).or_insert(now);
     }
 
     fn on_disconnected(&mut self, peer: &PeerId, now: Instant) {
         self.joins.on_disconnected(peer, now, &mut self.out);
-        self.pumps.forget_ended();
-        self.connected.remove(peer);
+        self.pumps.disconnected(peer);
         let Some(node) = address::node_of(peer) else { return };
         self.prefixes.disconnected(&node);
         if self.status.peers.remove(&node) {
@@ -368,7 +404,6 @@ impl State {
             BehaviourEvent::Kad(event) => self.on_kad_event(swarm, event, now),
             BehaviourEvent::Gossip(event) => self.on_gossip(swarm, event),
             BehaviourEvent::Identify(_)
-            | BehaviourEvent::Limits(_)
             | BehaviourEvent::Blocked(_)
             | BehaviourEvent::Ping(_)
             | BehaviourEvent::Stream(()) => {}
@@ -394,8 +429,14 @@ impl State {
         for claimed in info.listen_addrs.iter().take(limits::ADDRESSES_PER_PEER) {
             let Some(address) = address::believed(self.scope, &peer, claimed) else { continue };
             self.dialer.book.note(peer, &address, now);
-            if serves && swarm.behaviour_mut().kad.add_address(&peer, address) == RoutingUpdate::Failed {
-                tracing::trace!(%peer, "no place in the routing table");
+            if serves {
+                match swarm.behaviour_mut().kad.add_address(&peer, address) {
+                    RoutingUpdate::Failed => tracing::trace!(%peer, "no place in the routing table"),
+                    // Counted in full on the next tick; until then it is enough to know that there is somebody.
+                    RoutingUpdate::Success | RoutingUpdate::Pending => {
+                        self.status.routes = self.status.routes.max(1);
+                    }
+                }
             }
         }
         if let Some(node) = address::node_of(&peer) {
@@ -426,7 +467,7 @@ impl State {
             },
             kad::Event::InboundRequest {
                 request: kad::InboundRequest::AddProvider { record: Some(record) },
-            } => self.records.admit(swarm.behaviour_mut().kad.store_mut(), record, now),
+            } => self.admit_record(swarm, record, now),
             kad::Event::InboundRequest { .. }
             | kad::Event::RoutingUpdated { .. }
             | kad::Event::UnroutablePeer { .. }
@@ -436,20 +477,60 @@ impl State {
         }
     }
 
+    /// Keeps a provider's record with the addresses of it that may be believed; where none may, with those that it has told
+    /// of itself or, at last, the one that its connection comes from: without an address nobody is told of it. (`NE-6`)
+    fn admit_record(&mut self, swarm: &mut Swarm<Behaviour>, record: kad::ProviderRecord, now: Instant) {
+        let provider = record.provider;
+        let believed = |claimed: &Multiaddr| address::believed(self.scope, &provider, claimed);
+        let mut addresses: Vec<Multiaddr> = record.addresses.iter().filter_map(believed).collect();
+        if addresses.is_empty() {
+            addresses = self.dialer.book.of(&provider);
+        }
+        if addresses.is_empty() {
+            addresses.extend(swarm.behaviour().door.remote(&provider).and_then(believed));
+        }
+        let prefix = address::node_of(&provider).and_then(|node| self.prefixes.get(&node));
+        let records = swarm.behaviour_mut().kad.store_mut();
+        records.admit(record, addresses, prefix.unwrap_or(Prefix::UNKNOWN), now);
+    }
+
     /// Gossip is dropped, not queued, when the reader lags: what is not judged is not forwarded either, so that an
     /// overloaded node does not add to the load.
     fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: libp2p::gossipsub::Event) {
-        let Some(notice) = self.talk.on_event(event) else { return };
+        if let libp2p::gossipsub::Event::Subscribed { .. } = event {
+            // What waits for its first listener need not wait for the clock.
+            self.talk.retry(&mut swarm.behaviour_mut().gossip, Instant::now(), &mut self.out);
+        }
+        let Some((forwarder, notice)) = self.talk.on_event(event) else { return };
+        if let Err(why) = self.let_gossip_pass(forwarder) {
+            if why == Full::Peer {
+                self.penalise(swarm, forwarder, Fault::Flooding);
+            }
+            self.status.gossip_refused += 1;
+            return ignore(swarm, &notice);
+        }
         if let Err(TrySendError::Full(notice)) = self.events.try_send(notice) {
             self.drop_gossip(swarm, &notice);
         }
     }
 
+    /// Whether a message that this peer forwarded is looked at at all; it costs next to nothing to ask. (`NE-7`)
+    fn let_gossip_pass(&mut self, forwarder: PeerId) -> Result<(), Full> {
+        let prefix = address::node_of(&forwarder).and_then(|node| self.prefixes.get(&node));
+        let is_friend = self.friends.has(&forwarder);
+        self.gossip_flow.pass(forwarder, prefix.unwrap_or(Prefix::UNKNOWN), is_friend, Instant::now())
+    }
+
     fn drop_gossip(&mut self, swarm: &mut Swarm<Behaviour>, notice: &NetEvent) {
         self.status.gossip_dropped += 1;
-        if let NetEvent::Gossip { message, .. } = notice {
-            gossip::judge(&mut swarm.behaviour_mut().gossip, message, Verdict::Ignore);
-        }
+        ignore(swarm, notice);
+    }
+}
+
+/// Gossip that nobody looks at is not forwarded, and is held against nobody.
+fn ignore(swarm: &mut Swarm<Behaviour>, notice: &NetEvent) {
+    if let NetEvent::Gossip { message, .. } = notice {
+        gossip::judge(&mut swarm.behaviour_mut().gossip, message, Verdict::Ignore);
     }
 }
 

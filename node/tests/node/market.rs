@@ -213,3 +213,42 @@ async fn an_order_that_nobody_bids_for_fails_at_its_deadline_and_not_before() {
     client.shutdown().await;
     timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
 }
+
+/// (`NE-1`, `NE-6`)
+async fn an_order_finds_its_provider(listen: &str) {
+    let world = World::new().await;
+    let mut config = world.config("hub");
+    config.network.listen = vec![listen.into()];
+    let (hub, hub_task) = node::start(config).await.unwrap();
+    let mut config = world.config("provider");
+    config.network.listen = vec![listen.into()];
+    config.network.join = hub.addresses();
+    config.provide.models = vec![MODEL.into()];
+    config.provide.price_job = PRICE_JOB;
+    let (provider, provider_task) = timeout(FETCH_PATIENCE, node::start(config)).await.unwrap().unwrap();
+    provider.wait_for_peers(1, PATIENCE).await.unwrap();
+    let mut config = world.config("client");
+    config.network.listen = vec![listen.into()];
+    config.network.join = hub.addresses();
+    let (client, client_task) = node::start(config).await.unwrap();
+    client.wait_for_peers(1, PATIENCE).await.unwrap();
+    world.devnet.faucet(client.ledger().wallet_address().unwrap(), Nano(10_000_000_000)).unwrap();
+
+    let (rows, bill) = ask(&client, order(Nano(1_000_000_000))).await.unwrap();
+    assert_eq!((rows.len(), bill.providers), (3, vec![provider.node_id()]));
+    println!("over {listen}: matched after {:?}, first content after {:?}", bill.matched, bill.first_token);
+    for (handle, task) in [(client, client_task), (provider, provider_task), (hub, hub_task)] {
+        handle.shutdown().await;
+        timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_quic_an_order_finds_its_provider_through_a_node_that_sells_nothing() {
+    an_order_finds_its_provider("/ip4/127.0.0.1/udp/0/quic-v1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tcp_an_order_finds_its_provider_through_a_node_that_sells_nothing() {
+    an_order_finds_its_provider("/ip4/127.0.0.1/tcp/0").await;
+}

@@ -10,9 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use libp2p::core::muxing::StreamMuxerBox;
-use libp2p::core::transport::{DialOpts, ListenerId, TransportError, TransportEvent};
-use libp2p::swarm::{Config, NetworkBehaviour};
-use libp2p::{Multiaddr, PeerId, Swarm, Transport, identity};
+use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
+use libp2p::{Multiaddr, PeerId, Transport, identity};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -20,19 +19,15 @@ use crate::fabric::{self, Incoming};
 use crate::link;
 use crate::net::NetError;
 
-/// A swarm that drives `behaviour` over the virtual network.
-pub(crate) fn swarm<B: NetworkBehaviour>(
-    keypair: identity::Keypair,
-    behaviour: B,
-    settings: impl FnOnce(Config) -> Config,
-) -> Result<Swarm<B>, NetError> {
+/// The carrier of connections over the virtual network.
+pub(crate) fn transport(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
     let peer = keypair.public().to_peer_id();
     let host = fabric::number(&peer).ok_or_else(|| NetError::Setup {
         part: "the virtual network",
         why: format!("{peer} is no host of it"),
     })?;
     let carrier = Carrier { host, listener: None, events: VecDeque::new(), waker: None };
-    Ok(Swarm::new(carrier.boxed(), behaviour, peer, settings(Config::with_tokio_executor())))
+    Ok(carrier.boxed())
 }
 
 /// Every address of the virtual network is free.

@@ -305,6 +305,7 @@ impl Stack {
             | NetEvent::JoinFailed { .. }
             | NetEvent::Unpublished { .. }
             | NetEvent::Unsubscribable { .. }
+            | NetEvent::Met { .. }
             | NetEvent::Providers { .. } => {}
         }
         Ok(())

@@ -1,0 +1,360 @@
+//! Budgets: places and rates that strangers share by where they come from, and a word in the log when one is used up.
+//!
+//! Nobody is refused while there is room. As it fills, a prefix may hold as many places as are left free: one that takes
+//! all it can get has half of them, two have a third each, and whoever holds little always gets in. Friends have places
+//! of their own besides. (`NE-2`)
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bombyx_protocol::ident::Prefix;
+use libp2p::PeerId;
+use web_time::Instant;
+
+use super::limits;
+
+/// Tells of what is refused: the first time at once, then how often it was, each [`limits::EXCESS_TOLD_EVERY`].
+#[derive(Debug)]
+pub(super) struct Excess {
+    what: &'static str,
+    untold: u64,
+    next: Option<Instant>,
+    /// All that was ever refused.
+    pub(super) total: u64,
+}
+
+impl Excess {
+    pub(super) const fn of(what: &'static str) -> Self {
+        Self { what, untold: 0, next: None, total: 0 }
+    }
+
+    /// Something was refused; says whether it was told.
+    pub(super) fn note(&mut self, prefix: Prefix, now: Instant) -> bool {
+        self.total += 1;
+        self.untold += 1;
+        if self.next.is_some_and(|next| now < next) {
+            return false;
+        }
+        self.next = Some(now + limits::EXCESS_TOLD_EVERY);
+        tracing::warn!(?prefix, refused = self.untold, "a budget is used up: {}", self.what);
+        self.untold = 0;
+        true
+    }
+}
+
+/// Places that are held and given back.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// For everybody.
+    common: usize,
+    /// Further ones, for friends alone.
+    kept: usize,
+    /// The most that one peer may hold.
+    each: usize,
+    by_prefix: BTreeMap<Prefix, usize>,
+    by_peer: BTreeMap<PeerId, usize>,
+    common_held: usize,
+    kept_held: usize,
+    excess: Excess,
+}
+
+/// A place that is held.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Place {
+    peer: Option<PeerId>,
+    prefix: Prefix,
+    is_kept: bool,
+}
+
+impl Places {
+    pub(super) const fn new(what: &'static str, common: usize, kept: usize, each: usize) -> Self {
+        Self {
+            common,
+            kept,
+            each,
+            by_prefix: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            common_held: 0,
+            kept_held: 0,
+            excess: Excess::of(what),
+        }
+    }
+
+    /// Takes a place for a peer, which may not be known yet, if there is one for it.
+    pub(super) fn take(
+        &mut self,
+        peer: Option<PeerId>,
+        prefix: Prefix,
+        is_friend: bool,
+        now: Instant,
+    ) -> Option<Place> {
+        if peer.is_some_and(|peer| self.held_by(&peer) >= self.each) {
+            self.excess.note(prefix, now);
+            return None;
+        }
+        let is_kept = is_friend && self.kept_held < self.kept;
+        if is_kept {
+            self.kept_held += 1;
+        } else {
+            let held = self.by_prefix.get(&prefix).copied().unwrap_or(0);
+            if held >= self.common.saturating_sub(self.common_held) {
+                self.excess.note(prefix, now);
+                return None;
+            }
+            self.common_held += 1;
+            *self.by_prefix.entry(prefix).or_default() += 1;
+        }
+        if let Some(peer) = peer {
+            *self.by_peer.entry(peer).or_default() += 1;
+        }
+        Some(Place { peer, prefix, is_kept })
+    }
+
+    /// Gives a place back.
+    pub(super) fn give_back(&mut self, place: &Place) {
+        if place.is_kept {
+            self.kept_held = self.kept_held.saturating_sub(1);
+        } else {
+            self.common_held = self.common_held.saturating_sub(1);
+            lower(&mut self.by_prefix, &place.prefix);
+        }
+        if let Some(peer) = place.peer {
+            lower(&mut self.by_peer, &peer);
+        }
+    }
+
+    /// How many places a peer holds.
+    pub(super) fn held_by(&self, peer: &PeerId) -> usize {
+        self.by_peer.get(peer).copied().unwrap_or(0)
+    }
+}
+
+/// One less; what is at nought is forgotten.
+pub(super) fn lower<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// A vessel that fills with what comes and empties at a steady rate.
+#[derive(Debug, Clone, Copy)]
+struct Vessel {
+    level: f64,
+    at: Instant,
+}
+
+impl Vessel {
+    fn level(&self, rate: f64, now: Instant) -> f64 {
+        (self.level - now.saturating_duration_since(self.at).as_secs_f64() * rate).max(0.0)
+    }
+
+    fn add(&mut self, rate: f64, now: Instant) {
+        *self = Self { level: self.level(rate, now) + 1.0, at: now };
+    }
+}
+
+/// Things a second, shared as [`Places`] are: each holds a place until its time has passed, and time passes for all
+/// prefixes alike.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// A second, of everybody together.
+    rate: f64,
+    /// At once, of everybody together.
+    burst: f64,
+    /// A second, of one peer.
+    each_rate: f64,
+    each_burst: f64,
+    by_prefix: BTreeMap<Prefix, f64>,
+    /// What friends have had, apart from the others and as much as they.
+    friends: Option<Vessel>,
+    passed_at: Option<Instant>,
+    by_peer: BTreeMap<PeerId, Vessel>,
+    excess: Excess,
+}
+
+/// Why a [`Flow`] takes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The peer sends more than one may.
+    Peer,
+    /// Its prefix has had its share of what there is.
+    Share,
+}
+
+impl Flow {
+    /// So many a second in all and of one peer, and each for `burst` at once.
+    pub(super) fn new(what: &'static str, rate: u32, each: u32, burst: Duration) -> Self {
+        Self {
+            rate: f64::from(rate),
+            burst: f64::from(rate) * burst.as_secs_f64(),
+            each_rate: f64::from(each),
+            each_burst: f64::from(each) * burst.as_secs_f64(),
+            by_prefix: BTreeMap::new(),
+            friends: None,
+            passed_at: None,
+            by_peer: BTreeMap::new(),
+            excess: Excess::of(what),
+        }
+    }
+
+    /// Lets one thing of a peer through, or not. Friends have as much again as all the others.
+    pub(super) fn pass(
+        &mut self,
+        peer: PeerId,
+        prefix: Prefix,
+        is_friend: bool,
+        now: Instant,
+    ) -> Result<(), Full> {
+        if self.by_peer.len() >= limits::METERS_MAX {
+            let rate = self.each_rate;
+            self.by_peer.retain(|_, vessel| vessel.level(rate, now) > 0.0);
+        }
+        let empty = Vessel { level: 0.0, at: now };
+        let own = self.by_peer.get(&peer).copied().unwrap_or(empty);
+        if own.level(self.each_rate, now) + 1.0 > self.each_burst {
+            self.excess.note(prefix, now);
+            return Err(Full::Peer);
+        }
+        // What is refused for others' sake counts as well: it was sent.
+        self.by_peer.entry(peer).or_insert(empty).add(self.each_rate, now);
+        if is_friend {
+            let friends = self.friends.get_or_insert(empty);
+            if friends.level(self.rate, now) + 1.0 > self.burst {
+                self.excess.note(prefix, now);
+                return Err(Full::Share);
+            }
+            friends.add(self.rate, now);
+        } else {
+            self.let_time_pass(now);
+            let all: f64 = self.by_prefix.values().sum();
+            let share = self.by_prefix.get(&prefix).copied().unwrap_or(0.0);
+            if share + 1.0 > self.burst - all {
+                self.excess.note(prefix, now);
+                return Err(Full::Share);
+            }
+            *self.by_prefix.entry(prefix).or_default() += 1.0;
+        }
+        Ok(())
+    }
+
+    /// Takes off what time has worked off: from every prefix the same, and what one does not need from the others.
+    fn let_time_pass(&mut self, now: Instant) {
+        let since = self.passed_at.replace(now).unwrap_or(now);
+        let mut left = now.saturating_duration_since(since).as_secs_f64() * self.rate;
+        while left > NOTHING && !self.by_prefix.is_empty() {
+            let each = left / self.by_prefix.len() as f64;
+            left = 0.0;
+            self.by_prefix.retain(|_, level| {
+                left += (each - *level).max(0.0);
+                *level -= each;
+                *level > NOTHING
+            });
+        }
+    }
+}
+
+/// What is below this is a rounding error.
+const NOTHING: f64 = 1e-9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(number: u8) -> Prefix {
+        Prefix::of_ipv4([10, 0, number, 1])
+    }
+
+    fn taken(places: &mut Places, prefix: Prefix, is_friend: bool, tries: usize) -> usize {
+        let now = Instant::now();
+        (0..tries).filter(|_| places.take(Some(PeerId::random()), prefix, is_friend, now).is_some()).count()
+    }
+
+    /// (`NE-2`)
+    #[test]
+    fn a_prefix_that_takes_all_it_can_get_leaves_room_for_others_and_for_friends() {
+        let mut places = Places::new("test", 100, 10, 1);
+        assert_eq!(taken(&mut places, prefix(1), false, 8), 8, "an idle node serves a household");
+        assert_eq!(taken(&mut places, prefix(1), false, 10_000), 42, "half of all");
+        assert_eq!(taken(&mut places, prefix(2), false, 10_000), 25, "half of what is left");
+        assert_eq!(taken(&mut places, prefix(3), false, 5), 5, "whoever holds little gets in");
+        assert_eq!(taken(&mut places, prefix(1), true, 50), 10, "friends of the same prefix too");
+        let thousand =
+            (0..=255).map(|number| taken(&mut places, Prefix::of_ipv4([11, 0, number, 1]), false, 4));
+        assert!(thousand.sum::<usize>() <= 20);
+        assert_eq!(taken(&mut places, prefix(9), true, 5), 0, "all is used up");
+    }
+
+    #[test]
+    fn a_place_that_is_given_back_is_free_and_one_peer_holds_its_own_at_the_most() {
+        let mut places = Places::new("test", 8, 0, 2);
+        let (peer, now) = (PeerId::random(), Instant::now());
+        let first = places.take(Some(peer), prefix(1), false, now).expect("room");
+        let _second = places.take(Some(peer), prefix(1), false, now).expect("room");
+        assert!(places.take(Some(peer), prefix(1), false, now).is_none());
+        places.give_back(&first);
+        assert_eq!(places.held_by(&peer), 1);
+        assert!(places.take(Some(peer), prefix(1), false, now).is_some());
+        assert_eq!(places.excess.total, 1);
+    }
+
+    fn passed(flow: &mut Flow, peer: PeerId, prefix: Prefix, tries: usize, now: Instant) -> usize {
+        (0..tries).filter(|_| flow.pass(peer, prefix, false, now).is_ok()).count()
+    }
+
+    /// (`NE-2`)
+    #[test]
+    fn a_flood_of_one_prefix_leaves_others_their_share_of_a_flow() {
+        let mut flow = Flow::new("test", 100, 100, Duration::from_secs(2));
+        let start = Instant::now();
+        let flood = |flow: &mut Flow, now| -> usize {
+            (0..300).map(|_| passed(flow, PeerId::random(), prefix(1), 1, now)).sum()
+        };
+        assert_eq!(flood(&mut flow, start), 100);
+        assert_eq!(passed(&mut flow, PeerId::random(), prefix(2), 20, start), 20);
+        // For ten seconds the flood takes what it can get, and somebody else says a word now and then.
+        let (mut flooded, mut others) = (0, 0);
+        for tick in 1..=100 {
+            let now = start + Duration::from_millis(100) * tick;
+            flooded += flood(&mut flow, now);
+            others += passed(&mut flow, PeerId::random(), prefix(2), 1, now);
+        }
+        assert_eq!(others, 100, "whoever asks for little gets it");
+        assert!((850..=950).contains(&flooded), "the rest is the flood's: {flooded}");
+    }
+
+    #[test]
+    fn one_peer_passes_at_its_own_rate_and_a_friend_past_the_crowd() {
+        let mut flow = Flow::new("test", 100, 10, Duration::from_secs(2));
+        let (peer, now) = (PeerId::random(), Instant::now());
+        assert_eq!(passed(&mut flow, peer, prefix(1), 50, now), 20);
+        assert_eq!(flow.pass(peer, prefix(1), false, now), Err(Full::Peer));
+        assert_eq!(passed(&mut flow, peer, prefix(1), 50, now + Duration::from_secs(1)), 10);
+        while flow.pass(PeerId::random(), prefix(3), false, now).is_ok() {}
+        assert_eq!(flow.pass(PeerId::random(), prefix(3), false, now), Err(Full::Share));
+        assert_eq!(flow.pass(PeerId::random(), prefix(3), true, now), Ok(()));
+    }
+
+    #[test]
+    fn what_is_refused_is_told_at_once_and_then_now_and_then() {
+        let (mut excess, now) = (Excess::of("test"), Instant::now());
+        assert!(excess.note(prefix(1), now));
+        assert!((0..1_000).all(|_| !excess.note(prefix(1), now)));
+        assert!(excess.note(prefix(1), now + limits::EXCESS_TOLD_EVERY));
+        assert_eq!(excess.total, 1_002);
+    }
+
+    #[test]
+    fn what_a_flow_remembers_of_strangers_is_bounded() {
+        let mut flow = Flow::new("test", 1_000_000, 10, Duration::from_secs(1));
+        let start = Instant::now();
+        for tick in 0..u32::try_from(limits::METERS_MAX).unwrap_or(u32::MAX) * 3 {
+            let now = start + Duration::from_millis(1) * tick;
+            let _ = flow.pass(PeerId::random(), Prefix::of_ipv4(tick.to_be_bytes()), false, now);
+        }
+        assert!(flow.by_peer.len() <= limits::METERS_MAX && flow.by_prefix.len() <= limits::METERS_MAX);
+    }
+}
