@@ -252,3 +252,73 @@ async fn over_quic_an_order_finds_its_provider_through_a_node_that_sells_nothing
 async fn over_tcp_an_order_finds_its_provider_through_a_node_that_sells_nothing() {
     an_order_finds_its_provider("/ip4/127.0.0.1/tcp/0").await;
 }
+
+/// Seconds of processor time that this process has used.
+#[cfg(target_os = "linux")]
+fn cpu_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks: f64 = [11, 12].iter().map(|field| fields[*field].parse::<f64>().unwrap()).sum();
+    // The kernel counts in hundredths wherever this runs.
+    ticks / 100.0
+}
+
+/// Prints what a gossiped statement of a fresh key costs a node; that nobody falls over it is what is tested. (`NE-7`)
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seeks_of_a_thousand_fresh_keys_cost_three_nodes_little_and_shut_nobody_out() {
+    use bombyx_node::net::{self, NetCommand, NetConfig};
+    use bombyx_protocol::ident::Identity;
+    use bombyx_protocol::market::invite::Share;
+    use bombyx_protocol::market::seek::{Seek, SeekId};
+    use bombyx_protocol::wire::codec;
+    use bombyx_protocol::wire::message::Gossip;
+
+    const COUNT: u32 = 1_000;
+    let world = World::new().await;
+    let (first, first_task) = node::start(world.config("first")).await.unwrap();
+    let mut others = Vec::new();
+    for name in ["second", "third"] {
+        let mut config = world.config(name);
+        config.network.join = first.addresses();
+        let (other, task) = node::start(config).await.unwrap();
+        other.wait_for_peers(1, PATIENCE).await.unwrap();
+        others.push((other, task));
+    }
+    let network = world.config("any").network.name;
+    let mut config = NetConfig::new(zeroize::Zeroizing::new([77; 32]), network);
+    config.listen = vec!["/ip4/127.0.0.1/udp/0/quic-v1".into()];
+    config.join = first.addresses();
+    let (flooder, mut events) = net::start(config).await.unwrap();
+    tokio::spawn(async move { while events.recv().await.is_some() {} });
+    let joined = flooder.wait_until(|status| !status.peers.is_empty());
+    timeout(PATIENCE, joined).await.unwrap().unwrap();
+
+    let model = bombyx_node::engine::models::id_of(MODEL).unwrap();
+    let topic = format!("model/{}", &model.to_string()[..16]);
+    let seeks: Vec<Vec<u8>> = (0..COUNT)
+        .map(|number| {
+            let mut seed = [8; 32];
+            seed[..4].copy_from_slice(&number.to_le_bytes());
+            let client = Identity::from_seed(&seed);
+            let id = SeekId(seed[..16].try_into().unwrap());
+            let seek = Seek { id, client: client.id(), model, invited: Share::ALL };
+            codec::encode(&Gossip::Seek(seek.sign(&client)))
+        })
+        .collect();
+    let began = cpu_s();
+    for bytes in seeks {
+        flooder.send(NetCommand::Publish { topic: topic.clone(), bytes }).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let each_us = (cpu_s() - began) * 1e6 / f64::from(COUNT) / 3.0;
+    println!("{each_us:.0} µs of processor time a message and node, the sender's part included");
+    assert!(!flooder.peers().is_empty(), "two hundred a second are within what one may send");
+    others.push((first, first_task));
+    for (handle, task) in others {
+        assert!(handle.status().await.unwrap().peers > 0);
+        handle.shutdown().await;
+        timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+    }
+}
