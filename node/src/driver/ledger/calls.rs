@@ -109,18 +109,22 @@ impl Desk {
         self.sights.forget(&account);
     }
 
-    /// Starts the calls whose turn it is: those that bring money home before others, and no more at a time than leave a
-    /// ledger that counts requests time for looks.
+    /// Starts the calls whose turn it is, and no more at a time than leave a ledger that counts requests time for looks. Those
+    /// that bring money home go before others, and have as many places again, so that nothing that hangs holds them.
     fn start(&mut self) {
-        let at_a_time =
-            if self.ledger.spacing().is_zero() { CALLS_AT_A_TIME } else { CALLS_AT_A_TIME_COUNTED };
-        while self.running.len() < at_a_time && !self.ready.is_empty() {
+        let places = if self.ledger.spacing().is_zero() { CALLS_AT_A_TIME } else { CALLS_AT_A_TIME_COUNTED };
+        loop {
             let first = |account: &Account| self.queues.get(account).and_then(VecDeque::front);
             let urgent = |account: &Account| first(account).is_some_and(|(_, call)| is_urgent(call));
-            let at = self.ready.iter().position(urgent).unwrap_or(0);
-            if let Some(account) = self.ready.remove(at) {
-                self.start_next(account);
+            let (at, places) = match self.ready.iter().position(urgent) {
+                Some(at) => (at, 2 * places),
+                None => (0, places),
+            };
+            if self.running.len() >= places {
+                return;
             }
+            let Some(account) = self.ready.remove(at) else { return };
+            self.start_next(account);
         }
     }
 

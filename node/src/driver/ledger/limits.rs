@@ -11,7 +11,7 @@ pub(super) const QUEUE_MAX: usize = 1_024;
 pub(super) const CALLS_PER_ACCOUNT_MAX: usize = 16;
 /// How long a call may take before it counts as failed. Its own waits end sooner; this one ends what hangs.
 pub(super) const CALL_WAIT: Duration = Duration::from_secs(180);
-/// Calls under way at a time, where requests are not counted.
+/// Calls under way at a time, where requests are not counted; claims and closes may be as many again.
 pub(super) const CALLS_AT_A_TIME: usize = 64;
 /// Calls under way at a time on a ledger that allows so many requests in a second: each asks until its effect is seen.
 pub(super) const CALLS_AT_A_TIME_COUNTED: usize = 2;

@@ -398,3 +398,17 @@ async fn pages_that_are_read_by_the_thousand_leave_the_looks_as_they_were() {
         "{quiet} requests before, {busy} while pages are read"
     );
 }
+
+/// On a ledger that counts requests two calls run at a time; a claim need not wait until such have ended.
+#[tokio::test]
+async fn calls_that_hang_hold_no_claim() {
+    let service = Service::start().await;
+    let (mut desk, _) = Desk::new(Arc::new(service.ledger("1", None)), PATIENCE);
+    for number in 1..=5 {
+        desk.take(Role::Client, LedgerCall::Finalize { account: [number; 32] });
+    }
+    assert_eq!((desk.running.len(), desk.ready.len()), (2, 3));
+    let voucher = Voucher { account: [9; 32], epoch: 1, cumulative: Nano(1) };
+    desk.take(Role::Provider, LedgerCall::Claim { voucher, signature: voucher.sign(&key(1)) });
+    assert_eq!((desk.running.len(), desk.ready.len()), (3, 3));
+}
