@@ -28,9 +28,12 @@ async fn an_order_that_cannot_be_served_says_why_and_what_to_do() {
     let too_dear = asked(&ledger, join, &["--max-cost", "0.000001", "What is 1 plus 1?"], &[]).await;
     assert_fails(&too_dear, 21, &["could cost", "coins"]);
 
-    // No faucet gives as much as this deposit.
-    let poor = [("BOMBYX_CLIENT_DEPOSIT", "5000"), ("BOMBYX_CLIENT_DEPOSIT_MAX", "5000")];
-    let unfunded = asked(&ledger, join, &["What is 1 plus 1?"], &poor).await;
+    // No faucet gives as much as this one wants for a job.
+    let dear = [("BOMBYX_PROVIDE_CREDIT", "0"), ("BOMBYX_PROVIDE_PRICE_JOB", "5000")];
+    let dear = Node::up(&ledger, &["--provide", CHAT], &dear).await;
+    let poor = [("BOMBYX_CLIENT_DEPOSIT_MAX", "9000"), ("BOMBYX_CLIENT_STRANGERS_LOCKED_MAX", "9000")];
+    let question = ["--max-cost", "8000", "What is 1 plus 1?"];
+    let unfunded = asked(&ledger, dear.address(), &question, &poor).await;
     assert_fails(&unfunded, 22, &["wallet 0:", "5000"]);
 
     let too_long = "x".repeat(50_000);

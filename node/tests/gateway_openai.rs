@@ -22,12 +22,19 @@ async fn the_official_python_client_works_against_the_gateway() {
     let provider = Node::provider(&ledger, &[("BOMBYX_PROVIDE_CREDIT", "0")]).await;
     let python = python.await.unwrap();
     let gateway = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
-    // No faucet gives that much: the wallet of the second one cannot open a channel.
-    let poor = [("BOMBYX_CLIENT_DEPOSIT", "5000"), ("BOMBYX_CLIENT_DEPOSIT_MAX", "5000")];
+    // No faucet gives what this one wants for a job: the wallet of the second gateway cannot open a channel to it.
+    let dear = [("BOMBYX_PROVIDE_CREDIT", "0"), ("BOMBYX_PROVIDE_PRICE_JOB", "5000")];
+    let dear = Node::provider(&ledger, &dear).await;
+    let dearly = ["--gateway", "127.0.0.1:0", "--join", dear.address()];
+    let poor = [
+        ("BOMBYX_CLIENT_DEPOSIT_MAX", "9000"),
+        ("BOMBYX_CLIENT_STRANGERS_LOCKED_MAX", "9000"),
+        ("BOMBYX_GATEWAY_MAX_COST", "8000"),
+    ];
     let locked = [("BOMBYX_GATEWAY_KEY", KEY)];
     let (open, poor, locked) = tokio::join!(
         Node::up(&ledger, &gateway, &[]),
-        Node::up(&ledger, &gateway, &poor),
+        Node::up(&ledger, &dearly, &poor),
         Node::up(&ledger, &gateway, &locked)
     );
     let url = |node: &Node| format!("{}/v1", node.note.gateway.as_ref().unwrap());
