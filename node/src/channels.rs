@@ -130,6 +130,9 @@ impl ChannelList {
 #[must_use]
 pub fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
     let status = |record: &Record| match record {
+        // What the ledger has shown gone is kept for the case that this was untrue, and is no channel to anybody's eyes.
+        Record::Paying(record) if record.gone => None,
+        Record::Earning(record) if record.gone => None,
         Record::Paying(record) => Some(paying(&Payer::restored(record.clone()))),
         Record::Earning(record) => Some(earning(&Earner::restored(record.clone()))),
         Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => None,

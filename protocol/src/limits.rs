@@ -105,6 +105,15 @@ pub const CHANNELS_MAX: usize = 4_096;
 /// Channels that one client can have, one after the other, with one provider before a salt comes again: so many accounts
 /// are looked for when a store is lost. (`CH-28`)
 pub const SALTS_PER_PROVIDER: u32 = 1_024;
+/// Channels of each direction that are gone from the ledger and kept all the same, those with most at stake: an answer of the
+/// ledger can be untrue. (`CH-37`)
+pub const GONE_MAX: usize = 256;
+/// How long after a channel is gone the ledger is looked at again; the wait doubles from look to look.
+pub const GONE_LOOK: Span = Span::from_s(600);
+/// The longest wait between two such looks: a deposit that stands unseen waits no longer than this for its owner.
+pub const GONE_LOOK_MAX: Span = Span::from_s(24 * 3_600);
+/// The longest wait before a close that the contract refuses is brought again while no challenge runs.
+pub const CLOSE_RETRY_MAX: Span = Span::from_s(3_600);
 /// The least that the contract pays out at a close: less would use itself up on the way. (`CH-26`)
 pub const PAYOUT_MIN: Nano = Nano(500_000);
 /// Leases kept by a client.

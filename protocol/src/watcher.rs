@@ -29,7 +29,7 @@ impl Watcher {
     /// Whether nothing is guarded, or any more.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.watched.is_empty()
+        self.watched.values().all(Watch::is_gone)
     }
 
     fn guard(&mut self, guarded: Guarded) {
@@ -37,10 +37,18 @@ impl Watcher {
         self.deadlines.touch(account);
         if let Some(watch) = self.watched.get_mut(&account) {
             watch.renew(guarded);
-        } else if self.watched.len() < limits::CHANNELS_MAX {
+        } else if self.watched.len() < limits::CHANNELS_MAX || self.forget_least() {
             self.watched.insert(account, Watch::new(guarded));
             self.outbox.call(LedgerCall::Watch { account });
         }
+    }
+
+    /// Makes room by the channel that is gone with the least at stake, if one is.
+    fn forget_least(&mut self) -> bool {
+        let gone = self.watched.iter().filter(|(_, watch)| watch.is_gone());
+        let least =
+            gone.min_by_key(|(account, watch)| (watch.stake(), **account)).map(|(account, _)| *account);
+        least.is_some_and(|account| self.watched.remove(&account).is_some())
     }
 
     fn ledger(&mut self, now: Time, event: &LedgerEvent) {
@@ -52,14 +60,13 @@ impl Watcher {
                 }
             }
             LedgerEvent::Channel { account, state: None } => {
-                // Gone after it was there: settled. Not there yet: the voucher is for a later funding.
-                self.watched.remove(account);
-            }
-            LedgerEvent::Failed { account, .. } => {
                 if let Some(watch) = self.watched.get_mut(account) {
-                    watch.claim_failed(now);
+                    watch.vanish(now);
+                    self.outbox.call(LedgerCall::Unwatch { account: *account });
                 }
             }
+            // What the ledger does not show is brought again, whether the call failed or only seemed to go well.
+            LedgerEvent::Failed { .. } => {}
         }
     }
 }
@@ -79,7 +86,7 @@ impl Machine for Watcher {
         }
         for account in self.deadlines.due(now) {
             let Some(watch) = self.watched.get_mut(&account) else { continue };
-            if let Some(call) = watch.due(now) {
+            while let Some(call) = watch.due(now) {
                 self.outbox.call(call);
             }
             self.deadlines.set(account, watch.wake_at());

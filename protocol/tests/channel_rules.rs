@@ -168,29 +168,6 @@ fn another_funding_than_the_store_knows_is_not_paid_on_and_asked_back() {
 
 /// (CH-24)
 #[test]
-fn what_the_ledger_has_settled_was_promised_whatever_the_store_says() {
-    let mut before = payer();
-    before.observe(Time(1), &open(7, 1_000));
-    before.owe(Nano(100)).unwrap();
-    let mut payer = Payer::restored(before.record());
-    let settled = ChannelState { settled: Nano(600), ..open(7, 1_000) };
-    let behind = Mismatch::Behind { known: Nano(100), shown: Nano(600) };
-    assert_eq!(payer.observe(Time(2), &settled).mismatch, Some(behind));
-    assert_eq!(payer.headroom(), Nano(400));
-    assert_eq!(payer.observe(Time(3), &settled).mismatch, None, "once");
-
-    let mut earner = earner();
-    earner.observe(open(7, 1_000));
-    earner.take(payment(7, 100)).unwrap();
-    let mut earner = Earner::restored(earner.record());
-    assert_eq!(earner.observe(settled).mismatch, Some(behind));
-    assert_eq!((earner.paid(), earner.served(), earner.headroom()), (Nano(600), Nano(600), Nano(400)));
-    assert_eq!(earner.take(payment(7, 600)), Ok(Took::Nothing), "it is paid out already");
-    assert_eq!(earner.take(payment(7, 700)), Ok(Took::More));
-}
-
-/// (CH-24)
-#[test]
 fn vouchers_of_an_earlier_funding_are_no_money_in_a_later_one() {
     let mut earner = earner();
     earner.observe(open(7, 1_000));
@@ -435,17 +412,21 @@ fn a_watcher_acts_in_the_second_half_and_brings_a_claim_that_failed_again_after_
     assert_eq!(watched(&mut watcher, 0, guard(300)), (vec![], never));
     assert_eq!(watched(&mut watcher, 10, seen(Some(closing))), (vec![], at(310)));
     assert_eq!(watched(&mut watcher, 309, Input::Tick), (vec![], at(310)));
-    assert_eq!(watched(&mut watcher, 310, Input::Tick), (vec![Nano(300)], never));
-    let again = at(311) + limits::LEDGER_WAIT;
-    assert_eq!(watched(&mut watcher, 311, failed()), (vec![], again), "not at once");
-    assert_eq!(watched(&mut watcher, again.0 / 1_000_000, Input::Tick), (vec![Nano(300)], never));
-    // A higher voucher is brought as well; what is settled needs no voucher.
-    assert_eq!(watched(&mut watcher, 400, guard(400)), (vec![Nano(400)], never));
+    assert_eq!(watched(&mut watcher, 310, Input::Tick), (vec![Nano(300)], at(340)));
+    assert_eq!(watched(&mut watcher, 311, failed()), (vec![], at(340)), "not at once");
+    assert_eq!(
+        watched(&mut watcher, 340, Input::Tick),
+        (vec![Nano(300)], at(370)),
+        "until the ledger shows it"
+    );
+    // A higher voucher is brought as well; what is settled is brought once and no more.
+    assert_eq!(watched(&mut watcher, 350, guard(400)), (vec![Nano(400)], at(380)));
     let settled = ChannelState { settled: Nano(400), ..closing };
-    assert_eq!(watched(&mut watcher, 401, seen(Some(settled))), (vec![], never));
+    assert_eq!(watched(&mut watcher, 351, seen(Some(settled))), (vec![], never));
     assert!(!watcher.is_idle());
-    assert_eq!(watched(&mut watcher, 700, seen(None)), (vec![], never));
-    assert!(watcher.is_idle(), "gone from the ledger");
+    let look = at(700) + limits::GONE_LOOK;
+    assert_eq!(watched(&mut watcher, 700, seen(None)), (vec![], look));
+    assert!(watcher.is_idle(), "gone from the ledger, and looked at once more");
 }
 
 /// Gives a client an input at a time in seconds; returns the ledger calls that it makes and when it wakes.
@@ -468,9 +449,9 @@ fn told(client: &mut Client, at_s: u64, input: Input) -> (Vec<LedgerCall>, Time)
     }
 }
 
-/// (CH-11, CH-25)
+/// (CH-11, CH-25, CH-37)
 #[test]
-fn a_client_wakes_for_an_idle_channel_and_for_each_step_of_its_close_and_never_for_one_that_is_gone() {
+fn a_client_wakes_for_an_idle_channel_and_for_each_step_of_its_close_and_seldom_for_one_that_is_gone() {
     let policy = ChannelPolicy { idle_close: Some(Span::from_s(100)), ..ChannelPolicy::default() };
     let config = ClientConfig { policy, ..ClientConfig::for_tests(1) };
     let client_key = SigningKey::from_bytes(&config.channel_seed).verifying_key().to_bytes();
@@ -480,16 +461,17 @@ fn a_client_wakes_for_an_idle_channel_and_for_each_step_of_its_close_and_never_f
             terms: terms(salt).into(),
             provider: PEER,
             deposit: Nano(1_000),
+            locked: Nano(1_000),
             epoch: Some(7),
             cumulative: Nano::ZERO,
             closing: false,
+            gone: false,
         })
     };
     let [first, second] = [1, 2].map(|salt| terms(salt).account().hash);
     let seen = |account, state| Input::Ledger(LedgerEvent::Channel { account, state });
     let closing = |s| Some(ChannelState { closing: Some(Span::from_s(s)), ..open(7, 1_000) });
     let at = |s: u64| Time(s * 1_000_000);
-    let never = Time(u64::MAX);
 
     let mut client = Client::new(config, vec![record(1), record(2)]);
     let (watching, _) = told(&mut client, 10, Input::Tick);
@@ -507,5 +489,7 @@ fn a_client_wakes_for_an_idle_channel_and_for_each_step_of_its_close_and_never_f
     assert_eq!(told(&mut client, 170, seen(first, None)).1, at(205), "its step is not waited for any more");
     let (finalized, wake) = told(&mut client, 205, Input::Tick);
     assert_eq!((finalized, wake), (vec![LedgerCall::Finalize { account: second }], at(235)));
-    assert_eq!(told(&mut client, 206, seen(second, None)).1, never);
+    let look = at(170) + limits::GONE_LOOK;
+    let unwatched = vec![LedgerCall::Unwatch { account: second }];
+    assert_eq!(told(&mut client, 206, seen(second, None)), (unwatched, look), "nothing but looks is left");
 }

@@ -71,7 +71,17 @@ fn provider_of(number: u64, per_k: u64, customer: &Caller) -> Provider {
     };
     let payment = Payment { epoch: 1, cumulative: Nano(1), signature: Signature([0; 64]) };
     let client = customer.identity.id();
-    let paid = Earning { terms: terms.into(), client, payment: Some(payment), early: None };
+    let paid = Earning {
+        terms: terms.into(),
+        client,
+        payment: Some(payment),
+        early: None,
+        shelved: None,
+        at_risk: Nano::ZERO,
+        widest: Nano::ZERO,
+        ordered: None,
+        gone: false,
+    };
     let mut provider = Provider::new(config, vec![Record::Earning(paid)]);
     give(&mut provider, START, offer(per_k));
     provider

@@ -375,9 +375,11 @@ mod tests {
             terms: terms().into(),
             provider: NodeId([5; 32]),
             deposit: Nano(1_000),
+            locked: Nano(1_000),
             epoch: Some(7),
             cumulative: Nano(cumulative),
             closing: false,
+            gone: false,
         })
     }
 
@@ -387,8 +389,17 @@ mod tests {
 
     fn earning(cumulative: u64) -> Pledge {
         let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
-        let earning =
-            Earning { terms: terms().into(), client: NodeId([6; 32]), payment: Some(payment), early: None };
+        let earning = Earning {
+            terms: terms().into(),
+            client: NodeId([6; 32]),
+            payment: Some(payment),
+            early: None,
+            shelved: None,
+            at_risk: Nano::ZERO,
+            widest: Nano::ZERO,
+            ordered: None,
+            gone: false,
+        };
         Pledge::of(&Record::Earning(earning)).expect("it has a voucher")
     }
 

@@ -117,9 +117,11 @@ mod tests {
             terms: terms.into(),
             provider,
             deposit,
+            locked: deposit,
             epoch: None,
             cumulative,
             closing: false,
+            gone: false,
         }))
     }
 

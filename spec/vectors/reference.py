@@ -209,10 +209,13 @@ LAYOUT = {
         "End": [("finish", "Finish")],
     },
     "Paying": [
-        ("terms", "ChannelTerms"), ("provider", 32), ("deposit", "u64"), ("epoch", ("u64",)),
-        ("cumulative", "u64"), ("closing", "bool"),
+        ("terms", "ChannelTerms"), ("provider", 32), ("deposit", "u64"), ("locked", "u64"),
+        ("epoch", ("u64",)), ("cumulative", "u64"), ("closing", "bool"), ("gone", "bool"),
     ],
-    "Earning": [("terms", "ChannelTerms"), ("client", 32), ("payment", ("Payment",)), ("early", ("Payment",))],
+    "Earning": [
+        ("terms", "ChannelTerms"), ("client", 32), ("payment", ("Payment",)), ("early", ("Payment",)),
+        ("shelved", ("Payment",)), ("at_risk", "u64"), ("widest", "u64"), ("ordered", ("u64",)), ("gone", "bool"),
+    ],
     "Record": {
         "Paying": "Paying", "Earning": "Earning", "ChannelGone": [("account", 32)],
         "Receipt": [("job", 16), ("provider", 32), ("receipt", "Signed")], "Reputation": "Reputation",

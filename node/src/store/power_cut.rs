@@ -178,9 +178,11 @@ fn record(step: u64) -> Record {
             terms: terms.into(),
             provider: NodeId([5; 32]),
             deposit: Nano(1_000_000),
+            locked: Nano(1_000_000),
             epoch: Some(1),
             cumulative,
             closing: false,
+            gone: false,
         }),
         _ => {
             let payment = Payment { epoch: 1, cumulative, signature: Signature([6; 64]) };
@@ -189,6 +191,11 @@ fn record(step: u64) -> Record {
                 client: NodeId([5; 32]),
                 payment: Some(payment),
                 early: None,
+                shelved: None,
+                at_risk: Nano::ZERO,
+                widest: Nano::ZERO,
+                ordered: None,
+                gone: false,
             })
         }
     }

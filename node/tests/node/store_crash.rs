@@ -35,9 +35,11 @@ fn record(step: u64) -> Record {
         .into(),
         provider: NodeId([5; 32]),
         deposit: Nano(1_000_000),
+        locked: Nano(1_000_000),
         epoch: Some(1),
         cumulative: Nano(step),
         closing: false,
+        gone: false,
     })
 }
 

@@ -11,6 +11,8 @@ use crate::limits;
 use crate::wire::message::Payment;
 
 /// A channel that this node earns on.
+///
+/// Paid is what vouchers say whose signatures were checked. What the ledger shows is no payment. (`CH-30`)
 #[derive(Debug)]
 pub struct Earner {
     terms: AgreedTerms,
@@ -21,12 +23,21 @@ pub struct Earner {
     newest: Option<Payment>,
     /// Boxed: it is seldom there.
     early: Option<Box<Payment>>,
+    /// The newest voucher of another funding than that of `newest`: if the ledger's word of it was untrue, it still counts.
+    shelved: Option<Box<Payment>>,
     served: Nano,
     written_off: Nano,
     /// The widest window that a job on it has had: prices move with load, and so do windows.
     widest: Nano,
     /// What the jobs that run on it were allowed to make and have not billed.
     under_way: Nano,
+    /// What the record on disk lets be lost on it, and whether there is one.
+    recorded: Nano,
+    on_disk: bool,
+    /// The funding in which a close order was signed.
+    ordered: Option<u64>,
+    /// Whether the ledger has shown that the channel is gone.
+    gone: bool,
     /// Read back from disk, and no voucher has come since: the client may have been promised more than is remembered.
     unconfirmed: bool,
 }
@@ -65,22 +76,35 @@ impl Earner {
             seen: None,
             newest: None,
             early: None,
+            shelved: None,
             served: Nano::ZERO,
             written_off: Nano::ZERO,
             widest: Nano::ZERO,
             under_way: Nano::ZERO,
+            recorded: Nano::ZERO,
+            on_disk: false,
+            ordered: None,
+            gone: false,
             unconfirmed: false,
         }
     }
 
-    /// A channel read back from disk. What was served and not paid before the crash is given up.
+    /// A channel read back from disk. What may have been served and not paid before the crash is given up, so that it counts
+    /// against the client as before. (`CH-38`)
     #[must_use]
     pub fn restored(record: Earning) -> Self {
         let mut earner = Self::new(record.terms, record.client);
         earner.newest = record.payment;
         earner.early = record.early;
+        earner.shelved = record.shelved;
         earner.unconfirmed = true;
-        earner.served = earner.paid();
+        earner.written_off = record.at_risk;
+        earner.recorded = record.at_risk;
+        earner.on_disk = true;
+        earner.widest = record.widest;
+        earner.ordered = record.ordered;
+        earner.gone = record.gone;
+        earner.served = earner.paid().saturating_plus(record.at_risk);
         earner
     }
 
@@ -92,7 +116,33 @@ impl Earner {
             client: self.client,
             payment: self.newest,
             early: self.early.clone(),
+            shelved: self.shelved.clone(),
+            at_risk: self.at_risk(),
+            widest: self.widest,
+            ordered: self.ordered,
+            gone: self.gone,
         }
+    }
+
+    /// What may be lost on it until the next record: while anything is, a whole window, so that not every chunk is written.
+    fn at_risk(&self) -> Nano {
+        let now = self.unpaid().saturating_plus(self.under_way);
+        let most = if now == Nano::ZERO { Nano::ZERO } else { now.max(self.widest) };
+        self.written_off.saturating_plus(most)
+    }
+
+    /// Whether more may be lost on it than the record on disk says. It is written before that is served. A channel that the
+    /// ledger never showed is bounded by the credit, and on no disk. (`CH-38`)
+    #[must_use]
+    pub fn is_beyond_record(&self) -> bool {
+        let lost = self.written_off.saturating_plus(self.unpaid()).saturating_plus(self.under_way);
+        (self.on_disk || self.seen.is_some_and(|state| state.epoch != 0)) && lost > self.recorded
+    }
+
+    /// The record was written.
+    pub fn recorded(&mut self) {
+        self.recorded = self.at_risk();
+        self.on_disk = true;
     }
 
     /// The terms.
@@ -119,12 +169,17 @@ impl Earner {
         self.newest
     }
 
-    /// What the newest voucher covers, or the ledger has paid out: a client may have brought a voucher that never came
-    /// here, and a store that was put back may have forgotten one.
+    /// What the newest voucher covers. What the ledger shows settled is not counted: its word alone pays nobody. (`CH-30`)
     #[must_use]
     pub fn paid(&self) -> Nano {
-        let settled = self.seen.map_or(Nano::ZERO, |state| state.settled);
-        self.newest.map_or(Nano::ZERO, |payment| payment.cumulative).max(settled)
+        self.newest.map_or(Nano::ZERO, |payment| payment.cumulative)
+    }
+
+    /// Whether something of it is worth keeping when it is gone from the ledger: a voucher, or what is held against its
+    /// client.
+    #[must_use]
+    pub fn is_worth_keeping(&self) -> bool {
+        self.newest.is_some() || self.early.is_some() || self.shelved.is_some() || self.at_risk() > Nano::ZERO
     }
 
     /// What was served over the channel's life.
@@ -178,10 +233,60 @@ impl Earner {
         due > Nano::ZERO && due < limits::PAYOUT_MIN
     }
 
-    /// Whether the ledger shows the channel funded and not closing.
+    /// Whether the ledger shows the channel funded, and it neither closes nor has another funding than its vouchers.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.seen.is_some_and(|state| state.epoch != 0 && state.closing.is_none())
+        self.seen.is_some_and(|state| state.epoch != 0) && !self.gone && !self.is_ending()
+    }
+
+    /// Whether nothing is served on it beyond what vouchers cover: its close is under way, or a close order for it was
+    /// signed, or it has been funded anew more often than vouchers are kept for.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let closing = self.seen.is_some_and(|state| state.closing.is_some());
+        closing || self.is_ordered() || self.is_of_another_funding()
+    }
+
+    /// Whether the ledger shows another funding than that of the newest voucher.
+    fn is_of_another_funding(&self) -> bool {
+        let pair = self.seen.zip(self.newest);
+        pair.is_some_and(|(state, newest)| state.epoch != 0 && state.epoch != newest.epoch)
+    }
+
+    /// Whether a close order was signed for the funding that it is in.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        let shown = self.seen.map(|state| state.epoch).filter(|epoch| *epoch != 0);
+        self.ordered.is_some_and(|ordered| shown.is_none_or(|shown| shown == ordered))
+    }
+
+    /// The funding that its newest voucher is for, or that the ledger shows.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u64> {
+        let shown = self.seen.map(|state| state.epoch).filter(|epoch| *epoch != 0);
+        self.newest.map(|newest| newest.epoch).or(shown)
+    }
+
+    /// A close order is signed: from now on nothing is served in this funding. (`CH-13`)
+    pub fn order(&mut self, epoch: u64) {
+        self.ordered = Some(epoch);
+    }
+
+    /// The ledger shows no such account. Its vouchers are kept, because that may be untrue. (`CH-37`)
+    pub fn vanish(&mut self) {
+        self.gone = true;
+        self.seen = None;
+    }
+
+    /// A client names it again after it was gone: it is as one that the ledger has not shown.
+    pub fn come_back(&mut self) {
+        self.gone = false;
+    }
+
+    /// Whether the ledger has shown that it is gone, and nothing since.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        self.gone
     }
 
     /// What the ledger's deposit can still pay.
@@ -199,6 +304,9 @@ impl Earner {
     /// share one window: what others were allowed counts like what is served.
     #[must_use]
     pub fn allowance(&self, window: Nano, credit: Nano) -> Nano {
+        if self.is_ending() {
+            return self.paid().saturating_minus(self.served).saturating_minus(self.under_way);
+        }
         let limit = if self.is_open() { window } else { window.min(credit) };
         let left = limit.saturating_minus(self.unpaid());
         let left = if self.is_open() { left.min(self.headroom()) } else { left };
@@ -233,7 +341,10 @@ impl Earner {
             .check(&self.terms.client_key, &voucher.hash(), &payment.signature)
             .map_err(|_| VoucherFault::Signature)?;
         match seen {
-            Some(state) if payment.epoch != state.epoch => Err(VoucherFault::Epoch),
+            Some(state) if payment.epoch != state.epoch || self.is_of_another_funding() => {
+                self.shelve(payment);
+                Err(VoucherFault::Epoch)
+            }
             Some(state) if payment.cumulative <= state.deposit => {
                 self.count(payment);
                 Ok(Took::More)
@@ -244,6 +355,30 @@ impl Earner {
                 Ok(Took::Early)
             }
         }
+    }
+
+    /// Keeps a voucher of another funding than the one that the ledger shows, unless one of a third is kept.
+    fn shelve(&mut self, payment: Payment) {
+        let fits = |old: &Payment| old.epoch == payment.epoch && old.cumulative < payment.cumulative;
+        if self.shelved.as_deref().is_none_or(fits) {
+            self.shelved = Some(Box::new(payment));
+        }
+    }
+
+    /// The ledger shows this funding now: its vouchers count, and those of the one before are put aside. What was not paid
+    /// there is held against the client here as well, so that nobody gets a new window by another funding.
+    fn turn_to(&mut self, epoch: u64) {
+        let lost = self.written_off.saturating_plus(self.unpaid());
+        let back = self.shelved.take_if(|shelved| shelved.epoch == epoch);
+        if self.newest.is_some() && self.shelved.is_some() {
+            return;
+        }
+        if let Some(newest) = self.newest.take() {
+            self.shelved = Some(Box::new(newest));
+        }
+        self.newest = back.map(|back| *back);
+        self.served = self.paid().saturating_plus(lost);
+        self.written_off = lost;
     }
 
     /// A voucher of this funding, within its deposit and above the last one, counts from now on.
@@ -264,28 +399,33 @@ impl Earner {
         behind.then_some(Mismatch::Behind { known: self.served, shown: total })
     }
 
-    /// Takes what the ledger shows. (`CH-24`)
+    /// Takes what the ledger shows, which may be untrue: it opens a channel or stops service on it, and neither pays nor
+    /// forgets. (`CH-24`, `CH-30`)
     pub fn observe(&mut self, state: ChannelState) -> Observed {
         let mut observed = Observed::default();
+        observed.counts = core::mem::take(&mut self.gone);
         if state.epoch != 0 {
-            let known = self.newest.map(|newest| newest.epoch).or(self.seen.map(|seen| seen.epoch));
-            if let Some(known) = known.filter(|known| *known != 0 && *known != state.epoch) {
-                // What was served and promised in the earlier funding is void with it.
-                observed.mismatch = Some(Mismatch::Epoch { known, shown: state.epoch });
-                self.newest = None;
-                self.served = Nano::ZERO;
-                self.written_off = Nano::ZERO;
-            } else if state.closing.is_none() && state.settled > self.paid() {
-                // In a close the client may have brought a voucher that never came here; otherwise this node has.
-                observed.mismatch = Some(Mismatch::Behind { known: self.paid(), shown: state.settled });
+            let before = self.seen.filter(|seen| seen.epoch != 0);
+            let known = self.newest.map(|newest| newest.epoch).or(before.map(|seen| seen.epoch));
+            let settled = before.map_or(Nano::ZERO, |seen| seen.settled);
+            if let Some(known) = known.filter(|known| *known != state.epoch) {
+                let is_new = before.is_none_or(|seen| seen.epoch != state.epoch);
+                observed.mismatch = is_new.then_some(Mismatch::Epoch { known, shown: state.epoch });
+                observed.counts |= is_new;
+                self.turn_to(state.epoch);
+            } else if self.shelved.as_ref().is_some_and(|shelved| shelved.epoch == state.epoch) {
+                self.turn_to(state.epoch);
+            } else if state.closing.is_none() && state.settled > self.paid().max(settled) {
+                // In a close the client may have brought a voucher that never came here.
+                observed.mismatch = Some(Mismatch::Settled { known: self.paid(), shown: state.settled });
             }
         }
         self.seen = Some(state);
-        self.served = self.served.max(self.paid());
         if let Some(early) = self.early.take() {
             let behind = self.mismatch(early.cumulative);
-            observed.counts = self.take(*early) == Ok(Took::More);
-            observed.mismatch = observed.mismatch.or(behind.filter(|_| observed.counts));
+            let counts = self.take(*early) == Ok(Took::More);
+            observed.counts |= counts;
+            observed.mismatch = observed.mismatch.or(behind.filter(|_| counts));
         }
         observed
     }
@@ -305,7 +445,7 @@ const fn order(payment: &Payment) -> (u64, Nano) {
 /// What the ledger's word changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// A voucher that came early counts now: write it.
+    /// Its record has changed: a voucher that came early counts now, or those of another funding. Write it.
     pub counts: bool,
     /// What the store did not know.
     pub mismatch: Option<Mismatch>,

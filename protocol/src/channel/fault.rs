@@ -14,7 +14,7 @@ pub enum Mismatch {
     Behind {
         /// In the store.
         known: Nano,
-        /// Shown by the other party's newest voucher, or settled on the ledger.
+        /// Shown by the other party's newest voucher.
         shown: Nano,
     },
     /// A voucher above every one that this node has signed since it knows the newest: somebody else signs with its key.
@@ -23,6 +23,15 @@ pub enum Mismatch {
         /// Promised by this node.
         known: Nano,
         /// Of the voucher that it never signed.
+        shown: Nano,
+    },
+    /// More is settled on the ledger than this node knows to be promised: that is untrue, or vouchers exist that it does not
+    /// know. It takes the amount for nothing.
+    #[error("the ledger shows {shown} coins settled, and this node knows of {known} coins promised")]
+    Settled {
+        /// Promised, as far as this node knows.
+        known: Nano,
+        /// Settled, as the ledger shows it.
         shown: Nano,
     },
     /// Another funding than the one that the store knows: the channel was closed and funded again, and every voucher of

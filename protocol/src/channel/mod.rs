@@ -5,6 +5,7 @@ pub mod earn;
 pub mod fault;
 pub mod lane;
 pub mod ledger;
+pub(crate) mod looks;
 pub mod pace;
 pub mod pay;
 pub mod purse;

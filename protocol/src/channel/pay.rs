@@ -9,18 +9,26 @@ use crate::channel::record::Paying;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::{CloseRequest, Voucher};
 use crate::ident::NodeId;
+use crate::limits;
 use crate::time::{Span, Time};
 use crate::wire::message::Payment;
 
 /// A channel that this node pays on.
+///
+/// What the ledger shows is kept apart from what this node promised: nothing that is heard raises a promise, lowers one, or
+/// ends it. (`CH-30`)
 #[derive(Debug)]
 pub struct Payer {
     terms: AgreedTerms,
     provider: NodeId,
+    /// What the ledger has shown deposited, and this node has asked for.
     deposit: Nano,
+    /// With the top-ups that are under way.
     asked: Nano,
+    /// Everything that this node ever asked the ledger to lock here: no word of the ledger makes the deposit more.
+    locked: Nano,
+    /// The funding that the promise is for: the first that the ledger has shown.
     epoch: Option<u64>,
-    settled: Nano,
     cumulative: Nano,
     /// What of it was promised since the start: no voucher of an earlier life covers that.
     since_start: Nano,
@@ -28,18 +36,22 @@ pub struct Payer {
     /// newest, because a lower one would promise nothing.
     unconfirmed: bool,
     reserved: Nano,
-    close: Close,
+    /// Whether this node wants its rest back.
+    wants_rest: bool,
+    /// Whether the ledger has shown that the channel is gone.
+    gone: bool,
+    heard: Heard,
 }
 
-/// How far a close has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Close {
-    /// None is wanted.
-    No,
-    /// The client wants its rest back and the ledger has not shown it yet.
-    Wanted,
-    /// The ledger shows it; the challenge is over at this time.
-    Until(Time),
+/// What the ledger last showed in this life, true or not.
+#[derive(Debug, Default)]
+struct Heard {
+    epoch: Option<u64>,
+    settled: Nano,
+    /// When the challenge of the close under way is over.
+    until: Option<Time>,
+    /// When this node last brought its own voucher in that close, and how often.
+    brought: Option<(Time, u32)>,
 }
 
 /// Why an amount cannot be promised.
@@ -76,13 +88,15 @@ impl Payer {
             provider,
             deposit,
             asked: deposit,
+            locked: deposit,
             epoch: None,
-            settled: Nano::ZERO,
             cumulative: Nano::ZERO,
             since_start: Nano::ZERO,
             unconfirmed: false,
             reserved: Nano::ZERO,
-            close: Close::No,
+            wants_rest: false,
+            gone: false,
+            heard: Heard::default(),
         }
     }
 
@@ -92,10 +106,12 @@ impl Payer {
     #[must_use]
     pub fn restored(record: Paying) -> Self {
         let mut payer = Self::opening(record.terms, record.provider, record.deposit);
+        payer.locked = record.locked;
         payer.epoch = record.epoch;
         payer.unconfirmed = true;
         payer.cumulative = record.cumulative;
-        payer.close = if record.closing { Close::Wanted } else { Close::No };
+        payer.wants_rest = record.closing;
+        payer.gone = record.gone;
         payer
     }
 
@@ -106,9 +122,11 @@ impl Payer {
             terms: self.terms.clone(),
             provider: self.provider,
             deposit: if self.is_open() { self.deposit } else { self.asked },
+            locked: self.locked,
             epoch: self.epoch,
             cumulative: self.cumulative,
-            closing: self.close != Close::No,
+            closing: self.wants_rest,
+            gone: self.gone,
         }
     }
 
@@ -145,7 +163,18 @@ impl Payer {
     /// Whether jobs may start on it.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.close == Close::No
+        !self.wants_rest && !self.gone && self.heard.until.is_none() && !self.is_of_another_funding()
+    }
+
+    /// Whether the ledger has shown that it is gone, and nothing since.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Whether the ledger shows another funding than the one that was promised in.
+    fn is_of_another_funding(&self) -> bool {
+        self.heard.epoch.is_some() && self.heard.epoch != self.epoch
     }
 
     /// What can still be promised to new jobs.
@@ -160,10 +189,10 @@ impl Payer {
         self.reserved
     }
 
-    /// What of the deposit asked for is not promised yet: what this node has locked.
+    /// What this node may have locked and has not promised, top-ups of unknown fate included.
     #[must_use]
     pub const fn rest(&self) -> Nano {
-        self.asked.saturating_minus(self.cumulative)
+        self.locked.saturating_minus(self.cumulative)
     }
 
     /// Whether what was asked for on the deposit covers every job that runs on it.
@@ -192,11 +221,16 @@ impl Payer {
     /// Asks for more on the deposit; the caller makes the ledger call.
     pub fn top_up(&mut self, amount: Nano) {
         self.asked = self.asked.saturating_plus(amount);
+        self.locked = self.locked.saturating_plus(amount);
     }
 
-    /// A top-up came to nothing.
-    pub fn top_up_failed(&mut self) {
+    /// A top-up came to nothing, as far as is known. One whose fate is unknown stays among what may be locked. (`CH-29`)
+    pub fn top_up_failed(&mut self, is_certain: bool) {
+        let under_way = self.asked.saturating_minus(self.deposit);
         self.asked = self.deposit;
+        if is_certain {
+            self.locked = self.locked.saturating_minus(under_way);
+        }
     }
 
     /// Promises `amount` more, out of what the job reserved. (`CH-3`)
@@ -214,7 +248,8 @@ impl Payer {
     /// The newest voucher, once the ledger has shown the funding that it is for, and never above it.
     #[must_use]
     pub fn payment(&self, key: &SigningKey) -> Option<Payment> {
-        let voucher = self.voucher().filter(|_| !self.unconfirmed)?;
+        let may_sign = !self.unconfirmed && !self.gone && !self.is_of_another_funding();
+        let voucher = self.voucher().filter(|_| may_sign)?;
         Some(Payment { epoch: voucher.epoch, cumulative: voucher.cumulative, signature: voucher.sign(key) })
     }
 
@@ -242,13 +277,15 @@ impl Payer {
             return Some(Mismatch::Epoch { known, shown: voucher.epoch });
         }
         // One of an earlier funding is void: it says that the provider has none of this one.
-        let mismatch = if voucher.epoch == known { self.shown(voucher.cumulative) } else { None };
+        let mismatch = if voucher.epoch == known { self.signed(voucher.cumulative) } else { None };
+        // Whoever signed for it had locked it: a store of before a top-up knows of less.
+        self.locked = self.locked.max(self.cumulative);
         self.unconfirmed = false;
         mismatch
     }
 
-    /// A voucher of this node over `total` exists.
-    fn shown(&mut self, total: Nano) -> Option<Mismatch> {
+    /// A voucher over `total` exists whose signature by this node's key was checked.
+    fn signed(&mut self, total: Nano) -> Option<Mismatch> {
         if self.unconfirmed {
             // Never cut at the deposit that is known: a promise above it was made for a top-up that the store forgot.
             let known = self.cumulative.saturating_minus(self.since_start);
@@ -268,56 +305,75 @@ impl Payer {
         }
     }
 
-    /// Takes what the ledger shows.
+    /// Takes what the ledger shows, which may be untrue. Whatever does not fit what this node knows makes it ask for its rest
+    /// and changes no promise. (`CH-30`)
     pub fn observe(&mut self, now: Time, state: &ChannelState) -> Observed {
         if state.epoch == 0 {
             return Observed::default();
         }
-        let mut observed = Observed::default();
         let first = self.epoch.is_none();
-        if let Some(known) = self.epoch.filter(|known| *known != state.epoch) {
-            // What was promised in the earlier funding is void. What was in this one, nobody here knows: nothing is
-            // signed in it, and the rest asked back.
-            observed.mismatch = Some(Mismatch::Epoch { known, shown: state.epoch });
-            self.cumulative = Nano::ZERO;
-            self.since_start = Nano::ZERO;
-            self.deposit = Nano::ZERO;
-            self.asked = Nano::ZERO;
-            self.close = Close::Wanted;
+        let known = *self.epoch.get_or_insert(state.epoch);
+        let came_back = core::mem::take(&mut self.gone);
+        let began_to_close = self.heard.until.is_none() && state.closing.is_some();
+        let mut observed =
+            Observed { changed: came_back || (began_to_close && !self.wants_rest), mismatch: None };
+        let heard = self.heard.epoch.replace(state.epoch);
+        self.heard.until = state.closing.map(|left| now + left);
+        if state.closing.is_none() {
+            self.heard.brought = None;
         }
-        self.epoch = Some(state.epoch);
-        if first || state.deposit > self.deposit {
+        if state.epoch != known {
+            // The promise is for a funding that is over, if this is true: nothing is signed, and the rest of this one asked
+            // for. If it is not true, the promise stands as it was.
+            let is_new = heard != Some(state.epoch);
+            observed.mismatch = is_new.then_some(Mismatch::Epoch { known, shown: state.epoch });
+            observed.changed |= is_new;
+            self.want_close();
+            return observed;
+        }
+        let deposit = state.deposit.min(self.locked);
+        if first || deposit > self.deposit {
             observed.changed = true;
-            self.deposit = state.deposit;
-            self.asked = self.asked.max(state.deposit);
+            self.deposit = deposit;
+            self.asked = self.asked.max(deposit);
         }
-        self.settled = state.settled;
-        observed.mismatch = observed.mismatch.or_else(|| self.shown(state.settled));
-        if let Some(closing) = state.closing {
-            observed.changed |= self.close == Close::No;
-            self.close = Close::Until(now + closing);
+        let before = core::mem::replace(&mut self.heard.settled, state.settled);
+        if state.settled > self.cumulative && state.settled > before {
+            // Nothing is left to pay: either this is untrue, or vouchers exist that this node does not know.
+            observed.mismatch = Some(Mismatch::Settled { known: self.cumulative, shown: state.settled });
+            observed.changed = true;
+            self.want_close();
         }
-        observed.changed |= observed.mismatch.is_some();
         observed
+    }
+
+    /// The ledger shows no such account. Everything that is known of it is kept, because that may be untrue. (`CH-37`)
+    pub fn vanish(&mut self) {
+        self.gone = true;
+        self.heard = Heard::default();
     }
 
     /// The client wants its rest back: no job starts any more.
     pub fn want_close(&mut self) {
-        if self.close == Close::No {
-            self.close = Close::Wanted;
-        }
+        self.wants_rest = true;
     }
 
     /// Whether a close is wanted that the ledger has not shown.
     #[must_use]
     pub fn wants_close(&self) -> bool {
-        self.close == Close::Wanted
+        self.wants_rest && !self.gone && self.heard.until.is_none()
     }
 
-    /// What asks the ledger for that close, once the channel is open.
+    /// Whether the ledger shows a close under way.
+    #[must_use]
+    pub const fn is_closing(&self) -> bool {
+        self.heard.until.is_some()
+    }
+
+    /// What asks the ledger for that close, once the channel is open: of the funding that it shows.
     #[must_use]
     pub fn close_request(&self) -> Option<CloseRequest> {
-        let epoch = self.epoch.filter(|_| self.wants_close())?;
+        let epoch = self.heard.epoch.or(self.epoch).filter(|_| self.wants_close())?;
         Some(CloseRequest { account: self.account(), epoch })
     }
 
@@ -325,28 +381,47 @@ impl Payer {
     /// then an honest client claims for it, so that a dead provider is not robbed. (`CH-11`)
     #[must_use]
     pub fn closing_step(&self, now: Time) -> ClosingStep {
-        let Close::Until(until) = self.close else { return ClosingStep::Wait };
-        let owed = self.voucher().is_some_and(|voucher| voucher.cumulative > self.settled);
-        let half = Span::from_s(u64::from(self.terms.challenge_s)).half();
-        if owed && until.since(now) <= half {
+        let Some(until) = self.heard.until else { return ClosingStep::Wait };
+        if self.claims_at().is_some_and(|at| now >= at) {
             ClosingStep::ClaimForProvider
-        } else if !owed && now >= until {
+        } else if now >= until && (self.heard.brought.is_some() || !self.owes()) {
             ClosingStep::Finalize
         } else {
             ClosingStep::Wait
         }
     }
 
+    /// The voucher was brought to the ledger for the provider.
+    pub fn brought(&mut self, now: Time) {
+        let times = self.heard.brought.map_or(0, |(_, times)| times);
+        self.heard.brought = Some((now, times.saturating_add(1)));
+    }
+
     /// When [`Self::closing_step`] has something new to say.
     #[must_use]
     pub fn closing_wake(&self) -> Option<Time> {
-        match self.close {
-            Close::Until(until) => {
-                let half = Span::from_s(u64::from(self.terms.challenge_s)).half();
-                let owed = self.voucher().is_some_and(|voucher| voucher.cumulative > self.settled);
-                Some(if owed { Time(until.0.saturating_sub(half.0)) } else { until })
+        let until = self.heard.until?;
+        Some(self.claims_at().unwrap_or(until))
+    }
+
+    /// Whether more is promised in the funding that closes than the ledger shows settled.
+    fn owes(&self) -> bool {
+        !self.is_of_another_funding()
+            && self.voucher().is_some_and(|voucher| voucher.cumulative > self.heard.settled)
+    }
+
+    /// When the voucher is brought next in this close, each time after twice the wait: what the ledger does not show may be
+    /// settled, and a claim can cost a fee. Once at least, and not again when the challenge is over.
+    fn claims_at(&self) -> Option<Time> {
+        let until = self.heard.until.filter(|_| self.owes())?;
+        let half = Span::from_s(u64::from(self.terms.challenge_s)).half();
+        let from = Time(until.0.saturating_sub(half.0));
+        match self.heard.brought {
+            None => Some(from),
+            Some((at, times)) => {
+                let wait = limits::LEDGER_WAIT.0.saturating_mul(1 << times.saturating_sub(1).min(16));
+                Some(from.max(at + Span(wait))).filter(|at| *at < until)
             }
-            Close::No | Close::Wanted => None,
         }
     }
 }

@@ -14,7 +14,7 @@ pub enum Record {
     Paying(Paying),
     /// Provider: a channel and the newest voucher on it.
     Earning(Earning),
-    /// A channel is gone from the ledger.
+    /// A channel is forgotten.
     ChannelGone {
         /// Its account.
         account: [u8; 32],
@@ -60,12 +60,16 @@ pub struct Paying {
     pub provider: NodeId,
     /// What the ledger has shown deposited; before it has shown any, what the client deposits.
     pub deposit: Nano,
+    /// Everything that the client ever asked the ledger to lock in it, top-ups of unknown fate included.
+    pub locked: Nano,
     /// Which funding, once the ledger has shown it.
     pub epoch: Option<u64>,
     /// The newest cumulative amount that a voucher was signed for, or may have been.
     pub cumulative: Nano,
     /// Whether the client has asked for its rest back.
     pub closing: bool,
+    /// Whether the ledger has shown that it is gone: kept, in case that was untrue. (`CH-37`)
+    pub gone: bool,
 }
 
 /// A channel at the provider.
@@ -79,6 +83,16 @@ pub struct Earning {
     pub payment: Option<Payment>,
     /// One that came before the ledger has shown what it is for.
     pub early: Option<Box<Payment>>,
+    /// The newest one of another funding than the one that the ledger shows.
+    pub shelved: Option<Box<Payment>>,
+    /// The most that may be served on it and not paid, what was given up included. (`CH-38`)
+    pub at_risk: Nano,
+    /// The widest window that a job on it has had.
+    pub widest: Nano,
+    /// The funding in which a close order was signed: nothing is served in it any more. (`CH-13`)
+    pub ordered: Option<u64>,
+    /// Whether the ledger has shown that it is gone: kept, in case that was untrue. (`CH-37`)
+    pub gone: bool,
 }
 
 impl Record {

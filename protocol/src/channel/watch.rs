@@ -2,6 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::ledger::{ChannelState, LedgerCall};
+use crate::channel::looks::Looks;
 use crate::channel::voucher::Voucher;
 use crate::ident::Signature;
 use crate::limits;
@@ -23,57 +24,108 @@ pub struct Guarded {
 #[derive(Debug)]
 pub(crate) struct Watch {
     guarded: Guarded,
-    settled: Nano,
+    /// The newest voucher of another funding: if the word of the newer one was untrue, this one counts.
+    other: Option<Guarded>,
+    seen: Option<ChannelState>,
+    /// When the challenge of the close under way is over.
     until: Option<Time>,
-    claimed: Option<Nano>,
-    /// A claim that failed is not brought again before.
-    again_at: Time,
+    /// What was brought in that close.
+    brought: Vec<Brought>,
+    /// Of one that is gone.
+    gone: Option<Looks>,
+}
+
+/// A voucher that was brought to the ledger.
+#[derive(Debug, Clone, Copy)]
+struct Brought {
+    epoch: u64,
+    cumulative: Nano,
+    at: Time,
 }
 
 impl Watch {
     pub(crate) const fn new(guarded: Guarded) -> Self {
-        Self { guarded, settled: Nano::ZERO, until: None, claimed: None, again_at: Time(0) }
+        Self { guarded, other: None, seen: None, until: None, brought: Vec::new(), gone: None }
     }
 
-    /// Takes a newer voucher; an older one changes nothing.
+    /// Takes a newer voucher, or one of another funding; an older one changes nothing.
     pub(crate) fn renew(&mut self, guarded: Guarded) {
-        let (old, new) = (&self.guarded.voucher, &guarded.voucher);
-        if new.epoch != old.epoch || new.cumulative > old.cumulative {
-            self.guarded = guarded;
+        let (old, new) = (self.guarded.voucher, guarded.voucher);
+        if new.epoch == old.epoch {
+            if new.cumulative > old.cumulative {
+                self.guarded = guarded;
+            }
+        } else {
+            let before = core::mem::replace(&mut self.guarded, guarded);
+            self.other = Some(before);
         }
     }
 
     pub(crate) fn observe(&mut self, now: Time, state: &ChannelState) {
-        self.settled = state.settled;
+        self.gone = None;
+        self.seen = Some(*state);
         self.until = state.closing.map(|left| now + left);
+        if state.closing.is_none() {
+            self.brought.clear();
+        }
     }
 
-    /// The claim that is due: a close is under way with less settled than the voucher says, and the first half of
-    /// the challenge time, which is the provider's own, is over. (`CH-10`)
+    /// The ledger shows no such account: gone after it was there, or an untrue answer. (`CH-37`)
+    pub(crate) fn vanish(&mut self, now: Time) {
+        self.seen = None;
+        self.until = None;
+        self.brought.clear();
+        self.gone.get_or_insert(Looks::after(now));
+    }
+
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.gone.is_some()
+    }
+
+    /// What is at stake on it.
+    pub(crate) const fn stake(&self) -> Nano {
+        self.guarded.voucher.cumulative
+    }
+
+    /// The call that is due. A claim, when a close is under way and the first half of the challenge time, which is the
+    /// provider's own, is over: again and again while less is settled than the voucher says, and once whatever the ledger
+    /// says is settled, because that may be untrue and a claim too many costs a fee at the most. (`CH-10`) For a channel that
+    /// is gone, a look.
     pub(crate) fn due(&mut self, now: Time) -> Option<LedgerCall> {
-        let act_at = self.act_at()?;
-        let owed = self.guarded.voucher.cumulative > self.settled;
-        let fresh = self.claimed != Some(self.guarded.voucher.cumulative);
-        (owed && fresh && now >= act_at).then(|| {
-            self.claimed = Some(self.guarded.voucher.cumulative);
-            LedgerCall::Claim { voucher: self.guarded.voucher, signature: self.guarded.signature }
-        })
-    }
-
-    /// A claim failed: it is due again after a wait.
-    pub(crate) fn claim_failed(&mut self, now: Time) {
-        self.claimed = None;
-        self.again_at = now + limits::LEDGER_WAIT;
+        if let Some(looks) = &mut self.gone {
+            let account = self.guarded.voucher.account;
+            return looks.is_due(now).then_some(LedgerCall::Watch { account });
+        }
+        let due = self.vouchers().find(|guarded| self.acts_at(guarded).is_some_and(|at| now >= at))?;
+        let Voucher { epoch, cumulative, .. } = due.voucher;
+        self.brought.retain(|before| before.epoch != epoch);
+        self.brought.push(Brought { epoch, cumulative, at: now });
+        Some(LedgerCall::Claim { voucher: due.voucher, signature: due.signature })
     }
 
     pub(crate) fn wake_at(&self) -> Option<Time> {
-        let owed = self.guarded.voucher.cumulative > self.settled;
-        let fresh = self.claimed != Some(self.guarded.voucher.cumulative);
-        self.act_at().filter(|_| owed && fresh)
+        match &self.gone {
+            Some(looks) => looks.at(),
+            None => self.vouchers().filter_map(|guarded| self.acts_at(&guarded)).min(),
+        }
     }
 
-    fn act_at(&self) -> Option<Time> {
-        let half = Span::from_s(u64::from(self.guarded.challenge_s)).half();
-        self.until.map(|until| Time(until.0.saturating_sub(half.0)).max(self.again_at))
+    fn vouchers(&self) -> impl Iterator<Item = Guarded> + use<> {
+        [Some(self.guarded), self.other].into_iter().flatten()
+    }
+
+    /// When this voucher is brought, or brought again.
+    fn acts_at(&self, guarded: &Guarded) -> Option<Time> {
+        let until = self.until?;
+        let half = Span::from_s(u64::from(guarded.challenge_s)).half();
+        let from = Time(until.0.saturating_sub(half.0));
+        let voucher = guarded.voucher;
+        let before = self.brought.iter().find(|before| before.epoch == voucher.epoch);
+        let Some(before) = before.filter(|before| before.cumulative >= voucher.cumulative) else {
+            return Some(from);
+        };
+        let owed =
+            self.seen.is_some_and(|state| state.epoch == voucher.epoch && state.settled < voucher.cumulative);
+        owed.then(|| from.max(before.at + limits::LEDGER_WAIT))
     }
 }

@@ -121,8 +121,8 @@ impl Payments {
         let payer = &channel.payer;
         let needs = payer.cumulative().saturating_plus(payer.reserved());
         let has = payer.cumulative().saturating_plus(payer.rest());
-        if payer.is_open() && payer.is_usable() && !payer.is_covered() {
-            let missing = needs.saturating_minus(has);
+        let missing = needs.saturating_minus(has);
+        if payer.is_open() && payer.is_usable() && !payer.is_covered() && missing > Nano::ZERO {
             channel.payer.top_up(missing);
             channel.ask_for_more(missing, outbox);
         }
@@ -142,6 +142,7 @@ impl Payments {
     pub(super) fn locked_with(&self, is_stranger: impl Fn(&NodeId) -> bool) -> Nano {
         self.channels
             .values()
+            .filter(|channel| !channel.payer.is_gone())
             .filter(|channel| is_stranger(&channel.payer.provider()))
             .map(|channel| channel.payer.rest().saturating_minus(channel.later))
             .fold(Nano::ZERO, Nano::saturating_plus)

@@ -7,6 +7,7 @@ use ed25519_dalek::SigningKey;
 use crate::amount::Nano;
 use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
+use crate::channel::looks::Looks;
 use crate::channel::pay::{ClosingStep, Exhausted, Payer};
 use crate::channel::record::Record;
 use crate::channel::salt::salt;
@@ -56,6 +57,8 @@ pub(super) struct Channel {
     pub(super) asked_at: Option<Time>,
     /// What of the deposit waits until the channel is open and was of use.
     pub(super) later: Nano,
+    /// Of one that is gone.
+    looks: Looks,
 }
 
 /// What a ledger event means for the orders on a channel.
@@ -81,6 +84,7 @@ impl Channel {
             useful,
             asked_at: None,
             later: Nano::ZERO,
+            looks: Looks::default(),
         }
     }
 
@@ -113,6 +117,8 @@ impl Channel {
 
     /// Asks the ledger for a part of the deposit that the payer counts on already.
     pub(super) fn ask_for_more(&mut self, amount: Nano, outbox: &mut Outbox) {
+        // What was asked for is on disk before the ledger hears of it, so that a crash does not hide it.
+        self.persist(outbox);
         self.funding = true;
         outbox.call(LedgerCall::TopUp { account: self.payer.account(), amount });
     }
@@ -125,6 +131,9 @@ impl Channel {
 
     /// When the next step of a close is due, or it has been idle for too long.
     fn due_at(&self, idle: Option<Span>) -> Option<Time> {
+        if self.payer.is_gone() {
+            return self.looks.at();
+        }
         let again = self.acted_at.map(|acted| acted + limits::LEDGER_WAIT);
         let closing = match (self.payer.closing_wake(), again) {
             (Some(step), Some(again)) => Some(step.max(again)),
@@ -134,7 +143,7 @@ impl Channel {
     }
 
     /// The next step of a close, unless one was taken a moment ago.
-    fn closing_call(&self, now: Time, key: &SigningKey) -> Option<LedgerCall> {
+    fn closing_call(&mut self, now: Time, key: &SigningKey) -> Option<LedgerCall> {
         if self.acted_at.is_some_and(|acted| now < acted + limits::LEDGER_WAIT) {
             return None;
         }
@@ -144,10 +153,11 @@ impl Channel {
         match self.payer.closing_step(now) {
             ClosingStep::Wait => None,
             ClosingStep::Finalize => Some(LedgerCall::Finalize { account: self.payer.account() }),
-            ClosingStep::ClaimForProvider => self
-                .payer
-                .voucher()
-                .map(|voucher| LedgerCall::Claim { voucher, signature: voucher.sign(key) }),
+            ClosingStep::ClaimForProvider => {
+                let voucher = self.payer.voucher()?;
+                self.payer.brought(now);
+                Some(LedgerCall::Claim { voucher, signature: voucher.sign(key) })
+            }
         }
     }
 
@@ -196,7 +206,9 @@ impl Payments {
                         channel.announce(ChannelChange::Mismatch(Mismatch::Key), outbox);
                         continue;
                     }
-                    outbox.call(LedgerCall::Watch { account: channel.payer.account() });
+                    if !channel.payer.is_gone() {
+                        outbox.call(LedgerCall::Watch { account: channel.payer.account() });
+                    }
                     channels.insert(channel.payer.account(), Box::new(channel));
                 }
                 Record::ChannelGone { account } => {
@@ -220,9 +232,10 @@ impl Payments {
         self.deadlines.touch(account);
     }
 
-    /// Every channel that the ledger may know.
+    /// Every channel that the ledger may know, but for those that it has shown gone.
     pub(super) fn channels(&self) -> impl Iterator<Item = &Payer> {
-        self.channels.values().filter(|channel| channel.recorded).map(|channel| &channel.payer)
+        let recorded = self.channels.values().filter(|channel| channel.recorded);
+        recorded.map(|channel| &channel.payer).filter(|payer| !payer.is_gone())
     }
 
     /// The user adds to a deposit. A channel that is not open, or is closing, takes nothing.
@@ -261,7 +274,7 @@ impl Payments {
         config: &ClientConfig,
     ) -> Result<ChannelTerms, PaymentFault> {
         let policy = &config.policy;
-        if self.channels.len() >= limits::CHANNELS_MAX {
+        if self.channels().count() >= limits::CHANNELS_MAX {
             return Err(PaymentFault::TooManyChannels { most: limits::CHANNELS_MAX });
         }
         if payee.challenge_s > policy.challenge_s_max.max(config.challenge_s) {
@@ -374,7 +387,7 @@ impl Payments {
         Ok(mismatch.and_then(|mismatch| channel.mismatched(mismatch, outbox)))
     }
 
-    /// The user wants every rest back.
+    /// The user wants every rest back, also of channels that are gone and may be shown again.
     pub(super) fn settle(&mut self, now: Time, outbox: &mut Outbox) {
         for (account, channel) in self.channels.iter_mut() {
             channel.payer.want_close();
@@ -397,12 +410,8 @@ impl Payments {
         match event {
             LedgerEvent::Channel { account, state: Some(state) } => self.seen(now, account, state, outbox),
             LedgerEvent::Channel { account, state: None } => {
-                // Not there yet, or gone after it was there.
-                let gone = self.channels.get(account).is_some_and(|channel| channel.payer.is_open());
-                if gone {
-                    self.gone(account, outbox);
-                }
-                let fault = gone.then(|| PaymentFault::Closed { account: Address::basechain(*account) });
+                let closed = PaymentFault::Closed { account: Address::basechain(*account) };
+                let fault = self.absent(now, account, outbox).then_some(closed);
                 Affected { account: *account, fault, payable: false }
             }
             LedgerEvent::Failed { account, fault } => {
@@ -416,7 +425,11 @@ impl Payments {
         let mut affected = Affected { account: *account, ..Affected::default() };
         // What nobody has asked for is not there, whoever says so and whoever paid for it.
         let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return affected };
+        let was_closing = channel.payer.is_closing();
         let observed = channel.payer.observe(now, state);
+        if channel.payer.is_closing() != was_closing {
+            channel.acted_at = None;
+        }
         if observed.changed {
             channel.funding = false;
             channel.persist(outbox);
@@ -430,7 +443,6 @@ impl Payments {
         if let Some(mismatch) = observed.mismatch {
             affected.fault = channel.mismatched(mismatch, outbox);
         }
-        channel.acted_at = None;
         channel.add_later(outbox);
         affected
     }
@@ -448,7 +460,7 @@ impl Payments {
         let account = channel.address();
         if channel.payer.is_open() {
             return was_funding.then(|| {
-                channel.payer.top_up_failed();
+                channel.payer.top_up_failed(why.is_certain());
                 PaymentFault::Exhausted { account, why }
             });
         }
@@ -467,18 +479,54 @@ impl Payments {
         })
     }
 
-    fn gone(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
-        self.deadlines.touch(*account);
-        let Some(channel) = self.channels.remove(account) else { return };
-        outbox.persist(Record::ChannelGone { account: *account });
+    /// The ledger shows no such account: not there yet, or gone after it was there, or an untrue answer. Whether its orders
+    /// must end. (`CH-37`)
+    fn absent(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) -> bool {
+        let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return false };
+        if channel.payer.is_gone() {
+            // The answer to a look.
+            outbox.call(LedgerCall::Unwatch { account: *account });
+            return false;
+        }
+        // One that is on its way is waited for, unless its owner wants it no more.
+        let is_awaited = !channel.payer.is_open() && channel.payer.is_usable();
+        if is_awaited {
+            return false;
+        }
+        channel.payer.vanish();
+        channel.funding = false;
+        channel.looks = Looks::after(now);
+        channel.persist(outbox);
         channel.announce(ChannelChange::Closed { cumulative: channel.payer.cumulative() }, outbox);
         outbox.call(LedgerCall::Unwatch { account: *account });
+        self.forget_least(outbox);
+        true
+    }
+
+    /// Forgets the channel that is gone with the least at stake, where more are kept than may be.
+    fn forget_least(&mut self, outbox: &mut Outbox) {
+        let gone = || self.channels.values().map(|channel| &channel.payer).filter(|payer| payer.is_gone());
+        if gone().count() <= limits::GONE_MAX {
+            return;
+        }
+        if let Some(account) = gone().min_by_key(|payer| (payer.rest(), payer.account())).map(Payer::account)
+        {
+            self.channels.remove(&account);
+            outbox.persist(Record::ChannelGone { account });
+        }
     }
 
     /// Closes that are under way take their next step; one begins where a channel has been idle for too long. (`CH-25`)
     pub(super) fn timers(&mut self, now: Time, outbox: &mut Outbox) {
         for account in self.deadlines.due(now) {
             let Some(channel) = self.channels.get_mut(&account) else { continue };
+            if channel.payer.is_gone() {
+                if channel.looks.is_due(now) {
+                    outbox.call(LedgerCall::Watch { account });
+                }
+                self.deadlines.set(account, channel.due_at(self.idle));
+                continue;
+            }
             channel.used_at = channel.used_at.or(Some(now));
             if self.idle.and_then(|idle| channel.idle_at(idle)).is_some_and(|at| now >= at) {
                 channel.payer.want_close();

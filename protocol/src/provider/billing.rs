@@ -90,9 +90,9 @@ impl Provider {
         earner.allow(serve.under_way, Nano::ZERO);
         let allowance = earner.allowance(serve.window, credit);
         let covered = has_slot && serve.is_covered(allowance);
-        if covered && let Some(task) = serve.task.take() {
+        let started = serve.task.take_if(|_| covered);
+        if started.is_some() {
             serve.engine_at = now;
-            self.outbox.push(Output::Run { job: id, model: job.model, task });
         }
         if serve.in_flight() == 0 {
             serve.engine_at = now;
@@ -102,14 +102,18 @@ impl Provider {
         serve.under_way = serve.at_risk();
         earner.allow(Nano::ZERO, serve.under_way);
         let lacks_voucher = earner.is_open() && earner.unpaid() > Nano::ZERO && serve.task.is_none();
-        if more > 0 {
-            self.outbox.push(Output::Allow { job: id, tokens: more });
-        }
         if earner.seen().is_none_or(|state| state.epoch == 0) {
             // Before anything is made on it.
             self.credit.note(now, job.origin, account, earner.lent());
         }
         let settled_up = earner.unpaid() == Nano::ZERO;
+        self.earnings.secure(&serve.account, &mut self.outbox);
+        if let Some(task) = started {
+            self.outbox.push(Output::Run { job: id, model: job.model, task });
+        }
+        if more > 0 {
+            self.outbox.push(Output::Allow { job: id, tokens: more });
+        }
         let owes = serve.serving.is_done() && !settled_up;
         if !covered || serve.is_starved() || owes {
             if serve.waiting.is_none() {
@@ -214,7 +218,7 @@ impl Provider {
     }
 
     pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent) {
-        if let Some(account) = self.earnings.ledger(event, &mut self.outbox) {
+        if let Some(account) = self.earnings.ledger(now, event, &mut self.outbox) {
             let payer = self.earnings.find(&account).filter(|earner| earner.newest().is_some());
             if let Some(client) = payer.map(|earner| earner.client()) {
                 self.standing.has_paid(client);
@@ -299,9 +303,7 @@ impl Provider {
                 if self.running_on(&account) > 0 {
                     return;
                 }
-                if let Some(earner) = self.earnings.find(&account) {
-                    earner.write_off(cost);
-                }
+                self.earnings.write_off(&account, cost, &mut self.outbox);
             }
         }
         self.remove(now, id);

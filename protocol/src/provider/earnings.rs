@@ -10,19 +10,21 @@ use zeroize::Zeroizing;
 use crate::amount::Nano;
 use crate::channel::earn::{Earner, Took, VoucherFault};
 use crate::channel::fault::Mismatch;
-use crate::channel::ledger::{LedgerCall, LedgerEvent};
+use crate::channel::ledger::{LedgerCall, LedgerEvent, LedgerFault};
+use crate::channel::looks::Looks;
 use crate::channel::pace::Pace;
 use crate::channel::record::Record;
 use crate::channel::terms::{AgreedTerms, ChannelTerms};
 use crate::channel::voucher::{CloseOrder, Voucher};
+use crate::deadlines::Deadlines;
 use crate::fair;
-use crate::ident::{NodeId, Origin, Prefix};
+use crate::ident::{NodeId, Origin, Prefix, Signature};
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
 use crate::market::bid::Payee;
 use crate::outbox::Outbox;
 use crate::table::Table;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::message::{Payment, Refusal};
 
 /// Every channel that this provider earns on.
@@ -36,6 +38,8 @@ pub(super) struct Earnings {
     taken: u64,
     /// Channels of which a close could not be seen in time, to be closed.
     unwatchable: BTreeSet<[u8; 32]>,
+    /// Of closes under way, and of looks at channels that are gone.
+    deadlines: Deadlines<[u8; 32]>,
 }
 
 /// What close orders are signed with: made of its seed each time, which is seldom, as the key itself is large.
@@ -61,9 +65,23 @@ struct Channel {
     /// Whether the ledger has shown it funded, in this life or an earlier one. Before that it is kept no longer than a job is
     /// on it, and nothing of it is written. (`CH-51`)
     is_established: bool,
-    closing: bool,
-    /// What the last claim settles, so that it is not brought twice.
+    /// What the last claim of this life settles, so that it is not brought twice.
     claimed: Nano,
+    /// What vouchers covered when it was read back from disk: so much may have been claimed before.
+    covered_before: Nano,
+    close: Bringing,
+    /// Of one that is gone.
+    looks: Looks,
+}
+
+/// A close that is brought to the ledger until that shows it.
+#[derive(Debug, Default)]
+struct Bringing {
+    /// When it was last brought.
+    at: Option<Time>,
+    times: u32,
+    /// Whether the contract refused it the last time.
+    refused: bool,
 }
 
 /// A channel that a task is to be paid on.
@@ -77,6 +95,7 @@ pub(super) struct Learnt {
 impl Earnings {
     pub(super) fn restored(key: CloseKey, payee: &Payee, records: Vec<Record>, outbox: &mut Outbox) -> Self {
         let mut channels = Table::default();
+        let mut deadlines = Deadlines::default();
         for record in records {
             match record {
                 Record::Earning(earning) => {
@@ -85,10 +104,13 @@ impl Earnings {
                         // Its vouchers can still be claimed; it is the client that will have to close.
                         announce(&earner, ChannelChange::Mismatch(Mismatch::Key), outbox);
                     }
-                    outbox.call(LedgerCall::Watch { account: earner.account() });
+                    if !earner.is_gone() {
+                        outbox.call(LedgerCall::Watch { account: earner.account() });
+                    }
                     let origin = Origin { node: earner.client(), prefix: Prefix::UNKNOWN };
                     let mut channel = Channel::new(earner, origin, Time(0));
                     channel.is_established = true;
+                    deadlines.touch(channel.earner.account());
                     channels.insert(channel.earner.account(), Box::new(channel));
                 }
                 Record::ChannelGone { account } => {
@@ -97,15 +119,35 @@ impl Earnings {
                 Record::Paying(_) | Record::Receipt { .. } | Record::Reputation(_) => {}
             }
         }
-        Self { key, channels, pace: None, taken: 0, unwatchable: BTreeSet::new() }
+        Self { key, channels, pace: None, taken: 0, unwatchable: BTreeSet::new(), deadlines }
     }
 
+    /// Those that are not gone from the ledger, as far as it tells.
     pub(super) fn channels(&self) -> impl Iterator<Item = &Earner> {
-        self.channels.values().map(|channel| &channel.earner)
+        self.channels.values().map(|channel| &channel.earner).filter(|earner| !earner.is_gone())
     }
 
     pub(super) fn find(&mut self, account: &[u8; 32]) -> Option<&mut Earner> {
-        self.channels.get_mut(account).map(|channel| &mut channel.earner)
+        self.channels.get_mut(account).map(|channel| &mut channel.earner).filter(|earner| !earner.is_gone())
+    }
+
+    /// Writes what may be lost on a channel, where that is more than the record says: before it is served. (`CH-38`)
+    pub(super) fn secure(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+        if let Some(channel) = self.channels.get_mut(account)
+            && channel.earner.is_beyond_record()
+        {
+            channel.persist(outbox);
+        }
+    }
+
+    /// What a job that is over left unpaid is given up. (`CH-9`)
+    pub(super) fn write_off(&mut self, account: &[u8; 32], amount: Nano, outbox: &mut Outbox) {
+        if let Some(channel) = self.channels.get_mut(account) {
+            channel.earner.write_off(amount);
+            if channel.earner.seen().is_some() {
+                channel.persist(outbox);
+            }
+        }
     }
 
     /// Learns a channel from the terms that a client proposes; its address follows from them. (`CH-1`)
@@ -129,7 +171,11 @@ impl Earnings {
         match self.channels.get(&account) {
             // Vouchers of one channel come from one client: a stranger could only confuse the count.
             Some(known) if known.earner.client() != origin.node => Err(Refusal::ChannelTerms),
-            Some(known) if known.closing => Err(Refusal::Unfunded),
+            Some(known) if known.earner.is_gone() => {
+                self.come_back(&account, outbox);
+                Ok(Learnt { account, in_place_of: None })
+            }
+            Some(known) if known.earner.is_ending() => Err(Refusal::Unfunded),
             Some(known) => {
                 // The shell watches for a while what nobody funds, and then no more.
                 if known.earner.seen().is_none() {
@@ -227,6 +273,16 @@ impl Earnings {
         paid.map(|channel| channel.earner.client())
     }
 
+    /// One that was gone is named again: it is served as one that the ledger has not shown.
+    fn come_back(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+        if let Some(channel) = self.channels.get_mut(account) {
+            channel.earner.come_back();
+            channel.persist(outbox);
+            outbox.call(LedgerCall::Watch { account: *account });
+            self.deadlines.touch(*account);
+        }
+    }
+
     /// Takes a voucher, and writes it before anything is served on the strength of it.
     pub(super) fn take(
         &mut self,
@@ -237,22 +293,30 @@ impl Earnings {
     ) -> Result<Took, VoucherFault> {
         let Some(channel) = self.channels.get_mut(account) else { return Ok(Took::Nothing) };
         let mismatch = channel.earner.mismatch(payment.cumulative);
-        let took = channel.earner.take(payment)?;
-        // What the ledger may never show is not written: a crash costs the credit at the most. (`CH-51`)
-        if took != Took::Nothing && channel.is_established {
-            outbox.persist(Record::Earning(channel.earner.record()));
+        let took = channel.earner.take(payment);
+        // One for another funding than the one shown is kept as well. What the ledger may never show is not written: a crash
+        // costs the credit at the most. (`CH-51`)
+        let is_kept = matches!(took, Ok(Took::More | Took::Early) | Err(VoucherFault::Epoch));
+        if is_kept && channel.is_established {
+            channel.persist(outbox);
         }
-        if took == Took::More {
+        if took == Ok(Took::More) {
             if let Some(mismatch) = mismatch {
                 announce(&channel.earner, ChannelChange::Mismatch(mismatch), outbox);
             }
             channel.claim_if_due(settle_at, outbox);
+            if channel.earner.is_ordered() {
+                // The close under way is for less: it is brought anew, at once.
+                channel.close = Bringing::default();
+                self.deadlines.touch(*account);
+            }
         }
-        Ok(took)
+        took
     }
 
     /// Takes what the ledger says. Returns the account whose jobs may go on, or must stop.
-    pub(super) fn ledger(&mut self, event: &LedgerEvent, outbox: &mut Outbox) -> Option<[u8; 32]> {
+    pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent, outbox: &mut Outbox) -> Option<[u8; 32]> {
+        self.deadlines.touch(event.account());
         match event {
             LedgerEvent::Channel { account, state: Some(state) } => {
                 let channel = self.channels.get_mut(account)?;
@@ -262,7 +326,7 @@ impl Earnings {
                 let is_new = state.epoch != 0 && !channel.is_established;
                 channel.is_established |= is_new;
                 if observed.counts || (is_new && channel.earner.has_vouchers()) {
-                    outbox.persist(Record::Earning(channel.earner.record()));
+                    channel.persist(outbox);
                 }
                 if let Some(mismatch) = observed.mismatch {
                     announce(&channel.earner, ChannelChange::Mismatch(mismatch), outbox);
@@ -270,35 +334,94 @@ impl Earnings {
                 if !was_open && channel.earner.is_open() {
                     announce(&channel.earner, ChannelChange::Open { deposit: state.deposit }, outbox);
                 }
-                if state.closing.is_some() && !channel.closing {
+                if state.closing.is_some() && !channel.earner.is_ordered() {
                     announce(&channel.earner, ChannelChange::Closing, outbox);
                     // The client is leaving: settle and give its rest back now rather than after the challenge.
-                    channel.close(&self.key, outbox);
+                    channel.order(outbox);
                 }
                 if channel.is_funded() != was_funded {
                     self.funded(account, outbox);
                 }
                 Some(*account)
             }
-            LedgerEvent::Channel { account, state: None } => {
-                let channel = self.channels.get(account)?;
-                channel.earner.seen()?;
-                let cumulative = channel.earner.paid();
-                announce(&channel.earner, ChannelChange::Closed { cumulative }, outbox);
-                outbox.persist(Record::ChannelGone { account: *account });
-                outbox.call(LedgerCall::Unwatch { account: *account });
-                self.channels.remove(account);
-                self.reckon();
-                Some(*account)
-            }
+            LedgerEvent::Channel { account, state: None } => self.absent(now, account, outbox),
             LedgerEvent::Failed { account, fault } => {
                 let channel = self.channels.get_mut(account)?;
-                channel.closing = false;
                 channel.claimed = Nano::ZERO;
+                channel.close.refused = matches!(fault, LedgerFault::Refused { .. });
                 announce(&channel.earner, ChannelChange::Failed(*fault), outbox);
                 None
             }
         }
+    }
+
+    /// The ledger shows no such account. What vouchers are held on it is kept, because that may be untrue. (`CH-37`)
+    fn absent(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) -> Option<[u8; 32]> {
+        let channel = self.channels.get_mut(account)?;
+        if channel.earner.is_gone() {
+            // The answer to a look.
+            outbox.call(LedgerCall::Unwatch { account: *account });
+            return None;
+        }
+        // One that was never there is waited for.
+        if channel.earner.seen().is_none() && channel.earner.newest().is_none() {
+            return None;
+        }
+        let cumulative = channel.earner.paid();
+        announce(&channel.earner, ChannelChange::Closed { cumulative }, outbox);
+        outbox.call(LedgerCall::Unwatch { account: *account });
+        channel.earner.vanish();
+        channel.close = Bringing::default();
+        channel.claimed = Nano::ZERO;
+        channel.looks = Looks::after(now);
+        if channel.earner.is_worth_keeping() {
+            channel.persist(outbox);
+            self.forget_least(outbox);
+        } else {
+            self.forget(account, outbox);
+        }
+        self.reckon();
+        Some(*account)
+    }
+
+    /// Forgets the channel that is gone with the least at stake, where more are kept than may be.
+    fn forget_least(&mut self, outbox: &mut Outbox) {
+        let gone = || self.channels.values().map(|channel| &channel.earner).filter(|earner| earner.is_gone());
+        if gone().count() <= limits::GONE_MAX {
+            return;
+        }
+        if let Some(account) =
+            gone().min_by_key(|earner| (earner.paid(), earner.account())).map(Earner::account)
+        {
+            self.forget(&account, outbox);
+        }
+    }
+
+    fn forget(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+        self.channels.remove(account);
+        outbox.persist(Record::ChannelGone { account: *account });
+    }
+
+    /// Closes that the ledger does not show are brought again, and those that are gone looked at. (`CH-33`)
+    pub(super) fn timers(&mut self, now: Time, outbox: &mut Outbox) {
+        for account in self.deadlines.due(now) {
+            let Some(channel) = self.channels.get_mut(&account) else { continue };
+            if channel.earner.is_gone() {
+                if channel.looks.is_due(now) {
+                    outbox.call(LedgerCall::Watch { account });
+                }
+                self.deadlines.set(account, channel.looks.at());
+                continue;
+            }
+            if channel.closes_at().is_some_and(|at| now >= at) {
+                channel.bring(now, &self.key, outbox);
+            }
+            self.deadlines.set(account, channel.closes_at());
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Time> {
+        self.deadlines.next()
     }
 
     /// Every channel that the ledger shows open.
@@ -316,7 +439,8 @@ impl Earnings {
     pub(super) fn close(&mut self, account: &[u8; 32], close: Close, outbox: &mut Outbox) {
         let Some(channel) = self.channels.get_mut(account) else { return };
         if close == Close::Anyway || !channel.earner.is_dust() {
-            channel.close(&self.key, outbox);
+            channel.order(outbox);
+            self.deadlines.touch(*account);
         }
     }
 }
@@ -348,34 +472,82 @@ impl Channel {
         self.earner.seen().is_some_and(|state| state.epoch != 0)
     }
 
-    const fn new(earner: Earner, origin: Origin, since: Time) -> Self {
-        Self { earner, origin, since, is_established: false, closing: false, claimed: Nano::ZERO }
+    fn new(earner: Earner, origin: Origin, since: Time) -> Self {
+        let covered_before = earner.paid();
+        Self {
+            earner,
+            origin,
+            since,
+            is_established: false,
+            claimed: Nano::ZERO,
+            covered_before,
+            close: Bringing::default(),
+            looks: Looks::default(),
+        }
     }
 
-    fn close(&mut self, key: &CloseKey, outbox: &mut Outbox) {
-        let Some(state) = self.earner.seen() else { return };
-        if core::mem::replace(&mut self.closing, true) {
+    fn persist(&mut self, outbox: &mut Outbox) {
+        outbox.persist(Record::Earning(self.earner.record()));
+        self.earner.recorded();
+    }
+
+    /// Decides for a close of the funding that it is in. That is on disk before the order is signed: who has it may bring it
+    /// at any later time, and what was served since would be lost. (`CH-13`)
+    fn order(&mut self, outbox: &mut Outbox) {
+        if self.earner.seen().is_none() || self.earner.is_ordered() {
             return;
         }
-        let account = self.earner.account();
-        let voucher = self.newest_voucher().filter(|(voucher, _)| voucher.cumulative > state.settled);
-        let cumulative = voucher.map_or(state.settled, |(voucher, _)| voucher.cumulative);
-        let order = CloseOrder { account, epoch: state.epoch, cumulative };
+        if let Some(epoch) = self.earner.epoch() {
+            self.earner.order(epoch);
+            self.close = Bringing::default();
+            self.persist(outbox);
+        }
+    }
+
+    /// When the close is brought, or brought again: every 30 s, and less and less often if the contract refuses it while no
+    /// challenge runs. (`CH-33`)
+    fn closes_at(&self) -> Option<Time> {
+        let state = self.earner.seen().filter(|state| state.epoch != 0 && self.earner.is_ordered())?;
+        let doublings =
+            if self.close.refused && state.closing.is_none() { self.close.times.min(16) } else { 0 };
+        let wait = limits::LEDGER_WAIT.0.saturating_mul(1 << doublings);
+        let wait = Span(wait).min(limits::CLOSE_RETRY_MAX);
+        Some(self.close.at.map_or(Time(0), |at| at + wait))
+    }
+
+    /// Brings the close with the newest voucher, and nothing but that: no total is signed for that no voucher covers. Where
+    /// the contract refused the close, the voucher goes alone in turn with it.
+    fn bring(&mut self, now: Time, key: &CloseKey, outbox: &mut Outbox) {
+        let Some(epoch) = self.earner.epoch() else { return };
+        self.close.at = Some(now);
+        self.close.times = self.close.times.saturating_add(1);
+        let voucher = self.newest_voucher();
+        if let Some((voucher, signature)) = voucher
+            && self.close.refused
+            && self.close.times.is_multiple_of(2)
+        {
+            return outbox.call(LedgerCall::Claim { voucher, signature });
+        }
+        let cumulative = voucher.map_or(Nano::ZERO, |(voucher, _)| voucher.cumulative);
+        let order = CloseOrder { account: self.earner.account(), epoch, cumulative };
         let signature = order.sign(&key.signing());
         outbox.call(LedgerCall::Close { voucher, order, signature });
     }
 
-    /// Settles what vouchers cover once it is worth a message. (`CH-18`)
+    /// Settles what vouchers cover once it is worth a message. (`CH-18`) What the ledger shows settled counts only as far as
+    /// an earlier life may have claimed: an untrue word puts a claim off by one such amount, and no further.
     fn claim_if_due(&mut self, settle_at: Nano, outbox: &mut Outbox) {
-        let settled = self.earner.seen().map_or(Nano::ZERO, |state| state.settled).max(self.claimed);
+        let shown = self.earner.seen().map_or(Nano::ZERO, |state| state.settled);
+        let settled = self.claimed.max(shown.min(self.covered_before));
         let due = self.earner.paid().saturating_minus(settled) >= settle_at;
-        if let Some((voucher, signature)) = self.newest_voucher().filter(|_| due && !self.closing) {
+        if let Some((voucher, signature)) = self.newest_voucher().filter(|_| due && !self.earner.is_ending())
+        {
             self.claimed = voucher.cumulative;
             outbox.call(LedgerCall::Claim { voucher, signature });
         }
     }
 
-    fn newest_voucher(&self) -> Option<(Voucher, crate::ident::Signature)> {
+    fn newest_voucher(&self) -> Option<(Voucher, Signature)> {
         let Payment { epoch, cumulative, signature } = self.earner.newest()?;
         Some((Voucher { account: self.earner.account(), epoch, cumulative }, signature))
     }

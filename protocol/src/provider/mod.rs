@@ -259,6 +259,7 @@ impl Machine for Provider {
         self.go_on_freed(now);
         self.go_on_waiting(now);
         self.settle();
+        self.earnings.timers(now, &mut self.outbox);
     }
 
     fn poll(&mut self) -> Output {
@@ -267,6 +268,7 @@ impl Machine for Provider {
             Phase::Over { until, .. } => *until,
             Phase::Serving(serve) => serve.wake_at(),
         });
-        self.outbox.poll(|| due.min().unwrap_or(Time(u64::MAX)))
+        let earnings = &self.earnings;
+        self.outbox.poll(|| due.chain(earnings.wake_at()).min().unwrap_or(Time(u64::MAX)))
     }
 }

@@ -17,6 +17,8 @@ pub struct Chain {
     wallets: BTreeMap<[u8; 32], u64>,
     channels: BTreeMap<[u8; 32], OnChain>,
     watchers: BTreeMap<[u8; 32], BTreeSet<NodeId>>,
+    /// Whoever watches now or did before.
+    watched_once: BTreeMap<[u8; 32], BTreeSet<NodeId>>,
     shown: BTreeMap<(NodeId, [u8; 32]), Option<ChannelState>>,
     pending: Vec<(NodeId, Option<[u8; 32]>, LedgerCall)>,
     total: u64,
@@ -98,6 +100,21 @@ impl Chain {
         self.channels.insert(*account, channel);
     }
 
+    /// Every channel that is there.
+    pub fn accounts(&self) -> impl Iterator<Item = [u8; 32]> {
+        self.channels.keys().copied()
+    }
+
+    /// Whoever ever watched a channel is shown it with the next block.
+    pub fn tell_all_again(&mut self) {
+        self.shown.clear();
+        let accounts: Vec<[u8; 32]> = self.channels.keys().copied().collect();
+        for account in accounts {
+            let nodes = self.watched_once.get(&account).cloned().unwrap_or_default();
+            self.watchers.entry(account).or_default().extend(nodes);
+        }
+    }
+
     /// What the ledger shows of a channel.
     pub fn channel(&self, account: &[u8; 32]) -> Option<ChannelState> {
         self.channels.get(account).map(|channel| self.state(channel))
@@ -147,6 +164,7 @@ impl Chain {
 
     fn apply(&mut self, node: NodeId, wallet: Option<[u8; 32]>, call: LedgerCall) -> Result<(), LedgerFault> {
         let account = call.account();
+        self.watched_once.entry(account).or_default().insert(node);
         match call {
             LedgerCall::Open { .. } if self.channels.contains_key(&account) => {
                 self.watchers.entry(account).or_default().insert(node);
@@ -188,7 +206,12 @@ impl Chain {
             LedgerCall::Close { voucher, order, signature } => {
                 let channel = self.channels.get(&account).ok_or(REFUSED)?.clone();
                 order.verify(&channel.terms.provider_key, &signature).map_err(|_| REFUSED)?;
-                if let Some((voucher, signature)) = voucher {
+                // A total that is settled already needs no voucher.
+                if order.cumulative.0 != channel.settled {
+                    let (voucher, signature) = voucher.ok_or(REFUSED)?;
+                    if voucher.cumulative != order.cumulative {
+                        return Err(REFUSED);
+                    }
                     self.settle(&voucher, &signature)?;
                 }
                 self.closes += 1;
@@ -238,5 +261,23 @@ impl Chain {
         let balance = wallet.and_then(|wallet| self.wallets.get_mut(&wallet)).ok_or(LedgerFault::Funds)?;
         *balance = balance.checked_sub(amount.0).ok_or(LedgerFault::Funds)?;
         Ok(())
+    }
+}
+
+/// A state that differs from the true one in one thing, by `kind`.
+pub fn untrue(state: ChannelState, kind: u64, number: u64) -> ChannelState {
+    let amount = Nano(match number % 5 {
+        0 => state.deposit.0,
+        1 => state.deposit.0 + 1,
+        2 => u64::MAX,
+        3 => 0,
+        _ => number % (2 * state.deposit.0),
+    });
+    match kind % 5 {
+        0 => ChannelState { settled: amount, ..state },
+        1 => ChannelState { deposit: amount, ..state },
+        2 => ChannelState { epoch: state.epoch + 1 + number % 9, ..state },
+        3 => ChannelState { epoch: state.epoch.saturating_sub(1), ..state },
+        _ => ChannelState { closing: Some(Span::from_s(number % 3 * 40)), ..state },
     }
 }

@@ -114,17 +114,26 @@ MESSAGES = [
     ("the end: stop", "Content", {"End": {"finish": "Stop"}}),
     ("the end: length", "Content", {"End": {"finish": "Length"}}),
     ("record: a channel that is paid on", "Record", {"Paying": {
-        "terms": TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "epoch": None, "cumulative": "0",
-        "closing": False}}),
+        "terms": TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "locked": "50000000", "epoch": None,
+        "cumulative": "0", "closing": False, "gone": False}}),
     ("record: a channel that is closing", "Record", {"Paying": {
-        "terms": FAR_TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "epoch": "47000001", "cumulative": "5350",
-        "closing": True}}),
+        "terms": FAR_TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "locked": "80000000", "epoch": "47000001",
+        "cumulative": "5350", "closing": True, "gone": False}}),
+    ("record: a channel that the ledger shows no more", "Record", {"Paying": {
+        "terms": TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "locked": "50000000", "epoch": "47000001",
+        "cumulative": "5350", "closing": False, "gone": True}}),
     ("record: a channel that is earned on", "Record", {"Earning": {
-        "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT, "early": None}}),
+        "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT, "early": None, "shelved": None, "at_risk": "9600",
+        "widest": "9600", "ordered": None, "gone": False}}),
     ("record: a channel without a voucher", "Record", {"Earning": {
-        "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": None}}),
+        "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": None, "shelved": None, "at_risk": "0",
+        "widest": "0", "ordered": None, "gone": False}}),
     ("record: a voucher that is ahead of the ledger", "Record", {"Earning": {
-        "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": PAYMENT}}),
+        "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": PAYMENT, "shelved": None, "at_risk": "0",
+        "widest": "9600", "ordered": None, "gone": False}}),
+    ("record: a voucher of another funding, in a close", "Record", {"Earning": {
+        "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT, "early": None, "shelved": PAYMENT, "at_risk": "120",
+        "widest": "9600", "ordered": "47000001", "gone": True}}),
     ("record: a channel is gone", "Record", {"ChannelGone": {"account": "ac" * 32}}),
     ("record: a receipt", "Record", {"Receipt": {"job": JOB, "provider": PROVIDER_ID, "receipt": SIGNED_RECEIPT}}),
     ("record: what is remembered of a provider", "Record", {"Reputation": {

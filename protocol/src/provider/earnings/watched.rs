@@ -35,7 +35,7 @@ impl Earnings {
     pub(super) fn make_room(&mut self, outbox: &mut Outbox) {
         let unused = |channel: &&super::Channel| {
             let earner = &channel.earner;
-            channel.is_funded() && !channel.closing && earner.served() == Nano::ZERO
+            channel.is_funded() && !channel.earner.is_ordered() && earner.served() == Nano::ZERO
         };
         let free = self.channels.values().map(|channel| &**channel).filter(unused);
         let free = free.filter(|channel| !self.unwatchable.contains(&channel.earner.account()));
@@ -97,7 +97,7 @@ impl Earnings {
                 break;
             }
             taken = taken.saturating_sub(share(challenge_s));
-            if let Some(channel) = self.channels.get(&account).filter(|channel| !channel.closing) {
+            if let Some(channel) = self.channels.get(&account).filter(|channel| !channel.earner.is_ordered()) {
                 announce(&channel.earner, ChannelChange::Unwatchable, outbox);
                 self.unwatchable.insert(account);
             }
