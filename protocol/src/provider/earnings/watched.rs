@@ -97,7 +97,8 @@ impl Earnings {
                 break;
             }
             taken = taken.saturating_sub(share(challenge_s));
-            if let Some(channel) = self.channels.get(&account).filter(|channel| !channel.earner.is_ordered()) {
+            if let Some(channel) = self.channels.get(&account).filter(|channel| !channel.earner.is_ordered())
+            {
                 announce(&channel.earner, ChannelChange::Unwatchable, outbox);
                 self.unwatchable.insert(account);
             }
