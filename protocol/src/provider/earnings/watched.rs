@@ -153,7 +153,7 @@ mod tests {
         fn fund(&mut self, account: [u8; 32], epoch: u64) {
             let state = ChannelState { epoch, deposit: Nano(5), settled: Nano::ZERO, closing: None };
             let event = LedgerEvent::Channel { account, state: Some(state) };
-            self.earnings.ledger(&event, &mut self.outbox);
+            self.earnings.ledger(Time(1), &event, &mut self.outbox);
         }
     }
 
