@@ -14,8 +14,9 @@ use std::time::Instant;
 
 use bombyx_node::ledger::Ledger;
 use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::contract::{ChannelMessage, EXTERNAL_CLAIM_MIN};
+use bombyx_node::ledger::contract::ChannelMessage;
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
+use bombyx_node::ledger::prices::Prices;
 use bombyx_node::ledger::wallet::Wallet;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
@@ -88,7 +89,7 @@ fn claims_on(wallet: Wallet) -> (Devnet, Vec<Vec<u8>>) {
     let ledger = Ledger::new(Arc::new(devnet.clone()), DEVNET_ID, Some(wallet));
     let opened = runtime.block_on(ledger.open(&terms, DEPOSIT)).unwrap();
     let claim = |number: u32| {
-        let cumulative = Nano(EXTERNAL_CLAIM_MIN.0 * u64::from(number));
+        let cumulative = Nano(Prices::TODAY.claim_min().0 * u64::from(number));
         let voucher = Voucher { account: opened.account.hash, epoch: opened.epoch, cumulative };
         let message = ChannelMessage::Claim { cumulative, voucher: voucher.sign(&key) };
         Boc::encode(message.external(opened.account))

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tycho_types::boc::Boc;
 use tycho_types::cell::{Cell, CellBuilder, HashBytes};
 use tycho_types::models::{
     ComputePhase, IntAddr, Message as RawMessage, MsgInfo, StdAddr, Transaction as RawTransaction, TxInfo,
 };
+
+use super::prices::Prices;
 
 /// Characters of a service's own words that an error repeats.
 const REASON_CHARS_MAX: usize = 200;
@@ -43,6 +46,11 @@ pub trait Chain: Send + Sync + 'static {
 
     /// The global id of the network that this is a ledger of; `None` if the endpoint cannot tell.
     fn network_id(&self) -> Reply<'_, Option<i32>>;
+
+    /// What the network charges; `None` if the endpoint cannot tell.
+    fn prices(&self) -> Reply<'_, Option<Prices>> {
+        async { Ok(None) }.boxed()
+    }
 
     /// How errors and logs call this connection: no key, no password.
     fn name(&self) -> String;

@@ -13,15 +13,6 @@ use super::message::{
     data_of, external, internal, load_address, load_coins, start, store_close, store_coins,
 };
 
-/// What the first funding must carry beyond the deposit: the contract's reserve and the fee of a top-up.
-pub const OPEN_SURPLUS: Nano = Nano(12_000_000);
-/// What every later top-up must carry beyond its amount.
-pub const TOP_UP_SURPLUS: Nano = Nano(2_000_000);
-/// The smallest claim that pays for its own external message.
-pub const EXTERNAL_CLAIM_MIN: Nano = Nano(5_000_000);
-/// Coins to attach to a message that only needs gas; what is left stays in the channel or goes to its parties.
-pub const MESSAGE_GAS: Nano = Nano(3_000_000);
-
 const OP_TOP_UP: u32 = 0x4258_0001;
 const OP_CLAIM: u32 = 0x4258_0002;
 const OP_PROVIDER_CLOSE: u32 = 0x4258_0003;

@@ -6,6 +6,7 @@
 //!   ├─ contract   messages to and state of the channel contract
 //!   ├─ purse      the same of the second contract, which no operation uses yet
 //!   │    └─ message    what both are made of
+//!   ├─ prices     what the network charges, and what the contracts ask for at that
 //!   └─ chain      the few calls that every backend offers
 //!        ├─ devnet       a TVM in this process, with the two faces of a network
 //!        └─ endpoints    several connections as one: fail-over, answers checked against each other
@@ -29,6 +30,7 @@ mod lite;
 pub mod liteserver;
 mod message;
 mod payment;
+pub mod prices;
 pub mod purse;
 pub mod toncenter;
 mod transfer;
@@ -37,7 +39,7 @@ mod wait;
 pub mod wallet;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
@@ -46,10 +48,9 @@ use bombyx_protocol::ident::Signature;
 
 use self::chain::{Account, Chain, Priority, Transaction};
 pub use self::coin::{CoinName, CoinNameError};
-use self::contract::{
-    ChannelMessage, ChannelState, EXTERNAL_CLAIM_MIN, MESSAGE_GAS, OPEN_SURPLUS, Refusal, TOP_UP_SURPLUS,
-};
+use self::contract::{ChannelMessage, ChannelState, Refusal};
 pub use self::error::LedgerError;
+use self::prices::Prices;
 use self::transfer::Transfer;
 use self::wait::Sent;
 use self::wallet::{TRANSFER_LIFE, Wallet};
@@ -60,6 +61,12 @@ pub const MAINNET_ID: i32 = -239;
 pub const TESTNET_ID: i32 = -3;
 /// How long an operation waits for its effect unless told otherwise. Blocks come every 0.4 s.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// How long prices count as known: they change by a vote of validators, which takes days.
+const PRICES_AGE_MAX: Duration = Duration::from_secs(3_600);
+/// For how long a node that heard no prices does not ask again.
+const PRICES_REST: Duration = Duration::from_secs(60);
+/// Where no endpoint tells prices, and none ever did, a node reckons with this many times [`Prices::TODAY`].
+const PRICES_MARGIN: u64 = 2;
 
 /// The channel operations of one node on one ledger. Clones share the wallet, and the turns at each service.
 #[derive(Clone)]
@@ -74,6 +81,8 @@ pub struct Ledger {
     /// fate is open.
     transfers: Arc<tokio::sync::Mutex<Option<Transfer>>>,
     transfer_life: Duration,
+    /// What the network charged when it was last asked, and until when that counts.
+    prices: Arc<tokio::sync::Mutex<Option<(Instant, Prices)>>>,
     deadline: Duration,
 }
 
@@ -101,6 +110,7 @@ impl Ledger {
             wallet,
             transfers: Arc::default(),
             transfer_life: TRANSFER_LIFE,
+            prices: Arc::default(),
             deadline: DEADLINE,
         }
     }
@@ -173,6 +183,7 @@ impl Ledger {
             }
         }
         let mut turn = self.turn(OPERATION).await?;
+        let surplus = self.prices().await.open_surplus();
         let mut messages = Vec::new();
         let mut spent = Nano::ZERO;
         let mut before = Vec::new();
@@ -186,7 +197,7 @@ impl Ledger {
             if self.is_on_its_way(account, &raw).await? {
                 continue;
             }
-            let value = deposit.saturating_plus(OPEN_SURPLUS);
+            let value = deposit.saturating_plus(surplus);
             spent = spent.saturating_plus(value);
             let message = ChannelMessage::TopUp { amount: *deposit };
             messages.push(message.internal(account, value, Some(terms)));
@@ -217,7 +228,7 @@ impl Ledger {
         const OPERATION: &str = "top up a channel";
         let mut turn = self.turn(OPERATION).await?;
         let (raw, before) = self.open_channel(account).await?;
-        let value = amount.saturating_plus(TOP_UP_SURPLUS);
+        let value = amount.saturating_plus(self.prices().await.top_up_surplus());
         let message = ChannelMessage::TopUp { amount }.internal(account, value, None);
         self.transfer(&mut turn, OPERATION, &[message], value).await?;
         drop(turn);
@@ -238,17 +249,23 @@ impl Ledger {
         let account = Address::basechain(voucher.account);
         let (raw, before) = self.open_channel(account).await?;
         let message = ChannelMessage::Claim { cumulative: voucher.cumulative, voucher: signature };
-        let small = voucher.cumulative.saturating_minus(before.settled) < EXTERNAL_CLAIM_MIN;
+        let prices = self.prices().await;
+        let small = voucher.cumulative.saturating_minus(before.settled) < prices.claim_min();
         let sent = if small && voucher.cumulative > before.settled && self.wallet.is_some() {
-            let message = message.internal(account, MESSAGE_GAS, None);
+            let gas = prices.message_gas();
+            let message = message.internal(account, gas, None);
             let mut turn = self.turn(OPERATION).await?;
-            self.transfer(&mut turn, OPERATION, &[message], MESSAGE_GAS).await?;
+            self.transfer(&mut turn, OPERATION, &[message], gas).await?;
             Sent::ByWallet { since_lt: raw.last_lt }
         } else {
             self.send_external(OPERATION, account, message).await?
         };
+        // Where rent has left less than a voucher proves, what was there is paid and counts.
         let paid = |state: Option<&ChannelState>| {
-            state.is_none_or(|state| state.epoch != before.epoch || state.settled >= voucher.cumulative)
+            state.is_none_or(|state| {
+                let emptied = state.settled > before.settled && state.balance == Nano::ZERO;
+                state.epoch != before.epoch || state.settled >= voucher.cumulative || emptied
+            })
         };
         self.reach(OPERATION, account, sent, paid).await?;
         Ok(())
@@ -256,7 +273,8 @@ impl Ledger {
 
     /// Closes at once for the provider: pays up to `order.cumulative`, refunds the rest, deletes the account.
     ///
-    /// `voucher` is the client's signature over that total; `None` if it is settled already.
+    /// `voucher` is the client's signature over that total; `None` if it is settled already. Where rent has eaten what pays
+    /// for a close, the wallet does.
     ///
     /// # Errors
     /// Any [`LedgerError`]; `Refused` names what is wrong with a signature or the total.
@@ -273,9 +291,29 @@ impl Ledger {
             voucher,
             order: Some(order_signature),
         };
-        let sent = self.send_external(OPERATION, account, message).await?;
+        let sent = match self.send_external(OPERATION, account, message).await {
+            Err(LedgerError::Refused { refusal: Refusal::Value, .. }) if self.wallet.is_some() => {
+                let message = ChannelMessage::ProviderClose { cumulative: order.cumulative, voucher, order: None };
+                self.send_by_wallet(OPERATION, account, message).await?
+            }
+            sent => sent?,
+        };
         self.reach(OPERATION, account, sent, gone(order.epoch)).await?;
         Ok(())
+    }
+
+    /// What the channel could not pay for from outside, with coins of the wallet.
+    async fn send_by_wallet(
+        &self,
+        operation: &'static str,
+        account: Address,
+        message: ChannelMessage,
+    ) -> Result<Sent, LedgerError> {
+        let (raw, _) = self.open_channel(account).await?;
+        let gas = self.prices().await.message_gas();
+        let mut turn = self.turn(operation).await?;
+        self.transfer(&mut turn, operation, &[message.internal(account, gas, None)], gas).await?;
+        Ok(Sent::ByWallet { since_lt: raw.last_lt })
     }
 
     /// Starts the challenge period, paid by this node's wallet, which must be the client of the terms. Returns the unix
@@ -287,9 +325,10 @@ impl Ledger {
         const OPERATION: &str = "request the close of a channel";
         let (raw, before) = self.open_channel(account).await?;
         let message = ChannelMessage::RequestClose { request: None };
-        let message = message.internal(account, MESSAGE_GAS, None);
+        let gas = self.prices().await.message_gas();
+        let message = message.internal(account, gas, None);
         let mut turn = self.turn(OPERATION).await?;
-        self.transfer(&mut turn, OPERATION, &[message], MESSAGE_GAS).await?;
+        self.transfer(&mut turn, OPERATION, &[message], gas).await?;
         drop(turn);
         self.await_closing(OPERATION, account, Sent::ByWallet { since_lt: raw.last_lt }, before.epoch).await
     }
@@ -316,14 +355,20 @@ impl Ledger {
         self.await_closing(OPERATION, account, sent, request.epoch).await
     }
 
-    /// Refunds the client and deletes the account, once the challenge period is over. Anyone may.
+    /// Refunds the client and deletes the account, once the challenge period is over. Anyone may. Where rent has eaten what
+    /// pays for it, the wallet does.
     ///
     /// # Errors
     /// Any [`LedgerError`]; `Refused` with [`contract::Refusal::TooEarly`] before the time.
     pub async fn finalize(&self, account: Address) -> Result<(), LedgerError> {
         const OPERATION: &str = "finalize a channel";
         let (_, before) = self.open_channel(account).await?;
-        let sent = self.send_external(OPERATION, account, ChannelMessage::Finalize).await?;
+        let sent = match self.send_external(OPERATION, account, ChannelMessage::Finalize).await {
+            Err(LedgerError::Refused { refusal: Refusal::Value, .. }) if self.wallet.is_some() => {
+                self.send_by_wallet(OPERATION, account, ChannelMessage::Finalize).await?
+            }
+            sent => sent?,
+        };
         self.reach(OPERATION, account, sent, gone(before.epoch)).await?;
         Ok(())
     }
@@ -372,6 +417,26 @@ impl Ledger {
     /// [`LedgerError::Chain`].
     pub async fn fees_paid(&self, address: Address, limit: usize) -> Result<Nano, LedgerError> {
         Ok(self.transactions(address, limit).await?.iter().map(|transaction| transaction.fee).sum())
+    }
+
+    /// What the network charges. Where nobody tells, what it charged last, or [`PRICES_MARGIN`] times the usual.
+    pub async fn prices(&self) -> Prices {
+        let mut known = self.prices.lock().await;
+        if let Some((until, prices)) = *known
+            && Instant::now() < until
+        {
+            return prices;
+        }
+        let (age, prices) = match self.acting.prices().await {
+            Ok(Some(prices)) => (PRICES_AGE_MAX, prices.dearer(prices)),
+            outcome => {
+                tracing::debug!(?outcome, "the network's prices are unknown");
+                let margin = || Prices::TODAY.times(PRICES_MARGIN, 1);
+                (PRICES_REST, known.map_or_else(margin, |(_, prices)| prices))
+            }
+        };
+        *known = Some((Instant::now() + age, prices));
+        prices
     }
 
     fn wallet_for(&self, operation: &'static str) -> Result<&Wallet, LedgerError> {

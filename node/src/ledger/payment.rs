@@ -30,7 +30,8 @@ impl Ledger {
     /// [`LedgerError::Balance`] says what is missing; [`LedgerError::Chain`] when nothing is known.
     pub async fn can_spend(&self, amount: Nano) -> Result<(), LedgerError> {
         let wallet = self.wallet_for(OPERATION)?.address();
-        let (have, need) = (self.balance(wallet).await?, amount.saturating_plus(TRANSFER_FEE_MAX));
+        let fee = self.prices().await.scaled(TRANSFER_FEE_MAX);
+        let (have, need) = (self.balance(wallet).await?, amount.saturating_plus(fee));
         if have < need {
             return Err(LedgerError::Balance { operation: "spend coins", wallet, have, need });
         }

@@ -18,13 +18,7 @@ use super::chain::{Account, ChainError, std_address};
 use super::message::{
     data_of, external, internal, load_address, load_coins, start, store_close, store_coins,
 };
-
-/// What stays on the account beside the lanes.
-pub const PURSE_RESERVE: Nano = Nano(30_000_000);
-/// What stays on the account for each lane beside what it may pay.
-pub const LANE_RESERVE: Nano = Nano(2_000_000);
-/// What must be there beside the lanes for an order from outside.
-pub const EXTERNAL_ORDER_RESERVE: Nano = Nano(13_000_000);
+use super::prices::Prices;
 
 const OP_ARRANGE: u32 = 0x4258_0101;
 const OP_CLAIM: u32 = 0x4258_0102;
@@ -240,8 +234,8 @@ impl PurseState {
     /// What lanes may still be cut from, or be withdrawn: what neither they nor the reserves hold. The fee of the order
     /// itself comes out of it as well.
     #[must_use]
-    pub fn free(&self) -> Nano {
-        let reserves = self.lanes.values().fold(PURSE_RESERVE, |sum, _| sum.saturating_plus(LANE_RESERVE));
+    pub fn free(&self, prices: &Prices) -> Nano {
+        let reserves = prices.purse_reserve(self.lanes.len());
         self.balance.saturating_minus(self.locked).saturating_minus(reserves)
     }
 

@@ -11,8 +11,10 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tycho_types::boc::Boc;
+use tycho_types::cell::Cell;
 
 use super::chain::{Account, Chain, ChainError, Contract, Priority, Reply, Transaction, nano};
+use super::prices::{PARAMETERS, Prices};
 use super::turns::Turns;
 
 /// The public service for the main network.
@@ -188,15 +190,27 @@ impl Toncenter {
         })
     }
 
-    /// The network's global id is parameter 19 of its configuration.
-    async fn read_network_id(&self) -> Result<Option<i32>, ChainError> {
-        let answer = match self.call("getConfigParam", json!({ "config_id": 19 })).await {
+    /// One parameter of the network's configuration; `None` from a service without the method.
+    async fn read_parameter(&self, number: u32) -> Result<Option<Cell>, ChainError> {
+        let answer = match self.call("getConfigParam", json!({ "config_id": number })).await {
             Ok(answer) => answer,
-            // A service without the method.
             Err(ChainError::Refused { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let id = cell(&answer["config"]["bytes"], "parameter 19")?;
+        cell(&answer["config"]["bytes"], &format!("parameter {number}")).map(Some)
+    }
+
+    async fn read_prices(&self) -> Result<Option<Prices>, ChainError> {
+        let [rent, gas, forward] = PARAMETERS.map(|number| self.read_parameter(number));
+        let (Some(rent), Some(gas), Some(forward)) = (rent.await?, gas.await?, forward.await?) else {
+            return Ok(None);
+        };
+        Prices::read(&[rent, gas, forward]).map(Some)
+    }
+
+    /// The network's global id is parameter 19 of its configuration.
+    async fn read_network_id(&self) -> Result<Option<i32>, ChainError> {
+        let Some(id) = self.read_parameter(19).await? else { return Ok(None) };
         let id = id.parse::<u32>().map_err(|_| ChainError::unreadable("parameter 19"))?;
         Ok(Some(id.cast_signed()))
     }
@@ -233,6 +247,10 @@ impl Chain for Toncenter {
 
     fn network_id(&self) -> Reply<'_, Option<i32>> {
         self.read_network_id().boxed()
+    }
+
+    fn prices(&self) -> Reply<'_, Option<Prices>> {
+        self.read_prices().boxed()
     }
 
     fn name(&self) -> String {
@@ -272,7 +290,7 @@ fn bytes(value: &Value, what: &str) -> Result<Vec<u8>, ChainError> {
     BASE64.decode(text).map_err(|_| ChainError::unreadable(what))
 }
 
-fn cell(value: &Value, what: &str) -> Result<tycho_types::cell::Cell, ChainError> {
+fn cell(value: &Value, what: &str) -> Result<Cell, ChainError> {
     Boc::decode(bytes(value, what)?).map_err(|_| ChainError::unreadable(what))
 }
 

@@ -85,6 +85,7 @@ impl Ledger {
         let before = self.acting.account(wallet.address()).await?;
         let more = u64::try_from(messages.len()).unwrap_or(u64::MAX);
         let fees = Nano(MESSAGE_FEE_MAX.0.saturating_mul(more)).saturating_plus(TRANSFER_FEE_MAX);
+        let fees = self.prices().await.scaled(fees);
         let need = spent.saturating_plus(fees);
         if before.balance < need {
             let have = before.balance;

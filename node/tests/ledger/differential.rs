@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::javascript;
 use crate::purse::storm::PurseStorm;
 use crate::setup::START_S;
-use crate::storm::{RefusedOutside, Storm};
+use crate::storm::{RefusedOutside, Storm, Vote};
 
 /// Two seeds of the storm with the most operations that the emulator gets through in a few seconds.
 const STEPS: u64 = 150;
@@ -23,7 +23,8 @@ async fn the_same_messages_end_the_same_in_the_networks_own_virtual_machine() {
             storm.step();
         }
         let executed = storm.end();
-        compare(&storm.devnet, &storm.accounts(), &storm.refused, executed).await;
+        enough(executed, &storm.refused);
+        compare(&storm.devnet, &storm.accounts(), &storm.refused, &storm.votes, executed).await;
     }
 }
 
@@ -34,11 +35,22 @@ async fn the_same_messages_to_a_purse_end_the_same_in_the_networks_own_virtual_m
         storm.step();
     }
     let executed = storm.end();
-    compare(&storm.devnet, &storm.accounts(), &storm.refused, executed).await;
+    enough(executed, &storm.refused);
+    compare(&storm.devnet, &storm.accounts(), &storm.refused, &storm.votes, executed).await;
+}
+
+fn enough(executed: u64, refused: &[RefusedOutside]) {
+    assert!(executed > 150 && refused.len() > 20, "enough is compared: {executed}, {}", refused.len());
 }
 
 /// Runs a devnet's whole history again in the other machine.
-async fn compare(devnet: &Devnet, accounts: &[(Address, Nano)], refused: &[RefusedOutside], executed: u64) {
+pub(crate) async fn compare(
+    devnet: &Devnet,
+    accounts: &[(Address, Nano)],
+    refused: &[RefusedOutside],
+    votes: &[Vote],
+    executed: u64,
+) {
     let accounts: Vec<Value> = accounts
         .iter()
         .map(|(address, balance)| json!({ "address": address.to_string(), "balance": balance.0.to_string() }))
@@ -49,13 +61,24 @@ async fn compare(devnet: &Devnet, accounts: &[(Address, Nano)], refused: &[Refus
         .map(|refused| {
             json!({
                 "address": refused.account.to_string(), "after_lt": refused.after_lt.to_string(),
-                "now": refused.now_s, "boc": BASE64.encode(&refused.boc), "exit_code": refused.exit_code,
+                "votes": refused.votes, "now": refused.now_s, "boc": BASE64.encode(&refused.boc), "exit_code": refused.exit_code,
             })
         })
         .collect();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("genesis.json");
-    let genesis = json!({ "accounts": accounts, "refused": refused, "start": START_S });
+    let votes: Vec<Value> = votes
+        .iter()
+        .map(|vote| {
+            let configuration = BASE64.encode(&vote.configuration);
+            json!({ "after_lt": vote.after_lt.to_string(), "configuration": configuration })
+        })
+        .collect();
+    let first = Devnet::with_manual_clock(START_S).unwrap().configuration().unwrap();
+    let genesis = json!({
+        "accounts": accounts, "refused": refused, "start": START_S, "votes": votes,
+        "configuration": BASE64.encode(first),
+    });
     std::fs::write(&file, genesis.to_string()).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -67,5 +90,4 @@ async fn compare(devnet: &Devnet, accounts: &[(Address, Nano)], refused: &[Refus
     let said: Value = serde_json::from_str(said.trim()).unwrap();
     assert_eq!(said["executed"], executed);
     assert_eq!(said["refused"], count);
-    assert!(executed > 150 && count > 20, "enough was compared: {executed}, {count}");
 }

@@ -1,11 +1,11 @@
 //! Every way out of a channel, and where the money went, to the nano.
 
 use bombyx_node::ledger::chain::{Chain as _, Transaction};
-use bombyx_node::ledger::contract::{ChannelMessage, OPEN_SURPLUS, Refusal};
+use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 
-use crate::setup::{CHALLENGE_S, World, coins, milli, reason};
+use crate::setup::{CHALLENGE_S, TODAY, World, coins, milli, reason};
 
 /// What an account's transactions say that its balance is.
 fn ledger_balance(start: Nano, history: &[Transaction]) -> i128 {
@@ -50,10 +50,10 @@ async fn open_claim_and_close_by_a_provider_without_coins_adds_up_to_the_nano() 
     world.close(channel, milli(800)).await.unwrap();
     assert_eq!(world.state(channel).await, None, "the account is deleted");
     let last = world.balance(&world.provider).await.minus(first).unwrap();
-    assert!(last < milli(300) && last > milli(299), "the rest, less forwarding: {last}");
+    assert_eq!(last, milli(300), "the rest, to the nano: the reserve pays for the close");
     let client = world.balance(&world.client).await;
     let spent = coins(10).minus(client).unwrap();
-    assert!(spent > milli(800) && spent < milli(804), "all but the work and fees came back: {spent}");
+    assert!(spent > milli(800) && spent < milli(805), "all but the work and fees came back: {spent}");
     assert_books_balance(&world, channel.account).await;
 }
 
@@ -182,9 +182,9 @@ async fn rent_of_thirty_years_does_not_lock_the_money() {
         world.close(channel, deposit).await.unwrap();
         let provider = world.balance(&world.provider).await;
         assert!(provider < deposit, "the rent exceeded the reserve");
-        assert!(provider.0 > deposit.0 - OPEN_SURPLUS.0 * 5, "{provider} of {deposit}");
+        assert!(provider.0 > deposit.0 - TODAY.open_surplus().0 * 5, "{provider} of {deposit}");
         let last = world.devnet.transactions(channel.account, 1).await.unwrap().remove(0);
-        assert_eq!(last.outgoing.len(), 2, "even then the close is paid for");
+        assert_eq!(last.outgoing.len(), 1, "all that is there is the provider's");
         assert_books_balance(&world, channel.account).await;
     }
 }
@@ -195,7 +195,7 @@ async fn a_stranger_who_funds_the_channel_first_only_makes_a_gift() {
     let terms = world.terms();
     let account = terms.account();
     let message = ChannelMessage::TopUp { amount: Nano(1) };
-    let gift = message.internal(account, OPEN_SURPLUS.plus(Nano(1)).unwrap(), Some(&terms));
+    let gift = message.internal(account, TODAY.open_surplus().plus(Nano(1)).unwrap(), Some(&terms));
     let boc = crate::setup::wallet(2).transfer(0, world.devnet.now_s() + 60, &[gift]).unwrap();
     world.devnet.send(boc).await.unwrap();
     let state = world.client.channel(account).await.unwrap().unwrap();

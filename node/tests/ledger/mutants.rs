@@ -46,10 +46,18 @@ pub(crate) fn wanted() -> Option<(Cell, Cell)> {
 }
 
 /// The suites that meet a contract, the quick ones first.
-fn suites(contract: &str) -> [&'static [&'static str]; 2] {
+fn suites(contract: &str) -> [&'static [&'static str]; 3] {
     match contract {
-        "channel" => [&["exits::", "refusals::", "attacks::", "--skip", "purse::"], &["money::"]],
-        _ => [&["purse::exits::", "purse::refusals::", "purse::attacks::"], &["purse::storm::"]],
+        "channel" => [
+            &["exits::", "refusals::", "attacks::", "--skip", "purse::"],
+            &["prices::", "--skip", "purse::"],
+            &["money::"],
+        ],
+        _ => [
+            &["purse::exits::", "purse::refusals::", "purse::attacks::"],
+            &["purse::prices::"],
+            &["purse::storm::"],
+        ],
     }
 }
 

@@ -1,14 +1,14 @@
 //! Messages that meet: with blocks, a message between accounts is on its way while others arrive.
 
 use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::contract::{ChannelMessage, MESSAGE_GAS, TOP_UP_SURPLUS};
+use bombyx_node::ledger::contract::ChannelMessage;
 use bombyx_node::ledger::wallet::Wallet;
 use bombyx_node::ledger::{LedgerError, Opened};
 use bombyx_protocol::amount::Nano;
 use tycho_types::boc::Boc;
 
 use crate::server::Server;
-use crate::setup::{CHALLENGE_S, World, coins, milli, wallet};
+use crate::setup::{TODAY, CHALLENGE_S, World, coins, milli, wallet};
 
 /// Blocks that it takes a wallet's message to come into the wallet, and from there to the channel.
 const THROUGH_WALLET: usize = 2;
@@ -64,7 +64,7 @@ impl World {
 async fn a_voucher_on_a_top_up_that_is_on_its_way_counts_once_it_has_come() {
     let (world, channel) = in_blocks().await;
     let amount = coins(1);
-    let value = amount.plus(TOP_UP_SURPLUS).unwrap();
+    let value = amount.plus(TODAY.top_up_surplus()).unwrap();
     world.client_sends(channel, ChannelMessage::TopUp { amount }, value).await;
     for _ in 0..THROUGH_WALLET {
         assert!(!world.claims(channel, milli(1_500)).await, "above what the ledger shows");
@@ -84,7 +84,7 @@ async fn a_top_up_that_finds_the_channel_closed_comes_back() {
     let (world, channel) = in_blocks().await;
     let before = world.balance(&world.client).await;
     let amount = coins(3);
-    let value = amount.plus(TOP_UP_SURPLUS).unwrap();
+    let value = amount.plus(TODAY.top_up_surplus()).unwrap();
     world.client_sends(channel, ChannelMessage::TopUp { amount }, value).await;
     let (_, order) = world.order(channel, milli(400));
     let close = ChannelMessage::ProviderClose {
@@ -105,7 +105,7 @@ async fn a_top_up_that_finds_the_channel_closed_comes_back() {
 #[tokio::test]
 async fn a_claim_and_a_close_request_in_one_block_both_count() {
     let (world, channel) = in_blocks().await;
-    world.client_sends(channel, ChannelMessage::RequestClose { request: None }, MESSAGE_GAS).await;
+    world.client_sends(channel, ChannelMessage::RequestClose { request: None }, TODAY.message_gas()).await;
     world.blocks(THROUGH_WALLET - 1);
     // The request arrives in the next block, before the claim.
     assert!(world.claims(channel, milli(700)).await);
@@ -170,7 +170,7 @@ async fn after_the_challenge_a_claim_before_the_finalize_is_still_paid() {
 async fn two_transfers_of_one_number_in_one_block_are_one() {
     let (world, channel) = in_blocks().await;
     let amount = milli(100);
-    let value = amount.plus(TOP_UP_SURPLUS).unwrap();
+    let value = amount.plus(TODAY.top_up_surplus()).unwrap();
     for _ in 0..2 {
         world.client_sends(channel, ChannelMessage::TopUp { amount }, value).await;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bombyx_node::ledger::chain::{Chain, ChainError};
 use bombyx_node::ledger::contract::{ChannelMessage, ChannelState, Refusal};
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
+use bombyx_node::ledger::prices::Prices;
 use bombyx_node::ledger::wallet::Wallet;
 use bombyx_node::ledger::{Ledger, LedgerError, Opened};
 use bombyx_protocol::amount::Nano;
@@ -27,6 +28,9 @@ pub(crate) const CHALLENGE_S: u32 = 3_600;
 const OUT_OF_GAS: i32 = -14;
 /// How long a test waits for another process.
 pub(crate) const WAIT: Duration = Duration::from_secs(60);
+
+/// What a devnet charges unless a test changes it.
+pub(crate) const TODAY: Prices = Prices::TODAY;
 
 /// Thousandths of a coin.
 pub(crate) const fn milli(coins: u64) -> Nano {

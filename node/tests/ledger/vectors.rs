@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::contract::{ChannelMessage, ChannelState, OPEN_SURPLUS};
+use bombyx_node::ledger::contract::{ChannelMessage, ChannelState};
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, CHANNEL_CODE, ChannelTerms};
@@ -16,6 +16,7 @@ use tycho_types::cell::{Cell, CellBuilder, CellFamily as _, HashBytes, Store as 
 use tycho_types::models::OwnedRelaxedMessage;
 use tycho_types::num::Tokens;
 
+use crate::setup::TODAY;
 use crate::setup::{START_S, coins, key, wallet};
 
 pub(crate) fn check(name: &str, made: &Value) {
@@ -69,7 +70,7 @@ async fn funded() -> (Devnet, ChannelState, Address) {
     devnet.faucet(payer.address(), coins(5)).unwrap();
     let terms = terms(0);
     let account = terms.account();
-    let value = coins(1).plus(OPEN_SURPLUS).unwrap();
+    let value = coins(1).plus(TODAY.open_surplus()).unwrap();
     let message = ChannelMessage::TopUp { amount: coins(1) }.internal(account, value, Some(&terms));
     devnet.send(payer.transfer(0, START_S + 60, &[message]).unwrap()).await.unwrap();
     let raw = devnet.account(account).await.unwrap();

@@ -19,6 +19,7 @@ use tycho_vm::{GasParams, RcStackValue, SmcInfoBase, VmState, VmVersion};
 use super::config::devnet_config;
 use super::substitute::Substitute;
 use crate::ledger::chain::{Account, ChainError, Contract, nano, std_address};
+use crate::ledger::prices::{PARAMETERS, Prices};
 
 /// Transactions kept for one account; older ones are forgotten.
 const HISTORY_MAX: usize = 4_096;
@@ -110,7 +111,7 @@ impl State {
             travelling: VecDeque::new(),
             mempool: VecDeque::new(),
             schedule: Schedule::AtOnce,
-            config: devnet_config(started_s).map_err(ChainError::unreadable)?,
+            config: devnet_config(started_s, &Prices::TODAY).map_err(ChainError::unreadable)?,
             substitute: None,
             clock,
             started_s,
@@ -127,6 +128,18 @@ impl State {
     /// Stops the clock at this unix time; only [`Self::advance`] moves it then.
     pub(super) fn stop_clock(&mut self, now_s: u32) {
         self.clock = Clock::Manual(now_s);
+    }
+
+    /// Charges these prices from now on.
+    pub(super) fn charge(&mut self, prices: &Prices) -> Result<(), ChainError> {
+        self.config = devnet_config(self.now_s(), prices).map_err(ChainError::unreadable)?;
+        Ok(())
+    }
+
+    /// What it charges.
+    pub(super) fn prices(&self) -> Result<Prices, ChainError> {
+        let cells = PARAMETERS.map(|number| self.parameter(number).unwrap_or_default());
+        Prices::read(&cells)
     }
 
     /// Gathers messages in blocks from now on.

@@ -1,4 +1,4 @@
-//! The devnet's blockchain configuration, written from numbers: mainnet's prices and limits of August 2026.
+//! The devnet's blockchain configuration, written from numbers: mainnet's limits of August 2026, and prices.
 //!
 //! Only the parameters that the executor reads are set. Prices with a fraction are in 1/65536 nano.
 
@@ -11,6 +11,8 @@ use tycho_types::models::{
     MsgForwardPrices, StoragePrices, WorkchainDescription, WorkchainFormat, WorkchainFormatBasic,
 };
 
+use crate::ledger::prices::Prices;
+
 /// The devnet's global id: no public network has it, so nothing signed here counts elsewhere.
 pub const DEVNET_ID: i32 = -777;
 
@@ -19,16 +21,17 @@ const VM_VERSION: u32 = 12;
 const CAPABILITIES: u64 = 0b11_1110_1110;
 const CONFIG_ADDRESS: HashBytes = HashBytes([0x55; 32]);
 
+/// Limits of gas; the price is what [`Prices`] say.
 const GAS: GasLimitsPrices = GasLimitsPrices {
-    gas_price: 4_369_067, // 66.67 nano per gas
+    gas_price: 0,
     gas_limit: 1_000_000,
     special_gas_limit: 1_000_000,
     gas_credit: 10_000,
     block_gas_limit: 10_000_000,
     freeze_due_limit: 100_000_000,
     delete_due_limit: 1_000_000_000,
-    flat_gas_limit: 100,
-    flat_gas_price: 6_667,
+    flat_gas_limit: 0,
+    flat_gas_price: 0,
 };
 
 const MASTERCHAIN_GAS: GasLimitsPrices = GasLimitsPrices {
@@ -43,10 +46,11 @@ const MASTERCHAIN_GAS: GasLimitsPrices = GasLimitsPrices {
     flat_gas_price: 1_000_000,
 };
 
+/// Shares of forwarding; the price is what [`Prices`] say.
 const FORWARD: MsgForwardPrices = MsgForwardPrices {
-    lump_price: 66_667,
-    bit_price: 4_369_067,    // 66.67 nano
-    cell_price: 436_906_667, // 6,667 nano
+    lump_price: 0,
+    bit_price: 0,
+    cell_price: 0,
     ihr_price_factor: 98_304,
     first_frac: 21_845,
     next_frac: 21_845,
@@ -59,17 +63,8 @@ const MASTERCHAIN_FORWARD: MsgForwardPrices = MsgForwardPrices {
     ..FORWARD
 };
 
-/// Rent: 135/65536 nano for a cell and second, bits free.
-const STORAGE: StoragePrices = StoragePrices {
-    utime_since: 0,
-    bit_price_ps: 0,
-    cell_price_ps: 135,
-    mc_bit_price_ps: 1_000,
-    mc_cell_price_ps: 500_000,
-};
-
 /// The configuration as the executor wants it.
-pub(super) fn devnet_config(now_s: u32) -> Result<ParsedConfig, Error> {
+pub(super) fn devnet_config(now_s: u32, prices: &Prices) -> Result<ParsedConfig, Error> {
     // The dictionary may not be empty, so it starts with its first parameter.
     let mut first = Dict::<u32, Cell>::new();
     first.set(0, CellBuilder::build_from(CONFIG_ADDRESS)?)?;
@@ -82,11 +77,29 @@ pub(super) fn devnet_config(now_s: u32) -> Result<ParsedConfig, Error> {
     let mut workchains = Dict::<i32, WorkchainDescription>::new();
     workchains.set(0, basechain())?;
     params.set_workchains(&workchains)?;
-    params.set_storage_prices(&[STORAGE])?;
+    params.set_storage_prices(&[StoragePrices {
+        utime_since: 0,
+        bit_price_ps: prices.stored_bit,
+        cell_price_ps: prices.stored_cell,
+        mc_bit_price_ps: 1_000,
+        mc_cell_price_ps: 500_000,
+    }])?;
     params.set_global_id(DEVNET_ID)?;
-    params.set_gas_prices(false, &GAS)?;
+    let gas = GasLimitsPrices {
+        gas_price: prices.gas,
+        flat_gas_limit: prices.flat_gas,
+        flat_gas_price: prices.flat_price,
+        ..GAS
+    };
+    params.set_gas_prices(false, &gas)?;
     params.set_gas_prices(true, &MASTERCHAIN_GAS)?;
-    params.set_msg_forward_prices(false, &FORWARD)?;
+    let forward = MsgForwardPrices {
+        lump_price: prices.message,
+        bit_price: prices.message_bit,
+        cell_price: prices.message_cell,
+        ..FORWARD
+    };
+    params.set_msg_forward_prices(false, &forward)?;
     params.set_msg_forward_prices(true, &MASTERCHAIN_FORWARD)?;
     params.set_fundamental_addresses(&[CONFIG_ADDRESS])?;
     ParsedConfig::parse(BlockchainConfig { address: CONFIG_ADDRESS, params }, now_s)

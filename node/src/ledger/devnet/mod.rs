@@ -19,6 +19,7 @@ use std::time::Duration;
 use bombyx_protocol::channel::terms::Address;
 use futures::FutureExt as _;
 use num_bigint::{BigInt, Sign};
+use tycho_types::boc::Boc;
 use tycho_types::cell::Cell;
 use tycho_vm::RcStackValue;
 
@@ -26,6 +27,7 @@ pub use self::config::DEVNET_ID;
 pub use self::faucet::FAUCET_MAX;
 use super::CoinName;
 use super::chain::{Account, Chain, ChainError, Priority, Reply, Transaction};
+use super::prices::Prices;
 
 /// A handle on a devnet; clones share it.
 #[derive(Clone)]
@@ -95,6 +97,20 @@ impl Devnet {
     pub fn substituting(self, original: Cell, code: Cell) -> Self {
         self.state().substitute = Some(substitute::Substitute { original, code });
         self
+    }
+
+    /// Charges other prices from now on, as after a vote of validators.
+    ///
+    /// # Errors
+    /// [`ChainError::Unreadable`] if no configuration can hold them.
+    pub fn charge(&self, prices: &Prices) -> Result<(), ChainError> {
+        self.state().charge(prices)
+    }
+
+    /// The configuration with the present prices, serialised.
+    #[must_use]
+    pub fn configuration(&self) -> Option<Vec<u8>> {
+        self.state().configuration().map(Boc::encode)
     }
 
     /// Stops the clock at a unix time; only [`Self::advance`] moves it then.
@@ -178,6 +194,11 @@ impl Chain for Devnet {
 
     fn network_id(&self) -> Reply<'_, Option<i32>> {
         async { Ok(Some(DEVNET_ID)) }.boxed()
+    }
+
+    fn prices(&self) -> Reply<'_, Option<Prices>> {
+        let prices = self.state().prices();
+        async move { prices.map(Some) }.boxed()
     }
 
     fn name(&self) -> String {

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use self::list::{DEVNET_URL, connect, first_service};
 use self::opinions::{Quorum, Said};
 use super::chain::{Account, Chain, ChainError, Priority, Reply, Transaction};
+use super::prices::Prices;
 use super::limits::{AHEAD_S_MAX, ENDPOINTS_MAX, HEDGE, LAG_PATIENCE, REST, REST_MAX, ROUNDS};
 
 /// Endpoints of one network.
@@ -309,6 +310,17 @@ impl Chain for Endpoints {
             };
             let asked = self.ask(&|chain| chain.network_id(), decide).await;
             asked.map_err(|discord| self.disagreement("the network", &discord, |id| format!("{id:?}")))
+        }
+        .boxed()
+    }
+
+    fn prices(&self) -> Reply<'_, Option<Prices>> {
+        async move {
+            let decide = |said: &[Said<Option<Prices>>], quorum| {
+                opinions::agreement(said, quorum, |prices| *prices)?.first().map(|said| said.what)
+            };
+            let asked = self.ask(&|chain| chain.prices(), decide).await;
+            asked.map_err(|discord| self.disagreement("prices", &discord, |prices| format!("{prices:?}")))
         }
         .boxed()
     }

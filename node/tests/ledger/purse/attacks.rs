@@ -2,9 +2,7 @@
 
 use bombyx_node::ledger::chain::{Chain as _, ChainError};
 use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::purse::{
-    EXTERNAL_ORDER_RESERVE, LANE_RESERVE, PURSE_RESERVE, PurseMessage, PurseState,
-};
+use bombyx_node::ledger::purse::{PurseMessage, PurseState};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::LaneVoucher;
 use bombyx_protocol::channel::purse::{Cut, PurseOrder, PurseTerms};
@@ -14,7 +12,7 @@ use tycho_types::cell::{Cell, CellBuilder};
 use tycho_types::models::{OwnedMessage, OwnedRelaxedMessage};
 
 use super::setup::{GAS, Purse, STRANGER, cuts, other_lane};
-use crate::setup::{coins, milli};
+use crate::setup::{TODAY, coins, milli};
 
 /// (`ST-9`)
 #[tokio::test]
@@ -106,7 +104,7 @@ async fn an_order_that_fails_after_it_was_accepted_burns_gas_once_and_none_of_th
         let after = purse.state().await.unwrap();
         assert_eq!((&after.lanes, after.locked), (&before.lanes, before.locked), "{order:?}");
         assert!(after.turn > now.turn, "its turn is over");
-        assert!(now.balance.minus(after.balance).unwrap() < EXTERNAL_ORDER_RESERVE, "{order:?}");
+        assert!(now.balance.minus(after.balance).unwrap() < TODAY.order_fee(), "{order:?}");
         assert_eq!(purse.external(message).await, Err(Refusal::Signature), "{order:?} again");
     }
 }
@@ -115,7 +113,7 @@ async fn an_order_that_fails_after_it_was_accepted_burns_gas_once_and_none_of_th
 #[tokio::test]
 async fn a_client_who_burns_its_own_coins_cannot_burn_its_lanes() {
     let purse = Purse::new();
-    let value = milli(500).plus(PURSE_RESERVE).unwrap().plus(LANE_RESERVE).unwrap().plus(milli(2)).unwrap();
+    let value = milli(502).plus(TODAY.purse_reserve(1)).unwrap();
     purse.deploy(cuts(&[purse.open(0, milli(500))]), value).await.unwrap();
     let mut orders = 0;
     loop {

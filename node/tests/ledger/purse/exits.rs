@@ -1,13 +1,13 @@
 //! Every way out of a purse and of its lanes, and where the money went.
 
 use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::purse::{LANE_RESERVE, PURSE_RESERVE, PurseMessage};
+use bombyx_node::ledger::purse::PurseMessage;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::purse::{Cut, PurseOrder};
 
 use super::setup::{CLIENT, GAS, PROVIDER, Purse, STRANGER, cuts, other_lane};
 use crate::exits::assert_books_balance;
-use crate::setup::{CHALLENGE_S, coins, milli};
+use crate::setup::{CHALLENGE_S, TODAY, coins, milli};
 
 const SHRINK_0: Cut = Cut::Shrink { lane: 0, keep: Nano::ZERO };
 const FINALIZE_0: Cut = Cut::Finalize { lane: 0 };
@@ -38,11 +38,11 @@ async fn a_provider_without_coins_claims_and_closes_and_pays_by_its_earnings() {
 
     purse.external(purse.close(0, milli(500)).await).await.unwrap();
     let last = purse.provider_has().await.minus(first).unwrap();
-    assert!(last < milli(200) && last > milli(199), "the rest, less forwarding: {last}");
+    assert_eq!(last, milli(200), "the rest, to the nano: the lane's reserve pays for its close");
     let state = purse.state().await.unwrap();
     assert!(!state.lanes.contains_key(&0), "the lane is gone at once");
     assert_eq!(state.locked, milli(800), "and what it did not pay is free");
-    let freed = state.balance.plus(milli(500)).unwrap().plus(LANE_RESERVE).unwrap();
+    let freed = state.balance.plus(milli(500)).unwrap().plus(TODAY.lane_close_cost()).unwrap();
     assert!(freed > before, "the lane's reserve paid for its close");
     purse.assert_covered().await;
     assert_books_balance(&purse.world, purse.account).await;
@@ -127,7 +127,7 @@ async fn a_client_gets_a_lane_back_alone_but_not_before_the_challenge_time() {
     let state = purse.state().await.unwrap();
     assert_eq!((state.locked, state.lanes.len()), (milli(800), 1));
     let before = purse.client_has().await;
-    let all = state.free().minus(milli(2)).unwrap();
+    let all = state.free(&TODAY).minus(milli(2)).unwrap();
     purse.order(PurseOrder { withdraw: all, ..PurseOrder::default() }).await.unwrap();
     let gained = purse.client_has().await.minus(before).unwrap();
     assert!(gained > all.minus(milli(22)).unwrap(), "{gained} of {all}");
@@ -252,14 +252,13 @@ async fn rent_of_many_years_does_not_lock_the_money() {
 async fn a_withdrawal_leaves_what_lanes_and_reserves_hold() {
     let purse = Purse::with_lanes(coins(2), milli(500)).await;
     let withdraw = |amount| PurseOrder { withdraw: amount, ..PurseOrder::default() };
-    let free = purse.state().await.unwrap().free();
+    let free = purse.state().await.unwrap().free(&TODAY);
     // The order brings coins of its own, and costs less than half of them.
     let too_much = free.plus(GAS).unwrap();
     assert_eq!(purse.order(withdraw(too_much)).await, Err(Refusal::NotCovered));
     purse.order(withdraw(free)).await.unwrap();
     let state = purse.state().await.unwrap();
-    let least = milli(1_000).plus(PURSE_RESERVE).unwrap().plus(LANE_RESERVE).unwrap().plus(LANE_RESERVE);
-    assert!(state.balance >= least.unwrap());
+    assert!(state.balance >= milli(1_000).plus(TODAY.purse_reserve(2)).unwrap());
     assert_eq!(purse.order(withdraw(milli(40))).await, Err(Refusal::NotCovered));
     purse.assert_covered().await;
     assert_books_balance(&purse.world, purse.account).await;

@@ -5,6 +5,7 @@ mod exits;
 mod fees;
 mod model;
 mod page;
+mod prices;
 mod refusals;
 mod setup;
 pub(crate) mod storm;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use bombyx_node::ledger::contract::{EXTERNAL_CLAIM_MIN, Refusal};
-use bombyx_node::ledger::purse::{
-    EXTERNAL_ORDER_RESERVE, LANE_RESERVE, LaneState, PURSE_RESERVE, PurseMessage,
-};
+use bombyx_node::ledger::contract::Refusal;
+use bombyx_node::ledger::purse::{LaneState, PurseMessage};
+use bombyx_node::ledger::prices::Prices;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{Cut, PurseOrder};
@@ -18,8 +17,6 @@ use crate::setup::CHALLENGE_S;
 const UNKNOWN: Refusal = Refusal::Other(0xffff);
 /// A payout or withdrawal is no less.
 pub(super) const PAYOUT_MIN: Nano = Nano(500_000);
-/// What must be there beside the lanes for a close from outside.
-const CLOSE_RESERVE: Nano = Nano(2_000_000);
 /// The epoch of a lane that the act opens: the ledger chooses it.
 pub(super) const NEW: u64 = u64::MAX;
 
@@ -36,9 +33,6 @@ impl Books {
         self.lanes.values().map(|lane| lane.deposit.minus(lane.settled).unwrap()).sum()
     }
 
-    fn reserves(&self) -> Nano {
-        self.lanes.values().fold(PURSE_RESERVE, |sum, _| sum.plus(LANE_RESERVE).unwrap())
-    }
 }
 
 /// What a signature says.
@@ -129,6 +123,7 @@ pub(super) struct Scene<'a> {
     pub(super) books: Option<&'a Books>,
     pub(super) balance: Nano,
     pub(super) now_s: u32,
+    pub(super) prices: Prices,
     /// Fees and rent that the model does not compute: within so much of a limit, either outcome is right.
     pub(super) slack: Nano,
 }
@@ -166,6 +161,7 @@ impl Scene<'_> {
                 let closed = self.close(books, *lane, *cumulative, voucher).and_then(|after| {
                     let own = Address::basechain(books.lanes[lane].provider) == sender;
                     require(own || self.consents(books, *lane, *cumulative, order), Refusal::Signature)?;
+                    require(own || value >= self.prices.lane_close_cost(), Refusal::Value)?;
                     Ok(after)
                 });
                 one(closed)
@@ -187,12 +183,12 @@ impl Scene<'_> {
                     .into_iter()
                     .map(|judged| judged.unwrap_or(Verdict::Burned))
                     .collect();
-                self.with_spare(books, EXTERNAL_ORDER_RESERVE, done)
+                self.with_spare(books, self.prices.order_fee(), Nano::ZERO, done)
             }
             Operation::Claim(lane, cumulative, voucher) => {
                 let judged = self.accept(books, *lane, *cumulative, voucher).and_then(|after| {
                     let more = cumulative.minus(books.lanes[lane].settled).unwrap();
-                    require(more >= EXTERNAL_CLAIM_MIN, Refusal::Dust)?;
+                    require(more >= self.prices.lane_claim_min(), Refusal::Dust)?;
                     Ok(after)
                 });
                 vec![judged.map_or_else(Verdict::Refused, Verdict::Now)]
@@ -202,15 +198,18 @@ impl Scene<'_> {
                     require(self.consents(books, *lane, *cumulative, order), Refusal::Signature)?;
                     Ok(after)
                 });
-                let judged = judged.map_or_else(Verdict::Refused, Verdict::Now);
-                self.with_spare(books, CLOSE_RESERVE, vec![judged])
+                let Ok(after) = judged else { return vec![Verdict::Refused(judged.unwrap_err())] };
+                // What the reserve does not pay comes out of the provider's part, as long as something is left of it.
+                let due = cumulative.minus(books.lanes[lane].settled).unwrap();
+                let own = due.saturating_minus(PAYOUT_MIN);
+                self.with_spare(books, self.prices.lane_close_cost(), own, vec![Verdict::Now(after)])
             }
         }
     }
 
-    /// `done` where there is so much beside the lanes.
-    fn with_spare(&self, books: &Books, least: Nano, mut done: Vec<Verdict>) -> Vec<Verdict> {
-        let need = i128::from(books.locked().0) + i128::from(least.0);
+    /// `done` where there is so much beside the lanes, or `own` makes up for it.
+    fn with_spare(&self, books: &Books, least: Nano, own: Nano, mut done: Vec<Verdict>) -> Vec<Verdict> {
+        let need = i128::from(books.locked().0) + i128::from(least.0) - i128::from(own.0);
         match i128::from(self.balance.0) - need {
             ..0 => vec![Verdict::Refused(Refusal::Value)],
             spare if spare <= i128::from(self.slack.0) => {
@@ -265,9 +264,11 @@ impl Scene<'_> {
             || after.locked() > books.locked()
             || after.lanes.len() > books.lanes.len();
         let need =
-            [order.withdraw, after.locked(), after.reserves()].iter().map(|n| i128::from(n.0)).sum::<i128>();
+            [order.withdraw, after.locked(), self.prices.purse_reserve(after.lanes.len())].iter().map(|n| i128::from(n.0)).sum::<i128>();
         let spare = i128::from(self.balance.0) + i128::from(value.0) - need;
-        let dust = order.withdraw > Nano::ZERO && order.withdraw < PAYOUT_MIN;
+        let forward = self.prices.forward_fee(0, 0);
+        let least = PAYOUT_MIN.max(forward.plus(forward).unwrap());
+        let dust = order.withdraw > Nano::ZERO && order.withdraw < least;
         let done = if dust { Err(Refusal::Dust) } else { Ok(Verdict::Now(after)) };
         match spare {
             _ if !covers => vec![done],

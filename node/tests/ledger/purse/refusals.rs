@@ -198,13 +198,15 @@ async fn a_purse_without_coins_to_spare_takes_no_order_from_outside() {
     assert_eq!(purse.order_signed(shrink()).await, Err(Refusal::Value));
     purse.order(shrink()).await.unwrap();
     purse.world.devnet.advance(CHALLENGE_S);
-    // The provider's lane is whole all the same, and when nothing is left for its close, it still claims.
-    let close = purse.close(0, milli(400)).await;
+    // The provider's lane is whole all the same, and when nothing is left for its close, it still claims. A close that pays
+    // nothing waits for coins; one that does pays for itself.
+    let order = Some(purse.close_order(0, milli(400)).await);
+    let close = PurseMessage::CloseLane { lane: 0, cumulative: milli(400), voucher: None, order };
     purse.world.devnet.advance(11 * 365 * 24 * 3600);
     purse.internal(STRANGER, PurseMessage::TopUp, milli(1)).await.unwrap();
+    purse.external(purse.claim(0, milli(400)).await).await.unwrap();
     let state = purse.state().await.unwrap();
     assert_eq!(purse.external(close.clone()).await, Err(Refusal::Value), "{state:?}");
-    purse.external(purse.claim(0, milli(400)).await).await.unwrap();
     assert!(purse.provider_has().await > milli(399));
     purse.internal(STRANGER, PurseMessage::TopUp, milli(20)).await.unwrap();
     purse.external(close).await.unwrap();

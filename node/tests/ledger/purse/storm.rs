@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use bombyx_node::ledger::chain::{Chain as _, ChainError, Transaction};
-use bombyx_node::ledger::contract::{EXTERNAL_CLAIM_MIN, Refusal};
+use bombyx_node::ledger::contract::Refusal;
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
+use bombyx_node::ledger::prices::Prices;
 use bombyx_node::ledger::purse::{PurseMessage, PurseState};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
@@ -18,11 +19,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use tycho_types::boc::Boc;
 
 use super::model::{Act, Books, NEW, Operation, PAYOUT_MIN, Says, Scene, Signed, Verdict, Via};
-use crate::setup::{self, CHALLENGE_S, coins, key, milli};
+use crate::setup::{self, CHALLENGE_S, TODAY, coins, key, milli};
 use crate::storm::crank::Crank;
 use crate::storm::past::Past;
 use crate::storm::tally::tally;
-use crate::storm::{RefusedOutside, audit};
+use crate::storm::{RefusedOutside, Vote, audit, vote};
 
 /// What the parties start with.
 const WEALTH: Nano = coins(1_000);
@@ -30,8 +31,9 @@ const WEALTH: Nano = coins(1_000);
 const AMPLE_GAS: Nano = milli(3);
 /// The most that one transaction of a purse costs.
 const FEE_MAX: Nano = milli(13);
-/// Rent of one purse in one second is below this, in 1/65536 nano: 135 for each of at most 64 cells.
-const RENT_PER_S: u64 = 64 * 135;
+/// Rent of one purse in one second is below this, in 1/65536 nano: 500 for each of at most 64 cells, or ten times today's
+/// 135, and one for each bit.
+const RENT_PER_S: u64 = 64 * 1_350 + 24_000;
 /// Indices of lanes that are used: neighbours, and the first and last of all.
 const LANES: [u8; 4] = [0, 1, 7, 255];
 /// Keys of the client, of two providers, and of nobody.
@@ -54,6 +56,10 @@ struct Purse {
 pub(crate) struct PurseStorm {
     pub(crate) devnet: Devnet,
     pub(crate) refused: Vec<RefusedOutside>,
+    /// Every change of prices.
+    pub(crate) votes: Vec<Vote>,
+    /// What the network charges now.
+    prices: Prices,
     /// How often each outcome came.
     outcomes: BTreeMap<String, u64>,
     seed: u64,
@@ -87,6 +93,8 @@ impl PurseStorm {
         Self {
             devnet,
             refused: Vec::new(),
+            votes: Vec::new(),
+            prices: TODAY,
             outcomes: BTreeMap::new(),
             seed,
             cranks,
@@ -108,6 +116,9 @@ impl PurseStorm {
         if self.rng.random_ratio(1, 6) {
             let half = CHALLENGE_S / 2;
             self.devnet.advance(self.rng.random_range(1..=half + half / 2));
+        }
+        if self.rng.random_ratio(1, 40) {
+            self.prices = vote(&self.devnet, &mut self.votes, self.newest_lt, &mut self.rng);
         }
         let act = match self.past.recall(&mut self.rng) {
             Some(act) => act,
@@ -132,7 +143,8 @@ impl PurseStorm {
             let first = PurseOrder { cuts: shrink.chain(recall).collect(), ..PurseOrder::default() };
             let cuts = lanes().map(|lane| Cut::Finalize { lane }).collect();
             let last = PurseOrder { end: true, cuts, ..PurseOrder::default() };
-            let via = Via::Account { sender: self.cranks[0].address, value: milli(20), with_code: false };
+            let value = self.prices.scaled(milli(20));
+            let via = Via::Account { sender: self.cranks[0].address, value, with_code: false };
             self.perform(&Act { purse, operation: Operation::Order(first, None), via });
             self.devnet.advance(CHALLENGE_S);
             self.perform(&Act { purse, operation: Operation::Order(last, None), via });
@@ -167,7 +179,8 @@ impl PurseStorm {
             books: purse.books.as_ref(),
             balance: purse.balance,
             now_s,
-            slack: FEE_MAX.saturating_plus(rent),
+            prices: self.prices,
+            slack: self.prices.scaled(FEE_MAX).saturating_plus(rent),
         };
         let allowed = scene.judge(act);
         let boc = self.message(act);
@@ -182,7 +195,8 @@ impl PurseStorm {
                 assert_eq!((&now, balance), (&purse.books, purse.balance), "{where_}: a refusal changed it");
                 if let Some(exit_code) = *exit_code {
                     let after_lt = self.newest_lt;
-                    self.refused.push(RefusedOutside { account, after_lt, now_s, boc, exit_code });
+                    let votes = self.votes.len();
+                    self.refused.push(RefusedOutside { account, after_lt, votes, now_s, boc, exit_code });
                 }
                 exit_code.map_or(Verdict::Nobody, |code| Verdict::Refused(code.into()))
             }
@@ -215,7 +229,7 @@ impl PurseStorm {
         self.check_money(&where_, act, &outcome, &transaction, balance, rent);
         let purse = &mut self.purses[act.purse];
         purse.last_lt = transaction.lt;
-        if purse.balance > milli(1) {
+        if purse.balance > milli(10) {
             purse.rented_s = now_s;
         }
         (purse.balance, purse.books) = (balance, now);
@@ -257,7 +271,7 @@ impl PurseStorm {
             Via::Outside => self.purses[act.purse].balance,
         };
         let refused = matches!(outcome, Verdict::Refused(_) | Verdict::Nobody);
-        let poor = gas < AMPLE_GAS && refused;
+        let poor = gas < self.prices.scaled(AMPLE_GAS) && refused;
         assert!(right || poor, "{where_}: {outcome:?} instead of {allowed:?}");
         let name = match outcome {
             Verdict::Now(_) => "done".to_owned(),
@@ -281,7 +295,7 @@ impl PurseStorm {
         rent: Nano,
     ) {
         let purse = &self.purses[act.purse];
-        let cost = FEE_MAX.saturating_plus(rent);
+        let cost = self.prices.scaled(FEE_MAX).saturating_plus(rent);
         let (value, sender) = match act.via {
             Via::Outside => (Nano::ZERO, None),
             Via::Account { sender, value, .. } => (value, Some(sender)),
@@ -393,12 +407,12 @@ impl PurseStorm {
         let value = match operation {
             Operation::TopUp => Nano(self.rng.random_range(1..1_000_000_000)),
             // Too little for the gas, or enough.
-            _ if self.rng.random_ratio(1, 8) => Nano(self.rng.random_range(1..AMPLE_GAS.0)),
+            _ if self.rng.random_ratio(1, 8) => Nano(self.rng.random_range(1..self.prices.scaled(AMPLE_GAS).0)),
             Operation::Order(..) if self.rng.random_ratio(1, 3) => {
-                Nano(self.rng.random_range(AMPLE_GAS.0..500_000_000))
+                Nano(self.rng.random_range(self.prices.scaled(AMPLE_GAS).0..self.prices.scaled(milli(500)).0))
             }
             Operation::Order(..) | Operation::Claim(..) | Operation::Close(..) => {
-                Nano(self.rng.random_range(AMPLE_GAS.0..30_000_000))
+                Nano(self.rng.random_range(self.prices.scaled(AMPLE_GAS).0..self.prices.scaled(milli(30)).0))
             }
         };
         // Orders come from the client more often than by chance.
@@ -473,7 +487,7 @@ impl PurseStorm {
     fn total(&mut self, books: &Books, lane: u8) -> Nano {
         let (settled, deposit) =
             books.lanes.get(&lane).map_or((Nano::ZERO, milli(100)), |lane| (lane.settled, lane.deposit));
-        let least = settled.saturating_plus(EXTERNAL_CLAIM_MIN);
+        let least = settled.saturating_plus(self.prices.lane_claim_min());
         match self.rng.random_range(0..12) {
             0 => settled,
             1 => settled.saturating_plus(Nano(1)),

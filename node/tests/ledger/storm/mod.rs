@@ -9,10 +9,9 @@ pub(crate) mod tally;
 use std::collections::BTreeMap;
 
 use bombyx_node::ledger::chain::{Chain as _, ChainError, Transaction};
-use bombyx_node::ledger::contract::{
-    ChannelState, EXTERNAL_CLAIM_MIN, OPEN_SURPLUS, Refusal, TOP_UP_SURPLUS,
-};
+use bombyx_node::ledger::contract::{ChannelState, Refusal};
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
+use bombyx_node::ledger::prices::Prices;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use futures::FutureExt as _;
@@ -23,18 +22,22 @@ use self::act::{Act, Claim, Operation, Party, Purpose, Signed, Via};
 use self::crank::Crank;
 use self::model::{Books, Verdict, judge};
 use self::past::Past;
-use crate::setup::{self, CHALLENGE_S, START_S, coins, key, milli};
+use crate::prices::PRICES;
+use crate::setup::{self, CHALLENGE_S, START_S, TODAY, coins, key, milli};
 
 /// What the parties start with.
 const PURSE: Nano = coins(1_000);
 /// Below this, gas may run out before an operation ends.
 const AMPLE_GAS: Nano = milli(1);
+/// A request and a close from outside cost less than this.
+const EXIT_MAX: Nano = milli(2);
 /// The most that one transaction of a channel costs.
 const FEE_MAX: Nano = Nano(1_200_000);
 /// A close pays out no less.
 const PAYOUT_MIN: Nano = Nano(500_000);
-/// Rent of one channel in one second is below this, in 1/65536 nano: 135 for each of at most 32 cells.
-const RENT_PER_S: u64 = 32 * 135;
+/// Rent of one channel in one second is below this, in 1/65536 nano: 500 for each of at most 36 cells, or ten times today's
+/// 135, and one for each bit.
+const RENT_PER_S: u64 = 36 * 1_350 + 13_000;
 const PARTIES: [Party; 3] = [Party::Client, Party::Provider, Party::Stranger];
 
 /// A message from outside that was refused.
@@ -42,9 +45,26 @@ pub(crate) struct RefusedOutside {
     pub(crate) account: Address,
     /// The newest logical time when it came.
     pub(crate) after_lt: u64,
+    /// How many changes of prices there had been.
+    pub(crate) votes: usize,
     pub(crate) now_s: u32,
     pub(crate) boc: Vec<u8>,
     pub(crate) exit_code: i32,
+}
+
+/// A change of the network's prices.
+pub(crate) struct Vote {
+    /// The newest logical time before it.
+    pub(crate) after_lt: u64,
+    pub(crate) configuration: Vec<u8>,
+}
+
+/// Sets prices of one year or another.
+pub(crate) fn vote(devnet: &Devnet, votes: &mut Vec<Vote>, after_lt: u64, rng: &mut StdRng) -> Prices {
+    let prices = PRICES[rng.random_range(0..PRICES.len())].1;
+    devnet.charge(&prices).unwrap();
+    votes.push(Vote { after_lt, configuration: devnet.configuration().unwrap() });
+    prices
 }
 
 struct Channel {
@@ -61,6 +81,10 @@ struct Channel {
 pub(crate) struct Storm {
     pub(crate) devnet: Devnet,
     pub(crate) refused: Vec<RefusedOutside>,
+    /// Every change of prices.
+    pub(crate) votes: Vec<Vote>,
+    /// What the network charges now.
+    prices: Prices,
     /// How often each outcome came.
     pub(crate) outcomes: BTreeMap<String, u64>,
     seed: u64,
@@ -115,6 +139,8 @@ impl Storm {
         Self {
             devnet,
             refused: Vec::new(),
+            votes: Vec::new(),
+            prices: TODAY,
             outcomes: BTreeMap::new(),
             seed,
             cranks,
@@ -137,6 +163,9 @@ impl Storm {
             let half = CHALLENGE_S / 2;
             self.devnet.advance(self.rng.random_range(1..=half + half / 2));
         }
+        if self.rng.random_ratio(1, 40) {
+            self.prices = vote(&self.devnet, &mut self.votes, self.newest_lt, &mut self.rng);
+        }
         let act = match self.past.recall(&mut self.rng) {
             Some(act) => act,
             None => self.invent(),
@@ -148,7 +177,8 @@ impl Storm {
     /// The client leaves every channel alone, and every coin is accounted for. Returns how many transactions there were.
     pub(crate) fn end(&mut self) -> u64 {
         for channel in 0..self.channels.len() {
-            let via = Via::Account { sender: Party::Client, value: milli(20), with_code: false };
+            let value = self.prices.scaled(milli(20));
+            let via = Via::Account { sender: Party::Client, value, with_code: false };
             let Some(books) = self.channels[channel].books else { continue };
             if books.epoch == 0 {
                 // Somebody put code there and no deposit: nothing of the client's is in it until it deposits.
@@ -159,6 +189,10 @@ impl Storm {
             }
             self.devnet.advance(CHALLENGE_S);
             self.perform(&Act { channel, operation: Operation::Finalize, via: Via::Outside });
+            if self.channels[channel].books.is_some() {
+                // Prices rose, and the reserve does not pay for it any more.
+                self.perform(&Act { channel, operation: Operation::Finalize, via });
+            }
             assert!(self.channels[channel].books.is_none(), "seed {}: the client could not leave", self.seed);
         }
         audit(&self.devnet, &self.accounts(), self.seed)
@@ -184,7 +218,7 @@ impl Storm {
         let now_s = self.devnet.now_s();
         let channel = &self.channels[act.channel];
         let (account, before, balance) = (channel.account, channel.books, channel.balance);
-        let verdict = judge(act, account, before, now_s);
+        let verdict = judge(act, account, before, now_s, &self.prices);
         let boc = match act.via {
             Via::Outside => act.operation.external(account),
             Via::Account { sender, value, with_code } => {
@@ -205,6 +239,7 @@ impl Storm {
                     self.refused.push(RefusedOutside {
                         account,
                         after_lt: self.newest_lt,
+                        votes: self.votes.len(),
                         now_s,
                         boc,
                         exit_code,
@@ -232,7 +267,7 @@ impl Storm {
             let channel = &mut self.channels[act.channel];
             channel.last_lt = transaction.lt;
             // What an account without coins owes is collected from those who come later.
-            if balance > milli(1) {
+            if balance > milli(10) {
                 channel.rented_s = now_s;
             }
             channel.balance = balance_now;
@@ -265,7 +300,12 @@ impl Storm {
             Via::Account { value, .. } => value,
             Via::Outside => channel.balance,
         };
-        let poor = purse < AMPLE_GAS;
+        // From outside it is paid by what the provider cannot claim; after prices rose, that may be too little.
+        let owed = channel.books.map_or(Nano::ZERO, |books| books.deposit.saturating_minus(books.settled));
+        let poor = match act.via {
+            Via::Account { .. } => purse < self.prices.scaled(AMPLE_GAS),
+            Via::Outside => purse < owed.saturating_plus(self.prices.scaled(EXIT_MAX)),
+        };
         let refused = matches!(outcome, Verdict::Refused(_) | Verdict::Nobody);
         assert!(outcome == expected || poor && refused, "{where_}: {outcome:?} instead of {expected:?}");
         let name = match outcome {
@@ -283,7 +323,7 @@ impl Storm {
         let channel = &self.channels[act.channel];
         let rented_s = u64::from(self.devnet.now_s() - channel.rented_s);
         let rent = Nano(rented_s * RENT_PER_S / 65_536 + 1);
-        let cost = FEE_MAX.saturating_plus(rent);
+        let cost = self.prices.scaled(FEE_MAX).saturating_plus(rent);
         let (value, sender) = match act.via {
             Via::Outside => (Nano::ZERO, None),
             Via::Account { sender, value, .. } => (value, Some(self.cranks[sender as usize].address)),
@@ -323,8 +363,16 @@ impl Storm {
             Verdict::Closed { due } => {
                 let all = channel.balance.saturating_plus(value);
                 let expected = if due < PAYOUT_MIN { Nano::ZERO } else { due };
-                assert!(about(provider, expected), "{where_}: the provider got {provider} of {due}");
-                let rest = all.saturating_minus(expected);
+                // What is due, to the nano; or all that is there, where the rest would not pay for a message to the client.
+                let rest = self.prices.forward_fee(0, 0).saturating_plus(self.prices.gas_fee(2_000));
+                let short = expected > Nano::ZERO && expected.saturating_plus(cost) > all;
+                let most = if short { expected.saturating_plus(rest) } else { expected };
+                let least = if short { all.saturating_minus(cost).min(expected) } else { expected };
+                assert!(
+                    provider <= most && provider >= least,
+                    "{where_}: the provider got {provider} of {due}"
+                );
+                let rest = all.saturating_minus(provider);
                 assert!(about(client, rest), "{where_}: the client got {client} of {rest}");
                 assert_eq!(balance, Nano::ZERO, "{where_}: coins without an owner");
             }
@@ -389,7 +437,7 @@ impl Storm {
         }
         let value = match top_up {
             Some(amount) => {
-                let surplus = if books.epoch == 0 { OPEN_SURPLUS } else { TOP_UP_SURPLUS };
+                let surplus = if books.epoch == 0 { self.prices.open_surplus() } else { self.prices.top_up_surplus() };
                 let exact = amount.saturating_plus(surplus);
                 match self.rng.random_range(0..8) {
                     0 => exact.saturating_minus(Nano(1)),
@@ -399,8 +447,12 @@ impl Storm {
                 }
             }
             // Too little for the gas, or enough.
-            None if self.rng.random_ratio(1, 6) => Nano(self.rng.random_range(1..AMPLE_GAS.0)),
-            None => Nano(self.rng.random_range(AMPLE_GAS.0..30_000_000)),
+            None if self.rng.random_ratio(1, 6) => Nano(self.rng.random_range(1..self.prices.scaled(AMPLE_GAS).0)),
+            None => {
+                let scaled = |amount| self.prices.scaled(amount).0;
+                let range = scaled(AMPLE_GAS)..scaled(milli(30));
+                Nano(self.rng.random_range(range))
+            }
         };
         let sender = PARTIES[self.rng.random_range(0..3)];
         let with_code = self.rng.random_ratio(if top_up.is_some() { 9 } else { 1 }, 10);
@@ -418,7 +470,7 @@ impl Storm {
     /// A total for a voucher, at the limits more often than by chance.
     fn total(&mut self, books: Books) -> Nano {
         let Books { settled, deposit, .. } = books;
-        let least = settled.saturating_plus(EXTERNAL_CLAIM_MIN);
+        let least = settled.saturating_plus(self.prices.claim_min());
         match self.rng.random_range(0..12) {
             0 => settled,
             1 => settled.saturating_plus(Nano(1)),

@@ -1,6 +1,7 @@
 //! What the contract must do, in Rust, from the rules and not from the code: the storm compares every step with it.
 
-use bombyx_node::ledger::contract::{EXTERNAL_CLAIM_MIN, OPEN_SURPLUS, Refusal, TOP_UP_SURPLUS};
+use bombyx_node::ledger::contract::Refusal;
+use bombyx_node::ledger::prices::Prices;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 
@@ -33,7 +34,13 @@ pub(super) enum Verdict {
 }
 
 /// Judges an act on the channel `account` in state `before` at chain time `now_s`.
-pub(super) fn judge(act: &Act, account: Address, before: Option<Books>, now_s: u32) -> Verdict {
+pub(super) fn judge(
+    act: &Act,
+    account: Address,
+    before: Option<Books>,
+    now_s: u32,
+    prices: &Prices,
+) -> Verdict {
     let deploys = matches!(act.via, Via::Account { with_code: true, .. });
     let books = match before {
         Some(books) => books,
@@ -41,9 +48,9 @@ pub(super) fn judge(act: &Act, account: Address, before: Option<Books>, now_s: u
         None => return Verdict::Nobody,
     };
     let judged = match act.via {
-        Via::Outside => from_outside(&act.operation, account, books, now_s),
+        Via::Outside => from_outside(&act.operation, account, books, now_s, prices),
         Via::Account { sender, value, .. } => {
-            from_account(&act.operation, account, books, now_s, sender, value)
+            from_account(&act.operation, account, books, now_s, prices, (sender, value))
         }
     };
     judged.unwrap_or_else(Verdict::Refused)
@@ -54,13 +61,13 @@ fn from_account(
     account: Address,
     books: Books,
     now_s: u32,
-    sender: Party,
-    value: Nano,
+    prices: &Prices,
+    (sender, value): (Party, Nano),
 ) -> Result<Verdict, Refusal> {
     match *operation {
         Operation::TopUp(amount) => {
             require(books.close_at_s == 0, Refusal::Closing)?;
-            let surplus = if books.epoch == 0 { OPEN_SURPLUS } else { TOP_UP_SURPLUS };
+            let surplus = if books.epoch == 0 { prices.open_surplus() } else { prices.top_up_surplus() };
             require(value >= amount.saturating_plus(surplus), Refusal::Value)?;
             Ok(Verdict::Now(Books { deposit: books.deposit.saturating_plus(amount), ..books }))
         }
@@ -88,12 +95,13 @@ fn from_outside(
     account: Address,
     books: Books,
     now_s: u32,
+    prices: &Prices,
 ) -> Result<Verdict, Refusal> {
     match *operation {
         Operation::Claim(cumulative, voucher) => {
             let after = accept(account, books, cumulative, voucher)?;
             let more = cumulative.saturating_minus(books.settled);
-            require(more >= EXTERNAL_CLAIM_MIN, Refusal::Dust)?;
+            require(more >= prices.claim_min(), Refusal::Dust)?;
             Ok(Verdict::Now(after))
         }
         Operation::Close(cumulative, voucher, order) => {

@@ -6,6 +6,7 @@ use bombyx_protocol::channel::terms::Address;
 use super::{Page, clock, table};
 use crate::ledger::chain::Account;
 use crate::ledger::contract::ChannelState;
+use crate::ledger::prices::Prices;
 use crate::ledger::purse::{LaneState, PurseState};
 use crate::ledger::wallet::Wallet;
 
@@ -60,7 +61,7 @@ impl Page<'_> {
         );
         let figures = vec![
             ("locked in lanes", self.sum(purse.locked.0)),
-            ("free", self.sum(purse.free().0)),
+            ("free", self.sum(purse.free(&self.state.prices().unwrap_or(Prices::TODAY)).0)),
             ("lanes", purse.lanes.len().to_string()),
             ("challenge time", format!("{} s", purse.terms.challenge_s)),
         ];
