@@ -161,8 +161,8 @@ impl Prices {
     /// Rent of so much for so many seconds.
     #[must_use]
     pub fn rent(&self, seconds: u64, bits: u64, cells: u64) -> Nano {
-        let size = u128::from(self.stored_bit) * u128::from(bits)
-            + u128::from(self.stored_cell) * u128::from(cells);
+        let size =
+            u128::from(self.stored_bit) * u128::from(bits) + u128::from(self.stored_cell) * u128::from(cells);
         whole(size * u128::from(seconds))
     }
 

@@ -8,7 +8,7 @@ use bombyx_protocol::amount::Nano;
 use tycho_types::boc::Boc;
 
 use crate::server::Server;
-use crate::setup::{TODAY, CHALLENGE_S, World, coins, milli, wallet};
+use crate::setup::{CHALLENGE_S, TODAY, World, coins, milli, wallet};
 
 /// Blocks that it takes a wallet's message to come into the wallet, and from there to the channel.
 const THROUGH_WALLET: usize = 2;

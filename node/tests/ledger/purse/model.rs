@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::purse::{LaneState, PurseMessage};
 use bombyx_node::ledger::prices::Prices;
+use bombyx_node::ledger::purse::{LaneState, PurseMessage};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{Cut, PurseOrder};
@@ -32,7 +32,6 @@ impl Books {
     pub(super) fn locked(&self) -> Nano {
         self.lanes.values().map(|lane| lane.deposit.minus(lane.settled).unwrap()).sum()
     }
-
 }
 
 /// What a signature says.
@@ -263,8 +262,10 @@ impl Scene<'_> {
         let covers = order.withdraw > Nano::ZERO
             || after.locked() > books.locked()
             || after.lanes.len() > books.lanes.len();
-        let need =
-            [order.withdraw, after.locked(), self.prices.purse_reserve(after.lanes.len())].iter().map(|n| i128::from(n.0)).sum::<i128>();
+        let need = [order.withdraw, after.locked(), self.prices.purse_reserve(after.lanes.len())]
+            .iter()
+            .map(|n| i128::from(n.0))
+            .sum::<i128>();
         let spare = i128::from(self.balance.0) + i128::from(value.0) - need;
         let forward = self.prices.forward_fee(0, 0);
         let least = PAYOUT_MIN.max(forward.plus(forward).unwrap());

@@ -9,7 +9,7 @@ use bombyx_protocol::channel::purse::{Cut, PurseOrder, PurseTerms};
 use bombyx_protocol::channel::terms::Address;
 
 use super::setup::{CLIENT, PROVIDER, STRANGER, cuts, other_lane};
-use crate::prices::{History, PRICES};
+use crate::prices::{History, NO_CREDIT, PRICES};
 use crate::setup::{CHALLENGE_S, TODAY, milli};
 
 const YEAR_S: u32 = 365 * 24 * 3_600;
@@ -77,8 +77,10 @@ impl Scene {
     async fn messages(&self, due: Nano) -> (PurseMessage, PurseMessage) {
         let (account, lane) = (self.account.hash, 0);
         let epoch = self.state().await.lanes[&0].epoch;
-        let voucher = LaneVoucher { account, lane, epoch, cumulative: due }.sign(&self.history.world.client_key);
-        let order = LaneClose { account, lane, epoch, cumulative: due }.sign(&self.history.world.provider_key);
+        let voucher =
+            LaneVoucher { account, lane, epoch, cumulative: due }.sign(&self.history.world.client_key);
+        let order =
+            LaneClose { account, lane, epoch, cumulative: due }.sign(&self.history.world.provider_key);
         let claim = PurseMessage::Claim { lane, cumulative: due, voucher };
         let close =
             PurseMessage::CloseLane { lane, cumulative: due, voucher: Some(voucher), order: Some(order) };
@@ -101,7 +103,11 @@ impl Scene {
                 Ok(()) => {
                     let after = self.state().await;
                     let covered = before.balance < before.locked || after.balance >= after.locked;
-                    assert!(covered, "{} for {}: an order was paid by the lanes", after.balance, after.locked);
+                    assert!(
+                        covered,
+                        "{} for {}: an order was paid by the lanes",
+                        after.balance, after.locked
+                    );
                 }
                 Err(refusal) => {
                     assert_eq!(refusal, Refusal::Value);
@@ -122,7 +128,7 @@ impl Scene {
             };
             match outcome {
                 Ok(()) | Err(Refusal::Stale) => return,
-                Err(Refusal::Value) => self.history.give(self.account).await,
+                Err(Refusal::Value | NO_CREDIT) => self.history.give(self.account).await,
                 Err(other) => panic!("{message:?}: {other}"),
             }
         }
@@ -165,7 +171,12 @@ async fn leave(opening: Prices, later: Prices, years: u32, exit: Exit, due: Nano
     // What was not there counts as not settled, so it can be claimed yet.
     let open = state.lanes.get(&0).map_or(Nano::ZERO, |lane| due.saturating_minus(lane.settled));
     assert!(
-        paid.plus(open).unwrap() >= due.saturating_minus(cost).saturating_minus(if years > 0 { later.lane_close_cost() } else { Nano::ZERO }),
+        paid.plus(open).unwrap()
+            >= due.saturating_minus(cost).saturating_minus(if years > 0 {
+                later.lane_close_cost()
+            } else {
+                Nano::ZERO
+            }),
         "{where_}: {paid} for the provider, {open} open"
     );
     if years == 0 {
@@ -216,7 +227,12 @@ async fn orders_from_outside_burn_none_of_the_lanes_coins_at_any_price() {
             let message = PurseMessage::Arrange { order: order.clone(), signature }.external(scene.account);
             let taken = scene.history.post(scene.account, message).await;
             let after = scene.state().await;
-            assert!(after.balance >= after.locked, "{name}: {taken:?}, {} for {}", after.balance, after.locked);
+            assert!(
+                after.balance >= after.locked,
+                "{name}: {taken:?}, {} for {}",
+                after.balance,
+                after.locked
+            );
             let message = PurseMessage::TopUp;
             scene.internal(STRANGER, &message, value).await.unwrap();
         }

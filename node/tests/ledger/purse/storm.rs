@@ -407,7 +407,9 @@ impl PurseStorm {
         let value = match operation {
             Operation::TopUp => Nano(self.rng.random_range(1..1_000_000_000)),
             // Too little for the gas, or enough.
-            _ if self.rng.random_ratio(1, 8) => Nano(self.rng.random_range(1..self.prices.scaled(AMPLE_GAS).0)),
+            _ if self.rng.random_ratio(1, 8) => {
+                Nano(self.rng.random_range(1..self.prices.scaled(AMPLE_GAS).0))
+            }
             Operation::Order(..) if self.rng.random_ratio(1, 3) => {
                 Nano(self.rng.random_range(self.prices.scaled(AMPLE_GAS).0..self.prices.scaled(milli(500)).0))
             }

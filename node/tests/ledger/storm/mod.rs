@@ -437,7 +437,8 @@ impl Storm {
         }
         let value = match top_up {
             Some(amount) => {
-                let surplus = if books.epoch == 0 { self.prices.open_surplus() } else { self.prices.top_up_surplus() };
+                let surplus =
+                    if books.epoch == 0 { self.prices.open_surplus() } else { self.prices.top_up_surplus() };
                 let exact = amount.saturating_plus(surplus);
                 match self.rng.random_range(0..8) {
                     0 => exact.saturating_minus(Nano(1)),
@@ -447,7 +448,9 @@ impl Storm {
                 }
             }
             // Too little for the gas, or enough.
-            None if self.rng.random_ratio(1, 6) => Nano(self.rng.random_range(1..self.prices.scaled(AMPLE_GAS).0)),
+            None if self.rng.random_ratio(1, 6) => {
+                Nano(self.rng.random_range(1..self.prices.scaled(AMPLE_GAS).0))
+            }
             None => {
                 let scaled = |amount| self.prices.scaled(amount).0;
                 let range = scaled(AMPLE_GAS)..scaled(milli(30));
