@@ -428,7 +428,7 @@ impl Ledger {
             return prices;
         }
         let (age, prices) = match self.acting.prices().await {
-            Ok(Some(prices)) => (PRICES_AGE_MAX, prices.dearer(prices)),
+            Ok(Some(prices)) => (PRICES_AGE_MAX, prices.believed()),
             outcome => {
                 tracing::debug!(?outcome, "the network's prices are unknown");
                 let margin = || Prices::TODAY.times(PRICES_MARGIN, 1);

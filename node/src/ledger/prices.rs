@@ -109,21 +109,21 @@ impl Prices {
         })
     }
 
-    /// The dearer of two opinions in each respect, as far as they are believed.
+    /// These as far as they are believed.
     #[must_use]
-    pub fn dearer(self, other: Self) -> Self {
-        let pick = |mine: u64, theirs: u64, today: u64| mine.max(theirs).min(today.saturating_mul(BELIEVED));
+    pub fn believed(self) -> Self {
+        let pick = |price: u64, today: u64| price.min(today.saturating_mul(BELIEVED));
         let today = Self::TODAY;
         Self {
-            gas: pick(self.gas, other.gas, today.gas),
-            flat_gas: self.flat_gas.max(other.flat_gas),
-            flat_price: pick(self.flat_price, other.flat_price, today.flat_price),
-            message: pick(self.message, other.message, today.message),
-            message_bit: pick(self.message_bit, other.message_bit, today.message_bit),
-            message_cell: pick(self.message_cell, other.message_cell, today.message_cell),
+            gas: pick(self.gas, today.gas),
+            flat_gas: self.flat_gas,
+            flat_price: pick(self.flat_price, today.flat_price),
+            message: pick(self.message, today.message),
+            message_bit: pick(self.message_bit, today.message_bit),
+            message_cell: pick(self.message_cell, today.message_cell),
             // Rent for bits is free today, and was 1 before.
-            stored_bit: pick(self.stored_bit, other.stored_bit, 1),
-            stored_cell: pick(self.stored_cell, other.stored_cell, today.stored_cell),
+            stored_bit: pick(self.stored_bit, 1),
+            stored_cell: pick(self.stored_cell, today.stored_cell),
         }
     }
 
