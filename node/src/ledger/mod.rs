@@ -293,7 +293,8 @@ impl Ledger {
         };
         let sent = match self.send_external(OPERATION, account, message).await {
             Err(LedgerError::Refused { refusal: Refusal::Value, .. }) if self.wallet.is_some() => {
-                let message = ChannelMessage::ProviderClose { cumulative: order.cumulative, voucher, order: None };
+                let message =
+                    ChannelMessage::ProviderClose { cumulative: order.cumulative, voucher, order: None };
                 self.send_by_wallet(OPERATION, account, message).await?
             }
             sent => sent?,

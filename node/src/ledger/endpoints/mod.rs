@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep, timeout};
 pub use self::list::{DEVNET_URL, connect, first_service};
 use self::opinions::{Quorum, Said};
 use super::chain::{Account, Chain, ChainError, Priority, Reply, Transaction};
-use super::prices::Prices;
 use super::limits::{AHEAD_S_MAX, ENDPOINTS_MAX, HEDGE, LAG_PATIENCE, REST, REST_MAX, ROUNDS};
+use super::prices::Prices;
 
 /// Endpoints of one network.
 pub struct Endpoints {
