@@ -351,8 +351,8 @@ async fn every_exit_pays_the_provider_first_at_the_prices_of_every_year() {
 async fn every_exit_pays_the_provider_first_after_prices_rose_and_rent_was_eaten_for_years() {
     for (_, later) in PRICES {
         every_exit(TODAY, later, 0, false).await;
-        every_exit(TODAY, later, 4, false).await;
-        every_exit(TODAY, later, 10, false).await;
+        every_exit(TODAY, later, 4, later == TEN_TIMES).await;
+        every_exit(TODAY, later, 8, false).await;
     }
 }
 
