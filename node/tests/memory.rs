@@ -1,7 +1,7 @@
 //! What stays of a prompt in memory once its job is over: nothing. Provider, client and ledger run in this process, on the
 //! heap of the program.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 #[path = "../src/wiping.rs"]
 mod wiping;
