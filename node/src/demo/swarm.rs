@@ -221,6 +221,8 @@ impl Client {
         config.network.join = vec![join];
         config.ledger.url = ledger.to_owned();
         config.client.deposit = Coins(DEPOSIT);
+        // Its prices are far above those of so small a model, and no provider here has ever served this client before.
+        config.client.strangers_locked_max = Coins(DEPOSIT);
         config.client.challenge_s = CHALLENGE_S;
         config.client.enough_bids = 3;
         // Every job of the demo is auctioned, so that there is something to see.
