@@ -205,3 +205,29 @@ async fn a_stranger_who_funds_the_channel_first_only_makes_a_gift() {
     let elsewhere = ChannelTerms { salt: 2, ..terms };
     assert_ne!(elsewhere.account(), account);
 }
+
+/// A voucher for more than rent has left is paid what there is, and no more of it counts. (`ST-11`)
+#[tokio::test]
+async fn a_claim_is_paid_what_rent_has_left() {
+    for (years, outside) in [(10, true), (12, false)] {
+        let world = World::new();
+        let channel = world.open(milli(20)).await;
+        world.devnet.advance(years * 365 * 24 * 3600);
+        let claim =
+            ChannelMessage::Claim { cumulative: milli(20), voucher: world.voucher(channel, milli(20)).1 };
+        if outside {
+            world.external(channel.account, claim).await.unwrap();
+        } else {
+            world.internal(2, channel.account, claim, TODAY.message_gas()).await.unwrap();
+        }
+        let state = world.state(channel).await.unwrap();
+        assert!(state.settled > Nano::ZERO && state.settled < milli(20), "{}", state.settled);
+        assert_eq!(state.balance, Nano::ZERO);
+        let provider = world.balance(&world.provider).await;
+        assert!(provider.0 > state.settled.0 / 2, "{provider} of {}", state.settled);
+        // What came later is the voucher's too.
+        world.devnet.faucet(channel.account, milli(30)).unwrap();
+        world.claim(channel, milli(20)).await.unwrap();
+        assert_eq!(world.state(channel).await.unwrap().settled, milli(20));
+    }
+}
