@@ -193,15 +193,16 @@ fn a_file_that_is_no_graph_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     fs::copy(model.tokenizer(), dir.path().join("tokenizer.json")).unwrap();
     let mut manifest = model.manifest().clone();
-    for (content, part) in
-        [(b"not a graph".to_vec(), "cannot load the graph"), (Vec::new(), "cannot load the graph")]
-    {
+    for content in [b"not a graph".to_vec(), Vec::new()] {
         manifest.files[0].bytes = content.len() as u64;
         manifest.files[0].sha256 = digest(content.as_slice(), |_| {}).unwrap();
         fs::write(dir.path().join("model.onnx"), content).unwrap();
-        let broken = Model::open(manifest.clone(), dir.path(), &mut |_| {}).unwrap();
-        let error = OnnxEngine::load(&support::runtime(), [&broken]).err().unwrap().to_string();
-        assert!(error.contains(part), "{error}");
+        // What the reader of weights does not take for a graph, the runtime never sees; nothing at all may pass it.
+        let error = match Model::open(manifest.clone(), dir.path(), &mut |_| {}) {
+            Ok(broken) => OnnxEngine::load(&support::runtime(), [&broken]).err().unwrap().to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains("graph") && error.contains("model.onnx"), "{error}");
     }
 }
 

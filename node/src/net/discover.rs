@@ -231,7 +231,7 @@ impl Discovery {
             }
         }
         let known = Known { dialer, gate, is_ready };
-        for peer in self.meetings.to_dial(swarm, &known, now) {
+        for peer in self.meetings.take_due(swarm, &known, now) {
             dialer.reach_known(swarm, peer, now);
         }
         let known = Known { dialer, gate, is_ready };

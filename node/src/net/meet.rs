@@ -141,13 +141,13 @@ impl Meetings {
     }
 
     /// The peers to dial now.
-    pub(super) fn to_dial(
+    pub(super) fn take_due(
         &mut self,
         swarm: &Swarm<Behaviour>,
         known: &Known<'_>,
         now: Instant,
     ) -> Vec<PeerId> {
-        self.keys.values_mut().flat_map(|meeting| meeting.to_dial(swarm, known, now)).collect()
+        self.keys.values_mut().flat_map(|meeting| meeting.take_due(swarm, known, now)).collect()
     }
 
     /// Tells whoever waits once there is nothing more to wait for.
@@ -204,7 +204,7 @@ impl Meeting {
         self.found.keys().filter(|peer| swarm.is_connected(peer)).count()
     }
 
-    fn to_dial(&mut self, swarm: &Swarm<Behaviour>, known: &Known<'_>, now: Instant) -> Vec<PeerId> {
+    fn take_due(&mut self, swarm: &Swarm<Behaviour>, known: &Known<'_>, now: Instant) -> Vec<PeerId> {
         if self.asked.is_none() && self.told != Some(0) {
             return Vec::new();
         }

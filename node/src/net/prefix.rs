@@ -32,6 +32,7 @@ impl Prefixes {
 
 /// An address's prefix: that of its first IP address, which for a relayed connection is the relay's.
 pub(super) fn of(remote: &Multiaddr) -> Prefix {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
     let ip = remote.iter().find_map(|part| match part {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
         Protocol::Ip6(ip) => Some(IpAddr::V6(ip)),

@@ -95,6 +95,7 @@ impl NetworkBehaviour for Table {
         self.kademlia.handle_established_outbound_connection(connection, peer, remote, role, port)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match &event {
             // Told to whoever asks who provides what this node provides: of no use outside, and nobody's business. (`NE-8`)
@@ -108,6 +109,7 @@ impl NetworkBehaviour for Table {
             FromSwarm::DialFailure(failure) => {
                 self.prefixes.remove(&failure.connection_id);
             }
+            // Everything else is the hash table's alone.
             _ => {}
         }
         self.kademlia.on_swarm_event(event);

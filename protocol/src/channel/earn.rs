@@ -402,8 +402,7 @@ impl Earner {
     /// Takes what the ledger shows, which may be untrue: it opens a channel or stops service on it, and neither pays nor
     /// forgets. (`CH-24`, `CH-30`)
     pub fn observe(&mut self, state: ChannelState) -> Observed {
-        let mut observed = Observed::default();
-        observed.counts = core::mem::take(&mut self.gone);
+        let mut observed = Observed { counts: core::mem::take(&mut self.gone), ..Observed::default() };
         if state.epoch != 0 {
             let before = self.seen.filter(|seen| seen.epoch != 0);
             let known = self.newest.map(|newest| newest.epoch).or(before.map(|seen| seen.epoch));

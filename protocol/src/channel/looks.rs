@@ -18,10 +18,7 @@ impl Looks {
     /// Whether a look is due, which is then taken for done. The first of a life comes after the first wait, so that a node
     /// that starts does not look at all of them at once.
     pub(crate) fn is_due(&mut self, now: Time) -> bool {
-        let (at, wait) = match self.next {
-            Some(next) => next,
-            None => return self.begin(now),
-        };
+        let Some((at, wait)) = self.next else { return self.begin(now) };
         if now < at {
             return false;
         }

@@ -42,7 +42,7 @@ impl Pace {
     }
 
     const fn gap_within(self, challenge_s: u32, times: u64) -> Option<Span> {
-        let known_by = Span::from_s(challenge_s as u64).0 / times;
+        let Some(known_by) = Span::from_s(challenge_s as u64).0.checked_div(times) else { return None };
         match known_by.checked_sub(self.delay.0) {
             Some(gap) if gap > 0 && gap / 2 >= self.delay.0 => Some(Span(gap)),
             _ => None,

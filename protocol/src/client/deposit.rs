@@ -22,6 +22,17 @@ pub(super) struct Acquaintance {
     pub(super) room: Nano,
 }
 
+/// What a job that is about to begin needs of a channel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs {
+    /// The most that it can cost.
+    pub(super) cost_max: Nano,
+    /// A random number, which picks the salt of a new channel.
+    pub(super) draw: u64,
+    /// What is known of its provider.
+    pub(super) acquaintance: Acquaintance,
+}
+
 impl Acquaintance {
     /// The deposit for a job of this ceiling: two ceilings for a stranger, twice as many after each good job, up to what
     /// the user gives a channel, and never less than the job may cost.
@@ -40,12 +51,11 @@ impl Payments {
         &mut self,
         now: Time,
         bid: &Bid,
-        cost_max: Nano,
-        draw: u64,
-        acquaintance: Acquaintance,
+        needs: Needs,
         config: &ClientConfig,
         outbox: &mut Outbox,
     ) -> Result<[u8; 32], PaymentFault> {
+        let Needs { cost_max, draw, acquaintance } = needs;
         let deposit = acquaintance.deposit(config, cost_max);
         let known = self.channels.values_mut().find(|channel| channel.pays(bid.provider, &bid.payee));
         let Some(channel) = known else {

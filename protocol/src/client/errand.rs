@@ -254,9 +254,8 @@ impl Client {
             let lowest =
                 reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
             let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
-            let challenge = reports.iter().find_map(|report| match report.fate {
-                Fate::LongChallenge { asks_s } => Some(asks_s),
-                _ => None,
+            let challenge = reports.iter().find_map(|report| {
+                if let Fate::LongChallenge { asks_s } = report.fate { Some(asks_s) } else { None }
             });
             match lowest {
                 Some(lowest) => Failure::OverBudget { lowest },

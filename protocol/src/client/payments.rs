@@ -255,7 +255,8 @@ impl Payments {
 
     /// A salt of this client's that none of its channels to this provider has, from one that `draw` picks. (`CH-28`)
     fn fresh_salt(&self, provider_key: &[u8; 32], draw: u64) -> u64 {
-        let start = u32::try_from(draw % u64::from(limits::SALTS_PER_PROVIDER)).unwrap_or(0);
+        let start = draw.checked_rem(u64::from(limits::SALTS_PER_PROVIDER)).unwrap_or(0);
+        let start = u32::try_from(start).unwrap_or(0);
         let in_use = |salt: &u64| {
             let mut terms = self.channels.values().map(|channel| channel.payer.terms());
             terms.any(|terms| terms.provider_key == *provider_key && terms.salt == *salt)

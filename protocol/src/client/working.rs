@@ -17,6 +17,7 @@ use crate::work::receipt::Receipt;
 use crate::work::stream::Stream;
 
 use super::Client;
+use super::deposit::Needs;
 use super::errand::Phase;
 
 /// A job in progress.
@@ -114,9 +115,8 @@ impl Client {
         let rows_before = errand.rows;
         let draw = self.entropy.number();
         let bid = &candidate.bid;
-        let acquaintance = self.acquaintance(&provider);
-        let found =
-            self.payments.channel_for(now, bid, reserved, draw, acquaintance, &self.config, &mut self.outbox);
+        let needs = Needs { cost_max: reserved, draw, acquaintance: self.acquaintance(&provider) };
+        let found = self.payments.channel_for(now, bid, needs, &self.config, &mut self.outbox);
         let account = match found {
             Ok(account) => account,
             Err(fault) => {

@@ -250,12 +250,13 @@ impl Provider {
         if !core::mem::take(&mut self.slot_freed) {
             return;
         }
-        let waits = |(id, job): (&JobId, &Box<super::Job>)| {
+        let waits = |id: &JobId, job: &super::Job| {
             let serve = job.phase.serving().filter(|serve| serve.task.is_some())?;
             let is_stranger = !self.standing.has_ever_paid(&job.origin.node);
             Some((is_stranger, serve.waiting.map_or(now, |waiting| waiting.since), *id))
         };
-        let mut waiting: Vec<(bool, Time, JobId)> = self.jobs.iter().filter_map(waits).collect();
+        let mut waiting: Vec<(bool, Time, JobId)> =
+            self.jobs.iter().filter_map(|(id, job)| waits(id, job)).collect();
         waiting.sort_unstable();
         waiting.into_iter().for_each(|(.., id)| self.go_on(now, id));
     }

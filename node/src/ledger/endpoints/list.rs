@@ -206,7 +206,7 @@ fn own(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(v6) if v6.is_loopback() || v6.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        other => other,
+        other @ (IpAddr::V4(_) | IpAddr::V6(_)) => other,
     }
 }
 
