@@ -116,11 +116,12 @@ pub(crate) fn requests(host: u32) -> u64 {
     with(|fabric| fabric.lookups[host as usize])
 }
 
-/// The address of a host, in the form that it would have on the Internet.
+/// The address of a host, in the form that it would have on the Internet. Every host is at home somewhere else, as in the
+/// world: in a prefix of its own.
 pub(crate) fn address(host: u32) -> Multiaddr {
-    let [_, a, b, c] = host.to_be_bytes();
+    let [_, _, a, b] = host.to_be_bytes();
     Multiaddr::empty()
-        .with(Protocol::Ip4(Ipv4Addr::new(10, a, b, c)))
+        .with(Protocol::Ip4(Ipv4Addr::new(10, a, b, 1)))
         .with(Protocol::Udp(PORT))
         .with(Protocol::QuicV1)
 }
@@ -129,8 +130,11 @@ pub(crate) fn address(host: u32) -> Multiaddr {
 pub(crate) fn host(address: &Multiaddr) -> Option<u32> {
     let mut parts = address.iter();
     let Some(Protocol::Ip4(ip)) = parts.next() else { return None };
-    let [ten, a, b, c] = ip.octets();
-    let host = u32::from_be_bytes([0, a, b, c]);
-    (ten == 10 && parts.next() == Some(Protocol::Udp(PORT)) && parts.next() == Some(Protocol::QuicV1))
-        .then_some(host)
+    let [ten, a, b, one] = ip.octets();
+    let host = u32::from_be_bytes([0, 0, a, b]);
+    (ten == 10
+        && one == 1
+        && parts.next() == Some(Protocol::Udp(PORT))
+        && parts.next() == Some(Protocol::QuicV1))
+    .then_some(host)
 }

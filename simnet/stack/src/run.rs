@@ -6,7 +6,7 @@ use std::time::Duration;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::Gossip;
+use bombyx_protocol::wire::message::{Gossip, Message, ToProvider};
 use bombyx_simnet::host::{Host, Profile};
 use bombyx_simnet::net::{Links, Regions};
 use bombyx_simnet::outside::{Delivery, Parcel};
@@ -40,6 +40,10 @@ const LOOKUPS_AT_ONCE: u32 = 6;
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(20);
 /// Hosts that everyone knows when it joins.
 const BOOTSTRAPS: u32 = 3;
+/// How long a call waits for its author's connection, as in the node's driver.
+const EARLY_PATIENCE: Duration = Duration::from_secs(1);
+/// Calls that wait for that at one host, as in the node's driver.
+const EARLY_MAX: usize = 64;
 /// News from all swarms that wait for the world.
 const NEWS_MAX: usize = 4_096;
 
@@ -121,6 +125,9 @@ struct Stack {
     swarms: Vec<NetHandle>,
     numbers: BTreeMap<NodeId, u32>,
     news: mpsc::Receiver<(u32, NetEvent)>,
+    /// Calls that came before their author's connection, and when they are forgotten: a provider dials nobody for a
+    /// stranger's question.
+    early: BTreeMap<u32, Vec<(Instant, NodeId, Vec<u8>)>>,
     /// What was gossiped, by the name that gossipsub gives it.
     gossiped: BTreeMap<String, Vec<u8>>,
     lookups: Vec<Lookup>,
@@ -154,6 +161,7 @@ impl Stack {
             swarms,
             numbers: (0u32..).zip(&hosts).map(|(number, host)| (host.node, number)).collect(),
             news,
+            early: BTreeMap::new(),
             gossiped: BTreeMap::new(),
             lookups: Vec::new(),
             connections: 0.0,
@@ -168,7 +176,8 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Listens and announces as the node's driver does.
+    /// Listens, announces and follows as the node's driver does: a client meets providers of the models that it follows
+    /// before it calls, for they answer over the connections that it made.
     async fn announce(&self, hosts: &[Host]) -> Result<(), RunError> {
         for (model, listeners) in (0u32..).zip(followers(&self.scenario, hosts)) {
             for host in listeners {
@@ -176,8 +185,16 @@ impl Stack {
             }
         }
         for (number, host) in (0u32..).zip(hosts) {
-            if let Profile::Provider { model, .. } = host.profile {
-                self.command(number, NetCommand::Provide(model_id(model).0)).await?;
+            match &host.profile {
+                Profile::Provider { model, .. } => {
+                    self.command(number, NetCommand::Provide(model_id(*model).0)).await?;
+                }
+                Profile::Client { models, .. } => {
+                    for model in models {
+                        self.command(number, NetCommand::Meet(model_id(*model).0)).await?;
+                    }
+                }
+                Profile::Watcher { .. } => {}
             }
         }
         Ok(())
@@ -267,16 +284,42 @@ impl Stack {
             match parcel {
                 Parcel::Direct { from, to, bytes } => {
                     let to = self.swarms[to as usize].node();
-                    self.command(from, NetCommand::Send { to, bytes }).await?;
+                    let command = if is_answer(&bytes) {
+                        NetCommand::Answer { to, bytes }
+                    } else {
+                        NetCommand::Send { to, bytes }
+                    };
+                    self.command(from, command).await?;
                 }
                 Parcel::Gossip { from, model, bytes } => {
                     let topic = topic(model);
                     self.gossiped.insert(name(&topic, &bytes), bytes.clone());
+                    self.command(from, NetCommand::Meet(model_id(model).0)).await?;
                     self.command(from, NetCommand::Publish { topic, bytes }).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn hold(&mut self, host: u32, author: NodeId, bytes: Vec<u8>) {
+        let now = Instant::now();
+        let held = self.early.entry(host).or_default();
+        held.retain(|(until, _, _)| *until > now);
+        if held.len() >= EARLY_MAX {
+            held.remove(0);
+        }
+        held.push((now + EARLY_PATIENCE, author, bytes));
+    }
+
+    /// The calls of an author who is connected now.
+    fn take(&mut self, host: u32, author: &NodeId) -> Vec<Vec<u8>> {
+        let now = Instant::now();
+        let Some(held) = self.early.get_mut(&host) else { return Vec::new() };
+        let (theirs, others) = std::mem::take(held).into_iter().partition(|(_, other, _)| other == author);
+        *held = others;
+        let theirs: Vec<(Instant, NodeId, Vec<u8>)> = theirs;
+        theirs.into_iter().filter(|(until, _, _)| *until > now).map(|(_, _, bytes)| bytes).collect()
     }
 
     /// Tells the world what a swarm says.
@@ -288,19 +331,32 @@ impl Stack {
                 }
             }
             NetEvent::Gossip { bytes, message, .. } => {
-                let is_sound = codec::decode_gossip::<Gossip>(&bytes).is_ok();
-                let verdict = if is_sound { Verdict::Accept } else { Verdict::Reject };
+                let gossip = codec::decode_gossip::<Gossip>(&bytes);
+                let verdict = if gossip.is_ok() { Verdict::Accept } else { Verdict::Reject };
                 self.command(host, NetCommand::Verdict { message, verdict }).await?;
-                self.world.bring(now, Delivery::Gossip { at: host, bytes })?;
+                let author = gossip.ok().and_then(|gossip| gossip.author());
+                match author.filter(|author| self.swarms[host as usize].prefix(author).is_none()) {
+                    Some(author) => self.hold(host, author, bytes),
+                    None => self.world.bring(now, Delivery::Gossip { at: host, bytes })?,
+                }
+            }
+            NetEvent::Connected(peer) => {
+                for bytes in self.take(host, &peer) {
+                    self.world.bring(now, Delivery::Gossip { at: host, bytes })?;
+                }
             }
             NetEvent::Undelivered { to, .. } => {
                 if let Some(to) = self.numbers.get(&to).copied() {
                     self.world.bring(now, Delivery::Undelivered { from: host, to })?;
                 }
             }
+            NetEvent::Disconnected(peer) => {
+                // Whoever is gone did not take what was sent to it last, for all that its peers know.
+                if let Some(to) = self.numbers.get(&peer).copied() {
+                    self.world.bring(now, Delivery::Undelivered { from: host, to })?;
+                }
+            }
             NetEvent::Listening(_)
-            | NetEvent::Connected(_)
-            | NetEvent::Disconnected(_)
             | NetEvent::Joined { .. }
             | NetEvent::JoinFailed { .. }
             | NetEvent::Unpublished { .. }
@@ -310,6 +366,12 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+/// Whether a message goes only to whoever is connected, as in the node's driver.
+fn is_answer(bytes: &[u8]) -> bool {
+    let message = codec::decode::<Message>(bytes);
+    matches!(message, Ok(Message::ToClient(_) | Message::ToProvider(ToProvider::Release(_))))
 }
 
 async fn forward(host: u32, mut events: mpsc::Receiver<NetEvent>, news: mpsc::Sender<(u32, NetEvent)>) {
