@@ -249,6 +249,14 @@ impl Check {
         }
     }
 
+    /// A provider with this account lost power: a voucher that was not on its disk is as if it had never come.
+    pub fn crashed(&mut self, wallet: &Account) {
+        let Some(payee) = self.channels.numbers.get(wallet).copied() else { return };
+        for channel in self.channels.known.values_mut().filter(|channel| channel.payee == payee) {
+            channel.fundings.values_mut().for_each(|vouchers| vouchers.written = vouchers.durable);
+        }
+    }
+
     /// A record is on a disk now.
     ///
     /// # Errors
@@ -405,6 +413,19 @@ mod tests {
 
     fn fails(result: Result<(), Broken>) -> &'static str {
         result.expect_err("it must be caught").invariant
+    }
+
+    #[test]
+    fn a_voucher_that_a_crash_took_from_the_disk_may_be_followed_by_a_lower_one() {
+        let (mut check, chain) = (Check::default(), Chain::new(-3));
+        check.durable(&paying(500)).expect("a first promise");
+        check.writes(&earning(300), Time(0), &chain).expect("a first voucher");
+        check.durable(&earning(300)).expect("the commit is complete");
+        check.writes(&earning(400), Time(0), &chain).expect("more");
+        check.crashed(&terms().provider.hash);
+        check.writes(&earning(300), Time(0), &chain).expect("it is what the disk holds");
+        check.crashed(&terms().provider.hash);
+        assert_eq!(fails(check.writes(&earning(299), Time(0), &chain)), "vouchers never decrease");
     }
 
     #[test]

@@ -278,9 +278,8 @@ impl Shard {
         self.up -= u64::from(self.hosts[host].is_up());
         self.hosts[host].crash();
         self.uplinks.clear(host);
-        if self.hosts[host].is_client() {
-            self.note(Note::Crashes);
-        }
+        let (wallet, is_client) = (self.hosts[host].wallet, self.hosts[host].is_client());
+        self.note(Note::Crashes { wallet, is_client });
     }
 }
 

@@ -46,8 +46,8 @@ pub(crate) struct Noted {
 pub(crate) enum Note {
     /// A client was given the order with this number, if it has power.
     Ordered { number: u32, is_up: bool },
-    /// A client lost power.
-    Crashes,
+    /// A host with this account lost power, and with it what was not on its disk.
+    Crashes { wallet: Account, is_client: bool },
     /// Something happened to the order with this number.
     News(u32, Box<OrderNews>),
     /// A record is written to a disk.
@@ -221,7 +221,10 @@ impl Hub {
                 }
                 self.settle_when_over(at);
             }
-            Note::Crashes => self.lose_orders(at, host),
+            Note::Crashes { is_client: true, .. } => self.lose_orders(at, host),
+            Note::Crashes { wallet, is_client: false } => {
+                self.check.crashed(&wallet);
+            }
             Note::News(number, news) => {
                 self.check.news(number, &news)?;
                 let setting = &self.setting;
