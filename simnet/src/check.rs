@@ -14,8 +14,10 @@ use bombyx_protocol::time::{Span, Time};
 use crate::chain::{Account, Chain};
 use crate::pledge::Pledge;
 
-/// How long after its deadline an order may still be told to have ended: one disk commit, generously.
+/// How long after its deadline an order may still be told to have ended, on a quick disk.
 const GRACE: Span = Span::from_ms(1_000);
+/// Commits that the word of an order's end may wait for: the one that runs, and the one that its own records are in.
+const COMMITS_AWAITED: u64 = 2;
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,6 +117,8 @@ pub struct Check {
     due: BTreeSet<(Time, u32)>,
     /// No order is due before.
     next_due: Time,
+    /// The longest that a commit takes.
+    commit: Span,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -125,9 +129,15 @@ struct Open {
 }
 
 impl Check {
+    /// A check of hosts whose commits take this long at the most.
+    #[must_use]
+    pub fn of_disks(commit: Span) -> Self {
+        Self { commit, ..Self::default() }
+    }
+
     /// An order was given to a client.
     pub fn ordered(&mut self, number: u32, deadline: Time, max_cost: Nano) {
-        let due = deadline + GRACE;
+        let due = deadline + GRACE.max(Span(self.commit.0.saturating_mul(COMMITS_AWAITED)));
         self.orders.insert(number, Open { due, max_cost, served_by_someone: false });
         self.due.insert((due, number));
         self.next_due = self.next_due.min(due);

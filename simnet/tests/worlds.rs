@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use bombyx_simnet::report::{Report, table};
-use bombyx_simnet::scenario::Scenario;
+use bombyx_simnet::scenario::{Scenario, Tier};
+use bombyx_simnet::swarm::random_scenario;
 use bombyx_simnet::world::World;
 
 fn run(text: &str) -> Report {
@@ -314,4 +315,23 @@ fn who_trades_with_himself_pays_the_ledger_for_nothing() {
     let attack = &made.attacks[0];
     assert!(attack.hosts >= 2 && attack.spent > 0.0, "{attack:?}");
     assert!(attack.gained < attack.spent, "fees are all that comes of it: {attack:?}");
+}
+
+/// Random worlds that raised a false alarm once: on disks of 400 ms the word of an order's end waits for two commits, and a
+/// provider that crashes writes what its disk held before.
+#[test]
+fn random_worlds_on_slow_disks_break_no_invariant() {
+    for (seed, tier) in [
+        (53, Tier::Message),
+        (541_585_362, Tier::Message),
+        (541_585_438, Tier::Message),
+        (3_952_597_410, Tier::Message),
+        (3_162_271_890, Tier::Message),
+        (960_917_588, Tier::Fast),
+    ] {
+        let scenario = Scenario { tier, ..random_scenario(seed) };
+        if let Err(stopped) = World::new(&scenario).run(|_| ()) {
+            panic!("seed {seed}: {stopped}");
+        }
+    }
 }

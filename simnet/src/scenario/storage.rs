@@ -1,5 +1,6 @@
 //! Keys of `[ledger]` and `[disk]`: blocks, wallets and commits.
 
+use bombyx_protocol::time::Span;
 use serde::{Deserialize, Serialize};
 
 use super::{Coins, coins};
@@ -30,6 +31,14 @@ pub struct Disks {
     pub commit_ms: f64,
     /// Spread of its logarithm.
     pub commit_sigma: f64,
+}
+
+impl Disks {
+    /// What nearly no commit exceeds: five spreads above the median.
+    #[must_use]
+    pub fn longest_commit(&self) -> Span {
+        Span((self.commit_ms * libm::exp(5.0 * self.commit_sigma) * 1e3) as u64)
+    }
 }
 
 impl Default for Disks {
