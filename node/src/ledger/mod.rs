@@ -420,7 +420,7 @@ impl Ledger {
         Ok(self.transactions(address, limit).await?.iter().map(|transaction| transaction.fee).sum())
     }
 
-    /// What the network charges. Where nobody tells, what it charged last, or [`PRICES_MARGIN`] times the usual.
+    /// What the network charges. Where nobody tells, what it charged last, or twice the usual.
     pub async fn prices(&self) -> Prices {
         let mut known = self.prices.lock().await;
         if let Some((until, prices)) = *known
