@@ -221,12 +221,17 @@ pub(crate) fn paying(payer: &Payer) -> ChannelStatus {
     ChannelStatus {
         account: hex::encode(payer.account()),
         direction: Direction::Paying,
-        peer: payer.provider().to_string(),
+        peer: provider_name(payer.provider()),
         deposit_nano: payer.record().deposit.0,
         paid_nano: payer.cumulative().0,
         state,
         challenge_s: payer.terms().challenge_s,
     }
+}
+
+/// A provider's id, or that only the key in its terms is known.
+pub(crate) fn provider_name(provider: NodeId) -> String {
+    if provider == NodeId::UNKNOWN { "unknown".into() } else { provider.to_string() }
 }
 
 /// A channel that this node earns on.

@@ -149,7 +149,10 @@ impl NodeError {
             Self::Store(StoreError::InUse(_)) | Self::Listen { .. } | Self::Net(NetError::Listen { .. }) => {
                 ExitKind::AddressInUse
             }
-            Self::Store(_) => ExitKind::Config,
+            Self::Store(
+                StoreError::Lost { .. } | StoreError::Damaged { .. } | StoreError::OtherNode { .. },
+            ) => ExitKind::Store,
+            Self::Store(StoreError::Format { .. } | StoreError::Failed { .. }) => ExitKind::Config,
             Self::Net(NetError::Address { .. } | NetError::TooManyJoins(_)) => ExitKind::Multiaddr,
             Self::Net(NetError::Network(_)) => ExitKind::Config,
             Self::Net(NetError::ListenTimeout(_) | NetError::Resolver(_) | NetError::Setup { .. }) => {
@@ -198,7 +201,12 @@ impl NodeError {
                 "another node runs with this home: stop it, use it through its gateway, or choose another --home"
                     .into()
             }
-            Self::Store(_) => {
+            Self::Store(
+                StoreError::Lost { .. } | StoreError::Damaged { .. } | StoreError::OtherNode { .. },
+            ) => "restore the file from a copy; without one, `bombyx channels recover` finds the channels that this node \
+                  pays on and makes a new store"
+                .into(),
+            Self::Store(StoreError::Format { .. } | StoreError::Failed { .. }) => {
                 "restore the file from a copy, or choose another --home; it holds what channels owe, so keep it".into()
             }
             Self::Net(NetError::Listen { .. }) | Self::Listen { .. } => {

@@ -27,6 +27,8 @@ pub enum ExitKind {
     Runtime = 15,
     /// Something that is needed could not be fetched.
     Fetch = 16,
+    /// The store of channels is lost, damaged or another node's.
+    Store = 17,
     /// Nobody bid.
     NoBids = 20,
     /// Every bid can cost more than was allowed.
@@ -48,17 +50,18 @@ pub enum ExitKind {
 }
 
 /// Every kind with its line in the table of the manual.
-const TABLE: [(ExitKind, &str); 19] = [
+const TABLE: [(ExitKind, &str); 20] = [
     (ExitKind::Ok, "all went well"),
     (ExitKind::Unexpected, "anything that is not in this table"),
     (ExitKind::Usage, "a flag, an argument or a verb is wrong"),
     (ExitKind::Multiaddr, "a multiaddr cannot be used"),
     (ExitKind::UnknownModel, "no manifest of that model is known here"),
     (ExitKind::CorruptModel, "a file of a model is not what its manifest says"),
-    (ExitKind::Config, "the configuration, a key file or the store cannot be used"),
+    (ExitKind::Config, "the configuration or a key file cannot be used, or the store not by this version"),
     (ExitKind::AddressInUse, "an address or the home directory is in use by another process"),
     (ExitKind::Runtime, "ONNX Runtime is missing or cannot be used"),
     (ExitKind::Fetch, "something could not be fetched: no Python, no pip, no network, or a wrong hash"),
+    (ExitKind::Store, "the store of channels is lost, damaged or another node's"),
     (ExitKind::NoBids, "no provider bid before the deadline"),
     (ExitKind::Price, "every bid can cost more than the order allows"),
     (ExitKind::Funds, "the wallet does not hold enough"),

@@ -18,6 +18,7 @@ const _: () =
     assert!(!bombyx_protocol::CAN_PRETEND, "a node must be built without the feature `fake-crypto`");
 
 pub mod admin;
+pub mod belongings;
 pub mod channels;
 pub mod cli;
 pub mod config;
@@ -41,6 +42,7 @@ mod pages;
 pub mod payee;
 pub mod permissions;
 pub mod print;
+pub mod recover;
 pub mod shutdown;
 pub mod status;
 pub mod store;

@@ -8,7 +8,6 @@ use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::{ChannelPolicy, Client, ClientConfig};
-use bombyx_protocol::ident::Identity;
 use bombyx_protocol::market::auction::Rule;
 use bombyx_protocol::provider::{CreditLimits, Provider, ProviderConfig};
 use bombyx_protocol::time::Span;
@@ -17,6 +16,7 @@ use bombyx_protocol::work::order::ModelId;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::belongings;
 use crate::config::{LedgerConfig, NodeConfig, Scope};
 use crate::driver::ledger::LedgerDesk;
 use crate::driver::{Driver, Parts, Selling};
@@ -25,15 +25,13 @@ use crate::engine::models::{self, Loaded};
 use crate::error::NodeError;
 use crate::guard;
 use crate::handle::{NodeHandle, REQUESTS_MAX};
-use crate::home::STORE;
-use crate::keys::{self, Keys, fresh_seed};
+use crate::keys::{Keys, fresh_seed};
 use crate::ledger::chain::{ChainError, Priority};
 use crate::ledger::endpoints;
 use crate::ledger::wallet::Wallet;
 use crate::ledger::{Ledger, LedgerError};
 use crate::net::{self, NetConfig};
 use crate::pages::Pages;
-use crate::permissions;
 use crate::status::LedgerStatus;
 use crate::store::Store;
 
@@ -141,12 +139,8 @@ struct Home {
 }
 
 fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
-    keys::create_private_dir(home)?;
-    permissions::tighten(home)?;
-    let keys = Keys::load_or_create(home)?;
+    let (keys, store, records) = belongings::open(home)?;
     let wallet = Wallet::from_words(&keys.wallet, network_id)?;
-    let owner = Identity::from_seed(&keys.identity).id();
-    let (store, records) = Store::open(&home.join(STORE), owner)?;
     Ok(Home { keys, wallet, store, records })
 }
 

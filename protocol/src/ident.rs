@@ -194,6 +194,10 @@ impl fmt::Debug for Identity {
 }
 
 impl NodeId {
+    /// Stands for a provider of whom only the key in a channel's terms is known. No key has this public half's full order, so
+    /// nobody signs or connects as it, and no job is paid on its channel. (`CH-52`)
+    pub const UNKNOWN: Self = Self([0; 32]);
+
     /// 64 bits that depend on this node and on the random id of a message, the same for whoever works them out.
     pub(crate) fn draw(&self, id: &[u8; 16]) -> u64 {
         let mut both = [0; 48];

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
+use super::recover::{self, Recover};
 use super::status::WORTH_SAYING_S;
 use super::{reach, watch};
 use crate::admin::{self, Open, TopUp};
@@ -58,6 +59,8 @@ enum ChannelsVerb {
         /// How many.
         coins: Coins,
     },
+    /// Find channels of this home's key on the ledger after its store was lost, and take them into a new one.
+    Recover(Recover),
     /// Answer stale closes for a provider that is away, with the vouchers of its store. Needs none of its keys.
     Watch {
         /// A copy of the provider's store, made while it did not run [default: that of the home].
@@ -102,6 +105,7 @@ impl ChannelsArgs {
                 printer
                     .data(&channel, || format!("{amount} are on their way to channel {}", channel.account));
             }
+            Some(ChannelsVerb::Recover(flags)) => recover::run(flags, home, &config, printer).await?,
             Some(ChannelsVerb::Watch { store }) => {
                 watch::run(&config, store.unwrap_or_else(|| home.join(STORE)), printer).await?;
             }

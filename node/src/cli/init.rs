@@ -6,6 +6,7 @@ use std::path::Path;
 use bombyx_protocol::ident::Identity;
 use serde::Serialize;
 
+use crate::belongings;
 use crate::config::{FILE, NodeConfig, TEMPLATE};
 use crate::error::NodeError;
 use crate::keys::{self, Keys};
@@ -23,9 +24,14 @@ struct Made {
 }
 
 pub(super) fn run(home: &Path, printer: Printer) -> Result<(), NodeError> {
-    keys::create_private_dir(home)?;
     let new_keys = !home.join(keys::FOLDER).exists();
-    let keys = Keys::load_or_create(home)?;
+    let keys = if new_keys {
+        let (keys, store, _) = belongings::open(home)?;
+        store.close()?;
+        keys
+    } else {
+        Keys::load(home)?
+    };
     let path = home.join(FILE);
     let new_config = !path.exists();
     if new_config {

@@ -7,6 +7,7 @@ mod demo;
 mod devnet;
 mod init;
 mod reach;
+mod recover;
 mod runtime;
 mod status;
 mod up;

@@ -195,7 +195,7 @@ async fn send(
             let keys = Keys::load(home)?;
             let owner = Identity::from_seed(&keys.identity).id();
             // Held until the coins have left: two processes must not number the wallet's transfers.
-            let (store, _) = Store::open(&home.join(STORE), owner)?;
+            let (store, _) = Store::open_kept(&home.join(STORE), owner)?;
             let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
             let sent = reach_ledger(&config.ledger, Some(wallet)).await?.send(receiver, amount).await;
             store.close()?;

@@ -33,6 +33,14 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
+    /// It was there, or must have been, and is not any more: what it knew is lost.
+    #[error("{path} is lost: {why}; it knew the channels of the keys beside it")]
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        why: &'static str,
+    },
     /// It is not a store, or a damaged one.
     #[error("{path} is damaged or no store of a node: {why}")]
     Damaged {
@@ -94,6 +102,27 @@ impl Store {
         Self::start(database, path, owner)
     }
 
+    /// Opens the store that the node `owner` has in `path`, and never begins a new one. (`CH-52`)
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] when the file is missing, empty or without an owner; else as [`Self::open`].
+    pub fn open_kept(path: &Path, owner: NodeId) -> Result<(Self, Vec<Record>), StoreError> {
+        let lost = |why| StoreError::Lost { path: path.into(), why };
+        match std::fs::metadata(path) {
+            Ok(file) if file.len() == 0 => return Err(lost("the file is empty")),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(lost("there is no such file"));
+            }
+            Err(error) => return Err(StoreError::Failed { path: path.into(), why: error.to_string() }),
+        }
+        let database = Database::open(path).map_err(|error| open_error(path, error))?;
+        if !tables::is_claimed(&database, path)? {
+            return Err(lost("it names no owner"));
+        }
+        Self::start(database, path, owner)
+    }
+
     /// The same over a database that is open, on any storage.
     fn start(database: Database, path: &Path, owner: NodeId) -> Result<(Self, Vec<Record>), StoreError> {
         let (next, records) = tables::prepare(&database, path, owner)?;
@@ -107,15 +136,12 @@ impl Store {
         Ok((Self { writes, durable, thread }, records))
     }
 
-    /// The records in `path`, without keeping it open; none where there is no file.
+    /// The records in `path`, without keeping it open.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// As [`Self::open_kept`].
     pub fn read(path: &Path, owner: NodeId) -> Result<Vec<Record>, StoreError> {
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        let (store, records) = Self::open(path, owner)?;
+        let (store, records) = Self::open_kept(path, owner)?;
         store.close()?;
         Ok(records)
     }

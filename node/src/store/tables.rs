@@ -9,7 +9,7 @@ use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::wire::codec;
 use redb::{
-    AccessGuard, Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition,
+    AccessGuard, Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, TableError,
     WriteTransaction,
 };
 
@@ -54,6 +54,19 @@ pub(super) fn prepare(
     }
     let kept = rows.into_iter().filter(|row| old.binary_search(&row.key).is_err());
     Ok((next, kept.map(|row| row.record).collect()))
+}
+
+/// Whether it has a mark of format or owner, as every store has from its first moment on.
+pub(super) fn is_claimed(database: &Database, path: &Path) -> Result<bool, StoreError> {
+    let transaction = database.begin_read().map_err(|error| failed(path, error))?;
+    let meta = match transaction.open_table(META) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(false),
+        Err(error) => return Err(failed(path, error)),
+    };
+    let marks = ["format", "node"].map(|name| meta.get(name).map(|mark| mark.is_some()));
+    let [format, node] = marks;
+    Ok(format.map_err(|error| failed(path, error))? || node.map_err(|error| failed(path, error))?)
 }
 
 /// Every record, whoever's store it is.
@@ -276,6 +289,20 @@ mod tests {
         transaction.commit().unwrap();
         let refused = prepare(&database, &path, NodeId([1; 32]));
         assert!(matches!(refused, Err(StoreError::Format { found: 9, .. })));
+    }
+
+    /// (CH-52)
+    #[test]
+    fn a_database_without_an_owner_is_a_lost_store_and_is_not_claimed() {
+        use crate::store::Store;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        drop(Database::create(&path).unwrap());
+        for _ in 0..2 {
+            let lost = Store::open_kept(&path, NodeId([1; 32])).err();
+            assert!(matches!(lost, Some(StoreError::Lost { .. })), "{lost:?}");
+        }
     }
 
     #[test]

@@ -97,6 +97,13 @@ impl Node {
         Self::up_in(self.dir, ledger, flags, &[]).await
     }
 
+    /// Kills it; its home stays.
+    pub(crate) async fn stopped(mut self) -> Stopped {
+        self.child.kill().await.unwrap();
+        std::fs::remove_file(self.home().join("node.json")).unwrap();
+        Stopped { dir: self.dir }
+    }
+
     async fn up_in(dir: TempDir, ledger: &Ledger, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = bombyx(&dir.path().join("home"));
         command.args(["up", "--ledger", &ledger.url]).args(flags).envs(variables.iter().copied());
@@ -147,6 +154,18 @@ impl Node {
     /// Whether the process still runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+}
+
+/// The home of a node that was killed.
+pub(crate) struct Stopped {
+    dir: TempDir,
+}
+
+impl Stopped {
+    /// Starts a node in it.
+    pub(crate) async fn started(self, ledger: &Ledger, flags: &[&str], variables: &[(&str, &str)]) -> Node {
+        Node::up_in(self.dir, ledger, flags, variables).await
     }
 }
 

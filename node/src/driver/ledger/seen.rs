@@ -127,7 +127,7 @@ impl Desk {
 }
 
 /// The state in the words of the core; the time of a close is counted on the chain's clock.
-pub(super) fn told(state: &contract::ChannelState) -> ChannelState {
+pub(crate) fn told(state: &contract::ChannelState) -> ChannelState {
     let left = state.close_at_s.saturating_sub(state.chain_time_s);
     ChannelState {
         epoch: state.epoch,
