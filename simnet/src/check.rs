@@ -13,8 +13,9 @@ use bombyx_protocol::time::{Span, Time};
 
 use crate::chain::{Account, Chain};
 use crate::pledge::Pledge;
+use crate::scenario::{self, Scenario};
 
-/// How long after its deadline an order may still be told to have ended, on a quick disk.
+/// How long after its deadline an order may still be told to have ended, on a quick disk; a scenario may say otherwise.
 const GRACE: Span = Span::from_ms(1_000);
 /// Commits that the word of an order's end may wait for: the one that runs, and the one that its own records are in.
 const COMMITS_AWAITED: u64 = 2;
@@ -117,8 +118,8 @@ pub struct Check {
     due: BTreeSet<(Time, u32)>,
     /// No order is due before.
     next_due: Time,
-    /// The longest that a commit takes.
-    commit: Span,
+    /// How long after its deadline an order may still be told to have ended.
+    grace: Span,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -129,15 +130,17 @@ struct Open {
 }
 
 impl Check {
-    /// A check of hosts whose commits take this long at the most.
+    /// Makes the check of a scenario's run: its grace is what the scenario says, or what its disks need.
     #[must_use]
-    pub fn of_disks(commit: Span) -> Self {
-        Self { commit, ..Self::default() }
+    pub fn new(scenario: &Scenario) -> Self {
+        let commits = Span(scenario.disk.longest_commit().0.saturating_mul(COMMITS_AWAITED));
+        let grace = scenario.workload.grace_s.map_or(GRACE.max(commits), scenario::span);
+        Self { grace, ..Self::default() }
     }
 
     /// An order was given to a client.
     pub fn ordered(&mut self, number: u32, deadline: Time, max_cost: Nano) {
-        let due = deadline + GRACE.max(Span(self.commit.0.saturating_mul(COMMITS_AWAITED)));
+        let due = deadline + self.grace;
         self.orders.insert(number, Open { due, max_cost, served_by_someone: false });
         self.due.insert((due, number));
         self.next_due = self.next_due.min(due);
@@ -467,7 +470,7 @@ mod tests {
 
     #[test]
     fn an_order_that_outlives_its_deadline_its_budget_or_itself_is_caught() {
-        let mut check = Check::default();
+        let mut check = Check::new(&Scenario::default());
         check.ordered(1, Time(5_000_000), Nano(10));
         assert_eq!(check.deadlines(Time(6_000_000)), Ok(()));
         let late = check.deadlines(Time(6_000_001)).map_err(|(at, broken)| (at, broken.invariant));

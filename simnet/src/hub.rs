@@ -120,7 +120,7 @@ impl Hub {
     pub(crate) fn new(setting: Arc<Setting>, chain: Chain) -> Self {
         let mut hub = Self {
             chain,
-            check: Check::of_disks(setting.scenario.disk.longest_commit()),
+            check: Check::new(&setting.scenario),
             measures: Measures::default(),
             trace: Trace::default(),
             calls: BTreeMap::new(),

@@ -23,7 +23,7 @@ impl Scenario {
         let weights = |access: &Access| {
             access.shares().iter().all(|weight| *weight >= 0.0) && access.shares().iter().sum::<f64>() > 0.0
         };
-        let rules: [(bool, &[&'static str], String); 40] = [
+        let rules: [(bool, &[&'static str], String); 41] = [
             (
                 self.crypto == Crypto::Real || CAN_PRETEND,
                 &["crypto"],
@@ -133,6 +133,11 @@ impl Scenario {
                 positive(workload.deadline_s),
                 &["workload", "deadline_s"],
                 "the deadline must be above 0 seconds".into(),
+            ),
+            (
+                workload.grace_s.is_none_or(|grace| (0.0..=86_400.0).contains(&grace)),
+                &["workload", "grace_s"],
+                "the grace is from 0 to 86400 seconds".into(),
             ),
             (
                 share(self.network.faults.drop) && share(self.network.faults.duplicate),

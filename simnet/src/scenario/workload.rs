@@ -47,6 +47,10 @@ pub struct Workload {
     pub max_cost: Coins,
     /// Seconds until an order fails.
     pub deadline_s: f64,
+    /// Seconds after its deadline within which a client must have said that an order ended, or the run stops; without it a second, or
+    /// two of the longest commits where those take longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace_s: Option<f64>,
     /// What one millisecond less until the first token is worth to a buyer, in nano.
     pub nano_per_ms: u64,
     /// Output tokens that an engine reports at a time.
@@ -73,6 +77,7 @@ impl Default for Workload {
             max_tokens: 400,
             max_cost: coins(20_000_000),
             deadline_s: 60.0,
+            grace_s: None,
             nano_per_ms: 100,
             report_tokens: 8,
         }
