@@ -406,3 +406,36 @@ proptest! {
         }
     }
 }
+
+/// (WR-13, MK-13) One bills by output, the next by input, and the answer so far is input to it.
+#[test]
+fn a_failover_costs_no_more_than_is_left_of_the_budget() {
+    let mut swarm = Swarm::new(12, CALM);
+    let client = swarm.client_with(ClientConfig { deposit: Nano(COIN.0 / 4), ..buyer() }, COIN);
+    let most = Nano(1_000_000);
+    let long = || chat(&"x".repeat(1_000), 60);
+    let by_output = PriceSheet { output_per_k: Nano(15_000_000), ..flat(0) };
+    let by_input = PriceSheet { input_per_k: Nano(880_000), ..flat(0) };
+    let first = swarm.provider(1, by_output, 20_000);
+    swarm.order(client, 1, long(), most, MINUTE);
+    swarm.run_to_end(MINUTE);
+    // The other one is proven as well, and its channel holds plenty.
+    swarm.set_cut(first, true);
+    let second = swarm.provider(2, by_input, 1_000);
+    for order in 2..6 {
+        swarm.order(client, order, long(), most, MINUTE);
+        swarm.run_to_end(MINUTE);
+        assert!(swarm.outcome(order).end.unwrap().is_ok(), "order {order}");
+    }
+    swarm.set_cut(first, false);
+    swarm.order(client, 6, long(), most, MINUTE);
+    swarm.run_to_end(MINUTE);
+    swarm.order(client, 7, long(), most, MINUTE);
+    swarm.run(MINUTE, |swarm| swarm.outcome(7).ids.len() >= 50);
+    assert_eq!(swarm.outcome(7).bids.iter().map(|bid| bid.provider).collect::<Vec<_>>(), [first, second]);
+    swarm.kill(first);
+    swarm.run_to_end(MINUTE);
+    assert!(billed(&swarm, 7) <= most, "{}", billed(&swarm, 7));
+    let Err((why, _)) = swarm.outcome(7).end.unwrap() else { panic!("nobody goes on within the budget") };
+    assert!(matches!(why, Failure::OverBudget { .. }), "{why:?}");
+}

@@ -97,6 +97,11 @@ impl Errand {
         self.order.max_cost.saturating_minus(self.bill.cost)
     }
 
+    /// Whether what is left of the budget covers all that a candidate may cost for what is left to do.
+    fn can_afford(&self, candidate: &Candidate) -> bool {
+        candidate.price.cost_max(&self.task_left()).is_some_and(|cost| cost <= self.budget())
+    }
+
     /// The channel that the order is being paid on.
     pub(super) fn account(&self) -> Option<[u8; 32]> {
         match &self.phase {
@@ -171,8 +176,7 @@ impl Client {
             return self.end(now, id, Some(why));
         }
         let leased = self.config.leases.then(|| self.lease_for(now, id)).flatten();
-        let next = self.orders.get_mut(&id).and_then(|errand| errand.candidates.pop_front());
-        match leased.or(next) {
+        match leased.or_else(|| self.next_candidate(id)) {
             Some(candidate) => self.award(now, id, candidate),
             None => self.call(now, id),
         }
@@ -181,8 +185,21 @@ impl Client {
     fn lease_for(&self, now: Time, id: OrderId) -> Option<Candidate> {
         let errand = self.orders.get(&id)?;
         let candidate = self.leases.find(now, &errand.order.model, errand.order.tier)?;
-        let affordable = candidate.price.cost_max(&errand.task_left())? <= errand.budget();
+        let affordable = errand.can_afford(candidate);
         (affordable && !errand.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())
+    }
+
+    /// The best of those left whose ceiling is within what is left of the budget: what was delivered is input now, and what
+    /// was billed is spent. The others are released. (`MK-13`)
+    fn next_candidate(&mut self, id: OrderId) -> Option<Candidate> {
+        loop {
+            let errand = self.orders.get_mut(&id)?;
+            let candidate = errand.candidates.pop_front()?;
+            if errand.can_afford(&candidate) {
+                return Some(candidate);
+            }
+            self.send(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
+        }
     }
 
     fn call(&mut self, now: Time, id: OrderId) {
