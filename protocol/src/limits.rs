@@ -127,6 +127,9 @@ pub const CHUNK_WAIT: Span = Span::from_ms(20);
 pub const CHUNKS_UNACKED_MAX: usize = 64;
 /// Output tokens that a provider serves ahead of payment.
 pub const WINDOW_TOKENS: u64 = 96;
+/// Times a provider's own price at which a window counts at the most, where it bounds what a channel may lose: a second price
+/// is above the bid, but what a client offers beyond that is no reason to lose more to it. (`CH-9`)
+pub const WINDOW_PRICE_TIMES: u64 = 4;
 /// Receipts of one window: one that is about to be due, one on its way and one being paid.
 pub const WINDOW_RECEIPTS: u64 = 3;
 /// Output tokens of one receipt, which costs both sides a signature, a check and a durable write.

@@ -5,6 +5,7 @@
 mod swarm;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::entropy::Entropy;
 use bombyx_protocol::ident::{Identity, NodeId, Prefix};
@@ -130,28 +131,30 @@ impl Guest {
     }
 
     /// Sends a task that is to be paid on a channel that nobody will ever open.
-    fn work(
-        &mut self,
-        swarm: &mut Swarm,
-        provider: NodeId,
-        bid: &Bid,
-        (job, mut secure): Opened,
-        tokens: u32,
-    ) {
+    fn work(&mut self, swarm: &mut Swarm, provider: NodeId, bid: &Bid, mut opened: Opened, tokens: u32) {
         self.number += 1;
-        let channel = ChannelTerms {
-            network_id: bid.payee.network_id,
-            salt: u64::from_le_bytes(self.identity.id().0[..8].try_into().unwrap()) ^ self.number,
-            client_key: SigningKey::from_bytes(&[3; 32]).verifying_key().to_bytes(),
-            provider_key: bid.payee.key,
-            client: Address::basechain([9; 32]),
-            provider: bid.payee.address,
-            challenge_s: bid.payee.challenge_s,
-        };
-        let work = FromClient::Work(Work { task: chat("count for me", tokens), channel });
-        let frame = secure.seal(&codec::encode(&work), false).unwrap();
-        let frame = SealedFrame { job, nonce: frame.nonce, bytes: frame.bytes };
+        let salt = u64::from_le_bytes(self.identity.id().0[..8].try_into().unwrap()) ^ self.number;
+        let work = Work { task: chat("count for me", tokens), channel: channel(bid, salt) };
+        self.seals(swarm, provider, &mut opened, &FromClient::Work(work));
+    }
+
+    fn seals(&self, swarm: &mut Swarm, provider: NodeId, (job, secure): &mut Opened, said: &FromClient) {
+        let frame = secure.seal(&codec::encode(said), false).unwrap();
+        let frame = SealedFrame { job: *job, nonce: frame.nonce, bytes: frame.bytes };
         self.says(swarm, provider, ToProvider::Sealed(frame));
+    }
+}
+
+/// The terms of a channel to a bidder.
+fn channel(bid: &Bid, salt: u64) -> ChannelTerms {
+    ChannelTerms {
+        network_id: bid.payee.network_id,
+        salt,
+        client_key: SigningKey::from_bytes(&[3; 32]).verifying_key().to_bytes(),
+        provider_key: bid.payee.key,
+        client: Address::basechain([9; 32]),
+        provider: bid.payee.address,
+        challenge_s: bid.payee.challenge_s,
     }
 }
 
@@ -353,4 +356,58 @@ fn eight_fresh_homes_behind_one_address_are_all_served() {
     swarm.run_to_end(MINUTE);
     assert!((1..=8).all(|number| swarm.outcome(number).end.unwrap().is_ok()));
     assert!(swarm.crowds.is_empty(), "{:?}", swarm.crowds);
+}
+
+/// A guest with a channel of one coin, on which it never pays.
+fn depositor(seed: u64) -> (Swarm, NodeId, Guest, ChannelTerms) {
+    let mut swarm = Swarm::new(seed, CALM);
+    let provider = swarm.provider_with(with_credit(0, 0), price(PRICE), 1_000);
+    let mut guest = Guest::new(&mut swarm, 70_000, net(70));
+    let (bid, _) = guest.call(&mut swarm, provider).unwrap();
+    let terms = channel(&bid, 1);
+    swarm.chain.fund([9; 32], Nano(2 * COIN.0));
+    let open = LedgerCall::Open { terms: terms.clone().into(), deposit: COIN };
+    swarm.chain.call(guest.identity.id(), Some([9; 32]), open);
+    let now = swarm.now;
+    swarm.chain.block(now);
+    assert_eq!(swarm.chain.locked(), COIN.0);
+    (swarm, provider, guest, terms)
+}
+
+/// (CH-5) The ceiling of input is above the input: what lies between is worth little, whatever it is said to be worth.
+#[test]
+fn a_price_that_the_client_raises_buys_no_tokens_ahead_of_payment() {
+    let (mut swarm, provider, mut guest, terms) = depositor(8);
+    let (mut bid, hash) = guest.call(&mut swarm, provider).unwrap();
+    bid.price.input_per_k = Nano(100 * bid.price.input_per_k.0);
+    let mut opened = guest.award(&mut swarm, provider, &(bid, hash)).unwrap();
+    let work = Work { task: chat("count for me", 2_000), channel: terms };
+    guest.seals(&mut swarm, provider, &mut opened, &FromClient::Work(work));
+    swarm.run(MINUTE, |_| false);
+    let served = swarm.served.iter().map(|(_, served)| served.output_tokens).sum::<u64>();
+    let own = price(PRICE).cost(76, limits::WINDOW_TOKENS).unwrap().0 * 1_000 / PRICE;
+    assert!(served > 0 && served <= limits::WINDOW_TOKENS + own + 1, "{served}");
+}
+
+/// (CH-9) Nor does a job at a price that nobody asked for, and that is left at once, make room for more loss.
+#[test]
+fn what_may_be_lost_on_a_channel_follows_the_providers_own_prices() {
+    let (mut swarm, provider, mut guest, terms) = depositor(9);
+    let own = price(PRICE).cost(76, limits::WINDOW_TOKENS).unwrap().0;
+    for number in 0..40 {
+        let Some((mut bid, hash)) = guest.call(&mut swarm, provider) else { continue };
+        if number == 0 {
+            bid.price = bid.price.scaled(1_000_000_000).unwrap();
+        }
+        let Some(mut opened) = guest.award(&mut swarm, provider, &(bid, hash)) else { continue };
+        let work = Work { task: chat("count for me", 2_000), channel: terms.clone() };
+        guest.seals(&mut swarm, provider, &mut opened, &FromClient::Work(work));
+        if number == 0 {
+            guest.seals(&mut swarm, provider, &mut opened, &FromClient::Cancel);
+        }
+        swarm.run(Span::from_s(100), |_| false);
+    }
+    let served: u64 = swarm.served.iter().map(|(_, served)| served.cost.0).sum();
+    let most = (limits::WINDOW_PRICE_TIMES + 1) * own;
+    assert!(served > own && served <= most, "{served} of {most}");
 }

@@ -84,6 +84,8 @@ pub(super) struct Serve {
     pub(super) kind: TaskKind,
     /// The most that may stay unpaid, from the task and the window of tokens.
     pub(super) window: Nano,
+    /// The same at this provider's own prices.
+    own_window: Nano,
     pub(super) cost_max: Nano,
     /// Tokens that the engine may make, and has made.
     pub(super) allowed: u64,
@@ -156,6 +158,13 @@ impl Serve {
             self.countersigned |= Receipt::countersigned(receipt, client, signature);
         }
         self.serving.acked(now, ack.next);
+    }
+
+    /// The input is counted: what its ceiling was above it is worth no more tokens than at this provider's own prices. (`CH-5`)
+    fn narrow(&mut self, price: &PriceSheet, input_tokens: u64) {
+        if let Some(counted) = price.cost(input_tokens, limits::WINDOW_TOKENS) {
+            self.window = self.window.min(counted.saturating_plus(self.own_window));
+        }
     }
 
     /// Whether the engine has the task and has not said all that it may say.
@@ -231,7 +240,13 @@ impl Provider {
         let window =
             price.cost(work.task.input_tokens_max(), limits::WINDOW_TOKENS).ok_or(Refusal::TaskTooLarge)?;
         let cost_max = price.cost_max(&work.task).ok_or(Refusal::TaskTooLarge)?;
-        if self.earnings.find(&account).is_some_and(|earner| !earner.admit(window)) {
+        // The price is the client's to raise: what may be lost to it follows from this provider's own.
+        let own = self.desk.find(&model).map(|offer| offer.price);
+        let own_window = own
+            .and_then(|own| own.cost(work.task.input_tokens_max(), limits::WINDOW_TOKENS))
+            .map_or(window, |own| window.min(own));
+        let widest = window.min(Nano(own_window.0.saturating_mul(limits::WINDOW_PRICE_TIMES)));
+        if self.earnings.find(&account).is_some_and(|earner| !earner.admit(widest)) {
             return Err(Refusal::Unpaid);
         }
         let serve = Serve {
@@ -240,6 +255,7 @@ impl Provider {
             kind: work.task.kind(),
             task: Some(work.task),
             window,
+            own_window,
             cost_max,
             allowed: 0,
             made: 0,
@@ -258,11 +274,13 @@ impl Provider {
 
     pub(super) fn engine(&mut self, now: Time, id: JobId, report: EngineReport) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        let price = job.price();
         let Phase::Serving(serve) = &mut job.phase else { return };
         serve.engine_at = now;
         match report {
             EngineReport::Started { input_tokens } => {
                 serve.counted = true;
+                serve.narrow(&price, input_tokens);
                 serve.serving.started(input_tokens);
             }
             EngineReport::Content(content) => {
