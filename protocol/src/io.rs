@@ -9,7 +9,7 @@ use crate::ident::{NodeId, Prefix};
 use crate::market::auction::BidReport;
 use crate::market::bid::Payee;
 use crate::time::{Span, Time};
-use crate::wire::message::{Content, Finish, Gossip, Message, Refusal};
+use crate::wire::message::{Content, Finish, Gossip, Message, Refusal, VerifiedGossip};
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Task, TaskKind, Tier};
 use crate::work::price::PriceSheet;
 
@@ -33,7 +33,7 @@ pub enum Input {
         /// Where the connection that its author holds to this node comes from: not who forwarded it.
         prefix: Prefix,
         /// The statement.
-        gossip: Gossip,
+        gossip: VerifiedGossip,
     },
     /// A peer sent a message. `from` is authenticated by the transport. (`WI-12`)
     Received {

@@ -95,12 +95,12 @@ impl Guest {
             invited: Share::ALL,
         };
         let gossip = Gossip::Call(call.sign(&self.identity));
-        swarm.feed(provider, Input::Gossip { prefix: self.prefix, gossip });
+        swarm.feed(provider, Input::Gossip { prefix: self.prefix, gossip: gossip.open().unwrap() });
         self.mail(swarm).into_iter().find_map(|message| match message {
             ToClient::Bid(sealed) if sealed.call == call.id => {
                 let plain = unseal(&self.seal_key, &sealed.call.0, &sealed.sealed).unwrap();
                 let signed: Signed = codec::decode_sealed(&plain).unwrap();
-                Some((signed.open().unwrap(), BidHash::of(&signed)))
+                Some((signed.open::<Bid>().unwrap().into_inner(), BidHash::of(&signed)))
             }
             _ => None,
         })

@@ -4,7 +4,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bombyx_protocol::time::Time;
-use bombyx_protocol::wire::message::Gossip;
+use bombyx_protocol::wire::message::VerifiedGossip;
+
+use crate::measure::Kind;
 
 /// A message under way.
 #[derive(Debug)]
@@ -17,8 +19,10 @@ pub struct Flood {
     pub key: u64,
     /// Its topic.
     pub topic: u32,
+    /// What its traffic is counted as.
+    pub kind: Kind,
     /// What it says.
-    pub gossip: Gossip,
+    pub gossip: VerifiedGossip,
     /// Encoded length.
     pub bytes: u32,
     /// One bit for each member that has it; empty where its way is solved, so that what arrives is to be heard.
@@ -31,10 +35,10 @@ impl Flood {
     pub fn solved(
         (publisher, published): (u32, Time),
         (topic, key): (u32, u64),
-        gossip: Gossip,
+        (kind, gossip): (Kind, VerifiedGossip),
         bytes: u32,
     ) -> Self {
-        Self { publisher, published, key, topic, gossip, bytes, seen: Vec::new() }
+        Self { publisher, published, key, topic, kind, gossip, bytes, seen: Vec::new() }
     }
 
     /// The same flood, carried hop by hop among so many members.

@@ -156,7 +156,9 @@ impl Shard {
                 self.counts.hops.first += 1;
                 self.counts.sent(Kind::of_gossip(&gossip), 1, bytes.len() as u64);
                 self.recognise(&bytes);
-                let author = gossip.author().and_then(|author| self.setting.addresses.get(&author).copied());
+                // The node's shell judges it before it is passed on: what is false ends there.
+                let Ok(gossip) = gossip.open() else { return Ok(()) };
+                let author = self.setting.addresses.get(&gossip.author()).copied();
                 let prefix = author.map_or(Prefix::UNKNOWN, |author| self.setting.prefix(author));
                 self.feed(at, Input::Gossip { prefix, gossip })
             }

@@ -155,13 +155,16 @@ fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<BTreeSet
 mod tests {
     use std::collections::VecDeque;
 
-    use bombyx_protocol::ident::Signature;
+    use bombyx_protocol::ident::Identity;
+    use bombyx_protocol::market::invite::Share;
+    use bombyx_protocol::market::seek::{Seek, SeekId};
     use bombyx_protocol::time::Time;
     use bombyx_protocol::wire::message::Gossip;
-    use bombyx_protocol::wire::signed::Signed;
+    use bombyx_protocol::work::order::ModelId;
 
     use super::*;
     use crate::flood::Flood;
+    use crate::measure::Kind;
 
     fn network() -> Network {
         Network { connections: 84, ..Network::default() }
@@ -170,7 +173,10 @@ mod tests {
     /// Floods without delays: hosts reached, and copies sent.
     fn flood(overlay: &Overlay, from: u32, draws: &Draws) -> (BTreeSet<u32>, usize) {
         let topic = &overlay.topics[0];
-        let said = Gossip::Call(Signed { body: vec![1, 2, 3], signature: Signature([0; 64]) });
+        let client = Identity::from_seed(&[1; 32]);
+        let seek =
+            Seek { id: SeekId([1; 16]), client: client.id(), model: ModelId([2; 32]), invited: Share::ALL };
+        let said = (Kind::Seek, Gossip::Seek(seek.sign(&client)).open().unwrap());
         let flood = Flood::solved((from, Time(0)), (0, 1), said, 100).among(topic.members.len());
         assert!(topic.member(from).is_none_or(|member| flood.mark(member)));
         let targets = overlay.targets(0, from, draws);

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Input};
-use bombyx_protocol::market::call::Call;
-use bombyx_protocol::market::seek::Seek;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Gossip, Message};
+use bombyx_protocol::wire::message::{Gossip, Message, VerifiedGossip};
 use bombyx_protocol::work::order::ModelId;
 
 use super::limits::{AUTHOR_BURST, AUTHOR_PACE, AUTHORS_MAX};
@@ -151,23 +149,19 @@ impl Driver {
 
 /// Whether gossip is what it claims to be. It is forwarded only then, and a forwarder of rubbish pays for it.
 /// (`WI-11`)
-fn judge(on: &str, bytes: &[u8], authors: &mut Authors, now: Time) -> (Verdict, Option<Gossip>) {
+fn judge(on: &str, bytes: &[u8], authors: &mut Authors, now: Time) -> (Verdict, Option<VerifiedGossip>) {
     let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return (Verdict::Reject, None) };
     let Some(author) = gossip.author() else { return (Verdict::Reject, None) };
     if !authors.may_speak(&author, now) {
         tracing::debug!(?author, "an author gossips more than one may; its signature is not checked");
         return (Verdict::Ignore, None);
     }
-    let model: Option<ModelId> = match &gossip {
-        Gossip::Call(signed) => signed.open::<Call>().ok().map(|call| call.model),
-        Gossip::Seek(signed) => signed.open::<Seek>().ok().map(|seek| seek.model),
-    };
-    match model {
-        Some(model) if topic(&model) == on => {
+    match gossip.open() {
+        Ok(gossip) if topic(&gossip.model()) == on => {
             authors.spoke(author, now);
             (Verdict::Accept, Some(gossip))
         }
-        Some(_) | None => (Verdict::Reject, None),
+        Ok(_) | Err(_) => (Verdict::Reject, None),
     }
 }
 
@@ -199,6 +193,7 @@ impl Authors {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use bombyx_protocol::ident::Identity;
+    use bombyx_protocol::market::call::Call;
     use bombyx_protocol::work::order::{TaskKind, Tier};
 
     use super::*;

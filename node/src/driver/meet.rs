@@ -7,7 +7,7 @@ use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::time::Time;
-use bombyx_protocol::wire::message::Gossip;
+use bombyx_protocol::wire::message::VerifiedGossip;
 use bombyx_protocol::work::order::ModelId;
 
 use super::Driver;
@@ -50,11 +50,11 @@ impl Meetings {
 /// Calls and seeks whose author is not connected yet.
 #[derive(Default)]
 pub(super) struct Early {
-    held: VecDeque<(Time, NodeId, Gossip)>,
+    held: VecDeque<(Time, NodeId, VerifiedGossip)>,
 }
 
 impl Early {
-    fn hold(&mut self, now: Time, author: NodeId, gossip: Gossip) {
+    fn hold(&mut self, now: Time, author: NodeId, gossip: VerifiedGossip) {
         self.held.retain(|(until, _, _)| *until > now);
         if self.held.iter().filter(|(_, other, _)| *other == author).count() >= EARLY_EACH {
             return;
@@ -69,11 +69,11 @@ impl Early {
         self.held.push_back((now + EARLY_PATIENCE, author, gossip));
     }
 
-    fn take(&mut self, now: Time, author: &NodeId) -> Vec<Gossip> {
+    fn take(&mut self, now: Time, author: &NodeId) -> Vec<VerifiedGossip> {
         let (theirs, others) =
             std::mem::take(&mut self.held).into_iter().partition(|(_, other, _)| other == author);
         self.held = others;
-        let theirs: VecDeque<(Time, NodeId, Gossip)> = theirs;
+        let theirs: VecDeque<(Time, NodeId, VerifiedGossip)> = theirs;
         theirs.into_iter().filter(|(until, _, _)| *until > now).map(|(_, _, gossip)| gossip).collect()
     }
 }
@@ -125,8 +125,11 @@ impl Driver {
 
     /// Gives a call or seek to the provider if its author is connected, and keeps it for a moment if not: a provider dials
     /// nobody for a stranger's question.
-    pub(super) fn called(&mut self, gossip: Gossip) {
-        let (Some(author), Some(_)) = (gossip.author(), &self.provider) else { return };
+    pub(super) fn called(&mut self, gossip: VerifiedGossip) {
+        if self.provider.is_none() {
+            return;
+        }
+        let author = gossip.author();
         match self.net.prefix(&author) {
             Some(prefix) => self.pending.push_back((Role::Provider, Input::Gossip { prefix, gossip })),
             None => {
@@ -172,13 +175,15 @@ mod tests {
     use bombyx_protocol::ident::Identity;
     use bombyx_protocol::market::invite::Share;
     use bombyx_protocol::market::seek::{Seek, SeekId};
+    use bombyx_protocol::wire::message::Gossip;
     use bombyx_protocol::work::order::OrderId;
 
     use super::*;
 
-    fn seek(client: &Identity) -> Gossip {
+    fn seek(client: &Identity) -> VerifiedGossip {
         let (id, model, invited) = (SeekId([1; 16]), ModelId([2; 32]), Share::ALL);
-        Gossip::Seek(Seek { id, client: client.id(), model, invited }.sign(client))
+        let seek = Seek { id, client: client.id(), model, invited };
+        Gossip::Seek(seek.sign(client)).open().unwrap()
     }
 
     fn ms(ms: u64) -> Time {

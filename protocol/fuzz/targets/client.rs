@@ -111,7 +111,9 @@ impl Scene {
     fn hear(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                Output::Broadcast { gossip: Gossip::Call(signed), .. } => self.call = signed.open().ok(),
+                Output::Broadcast { gossip: Gossip::Call(signed), .. } => {
+                    self.call = signed.open::<Call>().ok().map(|call| call.into_inner())
+                }
                 Output::Send { to, message: Message::ToProvider(ToProvider::Award(award)) } => {
                     self.awards.push((to, award));
                 }
@@ -163,9 +165,9 @@ impl Scene {
                 Ok(message) => self.receive(bytes.small(), message),
                 Err(_) => Vec::new(),
             },
-            3 => match codec::decode_gossip(bytes.slice()) {
-                Ok(gossip) => self.bench.give(Input::Gossip { prefix: PREFIX, gossip }),
-                Err(_) => Vec::new(),
+            3 => match codec::decode_gossip::<Gossip>(bytes.slice()).map(|gossip| gossip.open()) {
+                Ok(Ok(gossip)) => self.bench.give(Input::Gossip { prefix: PREFIX, gossip }),
+                Ok(Err(_)) | Err(_) => Vec::new(),
             },
             4 => self.bid(bytes),
             5 => self.accept(bytes),

@@ -117,8 +117,8 @@ impl Scene {
                     let Ok(plain) = opened else { continue };
                     let signed: Signed =
                         codec::decode_sealed(&plain).expect("a provider's own bid can be read");
-                    let bid: Bid = signed.open().expect("a provider's own bid is signed");
-                    self.bid = Some((bid, BidHash::of(&signed)));
+                    let bid = signed.open::<Bid>().expect("a provider's own bid is signed");
+                    self.bid = Some((bid.into_inner(), BidHash::of(&signed)));
                 }
                 Output::Send { message: Message::ToClient(ToClient::Accept(accept)), .. } => {
                     let Some((award, initiator, model)) = self.pending.take() else { continue };
@@ -157,9 +157,9 @@ impl Scene {
                 Ok(message) => self.receive(bytes.small(), message),
                 Err(_) => Vec::new(),
             },
-            3 => match codec::decode_gossip(bytes.slice()) {
-                Ok(gossip) => self.bench.give(Input::Gossip { prefix: PREFIX, gossip }),
-                Err(_) => Vec::new(),
+            3 => match codec::decode_gossip::<Gossip>(bytes.slice()).map(|gossip| gossip.open()) {
+                Ok(Ok(gossip)) => self.bench.give(Input::Gossip { prefix: PREFIX, gossip }),
+                Ok(Err(_)) | Err(_) => Vec::new(),
             },
             4 => self.call(bytes),
             5 => self.award(bytes),
@@ -206,7 +206,10 @@ impl Scene {
             invited: Share::ALL,
         };
         let gossip = Gossip::Call(call.sign(&self.client));
-        self.bench.give(Input::Gossip { prefix: PREFIX, gossip })
+        match gossip.open() {
+            Ok(gossip) => self.bench.give(Input::Gossip { prefix: PREFIX, gossip }),
+            Err(_) => Vec::new(),
+        }
     }
 
     fn award(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {

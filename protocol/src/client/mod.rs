@@ -31,7 +31,7 @@ use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::message::{Gossip, Message, SealedBid, ToClient, ToProvider};
-use crate::wire::signed::Signed;
+use crate::wire::signed::{Signed, Verified};
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
 
 use errand::{Errand, Phase};
@@ -270,7 +270,9 @@ impl Client {
             .ok()
             .and_then(|bytes| codec::decode_sealed::<Signed>(&bytes).ok());
         let Some(signed) = opened else { return self.fault(from, PeerFault::Malformed) };
-        let Ok(bid) = signed.open::<Bid>() else { return self.fault(from, PeerFault::Forged) };
+        let Ok(bid) = signed.open::<Bid>().map(Verified::into_inner) else {
+            return self.fault(from, PeerFault::Forged);
+        };
         let fits = bid.provider == from
             && bid.call == sealed.call
             && bid.model == errand.order.model
@@ -306,7 +308,7 @@ impl Client {
         let Ok(ask) = signed.open::<Ask>() else { return self.fault(from, PeerFault::Forged) };
         if ask.provider == from && self.crowds.heard(now, &ask.seek.0, from) {
             self.seeks.answered(&ask.model);
-            self.book.take(now, ask);
+            self.book.take(now, ask.into_inner());
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a provider says to gossip: bids to calls, asks to seeks.
 
 use crate::amount::Nano;
-use crate::ident::{Domain, Origin, Prefix};
+use crate::ident::{Origin, Prefix};
 use crate::io::Budget;
 use crate::limits;
 use crate::market::ask::Ask;
@@ -13,16 +13,13 @@ use crate::session::seal;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{SealedBid, ToClient};
-use crate::wire::signed::Signed;
 use crate::work::order::{ModelId, Tier};
 
 use super::Provider;
 
 impl Provider {
     /// Answers a call with a sealed bid, if there is something to offer. (`MK-5`)
-    pub(super) fn called(&mut self, now: Time, prefix: Prefix, signed: &Signed) {
-        // Cheap checks first: most calls are for others' models, and a signature costs a hundred times more.
-        let Ok(call) = codec::decode_gossip::<Call>(&signed.body) else { return };
+    pub(super) fn called(&mut self, now: Time, prefix: Prefix, call: &Call) {
         let node = self.node_id();
         let offered = self.desk.find(&call.model).is_some();
         if self.draining || !offered || call.client == node || !call.invites(&node) {
@@ -30,15 +27,12 @@ impl Provider {
         }
         let origin = Origin { node: call.client, prefix };
         let Some(asked) = self.desk.unseen(&call.client, &call.id.0) else { return };
-        if !signed.is_by(call.client, Domain::Call) {
-            return;
-        }
         let is_customer = self.standing.is_customer(now, &call.client);
         if !self.has_slot(now, &call.model, origin, is_customer) || !self.may_answer(now, origin, is_customer)
         {
             return;
         }
-        let Some(terms) = self.desk.price(&call, self.busy(&call.model)) else { return };
+        let Some(terms) = self.desk.price(call, self.busy(&call.model)) else { return };
         self.desk.note(now, asked);
         let bid = Bid {
             call: call.id,
@@ -70,8 +64,7 @@ impl Provider {
     }
 
     /// Answers a seek with what is offered of the model. (`MK-12`, `MK-19`)
-    pub(super) fn sought(&mut self, now: Time, prefix: Prefix, signed: &Signed) {
-        let Ok(seek) = codec::decode_gossip::<Seek>(&signed.body) else { return };
+    pub(super) fn sought(&mut self, now: Time, prefix: Prefix, seek: &Seek) {
         let provider = self.node_id();
         if self.draining || seek.client == provider || !seek.invited.invites(&seek.id.0, &provider) {
             return;
@@ -92,9 +85,6 @@ impl Provider {
             valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
         };
         let Some(asked) = self.desk.unseen(&seek.client, &seek.id.0) else { return };
-        if !signed.is_by(seek.client, Domain::Seek) {
-            return;
-        }
         let origin = Origin { node: seek.client, prefix };
         let is_customer = self.standing.is_customer(now, &seek.client);
         if !self.may_answer(now, origin, is_customer) {

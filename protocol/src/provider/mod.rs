@@ -25,7 +25,7 @@ use crate::outbox::Outbox;
 use crate::session::StaticKey;
 use crate::table::Table;
 use crate::time::Time;
-use crate::wire::message::{Gossip, Message, ToClient, ToProvider};
+use crate::wire::message::{Message, ToClient, ToProvider, VerifiedGossip};
 use crate::work::order::{JobId, ModelId};
 
 use credit::Credit;
@@ -243,8 +243,8 @@ impl Machine for Provider {
         self.desk.expire(now);
         match input {
             Input::Command(command) => self.command(command),
-            Input::Gossip { prefix, gossip: Gossip::Call(signed) } => self.called(now, prefix, &signed),
-            Input::Gossip { prefix, gossip: Gossip::Seek(signed) } => self.sought(now, prefix, &signed),
+            Input::Gossip { prefix, gossip: VerifiedGossip::Call(call) } => self.called(now, prefix, &call),
+            Input::Gossip { prefix, gossip: VerifiedGossip::Seek(seek) } => self.sought(now, prefix, &seek),
             Input::Received { from, prefix, message: Message::ToProvider(message) } => {
                 self.received(now, Origin { node: from, prefix }, message)
             }

@@ -7,8 +7,8 @@ use crate::market::bid::BidHash;
 use crate::market::call::{Call, CallId};
 use crate::market::seek::Seek;
 use crate::wire::codec;
-use crate::wire::signed::Signed;
-use crate::work::order::{JobId, Task};
+use crate::wire::signed::{Signed, SignedFault, Verified};
+use crate::work::order::{JobId, ModelId, Task};
 use crate::work::price::PriceSheet;
 
 /// What is gossiped on a model's topic.
@@ -27,6 +27,46 @@ impl Gossip {
         match self {
             Self::Call(signed) => codec::decode_gossip::<Call>(&signed.body).ok().map(|call| call.client),
             Self::Seek(signed) => codec::decode_gossip::<Seek>(&signed.body).ok().map(|seek| seek.client),
+        }
+    }
+
+    /// Reads the statement and checks its signature.
+    ///
+    /// # Errors
+    /// [`SignedFault`] when it cannot be read or the signature does not verify.
+    pub fn open(&self) -> Result<VerifiedGossip, SignedFault> {
+        match self {
+            Self::Call(signed) => signed.open().map(VerifiedGossip::Call),
+            Self::Seek(signed) => signed.open().map(VerifiedGossip::Seek),
+        }
+    }
+}
+
+/// Gossip whose signature was checked, once for everyone who is given it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VerifiedGossip {
+    /// A client looks for providers of a job.
+    Call(Verified<Call>),
+    /// A client asks what is on offer.
+    Seek(Verified<Seek>),
+}
+
+impl VerifiedGossip {
+    /// Returns who has made the statement.
+    #[must_use]
+    pub fn author(&self) -> NodeId {
+        match self {
+            Self::Call(call) => call.client,
+            Self::Seek(seek) => seek.client,
+        }
+    }
+
+    /// Returns the model that it is about.
+    #[must_use]
+    pub fn model(&self) -> ModelId {
+        match self {
+            Self::Call(call) => call.model,
+            Self::Seek(seek) => seek.model,
         }
     }
 }

@@ -32,6 +32,26 @@ pub trait Statement: bincode::Decode<()> {
     fn signer(&self) -> NodeId;
 }
 
+/// A statement whose signature was checked. Only [`Signed::open`] makes one, so whoever holds it checks nothing again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified<S>(S);
+
+impl<S> Verified<S> {
+    /// Gives the statement.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.0
+    }
+}
+
+impl<S> core::ops::Deref for Verified<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.0
+    }
+}
+
 impl Signed {
     /// Signs a body.
     #[must_use]
@@ -44,9 +64,13 @@ impl Signed {
     ///
     /// # Errors
     /// [`SignedFault`] when it cannot be read or the signature does not verify.
-    pub fn open<S: Statement>(&self) -> Result<S, SignedFault> {
+    pub fn open<S: Statement>(&self) -> Result<Verified<S>, SignedFault> {
         let statement: S = codec::decode(&self.body)?;
-        if self.is_by(statement.signer(), S::DOMAIN) { Ok(statement) } else { Err(SignedFault::Forged) }
+        if self.is_by(statement.signer(), S::DOMAIN) {
+            Ok(Verified(statement))
+        } else {
+            Err(SignedFault::Forged)
+        }
     }
 
     /// Whether `signer` signed the body in this domain.

@@ -363,7 +363,8 @@ impl Swarm {
                 }
             }
             Happening::Gossip { to, from, bytes } => {
-                if let Ok(gossip) = codec::decode_gossip::<Gossip>(&bytes) {
+                let read = codec::decode_gossip::<Gossip>(&bytes);
+                if let Some(gossip) = read.ok().and_then(|gossip| gossip.open().ok()) {
                     self.feed(to, Input::Gossip { prefix: self.prefix_of(&from), gossip });
                 }
             }

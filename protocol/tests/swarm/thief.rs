@@ -13,8 +13,8 @@ use bombyx_protocol::session::{Secure, StaticKey, prologue, respond, seal};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{
-    Accept, Award, Chunk, Content, Finish, FromClient, FromProvider, Gossip, Message, NeedPayment, Refusal,
-    Refuse, SealedBid, SealedFrame, ToClient, ToProvider,
+    Accept, Award, Chunk, Content, Finish, FromClient, FromProvider, Message, NeedPayment, Refusal, Refuse,
+    SealedBid, SealedFrame, ToClient, ToProvider, VerifiedGossip,
 };
 use bombyx_protocol::work::order::{JobId, ModelId, Task, Tier};
 use bombyx_protocol::work::price::PriceSheet;
@@ -183,11 +183,7 @@ impl Thief {
 impl Machine for Thief {
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Gossip { gossip: Gossip::Call(signed), .. } => {
-                if let Ok(call) = signed.open::<Call>() {
-                    self.called(&call);
-                }
-            }
+            Input::Gossip { gossip: VerifiedGossip::Call(call), .. } => self.called(&call),
             Input::Received { from, message: Message::ToProvider(message), .. } => match message {
                 ToProvider::Award(award) if !self.jobs.contains_key(&award.job) => self.awarded(from, award),
                 ToProvider::Sealed(frame) => {

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bombyx_protocol::io::{Input, Machine, Output};
-use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::call::CallId;
 use bombyx_protocol::time::{Span, Time};
-use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Gossip, Message, ToClient};
+use bombyx_protocol::wire::message::{Message, ToClient, VerifiedGossip};
 
 use super::Plan;
 
@@ -41,9 +40,8 @@ impl Sniper {
         }
     }
 
-    fn note(&mut self, gossip: &Gossip) {
-        let Gossip::Call(signed) = gossip else { return };
-        let Ok(call) = codec::decode_gossip::<Call>(&signed.body) else { return };
+    fn note(&mut self, gossip: &VerifiedGossip) {
+        let VerifiedGossip::Call(call) = gossip else { return };
         let wait = Span(Span::from_ms(u64::from(call.window_ms)).0.saturating_sub(MARGIN.0));
         if self.windows.insert(call.id, self.now + wait).is_none() {
             self.order.push_back(call.id);
