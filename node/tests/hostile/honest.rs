@@ -1,0 +1,211 @@
+//! Honest nodes in one world: a provider in a process of its own, a customer with a channel, and newcomers.
+
+use std::fmt;
+use std::time::Duration;
+
+use bombyx_node::config::NodeConfig;
+use bombyx_node::handle::NodeHandle;
+use bombyx_node::node;
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::io::{Bill, OrderNews};
+use bombyx_protocol::time::Span;
+use bombyx_protocol::work::order::{ModelId, Order, Tier};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::attacks::{Attack, Victim, task};
+use super::sellers::Kind;
+use super::swarm::{CHAT, Ledger, Node};
+
+/// What one order may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// How long an attack lasts before anything is measured.
+const RUN_UP: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_secs(60);
+const FUNDS: Nano = Nano(100_000_000_000);
+
+/// A provider on a ledger.
+pub(crate) struct World {
+    ledger: Ledger,
+    provider: Node,
+    model: ModelId,
+}
+
+/// Orders of one kind of customer.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) answered: usize,
+    pub(crate) placed: usize,
+    times: Vec<Duration>,
+    failures: Vec<String>,
+}
+
+/// What customers and newcomers saw.
+pub(crate) struct Rows {
+    pub(crate) customer: Tally,
+    pub(crate) newcomers: Tally,
+}
+
+/// What hostile sellers did to one customer.
+pub(crate) struct Loss {
+    pub(crate) orders: Tally,
+    /// Paid beyond the honest provider's bills.
+    pub(crate) paid: Nano,
+    /// Standing on channels with others than the honest provider.
+    pub(crate) locked: Nano,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        let p50 =
+            times.get(times.len() / 2).map_or("–".into(), |time| format!("{:.1} s", time.as_secs_f64()));
+        write!(f, "{} of {} | {p50}", self.answered, self.placed)?;
+        if let Some(why) = self.failures.first() {
+            write!(f, " ({why})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} | {} | {}", self.orders, self.paid.0, self.locked.0)
+    }
+}
+
+impl Tally {
+    fn count(&mut self, began: Instant, outcome: Result<Bill, String>) -> Option<Bill> {
+        self.placed += 1;
+        match outcome {
+            Ok(bill) => {
+                self.answered += 1;
+                self.times.push(began.elapsed());
+                Some(bill)
+            }
+            Err(why) => {
+                self.failures.push(why);
+                None
+            }
+        }
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let ledger = Ledger::start().await;
+        let provider = Node::up(&ledger, &["--provide", CHAT], &[]).await;
+        let model = bombyx_node::engine::models::id_of(CHAT).unwrap();
+        Self { ledger, provider, model }
+    }
+
+    fn victim(&self) -> Victim {
+        let node = self.provider.note.node_id.parse().unwrap();
+        Victim { node, address: self.address(), model: self.model }
+    }
+
+    fn address(&self) -> String {
+        let quic = |address: &&String| address.contains("127.0.0.1") && address.contains("quic");
+        self.provider.note.addresses.iter().find(quic).unwrap().clone()
+    }
+
+    /// A client with money, joined through `join`.
+    async fn client(&self, join: &str) -> Result<(NodeHandle, TempDir), String> {
+        let home = tempfile::tempdir().unwrap();
+        let mut config = NodeConfig { home: home.path().join("home"), ..NodeConfig::default() };
+        config.ledger.url.clone_from(&self.ledger.url);
+        config.ledger.poll_ms = 200;
+        config.network.listen = vec!["/ip4/127.0.0.1/udp/0/quic-v1".into()];
+        config.network.join = vec![join.to_owned()];
+        // Each order goes to the market: a lease would hide what strangers do there.
+        config.client.leases = false;
+        let (client, _) = node::start(config).await.map_err(|error| error.to_string())?;
+        self.ledger.chain.faucet(client.ledger().wallet_address().unwrap(), FUNDS).unwrap();
+        client.wait_for_peers(1, DEADLINE).await.map_err(|error| error.to_string())?;
+        Ok((client, home))
+    }
+
+    fn order(&self) -> Order {
+        Order {
+            model: self.model,
+            task: task("What is 17 plus 25?", 32),
+            max_cost: Nano(50_000_000),
+            deadline: Span::from_s(DEADLINE.as_secs()),
+            tier: Tier::Open,
+            nano_per_ms: 10,
+        }
+    }
+
+    async fn ask(&self, client: &NodeHandle) -> Result<Bill, String> {
+        let mut news = client.order(self.order()).await.map_err(|error| error.to_string())?;
+        loop {
+            match timeout(PATIENCE, news.recv()).await.map_err(|_| "no end".to_owned())? {
+                Some(OrderNews::Done(bill)) => return Ok(bill),
+                Some(OrderNews::Failed { why, .. }) => return Err(why.to_string()),
+                Some(_) => {}
+                None => return Err("the node is gone".into()),
+            }
+        }
+    }
+
+    /// A customer with a channel, then an attack, then that customer's orders and those of newcomers.
+    pub(crate) async fn under(&self, attack: Attack, orders: usize, newcomers: usize) -> Rows {
+        let (customer, _home) = self.client(&self.address()).await.unwrap();
+        for _ in 0..2 {
+            self.ask(&customer).await.unwrap();
+        }
+        let attackers = attack.start(self.victim());
+        sleep(RUN_UP).await;
+        let mut rows = Rows { customer: Tally::default(), newcomers: Tally::default() };
+        for _ in 0..orders {
+            let began = Instant::now();
+            let outcome = self.ask(&customer).await;
+            rows.customer.count(began, outcome);
+        }
+        for _ in 0..newcomers {
+            let began = Instant::now();
+            let outcome = match self.client(&self.address()).await {
+                Ok((newcomer, _home)) => {
+                    let outcome = self.ask(&newcomer).await;
+                    newcomer.shutdown().await;
+                    outcome
+                }
+                Err(why) => Err(why),
+            };
+            rows.newcomers.count(began, outcome);
+        }
+        attackers.abort();
+        customer.shutdown().await;
+        rows
+    }
+
+    /// Orders of one new client in a market of one honest provider and `count` hostile sellers.
+    pub(crate) async fn sold_to(&self, kind: Kind, count: u64, orders: usize) -> Loss {
+        let join = vec![self.address()];
+        let sellers: Vec<_> =
+            (0..count).map(|number| kind.start(number, join.clone(), self.model, Nano(40_000))).collect();
+        sleep(RUN_UP).await;
+        let (client, _home) = self.client(&self.address()).await.unwrap();
+        sleep(Duration::from_secs(5)).await;
+        let honest = self.victim().node;
+        let mut tally = Tally::default();
+        for _ in 0..orders {
+            let began = Instant::now();
+            let outcome = self.ask(&client).await;
+            tally.count(began, outcome);
+        }
+        // Whatever is asked back is asked back by now.
+        sleep(Duration::from_secs(2)).await;
+        let (mut paid, mut locked) = (0, 0);
+        for channel in client.channels().await.unwrap() {
+            if channel.peer != honest.to_string() {
+                paid += channel.paid_nano;
+                locked += channel.deposit_nano - channel.paid_nano;
+            }
+        }
+        sellers.into_iter().for_each(|seller| seller.abort());
+        client.shutdown().await;
+        Loss { orders: tally, paid: Nano(paid), locked: Nano(locked) }
+    }
+}

@@ -1,0 +1,81 @@
+//! Hostile peers against real nodes: what honest customers and newcomers get meanwhile, and what it costs them.
+//!
+//! `cargo test -p bombyx-node --test hostile` runs small ones of each kind and asserts; the whole table is printed by
+//! `cargo test -p bombyx-node --test hostile -- --ignored --nocapture table`.
+#![allow(clippy::unwrap_used)]
+
+mod attacks;
+mod honest;
+mod peer;
+mod sellers;
+#[path = "../swarm/mod.rs"]
+mod swarm;
+
+use bombyx_protocol::amount::Nano;
+
+use self::attacks::Attack;
+use self::honest::{Rows, World};
+use self::sellers::Kind;
+
+/// Attacks on a provider, as strong as the review's and stronger.
+const ATTACKS: [Attack; 14] = [
+    Attack::Nothing,
+    Attack::Calls(100),
+    Attack::Calls(300),
+    Attack::CallsOfFreshKeys(100),
+    Attack::Seeks(5),
+    Attack::AwardsWithoutTask(4),
+    Attack::AwardsWithoutTask(40),
+    Attack::InventedChannels(150),
+    Attack::AwardsCancelled(100),
+    Attack::SilentSockets(256),
+    Attack::SybilsOfOnePrefix(64),
+    Attack::SybilsOfManyPrefixes(64),
+    Attack::Garbage(100),
+    Attack::Replay(100),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes for each row; prints the table"]
+async fn table() {
+    let only = std::env::var("BOMBYX_TEST_ATTACK").unwrap_or_default();
+    println!("| attack | customer answered | p50 | newcomers answered | p50 |");
+    println!("|---|---|---|---|---|");
+    for attack in ATTACKS.into_iter().filter(|attack| attack.name().contains(&only)) {
+        let rows = attacked(attack, 6, 4).await;
+        println!("| {} | {} | {} |", attack.name(), rows.customer, rows.newcomers);
+    }
+    println!(
+        "| six sellers that | orders answered | p50 | paid for nothing, nano | locked with them, nano |"
+    );
+    println!("|---|---|---|---|---|");
+    for kind in [Kind::Mute, Kind::Thief, Kind::OneToken, Kind::EndAtOnce] {
+        if kind.name().contains(&only) {
+            let world = World::start().await;
+            let loss = world.sold_to(kind, 6, 4).await;
+            println!("| {} | {loss} |", kind.name());
+        }
+    }
+}
+
+async fn attacked(attack: Attack, orders: usize, newcomers: usize) -> Rows {
+    let world = World::start().await;
+    world.under(attack, orders, newcomers).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_is_served_whatever_strangers_send() {
+    for attack in [Attack::Calls(100), Attack::AwardsWithoutTask(40), Attack::InventedChannels(150)] {
+        let rows = attacked(attack, 3, 1).await;
+        assert_eq!(rows.customer.answered, 3, "{}: {} | {}", attack.name(), rows.customer, rows.newcomers);
+        assert_eq!(rows.newcomers.answered, 1, "{}: {} | {}", attack.name(), rows.customer, rows.newcomers);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thieves_cost_their_first_steps_once_and_the_honest_provider_is_reached() {
+    let world = World::start().await;
+    let loss = world.sold_to(Kind::Thief, 6, 2).await;
+    assert_eq!(loss.orders.answered, 2, "{loss}");
+    assert_eq!(loss.paid, Nano::ZERO, "an empty chunk is worth nothing");
+}
