@@ -1,6 +1,8 @@
 //! What hostile peers do to a provider, each until it is aborted.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use bombyx_node::net::NetCommand;
@@ -8,17 +10,33 @@ use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::wire::message::{FromClient, Message, SealedFrame, ToProvider, Work};
 use bombyx_protocol::work::order::{ChatMessage, Generate, ModelId, Role, Sampling, Task};
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::peer::{Peer, Won, pace, topic};
 
 /// Whom an attack is aimed at.
-#[derive(Clone)]
 pub(crate) struct Victim {
     pub(crate) node: NodeId,
     pub(crate) address: String,
     pub(crate) model: ModelId,
+}
+
+impl fmt::Display for Victim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.node, self.address, self.model)
+    }
+}
+
+impl FromStr for Victim {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut words = text.split(' ');
+        let mut word = || words.next().ok_or("a victim is a node, an address and a model");
+        let (node, address, model) = (word()?, word()?.to_owned(), word()?);
+        let node = node.parse().map_err(|_| "the node cannot be read")?;
+        Ok(Self { node, address, model: model.parse().map_err(|_| "the model cannot be read")? })
+    }
 }
 
 /// An attack on a provider.
@@ -68,24 +86,22 @@ impl Attack {
         }
     }
 
-    /// Begins the attack; it goes on until the handle is aborted.
-    pub(crate) fn start(self, victim: Victim) -> JoinHandle<()> {
-        tokio::spawn(async move {
-            match self {
-                Self::Nothing => std::future::pending().await,
-                Self::Calls(rate) => calls(&victim, rate, false).await,
-                Self::CallsOfFreshKeys(rate) => calls(&victim, rate, true).await,
-                Self::Seeks(rate) => seeks(&victim, rate).await,
-                Self::AwardsWithoutTask(rate) => awards(&victim, rate, After::Silence).await,
-                Self::InventedChannels(rate) => awards(&victim, rate, After::Work).await,
-                Self::AwardsCancelled(rate) => awards(&victim, rate, After::Cancel).await,
-                Self::SilentSockets(count) => sybils(&victim, count, false, false).await,
-                Self::SybilsOfOnePrefix(count) => sybils(&victim, count, false, true).await,
-                Self::SybilsOfManyPrefixes(count) => sybils(&victim, count, true, true).await,
-                Self::Garbage(rate) => garbage(&victim, rate).await,
-                Self::Replay(rate) => replay(&victim, rate).await,
-            }
-        })
+    /// Attacks until the process ends.
+    pub(crate) async fn run(self, victim: &Victim) {
+        match self {
+            Self::Nothing => std::future::pending().await,
+            Self::Calls(rate) => calls(victim, rate, false).await,
+            Self::CallsOfFreshKeys(rate) => calls(victim, rate, true).await,
+            Self::Seeks(rate) => seeks(victim, rate).await,
+            Self::AwardsWithoutTask(rate) => awards(victim, rate, After::Silence).await,
+            Self::InventedChannels(rate) => awards(victim, rate, After::Work).await,
+            Self::AwardsCancelled(rate) => awards(victim, rate, After::Cancel).await,
+            Self::SilentSockets(count) => sybils(victim, count, false, false).await,
+            Self::SybilsOfOnePrefix(count) => sybils(victim, count, false, true).await,
+            Self::SybilsOfManyPrefixes(count) => sybils(victim, count, true, true).await,
+            Self::Garbage(rate) => garbage(victim, rate).await,
+            Self::Replay(rate) => replay(victim, rate).await,
+        }
     }
 }
 
@@ -96,12 +112,7 @@ async fn peer(victim: &Victim, seed: u64, source: &str) -> Peer {
 async fn calls(victim: &Victim, rate: u64, fresh: bool) {
     let mut peer = peer(victim, 1_000, "127.7.0.1").await;
     loop {
-        let call = if fresh {
-            let author = Identity::from_seed(&peer.entropy.bytes());
-            peer.call(&author).1
-        } else {
-            peer.own_call().1
-        };
+        let call = if fresh { peer.call_of_a_fresh_key() } else { peer.own_call().1 };
         peer.gossip(&call).await;
         peer.drain();
         pace(rate).await;

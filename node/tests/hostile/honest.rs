@@ -1,6 +1,7 @@
 //! Honest nodes in one world: a provider in a process of its own, a customer with a channel, and newcomers.
 
 use std::fmt;
+use std::process::Stdio;
 use std::time::Duration;
 
 use bombyx_node::config::NodeConfig;
@@ -11,11 +12,14 @@ use bombyx_protocol::io::{Bill, OrderNews};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{ModelId, Order, Tier};
 use tempfile::TempDir;
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::attacks::{Attack, Victim, task};
+use super::peer::{Peer, pace};
 use super::sellers::Kind;
 use super::swarm::{CHAT, Ledger, Node};
+use super::{ATTACKER_VARIABLE, ATTACKS};
 
 /// What one order may take.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -23,6 +27,14 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const RUN_UP: Duration = Duration::from_secs(25);
 const PATIENCE: Duration = Duration::from_secs(60);
 const FUNDS: Nano = Nano(100_000_000_000);
+
+/// Starts a process that attacks until it is dropped.
+fn attacker(attack: Attack, victim: &Victim) -> Child {
+    let number = ATTACKS.iter().position(|other| *other == attack).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "attacker"]).env(ATTACKER_VARIABLE, format!("{number} {victim}"));
+    command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+}
 
 /// A provider on a ledger.
 pub(crate) struct World {
@@ -155,7 +167,7 @@ impl World {
         for _ in 0..2 {
             self.ask(&customer).await.unwrap();
         }
-        let attackers = attack.start(self.victim());
+        let attacker = attacker(attack, &self.victim());
         sleep(RUN_UP).await;
         let mut rows = Rows { customer: Tally::default(), newcomers: Tally::default() };
         for _ in 0..orders {
@@ -175,9 +187,28 @@ impl World {
             };
             rows.newcomers.count(began, outcome);
         }
-        attackers.abort();
+        drop(attacker);
         customer.shutdown().await;
         rows
+    }
+
+    /// Processor time that the provider spends on calls of fresh keys, so many a second, and how many there were.
+    pub(crate) async fn cost_of_gossip(&self, rate: u64, time: Duration) -> (Duration, u64) {
+        let mut peer = Peer::connect(1, "127.7.0.1", &self.address(), self.model).await;
+        let count = rate * time.as_secs();
+        let flood: Vec<_> = (0..count).map(|_| peer.call_of_a_fresh_key()).collect();
+        // What it spends on nothing in the same time.
+        let began = self.provider.processor_time();
+        sleep(time).await;
+        let idle = self.provider.processor_time() - began;
+        let began = self.provider.processor_time();
+        for call in &flood {
+            peer.gossip(call).await;
+            peer.drain();
+            pace(rate).await;
+        }
+        let spent = self.provider.processor_time() - began;
+        (spent.saturating_sub(idle), count)
     }
 
     /// Orders of one new client in a market of one honest provider and `count` hostile sellers.

@@ -11,11 +11,16 @@ mod sellers;
 #[path = "../swarm/mod.rs"]
 mod swarm;
 
+use std::time::Duration;
+
 use bombyx_protocol::amount::Nano;
 
 use self::attacks::Attack;
 use self::honest::{Rows, World};
 use self::sellers::Kind;
+
+/// Names the attack of a process that was started for one: its number in [`ATTACKS`], and the victim.
+const ATTACKER_VARIABLE: &str = "BOMBYX_TEST_ATTACKER";
 
 /// Attacks on a provider, as strong as the review's and stronger.
 const ATTACKS: [Attack; 14] = [
@@ -34,6 +39,15 @@ const ATTACKS: [Attack; 14] = [
     Attack::Garbage(100),
     Attack::Replay(100),
 ];
+
+/// A process of its own, so that honest customers do not wait for what hostile ones compute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "started by the others"]
+async fn attacker() {
+    let Ok(wanted) = std::env::var(ATTACKER_VARIABLE) else { return };
+    let (number, victim) = wanted.split_once(' ').unwrap();
+    ATTACKS[number.parse::<usize>().unwrap()].run(&victim.parse().unwrap()).await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "minutes for each row; prints the table"]
@@ -78,4 +92,12 @@ async fn thieves_cost_their_first_steps_once_and_the_honest_provider_is_reached(
     let loss = world.sold_to(Kind::Thief, 6, 2).await;
     assert_eq!(loss.orders.answered, 2, "{loss}");
     assert_eq!(loss.paid, Nano::ZERO, "an empty chunk is worth nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints what a gossiped message costs the node that hears it"]
+async fn gossip_cost() {
+    let world = World::start().await;
+    let (cost, messages) = world.cost_of_gossip(200, Duration::from_secs(30)).await;
+    println!("{messages} messages, {} µs of processor time each", cost.as_micros() / u128::from(messages));
 }

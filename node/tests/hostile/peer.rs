@@ -108,6 +108,11 @@ impl Peer {
         (id, Gossip::Call(call.sign(author)))
     }
 
+    pub(crate) fn call_of_a_fresh_key(&mut self) -> Gossip {
+        let author = Identity::from_seed(&self.entropy.bytes());
+        self.call(&author).1
+    }
+
     pub(crate) fn own_call(&mut self) -> (CallId, Gossip) {
         self.call(&Identity::from_seed(&self.seed))
     }

@@ -136,6 +136,15 @@ impl Node {
         self.note.addresses.iter().find(|address| address.contains("127.0.0.1")).unwrap()
     }
 
+    /// Processor time that it has used so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id().unwrap())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        // A hundred ticks a second, on every Linux.
+        Duration::from_millis(ticks * 10)
+    }
+
     pub(crate) fn home(&self) -> PathBuf {
         self.dir.path().join("home")
     }
