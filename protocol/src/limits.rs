@@ -192,6 +192,9 @@ pub const WATCH_TIMES_LEAST: u64 = 2;
 pub const WATCH_SHARE_MAX: u64 = 375_000;
 /// The part of the room left that a bid asks a new channel to be content with: a sixteenth, so that there always is some.
 pub const WATCH_ROOM_PARTS: u64 = 16;
+/// How long no job has been on a channel that goes for a newcomer where room to watch is scarce, and on which less than
+/// [`SETTLE_AT_STRAINED`] was ever paid: who asks more often keeps it. (`CH-35`)
+pub const POOR_IDLE: Span = Span::from_s(3_600);
 /// Unsettled nano at which a channel is settled while its node looks at the ledger too seldom: the least that a claim
 /// without a wallet may bring.
 pub const SETTLE_AT_STRAINED: Nano = Nano(5_000_000);

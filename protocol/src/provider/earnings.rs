@@ -62,6 +62,8 @@ struct Channel {
     /// Who named it first, from where and when.
     origin: Origin,
     since: Time,
+    /// When a job was last to be paid on it, in this life.
+    used: Time,
     /// Whether the ledger has shown it funded, in this life or an earlier one. Before that it is kept no longer than a job is
     /// on it, and nothing of it is written. (`CH-51`)
     is_established: bool,
@@ -167,6 +169,11 @@ impl Earnings {
         }
         let terms = AgreedTerms::from(terms);
         let account = terms.account().hash;
+        if let Some(known) =
+            self.channels.get_mut(&account).filter(|known| known.earner.client() == origin.node)
+        {
+            known.used = now;
+        }
         // The account is a hash of the terms, so that those of a known channel have been checked.
         match self.channels.get(&account) {
             // Vouchers of one channel come from one client: a stranger could only confuse the count.
@@ -185,7 +192,7 @@ impl Earnings {
             }
             None if terms.check(payee.network_id).is_err() => Err(Refusal::ChannelTerms),
             None if !self.has_room_for(terms.challenge_s) => {
-                self.make_room(outbox);
+                self.make_room(now, outbox);
                 Err(Refusal::ChallengeTooShort)
             }
             None => {
@@ -478,6 +485,7 @@ impl Channel {
             earner,
             origin,
             since,
+            used: since,
             is_established: false,
             claimed: Nano::ZERO,
             covered_before,

@@ -8,6 +8,7 @@ use crate::channel::terms::CHALLENGE_S_MAX;
 use crate::io::ChannelChange;
 use crate::limits;
 use crate::outbox::Outbox;
+use crate::time::Time;
 
 impl Earnings {
     /// Learns how fast the shell sees what happens to channels. A provider that sees too little settles what stands on its
@@ -30,19 +31,29 @@ impl Earnings {
         self.pace.is_none_or(|pace| fits(self.taken.saturating_add(pace.share(challenge_s))))
     }
 
-    /// Lets the oldest channel go that was funded and never used, if there is one: a deposit of next to nothing must not hold a
-    /// place for ever.
-    pub(super) fn make_room(&mut self, outbox: &mut Outbox) {
-        let unused = |channel: &&super::Channel| {
+    /// Lets a channel go that is of least use, if there is one: the oldest that was funded and never used, else the one on which
+    /// least was paid of those that are poor and idle. A deposit or a voucher of next to nothing must not hold a place for
+    /// ever.
+    pub(super) fn make_room(&mut self, now: Time, outbox: &mut Outbox) {
+        if self.pace.is_some_and(Pace::is_blind) {
+            return;
+        }
+        let free = |channel: &&super::Channel| {
             let earner = &channel.earner;
-            channel.is_funded() && !channel.earner.is_ordered() && earner.served() == Nano::ZERO
+            channel.is_funded() && !earner.is_ordered() && !self.unwatchable.contains(&earner.account())
         };
-        let free = self.channels.values().map(|channel| &**channel).filter(unused);
-        let free = free.filter(|channel| !self.unwatchable.contains(&channel.earner.account()));
-        let oldest = free.min_by_key(|channel| channel.earner.seen().map(|state| state.epoch));
-        if let Some(oldest) = oldest.filter(|_| !self.pace.is_some_and(Pace::is_blind)) {
-            announce(&oldest.earner, ChannelChange::Unwatchable, outbox);
-            self.unwatchable.insert(oldest.earner.account());
+        let is_unused = |channel: &super::Channel| channel.earner.served() == Nano::ZERO;
+        let is_poor = |channel: &super::Channel| {
+            channel.earner.paid() < limits::SETTLE_AT_STRAINED && now >= channel.used + limits::POOR_IDLE
+        };
+        let held = self.channels.values().map(|channel| &**channel).filter(free);
+        let least = held.filter(|channel| is_unused(channel) || is_poor(channel)).min_by_key(|channel| {
+            let epoch = channel.earner.seen().map(|state| state.epoch);
+            (!is_unused(channel), channel.earner.paid(), epoch)
+        });
+        if let Some(least) = least {
+            announce(&least.earner, ChannelChange::Unwatchable, outbox);
+            self.unwatchable.insert(least.earner.account());
         }
     }
 
@@ -115,7 +126,7 @@ mod tests {
     use crate::channel::terms::{Address, ChannelTerms};
     use crate::ident::{NodeId, Origin, Prefix};
     use crate::market::bid::Payee;
-    use crate::time::{Span, Time};
+    use crate::time::Span;
     use crate::wire::message::Refusal;
 
     struct Books {
@@ -136,6 +147,10 @@ mod tests {
         }
 
         fn learn(&mut self, salt: u64, challenge_s: u32) -> Result<[u8; 32], Refusal> {
+            self.learn_at(Time(1), salt, challenge_s)
+        }
+
+        fn learn_at(&mut self, now: Time, salt: u64, challenge_s: u32) -> Result<[u8; 32], Refusal> {
             let terms = ChannelTerms {
                 network_id: -3,
                 salt,
@@ -147,7 +162,7 @@ mod tests {
             };
             let origin = Origin { node: NodeId([9; 32]), prefix: Prefix::UNKNOWN };
             let (payee, outbox) = (&self.payee, &mut self.outbox);
-            self.earnings.learn(Time(1), terms, origin, payee, |_| true, outbox).map(|learnt| learnt.account)
+            self.earnings.learn(now, terms, origin, payee, |_| true, outbox).map(|learnt| learnt.account)
         }
 
         fn fund(&mut self, account: [u8; 32], epoch: u64) {
@@ -173,5 +188,21 @@ mod tests {
         let third = books.learn(4, 240).unwrap();
         books.fund(third, 3);
         assert_eq!(books.earnings.least_challenge_s(1), limits::CHALLENGE_STRANGER_S);
+    }
+    /// (`CH-35`) A token's price on each of as many channels as can be watched would else keep everybody out, for good.
+    #[test]
+    fn poor_and_idle_channels_make_room_and_those_in_use_do_not() {
+        let mut books = Books::new(Pace { every: Span::from_ms(700), delay: Span::from_ms(1_700) });
+        let channels = [1, 2].map(|salt| books.learn(salt, 60).unwrap());
+        for (epoch, account) in (1..).zip(channels) {
+            books.fund(account, epoch);
+            books.earnings.find(&account).unwrap().serve(Nano(1));
+        }
+        let late = Time(1) + limits::POOR_IDLE;
+        assert_eq!(books.learn_at(Time(late.0 - 1), 3, 60), Err(Refusal::ChallengeTooShort));
+        assert_eq!(books.earnings.take_unwatchable().count(), 0, "they may still come back");
+        assert!(books.learn_at(late, 1, 60).is_ok(), "a job on the first one");
+        assert_eq!(books.learn_at(late, 3, 60), Err(Refusal::ChallengeTooShort));
+        assert_eq!(books.earnings.take_unwatchable().collect::<Vec<_>>(), [channels[1]]);
     }
 }
