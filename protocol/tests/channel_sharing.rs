@@ -11,7 +11,7 @@ use bombyx_protocol::io::Command;
 use bombyx_protocol::limits;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::TaskKind;
+use bombyx_protocol::work::order::{OrderId, TaskKind};
 use swarm::{CALM, MODEL, STORM, Swarm, Weather, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -229,4 +229,32 @@ fn a_channel_that_nobody_uses_is_given_back_and_one_in_use_is_not() {
     swarm.run_to_end(Span::from_s(150));
     assert_eq!(swarm.outcome(2).text, engine::answer(tokens(2)));
     assert_eq!(swarm.chain.opened, 2);
+}
+
+/// (CH-2, WR-14) What a cancelled job is still paid comes out of what was set aside for it, and of nothing else.
+#[test]
+fn a_job_that_its_user_left_takes_nothing_from_what_is_set_aside_for_another() {
+    let (mut swarm, client, _) = pair(11, CALM, ClientConfig::for_tests(1));
+    let long = chat("count for me", 4_000);
+    order(&mut swarm, client, 0);
+    swarm.run_to_end(MINUTE);
+    let before = billed(&swarm);
+    swarm.order(client, 1, chat("count for me", 200), COIN, Span::from_s(120));
+    swarm.order(client, 2, long.clone(), COIN, Span::from_s(120));
+    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() > 43 && swarm.outcome(2).ids.len() > 43);
+    swarm.served.clear();
+    swarm.command(client, Command::Cancel(OrderId(1)));
+    swarm.run(MINUTE, |swarm| !swarm.served.is_empty());
+    let left = swarm.served[0].1.cost;
+    // It is heard for a while after its end.
+    swarm.run(limits::LINGER, |_| false);
+    swarm.run(Span::from_s(1), |swarm| swarm.outcome(2).end.is_some());
+    assert!(swarm.outcome(2).end.is_none(), "the other one still runs");
+    let sum: Nano = swarm
+        .client_at(client)
+        .channels()
+        .map(|payer| payer.reserved().saturating_plus(payer.cumulative()))
+        .sum();
+    let ceiling = price(PRICE).cost_max(&long).unwrap();
+    assert_eq!(sum, ceiling.saturating_plus(before).saturating_plus(left));
 }

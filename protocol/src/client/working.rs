@@ -195,10 +195,14 @@ impl Client {
                 let cost: Nano = taken.iter().filter_map(|part| part.bill).sum();
                 let left = core::mem::take(&mut lingering.pays);
                 lingering.pays = left.minus(cost).unwrap_or(Nano::ZERO);
-                if cost > Nano::ZERO && cost <= left {
+                if cost > left {
+                    self.payments.release(now, &account, left);
+                } else if cost > Nano::ZERO {
                     self.payments.fund(now, &account, true, &mut self.outbox);
                     if self.payments.owe(&account, cost).is_ok() {
                         self.payments.persist(&account, &mut self.outbox);
+                    } else {
+                        self.payments.release(now, &account, cost);
                     }
                 }
             }
@@ -304,7 +308,6 @@ impl Client {
         let Some(errand) = self.orders.get_mut(&id) else { return };
         match core::mem::replace(&mut errand.phase, Phase::Idle) {
             Phase::Working(mut working) => {
-                self.payments.release(now, &working.account, working.reserved);
                 self.jobs.remove(&working.job);
                 if working.stream.finish().is_none()
                     && let Some((to, message)) = seal(&mut working, &FromClient::Cancel)
@@ -316,7 +319,10 @@ impl Client {
                     self.payments.is_open(&working.account) || !self.payments.is_asked_for(&working.account);
                 let wait = if is_settled { limits::LINGER } else { limits::LEDGER_WAIT };
                 let window = working.stream.cost_of_window(working.task.input_tokens_max());
-                let pays = if pays { window.min(working.reserved) } else { Nano::ZERO };
+                let keeps = pays && self.lingering.len() < limits::JOBS_MAX;
+                let pays = if keeps { window.min(working.reserved) } else { Nano::ZERO };
+                // What it may still be paid stays set aside, so that no other job counts on it.
+                self.payments.release(now, &working.account, working.reserved.saturating_minus(pays));
                 if self.lingering.len() < limits::JOBS_MAX {
                     self.lingering.insert(working.job, Lingering { until: now + wait, pays, working });
                 }
@@ -412,7 +418,14 @@ impl Client {
     }
 
     pub(super) fn lingering_due(&mut self, now: Time) {
-        self.lingering.retain(|_, lingering| lingering.until > now);
+        let payments = &mut self.payments;
+        self.lingering.retain(|_, lingering| {
+            let stays = lingering.until > now;
+            if !stays && lingering.pays > Nano::ZERO {
+                payments.release(now, &lingering.working.account, lingering.pays);
+            }
+            stays
+        });
         let (orders, lingering) = (&self.orders, &self.lingering);
         self.payments.forget_proposed(|account| {
             orders.values().any(|errand| errand.account().as_ref() == Some(account))
