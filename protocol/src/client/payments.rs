@@ -343,6 +343,13 @@ impl Payments {
         self.channel(account).ok_or(Exhausted)?.payer.owe(amount)
     }
 
+    /// Sets aside what a job that is over may still be paid, as far as those that run leave it.
+    pub(super) fn set_aside(&mut self, account: &[u8; 32], most: Nano) -> Nano {
+        let Some(channel) = self.channel(account) else { return Nano::ZERO };
+        let amount = most.min(channel.payer.headroom());
+        channel.payer.reserve(amount).map_or(Nano::ZERO, |()| amount)
+    }
+
     /// A job on a channel is over: what it did not use is free for others.
     pub(super) fn release(&mut self, now: Time, account: &[u8; 32], unused: Nano) {
         if let Some(channel) = self.channel(account) {

@@ -320,9 +320,10 @@ impl Client {
                 let wait = if is_settled { limits::LINGER } else { limits::LEDGER_WAIT };
                 let window = working.stream.cost_of_window(working.task.input_tokens_max());
                 let keeps = pays && self.lingering.len() < limits::JOBS_MAX;
-                let pays = if keeps { window.min(working.reserved) } else { Nano::ZERO };
+                let most = if keeps { window.min(working.reserved) } else { Nano::ZERO };
+                self.payments.release(now, &working.account, working.reserved);
                 // What it may still be paid stays set aside, so that no other job counts on it.
-                self.payments.release(now, &working.account, working.reserved.saturating_minus(pays));
+                let pays = self.payments.set_aside(&working.account, most);
                 if self.lingering.len() < limits::JOBS_MAX {
                     self.lingering.insert(working.job, Lingering { until: now + wait, pays, working });
                 }
