@@ -36,7 +36,7 @@ impl Driver {
             },
             NetEvent::Gossip { topic, bytes, message } => {
                 let now = self.now();
-                let (verdict, gossip) = judge(&topic, &bytes, &mut self.authors, now);
+                let (verdict, gossip) = judge(&topic, &bytes, message.forwarder(), &mut self.authors, now);
                 self.command(NetCommand::Verdict { message, verdict }).await?;
                 if let Some(gossip) = gossip {
                     self.called(gossip);
@@ -149,16 +149,23 @@ impl Driver {
 
 /// Whether gossip is what it claims to be. It is forwarded only then, and a forwarder of rubbish pays for it.
 /// (`WI-11`)
-fn judge(on: &str, bytes: &[u8], authors: &mut Authors, now: Time) -> (Verdict, Option<VerifiedGossip>) {
+fn judge(
+    on: &str,
+    bytes: &[u8],
+    forwarder: Option<NodeId>,
+    authors: &mut Authors,
+    now: Time,
+) -> (Verdict, Option<VerifiedGossip>) {
     let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return (Verdict::Reject, None) };
     let Some(author) = gossip.author() else { return (Verdict::Reject, None) };
-    if !authors.may_speak(&author, now) {
+    let speaker = Speaker { author, is_here: forwarder == Some(author) };
+    if !authors.may_speak(&speaker, now) {
         tracing::debug!(?author, "an author gossips more than one may; its signature is not checked");
         return (Verdict::Ignore, None);
     }
     match gossip.open() {
         Ok(gossip) if topic(&gossip.model()) == on => {
-            authors.spoke(author, now);
+            authors.spoke(speaker, now);
             (Verdict::Accept, Some(gossip))
         }
         Ok(_) | Err(_) => (Verdict::Reject, None),
@@ -166,24 +173,32 @@ fn judge(on: &str, bytes: &[u8], authors: &mut Authors, now: Time) -> (Verdict, 
 }
 
 /// How much each author has said lately. Counted only once a signature was found to be true, or anybody could use up
-/// what another one may say. (`NE-7`)
+/// what another one may say. What an author says here itself and what others hand on as its word are counted apart: its
+/// signature is as true on an old call that somebody kept and repeats. (`NE-7`)
 #[derive(Default)]
 pub(super) struct Authors {
     /// Up to when each has used what it may say.
-    used_until: BTreeMap<NodeId, Time>,
+    used_until: BTreeMap<Speaker, Time>,
+}
+
+/// An author, heard from itself or from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Speaker {
+    author: NodeId,
+    is_here: bool,
 }
 
 impl Authors {
-    fn may_speak(&self, author: &NodeId, now: Time) -> bool {
-        self.used_until.get(author).is_none_or(|until| *until <= now + AUTHOR_BURST)
+    fn may_speak(&self, speaker: &Speaker, now: Time) -> bool {
+        self.used_until.get(speaker).is_none_or(|until| *until <= now + AUTHOR_BURST)
     }
 
-    fn spoke(&mut self, author: NodeId, now: Time) {
+    fn spoke(&mut self, speaker: Speaker, now: Time) {
         if self.used_until.len() >= AUTHORS_MAX {
             self.used_until.retain(|_, until| *until > now);
         }
         if self.used_until.len() < AUTHORS_MAX {
-            let until = self.used_until.entry(author).or_insert(now);
+            let until = self.used_until.entry(speaker).or_insert(now);
             *until = (*until).max(now) + AUTHOR_PACE;
         }
     }
@@ -220,7 +235,7 @@ mod tests {
         let call = call(&client);
         let on = topic(&call.model);
         let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
-        let judge = |on: &str, bytes: &[u8]| judge(on, bytes, &mut Authors::default(), Time(0));
+        let judge = |on: &str, bytes: &[u8]| judge(on, bytes, None, &mut Authors::default(), Time(0));
         assert!(matches!(judge(&on, &bytes), (Verdict::Accept, Some(_))));
         assert!(matches!(judge(&topic(&ModelId([4; 32])), &bytes), (Verdict::Reject, None)));
         let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
@@ -240,18 +255,34 @@ mod tests {
         let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
         let mut authors = Authors::default();
         for _ in 0..1_000 {
-            assert_eq!(judge(&on, &forged, &mut authors, Time(0)).0, Verdict::Reject);
+            assert_eq!(judge(&on, &forged, None, &mut authors, Time(0)).0, Verdict::Reject);
         }
-        let said =
-            (0..1_000).filter(|_| judge(&on, &bytes, &mut authors, Time(0)).0 == Verdict::Accept).count();
+        let said = (0..1_000)
+            .filter(|_| judge(&on, &bytes, None, &mut authors, Time(0)).0 == Verdict::Accept)
+            .count();
         assert_eq!(said as u64, AUTHOR_BURST.0 / AUTHOR_PACE.0 + 1);
-        assert_eq!(judge(&on, &bytes, &mut authors, Time(0)).0, Verdict::Ignore, "held against nobody");
-        assert_eq!(judge(&on, &bytes, &mut authors, Time(AUTHOR_PACE.0)).0, Verdict::Accept);
+        assert_eq!(judge(&on, &bytes, None, &mut authors, Time(0)).0, Verdict::Ignore, "held against nobody");
+        assert_eq!(judge(&on, &bytes, None, &mut authors, Time(AUTHOR_PACE.0)).0, Verdict::Accept);
         for number in 0..AUTHORS_MAX as u64 * 2 {
             let mut id = [0; 32];
             id[..8].copy_from_slice(&number.to_le_bytes());
-            authors.spoke(NodeId(id), Time(0));
+            authors.spoke(Speaker { author: NodeId(id), is_here: false }, Time(0));
         }
         assert!(authors.used_until.len() <= AUTHORS_MAX);
+    }
+
+    /// Somebody kept an author's calls of the past weeks, and says them all again. (`NE-7`)
+    #[test]
+    fn old_calls_that_others_repeat_do_not_use_up_what_their_author_may_say() {
+        let client = Identity::from_seed(&[7; 32]);
+        let (on, mut authors) = (topic(&call(&client).model), Authors::default());
+        let mut say = |number: u32, from: NodeId| {
+            let mut call = call(&client);
+            call.id.0[..4].copy_from_slice(&number.to_le_bytes());
+            judge(&on, &codec::encode(&Gossip::Call(call.sign(&client))), Some(from), &mut authors, Time(0)).0
+        };
+        let repeated = (0..1_000).filter(|number| say(*number, NodeId([9; 32])) == Verdict::Accept).count();
+        assert_eq!(repeated as u64, AUTHOR_BURST.0 / AUTHOR_PACE.0 + 1);
+        assert_eq!(say(5_000, client.id()), Verdict::Accept);
     }
 }

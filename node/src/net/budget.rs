@@ -157,21 +157,61 @@ impl Vessel {
     }
 }
 
-/// Things a second, shared as [`Places`] are: each holds a place until its time has passed, and time passes for all
-/// prefixes alike.
+/// What passes in a second, shared as [`Places`] are: each thing holds a place until its time has passed, and time passes
+/// for all prefixes alike.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(super) struct Shares {
     /// A second, of everybody together.
     rate: f64,
     /// At once, of everybody together.
     burst: f64,
+    by_prefix: BTreeMap<Prefix, f64>,
+    passed_at: Option<Instant>,
+}
+
+impl Shares {
+    /// So much a second, and that much for `burst` at once.
+    pub(super) fn new(rate: u32, burst: Duration) -> Self {
+        let rate = f64::from(rate);
+        Self { rate, burst: rate * burst.as_secs_f64(), by_prefix: BTreeMap::new(), passed_at: None }
+    }
+
+    /// Takes so much for a prefix, if it is left for it.
+    pub(super) fn take(&mut self, prefix: Prefix, amount: f64, now: Instant) -> bool {
+        self.let_time_pass(now);
+        let all: f64 = self.by_prefix.values().sum();
+        let share = self.by_prefix.get(&prefix).copied().unwrap_or(0.0);
+        let is_left = share + amount <= self.burst - all;
+        if is_left {
+            *self.by_prefix.entry(prefix).or_default() += amount;
+        }
+        is_left
+    }
+
+    /// Takes off what time has worked off: from every prefix the same, and what one does not need from the others.
+    fn let_time_pass(&mut self, now: Instant) {
+        let since = self.passed_at.replace(now).unwrap_or(now);
+        let mut left = now.saturating_duration_since(since).as_secs_f64() * self.rate;
+        while left > NOTHING && !self.by_prefix.is_empty() {
+            let each = left / self.by_prefix.len() as f64;
+            left = 0.0;
+            self.by_prefix.retain(|_, level| {
+                left += (each - *level).max(0.0);
+                *level -= each;
+                *level > NOTHING
+            });
+        }
+    }
+}
+
+/// Things a second, of each peer and in [`Shares`]. Friends have shares of their own, as much as all the others, besides.
+#[derive(Debug)]
+pub(super) struct Flow {
     /// A second, of one peer.
     each_rate: f64,
     each_burst: f64,
-    by_prefix: BTreeMap<Prefix, f64>,
-    /// What friends have had, apart from the others and as much as they.
-    friends: Option<Vessel>,
-    passed_at: Option<Instant>,
+    strangers: Shares,
+    friends: Shares,
     by_peer: BTreeMap<PeerId, Vessel>,
     excess: Excess,
 }
@@ -189,19 +229,16 @@ impl Flow {
     /// So many a second in all and of one peer, and each for `burst` at once.
     pub(super) fn new(what: &'static str, rate: u32, each: u32, burst: Duration) -> Self {
         Self {
-            rate: f64::from(rate),
-            burst: f64::from(rate) * burst.as_secs_f64(),
             each_rate: f64::from(each),
             each_burst: f64::from(each) * burst.as_secs_f64(),
-            by_prefix: BTreeMap::new(),
-            friends: None,
-            passed_at: None,
+            strangers: Shares::new(rate, burst),
+            friends: Shares::new(rate, burst),
             by_peer: BTreeMap::new(),
             excess: Excess::of(what),
         }
     }
 
-    /// Lets one thing of a peer through, or not. Friends have as much again as all the others.
+    /// Lets one thing of a peer through, or not. Friends have as much again as all the others, and share it as they do.
     pub(super) fn pass(
         &mut self,
         peer: PeerId,
@@ -221,39 +258,17 @@ impl Flow {
         }
         // What is refused for others' sake counts as well: it was sent.
         self.by_peer.entry(peer).or_insert(empty).add(self.each_rate, now);
-        if is_friend {
-            let friends = self.friends.get_or_insert(empty);
-            if friends.level(self.rate, now) + 1.0 > self.burst {
-                self.excess.note(prefix, now);
-                return Err(Full::Share);
-            }
-            friends.add(self.rate, now);
-        } else {
-            self.let_time_pass(now);
-            let all: f64 = self.by_prefix.values().sum();
-            let share = self.by_prefix.get(&prefix).copied().unwrap_or(0.0);
-            if share + 1.0 > self.burst - all {
-                self.excess.note(prefix, now);
-                return Err(Full::Share);
-            }
-            *self.by_prefix.entry(prefix).or_default() += 1.0;
+        let is_left = (is_friend && self.friends.take(prefix, 1.0, now)) || self.take_share(prefix, now);
+        if is_left {
+            return Ok(());
         }
-        Ok(())
+        self.excess.note(prefix, now);
+        Err(Full::Share)
     }
 
-    /// Takes off what time has worked off: from every prefix the same, and what one does not need from the others.
-    fn let_time_pass(&mut self, now: Instant) {
-        let since = self.passed_at.replace(now).unwrap_or(now);
-        let mut left = now.saturating_duration_since(since).as_secs_f64() * self.rate;
-        while left > NOTHING && !self.by_prefix.is_empty() {
-            let each = left / self.by_prefix.len() as f64;
-            left = 0.0;
-            self.by_prefix.retain(|_, level| {
-                left += (each - *level).max(0.0);
-                *level -= each;
-                *level > NOTHING
-            });
-        }
+    /// Lets one thing through that was counted for its peer before and found nothing left of its prefix's share.
+    pub(super) fn take_share(&mut self, prefix: Prefix, now: Instant) -> bool {
+        self.strangers.take(prefix, 1.0, now)
     }
 }
 
@@ -338,6 +353,25 @@ mod tests {
         assert_eq!(flow.pass(PeerId::random(), prefix(3), true, now), Ok(()));
     }
 
+    /// (`NE-2`)
+    #[test]
+    fn a_friend_that_floods_leaves_other_friends_their_share() {
+        let mut flow = Flow::new("test", 100, 1_000, Duration::from_secs(2));
+        let (loud, quiet, start) = (PeerId::random(), PeerId::random(), Instant::now());
+        let mut heard = 0;
+        for tick in 0..1_000 {
+            let now = start + Duration::from_millis(10) * tick;
+            for _ in 0..3 {
+                let _ = flow.pass(loud, prefix(1), true, now);
+            }
+            heard += u32::from(tick % 10 == 9 && flow.pass(quiet, prefix(2), true, now).is_ok());
+        }
+        assert_eq!(heard, 100);
+        let mut flow = Flow::new("test", 100, 1_000, Duration::from_secs(2));
+        let twice = (0..400).filter(|_| flow.pass(loud, prefix(1), true, start).is_ok()).count();
+        assert_eq!(twice, 200, "half of the friends' and half of everybody's");
+    }
+
     #[test]
     fn what_is_refused_is_told_at_once_and_then_now_and_then() {
         let (mut excess, now) = (Excess::of("test"), Instant::now());
@@ -355,6 +389,8 @@ mod tests {
             let now = start + Duration::from_millis(1) * tick;
             let _ = flow.pass(PeerId::random(), Prefix::of_ipv4(tick.to_be_bytes()), false, now);
         }
-        assert!(flow.by_peer.len() <= limits::METERS_MAX && flow.by_prefix.len() <= limits::METERS_MAX);
+        assert!(
+            flow.by_peer.len() <= limits::METERS_MAX && flow.strangers.by_prefix.len() <= limits::METERS_MAX
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bombyx_protocol::ident::NodeId;
 use libp2p::PeerId;
 use libp2p::gossipsub::{
     self, Event, IdentTopic, MaxCountSubscriptionFilter, Message, MessageAcceptance, MessageAuthenticity,
@@ -14,7 +15,7 @@ use web_time::Instant;
 
 use super::config::{NetError, Scope};
 use super::outbox::Outbox;
-use super::{NetEvent, Unpublished, Verdict, limits};
+use super::{NetEvent, Unpublished, Verdict, address, limits};
 
 /// Gossipsub with a filter that keeps topics of other networks out.
 pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, Filter>;
@@ -26,6 +27,14 @@ type Filter = MaxCountSubscriptionFilter<NetworkTopics>;
 pub struct GossipId {
     message: MessageId,
     forwarder: PeerId,
+}
+
+impl GossipId {
+    /// Who handed the message on to this node.
+    #[must_use]
+    pub fn forwarder(&self) -> Option<NodeId> {
+        address::node_of(&self.forwarder)
+    }
 }
 
 /// Lets in the topics of one network.

@@ -252,3 +252,24 @@ async fn a_stream_that_says_nothing_is_closed_in_time_and_a_friends_is_not() {
     write_frame(&mut kept, b"after a while").await.unwrap();
     assert_eq!(received(&mut victim.1).await.1, b"after a while");
 }
+
+/// Sockets that connect and never say a word hold a place for some seconds and no longer, from however many prefixes. (`NE-4`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_that_never_shake_hands_keep_nobody_out_for_long() {
+    let mut victim_config = config(51);
+    victim_config.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
+    let victim = super::start(victim_config).await.unwrap();
+    let (_, at) = address::read_dialable(&victim.0.listening()[0]).unwrap();
+    let Some(address::Socket::Tcp(target)) = address::socket(&at) else { panic!("{at}") };
+    let mut silent = Vec::new();
+    for number in 0..limits::PENDING_IN_MAX + 8 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("127.1.{}.1:0", number + 1).parse().unwrap()).unwrap();
+        silent.push(socket.connect(target).await.unwrap());
+    }
+    let mut newcomer = config(52);
+    newcomer.listen = vec!["/ip4/127.0.0.1/tcp/0".into()];
+    newcomer.join = victim.0.listening();
+    let (_handle, mut events) = super::start(newcomer).await.unwrap();
+    until(&mut events, |event| matches!(event, NetEvent::Joined { .. }).then_some(())).await;
+}

@@ -10,6 +10,7 @@ use libp2p::{Multiaddr, PeerId, Transport as _, dns, identity, noise, quic, tcp,
 
 use super::address::{self, Socket};
 use super::config::NetError;
+use super::limits;
 
 /// The carriers of connections over the Internet.
 pub(super) fn transport(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
@@ -19,6 +20,8 @@ pub(super) fn transport(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, St
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux::Config::default())
+        // QUIC has a deadline of its own; without one a socket that says nothing would hold its place for ever.
+        .timeout(limits::HANDSHAKE_DEADLINE)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));

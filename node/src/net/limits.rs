@@ -19,6 +19,13 @@ pub const GOSSIP_BURST: Duration = Duration::from_secs(2);
 pub const TABLE_PER_S: u32 = 512;
 /// Of them, of one peer: a node that joins asks each peer a handful of times.
 pub const TABLE_PER_PEER_PER_S: u32 = 64;
+/// Questions that wait until their prefix has a share again. Kademlia never ends a question that nobody answers, and answers
+/// no more once it has 32 of them on a connection.
+pub const TABLE_WAITING_MAX: usize = 2_048;
+/// Of them, of one peer: as many as Kademlia lets it have open.
+pub const TABLE_WAITING_PER_PEER: usize = 32;
+/// How often those that wait are tried again.
+pub const TABLE_RETRY: Duration = Duration::from_millis(100);
 /// How many seconds' worth of questions may come at once.
 pub const TABLE_BURST: Duration = Duration::from_secs(4);
 /// Dials of single addresses under way at a time, but for those that the user wrote.
@@ -75,6 +82,16 @@ pub const INBOUND_STREAMS_KEPT: usize = 256;
 pub const INBOUND_MESSAGES_PER_S: u32 = 2_000;
 /// Bytes a peer may send per second in direct messages, on average.
 pub const INBOUND_BYTES_PER_S: u32 = 16 * 1024 * 1024;
+/// Direct messages of all strangers together that are read in a second, shared by prefix; one counts as two from 8 KiB on, as
+/// three from 16, and so on. At 30 µs each they take an eighth of a core, and leave the queue of events to calls and
+/// customers. An honest stranger sends a hundred a second while it answers, and soon is none.
+pub const STRANGERS_MESSAGES_PER_S: u32 = 4_096;
+/// The same of all friends, besides.
+pub const FRIENDS_MESSAGES_PER_S: u32 = 4 * STRANGERS_MESSAGES_PER_S;
+/// Bytes for which a message counts once more.
+pub const MESSAGE_UNIT_BYTES: usize = 8 * 1024;
+/// How long a message whose share is used up waits before it is tried again.
+pub const SHARE_WAIT: Duration = Duration::from_millis(50);
 /// How far ahead of its average a peer may run.
 pub const INBOUND_BURST: Duration = Duration::from_secs(1);
 /// Peers whose inbound rate is remembered while they have no stream open.
@@ -162,6 +179,8 @@ pub const LEAVING_MAX: usize = 32;
 /// Inbound connections that are still shaking hands. A handshake over 300 ms of delay takes a second, so that a prefix that
 /// has half of the places can still be served at sixty newcomers a second.
 pub const PENDING_IN_MAX: usize = 128;
+/// From the first packet of a TCP connection, or from dialling, until its handshakes are done; QUIC waits as long.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 /// Outbound connections of this node's own choice that are still shaking hands.
 pub const PENDING_OUT_MAX: usize = 32;
 /// Outbound connections that a lookup in the hash table begins and that are still shaking hands. Counted apart, so that

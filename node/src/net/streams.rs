@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use web_time::Instant;
 
-use super::budget::{Place, Places};
+use super::budget::{Excess, Place, Places, Shares};
 use super::friends::Friends;
 use super::prefix::Prefixes;
 use super::swarm::Request;
@@ -125,6 +125,9 @@ impl Reader {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
+            while !self.seat.has_share(length, self.friends.has(&self.peer), Instant::now()) {
+                tokio::time::sleep(limits::SHARE_WAIT).await;
+            }
             let mut bytes = vec![0; length];
             timeout(limits::FRAME_DEADLINE, stream.read_exact(&mut bytes)).await??;
             let event = NetEvent::Received { from: self.node, bytes };
@@ -158,6 +161,10 @@ pub(super) struct Gate {
 
 struct Inner {
     places: Places,
+    /// What strangers may send in all, and what friends may besides. (`NE-2`)
+    strangers: Shares,
+    friends: Shares,
+    excess: Excess,
     peers: HashMap<PeerId, Guest>,
 }
 
@@ -170,6 +177,7 @@ struct Guest {
 struct Seat {
     gate: Arc<Gate>,
     peer: PeerId,
+    prefix: Prefix,
     place: Place,
 }
 
@@ -178,7 +186,14 @@ impl Default for Gate {
         let each = limits::INBOUND_STREAMS_PER_PEER;
         let places =
             Places::new("inbound streams", limits::INBOUND_STREAMS_MAX, limits::INBOUND_STREAMS_KEPT, each);
-        Self { inner: Mutex::new(Inner { places, peers: HashMap::new() }) }
+        let inner = Inner {
+            places,
+            strangers: Shares::new(limits::STRANGERS_MESSAGES_PER_S, limits::INBOUND_BURST),
+            friends: Shares::new(limits::FRIENDS_MESSAGES_PER_S, limits::INBOUND_BURST),
+            excess: Excess::of("direct messages"),
+            peers: HashMap::new(),
+        };
+        Self { inner: Mutex::new(inner) }
     }
 }
 
@@ -191,13 +206,13 @@ impl Gate {
         let mut inner = gate.lock();
         let now = Instant::now();
         let place = inner.places.take(Some(peer), prefix, is_friend, now)?;
-        let Inner { places, peers } = &mut *inner;
+        let Inner { places, peers, .. } = &mut *inner;
         if peers.len() >= limits::METERS_MAX {
             peers.retain(|peer, _| places.held_by(peer) > 0);
         }
         peers.entry(peer).or_insert(Guest { meter: Meter { paid_until: now }, heard_at: None });
         drop(inner);
-        Some(Seat { gate: Arc::clone(gate), peer, place })
+        Some(Seat { gate: Arc::clone(gate), peer, prefix, place })
     }
 
     /// When a peer last sent a message.
@@ -212,6 +227,19 @@ impl Seat {
         let Some(guest) = inner.peers.get_mut(&self.peer) else { return Duration::ZERO };
         guest.heard_at = Some(now);
         guest.meter.charge(bytes, now)
+    }
+
+    /// Whether a message of `bytes` may be read now, for all that others send; it is counted if so.
+    fn has_share(&self, bytes: usize, is_friend: bool, now: Instant) -> bool {
+        let units = 1 + bytes / limits::MESSAGE_UNIT_BYTES;
+        let amount = f64::from(u16::try_from(units).unwrap_or(u16::MAX));
+        let inner = &mut *self.gate.lock();
+        let has_share = (is_friend && inner.friends.take(self.prefix, amount, now))
+            || inner.strangers.take(self.prefix, amount, now);
+        if !has_share {
+            inner.excess.note(self.prefix, now);
+        }
+        has_share
     }
 }
 
@@ -242,6 +270,28 @@ mod tests {
         let elsewhere = Prefix::of_ipv4([127, 0, 7, 1]);
         assert!(Gate::admit(&gate, PeerId::random(), elsewhere, false).is_some());
         assert!(Gate::admit(&gate, PeerId::random(), HERE, true).is_some(), "a friend of the same prefix");
+    }
+
+    /// (`NE-2`)
+    #[test]
+    fn what_one_prefix_sends_leaves_room_for_others_and_for_friends() {
+        let gate = Arc::new(Gate::default());
+        let crowd: Vec<Seat> = (0..64).map(|_| admit(&gate, PeerId::random()).expect("a place")).collect();
+        let elsewhere = Prefix::of_ipv4([127, 0, 7, 1]);
+        let other = Gate::admit(&gate, PeerId::random(), elsewhere, false).expect("a place");
+        let friend = Gate::admit(&gate, PeerId::random(), HERE, true).expect("a place");
+        let start = Instant::now();
+        let mut read = 0;
+        for tick in 0..200 {
+            let now = start + Duration::from_millis(10) * tick;
+            for _ in 0..4 {
+                read += crowd.iter().filter(|seat| seat.has_share(100, false, now)).count();
+            }
+            assert!(other.has_share(FRAME_BYTES_MAX, false, now) && friend.has_share(100, true, now));
+        }
+        let per_s = usize::try_from(limits::STRANGERS_MESSAGES_PER_S).unwrap();
+        assert!((per_s..=3 * per_s).contains(&read), "{read}");
+        assert!(gate.lock().excess.total > 0);
     }
 
     #[test]
