@@ -268,8 +268,11 @@ impl AddressBook {
         self.peers.get(peer).map(|entry| entry.addresses.clone()).unwrap_or_default()
     }
 
+    /// Addresses that answered go last: what strangers tell of themselves, under as many names as they like, must not make
+    /// this node forget whom it deals with.
     fn forget_oldest(&mut self) {
-        let oldest = self.peers.iter().min_by_key(|(_, entry)| entry.touched).map(|(peer, _)| *peer);
+        let worth = |entry: &Entry| (entry.proven.is_some(), entry.touched);
+        let oldest = self.peers.iter().min_by_key(|(_, entry)| worth(entry)).map(|(peer, _)| *peer);
         if let Some(peer) = oldest {
             self.peers.remove(&peer);
         }
@@ -405,6 +408,27 @@ mod tests {
             book.note(peer(1), &at(&format!("/ip4/127.0.0.1/tcp/{port}")), now);
         }
         assert!(book.of(&peer(1)).contains(&at("/ip4/127.0.0.1/tcp/1")));
+    }
+
+    #[test]
+    fn a_crowd_that_tells_its_addresses_makes_nobody_forget_one_that_answered() {
+        let mut book = AddressBook::new(Scope::Private);
+        let start = Instant::now();
+        book.note_trusted(peer(1), at("/ip4/127.0.0.1/tcp/1"), start);
+        for number in 1..=2 * limits::BOOK_PEERS_MAX {
+            let now = start + std::time::Duration::from_millis(u64::try_from(number).unwrap());
+            book.note(PeerId::random(), &at("/ip4/127.0.0.1/tcp/2"), now);
+        }
+        assert_eq!(book.peers.len(), limits::BOOK_PEERS_MAX);
+        assert!(!book.of(&peer(1)).is_empty());
+        for number in 0..=limits::BOOK_PEERS_MAX {
+            let now = start + std::time::Duration::from_secs(60 + u64::try_from(number).unwrap());
+            book.note_trusted(PeerId::random(), at("/ip4/127.0.0.1/tcp/3"), now);
+        }
+        assert!(
+            book.peers.len() == limits::BOOK_PEERS_MAX && book.of(&peer(1)).is_empty(),
+            "of those the oldest"
+        );
     }
 
     #[test]
