@@ -1,13 +1,18 @@
-//! HTTP served with limits: who sends half a head, or trickles one byte at a time, is hung up on.
+//! HTTP served with limits: who sends half a head, trickles one byte at a time or reads no answer is hung up on.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::{Sleep, sleep};
 
 use super::limits;
 
@@ -28,17 +33,83 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 // Out of file descriptors, most likely: the next try would fail at once as well.
-                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                sleep(limits::ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection =
-            http.serve_connection(TokioIo::new(socket), TowerToHyperService::new(routes.clone()));
+        let connection = http.serve_connection(
+            TokioIo::new(Heard { socket, patience: None }),
+            TowerToHyperService::new(routes.clone()),
+        );
         tokio::spawn(async move {
             // What a caller did wrong is nobody's news.
             let _ = connection.await;
             drop(place);
         });
+    }
+}
+
+/// A socket whose other end must take what is written within [`limits::WRITE_WAIT`].
+struct Heard {
+    socket: TcpStream,
+    /// Runs while something waits to be taken.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Heard {
+    fn within_patience<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.patience = None;
+            return written;
+        }
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(limits::WRITE_WAIT)));
+        patience.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.within_patience(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write_vectored(context, pieces);
+        self.within_patience(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
 
@@ -54,14 +125,18 @@ mod tests {
 
     use super::*;
 
+    /// Bytes of an answer that no system holds for a caller.
+    const LONG: usize = 16 * 1024 * 1024;
+
     async fn start() -> std::net::SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let slow = async || {
-            tokio::time::sleep(limits::HEAD_WAIT + Duration::from_secs(2)).await;
+            sleep(limits::HEAD_WAIT + Duration::from_secs(2)).await;
             "at last"
         };
         let routes = Router::new().route("/", get(async || "here")).route("/slow", get(slow));
+        let routes = routes.route("/long", get(async || "x".repeat(LONG)));
         tokio::spawn(serve(listener, routes));
         address
     }
@@ -154,5 +229,18 @@ mod tests {
         let mut socket = TcpStream::connect(address).await.unwrap();
         socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
         assert!(rest(&mut socket).await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_reads_no_answer_is_hung_up_on() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let mut socket = socket.connect(start().await).await.unwrap();
+        socket
+            .write_all(b"GET /long HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        sleep(limits::WRITE_WAIT + Duration::from_secs(3)).await;
+        assert!(rest(&mut socket).await.len() < LONG, "it came whole");
     }
 }
