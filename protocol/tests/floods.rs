@@ -68,7 +68,10 @@ impl Guest {
 
     fn next(&mut self) -> [u8; 16] {
         self.number += 1;
-        id(self.number)
+        let mut id = id(self.number);
+        // Whoever names a job as somebody else did gets no answer.
+        id[8..].copy_from_slice(&self.identity.id().0[..8]);
+        id
     }
 
     fn mail(&self, swarm: &mut Swarm) -> Vec<ToClient> {
@@ -410,4 +413,26 @@ fn what_may_be_lost_on_a_channel_follows_the_providers_own_prices() {
     let served: u64 = swarm.served.iter().map(|(_, served)| served.cost.0).sum();
     let most = (limits::WINDOW_PRICE_TIMES + 1) * own;
     assert!(served > own && served <= most, "{served} of {most}");
+}
+
+/// (MK-43) Four hundred names of as many prefixes, each with an award and nothing more, seventy a second.
+#[test]
+fn jobs_of_strangers_that_hold_no_slot_have_a_room_and_the_node_is_told_when_it_is_full() {
+    let mut market = market(8, 2);
+    let mut accepted = 0;
+    let served = under(&mut market, 70, 6, |swarm, provider, turn| {
+        let mut guest = Guest::new(swarm, 60_000 + turn, net(1_000 + turn));
+        let Some(bid) = guest.call(swarm, provider) else { return };
+        accepted += usize::from(guest.award(swarm, provider, &bid).is_some());
+    });
+    assert_served(served, "awards of many prefixes");
+    assert!(accepted > limits::STRANGERS_JOBS_MAX, "{accepted}: newcomers get in by others' places");
+    let told: Vec<u64> = market
+        .0
+        .crowds
+        .iter()
+        .filter(|crowd| crowd.budget == Budget::Jobs)
+        .map(|crowd| crowd.turned_away)
+        .collect();
+    assert!(told.first() == Some(&1) && told.len() <= 2, "at once, and then every ten seconds: {told:?}");
 }

@@ -273,3 +273,26 @@ async fn sockets_that_never_shake_hands_keep_nobody_out_for_long() {
     let (_handle, mut events) = super::start(newcomer).await.unwrap();
     until(&mut events, |event| matches!(event, NetEvent::Joined { .. }).then_some(())).await;
 }
+
+/// The door as it ships, with as many real connections as it has places, each from a prefix of its own: a newcomer still gets in,
+/// in place of one that is silent. (`NE-3`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "makes some three hundred nodes, which takes a minute"]
+async fn three_hundred_silent_prefixes_keep_no_newcomer_out() {
+    let victim = super::start(config(71)).await.unwrap();
+    let mut crowd = Vec::new();
+    for number in 0..300_u16 {
+        let [high, low] = number.to_be_bytes();
+        let mut config = config(0);
+        config.identity_seed =
+            zeroize::Zeroizing::new([&[0xf8, high, low][..], &[1; 29]].concat().try_into().unwrap());
+        config.listen = vec![format!("/ip4/127.{}.{low}.1/udp/0/quic-v1", 2 + high)];
+        crowd.push(timeout(Duration::from_secs(10), Hostile::dial(config, &victim)).await);
+    }
+    let there = victim.0.wait_until(|status| status.peers.len() > 200).await.unwrap().peers.len();
+    assert!(there <= limits::CONNECTIONS_HIGH * 8 / 3 + limits::LEAVING_MAX, "{there}");
+    let mut newcomer = config(72);
+    newcomer.join = victim.0.listening();
+    let (_handle, mut events) = super::start(newcomer).await.unwrap();
+    until(&mut events, |event| matches!(event, NetEvent::Joined { .. }).then_some(())).await;
+}

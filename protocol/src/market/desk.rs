@@ -346,4 +346,48 @@ mod tests {
             assert!(kept as u64 <= 2 * known + 1, "{kept} after {number} s");
         }
     }
+
+    /// (`MK-43`)
+    #[test]
+    fn bids_to_strangers_fill_their_own_room_and_customers_find_theirs_empty() {
+        use crate::channel::terms::Address;
+        use crate::ident::Prefix;
+        use crate::market::bid::Payee;
+
+        let mut desk = Desk::default();
+        let address = Address::basechain([1; 32]);
+        let payee = Payee { network_id: -3, key: [1; 32], address, challenge_s: 60 };
+        let mut promise = |number: usize, is_customer: bool| {
+            let number = u64::try_from(number).expect("small");
+            let mut node = [u8::from(is_customer); 32];
+            node[..8].copy_from_slice(&number.to_le_bytes());
+            let [a, b, ..] = number.to_le_bytes();
+            let origin = Origin { node: NodeId(node), prefix: Prefix::of_ipv4([10, a, b, 1]) };
+            let bid = Bid {
+                call: CallId(id(number)),
+                provider: NodeId([3; 32]),
+                model: ModelId([4; 32]),
+                session_key: [5; 32],
+                price: PriceSheet::default(),
+                first_token_ms: 1,
+                tokens_per_s: 1,
+                tier: Tier::Open,
+                valid_ms: 30_000,
+                payee,
+                credit: crate::amount::Nano::ZERO,
+            };
+            let made_room = desk.promise(Time(number), origin, is_customer, &bid, BidHash([6; 32]));
+            (made_room, desk.promises.len())
+        };
+        let (strangers, all) = (limits::STRANGERS_PROMISES_MAX, limits::PROMISES_MAX);
+        for number in 0..strangers {
+            assert_eq!(promise(number, false), (false, number + 1));
+        }
+        assert_eq!(promise(strangers, false), (true, strangers));
+        for number in strangers..all {
+            assert_eq!(promise(number, true), (false, number + 1));
+        }
+        assert_eq!(promise(all, true), (true, all));
+        assert_eq!(promise(all + 1, false), (true, all));
+    }
 }

@@ -148,6 +148,25 @@ mod tests {
 
     /// (`CH-50`)
     #[test]
+    fn many_small_loans_end_what_new_channels_get_and_leave_old_ones_theirs() {
+        let mut credit = Credit::new(CreditLimits { per_client: Nano(100), per_hour: Nano(1_000_000) });
+        let account = |number: usize| {
+            let mut account = [0; 32];
+            account[..8].copy_from_slice(&number.to_le_bytes());
+            account
+        };
+        for number in 0..limits::LOANS_MAX {
+            assert_eq!(credit.limit(Time(1), origin(255, 9), None), Nano(100), "after {number}");
+            credit.note(Time(1), origin(1, 1), account(number), Nano(1));
+        }
+        assert_eq!(credit.limit(Time(1), origin(255, 9), None), Nano::ZERO);
+        assert!(credit.limit(Time(1), origin(255, 9), Some(&account(0))) > Nano::ZERO, "one that has a loan");
+        credit.settle(&account(0), Nano::ZERO);
+        assert_eq!(credit.limit(Time(1), origin(255, 9), None), Nano(100), "once one is paid");
+    }
+
+    /// (`CH-50`)
+    #[test]
     fn where_nothing_is_lent_by_the_owner_nothing_is() {
         let credit = Credit::new(CreditLimits { per_client: Nano::ZERO, per_hour: Nano(800) });
         assert_eq!(credit.limit(Time(1), origin(1, 1), None), Nano::ZERO);

@@ -105,3 +105,34 @@ impl Provider {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::Machine as _;
+    use crate::provider::ProviderConfig;
+    use crate::time::Span;
+
+    /// (`MK-45`)
+    #[test]
+    fn a_node_is_told_of_a_full_room_at_once_and_then_now_and_then_with_the_number_turned_away() {
+        let mut provider = Provider::new(ProviderConfig::for_tests(1), Vec::new());
+        let mut told = |at: Time| {
+            provider.crowded(at, Budget::Jobs, Prefix::UNKNOWN);
+            let mut told = Vec::new();
+            loop {
+                match provider.poll() {
+                    Output::Wake(_) => return told,
+                    Output::Event(Event::Crowded(crowd)) => told.push(crowd.turned_away),
+                    _ => {}
+                }
+            }
+        };
+        let start = Time(1);
+        assert_eq!(told(start), [1]);
+        assert!((1..100).all(|ms| told(start + Span::from_ms(ms)).is_empty()));
+        assert_eq!(told(start + limits::CROWD_TOLD), [100]);
+        assert!(told(start + limits::CROWD_TOLD + Span::from_ms(1)).is_empty());
+        assert_eq!(told(start + Span(2 * limits::CROWD_TOLD.0)), [2]);
+    }
+}
