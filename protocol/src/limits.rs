@@ -59,7 +59,7 @@ pub const PACED_PREFIXES_MAX: usize = 1_024;
 pub const PACED_NODES_MAX: usize = 16;
 /// How long a prefix or an identity counts as one that shares, after it last asked.
 pub const PACED: Span = Span::from_s(10);
-/// Customers remembered, 32 bytes each.
+/// Customers remembered, 40 bytes each: those that paid last.
 pub const CUSTOMERS_MAX: usize = 8_192;
 /// Identities, and prefixes, whose wasted room is remembered.
 pub const MARKS_MAX: usize = 1_024;

@@ -167,7 +167,7 @@ impl Provider {
             let settle_at = self.earnings.settle_at(self.settle_at);
             match self.earnings.take(&account, payment, settle_at, &mut self.outbox) {
                 Ok(Took::More) => {
-                    self.standing.has_paid(client);
+                    self.standing.has_paid(now, client);
                     self.note_loan(now, &account);
                     return self.go_on_all(now, account, true);
                 }
@@ -221,7 +221,7 @@ impl Provider {
         if let Some(account) = self.earnings.ledger(now, event, &mut self.outbox) {
             let payer = self.earnings.find(&account).filter(|earner| earner.newest().is_some());
             if let Some(client) = payer.map(|earner| earner.client()) {
-                self.standing.has_paid(client);
+                self.standing.has_paid(now, client);
             }
             self.note_loan(now, &account);
             self.go_on_all(now, account, false);

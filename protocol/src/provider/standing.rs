@@ -8,8 +8,8 @@ use crate::time::{Span, Time};
 /// What this provider remembers of those who come to it. (`MK-42`)
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    /// Who has paid: a voucher of theirs counts, or did when their channel stood.
-    customers: Table<NodeId, ()>,
+    /// Who has paid, and when last: a voucher of theirs counts, or did when their channel stood.
+    customers: Table<NodeId, Time>,
     nodes: Table<NodeId, Mark>,
     prefixes: Table<Prefix, Mark>,
 }
@@ -44,15 +44,17 @@ impl Standing {
     /// Those who have paid, as the records say.
     pub(super) fn new(customers: impl Iterator<Item = NodeId>) -> Self {
         let mut standing = Self::default();
-        customers.for_each(|node| standing.has_paid(node));
+        customers.for_each(|node| standing.has_paid(Time(0), node));
         standing
     }
 
-    /// A voucher of this client counts.
-    pub(super) fn has_paid(&mut self, node: NodeId) {
-        if !self.customers.contains_key(&node) && self.customers.len() < limits::CUSTOMERS_MAX {
-            self.customers.insert(node, ());
+    /// A voucher of this client counts. Where there are too many, the one that has not paid for longest is none any more.
+    pub(super) fn has_paid(&mut self, now: Time, node: NodeId) {
+        if self.customers.len() >= limits::CUSTOMERS_MAX && !self.customers.contains_key(&node) {
+            let first = self.customers.iter().min_by_key(|(_, at)| **at).map(|(node, _)| *node);
+            first.and_then(|first| self.customers.remove(&first));
         }
+        self.customers.insert(node, now);
     }
 
     /// Whether this client has paid, and is not held off for what it did since.
@@ -158,8 +160,10 @@ mod tests {
         standing.mark(now, origin(7));
         assert!(!standing.is_customer(now, &origin(7).node) && standing.has_ever_paid(&origin(7).node));
         for node in 0..2 * u32::try_from(limits::CUSTOMERS_MAX).expect("small") {
-            standing.has_paid(origin(node).node);
+            standing.has_paid(now + Span(u64::from(node)), origin(node).node);
+            assert!(standing.has_ever_paid(&origin(node).node));
         }
         assert_eq!(standing.customers.len(), limits::CUSTOMERS_MAX);
+        assert!(!standing.has_ever_paid(&origin(7).node), "the one that has not paid for longest");
     }
 }
