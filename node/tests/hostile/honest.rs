@@ -23,8 +23,6 @@ use super::{ATTACKER_VARIABLE, ATTACKS};
 
 /// What one order may take.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// How long an attack lasts before anything is measured.
-const RUN_UP: Duration = Duration::from_secs(25);
 const PATIENCE: Duration = Duration::from_secs(60);
 const FUNDS: Nano = Nano(100_000_000_000);
 
@@ -162,13 +160,18 @@ impl World {
     }
 
     /// A customer with a channel, then an attack, then that customer's orders and those of newcomers.
-    pub(crate) async fn under(&self, attack: Attack, orders: usize, newcomers: usize) -> Rows {
+    pub(crate) async fn under(
+        &self,
+        attack: Attack,
+        run_up: Duration,
+        (orders, newcomers): (usize, usize),
+    ) -> Rows {
         let (customer, _home) = self.client(&self.address()).await.unwrap();
         for _ in 0..2 {
             self.ask(&customer).await.unwrap();
         }
         let attacker = attacker(attack, &self.victim());
-        sleep(RUN_UP).await;
+        sleep(run_up).await;
         let mut rows = Rows { customer: Tally::default(), newcomers: Tally::default() };
         for _ in 0..orders {
             let began = Instant::now();
@@ -212,11 +215,11 @@ impl World {
     }
 
     /// Orders of one new client in a market of one honest provider and `count` hostile sellers.
-    pub(crate) async fn sold_to(&self, kind: Kind, count: u64, orders: usize) -> Loss {
+    pub(crate) async fn sold_to(&self, kind: Kind, count: u64, run_up: Duration, orders: usize) -> Loss {
         let join = vec![self.address()];
         let sellers: Vec<_> =
             (0..count).map(|number| kind.start(number, join.clone(), self.model, Nano(40_000))).collect();
-        sleep(RUN_UP).await;
+        sleep(run_up).await;
         let (client, _home) = self.client(&self.address()).await.unwrap();
         sleep(Duration::from_secs(5)).await;
         let honest = self.victim().node;

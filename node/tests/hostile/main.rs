@@ -2,7 +2,7 @@
 //!
 //! `cargo test -p bombyx-node --test hostile` runs small ones of each kind and asserts; the whole table is printed by
 //! `cargo test -p bombyx-node --test hostile -- --ignored --nocapture table`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod attacks;
 mod honest;
@@ -16,11 +16,15 @@ use std::time::Duration;
 use bombyx_protocol::amount::Nano;
 
 use self::attacks::Attack;
-use self::honest::{Rows, World};
+use self::honest::World;
 use self::sellers::Kind;
 
 /// Names the attack of a process that was started for one: its number in [`ATTACKS`], and the victim.
 const ATTACKER_VARIABLE: &str = "BOMBYX_TEST_ATTACKER";
+
+/// How long an attack lasts before anything is measured: for the table, and for the tests.
+const RUN_UP: Duration = Duration::from_secs(25);
+const SHORT: Duration = Duration::from_secs(8);
 
 /// Attacks on a provider, as strong as the review's and stronger.
 const ATTACKS: [Attack; 14] = [
@@ -56,7 +60,7 @@ async fn table() {
     println!("| attack | customer answered | p50 | newcomers answered | p50 |");
     println!("|---|---|---|---|---|");
     for attack in ATTACKS.into_iter().filter(|attack| attack.name().contains(&only)) {
-        let rows = attacked(attack, 6, 4).await;
+        let rows = World::start().await.under(attack, RUN_UP, (6, 4)).await;
         println!("| {} | {} | {} |", attack.name(), rows.customer, rows.newcomers);
     }
     println!(
@@ -66,21 +70,16 @@ async fn table() {
     for kind in [Kind::Mute, Kind::Thief, Kind::OneToken, Kind::EndAtOnce] {
         if kind.name().contains(&only) {
             let world = World::start().await;
-            let loss = world.sold_to(kind, 6, 4).await;
+            let loss = world.sold_to(kind, 6, RUN_UP, 4).await;
             println!("| {} | {loss} |", kind.name());
         }
     }
 }
 
-async fn attacked(attack: Attack, orders: usize, newcomers: usize) -> Rows {
-    let world = World::start().await;
-    world.under(attack, orders, newcomers).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_customer_is_served_whatever_strangers_send() {
     for attack in [Attack::Calls(100), Attack::AwardsWithoutTask(40), Attack::InventedChannels(150)] {
-        let rows = attacked(attack, 3, 1).await;
+        let rows = World::start().await.under(attack, SHORT, (3, 1)).await;
         assert_eq!(rows.customer.answered, 3, "{}: {} | {}", attack.name(), rows.customer, rows.newcomers);
         assert_eq!(rows.newcomers.answered, 1, "{}: {} | {}", attack.name(), rows.customer, rows.newcomers);
     }
@@ -89,7 +88,7 @@ async fn a_customer_is_served_whatever_strangers_send() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thieves_cost_their_first_steps_once_and_the_honest_provider_is_reached() {
     let world = World::start().await;
-    let loss = world.sold_to(Kind::Thief, 6, 2).await;
+    let loss = world.sold_to(Kind::Thief, 6, SHORT, 2).await;
     assert_eq!(loss.orders.answered, 2, "{loss}");
     assert_eq!(loss.paid, Nano::ZERO, "an empty chunk is worth nothing");
 }
