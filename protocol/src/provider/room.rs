@@ -108,6 +108,7 @@ impl Provider {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::wildcard_enum_match_arm)]
     use super::*;
     use crate::io::Machine as _;
     use crate::provider::ProviderConfig;
