@@ -12,6 +12,9 @@ use super::setup::{CLIENT, PROVIDER, STRANGER, cuts, other_lane};
 use crate::prices::{History, NO_CREDIT, PRICES};
 use crate::setup::{CHALLENGE_S, TODAY, milli};
 
+/// Rent that eats a purse within years instead of decades.
+const DEAR_RENT: Prices =
+    Prices { stored_bit: 10 * TODAY.stored_bit, stored_cell: 10 * TODAY.stored_cell, ..TODAY };
 const YEAR_S: u32 = 365 * 24 * 3_600;
 const LANE: Nano = milli(100);
 /// What the provider holds a voucher for: the least that is paid out, a part, everything.
@@ -208,6 +211,56 @@ async fn every_way_out_of_a_lane_pays_the_provider_after_prices_rose_and_rent_wa
             }
         }
     }
+}
+
+/// (`ST-10`)
+#[tokio::test]
+async fn a_claim_that_rent_has_eaten_from_pays_what_is_there_and_the_rest_once_coins_have_come() {
+    for by in [None, Some(STRANGER)] {
+        let mut scene = Scene::new(TODAY).await;
+        scene.open().await;
+        let (claim, _) = scene.messages(LANE).await;
+        scene.history.charge(DEAR_RENT).await;
+        scene.history.world.devnet.advance(6 * YEAR_S + 1);
+        match by {
+            None => scene.history.post(scene.account, claim.external(scene.account)).await.unwrap(),
+            Some(sender) => {
+                scene.internal(sender, &claim, TODAY.message_gas()).await.unwrap();
+            }
+        }
+        let settled = scene.state().await.lanes[&0].settled;
+        assert!(settled > Nano::ZERO && settled < LANE, "{by:?}: {settled} of {LANE}");
+        let provider = scene.history.world.provider.wallet_address().unwrap();
+        let paid = scene.history.sent(scene.account, provider).await;
+        assert!(paid.0 >= settled.0 / 2, "{by:?}: {paid} of {settled}");
+        let mut gifts = 0;
+        while scene.state().await.lanes[&0].settled < LANE {
+            assert!(gifts < 2 * GIFTS_MAX, "{by:?}: the rest is never paid");
+            gifts += 1;
+            scene.history.give(scene.account).await;
+            // Too little, perhaps, to pay for a message from outside.
+            scene.insist(Some(STRANGER), &claim).await;
+        }
+        assert!(scene.history.sent(scene.account, provider).await > paid, "{by:?}");
+        scene.history.check(true).await;
+    }
+}
+
+/// (`ST-10`)
+#[tokio::test]
+async fn what_a_close_lacks_comes_out_of_its_own_lane_and_never_out_of_another() {
+    let mut scene = Scene::new(TODAY).await;
+    scene.open().await;
+    let (_, close) = scene.messages(LANE).await;
+    scene.history.charge(DEAR_RENT).await;
+    scene.history.world.devnet.advance(4 * YEAR_S + 1);
+    scene.history.post(scene.account, close.external(scene.account)).await.unwrap();
+    let state = scene.state().await;
+    let provider = scene.history.world.provider.wallet_address().unwrap();
+    let paid = scene.history.sent(scene.account, provider).await;
+    assert!(paid > Nano::ZERO && paid < LANE, "{paid}: rent has eaten from this lane");
+    assert!(state.balance >= state.locked, "{} for {}: another lane paid", state.balance, state.locked);
+    scene.history.check(true).await;
 }
 
 /// One reading found an order's fee short at five times the price. (`ST-6`)
