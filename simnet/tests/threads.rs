@@ -3,12 +3,12 @@
 
 use std::num::NonZeroUsize;
 
-use bombyx_simnet::measure::Sample;
-use bombyx_simnet::report::Report;
+use bombyx_simnet::measures::Sample;
+use bombyx_simnet::results::report::Report;
+use bombyx_simnet::results::timeline;
 use bombyx_simnet::scenario::{SHIPPED, Scenario, Tier};
-use bombyx_simnet::swarm::random_scenario;
-use bombyx_simnet::timeline;
 use bombyx_simnet::world::World;
+use bombyx_simnet::world::swarm::random_scenario;
 use proptest::prelude::*;
 
 /// Everything that a run says.

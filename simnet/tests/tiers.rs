@@ -1,7 +1,8 @@
 //! The fast tier against the message tier: what it solves at once is what hop by hop comes to, to the last byte. (`SI-5`, `SI-6`)
 #![allow(clippy::unwrap_used)]
 
-use bombyx_simnet::measure::{Floods, Hops, KINDS, Traffic};
+use bombyx_simnet::measures::{Floods, Hops, Traffic};
+use bombyx_simnet::network::kind::KINDS;
 use bombyx_simnet::scenario::{Scenario, Tier};
 use bombyx_simnet::world::World;
 

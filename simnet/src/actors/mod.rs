@@ -1,5 +1,6 @@
 //! Hosts that do not follow the protocol: each wraps the production machine of its role and changes what it says.
 
+mod plan;
 #[cfg(test)]
 pub(crate) mod planted;
 mod refusal;
@@ -9,46 +10,14 @@ mod stale;
 mod sybil;
 mod wash;
 
+use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::io::Machine;
-use bombyx_protocol::time::Time;
 
-use crate::host::Profile;
-use crate::scenario::{self, AttackKind, AttackSpec};
+use crate::scenario::AttackKind;
 
+pub use plan::Plan;
 pub use sybil::Card;
 pub use wash::Partner;
-
-/// What one host does instead of following the protocol, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
-    /// Which of the scenario's attacks it takes part in.
-    pub attack: usize,
-    /// What it does.
-    pub kind: AttackKind,
-    /// From when.
-    pub from: Time,
-    /// Until when.
-    pub until: Time,
-}
-
-impl Plan {
-    /// The part of a host in the attack with this number.
-    #[must_use]
-    pub fn new(attack: usize, spec: &AttackSpec) -> Self {
-        Self {
-            attack,
-            kind: spec.kind,
-            from: scenario::at(spec.start_s),
-            until: spec.stop_s.map_or(Time(u64::MAX), scenario::at),
-        }
-    }
-
-    /// Whether it misbehaves now.
-    #[must_use]
-    pub fn is_on(&self, now: Time) -> bool {
-        self.from <= now && now < self.until
-    }
-}
 
 /// With whom a host attacks.
 #[derive(Debug, Clone, Default)]
@@ -59,19 +28,19 @@ pub struct Company {
     pub card: Option<Card>,
 }
 
-/// A machine that acts by a plan.
+/// A machine that acts by a plan; of a client `buyer` has its configuration and the models that it orders from.
 #[must_use]
 pub fn act(
     plan: Plan,
-    profile: &Profile,
+    buyer: Option<(&ClientConfig, &[u32])>,
     company: Option<&Company>,
     honest: Box<dyn Machine + Send>,
 ) -> Box<dyn Machine + Send> {
     match plan.kind {
         AttackKind::NonPaying | AttackKind::FalseBidder => Box::new(refusal::Refusing::new(plan, honest)),
-        AttackKind::Spammer => match profile {
-            Profile::Client { config, models } => Box::new(spam::Spammer::new(plan, config, models, honest)),
-            Profile::Provider { .. } | Profile::Watcher { .. } => honest,
+        AttackKind::Spammer => match buyer {
+            Some((config, models)) => Box::new(spam::Spammer::new(plan, config, models, honest)),
+            None => honest,
         },
         // These speak as everybody does; what they ask, make or forward differs.
         AttackKind::Garbage
@@ -85,9 +54,9 @@ pub fn act(
             Some(card) => Box::new(sybil::Sybil::new(card.clone(), honest)),
             None => honest,
         },
-        AttackKind::WashTrader => match (profile, company.and_then(|company| company.partner)) {
-            (Profile::Client { .. }, Some(partner)) => Box::new(wash::Washer::new(plan, partner, honest)),
-            (Profile::Client { .. } | Profile::Provider { .. } | Profile::Watcher { .. }, _) => honest,
+        AttackKind::WashTrader => match (buyer, company.and_then(|company| company.partner)) {
+            (Some(_), Some(partner)) => Box::new(wash::Washer::new(plan, partner, honest)),
+            _ => honest,
         },
     }
 }

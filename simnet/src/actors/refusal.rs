@@ -5,7 +5,7 @@ use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::message::{Message, ToClient};
 
-use super::Plan;
+use super::plan::Plan;
 
 /// The machine.
 pub(super) struct Refusing {

@@ -7,7 +7,7 @@ use bombyx_protocol::market::call::CallId;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Message, ToClient, VerifiedGossip};
 
-use super::Plan;
+use super::plan::Plan;
 
 /// How long before it believes the window to close it bids: the way of the call to it, which it does not know, and of the
 /// bid back.

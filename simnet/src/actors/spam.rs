@@ -9,8 +9,8 @@ use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
 
-use super::Plan;
-use crate::population::model_id;
+use super::plan::Plan;
+use crate::scenario::model_id;
 
 /// Time between two calls.
 const EVERY: Span = Span::from_ms(200);

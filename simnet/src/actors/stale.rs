@@ -7,7 +7,7 @@ use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::time::{Span, Time};
 
-use super::Plan;
+use super::plan::Plan;
 
 /// How long after the end of the challenge time it asks for the rest, so that the block's clock has passed it.
 const SOON: Span = Span::from_s(1);

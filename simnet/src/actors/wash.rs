@@ -10,7 +10,7 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message, ToClient};
 use bombyx_protocol::work::order::ModelId;
 
-use super::Plan;
+use super::plan::Plan;
 
 /// Calls whose bids are still told apart.
 const CALLS_MAX: usize = 1_024;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Coins, RoleName};
+use super::coins::Coins;
+use super::power::RoleName;
 
 /// Hosts of one role that follow a plan of their own instead of the protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

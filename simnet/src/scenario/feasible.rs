@@ -1,7 +1,7 @@
 //! Which scenarios a world can be built from: the values that make no sense, refused by the path of their key.
 
+use super::regions::Regions;
 use super::{Access, Arrivals, CAN_PRETEND, Crypto, GpuClass, Scenario, SessionLaw};
-use crate::net::Regions;
 
 /// More coins than any ledger has, in nano, and room to add a few such amounts.
 const COINS_MAX: u64 = 9_000_000_000_000_000_000;

@@ -3,7 +3,7 @@
 use bombyx_protocol::limits;
 use serde::{Deserialize, Serialize};
 
-use super::{Coins, coins};
+use super::coins::{Coins, coins};
 
 /// How an order finds its provider and its price.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

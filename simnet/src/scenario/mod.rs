@@ -4,6 +4,7 @@
 //! switches hosts off, and [`AttackSpec`].
 
 mod attack;
+mod coins;
 mod error;
 mod feasible;
 mod kernel;
@@ -11,49 +12,32 @@ mod market;
 mod network;
 mod population;
 mod power;
+mod regions;
+mod request;
 mod shipped;
 mod storage;
+mod sweep;
 mod workload;
 
-use bombyx_protocol::amount::Nano;
 use bombyx_protocol::time::{Span, Time};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::sweep::Sweep;
 use error::locate;
 
 pub use attack::{AttackKind, AttackSpec};
+pub use coins::Coins;
 pub use error::ScenarioError;
 pub use kernel::{CAN_PRETEND, Crypto, Tier};
 pub use market::{Market, Mechanism};
 pub use network::{Access, Faults, Jitter, Network, PartitionSpec};
-pub use population::{GpuClass, Population};
+pub use population::{GpuClass, Population, model_id};
 pub use power::{Churn, CrashSpec, OutageSpec, RoleName, SessionLaw};
+pub use regions::Regions;
+pub use request::Request;
 pub use shipped::{FIRST, SHIPPED};
 pub use storage::{Disks, Ledger};
+pub use sweep::{ArmSpec, Axis, Sweep};
 pub use workload::{Arrivals, Fitted, Lengths, TraceFile, Workload};
-
-/// An amount of money, written as a decimal number of coins in quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Coins(pub Nano);
-
-impl<'de> Deserialize<'de> for Coins {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Nano::from_coins(&text).map(Self).map_err(|fault| D::Error::custom(format!("{text:?} is {fault}")))
-    }
-}
-
-impl Serialize for Coins {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.to_string())
-    }
-}
-
-fn coins(nano: u64) -> Coins {
-    Coins(Nano(nano))
-}
 
 /// Everything about a run except its command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,6 +133,17 @@ impl Scenario {
             nearest: None,
         })?;
         Ok(scenario)
+    }
+
+    /// Names the run: equal for equal scenarios, seeds and versions.
+    #[must_use]
+    pub fn run_id(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
+        hasher.update(include_bytes!("../../data/region-latency-20.json"));
+        let one = Self { sweep: Sweep::default(), ..self.clone() };
+        hasher.update(serde_json::to_string(&one).unwrap_or_default().as_bytes());
+        hasher.finalize().to_hex()[..16].to_owned()
     }
 
     /// How many hosts buy.

@@ -1,8 +1,9 @@
 //! Keys of `[population]`: who the hosts are.
 
+use bombyx_protocol::work::order::ModelId;
 use serde::{Deserialize, Serialize};
 
-use super::{Coins, coins};
+use super::coins::{Coins, coins};
 
 /// Who the hosts are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,4 +80,10 @@ impl Default for GpuClass {
             output_per_k: coins(4_000_000),
         }
     }
+}
+
+/// The model with this number.
+#[must_use]
+pub fn model_id(model: u32) -> ModelId {
+    ModelId(*blake3::hash(&[b"bombyx/simnet/model".as_slice(), &model.to_le_bytes()].concat()).as_bytes())
 }

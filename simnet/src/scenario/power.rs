@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::law::Law;
+use crate::kernel::law::Law;
 
 /// Providers that come and go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use bombyx_protocol::time::Span;
 use serde::{Deserialize, Serialize};
 
-use super::{Coins, coins};
+use super::coins::{Coins, coins};
 
 /// Blocks and wallets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

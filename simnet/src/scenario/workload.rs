@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Coins, coins};
-use crate::law::{Law, Wave};
-use crate::requests::Request;
+use super::coins::{Coins, coins};
+use super::request::Request;
+use crate::kernel::law::{Law, Wave};
 
 /// What is ordered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,9 +9,9 @@ use std::fs;
 use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 
-use bombyx_simnet::report::Report;
-use bombyx_simnet::requests;
+use bombyx_simnet::results::report::Report;
 use bombyx_simnet::scenario::{FIRST, SHIPPED, Scenario};
+use bombyx_simnet::workload::requests;
 use bombyx_simnet::world::World;
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::time::{ClockId, clock_gettime};

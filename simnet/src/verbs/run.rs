@@ -1,7 +1,8 @@
 //! `run` and `replay`.
 
-use bombyx_simnet::report::{Report, table};
-use bombyx_simnet::{requests, store, timeline};
+use bombyx_simnet::results::report::{Report, table};
+use bombyx_simnet::results::{store, timeline};
+use bombyx_simnet::workload::requests;
 
 use serde::Serialize;
 

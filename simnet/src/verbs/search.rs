@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use bombyx_simnet::results::store;
 use bombyx_simnet::scenario::Scenario;
-use bombyx_simnet::store;
-use bombyx_simnet::swarm::{self, TRIES_MAX, random_scenario};
 use bombyx_simnet::world::Stopped;
+use bombyx_simnet::world::swarm::{self, TRIES_MAX, random_scenario};
 
 use super::{cpu_s, scenario};
 use crate::{Failed, Swarm, Which};

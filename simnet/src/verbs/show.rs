@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use bombyx_simnet::metrics::METRICS;
-use bombyx_simnet::plot::shown;
+use bombyx_simnet::measures::stats::Interval;
+use bombyx_simnet::results::metrics::METRICS;
+use bombyx_simnet::results::plot::shown;
+use bombyx_simnet::results::store::{self, Stored};
+use bombyx_simnet::results::sweep::differences;
 use bombyx_simnet::scenario::{SHIPPED, Scenario};
-use bombyx_simnet::stats::Interval;
-use bombyx_simnet::store::{self, Stored};
-use bombyx_simnet::sweep::differences;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use bombyx_simnet::metrics::METRICS;
-use bombyx_simnet::page::page;
-use bombyx_simnet::plot::shown;
-use bombyx_simnet::store;
-use bombyx_simnet::sweep::{self, Merged, Planned, Shard};
+use bombyx_simnet::results::metrics::METRICS;
+use bombyx_simnet::results::page::page;
+use bombyx_simnet::results::plot::shown;
+use bombyx_simnet::results::store;
+use bombyx_simnet::results::sweep::{self, Merged, Planned, Shard};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use indicatif::ProgressBar;

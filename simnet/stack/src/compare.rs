@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bombyx_simnet::measure::Percentiles;
+use bombyx_simnet::measures::Percentiles;
+use bombyx_simnet::measures::stats::{Interval, ks};
 use bombyx_simnet::scenario::Scenario;
-use bombyx_simnet::stats::{Interval, ks};
 
 use crate::samples::{Connections, Samples};
 use crate::{Compare, Failed, message, page, run, scenario};

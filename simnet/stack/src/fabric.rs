@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use bombyx_simnet::net::{Links, Passage, Place};
-use bombyx_simnet::rng::{Draws, Purpose};
+use bombyx_simnet::kernel::rng::{Draws, Purpose};
+use bombyx_simnet::network::links::{Links, Passage};
+use bombyx_simnet::network::place::Place;
 use libp2p::PeerId;
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use tokio::sync::mpsc;

@@ -1,13 +1,13 @@
 //! The same scenario in simnet's `message` tier, measured in the same way.
 
 use bombyx_protocol::time::{Span, Time};
-use bombyx_simnet::kademlia::Kademlia;
-use bombyx_simnet::net::{Links, Passage, Regions};
-use bombyx_simnet::overlay::are_connected;
-use bombyx_simnet::population::hosts;
-use bombyx_simnet::report::Report;
-use bombyx_simnet::rng::{Draws, Purpose};
-use bombyx_simnet::scenario::Scenario;
+use bombyx_simnet::kernel::rng::{Draws, Purpose};
+use bombyx_simnet::network::kademlia::Kademlia;
+use bombyx_simnet::network::links::{Links, Passage};
+use bombyx_simnet::network::overlay::are_connected;
+use bombyx_simnet::results::report::Report;
+use bombyx_simnet::scenario::{Regions, Scenario};
+use bombyx_simnet::workload::population::hosts;
 use bombyx_simnet::world::{Stopped, World};
 use sha2::{Digest as _, Sha256};
 

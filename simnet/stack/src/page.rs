@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use bombyx_simnet::measure::curve;
-use bombyx_simnet::page::STYLE;
-use bombyx_simnet::plot::{distributions, escape, number, shown};
+use bombyx_simnet::measures::curve;
+use bombyx_simnet::results::page::STYLE;
+use bombyx_simnet::results::plot::{distributions, escape, number, shown};
 
 use crate::compare::{APART_MAX, Compared, Comparison, KS_MAX, apart};
 

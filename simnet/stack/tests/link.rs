@@ -10,9 +10,10 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::time::Duration;
 
-use bombyx_simnet::net::{Links, Place, Regions};
-use bombyx_simnet::rng::Draws;
-use bombyx_simnet::scenario::{Jitter, Network};
+use bombyx_simnet::kernel::rng::Draws;
+use bombyx_simnet::network::links::Links;
+use bombyx_simnet::network::place::Place;
+use bombyx_simnet::scenario::{Jitter, Network, Regions};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::PeerId;
 use libp2p::core::muxing::StreamMuxer;

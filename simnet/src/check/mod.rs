@@ -1,0 +1,490 @@
+//! What must hold after every event of every world: a broken invariant stops the run and names itself.
+
+pub mod blame;
+pub mod pledge;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::ChannelState;
+use bombyx_protocol::channel::terms::AgreedTerms;
+use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::io::{Bill, OrderNews, Output};
+use bombyx_protocol::limits;
+use bombyx_protocol::table::Table;
+use bombyx_protocol::time::{Span, Time};
+
+use crate::check::pledge::Pledge;
+use crate::ledger::chain::{Account, Chain};
+use crate::scenario::{self, Scenario};
+
+/// How long after its deadline an order may still be told to have ended, on a quick disk; a scenario may say otherwise.
+const GRACE: Span = Span::from_ms(1_000);
+/// Commits that the word of an order's end may wait for: the one that runs, and the one that its own records are in.
+const COMMITS_AWAITED: u64 = 2;
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant}: {detail}")]
+pub struct Broken {
+    /// Which one.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub detail: String,
+}
+
+fn broken(invariant: &'static str, detail: String) -> Result<(), Broken> {
+    Err(Broken { invariant, detail })
+}
+
+fn hold(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { broken(invariant, detail()) }
+}
+
+/// What is known of one channel.
+#[derive(Debug)]
+struct Channel {
+    /// Numbers of its parties.
+    payer: u32,
+    payee: u32,
+    /// The most that its client has promised in a record that is on its disk.
+    promised: Nano,
+    /// By epoch: a voucher counts in one funding only.
+    fundings: Table<u64, Vouchers>,
+}
+
+/// The newest vouchers of a funding at the provider; nothing where there is none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Vouchers {
+    /// Written, on disk or not.
+    written: Nano,
+    /// On its disk.
+    durable: Nano,
+}
+
+/// All channels. A party has many, so each names it by a number.
+#[derive(Debug, Default)]
+struct Channels {
+    known: BTreeMap<Account, Channel>,
+    parties: Vec<Account>,
+    numbers: BTreeMap<Account, u32>,
+}
+
+impl Channels {
+    fn of(&mut self, terms: &AgreedTerms) -> &mut Channel {
+        let Self { known, parties, numbers } = self;
+        known.entry(terms.account().hash).or_insert_with(|| {
+            let mut number = |party: Account| {
+                *numbers.entry(party).or_insert_with(|| {
+                    parties.push(party);
+                    parties.len() as u32 - 1
+                })
+            };
+            let (payer, payee) = (number(terms.client.hash), number(terms.provider.hash));
+            Channel { payer, payee, promised: Nano::ZERO, fundings: Table::default() }
+        })
+    }
+
+    /// The sum of a number of every funding with a voucher on its provider's disk, for one side of each channel.
+    fn sums(
+        &self,
+        side: impl Fn(&Channel) -> u32,
+        number: impl Fn(&Account, u64, Vouchers) -> Nano,
+    ) -> BTreeMap<Account, Nano> {
+        let mut sums: BTreeMap<Account, Nano> = BTreeMap::new();
+        for (account, channel) in &self.known {
+            let fundings = channel.fundings.iter().filter(|(_, vouchers)| vouchers.durable > Nano::ZERO);
+            for (epoch, vouchers) in fundings {
+                let sum = sums.entry(self.parties[side(channel) as usize]).or_default();
+                *sum = sum.saturating_plus(number(account, *epoch, *vouchers));
+            }
+        }
+        sums
+    }
+}
+
+impl Channel {
+    fn vouchers(&mut self, epoch: u64) -> &mut Vouchers {
+        if !self.fundings.contains_key(&epoch) {
+            self.fundings.insert(epoch, Vouchers::default());
+        }
+        self.fundings.get_mut(&epoch).expect("it is there or was put there")
+    }
+}
+
+/// What was seen so far, as far as the invariants need it.
+#[derive(Debug, Default)]
+pub struct Check {
+    channels: Channels,
+    /// Orders that are not at their end, by number.
+    orders: BTreeMap<u32, Open>,
+    due: BTreeSet<(Time, u32)>,
+    /// No order is due before.
+    next_due: Time,
+    /// How long after its deadline an order may still be told to have ended.
+    grace: Span,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    due: Time,
+    max_cost: Nano,
+    served_by_someone: bool,
+}
+
+impl Check {
+    /// Makes the check of a scenario's run: its grace is what the scenario says, or what its disks need.
+    #[must_use]
+    pub fn new(scenario: &Scenario) -> Self {
+        let commits = Span(scenario.disk.longest_commit().0.saturating_mul(COMMITS_AWAITED));
+        let grace = scenario.workload.grace_s.map_or(GRACE.max(commits), scenario::span);
+        Self { grace, ..Self::default() }
+    }
+
+    /// An order was given to a client.
+    pub fn ordered(&mut self, number: u32, deadline: Time, max_cost: Nano) {
+        let due = deadline + self.grace;
+        self.orders.insert(number, Open { due, max_cost, served_by_someone: false });
+        self.due.insert((due, number));
+        self.next_due = self.next_due.min(due);
+    }
+
+    /// The client of an order lost power: nobody is left to end it.
+    pub fn lost(&mut self, number: u32) {
+        if let Some(order) = self.orders.remove(&number) {
+            self.due.remove(&(order.due, number));
+        }
+    }
+
+    /// Orders that are not at their end.
+    pub fn open(&self) -> impl Iterator<Item = u32> {
+        self.orders.keys().copied()
+    }
+
+    /// How many orders are not at their end.
+    #[must_use]
+    pub fn open_orders(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Every order ends once, by its deadline, within its budget, and with one provider at a time.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn news(&mut self, number: u32, news: &OrderNews) -> Result<(), Broken> {
+        let Some(order) = self.orders.get_mut(&number) else {
+            return broken("an order ends once", format!("order {number} goes on after its end"));
+        };
+        match news {
+            OrderNews::Awarded { .. } => {
+                let twice = std::mem::replace(&mut order.served_by_someone, true);
+                hold(!twice, "no double award", || format!("order {number} has two providers at once"))
+            }
+            OrderNews::FailedOver { .. } => {
+                order.served_by_someone = false;
+                Ok(())
+            }
+            OrderNews::Bids(_) | OrderNews::Content(_) => Ok(()),
+            OrderNews::Done(bill) | OrderNews::Failed { bill, .. } => {
+                let max_cost = order.max_cost;
+                self.lost(number);
+                within_budget(number, bill, max_cost)
+            }
+        }
+    }
+
+    /// Every order ends by its deadline, as far as all is known that happened before `now`. Cheap enough for after every
+    /// event.
+    ///
+    /// # Errors
+    /// [`Broken`], and when.
+    pub fn deadlines(&mut self, now: Time) -> Result<(), (Time, Broken)> {
+        if now <= self.next_due {
+            return Ok(());
+        }
+        self.next_due = self.due.first().map_or(now, |(due, _)| *due);
+        match self.due.first() {
+            Some((due, number)) if *due < now => {
+                let detail = format!("order {number} is open after {:.6} s", due.0 as f64 / 1e6);
+                Err((*due, Broken { invariant: "every order ends by its deadline", detail }))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// While a record is not durable, nothing leaves that was said after it.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn silence(must_wait: bool, output: &Output) -> Result<(), Broken> {
+        let speaks = must_wait && !matches!(output, Output::Persist { .. });
+        hold(!speaks, "no output before its record is durable", || format!("{output:?} left before a commit"))
+    }
+
+    /// A host writes a record. A provider never holds a voucher that its client could forget, that pays less than an
+    /// earlier one, or that promises more than the ledger holds.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn writes(&mut self, pledge: &Pledge, now: Time, chain: &Chain) -> Result<(), Broken> {
+        match pledge {
+            Pledge::Promise { terms, deposit, cumulative } => {
+                // A top-up counts once the ledger has it, even before the client has seen it.
+                let shown = chain.state(now, &terms.account().hash).map(|state| state.deposit);
+                let deposit = shown.unwrap_or_default().max(*deposit);
+                hold(*cumulative <= deposit, "no promise above the deposit", || {
+                    format!("{cumulative} promised of {deposit}")
+                })
+            }
+            Pledge::Voucher { terms, epoch, cumulative } => {
+                self.earns(terms, *epoch, *cumulative)?;
+                let shown = chain.state(now, &terms.account().hash);
+                Self::is_covered(*cumulative, shown.filter(|state| state.epoch == *epoch))
+            }
+        }
+    }
+
+    fn earns(&mut self, terms: &AgreedTerms, epoch: u64, cumulative: Nano) -> Result<(), Broken> {
+        let channel = self.channels.of(terms);
+        let promised = channel.promised;
+        hold(cumulative <= promised, "no output before its record is durable", || {
+            format!("a provider has a voucher over {cumulative}, its client's disk knows of {promised}")
+        })?;
+        let before = std::mem::replace(&mut channel.vouchers(epoch).written, cumulative);
+        hold(before <= cumulative, "vouchers never decrease", || {
+            format!("a voucher over {cumulative} follows one over {before}")
+        })
+    }
+
+    fn is_covered(cumulative: Nano, shown: Option<ChannelState>) -> Result<(), Broken> {
+        match shown {
+            Some(state) => hold(cumulative <= state.deposit, "no voucher above the deposit", || {
+                format!("{cumulative} of {}", state.deposit)
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A provider with this account lost power: a voucher that was not on its disk is as if it had never come.
+    pub fn crashed(&mut self, wallet: &Account) {
+        let Some(payee) = self.channels.numbers.get(wallet).copied() else { return };
+        for channel in self.channels.known.values_mut().filter(|channel| channel.payee == payee) {
+            channel.fundings.values_mut().for_each(|vouchers| vouchers.written = vouchers.durable);
+        }
+    }
+
+    /// A record is on a disk now.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn durable(&mut self, pledge: &Pledge) -> Result<(), Broken> {
+        match pledge {
+            Pledge::Promise { terms, cumulative, .. } => {
+                let before = std::mem::replace(&mut self.channels.of(terms).promised, *cumulative);
+                hold(before <= *cumulative, "promises never decrease", || {
+                    format!("a promise of {cumulative} follows one of {before}")
+                })
+            }
+            Pledge::Voucher { terms, epoch, cumulative } => {
+                self.channels.of(terms).vouchers(*epoch).durable = *cumulative;
+                Ok(())
+            }
+        }
+    }
+
+    /// A voucher goes to the ledger: whoever brings it has it, or the promise behind it, on disk.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn brings(&self, voucher: &Voucher, is_client: bool) -> Result<(), Broken> {
+        let known = self.channels.known.get(&voucher.account).map_or(Nano::ZERO, |channel| {
+            let vouchers = channel.fundings.get(&voucher.epoch).copied().unwrap_or_default();
+            if is_client { channel.promised } else { vouchers.durable }
+        });
+        hold(voucher.cumulative <= known, "no output before its record is durable", || {
+            format!("a voucher over {} goes to the ledger, the disk knows of {known}", voucher.cumulative)
+        })
+    }
+
+    /// What each payee holds vouchers for on its disk, settled or not.
+    #[must_use]
+    pub fn earned(&self) -> BTreeMap<Account, Nano> {
+        self.channels.sums(|channel| channel.payee, |_, _, vouchers| vouchers.durable)
+    }
+
+    /// What each payee holds vouchers for and the ledger has not settled.
+    #[must_use]
+    pub fn unsettled(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
+        self.channels.sums(
+            |channel| channel.payee,
+            |account, epoch, vouchers| vouchers.durable.saturating_minus(chain.settled(account, epoch)),
+        )
+    }
+
+    /// What the ledger has settled out of each client's channels.
+    #[must_use]
+    pub fn settled_by_payer(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
+        self.channels.sums(|channel| channel.payer, |account, epoch, _| chain.settled(account, epoch))
+    }
+
+    /// No engine has more jobs than its provider has slots.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn capacity(running: usize, slots: u16) -> Result<(), Broken> {
+        hold(running <= usize::from(slots), "capacity is never exceeded", || {
+            format!("{running} jobs on {slots} slots")
+        })
+    }
+
+    /// No message is longer than what its receiver reads.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn length(bytes: usize, is_gossip: bool) -> Result<(), Broken> {
+        let most = if is_gossip { limits::GOSSIP_BYTES_MAX } else { limits::FRAME_BYTES_MAX };
+        hold(bytes <= most, "every message fits its limit", || format!("{bytes} bytes of {most}"))
+    }
+
+    /// No coin appears or disappears by a call. Cheap enough for after every one.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn money_of_calls(chain: &Chain) -> Result<(), Broken> {
+        let drift = chain.drift();
+        hold(drift == 0, "money is conserved", || format!("{drift} nano too many"))
+    }
+
+    /// No coin has appeared or disappeared: all accounts are counted.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub fn money(chain: &Chain) -> Result<(), Broken> {
+        let imbalance = chain.imbalance();
+        hold(imbalance == 0, "money is conserved", || format!("{imbalance} nano too many"))
+    }
+}
+
+fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Broken> {
+    hold(bill.cost <= max_cost, "no order costs more than it may", || {
+        format!("order {number} cost {} of {max_cost}", bill.cost)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bombyx_protocol::channel::record::{Earning, Paying, Record};
+    use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+    use bombyx_protocol::ident::{NodeId, Signature};
+    use bombyx_protocol::io::{Failure, PersistId};
+    use bombyx_protocol::wire::message::Payment;
+    use bombyx_protocol::work::order::JobId;
+
+    use super::*;
+
+    fn terms() -> ChannelTerms {
+        ChannelTerms {
+            network_id: -3,
+            salt: 1,
+            client_key: [1; 32],
+            provider_key: [2; 32],
+            client: Address::basechain([3; 32]),
+            provider: Address::basechain([4; 32]),
+            challenge_s: 60,
+        }
+    }
+
+    fn record(cumulative: u64) -> Record {
+        Record::Paying(Paying {
+            terms: terms().into(),
+            provider: NodeId([5; 32]),
+            deposit: Nano(1_000),
+            locked: Nano(1_000),
+            epoch: Some(7),
+            cumulative: Nano(cumulative),
+            closing: false,
+            gone: false,
+        })
+    }
+
+    fn paying(cumulative: u64) -> Pledge {
+        Pledge::of(&record(cumulative)).expect("it promises something")
+    }
+
+    fn earning(cumulative: u64) -> Pledge {
+        let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
+        let earning = Earning {
+            terms: terms().into(),
+            client: NodeId([6; 32]),
+            payment: Some(payment),
+            early: None,
+            shelved: None,
+            at_risk: Nano::ZERO,
+            widest: Nano::ZERO,
+            ordered: None,
+            gone: false,
+        };
+        Pledge::of(&Record::Earning(earning)).expect("it has a voucher")
+    }
+
+    fn fails(result: Result<(), Broken>) -> &'static str {
+        result.expect_err("it must be caught").invariant
+    }
+
+    #[test]
+    fn a_voucher_that_a_crash_took_from_the_disk_may_be_followed_by_a_lower_one() {
+        let (mut check, chain) = (Check::default(), Chain::new(-3));
+        check.durable(&paying(500)).expect("a first promise");
+        check.writes(&earning(300), Time(0), &chain).expect("a first voucher");
+        check.durable(&earning(300)).expect("the commit is complete");
+        check.writes(&earning(400), Time(0), &chain).expect("more");
+        check.crashed(&terms().provider.hash);
+        check.writes(&earning(300), Time(0), &chain).expect("it is what the disk holds");
+        check.crashed(&terms().provider.hash);
+        assert_eq!(fails(check.writes(&earning(299), Time(0), &chain)), "vouchers never decrease");
+    }
+
+    #[test]
+    fn a_voucher_that_decreases_or_runs_ahead_of_a_disk_is_caught() {
+        let chain = Chain::new(-3);
+        let mut check = Check::default();
+        check.durable(&paying(500)).expect("a first promise");
+        check.writes(&earning(400), Time(0), &chain).expect("a voucher within the promise");
+        assert_eq!(fails(check.writes(&earning(300), Time(0), &chain)), "vouchers never decrease");
+        assert_eq!(
+            fails(check.writes(&earning(501), Time(0), &chain)),
+            "no output before its record is durable"
+        );
+        assert_eq!(fails(check.durable(&paying(499))), "promises never decrease");
+        assert_eq!(fails(check.writes(&paying(1_001), Time(0), &chain)), "no promise above the deposit");
+        let voucher = Voucher { account: terms().account().hash, epoch: 7, cumulative: Nano(400) };
+        assert_eq!(fails(check.brings(&voucher, false)), "no output before its record is durable");
+        check.durable(&earning(400)).expect("the commit is complete");
+        assert_eq!(check.brings(&voucher, false), Ok(()));
+    }
+
+    #[test]
+    fn who_speaks_before_a_commit_is_caught_and_who_writes_is_not() {
+        let speech = Output::Cancel { job: JobId([1; 16]) };
+        let record = Output::Persist { id: PersistId(1), record: Box::new(record(1)) };
+        assert_eq!(fails(Check::silence(true, &speech)), "no output before its record is durable");
+        assert_eq!((Check::silence(false, &speech), Check::silence(true, &record)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn an_order_that_outlives_its_deadline_its_budget_or_itself_is_caught() {
+        let mut check = Check::new(&Scenario::default());
+        check.ordered(1, Time(5_000_000), Nano(10));
+        assert_eq!(check.deadlines(Time(6_000_000)), Ok(()));
+        let late = check.deadlines(Time(6_000_001)).map_err(|(at, broken)| (at, broken.invariant));
+        assert_eq!(late, Err((Time(6_000_000), "every order ends by its deadline")));
+        let award = OrderNews::Awarded { provider: NodeId([1; 32]), job: JobId([1; 16]) };
+        assert_eq!(check.news(1, &award), Ok(()));
+        assert_eq!(fails(check.news(1, &award)), "no double award");
+        let bill = Bill { cost: Nano(11), ..Bill::default() };
+        let end = OrderNews::Failed { why: Failure::Deadline, bill };
+        assert_eq!(fails(check.news(1, &end)), "no order costs more than it may");
+        assert_eq!(fails(check.news(1, &end)), "an order ends once");
+        assert_eq!(check.deadlines(Time(9_000_000)), Ok(()));
+    }
+}

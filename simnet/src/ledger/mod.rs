@@ -1,0 +1,3 @@
+//! The ledger: accounts, channels, blocks and fees.
+
+pub mod chain;

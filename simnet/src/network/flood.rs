@@ -1,0 +1,67 @@
+//! A gossip message under way through its topic. Its copies share it, on whatever shard they are, and the last one that
+//! arrives lets go of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bombyx_protocol::time::Time;
+use bombyx_protocol::wire::message::VerifiedGossip;
+
+use crate::network::kind::Kind;
+
+/// A message under way.
+#[derive(Debug)]
+pub struct Flood {
+    /// Who published it.
+    pub publisher: u32,
+    /// When.
+    pub published: Time,
+    /// Names it in every draw about it: the same in every tier.
+    pub key: u64,
+    /// Its topic.
+    pub topic: u32,
+    /// What its traffic is counted as.
+    pub kind: Kind,
+    /// What it says.
+    pub gossip: VerifiedGossip,
+    /// Encoded length.
+    pub bytes: u32,
+    /// One bit for each member that has it; empty where its way is solved, so that what arrives is to be heard.
+    seen: Vec<AtomicU64>,
+}
+
+impl Flood {
+    /// A flood whose way is solved.
+    #[must_use]
+    pub fn solved(
+        (publisher, published): (u32, Time),
+        (topic, key): (u32, u64),
+        (kind, gossip): (Kind, VerifiedGossip),
+        bytes: u32,
+    ) -> Self {
+        Self { publisher, published, key, topic, kind, gossip, bytes, seen: Vec::new() }
+    }
+
+    /// The same flood, carried hop by hop among so many members.
+    #[must_use]
+    pub fn among(self, members: usize) -> Self {
+        Self { seen: (0..members.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(), ..self }
+    }
+
+    /// Whether its way is solved.
+    #[must_use]
+    pub fn is_solved(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    /// Notes that a member has the message. Whether it had not.
+    ///
+    /// A member's bit is looked at and set by the shard of its host alone; neighbours in its word may be another's.
+    pub fn mark(&self, member: u32) -> bool {
+        let (word, bit) = (&self.seen[member as usize / 64], 1u64 << (member % 64));
+        if word.load(Ordering::Relaxed) & bit != 0 {
+            return false;
+        }
+        word.fetch_or(bit, Ordering::Relaxed);
+        true
+    }
+}

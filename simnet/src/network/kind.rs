@@ -1,0 +1,68 @@
+//! Kinds of messages.
+
+use bombyx_protocol::wire::message::{Gossip, Message, ToClient, ToProvider};
+
+/// Kinds of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Copies of calls.
+    Call,
+    /// Copies of seeks.
+    Seek,
+    /// Asks: answers to seeks.
+    Ask,
+    /// Bids.
+    Bid,
+    /// Awards.
+    Award,
+    /// Awards taken.
+    Accept,
+    /// Awards or jobs refused.
+    Refuse,
+    /// Losers told.
+    Release,
+    /// Sealed frames from clients: tasks, acknowledgements, vouchers.
+    Upstream,
+    /// Sealed frames from providers: chunks with receipts.
+    Downstream,
+}
+
+/// All kinds, with their names in reports.
+pub const KINDS: [(Kind, &str); 10] = [
+    (Kind::Call, "call"),
+    (Kind::Seek, "seek"),
+    (Kind::Ask, "ask"),
+    (Kind::Bid, "bid"),
+    (Kind::Award, "award"),
+    (Kind::Accept, "accept"),
+    (Kind::Refuse, "refuse"),
+    (Kind::Release, "release"),
+    (Kind::Upstream, "upstream"),
+    (Kind::Downstream, "downstream"),
+];
+
+impl Kind {
+    /// The kind of a direct message.
+    #[must_use]
+    pub const fn of(message: &Message) -> Self {
+        match message {
+            Message::ToProvider(ToProvider::Award(_)) => Self::Award,
+            Message::ToProvider(ToProvider::Sealed(_)) => Self::Upstream,
+            Message::ToProvider(ToProvider::Release(_)) => Self::Release,
+            Message::ToClient(ToClient::Bid(_)) => Self::Bid,
+            Message::ToClient(ToClient::Accept(_)) => Self::Accept,
+            Message::ToClient(ToClient::Refuse(_)) => Self::Refuse,
+            Message::ToClient(ToClient::Sealed(_)) => Self::Downstream,
+            Message::ToClient(ToClient::Ask(_)) => Self::Ask,
+        }
+    }
+
+    /// The kind of a gossip message.
+    #[must_use]
+    pub const fn of_gossip(gossip: &Gossip) -> Self {
+        match gossip {
+            Gossip::Call(_) => Self::Call,
+            Gossip::Seek(_) => Self::Seek,
+        }
+    }
+}

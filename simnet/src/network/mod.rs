@@ -1,0 +1,10 @@
+//! The network: where hosts are, the links between them, gossip topics, floods, the hash table and uplinks.
+
+pub mod flood;
+pub mod kademlia;
+pub mod kind;
+pub mod links;
+pub mod overlay;
+pub mod place;
+pub mod uplink;
+pub(crate) mod way;

@@ -1,0 +1,188 @@
+//! The way of one flood, found as a shortest path without an event for each hop.
+//!
+//! What a flood looks at lies close together: by member, where it is, and by link, how long the way is when nothing varies,
+//! which costs a relay and a hash to work out.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use bombyx_protocol::time::{Span, Time};
+
+use crate::kernel::rng::fold;
+use crate::network::links::{Links, Passage};
+use crate::network::overlay::Topic;
+use crate::network::place::Place;
+
+/// A heap's entry holds a time since the flood began above so many bits for the member.
+const MEMBER_BITS: u32 = 24;
+
+/// The distances of one topic.
+#[derive(Debug)]
+pub(crate) struct Distances {
+    /// By member.
+    places: Vec<Place>,
+    /// By link, in the topic's order: one way for an empty message when nothing varies, in microseconds.
+    paths: Vec<u32>,
+}
+
+impl Distances {
+    /// Of a topic whose members are among hosts at these places.
+    pub(crate) fn of(topic: &Topic, places: &[Place], links: &Links) -> Self {
+        let place = |member: u32| places[topic.members[member as usize] as usize];
+        let members = 0..topic.members.len() as u32;
+        let pairs =
+            members.clone().flat_map(|from| topic.links(from).iter().map(move |member| (from, *member)));
+        let path = |(from, to)| u32::try_from(links.path(place(from), place(to)).0).unwrap_or(u32::MAX);
+        Self { places: members.map(place).collect(), paths: pairs.map(path).collect() }
+    }
+}
+
+/// How a message first reached a member.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reached {
+    pub(crate) at: Time,
+    /// The host that it came from.
+    pub(crate) from: u32,
+    pub(crate) hops: u8,
+    /// Whether no earlier copy can come.
+    is_final: bool,
+}
+
+const NOT_YET: Reached = Reached { at: Time(u64::MAX), from: u32::MAX, hops: 0, is_final: false };
+
+/// A flood, and the ground that it spreads over.
+pub(crate) struct Ground<'a> {
+    pub(crate) now: Time,
+    pub(crate) topic: &'a Topic,
+    pub(crate) distances: &'a Distances,
+    pub(crate) links: &'a Links,
+    /// Who publishes, and where that is.
+    pub(crate) publisher: (u32, Place),
+    /// Names the flood in every draw about it.
+    pub(crate) key: u64,
+    /// Its encoded length.
+    pub(crate) bytes: usize,
+    /// What a host needs before it forwards the message.
+    pub(crate) validate: Span,
+}
+
+/// The way of one flood, and room for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Way {
+    /// By member.
+    reached: Vec<Reached>,
+    /// Arrivals of copies that may be the first, in their order.
+    open: BinaryHeap<Reverse<u64>>,
+    begun: Time,
+    /// Copies sent.
+    pub(crate) sent: u64,
+    /// Copies that arrived where somebody is.
+    pub(crate) arrived: u64,
+    /// First copies.
+    pub(crate) first: u64,
+    /// Hops of all first copies.
+    pub(crate) hops: u64,
+    /// When the last copy arrives.
+    pub(crate) last: Time,
+}
+
+impl Way {
+    /// Finds the way of a flood to these members and on from them, as though every hop of it happened. Who is not up
+    /// hears nothing; who keeps it forwards nothing.
+    pub(crate) fn find(
+        &mut self,
+        ground: &Ground<'_>,
+        targets: &[u32],
+        is_up: impl Fn(u32) -> bool,
+        keeps: impl Fn(u32) -> bool,
+    ) {
+        let Ground { now, topic, distances, links, key, bytes, .. } = *ground;
+        let (publisher, home) = ground.publisher;
+        self.reset(topic.members.len(), now);
+        if let Some(member) = topic.member(publisher) {
+            self.reached[member as usize].is_final = true;
+        }
+        // Partitions and drops stand still while the flood lasts, or it is not solved.
+        let (sender, fates) = (links.sender(now, home, bytes), fold(key, u64::from(publisher)));
+        for member in targets {
+            let (host, place) = (topic.members[*member as usize], distances.places[*member as usize]);
+            let passage = sender.passage(place, links.path(home, place), fold(fates, u64::from(host)));
+            self.copy(passage, (now, publisher, 1), *member, is_up(host));
+        }
+        while let Some((member, reached)) = self.next() {
+            self.first += 1;
+            self.hops += u64::from(reached.hops);
+            let from = topic.members[member as usize];
+            if keeps(from) {
+                continue;
+            }
+            let (sender, fates) =
+                (links.sender(now, distances.places[member as usize], bytes), fold(key, u64::from(from)));
+            let leaves = (reached.at + ground.validate, from, reached.hops.saturating_add(1));
+            let paths = &distances.paths[topic.range(member)];
+            for (to, path) in topic.links(member).iter().zip(paths) {
+                let (host, place) = (topic.members[*to as usize], distances.places[*to as usize]);
+                if host != reached.from {
+                    let fate = fold(fates, u64::from(host));
+                    let passage = sender.passage(place, Span(u64::from(*path)), fate);
+                    self.copy(passage, leaves, *to, is_up(host));
+                }
+            }
+        }
+    }
+
+    /// By member, how the message reached it first, if it did.
+    pub(crate) fn reached(&self) -> impl Iterator<Item = Option<Reached>> {
+        self.reached.iter().map(|reached| (reached.from != u32::MAX).then_some(*reached))
+    }
+
+    fn reset(&mut self, members: usize, now: Time) {
+        self.reached.clear();
+        self.reached.resize(members, NOT_YET);
+        self.open.clear();
+        (self.begun, self.last) = (now, now);
+        (self.sent, self.arrived, self.first, self.hops) = (0, 0, 0, 0);
+    }
+
+    /// A copy leaves at this time, from this host, with so many hops when it arrives.
+    fn copy(&mut self, passage: Passage, leaves: (Time, u32, u8), member: u32, is_up: bool) {
+        self.sent += 1;
+        match passage {
+            Passage::Arrives(delay) => self.arrives(delay, leaves, member, is_up),
+            Passage::Twice(first, second) => {
+                self.arrives(first, leaves, member, is_up);
+                self.arrives(second, leaves, member, is_up);
+            }
+            Passage::Lost | Passage::Cut => {}
+        }
+    }
+
+    /// A copy arrives, if anybody is there.
+    fn arrives(&mut self, delay: Span, (left, from, hops): (Time, u32, u8), member: u32, is_up: bool) {
+        let at = left + delay;
+        self.last = self.last.max(at);
+        if !is_up {
+            return;
+        }
+        self.arrived += 1;
+        let known = &mut self.reached[member as usize];
+        if !known.is_final && (at, from) < (known.at, known.from) {
+            *known = Reached { at, from, hops, is_final: false };
+            self.open.push(Reverse(at.since(self.begun).0 << MEMBER_BITS | u64::from(member)));
+        }
+    }
+
+    /// The member with the earliest first copy that was not looked at.
+    fn next(&mut self) -> Option<(u32, Reached)> {
+        while let Some(Reverse(packed)) = self.open.pop() {
+            let member = (packed & ((1 << MEMBER_BITS) - 1)) as u32;
+            let known = &mut self.reached[member as usize];
+            // An arrival that an earlier one came before is void.
+            if !known.is_final && known.at.since(self.begun).0 == packed >> MEMBER_BITS {
+                known.is_final = true;
+                return Some((member, *known));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,412 @@
+//! Sweeps: arms of one scenario over the same seeds, in shards, and what the pairs of runs say.
+//!
+//! All arms share their seeds and every draw that their difference does not touch (common random numbers), so that a
+//! difference between two arms is known much better than either of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::measures::stats::Interval;
+use crate::results::metrics::METRICS;
+use crate::results::store::{self, StoreError, Stored};
+use crate::scenario::{ArmSpec, Scenario, ScenarioError, Sweep};
+
+/// Runs of one sweep at the most.
+pub const RUNS_MAX: usize = 100_000;
+
+/// One arm, ready to run with each seed.
+#[derive(Debug, Clone)]
+pub struct Arm {
+    /// How reports call it.
+    pub name: String,
+    /// The scenario, with the first seed.
+    pub scenario: Scenario,
+}
+
+/// One run of a sweep.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// Which arm.
+    pub arm: usize,
+    /// Its scenario and seed.
+    pub scenario: Scenario,
+    /// Its id.
+    pub run_id: String,
+}
+
+/// A sweep as it lies beside its runs: what there must be, and how it is called.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The scenario's name.
+    pub title: String,
+    /// Its question.
+    pub question: String,
+    /// Hosts of the first arm.
+    pub nodes: u32,
+    /// Orders of the first arm.
+    pub jobs: u32,
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// The arms, and the run of each seed.
+    pub arms: Vec<PlanArm>,
+}
+
+/// An arm and its runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanArm {
+    /// How reports call it.
+    pub name: String,
+    /// One run for each seed.
+    pub runs: Vec<String>,
+}
+
+/// Why a sweep cannot be run or put together.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// A changed scenario is refused.
+    #[error("arm {arm:?}: {source}")]
+    Scenario {
+        /// The arm.
+        arm: String,
+        /// Why.
+        source: Box<ScenarioError>,
+    },
+    /// A key leads nowhere.
+    #[error("arm {arm:?}: no table or list at {key:?} to set a value in")]
+    Key {
+        /// The arm.
+        arm: String,
+        /// The key.
+        key: String,
+    },
+    /// The sweep is empty or too large.
+    #[error("a sweep has 1 to {RUNS_MAX} runs, this one has {0}")]
+    Size(usize),
+    /// Runs are not there yet.
+    #[error(
+        "{missing} of {all} runs are missing, the first is {first}; run the other shards, then merge again"
+    )]
+    Missing {
+        /// How many.
+        missing: usize,
+        /// Of how many.
+        all: usize,
+        /// One of them.
+        first: String,
+    },
+    /// Something on disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Scenario {
+    /// The arms of this scenario's sweep: named arms times every axis.
+    ///
+    /// # Errors
+    /// [`SweepError`] names the arm and the key.
+    pub fn arms(&self) -> Result<Vec<Arm>, SweepError> {
+        let as_is = ArmSpec { name: String::new(), set: BTreeMap::new() };
+        let mut specs = if self.sweep.arm.is_empty() { vec![as_is] } else { self.sweep.arm.clone() };
+        for axis in &self.sweep.axis {
+            specs = specs
+                .iter()
+                .flat_map(|spec| axis.values.iter().map(|value| with(spec, &axis.key, value)))
+                .collect();
+            let runs = specs.len() * self.sweep.seeds as usize;
+            if runs > RUNS_MAX {
+                return Err(SweepError::Size(runs));
+            }
+        }
+        specs.into_iter().map(|spec| self.arm(spec)).collect()
+    }
+
+    fn arm(&self, spec: ArmSpec) -> Result<Arm, SweepError> {
+        let name = if spec.name.is_empty() { "as is".to_owned() } else { spec.name };
+        let base = Self { sweep: Sweep::default(), ..self.clone() };
+        let refused = |what: String| SweepError::Scenario {
+            arm: name.clone(),
+            source: Box::new(ScenarioError { file: "sweep".to_owned(), line: None, what, nearest: None }),
+        };
+        let mut table = toml::Value::try_from(&base).map_err(|error| refused(error.to_string()))?;
+        for (key, value) in spec.set {
+            set(&mut table, &key, value)
+                .ok_or_else(|| SweepError::Key { arm: name.clone(), key: key.clone() })?;
+        }
+        let text = toml::to_string(&table).map_err(|error| refused(error.to_string()))?;
+        let mut scenario = Self::parse("sweep", &text).map_err(|error| SweepError::Scenario {
+            arm: name.clone(),
+            source: Box::new(ScenarioError { line: None, ..error }),
+        })?;
+        // The file was read once, for all arms.
+        if let (Some(trace), Some(read)) = (&mut scenario.workload.trace, &self.workload.trace) {
+            if trace.file != read.file {
+                return Err(refused("every arm has the trace of the scenario; its file cannot vary".into()));
+            }
+            trace.requests = std::sync::Arc::clone(&read.requests);
+        }
+        Ok(Arm { name, scenario })
+    }
+
+    /// Every run of this scenario's sweep, seed by seed, and the plan of the whole.
+    ///
+    /// # Errors
+    /// [`SweepError`].
+    pub fn planned(&self) -> Result<(Plan, Vec<Planned>), SweepError> {
+        let arms = self.arms()?;
+        let seeds: Vec<u64> =
+            (0..u64::from(self.sweep.seeds)).map(|number| self.seed.wrapping_add(number)).collect();
+        let mut planned = Vec::new();
+        for seed in &seeds {
+            for (arm, of) in arms.iter().enumerate() {
+                let scenario = Self { seed: *seed, ..of.scenario.clone() };
+                planned.push(Planned { arm, run_id: scenario.run_id(), scenario });
+            }
+        }
+        if !(1..=RUNS_MAX).contains(&planned.len()) {
+            return Err(SweepError::Size(planned.len()));
+        }
+        let first = &arms[0].scenario;
+        let plan = Plan {
+            title: self.title.clone(),
+            question: self.question.clone(),
+            nodes: first.nodes,
+            jobs: first.workload.jobs,
+            seeds,
+            arms: arms
+                .iter()
+                .enumerate()
+                .map(|(arm, of)| PlanArm {
+                    name: of.name.clone(),
+                    runs: planned.iter().filter(|run| run.arm == arm).map(|run| run.run_id.clone()).collect(),
+                })
+                .collect(),
+        };
+        Ok((plan, planned))
+    }
+}
+
+fn with(spec: &ArmSpec, key: &str, value: &toml::Value) -> ArmSpec {
+    let short = key.rsplit('.').next().unwrap_or(key);
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let joint = if spec.name.is_empty() { "" } else { ", " };
+    let mut set = spec.set.clone();
+    set.insert(key.to_owned(), value.clone());
+    ArmSpec { name: format!("{}{joint}{short} {shown}", spec.name), set }
+}
+
+/// Sets the value at a dotted key; a number is a place in a list. `None` where the way there does not exist.
+fn set(root: &mut toml::Value, key: &str, value: toml::Value) -> Option<()> {
+    let (way, last) = key.rsplit_once('.').map_or((None, key), |(way, last)| (Some(way), last));
+    let mut at = root;
+    for part in way.into_iter().flat_map(|way| way.split('.')) {
+        at = match part.parse::<usize>() {
+            Ok(place) => at.as_array_mut()?.get_mut(place)?,
+            Err(_) => {
+                at.as_table_mut()?.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            }
+        };
+    }
+    match last.parse::<usize>() {
+        Ok(place) => *at.as_array_mut()?.get_mut(place)? = value,
+        Err(_) => {
+            at.as_table_mut()?.insert(last.to_owned(), value);
+        }
+    }
+    Some(())
+}
+
+/// What the runs of one arm say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MergedArm {
+    /// How reports call it.
+    pub name: String,
+    /// Every metric over the seeds.
+    pub metrics: BTreeMap<String, Interval>,
+    /// Every metric less that of the first arm, seed by seed.
+    pub against_first: BTreeMap<String, Interval>,
+    /// The distributions, percentile by percentile the mean over the seeds.
+    pub curves: BTreeMap<String, Vec<f64>>,
+}
+
+/// A whole sweep, put together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Merged {
+    /// What was planned.
+    pub plan: Plan,
+    /// What came of it.
+    pub arms: Vec<MergedArm>,
+}
+
+/// Puts the runs of a sweep together.
+///
+/// # Errors
+/// [`SweepError::Missing`] while not all of them are there.
+pub fn merge(out: &Path) -> Result<Merged, SweepError> {
+    let plan: Plan = store::read_json(&out.join("plan.json"))?;
+    let ids: Vec<&String> = plan.arms.iter().flat_map(|arm| &arm.runs).collect();
+    let missing: Vec<&&String> = ids.iter().filter(|id| !store::is_complete(out, id)).collect();
+    if let Some(first) = missing.first() {
+        let (missing, first) = (missing.len(), (**first).clone());
+        return Err(SweepError::Missing { missing, all: ids.len(), first });
+    }
+    let mut runs: Vec<Vec<Stored>> = Vec::new();
+    for arm in &plan.arms {
+        runs.push(arm.runs.iter().map(|id| store::load(out, id)).collect::<Result<_, _>>()?);
+    }
+    let first = runs.first().cloned().unwrap_or_default();
+    let arms = plan.arms.iter().zip(&runs).map(|(arm, runs)| merge_arm(&arm.name, runs, &first)).collect();
+    let merged = Merged { plan, arms };
+    store::write_json(&out.join("merged.json"), &merged)?;
+    Ok(merged)
+}
+
+fn merge_arm(name: &str, runs: &[Stored], first: &[Stored]) -> MergedArm {
+    let metrics = METRICS
+        .iter()
+        .map(|metric| {
+            (metric.key, runs.iter().filter_map(|run| run.metrics.get(metric.key).copied()).collect())
+        })
+        .filter(|(_, values): &(_, Vec<f64>)| !values.is_empty())
+        .map(|(key, values)| (key.to_owned(), Interval::of(&values)))
+        .collect();
+    let mut curves: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
+    for (name, curve) in runs.iter().flat_map(|run| &run.curves).filter(|(_, curve)| !curve.is_empty()) {
+        curves.entry(name.clone()).or_default().push(curve.clone());
+    }
+    let mean_of = |all: Vec<Vec<f64>>| -> Vec<f64> {
+        let length = all.iter().map(Vec::len).min().unwrap_or(0);
+        (0..length)
+            .map(|place| all.iter().map(|curve| curve[place]).sum::<f64>() / all.len() as f64)
+            .collect()
+    };
+    MergedArm {
+        name: name.to_owned(),
+        metrics,
+        against_first: differences(first, runs),
+        curves: curves.into_iter().map(|(name, all)| (name, mean_of(all))).collect(),
+    }
+}
+
+/// Every metric of `b` less that of `a`, over the pairs of runs with equal seeds.
+#[must_use]
+pub fn differences(a: &[Stored], b: &[Stored]) -> BTreeMap<String, Interval> {
+    let mut differences = BTreeMap::new();
+    for metric in &METRICS {
+        let pairs: Vec<f64> = b
+            .iter()
+            .filter_map(|run| {
+                let other = a.iter().find(|other| other.seed == run.seed)?;
+                Some(run.metrics.get(metric.key)? - other.metrics.get(metric.key)?)
+            })
+            .collect();
+        if !pairs.is_empty() {
+            differences.insert(metric.key.to_owned(), Interval::of(&pairs));
+        }
+    }
+    differences
+}
+
+/// Which part of a sweep this process runs: every `of`-th run from `number` on, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Its number, from 0.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl Shard {
+    /// Whether a run is of this shard.
+    #[must_use]
+    pub fn has(&self, place: usize) -> bool {
+        place % self.of == self.number
+    }
+
+    /// Reads `I/N` with I from 0; or `N` alone, with I from a batch system's variable that `env` finds.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{text:?} is no number"));
+        let shard = match text.split_once('/') {
+            Some((at, of)) => Self { number: number(at)?, of: number(of)? },
+            None => Self { number: from_batch_system(env)?, of: number(text)? },
+        };
+        if shard.number < shard.of {
+            Ok(shard)
+        } else {
+            Err(format!("shard {}/{}: I counts from 0 to N - 1", shard.number, shard.of))
+        }
+    }
+}
+
+/// The index that Slurm or Kubernetes gives to one of many equal tasks.
+fn from_batch_system(env: impl Fn(&str) -> Option<String>) -> Result<usize, String> {
+    let number = |name: &str| env(name).and_then(|text| text.trim().parse::<usize>().ok());
+    if let Some(task) = number("SLURM_ARRAY_TASK_ID") {
+        let first = number("SLURM_ARRAY_TASK_MIN").unwrap_or(0);
+        return task.checked_sub(first).ok_or_else(|| format!("task {task} is below the first, {first}"));
+    }
+    number("JOB_COMPLETION_INDEX").ok_or_else(|| {
+        "neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX is set; give the shard as I/N".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = "nodes = 12\nseed = 7\n[workload]\njobs = 2\n[[attack]]\nkind = \"stale-state\"\nshare = 0.0\n\
+        [sweep]\nseeds = 3\n[[sweep.arm]]\nname = \"leases\"\n\
+        [[sweep.arm]]\nname = \"none\"\nset = { \"market.leases\" = false }\n\
+        [[sweep.axis]]\nkey = \"attack.0.share\"\nvalues = [0.0, 0.5]\n";
+
+    fn planned(text: &str) -> Result<(Plan, Vec<Planned>), SweepError> {
+        Scenario::parse("plan.toml", text).expect("a scenario").planned()
+    }
+
+    #[test]
+    fn arms_times_axes_times_seeds_are_planned_with_common_seeds() {
+        let (plan, runs) = planned(PLAN).expect("a plan");
+        let names: Vec<&str> = plan.arms.iter().map(|arm| arm.name.as_str()).collect();
+        assert_eq!(names, ["leases, share 0.0", "leases, share 0.5", "none, share 0.0", "none, share 0.5"]);
+        assert_eq!((runs.len(), plan.seeds), (12, vec![7, 8, 9]));
+        assert_eq!(runs[3].scenario.attack[0].share, 0.5);
+        assert!(!runs[3].scenario.market.leases && runs[0].scenario.market.leases);
+        let distinct: std::collections::BTreeSet<&String> = runs.iter().map(|run| &run.run_id).collect();
+        assert_eq!(distinct.len(), 12);
+    }
+
+    #[test]
+    fn a_sweep_that_sets_what_does_not_exist_says_so() {
+        let wrong = |key: &str, value: &str| {
+            let text = format!("[[sweep.arm]]\nname = \"x\"\nset = {{ \"{key}\" = {value} }}\n");
+            planned(&text).expect_err("it must be refused").to_string()
+        };
+        assert!(wrong("market.leaves", "true").contains("did you mean `leases`?"));
+        assert!(wrong("nodes", "1").contains("at least one must buy"));
+        assert!(wrong("attack.3.share", "0.5").contains("attack.3.share"));
+        assert!(matches!(planned("[sweep]\nseeds = 0\n"), Err(SweepError::Size(0))));
+    }
+
+    #[test]
+    fn shards_cover_everything_once_and_read_the_batch_systems_variables() {
+        let none = |_: &str| None;
+        let shards: Vec<Shard> =
+            (0..3).map(|i| Shard::parse(&format!("{i}/3"), none).expect("a shard")).collect();
+        assert!((0..20).all(|run| shards.iter().filter(|shard| shard.has(run)).count() == 1));
+        let slurm = |name: &str| match name {
+            "SLURM_ARRAY_TASK_ID" => Some("6".to_owned()),
+            "SLURM_ARRAY_TASK_MIN" => Some("1".to_owned()),
+            _ => None,
+        };
+        assert_eq!(Shard::parse("8", slurm), Ok(Shard { number: 5, of: 8 }));
+        let kubernetes = |name: &str| (name == "JOB_COMPLETION_INDEX").then(|| "2".to_owned());
+        assert_eq!(Shard::parse("4", kubernetes), Ok(Shard { number: 2, of: 4 }));
+        for wrong in ["3/3", "x/2", "4", "0/0"] {
+            assert!(Shard::parse(wrong, none).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What becomes of a machine's outputs: messages go to links, records to disks, tasks to engines, calls to the ledger,
+//! and the answers back.
+
+use std::sync::Arc;
+
+use bombyx_protocol::channel::ledger::LedgerCall;
+use bombyx_protocol::channel::record::Record;
+use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Command, Event as Said, Input, Output, PeerFault, PersistId};
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::Message;
+use bombyx_protocol::work::order::{JobId, OrderId, Task};
+
+use crate::check::blame::blames_client;
+use crate::check::pledge::Pledge;
+use crate::check::{Broken, Check};
+use crate::host::engine::Step;
+use crate::kernel::rng::Purpose;
+use crate::ledger::chain::Chain;
+use crate::network::kind::Kind;
+use crate::network::links::Passage;
+use crate::workload::population;
+use crate::world::event::Event;
+use crate::world::hub::{Called, Note};
+use crate::world::parcel::Parcel;
+use crate::world::shard::{ARRIVALS_MIN, Shard};
+
+/// How long a node tries to reach a peer before it says that it cannot: the dial deadline of the real transport.
+const DIAL_DEADLINE: Span = Span::from_s(5);
+/// Bytes of a voucher on its way to a watcher: account, epoch, amount, signature and challenge time.
+const GUARDED_BYTES: usize = 116;
+
+impl Shard {
+    /// Carries out one output of a host's machine.
+    pub(crate) fn carry_out(&mut self, host: u32, output: Output) -> Result<(), Broken> {
+        match output {
+            Output::Send { to, message } => self.send(host, to, message),
+            Output::Broadcast { model, gossip } => self.broadcast(host, model, gossip),
+            Output::Persist { id, record } => self.persist(host, id, record),
+            Output::Run { job, task, .. } => self.start_job(host, job, &task),
+            Output::Allow { job, tokens } => {
+                self.allow(host, job, tokens);
+                Ok(())
+            }
+            Output::Cancel { job } => {
+                self.cancel(host, job);
+                Ok(())
+            }
+            Output::Ledger(call) => {
+                self.call_ledger(host, call);
+                Ok(())
+            }
+            Output::Event(event) => {
+                self.on_event(host, event);
+                Ok(())
+            }
+            Output::Fault { peer, fault } => {
+                self.accuse(host, &peer, fault);
+                Ok(())
+            }
+            Output::Wake(_) => Ok(()),
+        }
+    }
+
+    fn send(&mut self, from: u32, to: NodeId, message: Message) -> Result<(), Broken> {
+        let bytes = self.weigh(|bytes| codec::encode_onto(&message, bytes));
+        Check::length(bytes, false)?;
+        self.counts.sent(Kind::of(&message), 1, bytes as u64);
+        // Nobody is there, so nothing arrives; an honest machine names no peer that it has not heard of.
+        let Some(dst) = self.setting.addresses.get(&to).copied() else { return Ok(()) };
+        if !self.awake.is_up(dst) {
+            self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst));
+            return Ok(());
+        }
+        if let Some(parcels) = &mut self.parcels {
+            parcels.push(Parcel::Direct { from, to: dst, bytes: std::mem::take(&mut self.encoded) });
+            return Ok(());
+        }
+        match self.passage(from, dst, bytes) {
+            Passage::Arrives(after) => self.arrive(from, dst, after, message),
+            Passage::Twice(first, second) => {
+                self.arrive(from, dst, first, message.clone());
+                // The copy comes out of order, as over another path.
+                self.schedule(self.now + second, dst, from, Event::Message(Box::new(message)));
+            }
+            Passage::Lost => {}
+            Passage::Cut => self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst)),
+        }
+        Ok(())
+    }
+
+    /// The length of what `encode` writes; its bytes go into the digest.
+    pub(crate) fn weigh(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
+        self.encoded.clear();
+        encode(&mut self.encoded);
+        self.trace.said(&self.encoded);
+        self.encoded.len()
+    }
+
+    fn arrive(&mut self, from: u32, dst: u32, after: Span, message: Message) {
+        let latest = self.arrivals.entry((from, dst)).or_default();
+        let at = (self.now + after).max(*latest + Span(1));
+        *latest = at;
+        // Who has nothing under way to whom needs no place: kept in proportion to what is, not to all pairs.
+        if self.arrivals.len() > self.arrivals_max {
+            let now = self.now;
+            self.arrivals.retain(|_, latest| *latest >= now);
+            self.arrivals_max = self.arrivals.len() * 2 + ARRIVALS_MIN;
+        }
+        self.schedule(at, dst, from, Event::Message(Box::new(message)));
+    }
+
+    fn passage(&mut self, from: u32, to: u32, bytes: usize) -> Passage {
+        let name = self.hosts[from].next_draw();
+        let fate = self.setting.draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), name]);
+        let (source, target) = (self.setting.places[from as usize], self.setting.places[to as usize]);
+        let passage = self.setting.links.passage(self.now, source, target, bytes, fate);
+        self.uplinks.leave(from, source, self.now, bytes, passage)
+    }
+
+    fn persist(&mut self, host: u32, id: PersistId, record: Box<Record>) -> Result<(), Broken> {
+        if let Some(pledge) = Pledge::of(&record) {
+            self.note(Note::Writes(pledge));
+        }
+        if self.hosts[host].disk.write(id, record) {
+            self.commit(host);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, host: u32) {
+        let (disk, life) = (&self.setting.scenario.disk, self.hosts[host].life);
+        let name = self.hosts[host].next_draw();
+        let took_ms = self.setting.draws.lognormal(
+            disk.commit_ms,
+            disk.commit_sigma,
+            Purpose::Commit,
+            &[u64::from(host), name],
+        );
+        self.schedule(self.now + Span((took_ms * 1e3) as u64), host, host, Event::Committed(life));
+    }
+
+    pub(crate) fn committed(&mut self, host: u32, life: u32) -> Result<(), Broken> {
+        if self.hosts[host].life != life {
+            return Ok(());
+        }
+        let watcher = population::guard_of(&self.setting.scenario, host);
+        let (mut pledges, mut vouchers) = (Vec::new(), Vec::new());
+        let (newest, again) = self.hosts[host].disk.committed(|record| {
+            pledges.extend(Pledge::of(record));
+            vouchers.extend(watcher.and_then(|watcher| Some((watcher, guarded(record)?))));
+        });
+        pledges.into_iter().for_each(|pledge| self.note(Note::Durable(pledge)));
+        self.entrust(host, vouchers);
+        if again {
+            self.commit(host);
+        }
+        match newest {
+            Some(id) => self.feed(host, Input::Persisted(id)),
+            None => Ok(()),
+        }
+    }
+
+    /// Copies what a provider earned to its watcher. It is sent again with the next voucher, so a lost copy is no loss.
+    fn entrust(&mut self, host: u32, vouchers: Vec<(u32, Guarded)>) {
+        for (watcher, guarded) in vouchers {
+            if let Passage::Arrives(after) | Passage::Twice(after, _) =
+                self.passage(host, watcher, GUARDED_BYTES)
+            {
+                self.schedule(self.now + after, watcher, host, Event::Guard(Box::new(guarded)));
+            }
+        }
+    }
+
+    fn start_job(&mut self, host: u32, job: JobId, task: &Task) -> Result<(), Broken> {
+        let answer = match task {
+            Task::Embed { .. } => 0,
+            Task::Generate(generate) => {
+                self.setting.workload.answer_tokens(generate.sampling.seed, &self.setting.draws)
+            }
+        };
+        let target = &mut self.hosts[host];
+        let steps = target.engine.run(self.now, job, task, answer);
+        let (running, slots) = (target.engine.running(), target.offer().map_or(0, |offer| offer.slots));
+        self.plan(host, steps);
+        Check::capacity(running, slots)
+    }
+
+    fn allow(&mut self, host: u32, job: JobId, tokens: u32) {
+        let steps = self.hosts[host].engine.allow(self.now, job, tokens);
+        self.plan(host, steps);
+    }
+
+    fn cancel(&mut self, host: u32, job: JobId) {
+        let steps = self.hosts[host].engine.cancel(self.now, job);
+        self.plan(host, steps);
+    }
+
+    fn plan(&mut self, host: u32, steps: Vec<Step>) {
+        for step in steps {
+            self.schedule(step.at, host, host, Event::Engine(Box::new((step.job, step.number))));
+        }
+    }
+
+    pub(crate) fn engine_step(&mut self, host: u32, job: JobId, number: u64) -> Result<(), Broken> {
+        let (reports, next) = self.hosts[host].engine.step(self.now, job, number);
+        self.plan(host, next);
+        for report in reports {
+            self.feed(host, Input::Engine { job, report })?;
+        }
+        Ok(())
+    }
+
+    /// A call waits for the next block; a question is answered as fast as the interface is.
+    fn call_ledger(&mut self, host: u32, call: Box<LedgerCall>) {
+        let there = self.now + self.setting.to_ledger();
+        let block = Span::from_ms(self.setting.scenario.ledger.block_ms);
+        let at = if Chain::is_question(&call) { there } else { next_block(there, block) };
+        let caller = &mut self.hosts[host];
+        let (id, wallet, is_client) = (caller.next_id(), caller.wallet, caller.is_client());
+        self.note(Note::Calls(Box::new(Called { at, id, wallet, is_client, call })));
+    }
+
+    /// One host says that another broke a rule.
+    fn accuse(&mut self, host: u32, peer: &NodeId, fault: PeerFault) {
+        let Some(accused) = self.setting.addresses.get(peer).copied() else { return };
+        if self.setting.plan(host).is_none() {
+            self.note(Note::Blames(accused));
+        }
+        if self.setting.plan(accused).is_none() && fault.is_breach() {
+            self.note(Note::Accuses(fault));
+        }
+    }
+
+    fn on_event(&mut self, host: u32, event: Said) {
+        match event {
+            Said::Order { id, news } => {
+                self.note(Note::News(u32::try_from(id.0).unwrap_or(u32::MAX), Box::new(news)));
+            }
+            Said::Served(served) => {
+                let is_honest = self.setting.plan(host).is_none();
+                if let Some(client) = self.setting.addresses.get(&served.client).copied()
+                    && is_honest
+                    && served.refused.is_some_and(blames_client)
+                {
+                    self.note(Note::Blames(client));
+                }
+            }
+            Said::Channel(_) | Said::Crowded(_) => {}
+        }
+    }
+
+    /// A client is given an order. One without power never hears of it.
+    pub(crate) fn order(&mut self, client: u32, number: u32) -> Result<(), Broken> {
+        let is_up = self.hosts[client].is_up();
+        self.note(Note::Ordered { number, is_up });
+        if !is_up {
+            return Ok(());
+        }
+        let setting = Arc::clone(&self.setting);
+        let order = setting.workload.order(number, &self.hosts[client], &setting.draws);
+        let id = OrderId(u64::from(number));
+        self.feed(client, Input::Command(Command::Order { id, order: Box::new(order) }))
+    }
+
+    pub(crate) fn switch_on(&mut self, host: u32) -> Result<(), Broken> {
+        self.up += u64::from(!self.hosts[host].is_up());
+        let first = self.hosts[host].start(host, &self.setting.draws);
+        self.feed(host, first)
+    }
+
+    pub(crate) fn crash(&mut self, host: u32) {
+        self.up -= u64::from(self.hosts[host].is_up());
+        self.hosts[host].crash();
+        self.uplinks.clear(host);
+        let (wallet, is_client) = (self.hosts[host].wallet, self.hosts[host].is_client());
+        self.note(Note::Crashes { wallet, is_client });
+    }
+}
+
+/// The voucher of a record, as a watcher needs it.
+fn guarded(record: &Record) -> Option<Guarded> {
+    let Record::Earning(earning) = record else { return None };
+    let payment = earning.payment?;
+    let account = earning.terms.account().hash;
+    Some(Guarded {
+        voucher: Voucher { account, epoch: payment.epoch, cumulative: payment.cumulative },
+        signature: payment.signature,
+        challenge_s: earning.terms.challenge_s,
+    })
+}
+
+fn next_block(now: Time, every: Span) -> Time {
+    Time((now.0 / every.0 + 1).saturating_mul(every.0))
+}

@@ -1,0 +1,237 @@
+//! Gossip through a topic: hop by hop, or its whole way solved at once where that comes to the same.
+//!
+//! The delay of a copy is drawn from the flood and the two hosts, not from what happened before, so the first copy of
+//! every member is a shortest path and the `fast` tier finds it without an event for each hop. That is exact as long as
+//! nobody gains or loses power and no partition or free ride begins or ends while copies are under way; a flood that
+//! meets one of these is carried hop by hop in both tiers, and so is every flood whose copies wait for other messages on
+//! an uplink. Either way only those wake up whom the message asks for an
+//! answer: all others would drop it first thing. (`SI-5`)
+
+use std::sync::Arc;
+
+use bombyx_protocol::io::Input;
+use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{Gossip, VerifiedGossip};
+use bombyx_protocol::work::order::ModelId;
+
+use crate::check::{Broken, Check};
+use crate::kernel::rng::{Purpose, fold};
+use crate::network::flood::Flood;
+use crate::network::kind::Kind;
+use crate::network::links::Passage;
+use crate::network::way::Ground;
+use crate::scenario::{AttackKind, Tier};
+use crate::world::event::Event;
+use crate::world::parcel::Parcel;
+use crate::world::shard::Shard;
+
+/// What a host needs to check a gossip message before it forwards it: one signature.
+const VALIDATE: Span = Span(150);
+
+impl Shard {
+    pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
+        let bytes = self.weigh(|bytes| codec::encode_onto(&gossip, bytes));
+        Check::length(bytes, true)?;
+        let setting = Arc::clone(&self.setting);
+        let Some(topic) = setting.topics.get(&model).copied() else { return Ok(()) };
+        if let Some(probe) = &mut self.probe {
+            let carried = self.parcels.is_some().then_some(self.encoded.as_slice());
+            probe.published(self.now, setting.overlay.others(topic, from), carried);
+        }
+        if let Some(parcels) = &mut self.parcels {
+            let bytes = std::mem::take(&mut self.encoded);
+            parcels.push(Parcel::Gossip { from, model: topic, bytes });
+            return Ok(());
+        }
+        let name = self.hosts[from].next_draw();
+        let key = setting.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let targets = self.targets(topic, from);
+        // Every host would find the same: one check does for all of them.
+        let Ok(verified) = gossip.open() else { return Ok(()) };
+        let said = (Kind::of_gossip(&gossip), verified);
+        let flood = Flood::solved((from, self.now), (topic, key), said, bytes);
+        let is_solvable = setting.scenario.tier == Tier::Fast && !self.uplinks.are_queues();
+        if is_solvable && self.solve(&flood, &targets) {
+            self.deliver(flood);
+        } else {
+            self.carry(flood, &targets);
+        }
+        Ok(())
+    }
+
+    /// Sends a flood on its way hop by hop.
+    fn carry(&mut self, flood: Flood, targets: &[u32]) {
+        self.counts.floods.carried += 1;
+        let setting = Arc::clone(&self.setting);
+        let of = &setting.overlay.topics[flood.topic as usize];
+        let flood = Arc::new(flood.among(of.members.len()));
+        if let Some(member) = of.member(flood.publisher) {
+            flood.mark(member);
+        }
+        for member in targets {
+            self.copy(&flood, flood.publisher, *member, 1, Span(0));
+        }
+    }
+
+    /// Puts one copy of a flood on its way.
+    fn copy(&mut self, flood: &Arc<Flood>, from: u32, member: u32, hops: u8, after: Span) {
+        let to = self.setting.overlay.topics[flood.topic as usize].members[member as usize];
+        let bytes = flood.bytes as usize;
+        self.counts.sent(flood.kind, 1, bytes as u64);
+        let fate = fold(fold(flood.key, u64::from(from)), u64::from(to));
+        let (source, target) = (self.setting.places[from as usize], self.setting.places[to as usize]);
+        let passage = self.setting.links.passage(self.now, source, target, bytes, fate);
+        let copies = match self.uplinks.leave(from, source, self.now + after, bytes, passage) {
+            Passage::Arrives(delay) => [Some(delay), None],
+            Passage::Twice(first, second) => [Some(first), Some(second)],
+            Passage::Lost | Passage::Cut => [None, None],
+        };
+        for delay in copies.into_iter().flatten() {
+            let event = Event::Hop(Arc::clone(flood), member, hops);
+            self.schedule_copy(self.now + after + delay, to, from, flood.key, event);
+        }
+    }
+
+    /// A copy arrives, or a member hears what was solved for it.
+    pub(crate) fn hop(
+        &mut self,
+        flood: &Arc<Flood>,
+        host: u32,
+        member: u32,
+        from: u32,
+        hops: u8,
+    ) -> Result<(), Broken> {
+        if !flood.is_solved() {
+            if !self.awake.is_up(host) {
+                return Ok(());
+            }
+            if !flood.mark(member) {
+                self.counts.hops.duplicate += 1;
+                return Ok(());
+            }
+            self.counts.hops.first += 1;
+            self.counts.hops.hops += u64::from(hops);
+            if let Some(probe) = &mut self.probe {
+                probe.heard(self.now, flood.published);
+            }
+            self.forward(flood, host, member, from, hops);
+            if !self.is_asked(host, &Invitation::of(&flood.gossip)) {
+                return Ok(());
+            }
+        }
+        let prefix = self.setting.prefix(flood.publisher);
+        self.feed(host, Input::Gossip { prefix, gossip: flood.gossip.clone() })
+    }
+
+    fn forward(&mut self, flood: &Arc<Flood>, host: u32, member: u32, from: u32, hops: u8) {
+        if self.keeps(host, flood.publisher) {
+            return;
+        }
+        let topic = flood.topic as usize;
+        for link in 0..self.setting.overlay.topics[topic].links(member).len() {
+            let of = &self.setting.overlay.topics[topic];
+            let to = of.links(member)[link];
+            if of.members[to as usize] != from {
+                self.copy(flood, host, to, hops.saturating_add(1), VALIDATE);
+            }
+        }
+    }
+
+    /// The members that a host publishes to. A victim of an eclipse knows nobody but the attackers, if any is there.
+    fn targets(&mut self, topic: u32, from: u32) -> Vec<u32> {
+        let setting = &self.setting;
+        let fans = self.fans.entry((topic, from));
+        let targets = fans.or_insert_with(|| setting.overlay.targets(topic, from, &setting.draws)).clone();
+        let Some(plan) = setting.eclipse_of(from).filter(|plan| plan.is_on(self.now)) else {
+            return targets;
+        };
+        let attacks = |host: u32| setting.plan(host).is_some_and(|other| other.attack == plan.attack);
+        let members = (0u32..).zip(&setting.overlay.topics[topic as usize].members);
+        let attackers: Vec<u32> = members
+            .filter(|(_, host)| attacks(**host))
+            .map(|(member, _)| member)
+            .take(targets.len())
+            .collect();
+        if attackers.is_empty() { targets } else { attackers }
+    }
+
+    /// Whether a host forwards nothing of what this publisher says: an eclipse keeps its victims' calls.
+    fn keeps(&self, host: u32, publisher: u32) -> bool {
+        self.setting.may_keep
+            && self.setting.plan(host).filter(|plan| plan.is_on(self.now)).is_some_and(|plan| {
+                let is_aimed = plan.kind == AttackKind::Eclipse;
+                let is_victim = self.setting.eclipse_of(publisher).is_some();
+                plan.kind == AttackKind::FreeRider || (is_aimed && is_victim)
+            })
+    }
+
+    /// Finds the way of a flood as though every hop of it happened. Whether that is what would happen.
+    fn solve(&mut self, flood: &Flood, targets: &[u32]) -> bool {
+        let mut way = std::mem::take(&mut self.way);
+        let setting = &self.setting;
+        let ground = Ground {
+            now: self.now,
+            topic: &setting.overlay.topics[flood.topic as usize],
+            distances: &setting.distances[flood.topic as usize],
+            links: &setting.links,
+            publisher: (flood.publisher, setting.places[flood.publisher as usize]),
+            key: flood.key,
+            bytes: flood.bytes as usize,
+            validate: VALIDATE,
+        };
+        way.find(&ground, targets, |host| self.awake.is_up(host), |host| self.keeps(host, flood.publisher));
+        let is_exact = !setting.changes.meet(flood.topic, self.now, way.last);
+        self.way = way;
+        is_exact
+    }
+
+    /// Carries out what [`Self::solve`] has found.
+    fn deliver(&mut self, flood: Flood) {
+        let way = std::mem::take(&mut self.way);
+        self.counts.floods.solved += 1;
+        self.counts.sent(flood.kind, way.sent, way.sent * u64::from(flood.bytes));
+        self.counts.hops.first += way.first;
+        self.counts.hops.hops += way.hops;
+        self.counts.hops.duplicate += way.arrived - way.first;
+        let (setting, flood) = (Arc::clone(&self.setting), Arc::new(flood));
+        let invitation = Invitation::of(&flood.gossip);
+        let members = &setting.overlay.topics[flood.topic as usize].members;
+        for ((member, host), reached) in (0u32..).zip(members).zip(way.reached()) {
+            if let Some(reached) = reached.filter(|_| self.is_asked(*host, &invitation)) {
+                let event = Event::Hop(Arc::clone(&flood), member, reached.hops);
+                self.schedule_copy(reached.at, *host, reached.from, flood.key, event);
+            }
+        }
+        self.way = way;
+    }
+
+    /// Whether a host would do anything with a message but drop it. Who has a plan of its own hears everything.
+    fn is_asked(&self, host: u32, invitation: &Invitation) -> bool {
+        if self.setting.plan(host).is_some() {
+            return true;
+        }
+        self.setting.is_provider(host)
+            && invitation.share.invites(&invitation.id, &self.setting.nodes[host as usize])
+    }
+}
+
+/// Whom a gossip message asks for an answer.
+struct Invitation {
+    /// The share of all providers.
+    share: Share,
+    /// What draws the share: the message's id.
+    id: [u8; 16],
+}
+
+impl Invitation {
+    fn of(gossip: &VerifiedGossip) -> Self {
+        let (share, id) = match gossip {
+            VerifiedGossip::Call(call) => (call.invited, call.id.0),
+            VerifiedGossip::Seek(seek) => (seek.invited, seek.id.0),
+        };
+        Self { share, id }
+    }
+}

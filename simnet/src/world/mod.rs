@@ -1,0 +1,232 @@
+//! A world: a setting, the hosts in it, divided among shards, and the hub for what concerns them all.
+
+mod deliver;
+pub mod directory;
+mod event;
+mod gossip;
+mod hub;
+pub mod outside;
+pub mod parcel;
+mod probe;
+mod seats;
+mod setting;
+mod shard;
+pub mod swarm;
+mod windows;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::codec;
+
+use crate::check::Broken;
+use crate::host::Host;
+use crate::kernel::rng::Draws;
+use crate::ledger::chain::Chain;
+use crate::measures::job::JobRow;
+use crate::measures::{Counts, Measures};
+use crate::network::uplink::Waits;
+use crate::scenario::Scenario;
+use crate::workload::population::{self, NETWORK_ID, hosts};
+use crate::world::hub::{Hub, Sum};
+use crate::world::probe::Probe;
+use crate::world::setting::Setting;
+use crate::world::shard::Shard;
+
+/// A run that stopped because an invariant does not hold, with all that is needed to see it again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invariant broken in run {run_id} (seed {seed}) at {at_s} s: {broken}")]
+pub struct Stopped {
+    /// The run.
+    pub run_id: String,
+    /// Its seed.
+    pub seed: u64,
+    /// When, in virtual seconds.
+    pub at_s: String,
+    /// What broke.
+    pub broken: Broken,
+}
+
+/// How far a run is, for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Events so far.
+    pub events: u64,
+    /// Virtual time.
+    pub now: Time,
+    /// Orders that have ended.
+    pub ended: u64,
+}
+
+/// Everything that exists in one run.
+pub struct World {
+    pub(crate) setting: Arc<Setting>,
+    /// One for each thread. They change hands while a window is worked off, and are back in order after it.
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) hub: Hub,
+    pub(crate) now: Time,
+    pub(crate) is_over: bool,
+}
+
+impl World {
+    /// A world at time zero, with everyone about to be switched on.
+    #[must_use]
+    pub fn new(scenario: &Scenario) -> Self {
+        Self::on_threads(scenario, NonZeroUsize::MIN)
+    }
+
+    /// The same world, to be run on at most so many threads: what comes of it is the same for any number. (`SI-9`)
+    #[must_use]
+    pub fn on_threads(scenario: &Scenario, threads: NonZeroUsize) -> Self {
+        let draws = Draws::new(scenario.seed);
+        let hosts = hosts(scenario, &draws);
+        let mut chain = Chain::new(NETWORK_ID);
+        let names = population::names_by_owner(&hosts);
+        for host in &hosts {
+            chain.fund(host.wallet, population::start_money(scenario, &names, host));
+        }
+        let setting = Arc::new(Setting::new(scenario, draws, &hosts, threads));
+        let mut world = Self {
+            shards: shards(&setting, hosts),
+            hub: Hub::new(Arc::clone(&setting), chain),
+            now: Time(0),
+            is_over: false,
+            setting,
+        };
+        world.post();
+        world
+    }
+
+    /// From now on every provider that starts is a forgetful one.
+    #[cfg(test)]
+    pub(crate) fn plant_a_bug(&mut self) {
+        for host in self.shards.iter_mut().flat_map(|shard| shard.seated()) {
+            host.planted = true;
+        }
+    }
+
+    /// Measures all gossip that is published from this moment on.
+    pub fn probe_gossip(&mut self, from: Time) {
+        self.shards.iter_mut().for_each(|shard| shard.probe = Some(Probe::new(from)));
+    }
+
+    /// From publication to each host that heard it, and how many hosts should have.
+    #[must_use]
+    pub fn probed(&self) -> (Vec<Span>, u64) {
+        let probes = || self.shards.iter().filter_map(|shard| shard.probe.as_ref());
+        let delays = probes().flat_map(Probe::delays).copied().collect();
+        (delays, probes().map(Probe::expected).sum())
+    }
+
+    /// One row for each order, in the order of arrival.
+    #[must_use]
+    pub fn jobs(&self) -> &[JobRow] {
+        &self.hub.measures.jobs
+    }
+
+    /// All hosts, by their numbers.
+    pub(crate) fn hosts(&self) -> impl ExactSizeIterator<Item = &Host> + Clone {
+        (0..self.setting.nodes.len()).map(|host| self.host(host as u32))
+    }
+
+    /// The host with this number.
+    pub(crate) fn host(&self, host: u32) -> &Host {
+        &self.shards[self.setting.seats.shard(host)].hosts[host]
+    }
+
+    /// What was counted of orders and hosts.
+    #[must_use]
+    pub const fn measures(&self) -> &Measures {
+        &self.hub.measures
+    }
+
+    /// What was counted of messages.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.sum().counts
+    }
+
+    /// How long messages waited for their sender's uplink, where they do.
+    #[must_use]
+    pub fn waits(&self) -> Option<Waits> {
+        self.shards.iter().filter_map(|shard| shard.uplinks.waits()).reduce(Waits::join)
+    }
+
+    /// Events so far.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.sum().trace.events
+    }
+
+    /// Virtual time.
+    #[must_use]
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What all shards and the ledger come to.
+    pub(crate) fn sum(&self) -> Sum {
+        let mut sum = Sum { trace: self.hub.trace, ..Sum::default() };
+        for shard in &self.shards {
+            sum.trace = sum.trace.join(&shard.trace);
+            sum.counts.add(&shard.counts);
+            sum.up += shard.up;
+        }
+        sum
+    }
+
+    pub(crate) fn stopped(&self, (at, broken): (Time, Broken)) -> Box<Stopped> {
+        let scenario = &self.setting.scenario;
+        Box::new(Stopped {
+            run_id: scenario.run_id(),
+            seed: scenario.seed,
+            at_s: format!("{:.6}", at.0 as f64 / 1e6),
+            broken,
+        })
+    }
+
+    /// A hash over everything that happened and everything that is left: equal for equal runs.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let trace = self.sum().trace;
+        hasher
+            .update(&trace.total().to_le_bytes())
+            .update(&trace.events.to_le_bytes())
+            .update(&self.now.0.to_le_bytes());
+        self.digest_market(&mut hasher);
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// A hash over the outcome of every order, the ledger and all disks: equal in every tier. (`SI-6`)
+    #[must_use]
+    pub fn market_digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        self.digest_market(&mut hasher);
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    fn digest_market(&self, hasher: &mut blake3::Hasher) {
+        self.hub.chain.digest(hasher);
+        self.jobs().iter().for_each(|job| job.digest(hasher));
+        let mut encoded = Vec::new();
+        for disk in self.hosts().map(|host| &host.disk) {
+            encoded.clear();
+            disk.records().for_each(|record| codec::encode_onto(record, &mut encoded));
+            hasher.update(&encoded).update(&disk.receipts().to_le_bytes());
+        }
+    }
+}
+
+/// Every host in its shard, at its place there.
+fn shards(setting: &Arc<Setting>, hosts: Vec<Host>) -> Vec<Shard> {
+    let mut crowd = vec![0; setting.seats.shards];
+    (0u32..).zip(&hosts).for_each(|(number, _)| crowd[setting.seats.shard(number)] += 1);
+    let mut seated: Vec<Vec<Host>> = crowd.into_iter().map(Vec::with_capacity).collect();
+    for (number, host) in (0u32..).zip(hosts) {
+        seated[setting.seats.shard(number)].push(host);
+    }
+    let shard = |(number, hosts)| Shard::new(Arc::clone(setting), number, hosts);
+    seated.into_iter().enumerate().map(shard).collect()
+}

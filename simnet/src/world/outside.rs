@@ -1,0 +1,107 @@
+//! Messages that travel outside of the world: another tier carries them over a network of its own and brings them back.
+//!
+//! Everything else stays in here: machines, disks, engines, the ledger, orders and invariants. The carrier owns the
+//! clock. It lets the world run up to the present, takes the parcels that it left, and delivers what arrives.
+
+use bombyx_protocol::ident::Prefix;
+use bombyx_protocol::io::Input;
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{Gossip, Message};
+
+use crate::check::Broken;
+use crate::kernel::queue::Key;
+use crate::network::kind::Kind;
+use crate::scenario::Scenario;
+use crate::world::parcel::{Delivery, Parcel};
+use crate::world::shard::Shard;
+use crate::world::{Stopped, World};
+
+impl World {
+    /// A world whose messages are left as parcels.
+    #[must_use]
+    pub fn carried_outside(scenario: &Scenario) -> Self {
+        let mut world = Self::new(scenario);
+        world.shards.iter_mut().for_each(|shard| shard.parcels = Some(Vec::new()));
+        world
+    }
+
+    /// What waits to be carried, in the order in which it was given away.
+    pub fn parcels(&mut self) -> Vec<Parcel> {
+        self.shards.iter_mut().filter_map(|shard| shard.parcels.as_mut()).flat_map(std::mem::take).collect()
+    }
+
+    /// When the next event is due.
+    pub fn next_at(&mut self) -> Option<Time> {
+        Some(self.next_event()).filter(|next| *next < Time(u64::MAX))
+    }
+
+    /// Works off everything that is due by `now`. Whether the world is over.
+    ///
+    /// # Errors
+    /// [`Stopped`] at the first broken invariant.
+    pub fn run_until(&mut self, now: Time) -> Result<bool, Box<Stopped>> {
+        self.run_before(now + Span(1))
+    }
+
+    /// Hands a host what arrives at it now; `now` is not before anything that was worked off.
+    ///
+    /// # Errors
+    /// [`Stopped`] when it breaks an invariant; bytes that are no message break one.
+    pub fn bring(&mut self, now: Time, delivery: Delivery) -> Result<(), Box<Stopped>> {
+        let at = self.setting.seats.shard(delivery.receiver());
+        self.shards[at].accept(now.max(self.now), delivery);
+        // More may happen at this very moment.
+        self.exchange(now).map_err(|broken| self.stopped(broken))
+    }
+
+    /// Counts a copy that its receiver had already.
+    pub fn duplicate(&mut self, bytes: &[u8]) {
+        let Some(shard) = self.shards.first_mut() else { return };
+        shard.counts.hops.duplicate += 1;
+        if let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) {
+            shard.counts.sent(Kind::of_gossip(&gossip), 1, bytes.len() as u64);
+        }
+    }
+}
+
+impl Shard {
+    fn accept(&mut self, now: Time, delivery: Delivery) {
+        let (dst, src, id) = (delivery.receiver(), delivery.other(), self.trace.events);
+        self.begin(&Key { at: now, kind: u8::MAX, dst, src, id });
+        let done = self.open(delivery);
+        self.judge(done);
+    }
+
+    fn open(&mut self, delivery: Delivery) -> Result<(), Broken> {
+        match delivery {
+            Delivery::Direct { from, to, bytes } => {
+                let message: Message = codec::decode(&bytes).map_err(garbled)?;
+                let prefix = self.setting.prefix(from);
+                let from = self.setting.nodes[from as usize];
+                self.feed(to, Input::Received { from, prefix, message })
+            }
+            Delivery::Gossip { at, bytes } => {
+                let gossip: Gossip = codec::decode_gossip(&bytes).map_err(garbled)?;
+                self.counts.hops.first += 1;
+                self.counts.sent(Kind::of_gossip(&gossip), 1, bytes.len() as u64);
+                if let Some(probe) = &mut self.probe {
+                    probe.recognise(self.now, &bytes);
+                }
+                // The node's shell judges it before it is passed on: what is false ends there.
+                let Ok(gossip) = gossip.open() else { return Ok(()) };
+                let author = self.setting.addresses.get(&gossip.author()).copied();
+                let prefix = author.map_or(Prefix::UNKNOWN, |author| self.setting.prefix(author));
+                self.feed(at, Input::Gossip { prefix, gossip })
+            }
+            Delivery::Undelivered { from, to } => {
+                let to = self.setting.nodes[to as usize];
+                self.feed(from, Input::Undelivered { to })
+            }
+        }
+    }
+}
+
+fn garbled(error: codec::DecodeError) -> Broken {
+    Broken { invariant: "what is carried arrives whole", detail: error.to_string() }
+}

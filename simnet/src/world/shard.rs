@@ -1,0 +1,270 @@
+//! Some hosts of a world with all that only they touch, around one queue of events, run one event at a time.
+//!
+//! A shard knows nothing that happens in another until a message arrives from there. What concerns everyone (the ledger,
+//! orders, invariants that span hosts) it writes into a log, which the hub reads when the shards have come equally far.
+
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+use bombyx_protocol::io::{Command, Input};
+use bombyx_protocol::time::Time;
+
+use crate::check::{Broken, Check};
+use crate::host::power::Awake;
+use crate::host::{Host, Runaway};
+use crate::kernel::queue::{Key, Queue};
+use crate::kernel::trace::Trace;
+use crate::measures::Counts;
+use crate::network::uplink::Uplinks;
+use crate::network::way::Way;
+use crate::world::event::Event;
+use crate::world::hub::{Note, Noted};
+use crate::world::parcel::Parcel;
+use crate::world::probe::Probe;
+use crate::world::setting::Setting;
+
+/// Pairs of hosts whose latest arrival is kept before those that are over are looked for.
+pub(crate) const ARRIVALS_MIN: usize = 1_024;
+
+/// The hosts of a shard, by their numbers in the world.
+pub(crate) struct Hosts {
+    seated: Vec<Host>,
+    setting: Arc<Setting>,
+}
+
+impl Index<u32> for Hosts {
+    type Output = Host;
+
+    fn index(&self, host: u32) -> &Host {
+        &self.seated[self.setting.seats.place(host)]
+    }
+}
+
+impl IndexMut<u32> for Hosts {
+    fn index_mut(&mut self, host: u32) -> &mut Host {
+        &mut self.seated[self.setting.seats.place(host)]
+    }
+}
+
+/// A shard.
+pub(crate) struct Shard {
+    pub(crate) setting: Arc<Setting>,
+    number: usize,
+    pub(crate) now: Time,
+    /// What is due from here on waits for the next window.
+    until: Time,
+    /// The host that the event under way happens to.
+    subject: u32,
+    pub(crate) trace: Trace,
+    queue: Queue<Event>,
+    pub(crate) hosts: Hosts,
+    /// Which of all hosts have power.
+    pub(crate) awake: Awake,
+    /// How many of its own have.
+    pub(crate) up: u64,
+    pub(crate) uplinks: Uplinks,
+    /// The latest arrival between a host and another: a connection keeps the order of its messages.
+    pub(crate) arrivals: BTreeMap<(u32, u32), Time>,
+    pub(crate) arrivals_max: usize,
+    /// To whom a host publishes on a topic, once it has.
+    pub(crate) fans: BTreeMap<(u32, u32), Vec<u32>>,
+    pub(crate) way: Way,
+    /// The message that was sent last: kept for its memory.
+    pub(crate) encoded: Vec<u8>,
+    pub(crate) counts: Counts,
+    /// Messages that another tier carries, where one does.
+    pub(crate) parcels: Option<Vec<Parcel>>,
+    pub(crate) probe: Option<Probe>,
+    /// For the hub, in the order in which it happened.
+    log: Vec<Noted>,
+    /// For each shard what happens there, and when the first of it does.
+    outbox: Vec<Vec<(Key, Event)>>,
+    inbox: Vec<(Key, Event)>,
+    inbox_at: Time,
+}
+
+impl Shard {
+    /// A shard with these hosts, all switched off.
+    pub(crate) fn new(setting: Arc<Setting>, number: usize, hosts: Vec<Host>) -> Self {
+        let everyone = setting.nodes.len();
+        let are_queues = setting.scenario.network.uplink_queues;
+        Self {
+            number,
+            now: Time(0),
+            until: Time(0),
+            subject: 0,
+            trace: Trace::default(),
+            queue: Queue::new(),
+            hosts: Hosts { seated: hosts, setting: Arc::clone(&setting) },
+            awake: Awake::nobody(everyone),
+            up: 0,
+            uplinks: if are_queues { Uplinks::of(everyone) } else { Uplinks::default() },
+            arrivals: BTreeMap::new(),
+            arrivals_max: ARRIVALS_MIN,
+            fans: BTreeMap::new(),
+            way: Way::default(),
+            encoded: Vec::new(),
+            counts: Counts::default(),
+            parcels: None,
+            probe: None,
+            log: Vec::new(),
+            outbox: (0..setting.seats.shards).map(|_| Vec::new()).collect(),
+            inbox: Vec::new(),
+            inbox_at: Time(u64::MAX),
+            setting,
+        }
+    }
+
+    /// All hosts of this shard.
+    #[cfg(test)]
+    pub(crate) fn seated(&mut self) -> &mut [Host] {
+        &mut self.hosts.seated
+    }
+
+    /// When its next event is due; the end of time where none is pending.
+    pub(crate) fn next_at(&mut self) -> Time {
+        self.queue.next_at().unwrap_or(Time(u64::MAX)).min(self.inbox_at)
+    }
+
+    /// Works off everything that is due before `until`. After a broken invariant only the rest of that instant.
+    pub(crate) fn run(&mut self, until: Time) {
+        self.until = until;
+        for (key, event) in self.inbox.drain(..) {
+            self.queue.push(key, event);
+        }
+        self.inbox_at = Time(u64::MAX);
+        while let Some((key, event)) = self.queue.pop_before(self.until) {
+            self.begin(&key);
+            let done = self.dispatch(key, event);
+            self.judge(done);
+        }
+    }
+
+    /// An event begins.
+    pub(crate) fn begin(&mut self, key: &Key) {
+        self.now = key.at;
+        self.subject = key.dst;
+        self.awake.pass(&self.setting.switches, key.at);
+        self.trace.begin(key);
+    }
+
+    /// An event is over. Everyone's instant with a broken invariant is finished, so that the first of them is the same
+    /// in any number of shards.
+    pub(crate) fn judge(&mut self, done: Result<(), Broken>) {
+        if let Err(broken) = done {
+            self.note(Note::Broken(broken));
+            self.until = self.until.min(Time(self.now.0 + 1));
+        }
+    }
+
+    /// Tells the hub something.
+    pub(crate) fn note(&mut self, note: Note) {
+        self.log.push(Noted { at: self.now, host: self.subject, note });
+    }
+
+    /// Everything that the hub was told since.
+    pub(crate) fn log(&mut self) -> &mut Vec<Noted> {
+        &mut self.log
+    }
+
+    /// Adds an event of one of its own hosts.
+    pub(crate) fn push(&mut self, key: Key, event: Event) {
+        self.queue.push(key, event);
+    }
+
+    /// Hands everything for another shard over to it.
+    pub(crate) fn hand_over(&mut self, other: &mut Self) {
+        let sent = &mut self.outbox[other.number];
+        let first = sent.iter().map(|(key, _)| key.at).min().unwrap_or(Time(u64::MAX));
+        other.inbox_at = other.inbox_at.min(first);
+        other.inbox.append(sent);
+    }
+
+    /// Schedules an event that `src`, one of its own hosts, causes.
+    pub(crate) fn schedule(&mut self, at: Time, dst: u32, src: u32, event: Event) {
+        let id = self.hosts[src].next_id();
+        self.post(event.key(at.max(self.now), dst, src, id), event);
+    }
+
+    /// Schedules a copy of a flood; what distinguishes it is the flood, so that it is the same in every tier.
+    pub(crate) fn schedule_copy(&mut self, at: Time, dst: u32, src: u32, flood: u64, event: Event) {
+        self.post(event.key(at, dst, src, flood), event);
+    }
+
+    fn post(&mut self, key: Key, event: Event) {
+        let shard = self.setting.seats.shard(key.dst);
+        if shard == self.number {
+            self.queue.push(key, event);
+        } else {
+            debug_assert!(key.at >= self.until, "no message between shards is faster than they are apart");
+            self.outbox[shard].push((key, event));
+        }
+    }
+
+    fn dispatch(&mut self, key: Key, event: Event) -> Result<(), Broken> {
+        let (host, from) = (key.dst, key.src);
+        match event {
+            Event::Crash => {
+                self.crash(host);
+                Ok(())
+            }
+            Event::Restart => self.switch_on(host),
+            Event::LedgerNews(news) => self.feed(host, Input::Ledger(*news)),
+            Event::Committed(life) => self.committed(host, life),
+            Event::Engine(step) => self.engine_step(host, step.0, step.1),
+            Event::Message(message) => {
+                let prefix = self.setting.prefix(from);
+                let from = self.setting.nodes[from as usize];
+                self.feed(host, Input::Received { from, prefix, message: *message })
+            }
+            Event::Hop(flood, member, hops) => self.hop(&flood, host, member, from, hops),
+            Event::Undelivered(to) => {
+                let to = self.setting.nodes[to as usize];
+                self.feed(host, Input::Undelivered { to })
+            }
+            Event::Order(number) => self.order(host, number),
+            Event::Guard(guarded) => self.feed(host, Input::Command(Command::Guard(*guarded))),
+            Event::Settle => self.feed(host, Input::Command(Command::Settle)),
+            Event::Tick => match self.hosts[host].ticked(self.now) {
+                Ok(true) => self.feed(host, Input::Tick),
+                Ok(false) => {
+                    self.arm(host);
+                    Ok(())
+                }
+                Err(runaway) => Err(run_away(host, runaway)),
+            },
+        }
+    }
+
+    /// Gives a host one input and carries out what its machine says.
+    ///
+    /// While a record of an earlier input is not durable, all that a machine may do is write more.
+    pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Broken> {
+        let target = &mut self.hosts[host];
+        // Who attacks is bound by nothing.
+        let must_wait =
+            target.plan.is_none() && target.disk.is_behind() && !matches!(input, Input::Persisted(_));
+        target.handle(self.now, input);
+        while let Some(output) = self.hosts[host].poll().map_err(|runaway| run_away(host, runaway))? {
+            Check::silence(must_wait, &output)?;
+            self.carry_out(host, output)?;
+        }
+        self.arm(host);
+        Ok(())
+    }
+
+    fn arm(&mut self, host: u32) {
+        if let Some(at) = self.hosts[host].arm(self.now) {
+            self.schedule(at, host, host, Event::Tick);
+        }
+    }
+}
+
+fn run_away(host: u32, runaway: Runaway) -> Broken {
+    let detail = match runaway {
+        Runaway::Outputs => format!("host {host} never stops giving outputs"),
+        Runaway::Ticks => format!("host {host} wants to be woken at one instant for ever"),
+    };
+    Broken { invariant: "a machine comes to rest", detail }
+}
