@@ -24,12 +24,13 @@ pub(super) struct Gauge {
     measured: bool,
     success: u64,
     failures: u64,
-    answered_at: Instant,
+    /// When the first look began that has had no answer, nor any look since.
+    unanswered_since: Option<Instant>,
     saturated_at: Option<Instant>,
 }
 
 impl Gauge {
-    pub(super) fn new(spacing: Duration, now: Instant) -> Self {
+    pub(super) fn new(spacing: Duration) -> Self {
         Self {
             spacing,
             average: if spacing.is_zero() { LOOK_GUESS_NEAR } else { LOOK_GUESS },
@@ -37,7 +38,7 @@ impl Gauge {
             measured: false,
             success: WHOLE,
             failures: 0,
-            answered_at: now,
+            unanswered_since: None,
             saturated_at: None,
         }
     }
@@ -46,6 +47,7 @@ impl Gauge {
     pub(super) fn ended(&mut self, began: Instant, now: Instant, answered: bool) {
         if !answered {
             self.failures = (self.failures + 1).min(FAILURES_COUNTED);
+            self.unanswered_since.get_or_insert(began);
             return;
         }
         let took = now.saturating_duration_since(began);
@@ -60,7 +62,12 @@ impl Gauge {
             self.success -= self.success / 32;
         }
         self.success += (WHOLE - self.success).div_ceil(32);
-        self.answered_at = now;
+        self.unanswered_since = None;
+    }
+
+    /// There is nothing to look at, so nothing can show that the ledger answers again.
+    pub(super) fn idle(&mut self) {
+        self.unanswered_since = None;
     }
 
     /// A look would have begun, had not as many as may be been under way.
@@ -79,7 +86,7 @@ impl Gauge {
 
     /// The pace that can be promised.
     pub(super) fn pace(&self, now: Instant) -> Pace {
-        if now.saturating_duration_since(self.answered_at) > SILENCE {
+        if self.unanswered_since.is_some_and(|since| now.saturating_duration_since(since) > SILENCE) {
             return Pace::BLIND;
         }
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -107,7 +114,7 @@ mod tests {
     #[test]
     fn a_ledger_that_counts_requests_sets_the_pace_and_failures_slow_it() {
         let start = Instant::now();
-        let mut gauge = Gauge::new(SECOND, start);
+        let mut gauge = Gauge::new(SECOND);
         assert_eq!(gauge.apart(start), SECOND * 5 / 4);
         for _ in 0..100 {
             gauge.ended(start, start + SECOND / 10, true);
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn one_look_that_hangs_changes_little_and_a_silent_ledger_blinds() {
         let start = Instant::now();
-        let mut gauge = Gauge::new(Duration::ZERO, start);
+        let mut gauge = Gauge::new(Duration::ZERO);
         for _ in 0..100 {
             gauge.ended(start, start + SECOND / 100, true);
         }
@@ -141,10 +148,23 @@ mod tests {
         assert!(!gauge.pace(start + SILENCE + SECOND * 2).is_blind());
     }
 
+    /// A node without channels asks nothing: that nobody answers says nothing of the ledger.
+    #[test]
+    fn a_ledger_that_was_not_asked_is_not_silent() {
+        let start = Instant::now();
+        let mut gauge = Gauge::new(Duration::ZERO);
+        assert!(!gauge.pace(start + SILENCE * 100).is_blind());
+        gauge.ended(start, start + SECOND, false);
+        gauge.ended(start + SECOND * 30, start + SECOND * 31, false);
+        assert!(gauge.pace(start + SILENCE * 2).is_blind());
+        gauge.idle();
+        assert!(!gauge.pace(start + SILENCE * 2).is_blind(), "the last channel is gone");
+    }
+
     #[test]
     fn more_looks_than_can_be_under_way_wait_for_each_other() {
         let start = Instant::now();
-        let mut gauge = Gauge::new(Duration::ZERO, start);
+        let mut gauge = Gauge::new(Duration::ZERO);
         for _ in 0..100 {
             gauge.ended(start, start + SECOND * 4, true);
         }

@@ -132,7 +132,7 @@ struct Looked {
 impl Desk {
     fn new(ledger: Arc<Ledger>, poll: Duration) -> (Self, watch::Receiver<Pace>) {
         let now = Instant::now();
-        let gauge = Gauge::new(ledger.spacing(), now);
+        let gauge = Gauge::new(ledger.spacing());
         let (pace, receiver) = watch::channel(gauge.pace(now));
         let mut looks = Looks::new(Span(micros(poll)));
         looks.set_pace(gauge.pace(now));
@@ -266,6 +266,9 @@ impl Desk {
         for account in self.looks.expire(self.time(now)) {
             self.dropped(account);
         }
+        if self.watched.is_empty() {
+            self.gauge.idle();
+        }
         let pace = self.gauge.pace(now);
         let differs = differ(*self.pace.borrow(), pace);
         if differs {
@@ -284,7 +287,7 @@ impl Desk {
                      tenth of its challenge time; more requests per second, or endpoints, would help"
                 );
             } else {
-                tracing::info!(
+                tracing::debug!(
                     channels,
                     look_every_ms = pace.every.as_ms(),
                     answer_ms = pace.delay.as_ms(),

@@ -79,6 +79,21 @@ async fn a_provider_is_told_of_a_deposit_by_the_second_look_that_shows_it() {
     assert_eq!(look(9, 1), [Role::Provider]);
 }
 
+/// (`CH-35`)
+#[tokio::test]
+async fn a_node_without_channels_stays_ready_for_one_however_long_it_asks_nothing() {
+    let chain: Arc<dyn Chain> = Arc::new(Devnet::new().unwrap());
+    let (mut desk, pace) = Desk::new(Arc::new(Ledger::new(chain, DEVNET_ID, None)), PATIENCE);
+    let long_ago = Instant::now() - limits::SILENCE * 3;
+    desk.gauge.ended(long_ago, long_ago, false);
+    desk.tell_pace();
+    assert!(!pace.borrow().is_blind(), "nothing is watched");
+    desk.take(Role::Provider, LedgerCall::Watch { account: [1; 32] });
+    desk.gauge.ended(long_ago, long_ago, false);
+    desk.tell_pace();
+    assert!(pace.borrow().is_blind(), "what is watched is not seen");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
     let devnet = Devnet::new().unwrap();
