@@ -202,10 +202,16 @@ impl NodeError {
                     .into()
             }
             Self::Store(
-                StoreError::Lost { .. } | StoreError::Damaged { .. } | StoreError::OtherNode { .. },
-            ) => "restore the file from a copy; without one, `bombyx channels recover` finds the channels that this node \
-                  pays on and makes a new store"
-                .into(),
+                StoreError::Lost { path, .. }
+                | StoreError::Damaged { path, .. }
+                | StoreError::OtherNode { path, .. },
+            ) => format!(
+                "restore the file from a copy; without one, `bombyx --home {} channels recover` finds the channels that \
+                 this node pays on and makes a new store: with --close to have their rests back, or with --provider \
+                 to go on with them",
+                path.parent().unwrap_or(path).display()
+            )
+            .into(),
             Self::Store(StoreError::Format { .. } | StoreError::Failed { .. }) => {
                 "restore the file from a copy, or choose another --home; it holds what channels owe, so keep it".into()
             }

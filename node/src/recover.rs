@@ -230,8 +230,14 @@ pub struct Book {
 impl Book {
     async fn add(&mut self, found: &[Found]) -> Result<(), NodeError> {
         for one in found {
-            if self.paying(&one.account()).is_none() {
-                self.write(one.record()).await?;
+            let known = self.paying(&one.account()).cloned();
+            let is_named_now = one.provider != NodeId::UNKNOWN;
+            match known {
+                None => self.write(one.record()).await?,
+                Some(known) if known.provider == NodeId::UNKNOWN && is_named_now => {
+                    self.write(Record::Paying(Paying { provider: one.provider, ..known })).await?;
+                }
+                Some(_) => {}
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a lost store knew of good jobs is lost as well: the channels that are found count as locked with strangers.
 const VARIABLES: [(&str, &str); 2] =
     [("BOMBYX_CLIENT_CHALLENGE_S", "8"), ("BOMBYX_CLIENT_STRANGERS_LOCKED_MAX", "10")];
-const LOST: [&str; 2] = ["records.redb", "bombyx channels recover"];
+const LOST: [&str; 2] = ["records.redb", "channels recover"];
 
 async fn asked(home: &Path, args: &[&str]) -> Value {
     let mut command = bombyx(home);
@@ -203,6 +203,14 @@ async fn a_lost_store_is_damage_and_its_channels_are_found_and_closed() {
         assert_eq!(recovered["set_aside"].is_null(), now.is_none(), "{recovered}");
         channels(&copy, url, 2, is_open).await;
     }
+    // Whose they are can be said later.
+    asked(
+        &copy,
+        &["channels", "--ledger", url, "recover", "--provider", &payees[0], "--provider", &payees[1]],
+    )
+    .await;
+    let ids = [&first.note.node_id, &second.note.node_id];
+    channels(&copy, url, 2, |channel| ids.iter().any(|id| channel["peer"] == **id)).await;
     // `ask` has a home of its own within.
     std::fs::remove_file(&path).unwrap();
     std::fs::rename(&copy, aside.path().join("ask")).unwrap();

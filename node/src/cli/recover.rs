@@ -316,6 +316,14 @@ fn tell(report: &Report, printer: Printer, coin: &CoinName) {
     for row in report.channels.iter().filter(|row| row.error.is_some()) {
         printer.note(&format!("channel {}: {}", row.account, row.error.as_deref().unwrap_or_default()));
     }
+    let unnamed = report.channels.iter().filter(|row| row.provider.is_none() && row.state == Phase::Open);
+    match unnamed.count() {
+        0 => {}
+        count => printer.note(&format!(
+            "nothing can be ordered on {count} of these channels while it is unknown whose they are: run this again with \
+             --provider and the word behind `payee` in that provider's `bombyx status`, or with --close to have the rest back"
+        )),
+    }
     let closing = report.channels.iter().filter(|row| row.state == Phase::Closing);
     if closing.count() > 0 {
         printer.note(
