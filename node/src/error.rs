@@ -210,8 +210,7 @@ impl NodeError {
                  this node pays on and makes a new store: with --close to have their rests back, or with --provider \
                  to go on with them",
                 path.parent().unwrap_or(path).display()
-            )
-            .into(),
+            ),
             Self::Store(StoreError::Format { .. } | StoreError::Failed { .. }) => {
                 "restore the file from a copy, or choose another --home; it holds what channels owe, so keep it".into()
             }
