@@ -16,7 +16,8 @@ use bombyx_simnet::world::World;
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::{Failed, Which};
+use crate::cli::Which;
+use crate::failed::Failed;
 
 /// The scenario of a command line: a file, else one that ships.
 fn scenario(which: &Which) -> Result<Scenario, Failed> {

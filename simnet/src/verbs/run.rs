@@ -7,7 +7,8 @@ use bombyx_simnet::workload::requests;
 use serde::Serialize;
 
 use super::{cpu_s_of_all, peak_mib, progress_bar, run_world, run_world_on, scenario};
-use crate::{Failed, Replay, Run};
+use crate::cli::{Replay, Run};
+use crate::failed::Failed;
 
 /// What `--json` prints.
 #[derive(Serialize)]

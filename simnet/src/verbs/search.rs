@@ -8,7 +8,8 @@ use bombyx_simnet::world::Stopped;
 use bombyx_simnet::world::swarm::{self, TRIES_MAX, random_scenario};
 
 use super::{cpu_s, scenario};
-use crate::{Failed, Swarm, Which};
+use crate::cli::{Swarm, Which};
+use crate::failed::Failed;
 
 /// Runs random worlds until the time is up or one breaks.
 pub(crate) fn swarm(args: &Swarm) -> Result<(), Failed> {

@@ -11,7 +11,8 @@ use bombyx_simnet::scenario::{SHIPPED, Scenario};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 
-use crate::{Compare, Failed, List};
+use crate::cli::{Compare, List};
+use crate::failed::Failed;
 
 /// Compares two runs, or two sets of runs by their common seeds.
 pub(crate) fn compare(args: &Compare) -> Result<(), Failed> {

@@ -16,7 +16,8 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use indicatif::ProgressBar;
 
 use super::{progress_bar, run_world, scenario};
-use crate::{Failed, Sweep};
+use crate::cli::Sweep;
+use crate::failed::Failed;
 
 /// Runs a sweep, or one shard of it; a whole one is put together at once.
 pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
