@@ -71,16 +71,6 @@ async fn told_to_close(home: &Path, account: &str) {
     }
 }
 
-async fn embed(client: &Node) {
-    let url = format!("{}/v1/embeddings", client.note.gateway.as_ref().unwrap());
-    let body = json!({ "model": EMBED, "input": "a thread of silk" });
-    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-    let answer = http.post(url).header("content-type", "application/json").body(body.to_string());
-    let answer = answer.send().await.unwrap();
-    let status = answer.status();
-    assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
-}
-
 fn open(channel: &Value) -> bool {
     channel["state"] == "open" && channel["settled_nano"] == 0 && channel["paid_nano"] != 0
 }
@@ -92,7 +82,7 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     let provider = Node::up(&ledger, &["--provide", EMBED], &[]).await;
     let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
     let client = Node::up(&ledger, &flags, &[]).await;
-    embed(&client).await;
+    client.embed().await;
 
     let paying = channel(&client.home(), url, open).await;
     let earning = channel(&provider.home(), url, open).await;
@@ -158,7 +148,7 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
             std::fs::copy(home.join("records.redb"), &saved).unwrap();
         })
         .await;
-    embed(&client).await;
+    client.embed().await;
     let step = paying["paid_nano"].as_u64().unwrap();
     channel(&provider.home(), url, |channel| channel["paid_nano"] == 2 * step).await;
     let mut client = client
@@ -167,7 +157,7 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
         })
         .await;
     // Three at once share the channel, and its provider's newest voucher heals the store that was put back.
-    tokio::join!(embed(&client), embed(&client), embed(&client));
+    tokio::join!(client.embed(), client.embed(), client.embed());
     // Side by side they cost a little more: a price rises with load.
     let earned = |channel: &Value| channel["paid_nano"].as_u64().is_some_and(|paid| paid >= 5 * step);
     let paid = channel(&provider.home(), url, earned).await["paid_nano"].as_u64().unwrap();
@@ -218,7 +208,7 @@ async fn a_channel_is_opened_by_hand_and_the_first_job_is_paid_on_it() {
     assert_eq!((&opened["deposit_nano"], &opened["paid_nano"]), (&json!(2_000_000_000u64), &json!(0)));
     refused(&home, &["channels", "open", payee, "2"], 2, &["already", "topup"]).await;
 
-    embed(&client).await;
+    client.embed().await;
     let used = channel(&home, url, |channel| channel["paid_nano"] != 0).await;
     assert_eq!(used["account"], opened["account"]);
 }
@@ -232,7 +222,7 @@ async fn a_watcher_elsewhere_answers_a_stale_close_with_a_copy_of_the_store_and_
     let mut provider = Node::up(&ledger, &flags, &[("BOMBYX_PROVIDE_CHALLENGE_S", "1")]).await;
     let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
     let mut client = Node::up(&ledger, &flags, &[("BOMBYX_CLIENT_CHALLENGE_S", "8")]).await;
-    embed(&client).await;
+    client.embed().await;
     let earning = channel(&provider.home(), url, open).await;
     let account = earning["account"].as_str().unwrap();
 
@@ -369,7 +359,7 @@ async fn a_deposit_whose_endpoint_fails_after_the_transfer_stays_in_the_books() 
             let fails = since.is_some_and(|since| since.elapsed() < Duration::from_secs(12));
             fails.then_some(Fault { kind, forwarded: true })
         });
-        embed(&client).await;
+        client.embed().await;
         let channel = channel(&client.home(), &ledger.url, open).await;
         assert!(channel["deposit_nano"].as_u64().is_some_and(|deposit| deposit > 0), "{kind:?}: {channel}");
         let log = client.log();

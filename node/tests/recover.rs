@@ -45,16 +45,6 @@ async fn channels(home: &Path, url: &str, count: usize, fits: impl Fn(&Value) ->
     }
 }
 
-async fn embed(client: &Node) {
-    let url = format!("{}/v1/embeddings", client.note.gateway.as_ref().unwrap());
-    let body = json!({ "model": EMBED, "input": "a thread of silk" });
-    let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-    let answer = http.post(url).header("content-type", "application/json").body(body.to_string());
-    let answer = answer.send().await.unwrap();
-    let status = answer.status();
-    assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
-}
-
 async fn payee(provider: &Node) -> String {
     let status = asked(&provider.home(), &["status"]).await;
     status["provider"]["payee"].as_str().unwrap().to_owned()
@@ -167,7 +157,7 @@ async fn a_lost_store_is_damage_and_its_channels_are_found_and_closed() {
     }
     channels(&home, url, 2, is_open).await;
     asked(&home, &["wallet", "send", &format!("0:{}", "5a".repeat(32)), "0.5"]).await;
-    embed(&client).await;
+    client.embed().await;
     let before = loop {
         let before = channels(&home, url, 2, is_open).await;
         if before.iter().any(|channel| channel["paid_nano"] != 0) {
@@ -224,7 +214,7 @@ async fn a_lost_store_is_damage_and_its_channels_are_found_and_closed() {
         assert_eq!((&found["deposit_nano"], &found["state"]), (&known["deposit_nano"], &json!("open")));
     }
     let client = client.started(&ledger, &flags, &VARIABLES).await;
-    embed(&client).await;
+    client.embed().await;
     let known = accounts(&before);
     let is_known = |channel: &Value| known.iter().any(|account| channel["account"] == account.as_str());
     let fits = |channel: &Value| is_open(channel) && is_known(channel) == (channel["paid_nano"] == 0);
@@ -268,7 +258,7 @@ async fn a_channel_that_the_history_does_not_show_is_found_by_its_provider_and_p
     let home = client.home();
     asked(&home, &["channels", "open", &payee, "2"]).await;
     let opened = channels(&home, url, 1, is_open).await;
-    embed(&client).await;
+    client.embed().await;
     let step =
         channels(&provider.home(), url, 1, |channel| channel["paid_nano"] != 0).await[0]["paid_nano"].clone();
     let wallet = asked(&home, &["wallet"]).await;
@@ -290,7 +280,7 @@ async fn a_channel_that_the_history_does_not_show_is_found_by_its_provider_and_p
 
     // The next job goes on above the provider's newest voucher, on the same channel.
     let client = client.started(&ledger, &flags, &VARIABLES).await;
-    embed(&client).await;
+    client.embed().await;
     let step = step.as_u64().unwrap();
     channels(&provider.home(), url, 1, |channel| channel["paid_nano"] == 2 * step).await;
     channels(&home, url, 1, |channel| channel["paid_nano"] == 2 * step).await;

@@ -204,16 +204,47 @@ impl Shares {
     }
 }
 
-/// Things a second, of each peer and in [`Shares`]. Friends have shares of their own, as much as all the others, besides.
+/// What strangers share, and what friends share besides, before they take of the strangers'. (`NE-2`)
+#[derive(Debug)]
+pub(super) struct Pools {
+    strangers: Shares,
+    friends: Shares,
+    excess: Excess,
+}
+
+impl Pools {
+    pub(super) fn new(what: &'static str, strangers: u32, friends: u32, burst: Duration) -> Self {
+        Self {
+            strangers: Shares::new(strangers, burst),
+            friends: Shares::new(friends, burst),
+            excess: Excess::of(what),
+        }
+    }
+
+    /// Takes so much for a peer of a prefix, if it is left for it, and notes it if not.
+    pub(super) fn take(&mut self, prefix: Prefix, is_friend: bool, amount: f64, now: Instant) -> bool {
+        let is_left =
+            (is_friend && self.friends.take(prefix, amount, now)) || self.strangers.take(prefix, amount, now);
+        if !is_left {
+            self.excess.note(prefix, now);
+        }
+        is_left
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_refused(&self) -> bool {
+        self.excess.total > 0
+    }
+}
+
+/// Things a second, of each peer and in [`Pools`]. Friends have as much again as all the others.
 #[derive(Debug)]
 pub(super) struct Flow {
     /// A second, of one peer.
     each_rate: f64,
     each_burst: f64,
-    strangers: Shares,
-    friends: Shares,
+    pools: Pools,
     by_peer: BTreeMap<PeerId, Vessel>,
-    excess: Excess,
 }
 
 /// Why a [`Flow`] takes no more.
@@ -231,10 +262,8 @@ impl Flow {
         Self {
             each_rate: f64::from(each),
             each_burst: f64::from(each) * burst.as_secs_f64(),
-            strangers: Shares::new(rate, burst),
-            friends: Shares::new(rate, burst),
+            pools: Pools::new(what, rate, rate, burst),
             by_peer: BTreeMap::new(),
-            excess: Excess::of(what),
         }
     }
 
@@ -253,22 +282,17 @@ impl Flow {
         let empty = Vessel { level: 0.0, at: now };
         let own = self.by_peer.get(&peer).copied().unwrap_or(empty);
         if own.level(self.each_rate, now) + 1.0 > self.each_burst {
-            self.excess.note(prefix, now);
+            self.pools.excess.note(prefix, now);
             return Err(Full::Peer);
         }
         // What is refused for others' sake counts as well: it was sent.
         self.by_peer.entry(peer).or_insert(empty).add(self.each_rate, now);
-        let is_left = (is_friend && self.friends.take(prefix, 1.0, now)) || self.take_share(prefix, now);
-        if is_left {
-            return Ok(());
-        }
-        self.excess.note(prefix, now);
-        Err(Full::Share)
+        if self.pools.take(prefix, is_friend, 1.0, now) { Ok(()) } else { Err(Full::Share) }
     }
 
     /// Lets one thing through that was counted for its peer before and found nothing left of its prefix's share.
     pub(super) fn take_share(&mut self, prefix: Prefix, now: Instant) -> bool {
-        self.strangers.take(prefix, 1.0, now)
+        self.pools.strangers.take(prefix, 1.0, now)
     }
 }
 
@@ -390,7 +414,8 @@ mod tests {
             let _ = flow.pass(PeerId::random(), Prefix::of_ipv4(tick.to_be_bytes()), false, now);
         }
         assert!(
-            flow.by_peer.len() <= limits::METERS_MAX && flow.strangers.by_prefix.len() <= limits::METERS_MAX
+            flow.by_peer.len() <= limits::METERS_MAX
+                && flow.pools.strangers.by_prefix.len() <= limits::METERS_MAX
         );
     }
 }

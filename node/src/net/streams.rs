@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use web_time::Instant;
 
-use super::budget::{Excess, Place, Places, Shares};
+use super::budget::{Place, Places, Pools};
 use super::friends::Friends;
 use super::prefix::Prefixes;
 use super::swarm::Request;
@@ -162,9 +162,7 @@ pub(super) struct Gate {
 struct Inner {
     places: Places,
     /// What strangers may send in all, and what friends may besides. (`NE-2`)
-    strangers: Shares,
-    friends: Shares,
-    excess: Excess,
+    messages: Pools,
     peers: HashMap<PeerId, Guest>,
 }
 
@@ -188,9 +186,12 @@ impl Default for Gate {
             Places::new("inbound streams", limits::INBOUND_STREAMS_MAX, limits::INBOUND_STREAMS_KEPT, each);
         let inner = Inner {
             places,
-            strangers: Shares::new(limits::STRANGERS_MESSAGES_PER_S, limits::INBOUND_BURST),
-            friends: Shares::new(limits::FRIENDS_MESSAGES_PER_S, limits::INBOUND_BURST),
-            excess: Excess::of("direct messages"),
+            messages: Pools::new(
+                "direct messages",
+                limits::STRANGERS_MESSAGES_PER_S,
+                limits::FRIENDS_MESSAGES_PER_S,
+                limits::INBOUND_BURST,
+            ),
             peers: HashMap::new(),
         };
         Self { inner: Mutex::new(inner) }
@@ -233,13 +234,7 @@ impl Seat {
     fn has_share(&self, bytes: usize, is_friend: bool, now: Instant) -> bool {
         let units = 1 + bytes / limits::MESSAGE_UNIT_BYTES;
         let amount = f64::from(u16::try_from(units).unwrap_or(u16::MAX));
-        let inner = &mut *self.gate.lock();
-        let has_share = (is_friend && inner.friends.take(self.prefix, amount, now))
-            || inner.strangers.take(self.prefix, amount, now);
-        if !has_share {
-            inner.excess.note(self.prefix, now);
-        }
-        has_share
+        self.gate.lock().messages.take(self.prefix, is_friend, amount, now)
     }
 }
 
@@ -291,7 +286,7 @@ mod tests {
         }
         let per_s = usize::try_from(limits::STRANGERS_MESSAGES_PER_S).unwrap();
         assert!((per_s..=3 * per_s).contains(&read), "{read}");
-        assert!(gate.lock().excess.total > 0);
+        assert!(gate.lock().messages.has_refused());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) const EMBED: &str = "all-minilm-l6-v2";
 const READY: Duration = Duration::from_secs(300);
 /// Until a verb that only asks something has ended.
 const VERB: Duration = Duration::from_secs(120);
+/// Until a gateway has answered.
+const EMBEDDED: Duration = Duration::from_secs(60);
 
 /// A ledger of the test.
 pub(crate) struct Ledger {
@@ -143,6 +145,17 @@ impl Node {
         let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
         // A hundred ticks a second, on every Linux.
         Duration::from_millis(ticks * 10)
+    }
+
+    /// Has its gateway embed a text.
+    pub(crate) async fn embed(&self) {
+        let url = format!("{}/v1/embeddings", self.note.gateway.as_ref().unwrap());
+        let body = serde_json::json!({ "model": EMBED, "input": "a thread of silk" });
+        let http = reqwest::Client::builder().no_proxy().timeout(EMBEDDED).build().unwrap();
+        let answer = http.post(url).header("content-type", "application/json").body(body.to_string());
+        let answer = answer.send().await.unwrap();
+        let status = answer.status();
+        assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
     }
 
     pub(crate) fn home(&self) -> PathBuf {
