@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::channels::{self, ChannelError, ChannelList};
 use crate::error::NodeError;
-use crate::exit::ExitKind;
+use crate::error::exit::ExitKind;
 use crate::handle::NodeHandle;
 use crate::http::origin::{check_host, check_no_page};
 use crate::http::server;

@@ -18,15 +18,16 @@ use clap::Args;
 use serde::Serialize;
 
 use super::coins;
+use super::print::Printer;
+use super::shutdown;
 use crate::config::{Coins, NodeConfig};
 use crate::engine::models;
 use crate::error::NodeError;
 use crate::handle::NodeHandle;
 use crate::home::Note;
 use crate::ledger::{CoinName, LedgerError};
-use crate::print::Printer;
+use crate::node;
 use crate::vectors::Vectors;
-use crate::{node, shutdown};
 
 /// Where the client's own keys and channels are, under the home directory.
 const HOME: &str = "ask";

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
+use super::print::Printer;
 use super::recover::{self, Recover};
 use super::status::WORTH_SAYING_S;
 use super::{reach, watch};
@@ -21,7 +22,6 @@ use crate::keys::Keys;
 use crate::ledger::CoinName;
 use crate::ledger::wallet::Wallet;
 use crate::node::reach_ledger;
-use crate::print::Printer;
 use crate::status::{ChannelPhase, ChannelStatus, Direction};
 use crate::store::Store;
 

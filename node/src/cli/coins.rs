@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
 
+use super::print::Printer;
 use crate::config::{LedgerNetwork, NodeConfig};
 use crate::error::NodeError;
 use crate::handle::NodeHandle;
@@ -12,7 +13,6 @@ use crate::ledger::chain::ChainError;
 use crate::ledger::devnet::FAUCET_MAX;
 use crate::ledger::endpoints::first_service;
 use crate::ledger::wallet::friendly;
-use crate::print::Printer;
 
 /// How many channels an empty wallet is filled for.
 const CHANNELS: u64 = 8;

@@ -8,13 +8,13 @@ use ed25519_dalek::SigningKey;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use super::print::Printer;
+use super::shutdown;
 use crate::error::NodeError;
 use crate::keys::fresh_seed;
 use crate::ledger::CoinName;
 use crate::ledger::devnet::{self, Devnet};
 use crate::ledger::liteserver::LiteAddress;
-use crate::print::Printer;
-use crate::shutdown;
 
 /// The longest time between two blocks.
 const BLOCK_MS_MAX: u64 = 60_000;

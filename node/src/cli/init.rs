@@ -6,13 +6,13 @@ use std::path::Path;
 use bombyx_protocol::ident::Identity;
 use serde::Serialize;
 
+use super::print::Printer;
 use crate::belongings;
 use crate::config::{FILE, NodeConfig, TEMPLATE};
 use crate::error::NodeError;
 use crate::keys::{self, Keys};
 use crate::ledger::wallet::Wallet;
 use crate::permissions;
-use crate::print::Printer;
 
 #[derive(Serialize)]
 struct Made {

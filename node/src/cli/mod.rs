@@ -5,10 +5,14 @@ mod channels;
 mod coins;
 mod demo;
 mod devnet;
+pub mod hardening;
 mod init;
+pub mod observe;
+pub mod print;
 mod reach;
 mod recover;
 mod runtime;
+pub mod shutdown;
 mod status;
 mod up;
 mod wallet;
@@ -18,12 +22,13 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use self::observe::LogFormat;
+use self::print::Printer;
+use crate::demo::DemoError;
 use crate::error::NodeError;
-use crate::exit::ExitKind;
+use crate::error::exit::ExitKind;
 use crate::home;
-use crate::observe::{self, LogFormat};
 use crate::permissions;
-use crate::print::Printer;
 
 /// A peer-to-peer network for paid, private AI inference.
 #[derive(Debug, Parser)]
@@ -73,6 +78,31 @@ struct HelpArgs {
     topic: Option<String>,
 }
 
+/// Why a verb failed: as a node, or as the demonstration, which no part of a node knows.
+#[derive(Debug, thiserror::Error)]
+enum VerbError {
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+}
+
+impl VerbError {
+    fn code(&self) -> ExitKind {
+        match self {
+            Self::Node(error) => error.code(),
+            Self::Demo(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Node(error) => error.hint(),
+            Self::Demo(error) => error.hint(),
+        }
+    }
+}
+
 impl Cli {
     /// Does what the command line says, and returns how the process is to end.
     pub async fn run(self) -> ExitKind {
@@ -93,30 +123,31 @@ impl Cli {
         match self.dispatch(printer).await {
             Ok(()) => ExitKind::Ok,
             Err(error) => {
-                printer.error(&error);
+                printer.error(&error, &error.hint());
                 error.code()
             }
         }
     }
 
-    async fn dispatch(self, printer: Printer) -> Result<(), NodeError> {
-        let home = home::resolve(self.home)?;
+    async fn dispatch(self, printer: Printer) -> Result<(), VerbError> {
+        let home = home::resolve(self.home).map_err(NodeError::from)?;
         if matches!(self.verb, Verb::Init | Verb::Up(_) | Verb::Ask(_) | Verb::Wallet(_) | Verb::Channels(_))
         {
-            permissions::tighten(&home)?;
+            permissions::tighten(&home).map_err(NodeError::from)?;
         }
         match self.verb {
-            Verb::Init => init::run(&home, printer),
-            Verb::Up(up) => up.run(home, printer).await,
-            Verb::Ask(ask) => ask.run(home, printer).await,
-            Verb::Demo => demo::run(printer).await,
-            Verb::Status => status::run(&home, printer).await,
-            Verb::Wallet(wallet) => wallet.run(&home, printer).await,
-            Verb::Channels(channels) => channels.run(&home, printer).await,
-            Verb::Devnet(devnet) => devnet.run(printer).await,
-            Verb::Runtime(verb) => runtime::run(verb, &home, printer).await,
-            Verb::Help(help) => explain(help.topic.as_deref(), printer),
+            Verb::Init => init::run(&home, printer)?,
+            Verb::Up(up) => up.run(home, printer).await?,
+            Verb::Ask(ask) => ask.run(home, printer).await?,
+            Verb::Demo => demo::run(printer).await?,
+            Verb::Status => status::run(&home, printer).await?,
+            Verb::Wallet(wallet) => wallet.run(&home, printer).await?,
+            Verb::Channels(channels) => channels.run(&home, printer).await?,
+            Verb::Devnet(devnet) => devnet.run(printer).await?,
+            Verb::Runtime(verb) => runtime::run(verb, &home, printer).await?,
+            Verb::Help(help) => explain(help.topic.as_deref(), printer)?,
         }
+        Ok(())
     }
 }
 

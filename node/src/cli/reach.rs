@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::admin::{Denial, TOKEN};
 use crate::error::NodeError;
-use crate::exit::ExitKind;
+use crate::error::exit::ExitKind;
 use crate::home::Note;
 use crate::keys;
 use crate::status::Status;

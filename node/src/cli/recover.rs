@@ -17,6 +17,7 @@ use ed25519_dalek::SigningKey;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use super::print::Printer;
 use super::reach;
 use crate::admin;
 use crate::channels::ChannelList;
@@ -29,7 +30,6 @@ use crate::ledger::wallet::Wallet;
 use crate::ledger::{CoinName, Ledger};
 use crate::node::reach_ledger;
 use crate::payee::PayeeCard;
-use crate::print::Printer;
 use crate::recover::{Book, Found, Search, Shelf, search};
 use crate::status::{ChannelStatus, Direction};
 

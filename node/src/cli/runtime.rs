@@ -8,9 +8,9 @@ use bombyx_gpu::runtime::{self, Candidate, RuntimeError};
 use clap::Subcommand;
 use serde::Serialize;
 
+use super::print::{Bars, Printer};
 use crate::config::NodeConfig;
 use crate::error::NodeError;
-use crate::print::{Bars, Printer};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RuntimeVerb {

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use bombyx_protocol::amount::Nano;
 
+use super::print::Printer;
 use super::reach;
 use crate::error::NodeError;
-use crate::print::Printer;
 use crate::status::Status;
 
 /// From how many seconds on the age of what the ledger said is shown.

@@ -7,12 +7,13 @@ use clap::Args;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::coins;
+use super::print::{Bars, Printer};
+use super::shutdown;
 use crate::config::{Coins, NodeConfig};
 use crate::error::NodeError;
 use crate::handle::NodeHandle;
 use crate::home::{NOTE, Note, NoteGuard};
-use crate::print::{Bars, Printer};
-use crate::{admin, http, node, shutdown};
+use crate::{admin, http, node};
 
 /// Flags of `bombyx up`; each counts more than the configuration.
 #[derive(Debug, Args)]

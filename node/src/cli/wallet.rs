@@ -8,6 +8,7 @@ use bombyx_protocol::ident::Identity;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::print::Printer;
 use super::{channels, reach};
 use crate::admin::{Send, receiver};
 use crate::channels::ChannelView;
@@ -19,7 +20,6 @@ use crate::ledger::chain::ChainError;
 use crate::ledger::wallet::{TRANSFER_LIFE, Wallet, friendly, parse_address};
 use crate::ledger::{CoinName, LedgerError};
 use crate::node::reach_ledger;
-use crate::print::Printer;
 use crate::status::{ChannelPhase, Direction};
 use crate::store::Store;
 

@@ -9,14 +9,14 @@ use bombyx_protocol::channel::watch::Guarded;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::print::Printer;
+use super::shutdown;
 use crate::config::NodeConfig;
 use crate::error::NodeError;
 use crate::guard::{self, GuardNews};
 use crate::ledger::chain::ChainError;
 use crate::ledger::{CoinName, LedgerError};
 use crate::node::{has_answered, name_ledger};
-use crate::print::Printer;
-use crate::shutdown;
 use crate::store::Store;
 
 #[derive(Serialize)]

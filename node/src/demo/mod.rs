@@ -23,7 +23,7 @@ use self::report::Report;
 use self::swarm::{Client, Provider, Spec};
 use crate::engine::models::ModelsError;
 use crate::error::NodeError;
-use crate::exit::ExitKind;
+use crate::error::exit::ExitKind;
 use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
 use crate::ledger::devnet::{self, Devnet};
@@ -154,18 +154,22 @@ fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> DemoError {
     move |source| DemoError::Io { what, source }
 }
 
-/// Runs the demonstration with the program `exe` as provider, telling each step to `say`.
+/// Runs the demonstration with the program `exe` as provider, telling each step to `say`, until `stop` is ready.
 ///
 /// # Errors
 /// [`DemoError`]; no process is left behind.
-pub async fn run(exe: PathBuf, say: &(dyn Fn(&str) + Sync)) -> Result<Report, DemoError> {
+pub async fn run(
+    exe: PathBuf,
+    say: &(dyn Fn(&str) + Sync),
+    stop: impl Future<Output = ()>,
+) -> Result<Report, DemoError> {
     let within_deadline = tokio::time::timeout(DEADLINE, play(exe, say));
     tokio::select! {
         outcome = within_deadline => outcome.map_err(|_| DemoError::TooSlow {
             what: "the demonstration did not end",
             within: DEADLINE,
         })?,
-        _ = crate::shutdown::requested() => Err(DemoError::Interrupted),
+        () = stop => Err(DemoError::Interrupted),
     }
 }
 

@@ -144,7 +144,7 @@ impl Driver {
                         tracing::warn!("channel {account}: {mismatch}");
                     }
                     ChannelChange::Mismatch(mismatch) => {
-                        tracing::error!("channel {account}: {mismatch}; {}", crate::failure::MISMATCH);
+                        tracing::error!("channel {account}: {mismatch}; {}", crate::error::failure::MISMATCH);
                     }
                 }
             }

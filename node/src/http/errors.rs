@@ -7,7 +7,7 @@ use bombyx_protocol::io::{Bill, Failure};
 use serde_json::{Value, json};
 
 use super::answer::facts;
-use crate::failure::Meaning;
+use crate::error::failure::Meaning;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 

@@ -1,6 +1,6 @@
 //! Signals: the first asks the node to end in order, the second ends the process at once.
 
-use crate::exit::ExitKind;
+use crate::error::exit::ExitKind;
 
 /// Returns at the first SIGINT or SIGTERM. From then on a second one ends the process: everything that was promised is
 /// on disk already.

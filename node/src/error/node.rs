@@ -11,11 +11,11 @@ use bombyx_gpu::manifest::ManifestError;
 use bombyx_gpu::runtime::RuntimeError;
 use bombyx_protocol::io::Failure;
 
+use super::exit::ExitKind;
+use super::failure::Meaning;
 use crate::channels::ChannelError;
 use crate::config::ConfigError;
 use crate::engine::models::ModelsError;
-use crate::exit::ExitKind;
-use crate::failure::Meaning;
 use crate::keys::KeysError;
 use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
@@ -73,9 +73,6 @@ pub enum NodeError {
     /// An order came to nothing.
     #[error("{0}")]
     Order(Failure),
-    /// The demonstration.
-    #[error(transparent)]
-    Demo(#[from] crate::demo::DemoError),
     /// A port of this machine is taken, or may not be used.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -162,7 +159,6 @@ impl NodeError {
             Self::Runtime(error) => runtime_code(error),
             Self::Ledger(error) => ledger_code(error),
             Self::Order(failure) => Meaning::of(failure).exit,
-            Self::Demo(error) => error.code(),
             Self::NoPeers { .. } => ExitKind::NoPeer,
             Self::NotRunning { .. } | Self::Io { .. } | Self::Stopped(_) => ExitKind::Unexpected,
             Self::Bug(_) => ExitKind::Bug,
@@ -231,7 +227,6 @@ impl NodeError {
             Self::Ledger(error) => ledger_hint(error).into(),
             Self::Wallet(_) => "restore the wallet's file from a copy".into(),
             Self::Order(failure) => Meaning::of(failure).hint.into(),
-            Self::Demo(error) => error.hint(),
             Self::NoPeers { .. } => {
                 "check that a node runs at the address given with --join, and that both have the same network name"
                     .into()

@@ -7,7 +7,7 @@ use bombyx_protocol::io::Failure;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::OrderFault;
 
-use crate::exit::ExitKind;
+use super::exit::ExitKind;
 
 /// One line of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,11 @@
 //! The one printer of the command line: data to stdout, everything else to stderr, progress on a terminal only.
 
+use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 
 use bombyx_gpu::digest::Advance;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-
-use crate::error::NodeError;
 
 /// Writes what a verb has to say.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +45,8 @@ impl Printer {
     }
 
     /// An error with what to do about it.
-    pub fn error(self, error: &NodeError) {
-        self.note(&format!("error: {error}\nhint: {}", error.hint()));
+    pub fn error(self, error: &impl Display, hint: &str) {
+        self.note(&format!("error: {error}\nhint: {hint}"));
     }
 }
 

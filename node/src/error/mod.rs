@@ -1,0 +1,7 @@
+//! Why a part of the node failed, and what each failure means outside: exit code, HTTP status, advice.
+
+pub mod exit;
+pub(crate) mod failure;
+mod node;
+
+pub use self::node::NodeError;
