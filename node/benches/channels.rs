@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bombyx_node::driver::role::Role;
+use bombyx_node::role::Role;
 use bombyx_node::store::Store;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::{Earner, Took};

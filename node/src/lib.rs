@@ -8,7 +8,7 @@
 //!                store   ledger desk ── ledger     records on disk, channels on chain
 //! ```
 //!
-//! [`node::start`] puts a node together and returns its [`handle::NodeHandle`]: orders go in, news come out. The
+//! [`api::start`] puts a node together and returns its [`api::NodeHandle`]: orders go in, news come out. The
 //! [`driver`] is the only caller of the role machines; nothing outside [`net`] names libp2p, nothing outside [`store`]
 //! names redb, and every failure ends in [`error::NodeError`] with an exit code and a hint.
 #![forbid(unsafe_code)]
@@ -17,27 +17,16 @@
 const _: () =
     assert!(!bombyx_protocol::CAN_PRETEND, "a node must be built without the feature `fake-crypto`");
 
-pub mod admin;
-pub mod belongings;
-pub mod channels;
+pub mod api;
 pub mod cli;
-pub mod config;
 pub mod demo;
 pub mod driver;
 pub mod engine;
 pub mod error;
-pub mod guard;
-pub mod handle;
 pub mod home;
 pub mod http;
-pub mod keys;
 pub mod ledger;
 pub mod net;
-pub mod node;
-mod pages;
-pub mod payee;
-pub mod permissions;
-pub mod recover;
+pub mod role;
 pub mod status;
 pub mod store;
-pub mod vectors;

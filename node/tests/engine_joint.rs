@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use bombyx_gpu::engine::{self as gpu, Chunk, Engine, EngineError, ModelInfo, ModelKind, Progress};
-use bombyx_node::config::ProvideConfig;
 use bombyx_node::engine::{EngineHandle, Reports, models};
+use bombyx_node::home::config::ProvideConfig;
 use bombyx_protocol::io::EngineReport;
 use bombyx_protocol::wire::message::{Content, Finish};
 use bombyx_protocol::work::order::{ChatMessage, Generate, JobId, ModelId, Role, Sampling, Task};

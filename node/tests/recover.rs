@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bombyx_node::keys::Keys;
+use bombyx_node::home::keys::Keys;
 use bombyx_node::ledger::Ledger as Books;
 use bombyx_node::ledger::chain::Chain as _;
 use bombyx_node::ledger::wallet::{Wallet, parse_address};

@@ -20,14 +20,14 @@ use serde::Serialize;
 use super::coins;
 use super::print::Printer;
 use super::shutdown;
-use crate::config::{Coins, NodeConfig};
+use crate::api;
+use crate::api::handle::NodeHandle;
+use crate::api::vectors::Vectors;
 use crate::engine::models;
 use crate::error::NodeError;
-use crate::handle::NodeHandle;
 use crate::home::Note;
+use crate::home::config::{Coins, NodeConfig};
 use crate::ledger::{CoinName, LedgerError};
-use crate::node;
-use crate::vectors::Vectors;
 
 /// Where the client's own keys and channels are, under the home directory.
 const HOME: &str = "ask";
@@ -117,7 +117,7 @@ impl Ask {
         let model = self.model.clone().unwrap_or_else(|| self.default_model().to_owned());
         let order = self.order(&model)?;
         let config = self.config(home)?;
-        let (node, running) = node::start(config.clone()).await?;
+        let (node, running) = api::start(config.clone()).await?;
         let answered = tokio::select! {
             answered = self.place(&node, &config, model, order, printer) => answered,
             _ = shutdown::requested() => Err(NodeError::Order(Failure::Cancelled)),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bombyx_protocol::amount::Nano;
 
 use super::print::Printer;
-use crate::config::{LedgerNetwork, NodeConfig};
+use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
-use crate::handle::NodeHandle;
+use crate::home::config::{LedgerNetwork, NodeConfig};
 use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
 use crate::ledger::devnet::FAUCET_MAX;

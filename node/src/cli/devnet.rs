@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::print::Printer;
 use super::shutdown;
 use crate::error::NodeError;
-use crate::keys::fresh_seed;
+use crate::home::keys::fresh_seed;
 use crate::ledger::CoinName;
 use crate::ledger::devnet::{self, Devnet};
 use crate::ledger::liteserver::LiteAddress;

@@ -7,12 +7,12 @@ use bombyx_protocol::ident::Identity;
 use serde::Serialize;
 
 use super::print::Printer;
-use crate::belongings;
-use crate::config::{FILE, NodeConfig, TEMPLATE};
+use crate::api::belongings;
 use crate::error::NodeError;
-use crate::keys::{self, Keys};
+use crate::home::config::{FILE, NodeConfig, TEMPLATE};
+use crate::home::keys::{self, Keys};
+use crate::home::permissions;
 use crate::ledger::wallet::Wallet;
-use crate::permissions;
 
 #[derive(Serialize)]
 struct Made {

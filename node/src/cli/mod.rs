@@ -28,7 +28,7 @@ use crate::demo::DemoError;
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
 use crate::home;
-use crate::permissions;
+use crate::home::permissions;
 
 /// A peer-to-peer network for paid, private AI inference.
 #[derive(Debug, Parser)]

@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::admin::{Denial, TOKEN};
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
 use crate::home::Note;
-use crate::keys;
+use crate::home::TOKEN;
+use crate::home::keys;
+use crate::http::admin::Denial;
 use crate::status::Status;
 
 /// How long the node may take to answer.

@@ -19,18 +19,18 @@ use tokio::time::{Instant, sleep};
 
 use super::print::Printer;
 use super::reach;
-use crate::admin;
-use crate::channels::ChannelList;
-use crate::config::NodeConfig;
+use crate::api::connect::reach_ledger;
+use crate::api::recover::{Book, Found, Search, Shelf, search};
 use crate::driver::ledger::told;
 use crate::error::NodeError;
-use crate::keys::Keys;
+use crate::home::config::NodeConfig;
+use crate::home::keys::Keys;
+use crate::http::admin;
 use crate::ledger::contract::ChannelState;
 use crate::ledger::wallet::Wallet;
 use crate::ledger::{CoinName, Ledger};
-use crate::node::reach_ledger;
-use crate::payee::PayeeCard;
-use crate::recover::{Book, Found, Search, Shelf, search};
+use crate::status::channels::ChannelList;
+use crate::status::payee::PayeeCard;
 use crate::status::{ChannelStatus, Direction};
 
 /// For how long a close is waited for; one that takes longer is finished by a later run, or by the node.

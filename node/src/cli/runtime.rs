@@ -9,8 +9,8 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::print::{Bars, Printer};
-use crate::config::NodeConfig;
 use crate::error::NodeError;
+use crate::home::config::NodeConfig;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RuntimeVerb {

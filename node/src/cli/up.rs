@@ -9,11 +9,13 @@ use tokio::task::{JoinError, JoinHandle};
 use super::coins;
 use super::print::{Bars, Printer};
 use super::shutdown;
-use crate::config::{Coins, NodeConfig};
+use crate::api;
+use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
-use crate::handle::NodeHandle;
+use crate::home::config::{Coins, NodeConfig};
 use crate::home::{NOTE, Note, NoteGuard};
-use crate::{admin, http, node};
+use crate::http;
+use crate::http::admin;
 
 /// Flags of `bombyx up`; each counts more than the configuration.
 #[derive(Debug, Args)]
@@ -57,7 +59,7 @@ impl Up {
     pub(super) async fn run(self, home: PathBuf, printer: Printer) -> Result<(), NodeError> {
         let config = self.over(NodeConfig::load(&home)?);
         let mut bars = Bars::default();
-        let (node, driver) = node::start_showing(config.clone(), move |advance| bars.show(advance)).await?;
+        let (node, driver) = api::start_showing(config.clone(), move |advance| bars.show(advance)).await?;
         let ready = announce(&config, &node, printer).await;
         let ended = match ready {
             Ok(note) => {

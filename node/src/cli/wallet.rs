@@ -10,16 +10,16 @@ use serde::Serialize;
 
 use super::print::Printer;
 use super::{channels, reach};
-use crate::admin::{Send, receiver};
-use crate::channels::ChannelView;
-use crate::config::{Coins, LedgerNetwork, NodeConfig};
+use crate::api::connect::reach_ledger;
 use crate::error::NodeError;
 use crate::home::STORE;
-use crate::keys::Keys;
+use crate::home::config::{Coins, LedgerNetwork, NodeConfig};
+use crate::home::keys::Keys;
+use crate::http::admin::{Send, receiver};
 use crate::ledger::chain::ChainError;
 use crate::ledger::wallet::{TRANSFER_LIFE, Wallet, friendly, parse_address};
 use crate::ledger::{CoinName, LedgerError};
-use crate::node::reach_ledger;
+use crate::status::channels::ChannelView;
 use crate::status::{ChannelPhase, Direction};
 use crate::store::Store;
 

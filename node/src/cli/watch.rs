@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 
 use super::print::Printer;
 use super::shutdown;
-use crate::config::NodeConfig;
+use crate::api::connect::{has_answered, name_ledger};
+use crate::driver::watcher::{self, GuardNews};
 use crate::error::NodeError;
-use crate::guard::{self, GuardNews};
+use crate::home::config::NodeConfig;
 use crate::ledger::chain::ChainError;
 use crate::ledger::{CoinName, LedgerError};
-use crate::node::{has_answered, name_ledger};
 use crate::store::Store;
 
 #[derive(Serialize)]
@@ -48,7 +48,7 @@ pub(super) async fn run(config: &NodeConfig, store: PathBuf, printer: Printer) -
     let _ = newest.send(vouchers).await;
     let tell = |news: GuardNews| printer.data(&news, || words(&news, &config.ledger.coin));
     tokio::select! {
-        ended = guard::guard(ledger, config.ledger.poll(), copies, tell) => {
+        ended = watcher::guard(ledger, config.ledger.poll(), copies, tell) => {
             ended?;
             printer.note("every channel is closed: there is nothing left to guard");
             Ok(())
@@ -114,5 +114,5 @@ async fn read(store: &Path) -> Result<Vec<Guarded>, NodeError> {
     let store = store.to_owned();
     let read = tokio::task::spawn_blocking(move || Store::read_any(&store)).await;
     let records = read.map_err(|_| NodeError::Bug("reading the store panicked".into()))??;
-    Ok(guard::vouchers(&records))
+    Ok(watcher::vouchers(&records))
 }

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 use super::swarm::Client;
 use super::{CHAT_MODEL, DemoError, EMBED_MODEL};
+use crate::api::vectors::Vectors;
 use crate::engine::models;
 use crate::error::NodeError;
-use crate::vectors::Vectors;
 
 pub(super) const EMBED: &str = "embeddings";
 pub(super) const CHAT: &str = "chat";

@@ -16,12 +16,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::{CHALLENGE_S, CHAT_MODEL, DEPOSIT, DemoError, EMBED_MODEL, io};
-use crate::admin::TOKEN;
-use crate::config::{Coins, NodeConfig};
+use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
-use crate::handle::NodeHandle;
 use crate::home::Note;
-use crate::keys;
+use crate::home::TOKEN;
+use crate::home::config::{Coins, NodeConfig};
+use crate::home::keys;
 use crate::ledger::wallet::parse_address;
 use crate::status::{SettleReport, Status};
 
@@ -227,7 +227,7 @@ impl Client {
         config.client.enough_bids = 3;
         // Every job of the demo is auctioned, so that there is something to see.
         config.client.leases = false;
-        let (node, running) = crate::node::start(config).await?;
+        let (node, running) = crate::api::start(config).await?;
         Ok(Self { node, running })
     }
 

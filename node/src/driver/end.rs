@@ -8,8 +8,8 @@ use bombyx_protocol::time::{Span, Time};
 use tokio::sync::oneshot;
 
 use super::Driver;
-use super::role::Role;
-use crate::channels::earning;
+use crate::role::Role;
+use crate::status::channels::earning;
 use crate::status::{ChannelPhase, ChannelStatus, Direction, SettleReport};
 
 /// How long jobs and orders that are under way may take to end.

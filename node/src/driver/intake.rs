@@ -10,11 +10,11 @@ use bombyx_protocol::wire::message::{Gossip, Message, VerifiedGossip};
 use bombyx_protocol::work::order::ModelId;
 
 use super::limits::{AUTHOR_BURST, AUTHOR_PACE, AUTHORS_MAX};
-use super::role::Role;
+use super::request::Request;
 use super::{Driver, topic};
 use crate::error::NodeError;
-use crate::handle::Request;
 use crate::net::{Fault, NetCommand, NetEvent, Verdict};
+use crate::role::Role;
 use crate::status::Direction;
 
 impl Driver {

@@ -12,9 +12,9 @@ use bombyx_protocol::work::order::ModelId;
 
 use super::Driver;
 use super::limits::{EARLY_EACH, EARLY_MAX, EARLY_PATIENCE, ORDER_PATIENCE};
-use super::role::Role;
 use crate::error::NodeError;
 use crate::net::NetCommand;
+use crate::role::Role;
 
 /// Orders that wait for providers.
 #[derive(Default)]

@@ -11,9 +11,10 @@ pub(crate) mod ledger;
 mod limits;
 mod meet;
 mod orders;
-pub mod role;
+pub(crate) mod request;
 mod route;
 mod view;
+pub mod watcher;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -32,9 +33,9 @@ use bombyx_protocol::work::order::{JobId, ModelId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use self::request::Request;
 use crate::engine::{EngineHandle, Reports};
 use crate::error::NodeError;
-use crate::handle::Request;
 use crate::net::{NetCommand, NetEvent, NetHandle};
 use crate::status::LedgerStatus;
 use crate::store::Store;
@@ -44,7 +45,7 @@ use self::intake::Authors;
 use self::ledger::LedgerDesk;
 use self::meet::{Early, Friends, Meetings};
 use self::orders::Orders;
-use self::role::{PerRole, Role};
+use crate::role::{PerRole, Role};
 
 pub(crate) use self::route::guarded;
 

@@ -9,10 +9,10 @@ use bombyx_protocol::io::{
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Message, ToProvider};
 
-use super::role::Role;
 use super::{Driver, topic};
 use crate::error::NodeError;
 use crate::net::{Fault, NetCommand};
+use crate::role::Role;
 
 impl Driver {
     pub(super) async fn route(&mut self, role: Role, output: Output) -> Result<(), NodeError> {

@@ -4,8 +4,8 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 
 use super::Driver;
-use crate::channels::{ChannelError, earning, paying};
-use crate::payee::PayeeCard;
+use crate::status::channels::{ChannelError, earning, paying};
+use crate::status::payee::PayeeCard;
 use crate::status::{
     ChannelPhase, ChannelStatus, ClientStatus, Direction, ModelStatus, ProviderStatus, Status,
 };

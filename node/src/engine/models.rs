@@ -15,7 +15,7 @@ use bombyx_gpu::runtime::{Runtime, RuntimeError, SessionSettings};
 use bombyx_protocol::io::Offer;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 
-use crate::config::ProvideConfig;
+use crate::home::config::ProvideConfig;
 
 /// Tokens of the measured answer.
 const MEASURED_TOKENS: u32 = 16;

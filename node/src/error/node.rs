@@ -13,15 +13,15 @@ use bombyx_protocol::io::Failure;
 
 use super::exit::ExitKind;
 use super::failure::Meaning;
-use crate::channels::ChannelError;
-use crate::config::ConfigError;
 use crate::engine::models::ModelsError;
-use crate::keys::KeysError;
+use crate::home::config::ConfigError;
+use crate::home::keys::KeysError;
+use crate::home::permissions::PermissionsError;
 use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
 use crate::ledger::wallet::WalletError;
 use crate::net::NetError;
-use crate::permissions::PermissionsError;
+use crate::status::channels::ChannelError;
 use crate::store::StoreError;
 
 /// Why a verb failed.

@@ -21,5 +21,3 @@ pub(crate) const CONNECTIONS_MAX: usize = 256;
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The longest time in milliseconds that a request may ask for.
 pub(crate) const DEADLINE_MS_MAX: u64 = 600_000;
-/// Bytes of a key that guards a gateway beyond this machine: shorter ones can be guessed.
-pub(crate) const KEY_BYTES_MIN: usize = 16;

@@ -10,6 +10,7 @@
 //! `bombyx`; a request may carry a `bombyx` object too, with `max_cost_nano`, `deadline_ms` and `nano_per_ms`.
 //! A caller that goes away cancels its job. Nothing of a request or an answer is kept or logged.
 
+pub mod admin;
 mod answer;
 mod budget;
 mod errors;
@@ -36,9 +37,9 @@ use tokio::net::TcpListener;
 
 use self::budget::Budget;
 use self::errors::ApiError;
-use crate::config::GatewayConfig;
+use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
-use crate::handle::NodeHandle;
+use crate::home::config::{GatewayConfig, is_loopback};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -63,7 +64,7 @@ impl GatewayPolicy {
         Self {
             // Without a key every program of this machine is let in.
             key: config.key().map(|key| digest(key.as_bytes())),
-            loopback: origin::is_loopback(&config.listen),
+            loopback: is_loopback(&config.listen),
             hosts: config.hosts.clone(),
             max_cost: config.max_cost.0,
             deadline: Span::from_s(config.deadline_s),

@@ -18,7 +18,7 @@ use bombyx_protocol::io::PersistId;
 use redb::{Database, DatabaseError, StorageError};
 use tokio::sync::{mpsc, watch};
 
-use crate::driver::role::{PerRole, Role};
+use crate::role::{PerRole, Role};
 
 /// Records that wait for the writing thread; above it, whoever writes waits.
 pub const QUEUE_MAX: usize = 4_096;
@@ -96,7 +96,7 @@ impl Store {
     /// [`StoreError`] says what is wrong with the file.
     pub fn open(path: &Path, owner: NodeId) -> Result<(Self, Vec<Record>), StoreError> {
         // The database would make it readable for all.
-        crate::permissions::touch_private(path)
+        crate::home::permissions::touch_private(path)
             .map_err(|error| StoreError::Failed { path: path.into(), why: error.to_string() })?;
         let database = Database::create(path).map_err(|error| open_error(path, error))?;
         Self::start(database, path, owner)

@@ -15,7 +15,7 @@ use bombyx_protocol::wire::message::Payment;
 use redb::{Database, StorageBackend};
 
 use super::{Store, StoreError};
-use crate::driver::role::Role;
+use crate::role::Role;
 
 /// How often the power is cut, unless the variable says otherwise.
 const CUTS: u64 = 60;

@@ -7,7 +7,7 @@ use redb::Database;
 use tokio::sync::{mpsc, watch};
 
 use super::{BATCH_MAX, StoreError, Write, failed, tables};
-use crate::driver::role::PerRole;
+use crate::role::PerRole;
 
 pub(super) struct Writer {
     pub(super) database: Database,
@@ -60,7 +60,7 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
-    use crate::driver::role::Role;
+    use crate::role::Role;
 
     /// A disk that fails from a moment on.
     #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use bombyx_node::config::NodeConfig;
-use bombyx_node::handle::NodeHandle;
-use bombyx_node::node;
+use bombyx_node::api;
+use bombyx_node::api::handle::NodeHandle;
+use bombyx_node::home::config::NodeConfig;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Bill, OrderNews};
 use bombyx_protocol::time::Span;
@@ -130,7 +130,7 @@ impl World {
         config.network.join = vec![join.to_owned()];
         // Each order goes to the market: a lease would hide what strangers do there.
         config.client.leases = false;
-        let (client, _) = node::start(config).await.map_err(|error| error.to_string())?;
+        let (client, _) = api::start(config).await.map_err(|error| error.to_string())?;
         self.ledger.chain.faucet(client.ledger().wallet_address().unwrap(), FUNDS).unwrap();
         client.wait_for_peers(1, DEADLINE).await.map_err(|error| error.to_string())?;
         Ok((client, home))

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use bombyx_node::driver::role::Role;
+use bombyx_node::role::Role;
 use bombyx_node::store::{Store, StoreError};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::{Paying, Record};

@@ -13,9 +13,9 @@ use super::limits::{
     ABSENCES_NEEDED, CALL_WAIT, CALLS_AT_A_TIME, CALLS_AT_A_TIME_COUNTED, CALLS_PER_ACCOUNT_MAX, WATCHED_MAX,
 };
 use super::{Account, Desk, Seen};
-use crate::driver::role::Role;
 use crate::ledger::contract::Refusal;
 use crate::ledger::{Ledger, LedgerError};
+use crate::role::Role;
 
 /// A call that came to its end, with the channel as it was then.
 pub(super) struct Ran {

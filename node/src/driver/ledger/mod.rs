@@ -39,10 +39,10 @@ use self::limits::{ABSENCES_NEEDED, LOOK_WAIT, LOOKS_AT_A_TIME, PACE_TOLD_EVERY,
 use self::looks::Looks;
 use self::seen::Watched;
 pub(crate) use self::seen::{Sights, told};
-use super::role::Role;
 use crate::ledger::chain::{ChainError, Priority};
 use crate::ledger::contract;
 use crate::ledger::{Ledger, LedgerError};
+use crate::role::Role;
 
 type Account = [u8; 32];
 

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::looks::Standing;
 use super::{ABSENCES_NEEDED, Account, Desk, Seen};
-use crate::driver::role::{PerRole, Role};
 use crate::ledger::contract;
+use crate::role::{PerRole, Role};
 
 #[derive(Default)]
 pub(super) struct Watched {

@@ -9,11 +9,11 @@ use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use ed25519_dalek::SigningKey;
 
 use super::*;
+use crate::api::pages::Pages;
 use crate::ledger::chain::{Chain, Priority, Reply, Transaction};
 use crate::ledger::devnet::{self, DEVNET_ID, Devnet};
 use crate::ledger::endpoints;
 use crate::ledger::wallet::Wallet;
-use crate::pages::Pages;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const DEPOSIT: Nano = Nano(1_000_000_000);

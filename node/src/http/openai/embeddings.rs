@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::{models, order};
+use crate::api::vectors::Vectors;
 use crate::http::answer::{Answer, Part, facts};
 use crate::http::errors::ApiError;
 use crate::http::{Gateway, json_response, object_of};
-use crate::vectors::Vectors;
 
 pub(in crate::http) async fn embed(
     State(gateway): State<Gateway>,

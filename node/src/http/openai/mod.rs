@@ -38,7 +38,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::GatewayConfig;
+    use crate::home::config::GatewayConfig;
 
     fn max_cost(owners: u64, callers: &serde_json::Value) -> u64 {
         let mut config = GatewayConfig::default();

@@ -12,7 +12,7 @@ use bombyx_protocol::work::order::{ModelId, TaskKind};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::handle::NodeHandle;
+use crate::api::handle::NodeHandle;
 use crate::http::Gateway;
 use crate::http::errors::ApiError;
 

@@ -16,11 +16,11 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::driver::guarded;
-use crate::driver::ledger::LedgerDesk;
-use crate::driver::role::Role;
+use super::guarded;
+use super::ledger::LedgerDesk;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
+use crate::role::Role;
 
 /// The longest sleep of the loop.
 const IDLE_SLEEP_MAX: Duration = Duration::from_secs(60);

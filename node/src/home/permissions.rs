@@ -2,7 +2,7 @@
 //!
 //! Files that the node makes are made for their owner. What lies there already is closed when a node starts: a home that
 //! others could list, a configuration with keys in it, records of who was paid. A file that belongs to somebody else, or
-//! only points elsewhere, is no file of this home. Keys that were open are not closed in silence: [`crate::keys`] refuses
+//! only points elsewhere, is no file of this home. Keys that were open are not closed in silence: [`super::keys`] refuses
 //! them, because whoever could read them still has them.
 
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
-use crate::{admin, config, home, keys};
+use super::{config, keys, names};
 
 /// Why a home cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ mod unix {
     use super::*;
 
     /// Files of a node, with copies of them that were left beside (`records.redb.old`).
-    const FILES: [&str; 4] = [config::FILE, home::NOTE, home::STORE, admin::TOKEN];
+    const FILES: [&str; 4] = [config::FILE, names::NOTE, names::STORE, names::TOKEN];
     /// Homes within a home: `bombyx ask` keeps its keys and channels apart.
     const HOMES: [&str; 1] = ["ask"];
     const STICKY: u32 = 0o1000;

@@ -7,37 +7,21 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::OrderNews;
-use bombyx_protocol::limits::ORDERS_MAX;
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, Order};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::channels::{ChannelError, ChannelList};
+use super::pages::Pages;
+use crate::driver::request::Request;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::net::NetHandle;
-use crate::pages::Pages;
-use crate::payee::PayeeCard;
+use crate::status::channels::ChannelList;
+use crate::status::payee::PayeeCard;
 use crate::status::{ChannelStatus, SettleReport, Status};
 
-/// Requests that wait for the node.
-pub(crate) const REQUESTS_MAX: usize = ORDERS_MAX;
 /// News of one order that wait for its reader; a reader that falls further behind loses its order.
 pub(crate) const NEWS_MAX: usize = 4_096;
-
-/// What a handle asks of the node.
-pub(crate) enum Request {
-    Order { order: Box<Order>, news: mpsc::Sender<OrderNews> },
-    Follow(ModelId),
-    Asks(oneshot::Sender<Vec<Ask>>),
-    Status(oneshot::Sender<Status>),
-    Channels(oneshot::Sender<Vec<ChannelStatus>>),
-    Settle { within: Duration, report: oneshot::Sender<SettleReport> },
-    Close { account: [u8; 32], answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
-    Open { card: Box<PayeeCard>, deposit: Nano, answer: oneshot::Sender<Result<(), ChannelError>> },
-    TopUp { account: [u8; 32], amount: Nano, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
-    Shutdown,
-}
 
 /// A running node. Clones reach the same node; it keeps running when all are dropped.
 #[derive(Clone)]

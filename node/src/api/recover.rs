@@ -13,15 +13,15 @@ use bombyx_protocol::market::bid::Payee;
 use ed25519_dalek::SigningKey;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::belongings;
-use crate::driver::role::Role;
+use super::belongings;
 use crate::error::NodeError;
 use crate::home::STORE;
-use crate::keys::Keys;
+use crate::home::keys::Keys;
 use crate::ledger::chain::{ChainError, Message};
 use crate::ledger::contract::{self, ChannelState};
 use crate::ledger::{Ledger, LedgerError};
-use crate::payee::PayeeCard;
+use crate::role::Role;
+use crate::status::payee::PayeeCard;
 use crate::store::{Store, StoreError};
 
 /// The wallet's newest transactions that are looked through: what one request to every kind of endpoint brings.

@@ -13,10 +13,10 @@ use bombyx_protocol::channel::terms::Address;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::channels::{self, ChannelList, ChannelView, TRANSACTIONS_MAX, WALLET_TRANSACTIONS_MAX};
 use crate::driver::ledger::Sights;
 use crate::ledger::{Ledger, LedgerError};
 use crate::status::ChannelStatus;
+use crate::status::channels::{self, ChannelList, ChannelView, TRANSACTIONS_MAX, WALLET_TRANSACTIONS_MAX};
 
 /// How long a value is shown before it is fetched anew, where the ledger does not count requests; twice [`PAUSES`] where it
 /// does.

@@ -15,6 +15,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::work::price::PriceSheet;
 use serde::Deserialize;
 
+pub(crate) use self::check::is_loopback;
 pub use self::read::ConfigError;
 use crate::ledger::CoinName;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
@@ -16,29 +16,24 @@ use bombyx_protocol::work::order::ModelId;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::belongings;
-use crate::config::{LedgerConfig, NodeConfig, Scope};
+use super::belongings;
+use super::connect::reach_ledger;
+use super::handle::NodeHandle;
+use super::pages::Pages;
 use crate::driver::ledger::LedgerDesk;
+use crate::driver::request::REQUESTS_MAX;
+use crate::driver::watcher;
 use crate::driver::{Driver, Parts, Selling};
 use crate::engine::EngineHandle;
 use crate::engine::models::{self, Loaded};
 use crate::error::NodeError;
-use crate::guard;
-use crate::handle::{NodeHandle, REQUESTS_MAX};
-use crate::keys::{Keys, fresh_seed};
-use crate::ledger::chain::{ChainError, Priority};
-use crate::ledger::endpoints;
+use crate::home::config::{NodeConfig, Scope};
+use crate::home::keys::{Keys, fresh_seed};
+use crate::ledger::chain::Priority;
 use crate::ledger::wallet::Wallet;
-use crate::ledger::{Ledger, LedgerError};
 use crate::net::{self, NetConfig};
-use crate::pages::Pages;
 use crate::status::LedgerStatus;
 use crate::store::Store;
-
-/// How long the ledger may take to answer at the start.
-const LEDGER_PATIENCE: Duration = Duration::from_secs(15);
-/// Deadline of one operation on the ledger; below the time after which the core repeats it.
-const LEDGER_DEADLINE: Duration = Duration::from_secs(25);
 
 /// A node that runs, and the task that ends when it does.
 pub type Running = (NodeHandle, JoinHandle<Result<(), NodeError>>);
@@ -75,7 +70,7 @@ pub async fn start_showing(
             return Err(error);
         }
     };
-    let guard = guard::vouchers(&records);
+    let guard = watcher::vouchers(&records);
     let client = Client::new(
         ClientConfig {
             identity_seed: *keys.identity,
@@ -142,40 +137,6 @@ fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
     let (keys, store, records) = belongings::open(home)?;
     let wallet = Wallet::from_words(&keys.wallet, network_id)?;
     Ok(Home { keys, wallet, store, records })
-}
-
-/// The ledger of a configuration, once it has answered.
-///
-/// # Errors
-/// [`NodeError::Ledger`] when it does not.
-pub(crate) async fn reach_ledger(config: &LedgerConfig, wallet: Option<Wallet>) -> Result<Ledger, NodeError> {
-    let ledger = name_ledger(config, wallet)?;
-    has_answered(&ledger).await?;
-    Ok(ledger)
-}
-
-/// The ledger of a configuration, which is asked nothing yet.
-///
-/// # Errors
-/// [`NodeError::Ledger`] when its endpoints cannot be read.
-pub(crate) fn name_ledger(config: &LedgerConfig, wallet: Option<Wallet>) -> Result<Ledger, NodeError> {
-    let network_id = config.network.id();
-    let chain = endpoints::connect(&config.url, &config.api_key, &config.requests_per_s, network_id)?;
-    Ok(Ledger::new(Arc::new(chain), network_id, wallet).with_deadline(LEDGER_DEADLINE))
-}
-
-/// Waits for one answer of the ledger.
-///
-/// # Errors
-/// Why there is none, after some seconds.
-pub(crate) async fn has_answered(ledger: &Ledger) -> Result<(), LedgerError> {
-    match tokio::time::timeout(LEDGER_PATIENCE, ledger.now_s()).await {
-        Ok(answered) => answered.map(drop),
-        Err(_) => {
-            let reason = format!("no answer within {} s", LEDGER_PATIENCE.as_secs());
-            Err(LedgerError::Chain(ChainError::Unreachable { endpoint: ledger.endpoint(), reason }))
-        }
-    }
 }
 
 fn net_config(config: &NodeConfig, keys: &Keys) -> NetConfig {

@@ -1,5 +1,8 @@
 //! What a node says about itself: for `bombyx status`, the admin page and the report of a settlement.
 
+pub mod channels;
+pub mod payee;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::CoinName;
@@ -44,7 +47,7 @@ pub struct ProviderStatus {
     pub served_nano: u64,
     /// Whether it takes no new jobs.
     pub draining: bool,
-    /// How it is paid, for `bombyx channels open`: see [`PayeeCard`](crate::payee::PayeeCard).
+    /// How it is paid, for `bombyx channels open`: see [`PayeeCard`](payee::PayeeCard).
     pub payee: String,
 }
 

@@ -9,8 +9,8 @@ use bombyx_protocol::ident::Identity;
 
 use crate::error::NodeError;
 use crate::home::STORE;
-use crate::keys::{self, FOLDER, Keys};
-use crate::permissions;
+use crate::home::keys::{self, FOLDER, Keys};
+use crate::home::permissions;
 use crate::store::Store;
 
 /// Lies in a home from before its keys are made until its store is: whoever finds it goes on with the making.

@@ -1,4 +1,4 @@
-//! A node's home directory: where it is, and the note in it that tells other commands how to reach the running node.
+//! The note in a node's home that tells other commands how to reach the running node.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -6,31 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::ConfigError;
-use crate::permissions;
-
-/// The note of a running node.
-pub const NOTE: &str = "node.json";
-/// The store of channels and receipts.
-pub const STORE: &str = "records.redb";
-
-/// The home for a node: `given` (from the flag or `BOMBYX_HOME`), else `bombyx` in the user's data directory.
-///
-/// # Errors
-/// [`ConfigError::NoHome`] where there is no such directory.
-pub fn resolve(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
-    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = || {
-        if cfg!(windows) {
-            path("LOCALAPPDATA")
-        } else if cfg!(target_os = "macos") {
-            path("HOME").map(|home| home.join("Library/Application Support"))
-        } else {
-            path("XDG_DATA_HOME").or_else(|| path("HOME").map(|home| home.join(".local/share")))
-        }
-    };
-    given.or_else(|| base().map(|base| base.join("bombyx"))).ok_or(ConfigError::NoHome)
-}
+use super::names::NOTE;
+use super::permissions;
 
 /// What a running node tells about itself: written when it is ready, removed when it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,10 +87,5 @@ mod tests {
         assert_eq!(Note::read(home.path()).unwrap(), Some(note));
         drop(guard);
         assert_eq!(Note::read(home.path()).unwrap(), None);
-    }
-
-    #[test]
-    fn a_given_home_is_taken_as_it_is() {
-        assert_eq!(resolve(Some("x/y".into())).unwrap(), PathBuf::from("x/y"));
     }
 }

@@ -1,11 +1,14 @@
 //! Values that can be read and cannot be used: every number has its bounds, whoever set it.
 
+use std::net::SocketAddr;
+
 use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
 use bombyx_protocol::limits::{BIDS_MAX, JOBS_MAX, LEDGER_WAIT};
 
 use super::{CHALLENGE_PUBLIC_S, ConfigError, GatewayConfig, LedgerNetwork, NodeConfig};
-use crate::http::{limits::KEY_BYTES_MIN, origin};
 
+/// Bytes of a key that protects a gateway beyond this machine: shorter ones can be guessed.
+const KEY_BYTES_MIN: usize = 16;
 /// The longest time that an unused channel may stay open by configuration: a year.
 const IDLE_CLOSE_S_MAX: u64 = 31_536_000;
 
@@ -63,7 +66,7 @@ impl GatewayConfig {
     /// [`ConfigError::Invalid`] names the address and says what to do.
     pub fn check_doors(&self) -> Result<(), ConfigError> {
         let listen = self.listen;
-        if origin::is_loopback(&listen) {
+        if is_loopback(&listen) {
             return Ok(());
         }
         let lacks = match self.key() {
@@ -78,6 +81,13 @@ impl GatewayConfig {
         );
         Err(ConfigError::Invalid { place: "configuration".into(), why })
     }
+}
+
+/// Whether an address can be reached from this machine alone.
+#[must_use]
+pub(crate) fn is_loopback(address: &SocketAddr) -> bool {
+    // `::ffff:127.0.0.1` is this machine as well, `::ffff:192.0.2.1` is not.
+    address.ip().to_canonical().is_loopback()
 }
 
 #[cfg(test)]
@@ -157,5 +167,24 @@ mod tests {
         let mut config = NodeConfig::default();
         config.gateway.listen = "0.0.0.0:4180".parse().unwrap();
         config.check().unwrap();
+    }
+
+    #[test]
+    fn loopback_is_told_apart_from_everything_else() {
+        for (address, own) in [
+            ("127.0.0.1:1", true),
+            ("127.255.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("[::ffff:0.0.0.0]:1", false),
+            ("192.168.1.5:1", false),
+            ("[::ffff:192.168.1.5]:1", false),
+            ("[fe80::1]:1", false),
+            ("203.0.113.5:1", false),
+        ] {
+            assert_eq!(is_loopback(&address.parse().unwrap()), own, "{address}");
+        }
     }
 }

@@ -26,18 +26,15 @@ use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
-use crate::channels::{self, ChannelError, ChannelList};
+use super::origin::{check_host, check_no_page};
+use super::server;
+use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
-use crate::handle::NodeHandle;
-use crate::http::origin::{check_host, check_no_page};
-use crate::http::server;
-use crate::keys;
+use crate::home::{TOKEN, keys};
 use crate::ledger::wallet::parse_address;
-use crate::payee::{PayeeCard, PayeeCardError};
-
-/// The file in a node's home that holds the token.
-pub const TOKEN: &str = "admin.token";
+use crate::status::channels::{self, ChannelError, ChannelList};
+use crate::status::payee::{PayeeCard, PayeeCardError};
 
 /// An amount for one channel.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -13,9 +13,9 @@ use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::{ChannelPhase, ChannelStatus, Direction};
 use crate::ledger::Ledger;
 use crate::ledger::contract::ChannelState;
-use crate::status::{ChannelPhase, ChannelStatus, Direction};
 
 /// Channels that are looked up side by side.
 const LOOKS_AT_A_TIME: usize = 4;

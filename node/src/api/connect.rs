@@ -1,0 +1,50 @@
+//! The ledger that a configuration names: connected to, and waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::NodeError;
+use crate::home::config::LedgerConfig;
+use crate::ledger::chain::ChainError;
+use crate::ledger::endpoints;
+use crate::ledger::wallet::Wallet;
+use crate::ledger::{Ledger, LedgerError};
+
+/// How long the ledger may take to answer at the start.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(15);
+/// Deadline of one operation on the ledger; below the time after which the core repeats it.
+const LEDGER_DEADLINE: Duration = Duration::from_secs(25);
+
+/// The ledger of a configuration, once it has answered.
+///
+/// # Errors
+/// [`NodeError::Ledger`] when it does not.
+pub(crate) async fn reach_ledger(config: &LedgerConfig, wallet: Option<Wallet>) -> Result<Ledger, NodeError> {
+    let ledger = name_ledger(config, wallet)?;
+    has_answered(&ledger).await?;
+    Ok(ledger)
+}
+
+/// The ledger of a configuration, which is asked nothing yet.
+///
+/// # Errors
+/// [`NodeError::Ledger`] when its endpoints cannot be read.
+pub(crate) fn name_ledger(config: &LedgerConfig, wallet: Option<Wallet>) -> Result<Ledger, NodeError> {
+    let network_id = config.network.id();
+    let chain = endpoints::connect(&config.url, &config.api_key, &config.requests_per_s, network_id)?;
+    Ok(Ledger::new(Arc::new(chain), network_id, wallet).with_deadline(LEDGER_DEADLINE))
+}
+
+/// Waits for one answer of the ledger.
+///
+/// # Errors
+/// Why there is none, after some seconds.
+pub(crate) async fn has_answered(ledger: &Ledger) -> Result<(), LedgerError> {
+    match tokio::time::timeout(LEDGER_PATIENCE, ledger.now_s()).await {
+        Ok(answered) => answered.map(drop),
+        Err(_) => {
+            let reason = format!("no answer within {} s", LEDGER_PATIENCE.as_secs());
+            Err(LedgerError::Chain(ChainError::Unreachable { endpoint: ledger.endpoint(), reason }))
+        }
+    }
+}

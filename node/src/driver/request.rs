@@ -1,0 +1,31 @@
+//! What the rest of the program asks of the loop: orders, questions, settlement, the end.
+
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::io::OrderNews;
+use bombyx_protocol::limits::ORDERS_MAX;
+use bombyx_protocol::market::ask::Ask;
+use bombyx_protocol::work::order::{ModelId, Order};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::status::channels::ChannelError;
+use crate::status::payee::PayeeCard;
+use crate::status::{ChannelStatus, SettleReport, Status};
+
+/// Requests that wait for the node.
+pub(crate) const REQUESTS_MAX: usize = ORDERS_MAX;
+
+/// What a handle asks of the node.
+pub(crate) enum Request {
+    Order { order: Box<Order>, news: mpsc::Sender<OrderNews> },
+    Follow(ModelId),
+    Asks(oneshot::Sender<Vec<Ask>>),
+    Status(oneshot::Sender<Status>),
+    Channels(oneshot::Sender<Vec<ChannelStatus>>),
+    Settle { within: Duration, report: oneshot::Sender<SettleReport> },
+    Close { account: [u8; 32], answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
+    Open { card: Box<PayeeCard>, deposit: Nano, answer: oneshot::Sender<Result<(), ChannelError>> },
+    TopUp { account: [u8; 32], amount: Nano, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
+    Shutdown,
+}
