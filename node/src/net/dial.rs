@@ -13,7 +13,8 @@ use web_time::Instant;
 use super::address::AddressBook;
 use super::behaviour::Behaviour;
 use super::config::Scope;
-use super::{Undelivered, limits};
+use super::joint::Undelivered;
+use super::limits;
 
 /// Told when a peer is connected, or why it is not.
 pub(super) type Reached = oneshot::Sender<Result<(), Undelivered>>;

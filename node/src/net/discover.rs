@@ -15,10 +15,11 @@ use web_time::Instant;
 use super::behaviour::Behaviour;
 use super::dial::Dialer;
 use super::gossip::{Talk, listeners};
+use super::joint::NetEvent;
 use super::meet::{Known, Meetings, draw};
 use super::outbox::Outbox;
 use super::streams::Gate;
-use super::{NetEvent, address, limits, prefix};
+use super::{address, limits, prefix};
 
 /// What this node provides and seeks.
 pub(super) struct Discovery {

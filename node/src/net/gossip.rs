@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bombyx_protocol::ident::NodeId;
 use libp2p::PeerId;
 use libp2p::gossipsub::{
     self, Event, IdentTopic, MaxCountSubscriptionFilter, Message, MessageAcceptance, MessageAuthenticity,
@@ -14,28 +13,14 @@ use sha2::{Digest as _, Sha256};
 use web_time::Instant;
 
 use super::config::{NetError, Scope};
+use super::joint::{GossipId, NetEvent, Unpublished, Verdict};
+use super::limits;
 use super::outbox::Outbox;
-use super::{NetEvent, Unpublished, Verdict, address, limits};
 
 /// Gossipsub with a filter that keeps topics of other networks out.
 pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, Filter>;
 
 type Filter = MaxCountSubscriptionFilter<NetworkTopics>;
-
-/// Names a gossiped message that waits for its verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GossipId {
-    message: MessageId,
-    forwarder: PeerId,
-}
-
-impl GossipId {
-    /// Who handed the message on to this node.
-    #[must_use]
-    pub fn forwarder(&self) -> Option<NodeId> {
-        address::node_of(&self.forwarder)
-    }
-}
 
 /// Lets in the topics of one network.
 #[derive(Debug, Clone)]

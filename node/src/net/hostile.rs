@@ -12,9 +12,12 @@ use libp2p_stream::Control;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::config::NetConfig;
 use super::friends::Friends;
+use super::handle::NetHandle;
+use super::joint::{NetCommand, NetEvent};
 use super::streams::{GREETING, Gate, MESSAGES, write_frame};
-use super::{NetCommand, NetConfig, NetEvent, NetHandle, address, behaviour, limits};
+use super::{address, behaviour, limits};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

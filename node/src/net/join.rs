@@ -11,8 +11,9 @@ use web_time::Instant;
 
 use super::behaviour::Behaviour;
 use super::config::{NetConfig, NetError};
+use super::joint::{JoinFailure, NetEvent};
 use super::outbox::Outbox;
-use super::{JoinFailure, NetEvent, address, cause, limits};
+use super::{address, cause, limits};
 
 /// The join addresses and what became of them.
 pub(super) struct Joins {

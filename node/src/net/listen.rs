@@ -12,8 +12,9 @@ use tokio::time::timeout;
 
 use super::behaviour::Behaviour;
 use super::config::{AddressError, NetError};
+use super::joint::{NetEvent, NetStatus};
 use super::outbox::Outbox;
-use super::{NetEvent, NetStatus, internet, limits};
+use super::{internet, limits};
 
 type Read = fn(&str) -> Result<Multiaddr, AddressError>;
 

@@ -14,9 +14,10 @@ use web_time::Instant;
 
 use super::behaviour::Behaviour;
 use super::dial::Dialer;
+use super::joint::NetEvent;
 use super::outbox::Outbox;
 use super::streams::Gate;
-use super::{NetEvent, limits, prefix};
+use super::{limits, prefix};
 
 /// A model's key in the hash table.
 pub(super) type Key = [u8; 32];

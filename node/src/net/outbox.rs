@@ -3,7 +3,8 @@
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{NetEvent, limits};
+use super::joint::NetEvent;
+use super::limits;
 
 /// Notices on their way to the reader of events: the loop puts them here and never waits.
 pub(super) struct Outbox {

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use libp2p::PeerId;
 use web_time::Instant;
 
-use super::{Fault, limits};
+use super::joint::Fault;
+use super::limits;
 
 /// The faults of the peers seen lately. A peer without a new fault for [`limits::BLOCK_TIME`] is forgiven.
 #[derive(Default)]

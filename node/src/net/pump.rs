@@ -15,9 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::friends::Friends;
+use super::joint::{NetEvent, Undelivered};
+use super::request::{Request, Way};
 use super::streams::{GREETING, MESSAGES, write_frame};
-use super::swarm::Request;
-use super::{NetEvent, Undelivered, address, limits};
+use super::{address, limits};
 
 /// How often one message is tried: once more when a kept stream turns out to be broken.
 const ATTEMPTS: usize = 2;
@@ -28,15 +29,6 @@ struct Queued {
     way: Way,
     until: Instant,
     _share: (OwnedSemaphorePermit, OwnedSemaphorePermit),
-}
-
-/// How a message may get to its peer. (`NE-1`)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// The peer is found and dialled if need be.
-    Dial,
-    /// Over a connection that stands, or not at all.
-    Connection,
 }
 
 /// The queue of one peer's task.

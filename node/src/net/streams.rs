@@ -20,9 +20,10 @@ use web_time::Instant;
 
 use super::budget::{Place, Places, Pools};
 use super::friends::Friends;
+use super::joint::{Fault, NetEvent};
 use super::prefix::Prefixes;
-use super::swarm::Request;
-use super::{Fault, NetEvent, address, limits};
+use super::request::Request;
+use super::{address, limits};
 
 /// The protocol of direct messages.
 pub(super) const MESSAGES: StreamProtocol = StreamProtocol::new("/bombyx/msg/1");

@@ -10,7 +10,7 @@ use libp2p::kad::{self, QueryResult, RoutingUpdate};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use web_time::Instant;
 
@@ -21,34 +21,17 @@ use super::dial::Dialer;
 use super::discover::Discovery;
 use super::friends::Friends;
 use super::gossip::{self, Talk};
+use super::handle::NetHandle;
 use super::join::Joins;
+use super::joint::{Fault, NetCommand, NetEvent, NetStatus, Undelivered, Verdict};
 use super::listen::{self, bind, full_address, note_listening};
 use super::outbox::Outbox;
 use super::penalty::Penalties;
 use super::prefix::Prefixes;
-use super::pump::{Pumps, Way};
+use super::pump::Pumps;
+use super::request::{Request, Way};
 use super::streams::{self, Gate};
-use super::{Fault, NetCommand, NetEvent, NetHandle, NetStatus, Undelivered, Verdict, address, limits};
-
-/// What stream tasks ask of the swarm.
-pub(super) enum Request {
-    /// Connect to a peer and say so.
-    Reach {
-        /// The peer.
-        peer: PeerId,
-        /// Whether it may be dialled.
-        way: Way,
-        /// Told the outcome.
-        answer: oneshot::Sender<Result<(), Undelivered>>,
-    },
-    /// Hold a fault against a peer.
-    Penalise {
-        /// The peer.
-        peer: PeerId,
-        /// What it did.
-        fault: Fault,
-    },
-}
+use super::{address, limits};
 
 /// Starts a node's swarm: binds its listen addresses, then joins in the background.
 ///

@@ -1,0 +1,84 @@
+//! The handle to a running swarm.
+
+use bombyx_protocol::ident::{NodeId, Prefix};
+use tokio::sync::{mpsc, watch};
+
+use super::joint::{NetCommand, NetStatus};
+use super::prefix::Prefixes;
+
+/// Commands to a running swarm. Clones drive the same swarm; it stops when the last one is dropped, when the event
+/// queue is dropped, or on [`NetHandle::shutdown`].
+#[derive(Debug, Clone)]
+pub struct NetHandle {
+    pub(super) node: NodeId,
+    pub(super) commands: mpsc::Sender<NetCommand>,
+    pub(super) prefixes: Prefixes,
+    pub(super) status: watch::Receiver<NetStatus>,
+    pub(super) stop: watch::Sender<bool>,
+}
+
+/// The swarm has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the swarm has stopped")]
+pub struct NetStopped;
+
+impl NetHandle {
+    /// This node's id.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Hands over a command. Waits for a place in the queue, which the swarm always drains.
+    ///
+    /// # Errors
+    /// [`NetStopped`] when the swarm has stopped.
+    pub async fn send(&self, command: NetCommand) -> Result<(), NetStopped> {
+        self.commands.send(command).await.map_err(|_| NetStopped)
+    }
+
+    /// The connected nodes, in the order of their ids.
+    #[must_use]
+    pub fn peers(&self) -> Vec<NodeId> {
+        self.status.borrow().peers.iter().copied().collect()
+    }
+
+    /// Where a node's connection comes from; `None` while it has none to this node.
+    #[must_use]
+    pub fn prefix(&self, node: &NodeId) -> Option<Prefix> {
+        self.prefixes.get(node)
+    }
+
+    /// The addresses this node listens on: full multiaddrs with `/p2p/`.
+    #[must_use]
+    pub fn listening(&self) -> Vec<String> {
+        self.status.borrow().listening.iter().cloned().collect()
+    }
+
+    /// The present state of the swarm.
+    #[must_use]
+    pub fn status(&self) -> NetStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Waits until the state of the swarm fulfils `condition`, and returns it.
+    ///
+    /// # Errors
+    /// [`NetStopped`] when the swarm stops before.
+    pub async fn wait_until(
+        &self,
+        condition: impl FnMut(&NetStatus) -> bool,
+    ) -> Result<NetStatus, NetStopped> {
+        let mut status = self.status.clone();
+        let status = status.wait_for(condition).await.map_err(|_| NetStopped)?;
+        Ok(status.clone())
+    }
+
+    /// Closes every connection and stops the swarm; returns when it has stopped, at most
+    /// [`super::limits::FAREWELL`] later. What still waits to be sent is lost, and the operating system may hold a QUIC port
+    /// for a moment longer.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        self.commands.closed().await;
+    }
+}
