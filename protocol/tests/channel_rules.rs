@@ -404,7 +404,7 @@ fn a_watcher_acts_in_the_second_half_and_brings_a_claim_that_failed_again_after_
     };
     let closing = ChannelState { closing: Some(Span::from_s(600)), ..open(7, 1_000) };
     let seen = |state| Input::Ledger(LedgerEvent::Channel { account, state });
-    let failed = || Input::Ledger(LedgerEvent::Failed { account, fault: LedgerFault::Unknown });
+    let failed = || Input::Ledger(LedgerEvent::Failed { account, top_up: None, fault: LedgerFault::Unknown });
     let at = |s: u64| Time(s * 1_000_000);
     let never = Time(u64::MAX);
 

@@ -204,7 +204,7 @@ fn a_top_up_of_unknown_fate_counts_as_locked_and_not_as_deposited() {
     for (certain, locked) in [(true, DEPOSIT), (false, DEPOSIT + 500)] {
         payer.top_up(Nano(500));
         assert_eq!((payer.headroom(), payer.rest()), (Nano(DEPOSIT + 100), Nano(DEPOSIT + 100)));
-        payer.top_up_failed(certain);
+        payer.top_up_failed(Nano(500), certain);
         assert_eq!((payer.headroom(), payer.rest()), (Nano(DEPOSIT - 400), Nano(locked - 400)));
     }
     let mut payer = Payer::restored(payer.record());
@@ -346,7 +346,7 @@ fn shows(state: Option<ChannelState>) -> Input {
 }
 
 fn failed(fault: LedgerFault) -> Input {
-    Input::Ledger(LedgerEvent::Failed { account: account(), fault })
+    Input::Ledger(LedgerEvent::Failed { account: account(), top_up: None, fault })
 }
 
 fn provider(records: Vec<Record>) -> Provider {

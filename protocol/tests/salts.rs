@@ -98,7 +98,7 @@ fn after(faults: &[LedgerFault]) -> (bool, bool) {
     let account = give(&mut client, Time(1), Input::Command(open)).iter().find_map(opening).unwrap();
     let mut kept = true;
     for (at, fault) in (2..).zip(faults) {
-        let failed = Input::Ledger(LedgerEvent::Failed { account, fault: *fault });
+        let failed = Input::Ledger(LedgerEvent::Failed { account, top_up: None, fault: *fault });
         for output in give(&mut client, Time(at), failed) {
             if let Output::Persist { record, .. } = output {
                 kept = !matches!(*record, Record::ChannelGone { .. });

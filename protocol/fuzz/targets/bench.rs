@@ -59,6 +59,8 @@ pub struct Bench<M> {
     pub wake: Time,
     /// The account that the machine last asked the ledger about.
     pub account: Option<[u8; 32]>,
+    /// The top-up that it last asked for.
+    top_up: Option<Nano>,
     written: PersistId,
     durable: PersistId,
     /// The highest promise in the records of a channel, by the record's number.
@@ -72,6 +74,7 @@ impl<M: Machine> Bench<M> {
             now: Time(1),
             wake: Time(1),
             account: None,
+            top_up: None,
             written: PersistId(0),
             durable: PersistId(0),
             promises: BTreeMap::new(),
@@ -97,6 +100,7 @@ impl<M: Machine> Bench<M> {
                 Output::Ledger(call) => {
                     if !matches!(*call, LedgerCall::Unwatch { .. }) {
                         self.account = Some(call.account());
+                        self.top_up = call.top_up().or(self.top_up);
                     }
                     outputs.push(Output::Ledger(call));
                 }
@@ -139,11 +143,12 @@ impl<M: Machine> Bench<M> {
     /// The ledger says something about the last account, true or not.
     pub fn ledger(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
         let account = self.account.unwrap_or([7; 32]);
+        let failed = |top_up, fault| LedgerEvent::Failed { account, top_up, fault };
         let event = match bytes.small() {
             0 => LedgerEvent::Channel { account, state: None },
-            1 => LedgerEvent::Failed { account, fault: LedgerFault::Funds },
-            2 => LedgerEvent::Failed { account, fault: LedgerFault::Unknown },
-            3 => LedgerEvent::Failed { account, fault: LedgerFault::Refused { exit_code: 103 } },
+            1 => failed(self.top_up.take(), LedgerFault::Funds),
+            2 => failed(self.top_up.take(), LedgerFault::Unknown),
+            3 => failed(self.top_up.take(), LedgerFault::Refused { exit_code: 103 }),
             4 => {
                 let state =
                     ChannelState { epoch: 1, deposit: Nano(u64::MAX), settled: Nano::ZERO, closing: None };

@@ -79,6 +79,21 @@ impl LedgerCall {
             Self::RequestClose { request, .. } => request.account,
         }
     }
+
+    /// Returns how much a top-up adds, and `None` for every other call.
+    #[must_use]
+    pub const fn top_up(&self) -> Option<Nano> {
+        match self {
+            Self::TopUp { amount, .. } => Some(*amount),
+            Self::Open { .. }
+            | Self::Watch { .. }
+            | Self::Unwatch { .. }
+            | Self::Claim { .. }
+            | Self::Close { .. }
+            | Self::RequestClose { .. }
+            | Self::Finalize { .. } => None,
+        }
+    }
 }
 
 /// What the ledger says.
@@ -95,6 +110,8 @@ pub enum LedgerEvent {
     Failed {
         /// The channel's account.
         account: [u8; 32],
+        /// How much it was to add, if it was a top-up: several may be under way. ([`LedgerCall::top_up`])
+        top_up: Option<Nano>,
         /// Why.
         fault: LedgerFault,
     },

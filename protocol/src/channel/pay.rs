@@ -224,13 +224,20 @@ impl Payer {
         self.locked = self.locked.saturating_plus(amount);
     }
 
-    /// A top-up came to nothing, as far as is known. One whose fate is unknown stays among what may be locked. (`CH-29`)
-    pub fn top_up_failed(&mut self, is_certain: bool) {
-        let under_way = self.asked.saturating_minus(self.deposit);
-        self.asked = self.deposit;
+    /// Takes a top-up that came to nothing off, and no other that is under way. One whose fate is unknown stays among what
+    /// may be locked. (`CH-29`)
+    pub fn top_up_failed(&mut self, amount: Nano, is_certain: bool) {
+        // What the ledger has shown is there, whoever paid for it.
+        self.asked = self.asked.saturating_minus(amount).max(self.deposit);
         if is_certain {
-            self.locked = self.locked.saturating_minus(under_way);
+            self.locked = self.locked.saturating_minus(amount).max(self.deposit);
         }
+    }
+
+    /// Counts no longer on a part of the deposit that the ledger was never asked for.
+    pub fn forgo(&mut self, amount: Nano) {
+        self.asked = self.asked.saturating_minus(amount);
+        self.locked = self.locked.saturating_minus(amount);
     }
 
     /// Promises `amount` more, out of what the job reserved. (`CH-3`)

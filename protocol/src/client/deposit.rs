@@ -3,6 +3,7 @@
 
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
+use crate::channel::ledger::LedgerFault;
 use crate::channel::pay::Payer;
 use crate::ident::NodeId;
 use crate::limits;
@@ -108,7 +109,8 @@ impl Payments {
         if channel.payer.is_open() || channel.funding {
             return channel.add_later(outbox);
         }
-        if channel.useful {
+        // An opening of unknown fate is asked for again as it was: if it is there, the ledger adds nothing to it.
+        if channel.useful && !channel.maybe_sent {
             channel.later = Nano::ZERO;
         }
         let asked_lately = channel.asked_at.is_some_and(|asked| now < asked + limits::LEDGER_WAIT);
@@ -122,6 +124,17 @@ impl Payments {
         if is_written {
             self.proposed.remove(account);
         }
+    }
+
+    /// Counts no longer on what was put off, if the channel is asked back before the ledger heard of it. Returns why orders
+    /// that need it cannot be paid.
+    pub(super) fn forgo_later(&mut self, account: &[u8; 32]) -> Option<PaymentFault> {
+        let channel = self.channel(account)?;
+        if channel.payer.is_usable() || channel.later == Nano::ZERO {
+            return None;
+        }
+        channel.forgo_later();
+        Some(PaymentFault::Exhausted { account: channel.address(), why: LedgerFault::NotSent })
     }
 
     /// A channel on which more was promised than this node remembered may not cover its jobs any more: asks for what is
@@ -191,12 +204,17 @@ impl Channel {
         self.payer.record().deposit.saturating_minus(self.later)
     }
 
-    /// Asks the ledger for what was put off, once the channel is open and has been of use.
+    /// Asks the ledger for what was put off, once the channel is open and has been of use, unless it is asked back.
     pub(super) fn add_later(&mut self, outbox: &mut Outbox) {
-        if self.payer.is_open() && self.useful && self.later > Nano::ZERO {
+        if self.payer.is_open() && self.payer.is_usable() && self.useful && self.later > Nano::ZERO {
             let amount = core::mem::take(&mut self.later);
             self.ask_for_more(amount, outbox);
         }
+    }
+
+    /// Counts no longer on what was put off.
+    pub(super) fn forgo_later(&mut self) {
+        self.payer.forgo(core::mem::take(&mut self.later));
     }
 }
 

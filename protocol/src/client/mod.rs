@@ -326,7 +326,7 @@ impl Client {
     fn unpayable(&mut self, now: Time, account: [u8; 32], fault: PaymentFault) {
         let stuck: Vec<OrderId> = self.orders_on(account).collect();
         for id in stuck.into_iter().rev() {
-            if self.payments.covers(&account) {
+            if self.payments.covers(&account, fault) {
                 return;
             }
             self.end(now, id, Some(Failure::Payment(fault)));

@@ -46,7 +46,7 @@ pub(super) struct Channel {
     /// A deposit or a part of one was asked of the ledger, and its fate is not known.
     pub(super) funding: bool,
     /// An opening may have been sent whose effect nobody has seen: no later failure shows that there is no deposit.
-    maybe_sent: bool,
+    pub(super) maybe_sent: bool,
     /// When a job last began or ended on it; of a restored one, the first moment of this life.
     pub(super) used_at: Option<Time>,
     /// Whether it is written down. Before, it is a proposal that nobody but a job knows.
@@ -88,7 +88,7 @@ impl Channel {
         }
     }
 
-    fn address(&self) -> Address {
+    pub(super) fn address(&self) -> Address {
         Address::basechain(self.payer.account())
     }
 
@@ -358,10 +358,13 @@ impl Payments {
         }
     }
 
-    /// Whether the orders on a channel can be paid: it is open, and its deposit covers them.
-    pub(super) fn covers(&self, account: &[u8; 32]) -> bool {
+    /// Whether the orders that are left on a channel can be paid in spite of a fault: it is open, and its deposit covers them.
+    /// One that is asked back still pays what it holds, unless something else is wrong with it.
+    pub(super) fn covers(&self, account: &[u8; 32], fault: PaymentFault) -> bool {
+        let is_short = matches!(fault, PaymentFault::Exhausted { .. });
         self.channels.get(account).is_some_and(|channel| {
-            channel.payer.is_open() && channel.payer.is_usable() && channel.payer.is_covered()
+            let payer = &channel.payer;
+            payer.is_open() && (is_short || payer.is_usable()) && payer.is_covered()
         })
     }
 
@@ -422,8 +425,8 @@ impl Payments {
                 let fault = self.absent(now, account, outbox).then_some(closed);
                 Affected { account: *account, fault, payable: false }
             }
-            LedgerEvent::Failed { account, fault } => {
-                let fault = self.call_failed(account, *fault, outbox);
+            LedgerEvent::Failed { account, top_up, fault } => {
+                let fault = self.call_failed(account, *top_up, *fault, outbox);
                 Affected { account: *account, fault, payable: false }
             }
         }
@@ -459,20 +462,23 @@ impl Payments {
     fn call_failed(
         &mut self,
         account: &[u8; 32],
+        top_up: Option<Nano>,
         why: LedgerFault,
         outbox: &mut Outbox,
     ) -> Option<PaymentFault> {
         let channel = self.channel(account)?;
         channel.announce(ChannelChange::Failed(why), outbox);
-        let was_funding = core::mem::take(&mut channel.funding);
         let account = channel.address();
         if channel.payer.is_open() {
-            return was_funding.then(|| {
-                channel.payer.top_up_failed(why.is_certain());
-                PaymentFault::Exhausted { account, why }
-            });
+            let amount = top_up?;
+            channel.funding = false;
+            channel.payer.top_up_failed(amount, why.is_certain());
+            return Some(PaymentFault::Exhausted { account, why });
         }
-        let deposit = channel.payer.record().deposit;
+        channel.funding = false;
+        let deposit = channel.opening_deposit();
+        // The orders that it waited for end with the opening.
+        channel.forgo_later();
         channel.maybe_sent |= !why.is_certain();
         // A deposit that never left is forgotten, and no other. (`CH-29`)
         if !channel.maybe_sent {

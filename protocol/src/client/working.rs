@@ -286,6 +286,8 @@ impl Client {
         self.send_ack(now, id);
         if let Some(finish) = finish {
             self.finished(now, id, finish);
+        } else if let Some(fault) = self.payments.forgo_later(&account) {
+            self.unpayable(now, account, fault);
         }
     }
 
@@ -367,6 +369,9 @@ impl Client {
             Ok(None) => self.payments.cover(&account, &mut self.outbox),
             Ok(Some(fault)) => return self.unpayable(now, account, fault),
             Err(_) => return self.fault(provider, PeerFault::FalseVoucher),
+        }
+        if let Some(fault) = self.payments.forgo_later(&account) {
+            self.unpayable(now, account, fault);
         }
         let Some(errand) = self.orders.get_mut(&id) else { return };
         let Phase::Working(working) = &mut errand.phase else { return };

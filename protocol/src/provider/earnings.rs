@@ -352,7 +352,7 @@ impl Earnings {
                 Some(*account)
             }
             LedgerEvent::Channel { account, state: None } => self.absent(now, account, outbox),
-            LedgerEvent::Failed { account, fault } => {
+            LedgerEvent::Failed { account, fault, .. } => {
                 let channel = self.channels.get_mut(account)?;
                 channel.claimed = Nano::ZERO;
                 channel.close.refused = matches!(fault, LedgerFault::Refused { .. });

@@ -128,9 +128,9 @@ impl Chain {
         }
         let mut events = Vec::new();
         for (node, wallet, call) in core::mem::take(&mut self.pending) {
-            let account = call.account();
+            let (account, top_up) = (call.account(), call.top_up());
             if let Err(fault) = self.apply(node, wallet, call) {
-                events.push((node, LedgerEvent::Failed { account, fault }));
+                events.push((node, LedgerEvent::Failed { account, top_up, fault }));
             }
         }
         for (account, nodes) in self.watchers.clone() {

@@ -163,6 +163,7 @@ impl Chain {
         self.clock += 1;
         let parties = self.parties(wallet, &call);
         let before = self.held(&parties, &account);
+        let top_up = call.top_up();
         let outcome = match call {
             LedgerCall::Watch { .. } => {
                 self.watchers.entry(account).or_default().insert(host, ());
@@ -202,7 +203,7 @@ impl Chain {
             }
             Err(fault) => {
                 self.transactions.refused += 1;
-                vec![(host, LedgerEvent::Failed { account, fault })]
+                vec![(host, LedgerEvent::Failed { account, top_up, fault })]
             }
         }
     }
@@ -596,7 +597,7 @@ mod tests {
         let call = LedgerCall::Open { terms: terms().into(), deposit: Nano(5_000) };
         let account = call.account();
         let said = chain.execute(Time(0), 0, CLIENT, call);
-        assert_eq!(said, [(0, LedgerEvent::Failed { account, fault: LedgerFault::Funds })]);
+        assert_eq!(said, [(0, LedgerEvent::Failed { account, top_up: None, fault: LedgerFault::Funds })]);
         assert_eq!(chain.imbalance(), 0);
     }
 }

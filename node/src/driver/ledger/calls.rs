@@ -49,12 +49,14 @@ impl Desk {
             | LedgerCall::Finalize { .. } => {}
         }
         let queue = self.queues.entry(account).or_default();
-        if queue.contains(&(role, call.clone())) {
+        // Each top-up adds to the deposit; any other call has done its work once it is done.
+        if call.top_up().is_none() && queue.contains(&(role, call.clone())) {
             return;
         }
         if queue.len() >= CALLS_PER_ACCOUNT_MAX {
             tracing::warn!(account = hex::encode(account), "too many ledger calls wait on one channel");
-            return self.say(role, LedgerEvent::Failed { account, fault: LedgerFault::NotSent });
+            let (top_up, fault) = (call.top_up(), LedgerFault::NotSent);
+            return self.say(role, LedgerEvent::Failed { account, top_up, fault });
         }
         queue.push_back((role, call));
         if queue.len() == 1 {
@@ -144,6 +146,7 @@ impl Desk {
         let done = self.queues.get_mut(&account).and_then(VecDeque::pop_front);
         self.sights.called();
         let name = done.as_ref().map_or("call", |(_, call)| name(call));
+        let top_up = done.as_ref().and_then(|(_, call)| call.top_up());
         // The state first, so that a machine that hears of a failure knows what is the case.
         if let Some(Ok(seen)) = seen {
             if let Some(watched) = self.watched.get_mut(&account) {
@@ -158,7 +161,7 @@ impl Desk {
                 tracing::warn!(account = hex::encode(account), %error, "ledger: {name} failed");
                 // Where no channel is, the state that was told says it all.
                 if !matches!(error, LedgerError::NotOpen { .. }) {
-                    self.say(role, LedgerEvent::Failed { account, fault: error.fault() });
+                    self.say(role, LedgerEvent::Failed { account, top_up, fault: error.fault() });
                 }
             }
             None => {
@@ -166,7 +169,7 @@ impl Desk {
                     account = hex::encode(account),
                     "ledger: {name} broke, or did not end; please report it"
                 );
-                self.say(role, LedgerEvent::Failed { account, fault: LedgerFault::Unknown });
+                self.say(role, LedgerEvent::Failed { account, top_up, fault: LedgerFault::Unknown });
             }
         }
         if self.queues.get(&account).is_some_and(|queue| !queue.is_empty()) {

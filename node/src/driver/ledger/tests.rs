@@ -120,7 +120,7 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
     let open = LedgerCall::Open { terms: terms.into(), deposit: DEPOSIT };
     say(&desk, Role::Client, open.clone()).await;
     assert_eq!(hear(&mut desk).await, (Role::Client, absent.clone()));
-    let poor = LedgerEvent::Failed { account, fault: LedgerFault::Funds };
+    let poor = LedgerEvent::Failed { account, top_up: None, fault: LedgerFault::Funds };
     assert_eq!(hear(&mut desk).await, (Role::Client, poor));
 
     devnet.faucet(address, Nano(5 * DEPOSIT.0)).unwrap();
@@ -138,7 +138,8 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
     let voucher = Voucher { account, epoch, cumulative: Nano(50_000_000) };
     let forged = LedgerCall::Claim { voucher, signature: voucher.sign(&key(3)) };
     say(&desk, Role::Provider, forged).await;
-    let refused = LedgerEvent::Failed { account, fault: LedgerFault::Refused { exit_code: 105 } };
+    let refused =
+        LedgerEvent::Failed { account, top_up: None, fault: LedgerFault::Refused { exit_code: 105 } };
     assert_eq!(hear(&mut desk).await, (Role::Provider, refused));
 
     // What is settled, or asked for, already is no failure, and nothing new.
@@ -235,8 +236,23 @@ async fn a_call_that_panics_is_told_as_failed_and_the_next_one_runs() {
     for key_number in [1, 2] {
         let call = LedgerCall::Claim { voucher, signature: voucher.sign(&key(key_number)) };
         say(&desk, Role::Provider, call).await;
-        let failed = LedgerEvent::Failed { account: broken, fault: LedgerFault::Unknown };
+        let failed = LedgerEvent::Failed { account: broken, top_up: None, fault: LedgerFault::Unknown };
         assert_eq!(hear(&mut desk).await, (Role::Provider, failed));
+    }
+}
+
+/// Each adds to the deposit, unlike a claim that is asked for again. (`CH-20`)
+#[tokio::test]
+async fn of_two_equal_top_ups_none_is_dropped() {
+    let ledger = Ledger::new(Odd::new([7; 32], [8; 32]), DEVNET_ID, None);
+    let mut desk = LedgerDesk::start(Arc::new(ledger), PATIENCE);
+    let (account, amount) = ([9; 32], Nano(5));
+    for _ in 0..2 {
+        say(&desk, Role::Client, LedgerCall::TopUp { account, amount }).await;
+    }
+    for _ in 0..2 {
+        let (_, LedgerEvent::Failed { top_up, .. }) = hear(&mut desk).await else { panic!() };
+        assert_eq!(top_up, Some(amount));
     }
 }
 
