@@ -6,15 +6,21 @@ use std::time::Duration;
 
 use bombyx_node::net::{
     self, JoinFailure, NetCommand, NetConfig, NetError, NetEvent, NetHandle, Undelivered, Unpublished,
-    Verdict, limits,
+    limits, topic,
 };
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::limits::FRAME_BYTES_MAX;
+use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::market::seek::{Seek, SeekId};
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::Gossip;
+use bombyx_protocol::work::order::ModelId;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Long enough for a loaded machine; no test takes it when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
+const MODEL: ModelId = ModelId([0x0a; 32]);
 const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 
@@ -32,6 +38,15 @@ fn config(seed: u8, listen: &str, join: &[String]) -> NetConfig {
 
 fn id(seed: u8) -> NodeId {
     Identity::from_seed(&[seed; 32]).id()
+}
+
+/// What the `number`th of many clients asks about a model.
+fn seek(model: ModelId, number: u32) -> Vec<u8> {
+    let mut seed = [0; 32];
+    seed[..4].copy_from_slice(&number.to_le_bytes());
+    let client = Identity::from_seed(&seed);
+    let seek = Seek { id: SeekId([0; 16]), client: client.id(), model, invited: Share::ALL };
+    codec::encode(&Gossip::Seek(seek.sign(&client)))
 }
 
 async fn start(config: NetConfig) -> Node {
@@ -70,19 +85,16 @@ impl Node {
         self.until(match_received).await
     }
 
-    /// The next gossiped message, which is accepted, so that it travels on.
-    async fn gossip(&mut self) -> (String, Vec<u8>) {
-        let (topic, bytes, message) = self
-            .until(|event| {
-                if let NetEvent::Gossip { topic, bytes, message } = event {
-                    Some((topic, bytes, message))
-                } else {
-                    None
-                }
-            })
-            .await;
-        self.send(NetCommand::Verdict { message, verdict: Verdict::Accept }).await;
-        (topic, bytes)
+    /// The next gossiped message.
+    async fn gossip(&mut self) -> Vec<u8> {
+        self.until(|event| if let NetEvent::Gossip { bytes, .. } = event { Some(bytes) } else { None }).await
+    }
+
+    /// Gossips what somebody asks about a model.
+    async fn ask(&self, model: ModelId, number: u32) -> Vec<u8> {
+        let bytes = seek(model, number);
+        self.send(NetCommand::Publish { topic: topic(&model), bytes: bytes.clone() }).await;
+        bytes
     }
 
     async fn undelivered(&mut self) -> (NodeId, Undelivered) {
@@ -111,7 +123,7 @@ async fn three_nodes_meet_and_gossip(listen: &str) {
     let mut second = start(config(2, listen, &first.handle.listening())).await;
     let mut third = start(config(3, listen, &first.handle.listening())).await;
     for node in [&first, &second, &third] {
-        node.send(NetCommand::Subscribe("calls/0a".into())).await;
+        node.send(NetCommand::Subscribe(topic(&MODEL))).await;
     }
     assert_eq!(second.joined().await, id(1));
     assert_eq!(third.joined().await, id(1));
@@ -119,10 +131,9 @@ async fn three_nodes_meet_and_gossip(listen: &str) {
     second.knows(&[id(1), id(3)]).await;
     third.knows(&[id(1), id(2)]).await;
 
-    let bytes = b"who can run this?".to_vec();
-    second.send(NetCommand::Publish { topic: "calls/0a".into(), bytes: bytes.clone() }).await;
-    assert_eq!(first.gossip().await, ("calls/0a".to_owned(), bytes.clone()));
-    assert_eq!(third.gossip().await, ("calls/0a".to_owned(), bytes));
+    let asked = second.ask(MODEL, 1).await;
+    assert_eq!(first.gossip().await, asked);
+    assert_eq!(third.gossip().await, asked);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,12 +216,12 @@ async fn the_provider_of_a_model_is_found_and_no_one_else() {
 async fn a_publisher_that_does_not_listen_finds_the_listeners_of_its_topic() {
     let hub = start(config(41, QUIC, &[])).await;
     let mut provider = start(config(42, QUIC, &hub.handle.listening())).await;
-    provider.send(NetCommand::Subscribe("calls/0b".into())).await;
+    provider.send(NetCommand::Subscribe(topic(&MODEL))).await;
     provider.joined().await;
     let mut client = start(config(43, QUIC, &hub.handle.listening())).await;
     // Published before anybody is known: it waits for its first listener.
-    client.send(NetCommand::Publish { topic: "calls/0b".into(), bytes: b"call".to_vec() }).await;
-    assert_eq!(provider.gossip().await, ("calls/0b".to_owned(), b"call".to_vec()));
+    let asked = client.ask(MODEL, 1).await;
+    assert_eq!(provider.gossip().await, asked);
 
     let unpublished = |event| {
         if let NetEvent::Unpublished { topic, why } = event { Some((topic, why)) } else { None }
@@ -470,27 +481,23 @@ async fn sixty_four_sellers_of_one_network_do_not_hide_another_from_a_newcomer()
 /// (`NE-7`)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_gossip_is_looked_at_at_a_bounded_rate_and_others_are_heard() {
-    let topic = || "calls/flood".to_owned();
     let mut node = start(config(151, QUIC, &[])).await;
-    node.send(NetCommand::Subscribe(topic())).await;
+    node.send(NetCommand::Subscribe(topic(&MODEL))).await;
     let mut flooder = start(config(152, QUIC, &node.handle.listening())).await;
     let mut other = start(config(153, "/ip4/127.0.9.1/udp/0/quic-v1", &node.handle.listening())).await;
     flooder.joined().await;
     other.joined().await;
-    flooder.send(NetCommand::Publish { topic: topic(), bytes: b"first".to_vec() }).await;
-    assert_eq!(node.gossip().await.1, b"first");
+    let first = flooder.ask(MODEL, 0).await;
+    assert_eq!(node.gossip().await, first);
 
+    let flood: Vec<_> = (1..=3_000).map(|number| seek(MODEL, number)).collect();
     let began = std::time::Instant::now();
-    for number in 0..3_000_u32 {
-        flooder.send(NetCommand::Publish { topic: topic(), bytes: number.to_le_bytes().to_vec() }).await;
+    for bytes in flood {
+        flooder.send(NetCommand::Publish { topic: topic(&MODEL), bytes }).await;
     }
-    other.send(NetCommand::Publish { topic: topic(), bytes: b"a word".to_vec() }).await;
+    let asked = other.ask(MODEL, 3_001).await;
     let mut looked_at = 0_u32;
-    loop {
-        let (_, bytes) = node.gossip().await;
-        if bytes == b"a word" {
-            break;
-        }
+    while node.gossip().await != asked {
         looked_at += 1;
     }
     let refused = node.handle.wait_until(|status| status.gossip_refused > 0);

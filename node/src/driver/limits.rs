@@ -2,12 +2,6 @@
 
 use bombyx_protocol::time::Span;
 
-/// Between two gossiped statements of one author, on average: eight new auctions a second; what is leased needs none.
-pub(super) const AUTHOR_PACE: Span = Span::from_ms(125);
-/// How far ahead of that average an author may run: sixty-four orders at once.
-pub(super) const AUTHOR_BURST: Span = Span::from_s(8);
-/// Authors whose rate is remembered: as many as the swarm lets speak within [`AUTHOR_BURST`].
-pub(super) const AUTHORS_MAX: usize = 4096;
 /// How long an order waits for providers to be connected. The swarm answers sooner; this is for when its word is lost.
 pub(super) const ORDER_PATIENCE: Span = Span::from_ms(1_500);
 /// How long a call or seek waits for its author's connection: the author dials at the moment in which it calls.

@@ -36,12 +36,11 @@ use tokio::time::{Instant, sleep_until};
 use self::request::Request;
 use crate::engine::{EngineHandle, Reports};
 use crate::error::NodeError;
-use crate::net::{NetCommand, NetEvent, NetHandle};
+use crate::net::{NetCommand, NetEvent, NetHandle, topic};
 use crate::status::LedgerStatus;
 use crate::store::Store;
 
 use self::end::Ending;
-use self::intake::Authors;
 use self::ledger::LedgerDesk;
 use self::meet::{Early, Friends, Meetings};
 use self::orders::Orders;
@@ -108,7 +107,6 @@ pub(crate) struct Driver {
     meetings: Meetings,
     early: Early,
     friends: Friends,
-    authors: Authors,
     followed: BTreeSet<ModelId>,
     served: Served,
     ending: Ending,
@@ -180,7 +178,6 @@ impl Driver {
             meetings: Meetings::default(),
             early: Early::default(),
             friends: Friends::default(),
-            authors: Authors::default(),
             followed: parts.follow.into_iter().collect(),
             served: Served::default(),
             ending: Ending::default(),
@@ -372,8 +369,3 @@ impl Driver {
 
 /// The longest sleep of the loop.
 const IDLE_SLEEP_MAX: Duration = Duration::from_secs(60);
-
-/// The short name of a model's topic; the swarm adds the network's name.
-fn topic(model: &ModelId) -> String {
-    format!("model/{}", &model.to_string()[..16])
-}

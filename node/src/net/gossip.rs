@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 use web_time::Instant;
 
 use super::config::{NetError, Scope};
-use super::joint::{GossipId, NetEvent, Unpublished, Verdict};
+use super::joint::{NetEvent, Unpublished};
+use super::judge::Refused;
 use super::limits;
 use super::outbox::Outbox;
 
@@ -21,6 +22,16 @@ use super::outbox::Outbox;
 pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, Filter>;
 
 type Filter = MaxCountSubscriptionFilter<NetworkTopics>;
+
+/// A gossiped message that waits for its verdict.
+pub(super) struct Unjudged {
+    message: MessageId,
+    /// Who handed it on to this node.
+    pub(super) forwarder: PeerId,
+    /// The topic's short name.
+    pub(super) topic: String,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// Lets in the topics of one network.
 #[derive(Debug, Clone)]
@@ -188,14 +199,13 @@ impl Talk {
         }
     }
 
-    /// What a gossipsub event means for the node, and who forwarded it.
-    pub(super) fn on_event(&self, event: Event) -> Option<(PeerId, NetEvent)> {
-        let Event::Message { propagation_source, message_id, message } = event else {
+    /// Returns the message that gossipsub has for this node, if it has one.
+    pub(super) fn on_event(&self, event: Event) -> Option<Unjudged> {
+        let Event::Message { propagation_source: forwarder, message_id, message } = event else {
             return None;
         };
         let topic = message.topic.as_str().strip_prefix(&self.prefix)?.to_owned();
-        let id = GossipId { message: message_id, forwarder: propagation_source };
-        Some((propagation_source, NetEvent::Gossip { topic, bytes: message.data, message: id }))
+        Some(Unjudged { message: message_id, forwarder, topic, bytes: message.data })
     }
 }
 
@@ -212,13 +222,13 @@ fn unpublished(why: &PublishError) -> Unpublished {
 }
 
 /// Hands a verdict to gossipsub, which forwards the message or scores its forwarder.
-pub(super) fn judge(gossip: &mut Gossip, id: &GossipId, verdict: Verdict) {
+pub(super) fn report(gossip: &mut Gossip, of: &Unjudged, verdict: Result<(), Refused>) {
     let acceptance = match verdict {
-        Verdict::Accept => MessageAcceptance::Accept,
-        Verdict::Ignore => MessageAcceptance::Ignore,
-        Verdict::Reject => MessageAcceptance::Reject,
+        Ok(()) => MessageAcceptance::Accept,
+        Err(Refused::Ignored) => MessageAcceptance::Ignore,
+        Err(Refused::Rejected) => MessageAcceptance::Reject,
     };
-    gossip.report_message_validation_result(&id.message, &id.forwarder, acceptance);
+    gossip.report_message_validation_result(&of.message, &of.forwarder, acceptance);
 }
 
 /// Whether a peer has said what it listens to.

@@ -4,10 +4,7 @@
 use std::collections::BTreeSet;
 
 use bombyx_protocol::ident::NodeId;
-use libp2p::PeerId;
-use libp2p::gossipsub::MessageId;
-
-use super::address;
+use bombyx_protocol::wire::message::VerifiedGossip;
 
 /// What the node asks of the swarm.
 #[derive(Debug, Clone)]
@@ -50,13 +47,6 @@ pub enum NetCommand {
     Meet([u8; 32]),
     /// The nodes that have a channel with this one, from now on: what is kept for them, strangers cannot take. (`NE-2`)
     Befriend(BTreeSet<NodeId>),
-    /// The judgement of a gossiped message. Without one, the message goes no further.
-    Verdict {
-        /// From the [`NetEvent::Gossip`] that is judged.
-        message: GossipId,
-        /// The judgement.
-        verdict: Verdict,
-    },
     /// Hold a fault against a peer. Enough of them block it for [`super::limits::BLOCK_TIME`].
     Penalise {
         /// The peer.
@@ -64,17 +54,6 @@ pub enum NetCommand {
         /// What it did.
         fault: Fault,
     },
-}
-
-/// The judgement of a gossiped message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Valid: forward it.
-    Accept,
-    /// Not useful, but nobody's fault (late, unknown version): do not forward it.
-    Ignore,
-    /// Invalid: do not forward it, and hold it against the peer that forwarded it.
-    Reject,
 }
 
 /// What a peer did wrong.
@@ -120,14 +99,12 @@ pub enum NetEvent {
         /// The message.
         bytes: Vec<u8>,
     },
-    /// A gossiped message, which waits for its [`NetCommand::Verdict`]. Its author is not known to the swarm.
+    /// A gossiped statement that was judged to be what it claims to be, and is forwarded. (`WI-11`)
     Gossip {
-        /// The topic's short name.
-        topic: String,
-        /// The message.
+        /// The statement.
+        gossip: VerifiedGossip,
+        /// The message in which it came.
         bytes: Vec<u8>,
-        /// Names it in the verdict.
-        message: GossipId,
     },
     /// A direct message was not taken by its receiver.
     Undelivered {
@@ -262,19 +239,4 @@ pub struct NetStatus {
     pub notices_dropped: u64,
     /// Answers dropped because their receiver was not connected.
     pub answers_dropped: u64,
-}
-
-/// Names a gossiped message that waits for its verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GossipId {
-    pub(super) message: MessageId,
-    pub(super) forwarder: PeerId,
-}
-
-impl GossipId {
-    /// Who handed the message on to this node.
-    #[must_use]
-    pub fn forwarder(&self) -> Option<NodeId> {
-        address::node_of(&self.forwarder)
-    }
 }

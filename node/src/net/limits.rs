@@ -15,6 +15,12 @@ pub const GOSSIP_PER_S: u32 = 256;
 pub const GOSSIP_PER_PEER_PER_S: u32 = 3 * GOSSIP_PER_S;
 /// How many seconds' worth of gossip may come at once.
 pub const GOSSIP_BURST: Duration = Duration::from_secs(2);
+/// Between two gossiped statements of one author, on average: eight new auctions a second; what is leased needs none.
+pub const AUTHOR_PACE: Duration = Duration::from_millis(125);
+/// How far ahead of that average an author may run: sixty-four orders at once.
+pub const AUTHOR_BURST: Duration = Duration::from_secs(8);
+/// Authors whose rate is remembered: as many as are let speak within [`AUTHOR_BURST`].
+pub const AUTHORS_MAX: usize = 4096;
 /// Questions to the hash table that are answered a second, of everybody together: some 50 µs each.
 pub const TABLE_PER_S: u32 = 512;
 /// Of them, of one peer: a node that joins asks each peer a handful of times.

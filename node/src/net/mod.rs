@@ -40,6 +40,7 @@ mod hostile;
 mod internet;
 mod join;
 mod joint;
+mod judge;
 pub mod limits;
 mod listen;
 mod meet;
@@ -59,7 +60,6 @@ use crate::internet;
 
 pub use self::config::{AddressError, NetConfig, NetError, Scope};
 pub use self::handle::{NetHandle, NetStopped};
-pub use self::joint::{
-    Fault, GossipId, JoinFailure, NetCommand, NetEvent, NetStatus, Undelivered, Unpublished, Verdict,
-};
+pub use self::joint::{Fault, JoinFailure, NetCommand, NetEvent, NetStatus, Undelivered, Unpublished};
+pub use self::judge::topic;
 pub use self::swarm::start;

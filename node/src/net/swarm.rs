@@ -9,7 +9,6 @@ use libp2p::core::ConnectedPoint;
 use libp2p::kad::{self, QueryResult, RoutingUpdate};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use web_time::Instant;
@@ -20,10 +19,11 @@ use super::config::{NetConfig, NetError, Scope};
 use super::dial::Dialer;
 use super::discover::Discovery;
 use super::friends::Friends;
-use super::gossip::{self, Talk};
+use super::gossip::{self, Talk, Unjudged};
 use super::handle::NetHandle;
 use super::join::Joins;
-use super::joint::{Fault, NetCommand, NetEvent, NetStatus, Undelivered, Verdict};
+use super::joint::{Fault, NetCommand, NetEvent, NetStatus, Undelivered};
+use super::judge::{Judge, Refused};
 use super::listen::{self, bind, full_address, note_listening};
 use super::outbox::Outbox;
 use super::penalty::Penalties;
@@ -91,6 +91,7 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
             limits::GOSSIP_PER_PEER_PER_S,
             limits::GOSSIP_BURST,
         ),
+        judge: Judge::default(),
         penalties: Penalties::default(),
         strangers: HashMap::new(),
         prefixes: prefixes.clone(),
@@ -117,6 +118,7 @@ struct State {
     talk: Talk,
     discovery: Discovery,
     gossip_flow: Flow,
+    judge: Judge,
     penalties: Penalties,
     /// Peers of other networks, and when each was found out.
     strangers: HashMap<PeerId, Instant>,
@@ -207,9 +209,6 @@ impl State {
             NetCommand::Meet(key) => self.discovery.meetings.meet(key, now),
             NetCommand::Befriend(nodes) => {
                 self.friends.become_these(nodes.into_iter().filter_map(address::peer_of).collect());
-            }
-            NetCommand::Verdict { message, verdict } => {
-                gossip::judge(&mut swarm.behaviour_mut().gossip, &message, verdict);
             }
             NetCommand::Penalise { peer, fault } => {
                 if let Some(peer) = address::peer_of(peer) {
@@ -484,36 +483,37 @@ impl State {
             // What waits for its first listener need not wait for the clock.
             self.talk.retry(&mut swarm.behaviour_mut().gossip, Instant::now(), &mut self.out);
         }
-        let Some((forwarder, notice)) = self.talk.on_event(event) else { return };
-        if let Err(why) = self.let_gossip_pass(forwarder) {
+        let Some(mut message) = self.talk.on_event(event) else { return };
+        let events = self.events.clone();
+        let verdict = self.let_gossip_pass(swarm, &message).and_then(|()| {
+            let place = events.try_reserve().map_err(|_| self.drop_gossip())?;
+            let forwarder = address::node_of(&message.forwarder);
+            let gossip = self.judge.judge(&message.topic, &message.bytes, forwarder, Instant::now())?;
+            place.send(NetEvent::Gossip { gossip, bytes: std::mem::take(&mut message.bytes) });
+            Ok(())
+        });
+        gossip::report(&mut swarm.behaviour_mut().gossip, &message, verdict);
+    }
+
+    /// Whether a message is looked at at all; it costs next to nothing to ask. (`NE-7`)
+    fn let_gossip_pass(&mut self, swarm: &mut Swarm<Behaviour>, message: &Unjudged) -> Result<(), Refused> {
+        let forwarder = message.forwarder;
+        let prefix = address::node_of(&forwarder).and_then(|node| self.prefixes.get(&node));
+        let is_friend = self.friends.has(&forwarder);
+        let passes =
+            self.gossip_flow.pass(forwarder, prefix.unwrap_or(Prefix::UNKNOWN), is_friend, Instant::now());
+        passes.map_err(|why| {
             if why == Full::Peer {
                 self.penalise(swarm, forwarder, Fault::Flooding);
             }
             self.status.gossip_refused += 1;
-            return ignore(swarm, &notice);
-        }
-        if let Err(TrySendError::Full(notice)) = self.events.try_send(notice) {
-            self.drop_gossip(swarm, &notice);
-        }
+            Refused::Ignored
+        })
     }
 
-    /// Whether a message that this peer forwarded is looked at at all; it costs next to nothing to ask. (`NE-7`)
-    fn let_gossip_pass(&mut self, forwarder: PeerId) -> Result<(), Full> {
-        let prefix = address::node_of(&forwarder).and_then(|node| self.prefixes.get(&node));
-        let is_friend = self.friends.has(&forwarder);
-        self.gossip_flow.pass(forwarder, prefix.unwrap_or(Prefix::UNKNOWN), is_friend, Instant::now())
-    }
-
-    fn drop_gossip(&mut self, swarm: &mut Swarm<Behaviour>, notice: &NetEvent) {
+    fn drop_gossip(&mut self) -> Refused {
         self.status.gossip_dropped += 1;
-        ignore(swarm, notice);
-    }
-}
-
-/// Gossip that nobody looks at is not forwarded, and is held against nobody.
-fn ignore(swarm: &mut Swarm<Behaviour>, notice: &NetEvent) {
-    if let NetEvent::Gossip { message, .. } = notice {
-        gossip::judge(&mut swarm.behaviour_mut().gossip, message, Verdict::Ignore);
+        Refused::Ignored
     }
 }
 

@@ -5,14 +5,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bombyx_node::net::NetCommand;
+use bombyx_node::net::{NetCommand, topic};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::wire::message::{FromClient, Message, SealedFrame, ToProvider, Work};
 use bombyx_protocol::work::order::{ChatMessage, Generate, ModelId, Role, Sampling, Task};
 use tokio::time::sleep;
 
-use super::peer::{Peer, Won, pace, topic};
+use super::peer::{Peer, Won, pace};
 
 /// Whom an attack is aimed at.
 pub(crate) struct Victim {

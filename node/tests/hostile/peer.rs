@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bombyx_node::net::{self, NetCommand, NetConfig, NetEvent, NetHandle};
+use bombyx_node::net::{self, NetCommand, NetConfig, NetEvent, NetHandle, topic};
 use bombyx_protocol::entropy::Entropy;
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::market::bid::{Bid, BidHash};
@@ -192,9 +192,4 @@ impl Peer {
 /// Waits so long that something happens `per_second` times a second.
 pub(crate) async fn pace(per_second: u64) {
     sleep(Duration::from_micros(1_000_000 / per_second.max(1))).await;
-}
-
-/// The topic of a model.
-pub(crate) fn topic(model: &ModelId) -> String {
-    format!("model/{}", &model.to_string()[..16])
 }

@@ -11,8 +11,8 @@ use bombyx_protocol::market::call::Call;
 use bombyx_protocol::session::{Secure, StaticKey, prologue, respond, seal};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{
-    Accept, Chunk, Content, Finish, FromClient, FromProvider, Gossip, Message, SealedBid, SealedFrame,
-    ToClient, ToProvider, Work,
+    Accept, Chunk, Content, Finish, FromClient, FromProvider, Message, SealedBid, SealedFrame, ToClient,
+    ToProvider, VerifiedGossip, Work,
 };
 use bombyx_protocol::work::order::{JobId, ModelId, Tier};
 use bombyx_protocol::work::price::PriceSheet;
@@ -75,15 +75,7 @@ impl Seller {
     async fn run(mut self) {
         while let Some(event) = self.peer.events.recv().await {
             match event {
-                NetEvent::Gossip { bytes, message, .. } => {
-                    let verdict = bombyx_node::net::Verdict::Accept;
-                    self.peer.command(bombyx_node::net::NetCommand::Verdict { message, verdict }).await;
-                    if let Ok(Gossip::Call(signed)) = codec::decode_gossip::<Gossip>(&bytes)
-                        && let Ok(call) = signed.open::<Call>()
-                    {
-                        self.bid(&call).await;
-                    }
-                }
+                NetEvent::Gossip { gossip: VerifiedGossip::Call(call), .. } => self.bid(&call).await,
                 NetEvent::Received { from, bytes, .. } => {
                     let Ok(Message::ToProvider(said)) = codec::decode::<Message>(&bytes) else { continue };
                     match said {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Gossip, Message, ToProvider};
+use bombyx_protocol::wire::message::{Message, ToProvider};
 use bombyx_simnet::host::{Host, Profile};
 use bombyx_simnet::kernel::rng::{Draws, Purpose};
 use bombyx_simnet::network::links::Links;
@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zeroize::Zeroizing;
 
 use crate::fabric::{self, Fabric};
-use crate::net::{self, NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStopped, Verdict};
+use crate::net::{self, NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStopped, topic};
 use crate::samples::{Connections, Lookup, Samples};
 use crate::{cpu_s, ears, entropy};
 
@@ -181,7 +181,7 @@ impl Stack {
     async fn announce(&self, hosts: &[Host]) -> Result<(), RunError> {
         for (model, listeners) in (0u32..).zip(followers(&self.scenario, hosts)) {
             for host in listeners {
-                self.command(host, NetCommand::Subscribe(topic(model))).await?;
+                self.command(host, NetCommand::Subscribe(topic(&model_id(model)))).await?;
             }
         }
         for (number, host) in (0u32..).zip(hosts) {
@@ -266,7 +266,7 @@ impl Stack {
             };
             is_over = self.world.run_until(now())?;
             if let Some((host, news)) = news {
-                self.heard(now(), host, news).await?;
+                self.heard(now(), host, news)?;
             }
             for name in ears::duplicates() {
                 if let Some(bytes) = self.gossiped.get(&name) {
@@ -292,7 +292,7 @@ impl Stack {
                     self.command(from, command).await?;
                 }
                 Parcel::Gossip { from, model, bytes } => {
-                    let topic = topic(model);
+                    let topic = topic(&model_id(model));
                     self.gossiped.insert(name(&topic, &bytes), bytes.clone());
                     self.command(from, NetCommand::Meet(model_id(model).0)).await?;
                     self.command(from, NetCommand::Publish { topic, bytes }).await?;
@@ -323,21 +323,18 @@ impl Stack {
     }
 
     /// Tells the world what a swarm says.
-    async fn heard(&mut self, now: Time, host: u32, news: NetEvent) -> Result<(), RunError> {
+    fn heard(&mut self, now: Time, host: u32, news: NetEvent) -> Result<(), RunError> {
         match news {
             NetEvent::Received { from, bytes } => {
                 if let Some(from) = self.numbers.get(&from).copied() {
                     self.world.bring(now, Delivery::Direct { from, to: host, bytes })?;
                 }
             }
-            NetEvent::Gossip { bytes, message, .. } => {
-                let gossip = codec::decode_gossip::<Gossip>(&bytes);
-                let verdict = if gossip.is_ok() { Verdict::Accept } else { Verdict::Reject };
-                self.command(host, NetCommand::Verdict { message, verdict }).await?;
-                let author = gossip.ok().and_then(|gossip| gossip.author());
-                match author.filter(|author| self.swarms[host as usize].prefix(author).is_none()) {
-                    Some(author) => self.hold(host, author, bytes),
-                    None => self.world.bring(now, Delivery::Gossip { at: host, bytes })?,
+            NetEvent::Gossip { gossip, bytes } => {
+                let author = gossip.author();
+                match self.swarms[host as usize].prefix(&author) {
+                    Some(_) => self.world.bring(now, Delivery::Gossip { at: host, bytes })?,
+                    None => self.hold(host, author, bytes),
                 }
             }
             NetEvent::Connected(peer) => {
@@ -401,11 +398,6 @@ fn config(number: u32, host: &Host) -> NetConfig {
 /// The peer id of a node.
 pub(crate) fn peer_of(node: NodeId) -> Option<libp2p::PeerId> {
     Some(PublicKey::from(ed25519::PublicKey::try_from_bytes(&node.0).ok()?).to_peer_id())
-}
-
-/// A model's topic, as the node's driver names it.
-fn topic(model: u32) -> String {
-    format!("model/{}", &model_id(model).to_string()[..16])
 }
 
 /// What gossipsub calls a message: a hash of its topic and its bytes.

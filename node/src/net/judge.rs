@@ -1,0 +1,171 @@
+//! Judges what is gossiped, before it is forwarded or anybody is told of it.
+//!
+//! The swarm's own task does so: asking another one would wake it, and be waited for, for each message.
+
+use std::collections::BTreeMap;
+
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{Gossip, VerifiedGossip};
+use bombyx_protocol::work::order::ModelId;
+use web_time::Instant;
+
+use super::limits;
+
+/// Returns the short name of a model's topic; the swarm adds the network's name.
+#[must_use]
+pub fn topic(model: &ModelId) -> String {
+    format!("model/{}", &model.to_string()[..16])
+}
+
+/// Why a gossiped message goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Nobody's fault: it is dropped.
+    Ignored,
+    /// It is not what it claims to be, and held against its forwarder.
+    Rejected,
+}
+
+/// Judges gossip, and counts how much each author has said lately.
+///
+/// A statement counts only once its signature was found to be true, or anybody could use up what another one may say. What an
+/// author says here itself and what others hand on as its word are counted apart: its signature is as true on an old call
+/// that somebody kept and repeats. (`NE-7`)
+#[derive(Default)]
+pub(super) struct Judge {
+    /// Up to when each has used what it may say.
+    used_until: BTreeMap<Speaker, Instant>,
+}
+
+/// An author, heard from itself or from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Speaker {
+    author: NodeId,
+    is_here: bool,
+}
+
+impl Judge {
+    /// Returns what was said on a topic if it is what it claims to be: only then is it forwarded, and a forwarder of rubbish
+    /// pays for it. (`WI-11`)
+    pub(super) fn judge(
+        &mut self,
+        on: &str,
+        bytes: &[u8],
+        forwarder: Option<NodeId>,
+        now: Instant,
+    ) -> Result<VerifiedGossip, Refused> {
+        let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return Err(Refused::Rejected) };
+        let Some(author) = gossip.author() else { return Err(Refused::Rejected) };
+        let speaker = Speaker { author, is_here: forwarder == Some(author) };
+        if !self.may_speak(&speaker, now) {
+            tracing::debug!(?author, "an author gossips more than one may; its signature is not checked");
+            return Err(Refused::Ignored);
+        }
+        match gossip.open() {
+            Ok(gossip) if topic(&gossip.model()) == on => {
+                self.spoke(speaker, now);
+                Ok(gossip)
+            }
+            Ok(_) | Err(_) => Err(Refused::Rejected),
+        }
+    }
+
+    fn may_speak(&self, speaker: &Speaker, now: Instant) -> bool {
+        self.used_until.get(speaker).is_none_or(|until| *until <= now + limits::AUTHOR_BURST)
+    }
+
+    fn spoke(&mut self, speaker: Speaker, now: Instant) {
+        if self.used_until.len() >= limits::AUTHORS_MAX {
+            self.used_until.retain(|_, until| *until > now);
+        }
+        if self.used_until.len() < limits::AUTHORS_MAX {
+            let until = self.used_until.entry(speaker).or_insert(now);
+            *until = (*until).max(now) + limits::AUTHOR_PACE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bombyx_protocol::ident::Identity;
+    use bombyx_protocol::market::call::Call;
+    use bombyx_protocol::work::order::{TaskKind, Tier};
+
+    use super::*;
+
+    /// Statements that an author may make at once.
+    const BURST: usize = (limits::AUTHOR_BURST.as_millis() / limits::AUTHOR_PACE.as_millis()) as usize + 1;
+
+    fn call(client: &Identity) -> Call {
+        Call {
+            id: bombyx_protocol::market::call::CallId([1; 16]),
+            client: client.id(),
+            seal_key: [2; 32],
+            model: ModelId([3; 32]),
+            kind: TaskKind::Embed,
+            input_log2: 1,
+            output_log2: 0,
+            tier: Tier::Open,
+            window_ms: 400,
+            invited: bombyx_protocol::market::invite::Share::ALL,
+        }
+    }
+
+    /// (`WI-11`)
+    #[test]
+    fn gossip_passes_only_when_signed_and_on_its_own_topic() {
+        let client = Identity::from_seed(&[7; 32]);
+        let call = call(&client);
+        let on = topic(&call.model);
+        let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
+        let judge = |on: &str, bytes: &[u8]| Judge::default().judge(on, bytes, None, Instant::now());
+        assert!(judge(&on, &bytes).is_ok());
+        assert_eq!(judge(&topic(&ModelId([4; 32])), &bytes), Err(Refused::Rejected));
+        let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
+        assert_eq!(judge(&on, &forged), Err(Refused::Rejected));
+        for cut in 0..bytes.len() {
+            assert_eq!(judge(&on, &bytes[..cut]), Err(Refused::Rejected));
+        }
+    }
+
+    /// (`NE-7`)
+    #[test]
+    fn an_author_speaks_at_a_bounded_rate_and_nobody_can_use_it_up_for_it() {
+        let client = Identity::from_seed(&[7; 32]);
+        let call = call(&client);
+        let on = topic(&call.model);
+        let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
+        let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
+        let (mut judge, now) = (Judge::default(), Instant::now());
+        for _ in 0..1_000 {
+            assert_eq!(judge.judge(&on, &forged, None, now), Err(Refused::Rejected));
+        }
+        let said = (0..1_000).filter(|_| judge.judge(&on, &bytes, None, now).is_ok()).count();
+        assert_eq!(said, BURST);
+        assert_eq!(judge.judge(&on, &bytes, None, now), Err(Refused::Ignored), "held against nobody");
+        assert!(judge.judge(&on, &bytes, None, now + limits::AUTHOR_PACE).is_ok());
+        for number in 0..limits::AUTHORS_MAX as u64 * 2 {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_le_bytes());
+            judge.spoke(Speaker { author: NodeId(id), is_here: false }, now);
+        }
+        assert!(judge.used_until.len() <= limits::AUTHORS_MAX);
+    }
+
+    /// Somebody kept an author's calls of the past weeks, and says them all again. (`NE-7`)
+    #[test]
+    fn old_calls_that_others_repeat_do_not_use_up_what_their_author_may_say() {
+        let client = Identity::from_seed(&[7; 32]);
+        let (on, mut judge, now) = (topic(&call(&client).model), Judge::default(), Instant::now());
+        let mut say = |number: u32, from: NodeId| {
+            let mut call = call(&client);
+            call.id.0[..4].copy_from_slice(&number.to_le_bytes());
+            judge.judge(&on, &codec::encode(&Gossip::Call(call.sign(&client))), Some(from), now).is_ok()
+        };
+        let repeated = (0..1_000).filter(|number| say(*number, NodeId([9; 32]))).count();
+        assert_eq!(repeated, BURST);
+        assert!(say(5_000, client.id()));
+    }
+}
