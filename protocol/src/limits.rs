@@ -153,6 +153,9 @@ pub const TASK_WAIT: Span = Span::from_s(5);
 pub const CHUNK_RETRY: Span = Span::from_ms(700);
 /// How long a client waits without any progress before it goes elsewhere.
 pub const STALL_WAIT: Span = Span::from_ms(4_000);
+/// A provider's promise of time counts for one part in so many of what its order has left, at the most: three times that, and
+/// [`STALL_WAIT`], are waited for, and the rest is another provider's. (`WR-16`)
+pub const PROMISE_PARTS: u64 = 4;
 /// How long a provider waits for payment before it stops a job.
 pub const PAYMENT_WAIT: Span = Span::from_s(20);
 /// How long a provider waits for its own engine to say anything about a job before it gives the job up.

@@ -439,3 +439,31 @@ fn a_failover_costs_no_more_than_is_left_of_the_budget() {
     let Err((why, _)) = swarm.outcome(7).end.unwrap() else { panic!("nobody goes on within the budget") };
     assert!(matches!(why, Failure::OverBudget { .. }), "{why:?}");
 }
+
+/// (WR-16, MK-31) Its price is the lowest, its word is a year, and to who has time that weighs nothing.
+#[test]
+fn a_promise_of_a_year_holds_an_order_for_a_part_of_its_time_and_only_once() {
+    for deadline in [10, 60, 120].map(Span::from_s) {
+        let mut swarm = Swarm::new(13, CALM);
+        let client = swarm.client_with(buyer(), COIN);
+        let mut sluggard = Thief::new(101, Plan::Mute, flat(10));
+        sluggard.first_token_ms = u32::MAX;
+        let id = sluggard.id();
+        swarm.stranger(id, Box::new(sluggard), None);
+        let honest = swarm.provider(1, price(400_000), 1_000);
+        for order in 1..=3 {
+            swarm.order(client, order, task(), COIN, deadline);
+            swarm.run(Span::from_s(130), |swarm| swarm.outcome(order).end.is_some());
+            let outcome = swarm.outcome(order);
+            if order == 1 && deadline < Span::from_s(20) {
+                // The usual 4 s of silence and the promise are all of its time: it is lost, and the promise known as broken.
+                assert_eq!(outcome.end.unwrap().unwrap_err().0, Failure::Deadline);
+                continue;
+            }
+            let bill =
+                outcome.end.unwrap().unwrap_or_else(|why| panic!("{deadline:?}, order {order}: {why:?}"));
+            assert_eq!(bill.providers.last(), Some(&honest), "{deadline:?}, order {order}");
+            assert_eq!(outcome.failed_over.is_empty(), order > 1, "{deadline:?}, order {order}");
+        }
+    }
+}

@@ -33,6 +33,8 @@ pub(super) struct Working {
     rows_before: u32,
     reserved: Nano,
     progress_at: Time,
+    /// The most that its promises of time count for: a part of the time that the order had left. (`WR-16`)
+    promise_max: Span,
     /// Until when a provider that says that it waits is not taken for silent.
     patient_until: Option<Time>,
     asked_at: Time,
@@ -68,7 +70,7 @@ impl Working {
         now >= self.progress_at + promised + Span::from_s(1)
     }
 
-    /// How long this provider may take for a chunk by its own word: before the first one, and for a slow one later.
+    /// Returns how long this provider may take for a chunk by its own word: before the first one, and for a slow one later.
     fn promised(&self) -> Span {
         let bid = &self.candidate.bid;
         let promised_ms = if self.stream.next() == 0 {
@@ -79,7 +81,7 @@ impl Working {
                 .checked_div(u64::from(bid.tokens_per_s))
                 .unwrap_or(0)
         };
-        Span::from_ms(promised_ms)
+        Span::from_ms(promised_ms).min(self.promise_max)
     }
 
     /// How long it may be silent altogether.
@@ -113,6 +115,8 @@ impl Client {
         let provider = candidate.bid.provider;
         let reserved = candidate.price.cost_max(&task).unwrap_or(Nano(u64::MAX)).min(errand.budget());
         let rows_before = errand.rows;
+        let left = errand.deadline.since(now).0;
+        let promise_max = Span(left.checked_div(limits::PROMISE_PARTS).unwrap_or(0));
         let draw = self.entropy.number();
         let bid = &candidate.bid;
         let needs = Needs { cost_max: reserved, draw, acquaintance: self.acquaintance(&provider) };
@@ -140,6 +144,7 @@ impl Client {
             rows_before,
             reserved,
             progress_at: now,
+            promise_max,
             patient_until: None,
             asked_at: now,
         }));

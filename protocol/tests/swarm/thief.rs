@@ -53,6 +53,7 @@ pub struct Thief {
     pub price: PriceSheet,
     pub credit: Nano,
     pub challenge_s: u32,
+    pub first_token_ms: u32,
     jobs: BTreeMap<JobId, (NodeId, Award, Secure, bool)>,
     outbox: VecDeque<Output>,
 }
@@ -67,6 +68,7 @@ impl Thief {
             price,
             credit: Nano::ZERO,
             challenge_s: 60,
+            first_token_ms: 1,
             jobs: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
@@ -87,7 +89,7 @@ impl Thief {
             model: call.model,
             session_key: self.session.public(),
             price: self.price,
-            first_token_ms: 1,
+            first_token_ms: self.first_token_ms,
             tokens_per_s: 1_000,
             tier: Tier::Open,
             valid_ms: 30_000,
