@@ -4,9 +4,12 @@
 mod vectors;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::terms::{CHANNEL_CODE, ChannelTerms};
+use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
+use bombyx_protocol::channel::purse::{PurseOrder, PurseTerms};
+use bombyx_protocol::channel::terms::{Address, CHANNEL_CODE, ChannelTerms};
 use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, SignatureError, Voucher};
-use bombyx_protocol::ident::Signature;
+use bombyx_protocol::ident::{Domain, NodeId, Signature};
+use ed25519_dalek::SigningKey;
 use serde_json::Value;
 use vectors::{bad_signatures, file, fixed, good_signatures, list, text};
 
@@ -73,4 +76,60 @@ fn bad_signatures_are_refused_for_the_right_reason() {
     let cases = list(&vectors, "bad");
     assert!(cases.len() > 5);
     bad_signatures(cases, judge);
+}
+
+/// (ST-12) Whoever holds every signature that a pair of keys has made can use each of them once: for its own channel or purse,
+/// network, contract, life of the account and purpose.
+#[test]
+fn a_signature_counts_for_one_network_contract_account_epoch_and_purpose_alone() {
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let public = key.verifying_key().to_bytes();
+    let client = Address::basechain([3; 32]);
+    let channel = |network_id, salt| ChannelTerms {
+        network_id,
+        salt,
+        client_key: public,
+        provider_key: public,
+        client,
+        provider: Address::basechain([4; 32]),
+        challenge_s: 60,
+    };
+    let purse =
+        |network_id, salt| PurseTerms { network_id, salt, challenge_s: 60, client_key: public, client };
+    let mut accounts = Vec::new();
+    for (network_id, salt) in [(-239, 1), (-3, 1), (-239, 2), (-3, 2)] {
+        accounts.extend([channel(network_id, salt).account(), purse(network_id, salt).account()]);
+    }
+    accounts.push(ChannelTerms { challenge_s: 61, ..channel(-3, 1) }.account());
+    let order = PurseOrder { end: false, withdraw: Nano::ZERO, cuts: Vec::new() };
+    let mut signed: Vec<([u8; 32], Signature)> = Vec::new();
+    for account in accounts.iter().map(|address| address.hash) {
+        for (epoch, cumulative) in [(0, Nano::ZERO), (1, Nano::ZERO), (1, Nano(1)), (2, Nano(1))] {
+            let voucher = Voucher { account, epoch, cumulative };
+            let close = CloseOrder { account, epoch, cumulative };
+            signed.extend([(voucher.hash(), voucher.sign(&key)), (close.hash(), close.sign(&key))]);
+            if cumulative == Nano::ZERO {
+                let request = CloseRequest { account, epoch };
+                signed.push((request.hash(), request.sign(&key)));
+                signed.push((order.hash(&account, epoch), order.sign(&account, epoch, &key)));
+            }
+            for lane in [0, 1] {
+                let voucher = LaneVoucher { account, lane, epoch, cumulative };
+                let close = LaneClose { account, lane, epoch, cumulative };
+                signed.extend([(voucher.hash(), voucher.sign(&key)), (close.hash(), close.sign(&key))]);
+            }
+        }
+    }
+    let mut hashes: Vec<[u8; 32]> = signed.iter().map(|(hash, _)| *hash).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), signed.len(), "no two statements are signed alike");
+    let id = NodeId(public);
+    let domains =
+        [Domain::Call, Domain::Seek, Domain::Ask, Domain::Bid, Domain::Receipt, Domain::Countersign];
+    for (hash, signature) in &signed {
+        assert!(domains.iter().all(|domain| !id.verifies(*domain, hash, signature)), "a message of a node");
+        let claim = Voucher { account: accounts[0].hash, epoch: 1, cumulative: Nano(1) };
+        assert_eq!(claim.verify(&public, signature).is_ok(), claim.hash() == *hash, "a voucher in mainnet");
+    }
 }

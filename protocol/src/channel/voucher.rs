@@ -2,7 +2,7 @@
 //!
 //! Each is the hash of one cell, which the contract rebuilds: a tag of 32 bits, the account (256), the epoch (64), the
 //! cumulative amount (coins). The account's hash covers code, keys, network and salt, and the epoch is the logical time
-//! of the funding, so a signature is worth nothing for any other account, purpose or life of the account.
+//! of the funding, so a signature is worth nothing for any other account, purpose or life of the account. (`ST-12`)
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
