@@ -6,162 +6,20 @@ mod swarm;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerCall;
-use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::entropy::Entropy;
-use bombyx_protocol::ident::{Identity, NodeId, Prefix};
-use bombyx_protocol::io::{Budget, Input, PeerFault};
+use bombyx_protocol::channel::terms::ChannelTerms;
+use bombyx_protocol::ident::{NodeId, Prefix};
+use bombyx_protocol::io::{Budget, PeerFault};
 use bombyx_protocol::limits;
-use bombyx_protocol::market::bid::{Bid, BidHash};
-use bombyx_protocol::market::call::{Call, CallId};
-use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
-use bombyx_protocol::session::{Initiator, StaticKey, prologue, unseal};
-use bombyx_protocol::time::Span;
-use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{
-    Award, FromClient, Gossip, Message, SealedFrame, ToClient, ToProvider, Work,
-};
-use bombyx_protocol::wire::signed::Signed;
-use bombyx_protocol::work::order::{JobId, TaskKind, Tier};
-use ed25519_dalek::SigningKey;
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::message::{Ack, FromClient, Payment, Refusal, Work};
+use bombyx_protocol::work::order::TaskKind;
+use swarm::guest::{Guest, Opened, channel, net, voucher_of};
 use swarm::{CALM, MODEL, Swarm, chat, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
 const PRICE: u64 = 400_000;
-
-/// A hostile client, played by hand.
-struct Guest {
-    identity: Identity,
-    seal_key: StaticKey,
-    entropy: Entropy,
-    prefix: Prefix,
-    number: u64,
-}
-
-fn id(number: u64) -> [u8; 16] {
-    let mut id = [0x77; 16];
-    id[..8].copy_from_slice(&number.to_le_bytes());
-    id
-}
-
-/// One of so many prefixes that strangers have.
-fn net(number: u64) -> Prefix {
-    let [a, b, ..] = number.to_le_bytes();
-    Prefix::of_ipv4([10, a, b, 1])
-}
-
-impl Guest {
-    fn new(swarm: &mut Swarm, number: u64, prefix: Prefix) -> Self {
-        let mut seed = [0x5a; 32];
-        seed[..8].copy_from_slice(&number.to_le_bytes());
-        let identity = Identity::from_seed(&seed);
-        swarm.outsiders.insert(identity.id(), Vec::new());
-        Self {
-            identity,
-            seal_key: StaticKey::from_seed(seed),
-            entropy: Entropy::new(seed),
-            prefix,
-            number: 0,
-        }
-    }
-
-    fn next(&mut self) -> [u8; 16] {
-        self.number += 1;
-        let mut id = id(self.number);
-        // Whoever names a job as somebody else did gets no answer.
-        id[8..].copy_from_slice(&self.identity.id().0[..8]);
-        id
-    }
-
-    fn mail(&self, swarm: &mut Swarm) -> Vec<ToClient> {
-        let mail = std::mem::take(swarm.outsiders.get_mut(&self.identity.id()).unwrap());
-        let to_client = |message| match message {
-            Message::ToClient(message) => Some(message),
-            Message::ToProvider(_) => None,
-        };
-        mail.into_iter().filter_map(to_client).collect()
-    }
-
-    /// Calls, and reads the bid if there is one.
-    fn call(&mut self, swarm: &mut Swarm, provider: NodeId) -> Option<(Bid, BidHash)> {
-        let call = Call {
-            id: CallId(self.next()),
-            client: self.identity.id(),
-            seal_key: self.seal_key.public(),
-            model: MODEL,
-            kind: TaskKind::Generate,
-            input_log2: 6,
-            output_log2: 6,
-            tier: Tier::Open,
-            window_ms: 400,
-            invited: Share::ALL,
-        };
-        let gossip = Gossip::Call(call.sign(&self.identity));
-        swarm.feed(provider, Input::Gossip { prefix: self.prefix, gossip: gossip.open().unwrap() });
-        self.mail(swarm).into_iter().find_map(|message| match message {
-            ToClient::Bid(sealed) if sealed.call == call.id => {
-                let plain = unseal(&self.seal_key, &sealed.call.0, &sealed.sealed).unwrap();
-                let signed: Signed = codec::decode_sealed(&plain).unwrap();
-                Some((signed.open::<Bid>().unwrap().into_inner(), BidHash::of(&signed)))
-            }
-            _ => None,
-        })
-    }
-
-    fn says(&self, swarm: &mut Swarm, provider: NodeId, message: ToProvider) {
-        let input = Input::Received {
-            from: self.identity.id(),
-            prefix: self.prefix,
-            message: Message::ToProvider(message),
-        };
-        swarm.feed(provider, input);
-    }
-
-    /// Awards the bid, and goes no further.
-    fn award(&mut self, swarm: &mut Swarm, provider: NodeId, (bid, hash): &(Bid, BidHash)) -> Option<Opened> {
-        let job = JobId(self.next());
-        let prologue = prologue(&self.identity.id(), &bid.provider, &job.0);
-        let (initiator, handshake) =
-            Initiator::start(&bid.session_key, &prologue, &mut self.entropy).unwrap();
-        let award = Award { job, call: bid.call, bid: *hash, price: bid.price, handshake };
-        self.says(swarm, provider, ToProvider::Award(award));
-        let accept = self.mail(swarm).into_iter().find_map(|message| match message {
-            ToClient::Accept(accept) if accept.job == job => Some(accept),
-            _ => None,
-        })?;
-        Some((job, initiator.finish(&accept.handshake).unwrap()))
-    }
-
-    /// Sends a task that is to be paid on a channel that nobody will ever open.
-    fn work(&mut self, swarm: &mut Swarm, provider: NodeId, bid: &Bid, mut opened: Opened, tokens: u32) {
-        self.number += 1;
-        let salt = u64::from_le_bytes(self.identity.id().0[..8].try_into().unwrap()) ^ self.number;
-        let work = Work { task: chat("count for me", tokens), channel: channel(bid, salt) };
-        self.seals(swarm, provider, &mut opened, &FromClient::Work(work));
-    }
-
-    fn seals(&self, swarm: &mut Swarm, provider: NodeId, (job, secure): &mut Opened, said: &FromClient) {
-        let frame = secure.seal(&codec::encode(said), false).unwrap();
-        let frame = SealedFrame { job: *job, nonce: frame.nonce, bytes: frame.bytes };
-        self.says(swarm, provider, ToProvider::Sealed(frame));
-    }
-}
-
-/// The terms of a channel to a bidder.
-fn channel(bid: &Bid, salt: u64) -> ChannelTerms {
-    ChannelTerms {
-        network_id: bid.payee.network_id,
-        salt,
-        client_key: SigningKey::from_bytes(&[3; 32]).verifying_key().to_bytes(),
-        provider_key: bid.payee.key,
-        client: Address::basechain([9; 32]),
-        provider: bid.payee.address,
-        challenge_s: bid.payee.challenge_s,
-    }
-}
-
-type Opened = (JobId, bombyx_protocol::session::Secure);
 
 fn with_credit(credit: u64, per_hour: u64) -> ProviderConfig {
     let credit = CreditLimits { per_client: Nano(credit), per_hour: Nano(per_hour) };
@@ -435,4 +293,81 @@ fn jobs_of_strangers_that_hold_no_slot_have_a_room_and_the_node_is_told_when_it_
         .map(|crowd| crowd.turned_away)
         .collect();
     assert!(told.first() == Some(&1) && told.len() <= 2, "at once, and then every ten seconds: {told:?}");
+}
+
+/// A job of the guest's on its channel: the task is there, and nothing is acknowledged.
+fn begun(swarm: &mut Swarm, provider: NodeId, guest: &mut Guest, terms: &ChannelTerms) -> Option<Opened> {
+    let bid = guest.call(swarm, provider)?;
+    let mut opened = guest.award(swarm, provider, &bid)?;
+    let work = Work { task: chat("count for me", 2_000), channel: terms.clone() };
+    guest.seals(swarm, provider, &mut opened, &FromClient::Work(work));
+    Some(opened)
+}
+
+/// Acknowledges all that comes, with this payment, until the provider has nothing more to say for half a second. Returns when
+/// it said the last new thing.
+fn acknowledge(
+    swarm: &mut Swarm,
+    provider: NodeId,
+    guest: &Guest,
+    opened: &mut Opened,
+    payment: Option<Payment>,
+) -> Time {
+    let mut at = swarm.now;
+    for _ in 0..100 {
+        if !guest.mail(swarm).is_empty() {
+            at = swarm.now;
+        }
+        let ack = Ack { next: u32::MAX, payment, countersignature: None };
+        guest.seals(swarm, provider, opened, &FromClient::Ack(ack));
+        swarm.run(Span::from_ms(5), |_| false);
+    }
+    at
+}
+
+/// Every job that was served so far: what it cost and how it ended.
+fn ends(swarm: &Swarm) -> Vec<Option<Refusal>> {
+    swarm.served.iter().map(|(_, served)| served.refused).collect()
+}
+
+/// (MK-45) A stranger's engine stands still for it that long, and no longer; a customer's four times that.
+#[test]
+fn who_never_paid_is_waited_for_five_seconds_and_who_has_paid_once_for_twenty() {
+    for (has_paid, wait) in [(false, limits::STRANGER_PAYMENT_WAIT), (true, limits::PAYMENT_WAIT)] {
+        let (mut swarm, provider, mut guest, terms) = depositor(10);
+        let mut opened = begun(&mut swarm, provider, &mut guest, &terms).unwrap();
+        let payment = has_paid.then(|| voucher_of(&swarm, &terms, Nano(1)));
+        let stands_still = acknowledge(&mut swarm, provider, &guest, &mut opened, payment);
+        let gone = stands_still + wait;
+        let left = gone.since(swarm.now);
+        swarm.run(Span(left.0 - 5_001), |_| false);
+        assert_eq!(ends(&swarm), [], "{has_paid}: just before");
+        swarm.run(Span(5_001), |_| false);
+        assert_eq!(ends(&swarm), [Some(Refusal::Unpaid)], "{has_paid}: just after");
+    }
+}
+
+/// (CH-5, CH-9) A client that acknowledges nothing may be sent 64 chunks, and is sent what a window pays for: at any time, with
+/// any number of jobs, and once more in the whole life of its channel.
+#[test]
+fn a_mute_client_gets_one_window_at_a_time_and_two_in_all() {
+    let served = |swarm: &Swarm| Nano(swarm.served.iter().map(|(_, served)| served.cost.0).sum());
+    for jobs in [1, 3] {
+        let (mut swarm, provider, mut guest, terms) = depositor(11);
+        // The window of the last one to come, at the price that the others have raised.
+        let raised = price(PRICE).scaled(1_000_000 + (jobs - 1) * 62_500).unwrap();
+        let window = raised.cost(76, limits::WINDOW_TOKENS).unwrap();
+        let mut most = Nano::ZERO;
+        for _ in 0..10 {
+            for _ in 0..jobs {
+                begun(&mut swarm, provider, &mut guest, &terms);
+            }
+            let before = served(&swarm);
+            swarm.run(Span::from_s(100), |_| false);
+            most = most.max(served(&swarm).saturating_minus(before));
+        }
+        assert!(most > Nano(window.0 / 2) && most <= window, "{jobs} jobs: {most} of {window} at a time");
+        let all = served(&swarm);
+        assert!(all > most && all <= Nano(2 * window.0), "{jobs} jobs: {all} of two times {window}");
+    }
 }

@@ -4,6 +4,7 @@
 
 pub mod chain;
 pub mod engine;
+pub mod guest;
 pub mod thief;
 
 use std::collections::{BTreeMap, BTreeSet};

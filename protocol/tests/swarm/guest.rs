@@ -1,0 +1,174 @@
+//! Clients that speak the protocol by hand, and mean to get what they do not pay for.
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::entropy::Entropy;
+use bombyx_protocol::ident::{Identity, NodeId, Prefix};
+use bombyx_protocol::io::Input;
+use bombyx_protocol::market::bid::{Bid, BidHash};
+use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::session::{Initiator, StaticKey, prologue, unseal};
+use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::message::{
+    Award, FromClient, Gossip, Message, Payment, SealedFrame, ToClient, ToProvider, Work,
+};
+use bombyx_protocol::wire::signed::Signed;
+use bombyx_protocol::work::order::{JobId, TaskKind, Tier};
+use ed25519_dalek::SigningKey;
+
+use super::{MODEL, Swarm, chat};
+
+/// A hostile client, played by hand.
+pub struct Guest {
+    pub identity: Identity,
+    seal_key: StaticKey,
+    entropy: Entropy,
+    prefix: Prefix,
+    /// What it named last: a job, a call or a channel.
+    pub number: u64,
+}
+
+fn id(number: u64) -> [u8; 16] {
+    let mut id = [0x77; 16];
+    id[..8].copy_from_slice(&number.to_le_bytes());
+    id
+}
+
+/// One of so many prefixes that strangers have.
+pub fn net(number: u64) -> Prefix {
+    let [a, b, ..] = number.to_le_bytes();
+    Prefix::of_ipv4([10, a, b, 1])
+}
+
+impl Guest {
+    pub fn new(swarm: &mut Swarm, number: u64, prefix: Prefix) -> Self {
+        let mut seed = [0x5a; 32];
+        seed[..8].copy_from_slice(&number.to_le_bytes());
+        let identity = Identity::from_seed(&seed);
+        swarm.outsiders.insert(identity.id(), Vec::new());
+        Self {
+            identity,
+            seal_key: StaticKey::from_seed(seed),
+            entropy: Entropy::new(seed),
+            prefix,
+            number: 0,
+        }
+    }
+
+    fn next(&mut self) -> [u8; 16] {
+        self.number += 1;
+        let mut id = id(self.number);
+        // Whoever names a job as somebody else did gets no answer.
+        id[8..].copy_from_slice(&self.identity.id().0[..8]);
+        id
+    }
+
+    pub fn mail(&self, swarm: &mut Swarm) -> Vec<ToClient> {
+        let mail = std::mem::take(swarm.outsiders.get_mut(&self.identity.id()).unwrap());
+        let to_client = |message| match message {
+            Message::ToClient(message) => Some(message),
+            Message::ToProvider(_) => None,
+        };
+        mail.into_iter().filter_map(to_client).collect()
+    }
+
+    /// Calls, and reads the bid if there is one.
+    pub fn call(&mut self, swarm: &mut Swarm, provider: NodeId) -> Option<(Bid, BidHash)> {
+        let call = Call {
+            id: CallId(self.next()),
+            client: self.identity.id(),
+            seal_key: self.seal_key.public(),
+            model: MODEL,
+            kind: TaskKind::Generate,
+            input_log2: 6,
+            output_log2: 6,
+            tier: Tier::Open,
+            window_ms: 400,
+            invited: Share::ALL,
+        };
+        let gossip = Gossip::Call(call.sign(&self.identity));
+        swarm.feed(provider, Input::Gossip { prefix: self.prefix, gossip: gossip.open().unwrap() });
+        self.mail(swarm).into_iter().find_map(|message| match message {
+            ToClient::Bid(sealed) if sealed.call == call.id => {
+                let plain = unseal(&self.seal_key, &sealed.call.0, &sealed.sealed).unwrap();
+                let signed: Signed = codec::decode_sealed(&plain).unwrap();
+                Some((signed.open::<Bid>().unwrap().into_inner(), BidHash::of(&signed)))
+            }
+            _ => None,
+        })
+    }
+
+    pub fn says(&self, swarm: &mut Swarm, provider: NodeId, message: ToProvider) {
+        let input = Input::Received {
+            from: self.identity.id(),
+            prefix: self.prefix,
+            message: Message::ToProvider(message),
+        };
+        swarm.feed(provider, input);
+    }
+
+    /// Awards the bid, and goes no further.
+    pub fn award(
+        &mut self,
+        swarm: &mut Swarm,
+        provider: NodeId,
+        (bid, hash): &(Bid, BidHash),
+    ) -> Option<Opened> {
+        let job = JobId(self.next());
+        let prologue = prologue(&self.identity.id(), &bid.provider, &job.0);
+        let (initiator, handshake) =
+            Initiator::start(&bid.session_key, &prologue, &mut self.entropy).unwrap();
+        let award = Award { job, call: bid.call, bid: *hash, price: bid.price, handshake };
+        self.says(swarm, provider, ToProvider::Award(award));
+        let accept = self.mail(swarm).into_iter().find_map(|message| match message {
+            ToClient::Accept(accept) if accept.job == job => Some(accept),
+            _ => None,
+        })?;
+        Some((job, initiator.finish(&accept.handshake).unwrap()))
+    }
+
+    /// Sends a task that is to be paid on a channel that nobody will ever open.
+    pub fn work(&mut self, swarm: &mut Swarm, provider: NodeId, bid: &Bid, mut opened: Opened, tokens: u32) {
+        self.number += 1;
+        let salt = u64::from_le_bytes(self.identity.id().0[..8].try_into().unwrap()) ^ self.number;
+        let work = Work { task: chat("count for me", tokens), channel: channel(bid, salt) };
+        self.seals(swarm, provider, &mut opened, &FromClient::Work(work));
+    }
+
+    pub fn seals(&self, swarm: &mut Swarm, provider: NodeId, (job, secure): &mut Opened, said: &FromClient) {
+        let frame = secure.seal(&codec::encode(said), false).unwrap();
+        let frame = SealedFrame { job: *job, nonce: frame.nonce, bytes: frame.bytes };
+        self.says(swarm, provider, ToProvider::Sealed(frame));
+    }
+}
+
+/// The terms of a channel to a bidder.
+pub fn channel(bid: &Bid, salt: u64) -> ChannelTerms {
+    ChannelTerms {
+        network_id: bid.payee.network_id,
+        salt,
+        client_key: key().verifying_key().to_bytes(),
+        provider_key: bid.payee.key,
+        client: Address::basechain([9; 32]),
+        provider: bid.payee.address,
+        challenge_s: bid.payee.challenge_s,
+    }
+}
+
+/// A session that a provider has accepted.
+pub type Opened = (JobId, bombyx_protocol::session::Secure);
+
+/// The key that signs on a guest's channels.
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[3; 32])
+}
+
+/// A payment of so much on a channel, in the funding that the ledger shows.
+pub fn voucher_of(swarm: &Swarm, terms: &ChannelTerms, cumulative: Nano) -> Payment {
+    let account = terms.account().hash;
+    let epoch = swarm.chain.channel(&account).unwrap().epoch;
+    let signature = Voucher { account, epoch, cumulative }.sign(&key());
+    Payment { epoch, cumulative, signature }
+}
