@@ -41,7 +41,7 @@ pub enum ProviderError {
         why: String,
     },
     /// There is no such provider.
-    #[error("`{name}` is no execution provider; choose one of cpu, cuda, tensorrt, webgpu, coreml, directml")]
+    #[error("`{name}` is no execution provider; choose one of {}", ExecutionProvider::ALL.map(ExecutionProvider::as_str).join(", "))]
     Unknown {
         /// What was asked for.
         name: String,
