@@ -2,6 +2,7 @@
 
 mod cli;
 mod failed;
+mod say;
 mod verbs;
 
 use std::process::ExitCode;

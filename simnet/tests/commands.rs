@@ -127,3 +127,11 @@ fn a_world_that_breaks_an_invariant_is_made_small_and_the_small_one_still_breaks
     let calm = simnet(dir.path(), &["shrink", "first", "--nodes", "20", "--jobs", "2"]);
     assert_eq!(calm.status.code(), Some(2), "nothing to shrink: {}", said(&calm));
 }
+
+#[test]
+fn a_reader_that_is_gone_is_no_mistake() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let list = Command::new(env!("CARGO_BIN_EXE_simnet")).arg("list").stdout(writer).output().unwrap();
+    assert!(list.status.success() && list.stderr.is_empty(), "{}", String::from_utf8_lossy(&list.stderr));
+}

@@ -170,7 +170,11 @@ mod tests {
 
     #[test]
     fn every_shipped_scenario_asks_a_question_and_plans_a_sweep() {
-        for (name, text) in SHIPPED {
+        let listed = SHIPPED.iter().map(|(name, _)| *name);
+        let folder =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).expect("it is there");
+        assert!(listed.is_sorted() && SHIPPED.len() == folder.count(), "each file of the folder ships");
+        for (name, text) in SHIPPED.iter().copied() {
             let scenario = Scenario::parse(name, text).expect(name);
             assert_eq!(scenario.title, name);
             assert!(scenario.question.trim().ends_with('?'), "{name}");

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{cpu_s_of_all, peak_mib, progress_bar, run_world, run_world_on, scenario};
 use crate::cli::{Replay, Run};
 use crate::failed::Failed;
+use crate::say::say;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -33,11 +34,11 @@ pub(crate) fn run(args: &Run) -> Result<(), Failed> {
     }
     if args.json {
         let line = Line { report: &report, peak_mib: peak_mib() };
-        println!("{}", serde_json::to_string(&line).map_err(Failed::broken)?);
+        say!("{}", serde_json::to_string(&line).map_err(Failed::broken)?);
     } else {
-        print!("{}", table(&report));
+        say!("{}", table(&report).trim_end_matches('\n'));
         if let Some(dir) = kept {
-            println!("kept in {}", dir.display());
+            say!("kept in {}", dir.display());
         }
     }
     Ok(())
@@ -49,7 +50,7 @@ pub(crate) fn replay(args: &Replay) -> Result<(), Failed> {
     requests::load(&mut manifest.scenario).map_err(Failed::usage)?;
     let (_, report) = run_world(&manifest.scenario, &progress_bar(&manifest.scenario, ""))?;
     if report.digest == manifest.digest {
-        println!("run {} again: digest {}, as before", manifest.run_id, report.digest);
+        say!("run {} again: digest {}, as before", manifest.run_id, report.digest);
         return Ok(());
     }
     Err(Failed::broken(format!(

@@ -10,6 +10,7 @@ use bombyx_simnet::world::swarm::{self, TRIES_MAX, random_scenario};
 use super::{cpu_s, scenario};
 use crate::cli::{Swarm, Which};
 use crate::failed::Failed;
+use crate::say::say;
 
 /// Runs random worlds until the time is up or one breaks.
 pub(crate) fn swarm(args: &Swarm) -> Result<(), Failed> {
@@ -21,7 +22,7 @@ pub(crate) fn swarm(args: &Swarm) -> Result<(), Failed> {
         }
         seed = seed.wrapping_add(1);
     }
-    println!("seeds {} to {}: every invariant held", args.seed, seed.wrapping_sub(1));
+    say!("seeds {} to {}: every invariant held", args.seed, seed.wrapping_sub(1));
     Ok(())
 }
 

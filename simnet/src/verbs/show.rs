@@ -13,6 +13,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 
 use crate::cli::{Compare, List};
 use crate::failed::Failed;
+use crate::say::say;
 
 /// Compares two runs, or two sets of runs by their common seeds.
 pub(crate) fn compare(args: &Compare) -> Result<(), Failed> {
@@ -35,12 +36,12 @@ pub(crate) fn compare(args: &Compare) -> Result<(), Failed> {
         });
         table.add_row([format!("{}{unit}", metric.label), of(&a), of(&b), difference]);
     }
-    println!("{table}");
+    say!("{table}");
     if a.len() == 1 && b.len() == 1 && a[0].digest == b[0].digest {
-        println!("the two runs are the same to the bit: digest {}", a[0].digest);
+        say!("the two runs are the same to the bit: digest {}", a[0].digest);
     }
     if is_paired && a.len() > 1 {
-        println!("± is a 95 % interval; * marks differences whose interval does not hold zero");
+        say!("± is a 95 % interval; * marks differences whose interval does not hold zero");
     }
     Ok(())
 }
@@ -61,17 +62,17 @@ fn load(path: &Path) -> Result<Vec<Stored>, Failed> {
 
 /// Shows what there is.
 pub(crate) fn list(args: &List) -> Result<(), Failed> {
-    for (name, text) in SHIPPED {
+    for &(name, text) in SHIPPED {
         let scenario = Scenario::parse(name, text).map_err(Failed::broken)?;
         let question = scenario.question.split_whitespace().collect::<Vec<_>>().join(" ");
-        println!("{name}\n    {question}");
+        say!("{name}\n    {question}");
     }
     if let Some(out) = &args.out {
-        println!("\nruns under {}:", out.display());
+        say!("\nruns under {}:", out.display());
         for id in store::runs(out).map_err(Failed::usage)? {
             let manifest = store::manifest(out, &id).map_err(Failed::usage)?;
             let arm = manifest.arm.map_or_else(String::new, |arm| format!("  {arm}"));
-            println!("{id}  {}  seed {}{arm}", manifest.scenario.title, manifest.seed);
+            say!("{id}  {}  seed {}{arm}", manifest.scenario.title, manifest.seed);
         }
     }
     Ok(())

@@ -18,6 +18,7 @@ use indicatif::ProgressBar;
 use super::{progress_bar, run_world, scenario};
 use crate::cli::Sweep;
 use crate::failed::Failed;
+use crate::say::say;
 
 /// Runs a sweep, or one shard of it; a whole one is put together at once.
 pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
@@ -63,7 +64,7 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
     if shard.of == 1 {
         return merge(&args.out);
     }
-    println!(
+    say!(
         "shard {}/{}: {} of {} runs are in {}; when all shards are: simnet merge {2}",
         shard.number,
         shard.of,
@@ -77,8 +78,8 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
 /// Puts a sweep together and shows it.
 pub(crate) fn merge(out: &Path) -> Result<(), Failed> {
     let merged = sweep::merge(out).map_err(Failed::usage)?;
-    println!("{}", table(&merged));
-    println!("merged.json is written; simnet report {} makes a page of it", out.display());
+    say!("{}", table(&merged));
+    say!("merged.json is written; simnet report {} makes a page of it", out.display());
     Ok(())
 }
 
@@ -113,6 +114,6 @@ pub(crate) fn report(out: &Path) -> Result<(), Failed> {
     );
     let path = out.join("report.html");
     store::write_text(&path, &page(&merged, &command)).map_err(Failed::usage)?;
-    println!("{}", path.display());
+    say!("{}", path.display());
     Ok(())
 }
