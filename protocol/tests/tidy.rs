@@ -308,3 +308,40 @@ fn every_rule_is_specified_kept_and_tested() {
     }
     complain(&problems);
 }
+
+/// Whether words in backticks are a path from the root: a crate's folder, or one of those around them, and then a name.
+fn is_path(words: &str) -> bool {
+    let first = words.split_once('/').map(|(first, rest)| (first, rest.is_empty()));
+    let is_plain = words.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/.-_".contains(&byte));
+    let is_room =
+        |first: &str| CRATES.contains(&first) || ["spec", ".ci", ".cargo", ".github"].contains(&first);
+    is_plain && !words.contains("/NAME") && first.is_some_and(|(first, is_bare)| is_room(first) && !is_bare)
+}
+
+#[test]
+fn every_place_that_a_page_for_maintainers_names_is_there() {
+    let mut problems = Vec::new();
+    for page in
+        ["README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md", ".github/PULL_REQUEST_TEMPLATE.md"]
+    {
+        let text = read(page);
+        let (mut code, mut named) = (false, 0);
+        for line in text.lines() {
+            code ^= line.trim_start().starts_with("```");
+            if code {
+                continue;
+            }
+            for path in line.split('`').skip(1).step_by(2).filter(|words| is_path(words)) {
+                named += 1;
+                if !root().join(path).exists() {
+                    problems.push(format!("{page}: there is no `{path}`; name what has taken its place"));
+                }
+            }
+        }
+        assert!(
+            named > 0 || page.ends_with("TEMPLATE.md"),
+            "{page} names no place: this test reads it wrongly"
+        );
+    }
+    complain(&problems);
+}
