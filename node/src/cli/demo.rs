@@ -1,6 +1,6 @@
 //! `bombyx demo`: the private swarm of [`crate::demo`], shown and judged.
 
-use super::VerbError;
+use super::error::VerbError;
 use super::print::{Bars, Printer};
 use super::shutdown;
 use crate::demo;

@@ -5,6 +5,7 @@ mod channels;
 mod coins;
 mod demo;
 mod devnet;
+mod error;
 pub mod hardening;
 mod init;
 pub mod observe;
@@ -22,9 +23,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use self::error::VerbError;
 use self::observe::LogFormat;
 use self::print::Printer;
-use crate::demo::DemoError;
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
 use crate::home;
@@ -76,31 +77,6 @@ enum Verb {
 struct HelpArgs {
     /// The topic, or a verb.
     topic: Option<String>,
-}
-
-/// Why a verb failed: as a node, or as the demonstration, which no part of a node knows.
-#[derive(Debug, thiserror::Error)]
-enum VerbError {
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    #[error(transparent)]
-    Demo(#[from] DemoError),
-}
-
-impl VerbError {
-    fn code(&self) -> ExitKind {
-        match self {
-            Self::Node(error) => error.code(),
-            Self::Demo(error) => error.code(),
-        }
-    }
-
-    fn hint(&self) -> String {
-        match self {
-            Self::Node(error) => error.hint(),
-            Self::Demo(error) => error.hint(),
-        }
-    }
 }
 
 impl Cli {

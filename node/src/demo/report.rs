@@ -11,7 +11,6 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::jobs;
-use super::settlement::Line;
 
 /// The whole demonstration.
 #[derive(Debug, Serialize)]
@@ -99,6 +98,15 @@ const CHECKS: [&str; 5] = [
     "fees counted by transaction are those that the ledger collected",
     "every channel is closed",
 ];
+
+/// One line of the account of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) balance: Nano,
+    pub(super) fees: Nano,
+    pub(super) transactions: usize,
+}
 
 impl Report {
     pub(super) fn new(

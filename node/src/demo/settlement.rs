@@ -5,10 +5,11 @@ use bombyx_protocol::channel::terms::Address;
 
 use hex::FromHex as _;
 
+use super::error::DemoError;
 use super::jobs::Job;
-use super::report::Settlement;
+use super::report::{Line, Settlement};
+use super::setting::FUNDS;
 use super::swarm::{Client, Provider};
-use super::{DemoError, FUNDS};
 use crate::ledger::chain::Transaction;
 use crate::ledger::devnet::Devnet;
 use crate::status::{ChannelStatus, Direction, SettleReport};
@@ -19,15 +20,6 @@ const TRANSACTIONS_MAX: usize = 100;
 /// The client's channels before anything is closed.
 pub(super) struct Before {
     channels: Vec<ChannelStatus>,
-}
-
-/// One line of the account of an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) name: String,
-    pub(super) balance: Nano,
-    pub(super) fees: Nano,
-    pub(super) transactions: usize,
 }
 
 impl Before {

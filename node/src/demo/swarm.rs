@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::{CHALLENGE_S, CHAT_MODEL, DEPOSIT, DemoError, EMBED_MODEL, io};
+use super::error::{DemoError, io};
+use super::setting::{CHALLENGE_S, CHAT_MODEL, DEPOSIT, EMBED_MODEL};
 use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::home::Note;

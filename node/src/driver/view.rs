@@ -3,7 +3,7 @@
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 
-use super::Driver;
+use super::state::Driver;
 use crate::status::channels::{ChannelError, earning, paying};
 use crate::status::payee::PayeeCard;
 use crate::status::{

@@ -16,8 +16,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::guarded;
 use super::ledger::LedgerDesk;
+use super::outbound::guarded;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::role::Role;

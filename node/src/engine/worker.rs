@@ -9,8 +9,9 @@ use bombyx_protocol::io::EngineReport;
 use bombyx_protocol::work::order::{JobId, TaskKind};
 use tokio::sync::mpsc;
 
+use super::convert;
+use super::inbox::{Run, Shared};
 use super::pace::Pace;
-use super::{Run, Shared, convert};
 
 /// How long an idle worker sleeps at the most before it looks at its inbox by itself.
 const NAP: Duration = Duration::from_secs(60);

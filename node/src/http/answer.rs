@@ -5,15 +5,14 @@ use std::time::Duration;
 use axum::http::HeaderName;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Bill, Failure, OrderNews};
-use bombyx_protocol::wire::message::{Content, Finish};
+use bombyx_protocol::wire::message::Content;
 use bombyx_protocol::work::order::{JobId, Order};
-use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::Gateway;
 use super::budget::Reserve;
 use super::errors::ApiError;
+use super::gateway::Gateway;
 
 /// How much longer than the order's own deadline its end is awaited: the client machine ends every order itself.
 const GRACE: Duration = Duration::from_secs(10);
@@ -95,35 +94,5 @@ impl Answer {
         let mut headers = self.headers();
         headers.push((HeaderName::from_static("x-bombyx-cost-nano"), bill.cost.0.to_string()));
         headers
-    }
-}
-
-/// The `bombyx` object of an answer: who served it and what it came to.
-pub(super) fn facts(bill: &Bill) -> Value {
-    json!({
-        "providers": bill.providers.iter().map(NodeId::to_string).collect::<Vec<_>>(),
-        "job": bill.job.map(|job| job.to_string()),
-        "cost_nano": bill.cost.0,
-        "receipts": bill.receipts,
-        "vouchers": bill.vouchers,
-        "matched_ms": bill.matched.map(|span| span.as_ms()),
-        "first_token_ms": bill.first_token.map(|span| span.as_ms()),
-    })
-}
-
-/// The `usage` object of a text answer.
-pub(super) fn usage(bill: &Bill) -> Value {
-    json!({
-        "prompt_tokens": bill.input_tokens,
-        "completion_tokens": bill.output_tokens,
-        "total_tokens": bill.input_tokens.saturating_add(bill.output_tokens),
-    })
-}
-
-/// OpenAI's word for why a text ended.
-pub(super) fn finish_reason(bill: &Bill) -> &'static str {
-    match bill.finish {
-        Some(Finish::Length) => "length",
-        Some(Finish::Stop) | None => "stop",
     }
 }

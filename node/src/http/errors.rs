@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use bombyx_protocol::io::{Bill, Failure};
 use serde_json::{Value, json};
 
-use super::answer::facts;
+use super::facts::facts;
 use crate::error::failure::Meaning;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

@@ -12,9 +12,10 @@ use bombyx_protocol::wire::message::Content;
 use futures::stream;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Part, facts, finish_reason, usage};
+use super::answer::{Answer, Part};
 use super::errors::ApiError;
-use super::with_headers;
+use super::facts::{facts, finish_reason, usage};
+use super::json::with_headers;
 
 /// A comment is sent after so long a silence, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

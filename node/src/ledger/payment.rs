@@ -8,8 +8,9 @@ use tycho_types::models::{
 };
 
 use super::chain::std_address;
+use super::error::LedgerError;
+use super::state::Ledger;
 use super::wallet::TRANSFER_FEE_MAX;
-use super::{Ledger, LedgerError};
 
 const OPERATION: &str = "send coins";
 

@@ -8,7 +8,7 @@ use tycho_types::cell::Cell;
 use tycho_types::dict::Dict;
 use tycho_types::models::{GasLimitsPrices, MsgForwardPrices, StoragePrices};
 
-use super::chain::ChainError;
+use super::chain_error::ChainError;
 
 /// Parameters of the configuration: rent, gas and forwarding in workchain 0.
 pub const PARAMETERS: [u32; 3] = [18, 21, 25];

@@ -8,33 +8,19 @@ use bombyx_protocol::channel::terms::Address;
 use tokio::sync::MutexGuard;
 use tokio::time::{Instant, sleep};
 use tycho_types::boc::Boc;
-use tycho_types::cell::{Cell, HashBytes};
+use tycho_types::cell::Cell;
 
 use super::chain::{Account, ChainError, Message, Transaction};
+use super::error::LedgerError;
 use super::limits::RECENT_TRANSACTIONS;
+use super::state::{Ledger, Transfer};
 use super::wallet::{TRANSFER_FEE_MAX, Wallet};
-use super::{Ledger, LedgerError};
 
 /// What forwarding and gas of one more message in a transfer cost at most.
 const MESSAGE_FEE_MAX: Nano = Nano(2_000_000);
 
 /// The wallet, held over an operation. The transfer in it is the last one whose fate is open.
 pub(super) type Turn<'ledger> = MutexGuard<'ledger, Option<Transfer>>;
-
-/// A signed transfer that may be on its way.
-#[derive(Debug, Clone)]
-pub(super) struct Transfer {
-    operation: &'static str,
-    seqno: u32,
-    valid_until_s: u32,
-    /// The wallet's newest transaction when it was signed.
-    since_lt: u64,
-    /// How many messages it carries.
-    carries: usize,
-    boc: Vec<u8>,
-    /// What names it in the wallet's history.
-    body: HashBytes,
-}
 
 /// What is known of a transfer.
 enum Fate {

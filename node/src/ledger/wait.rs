@@ -8,8 +8,9 @@ use tycho_types::boc::Boc;
 
 use super::chain::ChainError;
 use super::contract::{ChannelMessage, ChannelState};
+use super::error::LedgerError;
 use super::limits::{RECENT_TRANSACTIONS, RESEND_PAUSE};
-use super::{Ledger, LedgerError};
+use super::state::Ledger;
 
 /// What was sent, so that the wait for its effect knows what may still happen.
 pub(super) enum Sent {

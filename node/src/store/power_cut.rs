@@ -157,7 +157,7 @@ impl StorageBackend for Drive {
 fn open(drive: &Drive) -> Result<(Store, Vec<Record>), StoreError> {
     let path = Path::new("disk");
     let database = Database::builder().create_with_backend(drive.clone());
-    Store::start(database.map_err(|error| super::open_error(path, error))?, path, OWNER)
+    Store::start(database.map_err(|error| super::error::open_error(path, error))?, path, OWNER)
 }
 
 /// The write with this number: a promise, a voucher or an end, on one of six channels.

@@ -13,10 +13,9 @@ use redb::{
     WriteTransaction,
 };
 
-use super::{RECEIPTS_MAX, StoreError, failed};
+use super::error::{StoreError, failed};
+use super::limits::{FORMAT, RECEIPTS_MAX};
 
-/// Version of the tables' layout.
-pub(super) const FORMAT: u32 = 1;
 /// Version of an encoded record.
 const RECORD_VERSION: u8 = 2;
 const HEAD: usize = 9;

@@ -2,12 +2,22 @@
 
 use std::path::PathBuf;
 
+use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::io::PersistId;
 use redb::Database;
 use tokio::sync::{mpsc, watch};
 
-use super::{BATCH_MAX, StoreError, Write, failed, tables};
-use crate::role::PerRole;
+use super::error::{StoreError, failed};
+use super::limits::BATCH_MAX;
+use super::tables;
+use crate::role::{PerRole, Role};
+
+/// A record on its way to disk.
+pub(super) struct Write {
+    pub(super) role: Role,
+    pub(super) id: PersistId,
+    pub(super) record: Record,
+}
 
 pub(super) struct Writer {
     pub(super) database: Database,
@@ -60,7 +70,6 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     use super::*;
-    use crate::role::Role;
 
     /// A disk that fails from a moment on.
     #[derive(Debug)]

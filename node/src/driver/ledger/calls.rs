@@ -12,19 +12,12 @@ use tokio::time::{Instant, timeout};
 use super::limits::{
     ABSENCES_NEEDED, CALL_WAIT, CALLS_AT_A_TIME, CALLS_AT_A_TIME_COUNTED, CALLS_PER_ACCOUNT_MAX, WATCHED_MAX,
 };
-use super::{Account, Desk, Seen};
+use super::looks::Account;
+use super::state::{Desk, Ran};
+use super::watched;
 use crate::ledger::contract::Refusal;
 use crate::ledger::{Ledger, LedgerError};
 use crate::role::Role;
-
-/// A call that came to its end, with the channel as it was then.
-pub(super) struct Ran {
-    account: Account,
-    role: Role,
-    /// Nothing where it broke, or took too long.
-    outcome: Option<Result<(), LedgerError>>,
-    seen: Option<Result<Seen, LedgerError>>,
-}
 
 /// Awaits what may panic: a fault in one call must not block its account's queue. The panic itself is logged by its hook.
 pub(super) async fn unbroken<T>(future: impl Future<Output = T>) -> Option<T> {
@@ -77,7 +70,7 @@ impl Desk {
             // What others on this node have seen is one look.
             Some(Some(state)) if role == Role::Provider && state.epoch != 0 => watched.unconfirmed = true,
             Some(seen) => {
-                self.say(role, LedgerEvent::Channel { account, state: seen.as_ref().map(super::seen::told) });
+                self.say(role, LedgerEvent::Channel { account, state: seen.as_ref().map(watched::told) });
             }
             None => {}
         }

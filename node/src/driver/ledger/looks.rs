@@ -20,10 +20,12 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::pace::{Pace, fits};
 use bombyx_protocol::time::{Span, Time};
 
-use super::Account;
 use super::limits::{
     CLOSING_GAP_MAX, CYCLE, FAILURES_COUNTED, NEW_MAX, NEW_WATCHED, SPARE_APART, Turn, WATCHED_MAX,
 };
+
+/// The hash of a channel's account.
+pub(super) type Account = [u8; 32];
 
 /// What the ledger has shown of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,19 +1,27 @@
 //! The service on a real devnet, and on chains that count, hang or break.
 #![allow(clippy::unwrap_used)]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::ledger::{ChannelState, LedgerFault};
-use bombyx_protocol::channel::terms::ChannelTerms;
+use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
+use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
+use bombyx_protocol::time::Span;
 use ed25519_dalek::SigningKey;
+use tokio::time::{Instant, timeout};
 
+use super::looks::Account;
+use super::state::Desk;
 use super::*;
 use crate::api::pages::Pages;
 use crate::ledger::chain::{Chain, Priority, Reply, Transaction};
 use crate::ledger::devnet::{self, DEVNET_ID, Devnet};
 use crate::ledger::endpoints;
 use crate::ledger::wallet::Wallet;
+use crate::ledger::{Ledger, contract};
+use crate::role::Role;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const DEPOSIT: Nano = Nano(1_000_000_000);

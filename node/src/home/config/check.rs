@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use bombyx_protocol::channel::terms::CHALLENGE_S_MAX;
 use bombyx_protocol::limits::{BIDS_MAX, JOBS_MAX, LEDGER_WAIT};
 
-use super::{CHALLENGE_PUBLIC_S, ConfigError, GatewayConfig, LedgerNetwork, NodeConfig};
+use super::error::ConfigError;
+use super::settings::{CHALLENGE_PUBLIC_S, GatewayConfig, LedgerNetwork, NodeConfig};
 
 /// Bytes of a key that protects a gateway beyond this machine: shorter ones can be guessed.
 const KEY_BYTES_MIN: usize = 16;

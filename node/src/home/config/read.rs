@@ -2,50 +2,22 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{FILE, NodeConfig};
+use super::error::ConfigError;
+use super::settings::NodeConfig;
+
+/// The file in a node's home.
+pub const FILE: &str = "config.toml";
+/// What `init` writes: every key with its default, commented out.
+pub const TEMPLATE: &str = include_str!("template.toml");
 
 /// Longest configuration file in bytes.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// How alike a key must be to be suggested, from 0 to 1.
 const LIKENESS_MIN: f64 = 0.6;
-
-/// Why a configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A key that does not exist.
-    #[error("{place}: unknown key `{key}`{}", nearest.as_ref().map_or(String::new(), |near| format!("; did you mean `{near}`?")))]
-    UnknownKey {
-        /// File and line, or variable.
-        place: String,
-        /// The key as it was written.
-        key: String,
-        /// The key that is most like it.
-        nearest: Option<String>,
-    },
-    /// A value that cannot be used, or text that is not TOML.
-    #[error("{place}: {why}")]
-    Invalid {
-        /// File and line, or variable.
-        place: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// No place for a home.
-    #[error("there is no place for the node's files: neither BOMBYX_HOME nor HOME is set")]
-    NoHome,
-}
 
 impl NodeConfig {
     /// The configuration of the node in `home`: its file, if there is one, and the variables of this process.
@@ -149,7 +121,6 @@ fn explain(place: String, error: &toml::de::Error) -> ConfigError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::TEMPLATE;
     use super::*;
 
     fn parse(text: &str, variables: &[(&str, &str)]) -> Result<NodeConfig, ConfigError> {

@@ -10,11 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
 use super::models::{self, Known};
-use super::order;
-use crate::http::answer::{Answer, Part, facts, finish_reason, usage};
+use super::order::order;
+use crate::http::answer::{Answer, Part};
 use crate::http::errors::ApiError;
+use crate::http::facts::{facts, finish_reason, usage};
+use crate::http::gateway::Gateway;
+use crate::http::json::{json_response, object_of, unix_s};
 use crate::http::sse::{self, Head};
-use crate::http::{Gateway, json_response, object_of, unix_s};
 
 /// Output tokens when the request sets no limit: the reserve for a job follows from it, so it is modest.
 const MAX_TOKENS_DEFAULT: u32 = 256;

@@ -11,11 +11,14 @@ use bombyx_protocol::work::order::{Task, TaskKind};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
-use super::{models, order};
+use super::models;
+use super::order::order;
 use crate::api::vectors::Vectors;
-use crate::http::answer::{Answer, Part, facts};
+use crate::http::answer::{Answer, Part};
 use crate::http::errors::ApiError;
-use crate::http::{Gateway, json_response, object_of};
+use crate::http::facts::facts;
+use crate::http::gateway::Gateway;
+use crate::http::json::{json_response, object_of};
 
 pub(in crate::http) async fn embed(
     State(gateway): State<Gateway>,

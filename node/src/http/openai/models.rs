@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::api::handle::NodeHandle;
-use crate::http::Gateway;
 use crate::http::errors::ApiError;
+use crate::http::gateway::Gateway;
 
 /// How long a question waits for the first offer.
 const SEEK_PATIENCE: Duration = Duration::from_secs(2);

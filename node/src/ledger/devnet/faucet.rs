@@ -3,7 +3,7 @@
 use bombyx_protocol::amount::{NANO_PER_COIN, Nano};
 use bombyx_protocol::channel::terms::Address;
 
-use super::Devnet;
+use super::backend::Devnet;
 use crate::ledger::chain::ChainError;
 
 /// The most that one request may ask for.

@@ -32,7 +32,8 @@ use tokio::net::TcpListener;
 use tycho_types::boc::Boc;
 use tycho_types::cell::Cell;
 
-use super::{Devnet, explorer, method_id, stack};
+use super::backend::{Devnet, method_id};
+use super::{explorer, stack};
 use crate::ledger::chain::{ChainError, Message, Transaction};
 use crate::ledger::wallet::{friendly, parse_address};
 

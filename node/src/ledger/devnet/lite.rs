@@ -25,8 +25,9 @@ use tycho_types::models::{
 };
 use tycho_vm::Stack;
 
+use super::backend::Devnet;
 use super::chain::State;
-use super::{DEVNET_ID, Devnet};
+use super::config::DEVNET_ID;
 use crate::ledger::adnl::{self, HANDSHAKE_BYTES};
 use crate::ledger::chain::ChainError;
 use crate::ledger::lite::{Answer, Block, Frame, MODE_RESULT, Question};

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use rand::seq::SliceRandom as _;
 use reqwest::Url;
 
-use super::Endpoints;
+use super::agreement::Endpoints;
 use crate::ledger::chain::{Chain, ChainError};
 use crate::ledger::limits::{ENDPOINTS_MAX, RESOLVE_PATIENCE};
 use crate::ledger::liteserver::{self, LiteAddress, Liteserver};

@@ -3,7 +3,8 @@
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 
-use super::{Page, clock, table};
+use super::html::{clock, table};
+use super::page::Page;
 use crate::ledger::chain::Account;
 use crate::ledger::contract::ChannelState;
 use crate::ledger::prices::Prices;

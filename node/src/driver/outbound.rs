@@ -9,9 +9,9 @@ use bombyx_protocol::io::{
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Message, ToProvider};
 
-use super::{Driver, topic};
+use super::state::Driver;
 use crate::error::NodeError;
-use crate::net::{Fault, NetCommand};
+use crate::net::{Fault, NetCommand, topic};
 use crate::role::Role;
 
 impl Driver {

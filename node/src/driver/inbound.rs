@@ -6,8 +6,8 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::ModelId;
 
-use super::Driver;
 use super::request::Request;
+use super::state::Driver;
 use crate::error::NodeError;
 use crate::net::{Fault, NetCommand, NetEvent};
 use crate::role::Role;

@@ -1,0 +1,58 @@
+//! The driver's end of the service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
+use bombyx_protocol::channel::pace::Pace;
+use tokio::sync::{mpsc, watch};
+
+use super::limits::QUEUE_MAX;
+use super::looks::Account;
+use super::state::{Desk, Told};
+use super::watched::Sights;
+use crate::ledger::Ledger;
+use crate::role::Role;
+
+/// The driver's end of the service. Dropping it stops the service.
+pub(crate) struct LedgerDesk {
+    told: mpsc::Sender<Told>,
+    pub(crate) events: mpsc::Receiver<(Role, LedgerEvent)>,
+    /// How fast changes on the ledger are seen.
+    pub(crate) pace: watch::Receiver<Pace>,
+    /// What the last look at each channel has shown, for whoever wants to show it.
+    pub(crate) sights: Sights,
+}
+
+/// The service has stopped.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+impl LedgerDesk {
+    /// Starts the service on `ledger`. A channel that nothing urges is looked at every `poll`, if there are turns to spare.
+    pub(crate) fn start(ledger: Arc<Ledger>, poll: Duration) -> Self {
+        let (told, inbox) = mpsc::channel(QUEUE_MAX);
+        let (sender, events) = mpsc::channel(QUEUE_MAX);
+        let (desk, pace) = Desk::new(ledger, poll);
+        let sights = desk.sights.clone();
+        tokio::spawn(desk.run(inbox, sender));
+        Self { told, events, pace, sights }
+    }
+
+    /// Has a call done.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub(crate) async fn call(&self, role: Role, call: LedgerCall) -> Result<(), Stopped> {
+        self.told.send(Told::Call(role, call)).await.map_err(|_| Stopped)
+    }
+
+    /// Says what the newest voucher on an account comes to: the more, the more a close that is missed would cost.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub(crate) async fn voucher(&self, account: Account, cumulative: Nano) -> Result<(), Stopped> {
+        self.told.send(Told::Voucher(account, cumulative)).await.map_err(|_| Stopped)
+    }
+}

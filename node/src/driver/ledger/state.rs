@@ -1,0 +1,106 @@
+//! The task of the service and all that it knows.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
+use bombyx_protocol::channel::pace::Pace;
+use bombyx_protocol::time::{Span, Time};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::gauge::Gauge;
+use super::looks::{Account, Looks};
+use super::watched::{Seen, Sights, Watched};
+use crate::ledger::chain::Priority;
+use crate::ledger::{Ledger, LedgerError};
+use crate::role::Role;
+
+/// What is told to the service.
+pub(super) enum Told {
+    Call(Role, LedgerCall),
+    /// A voucher over this total is there to be claimed.
+    Voucher(Account, Nano),
+}
+
+/// The service itself: one task.
+pub(super) struct Desk {
+    pub(super) ledger: Arc<Ledger>,
+    /// The same for looks while calls are made: beside them, not after them.
+    pub(super) pressed: Arc<Ledger>,
+    pub(super) started: Instant,
+    pub(super) watched: BTreeMap<Account, Watched>,
+    pub(super) looks: Looks,
+    pub(super) gauge: Gauge,
+    /// Calls by account; the first of each is running, or ready to.
+    pub(super) queues: BTreeMap<Account, VecDeque<(Role, LedgerCall)>>,
+    /// Accounts whose first call waits until others have ended.
+    pub(super) ready: VecDeque<Account>,
+    pub(super) running: JoinSet<Ran>,
+    pub(super) looking: JoinSet<Looked>,
+    pub(super) last_look: Option<Instant>,
+    /// When to ask for the next account; `None`: at the next news.
+    pub(super) next_look: Option<Instant>,
+    pub(super) pace: watch::Sender<Pace>,
+    pub(super) pace_at: Instant,
+    pub(super) sights: Sights,
+    pub(super) outbox: VecDeque<(Role, LedgerEvent)>,
+}
+
+/// A call that came to its end, with the channel as it was then.
+pub(super) struct Ran {
+    pub(super) account: Account,
+    pub(super) role: Role,
+    /// Nothing where it broke, or took too long.
+    pub(super) outcome: Option<Result<(), LedgerError>>,
+    pub(super) seen: Option<Result<Seen, LedgerError>>,
+}
+
+/// A look that has ended.
+pub(super) struct Looked {
+    pub(super) account: Account,
+    pub(super) began: Instant,
+    /// Nothing where it took too long, or broke.
+    pub(super) seen: Option<Result<Seen, LedgerError>>,
+}
+
+impl Desk {
+    pub(super) fn new(ledger: Arc<Ledger>, poll: Duration) -> (Self, watch::Receiver<Pace>) {
+        let now = Instant::now();
+        let gauge = Gauge::new(ledger.spacing());
+        let (pace, receiver) = watch::channel(gauge.pace(now));
+        let mut looks = Looks::new(Span(micros(poll)));
+        looks.set_pace(gauge.pace(now));
+        let pressed = Arc::new(ledger.with_priority(Priority::Act));
+        let desk = Self {
+            ledger,
+            pressed,
+            started: now,
+            watched: BTreeMap::new(),
+            looks,
+            gauge,
+            queues: BTreeMap::new(),
+            ready: VecDeque::new(),
+            running: JoinSet::new(),
+            looking: JoinSet::new(),
+            last_look: None,
+            next_look: None,
+            pace,
+            pace_at: now,
+            sights: Sights::default(),
+            outbox: VecDeque::new(),
+        };
+        (desk, receiver)
+    }
+
+    pub(super) fn time(&self, now: Instant) -> Time {
+        Time(micros(now.saturating_duration_since(self.started)))
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,171 @@
+//! The loop itself: one event a turn, until the node is told to end or a part of it fails.
+
+use std::time::Duration;
+
+use bombyx_protocol::channel::ledger::LedgerEvent;
+use bombyx_protocol::channel::pace::Pace;
+use bombyx_protocol::io::{Command, EngineReport, Input, Machine, Output, PersistId};
+use bombyx_protocol::work::order::JobId;
+use tokio::time::{Instant, sleep_until};
+
+use super::request::Request;
+use super::state::Driver;
+use crate::error::NodeError;
+use crate::net::NetEvent;
+use crate::role::Role;
+
+/// The longest sleep of the loop.
+const IDLE_SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// One thing that happened.
+enum Happened {
+    Net(NetEvent),
+    Engine(JobId, EngineReport),
+    Ledger(Role, LedgerEvent),
+    Pace(Pace),
+    Durable,
+    Asked(Request),
+    Tick,
+}
+
+impl Driver {
+    /// Runs the node until it is told to end, or a part of it fails.
+    pub(crate) async fn run(mut self) -> Result<(), NodeError> {
+        let ran = self.turn_until_end().await;
+        self.net.shutdown().await;
+        // The engine's thread may be computing; it ends by itself once its inbox and reports are gone.
+        drop((self.engine, self.reports, self.desk));
+        let closed = tokio::task::spawn_blocking(|| self.store.close());
+        let closed = closed.await.map_err(|_| NodeError::Stopped("store"))?;
+        // A store that failed is the cause, and "the store has stopped" only its trace.
+        closed.map_err(NodeError::from).and(ran)
+    }
+
+    async fn turn_until_end(&mut self) -> Result<(), NodeError> {
+        self.announce().await?;
+        // Before the machines have them watched: what there is a voucher for was funded.
+        for (account, cumulative) in std::mem::take(&mut self.restored) {
+            let told = self.desk.voucher(account, cumulative).await;
+            told.map_err(|_| NodeError::Stopped("ledger desk"))?;
+        }
+        self.meet_old_friends();
+        for role in Role::ALL {
+            self.pending.push_back((role, Input::Tick));
+        }
+        loop {
+            self.work_off().await?;
+            let now = self.now();
+            let cancelled = self.orders.due(now);
+            // Before it can be cancelled, the client must know of it.
+            self.go_on_after_waiting(!cancelled.is_empty() || self.ending.is_ending());
+            for command in cancelled {
+                self.pending.push_back((Role::Client, Input::Command(command)));
+            }
+            self.befriend().await?;
+            self.end_step();
+            if !self.pending.is_empty() {
+                continue;
+            }
+            if self.ending.is_over() {
+                return Ok(());
+            }
+            match self.next().await? {
+                Happened::Net(event) => self.heard(event).await?,
+                Happened::Engine(job, report) => {
+                    self.pending.push_back((Role::Provider, Input::Engine { job, report }));
+                }
+                Happened::Ledger(role, event) => self.pending.push_back((role, Input::Ledger(event))),
+                Happened::Pace(pace) => {
+                    self.pending.push_back((Role::Provider, Input::Command(Command::Pace(pace))));
+                }
+                Happened::Durable => self.persisted(),
+                Happened::Asked(request) => self.asked(request).await?,
+                Happened::Tick => {
+                    let now = self.now();
+                    for role in Role::ALL.into_iter().filter(|role| *self.wakes.get(*role) <= now) {
+                        self.pending.push_back((role, Input::Tick));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the machines every input that waits, each drained before the next.
+    async fn work_off(&mut self) -> Result<(), NodeError> {
+        while let Some((role, input)) = self.pending.pop_front() {
+            let now = self.now();
+            match self.machine(role) {
+                Some(machine) => machine.handle(now, input),
+                None => continue,
+            }
+            loop {
+                let output = self.machine(role).map(Machine::poll);
+                match output {
+                    None => break,
+                    Some(Output::Wake(at)) => {
+                        *self.wakes.get_mut(role) = at;
+                        break;
+                    }
+                    Some(output) => self.route(role, output).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Happened, NodeError> {
+        let wake = self.wake_at();
+        let reports = async {
+            match &mut self.reports {
+                Some(reports) => reports.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = self.net_events.recv() => event.map(Happened::Net).ok_or(NodeError::Stopped("swarm")),
+            report = reports => {
+                report.map(|(job, report)| Happened::Engine(job, report)).ok_or(NodeError::Stopped("engine"))
+            }
+            event = self.desk.events.recv() => {
+                event.map(|(role, event)| Happened::Ledger(role, event)).ok_or(NodeError::Stopped("ledger desk"))
+            }
+            changed = self.desk.pace.changed() => match changed {
+                Ok(()) => Ok(Happened::Pace(*self.desk.pace.borrow_and_update())),
+                Err(_) => Err(NodeError::Stopped("ledger desk")),
+            },
+            changed = self.durable.changed() => match changed {
+                Ok(()) => Ok(Happened::Durable),
+                // A node that cannot write must not speak.
+                Err(_) => Err(NodeError::Stopped("store")),
+            },
+            request = self.requests.recv(), if !self.requests.is_closed() => {
+                Ok(request.map_or(Happened::Tick, Happened::Asked))
+            }
+            () = sleep_until(wake) => Ok(Happened::Tick),
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let machines = Role::ALL.into_iter().map(|role| *self.wakes.get(role)).min();
+        let next =
+            [machines, self.orders.wake_at(), self.meetings.wake_at(), self.ending.wake_at(self.now())]
+                .into_iter()
+                .flatten()
+                .min();
+        // Far away is far enough: the longest sleep still ends.
+        let next = next.map_or(IDLE_SLEEP_MAX, |at| {
+            Duration::from_micros(at.0).saturating_sub(self.started.elapsed()).min(IDLE_SLEEP_MAX)
+        });
+        Instant::now() + next
+    }
+
+    fn persisted(&mut self) {
+        let durable = *self.durable.borrow_and_update();
+        for role in Role::ALL {
+            let id = *durable.get(role);
+            if id > PersistId(0) {
+                self.pending.push_back((role, Input::Persisted(id)));
+            }
+        }
+    }
+}

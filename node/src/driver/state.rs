@@ -1,0 +1,195 @@
+//! What the loop owns: the role machines, the ends of everything around them, and what is known between two turns.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::client::Client;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Command, Input, Machine, Offer, PersistId};
+use bombyx_protocol::provider::Provider;
+use bombyx_protocol::time::Time;
+use bombyx_protocol::watcher::Watcher;
+use bombyx_protocol::work::order::{JobId, ModelId};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::ending::Ending;
+use super::ledger::LedgerDesk;
+use super::meetings::{Early, Friends, Meetings};
+use super::orders::Orders;
+use super::request::Request;
+use crate::engine::{EngineHandle, Reports};
+use crate::error::NodeError;
+use crate::net::{NetCommand, NetEvent, NetHandle, topic};
+use crate::role::{PerRole, Role};
+use crate::status::LedgerStatus;
+use crate::store::Store;
+
+/// Models whose topics a node follows at the most; the swarm takes a few more.
+const FOLLOWED_MAX: usize = 64;
+
+/// What the driver is made of.
+pub(crate) struct Parts {
+    pub(crate) network: String,
+    pub(crate) net: NetHandle,
+    pub(crate) net_events: mpsc::Receiver<NetEvent>,
+    pub(crate) join_failure: watch::Sender<Option<String>>,
+    pub(crate) store: Store,
+    pub(crate) desk: LedgerDesk,
+    pub(crate) ledger: LedgerStatus,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) client: Client,
+    pub(crate) watcher: Watcher,
+    pub(crate) selling: Option<Selling>,
+    /// Models whose offers are listened to from the start.
+    pub(crate) follow: Vec<ModelId>,
+    /// Channels that the watcher guards from the start.
+    pub(crate) guard: Vec<Guarded>,
+}
+
+/// What a provider needs beside the rest.
+pub(crate) struct Selling {
+    pub(crate) provider: Provider,
+    pub(crate) engine: EngineHandle,
+    pub(crate) reports: Reports,
+    pub(crate) offers: Vec<Offer>,
+}
+
+/// The loop with all that it owns.
+pub(crate) struct Driver {
+    pub(super) started: Instant,
+    pub(super) network: String,
+    pub(super) net: NetHandle,
+    pub(super) net_events: mpsc::Receiver<NetEvent>,
+    pub(super) join_failure: watch::Sender<Option<String>>,
+    pub(super) store: Store,
+    pub(super) durable: watch::Receiver<PerRole<PersistId>>,
+    /// The newest record that each machine gave to the store.
+    pub(super) written: PerRole<PersistId>,
+    pub(super) desk: LedgerDesk,
+    pub(super) ledger: LedgerStatus,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) client: Client,
+    pub(super) provider: Option<Provider>,
+    pub(super) watcher: Watcher,
+    pub(super) engine: Option<EngineHandle>,
+    pub(super) reports: Option<Reports>,
+    pub(super) offers: Vec<Offer>,
+    /// What vouchers read back from disk come to, until the ledger service was told.
+    pub(super) restored: Vec<([u8; 32], Nano)>,
+    pub(super) wakes: PerRole<Time>,
+    /// Inputs that follow from what a machine said; taken before anything else.
+    pub(super) pending: VecDeque<(Role, Input)>,
+    pub(super) orders: Orders,
+    pub(super) meetings: Meetings,
+    pub(super) early: Early,
+    pub(super) friends: Friends,
+    pub(super) followed: BTreeSet<ModelId>,
+    pub(super) served: Served,
+    pub(super) ending: Ending,
+}
+
+/// Counts of the provider's jobs.
+#[derive(Default)]
+pub(super) struct Served {
+    /// Jobs that were started and are neither paid nor given up.
+    pub(super) open: BTreeSet<JobId>,
+    pub(super) jobs: u64,
+    pub(super) refused: u64,
+    pub(super) nano: u64,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let durable = parts.store.durable();
+        let (provider, engine, reports, offers) = match parts.selling {
+            Some(Selling { provider, engine, reports, offers }) => {
+                (Some(provider), Some(engine), Some(reports), offers)
+            }
+            None => (None, None, None, Vec::new()),
+        };
+        let total = |guarded: &Guarded| (guarded.voucher.account, guarded.voucher.cumulative);
+        let restored = parts.guard.iter().map(total).collect();
+        let guards = parts.guard.into_iter().map(|guarded| (Role::Watcher, Command::Guard(guarded)));
+        let offered = offers.iter().cloned().map(|offer| (Role::Provider, Command::Offer(offer)));
+        let pace = *parts.desk.pace.borrow();
+        let paced = std::iter::once((Role::Provider, Command::Pace(pace)));
+        let pending = paced
+            .chain(guards)
+            .chain(offered)
+            .map(|(role, command)| (role, Input::Command(command)))
+            .collect();
+        Self {
+            started: Instant::now(),
+            network: parts.network,
+            net: parts.net,
+            net_events: parts.net_events,
+            join_failure: parts.join_failure,
+            store: parts.store,
+            durable,
+            written: PerRole::default(),
+            desk: parts.desk,
+            ledger: parts.ledger,
+            requests: parts.requests,
+            client: parts.client,
+            provider,
+            watcher: parts.watcher,
+            engine,
+            reports,
+            offers,
+            restored,
+            wakes: PerRole::default(),
+            pending,
+            orders: Orders::default(),
+            meetings: Meetings::default(),
+            early: Early::default(),
+            friends: Friends::default(),
+            followed: parts.follow.into_iter().collect(),
+            served: Served::default(),
+            ending: Ending::default(),
+        }
+    }
+
+    /// Subscribes to the topics of models that are sold or followed, and tells the hash table what is sold.
+    pub(super) async fn announce(&mut self) -> Result<(), NodeError> {
+        for model in self.followed.clone() {
+            self.command(NetCommand::Subscribe(topic(&model))).await?;
+        }
+        let sold: Vec<ModelId> = self.offers.iter().map(|offer| offer.model).collect();
+        for model in sold {
+            self.follow(model).await?;
+            self.command(NetCommand::Provide(model.0)).await?;
+        }
+        Ok(())
+    }
+
+    /// Listens to a model's topic from now on.
+    pub(super) async fn follow(&mut self, model: ModelId) -> Result<(), NodeError> {
+        if self.followed.len() < FOLLOWED_MAX && self.followed.insert(model) {
+            self.command(NetCommand::Subscribe(topic(&model))).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn command(&self, command: NetCommand) -> Result<(), NodeError> {
+        self.net.send(command).await.map_err(|_| NodeError::Stopped("swarm"))
+    }
+
+    pub(super) fn machine(&mut self, role: Role) -> Option<&mut dyn Machine> {
+        match role {
+            Role::Client => Some(&mut self.client),
+            Role::Provider => self.provider.as_mut().map(|provider| provider as &mut dyn Machine),
+            Role::Watcher => Some(&mut self.watcher),
+        }
+    }
+
+    /// Time since the start, on a clock that never goes back.
+    pub(super) fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn node(&self) -> NodeId {
+        self.client.node_id()
+    }
+}
