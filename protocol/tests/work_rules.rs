@@ -11,18 +11,18 @@ use bombyx_protocol::limits;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Chunk, Content, Finish};
+use bombyx_protocol::work::answer_stream::AnswerStream;
 use bombyx_protocol::work::order::{JobId, OrderId};
-use bombyx_protocol::work::serve::Serving;
 use drive::MODEL;
 use swarm::{CALM, Swarm};
 
 const START: Time = Time(1_000);
 
-fn serving() -> (Serving, Identity) {
+fn stream() -> (AnswerStream, Identity) {
     let task = drive::chat("count", 500);
-    let mut serving = Serving::new(START, JobId([1; 16]), MODEL, drive::price(1_000), &task);
-    serving.started(5);
-    (serving, Identity::from_seed(&[1; 32]))
+    let mut stream = AnswerStream::new(START, JobId([1; 16]), MODEL, drive::price(1_000), &task);
+    stream.started(5);
+    (stream, Identity::from_seed(&[1; 32]))
 }
 
 fn token(id: u32) -> Content {
@@ -39,35 +39,35 @@ fn ids(chunk: &Chunk) -> Vec<u32> {
 /// (WR-11)
 #[test]
 fn the_first_token_leaves_at_once_and_the_others_in_company() {
-    let (mut serving, provider) = serving();
-    assert_eq!(serving.content(START, &provider, token(0)).len(), 1);
+    let (mut stream, provider) = stream();
+    assert_eq!(stream.content(START, &provider, token(0)).len(), 1);
     for id in 1..limits::CHUNK_TOKENS {
-        assert!(serving.content(START, &provider, token(id)).is_empty());
+        assert!(stream.content(START, &provider, token(id)).is_empty());
     }
-    let full = serving.content(START, &provider, token(limits::CHUNK_TOKENS));
+    let full = stream.content(START, &provider, token(limits::CHUNK_TOKENS));
     assert_eq!(full.iter().map(ids).collect::<Vec<_>>(), [(1..=limits::CHUNK_TOKENS).collect::<Vec<_>>()]);
 
-    assert!(serving.content(START, &provider, token(99)).is_empty());
+    assert!(stream.content(START, &provider, token(99)).is_empty());
     let just_before = Time(START.0 + limits::CHUNK_WAIT.0 - 1);
-    assert!(serving.flush_due(just_before, &provider).is_none());
+    assert!(stream.flush_due(just_before, &provider).is_none());
     assert_eq!(
-        serving.flush_due(START + limits::CHUNK_WAIT, &provider).map(|chunk| ids(&chunk)),
+        stream.flush_due(START + limits::CHUNK_WAIT, &provider).map(|chunk| ids(&chunk)),
         Some(vec![99])
     );
 
-    assert!(serving.content(START, &provider, token(100)).is_empty());
-    let end = serving.content(START, &provider, Content::End { finish: Finish::Stop });
+    assert!(stream.content(START, &provider, token(100)).is_empty());
+    let end = stream.content(START, &provider, Content::End { finish: Finish::Stop });
     assert_eq!(end.len(), 2, "what was gathered goes before the end");
-    assert!(serving.content(START, &provider, token(101)).is_empty(), "nothing follows the end");
+    assert!(stream.content(START, &provider, token(101)).is_empty(), "nothing follows the end");
 }
 
 /// (WR-11)
 #[test]
 fn vectors_are_split_between_chunks_and_never_within_one() {
-    let (mut serving, provider) = serving();
+    let (mut stream, provider) = stream();
     let (dims, rows) = (384u32, 50u32);
     let bytes = vec![1; (dims * rows * 4) as usize];
-    let chunks = serving.content(START, &provider, Content::Vectors { first: 0, dims, bytes });
+    let chunks = stream.content(START, &provider, Content::Vectors { first: 0, dims, bytes });
     let mut next = 0;
     for chunk in &chunks {
         let Content::Vectors { first, bytes, .. } = codec::decode_sealed(&chunk.content).unwrap() else {
@@ -87,48 +87,48 @@ fn signed(chunks: &[Chunk]) -> Vec<u32> {
 /// (WR-3, WR-18)
 #[test]
 fn a_receipt_is_due_at_the_start_after_enough_tokens_or_chunks_after_a_second_and_at_the_end() {
-    let (mut serving, provider) = serving();
+    let (mut stream, provider) = stream();
     let eight = || Content::Tokens { ids: vec![7; limits::CHUNK_TOKENS as usize], text: "7".into() };
-    let mut sent: Vec<Chunk> = (0..9).flat_map(|_| serving.content(START, &provider, eight())).collect();
+    let mut sent: Vec<Chunk> = (0..9).flat_map(|_| stream.content(START, &provider, eight())).collect();
     assert_eq!(signed(&sent), [0, 4, 8], "32 tokens each");
     sent.clear();
     let mut now = START;
     for _ in 0..3 {
         now = now + Span(limits::RECEIPT_WAIT.0 / 2);
-        sent.extend(serving.content(now, &provider, eight()));
+        sent.extend(stream.content(now, &provider, eight()));
     }
     assert_eq!(signed(&sent), [10], "a second after the last");
     sent.clear();
     for _ in 0..limits::RECEIPT_CHUNKS + 1 {
         let vector = Content::Vectors { first: 0, dims: 1, bytes: vec![0; 4] };
-        sent.extend(serving.content(now, &provider, vector));
+        sent.extend(stream.content(now, &provider, vector));
     }
     assert_eq!(signed(&sent), [42], "32 chunks");
-    serving.sign_every(1);
-    let asked = serving.sign_now(now, &provider).expect("the last chunk has none");
+    stream.sign_every(1);
+    let asked = stream.sign_now(now, &provider).expect("the last chunk has none");
     assert!(ids(&asked).is_empty() && asked.receipt.is_some());
-    assert_eq!(serving.sign_now(now, &provider), None, "all have");
-    let end = serving.content(now, &provider, Content::End { finish: Finish::Stop });
+    assert_eq!(stream.sign_now(now, &provider), None, "all have");
+    let end = stream.content(now, &provider, Content::End { finish: Finish::Stop });
     assert!(end.iter().all(|chunk| chunk.receipt.is_some()));
 }
 
 /// (WR-12)
 #[test]
 fn what_is_not_acknowledged_is_repeated_unchanged_and_after_long_silence_given_up() {
-    let (mut serving, provider) = serving();
-    let mut sent = serving.content(START, &provider, token(0));
-    while serving.has_room() {
+    let (mut stream, provider) = stream();
+    let mut sent = stream.content(START, &provider, token(0));
+    while stream.has_room() {
         let many = Content::Tokens { ids: vec![7; limits::CHUNK_TOKENS as usize], text: "7".into() };
-        sent.extend(serving.content(START, &provider, many));
+        sent.extend(stream.content(START, &provider, many));
     }
     assert_eq!(sent.len(), limits::CHUNKS_UNACKED_MAX);
-    assert!(serving.repeats(Time(START.0 + limits::CHUNK_RETRY.0 - 1)).is_empty());
-    assert_eq!(serving.repeats(START + limits::CHUNK_RETRY), sent);
-    assert!(serving.acked(START + limits::CHUNK_RETRY, 30));
-    assert_eq!(serving.missing(0), sent[30..]);
+    assert!(stream.repeats(Time(START.0 + limits::CHUNK_RETRY.0 - 1)).is_empty());
+    assert_eq!(stream.repeats(START + limits::CHUNK_RETRY), sent);
+    assert!(stream.acked(START + limits::CHUNK_RETRY, 30));
+    assert_eq!(stream.missing(0), sent[30..]);
     let silent = START + limits::CHUNK_RETRY;
-    assert!(!serving.is_abandoned(Time(silent.0 + limits::CLIENT_WAIT.0 - 1)));
-    assert!(serving.is_abandoned(silent + limits::CLIENT_WAIT));
+    assert!(!stream.is_abandoned(Time(silent.0 + limits::CLIENT_WAIT.0 - 1)));
+    assert!(stream.is_abandoned(silent + limits::CLIENT_WAIT));
 }
 
 /// (WR-14, WR-18)

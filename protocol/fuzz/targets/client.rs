@@ -16,11 +16,11 @@ use bombyx_protocol::wire::message::{
     Accept, Award, Chunk, Content, Finish, FromClient, FromProvider, Gossip, Message, NeedPayment, Payment,
     Refusal, Refuse, SealedBid, SealedFrame, ToClient, ToProvider,
 };
+use bombyx_protocol::work::answer_stream::AnswerStream;
 use bombyx_protocol::work::order::{
     ChatMessage, Generate, ModelId, Order, OrderId, Role, Sampling, Task, Tier,
 };
 use bombyx_protocol::work::price::PriceSheet;
-use bombyx_protocol::work::serve::Serving;
 use ed25519_dalek::SigningKey;
 
 use super::bench::{Bench, Bytes, STEPS_MAX};
@@ -53,7 +53,7 @@ struct Job {
     award: Award,
     provider: usize,
     secure: Secure,
-    serving: Option<Serving>,
+    serving: Option<AnswerStream>,
     account: [u8; 32],
 }
 
@@ -131,7 +131,7 @@ impl Scene {
         match codec::decode_sealed(&opened.body).expect("a client's own words can be read") {
             FromClient::Work(work) => {
                 let (id, model, price) = (job.award.job, ModelId([0xab; 32]), job.award.price);
-                let new = || Serving::new(self.bench.now, id, model, price, &work.task);
+                let new = || AnswerStream::new(self.bench.now, id, model, price, &work.task);
                 job.serving.get_or_insert_with(new);
                 job.account = work.channel.account().hash;
             }

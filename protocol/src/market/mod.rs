@@ -4,7 +4,6 @@ pub mod ask;
 pub mod auction;
 pub mod bid;
 pub mod call;
-pub mod desk;
 pub mod invite;
 pub mod lease;
 pub mod score;

@@ -1,5 +1,6 @@
 //! What a provider says to gossip: bids to calls, asks to seeks.
 
+use super::bidder;
 use crate::amount::Nano;
 use crate::ident::{Origin, Prefix};
 use crate::io::Budget;
@@ -7,7 +8,6 @@ use crate::limits;
 use crate::market::ask::Ask;
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::Call;
-use crate::market::desk;
 use crate::market::seek::Seek;
 use crate::session::seal;
 use crate::time::Time;
@@ -21,19 +21,19 @@ impl Provider {
     /// Answers a call with a sealed bid, if there is something to offer. (`MK-5`)
     pub(super) fn called(&mut self, now: Time, prefix: Prefix, call: &Call) {
         let node = self.node_id();
-        let offered = self.desk.find(&call.model).is_some();
+        let offered = self.bidder.find(&call.model).is_some();
         if self.draining || !offered || call.client == node || !call.invites(&node) {
             return;
         }
         let origin = Origin { node: call.client, prefix };
-        let Some(asked) = self.desk.unseen(&call.client, &call.id.0) else { return };
+        let Some(asked) = self.bidder.unseen(&call.client, &call.id.0) else { return };
         let is_customer = self.standing.is_customer(now, &call.client);
         if !self.has_slot(now, &call.model, origin, is_customer) || !self.may_answer(now, origin, is_customer)
         {
             return;
         }
-        let Some(terms) = self.desk.price(call, self.busy(&call.model)) else { return };
-        self.desk.note(now, asked);
+        let Some(terms) = self.bidder.price(call, self.busy(&call.model)) else { return };
+        self.bidder.remember(now, asked);
         let bid = Bid {
             call: call.id,
             provider: node,
@@ -52,7 +52,7 @@ impl Provider {
         let plain = codec::encode(&signed);
         // A key that nothing can be sealed to is the caller's own loss.
         let Ok(sealed) = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy) else { return };
-        if self.desk.promise(now, origin, is_customer, &bid, hash) {
+        if self.bidder.promise(now, origin, is_customer, &bid, hash) {
             self.crowded(now, Budget::Bids, prefix);
         }
         self.send(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
@@ -70,8 +70,8 @@ impl Provider {
             return;
         }
         let busy = self.busy(&seek.model);
-        let Some(offer) = self.desk.find(&seek.model) else { return };
-        let terms = desk::terms(offer, busy);
+        let Some(offer) = self.bidder.find(&seek.model) else { return };
+        let terms = bidder::terms(offer, busy);
         let ask = Ask {
             provider,
             model: offer.model,
@@ -84,13 +84,13 @@ impl Provider {
             seek: seek.id,
             valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
         };
-        let Some(asked) = self.desk.unseen(&seek.client, &seek.id.0) else { return };
+        let Some(asked) = self.bidder.unseen(&seek.client, &seek.id.0) else { return };
         let origin = Origin { node: seek.client, prefix };
         let is_customer = self.standing.is_customer(now, &seek.client);
         if !self.may_answer(now, origin, is_customer) {
             return;
         }
-        self.desk.note(now, asked);
+        self.bidder.remember(now, asked);
         let ask = ask.sign(&self.identity);
         self.send(seek.client, ToClient::Ask(ask));
     }

@@ -44,7 +44,7 @@ impl Provider {
         if !self.may_answer(now, origin, is_customer) {
             return Err(Refusal::Busy);
         }
-        let model = self.desk.award(now, origin.node, award.call, award.bid, &award.price)?;
+        let model = self.bidder.award(now, origin.node, award.call, award.bid, &award.price)?;
         let running = self.jobs.values().filter(|job| job.holds_slot()).count();
         if !self.has_slot(now, &model, origin, is_customer) || running >= limits::JOBS_MAX {
             return Err(Refusal::Busy);
@@ -64,14 +64,14 @@ impl Provider {
 
     /// Whether more than half of a model's slots are taken.
     pub(super) fn is_half_full(&self, model: &ModelId) -> bool {
-        let slots = self.desk.find(model).map_or(0, |offer| offer.slots);
+        let slots = self.bidder.find(model).map_or(0, |offer| offer.slots);
         self.busy(model).saturating_mul(2) > slots
     }
 
     /// Whether a slot is free for this one. A customer that finds none counts as one that waits: until it has had its turn,
     /// strangers share a quarter of the slots. (`MK-42`)
     pub(super) fn has_slot(&mut self, now: Time, model: &ModelId, origin: Origin, is_customer: bool) -> bool {
-        let slots = self.desk.find(model).map_or(0, |offer| offer.slots);
+        let slots = self.bidder.find(model).map_or(0, |offer| offer.slots);
         let is_free = self.busy(model) < slots;
         if is_customer {
             if !is_free {

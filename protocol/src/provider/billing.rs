@@ -12,7 +12,7 @@ use crate::wire::message::{Ack, FromProvider, NeedPayment, Refusal};
 use crate::work::order::{JobId, TaskKind};
 
 use super::Provider;
-use super::job::{Phase, Serve, seal};
+use super::job::{Phase, ServedJob, seal};
 
 /// A job that stands still for want of payment, or of room in the window that it shares.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ impl Waiting {
     }
 }
 
-impl Serve {
+impl ServedJob {
     /// Whether it can begin, or has begun. Vectors cannot be made by halves: the whole task must be covered.
     fn is_covered(&self, allowance: Nano) -> bool {
         match (&self.task, self.kind) {
@@ -46,13 +46,13 @@ impl Serve {
         let mut more = 0u32;
         while self.counted
             && self.kind == TaskKind::Generate
-            && !self.serving.has_ended()
+            && !self.stream.has_ended()
             && self.in_flight() < share
-            && self.serving.has_room()
+            && self.stream.has_room()
         {
             let step = [limits::CHUNK_TOKENS, 1].into_iter().find(|step| {
                 let tokens = self.in_flight().saturating_add(u64::from(*step));
-                (tokens <= share || *step == 1) && self.serving.cost_of_next(tokens) <= allowance
+                (tokens <= share || *step == 1) && self.stream.cost_of_next(tokens) <= allowance
             });
             let Some(step) = step else { break };
             self.allowed = self.allowed.saturating_add(u64::from(step));
@@ -65,17 +65,17 @@ impl Serve {
     fn is_starved(&self) -> bool {
         self.kind == TaskKind::Generate
             && self.counted
-            && !self.serving.has_ended()
+            && !self.stream.has_ended()
             && self.in_flight() == 0
-            && !self.serving.has_gathered()
-            && self.serving.has_room()
+            && !self.stream.has_gathered()
+            && self.stream.has_room()
     }
 }
 
 impl Provider {
     /// Serves as far as payment covers; says so when it does not. (`CH-5`)
     pub(super) fn go_on(&mut self, now: Time, id: JobId) {
-        let on = self.jobs.get(&id).and_then(|job| job.phase.serving()).map(|serve| serve.account);
+        let on = self.jobs.get(&id).and_then(|job| job.phase.serving()).map(|served| served.account);
         if let Some(account) = on {
             self.go_on_within(now, id, share(self.running_on(&account)));
         }
@@ -85,54 +85,54 @@ impl Provider {
         let Some((account, credit, is_ready)) = self.means(now, id) else { return };
         let has_slot = !is_ready || self.takes_slot(now, id);
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let Phase::Serving(serve) = &mut job.phase else { return };
-        let Some(earner) = self.earnings.find(&serve.account) else { return };
-        earner.allow(serve.under_way, Nano::ZERO);
-        let allowance = earner.allowance(serve.window, credit);
-        let covered = has_slot && serve.is_covered(allowance);
-        let started = serve.task.take_if(|_| covered);
+        let Phase::Serving(served) = &mut job.phase else { return };
+        let Some(earner) = self.earnings.find(&served.account) else { return };
+        earner.allow(served.under_way, Nano::ZERO);
+        let allowance = earner.allowance(served.window, credit);
+        let covered = has_slot && served.is_covered(allowance);
+        let started = served.task.take_if(|_| covered);
         if started.is_some() {
-            serve.engine_at = now;
+            served.engine_at = now;
         }
-        if serve.in_flight() == 0 {
-            serve.engine_at = now;
+        if served.in_flight() == 0 {
+            served.engine_at = now;
         }
-        serve.serving.sign_every(share / limits::WINDOW_RECEIPTS);
-        let more = serve.take_tokens(allowance, share);
-        serve.under_way = serve.at_risk();
-        earner.allow(Nano::ZERO, serve.under_way);
-        let lacks_voucher = earner.is_open() && earner.unpaid() > Nano::ZERO && serve.task.is_none();
+        served.stream.sign_every(share / limits::WINDOW_RECEIPTS);
+        let more = served.take_tokens(allowance, share);
+        served.under_way = served.at_risk();
+        earner.allow(Nano::ZERO, served.under_way);
+        let lacks_voucher = earner.is_open() && earner.unpaid() > Nano::ZERO && served.task.is_none();
         if earner.seen().is_none_or(|state| state.epoch == 0) {
             // Before anything is made on it.
             self.credit.note(now, job.origin, account, earner.lent());
         }
         let settled_up = earner.unpaid() == Nano::ZERO;
-        self.earnings.secure(&serve.account, &mut self.outbox);
+        self.earnings.secure(&served.account, &mut self.outbox);
         if let Some(task) = started {
             self.outbox.push(Output::Run { job: id, model: job.model, task });
         }
         if more > 0 {
             self.outbox.push(Output::Allow { job: id, tokens: more });
         }
-        let owes = serve.serving.is_done() && !settled_up;
-        if !covered || serve.is_starved() || owes {
-            if serve.waiting.is_none() {
+        let owes = served.stream.is_done() && !settled_up;
+        if !covered || served.is_starved() || owes {
+            if served.waiting.is_none() {
                 let is_stranger = !self.standing.has_ever_paid(&job.origin.node);
                 let wait = if is_stranger && lacks_voucher {
                     limits::STRANGER_PAYMENT_WAIT
                 } else {
                     limits::PAYMENT_WAIT
                 };
-                serve.waiting = Some(Waiting { since: now, until: now + wait, asked_at: now });
+                served.waiting = Some(Waiting { since: now, until: now + wait, asked_at: now });
                 // What has no receipt yet cannot be paid: one asks for payment as well as words do.
-                match serve.serving.sign_now(now, &self.identity) {
+                match served.stream.sign_now(now, &self.identity) {
                     Some(receipt) => self.send_chunks(id, vec![receipt], true),
                     None => self.need_payment(now, id),
                 }
             }
         } else {
-            serve.waiting = None;
-            if serve.serving.is_done() && settled_up {
+            served.waiting = None;
+            if served.stream.is_done() && settled_up {
                 self.over(now, id, None);
             }
         }
@@ -141,11 +141,11 @@ impl Provider {
     /// Tells the client what is missing, with the newest voucher in case it has lost it. (`CH-19`)
     pub(super) fn need_payment(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let Phase::Serving(serve) = &mut job.phase else { return };
-        if let Some(waiting) = &mut serve.waiting {
+        let Phase::Serving(served) = &mut job.phase else { return };
+        if let Some(waiting) = &mut served.waiting {
             waiting.asked_at = now;
         }
-        let Some(earner) = self.earnings.find(&serve.account) else { return };
+        let Some(earner) = self.earnings.find(&served.account) else { return };
         let need = NeedPayment { cumulative: earner.served(), newest: earner.newest() };
         let client = job.origin.node;
         let sealed = seal(job, id, &FromProvider::NeedPayment(need), false);
@@ -156,9 +156,9 @@ impl Provider {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let client = job.origin.node;
         let account = match &mut job.phase {
-            Phase::Serving(serve) => {
-                serve.acked(now, client, ack);
-                serve.account
+            Phase::Serving(served) => {
+                served.acked(now, client, ack);
+                served.account
             }
             Phase::Over { bill: Some((account, _)), .. } => *account,
             Phase::Promised(_) | Phase::Over { bill: None, .. } => return,
@@ -190,14 +190,14 @@ impl Provider {
         let known = self.earnings.find(&account).is_some();
         let mut jobs: Vec<(Time, JobId)> = Vec::new();
         for (id, job) in self.jobs.iter_mut() {
-            let Phase::Serving(serve) = &mut job.phase else { continue };
-            if serve.account != account {
+            let Phase::Serving(served) = &mut job.phase else { continue };
+            if served.account != account {
                 continue;
             }
-            if let Some(waiting) = serve.waiting.as_mut().filter(|_| paid) {
+            if let Some(waiting) = served.waiting.as_mut().filter(|_| paid) {
                 waiting.until = now + limits::PAYMENT_WAIT;
             }
-            jobs.push((serve.waiting.map_or(now, |waiting| waiting.since), *id));
+            jobs.push((served.waiting.map_or(now, |waiting| waiting.since), *id));
         }
         jobs.sort_unstable();
         let share = share(jobs.len() as u64);
@@ -251,9 +251,9 @@ impl Provider {
             return;
         }
         let waits = |id: &JobId, job: &super::Job| {
-            let serve = job.phase.serving().filter(|serve| serve.task.is_some())?;
+            let served = job.phase.serving().filter(|served| served.task.is_some())?;
             let is_stranger = !self.standing.has_ever_paid(&job.origin.node);
-            Some((is_stranger, serve.waiting.map_or(now, |waiting| waiting.since), *id))
+            Some((is_stranger, served.waiting.map_or(now, |waiting| waiting.since), *id))
         };
         let mut waiting: Vec<(bool, Time, JobId)> =
             self.jobs.iter().filter_map(|(id, job)| waits(id, job)).collect();
@@ -264,13 +264,13 @@ impl Provider {
     /// A job's channel, what credit there is on it, and whether it could begin now and has not. (`CH-50`)
     pub(super) fn means(&mut self, now: Time, id: JobId) -> Option<([u8; 32], Nano, bool)> {
         let job = self.jobs.get(&id)?;
-        let serve = job.phase.serving()?;
-        let (account, has_begun) = (serve.account, serve.task.is_none());
+        let served = job.phase.serving()?;
+        let (account, has_begun) = (served.account, served.task.is_none());
         let may_borrow = self.earnings.is_unseen(&account) && (has_begun || !self.is_half_full(&job.model));
         let earner = self.earnings.find(&account)?;
         let limit = if may_borrow { self.credit.limit(now, job.origin, Some(&account)) } else { Nano::ZERO };
         let credit = limit.saturating_minus(earner.written_off());
-        let is_ready = !has_begun && serve.is_covered(earner.allowance(serve.window, credit));
+        let is_ready = !has_begun && served.is_covered(earner.allowance(served.window, credit));
         Some((account, credit, is_ready))
     }
 
@@ -313,7 +313,7 @@ impl Provider {
     /// Jobs that are being served on a channel.
     fn running_on(&self, account: &[u8; 32]) -> u64 {
         let on =
-            self.jobs.values().filter_map(|job| job.phase.serving()).filter(|serve| serve.is_on(account));
+            self.jobs.values().filter_map(|job| job.phase.serving()).filter(|served| served.is_on(account));
         on.count() as u64
     }
 }

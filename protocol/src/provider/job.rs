@@ -10,10 +10,10 @@ use crate::wire::codec;
 use crate::wire::message::{
     Ack, Award, Chunk, Content, FromClient, FromProvider, Refusal, Refuse, SealedFrame, ToClient, Work,
 };
+use crate::work::answer_stream::AnswerStream;
 use crate::work::order::{JobId, ModelId, Task, TaskKind};
 use crate::work::price::PriceSheet;
 use crate::work::receipt::Receipt;
-use crate::work::serve::Serving;
 
 use super::Provider;
 use super::billing::Waiting;
@@ -37,7 +37,7 @@ pub(super) enum Phase {
     /// Awarded; the task has not come.
     Promised(Promised),
     /// The task is here.
-    Serving(Box<Serve>),
+    Serving(Box<ServedJob>),
     /// At its end, kept so that a repeated message is known and a late payment counted.
     Over {
         /// Until when it is kept.
@@ -66,9 +66,9 @@ impl Promised {
 
 impl Phase {
     /// The task that is being served, if one is.
-    pub(super) fn serving(&self) -> Option<&Serve> {
+    pub(super) fn serving(&self) -> Option<&ServedJob> {
         match self {
-            Self::Serving(serve) => Some(serve),
+            Self::Serving(served) => Some(served),
             Self::Promised(_) | Self::Over { .. } => None,
         }
     }
@@ -76,9 +76,9 @@ impl Phase {
 
 /// A task that is being served.
 #[derive(Debug)]
-pub(super) struct Serve {
+pub(super) struct ServedJob {
     pub(super) account: [u8; 32],
-    pub(super) serving: Serving,
+    pub(super) stream: AnswerStream,
     /// The task, until the engine has it.
     pub(super) task: Option<Task>,
     pub(super) kind: TaskKind,
@@ -121,7 +121,7 @@ impl Job {
     pub(super) fn is_on(&self, account: &[u8; 32]) -> bool {
         match &self.phase {
             Phase::Promised(_) | Phase::Over { bill: None, .. } => false,
-            Phase::Serving(serve) => serve.is_on(account),
+            Phase::Serving(served) => served.is_on(account),
             Phase::Over { bill: Some((on, _)), .. } => on == account,
         }
     }
@@ -131,7 +131,7 @@ impl Job {
     pub(super) const fn holds_slot(&self) -> bool {
         match &self.phase {
             Phase::Promised(promised) => promised.holds_slot,
-            Phase::Serving(serve) => serve.task.is_none() && !serve.serving.has_ended(),
+            Phase::Serving(served) => served.task.is_none() && !served.stream.has_ended(),
             Phase::Over { .. } => false,
         }
     }
@@ -141,7 +141,7 @@ impl Job {
     }
 }
 
-impl Serve {
+impl ServedJob {
     pub(super) fn is_on(&self, account: &[u8; 32]) -> bool {
         self.account == *account
     }
@@ -149,15 +149,15 @@ impl Serve {
     pub(super) fn wake_at(&self) -> Time {
         let waiting = self.waiting.map(Waiting::wake_at);
         let engine = self.engine_owes().then(|| self.engine_at + limits::ENGINE_WAIT);
-        [waiting, engine, self.serving.wake_at()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
+        [waiting, engine, self.stream.wake_at()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
     }
 
     pub(super) fn acked(&mut self, now: Time, client: NodeId, ack: &Ack) {
-        let receipt = self.serving.last_chunk().and_then(|chunk| chunk.receipt.as_ref());
+        let receipt = self.stream.last_chunk().and_then(|chunk| chunk.receipt.as_ref());
         if let (Some(signature), Some(receipt)) = (&ack.countersignature, receipt) {
             self.countersigned |= Receipt::countersigned(receipt, client, signature);
         }
-        self.serving.acked(now, ack.next);
+        self.stream.acked(now, ack.next);
     }
 
     /// The input is counted: what its ceiling was above it is worth no more tokens than at this provider's own prices. (`CH-5`)
@@ -170,19 +170,19 @@ impl Serve {
     /// Whether the engine has the task and has not said all that it may say.
     fn engine_owes(&self) -> bool {
         let may_speak = !self.counted || self.kind == TaskKind::Embed || self.in_flight() > 0;
-        self.task.is_none() && !self.serving.has_ended() && may_speak
+        self.task.is_none() && !self.stream.has_ended() && may_speak
     }
 
     /// What may be billed without another word of this side.
     pub(super) fn at_risk(&self) -> Nano {
         match self.kind {
-            _ if self.task.is_some() || self.serving.has_ended() => Nano::ZERO,
-            TaskKind::Embed => self.cost_max.saturating_minus(self.serving.cost()),
-            TaskKind::Generate if self.in_flight() > 0 || self.serving.has_gathered() => {
-                self.serving.cost_of_next(self.in_flight())
+            _ if self.task.is_some() || self.stream.has_ended() => Nano::ZERO,
+            TaskKind::Embed => self.cost_max.saturating_minus(self.stream.cost()),
+            TaskKind::Generate if self.in_flight() > 0 || self.stream.has_gathered() => {
+                self.stream.cost_of_next(self.in_flight())
             }
             // Its end may still come, and makes the rest of the input due.
-            TaskKind::Generate if self.serving.output_tokens() > 0 => self.serving.cost_of_next(0),
+            TaskKind::Generate if self.stream.output_tokens() > 0 => self.stream.cost_of_next(0),
             TaskKind::Generate => Nano::ZERO,
         }
     }
@@ -232,7 +232,7 @@ impl Provider {
         work: Work,
     ) -> Result<(), Refusal> {
         work.task.check().map_err(|_| Refusal::TaskTooLarge)?;
-        let kind = self.desk.find(&model).map(|offer| offer.kind);
+        let kind = self.bidder.find(&model).map(|offer| offer.kind);
         if kind != Some(work.task.kind()) {
             return Err(Refusal::TaskTooLarge);
         }
@@ -241,7 +241,7 @@ impl Provider {
             price.cost(work.task.input_tokens_max(), limits::WINDOW_TOKENS).ok_or(Refusal::TaskTooLarge)?;
         let cost_max = price.cost_max(&work.task).ok_or(Refusal::TaskTooLarge)?;
         // The price is the client's to raise: what may be lost to it follows from this provider's own.
-        let own = self.desk.find(&model).map(|offer| offer.price);
+        let own = self.bidder.find(&model).map(|offer| offer.price);
         let own_window = own
             .and_then(|own| own.cost(work.task.input_tokens_max(), limits::WINDOW_TOKENS))
             .map_or(window, |own| window.min(own));
@@ -249,9 +249,9 @@ impl Provider {
         if self.earnings.find(&account).is_some_and(|earner| !earner.admit(widest)) {
             return Err(Refusal::Unpaid);
         }
-        let serve = Serve {
+        let served = ServedJob {
             account,
-            serving: Serving::new(now, id, model, price, &work.task),
+            stream: AnswerStream::new(now, id, model, price, &work.task),
             kind: work.task.kind(),
             task: Some(work.task),
             window,
@@ -266,7 +266,7 @@ impl Provider {
             countersigned: false,
         };
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.phase = Phase::Serving(Box::new(serve));
+            job.phase = Phase::Serving(Box::new(served));
         }
         self.go_on(now, id);
         Ok(())
@@ -275,19 +275,19 @@ impl Provider {
     pub(super) fn engine(&mut self, now: Time, id: JobId, report: EngineReport) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let price = job.price();
-        let Phase::Serving(serve) = &mut job.phase else { return };
-        serve.engine_at = now;
+        let Phase::Serving(served) = &mut job.phase else { return };
+        served.engine_at = now;
         match report {
             EngineReport::Started { input_tokens } => {
-                serve.counted = true;
-                serve.narrow(&price, input_tokens);
-                serve.serving.started(input_tokens);
+                served.counted = true;
+                served.narrow(&price, input_tokens);
+                served.stream.started(input_tokens);
             }
             EngineReport::Content(content) => {
                 if let Content::Tokens { ids, .. } = &content {
-                    serve.made = serve.made.saturating_add(ids.len() as u64);
+                    served.made = served.made.saturating_add(ids.len() as u64);
                 }
-                let chunks = serve.serving.content(now, &self.identity, content);
+                let chunks = served.stream.content(now, &self.identity, content);
                 self.send_chunks(id, chunks, true);
             }
             EngineReport::Failed(fault) => {
@@ -299,9 +299,9 @@ impl Provider {
             }
         }
         let ended = self.jobs.get(&id).and_then(|job| job.phase.serving());
-        if let Some(serve) = ended.filter(|serve| serve.serving.has_ended()) {
+        if let Some(served) = ended.filter(|served| served.stream.has_ended()) {
             // What it did not use of the window is the others'.
-            self.freed.insert(serve.account);
+            self.freed.insert(served.account);
             self.slot_freed = true;
         }
         self.go_on(now, id);
@@ -311,11 +311,11 @@ impl Provider {
     pub(super) fn send_chunks(&mut self, id: JobId, chunks: Vec<Chunk>, new: bool) {
         for chunk in chunks {
             let Some(job) = self.jobs.get_mut(&id) else { return };
-            let Phase::Serving(serve) = &mut job.phase else { return };
-            if new && let Some(earner) = self.earnings.find(&serve.account) {
-                earner.serve(serve.serving.newly_billed());
+            let Phase::Serving(served) = &mut job.phase else { return };
+            if new && let Some(earner) = self.earnings.find(&served.account) {
+                earner.serve(served.stream.newly_billed());
             }
-            let last = serve.serving.last_chunk().is_some_and(|end| end.index == chunk.index);
+            let last = served.stream.last_chunk().is_some_and(|end| end.index == chunk.index);
             let client = job.origin.node;
             let sealed = seal(job, id, &FromProvider::Chunk(chunk), last);
             self.send_sealed(client, sealed);
@@ -332,13 +332,13 @@ impl Provider {
     pub(super) fn over(&mut self, now: Time, id: JobId, why: Option<Refusal>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         // What was sent is owed: without a receipt it could not be paid. (`WR-14`)
-        if let Phase::Serving(serve) = &mut job.phase {
-            let receipt = serve.serving.sign_now(now, &self.identity);
+        if let Phase::Serving(served) = &mut job.phase {
+            let receipt = served.stream.sign_now(now, &self.identity);
             self.send_chunks(id, receipt.into_iter().collect(), true);
         }
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let bill = match &job.phase {
-            Phase::Serving(serve) => Some((serve.account, serve.serving.cost())),
+            Phase::Serving(served) => Some((served.account, served.stream.cost())),
             Phase::Promised(_) => None,
             Phase::Over { .. } => return,
         };
@@ -346,31 +346,31 @@ impl Provider {
         let client = job.origin.node;
         let served = match core::mem::replace(&mut job.phase, over) {
             Phase::Over { .. } | Phase::Promised(_) => None,
-            Phase::Serving(serve) => Some(serve),
+            Phase::Serving(served) => Some(served),
         };
-        if let Some(serve) = &served {
-            if let Some(earner) = self.earnings.find(&serve.account) {
-                earner.allow(serve.under_way, Nano::ZERO);
+        if let Some(served) = &served {
+            if let Some(earner) = self.earnings.find(&served.account) {
+                earner.allow(served.under_way, Nano::ZERO);
             }
-            self.note_loan(now, &serve.account);
-            self.freed.insert(serve.account);
+            self.note_loan(now, &served.account);
+            self.freed.insert(served.account);
             self.slot_freed = true;
         }
         if let Some(why) = why {
             self.send(client, ToClient::Refuse(Refuse { job: id, why }));
         }
-        let Some(serve) = served else { return };
-        if !serve.serving.has_ended() && serve.task.is_none() {
+        let Some(served) = served else { return };
+        if !served.stream.has_ended() && served.task.is_none() {
             self.outbox.push(Output::Cancel { job: id });
         }
         self.outbox.push(Output::Event(Event::Served(Served {
             job: id,
             client,
-            input_tokens: serve.serving.input_tokens(),
-            output_tokens: serve.serving.output_tokens(),
-            cost: serve.serving.cost(),
+            input_tokens: served.stream.input_tokens(),
+            output_tokens: served.stream.output_tokens(),
+            cost: served.stream.cost(),
             refused: why,
-            countersigned: serve.countersigned,
+            countersigned: served.countersigned,
         })));
     }
 
@@ -382,7 +382,7 @@ impl Provider {
             .filter(|(_, job)| match &job.phase {
                 Phase::Promised(promised) => promised.wake_at() <= now,
                 Phase::Over { until, .. } => *until <= now,
-                Phase::Serving(serve) => serve.wake_at() <= now,
+                Phase::Serving(served) => served.wake_at() <= now,
             })
             .map(|(id, _)| *id)
             .collect();
@@ -393,8 +393,8 @@ impl Provider {
 
     fn job_due(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let serve = match &mut job.phase {
-            Phase::Serving(serve) => serve,
+        let served = match &mut job.phase {
+            Phase::Serving(served) => served,
             Phase::Promised(promised) => {
                 let (origin, is_over) = (job.origin, promised.until <= now);
                 if let Some(late_at) = promised.late_at.take() {
@@ -410,17 +410,17 @@ impl Provider {
             }
             Phase::Over { .. } => return self.forget(now, id),
         };
-        if serve.engine_owes() && now >= serve.engine_at + limits::ENGINE_WAIT {
+        if served.engine_owes() && now >= served.engine_at + limits::ENGINE_WAIT {
             return self.over(now, id, Some(Refusal::Engine));
         }
-        let starved = serve.waiting.is_some_and(|waiting| now >= waiting.until);
-        if starved || serve.serving.is_abandoned(now) {
+        let starved = served.waiting.is_some_and(|waiting| now >= waiting.until);
+        if starved || served.stream.is_abandoned(now) {
             // Who has paid for everything and waits for its deposit to grow owes nothing.
             let owes = self
                 .earnings
-                .find(&serve.account)
+                .find(&served.account)
                 .is_some_and(|earner| earner.is_open() && earner.unpaid() > Nano::ZERO);
-            let lacks_money = serve.task.is_some() && self.earnings.is_unfunded(&serve.account);
+            let lacks_money = served.task.is_some() && self.earnings.is_unfunded(&served.account);
             let origin = job.origin;
             let why = match self.means(now, id) {
                 _ if owes => Refusal::Unpaid,
@@ -436,9 +436,9 @@ impl Provider {
             }
             return self.over(now, id, Some(why));
         }
-        let ask = serve.waiting.is_some_and(|waiting| now >= waiting.asked_at + limits::CHUNK_RETRY);
-        let flushed: Vec<Chunk> = serve.serving.flush_due(now, &self.identity).into_iter().collect();
-        let repeats = serve.serving.repeats(now);
+        let ask = served.waiting.is_some_and(|waiting| now >= waiting.asked_at + limits::CHUNK_RETRY);
+        let flushed: Vec<Chunk> = served.stream.flush_due(now, &self.identity).into_iter().collect();
+        let repeats = served.stream.repeats(now);
         let any = !flushed.is_empty();
         self.send_chunks(id, repeats, false);
         self.send_chunks(id, flushed, true);

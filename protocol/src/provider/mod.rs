@@ -1,7 +1,8 @@
-//! The role machine that sells: owns its desk, jobs and channels, and routes inputs to them.
+//! The role machine that sells: owns its bidder, jobs and channels, and routes inputs to them.
 
 mod answer;
 mod award;
+mod bidder;
 mod billing;
 mod credit;
 mod earnings;
@@ -20,7 +21,7 @@ use crate::ident::{Identity, NodeId, Origin};
 use crate::io::{Budget, Command, Input, Machine, Output, PeerFault};
 use crate::limits;
 use crate::market::bid::Payee;
-use crate::market::desk::Desk;
+
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
 use crate::table::Table;
@@ -28,6 +29,7 @@ use crate::time::Time;
 use crate::wire::message::{Message, ToClient, ToProvider, VerifiedGossip};
 use crate::work::order::{JobId, ModelId};
 
+use bidder::Bidder;
 use credit::Credit;
 use earnings::{Close, CloseKey, Earnings};
 use job::{Job, Phase};
@@ -90,7 +92,7 @@ pub struct Provider {
     identity: Identity,
     session_key: StaticKey,
     entropy: Entropy,
-    desk: Desk,
+    bidder: Bidder,
     jobs: Table<JobId, Box<Job>>,
     earnings: Earnings,
     standing: Standing,
@@ -131,7 +133,7 @@ impl Provider {
             identity: Identity::from_seed(&config.identity_seed),
             session_key: StaticKey::from_seed(config.session_seed),
             entropy: Entropy::new(config.entropy_seed),
-            desk: Desk::default(),
+            bidder: Bidder::default(),
             jobs: Table::default(),
             standing: Standing::new(earnings.payers()),
             strangers: Pace::new(limits::STRANGERS_ANSWERS_PER_S),
@@ -166,7 +168,7 @@ impl Provider {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Offer(offer) => self.desk.offer(offer),
+            Command::Offer(offer) => self.bidder.offer(offer),
             Command::Drain => self.draining = true,
             Command::Pace(pace) => self.earnings.set_pace(pace, self.settle_at, &mut self.outbox),
             Command::Settle => {
@@ -202,7 +204,7 @@ impl Provider {
         match message {
             ToProvider::Award(award) => self.awarded(now, origin, &award),
             ToProvider::Sealed(frame) => self.sealed(now, from, &frame),
-            ToProvider::Release(call) => self.desk.release(from, call),
+            ToProvider::Release(call) => self.bidder.release(from, call),
         }
     }
 
@@ -224,7 +226,7 @@ impl Provider {
         let owing = self.earnings.is_owing(account);
         self.jobs.values().any(|job| match &job.phase {
             Phase::Promised(_) | Phase::Over { bill: None, .. } => false,
-            Phase::Serving(serve) => serve.is_on(account),
+            Phase::Serving(served) => served.is_on(account),
             Phase::Over { bill: Some((on, _)), .. } => on == account && owing,
         })
     }
@@ -240,7 +242,7 @@ impl Provider {
 
 impl Machine for Provider {
     fn handle(&mut self, now: Time, input: Input) {
-        self.desk.expire(now);
+        self.bidder.expire(now);
         match input {
             Input::Command(command) => self.command(command),
             Input::Gossip { prefix, gossip: VerifiedGossip::Call(call) } => self.called(now, prefix, &call),
@@ -266,7 +268,7 @@ impl Machine for Provider {
         let due = self.jobs.values().map(|job| match &job.phase {
             Phase::Promised(promised) => promised.wake_at(),
             Phase::Over { until, .. } => *until,
-            Phase::Serving(serve) => serve.wake_at(),
+            Phase::Serving(served) => served.wake_at(),
         });
         let earnings = &self.earnings;
         self.outbox.poll(|| due.chain(earnings.wake_at()).min().unwrap_or(Time(u64::MAX)))

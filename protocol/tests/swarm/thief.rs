@@ -16,10 +16,10 @@ use bombyx_protocol::wire::message::{
     Accept, Award, Chunk, Content, Finish, FromClient, FromProvider, Message, NeedPayment, Refusal, Refuse,
     SealedBid, SealedFrame, ToClient, ToProvider, VerifiedGossip,
 };
+use bombyx_protocol::work::answer_stream::AnswerStream;
 use bombyx_protocol::work::order::{JobId, ModelId, Task, Tier};
 use bombyx_protocol::work::price::PriceSheet;
 use bombyx_protocol::work::receipt::{Receipt, Transcript};
-use bombyx_protocol::work::serve::Serving;
 use ed25519_dalek::SigningKey;
 
 /// What a thief does with a job.
@@ -126,8 +126,8 @@ impl Thief {
         if std::mem::replace(begun, true) && self.plan != Plan::Empty {
             return;
         }
-        let mut serving = Serving::new(now, job, ModelId([0xab; 32]), award.price, task);
-        serving.started(task.input_tokens_max());
+        let mut stream = AnswerStream::new(now, job, ModelId([0xab; 32]), award.price, task);
+        stream.started(task.input_tokens_max());
         let tokens = |count: u32| Content::Tokens { ids: (0..count).collect(), text: "x".into() };
         let contents = match self.plan {
             Plan::Deaf | Plan::Mute | Plan::Busy => return,
@@ -161,13 +161,13 @@ impl Thief {
         };
         for content in contents {
             let ends = matches!(content, Content::End { .. });
-            for chunk in serving.content(now, &self.identity, content) {
+            for chunk in stream.content(now, &self.identity, content) {
                 self.say(job, &FromProvider::Chunk(chunk), ends);
             }
         }
         if self.plan == Plan::Empty {
             let content = Content::Tokens { ids: vec![], text: " ".into() };
-            for chunk in serving.content(now, &self.identity, content) {
+            for chunk in stream.content(now, &self.identity, content) {
                 self.say(job, &FromProvider::Chunk(chunk), false);
             }
         }

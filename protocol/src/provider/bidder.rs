@@ -1,4 +1,4 @@
-//! The provider's side of the market: prices a call from its own load, holds what it promised, knows who won.
+//! The bidder: prices a call from the provider's load, holds the bids that can be awarded, and learns how many are won.
 
 use crate::fair;
 use crate::ident::{NodeId, Origin};
@@ -12,9 +12,9 @@ use crate::wire::message::Refusal;
 use crate::work::order::{ModelId, Tier};
 use crate::work::price::PriceSheet;
 
-/// Everything that is offered and promised.
+/// Holds what this provider offers, and every bid that it is bound by.
 #[derive(Debug)]
-pub struct Desk {
+pub(super) struct Bidder {
     offers: Table<ModelId, Offer>,
     promises: Table<CallKey, Promise>,
     /// No promise expires or stops to be expected before.
@@ -31,34 +31,35 @@ const WON_PPM_MIN: u64 = 1_000_000 / limits::BIDS_PER_SLOT_MAX as u64;
 /// A bid's weight in the rate: one part in so many.
 const WON_MEMORY: u64 = 16;
 
-/// A call and who made it: whoever copies an id into a call of his own must not stand in the true one's way.
+/// Key of a call: caller and id. Both, so that an attacker who reuses another caller's id cannot suppress the answer to the
+/// real call.
 type CallKey = (NodeId, CallId);
 
-/// A bid that can be awarded: what of it an award is held against.
+/// A bid that can be awarded: the part of it that an award is checked against.
 #[derive(Debug)]
 struct Promise {
     model: ModelId,
     price: PriceSheet,
     /// The hash that an award must name.
     hash: BidHash,
-    /// Until when.
+    /// When it expires.
     until: Time,
-    /// Until when it counts as a job that may come; nothing once it was counted as lost.
+    /// Until then it counts as a job that may come; `None` once it was counted as lost.
     expected_until: Option<Time>,
-    /// Whether it was awarded: then it is the winner's for the time of a lease.
+    /// Whether it was awarded: from then on it is the winner's for the time of a lease.
     leased: bool,
-    /// Who was promised.
+    /// Whom it was made to.
     origin: Origin,
-    /// When.
+    /// When it was made.
     since: Time,
-    /// Whether that was a customer: only their bids are expected to become jobs.
+    /// Whether it was made to a customer: only their bids are expected to become jobs.
     is_customer: bool,
 }
 
-/// Names a call or a seek and who made it, by eight bytes of their hash. That is enough: to silence an answer, somebody
-/// would have to find another call of the same name while the true one, whose id is random, is under way.
+/// Dedup key of a call or a seek: eight bytes of the hash of caller and id. Eight are enough, because silencing an answer
+/// takes a second call of the same key while the real one, whose id is random, is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asked(u64);
+pub(super) struct Asked(u64);
 
 impl Asked {
     fn of(client: &NodeId, id: &[u8; 16]) -> Self {
@@ -66,7 +67,7 @@ impl Asked {
     }
 }
 
-/// The calls and seeks that were answered of late, and before that.
+/// The calls and seeks that were answered lately, in two generations.
 #[derive(Debug, Default)]
 struct Seen {
     late: Table<Asked, ()>,
@@ -80,7 +81,7 @@ impl Seen {
         self.late.contains_key(&asked) || self.before.contains_key(&asked)
     }
 
-    fn note(&mut self, now: Time, asked: Asked) {
+    fn insert(&mut self, now: Time, asked: Asked) {
         if now >= self.since + limits::CALL_SEEN || self.late.len() >= limits::CALLS_SEEN_MAX {
             self.before = core::mem::take(&mut self.late);
         }
@@ -93,16 +94,16 @@ impl Seen {
 
 /// What a call is worth to this provider at its present load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
+pub(super) struct Terms {
     /// The price.
-    pub price: PriceSheet,
+    pub(super) price: PriceSheet,
     /// Milliseconds until the first token.
-    pub first_token_ms: u32,
+    pub(super) first_token_ms: u32,
     /// Output tokens a second.
-    pub tokens_per_s: u32,
+    pub(super) tokens_per_s: u32,
 }
 
-impl Default for Desk {
+impl Default for Bidder {
     fn default() -> Self {
         Self {
             offers: Table::default(),
@@ -114,49 +115,44 @@ impl Default for Desk {
     }
 }
 
-impl Desk {
-    /// Offers a model from now on.
-    pub fn offer(&mut self, offer: Offer) {
+impl Bidder {
+    /// Offers a model from now on, or changes its offer.
+    pub(super) fn offer(&mut self, offer: Offer) {
         self.offers.insert(offer.model, offer);
     }
 
-    /// The offers.
-    pub fn offers(&self) -> impl Iterator<Item = &Offer> {
-        self.offers.values()
-    }
-
-    /// The offer of a model.
+    /// Returns the offer of a model.
     #[must_use]
-    pub fn find(&self, model: &ModelId) -> Option<&Offer> {
+    pub(super) fn find(&self, model: &ModelId) -> Option<&Offer> {
         self.offers.get(model)
     }
 
-    /// The name of a call or a seek that was not answered yet: a second copy never is. (`MK-4`)
+    /// Returns the dedup key if this call or seek has not been answered, `None` if it has. (`MK-4`)
     #[must_use]
-    pub fn unseen(&self, client: &NodeId, id: &[u8; 16]) -> Option<Asked> {
+    pub(super) fn unseen(&self, client: &NodeId, id: &[u8; 16]) -> Option<Asked> {
         let asked = Asked::of(client, id);
         (!self.seen.holds(asked)).then_some(asked)
     }
 
-    /// Remembers a call or a seek whose signature was found true.
-    pub fn note(&mut self, now: Time, asked: Asked) {
-        self.seen.note(now, asked);
+    /// Remembers a call or a seek as answered.
+    pub(super) fn remember(&mut self, now: Time, asked: Asked) {
+        self.seen.insert(now, asked);
     }
 
-    /// What to bid for a call with `busy` of the model's slots taken, or `None`: not this job, not now.
+    /// Returns the terms to bid for `call`, or `None` to stay silent. (`MK-21`)
     ///
-    /// Customers' bids that are out and still expected to be answered take as many slots as they are likely to win; what
-    /// strangers call for takes none. The price grows by a quarter from idle to full, the wait with every job that runs or
-    /// is expected. (`MK-21`)
+    /// `busy` is the number of the model's slots in use. Outstanding bids to customers count as used slots in proportion to the
+    /// recent win rate; bids to strangers count for nothing. The price rises linearly by 25 % from idle to full, and the
+    /// promised wait grows with each running or expected job.
     #[must_use]
-    pub fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
+    pub(super) fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
         let offer = self.offers.get(&call.model)?;
         let tokens = match u32::from(call.output_log2) {
             0 => 0,
             log2 => 1u64.checked_shl(log2).unwrap_or(u64::MAX),
         };
         let fits = offer.kind == call.kind && call.tier == Tier::Open;
-        // The call tells a size class: half of it is the least that the answer may need.
+        // The call tells a size class: the answer may need as little as half of it.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
         let may_come = |promise: &Promise| {
             promise.is_customer
@@ -170,7 +166,7 @@ impl Desk {
         (fits && holds && taken < offer.slots).then(|| terms(offer, taken))
     }
 
-    /// A bid has come to its end.
+    /// Updates the win rate with one bid's outcome: a moving average of weight 1/16.
     fn learn(&mut self, won: bool) {
         let target = if won { 1_000_000 } else { WON_PPM_MIN };
         let (low, high) = (self.won_ppm.min(target), self.won_ppm.max(target));
@@ -179,9 +175,9 @@ impl Desk {
             if won { self.won_ppm.saturating_add(step) } else { self.won_ppm.saturating_sub(step) };
     }
 
-    /// Holds a bid until it expires, is awarded or released. Returns whether another had to make room for it: of the
-    /// strangers' or of the customers', one of those who hold most. (`MK-43`)
-    pub fn promise(
+    /// Holds a bid until it expires, is awarded or released. Returns whether another one had to make room for it: one of those
+    /// who hold most, among strangers or among customers. (`MK-43`)
+    pub(super) fn promise(
         &mut self,
         now: Time,
         origin: Origin,
@@ -224,11 +220,11 @@ impl Desk {
         is_full
     }
 
-    /// Takes an award: the promise becomes a lease. Returns the model that was promised. (`MK-10`)
+    /// Accepts an award: the bid becomes a lease. Returns the model that it was for. (`MK-10`)
     ///
     /// # Errors
-    /// [`Refusal`] when there is no such promise to this client, or the price is below it.
-    pub fn award(
+    /// [`Refusal`] when this client holds no such bid, or the price is below it.
+    pub(super) fn award(
         &mut self,
         now: Time,
         client: NodeId,
@@ -254,8 +250,8 @@ impl Desk {
         Ok(model)
     }
 
-    /// The client awarded another.
-    pub fn release(&mut self, client: NodeId, call: CallId) {
+    /// Drops a bid whose call was awarded to another provider.
+    pub(super) fn release(&mut self, client: NodeId, call: CallId) {
         let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
             return;
         };
@@ -266,8 +262,8 @@ impl Desk {
         }
     }
 
-    /// Counts bids as lost that nobody took in time, and forgets what has expired. (`MK-21`)
-    pub fn expire(&mut self, now: Time) {
+    /// Counts the bids as lost that nobody took in time, and drops those that have expired. (`MK-21`)
+    pub(super) fn expire(&mut self, now: Time) {
         if now < self.next_expiry {
             return;
         }
@@ -289,9 +285,9 @@ impl Desk {
     }
 }
 
-/// An offer's terms at a load.
+/// Returns an offer's terms with so many of its slots in use.
 #[must_use]
-pub fn terms(offer: &Offer, busy: u16) -> Terms {
+pub(super) fn terms(offer: &Offer, busy: u16) -> Terms {
     let load = u64::from(busy).saturating_mul(250_000).checked_div(u64::from(offer.slots)).unwrap_or(250_000);
     let jobs = u32::from(busy).saturating_add(1);
     Terms {
@@ -311,38 +307,38 @@ mod tests {
         id
     }
 
-    fn knows(desk: &Desk, client: NodeId, number: u64) -> bool {
-        desk.unseen(&client, &id(number)).is_none()
+    fn knows(bidder: &Bidder, client: NodeId, number: u64) -> bool {
+        bidder.unseen(&client, &id(number)).is_none()
     }
 
-    fn note(desk: &mut Desk, now: Time, client: NodeId, number: u64) {
-        let asked = desk.unseen(&client, &id(number)).expect("it was not answered before");
-        desk.note(now, asked);
+    fn answer(bidder: &mut Bidder, now: Time, client: NodeId, number: u64) {
+        let asked = bidder.unseen(&client, &id(number)).expect("it was not answered before");
+        bidder.remember(now, asked);
     }
 
     /// (`MK-4`)
     #[test]
     fn the_last_calls_are_known_by_client_and_id_and_old_ones_forgotten() {
         let most = u64::try_from(limits::CALLS_SEEN_MAX).expect("a small number");
-        let (mut desk, client, other) = (Desk::default(), NodeId([1; 32]), NodeId([2; 32]));
+        let (mut bidder, client, other) = (Bidder::default(), NodeId([1; 32]), NodeId([2; 32]));
         for number in 0..3 * most {
-            note(&mut desk, Time(0), client, number);
-            assert!(knows(&desk, client, number) && !knows(&desk, other, number));
-            assert!(knows(&desk, client, (number + 1).saturating_sub(most)));
+            answer(&mut bidder, Time(0), client, number);
+            assert!(knows(&bidder, client, number) && !knows(&bidder, other, number));
+            assert!(knows(&bidder, client, (number + 1).saturating_sub(most)));
         }
-        assert!(!knows(&desk, client, 0));
+        assert!(!knows(&bidder, client, 0));
     }
 
     /// (`MK-4`)
     #[test]
     fn a_call_is_known_for_two_minutes_and_its_memory_given_back_later() {
-        let (mut desk, client) = (Desk::default(), NodeId([1; 32]));
+        let (mut bidder, client) = (Bidder::default(), NodeId([1; 32]));
         let second = |number: u64| Time(0) + Span::from_s(number);
         let known = limits::CALL_SEEN.0 / 1_000_000;
         for number in 0..10 * known {
-            note(&mut desk, second(number), client, number);
-            assert!((number.saturating_sub(known)..=number).all(|number| knows(&desk, client, number)));
-            let kept = desk.seen.late.len() + desk.seen.before.len();
+            answer(&mut bidder, second(number), client, number);
+            assert!((number.saturating_sub(known)..=number).all(|number| knows(&bidder, client, number)));
+            let kept = bidder.seen.late.len() + bidder.seen.before.len();
             assert!(kept as u64 <= 2 * known + 1, "{kept} after {number} s");
         }
     }
@@ -354,7 +350,7 @@ mod tests {
         use crate::ident::Prefix;
         use crate::market::bid::Payee;
 
-        let mut desk = Desk::default();
+        let mut bidder = Bidder::default();
         let address = Address::basechain([1; 32]);
         let payee = Payee { network_id: -3, key: [1; 32], address, challenge_s: 60 };
         let mut promise = |number: usize, is_customer: bool| {
@@ -376,8 +372,8 @@ mod tests {
                 payee,
                 credit: crate::amount::Nano::ZERO,
             };
-            let made_room = desk.promise(Time(number), origin, is_customer, &bid, BidHash([6; 32]));
-            (made_room, desk.promises.len())
+            let made_room = bidder.promise(Time(number), origin, is_customer, &bid, BidHash([6; 32]));
+            (made_room, bidder.promises.len())
         };
         let (strangers, all) = (limits::STRANGERS_PROMISES_MAX, limits::PROMISES_MAX);
         for number in 0..strangers {

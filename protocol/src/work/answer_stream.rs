@@ -14,9 +14,9 @@ use crate::work::order::{JobId, ModelId, Task};
 use crate::work::price::{Delivered, PriceSheet};
 use crate::work::receipt::{Receipt, Transcript};
 
-/// A job that is being served.
+/// The answer of one job on its way to the client.
 #[derive(Debug)]
-pub struct Serving {
+pub struct AnswerStream {
     job: JobId,
     model: ModelId,
     price: PriceSheet,
@@ -27,8 +27,8 @@ pub struct Serving {
     cost: Nano,
     counted: Nano,
     next: u32,
-    gathered: Gathered,
-    unsigned: Unsigned,
+    batch: Batch,
+    since_receipt: SinceReceipt,
     /// Tokens after which a receipt is due.
     receipt_tokens: u64,
     unacked: VecDeque<Chunk>,
@@ -41,7 +41,7 @@ pub struct Serving {
 
 /// What was sent since the last receipt.
 #[derive(Debug)]
-struct Unsigned {
+struct SinceReceipt {
     tokens: u64,
     chunks: u32,
     /// When that receipt was signed.
@@ -50,13 +50,13 @@ struct Unsigned {
 
 /// Tokens that wait for their chunk to fill.
 #[derive(Debug, Default)]
-struct Gathered {
+struct Batch {
     ids: Vec<u32>,
     text: String,
     since: Option<Time>,
 }
 
-impl Serving {
+impl AnswerStream {
     /// A job whose task has just come.
     #[must_use]
     pub fn new(now: Time, job: JobId, model: ModelId, price: PriceSheet, task: &Task) -> Self {
@@ -71,8 +71,8 @@ impl Serving {
             cost: Nano::ZERO,
             counted: Nano::ZERO,
             next: 0,
-            gathered: Gathered::default(),
-            unsigned: Unsigned { tokens: 0, chunks: 0, since: now },
+            batch: Batch::default(),
+            since_receipt: SinceReceipt { tokens: 0, chunks: 0, since: now },
             receipt_tokens: limits::RECEIPT_TOKENS,
             unacked: VecDeque::new(),
             sent_at: now,
@@ -104,7 +104,7 @@ impl Serving {
     }
 
     fn gathered_count(&self) -> u64 {
-        self.gathered.ids.len() as u64
+        self.batch.ids.len() as u64
     }
 
     /// Takes a part of the answer; gives the chunks that are ready. (`WR-11`)
@@ -115,9 +115,9 @@ impl Serving {
         }
         match content {
             Content::Tokens { ids, text } => {
-                self.gathered.ids.extend(ids);
-                self.gathered.text.push_str(&text);
-                self.gathered.since = self.gathered.since.or(Some(now));
+                self.batch.ids.extend(ids);
+                self.batch.text.push_str(&text);
+                self.batch.since = self.batch.since.or(Some(now));
                 // The first chunk leaves at once: someone waits for the first token.
                 if self.next == 0 || self.gathered_count() >= u64::from(limits::CHUNK_TOKENS) {
                     ready.extend(self.flush(now, provider));
@@ -149,7 +149,7 @@ impl Serving {
 
     /// A receipt for what was sent without one, in a chunk of no tokens. (`WR-18`)
     pub fn sign_now(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
-        if self.unsigned.chunks == 0 || self.ended {
+        if self.since_receipt.chunks == 0 || self.ended {
             return None;
         }
         let nothing = Content::Tokens { ids: Vec::new(), text: String::new() };
@@ -158,12 +158,12 @@ impl Serving {
 
     /// The chunk of gathered tokens, if it waited long enough.
     pub fn flush_due(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
-        let due = self.gathered.since.is_some_and(|since| now >= since + limits::CHUNK_WAIT);
+        let due = self.batch.since.is_some_and(|since| now >= since + limits::CHUNK_WAIT);
         if due { self.flush(now, provider) } else { None }
     }
 
     fn flush(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
-        let Gathered { ids, text, .. } = core::mem::take(&mut self.gathered);
+        let Batch { ids, text, .. } = core::mem::take(&mut self.batch);
         if ids.is_empty() && text.is_empty() {
             return None;
         }
@@ -190,8 +190,8 @@ impl Serving {
         self.cost = cost;
         let index = self.next;
         self.next = index.saturating_add(1);
-        self.unsigned.tokens = self.unsigned.tokens.saturating_add(tokens);
-        self.unsigned.chunks = self.unsigned.chunks.saturating_add(1);
+        self.since_receipt.tokens = self.since_receipt.tokens.saturating_add(tokens);
+        self.since_receipt.chunks = self.since_receipt.chunks.saturating_add(1);
         let receipt = (must_sign || self.is_receipt_due(now)).then(|| self.sign(now, provider));
         let chunk = Chunk { index, content: encoded, receipt };
         if self.unacked.is_empty() {
@@ -206,13 +206,13 @@ impl Serving {
     /// Whether the client must be able to pay for what it has. (`WR-3`)
     fn is_receipt_due(&self, now: Time) -> bool {
         self.next == 1
-            || self.unsigned.tokens >= self.receipt_tokens
-            || self.unsigned.chunks >= limits::RECEIPT_CHUNKS
-            || now >= self.unsigned.since + limits::RECEIPT_WAIT
+            || self.since_receipt.tokens >= self.receipt_tokens
+            || self.since_receipt.chunks >= limits::RECEIPT_CHUNKS
+            || now >= self.since_receipt.since + limits::RECEIPT_WAIT
     }
 
     fn sign(&mut self, now: Time, provider: &Identity) -> Signed {
-        self.unsigned = Unsigned { tokens: 0, chunks: 0, since: now };
+        self.since_receipt = SinceReceipt { tokens: 0, chunks: 0, since: now };
         let receipt = Receipt {
             job: self.job,
             model: self.model,
@@ -312,7 +312,7 @@ impl Serving {
     /// When something of the above is due.
     #[must_use]
     pub fn wake_at(&self) -> Option<Time> {
-        let flush = self.gathered.since.map(|since| since + limits::CHUNK_WAIT);
+        let flush = self.batch.since.map(|since| since + limits::CHUNK_WAIT);
         let repeat =
             (!self.unacked.is_empty()).then(|| self.repeat_at().min(self.acked_at + limits::CLIENT_WAIT));
         [flush, repeat].into_iter().flatten().min()
