@@ -74,14 +74,14 @@ impl ServedJob {
 
 impl Provider {
     /// Serves as far as payment covers; says so when it does not. (`CH-5`)
-    pub(super) fn go_on(&mut self, now: Time, id: JobId) {
+    pub(super) fn resume(&mut self, now: Time, id: JobId) {
         let on = self.jobs.get(&id).and_then(|job| job.phase.serving()).map(|served| served.account);
         if let Some(account) = on {
-            self.go_on_within(now, id, share(self.running_on(&account)));
+            self.resume_within(now, id, share(self.running_on(&account)));
         }
     }
 
-    fn go_on_within(&mut self, now: Time, id: JobId, share: u64) {
+    fn resume_within(&mut self, now: Time, id: JobId, share: u64) {
         let Some((account, credit, is_ready)) = self.means(now, id) else { return };
         let has_slot = !is_ready || self.takes_slot(now, id);
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -169,7 +169,7 @@ impl Provider {
                 Ok(Took::More) => {
                     self.standing.has_paid(now, client);
                     self.note_loan(now, &account);
-                    return self.go_on_all(now, account, true);
+                    return self.resume_channel(now, account, true);
                 }
                 Ok(Took::Nothing | Took::Early) => {}
                 Err(fault) => {
@@ -181,12 +181,12 @@ impl Provider {
                 }
             }
         }
-        self.go_on(now, id);
+        self.resume(now, id);
     }
 
     /// Every job on a channel may go on, or must stop: its money has changed, by payment or because others need less of
     /// the window. Whoever has waited longest comes first.
-    fn go_on_all(&mut self, now: Time, account: [u8; 32], paid: bool) {
+    fn resume_channel(&mut self, now: Time, account: [u8; 32], paid: bool) {
         let known = self.earnings.find(&account).is_some();
         let mut jobs: Vec<(Time, JobId)> = Vec::new();
         for (id, job) in self.jobs.iter_mut() {
@@ -203,7 +203,7 @@ impl Provider {
         let share = share(jobs.len() as u64);
         for (_, id) in jobs {
             if known {
-                self.go_on_within(now, id, share);
+                self.resume_within(now, id, share);
             } else {
                 self.over(now, id, Some(Refusal::Unfunded));
             }
@@ -211,9 +211,9 @@ impl Provider {
     }
 
     /// Lets jobs go on where another one on their channel has ended.
-    pub(super) fn go_on_freed(&mut self, now: Time) {
+    pub(super) fn resume_freed(&mut self, now: Time) {
         while let Some(account) = self.freed.pop_first() {
-            self.go_on_all(now, account, false);
+            self.resume_channel(now, account, false);
         }
     }
 
@@ -224,7 +224,7 @@ impl Provider {
                 self.standing.has_paid(now, client);
             }
             self.note_loan(now, &account);
-            self.go_on_all(now, account, false);
+            self.resume_channel(now, account, false);
         }
     }
 
@@ -246,7 +246,7 @@ impl Provider {
     }
 
     /// Lets tasks that wait for a slot begin where one has become free: customers' first, then who has waited longest. (`MK-42`)
-    pub(super) fn go_on_waiting(&mut self, now: Time) {
+    pub(super) fn resume_waiting(&mut self, now: Time) {
         if !core::mem::take(&mut self.slot_freed) {
             return;
         }
@@ -258,7 +258,7 @@ impl Provider {
         let mut waiting: Vec<(bool, Time, JobId)> =
             self.jobs.iter().filter_map(|(id, job)| waits(id, job)).collect();
         waiting.sort_unstable();
-        waiting.into_iter().for_each(|(.., id)| self.go_on(now, id));
+        waiting.into_iter().for_each(|(.., id)| self.resume(now, id));
     }
 
     /// A job's channel, what credit there is on it, and whether it could begin now and has not. (`CH-50`)

@@ -268,7 +268,7 @@ impl Provider {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.phase = Phase::Serving(Box::new(served));
         }
-        self.go_on(now, id);
+        self.resume(now, id);
         Ok(())
     }
 
@@ -304,7 +304,7 @@ impl Provider {
             self.freed.insert(served.account);
             self.slot_freed = true;
         }
-        self.go_on(now, id);
+        self.resume(now, id);
     }
 
     /// Sends chunks; new ones are also counted as served.
@@ -446,7 +446,7 @@ impl Provider {
             self.need_payment(now, id);
         }
         if any {
-            self.go_on(now, id);
+            self.resume(now, id);
         }
     }
 }

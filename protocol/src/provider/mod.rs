@@ -258,8 +258,8 @@ impl Machine for Provider {
             Input::Ledger(event) => self.ledger(now, &event),
         }
         self.timers(now);
-        self.go_on_freed(now);
-        self.go_on_waiting(now);
+        self.resume_freed(now);
+        self.resume_waiting(now);
         self.settle();
         self.earnings.timers(now, &mut self.outbox);
     }
