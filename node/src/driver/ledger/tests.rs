@@ -254,7 +254,7 @@ async fn a_call_that_panics_is_told_as_failed_and_the_next_one_runs() {
 async fn of_two_equal_top_ups_none_is_dropped() {
     let ledger = Ledger::new(Odd::new([7; 32], [8; 32]), DEVNET_ID, None);
     let mut desk = LedgerDesk::start(Arc::new(ledger), PATIENCE);
-    let (account, amount) = ([9; 32], Nano(5));
+    let (account, amount) = ([7; 32], Nano(5));
     for _ in 0..2 {
         say(&desk, Role::Client, LedgerCall::TopUp { account, amount }).await;
     }

@@ -5,33 +5,34 @@ use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
 use crate::channel::ledger::LedgerFault;
 use crate::channel::pay::Payer;
+use crate::client::ClientConfig;
 use crate::ident::NodeId;
 use crate::limits;
 use crate::market::bid::Bid;
 use crate::outbox::Outbox;
 use crate::time::Time;
 
-use super::ClientConfig;
-use super::payments::{Channel, Payments, reserve};
+use super::Payments;
+use super::channel::Channel;
 
 /// What is known of the provider that a job is about to be paid to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Acquaintance {
+pub(in crate::client) struct Acquaintance {
     /// Good jobs since it last failed.
-    pub(super) level: u8,
+    pub(in crate::client) level: u8,
     /// What may still be locked with it.
-    pub(super) room: Nano,
+    pub(in crate::client) room: Nano,
 }
 
 /// What a job that is about to begin needs of a channel.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Needs {
+pub(in crate::client) struct Needs {
     /// The most that it can cost.
-    pub(super) cost_max: Nano,
+    pub(in crate::client) cost_max: Nano,
     /// A random number, which picks the salt of a new channel.
-    pub(super) draw: u64,
+    pub(in crate::client) draw: u64,
     /// What is known of its provider.
-    pub(super) acquaintance: Acquaintance,
+    pub(in crate::client) acquaintance: Acquaintance,
 }
 
 impl Acquaintance {
@@ -46,9 +47,9 @@ impl Acquaintance {
 }
 
 impl Payments {
-    /// A channel to this bidder with `cost_max` set aside on it: the one there is, with more to come if need be, or the
+    /// Returns a channel to this bidder with `cost_max` set aside on it: the one there is, with more to come if need be, or the
     /// terms of a new one. The ledger hears nothing of a new one before [`Self::fund`]. (`CH-20`)
-    pub(super) fn channel_for(
+    pub(in crate::client) fn channel_for(
         &mut self,
         now: Time,
         bid: &Bid,
@@ -62,9 +63,9 @@ impl Payments {
         let Some(channel) = known else {
             within(deposit, acquaintance, config)?;
             let terms = self.agree(&bid.payee, deposit, draw, config)?;
-            let mut payer = Payer::opening(terms, bid.provider, deposit);
-            reserve(&mut payer, cost_max)?;
-            return Ok(self.propose(now, payer));
+            let mut channel = Channel::proposed(now, Payer::opening(terms, bid.provider, deposit));
+            channel.reserve(cost_max)?;
+            return Ok(self.propose(channel));
         };
         if channel.payer.headroom() < cost_max {
             within(deposit, acquaintance, config)?;
@@ -78,15 +79,15 @@ impl Payments {
             channel.later = channel.later.saturating_plus(amount);
             channel.add_later(outbox);
         }
-        reserve(&mut channel.payer, cost_max)?;
+        channel.reserve(cost_max)?;
         channel.used_at = Some(now);
         let account = channel.payer.account();
-        self.touch(account);
+        self.deadlines.touch(account);
         Ok(account)
     }
 
-    /// What a job of this ceiling would lock with this bidder beyond what is locked.
-    pub(super) fn would_lock(
+    /// Returns what a job of this ceiling would lock with this bidder beyond what is locked.
+    pub(in crate::client) fn would_lock(
         &self,
         bid: &Bid,
         cost_max: Nano,
@@ -102,8 +103,13 @@ impl Payments {
 
     /// There is something to pay for: the provider has delivered (`useful`), or has taken the task and waits for money.
     /// Writes the channel down and asks the ledger for it, unless that was done, and for what was put off. (`CH-32`)
-    pub(super) fn fund(&mut self, now: Time, account: &[u8; 32], useful: bool, outbox: &mut Outbox) {
-        let mut is_written = false;
+    pub(in crate::client) fn fund(
+        &mut self,
+        now: Time,
+        account: &[u8; 32],
+        useful: bool,
+        outbox: &mut Outbox,
+    ) {
         let Some(channel) = self.channel(account) else { return };
         channel.useful |= useful;
         if channel.payer.is_open() || channel.funding {
@@ -115,31 +121,17 @@ impl Payments {
         }
         let asked_lately = channel.asked_at.is_some_and(|asked| now < asked + limits::LEDGER_WAIT);
         if channel.payer.is_usable() && channel.opening_deposit() > Nano::ZERO && !asked_lately {
-            is_written = true;
             channel.recorded = true;
             channel.asked_at = Some(now);
             channel.persist(outbox);
             channel.open(outbox);
-        }
-        if is_written {
             self.proposed.remove(account);
         }
     }
 
-    /// Counts no longer on what was put off, if the channel is asked back before the ledger heard of it. Returns why orders
-    /// that need it cannot be paid.
-    pub(super) fn forgo_later(&mut self, account: &[u8; 32]) -> Option<PaymentFault> {
-        let channel = self.channel(account)?;
-        if channel.payer.is_usable() || channel.later == Nano::ZERO {
-            return None;
-        }
-        channel.forgo_later();
-        Some(PaymentFault::Exhausted { account: channel.address(), why: LedgerFault::NotSent })
-    }
-
     /// A channel on which more was promised than this node remembered may not cover its jobs any more: asks for what is
     /// missing. (`CH-24`)
-    pub(super) fn cover(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+    pub(in crate::client) fn cover(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
         let Some(channel) = self.channel(account) else { return };
         let payer = &channel.payer;
         let needs = payer.cumulative().saturating_plus(payer.reserved());
@@ -151,18 +143,28 @@ impl Payments {
         }
     }
 
-    /// Whether the ledger was asked for a channel, in this life or an earlier one.
-    pub(super) fn is_asked_for(&self, account: &[u8; 32]) -> bool {
-        self.channels.get(account).is_some_and(|channel| channel.payer.is_open() || channel.funding)
+    /// Counts no longer on what was put off, if the channel is asked back before the ledger heard of it. Returns why orders
+    /// that need it cannot be paid.
+    pub(in crate::client) fn forgo_later(&mut self, account: &[u8; 32]) -> Option<PaymentFault> {
+        let channel = self.channel(account)?;
+        if channel.payer.is_usable() || channel.later == Nano::ZERO {
+            return None;
+        }
+        channel.forgo_later();
+        Some(PaymentFault::Exhausted { account: channel.address(), why: LedgerFault::NotSent })
     }
 
-    /// Whether a channel was written down: then the ledger may know it.
-    pub(super) fn is_recorded(&self, account: &[u8; 32]) -> bool {
-        self.channels.get(account).is_some_and(|channel| channel.recorded)
+    /// The user adds to a deposit. A channel that is not open, or is closing, takes nothing.
+    pub(in crate::client) fn top_up(&mut self, account: &[u8; 32], amount: Nano, outbox: &mut Outbox) {
+        let channel = self.channel(account);
+        if let Some(channel) = channel.filter(|channel| channel.payer.is_open() && channel.payer.is_usable())
+        {
+            channel.top_up(amount, outbox);
+        }
     }
 
-    /// What is locked, asked for, or proposed with providers of which `is_stranger` holds.
-    pub(super) fn locked_with(&self, is_stranger: impl Fn(&NodeId) -> bool) -> Nano {
+    /// Returns what is locked, asked for, or proposed with providers of which `is_stranger` holds.
+    pub(in crate::client) fn locked_with(&self, is_stranger: impl Fn(&NodeId) -> bool) -> Nano {
         self.channels
             .values()
             .filter(|channel| !channel.payer.is_gone())
@@ -171,8 +173,8 @@ impl Payments {
             .fold(Nano::ZERO, Nano::saturating_plus)
     }
 
-    /// Whether another stranger than this channel's was given a channel a moment ago and has not delivered yet. (`CH-32`)
-    pub(super) fn is_anothers_turn(
+    /// Returns whether another stranger than this channel's was given a channel a moment ago and has not delivered yet. (`CH-32`)
+    pub(in crate::client) fn is_anothers_turn(
         &self,
         now: Time,
         account: &[u8; 32],
@@ -185,36 +187,6 @@ impl Payments {
                 && channel.asked_at.is_some_and(|asked| now < asked + limits::STRANGER_TURN)
                 && is_stranger(&channel.payer.provider())
         })
-    }
-
-    /// Forgets channels that were only proposed and that no job uses any more: nobody else knows them.
-    pub(super) fn forget_proposed(&mut self, in_use: impl Fn(&[u8; 32]) -> bool) {
-        let unused: Vec<[u8; 32]> =
-            self.proposed.iter().filter(|account| !in_use(account)).copied().collect();
-        for account in unused {
-            self.proposed.remove(&account);
-            self.channels.remove(&account);
-        }
-    }
-}
-
-impl Channel {
-    /// What the ledger is asked to open it with: without what waits until something was delivered.
-    pub(super) fn opening_deposit(&self) -> Nano {
-        self.payer.record().deposit.saturating_minus(self.later)
-    }
-
-    /// Asks the ledger for what was put off, once the channel is open and has been of use, unless it is asked back.
-    pub(super) fn add_later(&mut self, outbox: &mut Outbox) {
-        if self.payer.is_open() && self.payer.is_usable() && self.useful && self.later > Nano::ZERO {
-            let amount = core::mem::take(&mut self.later);
-            self.ask_for_more(amount, outbox);
-        }
-    }
-
-    /// Counts no longer on what was put off.
-    pub(super) fn forgo_later(&mut self) {
-        self.payer.forgo(core::mem::take(&mut self.later));
     }
 }
 

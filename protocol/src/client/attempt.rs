@@ -1,0 +1,406 @@
+//! One attempt at an order with one provider: chunks in, acknowledgements and vouchers out, and the silence that ends it.
+
+use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
+use crate::channel::record::Record;
+use crate::ident::{Identity, NodeId};
+use crate::io::{Failure, OrderNews, PeerFault};
+use crate::limits;
+use crate::market::auction::Candidate;
+use crate::outbox::Outbox;
+use crate::session::Secure;
+use crate::time::{Span, Time};
+use crate::wire::codec;
+use crate::wire::message::{
+    Ack, Chunk, Content, Finish, FromClient, FromProvider, NeedPayment, Refusal, SealedFrame, ToProvider,
+    Work,
+};
+use crate::work::order::{JobId, OrderId, Task};
+use crate::work::receipt::Receipt;
+use crate::work::stream::{Stream, Taken};
+
+use super::memory::Memory;
+use super::order::{ActiveOrder, Phase, Progress};
+use super::payments::{Needs, Payments};
+use super::shared::Shared;
+
+/// A job that a provider serves.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) job: JobId,
+    /// The channel that it is paid on.
+    pub(super) account: [u8; 32],
+    pub(super) candidate: Candidate,
+    pub(super) secure: Secure,
+    pub(super) stream: Stream,
+    pub(super) task: Task,
+    /// What is set aside for it on the channel and not yet owed.
+    pub(super) reserved: Nano,
+    /// Vectors that earlier attempts delivered: this attempt counts its inputs from 0.
+    rows_before: u32,
+    progress_at: Time,
+    /// The most that its promises of time count for: a part of the time that the order had left. (`WR-16`)
+    promise_max: Span,
+    /// Until then, a provider that reports waiting does not count as stalled.
+    patient_until: Option<Time>,
+    asked_at: Time,
+}
+
+/// What an order does after a step of its attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Next {
+    /// It goes on waiting.
+    Stay,
+    /// The answer is complete.
+    Done(Finish),
+    /// Another provider is asked.
+    FailOver(Failure),
+    /// The channel cannot be paid on as was planned: some orders on it end, perhaps this one.
+    Unpayable {
+        /// The channel.
+        account: [u8; 32],
+        /// What is wrong with it.
+        fault: PaymentFault,
+    },
+}
+
+impl Attempt {
+    /// Sets aside what the task that is left can cost, and sends it over a fresh session.
+    ///
+    /// # Errors
+    /// [`PaymentFault`] tells why it cannot be paid.
+    pub(super) fn start(
+        now: Time,
+        job: JobId,
+        candidate: Candidate,
+        secure: Secure,
+        progress: &Progress,
+        shared: &mut Shared,
+    ) -> Result<Self, PaymentFault> {
+        let task = progress.task_left();
+        let bid = &candidate.bid;
+        let reserved = candidate.price.cost_max(&task).unwrap_or(Nano(u64::MAX)).min(progress.budget());
+        let left = progress.deadline.since(now).0;
+        let promise_max = Span(left.checked_div(limits::PROMISE_PARTS).unwrap_or(0));
+        let draw = shared.entropy.number();
+        let needs = Needs { cost_max: reserved, draw, acquaintance: shared.acquaintance(&bid.provider) };
+        let Shared { payments, config, outbox, .. } = shared;
+        let account = payments.channel_for(now, bid, needs, config, outbox)?;
+        let stream = Stream::new(bid.provider, bid.model, job, candidate.price, &task);
+        let mut attempt = Self {
+            job,
+            account,
+            candidate,
+            secure,
+            stream,
+            task,
+            reserved,
+            rows_before: progress.rows,
+            progress_at: now,
+            promise_max,
+            patient_until: None,
+            asked_at: now,
+        };
+        attempt.send_work(payments, outbox);
+        Ok(attempt)
+    }
+
+    pub(super) const fn provider(&self) -> NodeId {
+        self.candidate.bid.provider
+    }
+
+    /// Returns whether anything of use has come.
+    pub(super) const fn has_delivered(&self) -> bool {
+        self.stream.has_content()
+    }
+
+    /// Returns what is owed for it so far.
+    pub(super) const fn cost(&self) -> Nano {
+        self.stream.cost()
+    }
+
+    /// Returns whether twice the time that was promised for the first token has passed, and a second for the way.
+    pub(super) fn is_late(&self, now: Time) -> bool {
+        let promised = Span(self.promised().0.saturating_mul(2));
+        now >= self.progress_at + promised + Span::from_s(1)
+    }
+
+    /// Returns how long this provider may take for a chunk by its own word: before the first one, and for a slow one later.
+    fn promised(&self) -> Span {
+        let bid = &self.candidate.bid;
+        let promised_ms = if self.stream.next() == 0 {
+            u64::from(bid.first_token_ms)
+        } else {
+            u64::from(limits::CHUNK_TOKENS)
+                .saturating_mul(1_000)
+                .checked_div(u64::from(bid.tokens_per_s))
+                .unwrap_or(0)
+        };
+        Span::from_ms(promised_ms).min(self.promise_max)
+    }
+
+    /// Returns how long it may be silent altogether.
+    fn patience(&self) -> Span {
+        Span(limits::STALL_WAIT.0.saturating_add(self.promised().0.saturating_mul(3)))
+    }
+
+    /// Returns when it is asked again: for a chunk not before it can be there.
+    fn ask_at(&self) -> Time {
+        let chunk = if self.stream.next() == 0 { Span(0) } else { self.promised() };
+        self.asked_at + limits::CHUNK_RETRY + chunk
+    }
+
+    pub(super) fn wake_at(&self) -> Time {
+        self.ask_at().min(self.progress_at + self.patience())
+    }
+
+    fn send_work(&mut self, payments: &Payments, outbox: &mut Outbox) {
+        let Some(channel) = payments.terms(&self.account) else { return };
+        self.say(&FromClient::Work(Work { task: self.task.clone(), channel }), outbox);
+    }
+
+    /// Acknowledges what has come, with the newest voucher. Returns whether there was one.
+    pub(super) fn send_ack(&mut self, payments: &Payments, identity: &Identity, outbox: &mut Outbox) -> bool {
+        let countersignature = self
+            .stream
+            .finish()
+            .and(self.stream.receipt())
+            .map(|receipt| Receipt::countersign(receipt, identity));
+        let payment = payments.payment(&self.account);
+        self.say(&FromClient::Ack(Ack { next: self.stream.next(), payment, countersignature }), outbox);
+        payment.is_some()
+    }
+
+    pub(super) fn say(&mut self, said: &FromClient, outbox: &mut Outbox) {
+        let last = matches!(said, FromClient::Cancel);
+        // Out of nonces: the job is at its end anyway, its silence will end it.
+        let Ok(frame) = self.secure.seal(&codec::encode(said), last) else { return };
+        let sealed = SealedFrame { job: self.job, nonce: frame.nonce, bytes: frame.bytes };
+        outbox.to_provider(self.provider(), ToProvider::Sealed(sealed));
+    }
+}
+
+/// An attempt under way with everything that it may touch.
+pub(super) struct AttemptMut<'a> {
+    pub(super) now: Time,
+    pub(super) id: OrderId,
+    pub(super) progress: &'a mut Progress,
+    pub(super) attempt: &'a mut Attempt,
+    pub(super) payments: &'a mut Payments,
+    pub(super) memory: &'a Memory,
+    pub(super) identity: &'a Identity,
+    pub(super) outbox: &'a mut Outbox,
+}
+
+impl<'a> AttemptMut<'a> {
+    /// Returns the attempt that an order waits for, if it waits for one.
+    pub(super) fn of(
+        now: Time,
+        id: OrderId,
+        active: &'a mut ActiveOrder,
+        shared: &'a mut Shared,
+    ) -> Option<Self> {
+        let ActiveOrder { progress, phase: Phase::Attempt(attempt) } = active else { return None };
+        let Shared { payments, memory, identity, outbox, .. } = shared;
+        Some(Self { now, id, progress, attempt, payments, memory, identity, outbox })
+    }
+
+    /// Accepts a frame of the attempt's session.
+    pub(super) fn on_frame(&mut self, frame: &SealedFrame) -> Next {
+        // A frame that does not open may be a copy: it changes nothing.
+        let Ok(opened) = self.attempt.secure.open(frame.nonce, &frame.bytes) else { return Next::Stay };
+        match codec::decode_sealed::<FromProvider>(&opened.body) {
+            Ok(FromProvider::Chunk(chunk)) => self.on_chunk(chunk, opened.last),
+            Ok(FromProvider::NeedPayment(need)) => self.on_need_payment(&need),
+            Err(_) => {
+                self.peer_fault(PeerFault::Malformed);
+                Next::FailOver(Failure::Session)
+            }
+        }
+    }
+
+    /// Accepts a chunk, hands its content to the user, and pays for a new receipt. (`WR-6`, `CH-3`)
+    fn on_chunk(&mut self, chunk: Chunk, last: bool) -> Next {
+        let before = (self.attempt.stream.input_tokens(), self.attempt.stream.output_tokens());
+        let Ok(parts) = self.attempt.stream.take(chunk, last) else {
+            self.peer_fault(PeerFault::FalseReceipt);
+            return Next::FailOver(Failure::FalseReceipt);
+        };
+        if parts.is_empty() {
+            self.acknowledge();
+            return Next::Stay;
+        }
+        let is_progress = parts.iter().any(Taken::is_useful);
+        if is_progress {
+            self.attempt.progress_at = self.now;
+            self.attempt.patient_until = None;
+        }
+        // What came without a receipt is not acknowledged by itself: the next one covers it.
+        self.attempt.asked_at = self.now;
+        let cost = self.bill(&parts, before, is_progress);
+        // The user sees the text at once; only money has to wait for the disk.
+        for part in parts {
+            let content = self.progress.deliver(part.content, self.attempt.rows_before);
+            self.outbox.order_news(self.id, OrderNews::Content(content));
+        }
+        if is_progress {
+            // Now there is something to pay for. (`CH-32`)
+            self.fund(true);
+        }
+        let Some(cost) = cost else { return Next::Stay };
+        if self.payments.owe(&self.attempt.account, cost).is_err() {
+            return Next::FailOver(Failure::FalseReceipt);
+        }
+        if let Some(receipt) = self.attempt.stream.receipt().cloned() {
+            let (job, provider) = (self.attempt.job, self.attempt.provider());
+            self.outbox.persist(Record::Receipt { job, provider, receipt });
+        }
+        self.payments.persist(&self.attempt.account, self.outbox);
+        self.acknowledge();
+        match self.attempt.stream.finish() {
+            Some(finish) => Next::Done(finish),
+            None => self.go_on(),
+        }
+    }
+
+    /// Adds what has come to the order's bill. Returns what is owed for it, if there was a receipt.
+    fn bill(&mut self, parts: &[Taken], before: (u64, u64), is_progress: bool) -> Option<Nano> {
+        let bill = &mut self.progress.bill;
+        let stream = &self.attempt.stream;
+        let cost: Nano = parts.iter().filter_map(|part| part.bill).sum();
+        let receipts = parts.iter().filter(|part| part.bill.is_some()).count();
+        let receipts = u32::try_from(receipts).unwrap_or(u32::MAX);
+        bill.receipts = bill.receipts.saturating_add(receipts);
+        bill.cost = bill.cost.saturating_plus(cost);
+        let input = stream.input_tokens().saturating_sub(before.0);
+        let output = stream.output_tokens().saturating_sub(before.1);
+        bill.input_tokens = bill.input_tokens.saturating_add(input);
+        bill.output_tokens = bill.output_tokens.saturating_add(output);
+        if is_progress {
+            bill.first_token = bill.first_token.or(Some(self.now.since(self.progress.started)));
+        }
+        self.attempt.reserved = self.attempt.reserved.saturating_minus(cost);
+        (receipts > 0).then_some(cost)
+    }
+
+    /// The provider waits for money: asks the ledger for the channel if that was not done, goes on from its newest voucher,
+    /// and sends a newer one. (`CH-8`, `CH-32`)
+    fn on_need_payment(&mut self, need: &NeedPayment) -> Next {
+        let account = self.attempt.account;
+        if !self.payments.is_asked_for(&account) {
+            // It has taken the task and wants to see money first.
+            self.fund(false);
+        }
+        match self.payments.recover(&account, need.newest, self.outbox) {
+            Ok(None) => self.payments.cover(&account, self.outbox),
+            Ok(Some(fault)) => return Next::Unpayable { account, fault },
+            Err(_) => {
+                self.peer_fault(PeerFault::FalseVoucher);
+                return Next::Stay;
+            }
+        }
+        // A provider may wait for the ledger as this node does, see it later, or have other jobs on the channel: whoever
+        // says so lives, for as long as it may wait itself.
+        let until = *self.attempt.patient_until.get_or_insert(self.now + limits::PAYMENT_WAIT);
+        let is_coming = self.payments.is_asked_for(&account) && !self.payments.is_open(&account);
+        if self.now < until || is_coming {
+            self.attempt.progress_at = self.now;
+        }
+        self.acknowledge();
+        self.go_on()
+    }
+
+    /// Goes on, unless the channel is asked back and does not hold enough.
+    fn go_on(&mut self) -> Next {
+        let account = self.attempt.account;
+        let fault = self.payments.forgo_later(&account);
+        fault.map_or(Next::Stay, |fault| Next::Unpayable { account, fault })
+    }
+
+    /// The ledger shows the channel, or time has passed, or something has come: says what has arrived, and pays.
+    pub(super) fn acknowledge(&mut self) {
+        self.attempt.asked_at = self.now;
+        if self.attempt.send_ack(self.payments, self.identity, self.outbox) {
+            let bill = &mut self.progress.bill;
+            bill.vouchers = bill.vouchers.saturating_add(1);
+        }
+    }
+
+    /// The provider refuses to go on. Returns how that fails the order: a channel that will not do with this provider any
+    /// more is asked back, and one that is not funded is this node's own failure.
+    pub(super) fn on_refuse(&mut self, why: Refusal) -> Failure {
+        let account = &self.attempt.account;
+        match why {
+            Refusal::Unpaid | Refusal::BadVoucher | Refusal::ChallengeTooShort => {
+                self.payments.give_up(self.now, account, self.outbox);
+                Failure::Refused(why)
+            }
+            Refusal::Unfunded => {
+                self.payments.unfunded(account).map_or(Failure::Refused(why), Failure::Payment)
+            }
+            Refusal::UnknownBid
+            | Refusal::PriceBelowBid
+            | Refusal::Busy
+            | Refusal::Malformed
+            | Refusal::TaskTooLarge
+            | Refusal::ChannelTerms
+            | Refusal::Engine
+            | Refusal::Leaving => Failure::Refused(why),
+        }
+    }
+
+    /// Silence: asks again, and after too much of it goes elsewhere. (`WR-16`)
+    pub(super) fn on_time(&mut self) -> Next {
+        if self.now >= self.attempt.progress_at + self.attempt.patience() {
+            return Next::FailOver(Failure::Stalled);
+        }
+        if self.now >= self.attempt.ask_at() {
+            if self.attempt.stream.next() == 0 {
+                self.attempt.asked_at = self.now;
+                self.attempt.send_work(self.payments, self.outbox);
+            } else {
+                self.acknowledge();
+            }
+        }
+        Next::Stay
+    }
+
+    /// Asks the ledger for the channel, since the provider has delivered (`useful`) or waits for money, unless it is a
+    /// stranger and another stranger has its turn. (`CH-32`)
+    fn fund(&mut self, useful: bool) {
+        let (account, provider) = (&self.attempt.account, self.attempt.provider());
+        let is_stranger = |other: &NodeId| self.memory.level(other) == 0;
+        let waits = !useful
+            && is_stranger(&provider)
+            && self.payments.is_anothers_turn(self.now, account, is_stranger);
+        if !waits {
+            self.payments.fund(self.now, account, useful, self.outbox);
+        }
+    }
+
+    fn peer_fault(&mut self, fault: PeerFault) {
+        self.outbox.peer_fault(self.attempt.provider(), fault);
+    }
+}
+
+impl Progress {
+    /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.
+    fn deliver(&mut self, content: Content, rows_before: u32) -> Content {
+        match content {
+            Content::Tokens { ids, text } => {
+                self.delivered.extend(&ids);
+                Content::Tokens { ids, text }
+            }
+            Content::Vectors { first, dims, bytes } => {
+                let first = first.saturating_add(rows_before);
+                let row = (dims as usize).saturating_mul(4);
+                let rows =
+                    bytes.len().checked_div(row).and_then(|rows| u32::try_from(rows).ok()).unwrap_or(0);
+                self.rows = first.saturating_add(rows);
+                Content::Vectors { first, dims, bytes }
+            }
+            Content::End { finish } => Content::End { finish },
+        }
+    }
+}

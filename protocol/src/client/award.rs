@@ -1,0 +1,73 @@
+//! An award that is out: the first half of the handshake with a candidate, repeated once.
+
+use crate::ident::NodeId;
+use crate::io::{Failure, PeerFault};
+use crate::limits;
+use crate::market::auction::Candidate;
+use crate::outbox::Outbox;
+use crate::session::{Initiator, prologue};
+use crate::time::Time;
+use crate::wire::message::{Award, ToProvider};
+use crate::work::order::JobId;
+
+use super::attempt::Next;
+use super::shared::Shared;
+
+/// An award whose answer is awaited.
+#[derive(Debug)]
+pub(super) struct PendingAward {
+    pub(super) candidate: Candidate,
+    pub(super) initiator: Initiator,
+    award: Award,
+    repeat_at: Time,
+    until: Time,
+}
+
+impl PendingAward {
+    /// Awards a new job to a candidate. (`MK-9`)
+    ///
+    /// # Errors
+    /// The candidate, if no handshake can be made with the session key of its bid: the bid is worthless.
+    pub(super) fn start(now: Time, candidate: Candidate, shared: &mut Shared) -> Result<Self, Candidate> {
+        let job = JobId(shared.entropy.bytes());
+        let provider = candidate.bid.provider;
+        let prologue = prologue(&shared.identity.id(), &provider, &job.0);
+        let started = Initiator::start(&candidate.bid.session_key, &prologue, &mut shared.entropy);
+        let Ok((initiator, handshake)) = started else {
+            shared.outbox.peer_fault(provider, PeerFault::Malformed);
+            return Err(candidate);
+        };
+        let award =
+            Award { job, call: candidate.bid.call, bid: candidate.hash, price: candidate.price, handshake };
+        shared.outbox.to_provider(provider, ToProvider::Award(award.clone()));
+        let repeat_at = now + limits::AWARD_WAIT.half();
+        Ok(Self { candidate, initiator, award, repeat_at, until: now + limits::AWARD_WAIT })
+    }
+
+    pub(super) const fn job(&self) -> JobId {
+        self.award.job
+    }
+
+    pub(super) const fn provider(&self) -> NodeId {
+        self.candidate.bid.provider
+    }
+
+    /// Returns whether the provider has had all the time that there is for an answer.
+    pub(super) fn is_late(&self, now: Time) -> bool {
+        now >= self.until
+    }
+
+    pub(super) fn wake_at(&self) -> Time {
+        self.repeat_at.min(self.until)
+    }
+
+    /// Repeats the award once, and gives the provider up after as long again.
+    pub(super) fn on_time(&mut self, now: Time, outbox: &mut Outbox) -> Next {
+        if self.is_late(now) {
+            return Next::FailOver(Failure::NoAnswer);
+        }
+        self.repeat_at = self.until;
+        outbox.to_provider(self.provider(), ToProvider::Award(self.award.clone()));
+        Next::Stay
+    }
+}

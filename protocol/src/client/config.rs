@@ -1,0 +1,88 @@
+//! What a client is made of, and how far it binds its coins.
+
+use crate::amount::Nano;
+use crate::channel::terms::{Address, CHALLENGE_S_MAX};
+use crate::limits;
+use crate::market::auction::Rule;
+use crate::time::Span;
+
+/// What a client is made of.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// Seed of the node's identity.
+    pub identity_seed: [u8; 32],
+    /// Seed of the key that signs vouchers.
+    pub channel_seed: [u8; 32],
+    /// Seed of everything random.
+    pub entropy_seed: [u8; 32],
+    /// Which ledger.
+    pub network_id: i32,
+    /// The account that funds channels and gets rests back.
+    pub wallet: Address,
+    /// Seconds since 1970 at the time zero of [`Input`](crate::io::Input)s' clock: what is remembered of providers outlives a run.
+    pub clock_s: u64,
+    /// What a channel to a provider that has served well is given at the least. (`CH-31`)
+    pub deposit: Nano,
+    /// How long bids are gathered.
+    pub bid_window: Span,
+    /// How many bids end the gathering early; of a crowd, only about as many providers are invited. (`MK-17`)
+    pub enough_bids: usize,
+    /// The challenge time that this client proposes; a provider may ask for more.
+    pub challenge_s: u32,
+    /// What it agrees to beyond that.
+    pub policy: ChannelPolicy,
+    /// Whether a provider that served well is used again without an auction.
+    pub leases: bool,
+    /// How bids are ranked and paid.
+    pub rule: Rule,
+}
+
+/// How far a client binds its coins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelPolicy {
+    /// The most that one channel holds and is not promised: what a provider could keep locked for a challenge time.
+    pub deposit_max: Nano,
+    /// The longest challenge time that it agrees to, in seconds.
+    pub challenge_s_max: u32,
+    /// The most that is locked with all providers together that never finished a job. (`CH-31`)
+    pub strangers_locked_max: Nano,
+    /// How long a channel may be unused before its rest is asked back; none keeps it for ever.
+    pub idle_close: Option<Span>,
+}
+
+impl Default for ChannelPolicy {
+    /// No bounds but those of the protocol.
+    fn default() -> Self {
+        Self {
+            deposit_max: Nano(u64::MAX),
+            challenge_s_max: CHALLENGE_S_MAX,
+            strangers_locked_max: Nano(u64::MAX),
+            idle_close: None,
+        }
+    }
+}
+
+impl ClientConfig {
+    /// A configuration for tests and simulations, different for every `number`.
+    #[must_use]
+    pub fn for_tests(number: u64) -> Self {
+        let seed = |purpose: &str| {
+            *blake3::keyed_hash(blake3::hash(purpose.as_bytes()).as_bytes(), &number.to_le_bytes()).as_bytes()
+        };
+        Self {
+            identity_seed: seed("client identity"),
+            channel_seed: seed("client channel"),
+            entropy_seed: seed("client entropy"),
+            network_id: -3,
+            wallet: Address::basechain(seed("client wallet")),
+            clock_s: 0,
+            deposit: Nano(50_000_000),
+            bid_window: limits::BID_WINDOW,
+            enough_bids: limits::BIDS_WANTED,
+            challenge_s: 60,
+            policy: ChannelPolicy::default(),
+            leases: true,
+            rule: Rule::SecondScore,
+        }
+    }
+}

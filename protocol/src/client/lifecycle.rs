@@ -1,0 +1,156 @@
+//! How an order goes from one phase to the next: the client alone moves it, by what its phase says comes next.
+
+use crate::io::{Failure, OrderNews, PeerFault};
+use crate::limits;
+use crate::time::Time;
+use crate::wire::message::{Accept, Finish, Refusal, ToProvider};
+use crate::work::order::OrderId;
+
+use super::Client;
+use super::attempt::{Attempt, Next};
+use super::award::PendingAward;
+use super::lingering::Lingering;
+use super::order::{ActiveOrder, Phase, Progress, Step};
+use super::shared::Shared;
+use super::verdict::Conduct;
+
+impl Client {
+    /// Takes the next step of an order that waits for nothing.
+    pub(super) fn step(&mut self, now: Time, id: OrderId, mut progress: Progress) {
+        match progress.step(now, &mut self.shared) {
+            Step::Wait(phase) => self.orders.insert(id, ActiveOrder { progress, phase }),
+            Step::End(outcome) => self.conclude(id, progress, outcome),
+            Step::FailOver(candidate, why) => {
+                let conduct = Conduct::of_award(&candidate);
+                self.go_elsewhere(now, id, progress, &conduct, None, why);
+            }
+        }
+    }
+
+    /// Scores the bids once and awards the best.
+    pub(super) fn end_auction(&mut self, now: Time, id: OrderId) {
+        let Some((mut progress, auction)) = self.orders.remove_auction(&id) else { return };
+        match progress.on_auction_end(now, id, auction, &mut self.shared) {
+            Some(why) => self.conclude(id, progress, Err(why)),
+            None => self.step(now, id, progress),
+        }
+    }
+
+    /// A provider took the job: the session stands, and the task goes out.
+    pub(super) fn begin(&mut self, now: Time, id: OrderId, accept: &Accept) {
+        let Some((mut progress, award)) = self.orders.remove_award(&id) else { return };
+        let from = award.provider();
+        let PendingAward { candidate, initiator, .. } = *award;
+        let conduct = Conduct::of_award(&candidate);
+        let Ok(secure) = initiator.finish(&accept.handshake) else {
+            self.shared.outbox.peer_fault(from, PeerFault::Malformed);
+            return self.go_elsewhere(now, id, progress, &conduct, None, Failure::Session);
+        };
+        progress.bill.matched = progress.bill.matched.or(Some(now.since(progress.started)));
+        progress.bill.job = Some(accept.job);
+        progress.bill.providers.push(from);
+        self.shared.outbox.order_news(id, OrderNews::Awarded { provider: from, job: accept.job });
+        match Attempt::start(now, accept.job, candidate, secure, &progress, &mut self.shared) {
+            Ok(attempt) => {
+                let phase = Phase::Attempt(Box::new(attempt));
+                self.orders.insert(id, ActiveOrder { progress, phase });
+            }
+            Err(fault) if fault.is_providers() => {
+                self.go_elsewhere(now, id, progress, &conduct, None, Failure::Payment(fault));
+            }
+            Err(fault) => self.conclude(id, progress, Err(Failure::Payment(fault))),
+        }
+    }
+
+    /// Does what an attempt or an award says comes next.
+    pub(super) fn follow(&mut self, now: Time, id: OrderId, next: Next) {
+        match next {
+            Next::Stay => {}
+            Next::Done(finish) => self.finish(now, id, finish),
+            Next::FailOver(why) => self.fail_over(now, id, why),
+            Next::Unpayable { account, fault } => self.unpayable(now, account, fault),
+        }
+    }
+
+    /// The answer is complete: its provider is remembered, and leased.
+    fn finish(&mut self, now: Time, id: OrderId, finish: Finish) {
+        let Some(ActiveOrder { mut progress, phase }) = self.orders.remove(&id) else { return };
+        progress.bill.finish = Some(finish);
+        if let Some(attempt) = phase.into_attempt() {
+            if attempt.has_delivered() {
+                self.shared.leases.keep(now, attempt.candidate.clone());
+            }
+            self.shared.praise(now, &Conduct::of_attempt(now, &attempt));
+            self.leave(now, attempt, true);
+        }
+        self.conclude(id, progress, Ok(()));
+    }
+
+    /// The provider that an order waits for failed it.
+    pub(super) fn fail_over(&mut self, now: Time, id: OrderId, why: Failure) {
+        let Some(ActiveOrder { progress, phase }) = self.orders.remove(&id) else { return };
+        match Conduct::of(now, &phase) {
+            Some(conduct) => self.go_elsewhere(now, id, progress, &conduct, phase.into_attempt(), why),
+            None => self.conclude(id, progress, Err(why)),
+        }
+    }
+
+    /// Goes on with the next provider, from where this one stopped.
+    fn go_elsewhere(
+        &mut self,
+        now: Time,
+        id: OrderId,
+        mut progress: Progress,
+        conduct: &Conduct,
+        attempt: Option<Box<Attempt>>,
+        why: Failure,
+    ) {
+        let from = conduct.provider;
+        self.shared.leases.end(from);
+        let pays = self.shared.judge(now, conduct, why);
+        if let Some(attempt) = attempt {
+            self.leave(now, attempt, pays);
+        }
+        // One that only forgot its bid, as after a restart, may bid again.
+        if why != Failure::Refused(Refusal::UnknownBid) {
+            progress.failed.push(from);
+        }
+        progress.last_failure = Some(why);
+        self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });
+        self.step(now, id, progress);
+    }
+
+    /// Ends an order for a reason, wherever it is. (`CO-5`)
+    pub(super) fn end(&mut self, now: Time, id: OrderId, why: Failure) {
+        let Some(ActiveOrder { progress, phase }) = self.orders.remove(&id) else { return };
+        let pays = Conduct::of(now, &phase).is_none_or(|conduct| self.shared.judge(now, &conduct, why));
+        if let Some(attempt) = phase.into_attempt() {
+            self.leave(now, attempt, pays);
+        }
+        self.conclude(id, progress, Err(why));
+    }
+
+    /// Leaves a job: it lingers until its provider has heard the last acknowledgement.
+    fn leave(&mut self, now: Time, attempt: Box<Attempt>, pays: bool) {
+        let is_full = self.lingering.len() >= limits::JOBS_MAX;
+        let Shared { payments, outbox, .. } = &mut self.shared;
+        let job = attempt.job;
+        if let Some(lingering) = Lingering::start(now, attempt, pays, is_full, payments, outbox) {
+            self.lingering.insert(job, lingering);
+        }
+    }
+
+    /// Says how an order ended, with its bill, and releases the candidates that are left.
+    pub(super) fn conclude(&mut self, id: OrderId, progress: Progress, outcome: Result<(), Failure>) {
+        let outbox = &mut self.shared.outbox;
+        for candidate in &progress.candidates {
+            outbox.to_provider(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
+        }
+        let bill = progress.bill;
+        let news = match outcome {
+            Ok(()) => OrderNews::Done(bill),
+            Err(why) => OrderNews::Failed { why, bill },
+        };
+        outbox.order_news(id, news);
+    }
+}

@@ -1,0 +1,219 @@
+//! One order under way: how far it has come, and what it does next.
+
+use std::collections::VecDeque;
+
+use crate::amount::Nano;
+use crate::ident::NodeId;
+use crate::io::{Bill, Failure};
+use crate::limits;
+use crate::market::auction::{Auction, Candidate};
+use crate::outbox::Outbox;
+use crate::time::Time;
+use crate::wire::message::{Finish, ToProvider};
+use crate::work::order::{JobId, Order, Task};
+
+use super::attempt::Attempt;
+use super::award::PendingAward;
+use super::shared::Shared;
+
+/// An order under way.
+#[derive(Debug)]
+pub(super) struct ActiveOrder {
+    pub(super) progress: Progress,
+    pub(super) phase: Phase,
+}
+
+/// What an order waits for.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Bids.
+    Auction(Auction),
+    /// The answer to an award.
+    Award(Box<PendingAward>),
+    /// The answer to the task.
+    Attempt(Box<Attempt>),
+}
+
+/// What was ordered, and what has come of it in all attempts together.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) order: Order,
+    pub(super) started: Time,
+    pub(super) deadline: Time,
+    /// Runners-up of the last auction, the best first.
+    pub(super) candidates: VecDeque<Candidate>,
+    /// Providers that failed this order: they are not asked again.
+    pub(super) failed: Vec<NodeId>,
+    /// Awards so far.
+    pub(super) attempts: u32,
+    /// Calls to which no bid came at all, or none of a provider that is not left alone.
+    pub(super) unanswered: u32,
+    /// Whether the last call invited everybody.
+    pub(super) invited_all: bool,
+    /// Output tokens that the user has already.
+    pub(super) delivered: Vec<u32>,
+    /// Vectors that the user has already.
+    pub(super) rows: u32,
+    pub(super) bill: Bill,
+    pub(super) last_failure: Option<Failure>,
+}
+
+/// What an order that waits for nothing does next.
+pub(super) enum Step {
+    /// It waits for this.
+    Wait(Phase),
+    /// It ends: the answer is complete, or there is a reason.
+    End(Result<(), Failure>),
+    /// The provider that it was about to be awarded to failed it at once.
+    FailOver(Box<Candidate>, Failure),
+}
+
+/// What can be done about an order whose provider failed.
+enum Resumption {
+    /// Another provider can go on.
+    Open,
+    /// Nothing is left to do although the provider never said so.
+    Whole(Finish),
+    /// What was delivered does not fit into a task, so no provider can be told where to go on.
+    TooLong(Failure),
+}
+
+impl ActiveOrder {
+    /// Returns when the order is due: at its phase's time, or at its own deadline.
+    pub(super) fn wake_at(&self) -> Time {
+        let phase = match &self.phase {
+            Phase::Auction(auction) => auction.closes_at,
+            Phase::Award(award) => award.wake_at(),
+            Phase::Attempt(attempt) => attempt.wake_at(),
+        };
+        phase.min(self.progress.deadline)
+    }
+
+    /// Returns the channel that the order is being paid on.
+    pub(super) fn account(&self) -> Option<[u8; 32]> {
+        match &self.phase {
+            Phase::Attempt(attempt) => Some(attempt.account),
+            Phase::Auction(_) | Phase::Award(_) => None,
+        }
+    }
+
+    /// Returns the job that was awarded, and to whom.
+    pub(super) fn job(&self) -> Option<(JobId, NodeId)> {
+        match &self.phase {
+            Phase::Auction(_) => None,
+            Phase::Award(award) => Some((award.job(), award.provider())),
+            Phase::Attempt(attempt) => Some((attempt.job, attempt.provider())),
+        }
+    }
+}
+
+impl Phase {
+    /// Returns the attempt, if there is one.
+    pub(super) fn into_attempt(self) -> Option<Box<Attempt>> {
+        match self {
+            Self::Attempt(attempt) => Some(attempt),
+            Self::Auction(_) | Self::Award(_) => None,
+        }
+    }
+}
+
+impl Progress {
+    pub(super) fn new(now: Time, order: Order) -> Self {
+        let deadline = now + order.deadline;
+        Self {
+            order,
+            started: now,
+            deadline,
+            candidates: VecDeque::new(),
+            failed: Vec::new(),
+            attempts: 0,
+            unanswered: 0,
+            invited_all: false,
+            delivered: Vec::new(),
+            rows: 0,
+            bill: Bill::default(),
+            last_failure: None,
+        }
+    }
+
+    /// Returns what may still be spent.
+    pub(super) fn budget(&self) -> Nano {
+        self.order.max_cost.saturating_minus(self.bill.cost)
+    }
+
+    /// Returns the task that is left to do: after a failover the next provider goes on where the last one
+    /// stopped. (`WR-13`)
+    pub(super) fn task_left(&self) -> Task {
+        self.order.task.rest_after(&self.delivered, self.rows)
+    }
+
+    /// Takes the next step: an award on a lease or to the next candidate, or else a call for bids.
+    pub(super) fn step(&mut self, now: Time, shared: &mut Shared) -> Step {
+        if now >= self.deadline {
+            return Step::End(Err(Failure::Deadline));
+        }
+        if self.attempts > 0 {
+            match self.resumption() {
+                Resumption::Open => {}
+                Resumption::Whole(finish) => {
+                    self.bill.finish = Some(finish);
+                    return Step::End(Ok(()));
+                }
+                Resumption::TooLong(why) => return Step::End(Err(why)),
+            }
+        }
+        if self.attempts >= limits::ATTEMPTS_MAX || self.unanswered >= limits::CALLS_UNANSWERED_MAX {
+            return Step::End(Err(self.last_failure.unwrap_or(Failure::NoBids)));
+        }
+        match self.leased(now, shared).or_else(|| self.next_candidate(&mut shared.outbox)) {
+            Some(candidate) => {
+                self.attempts = self.attempts.saturating_add(1);
+                match PendingAward::start(now, candidate, shared) {
+                    Ok(award) => Step::Wait(Phase::Award(Box::new(award))),
+                    Err(candidate) => Step::FailOver(Box::new(candidate), Failure::Session),
+                }
+            }
+            None => Step::Wait(Phase::Auction(self.call(now, shared))),
+        }
+    }
+
+    /// Returns whether another provider can go on after a failed one, and how the order ends if none can. (`WR-13`)
+    fn resumption(&self) -> Resumption {
+        let left = self.task_left();
+        match &left {
+            Task::Embed { inputs } if inputs.is_empty() => Resumption::Whole(Finish::Stop),
+            // All of the tokens are there; the end that said so was lost.
+            Task::Generate(generate) if generate.max_tokens == 0 => Resumption::Whole(Finish::Length),
+            Task::Generate(generate) if generate.prefix.len() > left.prefix_tokens_max() => {
+                Resumption::TooLong(Failure::TooLongToResume {
+                    delivered: u32::try_from(self.delivered.len()).unwrap_or(u32::MAX),
+                })
+            }
+            Task::Embed { .. } | Task::Generate(_) => Resumption::Open,
+        }
+    }
+
+    /// Returns whether what is left of the budget covers all that a candidate may cost for what is left to do.
+    fn can_afford(&self, candidate: &Candidate) -> bool {
+        candidate.price.cost_max(&self.task_left()).is_some_and(|cost| cost <= self.budget())
+    }
+
+    fn leased(&self, now: Time, shared: &Shared) -> Option<Candidate> {
+        let leases = shared.config.leases.then_some(&shared.leases)?;
+        let candidate = leases.find(now, &self.order.model, self.order.tier)?;
+        let affordable = self.can_afford(candidate);
+        (affordable && !self.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())
+    }
+
+    /// Returns the best of those left whose ceiling is within what is left of the budget: what was delivered is input now,
+    /// and what was billed is spent. The others are released. (`MK-13`)
+    fn next_candidate(&mut self, outbox: &mut Outbox) -> Option<Candidate> {
+        loop {
+            let candidate = self.candidates.pop_front()?;
+            if self.can_afford(&candidate) {
+                return Some(candidate);
+            }
+            outbox.to_provider(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
+        }
+    }
+}

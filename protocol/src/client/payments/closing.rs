@@ -1,0 +1,142 @@
+//! The way back of a rest: a close is asked for, helped along and finished, and what is gone is looked at now and then.
+
+use ed25519_dalek::SigningKey;
+
+use crate::amount::Nano;
+use crate::channel::ledger::LedgerCall;
+use crate::channel::looks::Looks;
+use crate::channel::pay::{ClosingStep, Payer};
+use crate::channel::record::Record;
+use crate::io::ChannelChange;
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::time::{Span, Time};
+
+use super::Payments;
+use super::channel::Channel;
+
+impl Payments {
+    /// The user wants every rest back, also of channels that are gone and may be shown again.
+    pub(in crate::client) fn settle(&mut self, now: Time, outbox: &mut Outbox) {
+        for (account, channel) in self.channels.iter_mut() {
+            channel.payer.want_close();
+            channel.persist(outbox);
+            self.deadlines.touch(*account);
+        }
+        self.timers(now, outbox);
+    }
+
+    /// One channel is of no use any more.
+    pub(in crate::client) fn give_up(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) {
+        if let Some(channel) = self.channel(account) {
+            channel.payer.want_close();
+            channel.persist(outbox);
+        }
+        self.timers(now, outbox);
+    }
+
+    /// Closes that are under way take their next step; one begins where a channel has been idle for too long. (`CH-25`)
+    pub(in crate::client) fn timers(&mut self, now: Time, outbox: &mut Outbox) {
+        for account in self.deadlines.due(now) {
+            let Some(channel) = self.channels.get_mut(&account) else { continue };
+            if channel.payer.is_gone() {
+                if channel.looks.is_due(now) {
+                    outbox.call(LedgerCall::Watch { account });
+                }
+                self.deadlines.set(account, channel.due_at(self.idle));
+                continue;
+            }
+            channel.used_at = channel.used_at.or(Some(now));
+            if self.idle.and_then(|idle| channel.idle_at(idle)).is_some_and(|at| now >= at) {
+                channel.payer.want_close();
+                channel.persist(outbox);
+            }
+            if let Some(call) = channel.closing_call(now, &self.key) {
+                channel.acted_at = Some(now);
+                outbox.call(call);
+            }
+            self.deadlines.set(account, channel.due_at(self.idle));
+        }
+    }
+
+    pub(in crate::client) fn wake_at(&self) -> Option<Time> {
+        self.deadlines.next()
+    }
+
+    /// The ledger shows no such account: not there yet, or gone after it was there, or an untrue answer. Whether its orders
+    /// must end. (`CH-37`)
+    pub(super) fn absent(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) -> bool {
+        let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return false };
+        if channel.payer.is_gone() {
+            // The answer to a look.
+            outbox.call(LedgerCall::Unwatch { account: *account });
+            return false;
+        }
+        // One that is on its way is waited for, unless its owner wants it no more.
+        let is_awaited = !channel.payer.is_open() && channel.payer.is_usable();
+        if is_awaited {
+            return false;
+        }
+        channel.payer.vanish();
+        channel.funding = false;
+        channel.looks = Looks::after(now);
+        channel.persist(outbox);
+        channel.announce(ChannelChange::Closed { cumulative: channel.payer.cumulative() }, outbox);
+        outbox.call(LedgerCall::Unwatch { account: *account });
+        self.forget_least(outbox);
+        true
+    }
+
+    /// Forgets the channel that is gone with the least at stake, where more are kept than may be.
+    fn forget_least(&mut self, outbox: &mut Outbox) {
+        let gone = || self.channels.values().map(|channel| &channel.payer).filter(|payer| payer.is_gone());
+        if gone().count() <= limits::GONE_MAX {
+            return;
+        }
+        if let Some(account) = gone().min_by_key(|payer| (payer.rest(), payer.account())).map(Payer::account)
+        {
+            self.channels.remove(&account);
+            outbox.persist(Record::ChannelGone { account });
+        }
+    }
+}
+
+impl Channel {
+    /// Returns when an open channel without a job has been idle for this long.
+    fn idle_at(&self, idle: Span) -> Option<Time> {
+        let at_rest = self.payer.is_open() && self.payer.is_usable() && self.payer.reserved() == Nano::ZERO;
+        self.used_at.filter(|_| at_rest).map(|used| used + idle)
+    }
+
+    /// Returns when the next step of a close is due, or it has been idle for too long.
+    fn due_at(&self, idle: Option<Span>) -> Option<Time> {
+        if self.payer.is_gone() {
+            return self.looks.at();
+        }
+        let again = self.acted_at.map(|acted| acted + limits::LEDGER_WAIT);
+        let closing = match (self.payer.closing_wake(), again) {
+            (Some(step), Some(again)) => Some(step.max(again)),
+            (step, again) => step.or(again.filter(|_| self.payer.wants_close())),
+        };
+        closing.or(idle.and_then(|idle| self.idle_at(idle)))
+    }
+
+    /// Returns the next step of a close, unless one was taken a moment ago.
+    fn closing_call(&mut self, now: Time, key: &SigningKey) -> Option<LedgerCall> {
+        if self.acted_at.is_some_and(|acted| now < acted + limits::LEDGER_WAIT) {
+            return None;
+        }
+        if let Some(request) = self.payer.close_request() {
+            return Some(LedgerCall::RequestClose { request, signature: request.sign(key) });
+        }
+        match self.payer.closing_step(now) {
+            ClosingStep::Wait => None,
+            ClosingStep::Finalize => Some(LedgerCall::Finalize { account: self.payer.account() }),
+            ClosingStep::ClaimForProvider => {
+                let voucher = self.payer.voucher()?;
+                self.payer.brought(now);
+                Some(LedgerCall::Claim { voucher, signature: voucher.sign(key) })
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The client's channels: opened when first needed, topped up before they run dry, asked back at the end.
+//!
+//! What a job needs is set aside here before it starts, and promised here before a voucher leaves; how much is locked, and
+//! when, is in `deposit`, what the ledger's word changes in `news`, and the way back of the rest in `closing`.
+
+mod channel;
+mod closing;
+mod deposit;
+mod news;
+mod opening;
+
+use std::collections::BTreeSet;
+
+use ed25519_dalek::SigningKey;
+
+use crate::amount::Nano;
+use crate::channel::fault::{Mismatch, PaymentFault};
+use crate::channel::ledger::{LedgerCall, LedgerFault};
+use crate::channel::pay::{Exhausted, Payer};
+use crate::channel::record::Record;
+use crate::channel::terms::ChannelTerms;
+use crate::channel::voucher::{SignatureError, Voucher};
+use crate::deadlines::Deadlines;
+use crate::ident::NodeId;
+use crate::io::ChannelChange;
+use crate::market::bid::Payee;
+use crate::outbox::Outbox;
+use crate::table::Table;
+use crate::time::{Span, Time};
+use crate::wire::message::Payment;
+
+use super::config::ClientConfig;
+use channel::Channel;
+
+pub(super) use deposit::{Acquaintance, Needs};
+
+/// Every channel that this client pays on.
+#[derive(Debug)]
+pub(super) struct Payments {
+    key: SigningKey,
+    channels: Table<[u8; 32], Box<Channel>>,
+    /// Those that only a job knows: not written down, and not asked of the ledger.
+    proposed: BTreeSet<[u8; 32]>,
+    /// Of closes under way and of channels without a job.
+    deadlines: Deadlines<[u8; 32]>,
+    /// How long a channel may be unused before its rest is asked back.
+    idle: Option<Span>,
+}
+
+impl Payments {
+    pub(in crate::client) fn restored(
+        config: &ClientConfig,
+        records: Vec<Record>,
+        outbox: &mut Outbox,
+    ) -> Self {
+        let key = SigningKey::from_bytes(&config.channel_seed);
+        let mut channels = Table::default();
+        let mut deadlines = Deadlines::default();
+        for record in records {
+            match record {
+                Record::Paying(paying) => {
+                    let mut channel = Channel::new(Payer::restored(paying), None);
+                    channel.maybe_sent = !channel.payer.is_open();
+                    if channel.payer.terms().client_key != key.verifying_key().to_bytes() {
+                        // Nothing can be signed on it, not even a close: it stays on disk for the key that can.
+                        channel.announce(ChannelChange::Mismatch(Mismatch::Key), outbox);
+                        continue;
+                    }
+                    if !channel.payer.is_gone() {
+                        outbox.call(LedgerCall::Watch { account: channel.payer.account() });
+                    }
+                    channels.insert(channel.payer.account(), Box::new(channel));
+                }
+                Record::ChannelGone { account } => {
+                    channels.remove(&account);
+                }
+                Record::Earning(_) | Record::Receipt { .. } | Record::Reputation(_) => {}
+            }
+        }
+        channels.keys().for_each(|account| deadlines.touch(*account));
+        Self { key, channels, proposed: BTreeSet::new(), deadlines, idle: config.policy.idle_close }
+    }
+
+    /// Returns a channel that is about to change.
+    fn channel(&mut self, account: &[u8; 32]) -> Option<&mut Channel> {
+        self.deadlines.touch(*account);
+        self.channels.get_mut(account).map(|channel| &mut **channel)
+    }
+
+    /// Returns every channel that the ledger may know, but for those that it has shown gone.
+    pub(in crate::client) fn channels(&self) -> impl Iterator<Item = &Payer> {
+        let recorded = self.channels.values().filter(|channel| channel.recorded);
+        recorded.map(|channel| &channel.payer).filter(|payer| !payer.is_gone())
+    }
+
+    /// Returns the account of the channel that jobs of this provider are paid on.
+    pub(in crate::client) fn channel_to(&self, provider: NodeId, payee: &Payee) -> Option<[u8; 32]> {
+        let channel = self.channels.values().find(|channel| channel.pays(provider, payee));
+        channel.map(|channel| channel.payer.account())
+    }
+
+    pub(in crate::client) fn terms(&self, account: &[u8; 32]) -> Option<ChannelTerms> {
+        self.channels.get(account).map(|channel| ChannelTerms::clone(channel.payer.terms()))
+    }
+
+    pub(in crate::client) fn is_open(&self, account: &[u8; 32]) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.payer.is_open())
+    }
+
+    /// Returns whether the ledger was asked for a channel, in this life or an earlier one.
+    pub(in crate::client) fn is_asked_for(&self, account: &[u8; 32]) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.payer.is_open() || channel.funding)
+    }
+
+    /// Returns whether a channel was written down: then the ledger may know it.
+    pub(in crate::client) fn is_recorded(&self, account: &[u8; 32]) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.recorded)
+    }
+
+    /// Returns why a provider may say that a channel is not funded: what this node asked of the ledger has not come about.
+    pub(in crate::client) fn unfunded(&self, account: &[u8; 32]) -> Option<PaymentFault> {
+        let channel = self.channels.get(account).filter(|channel| channel.recorded)?;
+        let (account, why) = (channel.address(), LedgerFault::Unknown);
+        match (channel.payer.is_open(), channel.funding) {
+            (false, _) => Some(PaymentFault::NotOpened { account, why }),
+            (true, true) => Some(PaymentFault::Exhausted { account, why }),
+            (true, false) => None,
+        }
+    }
+
+    pub(in crate::client) fn payment(&self, account: &[u8; 32]) -> Option<Payment> {
+        self.channels.get(account).and_then(|channel| channel.payer.payment(&self.key))
+    }
+
+    pub(in crate::client) fn owe(&mut self, account: &[u8; 32], amount: Nano) -> Result<(), Exhausted> {
+        self.channel(account).ok_or(Exhausted)?.payer.owe(amount)
+    }
+
+    /// Sets aside what a job that is over may still be paid, as far as those that run leave it.
+    pub(in crate::client) fn set_aside(&mut self, account: &[u8; 32], most: Nano) -> Nano {
+        let Some(channel) = self.channel(account) else { return Nano::ZERO };
+        let amount = most.min(channel.payer.headroom());
+        channel.payer.reserve(amount).map_or(Nano::ZERO, |()| amount)
+    }
+
+    /// A job on a channel is over: what it did not use is free for others.
+    pub(in crate::client) fn release(&mut self, now: Time, account: &[u8; 32], unused: Nano) {
+        if let Some(channel) = self.channel(account) {
+            channel.payer.release(unused);
+            channel.used_at = Some(now);
+        }
+    }
+
+    /// Returns whether the orders that are left on a channel can be paid in spite of a fault: it is open, and its deposit covers them.
+    /// One that is asked back still pays what it holds, unless something else is wrong with it.
+    pub(in crate::client) fn covers(&self, account: &[u8; 32], fault: PaymentFault) -> bool {
+        let is_short = matches!(fault, PaymentFault::Exhausted { .. });
+        self.channels.get(account).is_some_and(|channel| {
+            let payer = &channel.payer;
+            payer.is_open() && (is_short || payer.is_usable()) && payer.is_covered()
+        })
+    }
+
+    pub(in crate::client) fn persist(&self, account: &[u8; 32], outbox: &mut Outbox) {
+        if let Some(channel) = self.channels.get(account) {
+            channel.persist(outbox);
+        }
+    }
+
+    /// A provider shows the newest of this client's vouchers: after a loss of state it may be newer than what this client
+    /// knows. Returns why nothing can be paid on the channel any more, if that is so. (`CH-8`, `CH-24`)
+    ///
+    /// # Errors
+    /// A voucher that this client's key never signed: it says nothing about what was signed.
+    pub(in crate::client) fn recover(
+        &mut self,
+        account: &[u8; 32],
+        newest: Option<Payment>,
+        outbox: &mut Outbox,
+    ) -> Result<Option<PaymentFault>, SignatureError> {
+        let key = self.key.verifying_key().to_bytes();
+        let Some(channel) = self.channel(account) else { return Ok(None) };
+        let voucher = newest
+            .map(|newest| {
+                let voucher =
+                    Voucher { account: *account, epoch: newest.epoch, cumulative: newest.cumulative };
+                voucher.verify(&key, &newest.signature).map(|()| voucher)
+            })
+            .transpose()?;
+        let mismatch = channel.payer.recover(voucher.as_ref());
+        Ok(mismatch.and_then(|mismatch| channel.mismatched(mismatch, outbox)))
+    }
+}

@@ -1,0 +1,106 @@
+//! What the ledger's word changes, true or not.
+
+use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
+use crate::channel::ledger::{ChannelState, LedgerEvent, LedgerFault};
+use crate::channel::record::Record;
+use crate::channel::terms::Address;
+use crate::io::ChannelChange;
+use crate::outbox::Outbox;
+use crate::time::Time;
+
+use super::Payments;
+
+/// What a ledger event means for the orders on a channel.
+#[derive(Debug, Default)]
+pub(in crate::client) struct Affected {
+    pub(in crate::client) account: [u8; 32],
+    /// Vouchers can be signed that could not be before.
+    pub(in crate::client) payable: bool,
+    /// Orders that the channel does not cover any more end with this.
+    pub(in crate::client) fault: Option<PaymentFault>,
+}
+
+impl Payments {
+    /// Takes the ledger's word. Returns what it means for the orders on that channel.
+    pub(in crate::client) fn on_ledger(
+        &mut self,
+        now: Time,
+        event: &LedgerEvent,
+        outbox: &mut Outbox,
+    ) -> Affected {
+        match event {
+            LedgerEvent::Channel { account, state: Some(state) } => self.seen(now, account, state, outbox),
+            LedgerEvent::Channel { account, state: None } => {
+                let closed = PaymentFault::Closed { account: Address::basechain(*account) };
+                let fault = self.absent(now, account, outbox).then_some(closed);
+                Affected { account: *account, fault, payable: false }
+            }
+            LedgerEvent::Failed { account, top_up, fault } => {
+                let fault = self.call_failed(account, *top_up, *fault, outbox);
+                Affected { account: *account, fault, payable: false }
+            }
+        }
+    }
+
+    fn seen(&mut self, now: Time, account: &[u8; 32], state: &ChannelState, outbox: &mut Outbox) -> Affected {
+        let mut affected = Affected { account: *account, ..Affected::default() };
+        // What nobody has asked for is not there, whoever says so and whoever paid for it.
+        let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return affected };
+        let was_closing = channel.payer.is_closing();
+        let observed = channel.payer.observe(now, state);
+        if channel.payer.is_closing() != was_closing {
+            channel.acted_at = None;
+        }
+        if observed.changed {
+            channel.funding = false;
+            channel.persist(outbox);
+            let change = match state.closing {
+                Some(_) => ChannelChange::Closing,
+                None => ChannelChange::Open { deposit: state.deposit },
+            };
+            channel.announce(change, outbox);
+            affected.payable = state.closing.is_none();
+        }
+        if let Some(mismatch) = observed.mismatch {
+            affected.fault = channel.mismatched(mismatch, outbox);
+        }
+        channel.add_later(outbox);
+        affected
+    }
+
+    /// A ledger call failed. Returns what that means for the orders that waited for it.
+    fn call_failed(
+        &mut self,
+        account: &[u8; 32],
+        top_up: Option<Nano>,
+        why: LedgerFault,
+        outbox: &mut Outbox,
+    ) -> Option<PaymentFault> {
+        let channel = self.channel(account)?;
+        channel.announce(ChannelChange::Failed(why), outbox);
+        let account = channel.address();
+        if channel.payer.is_open() {
+            let amount = top_up?;
+            channel.funding = false;
+            channel.payer.top_up_failed(amount, why.is_certain());
+            return Some(PaymentFault::Exhausted { account, why });
+        }
+        channel.funding = false;
+        let deposit = channel.opening_deposit();
+        // The orders that it waited for end with the opening.
+        channel.forgo_later();
+        channel.maybe_sent |= !why.is_certain();
+        // A deposit that never left is forgotten, and no other. (`CH-29`)
+        if !channel.maybe_sent {
+            outbox.persist(Record::ChannelGone { account: account.hash });
+            self.channels.remove(&account.hash);
+        }
+        Some(match why {
+            LedgerFault::Funds => PaymentFault::NoFunds { deposit },
+            LedgerFault::NotSent | LedgerFault::Refused { .. } | LedgerFault::Unknown => {
+                PaymentFault::NotOpened { account, why }
+            }
+        })
+    }
+}

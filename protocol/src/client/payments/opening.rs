@@ -1,0 +1,89 @@
+//! A new channel: terms that both sides can live with, under a salt of its own.
+
+use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
+use crate::channel::pay::Payer;
+use crate::channel::salt::salt;
+use crate::channel::terms::ChannelTerms;
+use crate::client::ClientConfig;
+use crate::limits;
+use crate::market::bid::Payee;
+use crate::outbox::Outbox;
+use crate::time::Time;
+
+use super::Payments;
+use super::channel::Channel;
+
+impl Payments {
+    /// Returns the terms of a new channel, if this node accepts what they would be.
+    pub(in crate::client) fn agree(
+        &self,
+        payee: &Payee,
+        deposit: Nano,
+        draw: u64,
+        config: &ClientConfig,
+    ) -> Result<ChannelTerms, PaymentFault> {
+        let policy = &config.policy;
+        if self.channels().count() >= limits::CHANNELS_MAX {
+            return Err(PaymentFault::TooManyChannels { most: limits::CHANNELS_MAX });
+        }
+        if payee.challenge_s > policy.challenge_s_max.max(config.challenge_s) {
+            let (wanted_s, most_s) = (payee.challenge_s, policy.challenge_s_max);
+            return Err(PaymentFault::ChallengeTooLong { wanted_s, most_s });
+        }
+        if deposit > policy.deposit_max {
+            return Err(PaymentFault::DepositTooLow { needs: deposit, most: policy.deposit_max });
+        }
+        let terms = ChannelTerms {
+            network_id: payee.network_id,
+            salt: self.fresh_salt(&payee.key, draw),
+            client_key: self.key.verifying_key().to_bytes(),
+            provider_key: payee.key,
+            client: config.wallet,
+            provider: payee.address,
+            challenge_s: config.challenge_s.max(payee.challenge_s),
+        };
+        // A provider whose own terms cannot be accepted would get a channel that nobody can leave.
+        terms.check(config.network_id)?;
+        Ok(terms)
+    }
+
+    /// Writes a new channel down and asks the ledger for it.
+    pub(in crate::client) fn open(&mut self, now: Time, payer: Payer, outbox: &mut Outbox) -> [u8; 32] {
+        let account = self.propose(Channel::proposed(now, payer));
+        self.fund(now, &account, false, outbox);
+        account
+    }
+
+    /// Keeps the terms of a channel that a job may need.
+    pub(super) fn propose(&mut self, channel: Channel) -> [u8; 32] {
+        let account = channel.payer.account();
+        self.deadlines.touch(account);
+        self.proposed.insert(account);
+        self.channels.insert(account, Box::new(channel));
+        account
+    }
+
+    /// Forgets channels that were only proposed and that no job uses any more: nobody else knows them.
+    pub(in crate::client) fn forget_proposed(&mut self, in_use: impl Fn(&[u8; 32]) -> bool) {
+        let unused: Vec<[u8; 32]> =
+            self.proposed.iter().filter(|account| !in_use(account)).copied().collect();
+        for account in unused {
+            self.proposed.remove(&account);
+            self.channels.remove(&account);
+        }
+    }
+
+    /// Returns a salt of this client's that none of its channels to this provider has, from one that `draw` picks. (`CH-28`)
+    fn fresh_salt(&self, provider_key: &[u8; 32], draw: u64) -> u64 {
+        let start = draw.checked_rem(u64::from(limits::SALTS_PER_PROVIDER)).unwrap_or(0);
+        let start = u32::try_from(start).unwrap_or(0);
+        let in_use = |salt: &u64| {
+            let mut terms = self.channels.values().map(|channel| channel.payer.terms());
+            terms.any(|terms| terms.provider_key == *provider_key && terms.salt == *salt)
+        };
+        let later = start..limits::SALTS_PER_PROVIDER;
+        let mut salts = later.chain(0..start).map(|index| salt(self.key.as_bytes(), provider_key, index));
+        salts.find(|salt| !in_use(salt)).unwrap_or(draw)
+    }
+}

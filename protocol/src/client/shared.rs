@@ -1,0 +1,46 @@
+//! What all orders of a client share: its keys, its coins, its memory, its voice.
+
+use crate::entropy::Entropy;
+use crate::ident::{Identity, NodeId};
+use crate::io::{Event, OrderNews, Output, PeerFault};
+use crate::market::invite::Crowds;
+use crate::market::lease::Leases;
+use crate::outbox::Outbox;
+use crate::session::StaticKey;
+use crate::wire::message::{Message, ToProvider};
+use crate::work::order::OrderId;
+
+use super::config::ClientConfig;
+use super::memory::Memory;
+use super::payments::Payments;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: ClientConfig,
+    pub(super) identity: Identity,
+    /// Bids are sealed to it. Fresh in every run: bids of an earlier one are nobody's any more.
+    pub(super) seal_key: StaticKey,
+    pub(super) entropy: Entropy,
+    pub(super) payments: Payments,
+    pub(super) memory: Memory,
+    pub(super) crowds: Crowds,
+    pub(super) leases: Leases,
+    pub(super) outbox: Outbox,
+}
+
+impl Outbox {
+    /// Tells the user what has become of an order.
+    pub(super) fn order_news(&mut self, id: OrderId, news: OrderNews) {
+        self.push(Output::Event(Event::Order { id, news }));
+    }
+
+    /// Sends a message to a provider.
+    pub(super) fn to_provider(&mut self, to: NodeId, message: ToProvider) {
+        self.push(Output::Send { to, message: Message::ToProvider(message) });
+    }
+
+    /// Says that a peer broke a rule.
+    pub(super) fn peer_fault(&mut self, peer: NodeId, fault: PeerFault) {
+        self.push(Output::Fault { peer, fault });
+    }
+}
