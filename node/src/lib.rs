@@ -5,7 +5,7 @@
 //!                  │  NodeHandle
 //!   net ──────► driver ◄────── engine              swarm, the one loop, tensors
 //!                  │    ╲
-//!                store   ledger desk ── ledger     records on disk, channels on chain
+//!                store   ledger service ── ledger     records on disk, channels on chain
 //! ```
 //!
 //! [`api::start`] puts a node together and returns its [`api::NodeHandle`]: orders go in, news come out. The

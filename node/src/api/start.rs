@@ -20,7 +20,7 @@ use super::belongings;
 use super::connect::reach_ledger;
 use super::handle::NodeHandle;
 use super::pages::Pages;
-use crate::driver::ledger::LedgerDesk;
+use crate::driver::ledger::LedgerService;
 use crate::driver::request::REQUESTS_MAX;
 use crate::driver::watcher;
 use crate::driver::{Driver, Parts, Selling};
@@ -97,15 +97,15 @@ pub async fn start_showing(
     );
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let (join_failure, last_join_failure) = watch::channel(None);
-    let desk = LedgerDesk::start(Arc::clone(&ledger), config.ledger.poll());
-    let pages = Pages::start(ledger.with_priority(Priority::Page), desk.sights.clone());
+    let ledger_service = LedgerService::start(Arc::clone(&ledger), config.ledger.poll());
+    let pages = Pages::start(ledger.with_priority(Priority::Page), ledger_service.sights.clone());
     let driver = Driver::new(Parts {
         network: config.network.name.clone(),
         net: net.clone(),
         net_events,
         join_failure,
         store,
-        desk,
+        ledger_service,
         ledger: LedgerStatus {
             url: ledger.endpoint(),
             network_id,

@@ -3,7 +3,7 @@
 //! Each turn takes one event (from the swarm, the engine, the ledger, the store, the user or the clock), gives it to the
 //! machine it is for, and does what the machine says until it says `Wake`. The loop never computes and never waits for
 //! anything but a queue whose other end always drains: the swarm takes commands at all times, the store is bound by the
-//! disk alone, the ledger desk and the engine's inbox never wait for this loop.
+//! disk alone, the ledger service and the engine's inbox never wait for this loop.
 
 mod end;
 mod ending;

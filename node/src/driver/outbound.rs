@@ -39,10 +39,10 @@ impl Driver {
                     && let Some(guarded) = guarded(earning)
                 {
                     let Voucher { account, cumulative, .. } = guarded.voucher;
-                    self.desk
+                    self.ledger_service
                         .voucher(account, cumulative)
                         .await
-                        .map_err(|_| NodeError::Stopped("ledger desk"))?;
+                        .map_err(|_| NodeError::Stopped("ledger service"))?;
                     self.pending.push_back((Role::Watcher, Input::Command(Command::Guard(guarded))));
                 }
                 self.friends.note(&record);
@@ -68,8 +68,8 @@ impl Driver {
                 }
             }
             Output::Ledger(call) => {
-                let taken = self.desk.call(role, *call).await;
-                taken.map_err(|_| NodeError::Stopped("ledger desk"))?;
+                let taken = self.ledger_service.call(role, *call).await;
+                taken.map_err(|_| NodeError::Stopped("ledger service"))?;
             }
             Output::Event(event) => self.tell(event),
             Output::Fault { peer, fault } => {

@@ -34,7 +34,7 @@ impl Driver {
         let ran = self.turn_until_end().await;
         self.net.shutdown().await;
         // The engine's thread may be computing; it ends by itself once its inbox and reports are gone.
-        drop((self.engine, self.reports, self.desk));
+        drop((self.engine, self.reports, self.ledger_service));
         let closed = tokio::task::spawn_blocking(|| self.store.close());
         let closed = closed.await.map_err(|_| NodeError::Stopped("store"))?;
         // A store that failed is the cause, and "the store has stopped" only its trace.
@@ -45,8 +45,8 @@ impl Driver {
         self.announce().await?;
         // Before the machines have them watched: what there is a voucher for was funded.
         for (account, cumulative) in std::mem::take(&mut self.restored) {
-            let told = self.desk.voucher(account, cumulative).await;
-            told.map_err(|_| NodeError::Stopped("ledger desk"))?;
+            let told = self.ledger_service.voucher(account, cumulative).await;
+            told.map_err(|_| NodeError::Stopped("ledger service"))?;
         }
         self.meet_old_friends();
         for role in Role::ALL {
@@ -126,12 +126,12 @@ impl Driver {
             report = reports => {
                 report.map(|(job, report)| Happened::Engine(job, report)).ok_or(NodeError::Stopped("engine"))
             }
-            event = self.desk.events.recv() => {
-                event.map(|(role, event)| Happened::Ledger(role, event)).ok_or(NodeError::Stopped("ledger desk"))
+            event = self.ledger_service.events.recv() => {
+                event.map(|(role, event)| Happened::Ledger(role, event)).ok_or(NodeError::Stopped("ledger service"))
             }
-            changed = self.desk.pace.changed() => match changed {
-                Ok(()) => Ok(Happened::Pace(*self.desk.pace.borrow_and_update())),
-                Err(_) => Err(NodeError::Stopped("ledger desk")),
+            changed = self.ledger_service.pace.changed() => match changed {
+                Ok(()) => Ok(Happened::Pace(*self.ledger_service.pace.borrow_and_update())),
+                Err(_) => Err(NodeError::Stopped("ledger service")),
             },
             changed = self.durable.changed() => match changed {
                 Ok(()) => Ok(Happened::Durable),

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::ending::Ending;
-use super::ledger::LedgerDesk;
+use super::ledger::LedgerService;
 use super::meetings::{Early, Friends, Meetings};
 use super::orders::Orders;
 use super::request::Request;
@@ -36,7 +36,7 @@ pub(crate) struct Parts {
     pub(crate) net_events: mpsc::Receiver<NetEvent>,
     pub(crate) join_failure: watch::Sender<Option<String>>,
     pub(crate) store: Store,
-    pub(crate) desk: LedgerDesk,
+    pub(crate) ledger_service: LedgerService,
     pub(crate) ledger: LedgerStatus,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) client: Client,
@@ -67,7 +67,7 @@ pub(crate) struct Driver {
     pub(super) durable: watch::Receiver<PerRole<PersistId>>,
     /// The newest record that each machine gave to the store.
     pub(super) written: PerRole<PersistId>,
-    pub(super) desk: LedgerDesk,
+    pub(super) ledger_service: LedgerService,
     pub(super) ledger: LedgerStatus,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) client: Client,
@@ -113,7 +113,7 @@ impl Driver {
         let restored = parts.guard.iter().map(total).collect();
         let guards = parts.guard.into_iter().map(|guarded| (Role::Watcher, Command::Guard(guarded)));
         let offered = offers.iter().cloned().map(|offer| (Role::Provider, Command::Offer(offer)));
-        let pace = *parts.desk.pace.borrow();
+        let pace = *parts.ledger_service.pace.borrow();
         let paced = std::iter::once((Role::Provider, Command::Pace(pace)));
         let pending = paced
             .chain(guards)
@@ -129,7 +129,7 @@ impl Driver {
             store: parts.store,
             durable,
             written: PerRole::default(),
-            desk: parts.desk,
+            ledger_service: parts.ledger_service,
             ledger: parts.ledger,
             requests: parts.requests,
             client: parts.client,

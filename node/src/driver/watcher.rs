@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::ledger::LedgerDesk;
+use super::ledger::LedgerService;
 use super::outbound::guarded;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
@@ -84,9 +84,9 @@ pub async fn guard(
     mut vouchers: mpsc::Receiver<Vec<Guarded>>,
     mut tell: impl FnMut(GuardNews),
 ) -> Result<(), NodeError> {
-    const STOPPED: NodeError = NodeError::Stopped("ledger desk");
+    const STOPPED: NodeError = NodeError::Stopped("ledger service");
     let started = Instant::now();
-    let mut desk = LedgerDesk::start(ledger, poll);
+    let mut ledger_service = LedgerService::start(ledger, poll);
     let mut watcher = Watcher::new();
     let mut known = BTreeMap::new();
     let mut inputs = Vec::new();
@@ -96,7 +96,7 @@ pub async fn guard(
     loop {
         // Before they are watched: what there is a voucher for was funded.
         for (account, cumulative) in totals.drain(..) {
-            desk.voucher(account, cumulative).await.map_err(|_| STOPPED)?;
+            ledger_service.voucher(account, cumulative).await.map_err(|_| STOPPED)?;
         }
         for input in inputs.drain(..) {
             watcher.handle(Time(micros(started.elapsed())), input);
@@ -107,7 +107,7 @@ pub async fn guard(
                             let account = hex::encode(voucher.account);
                             tell(GuardNews::Claiming { account, cumulative_nano: voucher.cumulative.0 });
                         }
-                        desk.call(Role::Watcher, *call).await.map_err(|_| STOPPED)?;
+                        ledger_service.call(Role::Watcher, *call).await.map_err(|_| STOPPED)?;
                     }
                     Output::Wake(at) => break wake = at,
                     // A watcher says nothing else.
@@ -127,7 +127,7 @@ pub async fn guard(
         }
         let sleep = Duration::from_micros(wake.0).saturating_sub(started.elapsed()).min(IDLE_SLEEP_MAX);
         tokio::select! {
-            event = desk.events.recv() => {
+            event = ledger_service.events.recv() => {
                 let (_, event) = event.ok_or(STOPPED)?;
                 news(&event).into_iter().for_each(&mut tell);
                 inputs.push(Input::Ledger(event));
@@ -142,9 +142,9 @@ pub async fn guard(
                     return Ok(());
                 }
             }
-            changed = desk.pace.changed() => {
+            changed = ledger_service.pace.changed() => {
                 changed.map_err(|_| STOPPED)?;
-                let was_blind = std::mem::replace(&mut blind, desk.pace.borrow_and_update().is_blind());
+                let was_blind = std::mem::replace(&mut blind, ledger_service.pace.borrow_and_update().is_blind());
                 if was_blind != blind {
                     tell(if blind { GuardNews::Blind } else { GuardNews::Seeing });
                 }

@@ -13,7 +13,7 @@ use super::limits::{
     ABSENCES_NEEDED, CALL_WAIT, CALLS_AT_A_TIME, CALLS_AT_A_TIME_COUNTED, CALLS_PER_ACCOUNT_MAX, WATCHED_MAX,
 };
 use super::looks::Account;
-use super::state::{Desk, Ran};
+use super::state::{Ran, ServiceTask};
 use super::watched;
 use crate::ledger::contract::Refusal;
 use crate::ledger::{Ledger, LedgerError};
@@ -24,7 +24,7 @@ pub(super) async fn unbroken<T>(future: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(future).catch_unwind().await.ok()
 }
 
-impl Desk {
+impl ServiceTask {
     pub(super) fn take(&mut self, role: Role, call: LedgerCall) {
         let account = call.account();
         match &call {

@@ -1,8 +1,8 @@
 //! The service between the machines and the ledger: runs their calls and tells them how their channels change.
 //!
 //! ```text
-//! LedgerDesk ── the driver's end: calls in, events and the pace out
-//!   └─ Desk         one task, which waits for nothing but its own queues
+//! LedgerService ── the driver's end: calls in, events and the pace out
+//!   └─ ServiceTask  one task, which waits for nothing but its own queues
 //!        ├─ calls   what the machines want done: in order on one account, side by side on different ones
 //!        ├─ looks   whose turn it is to be looked at
 //!        ├─ gauge   how fast looks can follow each other
@@ -24,5 +24,5 @@ mod state;
 mod tests;
 mod watched;
 
-pub(crate) use self::service::LedgerDesk;
+pub(crate) use self::service::LedgerService;
 pub(crate) use self::watched::{Sights, told};

@@ -12,12 +12,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::calls::unbroken;
 use super::gauge::differ;
 use super::limits::{LOOK_WAIT, LOOKS_AT_A_TIME, PACE_TOLD_EVERY};
-use super::state::{Desk, Looked, Told};
+use super::state::{Looked, ServiceTask, Told};
 use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
 use crate::role::Role;
 
-impl Desk {
+impl ServiceTask {
     pub(super) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Told>,

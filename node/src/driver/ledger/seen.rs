@@ -4,11 +4,11 @@ use bombyx_protocol::channel::ledger::LedgerEvent;
 
 use super::limits::ABSENCES_NEEDED;
 use super::looks::{Account, Standing};
-use super::state::Desk;
+use super::state::ServiceTask;
 use super::watched::{Seen, essence, grows, standing, told};
 use crate::role::Role;
 
-impl Desk {
+impl ServiceTask {
     /// Tells whoever watches, if what is seen is new.
     pub(super) fn observe(&mut self, account: Account, seen: Seen) {
         let Some(watched) = self.watched.get_mut(&account) else { return };

@@ -10,13 +10,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::limits::QUEUE_MAX;
 use super::looks::Account;
-use super::state::{Desk, Told};
+use super::state::{ServiceTask, Told};
 use super::watched::Sights;
 use crate::ledger::Ledger;
 use crate::role::Role;
 
 /// The driver's end of the service. Dropping it stops the service.
-pub(crate) struct LedgerDesk {
+pub(crate) struct LedgerService {
     told: mpsc::Sender<Told>,
     pub(crate) events: mpsc::Receiver<(Role, LedgerEvent)>,
     /// How fast changes on the ledger are seen.
@@ -29,14 +29,14 @@ pub(crate) struct LedgerDesk {
 #[derive(Debug)]
 pub(crate) struct Stopped;
 
-impl LedgerDesk {
+impl LedgerService {
     /// Starts the service on `ledger`. A channel that nothing urges is looked at every `poll`, if there are turns to spare.
     pub(crate) fn start(ledger: Arc<Ledger>, poll: Duration) -> Self {
         let (told, inbox) = mpsc::channel(QUEUE_MAX);
         let (sender, events) = mpsc::channel(QUEUE_MAX);
-        let (desk, pace) = Desk::new(ledger, poll);
-        let sights = desk.sights.clone();
-        tokio::spawn(desk.run(inbox, sender));
+        let (task, pace) = ServiceTask::new(ledger, poll);
+        let sights = task.sights.clone();
+        tokio::spawn(task.run(inbox, sender));
         Self { told, events, pace, sights }
     }
 

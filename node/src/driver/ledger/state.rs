@@ -27,7 +27,7 @@ pub(super) enum Told {
 }
 
 /// The service itself: one task.
-pub(super) struct Desk {
+pub(super) struct ServiceTask {
     pub(super) ledger: Arc<Ledger>,
     /// The same for looks while calls are made: beside them, not after them.
     pub(super) pressed: Arc<Ledger>,
@@ -67,7 +67,7 @@ pub(super) struct Looked {
     pub(super) seen: Option<Result<Seen, LedgerError>>,
 }
 
-impl Desk {
+impl ServiceTask {
     pub(super) fn new(ledger: Arc<Ledger>, poll: Duration) -> (Self, watch::Receiver<Pace>) {
         let now = Instant::now();
         let gauge = Gauge::new(ledger.spacing());
@@ -75,7 +75,7 @@ impl Desk {
         let mut looks = Looks::new(Span(micros(poll)));
         looks.set_pace(gauge.pace(now));
         let pressed = Arc::new(ledger.with_priority(Priority::Act));
-        let desk = Self {
+        let task = Self {
             ledger,
             pressed,
             started: now,
@@ -93,7 +93,7 @@ impl Desk {
             sights: Sights::default(),
             outbox: VecDeque::new(),
         };
-        (desk, receiver)
+        (task, receiver)
     }
 
     pub(super) fn time(&self, now: Instant) -> Time {

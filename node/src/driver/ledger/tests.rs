@@ -13,7 +13,7 @@ use ed25519_dalek::SigningKey;
 use tokio::time::{Instant, timeout};
 
 use super::looks::Account;
-use super::state::Desk;
+use super::state::ServiceTask;
 use super::*;
 use crate::api::pages::Pages;
 use crate::ledger::chain::{Chain, Priority, Reply, Transaction};
@@ -31,19 +31,19 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-async fn hear(desk: &mut LedgerDesk) -> (Role, LedgerEvent) {
-    timeout(PATIENCE, desk.events.recv()).await.unwrap().unwrap()
+async fn hear(ledger_service: &mut LedgerService) -> (Role, LedgerEvent) {
+    timeout(PATIENCE, ledger_service.events.recv()).await.unwrap().unwrap()
 }
 
-async fn hear_state(desk: &mut LedgerDesk, to: Role) -> Option<ChannelState> {
-    match hear(desk).await {
+async fn hear_state(ledger_service: &mut LedgerService, to: Role) -> Option<ChannelState> {
+    match hear(ledger_service).await {
         (role, LedgerEvent::Channel { state, .. }) if role == to => state,
         other => panic!("{other:?}"),
     }
 }
 
-async fn say(desk: &LedgerDesk, role: Role, call: LedgerCall) {
-    desk.call(role, call).await.unwrap();
+async fn say(ledger_service: &LedgerService, role: Role, call: LedgerCall) {
+    ledger_service.call(role, call).await.unwrap();
 }
 
 /// (`CH-23`)
@@ -69,13 +69,13 @@ async fn a_provider_is_told_of_a_deposit_by_the_second_look_that_shows_it() {
         chain_time_s: 1,
     };
     let chain: Arc<dyn Chain> = Arc::new(Devnet::new().unwrap());
-    let (mut desk, _) = Desk::new(Arc::new(Ledger::new(chain, DEVNET_ID, None)), PATIENCE);
+    let (mut ledger_service, _) = ServiceTask::new(Arc::new(Ledger::new(chain, DEVNET_ID, None)), PATIENCE);
     for role in [Role::Client, Role::Provider] {
-        desk.take(role, LedgerCall::Watch { account });
+        ledger_service.take(role, LedgerCall::Watch { account });
     }
     let mut look = |deposit, settled| {
-        desk.observe(account, Some(state(deposit, settled)));
-        desk.outbox.drain(..).map(|(role, _)| role).collect::<Vec<_>>()
+        ledger_service.observe(account, Some(state(deposit, settled)));
+        ledger_service.outbox.drain(..).map(|(role, _)| role).collect::<Vec<_>>()
     };
     assert_eq!(look(5, 0), [Role::Client]);
     assert_eq!(look(5, 0), [Role::Provider]);
@@ -91,14 +91,15 @@ async fn a_provider_is_told_of_a_deposit_by_the_second_look_that_shows_it() {
 #[tokio::test]
 async fn a_node_without_channels_stays_ready_for_one_however_long_it_asks_nothing() {
     let chain: Arc<dyn Chain> = Arc::new(Devnet::new().unwrap());
-    let (mut desk, pace) = Desk::new(Arc::new(Ledger::new(chain, DEVNET_ID, None)), PATIENCE);
+    let (mut ledger_service, pace) =
+        ServiceTask::new(Arc::new(Ledger::new(chain, DEVNET_ID, None)), PATIENCE);
     let long_ago = Instant::now() - limits::SILENCE * 3;
-    desk.gauge.ended(long_ago, long_ago, false);
-    desk.tell_pace();
+    ledger_service.gauge.ended(long_ago, long_ago, false);
+    ledger_service.tell_pace();
     assert!(!pace.borrow().is_blind(), "nothing is watched");
-    desk.take(Role::Provider, LedgerCall::Watch { account: [1; 32] });
-    desk.gauge.ended(long_ago, long_ago, false);
-    desk.tell_pace();
+    ledger_service.take(Role::Provider, LedgerCall::Watch { account: [1; 32] });
+    ledger_service.gauge.ended(long_ago, long_ago, false);
+    ledger_service.tell_pace();
     assert!(pace.borrow().is_blind(), "what is watched is not seen");
 }
 
@@ -119,23 +120,25 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
     let chain: Arc<dyn Chain> = Arc::new(devnet.clone());
     let address = wallet.address();
     let ledger = Arc::new(Ledger::new(chain, DEVNET_ID, Some(wallet)).with_deadline(PATIENCE));
-    let mut desk = LedgerDesk::start(ledger, Duration::from_millis(20));
+    let mut ledger_service = LedgerService::start(ledger, Duration::from_millis(20));
 
-    say(&desk, Role::Provider, LedgerCall::Watch { account }).await;
+    say(&ledger_service, Role::Provider, LedgerCall::Watch { account }).await;
     let absent = LedgerEvent::Channel { account, state: None };
-    assert_eq!(hear(&mut desk).await, (Role::Provider, absent.clone()));
+    assert_eq!(hear(&mut ledger_service).await, (Role::Provider, absent.clone()));
 
     let open = LedgerCall::Open { terms: terms.into(), deposit: DEPOSIT };
-    say(&desk, Role::Client, open.clone()).await;
-    assert_eq!(hear(&mut desk).await, (Role::Client, absent.clone()));
+    say(&ledger_service, Role::Client, open.clone()).await;
+    assert_eq!(hear(&mut ledger_service).await, (Role::Client, absent.clone()));
     let poor = LedgerEvent::Failed { account, top_up: None, fault: LedgerFault::Funds };
-    assert_eq!(hear(&mut desk).await, (Role::Client, poor));
+    assert_eq!(hear(&mut ledger_service).await, (Role::Client, poor));
 
     devnet.faucet(address, Nano(5 * DEPOSIT.0)).unwrap();
-    say(&desk, Role::Client, open).await;
+    say(&ledger_service, Role::Client, open).await;
     let mut told = Vec::new();
     for _ in 0..2 {
-        let (role, LedgerEvent::Channel { state: Some(state), .. }) = hear(&mut desk).await else { panic!() };
+        let (role, LedgerEvent::Channel { state: Some(state), .. }) = hear(&mut ledger_service).await else {
+            panic!()
+        };
         assert_eq!((state.deposit, state.settled, state.closing), (DEPOSIT, Nano::ZERO, None));
         told.push((role, state.epoch));
     }
@@ -145,45 +148,45 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
     // A voucher of another key: the state is told before the failure, and only its caller hears of that.
     let voucher = Voucher { account, epoch, cumulative: Nano(50_000_000) };
     let forged = LedgerCall::Claim { voucher, signature: voucher.sign(&key(3)) };
-    say(&desk, Role::Provider, forged).await;
+    say(&ledger_service, Role::Provider, forged).await;
     let refused =
         LedgerEvent::Failed { account, top_up: None, fault: LedgerFault::Refused { exit_code: 105 } };
-    assert_eq!(hear(&mut desk).await, (Role::Provider, refused));
+    assert_eq!(hear(&mut ledger_service).await, (Role::Provider, refused));
 
     // What is settled, or asked for, already is no failure, and nothing new.
     let paid = Voucher { account, epoch, cumulative: Nano(20_000_000) };
     let claim = LedgerCall::Claim { voucher: paid, signature: paid.sign(&key(1)) };
     for call in [claim.clone(), claim] {
-        say(&desk, Role::Provider, call).await;
+        say(&ledger_service, Role::Provider, call).await;
     }
     for role in [Role::Client, Role::Provider] {
-        let state = hear_state(&mut desk, role).await.unwrap();
+        let state = hear_state(&mut ledger_service, role).await.unwrap();
         assert_eq!((state.settled, state.closing), (paid.cumulative, None));
     }
     let request = CloseRequest { account, epoch };
     let request = LedgerCall::RequestClose { request, signature: request.sign(&key(1)) };
     for call in [request.clone(), request] {
-        say(&desk, Role::Client, call).await;
+        say(&ledger_service, Role::Client, call).await;
     }
     for role in [Role::Client, Role::Provider] {
-        let state = hear_state(&mut desk, role).await.unwrap();
+        let state = hear_state(&mut ledger_service, role).await.unwrap();
         assert!(state.closing.is_some_and(|left| left > Span(0)), "{state:?}");
     }
     // The end of the challenge is no transaction, and is told all the same.
     devnet.advance(CHALLENGE_S);
     for role in [Role::Client, Role::Provider] {
-        assert_eq!(hear_state(&mut desk, role).await.unwrap().closing, Some(Span(0)));
+        assert_eq!(hear_state(&mut ledger_service, role).await.unwrap().closing, Some(Span(0)));
     }
 
-    say(&desk, Role::Client, LedgerCall::Unwatch { account }).await;
+    say(&ledger_service, Role::Client, LedgerCall::Unwatch { account }).await;
     let order = CloseOrder { account, epoch, cumulative: voucher.cumulative };
     let close = LedgerCall::Close {
         voucher: Some((voucher, voucher.sign(&key(1)))),
         order,
         signature: order.sign(&key(2)),
     };
-    say(&desk, Role::Provider, close).await;
-    assert_eq!(hear(&mut desk).await, (Role::Provider, absent));
+    say(&ledger_service, Role::Provider, close).await;
+    assert_eq!(hear(&mut ledger_service).await, (Role::Provider, absent));
 }
 
 /// A devnet that breaks at one account and never answers for another.
@@ -239,13 +242,13 @@ impl Chain for Odd {
 async fn a_call_that_panics_is_told_as_failed_and_the_next_one_runs() {
     let (broken, hung) = ([7; 32], [8; 32]);
     let ledger = Ledger::new(Odd::new(broken, hung), DEVNET_ID, None);
-    let mut desk = LedgerDesk::start(Arc::new(ledger), PATIENCE);
+    let mut ledger_service = LedgerService::start(Arc::new(ledger), PATIENCE);
     let voucher = Voucher { account: broken, epoch: 1, cumulative: Nano(1) };
     for key_number in [1, 2] {
         let call = LedgerCall::Claim { voucher, signature: voucher.sign(&key(key_number)) };
-        say(&desk, Role::Provider, call).await;
+        say(&ledger_service, Role::Provider, call).await;
         let failed = LedgerEvent::Failed { account: broken, top_up: None, fault: LedgerFault::Unknown };
-        assert_eq!(hear(&mut desk).await, (Role::Provider, failed));
+        assert_eq!(hear(&mut ledger_service).await, (Role::Provider, failed));
     }
 }
 
@@ -253,13 +256,13 @@ async fn a_call_that_panics_is_told_as_failed_and_the_next_one_runs() {
 #[tokio::test]
 async fn of_two_equal_top_ups_none_is_dropped() {
     let ledger = Ledger::new(Odd::new([7; 32], [8; 32]), DEVNET_ID, None);
-    let mut desk = LedgerDesk::start(Arc::new(ledger), PATIENCE);
+    let mut ledger_service = LedgerService::start(Arc::new(ledger), PATIENCE);
     let (account, amount) = ([7; 32], Nano(5));
     for _ in 0..2 {
-        say(&desk, Role::Client, LedgerCall::TopUp { account, amount }).await;
+        say(&ledger_service, Role::Client, LedgerCall::TopUp { account, amount }).await;
     }
     for _ in 0..2 {
-        let (_, LedgerEvent::Failed { top_up, .. }) = hear(&mut desk).await else { panic!() };
+        let (_, LedgerEvent::Failed { top_up, .. }) = hear(&mut ledger_service).await else { panic!() };
         assert_eq!(top_up, Some(amount));
     }
 }
@@ -269,23 +272,23 @@ async fn of_two_equal_top_ups_none_is_dropped() {
 async fn looks_that_hang_or_break_hold_no_other() {
     let (broken, hung) = ([7; 32], [8; 32]);
     let ledger = Ledger::new(Odd::new(broken, hung), DEVNET_ID, None);
-    let mut desk = LedgerDesk::start(Arc::new(ledger), Duration::from_millis(5));
+    let mut ledger_service = LedgerService::start(Arc::new(ledger), Duration::from_millis(5));
     for account in [broken, hung, [9; 32]] {
-        say(&desk, Role::Client, LedgerCall::Watch { account }).await;
+        say(&ledger_service, Role::Client, LedgerCall::Watch { account }).await;
     }
     let absent = LedgerEvent::Channel { account: [9; 32], state: None };
-    assert_eq!(hear(&mut desk).await, (Role::Client, absent));
-    assert!(desk.sights.get(&[9; 32]).is_some_and(|sight| sight.state.is_none()));
+    assert_eq!(hear(&mut ledger_service).await, (Role::Client, absent));
+    assert!(ledger_service.sights.get(&[9; 32]).is_some_and(|sight| sight.state.is_none()));
     // And again and again, while one look hangs.
-    let first = desk.sights.get(&[9; 32]).unwrap().at;
+    let first = ledger_service.sights.get(&[9; 32]).unwrap().at;
     timeout(PATIENCE, async {
-        while desk.sights.get(&[9; 32]).unwrap().at == first {
+        while ledger_service.sights.get(&[9; 32]).unwrap().at == first {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await
     .unwrap();
-    assert!(desk.sights.get(&hung).is_none() && desk.sights.get(&broken).is_none());
+    assert!(ledger_service.sights.get(&hung).is_none() && ledger_service.sights.get(&broken).is_none());
 }
 
 /// A devnet behind HTTP that counts its requests, and a ledger over it that makes `per_s` of them.
@@ -342,29 +345,30 @@ async fn a_close_is_answered_in_time_at_one_request_a_second_among_hundreds_that
     let client = service.ledger("0", Some(wallet));
     let opened = client.open(&terms, DEPOSIT).await.unwrap();
 
-    let mut desk = LedgerDesk::start(Arc::new(service.ledger("1", None)), Duration::from_millis(500));
-    say(&desk, Role::Provider, LedgerCall::Watch { account }).await;
+    let mut ledger_service =
+        LedgerService::start(Arc::new(service.ledger("1", None)), Duration::from_millis(500));
+    say(&ledger_service, Role::Provider, LedgerCall::Watch { account }).await;
     let open = timeout(PATIENCE, async {
         loop {
-            if let (_, LedgerEvent::Channel { state: Some(state), .. }) = hear(&mut desk).await {
+            if let (_, LedgerEvent::Channel { state: Some(state), .. }) = hear(&mut ledger_service).await {
                 return state;
             }
         }
     });
     assert_eq!(open.await.unwrap().deposit, DEPOSIT);
     let voucher = Voucher { account, epoch: opened.epoch, cumulative: Nano(12_000_000) };
-    desk.voucher(account, voucher.cumulative).await.unwrap();
+    ledger_service.voucher(account, voucher.cumulative).await.unwrap();
     for number in 0..300_u32 {
         let mut invented = [0; 32];
         invented[..4].copy_from_slice(&number.to_be_bytes());
-        say(&desk, Role::Provider, LedgerCall::Watch { account: invented }).await;
+        say(&ledger_service, Role::Provider, LedgerCall::Watch { account: invented }).await;
     }
 
     client.request_close(opened.account).await.unwrap();
     let asked = Instant::now();
     let closing = async {
         loop {
-            let (role, event) = hear(&mut desk).await;
+            let (role, event) = hear(&mut ledger_service).await;
             if let LedgerEvent::Channel { account: about, state: Some(state) } = event
                 && about == account
                 && state.closing.is_some()
@@ -382,7 +386,7 @@ async fn a_close_is_answered_in_time_at_one_request_a_second_among_hundreds_that
         order,
         signature: order.sign(&key(2)),
     };
-    say(&desk, Role::Provider, close).await;
+    say(&ledger_service, Role::Provider, close).await;
     while client.channel(opened.account).await.unwrap().is_some() {
         assert!(
             asked.elapsed() < Duration::from_secs(u64::from(CHALLENGE_S) / 2),
@@ -401,10 +405,10 @@ async fn pages_that_are_read_by_the_thousand_leave_the_looks_as_they_were() {
     const WINDOW: Duration = Duration::from_secs(5);
     let service = Service::start().await;
     let ledger = Arc::new(service.ledger("10", None));
-    let desk = LedgerDesk::start(Arc::clone(&ledger), Duration::from_millis(20));
+    let ledger_service = LedgerService::start(Arc::clone(&ledger), Duration::from_millis(20));
     let watched = [3; 32];
-    say(&desk, Role::Client, LedgerCall::Watch { account: watched }).await;
-    let pages = Pages::start(ledger.with_priority(Priority::Page), desk.sights.clone());
+    say(&ledger_service, Role::Client, LedgerCall::Watch { account: watched }).await;
+    let pages = Pages::start(ledger.with_priority(Priority::Page), ledger_service.sights.clone());
     let someone = Address::basechain([4; 32]);
     tokio::time::sleep(Duration::from_secs(1)).await;
 
@@ -442,12 +446,12 @@ async fn pages_that_are_read_by_the_thousand_leave_the_looks_as_they_were() {
 #[tokio::test]
 async fn calls_that_hang_hold_no_claim() {
     let service = Service::start().await;
-    let (mut desk, _) = Desk::new(Arc::new(service.ledger("1", None)), PATIENCE);
+    let (mut ledger_service, _) = ServiceTask::new(Arc::new(service.ledger("1", None)), PATIENCE);
     for number in 1..=5 {
-        desk.take(Role::Client, LedgerCall::Finalize { account: [number; 32] });
+        ledger_service.take(Role::Client, LedgerCall::Finalize { account: [number; 32] });
     }
-    assert_eq!((desk.running.len(), desk.ready.len()), (2, 3));
+    assert_eq!((ledger_service.running.len(), ledger_service.ready.len()), (2, 3));
     let voucher = Voucher { account: [9; 32], epoch: 1, cumulative: Nano(1) };
-    desk.take(Role::Provider, LedgerCall::Claim { voucher, signature: voucher.sign(&key(1)) });
-    assert_eq!((desk.running.len(), desk.ready.len()), (3, 3));
+    ledger_service.take(Role::Provider, LedgerCall::Claim { voucher, signature: voucher.sign(&key(1)) });
+    assert_eq!((ledger_service.running.len(), ledger_service.ready.len()), (3, 3));
 }
