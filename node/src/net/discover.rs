@@ -14,7 +14,7 @@ use web_time::Instant;
 
 use super::behaviour::Behaviour;
 use super::dial::Dialer;
-use super::gossip::{Talk, listeners};
+use super::gossip::{Topics, listeners};
 use super::joint::NetEvent;
 use super::meet::{Known, Meetings, draw};
 use super::outbox::Outbox;
@@ -29,7 +29,7 @@ pub(super) struct Discovery {
     due: VecDeque<[u8; 32]>,
     /// Size of the routing table when everything was last announced.
     announced_to: usize,
-    topics: BTreeMap<String, Search>,
+    searches: BTreeMap<String, Search>,
     finds: HashMap<QueryId, Find>,
     pub(super) meetings: Meetings,
     next_bootstrap: Instant,
@@ -83,7 +83,7 @@ impl Discovery {
             provided: BTreeMap::new(),
             due: VecDeque::new(),
             announced_to: 0,
-            topics: BTreeMap::new(),
+            searches: BTreeMap::new(),
             finds: HashMap::new(),
             meetings: Meetings::default(),
             next_bootstrap: now + jittered(limits::BOOTSTRAP_EVERY),
@@ -106,29 +106,29 @@ impl Discovery {
     }
 
     /// This node listens to a topic from now on.
-    pub(super) fn subscribed(&mut self, talk: &Talk, topic: &str, now: Instant) {
+    pub(super) fn subscribed(&mut self, topics: &Topics, topic: &str, now: Instant) {
         self.seek(topic, now).subscribed = true;
-        if let (true, Some(name)) = (self.announce_topics, talk.topic(topic)) {
+        if let (true, Some(name)) = (self.announce_topics, topics.topic(topic)) {
             self.provide(topic_key(name.hash().as_str()), now);
         }
     }
 
-    pub(super) fn unsubscribed(&mut self, swarm: &mut Swarm<Behaviour>, talk: &Talk, topic: &str) {
-        self.topics.remove(topic);
-        if let (true, Some(name)) = (self.announce_topics, talk.topic(topic)) {
+    pub(super) fn unsubscribed(&mut self, swarm: &mut Swarm<Behaviour>, topics: &Topics, topic: &str) {
+        self.searches.remove(topic);
+        if let (true, Some(name)) = (self.announce_topics, topics.topic(topic)) {
             self.withdraw(swarm, &topic_key(name.hash().as_str()));
         }
     }
 
     /// This node publishes on a topic, and wants listeners for a while.
     pub(super) fn published(&mut self, topic: &str, now: Instant) {
-        if self.topics.contains_key(topic) || self.topics.len() < limits::TOPICS_MAX {
+        if self.searches.contains_key(topic) || self.searches.len() < limits::TOPICS_MAX {
             self.seek(topic, now).until = now + limits::PUBLISHED_TOPIC_LIFE;
         }
     }
 
     fn seek(&mut self, topic: &str, now: Instant) -> &mut Search {
-        self.topics.entry(topic.to_owned()).or_insert(Search {
+        self.searches.entry(topic.to_owned()).or_insert(Search {
             subscribed: false,
             until: now,
             next: now,
@@ -239,9 +239,15 @@ impl Discovery {
         self.meetings.tell(swarm, &known, now, out);
     }
 
-    pub(super) fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>, talk: &Talk, routes: usize, now: Instant) {
+    pub(super) fn on_tick(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        topics: &Topics,
+        routes: usize,
+        now: Instant,
+    ) {
         self.announce(swarm, routes, now);
-        self.populate(swarm, talk, routes, now);
+        self.populate(swarm, topics, routes, now);
         if now >= self.next_bootstrap {
             self.next_bootstrap = now + jittered(limits::BOOTSTRAP_EVERY);
             // Without a known peer there is nothing to refresh; joining goes on elsewhere.
@@ -274,14 +280,14 @@ impl Discovery {
     }
 
     /// Seeks listeners for the topics that have few of them connected.
-    fn populate(&mut self, swarm: &mut Swarm<Behaviour>, talk: &Talk, routes: usize, now: Instant) {
-        self.topics.retain(|_, search| search.subscribed || search.until > now);
+    fn populate(&mut self, swarm: &mut Swarm<Behaviour>, topics: &Topics, routes: usize, now: Instant) {
+        self.searches.retain(|_, search| search.subscribed || search.until > now);
         if routes == 0 {
             return;
         }
         let mut starts = Vec::new();
-        for (topic, search) in &mut self.topics {
-            let Some(name) = talk.topic(topic).filter(|_| search.next <= now) else { continue };
+        for (topic, search) in &mut self.searches {
+            let Some(name) = topics.topic(topic).filter(|_| search.next <= now) else { continue };
             let heard = listeners(&swarm.behaviour().gossip, &name.hash());
             if heard >= limits::TOPIC_PEERS_MIN {
                 search.backoff = limits::SEARCH_BACKOFF_MIN;
@@ -343,7 +349,7 @@ mod tests {
         let now = Instant::now();
         let mut discovery = Discovery::new(true, now);
         discovery.published("calls", now);
-        let search = &discovery.topics["calls"];
+        let search = &discovery.searches["calls"];
         assert!(!search.subscribed && search.until == now + limits::PUBLISHED_TOPIC_LIFE);
         assert!(discovery.provided.is_empty(), "publishing alone announces nothing");
     }
@@ -359,6 +365,6 @@ mod tests {
             discovery.published(&number.to_string(), now);
         }
         assert_eq!(discovery.provided.len(), limits::PROVIDED_MAX);
-        assert_eq!(discovery.topics.len(), limits::TOPICS_MAX);
+        assert_eq!(discovery.searches.len(), limits::TOPICS_MAX);
     }
 }

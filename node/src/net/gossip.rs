@@ -121,7 +121,7 @@ fn topic_score() -> TopicScoreParams {
 }
 
 /// Short topic names to the network's and back, and what waits to be published.
-pub(super) struct Talk {
+pub(super) struct Topics {
     prefix: String,
     unheard: VecDeque<Unheard>,
 }
@@ -133,7 +133,7 @@ struct Unheard {
     bytes: Vec<u8>,
 }
 
-impl Talk {
+impl Topics {
     pub(super) fn new(network: &str) -> Self {
         Self { prefix: prefix(network), unheard: VecDeque::new() }
     }

@@ -19,7 +19,7 @@ use super::config::{NetConfig, NetError, Scope};
 use super::dial::Dialer;
 use super::discover::Discovery;
 use super::friends::Friends;
-use super::gossip::{self, Talk, Unjudged};
+use super::gossip::{self, Topics, Unjudged};
 use super::handle::NetHandle;
 use super::join::Joins;
 use super::joint::{Fault, NetCommand, NetEvent, NetStatus, Undelivered};
@@ -83,7 +83,7 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
         connections_high: config.connections_high.max(8),
         pumps: Pumps::new(node, control, events.clone(), requests_in, friends.clone()),
         dialer: Dialer::new(config.scope),
-        talk: Talk::new(&config.network),
+        topics: Topics::new(&config.network),
         discovery: Discovery::new(config.announce_topics, now),
         gossip_flow: Flow::new(
             "gossip",
@@ -115,7 +115,7 @@ struct State {
     connections_high: usize,
     pumps: Pumps,
     dialer: Dialer,
-    talk: Talk,
+    topics: Topics,
     discovery: Discovery,
     gossip_flow: Flow,
     judge: Judge,
@@ -190,18 +190,18 @@ impl State {
             NetCommand::Publish { topic, bytes } => {
                 self.discovery.published(&topic, now);
                 let gossip = &mut swarm.behaviour_mut().gossip;
-                self.talk.publish(gossip, topic, bytes, now, &mut self.out);
+                self.topics.publish(gossip, topic, bytes, now, &mut self.out);
             }
             NetCommand::Subscribe(topic) => {
-                if self.talk.subscribe(&mut swarm.behaviour_mut().gossip, &topic) {
-                    self.discovery.subscribed(&self.talk, &topic, now);
+                if self.topics.subscribe(&mut swarm.behaviour_mut().gossip, &topic) {
+                    self.discovery.subscribed(&self.topics, &topic, now);
                 } else {
                     self.out.push(NetEvent::Unsubscribable { topic });
                 }
             }
             NetCommand::Unsubscribe(topic) => {
-                self.talk.unsubscribe(&mut swarm.behaviour_mut().gossip, &topic);
-                self.discovery.unsubscribed(swarm, &self.talk, &topic);
+                self.topics.unsubscribe(&mut swarm.behaviour_mut().gossip, &topic);
+                self.discovery.unsubscribed(swarm, &self.topics, &topic);
             }
             NetCommand::Provide(key) => self.discovery.provide(key, now),
             NetCommand::Withdraw(key) => self.discovery.withdraw(swarm, &key),
@@ -269,9 +269,9 @@ impl State {
         self.status.routes = routes;
         self.joins.on_tick(swarm, now, &mut self.out);
         self.dialer.on_tick(swarm, now);
-        self.discovery.on_tick(swarm, &self.talk, routes, now);
+        self.discovery.on_tick(swarm, &self.topics, routes, now);
         self.go_on_meeting(swarm);
-        self.talk.retry(&mut swarm.behaviour_mut().gossip, now, &mut self.out);
+        self.topics.retry(&mut swarm.behaviour_mut().gossip, now, &mut self.out);
         swarm.behaviour_mut().kad.store_mut().sweep(now);
         for peer in self.penalties.forgive(now) {
             swarm.behaviour_mut().blocked.unblock_peer(peer);
@@ -481,9 +481,9 @@ impl State {
     fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: libp2p::gossipsub::Event) {
         if let libp2p::gossipsub::Event::Subscribed { .. } = event {
             // What waits for its first listener need not wait for the clock.
-            self.talk.retry(&mut swarm.behaviour_mut().gossip, Instant::now(), &mut self.out);
+            self.topics.retry(&mut swarm.behaviour_mut().gossip, Instant::now(), &mut self.out);
         }
-        let Some(mut message) = self.talk.on_event(event) else { return };
+        let Some(mut message) = self.topics.on_event(event) else { return };
         let events = self.events.clone();
         let verdict = self.let_gossip_pass(swarm, &message).and_then(|()| {
             let place = events.try_reserve().map_err(|_| self.drop_gossip())?;
