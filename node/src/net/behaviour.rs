@@ -14,7 +14,7 @@ use super::friends::Friends;
 use super::gossip::{self, Gossip};
 use super::guard::Guarded;
 use super::records::Records;
-use super::streams::Gate;
+use super::streams::InboundLimiter;
 use super::table::Table;
 use super::{address, internet, limits};
 
@@ -61,9 +61,9 @@ pub(super) fn build(
     keypair: &identity::Keypair,
     typed: Vec<Multiaddr>,
     friends: &Friends,
-    gate: &Arc<Gate>,
+    limiter: &Arc<InboundLimiter>,
 ) -> Result<Swarm<Behaviour>, NetError> {
-    let behaviour = behaviour(config, keypair, friends, gate)?;
+    let behaviour = behaviour(config, keypair, friends, limiter)?;
     let transport = Guarded::new(internet::transport(keypair)?, config.scope, typed).boxed();
     // Protocols are negotiated before the first bytes and not along with them: over QUIC a record for the hash table,
     // which nobody answers, would never arrive. (`NE-6`)
@@ -78,7 +78,7 @@ fn behaviour(
     config: &NetConfig,
     keypair: &identity::Keypair,
     friends: &Friends,
-    gate: &Arc<Gate>,
+    limiter: &Arc<InboundLimiter>,
 ) -> Result<Behaviour, NetError> {
     // Far above the level to which silent connections are trimmed: a network whose nodes sit at their hard limit
     // serves newcomers only by turns.
@@ -89,7 +89,7 @@ fn behaviour(
         .with_hide_listen_addrs(config.scope == Scope::Public);
     Ok(Behaviour {
         blocked: allow_block_list::Behaviour::default(),
-        door: Door::new(strangers_max, friends.clone(), Arc::clone(gate)),
+        door: Door::new(strangers_max, friends.clone(), Arc::clone(limiter)),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::default(),
         kad: kademlia(config, keypair)?,

@@ -18,7 +18,7 @@ use super::gossip::{Topics, listeners};
 use super::joint::NetEvent;
 use super::meet::{Known, Meetings, draw};
 use super::outbox::Outbox;
-use super::streams::Gate;
+use super::streams::InboundLimiter;
 use super::{address, limits, prefix};
 
 /// What this node provides and seeks.
@@ -218,7 +218,7 @@ impl Discovery {
         &mut self,
         swarm: &mut Swarm<Behaviour>,
         dialer: &mut Dialer,
-        gate: &Gate,
+        limiter: &InboundLimiter,
         is_ready: &dyn Fn(&Swarm<Behaviour>, &PeerId) -> bool,
         routes: usize,
         out: &mut Outbox,
@@ -231,11 +231,11 @@ impl Discovery {
                 self.meetings.searched(&key);
             }
         }
-        let known = Known { dialer, gate, is_ready };
+        let known = Known { dialer, limiter, is_ready };
         for peer in self.meetings.take_due(swarm, &known, now) {
             dialer.reach_known(swarm, peer, now);
         }
-        let known = Known { dialer, gate, is_ready };
+        let known = Known { dialer, limiter, is_ready };
         self.meetings.tell(swarm, &known, now, out);
     }
 

@@ -22,7 +22,7 @@ use web_time::Instant;
 
 use super::budget::{Excess, Place, Places};
 use super::friends::Friends;
-use super::streams::Gate;
+use super::streams::InboundLimiter;
 use super::{limits, prefix};
 
 /// Why a connection is refused.
@@ -45,7 +45,7 @@ fn refuse(why: Refused) -> ConnectionDenied {
 /// Admits connections, and closes those whose place somebody else gets.
 pub(super) struct Door {
     friends: Friends,
-    gate: Arc<Gate>,
+    limiter: Arc<InboundLimiter>,
     strangers_max: usize,
     half_open: Places,
     knocking: BTreeMap<ConnectionId, Place>,
@@ -74,10 +74,10 @@ struct Guest {
 
 impl Door {
     /// A door with this many places for strangers.
-    pub(super) fn new(strangers_max: usize, friends: Friends, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(strangers_max: usize, friends: Friends, limiter: Arc<InboundLimiter>) -> Self {
         Self {
             friends,
-            gate,
+            limiter,
             strangers_max,
             half_open: Places::new(
                 "inbound connections that shake hands",
@@ -116,7 +116,7 @@ impl Door {
 
     /// When a guest last said something, or came.
     fn heard_at(&self, peer: &PeerId, guest: &Guest) -> Instant {
-        self.gate.heard_at(peer).map_or(guest.since, |at| at.max(guest.since))
+        self.limiter.heard_at(peer).map_or(guest.since, |at| at.max(guest.since))
     }
 
     /// The stranger whose place a newcomer of this prefix gets.

@@ -16,7 +16,7 @@ use super::config::NetConfig;
 use super::friends::Friends;
 use super::handle::NetHandle;
 use super::joint::{NetCommand, NetEvent};
-use super::streams::{GREETING, Gate, MESSAGES, write_frame};
+use super::streams::{GREETING, InboundLimiter, MESSAGES, write_frame};
 use super::{address, behaviour, limits};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,8 +44,8 @@ impl Hostile {
     /// Connects from the address that the configuration listens at.
     async fn dial(config: NetConfig, victim: &(NetHandle, mpsc::Receiver<NetEvent>)) -> (Self, NodeId) {
         let (keypair, node) = behaviour::identity(&config.identity_seed).unwrap();
-        let (friends, gate) = (Friends::default(), Arc::new(Gate::default()));
-        let mut swarm = behaviour::build(&config, &keypair, Vec::new(), &friends, &gate).unwrap();
+        let (friends, limiter) = (Friends::default(), Arc::new(InboundLimiter::default()));
+        let mut swarm = behaviour::build(&config, &keypair, Vec::new(), &friends, &limiter).unwrap();
         let (target, at) = address::read_dialable(&victim.0.listening()[0]).unwrap();
         swarm.listen_on(config.listen[0].parse().unwrap()).unwrap();
         while !matches!(swarm.select_next_some().await, SwarmEvent::NewListenAddr { .. }) {}

@@ -16,7 +16,7 @@ use super::behaviour::Behaviour;
 use super::dial::Dialer;
 use super::joint::NetEvent;
 use super::outbox::Outbox;
-use super::streams::Gate;
+use super::streams::InboundLimiter;
 use super::{limits, prefix};
 
 /// A model's key in the hash table.
@@ -55,7 +55,7 @@ struct Found {
 /// How a peer stands with this node.
 pub(super) struct Known<'a> {
     pub(super) dialer: &'a Dialer,
-    pub(super) gate: &'a Gate,
+    pub(super) limiter: &'a InboundLimiter,
     /// Whether a peer is connected, of this network, and has told what it listens to.
     pub(super) is_ready: &'a dyn Fn(&Swarm<Behaviour>, &PeerId) -> bool,
 }
@@ -211,7 +211,7 @@ impl Meeting {
         }
         let recently = |at: Instant, span: Duration| now.saturating_duration_since(at) < span;
         let heard =
-            |peer: &PeerId| known.gate.heard_at(peer).is_some_and(|at| recently(at, limits::HEARD_LATELY));
+            |peer: &PeerId| known.limiter.heard_at(peer).is_some_and(|at| recently(at, limits::HEARD_LATELY));
         let all_silent = !self.found.keys().any(heard);
         let mut there: BTreeMap<Prefix, usize> = BTreeMap::new();
         let mut candidates = Vec::new();

@@ -49,18 +49,18 @@ pub(super) async fn accept(
     mut incoming: IncomingStreams,
     events: mpsc::Sender<NetEvent>,
     requests: mpsc::Sender<Request>,
-    gate: Arc<Gate>,
+    limiter: Arc<InboundLimiter>,
     (prefixes, friends): (Prefixes, Friends),
 ) {
     while let Some((peer, stream)) = incoming.next().await {
         let Some(node) = address::node_of(&peer) else { continue };
         let prefix = prefixes.get(&node).unwrap_or(Prefix::UNKNOWN);
-        let Some(seat) = Gate::admit(&gate, peer, prefix, friends.has(&peer)) else {
+        let Some(permit) = InboundLimiter::admit(&limiter, peer, prefix, friends.has(&peer)) else {
             tracing::debug!(%peer, "too many streams; one more is refused");
             continue;
         };
         let (events, requests, friends) = (events.clone(), requests.clone(), friends.clone());
-        let reader = Reader { peer, node, seat, friends, events, requests };
+        let reader = Reader { peer, node, permit, friends, events, requests };
         tokio::spawn(reader.run(stream));
     }
 }
@@ -69,7 +69,7 @@ pub(super) async fn accept(
 struct Reader {
     peer: PeerId,
     node: NodeId,
-    seat: Seat,
+    permit: StreamPermit,
     friends: Friends,
     events: mpsc::Sender<NetEvent>,
     requests: mpsc::Sender<Request>,
@@ -121,12 +121,12 @@ impl Reader {
                 return Err(ReadError::Oversized(length));
             }
             // Reading later, instead of dropping, lets the stream's flow control slow the sender down.
-            let wait = self.seat.charge(length, Instant::now());
+            let wait = self.permit.charge(length, Instant::now());
             // The timer rounds up: even a sleep of no length would cost every message a millisecond.
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
-            while !self.seat.has_share(length, self.friends.has(&self.peer), Instant::now()) {
+            while !self.permit.has_share(length, self.friends.has(&self.peer), Instant::now()) {
                 tokio::time::sleep(limits::SHARE_WAIT).await;
             }
             let mut bytes = vec![0; length];
@@ -156,7 +156,7 @@ impl Meter {
 }
 
 /// Counts the streams of each peer, meters what it sends over all of them, and knows when it last sent anything.
-pub(super) struct Gate {
+pub(super) struct InboundLimiter {
     inner: Mutex<Inner>,
 }
 
@@ -173,14 +173,14 @@ struct Guest {
 }
 
 /// The right to read one stream of a peer, given back when dropped.
-struct Seat {
-    gate: Arc<Gate>,
+struct StreamPermit {
+    limiter: Arc<InboundLimiter>,
     peer: PeerId,
     prefix: Prefix,
     place: Place,
 }
 
-impl Default for Gate {
+impl Default for InboundLimiter {
     fn default() -> Self {
         let each = limits::INBOUND_STREAMS_PER_PEER;
         let places =
@@ -199,13 +199,13 @@ impl Default for Gate {
     }
 }
 
-impl Gate {
+impl InboundLimiter {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(gate: &Arc<Self>, peer: PeerId, prefix: Prefix, is_friend: bool) -> Option<Seat> {
-        let mut inner = gate.lock();
+    fn admit(limiter: &Arc<Self>, peer: PeerId, prefix: Prefix, is_friend: bool) -> Option<StreamPermit> {
+        let mut inner = limiter.lock();
         let now = Instant::now();
         let place = inner.places.take(Some(peer), prefix, is_friend, now)?;
         let Inner { places, peers, .. } = &mut *inner;
@@ -214,7 +214,7 @@ impl Gate {
         }
         peers.entry(peer).or_insert(Guest { meter: Meter { paid_until: now }, heard_at: None });
         drop(inner);
-        Some(Seat { gate: Arc::clone(gate), peer, prefix, place })
+        Some(StreamPermit { limiter: Arc::clone(limiter), peer, prefix, place })
     }
 
     /// When a peer last sent a message.
@@ -223,9 +223,9 @@ impl Gate {
     }
 }
 
-impl Seat {
+impl StreamPermit {
     fn charge(&self, bytes: usize, now: Instant) -> Duration {
-        let mut inner = self.gate.lock();
+        let mut inner = self.limiter.lock();
         let Some(guest) = inner.peers.get_mut(&self.peer) else { return Duration::ZERO };
         guest.heard_at = Some(now);
         guest.meter.charge(bytes, now)
@@ -235,13 +235,13 @@ impl Seat {
     fn has_share(&self, bytes: usize, is_friend: bool, now: Instant) -> bool {
         let units = 1 + bytes / limits::MESSAGE_UNIT_BYTES;
         let amount = f64::from(u16::try_from(units).unwrap_or(u16::MAX));
-        self.gate.lock().messages.take(self.prefix, is_friend, amount, now)
+        self.limiter.lock().messages.take(self.prefix, is_friend, amount, now)
     }
 }
 
-impl Drop for Seat {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.gate.lock().places.give_back(&self.place);
+        self.limiter.lock().places.give_back(&self.place);
     }
 }
 
@@ -251,55 +251,59 @@ mod tests {
 
     const HERE: Prefix = Prefix::of_ipv4([127, 0, 0, 1]);
 
-    fn admit(gate: &Arc<Gate>, peer: PeerId) -> Option<Seat> {
-        Gate::admit(gate, peer, HERE, false)
+    fn admit(limiter: &Arc<InboundLimiter>, peer: PeerId) -> Option<StreamPermit> {
+        InboundLimiter::admit(limiter, peer, HERE, false)
     }
 
     #[test]
     fn streams_of_one_prefix_leave_room_for_another_and_for_friends() {
-        let gate = Arc::new(Gate::default());
+        let limiter = Arc::new(InboundLimiter::default());
         let mut crowd = Vec::new();
-        while let Some(seat) = admit(&gate, PeerId::random()) {
-            crowd.push(seat);
+        while let Some(permit) = admit(&limiter, PeerId::random()) {
+            crowd.push(permit);
         }
         assert_eq!(crowd.len(), limits::INBOUND_STREAMS_MAX / 2);
         let elsewhere = Prefix::of_ipv4([127, 0, 7, 1]);
-        assert!(Gate::admit(&gate, PeerId::random(), elsewhere, false).is_some());
-        assert!(Gate::admit(&gate, PeerId::random(), HERE, true).is_some(), "a friend of the same prefix");
+        assert!(InboundLimiter::admit(&limiter, PeerId::random(), elsewhere, false).is_some());
+        assert!(
+            InboundLimiter::admit(&limiter, PeerId::random(), HERE, true).is_some(),
+            "a friend of the same prefix"
+        );
     }
 
     /// (`NE-2`)
     #[test]
     fn what_one_prefix_sends_leaves_room_for_others_and_for_friends() {
-        let gate = Arc::new(Gate::default());
-        let crowd: Vec<Seat> = (0..64).map(|_| admit(&gate, PeerId::random()).expect("a place")).collect();
+        let limiter = Arc::new(InboundLimiter::default());
+        let crowd: Vec<StreamPermit> =
+            (0..64).map(|_| admit(&limiter, PeerId::random()).expect("a place")).collect();
         let elsewhere = Prefix::of_ipv4([127, 0, 7, 1]);
-        let other = Gate::admit(&gate, PeerId::random(), elsewhere, false).expect("a place");
-        let friend = Gate::admit(&gate, PeerId::random(), HERE, true).expect("a place");
+        let other = InboundLimiter::admit(&limiter, PeerId::random(), elsewhere, false).expect("a place");
+        let friend = InboundLimiter::admit(&limiter, PeerId::random(), HERE, true).expect("a place");
         let start = Instant::now();
         let mut read = 0;
         for tick in 0..200 {
             let now = start + Duration::from_millis(10) * tick;
             for _ in 0..4 {
-                read += crowd.iter().filter(|seat| seat.has_share(100, false, now)).count();
+                read += crowd.iter().filter(|permit| permit.has_share(100, false, now)).count();
             }
             assert!(other.has_share(FRAME_BYTES_MAX, false, now) && friend.has_share(100, true, now));
         }
         let per_s = usize::try_from(limits::STRANGERS_MESSAGES_PER_S).unwrap();
         assert!((per_s..=3 * per_s).contains(&read), "{read}");
-        assert!(gate.lock().messages.has_refused());
+        assert!(limiter.lock().messages.has_refused());
     }
 
     #[test]
     fn a_peer_holds_a_few_streams_and_no_more() {
-        let (gate, peer) = (Arc::new(Gate::default()), PeerId::random());
-        let mut seats: Vec<Seat> = (0..limits::INBOUND_STREAMS_PER_PEER)
-            .map(|_| admit(&gate, peer).expect("within the limit"))
+        let (limiter, peer) = (Arc::new(InboundLimiter::default()), PeerId::random());
+        let mut permits: Vec<StreamPermit> = (0..limits::INBOUND_STREAMS_PER_PEER)
+            .map(|_| admit(&limiter, peer).expect("within the limit"))
             .collect();
-        assert!(admit(&gate, peer).is_none());
-        assert!(admit(&gate, PeerId::random()).is_some(), "others are not affected");
-        seats.pop();
-        assert!(admit(&gate, peer).is_some(), "a closed stream makes room");
+        assert!(admit(&limiter, peer).is_none());
+        assert!(admit(&limiter, PeerId::random()).is_some(), "others are not affected");
+        permits.pop();
+        assert!(admit(&limiter, peer).is_some(), "a closed stream makes room");
     }
 
     #[test]
@@ -325,14 +329,14 @@ mod tests {
 
     #[test]
     fn forgetting_idle_meters_keeps_those_in_use() {
-        let gate = Arc::new(Gate::default());
+        let limiter = Arc::new(InboundLimiter::default());
         let busy = PeerId::random();
-        let seat = admit(&gate, busy).unwrap();
-        seat.charge(1, Instant::now());
+        let permit = admit(&limiter, busy).unwrap();
+        permit.charge(1, Instant::now());
         for _ in 0..limits::METERS_MAX * 2 {
-            drop(admit(&gate, PeerId::random()));
+            drop(admit(&limiter, PeerId::random()));
         }
-        assert!(gate.heard_at(&busy).is_some());
-        assert!(gate.lock().peers.len() <= limits::METERS_MAX);
+        assert!(limiter.heard_at(&busy).is_some());
+        assert!(limiter.lock().peers.len() <= limits::METERS_MAX);
     }
 }

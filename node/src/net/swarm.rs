@@ -30,7 +30,7 @@ use super::penalty::Penalties;
 use super::prefix::Prefixes;
 use super::pump::Pumps;
 use super::request::{Request, Way};
-use super::streams::{self, Gate};
+use super::streams::{self, InboundLimiter};
 use super::{address, limits};
 
 /// Starts a node's swarm: binds its listen addresses, then joins in the background.
@@ -51,11 +51,11 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
     let listen = listen::read_all("listen", &config.listen, address::read_listenable)?;
     let external = listen::read_all("external", &config.external, address::read_external)?;
 
-    let (friends, gate) = (Friends::default(), Arc::new(Gate::default()));
+    let (friends, limiter) = (Friends::default(), Arc::new(InboundLimiter::default()));
     let own = listen.iter().chain(&external).map(|(_, address)| address);
     config.scope = address::scope_of(config.scope, own.chain(joins.addresses()));
     let typed = joins.addresses().cloned().collect();
-    let mut swarm = behaviour::build(&config, &keypair, typed, &friends, &gate)?;
+    let mut swarm = behaviour::build(&config, &keypair, typed, &friends, &limiter)?;
     let (events, events_out) = mpsc::channel(limits::EVENTS_MAX);
     let mut out = Outbox::new(events.clone());
     let mut status = NetStatus::default();
@@ -74,7 +74,13 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
         .accept(streams::MESSAGES)
         .map_err(|why| NetError::Setup { part: "direct messages", why: why.to_string() })?;
     let of_peers = (prefixes.clone(), friends.clone());
-    tokio::spawn(streams::accept(incoming, events.clone(), requests_in.clone(), Arc::clone(&gate), of_peers));
+    tokio::spawn(streams::accept(
+        incoming,
+        events.clone(),
+        requests_in.clone(),
+        Arc::clone(&limiter),
+        of_peers,
+    ));
 
     let state = State {
         version: behaviour::network_version(&config.network),
@@ -96,7 +102,7 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
         strangers: HashMap::new(),
         prefixes: prefixes.clone(),
         friends,
-        gate,
+        limiter,
         joins,
         status,
         published: status_in,
@@ -124,7 +130,7 @@ struct State {
     strangers: HashMap<PeerId, Instant>,
     prefixes: Prefixes,
     friends: Friends,
-    gate: Arc<Gate>,
+    limiter: Arc<InboundLimiter>,
     joins: Joins,
     status: NetStatus,
     published: watch::Sender<NetStatus>,
@@ -251,8 +257,8 @@ impl State {
             address::node_of(peer).is_some_and(|node| peers.contains(&node))
                 && gossip::is_listening(&swarm.behaviour().gossip, peer)
         };
-        let (dialer, gate, routes) = (&mut self.dialer, &self.gate, self.status.routes);
-        self.discovery.go_on_meeting(swarm, dialer, gate, &is_ready, routes, &mut self.out);
+        let (dialer, limiter, routes) = (&mut self.dialer, &self.limiter, self.status.routes);
+        self.discovery.go_on_meeting(swarm, dialer, limiter, &is_ready, routes, &mut self.out);
     }
 
     fn penalise(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, fault: Fault) {
