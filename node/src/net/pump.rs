@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::friends::Friends;
 use super::joint::{NetEvent, Undelivered};
-use super::request::{Request, Way};
+use super::request::{DialPolicy, StreamRequest};
 use super::streams::{GREETING, MESSAGES, write_frame};
 use super::{address, limits};
 
@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 2;
 /// A message that waits, and its share of the bytes that may wait.
 struct Queued {
     bytes: Vec<u8>,
-    way: Way,
+    policy: DialPolicy,
     until: Instant,
     _share: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
@@ -42,7 +42,7 @@ pub(super) struct Pumps {
     own: NodeId,
     control: Control,
     events: mpsc::Sender<NetEvent>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<StreamRequest>,
     friends: Friends,
     queues: HashMap<PeerId, Queue>,
     bytes: Arc<Semaphore>,
@@ -54,7 +54,7 @@ impl Pumps {
         own: NodeId,
         control: Control,
         events: mpsc::Sender<NetEvent>,
-        requests: mpsc::Sender<Request>,
+        requests: mpsc::Sender<StreamRequest>,
         friends: Friends,
     ) -> Self {
         let bytes = Arc::new(Semaphore::new(limits::QUEUED_BYTES_MAX));
@@ -67,7 +67,7 @@ impl Pumps {
         &mut self,
         to: NodeId,
         bytes: Vec<u8>,
-        way: Way,
+        policy: DialPolicy,
         is_connected: bool,
     ) -> Result<(), Undelivered> {
         let peer = address::peer_of(to).filter(|_| to != self.own).ok_or(Undelivered::NotANode)?;
@@ -80,7 +80,7 @@ impl Pumps {
         let own = Arc::clone(&queue.bytes).try_acquire_many_owned(size);
         let share = (all, own.map_err(|_| Undelivered::QueueFull)?);
         let until = Instant::now() + limits::SEND_DEADLINE;
-        let message = Queued { bytes, way, until, _share: share };
+        let message = Queued { bytes, policy, until, _share: share };
         // It was open a moment ago, and this loop alone opens and fills queues.
         queue.messages.try_send(message).map_err(|_| Undelivered::QueueFull)
     }
@@ -148,7 +148,7 @@ struct Pump {
     friends: Friends,
     control: Control,
     events: mpsc::Sender<NetEvent>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<StreamRequest>,
 }
 
 /// Why one attempt failed.
@@ -165,12 +165,12 @@ impl Pump {
         while let Some(message) = self.next(&mut stream).await {
             let delivery = self.deliver(&mut stream, &message);
             let result = timeout_at(message.until, delivery).await.unwrap_or(Err(Undelivered::TimedOut));
-            let way = message.way;
+            let policy = message.policy;
             drop(message);
             if let Err(why) = result {
                 // A frame may have been written in part.
                 stream = None;
-                if !self.give_up(way, why).await {
+                if !self.give_up(policy, why).await {
                     return;
                 }
             }
@@ -216,7 +216,7 @@ impl Pump {
         if let Some(stream) = stream {
             return write_frame(stream, bytes).await.map_err(Failed::Stream);
         }
-        self.reach(message.way).await.map_err(Failed::ForGood)?;
+        self.reach(message.policy).await.map_err(Failed::ForGood)?;
         self.reaching = None;
         let mut fresh = self
             .control
@@ -234,9 +234,9 @@ impl Pump {
         Ok(())
     }
 
-    async fn reach(&self, way: Way) -> Result<(), Undelivered> {
+    async fn reach(&self, policy: DialPolicy) -> Result<(), Undelivered> {
         let (answer, reached) = oneshot::channel();
-        let request = Request::Reach { peer: self.peer, way, answer };
+        let request = StreamRequest::Connect { peer: self.peer, policy, answer };
         self.requests.send(request).await.map_err(|_| Undelivered::Unreachable)?;
         reached.await.unwrap_or(Err(Undelivered::Unreachable))
     }
@@ -244,13 +244,13 @@ impl Pump {
     /// Reports a failed message, unless it was one that only a standing connection would have carried. When the peer
     /// cannot be reached at all, what waits for it fails along, for each would only wait for the same end, and so does the
     /// task. False when it is over, or nobody listens any more.
-    async fn give_up(&mut self, way: Way, why: Undelivered) -> bool {
-        let mut failed = usize::from(way == Way::Dial);
+    async fn give_up(&mut self, policy: DialPolicy, why: Undelivered) -> bool {
+        let mut failed = usize::from(policy == DialPolicy::Dial);
         let is_over = matches!(why, Undelivered::NoAddress | Undelivered::Unreachable | Undelivered::Blocked);
         if is_over {
             self.messages.close();
             while let Some(message) = self.messages.recv().await {
-                failed += usize::from(message.way == Way::Dial);
+                failed += usize::from(message.policy == DialPolicy::Dial);
             }
         }
         for _ in 0..failed {

@@ -5,23 +5,23 @@ use tokio::sync::oneshot;
 
 use super::joint::{Fault, Undelivered};
 
-/// How a message may get to its peer. (`NE-1`)
+/// Whether a peer that is not connected is dialled for a message. (`NE-1`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum DialPolicy {
     /// The peer is found and dialled if need be.
     Dial,
     /// Over a connection that stands, or not at all.
-    Connection,
+    ConnectedOnly,
 }
 
 /// What stream tasks ask of the swarm.
-pub(super) enum Request {
+pub(super) enum StreamRequest {
     /// Connect to a peer and say so.
-    Reach {
+    Connect {
         /// The peer.
         peer: PeerId,
         /// Whether it may be dialled.
-        way: Way,
+        policy: DialPolicy,
         /// Told the outcome.
         answer: oneshot::Sender<Result<(), Undelivered>>,
     },

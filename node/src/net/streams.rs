@@ -22,7 +22,7 @@ use super::budget::{Place, Places, Pools};
 use super::friends::Friends;
 use super::joint::{Fault, NetEvent};
 use super::prefix::Prefixes;
-use super::request::Request;
+use super::request::StreamRequest;
 use super::{address, limits};
 
 /// The protocol of direct messages.
@@ -48,7 +48,7 @@ pub(super) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), bytes: &
 pub(super) async fn accept(
     mut incoming: IncomingStreams,
     events: mpsc::Sender<NetEvent>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<StreamRequest>,
     limiter: Arc<InboundLimiter>,
     (prefixes, friends): (Prefixes, Friends),
 ) {
@@ -72,7 +72,7 @@ struct Reader {
     permit: StreamPermit,
     friends: Friends,
     events: mpsc::Sender<NetEvent>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<StreamRequest>,
 }
 
 /// Why a reader stopped.
@@ -93,7 +93,7 @@ impl Reader {
         let Err(why) = self.read(&mut stream).await;
         tracing::trace!(peer = %self.peer, %why, "an inbound stream ends");
         if let ReadError::Oversized(_) = why {
-            let request = Request::Penalise { peer: self.peer, fault: Fault::OversizedFrame };
+            let request = StreamRequest::Penalise { peer: self.peer, fault: Fault::OversizedFrame };
             // A closed queue means that the swarm has stopped, and the peer is gone with it.
             let _ = self.requests.send(request).await;
         }

@@ -29,7 +29,7 @@ use super::outbox::Outbox;
 use super::penalty::Penalties;
 use super::prefix::Prefixes;
 use super::pump::Pumps;
-use super::request::{Request, Way};
+use super::request::{DialPolicy, StreamRequest};
 use super::streams::{self, InboundLimiter};
 use super::{address, limits};
 
@@ -143,7 +143,7 @@ impl State {
         mut self,
         mut swarm: Swarm<Behaviour>,
         mut commands: mpsc::Receiver<NetCommand>,
-        mut requests: mpsc::Receiver<Request>,
+        mut requests: mpsc::Receiver<StreamRequest>,
         mut stop: watch::Receiver<bool>,
     ) {
         let events = self.events.clone();
@@ -188,7 +188,7 @@ impl State {
         match command {
             NetCommand::Send { to, bytes } => {
                 let is_connected = self.prefixes.get(&to).is_some();
-                if let Err(why) = self.pumps.send(to, bytes, Way::Dial, is_connected) {
+                if let Err(why) = self.pumps.send(to, bytes, DialPolicy::Dial, is_connected) {
                     self.out.push(NetEvent::Undelivered { to, why });
                 }
             }
@@ -224,24 +224,24 @@ impl State {
         }
     }
 
-    fn on_request(&mut self, swarm: &mut Swarm<Behaviour>, request: Request) {
+    fn on_request(&mut self, swarm: &mut Swarm<Behaviour>, request: StreamRequest) {
         match request {
-            Request::Reach { peer, way: Way::Dial, answer } => {
+            StreamRequest::Connect { peer, policy: DialPolicy::Dial, answer } => {
                 self.dialer.reach(swarm, peer, Some(answer), Instant::now());
             }
-            Request::Reach { peer, way: Way::Connection, answer } => {
+            StreamRequest::Connect { peer, policy: DialPolicy::ConnectedOnly, answer } => {
                 let is_there = swarm.is_connected(&peer);
                 // Its task may have met its own deadline meanwhile.
                 let _ = answer.send(if is_there { Ok(()) } else { Err(Undelivered::Unconnected) });
             }
-            Request::Penalise { peer, fault } => self.penalise(swarm, peer, fault),
+            StreamRequest::Penalise { peer, fault } => self.penalise(swarm, peer, fault),
         }
     }
 
     /// Answers a peer that is connected; what is for anybody else is dropped. (`NE-1`)
     fn answer(&mut self, to: NodeId, bytes: Vec<u8>) {
         let sent = match self.prefixes.get(&to) {
-            Some(_) => self.pumps.send(to, bytes, Way::Connection, true),
+            Some(_) => self.pumps.send(to, bytes, DialPolicy::ConnectedOnly, true),
             None => Err(Undelivered::Unconnected),
         };
         if let Err(why) = sent {
