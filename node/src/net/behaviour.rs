@@ -9,10 +9,10 @@ use libp2p::{
 };
 
 use super::config::{NetConfig, NetError, Scope};
+use super::dial_filter::FilteredTransport;
 use super::door::Door;
 use super::friends::Friends;
 use super::gossip::{self, Gossip};
-use super::guard::Guarded;
 use super::records::Records;
 use super::streams::InboundLimiter;
 use super::table::Table;
@@ -64,7 +64,7 @@ pub(super) fn build(
     limiter: &Arc<InboundLimiter>,
 ) -> Result<Swarm<Behaviour>, NetError> {
     let behaviour = behaviour(config, keypair, friends, limiter)?;
-    let transport = Guarded::new(internet::transport(keypair)?, config.scope, typed).boxed();
+    let transport = FilteredTransport::new(internet::transport(keypair)?, config.scope, typed).boxed();
     // Protocols are negotiated before the first bytes and not along with them: over QUIC a record for the hash table,
     // which nobody answers, would never arrive. (`NE-6`)
     let settings = swarm::Config::with_tokio_executor()

@@ -28,11 +28,11 @@ mod budget;
 mod cause;
 mod config;
 mod dial;
+mod dial_filter;
 mod discover;
 mod door;
 mod friends;
 mod gossip;
-mod guard;
 mod handle;
 #[cfg(test)]
 mod hostile;

@@ -21,7 +21,7 @@ use super::{limits, prefix};
 type Connection = (PeerId, StreamMuxerBox);
 
 /// A transport that dials only where it may.
-pub(super) struct Guarded {
+pub(super) struct FilteredTransport {
     inner: Boxed<Connection>,
     scope: Scope,
     /// Addresses that this node's own user wrote.
@@ -59,7 +59,7 @@ impl Drop for Dialling {
     }
 }
 
-impl Guarded {
+impl FilteredTransport {
     pub(super) fn new(inner: Boxed<Connection>, scope: Scope, typed: Vec<Multiaddr>) -> Self {
         let dials = Places::new("dials", limits::DIALS_MAX, 0, usize::MAX);
         Self { inner, scope, typed, dials: Arc::new(Mutex::new(dials)) }
@@ -81,7 +81,7 @@ impl Guarded {
     }
 }
 
-impl Transport for Guarded {
+impl Transport for FilteredTransport {
     type Output = Connection;
     type Error = io::Error;
     type ListenerUpgrade = <Boxed<Connection> as Transport>::ListenerUpgrade;
@@ -127,15 +127,19 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn guarded(scope: Scope) -> Guarded {
+    fn filtered(scope: Scope) -> FilteredTransport {
         let nowhere = DummyTransport::<Connection>::new();
-        Guarded::new(nowhere.boxed(), scope, vec![at("/ip4/10.0.0.9/tcp/4101"), at("/dns4/lan/tcp/4101")])
+        FilteredTransport::new(
+            nowhere.boxed(),
+            scope,
+            vec![at("/ip4/10.0.0.9/tcp/4101"), at("/dns4/lan/tcp/4101")],
+        )
     }
 
     /// (`NE-8`)
     #[test]
     fn inner_addresses_are_dialled_only_where_the_user_wrote_them() {
-        let public = guarded(Scope::Public);
+        let public = filtered(Scope::Public);
         let peer = PeerId::random();
         for typed in ["/ip4/10.0.0.9/tcp/4101", "/dns4/lan/tcp/4101"] {
             assert!(public.admit(&at(typed)).is_ok_and(|dialling| dialling.is_none()));
@@ -147,20 +151,20 @@ mod tests {
             assert!(public.admit(&at(&format!("{named}/p2p/{peer}"))).is_err(), "{named}");
         }
         assert!(public.admit(&at("/ip4/9.9.9.9/tcp/4101")).is_ok());
-        assert!(guarded(Scope::Private).admit(&at("/ip4/10.0.0.8/tcp/4101")).is_ok());
+        assert!(filtered(Scope::Private).admit(&at("/ip4/10.0.0.8/tcp/4101")).is_ok());
     }
 
     /// (`NE-2`)
     #[test]
     fn one_prefix_is_dialled_a_bounded_number_of_times_at_once() {
-        let guarded = guarded(Scope::Public);
+        let filtered = filtered(Scope::Public);
         let mut under_way = Vec::new();
-        while let Ok(dialling) = guarded.admit(&at(&format!("/ip4/9.9.9.9/tcp/{}", under_way.len() + 1))) {
+        while let Ok(dialling) = filtered.admit(&at(&format!("/ip4/9.9.9.9/tcp/{}", under_way.len() + 1))) {
             under_way.push(dialling);
         }
         assert_eq!(under_way.len(), limits::DIALS_MAX / 2);
-        assert!(guarded.admit(&at("/ip4/8.8.8.8/tcp/1")).is_ok());
+        assert!(filtered.admit(&at("/ip4/8.8.8.8/tcp/1")).is_ok());
         under_way.pop();
-        assert!(guarded.admit(&at("/ip4/9.9.9.9/tcp/1")).is_ok());
+        assert!(filtered.admit(&at("/ip4/9.9.9.9/tcp/1")).is_ok());
     }
 }
