@@ -143,7 +143,7 @@ fn auctions_end_alike_for_whoever_computes_them() {
         let mut auction = Auction::new(CallId([1; 16]), Time(0), BIDS_MAX);
         for (place, value) in list(case, "bids").iter().enumerate() {
             let hash = BidHash([u8::try_from(place).unwrap(); 32]);
-            auction.take(bid(value), hash, Prefix::UNKNOWN, true);
+            auction.accept(bid(value), hash, Prefix::UNKNOWN, true);
         }
         assert!(auction.count() <= BIDS_MAX);
         let failed: Vec<NodeId> = list(case, "failed").iter().map(node).collect();

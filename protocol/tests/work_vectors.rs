@@ -61,7 +61,7 @@ fn play(vectors: &Value, case: &Value) -> (Stream, Nano, Result<(), StreamFault>
     let mut stream = Stream::new(provider, model, job, price(&case["price"]), &task(&case["task"]));
     let mut billed = Nano::ZERO;
     for step in list(case, "steps") {
-        let verdict = stream.take(chunk(&step["chunk"]), step["last"].as_bool().unwrap());
+        let verdict = stream.accept(chunk(&step["chunk"]), step["last"].as_bool().unwrap());
         let expect = text(step, "expect");
         match verdict {
             Ok(taken) => {

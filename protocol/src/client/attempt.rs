@@ -17,7 +17,7 @@ use crate::wire::message::{
 };
 use crate::work::order::{JobId, OrderId, Task};
 use crate::work::receipt::Receipt;
-use crate::work::stream::{Stream, Taken};
+use crate::work::stream::{CheckedChunk, Stream};
 
 use super::memory::Memory;
 use super::order::{ActiveOrder, Phase, Progress};
@@ -223,7 +223,7 @@ impl<'a> AttemptMut<'a> {
     /// Accepts a chunk, hands its content to the user, and pays for a new receipt. (`WR-6`, `CH-3`)
     fn on_chunk(&mut self, chunk: Chunk, last: bool) -> Next {
         let before = (self.attempt.stream.input_tokens(), self.attempt.stream.output_tokens());
-        let Ok(parts) = self.attempt.stream.take(chunk, last) else {
+        let Ok(parts) = self.attempt.stream.accept(chunk, last) else {
             self.peer_fault(PeerFault::FalseReceipt);
             return Next::FailOver(Failure::FalseReceipt);
         };
@@ -231,7 +231,7 @@ impl<'a> AttemptMut<'a> {
             self.acknowledge();
             return Next::Stay;
         }
-        let is_progress = parts.iter().any(Taken::is_useful);
+        let is_progress = parts.iter().any(CheckedChunk::is_useful);
         if is_progress {
             self.attempt.progress_at = self.now;
             self.attempt.patient_until = None;
@@ -265,7 +265,7 @@ impl<'a> AttemptMut<'a> {
     }
 
     /// Adds what has come to the order's bill. Returns what is owed for it, if there was a receipt.
-    fn bill(&mut self, parts: &[Taken], before: (u64, u64), is_progress: bool) -> Option<Nano> {
+    fn bill(&mut self, parts: &[CheckedChunk], before: (u64, u64), is_progress: bool) -> Option<Nano> {
         let bill = &mut self.progress.bill;
         let stream = &self.attempt.stream;
         let cost: Nano = parts.iter().filter_map(|part| part.bill).sum();
@@ -314,7 +314,7 @@ impl<'a> AttemptMut<'a> {
     /// Goes on, unless the channel is asked back and does not hold enough.
     fn go_on(&mut self) -> Next {
         let account = self.attempt.account;
-        let fault = self.payments.forgo_later(&account);
+        let fault = self.payments.forgo_deferred(&account);
         fault.map_or(Next::Stay, |fault| Next::Unpayable { account, fault })
     }
 

@@ -78,7 +78,7 @@ impl Progress {
         }
         let stands = standing(now, &self.order, &bid, prefix, shared);
         let counts = !self.failed.contains(&from) && stands.refused.is_none() && stands.place != Place::Last;
-        auction.take(bid, BidHash::of(&signed), prefix, counts);
+        auction.accept(bid, BidHash::of(&signed), prefix, counts);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::outbox::Outbox;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{FromClient, FromProvider, SealedFrame};
-use crate::work::stream::Taken;
+use crate::work::stream::CheckedChunk;
 
 use super::attempt::Attempt;
 use super::payments::Payments;
@@ -68,7 +68,7 @@ impl Lingering {
         let Ok(opened) = self.attempt.secure.open(frame.nonce, &frame.bytes) else { return };
         match codec::decode_sealed::<FromProvider>(&opened.body) {
             Ok(FromProvider::Chunk(chunk)) => {
-                let parts = self.attempt.stream.take(chunk, opened.last).unwrap_or_default();
+                let parts = self.attempt.stream.accept(chunk, opened.last).unwrap_or_default();
                 self.pay(now, &parts, payments, outbox);
             }
             // What is wrong with the channel is told to its owner; no order waits here any more.
@@ -80,7 +80,7 @@ impl Lingering {
         self.acknowledge(payments, identity, outbox);
     }
 
-    fn pay(&mut self, now: Time, parts: &[Taken], payments: &mut Payments, outbox: &mut Outbox) {
+    fn pay(&mut self, now: Time, parts: &[CheckedChunk], payments: &mut Payments, outbox: &mut Outbox) {
         let account = &self.attempt.account;
         let cost: Nano = parts.iter().filter_map(|part| part.bill).sum();
         let left = core::mem::take(&mut self.pays);

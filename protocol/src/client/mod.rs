@@ -300,7 +300,7 @@ impl Client {
         };
         if ask.provider == from && self.shared.crowds.heard(now, &ask.seek.0, from) {
             self.seeks.answered(&ask.model);
-            self.book.take(now, ask.into_inner());
+            self.book.accept(now, ask.into_inner());
         }
     }
 
@@ -315,12 +315,12 @@ impl Client {
 /// What the ledger says, and what the clock.
 impl Client {
     fn on_ledger(&mut self, now: Time, event: &LedgerEvent) {
-        let affected = self.shared.payments.on_ledger(now, event, &mut self.shared.outbox);
-        if let Some(fault) = affected.fault {
-            self.unpayable(now, affected.account, fault);
+        let effect = self.shared.payments.on_ledger(now, event, &mut self.shared.outbox);
+        if let Some(fault) = effect.fault {
+            self.unpayable(now, effect.account, fault);
         }
-        if affected.payable {
-            self.pay_all(now, affected.account);
+        if effect.payable {
+            self.pay_all(now, effect.account);
         }
     }
 
@@ -353,7 +353,7 @@ impl Client {
         for id in self.orders.that(|active| active.wake_at() <= now) {
             self.on_order_due(now, id);
         }
-        self.shared.crowds.settle(now);
+        self.shared.crowds.learn(now);
         self.end_lingering(now);
         self.shared.payments.timers(now, &mut self.shared.outbox);
     }

@@ -59,8 +59,8 @@ pub struct Book {
 }
 
 impl Book {
-    /// Takes an ask, unless the book is full.
-    pub fn take(&mut self, now: Time, ask: Ask) {
+    /// Keeps an ask, unless the book is full.
+    pub fn accept(&mut self, now: Time, ask: Ask) {
         let valid = Span::from_ms(u64::from(ask.valid_ms)).min(limits::ASK_VALID);
         self.expire(now);
         let key = (ask.model, ask.provider);
@@ -105,9 +105,9 @@ mod tests {
     #[test]
     fn a_newer_ask_replaces_an_older_and_all_expire() {
         let mut book = Book::default();
-        book.take(Time(0), ask(1, 10));
-        book.take(Time(0), ask(1, 20));
-        book.take(Time(0), ask(2, 30));
+        book.accept(Time(0), ask(1, 10));
+        book.accept(Time(0), ask(1, 20));
+        book.accept(Time(0), ask(2, 30));
         let prices: Vec<_> = book.standing().map(|ask| ask.price.per_job.0).collect();
         assert_eq!(prices, [20, 30]);
         book.expire(Time(1_000_000));
@@ -120,7 +120,7 @@ mod tests {
         for number in 0..=limits::ASKS_MAX {
             let mut next = ask(0, 1);
             next.provider.0[..8].copy_from_slice(&(number as u64).to_le_bytes());
-            book.take(Time(0), next);
+            book.accept(Time(0), next);
         }
         assert_eq!(book.standing().count(), limits::ASKS_MAX);
     }

@@ -133,10 +133,10 @@ impl Auction {
         Self { rule, ..self }
     }
 
-    /// Takes a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] none does. (`MK-6`)
+    /// Accepts a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] none does. (`MK-6`)
     ///
     /// One that does not count, because its bidder is being left alone, ends nothing early.
-    pub fn take(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, counts: bool) {
+    pub fn accept(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, counts: bool) {
         let known = self.bids.iter().any(|heard| heard.bid.provider == bid.provider);
         // Those that are left alone are kept for the account only, and take nobody's place.
         let alike = self.bids.iter().filter(|heard| heard.counts == counts).count();

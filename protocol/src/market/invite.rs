@@ -82,8 +82,8 @@ impl Crowds {
         now < tally.until && tally.heard.len() < limits::ASKS_MAX && tally.heard.insert(from)
     }
 
-    /// Learns from what is over. Silence forgets what was known.
-    pub fn settle(&mut self, now: Time) {
+    /// Learns how large a crowd is from the invitations whose time is over. Silence forgets what was known.
+    pub fn learn(&mut self, now: Time) {
         let over: Vec<[u8; 16]> =
             self.open.iter().filter(|(_, tally)| tally.until <= now).map(|(id, _)| *id).collect();
         for id in over {
@@ -133,7 +133,7 @@ mod tests {
                 assert!(!crowds.heard(Time(0), &[number; 16], NodeId([from; 32])), "a provider counts once");
             }
             assert!(!crowds.heard(Time(1), &[number; 16], NodeId([255; 32])), "the time is over");
-            crowds.settle(Time(1));
+            crowds.learn(Time(1));
             crowds.share(&model, 16)
         };
         assert_eq!(round(1, 80), Share(250_000));

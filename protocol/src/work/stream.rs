@@ -45,14 +45,14 @@ struct Bounds {
 
 /// A chunk in its place, checked.
 #[derive(Debug)]
-pub struct Taken {
+pub struct CheckedChunk {
     /// What it says.
     pub content: Content,
     /// What its receipt adds to the bill, where it has one.
     pub bill: Option<Nano>,
 }
 
-impl Taken {
+impl CheckedChunk {
     /// Whether it brings the answer on: an empty chunk does not.
     #[must_use]
     pub const fn is_useful(&self) -> bool {
@@ -110,14 +110,14 @@ impl Stream {
         }
     }
 
-    /// Takes a chunk; gives every chunk that is now in its place. A repeated or far-off chunk gives none.
+    /// Accepts a chunk and returns every chunk that is now in its place: none, if it is repeated or far off.
     ///
     /// `last` is whether its frame was marked as the session's last: only such a frame may end an answer, so that a
     /// cut stream is never a success.
     ///
     /// # Errors
     /// [`StreamFault`]: the provider states what is not so. Nothing of this chunk may be paid. (`WR-9`)
-    pub fn take(&mut self, chunk: Chunk, last: bool) -> Result<Vec<Taken>, StreamFault> {
+    pub fn accept(&mut self, chunk: Chunk, last: bool) -> Result<Vec<CheckedChunk>, StreamFault> {
         let ahead = chunk.index.checked_sub(self.next).map(|distance| distance as usize);
         if self.finish.is_some() || ahead.is_none_or(|distance| distance >= limits::CHUNKS_UNACKED_MAX) {
             return Ok(Vec::new());
@@ -130,7 +130,7 @@ impl Stream {
         Ok(taken)
     }
 
-    fn check(&mut self, chunk: &Chunk, last: bool) -> Result<Taken, StreamFault> {
+    fn check(&mut self, chunk: &Chunk, last: bool) -> Result<CheckedChunk, StreamFault> {
         let receipt: Option<Receipt> = chunk
             .receipt
             .as_ref()
@@ -171,7 +171,7 @@ impl Stream {
         if let Content::End { finish } = &content {
             self.finish = Some(*finish);
         }
-        Ok(Taken { content, bill })
+        Ok(CheckedChunk { content, bill })
     }
 
     /// Vectors that have arrived once this content has.

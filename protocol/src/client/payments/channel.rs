@@ -31,7 +31,7 @@ pub(super) struct Channel {
     /// When the ledger was asked to open it, in this life.
     pub(super) asked_at: Option<Time>,
     /// What of the deposit waits until the channel is open and was of use.
-    pub(super) later: Nano,
+    pub(super) deferred: Nano,
     /// Of one that is gone.
     pub(super) looks: Looks,
 }
@@ -48,7 +48,7 @@ impl Channel {
             recorded: true,
             useful,
             asked_at: None,
-            later: Nano::ZERO,
+            deferred: Nano::ZERO,
             looks: Looks::default(),
         }
     }
@@ -95,20 +95,20 @@ impl Channel {
 
     /// Returns what the ledger is asked to open it with: without what waits until something was delivered.
     pub(super) fn opening_deposit(&self) -> Nano {
-        self.payer.record().deposit.saturating_minus(self.later)
+        self.payer.record().deposit.saturating_minus(self.deferred)
     }
 
     /// Asks the ledger for what was put off, once the channel is open and has been of use, unless it is asked back.
-    pub(super) fn add_later(&mut self, outbox: &mut Outbox) {
-        if self.payer.is_open() && self.payer.is_usable() && self.useful && self.later > Nano::ZERO {
-            let amount = core::mem::take(&mut self.later);
+    pub(super) fn add_deferred(&mut self, outbox: &mut Outbox) {
+        if self.payer.is_open() && self.payer.is_usable() && self.useful && self.deferred > Nano::ZERO {
+            let amount = core::mem::take(&mut self.deferred);
             self.ask_for_more(amount, outbox);
         }
     }
 
     /// Counts no longer on what was put off.
-    pub(super) fn forgo_later(&mut self) {
-        self.payer.forgo(core::mem::take(&mut self.later));
+    pub(super) fn forgo_deferred(&mut self) {
+        self.payer.forgo(core::mem::take(&mut self.deferred));
     }
 
     /// Writes it down; a proposal is not worth a record.

@@ -76,8 +76,8 @@ impl Payments {
                 return Err(PaymentFault::DepositTooLow { needs, most: config.policy.deposit_max });
             }
             channel.payer.top_up(amount);
-            channel.later = channel.later.saturating_plus(amount);
-            channel.add_later(outbox);
+            channel.deferred = channel.deferred.saturating_plus(amount);
+            channel.add_deferred(outbox);
         }
         channel.reserve(cost_max)?;
         channel.used_at = Some(now);
@@ -113,11 +113,11 @@ impl Payments {
         let Some(channel) = self.channel(account) else { return };
         channel.useful |= useful;
         if channel.payer.is_open() || channel.funding {
-            return channel.add_later(outbox);
+            return channel.add_deferred(outbox);
         }
         // An opening of unknown fate is asked for again as it was: if it is there, the ledger adds nothing to it.
         if channel.useful && !channel.maybe_sent {
-            channel.later = Nano::ZERO;
+            channel.deferred = Nano::ZERO;
         }
         let asked_lately = channel.asked_at.is_some_and(|asked| now < asked + limits::LEDGER_WAIT);
         if channel.payer.is_usable() && channel.opening_deposit() > Nano::ZERO && !asked_lately {
@@ -145,12 +145,12 @@ impl Payments {
 
     /// Counts no longer on what was put off, if the channel is asked back before the ledger heard of it. Returns why orders
     /// that need it cannot be paid.
-    pub(in crate::client) fn forgo_later(&mut self, account: &[u8; 32]) -> Option<PaymentFault> {
+    pub(in crate::client) fn forgo_deferred(&mut self, account: &[u8; 32]) -> Option<PaymentFault> {
         let channel = self.channel(account)?;
-        if channel.payer.is_usable() || channel.later == Nano::ZERO {
+        if channel.payer.is_usable() || channel.deferred == Nano::ZERO {
             return None;
         }
-        channel.forgo_later();
+        channel.forgo_deferred();
         Some(PaymentFault::Exhausted { account: channel.address(), why: LedgerFault::NotSent })
     }
 
@@ -169,7 +169,7 @@ impl Payments {
             .values()
             .filter(|channel| !channel.payer.is_gone())
             .filter(|channel| is_stranger(&channel.payer.provider()))
-            .map(|channel| channel.payer.rest().saturating_minus(channel.later))
+            .map(|channel| channel.payer.rest().saturating_minus(channel.deferred))
             .fold(Nano::ZERO, Nano::saturating_plus)
     }
 

@@ -13,7 +13,7 @@ use super::Payments;
 
 /// What a ledger event means for the orders on a channel.
 #[derive(Debug, Default)]
-pub(in crate::client) struct Affected {
+pub(in crate::client) struct Effect {
     pub(in crate::client) account: [u8; 32],
     /// Vouchers can be signed that could not be before.
     pub(in crate::client) payable: bool,
@@ -28,25 +28,25 @@ impl Payments {
         now: Time,
         event: &LedgerEvent,
         outbox: &mut Outbox,
-    ) -> Affected {
+    ) -> Effect {
         match event {
             LedgerEvent::Channel { account, state: Some(state) } => self.seen(now, account, state, outbox),
             LedgerEvent::Channel { account, state: None } => {
                 let closed = PaymentFault::Closed { account: Address::basechain(*account) };
                 let fault = self.absent(now, account, outbox).then_some(closed);
-                Affected { account: *account, fault, payable: false }
+                Effect { account: *account, fault, payable: false }
             }
             LedgerEvent::Failed { account, top_up, fault } => {
                 let fault = self.call_failed(account, *top_up, *fault, outbox);
-                Affected { account: *account, fault, payable: false }
+                Effect { account: *account, fault, payable: false }
             }
         }
     }
 
-    fn seen(&mut self, now: Time, account: &[u8; 32], state: &ChannelState, outbox: &mut Outbox) -> Affected {
-        let mut affected = Affected { account: *account, ..Affected::default() };
+    fn seen(&mut self, now: Time, account: &[u8; 32], state: &ChannelState, outbox: &mut Outbox) -> Effect {
+        let mut effect = Effect { account: *account, ..Effect::default() };
         // What nobody has asked for is not there, whoever says so and whoever paid for it.
-        let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return affected };
+        let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return effect };
         let was_closing = channel.payer.is_closing();
         let observed = channel.payer.observe(now, state);
         if channel.payer.is_closing() != was_closing {
@@ -60,13 +60,13 @@ impl Payments {
                 None => ChannelChange::Open { deposit: state.deposit },
             };
             channel.announce(change, outbox);
-            affected.payable = state.closing.is_none();
+            effect.payable = state.closing.is_none();
         }
         if let Some(mismatch) = observed.mismatch {
-            affected.fault = channel.mismatched(mismatch, outbox);
+            effect.fault = channel.mismatched(mismatch, outbox);
         }
-        channel.add_later(outbox);
-        affected
+        channel.add_deferred(outbox);
+        effect
     }
 
     /// A ledger call failed. Returns what that means for the orders that waited for it.
@@ -89,7 +89,7 @@ impl Payments {
         channel.funding = false;
         let deposit = channel.opening_deposit();
         // The orders that it waited for end with the opening.
-        channel.forgo_later();
+        channel.forgo_deferred();
         channel.maybe_sent |= !why.is_certain();
         // A deposit that never left is forgotten, and no other. (`CH-29`)
         if !channel.maybe_sent {
