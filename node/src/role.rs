@@ -7,7 +7,7 @@ pub enum Role {
     Client,
     /// Sells.
     Provider,
-    /// Guards channels.
+    /// Watches channels.
     Watcher,
 }
 

@@ -175,8 +175,8 @@ pub enum Command {
     /// Provider: so fast does the shell look at channels from now on. Without it every channel is taken to be seen at
     /// once. (`CH-35`)
     Pace(Pace),
-    /// Watcher: guard a channel with this voucher.
-    Guard(crate::channel::watch::Guarded),
+    /// Watcher: watch a channel with this voucher.
+    Watch(crate::channel::watch::WatchedVoucher),
 }
 
 /// A model that a provider offers.

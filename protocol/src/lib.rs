@@ -1,7 +1,7 @@
 //! Every rule of the Bombyx network, deterministic: no clock, no socket, no disk, no entropy, no model, no chain.
 //!
 //! Three role machines hold the rules: [`client::Client`] buys, [`provider::Provider`] sells and
-//! [`watcher::Watcher`] guards channels for who is away. All are driven alike:
+//! [`watcher::Watcher`] watches channels for who is away. All are driven alike:
 //!
 //! 1. give the machine one [`io::Input`] with the current [`time::Time`];
 //! 2. call [`io::Machine::poll`] and do what it says, until it says [`io::Output::Wake`];

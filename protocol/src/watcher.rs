@@ -1,9 +1,9 @@
-//! The role machine that guards channels for who is away: it answers a stale close with the newest voucher.
+//! The role machine that watches channels for who is away: it answers a stale close with the newest voucher.
 
 use std::collections::BTreeMap;
 
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
-use crate::channel::watch::{Guarded, Watch};
+use crate::channel::watch::{Watch, WatchedVoucher};
 use crate::deadlines::Deadlines;
 use crate::io::{Command, Input, Machine, Output};
 use crate::limits;
@@ -26,19 +26,19 @@ impl Watcher {
         Self::default()
     }
 
-    /// Whether nothing is guarded, or any more.
+    /// Whether nothing is watched, or any more.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.watched.values().all(Watch::is_gone)
     }
 
-    fn guard(&mut self, guarded: Guarded) {
-        let account = guarded.voucher.account;
+    fn watch(&mut self, watched: WatchedVoucher) {
+        let account = watched.voucher.account;
         self.deadlines.touch(account);
         if let Some(watch) = self.watched.get_mut(&account) {
-            watch.renew(guarded);
+            watch.renew(watched);
         } else if self.watched.len() < limits::CHANNELS_MAX || self.forget_least() {
-            self.watched.insert(account, Watch::new(guarded));
+            self.watched.insert(account, Watch::new(watched));
             self.outbox.call(LedgerCall::Watch { account });
         }
     }
@@ -74,7 +74,7 @@ impl Watcher {
 impl Machine for Watcher {
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Command(Command::Guard(guarded)) => self.guard(guarded),
+            Input::Command(Command::Watch(watched)) => self.watch(watched),
             Input::Ledger(event) => self.ledger(now, &event),
             Input::Persisted(id) => self.outbox.persisted(id),
             Input::Command(_)

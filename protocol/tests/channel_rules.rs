@@ -11,7 +11,7 @@ use bombyx_protocol::channel::pay::{Exhausted, Payer};
 use bombyx_protocol::channel::record::{Paying, Record};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::client::{ChannelPolicy, Client, ClientConfig};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Input, Machine as _, Output};
@@ -397,10 +397,10 @@ fn watched(watcher: &mut Watcher, at_s: u64, input: Input) -> (Vec<Nano>, Time) 
 #[test]
 fn a_watcher_acts_in_the_second_half_and_brings_a_claim_that_failed_again_after_a_wait() {
     let account = terms().account().hash;
-    let guard = |cumulative| {
+    let watch = |cumulative| {
         let Payment { epoch, cumulative, signature } = payment(7, cumulative);
         let voucher = Voucher { account, epoch, cumulative };
-        Input::Command(Command::Guard(Guarded { voucher, signature, challenge_s: 600 }))
+        Input::Command(Command::Watch(WatchedVoucher { voucher, signature, challenge_s: 600 }))
     };
     let closing = ChannelState { closing: Some(Span::from_s(600)), ..open(7, 1_000) };
     let seen = |state| Input::Ledger(LedgerEvent::Channel { account, state });
@@ -409,7 +409,7 @@ fn a_watcher_acts_in_the_second_half_and_brings_a_claim_that_failed_again_after_
     let never = Time(u64::MAX);
 
     let mut watcher = Watcher::new();
-    assert_eq!(watched(&mut watcher, 0, guard(300)), (vec![], never));
+    assert_eq!(watched(&mut watcher, 0, watch(300)), (vec![], never));
     assert_eq!(watched(&mut watcher, 10, seen(Some(closing))), (vec![], at(310)));
     assert_eq!(watched(&mut watcher, 309, Input::Tick), (vec![], at(310)));
     assert_eq!(watched(&mut watcher, 310, Input::Tick), (vec![Nano(300)], at(340)));
@@ -420,7 +420,7 @@ fn a_watcher_acts_in_the_second_half_and_brings_a_claim_that_failed_again_after_
         "until the ledger shows it"
     );
     // A higher voucher is brought as well; what is settled is brought once and no more.
-    assert_eq!(watched(&mut watcher, 350, guard(400)), (vec![Nano(400)], at(380)));
+    assert_eq!(watched(&mut watcher, 350, watch(400)), (vec![Nano(400)], at(380)));
     let settled = ChannelState { settled: Nano(400), ..closing };
     assert_eq!(watched(&mut watcher, 351, seen(Some(settled))), (vec![], never));
     assert!(!watcher.is_idle());

@@ -12,7 +12,7 @@ use bombyx_protocol::channel::pay::{ClosingStep, Payer};
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Input, Machine, Output};
@@ -487,10 +487,10 @@ fn a_channel_that_the_ledger_denies_is_kept_by_its_client_and_its_rest_comes_bac
     }
 }
 
-fn guard(epoch: u64, cumulative: u64) -> Input {
+fn watch(epoch: u64, cumulative: u64) -> Input {
     let Payment { epoch, cumulative, signature } = payment(epoch, cumulative);
     let voucher = Voucher { account: account(), epoch, cumulative };
-    Input::Command(Command::Guard(Guarded { voucher, signature, challenge_s: CHALLENGE_S }))
+    Input::Command(Command::Watch(WatchedVoucher { voucher, signature, challenge_s: CHALLENGE_S }))
 }
 
 fn claims(said: &[LedgerCall]) -> Vec<(u64, u64)> {
@@ -507,7 +507,7 @@ fn a_watcher_brings_its_voucher_whatever_is_shown_as_settled() {
     for lie in [400, 401, DEPOSIT, u64::MAX] {
         let mut disk = BTreeMap::new();
         let mut watcher = Watcher::new();
-        calls(&mut watcher, 0, guard(EPOCH, 400), &mut disk);
+        calls(&mut watcher, 0, watch(EPOCH, 400), &mut disk);
         let shown = ChannelState { settled: Nano(lie), ..closing(600) };
         calls(&mut watcher, 1, shows(Some(shown)), &mut disk);
         let mut brought = 0;
@@ -523,9 +523,9 @@ fn a_watcher_brings_its_voucher_whatever_is_shown_as_settled() {
 fn a_watcher_forgets_no_voucher_for_an_absence_or_another_funding() {
     let mut disk = BTreeMap::new();
     let mut watcher = Watcher::new();
-    calls(&mut watcher, 0, guard(EPOCH, 400), &mut disk);
+    calls(&mut watcher, 0, watch(EPOCH, 400), &mut disk);
     calls(&mut watcher, 1, shows(None), &mut disk);
-    calls(&mut watcher, 2, guard(EPOCH + 1, 3), &mut disk);
+    calls(&mut watcher, 2, watch(EPOCH + 1, 3), &mut disk);
     let look = 1 + limits::GONE_LOOK.0 / 1_000_000;
     assert_eq!(calls(&mut watcher, look, Input::Tick, &mut disk), [LedgerCall::Watch { account: account() }]);
     calls(&mut watcher, look, shows(Some(closing(600))), &mut disk);

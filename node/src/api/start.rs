@@ -70,7 +70,7 @@ pub async fn start_showing(
             return Err(error);
         }
     };
-    let guard = watcher::vouchers(&records);
+    let watched = watcher::vouchers(&records);
     let client = Client::new(
         ClientConfig {
             identity_seed: *keys.identity,
@@ -119,7 +119,7 @@ pub async fn start_showing(
         watcher: Watcher::new(),
         selling,
         follow: models::known().into_iter().map(|(_, id, _): (_, ModelId, _)| id).collect(),
-        guard,
+        watched,
     });
     let handle = NodeHandle { requests, net, ledger, pages, last_join_failure };
     Ok((handle, tokio::spawn(driver.run())))

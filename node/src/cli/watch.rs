@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::channel::watch::WatchedVoucher;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::print::Printer;
 use super::shutdown;
 use crate::api::connect::{has_answered, name_ledger};
-use crate::driver::watcher::{self, GuardNews};
+use crate::driver::watcher::{self, WatchNews};
 use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::ledger::chain::ChainError;
@@ -20,7 +20,7 @@ use crate::ledger::{CoinName, LedgerError};
 use crate::store::Store;
 
 #[derive(Serialize)]
-struct Guarding {
+struct WatchStart {
     event: &'static str,
     channels: Vec<String>,
 }
@@ -28,7 +28,7 @@ struct Guarding {
 /// How often the copy of the store is looked at for newer vouchers.
 const COPY_EVERY: Duration = Duration::from_secs(5);
 
-/// Guards every channel of the store on which its node earns, until all are closed or a signal comes. No wallet and no key
+/// Watches every channel of the store on which its node earns, until all are closed or a signal comes. No wallet and no key
 /// of the node is used. A ledger that does not answer yet is waited for, and a newer copy of the store is read.
 pub(super) async fn run(config: &NodeConfig, store: PathBuf, printer: Printer) -> Result<(), NodeError> {
     let version = version(&store);
@@ -40,17 +40,17 @@ pub(super) async fn run(config: &NodeConfig, store: PathBuf, printer: Printer) -
         Err(error @ LedgerError::Chain(ChainError::OtherNetwork { .. })) => return Err(error.into()),
         Err(error) => printer.note(&format!("{error}; it is asked again and again")),
     }
-    let channels = vouchers.iter().map(|guarded| hex::encode(guarded.voucher.account)).collect();
-    let guarding = Guarding { event: "guarding", channels };
-    printer.data(&guarding, || format!("guarding {} channels; Ctrl-C ends it", guarding.channels.len()));
+    let channels = vouchers.iter().map(|watched| hex::encode(watched.voucher.account)).collect();
+    let start = WatchStart { event: "guarding", channels };
+    printer.data(&start, || format!("watching {} channels; Ctrl-C ends it", start.channels.len()));
     let (newest, copies) = mpsc::channel(1);
     // The receiver is there.
     let _ = newest.send(vouchers).await;
-    let tell = |news: GuardNews| printer.data(&news, || words(&news, &config.ledger.coin));
+    let tell = |news: WatchNews| printer.data(&news, || words(&news, &config.ledger.coin));
     tokio::select! {
-        ended = watcher::guard(ledger, config.ledger.poll(), copies, tell) => {
+        ended = watcher::watch(ledger, config.ledger.poll(), copies, tell) => {
             ended?;
-            printer.note("every channel is closed: there is nothing left to guard");
+            printer.note("every channel is closed: there is nothing left to watch");
             Ok(())
         }
         () = follow(store, version, newest) => Ok(()),
@@ -62,25 +62,25 @@ pub(super) async fn run(config: &NodeConfig, store: PathBuf, printer: Printer) -
     }
 }
 
-fn words(news: &GuardNews, coin: &CoinName) -> String {
+fn words(news: &WatchNews, coin: &CoinName) -> String {
     match news {
-        GuardNews::Closing { account, settled_nano } => {
+        WatchNews::Closing { account, settled_nano } => {
             format!("channel {account} is closing with {} settled", coin.amount(Nano(*settled_nano)))
         }
-        GuardNews::Claiming { account, cumulative_nano } => {
+        WatchNews::Claiming { account, cumulative_nano } => {
             format!("channel {account}: bringing the voucher over {}", coin.amount(Nano(*cumulative_nano)))
         }
-        GuardNews::Failed { account, why } => format!("channel {account}: {why}; it is tried again"),
-        GuardNews::Closed { account } => format!("channel {account} is closed"),
-        GuardNews::Blind => {
+        WatchNews::Failed { account, why } => format!("channel {account}: {why}; it is tried again"),
+        WatchNews::Closed { account } => format!("channel {account} is closed"),
+        WatchNews::Blind => {
             "the ledger does not answer: no close is seen; it is asked again and again".into()
         }
-        GuardNews::Seeing => "the ledger answers again".into(),
+        WatchNews::Seeing => "the ledger answers again".into(),
     }
 }
 
 /// Reads the copy again whenever it has changed, until nobody wants its vouchers any more.
-async fn follow(store: PathBuf, mut known: Option<Version>, newest: mpsc::Sender<Vec<Guarded>>) {
+async fn follow(store: PathBuf, mut known: Option<Version>, newest: mpsc::Sender<Vec<WatchedVoucher>>) {
     loop {
         tokio::time::sleep(COPY_EVERY).await;
         let now = version(&store);
@@ -110,7 +110,7 @@ fn version(store: &Path) -> Option<Version> {
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
-async fn read(store: &Path) -> Result<Vec<Guarded>, NodeError> {
+async fn read(store: &Path) -> Result<Vec<WatchedVoucher>, NodeError> {
     let store = store.to_owned();
     let read = tokio::task::spawn_blocking(move || Store::read_any(&store)).await;
     let records = read.map_err(|_| NodeError::Bug("reading the store panicked".into()))??;

@@ -2,7 +2,7 @@
 
 use bombyx_protocol::channel::record::{Earning, Record};
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::io::{
     ChannelChange, Command, EngineFault, EngineReport, Event, Input, Output, PeerFault,
 };
@@ -36,14 +36,14 @@ impl Driver {
             }
             Output::Persist { id, record } => {
                 if let Record::Earning(earning) = &*record
-                    && let Some(guarded) = guarded(earning)
+                    && let Some(watched) = watched_voucher(earning)
                 {
-                    let Voucher { account, cumulative, .. } = guarded.voucher;
+                    let Voucher { account, cumulative, .. } = watched.voucher;
                     self.ledger_service
                         .voucher(account, cumulative)
                         .await
                         .map_err(|_| NodeError::Stopped("ledger service"))?;
-                    self.pending.push_back((Role::Watcher, Input::Command(Command::Guard(guarded))));
+                    self.pending.push_back((Role::Watcher, Input::Command(Command::Watch(watched))));
                 }
                 self.friends.note(&record);
                 *self.written.get_mut(role) = id;
@@ -153,12 +153,12 @@ impl Driver {
 }
 
 /// What the watcher must know of a channel that this node earns on, once there is a voucher.
-pub(crate) fn guarded(earning: &Earning) -> Option<Guarded> {
+pub(crate) fn watched_voucher(earning: &Earning) -> Option<WatchedVoucher> {
     let payment = earning.payment?;
     let voucher = Voucher {
         account: earning.terms.account().hash,
         epoch: payment.epoch,
         cumulative: payment.cumulative,
     };
-    Some(Guarded { voucher, signature: payment.signature, challenge_s: earning.terms.challenge_s })
+    Some(WatchedVoucher { voucher, signature: payment.signature, challenge_s: earning.terms.challenge_s })
 }

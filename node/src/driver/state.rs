@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::client::Client;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Input, Machine, Offer, PersistId};
@@ -44,8 +44,8 @@ pub(crate) struct Parts {
     pub(crate) selling: Option<Selling>,
     /// Models whose offers are listened to from the start.
     pub(crate) follow: Vec<ModelId>,
-    /// Channels that the watcher guards from the start.
-    pub(crate) guard: Vec<Guarded>,
+    /// Channels that the watcher watches from the start.
+    pub(crate) watched: Vec<WatchedVoucher>,
 }
 
 /// What a provider needs beside the rest.
@@ -109,14 +109,14 @@ impl Driver {
             }
             None => (None, None, None, Vec::new()),
         };
-        let total = |guarded: &Guarded| (guarded.voucher.account, guarded.voucher.cumulative);
-        let restored = parts.guard.iter().map(total).collect();
-        let guards = parts.guard.into_iter().map(|guarded| (Role::Watcher, Command::Guard(guarded)));
+        let total = |watched: &WatchedVoucher| (watched.voucher.account, watched.voucher.cumulative);
+        let restored = parts.watched.iter().map(total).collect();
+        let watches = parts.watched.into_iter().map(|watched| (Role::Watcher, Command::Watch(watched)));
         let offered = offers.iter().cloned().map(|offer| (Role::Provider, Command::Offer(offer)));
         let pace = *parts.ledger_service.pace.borrow();
         let paced = std::iter::once((Role::Provider, Command::Pace(pace)));
         let pending = paced
-            .chain(guards)
+            .chain(watches)
             .chain(offered)
             .map(|(role, command)| (role, Input::Command(command)))
             .collect();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::channel::record::Record;
-use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::io::{Command, Input, Machine as _, Output};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::watcher::Watcher;
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger::LedgerService;
-use super::outbound::guarded;
+use super::outbound::watched_voucher;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::role::Role;
@@ -28,7 +28,7 @@ const IDLE_SLEEP_MAX: Duration = Duration::from_secs(60);
 /// What a watcher tells its user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum GuardNews {
+pub enum WatchNews {
     /// The ledger shows that a client wants its rest back.
     Closing {
         /// The channel's account.
@@ -63,9 +63,9 @@ pub enum GuardNews {
 
 /// The newest vouchers in a provider's records.
 #[must_use]
-pub fn vouchers(records: &[Record]) -> Vec<Guarded> {
+pub fn vouchers(records: &[Record]) -> Vec<WatchedVoucher> {
     let newest = |record: &Record| match record {
-        Record::Earning(earning) => guarded(earning),
+        Record::Earning(earning) => watched_voucher(earning),
         Record::Paying(_) | Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => {
             None
         }
@@ -73,16 +73,16 @@ pub fn vouchers(records: &[Record]) -> Vec<Guarded> {
     records.iter().filter_map(newest).collect()
 }
 
-/// Guards channels until all of them are gone from the ledger, in the order and at the pace of a running node. What is to be
-/// guarded comes as the newest vouchers of a provider, as often as there are newer ones.
+/// Watches channels until all of them are gone from the ledger, in the order and at the pace of a running node. What is to be
+/// watched comes as the newest vouchers of a provider, as often as there are newer ones.
 ///
 /// # Errors
 /// [`NodeError::Stopped`] when a part of this process fails; what the ledger refuses is told and tried again.
-pub async fn guard(
+pub async fn watch(
     ledger: Arc<Ledger>,
     poll: Duration,
-    mut vouchers: mpsc::Receiver<Vec<Guarded>>,
-    mut tell: impl FnMut(GuardNews),
+    mut vouchers: mpsc::Receiver<Vec<WatchedVoucher>>,
+    mut tell: impl FnMut(WatchNews),
 ) -> Result<(), NodeError> {
     const STOPPED: NodeError = NodeError::Stopped("ledger service");
     let started = Instant::now();
@@ -105,7 +105,7 @@ pub async fn guard(
                     Output::Ledger(call) => {
                         if let LedgerCall::Claim { voucher, .. } = &*call {
                             let account = hex::encode(voucher.account);
-                            tell(GuardNews::Claiming { account, cumulative_nano: voucher.cumulative.0 });
+                            tell(WatchNews::Claiming { account, cumulative_nano: voucher.cumulative.0 });
                         }
                         ledger_service.call(Role::Watcher, *call).await.map_err(|_| STOPPED)?;
                     }
@@ -133,10 +133,10 @@ pub async fn guard(
                 inputs.push(Input::Ledger(event));
             }
             Some(newest) = vouchers.recv() => {
-                let new = |one: &Guarded| known.insert(one.voucher.account, one.voucher) != Some(one.voucher);
+                let new = |one: &WatchedVoucher| known.insert(one.voucher.account, one.voucher) != Some(one.voucher);
                 for one in newest.into_iter().filter(new) {
                     totals.push((one.voucher.account, one.voucher.cumulative));
-                    inputs.push(Input::Command(Command::Guard(one)));
+                    inputs.push(Input::Command(Command::Watch(one)));
                 }
                 if known.is_empty() {
                     return Ok(());
@@ -146,7 +146,7 @@ pub async fn guard(
                 changed.map_err(|_| STOPPED)?;
                 let was_blind = std::mem::replace(&mut blind, ledger_service.pace.borrow_and_update().is_blind());
                 if was_blind != blind {
-                    tell(if blind { GuardNews::Blind } else { GuardNews::Seeing });
+                    tell(if blind { WatchNews::Blind } else { WatchNews::Seeing });
                 }
             }
             () = sleep_until(Instant::now() + sleep) => inputs.push(Input::Tick),
@@ -154,14 +154,14 @@ pub async fn guard(
     }
 }
 
-fn news(event: &LedgerEvent) -> Option<GuardNews> {
+fn news(event: &LedgerEvent) -> Option<WatchNews> {
     let account = hex::encode(event.account());
     match event {
-        LedgerEvent::Channel { state: None, .. } => Some(GuardNews::Closed { account }),
+        LedgerEvent::Channel { state: None, .. } => Some(WatchNews::Closed { account }),
         LedgerEvent::Channel { state: Some(state), .. } => {
-            state.closing.map(|_| GuardNews::Closing { account, settled_nano: state.settled.0 })
+            state.closing.map(|_| WatchNews::Closing { account, settled_nano: state.settled.0 })
         }
-        LedgerEvent::Failed { fault, .. } => Some(GuardNews::Failed { account, why: fault.to_string() }),
+        LedgerEvent::Failed { fault, .. } => Some(WatchNews::Failed { account, why: fault.to_string() }),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::time::{Span, Time};
 /// A channel with the newest voucher on it. The contract pays the provider whoever brings the voucher, so that a
 /// watcher needs no trust.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Guarded {
+pub struct WatchedVoucher {
     /// The newest voucher.
     pub voucher: Voucher,
     /// The client's signature.
@@ -20,12 +20,12 @@ pub struct Guarded {
     pub challenge_s: u32,
 }
 
-/// One channel under guard.
+/// One channel that is watched.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    guarded: Guarded,
+    watched: WatchedVoucher,
     /// The newest voucher of another funding: if the word of the newer one was untrue, this one counts.
-    other: Option<Guarded>,
+    other: Option<WatchedVoucher>,
     seen: Option<ChannelState>,
     /// When the challenge of the close under way is over.
     until: Option<Time>,
@@ -44,19 +44,19 @@ struct Brought {
 }
 
 impl Watch {
-    pub(crate) const fn new(guarded: Guarded) -> Self {
-        Self { guarded, other: None, seen: None, until: None, brought: Vec::new(), gone: None }
+    pub(crate) const fn new(watched: WatchedVoucher) -> Self {
+        Self { watched, other: None, seen: None, until: None, brought: Vec::new(), gone: None }
     }
 
     /// Takes a newer voucher, or one of another funding; an older one changes nothing.
-    pub(crate) fn renew(&mut self, guarded: Guarded) {
-        let (old, new) = (self.guarded.voucher, guarded.voucher);
+    pub(crate) fn renew(&mut self, watched: WatchedVoucher) {
+        let (old, new) = (self.watched.voucher, watched.voucher);
         if new.epoch == old.epoch {
             if new.cumulative > old.cumulative {
-                self.guarded = guarded;
+                self.watched = watched;
             }
         } else {
-            let before = core::mem::replace(&mut self.guarded, guarded);
+            let before = core::mem::replace(&mut self.watched, watched);
             self.other = Some(before);
         }
     }
@@ -84,7 +84,7 @@ impl Watch {
 
     /// What is at stake on it.
     pub(crate) const fn stake(&self) -> Nano {
-        self.guarded.voucher.cumulative
+        self.watched.voucher.cumulative
     }
 
     /// The call that is due. A claim, when a close is under way and the first half of the challenge time, which is the
@@ -93,10 +93,10 @@ impl Watch {
     /// is gone, a look.
     pub(crate) fn due(&mut self, now: Time) -> Option<LedgerCall> {
         if let Some(looks) = &mut self.gone {
-            let account = self.guarded.voucher.account;
+            let account = self.watched.voucher.account;
             return looks.is_due(now).then_some(LedgerCall::Watch { account });
         }
-        let due = self.vouchers().find(|guarded| self.acts_at(guarded).is_some_and(|at| now >= at))?;
+        let due = self.vouchers().find(|watched| self.acts_at(watched).is_some_and(|at| now >= at))?;
         let Voucher { epoch, cumulative, .. } = due.voucher;
         self.brought.retain(|before| before.epoch != epoch);
         self.brought.push(Brought { epoch, cumulative, at: now });
@@ -106,20 +106,20 @@ impl Watch {
     pub(crate) fn wake_at(&self) -> Option<Time> {
         match &self.gone {
             Some(looks) => looks.at(),
-            None => self.vouchers().filter_map(|guarded| self.acts_at(&guarded)).min(),
+            None => self.vouchers().filter_map(|watched| self.acts_at(&watched)).min(),
         }
     }
 
-    fn vouchers(&self) -> impl Iterator<Item = Guarded> + use<> {
-        [Some(self.guarded), self.other].into_iter().flatten()
+    fn vouchers(&self) -> impl Iterator<Item = WatchedVoucher> + use<> {
+        [Some(self.watched), self.other].into_iter().flatten()
     }
 
     /// When this voucher is brought, or brought again.
-    fn acts_at(&self, guarded: &Guarded) -> Option<Time> {
+    fn acts_at(&self, watched: &WatchedVoucher) -> Option<Time> {
         let until = self.until?;
-        let half = Span::from_s(u64::from(guarded.challenge_s)).half();
+        let half = Span::from_s(u64::from(watched.challenge_s)).half();
         let from = Time(until.0.saturating_sub(half.0));
-        let voucher = guarded.voucher;
+        let voucher = watched.voucher;
         let before = self.brought.iter().find(|before| before.epoch == voucher.epoch);
         let Some(before) = before.filter(|before| before.cumulative >= voucher.cumulative) else {
             return Some(from);

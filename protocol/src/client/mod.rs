@@ -184,7 +184,7 @@ impl Client {
             Command::Close { account } => payments.give_up(now, &account, outbox),
             Command::Open { provider, payee, deposit } => self.open(now, provider, &payee, deposit),
             Command::TopUp { account, amount } => payments.top_up(&account, amount, outbox),
-            Command::Offer(_) | Command::Drain | Command::Pace(_) | Command::Guard(_) => {}
+            Command::Offer(_) | Command::Drain | Command::Pace(_) | Command::Watch(_) => {}
         }
     }
 

@@ -186,7 +186,7 @@ impl Provider {
             | Command::Seek(_)
             | Command::Open { .. }
             | Command::TopUp { .. }
-            | Command::Guard(_) => {}
+            | Command::Watch(_) => {}
         }
     }
 

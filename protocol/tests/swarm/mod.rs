@@ -13,7 +13,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{
@@ -80,7 +80,7 @@ struct Host {
     engine: Engine,
     stepping: bool,
     ticking_at: Option<Time>,
-    guard: Option<NodeId>,
+    watcher: Option<NodeId>,
 }
 
 impl Host {
@@ -224,7 +224,7 @@ impl Swarm {
     pub fn watcher(&mut self, provider: NodeId) -> NodeId {
         let id = NodeId([0xee; 32]);
         self.place(id, Role_::Watcher(Box::new(Watcher::new())));
-        self.hosts.get_mut(&provider).unwrap().guard = Some(id);
+        self.hosts.get_mut(&provider).unwrap().watcher = Some(id);
         id
     }
 
@@ -240,7 +240,7 @@ impl Swarm {
                 engine: Engine::default(),
                 stepping: false,
                 ticking_at: None,
-                guard: None,
+                watcher: None,
             },
         );
     }
@@ -495,16 +495,19 @@ impl Swarm {
     }
 
     fn tell_watcher(&mut self, node: NodeId, earning: &bombyx_protocol::channel::record::Earning) {
-        let watcher = self.hosts.get(&node).and_then(|host| host.guard);
+        let watcher = self.hosts.get(&node).and_then(|host| host.watcher);
         if let (Some(watcher), Some(payment)) = (watcher, earning.payment) {
             let voucher = Voucher {
                 account: earning.terms.account().hash,
                 epoch: payment.epoch,
                 cumulative: payment.cumulative,
             };
-            let guarded =
-                Guarded { voucher, signature: payment.signature, challenge_s: earning.terms.challenge_s };
-            self.feed(watcher, Input::Command(Command::Guard(guarded)));
+            let watched = WatchedVoucher {
+                voucher,
+                signature: payment.signature,
+                challenge_s: earning.terms.challenge_s,
+            };
+            self.feed(watcher, Input::Command(Command::Watch(watched)));
         }
     }
 

@@ -54,7 +54,7 @@ pub enum Profile {
         /// Its GPU class.
         gpu: u32,
     },
-    /// Guards channels of others.
+    /// Watches channels of others.
     Watcher {
         /// Seed of its identity.
         identity_seed: [u8; 32],

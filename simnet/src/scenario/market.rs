@@ -47,7 +47,7 @@ pub struct Market {
     pub settle_at: Coins,
     /// Seconds between a client's request to close and the earliest payout.
     pub challenge_s: u32,
-    /// Hosts that guard channels for providers that are away; every provider hands its vouchers to one of them.
+    /// Hosts that watch channels for providers that are away; every provider hands its vouchers to one of them.
     pub watchers: u32,
 }
 

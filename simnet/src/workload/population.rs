@@ -154,9 +154,9 @@ pub fn start_money(scenario: &Scenario, names: &BTreeMap<usize, u64>, host: &Hos
     Nano(budget.0.0 / names.get(&plan.attack).copied().unwrap_or_default().max(1))
 }
 
-/// The watcher that guards a provider's channels, if there are any.
+/// The watcher of a provider's channels, if there are any.
 #[must_use]
-pub fn guard_of(scenario: &Scenario, provider: u32) -> Option<u32> {
+pub fn watcher_of(scenario: &Scenario, provider: u32) -> Option<u32> {
     let number = provider.checked_rem(scenario.market.watchers)?;
     Some(scenario.nodes + number)
 }

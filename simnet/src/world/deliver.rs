@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Event as Said, Input, Output, PeerFault, PersistId};
 use bombyx_protocol::time::{Span, Time};
@@ -147,11 +147,11 @@ impl Shard {
         if self.hosts[host].life != life {
             return Ok(());
         }
-        let watcher = population::guard_of(&self.setting.scenario, host);
+        let watcher = population::watcher_of(&self.setting.scenario, host);
         let (mut pledges, mut vouchers) = (Vec::new(), Vec::new());
         let (newest, again) = self.hosts[host].disk.committed(|record| {
             pledges.extend(Pledge::of(record));
-            vouchers.extend(watcher.and_then(|watcher| Some((watcher, guarded(record)?))));
+            vouchers.extend(watcher.and_then(|watcher| Some((watcher, watched_voucher(record)?))));
         });
         pledges.into_iter().for_each(|pledge| self.note(Note::Durable(pledge)));
         self.entrust(host, vouchers);
@@ -165,12 +165,12 @@ impl Shard {
     }
 
     /// Copies what a provider earned to its watcher. It is sent again with the next voucher, so a lost copy is no loss.
-    fn entrust(&mut self, host: u32, vouchers: Vec<(u32, Guarded)>) {
-        for (watcher, guarded) in vouchers {
+    fn entrust(&mut self, host: u32, vouchers: Vec<(u32, WatchedVoucher)>) {
+        for (watcher, watched) in vouchers {
             if let Passage::Arrives(after) | Passage::Twice(after, _) =
                 self.passage(host, watcher, GUARDED_BYTES)
             {
-                self.schedule(self.now + after, watcher, host, Event::Guard(Box::new(guarded)));
+                self.schedule(self.now + after, watcher, host, Event::Watch(Box::new(watched)));
             }
         }
     }
@@ -282,11 +282,11 @@ impl Shard {
 }
 
 /// The voucher of a record, as a watcher needs it.
-fn guarded(record: &Record) -> Option<Guarded> {
+fn watched_voucher(record: &Record) -> Option<WatchedVoucher> {
     let Record::Earning(earning) = record else { return None };
     let payment = earning.payment?;
     let account = earning.terms.account().hash;
-    Some(Guarded {
+    Some(WatchedVoucher {
         voucher: Voucher { account, epoch: payment.epoch, cumulative: payment.cumulative },
         signature: payment.signature,
         challenge_s: earning.terms.challenge_s,

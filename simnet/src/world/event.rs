@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bombyx_protocol::channel::ledger::LedgerEvent;
-use bombyx_protocol::channel::watch::Guarded;
+use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::JobId;
@@ -40,7 +40,7 @@ pub(crate) enum Event {
     /// Its machine wanted to be woken.
     Tick,
     /// A voucher is handed to a watcher.
-    Guard(Box<Guarded>),
+    Watch(Box<WatchedVoucher>),
 }
 
 impl Event {
@@ -57,7 +57,7 @@ impl Event {
             Self::Order(_) => 8,
             Self::Settle => 9,
             Self::Tick => 10,
-            Self::Guard(_) => 11,
+            Self::Watch(_) => 11,
         }
     }
 

@@ -224,7 +224,7 @@ impl Shard {
                 self.feed(host, Input::Undelivered { to })
             }
             Event::Order(number) => self.order(host, number),
-            Event::Guard(guarded) => self.feed(host, Input::Command(Command::Guard(*guarded))),
+            Event::Watch(watched) => self.feed(host, Input::Command(Command::Watch(*watched))),
             Event::Settle => self.feed(host, Input::Command(Command::Settle)),
             Event::Tick => match self.hosts[host].ticked(self.now) {
                 Ok(true) => self.feed(host, Input::Tick),

@@ -65,7 +65,7 @@ impl ServiceTask {
         }
         let watched = self.watched.entry(account).or_default();
         *watched.by.get_mut(role) = true;
-        let guarded = watched.is_guarded();
+        let at_stake = watched.is_at_stake();
         match watched.seen.clone() {
             // What others on this node have seen is one look.
             Some(Some(state)) if role == Role::Provider && state.epoch != 0 => watched.unconfirmed = true,
@@ -75,7 +75,7 @@ impl ServiceTask {
             None => {}
         }
         let now = self.time(Instant::now());
-        if let Some(dropped) = self.looks.watch(now, account, guarded) {
+        if let Some(dropped) = self.looks.watch(now, account, at_stake) {
             self.dropped(dropped);
         }
         self.look_soon();
@@ -85,8 +85,8 @@ impl ServiceTask {
         let Some(watched) = self.watched.get_mut(&account) else { return };
         *watched.by.get_mut(role) = false;
         if Role::ALL.iter().any(|role| *watched.by.get(*role)) {
-            let guarded = watched.is_guarded();
-            self.looks.guard(&account, guarded);
+            let at_stake = watched.is_at_stake();
+            self.looks.set_at_stake(&account, at_stake);
         } else {
             self.watched.remove(&account);
             self.sights.forget(&account);

@@ -35,19 +35,19 @@ pub(super) const ABSENCES_NEEDED: u32 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// A missed close would cost money.
-    Guarded,
+    AtStake,
     /// Closing, or in want of a second look.
     Pressing,
     /// Not seen funded.
     New,
 }
 
-/// Who has which turn: three of four are the guarded channels', as [`WATCH_SHARE_MAX`] reckons.
+/// Who has which turn: three of four are those of channels at stake, as [`WATCH_SHARE_MAX`] reckons.
 ///
 /// [`WATCH_SHARE_MAX`]: bombyx_protocol::limits::WATCH_SHARE_MAX
 pub(super) const CYCLE: [Turn; 8] = {
-    use Turn::{Guarded, New, Pressing};
-    [Guarded, Guarded, Guarded, Pressing, Guarded, Guarded, Guarded, New]
+    use Turn::{AtStake, New, Pressing};
+    [AtStake, AtStake, AtStake, Pressing, AtStake, AtStake, AtStake, New]
 };
 /// Looks that nothing urges are further apart than this, all channels together: forty a second are enough to ask of a ledger
 /// that does not count.

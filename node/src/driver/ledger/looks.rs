@@ -4,7 +4,7 @@
 //!
 //! | turn | channels | in which order |
 //! |---|---|---|
-//! | guarded | those whose missed close would cost money, in the second half of the gap that [`Pace::gap`] allows | who must be seen first; where not all can be, closing ones, then the most money times the time unseen |
+//! | at stake | those whose missed close would cost money, in the second half of the gap that [`Pace::gap`] allows | who must be seen first; where not all can be, closing ones, then the most money times the time unseen |
 //! | pressing | closing channels, then those of which the last look needs a second | who waits longest |
 //! | new | channels that the ledger has not shown funded | the newest first; each ever more rarely, and none for long |
 //!
@@ -50,8 +50,8 @@ pub(super) struct Looks {
 
 #[derive(Debug, Default)]
 struct Channel {
-    /// Whether a close that is missed costs this node, or whom it guards, money.
-    guarded: bool,
+    /// Whether a close that is missed costs this node, or whom it watches for, money.
+    at_stake: bool,
     standing: Standing,
     /// What the newest voucher that this node knows of comes to.
     cumulative: Nano,
@@ -73,7 +73,7 @@ enum Wish {
     /// Not before.
     At(Time),
     /// A look by this time.
-    Guarded(Time),
+    AtStake(Time),
     Pressing,
     New,
     /// A look some time, if there is a turn to spare.
@@ -91,10 +91,10 @@ impl Looks {
     }
 
     /// Watches an account. Returns one that is watched no more for it: the oldest of too many that were never funded.
-    pub(super) fn watch(&mut self, now: Time, account: Account, guarded: bool) -> Option<Account> {
+    pub(super) fn watch(&mut self, now: Time, account: Account, at_stake: bool) -> Option<Account> {
         let channel =
             self.channels.entry(account).or_insert_with(|| Channel { named_at: now, ..Channel::default() });
-        channel.guarded |= guarded;
+        channel.at_stake |= at_stake;
         channel.again = true;
         channel.cumulative = channel.cumulative.max(self.early.remove(&account).unwrap_or(Nano::ZERO));
         let new = self.channels.iter().filter(|(_, channel)| channel.is_new());
@@ -107,9 +107,9 @@ impl Looks {
     }
 
     /// Whether a missed close of it costs money from now on.
-    pub(super) fn guard(&mut self, account: &Account, guarded: bool) {
+    pub(super) fn set_at_stake(&mut self, account: &Account, at_stake: bool) {
         if let Some(channel) = self.channels.get_mut(account) {
-            channel.guarded = guarded;
+            channel.at_stake = at_stake;
         }
     }
 
@@ -160,10 +160,10 @@ impl Looks {
         expired
     }
 
-    /// How many guarded channels there are, and the share of all looks that they need.
+    /// How many channels are at stake, and the share of all looks that they need.
     pub(super) fn load(&self) -> (usize, u64) {
-        let guarded = self.channels.values().filter_map(|channel| channel.guarded_challenge_s());
-        guarded.fold((0, 0), |(count, taken), s| (count + 1, self.pace.share(s).saturating_add(taken)))
+        let at_stake = self.channels.values().filter_map(|channel| channel.staked_challenge_s());
+        at_stake.fold((0, 0), |(count, taken), s| (count + 1, self.pace.share(s).saturating_add(taken)))
     }
 
     /// Begins a look at the account that it returns. While the ledger is `busy` with calls, no look is spared for what
@@ -176,35 +176,35 @@ impl Looks {
         for (account, channel) in self.channels.iter().filter(|(_, channel)| !channel.looking) {
             match channel.wish(now, self.pace, self.poll, spare) {
                 Wish::At(at) => best.at = Some(best.at.map_or(at, |known| known.min(at))),
-                Wish::Guarded(by) if overloaded => {
-                    best.guarded
+                Wish::AtStake(by) if overloaded => {
+                    best.at_stake
                         .offer((channel.is_closing(), channel.urgency(now), u64::MAX - by.0), *account);
                 }
-                Wish::Guarded(by) => best.guarded.offer((false, 0, u64::MAX - by.0), *account),
+                Wish::AtStake(by) => best.at_stake.offer((false, 0, u64::MAX - by.0), *account),
                 Wish::Pressing => {
                     best.pressing.offer((channel.is_closing(), channel.unseen(now).0), *account)
                 }
                 Wish::New => best.new.offer(channel.named_at, *account),
                 Wish::Spare => {
                     best.spare
-                        .offer((channel.guarded, channel.urgency(now), channel.unseen(now).0), *account);
+                        .offer((channel.at_stake, channel.urgency(now), channel.unseen(now).0), *account);
                 }
             }
         }
         // A turn is not worth more than a gap that is about to end.
         let last_moment =
-            best.guarded.rank().is_some_and(|(_, _, rank)| u64::MAX - rank <= (now + self.pace.every).0);
+            best.at_stake.rank().is_some_and(|(_, _, rank)| u64::MAX - rank <= (now + self.pace.every).0);
         let turn = if last_moment && !overloaded {
-            Turn::Guarded
+            Turn::AtStake
         } else {
-            CYCLE.get(self.turn).copied().unwrap_or(Turn::Guarded)
+            CYCLE.get(self.turn).copied().unwrap_or(Turn::AtStake)
         };
-        let (guarded, pressing, new) = (best.guarded.get(), best.pressing.get(), best.new.get());
+        let (at_stake, pressing, new) = (best.at_stake.get(), best.pressing.get(), best.new.get());
         let spare = best.spare.get().filter(|_| !busy);
         let found = match turn {
-            Turn::Guarded => guarded.or(pressing).or(spare).or(new),
-            Turn::Pressing => pressing.or(guarded).or(new).or(spare),
-            Turn::New => new.or(pressing).or(guarded).or(spare),
+            Turn::AtStake => at_stake.or(pressing).or(spare).or(new),
+            Turn::Pressing => pressing.or(at_stake).or(new).or(spare),
+            Turn::New => new.or(pressing).or(at_stake).or(spare),
         };
         let Some(account) = found else {
             // What has to wait for the calls to end is asked for again when one has.
@@ -223,7 +223,7 @@ impl Looks {
 /// The best account of each kind.
 #[derive(Default)]
 struct Best {
-    guarded: Top<(bool, u128, u64)>,
+    at_stake: Top<(bool, u128, u64)>,
     pressing: Top<(bool, u64)>,
     new: Top<Time>,
     spare: Top<(bool, u128, u64)>,
@@ -258,7 +258,7 @@ impl<R: PartialOrd> Top<R> {
 impl Channel {
     /// Whether it was named, by a stranger perhaps, and never funded.
     fn is_new(&self) -> bool {
-        self.guarded && self.standing == Standing::Unfunded && self.cumulative == Nano::ZERO
+        self.at_stake && self.standing == Standing::Unfunded && self.cumulative == Nano::ZERO
     }
 
     const fn settled(&self) -> Nano {
@@ -277,9 +277,9 @@ impl Channel {
         matches!(self.standing, Standing::Funded { closing: true, .. })
     }
 
-    const fn guarded_challenge_s(&self) -> Option<u32> {
+    const fn staked_challenge_s(&self) -> Option<u32> {
         match self.standing {
-            Standing::Funded { challenge_s, .. } if self.guarded => Some(challenge_s),
+            Standing::Funded { challenge_s, .. } if self.at_stake => Some(challenge_s),
             Standing::Funded { .. } | Standing::Unfunded => None,
         }
     }
@@ -307,12 +307,12 @@ impl Channel {
         }
         if self.failures > 0 {
             let pause = Span(poll.0.saturating_mul(1 << self.failures.min(FAILURES_COUNTED)));
-            let gap = self.guarded_challenge_s().and_then(|s| pace.gap(s));
+            let gap = self.staked_challenge_s().and_then(|s| pace.gap(s));
             return wait(gap.map_or(pause, |gap| pause.min(gap.half())), Wish::Pressing);
         }
-        let gap = self.guarded_challenge_s().map(|s| pace.gap(s).unwrap_or(pace.every).max(Span(1)));
+        let gap = self.staked_challenge_s().map(|s| pace.gap(s).unwrap_or(pace.every).max(Span(1)));
         if let Some(gap) = gap.filter(|gap| now >= began_at + gap.half()) {
-            return Wish::Guarded(began_at + gap);
+            return Wish::AtStake(began_at + gap);
         }
         if self.again {
             return Wish::Pressing;

@@ -27,7 +27,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// Whether a close that is missed costs money: that of this node's provider, or of whom it watches for.
-    pub(super) fn is_guarded(&self) -> bool {
+    pub(super) fn is_at_stake(&self) -> bool {
         *self.by.get(Role::Provider) || *self.by.get(Role::Watcher)
     }
 }
