@@ -12,7 +12,7 @@
 //! can speak before it has written.
 //!
 //! ```
-//! use bombyx_protocol::{client::{Client, ClientConfig}, io::{Input, Machine, Output}, time::Time};
+//! use bombyx_protocol::{Client, ClientConfig, Input, Machine, Output, Time};
 //! # fn config() -> ClientConfig { ClientConfig::for_tests(1) }
 //! let mut client = Client::new(config(), Vec::new());
 //! client.handle(Time(0), Input::Tick);
@@ -23,6 +23,10 @@
 //!     }
 //! }
 //! ```
+//!
+//! `examples/pair.rs` is a whole shell in one loop: a client and a provider, one paid answer
+//! (`cargo run -p bombyx-protocol --example pair`). How an order is paid is told by [`client`]; every input and output is on
+//! one page, [`io`].
 //!
 //! It refuses: floats, unordered iteration, unchecked arithmetic, panics on what a peer sent. Bounds are in
 //! [`limits`], bytes in [`wire`], and every rule has an id in `spec/`.
@@ -53,3 +57,28 @@ pub mod time;
 pub mod watcher;
 pub mod wire;
 pub mod work;
+
+// What most callers name.
+pub use amount::Nano;
+pub use channel::fault::PaymentFault;
+pub use channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
+pub use channel::pace::Pace;
+pub use channel::record::{Record, RecordKey};
+pub use channel::terms::{Address, ChannelTerms};
+pub use channel::voucher::Voucher;
+pub use channel::watch::WatchedVoucher;
+pub use client::{ChannelPolicy, Client, ClientConfig};
+pub use ident::{Identity, NodeId, Prefix, Signature};
+pub use io::{
+    Bill, Command, EngineFault, EngineReport, Event, Failure, Input, Machine, Offer, OrderNews, Output,
+    PeerFault, PersistId,
+};
+pub use market::bid::Payee;
+pub use provider::{CreditLimits, Provider, ProviderConfig};
+pub use time::{Span, Time};
+pub use watcher::Watcher;
+pub use wire::message::{Content, Finish, Gossip, Message, Refusal};
+pub use work::order::{
+    ChatMessage, Generate, JobId, ModelId, Order, OrderId, Role, Sampling, Task, TaskKind, Tier,
+};
+pub use work::price::PriceSheet;

@@ -2,7 +2,6 @@
 
 use crate::amount::Nano;
 use crate::channel::terms::{Address, CHALLENGE_S_MAX};
-use crate::limits;
 use crate::market::auction::Rule;
 use crate::time::Span;
 
@@ -62,8 +61,9 @@ impl Default for ChannelPolicy {
     }
 }
 
+#[cfg(any(test, feature = "test-util"))]
 impl ClientConfig {
-    /// A configuration for tests and simulations, different for every `number`.
+    /// Returns a configuration for tests, different for every `number`.
     #[must_use]
     pub fn for_tests(number: u64) -> Self {
         let seed = |purpose: &str| {
@@ -77,8 +77,8 @@ impl ClientConfig {
             wallet: Address::basechain(seed("client wallet")),
             clock_s: 0,
             deposit: Nano(50_000_000),
-            bid_window: limits::BID_WINDOW,
-            enough_bids: limits::BIDS_WANTED,
+            bid_window: crate::limits::BID_WINDOW,
+            enough_bids: crate::limits::BIDS_WANTED,
             challenge_s: 60,
             policy: ChannelPolicy::default(),
             leases: true,

@@ -61,8 +61,9 @@ pub struct ProviderConfig {
     pub settle_at: Nano,
 }
 
+#[cfg(any(test, feature = "test-util"))]
 impl ProviderConfig {
-    /// A configuration for tests and simulations, different for every `number`.
+    /// Returns a configuration for tests, different for every `number`.
     #[must_use]
     pub fn for_tests(number: u64) -> Self {
         let seed = |purpose: &str| {

@@ -1,0 +1,142 @@
+//! A client and a provider in one process: one order, one answer, one payment.
+//!
+//! This is all that a shell does. Here a queue is the network, nothing is the disk, the engine knows one answer, and the
+//! ledger has one channel.
+//!
+//! ```text
+//! cargo run -p bombyx-protocol --example pair
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bombyx_protocol::{
+    Bill, ChannelState, ChatMessage, Client, ClientConfig, Command, Content, EngineReport, Event, Finish,
+    Generate, Input, LedgerCall, LedgerEvent, Machine, ModelId, Nano, NodeId, Offer, Order, OrderId,
+    OrderNews, Output, Prefix, PriceSheet, Provider, ProviderConfig, Role, Sampling, Span, Task, TaskKind,
+    Tier, Time,
+};
+
+const MODEL: ModelId = ModelId([7; 32]);
+const COIN: Nano = Nano(1_000_000_000);
+
+fn main() {
+    let (answer, bill, paid) = trade();
+    println!("answer    {answer}");
+    println!("provider  {:?}", bill.providers);
+    println!("tokens    {} in, {} out, {} receipts", bill.input_tokens, bill.output_tokens, bill.receipts);
+    println!("cost      {} coins", bill.cost);
+    println!("paid      {paid} coins, by a voucher that the provider holds");
+}
+
+/// Places an order and drives both machines until it is answered and paid. Returns the answer, the bill, and what the
+/// provider holds a voucher over.
+pub(crate) fn trade() -> (String, Bill, Nano) {
+    // With keys and limits of a test. The second argument is what a disk held.
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut provider = Provider::new(ProviderConfig::for_tests(1), Vec::new());
+    let (buyer, seller) = (client.node_id(), provider.node_id());
+    let mut now = Time(1);
+    let mut inputs = VecDeque::from([(seller, offer()), (buyer, order())]);
+    let mut wakes: BTreeMap<NodeId, Time> = BTreeMap::new();
+    let (mut answer, mut bill) = (String::new(), None);
+    loop {
+        // One input. With none left, time passes until the first machine wants to be woken.
+        let (node, input) = inputs.pop_front().unwrap_or_else(|| {
+            let (node, at) = wakes.iter().min_by_key(|(_, at)| **at).expect("both have run");
+            now = *at;
+            (*node, Input::Tick)
+        });
+        let machine: &mut dyn Machine = if node == buyer { &mut client } else { &mut provider };
+        machine.handle(now, input);
+        // Then all outputs, to the last.
+        loop {
+            match machine.poll() {
+                Output::Wake(at) => {
+                    wakes.insert(node, at);
+                    break;
+                }
+                // The disk: what follows a record leaves the machine after this answer, and not before.
+                Output::Persist { id, .. } => inputs.push_back((node, Input::Persisted(id))),
+                // The network.
+                Output::Send { to, message } => {
+                    inputs.push_back((to, Input::Received { from: node, prefix: Prefix::UNKNOWN, message }));
+                }
+                Output::Broadcast { gossip, .. } => {
+                    let gossip = gossip.open().expect("a machine signs what it says");
+                    inputs.push_back((seller, Input::Gossip { prefix: Prefix::UNKNOWN, gossip }));
+                }
+                // The engine: it may make as many tokens as it is allowed.
+                Output::Run { job, .. } => {
+                    let report = EngineReport::Started { input_tokens: 9 };
+                    inputs.push_back((node, Input::Engine { job, report }));
+                }
+                Output::Allow { job, tokens } => {
+                    assert!(tokens >= 2);
+                    let text = Content::Tokens { ids: vec![4, 2], text: "42".into() };
+                    for content in [text, Content::End { finish: Finish::Stop }] {
+                        let report = EngineReport::Content(content);
+                        inputs.push_back((node, Input::Engine { job, report }));
+                    }
+                }
+                // The ledger: both watch the one channel, and see it as soon as it is open.
+                Output::Ledger(call) => {
+                    if let LedgerCall::Open { deposit, .. } = *call {
+                        let state =
+                            Some(ChannelState { epoch: 1, deposit, settled: Nano::ZERO, closing: None });
+                        let event = LedgerEvent::Channel { account: call.account(), state };
+                        inputs.push_back((buyer, Input::Ledger(event.clone())));
+                        inputs.push_back((seller, Input::Ledger(event)));
+                    }
+                }
+                // The user.
+                Output::Event(Event::Order { news, .. }) => match news {
+                    OrderNews::Content(Content::Tokens { text, .. }) => answer.push_str(&text),
+                    OrderNews::Done(done) => bill = Some(done),
+                    OrderNews::Failed { why, .. } => panic!("{why}"),
+                    OrderNews::Bids(_)
+                    | OrderNews::Awarded { .. }
+                    | OrderNews::Content(_)
+                    | OrderNews::FailedOver { .. } => {}
+                },
+                Output::Event(_) | Output::Cancel { .. } => {}
+                Output::Fault { peer, fault } => panic!("{peer:?}: {fault:?}"),
+            }
+        }
+        let paid = provider.channels().map(|channel| channel.paid()).sum();
+        if let Some(bill) = bill.take_if(|bill| bill.cost == paid) {
+            return (answer, bill, paid);
+        }
+    }
+}
+
+fn offer() -> Input {
+    Input::Command(Command::Offer(Offer {
+        model: MODEL,
+        name: "an engine that knows one answer".into(),
+        kind: TaskKind::Generate,
+        price: PriceSheet { per_job: Nano(10_000), input_per_k: Nano(100_000), output_per_k: Nano(400_000) },
+        slots: 1,
+        first_token_ms: 100,
+        tokens_per_s: 50,
+        context_tokens: 4_096,
+    }))
+}
+
+fn order() -> Input {
+    let question = ChatMessage { role: Role::User, content: "What is 17 plus 25?".into() };
+    let order = Order {
+        model: MODEL,
+        task: Task::Generate(Generate {
+            messages: vec![question],
+            max_tokens: 16,
+            sampling: Sampling { temperature_milli: 0, top_p_milli: 1_000, top_k: 0, seed: 0 },
+            prefix: Vec::new(),
+            stop: Vec::new(),
+        }),
+        max_cost: COIN,
+        deadline: Span::from_s(60),
+        tier: Tier::Open,
+        nano_per_ms: 0,
+    };
+    Input::Command(Command::Order { id: OrderId(1), order: Box::new(order) })
+}
