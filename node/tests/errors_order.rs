@@ -59,6 +59,23 @@ async fn a_node_that_is_not_there_cannot_be_joined() {
     assert_fails(&output, 25, &["0 of 1 peers", "--join"]);
 }
 
+/// Nothing is started for these: nobody is there to be joined, and no ledger.
+#[tokio::test]
+async fn what_can_be_said_at_once_is_said_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = async |flags: &[&str], code: i32, words: &[&str]| {
+        let mut command = bombyx(home.path());
+        command.arg("ask").args(flags);
+        assert_fails(&finish(command).await, code, words);
+    };
+    refused(&["--model", EMBED, "hello"], 26, &[EMBED, "vectors", "--embed"]).await;
+    refused(&["--embed", "--model", CHAT, "hello"], 26, &[CHAT, "no vectors", "--embed"]).await;
+    // Standard input is empty as well.
+    for nothing in [&[""][..], &["  \n"], &[], &["--embed", ""]] {
+        refused(nothing, 26, &["empty"]).await;
+    }
+}
+
 #[tokio::test]
 async fn without_anyone_to_join_nothing_is_tried() {
     let home = tempfile::tempdir().unwrap();

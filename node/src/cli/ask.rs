@@ -13,7 +13,9 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Bill, Failure, OrderNews};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::{Content, Finish};
-use bombyx_protocol::work::order::{ChatMessage, Generate, Order, Role, Sampling, Task, Tier};
+use bombyx_protocol::work::order::{
+    ChatMessage, Generate, Order, OrderFault, Role, Sampling, Task, TaskKind, Tier,
+};
 use clap::Args;
 use serde::Serialize;
 
@@ -138,8 +140,16 @@ impl Ask {
     }
 
     fn order(&self, model: &str) -> Result<Order, NodeError> {
-        let id = models::id_of(model)?;
+        let (id, does) = models::named(model)?;
+        let asked = if self.embed { TaskKind::Embed } else { TaskKind::Generate };
+        if let Some(does) = does.filter(|does| *does != asked) {
+            return Err(NodeError::WrongKind { model: model.to_owned(), does });
+        }
         let text = self.text()?;
+        // An answer to nothing would be served, and billed.
+        if text.trim().is_empty() {
+            return Err(NodeError::Order(Failure::Order(OrderFault::Empty)));
+        }
         let task = if self.embed {
             Task::Embed { inputs: vec![text] }
         } else {

@@ -69,9 +69,21 @@ pub enum ModelsError {
 /// # Errors
 /// [`CatalogError::Unknown`] with the nearest name.
 pub fn id_of(name: &str) -> Result<ModelId, CatalogError> {
-    match name.parse() {
-        Ok(id) => Ok(id),
-        Err(_) => catalog::find(name).map(|entry| ModelId(entry.manifest().id().0)),
+    named(name).map(|(id, _)| id)
+}
+
+/// Finds a model that is named in an order, and what it does if the catalogue has it: nobody need be asked to tell a question
+/// from a text to embed.
+///
+/// # Errors
+/// [`CatalogError::Unknown`] with the nearest name.
+pub(crate) fn named(name: &str) -> Result<(ModelId, Option<TaskKind>), CatalogError> {
+    let id = name.parse().ok();
+    let is_it = |(known, known_id, _): &(&str, ModelId, TaskKind)| *known == name || Some(*known_id) == id;
+    match (known().into_iter().find(is_it), id) {
+        (Some((_, id, kind)), _) => Ok((id, Some(kind))),
+        (None, Some(id)) => Ok((id, None)),
+        (None, None) => catalog::find(name).map(|entry| (ModelId(entry.manifest().id().0), None)),
     }
 }
 
@@ -217,5 +229,22 @@ fn measure(engine: &mut dyn Engine, info: &ModelInfo) -> Result<Measured, Engine
             engine.cancel(MEASURE_JOB);
             return Err(EngineError::Runtime("the measured task did not end".into()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_model_is_named_by_name_or_id_and_its_kind_is_known_either_way() {
+        for (name, id, kind) in known() {
+            assert_eq!(named(name).unwrap(), (id, Some(kind)));
+            assert_eq!(named(&id.to_string()).unwrap(), (id, Some(kind)));
+        }
+        let strange = "ab".repeat(32);
+        assert_eq!(named(&strange).unwrap(), (ModelId([0xab; 32]), None));
+        assert!(matches!(named("gpt-5"), Err(CatalogError::Unknown { .. })));
     }
 }

@@ -10,6 +10,7 @@ use bombyx_gpu::load::LoadError;
 use bombyx_gpu::manifest::ManifestError;
 use bombyx_gpu::runtime::RuntimeError;
 use bombyx_protocol::io::Failure;
+use bombyx_protocol::work::order::TaskKind;
 
 use super::exit::ExitKind;
 use super::failure::Meaning;
@@ -70,6 +71,14 @@ pub enum NodeError {
     /// The wallet's words.
     #[error(transparent)]
     Wallet(#[from] WalletError),
+    /// A question to a model that embeds, or a text to embed for one that answers.
+    #[error("`{model}` {}", ability(*.does))]
+    WrongKind {
+        /// The model as it was named.
+        model: String,
+        /// What it does.
+        does: TaskKind,
+    },
     /// An order came to nothing.
     #[error("{0}")]
     Order(Failure),
@@ -119,6 +128,13 @@ pub enum NodeError {
     Bug(String),
 }
 
+const fn ability(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Embed => "makes vectors and answers no question",
+        TaskKind::Generate => "answers in words and makes no vectors",
+    }
+}
+
 fn details(last: &Option<String>) -> String {
     last.as_ref().map_or(String::new(), |last| format!("; {last}"))
 }
@@ -159,6 +175,7 @@ impl NodeError {
             Self::Runtime(error) => runtime_code(error),
             Self::Ledger(error) => ledger_code(error),
             Self::Order(failure) => Meaning::of(failure).exit,
+            Self::WrongKind { .. } => ExitKind::Order,
             Self::NoPeers { .. } => ExitKind::NoPeer,
             Self::NotRunning { .. } | Self::Io { .. } | Self::Stopped(_) => ExitKind::Unexpected,
             Self::Bug(_) => ExitKind::Bug,
@@ -227,6 +244,10 @@ impl NodeError {
             Self::Ledger(error) => ledger_hint(error).into(),
             Self::Wallet(_) => "restore the wallet's file from a copy".into(),
             Self::Order(failure) => Meaning::of(failure).hint.into(),
+            Self::WrongKind { does: TaskKind::Embed, .. } => "use --embed, or another --model".into(),
+            Self::WrongKind { does: TaskKind::Generate, .. } => {
+                "leave --embed out, or use another --model".into()
+            }
             Self::NoPeers { .. } => {
                 "check that a node runs at the address given with --join, and that both have the same network name"
                     .into()

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::{Path, State};
 use bombyx_gpu::catalog;
-use bombyx_gpu::manifest::Kind;
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::api::handle::NodeHandle;
+use crate::engine::models;
 use crate::http::errors::ApiError;
 use crate::http::gateway::Gateway;
 
@@ -54,17 +54,11 @@ pub(in crate::http) async fn one(
 /// The model that `name` means: an id, a name of the catalogue, or a name that exactly one offered model has.
 pub(super) async fn resolve(node: &NodeHandle, name: &str, kind: TaskKind) -> Result<Known, ApiError> {
     let known = |id, name: &str| Known { id, name: name.to_owned() };
-    if let Ok(id) = name.parse() {
+    if let Ok((id, does)) = models::named(name) {
+        if let Some(does) = does {
+            check_kind(name, does, kind)?;
+        }
         return Ok(known(id, name));
-    }
-    if let Ok(entry) = catalog::find(name) {
-        let manifest = entry.manifest();
-        let does = match manifest.kind {
-            Kind::Embed(_) => TaskKind::Embed,
-            Kind::Generate(_) => TaskKind::Generate,
-        };
-        check_kind(name, does, kind)?;
-        return Ok(known(ModelId(manifest.id().0), name));
     }
     // Names in asks are the providers' own words: two models of one name cannot be told apart by it.
     let mut named: Vec<(ModelId, TaskKind)> = asks(node)
