@@ -38,6 +38,41 @@ async fn a_wrong_multiaddr_is_quoted() {
     }
 }
 
+/// Nothing answers where these would join, listen or ask: they end before.
+#[tokio::test]
+async fn a_value_that_cannot_be_used_is_named_before_anything_is_started() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+    let refused = async |flags: &[&str], code: i32, words: &[&str]| {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = bombyx(home.path());
+        command.args(["up", "--ledger", "http://127.0.0.1:9", "--listen", &taken]).args(flags);
+        let output = finish(command).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "`{word}` is missing in: {said}"));
+        assert!(code != 2 || std::fs::read_dir(home.path()).unwrap().next().is_none(), "it made {home:?}");
+    };
+    refused(&["--provide", CHAT, "--ep", "gpu"], 2, &["gpu", "cuda", "directml"]).await;
+    refused(&["--slots", "0"], 2, &["--slots", "1..=1024"]).await;
+    refused(&["--price-in", "cheap"], 2, &["--price-in", "cheap"]).await;
+    for gateway in ["4180", "localhost:4180"] {
+        refused(&["--gateway", gateway], 2, &[gateway, "127.0.0.1:4180"]).await;
+    }
+    for ledger in ["127.0.0.1:4190", "liteserver://127.0.0.1:4191", "nowhere.json", ""] {
+        let mut command = bombyx(Path::new("unused"));
+        command.args(["up", "--ledger", ledger]);
+        let output = finish(command).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--ledger") && said.contains("cannot be used"), "{said}");
+    }
+    refused(&["--provide", "bombyx-chat-tinny"], 11, &["did you mean"]).await;
+    refused(&["--provide", "meta-llama/Llama-3.2-1B"], 11, &["manifest.json", "catalogue"]).await;
+    refused(&["--provide", CHAT, "--ep", "cuda"], 15, &["--features cuda", "cargo install"]).await;
+    refused(&["--join", "203.0.113.5:4101"], 10, &["203.0.113.5:4101", "/p2p/"]).await;
+}
+
 #[tokio::test]
 async fn an_unknown_model_is_named_with_the_nearest_one() {
     let ledger = Ledger::start().await;
@@ -106,10 +141,10 @@ async fn a_port_in_use_is_named() {
     let address = format!("/ip4/127.0.0.1/tcp/{port}");
     assert_fails(&up(&ledger, &["--listen", &address], &[]).await, 14, &[&address]);
     let gateway = format!("127.0.0.1:{port}");
-    assert_fails(&up(&ledger, &["--gateway", &gateway], &[]).await, 14, &[&gateway]);
+    assert_fails(&up(&ledger, &["--gateway", &gateway], &[]).await, 14, &[&gateway, "with --gateway"]);
     let mut devnet = bombyx(Path::new("unused"));
     devnet.args(["devnet", "--listen", &gateway]);
-    assert_fails(&finish(devnet).await, 14, &[&gateway]);
+    assert_fails(&finish(devnet).await, 14, &[&gateway, "with --listen"]);
 }
 
 #[tokio::test]
@@ -120,7 +155,7 @@ async fn a_missing_runtime_library_is_named() {
     assert_fails(&output, 15, &["/nowhere/libonnxruntime.so", "bombyx runtime"]);
     // A provider that this build of the library does not have is an error too, never the CPU instead.
     let output = up(&ledger, &["--provide", CHAT, "--ep", "cuda"], &[]).await;
-    assert_fails(&output, 15, &["cuda"]);
+    assert_fails(&output, 15, &["cuda", "--features cuda"]);
 }
 
 #[tokio::test]

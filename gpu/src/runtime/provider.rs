@@ -6,7 +6,8 @@ use std::str::FromStr;
 use ort::ep::ExecutionProviderDispatch;
 
 /// What runs the operators of a graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub enum ExecutionProvider {
     /// The processor; always there.
     #[default]
@@ -66,6 +67,14 @@ impl ExecutionProvider {
         }
     }
 
+    /// Checks that this build has it. Whether the library and the machine have it, only a session tells.
+    ///
+    /// # Errors
+    /// [`ProviderError::NotBuilt`].
+    pub fn check(self) -> Result<(), ProviderError> {
+        self.dispatch().map(drop)
+    }
+
     /// What is given to a session. ONNX Runtime by default falls back to the CPU without a word when registration
     /// fails, so every one of these is an error instead.
     pub(super) fn dispatch(self) -> Result<Option<ExecutionProviderDispatch>, ProviderError> {
@@ -100,6 +109,14 @@ impl FromStr for ExecutionProvider {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|provider| provider.as_str() == name);
         found.ok_or_else(|| ProviderError::Unknown { name: name.to_owned() })
+    }
+}
+
+impl TryFrom<String> for ExecutionProvider {
+    type Error = ProviderError;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        name.parse()
     }
 }
 

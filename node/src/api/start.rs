@@ -55,14 +55,17 @@ pub async fn start_showing(
     on_advance: impl FnMut(Advance<'_>) + Send + 'static,
 ) -> Result<Running, NodeError> {
     config.check()?;
+    models::check(&config.provide)?;
     let network_id = config.ledger.network.id();
     let home = config.home.clone();
     let opened = tokio::task::spawn_blocking(move || open_home(&home, network_id)).await;
     let Home { keys, wallet, store, records } =
         opened.map_err(|_| NodeError::Bug("opening the home panicked".into()))??;
     let address = wallet.address();
+    let net = net_config(&config, &keys);
+    net.check()?;
     let ledger = Arc::new(reach_ledger(&config.ledger, Some(wallet)).await?);
-    let (net, net_events) = net::start(net_config(&config, &keys)).await?;
+    let (net, net_events) = net::start(net).await?;
     let selling = match sell(&config, &keys, &records, address, on_advance).await {
         Ok(selling) => selling,
         Err(error) => {

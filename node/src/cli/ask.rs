@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::coins;
 use super::print::Printer;
-use super::shutdown;
+use super::{shutdown, values};
 use crate::api;
 use crate::api::handle::NodeHandle;
 use crate::api::vectors::Vectors;
@@ -60,7 +60,7 @@ pub(super) struct Ask {
     #[arg(long, value_name = "MULTIADDR")]
     join: Vec<String>,
     /// The ledger's endpoint.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = values::endpoints)]
     ledger: Option<String>,
     /// The most that the answer may cost, in coins.
     #[arg(long, value_name = "COINS", default_value = "0.05")]

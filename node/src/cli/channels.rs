@@ -12,7 +12,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use super::print::Printer;
 use super::recover::{self, Recover};
 use super::status::WORTH_SAYING_S;
-use super::{reach, watch};
+use super::{reach, values, watch};
 use crate::api::connect::reach_ledger;
 use crate::error::NodeError;
 use crate::home::STORE;
@@ -32,7 +32,7 @@ const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 pub(super) struct ChannelsArgs {
     /// The ledger's endpoint, where no node runs.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = values::endpoints)]
     ledger: Option<String>,
     #[command(subcommand)]
     verb: Option<ChannelsVerb>,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 use super::print::Printer;
-use super::shutdown;
+use super::{shutdown, values};
 use crate::error::NodeError;
 use crate::home::keys::fresh_seed;
 use crate::ledger::CoinName;
@@ -23,10 +23,10 @@ const BLOCK_MS_MAX: u64 = 60_000;
 #[derive(Debug, Args)]
 pub(super) struct DevnetArgs {
     /// Where to listen for HTTP.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4190")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4190", value_parser = values::socket)]
     listen: SocketAddr,
     /// Where to listen for lite clients; the port after the other one if not given.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = values::socket)]
     lite: Option<SocketAddr>,
     /// Milliseconds from block to block; 0 executes every message, and all that follows from it, when it comes.
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=BLOCK_MS_MAX))]
@@ -52,10 +52,10 @@ impl DevnetArgs {
         if self.block_ms > 0 {
             devnet = devnet.in_blocks(self.hop);
         }
-        let (listener, address) = bind(self.listen).await?;
+        let (listener, address) = bind(self.listen, "--listen").await?;
         let beside = SocketAddr::new(self.listen.ip(), self.listen.port().checked_add(1).unwrap_or(0));
         let beside = if self.listen.port() == 0 { self.listen } else { beside };
-        let (lite_listener, lite_address) = bind(self.lite.unwrap_or(beside)).await?;
+        let (lite_listener, lite_address) = bind(self.lite.unwrap_or(beside), "--lite").await?;
         let key = SigningKey::from_bytes(&*fresh_seed()?);
         let liteserver =
             LiteAddress { socket: lite_address.to_string(), key: key.verifying_key().to_bytes() };
@@ -83,14 +83,16 @@ impl DevnetArgs {
             }
         };
         let address = self.listen;
-        devnet::http::serve(devnet, listener, stop)
-            .await
-            .map_err(|source| NodeError::Listen { address, source })
+        devnet::http::serve(devnet, listener, stop).await.map_err(|source| NodeError::Listen {
+            address,
+            flag: Some("--listen"),
+            source,
+        })
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
-    let listen = |source| NodeError::Listen { address, source };
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), NodeError> {
+    let listen = |source| NodeError::Listen { address, flag: Some(flag), source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;
     Ok((listener, bound))

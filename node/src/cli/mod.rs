@@ -16,6 +16,7 @@ mod runtime;
 pub mod shutdown;
 mod status;
 mod up;
+mod values;
 mod wallet;
 mod watch;
 

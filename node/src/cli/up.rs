@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bombyx_gpu::runtime::ExecutionProvider;
+use bombyx_protocol::limits::JOBS_MAX;
 use clap::Args;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::coins;
 use super::print::{Bars, Printer};
-use super::shutdown;
+use super::{shutdown, values};
 use crate::api;
 use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
@@ -30,10 +32,10 @@ pub(super) struct Up {
     #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<String>,
     /// Serve the OpenAI-compatible gateway.
-    #[arg(long, value_name = "ADDR", num_args = 0..=1)]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, value_parser = values::socket)]
     gateway: Option<Option<SocketAddr>>,
     /// The ledger's endpoint.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = values::endpoints)]
     ledger: Option<String>,
     /// Coins for each job.
     #[arg(long, value_name = "COINS")]
@@ -45,14 +47,14 @@ pub(super) struct Up {
     #[arg(long, value_name = "COINS")]
     price_out: Option<Coins>,
     /// Jobs of one model at a time.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=JOBS_MAX as i64))]
     slots: Option<u16>,
     /// Cap on tokens per second of the whole engine.
     #[arg(long, value_name = "TOKENS_PER_S")]
     pace: Option<u32>,
     /// ONNX Runtime's execution provider.
-    #[arg(long, value_name = "EP")]
-    ep: Option<String>,
+    #[arg(long, value_name = "EP", value_parser = values::execution_provider())]
+    ep: Option<ExecutionProvider>,
 }
 
 impl Up {
@@ -99,7 +101,7 @@ impl Up {
         provide.price_out = self.price_out.unwrap_or(provide.price_out);
         provide.slots = self.slots.unwrap_or(provide.slots);
         provide.pace = self.pace.unwrap_or(provide.pace);
-        provide.ep = self.ep.unwrap_or_else(|| provide.ep.clone());
+        provide.ep = self.ep.unwrap_or(provide.ep);
         config
     }
 }

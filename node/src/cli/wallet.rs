@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::print::Printer;
-use super::{channels, reach};
+use super::{channels, reach, values};
 use crate::api::connect::reach_ledger;
 use crate::error::NodeError;
 use crate::home::STORE;
@@ -27,7 +27,7 @@ use crate::store::Store;
 #[derive(Debug, Args)]
 pub(super) struct WalletArgs {
     /// The ledger's endpoint, where no node runs.
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL", global = true, value_parser = values::endpoints)]
     ledger: Option<String>,
     #[command(subcommand)]
     verb: Option<WalletVerb>,

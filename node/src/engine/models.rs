@@ -101,26 +101,41 @@ pub fn known() -> Vec<(&'static str, ModelId, TaskKind)> {
     known.collect()
 }
 
+/// Checks what can be told before anything is fetched, bound or asked: names, folders, and whether this build has the
+/// execution provider.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn check(config: &ProvideConfig) -> Result<(), ModelsError> {
+    for name in &config.models {
+        if is_folder(name) {
+            let folder = Path::new(name);
+            Manifest::from_dir(folder)
+                .map_err(|why| ModelsError::Folder { folder: folder.to_owned(), why })?;
+        } else {
+            find(name)?;
+        }
+    }
+    if !config.models.is_empty() {
+        config.ep.check().map_err(RuntimeError::Provider)?;
+    }
+    Ok(())
+}
+
 /// Fetches and checks what is missing, loads every model, and measures each. Blocks, for minutes at the first time.
 ///
 /// # Errors
 /// [`ModelsError`] names the model or library and what to do.
 pub fn load(config: &ProvideConfig, on_advance: OnAdvance<'_>) -> Result<Loaded, ModelsError> {
+    check(config)?;
     let cache = Cache::open().map_err(CatalogError::from)?;
-    let provider = config.ep.parse().map_err(RuntimeError::Provider)?;
-    // A name that does not exist is known before anything is fetched.
-    for name in &config.models {
-        if !is_folder(name) {
-            find(name)?;
-        }
-    }
     let models = config
         .models
         .iter()
         .map(|name| open(name, &cache, &mut *on_advance))
         .collect::<Result<Vec<_>, _>>()?;
     let library = (!config.runtime.is_empty()).then(|| Path::new(&config.runtime));
-    let settings = SessionSettings { provider, ..SessionSettings::default() };
+    let settings = SessionSettings { provider: config.ep, ..SessionSettings::default() };
     let runtime = Runtime::find_or_install(library, &cache, settings, on_advance)?;
     let mut engine: Box<dyn Engine> = Box::new(OnnxEngine::load(&runtime, &models)?);
     let mut offers = Vec::new();

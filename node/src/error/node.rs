@@ -8,7 +8,7 @@ use bombyx_gpu::catalog::CatalogError;
 use bombyx_gpu::fetch::FetchError;
 use bombyx_gpu::load::LoadError;
 use bombyx_gpu::manifest::ManifestError;
-use bombyx_gpu::runtime::RuntimeError;
+use bombyx_gpu::runtime::{ProviderError, RuntimeError};
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::work::order::TaskKind;
 
@@ -87,6 +87,8 @@ pub enum NodeError {
     Listen {
         /// Where.
         address: SocketAddr,
+        /// The flag that names another place, if one does.
+        flag: Option<&'static str>,
         /// What the system said.
         source: std::io::Error,
     },
@@ -133,6 +135,10 @@ const fn ability(kind: TaskKind) -> &'static str {
         TaskKind::Embed => "makes vectors and answers no question",
         TaskKind::Generate => "answers in words and makes no vectors",
     }
+}
+
+fn elsewhere(flag: &str) -> String {
+    format!("stop whoever listens there, or choose another port with {flag}; port 0 takes any free one")
 }
 
 fn details(last: &Option<String>) -> String {
@@ -227,9 +233,9 @@ impl NodeError {
             Self::Store(StoreError::Format { .. } | StoreError::Failed { .. }) => {
                 "restore the file from a copy, or choose another --home; it holds what channels owe, so keep it".into()
             }
-            Self::Net(NetError::Listen { .. }) | Self::Listen { .. } => {
-                "stop whoever listens there, or choose another port with --listen; port 0 takes any free one".into()
-            }
+            Self::Net(NetError::Listen { .. }) => elsewhere("--listen"),
+            Self::Listen { flag: Some(flag), .. } => elsewhere(flag),
+            Self::Listen { flag: None, .. } => "check the machine's network settings".into(),
             Self::Net(NetError::Network(_)) => "correct `network.name` in the configuration".into(),
             Self::Net(NetError::ListenTimeout(_) | NetError::Resolver(_) | NetError::Setup { .. }) => {
                 "check the machine's network settings".into()
@@ -240,7 +246,7 @@ impl NodeError {
                     .into()
             }
             Self::Models(error) => models_hint(error),
-            Self::Runtime(_) => RUNTIME_HINT.into(),
+            Self::Runtime(error) => runtime_hint(error).into(),
             Self::Ledger(error) => ledger_hint(error).into(),
             Self::Wallet(_) => "restore the wallet's file from a copy".into(),
             Self::Order(failure) => Meaning::of(failure).hint.into(),
@@ -260,7 +266,28 @@ impl NodeError {
     }
 }
 
-const RUNTIME_HINT: &str = "`bombyx runtime list` shows which libraries were looked at, `bombyx runtime install` fetches the right one";
+const fn runtime_hint(error: &RuntimeError) -> &'static str {
+    match error {
+        RuntimeError::Provider(ProviderError::NotBuilt { .. }) => {
+            "for example `cargo install --path node --features cuda`; ONNX Runtime must have it as well: name such a library in \
+             `provide.runtime`"
+        }
+        RuntimeError::Provider(ProviderError::Refused { .. } | ProviderError::Unknown { .. }) => {
+            "name a library that has it in `provide.runtime`; `bombyx runtime list` shows which ones were looked at. Nothing \
+             falls back to the CPU in silence"
+        }
+        RuntimeError::NotFound(_)
+        | RuntimeError::Unusable(_)
+        | RuntimeError::NoPackage { .. }
+        | RuntimeError::Fetch(_)
+        | RuntimeError::TelemetryNotDisabled
+        | RuntimeError::AlreadyLoaded { .. }
+        | RuntimeError::Load { .. }
+        | RuntimeError::Session { .. } => {
+            "`bombyx runtime list` shows which libraries were looked at, `bombyx runtime install` fetches the right one"
+        }
+    }
+}
 
 fn models_code(error: &ModelsError) -> ExitKind {
     match error {
@@ -332,7 +359,7 @@ fn models_hint(error: &ModelsError) -> String {
         ModelsError::Catalog(CatalogError::Unknown { .. }) => {
             "name one of those, its 64-digit id, or a folder with a manifest.json (with a `/` in it)".into()
         }
-        ModelsError::Runtime(_) | ModelsError::Load(LoadError::Runtime(_)) => RUNTIME_HINT.into(),
+        ModelsError::Runtime(error) | ModelsError::Load(LoadError::Runtime(error)) => runtime_hint(error).into(),
         ModelsError::Catalog(CatalogError::Fetch(_) | CatalogError::Cache(_)) => {
             "what is needed is fetched once with Python's pip and kept in BOMBYX_CACHE; after that no network is needed"
                 .into()
@@ -340,6 +367,11 @@ fn models_hint(error: &ModelsError) -> String {
         ModelsError::Folder { why: ManifestError::Unpinned { .. }, .. } => {
             "a model is the hash of its manifest, so that every file which decides an answer stands in it; its id changes \
              with the list"
+                .into()
+        }
+        ModelsError::Folder { why: ManifestError::Unreadable { .. }, .. } => {
+            "a model to sell is a name of the catalogue, as in `bombyx up --provide bombyx-chat-tiny`, or a folder with a \
+             manifest.json and an ONNX graph"
                 .into()
         }
         ModelsError::Folder { .. } => "restore the folder's files from where they came".into(),

@@ -82,7 +82,7 @@ pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeErro
     keys::replace_private(&home.join(TOKEN), &token)?;
     let expected: [u8; 32] = Sha256::digest(token.as_bytes()).into();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listen = |source| NodeError::Listen { address, source };
+    let listen = |source| NodeError::Listen { address, flag: None, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let pages = Router::new()

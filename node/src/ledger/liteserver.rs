@@ -85,7 +85,7 @@ impl LiteAddress {
     /// # Errors
     /// [`ChainError::Unreachable`] says what is missing.
     pub fn parse(text: &str) -> Result<Self, ChainError> {
-        let wrong = |what: &str| ChainError::Unreachable {
+        let wrong = |what: &str| ChainError::Endpoint {
             endpoint: text.to_owned(),
             reason: format!("{what}; write {SCHEME}HOST:PORT/KEY with the key in base64"),
         };

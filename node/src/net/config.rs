@@ -4,7 +4,7 @@ use std::io;
 
 use zeroize::Zeroizing;
 
-use super::limits;
+use super::{address, limits};
 
 /// Which addresses of other nodes are believed, and whether this node serves the hash table unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,31 @@ impl NetConfig {
             serves_table: true,
             connections_high: limits::CONNECTIONS_HIGH,
         }
+    }
+
+    /// Checks name and addresses, before anything is started for them.
+    ///
+    /// # Errors
+    /// [`NetError::Network`], [`NetError::TooManyJoins`] and [`NetError::Address`].
+    pub fn check(&self) -> Result<(), NetError> {
+        let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=32).contains(&self.network.len()) || !self.network.bytes().all(named) {
+            return Err(NetError::Network(self.network.clone()));
+        }
+        if self.join.len() > limits::JOINS_MAX {
+            return Err(NetError::TooManyJoins(self.join.len()));
+        }
+        let wrong = |list, text: &String, why| NetError::Address { list, address: text.clone(), why };
+        for text in &self.join {
+            address::read_dialable(text).map_err(|why| wrong("join", text, why))?;
+        }
+        for text in &self.listen {
+            address::read_listenable(text).map_err(|why| wrong("listen", text, why))?;
+        }
+        for text in &self.external {
+            address::read_external(text).map_err(|why| wrong("external", text, why))?;
+        }
+        Ok(())
     }
 }
 

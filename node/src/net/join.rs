@@ -33,9 +33,6 @@ struct Join {
 impl Joins {
     /// Reads the join addresses. This node's own are left out, so that all nodes may share one list.
     pub(super) fn read(config: &NetConfig, own: PeerId, now: Instant) -> Result<Self, NetError> {
-        if config.join.len() > limits::JOINS_MAX {
-            return Err(NetError::TooManyJoins(config.join.len()));
-        }
         let mut entries = Vec::new();
         for text in &config.join {
             let (peer, address) = address::read_dialable(text).map_err(|why| NetError::Address {

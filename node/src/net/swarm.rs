@@ -41,10 +41,7 @@ use super::{address, limits};
 /// # Errors
 /// [`NetError`] when the configuration is not usable or an address cannot be bound.
 pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), NetError> {
-    let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !(1..=32).contains(&config.network.len()) || !config.network.bytes().all(named) {
-        return Err(NetError::Network(config.network));
-    }
+    config.check()?;
     let now = Instant::now();
     let (keypair, node) = behaviour::identity(&config.identity_seed)?;
     let joins = Joins::read(&config, keypair.public().to_peer_id(), now)?;

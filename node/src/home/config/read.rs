@@ -160,6 +160,11 @@ mod tests {
         assert!(error.starts_with("config.toml:3: not an amount of coins"), "{error}");
         let error = parse("[provide]\nslots = \"four\"\n", &[]).unwrap_err().to_string();
         assert!(error.starts_with("config.toml:2: invalid type"), "{error}");
+        let error = parse("[provide]\nep = \"gpu\"\n", &[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("config.toml:2: `gpu` is no execution provider; choose one of "),
+            "{error}"
+        );
         let error = parse("[provide\n", &[]).unwrap_err().to_string();
         assert!(error.starts_with("config.toml:1: "), "{error}");
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bombyx_gpu::runtime::ExecutionProvider;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::work::price::PriceSheet;
 use serde::Deserialize;
@@ -108,7 +109,7 @@ pub struct ProvideConfig {
     /// Cap on tokens per second of the whole engine; 0 for none.
     pub pace: u32,
     /// ONNX Runtime's execution provider.
-    pub ep: String,
+    pub ep: ExecutionProvider,
     /// Path of the ONNX Runtime library; empty: it is searched for.
     pub runtime: String,
     /// What is served to a client before its channel is seen on the ledger.
@@ -305,7 +306,7 @@ impl Default for ProvideConfig {
             price_out: Coins(Nano(1_000_000)),
             slots: 4,
             pace: 0,
-            ep: "cpu".into(),
+            ep: ExecutionProvider::Cpu,
             runtime: String::new(),
             credit: Credit::Auto,
             credit_per_hour: Coins(Nano(8_000_000)),

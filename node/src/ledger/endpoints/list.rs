@@ -36,6 +36,7 @@ const CONFIGURATION_BYTES_MAX: u64 = 1024 * 1024;
 /// # Errors
 /// [`ChainError`] names the endpoint that cannot be used, or the two that are one. (`LE-4`)
 pub fn connect(list: &str, keys: &str, rates: &str, network_id: i32) -> Result<Endpoints, ChainError> {
+    check(list)?;
     let mut chains: Vec<Arc<dyn Chain>> = Vec::new();
     let mut voices: Vec<Voice> = Vec::new();
     let mut keys = keys.split(',').map(str::trim);
@@ -70,6 +71,38 @@ pub fn connect(list: &str, keys: &str, rates: &str, network_id: i32) -> Result<E
     }
 }
 
+/// Checks that every endpoint of a list can be read. No name is resolved, and nobody is asked.
+///
+/// # Errors
+/// [`ChainError::Endpoint`] names the one that cannot be used, and the forms there are.
+pub(crate) fn check(list: &str) -> Result<(), ChainError> {
+    let mut texts = list.split(',').map(str::trim).filter(|text| !text.is_empty()).peekable();
+    if texts.peek().is_none() {
+        return Err(no_endpoint(list, "it is empty"));
+    }
+    texts.try_for_each(|text| {
+        if text.starts_with(liteserver::SCHEME) {
+            LiteAddress::parse(text).map(drop)
+        } else if text.ends_with(".json") {
+            read_configuration(text).map(drop)
+        } else {
+            let url = Url::parse(&service(text)).map_err(|error| no_endpoint(text, &error.to_string()))?;
+            let is_web = ["http", "https"].contains(&url.scheme()) && url.has_host();
+            if is_web { Ok(()) } else { Err(no_endpoint(text, "it is no address of a web service")) }
+        }
+    })
+}
+
+/// A text that is no endpoint, with the forms there are.
+fn no_endpoint(text: &str, why: &str) -> ChainError {
+    let reason = format!(
+        "{why}; write `devnet`, `testnet`, `mainnet`, http://HOST:PORT, https://HOST, {}HOST:PORT/KEY, or a file that ends in \
+         .json; several are separated by commas",
+        liteserver::SCHEME
+    );
+    ChainError::Endpoint { endpoint: text.to_owned(), reason }
+}
+
 fn read_rate(endpoint: &str, text: &str) -> Result<u32, ChainError> {
     let rate = text.parse().ok().filter(|rate| *rate <= REQUESTS_PER_S_MAX);
     rate.ok_or_else(|| ChainError::Endpoint {
@@ -102,12 +135,12 @@ pub fn first_service(list: &str) -> Option<String> {
 }
 
 fn read_configuration(path: &str) -> Result<String, ChainError> {
-    let unreachable = |reason: String| ChainError::Unreachable { endpoint: path.to_owned(), reason };
-    let metadata = std::fs::metadata(path).map_err(|error| unreachable(error.to_string()))?;
+    let unusable = |reason: String| ChainError::Endpoint { endpoint: path.to_owned(), reason };
+    let metadata = std::fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
     if metadata.len() > CONFIGURATION_BYTES_MAX {
-        return Err(unreachable(format!("more than {CONFIGURATION_BYTES_MAX} bytes")));
+        return Err(unusable(format!("more than {CONFIGURATION_BYTES_MAX} bytes")));
     }
-    std::fs::read_to_string(path).map_err(|error| unreachable(error.to_string()))
+    std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))
 }
 
 /// Some liteservers of a global configuration, each once.
@@ -251,7 +284,15 @@ mod tests {
         {
             let error = connect(list, "", "", -3).err().unwrap().to_string();
             assert!(error.contains(named), "{error}");
+            assert!(matches!(check(list), Err(ChainError::Endpoint { .. })), "{list}");
         }
+        for wrong in
+            ["", " , ", "127.0.0.1:4190", "localhost:4190", "ftp://a", "http://", "file:///x", "mailto:x"]
+        {
+            let error = check(wrong).unwrap_err().to_string();
+            assert!(error.contains("http://HOST:PORT") && error.contains("`devnet`"), "{wrong}: {error}");
+        }
+        check(&list).unwrap();
         assert!(connect("", "", "", -3).is_err());
         let many: Vec<String> =
             (0..=ENDPOINTS_MAX).map(|n| format!("http://127.0.0.1:{}", 4_000 + n)).collect();

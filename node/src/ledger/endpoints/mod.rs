@@ -10,4 +10,5 @@ mod list;
 mod opinions;
 
 pub use self::agreement::Endpoints;
+pub(crate) use self::list::check;
 pub use self::list::{DEVNET_URL, connect, first_service};
