@@ -66,7 +66,7 @@ async fn told_to_close(home: &Path, account: &str) {
             return;
         }
         let text = String::from_utf8_lossy(&output.stderr);
-        assert!(text.contains("Opening") && Instant::now() < until, "{text}");
+        assert!(text.contains("is opening") && Instant::now() < until, "{text}");
         sleep(Duration::from_millis(100)).await;
     }
 }

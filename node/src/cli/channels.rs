@@ -151,7 +151,7 @@ fn text(list: &ChannelList, coin: &CoinName) -> String {
     format!(
         "{}\namounts in {coin}; {} locked by this node's deposits, fees so far {}{ago}",
         table(&list.channels),
-        coin.amount(list.locked()),
+        list.locked_words(coin),
         fees(list, coin)
     )
 }
@@ -183,15 +183,11 @@ fn table(channels: &[ChannelView]) -> String {
     ]);
     for view in channels {
         let channel = &view.channel;
-        let role = match channel.direction {
-            Direction::Paying => "pays",
-            Direction::Earning => "earns",
-        };
         table.add_row([
             channel.account.clone(),
-            role.into(),
+            channel.direction.to_string(),
             channel.peer.get(..8).unwrap_or(&channel.peer).into(),
-            format!("{:?}", channel.state).to_lowercase(),
+            channel.state.to_string(),
             coins(Some(channel.deposit_nano)),
             coins(Some(channel.paid_nano)),
             coins(view.settled_nano),

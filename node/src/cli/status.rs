@@ -18,12 +18,22 @@ pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> 
     Ok(())
 }
 
+/// A number of things in words.
+fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 fn text(status: &Status) -> String {
     let coins = |nano: u64| Nano(nano).to_string();
     let coin = &status.ledger.coin;
     let mut lines = vec![
         format!("node      {}", status.node_id),
-        format!("network   {}, {} peers, up {} s", status.network, status.peers, status.uptime_s),
+        format!(
+            "network   {}, {}, up {} s",
+            status.network,
+            count(status.peers as u64, "peer"),
+            status.uptime_s
+        ),
     ];
     lines.extend(status.addresses.iter().map(|address| format!("join      {address}")));
     let balance = status
@@ -33,11 +43,11 @@ fn text(status: &Status) -> String {
     lines.push(format!("ledger    {} (network {})", status.ledger.url, status.ledger.network_id));
     let ago = status.ledger.balance_ago_s.filter(|ago_s| *ago_s >= WORTH_SAYING_S);
     let ago = ago.map_or_else(String::new, |ago_s| format!(" ({ago_s} s ago)"));
-    lines.push(format!("wallet    {}, {balance}{ago}", status.ledger.wallet));
+    lines.push(format!("wallet    {}, {balance}{ago}", status.ledger.wallet_words()));
     if let Some(provider) = &status.provider {
         lines.push(format!(
-            "sold      {} jobs ({} ended early), {} under way, {}{}",
-            provider.jobs_served,
+            "sold      {} since the start ({} given up), {} under way, {}{}",
+            count(provider.jobs_served, "job"),
             provider.jobs_refused,
             provider.jobs_in_flight,
             coin.amount(Nano(provider.served_nano)),
@@ -59,22 +69,86 @@ fn text(status: &Status) -> String {
     }
     let client = &status.client;
     lines.push(format!(
-        "bought    {} orders answered, {} failed, {} under way, {}; {} offers known",
-        client.orders_done,
+        "bought    {} answered since the start, {} failed or cancelled, {} under way, {}; {} known",
+        count(client.orders_done, "order"),
         client.orders_failed,
         client.orders_in_flight,
         coin.amount(Nano(client.spent_nano)),
-        client.asks
+        count(client.asks as u64, "offer")
     ));
     for channel in &status.channels {
         lines.push(format!(
-            "channel   {:?} {:?} with {}: {} of {}",
+            "channel   {} with {}, {}: {} of {}",
             channel.direction,
-            channel.state,
             channel.peer.get(..8).unwrap_or(&channel.peer),
+            channel.state,
             coins(channel.paid_nano),
             coin.amount(Nano(channel.deposit_nano))
         ));
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::CoinName;
+    use crate::status::{ChannelPhase, ChannelStatus, ClientStatus, Direction, LedgerStatus, ProviderStatus};
+
+    #[test]
+    fn a_status_is_words_and_not_names_of_the_program() {
+        let channel = |direction, state| ChannelStatus {
+            account: "ab".repeat(32),
+            direction,
+            peer: "772ce054ffff".into(),
+            deposit_nano: 1_000_000_000,
+            paid_nano: 357_000,
+            state,
+            challenge_s: 60,
+        };
+        let provider = ProviderStatus {
+            models: Vec::new(),
+            jobs_in_flight: 0,
+            jobs_served: 1,
+            jobs_refused: 0,
+            served_nano: 357_000,
+            draining: false,
+            payee: "payee".into(),
+        };
+        let hash = "1f".repeat(32);
+        let status = Status {
+            version: "0".into(),
+            node_id: "id".into(),
+            network: "dev".into(),
+            uptime_s: 5,
+            peers: 1,
+            addresses: Vec::new(),
+            provider: Some(provider),
+            client: ClientStatus { asks: 2, orders_done: 0, orders_failed: 3, ..ClientStatus::default() },
+            ledger: LedgerStatus {
+                url: "url".into(),
+                network_id: -3,
+                coin: CoinName::default(),
+                wallet: format!("0:{hash}"),
+                balance_nano: Some(1),
+                balance_ago_s: None,
+            },
+            channels: vec![
+                channel(Direction::Earning, ChannelPhase::Open),
+                channel(Direction::Paying, ChannelPhase::Closing),
+            ],
+        };
+        let text = text(&status);
+        for words in [
+            "1 peer,",
+            "sold      1 job since the start (0 given up)",
+            "bought    0 orders answered since the start, 3 failed or cancelled",
+            "2 offers known",
+            "channel   earns with 772ce054, open: 0.000357 of 1 TON",
+            "channel   pays with 772ce054, closing: 0.000357 of 1 TON",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        assert!(text.contains("wallet    0Q") && !text.contains(&hash), "as wallets write it: {text}");
+    }
 }

@@ -132,7 +132,7 @@ async fn announce(config: &NodeConfig, node: &NodeHandle, printer: Printer) -> R
         lines.extend(note.addresses.iter().map(|address| format!("join     {address}")));
         lines.extend(note.models.iter().map(|model| format!("sells    {model}")));
         lines.extend(note.gateway.iter().map(|url| format!("gateway  {url}/v1")));
-        lines.push(format!("wallet   {}", status.ledger.wallet));
+        lines.push(format!("wallet   {}", status.ledger.wallet_words()));
         lines.join("\n")
     });
     Ok(left)

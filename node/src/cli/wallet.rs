@@ -56,8 +56,8 @@ struct Shown {
     address: String,
     friendly: String,
     balance_nano: Option<u64>,
-    /// What this node's deposits hold.
-    locked_nano: u64,
+    /// What this node's deposits hold; nothing while the ledger does not answer.
+    locked_nano: Option<u64>,
     /// Channels that it pays on.
     locked_in: usize,
     /// The longest time that a close takes, in seconds.
@@ -129,7 +129,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         address: address.to_string(),
         friendly: friendly(address, test_network),
         balance_nano: balance,
-        locked_nano: list.locked().0,
+        locked_nano: list.locked().map(|Nano(nano)| nano),
         locked_in: paying().count(),
         locked_for_s_max: paying().map(close_takes_s).max().unwrap_or(0),
         channel_fees_nano: list.channel_fees().0,
@@ -144,7 +144,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
             0 => "nothing: there is no channel that this node pays on".into(),
             count => format!(
                 "{} in {count} channel{}, each until it is closed; a close takes {} s at most",
-                shown.coin.amount(list.locked()),
+                list.locked_words(&shown.coin),
                 if count == 1 { "" } else { "s" },
                 shown.locked_for_s_max
             ),

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ChannelPhase, ChannelStatus, Direction};
-use crate::ledger::Ledger;
 use crate::ledger::contract::ChannelState;
+use crate::ledger::{CoinName, Ledger};
 
 /// Channels that are looked up side by side.
 const LOOKS_AT_A_TIME: usize = 4;
@@ -49,7 +49,7 @@ pub enum ChannelError {
     #[error("a channel to this provider cannot be opened: {0}")]
     Refused(PaymentFault),
     /// Not seen on the ledger yet, or closing.
-    #[error("channel {account} is {state:?}, not open")]
+    #[error("channel {account} is {state}, not open")]
     NotOpen {
         /// Its account.
         account: String,
@@ -112,11 +112,19 @@ impl ChannelList {
         Self { node_id, channels, wallet_fees_nano }
     }
 
-    /// What this node's own deposits still hold, as far as known.
+    /// What this node's own deposits still hold; nothing while the ledger has not said so of one of them.
     #[must_use]
-    pub fn locked(&self) -> Nano {
+    pub fn locked(&self) -> Option<Nano> {
         let paying = self.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
-        paying.filter_map(|view| view.locked_nano.map(Nano)).sum()
+        // What never was on the ledger holds nothing yet.
+        let holding = paying.filter(|view| view.channel.state != ChannelPhase::Opening);
+        holding.map(|view| view.locked_nano.map(Nano)).sum()
+    }
+
+    /// The same in words.
+    #[must_use]
+    pub fn locked_words(&self, coin: &CoinName) -> String {
+        self.locked().map_or_else(|| "an unknown amount".into(), |locked| coin.amount(locked))
     }
 
     /// What the accounts of the channels have paid in fees, as far as known.

@@ -3,9 +3,12 @@
 pub mod channels;
 pub mod payee;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::CoinName;
+use crate::ledger::wallet::{friendly, parse_address};
+use crate::ledger::{CoinName, MAINNET_ID};
 
 /// A node at one moment. It holds sizes and amounts, never a prompt, an answer or a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +107,15 @@ pub struct LedgerStatus {
     pub balance_ago_s: Option<u64>,
 }
 
+impl LedgerStatus {
+    /// The wallet's address as wallets write it.
+    #[must_use]
+    pub fn wallet_words(&self) -> String {
+        let is_test = self.network_id != MAINNET_ID;
+        parse_address(&self.wallet).map_or_else(|| self.wallet.clone(), |address| friendly(address, is_test))
+    }
+}
+
 /// A channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelStatus {
@@ -145,6 +157,26 @@ pub enum ChannelPhase {
     Closing,
     /// Gone from the ledger.
     Closed,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Paying => "pays",
+            Self::Earning => "earns",
+        })
+    }
+}
+
+impl fmt::Display for ChannelPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Opening => "opening",
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        })
+    }
 }
 
 /// What became of the channels that a node was told to close.
