@@ -26,6 +26,7 @@ use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::home::keys::Keys;
 use crate::http::admin;
+use crate::ledger::clock::clock;
 use crate::ledger::contract::ChannelState;
 use crate::ledger::wallet::Wallet;
 use crate::ledger::{CoinName, Ledger};
@@ -344,7 +345,7 @@ fn text(report: &Report, coin: &CoinName) -> String {
         let state = match (row.state, row.closable_from_s) {
             (Phase::Open, _) if !row.known => "open, unknown to the node".into(),
             (Phase::Open, _) => "open".into(),
-            (Phase::Closing, Some(from_s)) => format!("closing; can be finished from unix time {from_s}"),
+            (Phase::Closing, Some(from_s)) => format!("closing; can be finished from {} UTC", clock(from_s)),
             (Phase::Closing, None) => "closing".into(),
             (Phase::Closed, _) => "closed".into(),
         };

@@ -5,6 +5,7 @@ use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::channel::terms::{Address, TermsError};
 
 use super::chain::ChainError;
+use super::clock::clock;
 use super::contract::Refusal;
 use super::wallet::WalletError;
 
@@ -94,7 +95,7 @@ pub enum LedgerError {
     /// The fate of an earlier transfer is open: nothing new is sent before it is known.
     #[error(
         "not sent: whether an earlier transfer of this wallet, to {earlier}, will be executed is unknown until \
-         {}; {operation} after that", clock(*.until_s)
+         {}; {operation} after that", utc(*.until_s)
     )]
     Pending {
         /// What was asked for.
@@ -107,7 +108,7 @@ pub enum LedgerError {
     /// A transfer was signed and handed over, and the ledger does not tell whether it was executed.
     #[error(
         "whether the wallet's transfer to {operation} was executed is unknown until {}: {why}; look at the wallet's \
-         transactions after that, and do not repeat it before", clock(*.until_s)
+         transactions after that, and do not repeat it before", utc(*.until_s)
     )]
     Unknown {
         /// What was asked for.
@@ -134,10 +135,8 @@ pub enum LedgerError {
     },
 }
 
-/// A unix time as a time of the day.
-fn clock(unix_s: u32) -> String {
-    let (hour, minute, second) = (unix_s / 3_600 % 24, unix_s / 60 % 60, unix_s % 60);
-    format!("{hour:02}:{minute:02}:{second:02} UTC (unix time {unix_s})")
+fn utc(unix_s: u32) -> String {
+    format!("{} UTC", clock(unix_s))
 }
 
 fn because(trouble: &Option<String>) -> String {

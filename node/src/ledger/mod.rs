@@ -20,6 +20,7 @@
 
 mod adnl;
 pub mod chain;
+pub(crate) mod clock;
 mod chain_error;
 mod coin;
 pub mod contract;

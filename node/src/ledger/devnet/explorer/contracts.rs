@@ -3,9 +3,10 @@
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 
-use super::html::{clock, table};
+use super::html::table;
 use super::page::Page;
 use crate::ledger::chain::Account;
+use crate::ledger::clock::clock;
 use crate::ledger::contract::ChannelState;
 use crate::ledger::prices::Prices;
 use crate::ledger::purse::{LaneState, PurseState};

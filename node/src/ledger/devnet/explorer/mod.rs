@@ -18,10 +18,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use bombyx_protocol::amount::Nano;
 
-use self::html::{clip, clock, escape, link, short};
+use self::html::{clip, escape, link, short};
 use self::page::Page;
 use super::backend::Devnet;
 use super::config::DEVNET_ID;
+use crate::ledger::clock::clock;
 use crate::ledger::wallet::parse_address;
 
 const STYLE: &str = include_str!("style.css");

@@ -6,9 +6,10 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 
 use super::contracts::{kind, paid_bar, phase};
-use super::html::{clock, escape, figures_of, table};
+use super::html::{escape, figures_of, table};
 use super::page::Page;
 use crate::ledger::chain::{Account, Message, Transaction};
+use crate::ledger::clock::clock;
 use crate::ledger::contract::{self, ChannelState, Refusal};
 use crate::ledger::devnet::chain::Record;
 use crate::ledger::purse;
