@@ -131,6 +131,8 @@ impl Cli {
 fn explain(topic: Option<&str>, printer: Printer) -> Result<(), NodeError> {
     use clap::CommandFactory as _;
     let mut command = Cli::command();
+    // A usage names the program only once the command is built.
+    command.build();
     let text = match topic {
         None => command.render_long_help().to_string(),
         Some("exit-codes") => ExitKind::table(),

@@ -121,6 +121,8 @@ fn the_exit_codes_are_in_the_help() {
     assert!(text(&help.stdout).contains(" 24  the ledger does not answer"), "{}", text(&help.stdout));
     let long = bombyx(home.path(), &["--help"]);
     assert!(text(&long.stdout).contains(" 70  a mistake in Bombyx"), "{}", text(&long.stdout));
+    let of_a_verb = bombyx(home.path(), &["help", "up"]);
+    assert!(text(&of_a_verb.stdout).contains("Usage: bombyx up"), "{}", text(&of_a_verb.stdout));
     assert_eq!(bombyx(home.path(), &["fly"]).status.code(), Some(2));
 }
 
