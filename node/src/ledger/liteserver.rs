@@ -502,8 +502,7 @@ mod tests {
         ] {
             let error = LiteAddress::parse(text).unwrap_err();
             assert!(
-                matches!(error, ChainError::Unreachable { .. })
-                    && error.to_string().contains("HOST:PORT/KEY"),
+                matches!(error, ChainError::Endpoint { .. }) && error.to_string().contains("HOST:PORT/KEY"),
                 "{error}"
             );
         }

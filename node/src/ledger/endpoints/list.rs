@@ -286,9 +286,7 @@ mod tests {
             assert!(error.contains(named), "{error}");
             assert!(matches!(check(list), Err(ChainError::Endpoint { .. })), "{list}");
         }
-        for wrong in
-            ["", " , ", "127.0.0.1:4190", "localhost:4190", "ftp://a", "http://", "file:///x", "mailto:x"]
-        {
+        for wrong in ["", " , ", "127.0.0.1:4190", "localhost:4190", "ftp://a", "file:///x", "mailto:x"] {
             let error = check(wrong).unwrap_err().to_string();
             assert!(error.contains("http://HOST:PORT") && error.contains("`devnet`"), "{wrong}: {error}");
         }
