@@ -47,6 +47,15 @@ async fn an_order_that_cannot_be_served_says_why_and_what_to_do() {
     // After all of them the provider serves whoever asks properly.
     let answer = last_object(&asked(&ledger, join, &["--json", "What is 17 plus 25?"], &[]).await);
     assert_eq!(answer["text"].as_str().unwrap().trim(), "42");
+
+    // And says at its end what is still due to it, and why that stays.
+    let mut provider = provider;
+    let told = std::process::Command::new("kill").args(["-INT", &provider.child.id().unwrap().to_string()]);
+    assert!({ told }.status().unwrap().success());
+    assert!(provider.child.wait().await.unwrap().success());
+    let log = provider.log();
+    let left = log.lines().find(|line| line.contains("a channel stays open: too little is due on it"));
+    assert!(left.is_some_and(|line| line.contains("due=0.0000")), "{log}");
 }
 
 #[tokio::test]
@@ -57,6 +66,8 @@ async fn a_node_that_is_not_there_cannot_be_joined() {
     let join = format!("/ip4/127.0.0.1/tcp/{free}/p2p/{peer}");
     let output = asked(&ledger, &join, &["--deadline", "3", "hello"], &[]).await;
     assert_fails(&output, 25, &["0 of 1 peers", "--join"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.matches("WARN").count(), 1, "each try fails alike: {said}");
 }
 
 /// Nothing is started for these: nobody is there to be joined, and no ledger.

@@ -268,7 +268,7 @@ async fn follow(
             }
             OrderNews::FailedOver { from, why } => {
                 heard.failed_over = true;
-                tracing::warn!(provider = %from, %why, "a provider failed; another one goes on");
+                tracing::warn!(provider = %from, %why, "a provider failed; the order goes on if there is another one");
             }
             OrderNews::Done(bill) => return Ok(bill),
             OrderNews::Failed { why, bill } => {

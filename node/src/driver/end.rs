@@ -6,7 +6,7 @@ use bombyx_protocol::time::{Span, Time};
 use super::ending::{Phase, QUIET_MAX, Settling};
 use super::state::Driver;
 use crate::role::Role;
-use crate::status::channels::earning;
+use crate::status::channels::{earning, paying};
 use crate::status::{ChannelPhase, ChannelStatus, Direction, SettleReport};
 
 /// How long the closes of a provider's channels may take.
@@ -92,6 +92,37 @@ impl Driver {
                 .partition(|channel: &ChannelStatus| channel.state == ChannelPhase::Closed);
             // Whoever asked may be gone.
             let _ = report.send(SettleReport { closed, left });
+        }
+    }
+
+    /// Says which channels outlive this node, and why: nothing on them is lost, and nothing of it comes by itself.
+    pub(super) fn tell_open_channels(&self) {
+        for earner in self.provider.iter().flat_map(|provider| provider.channels()) {
+            let ChannelStatus { account, peer, state, .. } = earning(earner);
+            let settled = earner.seen().map_or(Nano::ZERO, |seen| seen.settled);
+            let due = earner.paid().saturating_minus(settled);
+            match state {
+                ChannelPhase::Opening | ChannelPhase::Closed => {}
+                ChannelPhase::Open | ChannelPhase::Closing if earner.is_dust() => tracing::info!(
+                    account,
+                    peer,
+                    %due,
+                    "a channel stays open: too little is due on it for a close to pay anything out; `bombyx channels close` \
+                     closes it all the same"
+                ),
+                ChannelPhase::Open | ChannelPhase::Closing => tracing::warn!(
+                    account,
+                    peer,
+                    %due,
+                    "a channel is not closed yet: its close goes on when this node runs again, and `bombyx channels watch` \
+                     guards it until then"
+                ),
+            }
+        }
+        let paid_on = self.client.channels().map(paying);
+        let open = paid_on.filter(|channel| channel.state != ChannelPhase::Closed).count();
+        if open > 0 {
+            tracing::info!(channels = open, "deposits of this node stay in channels that it pays on");
         }
     }
 

@@ -47,12 +47,19 @@ impl Driver {
             NetEvent::Joined { via } => {
                 tracing::info!(peer = ?via, "joined the network");
                 self.join_failure.send_replace(None);
+                self.join_failures.clear();
             }
             NetEvent::JoinFailed { address, why } => {
-                tracing::warn!("cannot join through {address}: {why}");
-                self.join_failure.send_replace(Some(format!("{address}: {why}")));
+                let failure = format!("{address}: {why}");
+                // Each try ends alike while nobody is there.
+                if self.join_failures.insert(failure.clone()) {
+                    tracing::warn!("cannot join through {failure}; it is tried again and again");
+                }
+                self.join_failure.send_replace(Some(failure));
             }
-            NetEvent::Unpublished { topic, why } => tracing::debug!(topic, %why, "nothing was gossiped"),
+            NetEvent::Unpublished { topic, why } => {
+                tracing::debug!(topic, %why, "a message was gossiped to nobody")
+            }
             NetEvent::Unsubscribable { topic } => tracing::error!(topic, "a topic cannot be followed"),
             NetEvent::Met { key, providers } => {
                 tracing::debug!(model = %ModelId(key), providers, "providers are connected");

@@ -127,7 +127,8 @@ impl Driver {
                         tracing::info!(account, peer = ?news.peer, "a channel is closing")
                     }
                     ChannelChange::Closed { cumulative } => {
-                        tracing::info!(account, peer = ?news.peer, paid = %cumulative, "a channel is closed");
+                        // A devnet that began anew has paid nothing: what vouchers came to is all that is known here.
+                        tracing::info!(account, peer = ?news.peer, vouchers = %cumulative, "a channel is gone from the ledger");
                         self.ending.closed(news.account, cumulative);
                     }
                     ChannelChange::Failed(fault) => {

@@ -67,6 +67,7 @@ impl Driver {
                 continue;
             }
             if self.ending.is_over() {
+                self.tell_open_channels();
                 return Ok(());
             }
             match self.next().await? {

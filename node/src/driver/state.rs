@@ -63,6 +63,8 @@ pub(crate) struct Driver {
     pub(super) net: NetHandle,
     pub(super) net_events: mpsc::Receiver<NetEvent>,
     pub(super) join_failure: watch::Sender<Option<String>>,
+    /// What was said of joins since the last one that succeeded: as many as there are addresses and reasons.
+    pub(super) join_failures: BTreeSet<String>,
     pub(super) store: Store,
     pub(super) durable: watch::Receiver<PerRole<PersistId>>,
     /// The newest record that each machine gave to the store.
@@ -126,6 +128,7 @@ impl Driver {
             net: parts.net,
             net_events: parts.net_events,
             join_failure: parts.join_failure,
+            join_failures: BTreeSet::new(),
             store: parts.store,
             durable,
             written: PerRole::default(),

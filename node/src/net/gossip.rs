@@ -151,7 +151,7 @@ impl Topics {
         }
         let subscribed = gossip.subscribe(&topic).is_ok();
         if let Err(why) = gossip.set_topic_params(topic, topic_score()) {
-            tracing::warn!(%why, "a topic is not scored");
+            tracing::warn!(%why, "peers cannot be scored by what they gossip on a topic");
         }
         subscribed
     }
