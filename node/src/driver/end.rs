@@ -1,5 +1,6 @@
 //! How a node comes to its end, and how its channels do: drain, finish, settle, stop; each within a limit.
 
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::time::{Span, Time};
 

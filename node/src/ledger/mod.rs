@@ -20,8 +20,8 @@
 
 mod adnl;
 pub mod chain;
-pub(crate) mod clock;
 mod chain_error;
+pub(crate) mod clock;
 mod coin;
 pub mod contract;
 pub mod devnet;
