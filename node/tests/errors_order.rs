@@ -50,8 +50,8 @@ async fn an_order_that_cannot_be_served_says_why_and_what_to_do() {
 
     // And says at its end what is still due to it, and why that stays.
     let mut provider = provider;
-    let told = std::process::Command::new("kill").args(["-INT", &provider.child.id().unwrap().to_string()]);
-    assert!({ told }.status().unwrap().success());
+    let pid = provider.child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert!(provider.child.wait().await.unwrap().success());
     let log = provider.log();
     let left = log.lines().find(|line| line.contains("a channel stays open: too little is due on it"));
