@@ -177,7 +177,7 @@ impl Attempt {
         // Out of nonces: the job is at its end anyway, its silence will end it.
         let Ok(frame) = self.secure.seal(&codec::encode(said), last) else { return };
         let sealed = SealedFrame { job: self.job, nonce: frame.nonce, bytes: frame.bytes };
-        outbox.to_provider(self.provider(), ToProvider::Sealed(sealed));
+        outbox.send_to_provider(self.provider(), ToProvider::Sealed(sealed));
     }
 }
 

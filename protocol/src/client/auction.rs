@@ -124,7 +124,7 @@ impl Progress {
         let why = (self.candidates.is_empty() && !looks_further).then(|| self.why_nobody(&reports, shared));
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for provider in release {
-            shared.outbox.to_provider(provider, ToProvider::Release(call));
+            shared.outbox.send_to_provider(provider, ToProvider::Release(call));
         }
         why
     }

@@ -28,18 +28,22 @@ impl PendingAward {
     ///
     /// # Errors
     /// The candidate, if no handshake can be made with the session key of its bid: the bid is worthless.
-    pub(super) fn start(now: Time, candidate: Candidate, shared: &mut Shared) -> Result<Self, Candidate> {
+    pub(super) fn start(
+        now: Time,
+        candidate: Candidate,
+        shared: &mut Shared,
+    ) -> Result<Self, Box<Candidate>> {
         let job = JobId(shared.entropy.bytes());
         let provider = candidate.bid.provider;
         let prologue = prologue(&shared.identity.id(), &provider, &job.0);
         let started = Initiator::start(&candidate.bid.session_key, &prologue, &mut shared.entropy);
         let Ok((initiator, handshake)) = started else {
             shared.outbox.peer_fault(provider, PeerFault::Malformed);
-            return Err(candidate);
+            return Err(Box::new(candidate));
         };
         let award =
             Award { job, call: candidate.bid.call, bid: candidate.hash, price: candidate.price, handshake };
-        shared.outbox.to_provider(provider, ToProvider::Award(award.clone()));
+        shared.outbox.send_to_provider(provider, ToProvider::Award(award.clone()));
         let repeat_at = now + limits::AWARD_WAIT.half();
         Ok(Self { candidate, initiator, award, repeat_at, until: now + limits::AWARD_WAIT })
     }
@@ -67,7 +71,7 @@ impl PendingAward {
             return Next::FailOver(Failure::NoAnswer);
         }
         self.repeat_at = self.until;
-        outbox.to_provider(self.provider(), ToProvider::Award(self.award.clone()));
+        outbox.send_to_provider(self.provider(), ToProvider::Award(self.award.clone()));
         Next::Stay
     }
 }

@@ -144,7 +144,7 @@ impl Client {
     pub(super) fn conclude(&mut self, id: OrderId, progress: Progress, outcome: Result<(), Failure>) {
         let outbox = &mut self.shared.outbox;
         for candidate in &progress.candidates {
-            outbox.to_provider(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
+            outbox.send_to_provider(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
         }
         let bill = progress.bill;
         let news = match outcome {

@@ -249,7 +249,7 @@ impl Client {
         let Some((id, active)) = self.orders.by_call(&sealed.call) else {
             // Enough were in before; the bidder need not hold the slot.
             if counts {
-                shared.outbox.to_provider(from, ToProvider::Release(sealed.call));
+                shared.outbox.send_to_provider(from, ToProvider::Release(sealed.call));
             }
             return;
         };

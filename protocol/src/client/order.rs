@@ -170,7 +170,7 @@ impl Progress {
                 self.attempts = self.attempts.saturating_add(1);
                 match PendingAward::start(now, candidate, shared) {
                     Ok(award) => Step::Wait(Phase::Award(Box::new(award))),
-                    Err(candidate) => Step::FailOver(Box::new(candidate), Failure::Session),
+                    Err(candidate) => Step::FailOver(candidate, Failure::Session),
                 }
             }
             None => Step::Wait(Phase::Auction(self.call(now, shared))),
@@ -213,7 +213,7 @@ impl Progress {
             if self.can_afford(&candidate) {
                 return Some(candidate);
             }
-            outbox.to_provider(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
+            outbox.send_to_provider(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
         }
     }
 }

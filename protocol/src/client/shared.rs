@@ -35,7 +35,7 @@ impl Outbox {
     }
 
     /// Sends a message to a provider.
-    pub(super) fn to_provider(&mut self, to: NodeId, message: ToProvider) {
+    pub(super) fn send_to_provider(&mut self, to: NodeId, message: ToProvider) {
         self.push(Output::Send { to, message: Message::ToProvider(message) });
     }
 
