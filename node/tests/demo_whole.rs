@@ -1,13 +1,13 @@
 //! The demonstration from its first process to its last balance, by the figures that it reports.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod processes;
 
 use std::process::Stdio;
 use std::time::Duration;
 
+use processes::{bombyx, finish, last_object};
 use serde_json::Value;
-use swarm::{bombyx, finish, last_object};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::timeout;
 

@@ -1,11 +1,11 @@
 //! The doors of the machine, tried from outside on the real program: the gateway, the files, the memory of the process.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod processes;
 
 use std::time::Duration;
 
-use swarm::{Ledger, Node, assert_fails, bombyx, finish};
+use processes::{Ledger, Node, assert_fails, bombyx, finish};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};

@@ -1,7 +1,7 @@
 //! A peer that sends garbage on every protocol, against a provider that must go on serving others.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod processes;
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, noise, tcp, yamux};
 use libp2p_stream::Control;
+use processes::{CHAT, Ledger, Node, ask, finish, last_object};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use swarm::{CHAT, Ledger, Node, ask, finish, last_object};
 use tokio::time::timeout;
 
 /// The seed of all garbage: a failing run is repeated by it.

@@ -1,11 +1,11 @@
 //! What stops an order: each a clear error with what to do, and an exit code of its own kind.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod processes;
 
 use std::process::Output;
 
-use swarm::{CHAT, EMBED, Ledger, Node, ask, assert_fails, bombyx, finish, last_object};
+use processes::{CHAT, EMBED, Ledger, Node, ask, assert_fails, bombyx, finish, last_object};
 
 /// One question from a new client that joins through `join`.
 async fn asked(ledger: &Ledger, join: &str, flags: &[&str], variables: &[(&str, &str)]) -> Output {

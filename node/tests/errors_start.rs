@@ -1,7 +1,7 @@
 //! What stops a node from starting: each a clear error with what to do, and an exit code of its own kind.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod processes;
 
 use std::path::Path;
 use std::process::Output;
@@ -9,7 +9,7 @@ use std::process::Output;
 use bombyx_gpu::cache::Cache;
 use bombyx_gpu::catalog;
 use bombyx_gpu::fetch::WheelSource;
-use swarm::{CHAT, EMBED, Ledger, assert_fails, bombyx, finish};
+use processes::{CHAT, EMBED, Ledger, assert_fails, bombyx, finish};
 use tempfile::TempDir;
 
 /// Tries to start a node that fails.

@@ -1,12 +1,12 @@
 //! A provider process that dies in the middle of an answer which its limit of tokens ends.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod processes;
 
 use std::process::Stdio;
 use std::time::Duration;
 
-use swarm::{CHAT, Ledger, Node, ask, finish, last_object};
+use processes::{CHAT, Ledger, Node, ask, finish, last_object};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 

@@ -1,13 +1,13 @@
 //! The unmodified official Python client of OpenAI against a gateway: models, chat, streams, embeddings, errors.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod processes;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use swarm::{Ledger, Node};
+use processes::{Ledger, Node};
 use tokio::time::timeout;
 
 const PACKAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/requirements.txt");

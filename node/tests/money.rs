@@ -1,10 +1,10 @@
 //! The operator's view of the money, on real processes: wallet and channels while a node runs and after it was killed.
 #![allow(clippy::unwrap_used)]
 
+mod processes;
 #[path = "ledger/proxy.rs"]
 #[allow(dead_code)]
 mod proxy;
-mod swarm;
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use bombyx_node::ledger::chain::Chain as _;
 use bombyx_node::ledger::devnet;
 use bombyx_node::ledger::wallet::parse_address;
 use bombyx_protocol::amount::Nano;
+use processes::{EMBED, Ledger, Node, assert_fails, bombyx, finish, last_object};
 use proxy::{Fault, Kind, Proxy};
 use serde_json::{Value, json};
-use swarm::{EMBED, Ledger, Node, assert_fails, bombyx, finish, last_object};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 

@@ -1,14 +1,14 @@
 //! What somebody in the middle, a log reader and a disk reader learn of a prompt and its answer: nothing.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod processes;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE};
-use swarm::{CHAT, EMBED, Ledger, Node, ask, bombyx, finish, last_object};
+use processes::{CHAT, EMBED, Ledger, Node, ask, bombyx, finish, last_object};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -1,7 +1,7 @@
 //! A store that is lost, on real processes: it is said so, and the channels are found again on the ledger and closed.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod processes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use bombyx_node::ledger::wallet::{Wallet, parse_address};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use ed25519_dalek::SigningKey;
+use processes::{EMBED, Ledger, Node, assert_fails, bombyx, finish, last_object};
 use serde_json::{Value, json};
-use swarm::{EMBED, Ledger, Node, assert_fails, bombyx, finish, last_object};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 

@@ -13,8 +13,8 @@ use bombyx_protocol::work::order::{ChatMessage, Generate, Order, Role, Sampling,
 use tokio::time::timeout;
 
 use super::error::DemoError;
+use super::nodes::Client;
 use super::setting::{CHAT_MODEL, EMBED_MODEL};
-use super::swarm::Client;
 use crate::api::vectors::Vectors;
 use crate::engine::models;
 use crate::error::NodeError;

@@ -6,12 +6,12 @@
 
 mod error;
 mod jobs;
+mod nodes;
 mod play;
 mod prepare;
 pub mod report;
 mod setting;
 mod settlement;
-mod swarm;
 
 pub use self::error::DemoError;
 pub use self::play::run;

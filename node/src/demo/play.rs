@@ -7,9 +7,9 @@ use bombyx_protocol::ident::NodeId;
 use tokio::net::TcpListener;
 
 use super::error::{DemoError, io};
+use super::nodes::{Client, Provider, Spec};
 use super::report::Report;
 use super::setting::{CHALLENGE_S, FUNDS};
-use super::swarm::{Client, Provider, Spec};
 use super::{jobs, settlement};
 use crate::ledger::devnet::{self, Devnet};
 

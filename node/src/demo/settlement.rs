@@ -7,9 +7,9 @@ use hex::FromHex as _;
 
 use super::error::DemoError;
 use super::jobs::Job;
+use super::nodes::{Client, Provider};
 use super::report::{Line, Settlement};
 use super::setting::FUNDS;
-use super::swarm::{Client, Provider};
 use crate::ledger::chain::Transaction;
 use crate::ledger::devnet::Devnet;
 use crate::status::{ChannelStatus, Direction, SettleReport};

@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::attacks::{Attack, Victim, task};
 use super::peer::{Peer, pace};
+use super::processes::{CHAT, Ledger, Node};
 use super::sellers::Kind;
-use super::swarm::{CHAT, Ledger, Node};
 use super::{ATTACKER_VARIABLE, ATTACKS};
 
 /// What one order may take.

@@ -7,9 +7,9 @@
 mod attacks;
 mod honest;
 mod peer;
+#[path = "../processes/mod.rs"]
+mod processes;
 mod sellers;
-#[path = "../swarm/mod.rs"]
-mod swarm;
 
 use std::time::Duration;
 
