@@ -12,7 +12,7 @@ use bombyx_protocol::work::order::{ModelId, Order};
 use tokio::sync::{mpsc, oneshot};
 
 use super::pages::Pages;
-use crate::driver::request::Request;
+use crate::driver::request::NodeRequest;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::net::NetHandle;
@@ -26,7 +26,7 @@ pub(crate) const NEWS_MAX: usize = 4_096;
 /// A running node. Clones reach the same node; it keeps running when all are dropped.
 #[derive(Clone)]
 pub struct NodeHandle {
-    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) requests: mpsc::Sender<NodeRequest>,
     pub(crate) net: NetHandle,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) pages: Pages,
@@ -58,7 +58,7 @@ impl NodeHandle {
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn order(&self, order: Order) -> Result<mpsc::Receiver<OrderNews>, NodeError> {
         let (news, receiver) = mpsc::channel(NEWS_MAX);
-        self.request(Request::Order { order: Box::new(order), news }).await?;
+        self.request(NodeRequest::Order { order: Box::new(order), news }).await?;
         Ok(receiver)
     }
 
@@ -67,7 +67,7 @@ impl NodeHandle {
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn follow(&self, model: ModelId) -> Result<(), NodeError> {
-        self.request(Request::Follow(model)).await
+        self.request(NodeRequest::Follow(model)).await
     }
 
     /// The offers that stand, as far as heard. Asking makes the node seek for more, unless it did a moment ago.
@@ -76,7 +76,7 @@ impl NodeHandle {
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn asks(&self) -> Result<Vec<Ask>, NodeError> {
         let (answer, asks) = oneshot::channel();
-        self.request(Request::Asks(answer)).await?;
+        self.request(NodeRequest::Asks(answer)).await?;
         asks.await.map_err(|_| NodeError::Stopped("driver"))
     }
 
@@ -87,7 +87,7 @@ impl NodeHandle {
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn status(&self) -> Result<Status, NodeError> {
         let (answer, status) = oneshot::channel();
-        self.request(Request::Status(answer)).await?;
+        self.request(NodeRequest::Status(answer)).await?;
         let mut status = status.await.map_err(|_| NodeError::Stopped("driver"))?;
         if let Some(wallet) = self.ledger.wallet_address() {
             let balance = self.pages.balance(wallet).await;
@@ -104,7 +104,7 @@ impl NodeHandle {
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn settle(&self, within: Duration) -> Result<SettleReport, NodeError> {
         let (report, answer) = oneshot::channel();
-        self.request(Request::Settle { within, report }).await?;
+        self.request(NodeRequest::Settle { within, report }).await?;
         answer.await.map_err(|_| NodeError::Stopped("driver"))
     }
 
@@ -137,7 +137,7 @@ impl NodeHandle {
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn channels(&self) -> Result<Vec<ChannelStatus>, NodeError> {
         let (answer, channels) = oneshot::channel();
-        self.request(Request::Channels(answer)).await?;
+        self.request(NodeRequest::Channels(answer)).await?;
         channels.await.map_err(|_| NodeError::Stopped("driver"))
     }
 
@@ -147,7 +147,7 @@ impl NodeHandle {
     /// [`NodeError::Channel`] for a channel that is unknown or not open, [`NodeError::Stopped`] when the node has ended.
     pub async fn close_channel(&self, account: [u8; 32]) -> Result<ChannelStatus, NodeError> {
         let (answer, channel) = oneshot::channel();
-        self.request(Request::Close { account, answer }).await?;
+        self.request(NodeRequest::Close { account, answer }).await?;
         Ok(channel.await.map_err(|_| NodeError::Stopped("driver"))??)
     }
 
@@ -162,7 +162,7 @@ impl NodeHandle {
         }
         self.ledger.can_spend(deposit).await?;
         let (answer, opened) = oneshot::channel();
-        self.request(Request::Open { card: Box::new(card), deposit, answer }).await?;
+        self.request(NodeRequest::Open { card: Box::new(card), deposit, answer }).await?;
         Ok(opened.await.map_err(|_| NodeError::Stopped("driver"))??)
     }
 
@@ -173,7 +173,7 @@ impl NodeHandle {
     pub async fn top_up_channel(&self, account: [u8; 32], amount: Nano) -> Result<ChannelStatus, NodeError> {
         self.ledger.can_spend(amount).await?;
         let (answer, channel) = oneshot::channel();
-        self.request(Request::TopUp { account, amount, answer }).await?;
+        self.request(NodeRequest::TopUp { account, amount, answer }).await?;
         Ok(channel.await.map_err(|_| NodeError::Stopped("driver"))??)
     }
 
@@ -195,12 +195,12 @@ impl NodeHandle {
 
     /// Ends the node: it finishes its jobs, closes the channels it earned on, and stops, each within a limit.
     pub async fn shutdown(&self) {
-        if self.requests.send(Request::Shutdown).await.is_ok() {
+        if self.requests.send(NodeRequest::Shutdown).await.is_ok() {
             self.requests.closed().await;
         }
     }
 
-    async fn request(&self, request: Request) -> Result<(), NodeError> {
+    async fn request(&self, request: NodeRequest) -> Result<(), NodeError> {
         self.requests.send(request).await.map_err(|_| NodeError::Stopped("driver"))
     }
 }

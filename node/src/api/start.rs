@@ -23,7 +23,7 @@ use super::pages::Pages;
 use crate::driver::ledger::LedgerService;
 use crate::driver::request::REQUESTS_MAX;
 use crate::driver::watcher;
-use crate::driver::{Driver, Parts, Selling};
+use crate::driver::{Driver, Parts, ProviderParts};
 use crate::engine::EngineHandle;
 use crate::engine::models::{self, Loaded};
 use crate::error::NodeError;
@@ -165,7 +165,7 @@ async fn sell(
     records: &[Record],
     payout: Address,
     mut on_advance: impl FnMut(Advance<'_>) + Send + 'static,
-) -> Result<Option<Selling>, NodeError> {
+) -> Result<Option<ProviderParts>, NodeError> {
     if config.provide.models.is_empty() {
         return Ok(None);
     }
@@ -192,5 +192,5 @@ async fn sell(
         },
         records.to_vec(),
     );
-    Ok(Some(Selling { provider, engine, reports, offers }))
+    Ok(Some(ProviderParts { provider, engine, reports, offers }))
 }

@@ -21,7 +21,7 @@ use super::print::Printer;
 use super::reach;
 use crate::api::connect::reach_ledger;
 use crate::api::recover::{Book, Found, Search, Shelf, search};
-use crate::driver::ledger::told;
+use crate::driver::ledger::core_state;
 use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::home::keys::Keys;
@@ -219,7 +219,7 @@ impl Closing<'_> {
         for one in found {
             let Some(record) = book.paying(&one.account()).cloned() else { continue };
             let mut payer = Payer::restored(record);
-            payer.observe(self.now(), &told(&one.state));
+            payer.observe(self.now(), &core_state(&one.state));
             payer.want_close();
             // On disk before the ledger hears of it.
             book.write(Record::Paying(payer.record())).await?;
@@ -279,7 +279,7 @@ impl Closing<'_> {
             return None;
         };
         row.show(&state);
-        payer.observe(self.now(), &told(&state));
+        payer.observe(self.now(), &core_state(&state));
         let done = match payer.closing_step(self.now()) {
             ClosingStep::Wait => Ok(()),
             ClosingStep::Finalize => self.ledger.finalize(account).await,

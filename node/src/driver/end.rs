@@ -4,7 +4,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::time::{Span, Time};
 
-use super::ending::{Phase, QUIET_MAX, Settling};
+use super::ending::{Phase, QUIET_MAX, Settlement};
 use super::state::Driver;
 use crate::role::Role;
 use crate::status::channels::{earning, paying};
@@ -86,7 +86,7 @@ impl Driver {
         if waits || !self.pending.is_empty() {
             return;
         }
-        if let Some(Settling { channels, report, .. }) = self.ending.settling.take() {
+        if let Some(Settlement { channels, report, .. }) = self.ending.settling.take() {
             let (closed, left) = channels
                 .into_iter()
                 .flatten()

@@ -20,7 +20,7 @@ const FLUSH: Span = Span::from_ms(400);
 #[derive(Default)]
 pub(super) struct Ending {
     pub(super) phase: Phase,
-    pub(super) settling: Option<Settling>,
+    pub(super) settling: Option<Settlement>,
     pub(super) remind_at: Option<Time>,
     /// When everything that was sent so far has had its time to leave.
     pub(super) flushed_at: Time,
@@ -38,7 +38,7 @@ pub(super) enum Phase {
 }
 
 /// A settlement that somebody waits for.
-pub(super) struct Settling {
+pub(super) struct Settlement {
     pub(super) since: Time,
     pub(super) until: Time,
     /// The channels as they were when the closes began, with what became of them.
@@ -68,7 +68,7 @@ impl Ending {
 
     pub(super) fn settle(&mut self, now: Time, within: Duration, report: oneshot::Sender<SettleReport>) {
         let within = Span(u64::try_from(within.as_micros()).unwrap_or(u64::MAX));
-        self.settling = Some(Settling { since: now, until: now + within, channels: None, report });
+        self.settling = Some(Settlement { since: now, until: now + within, channels: None, report });
     }
 
     /// A channel is gone from the ledger.

@@ -6,7 +6,7 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::ModelId;
 
-use super::request::Request;
+use super::request::NodeRequest;
 use super::state::Driver;
 use crate::error::NodeError;
 use crate::net::{Fault, NetCommand, NetEvent};
@@ -14,7 +14,7 @@ use crate::role::Role;
 use crate::status::Direction;
 
 impl Driver {
-    pub(super) async fn heard(&mut self, event: NetEvent) -> Result<(), NodeError> {
+    pub(super) async fn on_net_event(&mut self, event: NetEvent) -> Result<(), NodeError> {
         match event {
             NetEvent::Received { from, bytes } => match codec::decode::<Message>(&bytes) {
                 Ok(message) => {
@@ -30,18 +30,18 @@ impl Driver {
                     self.command(NetCommand::Penalise { peer: from, fault: Fault::Malformed }).await?;
                 }
             },
-            NetEvent::Gossip { gossip, .. } => self.called(gossip),
+            NetEvent::Gossip { gossip, .. } => self.on_gossip(gossip),
             NetEvent::Undelivered { to, why } => {
                 tracing::debug!(peer = ?to, %why, "a message was not delivered");
-                self.lost(to);
+                self.on_peer_lost(to);
             }
             NetEvent::Disconnected(peer) => {
                 tracing::debug!(?peer, "disconnected");
-                self.lost(peer);
+                self.on_peer_lost(peer);
             }
             NetEvent::Connected(peer) => {
                 tracing::debug!(?peer, "connected");
-                self.connected(&peer);
+                self.on_connected(&peer);
             }
             NetEvent::Listening(address) => tracing::info!("listening on {address}"),
             NetEvent::Joined { via } => {
@@ -63,7 +63,7 @@ impl Driver {
             NetEvent::Unsubscribable { topic } => tracing::error!(topic, "a topic cannot be followed"),
             NetEvent::Met { key, providers } => {
                 tracing::debug!(model = %ModelId(key), providers, "providers are connected");
-                self.met(&ModelId(key));
+                self.on_met(&ModelId(key));
             }
             NetEvent::Providers { .. } => {}
         }
@@ -77,34 +77,34 @@ impl Driver {
     }
 
     /// A peer is gone, or did not take a message.
-    fn lost(&mut self, peer: NodeId) {
+    fn on_peer_lost(&mut self, peer: NodeId) {
         for role in [Role::Client, Role::Provider] {
             self.pending.push_back((role, Input::Undelivered { to: peer }));
         }
     }
 
-    pub(super) async fn asked(&mut self, request: Request) -> Result<(), NodeError> {
+    pub(super) async fn on_request(&mut self, request: NodeRequest) -> Result<(), NodeError> {
         match request {
-            Request::Order { order, news } => {
+            NodeRequest::Order { order, news } => {
                 self.follow(order.model).await?;
                 let model = order.model;
                 let command = self.orders.place(order, news);
                 self.order(model, command).await?;
             }
-            Request::Follow(model) => self.follow(model).await?,
-            Request::Asks(answer) => {
+            NodeRequest::Follow(model) => self.follow(model).await?,
+            NodeRequest::Asks(answer) => {
                 // Whoever asked may be gone by now; so may those of `Status` below.
                 let _ = answer.send(self.client.asks().cloned().collect());
                 self.seek();
             }
-            Request::Status(answer) => {
+            NodeRequest::Status(answer) => {
                 let _ = answer.send(self.status());
                 self.seek();
             }
-            Request::Channels(answer) => {
+            NodeRequest::Channels(answer) => {
                 let _ = answer.send(self.channels());
             }
-            Request::Close { account, answer } => {
+            NodeRequest::Close { account, answer } => {
                 let found = self.channel(account, None);
                 if found.is_ok() {
                     for role in [Role::Client, Role::Provider] {
@@ -113,7 +113,7 @@ impl Driver {
                 }
                 let _ = answer.send(found);
             }
-            Request::Open { card, deposit, answer } => {
+            NodeRequest::Open { card, deposit, answer } => {
                 let agreed = self.openable(&card, deposit);
                 if agreed.is_ok() {
                     let command = Command::Open { provider: card.provider, payee: card.payee, deposit };
@@ -121,7 +121,7 @@ impl Driver {
                 }
                 let _ = answer.send(agreed);
             }
-            Request::TopUp { account, amount, answer } => {
+            NodeRequest::TopUp { account, amount, answer } => {
                 let found = self.channel(account, Some(Direction::Paying));
                 if found.is_ok() {
                     let command = Command::TopUp { account, amount };
@@ -129,11 +129,11 @@ impl Driver {
                 }
                 let _ = answer.send(found);
             }
-            Request::Settle { within, report } => {
+            NodeRequest::Settle { within, report } => {
                 let now = self.now();
                 self.ending.settle(now, within, report);
             }
-            Request::Shutdown => {
+            NodeRequest::Shutdown => {
                 let now = self.now();
                 self.ending.shut_down(now);
                 self.pending.push_back((Role::Provider, Input::Command(Command::Drain)));

@@ -17,20 +17,20 @@ impl Driver {
     /// Gives the client an order once providers of its model are connected.
     pub(super) async fn order(&mut self, model: ModelId, order: Command) -> Result<(), NodeError> {
         let now = self.now();
-        self.meetings.wait(now, model, order);
+        self.waiting_orders.wait(now, model, order);
         self.command(NetCommand::Meet(model.0)).await
     }
 
     /// Providers of a model are connected, or none can be for now.
-    pub(super) fn met(&mut self, model: &ModelId) {
-        let orders = self.meetings.met(model);
+    pub(super) fn on_met(&mut self, model: &ModelId) {
+        let orders = self.waiting_orders.met(model);
         self.start(orders);
     }
 
     /// Starts the orders that have waited long enough; `is_over` when none shall wait any more.
-    pub(super) fn go_on_after_waiting(&mut self, is_over: bool) {
+    pub(super) fn start_due_orders(&mut self, is_over: bool) {
         let now = self.now();
-        let orders = if is_over { self.meetings.all() } else { self.meetings.due(now) };
+        let orders = if is_over { self.waiting_orders.all() } else { self.waiting_orders.due(now) };
         self.start(orders);
     }
 
@@ -40,7 +40,7 @@ impl Driver {
 
     /// Gives a call or seek to the provider if its author is connected, and keeps it for a moment if not: a provider dials
     /// nobody for a stranger's question.
-    pub(super) fn called(&mut self, gossip: VerifiedGossip) {
+    pub(super) fn on_gossip(&mut self, gossip: VerifiedGossip) {
         if self.provider.is_none() {
             return;
         }
@@ -55,7 +55,7 @@ impl Driver {
     }
 
     /// A node is connected: what it asked a moment ago can be answered now.
-    pub(super) fn connected(&mut self, node: &NodeId) {
+    pub(super) fn on_connected(&mut self, node: &NodeId) {
         let now = self.now();
         let prefix = self.net.prefix(node).unwrap_or(Prefix::UNKNOWN);
         let asked = self.early.take(now, node).into_iter();
@@ -63,7 +63,7 @@ impl Driver {
     }
 
     /// Tells the swarm with whom there is business, if that has changed.
-    pub(super) async fn befriend(&mut self) -> Result<(), NodeError> {
+    pub(super) async fn update_friends(&mut self) -> Result<(), NodeError> {
         if !std::mem::take(&mut self.friends.is_stale) {
             return Ok(());
         }
@@ -79,7 +79,7 @@ impl Driver {
     }
 
     /// The swarm is to be told of the channels that were there before.
-    pub(super) fn meet_old_friends(&mut self) {
+    pub(super) fn refresh_friends(&mut self) {
         self.friends.is_stale = true;
     }
 }

@@ -13,11 +13,11 @@ use super::limits::{EARLY_EACH, EARLY_MAX, EARLY_PATIENCE, ORDER_PATIENCE};
 
 /// Orders that wait for providers.
 #[derive(Default)]
-pub(super) struct Meetings {
+pub(super) struct WaitingOrders {
     waiting: BTreeMap<ModelId, (Time, Vec<Command>)>,
 }
 
-impl Meetings {
+impl WaitingOrders {
     pub(super) fn wait(&mut self, now: Time, model: ModelId, order: Command) {
         self.waiting.entry(model).or_insert((now + ORDER_PATIENCE, Vec::new())).1.push(order);
     }
@@ -44,11 +44,11 @@ impl Meetings {
 
 /// Calls and seeks whose author is not connected yet.
 #[derive(Default)]
-pub(super) struct Early {
+pub(super) struct EarlyGossip {
     held: VecDeque<(Time, NodeId, VerifiedGossip)>,
 }
 
-impl Early {
+impl EarlyGossip {
     pub(super) fn hold(&mut self, now: Time, author: NodeId, gossip: VerifiedGossip) {
         self.held.retain(|(until, _, _)| *until > now);
         if self.held.iter().filter(|(_, other, _)| *other == author).count() >= EARLY_EACH {
@@ -75,12 +75,12 @@ impl Early {
 
 /// The nodes with which there is business.
 #[derive(Default)]
-pub(super) struct Friends {
+pub(super) struct FriendList {
     pub(super) known: BTreeSet<NodeId>,
     pub(super) is_stale: bool,
 }
 
-impl Friends {
+impl FriendList {
     /// What a record says of who is one: whom this node pays, and who has paid it.
     pub(super) fn note(&mut self, record: &Record) {
         if let Record::Paying(paying) = record {
@@ -117,7 +117,7 @@ mod tests {
     /// (`NE-1`)
     #[test]
     fn a_call_that_came_before_its_author_waits_a_second_and_no_longer() {
-        let (mut early, author) = (Early::default(), Identity::from_seed(&[1; 32]));
+        let (mut early, author) = (EarlyGossip::default(), Identity::from_seed(&[1; 32]));
         early.hold(ms(0), author.id(), seek(&author));
         assert!(early.take(ms(500), &NodeId([9; 32])).is_empty());
         assert_eq!(early.take(ms(500), &author.id()).len(), 1);
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn calls_without_a_connection_take_little_room() {
-        let mut early = Early::default();
+        let mut early = EarlyGossip::default();
         for number in 0..u8::MAX {
             let author = Identity::from_seed(&[number; 32]);
             for _ in 0..EARLY_EACH * 2 {
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn an_order_waits_for_providers_and_not_for_ever() {
-        let (mut meetings, model) = (Meetings::default(), ModelId([1; 32]));
+        let (mut meetings, model) = (WaitingOrders::default(), ModelId([1; 32]));
         meetings.wait(ms(0), model, Command::Cancel(OrderId(1)));
         meetings.wait(ms(100), model, Command::Cancel(OrderId(2)));
         assert!(meetings.due(ms(1_000)).is_empty());

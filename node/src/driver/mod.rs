@@ -20,4 +20,4 @@ mod state;
 mod view;
 pub mod watcher;
 
-pub(crate) use self::state::{Driver, Parts, Selling};
+pub(crate) use self::state::{Driver, Parts, ProviderParts};

@@ -14,14 +14,14 @@ const READERS_CHECKED_EVERY: Span = Span::from_ms(100);
 #[derive(Default)]
 pub(super) struct Orders {
     next: u64,
-    placed: BTreeMap<OrderId, Placed>,
+    placed: BTreeMap<OrderId, PlacedOrder>,
     checked_at: Time,
     pub(super) done: u64,
     pub(super) failed: u64,
     pub(super) spent_nano: u64,
 }
 
-struct Placed {
+struct PlacedOrder {
     news: mpsc::Sender<OrderNews>,
     /// Whether anybody ever bid.
     answered: bool,
@@ -38,7 +38,7 @@ impl Orders {
     pub(super) fn place(&mut self, order: Box<Order>, news: mpsc::Sender<OrderNews>) -> Command {
         let id = OrderId(self.next);
         self.next += 1;
-        self.placed.insert(id, Placed { news, answered: false, cancelled: false });
+        self.placed.insert(id, PlacedOrder { news, answered: false, cancelled: false });
         Command::Order { id, order }
     }
 
@@ -73,7 +73,7 @@ impl Orders {
         }
         self.checked_at = now;
         let gone = self.placed.iter_mut().filter(|(_, placed)| placed.news.is_closed() && !placed.cancelled);
-        let cancel = |(id, placed): (&OrderId, &mut Placed)| {
+        let cancel = |(id, placed): (&OrderId, &mut PlacedOrder)| {
             placed.cancelled = true;
             Command::Cancel(*id)
         };

@@ -15,7 +15,7 @@ use crate::net::{Fault, NetCommand, topic};
 use crate::role::Role;
 
 impl Driver {
-    pub(super) async fn route(&mut self, role: Role, output: Output) -> Result<(), NodeError> {
+    pub(super) async fn carry_out(&mut self, role: Role, output: Output) -> Result<(), NodeError> {
         match output {
             Output::Send { to, message } => {
                 let now = self.now();

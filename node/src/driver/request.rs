@@ -17,7 +17,7 @@ use crate::status::{ChannelStatus, SettleReport, Status};
 pub(crate) const REQUESTS_MAX: usize = ORDERS_MAX;
 
 /// What a handle asks of the node.
-pub(crate) enum Request {
+pub(crate) enum NodeRequest {
     Order { order: Box<Order>, news: mpsc::Sender<OrderNews> },
     Follow(ModelId),
     Asks(oneshot::Sender<Vec<Ask>>),

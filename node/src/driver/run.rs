@@ -8,7 +8,7 @@ use bombyx_protocol::io::{Command, EngineReport, Input, Machine, Output, Persist
 use bombyx_protocol::work::order::JobId;
 use tokio::time::{Instant, sleep_until};
 
-use super::request::Request;
+use super::request::NodeRequest;
 use super::state::Driver;
 use crate::error::NodeError;
 use crate::net::NetEvent;
@@ -18,13 +18,13 @@ use crate::role::Role;
 const IDLE_SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// One thing that happened.
-enum Happened {
+enum LoopEvent {
     Net(NetEvent),
     Engine(JobId, EngineReport),
     Ledger(Role, LedgerEvent),
     Pace(Pace),
     Durable,
-    Asked(Request),
+    Asked(NodeRequest),
     Tick,
 }
 
@@ -48,20 +48,20 @@ impl Driver {
             let told = self.ledger_service.voucher(account, cumulative).await;
             told.map_err(|_| NodeError::Stopped("ledger service"))?;
         }
-        self.meet_old_friends();
+        self.refresh_friends();
         for role in Role::ALL {
             self.pending.push_back((role, Input::Tick));
         }
         loop {
-            self.work_off().await?;
+            self.drain_inputs().await?;
             let now = self.now();
             let cancelled = self.orders.due(now);
             // Before it can be cancelled, the client must know of it.
-            self.go_on_after_waiting(!cancelled.is_empty() || self.ending.is_ending());
+            self.start_due_orders(!cancelled.is_empty() || self.ending.is_ending());
             for command in cancelled {
                 self.pending.push_back((Role::Client, Input::Command(command)));
             }
-            self.befriend().await?;
+            self.update_friends().await?;
             self.end_step();
             if !self.pending.is_empty() {
                 continue;
@@ -71,17 +71,17 @@ impl Driver {
                 return Ok(());
             }
             match self.next().await? {
-                Happened::Net(event) => self.heard(event).await?,
-                Happened::Engine(job, report) => {
+                LoopEvent::Net(event) => self.on_net_event(event).await?,
+                LoopEvent::Engine(job, report) => {
                     self.pending.push_back((Role::Provider, Input::Engine { job, report }));
                 }
-                Happened::Ledger(role, event) => self.pending.push_back((role, Input::Ledger(event))),
-                Happened::Pace(pace) => {
+                LoopEvent::Ledger(role, event) => self.pending.push_back((role, Input::Ledger(event))),
+                LoopEvent::Pace(pace) => {
                     self.pending.push_back((Role::Provider, Input::Command(Command::Pace(pace))));
                 }
-                Happened::Durable => self.persisted(),
-                Happened::Asked(request) => self.asked(request).await?,
-                Happened::Tick => {
+                LoopEvent::Durable => self.on_durable(),
+                LoopEvent::Asked(request) => self.on_request(request).await?,
+                LoopEvent::Tick => {
                     let now = self.now();
                     for role in Role::ALL.into_iter().filter(|role| *self.wakes.get(*role) <= now) {
                         self.pending.push_back((role, Input::Tick));
@@ -92,7 +92,7 @@ impl Driver {
     }
 
     /// Gives the machines every input that waits, each drained before the next.
-    async fn work_off(&mut self) -> Result<(), NodeError> {
+    async fn drain_inputs(&mut self) -> Result<(), NodeError> {
         while let Some((role, input)) = self.pending.pop_front() {
             let now = self.now();
             match self.machine(role) {
@@ -107,14 +107,14 @@ impl Driver {
                         *self.wakes.get_mut(role) = at;
                         break;
                     }
-                    Some(output) => self.route(role, output).await?,
+                    Some(output) => self.carry_out(role, output).await?,
                 }
             }
         }
         Ok(())
     }
 
-    async fn next(&mut self) -> Result<Happened, NodeError> {
+    async fn next(&mut self) -> Result<LoopEvent, NodeError> {
         let wake = self.wake_at();
         let reports = async {
             match &mut self.reports {
@@ -123,33 +123,33 @@ impl Driver {
             }
         };
         tokio::select! {
-            event = self.net_events.recv() => event.map(Happened::Net).ok_or(NodeError::Stopped("swarm")),
+            event = self.net_events.recv() => event.map(LoopEvent::Net).ok_or(NodeError::Stopped("swarm")),
             report = reports => {
-                report.map(|(job, report)| Happened::Engine(job, report)).ok_or(NodeError::Stopped("engine"))
+                report.map(|(job, report)| LoopEvent::Engine(job, report)).ok_or(NodeError::Stopped("engine"))
             }
             event = self.ledger_service.events.recv() => {
-                event.map(|(role, event)| Happened::Ledger(role, event)).ok_or(NodeError::Stopped("ledger service"))
+                event.map(|(role, event)| LoopEvent::Ledger(role, event)).ok_or(NodeError::Stopped("ledger service"))
             }
             changed = self.ledger_service.pace.changed() => match changed {
-                Ok(()) => Ok(Happened::Pace(*self.ledger_service.pace.borrow_and_update())),
+                Ok(()) => Ok(LoopEvent::Pace(*self.ledger_service.pace.borrow_and_update())),
                 Err(_) => Err(NodeError::Stopped("ledger service")),
             },
             changed = self.durable.changed() => match changed {
-                Ok(()) => Ok(Happened::Durable),
+                Ok(()) => Ok(LoopEvent::Durable),
                 // A node that cannot write must not speak.
                 Err(_) => Err(NodeError::Stopped("store")),
             },
             request = self.requests.recv(), if !self.requests.is_closed() => {
-                Ok(request.map_or(Happened::Tick, Happened::Asked))
+                Ok(request.map_or(LoopEvent::Tick, LoopEvent::Asked))
             }
-            () = sleep_until(wake) => Ok(Happened::Tick),
+            () = sleep_until(wake) => Ok(LoopEvent::Tick),
         }
     }
 
     fn wake_at(&self) -> Instant {
         let machines = Role::ALL.into_iter().map(|role| *self.wakes.get(role)).min();
         let next =
-            [machines, self.orders.wake_at(), self.meetings.wake_at(), self.ending.wake_at(self.now())]
+            [machines, self.orders.wake_at(), self.waiting_orders.wake_at(), self.ending.wake_at(self.now())]
                 .into_iter()
                 .flatten()
                 .min();
@@ -160,7 +160,7 @@ impl Driver {
         Instant::now() + next
     }
 
-    fn persisted(&mut self) {
+    fn on_durable(&mut self) {
         let durable = *self.durable.borrow_and_update();
         for role in Role::ALL {
             let id = *durable.get(role);

@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use super::ending::Ending;
 use super::ledger::LedgerService;
-use super::meetings::{Early, Friends, Meetings};
+use super::meetings::{EarlyGossip, FriendList, WaitingOrders};
 use super::orders::Orders;
-use super::request::Request;
+use super::request::NodeRequest;
 use crate::engine::{EngineHandle, Reports};
 use crate::error::NodeError;
 use crate::net::{NetCommand, NetEvent, NetHandle, topic};
@@ -38,10 +38,10 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) ledger_service: LedgerService,
     pub(crate) ledger: LedgerStatus,
-    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) requests: mpsc::Receiver<NodeRequest>,
     pub(crate) client: Client,
     pub(crate) watcher: Watcher,
-    pub(crate) selling: Option<Selling>,
+    pub(crate) selling: Option<ProviderParts>,
     /// Models whose offers are listened to from the start.
     pub(crate) follow: Vec<ModelId>,
     /// Channels that the watcher watches from the start.
@@ -49,7 +49,7 @@ pub(crate) struct Parts {
 }
 
 /// What a provider needs beside the rest.
-pub(crate) struct Selling {
+pub(crate) struct ProviderParts {
     pub(crate) provider: Provider,
     pub(crate) engine: EngineHandle,
     pub(crate) reports: Reports,
@@ -71,7 +71,7 @@ pub(crate) struct Driver {
     pub(super) written: PerRole<PersistId>,
     pub(super) ledger_service: LedgerService,
     pub(super) ledger: LedgerStatus,
-    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) requests: mpsc::Receiver<NodeRequest>,
     pub(super) client: Client,
     pub(super) provider: Option<Provider>,
     pub(super) watcher: Watcher,
@@ -84,17 +84,17 @@ pub(crate) struct Driver {
     /// Inputs that follow from what a machine said; taken before anything else.
     pub(super) pending: VecDeque<(Role, Input)>,
     pub(super) orders: Orders,
-    pub(super) meetings: Meetings,
-    pub(super) early: Early,
-    pub(super) friends: Friends,
+    pub(super) waiting_orders: WaitingOrders,
+    pub(super) early: EarlyGossip,
+    pub(super) friends: FriendList,
     pub(super) followed: BTreeSet<ModelId>,
-    pub(super) served: Served,
+    pub(super) served: JobCounts,
     pub(super) ending: Ending,
 }
 
 /// Counts of the provider's jobs.
 #[derive(Default)]
-pub(super) struct Served {
+pub(super) struct JobCounts {
     /// Jobs that were started and are neither paid nor given up.
     pub(super) open: BTreeSet<JobId>,
     pub(super) jobs: u64,
@@ -106,7 +106,7 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let durable = parts.store.durable();
         let (provider, engine, reports, offers) = match parts.selling {
-            Some(Selling { provider, engine, reports, offers }) => {
+            Some(ProviderParts { provider, engine, reports, offers }) => {
                 (Some(provider), Some(engine), Some(reports), offers)
             }
             None => (None, None, None, Vec::new()),
@@ -145,11 +145,11 @@ impl Driver {
             wakes: PerRole::default(),
             pending,
             orders: Orders::default(),
-            meetings: Meetings::default(),
-            early: Early::default(),
-            friends: Friends::default(),
+            waiting_orders: WaitingOrders::default(),
+            early: EarlyGossip::default(),
+            friends: FriendList::default(),
             followed: parts.follow.into_iter().collect(),
-            served: Served::default(),
+            served: JobCounts::default(),
             ending: Ending::default(),
         }
     }

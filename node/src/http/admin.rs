@@ -94,7 +94,7 @@ pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeErro
         .route("/channels/{account}/topup", post(top_up))
         .route("/wallet/send", post(send))
         .fallback(async || StatusCode::NOT_FOUND)
-        .layer(from_fn_with_state(Door { token: expected, port: address.port() }, allowed))
+        .layer(from_fn_with_state(TokenCheck { token: expected, port: address.port() }, allowed))
         .with_state(node);
     tokio::spawn(server::serve(listener, pages));
     Ok(format!("http://{address}"))
@@ -102,7 +102,7 @@ pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeErro
 
 /// Who is let in.
 #[derive(Clone, Copy)]
-struct Door {
+struct TokenCheck {
     /// Hash of the token.
     token: [u8; 32],
     /// Where the pages are.
@@ -111,17 +111,23 @@ struct Door {
 
 /// Lets a request with the token pass that was sent to this machine and by no web page. Hashes are compared, so that the time
 /// taken tells nothing of the token.
-async fn allowed(State(door): State<Door>, headers: HeaderMap, request: Request, next: Next) -> Response {
+async fn allowed(
+    State(check): State<TokenCheck>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
     let own = check_host(&headers, request.uri(), &[]).and_then(|()| check_no_page(&headers));
     if let Err(fault) = own {
         return (StatusCode::FORBIDDEN, fault.to_string()).into_response();
     }
-    if !names_port(&headers, door.port) {
+    if !names_port(&headers, check.port) {
         return (StatusCode::FORBIDDEN, "`Host` names another port than this one").into_response();
     }
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer "));
-    let matches = given.is_some_and(|given| <[u8; 32]>::from(Sha256::digest(given.as_bytes())) == door.token);
+    let matches =
+        given.is_some_and(|given| <[u8; 32]>::from(Sha256::digest(given.as_bytes())) == check.token);
     if matches {
         return next.run(request).await;
     }

@@ -13,7 +13,7 @@ use super::limits::{
     ABSENCES_NEEDED, CALL_WAIT, CALLS_AT_A_TIME, CALLS_AT_A_TIME_COUNTED, CALLS_PER_ACCOUNT_MAX, WATCHED_MAX,
 };
 use super::looks::Account;
-use super::state::{Ran, ServiceTask};
+use super::state::{FinishedCall, ServiceTask};
 use super::watched;
 use crate::ledger::contract::Refusal;
 use crate::ledger::{Ledger, LedgerError};
@@ -25,7 +25,7 @@ pub(super) async fn unbroken<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 impl ServiceTask {
-    pub(super) fn take(&mut self, role: Role, call: LedgerCall) {
+    pub(super) fn on_call(&mut self, role: Role, call: LedgerCall) {
         let account = call.account();
         match &call {
             LedgerCall::Watch { .. } => return self.watch(role, account),
@@ -49,7 +49,7 @@ impl ServiceTask {
         if queue.len() >= CALLS_PER_ACCOUNT_MAX {
             tracing::warn!(account = hex::encode(account), "too many ledger calls wait on one channel");
             let (top_up, fault) = (call.top_up(), LedgerFault::NotSent);
-            return self.say(role, LedgerEvent::Failed { account, top_up, fault });
+            return self.push_event(role, LedgerEvent::Failed { account, top_up, fault });
         }
         queue.push_back((role, call));
         if queue.len() == 1 {
@@ -70,7 +70,10 @@ impl ServiceTask {
             // What others on this node have seen is one look.
             Some(Some(state)) if role == Role::Provider && state.epoch != 0 => watched.unconfirmed = true,
             Some(seen) => {
-                self.say(role, LedgerEvent::Channel { account, state: seen.as_ref().map(watched::told) });
+                self.push_event(
+                    role,
+                    LedgerEvent::Channel { account, state: seen.as_ref().map(watched::core_state) },
+                );
             }
             None => {}
         }
@@ -130,12 +133,12 @@ impl ServiceTask {
             let outcome = timeout(CALL_WAIT, unbroken(execute(&ledger, &call))).await.ok().flatten();
             let look = unbroken(ledger.channel(Address::basechain(account)));
             let seen = timeout(CALL_WAIT, look).await.ok().flatten();
-            Ran { account, role, outcome, seen }
+            FinishedCall { account, role, outcome, seen }
         });
     }
 
-    pub(super) fn ran(&mut self, ran: Ran) {
-        let Ran { account, role, outcome, seen } = ran;
+    pub(super) fn on_finished_call(&mut self, ran: FinishedCall) {
+        let FinishedCall { account, role, outcome, seen } = ran;
         let done = self.queues.get_mut(&account).and_then(VecDeque::pop_front);
         self.sights.called();
         let name = done.as_ref().map_or("call", |(_, call)| name(call));
@@ -154,7 +157,7 @@ impl ServiceTask {
                 tracing::warn!(account = hex::encode(account), %error, "ledger: {name} failed");
                 // Where no channel is, the state that was told says it all.
                 if !matches!(error, LedgerError::NotOpen { .. }) {
-                    self.say(role, LedgerEvent::Failed { account, top_up, fault: error.fault() });
+                    self.push_event(role, LedgerEvent::Failed { account, top_up, fault: error.fault() });
                 }
             }
             None => {
@@ -162,7 +165,7 @@ impl ServiceTask {
                     account = hex::encode(account),
                     "ledger: {name} broke, or did not end; please report it"
                 );
-                self.say(role, LedgerEvent::Failed { account, top_up, fault: LedgerFault::Unknown });
+                self.push_event(role, LedgerEvent::Failed { account, top_up, fault: LedgerFault::Unknown });
             }
         }
         if self.queues.get(&account).is_some_and(|queue| !queue.is_empty()) {

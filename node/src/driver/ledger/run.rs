@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::calls::unbroken;
 use super::gauge::differ;
 use super::limits::{LOOK_WAIT, LOOKS_AT_A_TIME, PACE_TOLD_EVERY};
-use super::state::{Looked, ServiceTask, Told};
+use super::state::{FinishedLook, ServiceRequest, ServiceTask};
 use crate::ledger::LedgerError;
 use crate::ledger::chain::ChainError;
 use crate::role::Role;
@@ -20,15 +20,15 @@ use crate::role::Role;
 impl ServiceTask {
     pub(super) async fn run(
         mut self,
-        mut inbox: mpsc::Receiver<Told>,
+        mut inbox: mpsc::Receiver<ServiceRequest>,
         events: mpsc::Sender<(Role, LedgerEvent)>,
     ) {
         loop {
             let may_look = self.next_look.filter(|_| self.looking.len() < LOOKS_AT_A_TIME);
             tokio::select! {
-                told = inbox.recv() => match told {
-                    Some(Told::Call(role, call)) => self.take(role, call),
-                    Some(Told::Voucher(account, cumulative)) => {
+                request = inbox.recv() => match request {
+                    Some(ServiceRequest::Call(role, call)) => self.on_call(role, call),
+                    Some(ServiceRequest::Voucher(account, cumulative)) => {
                         self.looks.voucher(&account, cumulative);
                         self.look_soon();
                     }
@@ -44,13 +44,13 @@ impl ServiceTask {
                 },
                 Some(ran) = self.running.join_next() => match ran {
                     Ok(ran) => {
-                        self.ran(ran);
+                        self.on_finished_call(ran);
                         self.look_soon();
                     }
                     Err(error) => tracing::error!(%error, "a ledger call was stopped"),
                 },
                 Some(looked) = self.looking.join_next() => match looked {
-                    Ok(looked) => self.looked(looked),
+                    Ok(looked) => self.on_finished_look(looked),
                     Err(error) => tracing::error!(%error, "a look at the ledger was stopped"),
                 },
                 () = sleep_until(may_look.unwrap_or_else(Instant::now)), if may_look.is_some() => self.look(),
@@ -78,7 +78,7 @@ impl ServiceTask {
                 self.looking.spawn(async move {
                     let look = unbroken(ledger.channel(Address::basechain(account)));
                     let seen = timeout(LOOK_WAIT, look).await.ok().flatten();
-                    Looked { account, began: now, seen }
+                    FinishedLook { account, began: now, seen }
                 });
                 if self.looking.len() >= LOOKS_AT_A_TIME {
                     self.gauge.saturated(now);
@@ -91,8 +91,8 @@ impl ServiceTask {
         }
     }
 
-    fn looked(&mut self, looked: Looked) {
-        let Looked { account, began, seen } = looked;
+    fn on_finished_look(&mut self, looked: FinishedLook) {
+        let FinishedLook { account, began, seen } = looked;
         // Another contract than a channel is an answer as well.
         let answered = matches!(seen, Some(Ok(_) | Err(LedgerError::Chain(ChainError::Unreadable { .. }))));
         self.gauge.ended(began, Instant::now(), answered);

@@ -5,12 +5,12 @@ use bombyx_protocol::channel::ledger::LedgerEvent;
 use super::limits::ABSENCES_NEEDED;
 use super::looks::{Account, Standing};
 use super::state::ServiceTask;
-use super::watched::{Seen, essence, grows, standing, told};
+use super::watched::{SeenState, core_state, essence, grows, standing};
 use crate::role::Role;
 
 impl ServiceTask {
     /// Tells whoever watches, if what is seen is new.
-    pub(super) fn observe(&mut self, account: Account, seen: Seen) {
+    pub(super) fn observe(&mut self, account: Account, seen: SeenState) {
         let Some(watched) = self.watched.get_mut(&account) else { return };
         let was_there = matches!(watched.seen, Some(Some(_)));
         if was_there && seen.is_none() && watched.absences < ABSENCES_NEEDED {
@@ -18,7 +18,7 @@ impl ServiceTask {
             return;
         }
         self.sights.set(account, seen.clone());
-        let state = seen.as_ref().map(told);
+        let state = seen.as_ref().map(core_state);
         let same =
             watched.seen.as_ref().is_some_and(|old| old.as_ref().map(essence) == seen.as_ref().map(essence));
         let was_unconfirmed = watched.unconfirmed;
@@ -34,12 +34,12 @@ impl ServiceTask {
                 Role::Client | Role::Watcher => !same,
             };
             if news {
-                self.say(role, LedgerEvent::Channel { account, state });
+                self.push_event(role, LedgerEvent::Channel { account, state });
             }
         }
     }
 
-    pub(super) fn say(&mut self, role: Role, event: LedgerEvent) {
+    pub(super) fn push_event(&mut self, role: Role, event: LedgerEvent) {
         if let LedgerEvent::Channel { account, .. } = &event {
             let about = *account;
             // Only the newest state counts.

@@ -10,14 +10,14 @@ use tokio::sync::{mpsc, watch};
 
 use super::limits::QUEUE_MAX;
 use super::looks::Account;
-use super::state::{ServiceTask, Told};
+use super::state::{ServiceRequest, ServiceTask};
 use super::watched::Sights;
 use crate::ledger::Ledger;
 use crate::role::Role;
 
 /// The driver's end of the service. Dropping it stops the service.
 pub(crate) struct LedgerService {
-    told: mpsc::Sender<Told>,
+    requests: mpsc::Sender<ServiceRequest>,
     pub(crate) events: mpsc::Receiver<(Role, LedgerEvent)>,
     /// How fast changes on the ledger are seen.
     pub(crate) pace: watch::Receiver<Pace>,
@@ -32,12 +32,12 @@ pub(crate) struct Stopped;
 impl LedgerService {
     /// Starts the service on `ledger`. A channel that nothing urges is looked at every `poll`, if there are turns to spare.
     pub(crate) fn start(ledger: Arc<Ledger>, poll: Duration) -> Self {
-        let (told, inbox) = mpsc::channel(QUEUE_MAX);
+        let (requests, inbox) = mpsc::channel(QUEUE_MAX);
         let (sender, events) = mpsc::channel(QUEUE_MAX);
         let (task, pace) = ServiceTask::new(ledger, poll);
         let sights = task.sights.clone();
         tokio::spawn(task.run(inbox, sender));
-        Self { told, events, pace, sights }
+        Self { requests, events, pace, sights }
     }
 
     /// Has a call done.
@@ -45,7 +45,7 @@ impl LedgerService {
     /// # Errors
     /// [`Stopped`].
     pub(crate) async fn call(&self, role: Role, call: LedgerCall) -> Result<(), Stopped> {
-        self.told.send(Told::Call(role, call)).await.map_err(|_| Stopped)
+        self.requests.send(ServiceRequest::Call(role, call)).await.map_err(|_| Stopped)
     }
 
     /// Says what the newest voucher on an account comes to: the more, the more a close that is missed would cost.
@@ -53,6 +53,6 @@ impl LedgerService {
     /// # Errors
     /// [`Stopped`].
     pub(crate) async fn voucher(&self, account: Account, cumulative: Nano) -> Result<(), Stopped> {
-        self.told.send(Told::Voucher(account, cumulative)).await.map_err(|_| Stopped)
+        self.requests.send(ServiceRequest::Voucher(account, cumulative)).await.map_err(|_| Stopped)
     }
 }

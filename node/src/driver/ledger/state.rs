@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use super::gauge::Gauge;
 use super::looks::{Account, Looks};
-use super::watched::{Seen, Sights, Watched};
+use super::watched::{SeenState, Sights, WatchedChannel};
 use crate::ledger::chain::Priority;
 use crate::ledger::{Ledger, LedgerError};
 use crate::role::Role;
 
 /// What is told to the service.
-pub(super) enum Told {
+pub(super) enum ServiceRequest {
     Call(Role, LedgerCall),
     /// A voucher over this total is there to be claimed.
     Voucher(Account, Nano),
@@ -32,15 +32,15 @@ pub(super) struct ServiceTask {
     /// The same for looks while calls are made: beside them, not after them.
     pub(super) pressed: Arc<Ledger>,
     pub(super) started: Instant,
-    pub(super) watched: BTreeMap<Account, Watched>,
+    pub(super) watched: BTreeMap<Account, WatchedChannel>,
     pub(super) looks: Looks,
     pub(super) gauge: Gauge,
     /// Calls by account; the first of each is running, or ready to.
     pub(super) queues: BTreeMap<Account, VecDeque<(Role, LedgerCall)>>,
     /// Accounts whose first call waits until others have ended.
     pub(super) ready: VecDeque<Account>,
-    pub(super) running: JoinSet<Ran>,
-    pub(super) looking: JoinSet<Looked>,
+    pub(super) running: JoinSet<FinishedCall>,
+    pub(super) looking: JoinSet<FinishedLook>,
     pub(super) last_look: Option<Instant>,
     /// When to ask for the next account; `None`: at the next news.
     pub(super) next_look: Option<Instant>,
@@ -51,20 +51,20 @@ pub(super) struct ServiceTask {
 }
 
 /// A call that came to its end, with the channel as it was then.
-pub(super) struct Ran {
+pub(super) struct FinishedCall {
     pub(super) account: Account,
     pub(super) role: Role,
     /// Nothing where it broke, or took too long.
     pub(super) outcome: Option<Result<(), LedgerError>>,
-    pub(super) seen: Option<Result<Seen, LedgerError>>,
+    pub(super) seen: Option<Result<SeenState, LedgerError>>,
 }
 
 /// A look that has ended.
-pub(super) struct Looked {
+pub(super) struct FinishedLook {
     pub(super) account: Account,
     pub(super) began: Instant,
     /// Nothing where it took too long, or broke.
-    pub(super) seen: Option<Result<Seen, LedgerError>>,
+    pub(super) seen: Option<Result<SeenState, LedgerError>>,
 }
 
 impl ServiceTask {

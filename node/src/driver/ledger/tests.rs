@@ -71,7 +71,7 @@ async fn a_provider_is_told_of_a_deposit_by_the_second_look_that_shows_it() {
     let chain: Arc<dyn Chain> = Arc::new(Devnet::new().unwrap());
     let (mut ledger_service, _) = ServiceTask::new(Arc::new(Ledger::new(chain, DEVNET_ID, None)), PATIENCE);
     for role in [Role::Client, Role::Provider] {
-        ledger_service.take(role, LedgerCall::Watch { account });
+        ledger_service.on_call(role, LedgerCall::Watch { account });
     }
     let mut look = |deposit, settled| {
         ledger_service.observe(account, Some(state(deposit, settled)));
@@ -97,7 +97,7 @@ async fn a_node_without_channels_stays_ready_for_one_however_long_it_asks_nothin
     ledger_service.gauge.ended(long_ago, long_ago, false);
     ledger_service.tell_pace();
     assert!(!pace.borrow().is_blind(), "nothing is watched");
-    ledger_service.take(Role::Provider, LedgerCall::Watch { account: [1; 32] });
+    ledger_service.on_call(Role::Provider, LedgerCall::Watch { account: [1; 32] });
     ledger_service.gauge.ended(long_ago, long_ago, false);
     ledger_service.tell_pace();
     assert!(pace.borrow().is_blind(), "what is watched is not seen");
@@ -448,10 +448,10 @@ async fn calls_that_hang_hold_no_claim() {
     let service = Service::start().await;
     let (mut ledger_service, _) = ServiceTask::new(Arc::new(service.ledger("1", None)), PATIENCE);
     for number in 1..=5 {
-        ledger_service.take(Role::Client, LedgerCall::Finalize { account: [number; 32] });
+        ledger_service.on_call(Role::Client, LedgerCall::Finalize { account: [number; 32] });
     }
     assert_eq!((ledger_service.running.len(), ledger_service.ready.len()), (2, 3));
     let voucher = Voucher { account: [9; 32], epoch: 1, cumulative: Nano(1) };
-    ledger_service.take(Role::Provider, LedgerCall::Claim { voucher, signature: voucher.sign(&key(1)) });
+    ledger_service.on_call(Role::Provider, LedgerCall::Claim { voucher, signature: voucher.sign(&key(1)) });
     assert_eq!((ledger_service.running.len(), ledger_service.ready.len()), (3, 3));
 }

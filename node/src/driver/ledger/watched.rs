@@ -12,12 +12,12 @@ use crate::ledger::contract;
 use crate::role::{PerRole, Role};
 
 /// A channel as the ledger shows it, or its absence.
-pub(super) type Seen = Option<contract::ChannelState>;
+pub(super) type SeenState = Option<contract::ChannelState>;
 
 #[derive(Default)]
-pub(super) struct Watched {
+pub(super) struct WatchedChannel {
     pub(super) by: PerRole<bool>,
-    pub(super) seen: Option<Seen>,
+    pub(super) seen: Option<SeenState>,
     pub(super) absences: u32,
     /// One look has shown a funding or a higher deposit, and none since: the provider is not told yet.
     pub(super) unconfirmed: bool,
@@ -25,7 +25,7 @@ pub(super) struct Watched {
     pub(super) settled_at: Option<Instant>,
 }
 
-impl Watched {
+impl WatchedChannel {
     /// Whether a close that is missed costs money: that of this node's provider, or of whom it watches for.
     pub(super) fn is_at_stake(&self) -> bool {
         *self.by.get(Role::Provider) || *self.by.get(Role::Watcher)
@@ -36,7 +36,7 @@ impl Watched {
 #[derive(Debug, Clone)]
 pub(crate) struct Sight {
     /// What it showed.
-    pub(crate) state: Seen,
+    pub(crate) state: SeenState,
     /// When.
     pub(crate) at: Instant,
     /// Since when the looks have shown this.
@@ -68,7 +68,7 @@ impl Sights {
         self.shown().called_at
     }
 
-    pub(super) fn set(&self, account: Account, state: Seen) {
+    pub(super) fn set(&self, account: Account, state: SeenState) {
         let (mut shown, at) = (self.shown(), Instant::now());
         let known = shown.channels.get(&account);
         let same = known.filter(|known| known.state.as_ref().map(essence) == state.as_ref().map(essence));
@@ -86,7 +86,7 @@ impl Sights {
 }
 
 /// The state in the words of the core; the time of a close is counted on the chain's clock.
-pub(crate) fn told(state: &contract::ChannelState) -> ChannelState {
+pub(crate) fn core_state(state: &contract::ChannelState) -> ChannelState {
     let left = state.close_at_s.saturating_sub(state.chain_time_s);
     ChannelState {
         epoch: state.epoch,
