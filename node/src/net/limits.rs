@@ -8,8 +8,8 @@ pub use bombyx_protocol::limits::GOSSIP_BYTES_MAX;
 pub const GOSSIP_FRAME_BYTES_MAX: usize = 17 * 1024;
 /// Bytes of a topic's short name.
 pub const TOPIC_BYTES_MAX: usize = 128;
-/// Gossiped messages a second that are looked at, of all strangers together, and as many again of friends. At 150 µs each
-/// they take four hundredths of a core; what is above is not forwarded.
+/// Gossiped messages a second that are looked at, of all strangers together, and as many again of friends. At 0.3 ms each
+/// they take a twelfth of a core; what is above is not forwarded.
 pub const GOSSIP_PER_S: u32 = 256;
 /// Of them, of one forwarder: more than an honest node, which looks at no more than the above, can have to forward.
 pub const GOSSIP_PER_PEER_PER_S: u32 = 3 * GOSSIP_PER_S;
