@@ -131,7 +131,9 @@ fn crates_know_only_whom_they_may() {
             manifest.lines().map(str::trim_start).filter(|line| line.starts_with("bombyx-")).map(|line| {
                 line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').next().unwrap()
             });
-        for known in known.filter(|known| !arrows[name].contains(known)) {
+        // A crate's own tests may name it, to switch a feature on.
+        let itself = format!("bombyx-{name}");
+        for known in known.filter(|known| *known != itself && !arrows[name].contains(known)) {
             problems.push(format!("{name}/Cargo.toml: `{name}` may not know `{known}`; see spec/00-map.md"));
         }
     }

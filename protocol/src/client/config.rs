@@ -14,21 +14,23 @@ pub struct ClientConfig {
     pub channel_seed: [u8; 32],
     /// Seed of everything random.
     pub entropy_seed: [u8; 32],
-    /// Which ledger.
+    /// The ledger's network id.
     pub network_id: i32,
-    /// The account that funds channels and gets rests back.
+    /// The account that funds channels and gets their rest back.
     pub wallet: Address,
-    /// Seconds since 1970 at the time zero of [`Input`](crate::io::Input)s' clock: what is remembered of providers outlives a run.
+    /// Seconds since 1970 at time zero of the machine's clock. What is remembered of providers outlives
+    /// a run, so it is dated.
     pub clock_s: u64,
-    /// What a channel to a provider that has served well is given at the least. (`CH-31`)
+    /// The usual deposit of a channel to a provider that has served well. (`CH-31`)
     pub deposit: Nano,
     /// How long bids are gathered.
     pub bid_window: Span,
-    /// How many bids end the gathering early; of a crowd, only about as many providers are invited. (`MK-17`)
+    /// How many bids end the gathering early. Of a crowd, only about as many providers are invited.
+    /// (`MK-17`)
     pub enough_bids: usize,
     /// The challenge time that this client proposes; a provider may ask for more.
     pub challenge_s: u32,
-    /// What it agrees to beyond that.
+    /// How far it binds its coins.
     pub policy: ChannelPolicy,
     /// Whether a provider that served well is used again without an auction.
     pub leases: bool,
@@ -39,13 +41,15 @@ pub struct ClientConfig {
 /// How far a client binds its coins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelPolicy {
-    /// The most that one channel holds and is not promised: what a provider could keep locked for a challenge time.
+    /// The most that one channel holds beyond what is promised: a provider could keep that locked for a
+    /// challenge time.
     pub deposit_max: Nano,
-    /// The longest challenge time that it agrees to, in seconds.
+    /// The longest challenge time that the client agrees to, in seconds.
     pub challenge_s_max: u32,
-    /// The most that is locked with all providers together that never finished a job. (`CH-31`)
+    /// The most that is locked with all providers together that never finished a job for this client.
+    /// (`CH-31`)
     pub strangers_locked_max: Nano,
-    /// How long a channel may be unused before its rest is asked back; none keeps it for ever.
+    /// How long a channel may be unused before it is closed; none keeps it for ever.
     pub idle_close: Option<Span>,
 }
 

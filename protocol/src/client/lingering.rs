@@ -1,4 +1,5 @@
-//! What is left of an attempt that is over for the user: it owes its last acknowledgement, and perhaps a window.
+//! What is left of an attempt that is over for the user: the last acknowledgement, and perhaps a window
+//! to pay.
 
 use crate::amount::Nano;
 use crate::ident::{Identity, NodeId};
@@ -12,18 +13,21 @@ use crate::work::stream::CheckedChunk;
 use super::attempt::Attempt;
 use super::payments::Payments;
 
-/// A job that is over for the user, kept to acknowledge and pay what the provider has not heard yet.
+/// A job that is over for the user, kept so that its provider hears the last acknowledgement and is
+/// paid.
 #[derive(Debug)]
 pub(super) struct Lingering {
     pub(super) until: Time,
-    /// What of that is paid at the most: a window of a job that its user left, nothing of one that its provider failed.
+    /// The most that is still paid: a window for a job that its user left, nothing for one that its
+    /// provider failed.
     pays: Nano,
     attempt: Box<Attempt>,
 }
 
 impl Lingering {
-    /// Ends an attempt for the user. What still comes is paid where the provider is not to blame (`pays`), a window of it at
-    /// the most. Nothing lingers where too much does already (`is_full`). (`WR-14`, `WR-21`)
+    /// Ends an attempt for the user. If the provider is not to blame (`pays`), up to a window of what
+    /// still comes is paid. Returns `None` if too many jobs linger already (`is_full`). (`WR-14`,
+    /// `WR-21`)
     pub(super) fn start(
         now: Time,
         mut attempt: Box<Attempt>,
@@ -36,13 +40,13 @@ impl Lingering {
             attempt.say(&FromClient::Cancel, outbox);
         }
         let account = attempt.account;
-        // A channel that is still on its way to the ledger must be waited for: the bill stands.
+        // The bill stands while the channel is on its way to the ledger, so the wait is longer.
         let is_settled = payments.is_open(&account) || !payments.is_asked_for(&account);
         let wait = if is_settled { limits::LINGER } else { limits::LEDGER_WAIT };
         let window = attempt.stream.cost_of_window(attempt.task.input_tokens_max());
         let most = if pays && !is_full { window.min(attempt.reserved) } else { Nano::ZERO };
         payments.release(now, &account, attempt.reserved);
-        // What it may still be paid stays set aside, so that no other job counts on it.
+        // What may still be paid stays set aside, so that no other job counts on it.
         let pays = payments.set_aside(&account, most);
         (!is_full).then_some(Self { until: now + wait, pays, attempt })
     }
@@ -51,8 +55,8 @@ impl Lingering {
         &self.attempt.account
     }
 
-    /// Accepts what a provider says after the user is done with its job: what it delivered all the same is paid, and the
-    /// last acknowledgement repeated.
+    /// Accepts what a provider says after the user is done with its job: pays what it delivered all the
+    /// same, and repeats the last acknowledgement.
     pub(super) fn on_frame(
         &mut self,
         now: Time,
@@ -71,7 +75,7 @@ impl Lingering {
                 let parts = self.attempt.stream.accept(chunk, opened.last).unwrap_or_default();
                 self.pay(now, &parts, payments, outbox);
             }
-            // What is wrong with the channel is told to its owner; no order waits here any more.
+            // The owner is told what is wrong with the channel; no order waits here any more.
             Ok(FromProvider::NeedPayment(need)) => {
                 let _ = payments.recover(&self.attempt.account, need.newest, outbox);
             }
@@ -97,7 +101,7 @@ impl Lingering {
         }
     }
 
-    /// The ledger shows its channel: it is heard for as long again.
+    /// Listens for another [`limits::LINGER`], because the ledger has just shown its channel.
     pub(super) fn prolong(&mut self, now: Time) {
         self.until = now + limits::LINGER;
     }
@@ -106,7 +110,7 @@ impl Lingering {
         self.attempt.send_ack(payments, identity, outbox);
     }
 
-    /// It is heard no more: what was set aside for it is free.
+    /// Frees what was set aside for it.
     pub(super) fn end(&self, now: Time, payments: &mut Payments) {
         if self.pays > Nano::ZERO {
             payments.release(now, &self.attempt.account, self.pays);

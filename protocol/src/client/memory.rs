@@ -35,27 +35,29 @@ struct Exploration {
 }
 
 impl Known {
-    /// Failures that still count: each whole day without another takes one off.
+    /// Returns how many failures still count: each whole day without another takes one off.
     fn failures(&self, now_s: u64) -> u8 {
         let days = now_s.saturating_sub(self.reputation.failed_at_s).checked_div(86_400).unwrap_or(0);
         self.reputation.failures.saturating_sub(u8::try_from(days).unwrap_or(u8::MAX))
     }
 
-    /// Whether it is being left alone.
+    /// Returns whether it is being left alone.
     fn is_resting(&self, now_s: u64) -> bool {
         let failures = self.failures(now_s);
         failures > 0 && now_s < self.reputation.failed_at_s.saturating_add(rest_s(failures))
     }
 }
 
-/// Seconds for which a provider is not asked after so many failures: two minutes, each further one four times as long.
+/// Returns for how many seconds a provider is left alone after so many failures: two minutes, and four
+/// times as long for each further one.
 fn rest_s(failures: u8) -> u64 {
     let doublings = u32::from(failures.saturating_sub(1)).saturating_mul(2).min(32);
     limits::FAILURE_REST_S.saturating_mul(1 << doublings).min(limits::FAILURE_REST_S_MAX)
 }
 
 impl Memory {
-    /// What the store held. Two records of one provider, as of two copies of a home, count as the worse.
+    /// Restores what the store held. Of two records of one provider, as two copies of a home leave
+    /// them, the worse counts.
     pub(super) fn restored(clock_s: u64, records: &[Record]) -> Self {
         let mut known: Table<NodeId, Known> = Table::default();
         for record in records {
@@ -74,12 +76,13 @@ impl Memory {
         self.clock_s.saturating_add(now.since(Time(0)).as_ms() / 1_000)
     }
 
-    /// Good jobs of a provider since it last failed. (`CH-31`)
+    /// Returns how many good jobs a provider has done since it last failed. (`CH-31`)
     pub(super) fn level(&self, provider: &NodeId) -> u8 {
         self.known.get(provider).map_or(0, |known| known.reputation.level)
     }
 
-    /// Whether a provider has served this client well often enough that one failure does not end the acquaintance.
+    /// Returns whether a provider has served well so often that one failure does not end the
+    /// acquaintance. (`CH-31`)
     pub(super) fn is_trusted(&self, provider: &NodeId) -> bool {
         self.known.get(provider).is_some_and(|known| {
             let failures = known.reputation.failures.saturating_add(1);
@@ -87,7 +90,7 @@ impl Memory {
         })
     }
 
-    /// Where a bidder stands, with the prefix that its bid came from.
+    /// Returns in which turn a bidder is asked, whose bid came from this prefix. (`MK-32`)
     pub(super) fn place(&self, now: Time, provider: &NodeId, prefix: Prefix) -> Place {
         let now_s = self.now_s(now);
         let mut failed = false;
@@ -111,7 +114,7 @@ impl Memory {
         }
     }
 
-    /// Whether one that is being left alone may be asked where nobody else bids: it has earned that.
+    /// Returns whether a provider that is being left alone has earned to be asked if nobody else bids.
     fn is_forgiven(&self, known: &Known, now_s: u64) -> bool {
         let owed = known.failures(now_s).saturating_mul(limits::GOOD_JOBS_A_FAILURE);
         known.reputation.good >= owed
@@ -123,7 +126,7 @@ impl Memory {
             .filter(move |known| known.reputation.prefix == prefix && known.reputation.level == 0)
     }
 
-    /// Failures of all unproven providers of a prefix.
+    /// Returns the failures of all unproven providers of a prefix.
     fn failures_of(&self, now_s: u64, prefix: Prefix) -> u8 {
         self.unproven(prefix).fold(0u8, |sum, known| sum.saturating_add(known.failures(now_s)))
     }
@@ -132,7 +135,7 @@ impl Memory {
         self.unproven(prefix).map(|known| known.reputation.failed_at_s).max().unwrap_or(0)
     }
 
-    /// A job ended well.
+    /// Remembers a job that ended well.
     pub(super) fn served(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
         self.explored(&provider, true);
         let Some(known) = self.entry(now, provider, prefix) else { return };
@@ -150,14 +153,15 @@ impl Memory {
         }
     }
 
-    /// A provider failed a job: it is left alone for a while, in every order and after a restart.
+    /// Remembers that a provider failed a job. It is left alone for a while, in every order and after a
+    /// restart.
     pub(super) fn failed(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
         self.explored(&provider, false);
         let now_s = self.now_s(now);
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = 0;
         if known.is_resting(now_s) {
-            // Whoever dies with ten jobs on hand has failed once.
+            // A provider that dies with ten jobs on hand has failed once.
             return;
         }
         let failures = known.failures(now_s).saturating_add(1);
@@ -169,8 +173,9 @@ impl Memory {
         outbox.persist(Record::Reputation(*reputation));
     }
 
-    /// A provider that never served this client refused an award, or answered with nothing. Once or twice that is the
-    /// market's way; a bidder that does nothing else takes the place of one that serves. (`MK-31`)
+    /// Remembers that a provider refused an award, or answered with nothing, before it ever served this
+    /// client. Once or twice is normal in a market; a bidder that does nothing else takes the place of
+    /// one that serves. (`MK-31`)
     pub(super) fn refused(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
         if self.level(&provider) > 0 {
             return;
@@ -182,7 +187,8 @@ impl Memory {
         }
     }
 
-    /// What is known of a provider, or a place for it: full, that of whoever would be missed least.
+    /// Returns what is known of a provider, or a new entry. If there is no room, it takes the place of
+    /// the least missed.
     fn entry(&mut self, now: Time, provider: NodeId, prefix: Prefix) -> Option<&mut Known> {
         if !self.known.contains_key(&provider) {
             let slot = self.free_slot(now)?;
@@ -202,7 +208,8 @@ impl Memory {
             return free.map_or(u16::try_from(taken.len()).ok(), |(_, place)| Some(place));
         }
         let now_s = self.now_s(now);
-        // The oldest friend goes last, and who is being left alone after those whose rest is over.
+        // The provider with the most good jobs goes last, and one that is being left alone goes after
+        // those whose rest is over.
         let least = self
             .known
             .iter()
@@ -216,19 +223,21 @@ impl Memory {
         Some(slot)
     }
 
-    /// An order is about to be awarded in an auction. Whether an unknown provider may go first, although proven ones bid.
+    /// Counts an auction, and returns whether an unknown provider may go first in it although proven
+    /// ones bid. (`MK-33`)
     pub(super) fn may_explore(&mut self) -> bool {
         let exploration = &mut self.exploration;
         exploration.since = exploration.since.saturating_add(1);
         exploration.since >= exploration.every
     }
 
-    /// One is being tried.
+    /// Notes that an unknown provider is being tried.
     pub(super) const fn explores(&mut self) {
         self.exploration.since = 0;
     }
 
-    /// What came of a first try: newcomers are tried more often where they serve, and ever less where they fail.
+    /// Learns from a first try: newcomers are tried more often where they serve, and ever less where
+    /// they fail.
     fn explored(&mut self, provider: &NodeId, well: bool) {
         if self.known.get(provider).is_some_and(|known| known.reputation.good > 0) {
             return;

@@ -1,23 +1,38 @@
-//! The role machine that buys. A client routes each input to what it is about, and moves its orders from one phase to the
-//! next:
+//! The role machine that buys: routes each input to what it is about, and moves orders from one phase to the next.
 //!
 //! ```text
-//! Command::Order ─► step ─► auction ─► award ─► attempt ─► Done, with a bill
-//!                    ▲ lease ──────────▲         │
-//!                    └── a provider failed: from where it stopped, with the next candidate
+//! Command::Order ──► auction ──► award ──► attempt ──► OrderNews::Done, with a bill
+//!              │                 ▲ │         │
+//!              └─ lease ─────────┘ └─────────┴─► a provider failed: the next candidate goes on
+//!                                                where it stopped, or a new auction finds one
 //! ```
 //!
-//! 1. **Auction** (`auction`): a call is gossiped on the model's topic, bids come sealed, are scored once, and the best are
-//!    kept as candidates. A provider that served well is leased, and spares the next order its auction.
-//! 2. **Award** (`award`): the best candidate gets the first half of a handshake, and answers with the second.
-//! 3. **Attempt** (`attempt`): the job's ceiling is set aside on a channel to the provider (`payments`), the task leaves
-//!    over the session, chunks come back. Their receipts are checked, what they bill is promised and written, and the
-//!    acknowledgement leaves with a voucher over all that is promised. The channel is asked of the ledger when there is
-//!    something to pay for.
-//! 4. **Done**: the bill is told; the attempt lingers (`lingering`), so that its last voucher arrives.
+//! - **Auction** (`auction`): a call for bids is gossiped on the model's topic. Bids come sealed, are scored once, and the
+//!   best are kept as candidates. A provider that served well is leased: the next order goes to it without an auction.
+//! - **Award** (`award`): the best candidate gets the first half of a handshake and answers with the second.
+//! - **Attempt** (`attempt`): the task leaves over that session and the answer comes back in chunks.
+//! - **Lingering** (`lingering`): the user is done; the provider has yet to hear the last acknowledgement.
 //!
-//! Each of these owns its state and says what comes next; only the client moves an order (`orders`). What all orders share
-//! is in `shared`, what a job's end says of its provider in `verdict` and `memory`.
+//! # How an order is paid
+//!
+//! 1. Before the task leaves, the most that it can cost is set aside on a channel to the provider (`CH-2`). There is one
+//!    channel for each provider; the terms of a new one go with the task.
+//! 2. The first content, or the provider's word that it waits for money, makes the client ask the ledger to fund the channel
+//!    ([`LedgerCall::Open`], `CH-32`).
+//! 3. Every few chunks carry a receipt: what was delivered so far, and what that costs. The client checks it, adds the bill to
+//!    what it promises on the channel, and writes the promise down ([`Output::Persist`], `WR-6`, `CH-3`).
+//! 4. Once that is on disk, the acknowledgement leaves with a voucher: the client's signature over everything promised on
+//!    the channel so far (`CH-4`). The provider brings the newest voucher to the ledger when it likes.
+//! 5. What the job did not use is free for the next one. The channel stays until it has been idle for long, or the user
+//!    closes it.
+//!
+//! # How it is built
+//!
+//! Each phase owns its state in a file of its own and says what comes next; only the client moves an order (`lifecycle`), by
+//! taking it out of the table and putting it back (`orders`). All orders share one set of keys, channels and memories
+//! (`shared`). What the end of a job says of its provider is in `verdict` and `memory`.
+//!
+//! [`LedgerCall::Open`]: crate::channel::ledger::LedgerCall::Open
 
 mod attempt;
 mod auction;

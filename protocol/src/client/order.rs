@@ -68,7 +68,7 @@ pub(super) enum Step {
     FailOver(Box<Candidate>, Failure),
 }
 
-/// What can be done about an order whose provider failed.
+/// What can be done about an order whose provider failed. (`WR-13`)
 enum Resumption {
     /// Another provider can go on.
     Open,

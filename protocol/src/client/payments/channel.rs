@@ -1,4 +1,4 @@
-//! One channel that this client pays on, and what of its deposit is asked of the ledger.
+//! One channel that this client pays on, and the calls to the ledger that fund it.
 
 use crate::amount::Nano;
 use crate::channel::fault::{Mismatch, PaymentFault};
@@ -16,23 +16,26 @@ use crate::time::Time;
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) payer: Payer,
-    /// The last ledger call of a close, so that it is repeated only after a wait.
+    /// When a close last called the ledger; the next call waits for [`limits::LEDGER_WAIT`].
     pub(super) acted_at: Option<Time>,
-    /// A deposit or a part of one was asked of the ledger, and its fate is not known.
+    /// Whether the ledger was asked for a deposit, or a part of one, and has not answered.
     pub(super) funding: bool,
-    /// An opening may have been sent whose effect nobody has seen: no later failure shows that there is no deposit.
+    /// Whether an opening may have been sent whose effect nobody has seen. A later failure then does
+    /// not prove that there is no deposit.
     pub(super) maybe_sent: bool,
-    /// When a job last began or ended on it; of a restored one, the first moment of this life.
+    /// When a job last began or ended on it. For a restored channel: the first moment after the
+    /// restart.
     pub(super) used_at: Option<Time>,
-    /// Whether it is written down. Before, it is a proposal that nobody but a job knows.
+    /// Whether a record of it was written. Until then it is a proposal that only a job knows.
     pub(super) recorded: bool,
-    /// Whether anything was ever delivered for it, as far as this life knows.
+    /// Whether its provider has ever delivered anything, as far as is known since the restart.
     pub(super) useful: bool,
-    /// When the ledger was asked to open it, in this life.
+    /// When the ledger was last asked to open it, since the restart.
     pub(super) asked_at: Option<Time>,
-    /// What of the deposit waits until the channel is open and was of use.
+    /// The part of the deposit that is asked for once the channel is open and has been of use.
+    /// (`CH-32`)
     pub(super) deferred: Nano,
-    /// Of one that is gone.
+    /// When to look at it again, once it is gone.
     pub(super) looks: Looks,
 }
 
@@ -53,7 +56,7 @@ impl Channel {
         }
     }
 
-    /// Returns one that only a job knows.
+    /// Returns a channel that only a job knows.
     pub(super) fn proposed(now: Time, payer: Payer) -> Self {
         Self { recorded: false, ..Self::new(payer, Some(now)) }
     }
@@ -62,7 +65,7 @@ impl Channel {
         Address::basechain(self.payer.account())
     }
 
-    /// Returns whether a new job of this provider can be paid on it, as far as its terms go.
+    /// Returns whether its terms fit a new job with this provider.
     pub(super) fn pays(&self, provider: NodeId, payee: &Payee) -> bool {
         let terms = self.payer.terms();
         self.payer.provider() == provider
@@ -71,8 +74,8 @@ impl Channel {
             && terms.provider == payee.address
     }
 
-    /// Asks the ledger for the channel. An opening whose fate is unknown is asked for again: the terms name one account,
-    /// so the ledger tells whether it is there.
+    /// Asks the ledger to open the channel. Asking again is harmless: the terms name one account, so
+    /// the ledger only tells whether it is there.
     pub(super) fn open(&mut self, outbox: &mut Outbox) {
         let terms = self.payer.terms().clone();
         let deposit = self.opening_deposit();
@@ -85,7 +88,7 @@ impl Channel {
         self.ask_for_more(amount, outbox);
     }
 
-    /// Asks the ledger for a part of the deposit that the payer counts on already.
+    /// Asks the ledger for a part of the deposit that is counted on already.
     pub(super) fn ask_for_more(&mut self, amount: Nano, outbox: &mut Outbox) {
         // What was asked for is on disk before the ledger hears of it, so that a crash does not hide it.
         self.persist(outbox);
@@ -93,12 +96,13 @@ impl Channel {
         outbox.call(LedgerCall::TopUp { account: self.payer.account(), amount });
     }
 
-    /// Returns what the ledger is asked to open it with: without what waits until something was delivered.
+    /// Returns the deposit to open it with: all but the deferred part.
     pub(super) fn opening_deposit(&self) -> Nano {
         self.payer.record().deposit.saturating_minus(self.deferred)
     }
 
-    /// Asks the ledger for what was put off, once the channel is open and has been of use, unless it is asked back.
+    /// Asks the ledger for the deferred part, once the channel is open and has been of use. A channel
+    /// that is asked back gets no more.
     pub(super) fn add_deferred(&mut self, outbox: &mut Outbox) {
         if self.payer.is_open() && self.payer.is_usable() && self.useful && self.deferred > Nano::ZERO {
             let amount = core::mem::take(&mut self.deferred);
@@ -106,12 +110,12 @@ impl Channel {
         }
     }
 
-    /// Counts no longer on what was put off.
+    /// Stops counting on the deferred part.
     pub(super) fn forgo_deferred(&mut self) {
         self.payer.forgo(core::mem::take(&mut self.deferred));
     }
 
-    /// Writes it down; a proposal is not worth a record.
+    /// Writes a record of it, unless it is only a proposal.
     pub(super) fn persist(&self, outbox: &mut Outbox) {
         if self.recorded {
             outbox.persist(Record::Paying(self.payer.record()));
@@ -126,14 +130,15 @@ impl Channel {
         })));
     }
 
-    /// Writes and tells what the store did not know. Returns the fault, if nothing can be paid here any more.
+    /// Writes and announces what the store did not know. Returns the fault, if nothing can be paid on
+    /// the channel any more.
     pub(super) fn mismatched(&self, mismatch: Mismatch, outbox: &mut Outbox) -> Option<PaymentFault> {
         self.persist(outbox);
         self.announce(ChannelChange::Mismatch(mismatch), outbox);
         (!mismatch.is_healed()).then(|| PaymentFault::Mismatch { account: self.address(), mismatch })
     }
 
-    /// Sets the most that a job can cost aside.
+    /// Sets aside the most that a job can cost. (`CH-2`)
     pub(super) fn reserve(&mut self, cost_max: Nano) -> Result<(), PaymentFault> {
         let account = self.address();
         let exhausted = |Exhausted| PaymentFault::Exhausted { account, why: LedgerFault::NotSent };

@@ -1,4 +1,5 @@
-//! The way back of a rest: a close is asked for, helped along and finished, and what is gone is looked at now and then.
+//! How a rest comes back: a close is requested, helped along and finished. Channels that are gone are
+//! looked at now and then.
 
 use ed25519_dalek::SigningKey;
 
@@ -16,7 +17,7 @@ use super::Payments;
 use super::channel::Channel;
 
 impl Payments {
-    /// The user wants every rest back, also of channels that are gone and may be shown again.
+    /// Asks for the rest of every channel, also of those that are gone and may be shown again.
     pub(in crate::client) fn settle(&mut self, now: Time, outbox: &mut Outbox) {
         for (account, channel) in self.channels.iter_mut() {
             channel.payer.want_close();
@@ -26,7 +27,7 @@ impl Payments {
         self.timers(now, outbox);
     }
 
-    /// One channel is of no use any more.
+    /// Asks for the rest of one channel.
     pub(in crate::client) fn give_up(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) {
         if let Some(channel) = self.channel(account) {
             channel.payer.want_close();
@@ -35,7 +36,8 @@ impl Payments {
         self.timers(now, outbox);
     }
 
-    /// Closes that are under way take their next step; one begins where a channel has been idle for too long. (`CH-25`)
+    /// Takes the next step of every close under way, and begins one on each channel that has been idle
+    /// for too long. (`CH-25`)
     pub(in crate::client) fn timers(&mut self, now: Time, outbox: &mut Outbox) {
         for account in self.deadlines.due(now) {
             let Some(channel) = self.channels.get_mut(&account) else { continue };
@@ -63,8 +65,8 @@ impl Payments {
         self.deadlines.next()
     }
 
-    /// The ledger shows no such account: not there yet, or gone after it was there, or an untrue answer. Whether its orders
-    /// must end. (`CH-37`)
+    /// The ledger shows no such account: it is not there yet, it is gone, or the answer is untrue.
+    /// Returns whether the orders on it must end. (`CH-37`)
     pub(super) fn absent(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) -> bool {
         let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return false };
         if channel.payer.is_gone() {
@@ -87,7 +89,7 @@ impl Payments {
         true
     }
 
-    /// Forgets the channel that is gone with the least at stake, where more are kept than may be.
+    /// Forgets the gone channel with the least at stake, if more than [`limits::GONE_MAX`] are kept.
     fn forget_least(&mut self, outbox: &mut Outbox) {
         let gone = || self.channels.values().map(|channel| &channel.payer).filter(|payer| payer.is_gone());
         if gone().count() <= limits::GONE_MAX {
@@ -102,13 +104,13 @@ impl Payments {
 }
 
 impl Channel {
-    /// Returns when an open channel without a job has been idle for this long.
+    /// Returns when the channel will have been idle for this long, if it is open and has no job.
     fn idle_at(&self, idle: Span) -> Option<Time> {
         let at_rest = self.payer.is_open() && self.payer.is_usable() && self.payer.reserved() == Nano::ZERO;
         self.used_at.filter(|_| at_rest).map(|used| used + idle)
     }
 
-    /// Returns when the next step of a close is due, or it has been idle for too long.
+    /// Returns when the next step of a close is due, or when it has been idle for too long.
     fn due_at(&self, idle: Option<Span>) -> Option<Time> {
         if self.payer.is_gone() {
             return self.looks.at();
@@ -121,7 +123,7 @@ impl Channel {
         closing.or(idle.and_then(|idle| self.idle_at(idle)))
     }
 
-    /// Returns the next step of a close, unless one was taken a moment ago.
+    /// Returns the next call of a close, unless one was made a moment ago.
     fn closing_call(&mut self, now: Time, key: &SigningKey) -> Option<LedgerCall> {
         if self.acted_at.is_some_and(|acted| now < acted + limits::LEDGER_WAIT) {
             return None;

@@ -1,5 +1,5 @@
-//! How much a client locks for a job, and when: in proportion to what it knows of the provider, and not before there is
-//! something to pay for. (`CH-31`, `CH-32`)
+//! How much a client locks for a job, and when: more for providers that have served it well, and
+//! nothing before there is something to pay for. (`CH-31`, `CH-32`)
 
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
@@ -15,10 +15,10 @@ use crate::time::Time;
 use super::Payments;
 use super::channel::Channel;
 
-/// What is known of the provider that a job is about to be paid to.
+/// What is known of the provider of a job that is about to begin.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::client) struct Acquaintance {
-    /// Good jobs since it last failed.
+    /// Good jobs since it last failed. (`CH-31`)
     pub(in crate::client) level: u8,
     /// What may still be locked with it.
     pub(in crate::client) room: Nano,
@@ -36,8 +36,8 @@ pub(in crate::client) struct Needs {
 }
 
 impl Acquaintance {
-    /// The deposit for a job of this ceiling: two ceilings for a stranger, twice as many after each good job, up to what
-    /// the user gives a channel, and never less than the job may cost.
+    /// Returns the deposit for a job of this ceiling: two ceilings for a stranger, twice as many after
+    /// each good job, up to what the user gives a channel, and never less than the job can cost.
     fn deposit(self, config: &ClientConfig, cost_max: Nano) -> Nano {
         let ceilings = 1u64.checked_shl(u32::from(self.level)).unwrap_or(u64::MAX);
         let grown = cost_max.0.saturating_mul(limits::STRANGER_CEILINGS.saturating_mul(ceilings));
@@ -47,8 +47,9 @@ impl Acquaintance {
 }
 
 impl Payments {
-    /// Returns a channel to this bidder with `cost_max` set aside on it: the one there is, with more to come if need be, or the
-    /// terms of a new one. The ledger hears nothing of a new one before [`Self::fund`]. (`CH-20`)
+    /// Returns a channel to this bidder with the job's ceiling set aside: the one there is, with a
+    /// further deposit if need be, or a new one. The ledger hears of a new one in [`Self::fund`].
+    /// (`CH-20`)
     pub(in crate::client) fn channel_for(
         &mut self,
         now: Time,
@@ -86,7 +87,7 @@ impl Payments {
         Ok(account)
     }
 
-    /// Returns what a job of this ceiling would lock with this bidder beyond what is locked.
+    /// Returns how much more a job of this ceiling would lock with this bidder.
     pub(in crate::client) fn would_lock(
         &self,
         bid: &Bid,
@@ -101,8 +102,9 @@ impl Payments {
         }
     }
 
-    /// There is something to pay for: the provider has delivered (`useful`), or has taken the task and waits for money.
-    /// Writes the channel down and asks the ledger for it, unless that was done, and for what was put off. (`CH-32`)
+    /// Writes the channel down and asks the ledger for it, unless that was done, and for the deferred
+    /// part. There is something to pay for: the provider has delivered (`useful`), or has taken the
+    /// task and waits for money. (`CH-32`)
     pub(in crate::client) fn fund(
         &mut self,
         now: Time,
@@ -129,8 +131,8 @@ impl Payments {
         }
     }
 
-    /// A channel on which more was promised than this node remembered may not cover its jobs any more: asks for what is
-    /// missing. (`CH-24`)
+    /// Asks for what is missing, if the channel does not cover its jobs any more because more was
+    /// promised on it than this node remembered. (`CH-24`)
     pub(in crate::client) fn cover(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
         let Some(channel) = self.channel(account) else { return };
         let payer = &channel.payer;
@@ -143,8 +145,8 @@ impl Payments {
         }
     }
 
-    /// Counts no longer on what was put off, if the channel is asked back before the ledger heard of it. Returns why orders
-    /// that need it cannot be paid.
+    /// Stops counting on the deferred part of a channel that is asked back: the ledger will not be
+    /// asked for it. Returns why orders that need it cannot be paid.
     pub(in crate::client) fn forgo_deferred(&mut self, account: &[u8; 32]) -> Option<PaymentFault> {
         let channel = self.channel(account)?;
         if channel.payer.is_usable() || channel.deferred == Nano::ZERO {
@@ -154,7 +156,8 @@ impl Payments {
         Some(PaymentFault::Exhausted { account: channel.address(), why: LedgerFault::NotSent })
     }
 
-    /// The user adds to a deposit. A channel that is not open, or is closing, takes nothing.
+    /// Adds to a deposit, because the user says so. Does nothing if the channel is not open, or is
+    /// asked back.
     pub(in crate::client) fn top_up(&mut self, account: &[u8; 32], amount: Nano, outbox: &mut Outbox) {
         let channel = self.channel(account);
         if let Some(channel) = channel.filter(|channel| channel.payer.is_open() && channel.payer.is_usable())
@@ -163,7 +166,7 @@ impl Payments {
         }
     }
 
-    /// Returns what is locked, asked for, or proposed with providers of which `is_stranger` holds.
+    /// Returns how much is locked, asked for, or proposed with all strangers together.
     pub(in crate::client) fn locked_with(&self, is_stranger: impl Fn(&NodeId) -> bool) -> Nano {
         self.channels
             .values()
@@ -173,7 +176,8 @@ impl Payments {
             .fold(Nano::ZERO, Nano::saturating_plus)
     }
 
-    /// Returns whether another stranger than this channel's was given a channel a moment ago and has not delivered yet. (`CH-32`)
+    /// Returns whether another stranger was given a channel a moment ago and has not delivered yet.
+    /// (`CH-32`)
     pub(in crate::client) fn is_anothers_turn(
         &self,
         now: Time,
@@ -190,7 +194,7 @@ impl Payments {
     }
 }
 
-/// Whether so much may be locked with a provider that never finished a job.
+/// Checks that so much may be locked with this provider.
 fn within(deposit: Nano, acquaintance: Acquaintance, config: &ClientConfig) -> Result<(), PaymentFault> {
     let most = config.policy.strangers_locked_max;
     if deposit > acquaintance.room {

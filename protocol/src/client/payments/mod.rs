@@ -1,7 +1,8 @@
-//! The client's channels: opened when first needed, topped up before they run dry, asked back at the end.
+//! The client's channels: opened when first needed, topped up before they run dry, closed at the end.
 //!
-//! What a job needs is set aside here before it starts, and promised here before a voucher leaves; how much is locked, and
-//! when, is in `deposit`, what the ledger's word changes in `news`, and the way back of the rest in `closing`.
+//! A job's ceiling is set aside before the job starts. What its receipts bill is promised, and the
+//! promise written, before a voucher leaves. `opening` agrees on terms, `deposit` decides how much is
+//! locked and when, `news` takes the ledger's word, and `closing` brings the rest back.
 
 mod channel;
 mod closing;
@@ -34,16 +35,17 @@ use channel::Channel;
 
 pub(super) use deposit::{Acquaintance, Needs};
 
-/// Every channel that this client pays on.
+/// Every channel that this client pays on, by account.
 #[derive(Debug)]
 pub(super) struct Payments {
     key: SigningKey,
     channels: Table<[u8; 32], Box<Channel>>,
-    /// Those that only a job knows: not written down, and not asked of the ledger.
+    /// Channels that only a job knows: no record of them is written, and the ledger has not heard of
+    /// them.
     proposed: BTreeSet<[u8; 32]>,
-    /// Of closes under way and of channels without a job.
+    /// When the next step of a close is due, and when a channel without a job is idle for too long.
     deadlines: Deadlines<[u8; 32]>,
-    /// How long a channel may be unused before its rest is asked back.
+    /// How long a channel may be unused before it is closed; none keeps it for ever.
     idle: Option<Span>,
 }
 
@@ -62,7 +64,8 @@ impl Payments {
                     let mut channel = Channel::new(Payer::restored(paying), None);
                     channel.maybe_sent = !channel.payer.is_open();
                     if channel.payer.terms().client_key != key.verifying_key().to_bytes() {
-                        // Nothing can be signed on it, not even a close: it stays on disk for the key that can.
+                        // Nothing can be signed on it, not even a close. It stays on disk for the key
+                        // that can.
                         channel.announce(ChannelChange::Mismatch(Mismatch::Key), outbox);
                         continue;
                     }
@@ -81,13 +84,13 @@ impl Payments {
         Self { key, channels, proposed: BTreeSet::new(), deadlines, idle: config.policy.idle_close }
     }
 
-    /// Returns a channel that is about to change.
+    /// Returns a channel that is about to change, and looks at its deadlines again.
     fn channel(&mut self, account: &[u8; 32]) -> Option<&mut Channel> {
         self.deadlines.touch(*account);
         self.channels.get_mut(account).map(|channel| &mut **channel)
     }
 
-    /// Returns every channel that the ledger may know, but for those that it has shown gone.
+    /// Returns every channel that the ledger may know, except those that it has shown to be gone.
     pub(in crate::client) fn channels(&self) -> impl Iterator<Item = &Payer> {
         let recorded = self.channels.values().filter(|channel| channel.recorded);
         recorded.map(|channel| &channel.payer).filter(|payer| !payer.is_gone())
@@ -107,17 +110,18 @@ impl Payments {
         self.channels.get(account).is_some_and(|channel| channel.payer.is_open())
     }
 
-    /// Returns whether the ledger was asked for a channel, in this life or an earlier one.
+    /// Returns whether the ledger was asked for a channel.
     pub(in crate::client) fn is_asked_for(&self, account: &[u8; 32]) -> bool {
         self.channels.get(account).is_some_and(|channel| channel.payer.is_open() || channel.funding)
     }
 
-    /// Returns whether a channel was written down: then the ledger may know it.
+    /// Returns whether a record of a channel was written, so that the ledger may know it.
     pub(in crate::client) fn is_recorded(&self, account: &[u8; 32]) -> bool {
         self.channels.get(account).is_some_and(|channel| channel.recorded)
     }
 
-    /// Returns why a provider may say that a channel is not funded: what this node asked of the ledger has not come about.
+    /// Returns what this node asked of the ledger in vain, if that is why a provider says that a
+    /// channel is not funded.
     pub(in crate::client) fn unfunded(&self, account: &[u8; 32]) -> Option<PaymentFault> {
         let channel = self.channels.get(account).filter(|channel| channel.recorded)?;
         let (account, why) = (channel.address(), LedgerFault::Unknown);
@@ -136,14 +140,15 @@ impl Payments {
         self.channel(account).ok_or(Exhausted)?.payer.owe(amount)
     }
 
-    /// Sets aside what a job that is over may still be paid, as far as those that run leave it.
+    /// Sets aside what a job that is over may still be paid, as far as running jobs leave it. Returns
+    /// how much that is.
     pub(in crate::client) fn set_aside(&mut self, account: &[u8; 32], most: Nano) -> Nano {
         let Some(channel) = self.channel(account) else { return Nano::ZERO };
         let amount = most.min(channel.payer.headroom());
         channel.payer.reserve(amount).map_or(Nano::ZERO, |()| amount)
     }
 
-    /// A job on a channel is over: what it did not use is free for others.
+    /// Frees what a job that is over did not use.
     pub(in crate::client) fn release(&mut self, now: Time, account: &[u8; 32], unused: Nano) {
         if let Some(channel) = self.channel(account) {
             channel.payer.release(unused);
@@ -151,8 +156,8 @@ impl Payments {
         }
     }
 
-    /// Returns whether the orders that are left on a channel can be paid in spite of a fault: it is open, and its deposit covers them.
-    /// One that is asked back still pays what it holds, unless something else is wrong with it.
+    /// Returns whether the orders that are left on a channel can be paid in spite of a fault. A channel
+    /// that is only short still pays what it holds, even while it is asked back.
     pub(in crate::client) fn covers(&self, account: &[u8; 32], fault: PaymentFault) -> bool {
         let is_short = matches!(fault, PaymentFault::Exhausted { .. });
         self.channels.get(account).is_some_and(|channel| {
@@ -167,11 +172,12 @@ impl Payments {
         }
     }
 
-    /// A provider shows the newest of this client's vouchers: after a loss of state it may be newer than what this client
-    /// knows. Returns why nothing can be paid on the channel any more, if that is so. (`CH-8`, `CH-24`)
+    /// Goes on from the newest voucher that a provider shows: after a loss of state it may be newer
+    /// than what this client remembers. Returns why nothing can be paid on the channel any more, if
+    /// that is so. (`CH-8`, `CH-24`)
     ///
     /// # Errors
-    /// A voucher that this client's key never signed: it says nothing about what was signed.
+    /// [`SignatureError`], if this client's key never signed the voucher: then it says nothing about what was signed.
     pub(in crate::client) fn recover(
         &mut self,
         account: &[u8; 32],

@@ -15,14 +15,14 @@ use super::Payments;
 #[derive(Debug, Default)]
 pub(in crate::client) struct Effect {
     pub(in crate::client) account: [u8; 32],
-    /// Vouchers can be signed that could not be before.
+    /// Whether vouchers can be signed that could not be before.
     pub(in crate::client) payable: bool,
-    /// Orders that the channel does not cover any more end with this.
+    /// Why orders end that the channel does not cover any more.
     pub(in crate::client) fault: Option<PaymentFault>,
 }
 
 impl Payments {
-    /// Takes the ledger's word. Returns what it means for the orders on that channel.
+    /// Accepts the ledger's word. Returns what it means for the orders on that channel.
     pub(in crate::client) fn on_ledger(
         &mut self,
         now: Time,
@@ -45,7 +45,8 @@ impl Payments {
 
     fn seen(&mut self, now: Time, account: &[u8; 32], state: &ChannelState, outbox: &mut Outbox) -> Effect {
         let mut effect = Effect { account: *account, ..Effect::default() };
-        // What nobody has asked for is not there, whoever says so and whoever paid for it.
+        // A channel that this node never asked for does not count, no matter who says that it is there
+        // and who paid for it.
         let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return effect };
         let was_closing = channel.payer.is_closing();
         let observed = channel.payer.observe(now, state);
@@ -69,7 +70,7 @@ impl Payments {
         effect
     }
 
-    /// A ledger call failed. Returns what that means for the orders that waited for it.
+    /// Accepts that a ledger call failed. Returns why the orders that waited for it end.
     fn call_failed(
         &mut self,
         account: &[u8; 32],
@@ -88,10 +89,10 @@ impl Payments {
         }
         channel.funding = false;
         let deposit = channel.opening_deposit();
-        // The orders that it waited for end with the opening.
+        // The orders that need the deferred part end with the opening.
         channel.forgo_deferred();
         channel.maybe_sent |= !why.is_certain();
-        // A deposit that never left is forgotten, and no other. (`CH-29`)
+        // Only a deposit that surely never left is forgotten. (`CH-29`)
         if !channel.maybe_sent {
             outbox.persist(Record::ChannelGone { account: account.hash });
             self.channels.remove(&account.hash);

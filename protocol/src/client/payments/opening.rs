@@ -1,4 +1,4 @@
-//! A new channel: terms that both sides can live with, under a salt of its own.
+//! A new channel: its terms, and the salt that gives it an account of its own.
 
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
@@ -15,7 +15,7 @@ use super::Payments;
 use super::channel::Channel;
 
 impl Payments {
-    /// Returns the terms of a new channel, if this node accepts what they would be.
+    /// Returns the terms of a new channel.
     pub(in crate::client) fn agree(
         &self,
         payee: &Payee,
@@ -43,7 +43,7 @@ impl Payments {
             provider: payee.address,
             challenge_s: config.challenge_s.max(payee.challenge_s),
         };
-        // A provider whose own terms cannot be accepted would get a channel that nobody can leave.
+        // Terms that a provider itself could not accept would make a channel that nobody can leave.
         terms.check(config.network_id)?;
         Ok(terms)
     }
@@ -55,7 +55,7 @@ impl Payments {
         account
     }
 
-    /// Keeps the terms of a channel that a job may need.
+    /// Keeps a channel that a job may need. The ledger hears nothing of it.
     pub(super) fn propose(&mut self, channel: Channel) -> [u8; 32] {
         let account = channel.payer.account();
         self.deadlines.touch(account);
@@ -64,7 +64,7 @@ impl Payments {
         account
     }
 
-    /// Forgets channels that were only proposed and that no job uses any more: nobody else knows them.
+    /// Forgets proposed channels that no job uses any more: nobody else knows them.
     pub(in crate::client) fn forget_proposed(&mut self, in_use: impl Fn(&[u8; 32]) -> bool) {
         let unused: Vec<[u8; 32]> =
             self.proposed.iter().filter(|account| !in_use(account)).copied().collect();
@@ -74,7 +74,8 @@ impl Payments {
         }
     }
 
-    /// Returns a salt of this client's that none of its channels to this provider has, from one that `draw` picks. (`CH-28`)
+    /// Returns a salt that none of this client's channels to this provider has, beginning with the one
+    /// that `draw` picks. (`CH-28`)
     fn fresh_salt(&self, provider_key: &[u8; 32], draw: u64) -> u64 {
         let start = draw.checked_rem(u64::from(limits::SALTS_PER_PROVIDER)).unwrap_or(0);
         let start = u32::try_from(start).unwrap_or(0);
