@@ -4,7 +4,7 @@
 use bombyx_protocol::time::{Span, Time};
 
 use crate::host::Host;
-use crate::kernel::law::Wave;
+use crate::kernel::distribution::Wave;
 use crate::kernel::rng::{Draws, Purpose};
 use crate::scenario::{self, Regions, RoleName, Scenario};
 

@@ -1,6 +1,6 @@
 //! The ground: virtual time, the order of events, randomness, and what a digest knows of a run.
 
-pub mod law;
+pub mod distribution;
 pub mod queue;
 pub mod rng;
 pub(crate) mod trace;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::law::Law;
+use crate::kernel::distribution::Distribution;
 
 /// Providers that come and go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,11 +47,11 @@ impl Default for Churn {
 impl Churn {
     /// The law of sessions, of mean 1.
     #[must_use]
-    pub const fn law(&self) -> Law {
+    pub const fn law(&self) -> Distribution {
         match self.session_law {
-            SessionLaw::Exponential => Law::Exponential,
-            SessionLaw::Weibull => Law::Weibull { shape: self.session_shape },
-            SessionLaw::Pareto => Law::Pareto { shape: self.session_shape },
+            SessionLaw::Exponential => Distribution::Exponential,
+            SessionLaw::Weibull => Distribution::Weibull { shape: self.session_shape },
+            SessionLaw::Pareto => Distribution::Pareto { shape: self.session_shape },
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coins::{Coins, coins};
 use super::request::Request;
-use crate::kernel::law::{Law, Wave};
+use crate::kernel::distribution::{Distribution, Wave};
 
 /// What is ordered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,10 +143,10 @@ pub struct Fitted {
 impl Workload {
     /// The law of the time between two orders.
     #[must_use]
-    pub fn law(&self) -> Law {
+    pub fn law(&self) -> Distribution {
         match self.arrivals {
-            Arrivals::Poisson | Arrivals::Trace => Law::Exponential,
-            Arrivals::Gamma => Law::Gamma { cv: self.burst_cv },
+            Arrivals::Poisson | Arrivals::Trace => Distribution::Exponential,
+            Arrivals::Gamma => Distribution::Gamma { cv: self.burst_cv },
         }
     }
 

@@ -1,12 +1,12 @@
-//! Laws that lengths of time follow, all with mean 1, and the day's wave that stretches them.
+//! Probability distributions of lengths of time, all with mean 1, and the day's wave that stretches them.
 
 use std::f64::consts::TAU;
 
 use crate::kernel::rng::{Draws, Purpose};
 
-/// A law of positive numbers with mean 1.
+/// A distribution of positive numbers with mean 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Law {
+pub enum Distribution {
     /// Without memory.
     Exponential,
     /// Gamma with this coefficient of variation: above 1 it comes in bursts, below 1 it is regular.
@@ -29,7 +29,7 @@ pub enum Law {
 /// Candidates for one gamma draw: each is taken with a probability of 95 % and more.
 const GAMMA_TRIES_MAX: u64 = 64;
 
-impl Law {
+impl Distribution {
     /// A value for a subject. `about` must not be used with `purpose` for anything else.
     #[must_use]
     pub fn draw(self, draws: &Draws, purpose: Purpose, about: &[u64]) -> f64 {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     /// Mean and coefficient of variation of many draws.
-    fn moments(law: Law) -> (f64, f64) {
+    fn moments(law: Distribution) -> (f64, f64) {
         let draws = Draws::new(3);
         let all: Vec<f64> = (0..40_000).map(|i| law.draw(&draws, Purpose::Arrival, &[i])).collect();
         let mean = all.iter().sum::<f64>() / all.len() as f64;
@@ -131,11 +131,11 @@ mod tests {
     fn every_law_has_mean_one_and_its_own_spread() {
         // Weibull's variation at shape 0.5 is √5, Pareto's at shape 3 is 1/√3.
         for (law, cv) in [
-            (Law::Exponential, 1.0),
-            (Law::Gamma { cv: 3.0 }, 3.0),
-            (Law::Gamma { cv: 0.5 }, 0.5),
-            (Law::Weibull { shape: 0.5 }, 2.236),
-            (Law::Pareto { shape: 3.0 }, 0.577),
+            (Distribution::Exponential, 1.0),
+            (Distribution::Gamma { cv: 3.0 }, 3.0),
+            (Distribution::Gamma { cv: 0.5 }, 0.5),
+            (Distribution::Weibull { shape: 0.5 }, 2.236),
+            (Distribution::Pareto { shape: 3.0 }, 0.577),
         ] {
             let (mean, spread) = moments(law);
             assert!((mean - 1.0).abs() < 0.05, "{law:?}: mean {mean}");
@@ -146,8 +146,13 @@ mod tests {
     #[test]
     fn golden_draws_never_change() {
         let draws = Draws::new(1);
-        let of = |law: Law| law.draw(&draws, Purpose::Arrival, &[5]).to_bits();
-        let laws = [Law::Gamma { cv: 2.0 }, Law::Weibull { shape: 0.6 }, Law::Pareto { shape: 1.5 }].map(of);
+        let of = |law: Distribution| law.draw(&draws, Purpose::Arrival, &[5]).to_bits();
+        let laws = [
+            Distribution::Gamma { cv: 2.0 },
+            Distribution::Weibull { shape: 0.6 },
+            Distribution::Pareto { shape: 1.5 },
+        ]
+        .map(of);
         assert_eq!(laws, GOLDEN);
     }
 
