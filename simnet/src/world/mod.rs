@@ -8,9 +8,9 @@ mod hub;
 pub mod outside;
 pub mod parcel;
 mod probe;
-mod seats;
 mod setting;
 mod shard;
+mod shard_map;
 pub mod swarm;
 mod windows;
 
@@ -132,7 +132,7 @@ impl World {
 
     /// The host with this number.
     pub(crate) fn host(&self, host: u32) -> &Host {
-        &self.shards[self.setting.seats.shard(host)].hosts[host]
+        &self.shards[self.setting.shard_map.shard(host)].hosts[host]
     }
 
     /// What was counted of orders and hosts.
@@ -221,11 +221,11 @@ impl World {
 
 /// Every host in its shard, at its place there.
 fn shards(setting: &Arc<Setting>, hosts: Vec<Host>) -> Vec<Shard> {
-    let mut crowd = vec![0; setting.seats.shards];
-    (0u32..).zip(&hosts).for_each(|(number, _)| crowd[setting.seats.shard(number)] += 1);
+    let mut crowd = vec![0; setting.shard_map.shards];
+    (0u32..).zip(&hosts).for_each(|(number, _)| crowd[setting.shard_map.shard(number)] += 1);
     let mut seated: Vec<Vec<Host>> = crowd.into_iter().map(Vec::with_capacity).collect();
     for (number, host) in (0u32..).zip(hosts) {
-        seated[setting.seats.shard(number)].push(host);
+        seated[setting.shard_map.shard(number)].push(host);
     }
     let shard = |(number, hosts)| Shard::new(Arc::clone(setting), number, hosts);
     seated.into_iter().enumerate().map(shard).collect()

@@ -49,7 +49,7 @@ impl World {
     /// # Errors
     /// [`Stopped`] when it breaks an invariant; bytes that are no message break one.
     pub fn bring(&mut self, now: Time, delivery: Delivery) -> Result<(), Box<Stopped>> {
-        let at = self.setting.seats.shard(delivery.receiver());
+        let at = self.setting.shard_map.shard(delivery.receiver());
         self.shards[at].accept(now.max(self.now), delivery);
         // More may happen at this very moment.
         self.exchange(now).map_err(|broken| self.stopped(broken))

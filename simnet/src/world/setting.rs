@@ -20,7 +20,7 @@ use crate::scenario::{self, Regions, Scenario, model_id};
 use crate::workload::Workload;
 use crate::workload::population::followers;
 use crate::world::directory::Directory;
-use crate::world::seats::Seats;
+use crate::world::shard_map::ShardMap;
 
 /// What every shard of a world reads.
 pub(crate) struct Setting {
@@ -42,7 +42,7 @@ pub(crate) struct Setting {
     pub(crate) changes: Changes,
     /// Whether anyone ever keeps gossip back.
     pub(crate) may_keep: bool,
-    pub(crate) seats: Seats,
+    pub(crate) shard_map: ShardMap,
     /// What hosts do instead of following the protocol.
     plans: BTreeMap<u32, Plan>,
     /// The eclipses that are aimed at hosts.
@@ -107,7 +107,7 @@ impl Setting {
             addresses: Directory::new(hosts.iter().map(|host| host.node)),
             topics: (0..scenario.population.models).map(|model| (model_id(model), model)).collect(),
             may_keep: keepers().next().is_some(),
-            seats: Seats::new(hosts, &links, shards),
+            shard_map: ShardMap::new(hosts, &links, shards),
             plans: plans_of(|host| host.plan),
             eclipsed: plans_of(|host| host.eclipsed.as_deref().copied()),
             prices: hosts.iter().filter_map(|host| Some(host.offer()?.price)).collect(),
@@ -154,7 +154,7 @@ impl Setting {
 
     /// Nothing that happens in one shard or on the ledger is felt in another shard sooner.
     pub(crate) fn ahead(&self) -> Span {
-        self.seats.apart.min(self.to_ledger())
+        self.shard_map.apart.min(self.to_ledger())
     }
 }
 

@@ -37,13 +37,13 @@ impl Index<u32> for Hosts {
     type Output = Host;
 
     fn index(&self, host: u32) -> &Host {
-        &self.seated[self.setting.seats.place(host)]
+        &self.seated[self.setting.shard_map.place(host)]
     }
 }
 
 impl IndexMut<u32> for Hosts {
     fn index_mut(&mut self, host: u32) -> &mut Host {
-        &mut self.seated[self.setting.seats.place(host)]
+        &mut self.seated[self.setting.shard_map.place(host)]
     }
 }
 
@@ -109,7 +109,7 @@ impl Shard {
             parcels: None,
             probe: None,
             log: Vec::new(),
-            outbox: (0..setting.seats.shards).map(|_| Vec::new()).collect(),
+            outbox: (0..setting.shard_map.shards).map(|_| Vec::new()).collect(),
             inbox: Vec::new(),
             inbox_at: Time(u64::MAX),
             setting,
@@ -193,7 +193,7 @@ impl Shard {
     }
 
     fn post(&mut self, key: Key, event: Event) {
-        let shard = self.setting.seats.shard(key.dst);
+        let shard = self.setting.shard_map.shard(key.dst);
         if shard == self.number {
             self.queue.push(key, event);
         } else {

@@ -157,7 +157,7 @@ impl World {
     /// Gives shards what happens to their hosts on the hub's account.
     pub(crate) fn post(&mut self) {
         for (key, event) in self.hub.out() {
-            self.shards[self.setting.seats.shard(key.dst)].push(key, event);
+            self.shards[self.setting.shard_map.shard(key.dst)].push(key, event);
         }
     }
 

@@ -16,7 +16,7 @@ const UNEVEN_PERCENT: usize = 15;
 
 /// Where every host sits.
 #[derive(Debug)]
-pub(crate) struct Seats {
+pub(crate) struct ShardMap {
     /// By host: its shard. Empty where one shard has everyone.
     shard: Vec<usize>,
     /// By host: its place in its shard, whose hosts are in their order. Empty where one shard has everyone.
@@ -27,8 +27,8 @@ pub(crate) struct Seats {
     pub(crate) apart: Span,
 }
 
-impl Seats {
-    /// Seats hosts in at most so many shards.
+impl ShardMap {
+    /// ShardMap hosts in at most so many shards.
     pub(crate) fn new(hosts: &[Host], links: &Links, shards: NonZeroUsize) -> Self {
         let regions = Regions::shipped().names.len();
         let mut crowd = vec![0; regions];
@@ -176,22 +176,22 @@ mod tests {
     use crate::scenario::Scenario;
     use crate::workload::population;
 
-    fn seated(changes: &str, shards: usize) -> (Vec<Host>, Links, Seats) {
+    fn seated(changes: &str, shards: usize) -> (Vec<Host>, Links, ShardMap) {
         let scenario = Scenario::parse("test.toml", &format!("nodes = 2000\n{changes}")).expect("a scenario");
         let hosts = population::hosts(&scenario, &Draws::new(1));
         let links = Links::new(&Regions::shipped(), &scenario.network, Vec::new());
-        let seats = Seats::new(&hosts, &links, NonZeroUsize::new(shards).expect("one at least"));
-        (hosts, links, seats)
+        let shard_map = ShardMap::new(&hosts, &links, NonZeroUsize::new(shards).expect("one at least"));
+        (hosts, links, shard_map)
     }
 
     #[test]
     fn two_shards_have_about_as_many_hosts_and_lie_far_apart() {
-        let (hosts, _, seats) = seated("", 2);
-        let first = (0..2_000).filter(|host| seats.shard(*host) == 0).count();
+        let (hosts, _, shard_map) = seated("", 2);
+        let first = (0..2_000).filter(|host| shard_map.shard(*host) == 0).count();
         assert!((850..1_150).contains(&first) && hosts.len() == 2_000, "{first}");
-        assert!(seats.apart >= Span::from_ms(25), "{:?}", seats.apart);
+        assert!(shard_map.apart >= Span::from_ms(25), "{:?}", shard_map.apart);
         let mut places: Vec<(usize, usize)> =
-            (0..2_000).map(|host| (seats.shard(host), seats.place(host))).collect();
+            (0..2_000).map(|host| (shard_map.shard(host), shard_map.place(host))).collect();
         places.sort_unstable();
         places.dedup();
         assert_eq!(places.len(), 2_000, "everyone has a place of its own");
@@ -199,17 +199,17 @@ mod tests {
 
     #[test]
     fn one_shard_has_everyone_in_their_order_and_nothing_to_wait_for() {
-        let (_, _, seats) = seated("", 1);
-        assert_eq!((seats.shards, seats.shard(77), seats.place(77)), (1, 0, 77));
-        assert_eq!(seats.apart, Span(u64::MAX));
+        let (_, _, shard_map) = seated("", 1);
+        assert_eq!((shard_map.shards, shard_map.shard(77), shard_map.place(77)), (1, 0, 77));
+        assert_eq!(shard_map.apart, Span(u64::MAX));
     }
 
     #[test]
     fn names_of_one_owner_sit_together() {
-        let (hosts, _, seats) = seated("[[attack]]\nkind = \"sybil\"\nshare = 0.2\n", 3);
+        let (hosts, _, shard_map) = seated("[[attack]]\nkind = \"sybil\"\nshare = 0.2\n", 3);
         let names = (0u32..).zip(&hosts).filter(|(_, host)| host.plan.is_some());
-        let shards: BTreeSet<usize> = names.map(|(number, _)| seats.shard(number)).collect();
-        assert_eq!((shards.len(), seats.shards), (1, 3));
+        let shards: BTreeSet<usize> = names.map(|(number, _)| shard_map.shard(number)).collect();
+        assert_eq!((shards.len(), shard_map.shards), (1, 3));
     }
 
     /// Relays can be a short cut: the table breaks the triangle inequality here and there.
@@ -218,14 +218,15 @@ mod tests {
         for changes in
             ["", "[network]\nprovider_nat_share = 1.0\nclient_nat_share = 1.0\npunch_share = 0.0\n"]
         {
-            let (hosts, links, seats) = seated(changes, 4);
-            let across = |one: usize, other: usize| seats.shard(one as u32) != seats.shard(other as u32);
+            let (hosts, links, shard_map) = seated(changes, 4);
+            let across =
+                |one: usize, other: usize| shard_map.shard(one as u32) != shard_map.shard(other as u32);
             let pairs = (0..hosts.len()).map(|one| (one, (one * 7 + 13) % hosts.len()));
             for (one, other) in pairs.filter(|(one, other)| across(*one, *other)) {
                 let passage =
                     links.passage(bombyx_protocol::time::Time(0), hosts[one].place, hosts[other].place, 0, 0);
                 let crate::network::links::Passage::Arrives(after) = passage else { continue };
-                assert!(after >= seats.apart, "{after:?} under {:?}", seats.apart);
+                assert!(after >= shard_map.apart, "{after:?} under {:?}", shard_map.apart);
             }
         }
     }
