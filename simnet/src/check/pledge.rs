@@ -1,4 +1,4 @@
-//! What a record says about money: as much of it as the invariants need, so that the hub need not be shown the record.
+//! What a record says about money: as much of it as the invariants need, so that the coordinator need not be shown the record.
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::Record;

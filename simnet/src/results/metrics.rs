@@ -151,10 +151,13 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
         put("uplink_wait_max_ms", Some(waits.longest.0 as f64 / 1e3));
     }
     put("transactions_per_1000", some(done.len(), summary.ledger.per_1000_jobs));
-    put("fees_share", over(world.hub.chain.fees(), Some(billed)).map(|share| share * 1e2));
-    put("locked_peak", world.hub.measures.series.iter().map(|sample| coins(sample.locked)).reduce(f64::max));
+    put("fees_share", over(world.coordinator.chain.fees(), Some(billed)).map(|share| share * 1e2));
+    put(
+        "locked_peak",
+        world.coordinator.measures.series.iter().map(|sample| coins(sample.locked)).reduce(f64::max),
+    );
     let ordering = |sample: &&Sample| sample.ordered > 0 && sample.ordered < jobs.len() as u64;
-    let while_ordering = world.hub.measures.series.iter().filter(ordering);
+    let while_ordering = world.coordinator.measures.series.iter().filter(ordering);
     put("locked_mean", mean(while_ordering.map(|sample| coins(sample.locked))));
     put("utilisation", utilisation(world));
     put("income_gini", some(income.len(), gini(&income)));
@@ -213,13 +216,13 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 /// What every provider that follows the protocol holds vouchers for, in coins.
 fn income(world: &World) -> Vec<f64> {
-    let earned = world.hub.check.earned();
+    let earned = world.coordinator.check.earned();
     let honest = world.hosts().filter(|host| host.is_provider() && host.plan.is_none());
     honest.map(|host| coins(earned.get(&host.wallet).copied().unwrap_or_default())).collect()
 }
 
 fn unsettled(world: &World) -> Vec<f64> {
-    let unsettled = world.hub.check.unsettled(&world.hub.chain);
+    let unsettled = world.coordinator.check.unsettled(&world.coordinator.chain);
     let honest = world.hosts().filter(|host| host.is_provider() && host.plan.is_none());
     honest.map(|host| milli(unsettled.get(&host.wallet).copied().unwrap_or_default())).collect()
 }
@@ -227,7 +230,7 @@ fn unsettled(world: &World) -> Vec<f64> {
 /// The most that the ledger took out of an honest client's channels beyond its bills, in thousandths of a coin. A client
 /// that lost power with an order open never saw that order's bill and is left out.
 fn overpaid(world: &World) -> f64 {
-    let settled = world.hub.check.settled_by_payer(&world.hub.chain);
+    let settled = world.coordinator.check.settled_by_payer(&world.coordinator.chain);
     let mut billed: BTreeMap<u32, Option<Nano>> = BTreeMap::new();
     for job in world.jobs() {
         let sum = billed.entry(job.client).or_insert(Some(Nano::ZERO));
@@ -251,7 +254,7 @@ fn refused_as_busy(jobs: &[JobRow]) -> f64 {
 fn found_after_s(world: &World) -> impl Iterator<Item = f64> {
     (0u32..).zip(world.hosts()).filter_map(|(number, host)| {
         let plan = host.plan?;
-        let first = world.hub.measures.blames.first(number)?;
+        let first = world.coordinator.measures.blames.first(number)?;
         Some(first.since(plan.from.min(first)).0 as f64 / 1e6)
     })
 }
@@ -263,7 +266,8 @@ fn honest_blamed(world: &World) -> Option<f64> {
         .filter(|(_, host)| host.plan.is_none())
         .map(|(number, _)| number)
         .collect();
-    let blamed = honest.iter().filter(|host| world.hub.measures.blames.first(**host).is_some()).count();
+    let blamed =
+        honest.iter().filter(|host| world.coordinator.measures.blames.first(**host).is_some()).count();
     (!honest.is_empty()).then(|| blamed as f64 / honest.len() as f64 * 1e2)
 }
 

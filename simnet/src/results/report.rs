@@ -117,7 +117,7 @@ pub struct AttackSummary {
 impl AttackSummary {
     fn of(world: &World, attack: usize) -> Self {
         let spec = &world.setting.scenario.attack[attack];
-        let earned = world.hub.check.earned();
+        let earned = world.coordinator.check.earned();
         let names = population::names_by_owner(world.hosts());
         let mut of =
             Self { kind: spec.kind.name(), hosts: 0, gained: 0.0, spent: 0.0, profit_per_spent: None };
@@ -127,8 +127,8 @@ impl AttackSummary {
             }
             of.hosts += 1;
             let start = coins(population::start_money(&world.setting.scenario, &names, host));
-            let change = coins(world.hub.chain.balance(&host.wallet)) - start;
-            let jobs = world.hub.measures.jobs.iter();
+            let change = coins(world.coordinator.chain.balance(&host.wallet)) - start;
+            let jobs = world.coordinator.measures.jobs.iter();
             if host.is_client() {
                 of.spent -= change;
                 // Who buys from itself gets answers that are worth nothing.
@@ -206,7 +206,7 @@ impl Report {
 
 impl Summary {
     fn of(world: &World) -> Self {
-        let jobs = &world.hub.measures.jobs;
+        let jobs = &world.coordinator.measures.jobs;
         let done: Vec<&JobRow> = jobs.iter().filter(|job| job.is_done()).collect();
         let lost = count(jobs, |job| job.outcome() == Outcome::Lost);
         let mut failures = BTreeMap::new();
@@ -243,7 +243,7 @@ impl Summary {
             ),
             leased: count(jobs, |job| job.auctions == 0 && job.is_done()),
             auctions,
-            bids_per_auction: mean(world.hub.measures.bids as f64, f64::from(auctions)),
+            bids_per_auction: mean(world.coordinator.measures.bids as f64, f64::from(auctions)),
             failovers: jobs.iter().map(|job| job.failovers().len() as u32).sum(),
             failover_reasons,
             price_coins: Percentiles::of(done.iter().map(|job| coins(job.cost))),
@@ -261,7 +261,7 @@ impl Summary {
             bytes_per_job: mean(for_jobs.bytes as f64, orders),
             gossip_hops: mean(hops.hops as f64, hops.first as f64),
             gossip_duplicates: mean(hops.duplicate as f64, hops.first as f64),
-            false_accusations: world.hub.measures.accusations.values().sum(),
+            false_accusations: world.coordinator.measures.accusations.values().sum(),
             attacks: (0..world.setting.scenario.attack.len())
                 .map(|attack| AttackSummary::of(world, attack))
                 .collect(),
@@ -272,20 +272,20 @@ impl Summary {
 
 impl LedgerSummary {
     fn of(world: &World, done: usize) -> Self {
-        let transactions = world.hub.chain.transactions();
-        let unsettled = world.hub.check.unsettled(&world.hub.chain);
+        let transactions = world.coordinator.chain.transactions();
+        let unsettled = world.coordinator.check.unsettled(&world.coordinator.chain);
         Self {
             transactions,
             per_1000_jobs: mean(transactions.total() as f64 * 1e3, done as f64),
-            billed: world.hub.measures.jobs.iter().map(|job| job.cost).sum::<Nano>().to_string(),
-            paid_out: world.hub.chain.paid_out().to_string(),
-            dust: world.hub.chain.dust().to_string(),
+            billed: world.coordinator.measures.jobs.iter().map(|job| job.cost).sum::<Nano>().to_string(),
+            paid_out: world.coordinator.chain.paid_out().to_string(),
+            dust: world.coordinator.chain.dust().to_string(),
             unsettled: unsettled.values().copied().sum::<Nano>().to_string(),
             largest_loss: unsettled.values().copied().max().unwrap_or_default().to_string(),
-            fees: world.hub.chain.fees().to_string(),
-            locked: world.hub.chain.locked().to_string(),
-            open_channels: world.hub.chain.open_channels(),
-            imbalance: world.hub.chain.imbalance(),
+            fees: world.coordinator.chain.fees().to_string(),
+            locked: world.coordinator.chain.locked().to_string(),
+            open_channels: world.coordinator.chain.open_channels(),
+            imbalance: world.coordinator.chain.imbalance(),
         }
     }
 }

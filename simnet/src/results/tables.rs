@@ -150,8 +150,8 @@ fn outcome(job: &JobRow) -> &'static str {
 #[must_use]
 pub fn nodes(world: &World) -> Vec<Column> {
     let regions = Regions::shipped().names;
-    let earned = world.hub.check.earned();
-    let unsettled = world.hub.check.unsettled(&world.hub.chain);
+    let earned = world.coordinator.check.earned();
+    let unsettled = world.coordinator.check.unsettled(&world.coordinator.chain);
     let hosts = world.hosts();
     let text = |name, value: &dyn Fn(&Host) -> Option<String>| {
         Column::Text(name, hosts.clone().map(value).collect())
@@ -180,12 +180,12 @@ pub fn nodes(world: &World) -> Vec<Column> {
         number("slots", &|host| host.offer().map(|offer| i64::from(offer.slots))),
         number("earned_nano", &|host| nano(earned.get(&host.wallet))),
         number("unsettled_nano", &|host| nano(unsettled.get(&host.wallet))),
-        number("wallet_nano", &|host| whole(world.hub.chain.balance(&host.wallet).0)),
+        number("wallet_nano", &|host| whole(world.coordinator.chain.balance(&host.wallet).0)),
         Column::Real(
             "blamed_s",
             (0u32..)
                 .zip(hosts.clone())
-                .map(|(host, _)| world.hub.measures.blames.first(host).map(|at| at.0 as f64 / 1e6))
+                .map(|(host, _)| world.coordinator.measures.blames.first(host).map(|at| at.0 as f64 / 1e6))
                 .collect(),
         ),
         number("starts", &|host| Some(i64::from(host.life))),
@@ -203,7 +203,7 @@ fn role(host: &Host) -> &'static str {
 /// One row for each virtual second.
 #[must_use]
 pub fn series(world: &World) -> Vec<Column> {
-    let samples = &world.hub.measures.series;
+    let samples = &world.coordinator.measures.series;
     let column = |name, value: &dyn Fn(&crate::measures::Sample) -> u64| {
         Column::Whole(name, samples.iter().map(|sample| whole(value(sample))).collect())
     };

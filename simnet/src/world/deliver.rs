@@ -23,8 +23,8 @@ use crate::ledger::chain::Chain;
 use crate::network::kind::Kind;
 use crate::network::links::Passage;
 use crate::workload::population;
+use crate::world::coordinator::{Called, Note};
 use crate::world::event::Event;
-use crate::world::hub::{Called, Note};
 use crate::world::parcel::Parcel;
 use crate::world::shard::{ARRIVALS_MIN, Shard};
 

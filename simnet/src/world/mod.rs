@@ -1,10 +1,10 @@
-//! A world: a setting, the hosts in it, divided among shards, and the hub for what concerns them all.
+//! A world: a setting, the hosts in it, divided among shards, and the coordinator for what concerns them all.
 
+mod coordinator;
 mod deliver;
 pub mod directory;
 mod event;
 mod gossip;
-mod hub;
 pub mod outside;
 pub mod parcel;
 mod probe;
@@ -29,7 +29,7 @@ use crate::measures::{Counts, Measures};
 use crate::network::uplink::Waits;
 use crate::scenario::Scenario;
 use crate::workload::population::{self, NETWORK_ID, hosts};
-use crate::world::hub::{Hub, Sum};
+use crate::world::coordinator::{Coordinator, Sum};
 use crate::world::probe::Probe;
 use crate::world::setting::Setting;
 use crate::world::shard::Shard;
@@ -64,7 +64,7 @@ pub struct World {
     pub(crate) setting: Arc<Setting>,
     /// One for each thread. They change hands while a window is worked off, and are back in order after it.
     pub(crate) shards: Vec<Shard>,
-    pub(crate) hub: Hub,
+    pub(crate) coordinator: Coordinator,
     pub(crate) now: Time,
     pub(crate) is_over: bool,
 }
@@ -89,7 +89,7 @@ impl World {
         let setting = Arc::new(Setting::new(scenario, draws, &hosts, threads));
         let mut world = Self {
             shards: shards(&setting, hosts),
-            hub: Hub::new(Arc::clone(&setting), chain),
+            coordinator: Coordinator::new(Arc::clone(&setting), chain),
             now: Time(0),
             is_over: false,
             setting,
@@ -122,7 +122,7 @@ impl World {
     /// One row for each order, in the order of arrival.
     #[must_use]
     pub fn jobs(&self) -> &[JobRow] {
-        &self.hub.measures.jobs
+        &self.coordinator.measures.jobs
     }
 
     /// All hosts, by their numbers.
@@ -138,7 +138,7 @@ impl World {
     /// What was counted of orders and hosts.
     #[must_use]
     pub const fn measures(&self) -> &Measures {
-        &self.hub.measures
+        &self.coordinator.measures
     }
 
     /// What was counted of messages.
@@ -167,7 +167,7 @@ impl World {
 
     /// What all shards and the ledger come to.
     pub(crate) fn sum(&self) -> Sum {
-        let mut sum = Sum { trace: self.hub.trace, ..Sum::default() };
+        let mut sum = Sum { trace: self.coordinator.trace, ..Sum::default() };
         for shard in &self.shards {
             sum.trace = sum.trace.join(&shard.trace);
             sum.counts.add(&shard.counts);
@@ -208,7 +208,7 @@ impl World {
     }
 
     fn digest_market(&self, hasher: &mut blake3::Hasher) {
-        self.hub.chain.digest(hasher);
+        self.coordinator.chain.digest(hasher);
         self.jobs().iter().for_each(|job| job.digest(hasher));
         let mut encoded = Vec::new();
         for disk in self.hosts().map(|host| &host.disk) {

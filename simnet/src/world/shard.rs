@@ -1,7 +1,7 @@
 //! Some hosts of a world with all that only they touch, around one queue of events, run one event at a time.
 //!
 //! A shard knows nothing that happens in another until a message arrives from there. What concerns everyone (the ledger,
-//! orders, invariants that span hosts) it writes into a log, which the hub reads when the shards have come equally far.
+//! orders, invariants that span hosts) it writes into a log, which the coordinator reads when the shards have come equally far.
 
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
@@ -18,8 +18,8 @@ use crate::kernel::trace::Trace;
 use crate::measures::Counts;
 use crate::network::uplink::Uplinks;
 use crate::network::way::Way;
+use crate::world::coordinator::{Note, Noted};
 use crate::world::event::Event;
-use crate::world::hub::{Note, Noted};
 use crate::world::parcel::Parcel;
 use crate::world::probe::Probe;
 use crate::world::setting::Setting;
@@ -76,7 +76,7 @@ pub(crate) struct Shard {
     /// Messages that another tier carries, where one does.
     pub(crate) parcels: Option<Vec<Parcel>>,
     pub(crate) probe: Option<Probe>,
-    /// For the hub, in the order in which it happened.
+    /// For the coordinator, in the order in which it happened.
     log: Vec<Noted>,
     /// For each shard what happens there, and when the first of it does.
     outbox: Vec<Vec<(Key, Event)>>,
@@ -158,12 +158,12 @@ impl Shard {
         }
     }
 
-    /// Tells the hub something.
+    /// Tells the coordinator something.
     pub(crate) fn note(&mut self, note: Note) {
         self.log.push(Noted { at: self.now, host: self.subject, note });
     }
 
-    /// Everything that the hub was told since.
+    /// Everything that the coordinator was told since.
     pub(crate) fn log(&mut self) -> &mut Vec<Noted> {
         &mut self.log
     }

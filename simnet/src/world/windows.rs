@@ -1,5 +1,5 @@
 //! Time in windows: all shards run ahead as far as none can feel what the others do, then exchange what they have for
-//! each other and for the hub. With one shard it is the same loop with nothing to exchange.
+//! each other and for the coordinator. With one shard it is the same loop with nothing to exchange.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
@@ -7,7 +7,7 @@ use std::thread::Scope;
 use bombyx_protocol::time::Time;
 
 use crate::scenario::Crypto;
-use crate::world::hub::BrokenAt;
+use crate::world::coordinator::BrokenAt;
 use crate::world::shard::Shard;
 use crate::world::{Progress, Stopped, World};
 
@@ -66,16 +66,16 @@ impl World {
             let events = self.events();
             if events >= told + PROGRESS_EVERY {
                 told = events;
-                progress(Progress { events, now: self.now, ended: self.hub.ended() });
+                progress(Progress { events, now: self.now, ended: self.coordinator.ended() });
             }
         }
-        self.hub.count_money(self.now)
+        self.coordinator.count_money(self.now)
     }
 
     /// When anything happens next; the end of time where nothing is pending.
     pub(crate) fn next_event(&mut self) -> Time {
-        let hub = self.hub.next_at();
-        self.shards.iter_mut().map(|shard| shard.next_at()).fold(hub, Time::min)
+        let coordinator = self.coordinator.next_at();
+        self.shards.iter_mut().map(|shard| shard.next_at()).fold(coordinator, Time::min)
     }
 
     /// Works off one window that ends before `limit`. Whether there was one.
@@ -89,8 +89,8 @@ impl World {
             return Ok(false);
         }
         // Whatever anyone does from `next` on is felt elsewhere in a later window; a sample ends one.
-        let until = (next + self.setting.ahead()).min(self.hub.next_sample).min(limit);
-        self.hub.deal(until);
+        let until = (next + self.setting.ahead()).min(self.coordinator.next_sample).min(limit);
+        self.coordinator.deal(until);
         self.post();
         self.run_shards(crew, until);
         self.exchange(until)?;
@@ -99,10 +99,10 @@ impl World {
 
     /// Samples at the end of every second up to `now`, until it is over.
     fn pass_seconds(&mut self, now: Time) -> Result<(), BrokenAt> {
-        while self.hub.next_sample <= now && !self.is_over {
-            let at = self.hub.next_sample;
+        while self.coordinator.next_sample <= now && !self.is_over {
+            let at = self.coordinator.next_sample;
             let sum = self.sum();
-            self.is_over = self.hub.sample(&sum)?;
+            self.is_over = self.coordinator.sample(&sum)?;
             if self.is_over {
                 self.now = at;
             }
@@ -138,7 +138,7 @@ impl World {
         self.shards.extend(back);
     }
 
-    /// Brings to every shard what others have for it, and to the hub what concerns everyone.
+    /// Brings to every shard what others have for it, and to the coordinator what concerns everyone.
     pub(crate) fn exchange(&mut self, until: Time) -> Result<(), BrokenAt> {
         for from in 0..self.shards.len() {
             for to in 0..self.shards.len() {
@@ -147,16 +147,17 @@ impl World {
                 }
             }
         }
-        self.shards.iter_mut().for_each(|shard| self.hub.hear(shard.log()));
-        let taken = self.hub.take(until);
+        self.shards.iter_mut().for_each(|shard| self.coordinator.hear(shard.log()));
+        let taken = self.coordinator.take(until);
         self.post();
-        self.now = self.shards.iter().map(|shard| shard.now).fold(self.now.max(self.hub.now), Time::max);
+        self.now =
+            self.shards.iter().map(|shard| shard.now).fold(self.now.max(self.coordinator.now), Time::max);
         taken
     }
 
-    /// Gives shards what happens to their hosts on the hub's account.
+    /// Gives shards what happens to their hosts on the coordinator's account.
     pub(crate) fn post(&mut self) {
-        for (key, event) in self.hub.out() {
+        for (key, event) in self.coordinator.out() {
             self.shards[self.setting.shard_map.shard(key.dst)].push(key, event);
         }
     }

@@ -1,6 +1,6 @@
 //! What concerns everyone: the ledger, the orders, the invariants that span hosts, and the end of the run.
 //!
-//! The hub hears of what happens in the shards when they have come equally far, and takes it in an order of its own: by
+//! The coordinator hears of what happens in the shards when they have come equally far, and takes it in an order of its own: by
 //! time, then by host, then as it happened to that host. What it answers comes later than anything that they have done.
 
 use std::collections::BTreeMap;
@@ -35,14 +35,14 @@ const COUNT_EVERY: Span = Span::from_s(60);
 /// How often the series are sampled, and whether it is over is asked.
 const SAMPLE_EVERY: Span = Span::from_s(1);
 
-/// What a shard tells the hub, and of which host.
+/// What a shard tells the coordinator, and of which host.
 pub(crate) struct Noted {
     pub(crate) at: Time,
     pub(crate) host: u32,
     pub(crate) note: Note,
 }
 
-/// What a shard tells the hub.
+/// What a shard tells the coordinator.
 pub(crate) enum Note {
     /// A client was given the order with this number, if it has power.
     Ordered { number: u32, is_up: bool },
@@ -87,8 +87,8 @@ pub(crate) struct Sum {
     pub(crate) up: u64,
 }
 
-/// The hub.
-pub(crate) struct Hub {
+/// The coordinator.
+pub(crate) struct Coordinator {
     setting: Arc<Setting>,
     pub(crate) chain: Chain,
     pub(crate) check: Check,
@@ -108,17 +108,17 @@ pub(crate) struct Hub {
     pub(crate) now: Time,
     /// What the shards told since the last window.
     log: Vec<Noted>,
-    /// What happens to hosts on the hub's account, for their shards.
+    /// What happens to hosts on the coordinator's account, for their shards.
     out: Vec<(Key, Event)>,
 }
 
 /// Which invariant does not hold, and since when.
 pub(crate) type BrokenAt = (Time, Broken);
 
-impl Hub {
-    /// A hub at time zero, with a ledger that holds everyone's money.
+impl Coordinator {
+    /// A coordinator at time zero, with a ledger that holds everyone's money.
     pub(crate) fn new(setting: Arc<Setting>, chain: Chain) -> Self {
-        let mut hub = Self {
+        let mut coordinator = Self {
             chain,
             check: Check::new(&setting.scenario),
             measures: Measures::default(),
@@ -134,13 +134,13 @@ impl Hub {
             out: Vec::new(),
             setting,
         };
-        for switch in &hub.setting.switches {
+        for switch in &coordinator.setting.switches {
             let event = if switch.is_on { Event::Restart } else { Event::Crash };
-            hub.out.push((event.key_of_world(switch.at, switch.host, 0), event));
+            coordinator.out.push((event.key_of_world(switch.at, switch.host, 0), event));
         }
-        hub.measures.expect(hub.setting.workload.jobs());
-        hub.settle_when_over(Time(0));
-        hub
+        coordinator.measures.expect(coordinator.setting.workload.jobs());
+        coordinator.settle_when_over(Time(0));
+        coordinator
     }
 
     /// When it has something to do next; the end of time where it has not.
@@ -182,7 +182,7 @@ impl Hub {
         self.check.deadlines(until)
     }
 
-    /// What happens to hosts on the hub's account.
+    /// What happens to hosts on the coordinator's account.
     pub(crate) fn out(&mut self) -> impl Iterator<Item = (Key, Event)> {
         self.out.drain(..)
     }
@@ -348,13 +348,13 @@ mod tests {
     use crate::scenario::Scenario;
     use crate::workload::population::{self, NETWORK_ID};
 
-    fn hub() -> Hub {
+    fn coordinator() -> Coordinator {
         let scenario =
             Scenario::parse("test.toml", "nodes = 12\n[workload]\njobs = 2\n").expect("a scenario");
         let draws = Draws::new(1);
         let hosts = population::hosts(&scenario, &draws);
         let setting = Setting::new(&scenario, draws, &hosts, NonZeroUsize::MIN);
-        Hub::new(Arc::new(setting), Chain::new(NETWORK_ID))
+        Coordinator::new(Arc::new(setting), Chain::new(NETWORK_ID))
     }
 
     fn broken(at: u64, host: u32) -> Noted {
@@ -368,9 +368,9 @@ mod tests {
         let [mut one, mut other] = shards();
         let [mut again, mut first] = shards();
         let taken = |logs: [&mut Vec<Noted>; 2]| {
-            let mut hub = hub();
-            logs.into_iter().for_each(|log| hub.hear(log));
-            hub.take(Time(100)).map_err(|(at, broken)| (at, broken.detail))
+            let mut coordinator = coordinator();
+            logs.into_iter().for_each(|log| coordinator.hear(log));
+            coordinator.take(Time(100)).map_err(|(at, broken)| (at, broken.detail))
         };
         assert_eq!(taken([&mut one, &mut other]), Err((Time(10), "host 3".to_owned())));
         assert_eq!(taken([&mut first, &mut again]), Err((Time(10), "host 3".to_owned())));
@@ -378,11 +378,11 @@ mod tests {
 
     #[test]
     fn an_order_that_is_late_is_noticed_before_what_came_after_it_and_not_before_its_time_is_over() {
-        let mut hub = hub();
-        hub.check.ordered(0, Time(5_000_000), Nano(1));
-        assert_eq!(hub.take(Time(6_000_000)), Ok(()), "a second of grace");
-        hub.hear(&mut vec![broken(7_000_000, 1)]);
-        let late = hub.take(Time(8_000_000)).map_err(|(at, broken)| (at, broken.invariant));
+        let mut coordinator = coordinator();
+        coordinator.check.ordered(0, Time(5_000_000), Nano(1));
+        assert_eq!(coordinator.take(Time(6_000_000)), Ok(()), "a second of grace");
+        coordinator.hear(&mut vec![broken(7_000_000, 1)]);
+        let late = coordinator.take(Time(8_000_000)).map_err(|(at, broken)| (at, broken.invariant));
         assert_eq!(late, Err((Time(6_000_000), "every order ends by its deadline")));
     }
 }
