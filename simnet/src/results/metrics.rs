@@ -304,7 +304,7 @@ fn utilisation(world: &World) -> Option<f64> {
 /// The bound sends each order, knowing everything and without a message, to whoever costs least in that sense, as
 /// though nobody else were served.
 fn cost_over_optimum(world: &World) -> Option<f64> {
-    let wait_price = world.setting.scenario.workload.nano_per_ms as f64;
+    let wait_price = world.environment.scenario.workload.nano_per_ms as f64;
     let (mut actual, mut bound) = (0.0, 0.0);
     let is_true = |job: &&JobRow| job.is_done() && !world.is_answered_falsely(job);
     for job in world.jobs().iter().filter(is_true) {
@@ -328,8 +328,8 @@ impl World {
             is_true && host.offer().is_some_and(|offer| offer.model == model)
         });
         able.filter_map(|host| {
-            let there = self.setting.links.undisturbed(place, host.place).0
-                + self.setting.links.undisturbed(host.place, place).0;
+            let there = self.environment.links.undisturbed(place, host.place).0
+                + self.environment.links.undisturbed(host.place, place).0;
             let wait_us = there + host.engine.first_token_after(tokens.0).0;
             Some(host.cost_of(tokens)?.0 as f64 + wait_us as f64 / 1e3 * wait_price)
         })

@@ -116,7 +116,7 @@ pub struct AttackSummary {
 
 impl AttackSummary {
     fn of(world: &World, attack: usize) -> Self {
-        let spec = &world.setting.scenario.attack[attack];
+        let spec = &world.environment.scenario.attack[attack];
         let earned = world.coordinator.check.earned();
         let names = population::names_by_owner(world.hosts());
         let mut of =
@@ -126,7 +126,7 @@ impl AttackSummary {
                 continue;
             }
             of.hosts += 1;
-            let start = coins(population::start_money(&world.setting.scenario, &names, host));
+            let start = coins(population::start_money(&world.environment.scenario, &names, host));
             let change = coins(world.coordinator.chain.balance(&host.wallet)) - start;
             let jobs = world.coordinator.measures.jobs.iter();
             if host.is_client() {
@@ -192,11 +192,11 @@ impl Report {
     #[must_use]
     pub fn of(world: &World, cpu_s: f64) -> Self {
         Self {
-            run_id: world.setting.scenario.run_id(),
-            seed: world.setting.scenario.seed,
+            run_id: world.environment.scenario.run_id(),
+            seed: world.environment.scenario.seed,
             digest: world.digest(),
-            nodes: world.setting.scenario.nodes,
-            jobs: world.setting.scenario.workload.jobs,
+            nodes: world.environment.scenario.nodes,
+            jobs: world.environment.scenario.workload.jobs,
             events: world.events(),
             cpu_s,
             summary: Summary::of(world),
@@ -262,7 +262,7 @@ impl Summary {
             gossip_hops: mean(hops.hops as f64, hops.first as f64),
             gossip_duplicates: mean(hops.duplicate as f64, hops.first as f64),
             false_accusations: world.coordinator.measures.accusations.values().sum(),
-            attacks: (0..world.setting.scenario.attack.len())
+            attacks: (0..world.environment.scenario.attack.len())
                 .map(|attack| AttackSummary::of(world, attack))
                 .collect(),
             ledger: LedgerSummary::of(world, done.len()),

@@ -161,7 +161,7 @@ pub fn save(out: &Path, world: &World, report: &Report, arm: Option<&str>) -> Re
         seed: report.seed,
         arm: arm.map(str::to_owned),
         digest: report.digest.clone(),
-        scenario: world.setting.scenario.clone(),
+        scenario: world.environment.scenario.clone(),
     };
     write_json(&dir.join("manifest.json"), &manifest)?;
     save_table(&dir.join("jobs.parquet"), &tables::jobs(world))?;

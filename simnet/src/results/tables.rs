@@ -169,7 +169,7 @@ pub fn nodes(world: &World) -> Vec<Column> {
         }),
         text("gpu", &|host| match &host.profile {
             Profile::Provider { gpu, .. } => {
-                world.setting.scenario.population.gpu.get(*gpu as usize).map(|class| class.name.clone())
+                world.environment.scenario.population.gpu.get(*gpu as usize).map(|class| class.name.clone())
             }
             Profile::Client { .. } | Profile::Watcher { .. } => None,
         }),

@@ -43,7 +43,7 @@ fn process(pid: u64, name: &str) -> Value {
 fn name_of(world: &World, host: u32, regions: &[String]) -> String {
     let of = world.host(host);
     let class = match &of.profile {
-        Profile::Provider { gpu, .. } => world.setting.scenario.population.gpu.get(*gpu as usize),
+        Profile::Provider { gpu, .. } => world.environment.scenario.population.gpu.get(*gpu as usize),
         Profile::Client { .. } | Profile::Watcher { .. } => None,
     };
     let region = regions.get(usize::from(of.place.region)).map_or("", String::as_str);

@@ -39,7 +39,7 @@ impl World {
     /// Social cost of all answers over the least that an assignment with capacity must cost for the same orders.
     #[must_use]
     pub fn cost_over_assignment(&self) -> Option<f64> {
-        let value = self.setting.scenario.workload.max_cost.0.0 as f64;
+        let value = self.environment.scenario.workload.max_cost.0.0 as f64;
         let counts = |job: &JobRow| self.worth(job).is_some();
         let served: Vec<f64> = self.jobs().iter().filter_map(|job| self.worth(job)).collect();
         let cost: f64 = served.iter().map(|worth| value - worth).sum();
@@ -60,11 +60,11 @@ impl World {
     }
 
     fn value(&self) -> f64 {
-        self.setting.scenario.workload.max_cost.0.0 as f64
+        self.environment.scenario.workload.max_cost.0.0 as f64
     }
 
     fn wait_cost(&self, wait: Span) -> f64 {
-        wait.0 as f64 / 1e3 * self.setting.scenario.workload.nano_per_ms as f64
+        wait.0 as f64 / 1e3 * self.environment.scenario.workload.nano_per_ms as f64
     }
 
     /// Whether an order was answered by a host that makes something else than was ordered.
@@ -75,7 +75,8 @@ impl World {
 
     /// The orders that count, each with every provider that has its model.
     fn assignment(&self, counts: impl Fn(&JobRow) -> bool) -> Option<Instance> {
-        let mut sellers: Vec<Vec<u32>> = vec![Vec::new(); self.setting.scenario.population.models as usize];
+        let mut sellers: Vec<Vec<u32>> =
+            vec![Vec::new(); self.environment.scenario.population.models as usize];
         for (number, host) in (0u32..).zip(self.hosts()) {
             let is_true = host.plan.is_none_or(|plan| !plan.kind.answers_falsely());
             if let Profile::Provider { model, .. } = &host.profile
@@ -84,14 +85,15 @@ impl World {
                 sellers[*model as usize].push(number);
             }
         }
-        let models: std::collections::BTreeMap<_, usize> = (0..self.setting.scenario.population.models)
+        let models: std::collections::BTreeMap<_, usize> = (0..self.environment.scenario.population.models)
             .map(|model| (model_id(model), model as usize))
             .collect();
         let mut orders = Vec::new();
         let mut choices = 0;
         for (number, job) in (0u32..).zip(self.jobs()).filter(|(_, job)| counts(job)) {
             let client = self.host(job.client);
-            let model = models.get(&self.setting.workload.model(number, client, &self.setting.draws))?;
+            let model =
+                models.get(&self.environment.workload.model(number, client, &self.environment.draws))?;
             choices += sellers[*model].len();
             if choices > CHOICES_MAX {
                 return None;
@@ -106,12 +108,12 @@ impl World {
     /// One provider's way to serve an order, with nobody else on its card and nothing in the way.
     fn choice(&self, number: u32, job: &JobRow, client: &Host, seller: u32) -> Option<Choice> {
         let host = self.host(seller);
-        let input = self.setting.workload.prompt_tokens(number, &self.setting.draws) as u64
+        let input = self.environment.workload.prompt_tokens(number, &self.environment.draws) as u64
             + crate::host::engine::TEMPLATE_TOKENS;
-        let answer = self.setting.workload.answer_tokens(u64::from(number), &self.setting.draws);
-        let output = answer.min(u64::from(self.setting.scenario.workload.max_tokens));
-        let there = self.setting.links.undisturbed(client.place, host.place);
-        let back = self.setting.links.undisturbed(host.place, client.place);
+        let answer = self.environment.workload.answer_tokens(u64::from(number), &self.environment.draws);
+        let output = answer.min(u64::from(self.environment.scenario.workload.max_tokens));
+        let there = self.environment.links.undisturbed(client.place, host.place);
+        let back = self.environment.links.undisturbed(host.place, client.place);
         let wait = Span(there.0 + back.0 + host.engine.first_token_after(input).0);
         let from = job.at + there;
         let until = from + host.engine.whole_after(input, output);

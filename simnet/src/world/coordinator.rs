@@ -17,8 +17,8 @@ use crate::kernel::trace::Trace;
 use crate::ledger::chain::{Account, Chain};
 use crate::measures::{Counts, Measures, Sample};
 use crate::workload::Arrival;
+use crate::world::environment::Environment;
 use crate::world::event::{Event, LEDGER};
-use crate::world::setting::Setting;
 
 /// How long after the last order has ended providers settle: longer than anyone repeats a message.
 const SETTLE_AFTER: Span = Span::from_s(10);
@@ -89,7 +89,7 @@ pub(crate) struct Sum {
 
 /// The coordinator.
 pub(crate) struct Coordinator {
-    setting: Arc<Setting>,
+    environment: Arc<Environment>,
     pub(crate) chain: Chain,
     pub(crate) check: Check,
     pub(crate) measures: Measures,
@@ -117,28 +117,28 @@ pub(crate) type BrokenAt = (Time, Broken);
 
 impl Coordinator {
     /// A coordinator at time zero, with a ledger that holds everyone's money.
-    pub(crate) fn new(setting: Arc<Setting>, chain: Chain) -> Self {
+    pub(crate) fn new(environment: Arc<Environment>, chain: Chain) -> Self {
         let mut coordinator = Self {
             chain,
-            check: Check::new(&setting.scenario),
+            check: Check::new(&environment.scenario),
             measures: Measures::default(),
             trace: Trace::default(),
             calls: BTreeMap::new(),
             answers: 0,
-            next_order: setting.workload.arrival(0, setting.workload.begins(), &setting.draws),
+            next_order: environment.workload.arrival(0, environment.workload.begins(), &environment.draws),
             ordered: 0,
             settling_since: None,
             next_sample: Time(0) + SAMPLE_EVERY,
             now: Time(0),
             log: Vec::new(),
             out: Vec::new(),
-            setting,
+            environment,
         };
-        for switch in &coordinator.setting.switches {
+        for switch in &coordinator.environment.switches {
             let event = if switch.is_on { Event::Restart } else { Event::Crash };
             coordinator.out.push((event.key_of_world(switch.at, switch.host, 0), event));
         }
-        coordinator.measures.expect(coordinator.setting.workload.jobs());
+        coordinator.measures.expect(coordinator.environment.workload.jobs());
         coordinator.settle_when_over(Time(0));
         coordinator
     }
@@ -156,7 +156,7 @@ impl Coordinator {
             self.measures.ordered(client, at);
             let event = Event::Order(number);
             self.out.push((event.key_of_world(at, client, u64::from(number)), event));
-            self.next_order = self.setting.workload.arrival(number + 1, at, &self.setting.draws);
+            self.next_order = self.environment.workload.arrival(number + 1, at, &self.environment.draws);
         }
     }
 
@@ -200,7 +200,7 @@ impl Coordinator {
     }
 
     fn execute(&mut self, key: &Key, called: Called) -> Result<(), Broken> {
-        let back = key.at + self.setting.to_ledger();
+        let back = key.at + self.environment.to_ledger();
         for (host, news) in self.chain.execute(key.at, key.src, called.wallet, *called.call) {
             self.answers += 1;
             let event = Event::LedgerNews(Box::new(news));
@@ -214,7 +214,7 @@ impl Coordinator {
             Note::Ordered { number, is_up } => {
                 self.ordered += 1;
                 if is_up {
-                    let workload = &self.setting.workload;
+                    let workload = &self.environment.workload;
                     self.check.ordered(number, at + workload.deadline(), workload.max_cost());
                 } else {
                     self.measures.lost(number, at);
@@ -227,13 +227,13 @@ impl Coordinator {
             }
             Note::News(number, news) => {
                 self.check.news(number, &news)?;
-                let setting = &self.setting;
+                let environment = &self.environment;
                 self.measures.news(
                     number,
                     at,
                     *news,
-                    |node| setting.addresses.get(node).copied(),
-                    |host, input, output| setting.price(host)?.cost(input, output),
+                    |node| environment.addresses.get(node).copied(),
+                    |host, input, output| environment.price(host)?.cost(input, output),
                 );
                 self.settle_when_over(at);
             }
@@ -283,9 +283,9 @@ impl Coordinator {
             return;
         }
         self.settling_since = Some(now);
-        let nodes = self.setting.scenario.nodes;
+        let nodes = self.environment.scenario.nodes;
         for host in 0..nodes {
-            let wait = if self.setting.is_provider(host) { SETTLE_AFTER } else { CLIENTS_SETTLE_AFTER };
+            let wait = if self.environment.is_provider(host) { SETTLE_AFTER } else { CLIENTS_SETTLE_AFTER };
             let turn = Span(SETTLE_WITHIN.0 * u64::from(host) / u64::from(nodes));
             self.out.push((Event::Settle.key_of_world(now + wait + turn, host, 0), Event::Settle));
         }
@@ -332,7 +332,7 @@ impl Coordinator {
     fn is_over(&self, now: Time) -> bool {
         let Some(since) = self.settling_since else { return false };
         let settled = self.chain.open_channels() == 0 && now > since + SETTLE_AFTER + SETTLE_WITHIN;
-        let challenge = Span::from_s(u64::from(self.setting.scenario.market.challenge_s));
+        let challenge = Span::from_s(u64::from(self.environment.scenario.market.challenge_s));
         settled || now > since + CLIENTS_SETTLE_AFTER + challenge + END_AFTER
     }
 }
@@ -353,8 +353,8 @@ mod tests {
             Scenario::parse("test.toml", "nodes = 12\n[workload]\njobs = 2\n").expect("a scenario");
         let draws = Draws::new(1);
         let hosts = population::hosts(&scenario, &draws);
-        let setting = Setting::new(&scenario, draws, &hosts, NonZeroUsize::MIN);
-        Coordinator::new(Arc::new(setting), Chain::new(NETWORK_ID))
+        let environment = Environment::new(&scenario, draws, &hosts, NonZeroUsize::MIN);
+        Coordinator::new(Arc::new(environment), Chain::new(NETWORK_ID))
     }
 
     fn broken(at: u64, host: u32) -> Noted {

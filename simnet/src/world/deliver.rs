@@ -70,7 +70,7 @@ impl Shard {
         Check::length(bytes, false)?;
         self.counts.sent(Kind::of(&message), 1, bytes as u64);
         // Nobody is there, so nothing arrives; an honest machine names no peer that it has not heard of.
-        let Some(dst) = self.setting.addresses.get(&to).copied() else { return Ok(()) };
+        let Some(dst) = self.environment.addresses.get(&to).copied() else { return Ok(()) };
         if !self.awake.is_up(dst) {
             self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst));
             return Ok(());
@@ -115,9 +115,9 @@ impl Shard {
 
     fn passage(&mut self, from: u32, to: u32, bytes: usize) -> Passage {
         let name = self.hosts[from].next_draw();
-        let fate = self.setting.draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), name]);
-        let (source, target) = (self.setting.places[from as usize], self.setting.places[to as usize]);
-        let passage = self.setting.links.passage(self.now, source, target, bytes, fate);
+        let fate = self.environment.draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), name]);
+        let (source, target) = (self.environment.places[from as usize], self.environment.places[to as usize]);
+        let passage = self.environment.links.passage(self.now, source, target, bytes, fate);
         self.uplinks.leave(from, source, self.now, bytes, passage)
     }
 
@@ -132,9 +132,9 @@ impl Shard {
     }
 
     fn commit(&mut self, host: u32) {
-        let (disk, life) = (&self.setting.scenario.disk, self.hosts[host].life);
+        let (disk, life) = (&self.environment.scenario.disk, self.hosts[host].life);
         let name = self.hosts[host].next_draw();
-        let took_ms = self.setting.draws.lognormal(
+        let took_ms = self.environment.draws.lognormal(
             disk.commit_ms,
             disk.commit_sigma,
             Purpose::Commit,
@@ -147,7 +147,7 @@ impl Shard {
         if self.hosts[host].life != life {
             return Ok(());
         }
-        let watcher = population::watcher_of(&self.setting.scenario, host);
+        let watcher = population::watcher_of(&self.environment.scenario, host);
         let (mut pledges, mut vouchers) = (Vec::new(), Vec::new());
         let (newest, again) = self.hosts[host].disk.committed(|record| {
             pledges.extend(Pledge::of(record));
@@ -179,7 +179,7 @@ impl Shard {
         let answer = match task {
             Task::Embed { .. } => 0,
             Task::Generate(generate) => {
-                self.setting.workload.answer_tokens(generate.sampling.seed, &self.setting.draws)
+                self.environment.workload.answer_tokens(generate.sampling.seed, &self.environment.draws)
             }
         };
         let target = &mut self.hosts[host];
@@ -216,8 +216,8 @@ impl Shard {
 
     /// A call waits for the next block; a question is answered as fast as the interface is.
     fn call_ledger(&mut self, host: u32, call: Box<LedgerCall>) {
-        let there = self.now + self.setting.to_ledger();
-        let block = Span::from_ms(self.setting.scenario.ledger.block_ms);
+        let there = self.now + self.environment.to_ledger();
+        let block = Span::from_ms(self.environment.scenario.ledger.block_ms);
         let at = if Chain::is_question(&call) { there } else { next_block(there, block) };
         let caller = &mut self.hosts[host];
         let (id, wallet, is_client) = (caller.next_id(), caller.wallet, caller.is_client());
@@ -226,11 +226,11 @@ impl Shard {
 
     /// One host says that another broke a rule.
     fn accuse(&mut self, host: u32, peer: &NodeId, fault: PeerFault) {
-        let Some(accused) = self.setting.addresses.get(peer).copied() else { return };
-        if self.setting.plan(host).is_none() {
+        let Some(accused) = self.environment.addresses.get(peer).copied() else { return };
+        if self.environment.plan(host).is_none() {
             self.note(Note::Blames(accused));
         }
-        if self.setting.plan(accused).is_none() && fault.is_breach() {
+        if self.environment.plan(accused).is_none() && fault.is_breach() {
             self.note(Note::Accuses(fault));
         }
     }
@@ -241,8 +241,8 @@ impl Shard {
                 self.note(Note::News(u32::try_from(id.0).unwrap_or(u32::MAX), Box::new(news)));
             }
             Said::Served(served) => {
-                let is_honest = self.setting.plan(host).is_none();
-                if let Some(client) = self.setting.addresses.get(&served.client).copied()
+                let is_honest = self.environment.plan(host).is_none();
+                if let Some(client) = self.environment.addresses.get(&served.client).copied()
                     && is_honest
                     && served.refused.is_some_and(blames_client)
                 {
@@ -260,15 +260,15 @@ impl Shard {
         if !is_up {
             return Ok(());
         }
-        let setting = Arc::clone(&self.setting);
-        let order = setting.workload.order(number, &self.hosts[client], &setting.draws);
+        let environment = Arc::clone(&self.environment);
+        let order = environment.workload.order(number, &self.hosts[client], &environment.draws);
         let id = OrderId(u64::from(number));
         self.feed(client, Input::Command(Command::Order { id, order: Box::new(order) }))
     }
 
     pub(crate) fn switch_on(&mut self, host: u32) -> Result<(), Broken> {
         self.up += u64::from(!self.hosts[host].is_up());
-        let first = self.hosts[host].start(host, &self.setting.draws);
+        let first = self.hosts[host].start(host, &self.environment.draws);
         self.feed(host, first)
     }
 

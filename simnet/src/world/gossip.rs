@@ -34,11 +34,11 @@ impl Shard {
     pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
         let bytes = self.weigh(|bytes| codec::encode_onto(&gossip, bytes));
         Check::length(bytes, true)?;
-        let setting = Arc::clone(&self.setting);
-        let Some(topic) = setting.topics.get(&model).copied() else { return Ok(()) };
+        let environment = Arc::clone(&self.environment);
+        let Some(topic) = environment.topics.get(&model).copied() else { return Ok(()) };
         if let Some(probe) = &mut self.probe {
             let carried = self.parcels.is_some().then_some(self.encoded.as_slice());
-            probe.published(self.now, setting.overlay.others(topic, from), carried);
+            probe.published(self.now, environment.overlay.others(topic, from), carried);
         }
         if let Some(parcels) = &mut self.parcels {
             let bytes = std::mem::take(&mut self.encoded);
@@ -46,14 +46,14 @@ impl Shard {
             return Ok(());
         }
         let name = self.hosts[from].next_draw();
-        let key = setting.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
+        let key = environment.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let targets = self.targets(topic, from);
         // Every host would find the same: one check does for all of them.
         let Ok(verified) = gossip.open() else { return Ok(()) };
         let said = (Kind::of_gossip(&gossip), verified);
         let flood = Flood::solved((from, self.now), (topic, key), said, bytes);
-        let is_solvable = setting.scenario.tier == Tier::Fast && !self.uplinks.are_queues();
+        let is_solvable = environment.scenario.tier == Tier::Fast && !self.uplinks.are_queues();
         if is_solvable && self.solve(&flood, &targets) {
             self.deliver(flood);
         } else {
@@ -65,8 +65,8 @@ impl Shard {
     /// Sends a flood on its way hop by hop.
     fn carry(&mut self, flood: Flood, targets: &[u32]) {
         self.counts.floods.carried += 1;
-        let setting = Arc::clone(&self.setting);
-        let of = &setting.overlay.topics[flood.topic as usize];
+        let environment = Arc::clone(&self.environment);
+        let of = &environment.overlay.topics[flood.topic as usize];
         let flood = Arc::new(flood.among(of.members.len()));
         if let Some(member) = of.member(flood.publisher) {
             flood.mark(member);
@@ -78,12 +78,12 @@ impl Shard {
 
     /// Puts one copy of a flood on its way.
     fn copy(&mut self, flood: &Arc<Flood>, from: u32, member: u32, hops: u8, after: Span) {
-        let to = self.setting.overlay.topics[flood.topic as usize].members[member as usize];
+        let to = self.environment.overlay.topics[flood.topic as usize].members[member as usize];
         let bytes = flood.bytes as usize;
         self.counts.sent(flood.kind, 1, bytes as u64);
         let fate = fold(fold(flood.key, u64::from(from)), u64::from(to));
-        let (source, target) = (self.setting.places[from as usize], self.setting.places[to as usize]);
-        let passage = self.setting.links.passage(self.now, source, target, bytes, fate);
+        let (source, target) = (self.environment.places[from as usize], self.environment.places[to as usize]);
+        let passage = self.environment.links.passage(self.now, source, target, bytes, fate);
         let copies = match self.uplinks.leave(from, source, self.now + after, bytes, passage) {
             Passage::Arrives(delay) => [Some(delay), None],
             Passage::Twice(first, second) => [Some(first), Some(second)],
@@ -122,7 +122,7 @@ impl Shard {
                 return Ok(());
             }
         }
-        let prefix = self.setting.prefix(flood.publisher);
+        let prefix = self.environment.prefix(flood.publisher);
         self.feed(host, Input::Gossip { prefix, gossip: flood.gossip.clone() })
     }
 
@@ -131,8 +131,8 @@ impl Shard {
             return;
         }
         let topic = flood.topic as usize;
-        for link in 0..self.setting.overlay.topics[topic].links(member).len() {
-            let of = &self.setting.overlay.topics[topic];
+        for link in 0..self.environment.overlay.topics[topic].links(member).len() {
+            let of = &self.environment.overlay.topics[topic];
             let to = of.links(member)[link];
             if of.members[to as usize] != from {
                 self.copy(flood, host, to, hops.saturating_add(1), VALIDATE);
@@ -142,14 +142,15 @@ impl Shard {
 
     /// The members that a host publishes to. A victim of an eclipse knows nobody but the attackers, if any is there.
     fn targets(&mut self, topic: u32, from: u32) -> Vec<u32> {
-        let setting = &self.setting;
+        let environment = &self.environment;
         let fans = self.fans.entry((topic, from));
-        let targets = fans.or_insert_with(|| setting.overlay.targets(topic, from, &setting.draws)).clone();
-        let Some(plan) = setting.eclipse_of(from).filter(|plan| plan.is_on(self.now)) else {
+        let targets =
+            fans.or_insert_with(|| environment.overlay.targets(topic, from, &environment.draws)).clone();
+        let Some(plan) = environment.eclipse_of(from).filter(|plan| plan.is_on(self.now)) else {
             return targets;
         };
-        let attacks = |host: u32| setting.plan(host).is_some_and(|other| other.attack == plan.attack);
-        let members = (0u32..).zip(&setting.overlay.topics[topic as usize].members);
+        let attacks = |host: u32| environment.plan(host).is_some_and(|other| other.attack == plan.attack);
+        let members = (0u32..).zip(&environment.overlay.topics[topic as usize].members);
         let attackers: Vec<u32> = members
             .filter(|(_, host)| attacks(**host))
             .map(|(member, _)| member)
@@ -160,10 +161,10 @@ impl Shard {
 
     /// Whether a host forwards nothing of what this publisher says: an eclipse keeps its victims' calls.
     fn keeps(&self, host: u32, publisher: u32) -> bool {
-        self.setting.may_keep
-            && self.setting.plan(host).filter(|plan| plan.is_on(self.now)).is_some_and(|plan| {
+        self.environment.may_keep
+            && self.environment.plan(host).filter(|plan| plan.is_on(self.now)).is_some_and(|plan| {
                 let is_aimed = plan.kind == AttackKind::Eclipse;
-                let is_victim = self.setting.eclipse_of(publisher).is_some();
+                let is_victim = self.environment.eclipse_of(publisher).is_some();
                 plan.kind == AttackKind::FreeRider || (is_aimed && is_victim)
             })
     }
@@ -171,19 +172,19 @@ impl Shard {
     /// Finds the way of a flood as though every hop of it happened. Whether that is what would happen.
     fn solve(&mut self, flood: &Flood, targets: &[u32]) -> bool {
         let mut way = std::mem::take(&mut self.way);
-        let setting = &self.setting;
+        let environment = &self.environment;
         let ground = Ground {
             now: self.now,
-            topic: &setting.overlay.topics[flood.topic as usize],
-            distances: &setting.distances[flood.topic as usize],
-            links: &setting.links,
-            publisher: (flood.publisher, setting.places[flood.publisher as usize]),
+            topic: &environment.overlay.topics[flood.topic as usize],
+            distances: &environment.distances[flood.topic as usize],
+            links: &environment.links,
+            publisher: (flood.publisher, environment.places[flood.publisher as usize]),
             key: flood.key,
             bytes: flood.bytes as usize,
             validate: VALIDATE,
         };
         way.find(&ground, targets, |host| self.awake.is_up(host), |host| self.keeps(host, flood.publisher));
-        let is_exact = !setting.changes.meet(flood.topic, self.now, way.last);
+        let is_exact = !environment.changes.meet(flood.topic, self.now, way.last);
         self.way = way;
         is_exact
     }
@@ -196,9 +197,9 @@ impl Shard {
         self.counts.hops.first += way.first;
         self.counts.hops.hops += way.hops;
         self.counts.hops.duplicate += way.arrived - way.first;
-        let (setting, flood) = (Arc::clone(&self.setting), Arc::new(flood));
+        let (environment, flood) = (Arc::clone(&self.environment), Arc::new(flood));
         let invitation = Invitation::of(&flood.gossip);
-        let members = &setting.overlay.topics[flood.topic as usize].members;
+        let members = &environment.overlay.topics[flood.topic as usize].members;
         for ((member, host), reached) in (0u32..).zip(members).zip(way.reached()) {
             if let Some(reached) = reached.filter(|_| self.is_asked(*host, &invitation)) {
                 let event = Event::Hop(Arc::clone(&flood), member, reached.hops);
@@ -210,11 +211,11 @@ impl Shard {
 
     /// Whether a host would do anything with a message but drop it. Who has a plan of its own hears everything.
     fn is_asked(&self, host: u32, invitation: &Invitation) -> bool {
-        if self.setting.plan(host).is_some() {
+        if self.environment.plan(host).is_some() {
             return true;
         }
-        self.setting.is_provider(host)
-            && invitation.share.invites(&invitation.id, &self.setting.nodes[host as usize])
+        self.environment.is_provider(host)
+            && invitation.share.invites(&invitation.id, &self.environment.nodes[host as usize])
     }
 }
 

@@ -1,14 +1,14 @@
-//! A world: a setting, the hosts in it, divided among shards, and the coordinator for what concerns them all.
+//! A world: a environment, the hosts in it, divided among shards, and the coordinator for what concerns them all.
 
 mod coordinator;
 mod deliver;
 pub mod directory;
+mod environment;
 mod event;
 mod gossip;
 pub mod outside;
 pub mod parcel;
 mod probe;
-mod setting;
 mod shard;
 mod shard_map;
 pub mod swarm;
@@ -30,8 +30,8 @@ use crate::network::uplink::Waits;
 use crate::scenario::Scenario;
 use crate::workload::population::{self, NETWORK_ID, hosts};
 use crate::world::coordinator::{Coordinator, Sum};
+use crate::world::environment::Environment;
 use crate::world::probe::Probe;
-use crate::world::setting::Setting;
 use crate::world::shard::Shard;
 
 /// A run that stopped because an invariant does not hold, with all that is needed to see it again.
@@ -61,7 +61,7 @@ pub struct Progress {
 
 /// Everything that exists in one run.
 pub struct World {
-    pub(crate) setting: Arc<Setting>,
+    pub(crate) environment: Arc<Environment>,
     /// One for each thread. They change hands while a window is worked off, and are back in order after it.
     pub(crate) shards: Vec<Shard>,
     pub(crate) coordinator: Coordinator,
@@ -86,13 +86,13 @@ impl World {
         for host in &hosts {
             chain.fund(host.wallet, population::start_money(scenario, &names, host));
         }
-        let setting = Arc::new(Setting::new(scenario, draws, &hosts, threads));
+        let environment = Arc::new(Environment::new(scenario, draws, &hosts, threads));
         let mut world = Self {
-            shards: shards(&setting, hosts),
-            coordinator: Coordinator::new(Arc::clone(&setting), chain),
+            shards: shards(&environment, hosts),
+            coordinator: Coordinator::new(Arc::clone(&environment), chain),
             now: Time(0),
             is_over: false,
-            setting,
+            environment,
         };
         world.post();
         world
@@ -127,12 +127,12 @@ impl World {
 
     /// All hosts, by their numbers.
     pub(crate) fn hosts(&self) -> impl ExactSizeIterator<Item = &Host> + Clone {
-        (0..self.setting.nodes.len()).map(|host| self.host(host as u32))
+        (0..self.environment.nodes.len()).map(|host| self.host(host as u32))
     }
 
     /// The host with this number.
     pub(crate) fn host(&self, host: u32) -> &Host {
-        &self.shards[self.setting.shard_map.shard(host)].hosts[host]
+        &self.shards[self.environment.shard_map.shard(host)].hosts[host]
     }
 
     /// What was counted of orders and hosts.
@@ -177,7 +177,7 @@ impl World {
     }
 
     pub(crate) fn stopped(&self, (at, broken): (Time, Broken)) -> Box<Stopped> {
-        let scenario = &self.setting.scenario;
+        let scenario = &self.environment.scenario;
         Box::new(Stopped {
             run_id: scenario.run_id(),
             seed: scenario.seed,
@@ -220,13 +220,13 @@ impl World {
 }
 
 /// Every host in its shard, at its place there.
-fn shards(setting: &Arc<Setting>, hosts: Vec<Host>) -> Vec<Shard> {
-    let mut crowd = vec![0; setting.shard_map.shards];
-    (0u32..).zip(&hosts).for_each(|(number, _)| crowd[setting.shard_map.shard(number)] += 1);
+fn shards(environment: &Arc<Environment>, hosts: Vec<Host>) -> Vec<Shard> {
+    let mut crowd = vec![0; environment.shard_map.shards];
+    (0u32..).zip(&hosts).for_each(|(number, _)| crowd[environment.shard_map.shard(number)] += 1);
     let mut seated: Vec<Vec<Host>> = crowd.into_iter().map(Vec::with_capacity).collect();
     for (number, host) in (0u32..).zip(hosts) {
-        seated[setting.shard_map.shard(number)].push(host);
+        seated[environment.shard_map.shard(number)].push(host);
     }
-    let shard = |(number, hosts)| Shard::new(Arc::clone(setting), number, hosts);
+    let shard = |(number, hosts)| Shard::new(Arc::clone(environment), number, hosts);
     seated.into_iter().enumerate().map(shard).collect()
 }

@@ -49,7 +49,7 @@ impl World {
     /// # Errors
     /// [`Stopped`] when it breaks an invariant; bytes that are no message break one.
     pub fn bring(&mut self, now: Time, delivery: Delivery) -> Result<(), Box<Stopped>> {
-        let at = self.setting.shard_map.shard(delivery.receiver());
+        let at = self.environment.shard_map.shard(delivery.receiver());
         self.shards[at].accept(now.max(self.now), delivery);
         // More may happen at this very moment.
         self.exchange(now).map_err(|broken| self.stopped(broken))
@@ -77,8 +77,8 @@ impl Shard {
         match delivery {
             Delivery::Direct { from, to, bytes } => {
                 let message: Message = codec::decode(&bytes).map_err(garbled)?;
-                let prefix = self.setting.prefix(from);
-                let from = self.setting.nodes[from as usize];
+                let prefix = self.environment.prefix(from);
+                let from = self.environment.nodes[from as usize];
                 self.feed(to, Input::Received { from, prefix, message })
             }
             Delivery::Gossip { at, bytes } => {
@@ -90,12 +90,12 @@ impl Shard {
                 }
                 // The node's shell judges it before it is passed on: what is false ends there.
                 let Ok(gossip) = gossip.open() else { return Ok(()) };
-                let author = self.setting.addresses.get(&gossip.author()).copied();
-                let prefix = author.map_or(Prefix::UNKNOWN, |author| self.setting.prefix(author));
+                let author = self.environment.addresses.get(&gossip.author()).copied();
+                let prefix = author.map_or(Prefix::UNKNOWN, |author| self.environment.prefix(author));
                 self.feed(at, Input::Gossip { prefix, gossip })
             }
             Delivery::Undelivered { from, to } => {
-                let to = self.setting.nodes[to as usize];
+                let to = self.environment.nodes[to as usize];
                 self.feed(from, Input::Undelivered { to })
             }
         }

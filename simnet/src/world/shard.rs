@@ -19,10 +19,10 @@ use crate::measures::Counts;
 use crate::network::uplink::Uplinks;
 use crate::network::way::Way;
 use crate::world::coordinator::{Note, Noted};
+use crate::world::environment::Environment;
 use crate::world::event::Event;
 use crate::world::parcel::Parcel;
 use crate::world::probe::Probe;
-use crate::world::setting::Setting;
 
 /// Pairs of hosts whose latest arrival is kept before those that are over are looked for.
 pub(crate) const ARRIVALS_MIN: usize = 1_024;
@@ -30,26 +30,26 @@ pub(crate) const ARRIVALS_MIN: usize = 1_024;
 /// The hosts of a shard, by their numbers in the world.
 pub(crate) struct Hosts {
     seated: Vec<Host>,
-    setting: Arc<Setting>,
+    environment: Arc<Environment>,
 }
 
 impl Index<u32> for Hosts {
     type Output = Host;
 
     fn index(&self, host: u32) -> &Host {
-        &self.seated[self.setting.shard_map.place(host)]
+        &self.seated[self.environment.shard_map.place(host)]
     }
 }
 
 impl IndexMut<u32> for Hosts {
     fn index_mut(&mut self, host: u32) -> &mut Host {
-        &mut self.seated[self.setting.shard_map.place(host)]
+        &mut self.seated[self.environment.shard_map.place(host)]
     }
 }
 
 /// A shard.
 pub(crate) struct Shard {
-    pub(crate) setting: Arc<Setting>,
+    pub(crate) environment: Arc<Environment>,
     number: usize,
     pub(crate) now: Time,
     /// What is due from here on waits for the next window.
@@ -86,9 +86,9 @@ pub(crate) struct Shard {
 
 impl Shard {
     /// A shard with these hosts, all switched off.
-    pub(crate) fn new(setting: Arc<Setting>, number: usize, hosts: Vec<Host>) -> Self {
-        let everyone = setting.nodes.len();
-        let are_queues = setting.scenario.network.uplink_queues;
+    pub(crate) fn new(environment: Arc<Environment>, number: usize, hosts: Vec<Host>) -> Self {
+        let everyone = environment.nodes.len();
+        let are_queues = environment.scenario.network.uplink_queues;
         Self {
             number,
             now: Time(0),
@@ -96,7 +96,7 @@ impl Shard {
             subject: 0,
             trace: Trace::default(),
             queue: Queue::new(),
-            hosts: Hosts { seated: hosts, setting: Arc::clone(&setting) },
+            hosts: Hosts { seated: hosts, environment: Arc::clone(&environment) },
             awake: Awake::nobody(everyone),
             up: 0,
             uplinks: if are_queues { Uplinks::of(everyone) } else { Uplinks::default() },
@@ -109,10 +109,10 @@ impl Shard {
             parcels: None,
             probe: None,
             log: Vec::new(),
-            outbox: (0..setting.shard_map.shards).map(|_| Vec::new()).collect(),
+            outbox: (0..environment.shard_map.shards).map(|_| Vec::new()).collect(),
             inbox: Vec::new(),
             inbox_at: Time(u64::MAX),
-            setting,
+            environment,
         }
     }
 
@@ -145,7 +145,7 @@ impl Shard {
     pub(crate) fn begin(&mut self, key: &Key) {
         self.now = key.at;
         self.subject = key.dst;
-        self.awake.pass(&self.setting.switches, key.at);
+        self.awake.pass(&self.environment.switches, key.at);
         self.trace.begin(key);
     }
 
@@ -193,7 +193,7 @@ impl Shard {
     }
 
     fn post(&mut self, key: Key, event: Event) {
-        let shard = self.setting.shard_map.shard(key.dst);
+        let shard = self.environment.shard_map.shard(key.dst);
         if shard == self.number {
             self.queue.push(key, event);
         } else {
@@ -214,13 +214,13 @@ impl Shard {
             Event::Committed(life) => self.committed(host, life),
             Event::Engine(step) => self.engine_step(host, step.0, step.1),
             Event::Message(message) => {
-                let prefix = self.setting.prefix(from);
-                let from = self.setting.nodes[from as usize];
+                let prefix = self.environment.prefix(from);
+                let from = self.environment.nodes[from as usize];
                 self.feed(host, Input::Received { from, prefix, message: *message })
             }
             Event::Hop(flood, member, hops) => self.hop(&flood, host, member, from, hops),
             Event::Undelivered(to) => {
-                let to = self.setting.nodes[to as usize];
+                let to = self.environment.nodes[to as usize];
                 self.feed(host, Input::Undelivered { to })
             }
             Event::Order(number) => self.order(host, number),

@@ -48,7 +48,7 @@ impl World {
     /// # Panics
     /// Where the system has no thread left for one of several shards.
     pub fn run(&mut self, progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
-        let crypto = self.setting.scenario.crypto;
+        let crypto = self.environment.scenario.crypto;
         let ended = std::thread::scope(|scope| {
             let crew: Vec<Worker> = (1..self.shards.len()).map(|_| Worker::start(scope, crypto)).collect();
             crypto.with(|| self.run_to_the_end(&crew, progress))
@@ -89,7 +89,7 @@ impl World {
             return Ok(false);
         }
         // Whatever anyone does from `next` on is felt elsewhere in a later window; a sample ends one.
-        let until = (next + self.setting.ahead()).min(self.coordinator.next_sample).min(limit);
+        let until = (next + self.environment.ahead()).min(self.coordinator.next_sample).min(limit);
         self.coordinator.deal(until);
         self.post();
         self.run_shards(crew, until);
@@ -158,7 +158,7 @@ impl World {
     /// Gives shards what happens to their hosts on the coordinator's account.
     pub(crate) fn post(&mut self) {
         for (key, event) in self.coordinator.out() {
-            self.shards[self.setting.shard_map.shard(key.dst)].push(key, event);
+            self.shards[self.environment.shard_map.shard(key.dst)].push(key, event);
         }
     }
 

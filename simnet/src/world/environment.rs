@@ -23,7 +23,7 @@ use crate::world::directory::Directory;
 use crate::world::shard_map::ShardMap;
 
 /// What every shard of a world reads.
-pub(crate) struct Setting {
+pub(crate) struct Environment {
     pub(crate) scenario: Scenario,
     pub(crate) draws: Draws,
     pub(crate) links: Links,
@@ -83,7 +83,7 @@ impl Changes {
     }
 }
 
-impl Setting {
+impl Environment {
     /// Of a scenario with these hosts, in at most so many shards.
     pub(crate) fn new(scenario: &Scenario, draws: Draws, hosts: &[Host], shards: NonZeroUsize) -> Self {
         let regions = Regions::shipped();
