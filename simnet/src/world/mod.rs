@@ -1,4 +1,4 @@
-//! A world: a environment, the hosts in it, divided among shards, and the coordinator for what concerns them all.
+//! A world: an environment, the hosts in it, divided among shards, and the coordinator for what concerns them all.
 
 mod coordinator;
 mod deliver;
