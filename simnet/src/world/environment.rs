@@ -153,8 +153,8 @@ impl Environment {
     }
 
     /// Nothing that happens in one shard or on the ledger is felt in another shard sooner.
-    pub(crate) fn ahead(&self) -> Span {
-        self.shard_map.apart.min(self.to_ledger())
+    pub(crate) fn lookahead(&self) -> Span {
+        self.shard_map.lookahead.min(self.to_ledger())
     }
 }
 

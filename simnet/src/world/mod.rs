@@ -7,12 +7,12 @@ mod environment;
 mod event;
 pub mod external;
 mod gossip;
+mod lookahead;
 pub mod parcel;
 mod probe;
 mod shard;
 mod shard_map;
 pub mod swarm;
-mod windows;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

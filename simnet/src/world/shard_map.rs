@@ -24,7 +24,7 @@ pub(crate) struct ShardMap {
     /// How many shards there are.
     pub(crate) shards: usize,
     /// Nothing gets from one shard to another faster; without end where there is one.
-    pub(crate) apart: Span,
+    pub(crate) lookahead: Span,
 }
 
 impl ShardMap {
@@ -50,12 +50,12 @@ impl ShardMap {
             seated.push(host.place);
         }
         if of.len() < 2 {
-            return Self { shard: Vec::new(), place: Vec::new(), shards: 1, apart: Span(u64::MAX) };
+            return Self { shard: Vec::new(), place: Vec::new(), shards: 1, lookahead: Span(u64::MAX) };
         }
         let numbers: BTreeMap<usize, usize> = of.keys().copied().zip(0..).collect();
         let shard = wanted.iter().map(|shard| numbers[shard]).collect();
         let places: Vec<&Vec<Place>> = of.values().collect();
-        Self { shard, place, shards: of.len(), apart: apart(links, &places) }
+        Self { shard, place, shards: of.len(), lookahead: lookahead(links, &places) }
     }
 
     /// The shard that a host is in.
@@ -80,7 +80,7 @@ fn gather_owners(hosts: &[Host], shard: &mut [usize]) {
 }
 
 /// The shortest way between two hosts of different shards, whatever a message on it draws.
-fn apart(links: &Links, shards: &[&Vec<Place>]) -> Span {
+fn lookahead(links: &Links, shards: &[&Vec<Place>]) -> Span {
     let relays: BTreeSet<u8> = shards
         .iter()
         .flat_map(|places| places.iter())
@@ -189,7 +189,7 @@ mod tests {
         let (hosts, _, shard_map) = seated("", 2);
         let first = (0..2_000).filter(|host| shard_map.shard(*host) == 0).count();
         assert!((850..1_150).contains(&first) && hosts.len() == 2_000, "{first}");
-        assert!(shard_map.apart >= Span::from_ms(25), "{:?}", shard_map.apart);
+        assert!(shard_map.lookahead >= Span::from_ms(25), "{:?}", shard_map.lookahead);
         let mut places: Vec<(usize, usize)> =
             (0..2_000).map(|host| (shard_map.shard(host), shard_map.place(host))).collect();
         places.sort_unstable();
@@ -201,7 +201,7 @@ mod tests {
     fn one_shard_has_everyone_in_their_order_and_nothing_to_wait_for() {
         let (_, _, shard_map) = seated("", 1);
         assert_eq!((shard_map.shards, shard_map.shard(77), shard_map.place(77)), (1, 0, 77));
-        assert_eq!(shard_map.apart, Span(u64::MAX));
+        assert_eq!(shard_map.lookahead, Span(u64::MAX));
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
                 let passage =
                     links.passage(bombyx_protocol::time::Time(0), hosts[one].place, hosts[other].place, 0, 0);
                 let crate::network::links::Passage::Arrives(after) = passage else { continue };
-                assert!(after >= shard_map.apart, "{after:?} under {:?}", shard_map.apart);
+                assert!(after >= shard_map.lookahead, "{after:?} under {:?}", shard_map.lookahead);
             }
         }
     }

@@ -89,7 +89,7 @@ impl World {
             return Ok(false);
         }
         // Whatever anyone does from `next` on is felt elsewhere in a later window; a sample ends one.
-        let until = (next + self.environment.ahead()).min(self.coordinator.next_sample).min(limit);
+        let until = (next + self.environment.lookahead()).min(self.coordinator.next_sample).min(limit);
         self.coordinator.deal(until);
         self.post();
         self.run_shards(crew, until);
