@@ -61,7 +61,7 @@ pub enum Purpose {
     /// At whom an eclipse is aimed.
     Victim = 30,
     /// What becomes of one message on its way: its delay, and whether it arrives. (10 to 14 were once its parts.)
-    Passage = 40,
+    Transit = 40,
     /// A key that is looked up in the hash table.
     LookupKey = 60,
     /// Which of the hosts that fit are in a bucket of a routing table.
@@ -257,8 +257,8 @@ mod tests {
         let mean = |draw: &dyn Fn(u64) -> f64| (0..40_000).map(draw).sum::<f64>() / 40_000.0;
         let exponential = mean(&|i| draws.exponential(2.0, Purpose::Arrival, &[i]));
         assert!((exponential - 2.0).abs() < 0.05, "{exponential}");
-        let normal = mean(&|i| draws.normal(Purpose::Passage, &[i]));
-        let square = mean(&|i| draws.normal(Purpose::Passage, &[i]).powi(2));
+        let normal = mean(&|i| draws.normal(Purpose::Transit, &[i]));
+        let square = mean(&|i| draws.normal(Purpose::Transit, &[i]).powi(2));
         assert!(normal.abs() < 0.02 && (square - 1.0).abs() < 0.03, "{normal} {square}");
         let heavy = mean(&|i| draws.weighted([1.0, 3.0].into_iter(), Purpose::Gpu, &[i]) as f64);
         assert!((heavy - 0.75).abs() < 0.01, "{heavy}");

@@ -28,7 +28,7 @@ pub struct Partition {
 
 /// What becomes of one message on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Passage {
+pub enum Transit {
     /// It arrives after this long.
     Arrives(Span),
     /// It arrives twice, after these.
@@ -127,8 +127,8 @@ impl Links {
 
     /// What becomes of a message of `bytes` that leaves now. `fate` is 64 even bits drawn for this message alone.
     #[must_use]
-    pub fn passage(&self, now: Time, from: Place, to: Place, bytes: usize, fate: u64) -> Passage {
-        self.sender(now, from, bytes).passage(to, self.path(from, to), fate)
+    pub fn transit(&self, now: Time, from: Place, to: Place, bytes: usize, fate: u64) -> Transit {
+        self.sender(now, from, bytes).transit(to, self.path(from, to), fate)
     }
 
     /// A host that sends copies of one message of `bytes` now.
@@ -187,19 +187,19 @@ impl Links {
 impl Sender<'_> {
     /// What becomes of the copy with this fate on its way to a place that lies so far away.
     #[must_use]
-    pub fn passage(&self, to: Place, path: Span, fate: u64) -> Passage {
+    pub fn transit(&self, to: Place, path: Span, fate: u64) -> Transit {
         if self.links.is_cut(self.now, self.from, to) {
-            return Passage::Cut;
+            return Transit::Cut;
         }
         let faults = &self.links.faults;
         if faults.drop > 0.0 && unit(fold(fate, 1)) < faults.drop {
-            return Passage::Lost;
+            return Transit::Lost;
         }
         let delay = self.delay(to, path.0, fate);
         if faults.duplicate > 0.0 && unit(fold(fate, 2)) < faults.duplicate {
-            return Passage::Twice(delay, Span(delay.0 * 2));
+            return Transit::Twice(delay, Span(delay.0 * 2));
         }
-        Passage::Arrives(delay)
+        Transit::Arrives(delay)
     }
 
     fn delay(&self, to: Place, path: u64, fate: u64) -> Span {
@@ -235,14 +235,14 @@ mod tests {
     }
 
     fn delay(links: &Links, from: Place, to: Place, bytes: usize, id: u64) -> u64 {
-        match links.passage(Time(0), from, to, bytes, fate(id)) {
-            Passage::Arrives(after) => after.0,
-            other @ (Passage::Twice(..) | Passage::Lost | Passage::Cut) => panic!("{other:?}"),
+        match links.transit(Time(0), from, to, bytes, fate(id)) {
+            Transit::Arrives(after) => after.0,
+            other @ (Transit::Twice(..) | Transit::Lost | Transit::Cut) => panic!("{other:?}"),
         }
     }
 
     fn fate(id: u64) -> u64 {
-        Draws::new(1).bits(Purpose::Passage, &[id])
+        Draws::new(1).bits(Purpose::Transit, &[id])
     }
 
     #[test]
@@ -295,13 +295,13 @@ mod tests {
 
     #[test]
     fn messages_vanish_or_double_only_where_asked_for() {
-        let count = |faults, wanted: fn(Passage) -> bool| {
+        let count = |faults, wanted: fn(Transit) -> bool| {
             let links = links(vec![], faults);
-            let passage = |id| links.passage(Time(0), place(0, 0), place(1, 0), 100, fate(id));
-            (0..2_000).filter(|id| wanted(passage(*id))).count()
+            let transit = |id| links.transit(Time(0), place(0, 0), place(1, 0), 100, fate(id));
+            (0..2_000).filter(|id| wanted(transit(*id))).count()
         };
-        let lost = |passage| passage == Passage::Lost;
-        let twice = |passage| matches!(passage, Passage::Twice(..));
+        let lost = |transit| transit == Transit::Lost;
+        let twice = |transit| matches!(transit, Transit::Twice(..));
         assert_eq!(count(Faults::default(), lost) + count(Faults::default(), twice), 0);
         assert!((150..250).contains(&count(Faults { drop: 0.1, ..Faults::default() }, lost)));
         assert!((150..250).contains(&count(Faults { duplicate: 0.1, ..Faults::default() }, twice)));

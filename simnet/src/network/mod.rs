@@ -5,6 +5,6 @@ pub mod kademlia;
 pub mod kind;
 pub mod links;
 pub mod overlay;
+pub(crate) mod paths;
 pub mod place;
 pub mod uplink;
-pub(crate) mod way;

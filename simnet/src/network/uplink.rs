@@ -2,7 +2,7 @@
 
 use bombyx_protocol::time::{Span, Time};
 
-use crate::network::links::Passage;
+use crate::network::links::Transit;
 use crate::network::place::{Place, sending};
 
 /// Hosts' uplinks as queues: first come, first served.
@@ -55,12 +55,12 @@ impl Uplinks {
         self.are_queues().then_some(self.waits)
     }
 
-    /// The passage of a message that a host at `place` is ready to send at `at`, with its wait. What vanishes vanishes
+    /// The transit of a message that a host at `place` is ready to send at `at`, with its wait. What vanishes vanishes
     /// on the way; what cannot set out takes no room.
     #[must_use]
-    pub fn leave(&mut self, host: u32, place: Place, at: Time, bytes: usize, passage: Passage) -> Passage {
-        let Some(free) = self.free.get_mut(host as usize).filter(|_| passage != Passage::Cut) else {
-            return passage;
+    pub fn leave(&mut self, host: u32, place: Place, at: Time, bytes: usize, transit: Transit) -> Transit {
+        let Some(free) = self.free.get_mut(host as usize).filter(|_| transit != Transit::Cut) else {
+            return transit;
         };
         let start = at.max(*free);
         *free = start + sending(place, bytes);
@@ -69,10 +69,10 @@ impl Uplinks {
         self.waits.together.0 += wait.0;
         self.waits.longest = self.waits.longest.max(wait);
         let later = |after: Span| Span(after.0 + wait.0);
-        match passage {
-            Passage::Arrives(after) => Passage::Arrives(later(after)),
-            Passage::Twice(first, second) => Passage::Twice(later(first), later(second)),
-            Passage::Lost | Passage::Cut => passage,
+        match transit {
+            Transit::Arrives(after) => Transit::Arrives(later(after)),
+            Transit::Twice(first, second) => Transit::Twice(later(first), later(second)),
+            Transit::Lost | Transit::Cut => transit,
         }
     }
 
@@ -93,14 +93,14 @@ mod tests {
         let mut uplinks = Uplinks::of(2);
         // 10,000 bytes take 16 ms on DSL.
         let dsl = Place { region: 0, access: 3, relay: None };
-        let mut leave = |host, at, passage| uplinks.leave(host, dsl, Time(at), 10_000, passage);
-        let arrives = Passage::Arrives(Span(20_000));
+        let mut leave = |host, at, transit| uplinks.leave(host, dsl, Time(at), 10_000, transit);
+        let arrives = Transit::Arrives(Span(20_000));
         assert_eq!(leave(0, 0, arrives), arrives);
-        assert_eq!(leave(0, 1_000, Passage::Lost), Passage::Lost);
-        assert_eq!(leave(0, 2_000, Passage::Cut), Passage::Cut);
+        assert_eq!(leave(0, 1_000, Transit::Lost), Transit::Lost);
+        assert_eq!(leave(0, 2_000, Transit::Cut), Transit::Cut);
         assert_eq!(
             leave(0, 2_000, arrives),
-            Passage::Arrives(Span(50_000)),
+            Transit::Arrives(Span(50_000)),
             "after the first and the lost one"
         );
         assert_eq!(leave(1, 2_000, arrives), arrives);

@@ -21,7 +21,7 @@ use crate::host::engine::Step;
 use crate::kernel::rng::Purpose;
 use crate::ledger::chain::Chain;
 use crate::network::kind::Kind;
-use crate::network::links::Passage;
+use crate::network::links::Transit;
 use crate::workload::population;
 use crate::world::coordinator::{Called, Note};
 use crate::world::event::Event;
@@ -79,15 +79,15 @@ impl Shard {
             parcels.push(Parcel::Direct { from, to: dst, bytes: std::mem::take(&mut self.encoded) });
             return Ok(());
         }
-        match self.passage(from, dst, bytes) {
-            Passage::Arrives(after) => self.arrive(from, dst, after, message),
-            Passage::Twice(first, second) => {
+        match self.transit(from, dst, bytes) {
+            Transit::Arrives(after) => self.arrive(from, dst, after, message),
+            Transit::Twice(first, second) => {
                 self.arrive(from, dst, first, message.clone());
                 // The copy comes out of order, as over another path.
                 self.schedule(self.now + second, dst, from, Event::Message(Box::new(message)));
             }
-            Passage::Lost => {}
-            Passage::Cut => self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst)),
+            Transit::Lost => {}
+            Transit::Cut => self.schedule(self.now + DIAL_DEADLINE, from, from, Event::Undelivered(dst)),
         }
         Ok(())
     }
@@ -113,12 +113,12 @@ impl Shard {
         self.schedule(at, dst, from, Event::Message(Box::new(message)));
     }
 
-    fn passage(&mut self, from: u32, to: u32, bytes: usize) -> Passage {
+    fn transit(&mut self, from: u32, to: u32, bytes: usize) -> Transit {
         let name = self.hosts[from].next_draw();
-        let fate = self.environment.draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), name]);
+        let fate = self.environment.draws.bits(Purpose::Transit, &[u64::from(from), u64::from(to), name]);
         let (source, target) = (self.environment.places[from as usize], self.environment.places[to as usize]);
-        let passage = self.environment.links.passage(self.now, source, target, bytes, fate);
-        self.uplinks.leave(from, source, self.now, bytes, passage)
+        let transit = self.environment.links.transit(self.now, source, target, bytes, fate);
+        self.uplinks.leave(from, source, self.now, bytes, transit)
     }
 
     fn persist(&mut self, host: u32, id: PersistId, record: Box<Record>) -> Result<(), Broken> {
@@ -167,8 +167,8 @@ impl Shard {
     /// Copies what a provider earned to its watcher. It is sent again with the next voucher, so a lost copy is no loss.
     fn entrust(&mut self, host: u32, vouchers: Vec<(u32, WatchedVoucher)>) {
         for (watcher, watched) in vouchers {
-            if let Passage::Arrives(after) | Passage::Twice(after, _) =
-                self.passage(host, watcher, GUARDED_BYTES)
+            if let Transit::Arrives(after) | Transit::Twice(after, _) =
+                self.transit(host, watcher, GUARDED_BYTES)
             {
                 self.schedule(self.now + after, watcher, host, Event::Watch(Box::new(watched)));
             }

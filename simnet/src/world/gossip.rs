@@ -20,8 +20,8 @@ use crate::check::{Broken, Check};
 use crate::kernel::rng::{Purpose, fold};
 use crate::network::flood::Flood;
 use crate::network::kind::Kind;
-use crate::network::links::Passage;
-use crate::network::way::Ground;
+use crate::network::links::Transit;
+use crate::network::paths::Ground;
 use crate::scenario::{AttackKind, Tier};
 use crate::world::event::Event;
 use crate::world::parcel::Parcel;
@@ -46,7 +46,7 @@ impl Shard {
             return Ok(());
         }
         let name = self.hosts[from].next_draw();
-        let key = environment.draws.bits(Purpose::Passage, &[u64::from(topic), u64::from(from), name]);
+        let key = environment.draws.bits(Purpose::Transit, &[u64::from(topic), u64::from(from), name]);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let targets = self.targets(topic, from);
         // Every host would find the same: one check does for all of them.
@@ -83,11 +83,11 @@ impl Shard {
         self.counts.sent(flood.kind, 1, bytes as u64);
         let fate = fold(fold(flood.key, u64::from(from)), u64::from(to));
         let (source, target) = (self.environment.places[from as usize], self.environment.places[to as usize]);
-        let passage = self.environment.links.passage(self.now, source, target, bytes, fate);
-        let copies = match self.uplinks.leave(from, source, self.now + after, bytes, passage) {
-            Passage::Arrives(delay) => [Some(delay), None],
-            Passage::Twice(first, second) => [Some(first), Some(second)],
-            Passage::Lost | Passage::Cut => [None, None],
+        let transit = self.environment.links.transit(self.now, source, target, bytes, fate);
+        let copies = match self.uplinks.leave(from, source, self.now + after, bytes, transit) {
+            Transit::Arrives(delay) => [Some(delay), None],
+            Transit::Twice(first, second) => [Some(first), Some(second)],
+            Transit::Lost | Transit::Cut => [None, None],
         };
         for delay in copies.into_iter().flatten() {
             let event = Event::Hop(Arc::clone(flood), member, hops);
@@ -169,7 +169,7 @@ impl Shard {
             })
     }
 
-    /// Finds the way of a flood as though every hop of it happened. Whether that is what would happen.
+    /// Finds the paths of a flood as though every hop of it happened. Whether that is what would happen.
     fn solve(&mut self, flood: &Flood, targets: &[u32]) -> bool {
         let mut way = std::mem::take(&mut self.way);
         let environment = &self.environment;

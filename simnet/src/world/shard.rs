@@ -16,8 +16,8 @@ use crate::host::{Host, Runaway};
 use crate::kernel::queue::{Key, Queue};
 use crate::kernel::trace::Trace;
 use crate::measures::Counts;
+use crate::network::paths::Paths;
 use crate::network::uplink::Uplinks;
-use crate::network::way::Way;
 use crate::world::coordinator::{Note, Noted};
 use crate::world::environment::Environment;
 use crate::world::event::Event;
@@ -69,7 +69,7 @@ pub(crate) struct Shard {
     pub(crate) arrivals_max: usize,
     /// To whom a host publishes on a topic, once it has.
     pub(crate) fans: BTreeMap<(u32, u32), Vec<u32>>,
-    pub(crate) way: Way,
+    pub(crate) way: Paths,
     /// The message that was sent last: kept for its memory.
     pub(crate) encoded: Vec<u8>,
     pub(crate) counts: Counts,
@@ -103,7 +103,7 @@ impl Shard {
             arrivals: BTreeMap::new(),
             arrivals_max: ARRIVALS_MIN,
             fans: BTreeMap::new(),
-            way: Way::default(),
+            way: Paths::default(),
             encoded: Vec::new(),
             counts: Counts::default(),
             parcels: None,

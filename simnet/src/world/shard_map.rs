@@ -223,9 +223,9 @@ mod tests {
                 |one: usize, other: usize| shard_map.shard(one as u32) != shard_map.shard(other as u32);
             let pairs = (0..hosts.len()).map(|one| (one, (one * 7 + 13) % hosts.len()));
             for (one, other) in pairs.filter(|(one, other)| across(*one, *other)) {
-                let passage =
-                    links.passage(bombyx_protocol::time::Time(0), hosts[one].place, hosts[other].place, 0, 0);
-                let crate::network::links::Passage::Arrives(after) = passage else { continue };
+                let transit =
+                    links.transit(bombyx_protocol::time::Time(0), hosts[one].place, hosts[other].place, 0, 0);
+                let crate::network::links::Transit::Arrives(after) = transit else { continue };
                 assert!(after >= shard_map.lookahead, "{after:?} under {:?}", shard_map.lookahead);
             }
         }

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bombyx_simnet::kernel::rng::{Draws, Purpose};
-use bombyx_simnet::network::links::{Links, Passage};
+use bombyx_simnet::network::links::{Links, Transit};
 use bombyx_simnet::network::place::Place;
 use libp2p::PeerId;
 use libp2p::multiaddr::{Multiaddr, Protocol};
@@ -69,16 +69,16 @@ fn with<T>(act: impl FnOnce(&mut Fabric) -> T) -> T {
 }
 
 /// How long `bytes` that leave now take. Links neither lose nor cut here: scenarios that ask for that are refused.
-pub(crate) fn passage(from: u32, to: u32, bytes: usize) -> Duration {
+pub(crate) fn transit(from: u32, to: u32, bytes: usize) -> Duration {
     with(|fabric| {
         fabric.passages += 1;
         let about = [u64::from(from), u64::from(to), fabric.passages];
-        let fate = fabric.draws.bits(Purpose::Passage, &about);
+        let fate = fabric.draws.bits(Purpose::Transit, &about);
         let (source, target) = (fabric.places[from as usize], fabric.places[to as usize]);
         let now = bombyx_protocol::time::Time(0);
-        let span = match fabric.links.passage(now, source, target, bytes, fate) {
-            Passage::Arrives(span) | Passage::Twice(span, _) => span,
-            Passage::Lost | Passage::Cut => fabric.links.undisturbed(source, target),
+        let span = match fabric.links.transit(now, source, target, bytes, fate) {
+            Transit::Arrives(span) | Transit::Twice(span, _) => span,
+            Transit::Lost | Transit::Cut => fabric.links.undisturbed(source, target),
         };
         Duration::from_micros(span.0)
     })

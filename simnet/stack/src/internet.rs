@@ -75,8 +75,8 @@ impl Transport for Carrier {
         Ok(Box::pin(async move {
             let peer = fabric::peer(to).ok_or(io::ErrorKind::HostUnreachable)?;
             let (there, back) =
-                (fabric::passage(from, to, HANDSHAKE_BYTES), fabric::passage(to, from, HANDSHAKE_BYTES));
-            let again = fabric::passage(from, to, HANDSHAKE_BYTES);
+                (fabric::transit(from, to, HANDSHAKE_BYTES), fabric::transit(to, from, HANDSHAKE_BYTES));
+            let again = fabric::transit(from, to, HANDSHAKE_BYTES);
             let ready = Instant::now() + there + back + again;
             sleep(there).await;
             let (muxer, theirs) = link::connect(from, to);

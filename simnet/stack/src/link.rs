@@ -99,8 +99,8 @@ impl Pipe {
         let now = Instant::now();
         match self.newest {
             Some((written, arrives)) if written == now => arrives,
-            Some((_, arrives)) => arrives.max(now + fabric::passage(self.from, self.to, bytes)),
-            None => now + fabric::passage(self.from, self.to, bytes),
+            Some((_, arrives)) => arrives.max(now + fabric::transit(self.from, self.to, bytes)),
+            None => now + fabric::transit(self.from, self.to, bytes),
         }
     }
 
@@ -217,7 +217,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         lock(&self.writes).end();
         let mut pipe = lock(&self.reads);
-        let at = Instant::now() + fabric::passage(pipe.to, pipe.from, 0);
+        let at = Instant::now() + fabric::transit(pipe.to, pipe.from, 0);
         pipe.refused.get_or_insert(at);
         wake(&mut pipe.writer);
     }
@@ -248,7 +248,7 @@ impl Link {
         }
         let (own, other) = (self.ends[side].host, self.ends[1 - side].host);
         let now = Instant::now();
-        let heard = now + fabric::passage(own, other, 0);
+        let heard = now + fabric::transit(own, other, 0);
         let [end, far] = if side == 0 { [0, 1] } else { [1, 0] };
         self.ends[end].closes = Some(now);
         self.ends[far].closes.get_or_insert(heard);
@@ -272,7 +272,7 @@ impl Link {
         self.pipes.retain(|pipe| pipe.strong_count() > 0);
         self.pipes.extend([Arc::downgrade(&there), Arc::downgrade(&back)]);
         let theirs = Stream { reads: Arc::clone(&there), writes: Arc::clone(&back), alarm: Alarm::default() };
-        let at = Instant::now() + fabric::passage(own, other, 0);
+        let at = Instant::now() + fabric::transit(own, other, 0);
         let far = &mut self.ends[1 - side];
         far.inbound.push_back((at, theirs));
         wake(&mut far.waker);

@@ -3,7 +3,7 @@
 use bombyx_protocol::time::{Span, Time};
 use bombyx_simnet::kernel::rng::{Draws, Purpose};
 use bombyx_simnet::network::kademlia::Kademlia;
-use bombyx_simnet::network::links::{Links, Passage};
+use bombyx_simnet::network::links::{Links, Transit};
 use bombyx_simnet::network::overlay::are_connected;
 use bombyx_simnet::results::report::Report;
 use bombyx_simnet::scenario::{Regions, Scenario};
@@ -45,10 +45,10 @@ fn look_up(scenario: &Scenario, connections: f64) -> Vec<Lookup> {
     let mut one_way = |from: u32, to: u32, bytes: usize| {
         passages += 1;
         let (source, target) = (hosts[from as usize].place, hosts[to as usize].place);
-        let fate = draws.bits(Purpose::Passage, &[u64::from(from), u64::from(to), passages]);
-        match links.passage(Time(0), source, target, bytes, fate) {
-            Passage::Arrives(span) | Passage::Twice(span, _) => span.0,
-            Passage::Lost | Passage::Cut => 0,
+        let fate = draws.bits(Purpose::Transit, &[u64::from(from), u64::from(to), passages]);
+        match links.transit(Time(0), source, target, bytes, fate) {
+            Transit::Arrives(span) | Transit::Twice(span, _) => span.0,
+            Transit::Lost | Transit::Cut => 0,
         }
     };
     (0..LOOKUPS)

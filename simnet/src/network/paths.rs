@@ -1,4 +1,4 @@
-//! The way of one flood, found as a shortest path without an event for each hop.
+//! The paths of one flood, found as a shortest path without an event for each hop.
 //!
 //! What a flood looks at lies close together: by member, where it is, and by link, how long the way is when nothing varies,
 //! which costs a relay and a hash to work out.
@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use bombyx_protocol::time::{Span, Time};
 
 use crate::kernel::rng::fold;
-use crate::network::links::{Links, Passage};
+use crate::network::links::{Links, Transit};
 use crate::network::overlay::Topic;
 use crate::network::place::Place;
 
@@ -66,9 +66,9 @@ pub(crate) struct Ground<'a> {
     pub(crate) validate: Span,
 }
 
-/// The way of one flood, and room for the next one.
+/// The paths of one flood, and room for the next one.
 #[derive(Debug, Default)]
-pub(crate) struct Way {
+pub(crate) struct Paths {
     /// By member.
     reached: Vec<Reached>,
     /// Arrivals of copies that may be the first, in their order.
@@ -86,8 +86,8 @@ pub(crate) struct Way {
     pub(crate) last: Time,
 }
 
-impl Way {
-    /// Finds the way of a flood to these members and on from them, as though every hop of it happened. Who is not up
+impl Paths {
+    /// Finds the paths of a flood to these members and on from them, as though every hop of it happened. Who is not up
     /// hears nothing; who keeps it forwards nothing.
     pub(crate) fn find(
         &mut self,
@@ -106,8 +106,8 @@ impl Way {
         let (sender, fates) = (links.sender(now, home, bytes), fold(key, u64::from(publisher)));
         for member in targets {
             let (host, place) = (topic.members[*member as usize], distances.places[*member as usize]);
-            let passage = sender.passage(place, links.path(home, place), fold(fates, u64::from(host)));
-            self.copy(passage, (now, publisher, 1), *member, is_up(host));
+            let transit = sender.transit(place, links.path(home, place), fold(fates, u64::from(host)));
+            self.copy(transit, (now, publisher, 1), *member, is_up(host));
         }
         while let Some((member, reached)) = self.next() {
             self.first += 1;
@@ -124,8 +124,8 @@ impl Way {
                 let (host, place) = (topic.members[*to as usize], distances.places[*to as usize]);
                 if host != reached.from {
                     let fate = fold(fates, u64::from(host));
-                    let passage = sender.passage(place, Span(u64::from(*path)), fate);
-                    self.copy(passage, leaves, *to, is_up(host));
+                    let transit = sender.transit(place, Span(u64::from(*path)), fate);
+                    self.copy(transit, leaves, *to, is_up(host));
                 }
             }
         }
@@ -145,15 +145,15 @@ impl Way {
     }
 
     /// A copy leaves at this time, from this host, with so many hops when it arrives.
-    fn copy(&mut self, passage: Passage, leaves: (Time, u32, u8), member: u32, is_up: bool) {
+    fn copy(&mut self, transit: Transit, leaves: (Time, u32, u8), member: u32, is_up: bool) {
         self.sent += 1;
-        match passage {
-            Passage::Arrives(delay) => self.arrives(delay, leaves, member, is_up),
-            Passage::Twice(first, second) => {
+        match transit {
+            Transit::Arrives(delay) => self.arrives(delay, leaves, member, is_up),
+            Transit::Twice(first, second) => {
                 self.arrives(first, leaves, member, is_up);
                 self.arrives(second, leaves, member, is_up);
             }
-            Passage::Lost | Passage::Cut => {}
+            Transit::Lost | Transit::Cut => {}
         }
     }
 
