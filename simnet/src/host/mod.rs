@@ -1,4 +1,4 @@
-//! One host: a role machine with its disk, its engine, its wallet and its place in the world.
+//! One host: a role machine with its disk, its engine, its wallet and its location in the world.
 //!
 //! This is the second of the two callers of the role machines (the other is the node's driver): it gives one input,
 //! drains every output, and remembers when to wake the machine.
@@ -23,7 +23,7 @@ use crate::host::disk::Disk;
 use crate::host::engine::Engine;
 use crate::kernel::rng::{Draws, Purpose};
 use crate::ledger::chain::Account;
-use crate::network::place::Place;
+use crate::network::location::Location;
 use crate::scenario::RoleName;
 
 /// Outputs that one input may cause: a machine that never stops is a bug.
@@ -81,7 +81,7 @@ pub struct Host {
     /// Its account on the ledger.
     pub wallet: Account,
     /// Where it is.
-    pub place: Place,
+    pub location: Location,
     /// What it has written.
     pub disk: Disk,
     /// Its engine; idle on a client.
@@ -139,12 +139,12 @@ impl Profile {
 impl Host {
     /// A host that is switched off.
     #[must_use]
-    pub fn new(profile: Profile, place: Place, engine: Engine) -> Self {
+    pub fn new(profile: Profile, location: Location, engine: Engine) -> Self {
         Self {
             node: profile.identity(),
             wallet: profile.address().hash,
             profile,
-            place,
+            location,
             disk: Disk::default(),
             engine,
             plan: None,

@@ -63,19 +63,19 @@ impl Kademlia {
         let mut sorted: Vec<(u64, u32)> = ids.iter().map(|(host, id)| (*id, *host)).collect();
         sorted.sort_unstable();
         let mut kademlia = Self { sorted, ids, oldest: BTreeMap::new() };
-        kademlia.settle(&draws, 0, 0, kademlia.sorted.len());
+        kademlia.note_oldest(&draws, 0, 0, kademlia.sorted.len());
         kademlia
     }
 
     /// Finds the oldest of a range whose first `bits` bits are alike, and of all ranges within.
-    fn settle(&mut self, draws: &Draws, bits: u32, from: usize, until: usize) -> Vec<u32> {
+    fn note_oldest(&mut self, draws: &Draws, bits: u32, from: usize, until: usize) -> Vec<u32> {
         if until - from <= K || bits == u64::BITS {
             return self.sorted[from..until].iter().map(|(_, member)| *member).collect();
         }
         let bit = 1u64 << (63 - bits);
         let middle = from + self.sorted[from..until].partition_point(|(id, _)| id & bit == 0);
-        let mut oldest = self.settle(draws, bits + 1, from, middle);
-        oldest.extend(self.settle(draws, bits + 1, middle, until));
+        let mut oldest = self.note_oldest(draws, bits + 1, from, middle);
+        oldest.extend(self.note_oldest(draws, bits + 1, middle, until));
         oldest.sort_unstable_by_key(|member| (draws.bits(Purpose::Bucket, &[u64::from(*member)]), *member));
         oldest.truncate(K);
         self.oldest.insert((from, until), oldest.clone());
@@ -112,7 +112,7 @@ impl Kademlia {
         )
     }
 
-    /// The `K` entries of a host's table that are closest to a place, but for the one who asks.
+    /// The `K` entries of a host's table that are closest to a location, but for the one who asks.
     fn closest(&self, host: u32, target: u64, asker: u32) -> Vec<(u64, u32)> {
         let distance = |other: u32| self.ids.get(&other).map(|id| (id ^ target, other));
         let others = self.table(host).into_iter().filter(|other| *other != asker);
@@ -149,9 +149,9 @@ impl Kademlia {
             let mut progress = candidates.len() < K;
             let range = candidates.keys().take(K).next_back().copied().unwrap_or(distance);
             for (distance, named) in self.closest(host, target, from) {
-                if let Entry::Vacant(place) = candidates.entry(distance) {
+                if let Entry::Vacant(location) = candidates.entry(distance) {
                     progress |= distance < range;
-                    place.insert(Candidate { host: named, hops, state: State::Known });
+                    location.insert(Candidate { host: named, hops, state: State::Known });
                 }
             }
             without_progress = if progress { 0 } else { without_progress + 1 };

@@ -1,4 +1,4 @@
-//! Links between hosts: how long a message takes from one place to another, and whether it arrives at all.
+//! Links between hosts: how long a message takes from one location to another, and whether it arrives at all.
 //!
 //! One way takes half of the round trip between the two regions, the access delay of both ends, the time that the
 //! sender's uplink needs for the bytes, and jitter. A lost packet is a delay, not a lost message: QUIC and TCP send it
@@ -7,7 +7,7 @@
 use bombyx_protocol::time::{Span, Time};
 
 use crate::kernel::rng::{Purpose, fold, unit};
-use crate::network::place::{ACCESS_CLASSES, Place, sending};
+use crate::network::location::{ACCESS_CLASSES, Location, sending};
 use crate::scenario::{Faults, Jitter, Network, Regions};
 
 /// One way within a region, in microseconds: the matrix has no figure for it.
@@ -42,9 +42,9 @@ pub enum Transit {
 /// All links of a world.
 #[derive(Debug, Clone)]
 pub struct Links {
-    /// One way for an empty message when nothing varies, in microseconds, by the codes of both places.
+    /// One way for an empty message when nothing varies, in microseconds, by the codes of both locations.
     one_way_us: Vec<u32>,
-    places: usize,
+    locations: usize,
     /// Delay variation by quantile, in 65,536ths of the path.
     variation: Vec<u32>,
     jitter: Jitter,
@@ -62,7 +62,7 @@ pub struct Links {
 pub struct Sender<'a> {
     links: &'a Links,
     now: Time,
-    from: Place,
+    from: Location,
     /// What a copy takes on its uplink, in microseconds.
     sending: u64,
 }
@@ -85,8 +85,8 @@ fn variation(jitter: Jitter) -> Vec<u32> {
     // Newton's method from the quantile before; the first lies left of all.
     let mut z = -3.6;
     (0..QUANTILES)
-        .map(|place| {
-            let wanted = (place as f64 + 0.5) / QUANTILES as f64;
+        .map(|location| {
+            let wanted = (location as f64 + 0.5) / QUANTILES as f64;
             for _ in 0..4 {
                 z -= (below(z) - wanted) / density(z);
             }
@@ -100,7 +100,7 @@ impl Links {
     #[must_use]
     pub fn new(regions: &Regions, network: &Network, partitions: Vec<Partition>) -> Self {
         let classes = ACCESS_CLASSES.len();
-        let places = regions.names.len() * classes;
+        let locations = regions.names.len() * classes;
         let one_way = |from: usize, to: usize| {
             let (source, target) = (from / classes, to / classes);
             let between = if source == target {
@@ -108,13 +108,15 @@ impl Links {
             } else {
                 u64::from(regions.rtt_ms[source][target]) * 500
             };
-            let access = |place: usize| ACCESS_CLASSES[place % classes].one_way_us;
+            let access = |location: usize| ACCESS_CLASSES[location % classes].one_way_us;
             u32::try_from(between + access(from) + access(to)).unwrap_or(u32::MAX)
         };
         let lost = |up: usize, down: usize| chance(ACCESS_CLASSES[up].loss + ACCESS_CLASSES[down].loss);
         Self {
-            one_way_us: (0..places * places).map(|pair| one_way(pair / places, pair % places)).collect(),
-            places,
+            one_way_us: (0..locations * locations)
+                .map(|pair| one_way(pair / locations, pair % locations))
+                .collect(),
+            locations,
             variation: variation(network.jitter),
             jitter: network.jitter,
             burst: chance(network.jitter.burst_probability),
@@ -127,20 +129,20 @@ impl Links {
 
     /// What becomes of a message of `bytes` that leaves now. `fate` is 64 even bits drawn for this message alone.
     #[must_use]
-    pub fn transit(&self, now: Time, from: Place, to: Place, bytes: usize, fate: u64) -> Transit {
+    pub fn transit(&self, now: Time, from: Location, to: Location, bytes: usize, fate: u64) -> Transit {
         self.sender(now, from, bytes).transit(to, self.path(from, to), fate)
     }
 
     /// A host that sends copies of one message of `bytes` now.
     #[must_use]
-    pub fn sender(&self, now: Time, from: Place, bytes: usize) -> Sender<'_> {
+    pub fn sender(&self, now: Time, from: Location, bytes: usize) -> Sender<'_> {
         Sender { links: self, now, from, sending: sending(from, bytes).0 }
     }
 
     /// Whether a partition keeps the two apart.
     #[must_use]
-    pub fn is_cut(&self, now: Time, from: Place, to: Place) -> bool {
-        let side = |partition: &Partition, place: Place| partition.regions >> place.region & 1;
+    pub fn is_cut(&self, now: Time, from: Location, to: Location) -> bool {
+        let side = |partition: &Partition, location: Location| partition.regions >> location.region & 1;
         self.partitions.iter().any(|partition| {
             (partition.from <= now && now < partition.until) && side(partition, from) != side(partition, to)
         })
@@ -153,13 +155,13 @@ impl Links {
 
     /// One way for an empty message when nothing varies.
     #[must_use]
-    pub fn undisturbed(&self, from: Place, to: Place) -> Span {
-        Span(u64::from(self.one_way_us[from.code() * self.places + to.code()]))
+    pub fn undisturbed(&self, from: Location, to: Location) -> Span {
+        Span(u64::from(self.one_way_us[from.code() * self.locations + to.code()]))
     }
 
     /// One way for an empty message of this pair: through a relay where both are behind NATs that no hole goes through.
     #[must_use]
-    pub fn path(&self, from: Place, to: Place) -> Span {
+    pub fn path(&self, from: Location, to: Location) -> Span {
         let direct = self.undisturbed(from, to);
         let (Some(one), Some(other)) = (from.relay, to.relay) else { return direct };
         // Both directions have one fate, and go over the relay of the host with the lower name.
@@ -168,16 +170,16 @@ impl Links {
         if unit(pair) < self.punch_share {
             return direct;
         }
-        let via = Place { region: first.region, access: 0, relay: None };
+        let via = Location { region: first.region, access: 0, relay: None };
         Span(self.undisturbed(from, via).0 + self.undisturbed(via, to).0)
     }
 
-    /// Less than this no message takes from one place to another, whatever it draws: directly, or over one of these
+    /// Less than this no message takes from one location to another, whatever it draws: directly, or over one of these
     /// regions' relays where that is shorter.
     #[must_use]
-    pub fn least(&self, from: Place, to: Place, relays: &[u8]) -> Span {
+    pub fn least(&self, from: Location, to: Location, relays: &[u8]) -> Span {
         let over = relays.iter().map(|region| {
-            let via = Place { region: *region, access: 0, relay: None };
+            let via = Location { region: *region, access: 0, relay: None };
             self.undisturbed(from, via).0 + self.undisturbed(via, to).0
         });
         Span(over.fold(self.undisturbed(from, to).0, u64::min))
@@ -185,9 +187,9 @@ impl Links {
 }
 
 impl Sender<'_> {
-    /// What becomes of the copy with this fate on its way to a place that lies so far away.
+    /// What becomes of the copy with this fate on its way to a location that lies so far away.
     #[must_use]
-    pub fn transit(&self, to: Place, path: Span, fate: u64) -> Transit {
+    pub fn transit(&self, to: Location, path: Span, fate: u64) -> Transit {
         if self.links.is_cut(self.now, self.from, to) {
             return Transit::Cut;
         }
@@ -202,7 +204,7 @@ impl Sender<'_> {
         Transit::Arrives(delay)
     }
 
-    fn delay(&self, to: Place, path: u64, fate: u64) -> Span {
+    fn delay(&self, to: Location, path: u64, fate: u64) -> Span {
         let links = self.links;
         let quantile = fate as usize % QUANTILES;
         let mut delay = path + self.sending + ((path * u64::from(links.variation[quantile])) >> 16);
@@ -224,17 +226,17 @@ impl Sender<'_> {
 mod tests {
     use super::*;
     use crate::kernel::rng::Draws;
-    use crate::network::place::Relay;
+    use crate::network::location::Relay;
 
     fn links(partitions: Vec<Partition>, faults: Faults) -> Links {
         Links::new(&Regions::shipped(), &Network { faults, ..Network::default() }, partitions)
     }
 
-    fn place(region: u8, access: u8) -> Place {
-        Place { region, access, relay: None }
+    fn location(region: u8, access: u8) -> Location {
+        Location { region, access, relay: None }
     }
 
-    fn delay(links: &Links, from: Place, to: Place, bytes: usize, id: u64) -> u64 {
+    fn delay(links: &Links, from: Location, to: Location, bytes: usize, id: u64) -> u64 {
         match links.transit(Time(0), from, to, bytes, fate(id)) {
             Transit::Arrives(after) => after.0,
             other @ (Transit::Twice(..) | Transit::Lost | Transit::Cut) => panic!("{other:?}"),
@@ -248,7 +250,7 @@ mod tests {
     #[test]
     fn the_quantiles_of_the_variation_are_those_of_its_law() {
         let quantiles = variation(Jitter::default());
-        let share = |place: usize| f64::from(quantiles[place]) / 65_536.0;
+        let share = |location: usize| f64::from(quantiles[location]) / 65_536.0;
         assert!((share(QUANTILES / 2) - 0.03).abs() < 3e-4, "the median: {}", share(QUANTILES / 2));
         // One standard deviation above: e^0.8 times the median, at 84.13 %.
         let upper = share((QUANTILES as f64 * 0.841_345) as usize);
@@ -276,7 +278,7 @@ mod tests {
         // Virginia to Amsterdam: 84 ms there and back; cable to data centre; 20,000 bytes at 20 Mbit/s are 8 ms.
         let floor = 42_000 + 8_000 + 300 + 8_000;
         let mut delays: Vec<u64> =
-            (0..1_000).map(|id| delay(&links, place(0, 2), place(7, 0), 20_000, id)).collect();
+            (0..1_000).map(|id| delay(&links, location(0, 2), location(7, 0), 20_000, id)).collect();
         delays.sort_unstable();
         assert!(delays[0] > floor, "{} under {floor}", delays[0]);
         assert!(delays[500] < floor * 11 / 10, "half of all are within a tenth: {}", delays[500]);
@@ -287,7 +289,7 @@ mod tests {
     fn a_partition_cuts_one_side_from_the_other_while_it_lasts() {
         let partition = Partition { from: Time(10), until: Time(20), regions: 0b1 };
         let links = links(vec![partition], Faults::default());
-        let (inside, outside) = (place(0, 0), place(1, 0));
+        let (inside, outside) = (location(0, 0), location(1, 0));
         assert!(links.is_cut(Time(10), inside, outside) && links.is_cut(Time(19), outside, inside));
         assert!(!links.is_cut(Time(15), inside, inside) && !links.is_cut(Time(15), outside, outside));
         assert!(!links.is_cut(Time(9), inside, outside) && !links.is_cut(Time(20), inside, outside));
@@ -297,7 +299,7 @@ mod tests {
     fn messages_vanish_or_double_only_where_asked_for() {
         let count = |faults, wanted: fn(Transit) -> bool| {
             let links = links(vec![], faults);
-            let transit = |id| links.transit(Time(0), place(0, 0), place(1, 0), 100, fate(id));
+            let transit = |id| links.transit(Time(0), location(0, 0), location(1, 0), 100, fate(id));
             (0..2_000).filter(|id| wanted(transit(*id))).count()
         };
         let lost = |transit| transit == Transit::Lost;
@@ -312,10 +314,15 @@ mod tests {
         let network = Network { punch_share: 0.7, ..Network::default() };
         let links = Links::new(&Regions::shipped(), &network, vec![]);
         // Virginia and Iowa, over a relay in Sydney.
-        let behind =
-            |region: u8, name: u32| Place { relay: Some(Relay { region: 19, name }), ..place(region, 0) };
-        assert_eq!(links.path(behind(0, 1), place(1, 0)), links.undisturbed(place(0, 0), place(1, 0)));
-        let direct = links.undisturbed(place(0, 0), place(1, 0));
+        let behind = |region: u8, name: u32| Location {
+            relay: Some(Relay { region: 19, name }),
+            ..location(region, 0)
+        };
+        assert_eq!(
+            links.path(behind(0, 1), location(1, 0)),
+            links.undisturbed(location(0, 0), location(1, 0))
+        );
+        let direct = links.undisturbed(location(0, 0), location(1, 0));
         let relayed =
             (0..1_000).filter(|name| links.path(behind(0, *name), behind(1, 2_000)) > direct).count();
         assert!((250..350).contains(&relayed), "{relayed}");

@@ -4,7 +4,7 @@ pub mod flood;
 pub mod kademlia;
 pub mod kind;
 pub mod links;
+pub mod location;
 pub mod overlay;
 pub(crate) mod paths;
-pub mod place;
 pub mod uplink;

@@ -15,7 +15,7 @@ use crate::scenario::Network;
 /// Members of a topic that a host which publishes on it sees to be connected to: the node's `TOPIC_PEERS_MIN`.
 const LISTENERS_MIN: usize = 8;
 
-/// Attempts to find a place for a chord; where all fail, nearly everyone is linked to everyone.
+/// Attempts to find a location for a chord; where all fail, nearly everyone is linked to everyone.
 const CHORD_DRAWS_MAX: u64 = 8;
 
 /// The hosts that follow one model, and their links.
@@ -124,8 +124,8 @@ fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<BTreeSet
     let count = members.len();
     let mut links = vec![BTreeSet::new(); count];
     let mut order: Vec<usize> = (0..count).collect();
-    order.sort_unstable_by_key(|place| {
-        (draws.bits(Purpose::Mesh, &[topic, u64::from(members[*place])]), *place)
+    order.sort_unstable_by_key(|location| {
+        (draws.bits(Purpose::Mesh, &[topic, u64::from(members[*location])]), *location)
     });
     let connect = |links: &mut [BTreeSet<u32>], a: usize, b: usize| {
         if a != b {
@@ -134,17 +134,17 @@ fn mesh(topic: u64, members: &[u32], degree: u32, draws: &Draws) -> Vec<BTreeSet
         }
     };
     let chords = u64::from(degree.saturating_sub(2) / 2);
-    for (position, place) in order.iter().enumerate() {
-        connect(&mut links, *place, order[(position + 1) % count]);
+    for (position, location) in order.iter().enumerate() {
+        connect(&mut links, *location, order[(position + 1) % count]);
         for chord in 0..chords {
             // In a small topic a chord often falls on a link that is there: then it is drawn again.
             let other = (0..CHORD_DRAWS_MAX).map(|attempt| {
-                let about = [topic, u64::from(members[*place]), chord + attempt * chords];
+                let about = [topic, u64::from(members[*location]), chord + attempt * chords];
                 draws.below(count as u64, Purpose::Mesh, &about) as usize
             });
-            let free = |other: &usize| other != place && !links[*place].contains(&(*other as u32));
+            let free = |other: &usize| other != location && !links[*location].contains(&(*other as u32));
             if let Some(other) = other.into_iter().find(free) {
-                connect(&mut links, *place, other);
+                connect(&mut links, *location, other);
             }
         }
     }

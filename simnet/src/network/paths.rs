@@ -10,8 +10,8 @@ use bombyx_protocol::time::{Span, Time};
 
 use crate::kernel::rng::fold;
 use crate::network::links::{Links, Transit};
+use crate::network::location::Location;
 use crate::network::overlay::Topic;
-use crate::network::place::Place;
 
 /// A heap's entry holds a time since the flood began above so many bits for the member.
 const MEMBER_BITS: u32 = 24;
@@ -20,20 +20,20 @@ const MEMBER_BITS: u32 = 24;
 #[derive(Debug)]
 pub(crate) struct Distances {
     /// By member.
-    places: Vec<Place>,
+    locations: Vec<Location>,
     /// By link, in the topic's order: one way for an empty message when nothing varies, in microseconds.
     paths: Vec<u32>,
 }
 
 impl Distances {
-    /// Of a topic whose members are among hosts at these places.
-    pub(crate) fn of(topic: &Topic, places: &[Place], links: &Links) -> Self {
-        let place = |member: u32| places[topic.members[member as usize] as usize];
+    /// Of a topic whose members are among hosts at these locations.
+    pub(crate) fn of(topic: &Topic, locations: &[Location], links: &Links) -> Self {
+        let location = |member: u32| locations[topic.members[member as usize] as usize];
         let members = 0..topic.members.len() as u32;
         let pairs =
             members.clone().flat_map(|from| topic.links(from).iter().map(move |member| (from, *member)));
-        let path = |(from, to)| u32::try_from(links.path(place(from), place(to)).0).unwrap_or(u32::MAX);
-        Self { places: members.map(place).collect(), paths: pairs.map(path).collect() }
+        let path = |(from, to)| u32::try_from(links.path(location(from), location(to)).0).unwrap_or(u32::MAX);
+        Self { locations: members.map(location).collect(), paths: pairs.map(path).collect() }
     }
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) distances: &'a Distances,
     pub(crate) links: &'a Links,
     /// Who publishes, and where that is.
-    pub(crate) publisher: (u32, Place),
+    pub(crate) publisher: (u32, Location),
     /// Names the flood in every draw about it.
     pub(crate) key: u64,
     /// Its encoded length.
@@ -105,8 +105,8 @@ impl Paths {
         // Partitions and drops stand still while the flood lasts, or it is not solved.
         let (sender, fates) = (links.sender(now, home, bytes), fold(key, u64::from(publisher)));
         for member in targets {
-            let (host, place) = (topic.members[*member as usize], distances.places[*member as usize]);
-            let transit = sender.transit(place, links.path(home, place), fold(fates, u64::from(host)));
+            let (host, location) = (topic.members[*member as usize], distances.locations[*member as usize]);
+            let transit = sender.transit(location, links.path(home, location), fold(fates, u64::from(host)));
             self.copy(transit, (now, publisher, 1), *member, is_up(host));
         }
         while let Some((member, reached)) = self.next() {
@@ -117,14 +117,14 @@ impl Paths {
                 continue;
             }
             let (sender, fates) =
-                (links.sender(now, distances.places[member as usize], bytes), fold(key, u64::from(from)));
+                (links.sender(now, distances.locations[member as usize], bytes), fold(key, u64::from(from)));
             let leaves = (reached.at + ground.validate, from, reached.hops.saturating_add(1));
             let paths = &distances.paths[topic.range(member)];
             for (to, path) in topic.links(member).iter().zip(paths) {
-                let (host, place) = (topic.members[*to as usize], distances.places[*to as usize]);
+                let (host, location) = (topic.members[*to as usize], distances.locations[*to as usize]);
                 if host != reached.from {
                     let fate = fold(fates, u64::from(host));
-                    let transit = sender.transit(place, Span(u64::from(*path)), fate);
+                    let transit = sender.transit(location, Span(u64::from(*path)), fate);
                     self.copy(transit, leaves, *to, is_up(host));
                 }
             }

@@ -3,7 +3,7 @@
 use bombyx_protocol::time::{Span, Time};
 
 use crate::network::links::Transit;
-use crate::network::place::{Place, sending};
+use crate::network::location::{Location, sending};
 
 /// Hosts' uplinks as queues: first come, first served.
 #[derive(Debug, Default)]
@@ -55,15 +55,22 @@ impl Uplinks {
         self.are_queues().then_some(self.waits)
     }
 
-    /// The transit of a message that a host at `place` is ready to send at `at`, with its wait. What vanishes vanishes
+    /// The transit of a message that a host at `location` is ready to send at `at`, with its wait. What vanishes vanishes
     /// on the way; what cannot set out takes no room.
     #[must_use]
-    pub fn leave(&mut self, host: u32, place: Place, at: Time, bytes: usize, transit: Transit) -> Transit {
+    pub fn leave(
+        &mut self,
+        host: u32,
+        location: Location,
+        at: Time,
+        bytes: usize,
+        transit: Transit,
+    ) -> Transit {
         let Some(free) = self.free.get_mut(host as usize).filter(|_| transit != Transit::Cut) else {
             return transit;
         };
         let start = at.max(*free);
-        *free = start + sending(place, bytes);
+        *free = start + sending(location, bytes);
         let wait = start.since(at);
         self.waits.messages += 1;
         self.waits.together.0 += wait.0;
@@ -76,7 +83,7 @@ impl Uplinks {
         }
     }
 
-    /// A host lost power: it has nothing to send. What had a place in the queue leaves all the same.
+    /// A host lost power: it has nothing to send. What had a location in the queue leaves all the same.
     pub fn clear(&mut self, host: u32) {
         if let Some(free) = self.free.get_mut(host as usize) {
             *free = Time(0);
@@ -92,7 +99,7 @@ mod tests {
     fn messages_wait_for_those_before_them_on_one_uplink_only() {
         let mut uplinks = Uplinks::of(2);
         // 10,000 bytes take 16 ms on DSL.
-        let dsl = Place { region: 0, access: 3, relay: None };
+        let dsl = Location { region: 0, access: 3, relay: None };
         let mut leave = |host, at, transit| uplinks.leave(host, dsl, Time(at), 10_000, transit);
         let arrives = Transit::Arrives(Span(20_000));
         assert_eq!(leave(0, 0, arrives), arrives);

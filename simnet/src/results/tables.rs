@@ -14,7 +14,7 @@ use parquet::schema::types::Type;
 
 use crate::host::{Host, Profile};
 use crate::measures::job::{JobRow, Outcome};
-use crate::network::place::ACCESS_CLASSES;
+use crate::network::location::ACCESS_CLASSES;
 use crate::scenario::Regions;
 use crate::world::World;
 

@@ -70,7 +70,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// The weights in the order of [`crate::network::place::ACCESS_CLASSES`].
+    /// The weights in the order of [`crate::network::location::ACCESS_CLASSES`].
     #[must_use]
     pub fn shares(&self) -> [f64; 5] {
         [self.dc, self.fibre, self.cable, self.dsl, self.lte]

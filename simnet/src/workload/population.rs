@@ -16,7 +16,7 @@ use crate::actors::{Card, Partner, Plan};
 use crate::host::engine::{Engine, Speed};
 use crate::host::{Host, Profile};
 use crate::kernel::rng::{Draws, Purpose, Zipf};
-use crate::network::place::settle;
+use crate::network::location::locate;
 use crate::scenario::{AttackKind, GpuClass, Mechanism, Regions, RoleName, Scenario, model_id};
 
 /// The ledger's network id in every world: that of a test network.
@@ -99,8 +99,8 @@ fn aim(scenario: &Scenario, draws: &Draws, hosts: &mut [Host]) {
         host.eclipsed = (0u64..)
             .zip(&scenario.attack)
             .filter(|(_, attack)| attack.kind == AttackKind::Eclipse && attack.share > 0.0)
-            .find(|(place, attack)| draws.happens(attack.victims, Purpose::Victim, &[*place, number]))
-            .map(|(place, attack)| Box::new(Plan::new(place as usize, attack)));
+            .find(|(location, attack)| draws.happens(attack.victims, Purpose::Victim, &[*location, number]))
+            .map(|(location, attack)| Box::new(Plan::new(location as usize, attack)));
     }
 }
 
@@ -118,7 +118,7 @@ fn make_nothing(host: &mut Host) {
     }
 }
 
-/// A cheaper model in the place of the one that is offered: a quarter of the cost, three times the speed.
+/// A cheaper model in the location of the one that is offered: a quarter of the cost, three times the speed.
 fn substitute(host: &mut Host) {
     let speed = host.engine.speed();
     host.engine = Engine::new(Speed {
@@ -218,8 +218,10 @@ fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<
             RoleName::Client => host.is_client(),
             RoleName::Provider => host.is_provider(),
         })
-        .find(|(place, attack)| draws.happens(attack.share, Purpose::Attack, &[*place, u64::from(number)]))
-        .map(|(place, attack)| Plan::new(place as usize, attack))
+        .find(|(location, attack)| {
+            draws.happens(attack.share, Purpose::Attack, &[*location, u64::from(number)])
+        })
+        .map(|(location, attack)| Plan::new(location as usize, attack))
 }
 
 /// Which hosts follow which model's topic.
@@ -277,21 +279,21 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
             Mechanism::Random => Rule::Random,
         },
     };
-    let place = settle(
+    let location = settle(
         regions,
         &scenario.network.client_access,
         scenario.network.client_nat_share,
         draws,
         u64::from(host),
     );
-    Host::new(Profile::Client { config: Box::new(config), models }, place, no_engine())
+    Host::new(Profile::Client { config: Box::new(config), models }, location, no_engine())
 }
 
 fn watcher(scenario: &Scenario, draws: &Draws, regions: usize, host: u32) -> Host {
     let wallet = Address::basechain(seed(draws, host, Key::Wallet));
     let identity_seed = seed(draws, host, Key::Identity);
-    let place = settle(regions, &scenario.network.provider_access, 0.0, draws, u64::from(host));
-    Host::new(Profile::Watcher { identity_seed, wallet }, place, no_engine())
+    let location = settle(regions, &scenario.network.provider_access, 0.0, draws, u64::from(host));
+    Host::new(Profile::Watcher { identity_seed, wallet }, location, no_engine())
 }
 
 fn no_engine() -> Engine {
@@ -355,7 +357,7 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
         start: Span::from_ms(class.start_ms),
         chunk_tokens: scenario.workload.report_tokens,
     };
-    let place = settle(
+    let location = settle(
         regions,
         &scenario.network.provider_access,
         scenario.network.provider_nat_share,
@@ -369,7 +371,7 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
         model,
         gpu: u32::try_from(gpu).unwrap_or(0),
     };
-    Host::new(profile, place, Engine::new(speed))
+    Host::new(profile, location, Engine::new(speed))
 }
 
 fn price(class: &GpuClass, factor: f64) -> PriceSheet {

@@ -104,7 +104,7 @@ impl Shard {
         let latest = self.arrivals.entry((from, dst)).or_default();
         let at = (self.now + after).max(*latest + Span(1));
         *latest = at;
-        // Who has nothing under way to whom needs no place: kept in proportion to what is, not to all pairs.
+        // Who has nothing under way to whom needs no location: kept in proportion to what is, not to all pairs.
         if self.arrivals.len() > self.arrivals_max {
             let now = self.now;
             self.arrivals.retain(|_, latest| *latest >= now);
@@ -116,7 +116,8 @@ impl Shard {
     fn transit(&mut self, from: u32, to: u32, bytes: usize) -> Transit {
         let name = self.hosts[from].next_draw();
         let fate = self.environment.draws.bits(Purpose::Transit, &[u64::from(from), u64::from(to), name]);
-        let (source, target) = (self.environment.places[from as usize], self.environment.places[to as usize]);
+        let (source, target) =
+            (self.environment.locations[from as usize], self.environment.locations[to as usize]);
         let transit = self.environment.links.transit(self.now, source, target, bytes, fate);
         self.uplinks.leave(from, source, self.now, bytes, transit)
     }

@@ -13,9 +13,9 @@ use crate::host::Host;
 use crate::host::power::{Power, Switch};
 use crate::kernel::rng::Draws;
 use crate::network::links::{Links, Partition};
+use crate::network::location::Location;
 use crate::network::overlay::Overlay;
 use crate::network::paths::Distances;
-use crate::network::place::Place;
 use crate::scenario::{self, Regions, Scenario, model_id};
 use crate::workload::Workload;
 use crate::workload::population::followers;
@@ -28,7 +28,7 @@ pub(crate) struct Environment {
     pub(crate) draws: Draws,
     pub(crate) links: Links,
     /// Where each host is.
-    pub(crate) places: Vec<Place>,
+    pub(crate) locations: Vec<Location>,
     /// Who each host is.
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) addresses: Directory,
@@ -98,11 +98,11 @@ impl Environment {
         let plans_of = |plan: fn(&Host) -> Option<Plan>| {
             (0u32..).zip(hosts).filter_map(|(number, host)| Some((number, plan(host)?))).collect()
         };
-        let places: Vec<Place> = hosts.iter().map(|host| host.place).collect();
+        let locations: Vec<Location> = hosts.iter().map(|host| host.location).collect();
         Self {
             changes: Changes::new(&overlay, &switches, shifts),
-            distances: overlay.topics.iter().map(|topic| Distances::of(topic, &places, &links)).collect(),
-            places,
+            distances: overlay.topics.iter().map(|topic| Distances::of(topic, &locations, &links)).collect(),
+            locations,
             nodes: hosts.iter().map(|host| host.node).collect(),
             addresses: Directory::new(hosts.iter().map(|host| host.node)),
             topics: (0..scenario.population.models).map(|model| (model_id(model), model)).collect(),

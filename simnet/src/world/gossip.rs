@@ -82,7 +82,8 @@ impl Shard {
         let bytes = flood.bytes as usize;
         self.counts.sent(flood.kind, 1, bytes as u64);
         let fate = fold(fold(flood.key, u64::from(from)), u64::from(to));
-        let (source, target) = (self.environment.places[from as usize], self.environment.places[to as usize]);
+        let (source, target) =
+            (self.environment.locations[from as usize], self.environment.locations[to as usize]);
         let transit = self.environment.links.transit(self.now, source, target, bytes, fate);
         let copies = match self.uplinks.leave(from, source, self.now + after, bytes, transit) {
             Transit::Arrives(delay) => [Some(delay), None],
@@ -178,7 +179,7 @@ impl Shard {
             topic: &environment.overlay.topics[flood.topic as usize],
             distances: &environment.distances[flood.topic as usize],
             links: &environment.links,
-            publisher: (flood.publisher, environment.places[flood.publisher as usize]),
+            publisher: (flood.publisher, environment.locations[flood.publisher as usize]),
             key: flood.key,
             bytes: flood.bytes as usize,
             validate: VALIDATE,

@@ -37,13 +37,13 @@ impl Index<u32> for Hosts {
     type Output = Host;
 
     fn index(&self, host: u32) -> &Host {
-        &self.seated[self.environment.shard_map.place(host)]
+        &self.seated[self.environment.shard_map.slot(host)]
     }
 }
 
 impl IndexMut<u32> for Hosts {
     fn index_mut(&mut self, host: u32) -> &mut Host {
-        &mut self.seated[self.environment.shard_map.place(host)]
+        &mut self.seated[self.environment.shard_map.slot(host)]
     }
 }
 

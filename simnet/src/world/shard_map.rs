@@ -8,7 +8,7 @@ use bombyx_protocol::time::Span;
 
 use crate::host::Host;
 use crate::network::links::Links;
-use crate::network::place::Place;
+use crate::network::location::Location;
 use crate::scenario::{AttackKind, Regions};
 
 /// How much larger than an even share the largest shard may be, in percent, for the sake of longer ways between shards.
@@ -19,8 +19,8 @@ const UNEVEN_PERCENT: usize = 15;
 pub(crate) struct ShardMap {
     /// By host: its shard. Empty where one shard has everyone.
     shard: Vec<usize>,
-    /// By host: its place in its shard, whose hosts are in their order. Empty where one shard has everyone.
-    place: Vec<u32>,
+    /// By host: its slot in its shard, whose hosts are in their order. Empty where one shard has everyone.
+    slot: Vec<u32>,
     /// How many shards there are.
     pub(crate) shards: usize,
     /// Nothing gets from one shard to another faster; without end where there is one.
@@ -32,30 +32,30 @@ impl ShardMap {
     pub(crate) fn new(hosts: &[Host], links: &Links, shards: NonZeroUsize) -> Self {
         let regions = Regions::shipped().names.len();
         let mut crowd = vec![0; regions];
-        hosts.iter().for_each(|host| crowd[usize::from(host.place.region)] += 1);
+        hosts.iter().for_each(|host| crowd[usize::from(host.location.region)] += 1);
         let by_region = territories(links, &crowd, shards.get());
         let mut shard: Vec<usize> =
-            hosts.iter().map(|host| by_region[usize::from(host.place.region)]).collect();
+            hosts.iter().map(|host| by_region[usize::from(host.location.region)]).collect();
         gather_owners(hosts, &mut shard);
         Self::numbered(hosts, links, &shard)
     }
 
-    /// Numbers the shards that have anybody, and the places in each.
+    /// Numbers the shards that have anybody, and the slots in each.
     fn numbered(hosts: &[Host], links: &Links, wanted: &[usize]) -> Self {
-        let mut of: BTreeMap<usize, Vec<Place>> = BTreeMap::new();
-        let mut place = Vec::with_capacity(hosts.len());
+        let mut of: BTreeMap<usize, Vec<Location>> = BTreeMap::new();
+        let mut slots = Vec::with_capacity(hosts.len());
         for (host, shard) in hosts.iter().zip(wanted) {
             let seated = of.entry(*shard).or_default();
-            place.push(u32::try_from(seated.len()).expect("hosts are numbered with 32 bits"));
-            seated.push(host.place);
+            slots.push(u32::try_from(seated.len()).expect("hosts are numbered with 32 bits"));
+            seated.push(host.location);
         }
         if of.len() < 2 {
-            return Self { shard: Vec::new(), place: Vec::new(), shards: 1, lookahead: Span(u64::MAX) };
+            return Self { shard: Vec::new(), slot: Vec::new(), shards: 1, lookahead: Span(u64::MAX) };
         }
         let numbers: BTreeMap<usize, usize> = of.keys().copied().zip(0..).collect();
         let shard = wanted.iter().map(|shard| numbers[shard]).collect();
-        let places: Vec<&Vec<Place>> = of.values().collect();
-        Self { shard, place, shards: of.len(), lookahead: lookahead(links, &places) }
+        let locations: Vec<&Vec<Location>> = of.values().collect();
+        Self { shard, slot: slots, shards: of.len(), lookahead: lookahead(links, &locations) }
     }
 
     /// The shard that a host is in.
@@ -64,8 +64,8 @@ impl ShardMap {
     }
 
     /// Where it is in that shard.
-    pub(crate) fn place(&self, host: u32) -> usize {
-        self.place.get(host as usize).map_or(host as usize, |place| *place as usize)
+    pub(crate) fn slot(&self, host: u32) -> usize {
+        self.slot.get(host as usize).map_or(host as usize, |slot| *slot as usize)
     }
 }
 
@@ -80,18 +80,18 @@ fn gather_owners(hosts: &[Host], shard: &mut [usize]) {
 }
 
 /// The shortest way between two hosts of different shards, whatever a message on it draws.
-fn lookahead(links: &Links, shards: &[&Vec<Place>]) -> Span {
+fn lookahead(links: &Links, shards: &[&Vec<Location>]) -> Span {
     let relays: BTreeSet<u8> = shards
         .iter()
-        .flat_map(|places| places.iter())
-        .filter_map(|place| Some(place.relay?.region))
+        .flat_map(|locations| locations.iter())
+        .filter_map(|location| Some(location.relay?.region))
         .collect();
     let relays: Vec<u8> = relays.into_iter().collect();
     let kinds: Vec<BTreeSet<(u8, u8)>> = shards
         .iter()
-        .map(|places| places.iter().map(|place| (place.region, place.access)).collect())
+        .map(|locations| locations.iter().map(|location| (location.region, location.access)).collect())
         .collect();
-    let plain = |(region, access): &(u8, u8)| Place { region: *region, access: *access, relay: None };
+    let plain = |(region, access): &(u8, u8)| Location { region: *region, access: *access, relay: None };
     let mut least = Span(u64::MAX);
     for (number, one) in kinds.iter().enumerate() {
         let others = kinds.iter().enumerate().filter(|(other, _)| *other != number);
@@ -107,7 +107,7 @@ fn lookahead(links: &Links, shards: &[&Vec<Place>]) -> Span {
 /// The shard of each region: as far apart as is possible while all have about as many hosts.
 fn territories(links: &Links, crowd: &[usize], shards: usize) -> Vec<usize> {
     let regions = crowd.len();
-    let centre = |region: usize| Place { region: region as u8, access: 0, relay: None };
+    let centre = |region: usize| Location { region: region as u8, access: 0, relay: None };
     let way = |one: usize, other: usize| links.undisturbed(centre(one), centre(other));
     let ways: BTreeSet<Span> = (0..regions)
         .flat_map(|one| (0..one).map(move |other| (one, other)))
@@ -190,17 +190,17 @@ mod tests {
         let first = (0..2_000).filter(|host| shard_map.shard(*host) == 0).count();
         assert!((850..1_150).contains(&first) && hosts.len() == 2_000, "{first}");
         assert!(shard_map.lookahead >= Span::from_ms(25), "{:?}", shard_map.lookahead);
-        let mut places: Vec<(usize, usize)> =
-            (0..2_000).map(|host| (shard_map.shard(host), shard_map.place(host))).collect();
-        places.sort_unstable();
-        places.dedup();
-        assert_eq!(places.len(), 2_000, "everyone has a place of its own");
+        let mut slots: Vec<(usize, usize)> =
+            (0..2_000).map(|host| (shard_map.shard(host), shard_map.slot(host))).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        assert_eq!(slots.len(), 2_000, "everyone has a slot of its own");
     }
 
     #[test]
     fn one_shard_has_everyone_in_their_order_and_nothing_to_wait_for() {
         let (_, _, shard_map) = seated("", 1);
-        assert_eq!((shard_map.shards, shard_map.shard(77), shard_map.place(77)), (1, 0, 77));
+        assert_eq!((shard_map.shards, shard_map.shard(77), shard_map.slot(77)), (1, 0, 77));
         assert_eq!(shard_map.lookahead, Span(u64::MAX));
     }
 
@@ -223,8 +223,13 @@ mod tests {
                 |one: usize, other: usize| shard_map.shard(one as u32) != shard_map.shard(other as u32);
             let pairs = (0..hosts.len()).map(|one| (one, (one * 7 + 13) % hosts.len()));
             for (one, other) in pairs.filter(|(one, other)| across(*one, *other)) {
-                let transit =
-                    links.transit(bombyx_protocol::time::Time(0), hosts[one].place, hosts[other].place, 0, 0);
+                let transit = links.transit(
+                    bombyx_protocol::time::Time(0),
+                    hosts[one].location,
+                    hosts[other].location,
+                    0,
+                    0,
+                );
                 let crate::network::links::Transit::Arrives(after) = transit else { continue };
                 assert!(after >= shard_map.lookahead, "{after:?} under {:?}", shard_map.lookahead);
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bombyx_simnet::kernel::rng::{Draws, Purpose};
 use bombyx_simnet::network::links::{Links, Transit};
-use bombyx_simnet::network::place::Place;
+use bombyx_simnet::network::location::Location;
 use libp2p::PeerId;
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use tokio::sync::mpsc;
@@ -40,7 +40,7 @@ pub(crate) struct Incoming {
 pub(crate) struct Fabric {
     links: Links,
     draws: Draws,
-    places: Vec<Place>,
+    places: Vec<Location>,
     peers: Vec<PeerId>,
     numbers: BTreeMap<PeerId, u32>,
     listeners: BTreeMap<u32, mpsc::Sender<Incoming>>,
@@ -52,7 +52,7 @@ pub(crate) struct Fabric {
 
 impl Fabric {
     /// Puts a network of these hosts under this thread.
-    pub(crate) fn install(links: Links, draws: Draws, hosts: Vec<(PeerId, Place)>) {
+    pub(crate) fn install(links: Links, draws: Draws, hosts: Vec<(PeerId, Location)>) {
         let numbers = (0u32..).zip(&hosts).map(|(number, (peer, _))| (*peer, number)).collect();
         let lookups = vec![0; hosts.len()];
         let (peers, places) = hosts.into_iter().unzip();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bombyx_simnet::kernel::rng::Draws;
 use bombyx_simnet::network::links::Links;
-use bombyx_simnet::network::place::Place;
+use bombyx_simnet::network::location::Location;
 use bombyx_simnet::scenario::{Jitter, Network, Regions};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::PeerId;
@@ -27,7 +27,7 @@ const ONE_WAY: Duration = Duration::from_millis(50);
 fn on_virtual_time<T>(body: impl Future<Output = T>) -> T {
     let jitter = Jitter { median_share: 0.0, sigma: 0.0, burst_probability: 0.0, ..Jitter::default() };
     let links = Links::new(&Regions::shipped(), &Network { jitter, ..Network::default() }, Vec::new());
-    let places = [0, 7].map(|region| Place { region, access: 1, relay: None });
+    let places = [0, 7].map(|region| Location { region, access: 1, relay: None });
     let hosts = places.map(|place| (PeerId::random(), place)).to_vec();
     // No draw of this seed loses a packet among the few of a test.
     fabric::Fabric::install(links, Draws::new(1), hosts);

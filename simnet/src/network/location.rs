@@ -29,7 +29,7 @@ pub const ACCESS_CLASSES: [AccessClass; 5] = [
 
 /// Where a host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// Index into the regions.
     pub region: u8,
     /// Index into [`ACCESS_CLASSES`].
@@ -47,26 +47,26 @@ pub struct Relay {
     pub name: u32,
 }
 
-impl Place {
+impl Location {
     /// A number for each pair of region and access class.
     pub(super) fn code(self) -> usize {
         usize::from(self.region) * ACCESS_CLASSES.len() + usize::from(self.access)
     }
 }
 
-/// Draws a place for a host.
+/// Draws a location for a host.
 #[must_use]
-pub fn settle(regions: usize, access: &Access, nat_share: f64, draws: &Draws, host: u64) -> Place {
+pub fn locate(regions: usize, access: &Access, nat_share: f64, draws: &Draws, host: u64) -> Location {
     let region = draws.below(regions as u64, Purpose::Region, &[host]);
     let access = draws.weighted(access.shares().into_iter(), Purpose::Access, &[host]);
     let relay = draws.happens(nat_share, Purpose::Nat, &[host]).then(|| Relay {
         region: u8::try_from(draws.below(regions as u64, Purpose::Nat, &[host, 1])).unwrap_or(0),
         name: draws.bits(Purpose::Nat, &[host, 2]) as u32,
     });
-    Place { region: u8::try_from(region).unwrap_or(0), access: u8::try_from(access).unwrap_or(0), relay }
+    Location { region: u8::try_from(region).unwrap_or(0), access: u8::try_from(access).unwrap_or(0), relay }
 }
 
 /// What a message takes on its sender's uplink.
-pub(crate) fn sending(from: Place, bytes: usize) -> Span {
+pub(crate) fn sending(from: Location, bytes: usize) -> Span {
     Span(bytes as u64 * 8 / ACCESS_CLASSES[usize::from(from.access)].uplink_mbit)
 }
