@@ -15,25 +15,25 @@ use bombyx_protocol::io::Machine;
 
 use crate::scenario::AttackKind;
 
-pub use plan::Plan;
+pub use plan::AttackPlan;
 pub use sybil::Card;
 pub use wash::Partner;
 
-/// With whom a host attacks.
+/// The accomplices of a host that attacks.
 #[derive(Debug, Clone, Default)]
-pub struct Company {
+pub struct Accomplices {
     /// The provider that a client buys from although it is its own.
     pub partner: Option<Partner>,
     /// The card behind many names.
     pub card: Option<Card>,
 }
 
-/// A machine that acts by a plan; of a client `buyer` has its configuration and the models that it orders from.
+/// Wraps a machine in what acts by a plan; of a client `buyer` has its configuration and the models that it orders from.
 #[must_use]
-pub fn act(
-    plan: Plan,
+pub fn wrap(
+    plan: AttackPlan,
     buyer: Option<(&ClientConfig, &[u32])>,
-    company: Option<&Company>,
+    accomplices: Option<&Accomplices>,
     honest: Box<dyn Machine + Send>,
 ) -> Box<dyn Machine + Send> {
     match plan.kind {
@@ -50,11 +50,11 @@ pub fn act(
         | AttackKind::Substitution => honest,
         AttackKind::StaleState => Box::new(stale::Stale::new(plan, honest)),
         AttackKind::Sniper => Box::new(snipe::Sniper::new(plan, honest)),
-        AttackKind::Sybil => match company.and_then(|company| company.card.as_ref()) {
+        AttackKind::Sybil => match accomplices.and_then(|accomplices| accomplices.card.as_ref()) {
             Some(card) => Box::new(sybil::Sybil::new(card.clone(), honest)),
             None => honest,
         },
-        AttackKind::WashTrader => match (buyer, company.and_then(|company| company.partner)) {
+        AttackKind::WashTrader => match (buyer, accomplices.and_then(|accomplices| accomplices.partner)) {
             (Some(_), Some(partner)) => Box::new(wash::Washer::new(plan, partner, honest)),
             _ => honest,
         },

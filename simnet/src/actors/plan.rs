@@ -6,7 +6,7 @@ use crate::scenario::{self, AttackKind, AttackSpec};
 
 /// What one host does instead of following the protocol, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub struct AttackPlan {
     /// Which of the scenario's attacks it takes part in.
     pub attack: usize,
     /// What it does.
@@ -17,7 +17,7 @@ pub struct Plan {
     pub until: Time,
 }
 
-impl Plan {
+impl AttackPlan {
     /// The part of a host in the attack with this number.
     #[must_use]
     pub fn new(attack: usize, spec: &AttackSpec) -> Self {

@@ -5,17 +5,17 @@ use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::message::{Message, ToClient};
 
-use super::plan::Plan;
+use super::plan::AttackPlan;
 
 /// The machine.
 pub(super) struct Refusing {
-    plan: Plan,
+    plan: AttackPlan,
     honest: Box<dyn Machine + Send>,
     now: Time,
 }
 
 impl Refusing {
-    pub(super) fn new(plan: Plan, honest: Box<dyn Machine + Send>) -> Self {
+    pub(super) fn new(plan: AttackPlan, honest: Box<dyn Machine + Send>) -> Self {
         Self { plan, honest, now: Time(0) }
     }
 }

@@ -7,7 +7,7 @@ use bombyx_protocol::market::call::CallId;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Message, ToClient, VerifiedGossip};
 
-use super::plan::Plan;
+use super::plan::AttackPlan;
 
 /// How long before it believes the window to close it bids: the way of the call to it, which it does not know, and of the
 /// bid back.
@@ -17,7 +17,7 @@ const CALLS_MAX: usize = 1_024;
 
 /// The machine.
 pub(super) struct Sniper {
-    plan: Plan,
+    plan: AttackPlan,
     honest: Box<dyn Machine + Send>,
     now: Time,
     /// When to bid for each call.
@@ -28,7 +28,7 @@ pub(super) struct Sniper {
 }
 
 impl Sniper {
-    pub(super) fn new(plan: Plan, honest: Box<dyn Machine + Send>) -> Self {
+    pub(super) fn new(plan: AttackPlan, honest: Box<dyn Machine + Send>) -> Self {
         Self {
             plan,
             honest,

@@ -9,7 +9,7 @@ use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
 
-use super::plan::Plan;
+use super::plan::AttackPlan;
 use crate::scenario::model_id;
 
 /// Time between two calls.
@@ -17,7 +17,7 @@ const EVERY: Span = Span::from_ms(200);
 
 /// The machine.
 pub(super) struct Spammer {
-    plan: Plan,
+    plan: AttackPlan,
     honest: Box<dyn Machine + Send>,
     identity: Identity,
     models: Vec<ModelId>,
@@ -28,7 +28,7 @@ pub(super) struct Spammer {
 
 impl Spammer {
     pub(super) fn new(
-        plan: Plan,
+        plan: AttackPlan,
         config: &ClientConfig,
         models: &[u32],
         honest: Box<dyn Machine + Send>,

@@ -7,14 +7,14 @@ use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::time::{Span, Time};
 
-use super::plan::Plan;
+use super::plan::AttackPlan;
 
 /// How long after the end of the challenge time it asks for the rest, so that the block's clock has passed it.
 const SOON: Span = Span::from_s(1);
 
 /// The machine.
 pub(super) struct Stale {
-    plan: Plan,
+    plan: AttackPlan,
     honest: Box<dyn Machine + Send>,
     now: Time,
     /// When the rest of each closing channel can be had.
@@ -22,7 +22,7 @@ pub(super) struct Stale {
 }
 
 impl Stale {
-    pub(super) fn new(plan: Plan, honest: Box<dyn Machine + Send>) -> Self {
+    pub(super) fn new(plan: AttackPlan, honest: Box<dyn Machine + Send>) -> Self {
         Self { plan, honest, now: Time(0), closing: BTreeMap::new() }
     }
 

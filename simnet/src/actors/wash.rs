@@ -10,7 +10,7 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message, ToClient};
 use bombyx_protocol::work::order::ModelId;
 
-use super::plan::Plan;
+use super::plan::AttackPlan;
 
 /// Calls whose bids are still told apart.
 const CALLS_MAX: usize = 1_024;
@@ -26,7 +26,7 @@ pub struct Partner {
 
 /// The machine.
 pub(super) struct Washer {
-    plan: Plan,
+    plan: AttackPlan,
     honest: Box<dyn Machine + Send>,
     partner: Partner,
     now: Time,
@@ -35,7 +35,7 @@ pub(super) struct Washer {
 }
 
 impl Washer {
-    pub(super) fn new(plan: Plan, partner: Partner, honest: Box<dyn Machine + Send>) -> Self {
+    pub(super) fn new(plan: AttackPlan, partner: Partner, honest: Box<dyn Machine + Send>) -> Self {
         Self { plan, honest, partner, now: Time(0), calls: VecDeque::new() }
     }
 

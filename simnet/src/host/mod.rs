@@ -18,7 +18,7 @@ use bombyx_protocol::time::Time;
 use bombyx_protocol::watcher::Watcher;
 use bombyx_protocol::work::price::PriceSheet;
 
-use crate::actors::{self, Company, Plan};
+use crate::actors::{self, Accomplices, AttackPlan};
 use crate::host::disk::Disk;
 use crate::host::engine::Engine;
 use crate::kernel::rng::{Draws, Purpose};
@@ -87,11 +87,11 @@ pub struct Host {
     /// Its engine; idle on a client.
     pub engine: Engine,
     /// What it does instead of following the protocol.
-    pub plan: Option<Plan>,
+    pub plan: Option<AttackPlan>,
     /// With whom it does that.
-    pub company: Option<Box<Company>>,
+    pub accomplices: Option<Box<Accomplices>>,
     /// The eclipse that is aimed at it.
-    pub eclipsed: Option<Box<Plan>>,
+    pub eclipsed: Option<Box<AttackPlan>>,
     /// Whether a test planted a bug in its machine.
     #[cfg(test)]
     pub(crate) planted: bool,
@@ -148,7 +148,7 @@ impl Host {
             disk: Disk::default(),
             engine,
             plan: None,
-            company: None,
+            accomplices: None,
             eclipsed: None,
             #[cfg(test)]
             planted: false,
@@ -249,7 +249,7 @@ impl Host {
             machine
         };
         self.machine = Some(match self.plan {
-            Some(plan) => actors::act(plan, self.profile.buyer(), self.company.as_deref(), machine),
+            Some(plan) => actors::wrap(plan, self.profile.buyer(), self.accomplices.as_deref(), machine),
             None => machine,
         });
         first

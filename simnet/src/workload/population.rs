@@ -12,7 +12,7 @@ use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::TaskKind;
 use bombyx_protocol::work::price::PriceSheet;
 
-use crate::actors::{Card, Partner, Plan};
+use crate::actors::{AttackPlan, Card, Partner};
 use crate::host::engine::{Engine, Speed};
 use crate::host::{Host, Profile};
 use crate::kernel::rng::{Draws, Purpose, Zipf};
@@ -76,7 +76,7 @@ fn pair_up(hosts: &mut [Host]) {
         let Some(provider) = hosts.iter().position(is_fit) else { continue };
         let node = hosts[provider].node;
         let partner = hosts[provider].offer().map(|offer| Partner { node, model: offer.model });
-        hosts[client].company.get_or_insert_default().partner = partner;
+        hosts[client].accomplices.get_or_insert_default().partner = partner;
         hosts[provider].plan = hosts[client].plan;
         make_nothing(&mut hosts[provider]);
     }
@@ -89,7 +89,7 @@ fn share_cards(hosts: &mut [Host]) {
         let Some(plan) = host.plan.filter(|plan| plan.kind == AttackKind::Sybil) else { continue };
         let slots = host.offer().map_or(0, |offer| offer.slots);
         let card = cards.entry(plan.attack).or_insert_with(|| Card::new(slots)).clone();
-        host.company.get_or_insert_default().card = Some(card);
+        host.accomplices.get_or_insert_default().card = Some(card);
     }
 }
 
@@ -100,7 +100,7 @@ fn aim(scenario: &Scenario, draws: &Draws, hosts: &mut [Host]) {
             .zip(&scenario.attack)
             .filter(|(_, attack)| attack.kind == AttackKind::Eclipse && attack.share > 0.0)
             .find(|(location, attack)| draws.happens(attack.victims, Purpose::Victim, &[*location, number]))
-            .map(|(location, attack)| Box::new(Plan::new(location as usize, attack)));
+            .map(|(location, attack)| Box::new(AttackPlan::new(location as usize, attack)));
     }
 }
 
@@ -211,7 +211,7 @@ fn posted(scenario: &Scenario) -> PriceSheet {
 }
 
 /// The first attack that a host takes part in.
-fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<Plan> {
+fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<AttackPlan> {
     (0u64..)
         .zip(&scenario.attack)
         .filter(|(_, attack)| match attack.kind.role() {
@@ -221,7 +221,7 @@ fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<
         .find(|(location, attack)| {
             draws.happens(attack.share, Purpose::Attack, &[*location, u64::from(number)])
         })
-        .map(|(location, attack)| Plan::new(location as usize, attack))
+        .map(|(location, attack)| AttackPlan::new(location as usize, attack))
 }
 
 /// Which hosts follow which model's topic.

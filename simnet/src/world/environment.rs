@@ -8,7 +8,7 @@ use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::ModelId;
 use bombyx_protocol::work::price::PriceSheet;
 
-use crate::actors::Plan;
+use crate::actors::AttackPlan;
 use crate::host::Host;
 use crate::host::power::{Power, Switch};
 use crate::kernel::rng::Draws;
@@ -44,9 +44,9 @@ pub(crate) struct Environment {
     pub(crate) may_keep: bool,
     pub(crate) shard_map: ShardMap,
     /// What hosts do instead of following the protocol.
-    plans: BTreeMap<u32, Plan>,
+    plans: BTreeMap<u32, AttackPlan>,
     /// The eclipses that are aimed at hosts.
-    eclipsed: BTreeMap<u32, Plan>,
+    eclipsed: BTreeMap<u32, AttackPlan>,
     /// The list price of every provider.
     prices: Vec<PriceSheet>,
 }
@@ -95,7 +95,7 @@ impl Environment {
         let keepers = || scenario.attack.iter().filter(|attack| attack.kind.keeps_gossip());
         let keep_shifts = keepers().flat_map(|ride| [Some(ride.start_s), ride.stop_s]).flatten();
         let shifts = links.shifts().chain(keep_shifts.map(scenario::at));
-        let plans_of = |plan: fn(&Host) -> Option<Plan>| {
+        let plans_of = |plan: fn(&Host) -> Option<AttackPlan>| {
             (0u32..).zip(hosts).filter_map(|(number, host)| Some((number, plan(host)?))).collect()
         };
         let locations: Vec<Location> = hosts.iter().map(|host| host.location).collect();
@@ -121,12 +121,12 @@ impl Environment {
     }
 
     /// What a host does instead of following the protocol.
-    pub(crate) fn plan(&self, host: u32) -> Option<Plan> {
+    pub(crate) fn plan(&self, host: u32) -> Option<AttackPlan> {
         self.plans.get(&host).copied()
     }
 
     /// The eclipse that is aimed at a host.
-    pub(crate) fn eclipse_of(&self, host: u32) -> Option<Plan> {
+    pub(crate) fn eclipse_of(&self, host: u32) -> Option<AttackPlan> {
         self.eclipsed.get(&host).copied()
     }
 
