@@ -100,7 +100,7 @@ impl<'a> Power<'a> {
     pub fn switches(&self, hosts: &[Host]) -> Vec<Switch> {
         let mut switches = Vec::new();
         for (number, host) in (0u32..).zip(hosts) {
-            for (from, until) in self.off(number, host.role(), host.place.region) {
+            for (from, until) in self.off(number, host.role(), host.location.region) {
                 if from > Time(0) {
                     switches.push(Switch { at: from, host: number, is_on: false });
                 }

@@ -112,7 +112,7 @@ impl Kademlia {
         )
     }
 
-    /// The `K` entries of a host's table that are closest to a location, but for the one who asks.
+    /// The `K` entries of a host's table that are closest to a place, but for the one who asks.
     fn closest(&self, host: u32, target: u64, asker: u32) -> Vec<(u64, u32)> {
         let distance = |other: u32| self.ids.get(&other).map(|id| (id ^ target, other));
         let others = self.table(host).into_iter().filter(|other| *other != asker);

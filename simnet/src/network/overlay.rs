@@ -15,7 +15,7 @@ use crate::scenario::Network;
 /// Members of a topic that a host which publishes on it sees to be connected to: the node's `TOPIC_PEERS_MIN`.
 const LISTENERS_MIN: usize = 8;
 
-/// Attempts to find a location for a chord; where all fail, nearly everyone is linked to everyone.
+/// Attempts to find a place for a chord; where all fail, nearly everyone is linked to everyone.
 const CHORD_DRAWS_MAX: u64 = 8;
 
 /// The hosts that follow one model, and their links.

@@ -83,7 +83,7 @@ impl Uplinks {
         }
     }
 
-    /// A host lost power: it has nothing to send. What had a location in the queue leaves all the same.
+    /// A host lost power: it has nothing to send. What had a place in the queue leaves all the same.
     pub fn clear(&mut self, host: u32) {
         if let Some(free) = self.free.get_mut(host as usize) {
             *free = Time(0);

@@ -322,14 +322,14 @@ impl World {
     /// The least that tokens could cost a client with any provider of the model that `server` has.
     fn least_cost(&self, client: u32, server: u32, tokens: (u64, u64), wait_price: f64) -> Option<f64> {
         let model = self.host(server).offer()?.model;
-        let place = self.host(client).place;
+        let location = self.host(client).location;
         let able = self.hosts().filter(|host| {
             let is_true = host.plan.is_none_or(|plan| !plan.kind.answers_falsely());
             is_true && host.offer().is_some_and(|offer| offer.model == model)
         });
         able.filter_map(|host| {
-            let there = self.environment.links.undisturbed(place, host.place).0
-                + self.environment.links.undisturbed(host.place, place).0;
+            let there = self.environment.links.undisturbed(location, host.location).0
+                + self.environment.links.undisturbed(host.location, location).0;
             let wait_us = there + host.engine.first_token_after(tokens.0).0;
             Some(host.cost_of(tokens)?.0 as f64 + wait_us as f64 / 1e3 * wait_price)
         })

@@ -163,9 +163,9 @@ pub fn nodes(world: &World) -> Vec<Column> {
         Column::Whole("node", (0..hosts.len() as i64).map(Some).collect()),
         text("role", &|host| Some(role(host).to_owned())),
         text("attack", &|host| host.plan.map(|plan| plan.kind.name().to_owned())),
-        text("region", &|host| regions.get(usize::from(host.place.region)).cloned()),
+        text("region", &|host| regions.get(usize::from(host.location.region)).cloned()),
         text("access", &|host| {
-            ACCESS_CLASSES.get(usize::from(host.place.access)).map(|class| class.name.to_owned())
+            ACCESS_CLASSES.get(usize::from(host.location.access)).map(|class| class.name.to_owned())
         }),
         text("gpu", &|host| match &host.profile {
             Profile::Provider { gpu, .. } => {

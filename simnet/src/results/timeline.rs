@@ -46,7 +46,7 @@ fn name_of(world: &World, host: u32, regions: &[String]) -> String {
         Profile::Provider { gpu, .. } => world.environment.scenario.population.gpu.get(*gpu as usize),
         Profile::Client { .. } | Profile::Watcher { .. } => None,
     };
-    let region = regions.get(usize::from(of.place.region)).map_or("", String::as_str);
+    let region = regions.get(usize::from(of.location.region)).map_or("", String::as_str);
     format!("provider {host}, {}, {region}", class.map_or("", |class| class.name.as_str()))
 }
 

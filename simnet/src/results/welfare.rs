@@ -112,8 +112,8 @@ impl World {
             + crate::host::engine::TEMPLATE_TOKENS;
         let answer = self.environment.workload.answer_tokens(u64::from(number), &self.environment.draws);
         let output = answer.min(u64::from(self.environment.scenario.workload.max_tokens));
-        let there = self.environment.links.undisturbed(client.place, host.place);
-        let back = self.environment.links.undisturbed(host.place, client.place);
+        let there = self.environment.links.undisturbed(client.location, host.location);
+        let back = self.environment.links.undisturbed(host.location, client.location);
         let wait = Span(there.0 + back.0 + host.engine.first_token_after(input).0);
         let from = job.at + there;
         let until = from + host.engine.whole_after(input, output);

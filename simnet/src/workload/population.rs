@@ -118,7 +118,7 @@ fn make_nothing(host: &mut Host) {
     }
 }
 
-/// A cheaper model in the location of the one that is offered: a quarter of the cost, three times the speed.
+/// A cheaper model in the place of the one that is offered: a quarter of the cost, three times the speed.
 fn substitute(host: &mut Host) {
     let speed = host.engine.speed();
     host.engine = Engine::new(Speed {
@@ -279,7 +279,7 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
             Mechanism::Random => Rule::Random,
         },
     };
-    let location = settle(
+    let location = locate(
         regions,
         &scenario.network.client_access,
         scenario.network.client_nat_share,
@@ -292,7 +292,7 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
 fn watcher(scenario: &Scenario, draws: &Draws, regions: usize, host: u32) -> Host {
     let wallet = Address::basechain(seed(draws, host, Key::Wallet));
     let identity_seed = seed(draws, host, Key::Identity);
-    let location = settle(regions, &scenario.network.provider_access, 0.0, draws, u64::from(host));
+    let location = locate(regions, &scenario.network.provider_access, 0.0, draws, u64::from(host));
     Host::new(Profile::Watcher { identity_seed, wallet }, location, no_engine())
 }
 
@@ -357,7 +357,7 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
         start: Span::from_ms(class.start_ms),
         chunk_tokens: scenario.workload.report_tokens,
     };
-    let location = settle(
+    let location = locate(
         regions,
         &scenario.network.provider_access,
         scenario.network.provider_nat_share,

@@ -104,7 +104,7 @@ impl Shard {
         let latest = self.arrivals.entry((from, dst)).or_default();
         let at = (self.now + after).max(*latest + Span(1));
         *latest = at;
-        // Who has nothing under way to whom needs no location: kept in proportion to what is, not to all pairs.
+        // Who has nothing under way to whom needs no place: kept in proportion to what is, not to all pairs.
         if self.arrivals.len() > self.arrivals_max {
             let now = self.now;
             self.arrivals.retain(|_, latest| *latest >= now);

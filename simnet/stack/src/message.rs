@@ -44,7 +44,7 @@ fn look_up(scenario: &Scenario, connections: f64) -> Vec<Lookup> {
     let mut passages = 0;
     let mut one_way = |from: u32, to: u32, bytes: usize| {
         passages += 1;
-        let (source, target) = (hosts[from as usize].place, hosts[to as usize].place);
+        let (source, target) = (hosts[from as usize].location, hosts[to as usize].location);
         let fate = draws.bits(Purpose::Transit, &[u64::from(from), u64::from(to), passages]);
         match links.transit(Time(0), source, target, bytes, fate) {
             Transit::Arrives(span) | Transit::Twice(span, _) => span.0,
