@@ -4,8 +4,8 @@ mod wiping;
 
 use std::process::ExitCode;
 
+use bombyx_node::ExitKind;
 use bombyx_node::cli::{Cli, hardening::harden};
-use bombyx_node::error::exit::ExitKind;
 use clap::Parser as _;
 
 #[global_allocator]

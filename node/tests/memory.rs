@@ -10,9 +10,8 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
 
-use bombyx_node::api;
+use bombyx_node::NodeConfig;
 use bombyx_node::engine::models;
-use bombyx_node::home::config::NodeConfig;
 use bombyx_node::ledger::devnet::{self, Devnet};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::OrderNews;
@@ -112,10 +111,10 @@ async fn nothing_of_a_prompt_is_left_in_memory_after_its_job() {
     };
     let mut selling = config("provider");
     selling.provide.models = vec![CHAT.into(), EMBED.into()];
-    let (provider, _provider_ends) = timeout(PATIENCE, api::start(selling)).await.unwrap().unwrap();
+    let (provider, _provider_ends) = timeout(PATIENCE, bombyx_node::start(selling)).await.unwrap().unwrap();
     let mut buying = config("client");
     buying.network.join = provider.addresses();
-    let (client, client_ends) = api::start(buying).await.unwrap();
+    let (client, client_ends) = bombyx_node::start(buying).await.unwrap();
     client.wait_for_peers(1, Duration::from_secs(60)).await.unwrap();
     let wallet = client.ledger().wallet_address().unwrap();
     devnet.faucet(wallet, Nano(5_000_000_000)).unwrap();

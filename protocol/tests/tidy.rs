@@ -140,6 +140,37 @@ fn crates_know_only_whom_they_may() {
     complain(&problems);
 }
 
+/// The rooms in the table on a crate's first page, from the top down.
+fn rooms(first_page: &str) -> Vec<&str> {
+    let rows = first_page.lines().filter_map(|line| line.strip_prefix("//! | [`"));
+    rows.filter_map(|row| row.split('`').next()).collect()
+}
+
+#[test]
+fn a_room_uses_only_rooms_below_it() {
+    let mut problems = Vec::new();
+    for name in ["node", "simnet"] {
+        let first_page = read(&format!("{name}/src/lib.rs"));
+        let rooms = rooms(&first_page);
+        assert!(rooms.len() > 8, "{name}/src/lib.rs: the table of rooms is not found");
+        let sources = sources(&format!("{name}/src"), &[".rs"]);
+        let tests: BTreeSet<String> = sources.iter().flat_map(files_of_tests).collect();
+        for source in sources.iter().filter(|source| !tests.contains(&source.path)) {
+            let place = source.path.trim_start_matches(&format!("{name}/src/")).split(['/', '.']).next();
+            let Some(floor) = rooms.iter().position(|room| Some(*room) == place) else { continue };
+            let code = without_comments(code_and_tests(&source.text).0);
+            for above in rooms[..floor].iter().filter(|above| uses(&code, &format!("crate::{above}"))) {
+                problems.push(format!(
+                    "{}: uses `{above}`, which stands above it in the table of {name}/src/lib.rs; move what both need \
+                     down, or what asks for it up",
+                    source.path
+                ));
+            }
+        }
+    }
+    complain(&problems);
+}
+
 #[test]
 fn each_foreign_crate_stays_in_its_room() {
     let rooms: [(&str, &[&str]); 6] = [

@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use bombyx_gpu::engine::{self as gpu, Chunk, Engine};
 use bombyx_gpu::measure;
-use bombyx_node::api;
-use bombyx_node::api::handle::NodeHandle;
+use bombyx_node::NodeHandle;
 use bombyx_node::demo::{CHAT_MODEL, EMBED_MODEL};
 use bombyx_node::engine::models;
-use bombyx_node::home::config::{Coins, NodeConfig};
 use bombyx_node::ledger::devnet::{self, Devnet};
+use bombyx_node::{Coins, NodeConfig};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Bill, OrderNews};
 use bombyx_protocol::time::Span;
@@ -42,12 +41,12 @@ pub(super) async fn rows() -> Vec<Row> {
     let provide = selling.provide.clone();
     let loaded = tokio::task::spawn_blocking(move || models::load(&provide, &mut |_| {})).await;
     let mut bare = loaded.unwrap().unwrap().engine;
-    let (provider, _provider) = api::start(selling).await.unwrap();
+    let (provider, _provider) = bombyx_node::start(selling).await.unwrap();
     let mut buying = config("client");
     buying.network.join = provider.addresses();
     buying.client.deposit = Coins(Nano(5_000_000_000));
     buying.client.enough_bids = 1;
-    let (client, _client) = api::start(buying).await.unwrap();
+    let (client, _client) = bombyx_node::start(buying).await.unwrap();
     chain.faucet(client.ledger().wallet_address().unwrap(), Nano(100_000_000_000)).unwrap();
     client.wait_for_peers(1, Duration::from_secs(30)).await.unwrap();
 

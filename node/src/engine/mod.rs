@@ -1,4 +1,4 @@
-//! The joint to the tensors: a thread owns the [`Engine`]; the driver gives it jobs and reads its reports.
+//! The joint to the tensors: a thread owns the [`Engine`](bombyx_gpu::engine::Engine); the driver gives it jobs and reads its reports.
 //!
 //! What the driver wants is kept per job and merged (allowances add up, a cancel replaces all else), so that the inbox
 //! is never longer than the jobs there are. Reports go through a bounded queue: a slow driver slows the engine.

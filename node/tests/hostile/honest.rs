@@ -4,9 +4,8 @@ use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use bombyx_node::api;
-use bombyx_node::api::handle::NodeHandle;
-use bombyx_node::home::config::NodeConfig;
+use bombyx_node::NodeConfig;
+use bombyx_node::NodeHandle;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Bill, OrderNews};
 use bombyx_protocol::time::Span;
@@ -106,7 +105,7 @@ impl World {
     pub(crate) async fn start() -> Self {
         let ledger = Ledger::start().await;
         let provider = Node::up(&ledger, &["--provide", CHAT], &[]).await;
-        let model = bombyx_node::engine::models::id_of(CHAT).unwrap();
+        let model = bombyx_node::model_id(CHAT).unwrap();
         Self { ledger, provider, model }
     }
 
@@ -130,7 +129,7 @@ impl World {
         config.network.join = vec![join.to_owned()];
         // Each order goes to the market: a lease would hide what strangers do there.
         config.client.leases = false;
-        let (client, _) = api::start(config).await.map_err(|error| error.to_string())?;
+        let (client, _) = bombyx_node::start(config).await.map_err(|error| error.to_string())?;
         self.ledger.chain.faucet(client.ledger().wallet_address().unwrap(), FUNDS).unwrap();
         client.wait_for_peers(1, DEADLINE).await.map_err(|error| error.to_string())?;
         Ok((client, home))

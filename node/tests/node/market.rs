@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bombyx_node::api::handle::NodeHandle;
-use bombyx_node::api::{self, Running};
-use bombyx_node::home::config::{Coins, NodeConfig};
+use bombyx_node::ChannelPhase;
+use bombyx_node::NodeHandle;
+use bombyx_node::Running;
 use bombyx_node::ledger::devnet::{self, Devnet};
-use bombyx_node::status::ChannelPhase;
+use bombyx_node::{Coins, NodeConfig};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::terms::Address;
@@ -54,13 +54,13 @@ impl World {
         config.provide.models = vec![MODEL.into()];
         // More than what the payout itself costs on the ledger.
         config.provide.price_job = PRICE_JOB;
-        timeout(FETCH_PATIENCE, api::start(config)).await.unwrap().unwrap()
+        timeout(FETCH_PATIENCE, bombyx_node::start(config)).await.unwrap().unwrap()
     }
 
     async fn client(&self, provider: &NodeHandle) -> Running {
         let mut config = self.config("client");
         config.network.join = provider.addresses();
-        let running = api::start(config).await.unwrap();
+        let running = bombyx_node::start(config).await.unwrap();
         running.0.wait_for_peers(1, PATIENCE).await.unwrap();
         running
     }
@@ -68,7 +68,7 @@ impl World {
 
 fn order(max_cost: Nano) -> Order {
     Order {
-        model: bombyx_node::engine::models::id_of(MODEL).unwrap(),
+        model: bombyx_node::model_id(MODEL).unwrap(),
         task: Task::Embed {
             inputs: vec!["silk".into(), "a moth spins a thread".into(), "fiscal policy".into()],
         },
@@ -191,7 +191,7 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
     timeout(PATIENCE, provider_task).await.unwrap().unwrap().unwrap();
 
     // A second life of the client finds no channel on record: it is closed.
-    let (again, task) = api::start(world.config("client")).await.unwrap();
+    let (again, task) = bombyx_node::start(world.config("client")).await.unwrap();
     assert_eq!(again.node_id(), client.node_id());
     assert!(again.status().await.unwrap().channels.is_empty());
     again.shutdown().await;
@@ -201,7 +201,7 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_nobody_bids_for_fails_at_its_deadline_and_not_before() {
     let world = World::new().await;
-    let (client, task) = api::start(world.config("client")).await.unwrap();
+    let (client, task) = bombyx_node::start(world.config("client")).await.unwrap();
     let alone = Order { deadline: Span::from_ms(1_500), ..order(Nano(1_000_000_000)) };
     let began = std::time::Instant::now();
     assert_eq!(ask(&client, alone).await.unwrap_err(), Failure::NoBids);
@@ -219,18 +219,19 @@ async fn an_order_finds_its_provider(listen: &str) {
     let world = World::new().await;
     let mut config = world.config("hub");
     config.network.listen = vec![listen.into()];
-    let (hub, hub_task) = api::start(config).await.unwrap();
+    let (hub, hub_task) = bombyx_node::start(config).await.unwrap();
     let mut config = world.config("provider");
     config.network.listen = vec![listen.into()];
     config.network.join = hub.addresses();
     config.provide.models = vec![MODEL.into()];
     config.provide.price_job = PRICE_JOB;
-    let (provider, provider_task) = timeout(FETCH_PATIENCE, api::start(config)).await.unwrap().unwrap();
+    let (provider, provider_task) =
+        timeout(FETCH_PATIENCE, bombyx_node::start(config)).await.unwrap().unwrap();
     provider.wait_for_peers(1, PATIENCE).await.unwrap();
     let mut config = world.config("client");
     config.network.listen = vec![listen.into()];
     config.network.join = hub.addresses();
-    let (client, client_task) = api::start(config).await.unwrap();
+    let (client, client_task) = bombyx_node::start(config).await.unwrap();
     client.wait_for_peers(1, PATIENCE).await.unwrap();
     world.devnet.faucet(client.ledger().wallet_address().unwrap(), Nano(10_000_000_000)).unwrap();
 
@@ -276,12 +277,12 @@ async fn seeks_of_a_thousand_fresh_keys_cost_three_nodes_little_and_shut_nobody_
 
     const COUNT: u32 = 1_000;
     let world = World::new().await;
-    let (first, first_task) = api::start(world.config("first")).await.unwrap();
+    let (first, first_task) = bombyx_node::start(world.config("first")).await.unwrap();
     let mut others = Vec::new();
     for name in ["second", "third"] {
         let mut config = world.config(name);
         config.network.join = first.addresses();
-        let (other, task) = api::start(config).await.unwrap();
+        let (other, task) = bombyx_node::start(config).await.unwrap();
         other.wait_for_peers(1, PATIENCE).await.unwrap();
         others.push((other, task));
     }
@@ -294,7 +295,7 @@ async fn seeks_of_a_thousand_fresh_keys_cost_three_nodes_little_and_shut_nobody_
     let joined = flooder.wait_until(|status| !status.peers.is_empty());
     timeout(PATIENCE, joined).await.unwrap().unwrap();
 
-    let model = bombyx_node::engine::models::id_of(MODEL).unwrap();
+    let model = bombyx_node::model_id(MODEL).unwrap();
     let topic = format!("model/{}", &model.to_string()[..16]);
     let seeks: Vec<Vec<u8>> = (0..COUNT)
         .map(|number| {

@@ -9,7 +9,7 @@
 //!        └─ seen    what of it is news, and for whom
 //! ```
 //!
-//! Each look is core_state when it ends, whatever becomes of the others. What the service has to say waits in an outbox that holds
+//! Each look is told when it ends, whatever becomes of the others. What the service has to say waits in an outbox that holds
 //! one state per role and account, so that a slow driver never holds the service up.
 
 mod calls;
