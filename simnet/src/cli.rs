@@ -32,7 +32,7 @@ pub(crate) enum Verb {
     /// Compares two runs, or two directories of runs seed by seed.
     Compare(Compare),
     /// Runs random worlds until the time is up; one that breaks an invariant is made small and written down.
-    Swarm(Swarm),
+    Fuzz(Fuzz),
     /// Makes a scenario that breaks an invariant as small as it can be.
     Shrink(Which),
     /// Shows the scenarios that ship, and the runs in a directory.
@@ -124,7 +124,7 @@ pub(crate) struct Compare {
 }
 
 #[derive(Args)]
-pub(crate) struct Swarm {
+pub(crate) struct Fuzz {
     /// The first world's seed; the others count on from it.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Verb::Report(args) => verbs::sweep::report(&args.out),
         Verb::Replay(args) => verbs::run::replay(&args),
         Verb::Compare(args) => verbs::show::compare(&args),
-        Verb::Swarm(args) => verbs::search::swarm(&args),
+        Verb::Fuzz(args) => verbs::search::fuzz(&args),
         Verb::Shrink(args) => verbs::search::shrink(&args),
         Verb::List(args) => verbs::show::list(&args),
     };

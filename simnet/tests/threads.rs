@@ -8,7 +8,7 @@ use bombyx_simnet::results::report::Report;
 use bombyx_simnet::results::timeline;
 use bombyx_simnet::scenario::{SHIPPED, Scenario, Tier};
 use bombyx_simnet::world::World;
-use bombyx_simnet::world::swarm::random_scenario;
+use bombyx_simnet::world::fuzz::random_scenario;
 use proptest::prelude::*;
 
 /// Everything that a run says.

@@ -4,7 +4,7 @@
 use bombyx_simnet::results::report::{Report, table};
 use bombyx_simnet::scenario::{Scenario, Tier};
 use bombyx_simnet::world::World;
-use bombyx_simnet::world::swarm::random_scenario;
+use bombyx_simnet::world::fuzz::random_scenario;
 
 fn run(text: &str) -> Report {
     let scenario = Scenario::parse("test.toml", text).unwrap();

@@ -1,23 +1,23 @@
-//! `swarm` and `shrink`.
+//! `fuzz` and `shrink`.
 
 use std::path::Path;
 
 use bombyx_simnet::results::store;
 use bombyx_simnet::scenario::Scenario;
 use bombyx_simnet::world::Stopped;
-use bombyx_simnet::world::swarm::{self, TRIES_MAX, random_scenario};
+use bombyx_simnet::world::fuzz::{self, TRIES_MAX, random_scenario};
 
 use super::{cpu_s, scenario};
-use crate::cli::{Swarm, Which};
+use crate::cli::{Fuzz, Which};
 use crate::failed::Failed;
 use crate::say::say;
 
 /// Runs random worlds until the time is up or one breaks.
-pub(crate) fn swarm(args: &Swarm) -> Result<(), Failed> {
+pub(crate) fn fuzz(args: &Fuzz) -> Result<(), Failed> {
     let mut seed = args.seed;
     while cpu_s() < args.seconds {
         let scenario = random_scenario(seed);
-        if let Err(stopped) = swarm::run(&scenario) {
+        if let Err(stopped) = fuzz::run(&scenario) {
             return Err(smaller(&scenario, &stopped)?);
         }
         seed = seed.wrapping_add(1);
@@ -29,7 +29,7 @@ pub(crate) fn swarm(args: &Swarm) -> Result<(), Failed> {
 /// Makes one scenario small.
 pub(crate) fn shrink(which: &Which) -> Result<(), Failed> {
     let scenario = scenario(which)?;
-    match swarm::run(&scenario) {
+    match fuzz::run(&scenario) {
         Err(stopped) => Err(smaller(&scenario, &stopped)?),
         Ok(()) => {
             Err(Failed::usage("no invariant is broken in this scenario: there is nothing to make smaller"))
@@ -40,9 +40,9 @@ pub(crate) fn shrink(which: &Which) -> Result<(), Failed> {
 /// Writes down the smallest scenario found that breaks the same invariant.
 fn smaller(scenario: &Scenario, stopped: &Stopped) -> Result<Failed, Failed> {
     let same = |small: &Scenario| {
-        swarm::run(small).is_err_and(|other| other.broken.invariant == stopped.broken.invariant)
+        fuzz::run(small).is_err_and(|other| other.broken.invariant == stopped.broken.invariant)
     };
-    let small = swarm::shrink(scenario, TRIES_MAX, same);
+    let small = fuzz::shrink(scenario, TRIES_MAX, same);
     let name = format!("broken-{}.toml", stopped.run_id);
     let text = toml::to_string(&small).map_err(Failed::broken)?;
     store::write_text(Path::new(&name), &text).map_err(Failed::usage)?;

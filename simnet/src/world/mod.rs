@@ -6,13 +6,13 @@ pub mod directory;
 mod environment;
 mod event;
 pub mod external;
+pub mod fuzz;
 mod gossip;
 mod lookahead;
 pub mod parcel;
 mod probe;
 mod shard;
 mod shard_map;
-pub mod swarm;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -20,7 +20,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
         number += 1;
         draws.below(n, Purpose::World, &[number])
     };
-    let mut scenario = Scenario { title: format!("swarm {seed}"), seed, ..Scenario::default() };
+    let mut scenario = Scenario { title: format!("fuzz {seed}"), seed, ..Scenario::default() };
     scenario.nodes = 10 + below(40) as u32;
     scenario.population.clients = 0.1 + below(40) as f64 / 1e2;
     scenario.population.models = 1 + below(4) as u32;
