@@ -1,4 +1,4 @@
-//! The scenario `planet` in both tiers against its goals: processor time, events a second, peak memory; and how long it
+//! The scenario `planet` in both fidelities against its goals: processor time, events a second, peak memory; and how long it
 //! takes by the clock on one thread and on two, which come to the same digest.
 //!
 //! `cargo bench -p bombyx-simnet --profile simnet --features fake-crypto --bench planet` runs a tenth of it: hosts, models,
@@ -12,7 +12,7 @@ use bombyx_simnet::scenario::{CAN_PRETEND, Scenario};
 use serde_json::Value;
 
 const PLANET: &str = include_str!("../scenarios/planet.toml");
-/// Processor seconds that the whole of it is meant to take, by tier.
+/// Processor seconds that the whole of it is meant to take, by fidelity.
 const GOALS: [(&str, f64); 2] = [("fast", 60.0), ("message", 180.0)];
 /// What makes the C library of a Linux system ask for large pages: most of the time goes to waiting for memory.
 const LARGE_PAGES: &str = "glibc.malloc.hugetlb=1";
@@ -45,18 +45,18 @@ fn measure(part: u32) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(&file, toml::to_string(&scenario)?)?;
     println!("{} hosts, {} orders", scenario.nodes, scenario.workload.jobs);
     println!(
-        "tier     threads  clock s   CPU s   over goal   M events   events/s   µs/order   peak MiB   over goal"
+        "fidelity threads  clock s   CPU s   over goal   M events   events/s   µs/order   peak MiB   over goal"
     );
-    for (tier, goal_s) in GOALS {
+    for (fidelity, goal_s) in GOALS {
         let mut digests = Vec::new();
         for threads in ["1", "2"] {
             let began = clock_s();
-            let report = run(&file, tier, threads)?;
+            let report = run(&file, fidelity, threads)?;
             let took_s = clock_s() - began;
             let number = |name: &str| report[name].as_f64().ok_or(format!("no {name} in the report"));
             let (cpu_s, events, peak_mib) = (number("cpu_s")?, number("events")?, number("peak_mib")?);
             println!(
-                "{tier:8}{threads:>8}{took_s:9.1}{cpu_s:8.1}{:12.2}{:11.1}{:11.0}{:11.0}{peak_mib:11.0}{:12.2}",
+                "{fidelity:8}{threads:>8}{took_s:9.1}{cpu_s:8.1}{:12.2}{:11.1}{:11.0}{:11.0}{peak_mib:11.0}{:12.2}",
                 cpu_s * f64::from(part) / goal_s,
                 events / 1e6,
                 events / cpu_s,
@@ -66,7 +66,7 @@ fn measure(part: u32) -> Result<(), Box<dyn std::error::Error>> {
             digests.push(report["digest"].clone());
         }
         if digests[0] != digests[1] {
-            return Err(format!("{tier}: one thread and two came to different digests").into());
+            return Err(format!("{fidelity}: one thread and two came to different digests").into());
         }
     }
     if part > 1 {
@@ -80,12 +80,12 @@ fn clock_s() -> f64 {
     now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }
 
-/// Runs one tier on so many threads and reads its report.
-fn run(file: &Path, tier: &str, threads: &str) -> Result<Value, Box<dyn std::error::Error>> {
+/// Runs one fidelity on so many threads and reads its report.
+fn run(file: &Path, fidelity: &str, threads: &str) -> Result<Value, Box<dyn std::error::Error>> {
     let output = Command::new(env!("CARGO_BIN_EXE_simnet"))
         .arg("run")
         .arg(file)
-        .args(["--tier", tier, "--threads", threads, "--crypto", "fake", "--json"])
+        .args(["--fidelity", fidelity, "--threads", threads, "--crypto", "fake", "--json"])
         .env("GLIBC_TUNABLES", LARGE_PAGES)
         .output()?;
     if !output.status.success() {

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use bombyx_simnet::scenario::{Crypto, Tier};
+use bombyx_simnet::scenario::{Crypto, Fidelity};
 use clap::{Args, Parser, Subcommand};
 
 /// The network in a box: the production role machines on virtual time, reproducible to the bit.
@@ -55,7 +55,7 @@ pub(crate) struct Which {
     pub(crate) seed: Option<u64>,
     /// How much is carried out message by message, instead of the scenario's.
     #[arg(long, value_enum)]
-    pub(crate) tier: Option<Tier>,
+    pub(crate) fidelity: Option<Fidelity>,
     /// What signs, seals and encrypts, instead of the scenario's.
     #[arg(long, value_enum)]
     pub(crate) crypto: Option<Crypto>,

@@ -19,7 +19,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`results`] | what came of runs: reports, figures, sweeps over many runs, files, a page for the browser |
-//! | [`world`] | all of it together: an environment that all read, shards of hosts, a coordinator, and windows of time; another tier may carry the messages; random worlds in search of a broken invariant |
+//! | [`world`] | all of it together: an environment that all read, shards of hosts, a coordinator, and windows of time; another fidelity may carry the messages; random worlds in search of a broken invariant |
 //! | [`measures`] | what is counted while a world runs, and what a market could be worth |
 //! | [`workload`] | who lives in a world, and what is ordered, when and by whom |
 //! | [`host`] | one node: its machine, disk and engine, and when it is off |

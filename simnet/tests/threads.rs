@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use bombyx_simnet::measures::Sample;
 use bombyx_simnet::results::report::Report;
 use bombyx_simnet::results::timeline;
-use bombyx_simnet::scenario::{SHIPPED, Scenario, Tier};
+use bombyx_simnet::scenario::{Fidelity, SHIPPED, Scenario};
 use bombyx_simnet::world::World;
 use bombyx_simnet::world::fuzz::random_scenario;
 use proptest::prelude::*;
@@ -45,10 +45,10 @@ fn is_the_same(scenario: &Scenario, threads: &[usize]) {
     }
 }
 
-fn small(title: &str, text: &str, tier: Tier) -> Scenario {
+fn small(title: &str, text: &str, fidelity: Fidelity) -> Scenario {
     let mut scenario = Scenario::parse(title, text).unwrap();
-    scenario.title = format!("{title}, {tier:?}");
-    scenario.tier = tier;
+    scenario.title = format!("{title}, {fidelity:?}");
+    scenario.fidelity = fidelity;
     scenario.nodes = scenario.nodes.min(40);
     scenario.workload.jobs = scenario.workload.jobs.min(12);
     scenario.population.models = scenario.population.models.min(3);
@@ -59,8 +59,8 @@ fn small(title: &str, text: &str, tier: Tier) -> Scenario {
 fn one_run_is_the_same_on_one_two_and_three_threads() {
     for name in ["first", "tides", "relays", "uplinks", "sybil", "eclipse"] {
         let (_, text) = SHIPPED.iter().find(|(shipped, _)| *shipped == name).unwrap();
-        is_the_same(&small(name, text, Tier::Message), &[2, 3]);
-        is_the_same(&small(name, text, Tier::Fast), &[2]);
+        is_the_same(&small(name, text, Fidelity::Message), &[2, 3]);
+        is_the_same(&small(name, text, Fidelity::Fast), &[2]);
     }
 }
 
@@ -92,8 +92,8 @@ fn a_stormy_run_is_the_same_on_several_threads_in_both_tiers() {
         [[partition]]\nfrom_s = 3.0\nuntil_s = 4.0\nregions = [\"EUS\", \"WUS\", \"UKS\", \"WEU\", \"JPE\", \"AUE\"]\n\
         [[crash]]\nat_s = 4.5\nfor_s = 1.0\nrole = \"client\"\nshare = 0.3\n{attacks}"
     );
-    for tier in [Tier::Message, Tier::Fast] {
-        let calm = Scenario { tier, ..Scenario::parse("storm", &storm).unwrap() };
+    for fidelity in [Fidelity::Message, Fidelity::Fast] {
+        let calm = Scenario { fidelity, ..Scenario::parse("storm", &storm).unwrap() };
         is_the_same(&calm, &[2, 4]);
         let mut queues = calm;
         queues.network.uplink_queues = true;
@@ -107,7 +107,7 @@ proptest! {
     /// Other worlds each time; a failure names the seed.
     #[test]
     fn random_worlds_are_the_same_on_one_and_on_several_threads(seed: u32, threads in 2usize..5, fast: bool) {
-        let tier = if fast { Tier::Fast } else { Tier::Message };
-        is_the_same(&Scenario { tier, ..random_scenario(seed.into()) }, &[threads]);
+        let fidelity = if fast { Fidelity::Fast } else { Fidelity::Message };
+        is_the_same(&Scenario { fidelity, ..random_scenario(seed.into()) }, &[threads]);
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bombyx_simnet::results::report::{Report, table};
-use bombyx_simnet::scenario::{Scenario, Tier};
+use bombyx_simnet::scenario::{Fidelity, Scenario};
 use bombyx_simnet::world::World;
 use bombyx_simnet::world::fuzz::random_scenario;
 
@@ -323,15 +323,15 @@ fn who_trades_with_himself_pays_the_ledger_for_nothing() {
 /// provider that crashes writes what its disk held before.
 #[test]
 fn random_worlds_on_slow_disks_break_no_invariant() {
-    for (seed, tier) in [
-        (53, Tier::Message),
-        (541_585_362, Tier::Message),
-        (541_585_438, Tier::Message),
-        (3_952_597_410, Tier::Message),
-        (3_162_271_890, Tier::Message),
-        (960_917_588, Tier::Fast),
+    for (seed, fidelity) in [
+        (53, Fidelity::Message),
+        (541_585_362, Fidelity::Message),
+        (541_585_438, Fidelity::Message),
+        (3_952_597_410, Fidelity::Message),
+        (3_162_271_890, Fidelity::Message),
+        (960_917_588, Fidelity::Fast),
     ] {
-        let scenario = Scenario { tier, ..random_scenario(seed) };
+        let scenario = Scenario { fidelity, ..random_scenario(seed) };
         if let Err(stopped) = World::new(&scenario).run(|_| ()) {
             panic!("seed {seed}: {stopped}");
         }

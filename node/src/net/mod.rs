@@ -54,7 +54,7 @@ mod streams;
 mod swarm;
 mod table;
 
-// simnet's stack tier compiles this folder as it is over a network in virtual time that stands in the Internet's place.
+// simnet's stack fidelity compiles this folder as it is over a network in virtual time that stands in the Internet's place.
 #[cfg(virtual_network)]
 use crate::internet;
 

@@ -15,7 +15,7 @@ pub struct Flood {
     pub publisher: u32,
     /// When.
     pub published: Time,
-    /// Names it in every draw about it: the same in every tier.
+    /// Names it in every draw about it: the same in every fidelity.
     pub key: u64,
     /// Its topic.
     pub topic: u32,

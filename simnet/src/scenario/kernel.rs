@@ -1,11 +1,11 @@
-//! How a world is carried out: which tier, and with which cryptography.
+//! How a world is carried out: which fidelity, and with which cryptography.
 
 use serde::{Deserialize, Serialize};
 
 /// How much of a run is carried out message by message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Tier {
+pub enum Fidelity {
     /// Every message.
     #[default]
     Message,

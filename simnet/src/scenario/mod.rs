@@ -27,7 +27,7 @@ use error::locate;
 pub use attack::{AttackKind, AttackSpec};
 pub use coins::Coins;
 pub use error::ScenarioError;
-pub use kernel::{CAN_PRETEND, Crypto, Tier};
+pub use kernel::{CAN_PRETEND, Crypto, Fidelity};
 pub use market::{Market, Mechanism};
 pub use network::{Access, Faults, Jitter, Network, PartitionSpec};
 pub use population::{GpuClass, Population, model_id};
@@ -52,7 +52,7 @@ pub struct Scenario {
     /// Hosts.
     pub nodes: u32,
     /// How much is carried out message by message.
-    pub tier: Tier,
+    pub fidelity: Fidelity,
     /// What signs, seals and encrypts.
     pub crypto: Crypto,
     /// Who they are.
@@ -88,7 +88,7 @@ impl Default for Scenario {
             question: String::new(),
             seed: 1,
             nodes: 100,
-            tier: Tier::Message,
+            fidelity: Fidelity::Message,
             crypto: Crypto::Real,
             population: Population::default(),
             workload: Workload::default(),

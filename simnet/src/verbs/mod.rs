@@ -39,7 +39,7 @@ fn scenario(which: &Which) -> Result<Scenario, Failed> {
     scenario.nodes = which.nodes.unwrap_or(scenario.nodes);
     scenario.workload.jobs = which.jobs.unwrap_or(scenario.workload.jobs);
     scenario.seed = which.seed.unwrap_or(scenario.seed);
-    scenario.tier = which.tier.unwrap_or(scenario.tier);
+    scenario.fidelity = which.fidelity.unwrap_or(scenario.fidelity);
     scenario.crypto = which.crypto.unwrap_or(scenario.crypto);
     scenario.check().map_err(|(_, what)| Failed::usage(format!("command line: {what}")))?;
     requests::load(&mut scenario).map_err(Failed::usage)?;

@@ -1,4 +1,4 @@
-//! Messages that travel outside of the world: another tier carries them over a network of its own and brings them back.
+//! Messages that travel outside of the world: another fidelity carries them over a network of its own and brings them back.
 //!
 //! Everything else stays in here: machines, disks, engines, the ledger, orders and invariants. The carrier owns the
 //! clock. It lets the world run up to the present, takes the parcels that it left, and delivers what arrives.

@@ -1,9 +1,9 @@
 //! Gossip through a topic: hop by hop, or its whole way solved at once where that comes to the same.
 //!
 //! The delay of a copy is drawn from the flood and the two hosts, not from what happened before, so the first copy of
-//! every member is a shortest path and the `fast` tier finds it without an event for each hop. That is exact as long as
+//! every member is a shortest path and the `fast` fidelity finds it without an event for each hop. That is exact as long as
 //! nobody gains or loses power and no partition or free ride begins or ends while copies are under way; a flood that
-//! meets one of these is carried hop by hop in both tiers, and so is every flood whose copies wait for other messages on
+//! meets one of these is carried hop by hop in both fidelities, and so is every flood whose copies wait for other messages on
 //! an uplink. Either way only those wake up whom the message asks for an
 //! answer: all others would drop it first thing. (`SI-5`)
 
@@ -22,7 +22,7 @@ use crate::network::flood::Flood;
 use crate::network::kind::Kind;
 use crate::network::links::Transit;
 use crate::network::paths::Ground;
-use crate::scenario::{AttackKind, Tier};
+use crate::scenario::{AttackKind, Fidelity};
 use crate::world::event::Event;
 use crate::world::parcel::Parcel;
 use crate::world::shard::Shard;
@@ -53,7 +53,7 @@ impl Shard {
         let Ok(verified) = gossip.open() else { return Ok(()) };
         let said = (Kind::of_gossip(&gossip), verified);
         let flood = Flood::solved((from, self.now), (topic, key), said, bytes);
-        let is_solvable = environment.scenario.tier == Tier::Fast && !self.uplinks.are_queues();
+        let is_solvable = environment.scenario.fidelity == Fidelity::Fast && !self.uplinks.are_queues();
         if is_solvable && self.solve(&flood, &targets) {
             self.deliver(flood);
         } else {

@@ -199,7 +199,7 @@ impl World {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
-    /// A hash over the outcome of every order, the ledger and all disks: equal in every tier. (`SI-6`)
+    /// A hash over the outcome of every order, the ledger and all disks: equal in every fidelity. (`SI-6`)
     #[must_use]
     pub fn market_digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();

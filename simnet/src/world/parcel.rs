@@ -1,4 +1,4 @@
-//! What a world gives to another tier to be carried, and what it gets back.
+//! What a world gives to another fidelity to be carried, and what it gets back.
 
 /// What a host gave away to be carried.
 #[derive(Debug, Clone, PartialEq, Eq)]

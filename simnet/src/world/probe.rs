@@ -1,4 +1,4 @@
-//! How long gossip takes to each host that hears it: measured only where two tiers are compared, as it keeps a number
+//! How long gossip takes to each host that hears it: measured only where two fidelities are compared, as it keeps a number
 //! for every copy.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use bombyx_protocol::time::{Span, Time};
 #[derive(Debug, Default)]
 pub(crate) struct Probe {
     from: Time,
-    /// When each message that another tier carries was published, by a hash of its bytes.
+    /// When each message that another fidelity carries was published, by a hash of its bytes.
     published: BTreeMap<[u8; 8], Time>,
     /// From publication to each host that heard it.
     delays: Vec<Span>,
@@ -29,7 +29,7 @@ impl Probe {
         Self { from, ..Self::default() }
     }
 
-    /// `listeners` others should hear what is published now; of what another tier carries there are the bytes.
+    /// `listeners` others should hear what is published now; of what another fidelity carries there are the bytes.
     pub(crate) fn published(&mut self, now: Time, listeners: usize, carried: Option<&[u8]>) {
         if now < self.from {
             return;
@@ -47,7 +47,7 @@ impl Probe {
         }
     }
 
-    /// A host hears for the first time what another tier has carried.
+    /// A host hears for the first time what another fidelity has carried.
     pub(crate) fn recognise(&mut self, now: Time, bytes: &[u8]) {
         if let Some(published) = self.published.get(&name(bytes)).copied() {
             self.heard(now, published);

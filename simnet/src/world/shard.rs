@@ -73,7 +73,7 @@ pub(crate) struct Shard {
     /// The message that was sent last: kept for its memory.
     pub(crate) encoded: Vec<u8>,
     pub(crate) counts: Counts,
-    /// Messages that another tier carries, where one does.
+    /// Messages that another fidelity carries, where one does.
     pub(crate) parcels: Option<Vec<Parcel>>,
     pub(crate) probe: Option<Probe>,
     /// For the coordinator, in the order in which it happened.
@@ -187,7 +187,7 @@ impl Shard {
         self.post(event.key(at.max(self.now), dst, src, id), event);
     }
 
-    /// Schedules a copy of a flood; what distinguishes it is the flood, so that it is the same in every tier.
+    /// Schedules a copy of a flood; what distinguishes it is the flood, so that it is the same in every fidelity.
     pub(crate) fn schedule_copy(&mut self, at: Time, dst: u32, src: u32, flood: u64, event: Event) {
         self.post(event.key(at, dst, src, flood), event);
     }

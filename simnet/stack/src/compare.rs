@@ -1,4 +1,4 @@
-//! The two tiers side by side, over common seeds.
+//! The two fidelities side by side, over common seeds.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ pub(crate) const APART_MAX: f64 = 0.10;
 /// How far distributions may be apart.
 pub(crate) const KS_MAX: f64 = 0.10;
 
-/// One measured distribution in both tiers, all seeds together.
+/// One measured distribution in both fidelities, all seeds together.
 pub(crate) struct Compared {
     /// What was measured.
     pub(crate) label: &'static str,
@@ -59,7 +59,7 @@ pub(crate) struct Comparison {
     pub(crate) connections: Connections,
 }
 
-/// Runs both tiers and writes the page.
+/// Runs both fidelities and writes the page.
 pub(crate) fn compare(args: &Compare) -> Result<(), Failed> {
     let plan = scenario(&args.which)?;
     run::check(&plan)?;
@@ -70,7 +70,7 @@ pub(crate) fn compare(args: &Compare) -> Result<(), Failed> {
         let run = in_process_of_its_own(args, *seed)?;
         message.push(message::run(&scenario, run.connections)?);
         stack.push(run);
-        eprintln!("seed {seed}: both tiers have run");
+        eprintln!("seed {seed}: both fidelities have run");
     }
     let comparison = Comparison::of(plan, seeds, &message, &stack);
     print!("{}", comparison.table());

@@ -43,7 +43,7 @@ struct Cli {
 enum Verb {
     /// Runs one scenario and prints what came of it.
     Run(Run),
-    /// Runs a scenario here and in simnet's `message` tier over common seeds, and writes how far they are apart.
+    /// Runs a scenario here and in simnet's `message` fidelity over common seeds, and writes how far they are apart.
     Compare(Compare),
 }
 

@@ -1,4 +1,4 @@
-//! The same scenario in simnet's `message` tier, measured in the same way.
+//! The same scenario in simnet's `message` fidelity, measured in the same way.
 
 use bombyx_protocol::time::{Span, Time};
 use bombyx_simnet::kernel::rng::{Draws, Purpose};
@@ -20,7 +20,7 @@ const HANDSHAKE_BYTES: usize = 1_200;
 const REQUEST_BYTES: usize = 120;
 const ANSWER_BYTES: usize = 1_600;
 
-/// Runs a scenario in the `message` tier. The hosts that look things up have as many connections as those of the stack.
+/// Runs a scenario in the `message` fidelity. The hosts that look things up have as many connections as those of the stack.
 pub(crate) fn run(scenario: &Scenario, connections: Connections) -> Result<Samples, Box<Stopped>> {
     let began = cpu_s();
     let mut world = World::new(scenario);
@@ -30,7 +30,7 @@ pub(crate) fn run(scenario: &Scenario, connections: Connections) -> Result<Sampl
     Ok(Samples::of(&world, &report, look_up(scenario, connections.before_lookups), connections))
 }
 
-/// The lookups that the stack tier does, by the model of the hash table.
+/// The lookups that the stack fidelity does, by the model of the hash table.
 fn look_up(scenario: &Scenario, connections: f64) -> Vec<Lookup> {
     let draws = Draws::new(scenario.seed);
     let hosts = hosts(scenario, &draws);

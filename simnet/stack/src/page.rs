@@ -8,7 +8,7 @@ use bombyx_simnet::results::plot::{distributions, escape, number, shown};
 
 use crate::compare::{APART_MAX, Compared, Comparison, KS_MAX, apart};
 
-/// Why the tiers differ where they do, and what was found to be an error of the model and mended.
+/// Why the fidelities differ where they do, and what was found to be an error of the model and mended.
 const EXPLANATION: &str = include_str!("explanation.html");
 
 /// The page. `command` reproduces it.
@@ -17,7 +17,7 @@ pub(crate) fn page(of: &Comparison, command: &str) -> String {
         "<!doctype html><html lang=en><meta charset=utf-8>\
          <meta name=viewport content='width=device-width,initial-scale=1'>\
          <title>message against stack · simnet</title><style>{STYLE}</style><main>\
-         <p class=kicker>simnet · {} hosts · {} orders · {} seeds · two tiers</p>\
+         <p class=kicker>simnet · {} hosts · {} orders · {} seeds · two fidelities</p>\
          <h1>The model against the real stack</h1>",
         number(f64::from(of.scenario.nodes)),
         number(f64::from(of.scenario.workload.jobs)),
@@ -150,7 +150,7 @@ fn table(of: &Comparison) -> String {
 fn made(of: &Comparison, command: &str) -> String {
     let seeds: Vec<String> = of.seeds.iter().map(u64::to_string).collect();
     format!(
-        "<h2>How this was made</h2><p>Both tiers run the same production role machines, the same orders (seeds {}), \
+        "<h2>How this was made</h2><p>Both fidelities run the same production role machines, the same orders (seeds {}), \
          places, disks, engines and ledger, and draw the delay of bytes from the same link model. <i>message</i> carries \
          messages by simnet's models. <i>stack</i> compiles the node's network folder as it is, discovery, dialling, \
          streams and all settings included, over rust-libp2p's own gossipsub, Kademlia, identify and ping; below it lies \

@@ -50,8 +50,8 @@ const NEWS_MAX: usize = 4_096;
 /// Why there is no outcome.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    /// The scenario asks for something that this tier does not do.
-    #[error("the stack tier cannot run this scenario: {0}; run it with `simnet run`")]
+    /// The scenario asks for something that this fidelity does not do.
+    #[error("the stack fidelity cannot run this scenario: {0}; run it with `simnet run`")]
     Unsupported(&'static str),
     /// A swarm did not start.
     #[error("host {host}: {why}")]
@@ -78,7 +78,7 @@ pub(crate) enum RunError {
     Panicked,
 }
 
-/// Whether this tier can run a scenario. (`SI-8`)
+/// Whether this fidelity can run a scenario. (`SI-8`)
 pub(crate) fn check(scenario: &Scenario) -> Result<(), RunError> {
     let faults = scenario.network.faults;
     let attacked = |with: AttackKind| scenario.attack.iter().any(|attack| attack.kind == with);

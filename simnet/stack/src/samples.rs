@@ -1,4 +1,4 @@
-//! What is compared between two tiers: not means, but every single value.
+//! What is compared between two fidelities: not means, but every single value.
 
 use bombyx_protocol::time::Time;
 use bombyx_simnet::results::report::Report;
@@ -25,7 +25,7 @@ pub(crate) struct Connections {
     pub(crate) before_orders: f64,
 }
 
-/// One run of one tier.
+/// One run of one fidelity.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Samples {
     /// The same object as `simnet run --json` prints.
@@ -44,7 +44,7 @@ pub(crate) struct Samples {
     pub(crate) whole_ms: Vec<f64>,
     /// Lookups in the hash table.
     pub(crate) lookups: Vec<Lookup>,
-    /// Counted in the stack tier, and taken from there in the other.
+    /// Counted in the stack fidelity, and taken from there in the other.
     pub(crate) connections: Connections,
 }
 

@@ -1,4 +1,4 @@
-//! Whole runs of the program: equal seeds are equal runs, and what comes out is what simnet's other tiers print.
+//! Whole runs of the program: equal seeds are equal runs, and what comes out is what simnet's other fidelities print.
 #![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};

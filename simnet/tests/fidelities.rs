@@ -1,12 +1,12 @@
-//! The fast tier against the message tier: what it solves at once is what hop by hop comes to, to the last byte. (`SI-5`, `SI-6`)
+//! The fast fidelity against the message fidelity: what it solves at once is what hop by hop comes to, to the last byte. (`SI-5`, `SI-6`)
 #![allow(clippy::unwrap_used)]
 
 use bombyx_simnet::measures::{Floods, Hops, Traffic};
 use bombyx_simnet::network::kind::KINDS;
-use bombyx_simnet::scenario::{Scenario, Tier};
+use bombyx_simnet::scenario::{Fidelity, Scenario};
 use bombyx_simnet::world::World;
 
-/// Everything about a run that must not depend on its tier.
+/// Everything about a run that must not depend on its fidelity.
 #[derive(Debug, PartialEq)]
 struct Market {
     /// Orders with their bills, the ledger, all disks.
@@ -17,8 +17,8 @@ struct Market {
     virtual_s: u64,
 }
 
-fn run(text: &str, seed: u64, tier: Tier) -> (Market, Floods) {
-    let scenario = Scenario { seed, tier, ..Scenario::parse("test.toml", text).unwrap() };
+fn run(text: &str, seed: u64, fidelity: Fidelity) -> (Market, Floods) {
+    let scenario = Scenario { seed, fidelity, ..Scenario::parse("test.toml", text).unwrap() };
     let mut world = World::new(&scenario);
     world.run(|_| ()).unwrap();
     let (measures, counts) = (world.measures(), world.counts());
@@ -33,10 +33,10 @@ fn run(text: &str, seed: u64, tier: Tier) -> (Market, Floods) {
     (market, counts.floods)
 }
 
-/// Runs both tiers; returns how the fast one carried its floods.
+/// Runs both fidelities; returns how the fast one carried its floods.
 fn equal(text: &str, seed: u64) -> Floods {
-    let (message, carried) = run(text, seed, Tier::Message);
-    let (fast, floods) = run(text, seed, Tier::Fast);
+    let (message, carried) = run(text, seed, Fidelity::Message);
+    let (fast, floods) = run(text, seed, Fidelity::Fast);
     assert_eq!(fast, message, "seed {seed}: {text}");
     assert_eq!((carried.solved, carried.carried), (0, floods.solved + floods.carried));
     floods
@@ -102,8 +102,8 @@ fn where_uplinks_are_queues_every_flood_is_carried_and_all_comes_out_equal() {
 #[test]
 fn a_planted_difference_is_seen() {
     let planted = format!("{BASE}mesh_degree = 6\n");
-    let (message, _) = run(BASE, 1, Tier::Message);
-    let (fast, _) = run(&planted, 1, Tier::Fast);
+    let (message, _) = run(BASE, 1, Fidelity::Message);
+    let (fast, _) = run(&planted, 1, Fidelity::Fast);
     assert_ne!(fast.digest, message.digest);
     assert_ne!(fast.traffic, message.traffic);
 }
