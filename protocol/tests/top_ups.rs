@@ -10,6 +10,7 @@ use bombyx_protocol::channel::ledger::{LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::pay::Payer;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{ChannelChange, Command, Failure, Input};
+use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::Task;
 use swarm::{CALM, Swarm, chat, engine, price};
@@ -182,4 +183,20 @@ fn a_call_that_is_no_top_up_takes_none_off_when_it_fails() {
     let fault = LedgerFault::Refused { exit_code: 105 };
     swarm.feed(client, Input::Ledger(LedgerEvent::Failed { account, top_up: None, fault }));
     assert_eq!(payer(&swarm, client).headroom(), before.saturating_plus(amount));
+}
+
+/// (CH-32)
+#[test]
+fn a_channel_opened_by_hand_that_is_too_small_to_begin_on_is_topped_up() {
+    let mut swarm = Swarm::new(7, CALM);
+    let client = swarm.client(1, COIN);
+    let credit = CreditLimits { per_client: Nano::ZERO, per_hour: Nano::ZERO };
+    let config = ProviderConfig { credit, ..ProviderConfig::for_tests(1) };
+    let provider = swarm.provider_with(config, price(PRICE), 10_000);
+    let payee = swarm.provider_at(provider).payee();
+    swarm.command(client, Command::Open { provider, payee, deposit: Nano(50) });
+    swarm.run(Span::from_s(5), |_| false);
+    swarm.order(client, 1, task(), COIN, MINUTE);
+    swarm.run_to_end(MINUTE);
+    assert_eq!(swarm.outcome(1).text, engine::answer(200), "{:?}", swarm.outcome(1).end);
 }

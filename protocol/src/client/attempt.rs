@@ -288,7 +288,9 @@ impl<'a> AttemptMut<'a> {
     /// and sends a newer one. (`CH-8`, `CH-32`)
     fn on_need_payment(&mut self, need: &NeedPayment) -> Next {
         let account = self.attempt.account;
-        if !self.payments.is_asked_for(&account) {
+        if !self.payments.is_asked_for(&account)
+            || self.payments.is_too_small(&account, self.attempt.reserved)
+        {
             // It has taken the task and wants to see money first.
             self.fund(false);
         }

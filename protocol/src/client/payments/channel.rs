@@ -101,10 +101,9 @@ impl Channel {
         self.payer.record().deposit.saturating_minus(self.deferred)
     }
 
-    /// Asks the ledger for the deferred part, once the channel is open and has been of use. A channel
-    /// that is asked back gets no more.
+    /// Asks the ledger for the deferred part, once the channel is open. A channel that is asked back gets no more.
     pub(super) fn add_deferred(&mut self, outbox: &mut Outbox) {
-        if self.payer.is_open() && self.payer.is_usable() && self.useful && self.deferred > Nano::ZERO {
+        if self.payer.is_open() && self.payer.is_usable() && self.deferred > Nano::ZERO {
             let amount = core::mem::take(&mut self.deferred);
             self.ask_for_more(amount, outbox);
         }

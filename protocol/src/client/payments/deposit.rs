@@ -78,7 +78,9 @@ impl Payments {
             }
             channel.payer.top_up(amount);
             channel.deferred = channel.deferred.saturating_plus(amount);
-            channel.add_deferred(outbox);
+            if channel.useful {
+                channel.add_deferred(outbox);
+            }
         }
         channel.reserve(cost_max)?;
         channel.used_at = Some(now);
@@ -115,6 +117,9 @@ impl Payments {
         let Some(channel) = self.channel(account) else { return };
         channel.useful |= useful;
         if channel.payer.is_open() || channel.funding {
+            if !channel.useful {
+                channel.asked_at = Some(now);
+            }
             return channel.add_deferred(outbox);
         }
         // An opening of unknown fate is asked for again as it was: if it is there, the ledger adds nothing to it.
@@ -129,6 +134,16 @@ impl Payments {
             channel.open(outbox);
             self.proposed.remove(account);
         }
+    }
+
+    /// Returns whether a channel holds too little for one job to begin on: all that is missing waits until it was of use.
+    /// Such a channel was opened by the user, who gave it less than a job can cost.
+    pub(in crate::client) fn is_too_small(&self, account: &[u8; 32], cost_max: Nano) -> bool {
+        self.channels.get(account).is_some_and(|channel| {
+            let payer = &channel.payer;
+            let held = payer.headroom().saturating_plus(payer.reserved()).saturating_minus(channel.deferred);
+            payer.is_open() && channel.deferred > Nano::ZERO && held < cost_max
+        })
     }
 
     /// Asks for what is missing, if the channel does not cover its jobs any more because more was

@@ -66,7 +66,9 @@ impl Payments {
         if let Some(mismatch) = observed.mismatch {
             effect.fault = channel.mismatched(mismatch, outbox);
         }
-        channel.add_deferred(outbox);
+        if channel.useful {
+            channel.add_deferred(outbox);
+        }
         effect
     }
 
