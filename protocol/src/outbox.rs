@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use crate::channel::ledger::LedgerCall;
 use crate::channel::record::Record;
-use crate::io::{Output, PersistId};
+use crate::ident::NodeId;
+use crate::io::{Output, PeerFault, PersistId};
 use crate::time::Time;
 
 /// The outputs of one machine, in order.
@@ -33,6 +34,11 @@ impl Outbox {
     /// Queues a call to the ledger.
     pub(crate) fn call(&mut self, call: LedgerCall) {
         self.push(Output::Ledger(Box::new(call)));
+    }
+
+    /// Says that a peer broke a rule.
+    pub(crate) fn peer_fault(&mut self, peer: NodeId, fault: PeerFault) {
+        self.push(Output::Fault { peer, fault });
     }
 
     /// Queues a record: nothing pushed later leaves before it is durable.

@@ -2,7 +2,7 @@
 
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId};
-use crate::io::{Event, OrderNews, Output, PeerFault};
+use crate::io::{Event, OrderNews, Output};
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
 use crate::outbox::Outbox;
@@ -37,10 +37,5 @@ impl Outbox {
     /// Sends a message to a provider.
     pub(super) fn send_to_provider(&mut self, to: NodeId, message: ToProvider) {
         self.push(Output::Send { to, message: Message::ToProvider(message) });
-    }
-
-    /// Says that a peer broke a rule.
-    pub(super) fn peer_fault(&mut self, peer: NodeId, fault: PeerFault) {
-        self.push(Output::Fault { peer, fault });
     }
 }

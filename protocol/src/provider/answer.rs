@@ -27,12 +27,13 @@ impl Provider {
         }
         let origin = Origin { node: call.client, prefix };
         let Some(asked) = self.bidder.unseen(&call.client, &call.id.0) else { return };
-        let is_customer = self.standing.is_customer(now, &call.client);
-        if !self.has_slot(now, &call.model, origin, is_customer) || !self.may_answer(now, origin, is_customer)
+        let is_customer = self.admission.standing.is_customer(now, &call.client);
+        if !self.has_slot(now, &call.model, origin, is_customer)
+            || !self.admission.may_answer(now, origin, is_customer, &mut self.outbox)
         {
             return;
         }
-        let Some(terms) = self.bidder.price(call, self.busy(&call.model)) else { return };
+        let Some(terms) = self.bidder.price(call, self.jobs.busy(&call.model)) else { return };
         self.bidder.remember(now, asked);
         let bid = Bid {
             call: call.id,
@@ -53,12 +54,12 @@ impl Provider {
         // A key that nothing can be sealed to is the caller's own loss.
         let Ok(sealed) = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy) else { return };
         if self.bidder.promise(now, origin, is_customer, &bid, hash) {
-            self.crowded(now, Budget::Bids, prefix);
+            self.admission.crowded(now, Budget::Bids, prefix, &mut self.outbox);
         }
-        self.send(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
+        self.outbox.send_client(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
     }
 
-    /// What a new channel of this client would be served before the ledger shows it. (`CH-50`)
+    /// Returns what a new channel of this client would be served before the ledger shows it. (`CH-50`)
     fn credit_now(&self, now: Time, origin: Origin, model: &ModelId) -> Nano {
         if self.is_half_full(model) { Nano::ZERO } else { self.credit.limit(now, origin, None) }
     }
@@ -69,7 +70,7 @@ impl Provider {
         if self.draining || seek.client == provider || !seek.invited.invites(&seek.id.0, &provider) {
             return;
         }
-        let busy = self.busy(&seek.model);
+        let busy = self.jobs.busy(&seek.model);
         let Some(offer) = self.bidder.find(&seek.model) else { return };
         let terms = bidder::terms(offer, busy);
         let ask = Ask {
@@ -86,31 +87,17 @@ impl Provider {
         };
         let Some(asked) = self.bidder.unseen(&seek.client, &seek.id.0) else { return };
         let origin = Origin { node: seek.client, prefix };
-        let is_customer = self.standing.is_customer(now, &seek.client);
-        if !self.may_answer(now, origin, is_customer) {
+        let is_customer = self.admission.standing.is_customer(now, &seek.client);
+        if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
             return;
         }
         self.bidder.remember(now, asked);
         let ask = ask.sign(&self.identity);
-        self.send(seek.client, ToClient::Ask(ask));
-    }
-
-    /// Whether this one is answered now: there is a budget for strangers and one for customers. (`MK-44`)
-    pub(super) fn may_answer(&mut self, now: Time, origin: Origin, is_customer: bool) -> bool {
-        let admits = if is_customer {
-            self.customers.admits(now, origin, false)
-        } else {
-            let is_last = self.standing.is_doubtful(now, &origin.prefix);
-            self.strangers.admits(now, origin, is_last)
-        };
-        if !admits {
-            self.crowded(now, Budget::Answers, origin.prefix);
-        }
-        admits
+        self.outbox.send_client(seek.client, ToClient::Ask(ask));
     }
 }
 
-/// A name cut to the bytes that an ask may hold, at a character.
+/// Cuts a name to the bytes that an ask may hold, at a character.
 fn short(name: &str) -> String {
     let mut end = name.len().min(limits::ASK_NAME_BYTES_MAX);
     while !name.is_char_boundary(end) {

@@ -127,6 +127,11 @@ impl Bidder {
         self.offers.get(model)
     }
 
+    /// Returns the jobs at a time that a model's offer is for.
+    pub(super) fn slots(&self, model: &ModelId) -> u16 {
+        self.offers.get(model).map_or(0, |offer| offer.slots)
+    }
+
     /// Returns the dedup key if this call or seek has not been answered, `None` if it has. (`MK-4`)
     #[must_use]
     pub(super) fn unseen(&self, client: &NodeId, id: &[u8; 16]) -> Option<Asked> {

@@ -6,6 +6,8 @@ use crate::limits;
 use crate::table::Table;
 use crate::time::Time;
 
+use super::earnings::Earnings;
+
 /// How much may be served unpaid. (`CH-50`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CreditLimits {
@@ -90,6 +92,16 @@ impl Credit {
             None => {
                 self.loans.insert(account, Loan { origin, amount, at: now });
             }
+        }
+    }
+
+    /// Counts what is unpaid on a channel that the ledger has not shown, or may become so; where it has shown it, what is paid.
+    pub(super) fn follow(&mut self, now: Time, account: &[u8; 32], earnings: &Earnings) {
+        let Some((origin, lent)) = earnings.lent(account) else { return };
+        if earnings.is_unseen(account) {
+            self.note(now, origin, *account, lent);
+        } else {
+            self.settle(account, lent);
         }
     }
 

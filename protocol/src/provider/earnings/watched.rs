@@ -1,7 +1,7 @@
 //! Which channels a provider can afford to watch: it refuses what it could not see closed in time, and lets go of what it
 //! no longer can. (`CH-35`)
 
-use super::{Earnings, announce};
+use super::Earnings;
 use crate::amount::Nano;
 use crate::channel::pace::{Pace, fits};
 use crate::channel::terms::CHALLENGE_S_MAX;
@@ -13,16 +13,16 @@ use crate::time::Time;
 impl Earnings {
     /// Learns how fast the shell sees what happens to channels. A provider that sees too little settles what stands on its
     /// channels early, and closes those with the shortest challenge times where even half of one would pass unseen.
-    pub(in crate::provider) fn set_pace(&mut self, pace: Pace, settle_at: Nano, outbox: &mut Outbox) {
+    pub(in crate::provider) fn set_pace(&mut self, pace: Pace, out: &mut Outbox) {
         self.pace = Some(pace);
         self.reckon();
-        let settle_at = self.settle_at(settle_at);
+        let settle_at = self.settle_at();
         for channel in self.channels.values_mut() {
-            channel.claim_if_due(settle_at, outbox);
+            channel.claim_if_due(settle_at, out);
         }
         // While nothing is seen, nothing can be closed either, and the ledger may be back in a moment.
         if !pace.is_blind() {
-            self.let_go(pace, outbox);
+            self.let_go(pace, out);
         }
     }
 
@@ -34,7 +34,7 @@ impl Earnings {
     /// Lets a channel go that is of least use, if there is one: the oldest that was funded and never used, else the one on which
     /// least was paid of those that are poor and idle. A deposit or a voucher of next to nothing must not hold a place for
     /// ever.
-    pub(super) fn make_room(&mut self, now: Time, outbox: &mut Outbox) {
+    pub(super) fn make_room(&mut self, now: Time, out: &mut Outbox) {
         if self.pace.is_some_and(Pace::is_blind) {
             return;
         }
@@ -52,39 +52,43 @@ impl Earnings {
             (!is_unused(channel), channel.earner.paid(), epoch)
         });
         if let Some(least) = least {
-            announce(&least.earner, ChannelChange::Unwatchable, outbox);
+            least.announce(ChannelChange::Unwatchable, out);
             self.unwatchable.insert(least.earner.account());
         }
     }
 
-    /// The challenge time that a new client is asked for.
-    pub(in crate::provider) fn least_challenge_s(&self, configured_s: u32) -> u32 {
+    /// Returns the challenge time that a new client is asked for.
+    pub(super) fn least_challenge_s(&self) -> u32 {
         let wanted = self.pace.map_or(Some(0), |pace| pace.least_challenge_s(self.taken));
         let wanted = wanted.unwrap_or(CHALLENGE_S_MAX);
         // More than this few clients grant a provider that they do not know.
         let usual = limits::CHALLENGE_STRANGER_S;
-        configured_s.max(if wanted > usual && self.has_room_for(usual) { usual } else { wanted })
+        self.payee.challenge_s.max(if wanted > usual && self.has_room_for(usual) { usual } else { wanted })
     }
 
-    /// The unsettled amount at which a channel is settled: little, while closes are seen too late, if they are at all.
-    pub(in crate::provider) fn settle_at(&self, configured: Nano) -> Nano {
+    /// Returns the unsettled amount at which a channel is settled: little, while closes are seen too late, if they are at all.
+    pub(super) fn settle_at(&self) -> Nano {
         let blind = self.pace.is_some_and(Pace::is_blind);
-        if blind || fits(self.taken) { configured } else { configured.min(limits::SETTLE_AT_STRAINED) }
+        if blind || fits(self.taken) {
+            self.settle_at
+        } else {
+            self.settle_at.min(limits::SETTLE_AT_STRAINED)
+        }
     }
 
     /// A channel was funded, or its funding is gone. One too many is closed at once: several clients may have been told
     /// that there is room before any of them had paid in.
-    pub(super) fn funded(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+    pub(super) fn funded(&mut self, account: &[u8; 32], out: &mut Outbox) {
         let before = self.taken;
         self.reckon();
         let is_new = self.taken > before && !self.pace.is_some_and(Pace::is_blind);
         if let Some(channel) = self.channels.get(account).filter(|_| is_new && !fits(self.taken)) {
-            announce(&channel.earner, ChannelChange::Unwatchable, outbox);
+            channel.announce(ChannelChange::Unwatchable, out);
             self.unwatchable.insert(*account);
         }
     }
 
-    pub(in crate::provider) fn take_unwatchable(&mut self) -> impl Iterator<Item = [u8; 32]> + use<> {
+    pub(super) fn take_unwatchable(&mut self) -> impl Iterator<Item = [u8; 32]> + use<> {
         core::mem::take(&mut self.unwatchable).into_iter()
     }
 
@@ -96,7 +100,7 @@ impl Earnings {
         self.taken = shares.fold(0, u64::saturating_add);
     }
 
-    fn let_go(&mut self, pace: Pace, outbox: &mut Outbox) {
+    fn let_go(&mut self, pace: Pace, out: &mut Outbox) {
         let share = |challenge_s| pace.share_within(challenge_s, limits::WATCH_TIMES_LEAST);
         let funded = self.channels.iter().filter(|(_, channel)| channel.is_funded());
         let mut by_challenge: Vec<(u32, [u8; 32])> =
@@ -110,7 +114,7 @@ impl Earnings {
             taken = taken.saturating_sub(share(challenge_s));
             if let Some(channel) = self.channels.get(&account).filter(|channel| !channel.earner.is_ordered())
             {
-                announce(&channel.earner, ChannelChange::Unwatchable, outbox);
+                channel.announce(ChannelChange::Unwatchable, out);
                 self.unwatchable.insert(account);
             }
         }
@@ -132,7 +136,7 @@ mod tests {
     struct Books {
         earnings: Earnings,
         payee: Payee,
-        outbox: Outbox,
+        out: Outbox,
     }
 
     impl Books {
@@ -140,10 +144,10 @@ mod tests {
             let key = CloseKey::new([2; 32]);
             let address = Address::basechain([4; 32]);
             let payee = Payee { network_id: -3, key: key.public(), address, challenge_s: 1 };
-            let mut outbox = Outbox::default();
-            let mut earnings = Earnings::restored(key, &payee, Vec::new(), &mut outbox);
-            earnings.set_pace(pace, Nano(1_000_000_000), &mut outbox);
-            Self { earnings, payee, outbox }
+            let mut out = Outbox::default();
+            let mut earnings = Earnings::restored(key, payee, Nano(1_000_000_000), Vec::new(), &mut out);
+            earnings.set_pace(pace, &mut out);
+            Self { earnings, payee, out }
         }
 
         fn learn(&mut self, salt: u64, challenge_s: u32) -> Result<[u8; 32], Refusal> {
@@ -161,14 +165,14 @@ mod tests {
                 challenge_s,
             };
             let origin = Origin { node: NodeId([9; 32]), prefix: Prefix::UNKNOWN };
-            let (payee, outbox) = (&self.payee, &mut self.outbox);
-            self.earnings.learn(now, terms, origin, payee, |_| true, outbox).map(|learnt| learnt.account)
+            let out = &mut self.out;
+            self.earnings.learn(now, terms, origin, |_| true, out).map(|learnt| learnt.account)
         }
 
         fn fund(&mut self, account: [u8; 32], epoch: u64) {
             let state = ChannelState { epoch, deposit: Nano(5), settled: Nano::ZERO, closing: None };
             let event = LedgerEvent::Channel { account, state: Some(state) };
-            self.earnings.ledger(Time(1), &event, &mut self.outbox);
+            self.earnings.ledger(Time(1), &event, &mut self.out);
         }
     }
 
@@ -181,13 +185,13 @@ mod tests {
         for (epoch, account) in (1..).zip([used, idle]) {
             books.fund(account, epoch);
         }
-        books.earnings.find(&used).unwrap().serve(Nano(1));
+        books.earnings.find_mut(&used).unwrap().serve(Nano(1));
         assert_eq!(books.learn(3, 60), Err(Refusal::ChallengeTooShort));
         assert_eq!(books.earnings.take_unwatchable().collect::<Vec<_>>(), [idle]);
         assert!(books.learn(3, 36_000).is_ok(), "a longer challenge needs fewer looks");
         let third = books.learn(4, 240).unwrap();
         books.fund(third, 3);
-        assert_eq!(books.earnings.least_challenge_s(1), limits::CHALLENGE_STRANGER_S);
+        assert_eq!(books.earnings.least_challenge_s(), limits::CHALLENGE_STRANGER_S);
     }
     /// (`CH-35`) A token's price on each of as many channels as can be watched would else keep everybody out, for good.
     #[test]
@@ -196,7 +200,7 @@ mod tests {
         let channels = [1, 2].map(|salt| books.learn(salt, 60).unwrap());
         for (epoch, account) in (1..).zip(channels) {
             books.fund(account, epoch);
-            books.earnings.find(&account).unwrap().serve(Nano(1));
+            books.earnings.find_mut(&account).unwrap().serve(Nano(1));
         }
         let late = Time(1) + limits::POOR_IDLE;
         assert_eq!(books.learn_at(Time(late.0 - 1), 3, 60), Err(Refusal::ChallengeTooShort));

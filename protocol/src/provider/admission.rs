@@ -1,0 +1,130 @@
+//! Who is let in: customers and strangers, how often each is answered, and who waits for a slot. (`MK-42` to `MK-45`)
+
+use crate::ident::{Origin, Prefix};
+use crate::io::{Budget, Crowd, Event, Output};
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::table::Table;
+use crate::time::Time;
+use crate::work::order::ModelId;
+
+use super::jobs::Jobs;
+use super::pace::Pace;
+use super::standing::Standing;
+
+/// The budgets of those who come to this provider.
+#[derive(Debug)]
+pub(super) struct Admission {
+    pub(super) standing: Standing,
+    /// Answers to strangers.
+    strangers: Pace,
+    /// Answers to customers.
+    customers: Pace,
+    /// Models of which a customer found no slot free, and until when it waits for one.
+    wanted: Table<ModelId, Time>,
+    /// When the node was last told of a budget, and how many were turned away since.
+    crowds: Table<Budget, (Time, u64)>,
+}
+
+impl Admission {
+    pub(super) fn new(standing: Standing) -> Self {
+        Self {
+            standing,
+            strangers: Pace::new(limits::STRANGERS_ANSWERS_PER_S),
+            customers: Pace::new(limits::CUSTOMERS_ANSWERS_PER_S),
+            wanted: Table::default(),
+            crowds: Table::default(),
+        }
+    }
+
+    /// Whether this one is answered now: strangers share one budget, customers another. (`MK-44`)
+    pub(super) fn may_answer(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        is_customer: bool,
+        out: &mut Outbox,
+    ) -> bool {
+        let admits = if is_customer {
+            self.customers.admits(now, origin, false)
+        } else {
+            let is_last = self.standing.is_doubtful(now, &origin.prefix);
+            self.strangers.admits(now, origin, is_last)
+        };
+        if !admits {
+            self.crowded(now, Budget::Answers, origin.prefix, out);
+        }
+        admits
+    }
+
+    /// Whether one of a model's `slots` is free for this one. A customer that finds none counts as one that waits: until it has
+    /// had its turn, strangers share a quarter of the slots. (`MK-42`)
+    pub(super) fn has_slot(
+        &mut self,
+        now: Time,
+        jobs: &Jobs,
+        (model, slots): (&ModelId, u16),
+        origin: Origin,
+        is_customer: bool,
+        out: &mut Outbox,
+    ) -> bool {
+        let is_free = jobs.busy(model) < slots;
+        if is_customer {
+            if !is_free {
+                self.wanted.insert(*model, now + limits::CUSTOMER_WAITS);
+            }
+            return is_free;
+        }
+        let is_wanted = self.wanted.get(model).is_some_and(|until| now < *until);
+        let strangers = || jobs.busy_for(model, |node| !self.standing.has_ever_paid(node));
+        let part = slots.checked_div(limits::STRANGERS_SLOTS_PART).unwrap_or(0);
+        if is_wanted && strangers() >= usize::from(part) {
+            self.crowded(now, Budget::Slots, origin.prefix, out);
+            return false;
+        }
+        is_free
+    }
+
+    /// Counts somebody who was turned away, and tells the node at once or with the next.
+    pub(super) fn crowded(&mut self, now: Time, budget: Budget, prefix: Prefix, out: &mut Outbox) {
+        let (told, before) = self.crowds.get(&budget).copied().unwrap_or_default();
+        let turned_away = before.saturating_add(1);
+        let is_first = !self.crowds.contains_key(&budget);
+        if is_first || now >= told + limits::CROWD_TOLD {
+            self.crowds.insert(budget, (now, 0));
+            out.push(Output::Event(Event::Crowded(Crowd { budget, prefix, turned_away })));
+        } else {
+            self.crowds.insert(budget, (told, turned_away));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::wildcard_enum_match_arm)]
+    use super::*;
+    use crate::time::Span;
+
+    /// (`MK-45`)
+    #[test]
+    fn a_node_is_told_of_a_full_room_at_once_and_then_now_and_then_with_the_number_turned_away() {
+        let (mut admission, mut out) = (Admission::new(Standing::default()), Outbox::default());
+        let mut told = |at: Time| {
+            admission.crowded(at, Budget::Jobs, Prefix::UNKNOWN, &mut out);
+            let mut told = Vec::new();
+            loop {
+                match out.poll(|| at) {
+                    Output::Wake(_) => return told,
+                    Output::Event(Event::Crowded(crowd)) => told.push(crowd.turned_away),
+                    _ => {}
+                }
+            }
+        };
+        let start = Time(1);
+        assert_eq!(told(start), [1]);
+        assert!((1..100).all(|ms| told(start + Span::from_ms(ms)).is_empty()));
+        assert_eq!(told(start + limits::CROWD_TOLD), [100]);
+        assert!(told(start + limits::CROWD_TOLD + Span::from_ms(1)).is_empty());
+        assert_eq!(told(start + Span(2 * limits::CROWD_TOLD.0)), [2]);
+    }
+}

@@ -1,0 +1,250 @@
+//! One channel that this provider earns on: what the ledger shows of it, what is claimed, and how it is closed.
+
+use crate::amount::Nano;
+use crate::channel::earn::{Earner, Took, VoucherFault};
+use crate::channel::ledger::{ChannelState, LedgerCall, LedgerFault};
+use crate::channel::looks::Looks;
+use crate::channel::record::Record;
+use crate::channel::voucher::{CloseOrder, Voucher};
+use crate::ident::{Origin, Signature};
+use crate::io::{ChannelChange, ChannelNews, Event, Output};
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::time::{Span, Time};
+use crate::wire::message::Payment;
+
+use super::CloseKey;
+
+/// A channel and everything about it that is no part of its record.
+#[derive(Debug)]
+pub(in crate::provider) struct Channel {
+    pub(super) earner: Earner,
+    /// Who named it first, from where and when.
+    pub(super) origin: Origin,
+    pub(super) since: Time,
+    /// When a job was last to be paid on it, in this life.
+    pub(super) used: Time,
+    /// Whether the ledger has shown it funded, in this life or an earlier one. Before that it is kept no longer than a job is
+    /// on it, and nothing of it is written. (`CH-51`)
+    pub(super) is_established: bool,
+    /// What the last claim of this life settles, so that it is not brought twice.
+    claimed: Nano,
+    /// What vouchers covered when it was read back from disk: so much may have been claimed before.
+    covered_before: Nano,
+    close: Bringing,
+    /// When to look at one that is gone.
+    looks: Looks,
+}
+
+/// A close that is brought to the ledger until the ledger shows it.
+#[derive(Debug, Default)]
+struct Bringing {
+    /// When it was last brought.
+    at: Option<Time>,
+    times: u32,
+    /// Whether the contract refused it the last time.
+    refused: bool,
+}
+
+impl Channel {
+    pub(super) fn new(earner: Earner, origin: Origin, since: Time) -> Self {
+        let covered_before = earner.paid();
+        Self {
+            earner,
+            origin,
+            since,
+            used: since,
+            is_established: false,
+            claimed: Nano::ZERO,
+            covered_before,
+            close: Bringing::default(),
+            looks: Looks::default(),
+        }
+    }
+
+    /// Returns its accounts, unless the ledger shows that it is gone.
+    pub(in crate::provider) fn live(&mut self) -> Option<&mut Earner> {
+        Some(&mut self.earner).filter(|earner| !earner.is_gone())
+    }
+
+    /// Whether the ledger shows a deposit on it, which is what a close could take away.
+    pub(super) fn is_funded(&self) -> bool {
+        self.earner.seen().is_some_and(|state| state.epoch != 0)
+    }
+
+    /// Whether the ledger has never shown it funded.
+    pub(in crate::provider) const fn is_unfunded(&self) -> bool {
+        !self.is_established
+    }
+
+    /// Writes what may be lost on it, where that is more than the record says: before it is served. (`CH-38`)
+    pub(in crate::provider) fn secure(&mut self, out: &mut Outbox) {
+        if self.earner.is_beyond_record() {
+            self.persist(out);
+        }
+    }
+
+    pub(super) fn persist(&mut self, out: &mut Outbox) {
+        out.persist(Record::Earning(self.earner.record()));
+        self.earner.recorded();
+    }
+
+    /// Tells the node what has happened to it.
+    pub(super) fn announce(&self, change: ChannelChange, out: &mut Outbox) {
+        let (account, peer) = (self.earner.account(), self.earner.client());
+        out.push(Output::Event(Event::Channel(ChannelNews { account, peer, change })));
+    }
+
+    /// Takes a voucher, and writes it before anything is served on the strength of it. Returns also whether its close must be
+    /// brought anew.
+    pub(super) fn take(
+        &mut self,
+        payment: Payment,
+        settle_at: Nano,
+        out: &mut Outbox,
+    ) -> (Result<Took, VoucherFault>, bool) {
+        let mismatch = self.earner.mismatch(payment.cumulative);
+        let took = self.earner.take(payment);
+        // One for another funding than the one shown is kept as well. What the ledger may never show is not written: a crash
+        // costs the credit at the most. (`CH-51`)
+        let is_kept = matches!(took, Ok(Took::More | Took::Early) | Err(VoucherFault::Epoch));
+        if is_kept && self.is_established {
+            self.persist(out);
+        }
+        if took != Ok(Took::More) {
+            return (took, false);
+        }
+        if let Some(mismatch) = mismatch {
+            self.announce(ChannelChange::Mismatch(mismatch), out);
+        }
+        self.claim_if_due(settle_at, out);
+        let is_ordered = self.earner.is_ordered();
+        if is_ordered {
+            // The close under way is for less.
+            self.close = Bringing::default();
+        }
+        (took, is_ordered)
+    }
+
+    /// Takes what the ledger shows of it.
+    pub(super) fn observe(&mut self, state: ChannelState, out: &mut Outbox) {
+        let was_open = self.earner.is_open();
+        let observed = self.earner.observe(state);
+        let is_new = state.epoch != 0 && !self.is_established;
+        self.is_established |= is_new;
+        if observed.counts || (is_new && self.earner.has_vouchers()) {
+            self.persist(out);
+        }
+        if let Some(mismatch) = observed.mismatch {
+            self.announce(ChannelChange::Mismatch(mismatch), out);
+        }
+        if !was_open && self.earner.is_open() {
+            self.announce(ChannelChange::Open { deposit: state.deposit }, out);
+        }
+        if state.closing.is_some() && !self.earner.is_ordered() {
+            self.announce(ChannelChange::Closing, out);
+            // The client is leaving: settle and give its rest back now rather than after the challenge.
+            self.order(out);
+        }
+    }
+
+    /// Takes note that a call to the ledger came to nothing.
+    pub(super) fn failed(&mut self, fault: LedgerFault, out: &mut Outbox) {
+        self.claimed = Nano::ZERO;
+        self.close.refused = matches!(fault, LedgerFault::Refused { .. });
+        self.announce(ChannelChange::Failed(fault), out);
+    }
+
+    /// Takes note that the ledger shows it no more: it is looked at now and then, because that may be untrue. (`CH-37`)
+    pub(super) fn vanish(&mut self, now: Time, out: &mut Outbox) {
+        self.announce(ChannelChange::Closed { cumulative: self.earner.paid() }, out);
+        out.call(LedgerCall::Unwatch { account: self.earner.account() });
+        self.earner.vanish();
+        self.close = Bringing::default();
+        self.claimed = Nano::ZERO;
+        self.looks = Looks::after(now);
+    }
+
+    /// Serves it again as one that the ledger has not shown: its client has named it after it was gone.
+    pub(super) fn come_back(&mut self, out: &mut Outbox) {
+        self.earner.come_back();
+        self.persist(out);
+        out.call(LedgerCall::Watch { account: self.earner.account() });
+    }
+
+    /// Decides for a close of the funding that it is in. That is on disk before the order is signed: who has it may bring it
+    /// at any later time, and what was served since would be lost. (`CH-13`)
+    pub(super) fn order(&mut self, out: &mut Outbox) {
+        if self.earner.seen().is_none() || self.earner.is_ordered() {
+            return;
+        }
+        if let Some(epoch) = self.earner.epoch() {
+            self.earner.order(epoch);
+            self.close = Bringing::default();
+            self.persist(out);
+        }
+    }
+
+    /// Does what is due by the clock: brings its close again, or looks at one that is gone. Returns when it is due next.
+    /// (`CH-33`)
+    pub(super) fn timer(&mut self, now: Time, key: &CloseKey, out: &mut Outbox) -> Option<Time> {
+        if self.earner.is_gone() {
+            if self.looks.is_due(now) {
+                out.call(LedgerCall::Watch { account: self.earner.account() });
+            }
+            return self.looks.at();
+        }
+        if self.closes_at().is_some_and(|at| now >= at) {
+            self.bring(now, key, out);
+        }
+        self.closes_at()
+    }
+
+    /// Returns when the close is brought, or brought again: every 30 s, and less and less often if the contract refuses it while
+    /// no challenge runs. (`CH-33`)
+    fn closes_at(&self) -> Option<Time> {
+        let state = self.earner.seen().filter(|state| state.epoch != 0 && self.earner.is_ordered())?;
+        let doublings =
+            if self.close.refused && state.closing.is_none() { self.close.times.min(16) } else { 0 };
+        let wait = limits::LEDGER_WAIT.0.saturating_mul(1 << doublings);
+        let wait = Span(wait).min(limits::CLOSE_RETRY_MAX);
+        Some(self.close.at.map_or(Time(0), |at| at + wait))
+    }
+
+    /// Brings the close with the newest voucher, and nothing but that: no total is signed for that no voucher covers. Where
+    /// the contract refused the close, the voucher goes alone in turn with it.
+    fn bring(&mut self, now: Time, key: &CloseKey, out: &mut Outbox) {
+        let Some(epoch) = self.earner.epoch() else { return };
+        self.close.at = Some(now);
+        self.close.times = self.close.times.saturating_add(1);
+        let voucher = self.newest_voucher();
+        if let Some((voucher, signature)) = voucher
+            && self.close.refused
+            && self.close.times.is_multiple_of(2)
+        {
+            return out.call(LedgerCall::Claim { voucher, signature });
+        }
+        let cumulative = voucher.map_or(Nano::ZERO, |(voucher, _)| voucher.cumulative);
+        let order = CloseOrder { account: self.earner.account(), epoch, cumulative };
+        let signature = order.sign(&key.signing());
+        out.call(LedgerCall::Close { voucher, order, signature });
+    }
+
+    /// Settles what vouchers cover once it is worth a message. (`CH-18`) What the ledger shows settled counts only as far as
+    /// an earlier life may have claimed: an untrue word puts a claim off by one such amount, and no further.
+    pub(super) fn claim_if_due(&mut self, settle_at: Nano, out: &mut Outbox) {
+        let shown = self.earner.seen().map_or(Nano::ZERO, |state| state.settled);
+        let settled = self.claimed.max(shown.min(self.covered_before));
+        let due = self.earner.paid().saturating_minus(settled) >= settle_at;
+        if let Some((voucher, signature)) = self.newest_voucher().filter(|_| due && !self.earner.is_ending())
+        {
+            self.claimed = voucher.cumulative;
+            out.call(LedgerCall::Claim { voucher, signature });
+        }
+    }
+
+    fn newest_voucher(&self) -> Option<(Voucher, Signature)> {
+        let Payment { epoch, cumulative, signature } = self.earner.newest()?;
+        Some((Voucher { account: self.earner.account(), epoch, cumulative }, signature))
+    }
+}

@@ -1,0 +1,365 @@
+//! The provider's channels: known from a client's terms, believed from the ledger, settled and closed.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `channel` | one channel: its vouchers, claims and close |
+//! | `room` | whose place a newly named channel takes |
+//! | `watched` | which channels can be watched, and which must go |
+//! | `close_key` | the key of close orders |
+
+mod channel;
+mod close_key;
+mod room;
+mod watched;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::amount::Nano;
+use crate::channel::earn::{Earner, Took, VoucherFault};
+use crate::channel::fault::Mismatch;
+use crate::channel::ledger::{LedgerCall, LedgerEvent};
+use crate::channel::pace::Pace;
+use crate::channel::record::Record;
+use crate::channel::terms::{AgreedTerms, ChannelTerms};
+use crate::deadlines::Deadlines;
+use crate::ident::{NodeId, Origin, Prefix};
+use crate::io::ChannelChange;
+use crate::limits;
+use crate::market::bid::Payee;
+use crate::outbox::Outbox;
+use crate::table::Table;
+use crate::time::Time;
+use crate::wire::message::{Payment, Refusal};
+
+pub(super) use channel::Channel;
+pub(super) use close_key::CloseKey;
+
+/// A channel's account.
+type Account = [u8; 32];
+
+/// Every channel that this provider earns on.
+#[derive(Debug)]
+pub(super) struct Earnings {
+    key: CloseKey,
+    /// How this provider wants to be paid, with the challenge time that it was set to.
+    payee: Payee,
+    /// The unsettled amount that is worth a claim.
+    settle_at: Nano,
+    channels: Table<Account, Box<Channel>>,
+    /// Channels to close as soon as nothing is served on them.
+    to_close: BTreeMap<Account, Close>,
+    /// How fast the shell sees what happens to channels, once it has said so.
+    pace: Option<Pace>,
+    /// The share of all looks at the ledger that the channels need together which it shows funded.
+    taken: u64,
+    /// Channels of which a close could not be seen in time, to be closed.
+    unwatchable: BTreeSet<Account>,
+    /// When a close under way is brought again, and a channel that is gone looked at.
+    deadlines: Deadlines<Account>,
+}
+
+/// Which close is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Close {
+    /// Unless too little is due to be paid out.
+    UnlessDust,
+    /// In any case.
+    Anyway,
+}
+
+/// A channel that a task is to be paid on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Learnt {
+    pub(super) account: Account,
+    /// The channel whose place it takes: what runs on that one must end.
+    pub(super) in_place_of: Option<Account>,
+}
+
+impl Earnings {
+    pub(super) fn restored(
+        key: CloseKey,
+        payee: Payee,
+        settle_at: Nano,
+        records: Vec<Record>,
+        out: &mut Outbox,
+    ) -> Self {
+        let mut channels = Table::default();
+        let mut deadlines = Deadlines::default();
+        for record in records {
+            match record {
+                Record::Earning(earning) => {
+                    let earner = Earner::restored(earning);
+                    let account = earner.account();
+                    let origin = Origin { node: earner.client(), prefix: Prefix::UNKNOWN };
+                    let mut channel = Channel::new(earner, origin, Time(0));
+                    if channel.earner.terms().provider_key != payee.key {
+                        // Its vouchers can still be claimed; it is the client that will have to close.
+                        channel.announce(ChannelChange::Mismatch(Mismatch::Key), out);
+                    }
+                    if !channel.earner.is_gone() {
+                        out.call(LedgerCall::Watch { account });
+                    }
+                    channel.is_established = true;
+                    deadlines.touch(account);
+                    channels.insert(account, Box::new(channel));
+                }
+                Record::ChannelGone { account } => {
+                    channels.remove(&account);
+                }
+                Record::Paying(_) | Record::Receipt { .. } | Record::Reputation(_) => {}
+            }
+        }
+        Self {
+            key,
+            payee,
+            settle_at,
+            channels,
+            to_close: BTreeMap::new(),
+            pace: None,
+            taken: 0,
+            unwatchable: BTreeSet::new(),
+            deadlines,
+        }
+    }
+
+    /// Returns how this provider wants to be paid, as its bids say.
+    ///
+    /// The challenge time is the least that it accepts, or more: a channel of less would leave too few looks at the ledger
+    /// for those to come. (`CH-35`)
+    pub(super) fn payee(&self) -> Payee {
+        Payee { challenge_s: self.least_challenge_s(), ..self.payee }
+    }
+
+    /// Returns the channels that are not gone from the ledger, as far as it tells.
+    pub(super) fn channels(&self) -> impl Iterator<Item = &Earner> {
+        self.channels.values().map(|channel| &channel.earner).filter(|earner| !earner.is_gone())
+    }
+
+    /// Returns a channel, gone or not.
+    pub(super) fn channel_mut(&mut self, account: &Account) -> Option<&mut Channel> {
+        self.channels.get_mut(account).map(|channel| &mut **channel)
+    }
+
+    /// Returns the accounts of a channel that is not gone.
+    pub(super) fn find(&self, account: &Account) -> Option<&Earner> {
+        self.channels.get(account).map(|channel| &channel.earner).filter(|earner| !earner.is_gone())
+    }
+
+    /// Returns the same, to change them.
+    pub(super) fn find_mut(&mut self, account: &Account) -> Option<&mut Earner> {
+        self.channels.get_mut(account).and_then(|channel| channel.live())
+    }
+
+    /// Returns the clients whose vouchers count.
+    pub(super) fn payers(&self) -> impl Iterator<Item = NodeId> {
+        let paid = self.channels.values().filter(|channel| channel.earner.newest().is_some());
+        paid.map(|channel| channel.earner.client())
+    }
+
+    /// Whether the ledger has not shown this channel funded since this node started: then it has credit at the most.
+    pub(super) fn is_unseen(&self, account: &Account) -> bool {
+        self.channels.get(account).is_some_and(|channel| !channel.is_funded())
+    }
+
+    /// Returns what is unpaid on a channel or may become so, and whose it is.
+    pub(super) fn lent(&self, account: &Account) -> Option<(Origin, Nano)> {
+        self.channels.get(account).map(|channel| (channel.origin, channel.earner.lent()))
+    }
+
+    /// Whether something served on it may still be paid.
+    fn is_owing(&self, account: &Account) -> bool {
+        self.channels.get(account).is_some_and(|channel| channel.earner.unpaid() > Nano::ZERO)
+    }
+
+    /// Gives up what a job that is over left unpaid. (`CH-9`)
+    pub(super) fn write_off(&mut self, account: &Account, amount: Nano, out: &mut Outbox) {
+        if let Some(channel) = self.channels.get_mut(account) {
+            channel.earner.write_off(amount);
+            if channel.earner.seen().is_some() {
+                channel.persist(out);
+            }
+        }
+    }
+
+    /// Learns a channel from the terms that a client proposes; its address follows from them. (`CH-1`)
+    pub(super) fn learn(
+        &mut self,
+        now: Time,
+        terms: ChannelTerms,
+        origin: Origin,
+        has_paid: impl Fn(&NodeId) -> bool,
+        out: &mut Outbox,
+    ) -> Result<Learnt, Refusal> {
+        let payee = self.payee;
+        let mine = terms.provider_key == payee.key && terms.provider == payee.address;
+        let fits = terms.network_id == payee.network_id && terms.challenge_s >= payee.challenge_s;
+        if !mine || !fits {
+            return Err(Refusal::ChannelTerms);
+        }
+        let terms = AgreedTerms::from(terms);
+        let account = terms.account().hash;
+        // The account is a hash of the terms, so that those of a known channel have been checked.
+        if let Some(known) = self.channels.get_mut(&account) {
+            if known.earner.client() != origin.node {
+                // Vouchers of one channel come from one client: a stranger could only confuse the count.
+                return Err(Refusal::ChannelTerms);
+            }
+            known.used = now;
+            if known.earner.is_gone() {
+                known.come_back(out);
+                self.deadlines.touch(account);
+            } else if known.earner.is_ending() {
+                return Err(Refusal::Unfunded);
+            } else if known.earner.seen().is_none() {
+                // The shell watches for a while what nobody funds, and then no more.
+                out.call(LedgerCall::Watch { account });
+            }
+            return Ok(Learnt { account, in_place_of: None });
+        }
+        if terms.check(payee.network_id).is_err() {
+            return Err(Refusal::ChannelTerms);
+        }
+        if !self.has_room_for(terms.challenge_s) {
+            self.make_room(now, out);
+            return Err(Refusal::ChallengeTooShort);
+        }
+        let in_place_of = self.room(origin, has_paid)?;
+        let channel = Channel::new(Earner::new(terms, origin.node), origin, now);
+        self.channels.insert(account, Box::new(channel));
+        out.call(LedgerCall::Watch { account });
+        Ok(Learnt { account, in_place_of })
+    }
+
+    /// Takes a voucher, and writes it before anything is served on the strength of it.
+    pub(super) fn take(
+        &mut self,
+        account: &Account,
+        payment: Payment,
+        out: &mut Outbox,
+    ) -> Result<Took, VoucherFault> {
+        let settle_at = self.settle_at();
+        let Some(channel) = self.channels.get_mut(account) else { return Ok(Took::Nothing) };
+        let (took, brings_anew) = channel.take(payment, settle_at, out);
+        if brings_anew {
+            self.deadlines.touch(*account);
+        }
+        took
+    }
+
+    /// Takes what the ledger says. Returns the account whose jobs may resume, or must stop.
+    pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent, out: &mut Outbox) -> Option<Account> {
+        self.deadlines.touch(event.account());
+        match event {
+            LedgerEvent::Channel { account, state: Some(state) } => {
+                let channel = self.channels.get_mut(account)?;
+                let was_funded = channel.is_funded();
+                channel.observe(*state, out);
+                if channel.is_funded() != was_funded {
+                    self.funded(account, out);
+                }
+                Some(*account)
+            }
+            LedgerEvent::Channel { account, state: None } => self.absent(now, account, out),
+            LedgerEvent::Failed { account, fault, .. } => {
+                self.channels.get_mut(account)?.failed(*fault, out);
+                None
+            }
+        }
+    }
+
+    /// Takes note that the ledger shows no such account. What vouchers are held on it is kept, because that may be untrue.
+    /// (`CH-37`)
+    fn absent(&mut self, now: Time, account: &Account, out: &mut Outbox) -> Option<Account> {
+        let channel = self.channels.get_mut(account)?;
+        if channel.earner.is_gone() {
+            // The answer to a look.
+            out.call(LedgerCall::Unwatch { account: *account });
+            return None;
+        }
+        // One that was never there is waited for.
+        if channel.earner.seen().is_none() && channel.earner.newest().is_none() {
+            return None;
+        }
+        channel.vanish(now, out);
+        if channel.earner.is_worth_keeping() {
+            channel.persist(out);
+            self.forget_least(out);
+        } else {
+            self.forget(account, out);
+        }
+        self.reckon();
+        Some(*account)
+    }
+
+    /// Forgets the channel that is gone with the least at stake, where more are kept than may be.
+    fn forget_least(&mut self, out: &mut Outbox) {
+        let gone = || self.channels.values().map(|channel| &channel.earner).filter(|earner| earner.is_gone());
+        if gone().count() <= limits::GONE_MAX {
+            return;
+        }
+        if let Some(account) =
+            gone().min_by_key(|earner| (earner.paid(), earner.account())).map(Earner::account)
+        {
+            self.forget(&account, out);
+        }
+    }
+
+    fn forget(&mut self, account: &Account, out: &mut Outbox) {
+        self.channels.remove(account);
+        out.persist(Record::ChannelGone { account: *account });
+    }
+
+    /// Brings closes again that the ledger does not show, and looks at channels that are gone. (`CH-33`)
+    pub(super) fn timers(&mut self, now: Time, out: &mut Outbox) {
+        for account in self.deadlines.due(now) {
+            if let Some(channel) = self.channels.get_mut(&account) {
+                let next = channel.timer(now, &self.key, out);
+                self.deadlines.set(account, next);
+            }
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Time> {
+        self.deadlines.next()
+    }
+
+    /// Wants every open channel closed that pays for it. (`CH-26`)
+    pub(super) fn close_all(&mut self) {
+        for (account, _) in self.channels.iter().filter(|(_, channel)| channel.earner.is_open()) {
+            self.to_close.entry(*account).or_insert(Close::UnlessDust);
+        }
+    }
+
+    /// Wants this channel closed, if it is open.
+    pub(super) fn close(&mut self, account: Account) {
+        if self.channels.get(&account).is_some_and(|channel| channel.earner.is_open()) {
+            self.to_close.insert(account, Close::Anyway);
+        }
+    }
+
+    /// Closes what is to be closed and is at rest: a close before the last voucher would not pay for it. (`CH-17`)
+    ///
+    /// `is_served` says whether a job still needs the channel, given whether something may still be paid on it.
+    pub(super) fn settle(&mut self, is_served: impl Fn(&Account, bool) -> bool, out: &mut Outbox) {
+        for account in self.take_unwatchable() {
+            self.to_close.entry(account).or_insert(Close::Anyway);
+        }
+        let is_at_rest = |account: &&Account| !is_served(account, self.is_owing(account));
+        let ready: Vec<Account> = self.to_close.keys().filter(is_at_rest).copied().collect();
+        for account in ready {
+            if let Some(close) = self.to_close.remove(&account) {
+                self.order(&account, close, out);
+            }
+        }
+    }
+
+    /// Closes a channel, unless that has begun. One that earned nothing is closed as well: the client's deposit comes back at
+    /// once. One on which the little that is due would be lost stays, unless it was named. (`CH-26`)
+    fn order(&mut self, account: &Account, close: Close, out: &mut Outbox) {
+        let Some(channel) = self.channels.get_mut(account) else { return };
+        if close == Close::Anyway || !channel.earner.is_dust() {
+            channel.order(out);
+            self.deadlines.touch(*account);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! One job: an award, then a task that is served, then a bill that may still be paid.
+
+mod served;
+
+use crate::amount::Nano;
+use crate::channel::earn::{Took, VoucherFault};
+use crate::ident::{Identity, NodeId, Origin};
+use crate::io::{EngineReport, Event, Output, PeerFault, Served};
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::session::Secure;
+use crate::time::Time;
+use crate::wire::codec;
+use crate::wire::message::{Ack, Award, FromProvider, Refusal, Refuse, SealedFrame, ToClient};
+use crate::work::order::{JobId, ModelId};
+
+use super::credit::Credit;
+use super::earnings::Earnings;
+use super::jobs::Freed;
+use super::standing::Standing;
+
+use served::ServedMut;
+pub(super) use served::{Means, ServedJob};
+
+/// A job and its session.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) origin: Origin,
+    /// When it was awarded.
+    pub(super) since: Time,
+    pub(super) model: ModelId,
+    pub(super) award: Award,
+    /// The second half of the handshake: the answer to the award, however often that comes.
+    pub(super) reply: Vec<u8>,
+    pub(super) phase: Phase,
+    pub(super) secure: Secure,
+}
+
+/// How far a job has come.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Awarded; the task has not come.
+    Promised(Promised),
+    /// The task is here.
+    Serving(Box<ServedJob>),
+    /// At its end, kept so that a repeated message is known and a late payment counted.
+    Over {
+        /// Until when it is kept.
+        until: Time,
+        /// The channel that it was served on, and its bill.
+        bill: Option<([u8; 32], Nano)>,
+    },
+}
+
+/// A job whose task has not come.
+#[derive(Debug)]
+pub(super) struct Promised {
+    /// Whether a slot is kept for it: a customer's for a moment, a stranger's never.
+    holds_slot: bool,
+    /// From then on it is late: that is held against its client until the task is here.
+    late_at: Option<Time>,
+    /// Until when it is waited for.
+    until: Time,
+}
+
+/// What the provider, which alone knows the other jobs, does after a step of one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Next {
+    /// Nothing.
+    Stay,
+    /// Lets the job run as far as it may.
+    Resume,
+    /// The same for every job on this channel: its money has changed.
+    ResumeChannel([u8; 32]),
+    /// Says why the job waited for nothing, and ends it.
+    GiveUp,
+    /// Ends it, well (`None`) or with a reason that the client is told.
+    End(Option<Refusal>),
+    /// Forgets it.
+    Forget,
+}
+
+impl Job {
+    pub(super) fn new(
+        now: Time,
+        origin: Origin,
+        is_customer: bool,
+        model: ModelId,
+        award: Award,
+        secure: Secure,
+        reply: Vec<u8>,
+    ) -> Self {
+        let phase = Phase::Promised(Promised {
+            holds_slot: is_customer,
+            late_at: Some(now + limits::AWARD_HOLD),
+            until: now + limits::TASK_WAIT,
+        });
+        Self { origin, since: now, model, award, reply, phase, secure }
+    }
+
+    /// Returns the task that is being served, if one is.
+    pub(super) fn served(&self) -> Option<&ServedJob> {
+        match &self.phase {
+            Phase::Serving(served) => Some(served),
+            Phase::Promised(_) | Phase::Over { .. } => None,
+        }
+    }
+
+    /// Returns the channel that it is served on, or was.
+    pub(super) fn account(&self) -> Option<&[u8; 32]> {
+        match &self.phase {
+            Phase::Promised(_) | Phase::Over { bill: None, .. } => None,
+            Phase::Serving(served) => Some(&served.account),
+            Phase::Over { bill: Some((account, _)), .. } => Some(account),
+        }
+    }
+
+    /// Whether the job keeps a slot busy: from when the engine has its task until its answer has ended, and a customer's for
+    /// a moment before. A task that waits for its money keeps none. (`MK-42`)
+    pub(super) const fn holds_slot(&self) -> bool {
+        match &self.phase {
+            Phase::Promised(promised) => promised.holds_slot,
+            Phase::Serving(served) => served.task.is_none() && !served.stream.has_ended(),
+            Phase::Over { .. } => false,
+        }
+    }
+
+    /// Whether its task was waited for longer than usual.
+    pub(super) const fn is_late(&self) -> bool {
+        matches!(&self.phase, Phase::Promised(Promised { late_at: None, .. }))
+    }
+
+    /// Returns when something of it is due.
+    pub(super) fn wake_at(&self) -> Time {
+        match &self.phase {
+            Phase::Promised(promised) => promised.late_at.unwrap_or(promised.until),
+            Phase::Over { until, .. } => *until,
+            Phase::Serving(served) => served.wake_at(),
+        }
+    }
+}
+
+/// One job and everything that a step of it may touch.
+pub(super) struct JobMut<'a> {
+    pub(super) now: Time,
+    pub(super) id: JobId,
+    pub(super) job: &'a mut Job,
+    pub(super) freed: &'a mut Freed,
+    pub(super) earnings: &'a mut Earnings,
+    pub(super) credit: &'a mut Credit,
+    pub(super) standing: &'a mut Standing,
+    pub(super) identity: &'a Identity,
+    pub(super) out: &'a mut Outbox,
+}
+
+impl JobMut<'_> {
+    /// Lends the task that is being served, with the channel that pays for it; nothing before and after.
+    pub(super) fn served(&mut self) -> Option<ServedMut<'_>> {
+        let Phase::Serving(served) = &mut self.job.phase else { return None };
+        Some(ServedMut {
+            now: self.now,
+            id: self.id,
+            origin: self.job.origin,
+            model: self.job.model,
+            price: &self.job.award.price,
+            secure: &mut self.job.secure,
+            channel: self.earnings.channel_mut(&served.account),
+            served,
+            credit: self.credit,
+            standing: self.standing,
+            freed: self.freed,
+            identity: self.identity,
+            out: self.out,
+        })
+    }
+
+    /// Takes what the client has, and what it pays. (`CH-6`)
+    pub(super) fn acked(&mut self, ack: &Ack) -> Next {
+        let client = self.job.origin.node;
+        if let Phase::Serving(served) = &mut self.job.phase {
+            served.acked(self.now, client, ack);
+        }
+        let Some(account) = self.job.account().copied() else { return Next::Stay };
+        let Some(payment) = ack.payment else { return Next::Resume };
+        match self.earnings.take(&account, payment, self.out) {
+            Ok(Took::More) => {
+                self.standing.has_paid(self.now, client);
+                self.credit.follow(self.now, &account, self.earnings);
+                Next::ResumeChannel(account)
+            }
+            Ok(Took::Nothing | Took::Early) => Next::Resume,
+            Err(fault) => {
+                // An honest client may be wrong about the funding, never about its own signature.
+                if fault == VoucherFault::Signature {
+                    self.out.peer_fault(client, PeerFault::FalseVoucher);
+                }
+                Next::End(Some(Refusal::BadVoucher))
+            }
+        }
+    }
+
+    /// Takes what the engine says.
+    pub(super) fn engine(&mut self, report: EngineReport) -> Next {
+        self.served().map_or(Next::Stay, |mut served| served.engine(report))
+    }
+
+    /// Does what is due by the clock.
+    pub(super) fn due(&mut self) -> Next {
+        match &mut self.job.phase {
+            Phase::Over { .. } => Next::Forget,
+            Phase::Serving(_) => self.served().map_or(Next::Stay, |mut served| served.due()),
+            Phase::Promised(promised) => {
+                let origin = self.job.origin;
+                if let Some(late_at) = promised.late_at.take() {
+                    self.freed.slot |= core::mem::take(&mut promised.holds_slot);
+                    // Not now: this machine may have been asleep.
+                    self.standing.mark(late_at, origin);
+                }
+                if self.now < promised.until {
+                    return Next::Stay;
+                }
+                self.out.peer_fault(origin.node, PeerFault::NoTask);
+                Next::Forget
+            }
+        }
+    }
+
+    /// Ends the job, well (`None`) or with a reason that the client is told.
+    pub(super) fn end(&mut self, why: Option<Refusal>) {
+        // What was sent is owed: without a receipt it could not be paid. (`WR-14`)
+        if let Some(mut served) = self.served() {
+            served.sign_now();
+        }
+        let bill = match &self.job.phase {
+            Phase::Serving(served) => Some((served.account, served.stream.cost())),
+            Phase::Promised(_) => None,
+            Phase::Over { .. } => return,
+        };
+        let client = self.job.origin.node;
+        let over = Phase::Over { until: self.now + limits::LINGER, bill };
+        let served = match core::mem::replace(&mut self.job.phase, over) {
+            Phase::Over { .. } | Phase::Promised(_) => None,
+            Phase::Serving(served) => Some(served),
+        };
+        if let Some(served) = &served {
+            if let Some(earner) = self.earnings.find_mut(&served.account) {
+                earner.allow(served.under_way, Nano::ZERO);
+            }
+            self.credit.follow(self.now, &served.account, self.earnings);
+            self.freed.channels.insert(served.account);
+            self.freed.slot = true;
+        }
+        if let Some(why) = why {
+            self.out.send_client(client, ToClient::Refuse(Refuse { job: self.id, why }));
+        }
+        let Some(served) = served else { return };
+        if !served.stream.has_ended() && served.task.is_none() {
+            self.out.push(Output::Cancel { job: self.id });
+        }
+        self.out.push(Output::Event(Event::Served(Served {
+            job: self.id,
+            client,
+            input_tokens: served.stream.input_tokens(),
+            output_tokens: served.stream.output_tokens(),
+            cost: served.stream.cost(),
+            refused: why,
+            countersigned: served.countersigned,
+        })));
+    }
+}
+
+/// Seals what a provider says for the client of a job, and sends it.
+fn send_sealed(
+    out: &mut Outbox,
+    secure: &mut Secure,
+    client: NodeId,
+    id: JobId,
+    said: &FromProvider,
+    last: bool,
+) {
+    // Out of nonces: the job ends by its client's silence.
+    if let Ok(frame) = secure.seal(&codec::encode(said), last) {
+        let frame = SealedFrame { job: id, nonce: frame.nonce, bytes: frame.bytes };
+        out.send_client(client, ToClient::Sealed(frame));
+    }
+}

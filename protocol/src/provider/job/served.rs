@@ -1,0 +1,387 @@
+//! A task that is being served: how far it may run on the money of its channel, and what of its answer leaves when.
+
+use crate::amount::Nano;
+use crate::ident::{Identity, NodeId, Origin};
+use crate::io::{EngineFault, EngineReport, Output, PeerFault};
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::session::Secure;
+use crate::time::Time;
+use crate::wire::message::{Ack, Chunk, Content, FromProvider, NeedPayment, Refusal};
+use crate::work::answer_stream::AnswerStream;
+use crate::work::order::{JobId, ModelId, Task, TaskKind};
+use crate::work::price::PriceSheet;
+use crate::work::receipt::Receipt;
+
+use super::super::credit::Credit;
+use super::super::earnings::Channel;
+use super::super::jobs::Freed;
+use super::super::standing::Standing;
+use super::{Next, send_sealed};
+
+/// A task that is being served, and the stream of its answer.
+#[derive(Debug)]
+pub(in crate::provider) struct ServedJob {
+    pub(in crate::provider) account: [u8; 32],
+    pub(in crate::provider) stream: AnswerStream,
+    /// The task, until the engine has it.
+    pub(in crate::provider) task: Option<Task>,
+    kind: TaskKind,
+    /// The most that may stay unpaid, from the task and the window of tokens.
+    window: Nano,
+    /// The same at this provider's own prices.
+    own_window: Nano,
+    cost_max: Nano,
+    /// Tokens that the engine may make, and has made.
+    allowed: u64,
+    made: u64,
+    /// Whether the engine has counted the input.
+    counted: bool,
+    /// The part of the channel's window that this job holds: what it may make and has not billed.
+    pub(super) under_way: Nano,
+    waiting: Option<Waiting>,
+    /// When the engine last had a reason to speak, or spoke.
+    engine_at: Time,
+    pub(super) countersigned: bool,
+}
+
+/// A job that stands still because it lacks payment, or room in the window that it shares.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    /// Jobs on one channel resume in this order.
+    since: Time,
+    /// Then it is given up; payment for anything on its channel puts that off.
+    until: Time,
+    /// When the client was last told.
+    asked_at: Time,
+}
+
+/// What a job may run on.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::provider) struct Means {
+    /// The credit that is left on its channel.
+    pub(in crate::provider) credit: Nano,
+    /// Whether it has not begun, and could.
+    pub(in crate::provider) is_ready: bool,
+}
+
+impl ServedJob {
+    /// A task that has just come, to be paid on this channel.
+    ///
+    /// # Errors
+    /// [`Refusal`] when no amount can be told for it.
+    pub(in crate::provider) fn new(
+        now: Time,
+        id: JobId,
+        model: ModelId,
+        (price, own_price): (PriceSheet, Option<PriceSheet>),
+        account: [u8; 32],
+        task: Task,
+    ) -> Result<Self, Refusal> {
+        let window_at = |price: PriceSheet| price.cost(task.input_tokens_max(), limits::WINDOW_TOKENS);
+        let window = window_at(price).ok_or(Refusal::TaskTooLarge)?;
+        let cost_max = price.cost_max(&task).ok_or(Refusal::TaskTooLarge)?;
+        // The price is the client's to raise: what may be lost to it follows from this provider's own.
+        let own_window = own_price.and_then(window_at).map_or(window, |own| window.min(own));
+        Ok(Self {
+            account,
+            stream: AnswerStream::new(now, id, model, price, &task),
+            kind: task.kind(),
+            task: Some(task),
+            window,
+            own_window,
+            cost_max,
+            allowed: 0,
+            made: 0,
+            counted: false,
+            under_way: Nano::ZERO,
+            waiting: None,
+            engine_at: now,
+            countersigned: false,
+        })
+    }
+
+    /// Returns what this window counts for where it bounds what the channel may lose. (`CH-9`)
+    pub(in crate::provider) fn loss_max(&self) -> Nano {
+        self.window.min(Nano(self.own_window.0.saturating_mul(limits::WINDOW_PRICE_TIMES)))
+    }
+
+    pub(super) fn wake_at(&self) -> Time {
+        let waiting = self.waiting.map(|waiting| waiting.until.min(waiting.asked_at + limits::CHUNK_RETRY));
+        let engine = self.engine_owes().then(|| self.engine_at + limits::ENGINE_WAIT);
+        [waiting, engine, self.stream.wake_at()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
+    }
+
+    /// Returns since when it waits, if it does.
+    pub(in crate::provider) fn waits_since(&self) -> Option<Time> {
+        self.waiting.map(|waiting| waiting.since)
+    }
+
+    /// Puts its end off: something was paid on its channel.
+    pub(in crate::provider) fn wait_until(&mut self, until: Time) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.until = until;
+        }
+    }
+
+    pub(super) fn acked(&mut self, now: Time, client: NodeId, ack: &Ack) {
+        let receipt = self.stream.last_chunk().and_then(|chunk| chunk.receipt.as_ref());
+        if let (Some(signature), Some(receipt)) = (&ack.countersignature, receipt) {
+            self.countersigned |= Receipt::countersigned(receipt, client, signature);
+        }
+        self.stream.acked(now, ack.next);
+    }
+
+    /// Narrows the window once the input is counted: what its ceiling was above it is worth no more tokens than at this
+    /// provider's own prices. (`CH-5`)
+    fn narrow(&mut self, price: &PriceSheet, input_tokens: u64) {
+        if let Some(counted) = price.cost(input_tokens, limits::WINDOW_TOKENS) {
+            self.window = self.window.min(counted.saturating_plus(self.own_window));
+        }
+    }
+
+    /// Whether the engine has the task and has not said all that it may say.
+    fn engine_owes(&self) -> bool {
+        let may_speak = !self.counted || self.kind == TaskKind::Embed || self.in_flight() > 0;
+        self.task.is_none() && !self.stream.has_ended() && may_speak
+    }
+
+    /// Returns what may be billed without another word of this side.
+    fn at_risk(&self) -> Nano {
+        match self.kind {
+            _ if self.task.is_some() || self.stream.has_ended() => Nano::ZERO,
+            TaskKind::Embed => self.cost_max.saturating_minus(self.stream.cost()),
+            TaskKind::Generate if self.in_flight() > 0 || self.stream.has_gathered() => {
+                self.stream.cost_of_next(self.in_flight())
+            }
+            // Its end may still come, and makes the rest of the input due.
+            TaskKind::Generate if self.stream.output_tokens() > 0 => self.stream.cost_of_next(0),
+            TaskKind::Generate => Nano::ZERO,
+        }
+    }
+
+    /// Returns the tokens that the engine may still make.
+    const fn in_flight(&self) -> u64 {
+        self.allowed.saturating_sub(self.made)
+    }
+
+    /// Whether it can begin, or has begun. Vectors cannot be made by halves: the whole task must be covered.
+    fn is_covered(&self, allowance: Nano) -> bool {
+        match (&self.task, self.kind) {
+            (Some(_), TaskKind::Embed) => self.cost_max <= allowance,
+            (Some(_), TaskKind::Generate) => allowance > Nano::ZERO || self.cost_max == Nano::ZERO,
+            (None, _) => true,
+        }
+    }
+
+    /// Whether it has not begun, and could on so much credit.
+    pub(in crate::provider) fn is_ready(&self, earner: &crate::channel::earn::Earner, credit: Nano) -> bool {
+        self.task.is_some() && self.is_covered(earner.allowance(self.window, credit))
+    }
+
+    /// Takes as many further tokens as the allowance covers, `share` in flight at the most.
+    fn take_tokens(&mut self, allowance: Nano, share: u64) -> u32 {
+        let mut more = 0u32;
+        while self.counted
+            && self.kind == TaskKind::Generate
+            && !self.stream.has_ended()
+            && self.in_flight() < share
+            && self.stream.has_room()
+        {
+            let step = [limits::CHUNK_TOKENS, 1].into_iter().find(|step| {
+                let tokens = self.in_flight().saturating_add(u64::from(*step));
+                (tokens <= share || *step == 1) && self.stream.cost_of_next(tokens) <= allowance
+            });
+            let Some(step) = step else { break };
+            self.allowed = self.allowed.saturating_add(u64::from(step));
+            more = more.saturating_add(step);
+        }
+        more
+    }
+
+    /// Whether its engine could go on and may not, and all that it made is sent.
+    fn is_starved(&self) -> bool {
+        self.kind == TaskKind::Generate
+            && self.counted
+            && !self.stream.has_ended()
+            && self.in_flight() == 0
+            && !self.stream.has_gathered()
+            && self.stream.has_room()
+    }
+}
+
+/// A task that is being served, with the channel that pays for it and everything else that a step of it may touch.
+pub(in crate::provider) struct ServedMut<'a> {
+    pub(super) now: Time,
+    pub(super) id: JobId,
+    pub(super) origin: Origin,
+    pub(super) model: ModelId,
+    pub(super) price: &'a PriceSheet,
+    pub(super) secure: &'a mut Secure,
+    pub(super) served: &'a mut ServedJob,
+    pub(super) channel: Option<&'a mut Channel>,
+    pub(super) credit: &'a mut Credit,
+    pub(super) standing: &'a mut Standing,
+    pub(super) freed: &'a mut Freed,
+    pub(super) identity: &'a Identity,
+    pub(super) out: &'a mut Outbox,
+}
+
+impl ServedMut<'_> {
+    /// Serves as far as payment covers, with `share` tokens in flight at the most; says so when it does not. (`CH-5`)
+    pub(in crate::provider) fn resume(&mut self, share: u64, credit: Nano, has_slot: bool) -> Next {
+        let served = &mut *self.served;
+        let Some(channel) = self.channel.as_deref_mut() else { return Next::Stay };
+        let Some(earner) = channel.live() else { return Next::Stay };
+        earner.allow(served.under_way, Nano::ZERO);
+        let allowance = earner.allowance(served.window, credit);
+        let covered = has_slot && served.is_covered(allowance);
+        let started = served.task.take_if(|_| covered);
+        if started.is_some() || served.in_flight() == 0 {
+            served.engine_at = self.now;
+        }
+        served.stream.sign_every(share / limits::WINDOW_RECEIPTS);
+        let more = served.take_tokens(allowance, share);
+        served.under_way = served.at_risk();
+        earner.allow(Nano::ZERO, served.under_way);
+        let lacks_voucher = earner.is_open() && earner.unpaid() > Nano::ZERO && served.task.is_none();
+        if earner.seen().is_none_or(|state| state.epoch == 0) {
+            // Before anything is made on it.
+            self.credit.note(self.now, self.origin, served.account, earner.lent());
+        }
+        let settled_up = earner.unpaid() == Nano::ZERO;
+        channel.secure(self.out);
+        if let Some(task) = started {
+            self.out.push(Output::Run { job: self.id, model: self.model, task });
+        }
+        if more > 0 {
+            self.out.push(Output::Allow { job: self.id, tokens: more });
+        }
+        let is_done = served.stream.is_done();
+        if covered && !served.is_starved() && (settled_up || !is_done) {
+            served.waiting = None;
+            return if is_done { Next::End(None) } else { Next::Stay };
+        }
+        if served.waiting.is_none() {
+            let is_stranger = !self.standing.has_ever_paid(&self.origin.node);
+            let wait = if is_stranger && lacks_voucher {
+                limits::STRANGER_PAYMENT_WAIT
+            } else {
+                limits::PAYMENT_WAIT
+            };
+            let (since, until) = (self.now, self.now + wait);
+            served.waiting = Some(Waiting { since, until, asked_at: since });
+            // What has no receipt yet cannot be paid: one asks for payment as well as words do.
+            if !self.sign_now() {
+                self.need_payment();
+            }
+        }
+        Next::Stay
+    }
+
+    /// Takes what the engine says.
+    pub(super) fn engine(&mut self, report: EngineReport) -> Next {
+        self.served.engine_at = self.now;
+        match report {
+            EngineReport::Started { input_tokens } => {
+                self.served.counted = true;
+                self.served.narrow(self.price, input_tokens);
+                self.served.stream.started(input_tokens);
+            }
+            EngineReport::Content(content) => {
+                if let Content::Tokens { ids, .. } = &content {
+                    self.served.made = self.served.made.saturating_add(ids.len() as u64);
+                }
+                let chunks = self.served.stream.content(self.now, self.identity, content);
+                self.send_chunks(chunks, true);
+            }
+            EngineReport::Failed(EngineFault::TooLarge) => return Next::End(Some(Refusal::TaskTooLarge)),
+            EngineReport::Failed(EngineFault::Broken) => return Next::End(Some(Refusal::Engine)),
+        }
+        if self.served.stream.has_ended() {
+            // What it did not use of the window is the others'.
+            self.freed.channels.insert(self.served.account);
+            self.freed.slot = true;
+        }
+        Next::Resume
+    }
+
+    /// Does what is due by the clock: repeats, asks for payment, sends what waited long enough, gives up.
+    pub(super) fn due(&mut self) -> Next {
+        let now = self.now;
+        if self.served.engine_owes() && now >= self.served.engine_at + limits::ENGINE_WAIT {
+            return Next::End(Some(Refusal::Engine));
+        }
+        let starved = self.served.waiting.is_some_and(|waiting| now >= waiting.until);
+        if starved || self.served.stream.is_abandoned(now) {
+            return Next::GiveUp;
+        }
+        let asks = self.served.waiting.is_some_and(|waiting| now >= waiting.asked_at + limits::CHUNK_RETRY);
+        let flushed = self.served.stream.flush_due(now, self.identity);
+        let repeats = self.served.stream.repeats(now);
+        let any = flushed.is_some();
+        self.send_chunks(repeats, false);
+        self.send_chunks(flushed, true);
+        if asks {
+            self.need_payment();
+        }
+        if any { Next::Resume } else { Next::Stay }
+    }
+
+    /// Says why it waited for nothing, and holds that against who wasted the room. (`MK-45`)
+    pub(in crate::provider) fn give_up(&mut self, means: Option<Means>) -> Next {
+        let (origin, has_task) = (self.origin, self.served.task.is_some());
+        // Who has paid for everything and waits for its deposit to grow owes nothing.
+        let owes = self.channel.as_deref_mut().and_then(Channel::live);
+        let owes = owes.is_some_and(|earner| earner.is_open() && earner.unpaid() > Nano::ZERO);
+        let lacks_money = has_task && self.channel.as_deref().is_some_and(Channel::is_unfunded);
+        let why = match means {
+            _ if owes => Refusal::Unpaid,
+            Some(Means { is_ready: true, .. }) => Refusal::Busy,
+            Some(_) | None => Refusal::Unfunded,
+        };
+        let is_thief = owes && !self.standing.has_ever_paid(&origin.node);
+        let is_broke = lacks_money && why == Refusal::Unfunded;
+        if is_thief || is_broke {
+            self.standing.mark(self.now, origin);
+        }
+        if is_broke {
+            self.out.peer_fault(origin.node, PeerFault::NoMoney);
+        }
+        Next::End(Some(why))
+    }
+
+    /// Sends a receipt for what was sent without one. Returns whether there was anything.
+    pub(super) fn sign_now(&mut self) -> bool {
+        let receipt = self.served.stream.sign_now(self.now, self.identity);
+        let is_any = receipt.is_some();
+        self.send_chunks(receipt, true);
+        is_any
+    }
+
+    /// Sends chunks; new ones are also counted as served.
+    fn send_chunks(&mut self, chunks: impl IntoIterator<Item = Chunk>, new: bool) {
+        for chunk in chunks {
+            let stream = &mut self.served.stream;
+            if new && let Some(earner) = self.channel.as_deref_mut().and_then(Channel::live) {
+                earner.serve(stream.newly_billed());
+            }
+            let last = stream.last_chunk().is_some_and(|end| end.index == chunk.index);
+            self.send_sealed(&FromProvider::Chunk(chunk), last);
+        }
+    }
+
+    /// Tells the client what is missing, with the newest voucher in case it has lost it. (`CH-19`)
+    fn need_payment(&mut self) {
+        if let Some(waiting) = &mut self.served.waiting {
+            waiting.asked_at = self.now;
+        }
+        let Some(earner) = self.channel.as_deref_mut().and_then(Channel::live) else { return };
+        let need = NeedPayment { cumulative: earner.served(), newest: earner.newest() };
+        self.send_sealed(&FromProvider::NeedPayment(need), false);
+    }
+
+    fn send_sealed(&mut self, said: &FromProvider, last: bool) {
+        send_sealed(self.out, self.secure, self.origin.node, self.id, said, last);
+    }
+}

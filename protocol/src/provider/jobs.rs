@@ -1,0 +1,124 @@
+//! The provider's jobs: one table, and what each end of a job frees for the others.
+
+use std::collections::BTreeSet;
+
+use crate::ident::{NodeId, Origin};
+use crate::table::Table;
+use crate::time::Time;
+use crate::work::order::{JobId, ModelId};
+
+use super::job::{Job, Phase, ServedJob};
+
+/// Every job, from its award until nothing of it is expected any more.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    table: Table<JobId, Box<Job>>,
+    pub(super) freed: Freed,
+}
+
+/// What the input at hand has freed: at its end others resume.
+#[derive(Debug, Default)]
+pub(super) struct Freed {
+    /// Channels on which a job needs less of the window, or none any more.
+    pub(super) channels: BTreeSet<[u8; 32]>,
+    /// Whether a slot has become free.
+    pub(super) slot: bool,
+}
+
+impl Jobs {
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn get(&self, id: &JobId) -> Option<&Job> {
+        self.table.get(id).map(|job| &**job)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &JobId) -> Option<&mut Job> {
+        self.table.get_mut(id).map(|job| &mut **job)
+    }
+
+    /// Lends one job beside what it may free.
+    pub(super) fn with_freed(&mut self, id: &JobId) -> Option<(&mut Job, &mut Freed)> {
+        let Self { table, freed } = self;
+        table.get_mut(id).map(|job| (&mut **job, freed))
+    }
+
+    pub(super) fn insert(&mut self, id: JobId, job: Job) {
+        self.table.insert(id, Box::new(job));
+    }
+
+    pub(super) fn remove(&mut self, id: &JobId) -> Option<Box<Job>> {
+        self.table.remove(id)
+    }
+
+    /// Counts the jobs that hold a slot.
+    pub(super) fn running(&self) -> usize {
+        self.table.values().filter(|job| job.holds_slot()).count()
+    }
+
+    /// Counts those of a model.
+    pub(super) fn busy(&self, model: &ModelId) -> u16 {
+        let busy = self.table.values().filter(|job| job.model == *model && job.holds_slot()).count();
+        u16::try_from(busy).unwrap_or(u16::MAX)
+    }
+
+    /// Counts those of a model that belong to these clients.
+    pub(super) fn busy_for(&self, model: &ModelId, is_theirs: impl Fn(&NodeId) -> bool) -> usize {
+        let busy = self.table.values().filter(|job| job.model == *model && job.holds_slot());
+        busy.filter(|job| is_theirs(&job.origin.node)).count()
+    }
+
+    /// Returns the jobs of these clients that hold no slot, with who gave them and when.
+    pub(super) fn resting(&self, is_theirs: impl Fn(&NodeId) -> bool) -> Vec<(JobId, Origin, Time)> {
+        let resting = self.table.iter().filter(|(_, job)| !job.holds_slot() && is_theirs(&job.origin.node));
+        resting.map(|(id, job)| (*id, job.origin, job.since)).collect()
+    }
+
+    /// Returns the tasks that are being served on a channel.
+    pub(super) fn served_on(&self, account: &[u8; 32]) -> impl Iterator<Item = (JobId, &ServedJob)> {
+        let served = self.table.iter().filter_map(|(id, job)| Some((*id, job.served()?)));
+        served.filter(move |(_, served)| served.account == *account)
+    }
+
+    /// Puts off until when the tasks on a channel wait for payment.
+    pub(super) fn wait_until(&mut self, account: &[u8; 32], until: Time) {
+        for job in self.table.values_mut() {
+            if let Phase::Serving(served) = &mut job.phase
+                && served.account == *account
+            {
+                served.wait_until(until);
+            }
+        }
+    }
+
+    /// Returns the tasks that the engine does not have, with their clients.
+    pub(super) fn without_engine(&self) -> impl Iterator<Item = (JobId, NodeId, &ServedJob)> {
+        let served = self.table.iter().filter_map(|(id, job)| Some((*id, job.origin.node, job.served()?)));
+        served.filter(|(.., served)| served.task.is_some())
+    }
+
+    /// Returns the jobs that are or were served on a channel.
+    pub(super) fn on(&self, account: &[u8; 32]) -> impl Iterator<Item = JobId> {
+        self.table.iter().filter(|(_, job)| job.account() == Some(account)).map(|(id, _)| *id)
+    }
+
+    /// Whether a channel must not be closed: a job is served on it, or one that is over may still be paid there.
+    pub(super) fn need(&self, account: &[u8; 32], is_owing: bool) -> bool {
+        self.table.values().any(|job| match &job.phase {
+            Phase::Promised(_) | Phase::Over { bill: None, .. } => false,
+            Phase::Serving(served) => served.account == *account,
+            Phase::Over { bill: Some((on, _)), .. } => on == account && is_owing,
+        })
+    }
+
+    /// Returns the jobs of which something is due.
+    pub(super) fn due(&self, now: Time) -> Vec<JobId> {
+        self.table.iter().filter(|(_, job)| job.wake_at() <= now).map(|(id, _)| *id).collect()
+    }
+
+    /// Returns when something of a job is due next.
+    pub(super) fn wake_at(&self) -> Option<Time> {
+        self.table.values().map(|job| job.wake_at()).min()
+    }
+}

@@ -1,0 +1,242 @@
+//! Which jobs run, when and how far: on the money of their channels, and in the slots that are free.
+
+use crate::amount::Nano;
+use crate::channel::ledger::LedgerEvent;
+use crate::ident::{NodeId, Origin};
+use crate::io::{EngineReport, PeerFault};
+use crate::limits;
+use crate::time::Time;
+use crate::wire::codec;
+use crate::wire::message::{FromClient, Refusal, SealedFrame, Work};
+use crate::work::order::JobId;
+
+use super::Provider;
+use super::job::{JobMut, Means, Next, Phase, ServedJob};
+
+impl Provider {
+    /// Lends a job with everything that a step of it may touch.
+    fn job_mut(&mut self, now: Time, id: JobId) -> Option<JobMut<'_>> {
+        let (job, freed) = self.jobs.with_freed(&id)?;
+        Some(JobMut {
+            now,
+            id,
+            job,
+            freed,
+            earnings: &mut self.earnings,
+            credit: &mut self.credit,
+            standing: &mut self.admission.standing,
+            identity: &self.identity,
+            out: &mut self.outbox,
+        })
+    }
+
+    /// Lets a job take one step, and does what that asks for.
+    fn step(&mut self, now: Time, id: JobId, take: impl FnOnce(&mut JobMut<'_>) -> Next) {
+        let Some(mut job) = self.job_mut(now, id) else { return };
+        match take(&mut job) {
+            Next::Stay => {}
+            Next::Resume => self.resume(now, id),
+            Next::ResumeChannel(account) => self.resume_paid(now, &account),
+            Next::GiveUp => self.give_up(now, id),
+            Next::End(why) => job.end(why),
+            Next::Forget => self.forget(now, id),
+        }
+    }
+
+    /// Ends a job, well (`None`) or with a reason that the client is told.
+    pub(super) fn end(&mut self, now: Time, id: JobId, why: Option<Refusal>) {
+        self.step(now, id, |_| Next::End(why));
+    }
+
+    /// Opens a sealed frame of a job's client, and acts on it.
+    pub(super) fn sealed(&mut self, now: Time, from: NodeId, frame: &SealedFrame) {
+        let id = frame.job;
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.origin.node == from) else { return };
+        // A frame that does not open may be a copy: it changes nothing.
+        let Ok(opened) = job.secure.open(frame.nonce, &frame.bytes) else { return };
+        match codec::decode_sealed::<FromClient>(&opened.body) {
+            Ok(FromClient::Work(work)) => self.begin(now, id, work),
+            Ok(FromClient::Ack(ack)) => self.step(now, id, |job| job.acked(&ack)),
+            Ok(FromClient::Cancel) => self.end(now, id, None),
+            Err(_) => {
+                self.outbox.peer_fault(from, PeerFault::Malformed);
+                self.end(now, id, Some(Refusal::Malformed));
+            }
+        }
+    }
+
+    /// Takes the task of a job. It may arrive twice: the client repeats it until the first chunk.
+    fn begin(&mut self, now: Time, id: JobId, work: Work) {
+        let Some(job) = self.jobs.get(&id).filter(|job| matches!(job.phase, Phase::Promised(_))) else {
+            return;
+        };
+        if job.is_late() {
+            self.admission.standing.forgive(now, job.origin);
+        }
+        match self.accept(now, id, work) {
+            Ok(served) => {
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.phase = Phase::Serving(Box::new(served));
+                }
+                self.resume(now, id);
+            }
+            Err(why) => self.end(now, id, Some(why)),
+        }
+    }
+
+    /// Checks a task and the channel that is to pay for it.
+    fn accept(&mut self, now: Time, id: JobId, work: Work) -> Result<ServedJob, Refusal> {
+        let Some(job) = self.jobs.get(&id) else { return Err(Refusal::UnknownBid) };
+        let (origin, model, price) = (job.origin, job.model, job.award.price);
+        work.task.check().map_err(|_| Refusal::TaskTooLarge)?;
+        let offer = self.bidder.find(&model).map(|offer| (offer.kind, offer.price));
+        if offer.map(|(kind, _)| kind) != Some(work.task.kind()) {
+            return Err(Refusal::TaskTooLarge);
+        }
+        let account = self.learn(now, origin, work.channel)?;
+        let prices = (price, offer.map(|(_, own)| own));
+        let served = ServedJob::new(now, id, model, prices, account, work.task)?;
+        let loss_max = served.loss_max();
+        if self.earnings.find_mut(&account).is_some_and(|earner| !earner.admit(loss_max)) {
+            return Err(Refusal::Unpaid);
+        }
+        Ok(served)
+    }
+
+    /// Learns the channel of a task; where it takes another's place, what runs on that one ends. (`CH-51`)
+    fn learn(
+        &mut self,
+        now: Time,
+        origin: Origin,
+        terms: crate::channel::terms::ChannelTerms,
+    ) -> Result<[u8; 32], Refusal> {
+        self.abandon_late(now);
+        let standing = &self.admission.standing;
+        let has_paid = |node: &NodeId| standing.has_ever_paid(node);
+        let learnt = self.earnings.learn(now, terms, origin, has_paid, &mut self.outbox)?;
+        if let Some(other) = learnt.in_place_of {
+            self.displaced(now, &other, origin.prefix);
+        }
+        Ok(learnt.account)
+    }
+
+    /// Hands a job what its engine says.
+    pub(super) fn engine(&mut self, now: Time, id: JobId, report: EngineReport) {
+        self.step(now, id, |job| job.engine(report));
+    }
+
+    /// Does everything of jobs that is due by the clock.
+    pub(super) fn timers(&mut self, now: Time) {
+        for id in self.jobs.due(now) {
+            self.step(now, id, |job| job.due());
+        }
+    }
+
+    /// Takes what the ledger says of a channel: its jobs resume, or stop.
+    pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent) {
+        if let Some(account) = self.earnings.ledger(now, event, &mut self.outbox) {
+            let payer = self.earnings.find(&account).filter(|earner| earner.newest().is_some());
+            if let Some(client) = payer.map(|earner| earner.client()) {
+                self.admission.standing.has_paid(now, client);
+            }
+            self.credit.follow(now, &account, &self.earnings);
+            self.resume_channel(now, &account);
+        }
+    }
+
+    /// Lets a job run as far as payment covers. (`CH-5`)
+    fn resume(&mut self, now: Time, id: JobId) {
+        let account = self.jobs.get(&id).and_then(|job| job.served()).map(|served| served.account);
+        if let Some(account) = account {
+            self.resume_within(now, id, share(self.jobs.served_on(&account).count()));
+        }
+    }
+
+    fn resume_within(&mut self, now: Time, id: JobId, share: u64) {
+        let Some(means) = self.means(now, id) else { return };
+        let has_slot = !means.is_ready || self.takes_slot(now, id);
+        self.step(now, id, |job| match job.served() {
+            Some(mut served) => served.resume(share, means.credit, has_slot),
+            None => Next::Stay,
+        });
+    }
+
+    /// Lets every job on a channel resume, or stop: its money has changed, or others need less of the window. The one that has
+    /// waited longest comes first.
+    fn resume_channel(&mut self, now: Time, account: &[u8; 32]) {
+        let is_known = self.earnings.find(account).is_some();
+        let served = self.jobs.served_on(account);
+        let mut jobs: Vec<(Time, JobId)> =
+            served.map(|(id, served)| (served.waits_since().unwrap_or(now), id)).collect();
+        jobs.sort_unstable();
+        let share = share(jobs.len());
+        for (_, id) in jobs {
+            if is_known {
+                self.resume_within(now, id, share);
+            } else {
+                self.end(now, id, Some(Refusal::Unfunded));
+            }
+        }
+    }
+
+    /// The same after a payment, which also puts off until when they wait for one.
+    fn resume_paid(&mut self, now: Time, account: &[u8; 32]) {
+        self.jobs.wait_until(account, now + limits::PAYMENT_WAIT);
+        self.resume_channel(now, account);
+    }
+
+    /// Lets jobs resume where another one on their channel has ended.
+    pub(super) fn resume_freed(&mut self, now: Time) {
+        while let Some(account) = self.jobs.freed.channels.pop_first() {
+            self.resume_channel(now, &account);
+        }
+    }
+
+    /// Lets tasks that wait for a slot begin where one has become free: customers' first, then the one that has waited longest.
+    /// (`MK-42`)
+    pub(super) fn resume_waiting(&mut self, now: Time) {
+        if !core::mem::take(&mut self.jobs.freed.slot) {
+            return;
+        }
+        let standing = &self.admission.standing;
+        let waiting = self.jobs.without_engine().map(|(id, client, served)| {
+            (!standing.has_ever_paid(&client), served.waits_since().unwrap_or(now), id)
+        });
+        let mut waiting: Vec<(bool, Time, JobId)> = waiting.collect();
+        waiting.sort_unstable();
+        waiting.into_iter().for_each(|(.., id)| self.resume(now, id));
+    }
+
+    /// Returns what a job may run on. (`CH-50`)
+    fn means(&self, now: Time, id: JobId) -> Option<Means> {
+        let job = self.jobs.get(&id)?;
+        let served = job.served()?;
+        let account = &served.account;
+        let has_begun = served.task.is_none();
+        let may_borrow = self.earnings.is_unseen(account) && (has_begun || !self.is_half_full(&job.model));
+        let earner = self.earnings.find(account)?;
+        let limit = if may_borrow { self.credit.limit(now, job.origin, Some(account)) } else { Nano::ZERO };
+        let credit = limit.saturating_minus(earner.written_off());
+        Some(Means { credit, is_ready: served.is_ready(earner, credit) })
+    }
+
+    /// Whether a slot is free for a job that could begin.
+    fn takes_slot(&mut self, now: Time, id: JobId) -> bool {
+        let Some(job) = self.jobs.get(&id) else { return false };
+        let (origin, model) = (job.origin, job.model);
+        let is_customer = self.admission.standing.has_ever_paid(&origin.node);
+        self.has_slot(now, &model, origin, is_customer)
+    }
+
+    /// Ends a job that waited for nothing.
+    fn give_up(&mut self, now: Time, id: JobId) {
+        let means = self.means(now, id);
+        self.step(now, id, |job| job.served().map_or(Next::Stay, |mut served| served.give_up(means)));
+    }
+}
+
+/// Tokens in flight for each of so many jobs side by side: even parts of the window, so that none waits for the end of
+/// another.
+fn share(jobs: usize) -> u64 {
+    limits::WINDOW_TOKENS.checked_div(jobs as u64).unwrap_or(1).max(1)
+}
