@@ -15,6 +15,9 @@ pub struct Time(pub u64);
 pub struct Span(pub u64);
 
 impl Span {
+    /// The longest span; a deadline that lies so far ahead is never reached.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// A span of whole milliseconds; saturates.
     #[must_use]
     pub const fn from_ms(ms: u64) -> Self {
@@ -41,6 +44,9 @@ impl Span {
 }
 
 impl Time {
+    /// A moment that never comes.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// How long after `earlier` this is; zero where it is not after.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Span {

@@ -94,6 +94,6 @@ impl Machine for Watcher {
     }
 
     fn poll(&mut self) -> Output {
-        self.outbox.poll(|| self.deadlines.next().unwrap_or(Time(u64::MAX)))
+        self.outbox.poll(|| self.deadlines.next().unwrap_or(Time::NEVER))
     }
 }

@@ -406,7 +406,7 @@ fn a_watcher_acts_in_the_second_half_and_brings_a_claim_that_failed_again_after_
     let seen = |state| Input::Ledger(LedgerEvent::Channel { account, state });
     let failed = || Input::Ledger(LedgerEvent::Failed { account, top_up: None, fault: LedgerFault::Unknown });
     let at = |s: u64| Time(s * 1_000_000);
-    let never = Time(u64::MAX);
+    let never = Time::NEVER;
 
     let mut watcher = Watcher::new();
     assert_eq!(watched(&mut watcher, 0, watch(300)), (vec![], never));

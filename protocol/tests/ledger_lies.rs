@@ -223,7 +223,7 @@ fn a_close_that_was_a_lie_ends_with_it() {
         payer.observe(Time(3), &truth());
         assert!(payer.is_usable(), "{left}");
         assert_eq!(payer.payment(&key()), Some(payment(EPOCH, 400)));
-        assert_eq!(payer.closing_step(Time(u64::MAX)), ClosingStep::Wait);
+        assert_eq!(payer.closing_step(Time::NEVER), ClosingStep::Wait);
     }
 }
 

@@ -92,7 +92,7 @@ pub async fn watch(
     let mut inputs = Vec::new();
     let mut totals = Vec::new();
     let mut blind = false;
-    let mut wake = Time(u64::MAX);
+    let mut wake = Time::NEVER;
     loop {
         // Before they are watched: what there is a voucher for was funded.
         for (account, cumulative) in totals.drain(..) {

@@ -26,7 +26,7 @@ pub struct Pace {
 
 impl Pace {
     /// The pace of a shell to which the ledger does not answer: it sees nothing.
-    pub const BLIND: Self = Self { every: Span(u64::MAX), delay: Span(u64::MAX) };
+    pub const BLIND: Self = Self { every: Span::MAX, delay: Span::MAX };
 
     /// Whether nothing is seen at all, at any number of channels.
     #[must_use]

@@ -117,7 +117,7 @@ impl Machine for Client {
         let orders = self.orders.iter().map(|(_, active)| active.wake_at());
         let lingering = self.lingering.values().map(|lingering| lingering.until);
         let payments = self.shared.payments.wake_at();
-        let due = || orders.chain(lingering).chain(payments).min().unwrap_or(Time(u64::MAX));
+        let due = || orders.chain(lingering).chain(payments).min().unwrap_or(Time::NEVER);
         self.shared.outbox.poll(due)
     }
 }

@@ -108,7 +108,7 @@ impl Default for Bidder {
         Self {
             offers: Table::default(),
             promises: Table::default(),
-            next_expiry: Time(u64::MAX),
+            next_expiry: Time::NEVER,
             seen: Seen::default(),
             won_ppm: WON_PPM_UNKNOWN,
         }
@@ -273,7 +273,7 @@ impl Bidder {
             return;
         }
         let mut lost = 0u32;
-        let mut next = Time(u64::MAX);
+        let mut next = Time::NEVER;
         self.promises.retain(|_, promise| {
             let waits = promise.expected_until.filter(|_| !promise.leased);
             if waits.is_some_and(|until| until <= now) {

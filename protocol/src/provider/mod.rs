@@ -169,7 +169,7 @@ impl Machine for Provider {
 
     fn poll(&mut self) -> Output {
         let due = || self.jobs.wake_at().into_iter().chain(self.earnings.wake_at()).min();
-        self.outbox.poll(|| due().unwrap_or(Time(u64::MAX)))
+        self.outbox.poll(|| due().unwrap_or(Time::NEVER))
     }
 }
 

@@ -202,6 +202,6 @@ impl Machine for Thief {
     }
 
     fn poll(&mut self) -> Output {
-        self.outbox.pop_front().unwrap_or(Output::Wake(Time(u64::MAX)))
+        self.outbox.pop_front().unwrap_or(Output::Wake(Time::NEVER))
     }
 }

@@ -25,7 +25,7 @@ impl AttackPlan {
             attack,
             kind: spec.kind,
             from: scenario::at(spec.start_s),
-            until: spec.stop_s.map_or(Time(u64::MAX), scenario::at),
+            until: spec.stop_s.map_or(Time::NEVER, scenario::at),
         }
     }
 

@@ -85,7 +85,7 @@ impl Machine for Sybil {
             }
             Output::Run { job, .. } => {
                 if let Some(until) = self.jobs.get_mut(job) {
-                    *until = Time(u64::MAX);
+                    *until = Time::NEVER;
                 }
             }
             Output::Event(Event::Served(served)) => {

@@ -157,7 +157,7 @@ impl Host {
             said: 0,
             sent: 0,
             drawn: 0,
-            wake: Time(u64::MAX),
+            wake: Time::NEVER,
             armed: None,
             ticks: (Time(0), 0),
         }
@@ -225,7 +225,7 @@ impl Host {
     #[must_use]
     pub fn start(&mut self, index: u32, draws: &Draws) -> Input {
         self.life += 1;
-        self.wake = Time(u64::MAX);
+        self.wake = Time::NEVER;
         self.armed = None;
         // A machine's entropy is new in each life, as it is from a real operating system: nothing may repeat.
         let entropy_seed = draws.seed32(Purpose::Entropy, &[u64::from(index), u64::from(self.life)]);
@@ -290,7 +290,7 @@ impl Host {
     pub fn arm(&mut self, now: Time) -> Option<Time> {
         let at = self.wake.max(now);
         let pending = self.armed.is_some_and(|armed| armed <= at);
-        if self.machine.is_none() || self.wake == Time(u64::MAX) || pending {
+        if self.machine.is_none() || self.wake == Time::NEVER || pending {
             return None;
         }
         self.armed = Some(at);

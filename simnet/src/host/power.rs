@@ -10,8 +10,6 @@ use crate::scenario::{self, Regions, RoleName, Scenario};
 
 /// Nobody starts at the same instant: hosts that are there from the start come on within this.
 const FIRST_ON: Span = Span::from_s(1);
-/// What a moment without an end is.
-const NEVER: Time = Time(u64::MAX);
 
 /// A host is off from the first moment until the second.
 pub type Off = (Time, Time);
@@ -104,7 +102,7 @@ impl<'a> Power<'a> {
                 if from > Time(0) {
                     switches.push(Switch { at: from, host: number, is_on: false });
                 }
-                if until < NEVER {
+                if until < Time::NEVER {
                     switches.push(Switch { at: until, host: number, is_on: true });
                 }
             }
@@ -140,7 +138,7 @@ impl<'a> Power<'a> {
             first_on
         };
         if self.draws.happens(churn.leave_share, Purpose::Join, &[host, 2]) {
-            off.push((joins + scenario::span(moment(3)), NEVER));
+            off.push((joins + scenario::span(moment(3)), Time::NEVER));
         }
         if self.draws.happens(churn.share, Purpose::Session, &[host]) {
             self.sessions(host, joins, off);
@@ -247,7 +245,7 @@ mod tests {
         let leaving = scenario("[churn]\nleave_share = 1.0\nlate_share = 1.0\nover_s = 30.0\n");
         for host in 0..20 {
             let off = off(&leaving, host, 10.0);
-            assert_eq!((off[0].0, off[off.len() - 1].1), (Time(0), NEVER));
+            assert_eq!((off[0].0, off[off.len() - 1].1), (Time(0), Time::NEVER));
             assert!(off[off.len() - 1].0 <= scenario::at(60.0), "{off:?}");
         }
     }

@@ -48,7 +48,7 @@ pub(crate) struct Reached {
     is_final: bool,
 }
 
-const NOT_YET: Reached = Reached { at: Time(u64::MAX), from: u32::MAX, hops: 0, is_final: false };
+const NOT_YET: Reached = Reached { at: Time::NEVER, from: u32::MAX, hops: 0, is_final: false };
 
 /// A flood, and the ground that it spreads over.
 pub(crate) struct Ground<'a> {

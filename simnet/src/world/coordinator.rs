@@ -147,7 +147,7 @@ impl Coordinator {
     pub(crate) fn next_at(&self) -> Time {
         let call = self.calls.first_key_value().map(|(key, _)| key.at);
         let order = self.next_order.map(|arrival| arrival.at);
-        call.into_iter().chain(order).min().unwrap_or(Time(u64::MAX))
+        call.into_iter().chain(order).min().unwrap_or(Time::NEVER)
     }
 
     /// Gives every order that comes before `until` to its client.

@@ -33,7 +33,7 @@ impl World {
 
     /// When the next event is due.
     pub fn next_at(&mut self) -> Option<Time> {
-        Some(self.next_event()).filter(|next| *next < Time(u64::MAX))
+        Some(self.next_event()).filter(|next| *next < Time::NEVER)
     }
 
     /// Works off everything that is due by `now`. Whether the world is over.

@@ -62,7 +62,7 @@ impl World {
         mut progress: impl FnMut(Progress),
     ) -> Result<(), BrokenAt> {
         let mut told = 0;
-        while self.window(crew, Time(u64::MAX))? {
+        while self.window(crew, Time::NEVER)? {
             let events = self.events();
             if events >= told + PROGRESS_EVERY {
                 told = events;
@@ -165,6 +165,6 @@ impl World {
     /// Works off everything that is due before `limit` on this thread. Whether the world is over.
     pub(crate) fn run_before(&mut self, limit: Time) -> Result<bool, Box<Stopped>> {
         while self.window(&[], limit).map_err(|broken| self.stopped(broken))? {}
-        Ok(self.is_over || self.next_event() == Time(u64::MAX))
+        Ok(self.is_over || self.next_event() == Time::NEVER)
     }
 }

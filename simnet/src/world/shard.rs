@@ -111,7 +111,7 @@ impl Shard {
             log: Vec::new(),
             outbox: (0..environment.shard_map.shards).map(|_| Vec::new()).collect(),
             inbox: Vec::new(),
-            inbox_at: Time(u64::MAX),
+            inbox_at: Time::NEVER,
             environment,
         }
     }
@@ -124,7 +124,7 @@ impl Shard {
 
     /// When its next event is due; the end of time where none is pending.
     pub(crate) fn next_at(&mut self) -> Time {
-        self.queue.next_at().unwrap_or(Time(u64::MAX)).min(self.inbox_at)
+        self.queue.next_at().unwrap_or(Time::NEVER).min(self.inbox_at)
     }
 
     /// Works off everything that is due before `until`. After a broken invariant only the rest of that instant.
@@ -133,7 +133,7 @@ impl Shard {
         for (key, event) in self.inbox.drain(..) {
             self.queue.push(key, event);
         }
-        self.inbox_at = Time(u64::MAX);
+        self.inbox_at = Time::NEVER;
         while let Some((key, event)) = self.queue.pop_before(self.until) {
             self.begin(&key);
             let done = self.dispatch(key, event);
@@ -176,7 +176,7 @@ impl Shard {
     /// Hands everything for another shard over to it.
     pub(crate) fn hand_over(&mut self, other: &mut Self) {
         let sent = &mut self.outbox[other.number];
-        let first = sent.iter().map(|(key, _)| key.at).min().unwrap_or(Time(u64::MAX));
+        let first = sent.iter().map(|(key, _)| key.at).min().unwrap_or(Time::NEVER);
         other.inbox_at = other.inbox_at.min(first);
         other.inbox.append(sent);
     }

@@ -50,7 +50,7 @@ impl ShardMap {
             seated.push(host.location);
         }
         if of.len() < 2 {
-            return Self { shard: Vec::new(), slot: Vec::new(), shards: 1, lookahead: Span(u64::MAX) };
+            return Self { shard: Vec::new(), slot: Vec::new(), shards: 1, lookahead: Span::MAX };
         }
         let numbers: BTreeMap<usize, usize> = of.keys().copied().zip(0..).collect();
         let shard = wanted.iter().map(|shard| numbers[shard]).collect();
@@ -92,7 +92,7 @@ fn lookahead(links: &Links, shards: &[&Vec<Location>]) -> Span {
         .map(|locations| locations.iter().map(|location| (location.region, location.access)).collect())
         .collect();
     let plain = |(region, access): &(u8, u8)| Location { region: *region, access: *access, relay: None };
-    let mut least = Span(u64::MAX);
+    let mut least = Span::MAX;
     for (number, one) in kinds.iter().enumerate() {
         let others = kinds.iter().enumerate().filter(|(other, _)| *other != number);
         for (from, to) in
@@ -201,7 +201,7 @@ mod tests {
     fn one_shard_has_everyone_in_their_order_and_nothing_to_wait_for() {
         let (_, _, shard_map) = seated("", 1);
         assert_eq!((shard_map.shards, shard_map.shard(77), shard_map.slot(77)), (1, 0, 77));
-        assert_eq!(shard_map.lookahead, Span(u64::MAX));
+        assert_eq!(shard_map.lookahead, Span::MAX);
     }
 
     #[test]

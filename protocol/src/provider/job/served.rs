@@ -109,7 +109,7 @@ impl ServedJob {
     pub(super) fn wake_at(&self) -> Time {
         let waiting = self.waiting.map(|waiting| waiting.until.min(waiting.asked_at + limits::CHUNK_RETRY));
         let engine = self.engine_owes().then(|| self.engine_at + limits::ENGINE_WAIT);
-        [waiting, engine, self.stream.wake_at()].into_iter().flatten().min().unwrap_or(Time(u64::MAX))
+        [waiting, engine, self.stream.wake_at()].into_iter().flatten().min().unwrap_or(Time::NEVER)
     }
 
     /// Returns since when it waits, if it does.
