@@ -62,7 +62,7 @@ pub fn tighten(home: &Path) -> Result<(), PermissionsError> {
         unix::tighten(home, &mut closed)?;
         if let Some(first) = closed.first() {
             let (home, first, more) = (home.display(), first.display(), closed.len() - 1);
-            tracing::warn!("{home}: {first} and {more} more were open to other users and are closed now");
+            tracing::warn!(%first, more, "files of {home} were open to other users and are closed now");
         }
     }
     #[cfg(not(unix))]
