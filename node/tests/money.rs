@@ -173,6 +173,8 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     refused(&client.home(), &["channels", "close", account], 1, &["no running node", "bombyx up"]).await;
     let text = shown_text(&client.home(), &["wallet", "--ledger", url]).await;
     assert!(text.contains(&format!("{} Gram in 1 channel", Nano(more))), "{text}");
+    let text = shown_text(&client.home(), &["wallet", "--ledger", "http://127.0.0.1:9"]).await;
+    assert!(text.contains("an unknown amount in 1 channel"), "without a ledger nobody knows: {text}");
 
     // The provider is killed too, comes back with its voucher, and closes: all five steps are paid.
     let provider = provider.killed_and_restarted(&ledger, &["--provide", EMBED], |_| {}).await;
@@ -211,6 +213,26 @@ async fn a_channel_is_opened_by_hand_and_the_first_job_is_paid_on_it() {
     client.embed().await;
     let used = channel(&home, url, |channel| channel["paid_nano"] != 0).await;
     assert_eq!(used["account"], opened["account"]);
+
+    // All of them at once, as soon as the provider itself has seen the one there is.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let closing = asked(&provider.home(), &["channels", "close", "--all"]).await;
+        if let [closing] = closing.as_array().unwrap().as_slice() {
+            assert_eq!(closing["account"], opened["account"]);
+            break;
+        }
+        assert!(Instant::now() < until, "the channel is not closed");
+        sleep(Duration::from_millis(100)).await;
+    }
+    while asked(&home, &["channels"]).await["channels"] != json!([]) {
+        assert!(Instant::now() < until, "the channel is not gone");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(asked(&home, &["channels", "close", "--all"]).await, json!([]));
+    let mut both = bombyx(&home);
+    both.args(["channels", "close", &"7".repeat(64), "--all"]);
+    assert_eq!(finish(both).await.status.code(), Some(2), "one or all");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,18 +10,24 @@ use bombyx_protocol::io::OrderNews;
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, Order};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
 
 use super::pages::Pages;
 use crate::driver::request::NodeRequest;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::net::NetHandle;
-use crate::status::channels::ChannelList;
+use crate::status::channels::{self, ChannelList};
 use crate::status::payee::PayeeCard;
-use crate::status::{ChannelStatus, SettleReport, Status};
+use crate::status::{ChannelPhase, ChannelStatus, SettleReport, Status};
 
 /// News of one order that wait for its reader; a reader that falls further behind loses its order.
 pub(crate) const NEWS_MAX: usize = 4_096;
+
+/// Between two looks at channels that close.
+const SETTLE_PAUSE: Duration = Duration::from_millis(50);
+/// Between two reminders to close what is still open.
+const SETTLE_REMIND: Duration = Duration::from_secs(5);
 
 /// A running node. Clones reach the same node; it keeps running when all are dropped.
 #[derive(Clone)]
@@ -97,15 +103,57 @@ impl NodeHandle {
         Ok(status)
     }
 
+    /// Begins the close of every open channel, in both directions; returns them as they were. See [`Self::close_channel`].
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node has ended.
+    pub async fn close_channels(&self) -> Result<Vec<ChannelStatus>, NodeError> {
+        let mut closing = Vec::new();
+        for channel in self.channels().await? {
+            let open = channels::account(&channel.account).filter(|_| channel.state == ChannelPhase::Open);
+            let Some(account) = open else { continue };
+            match self.close_channel(account).await {
+                Ok(channel) => closing.push(channel),
+                // It began to close by itself meanwhile.
+                Err(NodeError::Channel(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(closing)
+    }
+
     /// Closes every channel in both directions and waits until they are gone from the ledger. A channel that this node
     /// pays on takes its challenge time, unless its provider closes it before.
     ///
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn settle(&self, within: Duration) -> Result<SettleReport, NodeError> {
-        let (report, answer) = oneshot::channel();
-        self.request(NodeRequest::Settle { within, report }).await?;
-        answer.await.map_err(|_| NodeError::Stopped("driver"))
+        let until = Instant::now() + within;
+        self.close_channels().await?;
+        // One that a client proposed and the ledger never showed holds nothing.
+        let holds = |channel: &ChannelStatus| channel.state != ChannelPhase::Opening;
+        let mut report = SettleReport::default();
+        let mut left: Vec<ChannelStatus> = self.channels().await?.into_iter().filter(holds).collect();
+        let mut remind_at = Instant::now() + SETTLE_REMIND;
+        while !left.is_empty() && Instant::now() < until {
+            sleep(SETTLE_PAUSE).await;
+            if Instant::now() >= remind_at {
+                remind_at = Instant::now() + SETTLE_REMIND;
+                self.close_channels().await?;
+            }
+            let now = self.channels().await?;
+            let still = |channel: &ChannelStatus| {
+                now.iter().find(|one| (&one.account, one.direction) == (&channel.account, channel.direction))
+            };
+            let (stay, gone): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|channel| still(channel).is_some());
+            left = stay.iter().filter_map(still).cloned().collect();
+            let closed =
+                gone.into_iter().map(|channel| ChannelStatus { state: ChannelPhase::Closed, ..channel });
+            report.closed.extend(closed);
+        }
+        report.left = left;
+        Ok(report)
     }
 
     /// Every channel in both directions, with what the last look at each has shown: reading it asks the ledger for nothing but

@@ -6,8 +6,6 @@ use std::time::Duration;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::Identity;
 use clap::{Args, Subcommand};
-use comfy_table::Table;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 
 use super::print::Printer;
 use super::recover::{self, Recover};
@@ -40,10 +38,14 @@ pub(super) struct ChannelsArgs {
 
 #[derive(Debug, Subcommand)]
 enum ChannelsVerb {
-    /// Close a channel: at once where this node earns, after the challenge time where it pays.
+    /// Close a channel, or all: at once where this node earns, after the challenge time where it pays.
     Close {
         /// The channel's account, as the list shows it.
-        account: String,
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        account: Option<String>,
+        /// Close every channel that is open, in both directions.
+        #[arg(long)]
+        all: bool,
     },
     /// Open a channel to a provider before there is work for it. Jobs open channels by themselves.
     Open {
@@ -78,7 +80,18 @@ impl ChannelsArgs {
                 let list = list(home, &config).await?;
                 printer.data(&list, || text(&list, &config.ledger.coin));
             }
-            Some(ChannelsVerb::Close { account }) => {
+            Some(ChannelsVerb::Close { account: None, all: _ }) => {
+                let node = reach::running(home).await?;
+                let closing: Vec<ChannelStatus> = node.post("/channels/close", &()).await?;
+                let accounts =
+                    closing.iter().map(|channel| format!("channel {} is closing", channel.account));
+                let lines = || match closing.len() {
+                    0 => "there is no open channel".into(),
+                    _ => accounts.collect::<Vec<_>>().join("\n"),
+                };
+                printer.data(&closing, lines);
+            }
+            Some(ChannelsVerb::Close { account: Some(account), all: _ }) => {
                 let node = reach::running(home).await?;
                 let path = format!("/channels/{}/close", digits(&account)?);
                 let channel: ChannelStatus = node.post(&path, &()).await?;
@@ -149,8 +162,8 @@ fn text(list: &ChannelList, coin: &CoinName) -> String {
         format!("; as the ledger showed it {oldest_s} s ago or later")
     };
     format!(
-        "{}\namounts in {coin}; {} locked by this node's deposits, fees so far {}{ago}",
-        table(&list.channels),
+        "{}\namounts in {coin}; {} locked by this node's deposits,\nfees so far {}{ago}",
+        list.channels.iter().map(entry).collect::<Vec<_>>().join("\n"),
         list.locked_words(coin),
         fees(list, coin)
     )
@@ -174,27 +187,64 @@ fn until(view: &ChannelView) -> String {
     }
 }
 
-fn table(channels: &[ChannelView]) -> String {
+/// One channel on three lines, none wider than an account needs.
+fn entry(view: &ChannelView) -> String {
     let coins = |nano: Option<u64>| nano.map_or_else(|| "?".into(), |nano| Nano(nano).to_string());
-    let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
-    table.set_header([
-        "account", "role", "peer", "state", "deposit", "promised", "settled", "fees", "locked", "until",
-    ]);
-    for view in channels {
-        let channel = &view.channel;
-        table.add_row([
-            channel.account.clone(),
-            channel.direction.to_string(),
-            channel.peer.get(..8).unwrap_or(&channel.peer).into(),
-            channel.state.to_string(),
-            coins(Some(channel.deposit_nano)),
-            coins(Some(channel.paid_nano)),
-            coins(view.settled_nano),
-            coins(view.fees_nano),
-            coins(view.locked_nano),
-            until(view),
-        ]);
+    let channel = &view.channel;
+    let with = match channel.direction {
+        Direction::Paying => "to",
+        Direction::Earning => "from",
+    };
+    format!(
+        "channel  {}\n         {} {with} {}, {}: deposit {}, promised {}, settled {}, fees {}\n         locked {}, until {}",
+        channel.account,
+        channel.direction,
+        channel.peer.get(..8).unwrap_or(&channel.peer),
+        channel.state,
+        coins(Some(channel.deposit_nano)),
+        coins(Some(channel.paid_nano)),
+        coins(view.settled_nano),
+        coins(view.fees_nano),
+        coins(view.locked_nano),
+        until(view),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_channels_fits_a_terminal() {
+        let channel = |direction, state| {
+            let mut view = ChannelView::from(ChannelStatus {
+                account: "ab".repeat(32),
+                direction,
+                peer: "772ce054".repeat(8),
+                deposit_nano: 1_000_000_000,
+                paid_nano: 357_123,
+                state,
+                challenge_s: 172_800,
+            });
+            view.settled_nano = Some(357_123);
+            view.locked_for_s = (state == ChannelPhase::Closing).then_some(172_800);
+            view
+        };
+        let channels = vec![
+            channel(Direction::Paying, ChannelPhase::Open),
+            channel(Direction::Earning, ChannelPhase::Closing),
+        ];
+        let list = ChannelList { node_id: "id".into(), channels, wallet_fees_nano: None };
+        let text = text(&list, &CoinName::default());
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest.is_some_and(|widest| widest <= 100), "{text}");
+        for words in [
+            "pays to 772ce054, open: deposit 1, promised 0.000357123, settled 0.000357123, fees ?",
+            "earns from 772ce054, closing:",
+            "locked ?, until 172800 s from now, or the provider's close",
+            "an unknown amount locked",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
     }
-    table.to_string()
 }

@@ -129,10 +129,6 @@ impl Driver {
                 }
                 let _ = answer.send(found);
             }
-            NodeRequest::Settle { within, report } => {
-                let now = self.now();
-                self.ending.settle(now, within, report);
-            }
             NodeRequest::Shutdown => {
                 let now = self.now();
                 self.ending.shut_down(now);

@@ -129,7 +129,6 @@ impl Driver {
                     ChannelChange::Closed { cumulative } => {
                         // A devnet that began anew has paid nothing: what vouchers came to is all that is known here.
                         tracing::info!(account, peer = ?news.peer, vouchers = %cumulative, "a channel is gone from the ledger");
-                        self.ending.closed(news.account, cumulative);
                     }
                     ChannelChange::Failed(fault) => {
                         tracing::warn!(account, peer = ?news.peer, %fault, "a channel's ledger call failed");

@@ -1,6 +1,4 @@
-//! What the rest of the program asks of the loop: orders, questions, settlement, the end.
-
-use std::time::Duration;
+//! What the rest of the program asks of the loop: orders, questions, channels, the end.
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::OrderNews;
@@ -11,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::status::channels::ChannelError;
 use crate::status::payee::PayeeCard;
-use crate::status::{ChannelStatus, SettleReport, Status};
+use crate::status::{ChannelStatus, Status};
 
 /// Requests that wait for the node.
 pub(crate) const REQUESTS_MAX: usize = ORDERS_MAX;
@@ -23,7 +21,6 @@ pub(crate) enum NodeRequest {
     Asks(oneshot::Sender<Vec<Ask>>),
     Status(oneshot::Sender<Status>),
     Channels(oneshot::Sender<Vec<ChannelStatus>>),
-    Settle { within: Duration, report: oneshot::Sender<SettleReport> },
     Close { account: [u8; 32], answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
     Open { card: Box<PayeeCard>, deposit: Nano, answer: oneshot::Sender<Result<(), ChannelError>> },
     TopUp { account: [u8; 32], amount: Nano, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },

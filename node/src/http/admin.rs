@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /status`, `/healthz`, `/channels` | what the node says about itself |
 //! | `POST /channels/{account}/close`, `/channels/{account}/topup` | acts on one channel |
+//! | `POST /channels/close` | closes all of them |
 //! | `POST /wallet/send` | sends coins |
 //!
 //! Whoever reads or acts shows the token that lies in the node's home, which only its owner can read: other users and web
@@ -90,6 +91,7 @@ pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeErro
         .route("/healthz", get(healthz))
         .route("/channels", get(list))
         .route("/channels/{account}/close", post(close))
+        .route("/channels/close", post(close_all))
         .route("/channels/open", post(open))
         .route("/channels/{account}/topup", post(top_up))
         .route("/wallet/send", post(send))
@@ -168,6 +170,10 @@ async fn healthz(State(node): State<NodeHandle>) -> Result<Response, NodeError> 
 
 async fn list(State(node): State<NodeHandle>) -> Result<Json<ChannelList>, NodeError> {
     Ok(Json(node.channel_list().await?))
+}
+
+async fn close_all(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
+    Ok(Json(node.close_channels().await?).into_response())
 }
 
 async fn close(State(node): State<NodeHandle>, Path(name): Path<String>) -> Result<Response, NodeError> {
