@@ -100,7 +100,7 @@ pub use bombyx_protocol as protocol;
 
 // What most users name.
 pub use api::vectors::Vectors;
-pub use api::{NodeHandle, Running, start, start_showing};
+pub use api::{NodeHandle, RunningNode, start, start_showing};
 pub use engine::models::id_of as model_id;
 pub use error::NodeError;
 pub use error::exit::ExitKind;

@@ -9,4 +9,4 @@ mod start;
 pub mod vectors;
 
 pub use self::handle::NodeHandle;
-pub use self::start::{Running, start, start_showing};
+pub use self::start::{RunningNode, start, start_showing};

@@ -31,7 +31,7 @@ const LOOKS_AT_A_TIME: usize = 8;
 
 /// A channel that stands on the ledger.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct FoundChannel {
     /// As the ledger shows it; made from terms with this home's client key and wallet.
     pub state: ChannelState,
     /// Who is paid, [`NodeId::UNKNOWN`] where only the key in the terms is known.
@@ -42,12 +42,12 @@ pub struct Found {
 #[derive(Debug, Clone)]
 pub struct Search {
     /// Every channel that stands, by account.
-    pub found: Vec<Found>,
+    pub found: Vec<FoundChannel>,
     /// Whether the wallet may have older transactions than those that were looked through.
     pub is_cut: bool,
 }
 
-impl Found {
+impl FoundChannel {
     /// Its account.
     #[must_use]
     pub fn account(&self) -> [u8; 32] {
@@ -123,7 +123,7 @@ pub async fn search(
     };
     let looks = accounts.into_iter().map(|account| look(ledger, account));
     let seen: Vec<Option<ChannelState>> = stream::iter(looks).buffered(LOOKS_AT_A_TIME).try_collect().await?;
-    let found = seen.into_iter().flatten().filter_map(own).map(|state| Found {
+    let found = seen.into_iter().flatten().filter_map(own).map(|state| FoundChannel {
         provider: names.get(&state.terms.provider_key).copied().unwrap_or(NodeId::UNKNOWN),
         state,
     });
@@ -186,7 +186,7 @@ impl Shelf {
         self,
         home: &Path,
         keys: &Keys,
-        found: &[Found],
+        found: &[FoundChannel],
     ) -> Result<(Book, Option<PathBuf>), NodeError> {
         let path = home.join(STORE);
         match self {
@@ -228,7 +228,7 @@ pub struct Book {
 }
 
 impl Book {
-    async fn add(&mut self, found: &[Found]) -> Result<(), NodeError> {
+    async fn add(&mut self, found: &[FoundChannel]) -> Result<(), NodeError> {
         for one in found {
             let known = self.paying(&one.account()).cloned();
             let is_named_now = one.provider != NodeId::UNKNOWN;

@@ -25,7 +25,7 @@ use crate::driver::request::REQUESTS_MAX;
 use crate::driver::watcher;
 use crate::driver::{Driver, Parts, ProviderParts};
 use crate::engine::EngineHandle;
-use crate::engine::models::{self, Loaded};
+use crate::engine::models::{self, LoadedModels};
 use crate::error::NodeError;
 use crate::home::config::{NodeConfig, Scope};
 use crate::home::keys::{Keys, fresh_seed};
@@ -36,13 +36,13 @@ use crate::status::LedgerStatus;
 use crate::store::Store;
 
 /// A node that runs, and the task that ends when it does.
-pub type Running = (NodeHandle, JoinHandle<Result<(), NodeError>>);
+pub type RunningNode = (NodeHandle, JoinHandle<Result<(), NodeError>>);
 
 /// Starts a node: makes keys if its home has none, opens its store, reaches its ledger, joins the swarm, loads its models.
 ///
 /// # Errors
 /// [`NodeError`] of the first part that cannot be started.
-pub async fn start(config: NodeConfig) -> Result<Running, NodeError> {
+pub async fn start(config: NodeConfig) -> Result<RunningNode, NodeError> {
     start_showing(config, |_| {}).await
 }
 
@@ -53,7 +53,7 @@ pub async fn start(config: NodeConfig) -> Result<Running, NodeError> {
 pub async fn start_showing(
     config: NodeConfig,
     on_advance: impl FnMut(Advance<'_>) + Send + 'static,
-) -> Result<Running, NodeError> {
+) -> Result<RunningNode, NodeError> {
     config.check()?;
     models::check(&config.provide)?;
     let network_id = config.ledger.network.id();
@@ -171,7 +171,7 @@ async fn sell(
     }
     let provide = config.provide.clone();
     let loaded = tokio::task::spawn_blocking(move || models::load(&provide, &mut on_advance)).await;
-    let Loaded { engine, offers } =
+    let LoadedModels { engine, offers } =
         loaded.map_err(|_| NodeError::Bug("loading the models panicked".into()))??;
     let (engine, reports) = EngineHandle::start(engine, config.provide.pace)
         .map_err(|source| NodeError::Io { what: "start a thread for", path: "the engine".into(), source })?;

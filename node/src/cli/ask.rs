@@ -86,7 +86,7 @@ fn temperature(text: &str) -> Result<f32, String> {
 
 /// What the answer came to.
 #[derive(Debug, Serialize)]
-struct Answered {
+struct AnswerReport {
     ok: bool,
     model: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,7 @@ struct Answered {
 }
 
 /// What has been heard of an order.
-struct Heard {
+struct Progress {
     text: String,
     vectors: Vectors,
     failed_over: bool,
@@ -220,12 +220,15 @@ impl Ask {
         model: String,
         order: Order,
         printer: Printer,
-    ) -> Result<Answered, NodeError> {
+    ) -> Result<AnswerReport, NodeError> {
         coins::ensure(node, config, printer).await?;
         node.wait_for_peers(1, JOIN_WAIT.min(Duration::from_secs(self.deadline))).await?;
         let began = Instant::now();
-        let mut heard =
-            Heard { text: String::new(), vectors: Vectors::new(usize::from(self.embed)), failed_over: false };
+        let mut heard = Progress {
+            text: String::new(),
+            vectors: Vectors::new(usize::from(self.embed)),
+            failed_over: false,
+        };
         let within = Duration::from_secs(self.deadline) + GRACE;
         let bill = tokio::time::timeout(within, follow(node, config, order, &mut heard, printer))
             .await
@@ -240,7 +243,7 @@ impl Ask {
             None
         };
         let text = (!self.embed).then_some(heard.text);
-        Ok(Answered::new(model, text, vector, heard.failed_over, bill, began.elapsed()))
+        Ok(AnswerReport::new(model, text, vector, heard.failed_over, bill, began.elapsed()))
     }
 }
 
@@ -249,7 +252,7 @@ async fn follow(
     node: &NodeHandle,
     config: &NodeConfig,
     order: Order,
-    heard: &mut Heard,
+    heard: &mut Progress,
     printer: Printer,
 ) -> Result<Bill, NodeError> {
     let mut news = node.order(order).await?;
@@ -301,7 +304,7 @@ async fn failed(node: &NodeHandle, config: &NodeConfig, why: Failure) -> NodeErr
     }
 }
 
-impl Answered {
+impl AnswerReport {
     fn new(
         model: String,
         text: Option<String>,

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ACTION_PATIENCE: Duration = Duration::from_secs(240);
 
 /// A node that runs and answers.
-pub(super) struct Running {
+pub(super) struct LocalNode {
     note: Note,
     client: reqwest::Client,
     token: String,
@@ -31,7 +31,7 @@ pub(super) struct Running {
 ///
 /// # Errors
 /// [`NodeError::NotRunning`] says what is missing.
-pub(super) async fn running(home: &Path) -> Result<Running, NodeError> {
+pub(super) async fn running(home: &Path) -> Result<LocalNode, NodeError> {
     let not_running = |why: String| NodeError::NotRunning { home: home.into(), why };
     let note = Note::read(home).map_err(|error| not_running(format!("its note cannot be read: {error}")))?;
     let note = note.ok_or_else(|| not_running("it left no note there".into()))?;
@@ -49,10 +49,10 @@ pub(super) async fn running(home: &Path) -> Result<Running, NodeError> {
     if status.node_id != note.node_id {
         return Err(not_running(format!("process {} is gone and another node has its port", note.pid)));
     }
-    Ok(Running { note, client, token, status })
+    Ok(LocalNode { note, client, token, status })
 }
 
-impl Running {
+impl LocalNode {
     /// A page.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
         self.answer(self.client.get(format!("{}{path}", self.note.admin)).bearer_auth(&self.token)).await

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::print::Printer;
 use super::reach;
 use crate::api::connect::reach_ledger;
-use crate::api::recover::{Book, Found, Search, Shelf, search};
+use crate::api::recover::{Book, FoundChannel, Search, Shelf, search};
 use crate::driver::ledger::core_state;
 use crate::error::NodeError;
 use crate::home::config::NodeConfig;
@@ -85,7 +85,7 @@ struct Report {
 }
 
 impl Row {
-    fn of(found: &Found) -> Self {
+    fn of(found: &FoundChannel) -> Self {
         let mut row = Self {
             account: hex::encode(found.account()),
             provider: (found.provider != NodeId::UNKNOWN).then(|| found.provider.to_string()),
@@ -139,7 +139,7 @@ pub(super) async fn run(
     let mut rows: BTreeMap<[u8; 32], Row> = found.iter().map(|one| (one.account(), Row::of(one))).collect();
     if recover.close {
         let key = SigningKey::from_bytes(&keys.channel);
-        let closing = Closing { ledger: &ledger, key: &key, begun: Instant::now() };
+        let closing = Closer { ledger: &ledger, key: &key, begun: Instant::now() };
         closing.run(&found, &mut book, &mut rows, printer).await?;
     }
     book.close()?;
@@ -165,7 +165,7 @@ fn cards(texts: &[String], config: &NodeConfig) -> Result<Vec<PayeeCard>, NodeEr
 
 /// A running node has the store: what it knows is closed by it, and the rest needs it to stop.
 async fn through(
-    node: &reach::Running,
+    node: &reach::LocalNode,
     search: &Search,
     close: bool,
     printer: Printer,
@@ -201,16 +201,16 @@ async fn through(
 }
 
 /// Closes that this process brings about itself, by the same rules as a node. (`CH-11`, `CH-30`)
-struct Closing<'a> {
+struct Closer<'a> {
     ledger: &'a Ledger,
     key: &'a SigningKey,
     begun: Instant,
 }
 
-impl Closing<'_> {
+impl Closer<'_> {
     async fn run(
         &self,
-        found: &[Found],
+        found: &[FoundChannel],
         book: &mut Book,
         rows: &mut BTreeMap<[u8; 32], Row>,
         printer: Printer,

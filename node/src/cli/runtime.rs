@@ -32,7 +32,7 @@ struct Library {
 }
 
 #[derive(Serialize)]
-struct Found {
+struct RuntimeReport {
     path: String,
     origin: String,
     version: Option<String>,
@@ -67,9 +67,9 @@ fn say(path: &Path, printer: Printer) {
 }
 
 fn list(candidates: &[Candidate], printer: Printer) {
-    let found: Vec<Found> = candidates
+    let found: Vec<RuntimeReport> = candidates
         .iter()
-        .map(|candidate| Found {
+        .map(|candidate| RuntimeReport {
             path: candidate.path.display().to_string(),
             origin: candidate.origin.to_string(),
             version: candidate.minor.map(|minor| format!("1.{minor}")),
@@ -80,7 +80,7 @@ fn list(candidates: &[Candidate], printer: Printer) {
         if found.is_empty() {
             return "no library is found; fetch one with `bombyx runtime install`".into();
         }
-        let line = |library: &Found| {
+        let line = |library: &RuntimeReport| {
             let verdict =
                 library.fault.as_ref().map_or("usable".into(), |fault| format!("not usable: {fault}"));
             let version = library.version.as_deref().unwrap_or("-");

@@ -52,7 +52,7 @@ enum WalletVerb {
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct WalletReport {
     address: String,
     friendly: String,
     balance_nano: Option<u64>,
@@ -125,7 +125,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         views.filter(|view| view.channel.state != ChannelPhase::Closed)
     };
     let test_network = config.ledger.network != LedgerNetwork::Mainnet;
-    let shown = Shown {
+    let shown = WalletReport {
         address: address.to_string(),
         friendly: friendly(address, test_network),
         balance_nano: balance,

@@ -49,7 +49,7 @@ pub(super) struct Job {
 
 /// What came of an order.
 #[derive(Default)]
-struct Heard {
+struct Progress {
     bids: Vec<BidReport>,
     text: String,
     failed_over: bool,
@@ -139,11 +139,11 @@ pub(super) async fn long(
 fn finished(
     task: &'static str,
     model: &'static str,
-    heard: Heard,
+    heard: Progress,
     bill: Bill,
     right: &str,
 ) -> Result<Job, DemoError> {
-    let Heard { bids, text: answer, failed_over } = heard;
+    let Progress { bids, text: answer, failed_over } = heard;
     if answer.trim() != right {
         let mut what = String::from("the answer is not the one that the model is known to give");
         // The demo's own questions are no secret.
@@ -174,9 +174,9 @@ async fn follow(
     job: &'static str,
     order: Order,
     mut on_content: impl AsyncFnMut(Content, Option<NodeId>) -> Result<(), DemoError>,
-) -> Result<(Heard, Bill), DemoError> {
+) -> Result<(Progress, Bill), DemoError> {
     let mut news = client.order(order).await?;
-    let mut heard = Heard::default();
+    let mut heard = Progress::default();
     let mut provider = None;
     loop {
         let next = timeout(SILENCE, news.recv()).await;

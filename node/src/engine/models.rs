@@ -27,7 +27,7 @@ const MEASURE_DEADLINE: Duration = Duration::from_secs(60);
 const MEASURE_JOB: gpu::JobId = gpu::JobId::MAX;
 
 /// An engine with its models, and what to offer for each.
-pub struct Loaded {
+pub struct LoadedModels {
     /// The engine.
     pub engine: Box<dyn Engine>,
     /// One for each model, in the order of the configuration.
@@ -126,7 +126,7 @@ pub(crate) fn check(config: &ProvideConfig) -> Result<(), ModelsError> {
 ///
 /// # Errors
 /// [`ModelsError`] names the model or library and what to do.
-pub fn load(config: &ProvideConfig, on_advance: OnAdvance<'_>) -> Result<Loaded, ModelsError> {
+pub fn load(config: &ProvideConfig, on_advance: OnAdvance<'_>) -> Result<LoadedModels, ModelsError> {
     check(config)?;
     let cache = Cache::open().map_err(CatalogError::from)?;
     let models = config
@@ -142,7 +142,7 @@ pub fn load(config: &ProvideConfig, on_advance: OnAdvance<'_>) -> Result<Loaded,
     for info in engine.models() {
         offers.push(measured_offer(engine.as_mut(), &info, config)?);
     }
-    Ok(Loaded { engine, offers })
+    Ok(LoadedModels { engine, offers })
 }
 
 fn is_folder(name: &str) -> bool {
@@ -176,7 +176,7 @@ fn measured_offer(
     let broken = |why| ModelsError::Broken { model: info.name.clone(), why };
     // The first run of a graph pays for its memory; the second is what a client will see.
     measure(engine, info).map_err(broken)?;
-    let Measured { first, tokens, elapsed } = measure(engine, info).map_err(broken)?;
+    let Measurement { first, tokens, elapsed } = measure(engine, info).map_err(broken)?;
     let per_s = u128::from(tokens) * 1_000_000 / elapsed.as_micros().max(1);
     let per_s = u32::try_from(per_s).unwrap_or(u32::MAX).max(1);
     Ok(Offer {
@@ -197,7 +197,7 @@ fn measured_offer(
     })
 }
 
-struct Measured {
+struct Measurement {
     /// Until the first content.
     first: Duration,
     /// Tokens read (embedding) or made (generation).
@@ -206,7 +206,7 @@ struct Measured {
     elapsed: Duration,
 }
 
-fn measure(engine: &mut dyn Engine, info: &ModelInfo) -> Result<Measured, EngineError> {
+fn measure(engine: &mut dyn Engine, info: &ModelInfo) -> Result<Measurement, EngineError> {
     let task = match info.kind {
         ModelKind::Embed { .. } => gpu::Task::Embed { inputs: vec![MEASURED_TEXT.into(); 8] },
         ModelKind::Generate => gpu::Task::Generate(gpu::Generate {
@@ -235,7 +235,7 @@ fn measure(engine: &mut dyn Engine, info: &ModelInfo) -> Result<Measured, Engine
                 Chunk::Finished { .. } => {
                     let elapsed = began.elapsed();
                     let tokens = if made == 0 { read } else { made };
-                    return Ok(Measured { first: first.unwrap_or(elapsed), tokens, elapsed });
+                    return Ok(Measurement { first: first.unwrap_or(elapsed), tokens, elapsed });
                 }
                 Chunk::Failed(error) => return Err(error),
             }

@@ -38,7 +38,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
             }
         };
         let connection = http.serve_connection(
-            TokioIo::new(Heard { socket, patience: None }),
+            TokioIo::new(PatientSocket { socket, patience: None }),
             TowerToHyperService::new(routes.clone()),
         );
         tokio::spawn(async move {
@@ -50,13 +50,13 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
 }
 
 /// A socket whose other end must take what is written within [`limits::WRITE_WAIT`].
-struct Heard {
+struct PatientSocket {
     socket: TcpStream,
     /// Runs while something waits to be taken.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
-impl Heard {
+impl PatientSocket {
     fn within_patience<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -71,7 +71,7 @@ impl Heard {
     }
 }
 
-impl AsyncRead for Heard {
+impl AsyncRead for PatientSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -81,7 +81,7 @@ impl AsyncRead for Heard {
     }
 }
 
-impl AsyncWrite for Heard {
+impl AsyncWrite for PatientSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

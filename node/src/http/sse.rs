@@ -64,7 +64,7 @@ impl Head {
     }
 }
 
-struct Streaming {
+struct StreamState {
     head: Head,
     answer: Answer,
     ready: VecDeque<Event>,
@@ -75,7 +75,7 @@ struct Streaming {
 /// status.
 pub(super) fn respond(head: Head, answer: Answer, first: Part) -> Response {
     let headers = answer.headers();
-    let mut streaming = Streaming { head, answer, ready: VecDeque::new(), ended: false };
+    let mut streaming = StreamState { head, answer, ready: VecDeque::new(), ended: false };
     streaming.push(&streaming.head.delta(json!({ "role": "assistant", "content": "" }), None));
     streaming.take(Ok(first));
     let events = stream::unfold(streaming, |mut streaming| async move {
@@ -98,7 +98,7 @@ pub(super) fn respond(head: Head, answer: Answer, first: Part) -> Response {
     with_headers(response, headers)
 }
 
-impl Streaming {
+impl StreamState {
     fn push(&mut self, data: &Value) {
         self.ready.push_back(Event::default().data(data.to_string()));
     }

@@ -133,12 +133,12 @@ pub struct Liteserver {
     link: Arc<Mutex<Option<Arc<Link>>>>,
 }
 
-type Waiting = Arc<StdMutex<HashMap<[u8; 32], oneshot::Sender<Vec<u8>>>>>;
+type PendingAnswers = Arc<StdMutex<HashMap<[u8; 32], oneshot::Sender<Vec<u8>>>>>;
 
 /// One stream to the server.
 struct Link {
     writer: Mutex<(adnl::Stream, OwnedWriteHalf)>,
-    waiting: Waiting,
+    waiting: PendingAnswers,
     reader: JoinHandle<()>,
 }
 
@@ -161,7 +161,7 @@ enum Trouble {
 }
 
 /// An answer, and whether an earlier attempt may have been heard without one.
-struct Heard {
+struct Hearing {
     answer: Result<Answer, ChainError>,
     unanswered: bool,
 }
@@ -173,14 +173,14 @@ impl Liteserver {
         Self { address, link: Arc::default() }
     }
 
-    async fn ask(&self, question: &Question) -> Heard {
+    async fn ask(&self, question: &Question) -> Hearing {
         let bytes = question.write();
         let began = Instant::now();
         let (mut unanswered, mut backoff, mut attempt) = (false, BACKOFF, 1);
         loop {
             let error = match self.attempt(&bytes).await {
-                Ok(answer) => return Heard { answer: Ok(answer), unanswered },
-                Err(Trouble::Final(error)) => return Heard { answer: Err(error), unanswered },
+                Ok(answer) => return Hearing { answer: Ok(answer), unanswered },
+                Err(Trouble::Final(error)) => return Hearing { answer: Err(error), unanswered },
                 // A server that failed may have passed a message on. (`LE-6`)
                 Err(Trouble::Later(error)) => {
                     unanswered = true;
@@ -193,7 +193,7 @@ impl Liteserver {
                 }
             };
             if attempt >= ATTEMPTS || began.elapsed() + backoff >= PATIENCE {
-                return Heard { answer: Err(error), unanswered };
+                return Hearing { answer: Err(error), unanswered };
             }
             sleep(backoff).await;
             backoff *= 2;
@@ -241,13 +241,13 @@ impl Liteserver {
         Ok((last, last_time_s))
     }
 
-    async fn read_account(&self, address: Address) -> Result<Found, ChainError> {
+    async fn read_account(&self, address: Address) -> Result<AccountReading, ChainError> {
         let (block, time_s) = self.newest().await?;
         let answer = self.ask(&Question::Account { block, account: address }).await.answer?;
         let Answer::Account { proof, state, .. } = answer else {
             return Err(ChainError::unreadable("an account of a liteserver"));
         };
-        Found::read(address, time_s, &proof, &state)
+        AccountReading::read(address, time_s, &proof, &state)
     }
 
     async fn read_transactions(
@@ -309,7 +309,7 @@ impl Link {
         let mut stream = secrets.downstream();
         // Only who opened the first packet can write this frame: the server has the key of its address.
         adnl::read_frame(&mut stream, &mut read, ANSWER_BYTES_MAX).await?;
-        let waiting = Waiting::default();
+        let waiting = PendingAnswers::default();
         let reader = tokio::spawn(hand_out(stream, read, Arc::clone(&waiting)));
         Ok(Self { writer: Mutex::new((secrets.upstream(), write)), waiting, reader })
     }
@@ -336,7 +336,7 @@ impl Link {
 }
 
 /// Reads answers and gives each to who waits for it, until the stream ends; then nobody waits any more.
-async fn hand_out(mut stream: adnl::Stream, mut socket: OwnedReadHalf, waiting: Waiting) {
+async fn hand_out(mut stream: adnl::Stream, mut socket: OwnedReadHalf, waiting: PendingAnswers) {
     while let Ok(payload) = adnl::read_frame(&mut stream, &mut socket, ANSWER_BYTES_MAX).await {
         if let Some(Frame::Answer { id, answer }) = Frame::read(&payload)
             && let Some(asker) = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
@@ -349,14 +349,14 @@ async fn hand_out(mut stream: adnl::Stream, mut socket: OwnedReadHalf, waiting: 
 }
 
 /// What a server shows of an account.
-struct Found {
+struct AccountReading {
     account: Account,
     network_id: i32,
     /// Logical time and hash of the newest transaction; zero for none.
     last: (u64, HashBytes),
 }
 
-impl Found {
+impl AccountReading {
     /// Reads an account from the part of the shard's state that names it.
     fn read(address: Address, time_s: u32, proof: &[u8], state: &[u8]) -> Result<Self, ChainError> {
         let unreadable =
@@ -438,7 +438,7 @@ impl Chain for Liteserver {
 
     fn send(&self, message: Vec<u8>) -> Reply<'_, ()> {
         async move {
-            let Heard { answer, unanswered } = self.ask(&Question::Send { message }).await;
+            let Hearing { answer, unanswered } = self.ask(&Question::Send { message }).await;
             match answer {
                 Ok(Answer::Sent) => Ok(()),
                 Ok(_) => Err(ChainError::unreadable("what a liteserver says to a message")),
@@ -527,7 +527,7 @@ mod tests {
         let empty = Boc::encode(Cell::default());
         let two = Boc::encode_pair((Cell::default(), Cell::default()));
         for proof in [&[][..], &[0xb5; 40], &empty, &two] {
-            assert!(Found::read(address, 0, proof, &empty).is_err());
+            assert!(AccountReading::read(address, 0, proof, &empty).is_err());
         }
     }
 }

@@ -44,7 +44,7 @@ pub mod wallet;
 
 pub use self::coin::{CoinName, CoinNameError};
 pub use self::error::LedgerError;
-pub use self::operations::Opened;
+pub use self::operations::OpenedChannel;
 pub use self::state::Ledger;
 
 /// The global id of TON's main network.

@@ -8,11 +8,11 @@ use bombyx_protocol::ident::Signature;
 use super::contract::{ChannelMessage, ChannelState, Refusal};
 use super::error::LedgerError;
 use super::state::Ledger;
-use super::wait::Sent;
+use super::wait::SentMessage;
 
 /// A channel that was just funded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened {
+pub struct OpenedChannel {
     /// Its account.
     pub account: Address,
     /// Logical time of the funding.
@@ -28,7 +28,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Any [`LedgerError`]; [`LedgerError::may_be_sent`] tells whether the coins may have left.
-    pub async fn open(&self, terms: &ChannelTerms, deposit: Nano) -> Result<Opened, LedgerError> {
+    pub async fn open(&self, terms: &ChannelTerms, deposit: Nano) -> Result<OpenedChannel, LedgerError> {
         let opened = self.open_all(&[(terms.clone(), deposit)]).await?;
         opened.first().copied().ok_or(LedgerError::NotOpen { account: terms.account() })
     }
@@ -37,7 +37,10 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Self::open`], for the first channel that fails; the others may be open.
-    pub async fn open_all(&self, channels: &[(ChannelTerms, Nano)]) -> Result<Vec<Opened>, LedgerError> {
+    pub async fn open_all(
+        &self,
+        channels: &[(ChannelTerms, Nano)],
+    ) -> Result<Vec<OpenedChannel>, LedgerError> {
         const OPERATION: &str = "open a channel";
         let wallet = self.wallet_for(OPERATION)?.address();
         for (terms, _) in channels {
@@ -76,10 +79,10 @@ impl Ledger {
                 state.is_some_and(|state| state.epoch != 0 && state.deposit >= deposit)
             };
             let state = self
-                .reach(OPERATION, account, Sent::ByWallet { since_lt }, funded)
+                .reach(OPERATION, account, SentMessage::ByWallet { since_lt }, funded)
                 .await?
                 .ok_or(LedgerError::NotOpen { account })?;
-            opened.push(Opened { account, epoch: state.epoch, deposit: state.deposit });
+            opened.push(OpenedChannel { account, epoch: state.epoch, deposit: state.deposit });
         }
         Ok(opened)
     }
@@ -100,7 +103,7 @@ impl Ledger {
         let added = |state: Option<&ChannelState>| {
             state.is_some_and(|state| state.epoch == before.epoch && state.deposit >= deposit)
         };
-        self.reach(OPERATION, account, Sent::ByWallet { since_lt: raw.last_lt }, added).await?;
+        self.reach(OPERATION, account, SentMessage::ByWallet { since_lt: raw.last_lt }, added).await?;
         Ok(())
     }
 
@@ -120,7 +123,7 @@ impl Ledger {
             let message = message.internal(account, gas, None);
             let mut turn = self.turn(OPERATION).await?;
             self.transfer(&mut turn, OPERATION, &[message], gas).await?;
-            Sent::ByWallet { since_lt: raw.last_lt }
+            SentMessage::ByWallet { since_lt: raw.last_lt }
         } else {
             self.send_external(OPERATION, account, message).await?
         };
@@ -173,12 +176,12 @@ impl Ledger {
         operation: &'static str,
         account: Address,
         message: ChannelMessage,
-    ) -> Result<Sent, LedgerError> {
+    ) -> Result<SentMessage, LedgerError> {
         let (raw, _) = self.open_channel(account).await?;
         let gas = self.prices().await.message_gas();
         let mut turn = self.turn(operation).await?;
         self.transfer(&mut turn, operation, &[message.internal(account, gas, None)], gas).await?;
-        Ok(Sent::ByWallet { since_lt: raw.last_lt })
+        Ok(SentMessage::ByWallet { since_lt: raw.last_lt })
     }
 
     /// Starts the challenge period, paid by this node's wallet, which must be the client of the terms. Returns the unix
@@ -195,7 +198,8 @@ impl Ledger {
         let mut turn = self.turn(OPERATION).await?;
         self.transfer(&mut turn, OPERATION, &[message], gas).await?;
         drop(turn);
-        self.await_closing(OPERATION, account, Sent::ByWallet { since_lt: raw.last_lt }, before.epoch).await
+        self.await_closing(OPERATION, account, SentMessage::ByWallet { since_lt: raw.last_lt }, before.epoch)
+            .await
     }
 
     /// The same with a signature of the client's voucher key, for a client whose wallet is empty: the channel's reserve
@@ -242,7 +246,7 @@ impl Ledger {
         &self,
         operation: &'static str,
         account: Address,
-        sent: Sent,
+        sent: SentMessage,
         epoch: u64,
     ) -> Result<u32, LedgerError> {
         let closing = |state: Option<&ChannelState>| {

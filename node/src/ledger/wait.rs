@@ -13,7 +13,7 @@ use super::limits::{RECENT_TRANSACTIONS, RESEND_PAUSE};
 use super::state::Ledger;
 
 /// What was sent, so that the wait for its effect knows what may still happen.
-pub(super) enum Sent {
+pub(super) enum SentMessage {
     /// The wallet has sent it after this logical time of the channel: a transaction there may refuse it.
     ByWallet { since_lt: u64 },
     /// From outside, and what was wrong with the answer to it. It is handed over again until its effect is seen.
@@ -27,13 +27,13 @@ impl Ledger {
         operation: &'static str,
         account: Address,
         message: ChannelMessage,
-    ) -> Result<Sent, LedgerError> {
+    ) -> Result<SentMessage, LedgerError> {
         let boc = Boc::encode(message.external(account));
         match self.acting.send(boc.clone()).await {
-            Ok(()) => Ok(Sent::FromOutside { boc, trouble: None }),
+            Ok(()) => Ok(SentMessage::FromOutside { boc, trouble: None }),
             Err(trouble) => match trouble.exit_code() {
                 Some(code) => Err(LedgerError::Refused { operation, account, refusal: code.into() }),
-                None => Ok(Sent::FromOutside { boc, trouble: Some(trouble) }),
+                None => Ok(SentMessage::FromOutside { boc, trouble: Some(trouble) }),
             },
         }
     }
@@ -44,21 +44,21 @@ impl Ledger {
         &self,
         operation: &'static str,
         account: Address,
-        sent: Sent,
+        sent: SentMessage,
         done: impl Fn(Option<&ChannelState>) -> bool,
     ) -> Result<Option<ChannelState>, LedgerError> {
         let begin = Instant::now();
         let mut hand_over_at = begin + self.resend_pause();
         let mut refused = None;
         let mut trouble = match &sent {
-            Sent::FromOutside { trouble, .. } => trouble.as_ref().map(ToString::to_string),
-            Sent::ByWallet { .. } => None,
+            SentMessage::FromOutside { trouble, .. } => trouble.as_ref().map(ToString::to_string),
+            SentMessage::ByWallet { .. } => None,
         };
         loop {
             match self.look(account).await {
                 Ok((_, state)) if done(state.as_ref()) => return Ok(state),
                 Ok((raw, _)) => {
-                    if let Sent::ByWallet { since_lt } = sent
+                    if let SentMessage::ByWallet { since_lt } = sent
                         && raw.last_lt > since_lt
                     {
                         match self.refusal(operation, account, since_lt).await {
@@ -76,7 +76,7 @@ impl Ledger {
                 let deadline = LedgerError::Deadline { operation, account, seconds, trouble };
                 return Err(refused.unwrap_or(deadline));
             }
-            if let Sent::FromOutside { boc, .. } = &sent
+            if let SentMessage::FromOutside { boc, .. } = &sent
                 && now >= hand_over_at
             {
                 hand_over_at = now + self.resend_pause();

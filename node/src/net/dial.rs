@@ -22,10 +22,10 @@ pub(super) type Reached = oneshot::Sender<Result<(), Undelivered>>;
 /// The peers that are being reached, and the addresses known.
 pub(super) struct Dialer {
     pub(super) book: AddressBook,
-    reaching: HashMap<PeerId, Reaching>,
+    reaching: HashMap<PeerId, PendingDial>,
 }
 
-struct Reaching {
+struct PendingDial {
     since: Instant,
     waiters: Vec<Reached>,
     dials: Vec<ConnectionId>,
@@ -80,7 +80,7 @@ impl Dialer {
         } else if self.reaching.len() >= limits::REACHING_MAX {
             answer(waiter, Err(Undelivered::Busy));
         } else {
-            let reaching = Reaching {
+            let reaching = PendingDial {
                 since: now,
                 waiters: waiter.into_iter().collect(),
                 dials: Vec::new(),

@@ -31,12 +31,12 @@ pub(super) struct FilteredTransport {
 
 /// Why an address is not dialled.
 #[derive(Debug)]
-enum NotDialled {
+enum DialRefusal {
     Inner,
     Crowded,
 }
 
-impl fmt::Display for NotDialled {
+impl fmt::Display for DialRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Inner => "the address is none that another node may name on this network",
@@ -45,15 +45,15 @@ impl fmt::Display for NotDialled {
     }
 }
 
-impl std::error::Error for NotDialled {}
+impl std::error::Error for DialRefusal {}
 
 /// A place among the dials, given back when the dial is over.
-struct Dialling {
+struct DialPermit {
     dials: Arc<Mutex<Places>>,
     place: Place,
 }
 
-impl Drop for Dialling {
+impl Drop for DialPermit {
     fn drop(&mut self) {
         self.dials.lock().unwrap_or_else(PoisonError::into_inner).give_back(&self.place);
     }
@@ -66,18 +66,18 @@ impl FilteredTransport {
     }
 
     /// A place for a dial; none is needed for what the user wrote.
-    fn admit(&self, address: &Multiaddr) -> Result<Option<Dialling>, NotDialled> {
+    fn admit(&self, address: &Multiaddr) -> Result<Option<DialPermit>, DialRefusal> {
         let bare = address::without_last_peer(address);
         if self.typed.contains(&bare) {
             return Ok(None);
         }
         if !address::is_usable(self.scope, &bare) {
             tracing::debug!(%address, "an address that a stranger named is not dialled");
-            return Err(NotDialled::Inner);
+            return Err(DialRefusal::Inner);
         }
         let mut dials = self.dials.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = dials.take(None, prefix::of(&bare), false, Instant::now()).ok_or(NotDialled::Crowded)?;
-        Ok(Some(Dialling { dials: Arc::clone(&self.dials), place }))
+        let place = dials.take(None, prefix::of(&bare), false, Instant::now()).ok_or(DialRefusal::Crowded)?;
+        Ok(Some(DialPermit { dials: Arc::clone(&self.dials), place }))
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
         }
         for named in ["/ip4/10.0.0.8/tcp/4101", "/ip4/127.0.0.1/udp/4101/quic-v1", "/dns4/elsewhere/tcp/4101"]
         {
-            assert!(matches!(public.admit(&at(named)), Err(NotDialled::Inner)), "{named}");
+            assert!(matches!(public.admit(&at(named)), Err(DialRefusal::Inner)), "{named}");
             assert!(public.admit(&at(&format!("{named}/p2p/{peer}"))).is_err(), "{named}");
         }
         assert!(public.admit(&at("/ip4/9.9.9.9/tcp/4101")).is_ok());

@@ -16,7 +16,7 @@ use super::behaviour::Behaviour;
 use super::dial::Dialer;
 use super::gossip::{Topics, listeners};
 use super::joint::NetEvent;
-use super::meet::{Known, Meetings, draw};
+use super::meet::{Meetings, PeerView, draw};
 use super::outbox::Outbox;
 use super::streams::InboundLimiter;
 use super::{address, limits, prefix};
@@ -231,11 +231,11 @@ impl Discovery {
                 self.meetings.searched(&key);
             }
         }
-        let known = Known { dialer, limiter, is_ready };
+        let known = PeerView { dialer, limiter, is_ready };
         for peer in self.meetings.take_due(swarm, &known, now) {
             dialer.reach_known(swarm, peer, now);
         }
-        let known = Known { dialer, limiter, is_ready };
+        let known = PeerView { dialer, limiter, is_ready };
         self.meetings.tell(swarm, &known, now, out);
     }
 

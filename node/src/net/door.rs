@@ -27,7 +27,7 @@ use super::{limits, prefix};
 
 /// Why a connection is refused.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-enum Refused {
+enum DoorRefusal {
     #[error("too many connections are shaking hands")]
     HalfOpen,
     #[error("too many dials are under way")]
@@ -38,7 +38,7 @@ enum Refused {
     Full,
 }
 
-fn refuse(why: Refused) -> ConnectionDenied {
+fn refuse(why: DoorRefusal) -> ConnectionDenied {
     ConnectionDenied::new(why)
 }
 
@@ -186,7 +186,7 @@ impl Door {
     ) -> Result<(), ConnectionDenied> {
         if let Some(guest) = self.guests.get(&peer).filter(|guest| !guest.is_leaving) {
             let most = limits::CONNECTIONS_PER_PEER;
-            return if guest.connections.len() < most { Ok(()) } else { Err(refuse(Refused::Peer)) };
+            return if guest.connections.len() < most { Ok(()) } else { Err(refuse(DoorRefusal::Peer)) };
         }
         let from = prefix::of(address);
         let is_kept = is_chosen || self.friends.has(&peer);
@@ -200,7 +200,7 @@ impl Door {
         let place = self.whose_place(from, now).filter(|_| self.leaving.len() < limits::LEAVING_MAX);
         let Some(whose) = place else {
             self.full.note(from, now);
-            return Err(refuse(Refused::Full));
+            return Err(refuse(DoorRefusal::Full));
         };
         tracing::debug!(peer = %whose, newcomer = %peer, %connection, "a silent stranger makes room");
         self.show_out(whose);
@@ -219,7 +219,7 @@ impl NetworkBehaviour for Door {
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
         let place = self.half_open.take(None, prefix::of(remote), false, Instant::now());
-        self.knocking.insert(connection, place.ok_or_else(|| refuse(Refused::HalfOpen))?);
+        self.knocking.insert(connection, place.ok_or_else(|| refuse(DoorRefusal::HalfOpen))?);
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl NetworkBehaviour for Door {
         let is_chosen = self.chosen.remove(&connection);
         let alike = self.dials.values().filter(|chosen| **chosen == is_chosen).count();
         if alike >= if is_chosen { limits::PENDING_OUT_MAX } else { limits::PENDING_LOOKUPS_MAX } {
-            return Err(refuse(Refused::Dials));
+            return Err(refuse(DoorRefusal::Dials));
         }
         self.dials.insert(connection, is_chosen);
         Ok(Vec::new())

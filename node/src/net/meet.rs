@@ -41,19 +41,19 @@ struct Meeting {
     told: Option<usize>,
     next: Instant,
     backoff: Duration,
-    found: BTreeMap<PeerId, Found>,
+    found: BTreeMap<PeerId, FoundProvider>,
 }
 
 /// A node that says it is a provider.
 #[derive(Clone, Copy)]
-struct Found {
+struct FoundProvider {
     /// Of the address that is claimed for it; of the connection once there is one.
     prefix: Prefix,
     dialled: Option<Instant>,
 }
 
 /// How a peer stands with this node.
-pub(super) struct Known<'a> {
+pub(super) struct PeerView<'a> {
     pub(super) dialer: &'a Dialer,
     pub(super) limiter: &'a InboundLimiter,
     /// Whether a peer is connected, of this network, and has told what it listens to.
@@ -131,7 +131,7 @@ impl Meetings {
         if !meeting.found.contains_key(&peer) && meeting.found.len() >= limits::PROVIDERS_KNOWN {
             meeting.forget_one();
         }
-        meeting.found.entry(peer).or_insert(Found { prefix, dialled: None });
+        meeting.found.entry(peer).or_insert(FoundProvider { prefix, dialled: None });
     }
 
     /// A search is over.
@@ -145,7 +145,7 @@ impl Meetings {
     pub(super) fn take_due(
         &mut self,
         swarm: &Swarm<Behaviour>,
-        known: &Known<'_>,
+        known: &PeerView<'_>,
         now: Instant,
     ) -> Vec<PeerId> {
         self.keys.values_mut().flat_map(|meeting| meeting.take_due(swarm, known, now)).collect()
@@ -155,7 +155,7 @@ impl Meetings {
     pub(super) fn tell(
         &mut self,
         swarm: &Swarm<Behaviour>,
-        known: &Known<'_>,
+        known: &PeerView<'_>,
         now: Instant,
         out: &mut Outbox,
     ) {
@@ -205,7 +205,7 @@ impl Meeting {
         self.found.keys().filter(|peer| swarm.is_connected(peer)).count()
     }
 
-    fn take_due(&mut self, swarm: &Swarm<Behaviour>, known: &Known<'_>, now: Instant) -> Vec<PeerId> {
+    fn take_due(&mut self, swarm: &Swarm<Behaviour>, known: &PeerView<'_>, now: Instant) -> Vec<PeerId> {
         if self.asked.is_none() && self.told != Some(0) {
             return Vec::new();
         }

@@ -24,7 +24,7 @@ use super::{address, limits};
 const ATTEMPTS: usize = 2;
 
 /// A message that waits, and its share of the bytes that may wait.
-struct Queued {
+struct QueuedMessage {
     bytes: Vec<u8>,
     policy: DialPolicy,
     until: Instant,
@@ -33,7 +33,7 @@ struct Queued {
 
 /// The queue of one peer's task.
 struct Queue {
-    messages: mpsc::Sender<Queued>,
+    messages: mpsc::Sender<QueuedMessage>,
     bytes: Arc<Semaphore>,
 }
 
@@ -80,7 +80,7 @@ impl Pumps {
         let own = Arc::clone(&queue.bytes).try_acquire_many_owned(size);
         let share = (all, own.map_err(|_| Undelivered::QueueFull)?);
         let until = Instant::now() + limits::SEND_DEADLINE;
-        let message = Queued { bytes, policy, until, _share: share };
+        let message = QueuedMessage { bytes, policy, until, _share: share };
         // It was open a moment ago, and this loop alone opens and fills queues.
         queue.messages.try_send(message).map_err(|_| Undelivered::QueueFull)
     }
@@ -144,7 +144,7 @@ struct Pump {
     node: NodeId,
     /// A place among those that are being reached, until that succeeds.
     reaching: Option<OwnedSemaphorePermit>,
-    messages: mpsc::Receiver<Queued>,
+    messages: mpsc::Receiver<QueuedMessage>,
     friends: Friends,
     control: Control,
     events: mpsc::Sender<NetEvent>,
@@ -152,7 +152,7 @@ struct Pump {
 }
 
 /// Why one attempt failed.
-enum Failed {
+enum AttemptError {
     /// Another attempt would end the same way.
     ForGood(Undelivered),
     /// The stream broke.
@@ -182,7 +182,7 @@ impl Pump {
     }
 
     /// The next message. Notices meanwhile when the peer closes the stream, and ends after a long silence.
-    async fn next(&mut self, stream: &mut Option<Stream>) -> Option<Queued> {
+    async fn next(&mut self, stream: &mut Option<Stream>) -> Option<QueuedMessage> {
         let idle = if self.friends.has(&self.peer) { limits::PUMP_IDLE } else { limits::PUMP_IDLE_STRANGER };
         loop {
             tokio::select! {
@@ -197,12 +197,16 @@ impl Pump {
         }
     }
 
-    async fn deliver(&mut self, stream: &mut Option<Stream>, message: &Queued) -> Result<(), Undelivered> {
+    async fn deliver(
+        &mut self,
+        stream: &mut Option<Stream>,
+        message: &QueuedMessage,
+    ) -> Result<(), Undelivered> {
         for _ in 0..ATTEMPTS {
             match self.attempt(stream, message).await {
                 Ok(()) => return Ok(()),
-                Err(Failed::ForGood(why)) => return Err(why),
-                Err(Failed::Stream(why)) => {
+                Err(AttemptError::ForGood(why)) => return Err(why),
+                Err(AttemptError::Stream(why)) => {
                     tracing::debug!(peer = %self.peer, %why, "an outbound stream broke");
                     *stream = None;
                 }
@@ -211,24 +215,28 @@ impl Pump {
         Err(Undelivered::Broken)
     }
 
-    async fn attempt(&mut self, stream: &mut Option<Stream>, message: &Queued) -> Result<(), Failed> {
+    async fn attempt(
+        &mut self,
+        stream: &mut Option<Stream>,
+        message: &QueuedMessage,
+    ) -> Result<(), AttemptError> {
         let bytes = &message.bytes;
         if let Some(stream) = stream {
-            return write_frame(stream, bytes).await.map_err(Failed::Stream);
+            return write_frame(stream, bytes).await.map_err(AttemptError::Stream);
         }
-        self.reach(message.policy).await.map_err(Failed::ForGood)?;
+        self.reach(message.policy).await.map_err(AttemptError::ForGood)?;
         self.reaching = None;
         let mut fresh = self
             .control
             .open_stream(self.peer, MESSAGES)
             .await
-            .map_err(|why| Failed::Stream(io::Error::other(why.to_string())))?;
-        write_frame(&mut fresh, bytes).await.map_err(Failed::Stream)?;
+            .map_err(|why| AttemptError::Stream(io::Error::other(why.to_string())))?;
+        write_frame(&mut fresh, bytes).await.map_err(AttemptError::Stream)?;
         // A busy acceptor may have dropped the stream unread, and would not say so.
         let mut greeting = [0];
-        fresh.read_exact(&mut greeting).await.map_err(Failed::Stream)?;
+        fresh.read_exact(&mut greeting).await.map_err(AttemptError::Stream)?;
         if greeting != [GREETING] {
-            return Err(Failed::Stream(io::Error::other("not greeted by a node")));
+            return Err(AttemptError::Stream(io::Error::other("not greeted by a node")));
         }
         *stream = Some(fresh);
         Ok(())

@@ -31,12 +31,12 @@ pub(super) struct Table {
     prefixes: BTreeMap<ConnectionId, Prefix>,
     flow: Flow,
     /// Questions that wait for their prefix's share. One that is dropped would stay open for as long as its connection.
-    waiting: Vec<Waiting>,
+    waiting: Vec<HeldRequest>,
     places: Places,
     retry_at: Option<Instant>,
 }
 
-struct Waiting {
+struct HeldRequest {
     peer: PeerId,
     connection: ConnectionId,
     prefix: Prefix,
@@ -75,7 +75,7 @@ impl Table {
             }
             self.places.give_back(&waiting.place);
             if is_there {
-                let Waiting { peer, connection, event, .. } = waiting;
+                let HeldRequest { peer, connection, event, .. } = waiting;
                 self.kademlia.on_connection_handler_event(peer, connection, event);
             }
         }
@@ -166,7 +166,7 @@ impl NetworkBehaviour for Table {
             Ok(()) => self.kademlia.on_connection_handler_event(peer, connection, event),
             Err(Full::Share) => {
                 if let Some(place) = self.places.take(Some(peer), prefix, false, now) {
-                    self.waiting.push(Waiting { peer, connection, prefix, place, event });
+                    self.waiting.push(HeldRequest { peer, connection, prefix, place, event });
                 }
             }
             Err(Full::Peer) => {}

@@ -1,6 +1,6 @@
 //! Attacks that need more than one bad message, and what the attacker gets: nothing.
 
-use bombyx_node::ledger::Opened;
+use bombyx_node::ledger::OpenedChannel;
 use bombyx_node::ledger::chain::Chain as _;
 use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_protocol::amount::Nano;
@@ -9,7 +9,7 @@ use bombyx_protocol::channel::voucher::Voucher;
 
 use crate::setup::{CHALLENGE_S, World, coins, milli};
 
-fn claim(channel: Opened, cumulative: Nano, world: &World) -> ChannelMessage {
+fn claim(channel: OpenedChannel, cumulative: Nano, world: &World) -> ChannelMessage {
     ChannelMessage::Claim { cumulative, voucher: world.voucher(channel, cumulative).1 }
 }
 

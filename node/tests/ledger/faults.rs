@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bombyx_node::ledger::chain::Chain as _;
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
-use bombyx_node::ledger::{Ledger, LedgerError, Opened};
+use bombyx_node::ledger::{Ledger, LedgerError, OpenedChannel};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
@@ -96,9 +96,9 @@ impl World {
     }
 
     /// What a step needs before it: a channel, and one that can be finalized.
-    async fn prepare(&self, step: Step) -> Opened {
+    async fn prepare(&self, step: Step) -> OpenedChannel {
         let account = self.terms().account();
-        let none = Opened { account, epoch: 0, deposit: Nano::ZERO };
+        let none = OpenedChannel { account, epoch: 0, deposit: Nano::ZERO };
         let opened = match step {
             Step::Open | Step::Send => none,
             _ => self.truth.open(&self.terms(), coins(1)).await.unwrap(),
@@ -110,8 +110,8 @@ impl World {
         opened
     }
 
-    async fn take(&self, step: Step, channel: Opened, amount: Nano) -> Result<(), LedgerError> {
-        let Opened { account, epoch, .. } = channel;
+    async fn take(&self, step: Step, channel: OpenedChannel, amount: Nano) -> Result<(), LedgerError> {
+        let OpenedChannel { account, epoch, .. } = channel;
         let voucher = Voucher { account: account.hash, epoch, cumulative: amount };
         let signature = voucher.sign(&key(1));
         match step {
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// The same, until it gets as far as the message: a machine that is busy with other tests can be too slow.
-    async fn take_again(&self, step: Step, channel: Opened, amount: Nano) -> Result<(), LedgerError> {
+    async fn take_again(&self, step: Step, channel: OpenedChannel, amount: Nano) -> Result<(), LedgerError> {
         let mut said = self.take(step, channel, amount).await;
         for _ in 0..5 {
             if matches!(said, Err(LedgerError::Chain(_))) {
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// Whether the ledger has executed the step.
-    async fn is_done(&self, step: Step, channel: Opened, amount: Nano) -> bool {
+    async fn is_done(&self, step: Step, channel: OpenedChannel, amount: Nano) -> bool {
         let state = self.truth.channel(channel.account).await.unwrap();
         let state = state.filter(|state| state.epoch != 0);
         match step {
@@ -198,7 +198,7 @@ const fn amount(step: Step) -> Nano {
 async fn assert_honest(
     world: &World,
     step: Step,
-    channel: Opened,
+    channel: OpenedChannel,
     said: &Result<(), LedgerError>,
     context: &str,
 ) {
@@ -402,7 +402,7 @@ async fn random_life(seed: u64) -> usize {
     let mut claimed = Nano::ZERO;
     for (number, step) in steps.into_iter().enumerate() {
         let context = format!("seed {seed}, step {number}, {step:?}");
-        let Some(before) = channel(&world, &terms).await.or((step == Step::Open).then_some(Opened {
+        let Some(before) = channel(&world, &terms).await.or((step == Step::Open).then_some(OpenedChannel {
             account: terms.account(),
             epoch: 0,
             deposit: Nano::ZERO,
@@ -473,10 +473,10 @@ async fn random_life(seed: u64) -> usize {
 }
 
 /// The channel as it is.
-async fn channel(world: &World, terms: &ChannelTerms) -> Option<Opened> {
+async fn channel(world: &World, terms: &ChannelTerms) -> Option<OpenedChannel> {
     let account = terms.account();
     let state = world.truth.channel(account).await.unwrap().filter(|state| state.epoch != 0)?;
-    Some(Opened { account, epoch: state.epoch, deposit: state.deposit })
+    Some(OpenedChannel { account, epoch: state.epoch, deposit: state.deposit })
 }
 
 /// Faults at random, for a random while.

@@ -2,7 +2,7 @@
 //! what the vouchers say, and no fee moves the provider's part to the client. Histories are executed again in the network's
 //! own virtual machine.
 
-use bombyx_node::ledger::Opened;
+use bombyx_node::ledger::OpenedChannel;
 use bombyx_node::ledger::chain::{Chain as _, ChainError, Transaction};
 use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_node::ledger::prices::Prices;
@@ -216,7 +216,7 @@ impl History {
 
 impl Exit {
     /// Goes this way to the end; how many gifts of coins it took.
-    async fn take(self, history: &mut History, channel: Opened, due: Nano) -> u32 {
+    async fn take(self, history: &mut History, channel: OpenedChannel, due: Nano) -> u32 {
         let account = channel.account;
         let voucher = history.world.voucher(channel, due).1;
         let order = history.world.order(channel, due).1;
@@ -424,7 +424,7 @@ async fn what_a_node_sends_is_what_the_contract_asks_for_to_the_nano() {
         assert!(left > WEALTH.minus(DEPOSIT).unwrap(), "{name}: {left}");
         world.carry(0, account, fund(enough)).await.unwrap();
         let state = world.client.channel(account).await.unwrap().unwrap();
-        let channel = Opened { account, epoch: state.epoch, deposit: state.deposit };
+        let channel = OpenedChannel { account, epoch: state.epoch, deposit: state.deposit };
         // Everything that is claimed from here on counts from nothing settled.
         let more = ChannelMessage::TopUp { amount: Nano(7) };
         let enough = prices.top_up_surplus().plus(Nano(7)).unwrap();

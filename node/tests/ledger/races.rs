@@ -3,7 +3,7 @@
 use bombyx_node::ledger::chain::Chain as _;
 use bombyx_node::ledger::contract::ChannelMessage;
 use bombyx_node::ledger::wallet::Wallet;
-use bombyx_node::ledger::{LedgerError, Opened};
+use bombyx_node::ledger::{LedgerError, OpenedChannel};
 use bombyx_protocol::amount::Nano;
 use tycho_types::boc::Boc;
 
@@ -14,7 +14,7 @@ use crate::setup::{CHALLENGE_S, TODAY, World, coins, milli, wallet};
 const THROUGH_WALLET: usize = 2;
 
 /// A world with an open channel of one coin, which goes on in blocks that the test makes.
-async fn in_blocks() -> (World, Opened) {
+async fn in_blocks() -> (World, OpenedChannel) {
     let world = World::new();
     let channel = world.open(coins(1)).await;
     // Handles on one devnet: this changes them all.
@@ -24,7 +24,7 @@ async fn in_blocks() -> (World, Opened) {
 
 impl World {
     /// Puts a message of the client's wallet on its way; nothing is waited for.
-    async fn client_sends(&self, channel: Opened, message: ChannelMessage, value: Nano) {
+    async fn client_sends(&self, channel: OpenedChannel, message: ChannelMessage, value: Nano) {
         let client = wallet(0);
         let before = self.devnet.account(client.address()).await.unwrap();
         let message = message.internal(channel.account, value, None);
@@ -34,7 +34,7 @@ impl World {
     }
 
     /// Puts a claim on its way; whether it would be accepted now.
-    async fn claims(&self, channel: Opened, cumulative: Nano) -> bool {
+    async fn claims(&self, channel: OpenedChannel, cumulative: Nano) -> bool {
         let voucher = self.voucher(channel, cumulative).1;
         let message = ChannelMessage::Claim { cumulative, voucher };
         self.devnet.send(Boc::encode(message.external(channel.account))).await.is_ok()
@@ -46,12 +46,12 @@ impl World {
         }
     }
 
-    async fn settled(&self, channel: Opened) -> Nano {
+    async fn settled(&self, channel: OpenedChannel) -> Nano {
         self.state(channel).await.unwrap().settled
     }
 
     /// Everything that accounts hold and fees took: what the faucet gave.
-    async fn assert_nothing_is_lost(&self, channel: Opened) {
+    async fn assert_nothing_is_lost(&self, channel: OpenedChannel) {
         let mut held = self.devnet.account(channel.account).await.unwrap().balance;
         for ledger in [&self.client, &self.provider, &self.stranger] {
             held = held.plus(self.balance(ledger).await).unwrap();

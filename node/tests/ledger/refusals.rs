@@ -2,7 +2,7 @@
 
 use bombyx_node::ledger::chain::{Chain as _, ChainError};
 use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
-use bombyx_node::ledger::{LedgerError, Opened};
+use bombyx_node::ledger::{LedgerError, OpenedChannel};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::ident::Signature;
@@ -17,7 +17,7 @@ fn claim(cumulative: Nano, voucher: Signature) -> ChannelMessage {
 }
 
 /// A world with an open channel of one coin, of which a tenth is settled.
-async fn with_channel() -> (World, Opened) {
+async fn with_channel() -> (World, OpenedChannel) {
     let world = World::new();
     let channel = world.open(coins(1)).await;
     world.claim(channel, milli(100)).await.unwrap();
@@ -30,7 +30,7 @@ async fn every_bad_external_message_is_refused_with_its_code_and_costs_nothing()
     let (world, channel) = with_channel().await;
     let before = world.state(channel).await;
     let voucher = |cumulative| world.voucher(channel, cumulative).1;
-    let other_epoch = Opened { epoch: channel.epoch + 1, ..channel };
+    let other_epoch = OpenedChannel { epoch: channel.epoch + 1, ..channel };
     let foreign = Voucher { account: channel.account.hash, epoch: channel.epoch, cumulative: milli(200) };
     let close = |cumulative, voucher, order| ChannelMessage::ProviderClose { cumulative, voucher, order };
     let order = |cumulative| Some(world.order(channel, cumulative).1);
@@ -184,7 +184,7 @@ async fn nothing_works_on_a_contract_that_was_never_funded() {
     let boc = crate::setup::wallet(2).transfer(0, world.devnet.now_s() + 60, &[deploy]).unwrap();
     world.devnet.send(boc).await.unwrap();
     assert!(world.client.channel(account).await.unwrap().is_none_or(|state| state.epoch == 0));
-    let channel = Opened { account, epoch: 0, deposit: Nano::ZERO };
+    let channel = OpenedChannel { account, epoch: 0, deposit: Nano::ZERO };
     let error = world.claim(channel, milli(10)).await.unwrap_err();
     assert!(matches!(error, LedgerError::NotOpen { .. }), "{error}");
 }

@@ -8,7 +8,7 @@ use bombyx_node::ledger::contract::{ChannelMessage, ChannelState, Refusal};
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
 use bombyx_node::ledger::prices::Prices;
 use bombyx_node::ledger::wallet::Wallet;
-use bombyx_node::ledger::{Ledger, LedgerError, Opened};
+use bombyx_node::ledger::{Ledger, LedgerError, OpenedChannel};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
@@ -107,32 +107,32 @@ impl World {
         }
     }
 
-    pub(crate) async fn open(&self, deposit: Nano) -> Opened {
+    pub(crate) async fn open(&self, deposit: Nano) -> OpenedChannel {
         self.client.open(&self.terms(), deposit).await.unwrap()
     }
 
-    pub(crate) fn voucher(&self, channel: Opened, cumulative: Nano) -> (Voucher, Signature) {
+    pub(crate) fn voucher(&self, channel: OpenedChannel, cumulative: Nano) -> (Voucher, Signature) {
         let voucher = Voucher { account: channel.account.hash, epoch: channel.epoch, cumulative };
         (voucher, voucher.sign(&self.client_key))
     }
 
-    pub(crate) fn order(&self, channel: Opened, cumulative: Nano) -> (CloseOrder, Signature) {
+    pub(crate) fn order(&self, channel: OpenedChannel, cumulative: Nano) -> (CloseOrder, Signature) {
         let order = CloseOrder { account: channel.account.hash, epoch: channel.epoch, cumulative };
         (order, order.sign(&self.provider_key))
     }
 
-    pub(crate) fn request(&self, channel: Opened) -> (CloseRequest, Signature) {
+    pub(crate) fn request(&self, channel: OpenedChannel) -> (CloseRequest, Signature) {
         let request = CloseRequest { account: channel.account.hash, epoch: channel.epoch };
         (request, request.sign(&self.client_key))
     }
 
-    pub(crate) async fn claim(&self, channel: Opened, cumulative: Nano) -> Result<(), LedgerError> {
+    pub(crate) async fn claim(&self, channel: OpenedChannel, cumulative: Nano) -> Result<(), LedgerError> {
         let (voucher, signature) = self.voucher(channel, cumulative);
         self.provider.claim(&voucher, signature).await
     }
 
     /// The provider's last claim, refund and end.
-    pub(crate) async fn close(&self, channel: Opened, cumulative: Nano) -> Result<(), LedgerError> {
+    pub(crate) async fn close(&self, channel: OpenedChannel, cumulative: Nano) -> Result<(), LedgerError> {
         let (order, signature) = self.order(channel, cumulative);
         let voucher = self.voucher(channel, cumulative).1;
         self.provider.provider_close(&order, signature, Some(voucher)).await
@@ -189,7 +189,7 @@ impl World {
         last.aborted && last.exit_code.is_none()
     }
 
-    pub(crate) async fn state(&self, channel: Opened) -> Option<ChannelState> {
+    pub(crate) async fn state(&self, channel: OpenedChannel) -> Option<ChannelState> {
         self.client.channel(channel.account).await.unwrap()
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bombyx_node::ChannelPhase;
 use bombyx_node::NodeHandle;
-use bombyx_node::Running;
+use bombyx_node::RunningNode;
 use bombyx_node::ledger::devnet::{self, Devnet};
 use bombyx_node::{Coins, NodeConfig};
 use bombyx_protocol::amount::Nano;
@@ -49,7 +49,7 @@ impl World {
         config
     }
 
-    async fn provider(&self) -> Running {
+    async fn provider(&self) -> RunningNode {
         let mut config = self.config("provider");
         config.provide.models = vec![MODEL.into()];
         // More than what the payout itself costs on the ledger.
@@ -57,7 +57,7 @@ impl World {
         timeout(FETCH_PATIENCE, bombyx_node::start(config)).await.unwrap().unwrap()
     }
 
-    async fn client(&self, provider: &NodeHandle) -> Running {
+    async fn client(&self, provider: &NodeHandle) -> RunningNode {
         let mut config = self.config("client");
         config.network.join = provider.addresses();
         let running = bombyx_node::start(config).await.unwrap();

@@ -45,16 +45,16 @@ pub(crate) struct Sight {
 
 /// What the last look at each watched channel has shown. Clones share it, and reading it asks nobody.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sights(Arc<Mutex<Shown>>);
+pub(crate) struct Sights(Arc<Mutex<SightTable>>);
 
 #[derive(Debug, Default)]
-struct Shown {
+struct SightTable {
     channels: BTreeMap<Account, Sight>,
     called_at: Option<Instant>,
 }
 
 impl Sights {
-    fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
+    fn shown(&self) -> std::sync::MutexGuard<'_, SightTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -9,7 +9,7 @@ use bombyx_protocol::work::order::{ChatMessage, Generate, Role, Sampling, Task, 
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::models::{self, Known};
+use super::models::{self, KnownModel};
 use super::order::order;
 use crate::http::answer::{Answer, Part};
 use crate::http::errors::ApiError;
@@ -57,7 +57,7 @@ pub(in crate::http) async fn complete(
     whole(&model, answer, first).await
 }
 
-async fn whole(model: &Known, mut answer: Answer, first: Part) -> Result<Response, ApiError> {
+async fn whole(model: &KnownModel, mut answer: Answer, first: Part) -> Result<Response, ApiError> {
     let mut text = String::new();
     let mut part = first;
     let bill = loop {
@@ -87,7 +87,7 @@ async fn whole(model: &Known, mut answer: Answer, first: Part) -> Result<Respons
     Ok(json_response(&body, answer.final_headers(&bill)))
 }
 
-fn fingerprint(model: &Known) -> String {
+fn fingerprint(model: &KnownModel) -> String {
     let id = model.id.to_string();
     format!("bombyx-{}", id.get(..FINGERPRINT_DIGITS).unwrap_or(&id))
 }

@@ -22,13 +22,13 @@ const SEEK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A model that can be ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownModel {
     pub(super) id: ModelId,
     pub(super) name: String,
 }
 
 /// What is offered under one name.
-struct Offered {
+struct OfferedModel {
     id: ModelId,
     kind: TaskKind,
     providers: usize,
@@ -52,8 +52,8 @@ pub(in crate::http) async fn one(
 }
 
 /// The model that `name` means: an id, a name of the catalogue, or a name that exactly one offered model has.
-pub(super) async fn resolve(node: &NodeHandle, name: &str, kind: TaskKind) -> Result<Known, ApiError> {
-    let known = |id, name: &str| Known { id, name: name.to_owned() };
+pub(super) async fn resolve(node: &NodeHandle, name: &str, kind: TaskKind) -> Result<KnownModel, ApiError> {
+    let known = |id, name: &str| KnownModel { id, name: name.to_owned() };
     if let Ok((id, does)) = models::named(name) {
         if let Some(does) = does {
             check_kind(name, does, kind)?;
@@ -111,7 +111,7 @@ const fn word(kind: TaskKind) -> &'static str {
 }
 
 /// Offers by name. A model whose name another has too is listed by its id.
-fn offered(asks: Vec<Ask>) -> BTreeMap<String, Offered> {
+fn offered(asks: Vec<Ask>) -> BTreeMap<String, OfferedModel> {
     let mut by_id: BTreeMap<ModelId, Vec<Ask>> = BTreeMap::new();
     for ask in asks {
         by_id.entry(ask.model).or_default().push(ask);
@@ -125,12 +125,12 @@ fn offered(asks: Vec<Ask>) -> BTreeMap<String, Offered> {
         let name = entry.map_or_else(|| cheapest.name.clone(), |entry| entry.manifest().name.clone());
         let taken = offered.contains_key(&name) || entry.is_none() && catalog::find(&name).is_ok();
         let name = if taken { id.to_string() } else { name };
-        offered.insert(name, Offered { id, kind: cheapest.kind, providers, cheapest });
+        offered.insert(name, OfferedModel { id, kind: cheapest.kind, providers, cheapest });
     }
     offered
 }
 
-fn card(name: &str, offered: &Offered) -> Value {
+fn card(name: &str, offered: &OfferedModel) -> Value {
     let price = offered.cheapest.price;
     json!({
         "id": name,

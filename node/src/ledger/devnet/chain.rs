@@ -57,7 +57,7 @@ enum Schedule {
 }
 
 /// An internal message on its way, and the block from which it may arrive.
-struct Travelling {
+struct MessageInTransit {
     due: u32,
     message: Cell,
 }
@@ -86,7 +86,7 @@ pub(super) struct State {
     log: VecDeque<Record>,
     /// Accounts in the order in which they got coins from the faucet or executed something, the latest last; repeated.
     touched: VecDeque<Address>,
-    travelling: VecDeque<Travelling>,
+    travelling: VecDeque<MessageInTransit>,
     mempool: VecDeque<(Cell, StdAddr)>,
     schedule: Schedule,
     config: ParsedConfig,
@@ -173,7 +173,7 @@ impl State {
     pub(super) fn total_balance(&self) -> u128 {
         let accounts = self.accounts.values().filter_map(|shard| shard.load_account().ok().flatten());
         let held: u128 = accounts.map(|account| account.balance.tokens.into_inner()).sum();
-        let carried = |travelling: &Travelling| match travelling.message.parse::<MsgInfo>() {
+        let carried = |travelling: &MessageInTransit| match travelling.message.parse::<MsgInfo>() {
             Ok(MsgInfo::Int(info)) => info.value.tokens.into_inner(),
             _ => 0,
         };
@@ -256,7 +256,7 @@ impl State {
         let mut arrived = 0;
         while arrived < BLOCK_MESSAGES_MAX
             && self.travelling.front().is_some_and(|travelling| travelling.due <= block)
-            && let Some(Travelling { message, .. }) = self.travelling.pop_front()
+            && let Some(MessageInTransit { message, .. }) = self.travelling.pop_front()
         {
             arrived += 1;
             let Ok(MsgInfo::Int(info)) = message.parse::<MsgInfo>() else { continue };
@@ -310,7 +310,7 @@ impl State {
             Schedule::Blocks { hop } => block.saturating_add(hop),
         };
         let sent = output.transaction_meta.out_msgs.iter().map(|message| message.inner().clone());
-        self.travelling.extend(sent.map(|message| Travelling { due, message }));
+        self.travelling.extend(sent.map(|message| MessageInTransit { due, message }));
         let account = Address { workchain: to.workchain, hash: to.address.0 };
         let record = Record {
             account,
