@@ -1,7 +1,7 @@
 //! The rules of `spec/06-channel.md` that one side keeps by itself.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::{Earner, Took, VoucherFault};
@@ -22,7 +22,7 @@ use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::watcher::Watcher;
 use bombyx_protocol::wire::message::Payment;
 use ed25519_dalek::SigningKey;
-use swarm::{CALM, Swarm};
+use testbed::{CALM, Testbed};
 
 const PEER: NodeId = NodeId([9; 32]);
 
@@ -255,39 +255,43 @@ fn what_is_given_up_frees_the_channel_and_is_no_head_start_when_paid_late() {
 /// (CH-18)
 #[test]
 fn a_provider_claims_when_enough_is_covered_and_each_total_once() {
-    let mut swarm = Swarm::new(32, CALM);
+    let mut testbed = Testbed::new(32, CALM);
     let coin = Nano(1_000_000_000);
-    let client = swarm.client(1, coin);
+    let client = testbed.client(1, coin);
     let config = ProviderConfig { settle_at: Nano(60_000), ..ProviderConfig::for_tests(1) };
-    let provider = swarm.provider_with(config, swarm::price(400_000), 1_000);
-    swarm.order(client, 1, swarm::chat("count for me", 400), coin, Span::from_s(60));
-    swarm.run_to_end(Span::from_s(60));
-    let earned = swarm.provider_at(provider).channels().next().unwrap().paid();
+    let provider = testbed.provider_with(config, testbed::price(400_000), 1_000);
+    testbed.order(client, 1, testbed::chat("count for me", 400), coin, Span::from_s(60));
+    testbed.run_to_end(Span::from_s(60));
+    let earned = testbed.provider_at(provider).channels().next().unwrap().paid();
     let claims = earned.0 / 60_000;
-    assert!(swarm.chain.claims >= 1 && swarm.chain.claims as u64 <= claims, "{} claims", swarm.chain.claims);
-    let paid_out = swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash);
+    assert!(
+        testbed.chain.claims >= 1 && testbed.chain.claims as u64 <= claims,
+        "{} claims",
+        testbed.chain.claims
+    );
+    let paid_out = testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash);
     assert!(earned.0 - paid_out < 60_000, "{paid_out} of {earned} is paid out");
 }
 
 /// (CH-27)
 #[test]
 fn a_channel_that_was_opened_beforehand_pays_the_first_job_and_no_second_one_is_opened() {
-    let mut swarm = Swarm::new(35, CALM);
+    let mut testbed = Testbed::new(35, CALM);
     let (coin, deposit) = (Nano(1_000_000_000), Nano(30_000_000));
-    let client = swarm.client(1, coin);
-    let provider = swarm.provider(1, swarm::price(4_000_000), 1_000);
-    let payee = swarm.provider_at(provider).payee();
-    assert_eq!(swarm.client_at(client).channel_to(provider, &payee), None);
+    let client = testbed.client(1, coin);
+    let provider = testbed.provider(1, testbed::price(4_000_000), 1_000);
+    let payee = testbed.provider_at(provider).payee();
+    assert_eq!(testbed.client_at(client).channel_to(provider, &payee), None);
     for _ in 0..2 {
-        swarm.command(client, Command::Open { provider, payee, deposit });
-        swarm.run(Span::from_s(5), |_| false);
-        assert_eq!(swarm.chain.locked(), deposit.0);
+        testbed.command(client, Command::Open { provider, payee, deposit });
+        testbed.run(Span::from_s(5), |_| false);
+        assert_eq!(testbed.chain.locked(), deposit.0);
     }
-    let account = swarm.client_at(client).channel_to(provider, &payee).unwrap();
-    swarm.order(client, 1, swarm::chat("count for me", 100), coin, Span::from_s(60));
-    swarm.run_to_end(Span::from_s(60));
-    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
-    let channels: Vec<&Payer> = swarm.client_at(client).channels().collect();
+    let account = testbed.client_at(client).channel_to(provider, &payee).unwrap();
+    testbed.order(client, 1, testbed::chat("count for me", 100), coin, Span::from_s(60));
+    testbed.run_to_end(Span::from_s(60));
+    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
+    let channels: Vec<&Payer> = testbed.client_at(client).channels().collect();
     assert_eq!(channels.len(), 1);
     assert_eq!((channels[0].account(), channels[0].record().cumulative), (account, cost));
 }
@@ -295,14 +299,14 @@ fn a_channel_that_was_opened_beforehand_pays_the_first_job_and_no_second_one_is_
 /// (CH-27)
 #[test]
 fn what_no_bidder_would_be_given_is_not_opened_by_hand_either() {
-    let mut swarm = Swarm::new(36, CALM);
+    let mut testbed = Testbed::new(36, CALM);
     let most = Nano(500_000_000);
     let too_much = Nano(most.0 + 1);
     let policy = ChannelPolicy { deposit_max: most, ..ChannelPolicy::default() };
     let config = ClientConfig { policy, ..ClientConfig::for_tests(1) };
-    let client = swarm.client_with(config, Nano(1_000_000_000));
-    let provider = swarm.provider(1, swarm::price(4_000_000), 1_000);
-    let payee = swarm.provider_at(provider).payee();
+    let client = testbed.client_with(config, Nano(1_000_000_000));
+    let provider = testbed.provider(1, testbed::price(4_000_000), 1_000);
+    let payee = testbed.provider_at(provider).payee();
     let refused = [
         (Payee { network_id: payee.network_id - 1, ..payee }, Nano(1)),
         (Payee { challenge_s: u32::MAX, ..payee }, Nano(1)),
@@ -310,56 +314,56 @@ fn what_no_bidder_would_be_given_is_not_opened_by_hand_either() {
         (payee, too_much),
     ];
     for (payee, deposit) in refused {
-        assert!(swarm.client_at(client).can_open(&payee, deposit).is_err(), "{payee:?}");
-        swarm.command(client, Command::Open { provider, payee, deposit });
-        swarm.run(Span::from_s(5), |_| false);
-        assert_eq!(swarm.client_at(client).channels().count(), 0, "{payee:?}");
+        assert!(testbed.client_at(client).can_open(&payee, deposit).is_err(), "{payee:?}");
+        testbed.command(client, Command::Open { provider, payee, deposit });
+        testbed.run(Span::from_s(5), |_| false);
+        assert_eq!(testbed.client_at(client).channels().count(), 0, "{payee:?}");
     }
-    assert_eq!(swarm.client_at(client).can_open(&payee, most), Ok(()));
+    assert_eq!(testbed.client_at(client).can_open(&payee, most), Ok(()));
 }
 
 /// (CH-26)
 #[test]
 fn a_settlement_leaves_a_channel_open_whose_close_would_pay_nothing_out() {
-    let mut swarm = Swarm::new(33, CALM);
+    let mut testbed = Testbed::new(33, CALM);
     let coin = Nano(1_000_000_000);
     let minute = Span::from_s(60);
-    let client = swarm.client(1, coin);
-    let provider = swarm.provider(1, swarm::price(4_000_000), 1_000);
+    let client = testbed.client(1, coin);
+    let provider = testbed.provider(1, testbed::price(4_000_000), 1_000);
     let payout = ProviderConfig::for_tests(1).payout.hash;
-    swarm.order(client, 1, swarm::chat("count for me", 100), coin, minute);
-    swarm.run_to_end(minute);
-    let first = swarm.outcome(1).end.unwrap().unwrap().cost;
+    testbed.order(client, 1, testbed::chat("count for me", 100), coin, minute);
+    testbed.run_to_end(minute);
+    let first = testbed.outcome(1).end.unwrap().unwrap().cost;
     assert!(first < limits::PAYOUT_MIN);
-    swarm.command(provider, Command::Settle);
-    swarm.run(Span::from_s(5), |_| false);
-    assert!(swarm.chain.locked() > 0, "{first} would be lost");
+    testbed.command(provider, Command::Settle);
+    testbed.run(Span::from_s(5), |_| false);
+    assert!(testbed.chain.locked() > 0, "{first} would be lost");
 
     // A second job on it makes the close worth while.
-    swarm.order(client, 2, swarm::chat("count for me", 100), coin, minute);
-    swarm.run_to_end(minute);
-    let both = first.saturating_plus(swarm.outcome(2).end.unwrap().unwrap().cost);
+    testbed.order(client, 2, testbed::chat("count for me", 100), coin, minute);
+    testbed.run_to_end(minute);
+    let both = first.saturating_plus(testbed.outcome(2).end.unwrap().unwrap().cost);
     assert!(both >= limits::PAYOUT_MIN);
-    swarm.command(provider, Command::Settle);
-    swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
-    assert_eq!(swarm.chain.locked(), 0);
-    assert_eq!(swarm.chain.balance(&payout), both.0);
+    testbed.command(provider, Command::Settle);
+    testbed.run(Span::from_s(5), |testbed| testbed.chain.locked() == 0);
+    assert_eq!(testbed.chain.locked(), 0);
+    assert_eq!(testbed.chain.balance(&payout), both.0);
 }
 
 /// (CH-26)
 #[test]
 fn a_channel_that_is_named_is_closed_whatever_is_due_on_it() {
-    let mut swarm = Swarm::new(34, CALM);
+    let mut testbed = Testbed::new(34, CALM);
     let coin = Nano(1_000_000_000);
-    let client = swarm.client(1, coin);
-    let provider = swarm.provider(1, swarm::price(400_000), 1_000);
-    swarm.order(client, 1, swarm::chat("count for me", 100), coin, Span::from_s(60));
-    swarm.run_to_end(Span::from_s(60));
-    let account = swarm.provider_at(provider).channels().next().unwrap().account();
-    swarm.command(provider, Command::Settle);
-    swarm.command(provider, Command::Close { account });
-    swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
-    assert_eq!(swarm.chain.locked(), 0);
+    let client = testbed.client(1, coin);
+    let provider = testbed.provider(1, testbed::price(400_000), 1_000);
+    testbed.order(client, 1, testbed::chat("count for me", 100), coin, Span::from_s(60));
+    testbed.run_to_end(Span::from_s(60));
+    let account = testbed.provider_at(provider).channels().next().unwrap().account();
+    testbed.command(provider, Command::Settle);
+    testbed.command(provider, Command::Close { account });
+    testbed.run(Span::from_s(5), |testbed| testbed.chain.locked() == 0);
+    assert_eq!(testbed.chain.locked(), 0);
 }
 
 /// (CH-26)

@@ -2,7 +2,7 @@
 //! a task, tasks without money, invented channels, by one name, by many of one prefix and by many prefixes.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
-mod swarm;
+mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerCall;
@@ -14,8 +14,8 @@ use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Ack, FromClient, Payment, Refusal, Work};
 use bombyx_protocol::work::order::TaskKind;
-use swarm::guest::{Guest, Opened, channel, net, voucher_of};
-use swarm::{CALM, MODEL, Swarm, chat, price};
+use testbed::guest::{Guest, Opened, channel, net, voucher_of};
+use testbed::{CALM, MODEL, Testbed, chat, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -27,45 +27,45 @@ fn with_credit(credit: u64, per_hour: u64) -> ProviderConfig {
 }
 
 /// A provider of eight slots without credit, and honest clients of which the first half has paid it before.
-fn market(seed: u64, clients: u64) -> (Swarm, NodeId, Vec<NodeId>) {
-    let mut swarm = Swarm::new(seed, CALM);
-    swarm.slots = 8;
-    let provider = swarm.provider_with(with_credit(0, 0), price(PRICE), 2_000);
-    let clients: Vec<NodeId> = (1..=clients).map(|number| swarm.client(number, COIN)).collect();
+fn market(seed: u64, clients: u64) -> (Testbed, NodeId, Vec<NodeId>) {
+    let mut testbed = Testbed::new(seed, CALM);
+    testbed.slots = 8;
+    let provider = testbed.provider_with(with_credit(0, 0), price(PRICE), 2_000);
+    let clients: Vec<NodeId> = (1..=clients).map(|number| testbed.client(number, COIN)).collect();
     for (number, client) in (1_000..).zip(&clients[..clients.len() / 2]) {
-        swarm.order(*client, number, chat("count for me", 40), COIN, MINUTE);
+        testbed.order(*client, number, chat("count for me", 40), COIN, MINUTE);
     }
-    swarm.run_to_end(MINUTE);
-    assert!(swarm.outcomes.values().all(|outcome| matches!(outcome.end, Some(Ok(_)))));
-    swarm.outcomes.clear();
-    (swarm, provider, clients)
+    testbed.run_to_end(MINUTE);
+    assert!(testbed.outcomes.values().all(|outcome| matches!(outcome.end, Some(Ok(_)))));
+    testbed.outcomes.clear();
+    (testbed, provider, clients)
 }
 
 /// `attack` is called `rate` times a second for so long, while every honest client gives an order a second. Returns how many
 /// of the customers' and of the newcomers' orders are answered, of how many each.
 fn under(
-    market: &mut (Swarm, NodeId, Vec<NodeId>),
+    market: &mut (Testbed, NodeId, Vec<NodeId>),
     rate: u64,
     seconds: u64,
-    mut attack: impl FnMut(&mut Swarm, NodeId, u64),
+    mut attack: impl FnMut(&mut Testbed, NodeId, u64),
 ) -> (usize, usize, usize) {
-    let (swarm, provider, clients) = market;
+    let (testbed, provider, clients) = market;
     let (mut done, mut order) = (0, 1);
     for second in 0..seconds {
         for (place, client) in (0u64..).zip(clients.iter()) {
-            swarm.run(Span::from_ms(7 + place), |_| false);
-            swarm.order(*client, order, chat("count for me", 40), COIN, Span::from_s(40));
+            testbed.run(Span::from_ms(7 + place), |_| false);
+            testbed.order(*client, order, chat("count for me", 40), COIN, Span::from_s(40));
             order += 1;
         }
         let until = (second + 1) * rate;
         while done < until {
-            attack(swarm, *provider, done);
+            attack(testbed, *provider, done);
             done += 1;
-            swarm.run(Span(900_000 / rate.max(1)), |_| false);
+            testbed.run(Span(900_000 / rate.max(1)), |_| false);
         }
     }
-    swarm.run_to_end(MINUTE);
-    for (id, outcome) in &swarm.outcomes {
+    testbed.run_to_end(MINUTE);
+    for (id, outcome) in &testbed.outcomes {
         if let Some(Err((why, _))) = &outcome.end {
             println!("order {}: {why:?} after {:?}", id.0, outcome.failed_over);
         }
@@ -73,7 +73,7 @@ fn under(
     let per_round = clients.len() as u64;
     let answered = |is_customer: bool| {
         let of = |order: &u64| ((order - 1) % per_round < per_round / 2) == is_customer;
-        (1..order).filter(of).filter(|order| matches!(swarm.outcome(*order).end, Some(Ok(_)))).count()
+        (1..order).filter(of).filter(|order| matches!(testbed.outcome(*order).end, Some(Ok(_)))).count()
     };
     (answered(true), answered(false), usize::try_from(order - 1).unwrap() / 2)
 }
@@ -89,26 +89,26 @@ fn invented_channels_keep_nobody_out_before_and_after_a_restart() {
     let mut market = market(1, 2);
     let mut thief = Guest::new(&mut market.0, 1, net(1));
     let bid = thief.call(&mut market.0, market.1).unwrap();
-    let served = under(&mut market, 150, 30, |swarm, provider, _| {
-        if let Some(opened) = thief.award(swarm, provider, &bid) {
-            thief.work(swarm, provider, &bid.0, opened, 50);
+    let served = under(&mut market, 150, 30, |testbed, provider, _| {
+        if let Some(opened) = thief.award(testbed, provider, &bid) {
+            thief.work(testbed, provider, &bid.0, opened, 50);
         }
-        let unfunded = swarm.provider_at(provider).channels().filter(|earner| !earner.is_open()).count();
+        let unfunded = testbed.provider_at(provider).channels().filter(|earner| !earner.is_open()).count();
         assert!(unfunded <= limits::UNFUNDED_PER_CLIENT_MAX + 2, "{unfunded} channels");
     });
     assert_served(served, "invented channels");
-    let (swarm, provider, clients) = &mut market;
-    let names = swarm.disk(*provider).count();
+    let (testbed, provider, clients) = &mut market;
+    let names = testbed.disk(*provider).count();
     assert_eq!(names, clients.len(), "only channels that the ledger has shown are on disk");
-    swarm.kill(*provider);
-    swarm.restart(*provider);
-    swarm.offer(*provider, price(PRICE), TaskKind::Generate, MODEL);
-    let newcomer = swarm.client(9, COIN);
-    swarm.order(newcomer, 9_999, chat("count for me", 40), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    assert!(swarm.outcome(9_999).end.unwrap().is_ok());
+    testbed.kill(*provider);
+    testbed.restart(*provider);
+    testbed.offer(*provider, price(PRICE), TaskKind::Generate, MODEL);
+    let newcomer = testbed.client(9, COIN);
+    testbed.order(newcomer, 9_999, chat("count for me", 40), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    assert!(testbed.outcome(9_999).end.unwrap().is_ok());
     assert!(
-        swarm.faults.iter().all(|(_, fault)| *fault == PeerFault::NoMoney || *fault == PeerFault::NoTask)
+        testbed.faults.iter().all(|(_, fault)| *fault == PeerFault::NoMoney || *fault == PeerFault::NoTask)
     );
 }
 
@@ -116,13 +116,13 @@ fn invented_channels_keep_nobody_out_before_and_after_a_restart() {
 #[test]
 fn a_thousand_prefixes_with_invented_channels_keep_nobody_out() {
     let mut market = market(2, 4);
-    let served = under(&mut market, 100, 10, |swarm, provider, turn| {
-        let mut guest = Guest::new(swarm, 10_000 + turn, net(turn));
-        let Some(bid) = guest.call(swarm, provider) else { return };
-        if let Some(opened) = guest.award(swarm, provider, &bid) {
-            guest.work(swarm, provider, &bid.0, opened, 50);
+    let served = under(&mut market, 100, 10, |testbed, provider, turn| {
+        let mut guest = Guest::new(testbed, 10_000 + turn, net(turn));
+        let Some(bid) = guest.call(testbed, provider) else { return };
+        if let Some(opened) = guest.award(testbed, provider, &bid) {
+            guest.work(testbed, provider, &bid.0, opened, 50);
         }
-        assert!(swarm.provider_at(provider).channels().count() <= limits::UNFUNDED_MAX + 4);
+        assert!(testbed.provider_at(provider).channels().count() <= limits::UNFUNDED_MAX + 4);
     });
     assert_served(served, "a thousand prefixes");
 }
@@ -132,11 +132,11 @@ fn a_thousand_prefixes_with_invented_channels_keep_nobody_out() {
 fn a_flood_of_calls_takes_no_slot_from_anybody() {
     for (rate, names, prefixes) in [(40, 1, 1), (100, 1, 1), (300, 1, 1), (300, u64::MAX, 1), (300, 64, 64)] {
         let mut market = market(3, 6);
-        let served = under(&mut market, rate, 5, |swarm, provider, turn| {
+        let served = under(&mut market, rate, 5, |testbed, provider, turn| {
             let name = turn % names;
-            let mut guest = Guest::new(swarm, 20_000 + name, net(500 + name % prefixes));
+            let mut guest = Guest::new(testbed, 20_000 + name, net(500 + name % prefixes));
             guest.number = turn;
-            guest.call(swarm, provider);
+            guest.call(testbed, provider);
         });
         assert_served(served, &format!("{rate} calls a second"));
     }
@@ -147,11 +147,11 @@ fn a_flood_of_calls_takes_no_slot_from_anybody() {
 fn awards_without_a_task_hold_no_slot_and_are_held_against_who_makes_them() {
     for (rate, names) in [(4, 1), (40, 1), (40, u64::MAX)] {
         let mut market = market(4, 6);
-        let served = under(&mut market, rate, 8, |swarm, provider, turn| {
-            let mut guest = Guest::new(swarm, 30_000 + turn % names, net(700));
+        let served = under(&mut market, rate, 8, |testbed, provider, turn| {
+            let mut guest = Guest::new(testbed, 30_000 + turn % names, net(700));
             guest.number = 10 * turn;
-            if let Some(bid) = guest.call(swarm, provider) {
-                guest.award(swarm, provider, &bid);
+            if let Some(bid) = guest.call(testbed, provider) {
+                guest.award(testbed, provider, &bid);
             }
         });
         assert_served(served, &format!("{rate} awards without a task a second"));
@@ -166,11 +166,11 @@ fn awards_without_a_task_hold_no_slot_and_are_held_against_who_makes_them() {
 #[test]
 fn fresh_keys_of_one_prefix_take_nothing_from_a_customer_or_a_newcomer() {
     let mut market = market(5, 2);
-    let served = under(&mut market, 200, 10, |swarm, provider, turn| {
-        let mut guest = Guest::new(swarm, 40_000 + turn, net(800));
-        let Some(bid) = guest.call(swarm, provider) else { return };
-        if let Some(opened) = guest.award(swarm, provider, &bid).filter(|_| turn.is_multiple_of(2)) {
-            guest.work(swarm, provider, &bid.0, opened, 50);
+    let served = under(&mut market, 200, 10, |testbed, provider, turn| {
+        let mut guest = Guest::new(testbed, 40_000 + turn, net(800));
+        let Some(bid) = guest.call(testbed, provider) else { return };
+        if let Some(opened) = guest.award(testbed, provider, &bid).filter(|_| turn.is_multiple_of(2)) {
+            guest.work(testbed, provider, &bid.0, opened, 50);
         }
     });
     assert_served(served, "fresh keys");
@@ -180,24 +180,24 @@ fn fresh_keys_of_one_prefix_take_nothing_from_a_customer_or_a_newcomer() {
 #[test]
 fn what_is_served_unpaid_is_bounded_by_the_hour_whatever_the_names() {
     let cost = price(PRICE).cost(12, 40).unwrap().0;
-    let mut swarm = Swarm::new(6, CALM);
-    let provider = swarm.provider_with(with_credit(cost, 8 * cost), price(PRICE), 1_000);
+    let mut testbed = Testbed::new(6, CALM);
+    let provider = testbed.provider_with(with_credit(cost, 8 * cost), price(PRICE), 1_000);
     for number in 0..40 {
-        let mut guest = Guest::new(&mut swarm, 50_000 + number, net(900 + number));
-        let bid = guest.call(&mut swarm, provider).unwrap();
+        let mut guest = Guest::new(&mut testbed, 50_000 + number, net(900 + number));
+        let bid = guest.call(&mut testbed, provider).unwrap();
         assert!(bid.0.credit <= Nano(cost), "no more than what is left is promised");
-        if let Some(opened) = guest.award(&mut swarm, provider, &bid) {
-            guest.work(&mut swarm, provider, &bid.0, opened, 40);
+        if let Some(opened) = guest.award(&mut testbed, provider, &bid) {
+            guest.work(&mut testbed, provider, &bid.0, opened, 40);
         }
-        swarm.run(Span::from_s(40), |_| false);
+        testbed.run(Span::from_s(40), |_| false);
     }
-    let served: u64 = swarm.served.iter().map(|(_, served)| served.cost.0).sum();
+    let served: u64 = testbed.served.iter().map(|(_, served)| served.cost.0).sum();
     assert!(served >= 4 * cost && served <= 8 * cost, "{served} of {}", 8 * cost);
-    let mut late = Guest::new(&mut swarm, 1, net(1));
-    assert_eq!(late.call(&mut swarm, provider).unwrap().0.credit, Nano::ZERO, "and the bids say so");
-    swarm.run(limits::CREDIT_HOUR, |_| false);
+    let mut late = Guest::new(&mut testbed, 1, net(1));
+    assert_eq!(late.call(&mut testbed, provider).unwrap().0.credit, Nano::ZERO, "and the bids say so");
+    testbed.run(limits::CREDIT_HOUR, |_| false);
     assert_eq!(
-        late.call(&mut swarm, provider).unwrap().0.credit,
+        late.call(&mut testbed, provider).unwrap().0.credit,
         Nano(cost),
         "an hour later there is some again"
     );
@@ -206,46 +206,46 @@ fn what_is_served_unpaid_is_bounded_by_the_hour_whatever_the_names() {
 /// (MK-42, MK-44) Nobody is there but a household: nothing is capped.
 #[test]
 fn eight_fresh_homes_behind_one_address_are_all_served() {
-    let mut swarm = Swarm::new(7, CALM);
-    swarm.slots = 8;
-    swarm.provider_with(with_credit(0, 0), price(PRICE), 2_000);
+    let mut testbed = Testbed::new(7, CALM);
+    testbed.slots = 8;
+    testbed.provider_with(with_credit(0, 0), price(PRICE), 2_000);
     for number in 1..=8 {
-        let home = swarm.client(number, COIN);
-        swarm.shared.insert(home, Prefix::of_ipv4([127, 0, 0, 1]));
-        swarm.order(home, number, chat("count for me", 40), COIN, MINUTE);
+        let home = testbed.client(number, COIN);
+        testbed.shared.insert(home, Prefix::of_ipv4([127, 0, 0, 1]));
+        testbed.order(home, number, chat("count for me", 40), COIN, MINUTE);
     }
-    swarm.run_to_end(MINUTE);
-    assert!((1..=8).all(|number| swarm.outcome(number).end.unwrap().is_ok()));
-    assert!(swarm.crowds.is_empty(), "{:?}", swarm.crowds);
+    testbed.run_to_end(MINUTE);
+    assert!((1..=8).all(|number| testbed.outcome(number).end.unwrap().is_ok()));
+    assert!(testbed.crowds.is_empty(), "{:?}", testbed.crowds);
 }
 
 /// A guest with a channel of one coin, on which it never pays.
-fn depositor(seed: u64) -> (Swarm, NodeId, Guest, ChannelTerms) {
-    let mut swarm = Swarm::new(seed, CALM);
-    let provider = swarm.provider_with(with_credit(0, 0), price(PRICE), 1_000);
-    let mut guest = Guest::new(&mut swarm, 70_000, net(70));
-    let (bid, _) = guest.call(&mut swarm, provider).unwrap();
+fn depositor(seed: u64) -> (Testbed, NodeId, Guest, ChannelTerms) {
+    let mut testbed = Testbed::new(seed, CALM);
+    let provider = testbed.provider_with(with_credit(0, 0), price(PRICE), 1_000);
+    let mut guest = Guest::new(&mut testbed, 70_000, net(70));
+    let (bid, _) = guest.call(&mut testbed, provider).unwrap();
     let terms = channel(&bid, 1);
-    swarm.chain.fund([9; 32], Nano(2 * COIN.0));
+    testbed.chain.fund([9; 32], Nano(2 * COIN.0));
     let open = LedgerCall::Open { terms: terms.clone().into(), deposit: COIN };
-    swarm.chain.call(guest.identity.id(), Some([9; 32]), open);
-    let now = swarm.now;
-    swarm.chain.block(now);
-    assert_eq!(swarm.chain.locked(), COIN.0);
-    (swarm, provider, guest, terms)
+    testbed.chain.call(guest.identity.id(), Some([9; 32]), open);
+    let now = testbed.now;
+    testbed.chain.block(now);
+    assert_eq!(testbed.chain.locked(), COIN.0);
+    (testbed, provider, guest, terms)
 }
 
 /// (CH-5) The ceiling of input is above the input: what lies between is worth little, whatever it is said to be worth.
 #[test]
 fn a_price_that_the_client_raises_buys_no_tokens_ahead_of_payment() {
-    let (mut swarm, provider, mut guest, terms) = depositor(8);
-    let (mut bid, hash) = guest.call(&mut swarm, provider).unwrap();
+    let (mut testbed, provider, mut guest, terms) = depositor(8);
+    let (mut bid, hash) = guest.call(&mut testbed, provider).unwrap();
     bid.price.input_per_k = Nano(100 * bid.price.input_per_k.0);
-    let mut opened = guest.award(&mut swarm, provider, &(bid, hash)).unwrap();
+    let mut opened = guest.award(&mut testbed, provider, &(bid, hash)).unwrap();
     let work = Work { task: chat("count for me", 2_000), channel: terms };
-    guest.seals(&mut swarm, provider, &mut opened, &FromClient::Work(work));
-    swarm.run(MINUTE, |_| false);
-    let served = swarm.served.iter().map(|(_, served)| served.output_tokens).sum::<u64>();
+    guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(work));
+    testbed.run(MINUTE, |_| false);
+    let served = testbed.served.iter().map(|(_, served)| served.output_tokens).sum::<u64>();
     let own = price(PRICE).cost(76, limits::WINDOW_TOKENS).unwrap().0 * 1_000 / PRICE;
     assert!(served > 0 && served <= limits::WINDOW_TOKENS + own + 1, "{served}");
 }
@@ -253,22 +253,22 @@ fn a_price_that_the_client_raises_buys_no_tokens_ahead_of_payment() {
 /// (CH-9) Nor does a job at a price that nobody asked for, and that is left at once, make room for more loss.
 #[test]
 fn what_may_be_lost_on_a_channel_follows_the_providers_own_prices() {
-    let (mut swarm, provider, mut guest, terms) = depositor(9);
+    let (mut testbed, provider, mut guest, terms) = depositor(9);
     let own = price(PRICE).cost(76, limits::WINDOW_TOKENS).unwrap().0;
     for number in 0..40 {
-        let Some((mut bid, hash)) = guest.call(&mut swarm, provider) else { continue };
+        let Some((mut bid, hash)) = guest.call(&mut testbed, provider) else { continue };
         if number == 0 {
             bid.price = bid.price.scaled(1_000_000_000).unwrap();
         }
-        let Some(mut opened) = guest.award(&mut swarm, provider, &(bid, hash)) else { continue };
+        let Some(mut opened) = guest.award(&mut testbed, provider, &(bid, hash)) else { continue };
         let work = Work { task: chat("count for me", 2_000), channel: terms.clone() };
-        guest.seals(&mut swarm, provider, &mut opened, &FromClient::Work(work));
+        guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(work));
         if number == 0 {
-            guest.seals(&mut swarm, provider, &mut opened, &FromClient::Cancel);
+            guest.seals(&mut testbed, provider, &mut opened, &FromClient::Cancel);
         }
-        swarm.run(Span::from_s(100), |_| false);
+        testbed.run(Span::from_s(100), |_| false);
     }
-    let served: u64 = swarm.served.iter().map(|(_, served)| served.cost.0).sum();
+    let served: u64 = testbed.served.iter().map(|(_, served)| served.cost.0).sum();
     let most = (limits::WINDOW_PRICE_TIMES + 1) * own;
     assert!(served > own && served <= most, "{served} of {most}");
 }
@@ -278,10 +278,10 @@ fn what_may_be_lost_on_a_channel_follows_the_providers_own_prices() {
 fn jobs_of_strangers_that_hold_no_slot_have_a_room_and_the_node_is_told_when_it_is_full() {
     let mut market = market(8, 2);
     let mut accepted = 0;
-    let served = under(&mut market, 70, 6, |swarm, provider, turn| {
-        let mut guest = Guest::new(swarm, 60_000 + turn, net(1_000 + turn));
-        let Some(bid) = guest.call(swarm, provider) else { return };
-        accepted += usize::from(guest.award(swarm, provider, &bid).is_some());
+    let served = under(&mut market, 70, 6, |testbed, provider, turn| {
+        let mut guest = Guest::new(testbed, 60_000 + turn, net(1_000 + turn));
+        let Some(bid) = guest.call(testbed, provider) else { return };
+        accepted += usize::from(guest.award(testbed, provider, &bid).is_some());
     });
     assert_served(served, "awards of many prefixes");
     assert!(accepted > limits::STRANGERS_JOBS_MAX, "{accepted}: newcomers get in by others' places");
@@ -296,54 +296,54 @@ fn jobs_of_strangers_that_hold_no_slot_have_a_room_and_the_node_is_told_when_it_
 }
 
 /// A job of the guest's on its channel: the task is there, and nothing is acknowledged.
-fn begun(swarm: &mut Swarm, provider: NodeId, guest: &mut Guest, terms: &ChannelTerms) -> Option<Opened> {
-    let bid = guest.call(swarm, provider)?;
-    let mut opened = guest.award(swarm, provider, &bid)?;
+fn begun(testbed: &mut Testbed, provider: NodeId, guest: &mut Guest, terms: &ChannelTerms) -> Option<Opened> {
+    let bid = guest.call(testbed, provider)?;
+    let mut opened = guest.award(testbed, provider, &bid)?;
     let work = Work { task: chat("count for me", 2_000), channel: terms.clone() };
-    guest.seals(swarm, provider, &mut opened, &FromClient::Work(work));
+    guest.seals(testbed, provider, &mut opened, &FromClient::Work(work));
     Some(opened)
 }
 
 /// Acknowledges all that comes, with this payment, until the provider has nothing more to say for half a second. Returns when
 /// it said the last new thing.
 fn acknowledge(
-    swarm: &mut Swarm,
+    testbed: &mut Testbed,
     provider: NodeId,
     guest: &Guest,
     opened: &mut Opened,
     payment: Option<Payment>,
 ) -> Time {
-    let mut at = swarm.now;
+    let mut at = testbed.now;
     for _ in 0..100 {
-        if !guest.mail(swarm).is_empty() {
-            at = swarm.now;
+        if !guest.mail(testbed).is_empty() {
+            at = testbed.now;
         }
         let ack = Ack { next: u32::MAX, payment, countersignature: None };
-        guest.seals(swarm, provider, opened, &FromClient::Ack(ack));
-        swarm.run(Span::from_ms(5), |_| false);
+        guest.seals(testbed, provider, opened, &FromClient::Ack(ack));
+        testbed.run(Span::from_ms(5), |_| false);
     }
     at
 }
 
 /// Every job that was served so far: what it cost and how it ended.
-fn ends(swarm: &Swarm) -> Vec<Option<Refusal>> {
-    swarm.served.iter().map(|(_, served)| served.refused).collect()
+fn ends(testbed: &Testbed) -> Vec<Option<Refusal>> {
+    testbed.served.iter().map(|(_, served)| served.refused).collect()
 }
 
 /// (MK-45) A stranger's engine stands still for it that long, and no longer; a customer's four times that.
 #[test]
 fn who_never_paid_is_waited_for_five_seconds_and_who_has_paid_once_for_twenty() {
     for (has_paid, wait) in [(false, limits::STRANGER_PAYMENT_WAIT), (true, limits::PAYMENT_WAIT)] {
-        let (mut swarm, provider, mut guest, terms) = depositor(10);
-        let mut opened = begun(&mut swarm, provider, &mut guest, &terms).unwrap();
-        let payment = has_paid.then(|| voucher_of(&swarm, &terms, Nano(1)));
-        let stands_still = acknowledge(&mut swarm, provider, &guest, &mut opened, payment);
+        let (mut testbed, provider, mut guest, terms) = depositor(10);
+        let mut opened = begun(&mut testbed, provider, &mut guest, &terms).unwrap();
+        let payment = has_paid.then(|| voucher_of(&testbed, &terms, Nano(1)));
+        let stands_still = acknowledge(&mut testbed, provider, &guest, &mut opened, payment);
         let gone = stands_still + wait;
-        let left = gone.since(swarm.now);
-        swarm.run(Span(left.0 - 5_001), |_| false);
-        assert_eq!(ends(&swarm), [], "{has_paid}: just before");
-        swarm.run(Span(5_001), |_| false);
-        assert_eq!(ends(&swarm), [Some(Refusal::Unpaid)], "{has_paid}: just after");
+        let left = gone.since(testbed.now);
+        testbed.run(Span(left.0 - 5_001), |_| false);
+        assert_eq!(ends(&testbed), [], "{has_paid}: just before");
+        testbed.run(Span(5_001), |_| false);
+        assert_eq!(ends(&testbed), [Some(Refusal::Unpaid)], "{has_paid}: just after");
     }
 }
 
@@ -351,23 +351,23 @@ fn who_never_paid_is_waited_for_five_seconds_and_who_has_paid_once_for_twenty() 
 /// any number of jobs, and once more in the whole life of its channel.
 #[test]
 fn a_mute_client_gets_one_window_at_a_time_and_two_in_all() {
-    let served = |swarm: &Swarm| Nano(swarm.served.iter().map(|(_, served)| served.cost.0).sum());
+    let served = |testbed: &Testbed| Nano(testbed.served.iter().map(|(_, served)| served.cost.0).sum());
     for jobs in [1, 3] {
-        let (mut swarm, provider, mut guest, terms) = depositor(11);
+        let (mut testbed, provider, mut guest, terms) = depositor(11);
         // The window of the last one to come, at the price that the others have raised.
         let raised = price(PRICE).scaled(1_000_000 + (jobs - 1) * 62_500).unwrap();
         let window = raised.cost(76, limits::WINDOW_TOKENS).unwrap();
         let mut most = Nano::ZERO;
         for _ in 0..10 {
             for _ in 0..jobs {
-                begun(&mut swarm, provider, &mut guest, &terms);
+                begun(&mut testbed, provider, &mut guest, &terms);
             }
-            let before = served(&swarm);
-            swarm.run(Span::from_s(100), |_| false);
-            most = most.max(served(&swarm).saturating_minus(before));
+            let before = served(&testbed);
+            testbed.run(Span::from_s(100), |_| false);
+            most = most.max(served(&testbed).saturating_minus(before));
         }
         assert!(most > Nano(window.0 / 2) && most <= window, "{jobs} jobs: {most} of {window} at a time");
-        let all = served(&swarm);
+        let all = served(&testbed);
         assert!(all > most && all <= Nano(2 * window.0), "{jobs} jobs: {all} of two times {window}");
     }
 }

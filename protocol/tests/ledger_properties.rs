@@ -2,7 +2,7 @@
 //! than its bound, and at the end every nano is accounted for.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod testbed;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use bombyx_protocol::wire::message::Payment;
 use bombyx_protocol::work::order::TaskKind;
 use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
-use swarm::{CALM, Swarm};
+use testbed::{CALM, Testbed};
 
 const PEER: NodeId = NodeId([9; 32]);
 const EPOCH: u64 = 7;
@@ -270,10 +270,10 @@ proptest! {
     }
 }
 
-/// Seeds of the whole swarm; the next hundred passed as well.
+/// Seeds of the whole testbed; the next hundred passed as well.
 const LIED_TO: u64 = 20;
 
-/// A whole swarm under a ledger that lies at random moments to each node, with crashes. At the end the truth is shown, and
+/// A whole testbed under a ledger that lies at random moments to each node, with crashes. At the end the truth is shown, and
 /// every nano is accounted for. (CH-16, CH-30, CH-37, CH-33)
 #[test]
 fn machines_under_a_lying_ledger_lose_a_step_at_the_most() {
@@ -283,57 +283,57 @@ fn machines_under_a_lying_ledger_lose_a_step_at_the_most() {
 }
 
 fn lied_to(seed: u64) {
-    let mut swarm = Swarm::new(seed, CALM);
+    let mut testbed = Testbed::new(seed, CALM);
     let (coins, minute) = (Nano(10_000_000_000), Span::from_s(60));
     let config = ClientConfig { deposit: Nano(1_000_000_000), ..ClientConfig::for_tests(1) };
     let wallet = config.wallet.hash;
-    let client = swarm.client_with(config, coins);
-    let price = swarm::price(400_000);
-    let provider = swarm.provider(1, price, 2_000);
-    let watcher = swarm.watcher(provider);
+    let client = testbed.client_with(config, coins);
+    let price = testbed::price(400_000);
+    let provider = testbed.provider(1, price, 2_000);
+    let watcher = testbed.watcher(provider);
     let mut orders = 0;
     for _ in 0..6 {
         orders += 1;
-        swarm.order(client, orders, swarm::chat("count for me", 150), coins, minute);
+        testbed.order(client, orders, testbed::chat("count for me", 150), coins, minute);
         for _ in 0..3 {
-            let wait = Span::from_ms(swarm.random() % 400);
-            swarm.run(wait, |_| false);
-            let accounts: Vec<[u8; 32]> = swarm.chain.accounts().collect();
+            let wait = Span::from_ms(testbed.random() % 400);
+            testbed.run(wait, |_| false);
+            let accounts: Vec<[u8; 32]> = testbed.chain.accounts().collect();
             for account in accounts {
-                let true_state = swarm.chain.channel(&account);
-                let state = match swarm.random() % 9 {
+                let true_state = testbed.chain.channel(&account);
+                let state = match testbed.random() % 9 {
                     0 => None,
                     1..=3 => true_state,
-                    other => true_state.map(|state| swarm::chain::untrue(state, other, swarm.random())),
+                    other => true_state.map(|state| testbed::chain::untrue(state, other, testbed.random())),
                 };
-                let to = [client, provider, watcher][(swarm.random() % 3) as usize];
-                swarm.feed(to, Input::Ledger(LedgerEvent::Channel { account, state }));
+                let to = [client, provider, watcher][(testbed.random() % 3) as usize];
+                testbed.feed(to, Input::Ledger(LedgerEvent::Channel { account, state }));
             }
         }
-        match swarm.random() % 8 {
+        match testbed.random() % 8 {
             0 => {
-                swarm.kill(client);
-                swarm.outcomes.clear();
-                swarm.restart(client);
+                testbed.kill(client);
+                testbed.outcomes.clear();
+                testbed.restart(client);
             }
             1 => {
-                swarm.kill(provider);
-                swarm.restart(provider);
-                swarm.offer(provider, price, TaskKind::Generate, swarm::MODEL);
+                testbed.kill(provider);
+                testbed.restart(provider);
+                testbed.offer(provider, price, TaskKind::Generate, testbed::MODEL);
             }
             _ => {}
         }
-        swarm.run(Span::from_s(2), |_| false);
+        testbed.run(Span::from_s(2), |_| false);
     }
-    swarm.run_to_end(minute);
+    testbed.run_to_end(minute);
     // From now on the ledger tells the truth, also to who asks again for what is gone.
-    swarm.chain.tell_all_again();
-    swarm.command(provider, Command::Settle);
-    swarm.command(client, Command::Settle);
-    swarm.run(Span::from_s(4 * 3_600), |swarm| swarm.chain.locked() == 0);
-    assert_eq!(swarm.chain.locked(), 0, "seed {seed}: nothing is orphaned");
-    let paid = swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash);
-    assert_eq!(swarm.chain.balance(&wallet) + paid, coins.0, "seed {seed}");
+    testbed.chain.tell_all_again();
+    testbed.command(provider, Command::Settle);
+    testbed.command(client, Command::Settle);
+    testbed.run(Span::from_s(4 * 3_600), |testbed| testbed.chain.locked() == 0);
+    assert_eq!(testbed.chain.locked(), 0, "seed {seed}: nothing is orphaned");
+    let paid = testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash);
+    assert_eq!(testbed.chain.balance(&wallet) + paid, coins.0, "seed {seed}");
     // Six orders of 150 tokens at 0.4 nano each and their input: a deposit is four hundred times as much.
     let most = 6 * (100 + 200 * 400);
     assert!(paid <= most, "seed {seed}: {paid} was paid for work of {most} at the most");

@@ -1,7 +1,7 @@
 //! What a client and its providers do together when nothing goes wrong, and when one thing does.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
@@ -13,7 +13,7 @@ use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{ModelId, Order, OrderId, Task, TaskKind, Tier};
-use swarm::{CALM, Swarm, chat, engine, price};
+use testbed::{CALM, Testbed, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -21,13 +21,13 @@ const MINUTE: Span = Span::from_s(60);
 /// (CH-4, WR-10)
 #[test]
 fn an_answer_is_streamed_paid_and_settled_to_the_nano() {
-    let mut swarm = Swarm::new(1, CALM);
-    let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(40_000_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 100), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
+    let mut testbed = Testbed::new(1, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(40_000_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 100), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
 
-    let outcome = swarm.outcome(1);
+    let outcome = testbed.outcome(1);
     let bill = outcome.end.unwrap().unwrap();
     assert_eq!(outcome.text, engine::answer(100));
     let expected = price(40_000_000).cost(12, 100).unwrap();
@@ -36,31 +36,31 @@ fn an_answer_is_streamed_paid_and_settled_to_the_nano() {
         (bill.input_tokens, bill.output_tokens, bill.providers.as_slice()),
         (12, 100, &[provider][..])
     );
-    assert_eq!(swarm.served.len(), 1);
-    assert!(swarm.served[0].1.countersigned, "the client has signed that it was served");
-    assert_eq!(swarm.served[0].1.cost, expected);
+    assert_eq!(testbed.served.len(), 1);
+    assert!(testbed.served[0].1.countersigned, "the client has signed that it was served");
+    assert_eq!(testbed.served[0].1.cost, expected);
 
-    swarm.command(provider, Command::Settle);
-    swarm.run(MINUTE, |swarm| swarm.chain.locked() == 0);
+    testbed.command(provider, Command::Settle);
+    testbed.run(MINUTE, |testbed| testbed.chain.locked() == 0);
     let payout = ProviderConfig::for_tests(1).payout.hash;
-    assert_eq!(swarm.chain.balance(&payout), expected.0);
-    assert_eq!(swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - expected.0);
-    assert!(swarm.faults.is_empty(), "{:?}", swarm.faults);
+    assert_eq!(testbed.chain.balance(&payout), expected.0);
+    assert_eq!(testbed.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - expected.0);
+    assert!(testbed.faults.is_empty(), "{:?}", testbed.faults);
 }
 
 #[test]
 fn embeddings_arrive_complete_and_once() {
-    let mut swarm = Swarm::new(2, CALM);
-    let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 1_000);
+    let mut testbed = Testbed::new(2, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
     let embedder = ModelId([2; 32]);
-    swarm.offer(provider, price(1_000), TaskKind::Embed, embedder);
+    testbed.offer(provider, price(1_000), TaskKind::Embed, embedder);
     let task = Task::Embed { inputs: (0..10).map(|number| format!("text {number}")).collect() };
     let order =
         Order { model: embedder, task, max_cost: COIN, deadline: MINUTE, tier: Tier::Open, nano_per_ms: 0 };
-    swarm.command(client, Command::Order { id: OrderId(1), order: Box::new(order) });
-    swarm.run_to_end(MINUTE);
-    let outcome = swarm.outcome(1);
+    testbed.command(client, Command::Order { id: OrderId(1), order: Box::new(order) });
+    testbed.run_to_end(MINUTE);
+    let outcome = testbed.outcome(1);
     assert!(outcome.end.unwrap().is_ok());
     assert_eq!(outcome.rows.len(), 10);
     assert!(outcome.rows.values().all(|times| *times == 1));
@@ -68,13 +68,13 @@ fn embeddings_arrive_complete_and_once() {
 
 #[test]
 fn the_best_score_wins_and_is_paid_by_the_second() {
-    let mut swarm = Swarm::new(3, CALM);
-    let client = swarm.client(1, COIN);
-    let dear = swarm.provider(1, price(800_000), 1_000);
-    let cheap = swarm.provider(2, price(400_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 50), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let outcome = swarm.outcome(1);
+    let mut testbed = Testbed::new(3, CALM);
+    let client = testbed.client(1, COIN);
+    let dear = testbed.provider(1, price(800_000), 1_000);
+    let cheap = testbed.provider(2, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 50), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let outcome = testbed.outcome(1);
     let bill = outcome.end.unwrap().unwrap();
     assert_eq!(bill.providers, [cheap]);
     let own = price(400_000).cost(12, 50).unwrap();
@@ -89,15 +89,15 @@ fn the_best_score_wins_and_is_paid_by_the_second() {
 /// (WR-13, MK-13)
 #[test]
 fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {
-    let mut swarm = Swarm::new(4, CALM);
-    let client = swarm.client(1, COIN);
-    let cheap = swarm.provider(1, price(400_000), 20_000);
-    let dear = swarm.provider(2, price(800_000), 20_000);
-    swarm.order(client, 1, chat("count for me", 120), COIN, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() >= 40);
-    swarm.kill(cheap);
-    swarm.run_to_end(MINUTE);
-    let outcome = swarm.outcome(1);
+    let mut testbed = Testbed::new(4, CALM);
+    let client = testbed.client(1, COIN);
+    let cheap = testbed.provider(1, price(400_000), 20_000);
+    let dear = testbed.provider(2, price(800_000), 20_000);
+    testbed.order(client, 1, chat("count for me", 120), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() >= 40);
+    testbed.kill(cheap);
+    testbed.run_to_end(MINUTE);
+    let outcome = testbed.outcome(1);
     let bill = outcome.end.unwrap().unwrap();
     assert_eq!(outcome.text, engine::answer(120));
     assert_eq!(outcome.failed_over, [Failure::Stalled]);
@@ -109,16 +109,16 @@ fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {
 /// (WR-1, WR-13)
 #[test]
 fn an_answer_of_thousands_of_tokens_survives_its_providers() {
-    let mut swarm = Swarm::new(40, CALM);
-    let client = swarm.client(1, COIN);
-    let providers = [1, 2, 3].map(|number| swarm.provider(number, price(number * 400_000), 1_000));
-    swarm.order(client, 1, chat("count for me", 4_000), COIN, MINUTE);
+    let mut testbed = Testbed::new(40, CALM);
+    let client = testbed.client(1, COIN);
+    let providers = [1, 2, 3].map(|number| testbed.provider(number, price(number * 400_000), 1_000));
+    testbed.order(client, 1, chat("count for me", 4_000), COIN, MINUTE);
     for (died, tokens) in [(0, 2_049), (1, 3_100)] {
-        swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() >= tokens);
-        swarm.kill(providers[died]);
+        testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() >= tokens);
+        testbed.kill(providers[died]);
     }
-    swarm.run_to_end(MINUTE);
-    let outcome = swarm.outcome(1);
+    testbed.run_to_end(MINUTE);
+    let outcome = testbed.outcome(1);
     assert_eq!(outcome.end.unwrap().unwrap().providers, providers);
     assert_eq!(outcome.text, engine::answer(4_000));
 }
@@ -126,17 +126,17 @@ fn an_answer_of_thousands_of_tokens_survives_its_providers() {
 /// A cut answer is never told as a whole one. (WR-1, WR-13)
 #[test]
 fn an_answer_too_long_to_be_continued_fails_and_says_so() {
-    let mut swarm = Swarm::new(41, CALM);
-    let client = swarm.client(1, COIN);
-    let cheap = swarm.provider(1, price(400_000), 1_000);
-    swarm.provider(2, price(800_000), 1_000);
+    let mut testbed = Testbed::new(41, CALM);
+    let client = testbed.client(1, COIN);
+    let cheap = testbed.provider(1, price(400_000), 1_000);
+    testbed.provider(2, price(800_000), 1_000);
     let task = chat("count for me", 8_000);
     let fits = task.prefix_tokens_max();
-    swarm.order(client, 1, task, COIN, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() > fits);
-    swarm.kill(cheap);
-    swarm.run_to_end(MINUTE);
-    let outcome = swarm.outcome(1);
+    testbed.order(client, 1, task, COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() > fits);
+    testbed.kill(cheap);
+    testbed.run_to_end(MINUTE);
+    let outcome = testbed.outcome(1);
     let (why, bill) = outcome.end.unwrap().unwrap_err();
     let delivered = u32::try_from(outcome.ids.len()).unwrap();
     assert_eq!(why, Failure::TooLongToResume { delivered });
@@ -147,277 +147,277 @@ fn an_answer_too_long_to_be_continued_fails_and_says_so() {
 /// (MK-14)
 #[test]
 fn a_lease_spares_the_second_order_its_auction() {
-    let mut swarm = Swarm::new(5, CALM);
-    let client = swarm.client(1, COIN);
-    swarm.provider(1, price(400_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 20), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    swarm.order(client, 2, chat("count for me", 20), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let (first, second) = (swarm.outcome(1), swarm.outcome(2));
+    let mut testbed = Testbed::new(5, CALM);
+    let client = testbed.client(1, COIN);
+    testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    testbed.order(client, 2, chat("count for me", 20), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let (first, second) = (testbed.outcome(1), testbed.outcome(2));
     assert!(second.bids.is_empty(), "no auction");
-    let wait = |outcome: &swarm::Outcome| outcome.end.clone().unwrap().unwrap().matched.unwrap();
+    let wait = |outcome: &testbed::Outcome| outcome.end.clone().unwrap().unwrap().matched.unwrap();
     assert!(wait(&second) < wait(&first).half());
-    assert_eq!(swarm.chain.opened, 1, "one channel serves both");
+    assert_eq!(testbed.chain.opened, 1, "one channel serves both");
 }
 
 #[test]
 fn nobody_there_and_too_dear_are_told_apart() {
-    let mut swarm = Swarm::new(6, CALM);
-    let client = swarm.client(1, COIN);
-    swarm.order(client, 1, chat("count for me", 20), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    assert_eq!(swarm.outcome(1).end.unwrap().unwrap_err().0, Failure::NoBids);
+    let mut testbed = Testbed::new(6, CALM);
+    let client = testbed.client(1, COIN);
+    testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, Failure::NoBids);
 
-    swarm.provider(1, price(400_000_000), 1_000);
-    swarm.order(client, 2, chat("count for me", 20), Nano(1_000), MINUTE);
-    swarm.run_to_end(MINUTE);
-    let outcome = swarm.outcome(2);
+    testbed.provider(1, price(400_000_000), 1_000);
+    testbed.order(client, 2, chat("count for me", 20), Nano(1_000), MINUTE);
+    testbed.run_to_end(MINUTE);
+    let outcome = testbed.outcome(2);
     let lowest = outcome.bids[0].cost_max;
     assert_eq!(outcome.end.unwrap().unwrap_err().0, Failure::OverBudget { lowest });
 }
 
 #[test]
 fn a_wallet_that_cannot_fund_its_channel_is_said_so_and_costs_the_provider_its_credit_at_most() {
-    let mut swarm = Swarm::new(7, CALM);
-    let client = swarm.client(1, Nano(5));
-    let provider = swarm.provider(1, price(400_000_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 500), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let (why, bill) = swarm.outcome(1).end.unwrap().unwrap_err();
+    let mut testbed = Testbed::new(7, CALM);
+    let client = testbed.client(1, Nano(5));
+    let provider = testbed.provider(1, price(400_000_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 500), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let (why, bill) = testbed.outcome(1).end.unwrap().unwrap_err();
     assert!(matches!(why, Failure::Payment(PaymentFault::NoFunds { .. })), "{why}");
     let credit = ProviderConfig::for_tests(1).credit.per_client;
     assert!(bill.cost <= credit, "{} was served on a credit of {credit}", bill.cost);
-    assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 0);
+    assert_eq!(testbed.provider_at(provider).jobs_in_flight(), 0);
 }
 
 /// (CH-5, CH-19)
 #[test]
 fn with_no_credit_nothing_is_served_before_the_ledger_shows_the_channel() {
-    let mut swarm = Swarm::new(8, CALM);
-    let client = swarm.client(1, COIN);
+    let mut testbed = Testbed::new(8, CALM);
+    let client = testbed.client(1, COIN);
     let credit = CreditLimits { per_client: Nano::ZERO, per_hour: COIN };
     let config = ProviderConfig { credit, ..ProviderConfig::for_tests(1) };
-    swarm.provider_with(config, price(400_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.chain.opened > 0);
-    assert!(swarm.outcome(1).ids.is_empty());
-    swarm.run_to_end(MINUTE);
-    assert_eq!(swarm.outcome(1).text, engine::answer(40));
+    testbed.provider_with(config, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.chain.opened > 0);
+    assert!(testbed.outcome(1).ids.is_empty());
+    testbed.run_to_end(MINUTE);
+    assert_eq!(testbed.outcome(1).text, engine::answer(40));
 }
 
 #[test]
 fn with_a_channel_open_a_job_runs_while_the_ledger_is_down() {
-    let mut swarm = Swarm::new(9, CALM);
-    let client = swarm.client(1, COIN);
-    swarm.provider(1, price(400_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    swarm.chain.down = true;
+    let mut testbed = Testbed::new(9, CALM);
+    let client = testbed.client(1, COIN);
+    testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    testbed.chain.down = true;
     // What a first channel holds beyond the first job covers another one like it.
-    swarm.order(client, 2, chat("count for me", 40), COIN, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.outcome(2).end.is_some());
-    assert!(swarm.outcome(2).end.unwrap().is_ok());
+    testbed.order(client, 2, chat("count for me", 40), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+    assert!(testbed.outcome(2).end.unwrap().is_ok());
 }
 
 /// (CH-17)
 #[test]
 fn a_client_that_leaves_gets_its_rest_at_once_from_a_living_provider() {
-    let mut swarm = Swarm::new(10, CALM);
-    let client = swarm.client(1, COIN);
-    swarm.provider(1, price(400_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
-    swarm.command(client, Command::Settle);
-    swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
-    assert_eq!(swarm.chain.locked(), 0, "before the challenge time of a minute is over");
-    assert_eq!(swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
+    let mut testbed = Testbed::new(10, CALM);
+    let client = testbed.client(1, COIN);
+    testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
+    testbed.command(client, Command::Settle);
+    testbed.run(Span::from_s(5), |testbed| testbed.chain.locked() == 0);
+    assert_eq!(testbed.chain.locked(), 0, "before the challenge time of a minute is over");
+    assert_eq!(testbed.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
 }
 
 /// (CH-11)
 #[test]
 fn a_client_that_leaves_a_dead_provider_pays_it_first_and_then_gets_its_rest() {
-    let mut swarm = Swarm::new(11, CALM);
-    let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
-    swarm.kill(provider);
-    swarm.command(client, Command::Settle);
-    swarm.run(Span::from_s(200), |swarm| swarm.chain.locked() == 0);
-    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
-    assert_eq!(swarm.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
-    assert_eq!(swarm.client_at(client).channels().count(), 0);
+    let mut testbed = Testbed::new(11, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
+    testbed.kill(provider);
+    testbed.command(client, Command::Settle);
+    testbed.run(Span::from_s(200), |testbed| testbed.chain.locked() == 0);
+    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+    assert_eq!(testbed.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
+    assert_eq!(testbed.client_at(client).channels().count(), 0);
 }
 
 /// (CH-14)
 #[test]
 fn a_client_with_an_empty_wallet_gets_its_rest_from_a_dead_provider() {
-    let mut swarm = Swarm::new(21, CALM);
+    let mut testbed = Testbed::new(21, CALM);
     // The deposit takes the last coin: there is nothing left to pay a message with.
     let ceiling = price(400_000).cost_max(&chat("count for me", 40)).unwrap();
     let deposit = Nano(2 * ceiling.0);
-    let client = swarm.client(1, deposit);
-    let provider = swarm.provider(1, price(400_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
+    let client = testbed.client(1, deposit);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
     let wallet = ClientConfig::for_tests(1).wallet.hash;
-    assert_eq!(swarm.chain.balance(&wallet), 0);
-    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
-    swarm.kill(provider);
-    swarm.command(client, Command::Settle);
-    swarm.run(Span::from_s(200), |swarm| swarm.chain.locked() == 0);
-    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
-    assert_eq!(swarm.chain.balance(&wallet), deposit.0 - cost.0);
+    assert_eq!(testbed.chain.balance(&wallet), 0);
+    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
+    testbed.kill(provider);
+    testbed.command(client, Command::Settle);
+    testbed.run(Span::from_s(200), |testbed| testbed.chain.locked() == 0);
+    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+    assert_eq!(testbed.chain.balance(&wallet), deposit.0 - cost.0);
 }
 
 /// (CH-10)
 #[test]
 fn a_watcher_claims_for_a_provider_that_is_away() {
-    let mut swarm = Swarm::new(12, CALM);
-    let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 1_000);
-    swarm.watcher(provider);
-    swarm.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
-    swarm.kill(provider);
-    swarm.command(client, Command::Settle);
+    let mut testbed = Testbed::new(12, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.watcher(provider);
+    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
+    testbed.kill(provider);
+    testbed.command(client, Command::Settle);
     // The client is cut off as soon as its close is on the ledger: nobody but the watcher can claim.
-    swarm.run(Span::from_s(5), |_| false);
-    swarm.kill(client);
-    swarm.run(Span::from_s(90), |_| false);
-    assert_eq!(swarm.chain.claims, 1);
-    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+    testbed.run(Span::from_s(5), |_| false);
+    testbed.kill(client);
+    testbed.run(Span::from_s(90), |_| false);
+    assert_eq!(testbed.chain.claims, 1);
+    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
 }
 
 /// (CH-7)
 #[test]
 fn a_restarted_client_goes_on_above_every_voucher_it_may_have_signed() {
-    let mut swarm = Swarm::new(13, CALM);
-    let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 5_000);
-    swarm.order(client, 1, chat("count for me", 200), COIN, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() > 100);
-    swarm.kill(client);
-    swarm.run(Span::from_s(30), |_| false);
-    let paid = swarm.provider_at(provider).channels().next().unwrap().paid();
-    swarm.outcomes.clear();
-    swarm.restart(client);
-    let known = swarm.client_at(client).channels().next().unwrap().cumulative();
+    let mut testbed = Testbed::new(13, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 5_000);
+    testbed.order(client, 1, chat("count for me", 200), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() > 100);
+    testbed.kill(client);
+    testbed.run(Span::from_s(30), |_| false);
+    let paid = testbed.provider_at(provider).channels().next().unwrap().paid();
+    testbed.outcomes.clear();
+    testbed.restart(client);
+    let known = testbed.client_at(client).channels().next().unwrap().cumulative();
     assert!(known >= paid, "{known} on disk, {paid} at the provider");
-    swarm.run(Span::from_s(5), |_| false);
-    swarm.order(client, 2, chat("count for me", 30), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    assert!(swarm.outcome(2).end.unwrap().is_ok());
-    assert_eq!(swarm.chain.opened, 1);
+    testbed.run(Span::from_s(5), |_| false);
+    testbed.order(client, 2, chat("count for me", 30), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    assert!(testbed.outcome(2).end.unwrap().is_ok());
+    assert_eq!(testbed.chain.opened, 1);
 }
 
 #[test]
 fn a_restarted_provider_serves_nothing_for_free_and_loses_no_voucher() {
-    let mut swarm = Swarm::new(14, CALM);
-    let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(40_000_000), 1_000);
-    swarm.order(client, 1, chat("count for me", 100), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
-    swarm.kill(provider);
-    swarm.restart(provider);
-    swarm.run(Span::from_s(2), |_| false);
-    swarm.command(provider, Command::Settle);
-    swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
-    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+    let mut testbed = Testbed::new(14, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(40_000_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 100), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
+    testbed.kill(provider);
+    testbed.restart(provider);
+    testbed.run(Span::from_s(2), |_| false);
+    testbed.command(provider, Command::Settle);
+    testbed.run(Span::from_s(5), |testbed| testbed.chain.locked() == 0);
+    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
 }
 
 #[test]
 fn a_settlement_in_the_middle_of_a_job_waits_for_its_last_voucher() {
-    let mut swarm = Swarm::new(19, CALM);
-    let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(40_000_000), 5_000);
-    swarm.order(client, 1, chat("count for me", 200), COIN, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() > 100);
-    swarm.command(provider, Command::Settle);
-    swarm.run_to_end(MINUTE);
-    let cost = swarm.outcome(1).end.unwrap().unwrap().cost;
-    assert_eq!(swarm.outcome(1).text, engine::answer(200));
-    assert_eq!(swarm.chain.locked(), 0);
-    assert_eq!(swarm.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
+    let mut testbed = Testbed::new(19, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(40_000_000), 5_000);
+    testbed.order(client, 1, chat("count for me", 200), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() > 100);
+    testbed.command(provider, Command::Settle);
+    testbed.run_to_end(MINUTE);
+    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
+    assert_eq!(testbed.outcome(1).text, engine::answer(200));
+    assert_eq!(testbed.chain.locked(), 0);
+    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
 }
 
 /// (CO-5)
 #[test]
 fn an_engine_that_hangs_costs_its_provider_the_job_and_not_the_slot() {
-    let mut swarm = Swarm::new(20, CALM);
-    let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 5_000);
-    swarm.hang_engine(provider);
-    swarm.order(client, 1, chat("count for me", 200), COIN, MINUTE);
-    swarm.run(Span::from_s(3), |_| false);
-    assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 1);
+    let mut testbed = Testbed::new(20, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 5_000);
+    testbed.hang_engine(provider);
+    testbed.order(client, 1, chat("count for me", 200), COIN, MINUTE);
+    testbed.run(Span::from_s(3), |_| false);
+    assert_eq!(testbed.provider_at(provider).jobs_in_flight(), 1);
     // The client is cut off: nobody cancels.
-    swarm.set_cut(client, true);
-    swarm.run(limits::ENGINE_WAIT, |_| false);
-    assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 0);
-    assert_eq!(swarm.served[0].1.refused, Some(Refusal::Engine));
+    testbed.set_cut(client, true);
+    testbed.run(limits::ENGINE_WAIT, |_| false);
+    assert_eq!(testbed.provider_at(provider).jobs_in_flight(), 0);
+    assert_eq!(testbed.served[0].1.refused, Some(Refusal::Engine));
 }
 
 /// (CH-20)
 #[test]
 fn a_channel_that_runs_dry_is_topped_up_before_it_does() {
-    let mut swarm = Swarm::new(15, CALM);
+    let mut testbed = Testbed::new(15, CALM);
     let config = ClientConfig { deposit: Nano(300_000), ..ClientConfig::for_tests(1) };
-    let client = swarm.client_with(config, COIN);
-    swarm.provider(1, price(1_000_000), 1_000);
+    let client = testbed.client_with(config, COIN);
+    testbed.provider(1, price(1_000_000), 1_000);
     for number in 1..=6 {
-        swarm.order(client, number, chat("count for me", 100), COIN, MINUTE);
-        swarm.run_to_end(MINUTE);
-        assert!(swarm.outcome(number).end.unwrap().is_ok(), "order {number}");
+        testbed.order(client, number, chat("count for me", 100), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
+        assert!(testbed.outcome(number).end.unwrap().is_ok(), "order {number}");
     }
-    assert_eq!(swarm.chain.opened, 1);
+    assert_eq!(testbed.chain.opened, 1);
 }
 
 #[test]
 fn a_full_provider_stops_bidding_and_a_draining_one_takes_nothing() {
-    let mut swarm = Swarm::new(16, CALM);
-    let client = swarm.client(1, COIN);
-    let provider = swarm.provider(1, price(400_000), 200_000);
+    let mut testbed = Testbed::new(16, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 200_000);
     for number in 1..=5 {
-        swarm.order(client, number, chat("count for me", 100), COIN, MINUTE);
-        swarm.run(Span::from_s(1), |_| false);
+        testbed.order(client, number, chat("count for me", 100), COIN, MINUTE);
+        testbed.run(Span::from_s(1), |_| false);
     }
-    swarm.run_to_end(MINUTE);
-    let refused = (1..=5).filter(|number| swarm.outcome(*number).end.unwrap().is_err()).count();
+    testbed.run_to_end(MINUTE);
+    let refused = (1..=5).filter(|number| testbed.outcome(*number).end.unwrap().is_err()).count();
     assert_eq!(refused, 1, "four slots, five orders");
-    swarm.command(provider, Command::Drain);
-    swarm.order(client, 9, chat("count for me", 10), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let outcome = swarm.outcome(9);
+    testbed.command(provider, Command::Drain);
+    testbed.order(client, 9, chat("count for me", 10), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let outcome = testbed.outcome(9);
     assert_eq!(outcome.failed_over, [Failure::Refused(Refusal::Leaving)]);
     assert!(outcome.end.unwrap().is_err());
 }
 
 #[test]
 fn an_order_at_its_deadline_ends_there() {
-    let mut swarm = Swarm::new(17, CALM);
-    let client = swarm.client(1, COIN);
-    swarm.provider(1, price(400_000), 100_000);
-    swarm.order(client, 1, chat("count for me", 1_000), COIN, Span::from_s(3));
-    let started = swarm.now;
-    swarm.run(MINUTE, |swarm| swarm.outcome(1).end.is_some());
-    assert_eq!(swarm.outcome(1).end.unwrap().unwrap_err().0, Failure::Deadline);
-    assert_eq!(swarm.now.since(started), Span::from_s(3));
+    let mut testbed = Testbed::new(17, CALM);
+    let client = testbed.client(1, COIN);
+    testbed.provider(1, price(400_000), 100_000);
+    testbed.order(client, 1, chat("count for me", 1_000), COIN, Span::from_s(3));
+    let started = testbed.now;
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
+    assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, Failure::Deadline);
+    assert_eq!(testbed.now.since(started), Span::from_s(3));
 }
 
 #[test]
 fn the_limits_of_orders_hold() {
-    let mut swarm = Swarm::new(18, CALM);
-    let client = swarm.client(1, COIN);
+    let mut testbed = Testbed::new(18, CALM);
+    let client = testbed.client(1, COIN);
     for number in 0..=limits::ORDERS_MAX as u64 {
-        swarm.order(client, number, chat("x", 1), COIN, MINUTE);
+        testbed.order(client, number, chat("x", 1), COIN, MINUTE);
     }
-    let last = swarm.outcome(limits::ORDERS_MAX as u64);
+    let last = testbed.outcome(limits::ORDERS_MAX as u64);
     assert!(matches!(last.end, Some(Err((Failure::Order(_), _)))));
-    assert_eq!(swarm.client_at(client).orders_in_flight(), limits::ORDERS_MAX);
+    assert_eq!(testbed.client_at(client).orders_in_flight(), limits::ORDERS_MAX);
 }

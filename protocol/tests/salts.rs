@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod drive;
-mod swarm;
+mod testbed;
 mod vectors;
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use bombyx_protocol::market::bid::Payee;
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
 use drive::give;
-use swarm::{CALM, Swarm};
+use testbed::{CALM, Testbed};
 use vectors::{file, fixed, list, long, text};
 
 const SALTS: &str = include_str!("../../spec/vectors/channel/salts.json");
@@ -125,24 +125,24 @@ fn only_what_surely_never_left_is_forgotten() {
 fn an_opening_of_unknown_fate_is_asked_for_again_under_the_same_terms_and_found_after_a_crash() {
     let (coin, minute) = (Nano(1_000_000_000), Span::from_s(60));
     for crash in [false, true] {
-        let mut swarm = Swarm::new(51, CALM);
-        let client = swarm.client(1, coin);
-        let provider = swarm.provider(1, swarm::price(400_000), 1_000);
-        swarm.chain.lost_answers = 1;
-        swarm.order(client, 1, swarm::chat("count for me", 100), coin, minute);
-        swarm.run_to_end(minute);
-        let account = swarm.client_at(client).channels().next().unwrap().account();
+        let mut testbed = Testbed::new(51, CALM);
+        let client = testbed.client(1, coin);
+        let provider = testbed.provider(1, testbed::price(400_000), 1_000);
+        testbed.chain.lost_answers = 1;
+        testbed.order(client, 1, testbed::chat("count for me", 100), coin, minute);
+        testbed.run_to_end(minute);
+        let account = testbed.client_at(client).channels().next().unwrap().account();
         if crash {
-            swarm.kill(client);
-            swarm.restart(client);
+            testbed.kill(client);
+            testbed.restart(client);
         }
-        swarm.order(client, 2, swarm::chat("count for me", 100), coin, minute);
-        swarm.run_to_end(minute);
-        let known: Vec<_> = swarm.client_at(client).channels().map(|payer| payer.account()).collect();
-        assert_eq!((known, swarm.chain.opened), (vec![account], 1), "crash: {crash}");
-        assert!(swarm.outcome(2).end.unwrap().is_ok());
-        swarm.command(provider, Command::Close { account });
-        swarm.run(Span::from_s(5), |swarm| swarm.chain.locked() == 0);
-        assert_eq!(swarm.chain.locked(), 0, "every nano is accounted for");
+        testbed.order(client, 2, testbed::chat("count for me", 100), coin, minute);
+        testbed.run_to_end(minute);
+        let known: Vec<_> = testbed.client_at(client).channels().map(|payer| payer.account()).collect();
+        assert_eq!((known, testbed.chain.opened), (vec![account], 1), "crash: {crash}");
+        assert!(testbed.outcome(2).end.unwrap().is_ok());
+        testbed.command(provider, Command::Close { account });
+        testbed.run(Span::from_s(5), |testbed| testbed.chain.locked() == 0);
+        assert_eq!(testbed.chain.locked(), 0, "every nano is accounted for");
     }
 }

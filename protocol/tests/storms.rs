@@ -1,7 +1,7 @@
 //! Whatever the network loses, copies or reorders and whoever is killed: every job ends, and money is conserved.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
-mod swarm;
+mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::Record;
@@ -10,12 +10,12 @@ use bombyx_protocol::io::Command;
 use bombyx_protocol::limits;
 use bombyx_protocol::time::Span;
 use proptest::prelude::*;
-use swarm::{CALM, STORM, Swarm, Weather, chat, engine, price};
+use testbed::{CALM, STORM, Testbed, Weather, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 
-fn everything_ended(swarm: &Swarm) {
-    for (id, outcome) in &swarm.outcomes {
+fn everything_ended(testbed: &Testbed) {
+    for (id, outcome) in &testbed.outcomes {
         assert!(outcome.end.is_some(), "{id:?} has not ended");
     }
 }
@@ -29,22 +29,22 @@ fn window(sheet: u64) -> Nano {
 #[test]
 fn a_storm_slows_an_answer_and_changes_nothing_else() {
     for seed in 0..6 {
-        let mut swarm = Swarm::new(seed, STORM);
-        let client = swarm.client(1, COIN);
-        swarm.provider(1, price(400_000), 3_000);
-        swarm.provider(2, price(500_000), 3_000);
-        swarm.order(client, 1, chat("count for me", 150), COIN, Span::from_s(120));
-        swarm.run_to_end(Span::from_s(150));
-        everything_ended(&swarm);
-        let outcome = swarm.outcome(1);
+        let mut testbed = Testbed::new(seed, STORM);
+        let client = testbed.client(1, COIN);
+        testbed.provider(1, price(400_000), 3_000);
+        testbed.provider(2, price(500_000), 3_000);
+        testbed.order(client, 1, chat("count for me", 150), COIN, Span::from_s(120));
+        testbed.run_to_end(Span::from_s(150));
+        everything_ended(&testbed);
+        let outcome = testbed.outcome(1);
         if let Some(Ok(bill)) = &outcome.end {
             assert_eq!(outcome.text, engine::answer(150), "seed {seed}");
             assert_eq!(bill.output_tokens, 150);
         }
         assert!(
-            swarm.faults.iter().all(|(_, fault)| !fault.is_breach()),
+            testbed.faults.iter().all(|(_, fault)| !fault.is_breach()),
             "honest parties are never accused: {:?}",
-            swarm.faults
+            testbed.faults
         );
     }
 }
@@ -53,30 +53,30 @@ fn a_storm_slows_an_answer_and_changes_nothing_else() {
 #[test]
 fn a_client_cut_off_in_the_middle_costs_its_provider_one_window_at_most() {
     for seed in 0..4 {
-        let mut swarm = Swarm::new(seed, CALM);
-        let client = swarm.client(1, COIN);
-        let provider = swarm.provider(1, price(400_000), 3_000);
-        swarm.order(client, 1, chat("count for me", 900), COIN, Span::from_s(120));
-        swarm.run(Span::from_s(60), |swarm| swarm.outcome(1).ids.len() > 20);
-        swarm.weather = STORM;
-        swarm.run(Span::from_s(60), |swarm| swarm.outcome(1).ids.len() > 60 + 20 * seed as usize);
-        swarm.set_cut(client, true);
+        let mut testbed = Testbed::new(seed, CALM);
+        let client = testbed.client(1, COIN);
+        let provider = testbed.provider(1, price(400_000), 3_000);
+        testbed.order(client, 1, chat("count for me", 900), COIN, Span::from_s(120));
+        testbed.run(Span::from_s(60), |testbed| testbed.outcome(1).ids.len() > 20);
+        testbed.weather = STORM;
+        testbed.run(Span::from_s(60), |testbed| testbed.outcome(1).ids.len() > 60 + 20 * seed as usize);
+        testbed.set_cut(client, true);
         // Its client gives the channel up as well: what was lost is counted before it is gone.
         let mut lost = Nano(u64::MAX);
-        swarm.run(Span::from_s(150), |swarm| {
-            if let Some(earner) = swarm.provider_at(provider).channels().next() {
+        testbed.run(Span::from_s(150), |testbed| {
+            if let Some(earner) = testbed.provider_at(provider).channels().next() {
                 lost = earner.served().saturating_minus(earner.paid());
             }
-            swarm.provider_at(provider).jobs_in_flight() == 0
+            testbed.provider_at(provider).jobs_in_flight() == 0
         });
         assert!(lost <= window(400_000), "seed {seed}: lost {lost} of {}", window(400_000));
-        swarm.run_to_end(Span::from_s(150));
-        everything_ended(&swarm);
-        assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 0);
+        testbed.run_to_end(Span::from_s(150));
+        everything_ended(&testbed);
+        assert_eq!(testbed.provider_at(provider).jobs_in_flight(), 0);
     }
 }
 
-/// One thing that happens to a swarm.
+/// One thing that happens to a testbed.
 #[derive(Debug, Clone, Copy)]
 enum Blow {
     Kill(usize),
@@ -117,57 +117,57 @@ proptest! {
         let weather = Weather {
             lost_permille: lost, copied_permille: copied, delay_us: 15_000, jitter_us: jitter, commit_us: 4_000,
         };
-        let mut swarm = Swarm::new(seed, weather);
+        let mut testbed = Testbed::new(seed, weather);
         let nodes: Vec<NodeId> = vec![
-            swarm.client(1, COIN),
-            swarm.client(2, COIN),
-            swarm.provider(1, price(400_000), 2_000),
-            swarm.provider(2, price(600_000), 4_000),
-            swarm.provider(3, price(500_000), 9_000),
+            testbed.client(1, COIN),
+            testbed.client(2, COIN),
+            testbed.provider(1, price(400_000), 2_000),
+            testbed.provider(2, price(600_000), 4_000),
+            testbed.provider(3, price(500_000), 9_000),
         ];
         let mut down = [false; 5];
         for order in 0..6u64 {
             let client = nodes[order as usize % 2];
-            swarm.order(client, order, chat("count for me", 30 + 40 * order as u32), COIN, Span::from_s(60));
-            swarm.outcomes.entry(bombyx_protocol::work::order::OrderId(order)).or_default();
+            testbed.order(client, order, chat("count for me", 30 + 40 * order as u32), COIN, Span::from_s(60));
+            testbed.outcomes.entry(bombyx_protocol::work::order::OrderId(order)).or_default();
         }
         for (wait_ms, blow) in blows {
-            swarm.run(Span::from_ms(wait_ms), |_| false);
+            testbed.run(Span::from_ms(wait_ms), |_| false);
             match blow {
                 Blow::Kill(who) if !down[who] => {
                     down[who] = true;
                     // A killed client's orders die with it: nobody is left to hear their end.
                     if who < 2 {
-                        swarm.outcomes.retain(|id, outcome| outcome.end.is_some() || id.0 % 2 != who as u64);
+                        testbed.outcomes.retain(|id, outcome| outcome.end.is_some() || id.0 % 2 != who as u64);
                     }
-                    swarm.kill(nodes[who]);
+                    testbed.kill(nodes[who]);
                 }
                 Blow::Restart(who) if down[who] => {
                     down[who] = false;
-                    swarm.restart(nodes[who]);
+                    testbed.restart(nodes[who]);
                     if who >= 2 {
-                        swarm.offer(nodes[who], price(700_000), bombyx_protocol::work::order::TaskKind::Generate, swarm::MODEL);
+                        testbed.offer(nodes[who], price(700_000), bombyx_protocol::work::order::TaskKind::Generate, testbed::MODEL);
                     }
                 }
-                Blow::Cut(who) => swarm.set_cut(nodes[who], true),
-                Blow::Join(who) => swarm.set_cut(nodes[who], false),
-                Blow::LedgerDown => swarm.chain.down = true,
-                Blow::LedgerUp => swarm.chain.down = false,
-                Blow::Settle(who) if !down[who] => swarm.command(nodes[who], Command::Settle),
+                Blow::Cut(who) => testbed.set_cut(nodes[who], true),
+                Blow::Join(who) => testbed.set_cut(nodes[who], false),
+                Blow::LedgerDown => testbed.chain.down = true,
+                Blow::LedgerUp => testbed.chain.down = false,
+                Blow::Settle(who) if !down[who] => testbed.command(nodes[who], Command::Settle),
                 Blow::Cancel(order) if !down[order as usize % 2] => {
                     let id = bombyx_protocol::work::order::OrderId(order);
-                    swarm.command(nodes[order as usize % 2], Command::Cancel(id));
+                    testbed.command(nodes[order as usize % 2], Command::Cancel(id));
                 }
                 Blow::Kill(_) | Blow::Restart(_) | Blow::Settle(_) | Blow::Cancel(_) => {}
             }
         }
-        swarm.run_to_end(Span::from_s(90));
-        everything_ended(&swarm);
-        prop_assert!(swarm.faults.iter().all(|(_, fault)| !fault.is_breach()), "honest parties are never accused: {:?}", swarm.faults);
+        testbed.run_to_end(Span::from_s(90));
+        everything_ended(&testbed);
+        prop_assert!(testbed.faults.iter().all(|(_, fault)| !fault.is_breach()), "honest parties are never accused: {:?}", testbed.faults);
         for (who, node) in nodes.iter().enumerate() {
             if down[who] { continue }
             if who >= 2 {
-                let provider = swarm.provider_at(*node);
+                let provider = testbed.provider_at(*node);
                 prop_assert_eq!(provider.jobs_in_flight(), 0);
                 for earner in provider.channels() {
                     // Two orders of one client may run at a time on one channel, each within its window.
@@ -176,9 +176,9 @@ proptest! {
                     prop_assert!(lost.0 <= bound, "lost {} of {}", lost, bound);
                 }
             } else {
-                prop_assert_eq!(swarm.client_at(*node).orders_in_flight(), 0);
-                for payer in swarm.client_at(*node).channels() {
-                    let on_disk = swarm.disk(*node).find_map(|record| match record {
+                prop_assert_eq!(testbed.client_at(*node).orders_in_flight(), 0);
+                for payer in testbed.client_at(*node).channels() {
+                    let on_disk = testbed.disk(*node).find_map(|record| match record {
                         Record::Paying(paying) if paying.terms.account().hash == payer.account() => Some(paying.cumulative),
                         _ => None,
                     });

@@ -2,7 +2,7 @@
 //! finished a job.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
@@ -16,8 +16,8 @@ use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{OrderId, Task};
 use bombyx_protocol::work::price::PriceSheet;
 use proptest::prelude::*;
-use swarm::thief::{Plan, Thief};
-use swarm::{CALM, Swarm, chat, engine, price};
+use testbed::thief::{Plan, Thief};
+use testbed::{CALM, Testbed, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -45,26 +45,26 @@ fn buyer() -> ClientConfig {
     ClientConfig { leases: false, ..ClientConfig::for_tests(1) }
 }
 
-fn thieves(swarm: &mut Swarm, count: u8, plan: Plan, price: PriceSheet) -> Vec<NodeId> {
+fn thieves(testbed: &mut Testbed, count: u8, plan: Plan, price: PriceSheet) -> Vec<NodeId> {
     (1..=count)
         .map(|number| {
             let thief = Thief::new(100 + number, plan, price);
             let id = thief.id();
-            swarm.stranger(id, Box::new(thief), None);
+            testbed.stranger(id, Box::new(thief), None);
             id
         })
         .collect()
 }
 
 /// What an order was billed, and by whom in the end.
-fn billed(swarm: &Swarm, order: u64) -> Nano {
-    match swarm.outcome(order).end.unwrap() {
+fn billed(testbed: &Testbed, order: u64) -> Nano {
+    match testbed.outcome(order).end.unwrap() {
         Ok(bill) | Err((_, bill)) => bill.cost,
     }
 }
 
-fn locked(swarm: &Swarm, client: NodeId) -> Nano {
-    swarm.client_at(client).channels().map(|payer| payer.rest()).sum()
+fn locked(testbed: &Testbed, client: NodeId) -> Nano {
+    testbed.client_at(client).channels().map(|payer| payer.rest()).sum()
 }
 
 /// (WR-21, MK-31)
@@ -81,26 +81,26 @@ fn six_thieves_cost_six_first_steps_of_one_order_once() {
         Plan::Tokens(0),
     ];
     for plan in plans {
-        let mut swarm = Swarm::new(1, CALM);
-        let client = swarm.client_with(buyer(), COIN);
+        let mut testbed = Testbed::new(1, CALM);
+        let client = testbed.client_with(buyer(), COIN);
         let cheap = flat(2_000);
-        let robbers = thieves(&mut swarm, 6, plan, cheap);
-        let honest = swarm.provider(1, price(400_000), 1_000);
-        swarm.order(client, 1, task(), COIN, Span::from_s(120));
-        swarm.run_to_end(Span::from_s(200));
+        let robbers = thieves(&mut testbed, 6, plan, cheap);
+        let honest = testbed.provider(1, price(400_000), 1_000);
+        testbed.order(client, 1, task(), COIN, Span::from_s(120));
+        testbed.run_to_end(Span::from_s(200));
         let useful = ceiling(&price(400_000));
-        let robbed = billed(&swarm, 1).saturating_minus(useful);
+        let robbed = billed(&testbed, 1).saturating_minus(useful);
         assert!(robbed <= Nano(6 * step(&cheap).0), "{plan:?}: {robbed}");
         if !matches!(plan, Plan::Tokens(1..)) {
             assert_eq!(robbed, Nano::ZERO, "{plan:?}: nothing was delivered");
         }
         // From now on they are known, also after a restart.
-        swarm.kill(client);
-        swarm.restart(client);
+        testbed.kill(client);
+        testbed.restart(client);
         for order in 2..=12 {
-            swarm.order(client, order, task(), COIN, MINUTE);
-            swarm.run(MINUTE, |swarm| swarm.outcome(order).end.is_some());
-            let outcome = swarm.outcome(order);
+            testbed.order(client, order, task(), COIN, MINUTE);
+            testbed.run(MINUTE, |testbed| testbed.outcome(order).end.is_some());
+            let outcome = testbed.outcome(order);
             let bill = outcome.end.unwrap().unwrap_or_else(|why| panic!("{plan:?}, {order}: {why:?}"));
             assert_eq!(bill.providers, [honest], "{plan:?}, order {order}");
             assert!(outcome.failed_over.is_empty(), "{plan:?}, order {order}");
@@ -113,138 +113,138 @@ fn six_thieves_cost_six_first_steps_of_one_order_once() {
 /// (MK-31)
 #[test]
 fn sixty_keys_of_one_address_cost_three_steps_and_not_sixty() {
-    let mut swarm = Swarm::new(2, CALM);
-    let client = swarm.client_with(buyer(), COIN);
+    let mut testbed = Testbed::new(2, CALM);
+    let client = testbed.client_with(buyer(), COIN);
     let cheap = flat(2_000);
     for number in 1..=60 {
         let thief = Thief::new(100 + number, Plan::Tokens(32), cheap);
         let id = thief.id();
-        swarm.stranger(id, Box::new(thief), Some(Prefix::of_ipv4([192, 0, 2, number])));
+        testbed.stranger(id, Box::new(thief), Some(Prefix::of_ipv4([192, 0, 2, number])));
     }
     let mut paid = Nano::ZERO;
     for order in 1..=5 {
-        swarm.order(client, order, task(), COIN, MINUTE);
-        swarm.run(MINUTE, |swarm| swarm.outcome(order).end.is_some());
-        paid = paid.saturating_plus(billed(&swarm, order));
+        testbed.order(client, order, task(), COIN, MINUTE);
+        testbed.run(MINUTE, |testbed| testbed.outcome(order).end.is_some());
+        paid = paid.saturating_plus(billed(&testbed, order));
     }
     assert!(paid > Nano::ZERO && paid <= Nano(3 * step(&cheap).0), "{paid}");
-    let Err((why, _)) = swarm.outcome(5).end.unwrap() else { panic!("nobody serves") };
+    let Err((why, _)) = testbed.outcome(5).end.unwrap() else { panic!("nobody serves") };
     assert_eq!(why, Failure::LeftAlone);
-    let bids = swarm.outcome(5).bids;
+    let bids = testbed.outcome(5).bids;
     assert!(!bids.is_empty() && bids.iter().all(|bid| bid.fate == Fate::FailedBefore));
     // Somebody at another address is served by at once.
-    let honest = swarm.provider(1, price(400_000), 1_000);
-    swarm.order(client, 6, task(), COIN, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.outcome(6).end.is_some());
-    assert_eq!(swarm.outcome(6).end.unwrap().unwrap().providers, [honest]);
+    let honest = testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 6, task(), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(6).end.is_some());
+    assert_eq!(testbed.outcome(6).end.unwrap().unwrap().providers, [honest]);
 }
 
 /// (CH-31, CH-32)
 #[test]
 fn six_mute_keys_lock_little_and_are_asked_for_it_back_at_once() {
     for plan in [Plan::Mute, Plan::MoneyFirst, Plan::Tokens(8)] {
-        let mut swarm = Swarm::new(3, CALM);
-        let client = swarm.client_with(buyer(), COIN);
-        thieves(&mut swarm, 6, plan, price(1_000));
-        swarm.order(client, 1, task(), COIN, MINUTE);
+        let mut testbed = Testbed::new(3, CALM);
+        let client = testbed.client_with(buyer(), COIN);
+        thieves(&mut testbed, 6, plan, price(1_000));
+        testbed.order(client, 1, task(), COIN, MINUTE);
         let mut most = Nano::ZERO;
-        swarm.run(MINUTE, |swarm| {
-            most = most.max(locked(swarm, client));
-            swarm.outcome(1).end.is_some()
+        testbed.run(MINUTE, |testbed| {
+            most = most.max(locked(testbed, client));
+            testbed.outcome(1).end.is_some()
         });
         let bound = Nano(6 * limits::STRANGER_CEILINGS * ceiling(&price(1_000)).0);
         assert!(most <= bound, "{plan:?}: {most} of {bound}");
         assert_eq!(most == Nano::ZERO, plan == Plan::Mute, "{plan:?}: who says nothing is promised nothing");
         // Each close was asked for as its job failed: the challenge of the last one is the longest wait.
-        swarm.run(Span::from_s(100), |swarm| swarm.chain.locked() == 0);
-        assert_eq!(swarm.chain.locked(), 0, "{plan:?}");
+        testbed.run(Span::from_s(100), |testbed| testbed.chain.locked() == 0);
+        assert_eq!(testbed.chain.locked(), 0, "{plan:?}");
     }
 }
 
 /// (CH-31, MK-32)
 #[test]
 fn a_long_challenge_is_for_those_that_have_served_twice() {
-    let mut swarm = Swarm::new(4, CALM);
-    let client = swarm.client_with(buyer(), COIN);
+    let mut testbed = Testbed::new(4, CALM);
+    let client = testbed.client_with(buyer(), COIN);
     let mut slow = Thief::new(101, Plan::Mute, flat(10));
     slow.challenge_s = 172_800;
     let id = slow.id();
-    swarm.stranger(id, Box::new(slow), None);
-    swarm.order(client, 1, task(), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let Err((why, _)) = swarm.outcome(1).end.unwrap() else { panic!("nobody serves") };
+    testbed.stranger(id, Box::new(slow), None);
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let Err((why, _)) = testbed.outcome(1).end.unwrap() else { panic!("nobody serves") };
     let most_s = limits::CHALLENGE_STRANGER_S;
     assert_eq!(why, Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s: 172_800, most_s }));
-    assert_eq!(swarm.outcome(1).bids[0].fate, Fate::LongChallenge { asks_s: 172_800 });
-    assert_eq!(swarm.chain.opened, 0);
+    assert_eq!(testbed.outcome(1).bids[0].fate, Fate::LongChallenge { asks_s: 172_800 });
+    assert_eq!(testbed.chain.opened, 0);
 }
 
 /// (CH-32)
 #[test]
 fn a_task_that_nobody_can_serve_opens_no_channel() {
-    let mut swarm = Swarm::new(5, CALM);
-    let client = swarm.client_with(buyer(), COIN);
-    thieves(&mut swarm, 6, Plan::TooLarge, price(1_000));
-    swarm.order(client, 1, task(), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    assert!(swarm.outcome(1).end.unwrap().is_err());
-    assert_eq!((swarm.chain.opened, swarm.client_at(client).channels().count()), (0, 0));
+    let mut testbed = Testbed::new(5, CALM);
+    let client = testbed.client_with(buyer(), COIN);
+    thieves(&mut testbed, 6, Plan::TooLarge, price(1_000));
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    assert!(testbed.outcome(1).end.unwrap().is_err());
+    assert_eq!((testbed.chain.opened, testbed.client_at(client).channels().count()), (0, 0));
 }
 
 /// (CH-32)
 #[test]
 fn where_the_bid_gives_credit_nothing_is_locked_before_the_first_useful_chunk() {
     for credit in [Nano::ZERO, Nano(5_000_000)] {
-        let mut swarm = Swarm::new(6, CALM);
-        let client = swarm.client_with(buyer(), COIN);
+        let mut testbed = Testbed::new(6, CALM);
+        let client = testbed.client_with(buyer(), COIN);
         let credits = CreditLimits { per_client: credit, per_hour: COIN };
         let config = ProviderConfig { credit: credits, ..ProviderConfig::for_tests(1) };
-        swarm.provider_with(config, price(400_000), 1_000);
-        swarm.order(client, 1, task(), COIN, MINUTE);
-        swarm.run(MINUTE, |swarm| swarm.client_at(client).channels().count() > 0);
-        let began = !swarm.outcome(1).ids.is_empty();
+        testbed.provider_with(config, price(400_000), 1_000);
+        testbed.order(client, 1, task(), COIN, MINUTE);
+        testbed.run(MINUTE, |testbed| testbed.client_at(client).channels().count() > 0);
+        let began = !testbed.outcome(1).ids.is_empty();
         assert_eq!(began, credit > Nano::ZERO, "without credit it must see money first");
-        swarm.run_to_end(MINUTE);
-        assert_eq!(swarm.outcome(1).text, engine::answer(60));
+        testbed.run_to_end(MINUTE);
+        assert_eq!(testbed.outcome(1).text, engine::answer(60));
     }
 }
 
 /// (CH-31)
 #[test]
 fn a_deposit_grows_with_good_service_up_to_the_usual_one() {
-    let mut swarm = Swarm::new(7, CALM);
+    let mut testbed = Testbed::new(7, CALM);
     let usual = Nano(20 * ceiling(&price(400_000)).0);
-    let client = swarm.client_with(ClientConfig { deposit: usual, ..buyer() }, COIN);
-    swarm.provider(1, price(400_000), 1_000);
+    let client = testbed.client_with(ClientConfig { deposit: usual, ..buyer() }, COIN);
+    testbed.provider(1, price(400_000), 1_000);
     let mut seen = Vec::new();
     for order in 1..=24 {
-        swarm.order(client, order, task(), COIN, MINUTE);
-        swarm.run_to_end(MINUTE);
-        assert_eq!(swarm.outcome(order).text, engine::answer(60), "order {order}");
-        seen.push(locked(&swarm, client));
+        testbed.order(client, order, task(), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
+        assert_eq!(testbed.outcome(order).text, engine::answer(60), "order {order}");
+        seen.push(locked(&testbed, client));
     }
     assert!(seen[0] <= Nano(2 * ceiling(&price(400_000)).0), "{seen:?}");
     assert!(seen.iter().any(|rest| rest.0 > usual.0 / 2), "{seen:?}");
     assert!(seen.iter().all(|rest| *rest <= usual), "{seen:?}");
-    assert_eq!(swarm.chain.opened, 1);
+    assert_eq!(testbed.chain.opened, 1);
 }
 
 /// (CH-31)
 #[test]
 fn what_is_locked_with_strangers_is_capped_in_sum() {
-    let mut swarm = Swarm::new(8, CALM);
+    let mut testbed = Testbed::new(8, CALM);
     let one = ceiling(&price(1_000));
     let policy = ChannelPolicy { strangers_locked_max: Nano(3 * one.0), ..ChannelPolicy::default() };
-    let client = swarm.client_with(ClientConfig { policy, ..buyer() }, COIN);
-    thieves(&mut swarm, 6, Plan::MoneyFirst, price(1_000));
-    swarm.order(client, 1, task(), COIN, MINUTE);
+    let client = testbed.client_with(ClientConfig { policy, ..buyer() }, COIN);
+    thieves(&mut testbed, 6, Plan::MoneyFirst, price(1_000));
+    testbed.order(client, 1, task(), COIN, MINUTE);
     let mut most = Nano::ZERO;
-    swarm.run(MINUTE, |swarm| {
-        most = most.max(locked(swarm, client));
-        swarm.outcome(1).end.is_some()
+    testbed.run(MINUTE, |testbed| {
+        most = most.max(locked(testbed, client));
+        testbed.outcome(1).end.is_some()
     });
     assert!(most > Nano::ZERO && most <= Nano(3 * one.0), "{most}");
-    let told = swarm.outcome(1).failed_over;
+    let told = testbed.outcome(1).failed_over;
     assert!(
         told.iter().any(|why| matches!(why, Failure::Payment(PaymentFault::StrangersLocked { .. }))),
         "{told:?}"
@@ -254,24 +254,24 @@ fn what_is_locked_with_strangers_is_capped_in_sum() {
 /// (CH-32)
 #[test]
 fn one_stranger_at_a_time_is_given_a_channel_before_it_has_delivered() {
-    let mut swarm = Swarm::new(12, CALM);
-    let client = swarm.client_with(buyer(), COIN);
+    let mut testbed = Testbed::new(12, CALM);
+    let client = testbed.client_with(buyer(), COIN);
     let cheap = price(1_000);
     for number in 1..=4 {
         let thief = Thief::new(100 + number, Plan::MoneyFirst, cheap);
         let id = thief.id();
-        swarm.stranger(id, Box::new(thief), None);
+        testbed.stranger(id, Box::new(thief), None);
     }
     for order in 1..=4 {
-        swarm.order(client, order, task(), COIN, MINUTE);
+        testbed.order(client, order, task(), COIN, MINUTE);
     }
     let mut most = 0;
     let mut seen = 0;
-    swarm.run(MINUTE, |swarm| {
-        let open = swarm.client_at(client).channels().filter(|payer| payer.is_usable()).count();
+    testbed.run(MINUTE, |testbed| {
+        let open = testbed.client_at(client).channels().filter(|payer| payer.is_usable()).count();
         most = most.max(open);
-        seen = seen.max(swarm.client_at(client).channels().count());
-        (1..=4).all(|order| swarm.outcome(order).end.is_some())
+        seen = seen.max(testbed.client_at(client).channels().count());
+        (1..=4).all(|order| testbed.outcome(order).end.is_some())
     });
     assert_eq!(most, 1, "the next one waits until the first has failed");
     assert!(seen > 1, "and then has its turn");
@@ -280,39 +280,39 @@ fn one_stranger_at_a_time_is_given_a_channel_before_it_has_delivered() {
 /// (MK-31)
 #[test]
 fn neither_a_busy_provider_nor_a_user_that_leaves_is_a_failure() {
-    let mut swarm = Swarm::new(9, CALM);
-    let client = swarm.client_with(buyer(), COIN);
-    let busy = thieves(&mut swarm, 1, Plan::Busy, flat(10));
-    let honest = swarm.provider(1, price(400_000), 1_000);
-    swarm.order(client, 1, task(), COIN, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.outcome(1).ids.len() > 10);
-    assert_eq!(swarm.outcome(1).failed_over.len(), 1, "the busy one came first");
-    swarm.command(client, Command::Cancel(OrderId(1)));
-    swarm.run(Span::from_s(20), |_| false);
-    swarm.order(client, 2, task(), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    let fates: Vec<_> = swarm.outcome(2).bids.iter().map(|bid| (bid.provider, bid.fate)).collect();
+    let mut testbed = Testbed::new(9, CALM);
+    let client = testbed.client_with(buyer(), COIN);
+    let busy = thieves(&mut testbed, 1, Plan::Busy, flat(10));
+    let honest = testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() > 10);
+    assert_eq!(testbed.outcome(1).failed_over.len(), 1, "the busy one came first");
+    testbed.command(client, Command::Cancel(OrderId(1)));
+    testbed.run(Span::from_s(20), |_| false);
+    testbed.order(client, 2, task(), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let fates: Vec<_> = testbed.outcome(2).bids.iter().map(|bid| (bid.provider, bid.fate)).collect();
     assert!(fates.iter().all(|(_, fate)| *fate != Fate::FailedBefore), "{fates:?}");
     assert!(fates.iter().any(|(bidder, _)| *bidder == busy[0]));
-    assert_eq!(swarm.outcome(2).end.unwrap().unwrap().providers, [honest]);
+    assert_eq!(testbed.outcome(2).end.unwrap().unwrap().providers, [honest]);
 }
 
 /// (MK-32, MK-33)
 #[test]
 fn a_newcomer_is_tried_now_and_then_and_eats_once_it_has_served() {
-    let mut swarm = Swarm::new(10, CALM);
-    let client = swarm.client_with(buyer(), COIN);
-    let old = swarm.provider(1, price(400_000), 1_000);
+    let mut testbed = Testbed::new(10, CALM);
+    let client = testbed.client_with(buyer(), COIN);
+    let old = testbed.provider(1, price(400_000), 1_000);
     for order in 1..=2 {
-        swarm.order(client, order, task(), COIN, MINUTE);
-        swarm.run_to_end(MINUTE);
+        testbed.order(client, order, task(), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
     }
-    let new = swarm.provider(2, price(300_000), 1_000);
+    let new = testbed.provider(2, price(300_000), 1_000);
     let mut served = Vec::new();
     for order in 3..=16 {
-        swarm.order(client, order, task(), COIN, MINUTE);
-        swarm.run_to_end(MINUTE);
-        served.push(swarm.outcome(order).end.unwrap().unwrap().providers[0]);
+        testbed.order(client, order, task(), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
+        served.push(testbed.outcome(order).end.unwrap().unwrap().providers[0]);
     }
     assert_eq!(served[0], old, "the proven one goes first");
     let first = served.iter().position(|provider| *provider == new).expect("it is tried");
@@ -323,22 +323,22 @@ fn a_newcomer_is_tried_now_and_then_and_eats_once_it_has_served() {
 /// (MK-31)
 #[test]
 fn a_single_failure_of_an_old_friend_does_not_close_the_market() {
-    let mut swarm = Swarm::new(11, CALM);
-    let client = swarm.client_with(buyer(), COIN);
-    let provider = swarm.provider(1, price(400_000), 5_000);
+    let mut testbed = Testbed::new(11, CALM);
+    let client = testbed.client_with(buyer(), COIN);
+    let provider = testbed.provider(1, price(400_000), 5_000);
     for order in 1..=4 {
-        swarm.order(client, order, task(), COIN, MINUTE);
-        swarm.run_to_end(MINUTE);
+        testbed.order(client, order, task(), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
     }
-    swarm.order(client, 5, task(), COIN, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.outcome(5).ids.len() > 10);
-    swarm.kill(provider);
-    swarm.run_to_end(MINUTE);
-    swarm.restart(provider);
-    swarm.offer(provider, price(400_000), bombyx_protocol::work::order::TaskKind::Generate, swarm::MODEL);
-    swarm.order(client, 6, task(), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    assert_eq!(swarm.outcome(6).text, engine::answer(60), "nobody else bids");
+    testbed.order(client, 5, task(), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(5).ids.len() > 10);
+    testbed.kill(provider);
+    testbed.run_to_end(MINUTE);
+    testbed.restart(provider);
+    testbed.offer(provider, price(400_000), bombyx_protocol::work::order::TaskKind::Generate, testbed::MODEL);
+    testbed.order(client, 6, task(), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    assert_eq!(testbed.outcome(6).text, engine::answer(60), "nobody else bids");
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -364,8 +364,8 @@ proptest! {
         plans in prop::collection::vec((plan(), 1u64..4_000, 0u64..400_000, 0u64..2), 0..9),
         seed in 0u64..1_000,
     ) {
-        let mut swarm = Swarm::new(seed, CALM);
-        let client = swarm.client_with(buyer(), COIN);
+        let mut testbed = Testbed::new(seed, CALM);
+        let client = testbed.client_with(buyer(), COIN);
         let mut bound = Nano::ZERO;
         let mut shown = Nano::ZERO;
         for (number, (plan, per_job, per_k, credit)) in (1u8..).zip(&plans) {
@@ -383,17 +383,17 @@ proptest! {
             bound = bound.saturating_plus(dearest).saturating_plus(bought);
             shown = shown.max(ceiling(&price));
             let id = thief.id();
-            swarm.stranger(id, Box::new(thief), None);
+            testbed.stranger(id, Box::new(thief), None);
         }
-        let honest = swarm.provider(1, price(400_000), 1_000);
+        let honest = testbed.provider(1, price(400_000), 1_000);
         let useful = ceiling(&price(800_000)).max(shown);
         let mut lost = Nano::ZERO;
         let mut last = None;
         for order in 1..=8 {
-            swarm.order(client, order, task(), COIN, Span::from_s(120));
-            swarm.run(Span::from_s(130), |swarm| swarm.outcome(order).end.is_some());
-            let cost = billed(&swarm, order);
-            let end = swarm.outcome(order).end.unwrap();
+            testbed.order(client, order, task(), COIN, Span::from_s(120));
+            testbed.run(Span::from_s(130), |testbed| testbed.outcome(order).end.is_some());
+            let cost = billed(&testbed, order);
+            let end = testbed.outcome(order).end.unwrap();
             let served = end.as_ref().is_ok_and(|bill| bill.providers.last() == Some(&honest));
             lost = lost.saturating_plus(if served { cost.saturating_minus(useful) } else { cost });
             last = end.ok();
@@ -410,33 +410,33 @@ proptest! {
 /// (WR-13, MK-13) One bills by output, the next by input, and the answer so far is input to it.
 #[test]
 fn a_failover_costs_no_more_than_is_left_of_the_budget() {
-    let mut swarm = Swarm::new(12, CALM);
-    let client = swarm.client_with(ClientConfig { deposit: Nano(COIN.0 / 4), ..buyer() }, COIN);
+    let mut testbed = Testbed::new(12, CALM);
+    let client = testbed.client_with(ClientConfig { deposit: Nano(COIN.0 / 4), ..buyer() }, COIN);
     let most = Nano(1_000_000);
     let long = || chat(&"x".repeat(1_000), 60);
     let by_output = PriceSheet { output_per_k: Nano(15_000_000), ..flat(0) };
     let by_input = PriceSheet { input_per_k: Nano(880_000), ..flat(0) };
-    let first = swarm.provider(1, by_output, 20_000);
-    swarm.order(client, 1, long(), most, MINUTE);
-    swarm.run_to_end(MINUTE);
+    let first = testbed.provider(1, by_output, 20_000);
+    testbed.order(client, 1, long(), most, MINUTE);
+    testbed.run_to_end(MINUTE);
     // The other one is proven as well, and its channel holds plenty.
-    swarm.set_cut(first, true);
-    let second = swarm.provider(2, by_input, 1_000);
+    testbed.set_cut(first, true);
+    let second = testbed.provider(2, by_input, 1_000);
     for order in 2..6 {
-        swarm.order(client, order, long(), most, MINUTE);
-        swarm.run_to_end(MINUTE);
-        assert!(swarm.outcome(order).end.unwrap().is_ok(), "order {order}");
+        testbed.order(client, order, long(), most, MINUTE);
+        testbed.run_to_end(MINUTE);
+        assert!(testbed.outcome(order).end.unwrap().is_ok(), "order {order}");
     }
-    swarm.set_cut(first, false);
-    swarm.order(client, 6, long(), most, MINUTE);
-    swarm.run_to_end(MINUTE);
-    swarm.order(client, 7, long(), most, MINUTE);
-    swarm.run(MINUTE, |swarm| swarm.outcome(7).ids.len() >= 50);
-    assert_eq!(swarm.outcome(7).bids.iter().map(|bid| bid.provider).collect::<Vec<_>>(), [first, second]);
-    swarm.kill(first);
-    swarm.run_to_end(MINUTE);
-    assert!(billed(&swarm, 7) <= most, "{}", billed(&swarm, 7));
-    let Err((why, _)) = swarm.outcome(7).end.unwrap() else { panic!("nobody goes on within the budget") };
+    testbed.set_cut(first, false);
+    testbed.order(client, 6, long(), most, MINUTE);
+    testbed.run_to_end(MINUTE);
+    testbed.order(client, 7, long(), most, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(7).ids.len() >= 50);
+    assert_eq!(testbed.outcome(7).bids.iter().map(|bid| bid.provider).collect::<Vec<_>>(), [first, second]);
+    testbed.kill(first);
+    testbed.run_to_end(MINUTE);
+    assert!(billed(&testbed, 7) <= most, "{}", billed(&testbed, 7));
+    let Err((why, _)) = testbed.outcome(7).end.unwrap() else { panic!("nobody goes on within the budget") };
     assert!(matches!(why, Failure::OverBudget { .. }), "{why:?}");
 }
 
@@ -444,17 +444,17 @@ fn a_failover_costs_no_more_than_is_left_of_the_budget() {
 #[test]
 fn a_promise_of_a_year_holds_an_order_for_a_part_of_its_time_and_only_once() {
     for deadline in [10, 60, 120].map(Span::from_s) {
-        let mut swarm = Swarm::new(13, CALM);
-        let client = swarm.client_with(buyer(), COIN);
+        let mut testbed = Testbed::new(13, CALM);
+        let client = testbed.client_with(buyer(), COIN);
         let mut sluggard = Thief::new(101, Plan::Mute, flat(10));
         sluggard.first_token_ms = u32::MAX;
         let id = sluggard.id();
-        swarm.stranger(id, Box::new(sluggard), None);
-        let honest = swarm.provider(1, price(400_000), 1_000);
+        testbed.stranger(id, Box::new(sluggard), None);
+        let honest = testbed.provider(1, price(400_000), 1_000);
         for order in 1..=3 {
-            swarm.order(client, order, task(), COIN, deadline);
-            swarm.run(Span::from_s(130), |swarm| swarm.outcome(order).end.is_some());
-            let outcome = swarm.outcome(order);
+            testbed.order(client, order, task(), COIN, deadline);
+            testbed.run(Span::from_s(130), |testbed| testbed.outcome(order).end.is_some());
+            let outcome = testbed.outcome(order);
             if order == 1 && deadline < Span::from_s(20) {
                 // The usual 4 s of silence and the promise are all of its time: it is lost, and the promise known as broken.
                 assert_eq!(outcome.end.unwrap().unwrap_err().0, Failure::Deadline);

@@ -2,7 +2,7 @@
 //! over.
 #![allow(clippy::unwrap_used)]
 
-mod swarm;
+mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
@@ -13,7 +13,7 @@ use bombyx_protocol::io::{ChannelChange, Command, Failure, Input};
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::Task;
-use swarm::{CALM, Swarm, chat, engine, price};
+use testbed::{CALM, Testbed, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -29,105 +29,105 @@ fn ceiling() -> Nano {
     price(PRICE).cost_max(&task()).unwrap()
 }
 
-fn payer(swarm: &Swarm, client: NodeId) -> &Payer {
-    swarm.client_at(client).channels().next().unwrap()
+fn payer(testbed: &Testbed, client: NodeId) -> &Payer {
+    testbed.client_at(client).channels().next().unwrap()
 }
 
 /// What a client counts as locked in its channel.
-fn known_locked(swarm: &Swarm, client: NodeId) -> u64 {
-    let payer = payer(swarm, client);
+fn known_locked(testbed: &Testbed, client: NodeId) -> u64 {
+    let payer = payer(testbed, client);
     payer.rest().saturating_plus(payer.cumulative()).0
 }
 
 /// A client with a channel, opened by hand, that is too small for the order that is being served on it: the rest waits for
 /// the first words.
-fn waiting(seed: u64) -> (Swarm, NodeId, [u8; 32]) {
-    let mut swarm = Swarm::new(seed, CALM);
-    let client = swarm.client(1, COIN);
+fn waiting(seed: u64) -> (Testbed, NodeId, [u8; 32]) {
+    let mut testbed = Testbed::new(seed, CALM);
+    let client = testbed.client(1, COIN);
     // A first chunk takes a second, and a block a fifth of that.
-    let provider = swarm.provider(1, price(PRICE), 125_000);
-    let payee = swarm.provider_at(provider).payee();
-    swarm.command(client, Command::Open { provider, payee, deposit: SMALL });
-    swarm.run(Span::from_s(5), |_| false);
-    assert_eq!(swarm.chain.locked(), SMALL.0);
-    swarm.order(client, 1, task(), COIN, MINUTE);
-    swarm.run(Span::from_s(5), |swarm| payer(swarm, client).reserved() > SMALL);
-    assert_eq!((payer(&swarm, client).reserved(), swarm.outcome(1).text.len()), (ceiling(), 0));
-    let account = payer(&swarm, client).account();
-    (swarm, client, account)
+    let provider = testbed.provider(1, price(PRICE), 125_000);
+    let payee = testbed.provider_at(provider).payee();
+    testbed.command(client, Command::Open { provider, payee, deposit: SMALL });
+    testbed.run(Span::from_s(5), |_| false);
+    assert_eq!(testbed.chain.locked(), SMALL.0);
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    testbed.run(Span::from_s(5), |testbed| payer(testbed, client).reserved() > SMALL);
+    assert_eq!((payer(&testbed, client).reserved(), testbed.outcome(1).text.len()), (ceiling(), 0));
+    let account = payer(&testbed, client).account();
+    (testbed, client, account)
 }
 
 /// (CH-29, CH-32)
 #[test]
 fn a_top_up_that_fails_leaves_an_order_that_waits_for_another_alone() {
-    let (mut swarm, client, account) = waiting(1);
-    swarm.command(client, Command::TopUp { account, amount: Nano(2 * COIN.0) });
-    swarm.run(Span::from_s(1), |swarm| {
-        swarm.news.iter().any(|(_, news)| matches!(news.change, ChannelChange::Failed(LedgerFault::Funds)))
+    let (mut testbed, client, account) = waiting(1);
+    testbed.command(client, Command::TopUp { account, amount: Nano(2 * COIN.0) });
+    testbed.run(Span::from_s(1), |testbed| {
+        testbed.news.iter().any(|(_, news)| matches!(news.change, ChannelChange::Failed(LedgerFault::Funds)))
     });
-    assert_eq!(swarm.chain.locked(), SMALL.0, "what the order needs is not asked for yet");
-    swarm.run_to_end(MINUTE);
-    assert_eq!(swarm.outcome(1).text, engine::answer(200), "{:?}", swarm.outcome(1).end);
-    assert_eq!(known_locked(&swarm, client), swarm.chain.locked());
+    assert_eq!(testbed.chain.locked(), SMALL.0, "what the order needs is not asked for yet");
+    testbed.run_to_end(MINUTE);
+    assert_eq!(testbed.outcome(1).text, engine::answer(200), "{:?}", testbed.outcome(1).end);
+    assert_eq!(known_locked(&testbed, client), testbed.chain.locked());
 }
 
 /// (CH-29, CH-32)
 #[test]
 fn nothing_is_added_for_orders_that_ended_with_an_opening_of_unknown_fate() {
-    let mut swarm = Swarm::new(2, CALM);
-    let client = swarm.client(1, COIN);
-    swarm.provider(1, price(PRICE), 10_000);
-    swarm.chain.down = true;
-    swarm.chain.lost_answers = 1;
-    swarm.order(client, 1, task(), COIN, MINUTE);
-    swarm.run(Span::from_s(5), |swarm| swarm.chain.has_calls_of(client));
+    let mut testbed = Testbed::new(2, CALM);
+    let client = testbed.client(1, COIN);
+    testbed.provider(1, price(PRICE), 10_000);
+    testbed.chain.down = true;
+    testbed.chain.lost_answers = 1;
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    testbed.run(Span::from_s(5), |testbed| testbed.chain.has_calls_of(client));
     let asked = Nano(2 * ceiling().0);
     for order in 2..=3 {
-        swarm.order(client, order, task(), COIN, MINUTE);
+        testbed.order(client, order, task(), COIN, MINUTE);
     }
-    swarm.run(Span::from_s(5), |swarm| payer(swarm, client).reserved() > asked);
-    swarm.chain.down = false;
-    swarm.run(Span::from_s(5), |_| false);
+    testbed.run(Span::from_s(5), |testbed| payer(testbed, client).reserved() > asked);
+    testbed.chain.down = false;
+    testbed.run(Span::from_s(5), |_| false);
     for order in 1..=3 {
-        let why = swarm.outcome(order).end.unwrap().unwrap_err().0;
+        let why = testbed.outcome(order).end.unwrap().unwrap_err().0;
         assert!(matches!(why, Failure::Payment(PaymentFault::NotOpened { .. })), "{why}");
     }
     // It came after all, and is of use to later orders.
-    let account = payer(&swarm, client).account();
-    let state = swarm.chain.channel(&account);
-    swarm.chain.tell_all_again();
-    swarm.feed(client, Input::Ledger(LedgerEvent::Channel { account, state }));
-    swarm.run(Span::from_s(5), |_| false);
-    assert_eq!(swarm.chain.locked(), asked.0, "nobody needs more");
-    assert_eq!(known_locked(&swarm, client), asked.0, "and nobody counts on more");
+    let account = payer(&testbed, client).account();
+    let state = testbed.chain.channel(&account);
+    testbed.chain.tell_all_again();
+    testbed.feed(client, Input::Ledger(LedgerEvent::Channel { account, state }));
+    testbed.run(Span::from_s(5), |_| false);
+    assert_eq!(testbed.chain.locked(), asked.0, "nobody needs more");
+    assert_eq!(known_locked(&testbed, client), asked.0, "and nobody counts on more");
     for order in 4..=6 {
-        swarm.order(client, order, task(), COIN, MINUTE);
+        testbed.order(client, order, task(), COIN, MINUTE);
     }
-    swarm.run_to_end(MINUTE);
+    testbed.run_to_end(MINUTE);
     for order in 4..=6 {
-        assert_eq!(swarm.outcome(order).text, engine::answer(200), "{:?}", swarm.outcome(order).end);
+        assert_eq!(testbed.outcome(order).text, engine::answer(200), "{:?}", testbed.outcome(order).end);
     }
-    assert_eq!(known_locked(&swarm, client), swarm.chain.locked());
+    assert_eq!(known_locked(&testbed, client), testbed.chain.locked());
 }
 
 /// (CH-29)
 #[test]
 fn an_opening_that_the_wallet_cannot_pay_is_told_with_what_was_asked_for() {
-    let mut swarm = Swarm::new(3, CALM);
-    let client = swarm.client(1, Nano(1));
-    swarm.provider(1, price(PRICE), 10_000);
-    swarm.chain.down = true;
-    swarm.order(client, 1, task(), COIN, MINUTE);
-    swarm.run(Span::from_s(5), |swarm| swarm.chain.has_calls_of(client));
+    let mut testbed = Testbed::new(3, CALM);
+    let client = testbed.client(1, Nano(1));
+    testbed.provider(1, price(PRICE), 10_000);
+    testbed.chain.down = true;
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    testbed.run(Span::from_s(5), |testbed| testbed.chain.has_calls_of(client));
     let deposit = Nano(2 * ceiling().0);
     for order in 2..=3 {
-        swarm.order(client, order, task(), COIN, MINUTE);
+        testbed.order(client, order, task(), COIN, MINUTE);
     }
-    swarm.run(Span::from_s(5), |swarm| payer(swarm, client).reserved() > deposit);
-    swarm.chain.down = false;
-    swarm.run(Span::from_s(5), |_| false);
+    testbed.run(Span::from_s(5), |testbed| payer(testbed, client).reserved() > deposit);
+    testbed.chain.down = false;
+    testbed.run(Span::from_s(5), |_| false);
     for order in 1..=3 {
-        let why = swarm.outcome(order).end.unwrap().unwrap_err().0;
+        let why = testbed.outcome(order).end.unwrap().unwrap_err().0;
         assert_eq!(why, Failure::Payment(PaymentFault::NoFunds { deposit }));
     }
 }
@@ -135,35 +135,35 @@ fn an_opening_that_the_wallet_cannot_pay_is_told_with_what_was_asked_for() {
 /// (CH-25, CH-32)
 #[test]
 fn a_channel_that_is_given_up_is_not_added_to_and_the_order_that_needs_more_says_why() {
-    let (mut swarm, client, account) = waiting(4);
+    let (mut testbed, client, account) = waiting(4);
     // The ledger does not show the close before the first words are there.
-    swarm.chain.down = true;
-    swarm.command(client, Command::Close { account });
-    swarm.run(Span::from_s(5), |swarm| !swarm.outcome(1).text.is_empty());
-    assert_eq!(known_locked(&swarm, client), SMALL.0, "what is never asked for is not locked");
-    swarm.run(Span::from_s(1), |_| false);
-    let why = swarm.outcome(1).end.unwrap().unwrap_err().0;
+    testbed.chain.down = true;
+    testbed.command(client, Command::Close { account });
+    testbed.run(Span::from_s(5), |testbed| !testbed.outcome(1).text.is_empty());
+    assert_eq!(known_locked(&testbed, client), SMALL.0, "what is never asked for is not locked");
+    testbed.run(Span::from_s(1), |_| false);
+    let why = testbed.outcome(1).end.unwrap().unwrap_err().0;
     assert!(matches!(why, Failure::Payment(PaymentFault::Exhausted { .. })), "{why}");
-    swarm.chain.down = false;
-    swarm.run(MINUTE, |swarm| swarm.chain.locked() == 0);
-    assert_eq!(swarm.chain.locked(), 0);
+    testbed.chain.down = false;
+    testbed.run(MINUTE, |testbed| testbed.chain.locked() == 0);
+    assert_eq!(testbed.chain.locked(), 0);
 }
 
 /// (CH-3, CH-29)
 #[test]
 fn of_two_top_ups_the_one_that_fails_is_taken_off() {
-    let (mut swarm, client, account) = waiting(5);
-    swarm.run_to_end(MINUTE);
-    let before = (payer(&swarm, client).headroom(), swarm.chain.locked());
+    let (mut testbed, client, account) = waiting(5);
+    testbed.run_to_end(MINUTE);
+    let before = (payer(&testbed, client).headroom(), testbed.chain.locked());
     let (good, too_much) = (Nano(7_000_000), Nano(2 * COIN.0));
     for amounts in [[good, too_much], [too_much, good]] {
         for amount in amounts {
-            swarm.command(client, Command::TopUp { account, amount });
+            testbed.command(client, Command::TopUp { account, amount });
         }
-        swarm.run(Span::from_s(5), |_| false);
+        testbed.run(Span::from_s(5), |_| false);
     }
-    let payer = payer(&swarm, client);
-    assert_eq!(swarm.chain.locked(), before.1 + 2 * good.0);
+    let payer = payer(&testbed, client);
+    assert_eq!(testbed.chain.locked(), before.1 + 2 * good.0);
     assert_eq!(
         payer.headroom(),
         before.0.saturating_plus(Nano(2 * good.0)),
@@ -174,29 +174,29 @@ fn of_two_top_ups_the_one_that_fails_is_taken_off() {
 /// (CH-29)
 #[test]
 fn a_call_that_is_no_top_up_takes_none_off_when_it_fails() {
-    let (mut swarm, client, account) = waiting(6);
-    swarm.run_to_end(MINUTE);
-    let before = payer(&swarm, client).headroom();
+    let (mut testbed, client, account) = waiting(6);
+    testbed.run_to_end(MINUTE);
+    let before = payer(&testbed, client).headroom();
     let amount = Nano(7_000_000);
-    swarm.chain.down = true;
-    swarm.command(client, Command::TopUp { account, amount });
+    testbed.chain.down = true;
+    testbed.command(client, Command::TopUp { account, amount });
     let fault = LedgerFault::Refused { exit_code: 105 };
-    swarm.feed(client, Input::Ledger(LedgerEvent::Failed { account, top_up: None, fault }));
-    assert_eq!(payer(&swarm, client).headroom(), before.saturating_plus(amount));
+    testbed.feed(client, Input::Ledger(LedgerEvent::Failed { account, top_up: None, fault }));
+    assert_eq!(payer(&testbed, client).headroom(), before.saturating_plus(amount));
 }
 
 /// (CH-32)
 #[test]
 fn a_channel_opened_by_hand_that_is_too_small_to_begin_on_is_topped_up() {
-    let mut swarm = Swarm::new(7, CALM);
-    let client = swarm.client(1, COIN);
+    let mut testbed = Testbed::new(7, CALM);
+    let client = testbed.client(1, COIN);
     let credit = CreditLimits { per_client: Nano::ZERO, per_hour: Nano::ZERO };
     let config = ProviderConfig { credit, ..ProviderConfig::for_tests(1) };
-    let provider = swarm.provider_with(config, price(PRICE), 10_000);
-    let payee = swarm.provider_at(provider).payee();
-    swarm.command(client, Command::Open { provider, payee, deposit: Nano(50) });
-    swarm.run(Span::from_s(5), |_| false);
-    swarm.order(client, 1, task(), COIN, MINUTE);
-    swarm.run_to_end(MINUTE);
-    assert_eq!(swarm.outcome(1).text, engine::answer(200), "{:?}", swarm.outcome(1).end);
+    let provider = testbed.provider_with(config, price(PRICE), 10_000);
+    let payee = testbed.provider_at(provider).payee();
+    testbed.command(client, Command::Open { provider, payee, deposit: Nano(50) });
+    testbed.run(Span::from_s(5), |_| false);
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    assert_eq!(testbed.outcome(1).text, engine::answer(200), "{:?}", testbed.outcome(1).end);
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod drive;
-mod swarm;
+mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::Identity;
@@ -14,7 +14,7 @@ use bombyx_protocol::wire::message::{Chunk, Content, Finish};
 use bombyx_protocol::work::answer_stream::AnswerStream;
 use bombyx_protocol::work::order::{JobId, OrderId};
 use drive::MODEL;
-use swarm::{CALM, Swarm};
+use testbed::{CALM, Testbed};
 
 const START: Time = Time(1_000);
 
@@ -134,18 +134,18 @@ fn what_is_not_acknowledged_is_repeated_unchanged_and_after_long_silence_given_u
 /// (WR-14, WR-18)
 #[test]
 fn a_cancelled_order_stops_the_engine_and_pays_for_what_was_sent() {
-    let mut swarm = Swarm::new(31, CALM);
+    let mut testbed = Testbed::new(31, CALM);
     let coin = Nano(1_000_000_000);
-    let client = swarm.client(1, coin);
-    let provider = swarm.provider(1, swarm::price(400_000), 5_000);
-    swarm.order(client, 1, swarm::chat("count for me", 900), coin, Span::from_s(60));
-    swarm.run(Span::from_s(60), |swarm| swarm.outcome(1).ids.len() > 100);
-    swarm.command(client, Command::Cancel(OrderId(1)));
-    swarm.run(Span::from_s(3), |_| false);
-    assert!(matches!(swarm.outcome(1).end, Some(Err((Failure::Cancelled, _)))));
-    assert_eq!(swarm.provider_at(provider).jobs_in_flight(), 0);
-    let served = swarm.served[0].1;
+    let client = testbed.client(1, coin);
+    let provider = testbed.provider(1, testbed::price(400_000), 5_000);
+    testbed.order(client, 1, testbed::chat("count for me", 900), coin, Span::from_s(60));
+    testbed.run(Span::from_s(60), |testbed| testbed.outcome(1).ids.len() > 100);
+    testbed.command(client, Command::Cancel(OrderId(1)));
+    testbed.run(Span::from_s(3), |_| false);
+    assert!(matches!(testbed.outcome(1).end, Some(Err((Failure::Cancelled, _)))));
+    assert_eq!(testbed.provider_at(provider).jobs_in_flight(), 0);
+    let served = testbed.served[0].1;
     assert!(served.output_tokens < 300 && served.refused.is_none());
-    let earner = swarm.provider_at(provider).channels().next().unwrap();
+    let earner = testbed.provider_at(provider).channels().next().unwrap();
     assert_eq!((earner.served(), earner.unpaid()), (served.cost, Nano::ZERO));
 }

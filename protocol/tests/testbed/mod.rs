@@ -1,4 +1,4 @@
-//! A small swarm in memory: role machines joined by queues, on virtual time, over a network that loses, copies and
+//! A small testbed in memory: role machines joined by queues, on virtual time, over a network that loses, copies and
 //! reorders what is sent, with a ledger and an engine in integers.
 #![allow(clippy::wildcard_enum_match_arm, dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
@@ -105,7 +105,7 @@ pub struct Outcome {
     pub bids: Vec<bombyx_protocol::market::auction::BidReport>,
 }
 
-pub struct Swarm {
+pub struct Testbed {
     pub now: Time,
     pub chain: Chain,
     pub weather: Weather,
@@ -136,7 +136,7 @@ fn prefix(node: &NodeId) -> Prefix {
     Prefix::of_ipv4([a, b, c, d])
 }
 
-impl Swarm {
+impl Testbed {
     pub fn new(seed: u64, weather: Weather) -> Self {
         Self {
             now: Time(1),
@@ -336,7 +336,7 @@ impl Swarm {
             }
             self.now = at;
             self.events += 1;
-            assert!(self.events < 3_000_000, "the swarm does not come to rest");
+            assert!(self.events < 3_000_000, "the testbed does not come to rest");
             self.happen(happening);
             self.chain.check();
         }
@@ -347,7 +347,7 @@ impl Swarm {
 
     /// Runs until every order has ended, and then a little on.
     pub fn run_to_end(&mut self, span: Span) {
-        self.run(span, |swarm| swarm.outcomes.values().all(|outcome| outcome.end.is_some()));
+        self.run(span, |testbed| testbed.outcomes.values().all(|outcome| outcome.end.is_some()));
         self.run(Span::from_s(40), |_| false);
     }
 

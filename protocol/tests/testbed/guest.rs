@@ -18,7 +18,7 @@ use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{JobId, TaskKind, Tier};
 use ed25519_dalek::SigningKey;
 
-use super::{MODEL, Swarm, chat};
+use super::{MODEL, Testbed, chat};
 
 /// A hostile client, played by hand.
 pub struct Guest {
@@ -43,11 +43,11 @@ pub fn net(number: u64) -> Prefix {
 }
 
 impl Guest {
-    pub fn new(swarm: &mut Swarm, number: u64, prefix: Prefix) -> Self {
+    pub fn new(testbed: &mut Testbed, number: u64, prefix: Prefix) -> Self {
         let mut seed = [0x5a; 32];
         seed[..8].copy_from_slice(&number.to_le_bytes());
         let identity = Identity::from_seed(&seed);
-        swarm.outsiders.insert(identity.id(), Vec::new());
+        testbed.outsiders.insert(identity.id(), Vec::new());
         Self {
             identity,
             seal_key: StaticKey::from_seed(seed),
@@ -65,8 +65,8 @@ impl Guest {
         id
     }
 
-    pub fn mail(&self, swarm: &mut Swarm) -> Vec<ToClient> {
-        let mail = std::mem::take(swarm.outsiders.get_mut(&self.identity.id()).unwrap());
+    pub fn mail(&self, testbed: &mut Testbed) -> Vec<ToClient> {
+        let mail = std::mem::take(testbed.outsiders.get_mut(&self.identity.id()).unwrap());
         let to_client = |message| match message {
             Message::ToClient(message) => Some(message),
             Message::ToProvider(_) => None,
@@ -75,7 +75,7 @@ impl Guest {
     }
 
     /// Calls, and reads the bid if there is one.
-    pub fn call(&mut self, swarm: &mut Swarm, provider: NodeId) -> Option<(Bid, BidHash)> {
+    pub fn call(&mut self, testbed: &mut Testbed, provider: NodeId) -> Option<(Bid, BidHash)> {
         let call = Call {
             id: CallId(self.next()),
             client: self.identity.id(),
@@ -89,8 +89,8 @@ impl Guest {
             invited: Share::ALL,
         };
         let gossip = Gossip::Call(call.sign(&self.identity));
-        swarm.feed(provider, Input::Gossip { prefix: self.prefix, gossip: gossip.open().unwrap() });
-        self.mail(swarm).into_iter().find_map(|message| match message {
+        testbed.feed(provider, Input::Gossip { prefix: self.prefix, gossip: gossip.open().unwrap() });
+        self.mail(testbed).into_iter().find_map(|message| match message {
             ToClient::Bid(sealed) if sealed.call == call.id => {
                 let plain = unseal(&self.seal_key, &sealed.call.0, &sealed.sealed).unwrap();
                 let signed: Signed = codec::decode_sealed(&plain).unwrap();
@@ -100,19 +100,19 @@ impl Guest {
         })
     }
 
-    pub fn says(&self, swarm: &mut Swarm, provider: NodeId, message: ToProvider) {
+    pub fn says(&self, testbed: &mut Testbed, provider: NodeId, message: ToProvider) {
         let input = Input::Received {
             from: self.identity.id(),
             prefix: self.prefix,
             message: Message::ToProvider(message),
         };
-        swarm.feed(provider, input);
+        testbed.feed(provider, input);
     }
 
     /// Awards the bid, and goes no further.
     pub fn award(
         &mut self,
-        swarm: &mut Swarm,
+        testbed: &mut Testbed,
         provider: NodeId,
         (bid, hash): &(Bid, BidHash),
     ) -> Option<Opened> {
@@ -121,8 +121,8 @@ impl Guest {
         let (initiator, handshake) =
             Initiator::start(&bid.session_key, &prologue, &mut self.entropy).unwrap();
         let award = Award { job, call: bid.call, bid: *hash, price: bid.price, handshake };
-        self.says(swarm, provider, ToProvider::Award(award));
-        let accept = self.mail(swarm).into_iter().find_map(|message| match message {
+        self.says(testbed, provider, ToProvider::Award(award));
+        let accept = self.mail(testbed).into_iter().find_map(|message| match message {
             ToClient::Accept(accept) if accept.job == job => Some(accept),
             _ => None,
         })?;
@@ -130,17 +130,30 @@ impl Guest {
     }
 
     /// Sends a task that is to be paid on a channel that nobody will ever open.
-    pub fn work(&mut self, swarm: &mut Swarm, provider: NodeId, bid: &Bid, mut opened: Opened, tokens: u32) {
+    pub fn work(
+        &mut self,
+        testbed: &mut Testbed,
+        provider: NodeId,
+        bid: &Bid,
+        mut opened: Opened,
+        tokens: u32,
+    ) {
         self.number += 1;
         let salt = u64::from_le_bytes(self.identity.id().0[..8].try_into().unwrap()) ^ self.number;
         let work = Work { task: chat("count for me", tokens), channel: channel(bid, salt) };
-        self.seals(swarm, provider, &mut opened, &FromClient::Work(work));
+        self.seals(testbed, provider, &mut opened, &FromClient::Work(work));
     }
 
-    pub fn seals(&self, swarm: &mut Swarm, provider: NodeId, (job, secure): &mut Opened, said: &FromClient) {
+    pub fn seals(
+        &self,
+        testbed: &mut Testbed,
+        provider: NodeId,
+        (job, secure): &mut Opened,
+        said: &FromClient,
+    ) {
         let frame = secure.seal(&codec::encode(said), false).unwrap();
         let frame = SealedFrame { job: *job, nonce: frame.nonce, bytes: frame.bytes };
-        self.says(swarm, provider, ToProvider::Sealed(frame));
+        self.says(testbed, provider, ToProvider::Sealed(frame));
     }
 }
 
@@ -166,9 +179,9 @@ fn key() -> SigningKey {
 }
 
 /// A payment of so much on a channel, in the funding that the ledger shows.
-pub fn voucher_of(swarm: &Swarm, terms: &ChannelTerms, cumulative: Nano) -> Payment {
+pub fn voucher_of(testbed: &Testbed, terms: &ChannelTerms, cumulative: Nano) -> Payment {
     let account = terms.account().hash;
-    let epoch = swarm.chain.channel(&account).unwrap().epoch;
+    let epoch = testbed.chain.channel(&account).unwrap().epoch;
     let signature = Voucher { account, epoch, cumulative }.sign(&key());
     Payment { epoch, cumulative, signature }
 }
