@@ -378,3 +378,69 @@ fn every_place_that_a_page_for_maintainers_names_is_there() {
     }
     complain(&problems);
 }
+
+/// The rows of the glossary's table of words that code does not use: the word, what to write, and where.
+fn forbidden_words(glossary: &str) -> Vec<(String, String, Vec<String>)> {
+    let (_, table) = glossary.split_once("| word | but | in |\n").expect("the glossary has the table");
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let places = cells[2].split(',').map(|place| place.trim().trim_matches('`').to_owned());
+        (cells[0].to_owned(), cells[1].to_owned(), places.collect())
+    })
+    .collect()
+}
+
+/// The words of every name in code, in lower case with `_` on both sides: `_go_on_all_` of `go_on_all` and of `GoOnAll`.
+fn names(code: &str) -> BTreeSet<String> {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut names = BTreeSet::new();
+    for name in code.split(|letter| !is_name(letter)).filter(|name| !name.is_empty()) {
+        let mut words = String::from("_");
+        let mut before = '_';
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit()) {
+                words.push('_');
+            }
+            words.push(letter.to_ascii_lowercase());
+            before = letter;
+        }
+        words.push('_');
+        names.insert(words);
+    }
+    names
+}
+
+fn without_strings(code: &str) -> String {
+    code.split('"').step_by(2).collect::<Vec<_>>().join("\"\"")
+}
+
+#[test]
+fn a_thing_has_one_word_and_its_twins_are_refused() {
+    let forbidden = forbidden_words(&read("spec/glossary.md"));
+    assert!(forbidden.len() > 10, "the table is read");
+    let mut problems = Vec::new();
+    for source in rust().iter().filter(|source| source.is_shipped()) {
+        let names = names(&without_strings(&without_comments(code_and_tests(&source.text).0)));
+        for (word, instead, places) in &forbidden {
+            let is_there = places.iter().any(|place| place == "everywhere" || source.is_under(place));
+            let part = format!("_{word}_");
+            if is_there
+                && (names.iter().any(|name| name.contains(&part))
+                    || source.path.contains(&format!("/{word}.")))
+            {
+                problems
+                    .push(format!("{}: `{word}` is not a word of this place; write {instead}", source.path));
+            }
+        }
+    }
+    complain(&problems);
+}
+
+#[test]
+fn names_are_taken_apart_into_words() {
+    let names = names("let desk_max = LedgerDesk::new(GO_ON);");
+    for part in ["_desk_max_", "_ledger_desk_", "_go_on_"] {
+        assert!(names.contains(part), "{part} in {names:?}");
+    }
+}

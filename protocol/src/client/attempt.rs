@@ -260,7 +260,7 @@ impl<'a> AttemptMut<'a> {
         self.acknowledge();
         match self.attempt.stream.finish() {
             Some(finish) => Next::Done(finish),
-            None => self.go_on(),
+            None => self.resume(),
         }
     }
 
@@ -310,11 +310,11 @@ impl<'a> AttemptMut<'a> {
             self.attempt.progress_at = self.now;
         }
         self.acknowledge();
-        self.go_on()
+        self.resume()
     }
 
     /// Goes on, unless the channel is asked back and does not hold enough.
-    fn go_on(&mut self) -> Next {
+    fn resume(&mut self) -> Next {
         let account = self.attempt.account;
         let fault = self.payments.forgo_deferred(&account);
         fault.map_or(Next::Stay, |fault| Next::Unpayable { account, fault })
