@@ -50,7 +50,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The user's cache: `BOMBYX_CACHE`, else `bombyx` in the place the operating system has for caches.
+    /// Creates the user's cache: `BOMBYX_CACHE`, else `bombyx` in the place the operating system
+    /// has for caches.
     ///
     /// # Errors
     /// [`CacheError::NoHome`]. Nothing is created yet.
@@ -69,19 +70,20 @@ impl Cache {
         Ok(Self::at(root.ok_or(CacheError::NoHome)?))
     }
 
-    /// A cache in a directory of the caller's choice.
+    /// Creates a cache in a directory of the caller's choice.
     #[must_use]
     pub fn at(root: PathBuf) -> Self {
         Self { root, lock_deadline: LOCK_DEADLINE }
     }
 
-    /// The same cache with another patience for other processes.
+    /// Returns the same cache with another patience for other processes.
     #[must_use]
     pub fn with_lock_deadline(self, lock_deadline: Duration) -> Self {
         Self { lock_deadline, ..self }
     }
 
-    /// Where an entry lies once it is made. `area` is a directory of like things, such as `models`.
+    /// Returns where an entry lies once it is made. `area` is a directory of like things, such as
+    /// `models`.
     #[must_use]
     pub fn entry(&self, area: &str, name: &str) -> PathBuf {
         self.root.join(area).join(name)

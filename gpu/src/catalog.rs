@@ -62,7 +62,7 @@ fn suggest(near: &Option<String>) -> String {
     near.as_ref().map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
 }
 
-/// Every model that comes with the program.
+/// Returns every model that comes with the program.
 #[must_use]
 pub fn catalog() -> &'static [CatalogEntry] {
     static CATALOG: LazyLock<Vec<CatalogEntry>> = LazyLock::new(|| {
@@ -79,7 +79,7 @@ fn entry(manifest: &str, make: Make) -> CatalogEntry {
     CatalogEntry { manifest, make }
 }
 
-/// The model of a name.
+/// Returns the model of a name.
 ///
 /// # Errors
 /// [`CatalogError::Unknown`], with the name most like it.
@@ -93,13 +93,13 @@ pub fn find(name: &str) -> Result<&'static CatalogEntry, CatalogError> {
 }
 
 impl CatalogEntry {
-    /// What the model consists of.
+    /// Returns what the model consists of.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Where the model's files lie once they are made.
+    /// Returns where the model's files lie once they are made.
     #[must_use]
     pub fn dir(&self, cache: &Cache) -> PathBuf {
         cache.entry(AREA, &self.entry_name())
@@ -164,7 +164,7 @@ fn make_minilm(source: &WheelSource, into: &Path, on_advance: OnAdvance<'_>) -> 
     Ok(())
 }
 
-/// The chat model is part of the program; only its graph is written out.
+/// Makes the files of the chat model: it is part of the program; only its graph is written out.
 fn make_chat(_: &WheelSource, into: &Path, _: OnAdvance<'_>) -> Result<(), CatalogError> {
     const CONFIG: &[u8] = include_bytes!("../models/chat/config.json");
     const WEIGHTS: &[u8] = include_bytes!("../models/chat/model.safetensors");
@@ -177,7 +177,7 @@ fn make_chat(_: &WheelSource, into: &Path, _: OnAdvance<'_>) -> Result<(), Catal
     Ok(())
 }
 
-/// The name with the fewest changes to `name`, if it is like it at all.
+/// Returns the name with the fewest changes to `name`, if it is like it at all.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let (distance, near) = names.map(|known| (edit_distance(name, known), known)).min()?;
     (distance <= near.len() / SUGGEST_DIVISOR).then(|| near.to_owned())

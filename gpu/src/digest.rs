@@ -116,7 +116,7 @@ pub fn check_file(
     Ok(())
 }
 
-/// The digest of all that can be read from `source`.
+/// Returns the digest of all that can be read from `source`.
 ///
 /// # Errors
 /// The source's own.

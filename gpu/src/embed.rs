@@ -126,7 +126,7 @@ fn pad(rows: &[&[u32]], length: usize) -> (Vec<i64>, Vec<i64>) {
     (ids, mask)
 }
 
-/// One vector of length 1 from one vector per token, `dims` numbers each.
+/// Returns one vector of length 1 from one vector per token, `dims` numbers each.
 fn pool(states: &[f32], dims: usize, pooling: Pooling) -> Result<Vec<f32>, EngineError> {
     let count = match pooling {
         Pooling::Mean => states.len() / dims,

@@ -238,7 +238,7 @@ pub enum Progress {
 
 /// Something that computes jobs. It has no thread and no clock of its own: whoever owns it calls [`Engine::step`].
 pub trait Engine: Send {
-    /// The loaded models.
+    /// Returns the loaded models.
     fn models(&self) -> Vec<ModelInfo>;
 
     /// Takes a job; its chunks come out of later steps.

@@ -33,7 +33,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// The last part of its path, which is the name it is unpacked under.
+    /// Returns the last part of its path, which is the name it is unpacked under.
     #[must_use]
     pub fn file_name(&self) -> &'static str {
         self.path.rsplit('/').next().unwrap_or(self.path)

@@ -137,7 +137,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The word used in manifests.
+    /// Returns the word used in manifests.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -236,7 +236,7 @@ impl Manifest {
         Self::parse(&json)
     }
 
-    /// The bytes the id is taken of; see the module's page.
+    /// Returns the bytes the id is taken of; see the module's page.
     #[must_use]
     pub fn canonical_json(&self) -> Vec<u8> {
         let value =
@@ -246,13 +246,13 @@ impl Manifest {
         text.into_bytes()
     }
 
-    /// The model's name on the network.
+    /// Returns the model's name on the network.
     #[must_use]
     pub fn id(&self) -> ModelId {
         ModelId(*blake3::hash(&self.canonical_json()).as_bytes())
     }
 
-    /// The first file of a role; [`Role::Graph`] and [`Role::Tokenizer`] are always there.
+    /// Returns the first file of a role; [`Role::Graph`] and [`Role::Tokenizer`] are always there.
     #[must_use]
     pub fn file(&self, role: Role) -> Option<&FileEntry> {
         self.files.iter().find(|file| file.role == role)
@@ -350,7 +350,7 @@ impl Model {
         Ok(model)
     }
 
-    /// The graph reads nothing but what the manifest lists as its weights.
+    /// Returns the graph reads nothing but what the manifest lists as its weights.
     fn check_references(&self) -> Result<(), ManifestError> {
         let model = || self.manifest.name.clone();
         let path = self.graph();
@@ -397,31 +397,31 @@ impl Model {
         Ok(())
     }
 
-    /// What it consists of.
+    /// Returns what it consists of.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The hash of its manifest.
+    /// Returns the hash of its manifest.
     #[must_use]
     pub fn id(&self) -> ModelId {
         self.id
     }
 
-    /// Where its files lie.
+    /// Returns where its files lie.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The path of its graph.
+    /// Returns the path of its graph.
     #[must_use]
     pub fn graph(&self) -> PathBuf {
         self.path(Role::Graph)
     }
 
-    /// The path of its tokenizer.
+    /// Returns the path of its tokenizer.
     #[must_use]
     pub fn tokenizer(&self) -> PathBuf {
         self.path(Role::Tokenizer)
@@ -436,7 +436,8 @@ fn field(field: &'static str, why: String) -> ManifestError {
     ManifestError::Field { field, why }
 }
 
-/// A relative path without `..`, root or drive: it cannot name a file outside the model's directory on any system.
+/// Returns a relative path without `..`, root or drive: it cannot name a file outside the model's
+/// directory on any system.
 fn stays_inside(path: &str) -> bool {
     !path.is_empty()
         && !path.contains(['\\', ':', '\0'])

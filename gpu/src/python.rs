@@ -147,7 +147,8 @@ pub struct Python {
 }
 
 impl Python {
-    /// The interpreter named by `BOMBYX_PYTHON`, else `python3` on the path (`python` on Windows).
+    /// Returns the interpreter named by `BOMBYX_PYTHON`, else `python3` on the path (`python` on
+    /// Windows).
     ///
     /// # Errors
     /// [`PythonError::NoPython`], [`PythonError::NotOnPath`].
@@ -159,7 +160,7 @@ impl Python {
         }
     }
 
-    /// A bare name is looked for on the path, as a shell does; a path is taken as it is.
+    /// Finds a program: a bare name on the path, as a shell does; a path is taken as it is.
     fn named(name: &Path, search_path: &OsStr) -> Result<Self, PythonError> {
         let not_there = || PythonError::NotOnPath { name: name.display().to_string() };
         if name.components().count() == 1 && name.file_name() == Some(name.as_os_str()) {
@@ -174,7 +175,7 @@ impl Python {
         on_path(search_path, names).map(|path| Self { path }).ok_or(PythonError::NoPython)
     }
 
-    /// The directory of an installed package, which is found but not imported.
+    /// Returns the directory of an installed package, which is found but not imported.
     #[must_use]
     pub fn package_dir(&self, package: &str) -> Option<PathBuf> {
         const FIND: &str = "import importlib.util, sys; spec = importlib.util.find_spec(sys.argv[1]); \
@@ -240,7 +241,8 @@ impl Python {
         if output.status.success() { Ok(()) } else { Err(self.explain(requirement, &output.stderr)) }
     }
 
-    /// The interpreter, told to load nothing but what is installed, in `directory`, which holds nothing.
+    /// Returns the interpreter, told to load nothing but what is installed, in `directory`, which
+    /// holds nothing.
     fn isolated(&self, directory: &Path) -> Command {
         let mut command = Command::new(&self.path);
         command.arg("-I").current_dir(directory);
@@ -293,14 +295,14 @@ impl Python {
     }
 }
 
-/// The first of `names` that an absolute directory of the path holds. An empty or relative one means the current
-/// directory, or one below it.
+/// Returns the first of `names` that an absolute directory of the path holds. An empty or relative
+/// one means the current directory, or one below it.
 fn on_path(search_path: &OsStr, names: &[impl AsRef<Path>]) -> Option<PathBuf> {
     let mut dirs = env::split_paths(search_path).filter(|dir| dir.is_absolute());
     dirs.find_map(|dir| names.iter().map(|name| dir.join(name)).find(|path| path.is_file()))
 }
 
-/// The path without the directories that depend on the current one.
+/// Returns the path without the directories that depend on the current one.
 fn absolute_only(search_path: &OsStr) -> OsString {
     let dirs = env::split_paths(search_path).filter(|dir| dir.is_absolute());
     // What was split joins again, unless a name holds a quote on Windows: then the child gets no path.
@@ -313,7 +315,7 @@ struct Output {
     stderr: String,
 }
 
-/// The exit status, or `None` if the deadline passed and the child was killed.
+/// Returns the exit status, or `None` if the deadline passed and the child was killed.
 fn wait(child: &mut Child, deadline: Duration, on_poll: &mut dyn FnMut()) -> io::Result<Option<ExitStatus>> {
     let start = Instant::now();
     loop {

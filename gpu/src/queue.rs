@@ -151,7 +151,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// A row whose ids say which row it is, so that a vector can be traced back to it.
+    /// Returns a row whose ids say which row it is, so that a vector can be traced back to it.
     fn row(job: JobId, index: usize, length: usize) -> Vec<u32> {
         vec![u32::try_from(job as usize * 1000 + index).unwrap(); length]
     }

@@ -69,7 +69,7 @@ const fn products(first_bit: usize) -> [u64; 256] {
     table
 }
 
-/// Product of two numbers in units of `2^-32`, neither above one.
+/// Returns the product of two numbers in units of `2^-32`, neither above one.
 const fn times(a: u64, b: u64) -> u64 {
     ((a as u128 * b as u128 + (1 << 31)) >> 32) as u64
 }
@@ -126,7 +126,7 @@ pub fn sample(logits: &[f32], sampling: &Sampling, position: u64) -> Result<u32,
     Ok(draw(&kept, sampling.seed, position))
 }
 
-/// Step 1; `None` is an impossible token.
+/// Does step 1; `None` is an impossible token.
 fn quantise(logits: &[f32]) -> Result<Vec<Option<i64>>, SampleError> {
     if logits.is_empty() || logits.len() > MAX_VOCABULARY {
         return Err(SampleError::Vocabulary(logits.len()));
@@ -142,7 +142,7 @@ fn quantise(logits: &[f32]) -> Result<Vec<Option<i64>>, SampleError> {
         .collect()
 }
 
-/// Step 3, in units of `2^-32`.
+/// Does step 3, in units of `2^-32`.
 fn weight(distance: u64, temperature_milli: u32) -> u64 {
     let scaled = u128::from(distance) * 1000 / u128::from(temperature_milli);
     let halvings = (scaled * LOG2_E) >> 32;
@@ -153,7 +153,7 @@ fn weight(distance: u64, temperature_milli: u32) -> u64 {
     }
 }
 
-/// Step 4.
+/// Does step 4.
 fn keep_top_k(kept: &mut Vec<Candidate>, top_k: u32) {
     let k = top_k as usize;
     if k > 0 && k < kept.len() {
@@ -162,7 +162,7 @@ fn keep_top_k(kept: &mut Vec<Candidate>, top_k: u32) {
     }
 }
 
-/// Step 5.
+/// Does step 5.
 fn keep_top_p(kept: &mut Vec<Candidate>, top_p_milli: u32) {
     if top_p_milli >= 1000 {
         return;
@@ -179,12 +179,12 @@ fn keep_top_p(kept: &mut Vec<Candidate>, top_p_milli: u32) {
     kept.truncate(length);
 }
 
-/// At most `2^21` weights of at most `2^32` each.
+/// Sums at most `2^21` weights of at most `2^32` each.
 fn total(kept: &[Candidate]) -> u64 {
     kept.iter().map(|candidate| candidate.weight).sum()
 }
 
-/// Step 6; `kept` is in order of id and never empty, for the likeliest token has the full weight and passes every cut.
+/// Does step 6; `kept` is in order of id and never empty, for the likeliest token has the full weight and passes every cut.
 fn draw(kept: &[Candidate], seed: u64, position: u64) -> u32 {
     let hash = blake3::Hasher::new()
         .update(SAMPLER_ID.as_bytes())

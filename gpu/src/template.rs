@@ -43,7 +43,7 @@ impl ChatTemplate {
         Ok(Self { environment })
     }
 
-    /// The prompt for a conversation, special tokens written out.
+    /// Returns the prompt for a conversation, special tokens written out.
     ///
     /// # Errors
     /// [`EngineError::BadRequest`] if the template refuses the conversation; never with words of it.

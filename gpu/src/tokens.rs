@@ -61,7 +61,7 @@ impl Tokens {
         Ok(Self { tokenizer, special_tokens, context })
     }
 
-    /// The ids of one text, special tokens included where the model wants them.
+    /// Returns the ids of one text, special tokens included where the model wants them.
     ///
     /// # Errors
     /// [`EngineError::TooLong`] with `index` for a text longer than the context, unless the manifest says to cut it.
@@ -80,7 +80,7 @@ impl Tokens {
         Ok(ids.to_vec())
     }
 
-    /// The tokenizer itself, for what needs its vocabulary.
+    /// Returns the tokenizer itself, for what needs its vocabulary.
     #[must_use]
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer

@@ -106,13 +106,13 @@ impl DecoderGraph {
         Ok(Self { session, signature })
     }
 
-    /// Whether a token id is within the vocabulary.
+    /// Returns whether a token id is within the vocabulary.
     #[must_use]
     pub fn knows(&self, id: u32) -> bool {
         self.signature.vocabulary.is_none_or(|vocabulary| (id as usize) < vocabulary)
     }
 
-    /// The cache of a sequence that has read nothing.
+    /// Returns the cache of a sequence that has read nothing.
     ///
     /// # Errors
     /// [`EngineError::Runtime`] if the runtime cannot allocate it.
@@ -191,17 +191,17 @@ impl DecoderGraph {
     }
 }
 
-/// Layer and part of each value of a cache, in order.
+/// Lists layer and part of each value of a cache, in order.
 fn parts(layers: usize) -> impl Iterator<Item = (usize, &'static str)> {
     (0..layers).flat_map(|layer| [(layer, "key"), (layer, "value")])
 }
 
-/// Without the runtime's message, which may quote token ids.
+/// Describes a failure without the runtime's message, which may quote token ids.
 fn runtime(error: ort::Error) -> EngineError {
     crate::runtime::run_failure(error)
 }
 
-/// The last `rows` rows of logits `[1, length, vocabulary]`.
+/// Returns the last `rows` rows of logits `[1, length, vocabulary]`.
 fn last_rows(logits: &DynValue, rows: usize) -> Result<Vec<f32>, EngineError> {
     let tail = |length: usize, shape: &[i64]| {
         let vocabulary = shape.last().and_then(|&length| usize::try_from(length).ok()).unwrap_or(0);

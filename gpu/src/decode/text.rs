@@ -54,7 +54,7 @@ impl TextStream {
         Ok((self.held.drain(..certain).collect(), false))
     }
 
-    /// What was held back and is not going to be completed; a split character is dropped.
+    /// Returns what was held back and is not going to be completed; a split character is dropped.
     pub(super) fn rest(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
@@ -80,7 +80,7 @@ impl TextStream {
     }
 }
 
-/// Length of the longest end of `text` that is a beginning of `stop`, the whole of `stop` excluded.
+/// Returns the length of the longest end of `text` that is a beginning of `stop`, the whole of `stop` excluded.
 fn overlap(text: &str, stop: &str) -> usize {
     stop.char_indices().map(|(at, _)| at).rev().find(|&length| text.ends_with(&stop[..length])).unwrap_or(0)
 }
@@ -95,7 +95,7 @@ mod tests {
         Tokenizer::from_file(concat!(env!("CARGO_MANIFEST_DIR"), "/models/chat/tokenizer.json")).unwrap()
     }
 
-    /// The pieces of a text whose tokens are its bytes, and whether it was stopped.
+    /// Returns the pieces of a text whose tokens are its bytes, and whether it was stopped.
     fn pieces(text: &[u8], stops: &[&str]) -> (Vec<String>, bool) {
         let stops: Vec<String> = stops.iter().map(|&stop| stop.to_owned()).collect();
         let (mut stream, tokenizer, mut pieces) = (TextStream::new(&stops).unwrap(), tokenizer(), Vec::new());

@@ -61,7 +61,8 @@ enum Kind {
 }
 
 impl Kind {
-    /// The type of a field's message, where a tensor may be in it; field numbers are those of the ONNX project.
+    /// Returns the type of a field's message, where a tensor may be in it; field numbers are those
+    /// of the ONNX project.
     const fn field(self, number: u64) -> Option<Self> {
         match (self, number) {
             (Self::Model, 7) | (Self::Training, 1 | 2) | (Self::Attribute, 6 | 11) => Some(Self::Graph),
@@ -76,7 +77,7 @@ impl Kind {
     }
 }
 
-/// Every reference to another file in a graph, in its order.
+/// Returns every reference to another file in a graph, in its order.
 ///
 /// # Errors
 /// [`ExternalError`] for a file that is no graph, and for references that cannot be followed.
@@ -127,7 +128,7 @@ impl<R: Read + Seek> Walk<R> {
         if kind == Kind::Tensor { self.keep(tensor) } else { Ok(()) }
     }
 
-    /// One entry of `external_data`: a key with its value.
+    /// Returns one entry of `external_data`: a key with its value.
     fn entry(&mut self, end: u64, tensor: &mut Tensor) -> Result<(), ExternalError> {
         let (mut key, mut value) = (None, None);
         while self.at < end {
@@ -184,7 +185,7 @@ impl<R: Read + Seek> Walk<R> {
         Ok(())
     }
 
-    /// The next field's number and what follows it.
+    /// Returns the next field's number and what follows it.
     fn tag(&mut self, end: u64) -> Result<(u64, Wire), ExternalError> {
         let tag = self.varint(end)?;
         let number = tag >> 3;
@@ -278,7 +279,7 @@ mod tests {
 
     use super::*;
 
-    /// A field of bytes.
+    /// Returns a field of bytes.
     fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
         [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat()
     }
@@ -307,7 +308,7 @@ mod tests {
         references(Cursor::new(model)).map(|found| found.into_iter().map(|data| data.location).collect())
     }
 
-    /// A tensor wherever ONNX lets one be.
+    /// Returns a tensor wherever ONNX lets one be.
     fn everywhere(tensor: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         let attribute = |number, bytes: &[u8]| field(5, &field(number, bytes));
         let in_node = |attribute: Vec<u8>| field(7, &field(1, &attribute));

@@ -28,13 +28,13 @@ pub const CONTRIB_DOMAIN: &str = "com.microsoft";
 pub struct Value(String);
 
 impl Value {
-    /// An optional operand that is left out.
+    /// Returns an optional operand that is left out.
     #[must_use]
     pub fn absent() -> Self {
         Self(String::new())
     }
 
-    /// The name the value has in the file.
+    /// Returns the name the value has in the file.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0
@@ -55,13 +55,14 @@ pub enum Dim<'a> {
 pub struct Node(NodeProto);
 
 impl Node {
-    /// An operator of the ONNX domain.
+    /// Creates an operator of the ONNX domain.
     #[must_use]
     pub fn new<'a>(op_type: &str, inputs: impl IntoIterator<Item = &'a Value>) -> Self {
         Self::of_domain("", op_type, inputs)
     }
 
-    /// An operator of another domain, such as [`CONTRIB_DOMAIN`]; import its version in [`GraphBuilder::finish`].
+    /// Returns an operator of another domain, such as [`CONTRIB_DOMAIN`]; import its version in
+    /// [`GraphBuilder::finish`].
     #[must_use]
     pub fn of_domain<'a>(domain: &str, op_type: &str, inputs: impl IntoIterator<Item = &'a Value>) -> Self {
         Self(NodeProto {
@@ -112,7 +113,7 @@ pub struct GraphBuilder {
 }
 
 impl GraphBuilder {
-    /// An empty graph.
+    /// Creates an empty graph.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { graph: GraphProto { name: name.to_owned(), ..GraphProto::default() } }
@@ -182,7 +183,8 @@ impl GraphBuilder {
         outputs.map(|name| Value(name.to_owned()))
     }
 
-    /// The bytes of the `.onnx` file, for an intermediate-representation version and `(domain, version)` imports.
+    /// Returns the bytes of the `.onnx` file, for an intermediate-representation version and
+    /// `(domain, version)` imports.
     #[must_use]
     pub fn finish(self, ir_version: i64, opsets: &[(&str, i64)]) -> Vec<u8> {
         ModelProto {

@@ -232,7 +232,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// Cosine and sine of `position · theta^(-2i / head_dim)`, `[context, head_dim / 2]`. The angle is a single-precision
+    /// Returns cosine and sine of `position · theta^(-2i / head_dim)`, `[context, head_dim / 2]`. The angle is a single-precision
     /// product, as in the model's training.
     fn rotary_tables(&mut self) -> [Value; 2] {
         let half = self.shape.head_dim / 2;
@@ -251,7 +251,7 @@ impl Decoder<'_> {
         [table("rotary_cos", libm::cos), table("rotary_sin", libm::sin)]
     }
 
-    /// One layer: its output and its grown cache.
+    /// Returns one layer: its output and its grown cache.
     fn layer(&mut self, layer: usize, x: &Value, shared: &Shared) -> Result<(Value, [Value; 2]), LlamaError> {
         let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
         let Shape { heads, kv_heads, head_dim } = self.shape;
@@ -276,7 +276,7 @@ impl Decoder<'_> {
         Ok((self.graph.add(Node::new("Add", [&x, &down])), cache))
     }
 
-    /// `x / sqrt(mean(x²) + epsilon) · weight` over the last axis.
+    /// Adds `x / sqrt(mean(x²) + epsilon) · weight` over the last axis.
     fn rms_norm(&mut self, name: &str, x: &Value, shared: &Shared) -> Result<Value, LlamaError> {
         let weight = self.tensor(name, &[self.config.hidden_size])?;
         let graph = &mut self.graph;
@@ -288,7 +288,7 @@ impl Decoder<'_> {
         Ok(graph.add(Node::new("Mul", [&normal, &weight])))
     }
 
-    /// `x · weightᵀ` for a weight stored as `[out, in]`.
+    /// Adds `x · weightᵀ` for a weight stored as `[out, in]`.
     fn linear(&mut self, name: &str, x: &Value, shape: [usize; 2]) -> Result<Value, LlamaError> {
         let weight = self.transposed(name, shape)?;
         Ok(self.graph.add(Node::new("MatMul", [x, &weight])))
@@ -300,7 +300,7 @@ impl Decoder<'_> {
         Ok(self.graph.f32s(name, &shape, &data))
     }
 
-    /// A weight `[out, in]` as `[in, out]`, which is what `MatMul` multiplies with.
+    /// Transposes a weight `[out, in]` to `[in, out]`, which is what `MatMul` multiplies with.
     fn transposed(&mut self, name: &str, [rows, columns]: [usize; 2]) -> Result<Value, LlamaError> {
         let data = self.weights.widened(name, &[rows, columns])?;
         let turned: Vec<f32> =

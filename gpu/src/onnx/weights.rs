@@ -36,13 +36,13 @@ impl<'a> Weights<'a> {
         SafeTensors::deserialize(bytes).map(Self).map_err(|why| WeightsError::Syntax(why.to_string()))
     }
 
-    /// Whether there is a tensor of this name.
+    /// Returns whether there is a tensor of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.tensor(name).is_ok()
     }
 
-    /// The shape of a tensor.
+    /// Returns the shape of a tensor.
     ///
     /// # Errors
     /// [`WeightsError::Missing`].
@@ -51,7 +51,7 @@ impl<'a> Weights<'a> {
         Ok(tensor.shape().to_vec())
     }
 
-    /// The little-endian bytes of a single-precision tensor of exactly this shape.
+    /// Returns the little-endian bytes of a single-precision tensor of exactly this shape.
     ///
     /// # Errors
     /// [`WeightsError::Missing`], [`WeightsError::Unexpected`].
@@ -67,7 +67,7 @@ impl<'a> Weights<'a> {
         Ok(tensor.data())
     }
 
-    /// The numbers of a tensor of exactly this shape, in single, half or brain precision.
+    /// Returns the numbers of a tensor of exactly this shape, in single, half or brain precision.
     ///
     /// # Errors
     /// [`WeightsError::Missing`], [`WeightsError::Unexpected`].
@@ -93,8 +93,8 @@ impl<'a> Weights<'a> {
         Ok(numbers)
     }
 
-    /// A single-precision matrix of `rows × columns`, as the bytes of its transpose: linear layers are stored output by
-    /// input, while ONNX multiplies from the right.
+    /// Returns a single-precision matrix of `rows × columns`, as the bytes of its transpose: linear
+    /// layers are stored output by input, while ONNX multiplies from the right.
     ///
     /// # Errors
     /// [`WeightsError::Missing`], [`WeightsError::Unexpected`].

@@ -63,7 +63,7 @@ impl GenerateWorker {
 }
 
 impl Running {
-    /// One round of one answer; whether it goes on.
+    /// Returns one round of one answer; whether it goes on.
     fn advance(&mut self, decoder: &mut Decoder, out: &mut Vec<(JobId, Chunk)>) -> bool {
         let step = match decoder.step(&mut self.sequence) {
             Ok(step) => step,

@@ -26,7 +26,8 @@ pub struct RuntimePackage {
     pub library: Member,
 }
 
-/// Every pinned build. Loaded and run on Linux x86-64; the others are pinned from the same index, but not run.
+/// Returns every pinned build. Loaded and run on Linux x86-64; the others are pinned from the same
+/// index, but not run.
 #[must_use]
 pub fn packages() -> &'static [RuntimePackage] {
     &PACKAGES
@@ -104,7 +105,7 @@ const fn wheel(platform: &'static str, bytes: u64, sha256: &'static str) -> Whee
     Wheel { requirement: REQUIREMENT, bytes, sha256, tag: Some(WheelTag { platform, python: "311" }) }
 }
 
-/// The build for this machine.
+/// Returns the build for this machine.
 ///
 /// # Errors
 /// [`RuntimeError::NoPackage`].
@@ -151,13 +152,13 @@ pub fn verify(cache: &Cache, on_advance: OnAdvance<'_>) -> Result<PathBuf, Runti
     }
 }
 
-/// Where the library lies if it is installed.
+/// Returns where the library lies if it is installed.
 pub(super) fn installed(cache: &Cache) -> Option<PathBuf> {
     let package = package().ok()?;
     Some(cache.entry(AREA, &entry_name(package)).join(package.library.file_name()))
 }
 
-/// The targets with a pinned build, for people.
+/// Returns the targets with a pinned build, for people.
 pub(super) fn targets() -> String {
     PACKAGES.map(|package| target_name(package.target)).join(", ")
 }

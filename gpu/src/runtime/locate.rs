@@ -54,7 +54,8 @@ impl Origin {
         found.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect()
     }
 
-    /// Whether the user asked for this very library, so that taking another one would be wrong.
+    /// Returns whether the user asked for this very library, so that taking another one would be
+    /// wrong.
     fn is_order(self) -> bool {
         matches!(self, Self::Explicit | Self::Environment)
     }
@@ -102,7 +103,8 @@ impl Candidate {
     }
 }
 
-/// The first usable library. A library the user named is taken or is an error; it is never passed over.
+/// Returns the first usable library. A library the user named is taken or is an error; it is never
+/// passed over.
 ///
 /// # Errors
 /// [`RuntimeError::Unusable`], or [`RuntimeError::NotFound`] with everything that was looked at.
@@ -121,7 +123,7 @@ pub fn locate(explicit: Option<&Path>, cache: &Cache) -> Result<Candidate, Runti
     Err(RuntimeError::NotFound(rejected))
 }
 
-/// Every library there is, in the order in which they would be taken, usable or not.
+/// Returns every library there is, in the order in which they would be taken, usable or not.
 #[must_use]
 pub fn list(explicit: Option<&Path>, cache: &Cache) -> Vec<Candidate> {
     Origin::ALL

@@ -99,7 +99,7 @@ pub struct SessionSettings {
 }
 
 impl Default for SessionSettings {
-    /// The CPU, all of its cores, no spinning.
+    /// Returns the CPU, all of its cores, no spinning.
     fn default() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         Self { provider: ExecutionProvider::Cpu, threads, spinning: false }
@@ -175,19 +175,19 @@ impl Runtime {
         Self::load(&library, settings)
     }
 
-    /// The library in use.
+    /// Returns the library in use.
     #[must_use]
     pub fn library(&self) -> &Path {
         &self.library
     }
 
-    /// How sessions run.
+    /// Returns how sessions run.
     #[must_use]
     pub fn settings(&self) -> &SessionSettings {
         &self.settings
     }
 
-    /// The same runtime, whose new sessions run otherwise.
+    /// Returns the same runtime, whose new sessions run otherwise.
     #[must_use]
     pub fn with_settings(&self, settings: SessionSettings) -> Self {
         Self { settings, ..self.clone() }
@@ -220,7 +220,8 @@ impl Runtime {
     }
 }
 
-/// A failed run, without the message of ONNX Runtime, which may quote token ids of the prompt.
+/// Returns a failed run, without the message of ONNX Runtime, which may quote token ids of the
+/// prompt.
 pub(crate) fn run_failure(error: ort::Error) -> EngineError {
     let out_of_memory = error.message().contains("Failed to allocate memory");
     let why = if out_of_memory { "out of memory".to_owned() } else { format!("{:?}", error.code()) };

@@ -54,7 +54,7 @@ impl ExecutionProvider {
     pub const ALL: [Self; 6] =
         [Self::TensorRt, Self::Cuda, Self::WebGpu, Self::CoreMl, Self::DirectMl, Self::Cpu];
 
-    /// The word users write, which is also the cargo feature.
+    /// Returns the word users write, which is also the cargo feature.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,8 +75,8 @@ impl ExecutionProvider {
         self.dispatch().map(drop)
     }
 
-    /// What is given to a session. ONNX Runtime by default falls back to the CPU without a word when registration
-    /// fails, so every one of these is an error instead.
+    /// Returns what is given to a session. ONNX Runtime by default falls back to the CPU without a
+    /// word when registration fails, so every one of these is an error instead.
     pub(super) fn dispatch(self) -> Result<Option<ExecutionProviderDispatch>, ProviderError> {
         match self {
             Self::Cpu => Ok(None),

@@ -18,7 +18,7 @@ pub struct AttackPlan {
 }
 
 impl AttackPlan {
-    /// The part of a host in the attack with this number.
+    /// Creates the part of a host in the attack with this number.
     #[must_use]
     pub fn new(attack: usize, spec: &AttackSpec) -> Self {
         Self {
@@ -29,7 +29,7 @@ impl AttackPlan {
         }
     }
 
-    /// Whether it misbehaves now.
+    /// Returns whether it misbehaves now.
     #[must_use]
     pub fn is_on(&self, now: Time) -> bool {
         self.from <= now && now < self.until

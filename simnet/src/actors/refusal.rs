@@ -20,7 +20,8 @@ impl Refusing {
     }
 }
 
-/// What an attacker keeps back: opening a channel on the one side, taking an award on the other.
+/// Returns what an attacker keeps back: opening a channel on the one side, taking an award on the
+/// other.
 fn is_kept_back(output: &Output) -> bool {
     let opens = matches!(output, Output::Ledger(call) if matches!(**call, LedgerCall::Open { .. }));
     opens || matches!(output, Output::Send { message: Message::ToClient(ToClient::Accept(_)), .. })

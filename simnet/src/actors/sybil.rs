@@ -22,7 +22,7 @@ pub struct Card {
 }
 
 impl Card {
-    /// An idle card.
+    /// Creates an idle card.
     #[must_use]
     pub fn new(slots: u16) -> Self {
         Self { slots: u32::from(slots), busy: Arc::default() }

@@ -16,19 +16,19 @@ pub struct Blames {
 }
 
 impl Blames {
-    /// Somebody holds something against a host.
+    /// Records that somebody holds something against a host.
     pub fn note(&mut self, host: u32, now: Time) {
         self.first.entry(host).or_insert(now);
     }
 
-    /// When a host was first blamed.
+    /// Returns when a host was first blamed.
     #[must_use]
     pub fn first(&self, host: u32) -> Option<Time> {
         self.first.get(&host).copied()
     }
 }
 
-/// Whether a provider that failed an order for this reason is to blame.
+/// Returns whether a provider that failed an order for this reason is to blame.
 #[must_use]
 pub const fn blames_provider(why: Failure) -> bool {
     match why {
@@ -51,7 +51,7 @@ pub const fn blames_provider(why: Failure) -> bool {
     }
 }
 
-/// Whether a client that was refused for this reason is to blame.
+/// Returns whether a client that was refused for this reason is to blame.
 #[must_use]
 pub const fn blames_client(why: Refusal) -> bool {
     match why {

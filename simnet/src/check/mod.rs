@@ -85,7 +85,8 @@ impl Channels {
         })
     }
 
-    /// The sum of a number of every funding with a voucher on its provider's disk, for one side of each channel.
+    /// Returns the sum of a number of every funding with a voucher on its provider's disk, for one
+    /// side of each channel.
     fn sums(
         &self,
         side: impl Fn(&Channel) -> u32,
@@ -141,7 +142,7 @@ impl Check {
         Self { grace, ..Self::default() }
     }
 
-    /// An order was given to a client.
+    /// Records that an order was given to a client.
     pub fn ordered(&mut self, number: u32, deadline: Time, max_cost: Nano) {
         let due = deadline + self.grace;
         self.orders.insert(number, Open { due, max_cost, served_by_someone: false });
@@ -149,7 +150,7 @@ impl Check {
         self.next_due = self.next_due.min(due);
     }
 
-    /// The client of an order lost power: nobody is left to end it.
+    /// Records that the client of an order lost power: nobody is left to end it.
     pub fn lost(&mut self, number: u32) {
         if let Some(order) = self.orders.remove(&number) {
             self.due.remove(&(order.due, number));
@@ -161,13 +162,14 @@ impl Check {
         self.orders.keys().copied()
     }
 
-    /// How many orders are not at their end.
+    /// Returns how many orders are not at their end.
     #[must_use]
     pub fn open_orders(&self) -> usize {
         self.orders.len()
     }
 
-    /// Every order ends once, by its deadline, within its budget, and with one provider at a time.
+    /// Checks that every order ends once, by its deadline, within its budget, and with one provider at
+    /// a time.
     ///
     /// # Errors
     /// [`Broken`].
@@ -193,8 +195,8 @@ impl Check {
         }
     }
 
-    /// Every order ends by its deadline, as far as all is known that happened before `now`. Cheap enough for after every
-    /// event.
+    /// Checks that every order ends by its deadline, as far as all is known that happened before `now`.
+    /// Cheap enough for after every event.
     ///
     /// # Errors
     /// [`Broken`], and when.
@@ -212,7 +214,7 @@ impl Check {
         }
     }
 
-    /// While a record is not durable, nothing leaves that was said after it.
+    /// Checks that while a record is not durable, nothing leaves that was said after it.
     ///
     /// # Errors
     /// [`Broken`].
@@ -221,8 +223,8 @@ impl Check {
         hold(!speaks, "no output before its record is durable", || format!("{output:?} left before a commit"))
     }
 
-    /// A host writes a record. A provider never holds a voucher that its client could forget, that pays less than an
-    /// earlier one, or that promises more than the ledger holds.
+    /// Returns a host writes a record. A provider never holds a voucher that its client could
+    /// forget, that pays less than an earlier one, or that promises more than the ledger holds.
     ///
     /// # Errors
     /// [`Broken`].
@@ -265,7 +267,7 @@ impl Check {
         }
     }
 
-    /// A provider with this account lost power: a voucher that was not on its disk is as if it had never come.
+    /// Records that a provider with this account lost power: a voucher that was not on its disk is as if it had never come.
     pub fn crashed(&mut self, wallet: &Account) {
         let Some(payee) = self.channels.numbers.get(wallet).copied() else { return };
         for channel in self.channels.known.values_mut().filter(|channel| channel.payee == payee) {
@@ -273,7 +275,7 @@ impl Check {
         }
     }
 
-    /// A record is on a disk now.
+    /// Notes that a record is on a disk now.
     ///
     /// # Errors
     /// [`Broken`].
@@ -292,7 +294,8 @@ impl Check {
         }
     }
 
-    /// A voucher goes to the ledger: whoever brings it has it, or the promise behind it, on disk.
+    /// Checks a voucher that goes to the ledger: whoever brings it has it, or the promise behind it, on
+    /// disk.
     ///
     /// # Errors
     /// [`Broken`].
@@ -306,13 +309,13 @@ impl Check {
         })
     }
 
-    /// What each payee holds vouchers for on its disk, settled or not.
+    /// Returns what each payee holds vouchers for on its disk, settled or not.
     #[must_use]
     pub fn earned(&self) -> BTreeMap<Account, Nano> {
         self.channels.sums(|channel| channel.payee, |_, _, vouchers| vouchers.durable)
     }
 
-    /// What each payee holds vouchers for and the ledger has not settled.
+    /// Returns what each payee holds vouchers for and the ledger has not settled.
     #[must_use]
     pub fn unsettled(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
         self.channels.sums(
@@ -321,13 +324,13 @@ impl Check {
         )
     }
 
-    /// What the ledger has settled out of each client's channels.
+    /// Returns what the ledger has settled out of each client's channels.
     #[must_use]
     pub fn settled_by_payer(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
         self.channels.sums(|channel| channel.payer, |account, epoch, _| chain.settled(account, epoch))
     }
 
-    /// No engine has more jobs than its provider has slots.
+    /// Checks that no engine has more jobs than its provider has slots.
     ///
     /// # Errors
     /// [`Broken`].
@@ -337,7 +340,7 @@ impl Check {
         })
     }
 
-    /// No message is longer than what its receiver reads.
+    /// Checks that no message is longer than what its receiver reads.
     ///
     /// # Errors
     /// [`Broken`].
@@ -346,7 +349,7 @@ impl Check {
         hold(bytes <= most, "every message fits its limit", || format!("{bytes} bytes of {most}"))
     }
 
-    /// No coin appears or disappears by a call. Cheap enough for after every one.
+    /// Returns no coin appears or disappears by a call. Cheap enough for after every one.
     ///
     /// # Errors
     /// [`Broken`].
@@ -355,7 +358,7 @@ impl Check {
         hold(drift == 0, "money is conserved", || format!("{drift} nano too many"))
     }
 
-    /// No coin has appeared or disappeared: all accounts are counted.
+    /// Checks that no coin has appeared or disappeared: all accounts are counted.
     ///
     /// # Errors
     /// [`Broken`].

@@ -28,7 +28,7 @@ pub enum Pledge {
 }
 
 impl Pledge {
-    /// Of a record, if it says anything about money.
+    /// Returns the pledge of a record, if it says anything about money.
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
         match record {

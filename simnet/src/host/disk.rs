@@ -26,8 +26,8 @@ impl Disk {
         self.begin()
     }
 
-    /// The commit that runs is complete. Shows every record of it, and returns the newest that is durable now and
-    /// whether the next commit begins.
+    /// Completes the commit that runs. Shows every record of it, and returns the newest
+    /// that is durable now and whether the next commit begins.
     #[must_use]
     pub fn committed(&mut self, mut show: impl FnMut(&Record)) -> (Option<PersistId>, bool) {
         let mut newest = None;
@@ -39,24 +39,25 @@ impl Disk {
         (newest, self.begin())
     }
 
-    /// Whether something was written that is not durable.
+    /// Returns whether something was written that is not durable.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         !self.committing.is_empty() || !self.written.is_empty()
     }
 
-    /// The power fails: only the durable half is left.
+    /// Loses power: only the durable half is left.
     pub fn crash(&mut self) {
         self.committing.clear();
         self.written.clear();
     }
 
-    /// The durable half, as a machine finds it when it starts; without receipts, which no machine asks for.
+    /// Returns the durable half, as a machine finds it when it starts; without receipts, which no
+    /// machine asks for.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.durable.values().map(|record| &**record)
     }
 
-    /// A number that depends on every receipt that ever was durable.
+    /// Returns a number that depends on every receipt that ever was durable.
     #[must_use]
     pub const fn receipts(&self) -> u64 {
         self.receipts

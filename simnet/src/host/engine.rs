@@ -93,32 +93,32 @@ enum Phase {
 }
 
 impl Engine {
-    /// An idle engine.
+    /// Creates an idle engine.
     #[must_use]
     pub fn new(speed: Speed) -> Self {
         Self { speed, jobs: Table::default(), steps: 0 }
     }
 
-    /// How many jobs are on it.
+    /// Returns how many jobs are on it.
     #[must_use]
     pub fn running(&self) -> usize {
         self.jobs.len()
     }
 
-    /// How fast it is.
+    /// Returns how fast it is.
     #[must_use]
     pub const fn speed(&self) -> Speed {
         self.speed
     }
 
-    /// From a task of this many input tokens to its first output token, with no other job.
+    /// Returns the time from a task of this many input tokens to its first output token, with no other job.
     #[must_use]
     pub fn first_token_after(&self, input_tokens: u64) -> Span {
         let reading = input_tokens * 1_000_000 / self.speed.prefill_per_s;
         Span(TOKENISE.0 + self.speed.start.0 + reading + 1_000_000 / self.speed.decode_per_s)
     }
 
-    /// From a task to the end of its answer, with no other job.
+    /// Returns the time from a task to the end of its answer, with no other job.
     #[must_use]
     pub fn whole_after(&self, input_tokens: u64, output_tokens: u64) -> Span {
         let rest = output_tokens.saturating_sub(1) * 1_000_000 / self.speed.decode_per_s;
@@ -181,7 +181,7 @@ impl Engine {
         self.jobs = Table::default();
     }
 
-    /// A step has come: what the engine says, and every step that is new.
+    /// Takes a step: what the engine says, and every step that is new.
     #[must_use]
     pub fn step(&mut self, now: Time, job: JobId, number: u64) -> (Vec<EngineReport>, Vec<Step>) {
         if self.jobs.get(&job).is_none_or(|running| running.step != Some(number)) {
@@ -280,7 +280,7 @@ impl Running {
     }
 }
 
-/// What is left of an order's whole answer: what a prefix holds is done already.
+/// Returns what is left of an order's whole answer: what a prefix holds is done already.
 fn rest_of(generate: &Generate, answer: u64) -> Work {
     let prefix = generate.prefix.len() as u64;
     let left = answer.saturating_sub(prefix);

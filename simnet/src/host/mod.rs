@@ -110,7 +110,7 @@ pub struct Host {
 }
 
 impl Profile {
-    /// The configuration of a client and the models that it orders from.
+    /// Returns the configuration of a client and the models that it orders from.
     fn buyer(&self) -> Option<(&ClientConfig, &[u32])> {
         match self {
             Self::Client { config, models } => Some((config, models)),
@@ -137,7 +137,7 @@ impl Profile {
 }
 
 impl Host {
-    /// A host that is switched off.
+    /// Creates a host that is switched off.
     #[must_use]
     pub fn new(profile: Profile, location: Location, engine: Engine) -> Self {
         Self {
@@ -163,19 +163,19 @@ impl Host {
         }
     }
 
-    /// Whether the host sells.
+    /// Returns whether the host sells.
     #[must_use]
     pub fn is_provider(&self) -> bool {
         matches!(self.profile, Profile::Provider { .. })
     }
 
-    /// Whether the host buys.
+    /// Returns whether the host buys.
     #[must_use]
     pub fn is_client(&self) -> bool {
         matches!(self.profile, Profile::Client { .. })
     }
 
-    /// Its role in a scenario; watchers have none.
+    /// Returns its role in a scenario; watchers have none.
     #[must_use]
     pub fn role(&self) -> Option<RoleName> {
         match self.profile {
@@ -185,7 +185,7 @@ impl Host {
         }
     }
 
-    /// What a provider offers.
+    /// Returns what a provider offers.
     #[must_use]
     pub fn offer(&self) -> Option<&Offer> {
         match &self.profile {
@@ -194,7 +194,7 @@ impl Host {
         }
     }
 
-    /// What input and output tokens cost a provider.
+    /// Returns what input and output tokens cost a provider.
     #[must_use]
     pub fn cost_of(&self, (input, output): (u64, u64)) -> Option<Nano> {
         match &self.profile {
@@ -203,19 +203,19 @@ impl Host {
         }
     }
 
-    /// Whether the power is on.
+    /// Returns whether the power is on.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.machine.is_some()
     }
 
-    /// The number of the next event that this host causes.
+    /// Returns the number of the next event that this host causes.
     pub fn next_id(&mut self) -> u64 {
         self.sent += 1;
         self.sent
     }
 
-    /// The name of the next draw about what this host does.
+    /// Returns the name of the next draw about what this host does.
     pub fn next_draw(&mut self) -> u64 {
         self.drawn += 1;
         self.drawn
@@ -255,7 +255,7 @@ impl Host {
         first
     }
 
-    /// The power fails.
+    /// Loses power.
     pub fn crash(&mut self) {
         self.machine = None;
         self.engine.crash();
@@ -270,7 +270,7 @@ impl Host {
         }
     }
 
-    /// The next output, if there is one.
+    /// Returns the next output, if there is one.
     ///
     /// # Errors
     /// [`Runaway`] when the machine does not stop.
@@ -285,7 +285,7 @@ impl Host {
         if self.said > OUTPUTS_MAX { Err(Runaway::Outputs) } else { Ok(Some(output)) }
     }
 
-    /// When to schedule a tick, if none is pending that comes early enough.
+    /// Returns when to schedule a tick, if none is pending that comes early enough.
     #[must_use]
     pub fn arm(&mut self, now: Time) -> Option<Time> {
         let at = self.wake.max(now);
@@ -297,7 +297,8 @@ impl Host {
         Some(at)
     }
 
-    /// A tick has come. Whether the machine wants it now; a tick that was overtaken is void.
+    /// Takes a tick. Returns whether the machine wants it now; a tick that was overtaken is
+    /// void.
     ///
     /// # Errors
     /// [`Runaway`] when the machine is woken for ever at one instant.

@@ -34,7 +34,7 @@ pub(crate) struct Awake {
 }
 
 impl Awake {
-    /// Nobody of so many has.
+    /// Creates a schedule in which nobody of so many has an outage.
     pub(crate) fn nobody(hosts: usize) -> Self {
         Self { hosts: vec![false; hosts], past: 0 }
     }
@@ -47,7 +47,7 @@ impl Awake {
         }
     }
 
-    /// Whether a host has power.
+    /// Returns whether a host has power.
     pub(crate) fn is_up(&self, host: u32) -> bool {
         self.hosts[host as usize]
     }
@@ -65,7 +65,7 @@ pub struct Power<'a> {
 }
 
 impl<'a> Power<'a> {
-    /// Of a scenario whose last order comes at `last_order`: from then on everybody who has not left for good is there,
+    /// Draws the power of a scenario whose last order comes at `last_order`: from then on everybody who has not left for good is there,
     /// so that channels can be settled.
     #[must_use]
     pub fn new(scenario: &'a Scenario, draws: &'a Draws, regions: &Regions, last_order: Time) -> Self {
@@ -76,8 +76,8 @@ impl<'a> Power<'a> {
         Self { scenario, draws, outages, calm_from: last_order }
     }
 
-    /// The times in which a host is off, ascending and apart from each other. `None` for a host that neither buys nor
-    /// sells: it is there all the time.
+    /// Returns the times in which a host is off, ascending and apart from each other. `None` for a
+    /// host that neither buys nor sells: it is there all the time.
     #[must_use]
     pub fn off(&self, host: u32, role: Option<RoleName>, region: u8) -> Vec<Off> {
         let name = u64::from(host);
@@ -93,7 +93,7 @@ impl<'a> Power<'a> {
         union(off)
     }
 
-    /// Everything that is switched, in order.
+    /// Returns everything that is switched, in order.
     #[must_use]
     pub fn switches(&self, hosts: &[Host]) -> Vec<Switch> {
         let mut switches = Vec::new();

@@ -30,7 +30,7 @@ pub enum Distribution {
 const GAMMA_TRIES_MAX: u64 = 64;
 
 impl Distribution {
-    /// A value for a subject. `about` must not be used with `purpose` for anything else.
+    /// Returns a value for a subject. `about` must not be used with `purpose` for anything else.
     #[must_use]
     pub fn draw(self, draws: &Draws, purpose: Purpose, about: &[u64]) -> f64 {
         match self {
@@ -51,7 +51,8 @@ impl Distribution {
     }
 }
 
-/// A gamma number of scale 1 (Marsaglia and Tsang 2000; below shape 1 with their power of a uniform number).
+/// Returns a gamma number of scale 1 (Marsaglia and Tsang 2000; below shape 1 with their power of a
+/// uniform number).
 fn gamma(shape: f64, draws: &Draws, purpose: Purpose, about: &[u64]) -> f64 {
     let name = |number: u64| [about, &[number]].concat();
     if shape < 1.0 {
@@ -83,20 +84,22 @@ pub struct Wave {
 }
 
 impl Wave {
-    /// How many mean waits have gone by at `at_s`, counted from time zero: the integral of the rate.
+    /// Returns how many mean waits have gone by at `at_s`, counted from time zero: the integral of
+    /// the rate.
     #[must_use]
     pub fn elapsed(&self, at_s: f64) -> f64 {
         let phase = |at_s: f64| libm::sin(TAU * (at_s - self.peak_s) / self.day_s);
         at_s + self.swing * self.day_s / TAU * (phase(at_s) - phase(0.0))
     }
 
-    /// The rate at `at_s` over its mean.
+    /// Returns the rate at `at_s` over its mean.
     #[must_use]
     pub fn rate(&self, at_s: f64) -> f64 {
         1.0 + self.swing * libm::cos(TAU * (at_s - self.peak_s) / self.day_s)
     }
 
-    /// When so many seconds of mean rate have gone by after `from_s`: `from_s + wait_s` where nothing swings.
+    /// Returns when so many seconds of mean rate have gone by after `from_s`: `from_s + wait_s`
+    /// where nothing swings.
     #[must_use]
     pub fn after(&self, from_s: f64, wait_s: f64) -> f64 {
         if self.swing == 0.0 {
@@ -118,7 +121,7 @@ impl Wave {
 mod tests {
     use super::*;
 
-    /// Mean and coefficient of variation of many draws.
+    /// Returns mean and coefficient of variation of many draws.
     fn moments(law: Distribution) -> (f64, f64) {
         let draws = Draws::new(3);
         let all: Vec<f64> = (0..40_000).map(|i| law.draw(&draws, Purpose::Arrival, &[i])).collect();

@@ -55,7 +55,7 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty queue at time zero.
+    /// Creates an empty queue at time zero.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -69,13 +69,13 @@ impl<T> Queue<T> {
         }
     }
 
-    /// How many events are pending.
+    /// Returns how many events are pending.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pending
     }
 
-    /// Whether nothing is pending.
+    /// Returns whether nothing is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending == 0
@@ -102,7 +102,7 @@ impl<T> Queue<T> {
         if self.next_at()? < until { self.pop() } else { None }
     }
 
-    /// When the event with the lowest key is due.
+    /// Returns when the event with the lowest key is due.
     pub fn next_at(&mut self) -> Option<Time> {
         if self.near.is_empty() {
             self.advance();
@@ -150,7 +150,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The number of the first bucket after the cursor that holds something.
+    /// Returns the number of the first bucket after the cursor that holds something.
     fn next_in_ring(&self) -> Option<u64> {
         let start = ((self.cursor + 1) % BUCKETS) as usize;
         for step in 0..=WORDS {
@@ -186,7 +186,7 @@ impl<T> PartialOrd for Entry<T> {
 }
 
 impl<T> Ord for Entry<T> {
-    /// Reversed: the heap's greatest entry is the one that is due first.
+    /// Compares reversed: the heap's greatest entry is the one that is due first.
     fn cmp(&self, other: &Self) -> Ordering {
         other.key.cmp(&self.key)
     }

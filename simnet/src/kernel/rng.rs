@@ -76,7 +76,7 @@ pub struct Draws {
     seed: u64,
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014; constants by Stafford).
+/// Returns the finalizer of SplitMix64 (Steele, Lea, Flood 2014; constants by Stafford).
 const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -91,50 +91,50 @@ pub const fn fold(state: u64, number: u64) -> u64 {
     mix(state.wrapping_add(GOLDEN) ^ mix(number.wrapping_add(GOLDEN)))
 }
 
-/// 64 even bits as a number from 0 to just below 1.
+/// Returns 64 even bits as a number from 0 to just below 1.
 #[must_use]
 pub fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
 impl Draws {
-    /// The draws of a seed.
+    /// Creates the draws of a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { seed }
     }
 
-    /// 64 even bits.
+    /// Returns 64 even bits.
     #[must_use]
     pub fn bits(&self, purpose: Purpose, about: &[u64]) -> u64 {
         about.iter().fold(fold(mix(self.seed), purpose as u64), |state, number| fold(state, *number))
     }
 
-    /// A number from 0 to just below 1.
+    /// Returns a number from 0 to just below 1.
     #[must_use]
     pub fn unit(&self, purpose: Purpose, about: &[u64]) -> f64 {
         unit(self.bits(purpose, about))
     }
 
-    /// A whole number below `n`; 0 for `n` of 0.
+    /// Returns a whole number below `n`; 0 for `n` of 0.
     #[must_use]
     pub fn below(&self, n: u64, purpose: Purpose, about: &[u64]) -> u64 {
         ((u128::from(self.bits(purpose, about)) * u128::from(n)) >> 64) as u64
     }
 
-    /// Whether an event of this probability happens.
+    /// Returns whether an event of this probability happens.
     #[must_use]
     pub fn happens(&self, probability: f64, purpose: Purpose, about: &[u64]) -> bool {
         probability > 0.0 && self.unit(purpose, about) < probability
     }
 
-    /// An exponential waiting time.
+    /// Returns an exponential waiting time.
     #[must_use]
     pub fn exponential(&self, mean: f64, purpose: Purpose, about: &[u64]) -> f64 {
         -mean * libm::log(1.0 - self.unit(purpose, about))
     }
 
-    /// A standard normal number (Box and Muller).
+    /// Returns a standard normal number (Box and Muller).
     #[must_use]
     pub fn normal(&self, purpose: Purpose, about: &[u64]) -> f64 {
         let first = self.bits(purpose, about);
@@ -142,13 +142,13 @@ impl Draws {
         libm::sqrt(-2.0 * libm::log(unit(first))) * libm::cos(TAU * unit(mix(first.wrapping_add(GOLDEN))))
     }
 
-    /// A lognormal number with this median.
+    /// Returns a lognormal number with this median.
     #[must_use]
     pub fn lognormal(&self, median: f64, sigma: f64, purpose: Purpose, about: &[u64]) -> f64 {
         median * libm::exp(sigma * self.normal(purpose, about))
     }
 
-    /// 32 bytes, such as the seed of a key in this virtual world. Worth nothing as a secret.
+    /// Returns 32 bytes, such as the seed of a key in this virtual world. Worth nothing as a secret.
     #[must_use]
     pub fn seed32(&self, purpose: Purpose, about: &[u64]) -> [u8; 32] {
         let first = self.bits(purpose, about);
@@ -159,7 +159,7 @@ impl Draws {
         seed
     }
 
-    /// The place of a draw among weights; the last place where the weights sum to nothing.
+    /// Returns the place of a draw among weights; the last place where the weights sum to nothing.
     #[must_use]
     pub fn weighted(
         &self,
@@ -188,7 +188,7 @@ pub struct Zipf {
 }
 
 impl Zipf {
-    /// The law over `n` things.
+    /// Creates the law over `n` things.
     #[must_use]
     pub fn new(n: usize, exponent: f64) -> Self {
         let mut sum = 0.0;
@@ -201,7 +201,7 @@ impl Zipf {
         Self { cumulative }
     }
 
-    /// The thing at a draw of [`Draws::unit`], 0 the most popular.
+    /// Returns the thing at a draw of [`Draws::unit`], 0 the most popular.
     #[must_use]
     pub fn pick(&self, unit: f64) -> usize {
         let total = self.cumulative.last().copied().unwrap_or(0.0);

@@ -15,7 +15,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// An event begins.
+    /// Begins an event.
     pub(crate) fn begin(&mut self, key: &Key) {
         let who = u64::from(key.dst) << 32 | u64::from(key.src);
         let what = key.id.rotate_left(24) ^ u64::from(key.kind) << 56 ^ key.at.0;
@@ -24,25 +24,25 @@ impl Trace {
         self.events += 1;
     }
 
-    /// In the event under way a message is sent.
+    /// Records that a message is sent in the event under way.
     pub(crate) fn said(&mut self, encoded: &[u8]) {
         self.current = fold(self.current, content_hash(encoded));
     }
 
-    /// A number for all events so far.
+    /// Returns a number for all events so far.
     pub(crate) const fn total(&self) -> u64 {
         self.sum.wrapping_add(self.current)
     }
 
-    /// The events of both.
+    /// Returns the events of both.
     pub(crate) const fn join(&self, other: &Self) -> Self {
         let sum = self.total().wrapping_add(other.total());
         Self { events: self.events + other.events, sum, current: 0 }
     }
 }
 
-/// A number that depends on every byte of a message. Four lanes take turns at its words, as a processor can work on all of
-/// them at a time.
+/// Returns a number that depends on every byte of a message. Four lanes take turns at its words, as
+/// a processor can work on all of them at a time.
 fn content_hash(encoded: &[u8]) -> u64 {
     // An odd factor and a rotation lose nothing: one word changed is always another state.
     let absorb = |lane: u64, word: &[u8; 8]| {

@@ -67,7 +67,7 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// All that went through.
+    /// Returns all that went through.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.open + self.top_up + self.claim + self.close + self.request_close + self.finalize
@@ -110,7 +110,7 @@ type Refused = LedgerFault;
 const REFUSED: LedgerFault = LedgerFault::Refused { exit_code: 100 };
 
 impl Chain {
-    /// A ledger without money.
+    /// Creates a ledger without money.
     #[must_use]
     pub fn new(network_id: i32) -> Self {
         Self {
@@ -136,7 +136,7 @@ impl Chain {
         *self.wallets.entry(wallet).or_default() += amount.0;
     }
 
-    /// Whether a call is a question, answered without waiting for a block.
+    /// Returns whether a call is a question, answered without waiting for a block.
     #[must_use]
     pub fn is_question(call: &LedgerCall) -> bool {
         match call {
@@ -208,7 +208,7 @@ impl Chain {
         }
     }
 
-    /// Every wallet that a call may touch.
+    /// Returns every wallet that a call may touch.
     fn parties(&self, caller: Account, call: &LedgerCall) -> BTreeSet<Account> {
         let open = self.channels.get(&call.account()).map(|channel| &channel.terms);
         let terms = match call {
@@ -225,20 +225,20 @@ impl Chain {
         both.flat_map(|terms| [terms.client.hash, terms.provider.hash]).chain([caller]).collect()
     }
 
-    /// What these wallets and one channel hold and the ledger has taken.
+    /// Returns what these wallets and one channel hold and the ledger has taken.
     fn held(&self, wallets: &BTreeSet<Account>, channel: &Account) -> Held {
         let of = |wallet| i128::from(self.wallets.get(wallet).copied().unwrap_or_default());
         let in_channel = self.channels.get(channel).map_or(0, |channel| i128::from(channel.balance));
         Held { in_channel, sum: wallets.iter().map(of).sum::<i128>() + in_channel + i128::from(self.fees) }
     }
 
-    /// Money that calls have made or lost so far: [`Self::imbalance`] without looking at every account.
+    /// Returns the money that calls have made or lost so far: [`Self::imbalance`] without looking at every account.
     #[must_use]
     pub fn drift(&self) -> i128 {
         self.drift
     }
 
-    /// What a channel looks like from outside.
+    /// Returns what a channel looks like from outside.
     #[must_use]
     pub fn state(&self, now: Time, account: &Account) -> Option<ChannelState> {
         self.channels.get(account).map(|channel| ChannelState {
@@ -351,7 +351,7 @@ impl Chain {
         Ok(|transactions| &mut transactions.finalize)
     }
 
-    /// `due` to the provider, the rest to the client, the fee from the reserve; the account is gone.
+    /// Pays `due` to the provider, the rest to the client, the fee from the reserve; the account is gone.
     fn close_out(&mut self, account: Account, due: u64) {
         let Some(channel) = self.channels.remove(&account) else { return };
         self.closed.insert((account, channel.epoch), channel.settled + due);
@@ -376,7 +376,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Money that exists less money that was created: not zero is a bug of the ledger itself.
+    /// Returns the money that exists less money that was created: not zero is a bug of the ledger itself.
     #[must_use]
     pub fn imbalance(&self) -> i128 {
         let wallets: i128 = self.wallets.values().map(|balance| i128::from(*balance)).sum();
@@ -384,7 +384,8 @@ impl Chain {
         wallets + channels + i128::from(self.fees) - i128::from(self.supply)
     }
 
-    /// Everything that a funding of a channel has settled so far, or had when it was closed.
+    /// Returns everything that a funding of a channel has settled so far, or had when it was
+    /// closed.
     #[must_use]
     pub fn settled(&self, account: &Account, epoch: u64) -> Nano {
         let open = self.channels.get(account).filter(|channel| channel.epoch == epoch);
@@ -392,7 +393,7 @@ impl Chain {
         Nano(open.map_or_else(closed, |channel| channel.settled))
     }
 
-    /// What a wallet holds.
+    /// Returns what a wallet holds.
     #[must_use]
     pub fn balance(&self, wallet: &Account) -> Nano {
         Nano(self.wallets.get(wallet).copied().unwrap_or_default())
@@ -404,19 +405,20 @@ impl Chain {
         self.channels.len()
     }
 
-    /// All fees so far.
+    /// Returns all fees so far.
     #[must_use]
     pub fn fees(&self) -> Nano {
         Nano(self.fees)
     }
 
-    /// Everything that reached providers so far.
+    /// Returns everything that reached providers so far.
     #[must_use]
     pub fn paid_out(&self) -> Nano {
         Nano(self.paid_out)
     }
 
-    /// What providers had vouchers for and did not get at a close, because it was too little to send.
+    /// Returns what providers had vouchers for and did not get at a close, because it was too
+    /// little to send.
     #[must_use]
     pub fn dust(&self) -> Nano {
         Nano(self.dust)
@@ -428,13 +430,13 @@ impl Chain {
         Nano(u64::try_from(self.locked).unwrap_or_default())
     }
 
-    /// What went through and what did not.
+    /// Returns what went through and what did not.
     #[must_use]
     pub fn transactions(&self) -> Transactions {
         self.transactions
     }
 
-    /// Everything that a digest of the world must cover.
+    /// Adds everything that a digest of the world must cover.
     pub fn digest(&self, hasher: &mut blake3::Hasher) {
         for (wallet, balance) in &self.wallets {
             hasher.update(wallet).update(&balance.to_le_bytes());
@@ -453,7 +455,7 @@ impl Chain {
 type Counter = fn(&mut Transactions) -> &mut u64;
 
 impl Channel {
-    /// What a voucher adds to what is settled.
+    /// Returns what a voucher adds to what is settled.
     fn check(&self, voucher: &Voucher, by: &Signature) -> Result<u64, Refused> {
         let fits = voucher.account == self.terms.account().hash
             && voucher.epoch == self.epoch

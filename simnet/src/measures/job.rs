@@ -95,7 +95,7 @@ fn span(span: Span) -> Option<Span> {
 }
 
 impl JobRow {
-    /// An order that is given now.
+    /// Creates an order that is given now.
     pub(crate) fn new(client: u32, at: Time) -> Self {
         let (never, endless) = (Time(NONE), Span(NONE));
         Self {
@@ -122,7 +122,7 @@ impl JobRow {
         }
     }
 
-    /// How it ended.
+    /// Returns how it ended.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match (self.state, self.trouble.as_ref().and_then(|trouble| trouble.why)) {
@@ -133,61 +133,62 @@ impl JobRow {
         }
     }
 
-    /// Whether it ended with a complete answer.
+    /// Returns whether it ended with a complete answer.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// When it ended.
+    /// Returns when it ended.
     #[must_use]
     pub fn ended(&self) -> Option<Time> {
         time(self.ended)
     }
 
-    /// When the first auction for it was over; never for an order on a lease.
+    /// Returns when the first auction for it was over; never for an order on a lease.
     #[must_use]
     pub fn bids_at(&self) -> Option<Time> {
         time(self.bids_at)
     }
 
-    /// When the provider that made the first content took it.
+    /// Returns when the provider that made the first content took it.
     #[must_use]
     pub fn awarded_at(&self) -> Option<Time> {
         time(self.awarded_at)
     }
 
-    /// When the first content was there.
+    /// Returns when the first content was there.
     #[must_use]
     pub fn first_at(&self) -> Option<Time> {
         time(self.first_at)
     }
 
-    /// From the order to the award's acceptance, as its client measured it.
+    /// Returns the time from the order to the award's acceptance, as its client measured it.
     #[must_use]
     pub fn matched(&self) -> Option<Span> {
         span(self.matched)
     }
 
-    /// From the order to the first content, as its client measured it.
+    /// Returns the time from the order to the first content, as its client measured it.
     #[must_use]
     pub fn first_content(&self) -> Option<Span> {
         span(self.first_content)
     }
 
-    /// Input and output tokens billed, all attempts together.
+    /// Returns input and output tokens billed, all attempts together.
     #[must_use]
     pub fn tokens(&self) -> (u64, u64) {
         (u64::from(self.input_tokens), u64::from(self.output_tokens))
     }
 
-    /// The host that served it last.
+    /// Returns the host that served it last.
     #[must_use]
     pub fn server(&self) -> Option<u32> {
         (self.server != NOBODY).then_some(self.server)
     }
 
-    /// What the answer would have cost at the lowest list price among the bidders, if there was an auction.
+    /// Returns what the answer would have cost at the lowest list price among the bidders, if there
+    /// was an auction.
     #[must_use]
     pub fn lowest_list(&self) -> Option<Nano> {
         (self.lowest_list.0 != NONE).then_some(self.lowest_list)
@@ -199,8 +200,8 @@ impl JobRow {
         self.trouble.as_ref().map_or(&[], |trouble| &trouble.failovers)
     }
 
-    /// The wait for the first content in three: for bids, for a provider that takes the job, for what it does. Failures
-    /// in between are of the second.
+    /// Returns the wait for the first content in three: for bids, for a provider that takes the
+    /// job, for what it does. Failures in between are of the second.
     #[must_use]
     pub fn phases(&self) -> Option<[Span; 3]> {
         let (awarded, first) = (self.awarded_at()?, self.first_at()?);
@@ -208,47 +209,48 @@ impl JobRow {
         Some([bids.since(self.at), awarded.since(bids), first.since(awarded)])
     }
 
-    /// An auction for it is over, in which the bids of so many hosts could have been awarded.
+    /// Records that an auction for it is over, in which the bids of so many hosts could have been awarded.
     pub(crate) fn auctioned(&mut self, now: Time, bidders: u32) {
         self.auctions += 1;
         self.bidders = bidders;
         self.bids_at = self.bids_at.min(now);
     }
 
-    /// A provider took it.
+    /// Records that a provider took it.
     pub(crate) fn awarded(&mut self, now: Time) {
         if self.first_at().is_none() {
             self.awarded_at = now;
         }
     }
 
-    /// A part of the answer is there.
+    /// Records that a part of the answer is there.
     pub(crate) fn told(&mut self, now: Time) {
         self.first_at = self.first_at.min(now);
     }
 
-    /// A provider failed it.
+    /// Records that a provider failed it.
     pub(crate) fn failed_over(&mut self, failover: Failover) {
         self.trouble().failovers.push(failover);
     }
 
-    /// It has a complete answer.
+    /// Records that it has a complete answer.
     pub(crate) fn done(&mut self, now: Time) {
         (self.state, self.ended) = (State::Done, now);
     }
 
-    /// It has none.
+    /// Records that it has no answer.
     pub(crate) fn failed(&mut self, now: Time, why: Failure) {
         (self.state, self.ended) = (State::Failed, now);
         self.trouble().why = Some(why);
     }
 
-    /// Its client lost power.
+    /// Records that its client lost power.
     pub(crate) fn lost(&mut self, now: Time) {
         (self.state, self.ended) = (State::Lost, now);
     }
 
-    /// What it came to, and what that would have been at the lowest list price among the bidders.
+    /// Returns what it came to, and what that would have been at the lowest list price among the
+    /// bidders.
     pub(crate) fn billed(
         &mut self,
         bill: &Bill,
@@ -270,7 +272,7 @@ impl JobRow {
         }
     }
 
-    /// What came of it: how it ended, when, who served it and what was billed.
+    /// Returns what came of it: how it ended, when, who served it and what was billed.
     pub(crate) fn digest(&self, hasher: &mut blake3::Hasher) {
         for number in [self.ended.0, self.cost.0, self.matched.0, self.first_content.0] {
             hasher.update(&number.to_le_bytes());

@@ -95,13 +95,13 @@ impl Counts {
         self.traffic[kind as usize].add(Traffic { count, bytes });
     }
 
-    /// All messages of a kind.
+    /// Returns all messages of a kind.
     #[must_use]
     pub const fn traffic(&self, kind: Kind) -> Traffic {
         self.traffic[kind as usize]
     }
 
-    /// All messages of all kinds.
+    /// Returns all messages of all kinds.
     #[must_use]
     pub fn all_traffic(&self) -> Traffic {
         let mut all = Traffic::default();
@@ -138,17 +138,17 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Room for so many orders, and no more, where there is any.
+    /// Makes room for so many orders, and no more, where there is any.
     pub fn expect(&mut self, orders: u32) {
         let _ = self.jobs.try_reserve_exact(orders as usize);
     }
 
-    /// An order was given.
+    /// Records that an order was given.
     pub fn ordered(&mut self, client: u32, at: Time) {
         self.jobs.push(JobRow::new(client, at));
     }
 
-    /// A peer was accused.
+    /// Records that a peer was accused.
     pub fn accused(&mut self, fault: PeerFault) {
         let name = match fault {
             PeerFault::Forged => "forged",
@@ -161,7 +161,7 @@ impl Measures {
         *self.accusations.entry(name).or_default() += 1;
     }
 
-    /// Something happened to an order. `host_of` finds a bidder, `list_cost` what tokens cost at its list price.
+    /// Records what happened to an order. `host_of` finds a bidder, `list_cost` what tokens cost at its list price.
     pub fn news(
         &mut self,
         number: u32,
@@ -206,7 +206,7 @@ impl Measures {
         row.billed(&bill, lowest, host_of);
     }
 
-    /// The client of an order lost power.
+    /// Records that the client of an order lost power.
     pub fn lost(&mut self, number: u32, now: Time) {
         self.bidders.remove(&number);
         if let Some(row) = self.jobs.get_mut(number as usize) {
@@ -215,13 +215,15 @@ impl Measures {
     }
 }
 
-/// The smallest value that this share of all sorted values does not exceed, by nearest rank.
+/// Returns the smallest value that this share of all sorted values does not exceed, by nearest
+/// rank.
 fn rank(sorted: &[f64], percent: usize) -> f64 {
     let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
     sorted.get(place).copied().unwrap_or(0.0)
 }
 
-/// The 0th to 100th percentile of any numbers, enough to draw their distribution; empty where there are none.
+/// Returns the 0th to 100th percentile of any numbers, enough to draw their distribution; empty
+/// where there are none.
 #[must_use]
 pub fn curve(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut sorted: Vec<f64> = values.collect();
@@ -243,7 +245,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    /// Of any numbers, by nearest rank; zeros where there are none.
+    /// Summarises numbers by nearest rank; zeros where there are none.
     #[must_use]
     pub fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = values.collect();
@@ -252,7 +254,7 @@ impl Percentiles {
         Self { count: sorted.len(), p50: at(50), p95: at(95), p99: at(99) }
     }
 
-    /// Of spans, in milliseconds.
+    /// Summarises spans, in milliseconds.
     #[must_use]
     pub fn of_ms(spans: impl Iterator<Item = Span>) -> Self {
         Self::of(spans.map(|span| span.0 as f64 / 1e3))

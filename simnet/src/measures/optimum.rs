@@ -85,7 +85,7 @@ impl<'a> Search<'a> {
         Self { instance, capacity, spans }
     }
 
-    /// The best choice of each order at these prices, and the bound that they prove.
+    /// Returns the best choice of each order at these prices, and the bound that they prove.
     fn at_prices(&self, prices: &[f64]) -> (Vec<Option<usize>>, f64) {
         let sums = prefix_sums(prices);
         let mut bound: f64 = prices.iter().zip(&self.capacity).map(|(price, slots)| price * slots).sum();
@@ -108,7 +108,7 @@ impl<'a> Search<'a> {
         (chosen, bound)
     }
 
-    /// How many slots are held at each moment.
+    /// Returns how many slots are held at each moment.
     fn load(&self, chosen: &[Option<usize>]) -> Vec<f64> {
         let mut change = vec![0.0; self.capacity.len() + 1];
         for (spans, place) in self.spans.iter().zip(chosen) {
@@ -128,8 +128,9 @@ impl<'a> Search<'a> {
             .collect()
     }
 
-    /// A plan within all capacities: orders take what is best at these prices and free, those first that lose most by
-    /// their second choice; then it is improved until no order gains by moving, nor by pushing one other away.
+    /// Returns a plan within all capacities: orders take what is best at these prices and free,
+    /// those first that lose most by their second choice; then it is improved until no order gains
+    /// by moving, nor by pushing one other away.
     fn plan(&self, prices: &[f64]) -> Plan {
         let sums = prefix_sums(prices);
         let price = |span: &Span| sums[span.end] - sums[span.first];
@@ -153,7 +154,7 @@ impl<'a> Search<'a> {
         plan
     }
 
-    /// What an order loses by its second choice at these prices.
+    /// Returns what an order loses by its second choice at these prices.
     fn regret(&self, order: usize, price: impl Fn(&Span) -> f64) -> f64 {
         let choices = self.instance.orders[order].iter().zip(&self.spans[order]);
         let (best, second) = choices.fold((0.0f64, 0.0f64), |(best, second), (choice, span)| {
@@ -214,7 +215,7 @@ impl<'a> Search<'a> {
         (span.first..span.end).all(|moment| load[moment] < self.capacity[moment])
     }
 
-    /// The best choice of an order that is free and worth something.
+    /// Returns the best choice of an order that is free and worth something.
     fn best(&self, order: usize, load: &[f64], price: impl Fn(&Span) -> f64) -> Option<usize> {
         let choices = self.instance.orders[order].iter().zip(&self.spans[order]).enumerate();
         let free = choices.filter(|(_, (choice, span))| choice.value > 0.0 && self.is_free(span, load));
@@ -252,7 +253,8 @@ fn prefix_sums(values: &[f64]) -> Vec<f64> {
 }
 
 impl Instance {
-    /// How good an assignment can be. `None` where there are more than [`CHOICES_MAX`] choices.
+    /// Returns how good an assignment can be. `None` where there are more than [`CHOICES_MAX`]
+    /// choices.
     #[must_use]
     pub fn optimum(&self) -> Option<Optimum> {
         if self.orders.iter().map(Vec::len).sum::<usize>() > CHOICES_MAX {
@@ -307,7 +309,7 @@ impl Optimum {
         }
     }
 
-    /// How far the bound is above the plan, as a share of the bound.
+    /// Returns how far the bound is above the plan, as a share of the bound.
     #[must_use]
     pub fn gap(&self) -> f64 {
         if self.bound > 0.0 { (self.bound - self.plan).max(0.0) / self.bound } else { 0.0 }
@@ -323,7 +325,7 @@ mod tests {
         Choice { provider, from, until, value }
     }
 
-    /// The optimum by trying everything.
+    /// Returns the optimum by trying everything.
     fn by_force(instance: &Instance, order: usize, taken: &mut Vec<Choice>) -> f64 {
         let Some(choices) = instance.orders.get(order) else { return taken.iter().map(|of| of.value).sum() };
         let mut best = by_force(instance, order + 1, taken);

@@ -22,7 +22,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Of independent values.
+    /// Summarises independent values.
     #[must_use]
     pub fn of(values: &[f64]) -> Self {
         let n = values.len();
@@ -38,19 +38,20 @@ impl Interval {
         Self { n, mean, half: Some(error * t_975(n - 1)) }
     }
 
-    /// The lower end; the mean where there is no interval.
+    /// Returns the lower end; the mean where there is no interval.
     #[must_use]
     pub fn low(&self) -> f64 {
         self.mean - self.half.unwrap_or(0.0)
     }
 
-    /// The upper end; the mean where there is no interval.
+    /// Returns the upper end; the mean where there is no interval.
     #[must_use]
     pub fn high(&self) -> f64 {
         self.mean + self.half.unwrap_or(0.0)
     }
 
-    /// Whether the interval is known and does not hold zero: of a difference, that it is real.
+    /// Returns whether the interval is known and does not hold zero: of a difference, that it is
+    /// real.
     #[must_use]
     pub fn excludes_zero(&self) -> bool {
         self.half.is_some() && (self.low() > 0.0 || self.high() < 0.0)
@@ -66,7 +67,7 @@ fn t_975(degrees: usize) -> f64 {
     }
 }
 
-/// How unevenly something is shared: 0 evenly, towards 1 all with one (Gini's coefficient).
+/// Returns how unevenly something is shared: 0 evenly, towards 1 all with one (Gini's coefficient).
 #[must_use]
 pub fn gini(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -80,15 +81,16 @@ pub fn gini(values: &[f64]) -> f64 {
     2.0 * weighted / (n * sum) - (n + 1.0) / n
 }
 
-/// The sum of squared shares, from 1/n to 1 (Herfindahl and Hirschman's index).
+/// Returns the sum of squared shares, from 1/n to 1 (Herfindahl and Hirschman's index).
 #[must_use]
 pub fn hhi(values: &[f64]) -> f64 {
     let sum: f64 = values.iter().sum();
     if sum <= 0.0 { 0.0 } else { values.iter().map(|value| (value / sum) * (value / sum)).sum() }
 }
 
-/// The largest difference between the shares of two samples that are not above any value (Kolmogorov and Smirnov): 0 for
-/// equal distributions, 1 for two that do not overlap, or where one is empty.
+/// Returns the largest difference between the shares of two samples that are not above any value
+/// (Kolmogorov and Smirnov): 0 for equal distributions, 1 for two that do not overlap, or where one
+/// is empty.
 #[must_use]
 pub fn ks(one: &[f64], other: &[f64]) -> f64 {
     if one.is_empty() || other.is_empty() {

@@ -30,7 +30,7 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// A flood whose way is solved.
+    /// Returns a flood whose way is solved.
     #[must_use]
     pub fn solved(
         (publisher, published): (u32, Time),
@@ -41,13 +41,13 @@ impl Flood {
         Self { publisher, published, key, topic, kind, gossip, bytes, seen: Vec::new() }
     }
 
-    /// The same flood, carried hop by hop among so many members.
+    /// Returns the same flood, carried hop by hop among so many members.
     #[must_use]
     pub fn among(self, members: usize) -> Self {
         Self { seen: (0..members.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(), ..self }
     }
 
-    /// Whether its way is solved.
+    /// Returns whether its way is solved.
     #[must_use]
     pub fn is_solved(&self) -> bool {
         self.seen.is_empty()

@@ -56,7 +56,8 @@ struct Candidate {
 }
 
 impl Kademlia {
-    /// The hash table of these hosts, each with the first 64 bits of its identifier, which differ.
+    /// Creates the hash table of these hosts, each with the first 64 bits of its identifier, which
+    /// differ.
     #[must_use]
     pub fn new(hosts: impl Iterator<Item = (u32, u64)>, draws: Draws) -> Self {
         let ids: BTreeMap<u32, u64> = hosts.collect();
@@ -82,7 +83,7 @@ impl Kademlia {
         oldest
     }
 
-    /// Everyone in a host's routing table.
+    /// Returns everyone in a host's routing table.
     #[must_use]
     pub fn table(&self, host: u32) -> Vec<u32> {
         let Some(own) = self.ids.get(&host).copied() else { return Vec::new() };
@@ -102,7 +103,7 @@ impl Kademlia {
         table
     }
 
-    /// The range of identifiers whose first `bits` bits are those of `id`.
+    /// Returns the range of identifiers whose first `bits` bits are those of `id`.
     fn sharing(&self, id: u64, bits: u32) -> (usize, usize) {
         let rest = u64::MAX.checked_shr(bits).unwrap_or(0);
         let (low, high) = (id & !rest, id | rest);
@@ -112,7 +113,8 @@ impl Kademlia {
         )
     }
 
-    /// The `K` entries of a host's table that are closest to a place, but for the one who asks.
+    /// Returns the `K` entries of a host's table that are closest to a place, but for the one who
+    /// asks.
     fn closest(&self, host: u32, target: u64, asker: u32) -> Vec<(u64, u32)> {
         let distance = |other: u32| self.ids.get(&other).map(|id| (id ^ target, other));
         let others = self.table(host).into_iter().filter(|other| *other != asker);
@@ -167,7 +169,7 @@ impl Kademlia {
     }
 }
 
-/// Whether the `K` closest of all that are known have answered.
+/// Returns whether the `K` closest of all that are known have answered.
 fn is_over(candidates: &BTreeMap<u64, Candidate>) -> bool {
     candidates.values().take(K).all(|candidate| candidate.state == State::Answered)
 }

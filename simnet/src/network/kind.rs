@@ -42,7 +42,7 @@ pub const KINDS: [(Kind, &str); 10] = [
 ];
 
 impl Kind {
-    /// The kind of a direct message.
+    /// Returns the kind of a direct message.
     #[must_use]
     pub const fn of(message: &Message) -> Self {
         match message {
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// The kind of a gossip message.
+    /// Returns the kind of a gossip message.
     #[must_use]
     pub const fn of_gossip(gossip: &Gossip) -> Self {
         match gossip {

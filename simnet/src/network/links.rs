@@ -73,12 +73,12 @@ const QUANTILE_BITS: u32 = 11;
 /// The next bits decide on a burst, and as many more on a lost packet.
 const CHANCE_BITS: u32 = 26;
 
-/// A probability as a bound for `CHANCE_BITS` even bits.
+/// Returns a probability as a bound for `CHANCE_BITS` even bits.
 fn chance(probability: f64) -> u64 {
     (probability * (1u64 << CHANCE_BITS) as f64) as u64
 }
 
-/// The quantiles of a lognormal share of the path, in 65,536ths.
+/// Returns the quantiles of a lognormal share of the path, in 65,536ths.
 fn variation(jitter: Jitter) -> Vec<u32> {
     let below = |z: f64| 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2);
     let density = |z: f64| libm::exp(-0.5 * z * z) / libm::sqrt(std::f64::consts::TAU);
@@ -96,7 +96,7 @@ fn variation(jitter: Jitter) -> Vec<u32> {
 }
 
 impl Links {
-    /// The links of a scenario.
+    /// Creates the links of a scenario.
     #[must_use]
     pub fn new(regions: &Regions, network: &Network, partitions: Vec<Partition>) -> Self {
         let classes = ACCESS_CLASSES.len();
@@ -127,19 +127,20 @@ impl Links {
         }
     }
 
-    /// What becomes of a message of `bytes` that leaves now. `fate` is 64 even bits drawn for this message alone.
+    /// Returns what becomes of a message of `bytes` that leaves now. `fate` is 64 even bits drawn
+    /// for this message alone.
     #[must_use]
     pub fn transit(&self, now: Time, from: Location, to: Location, bytes: usize, fate: u64) -> Transit {
         self.sender(now, from, bytes).transit(to, self.path(from, to), fate)
     }
 
-    /// A host that sends copies of one message of `bytes` now.
+    /// Returns a host that sends copies of one message of `bytes` now.
     #[must_use]
     pub fn sender(&self, now: Time, from: Location, bytes: usize) -> Sender<'_> {
         Sender { links: self, now, from, sending: sending(from, bytes).0 }
     }
 
-    /// Whether a partition keeps the two apart.
+    /// Returns whether a partition keeps the two apart.
     #[must_use]
     pub fn is_cut(&self, now: Time, from: Location, to: Location) -> bool {
         let side = |partition: &Partition, location: Location| partition.regions >> location.region & 1;
@@ -148,18 +149,19 @@ impl Links {
         })
     }
 
-    /// When partitions begin and end.
+    /// Returns when partitions begin and end.
     pub fn shifts(&self) -> impl Iterator<Item = Time> {
         self.partitions.iter().flat_map(|partition| [partition.from, partition.until])
     }
 
-    /// One way for an empty message when nothing varies.
+    /// Returns one way for an empty message when nothing varies.
     #[must_use]
     pub fn undisturbed(&self, from: Location, to: Location) -> Span {
         Span(u64::from(self.one_way_us[from.code() * self.locations + to.code()]))
     }
 
-    /// One way for an empty message of this pair: through a relay where both are behind NATs that no hole goes through.
+    /// Returns one way for an empty message of this pair: through a relay where both are behind
+    /// NATs that no hole goes through.
     #[must_use]
     pub fn path(&self, from: Location, to: Location) -> Span {
         let direct = self.undisturbed(from, to);
@@ -187,7 +189,8 @@ impl Links {
 }
 
 impl Sender<'_> {
-    /// What becomes of the copy with this fate on its way to a location that lies so far away.
+    /// Returns what becomes of the copy with this fate on its way to a location that lies so far
+    /// away.
     #[must_use]
     pub fn transit(&self, to: Location, path: Span, fate: u64) -> Transit {
         if self.links.is_cut(self.now, self.from, to) {

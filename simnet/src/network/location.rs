@@ -48,7 +48,7 @@ pub struct Relay {
 }
 
 impl Location {
-    /// A number for each pair of region and access class.
+    /// Returns a number for each pair of region and access class.
     pub(super) fn code(self) -> usize {
         usize::from(self.region) * ACCESS_CLASSES.len() + usize::from(self.access)
     }
@@ -66,7 +66,7 @@ pub fn locate(regions: usize, access: &Access, nat_share: f64, draws: &Draws, ho
     Location { region: u8::try_from(region).unwrap_or(0), access: u8::try_from(access).unwrap_or(0), relay }
 }
 
-/// What a message takes on its sender's uplink.
+/// Returns what a message takes on its sender's uplink.
 pub(crate) fn sending(from: Location, bytes: usize) -> Span {
     Span(bytes as u64 * 8 / ACCESS_CLASSES[usize::from(from.access)].uplink_mbit)
 }

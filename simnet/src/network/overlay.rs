@@ -39,18 +39,18 @@ impl Topic {
         Self { members, starts, peers }
     }
 
-    /// The members that a member is linked to.
+    /// Returns the members that a member is linked to.
     #[must_use]
     pub fn links(&self, member: u32) -> &[u32] {
         &self.peers[self.range(member)]
     }
 
-    /// Where the links of a member are among those of all members in their order.
+    /// Returns where the links of a member are among those of all members in their order.
     pub(crate) fn range(&self, member: u32) -> Range<usize> {
         self.starts[member as usize] as usize..self.starts[member as usize + 1] as usize
     }
 
-    /// The member that a host is.
+    /// Returns the member that a host is.
     #[must_use]
     pub fn member(&self, host: u32) -> Option<u32> {
         self.members.binary_search(&host).ok().map(|member| member as u32)
@@ -66,7 +66,8 @@ pub struct Overlay {
     connected: f64,
 }
 
-/// Whether two hosts have a connection, as far as chance and not a mesh has made it: a `share` of all pairs has one.
+/// Returns whether two hosts have a connection, as far as chance and not a mesh has made it: a
+/// `share` of all pairs has one.
 #[must_use]
 pub fn are_connected(draws: &Draws, share: f64, one: u32, other: u32) -> bool {
     draws.happens(share, Purpose::Connected, &[u64::from(one.min(other)), u64::from(one.max(other))])
@@ -88,13 +89,13 @@ impl Overlay {
         Self { topics, connected: network.connected_share(hosts) }
     }
 
-    /// The members that a host publishes to. Long to work out, and always the same.
+    /// Returns the members that a host publishes to. Long to work out, and always the same.
     #[must_use]
     pub fn targets(&self, topic: u32, from: u32, draws: &Draws) -> Vec<u32> {
         listeners(&self.topics[topic as usize], topic, from, self.connected, draws)
     }
 
-    /// How many hosts other than `host` follow a topic.
+    /// Returns how many hosts other than `host` follow a topic.
     #[must_use]
     pub fn others(&self, topic: u32, host: u32) -> usize {
         let of = &self.topics[topic as usize];
@@ -102,7 +103,8 @@ impl Overlay {
     }
 }
 
-/// The members that a host is connected to: its links, those that chance has made, and others until they are enough.
+/// Returns the members that a host is connected to: its links, those that chance has made, and
+/// others until they are enough.
 fn listeners(of: &Topic, topic: u32, from: u32, share: f64, draws: &Draws) -> Vec<u32> {
     let own = of.member(from);
     let links = own.map_or(&[][..], |member| of.links(member));

@@ -26,7 +26,7 @@ pub(crate) struct Distances {
 }
 
 impl Distances {
-    /// Of a topic whose members are among hosts at these locations.
+    /// Measures the distances of a topic whose members are among hosts at these locations.
     pub(crate) fn of(topic: &Topic, locations: &[Location], links: &Links) -> Self {
         let location = |member: u32| locations[topic.members[member as usize] as usize];
         let members = 0..topic.members.len() as u32;
@@ -131,7 +131,7 @@ impl Paths {
         }
     }
 
-    /// By member, how the message reached it first, if it did.
+    /// Returns, by member, how the message reached it first, if it did.
     pub(crate) fn reached(&self) -> impl Iterator<Item = Option<Reached>> {
         self.reached.iter().map(|reached| (reached.from != u32::MAX).then_some(*reached))
     }
@@ -144,7 +144,7 @@ impl Paths {
         (self.sent, self.arrived, self.first, self.hops) = (0, 0, 0, 0);
     }
 
-    /// A copy leaves at this time, from this host, with so many hops when it arrives.
+    /// Sends a copy that leaves at this time, from this host, with so many hops when it arrives.
     fn copy(&mut self, transit: Transit, leaves: (Time, u32, u8), member: u32, is_up: bool) {
         self.sent += 1;
         match transit {
@@ -157,7 +157,7 @@ impl Paths {
         }
     }
 
-    /// A copy arrives, if anybody is there.
+    /// Lets a copy arrive, if anybody is there.
     fn arrives(&mut self, delay: Span, (left, from, hops): (Time, u32, u8), member: u32, is_up: bool) {
         let at = left + delay;
         self.last = self.last.max(at);
@@ -172,7 +172,7 @@ impl Paths {
         }
     }
 
-    /// The member with the earliest first copy that was not looked at.
+    /// Returns the member with the earliest first copy that was not looked at.
     fn next(&mut self) -> Option<(u32, Reached)> {
         while let Some(Reverse(packed)) = self.open.pop() {
             let member = (packed & ((1 << MEMBER_BITS) - 1)) as u32;

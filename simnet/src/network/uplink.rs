@@ -25,7 +25,7 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// These and others together.
+    /// Returns these and others together.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         Self {
@@ -37,26 +37,26 @@ impl Waits {
 }
 
 impl Uplinks {
-    /// Free uplinks for so many hosts.
+    /// Creates free uplinks for so many hosts.
     #[must_use]
     pub fn of(hosts: usize) -> Self {
         Self { free: vec![Time(0); hosts], waits: Waits::default() }
     }
 
-    /// Whether messages wait here at all.
+    /// Returns whether messages wait here at all.
     #[must_use]
     pub const fn are_queues(&self) -> bool {
         !self.free.is_empty()
     }
 
-    /// How long messages waited, where they do.
+    /// Returns how long messages waited, where they do.
     #[must_use]
     pub fn waits(&self) -> Option<Waits> {
         self.are_queues().then_some(self.waits)
     }
 
-    /// The transit of a message that a host at `location` is ready to send at `at`, with its wait. What vanishes vanishes
-    /// on the way; what cannot set out takes no room.
+    /// Returns the transit of a message that a host at `location` is ready to send at `at`, with
+    /// its wait. What vanishes vanishes on the way; what cannot set out takes no room.
     #[must_use]
     pub fn leave(
         &mut self,
@@ -83,7 +83,7 @@ impl Uplinks {
         }
     }
 
-    /// A host lost power: it has nothing to send. What had a place in the queue leaves all the same.
+    /// Empties the uplink of a host that lost power: it has nothing to send. What had a place in the queue leaves all the same.
     pub fn clear(&mut self, host: u32) {
         if let Some(free) = self.free.get_mut(host as usize) {
             *free = Time(0);

@@ -95,13 +95,13 @@ pub const METRICS: [Metric; 50] = [
     metric("false_accusations", "rules that honest hosts are said to have broken", "", Good::Low),
 ];
 
-/// The metric with this key.
+/// Returns the metric with this key.
 #[must_use]
 pub fn find(key: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|metric| metric.key == key)
 }
 
-/// Every metric of a run by its key; one that has no value in this run is absent.
+/// Returns every metric of a run by its key; one that has no value in this run is absent.
 #[must_use]
 pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
     let jobs = world.jobs();
@@ -183,7 +183,7 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
     values
 }
 
-/// The distributions that a report draws: 101 percentiles each.
+/// Returns the distributions that a report draws: 101 percentiles each.
 #[must_use]
 pub fn curves(world: &World) -> BTreeMap<String, Vec<f64>> {
     let jobs = world.jobs();
@@ -214,7 +214,7 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// What every provider that follows the protocol holds vouchers for, in coins.
+/// Returns what every provider that follows the protocol holds vouchers for, in coins.
 fn income(world: &World) -> Vec<f64> {
     let earned = world.coordinator.check.earned();
     let honest = world.hosts().filter(|host| host.is_provider() && host.plan.is_none());
@@ -227,8 +227,9 @@ fn unsettled(world: &World) -> Vec<f64> {
     honest.map(|host| milli(unsettled.get(&host.wallet).copied().unwrap_or_default())).collect()
 }
 
-/// The most that the ledger took out of an honest client's channels beyond its bills, in thousandths of a coin. A client
-/// that lost power with an order open never saw that order's bill and is left out.
+/// Returns the most that the ledger took out of an honest client's channels beyond its bills, in
+/// thousandths of a coin. A client that lost power with an order open never saw that order's bill
+/// and is left out.
 fn overpaid(world: &World) -> f64 {
     let settled = world.coordinator.check.settled_by_payer(&world.coordinator.chain);
     let mut billed: BTreeMap<u32, Option<Nano>> = BTreeMap::new();
@@ -250,7 +251,7 @@ fn refused_as_busy(jobs: &[JobRow]) -> f64 {
     jobs.iter().flat_map(|job| job.failovers()).filter(busy).count() as f64
 }
 
-/// From the start of its attack until somebody held something against it, of every attacker that was found.
+/// Returns the time from the start of its attack until somebody held something against it, of every attacker that was found.
 fn found_after_s(world: &World) -> impl Iterator<Item = f64> {
     (0u32..).zip(world.hosts()).filter_map(|(number, host)| {
         let plan = host.plan?;
@@ -259,7 +260,7 @@ fn found_after_s(world: &World) -> impl Iterator<Item = f64> {
     })
 }
 
-/// Honest hosts that somebody blames, of all honest ones, in percent: some were only cut off or without power.
+/// Returns the share of honest hosts that somebody blames, of all honest ones, in percent: some were only cut off or without power.
 fn honest_blamed(world: &World) -> Option<f64> {
     let honest: Vec<u32> = (0u32..)
         .zip(world.hosts())
@@ -271,7 +272,7 @@ fn honest_blamed(world: &World) -> Option<f64> {
     (!honest.is_empty()).then(|| blamed as f64 / honest.len() as f64 * 1e2)
 }
 
-/// The coefficient of variation of the price of 1,000 tokens.
+/// Returns the coefficient of variation of the price of 1,000 tokens.
 fn spread(done: &[&JobRow]) -> Option<f64> {
     let prices: Vec<f64> = done
         .iter()
@@ -298,7 +299,7 @@ fn utilisation(world: &World) -> Option<f64> {
     (time > 0.0).then(|| served.sum::<f64>() / time * 1e2)
 }
 
-/// What answers cost society, over a bound that no mechanism can beat.
+/// Returns what answers cost society, over a bound that no mechanism can beat.
 ///
 /// An answer costs what its provider's own list price says of its tokens, and the buyer's wait until the first content.
 /// The bound sends each order, knowing everything and without a message, to whoever costs least in that sense, as
@@ -319,7 +320,8 @@ fn cost_over_optimum(world: &World) -> Option<f64> {
 }
 
 impl World {
-    /// The least that tokens could cost a client with any provider of the model that `server` has.
+    /// Returns the least that tokens could cost a client with any provider of the model that
+    /// `server` has.
     fn least_cost(&self, client: u32, server: u32, tokens: (u64, u64), wait_price: f64) -> Option<f64> {
         let model = self.host(server).offer()?.model;
         let location = self.host(client).location;

@@ -34,7 +34,7 @@ const WAIT: [(&str, &str); 3] = [
     ("answer_ms_p50", "until its answer begins"),
 ];
 
-/// Whether a metric refines another: it stands in the table and makes no sentence.
+/// Returns whether a metric refines another: it stands in the table and makes no sentence.
 fn is_detail(metric: &Metric) -> bool {
     let parts = ["bids_ms", "award_ms", "answer_ms", "optimum_gap", "busy_per_100", "cost_over_optimum"];
     metric.key.ends_with("_p99") || parts.iter().any(|part| metric.key.starts_with(part))
@@ -43,7 +43,7 @@ fn is_detail(metric: &Metric) -> bool {
 /// Differences that the answer names for one arm at the most.
 const SENTENCES_MAX: usize = 5;
 
-/// The page. `command` reproduces it.
+/// Returns the page. `command` reproduces it.
 #[must_use]
 pub fn page(merged: &Merged, command: &str) -> String {
     let plan = &merged.plan;
@@ -72,7 +72,7 @@ pub fn page(merged: &Merged, command: &str) -> String {
     html
 }
 
-/// The answer: what differs from the first arm beyond chance, in sentences.
+/// Returns the answer: what differs from the first arm beyond chance, in sentences.
 fn answer(merged: &Merged) -> String {
     let mut html = "<section class=answer><h2>Answer</h2>".to_owned();
     let Some((first, others)) = merged.arms.split_first() else { return html + "</section>" };
@@ -88,7 +88,7 @@ fn answer(merged: &Merged) -> String {
     html
 }
 
-/// How the first arm did.
+/// Returns how the first arm did.
 fn state(arm: &MergedArm) -> String {
     let known = |key: &str| arm.metrics.get(key).map_or_else(|| "–".to_owned(), |of| number(of.mean));
     format!(
@@ -103,7 +103,7 @@ fn state(arm: &MergedArm) -> String {
     )
 }
 
-/// How another arm differs: the headlines, then the surest of the other differences.
+/// Returns how another arm differs: the headlines, then the surest of the other differences.
 fn against(arm: &MergedArm, first: &MergedArm) -> String {
     let mut real: Vec<(&Metric, &Interval)> = METRICS
         .iter()
@@ -133,7 +133,7 @@ fn against(arm: &MergedArm, first: &MergedArm) -> String {
     format!("<b>{name}</b>: {}.{rest}", sentences.join("; "))
 }
 
-/// Where a metric stands in the answer: what is neither good nor bad comes last.
+/// Returns where a metric stands in the answer: what is neither good nor bad comes last.
 fn rank(metric: &Metric) -> (bool, usize) {
     let headline = HEADLINES.iter().position(|key| *key == metric.key);
     (metric.good == Good::Neither, headline.unwrap_or(HEADLINES.len()))
@@ -212,7 +212,7 @@ fn unit(metric: &Metric) -> String {
     if metric.unit.is_empty() { String::new() } else { format!(" <small>{}</small>", escape(metric.unit)) }
 }
 
-/// Where the wait for the first content goes.
+/// Returns where the wait for the first content goes.
 fn wait(merged: &Merged) -> String {
     let of_arm = |arm: &MergedArm| -> Option<Vec<f64>> {
         WAIT.iter().map(|(key, _)| Some(arm.metrics.get(*key)?.mean)).collect()
@@ -297,7 +297,7 @@ fn table(merged: &Merged) -> String {
     html
 }
 
-/// Whether there is nothing of it in any run.
+/// Returns whether there is nothing of it in any run.
 fn is_zero(merged: &Merged, metric: &Metric) -> bool {
     let nothing = |of: &Interval| of.mean == 0.0 && of.half.is_none_or(|half| half == 0.0);
     merged.arms.iter().filter_map(|arm| arm.metrics.get(metric.key)).all(nothing)

@@ -14,13 +14,14 @@ const RIGHT: f64 = 14.0;
 /// Letters of an arm's name that fit to the left of a plot.
 const NAME_MAX: usize = 24;
 
-/// Text as it may stand in HTML and SVG.
+/// Escapes text as it may stand in HTML and SVG.
 #[must_use]
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A number with as many digits as it deserves: three significant ones, and thousands apart.
+/// Returns a number with as many digits as it deserves: three significant ones, and thousands
+/// apart.
 #[must_use]
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -50,7 +51,7 @@ pub fn number(value: f64) -> String {
     if value < 0.0 && !is_zero { format!("−{grouped}") } else { grouped }
 }
 
-/// A line and its number at each tick, down to the bottom.
+/// Returns a line and its number at each tick, down to the bottom.
 fn uprights(svg: &mut String, ticks: Vec<f64>, x: impl Fn(f64) -> f64, bottom: f64) {
     for tick in ticks {
         let at = x(tick);
@@ -64,7 +65,7 @@ fn uprights(svg: &mut String, ticks: Vec<f64>, x: impl Fn(f64) -> f64, bottom: f
     }
 }
 
-/// Round numbers that cover a range, about `count` of them.
+/// Returns round numbers that cover a range, about `count` of them.
 fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
     let raw = ((high - low) / count).max(f64::MIN_POSITIVE);
     let power = libm::pow(10.0, libm::floor(libm::log10(raw)));
@@ -76,7 +77,7 @@ fn ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
     (0..=places).map(|place| (first + f64::from(place)) * step).collect()
 }
 
-/// The range of an axis: all values and a little more; from zero if that is near.
+/// Returns the range of an axis: all values and a little more; from zero if that is near.
 fn range(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let low = values.clone().fold(f64::INFINITY, f64::min);
     let high = values.fold(f64::NEG_INFINITY, f64::max);
@@ -88,7 +89,8 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (low, high + pad)
 }
 
-/// One row for each arm, with the number of its colour: its mean as a dot, its 95 % interval as a bar.
+/// Returns one row for each arm, with the number of its colour: its mean as a dot, its 95 %
+/// interval as a bar.
 #[must_use]
 pub fn dots(rows: &[(usize, &str, Interval)]) -> String {
     let ends = rows.iter().flat_map(|(_, _, of)| [of.low(), of.high()]);
@@ -126,7 +128,8 @@ pub fn dots(rows: &[(usize, &str, Interval)]) -> String {
     svg
 }
 
-/// One bar for each arm, made of parts that follow each other, in one colour that fades from part to part.
+/// Returns one bar for each arm, made of parts that follow each other, in one colour that fades
+/// from part to part.
 #[must_use]
 pub fn parts(rows: &[(usize, &str, Vec<f64>)]) -> String {
     let whole = |of: &[f64]| of.iter().sum::<f64>();
@@ -164,7 +167,7 @@ pub fn parts(rows: &[(usize, &str, Vec<f64>)]) -> String {
     svg
 }
 
-/// A mean and its interval in words.
+/// Returns a mean and its interval in words.
 #[must_use]
 pub fn shown(of: &Interval) -> String {
     match of.half {
@@ -173,7 +176,7 @@ pub fn shown(of: &Interval) -> String {
     }
 }
 
-/// Distributions: each line gives 101 percentiles; the share of orders goes up, the value to the right.
+/// Draws distributions: each line gives 101 percentiles; the share of orders goes up, the value to the right.
 ///
 /// The value axis ends at the 99th percentile of the widest: a single late order must not flatten all others.
 #[must_use]

@@ -188,7 +188,7 @@ fn coins(nano: Nano) -> f64 {
 }
 
 impl Report {
-    /// The report of a world that has run.
+    /// Returns the report of a world that has run.
     #[must_use]
     pub fn of(world: &World, cpu_s: f64) -> Self {
         Self {
@@ -294,7 +294,7 @@ fn count(jobs: &[JobRow], counts: impl Fn(&JobRow) -> bool) -> u32 {
     jobs.iter().filter(|job| counts(job)).count() as u32
 }
 
-/// The report as a table for people.
+/// Returns the report as a table for people.
 #[must_use]
 pub fn table(report: &Report) -> String {
     let summary = &report.summary;
@@ -343,7 +343,7 @@ pub fn table(report: &Report) -> String {
     text
 }
 
-/// A table with names on the left and numbers on the right.
+/// Makes a table with names on the left and numbers on the right.
 fn numbers(header: [&str; 4]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(header);

@@ -134,13 +134,13 @@ pub fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, StoreEr
     serde_json::from_str(&text).map_err(format_error(path))
 }
 
-/// The directory of a run.
+/// Returns the directory of a run.
 #[must_use]
 pub fn dir_of(out: &Path, run_id: &str) -> PathBuf {
     out.join("runs").join(run_id)
 }
 
-/// Whether a run is complete on disk: its summary is written last.
+/// Returns whether a run is complete on disk: its summary is written last.
 #[must_use]
 pub fn is_complete(out: &Path, run_id: &str) -> bool {
     dir_of(out, run_id).join("summary.json").is_file()
@@ -191,7 +191,7 @@ fn save_table(path: &Path, columns: &[tables::Column]) -> Result<(), StoreError>
     })
 }
 
-/// What came of a run.
+/// Returns what came of a run.
 ///
 /// # Errors
 /// [`StoreError`] names the file.
@@ -199,7 +199,7 @@ pub fn load(out: &Path, run_id: &str) -> Result<Stored, StoreError> {
     read_json(&dir_of(out, run_id).join("summary.json"))
 }
 
-/// What a run was made of.
+/// Returns what a run was made of.
 ///
 /// # Errors
 /// [`StoreError::Unknown`] where there is no such run.
@@ -212,7 +212,7 @@ pub fn manifest(out: &Path, run_id: &str) -> Result<Manifest, StoreError> {
     }
 }
 
-/// The ids of all runs under a directory, in order.
+/// Returns the ids of all runs under a directory, in order.
 ///
 /// # Errors
 /// [`StoreError::Io`].

@@ -102,7 +102,7 @@ pub enum SweepError {
 }
 
 impl Scenario {
-    /// The arms of this scenario's sweep: named arms times every axis.
+    /// Returns the arms of this scenario's sweep: named arms times every axis.
     ///
     /// # Errors
     /// [`SweepError`] names the arm and the key.
@@ -149,7 +149,7 @@ impl Scenario {
         Ok(Arm { name, scenario })
     }
 
-    /// Every run of this scenario's sweep, seed by seed, and the plan of the whole.
+    /// Returns every run of this scenario's sweep, seed by seed, and the plan of the whole.
     ///
     /// # Errors
     /// [`SweepError`].
@@ -289,7 +289,7 @@ fn merge_arm(name: &str, runs: &[Stored], first: &[Stored]) -> MergedArm {
     }
 }
 
-/// Every metric of `b` less that of `a`, over the pairs of runs with equal seeds.
+/// Returns every metric of `b` less that of `a`, over the pairs of runs with equal seeds.
 #[must_use]
 pub fn differences(a: &[Stored], b: &[Stored]) -> BTreeMap<String, Interval> {
     let mut differences = BTreeMap::new();
@@ -318,7 +318,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether a run is of this shard.
+    /// Returns whether a run is of this shard.
     #[must_use]
     pub fn has(&self, place: usize) -> bool {
         place % self.of == self.number
@@ -342,7 +342,7 @@ impl Shard {
     }
 }
 
-/// The index that Slurm or Kubernetes gives to one of many equal tasks.
+/// Returns the index that Slurm or Kubernetes gives to one of many equal tasks.
 fn from_batch_system(env: impl Fn(&str) -> Option<String>) -> Result<usize, String> {
     let number = |name: &str| env(name).and_then(|text| text.trim().parse::<usize>().ok());
     if let Some(task) = number("SLURM_ARRAY_TASK_ID") {

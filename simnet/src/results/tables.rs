@@ -61,7 +61,7 @@ impl Column {
     }
 }
 
-/// What is there, and for each row whether it is.
+/// Returns what is there, and for each row whether it is.
 fn split<T, V>(values: &[Option<T>], convert: impl Fn(&T) -> V) -> (Vec<V>, Vec<i16>) {
     (
         values.iter().flatten().map(convert).collect(),
@@ -98,7 +98,7 @@ fn ms(span: Option<Span>) -> Option<f64> {
     span.map(|span| span.0 as f64 / 1e3)
 }
 
-/// One row for each order, in the order of arrival.
+/// Returns one row for each order, in the order of arrival.
 #[must_use]
 pub fn jobs(world: &World) -> Vec<Column> {
     let rows = world.jobs();
@@ -146,7 +146,7 @@ fn outcome(job: &JobRow) -> &'static str {
     }
 }
 
-/// One row for each host.
+/// Returns one row for each host.
 #[must_use]
 pub fn nodes(world: &World) -> Vec<Column> {
     let regions = Regions::shipped().names;
@@ -200,7 +200,7 @@ fn role(host: &Host) -> &'static str {
     }
 }
 
-/// One row for each virtual second.
+/// Returns one row for each virtual second.
 #[must_use]
 pub fn series(world: &World) -> Vec<Column> {
     let samples = &world.coordinator.measures.series;

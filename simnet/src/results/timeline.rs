@@ -15,7 +15,7 @@ use crate::world::World;
 const ORDERS: u64 = 1;
 const PROVIDERS: u64 = 1_000;
 
-/// The trace of every `every`-th order of a run.
+/// Returns the trace of every `every`-th order of a run.
 #[must_use]
 pub fn trace(world: &World, every: u32) -> Value {
     let sampled = (0u32..).zip(world.jobs()).filter(|(number, _)| number.is_multiple_of(every.max(1)));
@@ -55,7 +55,7 @@ fn span(name: &str, tid: u32, from: Time, until: Time, args: &Value) -> Value {
     json!({ "ph": "X", "pid": ORDERS, "tid": tid, "name": name, "ts": from.0, "dur": took, "args": args })
 }
 
-/// The track of one order: the whole, and inside it what it waited for.
+/// Returns the track of one order: the whole, and inside it what it waited for.
 fn order(number: u32, job: &JobRow, end: Time) -> Vec<Value> {
     let outcome = match job.outcome() {
         Outcome::Open => "open".to_owned(),
@@ -98,7 +98,7 @@ fn order(number: u32, job: &JobRow, end: Time) -> Vec<Value> {
     events
 }
 
-/// A job on its provider's process: jobs overlap there, so it is an asynchronous span.
+/// Returns a job on its provider's process: jobs overlap there, so it is an asynchronous span.
 fn service(number: u32, job: &JobRow, server: u32, from: Time, until: Time) -> [Value; 2] {
     let edge = |phase: &str, at: Time| {
         json!({ "ph": phase, "cat": "job", "id": number, "pid": PROVIDERS + u64::from(server), "tid": 0,

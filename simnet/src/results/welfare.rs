@@ -21,7 +21,7 @@ pub struct Welfare {
 }
 
 impl Welfare {
-    /// The share of the optimum that was reached, at the least.
+    /// Returns the share of the optimum that was reached, at the least.
     #[must_use]
     pub fn efficiency(&self) -> Option<f64> {
         (self.optimum.bound > 0.0).then(|| self.actual / self.optimum.bound)
@@ -29,14 +29,14 @@ impl Welfare {
 }
 
 impl World {
-    /// The welfare of all orders. `None` where there are too many for the assignment.
+    /// Returns the welfare of all orders. `None` where there are too many for the assignment.
     #[must_use]
     pub fn welfare(&self) -> Option<Welfare> {
         let actual = self.jobs().iter().filter_map(|job| self.worth(job)).sum();
         Some(Welfare { actual, optimum: self.assignment(|_| true)?.optimum()? })
     }
 
-    /// Social cost of all answers over the least that an assignment with capacity must cost for the same orders.
+    /// Returns the social cost of all answers over the least that an assignment with capacity must cost for the same orders.
     #[must_use]
     pub fn cost_over_assignment(&self) -> Option<f64> {
         let value = self.environment.scenario.workload.max_cost.0.0 as f64;
@@ -48,7 +48,7 @@ impl World {
         (least > 0.0).then(|| cost / least)
     }
 
-    /// What an answer was worth: nothing that counts where there is none, or it is false.
+    /// Returns what an answer was worth: nothing that counts where there is none, or it is false.
     fn worth(&self, job: &JobRow) -> Option<f64> {
         if !job.is_done() || self.is_answered_falsely(job) {
             return None;
@@ -67,13 +67,13 @@ impl World {
         wait.0 as f64 / 1e3 * self.environment.scenario.workload.nano_per_ms as f64
     }
 
-    /// Whether an order was answered by a host that makes something else than was ordered.
+    /// Returns whether an order was answered by a host that makes something else than was ordered.
     pub(crate) fn is_answered_falsely(&self, job: &JobRow) -> bool {
         let plan = job.server().and_then(|host| self.host(host).plan);
         plan.is_some_and(|plan| plan.kind.answers_falsely())
     }
 
-    /// The orders that count, each with every provider that has its model.
+    /// Returns the orders that count, each with every provider that has its model.
     fn assignment(&self, counts: impl Fn(&JobRow) -> bool) -> Option<Instance> {
         let mut sellers: Vec<Vec<u32>> =
             vec![Vec::new(); self.environment.scenario.population.models as usize];
@@ -105,7 +105,8 @@ impl World {
         Some(Instance { orders, slots })
     }
 
-    /// One provider's way to serve an order, with nobody else on its card and nothing in the way.
+    /// Returns one provider's way to serve an order, with nobody else on its card and nothing in
+    /// the way.
     fn choice(&self, number: u32, job: &JobRow, client: &Host, seller: u32) -> Option<Choice> {
         let host = self.host(seller);
         let input = self.environment.workload.prompt_tokens(number, &self.environment.draws) as u64

@@ -64,7 +64,7 @@ pub enum AttackKind {
 }
 
 impl AttackKind {
-    /// Who can do it.
+    /// Returns who can do it.
     #[must_use]
     pub const fn role(self) -> RoleName {
         match self {
@@ -80,19 +80,19 @@ impl AttackKind {
         }
     }
 
-    /// Whether its answers are not what was ordered.
+    /// Returns whether its answers are not what was ordered.
     #[must_use]
     pub const fn answers_falsely(self) -> bool {
         matches!(self, Self::Garbage | Self::Substitution | Self::WashTrader)
     }
 
-    /// Whether it forwards less gossip than others.
+    /// Returns whether it forwards less gossip than others.
     #[must_use]
     pub const fn keeps_gossip(self) -> bool {
         matches!(self, Self::FreeRider | Self::Eclipse)
     }
 
-    /// Its name in scenarios.
+    /// Returns its name in scenarios.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -32,7 +32,7 @@ impl fmt::Display for ScenarioError {
 }
 
 impl ScenarioError {
-    /// What the TOML reader says, in one line.
+    /// Returns what the TOML reader says, in one line.
     pub(super) fn of_toml(file: &str, text: &str, error: &toml::de::Error) -> Self {
         let what = error.message().trim().replace('\n', " ");
         let nearest = nearest_key(&what);
@@ -45,7 +45,7 @@ impl ScenarioError {
     }
 }
 
-/// The nearest of the keys that the reader says it expected, if one is near.
+/// Returns the nearest of the keys that the reader says it expected, if one is near.
 fn nearest_key(message: &str) -> Option<String> {
     let rest = message.strip_prefix("unknown field `")?;
     let (unknown, expected) = rest.split_once('`')?;
@@ -79,7 +79,8 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// The line of the last key of a path that the text holds; the first element stands for an array of tables.
+/// Returns the line of the last key of a path that the text holds; the first element stands for an
+/// array of tables.
 pub(super) fn locate(text: &str, path: &[&str]) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let mut table = root.get_ref();

@@ -106,13 +106,13 @@ impl Default for Scenario {
     }
 }
 
-/// A point in time given in seconds.
+/// Returns a point in time given in seconds.
 #[must_use]
 pub fn at(seconds: f64) -> Time {
     Time((seconds * 1e6) as u64)
 }
 
-/// A length of time given in seconds.
+/// Returns a length of time given in seconds.
 #[must_use]
 pub fn span(seconds: f64) -> Span {
     Span((seconds * 1e6) as u64)
@@ -146,7 +146,7 @@ impl Scenario {
         hasher.finalize().to_hex()[..16].to_owned()
     }
 
-    /// How many hosts buy.
+    /// Returns how many hosts buy.
     #[must_use]
     pub fn client_count(&self) -> u32 {
         ((f64::from(self.nodes) * self.population.clients) as u32).clamp(1, self.nodes - 1)

@@ -46,7 +46,7 @@ impl Default for Network {
 }
 
 impl Network {
-    /// The share of all pairs among so many hosts that have a connection.
+    /// Returns the share of all pairs among so many hosts that have a connection.
     #[must_use]
     pub fn connected_share(&self, hosts: usize) -> f64 {
         f64::from(self.connections) / hosts.saturating_sub(1).max(1) as f64
@@ -70,7 +70,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// The weights in the order of [`crate::network::location::ACCESS_CLASSES`].
+    /// Returns the weights in the order of [`crate::network::location::ACCESS_CLASSES`].
     #[must_use]
     pub fn shares(&self) -> [f64; 5] {
         [self.dc, self.fibre, self.cable, self.dsl, self.lte]

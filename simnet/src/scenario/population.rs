@@ -82,7 +82,7 @@ impl Default for GpuClass {
     }
 }
 
-/// The model with this number.
+/// Returns the model with this number.
 #[must_use]
 pub fn model_id(model: u32) -> ModelId {
     ModelId(*blake3::hash(&[b"bombyx/simnet/model".as_slice(), &model.to_le_bytes()].concat()).as_bytes())

@@ -45,7 +45,7 @@ impl Default for Churn {
 }
 
 impl Churn {
-    /// The law of sessions, of mean 1.
+    /// Returns the law of sessions, of mean 1.
     #[must_use]
     pub const fn law(&self) -> Distribution {
         match self.session_law {

@@ -17,13 +17,13 @@ pub struct Regions {
 }
 
 impl Regions {
-    /// The shipped table.
+    /// Returns the shipped table.
     #[must_use]
     pub fn shipped() -> Self {
         serde_json::from_str(REGIONS).expect("the table is compiled in and a test reads it")
     }
 
-    /// The index of a region by its name.
+    /// Returns the index of a region by its name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<u8> {
         self.names.iter().position(|known| known == name).and_then(|index| u8::try_from(index).ok())

@@ -34,7 +34,7 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// What nearly no commit exceeds: five spreads above the median.
+    /// Returns what nearly no commit exceeds: five spreads above the median.
     #[must_use]
     pub fn longest_commit(&self) -> Span {
         Span((self.commit_ms * libm::exp(5.0 * self.commit_sigma) * 1e3) as u64)

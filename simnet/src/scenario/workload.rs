@@ -141,7 +141,7 @@ pub struct Fitted {
 }
 
 impl Workload {
-    /// The law of the time between two orders.
+    /// Returns the law of the time between two orders.
     #[must_use]
     pub fn law(&self) -> Distribution {
         match self.arrivals {
@@ -150,13 +150,13 @@ impl Workload {
         }
     }
 
-    /// The day's wave.
+    /// Returns the day's wave.
     #[must_use]
     pub const fn wave(&self) -> Wave {
         Wave { swing: self.daily_swing, day_s: self.day_s, peak_s: self.peak_s }
     }
 
-    /// The parameters of lengths.
+    /// Returns the parameters of lengths.
     ///
     /// Azure LLM inference traces of 2023 (CC BY 4.0; Patel et al., Splitwise, ISCA 2024): medians of prompt and answer
     /// 1,020 and 129 tokens for conversation, 1,500 and 13 for code; spreads from the traces' means, 1,155 and 211, 2,048

@@ -19,7 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::cli::Which;
 use crate::failed::Failed;
 
-/// The scenario of a command line: a file, else one that ships.
+/// Returns the scenario of a command line: a file, else one that ships.
 fn scenario(which: &Which) -> Result<Scenario, Failed> {
     let (name, text) = match &which.file {
         None => ("first.toml".to_owned(), FIRST.to_owned()),
@@ -71,7 +71,7 @@ fn run_world_on(
     Ok((world, report))
 }
 
-/// A bar on a terminal, nothing anywhere else.
+/// Returns a bar on a terminal, nothing anywhere else.
 fn progress_bar(scenario: &Scenario, prefix: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -81,12 +81,12 @@ fn progress_bar(scenario: &Scenario, prefix: &str) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Processor time of this thread.
+/// Returns the processor time of this thread.
 fn cpu_s() -> f64 {
     seconds(ClockId::ThreadCPUTime)
 }
 
-/// Processor time of all threads together.
+/// Returns the processor time of all threads together.
 fn cpu_s_of_all() -> f64 {
     seconds(ClockId::ProcessCPUTime)
 }
@@ -96,7 +96,7 @@ fn seconds(clock: ClockId) -> f64 {
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 
-/// The most memory that this process ever held, as Linux tells it.
+/// Returns the most memory that this process ever held, as Linux tells it.
 fn peak_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

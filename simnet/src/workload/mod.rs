@@ -41,7 +41,7 @@ pub struct Arrival {
 }
 
 impl Workload {
-    /// The orders of a scenario.
+    /// Creates the orders of a scenario.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
         let trace = scenario.workload.trace.as_ref();
@@ -53,7 +53,7 @@ impl Workload {
         }
     }
 
-    /// How many orders there are.
+    /// Returns how many orders there are.
     #[must_use]
     pub fn jobs(&self) -> u32 {
         match self.scenario.arrivals {
@@ -62,7 +62,7 @@ impl Workload {
         }
     }
 
-    /// The arrival of order `number`, after `previous`; `None` past the last.
+    /// Returns the arrival of order `number`, after `previous`; `None` past the last.
     #[must_use]
     pub fn arrival(&self, number: u32, previous: Time, draws: &Draws) -> Option<Arrival> {
         if number >= self.jobs() {
@@ -81,13 +81,13 @@ impl Workload {
         Some(Arrival { number, at, client })
     }
 
-    /// When the first order may come.
+    /// Returns when the first order may come.
     #[must_use]
     pub fn begins(&self) -> Time {
         scenario::at(self.scenario.warm_up_s)
     }
 
-    /// When the last order comes.
+    /// Returns when the last order comes.
     #[must_use]
     pub fn last_order(&self, draws: &Draws) -> Time {
         let mut at = self.begins();
@@ -129,13 +129,14 @@ impl Workload {
         }
     }
 
-    /// Which model order `number` of a client is for.
+    /// Returns which model order `number` of a client is for.
     #[must_use]
     pub fn model(&self, number: u32, client: &Host, draws: &Draws) -> ModelId {
         favourite(client, number, draws)
     }
 
-    /// What order `number` asks for. Its seed is its number, so that every engine gives the same answer.
+    /// Returns what order `number` asks for. Its seed is its number, so that every engine gives the
+    /// same answer.
     #[must_use]
     pub fn order(&self, number: u32, client: &Host, draws: &Draws) -> Order {
         let bytes = self.prompt_tokens(number, draws) * BYTES_PER_TOKEN;
@@ -160,20 +161,21 @@ impl Workload {
         }
     }
 
-    /// What an order may cost.
+    /// Returns what an order may cost.
     #[must_use]
     pub const fn max_cost(&self) -> Nano {
         self.scenario.max_cost.0
     }
 
-    /// How long an order may take.
+    /// Returns how long an order may take.
     #[must_use]
     pub fn deadline(&self) -> Span {
         scenario::span(self.scenario.deadline_s)
     }
 }
 
-/// One of the client's models: each as often as the one before it and the rest together, roughly.
+/// Returns one of the client's models: each as often as the one before it and the rest together,
+/// roughly.
 fn favourite(client: &Host, number: u32, draws: &Draws) -> ModelId {
     let models = match &client.profile {
         Profile::Client { models, .. } => models.as_slice(),

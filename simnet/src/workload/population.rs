@@ -34,7 +34,7 @@ enum Key {
     Wallet,
 }
 
-/// All hosts of a scenario, switched off: hosts `0..client_count` buy, the others sell.
+/// Returns all hosts of a scenario, switched off: hosts `0..client_count` buy, the others sell.
 #[must_use]
 pub fn hosts(scenario: &Scenario, draws: &Draws) -> Vec<Host> {
     let regions = Regions::shipped().names.len();
@@ -104,7 +104,7 @@ fn aim(scenario: &Scenario, draws: &Draws, hosts: &mut [Host]) {
     }
 }
 
-/// An engine that answers at once with text that cost nothing.
+/// Makes an engine that answers at once with text that cost nothing.
 fn make_nothing(host: &mut Host) {
     host.engine = Engine::new(Speed {
         prefill_per_s: 1_000_000,
@@ -118,7 +118,7 @@ fn make_nothing(host: &mut Host) {
     }
 }
 
-/// A cheaper model in the place of the one that is offered: a quarter of the cost, three times the speed.
+/// Puts a cheaper model in the place of the one that is offered: a quarter of the cost, three times the speed.
 fn substitute(host: &mut Host) {
     let speed = host.engine.speed();
     host.engine = Engine::new(Speed {
@@ -131,7 +131,7 @@ fn substitute(host: &mut Host) {
     }
 }
 
-/// How many names the owner behind each attack has.
+/// Returns how many names the owner behind each attack has.
 #[must_use]
 pub fn names_by_owner<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> BTreeMap<usize, u64> {
     let mut names = BTreeMap::new();
@@ -141,7 +141,8 @@ pub fn names_by_owner<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> BTreeMap
     names
 }
 
-/// What a host's wallet holds at the start: an attacker's budget, which all names of one owner share.
+/// Returns what a host's wallet holds at the start: an attacker's budget, which all names of one
+/// owner share.
 #[must_use]
 pub fn start_money(scenario: &Scenario, names: &BTreeMap<usize, u64>, host: &Host) -> Nano {
     let attack = host.plan.and_then(|plan| Some((plan, scenario.attack.get(plan.attack)?)));
@@ -154,14 +155,14 @@ pub fn start_money(scenario: &Scenario, names: &BTreeMap<usize, u64>, host: &Hos
     Nano(budget.0.0 / names.get(&plan.attack).copied().unwrap_or_default().max(1))
 }
 
-/// The watcher of a provider's channels, if there are any.
+/// Returns the watcher of a provider's channels, if there are any.
 #[must_use]
 pub fn watcher_of(scenario: &Scenario, provider: u32) -> Option<u32> {
     let number = provider.checked_rem(scenario.market.watchers)?;
     Some(scenario.nodes + number)
 }
 
-/// What attackers ask, and how fast their engines are: both are set before a world begins.
+/// Sets what attackers ask, and how fast their engines are, before a world begins.
 fn misprice(host: &mut Host, number: u32) {
     let Some(kind) = host.plan.map(|plan| plan.kind) else { return };
     let Profile::Provider { offer, .. } = &mut host.profile else { return };
@@ -195,7 +196,8 @@ fn misprice(host: &mut Host, number: u32) {
     }
 }
 
-/// The one sheet of a posted price: the mean of the classes' median prices by their shares, times the markup.
+/// Returns the one sheet of a posted price: the mean of the classes' median prices by their shares,
+/// times the markup.
 fn posted(scenario: &Scenario) -> PriceSheet {
     let classes = &scenario.population.gpu;
     let shares: f64 = classes.iter().map(|class| class.share).sum();
@@ -210,7 +212,7 @@ fn posted(scenario: &Scenario) -> PriceSheet {
     }
 }
 
-/// The first attack that a host takes part in.
+/// Returns the first attack that a host takes part in.
 fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<AttackPlan> {
     (0u64..)
         .zip(&scenario.attack)
@@ -224,7 +226,7 @@ fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<
         .map(|(location, attack)| AttackPlan::new(location as usize, attack))
 }
 
-/// Which hosts follow which model's topic.
+/// Returns which hosts follow which model's topic.
 #[must_use]
 pub fn followers(scenario: &Scenario, hosts: &[Host]) -> Vec<BTreeSet<u32>> {
     let mut topics = vec![BTreeSet::new(); scenario.population.models as usize];

@@ -85,7 +85,7 @@ pub fn load(scenario: &mut Scenario) -> Result<(), RequestsError> {
     Ok(())
 }
 
-/// The requests of a file, in its order.
+/// Returns the requests of a file, in its order.
 ///
 /// # Errors
 /// [`RequestsError`] names the line.
@@ -127,7 +127,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Request>, RequestsError> {
     if requests.is_empty() { Err(error(None, "it holds no requests".into())) } else { Ok(requests) }
 }
 
-/// Which column holds which field.
+/// Returns which column holds which field.
 fn columns(head: &str) -> Result<[usize; 3], String> {
     let names: Vec<Option<Field>> = head.split(',').map(Field::named).collect();
     let mut places = [0; 3];

@@ -116,7 +116,7 @@ pub(crate) struct Coordinator {
 pub(crate) type BrokenAt = (Time, Broken);
 
 impl Coordinator {
-    /// A coordinator at time zero, with a ledger that holds everyone's money.
+    /// Creates a coordinator at time zero, with a ledger that holds everyone's money.
     pub(crate) fn new(environment: Arc<Environment>, chain: Chain) -> Self {
         let mut coordinator = Self {
             chain,
@@ -143,7 +143,7 @@ impl Coordinator {
         coordinator
     }
 
-    /// When it has something to do next; the end of time where it has not.
+    /// Returns when it has something to do next; the end of time where it has not.
     pub(crate) fn next_at(&self) -> Time {
         let call = self.calls.first_key_value().map(|(key, _)| key.at);
         let order = self.next_order.map(|arrival| arrival.at);
@@ -182,7 +182,7 @@ impl Coordinator {
         self.check.deadlines(until)
     }
 
-    /// What happens to hosts on the coordinator's account.
+    /// Returns what happens to hosts on the coordinator's account.
     pub(crate) fn out(&mut self) -> impl Iterator<Item = (Key, Event)> {
         self.out.drain(..)
     }
@@ -265,7 +265,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Nobody is left to end the orders of a client without power.
+    /// Ends the orders of a client without power.
     fn lose_orders(&mut self, at: Time, host: u32) {
         let of_host = |number: &u32| self.measures.jobs[*number as usize].client == host;
         let lost: Vec<u32> = self.check.open().filter(of_host).collect();
@@ -276,7 +276,7 @@ impl Coordinator {
         self.settle_when_over(at);
     }
 
-    /// Once every order has ended, everyone settles: providers at once, clients what is then left.
+    /// Tells everyone to close once every order has ended: providers at once, clients what is then left.
     fn settle_when_over(&mut self, now: Time) {
         let are_all_given = self.next_order.is_none() && self.ordered == self.measures.jobs.len();
         if !are_all_given || self.check.open_orders() > 0 || self.settling_since.is_some() {
@@ -296,7 +296,7 @@ impl Coordinator {
         (self.measures.jobs.len() - self.check.open_orders()) as u64
     }
 
-    /// A virtual second is over: notes how things stand. Whether the run is.
+    /// Notes how things stand at the end of a virtual second. Returns whether the run is over.
     ///
     /// # Errors
     /// [`Broken`] where money is not what it was.

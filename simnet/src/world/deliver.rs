@@ -92,7 +92,7 @@ impl Shard {
         Ok(())
     }
 
-    /// The length of what `encode` writes; its bytes go into the digest.
+    /// Returns the length of what `encode` writes; its bytes go into the digest.
     pub(crate) fn weigh(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
         self.encoded.clear();
         encode(&mut self.encoded);
@@ -215,7 +215,7 @@ impl Shard {
         Ok(())
     }
 
-    /// A call waits for the next block; a question is answered as fast as the interface is.
+    /// Makes a call wait for the next block; a question is answered as fast as the interface is.
     fn call_ledger(&mut self, host: u32, call: Box<LedgerCall>) {
         let there = self.now + self.environment.to_ledger();
         let block = Span::from_ms(self.environment.scenario.ledger.block_ms);
@@ -225,7 +225,7 @@ impl Shard {
         self.note(Note::Calls(Box::new(Called { at, id, wallet, is_client, call })));
     }
 
-    /// One host says that another broke a rule.
+    /// Records that one host says that another broke a rule.
     fn accuse(&mut self, host: u32, peer: &NodeId, fault: PeerFault) {
         let Some(accused) = self.environment.addresses.get(peer).copied() else { return };
         if self.environment.plan(host).is_none() {
@@ -254,7 +254,7 @@ impl Shard {
         }
     }
 
-    /// A client is given an order. One without power never hears of it.
+    /// Gives an order to a client. One without power never hears of it.
     pub(crate) fn order(&mut self, client: u32, number: u32) -> Result<(), Broken> {
         let is_up = self.hosts[client].is_up();
         self.note(Note::Ordered { number, is_up });
@@ -282,7 +282,7 @@ impl Shard {
     }
 }
 
-/// The voucher of a record, as a watcher needs it.
+/// Returns the voucher of a record, as a watcher needs it.
 fn watched_voucher(record: &Record) -> Option<WatchedVoucher> {
     let Record::Earning(earning) = record else { return None };
     let payment = earning.payment?;

@@ -16,7 +16,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// The directory of hosts, numbered as they come.
+    /// Creates the directory of hosts, numbered as they come.
     #[must_use]
     pub fn new(nodes: impl Iterator<Item = NodeId>) -> Self {
         let mut entries: Vec<(NodeId, u32)> = nodes.zip(0u32..).collect();
@@ -32,7 +32,7 @@ impl Directory {
         Self { entries, starts, bits }
     }
 
-    /// The host with this identity.
+    /// Returns the host with this identity.
     #[must_use]
     pub fn get(&self, node: &NodeId) -> Option<&u32> {
         let at = first_bits(node, self.bits);

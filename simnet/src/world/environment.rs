@@ -75,7 +75,7 @@ impl Changes {
         Self { power, shifts: shifts.collect() }
     }
 
-    /// Whether anything changes in a topic after `now` until `end`.
+    /// Returns whether anything changes in a topic after `now` until `end`.
     pub(crate) fn meet(&self, topic: u32, now: Time, end: Time) -> bool {
         let power = &self.power[topic as usize];
         let next = power.partition_point(|at| *at <= now);
@@ -84,7 +84,7 @@ impl Changes {
 }
 
 impl Environment {
-    /// Of a scenario with these hosts, in at most so many shards.
+    /// Makes the environment of a scenario with these hosts, in at most so many shards.
     pub(crate) fn new(scenario: &Scenario, draws: Draws, hosts: &[Host], shards: NonZeroUsize) -> Self {
         let regions = Regions::shipped();
         let network = &scenario.network;
@@ -120,39 +120,39 @@ impl Environment {
         }
     }
 
-    /// What a host does instead of following the protocol.
+    /// Returns what a host does instead of following the protocol.
     pub(crate) fn plan(&self, host: u32) -> Option<AttackPlan> {
         self.plans.get(&host).copied()
     }
 
-    /// The eclipse that is aimed at a host.
+    /// Returns the eclipse that is aimed at a host.
     pub(crate) fn eclipse_of(&self, host: u32) -> Option<AttackPlan> {
         self.eclipsed.get(&host).copied()
     }
 
-    /// Where a host's connections come from: every host is at home somewhere else.
+    /// Returns where a host's connections come from: every host is at home somewhere else.
     pub(crate) fn prefix(&self, host: u32) -> Prefix {
         let [_, a, b, c] = host.to_be_bytes();
         Prefix::of_ipv4([a, b, c, 0])
     }
 
-    /// Whether a host sells.
+    /// Returns whether a host sells.
     pub(crate) fn is_provider(&self, host: u32) -> bool {
         self.price(host).is_some()
     }
 
-    /// The list price of a provider.
+    /// Returns the list price of a provider.
     pub(crate) fn price(&self, host: u32) -> Option<&PriceSheet> {
         // Clients come first, watchers last.
         self.prices.get(host.checked_sub(self.scenario.client_count())? as usize)
     }
 
-    /// A question to the ledger, a transaction or an answer takes this long one way.
+    /// Returns a question to the ledger, a transaction or an answer takes this long one way.
     pub(crate) fn to_ledger(&self) -> Span {
         Span::from_ms(self.scenario.ledger.rpc_ms)
     }
 
-    /// Nothing that happens in one shard or on the ledger is felt in another shard sooner.
+    /// Returns nothing that happens in one shard or on the ledger is felt in another shard sooner.
     pub(crate) fn lookahead(&self) -> Span {
         self.shard_map.lookahead.min(self.to_ledger())
     }

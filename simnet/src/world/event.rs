@@ -61,12 +61,13 @@ impl Event {
         }
     }
 
-    /// Where this event belongs that `src` causes at `dst`, its `id`-th.
+    /// Returns where this event belongs that `src` causes at `dst`, its `id`-th.
     pub(crate) const fn key(&self, at: Time, dst: u32, src: u32, id: u64) -> Key {
         Key { at, kind: self.rank(), dst, src, id }
     }
 
-    /// Where this event belongs that the world itself causes; `id` tells it from others of its kind.
+    /// Returns where this event belongs that the world itself causes; `id` tells it from others of
+    /// its kind.
     pub(crate) const fn key_of_world(&self, at: Time, dst: u32, id: u64) -> Key {
         self.key(at, dst, WORLD, id)
     }

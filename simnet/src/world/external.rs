@@ -18,7 +18,7 @@ use crate::world::shard::Shard;
 use crate::world::{Stopped, World};
 
 impl World {
-    /// A world whose messages are left as parcels.
+    /// Returns a world whose messages are left as parcels.
     #[must_use]
     pub fn carried_outside(scenario: &Scenario) -> Self {
         let mut world = Self::new(scenario);
@@ -26,12 +26,12 @@ impl World {
         world
     }
 
-    /// What waits to be carried, in the order in which it was given away.
+    /// Returns what waits to be carried, in the order in which it was given away.
     pub fn parcels(&mut self) -> Vec<Parcel> {
         self.shards.iter_mut().filter_map(|shard| shard.parcels.as_mut()).flat_map(std::mem::take).collect()
     }
 
-    /// When the next event is due.
+    /// Returns when the next event is due.
     pub fn next_at(&mut self) -> Option<Time> {
         Some(self.next_event()).filter(|next| *next < Time::NEVER)
     }

@@ -11,7 +11,8 @@ use crate::world::{Stopped, World};
 /// Smaller worlds that are tried before a shrink ends.
 pub const TRIES_MAX: usize = 400;
 
-/// A small world with everything that can go wrong drawn from a seed: faults, partitions, crashes, attackers, prices.
+/// Returns a small world with everything that can go wrong drawn from a seed: faults, partitions,
+/// crashes, attackers, prices.
 #[must_use]
 pub fn random_scenario(seed: u64) -> Scenario {
     let draws = Draws::new(seed);

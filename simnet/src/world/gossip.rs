@@ -96,7 +96,7 @@ impl Shard {
         }
     }
 
-    /// A copy arrives, or a member hears what was solved for it.
+    /// Returns a copy arrives, or a member hears what was solved for it.
     pub(crate) fn hop(
         &mut self,
         flood: &Arc<Flood>,
@@ -141,7 +141,8 @@ impl Shard {
         }
     }
 
-    /// The members that a host publishes to. A victim of an eclipse knows nobody but the attackers, if any is there.
+    /// Returns the members that a host publishes to. A victim of an eclipse knows nobody but the
+    /// attackers, if any is there.
     fn targets(&mut self, topic: u32, from: u32) -> Vec<u32> {
         let environment = &self.environment;
         let fans = self.fans.entry((topic, from));
@@ -160,7 +161,8 @@ impl Shard {
         if attackers.is_empty() { targets } else { attackers }
     }
 
-    /// Whether a host forwards nothing of what this publisher says: an eclipse keeps its victims' calls.
+    /// Returns whether a host forwards nothing of what this publisher says: an eclipse keeps its
+    /// victims' calls.
     fn keeps(&self, host: u32, publisher: u32) -> bool {
         self.environment.may_keep
             && self.environment.plan(host).filter(|plan| plan.is_on(self.now)).is_some_and(|plan| {
@@ -210,7 +212,8 @@ impl Shard {
         self.way = way;
     }
 
-    /// Whether a host would do anything with a message but drop it. Who has a plan of its own hears everything.
+    /// Returns whether a host would do anything with a message but drop it. Who has a plan of its
+    /// own hears everything.
     fn is_asked(&self, host: u32, invitation: &Invitation) -> bool {
         if self.environment.plan(host).is_some() {
             return true;

@@ -72,7 +72,7 @@ impl World {
         self.coordinator.count_money(self.now)
     }
 
-    /// When anything happens next; the end of time where nothing is pending.
+    /// Returns when anything happens next; the end of time where nothing is pending.
     pub(crate) fn next_event(&mut self) -> Time {
         let coordinator = self.coordinator.next_at();
         self.shards.iter_mut().map(|shard| shard.next_at()).fold(coordinator, Time::min)

@@ -70,13 +70,14 @@ pub struct World {
 }
 
 impl World {
-    /// A world at time zero, with everyone about to be switched on.
+    /// Creates a world at time zero, with everyone about to be switched on.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
         Self::on_threads(scenario, NonZeroUsize::MIN)
     }
 
-    /// The same world, to be run on at most so many threads: what comes of it is the same for any number. (`SI-9`)
+    /// Returns the same world, to be run on at most so many threads: what comes of it is the same
+    /// for any number. (`SI-9`)
     #[must_use]
     pub fn on_threads(scenario: &Scenario, threads: NonZeroUsize) -> Self {
         let draws = Draws::new(scenario.seed);
@@ -98,7 +99,7 @@ impl World {
         world
     }
 
-    /// From now on every provider that starts is a forgetful one.
+    /// Makes every provider that starts a forgetful one.
     #[cfg(test)]
     pub(crate) fn plant_a_bug(&mut self) {
         for host in self.shards.iter_mut().flat_map(|shard| shard.seated()) {
@@ -111,7 +112,7 @@ impl World {
         self.shards.iter_mut().for_each(|shard| shard.probe = Some(Probe::new(from)));
     }
 
-    /// From publication to each host that heard it, and how many hosts should have.
+    /// Returns the times from publication to each host that heard it, and how many hosts should have.
     #[must_use]
     pub fn probed(&self) -> (Vec<Span>, u64) {
         let probes = || self.shards.iter().filter_map(|shard| shard.probe.as_ref());
@@ -119,35 +120,35 @@ impl World {
         (delays, probes().map(Probe::expected).sum())
     }
 
-    /// One row for each order, in the order of arrival.
+    /// Returns one row for each order, in the order of arrival.
     #[must_use]
     pub fn jobs(&self) -> &[JobRow] {
         &self.coordinator.measures.jobs
     }
 
-    /// All hosts, by their numbers.
+    /// Returns all hosts, by their numbers.
     pub(crate) fn hosts(&self) -> impl ExactSizeIterator<Item = &Host> + Clone {
         (0..self.environment.nodes.len()).map(|host| self.host(host as u32))
     }
 
-    /// The host with this number.
+    /// Returns the host with this number.
     pub(crate) fn host(&self, host: u32) -> &Host {
         &self.shards[self.environment.shard_map.shard(host)].hosts[host]
     }
 
-    /// What was counted of orders and hosts.
+    /// Returns what was counted of orders and hosts.
     #[must_use]
     pub const fn measures(&self) -> &Measures {
         &self.coordinator.measures
     }
 
-    /// What was counted of messages.
+    /// Returns what was counted of messages.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.sum().counts
     }
 
-    /// How long messages waited for their sender's uplink, where they do.
+    /// Returns how long messages waited for their sender's uplink, where they do.
     #[must_use]
     pub fn waits(&self) -> Option<Waits> {
         self.shards.iter().filter_map(|shard| shard.uplinks.waits()).reduce(Waits::join)
@@ -159,13 +160,13 @@ impl World {
         self.sum().trace.events
     }
 
-    /// Virtual time.
+    /// Returns the virtual time.
     #[must_use]
     pub const fn now(&self) -> Time {
         self.now
     }
 
-    /// What all shards and the ledger come to.
+    /// Returns what all shards and the ledger come to.
     pub(crate) fn sum(&self) -> Sum {
         let mut sum = Sum { trace: self.coordinator.trace, ..Sum::default() };
         for shard in &self.shards {
@@ -186,7 +187,8 @@ impl World {
         })
     }
 
-    /// A hash over everything that happened and everything that is left: equal for equal runs.
+    /// Returns a hash over everything that happened and everything that is left: equal for equal
+    /// runs.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -199,7 +201,8 @@ impl World {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
-    /// A hash over the outcome of every order, the ledger and all disks: equal in every fidelity. (`SI-6`)
+    /// Returns a hash over the outcome of every order, the ledger and all disks: equal in every
+    /// fidelity. (`SI-6`)
     #[must_use]
     pub fn market_digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -219,7 +222,7 @@ impl World {
     }
 }
 
-/// Every host in its shard, at its place there.
+/// Returns every host in its shard, at its place there.
 fn shards(environment: &Arc<Environment>, hosts: Vec<Host>) -> Vec<Shard> {
     let mut crowd = vec![0; environment.shard_map.shards];
     (0u32..).zip(&hosts).for_each(|(number, _)| crowd[environment.shard_map.shard(number)] += 1);

@@ -52,7 +52,7 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// The host at which it arrives.
+    /// Returns the host at which it arrives.
     pub(crate) const fn receiver(&self) -> u32 {
         match self {
             Self::Direct { to: host, .. }
@@ -61,7 +61,7 @@ impl Delivery {
         }
     }
 
-    /// The host that it has come from or not gone to.
+    /// Returns the host that it has come from or not gone to.
     pub(crate) const fn other(&self) -> u32 {
         match self {
             Self::Direct { from: host, .. }

@@ -24,12 +24,12 @@ fn name(bytes: &[u8]) -> [u8; 8] {
 }
 
 impl Probe {
-    /// A probe of everything that is published from this moment on.
+    /// Creates a probe of everything that is published from this moment on.
     pub(crate) fn new(from: Time) -> Self {
         Self { from, ..Self::default() }
     }
 
-    /// `listeners` others should hear what is published now; of what another fidelity carries there are the bytes.
+    /// Expects that `listeners` others should hear what is published now; of what another fidelity carries there are the bytes.
     pub(crate) fn published(&mut self, now: Time, listeners: usize, carried: Option<&[u8]>) {
         if now < self.from {
             return;
@@ -40,26 +40,26 @@ impl Probe {
         }
     }
 
-    /// A host hears for the first time what was published then.
+    /// Records that a host hears for the first time what was published then.
     pub(crate) fn heard(&mut self, now: Time, published: Time) {
         if published >= self.from {
             self.delays.push(now.since(published));
         }
     }
 
-    /// A host hears for the first time what another fidelity has carried.
+    /// Records that a host hears for the first time what another fidelity has carried.
     pub(crate) fn recognise(&mut self, now: Time, bytes: &[u8]) {
         if let Some(published) = self.published.get(&name(bytes)).copied() {
             self.heard(now, published);
         }
     }
 
-    /// From publication to each host that heard it.
+    /// Returns the times from publication to each host that heard it.
     pub(crate) fn delays(&self) -> &[Span] {
         &self.delays
     }
 
-    /// How many hosts should have heard it.
+    /// Returns how many hosts should have heard it.
     pub(crate) const fn expected(&self) -> u64 {
         self.expected
     }

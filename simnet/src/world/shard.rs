@@ -85,7 +85,7 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// A shard with these hosts, all switched off.
+    /// Creates a shard with these hosts, all switched off.
     pub(crate) fn new(environment: Arc<Environment>, number: usize, hosts: Vec<Host>) -> Self {
         let everyone = environment.nodes.len();
         let are_queues = environment.scenario.network.uplink_queues;
@@ -116,13 +116,13 @@ impl Shard {
         }
     }
 
-    /// All hosts of this shard.
+    /// Returns all hosts of this shard.
     #[cfg(test)]
     pub(crate) fn seated(&mut self) -> &mut [Host] {
         &mut self.hosts.seated
     }
 
-    /// When its next event is due; the end of time where none is pending.
+    /// Returns when its next event is due; the end of time where none is pending.
     pub(crate) fn next_at(&mut self) -> Time {
         self.queue.next_at().unwrap_or(Time::NEVER).min(self.inbox_at)
     }
@@ -141,7 +141,7 @@ impl Shard {
         }
     }
 
-    /// An event begins.
+    /// Begins an event.
     pub(crate) fn begin(&mut self, key: &Key) {
         self.now = key.at;
         self.subject = key.dst;
@@ -149,7 +149,7 @@ impl Shard {
         self.trace.begin(key);
     }
 
-    /// An event is over. Everyone's instant with a broken invariant is finished, so that the first of them is the same
+    /// Ends an event. Everyone's instant with a broken invariant is finished, so that the first of them is the same
     /// in any number of shards.
     pub(crate) fn judge(&mut self, done: Result<(), Broken>) {
         if let Err(broken) = done {
@@ -163,7 +163,7 @@ impl Shard {
         self.log.push(Noted { at: self.now, host: self.subject, note });
     }
 
-    /// Everything that the coordinator was told since.
+    /// Returns everything that the coordinator was told since.
     pub(crate) fn log(&mut self) -> &mut Vec<Noted> {
         &mut self.log
     }

@@ -28,7 +28,7 @@ pub(crate) struct ShardMap {
 }
 
 impl ShardMap {
-    /// ShardMap hosts in at most so many shards.
+    /// Divides hosts among at most so many shards.
     pub(crate) fn new(hosts: &[Host], links: &Links, shards: NonZeroUsize) -> Self {
         let regions = Regions::shipped().names.len();
         let mut crowd = vec![0; regions];
@@ -58,18 +58,18 @@ impl ShardMap {
         Self { shard, slot: slots, shards: of.len(), lookahead: lookahead(links, &locations) }
     }
 
-    /// The shard that a host is in.
+    /// Returns the shard that a host is in.
     pub(crate) fn shard(&self, host: u32) -> usize {
         self.shard.get(host as usize).copied().unwrap_or(0)
     }
 
-    /// Where it is in that shard.
+    /// Returns where it is in that shard.
     pub(crate) fn slot(&self, host: u32) -> usize {
         self.slot.get(host as usize).map_or(host as usize, |slot| *slot as usize)
     }
 }
 
-/// All names of one owner sit together: they share a card, and who takes it first is a matter of order.
+/// Puts all names of one owner together: they share a card, and who takes it first is a matter of order.
 fn gather_owners(hosts: &[Host], shard: &mut [usize]) {
     let mut owners: BTreeMap<usize, usize> = BTreeMap::new();
     for (host, shard) in hosts.iter().zip(shard) {
@@ -79,7 +79,7 @@ fn gather_owners(hosts: &[Host], shard: &mut [usize]) {
     }
 }
 
-/// The shortest way between two hosts of different shards, whatever a message on it draws.
+/// Returns the shortest way between two hosts of different shards, whatever a message on it draws.
 fn lookahead(links: &Links, shards: &[&Vec<Location>]) -> Span {
     let relays: BTreeSet<u8> = shards
         .iter()
@@ -104,7 +104,8 @@ fn lookahead(links: &Links, shards: &[&Vec<Location>]) -> Span {
     least
 }
 
-/// The shard of each region: as far apart as is possible while all have about as many hosts.
+/// Returns the shard of each region: as far apart as is possible while all have about as many
+/// hosts.
 fn territories(links: &Links, crowd: &[usize], shards: usize) -> Vec<usize> {
     let regions = crowd.len();
     let centre = |region: usize| Location { region: region as u8, access: 0, relay: None };

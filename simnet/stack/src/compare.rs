@@ -26,18 +26,18 @@ pub(crate) struct Compared {
 }
 
 impl Compared {
-    /// The percentiles of both.
+    /// Returns the percentiles of both.
     pub(crate) fn percentiles(&self) -> (Percentiles, Percentiles) {
         (Percentiles::of(self.message.iter().copied()), Percentiles::of(self.stack.iter().copied()))
     }
 
-    /// The distance of the distributions.
+    /// Returns the distance of the distributions.
     pub(crate) fn ks(&self) -> f64 {
         ks(&self.message, &self.stack)
     }
 }
 
-/// How far the model's percentile is from the stack's, as a share of the latter.
+/// Returns how far the model's percentile is from the stack's, as a share of the latter.
 pub(crate) fn apart(message: f64, stack: f64) -> f64 {
     if stack == 0.0 { 0.0 } else { message / stack - 1.0 }
 }
@@ -171,7 +171,7 @@ impl Comparison {
         }
     }
 
-    /// For a terminal.
+    /// Formats the table for a terminal.
     fn table(&self) -> String {
         let mut text = String::new();
         for of in &self.distributions {

@@ -18,7 +18,7 @@ thread_local! {
 /// Listens to gossipsub's log, and to nothing else.
 pub(crate) struct Ears;
 
-/// The names of the messages whose copies were known, since this was last asked.
+/// Returns the names of the messages whose copies were known, since this was last asked.
 pub(crate) fn duplicates() -> Vec<String> {
     HEARD.take()
 }

@@ -13,17 +13,17 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 static STATE: AtomicU64 = AtomicU64::new(0);
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
-/// From now on the answers follow from `seed`. Call it before the thread begins that is to depend on nothing else.
+/// Makes all answers from now on follow from `seed`. Call it before the thread begins that is to depend on nothing else.
 pub(crate) fn seed(seed: u64) {
     STATE.store(seed.wrapping_mul(GOLDEN) ^ 0x5eed_5eed_5eed_5eed, Ordering::SeqCst);
 }
 
-/// How often anyone asked.
+/// Returns how often anyone asked.
 pub(crate) fn asked() -> u64 {
     ASKED.load(Ordering::SeqCst)
 }
 
-/// SplitMix64.
+/// Takes a step of SplitMix64.
 fn next() -> u64 {
     let mut z = STATE.fetch_add(GOLDEN, Ordering::SeqCst).wrapping_add(GOLDEN);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -68,7 +68,8 @@ fn with<T>(act: impl FnOnce(&mut Fabric) -> T) -> T {
     })
 }
 
-/// How long `bytes` that leave now take. Links neither lose nor cut here: scenarios that ask for that are refused.
+/// Returns how long `bytes` that leave now take. Links neither lose nor cut here: scenarios that
+/// ask for that are refused.
 pub(crate) fn transit(from: u32, to: u32, bytes: usize) -> Duration {
     with(|fabric| {
         fabric.passages += 1;
@@ -84,12 +85,12 @@ pub(crate) fn transit(from: u32, to: u32, bytes: usize) -> Duration {
     })
 }
 
-/// The number of a host.
+/// Returns the number of a host.
 pub(crate) fn number(peer: &PeerId) -> Option<u32> {
     with(|fabric| fabric.numbers.get(peer).copied())
 }
 
-/// The peer id of a host.
+/// Returns the peer id of a host.
 pub(crate) fn peer(host: u32) -> Option<PeerId> {
     with(|fabric| fabric.peers.get(host as usize).copied())
 }
@@ -107,7 +108,7 @@ pub(crate) fn knock(host: u32, incoming: Incoming) -> bool {
     listener.is_some_and(|listener| listener.try_send(incoming).is_ok())
 }
 
-/// A host sends a request to the hash table of another.
+/// Records that a host sends a request to the hash table of another.
 pub(crate) fn asked(host: u32) {
     with(|fabric| fabric.lookups[host as usize] += 1);
 }
@@ -117,8 +118,8 @@ pub(crate) fn requests(host: u32) -> u64 {
     with(|fabric| fabric.lookups[host as usize])
 }
 
-/// The address of a host, in the form that it would have on the Internet. Every host is at home somewhere else, as in the
-/// world: in a prefix of its own.
+/// Returns the address of a host, in the form that it would have on the Internet. Every host is at
+/// home somewhere else, as in the world: in a prefix of its own.
 pub(crate) fn address(host: u32) -> Multiaddr {
     let [_, _, a, b] = host.to_be_bytes();
     Multiaddr::empty()
@@ -127,7 +128,7 @@ pub(crate) fn address(host: u32) -> Multiaddr {
         .with(Protocol::QuicV1)
 }
 
-/// The host at an address.
+/// Returns the host at an address.
 pub(crate) fn host(address: &Multiaddr) -> Option<u32> {
     let mut parts = address.iter();
     let Some(Protocol::Ip4(ip)) = parts.next() else { return None };

@@ -19,7 +19,7 @@ use crate::fabric::{self, Incoming};
 use crate::link;
 use crate::net::NetError;
 
-/// The carrier of connections over the virtual network.
+/// Returns the carrier of connections over the virtual network.
 pub(crate) fn transport(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
     let peer = keypair.public().to_peer_id();
     let host = fabric::number(&peer).ok_or_else(|| NetError::Setup {
@@ -30,7 +30,7 @@ pub(crate) fn transport(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, St
     Ok(carrier.boxed())
 }
 
-/// Every address of the virtual network is free.
+/// Says that every address of the virtual network is free.
 #[expect(clippy::unnecessary_wraps, reason = "the Internet's addresses can be taken")]
 pub(crate) fn probe(_: &Multiaddr) -> io::Result<()> {
     Ok(())

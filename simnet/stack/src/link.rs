@@ -94,7 +94,7 @@ impl Pipe {
         }))
     }
 
-    /// When something that leaves now arrives: never before what left earlier.
+    /// Returns when something that leaves now arrives: never before what left earlier.
     fn arrival(&self, bytes: usize) -> Instant {
         let now = Instant::now();
         match self.newest {
@@ -113,7 +113,7 @@ impl Pipe {
         wake(&mut self.reader);
     }
 
-    /// Each request to the hash table has a stream of its own, which names its protocol first.
+    /// Notes the protocol of a stream: each request to the hash table has one of its own, which names it first.
     fn note_protocol(&mut self, bytes: &[u8]) {
         let Some(head) = &mut self.head else { return };
         head.extend(bytes.iter().take(HEAD_BYTES - head.len()));
@@ -156,7 +156,7 @@ impl Pipe {
         Some(Ok(count))
     }
 
-    /// When the reader has news.
+    /// Returns when the reader has news.
     fn next(&self) -> Option<Instant> {
         let coming = self.chunks.front().map(|(at, _)| *at).or(self.ends);
         coming.into_iter().chain(self.breaks).min()
@@ -287,7 +287,7 @@ pub(crate) struct Muxer {
     alarm: Alarm,
 }
 
-/// Two ends of a new connection: the dialer's first.
+/// Returns two ends of a new connection: the dialer's first.
 pub(crate) fn connect(dialer: u32, listener: u32) -> (Muxer, Muxer) {
     let end = |host| End { host, inbound: VecDeque::new(), closes: None, waker: None, blocked: None };
     let link = Arc::new(Mutex::new(Link { ends: [end(dialer), end(listener)], pipes: Vec::new() }));

@@ -126,7 +126,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The scenario of a command line: a file, else one that ships.
+/// Returns the scenario of a command line: a file, else one that ships.
 fn scenario(which: &Which) -> Result<Scenario, Failed> {
     let (name, text) = match &which.file {
         None => ("first.toml".to_owned(), FIRST.to_owned()),

@@ -30,7 +30,7 @@ pub(crate) fn run(scenario: &Scenario, connections: Connections) -> Result<Sampl
     Ok(Samples::of(&world, &report, look_up(scenario, connections.before_lookups), connections))
 }
 
-/// The lookups that the stack fidelity does, by the model of the hash table.
+/// Returns the lookups that the stack fidelity does, by the model of the hash table.
 fn look_up(scenario: &Scenario, connections: f64) -> Vec<Lookup> {
     let draws = Draws::new(scenario.seed);
     let hosts = hosts(scenario, &draws);
@@ -66,7 +66,7 @@ fn look_up(scenario: &Scenario, connections: f64) -> Vec<Lookup> {
         .collect()
 }
 
-/// Where Kademlia puts a key or a node: the beginning of its SHA-256.
+/// Returns where Kademlia puts a key or a node: the beginning of its SHA-256.
 fn place(bytes: &[u8]) -> u64 {
     Sha256::digest(bytes).iter().take(8).fold(0, |place, byte| place << 8 | u64::from(*byte))
 }

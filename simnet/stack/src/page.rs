@@ -11,7 +11,7 @@ use crate::compare::{APART_MAX, Compared, Comparison, KS_MAX, apart};
 /// Why the fidelities differ where they do, and what was found to be an error of the model and mended.
 const EXPLANATION: &str = include_str!("explanation.html");
 
-/// The page. `command` reproduces it.
+/// Returns the page. `command` reproduces it.
 pub(crate) fn page(of: &Comparison, command: &str) -> String {
     let mut html = format!(
         "<!doctype html><html lang=en><meta charset=utf-8>\
@@ -50,7 +50,8 @@ pub(crate) fn page(of: &Comparison, command: &str) -> String {
     html
 }
 
-/// What holds for one distribution: the percentiles that the goal is about, and the distance.
+/// Returns what holds for one distribution: the percentiles that the goal is about, and the
+/// distance.
 fn holds(of: &Compared) -> bool {
     let (message, stack) = of.percentiles();
     let near = |message, stack| apart(message, stack).abs() <= APART_MAX;

@@ -78,7 +78,7 @@ pub(crate) enum RunError {
     Panicked,
 }
 
-/// Whether this fidelity can run a scenario. (`SI-8`)
+/// Returns whether this fidelity can run a scenario. (`SI-8`)
 pub(crate) fn check(scenario: &Scenario) -> Result<(), RunError> {
     let faults = scenario.network.faults;
     let attacked = |with: AttackKind| scenario.attack.iter().any(|attack| attack.kind == with);
@@ -312,7 +312,7 @@ impl Stack {
         held.push((now + EARLY_PATIENCE, author, bytes));
     }
 
-    /// The calls of an author who is connected now.
+    /// Returns the calls of an author who is connected now.
     fn take(&mut self, host: u32, author: &NodeId) -> Vec<Vec<u8>> {
         let now = Instant::now();
         let Some(held) = self.early.get_mut(&host) else { return Vec::new() };
@@ -365,7 +365,7 @@ impl Stack {
     }
 }
 
-/// Whether a message goes only to whoever is connected, as in the node's driver.
+/// Returns whether a message goes only to whoever is connected, as in the node's driver.
 fn is_answer(bytes: &[u8]) -> bool {
     let message = codec::decode::<Message>(bytes);
     matches!(message, Ok(Message::ToClient(_) | Message::ToProvider(ToProvider::Release(_))))
@@ -395,12 +395,12 @@ fn config(number: u32, host: &Host) -> NetConfig {
     }
 }
 
-/// The peer id of a node.
+/// Returns the peer id of a node.
 pub(crate) fn peer_of(node: NodeId) -> Option<libp2p::PeerId> {
     Some(PublicKey::from(ed25519::PublicKey::try_from_bytes(&node.0).ok()?).to_peer_id())
 }
 
-/// What gossipsub calls a message: a hash of its topic and its bytes.
+/// Returns what gossipsub calls a message: a hash of its topic and its bytes.
 fn name(topic: &str, bytes: &[u8]) -> String {
     let mut hash = Sha256::new();
     hash.update(format!("bombyx/{NETWORK}/{topic}\0"));

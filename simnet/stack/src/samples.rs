@@ -49,12 +49,12 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// From when on gossip is measured: everybody's first words, which all come at once, do not count.
+    /// Returns from when on gossip is measured: everybody's first words, which all come at once, do not count.
     pub(crate) fn settled(scenario: &Scenario) -> Time {
         scenario::at(scenario.workload.warm_up_s)
     }
 
-    /// The samples of a world that has run.
+    /// Returns the samples of a world that has run.
     pub(crate) fn of(world: &World, report: &Report, lookups: Vec<Lookup>, connections: Connections) -> Self {
         let ms = |span: bombyx_protocol::time::Span| span.0 as f64 / 1e3;
         let jobs = world.jobs();

@@ -101,7 +101,7 @@ impl Attention {
         Self::Grouped(GroupedAttention { shape, cos, sin, last, total })
     }
 
-    /// Attention of one layer over `[batch, sequence, heads · head_dim]` queries, keys and values, and `past` keys and
+    /// Adds the attention of one layer over `[batch, sequence, heads · head_dim]` queries, keys and values, and `past` keys and
     /// values; returns the mix, of the queries' shape, and the grown cache.
     pub(super) fn attend(
         &self,
@@ -140,7 +140,7 @@ impl Attention {
     }
 }
 
-/// `[batch, sequence, heads · head_dim]` to `[batch, heads, sequence, head_dim]`.
+/// Reshapes `[batch, sequence, heads · head_dim]` to `[batch, heads, sequence, head_dim]`.
 fn split_heads(graph: &mut GraphBuilder, x: &Value, split: &Value) -> Value {
     let x = graph.add(Node::new("Reshape", [x, split]));
     graph.add(Node::new("Transpose", [&x]).ints("perm", &[0, 2, 1, 3]))
@@ -159,7 +159,7 @@ fn rotate(graph: &mut GraphBuilder, x: &Value, shared: &ConcatAttention, name: &
     graph.add(Node::new("Concat", [&left, &right]).int("axis", -1))
 }
 
-/// `softmax(q · keyᵀ / √head_dim) · value` over what is seen. Queries are `[batch, kv_heads, group, sequence, head_dim]`,
+/// Adds `softmax(q · keyᵀ / √head_dim) · value` over what is seen. Queries are `[batch, kv_heads, group, sequence, head_dim]`,
 /// for the query heads of a group share a key-value head; the result is `[batch, sequence, heads · head_dim]`.
 fn softmax_mix(graph: &mut GraphBuilder, [q, key, value]: [&Value; 3], shared: &ConcatAttention) -> Value {
     let key = graph.add(Node::new("Transpose", [key]).ints("perm", &[0, 1, 3, 2]));

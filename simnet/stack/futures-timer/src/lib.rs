@@ -27,7 +27,7 @@ fn after(duration: Duration) -> Instant {
 }
 
 impl Delay {
-    /// A timer of `duration` from now on.
+    /// Creates a timer of `duration` from now on.
     #[must_use]
     pub fn new(duration: Duration) -> Self {
         Self { until: after(duration), sleep: None }

@@ -28,7 +28,7 @@ pub const UNIX_EPOCH: SystemTime = SystemTime::UNIX_EPOCH;
 pub struct SystemTimeError(Duration);
 
 impl SystemTimeError {
-    /// By how much.
+    /// Returns the difference.
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.0
@@ -47,14 +47,14 @@ impl SystemTime {
     /// The beginning of 1970.
     pub const UNIX_EPOCH: Self = Self(Duration::ZERO);
 
-    /// The present date of the virtual calendar.
+    /// Returns the present date of the virtual calendar.
     #[must_use]
     pub fn now() -> Self {
         let origin = ORIGIN.with(|origin| *origin.get_or_init(Instant::now));
         Self(BEGINNING + origin.elapsed())
     }
 
-    /// What lies between an earlier date and this one.
+    /// Returns what lies between an earlier date and this one.
     ///
     /// # Errors
     /// [`SystemTimeError`] when it is later.
@@ -62,7 +62,7 @@ impl SystemTime {
         self.0.checked_sub(earlier.0).ok_or_else(|| SystemTimeError(earlier.0.saturating_sub(self.0)))
     }
 
-    /// What has passed since.
+    /// Returns what has passed since.
     ///
     /// # Errors
     /// [`SystemTimeError`] when the date is still to come.
@@ -70,13 +70,13 @@ impl SystemTime {
         Self::now().duration_since(*self)
     }
 
-    /// Later by `duration`; `None` past the end of time.
+    /// Adds `duration`; `None` past the end of time.
     #[must_use]
     pub fn checked_add(&self, duration: Duration) -> Option<Self> {
         self.0.checked_add(duration).map(Self)
     }
 
-    /// Earlier by `duration`; `None` before 1970.
+    /// Subtracts `duration`; `None` before 1970.
     #[must_use]
     pub fn checked_sub(&self, duration: Duration) -> Option<Self> {
         self.0.checked_sub(duration).map(Self)
