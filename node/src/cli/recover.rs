@@ -359,3 +359,25 @@ fn text(report: &Report, coin: &CoinName) -> String {
     }
     format!("{table}\namounts in {coin}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_that_takes_longer_is_named_with_date_and_time() {
+        let row = Row {
+            account: "ab".repeat(32),
+            provider: None,
+            deposit_nano: 1,
+            settled_nano: 0,
+            state: Phase::Closing,
+            known: true,
+            closable_from_s: Some(1_790_000_000),
+            error: None,
+        };
+        let report = Report { channels: vec![row], history_cut: false, set_aside: None };
+        let text = text(&report, &CoinName::default());
+        assert!(text.contains("can be finished from 2026-09-21 14:13:20 UTC"), "{text}");
+    }
+}
