@@ -98,7 +98,7 @@ pub(crate) fn trade() -> (String, Bill, Nano) {
                     | OrderNews::Content(_)
                     | OrderNews::FailedOver { .. } => {}
                 },
-                Output::Event(_) | Output::Cancel { .. } => {}
+                Output::Event(_) | Output::Watch(_) | Output::Cancel { .. } => {}
                 Output::Fault { peer, fault } => panic!("{peer:?}: {fault:?}"),
             }
         }

@@ -5,6 +5,7 @@ use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::pace::Pace;
 use crate::channel::record::Record;
+use crate::channel::watch::WatchedVoucher;
 use crate::ident::{NodeId, Prefix};
 use crate::market::auction::BidReport;
 use crate::market::bid::Payee;
@@ -111,6 +112,8 @@ pub enum Output {
     },
     /// Do something on the ledger.
     Ledger(Box<LedgerCall>),
+    /// Hand a watcher the newest voucher of a channel, which is on disk here. (`CH-10`)
+    Watch(Box<WatchedVoucher>),
     /// Something the user wants to know.
     Event(Event),
     /// A peer broke a rule; the shell may count it against the peer.
@@ -176,7 +179,7 @@ pub enum Command {
     /// once. (`CH-35`)
     Pace(Pace),
     /// Watcher: watch a channel with this voucher.
-    Watch(crate::channel::watch::WatchedVoucher),
+    Watch(WatchedVoucher),
 }
 
 /// A model that a provider offers.

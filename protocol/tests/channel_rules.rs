@@ -447,6 +447,7 @@ fn told(client: &mut Client, at_s: u64, input: Input) -> (Vec<LedgerCall>, Time)
             | Output::Run { .. }
             | Output::Allow { .. }
             | Output::Cancel { .. }
+            | Output::Watch(_)
             | Output::Event(_)
             | Output::Fault { .. } => {}
         }

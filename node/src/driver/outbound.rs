@@ -1,8 +1,6 @@
 //! What goes out: every output of a machine is sent, written, run or told to whoever it is for.
 
-use bombyx_protocol::channel::record::{Earning, Record};
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::io::{
     ChannelChange, Command, EngineFault, EngineReport, Event, Input, Output, PeerFault,
 };
@@ -35,19 +33,17 @@ impl Driver {
                 self.command(NetCommand::Publish { topic: topic(&model), bytes }).await?;
             }
             Output::Persist { id, record } => {
-                if let Record::Earning(earning) = &*record
-                    && let Some(watched) = watched_voucher(earning)
-                {
-                    let Voucher { account, cumulative, .. } = watched.voucher;
-                    self.ledger_service
-                        .voucher(account, cumulative)
-                        .await
-                        .map_err(|_| NodeError::Stopped("ledger service"))?;
-                    self.pending.push_back((Role::Watcher, Input::Command(Command::Watch(watched))));
-                }
                 self.friends.note(&record);
                 *self.written.get_mut(role) = id;
                 self.store.write(role, id, *record).await;
+            }
+            Output::Watch(watched) => {
+                let Voucher { account, cumulative, .. } = watched.voucher;
+                self.ledger_service
+                    .voucher(account, cumulative)
+                    .await
+                    .map_err(|_| NodeError::Stopped("ledger service"))?;
+                self.pending.push_back((Role::Watcher, Input::Command(Command::Watch(*watched))));
             }
             Output::Run { job, model, task } => {
                 self.served.open.insert(job);
@@ -150,15 +146,4 @@ impl Driver {
             }
         }
     }
-}
-
-/// What the watcher must know of a channel that this node earns on, once there is a voucher.
-pub(crate) fn watched_voucher(earning: &Earning) -> Option<WatchedVoucher> {
-    let payment = earning.payment?;
-    let voucher = Voucher {
-        account: earning.terms.account().hash,
-        epoch: payment.epoch,
-        cumulative: payment.cumulative,
-    };
-    Some(WatchedVoucher { voucher, signature: payment.signature, challenge_s: earning.terms.challenge_s })
 }

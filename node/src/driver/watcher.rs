@@ -17,7 +17,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger::LedgerService;
-use super::outbound::watched_voucher;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::role::Role;
@@ -65,7 +64,7 @@ pub enum WatchNews {
 #[must_use]
 pub fn vouchers(records: &[Record]) -> Vec<WatchedVoucher> {
     let newest = |record: &Record| match record {
-        Record::Earning(earning) => watched_voucher(earning),
+        Record::Earning(earning) => earning.watched_voucher(),
         Record::Paying(_) | Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => {
             None
         }
@@ -117,6 +116,7 @@ pub async fn watch(
                     | Output::Run { .. }
                     | Output::Allow { .. }
                     | Output::Cancel { .. }
+                    | Output::Watch(_)
                     | Output::Event(_)
                     | Output::Fault { .. } => {}
                 }

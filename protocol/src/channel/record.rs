@@ -2,6 +2,8 @@
 
 use crate::amount::Nano;
 use crate::channel::terms::AgreedTerms;
+use crate::channel::voucher::Voucher;
+use crate::channel::watch::WatchedVoucher;
 use crate::ident::{NodeId, Prefix};
 use crate::wire::message::Payment;
 use crate::wire::signed::Signed;
@@ -93,6 +95,16 @@ pub struct Earning {
     pub ordered: Option<u64>,
     /// Whether the ledger has shown that it is gone: kept, in case that was untrue. (`CH-37`)
     pub gone: bool,
+}
+
+impl Earning {
+    /// Returns the newest voucher that counts, as a watcher needs it. (`CH-10`)
+    #[must_use]
+    pub fn watched_voucher(&self) -> Option<WatchedVoucher> {
+        let Payment { epoch, cumulative, signature } = self.payment?;
+        let voucher = Voucher { account: self.terms.account().hash, epoch, cumulative };
+        Some(WatchedVoucher { voucher, signature, challenge_s: self.terms.challenge_s })
+    }
 }
 
 impl Record {

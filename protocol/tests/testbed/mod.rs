@@ -12,8 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::record::{Record, RecordKey};
-use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{
@@ -451,9 +449,6 @@ impl Testbed {
             }
             Output::Persist { id, record } => {
                 let commit = self.weather.commit_us;
-                if let Record::Earning(earning) = &*record {
-                    self.tell_watcher(node, earning);
-                }
                 let host = self.hosts.get_mut(&node).unwrap();
                 host.unsynced.push((id, *record));
                 let life = host.life;
@@ -471,6 +466,11 @@ impl Testbed {
             }
             Output::Cancel { job } => self.hosts.get_mut(&node).unwrap().engine.cancel(job),
             Output::Ledger(call) => self.ledger(node, *call),
+            Output::Watch(watched) => {
+                if let Some(watcher) = self.hosts.get(&node).and_then(|host| host.watcher) {
+                    self.feed(watcher, Input::Command(Command::Watch(*watched)));
+                }
+            }
             Output::Event(event) => self.note(node, event),
             Output::Fault { peer, fault } => self.faults.push((peer, fault)),
             Output::Wake(_) => {}
@@ -491,23 +491,6 @@ impl Testbed {
         self.chain.call(node, wallet, call);
         if idle {
             self.at(200_000, Happening::Chain);
-        }
-    }
-
-    fn tell_watcher(&mut self, node: NodeId, earning: &bombyx_protocol::channel::record::Earning) {
-        let watcher = self.hosts.get(&node).and_then(|host| host.watcher);
-        if let (Some(watcher), Some(payment)) = (watcher, earning.payment) {
-            let voucher = Voucher {
-                account: earning.terms.account().hash,
-                epoch: payment.epoch,
-                cumulative: payment.cumulative,
-            };
-            let watched = WatchedVoucher {
-                voucher,
-                signature: payment.signature,
-                challenge_s: earning.terms.challenge_s,
-            };
-            self.feed(watcher, Input::Command(Command::Watch(watched)));
         }
     }
 

@@ -93,6 +93,7 @@ impl Machine for Sniper {
                 | Output::Allow { .. }
                 | Output::Cancel { .. }
                 | Output::Ledger(_)
+                | Output::Watch(_)
                 | Output::Event(_)
                 | Output::Fault { .. } => return output,
             }

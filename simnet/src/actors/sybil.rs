@@ -98,6 +98,7 @@ impl Machine for Sybil {
             | Output::Allow { .. }
             | Output::Cancel { .. }
             | Output::Ledger(_)
+            | Output::Watch(_)
             | Output::Event(_)
             | Output::Fault { .. }
             | Output::Wake(_) => {}

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::record::Record;
-use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Event as Said, Input, Output, PeerFault, PersistId};
@@ -31,7 +30,7 @@ use crate::world::shard::{ARRIVALS_MIN, Shard};
 /// How long a node tries to reach a peer before it says that it cannot: the dial deadline of the real transport.
 const DIAL_DEADLINE: Span = Span::from_s(5);
 /// Bytes of a voucher on its way to a watcher: account, epoch, amount, signature and challenge time.
-const GUARDED_BYTES: usize = 116;
+const WATCHED_BYTES: usize = 116;
 
 impl Shard {
     /// Carries out one output of a host's machine.
@@ -51,6 +50,10 @@ impl Shard {
             }
             Output::Ledger(call) => {
                 self.call_ledger(host, call);
+                Ok(())
+            }
+            Output::Watch(watched) => {
+                self.entrust(host, watched);
                 Ok(())
             }
             Output::Event(event) => {
@@ -148,14 +151,9 @@ impl Shard {
         if self.hosts[host].life != life {
             return Ok(());
         }
-        let watcher = population::watcher_of(&self.environment.scenario, host);
-        let (mut pledges, mut vouchers) = (Vec::new(), Vec::new());
-        let (newest, again) = self.hosts[host].disk.committed(|record| {
-            pledges.extend(Pledge::of(record));
-            vouchers.extend(watcher.and_then(|watcher| Some((watcher, watched_voucher(record)?))));
-        });
+        let mut pledges = Vec::new();
+        let (newest, again) = self.hosts[host].disk.committed(|record| pledges.extend(Pledge::of(record)));
         pledges.into_iter().for_each(|pledge| self.note(Note::Durable(pledge)));
-        self.entrust(host, vouchers);
         if again {
             self.commit(host);
         }
@@ -166,13 +164,11 @@ impl Shard {
     }
 
     /// Copies what a provider earned to its watcher. It is sent again with the next voucher, so a lost copy is no loss.
-    fn entrust(&mut self, host: u32, vouchers: Vec<(u32, WatchedVoucher)>) {
-        for (watcher, watched) in vouchers {
-            if let Transit::Arrives(after) | Transit::Twice(after, _) =
-                self.transit(host, watcher, GUARDED_BYTES)
-            {
-                self.schedule(self.now + after, watcher, host, Event::Watch(Box::new(watched)));
-            }
+    fn entrust(&mut self, host: u32, watched: Box<WatchedVoucher>) {
+        let Some(watcher) = population::watcher_of(&self.environment.scenario, host) else { return };
+        if let Transit::Arrives(after) | Transit::Twice(after, _) = self.transit(host, watcher, WATCHED_BYTES)
+        {
+            self.schedule(self.now + after, watcher, host, Event::Watch(watched));
         }
     }
 
@@ -280,18 +276,6 @@ impl Shard {
         let (wallet, is_client) = (self.hosts[host].wallet, self.hosts[host].is_client());
         self.note(Note::Crashes { wallet, is_client });
     }
-}
-
-/// Returns the voucher of a record, as a watcher needs it.
-fn watched_voucher(record: &Record) -> Option<WatchedVoucher> {
-    let Record::Earning(earning) = record else { return None };
-    let payment = earning.payment?;
-    let account = earning.terms.account().hash;
-    Some(WatchedVoucher {
-        voucher: Voucher { account, epoch: payment.epoch, cumulative: payment.cumulative },
-        signature: payment.signature,
-        challenge_s: earning.terms.challenge_s,
-    })
 }
 
 fn next_block(now: Time, every: Span) -> Time {

@@ -84,9 +84,15 @@ impl Channel {
         }
     }
 
+    /// Writes its record, and hands the watcher the newest voucher behind it: once it is durable. (`CH-10`)
     pub(super) fn persist(&mut self, out: &mut Outbox) {
-        out.persist(Record::Earning(self.earner.record()));
+        let record = self.earner.record();
+        let watched = record.watched_voucher();
+        out.persist(Record::Earning(record));
         self.earner.recorded();
+        if let Some(watched) = watched {
+            out.push(Output::Watch(Box::new(watched)));
+        }
     }
 
     /// Tells the node what has happened to it.

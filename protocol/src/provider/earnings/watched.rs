@@ -126,12 +126,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::CloseKey;
     use super::*;
+    use crate::channel::earn::Took;
     use crate::channel::ledger::{ChannelState, LedgerEvent};
     use crate::channel::terms::{Address, ChannelTerms};
+    use crate::channel::voucher::Voucher;
     use crate::ident::{NodeId, Origin, Prefix};
+    use crate::io::Output;
     use crate::market::bid::Payee;
     use crate::time::Span;
-    use crate::wire::message::Refusal;
+    use crate::wire::message::{Payment, Refusal};
 
     struct Books {
         earnings: Earnings,
@@ -208,5 +211,26 @@ mod tests {
         assert!(books.learn_at(late, 1, 60).is_ok(), "a job on the first one");
         assert_eq!(books.learn_at(late, 3, 60), Err(Refusal::ChallengeTooShort));
         assert_eq!(books.earnings.take_unwatchable().collect::<Vec<_>>(), [channels[1]]);
+    }
+
+    /// (`CH-10`, `CO-2`) What a watcher holds is never ahead of the provider's own disk, and never waits for anything else.
+    #[test]
+    fn a_watcher_is_handed_a_voucher_when_its_record_is_durable() {
+        let mut books = Books::new(Pace { every: Span::from_ms(700), delay: Span::from_ms(1_700) });
+        let account = books.learn(1, 60).unwrap();
+        books.fund(account, 9);
+        while !matches!(books.out.poll(|| Time(0)), Output::Wake(_)) {}
+        let voucher = Voucher { account, epoch: 9, cumulative: Nano(3) };
+        let signature = voucher.sign(&CloseKey::new([1; 32]).signing());
+        let payment = Payment { epoch: 9, cumulative: Nano(3), signature };
+        assert_eq!(books.earnings.take(&account, payment, &mut books.out), Ok(Took::More));
+        let Output::Persist { id, .. } = books.out.poll(|| Time(0)) else { panic!("it is written") };
+        assert!(
+            matches!(books.out.poll(|| Time(0)), Output::Wake(_)),
+            "nobody hears of it before it is durable"
+        );
+        books.out.persisted(id);
+        let Output::Watch(watched) = books.out.poll(|| Time(0)) else { panic!("then the watcher does") };
+        assert_eq!((watched.voucher, watched.signature, watched.challenge_s), (voucher, signature, 60));
     }
 }
