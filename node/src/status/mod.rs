@@ -44,7 +44,7 @@ pub struct ProviderStatus {
     pub jobs_in_flight: usize,
     /// Jobs that ended.
     pub jobs_served: u64,
-    /// Of these, jobs that ended early.
+    /// Of these, jobs that this node refused or gave up.
     pub jobs_refused: u64,
     /// What all of them came to, in nano.
     pub served_nano: u64,
