@@ -42,7 +42,7 @@ const fn role(role: Role) -> &'static str {
     }
 }
 
-/// The reports that a chunk becomes: vectors are cut into pieces that fit a message.
+/// Returns the reports that a chunk becomes: vectors are cut into pieces that fit a message.
 pub(super) fn reports(chunk: gpu::Chunk) -> Vec<EngineReport> {
     match chunk {
         gpu::Chunk::Started { input_tokens } => {
@@ -61,7 +61,7 @@ pub(super) fn reports(chunk: gpu::Chunk) -> Vec<EngineReport> {
     }
 }
 
-/// What a stranger may know of an engine's error.
+/// Returns what a stranger may know of an engine's error.
 pub(super) fn fault(error: &gpu::EngineError) -> EngineFault {
     match error {
         gpu::EngineError::TooLong { .. }

@@ -64,7 +64,8 @@ pub enum ModelsError {
     },
 }
 
-/// The id of a model that is named in an order: by the name of the catalogue, or by its 64 digits.
+/// Returns the id of a model that is named in an order: by the name of the catalogue, or by its 64
+/// digits.
 ///
 /// # Errors
 /// [`CatalogError::Unknown`] with the nearest name.
@@ -87,7 +88,7 @@ pub(crate) fn named(name: &str) -> Result<(ModelId, Option<TaskKind>), CatalogEr
     }
 }
 
-/// Name, id and kind of every model of the catalogue.
+/// Lists name, id and kind of every model of the catalogue.
 #[must_use]
 pub fn known() -> Vec<(&'static str, ModelId, TaskKind)> {
     let known = catalog::catalog().iter().map(|entry| {

@@ -9,7 +9,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// `tokens_per_s` at the most; 0: no cap.
+    /// Allows `tokens_per_s` at the most; 0: no cap.
     pub(super) fn new(tokens_per_s: u32, now: Instant) -> Self {
         Self { tokens_per_s, ready_at: now }
     }
@@ -22,7 +22,7 @@ impl Pace {
         }
     }
 
-    /// How long to rest before the next step.
+    /// Returns how long to rest before the next step.
     pub(super) fn rest(&self, now: Instant) -> Duration {
         self.ready_at.saturating_duration_since(now)
     }

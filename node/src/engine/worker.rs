@@ -45,7 +45,7 @@ impl Worker {
         while self.round().is_ok() {}
     }
 
-    /// One turn: the inbox, then one step of the engine unless it rests.
+    /// Returns one turn: the inbox, then one step of the engine unless it rests.
     fn round(&mut self) -> Result<(), Stop> {
         self.take_inbox()?;
         if self.numbers.is_empty() {

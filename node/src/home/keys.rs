@@ -75,7 +75,7 @@ pub enum KeysError {
     Entropy(String),
 }
 
-/// A fresh secret from the operating system.
+/// Returns a fresh secret from the operating system.
 ///
 /// # Errors
 /// [`KeysError::Entropy`] when the system gives none.
@@ -86,7 +86,7 @@ pub fn fresh_seed() -> Result<Seed, KeysError> {
 }
 
 impl Keys {
-    /// Fresh keys in `home`, each in a file of its own.
+    /// Makes fresh keys in `home`, each in a file of its own.
     ///
     /// # Errors
     /// [`KeysError::Exists`] where there are keys already, and what the system refused.
@@ -121,7 +121,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The keys in `home`.
+    /// Returns the keys in `home`.
     ///
     /// # Errors
     /// [`KeysError`] names the file that is missing, unreadable or open to others.
@@ -140,7 +140,7 @@ impl Keys {
         })
     }
 
-    /// The keys in `home`; fresh ones where there are none yet.
+    /// Returns the keys in `home`; fresh ones where there are none yet.
     ///
     /// # Errors
     /// As [`Self::load`] and [`Self::create`].
@@ -149,7 +149,7 @@ impl Keys {
     }
 }
 
-/// A folder for its owner only, with every folder above it.
+/// Returns a folder for its owner only, with every folder above it.
 ///
 /// # Errors
 /// [`KeysError::Io`].
@@ -186,7 +186,7 @@ fn write_private(path: &Path, text: &str) -> Result<(), KeysError> {
     write().map_err(|source| io_error("write", path, source))
 }
 
-/// The text of a file that only its owner can read.
+/// Returns the text of a file that only its owner can read.
 ///
 /// # Errors
 /// [`KeysError`] when it is missing, or others can read it.

@@ -14,7 +14,8 @@ use self::config::ConfigError;
 pub use self::names::{NOTE, STORE, TOKEN};
 pub use self::note::{Note, NoteGuard};
 
-/// The home for a node: `given` (from the flag or `BOMBYX_HOME`), else `bombyx` in the user's data directory.
+/// Returns the home for a node: `given` (from the flag or `BOMBYX_HOME`), else `bombyx` in the
+/// user's data directory.
 ///
 /// # Errors
 /// [`ConfigError::NoHome`] where there is no such directory.

@@ -27,7 +27,7 @@ pub struct Note {
 }
 
 impl Note {
-    /// The note in `home`, if a node left one there.
+    /// Returns the note in `home`, if a node left one there.
     ///
     /// # Errors
     /// What the system refused, or a note that cannot be read.

@@ -70,7 +70,7 @@ pub fn tighten(home: &Path) -> Result<(), PermissionsError> {
     Ok(())
 }
 
-/// A new or emptied file for its owner only.
+/// Returns a new or emptied file for its owner only.
 ///
 /// # Errors
 /// What the operating system says.
@@ -78,7 +78,7 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     open_private(path, true)
 }
 
-/// A file for its owner only, with what is in it if it is there.
+/// Returns a file for its owner only, with what is in it if it is there.
 ///
 /// # Errors
 /// What the operating system says.
@@ -137,13 +137,13 @@ mod unix {
         Ok(())
     }
 
-    /// What a path is, unless it only points elsewhere.
+    /// Returns what a path is, unless it only points elsewhere.
     fn plain(path: &Path) -> Result<fs::Metadata, PermissionsError> {
         let metadata = fs::symlink_metadata(path).map_err(io_error("read", path))?;
         if metadata.is_symlink() { Err(PermissionsError::Link(path.into())) } else { Ok(metadata) }
     }
 
-    /// It is what it should be, and the user's.
+    /// Checks that it is what it should be, and the user's.
     fn own(path: &Path, metadata: &fs::Metadata, folder: bool) -> Result<(), PermissionsError> {
         if folder && !metadata.is_dir() || !folder && !metadata.is_file() {
             let expected = if folder { "folder" } else { "file" };
@@ -189,7 +189,7 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
     }
 
-    /// A home as an older version, or a careless copy, left it.
+    /// Returns a home as an older version, or a careless copy, left it.
     fn open_home() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for home in [dir.path().to_owned(), dir.path().join("ask")] {

@@ -136,7 +136,7 @@ async fn allowed(
     (StatusCode::UNAUTHORIZED, "the token in the node's home is needed").into_response()
 }
 
-/// Whether the request was sent to this port, as far as it says.
+/// Returns whether the request was sent to this port, as far as it says.
 fn names_port(headers: &HeaderMap, port: u16) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host: Option<Authority> = host.and_then(|host| host.parse().ok());

@@ -46,7 +46,7 @@ impl Answer {
         Ok(Self { news, until, provider: None, job: None, reserve })
     }
 
-    /// The next part, or why there is none.
+    /// Returns the next part, or why there is none.
     pub(super) async fn next(&mut self) -> Result<Part, ApiError> {
         loop {
             let news = timeout_at(self.until, self.news.recv())
@@ -74,12 +74,12 @@ impl Answer {
         }
     }
 
-    /// The job's id for `id` fields; it is known from the award on.
+    /// Returns the job's id for `id` fields; it is known from the award on.
     pub(super) fn job(&self) -> String {
         self.job.map_or_else(String::new, |job| job.to_string())
     }
 
-    /// What is known when the answer begins.
+    /// Returns what is known when the answer begins.
     pub(super) fn headers(&self) -> Vec<(HeaderName, String)> {
         let provider = self.provider.map(|provider| provider.to_string());
         let job = self.job.map(|job| job.to_string());
@@ -89,7 +89,7 @@ impl Answer {
             .collect()
     }
 
-    /// What is known when the answer has ended.
+    /// Returns what is known when the answer has ended.
     pub(super) fn final_headers(&self, bill: &Bill) -> Vec<(HeaderName, String)> {
         let mut headers = self.headers();
         headers.push((HeaderName::from_static("x-bombyx-cost-nano"), bill.cost.0.to_string()));

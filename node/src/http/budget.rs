@@ -35,7 +35,7 @@ pub(super) struct UsedUp {
 }
 
 impl Budget {
-    /// Zero is no limit.
+    /// Creates a budget; zero is no limit.
     pub(super) fn new(hour: Nano, day: Nano) -> Self {
         Self { hour, day, spent: Mutex::default() }
     }
@@ -106,7 +106,7 @@ impl Reserve {
         Ok(Self { budget: Arc::clone(budget), amount, settled: false })
     }
 
-    /// The order has ended and cost this much.
+    /// Notes that the order has ended and cost this much.
     pub(super) fn settle(&mut self, cost: Nano) {
         if !self.settled {
             self.settled = true;

@@ -55,7 +55,7 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "host_not_allowed", message)
     }
 
-    /// The owner's budget is used up until some of it is older than its span.
+    /// Returns the refusal while the owner's budget is used up: until some of it is older than its span.
     pub(super) fn over_budget(span: &str, key: &str) -> Self {
         let message = format!(
             "what this gateway may spend in {span} is used up; its owner can raise gateway.{key} in the node's configuration"
@@ -88,14 +88,14 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
     }
 
-    /// A field that is missing or of the wrong form. `expected` never quotes what was sent.
+    /// Returns the error for a field that is missing or of the wrong form. `expected` never quotes what was sent.
     pub(super) fn field(param: impl Into<String>, expected: &str) -> Self {
         let param = param.into();
         let message = format!("`{param}`: {expected}");
         Self::new(StatusCode::BAD_REQUEST, "invalid_value", message).about(param)
     }
 
-    /// A field that this gateway cannot honour and will not ignore.
+    /// Returns a field that this gateway cannot honour and will not ignore.
     pub(super) fn unsupported(param: &str) -> Self {
         let message = format!("`{param}` is not supported by this gateway; leave it out");
         Self::new(StatusCode::BAD_REQUEST, "unsupported_parameter", message).about(param)
@@ -110,7 +110,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_value", message).about("model")
     }
 
-    /// An answer that does not have the form of what was asked for.
+    /// Returns the error for an answer that does not have the form of what was asked for.
     pub(super) fn bad_answer() -> Self {
         let message = "the provider's answer is not of the kind that was asked for; try again";
         Self::new(StatusCode::BAD_GATEWAY, "provider_failed", message)
@@ -124,7 +124,7 @@ impl ApiError {
         )
     }
 
-    /// An order that failed, with what was paid all the same.
+    /// Returns the error for an order that failed, with what was paid all the same.
     pub(super) fn failure(why: Failure, bill: Bill) -> Self {
         let meaning = Meaning::of(&why);
         let status = StatusCode::from_u16(meaning.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -149,7 +149,7 @@ impl ApiError {
         }
     }
 
-    /// The object that is sent, as a body or as an event of a stream that has begun.
+    /// Returns the object that is sent, as a body or as an event of a stream that has begun.
     pub(super) fn body(&self) -> Value {
         let mut body = json!({ "error": {
             "message": self.message,

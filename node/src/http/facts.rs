@@ -5,7 +5,7 @@ use bombyx_protocol::io::Bill;
 use bombyx_protocol::wire::message::Finish;
 use serde_json::{Value, json};
 
-/// The `bombyx` object of an answer: who served it and what it came to.
+/// Returns the `bombyx` object of an answer: who served it and what it came to.
 pub(super) fn facts(bill: &Bill) -> Value {
     json!({
         "providers": bill.providers.iter().map(NodeId::to_string).collect::<Vec<_>>(),
@@ -18,7 +18,7 @@ pub(super) fn facts(bill: &Bill) -> Value {
     })
 }
 
-/// The `usage` object of a text answer.
+/// Returns the `usage` object of a text answer.
 pub(super) fn usage(bill: &Bill) -> Value {
     json!({
         "prompt_tokens": bill.input_tokens,
@@ -27,7 +27,7 @@ pub(super) fn usage(bill: &Bill) -> Value {
     })
 }
 
-/// OpenAI's word for why a text ended.
+/// Returns OpenAI's word for why a text ended.
 pub(super) fn finish_reason(bill: &Bill) -> &'static str {
     match bill.finish {
         Some(Finish::Length) => "length",

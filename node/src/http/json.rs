@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::errors::ApiError;
 use super::limits;
 
-/// The JSON object in a request's body.
+/// Returns the JSON object in a request's body.
 pub(super) async fn object_of(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, ApiError> {
     let json = headers
         .get(header::CONTENT_TYPE)

@@ -141,7 +141,7 @@ mod tests {
         address
     }
 
-    /// What the server says until it closes the connection.
+    /// Returns what the server says until it closes the connection.
     async fn rest(socket: &mut TcpStream) -> String {
         let mut said = Vec::new();
         let patience = limits::HEAD_WAIT + Duration::from_secs(5);

@@ -49,7 +49,7 @@ impl Head {
         self.chunk(json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish }]))
     }
 
-    /// The chunks that end a stream. The last one carries the facts of the network.
+    /// Returns the chunks that end a stream. The last one carries the facts of the network.
     fn ending(&self, bill: &Bill) -> Vec<Value> {
         let mut chunks = vec![self.delta(json!({}), Some(finish_reason(bill)))];
         if self.include_usage {
@@ -71,8 +71,8 @@ struct StreamState {
     ended: bool,
 }
 
-/// The response for an answer whose first part has come, so that everything that can fail before it had its own
-/// status.
+/// Returns the response for an answer whose first part has come, so that everything that can fail
+/// before it had its own status.
 pub(super) fn respond(head: Head, answer: Answer, first: Part) -> Response {
     let headers = answer.headers();
     let mut streaming = StreamState { head, answer, ready: VecDeque::new(), ended: false };
@@ -121,7 +121,7 @@ impl StreamState {
         }
     }
 
-    /// The status line is long gone: the error travels as an event, which clients look for.
+    /// Ends a stream with an error. The status line is long gone: it travels as an event, which clients look for.
     fn fail(&mut self, error: &ApiError) {
         self.push(&error.body());
         self.done();

@@ -26,7 +26,7 @@ type Cipher = ctr::Ctr128BE<aes::Aes256>;
 pub(super) struct Secrets(Zeroizing<[u8; SECRETS_BYTES]>);
 
 impl Secrets {
-    /// Fresh keys.
+    /// Draws fresh keys.
     pub(super) fn random() -> Self {
         Self(Zeroizing::new(rand::random()))
     }
@@ -36,12 +36,12 @@ impl Secrets {
         Cipher::new(key.into(), counter.into())
     }
 
-    /// What the server writes with and the client reads with.
+    /// Returns what the server writes with and the client reads with.
     pub(super) fn downstream(&self) -> Stream {
         Stream(self.cipher(0, 64))
     }
 
-    /// What the client writes with and the server reads with.
+    /// Returns what the client writes with and the server reads with.
     pub(super) fn upstream(&self) -> Stream {
         Stream(self.cipher(32, 80))
     }
@@ -50,18 +50,18 @@ impl Secrets {
 /// One direction of a stream: the place in its key stream.
 pub(super) struct Stream(Cipher);
 
-/// The name of a key: how a packet says whom it is for.
+/// Returns the name of a key: how a packet says whom it is for.
 fn key_id(key: &[u8; 32]) -> [u8; 32] {
     Sha256::new().chain_update(KEY_TAG).chain_update(key).finalize().into()
 }
 
-/// What both ends of a handshake compute from the other's key.
+/// Returns what both ends of a handshake compute from the other's key.
 fn agreed(own: &SigningKey, other: &VerifyingKey) -> Zeroizing<[u8; 32]> {
     let own = Zeroizing::new(own.to_scalar_bytes());
     Zeroizing::new(x25519_dalek::x25519(*own, other.to_montgomery().to_bytes()))
 }
 
-/// The cipher that covers the stream's keys in the handshake.
+/// Returns the cipher that covers the stream's keys in the handshake.
 fn cover(agreed: &[u8; 32], hash: &[u8; 32]) -> Cipher {
     let (mut key, mut counter) = (Zeroizing::new([0; 32]), [0; 16]);
     key[..16].copy_from_slice(&agreed[..16]);
@@ -88,7 +88,7 @@ fn packet(
     packet
 }
 
-/// The first packet to the server with this key. `None` if the key is no point of the curve.
+/// Makes the first packet to the server with this key. `None` if the key is no point of the curve.
 pub(super) fn greet(server: &[u8; 32], secrets: &Secrets) -> Option<[u8; HANDSHAKE_BYTES]> {
     let server = VerifyingKey::from_bytes(server).ok()?;
     let client = SigningKey::from_bytes(&rand::random());

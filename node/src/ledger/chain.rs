@@ -32,36 +32,38 @@ pub enum Priority {
 
 /// A connection to one ledger: the in-process devnet, or a network behind HTTP or a liteserver.
 pub trait Chain: Send + Sync + 'static {
-    /// The account as of the newest block. An address that nobody used is an empty account, not an error.
+    /// Returns the account as of the newest block. An address that nobody used is an empty account,
+    /// not an error.
     fn account(&self, address: Address) -> Reply<'_, Account>;
 
     /// Hands over an external message, serialised as a bag of cells. Success means that the network took it, not that
     /// it is in a block yet.
     fn send(&self, message: Vec<u8>) -> Reply<'_, ()>;
 
-    /// The newest `limit` transactions of an account, newest first.
+    /// Returns the newest `limit` transactions of an account, newest first.
     fn transactions(&self, address: Address, limit: usize) -> Reply<'_, Vec<Transaction>>;
 
-    /// The global id of the network that this is a ledger of; `None` if the endpoint cannot tell.
+    /// Returns the global id of the network that this is a ledger of; `None` if the endpoint cannot
+    /// tell.
     fn network_id(&self) -> Reply<'_, Option<i32>>;
 
-    /// What the network charges; `None` if the endpoint cannot tell.
+    /// Returns what the network charges; `None` if the endpoint cannot tell.
     fn prices(&self) -> Reply<'_, Option<Prices>> {
         async { Ok(None) }.boxed()
     }
 
-    /// How errors and logs call this connection: no key, no password.
+    /// Returns how errors and logs call this connection: no key, no password.
     fn name(&self) -> String;
 
-    /// How long to wait between two looks at the same thing.
+    /// Returns how long to wait between two looks at the same thing.
     fn pace(&self) -> Duration;
 
-    /// The least time between two requests; zero where any number may be made.
+    /// Returns the least time between two requests; zero where any number may be made.
     fn spacing(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The same connection, whose requests take their turns with this priority.
+    /// Returns the same connection, whose requests take their turns with this priority.
     fn with_priority(&self, priority: Priority) -> Arc<dyn Chain>;
 }
 
@@ -138,7 +140,8 @@ impl Transaction {
         Self::read(&Boc::decode(boc).map_err(ChainError::unreadable)?)
     }
 
-    /// Logical time and hash of the account's transaction before the one in `cell`; zeros for none.
+    /// Returns logical time and hash of the account's transaction before the one in `cell`; zeros
+    /// for none.
     pub(super) fn before(cell: &Cell) -> Result<(u64, HashBytes), ChainError> {
         let raw: RawTransaction = cell.parse().map_err(ChainError::unreadable)?;
         Ok((raw.prev_trans_lt, raw.prev_trans_hash))
@@ -204,7 +207,7 @@ impl Message {
     }
 }
 
-/// An amount as read from a cell, where up to 120 bits could stand.
+/// Returns an amount as read from a cell, where up to 120 bits could stand.
 pub(super) fn nano(amount: u128) -> Result<Nano, ChainError> {
     u64::try_from(amount)
         .map(Nano)

@@ -67,14 +67,15 @@ impl ChainError {
         Self::Unreadable { what: what.to_string() }
     }
 
-    /// A refusal in a service's own words, shortened; a contract's exit code stands after `exitcode=` in them.
+    /// Returns a refusal in a service's own words, shortened; a contract's exit code stands after
+    /// `exitcode=` in them.
     pub(super) fn refusal(words: &str) -> Self {
         let reason = words.chars().take(REASON_CHARS_MAX).collect();
         Self::Refused { exit_code: exit_code(words), reason }
     }
 
-    /// The exit code of the contract that refused a message. Whatever else went wrong tells nothing of the message: it may
-    /// have been passed on. (`LE-6`)
+    /// Returns the exit code of the contract that refused a message. Whatever else went wrong tells
+    /// nothing of the message: it may have been passed on. (`LE-6`)
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
         match self {
@@ -88,7 +89,7 @@ impl ChainError {
     }
 }
 
-/// The number after `exitcode=` in the service's words for a refused message.
+/// Returns the number after `exitcode=` in the service's words for a refused message.
 fn exit_code(text: &str) -> Option<i32> {
     let rest = text.split("exitcode=").nth(1)?.trim_start();
     let end = rest.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(rest.len());

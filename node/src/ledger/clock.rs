@@ -1,6 +1,6 @@
 //! The ledger's time for people.
 
-/// A unix time as date and time, in UTC.
+/// Returns a unix time as date and time, in UTC.
 pub(crate) fn clock(unix_s: u32) -> String {
     let (days, second) = (i64::from(unix_s / 86_400), unix_s % 86_400);
     // Days since 1 March 0000, in eras of 400 years: the leap day is the last of its year.

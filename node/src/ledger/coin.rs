@@ -21,7 +21,7 @@ pub struct CoinName(String);
 pub struct CoinNameError(String);
 
 impl CoinName {
-    /// An amount in coins, with their name.
+    /// Returns an amount in coins, with their name.
     #[must_use]
     pub fn amount(&self, nano: Nano) -> String {
         format!("{nano} {self}")

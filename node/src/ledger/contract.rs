@@ -21,7 +21,8 @@ const OP_FINALIZE: u32 = 0x4258_0005;
 const OP_PAYOUT: u32 = 0x4258_0011;
 const OP_CLOSED: u32 = 0x4258_0012;
 
-/// What a message with this operation code asks of the contract, or tells who is paid by it.
+/// Returns what a message with this operation code asks of the contract, or tells who is paid by
+/// it.
 #[must_use]
 pub fn operation(code: u32) -> Option<&'static str> {
     Some(match code {
@@ -98,13 +99,14 @@ impl ChannelMessage {
         body.build()
     }
 
-    /// This message from outside the ledger; nobody pays for sending it.
+    /// Returns this message from outside the ledger; nobody pays for sending it.
     #[must_use]
     pub fn external(&self, account: Address) -> Cell {
         external(account, self.body()).expect("the messages of the contract fit into cells")
     }
 
-    /// This message from a wallet, with `value` attached. `terms` deploy the contract on the way.
+    /// Returns this message from a wallet, with `value` attached. `terms` deploy the contract on
+    /// the way.
     #[must_use]
     pub fn internal(&self, account: Address, value: Nano, terms: Option<&ChannelTerms>) -> Cell {
         let init = terms.map(state_init).transpose();
@@ -113,7 +115,7 @@ impl ChannelMessage {
     }
 }
 
-/// Code and data of a channel before its first funding.
+/// Returns code and data of a channel before its first funding.
 fn state_init(terms: &ChannelTerms) -> Result<StateInit, Error> {
     let mut parties = CellBuilder::new();
     parties.store_u256(&HashBytes(terms.provider_key))?;
@@ -254,7 +256,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The exit code that it stands for.
+    /// Returns the exit code that it stands for.
     #[must_use]
     pub const fn exit_code(self) -> i32 {
         match self {

@@ -144,15 +144,16 @@ fn because(trouble: &Option<String>) -> String {
 }
 
 impl LedgerError {
-    /// Whether a message of the operation may be on its way, or may have had its effect. After any other error nothing of
-    /// it was sent, or what was sent can never be executed. (`LE-6`)
+    /// Returns whether a message of the operation may be on its way, or may have had its effect.
+    /// After any other error nothing of it was sent, or what was sent can never be executed.
+    /// (`LE-6`)
     #[must_use]
     pub fn may_be_sent(&self) -> bool {
         matches!(self, Self::Unknown { .. } | Self::Deadline { .. })
     }
 
-    /// What the core needs to know of it. Whatever leaves the fate of a message open is unknown, because the core forgets a
-    /// deposit only when it surely never left.
+    /// Returns what the core needs to know of it. Whatever leaves the fate of a message open is
+    /// unknown, because the core forgets a deposit only when it surely never left.
     #[must_use]
     pub fn fault(&self) -> LedgerFault {
         match self {

@@ -93,7 +93,7 @@ pub(super) enum Answer {
 }
 
 impl Block {
-    /// The name of a whole workchain's block.
+    /// Returns the name of a whole workchain's block.
     pub(super) fn whole(workchain: i32, seqno: u32, hash: [u8; 32]) -> Self {
         Self { workchain, shard: WHOLE_SHARD, seqno, root_hash: hash, file_hash: hash }
     }
@@ -478,14 +478,14 @@ impl Writer {
         self.hash(&account.hash);
     }
 
-    /// The state before the first block.
+    /// Returns the state before the first block.
     fn genesis(&mut self) {
         self.i32(-1);
         self.hash(&[0; 32]);
         self.hash(&[0; 32]);
     }
 
-    /// Interface version 1.1, whose servers run get-methods.
+    /// Returns interface version 1.1, whose servers run get-methods.
     fn version(&mut self) {
         self.u32(0x101);
         self.u64(0b11);

@@ -101,7 +101,7 @@ impl LiteAddress {
         })
     }
 
-    /// The liteservers of a network's global configuration, as TON publishes it.
+    /// Returns the liteservers of a network's global configuration, as TON publishes it.
     ///
     /// # Errors
     /// [`ChainError::Unreadable`] if there is none in it.
@@ -167,7 +167,7 @@ struct Hearing {
 }
 
 impl Liteserver {
-    /// A client of the server at `address`.
+    /// Creates a client of the server at `address`.
     #[must_use]
     pub fn new(address: LiteAddress) -> Self {
         Self { address, link: Arc::default() }
@@ -232,7 +232,7 @@ impl Liteserver {
         ChainError::Unreachable { endpoint: format!("{SCHEME}{}", self.address.socket), reason }
     }
 
-    /// The newest block and its time in unix seconds.
+    /// Returns the newest block and its time in unix seconds.
     async fn newest(&self) -> Result<(Block, u32), ChainError> {
         let answer = self.ask(&Question::MasterchainExt).await.answer?;
         let Answer::MasterchainExt { last, last_time_s, .. } = answer else {
@@ -408,8 +408,8 @@ impl<'a> Load<'a> for Entry {
     }
 }
 
-/// The network of a shard's state, and what it says of an account. Reads no more than a proof has: the head, and the way
-/// to the account.
+/// Returns the network of a shard's state, and what it says of an account. Reads no more than a
+/// proof has: the head, and the way to the account.
 fn named_in(shard: &Cell, address: Address) -> Result<(i32, Option<Entry>), Error> {
     let mut head = shard.as_slice()?;
     if head.load_u32()? != SHARD_STATE_TAG {
@@ -422,7 +422,7 @@ fn named_in(shard: &Cell, address: Address) -> Result<(i32, Option<Entry>), Erro
     Ok((network_id, entry.map(|(_, entry)| entry)))
 }
 
-/// The roots of a bag of cells, in their order.
+/// Returns the roots of a bag of cells, in their order.
 fn roots(boc: &[u8]) -> Result<Vec<Cell>, ChainError> {
     let unreadable = |_| ChainError::unreadable("a bag of cells of a liteserver");
     let options = Options { min_roots: None, max_roots: Some(TRANSACTIONS_MAX) };

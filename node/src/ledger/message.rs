@@ -16,7 +16,7 @@ use super::chain::{Account, ChainError, address_of, nano, std_address};
 /// Nobody asks which answer belongs to which message: the effect is looked for on the ledger.
 const QUERY_ID: u64 = 0;
 
-/// A message from outside the ledger.
+/// Returns a message from outside the ledger.
 pub(super) fn external(account: Address, body: Result<Cell, Error>) -> Result<Cell, Error> {
     CellBuilder::build_from(&OwnedMessage {
         info: MsgInfo::ExtIn(ExtInMsgInfo {
@@ -30,7 +30,7 @@ pub(super) fn external(account: Address, body: Result<Cell, Error>) -> Result<Ce
     })
 }
 
-/// A message for a wallet to send.
+/// Returns a message for a wallet to send.
 pub(super) fn internal(
     account: Address,
     value: Nano,
@@ -54,7 +54,7 @@ pub(super) fn store_coins(builder: &mut CellBuilder, amount: Nano) -> Result<(),
     Tokens::new(u128::from(amount.0)).store_into(builder, Cell::empty_context())
 }
 
-/// The beginning of a body: operation and query id.
+/// Returns the beginning of a body: operation and query id.
 pub(super) fn start(operation: u32) -> Result<CellBuilder, Error> {
     let mut body = CellBuilder::new();
     body.store_u32(operation)?;
@@ -62,7 +62,8 @@ pub(super) fn start(operation: u32) -> Result<CellBuilder, Error> {
     Ok(body)
 }
 
-/// The end of a closing body: the last total, its voucher (zeros when it is settled already) and the provider's order.
+/// Returns the end of a closing body: the last total, its voucher (zeros when it is settled
+/// already) and the provider's order.
 pub(super) fn store_close(
     body: &mut CellBuilder,
     cumulative: Nano,
@@ -80,7 +81,7 @@ pub(super) fn store_close(
     Ok(())
 }
 
-/// The data of the contract of this code at `address`; `None` if nothing lives there.
+/// Returns the data of the contract of this code at `address`; `None` if nothing lives there.
 pub(super) fn data_of<'account>(
     account: &'account Account,
     address: Address,

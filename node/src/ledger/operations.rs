@@ -170,7 +170,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// What the channel could not pay for from outside, with coins of the wallet.
+    /// Returns what the channel could not pay for from outside, with coins of the wallet.
     async fn send_by_wallet(
         &self,
         operation: &'static str,
@@ -202,8 +202,8 @@ impl Ledger {
             .await
     }
 
-    /// The same with a signature of the client's voucher key, for a client whose wallet is empty: the channel's reserve
-    /// pays. Where rent has eaten the reserve, the wallet does.
+    /// Returns the same with a signature of the client's voucher key, for a client whose wallet is
+    /// empty: the channel's reserve pays. Where rent has eaten the reserve, the wallet does.
     ///
     /// # Errors
     /// Any [`LedgerError`].
@@ -260,7 +260,7 @@ impl Ledger {
     }
 }
 
-/// Whether this life of the channel is over.
+/// Returns whether this life of the channel is over.
 fn gone(epoch: u64) -> impl Fn(Option<&ChannelState>) -> bool {
     move |state| state.is_none_or(|state| state.epoch != epoch)
 }

@@ -25,7 +25,7 @@ impl Ledger {
         self.transfer(&mut turn, OPERATION, &[message(to, amount)], amount).await
     }
 
-    /// Whether the wallet holds `amount` and the fee of a transfer.
+    /// Returns whether the wallet holds `amount` and the fee of a transfer.
     ///
     /// # Errors
     /// [`LedgerError::Balance`] says what is missing; [`LedgerError::Chain`] when nothing is known.

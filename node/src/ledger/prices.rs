@@ -109,7 +109,7 @@ impl Prices {
         })
     }
 
-    /// These as far as they are believed.
+    /// Returns these as far as they are believed.
     #[must_use]
     pub fn believed(self) -> Self {
         let pick = |price: u64, today: u64| price.min(today.saturating_mul(BELIEVED));
@@ -127,7 +127,8 @@ impl Prices {
         }
     }
 
-    /// The same but for gas, forwarding and rent that cost `numerator / denominator` as much.
+    /// Returns the same but for gas, forwarding and rent that cost `numerator / denominator` as
+    /// much.
     #[must_use]
     pub fn times(self, numerator: u64, denominator: u64) -> Self {
         let scale = |price: u64| price.saturating_mul(numerator) / denominator.max(1);
@@ -143,14 +144,15 @@ impl Prices {
         }
     }
 
-    /// What so much gas costs.
+    /// Returns what so much gas costs.
     #[must_use]
     pub fn gas_fee(&self, gas: u64) -> Nano {
         let beyond = u128::from(gas.saturating_sub(self.flat_gas));
         whole(u128::from(self.gas) * beyond).saturating_plus(Nano(self.flat_price))
     }
 
-    /// What taking in or sending a message costs; the size is what comes beyond its first cell.
+    /// Returns what taking in or sending a message costs; the size is what comes beyond its first
+    /// cell.
     #[must_use]
     pub fn forward_fee(&self, bits: u64, cells: u64) -> Nano {
         let size = u128::from(self.message_bit) * u128::from(bits)
@@ -158,7 +160,7 @@ impl Prices {
         whole(size).saturating_plus(Nano(self.message))
     }
 
-    /// Rent of so much for so many seconds.
+    /// Returns the rent of so much for so many seconds.
     #[must_use]
     pub fn rent(&self, seconds: u64, bits: u64, cells: u64) -> Nano {
         let size =
@@ -166,7 +168,7 @@ impl Prices {
         whole(size * u128::from(seconds))
     }
 
-    /// What the first funding of a channel carries beyond the deposit. (`ST-11`)
+    /// Returns what the first funding of a channel carries beyond the deposit. (`ST-11`)
     #[must_use]
     pub fn open_surplus(&self) -> Nano {
         let request = sum([self.external_fee(), self.gas_fee(REQUEST_GAS)]);
@@ -175,25 +177,25 @@ impl Prices {
         OPEN_RESERVE.max(sum([rent, exits, exits])).saturating_plus(self.top_up_surplus())
     }
 
-    /// What a later top-up carries beyond its amount.
+    /// Returns what a later top-up carries beyond its amount.
     #[must_use]
     pub fn top_up_surplus(&self) -> Nano {
         TOP_UP_FEE.max(self.gas_fee(TOP_UP_GAS))
     }
 
-    /// What the account of a channel pays for a close at the most.
+    /// Returns what the account of a channel pays for a close at the most.
     #[must_use]
     pub fn close_cost(&self) -> Nano {
         sum([self.external_fee(), self.gas_fee(CLOSE_GAS), self.forward_fee(0, 0), self.forward_fee(0, 0)])
     }
 
-    /// The smallest claim on a channel that pays for its own external message.
+    /// Returns the smallest claim on a channel that pays for its own external message.
     #[must_use]
     pub fn claim_min(&self) -> Nano {
         self.claim_min_at(CLAIM_GAS)
     }
 
-    /// The smallest claim on a lane that does.
+    /// Returns the smallest claim on a lane that does.
     #[must_use]
     pub fn lane_claim_min(&self) -> Nano {
         self.claim_min_at(LANE_CLAIM_GAS)
@@ -205,7 +207,7 @@ impl Prices {
         MESSAGE_GAS.max(sum([self.gas_fee(CLOSE_GAS), self.gas_fee(CLOSE_GAS), self.forward_fee(0, 0)]))
     }
 
-    /// `amount`, which suffices at [`Self::TODAY`], as dear as gas or forwarding have become since; no less.
+    /// Scales `amount`, which suffices at [`Self::TODAY`]: as dear as gas or forwarding have become since; no less.
     #[must_use]
     pub fn scaled(&self, amount: Nano) -> Nano {
         let today = Self::TODAY;
@@ -213,13 +215,13 @@ impl Prices {
         Nano(amount.0.max(scale(self.gas, today.gas)).max(scale(self.message, today.message)))
     }
 
-    /// What must be there beside the lanes of a purse for an order from outside. (`ST-6`)
+    /// Returns what must be there beside the lanes of a purse for an order from outside. (`ST-6`)
     #[must_use]
     pub fn order_fee(&self) -> Nano {
         ORDER_FEE_MIN.max(self.gas_fee(ORDER_GAS))
     }
 
-    /// What stays on the account of a purse beside `lanes` lanes. (`ST-3`)
+    /// Returns what stays on the account of a purse beside `lanes` lanes. (`ST-3`)
     #[must_use]
     pub fn purse_reserve(&self, lanes: usize) -> Nano {
         let own = self.order_fee().saturating_plus(self.rent(RESERVE_TIME_S, PURSE_BITS, PURSE_CELLS));
@@ -229,7 +231,8 @@ impl Prices {
         PURSE_RESERVE.max(own).saturating_plus(Nano(lane.0.saturating_mul(count)))
     }
 
-    /// What the account of a purse pays for the close of a lane at the most, beyond the import of its message.
+    /// Returns what the account of a purse pays for the close of a lane at the most, beyond the
+    /// import of its message.
     #[must_use]
     pub fn lane_close_cost(&self) -> Nano {
         self.gas_fee(LANE_CLOSE_GAS).saturating_plus(self.forward_fee(0, 0))
@@ -249,7 +252,7 @@ fn sum<const N: usize>(amounts: [Nano; N]) -> Nano {
     amounts.into_iter().fold(Nano::ZERO, Nano::saturating_plus)
 }
 
-/// An amount in 1/65536 nano, rounded up.
+/// Returns an amount in 1/65536 nano, rounded up.
 fn whole(fractions: u128) -> Nano {
     Nano(u64::try_from(fractions.div_ceil(FRACTION)).unwrap_or(u64::MAX))
 }

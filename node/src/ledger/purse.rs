@@ -27,7 +27,7 @@ const OP_CLOSE_LANE: u32 = 0x4258_0103;
 const OP_PAYOUT: u32 = 0x4258_0111;
 const OP_REFUND: u32 = 0x4258_0112;
 
-/// What a message with this number asks of a purse, or tells for it.
+/// Returns what a message with this number asks of a purse, or tells for it.
 #[must_use]
 pub fn operation(code: u32) -> Option<&'static str> {
     Some(match code {
@@ -75,13 +75,14 @@ pub enum PurseMessage {
 }
 
 impl PurseMessage {
-    /// This message from outside the ledger; nobody pays for sending it.
+    /// Returns this message from outside the ledger; nobody pays for sending it.
     #[must_use]
     pub fn external(&self, account: Address) -> Cell {
         external(account, self.body()).expect("the messages of the contract fit into cells")
     }
 
-    /// This message from a wallet, with `value` attached. `terms` deploy the contract on the way.
+    /// Returns this message from a wallet, with `value` attached. `terms` deploy the contract on
+    /// the way.
     #[must_use]
     pub fn internal(&self, account: Address, value: Nano, terms: Option<&PurseTerms>) -> Cell {
         let init = terms.map(state_init).transpose();
@@ -160,7 +161,7 @@ fn store_cut(cell: &mut CellBuilder, cut: &Cut) -> Result<(), Error> {
     }
 }
 
-/// Code and data of a purse before its first coins.
+/// Returns code and data of a purse before its first coins.
 fn state_init(terms: &PurseTerms) -> Result<StateInit, Error> {
     let mut data = CellBuilder::new();
     data.store_u64(0)?;
@@ -231,15 +232,15 @@ impl PurseState {
         Ok(Some(state))
     }
 
-    /// What lanes may still be cut from, or be withdrawn: what neither they nor the reserves hold. The fee of the order
-    /// itself comes out of it as well.
+    /// Returns what lanes may still be cut from, or be withdrawn: what neither they nor the
+    /// reserves hold. The fee of the order itself comes out of it as well.
     #[must_use]
     pub fn free(&self, prices: &Prices) -> Nano {
         let reserves = prices.purse_reserve(self.lanes.len());
         self.balance.saturating_minus(self.locked).saturating_minus(reserves)
     }
 
-    /// What `provider` can still be sure to be paid from a lane: nothing unless the lane pays it, ends by its key, is not
+    /// Returns what `provider` can still be sure to be paid from a lane: nothing unless the lane pays it, ends by its key, is not
     /// about to shrink, and all lanes are covered. (`ST-9`)
     #[must_use]
     pub fn headroom(&self, lane: u8, provider: Address, provider_key: &[u8; 32]) -> Nano {

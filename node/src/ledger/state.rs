@@ -56,7 +56,8 @@ pub(super) struct Transfer {
 }
 
 impl Ledger {
-    /// The ledger behind `chain`, whose global id is `network_id`. Without a wallet, channels cannot be opened or topped up.
+    /// Creates the ledger behind `chain`, whose global id is `network_id`. Without a wallet,
+    /// channels cannot be opened or topped up.
     #[must_use]
     pub fn new(chain: Arc<dyn Chain>, network_id: i32, wallet: Option<Wallet>) -> Self {
         let (looking, acting) = (chain.with_priority(Priority::Look), chain.with_priority(Priority::Act));
@@ -73,50 +74,52 @@ impl Ledger {
         }
     }
 
-    /// The same ledger, whose looks (channels, balances, histories) take their turns with this priority. They are
-    /// [`Priority::Look`] at first. Operations go before them in any case.
+    /// Returns the same ledger, whose looks (channels, balances, histories) take their turns with
+    /// this priority. They are [`Priority::Look`] at first. Operations go before them in any case.
     #[must_use]
     pub fn with_priority(&self, priority: Priority) -> Self {
         Self { chain: self.acting.with_priority(priority), ..self.clone() }
     }
 
-    /// The same with another deadline for each operation.
+    /// Returns the same with another deadline for each operation.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
     }
 
-    /// The same with another time, in whole seconds, for which a signed transfer can be executed.
+    /// Returns the same with another time, in whole seconds, for which a signed transfer can be
+    /// executed.
     #[must_use]
     pub fn with_transfer_life(self, transfer_life: Duration) -> Self {
         Self { transfer_life, ..self }
     }
 
-    /// The network's global id.
+    /// Returns the network's global id.
     #[must_use]
     pub fn network_id(&self) -> i32 {
         self.network_id
     }
 
-    /// Which endpoints it is reached through.
+    /// Returns which endpoints it is reached through.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.chain.name()
     }
 
-    /// The least time between two requests that the endpoints want; zero where they do not count.
+    /// Returns the least time between two requests that the endpoints want; zero where they do not
+    /// count.
     #[must_use]
     pub fn spacing(&self) -> Duration {
         self.chain.spacing()
     }
 
-    /// The wallet's address, if there is a wallet.
+    /// Returns the wallet's address, if there is a wallet.
     #[must_use]
     pub fn wallet_address(&self) -> Option<Address> {
         self.wallet.as_deref().map(Wallet::address)
     }
 
-    /// The channel at `account`; `None` if no contract is there.
+    /// Returns the channel at `account`; `None` if no contract is there.
     ///
     /// # Errors
     /// [`super::chain::ChainError::Unreachable`] if nothing is known, [`super::chain::ChainError::Unreadable`] if another contract is there.
@@ -133,7 +136,7 @@ impl Ledger {
         Ok(self.chain.account(address).await?.balance)
     }
 
-    /// Chain time in unix seconds, as of the newest block.
+    /// Returns the chain time in unix seconds, as of the newest block.
     ///
     /// # Errors
     /// [`LedgerError::Chain`].
@@ -142,7 +145,7 @@ impl Ledger {
         Ok(self.chain.account(anyone).await?.chain_time_s)
     }
 
-    /// The newest transactions of an account, newest first: amounts, fees, hashes.
+    /// Returns the newest transactions of an account, newest first: amounts, fees, hashes.
     ///
     /// # Errors
     /// [`LedgerError::Chain`].
@@ -154,7 +157,7 @@ impl Ledger {
         Ok(self.chain.transactions(address, limit).await?)
     }
 
-    /// What an account paid to the network in its newest `limit` transactions.
+    /// Returns what an account paid to the network in its newest `limit` transactions.
     ///
     /// # Errors
     /// [`LedgerError::Chain`].
@@ -162,7 +165,8 @@ impl Ledger {
         Ok(self.transactions(address, limit).await?.iter().map(|transaction| transaction.fee).sum())
     }
 
-    /// What the network charges. Where nobody tells, what it charged last, or twice the usual.
+    /// Returns what the network charges. Where nobody tells, what it charged last, or twice the
+    /// usual.
     pub async fn prices(&self) -> Prices {
         let mut known = self.prices.lock().await;
         if let Some((until, prices)) = *known

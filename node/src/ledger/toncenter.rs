@@ -59,7 +59,7 @@ enum Attempt {
 }
 
 impl Toncenter {
-    /// The service at `base`, such as [`TESTNET_URL`], with an API key if there is one.
+    /// Creates the service at `base`, such as [`TESTNET_URL`], with an API key if there is one.
     ///
     /// At most `per_s` requests are made in a second, any number for 0. Unless it says so, a host is asked as toncenter
     /// demands, once a second without a key and ten times with one, and this machine without delay.
@@ -82,7 +82,8 @@ impl Toncenter {
         Ok(Self { http, endpoint, key, request_timeout, turns, priority: Priority::Look })
     }
 
-    /// The same with another time for one request, from connecting to the last byte; pauses change with it.
+    /// Returns the same with another time for one request, from connecting to the last byte; pauses
+    /// change with it.
     #[must_use]
     pub fn with_request_timeout(self, request_timeout: Duration) -> Self {
         Self { request_timeout, ..self }
@@ -190,7 +191,8 @@ impl Toncenter {
         })
     }
 
-    /// One parameter of the network's configuration; `None` from a service without the method.
+    /// Returns one parameter of the network's configuration; `None` from a service without the
+    /// method.
     async fn read_parameter(&self, number: u32) -> Result<Option<Cell>, ChainError> {
         let answer = match self.call("getConfigParam", json!({ "config_id": number })).await {
             Ok(answer) => answer,
@@ -208,7 +210,7 @@ impl Toncenter {
         Prices::read(&[rent, gas, forward]).map(Some)
     }
 
-    /// The network's global id is parameter 19 of its configuration.
+    /// Reads the network's global id: parameter 19 of its configuration.
     async fn read_network_id(&self) -> Result<Option<i32>, ChainError> {
         let Some(id) = self.read_parameter(19).await? else { return Ok(None) };
         let id = id.parse::<u32>().map_err(|_| ChainError::unreadable("parameter 19"))?;
@@ -276,7 +278,7 @@ fn is_this_machine(url: &reqwest::Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// A number that may be written as a number or as a text.
+/// Reads a number that may be written as a number or as a text.
 fn number(value: &Value, what: &str) -> Result<i128, ChainError> {
     value
         .as_i64()

@@ -160,13 +160,14 @@ impl Ledger {
         }
     }
 
-    /// Chain time from which a transfer that was not executed never will be. (`LE-8`)
+    /// Returns the chain time from which a transfer that was not executed never will be. (`LE-8`)
     fn void_from_s(&self, valid_until_s: u32) -> u32 {
         let margin_s = u32::try_from(self.transfer_life.as_secs() / 4).unwrap_or(u32::MAX);
         valid_until_s.saturating_add(margin_s)
     }
 
-    /// Whether the wallet has sent a message to `account` a short while ago that has not arrived yet.
+    /// Returns whether the wallet has sent a message to `account` a short while ago that has not
+    /// arrived yet.
     pub(super) async fn is_on_its_way(&self, account: Address, now: &Account) -> Result<bool, ChainError> {
         let Some(wallet) = self.wallet_address() else { return Ok(false) };
         let life_s = u32::try_from(2 * self.transfer_life.as_secs()).unwrap_or(u32::MAX);
@@ -182,7 +183,7 @@ impl Ledger {
 }
 
 impl Transfer {
-    /// What the wallet's history, whose number is past this transfer's, says of it.
+    /// Returns what the wallet's history, whose number is past this transfer's, says of it.
     fn in_history(&self, history: &[Transaction]) -> Fate {
         let operation = self.operation;
         let from_outside = history.iter().filter(|transaction| {

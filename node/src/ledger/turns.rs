@@ -40,7 +40,7 @@ impl Turns {
         Self { spacing, queue: Mutex::new(queue), moved: Notify::new() }
     }
 
-    /// The time between two turns.
+    /// Returns the time between two turns.
     pub(super) fn spacing(&self) -> Duration {
         self.spacing
     }

@@ -94,12 +94,13 @@ impl Ledger {
         }
     }
 
-    /// How long nothing may be heard of a message before it is handed over again.
+    /// Returns how long nothing may be heard of a message before it is handed over again.
     pub(super) fn resend_pause(&self) -> Duration {
         RESEND_PAUSE.min(self.deadline / 3)
     }
 
-    /// The refusal of a message of this node's wallet after a logical time, if there was one.
+    /// Returns the refusal of a message of this node's wallet after a logical time, if there was
+    /// one.
     async fn refusal(
         &self,
         operation: &'static str,

@@ -72,7 +72,7 @@ pub enum WalletError {
 }
 
 impl Wallet {
-    /// The wallet of 24 words on the network with this global id.
+    /// Returns the wallet of 24 words on the network with this global id.
     ///
     /// # Errors
     /// [`WalletError::Words`] if they are no wallet's words.
@@ -92,7 +92,7 @@ impl Wallet {
         Ok(Self { inner })
     }
 
-    /// Twenty-four fresh words.
+    /// Draws twenty-four fresh words.
     #[must_use]
     pub fn generate_words() -> Zeroizing<String> {
         let list: Vec<&str> = WORDLIST_EN_SET.keys().copied().collect();
@@ -106,7 +106,8 @@ impl Wallet {
         }
     }
 
-    /// The wallet of this file; a new one is made, and written with access for its owner only, if there is none.
+    /// Returns the wallet of this file; a new one is made, and written with access for its owner
+    /// only, if there is none.
     ///
     /// # Errors
     /// [`WalletError::File`], [`WalletError::Exposed`], or [`WalletError::Words`] for what the file holds.
@@ -138,13 +139,14 @@ impl Wallet {
         }
     }
 
-    /// Where this wallet lives.
+    /// Returns where this wallet lives.
     #[must_use]
     pub fn address(&self) -> Address {
         from_ton(&self.inner.address)
     }
 
-    /// The number that the next transfer must carry, from the wallet's account; 0 before its first use.
+    /// Returns the number that the next transfer must carry, from the wallet's account; 0 before
+    /// its first use.
     #[must_use]
     pub fn next_seqno(account: &Account) -> u32 {
         let read = || {
@@ -155,13 +157,14 @@ impl Wallet {
         read().unwrap_or(0)
     }
 
-    /// Whether this is the code of such a wallet.
+    /// Returns whether this is the code of such a wallet.
     #[must_use]
     pub fn is_wallet(code: &Cell) -> bool {
         hex::encode(code.repr_hash().0) == CODE_HASH
     }
 
-    /// A signed transfer of complete internal messages, serialised. The first one also deploys the wallet.
+    /// Returns a signed transfer of complete internal messages, serialised. The first one also
+    /// deploys the wallet.
     ///
     /// # Errors
     /// [`WalletError::Messages`] for none or too many.
@@ -206,7 +209,7 @@ pub fn parse_address(text: &str) -> Option<Address> {
     TonAddress::from_str(text).ok().as_ref().map(from_ton)
 }
 
-/// The user-friendly form for wallets: `UQ...`, or `0Q...` on a test network.
+/// Returns the user-friendly form for wallets: `UQ...`, or `0Q...` on a test network.
 #[must_use]
 pub fn friendly(address: Address, test_network: bool) -> String {
     TonAddress::new(i32::from(address.workchain), tonlib_core::TonHash::from(address.hash))

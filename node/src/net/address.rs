@@ -16,13 +16,13 @@ use super::limits;
 /// The multihash code of an identity hash: the peer id holds the key itself.
 const IDENTITY_HASH: u64 = 0;
 
-/// The peer id of a node; `None` when the id is no point of the curve.
+/// Returns the peer id of a node; `None` when the id is no point of the curve.
 pub(super) fn peer_of(node: NodeId) -> Option<PeerId> {
     let key = ed25519::PublicKey::try_from_bytes(&node.0).ok()?;
     Some(PublicKey::from(key).to_peer_id())
 }
 
-/// The node id of a peer; `None` when its key is not an ed25519 key.
+/// Returns the node id of a peer; `None` when its key is not an ed25519 key.
 pub(super) fn node_of(peer: &PeerId) -> Option<NodeId> {
     let hash: &Multihash<64> = peer.as_ref();
     if hash.code() != IDENTITY_HASH {
@@ -69,7 +69,8 @@ fn read(text: &str) -> Result<Multiaddr, AddressError> {
     text.parse().map_err(|why: libp2p::multiaddr::Error| AddressError::Syntax(why.to_string()))
 }
 
-/// Whether the address is `<host>/udp/<port>/quic-v1` or `<host>/tcp/<port>`, nothing more and nothing less.
+/// Returns whether the address is `<host>/udp/<port>/quic-v1` or `<host>/tcp/<port>`, nothing more
+/// and nothing less.
 fn spoken(address: &Multiaddr) -> Result<(), AddressError> {
     let mut parts = address.iter();
     let host = parts.next().is_some_and(|part| {
@@ -86,7 +87,7 @@ fn spoken(address: &Multiaddr) -> Result<(), AddressError> {
     if host && carried { Ok(()) } else { Err(AddressError::Protocols) }
 }
 
-/// The IP address that stands first in an address.
+/// Returns the IP address that stands first in an address.
 fn host(address: &Multiaddr) -> Option<IpAddr> {
     let first = address.iter().next()?;
     if let Protocol::Ip4(ip) = first {
@@ -106,7 +107,7 @@ pub(super) enum Socket {
     Udp(SocketAddr),
 }
 
-/// The port that a listen address means.
+/// Returns the port that a listen address means.
 pub(super) fn socket(address: &Multiaddr) -> Option<Socket> {
     let ip = host(address)?;
     let carrier = address.iter().nth(1)?;
@@ -119,7 +120,7 @@ pub(super) fn socket(address: &Multiaddr) -> Option<Socket> {
     None
 }
 
-/// The address without the `/p2p/` at its end, if it has one.
+/// Returns the address without the `/p2p/` at its end, if it has one.
 pub(super) fn without_last_peer(address: &Multiaddr) -> Multiaddr {
     let mut bare = address.clone();
     if let Some(Protocol::P2p(_)) = bare.iter().last() {
@@ -128,7 +129,8 @@ pub(super) fn without_last_peer(address: &Multiaddr) -> Multiaddr {
     bare
 }
 
-/// What `peer`'s claim to be reachable at `address` is worth: the address to dial, without `/p2p/`, or nothing.
+/// Returns what `peer`'s claim to be reachable at `address` is worth: the address to dial, without
+/// `/p2p/`, or nothing.
 pub(super) fn believed(scope: Scope, peer: &PeerId, address: &Multiaddr) -> Option<Multiaddr> {
     if let Some(Protocol::P2p(named)) = address.iter().last()
         && named != *peer
@@ -139,7 +141,8 @@ pub(super) fn believed(scope: Scope, peer: &PeerId, address: &Multiaddr) -> Opti
     is_usable(scope, &bare).then_some(bare)
 }
 
-/// Whether another node may name an address, given without `/p2p/`, in a network of this scope.
+/// Returns whether another node may name an address, given without `/p2p/`, in a network of this
+/// scope.
 ///
 /// Strangers must not be able to make this node dial into its own network or to any name they like, so only plain
 /// IP addresses count, and in public only routable ones. (`NE-8`)
@@ -154,8 +157,8 @@ pub(super) fn is_usable(scope: Scope, address: &Multiaddr) -> bool {
     }
 }
 
-/// The scope that a node's own addresses and those that it joins through put it in: one of them on the Internet, and the
-/// network is the Internet, whatever the configuration says.
+/// Returns the scope that a node's own addresses and those that it joins through put it in: one of
+/// them on the Internet, and the network is the Internet, whatever the configuration says.
 pub(super) fn scope_of<'a>(configured: Scope, addresses: impl IntoIterator<Item = &'a Multiaddr>) -> Scope {
     let is_outside = |address: &Multiaddr| host(address).is_some_and(is_global);
     if addresses.into_iter().any(is_outside) { Scope::Public } else { configured }
@@ -213,7 +216,7 @@ impl AddressBook {
         Self { scope, peers: HashMap::new() }
     }
 
-    /// Which addresses are believed.
+    /// Returns which addresses are believed.
     pub(super) fn scope(&self) -> Scope {
         self.scope
     }

@@ -31,18 +31,18 @@ pub(super) struct Behaviour {
     pub(super) stream: libp2p_stream::Behaviour,
 }
 
-/// What nodes of one network call themselves in identify.
+/// Returns what nodes of one network call themselves in identify.
 pub(super) fn network_version(network: &str) -> String {
     format!("/bombyx/{network}/1")
 }
 
-/// The protocol name of one network's hash table.
+/// Returns the protocol name of one network's hash table.
 pub(super) fn kad_protocol(network: &str) -> Result<StreamProtocol, NetError> {
     StreamProtocol::try_from_owned(format!("/bombyx/{network}/kad/1"))
         .map_err(|_| NetError::Network(network.to_owned()))
 }
 
-/// The identity key that a seed stands for, and its node id.
+/// Returns the identity key that a seed stands for, and its node id.
 pub(super) fn identity(seed: &[u8; 32]) -> Result<(identity::Keypair, NodeId), NetError> {
     let refused = |why: String| NetError::Setup { part: "the identity", why };
     let mut seed = zeroize::Zeroizing::new(*seed);

@@ -28,7 +28,7 @@ impl Excess {
         Self { what, untold: 0, next: None, total: 0 }
     }
 
-    /// Something was refused; says whether it was told.
+    /// Notes that something was refused; says whether it was told.
     pub(super) fn note(&mut self, prefix: Prefix, now: Instant) -> bool {
         self.total += 1;
         self.untold += 1;
@@ -124,13 +124,13 @@ impl Places {
         }
     }
 
-    /// How many places a peer holds.
+    /// Returns how many places a peer holds.
     pub(super) fn held_by(&self, peer: &PeerId) -> usize {
         self.by_peer.get(peer).copied().unwrap_or(0)
     }
 }
 
-/// One less; what is at nought is forgotten.
+/// Takes one away; what is at nought is forgotten.
 pub(super) fn lower<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count = count.saturating_sub(1);
@@ -170,7 +170,7 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// So much a second, and that much for `burst` at once.
+    /// Allows so much a second, and that much for `burst` at once.
     pub(super) fn new(rate: u32, burst: Duration) -> Self {
         let rate = f64::from(rate);
         Self { rate, burst: rate * burst.as_secs_f64(), by_prefix: BTreeMap::new(), passed_at: None }
@@ -257,7 +257,7 @@ pub(super) enum Full {
 }
 
 impl Flow {
-    /// So many a second in all and of one peer, and each for `burst` at once.
+    /// Allows so many a second in all and of one peer, and each for `burst` at once.
     pub(super) fn new(what: &'static str, rate: u32, each: u32, burst: Duration) -> Self {
         Self {
             each_rate: f64::from(each),

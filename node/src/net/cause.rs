@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-/// The cause at the bottom of `error`, which may be `error` itself.
+/// Returns the cause at the bottom of `error`, which may be `error` itself.
 pub(super) fn innermost(error: &io::Error) -> &(dyn Error + 'static) {
     let mut cause: &(dyn Error + 'static) = error;
     loop {

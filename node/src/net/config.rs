@@ -44,7 +44,7 @@ pub struct NetConfig {
 }
 
 impl NetConfig {
-    /// A node of `network` that listens on every interface at port 4101, QUIC and TCP, and joins nobody.
+    /// Configures a node of `network` that listens on every interface at port 4101, QUIC and TCP, and joins nobody.
     #[must_use]
     pub fn new(identity_seed: Zeroizing<[u8; 32]>, network: impl Into<String>) -> Self {
         Self {

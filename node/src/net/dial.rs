@@ -47,7 +47,7 @@ impl Dialer {
         Self { book: AddressBook::new(scope), reaching: HashMap::new() }
     }
 
-    /// Whether a peer is being reached.
+    /// Returns whether a peer is being reached.
     pub(super) fn is_reaching(&self, peer: &PeerId) -> bool {
         self.reaching.contains_key(peer)
     }
@@ -169,7 +169,7 @@ impl Dialer {
         self.proceed(swarm, peer);
     }
 
-    /// A lookup ended; addresses it found are dialled. Lookups of others are none of the dialer's business.
+    /// Dials the addresses that a lookup found. Lookups of others are none of the dialer's business.
     pub(super) fn on_lookup(
         &mut self,
         swarm: &mut Swarm<Behaviour>,
@@ -225,7 +225,7 @@ fn answer(waiter: Option<Reached>, result: Result<(), Undelivered>) {
     }
 }
 
-/// The address without the `/p2p/` that libp2p appends when it dials.
+/// Returns the address without the `/p2p/` that libp2p appends when it dials.
 fn without_peer(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, libp2p::multiaddr::Protocol::P2p(_))).collect()
 }

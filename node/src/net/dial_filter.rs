@@ -65,7 +65,7 @@ impl FilteredTransport {
         Self { inner, scope, typed, dials: Arc::new(Mutex::new(dials)) }
     }
 
-    /// A place for a dial; none is needed for what the user wrote.
+    /// Takes a place for a dial; none is needed for what the user wrote.
     fn admit(&self, address: &Multiaddr) -> Result<Option<DialPermit>, DialRefusal> {
         let bare = address::without_last_peer(address);
         if self.typed.contains(&bare) {

@@ -63,7 +63,7 @@ enum Purpose {
     Topic { wanted: usize },
 }
 
-/// The key under which a topic's listeners announce themselves.
+/// Returns the key under which a topic's listeners announce themselves.
 fn topic_key(network_topic: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"bombyx topic listeners\0");
@@ -71,7 +71,7 @@ fn topic_key(network_topic: &str) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// Somewhere within a quarter more, so that nodes do not act in step.
+/// Adds up to a quarter at random, so that nodes do not act in step.
 fn jittered(time: Duration) -> Duration {
     time.mul_f64(1.0 + rand::random::<f64>() / 4.0)
 }
@@ -105,7 +105,7 @@ impl Discovery {
         swarm.behaviour_mut().kad.stop_providing(&RecordKey::new(key));
     }
 
-    /// This node listens to a topic from now on.
+    /// Notes that this node listens to a topic from now on.
     pub(super) fn subscribed(&mut self, topics: &Topics, topic: &str, now: Instant) {
         self.seek(topic, now).subscribed = true;
         if let (true, Some(name)) = (self.announce_topics, topics.topic(topic)) {
@@ -120,7 +120,7 @@ impl Discovery {
         }
     }
 
-    /// This node publishes on a topic, and wants listeners for a while.
+    /// Notes that this node publishes on a topic, and wants listeners for a while.
     pub(super) fn published(&mut self, topic: &str, now: Instant) {
         if self.searches.contains_key(topic) || self.searches.len() < limits::TOPICS_MAX {
             self.seek(topic, now).until = now + limits::PUBLISHED_TOPIC_LIFE;
@@ -155,7 +155,7 @@ impl Discovery {
         self.finds.insert(query, Find { key, purpose, found: BTreeMap::new(), dialled: BTreeMap::new() });
     }
 
-    /// A search for providers has news. Answers repeat what other answers said, so they are collected in a set.
+    /// Takes the news of a search for providers. Answers repeat what other answers said, so they are collected in a set.
     pub(super) fn on_providers(
         &mut self,
         swarm: &mut Swarm<Behaviour>,
@@ -307,7 +307,7 @@ impl Discovery {
 }
 
 impl Find {
-    /// A topic's listeners are dialled while the search still runs, drawn as providers are. (`NE-5`)
+    /// Dials a topic's listeners while the search still runs, drawn as providers are. (`NE-5`)
     fn dial_some(&mut self, swarm: &mut Swarm<Behaviour>, dialer: &mut Dialer, now: Instant) {
         let Purpose::Topic { wanted } = self.purpose else { return };
         let mut left: Vec<(PeerId, Prefix)> = self
@@ -326,8 +326,8 @@ impl Find {
     }
 }
 
-/// The addresses that a search which still runs was told of a peer. Kademlia keeps them to itself except when it is asked
-/// for what is to be dialled.
+/// Returns the addresses that a search which still runs was told of a peer. Kademlia keeps them to
+/// itself except when it is asked for what is to be dialled.
 fn addresses_found(swarm: &mut Swarm<Behaviour>, peer: PeerId) -> Vec<Multiaddr> {
     let nobody = ConnectionId::new_unchecked(0);
     let kad = &mut swarm.behaviour_mut().kad;

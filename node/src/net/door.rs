@@ -73,7 +73,7 @@ struct Guest {
 }
 
 impl Door {
-    /// A door with this many places for strangers.
+    /// Creates a door with this many places for strangers.
     pub(super) fn new(strangers_max: usize, friends: Friends, limiter: Arc<InboundLimiter>) -> Self {
         Self {
             friends,
@@ -95,17 +95,17 @@ impl Door {
         }
     }
 
-    /// This dial, which is about to begin, is of this node's own choice.
+    /// Notes that the dial that is about to begin is of this node's own choice.
     pub(super) fn choose(&mut self, dial: ConnectionId) {
         self.chosen.insert(dial);
     }
 
-    /// The address that a peer's first connection comes from or goes to.
+    /// Returns the address that a peer's first connection comes from or goes to.
     pub(super) fn remote(&self, peer: &PeerId) -> Option<&Multiaddr> {
         self.guests.get(peer).map(|guest| &guest.remote)
     }
 
-    /// Whether a peer is connected that this node has no reason of its own to keep.
+    /// Returns whether a peer is connected that this node has no reason of its own to keep.
     fn is_stranger(&self, peer: &PeerId, guest: &Guest) -> bool {
         !guest.is_leaving && !guest.is_chosen && !self.friends.has(peer)
     }
@@ -114,12 +114,12 @@ impl Door {
         self.guests.iter().filter(|(peer, guest)| self.is_stranger(peer, guest))
     }
 
-    /// When a guest last said something, or came.
+    /// Returns when a guest last said something, or came.
     fn heard_at(&self, peer: &PeerId, guest: &Guest) -> Instant {
         self.limiter.heard_at(peer).map_or(guest.since, |at| at.max(guest.since))
     }
 
-    /// The stranger whose place a newcomer of this prefix gets.
+    /// Returns the stranger whose place a newcomer of this prefix gets.
     fn whose_place(&self, newcomer: Prefix, now: Instant) -> Option<PeerId> {
         let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
         self.strangers().for_each(|(_, guest)| *counts.entry(guest.prefix).or_default() += 1);

@@ -10,12 +10,12 @@ use libp2p::PeerId;
 pub(super) struct Friends(Arc<RwLock<BTreeSet<PeerId>>>);
 
 impl Friends {
-    /// These are the friends from now on.
+    /// Replaces the friends.
     pub(super) fn become_these(&self, peers: BTreeSet<PeerId>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = peers;
     }
 
-    /// Whether a peer is a friend.
+    /// Returns whether a peer is a friend.
     pub(super) fn has(&self, peer: &PeerId) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains(peer)
     }

@@ -45,7 +45,7 @@ impl TopicSubscriptionFilter for NetworkTopics {
     }
 }
 
-/// Whether a short name can be a topic.
+/// Returns whether a short name can be a topic.
 fn is_topic(name: &str) -> bool {
     (1..=limits::TOPIC_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
@@ -91,7 +91,7 @@ fn prefix(network: &str) -> String {
     format!("bombyx/{network}/")
 }
 
-/// Equal bytes on one topic are one message, whoever sends them.
+/// Names a message: equal bytes on one topic are one message, whoever sends them.
 fn content_id(message: &Message) -> MessageId {
     let mut hash = Sha256::new();
     hash.update(message.topic.as_str().as_bytes());
@@ -138,7 +138,7 @@ impl Topics {
         Self { prefix: prefix(network), unheard: VecDeque::new() }
     }
 
-    /// The network's name of a topic; `None` when the short name is not usable.
+    /// Returns the network's name of a topic; `None` when the short name is not usable.
     pub(super) fn topic(&self, name: &str) -> Option<IdentTopic> {
         is_topic(name).then(|| IdentTopic::new(format!("{}{name}", self.prefix)))
     }
@@ -231,12 +231,12 @@ pub(super) fn report(gossip: &mut Gossip, of: &Unjudged, verdict: Result<(), Ref
     gossip.report_message_validation_result(&of.message, &of.forwarder, acceptance);
 }
 
-/// Whether a peer has said what it listens to.
+/// Returns whether a peer has said what it listens to.
 pub(super) fn is_listening(gossip: &Gossip, peer: &PeerId) -> bool {
     gossip.all_peers().any(|(other, topics)| other == peer && !topics.is_empty())
 }
 
-/// How many peers are known to listen to a topic.
+/// Returns how many peers are known to listen to a topic.
 pub(super) fn listeners(gossip: &Gossip, topic: &TopicHash) -> usize {
     gossip.all_peers().filter(|(_, topics)| topics.contains(&topic)).count()
 }

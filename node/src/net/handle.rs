@@ -23,7 +23,7 @@ pub struct NetHandle {
 pub struct NetStopped;
 
 impl NetHandle {
-    /// This node's id.
+    /// Returns this node's id.
     #[must_use]
     pub fn node(&self) -> NodeId {
         self.node
@@ -37,25 +37,25 @@ impl NetHandle {
         self.commands.send(command).await.map_err(|_| NetStopped)
     }
 
-    /// The connected nodes, in the order of their ids.
+    /// Returns the connected nodes, in the order of their ids.
     #[must_use]
     pub fn peers(&self) -> Vec<NodeId> {
         self.status.borrow().peers.iter().copied().collect()
     }
 
-    /// Where a node's connection comes from; `None` while it has none to this node.
+    /// Returns where a node's connection comes from; `None` while it has none to this node.
     #[must_use]
     pub fn prefix(&self, node: &NodeId) -> Option<Prefix> {
         self.prefixes.get(node)
     }
 
-    /// The addresses this node listens on: full multiaddrs with `/p2p/`.
+    /// Returns the addresses this node listens on: full multiaddrs with `/p2p/`.
     #[must_use]
     pub fn listening(&self) -> Vec<String> {
         self.status.borrow().listening.iter().cloned().collect()
     }
 
-    /// The present state of the swarm.
+    /// Returns the present state of the swarm.
     #[must_use]
     pub fn status(&self) -> NetStatus {
         self.status.borrow().clone()

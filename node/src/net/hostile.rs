@@ -60,12 +60,12 @@ impl Hostile {
         (Self { control, victim: target }, node)
     }
 
-    /// A stream that the victim has taken over.
+    /// Returns a stream that the victim has taken over.
     async fn open(&mut self) -> Stream {
         self.try_open().await.expect("the connection stands")
     }
 
-    /// A stream that the victim has taken over; none when it has closed the connection.
+    /// Returns a stream that the victim has taken over; none when it has closed the connection.
     async fn try_open(&mut self) -> Option<Stream> {
         loop {
             let mut stream = self.control.open_stream(self.victim, MESSAGES).await.ok()?;
@@ -277,7 +277,7 @@ async fn sockets_that_never_shake_hands_keep_nobody_out_for_long() {
     until(&mut events, |event| matches!(event, NetEvent::Joined { .. }).then_some(())).await;
 }
 
-/// The door as it ships, with as many real connections as it has places, each from a prefix of its own: a newcomer still gets in,
+/// Checks the door as it ships, with as many real connections as it has places, each from a prefix of its own: a newcomer still gets in,
 /// in place of one that is silent. (`NE-3`)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "makes some three hundred nodes, which takes a minute"]

@@ -12,7 +12,7 @@ use super::address::{self, Socket};
 use super::config::NetError;
 use super::limits;
 
-/// The carriers of connections over the Internet.
+/// Returns the carriers of connections over the Internet.
 pub(super) fn transport(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
     let noise =
         noise::Config::new(keypair).map_err(|why| NetError::Setup { part: "TCP", why: why.to_string() })?;

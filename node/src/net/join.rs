@@ -48,7 +48,7 @@ impl Joins {
         Ok(Self { entries, joined: false })
     }
 
-    /// The addresses that the user wrote.
+    /// Returns the addresses that the user wrote.
     pub(super) fn addresses(&self) -> impl Iterator<Item = &Multiaddr> {
         self.entries.iter().map(|join| &join.address)
     }
@@ -91,7 +91,7 @@ impl Joins {
         }
     }
 
-    /// A connected peer turned out to be of this network.
+    /// Notes that a connected peer turned out to be of this network.
     pub(super) fn on_same_network(&mut self, peer: PeerId, node: NodeId, out: &mut Outbox) {
         let mut through = false;
         for join in self.entries.iter_mut().filter(|join| join.peer == peer) {
@@ -105,14 +105,14 @@ impl Joins {
         }
     }
 
-    /// A connected peer turned out to be of another network, or of none.
+    /// Notes that a connected peer turned out to be of another network, or of none.
     pub(super) fn on_other_network(&mut self, peer: PeerId, theirs: &str, now: Instant, out: &mut Outbox) {
         for join in self.entries.iter_mut().filter(|join| join.peer == peer) {
             join.fail(JoinFailure::OtherNetwork { theirs: theirs.to_owned() }, now, out);
         }
     }
 
-    /// A connection ended, perhaps before it was known of which network the peer is.
+    /// Notes that a connection ended, perhaps before it was known of which network the peer is.
     pub(super) fn on_disconnected(&mut self, peer: &PeerId, now: Instant, out: &mut Outbox) {
         let unfinished = |join: &&mut Join| join.peer == *peer && join.dial.is_some();
         for join in self.entries.iter_mut().filter(unfinished) {
@@ -131,7 +131,7 @@ impl Join {
     }
 }
 
-/// What a failed dial means to the user who wrote the address.
+/// Returns what a failed dial means to the user who wrote the address.
 fn failure(error: &DialError) -> JoinFailure {
     match error {
         DialError::Transport(failures) => {

@@ -90,7 +90,7 @@ pub(super) fn note_listening(own: PeerId, address: Multiaddr, status: &mut NetSt
     }
 }
 
-/// The address as others need it: with this node's peer id.
+/// Returns the address as others need it: with this node's peer id.
 pub(super) fn full_address(own: PeerId, address: Multiaddr) -> String {
     address.with(Protocol::P2p(own)).to_string()
 }

@@ -100,12 +100,12 @@ impl Meetings {
         meeting.asked.get_or_insert(now);
     }
 
-    /// Whether anybody waits for a word.
+    /// Returns whether anybody waits for a word.
     pub(super) fn is_waiting(&self) -> bool {
         self.keys.values().any(|meeting| meeting.asked.is_some())
     }
 
-    /// The keys to search for now. Each is answered by [`Self::searched`].
+    /// Returns the keys to search for now. Each is answered by [`Self::searched`].
     pub(super) fn due(&mut self, routes: usize, now: Instant) -> Vec<Key> {
         self.keys.retain(|_, meeting| meeting.until > now);
         if routes == 0 {
@@ -124,7 +124,7 @@ impl Meetings {
         due
     }
 
-    /// A provider was found, with the addresses at which it may be.
+    /// Notes that a provider was found, with the addresses at which it may be.
     pub(super) fn found(&mut self, key: &Key, peer: PeerId, addresses: &[Multiaddr]) {
         let Some(meeting) = self.keys.get_mut(key) else { return };
         let prefix = addresses.first().map_or(Prefix::UNKNOWN, prefix::of);
@@ -134,14 +134,14 @@ impl Meetings {
         meeting.found.entry(peer).or_insert(FoundProvider { prefix, dialled: None });
     }
 
-    /// A search is over.
+    /// Notes that a search is over.
     pub(super) fn searched(&mut self, key: &Key) {
         if let Some(meeting) = self.keys.get_mut(key) {
             meeting.searching = false;
         }
     }
 
-    /// The peers to dial now.
+    /// Returns the peers to dial now.
     pub(super) fn take_due(
         &mut self,
         swarm: &Swarm<Behaviour>,

@@ -13,7 +13,8 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// An outbox whose notices wait for room among `events` in a task of their own, in order.
+    /// Creates an outbox whose notices wait for room among `events` in a task of their own, in
+    /// order.
     pub(super) fn new(events: mpsc::Sender<NetEvent>) -> Self {
         let (notices, mut waiting) = mpsc::channel(limits::OUTBOX_MAX);
         tokio::spawn(async move {
@@ -38,7 +39,7 @@ impl Outbox {
         self.dropped
     }
 
-    /// Half full: the other half is kept for what commands cause, which are taken even when the swarm is not polled.
+    /// Says whether it is half full: the other half is kept for what commands cause, which are taken even when the swarm is not polled.
     pub(super) fn is_filling(&self) -> bool {
         self.notices.capacity() < limits::OUTBOX_MAX / 2
     }

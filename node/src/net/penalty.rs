@@ -19,7 +19,7 @@ struct Record {
     last: Instant,
 }
 
-/// What one fault counts. What an honest node can never do counts in full.
+/// Returns what one fault counts. What an honest node can never do counts in full.
 fn points(fault: Fault) -> u32 {
     match fault {
         Fault::OversizedFrame | Fault::FalseSignature => limits::PENALTY_LIMIT,

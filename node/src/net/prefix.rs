@@ -13,24 +13,25 @@ use libp2p::multiaddr::Protocol;
 pub(super) struct Prefixes(Arc<Mutex<HashMap<NodeId, Prefix>>>);
 
 impl Prefixes {
-    /// A peer is connected from this address; of several connections the first counts.
+    /// Notes that a peer is connected from this address; of several connections the first counts.
     pub(super) fn connected(&self, node: NodeId, remote: &Multiaddr) {
         let mut prefixes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         prefixes.entry(node).or_insert_with(|| of(remote));
     }
 
-    /// A peer's last connection is closed.
+    /// Forgets a peer whose last connection is closed.
     pub(super) fn disconnected(&self, node: &NodeId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
     }
 
-    /// A peer's prefix, if it is connected.
+    /// Returns a peer's prefix, if it is connected.
     pub(super) fn get(&self, node: &NodeId) -> Option<Prefix> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied()
     }
 }
 
-/// An address's prefix: that of its first IP address, which for a relayed connection is the relay's.
+/// Returns an address's prefix: that of its first IP address, which for a relayed connection is the
+/// relay's.
 pub(super) fn of(remote: &Multiaddr) -> Prefix {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
     let ip = remote.iter().find_map(|part| match part {

@@ -85,7 +85,7 @@ impl Pumps {
         queue.messages.try_send(message).map_err(|_| Undelivered::QueueFull)
     }
 
-    /// The queue of a peer, whose task is started if there is none.
+    /// Returns the queue of a peer, whose task is started if there is none.
     fn queue(&mut self, peer: PeerId, node: NodeId, is_connected: bool) -> Result<&Queue, Undelivered> {
         if self.queues.get(&peer).is_some_and(|queue| queue.messages.is_closed()) {
             // Its task ended for lack of work, or because the peer cannot be reached.
@@ -123,12 +123,12 @@ impl Pumps {
         Ok(entry.insert(Queue { messages, bytes }))
     }
 
-    /// Whether a sending task exists for a peer, and with it perhaps a kept stream.
+    /// Returns whether a sending task exists for a peer, and with it perhaps a kept stream.
     pub(super) fn serves(&self, peer: &PeerId) -> bool {
         self.queues.get(peer).is_some_and(|queue| !queue.messages.is_closed())
     }
 
-    /// A peer is gone: its task sends what waits, if it may dial for it, and ends.
+    /// Ends the task of a peer that is gone: it sends what waits, if it may dial for it, and ends.
     pub(super) fn disconnected(&mut self, peer: &PeerId) {
         self.queues.remove(peer);
     }
@@ -181,7 +181,8 @@ impl Pump {
         }
     }
 
-    /// The next message. Notices meanwhile when the peer closes the stream, and ends after a long silence.
+    /// Returns the next message. Notices meanwhile when the peer closes the stream, and ends after
+    /// a long silence.
     async fn next(&mut self, stream: &mut Option<Stream>) -> Option<QueuedMessage> {
         let idle = if self.friends.has(&self.peer) { limits::PUMP_IDLE } else { limits::PUMP_IDLE_STRANGER };
         loop {

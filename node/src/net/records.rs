@@ -87,7 +87,8 @@ impl Records {
         self.keys.entry(record.key.clone()).or_default().push(Kept { record, prefix, since: now });
     }
 
-    /// Whether a key takes another record of a prefix; makes room at the cost of the prefix with the most.
+    /// Returns whether a key takes another record of a prefix; makes room at the cost of the prefix
+    /// with the most.
     fn has_room(&mut self, key: &RecordKey, prefix: Prefix) -> bool {
         let Some(kept) = self.keys.get(key).filter(|kept| kept.len() >= limits::PROVIDERS_PER_KEY) else {
             return true;
@@ -146,7 +147,8 @@ impl RecordStore for Records {
         Ok(())
     }
 
-    /// All prefixes in turn, each one's records in an order of chance, this node's own first.
+    /// Returns all prefixes in turn, each one's records in an order of chance, this node's own
+    /// first.
     fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
         let mut by_prefix: BTreeMap<Prefix, Vec<&ProviderRecord>> = BTreeMap::new();
         for kept in self.keys.get(key).into_iter().flatten() {

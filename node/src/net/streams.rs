@@ -99,7 +99,7 @@ impl Reader {
         }
     }
 
-    /// How long the peer may be silent. (`NE-4`)
+    /// Returns how long the peer may be silent. (`NE-4`)
     fn patience(&self) -> Duration {
         if self.friends.has(&self.peer) { limits::INBOUND_IDLE } else { limits::STRANGER_SILENCE }
     }
@@ -217,7 +217,7 @@ impl InboundLimiter {
         Some(StreamPermit { limiter: Arc::clone(limiter), peer, prefix, place })
     }
 
-    /// When a peer last sent a message.
+    /// Returns when a peer last sent a message.
     pub(super) fn heard_at(&self, peer: &PeerId) -> Option<Instant> {
         self.lock().peers.get(peer).and_then(|guest| guest.heard_at)
     }
@@ -231,7 +231,8 @@ impl StreamPermit {
         guest.meter.charge(bytes, now)
     }
 
-    /// Whether a message of `bytes` may be read now, for all that others send; it is counted if so.
+    /// Returns whether a message of `bytes` may be read now, for all that others send; it is
+    /// counted if so.
     fn has_share(&self, bytes: usize, is_friend: bool, now: Instant) -> bool {
         let units = 1 + bytes / limits::MESSAGE_UNIT_BYTES;
         let amount = f64::from(u16::try_from(units).unwrap_or(u16::MAX));

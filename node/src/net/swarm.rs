@@ -479,7 +479,7 @@ impl State {
         records.admit(record, addresses, prefix.unwrap_or(Prefix::UNKNOWN), now);
     }
 
-    /// Gossip is dropped, not queued, when the reader lags: what is not judged is not forwarded either, so that an
+    /// Judges gossip. It is dropped, not queued, when the reader lags: what is not judged is not forwarded either, so that an
     /// overloaded node does not add to the load.
     fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: libp2p::gossipsub::Event) {
         if let libp2p::gossipsub::Event::Subscribed { .. } = event {
@@ -498,7 +498,7 @@ impl State {
         gossip::report(&mut swarm.behaviour_mut().gossip, &message, verdict);
     }
 
-    /// Whether a message is looked at at all; it costs next to nothing to ask. (`NE-7`)
+    /// Returns whether a message is looked at at all; it costs next to nothing to ask. (`NE-7`)
     fn let_gossip_pass(&mut self, swarm: &mut Swarm<Behaviour>, message: &Unjudged) -> Result<(), Refused> {
         let forwarder = message.forwarder;
         let prefix = address::node_of(&forwarder).and_then(|node| self.prefixes.get(&node));

@@ -69,7 +69,7 @@ pub(super) fn open_error(path: &Path, error: DatabaseError) -> StoreError {
     StoreError::Damaged { path, why }
 }
 
-/// An error of the database in the middle of its use.
+/// Returns an error of the database in the middle of its use.
 pub(super) fn failed(path: &Path, error: impl Into<redb::Error>) -> StoreError {
     let path = path.to_owned();
     let error = error.into();

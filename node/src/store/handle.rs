@@ -56,7 +56,7 @@ impl Store {
         Self::start(database, path, owner)
     }
 
-    /// The same over a database that is open, on any storage.
+    /// Returns the same over a database that is open, on any storage.
     pub(super) fn start(
         database: Database,
         path: &Path,
@@ -73,7 +73,7 @@ impl Store {
         Ok((Self { writes, durable, thread }, records))
     }
 
-    /// The records in `path`, without keeping it open.
+    /// Returns the records in `path`, without keeping it open.
     ///
     /// # Errors
     /// As [`Self::open_kept`].
@@ -83,7 +83,7 @@ impl Store {
         Ok(records)
     }
 
-    /// The records in a store of whatever node, as in a copy of it.
+    /// Returns the records in a store of whatever node, as in a copy of it.
     ///
     /// # Errors
     /// As [`Self::open`]; a file that is not there is [`StoreError::Failed`].
@@ -97,7 +97,8 @@ impl Store {
         let _ = self.writes.send(Write { role, id, record }).await;
     }
 
-    /// How far each role's records are on disk. Closed: the store has failed, see [`Self::close`].
+    /// Returns how far each role's records are on disk. Closed: the store has failed, see
+    /// [`Self::close`].
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<PerRole<PersistId>> {
         self.durable.clone()

@@ -85,7 +85,8 @@ impl Disk {
         cut
     }
 
-    /// What is on the disk after the cut: some unsynced changes, in any order, some of them in part.
+    /// Returns what is on the disk after the cut: some unsynced changes, in any order, some of them
+    /// in part.
     fn after_the_cut(&mut self, random: &mut Random) -> Vec<u8> {
         let mut image = self.synced.clone();
         let mut changes: Vec<Change> = self.unsynced.drain(..).collect();
@@ -160,7 +161,7 @@ fn open(drive: &Drive) -> Result<(Store, Vec<Record>), StoreError> {
     Store::start(database.map_err(|error| super::error::open_error(path, error))?, path, OWNER)
 }
 
-/// The write with this number: a promise, a voucher or an end, on one of six channels.
+/// Returns the write with this number: a promise, a voucher or an end, on one of six channels.
 fn record(step: u64) -> Record {
     let terms = ChannelTerms {
         network_id: -3,

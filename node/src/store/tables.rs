@@ -55,7 +55,7 @@ pub(super) fn prepare(
     Ok((next, kept.map(|row| row.record).collect()))
 }
 
-/// Whether it has a mark of format or owner, as every store has from its first moment on.
+/// Returns whether it has a mark of format or owner, as every store has from its first moment on.
 pub(super) fn is_claimed(database: &Database, path: &Path) -> Result<bool, StoreError> {
     let transaction = database.begin_read().map_err(|error| failed(path, error))?;
     let meta = match transaction.open_table(META) {
@@ -68,7 +68,7 @@ pub(super) fn is_claimed(database: &Database, path: &Path) -> Result<bool, Store
     Ok(format.map_err(|error| failed(path, error))? || node.map_err(|error| failed(path, error))?)
 }
 
-/// Every record, whoever's store it is.
+/// Returns every record, whoever's store it is.
 pub(super) fn read(database: &Database, path: &Path) -> Result<Vec<Record>, StoreError> {
     let transaction = database.begin_read().map_err(|error| failed(path, error))?;
     let meta = transaction.open_table(META).map_err(|error| failed(path, error))?;

@@ -75,7 +75,7 @@ impl Book {
         self.asks.retain(|_, (_, until)| *until > now);
     }
 
-    /// All asks that stand, by model and then by provider.
+    /// Returns all asks that stand, by model and then by provider.
     pub fn standing(&self) -> impl Iterator<Item = &Ask> {
         self.asks.values().map(|(ask, _)| ask)
     }

@@ -121,13 +121,13 @@ pub struct Outcome {
 }
 
 impl Auction {
-    /// An auction for a call that is about to go out; it is over early with `enough` bids.
+    /// Creates an auction for a call that is about to go out; it is over early with `enough` bids.
     #[must_use]
     pub const fn new(call: CallId, closes_at: Time, enough: usize) -> Self {
         Self { call, closes_at, enough, bids: Vec::new(), rule: Rule::SecondScore }
     }
 
-    /// The same auction by another rule.
+    /// Returns the same auction by another rule.
     #[must_use]
     pub fn by(self, rule: Rule) -> Self {
         Self { rule, ..self }
@@ -145,13 +145,13 @@ impl Auction {
         }
     }
 
-    /// Whether nothing is worth waiting for any more. (`MK-20`)
+    /// Returns whether nothing is worth waiting for any more. (`MK-20`)
     #[must_use]
     pub fn has_enough(&self) -> bool {
         self.bids.iter().filter(|heard| heard.counts).count() >= self.enough
     }
 
-    /// How many bids were taken.
+    /// Returns how many bids were taken.
     #[must_use]
     pub fn count(&self) -> usize {
         self.bids.len()
@@ -247,7 +247,7 @@ fn put_first(order: &Order, able: &mut [Able]) -> bool {
     found.is_some()
 }
 
-/// Where a bid stands by a rule: lower is better.
+/// Returns where a bid stands by a rule: lower is better.
 fn rank(rule: Rule, call: CallId, score: Score, cost_max: Nano, bid: &Bid) -> u64 {
     match rule {
         Rule::SecondScore | Rule::FirstScore => score.0,
@@ -262,7 +262,8 @@ fn rank(rule: Rule, call: CallId, score: Score, cost_max: Nano, bid: &Bid) -> u6
     }
 }
 
-/// The winner's price: its sheet scaled up until its score meets the runner-up's, capped by the budget. (`MK-8`)
+/// Returns the winner's price: its sheet scaled up until its score meets the runner-up's, capped by
+/// the budget. (`MK-8`)
 ///
 /// Alone in an auction it is paid its own bid: there is no second score to be paid by.
 fn second_price(order: &Order, budget: Nano, winner: &Able, second: Option<Score>) -> PriceSheet {
@@ -292,7 +293,7 @@ fn second_price(order: &Order, budget: Nano, winner: &Able, second: Option<Score
     raised.filter(|sheet| sheet.covers(&bid.price)).unwrap_or(bid.price)
 }
 
-/// How many millionths `part` is of `whole`.
+/// Returns how many millionths `part` is of `whole`.
 fn parts(part: u64, whole: u64) -> Option<u128> {
     u128::from(part).checked_mul(1_000_000)?.checked_div(u128::from(whole))
 }

@@ -55,7 +55,7 @@ pub struct Payee {
 pub struct BidHash(pub [u8; 32]);
 
 impl BidHash {
-    /// The hash of a signed bid.
+    /// Returns the hash of a signed bid.
     #[must_use]
     pub fn of(signed: &Signed) -> Self {
         Self(*blake3::hash(&signed.body).as_bytes())

@@ -60,7 +60,7 @@ impl Call {
         }
     }
 
-    /// Whether the call asks this provider for a bid. (`MK-16`)
+    /// Returns whether the call asks this provider for a bid. (`MK-16`)
     #[must_use]
     pub fn invites(&self, provider: &NodeId) -> bool {
         self.invited.invites(&self.id.0, provider)
@@ -81,7 +81,7 @@ impl Statement for Call {
     }
 }
 
-/// The smallest power of two that is not below `tokens`, as its exponent. (`MK-2`)
+/// Returns the smallest power of two that is not below `tokens`, as its exponent. (`MK-2`)
 #[must_use]
 pub fn size_class(tokens: u64) -> u8 {
     // An exponent of a u64 is at most 64.

@@ -30,7 +30,7 @@ impl Share {
         millionths < u128::from(self.0)
     }
 
-    /// The share of a crowd in which about `wanted` are found.
+    /// Returns the share of a crowd in which about `wanted` are found.
     #[must_use]
     fn of(wanted: u64, crowd: u64) -> Self {
         let share = wanted.saturating_mul(1_000_000).checked_div(crowd).unwrap_or(1_000_000);

@@ -27,7 +27,7 @@ impl Leases {
         }
     }
 
-    /// The lease for a model and tier, if one stands.
+    /// Returns the lease for a model and tier, if one stands.
     #[must_use]
     pub fn find(&self, now: Time, model: &ModelId, tier: Tier) -> Option<&Candidate> {
         self.held

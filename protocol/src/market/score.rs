@@ -47,19 +47,21 @@ impl Standing {
         Self { place: Place::Proven, level: u8::MAX, locks: Nano::ZERO, challenge_s: 0, refused: None };
 }
 
-/// The most that the order can cost at this bid's price. `None` where the amount does not fit.
+/// Returns the most that the order can cost at this bid's price. `None` where the amount does not
+/// fit.
 #[must_use]
 pub fn cost(order: &Order, bid: &Bid) -> Option<Nano> {
     bid.price.cost_max(&order.task)
 }
 
-/// What the buyer's wait until the first token is worth.
+/// Returns what the buyer's wait until the first token is worth.
 #[must_use]
 pub fn wait_cost(order: &Order, bid: &Bid) -> Nano {
     Nano(order.nano_per_ms.saturating_mul(u64::from(bid.first_token_ms)))
 }
 
-/// What it is worth to the buyer that coins stay locked for a challenge time if it comes to that. (`MK-7`)
+/// Returns what it is worth to the buyer that coins stay locked for a challenge time if it comes to
+/// that. (`MK-7`)
 #[must_use]
 pub fn lock_cost(standing: &Standing) -> Nano {
     let nano_s = u128::from(standing.locks.0).saturating_mul(u128::from(standing.challenge_s));
@@ -67,7 +69,8 @@ pub fn lock_cost(standing: &Standing) -> Nano {
     Nano(u64::try_from(cost).unwrap_or(u64::MAX))
 }
 
-/// What a provider can be paid at the most before it has delivered more than one step: all of the input and 32 tokens.
+/// Returns what a provider can be paid at the most before it has delivered more than one step: all
+/// of the input and 32 tokens.
 #[must_use]
 pub fn first_step(order: &Order, price: &PriceSheet) -> Option<Nano> {
     match order.task.kind() {
@@ -77,13 +80,14 @@ pub fn first_step(order: &Order, price: &PriceSheet) -> Option<Nano> {
     }
 }
 
-/// How often the first step is counted with a provider of this level: it is what a stranger may be gone with.
+/// Returns how often the first step is counted with a provider of this level: it is what a stranger
+/// may be gone with.
 #[must_use]
 pub const fn step_weight(level: u8) -> u64 {
     if level == 0 { limits::FIRST_STEP_WEIGHT } else { 0 }
 }
 
-/// The score of a bid, of a bidder whose first step counts so often. (`MK-7`)
+/// Returns the score of a bid, of a bidder whose first step counts so often. (`MK-7`)
 #[must_use]
 pub fn score(order: &Order, bid: &Bid, standing: &Standing, weight: u64) -> Option<Score> {
     let risk = Nano(first_step(order, &bid.price)?.0.checked_mul(weight)?);

@@ -49,7 +49,8 @@ pub struct Seeks {
 }
 
 impl Seeks {
-    /// Whether it is time to seek a model: not for a while after answers came, sooner after silence. (`MK-18`)
+    /// Returns whether it is time to seek a model: not for a while after answers came, sooner after
+    /// silence. (`MK-18`)
     #[must_use]
     pub fn is_due(&self, now: Time, model: &ModelId) -> bool {
         match self.newest.get(model) {

@@ -112,7 +112,8 @@ impl Initiator {
     }
 }
 
-/// The provider's side: takes the client's first message and gives the session and the reply (`SE-8`).
+/// Returns the provider's side: takes the client's first message and gives the session and the
+/// reply (`SE-8`).
 ///
 /// A replayed first message gives a session that the replayer cannot use, because the reply's ephemeral key is
 /// fresh; the first frame that opens shows that the client is really there.

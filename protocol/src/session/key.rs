@@ -18,7 +18,7 @@ impl StaticKey {
         Self { public: PublicKey::from(&secret).to_bytes(), secret }
     }
 
-    /// The public half: the 32 bytes of the point's u-coordinate.
+    /// Returns the public half: the 32 bytes of the point's u-coordinate.
     #[must_use]
     pub const fn public(&self) -> [u8; 32] {
         self.public
@@ -30,7 +30,7 @@ impl StaticKey {
 }
 
 impl fmt::Debug for StaticKey {
-    /// The public half only.
+    /// Returns the public half only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StaticKey(")?;
         crate::ident::write_hex(f, &self.public())?;

@@ -46,18 +46,18 @@ pub enum PaddingError {
     NotZero,
 }
 
-/// The block size for a body of `body` bytes, or `None` where no block holds it (`SE-13`).
+/// Returns the block size for a body of `body` bytes, or `None` where no block holds it (`SE-13`).
 pub(super) fn bucket(body: usize) -> Option<usize> {
     let bytes = body.checked_add(HEADER_BYTES)?.checked_next_power_of_two()?.max(BUCKET_BYTES_MIN);
     (bytes <= BUCKET_BYTES_MAX).then_some(bytes)
 }
 
-/// Whether an honest block can have this size.
+/// Returns whether an honest block can have this size.
 pub(super) fn is_bucket(bytes: usize) -> bool {
     bytes.is_power_of_two() && (BUCKET_BYTES_MIN..=BUCKET_BYTES_MAX).contains(&bytes)
 }
 
-/// The block for `body`, or `None` where the body is longer than [`BODY_BYTES_MAX`].
+/// Returns the block for `body`, or `None` where the body is longer than [`BODY_BYTES_MAX`].
 pub(super) fn pad(body: &[u8], last: bool) -> Option<Zeroizing<Vec<u8>>> {
     let bytes = bucket(body.len())?;
     // All at once: a buffer that grows would leave copies of the body behind.
@@ -69,7 +69,7 @@ pub(super) fn pad(body: &[u8], last: bool) -> Option<Zeroizing<Vec<u8>>> {
     Some(block)
 }
 
-/// The body of `block` and whether it is the last of its message.
+/// Returns the body of `block` and whether it is the last of its message.
 pub(super) fn unpad(block: &[u8]) -> Result<(&[u8], bool), PaddingError> {
     let too_short = PaddingError::Bucket { block: block.len(), body: 0 };
     let (&first, rest) = block.split_first().ok_or(too_short)?;

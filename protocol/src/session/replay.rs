@@ -31,7 +31,7 @@ impl Window {
         Self { next: 0, opened: 0, seen: [0; WORDS] }
     }
 
-    /// Whether frame `nonce` may still be opened. Changes nothing.
+    /// Returns whether frame `nonce` may still be opened. Changes nothing.
     pub(super) fn check(&self, nonce: u64) -> Result<(), Stale> {
         if nonce >= self.next {
             Ok(())
@@ -59,8 +59,8 @@ impl Window {
         self.opened = self.opened.saturating_add(1);
     }
 
-    /// Whether a number below the highest opened one was not opened (yet). No number is opened twice, so
-    /// counting them is enough.
+    /// Returns whether a number below the highest opened one was not opened (yet). No number is
+    /// opened twice, so counting them is enough.
     pub(super) const fn has_gap(&self) -> bool {
         self.opened != self.next
     }

@@ -31,13 +31,13 @@ pub(super) const KEY_BYTES: usize = 32;
 /// Bytes that the cipher appends to what it encrypts.
 pub(super) const TAG_BYTES: usize = 16;
 
-/// A snow builder for `pattern` (one of the constants above) with the next 32 bytes of `entropy` as the
-/// handshake's ephemeral secret.
+/// Returns a snow builder for `pattern` (one of the constants above) with the next 32 bytes of
+/// `entropy` as the handshake's ephemeral secret.
 pub(super) fn builder<'keys>(pattern: &str, entropy: &mut Entropy) -> snow::Builder<'keys> {
     with_ephemeral(pattern, Ephemeral(Some(Zeroizing::new(entropy.bytes()))))
 }
 
-/// The same for the receiver of a one-way message, which has no ephemeral key of its own.
+/// Returns the same for the receiver of a one-way message, which has no ephemeral key of its own.
 pub(super) fn builder_without_entropy<'keys>(pattern: &str) -> snow::Builder<'keys> {
     with_ephemeral(pattern, Ephemeral(None))
 }
@@ -88,7 +88,7 @@ struct X25519 {
 }
 
 impl X25519 {
-    /// What snow holds before it sets or generates a key; it is never used for an exchange.
+    /// Returns what snow holds before it sets or generates a key; it is never used for an exchange.
     fn unset() -> Self {
         Self { secret: StaticSecret::from([0; KEY_BYTES]), public: PublicKey::from([0; KEY_BYTES]) }
     }

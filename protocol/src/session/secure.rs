@@ -177,15 +177,15 @@ impl Secure {
         Ok(Opened { body: body.to_vec(), last })
     }
 
-    /// Whether a frame below the highest one opened is missing. A message is whole only when its last frame
-    /// was opened and nothing is missing (`SE-20`).
+    /// Returns whether a frame below the highest one opened is missing. A message is whole only
+    /// when its last frame was opened and nothing is missing (`SE-20`).
     #[must_use]
     pub fn has_gap(&self) -> bool {
         self.window.has_gap()
     }
 
-    /// The handshake hash: 32 bytes, equal on both sides and different for every session; not a secret.
-    /// Evidence about the provider's machine is bound to it (`SE-10`).
+    /// Returns the handshake hash: 32 bytes, equal on both sides and different for every session;
+    /// not a secret. Evidence about the provider's machine is bound to it (`SE-10`).
     #[must_use]
     pub const fn binding(&self) -> [u8; 32] {
         self.binding

@@ -91,7 +91,7 @@ fn within<T: bincode::Decode<()>, const MAX: usize>(bytes: &[u8]) -> Result<T, D
 }
 
 impl bincode::Encode for AgreedTerms {
-    /// The terms alone: the account follows from them.
+    /// Returns the terms alone: the account follows from them.
     fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
         bincode::Encode::encode::<E>(&**self, encoder)
     }

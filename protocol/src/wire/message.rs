@@ -21,7 +21,8 @@ pub enum Gossip {
 }
 
 impl Gossip {
-    /// Who the statement says has made it, if it can be read; whether that is so, its signature tells.
+    /// Returns who the statement says has made it, if it can be read; whether that is so, its
+    /// signature tells.
     #[must_use]
     pub fn author(&self) -> Option<NodeId> {
         match self {

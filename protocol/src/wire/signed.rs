@@ -28,7 +28,7 @@ pub enum SignedFault {
 pub trait Statement: bincode::Decode<()> {
     /// The domain of its signature.
     const DOMAIN: Domain;
-    /// Who must have signed it.
+    /// Returns who must have signed it.
     fn signer(&self) -> NodeId;
 }
 
@@ -73,7 +73,7 @@ impl Signed {
         }
     }
 
-    /// Whether `signer` signed the body in this domain.
+    /// Returns whether `signer` signed the body in this domain.
     #[must_use]
     pub fn is_by(&self, signer: NodeId, domain: Domain) -> bool {
         signer.verifies(domain, &self.body, &self.signature)

@@ -57,7 +57,7 @@ struct Batch {
 }
 
 impl AnswerStream {
-    /// A job whose task has just come.
+    /// Creates a job whose task has just come.
     #[must_use]
     pub fn new(now: Time, job: JobId, model: ModelId, price: PriceSheet, task: &Task) -> Self {
         let delivered = Delivered { rows_wanted: task.rows(), ..Delivered::default() };
@@ -87,8 +87,8 @@ impl AnswerStream {
         self.input_tokens = input_tokens;
     }
 
-    /// What `tokens` more output would add to the bill if the answer ended with them: the input is worked off before the
-    /// first of them, and an `End` makes all of it due.
+    /// Returns what `tokens` more output would add to the bill if the answer ended with them: the
+    /// input is worked off before the first of them, and an `End` makes all of it due.
     #[must_use]
     pub fn cost_of_next(&self, tokens: u64) -> Nano {
         let output = self.output_tokens().saturating_add(self.gathered_count()).saturating_add(tokens);
@@ -97,7 +97,7 @@ impl AnswerStream {
             .map_or(Nano(u64::MAX), |cost| cost.saturating_minus(self.cost))
     }
 
-    /// Whether tokens wait for their chunk.
+    /// Returns whether tokens wait for their chunk.
     #[must_use]
     pub fn has_gathered(&self) -> bool {
         self.gathered_count() > 0
@@ -147,7 +147,7 @@ impl AnswerStream {
         self.receipt_tokens = tokens.max(1);
     }
 
-    /// A receipt for what was sent without one, in a chunk of no tokens. (`WR-18`)
+    /// Returns a receipt for what was sent without one, in a chunk of no tokens. (`WR-18`)
     pub fn sign_now(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
         if self.since_receipt.chunks == 0 || self.ended {
             return None;
@@ -156,7 +156,7 @@ impl AnswerStream {
         self.chunk(now, provider, &nothing, true)
     }
 
-    /// The chunk of gathered tokens, if it waited long enough.
+    /// Returns the chunk of gathered tokens, if it waited long enough.
     pub fn flush_due(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
         let due = self.batch.since.is_some_and(|since| now >= since + limits::CHUNK_WAIT);
         if due { self.flush(now, provider) } else { None }
@@ -203,7 +203,7 @@ impl AnswerStream {
         Some(chunk)
     }
 
-    /// Whether the client must be able to pay for what it has. (`WR-3`)
+    /// Returns whether the client must be able to pay for what it has. (`WR-3`)
     fn is_receipt_due(&self, now: Time) -> bool {
         self.next == 1
             || self.since_receipt.tokens >= self.receipt_tokens
@@ -225,14 +225,14 @@ impl AnswerStream {
         receipt.sign(provider)
     }
 
-    /// What was billed since this was last asked.
+    /// Returns what was billed since this was last asked.
     pub fn newly_billed(&mut self) -> Nano {
         let new = self.cost.saturating_minus(self.counted);
         self.counted = self.cost;
         new
     }
 
-    /// The client has everything before `next`. Returns whether that was news.
+    /// Notes that the client has everything before `next`. Returns whether that was news.
     pub fn acked(&mut self, now: Time, next: u32) -> bool {
         let before = self.unacked.len();
         while self.unacked.front().is_some_and(|chunk| chunk.index < next) {
@@ -249,32 +249,33 @@ impl AnswerStream {
         news
     }
 
-    /// The final receipt, once the answer has ended.
+    /// Returns the final receipt, once the answer has ended.
     #[must_use]
     pub fn last_chunk(&self) -> Option<&Chunk> {
         self.unacked.back().filter(|_| self.ended)
     }
 
-    /// Whether the answer has ended and all of it is acknowledged.
+    /// Returns whether the answer has ended and all of it is acknowledged.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.ended && self.unacked.is_empty()
     }
 
-    /// Whether the answer has ended.
+    /// Returns whether the answer has ended.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Whether another chunk may leave before one is acknowledged.
+    /// Returns whether another chunk may leave before one is acknowledged.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.unacked.len() < limits::CHUNKS_UNACKED_MAX
     }
 
-    /// What to repeat now: the first of what is unacknowledged, after a silence that doubles each time. A client that
-    /// acknowledges nothing costs four repetitions of [`limits::REPEAT_BYTES_MAX`]; one that acknowledges gets the rest. (`WR-12`)
+    /// Returns what to repeat now: the first of what is unacknowledged, after a silence that
+    /// doubles each time. A client that acknowledges nothing costs four repetitions of
+    /// [`limits::REPEAT_BYTES_MAX`]; one that acknowledges gets the rest. (`WR-12`)
     pub fn repeats(&mut self, now: Time) -> Vec<Chunk> {
         let due = !self.unacked.is_empty() && now >= self.repeat_at();
         if !due {
@@ -291,25 +292,25 @@ impl AnswerStream {
         self.unacked.iter().take_while(fits).cloned().collect()
     }
 
-    /// When the next repetition is due.
+    /// Returns when the next repetition is due.
     fn repeat_at(&self) -> Time {
         let wait = limits::CHUNK_RETRY.0.saturating_mul(1u64.checked_shl(self.repeated).unwrap_or(u64::MAX));
         self.sent_at + Span(wait)
     }
 
-    /// Everything unacknowledged from `next` on: the client says that it misses it.
+    /// Returns everything unacknowledged from `next` on: the client says that it misses it.
     #[must_use]
     pub fn missing(&self, next: u32) -> Vec<Chunk> {
         self.unacked.iter().filter(|chunk| chunk.index >= next).cloned().collect()
     }
 
-    /// Whether the client has been silent for too long.
+    /// Returns whether the client has been silent for too long.
     #[must_use]
     pub fn is_abandoned(&self, now: Time) -> bool {
         !self.unacked.is_empty() && now >= self.acked_at + limits::CLIENT_WAIT
     }
 
-    /// When something of the above is due.
+    /// Returns when something of the above is due.
     #[must_use]
     pub fn wake_at(&self) -> Option<Time> {
         let flush = self.batch.since.map(|since| since + limits::CHUNK_WAIT);
@@ -330,7 +331,7 @@ impl AnswerStream {
         self.delivered.output_tokens
     }
 
-    /// The bill so far.
+    /// Returns the bill so far.
     #[must_use]
     pub const fn cost(&self) -> Nano {
         self.cost

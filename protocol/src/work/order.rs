@@ -157,7 +157,7 @@ pub enum OrderFault {
 }
 
 impl Task {
-    /// Which kind of work this is.
+    /// Returns which kind of work this is.
     #[must_use]
     pub const fn kind(&self) -> TaskKind {
         match self {
@@ -180,8 +180,8 @@ impl Task {
         }
     }
 
-    /// The most input tokens that any tokenizer can make of this: one a byte, and room for the template.
-    /// A provider that claims more is not believed. (`WR-8`)
+    /// Returns the most input tokens that any tokenizer can make of this: one a byte, and room for
+    /// the template. A provider that claims more is not believed. (`WR-8`)
     #[must_use]
     pub fn input_tokens_max(&self) -> u64 {
         let (items, forced) = match self {
@@ -201,7 +201,7 @@ impl Task {
         }
     }
 
-    /// The most output tokens of this task.
+    /// Returns the most output tokens of this task.
     #[must_use]
     pub const fn output_tokens_max(&self) -> u64 {
         match self {
@@ -210,14 +210,15 @@ impl Task {
         }
     }
 
-    /// The most prefix tokens that fit beside the text of this task. (`WR-1`)
+    /// Returns the most prefix tokens that fit beside the text of this task. (`WR-1`)
     #[must_use]
     pub fn prefix_tokens_max(&self) -> usize {
         limits::TASK_AND_PREFIX_BYTES_MAX.saturating_sub(self.text_bytes()) / PREFIX_TOKEN_BYTES
     }
 
-    /// What is left of the task when these tokens, or this many vectors, have been delivered: the next provider goes on
-    /// where the last one stopped. `max_tokens` counts the tokens after the prefix. (`WR-13`)
+    /// Returns what is left of the task when these tokens, or this many vectors, have been
+    /// delivered: the next provider goes on where the last one stopped. `max_tokens` counts the
+    /// tokens after the prefix. (`WR-13`)
     #[must_use]
     pub fn rest_after(&self, delivered: &[u32], rows: u32) -> Self {
         match self {

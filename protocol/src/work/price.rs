@@ -29,7 +29,8 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    /// The part of the price per job and of the input that is earned, as numerator and denominator.
+    /// Returns the part of the price per job and of the input that is earned, as numerator and
+    /// denominator.
     fn share(&self) -> (u128, u128) {
         let (done, whole) = if self.rows_wanted > 0 {
             (u128::from(self.rows), u128::from(self.rows_wanted))
@@ -42,8 +43,9 @@ impl Delivered {
 }
 
 impl PriceSheet {
-    /// What is due for a part of an answer: its output tokens in full, and of the price per job and the input the share
-    /// that was delivered, rounded down. `None` where it does not fit. (`WR-21`)
+    /// Returns what is due for a part of an answer: its output tokens in full, and of the price per
+    /// job and the input the share that was delivered, rounded down. `None` where it does not fit.
+    /// (`WR-21`)
     ///
     /// It is never above [`Self::cost`] of [`limits::RECEIPT_TOKENS`] output tokens, or of those delivered if they are
     /// more, and grows only with what is delivered.
@@ -55,8 +57,8 @@ impl PriceSheet {
         Nano(u64::try_from(earned).ok()?).plus(per_thousand(self.output_per_k, delivered.output_tokens)?)
     }
 
-    /// The bill for a whole answer of a number of tokens: each part rounded up to whole nano. `None` where it does not fit.
-    /// (`WR-7`)
+    /// Returns the bill for a whole answer of a number of tokens: each part rounded up to whole
+    /// nano. `None` where it does not fit. (`WR-7`)
     #[must_use]
     pub fn cost(&self, input_tokens: u64, output_tokens: u64) -> Option<Nano> {
         let input = per_thousand(self.input_per_k, input_tokens)?;
@@ -64,13 +66,15 @@ impl PriceSheet {
         self.per_job.plus(input)?.plus(output)
     }
 
-    /// The most that `task` can cost: what a bid is compared by, and what a budget is held against.
+    /// Returns the most that `task` can cost: what a bid is compared by, and what a budget is held
+    /// against.
     #[must_use]
     pub fn cost_max(&self, task: &Task) -> Option<Nano> {
         self.cost(task.input_tokens_max(), task.output_tokens_max())
     }
 
-    /// All three prices times `ppm` millionths, rounded down. `None` where one does not fit.
+    /// Returns all three prices times `ppm` millionths, rounded down. `None` where one does not
+    /// fit.
     #[must_use]
     pub fn scaled(&self, ppm: u64) -> Option<Self> {
         let scale = |nano: Nano| {
@@ -84,7 +88,7 @@ impl PriceSheet {
         })
     }
 
-    /// Whether no price of `self` is below that of `floor`.
+    /// Returns whether no price of `self` is below that of `floor`.
     #[must_use]
     pub fn covers(&self, floor: &Self) -> bool {
         self.per_job >= floor.per_job

@@ -35,7 +35,8 @@ impl core::fmt::Debug for Transcript {
 }
 
 impl Transcript {
-    /// The hash before the first chunk: it binds the job, the model and the task's exact bytes.
+    /// Returns the hash before the first chunk: it binds the job, the model and the task's exact
+    /// bytes.
     #[must_use]
     pub fn begin(job: JobId, model: ModelId, task: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("bombyx/1/transcript");
@@ -43,7 +44,7 @@ impl Transcript {
         Self(*hasher.finalize().as_bytes())
     }
 
-    /// The hash after one more chunk of exactly these bytes.
+    /// Returns the hash after one more chunk of exactly these bytes.
     #[must_use]
     pub fn then(self, index: u32, content: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("bombyx/1/transcript");
@@ -59,13 +60,14 @@ impl Receipt {
         Signed::new(provider, Domain::Receipt, codec::encode(self))
     }
 
-    /// The client's countersignature under a final receipt: the service was as stated. (`WR-10`)
+    /// Returns the client's countersignature under a final receipt: the service was as stated.
+    /// (`WR-10`)
     #[must_use]
     pub fn countersign(signed: &Signed, client: &Identity) -> Signature {
         client.sign(Domain::Countersign, &signed.body)
     }
 
-    /// Whether `signature` is `client`'s countersignature under `signed`.
+    /// Returns whether `signature` is `client`'s countersignature under `signed`.
     #[must_use]
     pub fn countersigned(signed: &Signed, client: NodeId, signature: &Signature) -> bool {
         client.verifies(Domain::Countersign, &signed.body, signature)

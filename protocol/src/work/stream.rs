@@ -53,7 +53,7 @@ pub struct CheckedChunk {
 }
 
 impl CheckedChunk {
-    /// Whether it brings the answer on: an empty chunk does not.
+    /// Returns whether it brings the answer on: an empty chunk does not.
     #[must_use]
     pub const fn is_useful(&self) -> bool {
         match &self.content {
@@ -84,7 +84,7 @@ pub enum StreamFault {
 }
 
 impl Stream {
-    /// The stream of a job at an agreed price.
+    /// Creates the stream of a job at an agreed price.
     #[must_use]
     pub fn new(provider: NodeId, model: ModelId, job: JobId, price: PriceSheet, task: &Task) -> Self {
         Self {
@@ -220,7 +220,7 @@ impl Stream {
         }
     }
 
-    /// The chunk that is waited for.
+    /// Returns the chunk that is waited for.
     #[must_use]
     pub const fn next(&self) -> u32 {
         self.next
@@ -232,25 +232,25 @@ impl Stream {
         self.finish
     }
 
-    /// The newest receipt.
+    /// Returns the newest receipt.
     #[must_use]
     pub const fn receipt(&self) -> Option<&Signed> {
         self.receipt.as_ref()
     }
 
-    /// Whether anything of use has arrived: a token or a vector.
+    /// Returns whether anything of use has arrived: a token or a vector.
     #[must_use]
     pub const fn has_content(&self) -> bool {
         self.delivered > 0 || self.rows > 0
     }
 
-    /// What a window of tokens after a cancellation may still come to.
+    /// Returns what a window of tokens after a cancellation may still come to.
     #[must_use]
     pub fn cost_of_window(&self, input_tokens_max: u64) -> Nano {
         self.price.cost(input_tokens_max, limits::WINDOW_TOKENS).unwrap_or(Nano::ZERO)
     }
 
-    /// The bill so far.
+    /// Returns the bill so far.
     #[must_use]
     pub const fn cost(&self) -> Nano {
         self.cost

@@ -84,7 +84,7 @@ impl GatewayConfig {
     }
 }
 
-/// Whether an address can be reached from this machine alone.
+/// Returns whether an address can be reached from this machine alone.
 #[must_use]
 pub(crate) fn is_loopback(address: &SocketAddr) -> bool {
     // `::ffff:127.0.0.1` is this machine as well, `::ffff:192.0.2.1` is not.
@@ -124,7 +124,7 @@ mod tests {
         }
     }
 
-    /// Whether a gateway on `listen` with this key may start.
+    /// Returns whether a gateway on `listen` with this key may start.
     fn gateway(listen: &str, key: &str) -> Result<(), String> {
         let mut config = NodeConfig::default();
         config.gateway.enabled = true;

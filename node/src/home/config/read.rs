@@ -20,7 +20,8 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 const LIKENESS_MIN: f64 = 0.6;
 
 impl NodeConfig {
-    /// The configuration of the node in `home`: its file, if there is one, and the variables of this process.
+    /// Returns the configuration of the node in `home`: its file, if there is one, and the
+    /// variables of this process.
     ///
     /// # Errors
     /// [`ConfigError`] says where and what to write instead.
@@ -71,7 +72,7 @@ impl NodeConfig {
     }
 }
 
-/// `BOMBYX_LEDGER_URL` is `url` in `ledger`; variables of no section are not for the configuration.
+/// Splits the name of a variable: `BOMBYX_LEDGER_URL` is `url` in `ledger`; variables of no section are not for the configuration.
 fn section_and_key(variable: &str) -> Option<(String, String)> {
     let (section, key) = variable.strip_prefix("BOMBYX_")?.split_once('_')?;
     let section = section.to_ascii_lowercase();
@@ -79,7 +80,8 @@ fn section_and_key(variable: &str) -> Option<(String, String)> {
     known.then(|| (section, key.to_ascii_lowercase()))
 }
 
-/// The value of a variable in the type that its key has: a number or truth value, a text, or a list of texts.
+/// Returns the value of a variable in the type that its key has: a number or truth value, a text,
+/// or a list of texts.
 fn typed_value(section: &str, key: &str, text: &str) -> Result<Value, toml::de::Error> {
     let list = text.split(',').filter(|part| !part.is_empty()).map(Value::from).collect();
     let readings = [

@@ -211,7 +211,7 @@ impl TryFrom<String> for Credit {
 }
 
 impl LedgerNetwork {
-    /// TON's global id of the network, which is part of every channel's terms.
+    /// Returns TON's global id of the network, which is part of every channel's terms.
     #[must_use]
     pub const fn id(self) -> i32 {
         match self {
@@ -223,7 +223,7 @@ impl LedgerNetwork {
 }
 
 impl LedgerConfig {
-    /// The least time between two looks at a channel that nothing urges.
+    /// Returns the least time between two looks at a channel that nothing urges.
     #[must_use]
     pub const fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms)
@@ -231,7 +231,7 @@ impl LedgerConfig {
 }
 
 impl GatewayConfig {
-    /// The key, if there is one: white space is none.
+    /// Returns the key, if there is one: white space is none.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         Some(self.key.trim()).filter(|key| !key.is_empty())
@@ -239,8 +239,9 @@ impl GatewayConfig {
 }
 
 impl ProvideConfig {
-    /// The least challenge time of a channel. Where coins are worth something it is an hour or more: time to see a close and to
-    /// answer it with a slow ledger, a restart or an outage between. (`CH-35`)
+    /// Returns the least challenge time of a channel. Where coins are worth something it is an hour
+    /// or more: time to see a close and to answer it with a slow ledger, a restart or an outage
+    /// between. (`CH-35`)
     #[must_use]
     pub const fn challenge_least_s(&self, network: LedgerNetwork) -> u32 {
         match (self.challenge_s, network) {
@@ -250,7 +251,7 @@ impl ProvideConfig {
         }
     }
 
-    /// The price of every model.
+    /// Returns the price of every model.
     #[must_use]
     pub const fn price(&self) -> PriceSheet {
         PriceSheet { per_job: self.price_job.0, input_per_k: self.price_in.0, output_per_k: self.price_out.0 }
@@ -283,8 +284,8 @@ impl Default for LedgerConfig {
 }
 
 impl ProvideConfig {
-    /// What is served to a client before its channel is seen on the ledger: on a network whose coins are worth something,
-    /// nothing unless the owner says so.
+    /// Returns what is served to a client before its channel is seen on the ledger: on a network
+    /// whose coins are worth something, nothing unless the owner says so.
     pub(crate) fn credit(&self, network: LedgerNetwork) -> Nano {
         let unset = match network {
             LedgerNetwork::Devnet => Nano(1_000_000),

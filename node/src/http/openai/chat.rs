@@ -141,7 +141,7 @@ fn refuse_unsupported(fields: &Fields<'_>) -> Result<(), ApiError> {
     fields.refuse("audio", |_| false)
 }
 
-/// Without a temperature the likeliest token is taken: the same answer from every provider, which can be checked.
+/// Returns the sampling that is asked for. Without a temperature the likeliest token is taken: the same answer from every provider, which can be checked.
 fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiError> {
     let seed = match fields.value("seed") {
         // Seeds may be negative in this interface: any 64 bits will do.

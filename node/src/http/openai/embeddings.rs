@@ -64,7 +64,7 @@ fn item(index: usize, row: &[f32], base64: bool) -> Value {
     json!({ "object": "embedding", "index": index, "embedding": embedding })
 }
 
-/// The inputs, and whether vectors are wanted as base64.
+/// Returns the inputs, and whether vectors are wanted as base64.
 fn read(fields: &Fields<'_>) -> Result<(Vec<String>, bool), ApiError> {
     let wrong =
         || fields.wrong("input", "must be a string or a list of strings; token ids are not supported");

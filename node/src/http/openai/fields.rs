@@ -19,7 +19,7 @@ impl<'a> Fields<'a> {
         Self { map, path }
     }
 
-    /// The field's full name, such as `messages[0].role`.
+    /// Returns the field's full name, such as `messages[0].role`.
     pub(super) fn name(&self, field: &str) -> String {
         if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
     }
@@ -59,7 +59,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.wrong(field, &format!("must be a whole number from {min} to {max}")))
     }
 
-    /// A decimal number from 0 to `max`, in thousandths.
+    /// Returns a decimal number from 0 to `max`, in thousandths.
     pub(super) fn thousandths(&self, field: &str, max: u32) -> Result<Option<u32>, ApiError> {
         let Some(value) = self.value(field) else { return Ok(None) };
         let number = value.as_f64().filter(|number| (0.0..=f64::from(max)).contains(number));

@@ -51,7 +51,8 @@ pub(in crate::http) async fn one(
     found.map(|(name, offered)| Json(card(name, offered))).ok_or_else(|| unknown(&name))
 }
 
-/// The model that `name` means: an id, a name of the catalogue, or a name that exactly one offered model has.
+/// Returns the model that `name` means: an id, a name of the catalogue, or a name that exactly one
+/// offered model has.
 pub(super) async fn resolve(node: &NodeHandle, name: &str, kind: TaskKind) -> Result<KnownModel, ApiError> {
     let known = |id, name: &str| KnownModel { id, name: name.to_owned() };
     if let Ok((id, does)) = models::named(name) {
@@ -79,7 +80,8 @@ pub(super) async fn resolve(node: &NodeHandle, name: &str, kind: TaskKind) -> Re
     }
 }
 
-/// What is offered. The first question of a while makes the node seek; the answers take a moment.
+/// Returns what is offered. The first question of a while makes the node seek; the answers take a
+/// moment.
 async fn asks(node: &NodeHandle) -> Result<Vec<Ask>, ApiError> {
     let until = Instant::now() + SEEK_PATIENCE;
     loop {

@@ -9,8 +9,9 @@ use crate::http::errors::ApiError;
 use crate::http::gateway::GatewayPolicy;
 use crate::http::limits::DEADLINE_MS_MAX;
 
-/// The order for a task, with the limits that the request's `bombyx` object sets or the gateway's own. What the owner
-/// allows a request to cost is a ceiling: a caller can ask for less and never for more.
+/// Returns the order for a task, with the limits that the request's `bombyx` object sets or the
+/// gateway's own. What the owner allows a request to cost is a ceiling: a caller can ask for less
+/// and never for more.
 pub(super) fn order(
     model: ModelId,
     task: Task,

@@ -27,7 +27,7 @@ pub struct Devnet {
 }
 
 impl Devnet {
-    /// A devnet on the machine's clock.
+    /// Creates a devnet on the machine's clock.
     ///
     /// # Errors
     /// [`ChainError::Unreadable`] if the built-in configuration does not load, which is a bug.
@@ -35,7 +35,8 @@ impl Devnet {
         Self::with(State::new(None)?)
     }
 
-    /// A devnet whose clock starts at `now_s` (unix seconds) and stands still but for [`Self::advance`].
+    /// Returns a devnet whose clock starts at `now_s` (unix seconds) and stands still but for
+    /// [`Self::advance`].
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -47,7 +48,7 @@ impl Devnet {
         Ok(Self { state: Arc::new(Mutex::new(state)), coin: CoinName::default() })
     }
 
-    /// The same with another name of the coin on its page.
+    /// Returns the same with another name of the coin on its page.
     #[must_use]
     pub fn naming(self, coin: CoinName) -> Self {
         Self { coin, ..self }
@@ -57,8 +58,9 @@ impl Devnet {
         &self.coin
     }
 
-    /// The same with blocks: a message from outside is executed in the next one ([`Self::produce_block`]), and a message
-    /// between accounts `hop` blocks after the one that sent it. Without this everything happens at once.
+    /// Returns the same with blocks: a message from outside is executed in the next one
+    /// ([`Self::produce_block`]), and a message between accounts `hop` blocks after the one that
+    /// sent it. Without this everything happens at once.
     #[must_use]
     pub fn in_blocks(self, hop: u32) -> Self {
         self.state().gather_in_blocks(hop);
@@ -80,8 +82,9 @@ impl Devnet {
         }
     }
 
-    /// The same with another code wherever `original` is deployed, under the original's address and shown as the original.
-    /// It is for tests of tests: does a suite notice that a contract is wrong?
+    /// Returns the same with another code wherever `original` is deployed, under the original's
+    /// address and shown as the original. It is for tests of tests: does a suite notice that a
+    /// contract is wrong?
     #[must_use]
     pub fn substituting(self, original: Cell, code: Cell) -> Self {
         self.state().substitute = Some(Substitute { original, code });
@@ -96,7 +99,7 @@ impl Devnet {
         self.state().charge(prices)
     }
 
-    /// The configuration with the present prices, serialised.
+    /// Returns the configuration with the present prices, serialised.
     #[must_use]
     pub fn configuration(&self) -> Option<Vec<u8>> {
         self.state().configuration().map(Boc::encode)
@@ -112,13 +115,13 @@ impl Devnet {
         self.state().advance(seconds);
     }
 
-    /// Chain time in unix seconds.
+    /// Returns the chain time in unix seconds.
     #[must_use]
     pub fn now_s(&self) -> u32 {
         self.state().now_s()
     }
 
-    /// All fees ever collected, in nano: what the faucet gave less what accounts hold.
+    /// Returns all fees ever collected, in nano: what the faucet gave less what accounts hold.
     #[must_use]
     pub fn fees_collected(&self) -> u128 {
         let state = self.state();
@@ -159,7 +162,7 @@ impl Devnet {
     }
 }
 
-/// The number under which contracts know a get-method.
+/// Returns the number under which contracts know a get-method.
 pub(super) fn method_id(name: &str) -> u32 {
     u32::from(tycho_types::crc::crc_16(name.as_bytes())) | 0x1_0000
 }

@@ -99,7 +99,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// `manual_s` sets a clock that only [`Self::advance`] moves; otherwise time is the machine's.
+    /// Creates a chain; `manual_s` sets a clock that only [`Self::advance`] moves; otherwise time is the machine's.
     pub(super) fn new(manual_s: Option<u32>) -> Result<Self, ChainError> {
         let clock = manual_s.map_or(Clock::Host { ahead: 0 }, Clock::Manual);
         let started_s = clock.now_s();
@@ -136,7 +136,7 @@ impl State {
         Ok(())
     }
 
-    /// What it charges.
+    /// Returns what it charges.
     pub(super) fn prices(&self) -> Result<Prices, ChainError> {
         let cells = PARAMETERS.map(|number| self.parameter(number).unwrap_or_default());
         Prices::read(&cells)
@@ -155,7 +155,8 @@ impl State {
         }
     }
 
-    /// The newest block: the one produced last, or one for each arriving message and at least one each [`BLOCK_MS`].
+    /// Returns the newest block: the one produced last, or one for each arriving message and at
+    /// least one each [`BLOCK_MS`].
     pub(super) fn seqno(&self) -> u32 {
         if matches!(self.schedule, Schedule::Blocks { .. }) {
             return self.blocks;
@@ -169,7 +170,7 @@ impl State {
         self.minted
     }
 
-    /// All coins on all accounts and on their way between them.
+    /// Returns all coins on all accounts and on their way between them.
     pub(super) fn total_balance(&self) -> u128 {
         let accounts = self.accounts.values().filter_map(|shard| shard.load_account().ok().flatten());
         let held: u128 = accounts.map(|account| account.balance.tokens.into_inner()).sum();
@@ -268,7 +269,7 @@ impl State {
         arrived
     }
 
-    /// What a message does to its receiver, without doing it.
+    /// Returns what a message does to its receiver, without doing it.
     fn run(&self, message: Cell, to: &StdAddr, external: bool) -> Result<ExecutorOutput, ChainError> {
         if to.workchain != 0 {
             return Err(refused("the devnet has workchain 0 only".into()));
@@ -336,7 +337,7 @@ impl State {
         }
     }
 
-    /// The newest transactions of all accounts, newest first.
+    /// Returns the newest transactions of all accounts, newest first.
     pub(super) fn log(&self) -> impl Iterator<Item = &Record> {
         self.log.iter().rev()
     }
@@ -346,7 +347,7 @@ impl State {
         self.touched.iter().rev().copied()
     }
 
-    /// How many accounts there are.
+    /// Returns how many accounts there are.
     pub(super) fn accounts(&self) -> usize {
         self.accounts.len()
     }
@@ -356,22 +357,22 @@ impl State {
         self.mempool.len() + self.travelling.len()
     }
 
-    /// Logical time of the newest transaction.
+    /// Returns logical time of the newest transaction.
     pub(super) fn lt(&self) -> u64 {
         self.lt
     }
 
-    /// An account as the shard's state has it.
+    /// Returns an account as the shard's state has it.
     pub(super) fn shard_account(&self, address: Address) -> Option<&ShardAccount> {
         self.accounts.get(&std_address(address))
     }
 
-    /// The blockchain's parameters: a dictionary from numbers to cells.
+    /// Returns the blockchain's parameters: a dictionary from numbers to cells.
     pub(super) fn configuration(&self) -> Option<&Cell> {
         self.config.raw.params.as_dict().root().as_ref()
     }
 
-    /// One of them.
+    /// Returns one of them.
     pub(super) fn parameter(&self, number: u32) -> Option<Cell> {
         self.config.raw.params.as_dict().get(number).ok().flatten()
     }
@@ -406,7 +407,7 @@ impl State {
         self.history.get(&std_address(address)).into_iter().flat_map(|list| list.iter().rev())
     }
 
-    /// The newest transaction's hash, zeros for none.
+    /// Returns the newest transaction's hash, zeros for none.
     pub(super) fn last_hash(&self, address: Address) -> [u8; 32] {
         self.accounts.get(&std_address(address)).map_or([0; 32], |shard| shard.last_trans_hash.0)
     }

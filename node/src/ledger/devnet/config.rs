@@ -63,7 +63,7 @@ const MASTERCHAIN_FORWARD: MsgForwardPrices = MsgForwardPrices {
     ..FORWARD
 };
 
-/// The configuration as the executor wants it.
+/// Returns the configuration as the executor wants it.
 pub(super) fn devnet_config(now_s: u32, prices: &Prices) -> Result<ParsedConfig, Error> {
     // The dictionary may not be empty, so it starts with its first parameter.
     let mut first = Dict::<u32, Cell>::new();

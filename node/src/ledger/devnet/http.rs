@@ -69,7 +69,7 @@ fn bad(what: impl Into<String>) -> Failure {
     Failure(StatusCode::UNPROCESSABLE_ENTITY, what.into())
 }
 
-/// The routes; mount them, or [`serve`] them.
+/// Returns the routes; mount them, or [`serve`] them.
 pub fn router(devnet: Devnet) -> Router {
     Router::new()
         .route("/api/v2/{method}", any(api))
@@ -208,7 +208,7 @@ async fn give_page(State(devnet): State<Devnet>, query: QueryResult) -> Response
     explorer::give(&devnet, text("address"), text("amount"))
 }
 
-/// An unreadable query counts as empty: what is missing then gets an answer in JSON.
+/// Reads a query; an unreadable one counts as empty: what is missing then gets an answer in JSON.
 fn pairs(query: QueryResult) -> HashMap<String, String> {
     query.map(|Query(pairs)| pairs).unwrap_or_default()
 }

@@ -212,13 +212,13 @@ fn tell(state: &mut State, question: Question) -> Result<Answer, Failure> {
     })
 }
 
-/// The name of a block; its hashes only tell blocks apart.
+/// Returns the name of a block; its hashes only tell blocks apart.
 fn block(workchain: i32, seqno: u32) -> Block {
     let hash = Sha256::new().chain_update(workchain.to_le_bytes()).chain_update(seqno.to_le_bytes());
     Block::whole(workchain, seqno, hash.finalize().into())
 }
 
-/// A block's head, without the rest of the block.
+/// Returns a block's head, without the rest of the block.
 fn head(state: &State, workchain: i32, seqno: u32) -> Result<Cell, Error> {
     let shard = if workchain == -1 { ShardIdent::MASTERCHAIN } else { ShardIdent::BASECHAIN };
     let info = BlockInfo {
@@ -241,7 +241,7 @@ fn head(state: &State, workchain: i32, seqno: u32) -> Result<Cell, Error> {
     CellBuilder::build_from(MerkleProof::create(root.as_ref(), AllBut(HashBytes::ZERO)).build()?)
 }
 
-/// The reference to the block before: its last logical time, number and hashes.
+/// Returns the reference to the block before: its last logical time, number and hashes.
 fn previous(seqno: u32) -> Result<Cell, Error> {
     let mut cell = CellBuilder::new();
     cell.store_u64(0)?;
@@ -250,7 +250,7 @@ fn previous(seqno: u32) -> Result<Cell, Error> {
     cell.build()
 }
 
-/// A shard's state with one account in it at most, pruned at the account.
+/// Makes a shard's state with one account in it at most, pruned at the account.
 fn shard_state(state: &State, account: [u8; 32], entry: Option<&ShardAccount>) -> Result<Cell, Error> {
     let mut accounts = ShardAccounts::new();
     let mut pruned = HashBytes::ZERO;

@@ -15,8 +15,8 @@ pub(super) struct Substitute {
 }
 
 impl Substitute {
-    /// The account `to` as the executor is to see it when `message` arrives: with the substitute's code, where the message
-    /// would deploy the original.
+    /// Returns the account `to` as the executor is to see it when `message` arrives: with the
+    /// substitute's code, where the message would deploy the original.
     pub(super) fn prepare(
         &self,
         shard: ShardAccount,
@@ -44,7 +44,7 @@ impl Substitute {
         Ok(ShardAccount { account: Lazy::new(&OptionalAccount(Some(account)))?, ..shard })
     }
 
-    /// What others see where `code` is.
+    /// Returns what others see where `code` is.
     pub(super) fn shown(&self, code: Cell) -> Cell {
         if code.repr_hash() == self.code.repr_hash() { self.original.clone() } else { code }
     }

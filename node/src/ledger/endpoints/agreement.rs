@@ -42,7 +42,8 @@ struct Discord<T> {
 }
 
 impl Endpoints {
-    /// One ledger of several connections, the preferred first. Each is asked for its network before it is believed.
+    /// Returns one ledger of several connections, the preferred first. Each is asked for its
+    /// network before it is believed.
     ///
     /// # Errors
     /// [`ChainError::Endpoint`] for none, or more than [`ENDPOINTS_MAX`].
@@ -55,7 +56,7 @@ impl Endpoints {
         Ok(Self { members, network_id })
     }
 
-    /// Those that do not rest first, each group in the order of the configuration.
+    /// Puts those that do not rest first, each group in the order of the configuration.
     fn order(&self) -> Vec<usize> {
         let now = Instant::now();
         let mut order: Vec<usize> = (0..self.members.len()).collect();
@@ -141,7 +142,7 @@ impl Endpoints {
         self.members.get(index).map_or_else(String::new, |member| member.chain.name())
     }
 
-    /// The error for answers that are no agreement; `tell` says what one of them is.
+    /// Returns the error for answers that are no agreement; `tell` says what one of them is.
     fn disagreement<T>(&self, what: &str, discord: &Discord<T>, tell: impl Fn(&T) -> String) -> ChainError {
         let Discord { said, errors } = discord;
         // A wrong network is for the operator to set right, and hides behind no failure of another.
@@ -325,7 +326,7 @@ impl Chain for Endpoints {
         self.members.iter().map(|member| member.chain.pace()).max().unwrap_or(REST)
     }
 
-    /// More than half of them are asked for each look: the slowest sets the time.
+    /// Returns more than half of them are asked for each look: the slowest sets the time.
     fn spacing(&self) -> Duration {
         self.members.iter().map(|member| member.chain.spacing()).max().unwrap_or_default()
     }

@@ -93,7 +93,7 @@ pub(crate) fn check(list: &str) -> Result<(), ChainError> {
     })
 }
 
-/// A text that is no endpoint, with the forms there are.
+/// Returns the error for a text that is no endpoint, with the forms there are.
 fn no_endpoint(text: &str, why: &str) -> ChainError {
     let reason = format!(
         "{why}; write `devnet`, `testnet`, `mainnet`, http://HOST:PORT, https://HOST, {}HOST:PORT/KEY, or a file that ends in \
@@ -111,7 +111,7 @@ fn read_rate(endpoint: &str, text: &str) -> Result<u32, ChainError> {
     })
 }
 
-/// The base URL of an HTTP endpoint of a list: with the path that it has at every service.
+/// Returns the base URL of an HTTP endpoint of a list: with the path that it has at every service.
 fn service(text: &str) -> String {
     let url = match text {
         "devnet" => DEVNET_URL,
@@ -123,7 +123,8 @@ fn service(text: &str) -> String {
     if url.ends_with(API_PATH) { url.to_owned() } else { format!("{url}{API_PATH}") }
 }
 
-/// The first HTTP service of a list, without the path of its interface: where a devnet has its faucet.
+/// Returns the first HTTP service of a list, without the path of its interface: where a devnet has
+/// its faucet.
 #[must_use]
 pub fn first_service(list: &str) -> Option<String> {
     let mut services = list
@@ -143,7 +144,7 @@ fn read_configuration(path: &str) -> Result<String, ChainError> {
     std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))
 }
 
-/// Some liteservers of a global configuration, each once.
+/// Draws some liteservers of a global configuration, each once.
 fn some_of(configuration: &str) -> Result<Vec<LiteAddress>, ChainError> {
     let mut servers: Vec<LiteAddress> = Vec::new();
     for server in LiteAddress::from_global_config(configuration)? {
@@ -184,7 +185,7 @@ impl Voice {
         Self { text: text.to_owned(), host: plain(host), port, key: Some(address.key) }
     }
 
-    /// Why it is the same as another one, if it is.
+    /// Says why it is the same as another one, if it is.
     fn is(&self, other: &Self, resolve: &Resolve<'_>) -> Option<&'static str> {
         if self.key.is_some() && self.key == other.key {
             return Some("both have one key");
@@ -207,7 +208,8 @@ impl Voice {
 /// The addresses of a host, in order; none for one that cannot be resolved now.
 type Resolve<'r> = dyn Fn(&str) -> Vec<IpAddr> + 'r;
 
-/// The first endpoint that is another one again: two answers of one voice are no agreement. (`LE-4`)
+/// Returns the first endpoint that is another one again: two answers of one voice are no agreement.
+/// (`LE-4`)
 fn twice(voices: &[Voice], resolve: &Resolve<'_>) -> Option<ChainError> {
     voices.iter().enumerate().find_map(|(index, voice)| {
         voices.iter().take(index).find_map(|earlier| {
@@ -223,7 +225,7 @@ fn twice(voices: &[Voice], resolve: &Resolve<'_>) -> Option<ChainError> {
     })
 }
 
-/// A host without the ways of writing it.
+/// Returns a host without the ways of writing it.
 fn plain(host: &str) -> String {
     let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
     let address = match host.as_str() {
@@ -233,7 +235,8 @@ fn plain(host: &str) -> String {
     address.map_or(host, |address| own(address).to_string())
 }
 
-/// One address for the many of this machine, and for an IPv4 address in IPv6's clothes. The further addresses of
+/// Returns one address for the many of this machine, and for an IPv4 address in IPv6's clothes. The
+/// further addresses of
 /// 127.0.0.0/8 can have servers of their own.
 fn own(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

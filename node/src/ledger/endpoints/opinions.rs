@@ -21,19 +21,20 @@ pub(super) struct Quorum {
 }
 
 impl Quorum {
-    /// More than half of the endpoints that there are.
+    /// Returns more than half of the endpoints that there are.
     pub(super) const fn majority(members: usize) -> usize {
         members / 2 + 1
     }
 
-    /// Whether so many equal answers of so many are an agreement: more than half of all endpoints, or, when some stay
-    /// silent, more than half of those that answered. One voice is none, unless there is only one. (`LE-1`)
+    /// Returns whether so many equal answers of so many are an agreement: more than half of all
+    /// endpoints, or, when some stay silent, more than half of those that answered. One voice is
+    /// none, unless there is only one. (`LE-1`)
     pub(super) const fn holds(self, equal: usize, answers: usize) -> bool {
         equal >= Self::majority(self.members) || (self.last && equal >= 2 && 2 * equal > answers)
     }
 }
 
-/// The largest group of answers that are equal in `essence`, if it is an agreement.
+/// Returns the largest group of answers that are equal in `essence`, if it is an agreement.
 pub(super) fn agreement<T, E: PartialEq>(
     said: &[Said<T>],
     quorum: Quorum,
@@ -46,14 +47,15 @@ pub(super) fn agreement<T, E: PartialEq>(
     quorum.holds(largest.len(), said.len()).then_some(largest)
 }
 
-/// What endpoints must agree on in an account: everything but the time of their newest blocks.
+/// Returns what endpoints must agree on in an account: everything but the time of their newest
+/// blocks.
 pub(super) fn essence(account: &Account) -> (u64, u64, Option<(HashBytes, HashBytes)>) {
     let contract = account.contract.as_ref();
     let hashes = contract.map(|contract| (*contract.code.repr_hash(), *contract.data.repr_hash()));
     (account.last_lt, account.balance.0, hashes)
 }
 
-/// The account that they agree on as of the newest block, and who says otherwise.
+/// Returns the account that they agree on as of the newest block, and who says otherwise.
 pub(super) fn account(said: &[Said<Account>], quorum: Quorum) -> Option<(Account, Vec<usize>)> {
     let agreed = agreement(said, quorum, essence)?;
     let newest = agreed.iter().max_by_key(|said| said.what.chain_time_s)?;
@@ -61,7 +63,7 @@ pub(super) fn account(said: &[Said<Account>], quorum: Quorum) -> Option<(Account
     Some((newest.what.clone(), outvoted.map(|said| said.by).collect()))
 }
 
-/// Whether they may only differ because one hears of blocks later than another.
+/// Returns whether they may only differ because one hears of blocks later than another.
 pub(super) fn may_lag(said: &[Said<Account>]) -> bool {
     said.iter().any(|old| {
         said.iter()
@@ -69,7 +71,8 @@ pub(super) fn may_lag(said: &[Said<Account>]) -> bool {
     })
 }
 
-/// The transactions that they agree on. Lists that differ are waited out until nobody else will answer.
+/// Returns the transactions that they agree on. Lists that differ are waited out until nobody else
+/// will answer.
 pub(super) fn transactions(said: &[Said<Vec<Transaction>>], quorum: Quorum) -> Option<Vec<Transaction>> {
     if let Some(equal) = agreement(said, quorum, Clone::clone) {
         return equal.first().map(|said| said.what.clone());
@@ -88,8 +91,9 @@ pub(super) fn transactions(said: &[Said<Vec<Transaction>>], quorum: Quorum) -> O
     Some(list)
 }
 
-/// What became of a message. One endpoint that took it may pass it on, so its word is enough to go and look; that a
-/// contract refused it is believed when they agree on the exit code. (`LE-5`)
+/// Returns what became of a message. One endpoint that took it may pass it on, so its word is
+/// enough to go and look; that a contract refused it is believed when they agree on the exit code.
+/// (`LE-5`)
 pub(super) fn handed_over(
     said: &[Said<Result<(), ChainError>>],
     quorum: Quorum,

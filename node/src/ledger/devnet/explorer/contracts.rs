@@ -85,7 +85,7 @@ impl Page<'_> {
     }
 }
 
-/// What an account is, in a word or two.
+/// Returns what an account is, in a word or two.
 pub(super) fn kind(address: Address, account: &Account) -> &'static str {
     match &account.contract {
         None if account.balance == Nano::ZERO => "empty",
@@ -97,13 +97,13 @@ pub(super) fn kind(address: Address, account: &Account) -> &'static str {
     }
 }
 
-/// How much of a deposit is paid, as a bar.
+/// Returns how much of a deposit is paid, as a bar.
 pub(super) fn paid_bar(settled: Nano, deposit: Nano) -> String {
     let share = (u128::from(settled.0) * 100).checked_div(u128::from(deposit.0)).unwrap_or(0);
     format!("<div class=bar title='{share} % paid'><i style='width:{share}%'></i></div>")
 }
 
-/// How far a channel is in its life.
+/// Returns how far a channel is in its life.
 pub(super) fn phase(state: &ChannelState) -> String {
     match (state.epoch, state.close_at_s) {
         (0, _) => "<span class=tag>not funded</span>".into(),

@@ -29,14 +29,14 @@ const STYLE: &str = include_str!("style.css");
 /// What a browser may load for these pages: nothing but their own style.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'";
 
-/// The first page.
+/// Returns the first page.
 pub(super) fn front(devnet: &Devnet) -> Response {
     // The look is over before the page asks the devnet for its time.
     let body = Page::new(devnet).front();
     page(StatusCode::OK, devnet, "Bombyx devnet", &body)
 }
 
-/// An account's page.
+/// Returns an account's page.
 pub(super) fn account(devnet: &Devnet, text: &str) -> Response {
     match parse_address(text) {
         Some(address) => {

@@ -197,7 +197,7 @@ fn read(record: &Record) -> Option<(&Record, Transaction)> {
     Some((record, Transaction::read(&record.cell).ok()?))
 }
 
-/// What a message asks its receiver to do.
+/// Returns what a message asks its receiver to do.
 fn operation(message: &Message) -> &'static str {
     let mut body = message.body.as_slice_allow_exotic();
     match (body.load_u32(), message.from) {
