@@ -96,7 +96,7 @@ impl Shard {
         }
     }
 
-    /// Returns a copy arrives, or a member hears what was solved for it.
+    /// Takes in a copy that arrives, or what was solved for a member.
     pub(crate) fn hop(
         &mut self,
         flood: &Arc<Flood>,

@@ -326,7 +326,7 @@ impl Chain for Endpoints {
         self.members.iter().map(|member| member.chain.pace()).max().unwrap_or(REST)
     }
 
-    /// Returns more than half of them are asked for each look: the slowest sets the time.
+    /// Returns the time between two looks. The slowest endpoint sets it, since each look asks more than half of them.
     fn spacing(&self) -> Duration {
         self.members.iter().map(|member| member.chain.spacing()).max().unwrap_or_default()
     }
