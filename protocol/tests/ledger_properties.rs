@@ -173,7 +173,7 @@ impl Pair {
                 let total = self.vouchers.entry(payment.epoch).or_default();
                 *total = (*total).max(payment.cumulative.0);
                 let before = self.earner.record();
-                let _ = self.earner.take(payment);
+                let _ = self.earner.accept(payment);
                 if self.earner.record() != before {
                     self.write_earning();
                 }

@@ -42,9 +42,9 @@ pub struct Earner {
     unconfirmed: bool,
 }
 
-/// What a voucher did.
+/// What came of a voucher whose signature verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Took {
+pub enum Accepted {
     /// It pays more than any before: write it before going on.
     More,
     /// It repeats, or is older than, what is known.
@@ -108,7 +108,7 @@ impl Earner {
         earner
     }
 
-    /// What must be on disk before more is served on the strength of it.
+    /// Returns what must be on disk before more is served on the strength of it.
     #[must_use]
     pub fn record(&self) -> Earning {
         Earning {
@@ -124,7 +124,7 @@ impl Earner {
         }
     }
 
-    /// What may be lost on it until the next record: while anything is, a whole window, so that not every chunk is written.
+    /// Returns what may be lost on it until the next record: while anything is, a whole window, so that not every chunk is written.
     fn at_risk(&self) -> Nano {
         let now = self.unpaid().saturating_plus(self.under_way);
         let most = if now == Nano::ZERO { Nano::ZERO } else { now.max(self.widest) };
@@ -182,19 +182,19 @@ impl Earner {
         self.newest.is_some() || self.early.is_some() || self.shelved.is_some() || self.at_risk() > Nano::ZERO
     }
 
-    /// What was served over the channel's life.
+    /// Returns what was served over the channel's life.
     #[must_use]
     pub const fn served(&self) -> Nano {
         self.served
     }
 
-    /// What is served, not covered, and not given up.
+    /// Returns what is served, not covered, and not given up.
     #[must_use]
     pub fn unpaid(&self) -> Nano {
         self.served.saturating_minus(self.written_off).saturating_minus(self.paid())
     }
 
-    /// What was given up: chunks that a client never paid because it crashed, or the network lost them.
+    /// Returns what was given up: chunks that a client never paid because it crashed, or the network lost them.
     #[must_use]
     pub const fn written_off(&self) -> Nano {
         self.written_off
@@ -206,14 +206,13 @@ impl Earner {
         self.newest.is_some() || self.early.is_some()
     }
 
-    /// What was served and is not paid, given up or not, with what may be billed without another word. (`CH-50`)
+    /// Returns what was served and is not paid, given up or not, with what may be billed without another word. (`CH-50`)
     #[must_use]
     pub fn lent(&self) -> Nano {
         self.served.saturating_minus(self.paid()).saturating_plus(self.under_way)
     }
 
-    /// A job with this window wants to begin. Whether the channel has not yet caused more than one window of loss.
-    /// (`CH-9`)
+    /// Widens the loss that is allowed to a job's window. Returns whether the channel has caused no more than that. (`CH-9`)
     pub fn admit(&mut self, window: Nano) -> bool {
         self.widest = self.widest.max(window);
         self.written_off <= self.widest
@@ -260,25 +259,25 @@ impl Earner {
         self.ordered.is_some_and(|ordered| shown.is_none_or(|shown| shown == ordered))
     }
 
-    /// The funding that its newest voucher is for, or that the ledger shows.
+    /// Returns the funding that its newest voucher is for, or that the ledger shows.
     #[must_use]
     pub fn epoch(&self) -> Option<u64> {
         let shown = self.seen.map(|state| state.epoch).filter(|epoch| *epoch != 0);
         self.newest.map(|newest| newest.epoch).or(shown)
     }
 
-    /// A close order is signed: from now on nothing is served in this funding. (`CH-13`)
+    /// Ends service in this funding, because a close order for it is signed. (`CH-13`)
     pub fn order(&mut self, epoch: u64) {
         self.ordered = Some(epoch);
     }
 
-    /// The ledger shows no such account. Its vouchers are kept, because that may be untrue. (`CH-37`)
+    /// Puts it out of use, because the ledger shows no such account. Its vouchers are kept: that may be untrue. (`CH-37`)
     pub fn vanish(&mut self) {
         self.gone = true;
         self.seen = None;
     }
 
-    /// A client names it again after it was gone: it is as one that the ledger has not shown.
+    /// Puts it to use again as one that the ledger has not shown: a client names it after it was gone.
     pub fn come_back(&mut self) {
         self.gone = false;
     }
@@ -289,7 +288,7 @@ impl Earner {
         self.gone
     }
 
-    /// What the ledger's deposit can still pay.
+    /// Returns what the ledger's deposit can still pay.
     #[must_use]
     pub fn headroom(&self) -> Nano {
         self.seen
@@ -297,7 +296,7 @@ impl Earner {
             .map_or(Nano::ZERO, |state| state.deposit.saturating_minus(self.served))
     }
 
-    /// How much more may be served before a voucher must come. (`CH-5`)
+    /// Returns how much more may be served before a voucher must come. (`CH-5`)
     ///
     /// `window` is the most that may ever stay unpaid, `credit` the most on a channel that the ledger has not
     /// shown. On a channel that it has shown, nothing is served that the deposit cannot pay. All jobs on the channel
@@ -313,7 +312,7 @@ impl Earner {
         left.saturating_minus(self.under_way)
     }
 
-    /// A job may make more, or less, than before without a voucher.
+    /// Changes what a job may make without a voucher.
     pub fn allow(&mut self, before: Nano, now: Nano) {
         self.under_way = self.under_way.saturating_minus(before).saturating_plus(now);
     }
@@ -323,17 +322,17 @@ impl Earner {
         self.served = self.served.saturating_plus(amount);
     }
 
-    /// Takes a voucher. (`CH-6`)
+    /// Accepts a voucher, or says why not. (`CH-6`)
     ///
     /// # Errors
     /// [`VoucherFault`]; nothing changes then.
-    pub fn take(&mut self, payment: Payment) -> Result<Took, VoucherFault> {
+    pub fn accept(&mut self, payment: Payment) -> Result<Accepted, VoucherFault> {
         let seen = self.seen.filter(|state| state.epoch != 0);
         let epoch = seen.map(|state| state.epoch).or(self.newest.map(|newest| newest.epoch));
         let is_old = epoch == Some(payment.epoch) && payment.cumulative <= self.paid();
         let is_known = self.early.as_ref().is_some_and(|early| order(early) >= order(&payment));
         if is_old || is_known {
-            return Ok(Took::Nothing);
+            return Ok(Accepted::Nothing);
         }
         let voucher =
             Voucher { account: self.account(), epoch: payment.epoch, cumulative: payment.cumulative };
@@ -347,12 +346,12 @@ impl Earner {
             }
             Some(state) if payment.cumulative <= state.deposit => {
                 self.count(payment);
-                Ok(Took::More)
+                Ok(Accepted::More)
             }
             // Perhaps for a funding or a top-up that this node has not seen yet.
             Some(_) | None => {
                 self.early = Some(Box::new(payment));
-                Ok(Took::Early)
+                Ok(Accepted::Early)
             }
         }
     }
@@ -365,7 +364,7 @@ impl Earner {
         }
     }
 
-    /// The ledger shows this funding now: its vouchers count, and those of the one before are put aside. What was not paid
+    /// Turns to the funding that the ledger shows now: its vouchers count, and those of the one before are put aside. What was not paid
     /// there is held against the client here as well, so that nobody gets a new window by another funding.
     fn turn_to(&mut self, epoch: u64) {
         let lost = self.written_off.saturating_plus(self.unpaid());
@@ -381,7 +380,7 @@ impl Earner {
         self.written_off = lost;
     }
 
-    /// A voucher of this funding, within its deposit and above the last one, counts from now on.
+    /// Lets a voucher of this funding count, within its deposit and above the last one.
     fn count(&mut self, payment: Payment) {
         self.newest = Some(payment);
         self.unconfirmed = false;
@@ -391,7 +390,7 @@ impl Earner {
         self.written_off = self.written_off.min(self.served.saturating_minus(payment.cumulative));
     }
 
-    /// What a voucher over `total` would tell this node of its own past: after a restart the first one may be above
+    /// Returns what a voucher over `total` would tell this node of its own past: after a restart the first one may be above
     /// everything that it remembers. (`CH-24`)
     #[must_use]
     pub fn mismatch(&self, total: Nano) -> Option<Mismatch> {
@@ -422,14 +421,14 @@ impl Earner {
         self.seen = Some(state);
         if let Some(early) = self.early.take() {
             let behind = self.mismatch(early.cumulative);
-            let counts = self.take(*early) == Ok(Took::More);
+            let counts = self.accept(*early) == Ok(Accepted::More);
             observed.counts |= counts;
             observed.mismatch = observed.mismatch.or(behind.filter(|_| counts));
         }
         observed
     }
 
-    /// What the ledger last showed.
+    /// Returns what the ledger last showed.
     #[must_use]
     pub const fn seen(&self) -> Option<ChannelState> {
         self.seen

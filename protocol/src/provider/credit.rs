@@ -18,7 +18,7 @@ pub struct CreditLimits {
 }
 
 impl CreditLimits {
-    /// To all clients of one prefix in an hour: a quarter of the whole, one client's at the least.
+    /// Returns the limit for all clients of one prefix in an hour: a quarter of the whole, one client's at the least.
     #[must_use]
     pub fn per_prefix(&self) -> Nano {
         Nano(self.per_hour.0.checked_div(4).unwrap_or(0)).max(self.per_client).min(self.per_hour)
@@ -48,8 +48,8 @@ impl Credit {
         Self { limits, loans: Table::default(), lost: Vec::new() }
     }
 
-    /// The most that may be unpaid on this channel, what is unpaid there by now included. Without a channel: what a new
-    /// one would get.
+    /// Returns the most that may be unpaid on this channel, what is unpaid there by now included; without a channel, what a
+    /// new one would get.
     pub(super) fn limit(&self, now: Time, origin: Origin, account: Option<&[u8; 32]>) -> Nano {
         let is_new = account.is_none_or(|account| !self.loans.contains_key(account));
         let (mut of_client, mut of_prefix, mut of_all) = (Nano::ZERO, Nano::ZERO, Nano::ZERO);
@@ -74,8 +74,8 @@ impl Credit {
             .min(left(self.limits.per_hour, of_all))
     }
 
-    /// So much is unpaid on a channel now, or may become so.
-    pub(super) fn note(&mut self, now: Time, origin: Origin, account: [u8; 32], amount: Nano) {
+    /// Records that so much is unpaid on a channel now, or may become so.
+    pub(super) fn record(&mut self, now: Time, origin: Origin, account: [u8; 32], amount: Nano) {
         self.loans.retain(|_, loan| now < loan.at + limits::CREDIT_HOUR);
         self.lost.retain(|loan| now < loan.at + limits::CREDIT_HOUR);
         if amount == Nano::ZERO {
@@ -99,19 +99,19 @@ impl Credit {
     pub(super) fn follow(&mut self, now: Time, account: &[u8; 32], earnings: &Earnings) {
         let Some((origin, lent)) = earnings.lent(account) else { return };
         if earnings.is_unseen(account) {
-            self.note(now, origin, *account, lent);
+            self.record(now, origin, *account, lent);
         } else {
-            self.settle(account, lent);
+            self.repaid(account, lent);
         }
     }
 
-    /// A channel that was lent on is forgotten: what is unpaid on it will stay so.
+    /// Keeps the loan on a channel that is forgotten: what is unpaid there will stay so.
     pub(super) fn lose(&mut self, account: &[u8; 32]) {
         self.lost.extend(self.loans.remove(account));
     }
 
-    /// A channel that was lent on was paid on: no more than so much is unpaid.
-    pub(super) fn settle(&mut self, account: &[u8; 32], unpaid: Nano) {
+    /// Lowers the loan on a channel that was paid on to what is still unpaid.
+    pub(super) fn repaid(&mut self, account: &[u8; 32], unpaid: Nano) {
         if unpaid == Nano::ZERO {
             self.loans.remove(account);
         } else if let Some(loan) = self.loans.get_mut(account) {
@@ -137,21 +137,21 @@ mod tests {
     #[test]
     fn credit_ends_by_client_by_prefix_and_in_sum_and_comes_back_when_it_is_paid() {
         let (mut credit, now) = (Credit::new(LIMITS), Time(1));
-        credit.note(now, origin(1, 1), [1; 32], Nano(60));
+        credit.record(now, origin(1, 1), [1; 32], Nano(60));
         assert_eq!(credit.limit(now, origin(1, 1), Some(&[1; 32])), Nano(100), "its own included");
         assert_eq!(
             credit.limit(now, origin(1, 9), Some(&[2; 32])),
             Nano(40),
             "another channel of the same client"
         );
-        credit.note(now, origin(2, 1), [2; 32], Nano(100));
+        credit.record(now, origin(2, 1), [2; 32], Nano(100));
         assert_eq!(credit.limit(now, origin(3, 1), None), Nano(40), "a quarter of the hour's to a prefix");
         for other in 3..9 {
-            credit.note(now, origin(other, other), [other; 32], Nano(100));
+            credit.record(now, origin(other, other), [other; 32], Nano(100));
         }
         assert_eq!(credit.limit(now, origin(99, 99), None), Nano(40), "the hour's sum");
-        credit.settle(&[8; 32], Nano(10));
-        credit.settle(&[7; 32], Nano::ZERO);
+        credit.repaid(&[8; 32], Nano(10));
+        credit.repaid(&[7; 32], Nano::ZERO);
         assert_eq!(credit.limit(now, origin(99, 99), None), Nano(100));
         let later = now + limits::CREDIT_HOUR;
         assert_eq!(credit.limit(Time(later.0 - 1), origin(1, 1), None), Nano(40));
@@ -169,11 +169,11 @@ mod tests {
         };
         for number in 0..limits::LOANS_MAX {
             assert_eq!(credit.limit(Time(1), origin(255, 9), None), Nano(100), "after {number}");
-            credit.note(Time(1), origin(1, 1), account(number), Nano(1));
+            credit.record(Time(1), origin(1, 1), account(number), Nano(1));
         }
         assert_eq!(credit.limit(Time(1), origin(255, 9), None), Nano::ZERO);
         assert!(credit.limit(Time(1), origin(255, 9), Some(&account(0))) > Nano::ZERO, "one that has a loan");
-        credit.settle(&account(0), Nano::ZERO);
+        credit.repaid(&account(0), Nano::ZERO);
         assert_eq!(credit.limit(Time(1), origin(255, 9), None), Nano(100), "once one is paid");
     }
 
@@ -209,14 +209,14 @@ mod tests {
                     continue;
                 }
                 if pays {
-                    credit.settle(&account, Nano::ZERO);
+                    credit.repaid(&account, Nano::ZERO);
                     unpaid.remove(&node);
                     lent.retain(|(_, of, _)| *of != node);
                     continue;
                 }
                 let limit = credit.limit(now, who, Some(&account)).0;
                 let after = before + wish.min(limit.saturating_sub(before));
-                credit.note(now, who, account, Nano(after));
+                credit.record(now, who, account, Nano(after));
                 unpaid.insert(node, after);
                 lent.push((now, node, after - before));
                 let recent = lent.iter().filter(|(at, ..)| now < *at + limits::CREDIT_HOUR);

@@ -54,22 +54,22 @@ impl Bucket {
         self.parts >= PART.cast_signed()
     }
 
-    /// Takes one, on debt if need be: who took more than its share while nobody else wanted it waits longest once
-    /// somebody does.
-    fn take(&mut self) {
+    /// Spends one, on debt if need be: an identity that took more than its share while nobody else wanted it waits longest
+    /// once somebody does.
+    fn spend(&mut self) {
         let least = limits::ANSWERS_BURST.saturating_mul(PART).cast_signed().saturating_neg();
         self.parts = self.parts.saturating_sub(PART.cast_signed()).max(least);
     }
 }
 
 impl Pace {
-    /// So many answers a second.
+    /// A budget of so many answers a second.
     pub(super) const fn new(rate: u64) -> Self {
         Self { rate, all: Bucket::full(Time(0), rate), prefixes: BTreeMap::new(), swept_at: Time(0) }
     }
 
-    /// Whether one more answer may be given to this one now; it is counted if so. Who `is_last` has no share, and gets what
-    /// nobody needs.
+    /// Whether one more answer may be given to this one now; it is counted if so. One that `is_last` has no share, and gets
+    /// what nobody needs.
     pub(super) fn admits(&mut self, now: Time, origin: Origin, is_last: bool) -> bool {
         self.sweep(now);
         self.all.fill(now, self.rate, 1, self.rate);
@@ -91,12 +91,12 @@ impl Pace {
         };
         let admits = self.all.has_one() && (is_calm || (has_share && !is_last));
         if admits {
-            self.all.take();
+            self.all.spend();
         }
         admits
     }
 
-    /// Forgets who has not been here of late.
+    /// Forgets prefixes and identities that have not asked lately.
     fn sweep(&mut self, now: Time) {
         if now < self.swept_at + Span::from_s(1) {
             return;
@@ -131,10 +131,10 @@ impl Neighbours {
         if has_share || anyway {
             // What an identity takes beyond its own share is not its neighbours' to pay.
             if is_own {
-                self.share.take();
+                self.share.spend();
             }
             if let Some(own) = own {
-                own.take();
+                own.spend();
             }
         }
         has_share

@@ -1,11 +1,11 @@
-//! Who is a customer, and who has wasted room of late.
+//! Which clients are customers, and which have wasted room lately.
 
 use crate::ident::{NodeId, Origin, Prefix};
 use crate::limits;
 use crate::table::Table;
 use crate::time::{Span, Time};
 
-/// What this provider remembers of those who come to it. (`MK-42`)
+/// Remembers which clients have paid, and which have wasted room. (`MK-42`)
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     /// Who has paid, and when last: a voucher of theirs counts, or did when their channel stood.
@@ -25,7 +25,7 @@ struct Mark {
 }
 
 impl Mark {
-    /// Once more; the first `free` times cost nothing, and what comes of many jobs at once counts once.
+    /// Counts one more time; the first `free` times cost nothing, and what comes of many jobs at once counts once.
     fn add(self, now: Time, free: u32) -> Self {
         if now < self.until {
             return self;
@@ -41,14 +41,15 @@ impl Mark {
 }
 
 impl Standing {
-    /// Those who have paid, as the records say.
+    /// Starts with the customers that the records name.
     pub(super) fn new(customers: impl Iterator<Item = NodeId>) -> Self {
         let mut standing = Self::default();
         customers.for_each(|node| standing.has_paid(Time(0), node));
         standing
     }
 
-    /// A voucher of this client counts. Where there are too many, the one that has not paid for longest is none any more.
+    /// Makes a client a customer: a voucher of its counts. Where there are too many, the one that has not paid for longest is
+    /// dropped.
     pub(super) fn has_paid(&mut self, now: Time, node: NodeId) {
         if self.customers.len() >= limits::CUSTOMERS_MAX && !self.customers.contains_key(&node) {
             let first = self.customers.iter().min_by_key(|(_, at)| **at).map(|(node, _)| *node);
@@ -77,13 +78,13 @@ impl Standing {
         self.prefixes.get(prefix).is_some_and(|mark| now < mark.until)
     }
 
-    /// Somebody wasted room: an award without its task, a task without money.
+    /// Marks a client that wasted room: an award without its task, a task without money.
     pub(super) fn mark(&mut self, now: Time, origin: Origin) {
         put(&mut self.nodes, now, origin.node, 0);
         put(&mut self.prefixes, now, origin.prefix, limits::PREFIX_MARKS_FREE);
     }
 
-    /// What it was marked for came after all.
+    /// Takes a mark back: what it was for came after all.
     pub(super) fn forgive(&mut self, now: Time, origin: Origin) {
         for mark in
             [self.nodes.get_mut(&origin.node), self.prefixes.get_mut(&origin.prefix)].into_iter().flatten()

@@ -57,7 +57,7 @@ struct Batch {
 }
 
 impl AnswerStream {
-    /// Creates a job whose task has just come.
+    /// Creates the stream of a job whose task has just come.
     #[must_use]
     pub fn new(now: Time, job: JobId, model: ModelId, price: PriceSheet, task: &Task) -> Self {
         let delivered = Delivered { rows_wanted: task.rows(), ..Delivered::default() };

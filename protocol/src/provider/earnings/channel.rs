@@ -1,7 +1,7 @@
 //! One channel that this provider earns on: what the ledger shows of it, what is claimed, and how it is closed.
 
 use crate::amount::Nano;
-use crate::channel::earn::{Earner, Took, VoucherFault};
+use crate::channel::earn::{Accepted, Earner, VoucherFault};
 use crate::channel::ledger::{ChannelState, LedgerCall, LedgerFault};
 use crate::channel::looks::Looks;
 use crate::channel::record::Record;
@@ -101,24 +101,24 @@ impl Channel {
         out.push(Output::Event(Event::Channel(ChannelNews { account, peer, change })));
     }
 
-    /// Takes a voucher, and writes it before anything is served on the strength of it. Returns also whether its close must be
+    /// Accepts a voucher, and writes it before anything is served on the strength of it. Returns also whether its close must be
     /// brought anew.
-    pub(super) fn take(
+    pub(super) fn accept(
         &mut self,
         payment: Payment,
         settle_at: Nano,
         out: &mut Outbox,
-    ) -> (Result<Took, VoucherFault>, bool) {
+    ) -> (Result<Accepted, VoucherFault>, bool) {
         let mismatch = self.earner.mismatch(payment.cumulative);
-        let took = self.earner.take(payment);
+        let accepted = self.earner.accept(payment);
         // One for another funding than the one shown is kept as well. What the ledger may never show is not written: a crash
         // costs the credit at the most. (`CH-51`)
-        let is_kept = matches!(took, Ok(Took::More | Took::Early) | Err(VoucherFault::Epoch));
+        let is_kept = matches!(accepted, Ok(Accepted::More | Accepted::Early) | Err(VoucherFault::Epoch));
         if is_kept && self.is_established {
             self.persist(out);
         }
-        if took != Ok(Took::More) {
-            return (took, false);
+        if accepted != Ok(Accepted::More) {
+            return (accepted, false);
         }
         if let Some(mismatch) = mismatch {
             self.announce(ChannelChange::Mismatch(mismatch), out);
@@ -129,7 +129,7 @@ impl Channel {
             // The close under way is for less.
             self.close = Bringing::default();
         }
-        (took, is_ordered)
+        (accepted, is_ordered)
     }
 
     /// Takes what the ledger shows of it.

@@ -15,7 +15,7 @@ mod watched;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::Nano;
-use crate::channel::earn::{Earner, Took, VoucherFault};
+use crate::channel::earn::{Accepted, Earner, VoucherFault};
 use crate::channel::fault::Mismatch;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::pace::Pace;
@@ -230,20 +230,20 @@ impl Earnings {
         Ok(Learnt { account, in_place_of })
     }
 
-    /// Takes a voucher, and writes it before anything is served on the strength of it.
-    pub(super) fn take(
+    /// Accepts a voucher, and writes it before anything is served on the strength of it.
+    pub(super) fn accept(
         &mut self,
         account: &Account,
         payment: Payment,
         out: &mut Outbox,
-    ) -> Result<Took, VoucherFault> {
+    ) -> Result<Accepted, VoucherFault> {
         let settle_at = self.settle_at();
-        let Some(channel) = self.channels.get_mut(account) else { return Ok(Took::Nothing) };
-        let (took, brings_anew) = channel.take(payment, settle_at, out);
+        let Some(channel) = self.channels.get_mut(account) else { return Ok(Accepted::Nothing) };
+        let (accepted, brings_anew) = channel.accept(payment, settle_at, out);
         if brings_anew {
             self.deadlines.touch(*account);
         }
-        took
+        accepted
     }
 
     /// Takes what the ledger says. Returns the account whose jobs may resume, or must stop.

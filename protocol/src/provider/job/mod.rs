@@ -3,7 +3,7 @@
 mod served;
 
 use crate::amount::Nano;
-use crate::channel::earn::{Took, VoucherFault};
+use crate::channel::earn::{Accepted, VoucherFault};
 use crate::ident::{Identity, NodeId, Origin};
 use crate::io::{EngineReport, Event, Output, PeerFault, Served};
 use crate::limits;
@@ -182,13 +182,13 @@ impl JobMut<'_> {
         }
         let Some(account) = self.job.account().copied() else { return Next::Stay };
         let Some(payment) = ack.payment else { return Next::Resume };
-        match self.earnings.take(&account, payment, self.out) {
-            Ok(Took::More) => {
+        match self.earnings.accept(&account, payment, self.out) {
+            Ok(Accepted::More) => {
                 self.standing.has_paid(self.now, client);
                 self.credit.follow(self.now, &account, self.earnings);
                 Next::ResumeChannel(account)
             }
-            Ok(Took::Nothing | Took::Early) => Next::Resume,
+            Ok(Accepted::Nothing | Accepted::Early) => Next::Resume,
             Err(fault) => {
                 // An honest client may be wrong about the funding, never about its own signature.
                 if fault == VoucherFault::Signature {

@@ -179,8 +179,8 @@ impl ServedJob {
         self.task.is_some() && self.is_covered(earner.allowance(self.window, credit))
     }
 
-    /// Takes as many further tokens as the allowance covers, `share` in flight at the most.
-    fn take_tokens(&mut self, allowance: Nano, share: u64) -> u32 {
+    /// Allows as many further tokens as the allowance covers, `share` in flight at the most.
+    fn allow_tokens(&mut self, allowance: Nano, share: u64) -> u32 {
         let mut more = 0u32;
         while self.counted
             && self.kind == TaskKind::Generate
@@ -241,13 +241,13 @@ impl ServedMut<'_> {
             served.engine_at = self.now;
         }
         served.stream.sign_every(share / limits::WINDOW_RECEIPTS);
-        let more = served.take_tokens(allowance, share);
+        let more = served.allow_tokens(allowance, share);
         served.under_way = served.at_risk();
         earner.allow(Nano::ZERO, served.under_way);
         let lacks_voucher = earner.is_open() && earner.unpaid() > Nano::ZERO && served.task.is_none();
         if earner.seen().is_none_or(|state| state.epoch == 0) {
             // Before anything is made on it.
-            self.credit.note(self.now, self.origin, served.account, earner.lent());
+            self.credit.record(self.now, self.origin, served.account, earner.lent());
         }
         let settled_up = earner.unpaid() == Nano::ZERO;
         channel.secure(self.out);
