@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bombyx_node::role::Role;
 use bombyx_node::store::Store;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::earn::{Earner, Accepted};
+use bombyx_protocol::channel::earn::{Accepted, Earner};
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::pay::Payer;
 use bombyx_protocol::channel::record::{Record, RecordKey};
