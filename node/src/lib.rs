@@ -78,9 +78,9 @@
 //! failure ends in a [`NodeError`] with an exit code and a hint.
 #![forbid(unsafe_code)]
 
-// Whoever pretends its signatures gives its money away: such a build has no node.
+// With fake signatures anyone could take the money: such a build has no node.
 const _: () =
-    assert!(!bombyx_protocol::CAN_PRETEND, "a node must be built without the feature `fake-crypto`");
+    assert!(!bombyx_protocol::HAS_FAKE_CRYPTO, "a node must be built without the feature `fake-crypto`");
 
 pub mod api;
 pub mod cli;

@@ -1,7 +1,9 @@
-//! A client and a provider in one process: one order, one answer, one payment.
+//! Runs a client and a provider in one process: one order, one answer, one voucher for all that it costs.
 //!
-//! This is all that a shell does. Here a queue is the network, nothing is the disk, the engine knows one answer, and the
-//! ledger has one channel.
+//! The loop is a real shell's: one input, then every output. What surrounds it are stubs: a queue for the
+//! network, a disk that keeps nothing and says at once that it did, an engine that knows one answer, and a
+//! ledger that shows each channel open as soon as it is asked for. Nothing is settled: the provider holds a
+//! voucher and never claims it.
 //!
 //! ```text
 //! cargo run -p bombyx-protocol --example pair
@@ -20,18 +22,18 @@ const MODEL: ModelId = ModelId([7; 32]);
 const COIN: Nano = Nano(1_000_000_000);
 
 fn main() {
-    let (answer, bill, paid) = trade();
+    let (answer, bill, vouched) = trade();
     println!("answer    {answer}");
     println!("provider  {:?}", bill.providers);
     println!("tokens    {} in, {} out, {} receipts", bill.input_tokens, bill.output_tokens, bill.receipts);
     println!("cost      {} coins", bill.cost);
-    println!("paid      {paid} coins, by a voucher that the provider holds");
+    println!("vouched   {vouched} coins, by a voucher that the provider holds and has not claimed");
 }
 
-/// Places an order and drives both machines until it is answered and paid. Returns the answer, the bill, and what the
-/// provider holds a voucher over.
+/// Places an order and drives both machines until it is answered and the provider holds a voucher for all of
+/// its cost. Returns the answer, the bill, and the voucher's amount.
 pub(crate) fn trade() -> (String, Bill, Nano) {
-    // With keys and limits of a test. The second argument is what a disk held.
+    // Test keys and limits. The second argument is the records read back from disk: none yet.
     let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let mut provider = Provider::new(ProviderConfig::for_tests(1), Vec::new());
     let (buyer, seller) = (client.node_id(), provider.node_id());
@@ -40,7 +42,7 @@ pub(crate) fn trade() -> (String, Bill, Nano) {
     let mut wakes: BTreeMap<NodeId, Time> = BTreeMap::new();
     let (mut answer, mut bill) = (String::new(), None);
     loop {
-        // One input. With none left, time passes until the first machine wants to be woken.
+        // Takes one input. With none left, time passes until the first machine wants to be woken.
         let (node, input) = inputs.pop_front().unwrap_or_else(|| {
             let (node, at) = wakes.iter().min_by_key(|(_, at)| **at).expect("both have run");
             now = *at;
@@ -48,16 +50,16 @@ pub(crate) fn trade() -> (String, Bill, Nano) {
         });
         let machine: &mut dyn Machine = if node == buyer { &mut client } else { &mut provider };
         machine.handle(now, input);
-        // Then all outputs, to the last.
+        // Then takes every output, to the last.
         loop {
             match machine.poll() {
                 Output::Wake(at) => {
                     wakes.insert(node, at);
                     break;
                 }
-                // The disk: what follows a record leaves the machine after this answer, and not before.
+                // The disk keeps nothing. What follows a record leaves the machine only after this answer.
                 Output::Persist { id, .. } => inputs.push_back((node, Input::Persisted(id))),
-                // The network.
+                // The network. A prefix is where a connection comes from; here there are no addresses.
                 Output::Send { to, message } => {
                     inputs.push_back((to, Input::Received { from: node, prefix: Prefix::UNKNOWN, message }));
                 }
@@ -65,20 +67,21 @@ pub(crate) fn trade() -> (String, Bill, Nano) {
                     let gossip = gossip.open().expect("a machine signs what it says");
                     inputs.push_back((seller, Input::Gossip { prefix: Prefix::UNKNOWN, gossip }));
                 }
-                // The engine: it may make as many tokens as it is allowed.
+                // The engine. It counts the input and waits.
                 Output::Run { job, .. } => {
                     let report = EngineReport::Started { input_tokens: 9 };
                     inputs.push_back((node, Input::Engine { job, report }));
                 }
+                // `tokens` is how many more it may make now, not a total: the first allowance is enough here.
                 Output::Allow { job, tokens } => {
-                    assert!(tokens >= 2);
+                    assert!(tokens >= 2, "the answer has two tokens");
                     let text = Content::Tokens { ids: vec![4, 2], text: "42".into() };
                     for content in [text, Content::End { finish: Finish::Stop }] {
                         let report = EngineReport::Content(content);
                         inputs.push_back((node, Input::Engine { job, report }));
                     }
                 }
-                // The ledger: both watch the one channel, and see it as soon as it is open.
+                // The ledger. Both parties look at the one channel, and see it as soon as it is open.
                 Output::Ledger(call) => {
                     if let LedgerCall::Open { deposit, .. } = *call {
                         let state =
@@ -102,9 +105,10 @@ pub(crate) fn trade() -> (String, Bill, Nano) {
                 Output::Fault { peer, fault } => panic!("{peer:?}: {fault:?}"),
             }
         }
-        let paid = provider.channels().map(|channel| channel.paid()).sum();
-        if let Some(bill) = bill.take_if(|bill| bill.cost == paid) {
-            return (answer, bill, paid);
+        // A channel counts as paid what its newest voucher covers, whether it was claimed or not.
+        let vouched = provider.channels().map(|channel| channel.paid()).sum();
+        if let Some(bill) = bill.take_if(|bill| bill.cost == vouched) {
+            return (answer, bill, vouched);
         }
     }
 }
@@ -114,6 +118,7 @@ fn offer() -> Input {
         model: MODEL,
         name: "an engine that knows one answer".into(),
         kind: TaskKind::Generate,
+        // Nano for the job, for 1,000 tokens of input, and for 1,000 of output.
         price: PriceSheet { per_job: Nano(10_000), input_per_k: Nano(100_000), output_per_k: Nano(400_000) },
         slots: 1,
         first_token_ms: 100,
@@ -130,12 +135,14 @@ fn order() -> Input {
             messages: vec![question],
             max_tokens: 16,
             sampling: Sampling { temperature_milli: 0, top_p_milli: 1_000, top_k: 0, seed: 0 },
+            // Tokens of the answer that an earlier provider delivered: none.
             prefix: Vec::new(),
             stop: Vec::new(),
         }),
         max_cost: COIN,
         deadline: Span::from_s(60),
         tier: Tier::Open,
+        // A millisecond less to wait is worth nothing to this buyer: the cheapest bid wins.
         nano_per_ms: 0,
     };
     Input::Command(Command::Order { id: OrderId(1), order: Box::new(order) })

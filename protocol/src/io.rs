@@ -145,15 +145,17 @@ pub enum Command {
     Cancel(OrderId),
     /// Client: ask who offers a model, unless it was asked a moment ago. (`MK-18`)
     Seek(ModelId),
-    /// Client: ask for every channel back. Provider: close every channel with its newest voucher, but for those on which too
-    /// little is due to be paid out. (`CH-26`)
+    /// Client: request a close of every channel, which brings back what is not promised once the challenge
+    /// time is over; it settles nothing by itself. Provider: close every channel with its newest voucher, but
+    /// for those on which too little is due to be paid out. (`CH-11`, `CH-17`, `CH-26`)
     Settle,
-    /// Client: ask for one channel back. Provider: close it with its newest voucher.
+    /// Client: request a close of one channel. Provider: close it with its newest voucher.
     Close {
         /// The channel's account.
         account: [u8; 32],
     },
-    /// Client: open a channel before there is work for it. Nothing happens where [`Client::can_open`] tells why not. (`CH-27`)
+    /// Client: open a channel before there is work for it. Nothing happens where [`Client::can_open`] tells
+    /// why not. (`CH-27`)
     ///
     /// [`Client::can_open`]: crate::client::Client::can_open
     Open {
@@ -175,8 +177,8 @@ pub enum Command {
     Offer(Offer),
     /// Provider: take no new jobs.
     Drain,
-    /// Provider: so fast does the shell look at channels from now on. Without it every channel is taken to be seen at
-    /// once. (`CH-35`)
+    /// Provider: so fast does the shell look at channels from now on. Without it every channel is taken to be
+    /// seen at once. (`CH-35`)
     Pace(Pace),
     /// Watcher: watch a channel with this voucher.
     Watch(WatchedVoucher),
@@ -244,8 +246,8 @@ pub enum PeerFault {
 }
 
 impl PeerFault {
-    /// Whether no honest peer does that. The others happen to who loses its connection or whose wallet is empty: a provider
-    /// holds them against the peer itself, and a shell must not block anyone for them.
+    /// Whether no honest peer does that. The others happen to who loses its connection or whose wallet is
+    /// empty: a provider holds them against the peer itself, and a shell must not block anyone for them.
     #[must_use]
     pub const fn is_breach(self) -> bool {
         match self {
@@ -467,6 +469,7 @@ pub enum ChannelChange {
     Failed(crate::channel::ledger::LedgerFault),
     /// It is not what this node's store says.
     Mismatch(Mismatch),
-    /// A close of it could not be seen in time any more: it is closed as soon as nothing is served on it. (`CH-35`)
+    /// A close of it could not be seen in time any more: it is closed as soon as nothing is served on it.
+    /// (`CH-35`)
     Unwatchable,
 }

@@ -1,15 +1,17 @@
-//! Every rule of the Bombyx network, deterministic: no clock, no socket, no disk, no entropy, no model, no chain.
+//! Holds every rule of the Bombyx network as deterministic state machines, without I/O: no clock, socket,
+//! disk, model or chain. Time, the seed of all randomness and the ledger's events are inputs.
 //!
-//! Three role machines hold the rules: [`client::Client`] buys, [`provider::Provider`] sells and
-//! [`watcher::Watcher`] watches channels for who is away. All are driven alike:
+//! Three role machines hold the rules: [`client::Client`] buys, [`provider::Provider`] sells, and
+//! [`watcher::Watcher`] claims on behalf of providers that are offline. A *shell* surrounds a machine and
+//! does its I/O: the node with real sockets, the simulator with virtual ones. It drives all three alike:
 //!
 //! 1. give the machine one [`io::Input`] with the current [`time::Time`];
 //! 2. call [`io::Machine::poll`] and do what it says, until it says [`io::Output::Wake`];
 //! 3. wait for the next input, or give it [`io::Input::Tick`] at the time it named.
 //!
-//! **The one invariant**: drain to `Wake` before the next input. Records ([`io::Output::Persist`]) leave at once;
-//! what depends on them stays inside until [`io::Input::Persisted`] says that they are on disk, so that no shell
-//! can speak before it has written.
+//! **The one invariant**: drain to `Wake` before the next input. Records ([`io::Output::Persist`]) leave at
+//! once; what depends on them stays inside until [`io::Input::Persisted`] says that they are on disk, so that
+//! no shell can speak before it has written.
 //!
 //! ```
 //! use bombyx_protocol::{Client, ClientConfig, Input, Machine, Output, Time};
@@ -24,18 +26,20 @@
 //! }
 //! ```
 //!
-//! `examples/pair.rs` is a whole shell in one loop: a client and a provider, one paid answer
-//! (`cargo run -p bombyx-protocol --example pair`). How an order is paid is told by [`client`]; every input and output is on
-//! one page, [`io`].
+//! A user places an *order*; the client buys it as one or more *jobs*, each awarded to one provider; an
+//! *attempt* is a job as the client sees it. For how an order is paid, see [`client`]; for every input and
+//! output, [`io`]. `examples/pair.rs` is the loop of a shell, with a client, a provider and one paid answer
+//! (`cargo run -p bombyx-protocol --example pair`).
 //!
-//! It refuses: floats, unordered iteration, unchecked arithmetic, panics on what a peer sent. Bounds are in
-//! [`limits`], bytes in [`wire`], and every rule has an id in `spec/`.
+//! This crate forbids floats, unordered iteration, unchecked arithmetic, and panics on what a peer sent.
+//! Bounds are in [`limits`], bytes in [`wire`], and every rule has an id in `spec/`.
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-/// Whether this build can pretend its cryptography: simulators may, a node may not.
-pub const CAN_PRETEND: bool = cfg!(feature = "fake-crypto");
+/// Whether this build has fake cryptography, with signatures that anyone can make: a simulator may, a node
+/// may not.
+pub const HAS_FAKE_CRYPTO: bool = cfg!(feature = "fake-crypto");
 
 pub mod amount;
 pub mod channel;

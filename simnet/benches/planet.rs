@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use bombyx_simnet::scenario::{CAN_PRETEND, Scenario};
+use bombyx_simnet::scenario::{HAS_FAKE_CRYPTO, Scenario};
 use serde_json::Value;
 
 const PLANET: &str = include_str!("../scenarios/planet.toml");
@@ -20,7 +20,7 @@ const LARGE_PAGES: &str = "glibc.malloc.hugetlb=1";
 const GOAL_MIB: f64 = 1024.0;
 
 fn main() -> ExitCode {
-    if !CAN_PRETEND {
+    if !HAS_FAKE_CRYPTO {
         eprintln!("the planet is simulated with pretended cryptography: add --features fake-crypto");
         return ExitCode::FAILURE;
     }

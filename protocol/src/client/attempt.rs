@@ -335,7 +335,7 @@ impl<'a> AttemptMut<'a> {
         let account = &self.attempt.account;
         match why {
             Refusal::Unpaid | Refusal::BadVoucher | Refusal::ChallengeTooShort => {
-                self.payments.give_up(self.now, account, self.outbox);
+                self.payments.close(self.now, account, self.outbox);
                 Failure::Refused(why)
             }
             Refusal::Unfunded => {

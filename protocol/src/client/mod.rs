@@ -1,38 +1,84 @@
-//! The role machine that buys: routes each input to what it is about, and moves orders from one phase to the next.
+//! Buys: routes each input to what it is about, and moves orders from one phase to the next.
 //!
 //! ```text
 //! Command::Order ──► auction ──► award ──► attempt ──► OrderNews::Done, with a bill
 //!              │                 ▲ │         │
-//!              └─ lease ─────────┘ └─────────┴─► a provider failed: the next candidate goes on
+//!              └─ lease ─────────┘ └─────────┴─► a provider failed: the next candidate resumes
 //!                                                where it stopped, or a new auction finds one
 //! ```
 //!
-//! - **Auction** (`auction`): a call for bids is gossiped on the model's topic. Bids come sealed, are scored once, and the
-//!   best are kept as candidates. A provider that served well is leased: the next order goes to it without an auction.
+//! - **Auction** (`auction`): a call for bids is gossiped on the model's topic. Bids come sealed and are
+//!   scored once; the best are kept as candidates. The bid of a provider that served well stays awardable for
+//!   a while (a *lease*): the next order goes to it without an auction.
 //! - **Award** (`award`): the best candidate gets the first half of a handshake and answers with the second.
 //! - **Attempt** (`attempt`): the task leaves over that session and the answer comes back in chunks.
 //! - **Lingering** (`lingering`): the user is done; the provider has yet to hear the last acknowledgement.
 //!
 //! # How an order is paid
 //!
-//! 1. Before the task leaves, the most that it can cost is set aside on a channel to the provider (`CH-2`). There is one
-//!    channel for each provider; the terms of a new one go with the task.
-//! 2. The first content, or the provider's word that it waits for money, makes the client ask the ledger to fund the channel
-//!    ([`LedgerCall::Open`], `CH-32`).
-//! 3. Every few chunks carry a receipt: what was delivered so far, and what that costs. The client checks it, adds the bill to
-//!    what it promises on the channel, and writes the promise down ([`Output::Persist`], `WR-6`, `CH-3`).
-//! 4. Once that is on disk, the acknowledgement leaves with a voucher: the client's signature over everything promised on
-//!    the channel so far (`CH-4`). The provider brings the newest voucher to the ledger when it likes.
-//! 5. What the job did not use is free for the next one. The channel stays until it has been idle for long, or the user
-//!    closes it.
+//! ```text
+//! Disk            Client                             Provider            Ledger
+//!  │                 │ ◄─ Accept ───────────────────── │                    │
+//!  │                 │ ── Work: task, channel terms ─► │                    │   1
+//!  │                 │ ◄─ Chunk, or NeedPayment ────── │                    │   2
+//!  │ ◄─ Persist ──── │                                 │                    │
+//!  │ ── Persisted ─► │ ── Open: deposit ───────────────┼──────────────────► │
+//!  │                 │ ◄─ the channel is funded ───────┼─────────────────── │
+//!  │                 │ ◄─ Chunk with a receipt ─────── │                    │   3
+//!  │ ◄─ Persist ──── │                                 │                    │
+//!  │ ── Persisted ─► │ ── Ack with a voucher ────────► │                    │   4
+//!  │                 │                                 │ ── Claim ────────► │   5
+//! ```
+//!
+//! 1. The most that the job can cost is reserved in the client's books against its channel with this provider
+//!    and this [`Payee`] (`CH-2`). If there is none, the task carries proposed channel terms. Promised and
+//!    reserved together never exceed the deposit: two such ceilings for a stranger, twice as many after each
+//!    good job, up to [`ClientConfig::deposit`] (`CH-31`).
+//! 2. The first content, or a message from the provider that it waits for funding, makes the client ask the
+//!    ledger to lock the deposit (`CH-32`).
+//! 3. A *receipt* is the provider's signed running statement of delivery and cost; it proves no payment. The
+//!    client checks signature, transcript, token counts and price (`WR-6`), and raises its cumulative promise
+//!    by the increase since the last receipt (`CH-3`). After a false one nothing is shown or paid, and the
+//!    next candidate takes over (`WR-9`).
+//! 4. Once the promise is on disk, the acknowledgement leaves. From when the ledger has shown the channel, it
+//!    carries a *voucher*: the client's signature over the cumulative amount (`CH-4`). Each replaces the one
+//!    before.
+//! 5. The provider claims with its newest voucher when it likes, until the channel is gone. What the job did
+//!    not use is free for the next one.
+//!
+//! The [`Bill`] of [`OrderNews::Done`] sums up the same receipts; it is no second charge. After a failover,
+//! what had a receipt stays paid, the next provider bills the tokens delivered so far as input, and
+//! `max_cost` bounds all attempts together (`WR-13`).
+//!
+//! The client requests a close when the channel has been idle for [`ChannelPolicy::idle_close`], when its
+//! user says so, when a provider that has not earned trust failed it, or when the two disagree about it:
+//!
+//! ```text
+//! proposed ─ Open ─► open ─ RequestClose ─► closing ─ Finalize, after the challenge time ─► gone
+//!            client   │     client             │      client                                 ▲
+//!                     └────────────────────────┴─ Close, with the newest voucher: provider ──┘
+//! ```
+//!
+//! # Who can lose what
+//!
+//! - The provider can lose, before the ledger shows the channel, the credit that it gives (`CH-50`); later a
+//!   *window*, what it serves ahead of vouchers (`CH-5`), and as much that it wrote off before (`CH-9`). If
+//!   no voucher comes, it stops at the window and ends the job after 20 s (`CH-19`).
+//! - The client can lose what it has checked and cannot use: of a provider that stops, one step of input and
+//!   32 tokens (`WR-21`). Its deposit may be locked for a challenge time.
+//! - Nobody loses by a close while the provider is away, if it, a [`Watcher`] or the client brings the newest
+//!   voucher within the challenge time (`CH-10`, `CH-11`).
 //!
 //! # How it is built
 //!
-//! Each phase owns its state in a file of its own and says what comes next; only the client moves an order (`lifecycle`), by
-//! taking it out of the table and putting it back (`orders`). All orders share one set of keys, channels and memories
-//! (`shared`). What the end of a job says of its provider is in `verdict` and `memory`.
+//! Each phase owns its state in a file of its own and says what comes next; only the client moves an order
+//! (`lifecycle`), by taking it out of the table and putting it back (`orders`). All orders share one set of
+//! keys, channels and memories (`shared`). What the end of a job says of its provider is in `verdict` and
+//! `memory`.
 //!
-//! [`LedgerCall::Open`]: crate::channel::ledger::LedgerCall::Open
+//! [`Bill`]: crate::io::Bill
+//! [`OrderNews::Done`]: crate::io::OrderNews::Done
+//! [`Watcher`]: crate::watcher::Watcher
 
 mod attempt;
 mod auction;
@@ -88,9 +134,9 @@ pub struct Client {
     lingering: Table<JobId, Lingering>,
     /// What all orders share.
     shared: Shared,
-    /// Models whose offers were asked for.
+    /// Models whose providers were asked for offers.
     seeks: Seeks,
-    /// The offers that stand.
+    /// Standing offers of providers, by their asks.
     book: Book,
 }
 
@@ -156,18 +202,21 @@ impl Client {
         self.shared.identity.id()
     }
 
-    /// Returns the asks that stand.
+    /// Returns the standing offers: the newest ask of each provider for each model, until it expires.
     pub fn asks(&self) -> impl Iterator<Item = &Ask> {
         self.book.standing()
     }
 
-    /// Returns how many orders are not at their end.
+    /// Returns how many orders are under way.
     #[must_use]
     pub fn orders_in_flight(&self) -> usize {
         self.orders.len()
     }
 
-    /// Returns every channel: account, provider, deposit asked for, and promised so far.
+    /// Returns the client's side of every channel: terms and provider, what was deposited, promised and
+    /// reserved.
+    ///
+    /// Channels that are only proposed, or gone, are left out.
     pub fn channels(&self) -> impl Iterator<Item = &Payer> {
         self.shared.payments.channels()
     }
@@ -175,12 +224,13 @@ impl Client {
     /// Returns whether a channel to this provider can be opened with this deposit. (`CH-27`)
     ///
     /// # Errors
-    /// [`PaymentFault`] tells why not; one that is there already is no fault, see [`Self::channel_to`].
+    /// [`PaymentFault`] tells why not. An existing channel is no fault here: [`Self::channel_to`] finds it.
     pub fn can_open(&self, payee: &Payee, deposit: Nano) -> Result<(), PaymentFault> {
         self.shared.payments.agree(payee, deposit, 0, &self.shared.config).map(drop)
     }
 
-    /// Returns the account of the channel that jobs of this provider are paid on.
+    /// Returns the account of the channel that jobs of this provider are paid on, if one is in use to this
+    /// payee.
     #[must_use]
     pub fn channel_to(&self, provider: NodeId, payee: &Payee) -> Option<[u8; 32]> {
         self.shared.payments.channel_to(provider, payee)
@@ -195,8 +245,8 @@ impl Client {
             Command::Order { id, order } => self.on_order(now, id, *order),
             Command::Cancel(id) => self.end(now, id, Failure::Cancelled),
             Command::Seek(model) => self.seek(now, model),
-            Command::Settle => payments.settle(now, outbox),
-            Command::Close { account } => payments.give_up(now, &account, outbox),
+            Command::Settle => payments.close_all(now, outbox),
+            Command::Close { account } => payments.close(now, &account, outbox),
             Command::Open { provider, payee, deposit } => self.open(now, provider, &payee, deposit),
             Command::TopUp { account, amount } => payments.top_up(&account, amount, outbox),
             Command::Offer(_) | Command::Drain | Command::Pace(_) | Command::Watch(_) => {}
@@ -221,6 +271,9 @@ impl Client {
         }
     }
 
+    /// Opens a channel ahead of work. (`CH-27`)
+    ///
+    /// A failure changes nothing: whoever sends the command asks [`Self::can_open`] first, which tells why.
     fn open(&mut self, now: Time, provider: NodeId, payee: &Payee, deposit: Nano) {
         let Shared { payments, config, outbox, entropy, .. } = &mut self.shared;
         let draw = entropy.number();
@@ -262,7 +315,7 @@ impl Client {
         let shared = &mut self.shared;
         let counts = shared.crowds.heard(now, &sealed.call.0, from);
         let Some((id, active)) = self.orders.by_call(&sealed.call) else {
-            // Enough were in before; the bidder need not hold the slot.
+            // The auction closed with enough bids before this one: its bidder need not hold the slot.
             if counts {
                 shared.outbox.send_to_provider(from, ToProvider::Release(sealed.call));
             }
@@ -320,14 +373,14 @@ impl Client {
     }
 
     fn on_undelivered(&mut self, now: Time, to: NodeId) {
-        let lost = self.orders.that(|active| active.job().is_some_and(|(_, provider)| provider == to));
+        let lost = self.orders.matching(|active| active.job().is_some_and(|(_, provider)| provider == to));
         for id in lost {
             self.fail_over(now, id, Failure::Gone);
         }
     }
 }
 
-/// What the ledger says, and what the clock.
+/// What the ledger says, and what falls due by the clock.
 impl Client {
     fn on_ledger(&mut self, now: Time, event: &LedgerEvent) {
         let effect = self.shared.payments.on_ledger(now, event, &mut self.shared.outbox);
@@ -339,9 +392,13 @@ impl Client {
         }
     }
 
-    /// A channel cannot be paid on as was planned: orders end, the newest first, until what it holds covers the others.
+    /// Ends orders on a channel that has become unable to pay for all of them, the newest first, until the
+    /// channel covers those that are left.
+    ///
+    /// The fault decides what covers them: a channel that is only short still pays what it holds, even while
+    /// it is asked back; after any other fault it must be in use.
     fn unpayable(&mut self, now: Time, account: [u8; 32], fault: PaymentFault) {
-        for id in self.orders.that(|active| active.account() == Some(account)).into_iter().rev() {
+        for id in self.orders.matching(|active| active.account() == Some(account)).into_iter().rev() {
             if self.shared.payments.covers(&account, fault) {
                 return;
             }
@@ -365,7 +422,7 @@ impl Client {
 
     /// Does everything that is due.
     fn on_time(&mut self, now: Time) {
-        for id in self.orders.that(|active| active.wake_at() <= now) {
+        for id in self.orders.matching(|active| active.wake_at() <= now) {
             self.on_order_due(now, id);
         }
         self.shared.crowds.learn(now);
@@ -377,7 +434,7 @@ impl Client {
         let Some(active) = self.orders.get_mut(&id) else { return };
         let is_over = now >= active.progress.deadline;
         let next = match &mut active.phase {
-            // Bids that are in by the deadline still tell why nothing came of the order.
+            // Also at the order's deadline: the bids that came in tell the user why the order failed.
             Phase::Auction(_) => return self.end_auction(now, id),
             Phase::Award(_) | Phase::Attempt(_) if is_over => return self.end(now, id, Failure::Deadline),
             Phase::Award(award) => award.on_time(now, &mut self.shared.outbox),

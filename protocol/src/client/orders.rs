@@ -83,8 +83,8 @@ impl Orders {
         self.active.iter_mut().map(|(id, active)| (*id, &mut **active))
     }
 
-    /// Returns the orders of which something holds, the oldest id first.
-    pub(super) fn that(&self, holds: impl Fn(&ActiveOrder) -> bool) -> Vec<OrderId> {
-        self.iter().filter(|(_, active)| holds(active)).map(|(id, _)| id).collect()
+    /// Returns the orders that match, the lowest id first.
+    pub(super) fn matching(&self, matches: impl Fn(&ActiveOrder) -> bool) -> Vec<OrderId> {
+        self.iter().filter(|(_, active)| matches(active)).map(|(id, _)| id).collect()
     }
 }

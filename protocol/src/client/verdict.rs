@@ -168,7 +168,7 @@ impl Shared {
             (!conduct.delivered && is_stranger && !ledgers) || (blame == Blame::Provider && !trusted);
         if let Some(account) = conduct.account.filter(|account| useless && self.payments.is_recorded(account))
         {
-            self.payments.give_up(now, &account, &mut self.outbox);
+            self.payments.close(now, &account, &mut self.outbox);
         }
         blame != Blame::Provider
     }

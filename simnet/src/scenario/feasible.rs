@@ -1,7 +1,7 @@
 //! Which scenarios a world can be built from: the values that make no sense, refused by the path of their key.
 
 use super::regions::Regions;
-use super::{Access, Arrivals, CAN_PRETEND, Crypto, GpuClass, Scenario, SessionLaw};
+use super::{Access, Arrivals, Crypto, GpuClass, HAS_FAKE_CRYPTO, Scenario, SessionLaw};
 
 /// More coins than any ledger has, in nano, and room to add a few such amounts.
 const COINS_MAX: u64 = 9_000_000_000_000_000_000;
@@ -25,7 +25,7 @@ impl Scenario {
         };
         let rules: [(bool, &[&'static str], String); 41] = [
             (
-                self.crypto == Crypto::Real || CAN_PRETEND,
+                self.crypto == Crypto::Real || HAS_FAKE_CRYPTO,
                 &["crypto"],
                 "this simnet has real cryptography only; build it with `--features fake-crypto`".into(),
             ),

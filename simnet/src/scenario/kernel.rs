@@ -25,7 +25,7 @@ pub enum Crypto {
 }
 
 /// Whether this program was built with the feature `fake-crypto`.
-pub const CAN_PRETEND: bool = bombyx_protocol::CAN_PRETEND;
+pub const HAS_FAKE_CRYPTO: bool = bombyx_protocol::HAS_FAKE_CRYPTO;
 
 impl Crypto {
     /// Carries out `run` with this cryptography.

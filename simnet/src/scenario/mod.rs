@@ -27,7 +27,7 @@ use error::locate;
 pub use attack::{AttackKind, AttackSpec};
 pub use coins::Coins;
 pub use error::ScenarioError;
-pub use kernel::{CAN_PRETEND, Crypto, Fidelity};
+pub use kernel::{Crypto, Fidelity, HAS_FAKE_CRYPTO};
 pub use market::{Market, Mechanism};
 pub use network::{Access, Faults, Jitter, Network, PartitionSpec};
 pub use population::{GpuClass, Population, model_id};

@@ -17,8 +17,8 @@ use super::Payments;
 use super::channel::Channel;
 
 impl Payments {
-    /// Asks for the rest of every channel, also of those that are gone and may be shown again.
-    pub(in crate::client) fn settle(&mut self, now: Time, outbox: &mut Outbox) {
+    /// Begins to close every channel, so that its rest comes back, also those that are gone and may be shown again.
+    pub(in crate::client) fn close_all(&mut self, now: Time, outbox: &mut Outbox) {
         for (account, channel) in self.channels.iter_mut() {
             channel.payer.want_close();
             channel.persist(outbox);
@@ -27,8 +27,8 @@ impl Payments {
         self.timers(now, outbox);
     }
 
-    /// Asks for the rest of one channel.
-    pub(in crate::client) fn give_up(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) {
+    /// Begins to close one channel, so that its rest comes back.
+    pub(in crate::client) fn close(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) {
         if let Some(channel) = self.channel(account) {
             channel.payer.want_close();
             channel.persist(outbox);
