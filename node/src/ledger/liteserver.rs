@@ -30,7 +30,8 @@ use tycho_types::models::{AccountState, DepthBalanceInfo, OptionalAccount};
 
 use super::adnl::{self, Secrets};
 use super::chain::{Account, Chain, ChainError, Contract, Priority, Reply, Transaction, nano};
-use super::lite::{Answer, Block, Frame, Question};
+use super::lite::{Answer, Frame, Question};
+use super::tl::Block;
 
 /// What every address of a liteserver begins with.
 pub const SCHEME: &str = "liteserver://";

@@ -36,6 +36,7 @@ mod payment;
 pub mod prices;
 pub mod purse;
 mod state;
+mod tl;
 pub mod toncenter;
 mod transfer;
 mod turns;

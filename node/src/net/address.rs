@@ -10,8 +10,9 @@ use libp2p::multiaddr::{Multiaddr, Protocol};
 use libp2p::multihash::Multihash;
 use web_time::Instant;
 
-use super::config::{AddressError, Scope};
+use super::error::AddressError;
 use super::limits;
+use super::scope::Scope;
 
 /// The multihash code of an identity hash: the peer id holds the key itself.
 const IDENTITY_HASH: u64 = 0;

@@ -8,12 +8,14 @@ use libp2p::{
     Multiaddr, StreamProtocol, Swarm, Transport as _, allow_block_list, identify, identity, kad, ping,
 };
 
-use super::config::{NetConfig, NetError, Scope};
+use super::config::NetConfig;
 use super::dial_filter::FilteredTransport;
 use super::door::Door;
+use super::error::NetError;
 use super::friends::Friends;
 use super::gossip::{self, Gossip};
 use super::records::Records;
+use super::scope::Scope;
 use super::streams::InboundLimiter;
 use super::table::Table;
 use super::{address, internet, limits};

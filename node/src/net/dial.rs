@@ -12,9 +12,9 @@ use web_time::Instant;
 
 use super::address::AddressBook;
 use super::behaviour::Behaviour;
-use super::config::Scope;
 use super::joint::Undelivered;
 use super::limits;
+use super::scope::Scope;
 
 /// Told when a peer is connected, or why it is not.
 pub(super) type Reached = oneshot::Sender<Result<(), Undelivered>>;

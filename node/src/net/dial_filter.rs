@@ -14,7 +14,7 @@ use web_time::Instant;
 
 use super::address;
 use super::budget::{Place, Places};
-use super::config::Scope;
+use super::scope::Scope;
 use super::{limits, prefix};
 
 /// A connection with its peer.

@@ -12,11 +12,12 @@ use libp2p::gossipsub::{
 use sha2::{Digest as _, Sha256};
 use web_time::Instant;
 
-use super::config::{NetError, Scope};
+use super::error::NetError;
 use super::joint::{NetEvent, Unpublished};
 use super::judge::Refused;
 use super::limits;
 use super::outbox::Outbox;
+use super::scope::Scope;
 
 /// Gossipsub with a filter that keeps topics of other networks out.
 pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, Filter>;

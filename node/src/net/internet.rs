@@ -9,7 +9,7 @@ use libp2p::core::upgrade::Version;
 use libp2p::{Multiaddr, PeerId, Transport as _, dns, identity, noise, quic, tcp, yamux};
 
 use super::address::{self, Socket};
-use super::config::NetError;
+use super::error::NetError;
 use super::limits;
 
 /// Returns the carriers of connections over the Internet.

@@ -10,7 +10,8 @@ use libp2p::{PeerId, Swarm};
 use web_time::Instant;
 
 use super::behaviour::Behaviour;
-use super::config::{NetConfig, NetError};
+use super::config::NetConfig;
+use super::error::NetError;
 use super::joint::{JoinFailure, NetEvent};
 use super::outbox::Outbox;
 use super::{address, cause, limits};

@@ -11,7 +11,7 @@ use libp2p::{Multiaddr, PeerId, Swarm};
 use tokio::time::timeout;
 
 use super::behaviour::Behaviour;
-use super::config::{AddressError, NetError};
+use super::error::{AddressError, NetError};
 use super::joint::{NetEvent, NetStatus};
 use super::outbox::Outbox;
 use super::{internet, limits};

@@ -31,6 +31,7 @@ mod dial;
 mod dial_filter;
 mod discover;
 mod door;
+mod error;
 mod friends;
 mod gossip;
 mod handle;
@@ -50,6 +51,7 @@ mod prefix;
 mod pump;
 mod records;
 mod request;
+mod scope;
 mod streams;
 mod swarm;
 mod table;
@@ -58,8 +60,10 @@ mod table;
 #[cfg(virtual_network)]
 use crate::internet;
 
-pub use self::config::{AddressError, NetConfig, NetError, Scope};
+pub use self::config::NetConfig;
+pub use self::error::{AddressError, NetError};
 pub use self::handle::{NetHandle, NetStopped};
 pub use self::joint::{Fault, JoinFailure, NetCommand, NetEvent, NetStatus, Undelivered, Unpublished};
 pub use self::judge::topic;
+pub use self::scope::Scope;
 pub use self::swarm::start;

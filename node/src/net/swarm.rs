@@ -15,9 +15,10 @@ use web_time::Instant;
 
 use super::behaviour::{self, Behaviour, BehaviourEvent};
 use super::budget::{Flow, Full};
-use super::config::{NetConfig, NetError, Scope};
+use super::config::NetConfig;
 use super::dial::Dialer;
 use super::discover::Discovery;
+use super::error::NetError;
 use super::friends::Friends;
 use super::gossip::{self, Topics, Unjudged};
 use super::handle::NetHandle;
@@ -30,6 +31,7 @@ use super::penalty::Penalties;
 use super::prefix::Prefixes;
 use super::pump::Pumps;
 use super::request::{DialPolicy, StreamRequest};
+use super::scope::Scope;
 use super::streams::{self, InboundLimiter};
 use super::{address, limits};
 

@@ -18,8 +18,8 @@ use libp2p::{Multiaddr, PeerId};
 use web_time::Instant;
 
 use super::budget::{Flow, Full, Place, Places};
-use super::config::Scope;
 use super::records::Records;
+use super::scope::Scope;
 use super::{address, limits, prefix};
 
 type Kademlia = kad::Behaviour<Records>;

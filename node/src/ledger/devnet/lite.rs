@@ -30,7 +30,8 @@ use super::chain::State;
 use super::config::DEVNET_ID;
 use crate::ledger::adnl::{self, HANDSHAKE_BYTES};
 use crate::ledger::chain::ChainError;
-use crate::ledger::lite::{Answer, Block, Frame, MODE_RESULT, Question};
+use crate::ledger::lite::{Answer, Frame, MODE_RESULT, Question};
+use crate::ledger::tl::Block;
 
 /// Bytes of one question: the largest message, with room for the rest.
 const QUESTION_BYTES_MAX: usize = 128 * 1024;
