@@ -246,7 +246,7 @@ impl NodeError {
                     .into()
             }
             Self::Models(error) => models_hint(error),
-            Self::Runtime(error) => runtime_hint(error).into(),
+            Self::Runtime(error) => runtime_hint(error),
             Self::Ledger(error) => ledger_hint(error).into(),
             Self::Wallet(_) => "restore the wallet's file from a copy".into(),
             Self::Order(failure) => Meaning::of(failure).hint.into(),
@@ -266,15 +266,16 @@ impl NodeError {
     }
 }
 
-const fn runtime_hint(error: &RuntimeError) -> &'static str {
+fn runtime_hint(error: &RuntimeError) -> String {
     match error {
-        RuntimeError::Provider(ProviderError::NotBuilt { .. }) => {
-            "for example `cargo install --path node --features cuda`; ONNX Runtime must have it as well: name such a library in \
-             `provide.runtime`"
-        }
+        RuntimeError::Provider(ProviderError::NotBuilt { provider }) => format!(
+            "for example `cargo install --path node --features {provider}`; ONNX Runtime must have it as well: name such a \
+             library in `provide.runtime`"
+        ),
         RuntimeError::Provider(ProviderError::Refused { .. } | ProviderError::Unknown { .. }) => {
             "name a library that has it in `provide.runtime`; `bombyx runtime list` shows which ones were looked at. Nothing \
              falls back to the CPU in silence"
+                .into()
         }
         RuntimeError::NotFound(_)
         | RuntimeError::Unusable(_)
@@ -284,7 +285,7 @@ const fn runtime_hint(error: &RuntimeError) -> &'static str {
         | RuntimeError::AlreadyLoaded { .. }
         | RuntimeError::Load { .. }
         | RuntimeError::Session { .. } => {
-            "`bombyx runtime list` shows which libraries were looked at, `bombyx runtime install` fetches the right one"
+            "`bombyx runtime list` shows which libraries were looked at, `bombyx runtime install` fetches the right one".into()
         }
     }
 }
@@ -359,7 +360,7 @@ fn models_hint(error: &ModelsError) -> String {
         ModelsError::Catalog(CatalogError::Unknown { .. }) => {
             "name one of those, its 64-digit id, or a folder with a manifest.json (with a `/` in it)".into()
         }
-        ModelsError::Runtime(error) | ModelsError::Load(LoadError::Runtime(error)) => runtime_hint(error).into(),
+        ModelsError::Runtime(error) | ModelsError::Load(LoadError::Runtime(error)) => runtime_hint(error),
         ModelsError::Catalog(CatalogError::Fetch(_) | CatalogError::Cache(_)) => {
             "what is needed is fetched once with Python's pip and kept in BOMBYX_CACHE; after that no network is needed"
                 .into()
