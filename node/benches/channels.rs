@@ -261,7 +261,7 @@ fn durable_bare(database: &Database, records: &[Record]) -> f64 {
         .iter()
         .map(|record| {
             let RecordKey::Paying(account) = record.key() else { panic!("a channel") };
-            let key = [&[1], account.as_slice()].concat();
+            let key = [&[1], account.0.as_slice()].concat();
             (key, [[0; 9].as_slice(), &codec::encode(record)].concat())
         })
         .collect();

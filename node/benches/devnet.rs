@@ -18,6 +18,7 @@ use bombyx_node::ledger::contract::ChannelMessage;
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
 use bombyx_node::ledger::prices::Prices;
 use bombyx_node::ledger::wallet::Wallet;
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
@@ -90,7 +91,7 @@ fn claims_on(wallet: Wallet) -> (Devnet, Vec<Vec<u8>>) {
     let opened = runtime.block_on(ledger.open(&terms, DEPOSIT)).unwrap();
     let claim = |number: u32| {
         let cumulative = Nano(Prices::TODAY.claim_min().0 * u64::from(number));
-        let voucher = Voucher { account: opened.account.hash, epoch: opened.epoch, cumulative };
+        let voucher = Voucher { account: ChannelId(opened.account.hash), epoch: opened.epoch, cumulative };
         let message = ChannelMessage::Claim { cumulative, voucher: voucher.sign(&key) };
         Boc::encode(message.external(opened.account))
     };

@@ -2,6 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::fault::{Mismatch, PaymentFault};
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::pace::Pace;
 use crate::channel::record::Record;
@@ -152,7 +153,7 @@ pub enum Command {
     /// Client: request a close of one channel. Provider: close it with its newest voucher.
     Close {
         /// The channel's account.
-        account: [u8; 32],
+        account: ChannelId,
     },
     /// Client: open a channel before there is work for it. Nothing happens where [`Client::can_open`] tells
     /// why not. (`CH-27`)
@@ -169,7 +170,7 @@ pub enum Command {
     /// Client: add to the deposit of a channel.
     TopUp {
         /// The channel's account.
-        account: [u8; 32],
+        account: ChannelId,
         /// How much.
         amount: Nano,
     },
@@ -443,7 +444,7 @@ pub struct Served {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelNews {
     /// The channel's account.
-    pub account: [u8; 32],
+    pub account: ChannelId,
     /// The other party.
     pub peer: NodeId,
     /// What.

@@ -65,6 +65,7 @@ pub mod work;
 // What most callers name.
 pub use amount::Nano;
 pub use channel::fault::PaymentFault;
+pub use channel::id::ChannelId;
 pub use channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 pub use channel::pace::Pace;
 pub use channel::record::{Record, RecordKey};

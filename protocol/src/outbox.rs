@@ -79,7 +79,7 @@ mod tests {
     fn what_follows_a_record_waits_until_it_is_durable() {
         let mut outbox = Outbox::default();
         let cancel = |byte| Output::Cancel { job: crate::work::order::JobId([byte; 16]) };
-        let record = || Record::ChannelGone { account: [0; 32] };
+        let record = || Record::ChannelGone { account: crate::channel::id::ChannelId([0; 32]) };
         outbox.push(cancel(1));
         outbox.persist(record());
         outbox.push(cancel(2));

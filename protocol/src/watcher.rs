@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::watch::{Watch, WatchedVoucher};
 use crate::deadlines::Deadlines;
@@ -13,9 +14,9 @@ use crate::time::Time;
 /// Watches channels and claims in time. It holds no key.
 #[derive(Debug, Default)]
 pub struct Watcher {
-    watched: BTreeMap<[u8; 32], Watch>,
+    watched: BTreeMap<ChannelId, Watch>,
     /// Of the claims to come.
-    deadlines: Deadlines<[u8; 32]>,
+    deadlines: Deadlines<ChannelId>,
     outbox: Outbox,
 }
 

@@ -4,6 +4,7 @@
 
 mod testbed;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::{Mismatch, PaymentFault};
 use bombyx_protocol::channel::ledger::LedgerFault;
@@ -19,7 +20,7 @@ use testbed::{CALM, MODEL, Testbed, chat, engine, price};
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
 
-fn account(testbed: &Testbed, client: NodeId) -> [u8; 32] {
+fn account(testbed: &Testbed, client: NodeId) -> ChannelId {
     testbed.client_at(client).channels().next().unwrap().account()
 }
 
@@ -267,7 +268,7 @@ fn a_ledger_that_does_not_answer_is_named_when_the_credit_is_used_up() {
     let Failure::Payment(PaymentFault::NotOpened { account: named, why }) = why(&testbed, 1) else {
         panic!()
     };
-    assert_eq!((named.hash, why), (account(&testbed, client), LedgerFault::Unknown));
+    assert_eq!((ChannelId(named.hash), why), (account(&testbed, client), LedgerFault::Unknown));
 }
 
 #[test]
@@ -287,6 +288,6 @@ fn a_refused_top_up_ends_the_order_that_needed_it_and_no_other() {
     let Failure::Payment(PaymentFault::Exhausted { account: named, why }) = why(&testbed, 3) else {
         panic!()
     };
-    assert_eq!((named.hash, why), (account(&testbed, client), LedgerFault::Funds));
+    assert_eq!((ChannelId(named.hash), why), (account(&testbed, client), LedgerFault::Funds));
     assert_eq!(testbed.chain.opened, 1);
 }

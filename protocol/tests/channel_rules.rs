@@ -3,6 +3,7 @@
 
 mod testbed;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::{Accepted, Earner, VoucherFault};
 use bombyx_protocol::channel::fault::Mismatch;
@@ -47,7 +48,7 @@ fn open(epoch: u64, deposit: u64) -> ChannelState {
 }
 
 fn payment(epoch: u64, cumulative: u64) -> Payment {
-    let voucher = Voucher { account: terms().account().hash, epoch, cumulative: Nano(cumulative) };
+    let voucher = Voucher { account: terms().id(), epoch, cumulative: Nano(cumulative) };
     Payment { epoch, cumulative: voucher.cumulative, signature: voucher.sign(&key()) }
 }
 
@@ -195,8 +196,8 @@ fn a_top_up_that_a_crash_lost_is_not_counted_as_deposited() {
     assert_eq!(payer.headroom(), Nano(600), "it was not lost after all");
 }
 
-fn payer_account() -> [u8; 32] {
-    terms().account().hash
+fn payer_account() -> ChannelId {
+    terms().id()
 }
 
 /// (CH-5)
@@ -400,7 +401,7 @@ fn watched(watcher: &mut Watcher, at_s: u64, input: Input) -> (Vec<Nano>, Time) 
 /// (CH-10)
 #[test]
 fn a_watcher_acts_in_the_second_half_and_brings_a_claim_that_failed_again_after_a_wait() {
-    let account = terms().account().hash;
+    let account = terms().id();
     let watch = |cumulative| {
         let Payment { epoch, cumulative, signature } = payment(7, cumulative);
         let voucher = Voucher { account, epoch, cumulative };
@@ -473,7 +474,7 @@ fn a_client_wakes_for_an_idle_channel_and_for_each_step_of_its_close_and_seldom_
             gone: false,
         })
     };
-    let [first, second] = [1, 2].map(|salt| terms(salt).account().hash);
+    let [first, second] = [1, 2].map(|salt| terms(salt).id());
     let seen = |account, state| Input::Ledger(LedgerEvent::Channel { account, state });
     let closing = |s| Some(ChannelState { closing: Some(Span::from_s(s)), ..open(7, 1_000) });
     let at = |s: u64| Time(s * 1_000_000);
@@ -484,7 +485,7 @@ fn a_client_wakes_for_an_idle_channel_and_for_each_step_of_its_close_and_seldom_
     assert_eq!(told(&mut client, 20, seen(first, Some(open(7, 1_000)))), (vec![], at(110)));
     assert_eq!(told(&mut client, 109, Input::Tick), (vec![], at(110)));
     let (asked, wake) = told(&mut client, 110, Input::Tick);
-    let accounts: Vec<[u8; 32]> = asked.iter().map(LedgerCall::account).collect();
+    let accounts: Vec<ChannelId> = asked.iter().map(LedgerCall::account).collect();
     let both = if first < second { [first, second] } else { [second, first] };
     assert_eq!(accounts, both);
     assert!(asked.iter().all(|call| matches!(call, LedgerCall::RequestClose { .. })), "{asked:?}");

@@ -3,6 +3,7 @@
 
 mod vectors;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{PurseOrder, PurseTerms};
@@ -40,7 +41,7 @@ fn accounts_follow_from_terms() {
 
 /// Hash and verdict on one case, by its purpose.
 fn judge(case: &Value) -> ([u8; 32], Result<(), SignatureError>) {
-    let account = fixed(&case["account"]);
+    let account = ChannelId(fixed(&case["account"]));
     let epoch = text(case, "epoch").parse().unwrap();
     let cumulative = Nano(text(case, "cumulative").parse().unwrap());
     let (key, signature) = (fixed(&case["key"]), Signature(fixed(&case["signature"])));
@@ -105,11 +106,11 @@ fn a_signature_counts_for_one_network_contract_account_epoch_and_purpose_alone()
     let mut signed: Vec<([u8; 32], Signature)> = Vec::new();
     for account in accounts.iter().map(|address| address.hash) {
         for (epoch, cumulative) in [(0, Nano::ZERO), (1, Nano::ZERO), (1, Nano(1)), (2, Nano(1))] {
-            let voucher = Voucher { account, epoch, cumulative };
-            let close = CloseOrder { account, epoch, cumulative };
+            let voucher = Voucher { account: ChannelId(account), epoch, cumulative };
+            let close = CloseOrder { account: ChannelId(account), epoch, cumulative };
             signed.extend([(voucher.hash(), voucher.sign(&key)), (close.hash(), close.sign(&key))]);
             if cumulative == Nano::ZERO {
-                let request = CloseRequest { account, epoch };
+                let request = CloseRequest { account: ChannelId(account), epoch };
                 signed.push((request.hash(), request.sign(&key)));
                 signed.push((order.hash(&account, epoch), order.sign(&account, epoch, &key)));
             }
@@ -129,7 +130,7 @@ fn a_signature_counts_for_one_network_contract_account_epoch_and_purpose_alone()
         [Domain::Call, Domain::Seek, Domain::Ask, Domain::Bid, Domain::Receipt, Domain::Countersign];
     for (hash, signature) in &signed {
         assert!(domains.iter().all(|domain| !id.verifies(*domain, hash, signature)), "a message of a node");
-        let claim = Voucher { account: accounts[0].hash, epoch: 1, cumulative: Nano(1) };
+        let claim = Voucher { account: ChannelId(accounts[0].hash), epoch: 1, cumulative: Nano(1) };
         assert_eq!(claim.verify(&public, signature).is_ok(), claim.hash() == *hash, "a voucher in mainnet");
     }
 }

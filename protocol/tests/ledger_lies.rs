@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::{Accepted, Earner};
 use bombyx_protocol::channel::fault::Mismatch;
@@ -47,8 +48,8 @@ fn terms() -> ChannelTerms {
     }
 }
 
-fn account() -> [u8; 32] {
-    terms().account().hash
+fn account() -> ChannelId {
+    terms().id()
 }
 
 fn truth() -> ChannelState {

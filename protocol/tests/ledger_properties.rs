@@ -6,6 +6,7 @@ mod testbed;
 
 use std::collections::BTreeMap;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerEvent};
@@ -46,8 +47,8 @@ fn terms() -> ChannelTerms {
     }
 }
 
-fn account() -> [u8; 32] {
-    terms().account().hash
+fn account() -> ChannelId {
+    terms().id()
 }
 
 fn truth() -> ChannelState {
@@ -298,7 +299,7 @@ fn lied_to(seed: u64) {
         for _ in 0..3 {
             let wait = Span::from_ms(testbed.random() % 400);
             testbed.run(wait, |_| false);
-            let accounts: Vec<[u8; 32]> = testbed.chain.accounts().collect();
+            let accounts: Vec<ChannelId> = testbed.chain.accounts().collect();
             for account in accounts {
                 let true_state = testbed.chain.channel(&account);
                 let state = match testbed.random() % 9 {

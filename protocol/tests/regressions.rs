@@ -76,7 +76,10 @@ fn an_exhausted_channel_ends_the_order_and_does_not_loop() {
     let (why, _) = testbed.outcome(2).end.unwrap().unwrap_err();
     let Failure::Payment(PaymentFault::Exhausted { account, why }) = why else { panic!("{why}") };
     assert_eq!(why, LedgerFault::Funds);
-    assert!(testbed.client_at(client).channels().any(|payer| payer.account() == account.hash), "it goes on");
+    assert!(
+        testbed.client_at(client).channels().any(|payer| payer.account().address() == account),
+        "it goes on"
+    );
     assert!(testbed.events - events < 2_000, "no storm of retries: {}", testbed.events - events);
     assert!(paid(&testbed, provider) <= deposit);
 }

@@ -7,6 +7,7 @@ mod vectors;
 
 use std::collections::BTreeSet;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::record::Record;
@@ -47,9 +48,9 @@ fn salts_follow_from_seed_provider_and_index() {
 #[test]
 fn every_channel_that_a_client_opens_is_among_the_candidates_of_its_seed() {
     let config = ClientConfig::for_tests(1);
-    let listed: BTreeSet<[u8; 32]> =
+    let listed: BTreeSet<ChannelId> =
         candidates(config.channel_seed, config.wallet, payee(), config.challenge_s)
-            .map(|terms| terms.account().hash)
+            .map(|terms| terms.id())
             .collect();
     assert_eq!(listed.len(), limits::SALTS_PER_PROVIDER as usize);
     let mut opened = BTreeSet::new();
@@ -70,7 +71,7 @@ fn every_channel_that_a_client_opens_is_among_the_candidates_of_its_seed() {
     );
 }
 
-fn opening(output: &Output) -> Option<[u8; 32]> {
+fn opening(output: &Output) -> Option<ChannelId> {
     match output {
         Output::Ledger(call) if matches!(**call, LedgerCall::Open { .. }) => Some(call.account()),
         _ => None,

@@ -4,6 +4,7 @@
 
 mod testbed;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::{LedgerEvent, LedgerFault};
@@ -41,7 +42,7 @@ fn known_locked(testbed: &Testbed, client: NodeId) -> u64 {
 
 /// A client with a channel, opened by hand, that is too small for the order that is being served on it: the rest waits for
 /// the first words.
-fn waiting(seed: u64) -> (Testbed, NodeId, [u8; 32]) {
+fn waiting(seed: u64) -> (Testbed, NodeId, ChannelId) {
     let mut testbed = Testbed::new(seed, CALM);
     let client = testbed.client(1, COIN);
     // A first chunk takes a second, and a block a fifth of that.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::NodeId;
@@ -193,7 +194,7 @@ impl NodeHandle {
     ///
     /// # Errors
     /// [`NodeError::Channel`] for a channel that is unknown or not open, [`NodeError::Stopped`] when the node has ended.
-    pub async fn close_channel(&self, account: [u8; 32]) -> Result<ChannelStatus, NodeError> {
+    pub async fn close_channel(&self, account: ChannelId) -> Result<ChannelStatus, NodeError> {
         let (answer, channel) = oneshot::channel();
         self.request(NodeRequest::Close { account, answer }).await?;
         Ok(channel.await.map_err(|_| NodeError::Stopped("driver"))??)
@@ -218,7 +219,7 @@ impl NodeHandle {
     ///
     /// # Errors
     /// As [`Self::close_channel`], and [`NodeError::Ledger`] when the wallet does not hold that much.
-    pub async fn top_up_channel(&self, account: [u8; 32], amount: Nano) -> Result<ChannelStatus, NodeError> {
+    pub async fn top_up_channel(&self, account: ChannelId, amount: Nano) -> Result<ChannelStatus, NodeError> {
         self.ledger.can_spend(amount).await?;
         let (answer, channel) = oneshot::channel();
         self.request(NodeRequest::TopUp { account, amount, answer }).await?;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use tokio::sync::watch;
@@ -96,7 +97,7 @@ impl Pages {
                 view.show(sight.state.as_ref(), sight.at.elapsed());
             }
             views.push(view);
-            let address = Address::basechain(account.unwrap_or_default());
+            let address = account.unwrap_or(ChannelId([0; 32])).address();
             items.push((Item::Fees(address, TRANSACTIONS_MAX), sight.map(|sight| sight.since)));
         }
         let wallet =

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::{Paying, Record};
 use bombyx_protocol::channel::salt;
-use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::io::PersistId;
 use bombyx_protocol::market::bid::Payee;
@@ -50,8 +50,8 @@ pub struct Search {
 impl FoundChannel {
     /// Its account.
     #[must_use]
-    pub fn account(&self) -> [u8; 32] {
-        self.state.terms.account().hash
+    pub fn account(&self) -> ChannelId {
+        self.state.terms.id()
     }
 
     /// What is written of it. The promise starts at nothing, and a restored record signs none before its provider has shown
@@ -87,13 +87,13 @@ pub async fn search(
     let wallet = ledger.wallet_address().ok_or(none)?;
     let history = ledger.transactions(wallet, HISTORY_MAX).await?;
     let is_cut = history.len() >= HISTORY_MAX;
-    let mut accounts: BTreeSet<[u8; 32]> =
+    let mut accounts: BTreeSet<ChannelId> =
         history.iter().flat_map(|transaction| &transaction.outgoing).filter_map(deposited_to).collect();
     let mut names: BTreeMap<[u8; 32], NodeId> = BTreeMap::new();
     let mut payees: Vec<(Payee, u32)> = Vec::new();
     for record in records {
         let Record::Paying(paying) = record else { continue };
-        accounts.insert(paying.terms.account().hash);
+        accounts.insert(paying.terms.id());
         if paying.provider != NodeId::UNKNOWN {
             names.insert(paying.terms.provider_key, paying.provider);
         }
@@ -113,7 +113,7 @@ pub async fn search(
     }
     for (payee, challenge_s) in payees {
         let candidates = salt::candidates(*keys.channel, wallet, payee, challenge_s);
-        accounts.extend(candidates.map(|terms| terms.account().hash));
+        accounts.extend(candidates.map(|terms| terms.id()));
     }
     let client_key = SigningKey::from_bytes(&keys.channel).verifying_key().to_bytes();
     let own = |state: ChannelState| {
@@ -131,15 +131,15 @@ pub async fn search(
 }
 
 /// The account that a message brings a deposit to, if it does.
-fn deposited_to(message: &Message) -> Option<[u8; 32]> {
+fn deposited_to(message: &Message) -> Option<ChannelId> {
     let to = message.to.filter(|to| to.workchain == 0)?;
     let code = message.body.as_slice().ok()?.load_u32().ok()?;
-    (contract::operation(code) == Some("top up")).then_some(to.hash)
+    (contract::operation(code) == Some("top up")).then_some(ChannelId(to.hash))
 }
 
 /// A channel as the ledger shows it; nothing where none is, or where something else lives.
-async fn look(ledger: &Ledger, account: [u8; 32]) -> Result<Option<ChannelState>, LedgerError> {
-    match ledger.channel(Address::basechain(account)).await {
+async fn look(ledger: &Ledger, account: ChannelId) -> Result<Option<ChannelState>, LedgerError> {
+    match ledger.channel(account.address()).await {
         Err(LedgerError::Chain(ChainError::Unreadable { .. })) => Ok(None),
         seen => seen,
     }
@@ -245,7 +245,7 @@ impl Book {
 
     /// What it knows of a channel that this node pays on.
     #[must_use]
-    pub fn paying(&self, account: &[u8; 32]) -> Option<&Paying> {
+    pub fn paying(&self, account: &ChannelId) -> Option<&Paying> {
         let mut paying = self.records.iter().filter_map(|record| match record {
             Record::Paying(paying) => Some(paying),
             Record::Earning(_)
@@ -253,7 +253,7 @@ impl Book {
             | Record::Receipt { .. }
             | Record::Reputation(_) => None,
         });
-        paying.find(|paying| paying.terms.account().hash == *account)
+        paying.find(|paying| paying.terms.id() == *account)
     }
 
     /// Writes a record and waits until it is on disk.

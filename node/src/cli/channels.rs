@@ -130,7 +130,7 @@ impl ChannelsArgs {
 fn digits(account: &str) -> Result<String, NodeError> {
     let read = channels::account(account);
     let none = || NodeError::Usage(format!("`{account}` is not a channel's account: 64 hexadecimal digits"));
-    read.map(hex::encode).ok_or_else(none)
+    read.map(|account| account.to_string()).ok_or_else(none)
 }
 
 /// From the running node; else from the store, which a node that was killed leaves behind whole.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::pay::{ClosingStep, Payer};
 use bombyx_protocol::channel::record::Record;
-use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::time::Time;
 use clap::Args;
@@ -87,7 +87,7 @@ struct Report {
 impl Row {
     fn of(found: &FoundChannel) -> Self {
         let mut row = Self {
-            account: hex::encode(found.account()),
+            account: found.account().to_string(),
             provider: (found.provider != NodeId::UNKNOWN).then(|| found.provider.to_string()),
             deposit_nano: 0,
             settled_nano: 0,
@@ -136,7 +136,7 @@ pub(super) async fn run(
     let ledger = reach_ledger(&config.ledger, Some(wallet)).await?;
     let Search { found, is_cut } = search(&ledger, &keys, shelf.records(), &cards, challenge_s).await?;
     let (mut book, old) = shelf.adopt(home, &keys, &found).await?;
-    let mut rows: BTreeMap<[u8; 32], Row> = found.iter().map(|one| (one.account(), Row::of(one))).collect();
+    let mut rows: BTreeMap<ChannelId, Row> = found.iter().map(|one| (one.account(), Row::of(one))).collect();
     if recover.close {
         let key = SigningKey::from_bytes(&keys.channel);
         let closing = Closer { ledger: &ledger, key: &key, begun: Instant::now() };
@@ -212,7 +212,7 @@ impl Closer<'_> {
         &self,
         found: &[FoundChannel],
         book: &mut Book,
-        rows: &mut BTreeMap<[u8; 32], Row>,
+        rows: &mut BTreeMap<ChannelId, Row>,
         printer: Printer,
     ) -> Result<(), NodeError> {
         let mut left = Vec::new();
@@ -264,7 +264,7 @@ impl Closer<'_> {
     /// Looks at a channel that closes and takes the step that is due; returns for how long its challenge still runs, if it
     /// does.
     async fn step(&self, payer: &mut Payer, row: &mut Row) -> Option<u32> {
-        let account = Address::basechain(payer.account());
+        let account = payer.account().address();
         let state = match self.ledger.channel(account).await {
             Ok(state) => state.filter(|state| state.epoch != 0),
             Err(error) => {

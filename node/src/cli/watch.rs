@@ -40,7 +40,7 @@ pub(super) async fn run(config: &NodeConfig, store: PathBuf, printer: Printer) -
         Err(error @ LedgerError::Chain(ChainError::OtherNetwork { .. })) => return Err(error.into()),
         Err(error) => printer.note(&format!("{error}; it is asked again and again")),
     }
-    let channels = vouchers.iter().map(|watched| hex::encode(watched.voucher.account)).collect();
+    let channels = vouchers.iter().map(|watched| watched.voucher.account.to_string()).collect();
     let start = WatchStart { event: "guarding", channels };
     printer.data(&start, || format!("watching {} channels; Ctrl-C ends it", start.channels.len()));
     let (newest, copies) = mpsc::channel(1);

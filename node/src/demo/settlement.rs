@@ -1,9 +1,8 @@
 //! Where the money went: read back from the ledger, account by account, and compared to the nano.
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
-
-use hex::FromHex as _;
 
 use super::error::DemoError;
 use super::jobs::Job;
@@ -45,8 +44,8 @@ impl Before {
         }
         let mut all_paid_out = true;
         for channel in &self.channels {
-            let hash = <[u8; 32]>::from_hex(&channel.account).map_err(|_| DemoError::NoAccount("channel"))?;
-            let account = Address::basechain(hash);
+            let id = channel.account.parse::<ChannelId>().map_err(|_| DemoError::NoAccount("channel"))?;
+            let account = id.address();
             let peer = providers.iter().find(|provider| provider.id().to_string() == channel.peer);
             let name = peer.map_or("a stranger", Provider::name);
             let closed = line(client, format!("channel with {name}"), account).await?;

@@ -114,7 +114,7 @@ impl Driver {
                 "a budget for those who come is used up"
             ),
             Event::Channel(news) => {
-                let account = hex::encode(news.account);
+                let account = news.account.to_string();
                 match news.change {
                     ChannelChange::Open { deposit } => {
                         tracing::info!(account, peer = ?news.peer, %deposit, "a channel is open");

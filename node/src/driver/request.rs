@@ -1,5 +1,6 @@
 //! What the rest of the program asks of the loop: orders, questions, channels, the end.
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::OrderNews;
 use bombyx_protocol::limits::ORDERS_MAX;
@@ -21,8 +22,8 @@ pub(crate) enum NodeRequest {
     Asks(oneshot::Sender<Vec<Ask>>),
     Status(oneshot::Sender<Status>),
     Channels(oneshot::Sender<Vec<ChannelStatus>>),
-    Close { account: [u8; 32], answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
+    Close { account: ChannelId, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
     Open { card: Box<PayeeCard>, deposit: Nano, answer: oneshot::Sender<Result<(), ChannelError>> },
-    TopUp { account: [u8; 32], amount: Nano, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
+    TopUp { account: ChannelId, amount: Nano, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },
     Shutdown,
 }

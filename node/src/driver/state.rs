@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::client::Client;
@@ -79,7 +80,7 @@ pub(crate) struct Driver {
     pub(super) reports: Option<Reports>,
     pub(super) offers: Vec<Offer>,
     /// What vouchers read back from disk come to, until the ledger service was told.
-    pub(super) restored: Vec<([u8; 32], Nano)>,
+    pub(super) restored: Vec<(ChannelId, Nano)>,
     pub(super) wakes: PerRole<Time>,
     /// Inputs that follow from what a machine said; taken before anything else.
     pub(super) pending: VecDeque<(Role, Input)>,

@@ -1,5 +1,6 @@
 //! What the driver shows of itself: sizes, counts and amounts.
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 
@@ -67,10 +68,10 @@ impl Driver {
     /// The open channel with this account, in one direction or in either.
     pub(super) fn channel(
         &self,
-        account: [u8; 32],
+        account: ChannelId,
         direction: Option<Direction>,
     ) -> Result<ChannelStatus, ChannelError> {
-        let account = hex::encode(account);
+        let account = account.to_string();
         let found = self.channels().into_iter().find(|channel| channel.account == account);
         let found = found.ok_or_else(|| ChannelError::Unknown(account.clone()))?;
         if direction.is_some_and(|wanted| wanted != found.direction) {
@@ -85,7 +86,7 @@ impl Driver {
     /// Whether a channel to this provider can be opened.
     pub(super) fn openable(&self, card: &PayeeCard, deposit: Nano) -> Result<(), ChannelError> {
         if let Some(account) = self.client.channel_to(card.provider, &card.payee) {
-            return Err(ChannelError::Exists(hex::encode(account)));
+            return Err(ChannelError::Exists(account.to_string()));
         }
         self.client.can_open(&card.payee, deposit).map_err(|fault| {
             if let PaymentFault::DepositTooLow { most, .. } = fault {

@@ -103,7 +103,7 @@ pub async fn watch(
                 match watcher.poll() {
                     Output::Ledger(call) => {
                         if let LedgerCall::Claim { voucher, .. } = &*call {
-                            let account = hex::encode(voucher.account);
+                            let account = voucher.account.to_string();
                             tell(WatchNews::Claiming { account, cumulative_nano: voucher.cumulative.0 });
                         }
                         ledger_service.call(Role::Watcher, *call).await.map_err(|_| STOPPED)?;
@@ -155,7 +155,7 @@ pub async fn watch(
 }
 
 fn news(event: &LedgerEvent) -> Option<WatchNews> {
-    let account = hex::encode(event.account());
+    let account = event.account().to_string();
     match event {
         LedgerEvent::Channel { state: None, .. } => Some(WatchNews::Closed { account }),
         LedgerEvent::Channel { state: Some(state), .. } => {

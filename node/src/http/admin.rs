@@ -20,6 +20,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use serde::{Deserialize, Serialize};
@@ -200,7 +201,7 @@ async fn send(State(node): State<NodeHandle>, Json(send): Json<Send>) -> Result<
     Ok(Json(send).into_response())
 }
 
-fn known(name: &str) -> Result<[u8; 32], ChannelError> {
+fn known(name: &str) -> Result<ChannelId, ChannelError> {
     channels::account(name).ok_or_else(|| ChannelError::Unknown(name.to_owned()))
 }
 

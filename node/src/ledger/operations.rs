@@ -113,7 +113,7 @@ impl Ledger {
     /// Any [`LedgerError`]; `Refused` names what is wrong with the voucher.
     pub async fn claim(&self, voucher: &Voucher, signature: Signature) -> Result<(), LedgerError> {
         const OPERATION: &str = "claim a voucher";
-        let account = Address::basechain(voucher.account);
+        let account = voucher.account.address();
         let (raw, before) = self.open_channel(account).await?;
         let message = ChannelMessage::Claim { cumulative: voucher.cumulative, voucher: signature };
         let prices = self.prices().await;
@@ -152,7 +152,7 @@ impl Ledger {
         voucher: Option<Signature>,
     ) -> Result<(), LedgerError> {
         const OPERATION: &str = "close a channel";
-        let account = Address::basechain(order.account);
+        let account = order.account.address();
         let message = ChannelMessage::ProviderClose {
             cumulative: order.cumulative,
             voucher,
@@ -213,7 +213,7 @@ impl Ledger {
         signature: Signature,
     ) -> Result<u32, LedgerError> {
         const OPERATION: &str = "request the close of a channel";
-        let account = Address::basechain(request.account);
+        let account = request.account.address();
         let message = ChannelMessage::RequestClose { request: Some(signature) };
         let sent = match self.send_external(OPERATION, account, message).await {
             Err(LedgerError::Refused { refusal: Refusal::Value, .. }) if self.wallet.is_some() => {

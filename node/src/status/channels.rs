@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::pay::Payer;
 use bombyx_protocol::channel::record::Record;
-use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::NodeId;
 use futures::stream::{self, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -177,7 +177,7 @@ impl From<ChannelStatus> for ChannelView {
 
 impl ChannelView {
     async fn look_up(&mut self, ledger: &Ledger) {
-        let Some(account) = account(&self.channel.account).map(Address::basechain) else { return };
+        let Some(account) = account(&self.channel.account).map(ChannelId::address) else { return };
         let Ok(seen) = ledger.channel(account).await else { return };
         self.show(seen.as_ref(), Duration::ZERO);
         self.fees_nano = ledger.fees_paid(account, TRANSACTIONS_MAX).await.ok().map(|Nano(nano)| nano);
@@ -213,10 +213,8 @@ impl ChannelView {
 
 /// Reads a channel's account: 64 hexadecimal digits, with or without the workchain before them.
 #[must_use]
-pub fn account(text: &str) -> Option<[u8; 32]> {
-    let mut account = [0; 32];
-    hex::decode_to_slice(text.strip_prefix("0:").unwrap_or(text), &mut account).ok()?;
-    Some(account)
+pub fn account(text: &str) -> Option<ChannelId> {
+    text.strip_prefix("0:").unwrap_or(text).parse().ok()
 }
 
 /// A channel that this node pays on.
@@ -227,7 +225,7 @@ pub(crate) fn paying(payer: &Payer) -> ChannelStatus {
         (true, true) => ChannelPhase::Open,
     };
     ChannelStatus {
-        account: hex::encode(payer.account()),
+        account: payer.account().to_string(),
         direction: Direction::Paying,
         peer: provider_name(payer.provider()),
         deposit_nano: payer.record().deposit.0,
@@ -251,7 +249,7 @@ pub(crate) fn earning(earner: &Earner) -> ChannelStatus {
         Some(_) => ChannelPhase::Open,
     };
     ChannelStatus {
-        account: hex::encode(earner.account()),
+        account: earner.account().to_string(),
         direction: Direction::Earning,
         peer: earner.client().to_string(),
         deposit_nano: seen.map_or(0, |seen| seen.deposit.0),

@@ -174,7 +174,7 @@ fn record(step: u64) -> Record {
     };
     let cumulative = Nano(step);
     match step % 6 {
-        _ if step.is_multiple_of(23) => Record::ChannelGone { account: terms.account().hash },
+        _ if step.is_multiple_of(23) => Record::ChannelGone { account: terms.id() },
         0..3 => Record::Paying(Paying {
             terms: terms.into(),
             provider: NodeId([5; 32]),

@@ -114,7 +114,7 @@ mod tests {
         let write = |id| Write {
             role: Role::Client,
             id: PersistId(id),
-            record: Record::ChannelGone { account: [0; 32] },
+            record: Record::ChannelGone { account: bombyx_protocol::ChannelId([0; 32]) },
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         writes.blocking_send(write(1)).unwrap();

@@ -3,6 +3,7 @@
 use bombyx_node::ledger::OpenedChannel;
 use bombyx_node::ledger::chain::Chain as _;
 use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::channel::voucher::Voucher;
@@ -19,7 +20,8 @@ async fn a_voucher_for_the_same_terms_on_another_network_is_worth_nothing() {
     let channel = world.open(coins(1)).await;
     let elsewhere = ChannelTerms { network_id: -239, ..world.terms() }.account();
     assert_ne!(elsewhere, channel.account);
-    let foreign = Voucher { account: elsewhere.hash, epoch: channel.epoch, cumulative: milli(500) };
+    let foreign =
+        Voucher { account: ChannelId(elsewhere.hash), epoch: channel.epoch, cumulative: milli(500) };
     let message = ChannelMessage::Claim { cumulative: milli(500), voucher: foreign.sign(&world.client_key) };
     assert_eq!(world.external(channel.account, message).await, Err(Refusal::Signature));
 }

@@ -7,6 +7,7 @@ use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_node::ledger::liteserver::Liteserver;
 use bombyx_node::ledger::wallet::{Wallet, friendly};
 use bombyx_node::ledger::{Ledger, LedgerError};
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
@@ -50,7 +51,8 @@ pub(crate) async fn live(server: &Server, client: Ledger, provider: Ledger) {
     let state = provider.channel(channel.account).await.unwrap().unwrap();
     assert_eq!((state.epoch, state.deposit, state.terms), (channel.epoch, coins(1), terms.clone()));
 
-    let voucher = |cumulative| Voucher { account: channel.account.hash, epoch: channel.epoch, cumulative };
+    let voucher =
+        |cumulative| Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative };
     let sign = |voucher: Voucher| voucher.sign(&key(1));
     let paid = voucher(milli(300));
     provider.claim(&paid, sign(paid)).await.unwrap();
@@ -75,7 +77,8 @@ pub(crate) async fn live(server: &Server, client: Ledger, provider: Ledger) {
     holds(&provider, provider_address, milli(299)).await;
     assert!(provider.transactions(channel.account, 50).await.unwrap().len() >= 3);
     compare().await;
-    let order = CloseOrder { account: channel.account.hash, epoch: channel.epoch, cumulative: milli(400) };
+    let order =
+        CloseOrder { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative: milli(400) };
     let last = sign(voucher(milli(400)));
     provider.provider_close(&order, order.sign(&key(2)), Some(last)).await.unwrap();
     assert_eq!(provider.channel(channel.account).await.unwrap(), None);

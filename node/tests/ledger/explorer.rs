@@ -2,6 +2,7 @@
 
 use bombyx_node::ledger::devnet::Devnet;
 use bombyx_node::ledger::wallet::friendly;
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::terms::Address;
 
 use crate::server::Server;
@@ -33,7 +34,7 @@ async fn the_pages_tell_the_life_of_a_channel() {
     let terms = crate::backends::terms(&client, &provider);
     let channel = client.open(&terms, coins(1)).await.unwrap();
     let voucher = bombyx_protocol::channel::voucher::Voucher {
-        account: channel.account.hash,
+        account: ChannelId(channel.account.hash),
         epoch: channel.epoch,
         cumulative: milli(250),
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bombyx_node::ledger::chain::Chain as _;
 use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
 use bombyx_node::ledger::{Ledger, LedgerError, OpenedChannel};
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
@@ -112,18 +113,18 @@ impl World {
 
     async fn take(&self, step: Step, channel: OpenedChannel, amount: Nano) -> Result<(), LedgerError> {
         let OpenedChannel { account, epoch, .. } = channel;
-        let voucher = Voucher { account: account.hash, epoch, cumulative: amount };
+        let voucher = Voucher { account: ChannelId(account.hash), epoch, cumulative: amount };
         let signature = voucher.sign(&key(1));
         match step {
             Step::Open => self.client.open(&self.terms(), amount).await.map(drop),
             Step::TopUp => self.client.top_up(account, amount).await,
             Step::Claim | Step::ClaimByWallet => self.provider.claim(&voucher, signature).await,
             Step::RequestClose => {
-                let request = CloseRequest { account: account.hash, epoch };
+                let request = CloseRequest { account: ChannelId(account.hash), epoch };
                 self.client.request_close_signed(&request, request.sign(&key(1))).await.map(drop)
             }
             Step::ProviderClose => {
-                let order = CloseOrder { account: account.hash, epoch, cumulative: amount };
+                let order = CloseOrder { account: ChannelId(account.hash), epoch, cumulative: amount };
                 self.provider.provider_close(&order, order.sign(&key(2)), Some(signature)).await
             }
             Step::Finalize => self.client.finalize(account).await,

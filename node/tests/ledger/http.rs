@@ -3,6 +3,7 @@
 use bombyx_node::ledger::chain::{Chain as _, ChainError};
 use bombyx_node::ledger::devnet::DEVNET_ID;
 use bombyx_node::ledger::toncenter::Toncenter;
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::channel::voucher::Voucher;
@@ -71,7 +72,8 @@ async fn a_get_method_answers_over_http() {
     }});
     let (status, answer) = server.post("/api/v2/jsonRPC", request.to_string()).await;
     assert_eq!((status, &answer["id"]), (200, &json!(5)));
-    let voucher = Voucher { account: channel.account.hash, epoch: channel.epoch, cumulative: Nano(1_000) };
+    let voucher =
+        Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative: Nano(1_000) };
     let hash = answer["result"]["stack"][0][1].as_str().unwrap().trim_start_matches("0x");
     assert_eq!(format!("{hash:0>64}"), hex::encode(voucher.hash()));
     let (_, information) =

@@ -3,6 +3,7 @@
 use bombyx_node::ledger::chain::{Chain as _, ChainError};
 use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_node::ledger::{LedgerError, OpenedChannel};
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::ident::Signature;
@@ -31,7 +32,8 @@ async fn every_bad_external_message_is_refused_with_its_code_and_costs_nothing()
     let before = world.state(channel).await;
     let voucher = |cumulative| world.voucher(channel, cumulative).1;
     let other_epoch = OpenedChannel { epoch: channel.epoch + 1, ..channel };
-    let foreign = Voucher { account: channel.account.hash, epoch: channel.epoch, cumulative: milli(200) };
+    let foreign =
+        Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative: milli(200) };
     let close = |cumulative, voucher, order| ChannelMessage::ProviderClose { cumulative, voucher, order };
     let order = |cumulative| Some(world.order(channel, cumulative).1);
     let zero = Some(Signature([0; 64]));

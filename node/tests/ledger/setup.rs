@@ -9,6 +9,7 @@ use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
 use bombyx_node::ledger::prices::Prices;
 use bombyx_node::ledger::wallet::Wallet;
 use bombyx_node::ledger::{Ledger, LedgerError, OpenedChannel};
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
@@ -112,17 +113,17 @@ impl World {
     }
 
     pub(crate) fn voucher(&self, channel: OpenedChannel, cumulative: Nano) -> (Voucher, Signature) {
-        let voucher = Voucher { account: channel.account.hash, epoch: channel.epoch, cumulative };
+        let voucher = Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative };
         (voucher, voucher.sign(&self.client_key))
     }
 
     pub(crate) fn order(&self, channel: OpenedChannel, cumulative: Nano) -> (CloseOrder, Signature) {
-        let order = CloseOrder { account: channel.account.hash, epoch: channel.epoch, cumulative };
+        let order = CloseOrder { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative };
         (order, order.sign(&self.provider_key))
     }
 
     pub(crate) fn request(&self, channel: OpenedChannel) -> (CloseRequest, Signature) {
-        let request = CloseRequest { account: channel.account.hash, epoch: channel.epoch };
+        let request = CloseRequest { account: ChannelId(channel.account.hash), epoch: channel.epoch };
         (request, request.sign(&self.client_key))
     }
 

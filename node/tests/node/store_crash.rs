@@ -145,7 +145,7 @@ fn a_channel_that_is_gone_leaves_no_record() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (store, _) = Store::open(&path, OWNER).unwrap();
     let Record::Paying(first) = record(1) else { panic!() };
-    let account = first.terms.account().hash;
+    let account = first.terms.id();
     runtime.block_on(async {
         store.write(Role::Client, PersistId(1), record(1)).await;
         store.write(Role::Client, PersistId(2), record(2)).await;

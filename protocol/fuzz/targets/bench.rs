@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::record::Record;
@@ -58,13 +59,13 @@ pub struct Bench<M> {
     pub now: Time,
     pub wake: Time,
     /// The account that the machine last asked the ledger about.
-    pub account: Option<[u8; 32]>,
+    pub account: Option<ChannelId>,
     /// The top-up that it last asked for.
     top_up: Option<Nano>,
     written: PersistId,
     durable: PersistId,
     /// The highest promise in the records of a channel, by the record's number.
-    promises: BTreeMap<PersistId, ([u8; 32], Nano)>,
+    promises: BTreeMap<PersistId, (ChannelId, Nano)>,
 }
 
 impl<M: Machine> Bench<M> {
@@ -114,12 +115,12 @@ impl<M: Machine> Bench<M> {
         assert!(id > self.written, "records count up");
         self.written = id;
         if let Record::Paying(paying) = record {
-            self.promises.insert(id, (paying.terms.account().hash, paying.cumulative));
+            self.promises.insert(id, (paying.terms.id(), paying.cumulative));
         }
     }
 
     /// Whether a voucher of this amount stands in a record that is on disk.
-    pub fn is_written(&self, account: &[u8; 32], amount: Nano) -> bool {
+    pub fn is_written(&self, account: &ChannelId, amount: Nano) -> bool {
         self.promises.range(..=self.durable).any(|(_, (of, promise))| of == account && *promise >= amount)
     }
 
@@ -142,7 +143,7 @@ impl<M: Machine> Bench<M> {
 
     /// The ledger says something about the last account, true or not.
     pub fn ledger(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
-        let account = self.account.unwrap_or([7; 32]);
+        let account = self.account.unwrap_or(ChannelId([7; 32]));
         let failed = |top_up, fault| LedgerEvent::Failed { account, top_up, fault };
         let event = match bytes.small() {
             0 => LedgerEvent::Channel { account, state: None },

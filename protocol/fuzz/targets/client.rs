@@ -1,5 +1,6 @@
 //! Any bytes into a running client: two providers that bid, answer and bill honestly or not, as the bytes say.
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::channel::voucher::Voucher;
@@ -54,7 +55,7 @@ struct Job {
     provider: usize,
     secure: Secure,
     serving: Option<AnswerStream>,
-    account: [u8; 32],
+    account: ChannelId,
 }
 
 struct Scene {
@@ -133,7 +134,7 @@ impl Scene {
                 let (id, model, price) = (job.award.job, ModelId([0xab; 32]), job.award.price);
                 let new = || AnswerStream::new(self.bench.now, id, model, price, &work.task);
                 job.serving.get_or_insert_with(new);
-                job.account = work.channel.account().hash;
+                job.account = work.channel.id();
             }
             FromClient::Ack(ack) => {
                 if let Some(payment) = ack.payment {
@@ -254,7 +255,7 @@ impl Scene {
             handshake.reverse();
         }
         let accept = Accept { job: award.job, handshake };
-        self.job = Some(Job { award, provider, secure, serving: None, account: [0; 32] });
+        self.job = Some(Job { award, provider, secure, serving: None, account: ChannelId([0; 32]) });
         self.receive(provider as u8, Message::ToClient(ToClient::Accept(accept)))
     }
 

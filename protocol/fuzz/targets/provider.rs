@@ -1,5 +1,6 @@
 //! Any bytes into a running provider: a client that calls, awards, pays and acknowledges, or not, as the bytes say.
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
@@ -61,7 +62,7 @@ struct Job {
     id: JobId,
     model: ModelId,
     secure: Secure,
-    account: [u8; 32],
+    account: ChannelId,
 }
 
 struct Scene {
@@ -125,7 +126,7 @@ impl Scene {
                     if award.job == accept.job {
                         let secure =
                             initiator.finish(&accept.handshake).expect("a provider's own answer opens");
-                        self.job = Some(Job { id: award.job, model, secure, account: [0; 32] });
+                        self.job = Some(Job { id: award.job, model, secure, account: ChannelId([0; 32]) });
                     }
                 }
                 Output::Send { message: Message::ToClient(ToClient::Sealed(frame)), .. } => {
@@ -259,7 +260,7 @@ impl Scene {
             provider: bid.payee.address,
             challenge_s: bid.payee.challenge_s.saturating_add(u32::from(bytes.small())),
         };
-        job.account = channel.account().hash;
+        job.account = channel.id();
         let work = FromClient::Work(Work { task, channel });
         self.say(&codec::encode(&work), false)
     }

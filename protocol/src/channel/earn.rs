@@ -2,6 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::fault::Mismatch;
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::ChannelState;
 use crate::channel::record::Earning;
 use crate::channel::terms::AgreedTerms;
@@ -153,8 +154,8 @@ impl Earner {
 
     /// The account's hash.
     #[must_use]
-    pub fn account(&self) -> [u8; 32] {
-        self.terms.account().hash
+    pub fn account(&self) -> ChannelId {
+        self.terms.id()
     }
 
     /// Who pays.

@@ -120,7 +120,7 @@ mod tests {
         let LaneVoucher { account, lane, epoch, cumulative } = voucher;
         let order = LaneClose { account, lane, epoch, cumulative };
         assert_eq!(order.verify(&public(1), &signature), Err(SignatureError::Mismatch));
-        let channel = Voucher { account, epoch, cumulative };
+        let channel = Voucher { account: crate::channel::id::ChannelId(account), epoch, cumulative };
         assert_eq!(channel.verify(&public(1), &signature), Err(SignatureError::Mismatch));
     }
 }

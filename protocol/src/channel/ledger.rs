@@ -1,6 +1,7 @@
 //! What the core asks of a ledger and what it hears back, as values: the shell owns the ledger itself.
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use crate::ident::Signature;
@@ -20,19 +21,19 @@ pub enum LedgerCall {
     /// Add to the deposit from this node's wallet.
     TopUp {
         /// The channel's account.
-        account: [u8; 32],
+        account: ChannelId,
         /// How much.
         amount: Nano,
     },
     /// Report the channel's state now and at every change.
     Watch {
         /// The channel's account.
-        account: [u8; 32],
+        account: ChannelId,
     },
     /// Stop watching.
     Unwatch {
         /// The channel's account.
-        account: [u8; 32],
+        account: ChannelId,
     },
     /// Settle a voucher; pays the provider whoever brings it.
     Claim {
@@ -60,16 +61,16 @@ pub enum LedgerCall {
     /// The challenge time is over: pay out and delete.
     Finalize {
         /// The channel's account.
-        account: [u8; 32],
+        account: ChannelId,
     },
 }
 
 impl LedgerCall {
     /// The account that the call is about.
     #[must_use]
-    pub fn account(&self) -> [u8; 32] {
+    pub fn account(&self) -> ChannelId {
         match self {
-            Self::Open { terms, .. } => terms.account().hash,
+            Self::Open { terms, .. } => terms.id(),
             Self::TopUp { account, .. }
             | Self::Watch { account }
             | Self::Unwatch { account }
@@ -102,14 +103,14 @@ pub enum LedgerEvent {
     /// The state of a channel, now or after a change. `None`: no such account.
     Channel {
         /// The channel's account.
-        account: [u8; 32],
+        account: ChannelId,
         /// Its state.
         state: Option<ChannelState>,
     },
     /// A call failed for good.
     Failed {
         /// The channel's account.
-        account: [u8; 32],
+        account: ChannelId,
         /// How much it was to add, if it was a top-up: several may be under way. ([`LedgerCall::top_up`])
         top_up: Option<Nano>,
         /// Why.
@@ -120,7 +121,7 @@ pub enum LedgerEvent {
 impl LedgerEvent {
     /// The account that the ledger speaks of.
     #[must_use]
-    pub const fn account(&self) -> [u8; 32] {
+    pub const fn account(&self) -> ChannelId {
         match self {
             Self::Channel { account, .. } | Self::Failed { account, .. } => *account,
         }

@@ -3,6 +3,7 @@
 pub mod cell;
 pub mod earn;
 pub mod fault;
+pub mod id;
 pub mod lane;
 pub mod ledger;
 pub(crate) mod looks;

@@ -4,6 +4,7 @@ use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
 use crate::channel::fault::Mismatch;
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::ChannelState;
 use crate::channel::record::Paying;
 use crate::channel::terms::AgreedTerms;
@@ -138,8 +139,8 @@ impl Payer {
 
     /// The account's hash.
     #[must_use]
-    pub fn account(&self) -> [u8; 32] {
-        self.terms.account().hash
+    pub fn account(&self) -> ChannelId {
+        self.terms.id()
     }
 
     /// Who is paid.

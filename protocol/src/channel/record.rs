@@ -1,6 +1,7 @@
 //! What must survive a crash: written before anything that depends on it is said.
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::Voucher;
 use crate::channel::watch::WatchedVoucher;
@@ -19,7 +20,7 @@ pub enum Record {
     /// A channel is forgotten.
     ChannelGone {
         /// Its account.
-        account: [u8; 32],
+        account: ChannelId,
     },
     /// The newest receipt of a job, at the client.
     Receipt {
@@ -102,7 +103,7 @@ impl Earning {
     #[must_use]
     pub fn watched_voucher(&self) -> Option<WatchedVoucher> {
         let Payment { epoch, cumulative, signature } = self.payment?;
-        let voucher = Voucher { account: self.terms.account().hash, epoch, cumulative };
+        let voucher = Voucher { account: self.terms.id(), epoch, cumulative };
         Some(WatchedVoucher { voucher, signature, challenge_s: self.terms.challenge_s })
     }
 }
@@ -112,8 +113,8 @@ impl Record {
     #[must_use]
     pub fn key(&self) -> RecordKey {
         match self {
-            Self::Paying(paying) => RecordKey::Paying(paying.terms.account().hash),
-            Self::Earning(earning) => RecordKey::Earning(earning.terms.account().hash),
+            Self::Paying(paying) => RecordKey::Paying(paying.terms.id()),
+            Self::Earning(earning) => RecordKey::Earning(earning.terms.id()),
             Self::ChannelGone { account } => RecordKey::Gone(*account),
             Self::Receipt { job, .. } => RecordKey::Receipt(*job),
             Self::Reputation(reputation) => RecordKey::Reputation(reputation.slot),
@@ -125,11 +126,11 @@ impl Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordKey {
     /// A channel that this node pays on.
-    Paying([u8; 32]),
+    Paying(ChannelId),
     /// A channel that this node earns on.
-    Earning([u8; 32]),
+    Earning(ChannelId),
     /// A channel that is gone: removes both of the above.
-    Gone([u8; 32]),
+    Gone(ChannelId),
     /// A job's newest receipt.
     Receipt(JobId),
     /// The provider that is remembered in a slot.

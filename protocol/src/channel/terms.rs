@@ -9,6 +9,7 @@ use core::str::FromStr;
 use std::sync::Arc;
 
 use super::cell::{CellBuilder, CellHash};
+use super::id::ChannelId;
 use crate::ident::{is_strong, read_hex32, write_hex};
 
 /// Hash and depth of the compiled contract, `protocol/contracts/channel.boc`.
@@ -117,6 +118,12 @@ impl ChannelTerms {
         Address::basechain(init.finish().hash)
     }
 
+    /// Returns the channel that these terms make.
+    #[must_use]
+    pub fn id(&self) -> ChannelId {
+        ChannelId(self.account().hash)
+    }
+
     /// Whether a careful party may sign these terms, on the network it is on. (`CH-15`)
     ///
     /// # Errors
@@ -157,6 +164,12 @@ impl AgreedTerms {
     #[must_use]
     pub fn account(&self) -> Address {
         self.0.account
+    }
+
+    /// As [`ChannelTerms::id`], without working it out again.
+    #[must_use]
+    pub fn id(&self) -> ChannelId {
+        ChannelId(self.0.account.hash)
     }
 }
 

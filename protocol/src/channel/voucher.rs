@@ -8,6 +8,7 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
 use super::cell::CellBuilder;
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::ident::{Signature, strong_key, verifies_strictly};
 
 const TAG_VOUCHER: u32 = 0x4258_5601;
@@ -18,7 +19,7 @@ const TAG_CLOSE_REQUEST: u32 = 0x4258_5603;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Voucher {
     /// Hash of the channel's account.
-    pub account: [u8; 32],
+    pub account: ChannelId,
     /// Logical time of the funding that this voucher draws on.
     pub epoch: u64,
     /// Everything paid since that funding.
@@ -31,7 +32,7 @@ pub struct Voucher {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct CloseOrder {
     /// Hash of the channel's account.
-    pub account: [u8; 32],
+    pub account: ChannelId,
     /// Logical time of the funding.
     pub epoch: u64,
     /// The last total, covered by a voucher unless it is settled already.
@@ -42,7 +43,7 @@ pub struct CloseOrder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct CloseRequest {
     /// Hash of the channel's account.
-    pub account: [u8; 32],
+    pub account: ChannelId,
     /// Logical time of the funding.
     pub epoch: u64,
 }
@@ -51,7 +52,7 @@ impl Voucher {
     /// What is signed.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        signed_hash(TAG_VOUCHER, &self.account, self.epoch, self.cumulative)
+        signed_hash(TAG_VOUCHER, self.account, self.epoch, self.cumulative)
     }
 
     /// Signs with the client's voucher key.
@@ -73,7 +74,7 @@ impl CloseOrder {
     /// What is signed.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        signed_hash(TAG_CLOSE_ORDER, &self.account, self.epoch, self.cumulative)
+        signed_hash(TAG_CLOSE_ORDER, self.account, self.epoch, self.cumulative)
     }
 
     /// Signs with the provider's close key.
@@ -95,7 +96,7 @@ impl CloseRequest {
     /// What is signed.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        signed_hash(TAG_CLOSE_REQUEST, &self.account, self.epoch, Nano::ZERO)
+        signed_hash(TAG_CLOSE_REQUEST, self.account, self.epoch, Nano::ZERO)
     }
 
     /// Signs with the client's voucher key.
@@ -113,10 +114,10 @@ impl CloseRequest {
     }
 }
 
-fn signed_hash(tag: u32, account: &[u8; 32], epoch: u64, cumulative: Nano) -> [u8; 32] {
+fn signed_hash(tag: u32, account: ChannelId, epoch: u64, cumulative: Nano) -> [u8; 32] {
     CellBuilder::new()
         .uint(u64::from(tag), 32)
-        .bytes32(account)
+        .bytes32(&account.0)
         .uint(epoch, 64)
         .coins(cumulative)
         .finish()
@@ -186,12 +187,12 @@ mod tests {
 
     #[test]
     fn a_voucher_counts_for_its_own_content_and_key_only() {
-        let voucher = Voucher { account: [1; 32], epoch: 5, cumulative: Nano(300) };
+        let voucher = Voucher { account: ChannelId([1; 32]), epoch: 5, cumulative: Nano(300) };
         let signature = voucher.sign(&key(1));
         let public = |seed| key(seed).verifying_key().to_bytes();
         assert_eq!(voucher.verify(&public(1), &signature), Ok(()));
         for other in [
-            Voucher { account: [2; 32], ..voucher },
+            Voucher { account: ChannelId([2; 32]), ..voucher },
             Voucher { epoch: 6, ..voucher },
             Voucher { cumulative: Nano(301), ..voucher },
         ] {
@@ -202,9 +203,9 @@ mod tests {
 
     #[test]
     fn what_is_signed_for_one_purpose_is_worthless_for_another() {
-        let voucher = Voucher { account: [1; 32], epoch: 5, cumulative: Nano::ZERO };
-        let order = CloseOrder { account: [1; 32], epoch: 5, cumulative: Nano::ZERO };
-        let request = CloseRequest { account: [1; 32], epoch: 5 };
+        let voucher = Voucher { account: ChannelId([1; 32]), epoch: 5, cumulative: Nano::ZERO };
+        let order = CloseOrder { account: ChannelId([1; 32]), epoch: 5, cumulative: Nano::ZERO };
+        let request = CloseRequest { account: ChannelId([1; 32]), epoch: 5 };
         let public = key(1).verifying_key().to_bytes();
         assert_eq!(voucher.verify(&public, &order.sign(&key(1))), Err(SignatureError::Mismatch));
         assert_eq!(order.verify(&public, &request.sign(&key(1))), Err(SignatureError::Mismatch));
@@ -217,7 +218,7 @@ mod tests {
         neutral[0] = 1;
         let mut trivial = [0; 64];
         trivial[0] = 1;
-        let voucher = Voucher { account: [1; 32], epoch: 5, cumulative: Nano(300) };
+        let voucher = Voucher { account: ChannelId([1; 32]), epoch: 5, cumulative: Nano(300) };
         assert_eq!(voucher.verify(&neutral, &Signature(trivial)), Err(SignatureError::UnusableKey));
     }
 }

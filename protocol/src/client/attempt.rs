@@ -2,6 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
+use crate::channel::id::ChannelId;
 use crate::channel::record::Record;
 use crate::ident::{Identity, NodeId};
 use crate::io::{Failure, OrderNews, PeerFault};
@@ -29,7 +30,7 @@ use super::shared::Shared;
 pub(super) struct Attempt {
     pub(super) job: JobId,
     /// The channel that it is paid on.
-    pub(super) account: [u8; 32],
+    pub(super) account: ChannelId,
     pub(super) candidate: Candidate,
     pub(super) secure: Secure,
     pub(super) stream: Stream,
@@ -59,7 +60,7 @@ pub(super) enum Next {
     /// The channel cannot be paid on as was planned: some orders on it end, perhaps this one.
     Unpayable {
         /// The channel.
-        account: [u8; 32],
+        account: ChannelId,
         /// What is wrong with it.
         fault: PaymentFault,
     },

@@ -2,6 +2,7 @@
 //! to pay.
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::ident::{Identity, NodeId};
 use crate::limits;
 use crate::outbox::Outbox;
@@ -51,7 +52,7 @@ impl Lingering {
         (!is_full).then_some(Self { until: now + wait, pays, attempt })
     }
 
-    pub(super) const fn account(&self) -> &[u8; 32] {
+    pub(super) const fn account(&self) -> &ChannelId {
         &self.attempt.account
     }
 

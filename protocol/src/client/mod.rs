@@ -95,6 +95,7 @@ mod verdict;
 
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerEvent;
 use crate::channel::pay::Payer;
 use crate::channel::record::Record;
@@ -232,7 +233,7 @@ impl Client {
     /// Returns the account of the channel that jobs of this provider are paid on, if one is in use to this
     /// payee.
     #[must_use]
-    pub fn channel_to(&self, provider: NodeId, payee: &Payee) -> Option<[u8; 32]> {
+    pub fn channel_to(&self, provider: NodeId, payee: &Payee) -> Option<ChannelId> {
         self.shared.payments.channel_to(provider, payee)
     }
 }
@@ -397,7 +398,7 @@ impl Client {
     ///
     /// The fault decides what covers them: a channel that is only short still pays what it holds, even while
     /// it is asked back; after any other fault it must be in use.
-    fn unpayable(&mut self, now: Time, account: [u8; 32], fault: PaymentFault) {
+    fn unpayable(&mut self, now: Time, account: ChannelId, fault: PaymentFault) {
         for id in self.orders.matching(|active| active.account() == Some(account)).into_iter().rev() {
             if self.shared.payments.covers(&account, fault) {
                 return;
@@ -407,7 +408,7 @@ impl Client {
     }
 
     /// The ledger has shown a channel: each job that waits for a voucher on it gets one.
-    fn pay_all(&mut self, now: Time, account: [u8; 32]) {
+    fn pay_all(&mut self, now: Time, account: ChannelId) {
         for (id, active) in self.orders.iter_mut().filter(|(_, active)| active.account() == Some(account)) {
             if let Some(mut attempt) = AttemptMut::of(now, id, active, &mut self.shared) {
                 attempt.acknowledge();

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::ident::NodeId;
 use crate::io::{Bill, Failure};
 use crate::limits;
@@ -90,7 +91,7 @@ impl ActiveOrder {
     }
 
     /// Returns the channel that the order is being paid on.
-    pub(super) fn account(&self) -> Option<[u8; 32]> {
+    pub(super) fn account(&self) -> Option<ChannelId> {
         match &self.phase {
             Phase::Attempt(attempt) => Some(attempt.account),
             Phase::Auction(_) | Phase::Award(_) => None,

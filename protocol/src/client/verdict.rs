@@ -2,6 +2,7 @@
 //! and whether its channel's rest is asked back. (`MK-31`, `CH-31`)
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
 use crate::limits;
@@ -34,7 +35,7 @@ enum Blame {
 pub(super) struct Conduct {
     pub(super) provider: NodeId,
     prefix: Prefix,
-    account: Option<[u8; 32]>,
+    account: Option<ChannelId>,
     /// Whether anything of use came.
     delivered: bool,
     /// Whether anything is owed for it.

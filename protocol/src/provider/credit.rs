@@ -1,6 +1,7 @@
 //! What is served to those whose channel the ledger has not shown: little, and bounded in sum whatever they do.
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::ident::Origin;
 use crate::limits;
 use crate::table::Table;
@@ -29,7 +30,7 @@ impl CreditLimits {
 #[derive(Debug)]
 pub(super) struct Credit {
     limits: CreditLimits,
-    loans: Table<[u8; 32], Loan>,
+    loans: Table<ChannelId, Loan>,
     /// Of channels that are forgotten: the same name may be used again.
     lost: Vec<Loan>,
 }
@@ -50,7 +51,7 @@ impl Credit {
 
     /// Returns the most that may be unpaid on this channel, what is unpaid there by now included; without a channel, what a
     /// new one would get.
-    pub(super) fn limit(&self, now: Time, origin: Origin, account: Option<&[u8; 32]>) -> Nano {
+    pub(super) fn limit(&self, now: Time, origin: Origin, account: Option<&ChannelId>) -> Nano {
         let is_new = account.is_none_or(|account| !self.loans.contains_key(account));
         let (mut of_client, mut of_prefix, mut of_all) = (Nano::ZERO, Nano::ZERO, Nano::ZERO);
         let mut count = 0usize;
@@ -75,7 +76,7 @@ impl Credit {
     }
 
     /// Records that so much is unpaid on a channel now, or may become so.
-    pub(super) fn record(&mut self, now: Time, origin: Origin, account: [u8; 32], amount: Nano) {
+    pub(super) fn record(&mut self, now: Time, origin: Origin, account: ChannelId, amount: Nano) {
         self.loans.retain(|_, loan| now < loan.at + limits::CREDIT_HOUR);
         self.lost.retain(|loan| now < loan.at + limits::CREDIT_HOUR);
         if amount == Nano::ZERO {
@@ -96,7 +97,7 @@ impl Credit {
     }
 
     /// Counts what is unpaid on a channel that the ledger has not shown, or may become so; where it has shown it, what is paid.
-    pub(super) fn follow(&mut self, now: Time, account: &[u8; 32], earnings: &Earnings) {
+    pub(super) fn follow(&mut self, now: Time, account: &ChannelId, earnings: &Earnings) {
         let Some((origin, lent)) = earnings.lent(account) else { return };
         if earnings.is_unseen(account) {
             self.record(now, origin, *account, lent);
@@ -106,12 +107,12 @@ impl Credit {
     }
 
     /// Keeps the loan on a channel that is forgotten: what is unpaid there will stay so.
-    pub(super) fn lose(&mut self, account: &[u8; 32]) {
+    pub(super) fn lose(&mut self, account: &ChannelId) {
         self.lost.extend(self.loans.remove(account));
     }
 
     /// Lowers the loan on a channel that was paid on to what is still unpaid.
-    pub(super) fn repaid(&mut self, account: &[u8; 32], unpaid: Nano) {
+    pub(super) fn repaid(&mut self, account: &ChannelId, unpaid: Nano) {
         if unpaid == Nano::ZERO {
             self.loans.remove(account);
         } else if let Some(loan) = self.loans.get_mut(account) {
@@ -137,21 +138,21 @@ mod tests {
     #[test]
     fn credit_ends_by_client_by_prefix_and_in_sum_and_comes_back_when_it_is_paid() {
         let (mut credit, now) = (Credit::new(LIMITS), Time(1));
-        credit.record(now, origin(1, 1), [1; 32], Nano(60));
-        assert_eq!(credit.limit(now, origin(1, 1), Some(&[1; 32])), Nano(100), "its own included");
+        credit.record(now, origin(1, 1), ChannelId([1; 32]), Nano(60));
+        assert_eq!(credit.limit(now, origin(1, 1), Some(&ChannelId([1; 32]))), Nano(100), "its own included");
         assert_eq!(
-            credit.limit(now, origin(1, 9), Some(&[2; 32])),
+            credit.limit(now, origin(1, 9), Some(&ChannelId([2; 32]))),
             Nano(40),
             "another channel of the same client"
         );
-        credit.record(now, origin(2, 1), [2; 32], Nano(100));
+        credit.record(now, origin(2, 1), ChannelId([2; 32]), Nano(100));
         assert_eq!(credit.limit(now, origin(3, 1), None), Nano(40), "a quarter of the hour's to a prefix");
         for other in 3..9 {
-            credit.record(now, origin(other, other), [other; 32], Nano(100));
+            credit.record(now, origin(other, other), ChannelId([other; 32]), Nano(100));
         }
         assert_eq!(credit.limit(now, origin(99, 99), None), Nano(40), "the hour's sum");
-        credit.repaid(&[8; 32], Nano(10));
-        credit.repaid(&[7; 32], Nano::ZERO);
+        credit.repaid(&ChannelId([8; 32]), Nano(10));
+        credit.repaid(&ChannelId([7; 32]), Nano::ZERO);
         assert_eq!(credit.limit(now, origin(99, 99), None), Nano(100));
         let later = now + limits::CREDIT_HOUR;
         assert_eq!(credit.limit(Time(later.0 - 1), origin(1, 1), None), Nano(40));
@@ -165,7 +166,7 @@ mod tests {
         let account = |number: usize| {
             let mut account = [0; 32];
             account[..8].copy_from_slice(&number.to_le_bytes());
-            account
+            ChannelId(account)
         };
         for number in 0..limits::LOANS_MAX {
             assert_eq!(credit.limit(Time(1), origin(255, 9), None), Nano(100), "after {number}");
@@ -199,7 +200,7 @@ mod tests {
             let mut lent: Vec<(Time, u8, u64)> = Vec::new();
             for (node, net, wish, wait_s, pays) in steps {
                 now = now + crate::time::Span::from_s(wait_s);
-                let (who, account) = (origin(node, net), [node; 32]);
+                let (who, account) = (origin(node, net), ChannelId([node; 32]));
                 let before = unpaid.get(&node).copied().unwrap_or(0);
                 if pays && wish < 50 {
                     credit.lose(&account);

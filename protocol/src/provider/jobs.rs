@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Origin};
 use crate::table::Table;
 use crate::time::Time;
@@ -20,7 +21,7 @@ pub(super) struct Jobs {
 #[derive(Debug, Default)]
 pub(super) struct Freed {
     /// Channels on which a job needs less of the window, or none any more.
-    pub(super) channels: BTreeSet<[u8; 32]>,
+    pub(super) channels: BTreeSet<ChannelId>,
     /// Whether a slot has become free.
     pub(super) slot: bool,
 }
@@ -76,13 +77,13 @@ impl Jobs {
     }
 
     /// Returns the tasks that are being served on a channel.
-    pub(super) fn served_on(&self, account: &[u8; 32]) -> impl Iterator<Item = (JobId, &ServedJob)> {
+    pub(super) fn served_on(&self, account: &ChannelId) -> impl Iterator<Item = (JobId, &ServedJob)> {
         let served = self.table.iter().filter_map(|(id, job)| Some((*id, job.served()?)));
         served.filter(move |(_, served)| served.account == *account)
     }
 
     /// Puts off until when the tasks on a channel wait for payment.
-    pub(super) fn wait_until(&mut self, account: &[u8; 32], until: Time) {
+    pub(super) fn wait_until(&mut self, account: &ChannelId, until: Time) {
         for job in self.table.values_mut() {
             if let Phase::Serving(served) = &mut job.phase
                 && served.account == *account
@@ -99,12 +100,12 @@ impl Jobs {
     }
 
     /// Returns the jobs that are or were served on a channel.
-    pub(super) fn on(&self, account: &[u8; 32]) -> impl Iterator<Item = JobId> {
+    pub(super) fn on(&self, account: &ChannelId) -> impl Iterator<Item = JobId> {
         self.table.iter().filter(|(_, job)| job.account() == Some(account)).map(|(id, _)| *id)
     }
 
     /// Whether a channel must not be closed: a job is served on it, or one that is over may still be paid there.
-    pub(super) fn need(&self, account: &[u8; 32], is_owing: bool) -> bool {
+    pub(super) fn need(&self, account: &ChannelId, is_owing: bool) -> bool {
         self.table.values().any(|job| match &job.phase {
             Phase::Promised(_) | Phase::Over { bill: None, .. } => false,
             Phase::Serving(served) => served.account == *account,

@@ -1,6 +1,7 @@
 //! Room for jobs and their channels: who makes room for a newcomer, and when each is forgotten.
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::fair;
 use crate::ident::{Origin, Prefix};
 use crate::io::Budget;
@@ -74,27 +75,27 @@ impl Provider {
         self.abandon_unless_needed(now, &account);
     }
 
-    fn abandon_unless_needed(&mut self, now: Time, account: &[u8; 32]) {
+    fn abandon_unless_needed(&mut self, now: Time, account: &ChannelId) {
         if !self.earnings.is_awaited(now, account) && self.jobs.on(account).next().is_none() {
             self.abandon(account);
         }
     }
 
-    fn abandon(&mut self, account: &[u8; 32]) {
+    fn abandon(&mut self, account: &ChannelId) {
         self.credit.lose(account);
         self.earnings.abandon(account, &mut self.outbox);
     }
 
     /// Forgets channels that were kept for a voucher and that the ledger has not shown since.
     pub(super) fn abandon_late(&mut self, now: Time) {
-        let late: Vec<[u8; 32]> = self.earnings.unfunded().collect();
+        let late: Vec<ChannelId> = self.earnings.unfunded().collect();
         for account in late {
             self.abandon_unless_needed(now, &account);
         }
     }
 
     /// Ends what runs on a channel whose place another one takes.
-    pub(super) fn displaced(&mut self, now: Time, account: &[u8; 32], by: Prefix) {
+    pub(super) fn displaced(&mut self, now: Time, account: &ChannelId, by: Prefix) {
         self.admission.crowded(now, Budget::Channels, by, &mut self.outbox);
         let on: Vec<JobId> = self.jobs.on(account).collect();
         for id in on {

@@ -1,6 +1,7 @@
 //! Which jobs run, when and how far: on the money of their channels, and in the slots that are free.
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerEvent;
 use crate::ident::{NodeId, Origin};
 use crate::io::{EngineReport, PeerFault};
@@ -109,7 +110,7 @@ impl Provider {
         now: Time,
         origin: Origin,
         terms: crate::channel::terms::ChannelTerms,
-    ) -> Result<[u8; 32], Refusal> {
+    ) -> Result<ChannelId, Refusal> {
         self.abandon_late(now);
         let standing = &self.admission.standing;
         let has_paid = |node: &NodeId| standing.has_ever_paid(node);
@@ -163,7 +164,7 @@ impl Provider {
 
     /// Lets every job on a channel resume, or stop: its money has changed, or others need less of the window. The one that has
     /// waited longest comes first.
-    fn resume_channel(&mut self, now: Time, account: &[u8; 32]) {
+    fn resume_channel(&mut self, now: Time, account: &ChannelId) {
         let is_known = self.earnings.find(account).is_some();
         let served = self.jobs.served_on(account);
         let mut jobs: Vec<(Time, JobId)> =
@@ -180,7 +181,7 @@ impl Provider {
     }
 
     /// The same after a payment, which also puts off until when they wait for one.
-    fn resume_paid(&mut self, now: Time, account: &[u8; 32]) {
+    fn resume_paid(&mut self, now: Time, account: &ChannelId) {
         self.jobs.wait_until(account, now + limits::PAYMENT_WAIT);
         self.resume_channel(now, account);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::terms::ChannelTerms;
@@ -15,11 +16,11 @@ const REFUSED: LedgerFault = LedgerFault::Refused { exit_code: 100 };
 #[derive(Default)]
 pub struct Chain {
     wallets: BTreeMap<[u8; 32], u64>,
-    channels: BTreeMap<[u8; 32], OnChain>,
-    watchers: BTreeMap<[u8; 32], BTreeSet<NodeId>>,
+    channels: BTreeMap<ChannelId, OnChain>,
+    watchers: BTreeMap<ChannelId, BTreeSet<NodeId>>,
     /// Whoever watches now or did before.
-    watched_once: BTreeMap<[u8; 32], BTreeSet<NodeId>>,
-    shown: BTreeMap<(NodeId, [u8; 32]), Option<ChannelState>>,
+    watched_once: BTreeMap<ChannelId, BTreeSet<NodeId>>,
+    shown: BTreeMap<(NodeId, ChannelId), Option<ChannelState>>,
     pending: Vec<(NodeId, Option<[u8; 32]>, LedgerCall)>,
     total: u64,
     epochs: u64,
@@ -91,7 +92,7 @@ impl Chain {
     }
 
     /// The channel is closed, and a stranger funds its account anew.
-    pub fn fund_anew(&mut self, account: &[u8; 32], deposit: u64) {
+    pub fn fund_anew(&mut self, account: &ChannelId, deposit: u64) {
         let terms = self.channels.get(account).unwrap().terms.clone();
         self.refund(account);
         self.epochs += 1;
@@ -101,14 +102,14 @@ impl Chain {
     }
 
     /// Every channel that is there.
-    pub fn accounts(&self) -> impl Iterator<Item = [u8; 32]> {
+    pub fn accounts(&self) -> impl Iterator<Item = ChannelId> {
         self.channels.keys().copied()
     }
 
     /// Whoever ever watched a channel is shown it with the next block.
     pub fn tell_all_again(&mut self) {
         self.shown.clear();
-        let accounts: Vec<[u8; 32]> = self.channels.keys().copied().collect();
+        let accounts: Vec<ChannelId> = self.channels.keys().copied().collect();
         for account in accounts {
             let nodes = self.watched_once.get(&account).cloned().unwrap_or_default();
             self.watchers.entry(account).or_default().extend(nodes);
@@ -116,7 +117,7 @@ impl Chain {
     }
 
     /// What the ledger shows of a channel.
-    pub fn channel(&self, account: &[u8; 32]) -> Option<ChannelState> {
+    pub fn channel(&self, account: &ChannelId) -> Option<ChannelState> {
         self.channels.get(account).map(|channel| self.state(channel))
     }
 
@@ -252,7 +253,7 @@ impl Chain {
         Ok(())
     }
 
-    fn refund(&mut self, account: &[u8; 32]) {
+    fn refund(&mut self, account: &ChannelId) {
         let channel = self.channels.remove(account).unwrap();
         *self.wallets.entry(channel.terms.client.hash).or_default() += channel.deposit - channel.settled;
     }

@@ -180,7 +180,7 @@ fn key() -> SigningKey {
 
 /// A payment of so much on a channel, in the funding that the ledger shows.
 pub fn voucher_of(testbed: &Testbed, terms: &ChannelTerms, cumulative: Nano) -> Payment {
-    let account = terms.account().hash;
+    let account = terms.id();
     let epoch = testbed.chain.channel(&account).unwrap().epoch;
     let signature = Voucher { account, epoch, cumulative }.sign(&key());
     Payment { epoch, cumulative, signature }

@@ -2,6 +2,7 @@
 //! hexadecimal, a variant as `"Name"` or `{"Name": content}`.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, dead_code, unreachable_pub, missing_docs)]
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::{Earning, Paying, Record, Reputation};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
@@ -403,7 +404,7 @@ pub fn record(value: &Value) -> Record {
             ordered: optional(&earning["ordered"], long),
             gone: earning["gone"].as_bool().unwrap(),
         }),
-        ("ChannelGone", gone) => Record::ChannelGone { account: fixed(&gone["account"]) },
+        ("ChannelGone", gone) => Record::ChannelGone { account: ChannelId(fixed(&gone["account"])) },
         ("Receipt", receipt) => Record::Receipt {
             job: JobId(fixed(&receipt["job"])),
             provider: NodeId(fixed(&receipt["provider"])),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::time::Time;
@@ -14,7 +15,7 @@ const EVERY: u32 = 5;
 /// The machine.
 pub(crate) struct Forgetful {
     honest: Box<dyn Machine + Send>,
-    seen: BTreeMap<[u8; 32], (u32, [Option<Payment>; 2])>,
+    seen: BTreeMap<ChannelId, (u32, [Option<Payment>; 2])>,
 }
 
 impl Forgetful {
@@ -33,7 +34,7 @@ impl Machine for Forgetful {
         if let Output::Persist { record, .. } = &mut output
             && let Record::Earning(earning) = &mut **record
         {
-            let (count, last) = self.seen.entry(earning.terms.account().hash).or_default();
+            let (count, last) = self.seen.entry(earning.terms.id()).or_default();
             *count += 1;
             let newest = earning.payment;
             if count.is_multiple_of(EVERY) {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::time::{Span, Time};
@@ -18,7 +19,7 @@ pub(super) struct Stale {
     honest: Box<dyn Machine + Send>,
     now: Time,
     /// When the rest of each closing channel can be had.
-    closing: BTreeMap<[u8; 32], Time>,
+    closing: BTreeMap<ChannelId, Time>,
 }
 
 impl Stale {

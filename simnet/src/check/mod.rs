@@ -5,6 +5,7 @@ pub mod pledge;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::terms::AgreedTerms;
@@ -65,7 +66,7 @@ struct Vouchers {
 /// All channels. A party has many, so each names it by a number.
 #[derive(Debug, Default)]
 struct Channels {
-    known: BTreeMap<Account, Channel>,
+    known: BTreeMap<ChannelId, Channel>,
     parties: Vec<Account>,
     numbers: BTreeMap<Account, u32>,
 }
@@ -73,7 +74,7 @@ struct Channels {
 impl Channels {
     fn of(&mut self, terms: &AgreedTerms) -> &mut Channel {
         let Self { known, parties, numbers } = self;
-        known.entry(terms.account().hash).or_insert_with(|| {
+        known.entry(terms.id()).or_insert_with(|| {
             let mut number = |party: Account| {
                 *numbers.entry(party).or_insert_with(|| {
                     parties.push(party);
@@ -90,7 +91,7 @@ impl Channels {
     fn sums(
         &self,
         side: impl Fn(&Channel) -> u32,
-        number: impl Fn(&Account, u64, Vouchers) -> Nano,
+        number: impl Fn(&ChannelId, u64, Vouchers) -> Nano,
     ) -> BTreeMap<Account, Nano> {
         let mut sums: BTreeMap<Account, Nano> = BTreeMap::new();
         for (account, channel) in &self.known {
@@ -232,7 +233,7 @@ impl Check {
         match pledge {
             Pledge::Promise { terms, deposit, cumulative } => {
                 // A top-up counts once the ledger has it, even before the client has seen it.
-                let shown = chain.state(now, &terms.account().hash).map(|state| state.deposit);
+                let shown = chain.state(now, &terms.id()).map(|state| state.deposit);
                 let deposit = shown.unwrap_or_default().max(*deposit);
                 hold(*cumulative <= deposit, "no promise above the deposit", || {
                     format!("{cumulative} promised of {deposit}")
@@ -240,7 +241,7 @@ impl Check {
             }
             Pledge::Voucher { terms, epoch, cumulative } => {
                 self.earns(terms, *epoch, *cumulative)?;
-                let shown = chain.state(now, &terms.account().hash);
+                let shown = chain.state(now, &terms.id());
                 Self::is_covered(*cumulative, shown.filter(|state| state.epoch == *epoch))
             }
         }
@@ -460,7 +461,7 @@ mod tests {
         );
         assert_eq!(fails(check.durable(&paying(499))), "promises never decrease");
         assert_eq!(fails(check.writes(&paying(1_001), Time(0), &chain)), "no promise above the deposit");
-        let voucher = Voucher { account: terms().account().hash, epoch: 7, cumulative: Nano(400) };
+        let voucher = Voucher { account: terms().id(), epoch: 7, cumulative: Nano(400) };
         assert_eq!(fails(check.brings(&voucher, false)), "no output before its record is durable");
         check.durable(&earning(400)).expect("the commit is complete");
         assert_eq!(check.brings(&voucher, false), Ok(()));

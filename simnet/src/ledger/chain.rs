@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::terms::AgreedTerms;
@@ -34,7 +35,7 @@ const FEE_CLOSE: u64 = 500_000;
 /// Fee of a client's request to close.
 const FEE_REQUEST_CLOSE: u64 = 700_000;
 
-/// A channel's account.
+/// A wallet's account.
 pub type Account = [u8; 32];
 
 #[derive(Debug)]
@@ -79,10 +80,10 @@ impl Transactions {
 pub struct Chain {
     network_id: i32,
     wallets: BTreeMap<Account, u64>,
-    channels: BTreeMap<Account, Channel>,
-    watchers: BTreeMap<Account, Table<u32, ()>>,
+    channels: BTreeMap<ChannelId, Channel>,
+    watchers: BTreeMap<ChannelId, Table<u32, ()>>,
     /// What channels that are gone came to, by account and epoch.
-    closed: BTreeMap<(Account, u64), u64>,
+    closed: BTreeMap<(ChannelId, u64), u64>,
     /// Logical time: counts transactions, and is a channel's epoch.
     clock: u64,
     supply: u64,
@@ -226,7 +227,7 @@ impl Chain {
     }
 
     /// Returns what these wallets and one channel hold and the ledger has taken.
-    fn held(&self, wallets: &BTreeSet<Account>, channel: &Account) -> Held {
+    fn held(&self, wallets: &BTreeSet<Account>, channel: &ChannelId) -> Held {
         let of = |wallet| i128::from(self.wallets.get(wallet).copied().unwrap_or_default());
         let in_channel = self.channels.get(channel).map_or(0, |channel| i128::from(channel.balance));
         Held { in_channel, sum: wallets.iter().map(of).sum::<i128>() + in_channel + i128::from(self.fees) }
@@ -240,7 +241,7 @@ impl Chain {
 
     /// Returns what a channel looks like from outside.
     #[must_use]
-    pub fn state(&self, now: Time, account: &Account) -> Option<ChannelState> {
+    pub fn state(&self, now: Time, account: &ChannelId) -> Option<ChannelState> {
         self.channels.get(account).map(|channel| ChannelState {
             epoch: channel.epoch,
             deposit: Nano(channel.deposit),
@@ -249,12 +250,12 @@ impl Chain {
         })
     }
 
-    fn show(&self, now: Time, account: Account) -> LedgerEvent {
+    fn show(&self, now: Time, account: ChannelId) -> LedgerEvent {
         LedgerEvent::Channel { account, state: self.state(now, &account) }
     }
 
     fn open(&mut self, wallet: Account, terms: AgreedTerms, deposit: u64) -> Result<Counter, Refused> {
-        let account = terms.account().hash;
+        let account = terms.id();
         if terms.check(self.network_id).is_err() {
             return Err(REFUSED);
         }
@@ -271,7 +272,7 @@ impl Chain {
         Ok(|transactions| &mut transactions.open)
     }
 
-    fn top_up(&mut self, account: Account, wallet: Account, amount: u64) -> Result<Counter, Refused> {
+    fn top_up(&mut self, account: ChannelId, wallet: Account, amount: u64) -> Result<Counter, Refused> {
         let open = self.channels.get(&account).is_some_and(|channel| channel.close_at.is_none());
         if !open {
             return Err(REFUSED);
@@ -285,7 +286,7 @@ impl Chain {
 
     fn claim(
         &mut self,
-        account: Account,
+        account: ChannelId,
         wallet: Account,
         voucher: Voucher,
         by: Signature,
@@ -308,7 +309,7 @@ impl Chain {
 
     fn close(
         &mut self,
-        account: Account,
+        account: ChannelId,
         voucher: Option<(Voucher, Signature)>,
         order: CloseOrder,
         by: Signature,
@@ -331,7 +332,7 @@ impl Chain {
         Ok(|transactions| &mut transactions.close)
     }
 
-    fn request_close(&mut self, now: Time, account: Account, wallet: Account) -> Result<Counter, Refused> {
+    fn request_close(&mut self, now: Time, account: ChannelId, wallet: Account) -> Result<Counter, Refused> {
         let channel = self.channels.get(&account).ok_or(REFUSED)?;
         if channel.terms.client.hash != wallet || channel.close_at.is_some() {
             return Err(REFUSED);
@@ -342,7 +343,7 @@ impl Chain {
         Ok(|transactions| &mut transactions.request_close)
     }
 
-    fn finalize(&mut self, now: Time, account: Account) -> Result<Counter, Refused> {
+    fn finalize(&mut self, now: Time, account: ChannelId) -> Result<Counter, Refused> {
         let channel = self.channels.get(&account).ok_or(REFUSED)?;
         if channel.close_at.is_none_or(|at| now < at) {
             return Err(REFUSED);
@@ -352,7 +353,7 @@ impl Chain {
     }
 
     /// Pays `due` to the provider, the rest to the client, the fee from the reserve; the account is gone.
-    fn close_out(&mut self, account: Account, due: u64) {
+    fn close_out(&mut self, account: ChannelId, due: u64) {
         let Some(channel) = self.channels.remove(&account) else { return };
         self.closed.insert((account, channel.epoch), channel.settled + due);
         let payout = if due >= MIN_PAYOUT { due } else { 0 };
@@ -387,7 +388,7 @@ impl Chain {
     /// Returns everything that a funding of a channel has settled so far, or had when it was
     /// closed.
     #[must_use]
-    pub fn settled(&self, account: &Account, epoch: u64) -> Nano {
+    pub fn settled(&self, account: &ChannelId, epoch: u64) -> Nano {
         let open = self.channels.get(account).filter(|channel| channel.epoch == epoch);
         let closed = || self.closed.get(&(*account, epoch)).copied().unwrap_or_default();
         Nano(open.map_or_else(closed, |channel| channel.settled))
@@ -442,7 +443,7 @@ impl Chain {
             hasher.update(wallet).update(&balance.to_le_bytes());
         }
         for (account, channel) in &self.channels {
-            hasher.update(account);
+            hasher.update(&account.0);
             for number in [channel.epoch, channel.deposit, channel.settled, channel.balance] {
                 hasher.update(&number.to_le_bytes());
             }
@@ -457,7 +458,7 @@ type Counter = fn(&mut Transactions) -> &mut u64;
 impl Channel {
     /// Returns what a voucher adds to what is settled.
     fn check(&self, voucher: &Voucher, by: &Signature) -> Result<u64, Refused> {
-        let fits = voucher.account == self.terms.account().hash
+        let fits = voucher.account == self.terms.id()
             && voucher.epoch == self.epoch
             && voucher.cumulative.0 > self.settled
             && voucher.cumulative.0 <= self.deposit;
@@ -503,11 +504,11 @@ mod tests {
         }
     }
 
-    fn opened(deposit: u64) -> (Chain, Account, u64) {
+    fn opened(deposit: u64) -> (Chain, ChannelId, u64) {
         let mut chain = Chain::new(-3);
         chain.fund(CLIENT, Nano(COIN));
         chain.fund(PROVIDER, Nano(COIN));
-        let account = terms().account().hash;
+        let account = terms().id();
         let said = chain.execute(
             Time(5),
             0,
@@ -520,7 +521,7 @@ mod tests {
         (chain, account, epoch)
     }
 
-    fn voucher(account: Account, epoch: u64, cumulative: u64, by: u8) -> (Voucher, Signature) {
+    fn voucher(account: ChannelId, epoch: u64, cumulative: u64, by: u8) -> (Voucher, Signature) {
         let voucher = Voucher { account, epoch, cumulative: Nano(cumulative) };
         let signature = voucher.sign(&key(by));
         (voucher, signature)

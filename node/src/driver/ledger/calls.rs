@@ -4,15 +4,14 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent, LedgerFault};
-use bombyx_protocol::channel::terms::Address;
 use futures::FutureExt as _;
 use tokio::time::{Instant, timeout};
 
 use super::limits::{
     ABSENCES_NEEDED, CALL_WAIT, CALLS_AT_A_TIME, CALLS_AT_A_TIME_COUNTED, CALLS_PER_ACCOUNT_MAX, WATCHED_MAX,
 };
-use super::looks::Account;
 use super::state::{FinishedCall, ServiceTask};
 use super::watched;
 use crate::ledger::contract::Refusal;
@@ -47,7 +46,7 @@ impl ServiceTask {
             return;
         }
         if queue.len() >= CALLS_PER_ACCOUNT_MAX {
-            tracing::warn!(account = hex::encode(account), "too many ledger calls wait on one channel");
+            tracing::warn!(%account, "too many ledger calls wait on one channel");
             let (top_up, fault) = (call.top_up(), LedgerFault::NotSent);
             return self.push_event(role, LedgerEvent::Failed { account, top_up, fault });
         }
@@ -58,7 +57,7 @@ impl ServiceTask {
         }
     }
 
-    fn watch(&mut self, role: Role, account: Account) {
+    fn watch(&mut self, role: Role, account: ChannelId) {
         if self.watched.len() >= WATCHED_MAX && !self.watched.contains_key(&account) {
             tracing::warn!("too many channels are watched; a further one is not");
             return;
@@ -84,7 +83,7 @@ impl ServiceTask {
         self.look_soon();
     }
 
-    fn unwatch(&mut self, role: Role, account: Account) {
+    fn unwatch(&mut self, role: Role, account: ChannelId) {
         let Some(watched) = self.watched.get_mut(&account) else { return };
         *watched.by.get_mut(role) = false;
         if Role::ALL.iter().any(|role| *watched.by.get(*role)) {
@@ -98,9 +97,9 @@ impl ServiceTask {
     }
 
     /// Nobody has funded it: it is watched again when somebody names it again.
-    pub(super) fn dropped(&mut self, account: Account) {
+    pub(super) fn dropped(&mut self, account: ChannelId) {
         tracing::debug!(
-            account = hex::encode(account),
+            %account,
             "a channel that nobody has funded is watched no more"
         );
         self.watched.remove(&account);
@@ -112,8 +111,8 @@ impl ServiceTask {
     fn start(&mut self) {
         let places = if self.ledger.spacing().is_zero() { CALLS_AT_A_TIME } else { CALLS_AT_A_TIME_COUNTED };
         loop {
-            let first = |account: &Account| self.queues.get(account).and_then(VecDeque::front);
-            let urgent = |account: &Account| first(account).is_some_and(|(_, call)| is_urgent(call));
+            let first = |account: &ChannelId| self.queues.get(account).and_then(VecDeque::front);
+            let urgent = |account: &ChannelId| first(account).is_some_and(|(_, call)| is_urgent(call));
             let (at, places) = match self.ready.iter().position(urgent) {
                 Some(at) => (at, 2 * places),
                 None => (0, places),
@@ -126,12 +125,12 @@ impl ServiceTask {
         }
     }
 
-    fn start_next(&mut self, account: Account) {
+    fn start_next(&mut self, account: ChannelId) {
         let Some((role, call)) = self.queues.get(&account).and_then(VecDeque::front).cloned() else { return };
         let ledger = Arc::clone(&self.ledger);
         self.running.spawn(async move {
             let outcome = timeout(CALL_WAIT, unbroken(execute(&ledger, &call))).await.ok().flatten();
-            let look = unbroken(ledger.channel(Address::basechain(account)));
+            let look = unbroken(ledger.channel(account.address()));
             let seen = timeout(CALL_WAIT, look).await.ok().flatten();
             FinishedCall { account, role, outcome, seen }
         });
@@ -152,9 +151,9 @@ impl ServiceTask {
             self.observe(account, seen);
         }
         match outcome {
-            Some(Ok(())) => tracing::info!(account = hex::encode(account), "ledger: {name} is done"),
+            Some(Ok(())) => tracing::info!(%account, "ledger: {name} is done"),
             Some(Err(error)) => {
-                tracing::warn!(account = hex::encode(account), %error, "ledger: {name} failed");
+                tracing::warn!(%account, %error, "ledger: {name} failed");
                 // Where no channel is, the state that was told says it all.
                 if !matches!(error, LedgerError::NotOpen { .. }) {
                     self.push_event(role, LedgerEvent::Failed { account, top_up, fault: error.fault() });
@@ -162,7 +161,7 @@ impl ServiceTask {
             }
             None => {
                 tracing::error!(
-                    account = hex::encode(account),
+                    %account,
                     "ledger: {name} broke, or did not end; please report it"
                 );
                 self.push_event(role, LedgerEvent::Failed { account, top_up, fault: LedgerFault::Unknown });
@@ -193,7 +192,7 @@ const fn is_urgent(call: &LedgerCall) -> bool {
 async fn execute(ledger: &Ledger, call: &LedgerCall) -> Result<(), LedgerError> {
     let done = match call {
         LedgerCall::Open { terms, deposit } => ledger.open(terms, *deposit).await.map(drop),
-        LedgerCall::TopUp { account, amount } => ledger.top_up(Address::basechain(*account), *amount).await,
+        LedgerCall::TopUp { account, amount } => ledger.top_up(account.address(), *amount).await,
         LedgerCall::Claim { voucher, signature } => ledger.claim(voucher, *signature).await,
         LedgerCall::Close { voucher, order, signature } => {
             ledger.provider_close(order, *signature, voucher.map(|(_, signature)| signature)).await
@@ -201,7 +200,7 @@ async fn execute(ledger: &Ledger, call: &LedgerCall) -> Result<(), LedgerError> 
         LedgerCall::RequestClose { request, signature } => {
             ledger.request_close_signed(request, *signature).await.map(drop)
         }
-        LedgerCall::Finalize { account } => ledger.finalize(Address::basechain(*account)).await,
+        LedgerCall::Finalize { account } => ledger.finalize(account.address()).await,
         LedgerCall::Watch { .. } | LedgerCall::Unwatch { .. } => Ok(()),
     };
     match (call, done) {

@@ -16,6 +16,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::pace::{Pace, fits};
 use bombyx_protocol::time::{Span, Time};
@@ -25,7 +26,6 @@ use super::limits::{
 };
 
 /// The hash of a channel's account.
-pub(super) type Account = [u8; 32];
 
 /// What the ledger has shown of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,9 +39,9 @@ pub(super) enum Standing {
 
 /// Every watched channel, and whose turn it is.
 pub(super) struct Looks {
-    channels: BTreeMap<Account, Channel>,
+    channels: BTreeMap<ChannelId, Channel>,
     /// Vouchers on accounts that are not watched yet.
-    early: BTreeMap<Account, Nano>,
+    early: BTreeMap<ChannelId, Nano>,
     pace: Pace,
     /// The least time between two looks at one channel that nothing urges.
     poll: Span,
@@ -66,7 +66,7 @@ struct Channel {
 }
 
 /// The next account to look at, or when to ask again; `None` is at the next news.
-pub(super) type Next = Result<Account, Option<Time>>;
+pub(super) type Next = Result<ChannelId, Option<Time>>;
 
 /// What a channel asks for at one moment.
 enum Wish {
@@ -91,7 +91,7 @@ impl Looks {
     }
 
     /// Watches an account. Returns one that is watched no more for it: the oldest of too many that were never funded.
-    pub(super) fn watch(&mut self, now: Time, account: Account, at_stake: bool) -> Option<Account> {
+    pub(super) fn watch(&mut self, now: Time, account: ChannelId, at_stake: bool) -> Option<ChannelId> {
         let channel =
             self.channels.entry(account).or_insert_with(|| Channel { named_at: now, ..Channel::default() });
         channel.at_stake |= at_stake;
@@ -107,19 +107,19 @@ impl Looks {
     }
 
     /// Whether a missed close of it costs money from now on.
-    pub(super) fn set_at_stake(&mut self, account: &Account, at_stake: bool) {
+    pub(super) fn set_at_stake(&mut self, account: &ChannelId, at_stake: bool) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.at_stake = at_stake;
         }
     }
 
-    pub(super) fn forget(&mut self, account: &Account) {
+    pub(super) fn forget(&mut self, account: &ChannelId) {
         self.channels.remove(account);
     }
 
     /// There is a voucher over this total: the first one on a channel makes a look due. One that is told before its channel is
     /// watched keeps that from counting as one that nobody has funded.
-    pub(super) fn voucher(&mut self, account: &Account, cumulative: Nano) {
+    pub(super) fn voucher(&mut self, account: &ChannelId, cumulative: Nano) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.again |= channel.stake() == Nano::ZERO && cumulative > channel.settled();
             channel.cumulative = channel.cumulative.max(cumulative);
@@ -129,7 +129,7 @@ impl Looks {
     }
 
     /// A look at it, or a call on it, has shown this; with `again`, a second look is needed at once.
-    pub(super) fn seen(&mut self, account: &Account, standing: Standing, again: bool) {
+    pub(super) fn seen(&mut self, account: &ChannelId, standing: Standing, again: bool) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.standing = standing;
             channel.again = again;
@@ -137,14 +137,14 @@ impl Looks {
     }
 
     /// What the last look showed needs a second one.
-    pub(super) fn again(&mut self, account: &Account) {
+    pub(super) fn again(&mut self, account: &ChannelId) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.again = true;
         }
     }
 
     /// A look at it has ended, and `showed` something or failed.
-    pub(super) fn ended(&mut self, account: &Account, showed: bool) {
+    pub(super) fn ended(&mut self, account: &ChannelId, showed: bool) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.looking = false;
             channel.failures = if showed { 0 } else { channel.failures.saturating_add(1) };
@@ -152,9 +152,9 @@ impl Looks {
     }
 
     /// Accounts that were never funded and have been watched long enough. They are watched no more.
-    pub(super) fn expire(&mut self, now: Time) -> Vec<Account> {
+    pub(super) fn expire(&mut self, now: Time) -> Vec<ChannelId> {
         let old = |channel: &Channel| channel.is_new() && now.since(channel.named_at) > NEW_WATCHED;
-        let expired: Vec<Account> =
+        let expired: Vec<ChannelId> =
             self.channels.iter().filter(|(_, channel)| old(channel)).map(|(account, _)| *account).collect();
         expired.iter().for_each(|account| self.forget(account));
         expired
@@ -231,7 +231,7 @@ struct Best {
 }
 
 /// The account with the highest rank so far; of equals, the first.
-struct Top<R>(Option<(R, Account)>);
+struct Top<R>(Option<(R, ChannelId)>);
 
 impl<R> Default for Top<R> {
     fn default() -> Self {
@@ -240,7 +240,7 @@ impl<R> Default for Top<R> {
 }
 
 impl<R: PartialOrd> Top<R> {
-    fn offer(&mut self, rank: R, account: Account) {
+    fn offer(&mut self, rank: R, account: ChannelId) {
         if self.0.as_ref().is_none_or(|(best, _)| rank > *best) {
             self.0 = Some((rank, account));
         }
@@ -250,7 +250,7 @@ impl<R: PartialOrd> Top<R> {
         self.0.as_ref().map(|(rank, _)| rank)
     }
 
-    fn get(&self) -> Option<Account> {
+    fn get(&self) -> Option<ChannelId> {
         self.0.as_ref().map(|(_, account)| *account)
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bombyx_protocol::channel::ledger::LedgerEvent;
 use bombyx_protocol::channel::pace::fits;
-use bombyx_protocol::channel::terms::Address;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -76,7 +75,7 @@ impl ServiceTask {
                 self.next_look = Some(now + self.gauge.apart(now));
                 let ledger = Arc::clone(if busy { &self.pressed } else { &self.ledger });
                 self.looking.spawn(async move {
-                    let look = unbroken(ledger.channel(Address::basechain(account)));
+                    let look = unbroken(ledger.channel(account.address()));
                     let seen = timeout(LOOK_WAIT, look).await.ok().flatten();
                     FinishedLook { account, began: now, seen }
                 });
@@ -110,12 +109,12 @@ impl ServiceTask {
             }
             // Nothing is known now; the machines have deadlines of their own.
             Some(Err(error)) => {
-                tracing::debug!(account = hex::encode(account), %error, "a channel could not be looked at");
+                tracing::debug!(%account, %error, "a channel could not be looked at");
             }
             None => {
                 let seconds = LOOK_WAIT.as_secs();
                 tracing::debug!(
-                    account = hex::encode(account),
+                    %account,
                     seconds,
                     "a look at a channel did not end in time"
                 );

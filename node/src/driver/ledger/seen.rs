@@ -1,16 +1,17 @@
 //! What the ledger shows of a channel: which of it is news, and for whom.
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::ledger::LedgerEvent;
 
 use super::limits::ABSENCES_NEEDED;
-use super::looks::{Account, Standing};
+use super::looks::Standing;
 use super::state::ServiceTask;
 use super::watched::{SeenState, core_state, essence, grows, standing};
 use crate::role::Role;
 
 impl ServiceTask {
     /// Tells whoever watches, if what is seen is new.
-    pub(super) fn observe(&mut self, account: Account, seen: SeenState) {
+    pub(super) fn observe(&mut self, account: ChannelId, seen: SeenState) {
         let Some(watched) = self.watched.get_mut(&account) else { return };
         let was_there = matches!(watched.seen, Some(Some(_)));
         if was_there && seen.is_none() && watched.absences < ABSENCES_NEEDED {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::channel::pace::Pace;
 use tokio::sync::{mpsc, watch};
 
 use super::limits::QUEUE_MAX;
-use super::looks::Account;
 use super::state::{ServiceRequest, ServiceTask};
 use super::watched::Sights;
 use crate::ledger::Ledger;
@@ -52,7 +52,7 @@ impl LedgerService {
     ///
     /// # Errors
     /// [`Stopped`].
-    pub(crate) async fn voucher(&self, account: Account, cumulative: Nano) -> Result<(), Stopped> {
+    pub(crate) async fn voucher(&self, account: ChannelId, cumulative: Nano) -> Result<(), Stopped> {
         self.requests.send(ServiceRequest::Voucher(account, cumulative)).await.map_err(|_| Stopped)
     }
 }

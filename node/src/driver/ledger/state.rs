@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent};
 use bombyx_protocol::channel::pace::Pace;
@@ -13,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::gauge::Gauge;
-use super::looks::{Account, Looks};
+use super::looks::Looks;
 use super::watched::{SeenState, Sights, WatchedChannel};
 use crate::ledger::chain::Priority;
 use crate::ledger::{Ledger, LedgerError};
@@ -23,7 +24,7 @@ use crate::role::Role;
 pub(super) enum ServiceRequest {
     Call(Role, LedgerCall),
     /// A voucher over this total is there to be claimed.
-    Voucher(Account, Nano),
+    Voucher(ChannelId, Nano),
 }
 
 /// The service itself: one task.
@@ -32,13 +33,13 @@ pub(super) struct ServiceTask {
     /// The same for looks while calls are made: beside them, not after them.
     pub(super) pressed: Arc<Ledger>,
     pub(super) started: Instant,
-    pub(super) watched: BTreeMap<Account, WatchedChannel>,
+    pub(super) watched: BTreeMap<ChannelId, WatchedChannel>,
     pub(super) looks: Looks,
     pub(super) gauge: Gauge,
     /// Calls by account; the first of each is running, or ready to.
-    pub(super) queues: BTreeMap<Account, VecDeque<(Role, LedgerCall)>>,
+    pub(super) queues: BTreeMap<ChannelId, VecDeque<(Role, LedgerCall)>>,
     /// Accounts whose first call waits until others have ended.
-    pub(super) ready: VecDeque<Account>,
+    pub(super) ready: VecDeque<ChannelId>,
     pub(super) running: JoinSet<FinishedCall>,
     pub(super) looking: JoinSet<FinishedLook>,
     pub(super) last_look: Option<Instant>,
@@ -52,7 +53,7 @@ pub(super) struct ServiceTask {
 
 /// A call that came to its end, with the channel as it was then.
 pub(super) struct FinishedCall {
-    pub(super) account: Account,
+    pub(super) account: ChannelId,
     pub(super) role: Role,
     /// Nothing where it broke, or took too long.
     pub(super) outcome: Option<Result<(), LedgerError>>,
@@ -61,7 +62,7 @@ pub(super) struct FinishedCall {
 
 /// A look that has ended.
 pub(super) struct FinishedLook {
-    pub(super) account: Account,
+    pub(super) account: ChannelId,
     pub(super) began: Instant,
     /// Nothing where it took too long, or broke.
     pub(super) seen: Option<Result<SeenState, LedgerError>>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
@@ -12,7 +13,6 @@ use bombyx_protocol::time::Span;
 use ed25519_dalek::SigningKey;
 use tokio::time::{Instant, timeout};
 
-use super::looks::Account;
 use super::state::ServiceTask;
 use super::*;
 use crate::api::pages::Pages;
@@ -58,7 +58,7 @@ async fn a_provider_is_told_of_a_deposit_by_the_second_look_that_shows_it() {
         provider: Address::basechain([9; 32]),
         challenge_s: CHALLENGE_S,
     };
-    let account = terms.account().hash;
+    let account = terms.id();
     let state = |deposit, settled| contract::ChannelState {
         terms: terms.clone(),
         epoch: 7,
@@ -97,7 +97,7 @@ async fn a_node_without_channels_stays_ready_for_one_however_long_it_asks_nothin
     ledger_service.gauge.ended(long_ago, long_ago, false);
     ledger_service.tell_pace();
     assert!(!pace.borrow().is_blind(), "nothing is watched");
-    ledger_service.on_call(Role::Provider, LedgerCall::Watch { account: [1; 32] });
+    ledger_service.on_call(Role::Provider, LedgerCall::Watch { account: ChannelId([1; 32]) });
     ledger_service.gauge.ended(long_ago, long_ago, false);
     ledger_service.tell_pace();
     assert!(pace.borrow().is_blind(), "what is watched is not seen");
@@ -116,7 +116,7 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
         provider: Address::basechain([9; 32]),
         challenge_s: CHALLENGE_S,
     };
-    let account = terms.account().hash;
+    let account = terms.id();
     let chain: Arc<dyn Chain> = Arc::new(devnet.clone());
     let address = wallet.address();
     let ledger = Arc::new(Ledger::new(chain, DEVNET_ID, Some(wallet)).with_deadline(PATIENCE));
@@ -193,20 +193,20 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
 #[derive(Clone)]
 struct Odd {
     devnet: Devnet,
-    broken: Account,
-    hung: Account,
+    broken: ChannelId,
+    hung: ChannelId,
 }
 
 impl Odd {
-    fn new(broken: Account, hung: Account) -> Arc<Self> {
+    fn new(broken: ChannelId, hung: ChannelId) -> Arc<Self> {
         Arc::new(Self { devnet: Devnet::new().unwrap(), broken, hung })
     }
 }
 
 impl Chain for Odd {
     fn account(&self, address: Address) -> Reply<'_, crate::ledger::chain::Account> {
-        assert_ne!(address.hash, self.broken, "a fault in this program");
-        if address.hash == self.hung {
+        assert_ne!(ChannelId(address.hash), self.broken, "a fault in this program");
+        if address == self.hung.address() {
             return Box::pin(std::future::pending());
         }
         self.devnet.account(address)
@@ -240,7 +240,7 @@ impl Chain for Odd {
 /// A call that breaks frees its account's queue, and its role hears that it failed.
 #[tokio::test]
 async fn a_call_that_panics_is_told_as_failed_and_the_next_one_runs() {
-    let (broken, hung) = ([7; 32], [8; 32]);
+    let (broken, hung) = (ChannelId([7; 32]), ChannelId([8; 32]));
     let ledger = Ledger::new(Odd::new(broken, hung), DEVNET_ID, None);
     let mut ledger_service = LedgerService::start(Arc::new(ledger), PATIENCE);
     let voucher = Voucher { account: broken, epoch: 1, cumulative: Nano(1) };
@@ -255,9 +255,9 @@ async fn a_call_that_panics_is_told_as_failed_and_the_next_one_runs() {
 /// Each adds to the deposit, unlike a claim that is asked for again. (`CH-20`)
 #[tokio::test]
 async fn of_two_equal_top_ups_none_is_dropped() {
-    let ledger = Ledger::new(Odd::new([7; 32], [8; 32]), DEVNET_ID, None);
+    let ledger = Ledger::new(Odd::new(ChannelId([7; 32]), ChannelId([8; 32])), DEVNET_ID, None);
     let mut ledger_service = LedgerService::start(Arc::new(ledger), PATIENCE);
-    let (account, amount) = ([7; 32], Nano(5));
+    let (account, amount) = (ChannelId([7; 32]), Nano(5));
     for _ in 0..2 {
         say(&ledger_service, Role::Client, LedgerCall::TopUp { account, amount }).await;
     }
@@ -270,19 +270,19 @@ async fn of_two_equal_top_ups_none_is_dropped() {
 /// (`CH-36`)
 #[tokio::test]
 async fn looks_that_hang_or_break_hold_no_other() {
-    let (broken, hung) = ([7; 32], [8; 32]);
+    let (broken, hung) = (ChannelId([7; 32]), ChannelId([8; 32]));
     let ledger = Ledger::new(Odd::new(broken, hung), DEVNET_ID, None);
     let mut ledger_service = LedgerService::start(Arc::new(ledger), Duration::from_millis(5));
-    for account in [broken, hung, [9; 32]] {
+    for account in [broken, hung, ChannelId([9; 32])] {
         say(&ledger_service, Role::Client, LedgerCall::Watch { account }).await;
     }
-    let absent = LedgerEvent::Channel { account: [9; 32], state: None };
+    let absent = LedgerEvent::Channel { account: ChannelId([9; 32]), state: None };
     assert_eq!(hear(&mut ledger_service).await, (Role::Client, absent));
-    assert!(ledger_service.sights.get(&[9; 32]).is_some_and(|sight| sight.state.is_none()));
+    assert!(ledger_service.sights.get(&ChannelId([9; 32])).is_some_and(|sight| sight.state.is_none()));
     // And again and again, while one look hangs.
-    let first = ledger_service.sights.get(&[9; 32]).unwrap().at;
+    let first = ledger_service.sights.get(&ChannelId([9; 32])).unwrap().at;
     timeout(PATIENCE, async {
-        while ledger_service.sights.get(&[9; 32]).unwrap().at == first {
+        while ledger_service.sights.get(&ChannelId([9; 32])).unwrap().at == first {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
@@ -341,7 +341,7 @@ async fn a_close_is_answered_in_time_at_one_request_a_second_among_hundreds_that
         provider: Address::basechain([9; 32]),
         challenge_s: CHALLENGE_S,
     };
-    let account = terms.account().hash;
+    let account = terms.id();
     let client = service.ledger("0", Some(wallet));
     let opened = client.open(&terms, DEPOSIT).await.unwrap();
 
@@ -361,7 +361,7 @@ async fn a_close_is_answered_in_time_at_one_request_a_second_among_hundreds_that
     for number in 0..300_u32 {
         let mut invented = [0; 32];
         invented[..4].copy_from_slice(&number.to_be_bytes());
-        say(&ledger_service, Role::Provider, LedgerCall::Watch { account: invented }).await;
+        say(&ledger_service, Role::Provider, LedgerCall::Watch { account: ChannelId(invented) }).await;
     }
 
     client.request_close(opened.account).await.unwrap();
@@ -406,7 +406,7 @@ async fn pages_that_are_read_by_the_thousand_leave_the_looks_as_they_were() {
     let service = Service::start().await;
     let ledger = Arc::new(service.ledger("10", None));
     let ledger_service = LedgerService::start(Arc::clone(&ledger), Duration::from_millis(20));
-    let watched = [3; 32];
+    let watched = ChannelId([3; 32]);
     say(&ledger_service, Role::Client, LedgerCall::Watch { account: watched }).await;
     let pages = Pages::start(ledger.with_priority(Priority::Page), ledger_service.sights.clone());
     let someone = Address::basechain([4; 32]);
@@ -448,10 +448,10 @@ async fn calls_that_hang_hold_no_claim() {
     let service = Service::start().await;
     let (mut ledger_service, _) = ServiceTask::new(Arc::new(service.ledger("1", None)), PATIENCE);
     for number in 1..=5 {
-        ledger_service.on_call(Role::Client, LedgerCall::Finalize { account: [number; 32] });
+        ledger_service.on_call(Role::Client, LedgerCall::Finalize { account: ChannelId([number; 32]) });
     }
     assert_eq!((ledger_service.running.len(), ledger_service.ready.len()), (2, 3));
-    let voucher = Voucher { account: [9; 32], epoch: 1, cumulative: Nano(1) };
+    let voucher = Voucher { account: ChannelId([9; 32]), epoch: 1, cumulative: Nano(1) };
     ledger_service.on_call(Role::Provider, LedgerCall::Claim { voucher, signature: voucher.sign(&key(1)) });
     assert_eq!((ledger_service.running.len(), ledger_service.ready.len()), (3, 3));
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::time::Span;
 use tokio::time::Instant;
 
-use super::looks::{Account, Standing};
+use super::looks::Standing;
 use crate::ledger::contract;
 use crate::role::{PerRole, Role};
 
@@ -49,7 +50,7 @@ pub(crate) struct Sights(Arc<Mutex<SightTable>>);
 
 #[derive(Debug, Default)]
 struct SightTable {
-    channels: BTreeMap<Account, Sight>,
+    channels: BTreeMap<ChannelId, Sight>,
     called_at: Option<Instant>,
 }
 
@@ -59,7 +60,7 @@ impl Sights {
     }
 
     /// The last look at an account.
-    pub(crate) fn get(&self, account: &Account) -> Option<Sight> {
+    pub(crate) fn get(&self, account: &ChannelId) -> Option<Sight> {
         self.shown().channels.get(account).cloned()
     }
 
@@ -68,7 +69,7 @@ impl Sights {
         self.shown().called_at
     }
 
-    pub(super) fn set(&self, account: Account, state: SeenState) {
+    pub(super) fn set(&self, account: ChannelId, state: SeenState) {
         let (mut shown, at) = (self.shown(), Instant::now());
         let known = shown.channels.get(&account);
         let same = known.filter(|known| known.state.as_ref().map(essence) == state.as_ref().map(essence));
@@ -80,7 +81,7 @@ impl Sights {
         self.shown().called_at = Some(Instant::now());
     }
 
-    pub(super) fn forget(&self, account: &Account) {
+    pub(super) fn forget(&self, account: &ChannelId) {
         self.shown().channels.remove(account);
     }
 }

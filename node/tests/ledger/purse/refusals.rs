@@ -2,6 +2,7 @@
 
 use bombyx_node::ledger::contract::Refusal;
 use bombyx_node::ledger::purse::PurseMessage;
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{Cut, PurseOrder};
@@ -32,7 +33,7 @@ async fn every_bad_external_message_is_refused_with_its_code_and_costs_nothing()
     let close = |cumulative, voucher, order| PurseMessage::CloseLane { lane: 0, cumulative, voucher, order };
     let order = |lane, epoch, cumulative| LaneClose { account, lane, epoch, cumulative }.sign(provider);
     let good = milli(200);
-    let channel = Voucher { account, epoch, cumulative: good }.sign(client);
+    let channel = Voucher { account: ChannelId(account), epoch, cumulative: good }.sign(client);
     let elsewhere = LaneVoucher { account: [7; 32], ..of(0, epoch, good) }.sign(client);
     let cases = [
         ("replay", claim(milli(100), voucher(milli(100))), Refusal::Stale),

@@ -1,6 +1,7 @@
 //! What can be done to a channel: every operation, by anybody, with good signatures and bad ones.
 
 use bombyx_node::ledger::contract::ChannelMessage;
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
@@ -50,6 +51,7 @@ pub(super) struct Signed {
 impl Signed {
     pub(super) fn new(claim: Claim, key: &SigningKey) -> Self {
         let Claim { account: Address { hash: account, .. }, epoch, cumulative, .. } = claim;
+        let account = ChannelId(account);
         let signature = match claim.purpose {
             Purpose::Voucher => Voucher { account, epoch, cumulative }.sign(key),
             Purpose::Order => CloseOrder { account, epoch, cumulative }.sign(key),

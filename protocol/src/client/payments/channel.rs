@@ -62,7 +62,7 @@ impl Channel {
     }
 
     pub(super) fn address(&self) -> Address {
-        Address::basechain(self.payer.account())
+        self.payer.account().address()
     }
 
     /// Returns whether its terms fit a new job with this provider.

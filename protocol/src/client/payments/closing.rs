@@ -4,6 +4,7 @@
 use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerCall;
 use crate::channel::looks::Looks;
 use crate::channel::pay::{ClosingStep, Payer};
@@ -28,7 +29,7 @@ impl Payments {
     }
 
     /// Begins to close one channel, so that its rest comes back.
-    pub(in crate::client) fn close(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) {
+    pub(in crate::client) fn close(&mut self, now: Time, account: &ChannelId, outbox: &mut Outbox) {
         if let Some(channel) = self.channel(account) {
             channel.payer.want_close();
             channel.persist(outbox);
@@ -67,7 +68,7 @@ impl Payments {
 
     /// The ledger shows no such account: it is not there yet, it is gone, or the answer is untrue.
     /// Returns whether the orders on it must end. (`CH-37`)
-    pub(super) fn absent(&mut self, now: Time, account: &[u8; 32], outbox: &mut Outbox) -> bool {
+    pub(super) fn absent(&mut self, now: Time, account: &ChannelId, outbox: &mut Outbox) -> bool {
         let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return false };
         if channel.payer.is_gone() {
             // The answer to a look.

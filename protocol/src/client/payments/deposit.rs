@@ -3,6 +3,7 @@
 
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerFault;
 use crate::channel::pay::Payer;
 use crate::client::ClientConfig;
@@ -57,7 +58,7 @@ impl Payments {
         needs: Needs,
         config: &ClientConfig,
         outbox: &mut Outbox,
-    ) -> Result<[u8; 32], PaymentFault> {
+    ) -> Result<ChannelId, PaymentFault> {
         let Needs { cost_max, draw, acquaintance } = needs;
         let deposit = acquaintance.deposit(config, cost_max);
         let known = self.channels.values_mut().find(|channel| channel.pays(bid.provider, &bid.payee));
@@ -110,7 +111,7 @@ impl Payments {
     pub(in crate::client) fn fund(
         &mut self,
         now: Time,
-        account: &[u8; 32],
+        account: &ChannelId,
         useful: bool,
         outbox: &mut Outbox,
     ) {
@@ -138,7 +139,7 @@ impl Payments {
 
     /// Returns whether a channel holds too little for one job to begin on: all that is missing waits until it was of use.
     /// Such a channel was opened by the user, who gave it less than a job can cost.
-    pub(in crate::client) fn is_too_small(&self, account: &[u8; 32], cost_max: Nano) -> bool {
+    pub(in crate::client) fn is_too_small(&self, account: &ChannelId, cost_max: Nano) -> bool {
         self.channels.get(account).is_some_and(|channel| {
             let payer = &channel.payer;
             let held = payer.headroom().saturating_plus(payer.reserved()).saturating_minus(channel.deferred);
@@ -148,7 +149,7 @@ impl Payments {
 
     /// Asks for what is missing, if the channel does not cover its jobs any more because more was
     /// promised on it than this node remembered. (`CH-24`)
-    pub(in crate::client) fn cover(&mut self, account: &[u8; 32], outbox: &mut Outbox) {
+    pub(in crate::client) fn cover(&mut self, account: &ChannelId, outbox: &mut Outbox) {
         let Some(channel) = self.channel(account) else { return };
         let payer = &channel.payer;
         let needs = payer.cumulative().saturating_plus(payer.reserved());
@@ -162,7 +163,7 @@ impl Payments {
 
     /// Stops counting on the deferred part of a channel that is asked back: the ledger will not be
     /// asked for it. Returns why orders that need it cannot be paid.
-    pub(in crate::client) fn forgo_deferred(&mut self, account: &[u8; 32]) -> Option<PaymentFault> {
+    pub(in crate::client) fn forgo_deferred(&mut self, account: &ChannelId) -> Option<PaymentFault> {
         let channel = self.channel(account)?;
         if channel.payer.is_usable() || channel.deferred == Nano::ZERO {
             return None;
@@ -173,7 +174,7 @@ impl Payments {
 
     /// Adds to a deposit, because the user says so. Does nothing if the channel is not open, or is
     /// asked back.
-    pub(in crate::client) fn top_up(&mut self, account: &[u8; 32], amount: Nano, outbox: &mut Outbox) {
+    pub(in crate::client) fn top_up(&mut self, account: &ChannelId, amount: Nano, outbox: &mut Outbox) {
         let channel = self.channel(account);
         if let Some(channel) = channel.filter(|channel| channel.payer.is_open() && channel.payer.is_usable())
         {
@@ -196,7 +197,7 @@ impl Payments {
     pub(in crate::client) fn is_anothers_turn(
         &self,
         now: Time,
-        account: &[u8; 32],
+        account: &ChannelId,
         is_stranger: impl Fn(&NodeId) -> bool,
     ) -> bool {
         self.channels.iter().any(|(other, channel)| {

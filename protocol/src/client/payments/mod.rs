@@ -16,6 +16,7 @@ use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
 use crate::channel::fault::{Mismatch, PaymentFault};
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::{LedgerCall, LedgerFault};
 use crate::channel::pay::{Exhausted, Payer};
 use crate::channel::record::Record;
@@ -39,12 +40,12 @@ pub(super) use deposit::{Acquaintance, Needs};
 #[derive(Debug)]
 pub(super) struct Payments {
     key: SigningKey,
-    channels: Table<[u8; 32], Box<Channel>>,
+    channels: Table<ChannelId, Box<Channel>>,
     /// Channels that only a job knows: no record of them is written, and the ledger has not heard of
     /// them.
-    proposed: BTreeSet<[u8; 32]>,
+    proposed: BTreeSet<ChannelId>,
     /// When the next step of a close is due, and when a channel without a job is idle for too long.
-    deadlines: Deadlines<[u8; 32]>,
+    deadlines: Deadlines<ChannelId>,
     /// How long a channel may be unused before it is closed; none keeps it for ever.
     idle: Option<Span>,
 }
@@ -85,7 +86,7 @@ impl Payments {
     }
 
     /// Returns a channel that is about to change, and looks at its deadlines again.
-    fn channel(&mut self, account: &[u8; 32]) -> Option<&mut Channel> {
+    fn channel(&mut self, account: &ChannelId) -> Option<&mut Channel> {
         self.deadlines.touch(*account);
         self.channels.get_mut(account).map(|channel| &mut **channel)
     }
@@ -97,32 +98,32 @@ impl Payments {
     }
 
     /// Returns the account of the channel that jobs of this provider are paid on.
-    pub(in crate::client) fn channel_to(&self, provider: NodeId, payee: &Payee) -> Option<[u8; 32]> {
+    pub(in crate::client) fn channel_to(&self, provider: NodeId, payee: &Payee) -> Option<ChannelId> {
         let channel = self.channels.values().find(|channel| channel.pays(provider, payee));
         channel.map(|channel| channel.payer.account())
     }
 
-    pub(in crate::client) fn terms(&self, account: &[u8; 32]) -> Option<ChannelTerms> {
+    pub(in crate::client) fn terms(&self, account: &ChannelId) -> Option<ChannelTerms> {
         self.channels.get(account).map(|channel| ChannelTerms::clone(channel.payer.terms()))
     }
 
-    pub(in crate::client) fn is_open(&self, account: &[u8; 32]) -> bool {
+    pub(in crate::client) fn is_open(&self, account: &ChannelId) -> bool {
         self.channels.get(account).is_some_and(|channel| channel.payer.is_open())
     }
 
     /// Returns whether the ledger was asked for a channel.
-    pub(in crate::client) fn is_asked_for(&self, account: &[u8; 32]) -> bool {
+    pub(in crate::client) fn is_asked_for(&self, account: &ChannelId) -> bool {
         self.channels.get(account).is_some_and(|channel| channel.payer.is_open() || channel.funding)
     }
 
     /// Returns whether a record of a channel was written, so that the ledger may know it.
-    pub(in crate::client) fn is_recorded(&self, account: &[u8; 32]) -> bool {
+    pub(in crate::client) fn is_recorded(&self, account: &ChannelId) -> bool {
         self.channels.get(account).is_some_and(|channel| channel.recorded)
     }
 
     /// Returns what this node asked of the ledger in vain, if that is why a provider says that a
     /// channel is not funded.
-    pub(in crate::client) fn unfunded(&self, account: &[u8; 32]) -> Option<PaymentFault> {
+    pub(in crate::client) fn unfunded(&self, account: &ChannelId) -> Option<PaymentFault> {
         let channel = self.channels.get(account).filter(|channel| channel.recorded)?;
         let (account, why) = (channel.address(), LedgerFault::Unknown);
         match (channel.payer.is_open(), channel.funding) {
@@ -132,24 +133,24 @@ impl Payments {
         }
     }
 
-    pub(in crate::client) fn payment(&self, account: &[u8; 32]) -> Option<Payment> {
+    pub(in crate::client) fn payment(&self, account: &ChannelId) -> Option<Payment> {
         self.channels.get(account).and_then(|channel| channel.payer.payment(&self.key))
     }
 
-    pub(in crate::client) fn owe(&mut self, account: &[u8; 32], amount: Nano) -> Result<(), Exhausted> {
+    pub(in crate::client) fn owe(&mut self, account: &ChannelId, amount: Nano) -> Result<(), Exhausted> {
         self.channel(account).ok_or(Exhausted)?.payer.owe(amount)
     }
 
     /// Sets aside what a job that is over may still be paid, as far as running jobs leave it. Returns
     /// how much that is.
-    pub(in crate::client) fn set_aside(&mut self, account: &[u8; 32], most: Nano) -> Nano {
+    pub(in crate::client) fn set_aside(&mut self, account: &ChannelId, most: Nano) -> Nano {
         let Some(channel) = self.channel(account) else { return Nano::ZERO };
         let amount = most.min(channel.payer.headroom());
         channel.payer.reserve(amount).map_or(Nano::ZERO, |()| amount)
     }
 
     /// Frees what a job that is over did not use.
-    pub(in crate::client) fn release(&mut self, now: Time, account: &[u8; 32], unused: Nano) {
+    pub(in crate::client) fn release(&mut self, now: Time, account: &ChannelId, unused: Nano) {
         if let Some(channel) = self.channel(account) {
             channel.payer.release(unused);
             channel.used_at = Some(now);
@@ -158,7 +159,7 @@ impl Payments {
 
     /// Returns whether the orders that are left on a channel can be paid in spite of a fault. A channel
     /// that is only short still pays what it holds, even while it is asked back.
-    pub(in crate::client) fn covers(&self, account: &[u8; 32], fault: PaymentFault) -> bool {
+    pub(in crate::client) fn covers(&self, account: &ChannelId, fault: PaymentFault) -> bool {
         let is_short = matches!(fault, PaymentFault::Exhausted { .. });
         self.channels.get(account).is_some_and(|channel| {
             let payer = &channel.payer;
@@ -166,7 +167,7 @@ impl Payments {
         })
     }
 
-    pub(in crate::client) fn persist(&self, account: &[u8; 32], outbox: &mut Outbox) {
+    pub(in crate::client) fn persist(&self, account: &ChannelId, outbox: &mut Outbox) {
         if let Some(channel) = self.channels.get(account) {
             channel.persist(outbox);
         }
@@ -180,7 +181,7 @@ impl Payments {
     /// [`SignatureError`], if this client's key never signed the voucher: then it says nothing about what was signed.
     pub(in crate::client) fn recover(
         &mut self,
-        account: &[u8; 32],
+        account: &ChannelId,
         newest: Option<Payment>,
         outbox: &mut Outbox,
     ) -> Result<Option<PaymentFault>, SignatureError> {

@@ -2,9 +2,9 @@
 
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::{ChannelState, LedgerEvent, LedgerFault};
 use crate::channel::record::Record;
-use crate::channel::terms::Address;
 use crate::io::ChannelChange;
 use crate::outbox::Outbox;
 use crate::time::Time;
@@ -12,9 +12,9 @@ use crate::time::Time;
 use super::Payments;
 
 /// What a ledger event means for the orders on a channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::client) struct Effect {
-    pub(in crate::client) account: [u8; 32],
+    pub(in crate::client) account: ChannelId,
     /// Whether vouchers can be signed that could not be before.
     pub(in crate::client) payable: bool,
     /// Why orders end that the channel does not cover any more.
@@ -32,7 +32,7 @@ impl Payments {
         match event {
             LedgerEvent::Channel { account, state: Some(state) } => self.seen(now, account, state, outbox),
             LedgerEvent::Channel { account, state: None } => {
-                let closed = PaymentFault::Closed { account: Address::basechain(*account) };
+                let closed = PaymentFault::Closed { account: account.address() };
                 let fault = self.absent(now, account, outbox).then_some(closed);
                 Effect { account: *account, fault, payable: false }
             }
@@ -43,8 +43,8 @@ impl Payments {
         }
     }
 
-    fn seen(&mut self, now: Time, account: &[u8; 32], state: &ChannelState, outbox: &mut Outbox) -> Effect {
-        let mut effect = Effect { account: *account, ..Effect::default() };
+    fn seen(&mut self, now: Time, account: &ChannelId, state: &ChannelState, outbox: &mut Outbox) -> Effect {
+        let mut effect = Effect { account: *account, payable: false, fault: None };
         // A channel that this node never asked for does not count, no matter who says that it is there
         // and who paid for it.
         let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return effect };
@@ -75,19 +75,19 @@ impl Payments {
     /// Accepts that a ledger call failed. Returns why the orders that waited for it end.
     fn call_failed(
         &mut self,
-        account: &[u8; 32],
+        account: &ChannelId,
         top_up: Option<Nano>,
         why: LedgerFault,
         outbox: &mut Outbox,
     ) -> Option<PaymentFault> {
         let channel = self.channel(account)?;
         channel.announce(ChannelChange::Failed(why), outbox);
-        let account = channel.address();
+        let (account, address) = (*account, channel.address());
         if channel.payer.is_open() {
             let amount = top_up?;
             channel.funding = false;
             channel.payer.top_up_failed(amount, why.is_certain());
-            return Some(PaymentFault::Exhausted { account, why });
+            return Some(PaymentFault::Exhausted { account: address, why });
         }
         channel.funding = false;
         let deposit = channel.opening_deposit();
@@ -96,13 +96,13 @@ impl Payments {
         channel.maybe_sent |= !why.is_certain();
         // Only a deposit that surely never left is forgotten. (`CH-29`)
         if !channel.maybe_sent {
-            outbox.persist(Record::ChannelGone { account: account.hash });
-            self.channels.remove(&account.hash);
+            outbox.persist(Record::ChannelGone { account });
+            self.channels.remove(&account);
         }
         Some(match why {
             LedgerFault::Funds => PaymentFault::NoFunds { deposit },
             LedgerFault::NotSent | LedgerFault::Refused { .. } | LedgerFault::Unknown => {
-                PaymentFault::NotOpened { account, why }
+                PaymentFault::NotOpened { account: address, why }
             }
         })
     }

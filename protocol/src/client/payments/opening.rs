@@ -2,6 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
+use crate::channel::id::ChannelId;
 use crate::channel::pay::Payer;
 use crate::channel::salt::salt;
 use crate::channel::terms::ChannelTerms;
@@ -49,14 +50,14 @@ impl Payments {
     }
 
     /// Writes a new channel down and asks the ledger for it.
-    pub(in crate::client) fn open(&mut self, now: Time, payer: Payer, outbox: &mut Outbox) -> [u8; 32] {
+    pub(in crate::client) fn open(&mut self, now: Time, payer: Payer, outbox: &mut Outbox) -> ChannelId {
         let account = self.propose(Channel::proposed(now, payer));
         self.fund(now, &account, false, outbox);
         account
     }
 
     /// Keeps a channel that a job may need. The ledger hears nothing of it.
-    pub(super) fn propose(&mut self, channel: Channel) -> [u8; 32] {
+    pub(super) fn propose(&mut self, channel: Channel) -> ChannelId {
         let account = channel.payer.account();
         self.deadlines.touch(account);
         self.proposed.insert(account);
@@ -65,8 +66,8 @@ impl Payments {
     }
 
     /// Forgets proposed channels that no job uses any more: nobody else knows them.
-    pub(in crate::client) fn forget_proposed(&mut self, in_use: impl Fn(&[u8; 32]) -> bool) {
-        let unused: Vec<[u8; 32]> =
+    pub(in crate::client) fn forget_proposed(&mut self, in_use: impl Fn(&ChannelId) -> bool) {
+        let unused: Vec<ChannelId> =
             self.proposed.iter().filter(|account| !in_use(account)).copied().collect();
         for account in unused {
             self.proposed.remove(&account);

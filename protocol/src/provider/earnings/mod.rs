@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::amount::Nano;
 use crate::channel::earn::{Accepted, Earner, VoucherFault};
 use crate::channel::fault::Mismatch;
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
 use crate::channel::pace::Pace;
 use crate::channel::record::Record;
@@ -35,7 +36,6 @@ pub(super) use channel::Channel;
 pub(super) use close_key::CloseKey;
 
 /// A channel's account.
-type Account = [u8; 32];
 
 /// Every channel that this provider earns on.
 #[derive(Debug)]
@@ -45,17 +45,17 @@ pub(super) struct Earnings {
     payee: Payee,
     /// The unsettled amount that is worth a claim.
     settle_at: Nano,
-    channels: Table<Account, Box<Channel>>,
+    channels: Table<ChannelId, Box<Channel>>,
     /// Channels to close as soon as nothing is served on them.
-    to_close: BTreeMap<Account, Close>,
+    to_close: BTreeMap<ChannelId, Close>,
     /// How fast the shell sees what happens to channels, once it has said so.
     pace: Option<Pace>,
     /// The share of all looks at the ledger that the channels need together which it shows funded.
     taken: u64,
     /// Channels of which a close could not be seen in time, to be closed.
-    unwatchable: BTreeSet<Account>,
+    unwatchable: BTreeSet<ChannelId>,
     /// When a close under way is brought again, and a channel that is gone looked at.
-    deadlines: Deadlines<Account>,
+    deadlines: Deadlines<ChannelId>,
 }
 
 /// Which close is wanted.
@@ -70,9 +70,9 @@ enum Close {
 /// A channel that a task is to be paid on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Learnt {
-    pub(super) account: Account,
+    pub(super) account: ChannelId,
     /// The channel whose place it takes: what runs on that one must end.
-    pub(super) in_place_of: Option<Account>,
+    pub(super) in_place_of: Option<ChannelId>,
 }
 
 impl Earnings {
@@ -136,17 +136,17 @@ impl Earnings {
     }
 
     /// Returns a channel, gone or not.
-    pub(super) fn channel_mut(&mut self, account: &Account) -> Option<&mut Channel> {
+    pub(super) fn channel_mut(&mut self, account: &ChannelId) -> Option<&mut Channel> {
         self.channels.get_mut(account).map(|channel| &mut **channel)
     }
 
     /// Returns the accounts of a channel that is not gone.
-    pub(super) fn find(&self, account: &Account) -> Option<&Earner> {
+    pub(super) fn find(&self, account: &ChannelId) -> Option<&Earner> {
         self.channels.get(account).map(|channel| &channel.earner).filter(|earner| !earner.is_gone())
     }
 
     /// Returns the same, to change them.
-    pub(super) fn find_mut(&mut self, account: &Account) -> Option<&mut Earner> {
+    pub(super) fn find_mut(&mut self, account: &ChannelId) -> Option<&mut Earner> {
         self.channels.get_mut(account).and_then(|channel| channel.live())
     }
 
@@ -157,22 +157,22 @@ impl Earnings {
     }
 
     /// Whether the ledger has not shown this channel funded since this node started: then it has credit at the most.
-    pub(super) fn is_unseen(&self, account: &Account) -> bool {
+    pub(super) fn is_unseen(&self, account: &ChannelId) -> bool {
         self.channels.get(account).is_some_and(|channel| !channel.is_funded())
     }
 
     /// Returns what is unpaid on a channel or may become so, and whose it is.
-    pub(super) fn lent(&self, account: &Account) -> Option<(Origin, Nano)> {
+    pub(super) fn lent(&self, account: &ChannelId) -> Option<(Origin, Nano)> {
         self.channels.get(account).map(|channel| (channel.origin, channel.earner.lent()))
     }
 
     /// Whether something served on it may still be paid.
-    fn is_owing(&self, account: &Account) -> bool {
+    fn is_owing(&self, account: &ChannelId) -> bool {
         self.channels.get(account).is_some_and(|channel| channel.earner.unpaid() > Nano::ZERO)
     }
 
     /// Gives up what a job that is over left unpaid. (`CH-9`)
-    pub(super) fn write_off(&mut self, account: &Account, amount: Nano, out: &mut Outbox) {
+    pub(super) fn write_off(&mut self, account: &ChannelId, amount: Nano, out: &mut Outbox) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.earner.write_off(amount);
             if channel.earner.seen().is_some() {
@@ -197,7 +197,7 @@ impl Earnings {
             return Err(Refusal::ChannelTerms);
         }
         let terms = AgreedTerms::from(terms);
-        let account = terms.account().hash;
+        let account = terms.id();
         // The account is a hash of the terms, so that those of a known channel have been checked.
         if let Some(known) = self.channels.get_mut(&account) {
             if known.earner.client() != origin.node {
@@ -233,7 +233,7 @@ impl Earnings {
     /// Accepts a voucher, and writes it before anything is served on the strength of it.
     pub(super) fn accept(
         &mut self,
-        account: &Account,
+        account: &ChannelId,
         payment: Payment,
         out: &mut Outbox,
     ) -> Result<Accepted, VoucherFault> {
@@ -247,7 +247,7 @@ impl Earnings {
     }
 
     /// Takes what the ledger says. Returns the account whose jobs may resume, or must stop.
-    pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent, out: &mut Outbox) -> Option<Account> {
+    pub(super) fn ledger(&mut self, now: Time, event: &LedgerEvent, out: &mut Outbox) -> Option<ChannelId> {
         self.deadlines.touch(event.account());
         match event {
             LedgerEvent::Channel { account, state: Some(state) } => {
@@ -269,7 +269,7 @@ impl Earnings {
 
     /// Takes note that the ledger shows no such account. What vouchers are held on it is kept, because that may be untrue.
     /// (`CH-37`)
-    fn absent(&mut self, now: Time, account: &Account, out: &mut Outbox) -> Option<Account> {
+    fn absent(&mut self, now: Time, account: &ChannelId, out: &mut Outbox) -> Option<ChannelId> {
         let channel = self.channels.get_mut(account)?;
         if channel.earner.is_gone() {
             // The answer to a look.
@@ -304,7 +304,7 @@ impl Earnings {
         }
     }
 
-    fn forget(&mut self, account: &Account, out: &mut Outbox) {
+    fn forget(&mut self, account: &ChannelId, out: &mut Outbox) {
         self.channels.remove(account);
         out.persist(Record::ChannelGone { account: *account });
     }
@@ -331,7 +331,7 @@ impl Earnings {
     }
 
     /// Wants this channel closed, if it is open.
-    pub(super) fn close(&mut self, account: Account) {
+    pub(super) fn close(&mut self, account: ChannelId) {
         if self.channels.get(&account).is_some_and(|channel| channel.earner.is_open()) {
             self.to_close.insert(account, Close::Anyway);
         }
@@ -340,12 +340,12 @@ impl Earnings {
     /// Closes what is to be closed and is at rest: a close before the last voucher would not pay for it. (`CH-17`)
     ///
     /// `is_served` says whether a job still needs the channel, given whether something may still be paid on it.
-    pub(super) fn settle(&mut self, is_served: impl Fn(&Account, bool) -> bool, out: &mut Outbox) {
+    pub(super) fn settle(&mut self, is_served: impl Fn(&ChannelId, bool) -> bool, out: &mut Outbox) {
         for account in self.take_unwatchable() {
             self.to_close.entry(account).or_insert(Close::Anyway);
         }
-        let is_at_rest = |account: &&Account| !is_served(account, self.is_owing(account));
-        let ready: Vec<Account> = self.to_close.keys().filter(is_at_rest).copied().collect();
+        let is_at_rest = |account: &&ChannelId| !is_served(account, self.is_owing(account));
+        let ready: Vec<ChannelId> = self.to_close.keys().filter(is_at_rest).copied().collect();
         for account in ready {
             if let Some(close) = self.to_close.remove(&account) {
                 self.order(&account, close, out);
@@ -355,7 +355,7 @@ impl Earnings {
 
     /// Closes a channel, unless that has begun. One that earned nothing is closed as well: the client's deposit comes back at
     /// once. One on which the little that is due would be lost stays, unless it was named. (`CH-26`)
-    fn order(&mut self, account: &Account, close: Close, out: &mut Outbox) {
+    fn order(&mut self, account: &ChannelId, close: Close, out: &mut Outbox) {
         let Some(channel) = self.channels.get_mut(account) else { return };
         if close == Close::Anyway || !channel.earner.is_dust() {
             channel.order(out);

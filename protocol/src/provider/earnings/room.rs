@@ -1,7 +1,8 @@
 //! Room for the channels that clients name: whose place a newcomer takes, and how long one is kept that nobody funds. (`CH-51`)
 
+use super::Earnings;
 use super::channel::Channel;
-use super::{Account, Earnings};
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerCall;
 use crate::fair;
 use crate::ident::{NodeId, Origin};
@@ -17,8 +18,8 @@ impl Earnings {
         &self,
         newcomer: Origin,
         has_paid: impl Fn(&NodeId) -> bool,
-    ) -> Result<Option<Account>, Refusal> {
-        let held = |is_held: &dyn Fn(&Channel) -> bool| -> Vec<(Account, Origin, Time)> {
+    ) -> Result<Option<ChannelId>, Refusal> {
+        let held = |is_held: &dyn Fn(&Channel) -> bool| -> Vec<(ChannelId, Origin, Time)> {
             let held = self.channels.iter().filter(|(_, channel)| is_held(channel));
             held.map(|(account, channel)| (*account, channel.origin, channel.since)).collect()
         };
@@ -43,7 +44,7 @@ impl Earnings {
     }
 
     /// Whether there is a reason to keep a channel that the ledger has not shown and no job is on: a voucher, for a while.
-    pub(in crate::provider) fn is_awaited(&self, now: Time, account: &Account) -> bool {
+    pub(in crate::provider) fn is_awaited(&self, now: Time, account: &ChannelId) -> bool {
         let is_kept = |channel: &Channel| {
             channel.is_established
                 || (channel.earner.has_vouchers() && now < channel.since + limits::EARLY_KEPT)
@@ -52,12 +53,12 @@ impl Earnings {
     }
 
     /// Returns every channel that the ledger has not shown.
-    pub(in crate::provider) fn unfunded(&self) -> impl Iterator<Item = Account> {
+    pub(in crate::provider) fn unfunded(&self) -> impl Iterator<Item = ChannelId> {
         self.channels.iter().filter(|(_, channel)| channel.is_unfunded()).map(|(account, _)| *account)
     }
 
     /// Forgets a channel that nothing is on.
-    pub(in crate::provider) fn abandon(&mut self, account: &Account, out: &mut Outbox) {
+    pub(in crate::provider) fn abandon(&mut self, account: &ChannelId, out: &mut Outbox) {
         if self.channels.remove(account).is_some() {
             out.call(LedgerCall::Unwatch { account: *account });
             self.reckon();

@@ -3,6 +3,7 @@
 
 use super::Earnings;
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::channel::pace::{Pace, fits};
 use crate::channel::terms::CHALLENGE_S_MAX;
 use crate::io::ChannelChange;
@@ -78,7 +79,7 @@ impl Earnings {
 
     /// A channel was funded, or its funding is gone. One too many is closed at once: several clients may have been told
     /// that there is room before any of them had paid in.
-    pub(super) fn funded(&mut self, account: &[u8; 32], out: &mut Outbox) {
+    pub(super) fn funded(&mut self, account: &ChannelId, out: &mut Outbox) {
         let before = self.taken;
         self.reckon();
         let is_new = self.taken > before && !self.pace.is_some_and(Pace::is_blind);
@@ -88,7 +89,7 @@ impl Earnings {
         }
     }
 
-    pub(super) fn take_unwatchable(&mut self) -> impl Iterator<Item = [u8; 32]> + use<> {
+    pub(super) fn take_unwatchable(&mut self) -> impl Iterator<Item = ChannelId> + use<> {
         core::mem::take(&mut self.unwatchable).into_iter()
     }
 
@@ -103,7 +104,7 @@ impl Earnings {
     fn let_go(&mut self, pace: Pace, out: &mut Outbox) {
         let share = |challenge_s| pace.share_within(challenge_s, limits::WATCH_TIMES_LEAST);
         let funded = self.channels.iter().filter(|(_, channel)| channel.is_funded());
-        let mut by_challenge: Vec<(u32, [u8; 32])> =
+        let mut by_challenge: Vec<(u32, ChannelId)> =
             funded.map(|(account, channel)| (channel.earner.terms().challenge_s, *account)).collect();
         let mut taken = by_challenge.iter().map(|(s, _)| share(*s)).fold(0, u64::saturating_add);
         by_challenge.sort_unstable();
@@ -153,11 +154,11 @@ mod tests {
             Self { earnings, payee, out }
         }
 
-        fn learn(&mut self, salt: u64, challenge_s: u32) -> Result<[u8; 32], Refusal> {
+        fn learn(&mut self, salt: u64, challenge_s: u32) -> Result<ChannelId, Refusal> {
             self.learn_at(Time(1), salt, challenge_s)
         }
 
-        fn learn_at(&mut self, now: Time, salt: u64, challenge_s: u32) -> Result<[u8; 32], Refusal> {
+        fn learn_at(&mut self, now: Time, salt: u64, challenge_s: u32) -> Result<ChannelId, Refusal> {
             let terms = ChannelTerms {
                 network_id: -3,
                 salt,
@@ -172,7 +173,7 @@ mod tests {
             self.earnings.learn(now, terms, origin, |_| true, out).map(|learnt| learnt.account)
         }
 
-        fn fund(&mut self, account: [u8; 32], epoch: u64) {
+        fn fund(&mut self, account: ChannelId, epoch: u64) {
             let state = ChannelState { epoch, deposit: Nano(5), settled: Nano::ZERO, closing: None };
             let event = LedgerEvent::Channel { account, state: Some(state) };
             self.earnings.ledger(Time(1), &event, &mut self.out);

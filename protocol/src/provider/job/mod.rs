@@ -4,6 +4,7 @@ mod served;
 
 use crate::amount::Nano;
 use crate::channel::earn::{Accepted, VoucherFault};
+use crate::channel::id::ChannelId;
 use crate::ident::{Identity, NodeId, Origin};
 use crate::io::{EngineReport, Event, Output, PeerFault, Served};
 use crate::limits;
@@ -48,7 +49,7 @@ pub(super) enum Phase {
         /// Until when it is kept.
         until: Time,
         /// The channel that it was served on, and its bill.
-        bill: Option<([u8; 32], Nano)>,
+        bill: Option<(ChannelId, Nano)>,
     },
 }
 
@@ -71,7 +72,7 @@ pub(super) enum Next {
     /// Lets the job run as far as it may.
     Resume,
     /// The same for every job on this channel: its money has changed.
-    ResumeChannel([u8; 32]),
+    ResumeChannel(ChannelId),
     /// Says why the job waited for nothing, and ends it.
     GiveUp,
     /// Ends it, well (`None`) or with a reason that the client is told.
@@ -107,7 +108,7 @@ impl Job {
     }
 
     /// Returns the channel that it is served on, or was.
-    pub(super) fn account(&self) -> Option<&[u8; 32]> {
+    pub(super) fn account(&self) -> Option<&ChannelId> {
         match &self.phase {
             Phase::Promised(_) | Phase::Over { bill: None, .. } => None,
             Phase::Serving(served) => Some(&served.account),

@@ -1,6 +1,7 @@
 //! A task that is being served: how far it may run on the money of its channel, and what of its answer leaves when.
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::ident::{Identity, NodeId, Origin};
 use crate::io::{EngineFault, EngineReport, Output, PeerFault};
 use crate::limits;
@@ -22,7 +23,7 @@ use super::{Next, send_sealed};
 /// A task that is being served, and the stream of its answer.
 #[derive(Debug)]
 pub(in crate::provider) struct ServedJob {
-    pub(in crate::provider) account: [u8; 32],
+    pub(in crate::provider) account: ChannelId,
     pub(in crate::provider) stream: AnswerStream,
     /// The task, until the engine has it.
     pub(in crate::provider) task: Option<Task>,
@@ -75,7 +76,7 @@ impl ServedJob {
         id: JobId,
         model: ModelId,
         (price, own_price): (PriceSheet, Option<PriceSheet>),
-        account: [u8; 32],
+        account: ChannelId,
         task: Task,
     ) -> Result<Self, Refusal> {
         let window_at = |price: PriceSheet| price.cost(task.input_tokens_max(), limits::WINDOW_TOKENS);

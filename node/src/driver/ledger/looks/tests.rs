@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use bombyx_protocol::ChannelId;
 use bombyx_protocol::limits::{CHANNELS_MAX, WATCH_SHARE_MAX, WATCH_TIMES};
 
 const SECOND: Span = Span::from_s(1);
@@ -21,10 +22,10 @@ impl Dice {
     }
 }
 
-fn account(number: usize) -> Account {
+fn account(number: usize) -> ChannelId {
     let mut account = [0; 32];
     account[..8].copy_from_slice(&(number as u64).to_be_bytes());
-    account
+    ChannelId(account)
 }
 
 fn funded(challenge_s: u32) -> Standing {
@@ -37,15 +38,15 @@ struct World {
     now: Time,
     apart: Span,
     latency: Span,
-    under_way: Vec<(Time, Time, Account)>,
-    channels: BTreeMap<Account, u32>,
-    closes: BTreeMap<Account, Time>,
+    under_way: Vec<(Time, Time, ChannelId)>,
+    channels: BTreeMap<ChannelId, u32>,
+    closes: BTreeMap<ChannelId, Time>,
     /// How long each close took to be seen.
-    seen: BTreeMap<Account, Span>,
+    seen: BTreeMap<ChannelId, Span>,
     /// How many looks each account had.
-    count: BTreeMap<Account, usize>,
+    count: BTreeMap<ChannelId, usize>,
     /// Accounts whose looks never end.
-    hung: Vec<Account>,
+    hung: Vec<ChannelId>,
 }
 
 impl World {
@@ -110,7 +111,7 @@ impl World {
         }
     }
 
-    fn end(&mut self, at: Time, began: Time, account: Account) {
+    fn end(&mut self, at: Time, began: Time, account: ChannelId) {
         let close = self.closes.get(&account).filter(|close| **close <= began);
         if let Some(close) = close {
             self.seen.entry(account).or_insert(at.since(*close));
@@ -123,7 +124,7 @@ impl World {
     }
 
     /// Every account that is begun with, one after the other, without time passing.
-    fn order(&mut self, most: usize) -> Vec<Account> {
+    fn order(&mut self, most: usize) -> Vec<ChannelId> {
         (0..most).map_while(|_| self.looks.next(self.now, false).ok()).collect()
     }
 }
@@ -304,6 +305,6 @@ fn channels_with_vouchers_are_none_that_nobody_funded() {
         world.looks.voucher(&account(number), Nano(1));
         assert_eq!(world.looks.watch(world.now, account(number), true), None);
     }
-    assert_eq!(world.looks.expire(world.now + NEW_WATCHED + SECOND), Vec::<Account>::new());
+    assert_eq!(world.looks.expire(world.now + NEW_WATCHED + SECOND), Vec::<ChannelId>::new());
     assert_eq!(world.order(2_000).len(), 1_000);
 }
