@@ -25,8 +25,6 @@ use super::limits::{
     CLOSING_GAP_MAX, CYCLE, FAILURES_COUNTED, NEW_MAX, NEW_WATCHED, SPARE_APART, Turn, WATCHED_MAX,
 };
 
-/// The hash of a channel's account.
-
 /// What the ledger has shown of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Standing {

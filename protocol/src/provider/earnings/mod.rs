@@ -35,8 +35,6 @@ use crate::wire::message::{Payment, Refusal};
 pub(super) use channel::Channel;
 pub(super) use close_key::CloseKey;
 
-/// A channel's account.
-
 /// Every channel that this provider earns on.
 #[derive(Debug)]
 pub(super) struct Earnings {
