@@ -16,7 +16,7 @@ use bombyx_protocol::amount::Nano;
 use processes::{EMBED, Ledger, Node, assert_fails, bombyx, finish, last_object};
 use proxy::{Fault, Kind, Proxy};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -257,15 +257,16 @@ async fn a_watcher_elsewhere_answers_a_stale_close_with_a_copy_of_the_store_and_
     let log = std::fs::File::create(elsewhere.path().join("log")).unwrap();
     let mut watcher = bombyx(&elsewhere.path().join("home"));
     // Its ledger is not there yet when it starts.
-    let late = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // The port is kept, or another test's ledger might get it.
+    let late = TcpSocket::new_v4().unwrap();
+    late.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = late.local_addr().unwrap();
-    drop(late);
     let late_url = format!("http://{address}");
     watcher.args(["--json", "channels", "--ledger", &late_url, "watch", "--store"]).arg(&copy).stdout(log);
     let mut watcher = watcher.spawn().unwrap();
     sleep(Duration::from_secs(4)).await;
     assert!(watcher.try_wait().unwrap().is_none(), "it waits for its ledger");
-    let late = TcpListener::bind(address).await.unwrap();
+    let late = late.listen(64).unwrap();
     tokio::spawn(devnet::http::serve(ledger.chain.clone(), late, std::future::pending()));
 
     // The client asks for all of its deposit, and is gone before it could be honest.
