@@ -21,7 +21,7 @@ impl Role {
 pub struct PerRole<T>([T; 3]);
 
 impl<T> PerRole<T> {
-    /// The role's value.
+    /// Returns the role's value.
     #[must_use]
     pub fn get(&self, role: Role) -> &T {
         match role {
@@ -31,7 +31,7 @@ impl<T> PerRole<T> {
         }
     }
 
-    /// The role's value, to change it.
+    /// Returns the role's value, to change it.
     pub fn get_mut(&mut self, role: Role) -> &mut T {
         match role {
             Role::Client => &mut self.0[0],

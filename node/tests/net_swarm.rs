@@ -424,7 +424,10 @@ async fn an_answer_to_somebody_who_is_not_connected_is_dropped_without_a_dial() 
     timeout(PATIENCE, dropped).await.expect("both are dropped at once").unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     while let Ok(event) = provider.events.try_recv() {
-        assert!(!matches!(event, NetEvent::Undelivered { .. }), "no dial was begun that could fail: {event:?}");
+        assert!(
+            !matches!(event, NetEvent::Undelivered { .. }),
+            "no dial was begun that could fail: {event:?}"
+        );
     }
     // What this node wants of its own accord, it dials for.
     provider.send(NetCommand::Send { to: id(131), bytes: b"mine".to_vec() }).await;

@@ -15,7 +15,7 @@ impl Nano {
     /// No money.
     pub const ZERO: Self = Self(0);
 
-    /// `self + other`, or `None` where the sum does not fit.
+    /// Returns `self + other`, or `None` where the sum does not fit.
     #[must_use]
     pub const fn plus(self, other: Self) -> Option<Self> {
         match self.0.checked_add(other.0) {
@@ -24,7 +24,7 @@ impl Nano {
         }
     }
 
-    /// `self - other`, or `None` where `other` is larger.
+    /// Returns `self - other`, or `None` where `other` is larger.
     #[must_use]
     pub const fn minus(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {
@@ -33,13 +33,13 @@ impl Nano {
         }
     }
 
-    /// `self - other`, at least zero: for windows and headroom, never for balances.
+    /// Returns `self - other`, at least zero: for windows and headroom, never for balances.
     #[must_use]
     pub const fn saturating_minus(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// `self + other`, at most the largest amount: for limits, never for balances.
+    /// Returns `self + other`, at most the largest amount: for limits, never for balances.
     #[must_use]
     pub const fn saturating_plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))

@@ -22,7 +22,7 @@ impl<K> Default for Deadlines<K> {
 }
 
 impl<K: Copy + Ord> Deadlines<K> {
-    /// It may be due now, or later than was said, or be gone.
+    /// Notes that it may be due now, or later than was said, or be gone.
     pub(crate) fn touch(&mut self, key: K) {
         self.touched.push(key);
     }
@@ -53,7 +53,7 @@ impl<K: Copy + Ord> Deadlines<K> {
         }
     }
 
-    /// The earliest time that was set.
+    /// Returns the earliest time that was set.
     pub(crate) fn next(&self) -> Option<Time> {
         self.by_time.first().map(|(at, _)| *at)
     }

@@ -10,7 +10,8 @@ pub struct Entropy {
 }
 
 impl Entropy {
-    /// A stream from a seed. In production the seed comes from the operating system, once.
+    /// Creates a stream from a seed. In production the seed comes from the operating system,
+    /// once.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
         Self { key: blake3::derive_key("bombyx/1/entropy", &seed), blocks: 0 }
@@ -24,7 +25,7 @@ impl Entropy {
         self.blocks = self.blocks.wrapping_add(1);
     }
 
-    /// The next `N` bytes.
+    /// Returns the next `N` bytes.
     #[must_use]
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut out = [0; N];
@@ -32,7 +33,7 @@ impl Entropy {
         out
     }
 
-    /// The next 64-bit number.
+    /// Returns the next 64-bit number.
     #[must_use]
     pub fn number(&mut self) -> u64 {
         u64::from_le_bytes(self.bytes())

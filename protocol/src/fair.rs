@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crate::ident::{NodeId, Origin, Prefix};
 use crate::time::Time;
 
-/// Which of the entries of a full room gives its place to a newcomer: within the prefix that holds most, of the identity
-/// that holds most, the oldest. The newcomer counts as though it had its place already, so whoever floods a room drives out
-/// himself, and a room is shared evenly by prefixes and, within each, by identities. (`MK-43`)
+/// Returns which of the entries of a full room gives its place to a newcomer: within the prefix
+/// that holds most, of the identity that holds most, the oldest. The newcomer counts as though it
+/// had its place already, so whoever floods a room drives out himself, and a room is shared evenly
+/// by prefixes and, within each, by identities. (`MK-43`)
 pub(crate) fn victim<K: Copy>(held: &[(K, Origin, Time)], newcomer: Origin) -> Option<K> {
     let mut prefixes: BTreeMap<Prefix, u32> = BTreeMap::new();
     let mut nodes: BTreeMap<NodeId, u32> = BTreeMap::new();

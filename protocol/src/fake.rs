@@ -44,7 +44,8 @@ pub(crate) fn is_on() -> bool {
 const ODD: [u64; 4] =
     [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 0x1656_67b1_9e37_79f9, 0xd6e8_feb8_6659_fd93];
 
-/// A word joins a lane: an odd factor and a rotation lose nothing, so one word changed is always another state.
+/// Mixes a word into a lane: an odd factor and a rotation lose nothing, so one word changed is
+/// always another state.
 const fn absorb(lane: u64, word: u64) -> u64 {
     (lane ^ word).wrapping_mul(ODD[0]).rotate_left(29)
 }
@@ -80,7 +81,7 @@ pub(crate) fn checksum<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     out
 }
 
-/// The finalizer of SplitMix64.
+/// Returns the finalizer of SplitMix64.
 const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -96,7 +97,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// The session that both sides know once they have both ephemeral keys, and what shows the second side to the first.
+    /// Returns the session that both sides know once they have both ephemeral keys, and what
+    /// shows the second side to the first.
     pub(crate) fn agree(
         provider: &[u8; 32],
         prologue: &[u8],
@@ -112,12 +114,12 @@ impl Session {
         checksum(&[b"binding", &self.key])
     }
 
-    /// The block and its tag into `out`; how many bytes that is, where they fit.
+    /// Writes the block and its tag into `out`; returns how many bytes that is, where they fit.
     pub(crate) fn write(&self, nonce: u64, block: &[u8], out: &mut [u8]) -> Option<usize> {
         join(block, &self.tag(self.began, nonce, block), out)
     }
 
-    /// The block of a frame into `out`; its length, where the frame is authentic.
+    /// Writes the block of a frame into `out`; returns its length, where the frame is authentic.
     pub(crate) fn read(&self, nonce: u64, frame: &[u8], out: &mut [u8]) -> Option<usize> {
         let (block, tag) = frame.split_last_chunk::<16>()?;
         if self.tag(!self.began, nonce, block) != *tag {
@@ -131,7 +133,7 @@ impl Session {
     }
 }
 
-/// Both parts one after the other into `out`; how many bytes that is, where they fit.
+/// Writes both parts one after the other into `out`; returns how many bytes that is, where they fit.
 fn join(first: &[u8], second: &[u8], out: &mut [u8]) -> Option<usize> {
     let (head, rest) = out.split_at_mut_checked(first.len())?;
     head.copy_from_slice(first);

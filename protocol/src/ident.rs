@@ -23,13 +23,13 @@ impl Prefix {
     /// Of a connection whose remote address is not known. All of them count as one owner.
     pub const UNKNOWN: Self = Self(0);
 
-    /// Of an IPv4 address.
+    /// Returns the prefix of an IPv4 address.
     #[must_use]
     pub const fn of_ipv4([a, b, c, _]: [u8; 4]) -> Self {
         Self(u64::from_be_bytes([4, 0, 0, 0, 0, a, b, c]))
     }
 
-    /// Of an IPv6 address; one that stands for an IPv4 address (`::ffff:a.b.c.d`) has the prefix of that.
+    /// Returns the prefix of an IPv6 address; one that stands for an IPv4 address (`::ffff:a.b.c.d`) has the prefix of that.
     #[must_use]
     pub const fn of_ipv6(octets: [u8; 16]) -> Self {
         match octets {
@@ -97,7 +97,8 @@ impl Domain {
         }
     }
 
-    /// The exact bytes that are signed for `bytes` in this domain; they name the version. (`WI-13`)
+    /// Returns the exact bytes that are signed for `bytes` in this domain; they name the version.
+    /// (`WI-13`)
     #[must_use]
     pub fn message(self, bytes: &[u8]) -> Vec<u8> {
         let mut message = b"bombyx/1/".to_vec();
@@ -117,14 +118,14 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity that a 32-byte seed stands for.
+    /// Returns the identity that a 32-byte seed stands for.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let id = NodeId(SigningKey::from_bytes(seed).verifying_key().to_bytes());
         Self { id, seed: Zeroizing::new(*seed), key: OnceLock::new() }
     }
 
-    /// The public half.
+    /// Returns the public half.
     #[must_use]
     pub const fn id(&self) -> NodeId {
         self.id
@@ -142,8 +143,9 @@ impl Identity {
     }
 }
 
-/// A public key that is a point of the curve and not of small order: under one that is, a trivial signature verifies for
-/// every message, and the ledger's VM refused only the neutral element, and that only lately.
+/// Returns a public key that is a point of the curve and not of small order: under one that is,
+/// a trivial signature verifies for every message, and the ledger's VM refused only the neutral
+/// element, and that only lately.
 pub(crate) fn strong_key(bytes: &[u8; 32]) -> Option<VerifyingKey> {
     VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak())
 }
@@ -208,7 +210,7 @@ impl NodeId {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// Whether `signature` over `bytes` was made by this node for `domain`.
+    /// Returns whether `signature` over `bytes` was made by this node for `domain`.
     #[must_use]
     pub fn verifies(&self, domain: Domain, bytes: &[u8], signature: &Signature) -> bool {
         #[cfg(feature = "fake-crypto")]
@@ -250,7 +252,7 @@ impl fmt::Display for NodeId {
 }
 
 impl fmt::Debug for NodeId {
-    /// The first four bytes: enough to tell nodes apart in a trace.
+    /// Returns the first four bytes: enough to tell nodes apart in a trace.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(f, self.0.get(..4).unwrap_or(&self.0))
     }

@@ -21,7 +21,7 @@ pub trait Machine {
     /// Takes one input. `now` never goes back.
     fn handle(&mut self, now: Time, input: Input);
 
-    /// The next output. [`Output::Wake`] ends the drain and repeats until the next input.
+    /// Returns the next output. [`Output::Wake`] ends the drain and repeats until the next input.
     fn poll(&mut self) -> Output;
 }
 
@@ -247,8 +247,9 @@ pub enum PeerFault {
 }
 
 impl PeerFault {
-    /// Whether no honest peer does that. The others happen to who loses its connection or whose wallet is
-    /// empty: a provider holds them against the peer itself, and a shell must not block anyone for them.
+    /// Returns whether no honest peer does that. The others happen to who loses its connection or
+    /// whose wallet is empty: a provider holds them against the peer itself, and a shell must not
+    /// block anyone for them.
     #[must_use]
     pub const fn is_breach(self) -> bool {
         match self {

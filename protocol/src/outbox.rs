@@ -47,12 +47,12 @@ impl Outbox {
         self.records.push_back((self.newest, Box::new(record)));
     }
 
-    /// Everything up to `id` is on disk.
+    /// Notes that everything up to `id` is on disk.
     pub(crate) fn persisted(&mut self, id: PersistId) {
         self.durable = self.durable.max(id);
     }
 
-    /// The next output, or the time to wake at, which is asked for at the end only.
+    /// Returns the next output, or the time to wake at, which is asked for at the end only.
     pub(crate) fn poll(&mut self, wake_at: impl FnOnce() -> Time) -> Output {
         if let Some((id, record)) = self.records.pop_front() {
             return Output::Persist { id, record };

@@ -17,32 +17,32 @@ impl<K, V> Default for Table<K, V> {
 }
 
 impl<K: Ord, V> Table<K, V> {
-    /// How many entries there are.
+    /// Returns how many entries there are.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether a key has an entry.
+    /// Returns whether a key has an entry.
     #[must_use]
     pub fn contains_key(&self, key: &K) -> bool {
         self.find(key).is_ok()
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&V> {
         let place = self.find(key).ok()?;
         self.entries.get(place).map(|(_, value)| value)
     }
 
-    /// The value of a key, to change it.
+    /// Returns the value of a key, to change it.
     #[must_use]
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let place = self.find(key).ok()?;
@@ -78,27 +78,27 @@ impl<K: Ord, V> Table<K, V> {
         self.shrink();
     }
 
-    /// All entries.
+    /// Returns all entries.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.entries.iter().map(|(key, value)| (key, value))
     }
 
-    /// All entries, to change their values.
+    /// Returns all entries, to change their values.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&K, &mut V)> {
         self.entries.iter_mut().map(|(key, value)| (&*key, value))
     }
 
-    /// All keys.
+    /// Returns all keys.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> {
         self.entries.iter().map(|(key, _)| key)
     }
 
-    /// All values.
+    /// Returns all values.
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         self.entries.iter().map(|(_, value)| value)
     }
 
-    /// All values, to change them.
+    /// Returns all values, to change them.
     pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut V> {
         self.entries.iter_mut().map(|(_, value)| value)
     }

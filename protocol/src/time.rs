@@ -18,19 +18,19 @@ impl Span {
     /// The longest span; a deadline that lies so far ahead is never reached.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// A span of whole milliseconds; saturates.
+    /// Returns a span of whole milliseconds; saturates.
     #[must_use]
     pub const fn from_ms(ms: u64) -> Self {
         Self(ms.saturating_mul(1_000))
     }
 
-    /// A span of whole seconds; saturates.
+    /// Returns a span of whole seconds; saturates.
     #[must_use]
     pub const fn from_s(s: u64) -> Self {
         Self(s.saturating_mul(1_000_000))
     }
 
-    /// Whole milliseconds, rounded down.
+    /// Returns whole milliseconds, rounded down.
     #[must_use]
     pub const fn as_ms(self) -> u64 {
         self.0 / 1_000
@@ -47,7 +47,7 @@ impl Time {
     /// A moment that never comes.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// How long after `earlier` this is; zero where it is not after.
+    /// Returns how long after `earlier` this is; zero where it is not after.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))

@@ -21,13 +21,13 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// A watcher of nothing.
+    /// Creates a watcher of nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether nothing is watched, or any more.
+    /// Returns whether nothing is watched, or any more.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.watched.values().all(Watch::is_gone)

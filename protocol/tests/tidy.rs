@@ -561,3 +561,35 @@ fn names_are_taken_apart_into_words() {
         assert!(names.contains(part), "{part} in {names:?}");
     }
 }
+
+/// Whether a sentence begins with a verb in the third person.
+fn begins_with_a_verb(sentence: &str) -> bool {
+    let word = sentence.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default();
+    let is_other = ["This", "Its", "As", "Whose", "Always", "Unless", "Less"].contains(&word);
+    word.starts_with(|letter: char| letter.is_ascii_uppercase()) && word.ends_with('s') && !is_other
+}
+
+#[test]
+fn what_a_public_function_does_is_said_by_a_verb() {
+    let mut problems = Vec::new();
+    for source in rust().iter().filter(|source| source.is_shipped()) {
+        let lines: Vec<&str> = code_and_tests(&source.text).0.lines().map(str::trim).collect();
+        for (at, line) in lines.iter().enumerate() {
+            let is_function = line.starts_with("pub fn ")
+                || line.starts_with("pub const fn ")
+                || line.starts_with("pub async fn ")
+                || line.starts_with("pub unsafe fn ");
+            let doc =
+                lines[..at].iter().rev().take_while(|line| line.starts_with("///") || line.starts_with("#["));
+            let first = doc.filter_map(|line| line.strip_prefix("/// ")).last();
+            if let Some(first) = first.filter(|first| is_function && !begins_with_a_verb(first)) {
+                problems.push(format!(
+                    "{}:{}: begin with a verb, as in `Returns …`: {first}",
+                    source.path,
+                    at + 1
+                ));
+            }
+        }
+    }
+    complain(&problems);
+}

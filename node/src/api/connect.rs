@@ -15,7 +15,7 @@ const LEDGER_PATIENCE: Duration = Duration::from_secs(15);
 /// Deadline of one operation on the ledger; below the time after which the core repeats it.
 const LEDGER_DEADLINE: Duration = Duration::from_secs(25);
 
-/// The ledger of a configuration, once it has answered.
+/// Returns the ledger of a configuration, once it has answered.
 ///
 /// # Errors
 /// [`NodeError::Ledger`] when it does not.
@@ -25,7 +25,7 @@ pub(crate) async fn reach_ledger(config: &LedgerConfig, wallet: Option<Wallet>) 
     Ok(ledger)
 }
 
-/// The ledger of a configuration, which is asked nothing yet.
+/// Returns the ledger of a configuration, which is asked nothing yet.
 ///
 /// # Errors
 /// [`NodeError::Ledger`] when its endpoints cannot be read.

@@ -41,7 +41,7 @@ pub struct NodeHandle {
 }
 
 impl NodeHandle {
-    /// This node's id.
+    /// Returns this node's id.
     #[must_use]
     pub fn node_id(&self) -> NodeId {
         self.net.node()
@@ -53,7 +53,7 @@ impl NodeHandle {
         self.net.listening()
     }
 
-    /// The ledger, with this node's wallet.
+    /// Returns the ledger, with this node's wallet.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -77,7 +77,8 @@ impl NodeHandle {
         self.request(NodeRequest::Follow(model)).await
     }
 
-    /// The offers that stand, as far as heard. Asking makes the node seek for more, unless it did a moment ago.
+    /// Returns the offers that stand, as far as heard. Asking makes the node seek for more, unless
+    /// it did a moment ago.
     ///
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
@@ -87,8 +88,9 @@ impl NodeHandle {
         asks.await.map_err(|_| NodeError::Stopped("driver"))
     }
 
-    /// The node at this moment. The wallet's balance is one that was fetched a moment ago, or longer, as it says: however
-    /// often this is called, the ledger is asked no more than now and then.
+    /// Returns the node at this moment. The wallet's balance is one that was fetched a moment ago,
+    /// or longer, as it says: however often this is called, the ledger is asked no more than now
+    /// and then.
     ///
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
@@ -157,8 +159,8 @@ impl NodeHandle {
         Ok(report)
     }
 
-    /// Every channel in both directions, with what the last look at each has shown: reading it asks the ledger for nothing but
-    /// fees, and that now and then.
+    /// Returns every channel in both directions, with what the last look at each has shown: reading
+    /// it asks the ledger for nothing but fees, and that now and then.
     ///
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.
@@ -180,7 +182,7 @@ impl NodeHandle {
         Ok(())
     }
 
-    /// Every channel in both directions, as the node knows it.
+    /// Returns every channel in both directions, as the node knows it.
     ///
     /// # Errors
     /// [`NodeError::Stopped`] when the node has ended.

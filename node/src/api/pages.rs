@@ -74,13 +74,14 @@ impl Pages {
         Self { values, sights, wished, fetched, fresh: FRESH.max(pause * 2) }
     }
 
-    /// The coins of an account, and how long ago that was so.
+    /// Returns the coins of an account, and how long ago that was so.
     pub(crate) async fn balance(&self, address: Address) -> Option<(Nano, Duration)> {
         let moved = self.sights.called_at();
         self.shown(&[(Item::Balance(address), moved)]).await.pop().flatten()
     }
 
-    /// A list of channels as the last look at each has shown them, with their fees and those of the wallet.
+    /// Returns a list of channels as the last look at each has shown them, with their fees and
+    /// those of the wallet.
     pub(crate) async fn channels(
         &self,
         node_id: String,
@@ -115,7 +116,8 @@ impl Pages {
         lock(&self.values).clear();
     }
 
-    /// The values, as fresh as they can be had in a moment. Each must be from after the time that stands with it.
+    /// Returns the values, as fresh as they can be had in a moment. Each must be from after the
+    /// time that stands with it.
     async fn shown(&self, items: &[(Item, Option<Instant>)]) -> Vec<Option<(Nano, Duration)>> {
         let mut news = self.fetched.clone();
         let until = Instant::now() + PAGE_WAIT;
@@ -200,7 +202,7 @@ async fn fetch(
     }
 }
 
-/// The balance before fees, and what was never fetched before what is old.
+/// Returns the balance before fees, and what was never fetched before what is old.
 fn next_wish(values: &Mutex<BTreeMap<Item, Value>>) -> Option<Item> {
     let values = lock(values);
     let wished = values.iter().filter(|(_, value)| value.wished.is_some());

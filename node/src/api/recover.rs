@@ -48,14 +48,15 @@ pub struct Search {
 }
 
 impl FoundChannel {
-    /// Its account.
+    /// Returns its account.
     #[must_use]
     pub fn account(&self) -> ChannelId {
         self.state.terms.id()
     }
 
-    /// What is written of it. The promise starts at nothing, and a restored record signs none before its provider has shown
-    /// the newest voucher: what the ledger shows as settled raises no promise.
+    /// Returns what is written of it. The promise starts at nothing, and a restored record signs
+    /// none before its provider has shown the newest voucher: what the ledger shows as settled
+    /// raises no promise.
     fn record(&self) -> Record {
         Record::Paying(Paying {
             terms: self.state.terms.clone().into(),
@@ -130,14 +131,14 @@ pub async fn search(
     Ok(Search { found: found.collect(), is_cut })
 }
 
-/// The account that a message brings a deposit to, if it does.
+/// Returns the account that a message brings a deposit to, if it does.
 fn deposited_to(message: &Message) -> Option<ChannelId> {
     let to = message.to.filter(|to| to.workchain == 0)?;
     let code = message.body.as_slice().ok()?.load_u32().ok()?;
     (contract::operation(code) == Some("top up")).then_some(ChannelId(to.hash))
 }
 
-/// A channel as the ledger shows it; nothing where none is, or where something else lives.
+/// Returns a channel as the ledger shows it; nothing where none is, or where something else lives.
 async fn look(ledger: &Ledger, account: ChannelId) -> Result<Option<ChannelState>, LedgerError> {
     match ledger.channel(account.address()).await {
         Err(LedgerError::Chain(ChainError::Unreadable { .. })) => Ok(None),
@@ -168,7 +169,7 @@ impl Shelf {
         }
     }
 
-    /// What it knows.
+    /// Returns what it knows.
     #[must_use]
     pub fn records(&self) -> &[Record] {
         match self {
@@ -243,7 +244,7 @@ impl Book {
         Ok(())
     }
 
-    /// What it knows of a channel that this node pays on.
+    /// Returns what it knows of a channel that this node pays on.
     #[must_use]
     pub fn paying(&self, account: &ChannelId) -> Option<&Paying> {
         let mut paying = self.records.iter().filter_map(|record| match record {

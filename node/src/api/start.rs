@@ -46,7 +46,7 @@ pub async fn start(config: NodeConfig) -> Result<RunningNode, NodeError> {
     start_showing(config, |_| {}).await
 }
 
-/// As [`start`], with the progress of what is fetched and checked.
+/// Starts a node as [`start`] does, with the progress of what is fetched and checked.
 ///
 /// # Errors
 /// As [`start`].

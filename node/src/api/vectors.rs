@@ -13,7 +13,7 @@ pub struct Vectors {
 pub struct VectorsError;
 
 impl Vectors {
-    /// Room for the vectors of `inputs` texts.
+    /// Returns room for the vectors of `inputs` texts.
     #[must_use]
     pub fn new(inputs: usize) -> Self {
         Self { rows: vec![None; inputs], dims: None }
@@ -44,7 +44,7 @@ impl Vectors {
         Ok(())
     }
 
-    /// All rows, in the order of the inputs.
+    /// Returns all rows, in the order of the inputs.
     ///
     /// # Errors
     /// [`VectorsError`] when one is missing.

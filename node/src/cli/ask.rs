@@ -189,7 +189,7 @@ impl Ask {
         Ok(text.trim_end().to_owned())
     }
 
-    /// The configuration of the home with these flags over it, for a client that only buys.
+    /// Returns the configuration of the home with these flags over it, for a client that only buys.
     fn config(&self, home: PathBuf) -> Result<NodeConfig, NodeError> {
         let mut config = NodeConfig::load(&home)?;
         config.provide.models.clear();
@@ -288,7 +288,7 @@ async fn follow(
     }
 }
 
-/// An order's failure; an empty wallet is named with its address.
+/// Returns an order's failure; an empty wallet is named with its address.
 async fn failed(node: &NodeHandle, config: &NodeConfig, why: Failure) -> NodeError {
     let (Failure::Payment(PaymentFault::NoFunds { .. }), Some(wallet)) =
         (why, node.ledger().wallet_address())

@@ -169,13 +169,13 @@ fn text(list: &ChannelList, coin: &CoinName) -> String {
     )
 }
 
-/// The fees of channels and wallet in words.
+/// Returns the fees of channels and wallet in words.
 pub(super) fn fees(list: &ChannelList, coin: &CoinName) -> String {
     let wallet = list.wallet_fees_nano.map_or_else(|| "?".into(), |nano| coin.amount(Nano(nano)));
     format!("{} out of channels, {wallet} out of the wallet", coin.amount(list.channel_fees()))
 }
 
-/// Until when its coins are locked, in words.
+/// Returns until when its coins are locked, in words.
 fn until(view: &ChannelView) -> String {
     let challenge_s = view.channel.challenge_s;
     match (view.channel.state, view.channel.direction, view.locked_for_s) {
@@ -187,7 +187,7 @@ fn until(view: &ChannelView) -> String {
     }
 }
 
-/// One channel on three lines, none wider than an account needs.
+/// Returns one channel on three lines, none wider than an account needs.
 fn entry(view: &ChannelView) -> String {
     let coins = |nano: Option<u64>| nano.map_or_else(|| "?".into(), |nano| Nano(nano).to_string());
     let channel = &view.channel;

@@ -21,7 +21,7 @@ const SURPLUS: Nano = Nano(50_000_000);
 /// Until the faucet has answered.
 const FAUCET_WAIT: Duration = Duration::from_secs(10);
 
-/// What a wallet must hold to open one more channel.
+/// Returns what a wallet must hold to open one more channel.
 pub(super) fn need(config: &NodeConfig) -> Nano {
     config.client.deposit.0.saturating_plus(SURPLUS)
 }

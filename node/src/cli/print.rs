@@ -15,7 +15,7 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// Data: `text` for people, `value` as one line of JSON where that was asked for.
+    /// Prints data: `text` for people, `value` as one line of JSON where that was asked for.
     pub fn data(self, value: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
             match serde_json::to_string(value) {
@@ -27,24 +27,24 @@ impl Printer {
         }
     }
 
-    /// One line of data.
+    /// Prints one line of data.
     pub fn line(self, line: &str) {
         // A reader that is gone, as with `| head`, is no error.
         let _ = writeln!(std::io::stdout(), "{line}");
     }
 
-    /// A piece of data without an end of line, shown at once.
+    /// Prints a piece of data without an end of line, shown at once.
     pub fn piece(self, text: &str) {
         let mut out = std::io::stdout();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
-    /// A remark, to stderr.
+    /// Prints a remark to stderr.
     pub fn note(self, text: &str) {
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 
-    /// An error with what to do about it.
+    /// Prints an error with what to do about it.
     pub fn error(self, error: &impl Display, hint: &str) {
         self.note(&format!("error: {error}\nhint: {hint}"));
     }

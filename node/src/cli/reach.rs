@@ -53,12 +53,12 @@ pub(super) async fn running(home: &Path) -> Result<LocalNode, NodeError> {
 }
 
 impl LocalNode {
-    /// A page.
+    /// Returns a page.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
         self.answer(self.client.get(format!("{}{path}", self.note.admin)).bearer_auth(&self.token)).await
     }
 
-    /// An action.
+    /// Returns an action.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -163,7 +163,8 @@ fn cards(texts: &[String], config: &NodeConfig) -> Result<Vec<PayeeCard>, NodeEr
     texts.iter().map(card).collect()
 }
 
-/// A running node has the store: what it knows is closed by it, and the rest needs it to stop.
+/// Closes through a running node, which has the store: what it knows is closed by it, and the rest needs it to
+/// stop.
 async fn through(
     node: &reach::LocalNode,
     search: &Search,

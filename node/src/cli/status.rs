@@ -18,7 +18,7 @@ pub(super) async fn run(home: &Path, printer: Printer) -> Result<(), NodeError> 
     Ok(())
 }
 
-/// A number of things in words.
+/// Returns a number of things in words.
 fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }

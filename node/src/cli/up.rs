@@ -80,7 +80,7 @@ impl Up {
         ended
     }
 
-    /// The configuration with these flags over it.
+    /// Returns the configuration with these flags over it.
     fn over(self, mut config: NodeConfig) -> NodeConfig {
         let replace = |old: &mut Vec<String>, new: Vec<String>| {
             if !new.is_empty() {

@@ -160,7 +160,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
     Ok(())
 }
 
-/// How long a channel's close takes at most, counted from now or from when it is asked for.
+/// Returns how long a channel's close takes at most, counted from now or from when it is asked for.
 fn close_takes_s(view: &ChannelView) -> u32 {
     view.locked_for_s.unwrap_or(view.channel.challenge_s)
 }
@@ -208,7 +208,8 @@ async fn send(
     Ok(())
 }
 
-/// The running node ended while it was sending: what it sent may be executed as long as it is valid.
+/// Describes that the running node ended while it was sending: what it sent may be executed as long as it
+/// is valid.
 fn unanswered(error: NodeError) -> NodeError {
     if !matches!(error, NodeError::Stopped(_)) {
         return error;

@@ -85,7 +85,7 @@ impl From<ChainError> for DemoError {
 }
 
 impl DemoError {
-    /// The exit code.
+    /// Returns the exit code.
     #[must_use]
     pub fn code(&self) -> ExitKind {
         match self {
@@ -101,7 +101,7 @@ impl DemoError {
         }
     }
 
-    /// What to do about it.
+    /// Returns what to do about it.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {

@@ -197,7 +197,7 @@ async fn follow(
     }
 }
 
-/// Cosine of two rows, which are of length one.
+/// Returns the cosine of two rows, which are of length one.
 fn cosine(rows: &[Vec<f32>], a: usize, b: usize) -> Option<f32> {
     let (a, b) = (rows.get(a)?, rows.get(b)?);
     Some(a.iter().zip(b).map(|(a, b)| a * b).sum())

@@ -119,13 +119,13 @@ impl Provider {
         self.alive
     }
 
-    /// One address under which others can join.
+    /// Returns one address under which others can join.
     pub(super) fn address(&self) -> Result<String, DemoError> {
         let address = self.note.addresses.iter().find(|address| address.contains("/ip4/127.0.0.1/"));
         address.cloned().ok_or_else(|| self.failed("tells no address"))
     }
 
-    /// A line that tells who this is.
+    /// Returns a line that tells who this is.
     pub(super) fn introduction(&self, how: &str) -> String {
         let Spec { name, price_in, price_out, pace, .. } = self.spec;
         let id = self.note.node_id.get(..8).unwrap_or_default();
@@ -176,7 +176,7 @@ fn log_of(home: &Path) -> PathBuf {
     home.join("log")
 }
 
-/// The end of a provider's log.
+/// Returns the end of a provider's log.
 fn tail(home: &Path) -> String {
     let log = std::fs::read(log_of(home)).unwrap_or_default();
     let from = log.len().saturating_sub(LOG_TAIL);
@@ -200,7 +200,7 @@ async fn ready(child: &mut Child, home: &Path, name: &'static str) -> Result<Not
     }
 }
 
-/// Where a provider is paid, from its own status.
+/// Returns where a provider is paid, from its own status.
 async fn payout(note: &Note, home: &Path) -> Option<Address> {
     let url = format!("{}/status", note.admin);
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().ok()?;

@@ -123,7 +123,7 @@ impl Report {
         Self { ok, jobs, settlement, nodes, wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
     }
 
-    /// The tables.
+    /// Returns the tables.
     #[must_use]
     pub fn tables(&self) -> String {
         let mut text = String::new();

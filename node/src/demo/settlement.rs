@@ -28,7 +28,8 @@ impl Before {
         Ok(Self { channels: channels.collect() })
     }
 
-    /// The whole account. `balanced` means: every fee, balance and payment was found, and nothing is left over.
+    /// Returns the whole account. `balanced` means: every fee, balance and payment was found, and
+    /// nothing is left over.
     pub(super) async fn account(
         self,
         client: &Client,
@@ -92,7 +93,7 @@ async fn line(client: &Client, name: String, account: Address) -> Result<Line, D
     })
 }
 
-/// All that a transaction cost.
+/// Returns all that a transaction cost.
 fn fees(transaction: &Transaction) -> Nano {
     transaction.fee
 }

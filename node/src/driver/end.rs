@@ -50,7 +50,7 @@ impl Driver {
         }
     }
 
-    /// Nothing is being served or ordered, so that no further voucher will come or go.
+    /// Says whether nothing is being served or ordered, so that no further voucher will come or go.
     fn is_quiet(&self) -> bool {
         self.served.open.is_empty() && self.orders.len() == 0
     }

@@ -36,7 +36,7 @@ impl Ending {
         self.phase != Phase::Running
     }
 
-    /// A message went out.
+    /// Notes that a message went out.
     pub(super) fn sent(&mut self, now: Time) {
         self.flushed_at = now + FLUSH;
     }

@@ -76,7 +76,7 @@ impl Driver {
         self.pending.extend(self.followed.iter().map(seek));
     }
 
-    /// A peer is gone, or did not take a message.
+    /// Notes that a peer is gone, or did not take a message.
     fn on_peer_lost(&mut self, peer: NodeId) {
         for role in [Role::Client, Role::Provider] {
             self.pending.push_back((role, Input::Undelivered { to: peer }));

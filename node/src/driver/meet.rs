@@ -54,7 +54,7 @@ impl Driver {
         }
     }
 
-    /// A node is connected: what it asked a moment ago can be answered now.
+    /// Notes that a node is connected: what it asked a moment ago can be answered now.
     pub(super) fn on_connected(&mut self, node: &NodeId) {
         let now = self.now();
         let prefix = self.net.prefix(node).unwrap_or(Prefix::UNKNOWN);
@@ -78,7 +78,7 @@ impl Driver {
         Ok(())
     }
 
-    /// The swarm is to be told of the channels that were there before.
+    /// Has the swarm told of the channels that were there before.
     pub(super) fn refresh_friends(&mut self) {
         self.friends.is_stale = true;
     }

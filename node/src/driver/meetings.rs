@@ -36,7 +36,7 @@ impl WaitingOrders {
         std::mem::take(&mut self.waiting).into_values().flat_map(|(_, orders)| orders).collect()
     }
 
-    /// When the first of them has waited long enough.
+    /// Returns when the first of them has waited long enough.
     pub(super) fn wake_at(&self) -> Option<Time> {
         self.waiting.values().map(|(until, _)| *until).min()
     }

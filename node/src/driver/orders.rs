@@ -66,7 +66,7 @@ impl Orders {
         (!taken && !std::mem::replace(&mut placed.cancelled, true)).then_some(Command::Cancel(id))
     }
 
-    /// The commands that cancel orders whose reader is gone.
+    /// Returns the commands that cancel orders whose reader is gone.
     pub(super) fn due(&mut self, now: Time) -> Vec<Command> {
         if now < self.checked_at + READERS_CHECKED_EVERY {
             return Vec::new();
@@ -85,13 +85,13 @@ impl Orders {
         self.placed.keys().map(|id| Command::Cancel(*id)).collect()
     }
 
-    /// When [`Self::due`] has something to do.
+    /// Returns when [`Self::due`] has something to do.
     pub(super) fn wake_at(&self) -> Option<Time> {
         (!self.placed.is_empty()).then(|| self.checked_at + READERS_CHECKED_EVERY)
     }
 }
 
-/// The bill, if these news are the last of their order.
+/// Returns the bill, if these news are the last of their order.
 const fn ending(news: &OrderNews) -> Option<&Bill> {
     match news {
         OrderNews::Done(bill) | OrderNews::Failed { bill, .. } => Some(bill),

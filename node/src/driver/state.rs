@@ -188,7 +188,7 @@ impl Driver {
         }
     }
 
-    /// Time since the start, on a clock that never goes back.
+    /// Returns the time since the start, on a clock that never goes back.
     pub(super) fn now(&self) -> Time {
         Time(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
     }

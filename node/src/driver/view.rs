@@ -12,7 +12,7 @@ use crate::status::{
 };
 
 impl Driver {
-    /// The node at this moment, without the wallet's balance.
+    /// Returns the node at this moment, without the wallet's balance.
     pub(super) fn status(&self) -> Status {
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -56,7 +56,7 @@ impl Driver {
         self.offers.iter().map(model).collect()
     }
 
-    /// Every channel in both directions.
+    /// Returns every channel in both directions.
     pub(super) fn channels(&self) -> Vec<ChannelStatus> {
         let paying = self.client.channels().map(paying);
         let earning = self.provider.iter().flat_map(|provider| provider.channels().map(earning));
@@ -65,7 +65,7 @@ impl Driver {
 }
 
 impl Driver {
-    /// The open channel with this account, in one direction or in either.
+    /// Returns the open channel with this account, in one direction or in either.
     pub(super) fn channel(
         &self,
         account: ChannelId,
@@ -83,7 +83,7 @@ impl Driver {
         Ok(found)
     }
 
-    /// Whether a channel to this provider can be opened.
+    /// Returns whether a channel to this provider can be opened.
     pub(super) fn openable(&self, card: &PayeeCard, deposit: Nano) -> Result<(), ChannelError> {
         if let Some(account) = self.client.channel_to(card.provider, &card.payee) {
             return Err(ChannelError::Exists(account.to_string()));

@@ -60,7 +60,7 @@ pub enum WatchNews {
     Seeing,
 }
 
-/// The newest vouchers in a provider's records.
+/// Returns the newest vouchers in a provider's records.
 #[must_use]
 pub fn vouchers(records: &[Record]) -> Vec<WatchedVoucher> {
     let newest = |record: &Record| match record {

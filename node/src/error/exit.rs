@@ -74,13 +74,14 @@ const TABLE: [(ExitKind, &str); 20] = [
 ];
 
 impl ExitKind {
-    /// The number that the process ends with.
+    /// Returns the number that the process ends with.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
     }
 
-    /// The kind that a process ends with for this number; [`Self::Unexpected`] for one that is none.
+    /// Returns the kind that a process ends with for this number; [`Self::Unexpected`] for one that
+    /// is none.
     #[must_use]
     pub fn of(number: u8) -> Self {
         TABLE
@@ -90,7 +91,7 @@ impl ExitKind {
             .unwrap_or(Self::Unexpected)
     }
 
-    /// The table of all codes as text, for `--help` and the manual.
+    /// Returns the table of all codes as text, for `--help` and the manual.
     #[must_use]
     pub fn table() -> String {
         let mut text = String::from("Exit codes:\n");

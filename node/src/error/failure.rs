@@ -37,7 +37,7 @@ impl Meaning {
         Self { param: Some(param), ..self }
     }
 
-    /// What this failure means.
+    /// Returns what this failure means.
     pub(crate) const fn of(why: &Failure) -> Self {
         use ExitKind as Exit;
         match why {

@@ -158,7 +158,7 @@ impl From<ChainError> for NodeError {
 }
 
 impl NodeError {
-    /// The exit code.
+    /// Returns the exit code.
     #[must_use]
     pub fn code(&self) -> ExitKind {
         match self {
@@ -188,7 +188,7 @@ impl NodeError {
         }
     }
 
-    /// What to do about it.
+    /// Returns what to do about it.
     #[must_use]
     pub fn hint(&self) -> String {
         match self {

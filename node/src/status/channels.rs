@@ -91,7 +91,8 @@ pub struct ChannelList {
 }
 
 impl ChannelList {
-    /// The node's channels with what the ledger, if there is one, says of them and of the wallet `within` this time.
+    /// Returns the node's channels with what the ledger, if there is one, says of them and of the
+    /// wallet `within` this time.
     pub async fn of(
         node_id: NodeId,
         channels: Vec<ChannelStatus>,
@@ -112,7 +113,8 @@ impl ChannelList {
         Self { node_id, channels, wallet_fees_nano }
     }
 
-    /// What this node's own deposits still hold; nothing while the ledger has not said so of one of them.
+    /// Returns what this node's own deposits still hold; nothing while the ledger has not said so
+    /// of one of them.
     #[must_use]
     pub fn locked(&self) -> Option<Nano> {
         let paying = self.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
@@ -121,20 +123,20 @@ impl ChannelList {
         holding.map(|view| view.locked_nano.map(Nano)).sum()
     }
 
-    /// The same in words.
+    /// Returns the same in words.
     #[must_use]
     pub fn locked_words(&self, coin: &CoinName) -> String {
         self.locked().map_or_else(|| "an unknown amount".into(), |locked| coin.amount(locked))
     }
 
-    /// What the accounts of the channels have paid in fees, as far as known.
+    /// Returns what the accounts of the channels have paid in fees, as far as known.
     #[must_use]
     pub fn channel_fees(&self) -> Nano {
         self.channels.iter().filter_map(|view| view.fees_nano.map(Nano)).sum()
     }
 }
 
-/// The channels in a store's records.
+/// Returns the channels in a store's records.
 #[must_use]
 pub fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
     let status = |record: &Record| match record {
@@ -217,7 +219,7 @@ pub fn account(text: &str) -> Option<ChannelId> {
     text.strip_prefix("0:").unwrap_or(text).parse().ok()
 }
 
-/// A channel that this node pays on.
+/// Returns a channel that this node pays on.
 pub(crate) fn paying(payer: &Payer) -> ChannelStatus {
     let state = match (payer.is_open(), payer.is_usable()) {
         (_, false) => ChannelPhase::Closing,
@@ -235,12 +237,12 @@ pub(crate) fn paying(payer: &Payer) -> ChannelStatus {
     }
 }
 
-/// A provider's id, or that only the key in its terms is known.
+/// Returns a provider's id, or that only the key in its terms is known.
 pub(crate) fn provider_name(provider: NodeId) -> String {
     if provider == NodeId::UNKNOWN { "unknown".into() } else { provider.to_string() }
 }
 
-/// A channel that this node earns on.
+/// Returns a channel that this node earns on.
 pub(crate) fn earning(earner: &Earner) -> ChannelStatus {
     let seen = earner.seen().filter(|seen| seen.epoch != 0);
     let state = match seen {

@@ -108,7 +108,7 @@ pub struct LedgerStatus {
 }
 
 impl LedgerStatus {
-    /// The wallet's address as wallets write it.
+    /// Returns the wallet's address as wallets write it.
     #[must_use]
     pub fn wallet_words(&self) -> String {
         let is_test = self.network_id != MAINNET_ID;

@@ -28,12 +28,12 @@ pub(crate) struct CellBuilder {
 }
 
 impl CellBuilder {
-    /// A cell without bits, with room for all that it may hold.
+    /// Creates a cell without bits, with room for all that it may hold.
     pub(crate) fn new() -> Self {
         Self { bytes: Vec::with_capacity(128), ..Self::default() }
     }
 
-    /// The lowest `width` bits of a byte, at most all of them.
+    /// Adds the lowest `width` bits of a byte, at most all of them.
     fn bits(&mut self, byte: u8, width: u32) {
         let place = u32::from(self.bits & 7);
         let left = byte.unbounded_shl(8u32.saturating_sub(width));
@@ -50,7 +50,7 @@ impl CellBuilder {
         self.bits = self.bits.saturating_add(u16::try_from(width).unwrap_or(u16::MAX));
     }
 
-    /// The lowest `width` bits of `value`, highest first.
+    /// Adds the lowest `width` bits of `value`, highest first.
     pub(crate) fn uint(mut self, value: u64, width: u32) -> Self {
         let whole = width.wrapping_shr(3);
         let [begun, ..] = value.unbounded_shr(whole.saturating_mul(8)).to_le_bytes();
@@ -73,24 +73,24 @@ impl CellBuilder {
         self
     }
 
-    /// An amount: four bits of length in bytes, then that many bytes.
+    /// Adds an amount: four bits of length in bytes, then that many bytes.
     pub(crate) fn coins(self, amount: Nano) -> Self {
         let bytes = 64u32.saturating_sub(amount.0.leading_zeros()).div_ceil(8);
         self.uint(u64::from(bytes), 4).uint(amount.0, bytes.saturating_mul(8))
     }
 
-    /// A standard address without anycast: tag `10`, `0`, workchain, 256 bits.
+    /// Adds a standard address without anycast: tag `10`, `0`, workchain, 256 bits.
     pub(crate) fn address(self, workchain: i8, hash: &[u8; 32]) -> Self {
         self.uint(0b100, 3).uint(u64::from(workchain.cast_unsigned()), 8).bytes32(hash)
     }
 
-    /// A reference to another cell.
+    /// Adds a reference to another cell.
     pub(crate) fn reference(mut self, cell: CellHash) -> Self {
         self.references.push(cell);
         self
     }
 
-    /// The cell's hash and depth.
+    /// Returns the cell's hash and depth.
     pub(crate) fn finish(mut self) -> CellHash {
         debug_assert!(self.bits <= 1023 && self.references.len() <= 4, "not a cell: {self:?}");
         let references = u8::try_from(self.references.len()).unwrap_or(u8::MAX);

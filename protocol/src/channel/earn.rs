@@ -66,7 +66,7 @@ pub enum VoucherFault {
 }
 
 impl Earner {
-    /// A channel named by a client, with nothing known about it yet.
+    /// Creates a channel named by a client, with nothing known about it yet.
     #[must_use]
     pub fn new(terms: impl Into<AgreedTerms>, client: NodeId) -> Self {
         let terms = terms.into();
@@ -90,8 +90,8 @@ impl Earner {
         }
     }
 
-    /// A channel read back from disk. What may have been served and not paid before the crash is given up, so that it counts
-    /// against the client as before. (`CH-38`)
+    /// Returns a channel read back from disk. What may have been served and not paid before the
+    /// crash is given up, so that it counts against the client as before. (`CH-38`)
     #[must_use]
     pub fn restored(record: Earning) -> Self {
         let mut earner = Self::new(record.terms, record.client);
@@ -132,52 +132,54 @@ impl Earner {
         self.written_off.saturating_plus(most)
     }
 
-    /// Whether more may be lost on it than the record on disk says. It is written before that is served. A channel that the
-    /// ledger never showed is bounded by the credit, and on no disk. (`CH-38`)
+    /// Returns whether more may be lost on it than the record on disk says. It is written before
+    /// that is served. A channel that the ledger never showed is bounded by the credit, and on no
+    /// disk. (`CH-38`)
     #[must_use]
     pub fn is_beyond_record(&self) -> bool {
         let lost = self.written_off.saturating_plus(self.unpaid()).saturating_plus(self.under_way);
         (self.on_disk || self.seen.is_some_and(|state| state.epoch != 0)) && lost > self.recorded
     }
 
-    /// The record was written.
+    /// Notes that the record was written.
     pub fn recorded(&mut self) {
         self.recorded = self.at_risk();
         self.on_disk = true;
     }
 
-    /// The terms.
+    /// Returns the terms.
     #[must_use]
     pub const fn terms(&self) -> &AgreedTerms {
         &self.terms
     }
 
-    /// The account's hash.
+    /// Returns the account's hash.
     #[must_use]
     pub fn account(&self) -> ChannelId {
         self.terms.id()
     }
 
-    /// Who pays.
+    /// Returns who pays.
     #[must_use]
     pub const fn client(&self) -> NodeId {
         self.client
     }
 
-    /// The newest voucher that counts.
+    /// Returns the newest voucher that counts.
     #[must_use]
     pub const fn newest(&self) -> Option<Payment> {
         self.newest
     }
 
-    /// What the newest voucher covers. What the ledger shows settled is not counted: its word alone pays nobody. (`CH-30`)
+    /// Returns what the newest voucher covers. What the ledger shows settled is not counted: its
+    /// word alone pays nobody. (`CH-30`)
     #[must_use]
     pub fn paid(&self) -> Nano {
         self.newest.map_or(Nano::ZERO, |payment| payment.cumulative)
     }
 
-    /// Whether something of it is worth keeping when it is gone from the ledger: a voucher, or what is held against its
-    /// client.
+    /// Returns whether something of it is worth keeping when it is gone from the ledger: a voucher,
+    /// or what is held against its client.
     #[must_use]
     pub fn is_worth_keeping(&self) -> bool {
         self.newest.is_some() || self.early.is_some() || self.shelved.is_some() || self.at_risk() > Nano::ZERO
@@ -201,7 +203,7 @@ impl Earner {
         self.written_off
     }
 
-    /// Whether any voucher has come, one for what the ledger has not shown included.
+    /// Returns whether any voucher has come, one for what the ledger has not shown included.
     #[must_use]
     pub const fn has_vouchers(&self) -> bool {
         self.newest.is_some() || self.early.is_some()
@@ -225,7 +227,8 @@ impl Earner {
         self.written_off = self.written_off.saturating_plus(self.unpaid().min(amount));
     }
 
-    /// Whether a close now would pay out too little to be sent, and what is due would be lost. (`CH-26`)
+    /// Returns whether a close now would pay out too little to be sent, and what is due would be
+    /// lost. (`CH-26`)
     #[must_use]
     pub fn is_dust(&self) -> bool {
         let settled = self.seen.map_or(Nano::ZERO, |state| state.settled);
@@ -233,27 +236,29 @@ impl Earner {
         due > Nano::ZERO && due < limits::PAYOUT_MIN
     }
 
-    /// Whether the ledger shows the channel funded, and it neither closes nor has another funding than its vouchers.
+    /// Returns whether the ledger shows the channel funded, and it neither closes nor has another
+    /// funding than its vouchers.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.seen.is_some_and(|state| state.epoch != 0) && !self.gone && !self.is_ending()
     }
 
-    /// Whether nothing is served on it beyond what vouchers cover: its close is under way, or a close order for it was
-    /// signed, or it has been funded anew more often than vouchers are kept for.
+    /// Returns whether nothing is served on it beyond what vouchers cover: its close is under way,
+    /// or a close order for it was signed, or it has been funded anew more often than vouchers are
+    /// kept for.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         let closing = self.seen.is_some_and(|state| state.closing.is_some());
         closing || self.is_ordered() || self.is_of_another_funding()
     }
 
-    /// Whether the ledger shows another funding than that of the newest voucher.
+    /// Returns whether the ledger shows another funding than that of the newest voucher.
     fn is_of_another_funding(&self) -> bool {
         let pair = self.seen.zip(self.newest);
         pair.is_some_and(|(state, newest)| state.epoch != 0 && state.epoch != newest.epoch)
     }
 
-    /// Whether a close order was signed for the funding that it is in.
+    /// Returns whether a close order was signed for the funding that it is in.
     #[must_use]
     pub fn is_ordered(&self) -> bool {
         let shown = self.seen.map(|state| state.epoch).filter(|epoch| *epoch != 0);
@@ -283,7 +288,7 @@ impl Earner {
         self.gone = false;
     }
 
-    /// Whether the ledger has shown that it is gone, and nothing since.
+    /// Returns whether the ledger has shown that it is gone, and nothing since.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
         self.gone
@@ -436,7 +441,7 @@ impl Earner {
     }
 }
 
-/// By this an early voucher replaces another: fundings are numbered upwards.
+/// Orders early vouchers, of which the later replaces the other: fundings are numbered upwards.
 const fn order(payment: &Payment) -> (u64, Nano) {
     (payment.epoch, payment.cumulative)
 }

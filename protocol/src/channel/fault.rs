@@ -51,7 +51,8 @@ pub enum Mismatch {
 }
 
 impl Mismatch {
-    /// Whether the node has caught up and the channel goes on. Otherwise no job is paid on it any more.
+    /// Returns whether the node has caught up and the channel goes on. Otherwise no job is paid on
+    /// it any more.
     #[must_use]
     pub const fn is_healed(&self) -> bool {
         matches!(self, Self::Behind { .. })
@@ -135,7 +136,7 @@ pub enum PaymentFault {
 }
 
 impl PaymentFault {
-    /// Whether it lies with one provider alone, so that another may serve the order.
+    /// Returns whether it lies with one provider alone, so that another may serve the order.
     #[must_use]
     pub const fn is_providers(&self) -> bool {
         matches!(self, Self::ChallengeTooLong { .. } | Self::Terms(_) | Self::StrangersLocked { .. })

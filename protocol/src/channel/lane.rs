@@ -42,7 +42,7 @@ pub struct LaneClose {
 }
 
 impl LaneVoucher {
-    /// What is signed.
+    /// Returns what is signed.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         signed_hash(TAG_LANE_VOUCHER, &self.account, self.lane, self.epoch, self.cumulative)
@@ -64,7 +64,7 @@ impl LaneVoucher {
 }
 
 impl LaneClose {
-    /// What is signed.
+    /// Returns what is signed.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         signed_hash(TAG_LANE_CLOSE, &self.account, self.lane, self.epoch, self.cumulative)

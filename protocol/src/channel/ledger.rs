@@ -66,7 +66,7 @@ pub enum LedgerCall {
 }
 
 impl LedgerCall {
-    /// The account that the call is about.
+    /// Returns the account that the call is about.
     #[must_use]
     pub fn account(&self) -> ChannelId {
         match self {
@@ -119,7 +119,7 @@ pub enum LedgerEvent {
 }
 
 impl LedgerEvent {
-    /// The account that the ledger speaks of.
+    /// Returns the account that the ledger speaks of.
     #[must_use]
     pub const fn account(&self) -> ChannelId {
         match self {
@@ -162,7 +162,8 @@ pub enum LedgerFault {
 }
 
 impl LedgerFault {
-    /// Whether this call surely had no effect and never will. Only then may what it was made for be forgotten.
+    /// Returns whether this call surely had no effect and never will. Only then may what it was
+    /// made for be forgotten.
     #[must_use]
     pub const fn is_certain(self) -> bool {
         match self {

@@ -10,13 +10,13 @@ pub(crate) struct Looks {
 }
 
 impl Looks {
-    /// The account was seen to be gone.
+    /// Notes that the account was seen to be gone.
     pub(crate) fn after(now: Time) -> Self {
         Self { next: Some((now + limits::GONE_LOOK, limits::GONE_LOOK)) }
     }
 
-    /// Whether a look is due, which is then taken for done. The first of a life comes after the first wait, so that a node
-    /// that starts does not look at all of them at once.
+    /// Returns whether a look is due, which is then taken for done. The first of a life comes after
+    /// the first wait, so that a node that starts does not look at all of them at once.
     pub(crate) fn is_due(&mut self, now: Time) -> bool {
         let Some((at, wait)) = self.next else { return self.begin(now) };
         if now < at {
@@ -32,7 +32,7 @@ impl Looks {
         false
     }
 
-    /// When the next one is due.
+    /// Returns when the next one is due.
     pub(crate) fn at(&self) -> Option<Time> {
         self.next.map(|(at, _)| at)
     }

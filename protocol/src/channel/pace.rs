@@ -28,14 +28,15 @@ impl Pace {
     /// The pace of a shell to which the ledger does not answer: it sees nothing.
     pub const BLIND: Self = Self { every: Span::MAX, delay: Span::MAX };
 
-    /// Whether nothing is seen at all, at any number of channels.
+    /// Returns whether nothing is seen at all, at any number of channels.
     #[must_use]
     pub const fn is_blind(self) -> bool {
         self.every.0 == u64::MAX
     }
 
-    /// The longest time that may pass between the beginnings of two looks at a channel with this challenge time, so that a close
-    /// is known within a tenth of it. `None` where a look takes more than half of that time: there is one at a time.
+    /// Returns the longest time that may pass between the beginnings of two looks at a channel with
+    /// this challenge time, so that a close is known within a tenth of it. `None` where a look
+    /// takes more than half of that time: there is one at a time.
     #[must_use]
     pub const fn gap(self, challenge_s: u32) -> Option<Span> {
         self.gap_within(challenge_s, WATCH_TIMES)
@@ -49,21 +50,23 @@ impl Pace {
         }
     }
 
-    /// The share of all looks that a channel with this challenge time needs, in millionths, rounded up.
+    /// Returns the share of all looks that a channel with this challenge time needs, in millionths,
+    /// rounded up.
     #[must_use]
     pub fn share(self, challenge_s: u32) -> u64 {
         self.share_within(challenge_s, WATCH_TIMES)
     }
 
-    /// As [`Self::share`], for closes that must be known `times` times within the challenge.
+    /// Returns [`Self::share`] for closes that must be known `times` times within the challenge.
     #[must_use]
     pub fn share_within(self, challenge_s: u32, times: u64) -> u64 {
         let gap = self.gap_within(challenge_s, times);
         gap.map_or(WHOLE, |gap| self.every.0.saturating_mul(WHOLE).div_ceil(gap.0).min(WHOLE))
     }
 
-    /// The least challenge time, in seconds, that a provider asks a new client for, where its channels need `taken` of the
-    /// looks: one whose share leaves room for the channels to come. `None` where there is no room.
+    /// Returns the least challenge time, in seconds, that a provider asks a new client for, where
+    /// its channels need `taken` of the looks: one whose share leaves room for the channels to
+    /// come. `None` where there is no room.
     #[must_use]
     pub fn least_challenge_s(self, taken: u64) -> Option<u32> {
         let part = WATCH_SHARE_MAX.saturating_sub(taken) / WATCH_ROOM_PARTS;
@@ -74,7 +77,8 @@ impl Pace {
     }
 }
 
-/// Whether channels that need `taken` of the looks together can all be watched as they must be. (`CH-35`)
+/// Returns whether channels that need `taken` of the looks together can all be watched as they must
+/// be. (`CH-35`)
 #[must_use]
 pub const fn fits(taken: u64) -> bool {
     taken <= WATCH_SHARE_MAX

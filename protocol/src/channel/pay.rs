@@ -81,7 +81,7 @@ pub struct Observed {
 }
 
 impl Payer {
-    /// A channel that is about to be opened.
+    /// Returns a channel that is about to be opened.
     #[must_use]
     pub fn opening(terms: impl Into<AgreedTerms>, provider: NodeId, deposit: Nano) -> Self {
         Self {
@@ -101,9 +101,10 @@ impl Payer {
         }
     }
 
-    /// A channel read back from disk. What its vouchers promised stands: a voucher that was written and perhaps
-    /// sent counts as spent. (`CH-7`) The deposit is what the ledger had shown: a top-up that was asked for may have
-    /// been lost, and if it was not, the ledger will show it. (`CH-3`)
+    /// Returns a channel read back from disk. What its vouchers promised stands: a voucher that was
+    /// written and perhaps sent counts as spent. (`CH-7`) The deposit is what the ledger had shown:
+    /// a top-up that was asked for may have been lost, and if it was not, the ledger will show it.
+    /// (`CH-3`)
     #[must_use]
     pub fn restored(record: Paying) -> Self {
         let mut payer = Self::opening(record.terms, record.provider, record.deposit);
@@ -116,7 +117,7 @@ impl Payer {
         payer
     }
 
-    /// What must be on disk before anything of this state is said.
+    /// Returns what must be on disk before anything of this state is said.
     #[must_use]
     pub fn record(&self) -> Paying {
         Paying {
@@ -131,72 +132,73 @@ impl Payer {
         }
     }
 
-    /// The terms.
+    /// Returns the terms.
     #[must_use]
     pub const fn terms(&self) -> &AgreedTerms {
         &self.terms
     }
 
-    /// The account's hash.
+    /// Returns the account's hash.
     #[must_use]
     pub fn account(&self) -> ChannelId {
         self.terms.id()
     }
 
-    /// Who is paid.
+    /// Returns who is paid.
     #[must_use]
     pub const fn provider(&self) -> NodeId {
         self.provider
     }
 
-    /// Everything promised so far.
+    /// Returns everything promised so far.
     #[must_use]
     pub const fn cumulative(&self) -> Nano {
         self.cumulative
     }
 
-    /// Whether the ledger has shown the channel funded.
+    /// Returns whether the ledger has shown the channel funded.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.epoch.is_some()
     }
 
-    /// Whether jobs may start on it.
+    /// Returns whether jobs may start on it.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         !self.wants_rest && !self.gone && self.heard.until.is_none() && !self.is_of_another_funding()
     }
 
-    /// Whether the ledger has shown that it is gone, and nothing since.
+    /// Returns whether the ledger has shown that it is gone, and nothing since.
     #[must_use]
     pub const fn is_gone(&self) -> bool {
         self.gone
     }
 
-    /// Whether the ledger shows another funding than the one that was promised in.
+    /// Returns whether the ledger shows another funding than the one that was promised in.
     fn is_of_another_funding(&self) -> bool {
         self.heard.epoch.is_some() && self.heard.epoch != self.epoch
     }
 
-    /// What can still be promised to new jobs.
+    /// Returns what can still be promised to new jobs.
     #[must_use]
     pub const fn headroom(&self) -> Nano {
         self.asked.saturating_minus(self.cumulative).saturating_minus(self.reserved)
     }
 
-    /// What the jobs that run on it may still cost.
+    /// Returns what the jobs that run on it may still cost.
     #[must_use]
     pub const fn reserved(&self) -> Nano {
         self.reserved
     }
 
-    /// What this node may have locked and has not promised, top-ups of unknown fate included.
+    /// Returns what this node may have locked and has not promised, top-ups of unknown fate
+    /// included.
     #[must_use]
     pub const fn rest(&self) -> Nano {
         self.locked.saturating_minus(self.cumulative)
     }
 
-    /// Whether what was asked for on the deposit covers every job that runs on it.
+    /// Returns whether what was asked for on the deposit covers every job that runs on it.
     #[must_use]
     pub fn is_covered(&self) -> bool {
         self.cumulative.saturating_plus(self.reserved) <= self.asked
@@ -253,7 +255,8 @@ impl Payer {
         Ok(())
     }
 
-    /// The newest voucher, once the ledger has shown the funding that it is for, and never above it.
+    /// Returns the newest voucher, once the ledger has shown the funding that it is for, and never
+    /// above it.
     #[must_use]
     pub fn payment(&self, key: &SigningKey) -> Option<Payment> {
         let may_sign = !self.unconfirmed && !self.gone && !self.is_of_another_funding();
@@ -261,7 +264,7 @@ impl Payer {
         Some(Payment { epoch: voucher.epoch, cumulative: voucher.cumulative, signature: voucher.sign(key) })
     }
 
-    /// What the newest voucher says.
+    /// Returns what the newest voucher says.
     #[must_use]
     pub fn voucher(&self) -> Option<Voucher> {
         let epoch = self.epoch?;
@@ -270,9 +273,10 @@ impl Payer {
         (cumulative > Nano::ZERO).then_some(Voucher { account: self.account(), epoch, cumulative })
     }
 
-    /// The provider shows the newest voucher that it has, verified by the caller. After a restart the first one is gone on
-    /// from, with what was promised since on top: it may be newer than what this node remembers. Returns what the store
-    /// did not know; the promise may have changed then. (`CH-8`, `CH-24`)
+    /// Takes in the newest voucher that the provider shows that it has, verified by the caller. After a
+    /// restart the first one is gone on from, with what was promised since on top: it may be newer
+    /// than what this node remembers. Returns what the store did not know; the promise may have
+    /// changed then. (`CH-8`, `CH-24`)
     pub fn recover(&mut self, newest: Option<&Voucher>) -> Option<Mismatch> {
         let Some(voucher) = newest else {
             self.unconfirmed = false;
@@ -292,7 +296,7 @@ impl Payer {
         mismatch
     }
 
-    /// A voucher over `total` exists whose signature by this node's key was checked.
+    /// Notes that a voucher over `total` exists whose signature by this node's key was checked.
     fn signed(&mut self, total: Nano) -> Option<Mismatch> {
         if self.unconfirmed {
             // Never cut at the deposit that is known: a promise above it was made for a top-up that the store forgot.
@@ -355,38 +359,41 @@ impl Payer {
         observed
     }
 
-    /// The ledger shows no such account. Everything that is known of it is kept, because that may be untrue. (`CH-37`)
+    /// Notes that the ledger shows no such account. Everything that is known of it is kept, because
+    /// that may be untrue. (`CH-37`)
     pub fn vanish(&mut self) {
         self.gone = true;
         self.heard = Heard::default();
     }
 
-    /// The client wants its rest back: no job starts any more.
+    /// Notes that the client wants its rest back: no job starts any more.
     pub fn want_close(&mut self) {
         self.wants_rest = true;
     }
 
-    /// Whether a close is wanted that the ledger has not shown.
+    /// Returns whether a close is wanted that the ledger has not shown.
     #[must_use]
     pub fn wants_close(&self) -> bool {
         self.wants_rest && !self.gone && self.heard.until.is_none()
     }
 
-    /// Whether the ledger shows a close under way.
+    /// Returns whether the ledger shows a close under way.
     #[must_use]
     pub const fn is_closing(&self) -> bool {
         self.heard.until.is_some()
     }
 
-    /// What asks the ledger for that close, once the channel is open: of the funding that it shows.
+    /// Returns what asks the ledger for that close, once the channel is open: of the funding that
+    /// it shows.
     #[must_use]
     pub fn close_request(&self) -> Option<CloseRequest> {
         let epoch = self.heard.epoch.or(self.epoch).filter(|_| self.wants_close())?;
         Some(CloseRequest { account: self.account(), epoch })
     }
 
-    /// What to do about a close at this time. Half of the challenge time is the provider's to claim for itself;
-    /// then an honest client claims for it, so that a dead provider is not robbed. (`CH-11`)
+    /// Returns what to do about a close at this time. Half of the challenge time is the provider's
+    /// to claim for itself; then an honest client claims for it, so that a dead provider is not
+    /// robbed. (`CH-11`)
     #[must_use]
     pub fn closing_step(&self, now: Time) -> ClosingStep {
         let Some(until) = self.heard.until else { return ClosingStep::Wait };
@@ -399,27 +406,28 @@ impl Payer {
         }
     }
 
-    /// The voucher was brought to the ledger for the provider.
+    /// Notes that the voucher was brought to the ledger for the provider.
     pub fn brought(&mut self, now: Time) {
         let times = self.heard.brought.map_or(0, |(_, times)| times);
         self.heard.brought = Some((now, times.saturating_add(1)));
     }
 
-    /// When [`Self::closing_step`] has something new to say.
+    /// Returns when [`Self::closing_step`] has something new to say.
     #[must_use]
     pub fn closing_wake(&self) -> Option<Time> {
         let until = self.heard.until?;
         Some(self.claims_at().unwrap_or(until))
     }
 
-    /// Whether more is promised in the funding that closes than the ledger shows settled.
+    /// Returns whether more is promised in the funding that closes than the ledger shows settled.
     fn owes(&self) -> bool {
         !self.is_of_another_funding()
             && self.voucher().is_some_and(|voucher| voucher.cumulative > self.heard.settled)
     }
 
-    /// When the voucher is brought next in this close, each time after twice the wait: what the ledger does not show may be
-    /// settled, and a claim can cost a fee. Once at least, and not again when the challenge is over.
+    /// Returns when the voucher is brought next in this close, each time after twice the wait: what
+    /// the ledger does not show may be settled, and a claim can cost a fee. Once at least, and not
+    /// again when the challenge is over.
     fn claims_at(&self) -> Option<Time> {
         let until = self.heard.until.filter(|_| self.owes())?;
         let half = Span::from_s(u64::from(self.terms.challenge_s)).half();

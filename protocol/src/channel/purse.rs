@@ -43,7 +43,7 @@ pub struct PurseTerms {
 }
 
 impl PurseTerms {
-    /// The account that a purse with these terms lives at.
+    /// Returns the account that a purse with these terms lives at.
     #[must_use]
     pub fn account(&self) -> Address {
         // Turn (64 bits), number of lanes (16), what is locked (a zero amount), ..., no lanes.
@@ -63,7 +63,8 @@ impl PurseTerms {
         Address::basechain(init.finish().hash)
     }
 
-    /// Whether a careful party may use a purse of these terms, on the network it is on. (`ST-2`)
+    /// Returns whether a careful party may use a purse of these terms, on the network it is on.
+    /// (`ST-2`)
     ///
     /// # Errors
     /// [`TermsError`] names the first term that is not acceptable.
@@ -156,8 +157,9 @@ pub struct PurseOrder {
 }
 
 impl PurseOrder {
-    /// The cuts as they share cells: each group stands in one cell, behind the order's first words in the first, and refers
-    /// to the next. At least one group, the first of which may be empty.
+    /// Returns the cuts as they share cells: each group stands in one cell, behind the order's
+    /// first words in the first, and refers to the next. At least one group, the first of which may
+    /// be empty.
     #[must_use]
     pub fn groups(&self) -> Vec<&[Cut]> {
         let mut groups = Vec::new();
@@ -178,7 +180,7 @@ impl PurseOrder {
         }
     }
 
-    /// The hash of the order's first cell.
+    /// Returns the hash of the order's first cell.
     #[must_use]
     pub fn content_hash(&self) -> [u8; 32] {
         let groups = self.groups();
@@ -197,7 +199,7 @@ impl PurseOrder {
         next.map_or([0; 32], |first| first.hash)
     }
 
-    /// What is signed to give this order from outside: it counts once, in the purse's present turn. (`ST-8`)
+    /// Returns what is signed to give this order from outside: it counts once, in the purse's present turn. (`ST-8`)
     #[must_use]
     pub fn hash(&self, account: &[u8; 32], turn: u64) -> [u8; 32] {
         CellBuilder::new()

@@ -109,7 +109,8 @@ impl Earning {
 }
 
 impl Record {
-    /// The channel or job that this record is about, by which a later one replaces it. (`CO-6`)
+    /// Returns the channel or job that this record is about, by which a later one replaces it.
+    /// (`CO-6`)
     #[must_use]
     pub fn key(&self) -> RecordKey {
         match self {

@@ -38,7 +38,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// The account with this hash in workchain 0.
+    /// Returns the account with this hash in workchain 0.
     #[must_use]
     pub const fn basechain(hash: [u8; 32]) -> Self {
         Self { workchain: 0, hash }
@@ -46,7 +46,7 @@ impl Address {
 }
 
 impl fmt::Display for Address {
-    /// The raw form: `0:` and 64 hexadecimal digits.
+    /// Returns the raw form: `0:` and 64 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.workchain)?;
         write_hex(f, &self.hash)
@@ -94,7 +94,7 @@ pub struct ChannelTerms {
 }
 
 impl ChannelTerms {
-    /// The account that a contract with these terms lives at.
+    /// Returns the account that a contract with these terms lives at.
     #[must_use]
     pub fn account(&self) -> Address {
         let parties = CellBuilder::new()
@@ -124,7 +124,7 @@ impl ChannelTerms {
         ChannelId(self.account().hash)
     }
 
-    /// Whether a careful party may sign these terms, on the network it is on. (`CH-15`)
+    /// Returns whether a careful party may sign these terms, on the network it is on. (`CH-15`)
     ///
     /// # Errors
     /// [`TermsError`] names the first term that is not acceptable.
@@ -160,13 +160,13 @@ struct Agreed {
 }
 
 impl AgreedTerms {
-    /// As [`ChannelTerms::account`], without working it out again.
+    /// Returns [`ChannelTerms::account`] without working it out again.
     #[must_use]
     pub fn account(&self) -> Address {
         self.0.account
     }
 
-    /// As [`ChannelTerms::id`], without working it out again.
+    /// Returns [`ChannelTerms::id`] without working it out again.
     #[must_use]
     pub fn id(&self) -> ChannelId {
         ChannelId(self.0.account.hash)

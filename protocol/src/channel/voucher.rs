@@ -49,7 +49,7 @@ pub struct CloseRequest {
 }
 
 impl Voucher {
-    /// What is signed.
+    /// Returns what is signed.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         signed_hash(TAG_VOUCHER, self.account, self.epoch, self.cumulative)
@@ -71,7 +71,7 @@ impl Voucher {
 }
 
 impl CloseOrder {
-    /// What is signed.
+    /// Returns what is signed.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         signed_hash(TAG_CLOSE_ORDER, self.account, self.epoch, self.cumulative)
@@ -93,7 +93,7 @@ impl CloseOrder {
 }
 
 impl CloseRequest {
-    /// What is signed.
+    /// Returns what is signed.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         signed_hash(TAG_CLOSE_REQUEST, self.account, self.epoch, Nano::ZERO)

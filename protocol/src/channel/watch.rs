@@ -70,7 +70,8 @@ impl Watch {
         }
     }
 
-    /// The ledger shows no such account: gone after it was there, or an untrue answer. (`CH-37`)
+    /// Notes that the ledger shows no such account: gone after it was there, or an untrue answer.
+    /// (`CH-37`)
     pub(crate) fn vanish(&mut self, now: Time) {
         self.seen = None;
         self.until = None;
@@ -82,15 +83,16 @@ impl Watch {
         self.gone.is_some()
     }
 
-    /// What is at stake on it.
+    /// Returns what is at stake on it.
     pub(crate) const fn stake(&self) -> Nano {
         self.watched.voucher.cumulative
     }
 
-    /// The call that is due. A claim, when a close is under way and the first half of the challenge time, which is the
-    /// provider's own, is over: again and again while less is settled than the voucher says, and once whatever the ledger
-    /// says is settled, because that may be untrue and a claim too many costs a fee at the most. (`CH-10`) For a channel that
-    /// is gone, a look.
+    /// Returns the call that is due. A claim, when a close is under way and the first half of the
+    /// challenge time, which is the provider's own, is over: again and again while less is settled
+    /// than the voucher says, and once whatever the ledger says is settled, because that may be
+    /// untrue and a claim too many costs a fee at the most. (`CH-10`) For a channel that is gone, a
+    /// look.
     pub(crate) fn due(&mut self, now: Time) -> Option<LedgerCall> {
         if let Some(looks) = &mut self.gone {
             let account = self.watched.voucher.account;
@@ -114,7 +116,7 @@ impl Watch {
         [Some(self.watched), self.other].into_iter().flatten()
     }
 
-    /// When this voucher is brought, or brought again.
+    /// Returns when this voucher is brought, or brought again.
     fn acts_at(&self, watched: &WatchedVoucher) -> Option<Time> {
         let until = self.until?;
         let half = Span::from_s(u64::from(watched.challenge_s)).half();

@@ -285,8 +285,8 @@ impl<'a> AttemptMut<'a> {
         (receipts > 0).then_some(cost)
     }
 
-    /// The provider waits for money: asks the ledger for the channel if that was not done, goes on from its newest voucher,
-    /// and sends a newer one. (`CH-8`, `CH-32`)
+    /// Answers a provider that waits for money: asks the ledger for the channel if that was not done,
+    /// goes on from its newest voucher, and sends a newer one. (`CH-8`, `CH-32`)
     fn on_need_payment(&mut self, need: &NeedPayment) -> Next {
         let account = self.attempt.account;
         if !self.payments.is_asked_for(&account)
@@ -321,7 +321,8 @@ impl<'a> AttemptMut<'a> {
         fault.map_or(Next::Stay, |fault| Next::Unpayable { account, fault })
     }
 
-    /// The ledger shows the channel, or time has passed, or something has come: says what has arrived, and pays.
+    /// Notes that the ledger shows the channel, or time has passed, or something has come: says
+    /// what has arrived, and pays.
     pub(super) fn acknowledge(&mut self) {
         self.attempt.asked_at = self.now;
         if self.attempt.send_ack(self.payments, self.identity, self.outbox) {
@@ -330,8 +331,9 @@ impl<'a> AttemptMut<'a> {
         }
     }
 
-    /// The provider refuses to go on. Returns how that fails the order: a channel that will not do with this provider any
-    /// more is asked back, and one that is not funded is this node's own failure.
+    /// Returns the provider refuses to go on. Returns how that fails the order: a channel that will
+    /// not do with this provider any more is asked back, and one that is not funded is this node's
+    /// own failure.
     pub(super) fn on_refuse(&mut self, why: Refusal) -> Failure {
         let account = &self.attempt.account;
         match why {

@@ -54,7 +54,7 @@ pub struct ChannelPolicy {
 }
 
 impl Default for ChannelPolicy {
-    /// No bounds but those of the protocol.
+    /// Returns no bounds but those of the protocol.
     fn default() -> Self {
         Self {
             deposit_max: Nano(u64::MAX),

@@ -36,7 +36,7 @@ impl Client {
         }
     }
 
-    /// A provider took the job: the session stands, and the task goes out.
+    /// Notes that a provider took the job: the session stands, and the task goes out.
     pub(super) fn begin(&mut self, now: Time, id: OrderId, accept: &Accept) {
         let Some((mut progress, award)) = self.orders.remove_award(&id) else { return };
         let from = award.provider();
@@ -72,7 +72,7 @@ impl Client {
         }
     }
 
-    /// The answer is complete: its provider is remembered, and leased.
+    /// Notes that the answer is complete: its provider is remembered, and leased.
     fn finish(&mut self, now: Time, id: OrderId, finish: Finish) {
         let Some(ActiveOrder { mut progress, phase }) = self.orders.remove(&id) else { return };
         progress.bill.finish = Some(finish);
@@ -86,7 +86,7 @@ impl Client {
         self.conclude(id, progress, Ok(()));
     }
 
-    /// The provider that an order waits for failed it.
+    /// Notes that the provider that an order waits for failed it.
     pub(super) fn fail_over(&mut self, now: Time, id: OrderId, why: Failure) {
         let Some(ActiveOrder { progress, phase }) = self.orders.remove(&id) else { return };
         match Conduct::of(now, &phase) {

@@ -407,7 +407,7 @@ impl Client {
         }
     }
 
-    /// The ledger has shown a channel: each job that waits for a voucher on it gets one.
+    /// Notes that the ledger has shown a channel: each job that waits for a voucher on it gets one.
     fn pay_all(&mut self, now: Time, account: ChannelId) {
         for (id, active) in self.orders.iter_mut().filter(|(_, active)| active.account() == Some(account)) {
             if let Some(mut attempt) = AttemptMut::of(now, id, active, &mut self.shared) {

@@ -36,7 +36,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The call for an order.
+    /// Makes the call for an order.
     #[must_use]
     pub fn for_order(
         id: CallId,

@@ -15,7 +15,7 @@ impl Share {
     /// Everyone.
     pub const ALL: Self = Self(1_000_000);
 
-    /// Whether the share of the message with this id holds the provider. (`MK-16`)
+    /// Returns whether the share of the message with this id holds the provider. (`MK-16`)
     ///
     /// The id is random and fresh, so nobody can choose an identity that is drawn more often, and two identities of
     /// one owner are drawn apart.
@@ -55,28 +55,29 @@ struct Tally {
 }
 
 impl Crowds {
-    /// Whom to invite so that `wanted` and a quarter more answer; everyone while nothing is known.
+    /// Returns whom to invite so that `wanted` and a quarter more answer; everyone while nothing is
+    /// known.
     #[must_use]
     pub fn share(&self, model: &ModelId, wanted: usize) -> Share {
         let wanted = (wanted as u64).saturating_mul(5).div_ceil(4);
         self.sizes.get(model).map_or(Share::ALL, |crowd| Share::of(wanted, *crowd))
     }
 
-    /// After how many answers nobody is left to wait for: `wanted`, or everyone where they are fewer. (`MK-20`)
+    /// Returns after how many answers nobody is left to wait for: `wanted`, or everyone where they are fewer. (`MK-20`)
     #[must_use]
     pub fn enough(&self, model: &ModelId, wanted: usize) -> usize {
         let crowd = self.sizes.get(model).and_then(|crowd| usize::try_from(*crowd).ok());
         crowd.map_or(wanted, |crowd| crowd.min(wanted))
     }
 
-    /// A call or a seek goes out; answers to it count until then.
+    /// Notes that a call or a seek goes out; answers to it count until then.
     pub fn invite(&mut self, id: [u8; 16], model: ModelId, invited: Share, until: Time) {
         if self.open.len() < limits::INVITATIONS_MAX {
             self.open.insert(id, Tally { model, invited, until, heard: BTreeSet::new() });
         }
     }
 
-    /// An answer came. Whether it is the first of this provider, and in time.
+    /// Notes that an answer came. Returns whether it is the first of this provider, and in time.
     pub fn heard(&mut self, now: Time, id: &[u8; 16], from: NodeId) -> bool {
         let Some(tally) = self.open.get_mut(id) else { return false };
         now < tally.until && tally.heard.len() < limits::ASKS_MAX && tally.heard.insert(from)

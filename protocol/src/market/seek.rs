@@ -60,12 +60,12 @@ impl Seeks {
         }
     }
 
-    /// A seek goes out.
+    /// Notes that a seek goes out.
     pub fn sent(&mut self, now: Time, model: ModelId) {
         self.newest.insert(model, (now, false));
     }
 
-    /// Someone answered.
+    /// Notes that someone answered.
     pub fn answered(&mut self, model: &ModelId) {
         if let Some((_, answered)) = self.newest.get_mut(model) {
             *answered = true;

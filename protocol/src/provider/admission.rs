@@ -37,7 +37,8 @@ impl Admission {
         }
     }
 
-    /// Whether this one is answered now: strangers share one budget, customers another. (`MK-44`)
+    /// Returns whether this one is answered now: strangers share one budget, customers another.
+    /// (`MK-44`)
     pub(super) fn may_answer(
         &mut self,
         now: Time,
@@ -57,8 +58,9 @@ impl Admission {
         admits
     }
 
-    /// Whether one of a model's `slots` is free for this one. A customer that finds none counts as one that waits: until it has
-    /// had its turn, strangers share a quarter of the slots. (`MK-42`)
+    /// Returns whether one of a model's `slots` is free for this one. A customer that finds none
+    /// counts as one that waits: until it has had its turn, strangers share a quarter of the slots.
+    /// (`MK-42`)
     pub(super) fn has_slot(
         &mut self,
         now: Time,

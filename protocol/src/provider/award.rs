@@ -56,12 +56,12 @@ impl Provider {
         Ok(Job::new(now, origin, is_customer, model, award.clone(), secure, reply))
     }
 
-    /// Whether more than half of a model's slots are taken.
+    /// Returns whether more than half of a model's slots are taken.
     pub(super) fn is_half_full(&self, model: &ModelId) -> bool {
         self.jobs.busy(model).saturating_mul(2) > self.bidder.slots(model)
     }
 
-    /// Whether a slot of a model is free for this one. (`MK-42`)
+    /// Returns whether a slot of a model is free for this one. (`MK-42`)
     pub(super) fn has_slot(&mut self, now: Time, model: &ModelId, origin: Origin, is_customer: bool) -> bool {
         let slots = (model, self.bidder.slots(model));
         self.admission.has_slot(now, &self.jobs, slots, origin, is_customer, &mut self.outbox)

@@ -104,7 +104,8 @@ impl Jobs {
         self.table.iter().filter(|(_, job)| job.account() == Some(account)).map(|(id, _)| *id)
     }
 
-    /// Whether a channel must not be closed: a job is served on it, or one that is over may still be paid there.
+    /// Returns whether a channel must not be closed: a job is served on it, or one that is over may
+    /// still be paid there.
     pub(super) fn need(&self, account: &ChannelId, is_owing: bool) -> bool {
         self.table.values().any(|job| match &job.phase {
             Phase::Promised(_) | Phase::Over { bill: None, .. } => false,

@@ -69,7 +69,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// A provider with what its shell read back from disk.
+    /// Creates a provider with what its shell read back from disk.
     #[must_use]
     pub fn new(config: ProviderConfig, records: Vec<Record>) -> Self {
         let mut outbox = Outbox::default();

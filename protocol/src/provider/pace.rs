@@ -63,13 +63,13 @@ impl Bucket {
 }
 
 impl Pace {
-    /// A budget of so many answers a second.
+    /// Creates a budget of so many answers a second.
     pub(super) const fn new(rate: u64) -> Self {
         Self { rate, all: Bucket::full(Time(0), rate), prefixes: BTreeMap::new(), swept_at: Time(0) }
     }
 
-    /// Whether one more answer may be given to this one now; it is counted if so. One that `is_last` has no share, and gets
-    /// what nobody needs.
+    /// Returns whether one more answer may be given to this one now; it is counted if so. One that
+    /// `is_last` has no share, and gets what nobody needs.
     pub(super) fn admits(&mut self, now: Time, origin: Origin, is_last: bool) -> bool {
         self.sweep(now);
         self.all.fill(now, self.rate, 1, self.rate);
@@ -111,7 +111,8 @@ impl Pace {
 }
 
 impl Neighbours {
-    /// Whether the prefix and the identity each have one left of their shares; it is taken if so, or `anyway`.
+    /// Returns whether the prefix and the identity each have one left of their shares; it is taken
+    /// if so, or `anyway`.
     fn charge(&mut self, now: Time, node: NodeId, rate: u64, sharers: u64, anyway: bool) -> bool {
         let burst = limits::ANSWERS_BURST;
         // A quarter of the budget is nobody's share, so that it fills up again.

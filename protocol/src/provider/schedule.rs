@@ -180,7 +180,7 @@ impl Provider {
         }
     }
 
-    /// The same after a payment, which also puts off until when they wait for one.
+    /// Does the same after a payment, which also puts off until when they wait for one.
     fn resume_paid(&mut self, now: Time, account: &ChannelId) {
         self.jobs.wait_until(account, now + limits::PAYMENT_WAIT);
         self.resume_channel(now, account);
@@ -221,7 +221,7 @@ impl Provider {
         Some(Means { credit, is_ready: served.is_ready(earner, credit) })
     }
 
-    /// Whether a slot is free for a job that could begin.
+    /// Returns whether a slot is free for a job that could begin.
     fn takes_slot(&mut self, now: Time, id: JobId) -> bool {
         let Some(job) = self.jobs.get(&id) else { return false };
         let (origin, model) = (job.origin, job.model);

@@ -58,22 +58,22 @@ impl Standing {
         self.customers.insert(node, now);
     }
 
-    /// Whether this client has paid, and is not held off for what it did since.
+    /// Returns whether this client has paid, and is not held off for what it did since.
     pub(super) fn is_customer(&self, now: Time, node: &NodeId) -> bool {
         self.has_ever_paid(node) && !self.is_held_off(now, node)
     }
 
-    /// Whether this client has ever paid.
+    /// Returns whether this client has ever paid.
     pub(super) fn has_ever_paid(&self, node: &NodeId) -> bool {
         self.customers.contains_key(node)
     }
 
-    /// Whether nothing new is given to this identity now.
+    /// Returns whether nothing new is given to this identity now.
     pub(super) fn is_held_off(&self, now: Time, node: &NodeId) -> bool {
         self.nodes.get(node).is_some_and(|mark| now < mark.until)
     }
 
-    /// Whether strangers of this prefix come last now.
+    /// Returns whether strangers of this prefix come last now.
     pub(super) fn is_doubtful(&self, now: Time, prefix: &Prefix) -> bool {
         self.prefixes.get(prefix).is_some_and(|mark| now < mark.until)
     }

@@ -38,7 +38,7 @@ impl HandshakeError {
     }
 }
 
-/// What both sides must agree on before they talk: who talks to whom about which job (`SE-1`).
+/// Returns what both sides must agree on before they talk: who talks to whom about which job (`SE-1`).
 #[must_use]
 pub fn prologue(client: &NodeId, provider: &NodeId, job: &[u8; 16]) -> Vec<u8> {
     [b"bombyx/1/session".as_slice(), &client.0, &provider.0, job].concat()

@@ -11,7 +11,7 @@ pub struct StaticKey {
 }
 
 impl StaticKey {
-    /// The key whose secret scalar is `seed`, clamped as RFC 7748 says.
+    /// Returns the key whose secret scalar is `seed`, clamped as RFC 7748 says.
     #[must_use]
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let secret = StaticSecret::from(seed);

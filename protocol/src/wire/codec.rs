@@ -36,7 +36,7 @@ pub fn encode<T: bincode::Encode>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// As [`encode`], at the end of `bytes`: for who encodes often and keeps the memory.
+/// Encodes as [`encode`] does, at the end of `bytes`: for who encodes often and keeps the memory.
 pub fn encode_onto<T: bincode::Encode>(value: &T, bytes: &mut Vec<u8>) {
     // Writing to memory cannot fail, and no type here has an encoder of its own that could refuse.
     let _ = bincode::encode_into_writer(value, Onto(bytes), bincode::config::legacy());

@@ -82,7 +82,7 @@ impl AnswerStream {
         }
     }
 
-    /// The engine has counted the input.
+    /// Notes that the engine has counted the input.
     pub const fn started(&mut self, input_tokens: u64) {
         self.input_tokens = input_tokens;
     }
@@ -142,7 +142,7 @@ impl AnswerStream {
         ready
     }
 
-    /// From now on a receipt is due after this many tokens, one at the least.
+    /// Makes a receipt due from now on after this many tokens, one at the least.
     pub fn sign_every(&mut self, tokens: u64) {
         self.receipt_tokens = tokens.max(1);
     }
@@ -319,13 +319,13 @@ impl AnswerStream {
         [flush, repeat].into_iter().flatten().min()
     }
 
-    /// Input tokens billed.
+    /// Returns input tokens billed.
     #[must_use]
     pub const fn input_tokens(&self) -> u64 {
         self.input_tokens
     }
 
-    /// Output tokens billed.
+    /// Returns output tokens billed.
     #[must_use]
     pub const fn output_tokens(&self) -> u64 {
         self.delivered.output_tokens

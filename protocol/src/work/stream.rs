@@ -226,7 +226,7 @@ impl Stream {
         self.next
     }
 
-    /// Why the answer ended, once it has.
+    /// Returns why the answer ended, once it has.
     #[must_use]
     pub const fn finish(&self) -> Option<Finish> {
         self.finish
@@ -256,13 +256,13 @@ impl Stream {
         self.cost
     }
 
-    /// Input tokens billed.
+    /// Returns input tokens billed.
     #[must_use]
     pub fn input_tokens(&self) -> u64 {
         self.input_tokens.unwrap_or(0)
     }
 
-    /// Output tokens billed.
+    /// Returns output tokens billed.
     #[must_use]
     pub const fn output_tokens(&self) -> u64 {
         self.output_tokens

@@ -176,7 +176,7 @@ impl Links {
         Span(self.undisturbed(from, via).0 + self.undisturbed(via, to).0)
     }
 
-    /// Less than this no message takes from one location to another, whatever it draws: directly, or over one of these
+    /// Returns the time below which no message gets from one location to another, whatever it draws: directly, or over one of these
     /// regions' relays where that is shorter.
     #[must_use]
     pub fn least(&self, from: Location, to: Location, relays: &[u8]) -> Span {

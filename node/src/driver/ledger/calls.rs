@@ -96,7 +96,7 @@ impl ServiceTask {
         }
     }
 
-    /// Nobody has funded it: it is watched again when somebody names it again.
+    /// Forgets a channel that nobody has funded: it is watched again when somebody names it again.
     pub(super) fn dropped(&mut self, account: ChannelId) {
         tracing::debug!(
             %account,
@@ -176,7 +176,7 @@ impl ServiceTask {
     }
 }
 
-/// Whether money is lost if the call comes too late.
+/// Returns whether money is lost if the call comes too late.
 const fn is_urgent(call: &LedgerCall) -> bool {
     match call {
         LedgerCall::Claim { .. } | LedgerCall::Close { .. } => true,

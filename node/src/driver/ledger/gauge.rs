@@ -43,7 +43,7 @@ impl Gauge {
         }
     }
 
-    /// A look that began at `began` has ended, with an answer or without.
+    /// Notes that a look that began at `began` has ended, with an answer or without.
     pub(super) fn ended(&mut self, began: Instant, now: Instant, answered: bool) {
         if !answered {
             self.failures = (self.failures + 1).min(FAILURES_COUNTED);
@@ -70,13 +70,13 @@ impl Gauge {
         self.unanswered_since = None;
     }
 
-    /// A look would have begun, had not as many as may be been under way.
+    /// Notes that a look would have begun, had not as many as may be been under way.
     pub(super) fn saturated(&mut self, now: Instant) {
         self.saturated_at = Some(now);
     }
 
-    /// How long after the beginning of one look the next one begins. It leaves every fifth request of a ledger that counts them
-    /// to calls and pages.
+    /// Returns how long after the beginning of one look the next one begins. It leaves every fifth
+    /// request of a ledger that counts them to calls and pages.
     pub(super) fn apart(&self, now: Instant) -> Duration {
         let full = self.saturated_at.is_some_and(|at| now.saturating_duration_since(at) < SATURATED);
         let at_a_time = u32::try_from(LOOKS_AT_A_TIME).unwrap_or(u32::MAX);
@@ -84,7 +84,7 @@ impl Gauge {
         (self.spacing + self.spacing / 4).max(LOOKS_APART_MIN).max(by_number)
     }
 
-    /// The pace that can be promised.
+    /// Returns the pace that can be promised.
     pub(super) fn pace(&self, now: Instant) -> Pace {
         if self.unanswered_since.is_some_and(|since| now.saturating_duration_since(since) > SILENCE) {
             return Pace::BLIND;
@@ -99,7 +99,7 @@ impl Gauge {
     }
 }
 
-/// Whether two paces differ enough to be told.
+/// Returns whether two paces differ enough to be told.
 pub(super) fn differ(one: Pace, other: Pace) -> bool {
     let far = |a: Span, b: Span| a.0.abs_diff(b.0) > a.0.min(b.0) / 4;
     one.is_blind() != other.is_blind() || far(one.every, other.every) || far(one.delay, other.delay)

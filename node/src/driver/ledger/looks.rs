@@ -126,7 +126,8 @@ impl Looks {
         }
     }
 
-    /// A look at it, or a call on it, has shown this; with `again`, a second look is needed at once.
+    /// Notes that a look at it, or a call on it, has shown this; with `again`, a second look is
+    /// needed at once.
     pub(super) fn seen(&mut self, account: &ChannelId, standing: Standing, again: bool) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.standing = standing;
@@ -141,7 +142,7 @@ impl Looks {
         }
     }
 
-    /// A look at it has ended, and `showed` something or failed.
+    /// Notes that a look at it has ended, and `showed` something or failed.
     pub(super) fn ended(&mut self, account: &ChannelId, showed: bool) {
         if let Some(channel) = self.channels.get_mut(account) {
             channel.looking = false;
@@ -158,7 +159,7 @@ impl Looks {
         expired
     }
 
-    /// How many channels are at stake, and the share of all looks that they need.
+    /// Returns how many channels are at stake, and the share of all looks that they need.
     pub(super) fn load(&self) -> (usize, u64) {
         let at_stake = self.channels.values().filter_map(|channel| channel.staked_challenge_s());
         at_stake.fold((0, 0), |(count, taken), s| (count + 1, self.pace.share(s).saturating_add(taken)))
@@ -254,7 +255,7 @@ impl<R: PartialOrd> Top<R> {
 }
 
 impl Channel {
-    /// Whether it was named, by a stranger perhaps, and never funded.
+    /// Returns whether it was named, by a stranger perhaps, and never funded.
     fn is_new(&self) -> bool {
         self.at_stake && self.standing == Standing::Unfunded && self.cumulative == Nano::ZERO
     }
@@ -266,7 +267,7 @@ impl Channel {
         }
     }
 
-    /// What a close would take away.
+    /// Returns what a close would take away.
     fn stake(&self) -> Nano {
         self.cumulative.saturating_minus(self.settled())
     }
@@ -282,12 +283,12 @@ impl Channel {
         }
     }
 
-    /// Since when it was not looked at.
+    /// Returns since when it was not looked at.
     fn unseen(&self, now: Time) -> Span {
         now.since(self.began_at.unwrap_or(self.named_at))
     }
 
-    /// Money times the time unseen.
+    /// Returns the money times the time unseen.
     fn urgency(&self, now: Time) -> u128 {
         u128::from(self.stake().0) * u128::from(self.unseen(now).0)
     }

@@ -58,7 +58,7 @@ impl ServiceTask {
         }
     }
 
-    /// A look may be due earlier than was known.
+    /// Notes that a look may be due earlier than was known.
     pub(super) fn look_soon(&mut self) {
         let now = Instant::now();
         let earliest = self.last_look.map_or(now, |last| (last + self.gauge.apart(now)).max(now));

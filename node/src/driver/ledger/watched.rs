@@ -27,7 +27,8 @@ pub(super) struct WatchedChannel {
 }
 
 impl WatchedChannel {
-    /// Whether a close that is missed costs money: that of this node's provider, or of whom it watches for.
+    /// Returns whether a close that is missed costs money: that of this node's provider, or of whom
+    /// it watches for.
     pub(super) fn is_at_stake(&self) -> bool {
         *self.by.get(Role::Provider) || *self.by.get(Role::Watcher)
     }
@@ -59,12 +60,12 @@ impl Sights {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last look at an account.
+    /// Returns the last look at an account.
     pub(crate) fn get(&self, account: &ChannelId) -> Option<Sight> {
         self.shown().channels.get(account).cloned()
     }
 
-    /// When the last call ended, which may have moved coins.
+    /// Returns when the last call ended, which may have moved coins.
     pub(crate) fn called_at(&self) -> Option<Instant> {
         self.shown().called_at
     }
@@ -86,7 +87,7 @@ impl Sights {
     }
 }
 
-/// The state in the words of the core; the time of a close is counted on the chain's clock.
+/// Returns the state in the words of the core; the time of a close is counted on the chain's clock.
 pub(crate) fn core_state(state: &contract::ChannelState) -> ChannelState {
     let left = state.close_at_s.saturating_sub(state.chain_time_s);
     ChannelState {
@@ -97,7 +98,7 @@ pub(crate) fn core_state(state: &contract::ChannelState) -> ChannelState {
     }
 }
 
-/// The state as far as it matters for when to look again.
+/// Returns the state as far as it matters for when to look again.
 pub(super) fn standing(state: &contract::ChannelState) -> Standing {
     if state.epoch == 0 {
         return Standing::Unfunded;
@@ -109,7 +110,7 @@ pub(super) fn standing(state: &contract::ChannelState) -> Standing {
     }
 }
 
-/// Whether a look shows a funding or a deposit that the one before did not.
+/// Returns whether a look shows a funding or a deposit that the one before did not.
 pub(super) fn grows(before: Option<&contract::ChannelState>, now: Option<&contract::ChannelState>) -> bool {
     now.is_some_and(|now| {
         now.epoch != 0
@@ -117,7 +118,8 @@ pub(super) fn grows(before: Option<&contract::ChannelState>, now: Option<&contra
     })
 }
 
-/// What makes two states different for a machine: all but the passing of time, until the time has come.
+/// Returns what makes two states different for a machine: all but the passing of time, until the
+/// time has come.
 pub(super) fn essence(state: &contract::ChannelState) -> (u64, u64, u64, u32, bool) {
     let due = state.close_at_s != 0 && state.chain_time_s >= state.close_at_s;
     (state.epoch, state.deposit.0, state.settled.0, state.close_at_s, due)

@@ -66,8 +66,8 @@ impl Payments {
         self.deadlines.next()
     }
 
-    /// The ledger shows no such account: it is not there yet, it is gone, or the answer is untrue.
-    /// Returns whether the orders on it must end. (`CH-37`)
+    /// Notes that the ledger shows no such account: it is not there yet, it is gone, or the answer is
+    /// untrue. Returns whether the orders on it must end. (`CH-37`)
     pub(super) fn absent(&mut self, now: Time, account: &ChannelId, outbox: &mut Outbox) -> bool {
         let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return false };
         if channel.payer.is_gone() {

@@ -67,7 +67,7 @@ impl Channel {
         Some(&mut self.earner).filter(|earner| !earner.is_gone())
     }
 
-    /// Whether the ledger shows a deposit on it, which is what a close could take away.
+    /// Returns whether the ledger shows a deposit on it, which is what a close could take away.
     pub(super) fn is_funded(&self) -> bool {
         self.earner.seen().is_some_and(|state| state.epoch != 0)
     }

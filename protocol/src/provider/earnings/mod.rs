@@ -154,7 +154,8 @@ impl Earnings {
         paid.map(|channel| channel.earner.client())
     }
 
-    /// Whether the ledger has not shown this channel funded since this node started: then it has credit at the most.
+    /// Returns whether the ledger has not shown this channel funded since this node started: then
+    /// it has credit at the most.
     pub(super) fn is_unseen(&self, account: &ChannelId) -> bool {
         self.channels.get(account).is_some_and(|channel| !channel.is_funded())
     }
@@ -164,7 +165,7 @@ impl Earnings {
         self.channels.get(account).map(|channel| (channel.origin, channel.earner.lent()))
     }
 
-    /// Whether something served on it may still be paid.
+    /// Returns whether something served on it may still be paid.
     fn is_owing(&self, account: &ChannelId) -> bool {
         self.channels.get(account).is_some_and(|channel| channel.earner.unpaid() > Nano::ZERO)
     }

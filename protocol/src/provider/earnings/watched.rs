@@ -27,7 +27,8 @@ impl Earnings {
         }
     }
 
-    /// Whether one more channel can be watched as its challenge time asks, beside those that the ledger shows funded.
+    /// Returns whether one more channel can be watched as its challenge time asks, beside those
+    /// that the ledger shows funded.
     pub(super) fn has_room_for(&self, challenge_s: u32) -> bool {
         self.pace.is_none_or(|pace| fits(self.taken.saturating_add(pace.share(challenge_s))))
     }
@@ -77,8 +78,8 @@ impl Earnings {
         }
     }
 
-    /// A channel was funded, or its funding is gone. One too many is closed at once: several clients may have been told
-    /// that there is room before any of them had paid in.
+    /// Notes that a channel was funded, or its funding is gone. One too many is closed at once:
+    /// several clients may have been told that there is room before any of them had paid in.
     pub(super) fn funded(&mut self, account: &ChannelId, out: &mut Outbox) {
         let before = self.taken;
         self.reckon();

@@ -116,8 +116,9 @@ impl Job {
         }
     }
 
-    /// Whether the job keeps a slot busy: from when the engine has its task until its answer has ended, and a customer's for
-    /// a moment before. A task that waits for its money keeps none. (`MK-42`)
+    /// Returns whether the job keeps a slot busy: from when the engine has its task until its
+    /// answer has ended, and a customer's for a moment before. A task that waits for its money
+    /// keeps none. (`MK-42`)
     pub(super) const fn holds_slot(&self) -> bool {
         match &self.phase {
             Phase::Promised(promised) => promised.holds_slot,
@@ -126,7 +127,7 @@ impl Job {
         }
     }
 
-    /// Whether its task was waited for longer than usual.
+    /// Returns whether its task was waited for longer than usual.
     pub(super) const fn is_late(&self) -> bool {
         matches!(&self.phase, Phase::Promised(Promised { late_at: None, .. }))
     }

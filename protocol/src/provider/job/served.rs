@@ -141,7 +141,7 @@ impl ServedJob {
         }
     }
 
-    /// Whether the engine has the task and has not said all that it may say.
+    /// Returns whether the engine has the task and has not said all that it may say.
     fn engine_owes(&self) -> bool {
         let may_speak = !self.counted || self.kind == TaskKind::Embed || self.in_flight() > 0;
         self.task.is_none() && !self.stream.has_ended() && may_speak
@@ -166,7 +166,8 @@ impl ServedJob {
         self.allowed.saturating_sub(self.made)
     }
 
-    /// Whether it can begin, or has begun. Vectors cannot be made by halves: the whole task must be covered.
+    /// Returns whether it can begin, or has begun. Vectors cannot be made by halves: the whole task
+    /// must be covered.
     fn is_covered(&self, allowance: Nano) -> bool {
         match (&self.task, self.kind) {
             (Some(_), TaskKind::Embed) => self.cost_max <= allowance,
@@ -200,7 +201,7 @@ impl ServedJob {
         more
     }
 
-    /// Whether its engine could go on and may not, and all that it made is sent.
+    /// Returns whether its engine could go on and may not, and all that it made is sent.
     fn is_starved(&self) -> bool {
         self.kind == TaskKind::Generate
             && self.counted

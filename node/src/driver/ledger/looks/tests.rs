@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    /// One request a second.
+    /// Makes one request a second.
     fn slow() -> Self {
         Self::new(Pace { every: Span::from_ms(1_375), delay: Span::from_ms(1_700) }, Span::from_ms(300))
     }
@@ -123,7 +123,7 @@ impl World {
         self.looks.seen(&account, standing, false);
     }
 
-    /// Every account that is begun with, one after the other, without time passing.
+    /// Lists every account that is begun with, one after the other, without time passing.
     fn order(&mut self, most: usize) -> Vec<ChannelId> {
         (0..most).map_while(|_| self.looks.next(self.now, false).ok()).collect()
     }
