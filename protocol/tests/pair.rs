@@ -8,7 +8,7 @@ use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits;
-use bombyx_protocol::market::auction::Fate;
+use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;

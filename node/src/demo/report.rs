@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::market::auction::{BidReport, Fate};
+use bombyx_protocol::market::auction::BidReport;
+use bombyx_protocol::market::score::Fate;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;

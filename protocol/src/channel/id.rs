@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use super::terms::Address;
+use super::address::Address;
 use crate::ident::{read_hex32, write_hex};
 
 /// A channel: the hash of its account, which lies in the ledger's workchain 0. (`CH-1`)

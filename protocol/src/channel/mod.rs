@@ -1,5 +1,6 @@
 //! One payment channel, client to provider: its terms, its vouchers, who owes what, and what the ledger must do.
 
+pub mod address;
 pub mod cell;
 pub mod earn;
 pub mod fault;

@@ -3,14 +3,13 @@
 //! The account's address is the hash of the contract's code and of these terms. A party computes it and never trusts an
 //! address it was told: whoever got one term wrong would look at another account.
 
-use core::fmt;
 use core::ops::Deref;
-use core::str::FromStr;
 use std::sync::Arc;
 
+pub use super::address::{Address, AddressError};
 use super::cell::{CellBuilder, CellHash};
 use super::id::ChannelId;
-use crate::ident::{is_strong, read_hex32, write_hex};
+use crate::ident::is_strong;
 
 /// Hash and depth of the compiled contract, `protocol/contracts/channel.boc`.
 pub const CHANNEL_CODE: CellHash = CellHash {
@@ -27,52 +26,6 @@ pub const CHANNEL_CODE_BOC: &[u8] = include_bytes!("../../contracts/channel.boc"
 /// Longest challenge period that a party accepts, in seconds: two weeks. A longer one would lock a client's money at
 /// the will of a silent provider.
 pub const CHALLENGE_S_MAX: u32 = 14 * 24 * 3600;
-
-/// An account on the ledger.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
-pub struct Address {
-    /// Only workchain 0 carries channels; [`ChannelTerms::check`] refuses others.
-    pub workchain: i8,
-    /// Hash of the account's initial code and data.
-    pub hash: [u8; 32],
-}
-
-impl Address {
-    /// Returns the account with this hash in workchain 0.
-    #[must_use]
-    pub const fn basechain(hash: [u8; 32]) -> Self {
-        Self { workchain: 0, hash }
-    }
-}
-
-impl fmt::Display for Address {
-    /// Returns the raw form: `0:` and 64 hexadecimal digits.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.workchain)?;
-        write_hex(f, &self.hash)
-    }
-}
-
-impl fmt::Debug for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (workchain, hash) = text.split_once(':').ok_or(AddressError)?;
-        let workchain = workchain.parse().map_err(|_| AddressError)?;
-        Ok(Self { workchain, hash: read_hex32(hash).ok_or(AddressError)? })
-    }
-}
-
-/// A text that is not a raw address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a raw address; expected workchain, colon and 64 hexadecimal digits, such as 0:fc0a...")]
-pub struct AddressError;
 
 /// The terms of one channel; they never change during its life.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]

@@ -13,16 +13,15 @@ use crate::session::Secure;
 use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::message::{
-    Ack, Chunk, Content, Finish, FromClient, FromProvider, NeedPayment, Refusal, SealedFrame, ToProvider,
-    Work,
+    Ack, Chunk, Finish, FromClient, FromProvider, NeedPayment, Refusal, SealedFrame, ToProvider, Work,
 };
 use crate::work::order::{JobId, OrderId, Task};
 use crate::work::receipt::Receipt;
 use crate::work::stream::{CheckedChunk, Stream};
 
 use super::memory::Memory;
-use super::order::{ActiveOrder, Phase, Progress};
 use super::payments::{Needs, Payments};
+use super::progress::Progress;
 use super::shared::Shared;
 
 /// A job that a provider serves.
@@ -194,19 +193,7 @@ pub(super) struct AttemptMut<'a> {
     pub(super) outbox: &'a mut Outbox,
 }
 
-impl<'a> AttemptMut<'a> {
-    /// Returns the attempt that an order waits for, if it waits for one.
-    pub(super) fn of(
-        now: Time,
-        id: OrderId,
-        active: &'a mut ActiveOrder,
-        shared: &'a mut Shared,
-    ) -> Option<Self> {
-        let ActiveOrder { progress, phase: Phase::Attempt(attempt) } = active else { return None };
-        let Shared { payments, memory, identity, outbox, .. } = shared;
-        Some(Self { now, id, progress, attempt, payments, memory, identity, outbox })
-    }
-
+impl AttemptMut<'_> {
     /// Accepts a frame of the attempt's session.
     pub(super) fn on_frame(&mut self, frame: &SealedFrame) -> Next {
         // A frame that does not open may be a copy: it changes nothing.
@@ -386,26 +373,5 @@ impl<'a> AttemptMut<'a> {
 
     fn peer_fault(&mut self, fault: PeerFault) {
         self.outbox.peer_fault(self.attempt.provider(), fault);
-    }
-}
-
-impl Progress {
-    /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.
-    fn deliver(&mut self, content: Content, rows_before: u32) -> Content {
-        match content {
-            Content::Tokens { ids, text } => {
-                self.delivered.extend(&ids);
-                Content::Tokens { ids, text }
-            }
-            Content::Vectors { first, dims, bytes } => {
-                let first = first.saturating_add(rows_before);
-                let row = (dims as usize).saturating_mul(4);
-                let rows =
-                    bytes.len().checked_div(row).and_then(|rows| u32::try_from(rows).ok()).unwrap_or(0);
-                self.rows = first.saturating_add(rows);
-                Content::Vectors { first, dims, bytes }
-            }
-            Content::End { finish } => Content::End { finish },
-        }
     }
 }

@@ -3,10 +3,11 @@
 use crate::channel::fault::PaymentFault;
 use crate::ident::{NodeId, Prefix};
 use crate::io::{Failure, OrderNews, Output, PeerFault};
-use crate::market::auction::{Auction, BidReport, Fate};
+use crate::market::auction::{Auction, BidReport};
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::{Call, CallId};
 use crate::market::invite::Share;
+use crate::market::score::Fate;
 use crate::market::score::Place;
 use crate::session::unseal;
 use crate::time::{Span, Time};
@@ -15,7 +16,7 @@ use crate::wire::message::{Gossip, SealedBid, ToProvider};
 use crate::wire::signed::{Signed, Verified};
 use crate::work::order::{Order, OrderId};
 
-use super::order::Progress;
+use super::progress::Progress;
 use super::shared::Shared;
 use super::verdict::{longest_challenge, standing};
 

@@ -10,7 +10,8 @@ use super::Client;
 use super::attempt::{Attempt, Next};
 use super::award::PendingAward;
 use super::lingering::Lingering;
-use super::order::{ActiveOrder, Phase, Progress, Step};
+use super::order::{ActiveOrder, Phase, Step};
+use super::progress::Progress;
 use super::shared::Shared;
 use super::verdict::Conduct;
 

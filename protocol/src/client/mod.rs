@@ -90,6 +90,7 @@ mod memory;
 mod order;
 mod orders;
 mod payments;
+mod progress;
 mod shared;
 mod verdict;
 
@@ -119,9 +120,10 @@ use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
 use attempt::{AttemptMut, Next};
 use lingering::Lingering;
 use memory::Memory;
-use order::{ActiveOrder, Phase, Progress};
+use order::{ActiveOrder, Phase};
 use orders::Orders;
 use payments::Payments;
+use progress::Progress;
 use shared::Shared;
 
 pub use config::{ChannelPolicy, ClientConfig};

@@ -1,20 +1,18 @@
 //! One order under way: how far it has come, and what it does next.
 
-use std::collections::VecDeque;
-
-use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::ident::NodeId;
-use crate::io::{Bill, Failure};
+use crate::io::Failure;
 use crate::limits;
 use crate::market::auction::{Auction, Candidate};
 use crate::outbox::Outbox;
 use crate::time::Time;
 use crate::wire::message::{Finish, ToProvider};
-use crate::work::order::{JobId, Order, Task};
+use crate::work::order::{JobId, OrderId, Task};
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, AttemptMut};
 use super::award::PendingAward;
+use super::progress::Progress;
 use super::shared::Shared;
 
 /// An order under way.
@@ -33,30 +31,6 @@ pub(super) enum Phase {
     Award(Box<PendingAward>),
     /// The answer to the task.
     Attempt(Box<Attempt>),
-}
-
-/// What was ordered, and what has come of it in all attempts together.
-#[derive(Debug)]
-pub(super) struct Progress {
-    pub(super) order: Order,
-    pub(super) started: Time,
-    pub(super) deadline: Time,
-    /// Runners-up of the last auction, the best first.
-    pub(super) candidates: VecDeque<Candidate>,
-    /// Providers that failed this order: they are not asked again.
-    pub(super) failed: Vec<NodeId>,
-    /// Awards so far.
-    pub(super) attempts: u32,
-    /// Calls to which no bid came at all, or none of a provider that is not left alone.
-    pub(super) unanswered: u32,
-    /// Whether the last call invited everybody.
-    pub(super) invited_all: bool,
-    /// Output tokens that the user has already.
-    pub(super) delivered: Vec<u32>,
-    /// Vectors that the user has already.
-    pub(super) rows: u32,
-    pub(super) bill: Bill,
-    pub(super) last_failure: Option<Failure>,
 }
 
 /// What an order that waits for nothing does next.
@@ -108,6 +82,20 @@ impl ActiveOrder {
     }
 }
 
+impl<'a> AttemptMut<'a> {
+    /// Returns the attempt that an order waits for, if it waits for one.
+    pub(super) fn of(
+        now: Time,
+        id: OrderId,
+        active: &'a mut ActiveOrder,
+        shared: &'a mut Shared,
+    ) -> Option<Self> {
+        let ActiveOrder { progress, phase: Phase::Attempt(attempt) } = active else { return None };
+        let Shared { payments, memory, identity, outbox, .. } = shared;
+        Some(Self { now, id, progress, attempt, payments, memory, identity, outbox })
+    }
+}
+
 impl Phase {
     /// Returns the attempt, if there is one.
     pub(super) fn into_attempt(self) -> Option<Box<Attempt>> {
@@ -119,35 +107,6 @@ impl Phase {
 }
 
 impl Progress {
-    pub(super) fn new(now: Time, order: Order) -> Self {
-        let deadline = now + order.deadline;
-        Self {
-            order,
-            started: now,
-            deadline,
-            candidates: VecDeque::new(),
-            failed: Vec::new(),
-            attempts: 0,
-            unanswered: 0,
-            invited_all: false,
-            delivered: Vec::new(),
-            rows: 0,
-            bill: Bill::default(),
-            last_failure: None,
-        }
-    }
-
-    /// Returns what may still be spent.
-    pub(super) fn budget(&self) -> Nano {
-        self.order.max_cost.saturating_minus(self.bill.cost)
-    }
-
-    /// Returns the task that is left to do: after a failover the next provider goes on where the last one
-    /// stopped. (`WR-13`)
-    pub(super) fn task_left(&self) -> Task {
-        self.order.task.rest_after(&self.delivered, self.rows)
-    }
-
     /// Takes the next step: an award on a lease or to the next candidate, or else a call for bids.
     pub(super) fn step(&mut self, now: Time, shared: &mut Shared) -> Step {
         if now >= self.deadline {

@@ -6,7 +6,8 @@ use crate::table::Table;
 use crate::work::order::{JobId, OrderId};
 
 use super::award::PendingAward;
-use super::order::{ActiveOrder, Phase, Progress};
+use super::order::{ActiveOrder, Phase};
+use super::progress::Progress;
 
 /// One table and what finds an entry in it. An order's phase names its call or its job, so that the indices follow the
 /// table: an order changes its phase by being taken out and put back.

@@ -5,7 +5,7 @@ use crate::ident::{NodeId, Prefix};
 use crate::limits;
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::CallId;
-use crate::market::score::{self, Place, Score, Standing, step_weight};
+use crate::market::score::{self, Fate, Place, Score, Standing, step_weight};
 use crate::time::Time;
 use crate::work::order::{Order, Tier};
 use crate::work::price::PriceSheet;
@@ -68,32 +68,6 @@ pub struct Candidate {
     pub price: PriceSheet,
     /// Where the bid came from.
     pub prefix: Prefix,
-}
-
-/// What became of one bid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It won; paid as much as the runner-up's score allows.
-    Won {
-        /// The runner-up's score, if there was one.
-        runner_up: Option<Score>,
-    },
-    /// Another bid scored lower.
-    Outscored {
-        /// By how many nano.
-        by: u64,
-    },
-    /// It can cost more than the order allows.
-    OverBudget,
-    /// It offers less protection than asked for.
-    WeakerTier,
-    /// Its provider failed this order before, or is being left alone after others. (`MK-31`)
-    FailedBefore,
-    /// It wants more time to answer a close than a client gives one that has not served it twice. (`CH-31`)
-    LongChallenge {
-        /// How long it wants, in seconds.
-        asks_s: u32,
-    },
 }
 
 /// One line of the account of an auction.

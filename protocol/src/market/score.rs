@@ -2,7 +2,6 @@
 
 use crate::amount::Nano;
 use crate::limits;
-use crate::market::auction::Fate;
 use crate::market::bid::Bid;
 use crate::work::order::{Order, TaskKind};
 use crate::work::price::PriceSheet;
@@ -10,6 +9,32 @@ use crate::work::price::PriceSheet;
 /// What a bid costs in nano: the most it can be billed, and what waiting, locking and trusting are worth to the buyer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score(pub u64);
+
+/// What became of one bid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It won; paid as much as the runner-up's score allows.
+    Won {
+        /// The runner-up's score, if there was one.
+        runner_up: Option<Score>,
+    },
+    /// Another bid scored lower.
+    Outscored {
+        /// By how many nano.
+        by: u64,
+    },
+    /// It can cost more than the order allows.
+    OverBudget,
+    /// It offers less protection than asked for.
+    WeakerTier,
+    /// Its provider failed this order before, or is being left alone after others. (`MK-31`)
+    FailedBefore,
+    /// It wants more time to answer a close than a client gives one that has not served it twice. (`CH-31`)
+    LongChallenge {
+        /// How long it wants, in seconds.
+        asks_s: u32,
+    },
+}
 
 /// In which turn a bidder is asked; within a turn the score decides. (`MK-32`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

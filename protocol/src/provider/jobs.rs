@@ -1,13 +1,12 @@
 //! The provider's jobs: one table, and what each end of a job frees for the others.
 
-use std::collections::BTreeSet;
-
 use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Origin};
 use crate::table::Table;
 use crate::time::Time;
 use crate::work::order::{JobId, ModelId};
 
+use super::freed::Freed;
 use super::job::{Job, Phase, ServedJob};
 
 /// Every job, from its award until nothing of it is expected any more.
@@ -15,15 +14,6 @@ use super::job::{Job, Phase, ServedJob};
 pub(super) struct Jobs {
     table: Table<JobId, Box<Job>>,
     pub(super) freed: Freed,
-}
-
-/// What the input at hand has freed: at its end others resume.
-#[derive(Debug, Default)]
-pub(super) struct Freed {
-    /// Channels on which a job needs less of the window, or none any more.
-    pub(super) channels: BTreeSet<ChannelId>,
-    /// Whether a slot has become free.
-    pub(super) slot: bool,
 }
 
 impl Jobs {

@@ -23,6 +23,7 @@ mod bidder;
 mod config;
 mod credit;
 mod earnings;
+mod freed;
 mod job;
 mod jobs;
 mod pace;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{OrderNews, PeerFault};
-use bombyx_protocol::market::auction::Fate;
+use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::time::{Span, Time};
 use serde::Serialize;
 

@@ -6,7 +6,7 @@ use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerFault;
 use crate::channel::pay::Payer;
-use crate::client::ClientConfig;
+use crate::client::config::ClientConfig;
 use crate::ident::NodeId;
 use crate::limits;
 use crate::market::bid::Bid;
@@ -15,37 +15,7 @@ use crate::time::Time;
 
 use super::Payments;
 use super::channel::Channel;
-
-/// What is known of the provider of a job that is about to begin.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::client) struct Acquaintance {
-    /// Good jobs since it last failed. (`CH-31`)
-    pub(in crate::client) level: u8,
-    /// What may still be locked with it.
-    pub(in crate::client) room: Nano,
-}
-
-/// What a job that is about to begin needs of a channel.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::client) struct Needs {
-    /// The most that it can cost.
-    pub(in crate::client) cost_max: Nano,
-    /// A random number, which picks the salt of a new channel.
-    pub(in crate::client) draw: u64,
-    /// What is known of its provider.
-    pub(in crate::client) acquaintance: Acquaintance,
-}
-
-impl Acquaintance {
-    /// Returns the deposit for a job of this ceiling: two ceilings for a stranger, twice as many after
-    /// each good job, up to what the user gives a channel, and never less than the job can cost.
-    fn deposit(self, config: &ClientConfig, cost_max: Nano) -> Nano {
-        let ceilings = 1u64.checked_shl(u32::from(self.level)).unwrap_or(u64::MAX);
-        let grown = cost_max.0.saturating_mul(limits::STRANGER_CEILINGS.saturating_mul(ceilings));
-        let usual = config.deposit.min(config.policy.deposit_max);
-        usual.min(Nano(grown)).min(self.room).max(cost_max)
-    }
-}
+use super::needs::{Acquaintance, Needs};
 
 impl Payments {
     /// Returns a channel to this bidder with the job's ceiling set aside: the one there is, with a

@@ -7,6 +7,7 @@
 mod channel;
 mod closing;
 mod deposit;
+mod needs;
 mod news;
 mod opening;
 
@@ -34,7 +35,7 @@ use crate::wire::message::Payment;
 use super::config::ClientConfig;
 use channel::Channel;
 
-pub(super) use deposit::{Acquaintance, Needs};
+pub(super) use needs::{Acquaintance, Needs};
 
 /// Every channel that this client pays on, by account.
 #[derive(Debug)]

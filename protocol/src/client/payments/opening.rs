@@ -6,7 +6,7 @@ use crate::channel::id::ChannelId;
 use crate::channel::pay::Payer;
 use crate::channel::salt::salt;
 use crate::channel::terms::ChannelTerms;
-use crate::client::ClientConfig;
+use crate::client::config::ClientConfig;
 use crate::limits;
 use crate::market::bid::Payee;
 use crate::outbox::Outbox;

@@ -13,7 +13,7 @@ use crate::outbox::Outbox;
 use crate::time::{Span, Time};
 use crate::wire::message::Payment;
 
-use super::CloseKey;
+use super::close_key::CloseKey;
 
 /// A channel and everything about it that is no part of its record.
 #[derive(Debug)]

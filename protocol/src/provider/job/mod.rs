@@ -1,25 +1,27 @@
 //! One job: an award, then a task that is served, then a bill that may still be paid.
 
+mod next;
+mod sealed;
 mod served;
 
 use crate::amount::Nano;
 use crate::channel::earn::{Accepted, VoucherFault};
 use crate::channel::id::ChannelId;
-use crate::ident::{Identity, NodeId, Origin};
+use crate::ident::{Identity, Origin};
 use crate::io::{EngineReport, Event, Output, PeerFault, Served};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::session::Secure;
 use crate::time::Time;
-use crate::wire::codec;
-use crate::wire::message::{Ack, Award, FromProvider, Refusal, Refuse, SealedFrame, ToClient};
+use crate::wire::message::{Ack, Award, Refusal, Refuse, ToClient};
 use crate::work::order::{JobId, ModelId};
 
 use super::credit::Credit;
 use super::earnings::Earnings;
-use super::jobs::Freed;
+use super::freed::Freed;
 use super::standing::Standing;
 
+pub(super) use next::Next;
 use served::ServedMut;
 pub(super) use served::{Means, ServedJob};
 
@@ -62,23 +64,6 @@ pub(super) struct Promised {
     late_at: Option<Time>,
     /// Until when it is waited for.
     until: Time,
-}
-
-/// What the provider, which alone knows the other jobs, does after a step of one.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Next {
-    /// Nothing.
-    Stay,
-    /// Lets the job run as far as it may.
-    Resume,
-    /// The same for every job on this channel: its money has changed.
-    ResumeChannel(ChannelId),
-    /// Says why the job waited for nothing, and ends it.
-    GiveUp,
-    /// Ends it, well (`None`) or with a reason that the client is told.
-    End(Option<Refusal>),
-    /// Forgets it.
-    Forget,
 }
 
 impl Job {
@@ -268,21 +253,5 @@ impl JobMut<'_> {
             refused: why,
             countersigned: served.countersigned,
         })));
-    }
-}
-
-/// Seals what a provider says for the client of a job, and sends it.
-fn send_sealed(
-    out: &mut Outbox,
-    secure: &mut Secure,
-    client: NodeId,
-    id: JobId,
-    said: &FromProvider,
-    last: bool,
-) {
-    // Out of nonces: the job ends by its client's silence.
-    if let Ok(frame) = secure.seal(&codec::encode(said), last) {
-        let frame = SealedFrame { job: id, nonce: frame.nonce, bytes: frame.bytes };
-        out.send_client(client, ToClient::Sealed(frame));
     }
 }

@@ -16,9 +16,10 @@ use crate::work::receipt::Receipt;
 
 use super::super::credit::Credit;
 use super::super::earnings::Channel;
-use super::super::jobs::Freed;
+use super::super::freed::Freed;
 use super::super::standing::Standing;
-use super::{Next, send_sealed};
+use super::next::Next;
+use super::sealed::send_sealed;
 
 /// A task that is being served, and the stream of its answer.
 #[derive(Debug)]

@@ -1,0 +1,85 @@
+//! How far an order has come, in all its attempts together.
+
+use std::collections::VecDeque;
+
+use crate::amount::Nano;
+use crate::ident::NodeId;
+use crate::io::{Bill, Failure};
+use crate::market::auction::Candidate;
+use crate::time::Time;
+use crate::wire::message::Content;
+use crate::work::order::{Order, Task};
+
+/// What was ordered, and what has come of it in all attempts together.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) order: Order,
+    pub(super) started: Time,
+    pub(super) deadline: Time,
+    /// Runners-up of the last auction, the best first.
+    pub(super) candidates: VecDeque<Candidate>,
+    /// Providers that failed this order: they are not asked again.
+    pub(super) failed: Vec<NodeId>,
+    /// Awards so far.
+    pub(super) attempts: u32,
+    /// Calls to which no bid came at all, or none of a provider that is not left alone.
+    pub(super) unanswered: u32,
+    /// Whether the last call invited everybody.
+    pub(super) invited_all: bool,
+    /// Output tokens that the user has already.
+    pub(super) delivered: Vec<u32>,
+    /// Vectors that the user has already.
+    pub(super) rows: u32,
+    pub(super) bill: Bill,
+    pub(super) last_failure: Option<Failure>,
+}
+
+impl Progress {
+    pub(super) fn new(now: Time, order: Order) -> Self {
+        let deadline = now + order.deadline;
+        Self {
+            order,
+            started: now,
+            deadline,
+            candidates: VecDeque::new(),
+            failed: Vec::new(),
+            attempts: 0,
+            unanswered: 0,
+            invited_all: false,
+            delivered: Vec::new(),
+            rows: 0,
+            bill: Bill::default(),
+            last_failure: None,
+        }
+    }
+
+    /// Returns what may still be spent.
+    pub(super) fn budget(&self) -> Nano {
+        self.order.max_cost.saturating_minus(self.bill.cost)
+    }
+
+    /// Returns the task that is left to do: after a failover the next provider goes on where the last one
+    /// stopped. (`WR-13`)
+    pub(super) fn task_left(&self) -> Task {
+        self.order.task.rest_after(&self.delivered, self.rows)
+    }
+
+    /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.
+    pub(super) fn deliver(&mut self, content: Content, rows_before: u32) -> Content {
+        match content {
+            Content::Tokens { ids, text } => {
+                self.delivered.extend(&ids);
+                Content::Tokens { ids, text }
+            }
+            Content::Vectors { first, dims, bytes } => {
+                let first = first.saturating_add(rows_before);
+                let row = (dims as usize).saturating_mul(4);
+                let rows =
+                    bytes.len().checked_div(row).and_then(|rows| u32::try_from(rows).ok()).unwrap_or(0);
+                self.rows = first.saturating_add(rows);
+                Content::Vectors { first, dims, bytes }
+            }
+            Content::End { finish } => Content::End { finish },
+        }
+    }
+}

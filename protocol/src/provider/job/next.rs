@@ -1,0 +1,21 @@
+//! What the provider does after a step of a job.
+
+use crate::channel::id::ChannelId;
+use crate::wire::message::Refusal;
+
+/// What the provider, which alone knows the other jobs, does after a step of one.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::provider) enum Next {
+    /// Nothing.
+    Stay,
+    /// Lets the job run as far as it may.
+    Resume,
+    /// The same for every job on this channel: its money has changed.
+    ResumeChannel(ChannelId),
+    /// Says why the job waited for nothing, and ends it.
+    GiveUp,
+    /// Ends it, well (`None`) or with a reason that the client is told.
+    End(Option<Refusal>),
+    /// Forgets it.
+    Forget,
+}
