@@ -403,9 +403,8 @@ fn watched(watcher: &mut Watcher, at_s: u64, input: Input) -> (Vec<Nano>, Time) 
 fn a_watcher_acts_in_the_second_half_and_brings_a_claim_that_failed_again_after_a_wait() {
     let account = terms().id();
     let watch = |cumulative| {
-        let Payment { epoch, cumulative, signature } = payment(7, cumulative);
-        let voucher = Voucher { account, epoch, cumulative };
-        Input::Command(Command::Watch(WatchedVoucher { voucher, signature, challenge_s: 600 }))
+        let voucher = payment(7, cumulative).on(account);
+        Input::Command(Command::Watch(WatchedVoucher { voucher, challenge_s: 600 }))
     };
     let closing = ChannelState { closing: Some(Span::from_s(600)), ..open(7, 1_000) };
     let seen = |state| Input::Ledger(LedgerEvent::Channel { account, state });

@@ -367,9 +367,7 @@ fn a_close_order_is_signed_for_the_newest_voucher_whatever_is_shown_as_settled()
         let shown = ChannelState { settled: Nano(lie), ..closing(600) };
         let said = calls(&mut provider, 1, shows(Some(shown)), &mut disk);
         let close = said.iter().find_map(|call| match call {
-            LedgerCall::Close { voucher, order, .. } => {
-                Some((voucher.unwrap().0.cumulative, order.cumulative))
-            }
+            LedgerCall::Close { voucher, order, .. } => Some((voucher.unwrap().cumulative, order.cumulative)),
             _ => None,
         });
         assert_eq!(close, Some((Nano(400), Nano(400))), "{lie}");
@@ -447,7 +445,7 @@ fn a_channel_that_the_ledger_denies_is_kept_by_its_provider_and_closed_when_it_i
         assert_eq!(calls(&mut provider, look, Input::Tick, &mut disk), again);
         let said = calls(&mut provider, look + 1, shows(Some(closing(100))), &mut disk);
         assert!(
-            matches!(said[..], [LedgerCall::Close { voucher: Some((voucher, _)), .. }] if voucher.cumulative == Nano(400)),
+            matches!(said[..], [LedgerCall::Close { voucher: Some(voucher), .. }] if voucher.cumulative == Nano(400)),
             "{said:?}"
         );
     }
@@ -489,9 +487,8 @@ fn a_channel_that_the_ledger_denies_is_kept_by_its_client_and_its_rest_comes_bac
 }
 
 fn watch(epoch: u64, cumulative: u64) -> Input {
-    let Payment { epoch, cumulative, signature } = payment(epoch, cumulative);
-    let voucher = Voucher { account: account(), epoch, cumulative };
-    Input::Command(Command::Watch(WatchedVoucher { voucher, signature, challenge_s: CHALLENGE_S }))
+    let voucher = payment(epoch, cumulative).on(account());
+    Input::Command(Command::Watch(WatchedVoucher { voucher, challenge_s: CHALLENGE_S }))
 }
 
 fn claims(said: &[LedgerCall]) -> Vec<(u64, u64)> {

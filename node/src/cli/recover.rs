@@ -287,7 +287,7 @@ impl Closer<'_> {
             ClosingStep::ClaimForProvider => {
                 payer.brought(self.now());
                 match payer.voucher() {
-                    Some(voucher) => self.ledger.claim(&voucher, voucher.sign(self.key)).await,
+                    Some(voucher) => self.ledger.claim(&voucher.signed(self.key)).await,
                     None => Ok(()),
                 }
             }

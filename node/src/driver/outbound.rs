@@ -38,7 +38,7 @@ impl Driver {
                 self.store.write(role, id, *record).await;
             }
             Output::Watch(watched) => {
-                let Voucher { account, cumulative, .. } = watched.voucher;
+                let Voucher { account, cumulative, .. } = *watched.voucher;
                 self.ledger_service
                     .voucher(account, cumulative)
                     .await

@@ -2,7 +2,7 @@
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
+use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, SignedVoucher};
 use bombyx_protocol::ident::Signature;
 
 use super::contract::{ChannelMessage, ChannelState, Refusal};
@@ -111,11 +111,11 @@ impl Ledger {
     ///
     /// # Errors
     /// Any [`LedgerError`]; `Refused` names what is wrong with the voucher.
-    pub async fn claim(&self, voucher: &Voucher, signature: Signature) -> Result<(), LedgerError> {
+    pub async fn claim(&self, voucher: &SignedVoucher) -> Result<(), LedgerError> {
         const OPERATION: &str = "claim a voucher";
         let account = voucher.account.address();
         let (raw, before) = self.open_channel(account).await?;
-        let message = ChannelMessage::Claim { cumulative: voucher.cumulative, voucher: signature };
+        let message = ChannelMessage::Claim { cumulative: voucher.cumulative, voucher: voucher.signature };
         let prices = self.prices().await;
         let small = voucher.cumulative.saturating_minus(before.settled) < prices.claim_min();
         let sent = if small && voucher.cumulative > before.settled && self.wallet.is_some() {

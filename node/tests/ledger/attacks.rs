@@ -6,7 +6,7 @@ use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::ChannelTerms;
-use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::channel::voucher::{SignedVoucher, Voucher};
 
 use crate::setup::{CHALLENGE_S, World, coins, milli};
 
@@ -93,7 +93,7 @@ async fn a_client_whose_provider_is_dead_pays_what_it_promised_and_gets_the_rest
     world.client.request_close(channel.account).await.unwrap();
     // An honest client brings the provider's voucher for it; the provider's machine is gone, its address is not.
     let (voucher, signature) = world.voucher(channel, milli(400));
-    world.client.claim(&voucher, signature).await.unwrap();
+    world.client.claim(&SignedVoucher { voucher, signature }).await.unwrap();
     world.devnet.advance(CHALLENGE_S);
     world.client.finalize(channel.account).await.unwrap();
     assert!(world.balance(&world.provider).await > milli(399));

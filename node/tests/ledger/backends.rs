@@ -10,7 +10,7 @@ use bombyx_node::ledger::{Ledger, LedgerError};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
+use bombyx_protocol::channel::voucher::{CloseOrder, SignedVoucher, Voucher};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tycho_types::boc::Boc;
@@ -55,10 +55,16 @@ pub(crate) async fn live(server: &Server, client: Ledger, provider: Ledger) {
         |cumulative| Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative };
     let sign = |voucher: Voucher| voucher.sign(&key(1));
     let paid = voucher(milli(300));
-    provider.claim(&paid, sign(paid)).await.unwrap();
-    assert_eq!(reason(provider.claim(&paid, sign(paid)).await), Refusal::Stale);
+    provider.claim(&SignedVoucher { voucher: paid, signature: sign(paid) }).await.unwrap();
+    assert_eq!(
+        reason(provider.claim(&SignedVoucher { voucher: paid, signature: sign(paid) }).await),
+        Refusal::Stale
+    );
     let much = voucher(coins(2));
-    assert_eq!(reason(provider.claim(&much, sign(much)).await), Refusal::OverDeposit);
+    assert_eq!(
+        reason(provider.claim(&SignedVoucher { voucher: much, signature: sign(much) }).await),
+        Refusal::OverDeposit
+    );
     assert_eq!(reason(client.finalize(channel.account).await), Refusal::TooEarly);
     client.request_close(channel.account).await.unwrap();
 

@@ -4,6 +4,7 @@ use bombyx_node::ledger::chain::{Chain as _, Transaction};
 use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::channel::voucher::SignedVoucher;
 
 use crate::setup::{CHALLENGE_S, TODAY, World, coins, milli, reason};
 
@@ -138,7 +139,7 @@ async fn anyone_can_bring_a_voucher_and_the_provider_is_paid() {
     let collateral = world.state(channel).await.unwrap().balance;
     let (voucher, signature) = world.voucher(channel, milli(1));
     // Too small for an external message: the stranger's wallet carries it.
-    world.stranger.claim(&voucher, signature).await.unwrap();
+    world.stranger.claim(&SignedVoucher { voucher, signature }).await.unwrap();
     let after = world.state(channel).await.unwrap();
     assert_eq!(after.settled, milli(1));
     assert_eq!(after.balance, collateral.minus(milli(1)).unwrap(), "nobody else paid");
@@ -159,7 +160,10 @@ async fn a_second_life_of_the_same_terms_makes_old_signatures_void() {
     assert!(second.epoch > first.epoch);
 
     let old = world.voucher(first, milli(900));
-    assert_eq!(reason(world.provider.claim(&old.0, old.1).await), Refusal::Signature);
+    assert_eq!(
+        reason(world.provider.claim(&SignedVoucher { voucher: old.0, signature: old.1 }).await),
+        Refusal::Signature
+    );
     let (order, signature) = world.order(first, milli(400));
     let message = ChannelMessage::ProviderClose {
         cumulative: order.cumulative,

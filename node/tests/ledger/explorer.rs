@@ -38,7 +38,7 @@ async fn the_pages_tell_the_life_of_a_channel() {
         epoch: channel.epoch,
         cumulative: milli(250),
     };
-    provider.claim(&voucher, voucher.sign(&key(1))).await.unwrap();
+    provider.claim(&voucher.signed(&key(1))).await.unwrap();
     client.request_close(channel.account).await.unwrap();
     let (_, front) = page(&server, "/").await;
     for word in ["top up", "claim", "request close", "payout", "closing", "wallet", "payment channel", "0.25"]

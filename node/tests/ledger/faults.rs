@@ -11,7 +11,7 @@ use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
+use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, SignedVoucher, Voucher};
 use futures::stream::{self, StreamExt as _};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -118,7 +118,9 @@ impl World {
         match step {
             Step::Open => self.client.open(&self.terms(), amount).await.map(drop),
             Step::TopUp => self.client.top_up(account, amount).await,
-            Step::Claim | Step::ClaimByWallet => self.provider.claim(&voucher, signature).await,
+            Step::Claim | Step::ClaimByWallet => {
+                self.provider.claim(&SignedVoucher { voucher, signature }).await
+            }
             Step::RequestClose => {
                 let request = CloseRequest { account: ChannelId(account.hash), epoch };
                 self.client.request_close_signed(&request, request.sign(&key(1))).await.map(drop)

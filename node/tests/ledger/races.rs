@@ -5,6 +5,7 @@ use bombyx_node::ledger::contract::ChannelMessage;
 use bombyx_node::ledger::wallet::Wallet;
 use bombyx_node::ledger::{LedgerError, OpenedChannel};
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::voucher::SignedVoucher;
 use tycho_types::boc::Boc;
 
 use crate::server::Server;
@@ -192,6 +193,6 @@ async fn the_nodes_own_operations_work_when_everything_takes_blocks() {
 async fn an_operation_that_no_block_takes_ends_at_its_deadline() {
     let (world, channel) = in_blocks().await;
     let (voucher, signature) = world.voucher(channel, milli(300));
-    let error = world.provider.claim(&voucher, signature).await.unwrap_err();
+    let error = world.provider.claim(&SignedVoucher { voucher, signature }).await.unwrap_err();
     assert!(matches!(error, LedgerError::Deadline { .. }), "{error}");
 }

@@ -12,7 +12,7 @@ use bombyx_node::ledger::{Ledger, LedgerError, OpenedChannel};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
+use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, SignedVoucher, Voucher};
 use bombyx_protocol::ident::Signature;
 use ed25519_dalek::SigningKey;
 use tycho_types::boc::Boc;
@@ -129,7 +129,7 @@ impl World {
 
     pub(crate) async fn claim(&self, channel: OpenedChannel, cumulative: Nano) -> Result<(), LedgerError> {
         let (voucher, signature) = self.voucher(channel, cumulative);
-        self.provider.claim(&voucher, signature).await
+        self.provider.claim(&SignedVoucher { voucher, signature }).await
     }
 
     /// The provider's last claim, refund and end.

@@ -3,7 +3,7 @@
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::channel::terms::AgreedTerms;
-use crate::channel::voucher::{CloseOrder, CloseRequest, Voucher};
+use crate::channel::voucher::{CloseOrder, CloseRequest, SignedVoucher};
 use crate::ident::Signature;
 use crate::time::Span;
 
@@ -38,14 +38,12 @@ pub enum LedgerCall {
     /// Settle a voucher; pays the provider whoever brings it.
     Claim {
         /// The voucher.
-        voucher: Voucher,
-        /// The client's signature.
-        signature: Signature,
+        voucher: SignedVoucher,
     },
     /// The provider's close: settle the voucher, refund the rest at once, delete the account.
     Close {
-        /// The newest voucher and the client's signature, if there is one.
-        voucher: Option<(Voucher, Signature)>,
+        /// The newest voucher, if there is one.
+        voucher: Option<SignedVoucher>,
         /// What the provider says.
         order: CloseOrder,
         /// The provider's signature.

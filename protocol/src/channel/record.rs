@@ -3,7 +3,6 @@
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::channel::terms::AgreedTerms;
-use crate::channel::voucher::Voucher;
 use crate::channel::watch::WatchedVoucher;
 use crate::ident::{NodeId, Prefix};
 use crate::wire::message::Payment;
@@ -102,9 +101,8 @@ impl Earning {
     /// Returns the newest voucher that counts, as a watcher needs it. (`CH-10`)
     #[must_use]
     pub fn watched_voucher(&self) -> Option<WatchedVoucher> {
-        let Payment { epoch, cumulative, signature } = self.payment?;
-        let voucher = Voucher { account: self.terms.id(), epoch, cumulative };
-        Some(WatchedVoucher { voucher, signature, challenge_s: self.terms.challenge_s })
+        let voucher = self.payment?.on(self.terms.id());
+        Some(WatchedVoucher { voucher, challenge_s: self.terms.challenge_s })
     }
 }
 

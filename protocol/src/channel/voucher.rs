@@ -48,11 +48,35 @@ pub struct CloseRequest {
     pub epoch: u64,
 }
 
+/// A voucher with the client's signature: what lies on disk, is watched, and is brought to the ledger. On the wire it is a
+/// [`Payment`](crate::wire::message::Payment), whose account the receiver knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedVoucher {
+    /// What is signed.
+    pub voucher: Voucher,
+    /// By the client's voucher key.
+    pub signature: Signature,
+}
+
+impl core::ops::Deref for SignedVoucher {
+    type Target = Voucher;
+
+    fn deref(&self) -> &Voucher {
+        &self.voucher
+    }
+}
+
 impl Voucher {
     /// Returns what is signed.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         signed_hash(TAG_VOUCHER, self.account, self.epoch, self.cumulative)
+    }
+
+    /// Puts the signature of the client's voucher key beside it.
+    #[must_use]
+    pub fn signed(self, client_key: &SigningKey) -> SignedVoucher {
+        SignedVoucher { voucher: self, signature: self.sign(client_key) }
     }
 
     /// Signs with the client's voucher key.

@@ -3,8 +3,7 @@
 use crate::amount::Nano;
 use crate::channel::ledger::{ChannelState, LedgerCall};
 use crate::channel::looks::Looks;
-use crate::channel::voucher::Voucher;
-use crate::ident::Signature;
+use crate::channel::voucher::{SignedVoucher, Voucher};
 use crate::limits;
 use crate::time::{Span, Time};
 
@@ -13,9 +12,7 @@ use crate::time::{Span, Time};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchedVoucher {
     /// The newest voucher.
-    pub voucher: Voucher,
-    /// The client's signature.
-    pub signature: Signature,
+    pub voucher: SignedVoucher,
     /// Seconds of the channel's challenge time.
     pub challenge_s: u32,
 }
@@ -85,7 +82,7 @@ impl Watch {
 
     /// Returns what is at stake on it.
     pub(crate) const fn stake(&self) -> Nano {
-        self.watched.voucher.cumulative
+        self.watched.voucher.voucher.cumulative
     }
 
     /// Returns the call that is due. A claim, when a close is under way and the first half of the
@@ -99,10 +96,10 @@ impl Watch {
             return looks.is_due(now).then_some(LedgerCall::Watch { account });
         }
         let due = self.vouchers().find(|watched| self.acts_at(watched).is_some_and(|at| now >= at))?;
-        let Voucher { epoch, cumulative, .. } = due.voucher;
+        let Voucher { epoch, cumulative, .. } = *due.voucher;
         self.brought.retain(|before| before.epoch != epoch);
         self.brought.push(Brought { epoch, cumulative, at: now });
-        Some(LedgerCall::Claim { voucher: due.voucher, signature: due.signature })
+        Some(LedgerCall::Claim { voucher: due.voucher })
     }
 
     pub(crate) fn wake_at(&self) -> Option<Time> {

@@ -1,7 +1,9 @@
 //! Every message between two nodes: in the clear envelope, and inside the session.
 
 use crate::amount::Nano;
+use crate::channel::id::ChannelId;
 use crate::channel::terms::ChannelTerms;
+use crate::channel::voucher::{SignedVoucher, Voucher};
 use crate::ident::{NodeId, Signature};
 use crate::market::bid::BidHash;
 use crate::market::call::{Call, CallId};
@@ -243,6 +245,15 @@ pub struct Payment {
     pub cumulative: Nano,
     /// By the client's channel key over the voucher's hash.
     pub signature: Signature,
+}
+
+impl Payment {
+    /// Returns the voucher on this channel that the payment stands for.
+    #[must_use]
+    pub const fn on(self, account: ChannelId) -> SignedVoucher {
+        let Self { epoch, cumulative, signature } = self;
+        SignedVoucher { voucher: Voucher { account, epoch, cumulative }, signature }
+    }
 }
 
 /// What a provider says inside a session.

@@ -6,8 +6,8 @@ use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::terms::ChannelTerms;
-use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::ident::{NodeId, Signature};
+use bombyx_protocol::channel::voucher::SignedVoucher;
+use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::time::{Span, Time};
 
 /// Its rules are simpler than the contract's, and so are its exit codes: there is one.
@@ -200,20 +200,20 @@ impl Chain {
             LedgerCall::Unwatch { .. } => {
                 self.watchers.entry(account).or_default().remove(&node);
             }
-            LedgerCall::Claim { voucher, signature } => {
+            LedgerCall::Claim { voucher } => {
                 self.claims += 1;
-                self.settle(&voucher, &signature)?;
+                self.settle(&voucher)?;
             }
             LedgerCall::Close { voucher, order, signature } => {
                 let channel = self.channels.get(&account).ok_or(REFUSED)?.clone();
                 order.verify(&channel.terms.provider_key, &signature).map_err(|_| REFUSED)?;
                 // A total that is settled already needs no voucher.
                 if order.cumulative.0 != channel.settled {
-                    let (voucher, signature) = voucher.ok_or(REFUSED)?;
+                    let voucher = voucher.ok_or(REFUSED)?;
                     if voucher.cumulative != order.cumulative {
                         return Err(REFUSED);
                     }
-                    self.settle(&voucher, &signature)?;
+                    self.settle(&voucher)?;
                 }
                 self.closes += 1;
                 self.refund(&account);
@@ -239,9 +239,9 @@ impl Chain {
         Ok(())
     }
 
-    fn settle(&mut self, voucher: &Voucher, signature: &Signature) -> Result<(), LedgerFault> {
+    fn settle(&mut self, voucher: &SignedVoucher) -> Result<(), LedgerFault> {
         let channel = self.channels.get_mut(&voucher.account).ok_or(REFUSED)?;
-        voucher.verify(&channel.terms.client_key, signature).map_err(|_| REFUSED)?;
+        voucher.verify(&channel.terms.client_key, &voucher.signature).map_err(|_| REFUSED)?;
         let cumulative = voucher.cumulative.0;
         let stale = cumulative <= channel.settled || cumulative > channel.deposit;
         if voucher.epoch != channel.epoch || stale {

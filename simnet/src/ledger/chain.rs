@@ -10,7 +10,7 @@ use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::terms::AgreedTerms;
-use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
+use bombyx_protocol::channel::voucher::{CloseOrder, SignedVoucher};
 use bombyx_protocol::ident::Signature;
 use bombyx_protocol::table::Table;
 use bombyx_protocol::time::{Span, Time};
@@ -188,7 +188,7 @@ impl Chain {
                 self.open(wallet, terms, deposit.0)
             }
             LedgerCall::TopUp { amount, .. } => self.top_up(account, wallet, amount.0),
-            LedgerCall::Claim { voucher, signature } => self.claim(account, wallet, voucher, signature),
+            LedgerCall::Claim { voucher } => self.claim(account, wallet, &voucher),
             LedgerCall::Close { voucher, order, signature } => self.close(account, voucher, order, signature),
             LedgerCall::RequestClose { .. } => self.request_close(now, account, wallet),
             LedgerCall::Finalize { .. } => self.finalize(now, account),
@@ -288,11 +288,10 @@ impl Chain {
         &mut self,
         account: ChannelId,
         wallet: Account,
-        voucher: Voucher,
-        by: Signature,
+        voucher: &SignedVoucher,
     ) -> Result<Counter, Refused> {
         let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
-        let delta = channel.check(&voucher, &by)?;
+        let delta = channel.check(voucher)?;
         let payee = channel.terms.provider.hash;
         if delta >= MIN_OWN_FEE_CLAIM {
             channel.pay(delta);
@@ -310,7 +309,7 @@ impl Chain {
     fn close(
         &mut self,
         account: ChannelId,
-        voucher: Option<(Voucher, Signature)>,
+        voucher: Option<SignedVoucher>,
         order: CloseOrder,
         by: Signature,
     ) -> Result<Counter, Refused> {
@@ -318,11 +317,11 @@ impl Chain {
         let due = if order.cumulative.0 == channel.settled {
             0
         } else {
-            let (voucher, signature) = voucher.ok_or(REFUSED)?;
+            let voucher = voucher.ok_or(REFUSED)?;
             if voucher.cumulative != order.cumulative {
                 return Err(REFUSED);
             }
-            channel.check(&voucher, &signature)?
+            channel.check(&voucher)?
         };
         if order.account != account || order.epoch != channel.epoch {
             return Err(REFUSED);
@@ -457,12 +456,12 @@ type Counter = fn(&mut Transactions) -> &mut u64;
 
 impl Channel {
     /// Returns what a voucher adds to what is settled.
-    fn check(&self, voucher: &Voucher, by: &Signature) -> Result<u64, Refused> {
+    fn check(&self, voucher: &SignedVoucher) -> Result<u64, Refused> {
         let fits = voucher.account == self.terms.id()
             && voucher.epoch == self.epoch
             && voucher.cumulative.0 > self.settled
             && voucher.cumulative.0 <= self.deposit;
-        if fits && voucher.verify(&self.terms.client_key, by).is_ok() {
+        if fits && voucher.verify(&self.terms.client_key, &voucher.signature).is_ok() {
             Ok(voucher.cumulative.0 - self.settled)
         } else {
             Err(REFUSED)
@@ -480,7 +479,7 @@ mod tests {
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use ed25519_dalek::SigningKey;
 
-    use bombyx_protocol::channel::voucher::CloseRequest;
+    use bombyx_protocol::channel::voucher::{CloseRequest, Voucher};
 
     use super::*;
 
@@ -521,14 +520,12 @@ mod tests {
         (chain, account, epoch)
     }
 
-    fn voucher(account: ChannelId, epoch: u64, cumulative: u64, by: u8) -> (Voucher, Signature) {
-        let voucher = Voucher { account, epoch, cumulative: Nano(cumulative) };
-        let signature = voucher.sign(&key(by));
-        (voucher, signature)
+    fn voucher(account: ChannelId, epoch: u64, cumulative: u64, by: u8) -> SignedVoucher {
+        Voucher { account, epoch, cumulative: Nano(cumulative) }.signed(&key(by))
     }
 
-    fn claim(chain: &mut Chain, (voucher, signature): (Voucher, Signature)) -> bool {
-        let said = chain.execute(Time(9), 1, PROVIDER, LedgerCall::Claim { voucher, signature });
+    fn claim(chain: &mut Chain, voucher: SignedVoucher) -> bool {
+        let said = chain.execute(Time(9), 1, PROVIDER, LedgerCall::Claim { voucher });
         assert_eq!(chain.imbalance(), 0);
         !said.iter().any(|(_, event)| matches!(event, LedgerEvent::Failed { .. }))
     }

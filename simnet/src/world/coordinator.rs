@@ -249,7 +249,7 @@ impl Coordinator {
 
     fn call(&mut self, host: u32, called: Box<Called>) -> Result<(), Broken> {
         match &*called.call {
-            LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some((voucher, _)), .. } => {
+            LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some(voucher), .. } => {
                 self.check.brings(voucher, called.is_client)?;
             }
             LedgerCall::Open { .. }

@@ -193,9 +193,9 @@ async fn execute(ledger: &Ledger, call: &LedgerCall) -> Result<(), LedgerError> 
     let done = match call {
         LedgerCall::Open { terms, deposit } => ledger.open(terms, *deposit).await.map(drop),
         LedgerCall::TopUp { account, amount } => ledger.top_up(account.address(), *amount).await,
-        LedgerCall::Claim { voucher, signature } => ledger.claim(voucher, *signature).await,
+        LedgerCall::Claim { voucher } => ledger.claim(voucher).await,
         LedgerCall::Close { voucher, order, signature } => {
-            ledger.provider_close(order, *signature, voucher.map(|(_, signature)| signature)).await
+            ledger.provider_close(order, *signature, voucher.map(|voucher| voucher.signature)).await
         }
         LedgerCall::RequestClose { request, signature } => {
             ledger.request_close_signed(request, *signature).await.map(drop)

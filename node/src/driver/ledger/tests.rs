@@ -147,7 +147,7 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
 
     // A voucher of another key: the state is told before the failure, and only its caller hears of that.
     let voucher = Voucher { account, epoch, cumulative: Nano(50_000_000) };
-    let forged = LedgerCall::Claim { voucher, signature: voucher.sign(&key(3)) };
+    let forged = LedgerCall::Claim { voucher: voucher.signed(&key(3)) };
     say(&ledger_service, Role::Provider, forged).await;
     let refused =
         LedgerEvent::Failed { account, top_up: None, fault: LedgerFault::Refused { exit_code: 105 } };
@@ -155,7 +155,7 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
 
     // What is settled, or asked for, already is no failure, and nothing new.
     let paid = Voucher { account, epoch, cumulative: Nano(20_000_000) };
-    let claim = LedgerCall::Claim { voucher: paid, signature: paid.sign(&key(1)) };
+    let claim = LedgerCall::Claim { voucher: paid.signed(&key(1)) };
     for call in [claim.clone(), claim] {
         say(&ledger_service, Role::Provider, call).await;
     }
@@ -180,11 +180,8 @@ async fn a_channel_is_told_to_whoever_watches_from_its_opening_to_its_end() {
 
     say(&ledger_service, Role::Client, LedgerCall::Unwatch { account }).await;
     let order = CloseOrder { account, epoch, cumulative: voucher.cumulative };
-    let close = LedgerCall::Close {
-        voucher: Some((voucher, voucher.sign(&key(1)))),
-        order,
-        signature: order.sign(&key(2)),
-    };
+    let close =
+        LedgerCall::Close { voucher: Some(voucher.signed(&key(1))), order, signature: order.sign(&key(2)) };
     say(&ledger_service, Role::Provider, close).await;
     assert_eq!(hear(&mut ledger_service).await, (Role::Provider, absent));
 }
@@ -245,7 +242,7 @@ async fn a_call_that_panics_is_told_as_failed_and_the_next_one_runs() {
     let mut ledger_service = LedgerService::start(Arc::new(ledger), PATIENCE);
     let voucher = Voucher { account: broken, epoch: 1, cumulative: Nano(1) };
     for key_number in [1, 2] {
-        let call = LedgerCall::Claim { voucher, signature: voucher.sign(&key(key_number)) };
+        let call = LedgerCall::Claim { voucher: voucher.signed(&key(key_number)) };
         say(&ledger_service, Role::Provider, call).await;
         let failed = LedgerEvent::Failed { account: broken, top_up: None, fault: LedgerFault::Unknown };
         assert_eq!(hear(&mut ledger_service).await, (Role::Provider, failed));
@@ -381,11 +378,8 @@ async fn a_close_is_answered_in_time_at_one_request_a_second_among_hundreds_that
     assert_eq!(role, Role::Provider);
     assert!(took < Duration::from_secs(u64::from(CHALLENGE_S) / 10), "{took:?}");
     let order = CloseOrder { account, epoch: opened.epoch, cumulative: voucher.cumulative };
-    let close = LedgerCall::Close {
-        voucher: Some((voucher, voucher.sign(&key(1)))),
-        order,
-        signature: order.sign(&key(2)),
-    };
+    let close =
+        LedgerCall::Close { voucher: Some(voucher.signed(&key(1))), order, signature: order.sign(&key(2)) };
     say(&ledger_service, Role::Provider, close).await;
     while client.channel(opened.account).await.unwrap().is_some() {
         assert!(
@@ -452,6 +446,6 @@ async fn calls_that_hang_hold_no_claim() {
     }
     assert_eq!((ledger_service.running.len(), ledger_service.ready.len()), (2, 3));
     let voucher = Voucher { account: ChannelId([9; 32]), epoch: 1, cumulative: Nano(1) };
-    ledger_service.on_call(Role::Provider, LedgerCall::Claim { voucher, signature: voucher.sign(&key(1)) });
+    ledger_service.on_call(Role::Provider, LedgerCall::Claim { voucher: voucher.signed(&key(1)) });
     assert_eq!((ledger_service.running.len(), ledger_service.ready.len()), (3, 3));
 }

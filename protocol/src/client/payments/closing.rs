@@ -138,7 +138,7 @@ impl Channel {
             ClosingStep::ClaimForProvider => {
                 let voucher = self.payer.voucher()?;
                 self.payer.brought(now);
-                Some(LedgerCall::Claim { voucher, signature: voucher.sign(key) })
+                Some(LedgerCall::Claim { voucher: voucher.signed(key) })
             }
         }
     }

@@ -5,8 +5,8 @@ use crate::channel::earn::{Accepted, Earner, VoucherFault};
 use crate::channel::ledger::{ChannelState, LedgerCall, LedgerFault};
 use crate::channel::looks::Looks;
 use crate::channel::record::Record;
-use crate::channel::voucher::{CloseOrder, Voucher};
-use crate::ident::{Origin, Signature};
+use crate::channel::voucher::{CloseOrder, SignedVoucher};
+use crate::ident::Origin;
 use crate::io::{ChannelChange, ChannelNews, Event, Output};
 use crate::limits;
 use crate::outbox::Outbox;
@@ -224,13 +224,13 @@ impl Channel {
         self.close.at = Some(now);
         self.close.times = self.close.times.saturating_add(1);
         let voucher = self.newest_voucher();
-        if let Some((voucher, signature)) = voucher
+        if let Some(voucher) = voucher
             && self.close.refused
             && self.close.times.is_multiple_of(2)
         {
-            return out.call(LedgerCall::Claim { voucher, signature });
+            return out.call(LedgerCall::Claim { voucher });
         }
-        let cumulative = voucher.map_or(Nano::ZERO, |(voucher, _)| voucher.cumulative);
+        let cumulative = voucher.map_or(Nano::ZERO, |voucher| voucher.cumulative);
         let order = CloseOrder { account: self.earner.account(), epoch, cumulative };
         let signature = order.sign(&key.signing());
         out.call(LedgerCall::Close { voucher, order, signature });
@@ -242,15 +242,13 @@ impl Channel {
         let shown = self.earner.seen().map_or(Nano::ZERO, |state| state.settled);
         let settled = self.claimed.max(shown.min(self.covered_before));
         let due = self.earner.paid().saturating_minus(settled) >= settle_at;
-        if let Some((voucher, signature)) = self.newest_voucher().filter(|_| due && !self.earner.is_ending())
-        {
+        if let Some(voucher) = self.newest_voucher().filter(|_| due && !self.earner.is_ending()) {
             self.claimed = voucher.cumulative;
-            out.call(LedgerCall::Claim { voucher, signature });
+            out.call(LedgerCall::Claim { voucher });
         }
     }
 
-    fn newest_voucher(&self) -> Option<(Voucher, Signature)> {
-        let Payment { epoch, cumulative, signature } = self.earner.newest()?;
-        Some((Voucher { account: self.earner.account(), epoch, cumulative }, signature))
+    fn newest_voucher(&self) -> Option<SignedVoucher> {
+        self.earner.newest().map(|payment| payment.on(self.earner.account()))
     }
 }

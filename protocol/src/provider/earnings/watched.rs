@@ -233,6 +233,9 @@ mod tests {
         );
         books.out.persisted(id);
         let Output::Watch(watched) = books.out.poll(|| Time(0)) else { panic!("then the watcher does") };
-        assert_eq!((watched.voucher, watched.signature, watched.challenge_s), (voucher, signature, 60));
+        assert_eq!(
+            (*watched.voucher, watched.voucher.signature, watched.challenge_s),
+            (voucher, signature, 60)
+        );
     }
 }
