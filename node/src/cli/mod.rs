@@ -32,7 +32,7 @@ use crate::error::exit::ExitKind;
 use crate::home;
 use crate::home::permissions;
 
-/// A peer-to-peer network for paid, private AI inference.
+/// A peer-to-peer network for paid AI inference.
 #[derive(Debug, Parser)]
 #[command(name = "bombyx", version, after_long_help = ExitKind::table(), disable_help_subcommand = true)]
 pub struct Cli {
