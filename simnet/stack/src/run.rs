@@ -143,7 +143,8 @@ impl Stack {
         let draws = Draws::new(scenario.seed);
         let hosts = hosts(&scenario, &draws);
         let links = Links::new(&Regions::shipped(), &scenario.network, Vec::new());
-        let peers: Vec<_> = hosts.iter().filter_map(|host| Some((peer_of(host.node)?, host.location))).collect();
+        let peers: Vec<_> =
+            hosts.iter().filter_map(|host| Some((peer_of(host.node)?, host.location))).collect();
         Fabric::install(links, draws, peers);
 
         let (into_news, news) = mpsc::channel(NEWS_MAX);
