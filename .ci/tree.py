@@ -14,7 +14,6 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REGISTRY = "registry+https://github.com/rust-lang/crates.io-index"
 
 
 def satisfied(expression, allowed):
@@ -65,6 +64,12 @@ def least_rust(metadata):
     return next(package["rust_version"] for package in metadata["packages"] if package["source"] is None)
 
 
+def default_registry(metadata):
+    """Where cargo takes a crate from when the workspace's own manifests name no registry for it."""
+    wanted = [w for package in metadata["packages"] if package["source"] is None for w in package["dependencies"]]
+    return {w["source"] for w in wanted if w.get("registry") is None and (w.get("source") or "").startswith("registry+")}
+
+
 def judge(metadatas, rules):
     """What is wrong with the trees of these workspaces, a line each."""
     faults, needed = [], set()
@@ -74,7 +79,7 @@ def judge(metadatas, rules):
     denied = {entry["crate"]: entry["reason"] for entry in bans.get("deny", [])}
     skipped = {entry["crate"] for entry in bans.get("skip", [])}
     for metadata in metadatas:
-        versions = defaultdict(set)
+        versions, known_sources = defaultdict(set), {None} | default_registry(metadata)
         for package in metadata["packages"]:
             name, version = package["name"], package["version"]
             versions[name].add(version)
@@ -89,7 +94,7 @@ def judge(metadatas, rules):
                 faults.append(f"{name} {version}: licence `{package['license']}` is not allowed")
             if name in denied:
                 faults.append(f"{name} {version} is banned: {denied[name]}")
-            if package["source"] not in (None, REGISTRY):
+            if package["source"] not in known_sources:
                 faults.append(f"{name} {version} comes from {package['source']}, which is no known registry")
             if release(package["rust_version"]) > release(least_rust(metadata)):
                 faults.append(f"{name} {version} wants Rust {package['rust_version']}, the workspace names an older one")

@@ -2,7 +2,9 @@
 
 import unittest
 
-from tree import REGISTRY, judge, satisfied
+from tree import judge, satisfied
+
+REGISTRY = "registry+https://default.example/index"
 
 RULES = {
     "licenses": {"allow": ["MIT", "Apache-2.0"], "exceptions": [{"crate": "odd", "allow": ["LGPL-3.0-or-later"]}]},
@@ -18,7 +20,12 @@ def package(name, version="1.0.0", license="MIT", source=REGISTRY, dependencies=
     return package | {"rust_version": rust}
 
 
-NEEDED = [package("own", source=None, rust="1.92"), package("odd", license="LGPL-3.0+"), package("twice"), package("twice", "2.0.0")]
+def wanted(name, source=REGISTRY, registry=None):
+    return {"name": name, "req": "^1", "source": source, "registry": registry}
+
+
+OWN = package("own", source=None, rust="1.92", dependencies=[wanted("plain")])
+NEEDED = [OWN, package("odd", license="LGPL-3.0+"), package("twice"), package("twice", "2.0.0")]
 
 
 def faults(*packages):
@@ -49,6 +56,11 @@ class Tree(unittest.TestCase):
 
     def test_sources(self):
         self.assertEqual(len(faults(package("new", source="git+ssh://somewhere"))), 1)
+        other = "registry+https://other.example/index"
+        self.assertEqual(len(faults(package("new", source=other))), 1)
+        for named in [wanted("new", other, registry="https://other.example/index"), wanted("new", "git+ssh://somewhere")]:
+            own = package("own", source=None, rust="1.92", dependencies=[named])
+            self.assertEqual(len(faults(own, package("new", source=named["source"]))), 1, named)
         anything = [{"name": "other", "req": "*"}]
         self.assertEqual(len(faults(package("own", source=None, rust="1.92", dependencies=anything))), 1)
 
