@@ -109,23 +109,32 @@ impl Nodes {
     }
 
     async fn gossip(&mut self, asked: &[Vec<u8>]) -> f64 {
-        let began = processor_time();
-        let speaking = async {
-            let mut pace = pace();
-            for bytes in asked {
-                pace.tick().await;
-                let command = NetCommand::Publish { topic: topic(&MODEL), bytes: bytes.clone() };
-                self.speaker.send(command).await.unwrap();
-            }
+        let Self { speaker, listener, .. } = self;
+        let speak = async |bytes| {
+            speaker.send(NetCommand::Publish { topic: topic(&MODEL), bytes }).await.unwrap();
         };
-        let listening = async {
-            for _ in asked {
-                hear(&mut self.listener).await;
-            }
-        };
-        tokio::join!(speaking, listening);
-        (processor_time() - began).as_secs_f64() * 1e6 / asked.len() as f64
+        cost(asked, speak, async || hear(listener).await).await
     }
+}
+
+/// Returns what a message costs, in µs of processor time on both sides.
+async fn cost(asked: &[Vec<u8>], speak: impl AsyncFn(Vec<u8>), mut hear: impl AsyncFnMut()) -> f64 {
+    let began = processor_time();
+    let speaking = async {
+        let mut pace = interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for bytes in asked {
+            pace.tick().await;
+            speak(bytes.clone()).await;
+        }
+    };
+    let hearing = async {
+        for _ in asked {
+            hear().await;
+        }
+    };
+    tokio::join!(speaking, hearing);
+    (processor_time() - began).as_secs_f64() * 1e6 / asked.len() as f64
 }
 
 async fn hear(events: &mut mpsc::Receiver<NetEvent>) {
@@ -184,21 +193,9 @@ impl Bare {
     }
 
     async fn gossip(&mut self, asked: &[Vec<u8>]) -> f64 {
-        let began = processor_time();
-        let speaking = async {
-            let mut pace = pace();
-            for bytes in asked {
-                pace.tick().await;
-                self.speaker.send(bytes.clone()).await.unwrap();
-            }
-        };
-        let listening = async {
-            for _ in asked {
-                self.heard.recv().await.unwrap();
-            }
-        };
-        tokio::join!(speaking, listening);
-        (processor_time() - began).as_secs_f64() * 1e6 / asked.len() as f64
+        let Self { speaker, heard } = self;
+        let speak = async |bytes| speaker.send(bytes).await.unwrap();
+        cost(asked, speak, async || heard.recv().await.unwrap()).await
     }
 }
 
@@ -220,12 +217,6 @@ fn bare_swarm() -> Swarm<gossipsub::Behaviour> {
         .unwrap()
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
         .build()
-}
-
-fn pace() -> tokio::time::Interval {
-    let mut pace = interval(PACE);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pace
 }
 
 /// Processor time of this process so far, of all its threads that live.
