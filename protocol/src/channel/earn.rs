@@ -6,7 +6,7 @@ use crate::channel::id::ChannelId;
 use crate::channel::ledger::ChannelState;
 use crate::channel::record::Earning;
 use crate::channel::terms::AgreedTerms;
-use crate::channel::voucher::{Checker, Voucher};
+use crate::channel::voucher::Checker;
 use crate::ident::NodeId;
 use crate::limits;
 use crate::wire::message::Payment;
@@ -340,10 +340,9 @@ impl Earner {
         if is_old || is_known {
             return Ok(Accepted::Nothing);
         }
-        let voucher =
-            Voucher { account: self.account(), epoch: payment.epoch, cumulative: payment.cumulative };
+        let signed = payment.on(self.account());
         self.checker
-            .check(&self.terms.client_key, &voucher.hash(), &payment.signature)
+            .check(&self.terms.client_key, &signed.hash(), &signed.signature)
             .map_err(|_| VoucherFault::Signature)?;
         match seen {
             Some(state) if payment.epoch != state.epoch || self.is_of_another_funding() => {

@@ -56,7 +56,7 @@ impl Provider {
         if self.bidder.promise(now, origin, is_customer, &bid, hash) {
             self.admission.crowded(now, Budget::Bids, prefix, &mut self.outbox);
         }
-        self.outbox.send_client(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
+        self.outbox.send_to_client(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
     }
 
     /// Returns what a new channel of this client would be served before the ledger shows it. (`CH-50`)
@@ -93,7 +93,7 @@ impl Provider {
         }
         self.bidder.remember(now, asked);
         let ask = ask.sign(&self.identity);
-        self.outbox.send_client(seek.client, ToClient::Ask(ask));
+        self.outbox.send_to_client(seek.client, ToClient::Ask(ask));
     }
 }
 

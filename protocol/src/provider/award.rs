@@ -18,7 +18,7 @@ impl Provider {
         if let Some(job) = self.jobs.get(&award.job) {
             if job.origin.node == from && job.award == *award {
                 let accept = Accept { job: award.job, handshake: job.reply.clone() };
-                self.outbox.send_client(from, ToClient::Accept(accept));
+                self.outbox.send_to_client(from, ToClient::Accept(accept));
             }
             return;
         }
@@ -26,9 +26,9 @@ impl Provider {
             Ok(job) => {
                 let accept = Accept { job: award.job, handshake: job.reply.clone() };
                 self.jobs.insert(award.job, job);
-                self.outbox.send_client(from, ToClient::Accept(accept));
+                self.outbox.send_to_client(from, ToClient::Accept(accept));
             }
-            Err(why) => self.outbox.send_client(from, ToClient::Refuse(Refuse { job: award.job, why })),
+            Err(why) => self.outbox.send_to_client(from, ToClient::Refuse(Refuse { job: award.job, why })),
         }
     }
 

@@ -50,8 +50,7 @@ impl Jobs {
 
     /// Counts those of a model.
     pub(super) fn busy(&self, model: &ModelId) -> u16 {
-        let busy = self.table.values().filter(|job| job.model == *model && job.holds_slot()).count();
-        u16::try_from(busy).unwrap_or(u16::MAX)
+        u16::try_from(self.busy_for(model, |_| true)).unwrap_or(u16::MAX)
     }
 
     /// Counts those of a model that belong to these clients.

@@ -176,7 +176,7 @@ impl Machine for Provider {
 
 impl Outbox {
     /// Sends a message to a client.
-    pub(super) fn send_client(&mut self, to: NodeId, message: ToClient) {
+    pub(super) fn send_to_client(&mut self, to: NodeId, message: ToClient) {
         self.push(Output::Send { to, message: Message::ToClient(message) });
     }
 }

@@ -3,6 +3,7 @@
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerEvent;
+use crate::channel::terms::ChannelTerms;
 use crate::ident::{NodeId, Origin};
 use crate::io::{EngineReport, PeerFault};
 use crate::limits;
@@ -105,12 +106,7 @@ impl Provider {
     }
 
     /// Learns the channel of a task; where it takes another's place, what runs on that one ends. (`CH-51`)
-    fn learn(
-        &mut self,
-        now: Time,
-        origin: Origin,
-        terms: crate::channel::terms::ChannelTerms,
-    ) -> Result<ChannelId, Refusal> {
+    fn learn(&mut self, now: Time, origin: Origin, terms: ChannelTerms) -> Result<ChannelId, Refusal> {
         self.abandon_late(now);
         let standing = &self.admission.standing;
         let has_paid = |node: &NodeId| standing.has_ever_paid(node);

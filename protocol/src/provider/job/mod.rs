@@ -238,7 +238,7 @@ impl JobMut<'_> {
             self.freed.slot = true;
         }
         if let Some(why) = why {
-            self.out.send_client(client, ToClient::Refuse(Refuse { job: self.id, why }));
+            self.out.send_to_client(client, ToClient::Refuse(Refuse { job: self.id, why }));
         }
         let Some(served) = served else { return };
         if !served.stream.has_ended() && served.task.is_none() {

@@ -19,6 +19,6 @@ pub(super) fn send_sealed(
     // Out of nonces: the job ends by its client's silence.
     if let Ok(frame) = secure.seal(&codec::encode(said), last) {
         let frame = SealedFrame { job: id, nonce: frame.nonce, bytes: frame.bytes };
-        out.send_client(client, ToClient::Sealed(frame));
+        out.send_to_client(client, ToClient::Sealed(frame));
     }
 }
