@@ -1,7 +1,10 @@
 //! ONNX Runtime: found or fetched, loaded once per process, with telemetry off and no silent change of device.
 
+mod candidate;
+mod error;
 mod install;
 mod locate;
+mod pins;
 mod provider;
 
 use std::path::{Path, PathBuf};
@@ -13,79 +16,23 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
-pub use install::{RUNTIME_VERSION, RuntimePackage, install, package, packages, verify};
-pub use locate::{Candidate, LIBRARY_VARIABLE, MIN_MINOR_VERSION, Origin, list, locate};
+pub use candidate::{Candidate, LIBRARY_VARIABLE, MIN_MINOR_VERSION, Origin};
+pub use error::RuntimeError;
+pub use install::{install, package, verify};
+pub use locate::{list, locate};
+pub use pins::{RUNTIME_VERSION, RuntimePackage, packages};
 pub use provider::{ExecutionProvider, ProviderError};
 
 use crate::cache::Cache;
 use crate::digest::OnAdvance;
 use crate::engine::EngineError;
-use crate::fetch::{FetchError, WheelSource};
+use crate::fetch::WheelSource;
 
 /// Variable that keeps the official builds of ONNX Runtime from reporting to their maker.
 const TELEMETRY_VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
 
 /// The one environment ONNX Runtime allows per process, and the library it is of.
 static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
-
-/// Why ONNX Runtime cannot be had or used.
-#[derive(Debug, thiserror::Error)]
-pub enum RuntimeError {
-    /// No usable library anywhere.
-    #[error(
-        "no usable ONNX Runtime found; install one (`runtime install`, also `--from` a wheel), or set \
-         {LIBRARY_VARIABLE} to a library. Looked at: {}",
-        locate::describe(.0)
-    )]
-    NotFound(Vec<Candidate>),
-    /// The library the user named is not usable, so no other one is taken.
-    #[error("{} was asked for but is not usable: {}", .0.path.display(), .0.fault.as_deref().unwrap_or("no reason"))]
-    Unusable(Candidate),
-    /// Nothing is pinned for this kind of machine.
-    #[error(
-        "no ONNX Runtime build is pinned for {target}; set {LIBRARY_VARIABLE} to a library of version 1.{} or later. \
-         Pinned: {}",
-        MIN_MINOR_VERSION,
-        install::targets()
-    )]
-    NoPackage {
-        /// This machine.
-        target: String,
-    },
-    /// The pinned wheel could not be had, or what is installed is not it.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// Telemetry would be on.
-    #[error("telemetry of ONNX Runtime is not disabled; call `disable_telemetry` first thing in main")]
-    TelemetryNotDisabled,
-    /// Another library is loaded already.
-    #[error("{loaded} is loaded in this process, so {asked} cannot be; start another process for it")]
-    AlreadyLoaded {
-        /// The library in use.
-        loaded: PathBuf,
-        /// The library asked for.
-        asked: PathBuf,
-    },
-    /// The library does not start.
-    #[error("ONNX Runtime at {library} does not start: {why}")]
-    Load {
-        /// The library.
-        library: PathBuf,
-        /// Its reason.
-        why: String,
-    },
-    /// The wanted device cannot be used; the CPU is not used instead.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    /// A graph cannot be loaded.
-    #[error("ONNX Runtime cannot load the graph {graph}: {why}")]
-    Session {
-        /// The file.
-        graph: PathBuf,
-        /// Its reason.
-        why: String,
-    },
-}
 
 /// How sessions run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Attention with a cache, once in plain operators and once as the operator of ONNX Runtime.
 
-use super::{Shape, int};
+use super::config::{Shape, int};
 use crate::onnx::graph::{CONTRIB_DOMAIN, GraphBuilder, Node, Value};
 use crate::onnx::proto::ElementType;
 

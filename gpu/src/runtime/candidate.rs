@@ -1,0 +1,88 @@
+//! A library that was looked at: where it was found, and why it is not usable.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Variable that names the library to use.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+/// Oldest usable library is 1.24: the programming interface this crate is compiled for.
+pub const MIN_MINOR_VERSION: u32 = 24;
+
+/// A place that is looked at; in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Named in the configuration or on the command line.
+    Explicit,
+    /// Named by `ORT_DYLIB_PATH`.
+    Environment,
+    /// Beside the executable, or in `lib` beside its directory.
+    Executable,
+    /// Installed into the cache.
+    Cache,
+    /// Part of an `onnxruntime` package of the user's Python.
+    Python,
+}
+
+impl Origin {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Explicit, Self::Environment, Self::Executable, Self::Cache, Self::Python];
+
+    /// Returns whether the user asked for this very library, so that taking another one would be
+    /// wrong.
+    pub(super) fn is_named_by_user(self) -> bool {
+        matches!(self, Self::Explicit | Self::Environment)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Explicit => "configured",
+            Self::Environment => LIBRARY_VARIABLE,
+            Self::Executable => "beside the executable",
+            Self::Cache => "installed",
+            Self::Python => "python package",
+        })
+    }
+}
+
+/// A library that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Why it was looked at.
+    pub origin: Origin,
+    /// The file.
+    pub path: PathBuf,
+    /// Its version is `1.minor`, if it could be loaded.
+    pub minor: Option<u32>,
+    /// Why it is not usable; `None` if it is.
+    pub fault: Option<String>,
+}
+
+impl Candidate {
+    pub(super) fn probe(origin: Origin, path: PathBuf) -> Self {
+        let minor = if path.is_file() { ort::util::probe(&path) } else { None };
+        let fault = match minor {
+            Some(minor) if minor >= MIN_MINOR_VERSION => None,
+            Some(minor) => Some(format!("it is version 1.{minor}, at least 1.{MIN_MINOR_VERSION} is needed")),
+            None if !path.exists() => Some("there is no such file".to_owned()),
+            None if !path.is_file() => Some("it is not a file".to_owned()),
+            None => Some(
+                "it cannot be loaded: not an ONNX Runtime library for this machine, or a library it needs is missing"
+                    .to_owned(),
+            ),
+        };
+        Self { origin, path, minor, fault }
+    }
+}
+
+pub(super) fn describe(rejected: &[Candidate]) -> String {
+    if rejected.is_empty() {
+        return "nothing that looks like it".to_owned();
+    }
+    let describe = |candidate: &Candidate| {
+        let fault = candidate.fault.as_deref().unwrap_or("usable");
+        format!("{} ({}): {fault}", candidate.path.display(), candidate.origin)
+    };
+    rejected.iter().map(describe).collect::<Vec<_>>().join("; ")
+}
