@@ -5,7 +5,8 @@ use ort::value::TensorRef;
 
 use crate::engine::EngineError;
 use crate::load::LoadError;
-use crate::manifest::{Kind, Model, Pooling};
+use crate::manifest::{Kind, Pooling};
+use crate::model::Model;
 use crate::runtime::{Runtime, run_failure};
 use crate::tokens::Tokens;
 

@@ -2,7 +2,8 @@
 //!
 //! # What it does
 //! * [`runtime`] finds an ONNX Runtime library, or fetches the pinned one, and loads it with its telemetry off.
-//! * [`manifest`] says byte for byte what a model consists of; the hash of that is the model's name, [`engine::ModelId`].
+//! * [`manifest`] says byte for byte what a model consists of; its hash is the model's name, [`engine::ModelId`]. A
+//!   [`model`] is the files on disk, compared with it.
 //!   [`catalog`] has the manifests that come with the program and makes their files on first use ([`fetch`], [`onnx`]).
 //! * [`onnx_engine::OnnxEngine`] computes jobs behind the [`engine::Engine`] trait: embeddings in batches across jobs
 //!   ([`embed`]), answers token by token ([`decode`]) with a sampler anyone can repeat ([`sample`]).
@@ -56,6 +57,7 @@ pub mod fetch;
 pub mod load;
 pub mod manifest;
 pub mod measure;
+pub mod model;
 pub mod onnx;
 pub mod onnx_engine;
 pub mod python;

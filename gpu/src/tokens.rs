@@ -5,7 +5,7 @@ use std::path::Path;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::engine::EngineError;
-use crate::manifest::Model;
+use crate::model::Model;
 
 /// A model's tokenizer, with the padding and truncation of its own file replaced by the manifest's rule.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use bombyx_gpu::decode::Decoder;
 use bombyx_gpu::digest::digest;
 use bombyx_gpu::engine::{ChatMessage, EngineError, Finish, Generate, Sampling};
 use bombyx_gpu::load::LoadError;
-use bombyx_gpu::manifest::{Kind, Manifest, Model, Role};
+use bombyx_gpu::manifest::{Kind, Manifest, Role};
+use bombyx_gpu::model::Model;
 use bombyx_gpu::onnx::llama::{Layout, build};
 use serde::Deserialize;
 

@@ -13,7 +13,8 @@ use bombyx_gpu::engine::{
     Chunk, Engine, EngineError, Finish, Generate, JobId, ModelId, Progress, Sampling, Task,
 };
 use bombyx_gpu::fetch::WheelSource;
-use bombyx_gpu::manifest::{Manifest, Model};
+use bombyx_gpu::manifest::Manifest;
+use bombyx_gpu::model::Model;
 use bombyx_gpu::onnx_engine::{MAX_INPUTS, MAX_JOB_BYTES, OnnxEngine};
 use serde::Deserialize;
 

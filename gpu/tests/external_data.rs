@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use bombyx_gpu::digest::digest;
-use bombyx_gpu::manifest::{Manifest, ManifestError, Model};
+use bombyx_gpu::manifest::{Manifest, ManifestError};
+use bombyx_gpu::model::Model;
 use bombyx_gpu::onnx::graph::{Dim, GraphBuilder, Node};
 use bombyx_gpu::onnx::proto::ElementType;
 use ort::value::TensorRef;

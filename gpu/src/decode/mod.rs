@@ -14,7 +14,8 @@ mod text;
 
 use crate::engine::{EngineError, Finish, Generate, Sampling, Step};
 use crate::load::LoadError;
-use crate::manifest::{Kind, Model};
+use crate::manifest::Kind;
+use crate::model::Model;
 use crate::runtime::Runtime;
 use crate::sample::{SAMPLER_ID, sample};
 use crate::template::ChatTemplate;

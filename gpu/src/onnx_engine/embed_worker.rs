@@ -3,7 +3,7 @@
 use crate::embed::Embedder;
 use crate::engine::{Chunk, EngineError, JobId, Progress};
 use crate::load::LoadError;
-use crate::manifest::Model;
+use crate::model::Model;
 use crate::queue::RowQueue;
 use crate::runtime::{ExecutionProvider, Runtime};
 

@@ -3,7 +3,7 @@
 use crate::decode::{Decoder, Sequence};
 use crate::engine::{Chunk, EngineError, Generate, JobId, Progress};
 use crate::load::LoadError;
-use crate::manifest::Model;
+use crate::model::Model;
 use crate::runtime::Runtime;
 
 /// Most answers written at one time with one model; each holds the keys and values of all its tokens.

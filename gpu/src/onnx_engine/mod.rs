@@ -13,7 +13,8 @@ use generate_worker::GenerateWorker;
 
 use crate::engine::{Chunk, Engine, EngineError, JobId, ModelId, ModelInfo, ModelKind, Progress, Task};
 use crate::load::LoadError;
-use crate::manifest::{Kind, Model};
+use crate::manifest::Kind;
+use crate::model::Model;
 use crate::runtime::Runtime;
 
 /// Most jobs held at one time.

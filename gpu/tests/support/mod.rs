@@ -4,7 +4,7 @@
 use bombyx_gpu::cache::Cache;
 use bombyx_gpu::catalog;
 use bombyx_gpu::fetch::WheelSource;
-use bombyx_gpu::manifest::Model;
+use bombyx_gpu::model::Model;
 use bombyx_gpu::runtime::{Runtime, SessionSettings, install};
 
 pub(crate) fn cache() -> Cache {

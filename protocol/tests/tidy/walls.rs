@@ -141,7 +141,7 @@ fn used_by(module: &[String], code: &str, modules: &BTreeSet<Vec<String>>) -> BT
 #[test]
 fn no_two_modules_use_each_other() {
     let mut problems = Vec::new();
-    for name in super::source::CRATES {
+    for name in CRATES {
         let src = format!("{name}/src/");
         let sources = sources(&src, &[".rs"]);
         let tests: BTreeSet<String> = sources.iter().flat_map(files_of_tests).collect();

@@ -5,17 +5,20 @@
 //! The walk knows the message types on the way to them and skips everything else unread, so that a graph of gigabytes
 //! costs a few seeks. What it cannot follow is an error: a reader that is more lenient might find a file there.
 
-use std::io::{self, BufRead, BufReader, Read, Seek};
+mod error;
+mod fields;
+
+use std::io::{self, BufReader, Read, Seek};
+
+pub use error::ExternalError;
+
+use error::CONTEXT_OPERATOR;
+use fields::{Fields, Wire};
 
 /// Messages within messages; as deep as ONNX Runtime's own reader goes.
 const DEPTH_MAX: usize = 100;
-/// Bytes of one text on the way: names of files, keys, operators.
-const TEXT_BYTES_MAX: u64 = 4_096;
 /// References in one graph: far more tensors than any model has.
 const REFERENCES_MAX: usize = 1 << 20;
-
-/// Operator that loads a file which its attribute names: a model that was compiled for one device.
-const CONTEXT_OPERATOR: &str = "EPContext";
 
 /// A part of a file that the graph's weights are read from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,25 +29,6 @@ pub struct ExternalData {
     pub offset: u64,
     /// How many; `None`: as many as the tensor's shape needs.
     pub length: Option<u64>,
-}
-
-/// Why a graph's references cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ExternalError {
-    /// The file cannot be read.
-    #[error("it cannot be read: {0}")]
-    Io(#[from] io::Error),
-    /// It is not a model, or a torn one.
-    #[error("it is no ONNX graph: {0}")]
-    Malformed(&'static str),
-    /// A reference that cannot be followed.
-    #[error("a tensor's external data cannot be followed: {0}")]
-    Reference(&'static str),
-    /// It names a file in a way that is not pinned.
-    #[error(
-        "it has an `{CONTEXT_OPERATOR}` operator, which loads files that no manifest can pin; use the graph it was compiled from"
-    )]
-    Context,
 }
 
 /// Message types of `onnx.proto3` on the way to a tensor.
@@ -85,15 +69,13 @@ pub fn references(graph: impl Read + Seek) -> Result<Vec<ExternalData>, External
     let mut reader = BufReader::new(graph);
     let end = reader.seek(io::SeekFrom::End(0))?;
     reader.rewind()?;
-    let mut walk = Walk { reader, at: 0, found: Vec::new() };
+    let mut walk = Walk { fields: Fields::new(reader), found: Vec::new() };
     walk.message(Kind::Model, end, 0)?;
     Ok(walk.found)
 }
 
 struct Walk<R> {
-    reader: BufReader<R>,
-    /// Bytes read so far.
-    at: u64,
+    fields: Fields<R>,
     found: Vec<ExternalData>,
 }
 
@@ -103,8 +85,8 @@ impl<R: Read + Seek> Walk<R> {
             return Err(ExternalError::Malformed("its messages are nested too deeply"));
         }
         let mut tensor = Tensor::default();
-        while self.at < end {
-            let (number, wire) = self.tag(end)?;
+        while self.fields.at() < end {
+            let (number, wire) = self.fields.tag(end)?;
             let length = match wire {
                 Wire::Number(value) => {
                     tensor.is_external |= kind == Kind::Tensor && number == 14 && value != 0;
@@ -112,17 +94,19 @@ impl<R: Read + Seek> Walk<R> {
                 }
                 Wire::Bytes(length) => length,
             };
-            let inner_end = self.at + length;
+            let inner_end = self.fields.at() + length;
             match kind.field(number) {
                 Some(inner) => self.message(inner, inner_end, depth + 1)?,
                 None if kind == Kind::Tensor && number == 13 => self.entry(inner_end, &mut tensor)?,
                 None if kind == Kind::Node && number == 4 => {
-                    if length == CONTEXT_OPERATOR.len() as u64 && self.text(length)? == CONTEXT_OPERATOR {
+                    if length == CONTEXT_OPERATOR.len() as u64
+                        && self.fields.text(length)? == CONTEXT_OPERATOR
+                    {
                         return Err(ExternalError::Context);
                     }
-                    self.skip_to(inner_end)?;
+                    self.fields.skip_to(inner_end)?;
                 }
-                None => self.skip_to(inner_end)?,
+                None => self.fields.skip_to(inner_end)?,
             }
         }
         if kind == Kind::Tensor { self.keep(tensor) } else { Ok(()) }
@@ -131,19 +115,19 @@ impl<R: Read + Seek> Walk<R> {
     /// Returns one entry of `external_data`: a key with its value.
     fn entry(&mut self, end: u64, tensor: &mut Tensor) -> Result<(), ExternalError> {
         let (mut key, mut value) = (None, None);
-        while self.at < end {
-            let (number, wire) = self.tag(end)?;
+        while self.fields.at() < end {
+            let (number, wire) = self.fields.tag(end)?;
             let Wire::Bytes(length) = wire else { continue };
             let slot = match number {
                 1 => &mut key,
                 2 => &mut value,
                 _ => {
-                    self.skip_to(self.at + length)?;
+                    self.fields.skip_to(self.fields.at() + length)?;
                     continue;
                 }
             };
             // Which of two would count is the reader's choice: there must not be two.
-            if slot.replace(self.text(length)?).is_some() {
+            if slot.replace(self.fields.text(length)?).is_some() {
                 return Err(ExternalError::Reference("an entry has a key or value twice"));
             }
         }
@@ -184,74 +168,6 @@ impl<R: Read + Seek> Walk<R> {
         self.found.push(ExternalData { location, offset, length });
         Ok(())
     }
-
-    /// Returns the next field's number and what follows it.
-    fn tag(&mut self, end: u64) -> Result<(u64, Wire), ExternalError> {
-        let tag = self.varint(end)?;
-        let number = tag >> 3;
-        if number == 0 || number >= 1 << 29 {
-            return Err(ExternalError::Malformed("a field has an impossible number"));
-        }
-        let wire = match tag & 7 {
-            0 => Wire::Number(self.varint(end)?),
-            1 => Wire::Bytes(8),
-            2 => Wire::Bytes(self.varint(end)?),
-            5 => Wire::Bytes(4),
-            _ => return Err(ExternalError::Malformed("a field has an impossible type")),
-        };
-        // A number of fixed length has no message in it.
-        if let Wire::Bytes(length) = wire {
-            if length > end - self.at {
-                return Err(ExternalError::Malformed("it ends in the middle of a field"));
-            }
-            if tag & 7 != 2 {
-                self.skip_to(self.at + length)?;
-                return Ok((number, Wire::Number(0)));
-            }
-        }
-        Ok((number, wire))
-    }
-
-    fn varint(&mut self, end: u64) -> Result<u64, ExternalError> {
-        let mut value = 0u64;
-        for shift in (0..70).step_by(7) {
-            if self.at >= end {
-                return Err(ExternalError::Malformed("it ends in the middle of a number"));
-            }
-            let byte = *self
-                .reader
-                .fill_buf()?
-                .first()
-                .ok_or(io::ErrorKind::UnexpectedEof)
-                .map_err(io::Error::from)?;
-            self.reader.consume(1);
-            self.at += 1;
-            // Bits beyond the 64th are dropped, as every reader of the format does.
-            value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(ExternalError::Malformed("a number does not end"))
-    }
-
-    fn text(&mut self, length: u64) -> Result<String, ExternalError> {
-        if length > TEXT_BYTES_MAX {
-            return Err(ExternalError::Reference("a text is too long"));
-        }
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.reader.read_exact(&mut bytes)?;
-        self.at += length;
-        String::from_utf8(bytes).map_err(|_| ExternalError::Reference("a text is not UTF-8"))
-    }
-
-    fn skip_to(&mut self, end: u64) -> Result<(), ExternalError> {
-        let distance =
-            i64::try_from(end - self.at).map_err(|_| ExternalError::Malformed("it is too long"))?;
-        self.reader.seek_relative(distance)?;
-        self.at = end;
-        Ok(())
-    }
 }
 
 /// What a tensor says about where its numbers are.
@@ -261,13 +177,6 @@ struct Tensor {
     location: Option<String>,
     offset: Option<String>,
     length: Option<String>,
-}
-
-enum Wire {
-    /// A number, whose value is read.
-    Number(u64),
-    /// This many bytes follow.
-    Bytes(u64),
 }
 
 #[cfg(test)]

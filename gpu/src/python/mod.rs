@@ -5,15 +5,15 @@
 //! isolated (`-I`), in an empty directory made for it, without variables that change what Python loads or what pip does.
 //! pip's own configuration files and the variables that name an index, a proxy or a certificate count as before.
 
-use std::env;
+mod child;
+
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs, io};
+
+use child::Output;
 
 /// Variable that names the Python interpreter to use.
 pub const PYTHON_VARIABLE: &str = "BOMBYX_PYTHON";
@@ -21,12 +21,6 @@ pub const PYTHON_VARIABLE: &str = "BOMBYX_PYTHON";
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(30 * 60);
 /// Longest a question to the interpreter may take.
 const QUESTION_DEADLINE: Duration = Duration::from_secs(20);
-/// How often a running child is looked at.
-const POLL: Duration = Duration::from_millis(50);
-/// How long a child that has ended may keep its output open.
-const OUTPUT_DEADLINE: Duration = Duration::from_secs(5);
-/// Output kept of a child, in bytes; the rest is read and dropped.
-const MAX_OUTPUT_BYTES: u64 = 1 << 20;
 
 /// Why Python could not help.
 #[derive(Debug, thiserror::Error)]
@@ -278,20 +272,13 @@ impl Python {
 
     fn run(
         &self,
-        mut command: Command,
+        command: Command,
         deadline: Duration,
         on_poll: &mut dyn FnMut(),
     ) -> Result<Output, PythonError> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let start_error = |source| PythonError::Start { python: self.path.clone(), source };
-        let mut child = command.spawn().map_err(start_error)?;
-        let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
-        let Some(status) = wait(&mut child, deadline, on_poll).map_err(start_error)? else {
-            return Err(PythonError::Deadline { python: self.path.clone(), seconds: deadline.as_secs() });
-        };
-        // A grandchild may hold the pipe open for ever, so what has not ended by then is not waited for.
-        let text = |output: Receiver<String>| output.recv_timeout(OUTPUT_DEADLINE).unwrap_or_default();
-        Ok(Output { status, stdout: text(stdout), stderr: text(stderr) })
+        let ended = child::run(command, deadline, on_poll).map_err(start_error)?;
+        ended.ok_or_else(|| PythonError::Deadline { python: self.path.clone(), seconds: deadline.as_secs() })
     }
 }
 
@@ -307,45 +294,6 @@ fn absolute_only(search_path: &OsStr) -> OsString {
     let dirs = env::split_paths(search_path).filter(|dir| dir.is_absolute());
     // What was split joins again, unless a name holds a quote on Windows: then the child gets no path.
     env::join_paths(dirs).unwrap_or_default()
-}
-
-struct Output {
-    status: ExitStatus,
-    stdout: String,
-    stderr: String,
-}
-
-/// Returns the exit status, or `None` if the deadline passed and the child was killed.
-fn wait(child: &mut Child, deadline: Duration, on_poll: &mut dyn FnMut()) -> io::Result<Option<ExitStatus>> {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if start.elapsed() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        on_poll();
-        thread::sleep(POLL);
-    }
-}
-
-/// Reads a pipe to its end on a thread of its own, so that a full pipe never stops the child.
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // A broken pipe ends the output; what came before is still worth showing.
-            let _ = (&mut pipe).take(MAX_OUTPUT_BYTES).read_to_end(&mut kept);
-            let _ = io::copy(&mut pipe, &mut io::sink());
-        }
-        // The receiver is gone if the deadline passed.
-        let _ = sender.send(String::from_utf8_lossy(&kept).into_owned());
-    });
-    receiver
 }
 
 /// Bytes of all files below a directory that another process is writing to; what vanishes meanwhile counts nothing.
