@@ -208,7 +208,7 @@ fn records(key: &SigningKey, promised: u64) -> Vec<Record> {
     for _ in 0..ROUNDS {
         for payer in &mut payers {
             payer.owe(Nano(1)).unwrap();
-            records.push(Record::Paying(payer.record()));
+            records.push(Record::Payer(payer.record()));
         }
     }
     records
@@ -260,7 +260,7 @@ fn durable_bare(database: &Database, records: &[Record]) -> f64 {
     let rows: Vec<(Vec<u8>, Vec<u8>)> = records
         .iter()
         .map(|record| {
-            let RecordKey::Paying(account) = record.key() else { panic!("a channel") };
+            let RecordKey::Payer(account) = record.key() else { panic!("a channel") };
             let key = [&[1], account.0.as_slice()].concat();
             (key, [[0; 9].as_slice(), &codec::encode(record)].concat())
         })

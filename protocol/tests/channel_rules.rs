@@ -9,7 +9,7 @@ use bombyx_protocol::channel::earn::{Accepted, Earner, VoucherFault};
 use bombyx_protocol::channel::fault::Mismatch;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::pay::{Exhausted, Payer};
-use bombyx_protocol::channel::record::{Paying, Record};
+use bombyx_protocol::channel::record::{PayerRecord, Record};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::channel::watch::WatchedVoucher;
@@ -462,7 +462,7 @@ fn a_client_wakes_for_an_idle_channel_and_for_each_step_of_its_close_and_seldom_
     let client_key = SigningKey::from_bytes(&config.channel_seed).verifying_key().to_bytes();
     let terms = |salt| ChannelTerms { salt, client_key, ..terms() };
     let record = |salt| {
-        Record::Paying(Paying {
+        Record::Payer(PayerRecord {
             terms: terms(salt).into(),
             provider: PEER,
             deposit: Nano(1_000),

@@ -363,7 +363,7 @@ fn closing(left_s: u64) -> ChannelState {
 fn a_close_order_is_signed_for_the_newest_voucher_whatever_is_shown_as_settled() {
     for lie in [0, 399, 400, 401, DEPOSIT, u64::MAX] {
         let mut disk = BTreeMap::new();
-        let mut provider = provider(vec![Record::Earning(earner(400).record())]);
+        let mut provider = provider(vec![Record::Earner(earner(400).record())]);
         let shown = ChannelState { settled: Nano(lie), ..closing(600) };
         let said = calls(&mut provider, 1, shows(Some(shown)), &mut disk);
         let close = said.iter().find_map(|call| match call {
@@ -371,7 +371,7 @@ fn a_close_order_is_signed_for_the_newest_voucher_whatever_is_shown_as_settled()
             _ => None,
         });
         assert_eq!(close, Some((Nano(400), Nano(400))), "{lie}");
-        let Record::Earning(record) = &disk[&0] else { panic!() };
+        let Record::Earner(record) = &disk[&0] else { panic!() };
         assert_eq!(record.ordered, Some(EPOCH), "it is written first that nothing is served any more");
     }
 }
@@ -382,7 +382,7 @@ fn an_answer_to_a_close_is_brought_every_30_s_until_the_ledger_shows_it() {
     let faults = [LedgerFault::Unknown, LedgerFault::Refused { exit_code: 103 }, LedgerFault::NotSent];
     for fault in faults.map(Some).into_iter().chain([None]) {
         let mut disk = BTreeMap::new();
-        let mut provider = provider(vec![Record::Earning(earner(400).record())]);
+        let mut provider = provider(vec![Record::Earner(earner(400).record())]);
         let mut brought = Vec::new();
         for at in 0..300 {
             let input = if at == 5 { shows(Some(closing(300))) } else { Input::Tick };
@@ -421,7 +421,7 @@ fn a_close_that_a_crash_interrupts_is_brought_by_the_next_life() {
     let mut ordered = earner(400);
     ordered.order(EPOCH);
     let mut disk = BTreeMap::new();
-    let mut provider = provider(vec![Record::Earning(ordered.record())]);
+    let mut provider = provider(vec![Record::Earner(ordered.record())]);
     let said = calls(&mut provider, 1, shows(Some(truth())), &mut disk);
     assert!(said.iter().any(|call| matches!(call, LedgerCall::Close { .. })), "{said:?}");
 }
@@ -431,7 +431,7 @@ fn a_close_that_a_crash_interrupts_is_brought_by_the_next_life() {
 fn a_channel_that_the_ledger_denies_is_kept_by_its_provider_and_closed_when_it_is_shown_again() {
     for restarts in [false, true] {
         let mut disk = BTreeMap::new();
-        let mut provider = provider(vec![Record::Earning(earner(400).record())]);
+        let mut provider = provider(vec![Record::Earner(earner(400).record())]);
         calls(&mut provider, 1, shows(Some(truth())), &mut disk);
         calls(&mut provider, 2, shows(None), &mut disk);
         assert_eq!(provider.channels().count(), 0);
@@ -457,7 +457,7 @@ fn a_channel_that_the_ledger_denies_is_kept_by_its_client_and_its_rest_comes_bac
     for restarts in [false, true] {
         let mut disk = BTreeMap::new();
         let start = |record| Client::new(ClientConfig::for_tests(1), vec![record]);
-        let mut client = start(Record::Paying(payer(400).record()));
+        let mut client = start(Record::Payer(payer(400).record()));
         calls(&mut client, 1, shows(Some(truth())), &mut disk);
         calls(&mut client, 2, shows(None), &mut disk);
         assert_eq!(client.channels().count(), 0);

@@ -11,7 +11,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerEvent};
 use bombyx_protocol::channel::pay::Payer;
-use bombyx_protocol::channel::record::{Earning, Paying};
+use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::client::ClientConfig;
@@ -105,9 +105,9 @@ fn step() -> impl Strategy<Value = Step> {
 /// One channel between two honest parties, or an honest provider and a thief, under a ledger that says anything.
 struct Pair {
     payer: Payer,
-    paying: Paying,
+    payer_record: PayerRecord,
     earner: Earner,
-    earning: Earning,
+    earner_record: EarnerRecord,
     /// What the client took: the most that it may ever sign for.
     taken: u64,
     /// What the provider served.
@@ -123,8 +123,8 @@ impl Pair {
         earner.admit(WINDOW);
         earner.observe(truth());
         earner.recorded();
-        let (paying, earning) = (payer.record(), earner.record());
-        Self { payer, paying, earner, earning, taken: 0, served: 0, vouchers: BTreeMap::new() }
+        let (payer_record, earner_record) = (payer.record(), earner.record());
+        Self { payer, payer_record, earner, earner_record, taken: 0, served: 0, vouchers: BTreeMap::new() }
     }
 
     fn serve(&mut self, most: u64) -> u64 {
@@ -144,7 +144,7 @@ impl Pair {
     }
 
     fn write_earning(&mut self) {
-        self.earning = self.earner.record();
+        self.earner_record = self.earner.record();
         self.earner.recorded();
     }
 
@@ -154,7 +154,7 @@ impl Pair {
                 let amount = self.serve(*most);
                 if self.payer.owe(Nano(amount)).is_ok() {
                     self.taken += amount;
-                    self.paying = self.payer.record();
+                    self.payer_record = self.payer.record();
                 }
             }
             Step::Theft(most) => {
@@ -168,7 +168,7 @@ impl Pair {
                     self.taken
                 );
                 assert!(
-                    payment.cumulative <= self.paying.cumulative,
+                    payment.cumulative <= self.payer_record.cumulative,
                     "a voucher before its promise is on disk"
                 );
                 let total = self.vouchers.entry(payment.epoch).or_default();
@@ -186,13 +186,13 @@ impl Pair {
                     cumulative: newest.cumulative,
                 });
                 if self.payer.recover(shown.as_ref()).is_some() {
-                    self.paying = self.payer.record();
+                    self.payer_record = self.payer.record();
                 }
             }
             Step::Hear { client, provider, state } => self.hear(now, *client, *provider, *state),
-            Step::ClientFalls => self.payer = Payer::restored(self.paying.clone()),
+            Step::ClientFalls => self.payer = Payer::restored(self.payer_record.clone()),
             Step::ProviderFalls => {
-                self.earner = Earner::restored(self.earning.clone());
+                self.earner = Earner::restored(self.earner_record.clone());
                 self.earner.admit(WINDOW);
             }
             Step::JobEnds => {
@@ -209,10 +209,10 @@ impl Pair {
             let promise = self.payer.cumulative();
             match state {
                 Some(state) if !self.payer.observe(now, &state).changed => {}
-                Some(_) => self.paying = self.payer.record(),
+                Some(_) => self.payer_record = self.payer.record(),
                 None if self.payer.is_open() => {
                     self.payer.vanish();
-                    self.paying = self.payer.record();
+                    self.payer_record = self.payer.record();
                 }
                 None => {}
             }

@@ -76,18 +76,18 @@ fn a_record_replaces_the_one_before_it_and_a_channel_that_is_gone_is_not_restore
         .filter(|case| text(case, "type") == "Record")
         .map(|case| record(&case["value"]))
         .collect();
-    let mut paying = records.into_iter().find(|record| matches!(record, Record::Paying(_))).unwrap();
+    let mut first = records.into_iter().find(|record| matches!(record, Record::Payer(_))).unwrap();
     let key = SigningKey::from_bytes(&ClientConfig::for_tests(1).channel_seed);
-    if let Record::Paying(own) = &mut paying {
+    if let Record::Payer(own) = &mut first {
         let client_key = key.verifying_key().to_bytes();
         own.terms = ChannelTerms { client_key, ..ChannelTerms::clone(&own.terms) }.into();
     }
-    let RecordKey::Paying(account) = paying.key() else { panic!("not a channel") };
-    let mut later = paying.clone();
-    if let Record::Paying(later) = &mut later {
+    let RecordKey::Payer(account) = first.key() else { panic!("not a channel") };
+    let mut later = first.clone();
+    if let Record::Payer(later) = &mut later {
         later.cumulative.0 += 1;
     }
-    assert_eq!(paying.key(), later.key(), "the later one takes its place");
+    assert_eq!(first.key(), later.key(), "the later one takes its place");
     let client = Client::new(ClientConfig::for_tests(1), vec![later.clone()]);
     assert_eq!(client.channels().map(|payer| payer.cumulative().0).collect::<Vec<_>>(), [1]);
     let gone = Client::new(ClientConfig::for_tests(1), vec![later, Record::ChannelGone { account }]);

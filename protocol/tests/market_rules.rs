@@ -4,7 +4,7 @@
 mod drive;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::{Earning, Record};
+use bombyx_protocol::channel::record::{EarnerRecord, Record};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::entropy::Entropy;
@@ -71,7 +71,7 @@ fn provider_of(number: u64, per_k: u64, customer: &Caller) -> Provider {
     };
     let payment = Payment { epoch: 1, cumulative: Nano(1), signature: Signature([0; 64]) };
     let client = customer.identity.id();
-    let paid = Earning {
+    let paid = EarnerRecord {
         terms: terms.into(),
         client,
         payment: Some(payment),
@@ -82,7 +82,7 @@ fn provider_of(number: u64, per_k: u64, customer: &Caller) -> Provider {
         ordered: None,
         gone: false,
     };
-    let mut provider = Provider::new(config, vec![Record::Earning(paid)]);
+    let mut provider = Provider::new(config, vec![Record::Earner(paid)]);
     give(&mut provider, START, offer(per_k));
     provider
 }

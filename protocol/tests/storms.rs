@@ -179,7 +179,7 @@ proptest! {
                 prop_assert_eq!(testbed.client_at(*node).orders_in_flight(), 0);
                 for payer in testbed.client_at(*node).channels() {
                     let on_disk = testbed.disk(*node).find_map(|record| match record {
-                        Record::Paying(paying) if paying.terms.id() == payer.account() => Some(paying.cumulative),
+                        Record::Payer(record) if record.terms.id() == payer.account() => Some(record.cumulative),
                         _ => None,
                     });
                     prop_assert_eq!(on_disk, Some(payer.cumulative()), "what was promised is on disk");

@@ -93,8 +93,8 @@ fn variants(case: &Value) -> String {
             Content::End { finish } => format!("End {finish:?}"),
         },
         "Record" => match vectors::record(value) {
-            Record::Paying(_) => "Paying".into(),
-            Record::Earning(_) => "Earning".into(),
+            Record::Payer(_) => "Payer".into(),
+            Record::Earner(_) => "Earner".into(),
             Record::ChannelGone { .. } => "ChannelGone".into(),
             Record::Receipt { .. } => "Record::Receipt".into(),
             Record::Reputation(_) => "Reputation".into(),
@@ -122,7 +122,7 @@ fn no_variant_is_without_its_bytes() {
         Refusal::ChallengeTooShort,
     ];
     let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask Award ToProvider::Sealed Release SealedBid Accept \
-        ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Paying Earning ChannelGone Record::Receipt \
+        ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Payer Earner ChannelGone Record::Receipt \
         Reputation";
     let expected: BTreeSet<String> = names
         .split_whitespace()

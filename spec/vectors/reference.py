@@ -208,16 +208,16 @@ LAYOUT = {
         "Vectors": [("first", "u32"), ("dims", "u32"), ("bytes", "bytes")],
         "End": [("finish", "Finish")],
     },
-    "Paying": [
+    "PayerRecord": [
         ("terms", "ChannelTerms"), ("provider", 32), ("deposit", "u64"), ("locked", "u64"),
         ("epoch", ("u64",)), ("cumulative", "u64"), ("closing", "bool"), ("gone", "bool"),
     ],
-    "Earning": [
+    "EarnerRecord": [
         ("terms", "ChannelTerms"), ("client", 32), ("payment", ("Payment",)), ("early", ("Payment",)),
         ("shelved", ("Payment",)), ("at_risk", "u64"), ("widest", "u64"), ("ordered", ("u64",)), ("gone", "bool"),
     ],
     "Record": {
-        "Paying": "Paying", "Earning": "Earning", "ChannelGone": [("account", 32)],
+        "Payer": "PayerRecord", "Earner": "EarnerRecord", "ChannelGone": [("account", 32)],
         "Receipt": [("job", 16), ("provider", 32), ("receipt", "Signed")], "Reputation": "Reputation",
     },
     "Reputation": [

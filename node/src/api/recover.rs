@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::{Paying, Record};
+use bombyx_protocol::channel::record::{PayerRecord, Record};
 use bombyx_protocol::channel::salt;
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::io::PersistId;
@@ -58,7 +58,7 @@ impl FoundChannel {
     /// none before its provider has shown the newest voucher: what the ledger shows as settled
     /// raises no promise.
     fn record(&self) -> Record {
-        Record::Paying(Paying {
+        Record::Payer(PayerRecord {
             terms: self.state.terms.clone().into(),
             provider: self.provider,
             deposit: self.state.deposit,
@@ -93,7 +93,7 @@ pub async fn search(
     let mut names: BTreeMap<[u8; 32], NodeId> = BTreeMap::new();
     let mut payees: Vec<(Payee, u32)> = Vec::new();
     for record in records {
-        let Record::Paying(paying) = record else { continue };
+        let Record::Payer(paying) = record else { continue };
         accounts.insert(paying.terms.id());
         if paying.provider != NodeId::UNKNOWN {
             names.insert(paying.terms.provider_key, paying.provider);
@@ -236,7 +236,7 @@ impl Book {
             match known {
                 None => self.write(one.record()).await?,
                 Some(known) if known.provider == NodeId::UNKNOWN && is_named_now => {
-                    self.write(Record::Paying(Paying { provider: one.provider, ..known })).await?;
+                    self.write(Record::Payer(PayerRecord { provider: one.provider, ..known })).await?;
                 }
                 Some(_) => {}
             }
@@ -246,10 +246,10 @@ impl Book {
 
     /// Returns what it knows of a channel that this node pays on.
     #[must_use]
-    pub fn paying(&self, account: &ChannelId) -> Option<&Paying> {
+    pub fn paying(&self, account: &ChannelId) -> Option<&PayerRecord> {
         let mut paying = self.records.iter().filter_map(|record| match record {
-            Record::Paying(paying) => Some(paying),
-            Record::Earning(_)
+            Record::Payer(paying) => Some(paying),
+            Record::Earner(_)
             | Record::ChannelGone { .. }
             | Record::Receipt { .. }
             | Record::Reputation(_) => None,

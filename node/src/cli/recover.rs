@@ -223,7 +223,7 @@ impl Closer<'_> {
             payer.observe(self.now(), &core_state(&one.state));
             payer.want_close();
             // On disk before the ledger hears of it.
-            book.write(Record::Paying(payer.record())).await?;
+            book.write(Record::Payer(payer.record())).await?;
             if let Some(request) = payer.close_request() {
                 let asked = self.ledger.request_close_signed(&request, request.sign(self.key)).await;
                 if let (Err(error), Some(row)) = (asked, rows.get_mut(&one.account())) {
@@ -241,7 +241,7 @@ impl Closer<'_> {
                 let wait_s = self.step(&mut payer, row).await;
                 if row.state == Phase::Closed {
                     payer.vanish();
-                    book.write(Record::Paying(payer.record())).await?;
+                    book.write(Record::Payer(payer.record())).await?;
                     continue;
                 }
                 let rest = WAIT_MAX.saturating_sub(self.begun.elapsed());

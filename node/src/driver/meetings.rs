@@ -83,9 +83,9 @@ pub(super) struct FriendList {
 impl FriendList {
     /// What a record says of who is one: whom this node pays, and who has paid it.
     pub(super) fn note(&mut self, record: &Record) {
-        if let Record::Paying(paying) = record {
+        if let Record::Payer(paying) = record {
             self.is_stale |= !self.known.contains(&paying.provider);
-        } else if let Record::Earning(earning) = record {
+        } else if let Record::Earner(earning) = record {
             self.is_stale |= earning.payment.is_some() && !self.known.contains(&earning.client);
         } else if let Record::ChannelGone { .. } = record {
             self.is_stale = true;

@@ -64,8 +64,8 @@ pub enum WatchNews {
 #[must_use]
 pub fn vouchers(records: &[Record]) -> Vec<WatchedVoucher> {
     let newest = |record: &Record| match record {
-        Record::Earning(earning) => earning.watched_voucher(),
-        Record::Paying(_) | Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => {
+        Record::Earner(earning) => earning.watched_voucher(),
+        Record::Payer(_) | Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => {
             None
         }
     };

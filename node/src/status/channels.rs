@@ -141,10 +141,10 @@ impl ChannelList {
 pub fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
     let status = |record: &Record| match record {
         // What the ledger has shown gone is kept for the case that this was untrue, and is no channel to anybody's eyes.
-        Record::Paying(record) if record.gone => None,
-        Record::Earning(record) if record.gone => None,
-        Record::Paying(record) => Some(paying(&Payer::restored(record.clone()))),
-        Record::Earning(record) => Some(earning(&Earner::restored(record.clone()))),
+        Record::Payer(record) if record.gone => None,
+        Record::Earner(record) if record.gone => None,
+        Record::Payer(record) => Some(paying(&Payer::restored(record.clone()))),
+        Record::Earner(record) => Some(earning(&Earner::restored(record.clone()))),
         Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => None,
     };
     records.iter().filter_map(status).collect()

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::{Earning, Paying, Record, RecordKey};
+use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord, Record, RecordKey};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::{NodeId, Signature};
 use bombyx_protocol::io::PersistId;
@@ -175,7 +175,7 @@ fn record(step: u64) -> Record {
     let cumulative = Nano(step);
     match step % 6 {
         _ if step.is_multiple_of(23) => Record::ChannelGone { account: terms.id() },
-        0..3 => Record::Paying(Paying {
+        0..3 => Record::Payer(PayerRecord {
             terms: terms.into(),
             provider: NodeId([5; 32]),
             deposit: Nano(1_000_000),
@@ -187,7 +187,7 @@ fn record(step: u64) -> Record {
         }),
         _ => {
             let payment = Payment { epoch: 1, cumulative, signature: Signature([6; 64]) };
-            Record::Earning(Earning {
+            Record::Earner(EarnerRecord {
                 terms: terms.into(),
                 client: NodeId([5; 32]),
                 payment: Some(payment),
@@ -204,8 +204,8 @@ fn record(step: u64) -> Record {
 
 fn write(rows: &mut BTreeMap<RecordKey, Record>, record: Record) {
     if let RecordKey::Gone(account) = record.key() {
-        rows.remove(&RecordKey::Paying(account));
-        rows.remove(&RecordKey::Earning(account));
+        rows.remove(&RecordKey::Payer(account));
+        rows.remove(&RecordKey::Earner(account));
     } else {
         rows.insert(record.key(), record);
     }

@@ -93,8 +93,8 @@ pub(super) fn put_all<'a>(
 
 fn put(table: &mut Table<'_, &[u8], &[u8]>, record: &Record, number: u64) -> Result<(), redb::StorageError> {
     let (kind, rest) = match record.key() {
-        RecordKey::Paying(account) => (PAYING, account.0.to_vec()),
-        RecordKey::Earning(account) => (EARNING, account.0.to_vec()),
+        RecordKey::Payer(account) => (PAYING, account.0.to_vec()),
+        RecordKey::Earner(account) => (EARNING, account.0.to_vec()),
         RecordKey::Receipt(job) => (RECEIPT, job.0.to_vec()),
         RecordKey::Reputation(slot) => (REPUTATION, slot.to_be_bytes().to_vec()),
         RecordKey::Gone(account) => {

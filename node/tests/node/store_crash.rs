@@ -8,7 +8,7 @@ use std::time::Duration;
 use bombyx_node::role::Role;
 use bombyx_node::store::{Store, StoreError};
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::{Paying, Record};
+use bombyx_protocol::channel::record::{PayerRecord, Record};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::PersistId;
@@ -22,7 +22,7 @@ const STORE_VARIABLE: &str = "BOMBYX_TEST_STORE";
 
 /// The state after `step` writes on one of four channels.
 fn record(step: u64) -> Record {
-    Record::Paying(Paying {
+    Record::Payer(PayerRecord {
         terms: ChannelTerms {
             network_id: -3,
             salt: step % 4,
@@ -44,7 +44,7 @@ fn record(step: u64) -> Record {
 }
 
 fn cumulative(record: &Record) -> u64 {
-    let Record::Paying(paying) = record else { panic!("only one kind is written") };
+    let Record::Payer(paying) = record else { panic!("only one kind is written") };
     paying.cumulative.0
 }
 
@@ -104,8 +104,8 @@ fn a_killed_process_keeps_every_record_that_it_was_told_is_durable() {
         for salt in 0..4 {
             let newest = (1..=last).rev().find(|step| step % 4 == salt).unwrap();
             let found = records.iter().find_map(|record| match record {
-                Record::Paying(paying) => (paying.terms.salt == salt).then_some(paying.cumulative.0),
-                Record::Earning(_)
+                Record::Payer(paying) => (paying.terms.salt == salt).then_some(paying.cumulative.0),
+                Record::Earner(_)
                 | Record::ChannelGone { .. }
                 | Record::Receipt { .. }
                 | Record::Reputation(_) => None,
@@ -144,7 +144,7 @@ fn a_channel_that_is_gone_leaves_no_record() {
     let path = folder.path().join("records");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (store, _) = Store::open(&path, OWNER).unwrap();
-    let Record::Paying(first) = record(1) else { panic!() };
+    let Record::Payer(first) = record(1) else { panic!() };
     let account = first.terms.id();
     runtime.block_on(async {
         store.write(Role::Client, PersistId(1), record(1)).await;

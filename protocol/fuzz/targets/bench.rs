@@ -114,8 +114,8 @@ impl<M: Machine> Bench<M> {
     fn write(&mut self, id: PersistId, record: &Record) {
         assert!(id > self.written, "records count up");
         self.written = id;
-        if let Record::Paying(paying) = record {
-            self.promises.insert(id, (paying.terms.id(), paying.cumulative));
+        if let Record::Payer(kept) = record {
+            self.promises.insert(id, (kept.terms.id(), kept.cumulative));
         }
     }
 

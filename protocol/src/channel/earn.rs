@@ -4,7 +4,7 @@ use crate::amount::Nano;
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::ChannelState;
-use crate::channel::record::Earning;
+use crate::channel::record::EarnerRecord;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::Checker;
 use crate::ident::NodeId;
@@ -93,7 +93,7 @@ impl Earner {
     /// Returns a channel read back from disk. What may have been served and not paid before the
     /// crash is given up, so that it counts against the client as before. (`CH-38`)
     #[must_use]
-    pub fn restored(record: Earning) -> Self {
+    pub fn restored(record: EarnerRecord) -> Self {
         let mut earner = Self::new(record.terms, record.client);
         earner.newest = record.payment;
         earner.early = record.early;
@@ -111,8 +111,8 @@ impl Earner {
 
     /// Returns what must be on disk before more is served on the strength of it.
     #[must_use]
-    pub fn record(&self) -> Earning {
-        Earning {
+    pub fn record(&self) -> EarnerRecord {
+        EarnerRecord {
             terms: self.terms.clone(),
             client: self.client,
             payment: self.newest,

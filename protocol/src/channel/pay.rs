@@ -6,7 +6,7 @@ use crate::amount::Nano;
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::ChannelState;
-use crate::channel::record::Paying;
+use crate::channel::record::PayerRecord;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::{CloseRequest, Voucher};
 use crate::ident::NodeId;
@@ -106,7 +106,7 @@ impl Payer {
     /// a top-up that was asked for may have been lost, and if it was not, the ledger will show it.
     /// (`CH-3`)
     #[must_use]
-    pub fn restored(record: Paying) -> Self {
+    pub fn restored(record: PayerRecord) -> Self {
         let mut payer = Self::opening(record.terms, record.provider, record.deposit);
         payer.locked = record.locked;
         payer.epoch = record.epoch;
@@ -119,8 +119,8 @@ impl Payer {
 
     /// Returns what must be on disk before anything of this state is said.
     #[must_use]
-    pub fn record(&self) -> Paying {
-        Paying {
+    pub fn record(&self) -> PayerRecord {
+        PayerRecord {
             terms: self.terms.clone(),
             provider: self.provider,
             deposit: if self.is_open() { self.deposit } else { self.asked },

@@ -13,9 +13,9 @@ use crate::work::order::JobId;
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Record {
     /// Client: a channel and everything that was promised on it.
-    Paying(Paying),
+    Payer(PayerRecord),
     /// Provider: a channel and the newest voucher on it.
-    Earning(Earning),
+    Earner(EarnerRecord),
     /// A channel is forgotten.
     ChannelGone {
         /// Its account.
@@ -53,9 +53,9 @@ pub struct Reputation {
     pub failed_at_s: u64,
 }
 
-/// A channel at the client.
+/// A channel as its client keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Paying {
+pub struct PayerRecord {
     /// The terms.
     pub terms: AgreedTerms,
     /// Who is paid.
@@ -74,9 +74,9 @@ pub struct Paying {
     pub gone: bool,
 }
 
-/// A channel at the provider.
+/// A channel as its provider keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct Earning {
+pub struct EarnerRecord {
     /// The terms.
     pub terms: AgreedTerms,
     /// Who pays.
@@ -97,7 +97,7 @@ pub struct Earning {
     pub gone: bool,
 }
 
-impl Earning {
+impl EarnerRecord {
     /// Returns the newest voucher that counts, as a watcher needs it. (`CH-10`)
     #[must_use]
     pub fn watched_voucher(&self) -> Option<WatchedVoucher> {
@@ -112,8 +112,8 @@ impl Record {
     #[must_use]
     pub fn key(&self) -> RecordKey {
         match self {
-            Self::Paying(paying) => RecordKey::Paying(paying.terms.id()),
-            Self::Earning(earning) => RecordKey::Earning(earning.terms.id()),
+            Self::Payer(record) => RecordKey::Payer(record.terms.id()),
+            Self::Earner(record) => RecordKey::Earner(record.terms.id()),
             Self::ChannelGone { account } => RecordKey::Gone(*account),
             Self::Receipt { job, .. } => RecordKey::Receipt(*job),
             Self::Reputation(reputation) => RecordKey::Reputation(reputation.slot),
@@ -125,9 +125,9 @@ impl Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordKey {
     /// A channel that this node pays on.
-    Paying(ChannelId),
+    Payer(ChannelId),
     /// A channel that this node earns on.
-    Earning(ChannelId),
+    Earner(ChannelId),
     /// A channel that is gone: removes both of the above.
     Gone(ChannelId),
     /// A job's newest receipt.

@@ -374,8 +374,8 @@ impl Testbed {
                 }
                 for (_, record) in host.unsynced.extract_if(.., |(record_id, _)| *record_id <= id) {
                     if let RecordKey::Gone(account) = record.key() {
-                        host.disk.remove(&RecordKey::Paying(account));
-                        host.disk.remove(&RecordKey::Earning(account));
+                        host.disk.remove(&RecordKey::Payer(account));
+                        host.disk.remove(&RecordKey::Earner(account));
                     } else {
                         host.disk.insert(record.key(), record);
                     }

@@ -4,7 +4,7 @@
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::record::{Earning, Paying, Record, Reputation};
+use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord, Record, Reputation};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::SignatureError;
 use bombyx_protocol::ident::{NodeId, Prefix, Signature};
@@ -383,26 +383,26 @@ fn prefix(value: &Value) -> Prefix {
 
 pub fn record(value: &Value) -> Record {
     match variant(value) {
-        ("Paying", paying) => Record::Paying(Paying {
-            terms: terms(&paying["terms"]).into(),
-            provider: NodeId(fixed(&paying["provider"])),
-            deposit: nano(&paying["deposit"]),
-            locked: nano(&paying["locked"]),
-            epoch: optional(&paying["epoch"], long),
-            cumulative: nano(&paying["cumulative"]),
-            closing: paying["closing"].as_bool().unwrap(),
-            gone: paying["gone"].as_bool().unwrap(),
+        ("Payer", payer) => Record::Payer(PayerRecord {
+            terms: terms(&payer["terms"]).into(),
+            provider: NodeId(fixed(&payer["provider"])),
+            deposit: nano(&payer["deposit"]),
+            locked: nano(&payer["locked"]),
+            epoch: optional(&payer["epoch"], long),
+            cumulative: nano(&payer["cumulative"]),
+            closing: payer["closing"].as_bool().unwrap(),
+            gone: payer["gone"].as_bool().unwrap(),
         }),
-        ("Earning", earning) => Record::Earning(Earning {
-            terms: terms(&earning["terms"]).into(),
-            client: NodeId(fixed(&earning["client"])),
-            payment: optional(&earning["payment"], payment),
-            early: optional(&earning["early"], payment).map(Box::new),
-            shelved: optional(&earning["shelved"], payment).map(Box::new),
-            at_risk: nano(&earning["at_risk"]),
-            widest: nano(&earning["widest"]),
-            ordered: optional(&earning["ordered"], long),
-            gone: earning["gone"].as_bool().unwrap(),
+        ("Earner", earner) => Record::Earner(EarnerRecord {
+            terms: terms(&earner["terms"]).into(),
+            client: NodeId(fixed(&earner["client"])),
+            payment: optional(&earner["payment"], payment),
+            early: optional(&earner["early"], payment).map(Box::new),
+            shelved: optional(&earner["shelved"], payment).map(Box::new),
+            at_risk: nano(&earner["at_risk"]),
+            widest: nano(&earner["widest"]),
+            ordered: optional(&earner["ordered"], long),
+            gone: earner["gone"].as_bool().unwrap(),
         }),
         ("ChannelGone", gone) => Record::ChannelGone { account: ChannelId(fixed(&gone["account"])) },
         ("Receipt", receipt) => Record::Receipt {

@@ -32,7 +32,7 @@ impl Machine for Forgetful {
     fn poll(&mut self) -> Output {
         let mut output = self.honest.poll();
         if let Output::Persist { record, .. } = &mut output
-            && let Record::Earning(earning) = &mut **record
+            && let Record::Earner(earning) = &mut **record
         {
             let (count, last) = self.seen.entry(earning.terms.id()).or_default();
             *count += 1;

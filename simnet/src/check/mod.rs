@@ -377,7 +377,7 @@ fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Broken>
 
 #[cfg(test)]
 mod tests {
-    use bombyx_protocol::channel::record::{Earning, Paying, Record};
+    use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord, Record};
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use bombyx_protocol::ident::{NodeId, Signature};
     use bombyx_protocol::io::{Failure, PersistId};
@@ -399,7 +399,7 @@ mod tests {
     }
 
     fn record(cumulative: u64) -> Record {
-        Record::Paying(Paying {
+        Record::Payer(PayerRecord {
             terms: terms().into(),
             provider: NodeId([5; 32]),
             deposit: Nano(1_000),
@@ -417,7 +417,7 @@ mod tests {
 
     fn earning(cumulative: u64) -> Pledge {
         let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
-        let earning = Earning {
+        let earning = EarnerRecord {
             terms: terms().into(),
             client: NodeId([6; 32]),
             payment: Some(payment),
@@ -428,7 +428,7 @@ mod tests {
             ordered: None,
             gone: false,
         };
-        Pledge::of(&Record::Earning(earning)).expect("it has a voucher")
+        Pledge::of(&Record::Earner(earning)).expect("it has a voucher")
     }
 
     fn fails(result: Result<(), Broken>) -> &'static str {

@@ -32,12 +32,12 @@ impl Pledge {
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
         match record {
-            Record::Paying(paying) => Some(Self::Promise {
+            Record::Payer(paying) => Some(Self::Promise {
                 terms: paying.terms.clone(),
                 deposit: paying.deposit,
                 cumulative: paying.cumulative,
             }),
-            Record::Earning(earning) => earning.payment.map(|payment| Self::Voucher {
+            Record::Earner(earning) => earning.payment.map(|payment| Self::Voucher {
                 terms: earning.terms.clone(),
                 epoch: payment.epoch,
                 cumulative: payment.cumulative,

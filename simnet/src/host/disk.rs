@@ -74,8 +74,8 @@ impl Disk {
     fn apply(&mut self, record: Box<Record>) {
         match &*record {
             Record::ChannelGone { account } => {
-                self.durable.remove(&RecordKey::Paying(*account));
-                self.durable.remove(&RecordKey::Earning(*account));
+                self.durable.remove(&RecordKey::Payer(*account));
+                self.durable.remove(&RecordKey::Earner(*account));
             }
             // A signature depends on every byte of what it signs.
             Record::Receipt { receipt, .. } => {
@@ -83,7 +83,7 @@ impl Disk {
                 self.receipts =
                     words.iter().fold(self.receipts, |state, word| fold(state, u64::from_le_bytes(*word)));
             }
-            Record::Paying(_) | Record::Earning(_) | Record::Reputation(_) => {
+            Record::Payer(_) | Record::Earner(_) | Record::Reputation(_) => {
                 self.durable.insert(record.key(), record);
             }
         }
@@ -93,7 +93,7 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use bombyx_protocol::amount::Nano;
-    use bombyx_protocol::channel::record::Paying;
+    use bombyx_protocol::channel::record::PayerRecord;
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use bombyx_protocol::ident::{NodeId, Signature};
     use bombyx_protocol::wire::signed::Signed;
@@ -114,7 +114,7 @@ mod tests {
         };
         let (deposit, cumulative) = (Nano(9), Nano(0));
         let provider = NodeId([0; 32]);
-        Box::new(Record::Paying(Paying {
+        Box::new(Record::Payer(PayerRecord {
             terms: terms.into(),
             provider,
             deposit,

@@ -113,25 +113,25 @@ MESSAGES = [
     ("vectors", "Content", {"Vectors": {"first": 4, "dims": 2, "bytes": "0000803f000000c0"}}),
     ("the end: stop", "Content", {"End": {"finish": "Stop"}}),
     ("the end: length", "Content", {"End": {"finish": "Length"}}),
-    ("record: a channel that is paid on", "Record", {"Paying": {
+    ("record: a channel that is paid on", "Record", {"Payer": {
         "terms": TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "locked": "50000000", "epoch": None,
         "cumulative": "0", "closing": False, "gone": False}}),
-    ("record: a channel that is closing", "Record", {"Paying": {
+    ("record: a channel that is closing", "Record", {"Payer": {
         "terms": FAR_TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "locked": "80000000", "epoch": "47000001",
         "cumulative": "5350", "closing": True, "gone": False}}),
-    ("record: a channel that the ledger shows no more", "Record", {"Paying": {
+    ("record: a channel that the ledger shows no more", "Record", {"Payer": {
         "terms": TERMS, "provider": PROVIDER_ID, "deposit": "50000000", "locked": "50000000", "epoch": "47000001",
         "cumulative": "5350", "closing": False, "gone": True}}),
-    ("record: a channel that is earned on", "Record", {"Earning": {
+    ("record: a channel that is earned on", "Record", {"Earner": {
         "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT, "early": None, "shelved": None, "at_risk": "9600",
         "widest": "9600", "ordered": None, "gone": False}}),
-    ("record: a channel without a voucher", "Record", {"Earning": {
+    ("record: a channel without a voucher", "Record", {"Earner": {
         "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": None, "shelved": None, "at_risk": "0",
         "widest": "0", "ordered": None, "gone": False}}),
-    ("record: a voucher that is ahead of the ledger", "Record", {"Earning": {
+    ("record: a voucher that is ahead of the ledger", "Record", {"Earner": {
         "terms": TERMS, "client": CLIENT_ID, "payment": None, "early": PAYMENT, "shelved": None, "at_risk": "0",
         "widest": "9600", "ordered": None, "gone": False}}),
-    ("record: a voucher of another funding, in a close", "Record", {"Earning": {
+    ("record: a voucher of another funding, in a close", "Record", {"Earner": {
         "terms": TERMS, "client": CLIENT_ID, "payment": PAYMENT, "early": None, "shelved": PAYMENT, "at_risk": "120",
         "widest": "9600", "ordered": "47000001", "gone": True}}),
     ("record: a channel is gone", "Record", {"ChannelGone": {"account": "ac" * 32}}),

@@ -117,7 +117,7 @@ impl Channel {
     /// Writes a record of it, unless it is only a proposal.
     pub(super) fn persist(&self, outbox: &mut Outbox) {
         if self.recorded {
-            outbox.persist(Record::Paying(self.payer.record()));
+            outbox.persist(Record::Payer(self.payer.record()));
         }
     }
 

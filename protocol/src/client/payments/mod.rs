@@ -62,8 +62,8 @@ impl Payments {
         let mut deadlines = Deadlines::default();
         for record in records {
             match record {
-                Record::Paying(paying) => {
-                    let mut channel = Channel::new(Payer::restored(paying), None);
+                Record::Payer(record) => {
+                    let mut channel = Channel::new(Payer::restored(record), None);
                     channel.maybe_sent = !channel.payer.is_open();
                     if channel.payer.terms().client_key != key.verifying_key().to_bytes() {
                         // Nothing can be signed on it, not even a close. It stays on disk for the key
@@ -79,7 +79,7 @@ impl Payments {
                 Record::ChannelGone { account } => {
                     channels.remove(&account);
                 }
-                Record::Earning(_) | Record::Receipt { .. } | Record::Reputation(_) => {}
+                Record::Earner(_) | Record::Receipt { .. } | Record::Reputation(_) => {}
             }
         }
         channels.keys().for_each(|account| deadlines.touch(*account));

@@ -88,7 +88,7 @@ impl Channel {
     pub(super) fn persist(&mut self, out: &mut Outbox) {
         let record = self.earner.record();
         let watched = record.watched_voucher();
-        out.persist(Record::Earning(record));
+        out.persist(Record::Earner(record));
         self.earner.recorded();
         if let Some(watched) = watched {
             out.push(Output::Watch(Box::new(watched)));

@@ -85,8 +85,8 @@ impl Earnings {
         let mut deadlines = Deadlines::default();
         for record in records {
             match record {
-                Record::Earning(earning) => {
-                    let earner = Earner::restored(earning);
+                Record::Earner(record) => {
+                    let earner = Earner::restored(record);
                     let account = earner.account();
                     let origin = Origin { node: earner.client(), prefix: Prefix::UNKNOWN };
                     let mut channel = Channel::new(earner, origin, Time(0));
@@ -104,7 +104,7 @@ impl Earnings {
                 Record::ChannelGone { account } => {
                     channels.remove(&account);
                 }
-                Record::Paying(_) | Record::Receipt { .. } | Record::Reputation(_) => {}
+                Record::Payer(_) | Record::Receipt { .. } | Record::Reputation(_) => {}
             }
         }
         Self {
