@@ -298,7 +298,7 @@ pub enum Event {
         news: OrderNews,
     },
     /// Provider: a job ended.
-    Served(Served),
+    Served(JobReport),
     /// Either: a channel was opened, paid on, or closed.
     Channel(ChannelNews),
     /// Provider: a budget is used up; told at once, and then every [`crate::limits::CROWD_TOLD`] at the most.
@@ -424,7 +424,7 @@ pub enum Failure {
 
 /// A job at its end, at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Served {
+pub struct JobReport {
     /// The job.
     pub job: JobId,
     /// For whom.

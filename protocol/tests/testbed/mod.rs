@@ -16,7 +16,7 @@ use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{
     Bill, ChannelNews, Command, Crowd, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault,
-    PersistId, Served,
+    PersistId, JobReport,
 };
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
@@ -108,7 +108,7 @@ pub struct Testbed {
     pub chain: Chain,
     pub weather: Weather,
     pub outcomes: BTreeMap<OrderId, Outcome>,
-    pub served: Vec<(NodeId, Served)>,
+    pub served: Vec<(NodeId, JobReport)>,
     pub faults: Vec<(NodeId, PeerFault)>,
     pub news: Vec<(NodeId, ChannelNews)>,
     pub crowds: Vec<Crowd>,

@@ -8,7 +8,7 @@ use crate::amount::Nano;
 use crate::channel::earn::{Accepted, VoucherFault};
 use crate::channel::id::ChannelId;
 use crate::ident::{Identity, Origin};
-use crate::io::{EngineReport, Event, Output, PeerFault, Served};
+use crate::io::{EngineReport, Event, Output, PeerFault, JobReport};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::session::Secure;
@@ -244,7 +244,7 @@ impl JobMut<'_> {
         if !served.stream.has_ended() && served.task.is_none() {
             self.out.push(Output::Cancel { job: self.id });
         }
-        self.out.push(Output::Event(Event::Served(Served {
+        self.out.push(Output::Event(Event::Served(JobReport {
             job: self.id,
             client,
             input_tokens: served.stream.input_tokens(),
