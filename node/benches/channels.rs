@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bombyx_node::role::Role;
 use bombyx_node::store::Store;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::earn::{Accepted, Earner};
+use bombyx_protocol::channel::earn::{Acceptance, Earner};
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::pay::Payer;
 use bombyx_protocol::channel::record::{Record, RecordKey};
@@ -183,7 +183,7 @@ fn check(key: &SigningKey) -> f64 {
     earner.observe(OPEN);
     let began = computed();
     for voucher in vouchers {
-        assert_eq!(earner.accept(black_box(voucher)), Ok(Accepted::More));
+        assert_eq!(earner.accept(black_box(voucher)), Ok(Acceptance::More));
     }
     rate(VOUCHERS, computed() - began)
 }

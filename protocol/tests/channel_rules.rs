@@ -5,7 +5,7 @@ mod testbed;
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::earn::{Accepted, Earner, VoucherFault};
+use bombyx_protocol::channel::earn::{Acceptance, Earner, VoucherFault};
 use bombyx_protocol::channel::fault::Mismatch;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::pay::{Exhausted, Payer};
@@ -178,7 +178,7 @@ fn vouchers_of_an_earlier_funding_are_no_money_in_a_later_one() {
     assert_eq!(earner.observe(open(9, 500)).mismatch, Some(Mismatch::Epoch { known: 7, shown: 9 }));
     assert_eq!((earner.paid(), earner.unpaid(), earner.newest()), (Nano::ZERO, Nano::ZERO, None));
     earner.serve(Nano(50));
-    assert_eq!(earner.accept(payment(9, 50)), Ok(Accepted::More));
+    assert_eq!(earner.accept(payment(9, 50)), Ok(Acceptance::More));
     assert_eq!(earner.unpaid(), Nano::ZERO);
 }
 
@@ -210,7 +210,7 @@ fn a_provider_serves_ahead_of_payment_no_more_than_its_window() {
     assert_eq!(earner.allowance(window, credit), Nano(100));
     earner.serve(Nano(80));
     assert_eq!(earner.allowance(window, credit), Nano(20));
-    assert_eq!(earner.accept(payment(7, 80)), Ok(Accepted::More));
+    assert_eq!(earner.accept(payment(7, 80)), Ok(Acceptance::More));
     assert_eq!(earner.allowance(window, credit), Nano(40), "the deposit is nearly used up");
 }
 
@@ -218,19 +218,19 @@ fn a_provider_serves_ahead_of_payment_no_more_than_its_window() {
 #[test]
 fn a_voucher_counts_once_for_its_funding_within_its_deposit() {
     let mut earner = earner();
-    assert_eq!(earner.accept(payment(7, 50)), Ok(Accepted::Early), "for a funding that is still on its way");
+    assert_eq!(earner.accept(payment(7, 50)), Ok(Acceptance::Early), "for a funding that is still on its way");
     assert_eq!(earner.paid(), Nano::ZERO);
-    assert_eq!(earner.accept(payment(7, 40)), Ok(Accepted::Nothing), "an older one that was overtaken");
+    assert_eq!(earner.accept(payment(7, 40)), Ok(Acceptance::Nothing), "an older one that was overtaken");
     let mut earner = Earner::restored(earner.record());
     assert!(earner.observe(open(7, 100)).counts, "a crash does not lose it");
     assert_eq!(earner.paid(), Nano(50));
     for old in [50, 49] {
-        assert_eq!(earner.accept(payment(7, old)), Ok(Accepted::Nothing));
+        assert_eq!(earner.accept(payment(7, old)), Ok(Acceptance::Nothing));
     }
     assert_eq!(earner.accept(payment(6, 60)), Err(VoucherFault::Epoch));
     let forged = Payment { cumulative: Nano(70), ..payment(7, 60) };
     assert_eq!(earner.accept(forged), Err(VoucherFault::Signature));
-    assert_eq!(earner.accept(payment(7, 101)), Ok(Accepted::Early), "for a top-up that is still on its way");
+    assert_eq!(earner.accept(payment(7, 101)), Ok(Acceptance::Early), "for a top-up that is still on its way");
     assert_eq!(earner.paid(), Nano(50));
     assert!(earner.observe(open(7, 200)).counts);
     assert_eq!(earner.paid(), Nano(101));
@@ -247,7 +247,7 @@ fn what_is_given_up_frees_the_channel_and_is_no_head_start_when_paid_late() {
     assert_eq!((earner.unpaid(), earner.written_off()), (Nano(30), Nano(60)), "at most the job's bill");
     earner.write_off(Nano(60));
     assert_eq!((earner.unpaid(), earner.written_off()), (Nano::ZERO, Nano(90)));
-    assert_eq!(earner.accept(payment(7, 90)), Ok(Accepted::More));
+    assert_eq!(earner.accept(payment(7, 90)), Ok(Acceptance::More));
     assert_eq!(earner.written_off(), Nano::ZERO);
     earner.serve(Nano(10));
     assert_eq!(earner.unpaid(), Nano(10));

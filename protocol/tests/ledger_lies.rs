@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::earn::{Accepted, Earner};
+use bombyx_protocol::channel::earn::{Acceptance, Earner};
 use bombyx_protocol::channel::fault::Mismatch;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::pay::{ClosingStep, Payer};
@@ -76,7 +76,7 @@ fn earner(paid: u64) -> Earner {
     earner.admit(WINDOW);
     earner.serve(Nano(paid));
     if paid > 0 {
-        assert_eq!(earner.accept(payment(EPOCH, paid)), Ok(Accepted::More));
+        assert_eq!(earner.accept(payment(EPOCH, paid)), Ok(Acceptance::More));
     }
     earner
 }
@@ -166,7 +166,7 @@ fn another_funding_that_was_a_lie_leaves_the_promise_as_it_was() {
 fn a_provider_keeps_the_vouchers_of_two_fundings_and_serves_in_no_third() {
     let mut earner = earner(400);
     earner.observe(ChannelState { epoch: 8, ..truth() });
-    assert_eq!(earner.accept(payment(8, 50)), Ok(Accepted::More));
+    assert_eq!(earner.accept(payment(8, 50)), Ok(Acceptance::More));
     earner.observe(ChannelState { epoch: 9, ..truth() });
     assert_eq!(earner.allowance(WINDOW, CREDIT), Nano::ZERO);
     assert!(earner.accept(payment(9, 900)).is_err());

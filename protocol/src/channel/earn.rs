@@ -45,7 +45,7 @@ pub struct Earner {
 
 /// What came of a voucher whose signature verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accepted {
+pub enum Acceptance {
     /// It pays more than any before: write it before going on.
     More,
     /// It repeats, or is older than, what is known.
@@ -332,13 +332,13 @@ impl Earner {
     ///
     /// # Errors
     /// [`VoucherFault`]; nothing changes then.
-    pub fn accept(&mut self, payment: Payment) -> Result<Accepted, VoucherFault> {
+    pub fn accept(&mut self, payment: Payment) -> Result<Acceptance, VoucherFault> {
         let seen = self.seen.filter(|state| state.epoch != 0);
         let epoch = seen.map(|state| state.epoch).or(self.newest.map(|newest| newest.epoch));
         let is_old = epoch == Some(payment.epoch) && payment.cumulative <= self.paid();
         let is_known = self.early.as_ref().is_some_and(|early| order(early) >= order(&payment));
         if is_old || is_known {
-            return Ok(Accepted::Nothing);
+            return Ok(Acceptance::Nothing);
         }
         let signed = payment.on(self.account());
         self.checker
@@ -351,12 +351,12 @@ impl Earner {
             }
             Some(state) if payment.cumulative <= state.deposit => {
                 self.count(payment);
-                Ok(Accepted::More)
+                Ok(Acceptance::More)
             }
             // Perhaps for a funding or a top-up that this node has not seen yet.
             Some(_) | None => {
                 self.early = Some(Box::new(payment));
-                Ok(Accepted::Early)
+                Ok(Acceptance::Early)
             }
         }
     }
@@ -426,7 +426,7 @@ impl Earner {
         self.seen = Some(state);
         if let Some(early) = self.early.take() {
             let behind = self.mismatch(early.cumulative);
-            let counts = self.accept(*early) == Ok(Accepted::More);
+            let counts = self.accept(*early) == Ok(Acceptance::More);
             observed.counts |= counts;
             observed.mismatch = observed.mismatch.or(behind.filter(|_| counts));
         }

@@ -1,7 +1,7 @@
 //! One channel that this provider earns on: what the ledger shows of it, what is claimed, and how it is closed.
 
 use crate::amount::Nano;
-use crate::channel::earn::{Accepted, Earner, VoucherFault};
+use crate::channel::earn::{Acceptance, Earner, VoucherFault};
 use crate::channel::ledger::{ChannelState, LedgerCall, LedgerFault};
 use crate::channel::looks::Looks;
 use crate::channel::record::Record;
@@ -108,16 +108,16 @@ impl Channel {
         payment: Payment,
         settle_at: Nano,
         out: &mut Outbox,
-    ) -> (Result<Accepted, VoucherFault>, bool) {
+    ) -> (Result<Acceptance, VoucherFault>, bool) {
         let mismatch = self.earner.mismatch(payment.cumulative);
         let accepted = self.earner.accept(payment);
         // One for another funding than the one shown is kept as well. What the ledger may never show is not written: a crash
         // costs the credit at the most. (`CH-51`)
-        let is_kept = matches!(accepted, Ok(Accepted::More | Accepted::Early) | Err(VoucherFault::Epoch));
+        let is_kept = matches!(accepted, Ok(Acceptance::More | Acceptance::Early) | Err(VoucherFault::Epoch));
         if is_kept && self.is_established {
             self.persist(out);
         }
-        if accepted != Ok(Accepted::More) {
+        if accepted != Ok(Acceptance::More) {
             return (accepted, false);
         }
         if let Some(mismatch) = mismatch {

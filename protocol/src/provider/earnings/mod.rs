@@ -15,7 +15,7 @@ mod watched;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::amount::Nano;
-use crate::channel::earn::{Accepted, Earner, VoucherFault};
+use crate::channel::earn::{Acceptance, Earner, VoucherFault};
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::{LedgerCall, LedgerEvent};
@@ -235,9 +235,9 @@ impl Earnings {
         account: &ChannelId,
         payment: Payment,
         out: &mut Outbox,
-    ) -> Result<Accepted, VoucherFault> {
+    ) -> Result<Acceptance, VoucherFault> {
         let settle_at = self.settle_at();
-        let Some(channel) = self.channels.get_mut(account) else { return Ok(Accepted::Nothing) };
+        let Some(channel) = self.channels.get_mut(account) else { return Ok(Acceptance::Nothing) };
         let (accepted, brings_anew) = channel.accept(payment, settle_at, out);
         if brings_anew {
             self.deadlines.touch(*account);

@@ -128,7 +128,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::CloseKey;
     use super::*;
-    use crate::channel::earn::Accepted;
+    use crate::channel::earn::Acceptance;
     use crate::channel::ledger::{ChannelState, LedgerEvent};
     use crate::channel::terms::{Address, ChannelTerms};
     use crate::channel::voucher::Voucher;
@@ -225,7 +225,7 @@ mod tests {
         let voucher = Voucher { account, epoch: 9, cumulative: Nano(3) };
         let signature = voucher.sign(&CloseKey::new([1; 32]).signing());
         let payment = Payment { epoch: 9, cumulative: Nano(3), signature };
-        assert_eq!(books.earnings.accept(&account, payment, &mut books.out), Ok(Accepted::More));
+        assert_eq!(books.earnings.accept(&account, payment, &mut books.out), Ok(Acceptance::More));
         let Output::Persist { id, .. } = books.out.poll(|| Time(0)) else { panic!("it is written") };
         assert!(
             matches!(books.out.poll(|| Time(0)), Output::Wake(_)),

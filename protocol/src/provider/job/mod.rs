@@ -5,7 +5,7 @@ mod sealed;
 mod served;
 
 use crate::amount::Nano;
-use crate::channel::earn::{Accepted, VoucherFault};
+use crate::channel::earn::{Acceptance, VoucherFault};
 use crate::channel::id::ChannelId;
 use crate::ident::{Identity, Origin};
 use crate::io::{EngineReport, Event, Output, PeerFault, JobReport};
@@ -170,12 +170,12 @@ impl JobMut<'_> {
         let Some(account) = self.job.account().copied() else { return Next::Stay };
         let Some(payment) = ack.payment else { return Next::Resume };
         match self.earnings.accept(&account, payment, self.out) {
-            Ok(Accepted::More) => {
+            Ok(Acceptance::More) => {
                 self.standing.has_paid(self.now, client);
                 self.credit.follow(self.now, &account, self.earnings);
                 Next::ResumeChannel(account)
             }
-            Ok(Accepted::Nothing | Accepted::Early) => Next::Resume,
+            Ok(Acceptance::Nothing | Acceptance::Early) => Next::Resume,
             Err(fault) => {
                 // An honest client may be wrong about the funding, never about its own signature.
                 if fault == VoucherFault::Signature {
