@@ -405,8 +405,8 @@ impl Earner {
 
     /// Takes what the ledger shows, which may be untrue: it opens a channel or stops service on it, and neither pays nor
     /// forgets. (`CH-24`, `CH-30`)
-    pub fn observe(&mut self, state: ChannelState) -> Observed {
-        let mut observed = Observed { counts: core::mem::take(&mut self.gone), ..Observed::default() };
+    pub fn observe(&mut self, state: ChannelState) -> EarnerChange {
+        let mut observed = EarnerChange { counts: core::mem::take(&mut self.gone), ..EarnerChange::default() };
         if state.epoch != 0 {
             let before = self.seen.filter(|seen| seen.epoch != 0);
             let known = self.newest.map(|newest| newest.epoch).or(before.map(|seen| seen.epoch));
@@ -447,7 +447,7 @@ const fn order(payment: &Payment) -> (u64, Nano) {
 
 /// What the ledger's word changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Observed {
+pub struct EarnerChange {
     /// Its record has changed: a voucher that came early counts now, or those of another funding. Write it.
     pub counts: bool,
     /// What the store did not know.

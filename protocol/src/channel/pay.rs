@@ -73,7 +73,7 @@ pub enum ClosingStep {
 
 /// What the ledger's word changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Observed {
+pub struct PayerChange {
     /// Something that must be written.
     pub changed: bool,
     /// What the store did not know.
@@ -319,16 +319,16 @@ impl Payer {
 
     /// Takes what the ledger shows, which may be untrue. Whatever does not fit what this node knows makes it ask for its rest
     /// and changes no promise. (`CH-30`)
-    pub fn observe(&mut self, now: Time, state: &ChannelState) -> Observed {
+    pub fn observe(&mut self, now: Time, state: &ChannelState) -> PayerChange {
         if state.epoch == 0 {
-            return Observed::default();
+            return PayerChange::default();
         }
         let first = self.epoch.is_none();
         let known = *self.epoch.get_or_insert(state.epoch);
         let came_back = core::mem::take(&mut self.gone);
         let began_to_close = self.heard.until.is_none() && state.closing.is_some();
         let mut observed =
-            Observed { changed: came_back || (began_to_close && !self.wants_rest), mismatch: None };
+            PayerChange { changed: came_back || (began_to_close && !self.wants_rest), mismatch: None };
         let heard = self.heard.epoch.replace(state.epoch);
         self.heard.until = state.closing.map(|left| now + left);
         if state.closing.is_none() {
