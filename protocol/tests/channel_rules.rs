@@ -8,7 +8,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::{Acceptance, Earner, VoucherFault};
 use bombyx_protocol::channel::fault::Mismatch;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
-use bombyx_protocol::channel::pay::{Exhausted, Payer};
+use bombyx_protocol::channel::pay::{InsufficientDeposit, Payer};
 use bombyx_protocol::channel::record::{PayerRecord, Record};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
@@ -65,7 +65,7 @@ fn earner() -> Earner {
 fn jobs_reserve_their_ceilings_and_give_back_what_they_did_not_use() {
     let mut payer = payer();
     assert_eq!(payer.reserve(Nano(700)), Ok(()));
-    assert_eq!(payer.reserve(Nano(301)), Err(Exhausted));
+    assert_eq!(payer.reserve(Nano(301)), Err(InsufficientDeposit));
     assert_eq!(payer.owe(Nano(200)), Ok(()));
     assert_eq!(payer.headroom(), Nano(300), "what is owed came out of what was reserved");
     payer.release(Nano(500));
@@ -80,7 +80,7 @@ fn no_voucher_is_above_the_deposit_or_before_it_is_seen() {
     assert_eq!(payer.payment(&key()), None, "the ledger has not shown the channel");
     payer.observe(Time(1), &open(7, 1_000));
     assert_eq!(payer.payment(&key()), Some(payment(7, 400)));
-    assert_eq!(payer.owe(Nano(601)), Err(Exhausted));
+    assert_eq!(payer.owe(Nano(601)), Err(InsufficientDeposit));
     payer.top_up(Nano(500));
     assert_eq!(payer.owe(Nano(900)), Ok(()));
     assert_eq!(payer.payment(&key()), Some(payment(7, 1_000)), "the top-up is not on the ledger yet");

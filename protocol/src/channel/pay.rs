@@ -58,7 +58,7 @@ struct Heard {
 /// Why an amount cannot be promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the channel holds too little for this amount")]
-pub struct Exhausted;
+pub struct InsufficientDeposit;
 
 /// What a client should do about a closing channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,10 +207,10 @@ impl Payer {
     /// Sets the most that a job can cost aside. (`CH-2`)
     ///
     /// # Errors
-    /// [`Exhausted`] when the channel cannot cover it.
-    pub fn reserve(&mut self, cost_max: Nano) -> Result<(), Exhausted> {
+    /// [`InsufficientDeposit`] when the channel cannot cover it.
+    pub fn reserve(&mut self, cost_max: Nano) -> Result<(), InsufficientDeposit> {
         if cost_max > self.headroom() {
-            return Err(Exhausted);
+            return Err(InsufficientDeposit);
         }
         self.reserved = self.reserved.saturating_plus(cost_max);
         Ok(())
@@ -246,9 +246,9 @@ impl Payer {
     /// Promises `amount` more, out of what the job reserved. (`CH-3`)
     ///
     /// # Errors
-    /// [`Exhausted`] when the promise would pass the deposit; nothing changes then.
-    pub fn owe(&mut self, amount: Nano) -> Result<(), Exhausted> {
-        let cumulative = self.cumulative.plus(amount).filter(|sum| *sum <= self.asked).ok_or(Exhausted)?;
+    /// [`InsufficientDeposit`] when the promise would pass the deposit; nothing changes then.
+    pub fn owe(&mut self, amount: Nano) -> Result<(), InsufficientDeposit> {
+        let cumulative = self.cumulative.plus(amount).filter(|sum| *sum <= self.asked).ok_or(InsufficientDeposit)?;
         self.cumulative = cumulative;
         self.since_start = self.since_start.saturating_plus(amount);
         self.reserved = self.reserved.saturating_minus(amount);

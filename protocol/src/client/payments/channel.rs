@@ -4,7 +4,7 @@ use crate::amount::Nano;
 use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::ledger::{LedgerCall, LedgerFault};
 use crate::channel::looks::Looks;
-use crate::channel::pay::{Exhausted, Payer};
+use crate::channel::pay::{InsufficientDeposit, Payer};
 use crate::channel::record::Record;
 use crate::channel::terms::Address;
 use crate::ident::NodeId;
@@ -140,7 +140,7 @@ impl Channel {
     /// Sets aside the most that a job can cost. (`CH-2`)
     pub(super) fn reserve(&mut self, cost_max: Nano) -> Result<(), PaymentFault> {
         let account = self.address();
-        let exhausted = |Exhausted| PaymentFault::Exhausted { account, why: LedgerFault::NotSent };
+        let exhausted = |InsufficientDeposit| PaymentFault::Exhausted { account, why: LedgerFault::NotSent };
         self.payer.reserve(cost_max).map_err(exhausted)
     }
 }

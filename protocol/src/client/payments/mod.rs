@@ -19,7 +19,7 @@ use crate::amount::Nano;
 use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::{LedgerCall, LedgerFault};
-use crate::channel::pay::{Exhausted, Payer};
+use crate::channel::pay::{InsufficientDeposit, Payer};
 use crate::channel::record::Record;
 use crate::channel::terms::ChannelTerms;
 use crate::channel::voucher::{SignatureError, Voucher};
@@ -138,8 +138,8 @@ impl Payments {
         self.channels.get(account).and_then(|channel| channel.payer.payment(&self.key))
     }
 
-    pub(in crate::client) fn owe(&mut self, account: &ChannelId, amount: Nano) -> Result<(), Exhausted> {
-        self.channel(account).ok_or(Exhausted)?.payer.owe(amount)
+    pub(in crate::client) fn owe(&mut self, account: &ChannelId, amount: Nano) -> Result<(), InsufficientDeposit> {
+        self.channel(account).ok_or(InsufficientDeposit)?.payer.owe(amount)
     }
 
     /// Sets aside what a job that is over may still be paid, as far as running jobs leave it. Returns
