@@ -41,12 +41,12 @@ pub struct Payer {
     wants_rest: bool,
     /// Whether the ledger has shown that the channel is gone.
     gone: bool,
-    heard: Heard,
+    view: LedgerView,
 }
 
 /// What the ledger last showed in this life, true or not.
 #[derive(Debug, Default)]
-struct Heard {
+struct LedgerView {
     epoch: Option<u64>,
     settled: Nano,
     /// When the challenge of the close under way is over.
@@ -97,7 +97,7 @@ impl Payer {
             reserved: Nano::ZERO,
             wants_rest: false,
             gone: false,
-            heard: Heard::default(),
+            view: LedgerView::default(),
         }
     }
 
@@ -165,7 +165,7 @@ impl Payer {
     /// Returns whether jobs may start on it.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        !self.wants_rest && !self.gone && self.heard.until.is_none() && !self.is_of_another_funding()
+        !self.wants_rest && !self.gone && self.view.until.is_none() && !self.is_of_another_funding()
     }
 
     /// Returns whether the ledger has shown that it is gone, and nothing since.
@@ -176,7 +176,7 @@ impl Payer {
 
     /// Returns whether the ledger shows another funding than the one that was promised in.
     fn is_of_another_funding(&self) -> bool {
-        self.heard.epoch.is_some() && self.heard.epoch != self.epoch
+        self.view.epoch.is_some() && self.view.epoch != self.epoch
     }
 
     /// Returns what can still be promised to new jobs.
@@ -326,18 +326,18 @@ impl Payer {
         let first = self.epoch.is_none();
         let known = *self.epoch.get_or_insert(state.epoch);
         let came_back = core::mem::take(&mut self.gone);
-        let began_to_close = self.heard.until.is_none() && state.closing.is_some();
+        let began_to_close = self.view.until.is_none() && state.closing.is_some();
         let mut observed =
             PayerChange { changed: came_back || (began_to_close && !self.wants_rest), mismatch: None };
-        let heard = self.heard.epoch.replace(state.epoch);
-        self.heard.until = state.closing.map(|left| now + left);
+        let shown_before = self.view.epoch.replace(state.epoch);
+        self.view.until = state.closing.map(|left| now + left);
         if state.closing.is_none() {
-            self.heard.brought = None;
+            self.view.brought = None;
         }
         if state.epoch != known {
             // The promise is for a funding that is over, if this is true: nothing is signed, and the rest of this one asked
             // for. If it is not true, the promise stands as it was.
-            let is_new = heard != Some(state.epoch);
+            let is_new = shown_before != Some(state.epoch);
             observed.mismatch = is_new.then_some(Mismatch::Epoch { known, shown: state.epoch });
             observed.changed |= is_new;
             self.want_close();
@@ -349,7 +349,7 @@ impl Payer {
             self.deposit = deposit;
             self.asked = self.asked.max(deposit);
         }
-        let before = core::mem::replace(&mut self.heard.settled, state.settled);
+        let before = core::mem::replace(&mut self.view.settled, state.settled);
         if state.settled > self.cumulative && state.settled > before {
             // Nothing is left to pay: either this is untrue, or vouchers exist that this node does not know.
             observed.mismatch = Some(Mismatch::Settled { known: self.cumulative, shown: state.settled });
@@ -363,7 +363,7 @@ impl Payer {
     /// that may be untrue. (`CH-37`)
     pub fn vanish(&mut self) {
         self.gone = true;
-        self.heard = Heard::default();
+        self.view = LedgerView::default();
     }
 
     /// Notes that the client wants its rest back: no job starts any more.
@@ -374,20 +374,20 @@ impl Payer {
     /// Returns whether a close is wanted that the ledger has not shown.
     #[must_use]
     pub fn wants_close(&self) -> bool {
-        self.wants_rest && !self.gone && self.heard.until.is_none()
+        self.wants_rest && !self.gone && self.view.until.is_none()
     }
 
     /// Returns whether the ledger shows a close under way.
     #[must_use]
     pub const fn is_closing(&self) -> bool {
-        self.heard.until.is_some()
+        self.view.until.is_some()
     }
 
     /// Returns what asks the ledger for that close, once the channel is open: of the funding that
     /// it shows.
     #[must_use]
     pub fn close_request(&self) -> Option<CloseRequest> {
-        let epoch = self.heard.epoch.or(self.epoch).filter(|_| self.wants_close())?;
+        let epoch = self.view.epoch.or(self.epoch).filter(|_| self.wants_close())?;
         Some(CloseRequest { account: self.account(), epoch })
     }
 
@@ -396,10 +396,10 @@ impl Payer {
     /// robbed. (`CH-11`)
     #[must_use]
     pub fn closing_step(&self, now: Time) -> ClosingStep {
-        let Some(until) = self.heard.until else { return ClosingStep::Wait };
+        let Some(until) = self.view.until else { return ClosingStep::Wait };
         if self.claims_at().is_some_and(|at| now >= at) {
             ClosingStep::ClaimForProvider
-        } else if now >= until && (self.heard.brought.is_some() || !self.owes()) {
+        } else if now >= until && (self.view.brought.is_some() || !self.owes()) {
             ClosingStep::Finalize
         } else {
             ClosingStep::Wait
@@ -408,31 +408,31 @@ impl Payer {
 
     /// Notes that the voucher was brought to the ledger for the provider.
     pub fn brought(&mut self, now: Time) {
-        let times = self.heard.brought.map_or(0, |(_, times)| times);
-        self.heard.brought = Some((now, times.saturating_add(1)));
+        let times = self.view.brought.map_or(0, |(_, times)| times);
+        self.view.brought = Some((now, times.saturating_add(1)));
     }
 
     /// Returns when [`Self::closing_step`] has something new to say.
     #[must_use]
     pub fn closing_wake(&self) -> Option<Time> {
-        let until = self.heard.until?;
+        let until = self.view.until?;
         Some(self.claims_at().unwrap_or(until))
     }
 
     /// Returns whether more is promised in the funding that closes than the ledger shows settled.
     fn owes(&self) -> bool {
         !self.is_of_another_funding()
-            && self.voucher().is_some_and(|voucher| voucher.cumulative > self.heard.settled)
+            && self.voucher().is_some_and(|voucher| voucher.cumulative > self.view.settled)
     }
 
     /// Returns when the voucher is brought next in this close, each time after twice the wait: what
     /// the ledger does not show may be settled, and a claim can cost a fee. Once at least, and not
     /// again when the challenge is over.
     fn claims_at(&self) -> Option<Time> {
-        let until = self.heard.until.filter(|_| self.owes())?;
+        let until = self.view.until.filter(|_| self.owes())?;
         let half = Span::from_s(u64::from(self.terms.challenge_s)).half();
         let from = Time(until.0.saturating_sub(half.0));
-        match self.heard.brought {
+        match self.view.brought {
             None => Some(from),
             Some((at, times)) => {
                 let wait = limits::LEDGER_WAIT.0.saturating_mul(1 << times.saturating_sub(1).min(16));

@@ -104,10 +104,10 @@ impl ChannelTerms {
 /// Terms with the account that follows from them, shared by all that is kept of one channel: the account is three hashes,
 /// too many for each of its records. Encoded as the terms alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgreedTerms(Arc<Agreed>);
+pub struct AgreedTerms(Arc<TermsAndAccount>);
 
 #[derive(Debug, PartialEq, Eq)]
-struct Agreed {
+struct TermsAndAccount {
     terms: ChannelTerms,
     account: Address,
 }
@@ -129,7 +129,7 @@ impl AgreedTerms {
 impl From<ChannelTerms> for AgreedTerms {
     fn from(terms: ChannelTerms) -> Self {
         let account = terms.account();
-        Self(Arc::new(Agreed { terms, account }))
+        Self(Arc::new(TermsAndAccount { terms, account }))
     }
 }
 

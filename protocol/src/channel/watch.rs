@@ -27,14 +27,14 @@ pub(crate) struct Watch {
     /// When the challenge of the close under way is over.
     until: Option<Time>,
     /// What was brought in that close.
-    brought: Vec<Brought>,
+    brought: Vec<BroughtVoucher>,
     /// Of one that is gone.
     gone: Option<Looks>,
 }
 
 /// A voucher that was brought to the ledger.
 #[derive(Debug, Clone, Copy)]
-struct Brought {
+struct BroughtVoucher {
     epoch: u64,
     cumulative: Nano,
     at: Time,
@@ -98,7 +98,7 @@ impl Watch {
         let due = self.vouchers().find(|watched| self.acts_at(watched).is_some_and(|at| now >= at))?;
         let Voucher { epoch, cumulative, .. } = *due.voucher;
         self.brought.retain(|before| before.epoch != epoch);
-        self.brought.push(Brought { epoch, cumulative, at: now });
+        self.brought.push(BroughtVoucher { epoch, cumulative, at: now });
         Some(LedgerCall::Claim { voucher: due.voucher })
     }
 
