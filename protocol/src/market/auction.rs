@@ -34,13 +34,13 @@ pub struct Auction {
     /// When bids stop being read.
     pub closes_at: Time,
     enough: usize,
-    bids: Vec<Heard>,
+    bids: Vec<ReceivedBid>,
     rule: Rule,
 }
 
 /// A bid as it came in.
 #[derive(Debug)]
-struct Heard {
+struct ReceivedBid {
     bid: Bid,
     hash: BidHash,
     prefix: Prefix,
@@ -50,11 +50,11 @@ struct Heard {
 
 /// A bid that the order could take.
 #[derive(Debug)]
-struct Able {
+struct Contender {
     score: Score,
     cost_max: Nano,
     standing: Standing,
-    heard: Heard,
+    received: ReceivedBid,
 }
 
 /// A bid that can be awarded, with the price that its owner will be paid.
@@ -111,18 +111,18 @@ impl Auction {
     ///
     /// One that does not count, because its bidder is being left alone, ends nothing early.
     pub fn accept(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, counts: bool) {
-        let known = self.bids.iter().any(|heard| heard.bid.provider == bid.provider);
+        let known = self.bids.iter().any(|received| received.bid.provider == bid.provider);
         // Those that are left alone are kept for the account only, and take nobody's place.
-        let alike = self.bids.iter().filter(|heard| heard.counts == counts).count();
+        let alike = self.bids.iter().filter(|received| received.counts == counts).count();
         if !known && alike < limits::BIDS_MAX {
-            self.bids.push(Heard { bid, hash, prefix, counts });
+            self.bids.push(ReceivedBid { bid, hash, prefix, counts });
         }
     }
 
     /// Returns whether nothing is worth waiting for any more. (`MK-20`)
     #[must_use]
     pub fn has_enough(&self) -> bool {
-        self.bids.iter().filter(|heard| heard.counts).count() >= self.enough
+        self.bids.iter().filter(|received| received.counts).count() >= self.enough
     }
 
     /// Returns how many bids were taken.
@@ -142,12 +142,12 @@ impl Auction {
         explore: bool,
         stands: impl Fn(&Bid, Prefix) -> Standing,
     ) -> Outcome {
-        let mut able = Vec::new();
+        let mut contenders = Vec::new();
         let mut reports = Vec::new();
         let (call, rule) = (self.call, self.rule);
-        for heard in self.bids {
-            let bid = &heard.bid;
-            let standing = stands(bid, heard.prefix);
+        for received in self.bids {
+            let bid = &received.bid;
+            let standing = stands(bid, received.prefix);
             let cost_max = score::cost(order, bid).unwrap_or(Nano(u64::MAX));
             let refused = if failed.contains(&bid.provider) {
                 Some(Fate::FailedBefore)
@@ -161,38 +161,38 @@ impl Auction {
                 None
             };
             match (refused, score::score(order, bid, &standing, step_weight(standing.level))) {
-                (None, Some(score)) => able.push(Able { score, cost_max, standing, heard }),
+                (None, Some(score)) => contenders.push(Contender { score, cost_max, standing, received }),
                 (fate, _) => reports.push(report(bid, cost_max, fate.unwrap_or(Fate::OverBudget))),
             }
         }
         // Equal scores go to the lower node id: arbitrary, but the same for whoever recomputes it.
-        able.sort_by_key(|able| {
-            let rank = rank(rule, call, able.score, able.cost_max, &able.heard.bid);
-            (able.standing.place, rank, able.heard.bid.provider)
+        contenders.sort_by_key(|contender| {
+            let rank = rank(rule, call, contender.score, contender.cost_max, &contender.received.bid);
+            (contender.standing.place, rank, contender.received.bid.provider)
         });
         reports.sort_by_key(|report| (report.cost_max, report.provider));
-        let explores = explore && put_first(order, &mut able);
-        let second = able.first().zip(able.get(1)).and_then(|(first, second)| {
+        let explores = explore && put_first(order, &mut contenders);
+        let second = contenders.first().zip(contenders.get(1)).and_then(|(first, second)| {
             let weight = step_weight(first.standing.level);
-            score::score(order, &second.heard.bid, &second.standing, weight)
+            score::score(order, &second.received.bid, &second.standing, weight)
         });
-        let best = able.first().map(|able| able.score);
-        let mut accounts = Vec::with_capacity(able.len().saturating_add(reports.len()));
-        let mut candidates = Vec::with_capacity(able.len());
-        for (place, able) in able.into_iter().enumerate() {
+        let best = contenders.first().map(|contender| contender.score);
+        let mut accounts = Vec::with_capacity(contenders.len().saturating_add(reports.len()));
+        let mut candidates = Vec::with_capacity(contenders.len());
+        for (place, contender) in contenders.into_iter().enumerate() {
             let fate = match best {
-                Some(best) if place > 0 => Fate::Outscored { by: able.score.0.saturating_sub(best.0) },
+                Some(best) if place > 0 => Fate::Outscored { by: contender.score.0.saturating_sub(best.0) },
                 _ => Fate::Won { runner_up: second },
             };
-            accounts.push(report(&able.heard.bid, able.cost_max, fate));
+            accounts.push(report(&contender.received.bid, contender.cost_max, fate));
             // The runner-up of a failover is paid its own bid: the price of a rescue is not raised by it. Nor is that of a
             // first try.
             let price = if place == 0 && rule == Rule::SecondScore && !explores {
-                second_price(order, budget, &able, second)
+                second_price(order, budget, &contender, second)
             } else {
-                able.heard.bid.price
+                contender.received.bid.price
             };
-            let Heard { bid, hash, prefix, .. } = able.heard;
+            let ReceivedBid { bid, hash, prefix, .. } = contender.received;
             candidates.push(Candidate { bid, hash, price, prefix });
         }
         accounts.extend(reports);
@@ -206,16 +206,16 @@ fn report(bid: &Bid, cost_max: Nano, fate: Fate) -> BidReport {
 
 /// Puts the best unknown bidder before the proven ones, if its score would be a quarter above the best at the most were it
 /// known as well. Whether there was one.
-fn put_first(order: &Order, able: &mut [Able]) -> bool {
-    let Some(best) = able.first().filter(|able| able.standing.place == Place::Proven) else { return false };
+fn put_first(order: &Order, contenders: &mut [Contender]) -> bool {
+    let Some(best) = contenders.first().filter(|contender| contender.standing.place == Place::Proven) else { return false };
     let most = u128::from(best.score.0).saturating_mul(5);
     let weight = step_weight(best.standing.level);
-    let found = able.iter().position(|able| {
-        let score = score::score(order, &able.heard.bid, &able.standing, weight);
-        able.standing.place == Place::Unknown
+    let found = contenders.iter().position(|contender| {
+        let score = score::score(order, &contender.received.bid, &contender.standing, weight);
+        contender.standing.place == Place::Unknown
             && score.is_some_and(|score| u128::from(score.0).saturating_mul(4) <= most)
     });
-    if let Some(front) = found.and_then(|place| able.get_mut(..=place)) {
+    if let Some(front) = found.and_then(|place| contenders.get_mut(..=place)) {
         front.rotate_right(1);
     }
     found.is_some()
@@ -240,8 +240,8 @@ fn rank(rule: Rule, call: CallId, score: Score, cost_max: Nano, bid: &Bid) -> u6
 /// the budget. (`MK-8`)
 ///
 /// Alone in an auction it is paid its own bid: there is no second score to be paid by.
-fn second_price(order: &Order, budget: Nano, winner: &Able, second: Option<Score>) -> PriceSheet {
-    let bid = &winner.heard.bid;
+fn second_price(order: &Order, budget: Nano, winner: &Contender, second: Option<Score>) -> PriceSheet {
+    let bid = &winner.received.bid;
     let Some(second) = second else { return bid.price };
     let aside = score::wait_cost(order, bid).saturating_plus(score::lock_cost(&winner.standing));
     let weight = step_weight(winner.standing.level);
