@@ -14,7 +14,7 @@ use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Ack, FromClient, Payment, Refusal, Work};
 use bombyx_protocol::work::order::TaskKind;
-use testbed::guest::{Guest, Opened, channel, net, voucher_of};
+use testbed::guest::{Guest, GuestSession, channel, net, voucher_of};
 use testbed::{CALM, MODEL, Testbed, chat, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -296,7 +296,7 @@ fn jobs_of_strangers_that_hold_no_slot_have_a_room_and_the_node_is_told_when_it_
 }
 
 /// A job of the guest's on its channel: the task is there, and nothing is acknowledged.
-fn begun(testbed: &mut Testbed, provider: NodeId, guest: &mut Guest, terms: &ChannelTerms) -> Option<Opened> {
+fn begun(testbed: &mut Testbed, provider: NodeId, guest: &mut Guest, terms: &ChannelTerms) -> Option<GuestSession> {
     let bid = guest.call(testbed, provider)?;
     let mut opened = guest.award(testbed, provider, &bid)?;
     let work = Work { task: chat("count for me", 2_000), channel: terms.clone() };
@@ -310,7 +310,7 @@ fn acknowledge(
     testbed: &mut Testbed,
     provider: NodeId,
     guest: &Guest,
-    opened: &mut Opened,
+    opened: &mut GuestSession,
     payment: Option<Payment>,
 ) -> Time {
     let mut at = testbed.now;

@@ -51,4 +51,4 @@ pub use key::StaticKey;
 pub use padding::{BODY_BYTES_MAX, BUCKET_BYTES_MAX, BUCKET_BYTES_MIN, PaddingError};
 pub use replay::REPLAY_WINDOW;
 pub use sealed::{SEALED_OVERHEAD_BYTES, SealError, seal, unseal};
-pub use secure::{FRAME_OVERHEAD_BYTES, FRAMES_MAX, Frame, Opened, Secure, SecureError};
+pub use secure::{FRAME_OVERHEAD_BYTES, FRAMES_MAX, Frame, Plaintext, Secure, SecureError};

@@ -28,7 +28,7 @@ pub struct Frame {
 
 /// What was inside a frame.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Opened {
+pub struct Plaintext {
     /// The bytes that the sender gave to [`Secure::seal`].
     pub body: Vec<u8>,
     /// Whether they end the sender's message.
@@ -157,7 +157,7 @@ impl Secure {
     ///
     /// # Errors
     /// [`SecureError`] says why the frame was refused; nothing has changed then.
-    pub fn open(&mut self, nonce: u64, bytes: &[u8]) -> Result<Opened, SecureError> {
+    pub fn open(&mut self, nonce: u64, bytes: &[u8]) -> Result<Plaintext, SecureError> {
         if nonce >= FRAMES_MAX {
             return Err(SecureError::Exhausted);
         }
@@ -174,7 +174,7 @@ impl Secure {
         let (body, last) = padding::unpad(block.get(..read).unwrap_or_default())
             .map_err(|cause| SecureError::Malformed { nonce, cause })?;
         self.window.mark(nonce);
-        Ok(Opened { body: body.to_vec(), last })
+        Ok(Plaintext { body: body.to_vec(), last })
     }
 
     /// Returns whether a frame below the highest one opened is missing. A message is whole only
@@ -204,10 +204,10 @@ impl fmt::Debug for Frame {
     }
 }
 
-impl fmt::Debug for Opened {
+impl fmt::Debug for Plaintext {
     /// Never the body: it is a prompt or an answer (`SE-21`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Opened({} bytes, last: {})", self.body.len(), self.last)
+        write!(f, "Plaintext({} bytes, last: {})", self.body.len(), self.last)
     }
 }
 
@@ -258,7 +258,7 @@ mod tests {
         let (mut client, mut provider) = pair();
         let frame = client.seal(b"secret", true).unwrap();
         let opened = provider.open(0, &frame.bytes).unwrap();
-        assert_eq!(format!("{frame:?} {opened:?}"), "Frame(0, 272 bytes) Opened(6 bytes, last: true)");
+        assert_eq!(format!("{frame:?} {opened:?}"), "Frame(0, 272 bytes) Plaintext(6 bytes, last: true)");
         assert_eq!(format!("{client:?}"), "Secure { next_nonce: 1, .. }");
     }
 }

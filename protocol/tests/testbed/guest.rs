@@ -115,7 +115,7 @@ impl Guest {
         testbed: &mut Testbed,
         provider: NodeId,
         (bid, hash): &(Bid, BidHash),
-    ) -> Option<Opened> {
+    ) -> Option<GuestSession> {
         let job = JobId(self.next());
         let prologue = prologue(&self.identity.id(), &bid.provider, &job.0);
         let (initiator, handshake) =
@@ -135,7 +135,7 @@ impl Guest {
         testbed: &mut Testbed,
         provider: NodeId,
         bid: &Bid,
-        mut opened: Opened,
+        mut opened: GuestSession,
         tokens: u32,
     ) {
         self.number += 1;
@@ -148,7 +148,7 @@ impl Guest {
         &self,
         testbed: &mut Testbed,
         provider: NodeId,
-        (job, secure): &mut Opened,
+        (job, secure): &mut GuestSession,
         said: &FromClient,
     ) {
         let frame = secure.seal(&codec::encode(said), false).unwrap();
@@ -171,7 +171,7 @@ pub fn channel(bid: &Bid, salt: u64) -> ChannelTerms {
 }
 
 /// A session that a provider has accepted.
-pub type Opened = (JobId, bombyx_protocol::session::Secure);
+pub type GuestSession = (JobId, bombyx_protocol::session::Secure);
 
 /// The key that signs on a guest's channels.
 fn key() -> SigningKey {
