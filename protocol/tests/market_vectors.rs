@@ -14,7 +14,7 @@ use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::market::score::{Place, Score, Standing};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::{ModelId, Order};
-use bombyx_protocol::work::price::Delivered;
+use bombyx_protocol::work::price::Delivery;
 use serde_json::{Value, json};
 use vectors::{file, fixed, list, long, nano, optional, price, task, text, tier};
 
@@ -48,7 +48,7 @@ fn bills_are_the_same_to_the_nano() {
 fn what_is_due_for_a_part_of_an_answer_is_the_same_to_the_nano() {
     let number = |value: &Value| u32::try_from(value.as_u64().unwrap()).unwrap();
     for case in list(&file(BILLS), "dues") {
-        let delivered = Delivered {
+        let delivered = Delivery {
             output_tokens: long(&case["output_tokens"]),
             rows: number(&case["rows"]),
             rows_wanted: number(&case["rows_wanted"]),

@@ -11,7 +11,7 @@ use crate::wire::codec;
 use crate::wire::message::{Chunk, Content};
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Task};
-use crate::work::price::{Delivered, PriceSheet};
+use crate::work::price::{Delivery, PriceSheet};
 use crate::work::receipt::{Receipt, Transcript};
 
 /// The answer of one job on its way to the client.
@@ -23,7 +23,7 @@ pub struct AnswerStream {
     transcript: Transcript,
     input_tokens: u64,
     /// What the chunks so far hold.
-    delivered: Delivered,
+    delivered: Delivery,
     cost: Nano,
     counted: Nano,
     next: u32,
@@ -60,7 +60,7 @@ impl AnswerStream {
     /// Creates the stream of a job whose task has just come.
     #[must_use]
     pub fn new(now: Time, job: JobId, model: ModelId, price: PriceSheet, task: &Task) -> Self {
-        let delivered = Delivered { rows_wanted: task.rows(), ..Delivered::default() };
+        let delivered = Delivery { rows_wanted: task.rows(), ..Delivery::default() };
         Self {
             job,
             model,

@@ -17,7 +17,7 @@ pub struct PriceSheet {
 
 /// How much of an answer has been delivered, as far as a bill can tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Delivered {
+pub struct Delivery {
     /// Output tokens so far.
     pub output_tokens: u64,
     /// Vectors so far.
@@ -28,7 +28,7 @@ pub struct Delivered {
     pub complete: bool,
 }
 
-impl Delivered {
+impl Delivery {
     /// Returns the part of the price per job and of the input that is earned, as numerator and
     /// denominator.
     fn share(&self) -> (u128, u128) {
@@ -50,7 +50,7 @@ impl PriceSheet {
     /// It is never above [`Self::cost`] of [`limits::RECEIPT_TOKENS`] output tokens, or of those delivered if they are
     /// more, and grows only with what is delivered.
     #[must_use]
-    pub fn due(&self, input_tokens: u64, delivered: &Delivered) -> Option<Nano> {
+    pub fn due(&self, input_tokens: u64, delivered: &Delivery) -> Option<Nano> {
         let fixed = self.per_job.plus(per_thousand(self.input_per_k, input_tokens)?)?;
         let (done, whole) = delivered.share();
         let earned = u128::from(fixed.0).checked_mul(done)?.checked_div(whole)?;
@@ -114,8 +114,8 @@ mod tests {
         assert_eq!(sheet.cost(1_000, 1_000), Some(Nano(5 + 150 + 1_001)));
     }
 
-    fn tokens(output_tokens: u64, complete: bool) -> Delivered {
-        Delivered { output_tokens, complete, ..Delivered::default() }
+    fn tokens(output_tokens: u64, complete: bool) -> Delivery {
+        Delivery { output_tokens, complete, ..Delivery::default() }
     }
 
     /// (`WR-21`)
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(due(tokens(31, false)), 384 * 31 / 32 + 62);
         assert_eq!(due(tokens(32, false)), 384 + 64);
         assert_eq!(due(tokens(33, false)), due(tokens(33, true)));
-        let rows = |rows, complete| Delivered { rows, rows_wanted: 5, complete, ..Delivered::default() };
+        let rows = |rows, complete| Delivery { rows, rows_wanted: 5, complete, ..Delivery::default() };
         assert_eq!([0, 1, 4, 5].map(|count| due(rows(count, false))), [0, 384 / 5, 384 * 4 / 5, 384]);
         let step = sheet.cost(64, limits::RECEIPT_TOKENS).unwrap().0;
         assert!((0..32).all(|count| due(tokens(count, true)) <= step), "one step at the most");

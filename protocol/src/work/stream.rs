@@ -10,7 +10,7 @@ use crate::wire::codec;
 use crate::wire::message::{Chunk, Content, Finish};
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Task};
-use crate::work::price::{Delivered, PriceSheet};
+use crate::work::price::{Delivery, PriceSheet};
 use crate::work::receipt::{Receipt, Transcript};
 
 /// A job whose answer is arriving.
@@ -156,7 +156,7 @@ impl Stream {
         }
         let rows = self.rows_after(&content);
         let so_far =
-            Delivered { output_tokens: delivered, rows, rows_wanted: self.bounds.rows, complete: is_end };
+            Delivery { output_tokens: delivered, rows, rows_wanted: self.bounds.rows, complete: is_end };
         let bill = receipt.as_ref().map(|receipt| self.check_bill(receipt, &so_far)).transpose()?;
         if let Some(receipt) = receipt {
             self.input_tokens = Some(receipt.input_tokens);
@@ -184,7 +184,7 @@ impl Stream {
 
     /// Checks what a receipt claims; gives what it adds to the bill. As what is due follows from what was delivered, a
     /// receipt without new content adds nothing. (`WR-21`)
-    fn check_bill(&self, receipt: &Receipt, delivered: &Delivered) -> Result<Nano, StreamFault> {
+    fn check_bill(&self, receipt: &Receipt, delivered: &Delivery) -> Result<Nano, StreamFault> {
         if receipt.input_tokens > self.bounds.input_tokens
             || self.input_tokens.is_some_and(|before| before != receipt.input_tokens)
             || receipt.output_tokens != delivered.output_tokens
