@@ -22,7 +22,7 @@ use crate::work::stream::{CheckedChunk, Stream};
 use super::memory::Memory;
 use super::payments::{Needs, Payments};
 use super::progress::Progress;
-use super::shared::Shared;
+use super::shared::SharedState;
 
 /// A job that a provider serves.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Attempt {
         candidate: Candidate,
         secure: Secure,
         progress: &Progress,
-        shared: &mut Shared,
+        shared: &mut SharedState,
     ) -> Result<Self, PaymentFault> {
         let task = progress.task_left();
         let bid = &candidate.bid;
@@ -85,7 +85,7 @@ impl Attempt {
         let promise_max = Span(left.checked_div(limits::PROMISE_PARTS).unwrap_or(0));
         let draw = shared.entropy.number();
         let needs = Needs { cost_max: reserved, draw, acquaintance: shared.acquaintance(&bid.provider) };
-        let Shared { payments, config, outbox, .. } = shared;
+        let SharedState { payments, config, outbox, .. } = shared;
         let account = payments.channel_for(now, bid, needs, config, outbox)?;
         let stream = Stream::new(bid.provider, bid.model, job, candidate.price, &task);
         let mut attempt = Self {

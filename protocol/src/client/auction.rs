@@ -17,7 +17,7 @@ use crate::wire::signed::{Signed, Verified};
 use crate::work::order::{Order, OrderId};
 
 use super::progress::Progress;
-use super::shared::Shared;
+use super::shared::SharedState;
 use super::verdict::{longest_challenge, standing};
 
 /// Runners-up that are kept warm for a failover; the others are released at once. (`MK-11`, `MK-13`)
@@ -25,7 +25,7 @@ const WARM_MAX: usize = 3;
 
 impl Progress {
     /// Calls for bids.
-    pub(super) fn call(&mut self, now: Time, shared: &mut Shared) -> Auction {
+    pub(super) fn call(&mut self, now: Time, shared: &mut SharedState) -> Auction {
         let id = CallId(shared.entropy.bytes());
         let config = &shared.config;
         // A call that nobody answered may have been lost, or the topic is not joined yet: each one waits longer. (`MK-15`)
@@ -63,7 +63,7 @@ impl Progress {
         prefix: Prefix,
         sealed: &SealedBid,
         auction: &mut Auction,
-        shared: &Shared,
+        shared: &SharedState,
     ) -> Result<(), PeerFault> {
         let signed = unseal(&shared.seal_key, &sealed.call.0, &sealed.sealed)
             .ok()
@@ -90,7 +90,7 @@ impl Progress {
         now: Time,
         id: OrderId,
         auction: Auction,
-        shared: &mut Shared,
+        shared: &mut SharedState,
     ) -> Option<Failure> {
         let explore = shared.memory.may_explore();
         let call = auction.call;
@@ -131,7 +131,7 @@ impl Progress {
     }
 
     /// Returns why none of the bids can be taken.
-    fn why_nobody(&self, reports: &[BidReport], shared: &Shared) -> Failure {
+    fn why_nobody(&self, reports: &[BidReport], shared: &SharedState) -> Failure {
         let lowest =
             reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
         let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);

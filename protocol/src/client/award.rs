@@ -11,7 +11,7 @@ use crate::wire::message::{Award, ToProvider};
 use crate::work::order::JobId;
 
 use super::attempt::Next;
-use super::shared::Shared;
+use super::shared::SharedState;
 
 /// An award whose answer is awaited.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl PendingAward {
     pub(super) fn start(
         now: Time,
         candidate: Candidate,
-        shared: &mut Shared,
+        shared: &mut SharedState,
     ) -> Result<Self, Box<Candidate>> {
         let job = JobId(shared.entropy.bytes());
         let provider = candidate.bid.provider;

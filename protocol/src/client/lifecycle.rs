@@ -9,10 +9,10 @@ use crate::work::order::OrderId;
 use super::Client;
 use super::attempt::{Attempt, Next};
 use super::award::PendingAward;
-use super::lingering::Lingering;
+use super::lingering::LingeringJob;
 use super::order::{ActiveOrder, Phase, Step};
 use super::progress::Progress;
-use super::shared::Shared;
+use super::shared::SharedState;
 use super::verdict::Conduct;
 
 impl Client {
@@ -134,9 +134,9 @@ impl Client {
     /// Leaves a job: it lingers until its provider has heard the last acknowledgement.
     fn leave(&mut self, now: Time, attempt: Box<Attempt>, pays: bool) {
         let is_full = self.lingering.len() >= limits::JOBS_MAX;
-        let Shared { payments, outbox, .. } = &mut self.shared;
+        let SharedState { payments, outbox, .. } = &mut self.shared;
         let job = attempt.job;
-        if let Some(lingering) = Lingering::start(now, attempt, pays, is_full, payments, outbox) {
+        if let Some(lingering) = LingeringJob::start(now, attempt, pays, is_full, payments, outbox) {
             self.lingering.insert(job, lingering);
         }
     }

@@ -17,7 +17,7 @@ use super::payments::Payments;
 /// A job that is over for the user, kept so that its provider hears the last acknowledgement and is
 /// paid.
 #[derive(Debug)]
-pub(super) struct Lingering {
+pub(super) struct LingeringJob {
     pub(super) until: Time,
     /// The most that is still paid: a window for a job that its user left, nothing for one that its
     /// provider failed.
@@ -25,7 +25,7 @@ pub(super) struct Lingering {
     attempt: Box<Attempt>,
 }
 
-impl Lingering {
+impl LingeringJob {
     /// Ends an attempt for the user. If the provider is not to blame (`pays`), up to a window of what
     /// still comes is paid. Returns `None` if too many jobs linger already (`is_full`). (`WR-14`,
     /// `WR-21`)

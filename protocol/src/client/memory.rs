@@ -14,12 +14,12 @@ use crate::time::Time;
 pub(super) struct Memory {
     /// Seconds since 1970 at the machine's time zero.
     clock_s: u64,
-    known: Table<NodeId, Known>,
+    known: Table<NodeId, Entry>,
     exploration: Exploration,
 }
 
 #[derive(Debug)]
-struct Known {
+struct Entry {
     reputation: Reputation,
     /// Awards in a row that it refused, or answered with nothing, before it ever served.
     refusals: u8,
@@ -34,7 +34,7 @@ struct Exploration {
     since: u16,
 }
 
-impl Known {
+impl Entry {
     /// Returns how many failures still count: each whole day without another takes one off.
     fn failures(&self, now_s: u64) -> u8 {
         let days = now_s.saturating_sub(self.reputation.failed_at_s).checked_div(86_400).unwrap_or(0);
@@ -59,14 +59,14 @@ impl Memory {
     /// Restores what the store held. Of two records of one provider, as two copies of a home leave
     /// them, the worse counts.
     pub(super) fn restored(clock_s: u64, records: &[Record]) -> Self {
-        let mut known: Table<NodeId, Known> = Table::default();
+        let mut known: Table<NodeId, Entry> = Table::default();
         for record in records {
             let Record::Reputation(reputation) = record else { continue };
             let newer = known
                 .get(&reputation.provider)
                 .is_none_or(|other| other.reputation.failures < reputation.failures);
             if newer && known.len() < limits::PROVIDERS_REMEMBERED_MAX {
-                known.insert(reputation.provider, Known { reputation: *reputation, refusals: 0 });
+                known.insert(reputation.provider, Entry { reputation: *reputation, refusals: 0 });
             }
         }
         Self { clock_s, known, exploration: Exploration { every: limits::EXPLORE_EVERY, since: 0 } }
@@ -115,12 +115,12 @@ impl Memory {
     }
 
     /// Returns whether a provider that is being left alone has earned to be asked if nobody else bids.
-    fn is_forgiven(&self, known: &Known, now_s: u64) -> bool {
+    fn is_forgiven(&self, known: &Entry, now_s: u64) -> bool {
         let owed = known.failures(now_s).saturating_mul(limits::GOOD_JOBS_A_FAILURE);
         known.reputation.good >= owed
     }
 
-    fn unproven(&self, prefix: Prefix) -> impl Iterator<Item = &Known> {
+    fn unproven(&self, prefix: Prefix) -> impl Iterator<Item = &Entry> {
         self.known
             .values()
             .filter(move |known| known.reputation.prefix == prefix && known.reputation.level == 0)
@@ -189,12 +189,12 @@ impl Memory {
 
     /// Returns what is known of a provider, or a new entry. If there is no room, it takes the place of
     /// the least missed.
-    fn entry(&mut self, now: Time, provider: NodeId, prefix: Prefix) -> Option<&mut Known> {
+    fn entry(&mut self, now: Time, provider: NodeId, prefix: Prefix) -> Option<&mut Entry> {
         if !self.known.contains_key(&provider) {
             let slot = self.free_slot(now)?;
             let reputation =
                 Reputation { slot, provider, prefix, good: 0, level: 0, failures: 0, failed_at_s: 0 };
-            self.known.insert(provider, Known { reputation, refusals: 0 });
+            self.known.insert(provider, Entry { reputation, refusals: 0 });
         }
         self.known.get_mut(&provider)
     }

@@ -118,13 +118,13 @@ use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
 
 use attempt::{AttemptMut, Next};
-use lingering::Lingering;
+use lingering::LingeringJob;
 use memory::Memory;
 use order::{ActiveOrder, Phase};
 use orders::Orders;
 use payments::Payments;
 use progress::Progress;
-use shared::Shared;
+use shared::SharedState;
 
 pub use config::{ChannelPolicy, ClientConfig};
 
@@ -134,9 +134,9 @@ pub struct Client {
     /// Orders under way.
     orders: Orders,
     /// Jobs that are over for the user, and not yet for the provider.
-    lingering: Table<JobId, Lingering>,
+    lingering: Table<JobId, LingeringJob>,
     /// What all orders share.
-    shared: Shared,
+    shared: SharedState,
     /// Models whose providers were asked for offers.
     seeks: Seeks,
     /// Standing offers of providers, by their asks.
@@ -179,7 +179,7 @@ impl Client {
         let mut outbox = Outbox::default();
         let memory = Memory::restored(config.clock_s, &records);
         let payments = Payments::restored(&config, records, &mut outbox);
-        let shared = Shared {
+        let shared = SharedState {
             identity: Identity::from_seed(&config.identity_seed),
             seal_key: StaticKey::from_seed(entropy.bytes()),
             config,
@@ -243,7 +243,7 @@ impl Client {
 /// What the user wants.
 impl Client {
     fn on_command(&mut self, now: Time, command: Command) {
-        let Shared { payments, outbox, .. } = &mut self.shared;
+        let SharedState { payments, outbox, .. } = &mut self.shared;
         match command {
             Command::Order { id, order } => self.on_order(now, id, *order),
             Command::Cancel(id) => self.end(now, id, Failure::Cancelled),
@@ -278,7 +278,7 @@ impl Client {
     ///
     /// A failure changes nothing: whoever sends the command asks [`Self::can_open`] first, which tells why.
     fn open(&mut self, now: Time, provider: NodeId, payee: &Payee, deposit: Nano) {
-        let Shared { payments, config, outbox, entropy, .. } = &mut self.shared;
+        let SharedState { payments, config, outbox, entropy, .. } = &mut self.shared;
         let draw = entropy.number();
         if payments.channel_to(provider, payee).is_none()
             && let Ok(terms) = payments.agree(payee, deposit, draw, config)
@@ -292,7 +292,7 @@ impl Client {
         if !self.seeks.is_due(now, &model) {
             return;
         }
-        let Shared { entropy, crowds, identity, outbox, .. } = &mut self.shared;
+        let SharedState { entropy, crowds, identity, outbox, .. } = &mut self.shared;
         let id = SeekId(entropy.bytes());
         let invited = crowds.share(&model, limits::ASKS_WANTED);
         crowds.invite(id.0, model, invited, now + limits::SEEK_WAIT);
@@ -354,7 +354,7 @@ impl Client {
 
     fn on_frame(&mut self, now: Time, from: NodeId, frame: &SealedFrame) {
         if let Some(lingering) = self.lingering.get_mut(&frame.job) {
-            let Shared { payments, identity, outbox, .. } = &mut self.shared;
+            let SharedState { payments, identity, outbox, .. } = &mut self.shared;
             return lingering.on_frame(now, from, frame, payments, identity, outbox);
         }
         let Some((id, active)) = self.orders.by_job(&frame.job) else { return };
@@ -416,7 +416,7 @@ impl Client {
                 attempt.acknowledge();
             }
         }
-        let Shared { payments, identity, outbox, .. } = &mut self.shared;
+        let SharedState { payments, identity, outbox, .. } = &mut self.shared;
         for lingering in self.lingering.values_mut().filter(|lingering| *lingering.account() == account) {
             lingering.prolong(now);
             lingering.acknowledge(payments, identity, outbox);

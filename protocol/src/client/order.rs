@@ -13,7 +13,7 @@ use crate::work::order::{JobId, OrderId, Task};
 use super::attempt::{Attempt, AttemptMut};
 use super::award::PendingAward;
 use super::progress::Progress;
-use super::shared::Shared;
+use super::shared::SharedState;
 
 /// An order under way.
 #[derive(Debug)]
@@ -88,10 +88,10 @@ impl<'a> AttemptMut<'a> {
         now: Time,
         id: OrderId,
         active: &'a mut ActiveOrder,
-        shared: &'a mut Shared,
+        shared: &'a mut SharedState,
     ) -> Option<Self> {
         let ActiveOrder { progress, phase: Phase::Attempt(attempt) } = active else { return None };
-        let Shared { payments, memory, identity, outbox, .. } = shared;
+        let SharedState { payments, memory, identity, outbox, .. } = shared;
         Some(Self { now, id, progress, attempt, payments, memory, identity, outbox })
     }
 }
@@ -108,7 +108,7 @@ impl Phase {
 
 impl Progress {
     /// Takes the next step: an award on a lease or to the next candidate, or else a call for bids.
-    pub(super) fn step(&mut self, now: Time, shared: &mut Shared) -> Step {
+    pub(super) fn step(&mut self, now: Time, shared: &mut SharedState) -> Step {
         if now >= self.deadline {
             return Step::End(Err(Failure::Deadline));
         }
@@ -158,7 +158,7 @@ impl Progress {
         candidate.price.cost_max(&self.task_left()).is_some_and(|cost| cost <= self.budget())
     }
 
-    fn leased(&self, now: Time, shared: &Shared) -> Option<Candidate> {
+    fn leased(&self, now: Time, shared: &SharedState) -> Option<Candidate> {
         let leases = shared.config.leases.then_some(&shared.leases)?;
         let candidate = leases.find(now, &self.order.model, self.order.tier)?;
         let affordable = self.can_afford(candidate);

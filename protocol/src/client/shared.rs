@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::payments::Payments;
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct SharedState {
     pub(super) config: ClientConfig,
     pub(super) identity: Identity,
     /// Bids are sealed to it. Fresh in every run: bids of an earlier one are nobody's any more.

@@ -18,7 +18,7 @@ use super::attempt::Attempt;
 use super::config::ClientConfig;
 use super::order::Phase;
 use super::payments::Acquaintance;
-use super::shared::Shared;
+use super::shared::SharedState;
 
 /// Whose fault the end of an attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,8 +106,8 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
 }
 
 /// Returns how a bidder stands with this client.
-pub(super) fn standing(now: Time, order: &Order, bid: &Bid, prefix: Prefix, shared: &Shared) -> Standing {
-    let Shared { memory, payments, config, .. } = shared;
+pub(super) fn standing(now: Time, order: &Order, bid: &Bid, prefix: Prefix, shared: &SharedState) -> Standing {
+    let SharedState { memory, payments, config, .. } = shared;
     let level = memory.level(&bid.provider);
     let place = memory.place(now, &bid.provider, prefix);
     let cost_max = score::cost(order, bid).unwrap_or(Nano(u64::MAX));
@@ -138,7 +138,7 @@ pub(super) fn longest_challenge(config: &ClientConfig, level: u8) -> u32 {
     }
 }
 
-impl Shared {
+impl SharedState {
     /// Returns what is known of a provider that is about to be given a job, and what may still be locked with it.
     pub(super) fn acquaintance(&self, provider: &NodeId) -> Acquaintance {
         let level = self.memory.level(provider);
