@@ -19,7 +19,7 @@ pub(super) struct Bidder {
     promises: Table<CallKey, Promise>,
     /// No promise expires or stops to be expected before.
     next_expiry: Time,
-    seen: Seen,
+    seen: AnsweredRequests,
     /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
     won_ppm: u64,
 }
@@ -59,9 +59,9 @@ struct Promise {
 /// Dedup key of a call or a seek: eight bytes of the hash of caller and id. Eight are enough, because silencing an answer
 /// takes a second call of the same key while the real one, whose id is random, is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Asked(u64);
+pub(super) struct RequestKey(u64);
 
-impl Asked {
+impl RequestKey {
     fn of(client: &NodeId, id: &[u8; 16]) -> Self {
         Self(client.draw(id))
     }
@@ -69,19 +69,19 @@ impl Asked {
 
 /// The calls and seeks that were answered lately, in two generations.
 #[derive(Debug, Default)]
-struct Seen {
-    late: Table<Asked, ()>,
-    before: Table<Asked, ()>,
+struct AnsweredRequests {
+    late: Table<RequestKey, ()>,
+    before: Table<RequestKey, ()>,
     /// When the first of the late ones came.
     since: Time,
 }
 
-impl Seen {
-    fn holds(&self, asked: Asked) -> bool {
+impl AnsweredRequests {
+    fn holds(&self, asked: RequestKey) -> bool {
         self.late.contains_key(&asked) || self.before.contains_key(&asked)
     }
 
-    fn insert(&mut self, now: Time, asked: Asked) {
+    fn insert(&mut self, now: Time, asked: RequestKey) {
         if now >= self.since + limits::CALL_SEEN || self.late.len() >= limits::CALLS_SEEN_MAX {
             self.before = core::mem::take(&mut self.late);
         }
@@ -109,7 +109,7 @@ impl Default for Bidder {
             offers: Table::default(),
             promises: Table::default(),
             next_expiry: Time::NEVER,
-            seen: Seen::default(),
+            seen: AnsweredRequests::default(),
             won_ppm: WON_PPM_UNKNOWN,
         }
     }
@@ -134,13 +134,13 @@ impl Bidder {
 
     /// Returns the dedup key if this call or seek has not been answered, `None` if it has. (`MK-4`)
     #[must_use]
-    pub(super) fn unseen(&self, client: &NodeId, id: &[u8; 16]) -> Option<Asked> {
-        let asked = Asked::of(client, id);
+    pub(super) fn unseen(&self, client: &NodeId, id: &[u8; 16]) -> Option<RequestKey> {
+        let asked = RequestKey::of(client, id);
         (!self.seen.holds(asked)).then_some(asked)
     }
 
     /// Remembers a call or a seek as answered.
-    pub(super) fn remember(&mut self, now: Time, asked: Asked) {
+    pub(super) fn remember(&mut self, now: Time, asked: RequestKey) {
         self.seen.insert(now, asked);
     }
 

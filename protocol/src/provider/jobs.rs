@@ -6,14 +6,14 @@ use crate::table::Table;
 use crate::time::Time;
 use crate::work::order::{JobId, ModelId};
 
-use super::freed::Freed;
+use super::freed::FreedRoom;
 use super::job::{Job, Phase, ServedJob};
 
 /// Every job, from its award until nothing of it is expected any more.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     table: Table<JobId, Box<Job>>,
-    pub(super) freed: Freed,
+    pub(super) freed: FreedRoom,
 }
 
 impl Jobs {
@@ -30,7 +30,7 @@ impl Jobs {
     }
 
     /// Lends one job beside what it may free.
-    pub(super) fn with_freed(&mut self, id: &JobId) -> Option<(&mut Job, &mut Freed)> {
+    pub(super) fn with_freed(&mut self, id: &JobId) -> Option<(&mut Job, &mut FreedRoom)> {
         let Self { table, freed } = self;
         table.get_mut(id).map(|job| (&mut **job, freed))
     }
@@ -97,7 +97,7 @@ impl Jobs {
     /// still be paid there.
     pub(super) fn need(&self, account: &ChannelId, is_owing: bool) -> bool {
         self.table.values().any(|job| match &job.phase {
-            Phase::Promised(_) | Phase::Over { bill: None, .. } => false,
+            Phase::Awarded(_) | Phase::Over { bill: None, .. } => false,
             Phase::Serving(served) => served.account == *account,
             Phase::Over { bill: Some((on, _)), .. } => on == account && is_owing,
         })

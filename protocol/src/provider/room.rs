@@ -40,7 +40,7 @@ impl Provider {
         self.end(now, id, Some(Refusal::Busy));
         let bill = match self.jobs.get(&id).map(|job| &job.phase) {
             Some(Phase::Over { bill, .. }) => *bill,
-            Some(Phase::Promised(_) | Phase::Serving(_)) | None => None,
+            Some(Phase::Awarded(_) | Phase::Serving(_)) | None => None,
         };
         if let Some((account, cost)) = bill
             && let Some(earner) = self.earnings.find_mut(&account)

@@ -69,7 +69,7 @@ impl Provider {
 
     /// Takes the task of a job. It may arrive twice: the client repeats it until the first chunk.
     fn begin(&mut self, now: Time, id: JobId, work: Work) {
-        let Some(job) = self.jobs.get(&id).filter(|job| matches!(job.phase, Phase::Promised(_))) else {
+        let Some(job) = self.jobs.get(&id).filter(|job| matches!(job.phase, Phase::Awarded(_))) else {
             return;
         };
         if job.is_late() {

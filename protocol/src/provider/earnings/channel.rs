@@ -31,14 +31,14 @@ pub(in crate::provider) struct Channel {
     claimed: Nano,
     /// What vouchers covered when it was read back from disk: so much may have been claimed before.
     covered_before: Nano,
-    close: Bringing,
+    close: PendingClose,
     /// When to look at one that is gone.
     looks: Looks,
 }
 
 /// A close that is brought to the ledger until the ledger shows it.
 #[derive(Debug, Default)]
-struct Bringing {
+struct PendingClose {
     /// When it was last brought.
     at: Option<Time>,
     times: u32,
@@ -57,7 +57,7 @@ impl Channel {
             is_established: false,
             claimed: Nano::ZERO,
             covered_before,
-            close: Bringing::default(),
+            close: PendingClose::default(),
             looks: Looks::default(),
         }
     }
@@ -127,7 +127,7 @@ impl Channel {
         let is_ordered = self.earner.is_ordered();
         if is_ordered {
             // The close under way is for less.
-            self.close = Bringing::default();
+            self.close = PendingClose::default();
         }
         (accepted, is_ordered)
     }
@@ -166,7 +166,7 @@ impl Channel {
         self.announce(ChannelChange::Closed { cumulative: self.earner.paid() }, out);
         out.call(LedgerCall::Unwatch { account: self.earner.account() });
         self.earner.vanish();
-        self.close = Bringing::default();
+        self.close = PendingClose::default();
         self.claimed = Nano::ZERO;
         self.looks = Looks::after(now);
     }
@@ -186,7 +186,7 @@ impl Channel {
         }
         if let Some(epoch) = self.earner.epoch() {
             self.earner.order(epoch);
-            self.close = Bringing::default();
+            self.close = PendingClose::default();
             self.persist(out);
         }
     }

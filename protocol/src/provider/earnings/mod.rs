@@ -67,7 +67,7 @@ enum Close {
 
 /// A channel that a task is to be paid on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Learnt {
+pub(super) struct TaskChannel {
     pub(super) account: ChannelId,
     /// The channel whose place it takes: what runs on that one must end.
     pub(super) in_place_of: Option<ChannelId>,
@@ -188,7 +188,7 @@ impl Earnings {
         origin: Origin,
         has_paid: impl Fn(&NodeId) -> bool,
         out: &mut Outbox,
-    ) -> Result<Learnt, Refusal> {
+    ) -> Result<TaskChannel, Refusal> {
         let payee = self.payee;
         let mine = terms.provider_key == payee.key && terms.provider == payee.address;
         let fits = terms.network_id == payee.network_id && terms.challenge_s >= payee.challenge_s;
@@ -213,7 +213,7 @@ impl Earnings {
                 // The shell watches for a while what nobody funds, and then no more.
                 out.call(LedgerCall::Watch { account });
             }
-            return Ok(Learnt { account, in_place_of: None });
+            return Ok(TaskChannel { account, in_place_of: None });
         }
         if terms.check(payee.network_id).is_err() {
             return Err(Refusal::ChannelTerms);
@@ -226,7 +226,7 @@ impl Earnings {
         let channel = Channel::new(Earner::new(terms, origin.node), origin, now);
         self.channels.insert(account, Box::new(channel));
         out.call(LedgerCall::Watch { account });
-        Ok(Learnt { account, in_place_of })
+        Ok(TaskChannel { account, in_place_of })
     }
 
     /// Accepts a voucher, and writes it before anything is served on the strength of it.

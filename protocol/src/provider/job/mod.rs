@@ -18,7 +18,7 @@ use crate::work::order::{JobId, ModelId};
 
 use super::credit::Credit;
 use super::earnings::Earnings;
-use super::freed::Freed;
+use super::freed::FreedRoom;
 use super::standing::Standing;
 
 pub(super) use next::Next;
@@ -43,7 +43,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Awarded; the task has not come.
-    Promised(Promised),
+    Awarded(AwardedJob),
     /// The task is here.
     Serving(Box<ServedJob>),
     /// At its end, kept so that a repeated message is known and a late payment counted.
@@ -57,7 +57,7 @@ pub(super) enum Phase {
 
 /// A job whose task has not come.
 #[derive(Debug)]
-pub(super) struct Promised {
+pub(super) struct AwardedJob {
     /// Whether a slot is kept for it: a customer's for a moment, a stranger's never.
     holds_slot: bool,
     /// From then on it is late: that is held against its client until the task is here.
@@ -76,7 +76,7 @@ impl Job {
         secure: Secure,
         reply: Vec<u8>,
     ) -> Self {
-        let phase = Phase::Promised(Promised {
+        let phase = Phase::Awarded(AwardedJob {
             holds_slot: is_customer,
             late_at: Some(now + limits::AWARD_HOLD),
             until: now + limits::TASK_WAIT,
@@ -88,14 +88,14 @@ impl Job {
     pub(super) fn served(&self) -> Option<&ServedJob> {
         match &self.phase {
             Phase::Serving(served) => Some(served),
-            Phase::Promised(_) | Phase::Over { .. } => None,
+            Phase::Awarded(_) | Phase::Over { .. } => None,
         }
     }
 
     /// Returns the channel that it is served on, or was.
     pub(super) fn account(&self) -> Option<&ChannelId> {
         match &self.phase {
-            Phase::Promised(_) | Phase::Over { bill: None, .. } => None,
+            Phase::Awarded(_) | Phase::Over { bill: None, .. } => None,
             Phase::Serving(served) => Some(&served.account),
             Phase::Over { bill: Some((account, _)), .. } => Some(account),
         }
@@ -106,7 +106,7 @@ impl Job {
     /// keeps none. (`MK-42`)
     pub(super) const fn holds_slot(&self) -> bool {
         match &self.phase {
-            Phase::Promised(promised) => promised.holds_slot,
+            Phase::Awarded(promised) => promised.holds_slot,
             Phase::Serving(served) => served.task.is_none() && !served.stream.has_ended(),
             Phase::Over { .. } => false,
         }
@@ -114,13 +114,13 @@ impl Job {
 
     /// Returns whether its task was waited for longer than usual.
     pub(super) const fn is_late(&self) -> bool {
-        matches!(&self.phase, Phase::Promised(Promised { late_at: None, .. }))
+        matches!(&self.phase, Phase::Awarded(AwardedJob { late_at: None, .. }))
     }
 
     /// Returns when something of it is due.
     pub(super) fn wake_at(&self) -> Time {
         match &self.phase {
-            Phase::Promised(promised) => promised.late_at.unwrap_or(promised.until),
+            Phase::Awarded(promised) => promised.late_at.unwrap_or(promised.until),
             Phase::Over { until, .. } => *until,
             Phase::Serving(served) => served.wake_at(),
         }
@@ -132,7 +132,7 @@ pub(super) struct JobMut<'a> {
     pub(super) now: Time,
     pub(super) id: JobId,
     pub(super) job: &'a mut Job,
-    pub(super) freed: &'a mut Freed,
+    pub(super) freed: &'a mut FreedRoom,
     pub(super) earnings: &'a mut Earnings,
     pub(super) credit: &'a mut Credit,
     pub(super) standing: &'a mut Standing,
@@ -196,7 +196,7 @@ impl JobMut<'_> {
         match &mut self.job.phase {
             Phase::Over { .. } => Next::Forget,
             Phase::Serving(_) => self.served().map_or(Next::Stay, |mut served| served.due()),
-            Phase::Promised(promised) => {
+            Phase::Awarded(promised) => {
                 let origin = self.job.origin;
                 if let Some(late_at) = promised.late_at.take() {
                     self.freed.slot |= core::mem::take(&mut promised.holds_slot);
@@ -220,13 +220,13 @@ impl JobMut<'_> {
         }
         let bill = match &self.job.phase {
             Phase::Serving(served) => Some((served.account, served.stream.cost())),
-            Phase::Promised(_) => None,
+            Phase::Awarded(_) => None,
             Phase::Over { .. } => return,
         };
         let client = self.job.origin.node;
         let over = Phase::Over { until: self.now + limits::LINGER, bill };
         let served = match core::mem::replace(&mut self.job.phase, over) {
-            Phase::Over { .. } | Phase::Promised(_) => None,
+            Phase::Over { .. } | Phase::Awarded(_) => None,
             Phase::Serving(served) => Some(served),
         };
         if let Some(served) = &served {

@@ -16,7 +16,7 @@ use crate::work::receipt::Receipt;
 
 use super::super::credit::Credit;
 use super::super::earnings::Channel;
-use super::super::freed::Freed;
+use super::super::freed::FreedRoom;
 use super::super::standing::Standing;
 use super::next::Next;
 use super::sealed::send_sealed;
@@ -41,7 +41,7 @@ pub(in crate::provider) struct ServedJob {
     counted: bool,
     /// The part of the channel's window that this job holds: what it may make and has not billed.
     pub(super) under_way: Nano,
-    waiting: Option<Waiting>,
+    waiting: Option<Wait>,
     /// When the engine last had a reason to speak, or spoke.
     engine_at: Time,
     pub(super) countersigned: bool,
@@ -49,7 +49,7 @@ pub(in crate::provider) struct ServedJob {
 
 /// A job that stands still because it lacks payment, or room in the window that it shares.
 #[derive(Debug, Clone, Copy)]
-struct Waiting {
+struct Wait {
     /// Jobs on one channel resume in this order.
     since: Time,
     /// Then it is given up; payment for anything on its channel puts that off.
@@ -225,7 +225,7 @@ pub(in crate::provider) struct ServedMut<'a> {
     pub(super) channel: Option<&'a mut Channel>,
     pub(super) credit: &'a mut Credit,
     pub(super) standing: &'a mut Standing,
-    pub(super) freed: &'a mut Freed,
+    pub(super) freed: &'a mut FreedRoom,
     pub(super) identity: &'a Identity,
     pub(super) out: &'a mut Outbox,
 }
@@ -273,7 +273,7 @@ impl ServedMut<'_> {
                 limits::PAYMENT_WAIT
             };
             let (since, until) = (self.now, self.now + wait);
-            served.waiting = Some(Waiting { since, until, asked_at: since });
+            served.waiting = Some(Wait { since, until, asked_at: since });
             // What has no receipt yet cannot be paid: one asks for payment as well as words do.
             if !self.sign_now() {
                 self.need_payment();
