@@ -45,7 +45,7 @@ pub(super) struct Earnings {
     settle_at: Nano,
     channels: Table<ChannelId, Box<Channel>>,
     /// Channels to close as soon as nothing is served on them.
-    to_close: BTreeMap<ChannelId, Close>,
+    to_close: BTreeMap<ChannelId, CloseCondition>,
     /// How fast the shell sees what happens to channels, once it has said so.
     pace: Option<Pace>,
     /// The share of all looks at the ledger that the channels need together which it shows funded.
@@ -58,7 +58,7 @@ pub(super) struct Earnings {
 
 /// Which close is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Close {
+enum CloseCondition {
     /// Unless too little is due to be paid out.
     UnlessDust,
     /// In any case.
@@ -325,14 +325,14 @@ impl Earnings {
     /// Wants every open channel closed that pays for it. (`CH-26`)
     pub(super) fn close_all(&mut self) {
         for (account, _) in self.channels.iter().filter(|(_, channel)| channel.earner.is_open()) {
-            self.to_close.entry(*account).or_insert(Close::UnlessDust);
+            self.to_close.entry(*account).or_insert(CloseCondition::UnlessDust);
         }
     }
 
     /// Wants this channel closed, if it is open.
     pub(super) fn close(&mut self, account: ChannelId) {
         if self.channels.get(&account).is_some_and(|channel| channel.earner.is_open()) {
-            self.to_close.insert(account, Close::Anyway);
+            self.to_close.insert(account, CloseCondition::Anyway);
         }
     }
 
@@ -341,7 +341,7 @@ impl Earnings {
     /// `is_served` says whether a job still needs the channel, given whether something may still be paid on it.
     pub(super) fn settle(&mut self, is_served: impl Fn(&ChannelId, bool) -> bool, out: &mut Outbox) {
         for account in self.take_unwatchable() {
-            self.to_close.entry(account).or_insert(Close::Anyway);
+            self.to_close.entry(account).or_insert(CloseCondition::Anyway);
         }
         let is_at_rest = |account: &&ChannelId| !is_served(account, self.is_owing(account));
         let ready: Vec<ChannelId> = self.to_close.keys().filter(is_at_rest).copied().collect();
@@ -354,9 +354,9 @@ impl Earnings {
 
     /// Closes a channel, unless that has begun. One that earned nothing is closed as well: the client's deposit comes back at
     /// once. One on which the little that is due would be lost stays, unless it was named. (`CH-26`)
-    fn order(&mut self, account: &ChannelId, close: Close, out: &mut Outbox) {
+    fn order(&mut self, account: &ChannelId, close: CloseCondition, out: &mut Outbox) {
         let Some(channel) = self.channels.get_mut(account) else { return };
-        if close == Close::Anyway || !channel.earner.is_dust() {
+        if close == CloseCondition::Anyway || !channel.earner.is_dust() {
             channel.order(out);
             self.deadlines.touch(*account);
         }
