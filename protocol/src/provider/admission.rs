@@ -10,12 +10,12 @@ use crate::work::order::ModelId;
 
 use super::jobs::Jobs;
 use super::pace::Pace;
-use super::standing::Standing;
+use super::clientele::Clientele;
 
 /// The budgets of those who come to this provider.
 #[derive(Debug)]
 pub(super) struct Admission {
-    pub(super) standing: Standing,
+    pub(super) clientele: Clientele,
     /// Answers to strangers.
     strangers: Pace,
     /// Answers to customers.
@@ -27,9 +27,9 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(standing: Standing) -> Self {
+    pub(super) fn new(clientele: Clientele) -> Self {
         Self {
-            standing,
+            clientele,
             strangers: Pace::new(limits::STRANGERS_ANSWERS_PER_S),
             customers: Pace::new(limits::CUSTOMERS_ANSWERS_PER_S),
             wanted: Table::default(),
@@ -49,7 +49,7 @@ impl Admission {
         let admits = if is_customer {
             self.customers.admits(now, origin, false)
         } else {
-            let is_last = self.standing.is_doubtful(now, &origin.prefix);
+            let is_last = self.clientele.is_doubtful(now, &origin.prefix);
             self.strangers.admits(now, origin, is_last)
         };
         if !admits {
@@ -78,7 +78,7 @@ impl Admission {
             return is_free;
         }
         let is_wanted = self.wanted.get(model).is_some_and(|until| now < *until);
-        let strangers = || jobs.busy_for(model, |node| !self.standing.has_ever_paid(node));
+        let strangers = || jobs.busy_for(model, |node| !self.clientele.has_ever_paid(node));
         let part = slots.checked_div(limits::STRANGERS_SLOTS_PART).unwrap_or(0);
         if is_wanted && strangers() >= usize::from(part) {
             self.crowded(now, Budget::Slots, origin.prefix, out);
@@ -110,7 +110,7 @@ mod tests {
     /// (`MK-45`)
     #[test]
     fn a_node_is_told_of_a_full_room_at_once_and_then_now_and_then_with_the_number_turned_away() {
-        let (mut admission, mut out) = (Admission::new(Standing::default()), Outbox::default());
+        let (mut admission, mut out) = (Admission::new(Clientele::default()), Outbox::default());
         let mut told = |at: Time| {
             admission.crowded(at, Budget::Jobs, Prefix::UNKNOWN, &mut out);
             let mut told = Vec::new();

@@ -27,7 +27,7 @@ impl Provider {
         }
         let origin = Origin { node: call.client, prefix };
         let Some(asked) = self.bidder.unseen(&call.client, &call.id.0) else { return };
-        let is_customer = self.admission.standing.is_customer(now, &call.client);
+        let is_customer = self.admission.clientele.is_customer(now, &call.client);
         if !self.has_slot(now, &call.model, origin, is_customer)
             || !self.admission.may_answer(now, origin, is_customer, &mut self.outbox)
         {
@@ -87,7 +87,7 @@ impl Provider {
         };
         let Some(asked) = self.bidder.unseen(&seek.client, &seek.id.0) else { return };
         let origin = Origin { node: seek.client, prefix };
-        let is_customer = self.admission.standing.is_customer(now, &seek.client);
+        let is_customer = self.admission.clientele.is_customer(now, &seek.client);
         if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
             return;
         }

@@ -36,11 +36,11 @@ impl Provider {
         if self.draining {
             return Err(Refusal::Leaving);
         }
-        if self.admission.standing.is_held_off(now, &origin.node) {
+        if self.admission.clientele.is_held_off(now, &origin.node) {
             self.admission.crowded(now, Budget::Marks, origin.prefix, &mut self.outbox);
             return Err(Refusal::Busy);
         }
-        let is_customer = self.admission.standing.is_customer(now, &origin.node);
+        let is_customer = self.admission.clientele.is_customer(now, &origin.node);
         if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
             return Err(Refusal::Busy);
         }

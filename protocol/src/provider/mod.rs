@@ -29,7 +29,7 @@ mod jobs;
 mod pace;
 mod room;
 mod schedule;
-mod standing;
+mod clientele;
 
 use crate::channel::earn::Earner;
 use crate::channel::record::Record;
@@ -47,7 +47,7 @@ use bidder::Bidder;
 use credit::Credit;
 use earnings::{CloseKey, Earnings};
 use jobs::Jobs;
-use standing::Standing;
+use clientele::Clientele;
 
 pub use config::ProviderConfig;
 pub use credit::CreditLimits;
@@ -87,7 +87,7 @@ impl Provider {
             session_key: StaticKey::from_seed(config.session_seed),
             entropy: Entropy::new(config.entropy_seed),
             bidder: Bidder::default(),
-            admission: Admission::new(Standing::new(earnings.payers())),
+            admission: Admission::new(Clientele::new(earnings.payers())),
             jobs: Jobs::default(),
             earnings,
             credit: Credit::new(config.credit),

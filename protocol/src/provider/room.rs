@@ -16,8 +16,8 @@ use super::job::Phase;
 impl Provider {
     /// Makes room for one more job of this client: strangers share one room, customers another. (`MK-43`)
     pub(super) fn make_room(&mut self, now: Time, origin: Origin) {
-        let standing = &self.admission.standing;
-        let has_paid = standing.has_ever_paid(&origin.node);
+        let clientele = &self.admission.clientele;
+        let has_paid = clientele.has_ever_paid(&origin.node);
         let most = if has_paid {
             limits::JOBS_MAX.saturating_sub(limits::STRANGERS_JOBS_MAX)
         } else {
@@ -26,7 +26,7 @@ impl Provider {
         if self.jobs.len() < most {
             return;
         }
-        let held = self.jobs.resting(|node| standing.has_ever_paid(node) == has_paid);
+        let held = self.jobs.resting(|node| clientele.has_ever_paid(node) == has_paid);
         if held.len() < most {
             return;
         }

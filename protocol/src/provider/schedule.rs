@@ -26,7 +26,7 @@ impl Provider {
             freed,
             earnings: &mut self.earnings,
             credit: &mut self.credit,
-            standing: &mut self.admission.standing,
+            clientele: &mut self.admission.clientele,
             identity: &self.identity,
             out: &mut self.outbox,
         })
@@ -73,7 +73,7 @@ impl Provider {
             return;
         };
         if job.is_late() {
-            self.admission.standing.forgive(now, job.origin);
+            self.admission.clientele.forgive(now, job.origin);
         }
         match self.accept(now, id, work) {
             Ok(served) => {
@@ -108,8 +108,8 @@ impl Provider {
     /// Learns the channel of a task; where it takes another's place, what runs on that one ends. (`CH-51`)
     fn learn(&mut self, now: Time, origin: Origin, terms: ChannelTerms) -> Result<ChannelId, Refusal> {
         self.abandon_late(now);
-        let standing = &self.admission.standing;
-        let has_paid = |node: &NodeId| standing.has_ever_paid(node);
+        let clientele = &self.admission.clientele;
+        let has_paid = |node: &NodeId| clientele.has_ever_paid(node);
         let learnt = self.earnings.learn(now, terms, origin, has_paid, &mut self.outbox)?;
         if let Some(other) = learnt.in_place_of {
             self.displaced(now, &other, origin.prefix);
@@ -134,7 +134,7 @@ impl Provider {
         if let Some(account) = self.earnings.ledger(now, event, &mut self.outbox) {
             let payer = self.earnings.find(&account).filter(|earner| earner.newest().is_some());
             if let Some(client) = payer.map(|earner| earner.client()) {
-                self.admission.standing.has_paid(now, client);
+                self.admission.clientele.has_paid(now, client);
             }
             self.credit.follow(now, &account, &self.earnings);
             self.resume_channel(now, &account);
@@ -195,9 +195,9 @@ impl Provider {
         if !core::mem::take(&mut self.jobs.freed.slot) {
             return;
         }
-        let standing = &self.admission.standing;
+        let clientele = &self.admission.clientele;
         let waiting = self.jobs.without_engine().map(|(id, client, served)| {
-            (!standing.has_ever_paid(&client), served.waits_since().unwrap_or(now), id)
+            (!clientele.has_ever_paid(&client), served.waits_since().unwrap_or(now), id)
         });
         let mut waiting: Vec<(bool, Time, JobId)> = waiting.collect();
         waiting.sort_unstable();
@@ -221,7 +221,7 @@ impl Provider {
     fn takes_slot(&mut self, now: Time, id: JobId) -> bool {
         let Some(job) = self.jobs.get(&id) else { return false };
         let (origin, model) = (job.origin, job.model);
-        let is_customer = self.admission.standing.has_ever_paid(&origin.node);
+        let is_customer = self.admission.clientele.has_ever_paid(&origin.node);
         self.has_slot(now, &model, origin, is_customer)
     }
 

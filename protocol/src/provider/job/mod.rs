@@ -19,7 +19,7 @@ use crate::work::order::{JobId, ModelId};
 use super::credit::Credit;
 use super::earnings::Earnings;
 use super::freed::FreedRoom;
-use super::standing::Standing;
+use super::clientele::Clientele;
 
 pub(super) use next::Next;
 use served::ServedMut;
@@ -135,7 +135,7 @@ pub(super) struct JobMut<'a> {
     pub(super) freed: &'a mut FreedRoom,
     pub(super) earnings: &'a mut Earnings,
     pub(super) credit: &'a mut Credit,
-    pub(super) standing: &'a mut Standing,
+    pub(super) clientele: &'a mut Clientele,
     pub(super) identity: &'a Identity,
     pub(super) out: &'a mut Outbox,
 }
@@ -154,7 +154,7 @@ impl JobMut<'_> {
             channel: self.earnings.channel_mut(&served.account),
             served,
             credit: self.credit,
-            standing: self.standing,
+            clientele: self.clientele,
             freed: self.freed,
             identity: self.identity,
             out: self.out,
@@ -171,7 +171,7 @@ impl JobMut<'_> {
         let Some(payment) = ack.payment else { return Next::Resume };
         match self.earnings.accept(&account, payment, self.out) {
             Ok(Acceptance::More) => {
-                self.standing.has_paid(self.now, client);
+                self.clientele.has_paid(self.now, client);
                 self.credit.follow(self.now, &account, self.earnings);
                 Next::ResumeChannel(account)
             }
@@ -201,7 +201,7 @@ impl JobMut<'_> {
                 if let Some(late_at) = promised.late_at.take() {
                     self.freed.slot |= core::mem::take(&mut promised.holds_slot);
                     // Not now: this machine may have been asleep.
-                    self.standing.mark(late_at, origin);
+                    self.clientele.mark(late_at, origin);
                 }
                 if self.now < promised.until {
                     return Next::Stay;

@@ -17,7 +17,7 @@ use crate::work::receipt::Receipt;
 use super::super::credit::Credit;
 use super::super::earnings::Channel;
 use super::super::freed::FreedRoom;
-use super::super::standing::Standing;
+use super::super::clientele::Clientele;
 use super::next::Next;
 use super::sealed::send_sealed;
 
@@ -224,7 +224,7 @@ pub(in crate::provider) struct ServedMut<'a> {
     pub(super) served: &'a mut ServedJob,
     pub(super) channel: Option<&'a mut Channel>,
     pub(super) credit: &'a mut Credit,
-    pub(super) standing: &'a mut Standing,
+    pub(super) clientele: &'a mut Clientele,
     pub(super) freed: &'a mut FreedRoom,
     pub(super) identity: &'a Identity,
     pub(super) out: &'a mut Outbox,
@@ -266,7 +266,7 @@ impl ServedMut<'_> {
             return if is_done { Next::End(None) } else { Next::Stay };
         }
         if served.waiting.is_none() {
-            let is_stranger = !self.standing.has_ever_paid(&self.origin.node);
+            let is_stranger = !self.clientele.has_ever_paid(&self.origin.node);
             let wait = if is_stranger && lacks_voucher {
                 limits::STRANGER_PAYMENT_WAIT
             } else {
@@ -343,10 +343,10 @@ impl ServedMut<'_> {
             Some(Means { is_ready: true, .. }) => Refusal::Busy,
             Some(_) | None => Refusal::Unfunded,
         };
-        let is_thief = owes && !self.standing.has_ever_paid(&origin.node);
+        let is_thief = owes && !self.clientele.has_ever_paid(&origin.node);
         let is_broke = lacks_money && why == Refusal::Unfunded;
         if is_thief || is_broke {
-            self.standing.mark(self.now, origin);
+            self.clientele.mark(self.now, origin);
         }
         if is_broke {
             self.out.peer_fault(origin.node, PeerFault::NoMoney);

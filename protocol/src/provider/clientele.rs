@@ -7,7 +7,7 @@ use crate::time::{Span, Time};
 
 /// Remembers which clients have paid, and which have wasted room. (`MK-42`)
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct Clientele {
     /// Who has paid, and when last: a voucher of theirs counts, or did when their channel stood.
     customers: Table<NodeId, Time>,
     nodes: Table<NodeId, Mark>,
@@ -40,12 +40,12 @@ impl Mark {
     }
 }
 
-impl Standing {
+impl Clientele {
     /// Starts with the customers that the records name.
     pub(super) fn new(customers: impl Iterator<Item = NodeId>) -> Self {
-        let mut standing = Self::default();
-        customers.for_each(|node| standing.has_paid(Time(0), node));
-        standing
+        let mut clientele = Self::default();
+        customers.for_each(|node| clientele.has_paid(Time(0), node));
+        clientele
     }
 
     /// Makes a client a customer: a voucher of its counts. Where there are too many, the one that has not paid for longest is
@@ -120,51 +120,51 @@ mod tests {
     /// (`MK-45`)
     #[test]
     fn each_mark_holds_an_identity_off_twice_as_long_and_is_forgotten() {
-        let (mut standing, node) = (Standing::default(), origin(1).node);
+        let (mut clientele, node) = (Clientele::default(), origin(1).node);
         let mut now = FIRST;
         for wait in [2, 4, 8, 16, 32, 64, 64] {
-            standing.mark(now, origin(1));
-            assert!(standing.is_held_off(Time((now + Span::from_s(wait)).0 - 1), &node), "{wait} s");
+            clientele.mark(now, origin(1));
+            assert!(clientele.is_held_off(Time((now + Span::from_s(wait)).0 - 1), &node), "{wait} s");
             now = now + Span::from_s(wait);
-            assert!(!standing.is_held_off(now, &node), "{wait} s");
+            assert!(!clientele.is_held_off(now, &node), "{wait} s");
         }
         now = now + limits::MARKED;
-        standing.mark(now, origin(1));
-        assert!(!standing.is_held_off(now + limits::BACK_OFF, &node), "it begins anew");
+        clientele.mark(now, origin(1));
+        assert!(!clientele.is_held_off(now + limits::BACK_OFF, &node), "it begins anew");
     }
 
     /// (`MK-45`)
     #[test]
     fn a_prefix_is_in_doubt_after_some_marks_and_what_was_wrong_is_taken_back() {
-        let mut standing = Standing::default();
+        let mut clientele = Clientele::default();
         let prefix = origin(0).prefix;
         for node in 0..limits::PREFIX_MARKS_FREE {
-            standing.mark(FIRST, origin(node));
-            assert!(!standing.is_doubtful(FIRST, &prefix));
+            clientele.mark(FIRST, origin(node));
+            assert!(!clientele.is_doubtful(FIRST, &prefix));
         }
-        standing.mark(FIRST, origin(99));
-        assert!(standing.is_doubtful(FIRST, &prefix) && standing.is_held_off(FIRST, &origin(99).node));
-        standing.forgive(FIRST, origin(99));
-        assert!(!standing.is_doubtful(FIRST, &prefix) && !standing.is_held_off(FIRST, &origin(99).node));
+        clientele.mark(FIRST, origin(99));
+        assert!(clientele.is_doubtful(FIRST, &prefix) && clientele.is_held_off(FIRST, &origin(99).node));
+        clientele.forgive(FIRST, origin(99));
+        assert!(!clientele.is_doubtful(FIRST, &prefix) && !clientele.is_held_off(FIRST, &origin(99).node));
     }
 
     /// (`MK-42`, `MK-45`)
     #[test]
     fn what_is_remembered_is_bounded_and_a_customer_that_wastes_room_is_none_for_a_while() {
-        let mut standing = Standing::new([origin(7).node].into_iter());
+        let mut clientele = Clientele::new([origin(7).node].into_iter());
         for node in 0..2 * u32::try_from(limits::MARKS_MAX).expect("small") {
-            standing.mark(FIRST + Span(u64::from(node)), origin(node));
+            clientele.mark(FIRST + Span(u64::from(node)), origin(node));
         }
-        assert_eq!(standing.nodes.len(), limits::MARKS_MAX);
+        assert_eq!(clientele.nodes.len(), limits::MARKS_MAX);
         let now = FIRST + limits::MARKED;
-        assert!(standing.is_customer(now, &origin(7).node));
-        standing.mark(now, origin(7));
-        assert!(!standing.is_customer(now, &origin(7).node) && standing.has_ever_paid(&origin(7).node));
+        assert!(clientele.is_customer(now, &origin(7).node));
+        clientele.mark(now, origin(7));
+        assert!(!clientele.is_customer(now, &origin(7).node) && clientele.has_ever_paid(&origin(7).node));
         for node in 0..2 * u32::try_from(limits::CUSTOMERS_MAX).expect("small") {
-            standing.has_paid(now + Span(u64::from(node)), origin(node).node);
-            assert!(standing.has_ever_paid(&origin(node).node));
+            clientele.has_paid(now + Span(u64::from(node)), origin(node).node);
+            assert!(clientele.has_ever_paid(&origin(node).node));
         }
-        assert_eq!(standing.customers.len(), limits::CUSTOMERS_MAX);
-        assert!(!standing.has_ever_paid(&origin(7).node), "the one that has not paid for longest");
+        assert_eq!(clientele.customers.len(), limits::CUSTOMERS_MAX);
+        assert!(!clientele.has_ever_paid(&origin(7).node), "the one that has not paid for longest");
     }
 }
