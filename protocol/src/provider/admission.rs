@@ -9,7 +9,7 @@ use crate::time::Time;
 use crate::work::order::ModelId;
 
 use super::jobs::Jobs;
-use super::pace::Pace;
+use super::answer_budget::AnswerBudget;
 use super::clientele::Clientele;
 
 /// The budgets of those who come to this provider.
@@ -17,9 +17,9 @@ use super::clientele::Clientele;
 pub(super) struct Admission {
     pub(super) clientele: Clientele,
     /// Answers to strangers.
-    strangers: Pace,
+    strangers: AnswerBudget,
     /// Answers to customers.
-    customers: Pace,
+    customers: AnswerBudget,
     /// Models of which a customer found no slot free, and until when it waits for one.
     wanted: Table<ModelId, Time>,
     /// When the node was last told of a budget, and how many were turned away since.
@@ -30,8 +30,8 @@ impl Admission {
     pub(super) fn new(clientele: Clientele) -> Self {
         Self {
             clientele,
-            strangers: Pace::new(limits::STRANGERS_ANSWERS_PER_S),
-            customers: Pace::new(limits::CUSTOMERS_ANSWERS_PER_S),
+            strangers: AnswerBudget::new(limits::STRANGERS_ANSWERS_PER_S),
+            customers: AnswerBudget::new(limits::CUSTOMERS_ANSWERS_PER_S),
             wanted: Table::default(),
             crowds: Table::default(),
         }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! 1. **Bid** (`answer`): a call is priced from the load (`bidder`) and answered, if there is a budget for its caller
-//!    (`admission`, with `standing` and `pace`).
+//!    (`admission`, with `clientele` and `answer_budget`).
 //! 2. **Award** (`award`): a bid that is awarded becomes a job with a session, if a slot is free.
 //! 3. **Work** (`schedule`): the task names the channel that pays for it (`earnings`). The job (`job`) runs as far as vouchers,
 //!    the window and the credit of unseen channels (`credit`) cover; it stands still where they do not.
@@ -26,7 +26,7 @@ mod earnings;
 mod freed;
 mod job;
 mod jobs;
-mod pace;
+mod answer_budget;
 mod room;
 mod schedule;
 mod clientele;

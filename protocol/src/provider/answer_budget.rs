@@ -12,7 +12,7 @@ const PART: u64 = 1_000_000;
 
 /// A budget of answers in sum, which prefixes share evenly under contention, and within each its identities. (`MK-44`)
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct AnswerBudget {
     /// Answers a second in sum.
     rate: u64,
     all: Bucket,
@@ -62,7 +62,7 @@ impl Bucket {
     }
 }
 
-impl Pace {
+impl AnswerBudget {
     /// Creates a budget of so many answers a second.
     pub(super) const fn new(rate: u64) -> Self {
         Self { rate, all: Bucket::full(Time(0), rate), prefixes: BTreeMap::new(), swept_at: Time(0) }
@@ -159,19 +159,19 @@ mod tests {
     /// Gives a second of `flood` answers a second to the flooders and of two a second to each of the others, for 20 s.
     /// Returns how many of the others' are answered, in permille, and all answers of the last ten seconds.
     fn run(flood: u64, flooders: impl Fn(u64) -> Origin, others: &[Origin]) -> (u64, u64) {
-        let mut pace = Pace::new(limits::STRANGERS_ANSWERS_PER_S);
+        let mut budget = AnswerBudget::new(limits::STRANGERS_ANSWERS_PER_S);
         let (mut asked, mut answered, mut sum) = (0, 0, 0);
         for ms in 0..20_000u64 {
             let now = Time(0) + Span::from_ms(ms + 1_000_000);
             let turns = (ms + 1) * flood / 1_000 - ms * flood / 1_000;
             for turn in 0..turns {
-                let admits = pace.admits(now, flooders(ms * flood / 1_000 + turn), false);
+                let admits = budget.admits(now, flooders(ms * flood / 1_000 + turn), false);
                 sum += u64::from(admits && ms >= 10_000);
             }
             if ms % 500 == 7 {
                 for other in others {
                     asked += 1;
-                    let admits = pace.admits(now, *other, false);
+                    let admits = budget.admits(now, *other, false);
                     answered += u64::from(admits);
                     sum += u64::from(admits && ms >= 10_000);
                 }
@@ -204,11 +204,11 @@ mod tests {
             let (answered, _) = run(flood, |_| origin(1_000, 1), &others);
             assert!(answered >= 990, "{answered}");
         }
-        let mut pace = Pace::new(limits::STRANGERS_ANSWERS_PER_S);
+        let mut budget = AnswerBudget::new(limits::STRANGERS_ANSWERS_PER_S);
         let now = Time(1);
         let burst = limits::STRANGERS_ANSWERS_PER_S / 2;
         assert!(
-            (0..burst).all(|turn| pace.admits(now, others[turn as usize % 8], false)),
+            (0..burst).all(|turn| budget.admits(now, others[turn as usize % 8], false)),
             "eight homes behind one address"
         );
     }
@@ -216,15 +216,15 @@ mod tests {
     /// (`MK-44`)
     #[test]
     fn who_is_counted_is_bounded() {
-        let mut pace = Pace::new(limits::STRANGERS_ANSWERS_PER_S);
+        let mut budget = AnswerBudget::new(limits::STRANGERS_ANSWERS_PER_S);
         for number in 0..3 * limits::PACED_PREFIXES_MAX as u64 {
             let net = [10, number.to_le_bytes()[0], number.to_le_bytes()[1], 0];
-            pace.admits(Time(1), Origin { prefix: Prefix::of_ipv4(net), ..origin(number, 0) }, false);
-            pace.admits(Time(1), origin(number, 1), false);
+            budget.admits(Time(1), Origin { prefix: Prefix::of_ipv4(net), ..origin(number, 0) }, false);
+            budget.admits(Time(1), origin(number, 1), false);
         }
-        assert_eq!(pace.prefixes.len(), limits::PACED_PREFIXES_MAX);
-        assert!(pace.prefixes.values().all(|prefix| prefix.nodes.len() <= limits::PACED_NODES_MAX));
-        pace.admits(Time(1) + limits::PACED + Span::from_s(1), origin(1, 1), false);
-        assert_eq!(pace.prefixes.len(), 1, "who has gone is forgotten");
+        assert_eq!(budget.prefixes.len(), limits::PACED_PREFIXES_MAX);
+        assert!(budget.prefixes.values().all(|prefix| prefix.nodes.len() <= limits::PACED_NODES_MAX));
+        budget.admits(Time(1) + limits::PACED + Span::from_s(1), origin(1, 1), false);
+        assert_eq!(budget.prefixes.len(), 1, "who has gone is forgotten");
     }
 }
