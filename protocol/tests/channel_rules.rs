@@ -218,7 +218,11 @@ fn a_provider_serves_ahead_of_payment_no_more_than_its_window() {
 #[test]
 fn a_voucher_counts_once_for_its_funding_within_its_deposit() {
     let mut earner = earner();
-    assert_eq!(earner.accept(payment(7, 50)), Ok(Acceptance::Early), "for a funding that is still on its way");
+    assert_eq!(
+        earner.accept(payment(7, 50)),
+        Ok(Acceptance::Early),
+        "for a funding that is still on its way"
+    );
     assert_eq!(earner.paid(), Nano::ZERO);
     assert_eq!(earner.accept(payment(7, 40)), Ok(Acceptance::Nothing), "an older one that was overtaken");
     let mut earner = Earner::restored(earner.record());
@@ -230,7 +234,11 @@ fn a_voucher_counts_once_for_its_funding_within_its_deposit() {
     assert_eq!(earner.accept(payment(6, 60)), Err(VoucherFault::Epoch));
     let forged = Payment { cumulative: Nano(70), ..payment(7, 60) };
     assert_eq!(earner.accept(forged), Err(VoucherFault::Signature));
-    assert_eq!(earner.accept(payment(7, 101)), Ok(Acceptance::Early), "for a top-up that is still on its way");
+    assert_eq!(
+        earner.accept(payment(7, 101)),
+        Ok(Acceptance::Early),
+        "for a top-up that is still on its way"
+    );
     assert_eq!(earner.paid(), Nano(50));
     assert!(earner.observe(open(7, 200)).counts);
     assert_eq!(earner.paid(), Nano(101));

@@ -296,7 +296,12 @@ fn jobs_of_strangers_that_hold_no_slot_have_a_room_and_the_node_is_told_when_it_
 }
 
 /// A job of the guest's on its channel: the task is there, and nothing is acknowledged.
-fn begun(testbed: &mut Testbed, provider: NodeId, guest: &mut Guest, terms: &ChannelTerms) -> Option<GuestSession> {
+fn begun(
+    testbed: &mut Testbed,
+    provider: NodeId,
+    guest: &mut Guest,
+    terms: &ChannelTerms,
+) -> Option<GuestSession> {
     let bid = guest.call(testbed, provider)?;
     let mut opened = guest.award(testbed, provider, &bid)?;
     let work = Work { task: chat("count for me", 2_000), channel: terms.clone() };

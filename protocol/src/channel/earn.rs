@@ -406,7 +406,8 @@ impl Earner {
     /// Takes what the ledger shows, which may be untrue: it opens a channel or stops service on it, and neither pays nor
     /// forgets. (`CH-24`, `CH-30`)
     pub fn observe(&mut self, state: ChannelState) -> EarnerChange {
-        let mut observed = EarnerChange { counts: core::mem::take(&mut self.gone), ..EarnerChange::default() };
+        let mut observed =
+            EarnerChange { counts: core::mem::take(&mut self.gone), ..EarnerChange::default() };
         if state.epoch != 0 {
             let before = self.seen.filter(|seen| seen.epoch != 0);
             let known = self.newest.map(|newest| newest.epoch).or(before.map(|seen| seen.epoch));

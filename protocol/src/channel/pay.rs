@@ -248,7 +248,8 @@ impl Payer {
     /// # Errors
     /// [`InsufficientDeposit`] when the promise would pass the deposit; nothing changes then.
     pub fn owe(&mut self, amount: Nano) -> Result<(), InsufficientDeposit> {
-        let cumulative = self.cumulative.plus(amount).filter(|sum| *sum <= self.asked).ok_or(InsufficientDeposit)?;
+        let cumulative =
+            self.cumulative.plus(amount).filter(|sum| *sum <= self.asked).ok_or(InsufficientDeposit)?;
         self.cumulative = cumulative;
         self.since_start = self.since_start.saturating_plus(amount);
         self.reserved = self.reserved.saturating_minus(amount);

@@ -106,7 +106,13 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
 }
 
 /// Returns how a bidder stands with this client.
-pub(super) fn standing(now: Time, order: &Order, bid: &Bid, prefix: Prefix, shared: &SharedState) -> Standing {
+pub(super) fn standing(
+    now: Time,
+    order: &Order,
+    bid: &Bid,
+    prefix: Prefix,
+    shared: &SharedState,
+) -> Standing {
     let SharedState { memory, payments, config, .. } = shared;
     let level = memory.level(&bid.provider);
     let place = memory.place(now, &bid.provider, prefix);

@@ -207,7 +207,9 @@ fn report(bid: &Bid, cost_max: Nano, fate: Fate) -> BidReport {
 /// Puts the best unknown bidder before the proven ones, if its score would be a quarter above the best at the most were it
 /// known as well. Whether there was one.
 fn put_first(order: &Order, contenders: &mut [Contender]) -> bool {
-    let Some(best) = contenders.first().filter(|contender| contender.standing.place == Place::Proven) else { return false };
+    let Some(best) = contenders.first().filter(|contender| contender.standing.place == Place::Proven) else {
+        return false;
+    };
     let most = u128::from(best.score.0).saturating_mul(5);
     let weight = step_weight(best.standing.level);
     let found = contenders.iter().position(|contender| {

@@ -8,9 +8,9 @@ use crate::table::Table;
 use crate::time::Time;
 use crate::work::order::ModelId;
 
-use super::jobs::Jobs;
 use super::answer_budget::AnswerBudget;
 use super::clientele::Clientele;
+use super::jobs::Jobs;
 
 /// The budgets of those who come to this provider.
 #[derive(Debug)]

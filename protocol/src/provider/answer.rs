@@ -26,7 +26,7 @@ impl Provider {
             return;
         }
         let origin = Origin { node: call.client, prefix };
-        let Some(asked) = self.bidder.unseen(&call.client, &call.id.0) else { return };
+        let Some(key) = self.bidder.unseen(&call.client, &call.id.0) else { return };
         let is_customer = self.admission.clientele.is_customer(now, &call.client);
         if !self.has_slot(now, &call.model, origin, is_customer)
             || !self.admission.may_answer(now, origin, is_customer, &mut self.outbox)
@@ -34,7 +34,7 @@ impl Provider {
             return;
         }
         let Some(terms) = self.bidder.price(call, self.jobs.busy(&call.model)) else { return };
-        self.bidder.remember(now, asked);
+        self.bidder.remember(now, key);
         let bid = Bid {
             call: call.id,
             provider: node,
@@ -85,13 +85,13 @@ impl Provider {
             seek: seek.id,
             valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
         };
-        let Some(asked) = self.bidder.unseen(&seek.client, &seek.id.0) else { return };
+        let Some(key) = self.bidder.unseen(&seek.client, &seek.id.0) else { return };
         let origin = Origin { node: seek.client, prefix };
         let is_customer = self.admission.clientele.is_customer(now, &seek.client);
         if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
             return;
         }
-        self.bidder.remember(now, asked);
+        self.bidder.remember(now, key);
         let ask = ask.sign(&self.identity);
         self.outbox.send_to_client(seek.client, ToClient::Ask(ask));
     }

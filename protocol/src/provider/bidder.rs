@@ -77,18 +77,18 @@ struct AnsweredRequests {
 }
 
 impl AnsweredRequests {
-    fn holds(&self, asked: RequestKey) -> bool {
-        self.late.contains_key(&asked) || self.before.contains_key(&asked)
+    fn holds(&self, key: RequestKey) -> bool {
+        self.late.contains_key(&key) || self.before.contains_key(&key)
     }
 
-    fn insert(&mut self, now: Time, asked: RequestKey) {
+    fn insert(&mut self, now: Time, key: RequestKey) {
         if now >= self.since + limits::CALL_SEEN || self.late.len() >= limits::CALLS_SEEN_MAX {
             self.before = core::mem::take(&mut self.late);
         }
         if self.late.is_empty() {
             self.since = now;
         }
-        self.late.insert(asked, ());
+        self.late.insert(key, ());
     }
 }
 
@@ -135,13 +135,13 @@ impl Bidder {
     /// Returns the dedup key if this call or seek has not been answered, `None` if it has. (`MK-4`)
     #[must_use]
     pub(super) fn unseen(&self, client: &NodeId, id: &[u8; 16]) -> Option<RequestKey> {
-        let asked = RequestKey::of(client, id);
-        (!self.seen.holds(asked)).then_some(asked)
+        let key = RequestKey::of(client, id);
+        (!self.seen.holds(key)).then_some(key)
     }
 
     /// Remembers a call or a seek as answered.
-    pub(super) fn remember(&mut self, now: Time, asked: RequestKey) {
-        self.seen.insert(now, asked);
+    pub(super) fn remember(&mut self, now: Time, key: RequestKey) {
+        self.seen.insert(now, key);
     }
 
     /// Returns the terms to bid for `call`, or `None` to stay silent. (`MK-21`)
@@ -317,8 +317,8 @@ mod tests {
     }
 
     fn answer(bidder: &mut Bidder, now: Time, client: NodeId, number: u64) {
-        let asked = bidder.unseen(&client, &id(number)).expect("it was not answered before");
-        bidder.remember(now, asked);
+        let key = bidder.unseen(&client, &id(number)).expect("it was not answered before");
+        bidder.remember(now, key);
     }
 
     /// (`MK-4`)

@@ -18,18 +18,18 @@
 
 mod admission;
 mod answer;
+mod answer_budget;
 mod award;
 mod bidder;
+mod clientele;
 mod config;
 mod credit;
 mod earnings;
 mod freed;
 mod job;
 mod jobs;
-mod answer_budget;
 mod room;
 mod schedule;
-mod clientele;
 
 use crate::channel::earn::Earner;
 use crate::channel::record::Record;
@@ -44,10 +44,10 @@ use crate::wire::message::{Message, ToClient, ToProvider, VerifiedGossip};
 
 use admission::Admission;
 use bidder::Bidder;
+use clientele::Clientele;
 use credit::Credit;
 use earnings::{CloseKey, Earnings};
 use jobs::Jobs;
-use clientele::Clientele;
 
 pub use config::ProviderConfig;
 pub use credit::CreditLimits;

@@ -15,8 +15,8 @@ use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{
-    Bill, ChannelNews, Command, Crowd, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault,
-    PersistId, JobReport,
+    Bill, ChannelNews, Command, Crowd, Event, Failure, Input, JobReport, Machine, Offer, OrderNews, Output,
+    PeerFault, PersistId,
 };
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};

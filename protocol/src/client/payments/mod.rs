@@ -138,7 +138,11 @@ impl Payments {
         self.channels.get(account).and_then(|channel| channel.payer.payment(&self.key))
     }
 
-    pub(in crate::client) fn owe(&mut self, account: &ChannelId, amount: Nano) -> Result<(), InsufficientDeposit> {
+    pub(in crate::client) fn owe(
+        &mut self,
+        account: &ChannelId,
+        amount: Nano,
+    ) -> Result<(), InsufficientDeposit> {
         self.channel(account).ok_or(InsufficientDeposit)?.payer.owe(amount)
     }
 

@@ -8,7 +8,7 @@ use crate::amount::Nano;
 use crate::channel::earn::{Acceptance, VoucherFault};
 use crate::channel::id::ChannelId;
 use crate::ident::{Identity, Origin};
-use crate::io::{EngineReport, Event, Output, PeerFault, JobReport};
+use crate::io::{EngineReport, Event, JobReport, Output, PeerFault};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::session::Secure;
@@ -16,10 +16,10 @@ use crate::time::Time;
 use crate::wire::message::{Ack, Award, Refusal, Refuse, ToClient};
 use crate::work::order::{JobId, ModelId};
 
+use super::clientele::Clientele;
 use super::credit::Credit;
 use super::earnings::Earnings;
 use super::freed::FreedRoom;
-use super::clientele::Clientele;
 
 pub(super) use next::Next;
 use served::ServedMut;
@@ -106,7 +106,7 @@ impl Job {
     /// keeps none. (`MK-42`)
     pub(super) const fn holds_slot(&self) -> bool {
         match &self.phase {
-            Phase::Awarded(promised) => promised.holds_slot,
+            Phase::Awarded(awarded) => awarded.holds_slot,
             Phase::Serving(served) => served.task.is_none() && !served.stream.has_ended(),
             Phase::Over { .. } => false,
         }
@@ -120,7 +120,7 @@ impl Job {
     /// Returns when something of it is due.
     pub(super) fn wake_at(&self) -> Time {
         match &self.phase {
-            Phase::Awarded(promised) => promised.late_at.unwrap_or(promised.until),
+            Phase::Awarded(awarded) => awarded.late_at.unwrap_or(awarded.until),
             Phase::Over { until, .. } => *until,
             Phase::Serving(served) => served.wake_at(),
         }
@@ -196,14 +196,14 @@ impl JobMut<'_> {
         match &mut self.job.phase {
             Phase::Over { .. } => Next::Forget,
             Phase::Serving(_) => self.served().map_or(Next::Stay, |mut served| served.due()),
-            Phase::Awarded(promised) => {
+            Phase::Awarded(awarded) => {
                 let origin = self.job.origin;
-                if let Some(late_at) = promised.late_at.take() {
-                    self.freed.slot |= core::mem::take(&mut promised.holds_slot);
+                if let Some(late_at) = awarded.late_at.take() {
+                    self.freed.slot |= core::mem::take(&mut awarded.holds_slot);
                     // Not now: this machine may have been asleep.
                     self.clientele.mark(late_at, origin);
                 }
-                if self.now < promised.until {
+                if self.now < awarded.until {
                     return Next::Stay;
                 }
                 self.out.peer_fault(origin.node, PeerFault::NoTask);

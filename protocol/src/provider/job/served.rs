@@ -14,10 +14,10 @@ use crate::work::order::{JobId, ModelId, Task, TaskKind};
 use crate::work::price::PriceSheet;
 use crate::work::receipt::Receipt;
 
+use super::super::clientele::Clientele;
 use super::super::credit::Credit;
 use super::super::earnings::Channel;
 use super::super::freed::FreedRoom;
-use super::super::clientele::Clientele;
 use super::next::Next;
 use super::sealed::send_sealed;
 
