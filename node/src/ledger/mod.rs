@@ -18,7 +18,6 @@
 //! Every operation returns when its effect is seen on the ledger, when the contract refused, or at a deadline; what an
 //! endpoint answers to a message decides nothing. (`LE-6`)
 
-mod adnl;
 pub mod chain;
 mod chain_error;
 pub(crate) mod clock;
@@ -28,7 +27,6 @@ pub mod devnet;
 pub mod endpoints;
 mod error;
 pub mod limits;
-mod lite;
 pub mod liteserver;
 mod message;
 mod operations;
@@ -36,7 +34,6 @@ mod payment;
 pub mod prices;
 pub mod purse;
 mod state;
-mod tl;
 pub mod toncenter;
 mod transfer;
 mod turns;

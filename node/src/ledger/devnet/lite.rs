@@ -28,10 +28,10 @@ use tycho_vm::Stack;
 use super::backend::Devnet;
 use super::chain::State;
 use super::config::DEVNET_ID;
-use crate::ledger::adnl::{self, HANDSHAKE_BYTES};
 use crate::ledger::chain::ChainError;
-use crate::ledger::lite::{Answer, Frame, MODE_RESULT, Question};
-use crate::ledger::tl::Block;
+use crate::ledger::liteserver::adnl::{self, HANDSHAKE_BYTES};
+use crate::ledger::liteserver::query::{Answer, Frame, MODE_RESULT, Question};
+use crate::ledger::liteserver::tl::Block;
 
 /// Bytes of one question: the largest message, with room for the rest.
 const QUESTION_BYTES_MAX: usize = 128 * 1024;

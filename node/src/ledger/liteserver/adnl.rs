@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use zeroize::Zeroizing;
 
 /// Bytes of the first packet.
-pub(super) const HANDSHAKE_BYTES: usize = 256;
+pub(in crate::ledger) const HANDSHAKE_BYTES: usize = 256;
 /// Bytes of the stream's keys: two keys, two initial counters, padding.
 const SECRETS_BYTES: usize = 160;
 /// Bytes of a frame beside its payload: 32 random ones before it, a SHA-256 of both after it.
@@ -23,11 +23,11 @@ const KEY_TAG: [u8; 4] = [0xc6, 0xb4, 0x13, 0x48];
 type Cipher = ctr::Ctr128BE<aes::Aes256>;
 
 /// The keys of one stream.
-pub(super) struct Secrets(Zeroizing<[u8; SECRETS_BYTES]>);
+pub(in crate::ledger) struct Secrets(Zeroizing<[u8; SECRETS_BYTES]>);
 
 impl Secrets {
     /// Draws fresh keys.
-    pub(super) fn random() -> Self {
+    pub(in crate::ledger) fn random() -> Self {
         Self(Zeroizing::new(rand::random()))
     }
 
@@ -37,18 +37,18 @@ impl Secrets {
     }
 
     /// Returns what the server writes with and the client reads with.
-    pub(super) fn downstream(&self) -> Stream {
+    pub(in crate::ledger) fn downstream(&self) -> Stream {
         Stream(self.cipher(0, 64))
     }
 
     /// Returns what the client writes with and the server reads with.
-    pub(super) fn upstream(&self) -> Stream {
+    pub(in crate::ledger) fn upstream(&self) -> Stream {
         Stream(self.cipher(32, 80))
     }
 }
 
 /// One direction of a stream: the place in its key stream.
-pub(super) struct Stream(Cipher);
+pub(in crate::ledger) struct Stream(Cipher);
 
 /// Returns the name of a key: how a packet says whom it is for.
 fn key_id(key: &[u8; 32]) -> [u8; 32] {
@@ -89,7 +89,7 @@ fn packet(
 }
 
 /// Makes the first packet to the server with this key. `None` if the key is no point of the curve.
-pub(super) fn greet(server: &[u8; 32], secrets: &Secrets) -> Option<[u8; HANDSHAKE_BYTES]> {
+pub(in crate::ledger) fn greet(server: &[u8; 32], secrets: &Secrets) -> Option<[u8; HANDSHAKE_BYTES]> {
     let server = VerifyingKey::from_bytes(server).ok()?;
     let client = SigningKey::from_bytes(&rand::random());
     let agreed = agreed(&client, &server);
@@ -97,7 +97,7 @@ pub(super) fn greet(server: &[u8; 32], secrets: &Secrets) -> Option<[u8; HANDSHA
 }
 
 /// Opens a client's first packet. `None` if it is for another key, or damaged.
-pub(super) fn welcome(server: &SigningKey, packet: &[u8; HANDSHAKE_BYTES]) -> Option<Secrets> {
+pub(in crate::ledger) fn welcome(server: &SigningKey, packet: &[u8; HANDSHAKE_BYTES]) -> Option<Secrets> {
     let part = |from: usize| -> Option<[u8; 32]> { packet.get(from..from + 32)?.try_into().ok() };
     if part(0)? != key_id(server.verifying_key().as_bytes()) {
         return None;
@@ -114,7 +114,7 @@ pub(super) fn welcome(server: &SigningKey, packet: &[u8; HANDSHAKE_BYTES]) -> Op
 ///
 /// # Errors
 /// What the socket reports. The stream cannot be used after an error.
-pub(super) async fn write_frame(
+pub(in crate::ledger) async fn write_frame(
     stream: &mut Stream,
     socket: &mut (impl AsyncWrite + Unpin),
     payload: &[u8],
@@ -137,7 +137,7 @@ pub(super) async fn write_frame(
 /// # Errors
 /// What the socket reports, and `InvalidData` for a frame that is too long, too short, or not what was written. The stream
 /// cannot be used after an error, nor after this was dropped halfway.
-pub(super) async fn read_frame(
+pub(in crate::ledger) async fn read_frame(
     stream: &mut Stream,
     socket: &mut (impl AsyncRead + Unpin),
     payload_max: usize,

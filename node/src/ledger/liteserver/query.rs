@@ -17,11 +17,11 @@ const MESSAGE_ANSWER: u32 = 0x0fac_8416;
 const PING: u32 = 0x4d08_2b9a;
 const PONG: u32 = 0xdc69_fb03;
 /// Bit of `runSmcMethod`'s mode that asks for the stack.
-pub(super) const MODE_RESULT: u32 = 1 << 2;
+pub(in crate::ledger) const MODE_RESULT: u32 = 1 << 2;
 
 /// A frame's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(in crate::ledger) enum Frame {
     /// A question with the number that its answer repeats.
     Query { id: [u8; 32], question: Vec<u8> },
     /// An answer with its question's number.
@@ -34,7 +34,7 @@ pub(super) enum Frame {
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Question {
+pub(in crate::ledger) enum Question {
     /// The newest block.
     Masterchain,
     /// The newest block with its time.
@@ -59,7 +59,7 @@ pub(super) enum Question {
 
 /// What a server answers. Proofs and states are bags of cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(in crate::ledger) enum Answer {
     /// To [`Question::Masterchain`].
     Masterchain { last: Block },
     /// To [`Question::MasterchainExt`]; times in unix seconds.
@@ -84,7 +84,7 @@ pub(super) enum Answer {
 
 impl Frame {
     /// Reads a frame; `None` for anything else.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::ledger) fn read(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         Some(match reader.u32()? {
             MESSAGE_QUERY => Self::Query { id: reader.hash()?, question: reader.bytes()? },
@@ -95,7 +95,7 @@ impl Frame {
         })
     }
 
-    pub(super) fn write(&self) -> Vec<u8> {
+    pub(in crate::ledger) fn write(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         match self {
             Self::Query { id, question } => {
@@ -123,7 +123,7 @@ impl Frame {
 
 impl Question {
     /// Reads a question with what stands around it; `None` for one that is not known here.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::ledger) fn read(bytes: &[u8]) -> Option<Self> {
         let mut outer = Reader(bytes);
         if outer.u32()? != QUERY {
             return None;
@@ -171,7 +171,7 @@ impl Question {
         })
     }
 
-    pub(super) fn write(&self) -> Vec<u8> {
+    pub(in crate::ledger) fn write(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         match self {
             Self::Masterchain => writer.u32(0x89b5_e62e),
@@ -227,7 +227,7 @@ impl Question {
 
 impl Answer {
     /// Reads an answer; `None` for one that is not known here.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::ledger) fn read(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         Some(match reader.u32()? {
             0x8583_2881 => Self::Masterchain { last: reader.block()? },
@@ -284,7 +284,7 @@ impl Answer {
         })
     }
 
-    pub(super) fn write(&self) -> Vec<u8> {
+    pub(in crate::ledger) fn write(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         match self {
             Self::Masterchain { last } => {
