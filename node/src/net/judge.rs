@@ -56,13 +56,14 @@ impl Judge {
         now: Instant,
     ) -> Result<VerifiedGossip, Refused> {
         let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return Err(Refused::Rejected) };
-        let Some(author) = gossip.author() else { return Err(Refused::Rejected) };
+        let Ok(statement) = gossip.read() else { return Err(Refused::Rejected) };
+        let author = statement.author();
         let speaker = Speaker { author, is_here: forwarder == Some(author) };
         if !self.may_speak(&speaker, now) {
             tracing::debug!(?author, "an author gossips more than one may; its signature is not checked");
             return Err(Refused::Ignored);
         }
-        match gossip.open() {
+        match statement.verify() {
             Ok(gossip) if topic(&gossip.model()) == on => {
                 self.spoke(speaker, now);
                 Ok(gossip)

@@ -8,8 +8,7 @@ use crate::ident::{NodeId, Signature};
 use crate::market::bid::BidHash;
 use crate::market::call::{Call, CallId};
 use crate::market::seek::Seek;
-use crate::wire::codec;
-use crate::wire::signed::{Signed, SignedFault, Verified};
+use crate::wire::signed::{Signed, SignedFault, Unverified, Verified};
 use crate::work::order::{JobId, ModelId, Task};
 use crate::work::price::PriceSheet;
 
@@ -23,13 +22,14 @@ pub enum Gossip {
 }
 
 impl Gossip {
-    /// Returns who the statement says has made it, if it can be read; whether that is so, its
-    /// signature tells.
-    #[must_use]
-    pub fn author(&self) -> Option<NodeId> {
+    /// Reads the statement, and leaves its signature to be checked: its author may have said too much already.
+    ///
+    /// # Errors
+    /// [`SignedFault::Unreadable`] when it cannot be read.
+    pub fn read(&self) -> Result<UnverifiedGossip<'_>, SignedFault> {
         match self {
-            Self::Call(signed) => codec::decode_gossip::<Call>(&signed.body).ok().map(|call| call.client),
-            Self::Seek(signed) => codec::decode_gossip::<Seek>(&signed.body).ok().map(|seek| seek.client),
+            Self::Call(signed) => signed.read().map(UnverifiedGossip::Call),
+            Self::Seek(signed) => signed.read().map(UnverifiedGossip::Seek),
         }
     }
 
@@ -38,9 +38,37 @@ impl Gossip {
     /// # Errors
     /// [`SignedFault`] when it cannot be read or the signature does not verify.
     pub fn open(&self) -> Result<VerifiedGossip, SignedFault> {
+        self.read()?.verify()
+    }
+}
+
+/// Gossip that was read, and whose signature was not checked yet.
+#[derive(Debug)]
+pub enum UnverifiedGossip<'a> {
+    /// A call, if its signature is true.
+    Call(Unverified<'a, Call>),
+    /// A seek, if its signature is true.
+    Seek(Unverified<'a, Seek>),
+}
+
+impl UnverifiedGossip<'_> {
+    /// Returns who the statement says has made it; only [`Self::verify`] tells whether that is so.
+    #[must_use]
+    pub fn author(&self) -> NodeId {
         match self {
-            Self::Call(signed) => signed.open().map(VerifiedGossip::Call),
-            Self::Seek(signed) => signed.open().map(VerifiedGossip::Seek),
+            Self::Call(call) => call.signer(),
+            Self::Seek(seek) => seek.signer(),
+        }
+    }
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// [`SignedFault::Forged`] when it does not verify.
+    pub fn verify(self) -> Result<VerifiedGossip, SignedFault> {
+        match self {
+            Self::Call(call) => call.verify().map(VerifiedGossip::Call),
+            Self::Seek(seek) => seek.verify().map(VerifiedGossip::Seek),
         }
     }
 }

@@ -52,6 +52,33 @@ impl<S> core::ops::Deref for Verified<S> {
     }
 }
 
+/// A statement that was read, and whose signature was not checked yet.
+#[derive(Debug)]
+pub struct Unverified<'a, S> {
+    statement: S,
+    signed: &'a Signed,
+}
+
+impl<S: Statement> Unverified<'_, S> {
+    /// Returns who the statement says has signed it; only [`Self::verify`] tells whether that is so.
+    #[must_use]
+    pub fn signer(&self) -> NodeId {
+        self.statement.signer()
+    }
+
+    /// Checks the signature against the signer that the statement names.
+    ///
+    /// # Errors
+    /// [`SignedFault::Forged`] when it does not verify.
+    pub fn verify(self) -> Result<Verified<S>, SignedFault> {
+        if self.signed.is_by(self.signer(), S::DOMAIN) {
+            Ok(Verified(self.statement))
+        } else {
+            Err(SignedFault::Forged)
+        }
+    }
+}
+
 impl Signed {
     /// Signs a body.
     #[must_use]
@@ -60,17 +87,20 @@ impl Signed {
         Self { body, signature }
     }
 
+    /// Reads the statement, and leaves its signature to be checked: what costs less may be looked at first.
+    ///
+    /// # Errors
+    /// [`SignedFault::Unreadable`] when the body is no such statement.
+    pub fn read<S: Statement>(&self) -> Result<Unverified<'_, S>, SignedFault> {
+        Ok(Unverified { statement: codec::decode(&self.body)?, signed: self })
+    }
+
     /// Reads the statement and checks it against the signer that it names.
     ///
     /// # Errors
     /// [`SignedFault`] when it cannot be read or the signature does not verify.
     pub fn open<S: Statement>(&self) -> Result<Verified<S>, SignedFault> {
-        let statement: S = codec::decode(&self.body)?;
-        if self.is_by(statement.signer(), S::DOMAIN) {
-            Ok(Verified(statement))
-        } else {
-            Err(SignedFault::Forged)
-        }
+        self.read()?.verify()
     }
 
     /// Returns whether `signer` signed the body in this domain.
