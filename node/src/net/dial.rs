@@ -10,7 +10,7 @@ use libp2p::{PeerId, Swarm};
 use tokio::sync::oneshot;
 use web_time::Instant;
 
-use super::address::AddressBook;
+use super::address_book::AddressBook;
 use super::behaviour::Behaviour;
 use super::joint::Undelivered;
 use super::limits;

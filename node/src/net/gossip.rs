@@ -14,7 +14,7 @@ use web_time::Instant;
 
 use super::error::NetError;
 use super::joint::{NetEvent, Unpublished};
-use super::judge::Refused;
+use super::judge::Objection;
 use super::limits;
 use super::outbox::Outbox;
 use super::scope::Scope;
@@ -25,7 +25,7 @@ pub(super) type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, Filt
 type Filter = MaxCountSubscriptionFilter<NetworkTopics>;
 
 /// A gossiped message that waits for its verdict.
-pub(super) struct Unjudged {
+pub(super) struct IncomingGossip {
     message: MessageId,
     /// Who handed it on to this node.
     pub(super) forwarder: PeerId,
@@ -201,12 +201,12 @@ impl Topics {
     }
 
     /// Returns the message that gossipsub has for this node, if it has one.
-    pub(super) fn on_event(&self, event: Event) -> Option<Unjudged> {
+    pub(super) fn on_event(&self, event: Event) -> Option<IncomingGossip> {
         let Event::Message { propagation_source: forwarder, message_id, message } = event else {
             return None;
         };
         let topic = message.topic.as_str().strip_prefix(&self.prefix)?.to_owned();
-        Some(Unjudged { message: message_id, forwarder, topic, bytes: message.data })
+        Some(IncomingGossip { message: message_id, forwarder, topic, bytes: message.data })
     }
 }
 
@@ -223,11 +223,11 @@ fn unpublished(why: &PublishError) -> Unpublished {
 }
 
 /// Hands a verdict to gossipsub, which forwards the message or scores its forwarder.
-pub(super) fn report(gossip: &mut Gossip, of: &Unjudged, verdict: Result<(), Refused>) {
+pub(super) fn report(gossip: &mut Gossip, of: &IncomingGossip, verdict: Result<(), Objection>) {
     let acceptance = match verdict {
         Ok(()) => MessageAcceptance::Accept,
-        Err(Refused::Ignored) => MessageAcceptance::Ignore,
-        Err(Refused::Rejected) => MessageAcceptance::Reject,
+        Err(Objection::Excess | Objection::Flood) => MessageAcceptance::Ignore,
+        Err(Objection::Falsehood) => MessageAcceptance::Reject,
     };
     gossip.report_message_validation_result(&of.message, &of.forwarder, acceptance);
 }

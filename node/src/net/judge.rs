@@ -20,11 +20,13 @@ pub fn topic(model: &ModelId) -> String {
 
 /// Why a gossiped message goes no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// Nobody's fault: it is dropped.
-    Ignored,
-    /// It is not what it claims to be, and held against its forwarder.
-    Rejected,
+pub(super) enum Objection {
+    /// There is more than is looked at. That is held against nobody.
+    Excess,
+    /// Its forwarder sends more than a peer may.
+    Flood,
+    /// It is not what it claims to be, which is held against its forwarder.
+    Falsehood,
 }
 
 /// Judges gossip, and counts how much each author has said lately.
@@ -54,21 +56,21 @@ impl Judge {
         bytes: &[u8],
         forwarder: Option<NodeId>,
         now: Instant,
-    ) -> Result<VerifiedGossip, Refused> {
-        let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return Err(Refused::Rejected) };
-        let Ok(statement) = gossip.read() else { return Err(Refused::Rejected) };
+    ) -> Result<VerifiedGossip, Objection> {
+        let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return Err(Objection::Falsehood) };
+        let Ok(statement) = gossip.read() else { return Err(Objection::Falsehood) };
         let author = statement.author();
         let speaker = Speaker { author, is_here: forwarder == Some(author) };
         if !self.may_speak(&speaker, now) {
             tracing::debug!(?author, "an author gossips more than one may; its signature is not checked");
-            return Err(Refused::Ignored);
+            return Err(Objection::Excess);
         }
         match statement.verify() {
             Ok(gossip) if topic(&gossip.model()) == on => {
                 self.spoke(speaker, now);
                 Ok(gossip)
             }
-            Ok(_) | Err(_) => Err(Refused::Rejected),
+            Ok(_) | Err(_) => Err(Objection::Falsehood),
         }
     }
 
@@ -123,11 +125,11 @@ mod tests {
         let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
         let judge = |on: &str, bytes: &[u8]| Judge::default().judge(on, bytes, None, Instant::now());
         assert!(judge(&on, &bytes).is_ok());
-        assert_eq!(judge(&topic(&ModelId([4; 32])), &bytes), Err(Refused::Rejected));
+        assert_eq!(judge(&topic(&ModelId([4; 32])), &bytes), Err(Objection::Falsehood));
         let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
-        assert_eq!(judge(&on, &forged), Err(Refused::Rejected));
+        assert_eq!(judge(&on, &forged), Err(Objection::Falsehood));
         for cut in 0..bytes.len() {
-            assert_eq!(judge(&on, &bytes[..cut]), Err(Refused::Rejected));
+            assert_eq!(judge(&on, &bytes[..cut]), Err(Objection::Falsehood));
         }
     }
 
@@ -141,11 +143,11 @@ mod tests {
         let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
         let (mut judge, now) = (Judge::default(), Instant::now());
         for _ in 0..1_000 {
-            assert_eq!(judge.judge(&on, &forged, None, now), Err(Refused::Rejected));
+            assert_eq!(judge.judge(&on, &forged, None, now), Err(Objection::Falsehood));
         }
         let said = (0..1_000).filter(|_| judge.judge(&on, &bytes, None, now).is_ok()).count();
         assert_eq!(said, BURST);
-        assert_eq!(judge.judge(&on, &bytes, None, now), Err(Refused::Ignored), "held against nobody");
+        assert_eq!(judge.judge(&on, &bytes, None, now), Err(Objection::Excess), "held against nobody");
         assert!(judge.judge(&on, &bytes, None, now + limits::AUTHOR_PACE).is_ok());
         for number in 0..limits::AUTHORS_MAX as u64 * 2 {
             let mut id = [0; 32];

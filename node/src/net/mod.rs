@@ -23,6 +23,7 @@
 //! moment in which a fresh stream broke may arrive twice.
 
 mod address;
+mod address_book;
 mod behaviour;
 mod budget;
 mod cause;
@@ -34,6 +35,7 @@ mod door;
 mod error;
 mod friends;
 mod gossip;
+mod gossip_validator;
 mod handle;
 #[cfg(test)]
 mod hostile;
@@ -51,7 +53,10 @@ mod prefix;
 mod pump;
 mod records;
 mod request;
+mod routes;
 mod scope;
+mod start;
+mod strangers;
 mod streams;
 mod swarm;
 mod table;
@@ -66,4 +71,4 @@ pub use self::handle::{NetHandle, NetStopped};
 pub use self::joint::{Fault, JoinFailure, NetCommand, NetEvent, NetStatus, Undelivered, Unpublished};
 pub use self::judge::topic;
 pub use self::scope::Scope;
-pub use self::swarm::start;
+pub use self::start::start;

@@ -1,144 +1,62 @@
 //! The swarm loop: the one task that owns libp2p's swarm. It routes, and waits for nobody.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bombyx_protocol::ident::{NodeId, Prefix};
+use bombyx_protocol::ident::NodeId;
 use futures::StreamExt as _;
 use libp2p::core::ConnectedPoint;
-use libp2p::kad::{self, QueryResult, RoutingUpdate};
+use libp2p::kad::{self, QueryResult};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
+use libp2p::{PeerId, Swarm, gossipsub, identify};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use web_time::Instant;
 
-use super::behaviour::{self, Behaviour, BehaviourEvent};
-use super::budget::{Flow, Full};
-use super::config::NetConfig;
+use super::behaviour::{Behaviour, BehaviourEvent};
 use super::dial::Dialer;
 use super::discover::Discovery;
-use super::error::NetError;
 use super::friends::Friends;
-use super::gossip::{self, Topics, Unjudged};
-use super::handle::NetHandle;
+use super::gossip::{self, Topics};
+use super::gossip_validator::GossipValidator;
 use super::join::Joins;
 use super::joint::{Fault, NetCommand, NetEvent, NetStatus, Undelivered};
-use super::judge::{Judge, Refused};
-use super::listen::{self, bind, full_address, note_listening};
+use super::judge::Objection;
+use super::listen::{full_address, note_listening};
 use super::outbox::Outbox;
 use super::penalty::Penalties;
 use super::prefix::Prefixes;
 use super::pump::Pumps;
 use super::request::{DialPolicy, StreamRequest};
-use super::scope::Scope;
-use super::streams::{self, InboundLimiter};
+use super::routes::Routes;
+use super::strangers::Strangers;
+use super::streams::InboundLimiter;
 use super::{address, limits};
 
-/// Starts a node's swarm: binds its listen addresses, then joins in the background.
-///
-/// Returns when every listen address is bound, with the handle for commands and the queue of events, which must be
-/// read: see the module's page on backpressure.
-///
-/// # Errors
-/// [`NetError`] when the configuration is not usable or an address cannot be bound.
-pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), NetError> {
-    config.check()?;
-    let now = Instant::now();
-    let (keypair, node) = behaviour::identity(&config.identity_seed)?;
-    let joins = Joins::read(&config, keypair.public().to_peer_id(), now)?;
-    let listen = listen::read_all("listen", &config.listen, address::read_listenable)?;
-    let external = listen::read_all("external", &config.external, address::read_external)?;
-
-    let (friends, limiter) = (Friends::default(), Arc::new(InboundLimiter::default()));
-    let own = listen.iter().chain(&external).map(|(_, address)| address);
-    config.scope = address::scope_of(config.scope, own.chain(joins.addresses()));
-    let typed = joins.addresses().cloned().collect();
-    let mut swarm = behaviour::build(&config, &keypair, typed, &friends, &limiter)?;
-    let (events, events_out) = mpsc::channel(limits::EVENTS_MAX);
-    let mut out = Outbox::new(events.clone());
-    let mut status = NetStatus::default();
-    for (_, address) in external {
-        swarm.add_external_address(address);
-    }
-    bind(&mut swarm, listen, &mut status, &mut out).await?;
-
-    let (commands_in, commands) = mpsc::channel(limits::COMMANDS_MAX);
-    let (requests_in, requests) = mpsc::channel(limits::REQUESTS_MAX);
-    let (status_in, status_out) = watch::channel(status.clone());
-    let (stop_in, stop) = watch::channel(false);
-    let prefixes = Prefixes::default();
-    let mut control = swarm.behaviour().stream.new_control();
-    let incoming = control
-        .accept(streams::MESSAGES)
-        .map_err(|why| NetError::Setup { part: "direct messages", why: why.to_string() })?;
-    let of_peers = (prefixes.clone(), friends.clone());
-    tokio::spawn(streams::accept(
-        incoming,
-        events.clone(),
-        requests_in.clone(),
-        Arc::clone(&limiter),
-        of_peers,
-    ));
-
-    let state = State {
-        version: behaviour::network_version(&config.network),
-        kad_protocol: behaviour::kad_protocol(&config.network)?,
-        scope: config.scope,
-        connections_high: config.connections_high.max(8),
-        pumps: Pumps::new(node, control, events.clone(), requests_in, friends.clone()),
-        dialer: Dialer::new(config.scope),
-        topics: Topics::new(&config.network),
-        discovery: Discovery::new(config.announce_topics, now),
-        gossip_flow: Flow::new(
-            "gossip",
-            limits::GOSSIP_PER_S,
-            limits::GOSSIP_PER_PEER_PER_S,
-            limits::GOSSIP_BURST,
-        ),
-        judge: Judge::default(),
-        penalties: Penalties::default(),
-        strangers: HashMap::new(),
-        prefixes: prefixes.clone(),
-        friends,
-        limiter,
-        joins,
-        status,
-        published: status_in,
-        events,
-        out,
-    };
-    tokio::spawn(state.run(swarm, commands, requests, stop));
-    Ok((NetHandle { node, commands: commands_in, prefixes, status: status_out, stop: stop_in }, events_out))
-}
-
 /// Everything the loop knows, apart from the swarm.
-struct State {
-    version: String,
-    kad_protocol: StreamProtocol,
-    scope: Scope,
-    connections_high: usize,
-    pumps: Pumps,
-    dialer: Dialer,
-    topics: Topics,
-    discovery: Discovery,
-    gossip_flow: Flow,
-    judge: Judge,
-    penalties: Penalties,
-    /// Peers of other networks, and when each was found out.
-    strangers: HashMap<PeerId, Instant>,
-    prefixes: Prefixes,
-    friends: Friends,
-    limiter: Arc<InboundLimiter>,
-    joins: Joins,
-    status: NetStatus,
-    published: watch::Sender<NetStatus>,
-    events: mpsc::Sender<NetEvent>,
-    out: Outbox,
+pub(super) struct SwarmLoop {
+    pub(super) connections_high: usize,
+    pub(super) pumps: Pumps,
+    pub(super) dialer: Dialer,
+    pub(super) topics: Topics,
+    pub(super) discovery: Discovery,
+    pub(super) gossip_validator: GossipValidator,
+    pub(super) penalties: Penalties,
+    pub(super) strangers: Strangers,
+    pub(super) routes: Routes,
+    pub(super) prefixes: Prefixes,
+    pub(super) friends: Friends,
+    pub(super) limiter: Arc<InboundLimiter>,
+    pub(super) joins: Joins,
+    pub(super) status: NetStatus,
+    pub(super) published: watch::Sender<NetStatus>,
+    pub(super) events: mpsc::Sender<NetEvent>,
+    pub(super) out: Outbox,
 }
 
-impl State {
-    async fn run(
+impl SwarmLoop {
+    /// Runs until it is told to stop, or until nobody is left to tell.
+    pub(super) async fn run(
         mut self,
         mut swarm: Swarm<Behaviour>,
         mut commands: mpsc::Receiver<NetCommand>,
@@ -173,6 +91,8 @@ impl State {
 
     fn publish_status(&mut self) {
         self.status.notices_dropped = self.out.dropped();
+        self.status.gossip_dropped = self.gossip_validator.dropped();
+        self.status.gossip_refused = self.gossip_validator.refused();
         self.published.send_if_modified(|published| {
             let changed = *published != self.status;
             if changed {
@@ -281,20 +201,8 @@ impl State {
         for peer in self.penalties.forgive(now) {
             swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
-        self.send_away_strangers(swarm, now);
+        self.strangers.send_away(swarm, now);
         self.make_room(swarm, now);
-    }
-
-    /// Disconnects peers of other networks, a moment after they were found out: they are to learn of it too.
-    fn send_away_strangers(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
-        self.strangers.retain(|peer, since| {
-            let waits = now.saturating_duration_since(*since) < limits::STRANGER_GRACE;
-            if !waits {
-                // It may have closed by itself meanwhile.
-                let _ = swarm.disconnect_peer_id(*peer);
-            }
-            waits
-        });
     }
 
     /// Closes silent connections when there are many, so that newcomers find an open door.
@@ -389,7 +297,7 @@ impl State {
                 self.on_identified(swarm, peer_id, &info, now);
             }
             BehaviourEvent::Kad(event) => self.on_kad_event(swarm, event, now),
-            BehaviourEvent::Gossip(event) => self.on_gossip(swarm, event),
+            BehaviourEvent::Gossip(event) => self.on_gossip(swarm, event, now),
             BehaviourEvent::Identify(_)
             | BehaviourEvent::Blocked(_)
             | BehaviourEvent::Ping(_)
@@ -406,25 +314,13 @@ impl State {
         info: &identify::Info,
         now: Instant,
     ) {
-        if info.protocol_version != self.version {
-            let theirs: String = info.protocol_version.chars().filter(|c| !c.is_control()).take(64).collect();
+        if let Some(theirs) = self.strangers.recognise(peer, info, now) {
             self.joins.on_other_network(peer, &theirs, now, &mut self.out);
-            self.strangers.entry(peer).or_insert(now);
             return;
         }
-        let serves = info.protocols.contains(&self.kad_protocol);
-        for claimed in info.listen_addrs.iter().take(limits::ADDRESSES_PER_PEER) {
-            let Some(address) = address::believed(self.scope, &peer, claimed) else { continue };
-            self.dialer.book.note(peer, &address, now);
-            if serves {
-                match swarm.behaviour_mut().kad.add_address(&peer, address) {
-                    RoutingUpdate::Failed => tracing::trace!(%peer, "no place in the routing table"),
-                    // Counted in full on the next tick; until then it is enough to know that there is somebody.
-                    RoutingUpdate::Success | RoutingUpdate::Pending => {
-                        self.status.routes = self.status.routes.max(1);
-                    }
-                }
-            }
+        if self.routes.add_peer(swarm, &mut self.dialer.book, peer, info, now) {
+            // Counted in full on the next tick; until then it is enough to know that there is somebody.
+            self.status.routes = self.status.routes.max(1);
         }
         if let Some(node) = address::node_of(&peer) {
             if self.status.peers.insert(node) {
@@ -454,7 +350,7 @@ impl State {
             },
             kad::Event::InboundRequest {
                 request: kad::InboundRequest::AddProvider { record: Some(record) },
-            } => self.admit_record(swarm, record, now),
+            } => self.routes.add_record(swarm, &self.dialer.book, record, now),
             kad::Event::InboundRequest { .. }
             | kad::Event::RoutingUpdated { .. }
             | kad::Event::UnroutablePeer { .. }
@@ -464,61 +360,17 @@ impl State {
         }
     }
 
-    /// Keeps a provider's record with the addresses of it that may be believed; where none may, with those that it has told
-    /// of itself or, at last, the one that its connection comes from: without an address nobody is told of it. (`NE-6`)
-    fn admit_record(&mut self, swarm: &mut Swarm<Behaviour>, record: kad::ProviderRecord, now: Instant) {
-        let provider = record.provider;
-        let believed = |claimed: &Multiaddr| address::believed(self.scope, &provider, claimed);
-        let mut addresses: Vec<Multiaddr> = record.addresses.iter().filter_map(believed).collect();
-        if addresses.is_empty() {
-            addresses = self.dialer.book.of(&provider);
-        }
-        if addresses.is_empty() {
-            addresses.extend(swarm.behaviour().door.remote(&provider).and_then(believed));
-        }
-        let prefix = address::node_of(&provider).and_then(|node| self.prefixes.get(&node));
-        let records = swarm.behaviour_mut().kad.store_mut();
-        records.admit(record, addresses, prefix.unwrap_or(Prefix::UNKNOWN), now);
-    }
-
-    /// Judges gossip. It is dropped, not queued, when the reader lags: what is not judged is not forwarded either, so that an
-    /// overloaded node does not add to the load.
-    fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: libp2p::gossipsub::Event) {
-        if let libp2p::gossipsub::Event::Subscribed { .. } = event {
+    fn on_gossip(&mut self, swarm: &mut Swarm<Behaviour>, event: gossipsub::Event, now: Instant) {
+        if let gossipsub::Event::Subscribed { .. } = event {
             // What waits for its first listener need not wait for the clock.
-            self.topics.retry(&mut swarm.behaviour_mut().gossip, Instant::now(), &mut self.out);
+            self.topics.retry(&mut swarm.behaviour_mut().gossip, now, &mut self.out);
         }
         let Some(mut message) = self.topics.on_event(event) else { return };
-        let events = self.events.clone();
-        let verdict = self.let_gossip_pass(swarm, &message).and_then(|()| {
-            let place = events.try_reserve().map_err(|_| self.drop_gossip())?;
-            let forwarder = address::node_of(&message.forwarder);
-            let gossip = self.judge.judge(&message.topic, &message.bytes, forwarder, Instant::now())?;
-            place.send(NetEvent::Gossip { gossip, bytes: std::mem::take(&mut message.bytes) });
-            Ok(())
-        });
+        let verdict = self.gossip_validator.validate(&mut message, now);
+        if verdict == Err(Objection::Flood) {
+            self.penalise(swarm, message.forwarder, Fault::Flooding);
+        }
         gossip::report(&mut swarm.behaviour_mut().gossip, &message, verdict);
-    }
-
-    /// Returns whether a message is looked at at all; it costs next to nothing to ask. (`NE-7`)
-    fn let_gossip_pass(&mut self, swarm: &mut Swarm<Behaviour>, message: &Unjudged) -> Result<(), Refused> {
-        let forwarder = message.forwarder;
-        let prefix = address::node_of(&forwarder).and_then(|node| self.prefixes.get(&node));
-        let is_friend = self.friends.has(&forwarder);
-        let passes =
-            self.gossip_flow.pass(forwarder, prefix.unwrap_or(Prefix::UNKNOWN), is_friend, Instant::now());
-        passes.map_err(|why| {
-            if why == Full::Peer {
-                self.penalise(swarm, forwarder, Fault::Flooding);
-            }
-            self.status.gossip_refused += 1;
-            Refused::Ignored
-        })
-    }
-
-    fn drop_gossip(&mut self) -> Refused {
-        self.status.gossip_dropped += 1;
-        Refused::Ignored
     }
 }
 

@@ -1,0 +1,156 @@
+//! The addresses known of other nodes.
+
+use std::collections::HashMap;
+
+use libp2p::PeerId;
+use libp2p::multiaddr::Multiaddr;
+use web_time::Instant;
+
+use super::address::believed;
+use super::limits;
+use super::scope::Scope;
+
+/// The addresses known of other nodes, the freshest first, within bounds.
+pub(super) struct AddressBook {
+    scope: Scope,
+    peers: HashMap<PeerId, Entry>,
+}
+
+struct Entry {
+    addresses: Vec<Multiaddr>,
+    /// The newest of those that answered, or that the user wrote.
+    proven: Option<Multiaddr>,
+    touched: Instant,
+}
+
+impl AddressBook {
+    pub(super) fn new(scope: Scope) -> Self {
+        Self { scope, peers: HashMap::new() }
+    }
+
+    /// Returns which addresses are believed.
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Notes an address of a peer when it may be believed; says whether it was new.
+    pub(super) fn note(&mut self, peer: PeerId, address: &Multiaddr, now: Instant) -> bool {
+        let Some(address) = believed(self.scope, &peer, address) else {
+            return false;
+        };
+        self.insert(peer, address, now)
+    }
+
+    /// Notes an address that this node's own user named or that was dialled with success.
+    pub(super) fn note_trusted(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
+        let is_new = self.insert(peer, address.clone(), now);
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.proven = Some(address);
+        }
+        is_new
+    }
+
+    fn insert(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
+        if !self.peers.contains_key(&peer) && self.peers.len() >= limits::BOOK_PEERS_MAX {
+            self.forget_oldest();
+        }
+        let entry =
+            self.peers.entry(peer).or_insert(Entry { addresses: Vec::new(), proven: None, touched: now });
+        entry.touched = now;
+        let known = entry.addresses.iter().position(|old| *old == address);
+        if let Some(place) = known {
+            entry.addresses.remove(place);
+        }
+        entry.addresses.insert(0, address);
+        while entry.addresses.len() > limits::ADDRESSES_PER_PEER {
+            let unproven = entry.addresses.iter().rposition(|known| entry.proven.as_ref() != Some(known));
+            entry.addresses.remove(unproven.unwrap_or_default());
+        }
+        known.is_none()
+    }
+
+    pub(super) fn remove(&mut self, peer: &PeerId, address: &Multiaddr) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.addresses.retain(|known| known != address);
+            entry.proven.take_if(|proven| proven == address);
+            if entry.addresses.is_empty() {
+                self.peers.remove(peer);
+            }
+        }
+    }
+
+    pub(super) fn of(&self, peer: &PeerId) -> Vec<Multiaddr> {
+        self.peers.get(peer).map(|entry| entry.addresses.clone()).unwrap_or_default()
+    }
+
+    /// Addresses that answered go last: what strangers tell of themselves, under as many names as they like, must not make
+    /// this node forget whom it deals with.
+    fn forget_oldest(&mut self) {
+        let worth = |entry: &Entry| (entry.proven.is_some(), entry.touched);
+        let oldest = self.peers.iter().min_by_key(|(_, entry)| worth(entry)).map(|(peer, _)| *peer);
+        if let Some(peer) = oldest {
+            self.peers.remove(&peer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity;
+
+    use super::*;
+
+    fn peer(seed: u8) -> PeerId {
+        let key = identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+        key.public().to_peer_id()
+    }
+
+    fn at(text: &str) -> Multiaddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_others_claim_never_displaces_an_address_that_answered() {
+        let mut book = AddressBook::new(Scope::Private);
+        let now = Instant::now();
+        book.note_trusted(peer(1), at("/ip4/127.0.0.1/tcp/1"), now);
+        for port in 2..=20 {
+            book.note(peer(1), &at(&format!("/ip4/127.0.0.1/tcp/{port}")), now);
+        }
+        assert!(book.of(&peer(1)).contains(&at("/ip4/127.0.0.1/tcp/1")));
+    }
+
+    #[test]
+    fn a_crowd_that_tells_its_addresses_makes_nobody_forget_one_that_answered() {
+        let mut book = AddressBook::new(Scope::Private);
+        let start = Instant::now();
+        book.note_trusted(peer(1), at("/ip4/127.0.0.1/tcp/1"), start);
+        for number in 1..=2 * limits::BOOK_PEERS_MAX {
+            let now = start + std::time::Duration::from_millis(u64::try_from(number).unwrap());
+            book.note(PeerId::random(), &at("/ip4/127.0.0.1/tcp/2"), now);
+        }
+        assert_eq!(book.peers.len(), limits::BOOK_PEERS_MAX);
+        assert!(!book.of(&peer(1)).is_empty());
+        for number in 0..=limits::BOOK_PEERS_MAX {
+            let now = start + std::time::Duration::from_secs(60 + u64::try_from(number).unwrap());
+            book.note_trusted(PeerId::random(), at("/ip4/127.0.0.1/tcp/3"), now);
+        }
+        assert!(
+            book.peers.len() == limits::BOOK_PEERS_MAX && book.of(&peer(1)).is_empty(),
+            "of those the oldest"
+        );
+    }
+
+    #[test]
+    fn the_book_keeps_the_freshest_addresses_within_its_bounds() {
+        let mut book = AddressBook::new(Scope::Private);
+        let now = Instant::now();
+        for port in 1..=20 {
+            assert!(book.note(peer(1), &at(&format!("/ip4/127.0.0.1/tcp/{port}")), now));
+        }
+        assert!(!book.note(peer(1), &at("/ip4/127.0.0.1/tcp/20"), now), "known before");
+        let kept = book.of(&peer(1));
+        assert_eq!(kept.len(), limits::ADDRESSES_PER_PEER);
+        assert_eq!(kept.first(), Some(&at("/ip4/127.0.0.1/tcp/20")));
+    }
+}
