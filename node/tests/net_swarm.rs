@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bombyx_node::net::{
-    self, JoinFailure, NetCommand, NetConfig, NetError, NetEvent, NetHandle, Undelivered, Unpublished,
+    self, JoinFailure, NetCommand, NetConfig, NetError, NetEvent, NetHandle, DeliveryError, Unpublished,
     limits, topic,
 };
 use bombyx_protocol::ident::{Identity, NodeId};
@@ -97,7 +97,7 @@ impl Node {
         bytes
     }
 
-    async fn undelivered(&mut self) -> (NodeId, Undelivered) {
+    async fn undelivered(&mut self) -> (NodeId, DeliveryError) {
         self.until(|event| if let NetEvent::Undelivered { to, why } = event { Some((to, why)) } else { None })
             .await
     }
@@ -178,9 +178,9 @@ async fn direct_messages_arrive_in_order_up_to_the_longest_frame() {
         assert_eq!(receiver.received().await, (id(22), vec![number; length]));
     }
     sender.send(NetCommand::Send { to: id(21), bytes: vec![0; FRAME_BYTES_MAX + 1] }).await;
-    assert_eq!(sender.undelivered().await, (id(21), Undelivered::TooLong));
+    assert_eq!(sender.undelivered().await, (id(21), DeliveryError::TooLong));
     sender.send(NetCommand::Send { to: id(22), bytes: vec![0] }).await;
-    assert_eq!(sender.undelivered().await, (id(22), Undelivered::NotANode));
+    assert_eq!(sender.undelivered().await, (id(22), DeliveryError::NotANode));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -249,11 +249,11 @@ async fn a_message_to_a_node_that_is_gone_is_reported_as_undelivered() {
     // Both wait for the same peer, and both are told.
     node.send(NetCommand::Send { to: id(51), bytes: b"twice".to_vec() }).await;
     node.send(NetCommand::Send { to: id(51), bytes: b"thrice".to_vec() }).await;
-    assert_eq!(node.undelivered().await, (id(51), Undelivered::Unreachable));
-    assert_eq!(node.undelivered().await, (id(51), Undelivered::Unreachable));
+    assert_eq!(node.undelivered().await, (id(51), DeliveryError::Unreachable));
+    assert_eq!(node.undelivered().await, (id(51), DeliveryError::Unreachable));
     // Of this one nothing was ever known.
     node.send(NetCommand::Send { to: id(59), bytes: b"hello?".to_vec() }).await;
-    assert_eq!(node.undelivered().await, (id(59), Undelivered::NoAddress));
+    assert_eq!(node.undelivered().await, (id(59), DeliveryError::NoAddress));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -352,7 +352,7 @@ async fn a_reader_that_sleeps_never_blocks_commands() {
     timeout(PATIENCE, flood).await.expect("commands are taken without a reader");
     let dropped = node.handle.wait_until(|status| status.notices_dropped > 0);
     timeout(PATIENCE, dropped).await.expect("what is lost is counted").unwrap();
-    assert_eq!(node.undelivered().await, (id(101), Undelivered::NotANode));
+    assert_eq!(node.undelivered().await, (id(101), DeliveryError::NotANode));
     node.handle.shutdown().await;
     assert!(node.handle.send(NetCommand::Provide([0; 32])).await.is_err(), "it has stopped");
 }

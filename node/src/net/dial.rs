@@ -12,12 +12,12 @@ use web_time::Instant;
 
 use super::address_book::AddressBook;
 use super::behaviour::Behaviour;
-use super::joint::Undelivered;
+use super::joint::DeliveryError;
 use super::limits;
 use super::scope::Scope;
 
 /// Told when a peer is connected, or why it is not.
-pub(super) type Reached = oneshot::Sender<Result<(), Undelivered>>;
+pub(super) type Reached = oneshot::Sender<Result<(), DeliveryError>>;
 
 /// The peers that are being reached, and the addresses known.
 pub(super) struct Dialer {
@@ -74,11 +74,11 @@ impl Dialer {
         if swarm.is_connected(&peer) {
             answer(waiter, Ok(()));
         } else if swarm.behaviour().blocked.blocked_peers().contains(&peer) {
-            answer(waiter, Err(Undelivered::Blocked));
+            answer(waiter, Err(DeliveryError::Blocked));
         } else if let Some(reaching) = self.reaching.get_mut(&peer) {
             reaching.waiters.extend(waiter);
         } else if self.reaching.len() >= limits::REACHING_MAX {
-            answer(waiter, Err(Undelivered::Busy));
+            answer(waiter, Err(DeliveryError::Busy));
         } else {
             let reaching = PendingDial {
                 since: now,
@@ -133,7 +133,7 @@ impl Dialer {
 
     fn give_up(&mut self, peer: &PeerId) {
         if let Some(reaching) = self.reaching.remove(peer) {
-            let why = if reaching.had_address { Undelivered::Unreachable } else { Undelivered::NoAddress };
+            let why = if reaching.had_address { DeliveryError::Unreachable } else { DeliveryError::NoAddress };
             reaching.waiters.into_iter().for_each(|waiter| answer(Some(waiter), Err(why)));
         }
     }
@@ -218,7 +218,7 @@ impl Dialer {
     }
 }
 
-fn answer(waiter: Option<Reached>, result: Result<(), Undelivered>) {
+fn answer(waiter: Option<Reached>, result: Result<(), DeliveryError>) {
     if let Some(waiter) = waiter {
         // Its task may have met its own deadline meanwhile.
         let _ = waiter.send(result);

@@ -146,7 +146,7 @@ async fn an_oversized_frame_is_refused_its_sender_blocked_and_others_are_served(
                 if let NetEvent::Undelivered { why, .. } = event { Some(why) } else { None }
             },
         );
-    assert_eq!(why.await, super::Undelivered::Blocked);
+    assert_eq!(why.await, super::DeliveryError::Blocked);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -111,7 +111,7 @@ pub enum NetEvent {
         /// The receiver.
         to: NodeId,
         /// Why.
-        why: Undelivered,
+        why: DeliveryError,
     },
     /// A message could not be gossiped.
     Unpublished {
@@ -169,7 +169,7 @@ pub enum JoinFailure {
 
 /// Why a direct message was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Undelivered {
+pub enum DeliveryError {
     /// The id is no ed25519 key, or is this node's own.
     #[error("the receiver's id is not the key of another node")]
     NotANode,

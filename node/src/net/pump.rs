@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::friends::Friends;
-use super::joint::{NetEvent, Undelivered};
+use super::joint::{NetEvent, DeliveryError};
 use super::request::{DialPolicy, StreamRequest};
 use super::streams::{GREETING, MESSAGES, write_frame};
 use super::{address, limits};
@@ -69,24 +69,24 @@ impl Pumps {
         bytes: Vec<u8>,
         policy: DialPolicy,
         is_connected: bool,
-    ) -> Result<(), Undelivered> {
-        let peer = address::peer_of(to).filter(|_| to != self.own).ok_or(Undelivered::NotANode)?;
+    ) -> Result<(), DeliveryError> {
+        let peer = address::peer_of(to).filter(|_| to != self.own).ok_or(DeliveryError::NotANode)?;
         if bytes.len() > FRAME_BYTES_MAX {
-            return Err(Undelivered::TooLong);
+            return Err(DeliveryError::TooLong);
         }
-        let size = u32::try_from(bytes.len()).map_err(|_| Undelivered::TooLong)?;
-        let all = Arc::clone(&self.bytes).try_acquire_many_owned(size).map_err(|_| Undelivered::Busy)?;
+        let size = u32::try_from(bytes.len()).map_err(|_| DeliveryError::TooLong)?;
+        let all = Arc::clone(&self.bytes).try_acquire_many_owned(size).map_err(|_| DeliveryError::Busy)?;
         let queue = self.queue(peer, to, is_connected)?;
         let own = Arc::clone(&queue.bytes).try_acquire_many_owned(size);
-        let share = (all, own.map_err(|_| Undelivered::QueueFull)?);
+        let share = (all, own.map_err(|_| DeliveryError::QueueFull)?);
         let until = Instant::now() + limits::SEND_DEADLINE;
         let message = QueuedMessage { bytes, policy, until, _share: share };
         // It was open a moment ago, and this loop alone opens and fills queues.
-        queue.messages.try_send(message).map_err(|_| Undelivered::QueueFull)
+        queue.messages.try_send(message).map_err(|_| DeliveryError::QueueFull)
     }
 
     /// Returns the queue of a peer, whose task is started if there is none.
-    fn queue(&mut self, peer: PeerId, node: NodeId, is_connected: bool) -> Result<&Queue, Undelivered> {
+    fn queue(&mut self, peer: PeerId, node: NodeId, is_connected: bool) -> Result<&Queue, DeliveryError> {
         if self.queues.get(&peer).is_some_and(|queue| queue.messages.is_closed()) {
             // Its task ended for lack of work, or because the peer cannot be reached.
             self.queues.remove(&peer);
@@ -100,12 +100,12 @@ impl Pumps {
             Entry::Vacant(entry) => entry,
         };
         if is_full {
-            return Err(Undelivered::Busy);
+            return Err(DeliveryError::Busy);
         }
         let reaching = if is_connected {
             None
         } else {
-            Some(Arc::clone(&self.reaching).try_acquire_owned().map_err(|_| Undelivered::Busy)?)
+            Some(Arc::clone(&self.reaching).try_acquire_owned().map_err(|_| DeliveryError::Busy)?)
         };
         let (messages, incoming) = mpsc::channel(limits::PEER_QUEUE_MAX);
         let pump = Pump {
@@ -154,7 +154,7 @@ struct Pump {
 /// Why one attempt failed.
 enum AttemptError {
     /// Another attempt would end the same way.
-    ForGood(Undelivered),
+    ForGood(DeliveryError),
     /// The stream broke.
     Stream(io::Error),
 }
@@ -164,7 +164,7 @@ impl Pump {
         let mut stream = None;
         while let Some(message) = self.next(&mut stream).await {
             let delivery = self.deliver(&mut stream, &message);
-            let result = timeout_at(message.until, delivery).await.unwrap_or(Err(Undelivered::TimedOut));
+            let result = timeout_at(message.until, delivery).await.unwrap_or(Err(DeliveryError::TimedOut));
             let policy = message.policy;
             drop(message);
             if let Err(why) = result {
@@ -202,7 +202,7 @@ impl Pump {
         &mut self,
         stream: &mut Option<Stream>,
         message: &QueuedMessage,
-    ) -> Result<(), Undelivered> {
+    ) -> Result<(), DeliveryError> {
         for _ in 0..ATTEMPTS {
             match self.attempt(stream, message).await {
                 Ok(()) => return Ok(()),
@@ -213,7 +213,7 @@ impl Pump {
                 }
             }
         }
-        Err(Undelivered::Broken)
+        Err(DeliveryError::Broken)
     }
 
     async fn attempt(
@@ -243,19 +243,19 @@ impl Pump {
         Ok(())
     }
 
-    async fn reach(&self, policy: DialPolicy) -> Result<(), Undelivered> {
+    async fn reach(&self, policy: DialPolicy) -> Result<(), DeliveryError> {
         let (answer, reached) = oneshot::channel();
         let request = StreamRequest::Connect { peer: self.peer, policy, answer };
-        self.requests.send(request).await.map_err(|_| Undelivered::Unreachable)?;
-        reached.await.unwrap_or(Err(Undelivered::Unreachable))
+        self.requests.send(request).await.map_err(|_| DeliveryError::Unreachable)?;
+        reached.await.unwrap_or(Err(DeliveryError::Unreachable))
     }
 
     /// Reports a failed message, unless it was one that only a standing connection would have carried. When the peer
     /// cannot be reached at all, what waits for it fails along, for each would only wait for the same end, and so does the
     /// task. False when it is over, or nobody listens any more.
-    async fn give_up(&mut self, policy: DialPolicy, why: Undelivered) -> bool {
+    async fn give_up(&mut self, policy: DialPolicy, why: DeliveryError) -> bool {
         let mut failed = usize::from(policy == DialPolicy::Dial);
-        let is_over = matches!(why, Undelivered::NoAddress | Undelivered::Unreachable | Undelivered::Blocked);
+        let is_over = matches!(why, DeliveryError::NoAddress | DeliveryError::Unreachable | DeliveryError::Blocked);
         if is_over {
             self.messages.close();
             while let Some(message) = self.messages.recv().await {

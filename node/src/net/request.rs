@@ -3,7 +3,7 @@
 use libp2p::PeerId;
 use tokio::sync::oneshot;
 
-use super::joint::{Fault, Undelivered};
+use super::joint::{Fault, DeliveryError};
 
 /// Whether a peer that is not connected is dialled for a message. (`NE-1`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) enum StreamRequest {
         /// Whether it may be dialled.
         policy: DialPolicy,
         /// Told the outcome.
-        answer: oneshot::Sender<Result<(), Undelivered>>,
+        answer: oneshot::Sender<Result<(), DeliveryError>>,
     },
     /// Hold a fault against a peer.
     Penalise {

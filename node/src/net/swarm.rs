@@ -20,7 +20,7 @@ use super::friends::Friends;
 use super::gossip::{self, Topics};
 use super::gossip_validator::GossipValidator;
 use super::join::Joins;
-use super::joint::{Fault, NetCommand, NetEvent, NetStatus, Undelivered};
+use super::joint::{Fault, NetCommand, NetEvent, NetStatus, DeliveryError};
 use super::judge::Objection;
 use super::listen::{full_address, note_listening};
 use super::outbox::Outbox;
@@ -151,7 +151,7 @@ impl SwarmLoop {
             StreamRequest::Connect { peer, policy: DialPolicy::ConnectedOnly, answer } => {
                 let is_there = swarm.is_connected(&peer);
                 // Its task may have met its own deadline meanwhile.
-                let _ = answer.send(if is_there { Ok(()) } else { Err(Undelivered::Unconnected) });
+                let _ = answer.send(if is_there { Ok(()) } else { Err(DeliveryError::Unconnected) });
             }
             StreamRequest::Penalise { peer, fault } => self.penalise(swarm, peer, fault),
         }
@@ -161,7 +161,7 @@ impl SwarmLoop {
     fn answer(&mut self, to: NodeId, bytes: Vec<u8>) {
         let sent = match self.prefixes.get(&to) {
             Some(_) => self.pumps.send(to, bytes, DialPolicy::ConnectedOnly, true),
-            None => Err(Undelivered::Unconnected),
+            None => Err(DeliveryError::Unconnected),
         };
         if let Err(why) = sent {
             self.status.answers_dropped += 1;
