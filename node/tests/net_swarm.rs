@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bombyx_node::net::{
-    self, JoinFailure, NetCommand, NetConfig, NetError, NetEvent, NetHandle, DeliveryError, Unpublished,
+    self, JoinFailure, NetCommand, NetConfig, NetError, NetEvent, NetHandle, DeliveryError, PublicationError,
     limits, topic,
 };
 use bombyx_protocol::ident::{Identity, NodeId};
@@ -227,9 +227,9 @@ async fn a_publisher_that_does_not_listen_finds_the_listeners_of_its_topic() {
         if let NetEvent::Unpublished { topic, why } = event { Some((topic, why)) } else { None }
     };
     for (topic, length, why) in [
-        ("calls/0b", limits::GOSSIP_BYTES_MAX + 1, Unpublished::TooLong),
-        ("not a topic", 1, Unpublished::BadTopic),
-        ("calls/unheard-of", 1, Unpublished::NobodyListens),
+        ("calls/0b", limits::GOSSIP_BYTES_MAX + 1, PublicationError::TooLong),
+        ("not a topic", 1, PublicationError::BadTopic),
+        ("calls/unheard-of", 1, PublicationError::NobodyListens),
     ] {
         client.send(NetCommand::Publish { topic: topic.into(), bytes: vec![0; length] }).await;
         assert_eq!(client.until(unpublished).await, (topic.to_owned(), why));

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use web_time::Instant;
 
 use super::error::NetError;
-use super::joint::{NetEvent, Unpublished};
+use super::joint::{NetEvent, PublicationError};
 use super::judge::Objection;
 use super::limits;
 use super::outbox::Outbox;
@@ -185,15 +185,15 @@ impl Topics {
 
     fn try_publish(&mut self, gossip: &mut Gossip, message: Unheard, now: Instant, out: &mut Outbox) {
         let result = if message.bytes.len() > limits::GOSSIP_BYTES_MAX {
-            Err(Unpublished::TooLong)
+            Err(PublicationError::TooLong)
         } else if let Some(topic) = self.topic(&message.topic) {
             gossip.publish(topic, message.bytes.clone()).map(|_| ()).map_err(|why| unpublished(&why))
         } else {
-            Err(Unpublished::BadTopic)
+            Err(PublicationError::BadTopic)
         };
         let Err(why) = result else { return };
         let room = self.unheard.len() < limits::UNHEARD_MAX;
-        if why == Unpublished::NobodyListens && now < message.until && room {
+        if why == PublicationError::NobodyListens && now < message.until && room {
             self.unheard.push_back(message);
         } else {
             out.push(NetEvent::Unpublished { topic: message.topic, why });
@@ -210,14 +210,14 @@ impl Topics {
     }
 }
 
-fn unpublished(why: &PublishError) -> Unpublished {
+fn unpublished(why: &PublishError) -> PublicationError {
     match why {
-        PublishError::Duplicate => Unpublished::Duplicate,
-        PublishError::NoPeersSubscribedToTopic => Unpublished::NobodyListens,
-        PublishError::MessageTooLarge => Unpublished::TooLong,
+        PublishError::Duplicate => PublicationError::Duplicate,
+        PublishError::NoPeersSubscribedToTopic => PublicationError::NobodyListens,
+        PublishError::MessageTooLarge => PublicationError::TooLong,
         // Neither signing nor a transform is in use; the queues are what remains.
         PublishError::AllQueuesFull(_) | PublishError::SigningError(_) | PublishError::TransformFailed(_) => {
-            Unpublished::Busy
+            PublicationError::Busy
         }
     }
 }

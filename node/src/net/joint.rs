@@ -118,7 +118,7 @@ pub enum NetEvent {
         /// The topic's short name.
         topic: String,
         /// Why.
-        why: Unpublished,
+        why: PublicationError,
     },
     /// A topic could not be subscribed to.
     Unsubscribable {
@@ -204,7 +204,7 @@ pub enum DeliveryError {
 
 /// Why a message was not gossiped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unpublished {
+pub enum PublicationError {
     /// No peer listens to the topic, and none came within [`super::limits::UNHEARD_PATIENCE`].
     #[error("no peer listens to the topic")]
     NobodyListens,
