@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bombyx_node::net::{
-    self, JoinFailure, NetCommand, NetConfig, NetError, NetEvent, NetHandle, DeliveryError, PublicationError,
+    self, JoinError, NetCommand, NetConfig, NetError, NetEvent, NetHandle, DeliveryError, PublicationError,
     limits, topic,
 };
 use bombyx_protocol::ident::{Identity, NodeId};
@@ -102,7 +102,7 @@ impl Node {
             .await
     }
 
-    async fn join_failure(&mut self) -> (String, JoinFailure) {
+    async fn join_failure(&mut self) -> (String, JoinError) {
         self.until(|event| {
             if let NetEvent::JoinFailed { address, why } = event { Some((address, why)) } else { None }
         })
@@ -293,7 +293,7 @@ async fn a_join_that_fails_says_why() {
     let mut node = start(config(72, QUIC, &other.handle.listening())).await;
     let (address, why) = node.join_failure().await;
     assert_eq!(Some(&address), other.handle.listening().first());
-    assert_eq!(why, JoinFailure::OtherNetwork { theirs: "/bombyx/other/1".into() });
+    assert_eq!(why, JoinError::OtherNetwork { theirs: "/bombyx/other/1".into() });
 
     // Nobody listens on the discard port of this machine; the peer id is any.
     let peer = address.rsplit('/').next().unwrap();
@@ -307,7 +307,7 @@ async fn a_join_that_fails_says_why() {
     let wrong = here.handle.listening()[0].rsplit_once('/').unwrap().0.to_owned() + "/" + peer;
     let mut node = start(config(75, QUIC, &[wrong])).await;
     let (_, why) = node.join_failure().await;
-    assert!(matches!(why, JoinFailure::WrongNode { .. } | JoinFailure::Unreachable(_)), "{why}");
+    assert!(matches!(why, JoinError::WrongNode { .. } | JoinError::Unreachable(_)), "{why}");
 }
 
 #[tokio::test]

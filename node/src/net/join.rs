@@ -12,7 +12,7 @@ use web_time::Instant;
 use super::behaviour::Behaviour;
 use super::config::NetConfig;
 use super::error::NetError;
-use super::joint::{JoinFailure, NetEvent};
+use super::joint::{JoinError, NetEvent};
 use super::outbox::Outbox;
 use super::{address, cause, limits};
 
@@ -109,7 +109,7 @@ impl Joins {
     /// Notes that a connected peer turned out to be of another network, or of none.
     pub(super) fn on_other_network(&mut self, peer: PeerId, theirs: &str, now: Instant, out: &mut Outbox) {
         for join in self.entries.iter_mut().filter(|join| join.peer == peer) {
-            join.fail(JoinFailure::OtherNetwork { theirs: theirs.to_owned() }, now, out);
+            join.fail(JoinError::OtherNetwork { theirs: theirs.to_owned() }, now, out);
         }
     }
 
@@ -117,13 +117,13 @@ impl Joins {
     pub(super) fn on_disconnected(&mut self, peer: &PeerId, now: Instant, out: &mut Outbox) {
         let unfinished = |join: &&mut Join| join.peer == *peer && join.dial.is_some();
         for join in self.entries.iter_mut().filter(unfinished) {
-            join.fail(JoinFailure::Closed, now, out);
+            join.fail(JoinError::Closed, now, out);
         }
     }
 }
 
 impl Join {
-    fn fail(&mut self, why: JoinFailure, now: Instant, out: &mut Outbox) {
+    fn fail(&mut self, why: JoinError, now: Instant, out: &mut Outbox) {
         self.dial = None;
         // Up to a quarter more, so that nodes that lost the same peer do not return in step.
         self.next = now + self.backoff.mul_f64(1.0 + rand::random::<f64>() / 4.0);
@@ -133,17 +133,17 @@ impl Join {
 }
 
 /// Returns what a failed dial means to the user who wrote the address.
-fn failure(error: &DialError) -> JoinFailure {
+fn failure(error: &DialError) -> JoinError {
     match error {
         DialError::Transport(failures) => {
             let reasons: Vec<String> = failures.iter().map(|(_, why)| transport_failure(why)).collect();
-            JoinFailure::Unreachable(reasons.join("; "))
+            JoinError::Unreachable(reasons.join("; "))
         }
-        DialError::WrongPeerId { obtained, .. } => JoinFailure::WrongNode { found: obtained.to_string() },
-        DialError::LocalPeerId { .. } => JoinFailure::WrongNode { found: "this node itself".to_owned() },
-        DialError::Denied { cause } => JoinFailure::Refused(cause.to_string()),
+        DialError::WrongPeerId { obtained, .. } => JoinError::WrongNode { found: obtained.to_string() },
+        DialError::LocalPeerId { .. } => JoinError::WrongNode { found: "this node itself".to_owned() },
+        DialError::Denied { cause } => JoinError::Refused(cause.to_string()),
         DialError::NoAddresses | DialError::DialPeerConditionFalse(_) | DialError::Aborted => {
-            JoinFailure::Refused(error.to_string())
+            JoinError::Refused(error.to_string())
         }
     }
 }
@@ -164,6 +164,6 @@ mod tests {
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let wrapped = std::io::Error::other(std::io::Error::other(refused));
         let error = DialError::Transport(vec![(Multiaddr::empty(), TransportError::Other(wrapped))]);
-        assert_eq!(failure(&error), JoinFailure::Unreachable("connection refused".to_owned()));
+        assert_eq!(failure(&error), JoinError::Unreachable("connection refused".to_owned()));
     }
 }

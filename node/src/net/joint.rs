@@ -90,7 +90,7 @@ pub enum NetEvent {
         /// The address as it was written.
         address: String,
         /// Why.
-        why: JoinFailure,
+        why: JoinError,
     },
     /// A direct message. `from` is authenticated by the connection.
     Received {
@@ -143,7 +143,7 @@ pub enum NetEvent {
 
 /// Why a join address failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum JoinFailure {
+pub enum JoinError {
     /// No connection came about.
     #[error("cannot connect: {0}; check that the node runs and that the address and port are right")]
     Unreachable(String),
