@@ -17,7 +17,7 @@ use super::limits;
 use super::scope::Scope;
 
 /// Told when a peer is connected, or why it is not.
-pub(super) type Reached = oneshot::Sender<Result<(), DeliveryError>>;
+pub(super) type DialAnswer = oneshot::Sender<Result<(), DeliveryError>>;
 
 /// The peers that are being reached, and the addresses known.
 pub(super) struct Dialer {
@@ -27,7 +27,7 @@ pub(super) struct Dialer {
 
 struct PendingDial {
     since: Instant,
-    waiters: Vec<Reached>,
+    waiters: Vec<DialAnswer>,
     dials: Vec<ConnectionId>,
     /// Another behaviour was dialling the peer already; a second dial would only make a second connection.
     dialled_by_other: bool,
@@ -68,7 +68,7 @@ impl Dialer {
         &mut self,
         swarm: &mut Swarm<Behaviour>,
         peer: PeerId,
-        waiter: Option<Reached>,
+        waiter: Option<DialAnswer>,
         now: Instant,
     ) {
         if swarm.is_connected(&peer) {
@@ -218,7 +218,7 @@ impl Dialer {
     }
 }
 
-fn answer(waiter: Option<Reached>, result: Result<(), DeliveryError>) {
+fn answer(waiter: Option<DialAnswer>, result: Result<(), DeliveryError>) {
     if let Some(waiter) = waiter {
         // Its task may have met its own deadline meanwhile.
         let _ = waiter.send(result);
