@@ -53,7 +53,7 @@ pub struct Liteserver {
 }
 
 /// What went wrong with one attempt.
-enum Trouble {
+enum AttemptError {
     /// Nobody took the question.
     Unasked(String),
     /// It may have been taken.
@@ -65,7 +65,7 @@ enum Trouble {
 }
 
 /// An answer, and whether an earlier attempt may have been heard without one.
-struct Hearing {
+struct Outcome {
     answer: Result<Answer, ChainError>,
     unanswered: bool,
 }
@@ -77,27 +77,27 @@ impl Liteserver {
         Self { address, link: Arc::default() }
     }
 
-    async fn ask(&self, question: &Question) -> Hearing {
+    async fn ask(&self, question: &Question) -> Outcome {
         let bytes = question.write();
         let began = Instant::now();
         let (mut unanswered, mut backoff, mut attempt) = (false, BACKOFF, 1);
         loop {
             let error = match self.attempt(&bytes).await {
-                Ok(answer) => return Hearing { answer: Ok(answer), unanswered },
-                Err(Trouble::Final(error)) => return Hearing { answer: Err(error), unanswered },
+                Ok(answer) => return Outcome { answer: Ok(answer), unanswered },
+                Err(AttemptError::Final(error)) => return Outcome { answer: Err(error), unanswered },
                 // A server that failed may have passed a message on. (`LE-6`)
-                Err(Trouble::Later(error)) => {
+                Err(AttemptError::Later(error)) => {
                     unanswered = true;
                     error
                 }
-                Err(Trouble::Unasked(reason)) => self.unreachable(reason),
-                Err(Trouble::Unanswered(reason)) => {
+                Err(AttemptError::Unasked(reason)) => self.unreachable(reason),
+                Err(AttemptError::Unanswered(reason)) => {
                     unanswered = true;
                     self.unreachable(reason)
                 }
             };
             if attempt >= ATTEMPTS || began.elapsed() + backoff >= PATIENCE {
-                return Hearing { answer: Err(error), unanswered };
+                return Outcome { answer: Err(error), unanswered };
             }
             sleep(backoff).await;
             backoff *= 2;
@@ -105,8 +105,8 @@ impl Liteserver {
         }
     }
 
-    async fn attempt(&self, question: &[u8]) -> Result<Answer, Trouble> {
-        let link = self.link().await.map_err(Trouble::Unasked)?;
+    async fn attempt(&self, question: &[u8]) -> Result<Answer, AttemptError> {
+        let link = self.link().await.map_err(AttemptError::Unasked)?;
         let lost = match timeout(ANSWER_TIMEOUT, link.ask(question)).await {
             Ok(Ok(bytes)) => return judge(&bytes),
             Ok(Err(error)) => error.to_string(),
@@ -114,7 +114,7 @@ impl Liteserver {
         };
         // A stream that lost an answer is not used again.
         *self.link.lock().await = None;
-        Err(Trouble::Unanswered(lost))
+        Err(AttemptError::Unanswered(lost))
     }
 
     async fn link(&self) -> Result<Arc<Link>, String> {
@@ -187,17 +187,17 @@ impl Liteserver {
     }
 }
 
-fn judge(bytes: &[u8]) -> Result<Answer, Trouble> {
+fn judge(bytes: &[u8]) -> Result<Answer, AttemptError> {
     let answer = Answer::read(bytes)
-        .ok_or_else(|| Trouble::Final(ChainError::unreadable("the answer of a liteserver")))?;
+        .ok_or_else(|| AttemptError::Final(ChainError::unreadable("the answer of a liteserver")))?;
     let Answer::Error { code, message } = answer else { return Ok(answer) };
     let refusal = ChainError::refusal(&message);
     // What a contract refuses once it refuses again.
     if matches!(refusal, ChainError::Refused { exit_code: Some(_), .. }) {
-        return Err(Trouble::Final(refusal));
+        return Err(AttemptError::Final(refusal));
     }
     tracing::debug!(code, "a liteserver does not answer: {refusal}");
-    Err(Trouble::Later(refusal))
+    Err(AttemptError::Later(refusal))
 }
 
 impl Chain for Liteserver {
@@ -207,7 +207,7 @@ impl Chain for Liteserver {
 
     fn send(&self, message: Vec<u8>) -> Reply<'_, ()> {
         async move {
-            let Hearing { answer, unanswered } = self.ask(&Question::Send { message }).await;
+            let Outcome { answer, unanswered } = self.ask(&Question::Send { message }).await;
             match answer {
                 Ok(Answer::Sent) => Ok(()),
                 Ok(_) => Err(ChainError::unreadable("what a liteserver says to a message")),
