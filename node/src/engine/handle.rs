@@ -9,7 +9,7 @@ use bombyx_protocol::limits::JOBS_MAX;
 use bombyx_protocol::work::order::{JobId, ModelId, Task};
 use tokio::sync::mpsc;
 
-use super::inbox::{Run, Shared};
+use super::inbox::{Run, SharedInbox};
 use super::worker::Worker;
 
 /// Reports that wait for the driver.
@@ -17,7 +17,7 @@ pub const REPORTS_MAX: usize = 1_024;
 
 /// The engine as the driver sees it. The thread ends when this is dropped.
 pub struct EngineHandle {
-    shared: Arc<Shared>,
+    shared: Arc<SharedInbox>,
     pub(super) thread: Option<JoinHandle<()>>,
 }
 
@@ -35,7 +35,7 @@ impl EngineHandle {
     /// # Errors
     /// What the system says when it gives no thread.
     pub fn start(engine: Box<dyn Engine>, pace: u32) -> std::io::Result<(Self, Reports)> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedInbox::default());
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
         let worker = Worker::new(engine, Arc::clone(&shared), reports, pace);
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || worker.run())?;

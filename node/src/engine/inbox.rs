@@ -26,12 +26,12 @@ pub(super) struct Inbox {
 
 /// The inbox and the bell that wakes the worker.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct SharedInbox {
     pub(super) inbox: Mutex<Inbox>,
     pub(super) bell: Condvar,
 }
 
-impl Shared {
+impl SharedInbox {
     pub(super) fn lock(&self) -> MutexGuard<'_, Inbox> {
         // Nobody panics while holding the lock: it guards plain collections.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)

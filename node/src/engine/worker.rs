@@ -10,7 +10,7 @@ use bombyx_protocol::work::order::{JobId, TaskKind};
 use tokio::sync::mpsc;
 
 use super::convert;
-use super::inbox::{Run, Shared};
+use super::inbox::{Run, SharedInbox};
 use super::pace::Pace;
 
 /// How long an idle worker sleeps at the most before it looks at its inbox by itself.
@@ -18,7 +18,7 @@ const NAP: Duration = Duration::from_secs(60);
 
 pub(super) struct Worker {
     engine: Box<dyn Engine>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedInbox>,
     reports: mpsc::Sender<(JobId, EngineReport)>,
     pace: Pace,
     /// The engine numbers jobs, the protocol names them.
@@ -33,7 +33,7 @@ struct Stop;
 impl Worker {
     pub(super) fn new(
         engine: Box<dyn Engine>,
-        shared: Arc<Shared>,
+        shared: Arc<SharedInbox>,
         reports: mpsc::Sender<(JobId, EngineReport)>,
         pace: u32,
     ) -> Self {
