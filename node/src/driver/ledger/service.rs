@@ -27,7 +27,7 @@ pub(crate) struct LedgerService {
 
 /// The service has stopped.
 #[derive(Debug)]
-pub(crate) struct Stopped;
+pub(crate) struct ServiceClosed;
 
 impl LedgerService {
     /// Starts the service on `ledger`. A channel that nothing urges is looked at every `poll`, if there are turns to spare.
@@ -43,16 +43,16 @@ impl LedgerService {
     /// Has a call done.
     ///
     /// # Errors
-    /// [`Stopped`].
-    pub(crate) async fn call(&self, role: Role, call: LedgerCall) -> Result<(), Stopped> {
-        self.requests.send(ServiceRequest::Call(role, call)).await.map_err(|_| Stopped)
+    /// [`ServiceClosed`].
+    pub(crate) async fn call(&self, role: Role, call: LedgerCall) -> Result<(), ServiceClosed> {
+        self.requests.send(ServiceRequest::Call(role, call)).await.map_err(|_| ServiceClosed)
     }
 
     /// Says what the newest voucher on an account comes to: the more, the more a close that is missed would cost.
     ///
     /// # Errors
-    /// [`Stopped`].
-    pub(crate) async fn voucher(&self, account: ChannelId, cumulative: Nano) -> Result<(), Stopped> {
-        self.requests.send(ServiceRequest::Voucher(account, cumulative)).await.map_err(|_| Stopped)
+    /// [`ServiceClosed`].
+    pub(crate) async fn voucher(&self, account: ChannelId, cumulative: Nano) -> Result<(), ServiceClosed> {
+        self.requests.send(ServiceRequest::Voucher(account, cumulative)).await.map_err(|_| ServiceClosed)
     }
 }
