@@ -16,7 +16,7 @@ use crate::error::NodeError;
 use crate::home::STORE;
 use crate::home::config::{Coins, NodeConfig};
 use crate::home::keys::Keys;
-use crate::http::admin::{self, Open, TopUp};
+use crate::http::admin::{self, OpenRequest, TopUpRequest};
 use crate::ledger::CoinName;
 use crate::ledger::wallet::Wallet;
 use crate::status::channels::{self, ChannelList, ChannelView};
@@ -100,8 +100,8 @@ impl ChannelsArgs {
             Some(ChannelsVerb::Open { payee, coins }) => {
                 let card = admin::payee(&payee)?;
                 let node = reach::running(home).await?;
-                let open = Open { payee: card.to_string(), deposit_nano: coins.0.0 };
-                let open: Open = node.post("/channels/open", &open).await?;
+                let open = OpenRequest { payee: card.to_string(), deposit_nano: coins.0.0 };
+                let open: OpenRequest = node.post("/channels/open", &open).await?;
                 let amount = node.status.ledger.coin.amount(coins.0);
                 printer.data(&open, || {
                     format!(
@@ -113,7 +113,8 @@ impl ChannelsArgs {
             Some(ChannelsVerb::Topup { account, coins }) => {
                 let node = reach::running(home).await?;
                 let path = format!("/channels/{}/topup", digits(&account)?);
-                let channel: ChannelStatus = node.post(&path, &TopUp { amount_nano: coins.0.0 }).await?;
+                let channel: ChannelStatus =
+                    node.post(&path, &TopUpRequest { amount_nano: coins.0.0 }).await?;
                 let amount = node.status.ledger.coin.amount(coins.0);
                 printer
                     .data(&channel, || format!("{amount} are on their way to channel {}", channel.account));

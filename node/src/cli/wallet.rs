@@ -15,7 +15,7 @@ use crate::error::NodeError;
 use crate::home::STORE;
 use crate::home::config::{Coins, LedgerNetwork, NodeConfig};
 use crate::home::keys::Keys;
-use crate::http::admin::{Send, receiver};
+use crate::http::admin::{SendRequest, receiver};
 use crate::ledger::chain::ChainError;
 use crate::ledger::wallet::{TRANSFER_LIFE, Wallet, friendly, parse_address};
 use crate::ledger::{CoinName, LedgerError};
@@ -186,10 +186,10 @@ async fn send(
     if amount == Nano::ZERO {
         return Err(NodeError::Usage("nothing is to be sent".into()));
     }
-    let order = Send { to: to.to_owned(), amount_nano: amount.0 };
+    let order = SendRequest { to: to.to_owned(), amount_nano: amount.0 };
     match reach::running(home).await {
         Ok(node) => {
-            node.post::<Send>("/wallet/send", &order).await.map_err(unanswered)?;
+            node.post::<SendRequest>("/wallet/send", &order).await.map_err(unanswered)?;
         }
         Err(NodeError::NotRunning { .. }) => {
             let keys = Keys::load(home)?;

@@ -40,14 +40,14 @@ use crate::status::payee::{PayeeCard, PayeeCardError};
 
 /// An amount for one channel.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TopUp {
+pub struct TopUpRequest {
     /// How much, in nano.
     pub amount_nano: u64,
 }
 
 /// A channel to open.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Open {
+pub struct OpenRequest {
     /// The provider's payee: [`PayeeCard`] as text.
     pub payee: String,
     /// The deposit, in nano.
@@ -56,7 +56,7 @@ pub struct Open {
 
 /// A payment of the wallet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Send {
+pub struct SendRequest {
     /// To which address, in raw or user-friendly form.
     pub to: String,
     /// How much, in nano.
@@ -182,7 +182,7 @@ async fn close(State(node): State<NodeHandle>, Path(name): Path<String>) -> Resu
     Ok(Json(node.close_channel(account).await?).into_response())
 }
 
-async fn open(State(node): State<NodeHandle>, Json(open): Json<Open>) -> Result<Response, NodeError> {
+async fn open(State(node): State<NodeHandle>, Json(open): Json<OpenRequest>) -> Result<Response, NodeError> {
     node.open_channel(payee(&open.payee)?, Nano(open.deposit_nano)).await?;
     Ok(Json(open).into_response())
 }
@@ -190,13 +190,13 @@ async fn open(State(node): State<NodeHandle>, Json(open): Json<Open>) -> Result<
 async fn top_up(
     State(node): State<NodeHandle>,
     Path(name): Path<String>,
-    Json(TopUp { amount_nano }): Json<TopUp>,
+    Json(TopUpRequest { amount_nano }): Json<TopUpRequest>,
 ) -> Result<Response, NodeError> {
     let account = known(&name)?;
     Ok(Json(node.top_up_channel(account, Nano(amount_nano)).await?).into_response())
 }
 
-async fn send(State(node): State<NodeHandle>, Json(send): Json<Send>) -> Result<Response, NodeError> {
+async fn send(State(node): State<NodeHandle>, Json(send): Json<SendRequest>) -> Result<Response, NodeError> {
     node.send(receiver(&send.to)?, Nano(send.amount_nano)).await?;
     Ok(Json(send).into_response())
 }
