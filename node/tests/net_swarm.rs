@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bombyx_node::net::{
-    self, JoinError, NetCommand, NetConfig, NetError, NetEvent, NetHandle, DeliveryError, PublicationError,
+    self, DeliveryError, JoinError, NetCommand, NetConfig, NetError, NetEvent, NetHandle, PublicationError,
     limits, topic,
 };
 use bombyx_protocol::ident::{Identity, NodeId};

@@ -40,7 +40,7 @@ pub(super) struct DevnetArgs {
 }
 
 #[derive(Serialize)]
-struct Serving {
+struct Announcement {
     url: String,
     liteserver: String,
     network_id: i32,
@@ -59,7 +59,7 @@ impl DevnetArgs {
         let key = SigningKey::from_bytes(&*fresh_seed()?);
         let liteserver =
             LiteAddress { socket: lite_address.to_string(), key: key.verifying_key().to_bytes() };
-        let serving = Serving {
+        let serving = Announcement {
             url: format!("http://{address}"),
             liteserver: liteserver.to_string(),
             network_id: devnet::DEVNET_ID,

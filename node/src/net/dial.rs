@@ -133,7 +133,8 @@ impl Dialer {
 
     fn give_up(&mut self, peer: &PeerId) {
         if let Some(reaching) = self.reaching.remove(peer) {
-            let why = if reaching.had_address { DeliveryError::Unreachable } else { DeliveryError::NoAddress };
+            let why =
+                if reaching.had_address { DeliveryError::Unreachable } else { DeliveryError::NoAddress };
             reaching.waiters.into_iter().for_each(|waiter| answer(Some(waiter), Err(why)));
         }
     }

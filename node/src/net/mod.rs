@@ -68,7 +68,7 @@ use crate::internet;
 pub use self::config::NetConfig;
 pub use self::error::{AddressError, NetError};
 pub use self::handle::{NetHandle, NetStopped};
-pub use self::joint::{Fault, JoinError, NetCommand, NetEvent, NetStatus, DeliveryError, PublicationError};
+pub use self::joint::{DeliveryError, Fault, JoinError, NetCommand, NetEvent, NetStatus, PublicationError};
 pub use self::judge::topic;
 pub use self::scope::Scope;
 pub use self::start::start;

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::friends::Friends;
-use super::joint::{NetEvent, DeliveryError};
+use super::joint::{DeliveryError, NetEvent};
 use super::request::{DialPolicy, StreamRequest};
 use super::streams::{GREETING, MESSAGES, write_frame};
 use super::{address, limits};
@@ -255,7 +255,8 @@ impl Pump {
     /// task. False when it is over, or nobody listens any more.
     async fn give_up(&mut self, policy: DialPolicy, why: DeliveryError) -> bool {
         let mut failed = usize::from(policy == DialPolicy::Dial);
-        let is_over = matches!(why, DeliveryError::NoAddress | DeliveryError::Unreachable | DeliveryError::Blocked);
+        let is_over =
+            matches!(why, DeliveryError::NoAddress | DeliveryError::Unreachable | DeliveryError::Blocked);
         if is_over {
             self.messages.close();
             while let Some(message) = self.messages.recv().await {

@@ -3,7 +3,7 @@
 use libp2p::PeerId;
 use tokio::sync::oneshot;
 
-use super::joint::{Fault, DeliveryError};
+use super::joint::{DeliveryError, Fault};
 
 /// Whether a peer that is not connected is dialled for a message. (`NE-1`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use super::friends::Friends;
 use super::gossip::{self, Topics};
 use super::gossip_validator::GossipValidator;
 use super::join::Joins;
-use super::joint::{Fault, NetCommand, NetEvent, NetStatus, DeliveryError};
+use super::joint::{DeliveryError, Fault, NetCommand, NetEvent, NetStatus};
 use super::judge::Objection;
 use super::listen::{full_address, note_listening};
 use super::outbox::Outbox;
