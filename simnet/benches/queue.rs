@@ -8,8 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use bombyx_protocol::time::Time;
-use bombyx_simnet::kernel::queue::{Key, Queue};
-use bombyx_simnet::kernel::rng::fold;
+use bombyx_simnet::kernel::{Key, Queue, fold};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Events that are pending all the time.

@@ -5,7 +5,7 @@
 //! iterates over nothing unordered, and any number of threads comes to the same; a broken invariant stops the run.
 //!
 //! ```
-//! use bombyx_simnet::{results::report::{Report, table}, scenario::Scenario, world::World};
+//! use bombyx_simnet::{results::{Report, table}, scenario::Scenario, world::World};
 //!
 //! let scenario = Scenario::parse("tiny.toml", "nodes = 12\n[workload]\njobs = 2\n")?;
 //! let mut world = World::new(&scenario);

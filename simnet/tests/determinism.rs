@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use bombyx_simnet::results::report::Report;
+use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::Scenario;
 use bombyx_simnet::world::World;
 

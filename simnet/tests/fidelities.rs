@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bombyx_simnet::measures::{Floods, Hops, Traffic};
-use bombyx_simnet::network::kind::KINDS;
+use bombyx_simnet::network::KINDS;
 use bombyx_simnet::scenario::{Fidelity, Scenario};
 use bombyx_simnet::world::World;
 

@@ -2,7 +2,7 @@
 #![cfg(feature = "fake-crypto")]
 #![allow(clippy::unwrap_used)]
 
-use bombyx_simnet::results::report::Report;
+use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::{Crypto, Scenario};
 use bombyx_simnet::world::World;
 

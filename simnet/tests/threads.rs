@@ -4,8 +4,7 @@
 use std::num::NonZeroUsize;
 
 use bombyx_simnet::measures::Sample;
-use bombyx_simnet::results::report::Report;
-use bombyx_simnet::results::timeline;
+use bombyx_simnet::results::{Report, timeline};
 use bombyx_simnet::scenario::{Fidelity, SHIPPED, Scenario};
 use bombyx_simnet::world::World;
 use bombyx_simnet::world::fuzz::random_scenario;

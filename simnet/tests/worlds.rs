@@ -1,7 +1,7 @@
 //! Behaviours of whole worlds: calm, lossy, cut in two, and losing power. Every run also keeps all invariants.
 #![allow(clippy::unwrap_used)]
 
-use bombyx_simnet::results::report::{Report, table};
+use bombyx_simnet::results::{Report, table};
 use bombyx_simnet::scenario::{Fidelity, Scenario};
 use bombyx_simnet::world::World;
 use bombyx_simnet::world::fuzz::random_scenario;
@@ -49,7 +49,7 @@ fn a_partition_heals() {
     let cut = Report::of(&world, 0.0).summary;
     let calm = run(BASE).summary;
     assert!(cut.failovers + cut.failed > calm.failovers + calm.failed, "the partition is felt");
-    let after = |job: &&bombyx_simnet::measures::job::JobRow| job.at.0 >= 9_000_000;
+    let after = |job: &&bombyx_simnet::measures::JobRow| job.at.0 >= 9_000_000;
     let late: Vec<_> = world.jobs().iter().filter(after).collect();
     assert!(!late.is_empty());
     assert!(late.iter().all(|job| job.is_done()), "after it all goes well");
@@ -115,15 +115,14 @@ fn watchers_claim_for_providers_that_are_away_and_leave_a_stale_close_nothing() 
                 [[attack]]\nkind = \"stale-state\"\nshare = 1.0\n";
     let watchers = |count: u32| run(&format!("{BASE}[market]\nwatchers = {count}\n{away}")).summary.ledger;
     let (alone, guarded) = (watchers(0), watchers(3));
-    let lost =
-        |ledger: &bombyx_simnet::results::report::LedgerSummary| ledger.unsettled.parse::<f64>().unwrap();
+    let lost = |ledger: &bombyx_simnet::results::LedgerSummary| ledger.unsettled.parse::<f64>().unwrap();
     assert!(lost(&alone) > 0.0, "without a watcher the vouchers of the absent are worth nothing");
     assert_eq!(lost(&guarded), 0.0, "with one they are worth what they say");
     assert!(guarded.transactions.claim > alone.transactions.claim);
     assert_eq!((guarded.imbalance, guarded.open_channels), (0, 0));
 }
 
-fn summary(changes: &str) -> bombyx_simnet::results::report::Summary {
+fn summary(changes: &str) -> bombyx_simnet::results::Summary {
     run(&format!("{BASE}{changes}")).summary
 }
 
@@ -176,8 +175,7 @@ fn orders(text: &str) -> Vec<(u64, u64, u64)> {
     let mut world = World::new(&scenario);
     world.run(|_| ()).unwrap();
     let first = world.jobs()[0].at;
-    let row =
-        |job: &bombyx_simnet::measures::job::JobRow| (job.at.since(first).0, job.tokens().0, job.tokens().1);
+    let row = |job: &bombyx_simnet::measures::JobRow| (job.at.since(first).0, job.tokens().0, job.tokens().1);
     world.jobs().iter().map(row).collect()
 }
 
@@ -260,7 +258,7 @@ fn a_rush_of_calls_waits_on_thin_uplinks() {
 }
 
 /// One attack of this kind and with these keys on the same orders.
-fn attacked(keys: &str) -> bombyx_simnet::results::report::Summary {
+fn attacked(keys: &str) -> bombyx_simnet::results::Summary {
     let made = summary(&format!("[[attack]]\n{keys}"));
     assert_eq!(made.ledger.imbalance, 0, "{keys}");
     assert_eq!(made.done + made.failed, 30, "{keys}");
@@ -305,7 +303,7 @@ fn a_cheaper_model_earns_more_for_each_coin_and_nobody_notices() {
 fn names_without_a_card_win_more_than_they_can_serve() {
     let crowd = attacked("kind = \"sybil\"\nshare = 0.6\n");
     assert!(crowd.attacks[0].hosts > 10 && crowd.attacks[0].gained > 0.0);
-    let busy = |of: &bombyx_simnet::results::report::Summary| {
+    let busy = |of: &bombyx_simnet::results::Summary| {
         of.failover_reasons.get("the provider refused: the provider has no free slot").copied().unwrap_or(0)
     };
     assert!(busy(&crowd) > busy(&summary("")), "{:?}", crowd.failover_reasons);

@@ -1,218 +1,44 @@
 //! What must hold after every event of every world: a broken invariant stops the run and names itself.
 
-pub mod blame;
-pub mod pledge;
+mod blame;
+mod broken;
+mod channels;
+mod orders;
+mod pledge;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::terms::AgreedTerms;
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::io::{Bill, OrderNews, Output};
+use bombyx_protocol::io::Output;
 use bombyx_protocol::limits;
-use bombyx_protocol::table::Table;
-use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::time::Time;
 
-use crate::check::pledge::Pledge;
-use crate::ledger::chain::{Account, Chain};
-use crate::scenario::{self, Scenario};
+use crate::check::broken::hold;
+use crate::check::channels::Channels;
+use crate::ledger::{Account, Chain};
+use crate::scenario::Scenario;
 
-/// How long after its deadline an order may still be told to have ended, on a quick disk; a scenario may say otherwise.
-const GRACE: Span = Span::from_ms(1_000);
-/// Commits that the word of an order's end may wait for: the one that runs, and the one that its own records are in.
-const COMMITS_AWAITED: u64 = 2;
-
-/// An invariant that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{invariant}: {detail}")]
-pub struct Broken {
-    /// Which one.
-    pub invariant: &'static str,
-    /// What was seen.
-    pub detail: String,
-}
-
-fn broken(invariant: &'static str, detail: String) -> Result<(), Broken> {
-    Err(Broken { invariant, detail })
-}
-
-fn hold(holds: bool, invariant: &'static str, detail: impl FnOnce() -> String) -> Result<(), Broken> {
-    if holds { Ok(()) } else { broken(invariant, detail()) }
-}
-
-/// What is known of one channel.
-#[derive(Debug)]
-struct Channel {
-    /// Numbers of its parties.
-    payer: u32,
-    payee: u32,
-    /// The most that its client has promised in a record that is on its disk.
-    promised: Nano,
-    /// By epoch: a voucher counts in one funding only.
-    fundings: Table<u64, Vouchers>,
-}
-
-/// The newest vouchers of a funding at the provider; nothing where there is none.
-#[derive(Debug, Clone, Copy, Default)]
-struct Vouchers {
-    /// Written, on disk or not.
-    written: Nano,
-    /// On its disk.
-    durable: Nano,
-}
-
-/// All channels. A party has many, so each names it by a number.
-#[derive(Debug, Default)]
-struct Channels {
-    known: BTreeMap<ChannelId, Channel>,
-    parties: Vec<Account>,
-    numbers: BTreeMap<Account, u32>,
-}
-
-impl Channels {
-    fn of(&mut self, terms: &AgreedTerms) -> &mut Channel {
-        let Self { known, parties, numbers } = self;
-        known.entry(terms.id()).or_insert_with(|| {
-            let mut number = |party: Account| {
-                *numbers.entry(party).or_insert_with(|| {
-                    parties.push(party);
-                    parties.len() as u32 - 1
-                })
-            };
-            let (payer, payee) = (number(terms.client.hash), number(terms.provider.hash));
-            Channel { payer, payee, promised: Nano::ZERO, fundings: Table::default() }
-        })
-    }
-
-    /// Returns the sum of a number of every funding with a voucher on its provider's disk, for one
-    /// side of each channel.
-    fn sums(
-        &self,
-        side: impl Fn(&Channel) -> u32,
-        number: impl Fn(&ChannelId, u64, Vouchers) -> Nano,
-    ) -> BTreeMap<Account, Nano> {
-        let mut sums: BTreeMap<Account, Nano> = BTreeMap::new();
-        for (account, channel) in &self.known {
-            let fundings = channel.fundings.iter().filter(|(_, vouchers)| vouchers.durable > Nano::ZERO);
-            for (epoch, vouchers) in fundings {
-                let sum = sums.entry(self.parties[side(channel) as usize]).or_default();
-                *sum = sum.saturating_plus(number(account, *epoch, *vouchers));
-            }
-        }
-        sums
-    }
-}
-
-impl Channel {
-    fn vouchers(&mut self, epoch: u64) -> &mut Vouchers {
-        if !self.fundings.contains_key(&epoch) {
-            self.fundings.insert(epoch, Vouchers::default());
-        }
-        self.fundings.get_mut(&epoch).expect("it is there or was put there")
-    }
-}
+pub use crate::check::blame::{Blames, blames_client, blames_provider};
+pub use crate::check::broken::Broken;
+pub use crate::check::orders::OpenOrders;
+pub use crate::check::pledge::Pledge;
 
 /// What was seen so far, as far as the invariants need it.
 #[derive(Debug, Default)]
 pub struct Check {
     channels: Channels,
-    /// Orders that are not at their end, by number.
-    orders: BTreeMap<u32, Open>,
-    due: BTreeSet<(Time, u32)>,
-    /// No order is due before.
-    next_due: Time,
-    /// How long after its deadline an order may still be told to have ended.
-    grace: Span,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    due: Time,
-    max_cost: Nano,
-    served_by_someone: bool,
+    /// Orders that are not at their end.
+    pub orders: OpenOrders,
 }
 
 impl Check {
-    /// Makes the check of a scenario's run: its grace is what the scenario says, or what its disks need.
+    /// Creates the check of a scenario's run.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
-        let commits = Span(scenario.disk.longest_commit().0.saturating_mul(COMMITS_AWAITED));
-        let grace = scenario.workload.grace_s.map_or(GRACE.max(commits), scenario::span);
-        Self { grace, ..Self::default() }
-    }
-
-    /// Records that an order was given to a client.
-    pub fn ordered(&mut self, number: u32, deadline: Time, max_cost: Nano) {
-        let due = deadline + self.grace;
-        self.orders.insert(number, Open { due, max_cost, served_by_someone: false });
-        self.due.insert((due, number));
-        self.next_due = self.next_due.min(due);
-    }
-
-    /// Records that the client of an order lost power: nobody is left to end it.
-    pub fn lost(&mut self, number: u32) {
-        if let Some(order) = self.orders.remove(&number) {
-            self.due.remove(&(order.due, number));
-        }
-    }
-
-    /// Orders that are not at their end.
-    pub fn open(&self) -> impl Iterator<Item = u32> {
-        self.orders.keys().copied()
-    }
-
-    /// Returns how many orders are not at their end.
-    #[must_use]
-    pub fn open_orders(&self) -> usize {
-        self.orders.len()
-    }
-
-    /// Checks that every order ends once, by its deadline, within its budget, and with one provider at
-    /// a time.
-    ///
-    /// # Errors
-    /// [`Broken`].
-    pub fn news(&mut self, number: u32, news: &OrderNews) -> Result<(), Broken> {
-        let Some(order) = self.orders.get_mut(&number) else {
-            return broken("an order ends once", format!("order {number} goes on after its end"));
-        };
-        match news {
-            OrderNews::Awarded { .. } => {
-                let twice = std::mem::replace(&mut order.served_by_someone, true);
-                hold(!twice, "no double award", || format!("order {number} has two providers at once"))
-            }
-            OrderNews::FailedOver { .. } => {
-                order.served_by_someone = false;
-                Ok(())
-            }
-            OrderNews::Bids(_) | OrderNews::Content(_) => Ok(()),
-            OrderNews::Done(bill) | OrderNews::Failed { bill, .. } => {
-                let max_cost = order.max_cost;
-                self.lost(number);
-                within_budget(number, bill, max_cost)
-            }
-        }
-    }
-
-    /// Checks that every order ends by its deadline, as far as all is known that happened before `now`.
-    /// Cheap enough for after every event.
-    ///
-    /// # Errors
-    /// [`Broken`], and when.
-    pub fn deadlines(&mut self, now: Time) -> Result<(), (Time, Broken)> {
-        if now <= self.next_due {
-            return Ok(());
-        }
-        self.next_due = self.due.first().map_or(now, |(due, _)| *due);
-        match self.due.first() {
-            Some((due, number)) if *due < now => {
-                let detail = format!("order {number} is open after {:.6} s", due.0 as f64 / 1e6);
-                Err((*due, Broken { invariant: "every order ends by its deadline", detail }))
-            }
-            Some(_) | None => Ok(()),
-        }
+        Self { channels: Channels::default(), orders: OpenOrders::new(scenario) }
     }
 
     /// Checks that while a record is not durable, nothing leaves that was said after it.
@@ -369,18 +195,12 @@ impl Check {
     }
 }
 
-fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Broken> {
-    hold(bill.cost <= max_cost, "no order costs more than it may", || {
-        format!("order {number} cost {} of {max_cost}", bill.cost)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord, Record};
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use bombyx_protocol::ident::{NodeId, Signature};
-    use bombyx_protocol::io::{Failure, PersistId};
+    use bombyx_protocol::io::PersistId;
     use bombyx_protocol::wire::message::Payment;
     use bombyx_protocol::work::order::JobId;
 
@@ -473,22 +293,5 @@ mod tests {
         let record = Output::Persist { id: PersistId(1), record: Box::new(record(1)) };
         assert_eq!(fails(Check::silence(true, &speech)), "no output before its record is durable");
         assert_eq!((Check::silence(false, &speech), Check::silence(true, &record)), (Ok(()), Ok(())));
-    }
-
-    #[test]
-    fn an_order_that_outlives_its_deadline_its_budget_or_itself_is_caught() {
-        let mut check = Check::new(&Scenario::default());
-        check.ordered(1, Time(5_000_000), Nano(10));
-        assert_eq!(check.deadlines(Time(6_000_000)), Ok(()));
-        let late = check.deadlines(Time(6_000_001)).map_err(|(at, broken)| (at, broken.invariant));
-        assert_eq!(late, Err((Time(6_000_000), "every order ends by its deadline")));
-        let award = OrderNews::Awarded { provider: NodeId([1; 32]), job: JobId([1; 16]) };
-        assert_eq!(check.news(1, &award), Ok(()));
-        assert_eq!(fails(check.news(1, &award)), "no double award");
-        let bill = Bill { cost: Nano(11), ..Bill::default() };
-        let end = OrderNews::Failed { why: Failure::Deadline, bill };
-        assert_eq!(fails(check.news(1, &end)), "no order costs more than it may");
-        assert_eq!(fails(check.news(1, &end)), "an order ends once");
-        assert_eq!(check.deadlines(Time(9_000_000)), Ok(()));
     }
 }

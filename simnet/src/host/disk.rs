@@ -6,7 +6,7 @@ use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::io::PersistId;
 use bombyx_protocol::table::Table;
 
-use crate::kernel::rng::fold;
+use crate::kernel::fold;
 
 /// What a host has written.
 #[derive(Debug, Default)]

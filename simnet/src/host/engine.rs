@@ -9,36 +9,20 @@
 use bombyx_protocol::io::EngineReport;
 use bombyx_protocol::table::Table;
 use bombyx_protocol::time::{Span, Time};
-use bombyx_protocol::wire::message::{Content, Finish};
-use bombyx_protocol::work::order::{Generate, JobId, Task};
+use bombyx_protocol::wire::message::Finish;
+use bombyx_protocol::work::order::{JobId, Task};
+
+use crate::host::answer::{Work, end, filler, rest_of, vectors};
+use crate::host::speed::{Speed, TOKENISE};
 
 /// Bytes of one token of filler text, about right for English.
 pub const BYTES_PER_TOKEN: usize = 4;
-/// Time to tokenise a task.
-const TOKENISE: Span = Span(1_000);
 /// Tokens that a model's template adds to a prompt.
 pub const TEMPLATE_TOKENS: u64 = 8;
-/// Numbers in one vector of an embedding.
-const DIMS: u32 = 8;
 /// Units of work in one token. A speed of one token a second is [`UNITS_PER_US`] units a microsecond.
 const UNITS_PER_TOKEN: u64 = 1_000_000_000;
 /// Units of work in a microsecond at one token a second.
 const UNITS_PER_US: u64 = 1_000;
-
-/// How fast a GPU class is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Speed {
-    /// Input tokens a second, of all jobs together.
-    pub prefill_per_s: u64,
-    /// Output tokens a second of a job that is alone.
-    pub decode_per_s: u64,
-    /// By how many thousandths each further answer in the batch lengthens the time for a token.
-    pub slowdown_milli: u64,
-    /// From the task to the first token with an empty prompt.
-    pub start: Span,
-    /// Output tokens in one report at the most.
-    pub chunk_tokens: u32,
-}
 
 /// The next moment at which an engine has something to say about a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,14 +60,6 @@ struct Running {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
-    /// Vectors for this many inputs.
-    Embed { inputs: u32 },
-    /// This many tokens after those of the prefix.
-    Generate { prefix: u64, tokens: u64, finish: Finish },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Beside the card: a unit of work is a microsecond.
     Tokenising,
@@ -109,20 +85,6 @@ impl Engine {
     #[must_use]
     pub const fn speed(&self) -> Speed {
         self.speed
-    }
-
-    /// Returns the time from a task of this many input tokens to its first output token, with no other job.
-    #[must_use]
-    pub fn first_token_after(&self, input_tokens: u64) -> Span {
-        let reading = input_tokens * 1_000_000 / self.speed.prefill_per_s;
-        Span(TOKENISE.0 + self.speed.start.0 + reading + 1_000_000 / self.speed.decode_per_s)
-    }
-
-    /// Returns the time from a task to the end of its answer, with no other job.
-    #[must_use]
-    pub fn whole_after(&self, input_tokens: u64, output_tokens: u64) -> Span {
-        let rest = output_tokens.saturating_sub(1) * 1_000_000 / self.speed.decode_per_s;
-        Span(self.first_token_after(input_tokens).0 + rest)
     }
 
     /// Starts a task whose whole answer has `answer` tokens. A job that runs already is left alone. Returns every step
@@ -280,33 +242,10 @@ impl Running {
     }
 }
 
-/// Returns what is left of an order's whole answer: what a prefix holds is done already.
-fn rest_of(generate: &Generate, answer: u64) -> Work {
-    let prefix = generate.prefix.len() as u64;
-    let left = answer.saturating_sub(prefix);
-    let most = u64::from(generate.max_tokens);
-    let finish = if left > most { Finish::Length } else { Finish::Stop };
-    Work::Generate { prefix, tokens: left.min(most), finish }
-}
-
-fn filler(first: u64, count: u64) -> EngineReport {
-    let ids: Vec<u32> = (first..first + count).map(|place| (place % 32_000) as u32).collect();
-    let text = "word ".repeat(ids.len());
-    EngineReport::Content(Content::Tokens { ids, text })
-}
-
-fn vectors(inputs: u32) -> EngineReport {
-    let bytes = vec![0; inputs as usize * DIMS as usize * 4];
-    EngineReport::Content(Content::Vectors { first: 0, dims: DIMS, bytes })
-}
-
-fn end(finish: Finish) -> EngineReport {
-    EngineReport::Content(Content::End { finish })
-}
-
 #[cfg(test)]
 mod tests {
-    use bombyx_protocol::work::order::{ChatMessage, Role, Sampling};
+    use bombyx_protocol::wire::message::Content;
+    use bombyx_protocol::work::order::{ChatMessage, Generate, Role, Sampling};
 
     use super::*;
 
@@ -377,8 +316,8 @@ mod tests {
         assert_eq!(said[0].0, EngineReport::Started { input_tokens: 108 });
         // 1 ms to tokenise, 20 to start, 108 to read, 20 for each token.
         assert_eq!(said[1].1, Time((1 + 20 + 108 + 20) * 1_000));
-        assert_eq!(engine().first_token_after(108), Span::from_ms(1 + 20 + 108 + 20));
-        assert_eq!(engine().whole_after(108, 40), Span::from_ms(1 + 20 + 108 + 40 * 20));
+        assert_eq!(engine().speed().first_token_after(108), Span::from_ms(1 + 20 + 108 + 20));
+        assert_eq!(engine().speed().whole_after(108, 40), Span::from_ms(1 + 20 + 108 + 40 * 20));
         assert_eq!(tokens(&said), 40);
         assert_eq!(said.last(), Some(&(end(Finish::Stop), Time((1 + 20 + 108 + 40 * 20) * 1_000))));
     }

@@ -3,9 +3,11 @@
 //! This is the second of the two callers of the role machines (the other is the node's driver): it gives one input,
 //! drains every output, and remembers when to wake the machine.
 
-pub mod disk;
-pub mod engine;
+mod answer;
+mod disk;
+mod engine;
 pub mod power;
+mod speed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::Record;
@@ -19,12 +21,14 @@ use bombyx_protocol::watcher::Watcher;
 use bombyx_protocol::work::price::PriceSheet;
 
 use crate::actors::{self, Accomplices, AttackPlan};
-use crate::host::disk::Disk;
-use crate::host::engine::Engine;
-use crate::kernel::rng::{Draws, Purpose};
-use crate::ledger::chain::Account;
-use crate::network::location::Location;
+use crate::kernel::{Draws, Purpose};
+use crate::ledger::Account;
+use crate::network::Location;
 use crate::scenario::RoleName;
+
+pub use crate::host::disk::Disk;
+pub use crate::host::engine::{BYTES_PER_TOKEN, Engine, Step, TEMPLATE_TOKENS};
+pub use crate::host::speed::Speed;
 
 /// Outputs that one input may cause: a machine that never stops is a bug.
 const OUTPUTS_MAX: u32 = 100_000;

@@ -4,8 +4,7 @@
 use bombyx_protocol::time::{Span, Time};
 
 use crate::host::Host;
-use crate::kernel::distribution::Wave;
-use crate::kernel::rng::{Draws, Purpose};
+use crate::kernel::{Draws, Purpose, Wave};
 use crate::scenario::{self, Regions, RoleName, Scenario};
 
 /// Nobody starts at the same instant: hosts that are there from the start come on within this.

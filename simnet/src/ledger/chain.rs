@@ -8,89 +8,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent, LedgerFault};
-use bombyx_protocol::channel::terms::AgreedTerms;
-use bombyx_protocol::channel::voucher::{CloseOrder, SignedVoucher};
-use bombyx_protocol::ident::Signature;
+use bombyx_protocol::channel::ledger::{ChannelState, LedgerCall, LedgerEvent};
 use bombyx_protocol::table::Table;
-use bombyx_protocol::time::{Span, Time};
-use serde::Serialize;
+use bombyx_protocol::time::Time;
 
-/// Stays on a channel beside its deposit, and returns to the client at the close.
-const OPEN_RESERVE: u64 = 10_000_000;
-/// Below this the contract sends no payout at a close: the message would cost more than it carries.
-const MIN_PAYOUT: u64 = 500_000;
-/// A claim of at least this pays its own fee out of the claimed amount.
-const MIN_OWN_FEE_CLAIM: u64 = 5_000_000;
-/// Fee of opening a channel, the wallet's own transaction included.
-const FEE_OPEN: u64 = 1_170_000;
-/// Fee of a top-up, the wallet's own transaction included.
-const FEE_TOP_UP: u64 = 700_000;
-/// Fee of a claim that pays for itself.
-const FEE_CLAIM: u64 = 500_000;
-/// Fee of a claim that a wallet pays for.
-const FEE_WALLET_CLAIM: u64 = 1_080_000;
-/// Fee of a close or finalize, taken from the channel's reserve.
-const FEE_CLOSE: u64 = 500_000;
-/// Fee of a client's request to close.
-const FEE_REQUEST_CLOSE: u64 = 700_000;
+use crate::ledger::channel::Channel;
+use crate::ledger::transactions::Transactions;
 
 /// A wallet's account.
 pub type Account = [u8; 32];
 
-#[derive(Debug)]
-struct Channel {
-    terms: AgreedTerms,
-    epoch: u64,
-    close_at: Option<Time>,
-    deposit: u64,
-    settled: u64,
-    balance: u64,
-}
-
-/// How many calls of each kind the ledger carried out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Transactions {
-    /// Channels opened.
-    pub open: u64,
-    /// Top-ups.
-    pub top_up: u64,
-    /// Claims.
-    pub claim: u64,
-    /// Closes by a provider.
-    pub close: u64,
-    /// Requests to close by a client.
-    pub request_close: u64,
-    /// Finalised after the challenge time.
-    pub finalize: u64,
-    /// Calls that the contract or the wallet refused.
-    pub refused: u64,
-}
-
-impl Transactions {
-    /// Returns all that went through.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.open + self.top_up + self.claim + self.close + self.request_close + self.finalize
-    }
-}
-
 /// The ledger.
 #[derive(Debug)]
 pub struct Chain {
-    network_id: i32,
-    wallets: BTreeMap<Account, u64>,
-    channels: BTreeMap<ChannelId, Channel>,
+    pub(super) network_id: i32,
+    pub(super) wallets: BTreeMap<Account, u64>,
+    pub(super) channels: BTreeMap<ChannelId, Channel>,
     watchers: BTreeMap<ChannelId, Table<u32, ()>>,
     /// What channels that are gone came to, by account and epoch.
-    closed: BTreeMap<(ChannelId, u64), u64>,
+    pub(super) closed: BTreeMap<(ChannelId, u64), u64>,
     /// Logical time: counts transactions, and is a channel's epoch.
-    clock: u64,
+    pub(super) clock: u64,
     supply: u64,
-    fees: u64,
-    paid_out: u64,
+    pub(super) fees: u64,
+    pub(super) paid_out: u64,
     /// Earned, and too little for the ledger to send: it went back to clients.
-    dust: u64,
+    pub(super) dust: u64,
     transactions: Transactions,
     /// What lies in channels, counted call by call.
     locked: i128,
@@ -103,12 +46,6 @@ struct Held {
     in_channel: i128,
     sum: i128,
 }
-
-/// Why a call does not go through.
-type Refused = LedgerFault;
-
-/// Its rules are simpler than the contract's, and so are its exit codes: there is one.
-const REFUSED: LedgerFault = LedgerFault::Refused { exit_code: 100 };
 
 impl Chain {
     /// Creates a ledger without money.
@@ -254,128 +191,6 @@ impl Chain {
         LedgerEvent::Channel { account, state: self.state(now, &account) }
     }
 
-    fn open(&mut self, wallet: Account, terms: AgreedTerms, deposit: u64) -> Result<Counter, Refused> {
-        let account = terms.id();
-        if terms.check(self.network_id).is_err() {
-            return Err(REFUSED);
-        }
-        self.spend(wallet, deposit + OPEN_RESERVE, FEE_OPEN)?;
-        let channel = Channel {
-            terms,
-            epoch: self.clock,
-            close_at: None,
-            deposit,
-            settled: 0,
-            balance: deposit + OPEN_RESERVE,
-        };
-        self.channels.insert(account, channel);
-        Ok(|transactions| &mut transactions.open)
-    }
-
-    fn top_up(&mut self, account: ChannelId, wallet: Account, amount: u64) -> Result<Counter, Refused> {
-        let open = self.channels.get(&account).is_some_and(|channel| channel.close_at.is_none());
-        if !open {
-            return Err(REFUSED);
-        }
-        self.spend(wallet, amount, FEE_TOP_UP)?;
-        let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
-        channel.deposit += amount;
-        channel.balance += amount;
-        Ok(|transactions| &mut transactions.top_up)
-    }
-
-    fn claim(
-        &mut self,
-        account: ChannelId,
-        wallet: Account,
-        voucher: &SignedVoucher,
-    ) -> Result<Counter, Refused> {
-        let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
-        let delta = channel.check(voucher)?;
-        let payee = channel.terms.provider.hash;
-        if delta >= MIN_OWN_FEE_CLAIM {
-            channel.pay(delta);
-            self.fees += FEE_CLAIM;
-            self.pay_out(payee, delta - FEE_CLAIM);
-        } else {
-            // Too small to pay for itself: whoever brings it pays, as with a watchtower.
-            self.spend(wallet, 0, FEE_WALLET_CLAIM)?;
-            self.channels.get_mut(&account).ok_or(REFUSED)?.pay(delta);
-            self.pay_out(payee, delta);
-        }
-        Ok(|transactions| &mut transactions.claim)
-    }
-
-    fn close(
-        &mut self,
-        account: ChannelId,
-        voucher: Option<SignedVoucher>,
-        order: CloseOrder,
-        by: Signature,
-    ) -> Result<Counter, Refused> {
-        let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
-        let due = if order.cumulative.0 == channel.settled {
-            0
-        } else {
-            let voucher = voucher.ok_or(REFUSED)?;
-            if voucher.cumulative != order.cumulative {
-                return Err(REFUSED);
-            }
-            channel.check(&voucher)?
-        };
-        if order.account != account || order.epoch != channel.epoch {
-            return Err(REFUSED);
-        }
-        order.verify(&channel.terms.provider_key, &by).map_err(|_| REFUSED)?;
-        self.close_out(account, due);
-        Ok(|transactions| &mut transactions.close)
-    }
-
-    fn request_close(&mut self, now: Time, account: ChannelId, wallet: Account) -> Result<Counter, Refused> {
-        let channel = self.channels.get(&account).ok_or(REFUSED)?;
-        if channel.terms.client.hash != wallet || channel.close_at.is_some() {
-            return Err(REFUSED);
-        }
-        self.spend(wallet, 0, FEE_REQUEST_CLOSE)?;
-        let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
-        channel.close_at = Some(now + Span::from_s(u64::from(channel.terms.challenge_s)));
-        Ok(|transactions| &mut transactions.request_close)
-    }
-
-    fn finalize(&mut self, now: Time, account: ChannelId) -> Result<Counter, Refused> {
-        let channel = self.channels.get(&account).ok_or(REFUSED)?;
-        if channel.close_at.is_none_or(|at| now < at) {
-            return Err(REFUSED);
-        }
-        self.close_out(account, 0);
-        Ok(|transactions| &mut transactions.finalize)
-    }
-
-    /// Pays `due` to the provider, the rest to the client, the fee from the reserve; the account is gone.
-    fn close_out(&mut self, account: ChannelId, due: u64) {
-        let Some(channel) = self.channels.remove(&account) else { return };
-        self.closed.insert((account, channel.epoch), channel.settled + due);
-        let payout = if due >= MIN_PAYOUT { due } else { 0 };
-        let rest = channel.balance - payout - FEE_CLOSE;
-        self.fees += FEE_CLOSE;
-        self.dust += due - payout;
-        self.pay_out(channel.terms.provider.hash, payout);
-        *self.wallets.entry(channel.terms.client.hash).or_default() += rest;
-    }
-
-    fn pay_out(&mut self, provider: Account, amount: u64) {
-        self.paid_out += amount;
-        *self.wallets.entry(provider).or_default() += amount;
-    }
-
-    /// Takes `amount` and `fee` out of a wallet; the amount is the caller's to place.
-    fn spend(&mut self, wallet: Account, amount: u64, fee: u64) -> Result<(), Refused> {
-        let balance = self.wallets.get_mut(&wallet).ok_or(LedgerFault::Funds)?;
-        *balance = balance.checked_sub(amount + fee).ok_or(LedgerFault::Funds)?;
-        self.fees += fee;
-        Ok(())
-    }
-
     /// Returns the money that exists less money that was created: not zero is a bug of the ledger itself.
     #[must_use]
     pub fn imbalance(&self) -> i128 {
@@ -451,37 +266,15 @@ impl Chain {
     }
 }
 
-/// Where a call is counted.
-type Counter = fn(&mut Transactions) -> &mut u64;
-
-impl Channel {
-    /// Returns what a voucher adds to what is settled.
-    fn check(&self, voucher: &SignedVoucher) -> Result<u64, Refused> {
-        let fits = voucher.account == self.terms.id()
-            && voucher.epoch == self.epoch
-            && voucher.cumulative.0 > self.settled
-            && voucher.cumulative.0 <= self.deposit;
-        if fits && voucher.verify(&self.terms.client_key, &voucher.signature).is_ok() {
-            Ok(voucher.cumulative.0 - self.settled)
-        } else {
-            Err(REFUSED)
-        }
-    }
-
-    fn pay(&mut self, delta: u64) {
-        self.settled += delta;
-        self.balance -= delta;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bombyx_protocol::channel::ledger::LedgerFault;
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+    use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, SignedVoucher, Voucher};
     use ed25519_dalek::SigningKey;
 
-    use bombyx_protocol::channel::voucher::{CloseRequest, Voucher};
-
     use super::*;
+    use crate::ledger::fees::{FEE_CLAIM, FEE_CLOSE, FEE_OPEN, FEE_REQUEST_CLOSE, MIN_PAYOUT};
 
     const CLIENT: Account = [1; 32];
     const PROVIDER: Account = [2; 32];

@@ -1,3 +1,10 @@
-//! The ledger: accounts, channels, blocks and fees.
+//! The ledger: wallets, payment channels, blocks and fees.
 
-pub mod chain;
+mod calls;
+mod chain;
+mod channel;
+mod fees;
+mod transactions;
+
+pub use chain::{Account, Chain};
+pub use transactions::Transactions;

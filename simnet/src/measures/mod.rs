@@ -1,8 +1,8 @@
 //! What is counted while a world runs: one row for each order, and the traffic by kind.
 
-pub mod job;
-pub mod optimum;
-pub mod stats;
+mod job;
+mod optimum;
+mod stats;
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,12 @@ use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::time::{Span, Time};
 use serde::Serialize;
 
-use crate::check::blame::{Blames, blames_provider};
-use crate::measures::job::{Failover, JobRow};
-use crate::network::kind::{KINDS, Kind};
+use crate::check::{Blames, blames_provider};
+use crate::network::{KINDS, Kind};
+
+pub use crate::measures::job::{Failover, JobRow, Outcome};
+pub use crate::measures::optimum::{CHOICES_MAX, Choice, Instance, Optimum};
+pub use crate::measures::stats::{Interval, gini, hhi, ks};
 
 /// Messages and bytes of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -319,7 +319,7 @@ impl Optimum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::rng::{Draws, Purpose};
+    use crate::kernel::{Draws, Purpose};
 
     fn choice(provider: u32, from: u64, until: u64, value: f64) -> Choice {
         Choice { provider, from, until, value }

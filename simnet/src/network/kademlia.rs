@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use bombyx_protocol::time::{Span, Time};
 
-use crate::kernel::rng::{Draws, Purpose};
+use crate::kernel::{Draws, Purpose};
 
 /// Entries of a bucket, and nodes that a lookup ends with.
 pub const K: usize = 20;
@@ -179,7 +179,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::kernel::rng::fold;
+    use crate::kernel::fold;
 
     fn network(hosts: u32) -> Kademlia {
         Kademlia::new((0..hosts).map(|host| (host, fold(0, u64::from(host)))), Draws::new(1))

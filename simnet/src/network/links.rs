@@ -6,7 +6,7 @@
 
 use bombyx_protocol::time::{Span, Time};
 
-use crate::kernel::rng::{Purpose, fold, unit};
+use crate::kernel::{Purpose, fold, unit};
 use crate::network::location::{ACCESS_CLASSES, Location, sending};
 use crate::scenario::{Faults, Jitter, Network, Regions};
 
@@ -228,7 +228,7 @@ impl Sender<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::rng::Draws;
+    use crate::kernel::Draws;
     use crate::network::location::Relay;
 
     fn links(partitions: Vec<Partition>, faults: Faults) -> Links {

@@ -2,7 +2,7 @@
 
 use bombyx_protocol::time::Span;
 
-use crate::kernel::rng::{Draws, Purpose};
+use crate::kernel::{Draws, Purpose};
 use crate::scenario::Access;
 
 /// How a host is connected to its region.

@@ -1,10 +1,19 @@
 //! The network: where hosts are, the links between them, gossip topics, floods, the hash table and uplinks.
 
-pub mod flood;
-pub mod kademlia;
-pub mod kind;
-pub mod links;
-pub mod location;
-pub mod overlay;
-pub(crate) mod paths;
-pub mod uplink;
+mod flood;
+mod kademlia;
+mod kind;
+mod links;
+mod location;
+mod overlay;
+mod paths;
+mod uplink;
+
+pub use flood::Flood;
+pub use kademlia::{ALPHA, K, Kademlia, Lookup};
+pub use kind::{KINDS, Kind};
+pub use links::{Links, Partition, Sender, Transit};
+pub use location::{ACCESS_CLASSES, AccessClass, Location, Relay, locate};
+pub use overlay::{Overlay, Topic, are_connected};
+pub(crate) use paths::{Distances, Ground, Paths};
+pub use uplink::{Uplinks, Waits};

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::kernel::rng::{Draws, Purpose};
+use crate::kernel::{Draws, Purpose};
 use crate::scenario::Network;
 
 /// Members of a topic that a host which publishes on it sees to be connected to: the node's `TOPIC_PEERS_MIN`.

@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 use bombyx_protocol::time::{Span, Time};
 
-use crate::kernel::rng::fold;
+use crate::kernel::fold;
 use crate::network::links::{Links, Transit};
 use crate::network::location::Location;
 use crate::network::overlay::Topic;

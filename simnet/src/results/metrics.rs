@@ -7,9 +7,7 @@ use bombyx_protocol::io::Failure;
 use bombyx_protocol::wire::message::Refusal;
 use serde::Serialize;
 
-use crate::measures::job::{Failover, JobRow, Outcome};
-use crate::measures::stats::{gini, hhi};
-use crate::measures::{Percentiles, Sample, curve};
+use crate::measures::{Failover, JobRow, Outcome, Percentiles, Sample, curve, gini, hhi};
 use crate::results::report::Summary;
 use crate::world::World;
 
@@ -332,7 +330,7 @@ impl World {
         able.filter_map(|host| {
             let there = self.environment.links.undisturbed(location, host.location).0
                 + self.environment.links.undisturbed(host.location, location).0;
-            let wait_us = there + host.engine.first_token_after(tokens.0).0;
+            let wait_us = there + host.engine.speed().first_token_after(tokens.0).0;
             Some(host.cost_of(tokens)?.0 as f64 + wait_us as f64 / 1e3 * wait_price)
         })
         .reduce(f64::min)

@@ -1,11 +1,21 @@
 //! What came of runs: reports, figures, sweeps, files and pages.
 
+mod merge;
 pub mod metrics;
 pub mod page;
 pub mod plot;
-pub mod report;
+mod report;
+mod shard;
 pub mod store;
-pub mod sweep;
-pub mod tables;
+mod sweep;
+mod tables;
+mod text;
 pub mod timeline;
-pub mod welfare;
+mod welfare;
+
+pub use merge::{Merged, MergedArm, differences, merge};
+pub use report::{AttackSummary, LedgerSummary, Report, Summary};
+pub use shard::Shard;
+pub use sweep::{Arm, Plan, PlanArm, Planned, RUNS_MAX, SweepError};
+pub use text::table;
+pub use welfare::Welfare;

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::measures::stats::Interval;
+use crate::measures::Interval;
+use crate::results::merge::{Merged, MergedArm};
 use crate::results::metrics::{Good, METRICS, Metric, find};
 use crate::results::plot::{COLOURS, distributions, dots, escape, number, parts, shown};
-use crate::results::sweep::{Merged, MergedArm};
 
 /// The style sheet of every page.
 pub const STYLE: &str = include_str!("page.css");

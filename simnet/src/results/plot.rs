@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::measures::stats::Interval;
+use crate::measures::Interval;
 
 /// Colours that a page's style sheet names `--c0` to `--c7`; further arms begin again.
 pub const COLOURS: usize = 8;

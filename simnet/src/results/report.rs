@@ -1,17 +1,14 @@
-//! The outcome of a run: one object for machines, one table for people.
+//! The outcome of a run, as one object.
 
 use std::collections::BTreeMap;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::time::Time;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use crate::ledger::chain::Transactions;
-use crate::measures::job::{JobRow, Outcome};
-use crate::measures::{Percentiles, Traffic};
-use crate::network::kind::KINDS;
+use crate::ledger::Transactions;
+use crate::measures::{JobRow, Outcome, Percentiles, Traffic};
+use crate::network::KINDS;
 use crate::scenario::AttackKind;
 use crate::workload::population;
 use crate::world::World;
@@ -179,7 +176,8 @@ pub struct LedgerSummary {
     pub imbalance: i128,
 }
 
-fn mean(sum: f64, count: f64) -> f64 {
+/// Returns `sum` over `count`, and zero for none.
+pub(super) fn mean(sum: f64, count: f64) -> f64 {
     if count > 0.0 { sum / count } else { 0.0 }
 }
 
@@ -292,127 +290,4 @@ impl LedgerSummary {
 
 fn count(jobs: &[JobRow], counts: impl Fn(&JobRow) -> bool) -> u32 {
     jobs.iter().filter(|job| counts(job)).count() as u32
-}
-
-/// Returns the report as a table for people.
-#[must_use]
-pub fn table(report: &Report) -> String {
-    let summary = &report.summary;
-    let mut text = String::new();
-    text.push_str(&format!(
-        "{} nodes, {} orders, seed {}: {:.0} virtual seconds, {} events in {:.1} s of processor time\n",
-        report.nodes, report.jobs, report.seed, summary.virtual_s, report.events, report.cpu_s
-    ));
-    let mut times = numbers(["", "p50", "p95", "p99"]);
-    let rows = [
-        ("match, ms", summary.match_ms, 0),
-        ("first content, ms", summary.first_content_ms, 0),
-        ("  of that for bids", summary.phases_ms[0], 0),
-        ("  for a provider's yes", summary.phases_ms[1], 0),
-        ("  for its first content", summary.phases_ms[2], 0),
-        ("whole answer, ms", summary.whole_ms, 0),
-        ("price, coins", summary.price_coins, 6),
-        ("price over lowest list price", summary.paid_over_lowest, 3),
-    ];
-    for (name, of, digits) in rows {
-        let show = |number: f64| format!("{number:.digits$}");
-        times.add_row([name.to_owned(), show(of.p50), show(of.p95), show(of.p99)]);
-    }
-    let mut traffic = numbers(["message", "count", "bytes each", "per order"]);
-    for (name, of) in &summary.messages {
-        let each = mean(of.bytes as f64, of.count as f64);
-        let per_order = mean(of.count as f64, f64::from(report.jobs));
-        traffic.add_row([
-            (*name).to_owned(),
-            of.count.to_string(),
-            format!("{each:.0}"),
-            format!("{per_order:.1}"),
-        ]);
-    }
-    text.push_str(&format!("{}\n{times}\n{traffic}\n{}", orders(summary), money(&summary.ledger)));
-    for attack in &summary.attacks {
-        let profit = attack
-            .profit_per_spent
-            .map_or_else(String::new, |profit| format!(", {profit:+.2} for each coin spent"));
-        text.push_str(&format!(
-            "attack {} by {} hosts: gained {:.6}, spent {:.6}{profit}\n",
-            attack.kind, attack.hosts, attack.gained, attack.spent
-        ));
-    }
-    text.push_str(&format!("run {}  digest {}\n", report.run_id, report.digest));
-    text
-}
-
-/// Makes a table with names on the left and numbers on the right.
-fn numbers(header: [&str; 4]) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-fn orders(summary: &Summary) -> String {
-    let mut text = format!(
-        "done {} ({:.1} %), failed {}, lost with their client {}; {} auctions with {:.1} bids each, {} orders on a \
-         lease, {} failovers\n",
-        summary.done,
-        summary.success * 1e2,
-        summary.failed,
-        summary.lost,
-        summary.auctions,
-        summary.bids_per_auction,
-        summary.leased,
-        summary.failovers
-    );
-    for (why, count) in &summary.failures {
-        text.push_str(&format!("  {count} × {why}\n"));
-    }
-    for (why, count) in &summary.failover_reasons {
-        text.push_str(&format!("  failed over {count} × {why}\n"));
-    }
-    text.push_str(&format!(
-        "{} input and {} output tokens, {} receipts, {} vouchers; gossip: {:.1} hops, {:.1} duplicates a copy; {} false \
-         accusations",
-        summary.tokens.0,
-        summary.tokens.1,
-        summary.receipts,
-        summary.vouchers,
-        summary.gossip_hops,
-        summary.gossip_duplicates,
-        summary.false_accusations
-    ));
-    text
-}
-
-fn money(ledger: &LedgerSummary) -> String {
-    let of = &ledger.transactions;
-    let balance = if ledger.imbalance == 0 {
-        "every nano accounted for".to_owned()
-    } else {
-        format!("{} NANO OFF", ledger.imbalance)
-    };
-    format!(
-        "ledger: {} transactions ({} opened, {} topped up, {} claimed, {} closed, {} asked to close, {} finalised; {} \
-         refused), {:.0} for 1,000 answers\nmoney: billed {}, paid out {} (and {} \
-         too small to send), never settled {} (at most {} of one provider), fees {}, still in {} channels {}; {balance}\n",
-        of.total(),
-        of.open,
-        of.top_up,
-        of.claim,
-        of.close,
-        of.request_close,
-        of.finalize,
-        of.refused,
-        ledger.per_1000_jobs,
-        ledger.billed,
-        ledger.paid_out,
-        ledger.dust,
-        ledger.unsettled,
-        ledger.largest_loss,
-        ledger.fees,
-        ledger.open_channels,
-        ledger.locked
-    )
 }

@@ -1,16 +1,13 @@
-//! Sweeps: arms of one scenario over the same seeds, in shards, and what the pairs of runs say.
+//! Sweeps: arms of one scenario over the same seeds.
 //!
 //! All arms share their seeds and every draw that their difference does not touch (common random numbers), so that a
 //! difference between two arms is known much better than either of them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::measures::stats::Interval;
-use crate::results::metrics::METRICS;
-use crate::results::store::{self, StoreError, Stored};
+use crate::results::store::StoreError;
 use crate::scenario::{ArmSpec, Scenario, ScenarioError, Sweep};
 
 /// Runs of one sweep at the most.
@@ -217,143 +214,6 @@ fn set(root: &mut toml::Value, key: &str, value: toml::Value) -> Option<()> {
     Some(())
 }
 
-/// What the runs of one arm say.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MergedArm {
-    /// How reports call it.
-    pub name: String,
-    /// Every metric over the seeds.
-    pub metrics: BTreeMap<String, Interval>,
-    /// Every metric less that of the first arm, seed by seed.
-    pub against_first: BTreeMap<String, Interval>,
-    /// The distributions, percentile by percentile the mean over the seeds.
-    pub curves: BTreeMap<String, Vec<f64>>,
-}
-
-/// A whole sweep, put together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Merged {
-    /// What was planned.
-    pub plan: Plan,
-    /// What came of it.
-    pub arms: Vec<MergedArm>,
-}
-
-/// Puts the runs of a sweep together.
-///
-/// # Errors
-/// [`SweepError::Missing`] while not all of them are there.
-pub fn merge(out: &Path) -> Result<Merged, SweepError> {
-    let plan: Plan = store::read_json(&out.join("plan.json"))?;
-    let ids: Vec<&String> = plan.arms.iter().flat_map(|arm| &arm.runs).collect();
-    let missing: Vec<&&String> = ids.iter().filter(|id| !store::is_complete(out, id)).collect();
-    if let Some(first) = missing.first() {
-        let (missing, first) = (missing.len(), (**first).clone());
-        return Err(SweepError::Missing { missing, all: ids.len(), first });
-    }
-    let mut runs: Vec<Vec<Stored>> = Vec::new();
-    for arm in &plan.arms {
-        runs.push(arm.runs.iter().map(|id| store::load(out, id)).collect::<Result<_, _>>()?);
-    }
-    let first = runs.first().cloned().unwrap_or_default();
-    let arms = plan.arms.iter().zip(&runs).map(|(arm, runs)| merge_arm(&arm.name, runs, &first)).collect();
-    let merged = Merged { plan, arms };
-    store::write_json(&out.join("merged.json"), &merged)?;
-    Ok(merged)
-}
-
-fn merge_arm(name: &str, runs: &[Stored], first: &[Stored]) -> MergedArm {
-    let metrics = METRICS
-        .iter()
-        .map(|metric| {
-            (metric.key, runs.iter().filter_map(|run| run.metrics.get(metric.key).copied()).collect())
-        })
-        .filter(|(_, values): &(_, Vec<f64>)| !values.is_empty())
-        .map(|(key, values)| (key.to_owned(), Interval::of(&values)))
-        .collect();
-    let mut curves: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
-    for (name, curve) in runs.iter().flat_map(|run| &run.curves).filter(|(_, curve)| !curve.is_empty()) {
-        curves.entry(name.clone()).or_default().push(curve.clone());
-    }
-    let mean_of = |all: Vec<Vec<f64>>| -> Vec<f64> {
-        let length = all.iter().map(Vec::len).min().unwrap_or(0);
-        (0..length)
-            .map(|place| all.iter().map(|curve| curve[place]).sum::<f64>() / all.len() as f64)
-            .collect()
-    };
-    MergedArm {
-        name: name.to_owned(),
-        metrics,
-        against_first: differences(first, runs),
-        curves: curves.into_iter().map(|(name, all)| (name, mean_of(all))).collect(),
-    }
-}
-
-/// Returns every metric of `b` less that of `a`, over the pairs of runs with equal seeds.
-#[must_use]
-pub fn differences(a: &[Stored], b: &[Stored]) -> BTreeMap<String, Interval> {
-    let mut differences = BTreeMap::new();
-    for metric in &METRICS {
-        let pairs: Vec<f64> = b
-            .iter()
-            .filter_map(|run| {
-                let other = a.iter().find(|other| other.seed == run.seed)?;
-                Some(run.metrics.get(metric.key)? - other.metrics.get(metric.key)?)
-            })
-            .collect();
-        if !pairs.is_empty() {
-            differences.insert(metric.key.to_owned(), Interval::of(&pairs));
-        }
-    }
-    differences
-}
-
-/// Which part of a sweep this process runs: every `of`-th run from `number` on, counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    /// Its number, from 0.
-    pub number: usize,
-    /// How many there are.
-    pub of: usize,
-}
-
-impl Shard {
-    /// Returns whether a run is of this shard.
-    #[must_use]
-    pub fn has(&self, place: usize) -> bool {
-        place % self.of == self.number
-    }
-
-    /// Reads `I/N` with I from 0; or `N` alone, with I from a batch system's variable that `env` finds.
-    ///
-    /// # Errors
-    /// What is wrong, in words.
-    pub fn parse(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{text:?} is no number"));
-        let shard = match text.split_once('/') {
-            Some((at, of)) => Self { number: number(at)?, of: number(of)? },
-            None => Self { number: from_batch_system(env)?, of: number(text)? },
-        };
-        if shard.number < shard.of {
-            Ok(shard)
-        } else {
-            Err(format!("shard {}/{}: I counts from 0 to N - 1", shard.number, shard.of))
-        }
-    }
-}
-
-/// Returns the index that Slurm or Kubernetes gives to one of many equal tasks.
-fn from_batch_system(env: impl Fn(&str) -> Option<String>) -> Result<usize, String> {
-    let number = |name: &str| env(name).and_then(|text| text.trim().parse::<usize>().ok());
-    if let Some(task) = number("SLURM_ARRAY_TASK_ID") {
-        let first = number("SLURM_ARRAY_TASK_MIN").unwrap_or(0);
-        return task.checked_sub(first).ok_or_else(|| format!("task {task} is below the first, {first}"));
-    }
-    number("JOB_COMPLETION_INDEX").ok_or_else(|| {
-        "neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX is set; give the shard as I/N".to_owned()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,24 +249,5 @@ mod tests {
         assert!(wrong("nodes", "1").contains("at least one must buy"));
         assert!(wrong("attack.3.share", "0.5").contains("attack.3.share"));
         assert!(matches!(planned("[sweep]\nseeds = 0\n"), Err(SweepError::Size(0))));
-    }
-
-    #[test]
-    fn shards_cover_everything_once_and_read_the_batch_systems_variables() {
-        let none = |_: &str| None;
-        let shards: Vec<Shard> =
-            (0..3).map(|i| Shard::parse(&format!("{i}/3"), none).expect("a shard")).collect();
-        assert!((0..20).all(|run| shards.iter().filter(|shard| shard.has(run)).count() == 1));
-        let slurm = |name: &str| match name {
-            "SLURM_ARRAY_TASK_ID" => Some("6".to_owned()),
-            "SLURM_ARRAY_TASK_MIN" => Some("1".to_owned()),
-            _ => None,
-        };
-        assert_eq!(Shard::parse("8", slurm), Ok(Shard { number: 5, of: 8 }));
-        let kubernetes = |name: &str| (name == "JOB_COMPLETION_INDEX").then(|| "2".to_owned());
-        assert_eq!(Shard::parse("4", kubernetes), Ok(Shard { number: 2, of: 4 }));
-        for wrong in ["3/3", "x/2", "4", "0/0"] {
-            assert!(Shard::parse(wrong, none).is_err(), "{wrong}");
-        }
     }
 }

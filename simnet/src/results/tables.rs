@@ -13,13 +13,13 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
 
 use crate::host::{Host, Profile};
-use crate::measures::job::{JobRow, Outcome};
-use crate::network::location::ACCESS_CLASSES;
+use crate::measures::{JobRow, Outcome};
+use crate::network::ACCESS_CLASSES;
 use crate::scenario::Regions;
 use crate::world::World;
 
 /// One column; a missing value is null.
-pub enum Column {
+pub(super) enum Column {
     /// Whole numbers.
     Whole(&'static str, Vec<Option<i64>>),
     /// Real numbers.
@@ -73,7 +73,7 @@ fn split<T, V>(values: &[Option<T>], convert: impl Fn(&T) -> V) -> (Vec<V>, Vec<
 ///
 /// # Errors
 /// The sink's, or columns of different lengths.
-pub fn write(sink: impl Write + Send, columns: &[Column]) -> Result<(), ParquetError> {
+pub(super) fn write(sink: impl Write + Send, columns: &[Column]) -> Result<(), ParquetError> {
     let fields = columns.iter().map(Column::schema).collect::<Result<Vec<_>, _>>()?;
     let schema = Arc::new(Type::group_type_builder("row").with_fields(fields).build()?);
     let mut file = SerializedFileWriter::new(sink, schema, Arc::new(WriterProperties::default()))?;
@@ -100,7 +100,7 @@ fn ms(span: Option<Span>) -> Option<f64> {
 
 /// Returns one row for each order, in the order of arrival.
 #[must_use]
-pub fn jobs(world: &World) -> Vec<Column> {
+pub(super) fn jobs(world: &World) -> Vec<Column> {
     let rows = world.jobs();
     let whole_of =
         |name, value: &dyn Fn(&JobRow) -> Option<i64>| Column::Whole(name, rows.iter().map(value).collect());
@@ -148,7 +148,7 @@ fn outcome(job: &JobRow) -> &'static str {
 
 /// Returns one row for each host.
 #[must_use]
-pub fn nodes(world: &World) -> Vec<Column> {
+pub(super) fn nodes(world: &World) -> Vec<Column> {
     let regions = Regions::shipped().names;
     let earned = world.coordinator.check.earned();
     let unsettled = world.coordinator.check.unsettled(&world.coordinator.chain);
@@ -202,7 +202,7 @@ fn role(host: &Host) -> &'static str {
 
 /// Returns one row for each virtual second.
 #[must_use]
-pub fn series(world: &World) -> Vec<Column> {
+pub(super) fn series(world: &World) -> Vec<Column> {
     let samples = &world.coordinator.measures.series;
     let column = |name, value: &dyn Fn(&crate::measures::Sample) -> u64| {
         Column::Whole(name, samples.iter().map(|sample| whole(value(sample))).collect())

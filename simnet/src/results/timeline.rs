@@ -7,7 +7,7 @@ use bombyx_protocol::time::Time;
 use serde_json::{Value, json};
 
 use crate::host::Profile;
-use crate::measures::job::{JobRow, Outcome};
+use crate::measures::{JobRow, Outcome};
 use crate::scenario::Regions;
 use crate::world::World;
 

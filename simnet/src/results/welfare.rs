@@ -6,8 +6,7 @@
 use bombyx_protocol::time::Span;
 
 use crate::host::{Host, Profile};
-use crate::measures::job::JobRow;
-use crate::measures::optimum::{CHOICES_MAX, Choice, Instance, Optimum};
+use crate::measures::{CHOICES_MAX, Choice, Instance, JobRow, Optimum};
 use crate::scenario::model_id;
 use crate::world::World;
 
@@ -110,14 +109,14 @@ impl World {
     fn choice(&self, number: u32, job: &JobRow, client: &Host, seller: u32) -> Option<Choice> {
         let host = self.host(seller);
         let input = self.environment.workload.prompt_tokens(number, &self.environment.draws) as u64
-            + crate::host::engine::TEMPLATE_TOKENS;
+            + crate::host::TEMPLATE_TOKENS;
         let answer = self.environment.workload.answer_tokens(u64::from(number), &self.environment.draws);
         let output = answer.min(u64::from(self.environment.scenario.workload.max_tokens));
         let there = self.environment.links.undisturbed(client.location, host.location);
         let back = self.environment.links.undisturbed(host.location, client.location);
-        let wait = Span(there.0 + back.0 + host.engine.first_token_after(input).0);
+        let wait = Span(there.0 + back.0 + host.engine.speed().first_token_after(input).0);
         let from = job.at + there;
-        let until = from + host.engine.whole_after(input, output);
+        let until = from + host.engine.speed().whole_after(input, output);
         let value = self.value() - host.cost_of((input, output))?.0 as f64 - self.wait_cost(wait);
         Some(Choice { provider: seller, from: from.0, until: until.0, value })
     }

@@ -70,7 +70,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Returns the weights in the order of [`crate::network::location::ACCESS_CLASSES`].
+    /// Returns the weights in the order of [`crate::network::ACCESS_CLASSES`].
     #[must_use]
     pub fn shares(&self) -> [f64; 5] {
         [self.dc, self.fibre, self.cable, self.dsl, self.lte]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::distribution::Distribution;
+use crate::kernel::Distribution;
 
 /// Providers that come and go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coins::{Coins, coins};
 use super::request::Request;
-use crate::kernel::distribution::{Distribution, Wave};
+use crate::kernel::{Distribution, Wave};
 
 /// What is ordered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 
-use bombyx_simnet::results::report::Report;
+use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::{FIRST, SHIPPED, Scenario};
 use bombyx_simnet::workload::requests;
 use bombyx_simnet::world::World;

@@ -1,7 +1,6 @@
 //! `run` and `replay`.
 
-use bombyx_simnet::results::report::{Report, table};
-use bombyx_simnet::results::{store, timeline};
+use bombyx_simnet::results::{Report, store, table, timeline};
 use bombyx_simnet::workload::requests;
 
 use serde::Serialize;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use bombyx_simnet::measures::stats::Interval;
+use bombyx_simnet::measures::Interval;
+use bombyx_simnet::results::differences;
 use bombyx_simnet::results::metrics::METRICS;
 use bombyx_simnet::results::plot::shown;
 use bombyx_simnet::results::store::{self, Stored};
-use bombyx_simnet::results::sweep::differences;
 use bombyx_simnet::scenario::{SHIPPED, Scenario};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;

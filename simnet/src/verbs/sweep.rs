@@ -9,8 +9,7 @@ use std::thread;
 use bombyx_simnet::results::metrics::METRICS;
 use bombyx_simnet::results::page::page;
 use bombyx_simnet::results::plot::shown;
-use bombyx_simnet::results::store;
-use bombyx_simnet::results::sweep::{self, Merged, Planned, Shard};
+use bombyx_simnet::results::{self, Merged, Planned, Shard, store};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use indicatif::ProgressBar;
@@ -77,7 +76,7 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
 
 /// Puts a sweep together and shows it.
 pub(crate) fn merge(out: &Path) -> Result<(), Failed> {
-    let merged = sweep::merge(out).map_err(Failed::usage)?;
+    let merged = results::merge(out).map_err(Failed::usage)?;
     say!("{}", table(&merged));
     say!("merged.json is written; simnet report {} makes a page of it", out.display());
     Ok(())
@@ -103,7 +102,7 @@ fn table(merged: &Merged) -> Table {
 
 /// Writes the page of a sweep.
 pub(crate) fn report(out: &Path) -> Result<(), Failed> {
-    let merged = sweep::merge(out).map_err(Failed::usage)?;
+    let merged = results::merge(out).map_err(Failed::usage)?;
     let name = if merged.plan.title.is_empty() { "SCENARIO.toml" } else { &merged.plan.title };
     let command = format!(
         "simnet sweep {name} --nodes {} --jobs {} --seeds {} --out {}\nsimnet report {3}",

@@ -11,9 +11,8 @@ use bombyx_protocol::limits;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::{ChatMessage, Generate, ModelId, Order, Role, Sampling, Task, Tier};
 
-use crate::host::engine::BYTES_PER_TOKEN;
-use crate::host::{Host, Profile};
-use crate::kernel::rng::{Draws, Purpose};
+use crate::host::{BYTES_PER_TOKEN, Host, Profile};
+use crate::kernel::{Draws, Purpose};
 use crate::scenario::{self, Arrivals, Request, Scenario, model_id};
 
 /// Longest prompt in tokens: what fits the protocol's limit.

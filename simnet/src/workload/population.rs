@@ -13,10 +13,9 @@ use bombyx_protocol::work::order::TaskKind;
 use bombyx_protocol::work::price::PriceSheet;
 
 use crate::actors::{AttackPlan, Card, Partner};
-use crate::host::engine::{Engine, Speed};
-use crate::host::{Host, Profile};
-use crate::kernel::rng::{Draws, Purpose, Zipf};
-use crate::network::location::locate;
+use crate::host::{Engine, Host, Profile, Speed};
+use crate::kernel::{Draws, Purpose, Zipf};
+use crate::network::locate;
 use crate::scenario::{AttackKind, GpuClass, Mechanism, Regions, RoleName, Scenario, model_id};
 
 /// The ledger's network id in every world: that of a test network.

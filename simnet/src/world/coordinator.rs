@@ -10,11 +10,9 @@ use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::io::{OrderNews, PeerFault};
 use bombyx_protocol::time::{Span, Time};
 
-use crate::check::pledge::Pledge;
-use crate::check::{Broken, Check};
-use crate::kernel::queue::Key;
-use crate::kernel::trace::Trace;
-use crate::ledger::chain::{Account, Chain};
+use crate::check::{Broken, Check, Pledge};
+use crate::kernel::{Key, Trace};
+use crate::ledger::{Account, Chain};
 use crate::measures::{Counts, Measures, Sample};
 use crate::workload::Arrival;
 use crate::world::environment::Environment;
@@ -179,7 +177,7 @@ impl Coordinator {
         }
         self.log = log;
         self.pass(Time(until.0.saturating_sub(1)))?;
-        self.check.deadlines(until)
+        self.check.orders.deadlines(until)
     }
 
     /// Returns what happens to hosts on the coordinator's account.
@@ -191,12 +189,12 @@ impl Coordinator {
     fn pass(&mut self, now: Time) -> Result<(), BrokenAt> {
         while let Some(entry) = self.calls.first_entry().filter(|entry| entry.key().at <= now) {
             let (key, called) = entry.remove_entry();
-            self.check.deadlines(key.at)?;
+            self.check.orders.deadlines(key.at)?;
             self.now = key.at;
             self.trace.begin(&key);
             self.execute(&key, *called).map_err(|broken| (key.at, broken))?;
         }
-        self.check.deadlines(now)
+        self.check.orders.deadlines(now)
     }
 
     fn execute(&mut self, key: &Key, called: Called) -> Result<(), Broken> {
@@ -215,7 +213,7 @@ impl Coordinator {
                 self.ordered += 1;
                 if is_up {
                     let workload = &self.environment.workload;
-                    self.check.ordered(number, at + workload.deadline(), workload.max_cost());
+                    self.check.orders.ordered(number, at + workload.deadline(), workload.max_cost());
                 } else {
                     self.measures.lost(number, at);
                 }
@@ -226,7 +224,7 @@ impl Coordinator {
                 self.check.crashed(&wallet);
             }
             Note::News(number, news) => {
-                self.check.news(number, &news)?;
+                self.check.orders.news(number, &news)?;
                 let environment = &self.environment;
                 self.measures.news(
                     number,
@@ -268,9 +266,9 @@ impl Coordinator {
     /// Ends the orders of a client without power.
     fn lose_orders(&mut self, at: Time, host: u32) {
         let of_host = |number: &u32| self.measures.jobs[*number as usize].client == host;
-        let lost: Vec<u32> = self.check.open().filter(of_host).collect();
+        let lost: Vec<u32> = self.check.orders.numbers().filter(of_host).collect();
         for number in lost {
-            self.check.lost(number);
+            self.check.orders.lost(number);
             self.measures.lost(number, at);
         }
         self.settle_when_over(at);
@@ -279,7 +277,7 @@ impl Coordinator {
     /// Tells everyone to close once every order has ended: providers at once, clients what is then left.
     fn settle_when_over(&mut self, now: Time) {
         let are_all_given = self.next_order.is_none() && self.ordered == self.measures.jobs.len();
-        if !are_all_given || self.check.open_orders() > 0 || self.settling_since.is_some() {
+        if !are_all_given || !self.check.orders.is_empty() || self.settling_since.is_some() {
             return;
         }
         self.settling_since = Some(now);
@@ -293,7 +291,7 @@ impl Coordinator {
 
     /// Orders that have ended.
     pub(crate) fn ended(&self) -> u64 {
-        (self.measures.jobs.len() - self.check.open_orders()) as u64
+        (self.measures.jobs.len() - self.check.orders.len()) as u64
     }
 
     /// Notes how things stand at the end of a virtual second. Returns whether the run is over.
@@ -344,7 +342,7 @@ mod tests {
     use bombyx_protocol::amount::Nano;
 
     use super::*;
-    use crate::kernel::rng::Draws;
+    use crate::kernel::Draws;
     use crate::scenario::Scenario;
     use crate::workload::population::{self, NETWORK_ID};
 
@@ -379,7 +377,7 @@ mod tests {
     #[test]
     fn an_order_that_is_late_is_noticed_before_what_came_after_it_and_not_before_its_time_is_over() {
         let mut coordinator = coordinator();
-        coordinator.check.ordered(0, Time(5_000_000), Nano(1));
+        coordinator.check.orders.ordered(0, Time(5_000_000), Nano(1));
         assert_eq!(coordinator.take(Time(6_000_000)), Ok(()), "a second of grace");
         coordinator.hear(&mut vec![broken(7_000_000, 1)]);
         let late = coordinator.take(Time(8_000_000)).map_err(|(at, broken)| (at, broken.invariant));

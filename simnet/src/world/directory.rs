@@ -7,7 +7,7 @@ use bombyx_protocol::ident::NodeId;
 
 /// Hosts by identity.
 #[derive(Debug, Default)]
-pub struct Directory {
+pub(crate) struct Directory {
     /// In the order of the identities.
     entries: Vec<(NodeId, u32)>,
     /// Where the identities with the same first bits begin, and where the last end.
@@ -18,7 +18,7 @@ pub struct Directory {
 impl Directory {
     /// Creates the directory of hosts, numbered as they come.
     #[must_use]
-    pub fn new(nodes: impl Iterator<Item = NodeId>) -> Self {
+    pub(crate) fn new(nodes: impl Iterator<Item = NodeId>) -> Self {
         let mut entries: Vec<(NodeId, u32)> = nodes.zip(0u32..).collect();
         entries.sort_unstable();
         let bits = entries.len().max(2).ilog2();
@@ -34,7 +34,7 @@ impl Directory {
 
     /// Returns the host with this identity.
     #[must_use]
-    pub fn get(&self, node: &NodeId) -> Option<&u32> {
+    pub(crate) fn get(&self, node: &NodeId) -> Option<&u32> {
         let at = first_bits(node, self.bits);
         let (from, to) = (*self.starts.get(at)? as usize, *self.starts.get(at + 1)? as usize);
         self.entries[from..to].iter().find(|(known, _)| known == node).map(|(_, host)| host)

@@ -8,8 +8,8 @@ use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::JobId;
 
-use crate::kernel::queue::Key;
-use crate::network::flood::Flood;
+use crate::kernel::Key;
+use crate::network::Flood;
 
 /// The ledger and the world itself, where an event comes from a host that is none.
 pub(crate) const LEDGER: u32 = u32::MAX - 1;

@@ -10,8 +10,8 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message};
 
 use crate::check::Broken;
-use crate::kernel::queue::Key;
-use crate::network::kind::Kind;
+use crate::kernel::Key;
+use crate::network::Kind;
 use crate::scenario::Scenario;
 use crate::world::parcel::{Delivery, Parcel};
 use crate::world::shard::Shard;

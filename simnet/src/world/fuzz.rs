@@ -1,10 +1,9 @@
 //! Random worlds in search of a broken invariant, and the way from one that broke to a small one that still does.
 
-use crate::kernel::rng::{Draws, Purpose};
-use crate::scenario::Regions;
+use crate::kernel::{Draws, Purpose};
 use crate::scenario::{
     AttackKind, AttackSpec, Churn, CrashSpec, Faults, Ledger, Market, Mechanism, Network, PartitionSpec,
-    RoleName, Scenario,
+    Regions, RoleName, Scenario,
 };
 use crate::world::{Stopped, World};
 

@@ -17,11 +17,8 @@ use bombyx_protocol::wire::message::{Gossip, VerifiedGossip};
 use bombyx_protocol::work::order::ModelId;
 
 use crate::check::{Broken, Check};
-use crate::kernel::rng::{Purpose, fold};
-use crate::network::flood::Flood;
-use crate::network::kind::Kind;
-use crate::network::links::Transit;
-use crate::network::paths::Ground;
+use crate::kernel::{Purpose, fold};
+use crate::network::{Flood, Ground, Kind, Transit};
 use crate::scenario::{AttackKind, Fidelity};
 use crate::world::event::Event;
 use crate::world::parcel::Parcel;

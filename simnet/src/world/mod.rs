@@ -2,14 +2,14 @@
 
 mod coordinator;
 mod deliver;
-pub mod directory;
+mod directory;
 mod environment;
 mod event;
-pub mod external;
+mod external;
 pub mod fuzz;
 mod gossip;
 mod lookahead;
-pub mod parcel;
+mod parcel;
 mod probe;
 mod shard;
 mod shard_map;
@@ -22,17 +22,18 @@ use bombyx_protocol::wire::codec;
 
 use crate::check::Broken;
 use crate::host::Host;
-use crate::kernel::rng::Draws;
-use crate::ledger::chain::Chain;
-use crate::measures::job::JobRow;
-use crate::measures::{Counts, Measures};
-use crate::network::uplink::Waits;
+use crate::kernel::Draws;
+use crate::ledger::Chain;
+use crate::measures::{Counts, JobRow, Measures};
+use crate::network::Waits;
 use crate::scenario::Scenario;
 use crate::workload::population::{self, NETWORK_ID, hosts};
 use crate::world::coordinator::{Coordinator, Sum};
 use crate::world::environment::Environment;
 use crate::world::probe::Probe;
 use crate::world::shard::Shard;
+
+pub use crate::world::parcel::{Delivery, Parcel};
 
 /// A run that stopped because an invariant does not hold, with all that is needed to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,8 +7,7 @@ use std::num::NonZeroUsize;
 use bombyx_protocol::time::Span;
 
 use crate::host::Host;
-use crate::network::links::Links;
-use crate::network::location::Location;
+use crate::network::{Links, Location};
 use crate::scenario::{AttackKind, Regions};
 
 /// How much larger than an even share the largest shard may be, in percent, for the sake of longer ways between shards.
@@ -173,7 +172,7 @@ fn pack(land: &[usize], crowd: &[usize], shards: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::rng::Draws;
+    use crate::kernel::Draws;
     use crate::scenario::Scenario;
     use crate::workload::population;
 
@@ -231,7 +230,7 @@ mod tests {
                     0,
                     0,
                 );
-                let crate::network::links::Transit::Arrives(after) = transit else { continue };
+                let crate::network::Transit::Arrives(after) = transit else { continue };
                 assert!(after >= shard_map.lookahead, "{after:?} under {:?}", shard_map.lookahead);
             }
         }

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bombyx_simnet::measures::Percentiles;
-use bombyx_simnet::measures::stats::{Interval, ks};
+use bombyx_simnet::measures::{Interval, Percentiles, ks};
 use bombyx_simnet::scenario::Scenario;
 
 use crate::samples::{Connections, Samples};

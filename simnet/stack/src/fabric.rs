@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use bombyx_simnet::kernel::rng::{Draws, Purpose};
-use bombyx_simnet::network::links::{Links, Transit};
-use bombyx_simnet::network::location::Location;
+use bombyx_simnet::kernel::{Draws, Purpose};
+use bombyx_simnet::network::{Links, Location, Transit};
 use libp2p::PeerId;
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use tokio::sync::mpsc;

@@ -10,6 +10,7 @@
 //! ```
 
 mod compare;
+mod early;
 mod ears;
 mod entropy;
 mod fabric;

@@ -1,11 +1,9 @@
 //! The same scenario in simnet's `message` fidelity, measured in the same way.
 
 use bombyx_protocol::time::{Span, Time};
-use bombyx_simnet::kernel::rng::{Draws, Purpose};
-use bombyx_simnet::network::kademlia::Kademlia;
-use bombyx_simnet::network::links::{Links, Transit};
-use bombyx_simnet::network::overlay::are_connected;
-use bombyx_simnet::results::report::Report;
+use bombyx_simnet::kernel::{Draws, Purpose};
+use bombyx_simnet::network::{Kademlia, Links, Transit, are_connected};
+use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::{Regions, Scenario};
 use bombyx_simnet::workload::population::hosts;
 use bombyx_simnet::world::{Stopped, World};

@@ -8,19 +8,19 @@ use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Message, ToProvider};
 use bombyx_simnet::host::{Host, Profile};
-use bombyx_simnet::kernel::rng::{Draws, Purpose};
-use bombyx_simnet::network::links::Links;
-use bombyx_simnet::results::report::Report;
+use bombyx_simnet::kernel::{Draws, Purpose};
+use bombyx_simnet::network::Links;
+use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::{AttackKind, Regions, Scenario, model_id};
 use bombyx_simnet::workload::population::{followers, hosts};
-use bombyx_simnet::world::parcel::{Delivery, Parcel};
-use bombyx_simnet::world::{Stopped, World};
+use bombyx_simnet::world::{Delivery, Parcel, Stopped, World};
 use libp2p::identity::{PublicKey, ed25519};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zeroize::Zeroizing;
 
+use crate::early::EarlyCalls;
 use crate::fabric::{self, Fabric};
 use crate::net::{self, NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStopped, topic};
 use crate::samples::{Connections, Lookup, Samples};
@@ -40,10 +40,6 @@ const LOOKUPS_AT_ONCE: u32 = 6;
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(20);
 /// Hosts that everyone knows when it joins.
 const BOOTSTRAPS: u32 = 3;
-/// How long a call waits for its author's connection, as in the node's driver.
-const EARLY_PATIENCE: Duration = Duration::from_secs(1);
-/// Calls that wait for that at one host, as in the node's driver.
-const EARLY_MAX: usize = 64;
 /// News from all swarms that wait for the world.
 const NEWS_MAX: usize = 4_096;
 
@@ -125,9 +121,7 @@ struct Stack {
     swarms: Vec<NetHandle>,
     numbers: BTreeMap<NodeId, u32>,
     news: mpsc::Receiver<(u32, NetEvent)>,
-    /// Calls that came before their author's connection, and when they are forgotten: a provider dials nobody for a
-    /// stranger's question.
-    early: BTreeMap<u32, Vec<(Instant, NodeId, Vec<u8>)>>,
+    early: EarlyCalls,
     /// What was gossiped, by the name that gossipsub gives it.
     gossiped: BTreeMap<String, Vec<u8>>,
     lookups: Vec<Lookup>,
@@ -162,7 +156,7 @@ impl Stack {
             swarms,
             numbers: (0u32..).zip(&hosts).map(|(number, host)| (host.node, number)).collect(),
             news,
-            early: BTreeMap::new(),
+            early: EarlyCalls::default(),
             gossiped: BTreeMap::new(),
             lookups: Vec::new(),
             connections: 0.0,
@@ -303,26 +297,6 @@ impl Stack {
         Ok(())
     }
 
-    fn hold(&mut self, host: u32, author: NodeId, bytes: Vec<u8>) {
-        let now = Instant::now();
-        let held = self.early.entry(host).or_default();
-        held.retain(|(until, _, _)| *until > now);
-        if held.len() >= EARLY_MAX {
-            held.remove(0);
-        }
-        held.push((now + EARLY_PATIENCE, author, bytes));
-    }
-
-    /// Returns the calls of an author who is connected now.
-    fn take(&mut self, host: u32, author: &NodeId) -> Vec<Vec<u8>> {
-        let now = Instant::now();
-        let Some(held) = self.early.get_mut(&host) else { return Vec::new() };
-        let (theirs, others) = std::mem::take(held).into_iter().partition(|(_, other, _)| other == author);
-        *held = others;
-        let theirs: Vec<(Instant, NodeId, Vec<u8>)> = theirs;
-        theirs.into_iter().filter(|(until, _, _)| *until > now).map(|(_, _, bytes)| bytes).collect()
-    }
-
     /// Tells the world what a swarm says.
     fn heard(&mut self, now: Time, host: u32, news: NetEvent) -> Result<(), RunError> {
         match news {
@@ -335,11 +309,11 @@ impl Stack {
                 let author = gossip.author();
                 match self.swarms[host as usize].prefix(&author) {
                     Some(_) => self.world.bring(now, Delivery::Gossip { at: host, bytes })?,
-                    None => self.hold(host, author, bytes),
+                    None => self.early.hold(host, author, bytes),
                 }
             }
             NetEvent::Connected(peer) => {
-                for bytes in self.take(host, &peer) {
+                for bytes in self.early.take(host, &peer) {
                     self.world.bring(now, Delivery::Gossip { at: host, bytes })?;
                 }
             }

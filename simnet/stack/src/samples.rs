@@ -1,7 +1,7 @@
 //! What is compared between two fidelities: not means, but every single value.
 
 use bombyx_protocol::time::Time;
-use bombyx_simnet::results::report::Report;
+use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::{self, Scenario};
 use bombyx_simnet::world::World;
 use serde::{Deserialize, Serialize};

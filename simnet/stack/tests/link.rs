@@ -10,9 +10,8 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::time::Duration;
 
-use bombyx_simnet::kernel::rng::Draws;
-use bombyx_simnet::network::links::Links;
-use bombyx_simnet::network::location::Location;
+use bombyx_simnet::kernel::Draws;
+use bombyx_simnet::network::{Links, Location};
 use bombyx_simnet::scenario::{Jitter, Network, Regions};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::PeerId;

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output};
 
-use bombyx_simnet::results::report::Report;
+use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::Scenario;
 use bombyx_simnet::world::World;
 use serde_json::Value;
