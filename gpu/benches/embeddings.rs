@@ -14,8 +14,8 @@ use bombyx_gpu::runtime::{Runtime, SessionSettings, disable_telemetry};
 
 /// Words, and with them tokens, of a text; two special tokens are added.
 const WORDS: [usize; 4] = [6, 14, 62, 254];
-/// Tokens of one measured job.
-const JOB_TOKENS: usize = 16_384;
+/// Tokens of one measured request.
+const REQUEST_TOKENS: usize = 16_384;
 const ROUNDS: u64 = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         runtime.settings().threads
     );
     for words in WORDS {
-        let inputs = vec![vec!["word"; words].join(" "); JOB_TOKENS / (words + 2)];
+        let inputs = vec![vec!["word"; words].join(" "); REQUEST_TOKENS / (words + 2)];
         let mut best = 0.0;
         for round in 0..ROUNDS {
             let rate = measure::embeddings(&mut engine, round, &model.id(), inputs.clone())?;

@@ -15,7 +15,7 @@ const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
 /// The output that is pooled; a graph with a single output may name it otherwise.
 const OUTPUT: &str = "last_hidden_state";
 /// Smallest length a vector is divided by, as in the reference implementations.
-const MIN_NORM: f32 = 1e-12;
+const NORM_MIN: f32 = 1e-12;
 
 /// An embedding model, loaded.
 pub struct Embedder {
@@ -147,7 +147,7 @@ fn pool(states: &[f32], dims: usize, pooling: Pooling) -> Result<Vec<f32>, Engin
         return Err(EngineError::Runtime("the graph returned a number that is not finite".to_owned()));
     }
     for x in &mut vector {
-        *x /= norm.max(MIN_NORM);
+        *x /= norm.max(NORM_MIN);
     }
     Ok(vector)
 }

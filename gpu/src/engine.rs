@@ -1,12 +1,12 @@
-//! The joint between a node and its tensors: jobs go in, chunks come out, one bounded step at a time.
+//! The joint between a node and its tensors: requests go in, events come out, one bounded step at a time.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The caller's number for a job; unique among the jobs an engine holds at one time.
-pub type JobId = u64;
+/// The caller's number for a request; unique among the requests an engine holds at one time.
+pub type RequestId = u64;
 
 /// BLAKE3 of a manifest's canonical JSON bytes: names graph, weights, tokenizer, template, precision and sampler at once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,10 +114,10 @@ pub struct Step {
     pub finish: Option<Finish>,
 }
 
-/// What an engine says about a job.
+/// What an engine says about a request.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Chunk {
-    /// Always first: what the job costs to read.
+pub enum EngineEvent {
+    /// Always first: what the request costs to read.
     Started {
         /// Tokens of the inputs: special tokens, template and `prefix` included.
         input_tokens: u32,
@@ -138,16 +138,16 @@ pub enum Chunk {
         /// Whole UTF-8 characters; a split one is held back.
         text: String,
     },
-    /// Last chunk of a job that went well.
+    /// Last event of a request that went well.
     Finished {
         /// Why it ended.
         reason: Finish,
     },
-    /// Last chunk of a job that did not.
+    /// Last event of a request that did not.
     Failed(EngineError),
 }
 
-/// Why a job was refused or failed. Never contains text of the job.
+/// Why a request was refused or failed. Never contains text of the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// The engine has no such model.
@@ -162,12 +162,12 @@ pub enum EngineError {
         task: &'static str,
     },
     /// The number is in use.
-    #[error("job {0} is already running")]
-    DuplicateJob(JobId),
+    #[error("request {0} is already running")]
+    DuplicateRequest(RequestId),
     /// The engine holds as much as it can.
     #[error("the engine's queue is full ({held} of {limit} {unit}); try again later")]
     Busy {
-        /// Held now, with this job.
+        /// Held now, with this request.
         held: usize,
         /// The limit.
         limit: usize,
@@ -175,7 +175,7 @@ pub enum EngineError {
         unit: &'static str,
     },
     /// Nothing was asked.
-    #[error("the job has no {0}")]
+    #[error("the request has no {0}")]
     Empty(&'static str),
     /// The input does not fit.
     #[error("input {index} has {tokens} tokens, the model reads at most {limit}; shorten or split it")]
@@ -236,23 +236,23 @@ pub enum Progress {
     Idle,
 }
 
-/// Something that computes jobs. It has no thread and no clock of its own: whoever owns it calls [`Engine::step`].
+/// Something that computes requests. It has no thread and no clock of its own: whoever owns it calls [`Engine::step`].
 pub trait Engine: Send {
     /// Returns the loaded models.
     fn models(&self) -> Vec<ModelInfo>;
 
-    /// Takes a job; its chunks come out of later steps.
+    /// Takes a request; its events come out of later steps.
     ///
     /// # Errors
-    /// A job that cannot run is refused here, before any chunk.
-    fn submit(&mut self, job: JobId, model: &ModelId, task: Task) -> Result<(), EngineError>;
+    /// A request that cannot run is refused here, before any event.
+    fn submit(&mut self, request: RequestId, model: &ModelId, task: Task) -> Result<(), EngineError>;
 
-    /// Lets a generating job produce `tokens` more; it starts with none and pauses when they are used up.
-    fn allow(&mut self, job: JobId, tokens: u32);
+    /// Lets a generating request produce `tokens` more; it starts with none and pauses when they are used up.
+    fn allow(&mut self, request: RequestId, tokens: u32);
 
-    /// Forgets a job; no chunk of it comes out any more. Unknown jobs are ignored.
-    fn cancel(&mut self, job: JobId);
+    /// Forgets a request; no event of it comes out any more. Unknown requests are ignored.
+    fn cancel(&mut self, request: RequestId);
 
     /// Computes one batch of embeddings or one token of each running sequence, and appends what came of it.
-    fn step(&mut self, out: &mut Vec<(JobId, Chunk)>) -> Progress;
+    fn step(&mut self, out: &mut Vec<(RequestId, EngineEvent)>) -> Progress;
 }

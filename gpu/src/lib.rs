@@ -5,8 +5,8 @@
 //! * [`manifest`] says byte for byte what a model consists of; its hash is the model's name, [`engine::ModelId`]. A
 //!   [`model`] is the files on disk, compared with it.
 //!   [`catalog`] has the manifests that come with the program and makes their files on first use ([`fetch`], [`onnx`]).
-//! * [`onnx_engine::OnnxEngine`] computes jobs behind the [`engine::Engine`] trait: embeddings in batches across jobs
-//!   ([`embed`]), answers token by token ([`decode`]) with a sampler anyone can repeat ([`sample`]).
+//! * [`onnx_engine::OnnxEngine`] computes requests behind the [`engine::Engine`] trait: embeddings in batches across
+//!   requests ([`embed`]), answers token by token ([`decode`]) with a sampler anyone can repeat ([`sample`]).
 //!
 //! # What it refuses
 //! * A file that is not the pinned one, a library the user named but that does not work, a device that is not there:
@@ -18,7 +18,7 @@
 //! # How to drive it
 //! ```no_run
 //! use bombyx_gpu::cache::Cache;
-//! use bombyx_gpu::engine::{Chunk, Engine, Progress, Task};
+//! use bombyx_gpu::engine::{EngineEvent, Engine, Progress, Task};
 //! use bombyx_gpu::fetch::WheelSource;
 //! use bombyx_gpu::onnx_engine::OnnxEngine;
 //! use bombyx_gpu::runtime::{Runtime, SessionSettings, disable_telemetry};
@@ -33,11 +33,11 @@
 //!     let mut engine = OnnxEngine::load(&runtime, [&model])?;
 //!
 //!     engine.submit(1, &model.id(), Task::Embed { inputs: vec!["The silk moth spins.".to_owned()] })?;
-//!     let mut chunks = Vec::new();
-//!     while engine.step(&mut chunks) == Progress::Worked {
-//!         for (job, chunk) in chunks.drain(..) {
-//!             if let Chunk::Vectors { first, dims, .. } = chunk {
-//!                 println!("job {job}: rows from {first}, {dims} numbers each");
+//!     let mut events = Vec::new();
+//!     while engine.step(&mut events) == Progress::Worked {
+//!         for (request, event) in events.drain(..) {
+//!             if let EngineEvent::Vectors { first, dims, .. } = event {
+//!                 println!("request {request}: rows from {first}, {dims} numbers each");
 //!             }
 //!         }
 //!     }

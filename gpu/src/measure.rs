@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::{Chunk, Engine, EngineError, JobId, ModelId, Progress, Task};
+use crate::engine::{Engine, EngineError, EngineEvent, ModelId, Progress, RequestId, Task};
 
 /// Work done in a span of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,32 +29,32 @@ impl Rate {
     }
 }
 
-/// Embeds some texts as one job of an engine that has nothing else to do, and says how long it took.
+/// Embeds some texts as one request of an engine that has nothing else to do, and says how long it took.
 ///
 /// # Errors
-/// What the engine says of the job.
+/// What the engine says of the request.
 pub fn embeddings(
     engine: &mut dyn Engine,
-    job: JobId,
+    request: RequestId,
     model: &ModelId,
     inputs: Vec<String>,
 ) -> Result<Rate, EngineError> {
     let start = Instant::now();
     let mut rate = Rate { rows: inputs.len(), tokens: 0, elapsed: Duration::ZERO };
-    engine.submit(job, model, Task::Embed { inputs })?;
-    let mut chunks = Vec::new();
+    engine.submit(request, model, Task::Embed { inputs })?;
+    let mut events = Vec::new();
     loop {
-        let progress = engine.step(&mut chunks);
-        for (_, chunk) in chunks.drain(..).filter(|(of, _)| *of == job) {
-            match chunk {
-                Chunk::Started { input_tokens } => rate.tokens = input_tokens,
-                Chunk::Vectors { .. } | Chunk::Tokens { .. } => {}
-                Chunk::Finished { .. } => return Ok(Rate { elapsed: start.elapsed(), ..rate }),
-                Chunk::Failed(error) => return Err(error),
+        let progress = engine.step(&mut events);
+        for (_, event) in events.drain(..).filter(|(of, _)| *of == request) {
+            match event {
+                EngineEvent::Started { input_tokens } => rate.tokens = input_tokens,
+                EngineEvent::Vectors { .. } | EngineEvent::Tokens { .. } => {}
+                EngineEvent::Finished { .. } => return Ok(Rate { elapsed: start.elapsed(), ..rate }),
+                EngineEvent::Failed(error) => return Err(error),
             }
         }
         if progress == Progress::Idle {
-            return Err(EngineError::Runtime("the engine stopped before the job's end".to_owned()));
+            return Err(EngineError::Runtime("the engine stopped before the request's end".to_owned()));
         }
     }
 }

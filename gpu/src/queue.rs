@@ -1,10 +1,10 @@
-//! Rows of embedding jobs waiting for a batch: fair between jobs, little padding, results in order.
+//! Rows of embedding requests waiting for a batch: fair between requests, little padding, results in order.
 
 use std::collections::VecDeque;
 
-use crate::engine::{Chunk, EngineError, Finish, JobId};
+use crate::engine::{EngineError, EngineEvent, Finish, RequestId};
 
-/// How many rows of one job, from its oldest, are looked at when a batch is put together. It bounds how far rows can
+/// How many rows of one request, from its oldest, are looked at when a batch is put together. It bounds how far rows can
 /// overtake each other, and with it how many finished vectors wait for an older one.
 const WINDOW_ROWS: usize = 64;
 /// The longest row of a batch has at most this share more tokens than its shortest, in quarters, plus [`SLACK_TOKENS`]:
@@ -16,13 +16,13 @@ const SLACK_TOKENS: usize = 4;
 /// One row of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BatchRow {
-    pub(crate) job: JobId,
+    pub(crate) request: RequestId,
     pub(crate) row: usize,
     pub(crate) ids: Vec<u32>,
 }
 
-struct QueuedJob {
-    job: JobId,
+struct QueuedRequest {
+    request: RequestId,
     /// Rows not yet computed, oldest first.
     pending: VecDeque<(usize, Vec<u32>)>,
     /// Computed vectors by row; those before `next` are delivered and gone.
@@ -30,73 +30,77 @@ struct QueuedJob {
     next: usize,
 }
 
-/// Rows of several jobs on one model. A job in it always has a row that is pending.
+/// Rows of several requests on one model. A request in it always has a row that is pending.
 #[derive(Default)]
 pub(crate) struct RowQueue {
-    jobs: VecDeque<QueuedJob>,
+    requests: VecDeque<QueuedRequest>,
 }
 
 impl RowQueue {
-    /// Adds a job with at least one row.
-    pub(crate) fn push(&mut self, job: JobId, rows: Vec<Vec<u32>>) {
+    /// Adds a request with at least one row.
+    pub(crate) fn push(&mut self, request: RequestId, rows: Vec<Vec<u32>>) {
         let vectors = rows.iter().map(|_| None).collect();
-        self.jobs.push_back(QueuedJob {
-            job,
+        self.requests.push_back(QueuedRequest {
+            request,
             pending: rows.into_iter().enumerate().collect(),
             vectors,
             next: 0,
         });
     }
 
-    /// Forgets a job.
-    pub(crate) fn remove(&mut self, job: JobId) {
-        self.jobs.retain(|queued| queued.job != job);
+    /// Forgets a request.
+    pub(crate) fn remove(&mut self, request: RequestId) {
+        self.requests.retain(|queued| queued.request != request);
     }
 
     /// Tokens that are still to be computed.
     pub(crate) fn pending_tokens(&self) -> usize {
-        self.jobs.iter().flat_map(|queued| &queued.pending).map(|(_, ids)| ids.len()).sum()
+        self.requests.iter().flat_map(|queued| &queued.pending).map(|(_, ids)| ids.len()).sum()
     }
 
-    /// Takes the next batch: the oldest row of the job whose turn it is, and the rows nearest to it in length, of any
-    /// job, while rows × longest row stays within the budget. A single row may exceed the budget.
+    /// Takes the next batch: the oldest row of the request whose turn it is, and the rows nearest to it in length, of any
+    /// request, while rows × longest row stays within the budget. A single row may exceed the budget.
     pub(crate) fn next_batch(&mut self, budget_tokens: usize) -> Vec<BatchRow> {
         let Some(leader) =
-            self.jobs.front().and_then(|queued| queued.pending.front()).map(|(_, ids)| ids.len())
+            self.requests.front().and_then(|queued| queued.pending.front()).map(|(_, ids)| ids.len())
         else {
             return Vec::new();
         };
-        // (distance in length, job, position, length): the leader itself is (0, 0, 0, _), so it comes first.
+        // (distance in length, request, position, length): the leader itself is (0, 0, 0, _), so it comes first.
         let mut order: Vec<(usize, usize, usize, usize)> = Vec::new();
-        for (job, queued) in self.jobs.iter().enumerate() {
+        for (request, queued) in self.requests.iter().enumerate() {
             for (position, (_, ids)) in queued.pending.iter().take(WINDOW_ROWS).enumerate() {
-                order.push((ids.len().abs_diff(leader), job, position, ids.len()));
+                order.push((ids.len().abs_diff(leader), request, position, ids.len()));
             }
         }
         order.sort_unstable();
 
         let (mut shortest, mut longest) = (leader, leader);
         let mut chosen = Vec::new();
-        for (_, job, position, length) in order {
+        for (_, request, position, length) in order {
             let (low, high) = (shortest.min(length), longest.max(length));
             let fits = high * (chosen.len() + 1) <= budget_tokens
                 && high <= low * SPREAD_QUARTERS / 4 + SLACK_TOKENS;
             if chosen.is_empty() || fits {
                 (shortest, longest) = (low, high);
-                chosen.push((job, position));
+                chosen.push((request, position));
             }
         }
         // From the back, so that positions taken earlier stay valid.
         chosen.sort_unstable_by(|a, b| b.cmp(a));
         let mut batch: Vec<BatchRow> = chosen
             .into_iter()
-            .filter_map(|(job, position)| {
-                let queued = &mut self.jobs[job];
-                queued.pending.remove(position).map(|(row, ids)| BatchRow { job: queued.job, row, ids })
+            .filter_map(|(request, position)| {
+                let queued = &mut self.requests[request];
+                queued.pending.remove(position).map(|(row, ids)| BatchRow {
+                    request: queued.request,
+                    row,
+                    ids,
+                })
             })
             .collect();
         batch.reverse();
-        self.jobs.rotate_left(1);
+        self.requests.rotate_left(1);
         batch
     }
 
@@ -106,14 +110,14 @@ impl RowQueue {
         batch: &[BatchRow],
         vectors: &[f32],
         dims: u32,
-        out: &mut Vec<(JobId, Chunk)>,
+        out: &mut Vec<(RequestId, EngineEvent)>,
     ) {
         for (row, vector) in batch.iter().zip(vectors.chunks_exact(dims as usize)) {
-            if let Some(queued) = self.jobs.iter_mut().find(|queued| queued.job == row.job) {
+            if let Some(queued) = self.requests.iter_mut().find(|queued| queued.request == row.request) {
                 queued.vectors[row.row] = Some(vector.to_vec());
             }
         }
-        self.jobs.retain_mut(|queued| {
+        self.requests.retain_mut(|queued| {
             let first = queued.next;
             let mut data = Vec::new();
             while let Some(vector) = queued.vectors.get_mut(queued.next).and_then(Option::take) {
@@ -121,23 +125,28 @@ impl RowQueue {
                 queued.next += 1;
             }
             if !data.is_empty() {
-                let first = u32::try_from(first).expect("a job has at most MAX_INPUTS rows");
-                out.push((queued.job, Chunk::Vectors { first, dims, data }));
+                let first = u32::try_from(first).expect("a request has at most INPUTS_MAX rows");
+                out.push((queued.request, EngineEvent::Vectors { first, dims, data }));
             }
             let more = queued.next < queued.vectors.len();
             if !more {
-                out.push((queued.job, Chunk::Finished { reason: Finish::Stop }));
+                out.push((queued.request, EngineEvent::Finished { reason: Finish::Stop }));
             }
             more
         });
     }
 
-    /// Fails every job that has a row in the batch.
-    pub(crate) fn fail(&mut self, batch: &[BatchRow], error: &EngineError, out: &mut Vec<(JobId, Chunk)>) {
-        self.jobs.retain(|queued| {
-            let failed = batch.iter().any(|row| row.job == queued.job);
+    /// Fails every request that has a row in the batch.
+    pub(crate) fn fail(
+        &mut self,
+        batch: &[BatchRow],
+        error: &EngineError,
+        out: &mut Vec<(RequestId, EngineEvent)>,
+    ) {
+        self.requests.retain(|queued| {
+            let failed = batch.iter().any(|row| row.request == queued.request);
             if failed {
-                out.push((queued.job, Chunk::Failed(error.clone())));
+                out.push((queued.request, EngineEvent::Failed(error.clone())));
             }
             !failed
         });
@@ -152,8 +161,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     /// Returns a row whose ids say which row it is, so that a vector can be traced back to it.
-    fn row(job: JobId, index: usize, length: usize) -> Vec<u32> {
-        vec![u32::try_from(job as usize * 1000 + index).unwrap(); length]
+    fn row(request: RequestId, index: usize, length: usize) -> Vec<u32> {
+        vec![u32::try_from(request as usize * 1000 + index).unwrap(); length]
     }
 
     fn lengths(batch: &[BatchRow]) -> Vec<usize> {
@@ -177,36 +186,37 @@ mod tests {
     }
 
     #[test]
-    fn a_small_job_does_not_wait_for_a_large_one() {
+    fn a_small_request_does_not_wait_for_a_large_one() {
         let mut queue = RowQueue::default();
         queue.push(1, (0..500).map(|i| row(1, i, 100)).collect());
         queue.push(2, vec![row(2, 0, 20)]);
-        let jobs: Vec<JobId> = (0..2).flat_map(|_| queue.next_batch(256)).map(|row| row.job).collect();
-        assert!(jobs.contains(&2));
+        let requests: Vec<RequestId> =
+            (0..2).flat_map(|_| queue.next_batch(256)).map(|row| row.request).collect();
+        assert!(requests.contains(&2));
     }
 
     #[test]
-    fn a_failed_batch_fails_its_jobs_only() {
+    fn a_failed_batch_fails_its_requests_only() {
         let mut queue = RowQueue::default();
         queue.push(1, vec![row(1, 0, 100)]);
         queue.push(2, vec![row(2, 0, 10)]);
         let batch = queue.next_batch(256);
         let mut out = Vec::new();
         queue.fail(&batch, &EngineError::Runtime("x".to_owned()), &mut out);
-        assert_eq!(out, [(1, Chunk::Failed(EngineError::Runtime("x".to_owned())))]);
-        assert_eq!(queue.next_batch(256)[0].job, 2);
+        assert_eq!(out, [(1, EngineEvent::Failed(EngineError::Runtime("x".to_owned())))]);
+        assert_eq!(queue.next_batch(256)[0].request, 2);
     }
 
     proptest! {
         #[test]
         fn every_row_is_delivered_once_and_in_order(
-            jobs in prop::collection::vec(prop::collection::vec(1usize..300, 1..150), 1..6),
+            requests in prop::collection::vec(prop::collection::vec(1usize..300, 1..150), 1..6),
             budget in 1usize..1000,
         ) {
             let mut queue = RowQueue::default();
-            for (job, lengths) in jobs.iter().enumerate() {
-                let job = job as JobId;
-                queue.push(job, lengths.iter().enumerate().map(|(i, &n)| row(job, i, n)).collect());
+            for (request, lengths) in requests.iter().enumerate() {
+                let request = request as RequestId;
+                queue.push(request, lengths.iter().enumerate().map(|(i, &n)| row(request, i, n)).collect());
             }
             let mut out = Vec::new();
             loop {
@@ -219,26 +229,26 @@ mod tests {
                 let vectors: Vec<f32> = batch.iter().map(|row| row.ids[0] as f32).collect();
                 queue.deliver(&batch, &vectors, 1, &mut out);
             }
-            let mut seen: BTreeMap<JobId, Vec<f32>> = BTreeMap::new();
+            let mut seen: BTreeMap<RequestId, Vec<f32>> = BTreeMap::new();
             let mut finished = Vec::new();
-            for (job, chunk) in out {
-                match chunk {
-                    Chunk::Vectors { first, data, .. } => {
-                        let rows = seen.entry(job).or_default();
+            for (request, event) in out {
+                match event {
+                    EngineEvent::Vectors { first, data, .. } => {
+                        let rows = seen.entry(request).or_default();
                         prop_assert_eq!(rows.len(), first as usize);
                         rows.extend(data);
                     }
-                    Chunk::Finished { reason: Finish::Stop } => finished.push(job),
-                    Chunk::Started { .. } | Chunk::Tokens { .. } | Chunk::Finished { .. } | Chunk::Failed(_) => {
-                        prop_assert!(false, "{:?}", chunk);
+                    EngineEvent::Finished { reason: Finish::Stop } => finished.push(request),
+                    EngineEvent::Started { .. } | EngineEvent::Tokens { .. } | EngineEvent::Finished { .. } | EngineEvent::Failed(_) => {
+                        prop_assert!(false, "{:?}", event);
                     }
                 }
             }
             finished.sort_unstable();
-            prop_assert_eq!(finished, (0..jobs.len() as JobId).collect::<Vec<_>>());
-            for (job, lengths) in jobs.iter().enumerate() {
-                let expected: Vec<f32> = (0..lengths.len()).map(|i| (job * 1000 + i) as f32).collect();
-                prop_assert_eq!(&seen[&(job as JobId)], &expected);
+            prop_assert_eq!(finished, (0..requests.len() as RequestId).collect::<Vec<_>>());
+            for (request, lengths) in requests.iter().enumerate() {
+                let expected: Vec<f32> = (0..lengths.len()).map(|i| (request * 1000 + i) as f32).collect();
+                prop_assert_eq!(&seen[&(request as RequestId)], &expected);
             }
         }
     }

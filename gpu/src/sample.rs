@@ -33,7 +33,7 @@ use crate::engine::Sampling;
 pub const SAMPLER_ID: &str = "bombyx-sampler-1";
 
 /// Longest list of logits.
-pub const MAX_VOCABULARY: usize = 1 << 21;
+pub const VOCABULARY_MAX: usize = 1 << 21;
 
 /// Largest quantised logit, either sign.
 const LIMIT: f64 = (1u64 << 40) as f64;
@@ -77,7 +77,7 @@ const fn times(a: u64, b: u64) -> u64 {
 /// Why no token could be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SampleError {
-    /// No logits, or more than [`MAX_VOCABULARY`].
+    /// No logits, or more than [`VOCABULARY_MAX`].
     #[error("{0} logits where 1 to 2097152 are sampled; the graph's vocabulary is wrong")]
     Vocabulary(usize),
     /// A logit is NaN or plus infinity.
@@ -128,7 +128,7 @@ pub fn sample(logits: &[f32], sampling: &Sampling, position: u64) -> Result<u32,
 
 /// Does step 1; `None` is an impossible token.
 fn quantise(logits: &[f32]) -> Result<Vec<Option<i64>>, SampleError> {
-    if logits.is_empty() || logits.len() > MAX_VOCABULARY {
+    if logits.is_empty() || logits.len() > VOCABULARY_MAX {
         return Err(SampleError::Vocabulary(logits.len()));
     }
     logits

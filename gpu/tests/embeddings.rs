@@ -10,12 +10,12 @@ use bombyx_gpu::catalog;
 use bombyx_gpu::digest::{Sha256, digest};
 use bombyx_gpu::embed::Embedder;
 use bombyx_gpu::engine::{
-    Chunk, Engine, EngineError, Finish, Generate, JobId, ModelId, Progress, Sampling, Task,
+    Engine, EngineError, EngineEvent, Finish, Generate, ModelId, Progress, RequestId, Sampling, Task,
 };
 use bombyx_gpu::fetch::WheelSource;
 use bombyx_gpu::manifest::Manifest;
 use bombyx_gpu::model::Model;
-use bombyx_gpu::onnx_engine::{MAX_INPUTS, MAX_JOB_BYTES, OnnxEngine};
+use bombyx_gpu::onnx_engine::{INPUTS_MAX, OnnxEngine, REQUEST_BYTES_MAX};
 use serde::Deserialize;
 
 const MODEL: &str = "all-minilm-l6-v2";
@@ -43,31 +43,33 @@ fn embed(inputs: &[&str]) -> Task {
     Task::Embed { inputs: inputs.iter().map(|&input| input.to_owned()).collect() }
 }
 
-fn run(engine: &mut OnnxEngine) -> Vec<(JobId, Chunk)> {
+fn run(engine: &mut OnnxEngine) -> Vec<(RequestId, EngineEvent)> {
     let mut out = Vec::new();
     while engine.step(&mut out) == Progress::Worked {}
     out
 }
 
-/// The chunks of one job: its input tokens and its vectors, which must be complete and in order.
-fn vectors(out: &[(JobId, Chunk)], job: JobId) -> (u32, Vec<Vec<f32>>) {
-    let mut chunks = out.iter().filter(|(of, _)| *of == job).map(|(_, chunk)| chunk);
-    let Some(Chunk::Started { input_tokens }) = chunks.next() else {
-        panic!("the first chunk must be Started")
+/// The events of one request: its input tokens and its vectors, which must be complete and in order.
+fn vectors(out: &[(RequestId, EngineEvent)], request: RequestId) -> (u32, Vec<Vec<f32>>) {
+    let mut events = out.iter().filter(|(of, _)| *of == request).map(|(_, event)| event);
+    let Some(EngineEvent::Started { input_tokens }) = events.next() else {
+        panic!("the first event must be Started")
     };
     let mut rows = Vec::new();
     loop {
-        match chunks.next().unwrap() {
-            Chunk::Vectors { first, dims, data } => {
+        match events.next().unwrap() {
+            EngineEvent::Vectors { first, dims, data } => {
                 assert_eq!(*first as usize, rows.len());
                 rows.extend(data.chunks_exact(*dims as usize).map(<[f32]>::to_vec));
             }
-            Chunk::Finished { reason } => {
+            EngineEvent::Finished { reason } => {
                 assert_eq!(*reason, Finish::Stop);
-                assert_eq!(chunks.next(), None);
+                assert_eq!(events.next(), None);
                 return (*input_tokens, rows);
             }
-            other @ (Chunk::Started { .. } | Chunk::Tokens { .. } | Chunk::Failed(_)) => panic!("{other:?}"),
+            other @ (EngineEvent::Started { .. } | EngineEvent::Tokens { .. } | EngineEvent::Failed(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 }
@@ -102,42 +104,42 @@ fn token_ids_are_those_of_the_reference() {
 }
 
 #[test]
-fn jobs_that_share_batches_get_their_own_vectors() {
+fn requests_that_share_batches_get_their_own_vectors() {
     let references = references();
     let (mut engine, model) = engine();
     for (index, reference) in references.iter().enumerate() {
-        engine.submit(index as JobId, &model, embed(&[&reference.text, "a"])).unwrap();
+        engine.submit(index as RequestId, &model, embed(&[&reference.text, "a"])).unwrap();
     }
     let out = run(&mut engine);
     for (index, reference) in references.iter().enumerate() {
-        let (_, rows) = vectors(&out, index as JobId);
+        let (_, rows) = vectors(&out, index as RequestId);
         assert_close(&rows[0], &reference.vector, &reference.text);
         assert_close(&rows[1], &references[2].vector, "a");
     }
 }
 
 #[test]
-fn a_cancelled_job_is_never_heard_of_again() {
+fn a_cancelled_request_is_never_heard_of_again() {
     let (mut engine, model) = engine();
     engine.submit(1, &model, embed(&["one", "two"])).unwrap();
     engine.submit(2, &model, embed(&["three"])).unwrap();
     engine.cancel(1);
     engine.cancel(7);
-    assert!(run(&mut engine).iter().all(|(job, _)| *job == 2));
+    assert!(run(&mut engine).iter().all(|(request, _)| *request == 2));
     engine.submit(1, &model, embed(&["one"])).unwrap();
     assert_eq!(vectors(&run(&mut engine), 1).1.len(), 1);
 }
 
 #[test]
-fn jobs_that_cannot_run_are_refused_with_the_reason() {
+fn requests_that_cannot_run_are_refused_with_the_reason() {
     let (mut engine, model) = engine();
     let long = "word ".repeat(300);
     let too_long = EngineError::TooLong { index: 1, tokens: 302, limit: 256 };
     assert_eq!(engine.submit(1, &model, embed(&["short", &long])), Err(too_long));
     assert_eq!(engine.submit(1, &model, embed(&[])), Err(EngineError::Empty("inputs")));
-    let many = Task::Embed { inputs: vec![String::new(); MAX_INPUTS + 1] };
+    let many = Task::Embed { inputs: vec![String::new(); INPUTS_MAX + 1] };
     assert!(matches!(engine.submit(1, &model, many), Err(EngineError::BadRequest { field: "inputs", .. })));
-    let large = "x".repeat(MAX_JOB_BYTES + 1);
+    let large = "x".repeat(REQUEST_BYTES_MAX + 1);
     assert!(matches!(engine.submit(1, &model, embed(&[&large])), Err(EngineError::BadRequest { .. })));
     let other = ModelId([7; 32]);
     assert_eq!(engine.submit(1, &other, embed(&["a"])), Err(EngineError::UnknownModel(other)));
@@ -152,7 +154,7 @@ fn jobs_that_cannot_run_are_refused_with_the_reason() {
     let wrong = engine.submit(1, &model, Task::Generate(generate));
     assert!(matches!(wrong, Err(EngineError::WrongTask { task: "generate", .. })), "{wrong:?}");
     engine.submit(1, &model, embed(&["a"])).unwrap();
-    assert_eq!(engine.submit(1, &model, embed(&["a"])), Err(EngineError::DuplicateJob(1)));
+    assert_eq!(engine.submit(1, &model, embed(&["a"])), Err(EngineError::DuplicateRequest(1)));
     assert_eq!(run(&mut engine).len(), 3);
     assert_eq!(engine.step(&mut Vec::new()), Progress::Idle);
 }

@@ -10,8 +10,8 @@ use bombyx_gpu::cache::Cache;
 use bombyx_gpu::fetch::WheelSource;
 use bombyx_gpu::python::Python;
 use bombyx_gpu::runtime::{
-    ExecutionProvider, Origin, ProviderError, Runtime, RuntimeError, SessionSettings, install, list, locate,
-    package, verify,
+    ExecutionProvider, ExecutionProviderError, Origin, Runtime, RuntimeError, SessionSettings, install, list,
+    locate, package, verify,
 };
 
 #[test]
@@ -80,20 +80,25 @@ fn a_process_keeps_to_one_library() {
 #[test]
 fn a_device_that_is_not_there_is_never_replaced_by_the_processor() {
     let model = support::model("all-minilm-l6-v2");
-    for provider in ExecutionProvider::ALL {
-        let settings = SessionSettings { provider, ..SessionSettings::default() };
+    for execution_provider in ExecutionProvider::ALL {
+        let settings = SessionSettings { execution_provider, ..SessionSettings::default() };
         let session = support::runtime().with_settings(settings).session(&model.graph());
         match session {
-            Ok(_) => assert_eq!(provider, ExecutionProvider::Cpu),
-            Err(RuntimeError::Provider(ProviderError::NotBuilt { provider: named })) => {
-                assert_eq!(named, provider);
-                assert!(!cfg!(feature = "cuda") || provider != ExecutionProvider::Cuda);
+            Ok(_) => assert_eq!(execution_provider, ExecutionProvider::Cpu),
+            Err(RuntimeError::ExecutionProvider(ExecutionProviderError::NotBuilt {
+                execution_provider: named,
+            })) => {
+                assert_eq!(named, execution_provider);
+                assert!(!cfg!(feature = "cuda") || execution_provider != ExecutionProvider::Cuda);
             }
-            Err(error @ RuntimeError::Provider(ProviderError::Refused { .. })) => {
+            Err(error @ RuntimeError::ExecutionProvider(ExecutionProviderError::Refused { .. })) => {
                 let text = error.to_string();
-                assert!(text.contains(provider.as_str()) && text.contains("in this build"), "{text}");
+                assert!(
+                    text.contains(execution_provider.as_str()) && text.contains("in this build"),
+                    "{text}"
+                );
             }
-            Err(other) => panic!("{provider}: {other}"),
+            Err(other) => panic!("{execution_provider}: {other}"),
         }
     }
 }

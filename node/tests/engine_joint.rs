@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use bombyx_gpu::engine::{self as gpu, Chunk, Engine, EngineError, ModelInfo, ModelKind, Progress};
+use bombyx_gpu::engine::{self as gpu, Engine, EngineError, EngineEvent, ModelInfo, ModelKind, Progress};
 use bombyx_node::engine::{EngineHandle, Reports, models};
 use bombyx_node::home::config::ProvideConfig;
 use bombyx_protocol::io::EngineReport;
@@ -206,15 +206,15 @@ impl Engine for Scripted {
         self.jobs.remove(&job);
     }
 
-    fn step(&mut self, out: &mut Vec<(u64, Chunk)>) -> Progress {
+    fn step(&mut self, out: &mut Vec<(u64, EngineEvent)>) -> Progress {
         let before = out.len();
         self.jobs.retain(|job, (at, allowed, max)| {
             if at == max {
-                out.push((*job, Chunk::Finished { reason: gpu::Finish::Length }));
+                out.push((*job, EngineEvent::Finished { reason: gpu::Finish::Length }));
                 return false;
             }
             if at < allowed {
-                out.push((*job, Chunk::Tokens { ids: vec![*at], text: format!("{at} ") }));
+                out.push((*job, EngineEvent::Tokens { ids: vec![*at], text: format!("{at} ") }));
                 *at += 1;
             }
             true

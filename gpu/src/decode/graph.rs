@@ -15,7 +15,7 @@ use ort::value::{DynValue, Outlet, Tensor, TensorElementType, ValueType};
 use crate::engine::EngineError;
 
 /// Most layers of a graph.
-pub const MAX_LAYERS: usize = 1024;
+pub const LAYERS_MAX: usize = 1024;
 
 /// Why a graph is no decoder that can be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,9 +87,9 @@ impl Cache {
     }
 }
 
-/// Which logits a run shall give.
+/// The rows of logits that a run returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum LogitRows {
     /// Those after the last token.
     Last,
     /// Those after every token.
@@ -131,7 +131,12 @@ impl DecoderGraph {
     ///
     /// # Errors
     /// [`EngineError::Runtime`] if the graph fails; the cache is then lost.
-    pub fn feed(&mut self, cache: &mut Cache, ids: &[u32], wanted: Wanted) -> Result<Vec<f32>, EngineError> {
+    pub fn feed(
+        &mut self,
+        cache: &mut Cache,
+        ids: &[u32],
+        wanted: LogitRows,
+    ) -> Result<Vec<f32>, EngineError> {
         if cache.values.len() != 2 * self.signature.layers {
             return Err(EngineError::Runtime("the sequence has failed before".to_owned()));
         }
@@ -149,8 +154,8 @@ impl DecoderGraph {
             .get("logits")
             .ok_or_else(|| EngineError::Runtime("no logits were computed".to_owned()))?;
         let rows = match wanted {
-            Wanted::Last => 1,
-            Wanted::All => ids.len(),
+            LogitRows::Last => 1,
+            LogitRows::All => ids.len(),
         };
         last_rows(logits, rows)
     }
@@ -159,7 +164,7 @@ impl DecoderGraph {
         &self,
         cache: &mut Cache,
         ids: &[u32],
-        wanted: Wanted,
+        wanted: LogitRows,
     ) -> ort::Result<Vec<(Cow<'static, str>, SessionInputValue<'static>)>> {
         let integers =
             |data: Vec<i64>| Tensor::from_array(([1, data.len()], data)).map(SessionInputValue::from);
@@ -174,7 +179,7 @@ impl DecoderGraph {
         }
         if let Some(rank) = self.signature.kept_logits {
             // Zero asks for all of them.
-            let kept = i64::from(wanted == Wanted::Last);
+            let kept = i64::from(wanted == LogitRows::Last);
             let tensor = Tensor::from_array((vec![1usize; rank], vec![kept]))?;
             inputs.push((Cow::from("num_logits_to_keep"), tensor.into()));
         }
@@ -240,10 +245,10 @@ impl Signature {
         if let Some(port) = optional("position_ids") {
             expect_type(port, TensorElementType::Int64, 2, "i64 [batch, length]")?;
         }
-        let layers = (0..=MAX_LAYERS)
+        let layers = (0..=LAYERS_MAX)
             .take_while(|layer| optional(&format!("past_key_values.{layer}.key")).is_some())
             .count();
-        if layers == 0 || layers > MAX_LAYERS {
+        if layers == 0 || layers > LAYERS_MAX {
             return Err(SignatureError::Missing(
                 "input `past_key_values.0.key`, or far too many of them".to_owned(),
             ));

@@ -20,7 +20,7 @@ use crate::runtime::Runtime;
 use crate::sample::{SAMPLER_ID, sample};
 use crate::template::ChatTemplate;
 use crate::tokens::Tokens;
-use graph::{Cache, DecoderGraph, Wanted};
+use graph::{Cache, DecoderGraph, LogitRows};
 use text::TextStream;
 
 /// Tokens of a prompt that one step reads at most, so that a long prompt does not stall the other sequences.
@@ -136,7 +136,7 @@ impl Decoder {
         }
         let read = sequence.pending.len().min(PREFILL_TOKENS);
         let piece: Vec<u32> = sequence.pending.drain(..read).collect();
-        let logits = self.graph.feed(&mut sequence.cache, &piece, Wanted::Last)?;
+        let logits = self.graph.feed(&mut sequence.cache, &piece, LogitRows::Last)?;
         if !sequence.pending.is_empty() {
             return Ok(Step { ids: Vec::new(), text: String::new(), finish: None });
         }
@@ -186,7 +186,7 @@ impl Decoder {
         let mut cache = self.graph.empty_cache()?;
         let mut logits = Vec::new();
         for piece in ids.chunks(PREFILL_TOKENS) {
-            logits.extend(self.graph.feed(&mut cache, piece, Wanted::All)?);
+            logits.extend(self.graph.feed(&mut cache, piece, LogitRows::All)?);
         }
         Ok(logits)
     }

@@ -5,13 +5,13 @@ use tokenizers::Tokenizer;
 use crate::engine::EngineError;
 
 /// Most stop texts of a request.
-const MAX_STOPS: usize = 16;
+const STOPS_MAX: usize = 16;
 
 /// Longest stop text, in bytes.
-const MAX_STOP_BYTES: usize = 256;
+const STOP_BYTES_MAX: usize = 256;
 
 /// Tokens that a split character may span; text that is still broken after that is broken for good.
-const MAX_SPLIT_TOKENS: usize = 8;
+const SPLIT_TOKENS_MAX: usize = 8;
 
 /// Turns tokens into text piece by piece.
 ///
@@ -30,11 +30,11 @@ pub(super) struct TextStream {
 impl TextStream {
     pub(super) fn new(stops: &[String]) -> Result<Self, EngineError> {
         let bad = |why: String| Err(EngineError::BadRequest { field: "stop", why });
-        if stops.len() > MAX_STOPS {
-            return bad(format!("{} texts, at most {MAX_STOPS} are taken", stops.len()));
+        if stops.len() > STOPS_MAX {
+            return bad(format!("{} texts, at most {STOPS_MAX} are taken", stops.len()));
         }
-        if stops.iter().any(|stop| stop.is_empty() || stop.len() > MAX_STOP_BYTES) {
-            return bad(format!("a text is empty or longer than {MAX_STOP_BYTES} bytes"));
+        if stops.iter().any(|stop| stop.is_empty() || stop.len() > STOP_BYTES_MAX) {
+            return bad(format!("a text is empty or longer than {STOP_BYTES_MAX} bytes"));
         }
         Ok(Self { stops: stops.to_vec(), window: Vec::new(), given: 0, held: String::new() })
     }
@@ -69,7 +69,7 @@ impl TextStream {
         let before = decode(&self.window[..self.given])?;
         let now = decode(&self.window)?;
         let split = now.ends_with(char::REPLACEMENT_CHARACTER);
-        if split && self.window.len() - self.given < MAX_SPLIT_TOKENS {
+        if split && self.window.len() - self.given < SPLIT_TOKENS_MAX {
             return Ok(String::new());
         }
         let common =

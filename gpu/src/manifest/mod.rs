@@ -18,15 +18,15 @@ use crate::onnx::external::ExternalError;
 /// Name of the manifest's file in a model directory.
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// Largest manifest read, in bytes.
-pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// Most files a manifest may list.
-pub const MAX_FILES: usize = 64;
+pub const FILES_MAX: usize = 64;
 /// Longest name, in bytes.
-pub const MAX_NAME_BYTES: usize = 64;
+pub const NAME_BYTES_MAX: usize = 64;
 /// Longest vector, in numbers.
-pub const MAX_DIMS: u32 = 1 << 16;
+pub const DIMS_MAX: u32 = 1 << 16;
 /// Longest context, in tokens.
-pub const MAX_CONTEXT_TOKENS: u32 = 1 << 22;
+pub const CONTEXT_TOKENS_MAX: u32 = 1 << 22;
 
 /// Everything that decides what a model answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +116,8 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError::Syntax`] for what is not a manifest, [`ManifestError::Field`] for values out of bounds.
     pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
-        if json.len() as u64 > MAX_MANIFEST_BYTES {
-            return Err(field("length", format!("more than {MAX_MANIFEST_BYTES} bytes")));
+        if json.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(field("length", format!("more than {MANIFEST_BYTES_MAX} bytes")));
         }
         let manifest: Self = serde_json::from_slice(json)?;
         manifest.check()?;
@@ -132,7 +132,7 @@ impl Manifest {
         let path = dir.join(MANIFEST_FILE);
         let mut json = Vec::new();
         fs::File::open(&path)
-            .and_then(|file| file.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut json))
+            .and_then(|file| file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut json))
             .map_err(|source| ManifestError::Unreadable { path, source })?;
         Self::parse(&json)
     }
@@ -159,15 +159,15 @@ impl Manifest {
 
     pub(crate) fn check(&self) -> Result<(), ManifestError> {
         let name_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
-        if self.name.is_empty() || self.name.len() > MAX_NAME_BYTES || !self.name.bytes().all(name_byte) {
-            return Err(field("name", format!("needs 1 to {MAX_NAME_BYTES} of a-z, 0-9, `-`, `.`, `_`")));
+        if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX || !self.name.bytes().all(name_byte) {
+            return Err(field("name", format!("needs 1 to {NAME_BYTES_MAX} of a-z, 0-9, `-`, `.`, `_`")));
         }
-        if self.context_tokens == 0 || self.context_tokens > MAX_CONTEXT_TOKENS {
-            return Err(field("context_tokens", format!("needs 1 to {MAX_CONTEXT_TOKENS}")));
+        if self.context_tokens == 0 || self.context_tokens > CONTEXT_TOKENS_MAX {
+            return Err(field("context_tokens", format!("needs 1 to {CONTEXT_TOKENS_MAX}")));
         }
         match &self.kind {
-            Kind::Embed(facts) if facts.dims == 0 || facts.dims > MAX_DIMS => {
-                return Err(field("kind.embed.dims", format!("needs 1 to {MAX_DIMS}")));
+            Kind::Embed(facts) if facts.dims == 0 || facts.dims > DIMS_MAX => {
+                return Err(field("kind.embed.dims", format!("needs 1 to {DIMS_MAX}")));
             }
             Kind::Generate(facts) if facts.eos_ids.is_empty() => {
                 return Err(field(
@@ -184,8 +184,8 @@ impl Manifest {
     }
 
     fn check_files(&self) -> Result<(), ManifestError> {
-        if self.files.len() > MAX_FILES {
-            return Err(field("files", format!("lists {}, at most {MAX_FILES} are read", self.files.len())));
+        if self.files.len() > FILES_MAX {
+            return Err(field("files", format!("lists {}, at most {FILES_MAX} are read", self.files.len())));
         }
         for role in [Role::Graph, Role::Tokenizer] {
             let count = self.files.iter().filter(|file| file.role == role).count();

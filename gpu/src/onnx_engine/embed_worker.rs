@@ -1,14 +1,14 @@
-//! Embedding jobs of one model: rows of all of them, batched by token budget.
+//! Embedding requests of one model: rows of all of them, batched by token budget.
 
 use crate::embed::Embedder;
-use crate::engine::{Chunk, EngineError, JobId, Progress};
+use crate::engine::{EngineError, EngineEvent, Progress, RequestId};
 use crate::load::LoadError;
 use crate::model::Model;
 use crate::queue::RowQueue;
 use crate::runtime::{ExecutionProvider, Runtime};
 
 /// Most tokens that wait for a batch of one model.
-pub const MAX_QUEUED_TOKENS: usize = 1 << 20;
+pub const QUEUED_TOKENS_MAX: usize = 1 << 20;
 /// Tokens of an embedding batch, padding included, on a processor: beyond it a batch is no faster than its rows.
 pub const CPU_BATCH_TOKENS: usize = 256;
 /// Tokens of an embedding batch, padding included, on a GPU.
@@ -22,7 +22,7 @@ pub(super) struct EmbedWorker {
 
 impl EmbedWorker {
     pub(super) fn load(runtime: &Runtime, model: &Model) -> Result<Self, LoadError> {
-        let batch_tokens = match runtime.settings().provider {
+        let batch_tokens = match runtime.settings().execution_provider {
             ExecutionProvider::Cpu => CPU_BATCH_TOKENS,
             ExecutionProvider::Cuda
             | ExecutionProvider::TensorRt
@@ -33,18 +33,18 @@ impl EmbedWorker {
         Ok(Self { embedder: Embedder::load(runtime, model)?, queue: RowQueue::default(), batch_tokens })
     }
 
-    pub(super) fn submit(&mut self, job: JobId, inputs: &[String]) -> Result<u32, EngineError> {
+    pub(super) fn submit(&mut self, request: RequestId, inputs: &[String]) -> Result<u32, EngineError> {
         let rows = self.embedder.encode(inputs)?;
         let tokens: usize = rows.iter().map(Vec::len).sum();
         let held = self.queue.pending_tokens() + tokens;
-        if held > MAX_QUEUED_TOKENS {
-            return Err(EngineError::Busy { held, limit: MAX_QUEUED_TOKENS, unit: "tokens" });
+        if held > QUEUED_TOKENS_MAX {
+            return Err(EngineError::Busy { held, limit: QUEUED_TOKENS_MAX, unit: "tokens" });
         }
-        self.queue.push(job, rows);
-        Ok(u32::try_from(tokens).expect("MAX_QUEUED_TOKENS is far below"))
+        self.queue.push(request, rows);
+        Ok(u32::try_from(tokens).expect("QUEUED_TOKENS_MAX is far below"))
     }
 
-    pub(super) fn step(&mut self, out: &mut Vec<(JobId, Chunk)>) -> Progress {
+    pub(super) fn step(&mut self, out: &mut Vec<(RequestId, EngineEvent)>) -> Progress {
         let batch = self.queue.next_batch(self.batch_tokens);
         if batch.is_empty() {
             return Progress::Idle;
@@ -57,7 +57,7 @@ impl EmbedWorker {
         Progress::Worked
     }
 
-    pub(super) fn cancel(&mut self, job: JobId) {
-        self.queue.remove(job);
+    pub(super) fn cancel(&mut self, request: RequestId) {
+        self.queue.remove(request);
     }
 }

@@ -1,36 +1,38 @@
-//! The [`Engine`] over ONNX Runtime: several models in turn, jobs of several clients side by side.
+//! The [`Engine`] over ONNX Runtime: several models in turn, requests of several clients side by side.
 
 mod embed_worker;
 mod generate_worker;
 
 use std::collections::BTreeMap;
 
-pub use embed_worker::{CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, MAX_QUEUED_TOKENS};
-pub use generate_worker::MAX_SEQUENCES;
+pub use embed_worker::{CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, QUEUED_TOKENS_MAX};
+pub use generate_worker::SEQUENCES_MAX;
 
 use embed_worker::EmbedWorker;
 use generate_worker::GenerateWorker;
 
-use crate::engine::{Chunk, Engine, EngineError, JobId, ModelId, ModelInfo, ModelKind, Progress, Task};
+use crate::engine::{
+    Engine, EngineError, EngineEvent, ModelId, ModelInfo, ModelKind, Progress, RequestId, Task,
+};
 use crate::load::LoadError;
 use crate::manifest::Kind;
 use crate::model::Model;
 use crate::runtime::Runtime;
 
-/// Most jobs held at one time.
-pub const MAX_JOBS: usize = 1024;
-/// Most inputs of one embedding job.
-pub const MAX_INPUTS: usize = 2048;
-/// Most text of one job, in bytes, over all inputs or messages.
-pub const MAX_JOB_BYTES: usize = 4 << 20;
+/// Most requests held at one time.
+pub const REQUESTS_MAX: usize = 1024;
+/// Most inputs of one embedding request.
+pub const INPUTS_MAX: usize = 2048;
+/// Most text of one request, in bytes, over all inputs or messages.
+pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 
 /// Models on ONNX Runtime behind the [`Engine`] trait.
 pub struct OnnxEngine {
     hosts: Vec<Host>,
-    /// Which host each job runs on.
-    jobs: BTreeMap<JobId, usize>,
+    /// Which host each request runs on.
+    requests: BTreeMap<RequestId, usize>,
     /// Chunks that do not have to be computed; they leave with the next step.
-    outbox: Vec<(JobId, Chunk)>,
+    outbox: Vec<(RequestId, EngineEvent)>,
     /// The host that is looked at first in the next step.
     turn: usize,
 }
@@ -57,7 +59,7 @@ impl OnnxEngine {
         models: impl IntoIterator<Item = &'a Model>,
     ) -> Result<Self, LoadError> {
         let hosts = models.into_iter().map(|model| Host::load(runtime, model)).collect::<Result<_, _>>()?;
-        Ok(Self { hosts, jobs: BTreeMap::new(), outbox: Vec::new(), turn: 0 })
+        Ok(Self { hosts, requests: BTreeMap::new(), outbox: Vec::new(), turn: 0 })
     }
 
     fn host_of(&self, model: &ModelId) -> Result<usize, EngineError> {
@@ -71,39 +73,43 @@ impl Engine for OnnxEngine {
         self.hosts.iter().map(|host| host.info.clone()).collect()
     }
 
-    fn submit(&mut self, job: JobId, model: &ModelId, task: Task) -> Result<(), EngineError> {
+    fn submit(&mut self, request: RequestId, model: &ModelId, task: Task) -> Result<(), EngineError> {
         let index = self.host_of(model)?;
-        if self.jobs.contains_key(&job) {
-            return Err(EngineError::DuplicateJob(job));
+        if self.requests.contains_key(&request) {
+            return Err(EngineError::DuplicateRequest(request));
         }
-        if self.jobs.len() >= MAX_JOBS {
-            return Err(EngineError::Busy { held: self.jobs.len() + 1, limit: MAX_JOBS, unit: "jobs" });
+        if self.requests.len() >= REQUESTS_MAX {
+            return Err(EngineError::Busy {
+                held: self.requests.len() + 1,
+                limit: REQUESTS_MAX,
+                unit: "requests",
+            });
         }
         check_size(&task)?;
-        let input_tokens = self.hosts[index].submit(job, task)?;
-        self.jobs.insert(job, index);
-        self.outbox.push((job, Chunk::Started { input_tokens }));
+        let input_tokens = self.hosts[index].submit(request, task)?;
+        self.requests.insert(request, index);
+        self.outbox.push((request, EngineEvent::Started { input_tokens }));
         Ok(())
     }
 
-    fn allow(&mut self, job: JobId, tokens: u32) {
-        let Some(&index) = self.jobs.get(&job) else { return };
+    fn allow(&mut self, request: RequestId, tokens: u32) {
+        let Some(&index) = self.requests.get(&request) else { return };
         match &mut self.hosts[index].worker {
             Worker::Embed(_) => {}
-            Worker::Generate(worker) => worker.allow(job, tokens),
+            Worker::Generate(worker) => worker.allow(request, tokens),
         }
     }
 
-    fn cancel(&mut self, job: JobId) {
-        let Some(index) = self.jobs.remove(&job) else { return };
-        self.outbox.retain(|(other, _)| *other != job);
+    fn cancel(&mut self, request: RequestId) {
+        let Some(index) = self.requests.remove(&request) else { return };
+        self.outbox.retain(|(other, _)| *other != request);
         match &mut self.hosts[index].worker {
-            Worker::Embed(worker) => worker.cancel(job),
-            Worker::Generate(worker) => worker.cancel(job),
+            Worker::Embed(worker) => worker.cancel(request),
+            Worker::Generate(worker) => worker.cancel(request),
         }
     }
 
-    fn step(&mut self, out: &mut Vec<(JobId, Chunk)>) -> Progress {
+    fn step(&mut self, out: &mut Vec<(RequestId, EngineEvent)>) -> Progress {
         let before = out.len();
         let mut progress = if self.outbox.is_empty() { Progress::Idle } else { Progress::Worked };
         out.append(&mut self.outbox);
@@ -119,9 +125,9 @@ impl Engine for OnnxEngine {
                 break;
             }
         }
-        for (job, chunk) in &out[before..] {
-            if matches!(chunk, Chunk::Finished { .. } | Chunk::Failed(_)) {
-                self.jobs.remove(job);
+        for (request, event) in &out[before..] {
+            if matches!(event, EngineEvent::Finished { .. } | EngineEvent::Failed(_)) {
+                self.requests.remove(request);
             }
         }
         progress
@@ -149,12 +155,12 @@ impl Host {
         Ok(Self { info, worker })
     }
 
-    /// Takes a job and returns the number of its input tokens.
-    fn submit(&mut self, job: JobId, task: Task) -> Result<u32, EngineError> {
+    /// Takes a request and returns the number of its input tokens.
+    fn submit(&mut self, request: RequestId, task: Task) -> Result<u32, EngineError> {
         let wrong = |task| Err(EngineError::WrongTask { model: self.info.name.clone(), task });
         match (&mut self.worker, task) {
-            (Worker::Embed(worker), Task::Embed { inputs }) => worker.submit(job, &inputs),
-            (Worker::Generate(worker), Task::Generate(generate)) => worker.submit(job, &generate),
+            (Worker::Embed(worker), Task::Embed { inputs }) => worker.submit(request, &inputs),
+            (Worker::Generate(worker), Task::Generate(generate)) => worker.submit(request, &generate),
             (Worker::Embed(_), Task::Generate(_)) => wrong("generate"),
             (Worker::Generate(_), Task::Embed { .. }) => wrong("embed"),
         }
@@ -173,12 +179,13 @@ fn check_size(task: &Task) -> Result<(), EngineError> {
     if count == 0 {
         return Err(EngineError::Empty(what));
     }
-    if count > MAX_INPUTS {
-        let why = format!("there are {count}, at most {MAX_INPUTS} are taken; split the job");
+    if count > INPUTS_MAX {
+        let why = format!("there are {count}, at most {INPUTS_MAX} are taken; split the request");
         return Err(EngineError::BadRequest { field: what, why });
     }
-    if bytes > MAX_JOB_BYTES {
-        let why = format!("they have {bytes} bytes, at most {MAX_JOB_BYTES} are taken; split the job");
+    if bytes > REQUEST_BYTES_MAX {
+        let why =
+            format!("they have {bytes} bytes, at most {REQUEST_BYTES_MAX} are taken; split the request");
         return Err(EngineError::BadRequest { field: what, why });
     }
     Ok(())

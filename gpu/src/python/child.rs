@@ -11,7 +11,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long a child that has ended may keep its output open.
 const OUTPUT_DEADLINE: Duration = Duration::from_secs(5);
 /// Output kept of a child, in bytes; the rest is read and dropped.
-const MAX_OUTPUT_BYTES: u64 = 1 << 20;
+const OUTPUT_BYTES_MAX: u64 = 1 << 20;
 
 /// What a child that ended has left.
 pub(super) struct Output {
@@ -61,7 +61,7 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
         let mut kept = Vec::new();
         if let Some(mut pipe) = pipe {
             // A broken pipe ends the output; what came before is still worth showing.
-            let _ = (&mut pipe).take(MAX_OUTPUT_BYTES).read_to_end(&mut kept);
+            let _ = (&mut pipe).take(OUTPUT_BYTES_MAX).read_to_end(&mut kept);
             let _ = io::copy(&mut pipe, &mut io::sink());
         }
         // The receiver is gone if the deadline passed.

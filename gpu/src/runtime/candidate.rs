@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Variable that names the library to use.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 /// Oldest usable library is 1.24: the programming interface this crate is compiled for.
-pub const MIN_MINOR_VERSION: u32 = 24;
+pub const MINOR_VERSION_MIN: u32 = 24;
 
 /// A place that is looked at; in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Candidate {
     pub(super) fn probe(origin: Origin, path: PathBuf) -> Self {
         let minor = if path.is_file() { ort::util::probe(&path) } else { None };
         let fault = match minor {
-            Some(minor) if minor >= MIN_MINOR_VERSION => None,
-            Some(minor) => Some(format!("it is version 1.{minor}, at least 1.{MIN_MINOR_VERSION} is needed")),
+            Some(minor) if minor >= MINOR_VERSION_MIN => None,
+            Some(minor) => Some(format!("it is version 1.{minor}, at least 1.{MINOR_VERSION_MIN} is needed")),
             None if !path.exists() => Some("there is no such file".to_owned()),
             None if !path.is_file() => Some("it is not a file".to_owned()),
             None => Some(

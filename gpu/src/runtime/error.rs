@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::candidate::{self, Candidate, LIBRARY_VARIABLE, MIN_MINOR_VERSION};
+use super::candidate::{self, Candidate, LIBRARY_VARIABLE, MINOR_VERSION_MIN};
+use super::execution_provider::ExecutionProviderError;
 use super::pins;
-use super::provider::ProviderError;
 use crate::fetch::FetchError;
 
 /// Why ONNX Runtime is not available, or refuses what it is asked.
@@ -24,7 +24,7 @@ pub enum RuntimeError {
     #[error(
         "no ONNX Runtime build is pinned for {target}; set {LIBRARY_VARIABLE} to a library of version 1.{} or later. \
          Pinned: {}",
-        MIN_MINOR_VERSION,
+        MINOR_VERSION_MIN,
         pins::targets()
     )]
     NoPackage {
@@ -55,7 +55,7 @@ pub enum RuntimeError {
     },
     /// The wanted device cannot be used; the CPU is not used instead.
     #[error(transparent)]
-    Provider(#[from] ProviderError),
+    ExecutionProvider(#[from] ExecutionProviderError),
     /// A graph cannot be loaded.
     #[error("ONNX Runtime cannot load the graph {graph}: {why}")]
     Session {

@@ -2,10 +2,10 @@
 
 mod candidate;
 mod error;
+mod execution_provider;
 mod install;
 mod locate;
 mod pins;
-mod provider;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -16,12 +16,12 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
-pub use candidate::{Candidate, LIBRARY_VARIABLE, MIN_MINOR_VERSION, Origin};
+pub use candidate::{Candidate, LIBRARY_VARIABLE, MINOR_VERSION_MIN, Origin};
 pub use error::RuntimeError;
+pub use execution_provider::{ExecutionProvider, ExecutionProviderError};
 pub use install::{install, package, verify};
 pub use locate::{list, locate};
 pub use pins::{RUNTIME_VERSION, RuntimePackage, packages};
-pub use provider::{ExecutionProvider, ProviderError};
 
 use crate::cache::Cache;
 use crate::digest::OnAdvance;
@@ -38,7 +38,7 @@ static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSettings {
     /// The device.
-    pub provider: ExecutionProvider,
+    pub execution_provider: ExecutionProvider,
     /// Threads for one operation.
     pub threads: usize,
     /// Whether idle threads spin: faster on a machine of one's own, wasteful on a shared one.
@@ -49,7 +49,7 @@ impl Default for SessionSettings {
     /// Returns the CPU, all of its cores, no spinning.
     fn default() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self { provider: ExecutionProvider::Cpu, threads, spinning: false }
+        Self { execution_provider: ExecutionProvider::Cpu, threads, spinning: false }
     }
 }
 
@@ -143,9 +143,9 @@ impl Runtime {
     /// Loads a graph, with the files it refers to beside it.
     ///
     /// # Errors
-    /// [`RuntimeError::Provider`] if the device cannot be used, [`RuntimeError::Session`] for the graph.
+    /// [`RuntimeError::ExecutionProvider`] if the device cannot be used, [`RuntimeError::Session`] for the graph.
     pub fn session(&self, graph: &Path) -> Result<Session, RuntimeError> {
-        let provider = self.settings.provider;
+        let execution_provider = self.settings.execution_provider;
         let session = |why: String| RuntimeError::Session { graph: graph.to_owned(), why };
         let mut builder = Session::builder(&self.environment)
             .map_err(|why| session(why.to_string()))?
@@ -158,10 +158,10 @@ impl Runtime {
             // Its errors come back as values; its log lines may hold parts of the inputs.
             .with_log_level(LogLevel::Fatal)
             .map_err(|why| session(why.to_string()))?;
-        if let Some(dispatch) = provider.dispatch()? {
-            builder = builder
-                .with_execution_providers([dispatch])
-                .map_err(|why| ProviderError::Refused { provider, why: why.to_string() })?;
+        if let Some(dispatch) = execution_provider.dispatch()? {
+            builder = builder.with_execution_providers([dispatch]).map_err(|why| {
+                ExecutionProviderError::Refused { execution_provider, why: why.to_string() }
+            })?;
         }
         builder.commit_from_file(graph).map_err(|why| session(why.to_string()))
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bombyx_gpu::engine::{self as gpu, Chunk, Engine};
+use bombyx_gpu::engine::{self as gpu, Engine, EngineEvent};
 use bombyx_gpu::measure;
 use bombyx_node::NodeHandle;
 use bombyx_node::demo::{CHAT_MODEL, EMBED_MODEL};
@@ -120,15 +120,15 @@ fn answered_bare(engine: &mut dyn Engine) -> f64 {
 
 /// Steps the engine to the end of its only job; how many tokens it made.
 fn generated(engine: &mut dyn Engine) -> usize {
-    let (mut tokens, mut chunks) = (0, Vec::new());
+    let (mut tokens, mut events) = (0, Vec::new());
     loop {
-        engine.step(&mut chunks);
-        for (_, chunk) in chunks.drain(..) {
-            match chunk {
-                Chunk::Tokens { ids, .. } => tokens += ids.len(),
-                Chunk::Finished { .. } => return tokens,
-                Chunk::Started { .. } | Chunk::Vectors { .. } => {}
-                Chunk::Failed(error) => panic!("{error}"),
+        engine.step(&mut events);
+        for (_, event) in events.drain(..) {
+            match event {
+                EngineEvent::Tokens { ids, .. } => tokens += ids.len(),
+                EngineEvent::Finished { .. } => return tokens,
+                EngineEvent::Started { .. } | EngineEvent::Vectors { .. } => {}
+                EngineEvent::Failed(error) => panic!("{error}"),
             }
         }
     }

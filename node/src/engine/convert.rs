@@ -42,22 +42,22 @@ const fn role(role: Role) -> &'static str {
     }
 }
 
-/// Returns the reports that a chunk becomes: vectors are cut into pieces that fit a message.
-pub(super) fn reports(chunk: gpu::Chunk) -> Vec<EngineReport> {
-    match chunk {
-        gpu::Chunk::Started { input_tokens } => {
+/// Returns the reports that an event becomes: vectors are cut into pieces that fit a message.
+pub(super) fn reports(event: gpu::EngineEvent) -> Vec<EngineReport> {
+    match event {
+        gpu::EngineEvent::Started { input_tokens } => {
             vec![EngineReport::Started { input_tokens: u64::from(input_tokens) }]
         }
-        gpu::Chunk::Vectors { first, dims, data } => vectors(first, dims, &data),
-        gpu::Chunk::Tokens { ids, text } => vec![EngineReport::Content(Content::Tokens { ids, text })],
-        gpu::Chunk::Finished { reason } => {
+        gpu::EngineEvent::Vectors { first, dims, data } => vectors(first, dims, &data),
+        gpu::EngineEvent::Tokens { ids, text } => vec![EngineReport::Content(Content::Tokens { ids, text })],
+        gpu::EngineEvent::Finished { reason } => {
             let finish = match reason {
                 gpu::Finish::Stop => Finish::Stop,
                 gpu::Finish::Length => Finish::Length,
             };
             vec![EngineReport::Content(Content::End { finish })]
         }
-        gpu::Chunk::Failed(error) => vec![EngineReport::Failed(fault(&error))],
+        gpu::EngineEvent::Failed(error) => vec![EngineReport::Failed(fault(&error))],
     }
 }
 
@@ -69,7 +69,7 @@ pub(super) fn fault(error: &gpu::EngineError) -> EngineFault {
         | gpu::EngineError::Empty(_)
         | gpu::EngineError::WrongTask { .. } => EngineFault::TooLarge,
         gpu::EngineError::UnknownModel(_)
-        | gpu::EngineError::DuplicateJob(_)
+        | gpu::EngineError::DuplicateRequest(_)
         | gpu::EngineError::Busy { .. }
         | gpu::EngineError::Runtime(_) => EngineFault::Broken,
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bombyx_gpu::cache::Cache;
 use bombyx_gpu::catalog::{self, CatalogError};
 use bombyx_gpu::digest::OnAdvance;
-use bombyx_gpu::engine::{self as gpu, Chunk, Engine, EngineError, ModelInfo, ModelKind, Progress};
+use bombyx_gpu::engine::{self as gpu, Engine, EngineError, EngineEvent, ModelInfo, ModelKind, Progress};
 use bombyx_gpu::fetch::WheelSource;
 use bombyx_gpu::load::LoadError;
 use bombyx_gpu::manifest::{Manifest, ManifestError};
@@ -25,7 +25,7 @@ const MEASURED_TEXT: &str = "The silk moth Bombyx mori spins one thread of about
 /// How long the measurement of one model may take.
 const MEASURE_DEADLINE: Duration = Duration::from_secs(60);
 /// The job number of the measurement; the engine is idle then.
-const MEASURE_JOB: gpu::JobId = gpu::JobId::MAX;
+const MEASURE_REQUEST: gpu::RequestId = gpu::RequestId::MAX;
 
 /// An engine with its models, and what to offer for each.
 pub struct LoadedModels {
@@ -119,7 +119,7 @@ pub(crate) fn check(config: &ProvideConfig) -> Result<(), ModelsError> {
         }
     }
     if !config.models.is_empty() {
-        config.ep.check().map_err(RuntimeError::Provider)?;
+        config.ep.check().map_err(RuntimeError::ExecutionProvider)?;
     }
     Ok(())
 }
@@ -137,7 +137,7 @@ pub fn load(config: &ProvideConfig, on_advance: OnAdvance<'_>) -> Result<LoadedM
         .map(|name| open(name, &cache, &mut *on_advance))
         .collect::<Result<Vec<_>, _>>()?;
     let library = (!config.runtime.is_empty()).then(|| Path::new(&config.runtime));
-    let settings = SessionSettings { provider: config.ep, ..SessionSettings::default() };
+    let settings = SessionSettings { execution_provider: config.ep, ..SessionSettings::default() };
     let runtime = Runtime::find_or_install(library, &cache, settings, on_advance)?;
     let mut engine: Box<dyn Engine> = Box::new(OnnxEngine::load(&runtime, &models)?);
     let mut offers = Vec::new();
@@ -220,30 +220,30 @@ fn measure(engine: &mut dyn Engine, info: &ModelInfo) -> Result<Measurement, Eng
         }),
     };
     let began = Instant::now();
-    engine.submit(MEASURE_JOB, &info.id, task)?;
-    engine.allow(MEASURE_JOB, MEASURED_TOKENS);
+    engine.submit(MEASURE_REQUEST, &info.id, task)?;
+    engine.allow(MEASURE_REQUEST, MEASURED_TOKENS);
     let (mut first, mut read, mut made) = (None, 0, 0u32);
-    let mut chunks = Vec::new();
+    let mut events = Vec::new();
     loop {
-        let progress = engine.step(&mut chunks);
-        for (_, chunk) in chunks.drain(..).filter(|(job, _)| *job == MEASURE_JOB) {
-            match chunk {
-                Chunk::Started { input_tokens } => read = input_tokens,
-                Chunk::Vectors { .. } => first = first.or(Some(began.elapsed())),
-                Chunk::Tokens { ids, .. } => {
+        let progress = engine.step(&mut events);
+        for (_, event) in events.drain(..).filter(|(request, _)| *request == MEASURE_REQUEST) {
+            match event {
+                EngineEvent::Started { input_tokens } => read = input_tokens,
+                EngineEvent::Vectors { .. } => first = first.or(Some(began.elapsed())),
+                EngineEvent::Tokens { ids, .. } => {
                     first = first.or(Some(began.elapsed()));
                     made = made.saturating_add(u32::try_from(ids.len()).unwrap_or(u32::MAX));
                 }
-                Chunk::Finished { .. } => {
+                EngineEvent::Finished { .. } => {
                     let elapsed = began.elapsed();
                     let tokens = if made == 0 { read } else { made };
                     return Ok(Measurement { first: first.unwrap_or(elapsed), tokens, elapsed });
                 }
-                Chunk::Failed(error) => return Err(error),
+                EngineEvent::Failed(error) => return Err(error),
             }
         }
         if progress == Progress::Idle || began.elapsed() > MEASURE_DEADLINE {
-            engine.cancel(MEASURE_JOB);
+            engine.cancel(MEASURE_REQUEST);
             return Err(EngineError::Runtime("the measured task did not end".into()));
         }
     }

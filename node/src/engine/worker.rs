@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bombyx_gpu::engine::{self as gpu, Chunk, Engine, Progress};
+use bombyx_gpu::engine::{self as gpu, Engine, EngineEvent, Progress};
 use bombyx_protocol::io::EngineReport;
 use bombyx_protocol::work::order::{JobId, TaskKind};
 use tokio::sync::mpsc;
@@ -22,9 +22,9 @@ pub(super) struct Worker {
     reports: mpsc::Sender<(JobId, EngineReport)>,
     pace: Pace,
     /// The engine numbers jobs, the protocol names them.
-    names: BTreeMap<gpu::JobId, (JobId, TaskKind)>,
-    numbers: BTreeMap<JobId, gpu::JobId>,
-    next: gpu::JobId,
+    names: BTreeMap<gpu::RequestId, (JobId, TaskKind)>,
+    numbers: BTreeMap<JobId, gpu::RequestId>,
+    next: gpu::RequestId,
 }
 
 /// The worker's end: the driver is gone or wants it to stop.
@@ -55,10 +55,10 @@ impl Worker {
         if !rest.is_zero() {
             return self.sleep(rest);
         }
-        let mut chunks = Vec::new();
-        let progress = self.engine.step(&mut chunks);
-        for (number, chunk) in chunks {
-            self.report(number, chunk)?;
+        let mut events = Vec::new();
+        let progress = self.engine.step(&mut events);
+        for (number, event) in events {
+            self.report(number, event)?;
         }
         if progress == Progress::Idle {
             return self.sleep(NAP);
@@ -115,21 +115,21 @@ impl Worker {
         let model = gpu::ModelId(run.model.0);
         match self.engine.submit(number, &model, convert::task(run.task)) {
             Ok(()) => Ok(()),
-            Err(error) => self.report(number, Chunk::Failed(error)),
+            Err(error) => self.report(number, EngineEvent::Failed(error)),
         }
     }
 
-    fn report(&mut self, number: gpu::JobId, chunk: Chunk) -> Result<(), Stop> {
+    fn report(&mut self, number: gpu::RequestId, event: EngineEvent) -> Result<(), Stop> {
         let Some((job, kind)) = self.names.get(&number).copied() else { return Ok(()) };
-        let ends = matches!(chunk, Chunk::Finished { .. } | Chunk::Failed(_));
-        match &chunk {
-            Chunk::Failed(error) => tracing::warn!(?job, %error, "the engine gave a job up"),
-            Chunk::Tokens { ids, .. } => self.pace.made(Instant::now(), ids.len() as u64),
+        let ends = matches!(event, EngineEvent::Finished { .. } | EngineEvent::Failed(_));
+        match &event {
+            EngineEvent::Failed(error) => tracing::warn!(?job, %error, "the engine gave a job up"),
+            EngineEvent::Tokens { ids, .. } => self.pace.made(Instant::now(), ids.len() as u64),
             // The work of vectors is to read their input.
-            Chunk::Started { input_tokens } if kind == TaskKind::Embed => {
+            EngineEvent::Started { input_tokens } if kind == TaskKind::Embed => {
                 self.pace.made(Instant::now(), u64::from(*input_tokens));
             }
-            Chunk::Started { .. } | Chunk::Vectors { .. } | Chunk::Finished { .. } => {}
+            EngineEvent::Started { .. } | EngineEvent::Vectors { .. } | EngineEvent::Finished { .. } => {}
         }
         if ends {
             self.names.remove(&number);
@@ -138,7 +138,7 @@ impl Worker {
             inbox.live.remove(&job);
             inbox.allowances.remove(&job);
         }
-        for report in convert::reports(chunk) {
+        for report in convert::reports(event) {
             self.reports.blocking_send((job, report)).map_err(|_| Stop)?;
         }
         Ok(())
@@ -191,16 +191,16 @@ mod tests {
             self.jobs.remove(&job);
         }
 
-        fn step(&mut self, out: &mut Vec<(u64, Chunk)>) -> Progress {
+        fn step(&mut self, out: &mut Vec<(u64, EngineEvent)>) -> Progress {
             let before = out.len();
             self.jobs.retain(|job, (made, allowed, max)| {
                 if made == max {
-                    out.push((*job, Chunk::Finished { reason: Finish::Length }));
+                    out.push((*job, EngineEvent::Finished { reason: Finish::Length }));
                     return false;
                 }
                 if made < allowed {
                     *made += 1;
-                    out.push((*job, Chunk::Tokens { ids: vec![*made], text: String::new() }));
+                    out.push((*job, EngineEvent::Tokens { ids: vec![*made], text: String::new() }));
                 }
                 true
             });

@@ -8,7 +8,7 @@ use bombyx_gpu::catalog::CatalogError;
 use bombyx_gpu::fetch::FetchError;
 use bombyx_gpu::load::LoadError;
 use bombyx_gpu::manifest::ManifestError;
-use bombyx_gpu::runtime::{ProviderError, RuntimeError};
+use bombyx_gpu::runtime::{ExecutionProviderError, RuntimeError};
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::work::order::TaskKind;
 
@@ -268,11 +268,13 @@ impl NodeError {
 
 fn runtime_hint(error: &RuntimeError) -> String {
     match error {
-        RuntimeError::Provider(ProviderError::NotBuilt { provider }) => format!(
-            "for example `cargo install --path node --features {provider}`; ONNX Runtime must have it as well: name such a \
-             library in `provide.runtime`"
+        RuntimeError::ExecutionProvider(ExecutionProviderError::NotBuilt { execution_provider }) => format!(
+            "for example `cargo install --path node --features {execution_provider}`; ONNX Runtime must have it as well: name \
+             such a library in `provide.runtime`"
         ),
-        RuntimeError::Provider(ProviderError::Refused { .. } | ProviderError::Unknown { .. }) => {
+        RuntimeError::ExecutionProvider(
+            ExecutionProviderError::Refused { .. } | ExecutionProviderError::Unknown { .. },
+        ) => {
             "name a library that has it in `provide.runtime`; `bombyx runtime list` shows which ones were looked at. Nothing \
              falls back to the CPU in silence"
                 .into()
@@ -332,7 +334,7 @@ const fn runtime_code(error: &RuntimeError) -> ExitKind {
         | RuntimeError::NoPackage { .. }
         | RuntimeError::AlreadyLoaded { .. }
         | RuntimeError::Load { .. }
-        | RuntimeError::Provider(_)
+        | RuntimeError::ExecutionProvider(_)
         | RuntimeError::Session { .. } => ExitKind::Runtime,
     }
 }

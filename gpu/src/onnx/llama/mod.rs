@@ -48,8 +48,8 @@ struct Decoder<'a> {
     layout: Layout,
 }
 
-/// Constants shared by the layers.
-struct Shared {
+/// What every layer reads beside the output of the one before.
+struct LayerInputs {
     attention: Attention,
     last_axis: Value,
     epsilon: Value,
@@ -73,7 +73,7 @@ impl Decoder<'_> {
         let last_axis = self.graph.i64s("last_axis", &[-1]);
         let epsilon = self.graph.f32_scalar("epsilon", self.config.rms_norm_eps);
         let past = self.past_inputs();
-        let shared = Shared { attention, last_axis, epsilon, past };
+        let shared = LayerInputs { attention, last_axis, epsilon, past };
 
         let embedding_shape = [self.config.vocab_size, self.config.hidden_size];
         let embedding = self.tensor("model.embed_tokens.weight", &embedding_shape)?;
@@ -149,7 +149,12 @@ impl Decoder<'_> {
     }
 
     /// Returns one layer: its output and its grown cache.
-    fn layer(&mut self, layer: usize, x: &Value, shared: &Shared) -> Result<(Value, [Value; 2]), LlamaError> {
+    fn layer(
+        &mut self,
+        layer: usize,
+        x: &Value,
+        shared: &LayerInputs,
+    ) -> Result<(Value, [Value; 2]), LlamaError> {
         let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
         let Shape { heads, kv_heads, head_dim } = self.shape;
         let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
@@ -174,7 +179,7 @@ impl Decoder<'_> {
     }
 
     /// Adds `x / sqrt(mean(x²) + epsilon) · weight` over the last axis.
-    fn rms_norm(&mut self, name: &str, x: &Value, shared: &Shared) -> Result<Value, LlamaError> {
+    fn rms_norm(&mut self, name: &str, x: &Value, shared: &LayerInputs) -> Result<Value, LlamaError> {
         let weight = self.tensor(name, &[self.config.hidden_size])?;
         let graph = &mut self.graph;
         let square = graph.add(Node::new("Mul", [x, x]));

@@ -26,22 +26,24 @@ pub enum ExecutionProvider {
 
 /// Why a device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProviderError {
+pub enum ExecutionProviderError {
     /// The program was built without it.
-    #[error("{provider} is not part of this build; build with `--features {provider}`, or choose `cpu`")]
+    #[error(
+        "{execution_provider} is not part of this build; build with `--features {execution_provider}`, or choose `cpu`"
+    )]
     NotBuilt {
         /// What was asked for.
-        provider: ExecutionProvider,
+        execution_provider: ExecutionProvider,
     },
     /// The library or the machine does not offer it.
-    #[error("ONNX Runtime refuses {provider}: {why}. Use a library built for it, or choose `cpu`")]
+    #[error("ONNX Runtime refuses {execution_provider}: {why}. Use a library built for it, or choose `cpu`")]
     Refused {
         /// What was asked for.
-        provider: ExecutionProvider,
+        execution_provider: ExecutionProvider,
         /// ONNX Runtime's reason.
         why: String,
     },
-    /// There is no such provider.
+    /// There is no such execution provider.
     #[error("`{name}` is no execution provider; choose one of {}", ExecutionProvider::ALL.map(ExecutionProvider::as_str).join(", "))]
     Unknown {
         /// What was asked for.
@@ -70,14 +72,14 @@ impl ExecutionProvider {
     /// Checks that this build has it. Whether the library and the machine have it, only a session tells.
     ///
     /// # Errors
-    /// [`ProviderError::NotBuilt`].
-    pub fn check(self) -> Result<(), ProviderError> {
+    /// [`ExecutionProviderError::NotBuilt`].
+    pub fn check(self) -> Result<(), ExecutionProviderError> {
         self.dispatch().map(drop)
     }
 
     /// Returns what is given to a session. ONNX Runtime by default falls back to the CPU without a
     /// word when registration fails, so every one of these is an error instead.
-    pub(super) fn dispatch(self) -> Result<Option<ExecutionProviderDispatch>, ProviderError> {
+    pub(super) fn dispatch(self) -> Result<Option<ExecutionProviderDispatch>, ExecutionProviderError> {
         match self {
             Self::Cpu => Ok(None),
             #[cfg(feature = "cuda")]
@@ -92,7 +94,7 @@ impl ExecutionProvider {
             Self::DirectMl => Ok(Some(ort::ep::DirectML::default().build().error_on_failure())),
             // Which ones are left depends on the features.
             #[allow(unreachable_patterns, clippy::wildcard_enum_match_arm)]
-            _ => Err(ProviderError::NotBuilt { provider: self }),
+            _ => Err(ExecutionProviderError::NotBuilt { execution_provider: self }),
         }
     }
 }
@@ -104,16 +106,16 @@ impl fmt::Display for ExecutionProvider {
 }
 
 impl FromStr for ExecutionProvider {
-    type Err = ProviderError;
+    type Err = ExecutionProviderError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|provider| provider.as_str() == name);
-        found.ok_or_else(|| ProviderError::Unknown { name: name.to_owned() })
+        let found = Self::ALL.into_iter().find(|execution_provider| execution_provider.as_str() == name);
+        found.ok_or_else(|| ExecutionProviderError::Unknown { name: name.to_owned() })
     }
 }
 
 impl TryFrom<String> for ExecutionProvider {
-    type Error = ProviderError;
+    type Error = ExecutionProviderError;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
         name.parse()
@@ -125,10 +127,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_provider_is_read_as_it_is_written() {
-        for provider in ExecutionProvider::ALL {
-            assert_eq!(provider.to_string().parse(), Ok(provider));
+    fn every_execution_provider_is_read_as_it_is_written() {
+        for execution_provider in ExecutionProvider::ALL {
+            assert_eq!(execution_provider.to_string().parse(), Ok(execution_provider));
         }
-        assert!(matches!("gpu".parse::<ExecutionProvider>(), Err(ProviderError::Unknown { .. })));
+        assert!(matches!("gpu".parse::<ExecutionProvider>(), Err(ExecutionProviderError::Unknown { .. })));
     }
 }

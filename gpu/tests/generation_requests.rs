@@ -1,12 +1,13 @@
-//! Generation as jobs of an engine: allowance, company, cancelling, and going on where another engine stopped.
+//! Generation as requests of an engine: allowance, company, cancelling, and going on where another engine stopped.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
 use bombyx_gpu::engine::{
-    ChatMessage, Chunk, Engine, EngineError, Finish, Generate, JobId, ModelId, Progress, Sampling, Task,
+    ChatMessage, Engine, EngineError, EngineEvent, Finish, Generate, ModelId, Progress, RequestId, Sampling,
+    Task,
 };
-use bombyx_gpu::onnx_engine::{MAX_SEQUENCES, OnnxEngine};
+use bombyx_gpu::onnx_engine::{OnnxEngine, SEQUENCES_MAX};
 
 /// More than any answer here has.
 const PLENTY: u32 = 1000;
@@ -27,28 +28,28 @@ fn ask(question: &str, seed: u64) -> Generate {
     }
 }
 
-fn run(engine: &mut OnnxEngine) -> Vec<(JobId, Chunk)> {
+fn run(engine: &mut OnnxEngine) -> Vec<(RequestId, EngineEvent)> {
     let mut out = Vec::new();
     while engine.step(&mut out) == Progress::Worked {}
     out
 }
 
-/// Input tokens, ids, text and end of one job, whose chunks must come in that order.
-fn answer(out: &[(JobId, Chunk)], job: JobId) -> (u32, Vec<u32>, String, Option<Finish>) {
+/// Input tokens, ids, text and end of one request, whose events must come in that order.
+fn answer(out: &[(RequestId, EngineEvent)], request: RequestId) -> (u32, Vec<u32>, String, Option<Finish>) {
     let (mut input_tokens, mut ids, mut text, mut finish) = (0, Vec::new(), String::new(), None);
-    for (position, (_, chunk)) in out.iter().filter(|(of, _)| *of == job).enumerate() {
+    for (position, (_, event)) in out.iter().filter(|(of, _)| *of == request).enumerate() {
         assert_eq!(finish, None, "nothing may follow the end");
-        match chunk {
-            Chunk::Started { input_tokens: tokens } => {
+        match event {
+            EngineEvent::Started { input_tokens: tokens } => {
                 assert_eq!(position, 0);
                 input_tokens = *tokens;
             }
-            Chunk::Tokens { ids: more, text: piece } => {
+            EngineEvent::Tokens { ids: more, text: piece } => {
                 ids.extend(more);
                 text.push_str(piece);
             }
-            Chunk::Finished { reason } => finish = Some(*reason),
-            Chunk::Vectors { .. } | Chunk::Failed(_) => panic!("{chunk:?}"),
+            EngineEvent::Finished { reason } => finish = Some(*reason),
+            EngineEvent::Vectors { .. } | EngineEvent::Failed(_) => panic!("{event:?}"),
         }
     }
     (input_tokens, ids, text, finish)
@@ -65,14 +66,14 @@ fn alone(
 }
 
 #[test]
-fn a_job_produces_exactly_what_it_is_allowed_to() {
+fn a_request_produces_exactly_what_it_is_allowed_to() {
     let (mut engine, model) = engine();
     let (_, all, _, _) = alone(&mut engine, &model, ask("What is 17 plus 25?", 3));
     assert!(all.len() > 3, "the test needs a longer answer: {all:?}");
 
     engine.submit(1, &model, Task::Generate(ask("What is 17 plus 25?", 3))).unwrap();
     let mut out = run(&mut engine);
-    assert!(matches!(out.as_slice(), [(1, Chunk::Started { input_tokens: 1.. })]), "{out:?}");
+    assert!(matches!(out.as_slice(), [(1, EngineEvent::Started { input_tokens: 1.. })]), "{out:?}");
     for allowed in [1, 2] {
         let before = answer(&out, 1).1.len();
         engine.allow(1, allowed);
@@ -98,13 +99,13 @@ fn answers_do_not_depend_on_company() {
         engine.allow(seed, PLENTY);
     }
     let out = run(&mut engine);
-    for (job, expected) in (0..).zip(&expected) {
-        assert_eq!(&answer(&out, job), expected);
+    for (request, expected) in (0..).zip(&expected) {
+        assert_eq!(&answer(&out, request), expected);
     }
     // Side by side, not one after the other.
-    let first_end = out.iter().position(|(_, chunk)| matches!(chunk, Chunk::Finished { .. })).unwrap();
-    let last_start = (0..3).filter_map(|job| {
-        out.iter().position(|(of, chunk)| *of == job && matches!(chunk, Chunk::Tokens { .. }))
+    let first_end = out.iter().position(|(_, event)| matches!(event, EngineEvent::Finished { .. })).unwrap();
+    let last_start = (0..3).filter_map(|request| {
+        out.iter().position(|(of, event)| *of == request && matches!(event, EngineEvent::Tokens { .. }))
     });
     assert!(last_start.max().unwrap() < first_end);
 }
@@ -127,14 +128,14 @@ fn another_engine_goes_on_as_if_nothing_had_happened() {
 #[test]
 fn a_cancelled_answer_stops() {
     let (mut engine, model) = engine();
-    for job in [1, 2] {
-        engine.submit(job, &model, Task::Generate(ask("Spell moth.", job))).unwrap();
-        engine.allow(job, PLENTY);
+    for request in [1, 2] {
+        engine.submit(request, &model, Task::Generate(ask("Spell moth.", request))).unwrap();
+        engine.allow(request, PLENTY);
     }
     let mut out = Vec::new();
     engine.step(&mut out);
     engine.cancel(1);
-    assert!(run(&mut engine).iter().all(|(job, _)| *job == 2));
+    assert!(run(&mut engine).iter().all(|(request, _)| *request == 2));
     engine.allow(1, PLENTY);
     assert_eq!(engine.step(&mut out), Progress::Idle);
 }
@@ -142,14 +143,17 @@ fn a_cancelled_answer_stops() {
 #[test]
 fn more_answers_than_fit_are_refused_until_one_leaves() {
     let (mut engine, model) = engine();
-    for job in 0..MAX_SEQUENCES as JobId {
-        engine.submit(job, &model, Task::Generate(ask("Spell moth.", job))).unwrap();
+    for request in 0..SEQUENCES_MAX as RequestId {
+        engine.submit(request, &model, Task::Generate(ask("Spell moth.", request))).unwrap();
     }
     let one_more = || Task::Generate(ask("Spell moth.", 0));
-    let job = MAX_SEQUENCES as JobId;
-    assert!(matches!(engine.submit(job, &model, one_more()), Err(EngineError::Busy { unit: "answers", .. })));
+    let request = SEQUENCES_MAX as RequestId;
+    assert!(matches!(
+        engine.submit(request, &model, one_more()),
+        Err(EngineError::Busy { unit: "answers", .. })
+    ));
     engine.cancel(0);
-    engine.submit(job, &model, one_more()).unwrap();
+    engine.submit(request, &model, one_more()).unwrap();
 }
 
 #[test]
