@@ -1,0 +1,227 @@
+//! What the user may want to know: how an order goes, what a job came to, what happens to a channel.
+
+use crate::amount::Nano;
+use crate::channel::fault::{Mismatch, PaymentFault};
+use crate::channel::id::ChannelId;
+use crate::ident::{NodeId, Prefix};
+use crate::market::auction::BidReport;
+use crate::time::Span;
+use crate::wire::message::{Content, Finish, Refusal};
+use crate::work::order::{JobId, OrderFault, OrderId, Tier};
+
+/// A budget of a provider for those who come to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Budget {
+    /// Calls, seeks and awards answered. (`MK-44`)
+    Answers,
+    /// Bids that can be awarded. (`MK-43`)
+    Bids,
+    /// Jobs that hold no slot: without their task or their money, or at their end. (`MK-43`)
+    Jobs,
+    /// Channels that the ledger has not shown. (`CH-51`)
+    Channels,
+    /// Slots for strangers while customers want them. (`MK-42`)
+    Slots,
+    /// Identities and prefixes that wasted room before. (`MK-45`)
+    Marks,
+}
+
+/// A budget was used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowd {
+    /// Which.
+    pub budget: Budget,
+    /// Where the latest of those turned away comes from.
+    pub prefix: Prefix,
+    /// How many were turned away since this was last told.
+    pub turned_away: u64,
+}
+
+/// What the user may want to know.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Client: something about an order.
+    Order {
+        /// Which order.
+        id: OrderId,
+        /// What.
+        news: OrderNews,
+    },
+    /// Provider: a job ended.
+    Served(JobReport),
+    /// Either: a channel was opened, paid on, or closed.
+    Channel(ChannelNews),
+    /// Provider: a budget is used up; told at once, and then every [`crate::limits::CROWD_TOLD`] at the most.
+    Crowded(Crowd),
+}
+
+/// What happens to an order, in this order.
+#[derive(Debug, Clone)]
+pub enum OrderNews {
+    /// An auction ended.
+    Bids(Vec<BidReport>),
+    /// A provider took the job.
+    Awarded {
+        /// The provider.
+        provider: NodeId,
+        /// The job.
+        job: JobId,
+    },
+    /// A part of the answer, checked against its receipt.
+    Content(Content),
+    /// A provider failed and another is asked.
+    FailedOver {
+        /// Who failed.
+        from: NodeId,
+        /// How.
+        why: Failure,
+    },
+    /// The answer is complete.
+    Done(Bill),
+    /// The order ended without a complete answer.
+    Failed {
+        /// Why.
+        why: Failure,
+        /// What was paid all the same.
+        bill: Bill,
+    },
+}
+
+/// What an order came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bill {
+    /// Who served, in order; the last one finished.
+    pub providers: Vec<NodeId>,
+    /// The last job.
+    pub job: Option<JobId>,
+    /// Input tokens billed, all attempts together.
+    pub input_tokens: u64,
+    /// Output tokens billed, all attempts together.
+    pub output_tokens: u64,
+    /// What is owed for them, all attempts together.
+    pub cost: Nano,
+    /// Receipts that were checked.
+    pub receipts: u32,
+    /// Vouchers that were signed.
+    pub vouchers: u32,
+    /// From the order to the first content.
+    pub first_token: Option<Span>,
+    /// From the order to the award's acceptance, bids included.
+    pub matched: Option<Span>,
+    /// Why the answer ended, if it did.
+    pub finish: Option<Finish>,
+}
+
+/// Why an order, or one attempt at it, failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The order cannot be taken.
+    #[error("{0}")]
+    Order(#[from] OrderFault),
+    /// Nobody answered the call.
+    #[error("no provider bid for this model before the deadline; is one online that serves it?")]
+    NoBids,
+    /// There were bids, all of them of providers that failed lately.
+    #[error(
+        "every provider that bid has failed this node lately; each is asked again after two minutes or more"
+    )]
+    LeftAlone,
+    /// There were bids, all of them too dear.
+    #[error("every bid can cost more than the order allows; the lowest could cost {lowest} coins")]
+    OverBudget {
+        /// The most that the cheapest bid could cost.
+        lowest: Nano,
+    },
+    /// There were bids, none with the protection asked for.
+    #[error("no bid offers the tier {0:?}")]
+    NoTier(Tier),
+    /// A provider did not answer an award.
+    #[error("the provider did not answer the award in time")]
+    NoAnswer,
+    /// A provider fell silent.
+    #[error("the provider stopped answering in the middle of the job")]
+    Stalled,
+    /// The connection to the provider is gone.
+    #[error("the provider cannot be reached any more")]
+    Gone,
+    /// A provider refused.
+    #[error("the provider refused: {0}")]
+    Refused(Refusal),
+    /// A handshake or a sealed message of the provider does not verify.
+    #[error("the session with the provider is broken")]
+    Session,
+    /// A chunk did not match its receipt, or a bill its price.
+    #[error("the provider billed or stated what it did not deliver")]
+    FalseReceipt,
+    /// A provider failed after so many tokens that no other one can be told where to go on.
+    #[error(
+        "the provider failed after {delivered} tokens; an answer of that length cannot be continued by another"
+    )]
+    TooLongToResume {
+        /// Tokens that the user has.
+        delivered: u32,
+    },
+    /// It cannot be paid.
+    #[error(transparent)]
+    Payment(#[from] PaymentFault),
+    /// The order's own deadline.
+    #[error("the deadline of the order has passed")]
+    Deadline,
+    /// The user stopped it.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// A job at its end, at the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobReport {
+    /// The job.
+    pub job: JobId,
+    /// For whom.
+    pub client: NodeId,
+    /// Input tokens billed.
+    pub input_tokens: u64,
+    /// Output tokens billed.
+    pub output_tokens: u64,
+    /// What it came to.
+    pub cost: Nano,
+    /// Why it ended early, if it did.
+    pub refused: Option<Refusal>,
+    /// Whether the client signed that it was served.
+    pub countersigned: bool,
+}
+
+/// What happens to a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelNews {
+    /// The channel's account.
+    pub account: ChannelId,
+    /// The other party.
+    pub peer: NodeId,
+    /// What.
+    pub change: ChannelChange,
+}
+
+/// What happened to a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelChange {
+    /// It is on the ledger with this deposit.
+    Open {
+        /// What was deposited.
+        deposit: Nano,
+    },
+    /// A close has begun.
+    Closing,
+    /// It is gone from the ledger.
+    Closed {
+        /// The newest cumulative amount of its vouchers.
+        cumulative: Nano,
+    },
+    /// The ledger refused or did not answer.
+    Failed(crate::channel::ledger::LedgerFault),
+    /// It is not what this node's store says.
+    Mismatch(Mismatch),
+    /// A close of it could not be seen in time any more: it is closed as soon as nothing is served on it.
+    /// (`CH-35`)
+    Unwatchable,
+}
