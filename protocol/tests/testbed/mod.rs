@@ -5,24 +5,22 @@
 pub mod chain;
 pub mod engine;
 pub mod guest;
+mod run;
 pub mod thief;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{
-    Bill, ChannelNews, Command, Crowd, Event, Failure, Input, JobReport, Machine, Offer, OrderNews, Output,
-    PeerFault, PersistId,
+    Bill, ChannelNews, Command, Crowd, Failure, Input, JobReport, Machine, Offer, PeerFault, PersistId,
 };
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::watcher::Watcher;
-use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Content, Gossip, Message};
+use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::{
     ChatMessage, Generate, ModelId, Order, OrderId, Role, Sampling, Task, TaskKind, Tier,
 };
@@ -30,6 +28,7 @@ use bombyx_protocol::work::price::PriceSheet;
 
 use chain::Chain;
 use engine::Engine;
+use run::Happening;
 
 pub const MODEL: ModelId = ModelId([0xab; 32]);
 
@@ -53,16 +52,7 @@ pub const STORM: Weather = Weather {
     commit_us: 5_000,
 };
 
-enum Happening {
-    Message { to: NodeId, from: NodeId, bytes: Vec<u8> },
-    Gossip { to: NodeId, from: NodeId, bytes: Vec<u8> },
-    Persisted { node: NodeId, id: PersistId, life: u32 },
-    Engine { node: NodeId, life: u32 },
-    Chain,
-    Tick { node: NodeId },
-}
-
-enum Role_ {
+enum HostRole {
     Client(Box<Client>),
     Provider(Box<Provider>),
     Watcher(Box<Watcher>),
@@ -70,7 +60,7 @@ enum Role_ {
 }
 
 struct Host {
-    role: Role_,
+    role: HostRole,
     alive: bool,
     life: u32,
     disk: BTreeMap<RecordKey, Record>,
@@ -84,10 +74,10 @@ struct Host {
 impl Host {
     fn machine(&mut self) -> &mut dyn Machine {
         match &mut self.role {
-            Role_::Client(client) => client.as_mut(),
-            Role_::Provider(provider) => provider.as_mut(),
-            Role_::Watcher(watcher) => watcher.as_mut(),
-            Role_::Other(other) => other.as_mut(),
+            HostRole::Client(client) => client.as_mut(),
+            HostRole::Provider(provider) => provider.as_mut(),
+            HostRole::Watcher(watcher) => watcher.as_mut(),
+            HostRole::Other(other) => other.as_mut(),
         }
     }
 }
@@ -179,7 +169,7 @@ impl Testbed {
         let client = Client::new(config.clone(), Vec::new());
         let id = client.node_id();
         self.clients.insert(id, config);
-        self.place(id, Role_::Client(Box::new(client)));
+        self.place(id, HostRole::Client(Box::new(client)));
         id
     }
 
@@ -191,7 +181,7 @@ impl Testbed {
         let provider = Provider::new(config.clone(), Vec::new());
         let id = provider.node_id();
         self.providers.insert(id, config);
-        self.place(id, Role_::Provider(Box::new(provider)));
+        self.place(id, HostRole::Provider(Box::new(provider)));
         self.hosts.get_mut(&id).unwrap().engine.token_us = token_us;
         self.offer(id, price, TaskKind::Generate, MODEL);
         id
@@ -214,19 +204,19 @@ impl Testbed {
 
     /// A host with a machine of the test's own, perhaps at an address that it shares.
     pub fn stranger(&mut self, id: NodeId, machine: Box<dyn Machine>, address: Option<Prefix>) {
-        self.place(id, Role_::Other(machine));
+        self.place(id, HostRole::Other(machine));
         self.shared.extend(address.map(|address| (id, address)));
     }
 
     /// A watcher that is told of every voucher `provider` writes.
     pub fn watcher(&mut self, provider: NodeId) -> NodeId {
         let id = NodeId([0xee; 32]);
-        self.place(id, Role_::Watcher(Box::new(Watcher::new())));
+        self.place(id, HostRole::Watcher(Box::new(Watcher::new())));
         self.hosts.get_mut(&provider).unwrap().watcher = Some(id);
         id
     }
 
-    fn place(&mut self, id: NodeId, role: Role_) {
+    fn place(&mut self, id: NodeId, role: HostRole) {
         self.hosts.insert(
             id,
             Host {
@@ -269,11 +259,11 @@ impl Testbed {
         host.role = if let Some(config) = self.clients.get(&id) {
             let mut config = config.clone();
             config.entropy_seed[0] ^= host.life as u8;
-            Role_::Client(Box::new(Client::new(config, records)))
+            HostRole::Client(Box::new(Client::new(config, records)))
         } else {
             let mut config = self.providers.get(&id).unwrap().clone();
             config.entropy_seed[0] ^= host.life as u8;
-            Role_::Provider(Box::new(Provider::new(config, records)))
+            HostRole::Provider(Box::new(Provider::new(config, records)))
         };
         host.alive = true;
         host.ticking_at = None;
@@ -307,251 +297,20 @@ impl Testbed {
 
     pub fn client_at(&self, id: NodeId) -> &Client {
         match &self.hosts.get(&id).unwrap().role {
-            Role_::Client(client) => client,
-            Role_::Provider(_) | Role_::Watcher(_) | Role_::Other(_) => panic!("not a client"),
+            HostRole::Client(client) => client,
+            HostRole::Provider(_) | HostRole::Watcher(_) | HostRole::Other(_) => panic!("not a client"),
         }
     }
 
     pub fn provider_at(&self, id: NodeId) -> &Provider {
         match &self.hosts.get(&id).unwrap().role {
-            Role_::Provider(provider) => provider,
-            Role_::Client(_) | Role_::Watcher(_) | Role_::Other(_) => panic!("not a provider"),
+            HostRole::Provider(provider) => provider,
+            HostRole::Client(_) | HostRole::Watcher(_) | HostRole::Other(_) => panic!("not a provider"),
         }
     }
 
     pub fn disk(&self, id: NodeId) -> impl Iterator<Item = &Record> {
         self.hosts.get(&id).unwrap().disk.values()
-    }
-
-    /// Runs until `done` or until the virtual span is over.
-    pub fn run(&mut self, span: Span, mut done: impl FnMut(&Self) -> bool) {
-        let end = self.now + span;
-        while !done(self) {
-            let Some(((at, _), happening)) = self.queue.pop_first() else { break };
-            if at > end {
-                self.queue.insert((at, 0), happening);
-                break;
-            }
-            self.now = at;
-            self.events += 1;
-            assert!(self.events < 3_000_000, "the testbed does not come to rest");
-            self.happen(happening);
-            self.chain.check();
-        }
-        if !done(self) {
-            self.now = end;
-        }
-    }
-
-    /// Runs until every order has ended, and then a little on.
-    pub fn run_to_end(&mut self, span: Span) {
-        self.run(span, |testbed| testbed.outcomes.values().all(|outcome| outcome.end.is_some()));
-        self.run(Span::from_s(40), |_| false);
-    }
-
-    fn at(&mut self, delay: u64, happening: Happening) {
-        self.sequence += 1;
-        self.queue.insert((self.now + Span(delay), self.sequence), happening);
-    }
-
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Message { to, from, bytes } => {
-                if let Ok(message) = codec::decode::<Message>(&bytes) {
-                    self.feed(to, Input::Received { from, prefix: self.prefix_of(&from), message });
-                }
-            }
-            Happening::Gossip { to, from, bytes } => {
-                let read = codec::decode_gossip::<Gossip>(&bytes);
-                if let Some(gossip) = read.ok().and_then(|gossip| gossip.open().ok()) {
-                    self.feed(to, Input::Gossip { prefix: self.prefix_of(&from), gossip });
-                }
-            }
-            Happening::Persisted { node, id, life } => {
-                let host = self.hosts.get_mut(&node).unwrap();
-                if host.life != life {
-                    return;
-                }
-                for (_, record) in host.unsynced.extract_if(.., |(record_id, _)| *record_id <= id) {
-                    if let RecordKey::Gone(account) = record.key() {
-                        host.disk.remove(&RecordKey::Payer(account));
-                        host.disk.remove(&RecordKey::Earner(account));
-                    } else {
-                        host.disk.insert(record.key(), record);
-                    }
-                }
-                self.feed(node, Input::Persisted(id));
-            }
-            Happening::Engine { node, life } => {
-                let host = self.hosts.get_mut(&node).unwrap();
-                if host.life != life {
-                    return;
-                }
-                host.stepping = false;
-                let (reports, busy) = host.engine.step();
-                if busy {
-                    self.step_engine(node);
-                }
-                for (job, report) in reports {
-                    self.feed(node, Input::Engine { job, report });
-                }
-            }
-            Happening::Chain => {
-                for (node, event) in self.chain.block(self.now) {
-                    self.feed(node, Input::Ledger(event));
-                }
-                if self.chain.is_busy() {
-                    self.at(200_000, Happening::Chain);
-                }
-            }
-            Happening::Tick { node } => {
-                self.hosts.get_mut(&node).unwrap().ticking_at = None;
-                self.feed(node, Input::Tick);
-            }
-        }
-    }
-
-    pub fn feed(&mut self, node: NodeId, input: Input) {
-        let now = self.now;
-        let Some(host) = self.hosts.get_mut(&node).filter(|host| host.alive) else { return };
-        host.machine().handle(now, input);
-        loop {
-            let host = self.hosts.get_mut(&node).unwrap();
-            match host.machine().poll() {
-                Output::Wake(at) => {
-                    let soonest = host.ticking_at.is_none_or(|ticking| at < ticking);
-                    if at.0 != u64::MAX && soonest {
-                        host.ticking_at = Some(at);
-                        let delay = at.since(now).0;
-                        self.at(delay, Happening::Tick { node });
-                    }
-                    return;
-                }
-                output => self.act(node, output),
-            }
-        }
-    }
-
-    fn act(&mut self, node: NodeId, output: Output) {
-        match output {
-            Output::Send { to, message } => self.transmit(node, to, &message),
-            Output::Broadcast { gossip, .. } => {
-                let bytes = codec::encode(&gossip);
-                let others: Vec<NodeId> = self.hosts.keys().copied().filter(|id| *id != node).collect();
-                for to in others {
-                    for _ in 0..self.copies() {
-                        let delay = self.delay();
-                        if !self.cut.contains(&to) && !self.cut.contains(&node) {
-                            self.at(delay, Happening::Gossip { to, from: node, bytes: bytes.clone() });
-                        }
-                    }
-                }
-            }
-            Output::Persist { id, record } => {
-                let commit = self.weather.commit_us;
-                let host = self.hosts.get_mut(&node).unwrap();
-                host.unsynced.push((id, *record));
-                let life = host.life;
-                self.at(commit, Happening::Persisted { node, id, life });
-            }
-            Output::Run { job, task, .. } => {
-                let host = self.hosts.get_mut(&node).unwrap();
-                host.engine.run(job, task);
-                self.step_engine(node);
-            }
-            Output::Allow { job, tokens } => {
-                let host = self.hosts.get_mut(&node).unwrap();
-                host.engine.allow(job, tokens);
-                self.step_engine(node);
-            }
-            Output::Cancel { job } => self.hosts.get_mut(&node).unwrap().engine.cancel(job),
-            Output::Ledger(call) => self.ledger(node, *call),
-            Output::Watch(watched) => {
-                if let Some(watcher) = self.hosts.get(&node).and_then(|host| host.watcher) {
-                    self.feed(watcher, Input::Command(Command::Watch(*watched)));
-                }
-            }
-            Output::Event(event) => self.note(node, event),
-            Output::Fault { peer, fault } => self.faults.push((peer, fault)),
-            Output::Wake(_) => {}
-        }
-    }
-
-    fn step_engine(&mut self, node: NodeId) {
-        let host = self.hosts.get_mut(&node).unwrap();
-        if !core::mem::replace(&mut host.stepping, true) {
-            let (delay, life) = (host.engine.token_us, host.life);
-            self.at(delay, Happening::Engine { node, life });
-        }
-    }
-
-    fn ledger(&mut self, node: NodeId, call: LedgerCall) {
-        let wallet = self.clients.get(&node).map(|config| config.wallet.hash);
-        let idle = !self.chain.is_busy();
-        self.chain.call(node, wallet, call);
-        if idle {
-            self.at(200_000, Happening::Chain);
-        }
-    }
-
-    fn transmit(&mut self, from: NodeId, to: NodeId, message: &Message) {
-        if let Some(mail) = self.outsiders.get_mut(&to) {
-            mail.push(message.clone());
-            return;
-        }
-        let bytes = codec::encode(message);
-        assert!(bytes.len() <= bombyx_protocol::limits::FRAME_BYTES_MAX);
-        for _ in 0..self.copies() {
-            let delay = self.delay();
-            if !self.cut.contains(&to) && !self.cut.contains(&from) {
-                self.at(delay, Happening::Message { to, from, bytes: bytes.clone() });
-            }
-        }
-    }
-
-    fn copies(&mut self) -> usize {
-        if self.random() % 1_000 < self.weather.lost_permille {
-            0
-        } else if self.random() % 1_000 < self.weather.copied_permille {
-            2
-        } else {
-            1
-        }
-    }
-
-    fn delay(&mut self) -> u64 {
-        let jitter = self.random() % (self.weather.jitter_us + 1);
-        self.weather.delay_us + jitter
-    }
-
-    fn note(&mut self, node: NodeId, event: Event) {
-        match event {
-            Event::Order { id, news } => {
-                let outcome = self.outcomes.entry(id).or_default();
-                assert!(outcome.end.is_none(), "an order ends once");
-                match news {
-                    OrderNews::Bids(bids) => outcome.bids = bids,
-                    OrderNews::Awarded { .. } => {}
-                    OrderNews::Content(Content::Tokens { ids, text }) => {
-                        outcome.ids.extend(ids);
-                        outcome.text.push_str(&text);
-                    }
-                    OrderNews::Content(Content::Vectors { first, dims, bytes }) => {
-                        let rows = bytes.len() / (dims as usize * 4);
-                        for row in 0..rows {
-                            *outcome.rows.entry(first + row as u32).or_default() += 1;
-                        }
-                    }
-                    OrderNews::Content(Content::End { .. }) => {}
-                    OrderNews::FailedOver { why, .. } => outcome.failed_over.push(why),
-                    OrderNews::Done(bill) => outcome.end = Some(Ok(bill)),
-                    OrderNews::Failed { why, bill } => outcome.end = Some(Err((why, bill))),
-                }
-            }
-            Event::Served(served) => self.served.push((node, served)),
-            Event::Channel(news) => self.news.push((node, news)),
-            Event::Crowded(crowd) => self.crowds.push(crowd),
-        }
     }
 }
 

@@ -1,0 +1,213 @@
+//! The provider's side of the market: what is answered with a bid, how long a bid holds, and who is awarded.
+
+use crate::drive::{give, offer};
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::record::{EarnerRecord, Record};
+use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::ident::Signature;
+use bombyx_protocol::io::{Input, Output};
+use bombyx_protocol::limits;
+use bombyx_protocol::market::bid::BidHash;
+use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::provider::{Provider, ProviderConfig};
+use bombyx_protocol::session::unseal;
+use bombyx_protocol::time::Time;
+use bombyx_protocol::wire::message::{Gossip, Payment, Refusal, SealedBid, ToClient};
+use bombyx_protocol::wire::signed::SignedFault;
+use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
+
+use crate::drive;
+
+use super::{Caller, START, bids, provider, to_clients};
+
+/// A provider that this caller has paid before.
+fn provider_of(number: u64, per_k: u64, customer: &Caller) -> Provider {
+    let config = ProviderConfig::for_tests(number);
+    let payee = Provider::new(config.clone(), Vec::new()).payee();
+    let terms = ChannelTerms {
+        network_id: payee.network_id,
+        salt: 1,
+        client_key: customer.identity.id().0,
+        provider_key: payee.key,
+        client: Address::basechain([7; 32]),
+        provider: payee.address,
+        challenge_s: payee.challenge_s,
+    };
+    let payment = Payment { epoch: 1, cumulative: Nano(1), signature: Signature([0; 64]) };
+    let client = customer.identity.id();
+    let paid = EarnerRecord {
+        terms: terms.into(),
+        client,
+        payment: Some(payment),
+        early: None,
+        shelved: None,
+        at_risk: Nano::ZERO,
+        widest: Nano::ZERO,
+        ordered: None,
+        gone: false,
+    };
+    let mut provider = Provider::new(config, vec![Record::Earner(paid)]);
+    give(&mut provider, START, offer(per_k));
+    provider
+}
+
+/// (MK-4)
+#[test]
+fn a_call_is_answered_once_and_nobody_can_take_its_place() {
+    let mut provider = provider(1, 1_000);
+    let (caller, copycat) = (Caller::new(1), Caller::new(2));
+    let call = caller.call(9);
+    let mut forged = call.sign(&caller.identity);
+    forged.signature.0[5] ^= 1;
+    assert_eq!(Gossip::Call(forged).open(), Err(SignedFault::Forged), "no machine is given a forged call");
+    let answers = give(&mut provider, START, copycat.says(&copycat.call(9)));
+    copycat.bid(&answers);
+    let answers = give(&mut provider, START, caller.says(&call));
+    caller.bid(&answers);
+    let answers = give(&mut provider, START, caller.says(&call));
+    assert!(to_clients(&answers).is_empty(), "a second copy is not answered");
+}
+
+/// (MK-5)
+#[test]
+fn a_bid_is_for_its_caller_alone_and_for_what_is_offered() {
+    let mut provider = provider(1, 1_000);
+    let (caller, other) = (Caller::new(1), Caller::new(2));
+    let answers = give(&mut provider, START, caller.says(&caller.call(1)));
+    let (bid, _) = caller.bid(&answers);
+    assert_eq!((bid.provider, bid.price), (provider.node_id(), drive::price(1_000)));
+    let [(_, ToClient::Bid(SealedBid { sealed, call }))] = &to_clients(&answers)[..] else {
+        panic!("no bid")
+    };
+    assert_eq!(sealed.len(), 560, "as 01-wire.md says");
+    assert!(unseal(&other.seal_key, &call.0, sealed).is_err());
+    assert!(unseal(&caller.seal_key, &[2; 16], sealed).is_err());
+    let unserved = [
+        Call { model: ModelId([1; 32]), ..caller.call(2) },
+        Call { kind: TaskKind::Embed, ..caller.call(3) },
+        Call { tier: Tier::Confidential, ..caller.call(4) },
+        Call { output_log2: 14, ..caller.call(5) },
+        Call { output_log2: 64, ..caller.call(6) },
+        Call { output_log2: 255, ..caller.call(7) },
+    ];
+    for call in unserved {
+        let answers = give(&mut provider, START, caller.says(&call));
+        assert!(to_clients(&answers).is_empty(), "{call:?}");
+    }
+}
+
+/// (MK-5, MK-21)
+#[test]
+fn the_bids_of_a_provider_have_a_limit() {
+    let caller = Caller::new(1);
+    let mut provider = provider_of(1, 1_000, &caller);
+    assert_eq!(bids(&mut provider, &caller, 0..=9), 4, "two slots, and every second bid may win");
+    for id in 0..100 {
+        // It loses all of them and all that follow, so more may be out.
+        give(&mut provider, START, caller.releases(id.min(9)));
+        bids(&mut provider, &caller, id.max(10)..=id.max(10));
+        give(&mut provider, START, caller.releases(id.max(10)));
+    }
+    assert_eq!(bids(&mut provider, &caller, 100..=255), 2 * limits::BIDS_PER_SLOT_MAX);
+    let later = START + limits::BID_VALID;
+    give(&mut provider, later, Input::Tick);
+    let mut again = caller.call(0);
+    again.id = CallId([0xff; 16]);
+    again.id.0[0] = 0;
+    let answers = give(&mut provider, later, caller.says(&again));
+    caller.bid(&answers);
+}
+
+/// (MK-21)
+#[test]
+fn calls_whose_bids_nobody_takes_keep_a_provider_from_the_market_for_seconds_only() {
+    let caller = Caller::new(1);
+    let mut provider = provider_of(1, 1_000, &caller);
+    let asks =
+        |provider: &mut Provider, now, id| to_clients(&give(provider, now, caller.says(&caller.call(id))));
+    assert_eq!(bids(&mut provider, &caller, 0..=9), 4);
+    let late = START + limits::BID_EXPECTED;
+    assert!(asks(&mut provider, Time(late.0 - 1), 10).is_empty(), "they may still be awarded");
+    assert!(!asks(&mut provider, late, 11).is_empty(), "nobody waits for them any more");
+    // Four bids that came to nothing have taught it to keep one more out than before.
+    let more = (12..=20).filter(|id| !asks(&mut provider, late, *id).is_empty()).count();
+    assert_eq!(more + 1, 5);
+}
+
+/// (MK-5, MK-16, MK-19)
+#[test]
+fn who_is_not_invited_stays_silent() {
+    let mut provider = provider(1, 1_000);
+    let caller = Caller::new(1);
+    let invited = Share(500_000);
+    let mut answered = [0, 0];
+    for id in 0..30 {
+        let call = Call { invited, ..caller.call(id) };
+        let bids = to_clients(&give(&mut provider, START, caller.says(&call)));
+        assert_eq!(!bids.is_empty(), call.invites(&provider.node_id()));
+        let asks = to_clients(&give(&mut provider, START, caller.seeks(id + 100, invited)));
+        assert_eq!(!asks.is_empty(), invited.invites(&[id + 100; 16], &provider.node_id()));
+        answered[0] += bids.len();
+        answered[1] += asks.len();
+        give(&mut provider, START, caller.releases(id));
+    }
+    assert!(answered.iter().all(|count| (5..25).contains(count)), "{answered:?}");
+}
+
+fn refusal(outputs: &[Output]) -> Option<Refusal> {
+    match &to_clients(outputs)[..] {
+        [(_, ToClient::Refuse(refuse))] => Some(refuse.why),
+        _ => None,
+    }
+}
+
+/// (MK-9, MK-10)
+#[test]
+fn an_award_is_for_the_bid_itself_and_answered_alike_each_time() {
+    let mut provider = provider(1, 1_000);
+    let (mut caller, mut thief) = (Caller::new(1), Caller::new(2));
+    let answers = give(&mut provider, START, caller.says(&caller.call(1)));
+    let (bid, hash) = caller.bid(&answers);
+
+    let stolen = thief.award(&bid, hash, 1);
+    assert_eq!(refusal(&give(&mut provider, START, thief.sends(&stolen))), Some(Refusal::UnknownBid));
+    let guessed = caller.award(&bid, BidHash([0; 32]), 2);
+    assert_eq!(refusal(&give(&mut provider, START, caller.sends(&guessed))), Some(Refusal::UnknownBid));
+    let mut low = caller.award(&bid, hash, 3);
+    low.price.input_per_k.0 -= 1;
+    assert_eq!(refusal(&give(&mut provider, START, caller.sends(&low))), Some(Refusal::PriceBelowBid));
+    let mut broken = caller.award(&bid, hash, 4);
+    broken.handshake[40] ^= 1;
+    assert_eq!(refusal(&give(&mut provider, START, caller.sends(&broken))), Some(Refusal::Malformed));
+
+    let award = caller.award(&bid, hash, 5);
+    let first = to_clients(&give(&mut provider, START, caller.sends(&award)));
+    assert!(matches!(&first[..], [(_, ToClient::Accept(accept))] if accept.job == award.job));
+    assert_eq!(to_clients(&give(&mut provider, START, caller.sends(&award))), first);
+    let mut other = award.clone();
+    other.price.per_job.0 += 1;
+    assert!(to_clients(&give(&mut provider, START, caller.sends(&other))).is_empty(), "one job, one award");
+}
+
+/// (MK-10)
+#[test]
+fn a_bid_expires_and_a_won_one_stays_its_winners_for_a_while() {
+    let mut provider = provider(1, 1_000);
+    let mut caller = Caller::new(1);
+    let answers = give(&mut provider, START, caller.says(&caller.call(1)));
+    let (won, won_hash) = caller.bid(&answers);
+    let answers = give(&mut provider, START, caller.says(&caller.call(2)));
+    let (lost, lost_hash) = caller.bid(&answers);
+    let award = caller.award(&won, won_hash, 1);
+    assert_eq!(refusal(&give(&mut provider, START, caller.sends(&award))), None);
+
+    let late = START + limits::BID_VALID;
+    let award = caller.award(&lost, lost_hash, 2);
+    assert_eq!(refusal(&give(&mut provider, late, caller.sends(&award))), Some(Refusal::UnknownBid));
+    let lease = caller.award(&won, won_hash, 3);
+    assert_eq!(refusal(&give(&mut provider, late, caller.sends(&lease))), None);
+    let end = START + limits::LEASE_VALID;
+    let lease = caller.award(&won, won_hash, 4);
+    assert_eq!(refusal(&give(&mut provider, end, caller.sends(&lease))), Some(Refusal::UnknownBid));
+}

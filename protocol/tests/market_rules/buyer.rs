@@ -1,0 +1,257 @@
+//! The client's side of the market: whom a call invites, how long bids are waited for, and who is released.
+
+use crate::drive::{MODEL, give, order};
+use bombyx_protocol::client::{Client, ClientConfig};
+use bombyx_protocol::ident::{NodeId, Prefix};
+use bombyx_protocol::io::{Command, Input, Output};
+use bombyx_protocol::limits;
+use bombyx_protocol::market::call::Call;
+use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::provider::Provider;
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::message::{Gossip, Message, Refusal, Refuse, ToClient, ToProvider};
+use bombyx_protocol::wire::signed::{Signed, SignedFault};
+use bombyx_protocol::work::order::OrderId;
+
+use super::{Caller, START, calls, heard, provider, to_clients};
+
+fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
+    let message = |output: &Output| match output {
+        Output::Send { to, message: Message::ToProvider(message) } => Some((*to, message.clone())),
+        _ => None,
+    };
+    outputs.iter().filter_map(message).collect()
+}
+
+/// (MK-1, MK-3)
+#[test]
+fn a_call_tells_no_text_and_no_two_are_alike() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut ids = Vec::new();
+    for (number, text) in [(1, "a very secret prompt"), (2, "A VERY SECRET PROMPT")] {
+        let outputs = give(&mut client, START, order(number, text));
+        let [signed] = calls(&outputs).try_into().unwrap();
+        let call = signed.open::<Call>().unwrap();
+        assert_eq!((call.client, call.output_log2), (client.node_id(), 6));
+        assert_eq!(call.input_log2, 7, "20 bytes and a template are told as 128 tokens at the most");
+        assert!(!signed.body.windows(6).any(|part| part.eq_ignore_ascii_case(b"secret")));
+        ids.push(call.id);
+    }
+    assert_ne!(ids[0], ids[1]);
+}
+
+/// (MK-12, MK-19)
+#[test]
+fn a_seek_is_answered_once_with_what_is_offered_and_the_client_takes_answers_to_its_own() {
+    let mut provider = provider(1, 1_000);
+    let mut client = Client::new(ClientConfig::for_tests(7), Vec::new());
+    let seek = |client: &mut Client, now| {
+        let outputs = give(client, now, Input::Command(Command::Seek(MODEL)));
+        outputs.into_iter().find_map(|output| match output {
+            Output::Broadcast { gossip: Gossip::Seek(signed), .. } => Some(signed),
+            _ => None,
+        })
+    };
+    let sought = seek(&mut client, START).unwrap();
+    assert!(seek(&mut client, START).is_none(), "not twice in a moment (MK-18)");
+    let mut forged = sought.clone();
+    forged.signature.0[5] ^= 1;
+    assert_eq!(Gossip::Seek(forged).open(), Err(SignedFault::Forged), "no machine is given a forged seek");
+    let answers = to_clients(&give(&mut provider, START, heard(Gossip::Seek(sought.clone()))));
+    let [(to, ask)] = &answers[..] else { panic!("no ask in {answers:?}") };
+    assert_eq!(*to, client.node_id());
+    assert!(to_clients(&give(&mut provider, START, heard(Gossip::Seek(sought)))).is_empty());
+
+    let says = |client: &mut Client, now, from| {
+        give(
+            client,
+            now,
+            Input::Received { from, prefix: Prefix::UNKNOWN, message: Message::ToClient(ask.clone()) },
+        );
+        client.asks().count()
+    };
+    let mut stranger = Client::new(ClientConfig::for_tests(8), Vec::new());
+    assert_eq!(says(&mut stranger, START, provider.node_id()), 0, "who did not seek keeps nothing");
+    assert_eq!(says(&mut client, START, NodeId([9; 32])), 0, "an ask of another");
+    assert_eq!(says(&mut client, START, provider.node_id()), 1);
+    let asks: Vec<_> = client.asks().map(|ask| (ask.provider, ask.free_slots)).collect();
+    assert_eq!(asks, [(provider.node_id(), 2)]);
+    give(&mut provider, START, Input::Command(Command::Drain));
+    let silent = give(&mut provider, START, Caller::new(1).seeks(1, Share::ALL));
+    assert!(to_clients(&silent).is_empty(), "who leaves offers nothing");
+}
+
+/// (MK-11, MK-17)
+#[test]
+fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut crowd: Vec<Provider> = (1..=60).map(|number| provider(number, 1_000 * number)).collect();
+    let mut shares = Vec::new();
+    for number in 1..=2u64 {
+        let now = START + Span::from_s(10 * number);
+        let [signed] = calls(&give(&mut client, now, order(number, "count"))).try_into().unwrap();
+        shares.push(signed.open::<Call>().unwrap().invited);
+        let (mut bids, mut released) = (0, 0);
+        for provider in &mut crowd {
+            let answers = give(provider, now, heard(Gossip::Call(signed.clone())));
+            for (_, bid) in to_clients(&answers) {
+                bids += 1;
+                let input = Input::Received {
+                    from: provider.node_id(),
+                    prefix: Prefix::UNKNOWN,
+                    message: Message::ToClient(bid),
+                };
+                let outputs = to_providers(&give(&mut client, now, input));
+                let to = provider.node_id();
+                released += usize::from(
+                    bids > limits::BIDS_WANTED
+                        && matches!(&outputs[..], [(node, ToProvider::Release(_))] if *node == to),
+                );
+            }
+        }
+        assert_eq!(released, bids - limits::BIDS_WANTED, "{bids} bids");
+        give(&mut client, now, Input::Command(Command::Cancel(OrderId(number))));
+        give(&mut client, now + limits::BID_WINDOW, Input::Tick);
+    }
+    assert_eq!(shares, [Share::ALL, Share(333_333)]);
+}
+
+/// (MK-17)
+#[test]
+fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut crowd: Vec<Provider> = (1..=400).map(|number| provider(number, 1_000 * number)).collect();
+    // Gives a call to everybody and the bids to the client; returns the share that was invited and what the client says.
+    let mut bid = |client: &mut Client, now: Time, signed: &Signed| {
+        let mut said = Vec::new();
+        for provider in &mut crowd {
+            for (_, bid) in to_clients(&give(provider, now, heard(Gossip::Call(signed.clone())))) {
+                let input = Input::Received {
+                    from: provider.node_id(),
+                    prefix: Prefix::UNKNOWN,
+                    message: Message::ToClient(bid),
+                };
+                said.extend(give(client, now, input));
+            }
+        }
+        (signed.open::<Call>().unwrap().invited, said)
+    };
+    let [first] = calls(&give(&mut client, START, order(1, "count"))).try_into().unwrap();
+    assert_eq!(bid(&mut client, START, &first).0, Share::ALL, "nothing is known");
+    give(&mut client, START + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
+
+    let now = START + Span::from_s(10);
+    let [second] = calls(&give(&mut client, now, order(2, "count"))).try_into().unwrap();
+    let (invited, mut said) = bid(&mut client, now, &second);
+    assert_eq!(invited, Share(50_000), "twenty of four hundred");
+    let mut refused = 0;
+    let third = loop {
+        let award = to_providers(&said).into_iter().find_map(|(to, message)| match message {
+            ToProvider::Award(award) => Some((to, award.job)),
+            ToProvider::Sealed(_) | ToProvider::Release(_) => None,
+        });
+        let (from, job) = award.expect("another is awarded or called for");
+        refused += 1;
+        let refuse = Message::ToClient(ToClient::Refuse(Refuse { job, why: Refusal::Busy }));
+        said = give(&mut client, now, Input::Received { from, prefix: Prefix::UNKNOWN, message: refuse });
+        if let [call] = &calls(&said)[..] {
+            break call.open::<Call>().unwrap();
+        }
+    };
+    assert_eq!((refused, third.invited), (3, Share(400_000)), "eight times as many");
+}
+
+/// (MK-17, MK-20)
+#[test]
+fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited_for_the_next_time() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut crowd: Vec<Provider> = (1..=4).map(|number| provider(number, 1_000 * number)).collect();
+    // Providers that answer, and after how many bids the award goes out.
+    for (number, answering, early) in [(1u64, 3usize, None), (2, 4, Some(3)), (3, 4, Some(4)), (4, 2, None)] {
+        let now = START + Span::from_s(10 * number);
+        let [signed] = calls(&give(&mut client, now, order(number, "count"))).try_into().unwrap();
+        let mut awarded_after = None;
+        for (count, provider) in crowd.iter_mut().take(answering).enumerate() {
+            let bids = to_clients(&give(provider, now, heard(Gossip::Call(signed.clone()))));
+            let [(_, bid)] = bids.try_into().unwrap();
+            let input = Input::Received {
+                from: provider.node_id(),
+                prefix: Prefix::UNKNOWN,
+                message: Message::ToClient(bid),
+            };
+            let said = to_providers(&give(&mut client, now, input));
+            if said.iter().any(|(_, message)| matches!(message, ToProvider::Award(_))) {
+                awarded_after = Some(count + 1);
+            }
+        }
+        assert_eq!(awarded_after, early, "order {number}");
+        give(&mut client, now + limits::BID_WINDOW, Input::Tick);
+        give(&mut client, now + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(number))));
+    }
+}
+
+/// (MK-11)
+#[test]
+fn who_cannot_win_any_more_is_released() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let outputs = give(&mut client, START, order(1, "count"));
+    let [signed] = calls(&outputs).try_into().unwrap();
+    let mut bidders = Vec::new();
+    for number in 1..=5 {
+        let mut provider = provider(number, 1_000 * number);
+        let bids = give(&mut provider, START, heard(Gossip::Call(signed.clone())));
+        let [(_, bid)] = to_clients(&bids).try_into().unwrap();
+        let message = Message::ToClient(bid);
+        give(
+            &mut client,
+            START,
+            Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message },
+        );
+        bidders.push(provider.node_id());
+    }
+    let awards = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
+    let released = |messages: &[(NodeId, ToProvider)]| -> Vec<NodeId> {
+        let release = |(to, message): &(NodeId, ToProvider)| match message {
+            ToProvider::Release(_) => Some(*to),
+            _ => None,
+        };
+        messages.iter().filter_map(release).collect()
+    };
+    assert_eq!(released(&awards), bidders[3..], "three stay warm");
+    assert!(awards.iter().any(|(to, message)| *to == bidders[0] && matches!(message, ToProvider::Award(_))));
+    let end = give(&mut client, START + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
+    assert_eq!(released(&to_providers(&end)), bidders[1..3]);
+}
+
+/// (MK-11)
+#[test]
+fn an_order_that_nobody_can_serve_releases_all_who_bid() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let [signed] = calls(&give(&mut client, START, order(1, "count"))).try_into().unwrap();
+    let mut dear = provider(1, u64::MAX / 4_000_000);
+    let [(_, bid)] = to_clients(&give(&mut dear, START, heard(Gossip::Call(signed)))).try_into().unwrap();
+    let input =
+        Input::Received { from: dear.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
+    give(&mut client, START, input);
+    let end = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
+    assert!(matches!(&end[..], [(to, ToProvider::Release(_))] if *to == dear.node_id()), "{end:?}");
+    assert_eq!(client.orders_in_flight(), 0);
+}
+
+/// (MK-15)
+#[test]
+fn a_call_that_nobody_answers_is_repeated_with_more_patience_and_then_given_up() {
+    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+    let mut outputs = give(&mut client, START, order(1, "count"));
+    let (mut now, mut windows) = (START, Vec::new());
+    while client.orders_in_flight() > 0 {
+        let [signed] = calls(&outputs).try_into().unwrap();
+        let call = signed.open::<Call>().unwrap();
+        windows.push(u64::from(call.window_ms));
+        now = now + Span::from_ms(u64::from(call.window_ms));
+        outputs = give(&mut client, now, Input::Tick);
+    }
+    let window = limits::BID_WINDOW.as_ms();
+    assert_eq!(windows, [window, 2 * window, 4 * window, 8 * window]);
+    assert_eq!(windows.len(), limits::CALLS_UNANSWERED_MAX as usize);
+}
