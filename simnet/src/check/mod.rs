@@ -1,10 +1,10 @@
 //! What must hold after every event of every world: a broken invariant stops the run and names itself.
 
 mod blame;
-mod broken;
 mod channels;
 mod orders;
 mod pledge;
+mod violation;
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,15 @@ use bombyx_protocol::io::Output;
 use bombyx_protocol::limits;
 use bombyx_protocol::time::Time;
 
-use crate::check::broken::hold;
 use crate::check::channels::Channels;
+use crate::check::violation::hold;
 use crate::ledger::{Account, Chain};
 use crate::scenario::Scenario;
 
 pub use crate::check::blame::{Blames, blames_client, blames_provider};
-pub use crate::check::broken::Broken;
 pub use crate::check::orders::OpenOrders;
 pub use crate::check::pledge::Pledge;
+pub use crate::check::violation::Violation;
 
 /// What was seen so far, as far as the invariants need it.
 #[derive(Debug, Default)]
@@ -44,8 +44,8 @@ impl Check {
     /// Checks that while a record is not durable, nothing leaves that was said after it.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn silence(must_wait: bool, output: &Output) -> Result<(), Broken> {
+    /// [`Violation`].
+    pub fn silence(must_wait: bool, output: &Output) -> Result<(), Violation> {
         let speaks = must_wait && !matches!(output, Output::Persist { .. });
         hold(!speaks, "no output before its record is durable", || format!("{output:?} left before a commit"))
     }
@@ -54,8 +54,8 @@ impl Check {
     /// forget, that pays less than an earlier one, or that promises more than the ledger holds.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn writes(&mut self, pledge: &Pledge, now: Time, chain: &Chain) -> Result<(), Broken> {
+    /// [`Violation`].
+    pub fn writes(&mut self, pledge: &Pledge, now: Time, chain: &Chain) -> Result<(), Violation> {
         match pledge {
             Pledge::Promise { terms, deposit, cumulative } => {
                 // A top-up counts once the ledger has it, even before the client has seen it.
@@ -73,7 +73,7 @@ impl Check {
         }
     }
 
-    fn earns(&mut self, terms: &AgreedTerms, epoch: u64, cumulative: Nano) -> Result<(), Broken> {
+    fn earns(&mut self, terms: &AgreedTerms, epoch: u64, cumulative: Nano) -> Result<(), Violation> {
         let channel = self.channels.of(terms);
         let promised = channel.promised;
         hold(cumulative <= promised, "no output before its record is durable", || {
@@ -85,7 +85,7 @@ impl Check {
         })
     }
 
-    fn is_covered(cumulative: Nano, shown: Option<ChannelState>) -> Result<(), Broken> {
+    fn is_covered(cumulative: Nano, shown: Option<ChannelState>) -> Result<(), Violation> {
         match shown {
             Some(state) => hold(cumulative <= state.deposit, "no voucher above the deposit", || {
                 format!("{cumulative} of {}", state.deposit)
@@ -105,8 +105,8 @@ impl Check {
     /// Notes that a record is on a disk now.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn durable(&mut self, pledge: &Pledge) -> Result<(), Broken> {
+    /// [`Violation`].
+    pub fn durable(&mut self, pledge: &Pledge) -> Result<(), Violation> {
         match pledge {
             Pledge::Promise { terms, cumulative, .. } => {
                 let before = std::mem::replace(&mut self.channels.of(terms).promised, *cumulative);
@@ -125,8 +125,8 @@ impl Check {
     /// disk.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn brings(&self, voucher: &Voucher, is_client: bool) -> Result<(), Broken> {
+    /// [`Violation`].
+    pub fn brings(&self, voucher: &Voucher, is_client: bool) -> Result<(), Violation> {
         let known = self.channels.known.get(&voucher.account).map_or(Nano::ZERO, |channel| {
             let vouchers = channel.fundings.get(&voucher.epoch).copied().unwrap_or_default();
             if is_client { channel.promised } else { vouchers.durable }
@@ -160,8 +160,8 @@ impl Check {
     /// Checks that no engine has more jobs than its provider has slots.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn capacity(running: usize, slots: u16) -> Result<(), Broken> {
+    /// [`Violation`].
+    pub fn capacity(running: usize, slots: u16) -> Result<(), Violation> {
         hold(running <= usize::from(slots), "capacity is never exceeded", || {
             format!("{running} jobs on {slots} slots")
         })
@@ -170,8 +170,8 @@ impl Check {
     /// Checks that no message is longer than what its receiver reads.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn length(bytes: usize, is_gossip: bool) -> Result<(), Broken> {
+    /// [`Violation`].
+    pub fn length(bytes: usize, is_gossip: bool) -> Result<(), Violation> {
         let most = if is_gossip { limits::GOSSIP_BYTES_MAX } else { limits::FRAME_BYTES_MAX };
         hold(bytes <= most, "every message fits its limit", || format!("{bytes} bytes of {most}"))
     }
@@ -179,8 +179,8 @@ impl Check {
     /// Returns no coin appears or disappears by a call. Cheap enough for after every one.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn money_of_calls(chain: &Chain) -> Result<(), Broken> {
+    /// [`Violation`].
+    pub fn money_of_calls(chain: &Chain) -> Result<(), Violation> {
         let drift = chain.drift();
         hold(drift == 0, "money is conserved", || format!("{drift} nano too many"))
     }
@@ -188,8 +188,8 @@ impl Check {
     /// Checks that no coin has appeared or disappeared: all accounts are counted.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn money(chain: &Chain) -> Result<(), Broken> {
+    /// [`Violation`].
+    pub fn money(chain: &Chain) -> Result<(), Violation> {
         let imbalance = chain.imbalance();
         hold(imbalance == 0, "money is conserved", || format!("{imbalance} nano too many"))
     }
@@ -251,7 +251,7 @@ mod tests {
         Pledge::of(&Record::Earner(earning)).expect("it has a voucher")
     }
 
-    fn fails(result: Result<(), Broken>) -> &'static str {
+    fn fails(result: Result<(), Violation>) -> &'static str {
         result.expect_err("it must be caught").invariant
     }
 

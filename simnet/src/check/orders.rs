@@ -6,7 +6,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Bill, OrderNews};
 use bombyx_protocol::time::{Span, Time};
 
-use crate::check::broken::{Broken, broken, hold};
+use crate::check::violation::{Violation, hold, violation};
 use crate::scenario::{self, Scenario};
 
 /// How long after its deadline an order may still be told to have ended, on a quick disk; a scenario may say otherwise.
@@ -78,10 +78,10 @@ impl OpenOrders {
     /// a time.
     ///
     /// # Errors
-    /// [`Broken`].
-    pub fn news(&mut self, number: u32, news: &OrderNews) -> Result<(), Broken> {
+    /// [`Violation`].
+    pub fn news(&mut self, number: u32, news: &OrderNews) -> Result<(), Violation> {
         let Some(order) = self.orders.get_mut(&number) else {
-            return broken("an order ends once", format!("order {number} goes on after its end"));
+            return violation("an order ends once", format!("order {number} goes on after its end"));
         };
         match news {
             OrderNews::Awarded { .. } => {
@@ -105,8 +105,8 @@ impl OpenOrders {
     /// Cheap enough for after every event.
     ///
     /// # Errors
-    /// [`Broken`], and when.
-    pub fn deadlines(&mut self, now: Time) -> Result<(), (Time, Broken)> {
+    /// [`Violation`], and when.
+    pub fn deadlines(&mut self, now: Time) -> Result<(), (Time, Violation)> {
         if now <= self.next_due {
             return Ok(());
         }
@@ -114,14 +114,14 @@ impl OpenOrders {
         match self.due.first() {
             Some((due, number)) if *due < now => {
                 let detail = format!("order {number} is open after {:.6} s", due.0 as f64 / 1e6);
-                Err((*due, Broken { invariant: "every order ends by its deadline", detail }))
+                Err((*due, Violation { invariant: "every order ends by its deadline", detail }))
             }
             Some(_) | None => Ok(()),
         }
     }
 }
 
-fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Broken> {
+fn within_budget(number: u32, bill: &Bill, max_cost: Nano) -> Result<(), Violation> {
     hold(bill.cost <= max_cost, "no order costs more than it may", || {
         format!("order {number} cost {} of {max_cost}", bill.cost)
     })
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    fn fails(result: Result<(), Broken>) -> &'static str {
+    fn fails(result: Result<(), Violation>) -> &'static str {
         result.expect_err("it must be caught").invariant
     }
 
@@ -144,7 +144,7 @@ mod tests {
         let mut orders = OpenOrders::new(&Scenario::default());
         orders.ordered(1, Time(5_000_000), Nano(10));
         assert_eq!(orders.deadlines(Time(6_000_000)), Ok(()));
-        let late = orders.deadlines(Time(6_000_001)).map_err(|(at, broken)| (at, broken.invariant));
+        let late = orders.deadlines(Time(6_000_001)).map_err(|(at, violation)| (at, violation.invariant));
         assert_eq!(late, Err((Time(6_000_000), "every order ends by its deadline")));
         let award = OrderNews::Awarded { provider: NodeId([1; 32]), job: JobId([1; 16]) };
         assert_eq!(orders.news(1, &award), Ok(()));

@@ -40,7 +40,7 @@ pub(crate) fn shrink(which: &Which) -> Result<(), Failed> {
 /// Writes down the smallest scenario found that breaks the same invariant.
 fn smaller(scenario: &Scenario, stopped: &Stopped) -> Result<Failed, Failed> {
     let same = |small: &Scenario| {
-        fuzz::run(small).is_err_and(|other| other.broken.invariant == stopped.broken.invariant)
+        fuzz::run(small).is_err_and(|other| other.violation.invariant == stopped.violation.invariant)
     };
     let small = fuzz::shrink(scenario, TRIES_MAX, same);
     let name = format!("broken-{}.toml", stopped.run_id);

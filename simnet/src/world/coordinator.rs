@@ -10,7 +10,7 @@ use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::io::{OrderNews, PeerFault};
 use bombyx_protocol::time::{Span, Time};
 
-use crate::check::{Broken, Check, Pledge};
+use crate::check::{Check, Pledge, Violation};
 use crate::kernel::{Key, Trace};
 use crate::ledger::{Account, Chain};
 use crate::measures::{Counts, Measures, Sample};
@@ -59,7 +59,7 @@ pub(crate) enum Note {
     /// It says that an honest host broke a rule.
     Accuses(PeerFault),
     /// An invariant does not hold.
-    Broken(Broken),
+    Violation(Violation),
 }
 
 /// A call of the ledger.
@@ -111,7 +111,7 @@ pub(crate) struct Coordinator {
 }
 
 /// Which invariant does not hold, and since when.
-pub(crate) type BrokenAt = (Time, Broken);
+pub(crate) type ViolationAt = (Time, Violation);
 
 impl Coordinator {
     /// Creates a coordinator at time zero, with a ledger that holds everyone's money.
@@ -166,14 +166,14 @@ impl Coordinator {
     /// Takes everything that it has heard, which is all that happened before `until`.
     ///
     /// # Errors
-    /// The first [`Broken`].
-    pub(crate) fn take(&mut self, until: Time) -> Result<(), BrokenAt> {
+    /// The first [`Violation`].
+    pub(crate) fn take(&mut self, until: Time) -> Result<(), ViolationAt> {
         let mut log = std::mem::take(&mut self.log);
         // A shard's log is in order already, but for hosts of one instant.
         log.sort_by_key(|noted| (noted.at, noted.host));
         for Noted { at, host, note } in log.drain(..) {
             self.pass(at)?;
-            self.note(at, host, note).map_err(|broken| (at, broken))?;
+            self.note(at, host, note).map_err(|violation| (at, violation))?;
         }
         self.log = log;
         self.pass(Time(until.0.saturating_sub(1)))?;
@@ -186,18 +186,18 @@ impl Coordinator {
     }
 
     /// Lets the ledger carry out everything up to `now`.
-    fn pass(&mut self, now: Time) -> Result<(), BrokenAt> {
+    fn pass(&mut self, now: Time) -> Result<(), ViolationAt> {
         while let Some(entry) = self.calls.first_entry().filter(|entry| entry.key().at <= now) {
             let (key, called) = entry.remove_entry();
             self.check.orders.deadlines(key.at)?;
             self.now = key.at;
             self.trace.begin(&key);
-            self.execute(&key, *called).map_err(|broken| (key.at, broken))?;
+            self.execute(&key, *called).map_err(|violation| (key.at, violation))?;
         }
         self.check.orders.deadlines(now)
     }
 
-    fn execute(&mut self, key: &Key, called: Called) -> Result<(), Broken> {
+    fn execute(&mut self, key: &Key, called: Called) -> Result<(), Violation> {
         let back = key.at + self.environment.to_ledger();
         for (host, news) in self.chain.execute(key.at, key.src, called.wallet, *called.call) {
             self.answers += 1;
@@ -207,7 +207,7 @@ impl Coordinator {
         Check::money_of_calls(&self.chain)
     }
 
-    fn note(&mut self, at: Time, host: u32, note: Note) -> Result<(), Broken> {
+    fn note(&mut self, at: Time, host: u32, note: Note) -> Result<(), Violation> {
         match note {
             Note::Ordered { number, is_up } => {
                 self.ordered += 1;
@@ -240,12 +240,12 @@ impl Coordinator {
             Note::Calls(called) => self.call(host, called)?,
             Note::Blames(other) => self.measures.blames.note(other, at),
             Note::Accuses(fault) => self.measures.accused(fault),
-            Note::Broken(broken) => return Err(broken),
+            Note::Violation(violation) => return Err(violation),
         }
         Ok(())
     }
 
-    fn call(&mut self, host: u32, called: Box<Called>) -> Result<(), Broken> {
+    fn call(&mut self, host: u32, called: Box<Called>) -> Result<(), Violation> {
         match &*called.call {
             LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some(voucher), .. } => {
                 self.check.brings(voucher, called.is_client)?;
@@ -297,8 +297,8 @@ impl Coordinator {
     /// Notes how things stand at the end of a virtual second. Returns whether the run is over.
     ///
     /// # Errors
-    /// [`Broken`] where money is not what it was.
-    pub(crate) fn sample(&mut self, sum: &Sum) -> Result<bool, BrokenAt> {
+    /// [`Violation`] where money is not what it was.
+    pub(crate) fn sample(&mut self, sum: &Sum) -> Result<bool, ViolationAt> {
         let at = self.next_sample;
         self.measures.series.push(Sample {
             at,
@@ -322,9 +322,9 @@ impl Coordinator {
     /// Counts all money there is.
     ///
     /// # Errors
-    /// [`Broken`] where it is not what it was.
-    pub(crate) fn count_money(&self, now: Time) -> Result<(), BrokenAt> {
-        Check::money(&self.chain).map_err(|broken| (now, broken))
+    /// [`Violation`] where it is not what it was.
+    pub(crate) fn count_money(&self, now: Time) -> Result<(), ViolationAt> {
+        Check::money(&self.chain).map_err(|violation| (now, violation))
     }
 
     fn is_over(&self, now: Time) -> bool {
@@ -355,20 +355,20 @@ mod tests {
         Coordinator::new(Arc::new(environment), Chain::new(NETWORK_ID))
     }
 
-    fn broken(at: u64, host: u32) -> Noted {
-        let broken = Broken { invariant: "a test", detail: format!("host {host}") };
-        Noted { at: Time(at), host, note: Note::Broken(broken) }
+    fn violation(at: u64, host: u32) -> Noted {
+        let violation = Violation { invariant: "a test", detail: format!("host {host}") };
+        Noted { at: Time(at), host, note: Note::Violation(violation) }
     }
 
     #[test]
     fn the_first_broken_invariant_by_time_and_host_is_named_whichever_shard_is_heard_first() {
-        let shards = || [vec![broken(20, 1), broken(30, 0)], vec![broken(10, 5), broken(10, 3)]];
+        let shards = || [vec![violation(20, 1), violation(30, 0)], vec![violation(10, 5), violation(10, 3)]];
         let [mut one, mut other] = shards();
         let [mut again, mut first] = shards();
         let taken = |logs: [&mut Vec<Noted>; 2]| {
             let mut coordinator = coordinator();
             logs.into_iter().for_each(|log| coordinator.hear(log));
-            coordinator.take(Time(100)).map_err(|(at, broken)| (at, broken.detail))
+            coordinator.take(Time(100)).map_err(|(at, violation)| (at, violation.detail))
         };
         assert_eq!(taken([&mut one, &mut other]), Err((Time(10), "host 3".to_owned())));
         assert_eq!(taken([&mut first, &mut again]), Err((Time(10), "host 3".to_owned())));
@@ -379,8 +379,8 @@ mod tests {
         let mut coordinator = coordinator();
         coordinator.check.orders.ordered(0, Time(5_000_000), Nano(1));
         assert_eq!(coordinator.take(Time(6_000_000)), Ok(()), "a second of grace");
-        coordinator.hear(&mut vec![broken(7_000_000, 1)]);
-        let late = coordinator.take(Time(8_000_000)).map_err(|(at, broken)| (at, broken.invariant));
+        coordinator.hear(&mut vec![violation(7_000_000, 1)]);
+        let late = coordinator.take(Time(8_000_000)).map_err(|(at, violation)| (at, violation.invariant));
         assert_eq!(late, Err((Time(6_000_000), "every order ends by its deadline")));
     }
 }

@@ -13,7 +13,7 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::{JobId, OrderId, Task};
 
-use crate::check::{Broken, Check, Pledge, blames_client};
+use crate::check::{Check, Pledge, Violation, blames_client};
 use crate::host::Step;
 use crate::kernel::Purpose;
 use crate::ledger::Chain;
@@ -31,7 +31,7 @@ const WATCHED_BYTES: usize = 116;
 
 impl Shard {
     /// Carries out one output of a host's machine.
-    pub(crate) fn carry_out(&mut self, host: u32, output: Output) -> Result<(), Broken> {
+    pub(crate) fn carry_out(&mut self, host: u32, output: Output) -> Result<(), Violation> {
         match output {
             Output::Send { to, message } => self.send(host, to, message),
             Output::Broadcast { model, gossip } => self.broadcast(host, model, gossip),
@@ -65,7 +65,7 @@ impl Shard {
         }
     }
 
-    fn send(&mut self, from: u32, to: NodeId, message: Message) -> Result<(), Broken> {
+    fn send(&mut self, from: u32, to: NodeId, message: Message) -> Result<(), Violation> {
         let bytes = self.weigh(|bytes| codec::encode_onto(&message, bytes));
         Check::length(bytes, false)?;
         self.counts.sent(Kind::of(&message), 1, bytes as u64);
@@ -122,7 +122,7 @@ impl Shard {
         self.uplinks.leave(from, source, self.now, bytes, transit)
     }
 
-    fn persist(&mut self, host: u32, id: PersistId, record: Box<Record>) -> Result<(), Broken> {
+    fn persist(&mut self, host: u32, id: PersistId, record: Box<Record>) -> Result<(), Violation> {
         if let Some(pledge) = Pledge::of(&record) {
             self.note(Note::Writes(pledge));
         }
@@ -144,7 +144,7 @@ impl Shard {
         self.schedule(self.now + Span((took_ms * 1e3) as u64), host, host, Event::Committed(life));
     }
 
-    pub(crate) fn committed(&mut self, host: u32, life: u32) -> Result<(), Broken> {
+    pub(crate) fn committed(&mut self, host: u32, life: u32) -> Result<(), Violation> {
         if self.hosts[host].life != life {
             return Ok(());
         }
@@ -169,7 +169,7 @@ impl Shard {
         }
     }
 
-    fn start_job(&mut self, host: u32, job: JobId, task: &Task) -> Result<(), Broken> {
+    fn start_job(&mut self, host: u32, job: JobId, task: &Task) -> Result<(), Violation> {
         let answer = match task {
             Task::Embed { .. } => 0,
             Task::Generate(generate) => {
@@ -199,7 +199,7 @@ impl Shard {
         }
     }
 
-    pub(crate) fn engine_step(&mut self, host: u32, job: JobId, number: u64) -> Result<(), Broken> {
+    pub(crate) fn engine_step(&mut self, host: u32, job: JobId, number: u64) -> Result<(), Violation> {
         let (reports, next) = self.hosts[host].engine.step(self.now, job, number);
         self.plan(host, next);
         for report in reports {
@@ -248,7 +248,7 @@ impl Shard {
     }
 
     /// Gives an order to a client. One without power never hears of it.
-    pub(crate) fn order(&mut self, client: u32, number: u32) -> Result<(), Broken> {
+    pub(crate) fn order(&mut self, client: u32, number: u32) -> Result<(), Violation> {
         let is_up = self.hosts[client].is_up();
         self.note(Note::Ordered { number, is_up });
         if !is_up {
@@ -260,7 +260,7 @@ impl Shard {
         self.feed(client, Input::Command(Command::Order { id, order: Box::new(order) }))
     }
 
-    pub(crate) fn switch_on(&mut self, host: u32) -> Result<(), Broken> {
+    pub(crate) fn switch_on(&mut self, host: u32) -> Result<(), Violation> {
         self.up += u64::from(!self.hosts[host].is_up());
         let first = self.hosts[host].start(host, &self.environment.draws);
         self.feed(host, first)

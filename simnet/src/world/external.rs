@@ -9,7 +9,7 @@ use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message};
 
-use crate::check::Broken;
+use crate::check::Violation;
 use crate::kernel::Key;
 use crate::network::Kind;
 use crate::scenario::Scenario;
@@ -52,7 +52,7 @@ impl World {
         let at = self.environment.shard_map.shard(delivery.receiver());
         self.shards[at].accept(now.max(self.now), delivery);
         // More may happen at this very moment.
-        self.exchange(now).map_err(|broken| self.stopped(broken))
+        self.exchange(now).map_err(|violation| self.stopped(violation))
     }
 
     /// Counts a copy that its receiver had already.
@@ -73,7 +73,7 @@ impl Shard {
         self.judge(done);
     }
 
-    fn open(&mut self, delivery: Delivery) -> Result<(), Broken> {
+    fn open(&mut self, delivery: Delivery) -> Result<(), Violation> {
         match delivery {
             Delivery::Direct { from, to, bytes } => {
                 let message: Message = codec::decode(&bytes).map_err(garbled)?;
@@ -102,6 +102,6 @@ impl Shard {
     }
 }
 
-fn garbled(error: codec::DecodeError) -> Broken {
-    Broken { invariant: "what is carried arrives whole", detail: error.to_string() }
+fn garbled(error: codec::DecodeError) -> Violation {
+    Violation { invariant: "what is carried arrives whole", detail: error.to_string() }
 }

@@ -214,12 +214,12 @@ mod tests {
             Some((scenario, stopped))
         });
         let (scenario, stopped) = found.expect("twenty worlds are enough");
-        assert_eq!(stopped.broken.invariant, "vouchers never decrease");
+        assert_eq!(stopped.violation.invariant, "vouchers never decrease");
         for threads in [2, 3] {
             assert_eq!(planted_on(&scenario, threads).err().as_ref(), Some(&stopped), "on {threads} threads");
         }
         let same = |small: &Scenario| {
-            planted(small).is_err_and(|error| error.broken.invariant == stopped.broken.invariant)
+            planted(small).is_err_and(|error| error.violation.invariant == stopped.violation.invariant)
         };
         let small = shrink(&scenario, 60, same);
         assert!(same(&small) && small.workload.jobs < scenario.workload.jobs, "{small:?}");

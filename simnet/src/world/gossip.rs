@@ -16,7 +16,7 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, VerifiedGossip};
 use bombyx_protocol::work::order::ModelId;
 
-use crate::check::{Broken, Check};
+use crate::check::{Check, Violation};
 use crate::kernel::{Purpose, fold};
 use crate::network::{Flood, Ground, Kind, Transit};
 use crate::scenario::{AttackKind, Fidelity};
@@ -28,7 +28,7 @@ use crate::world::shard::Shard;
 const VALIDATE: Span = Span(150);
 
 impl Shard {
-    pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Broken> {
+    pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Violation> {
         let bytes = self.weigh(|bytes| codec::encode_onto(&gossip, bytes));
         Check::length(bytes, true)?;
         let environment = Arc::clone(&self.environment);
@@ -101,7 +101,7 @@ impl Shard {
         member: u32,
         from: u32,
         hops: u8,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Violation> {
         if !flood.is_solved() {
             if !self.awake.is_up(host) {
                 return Ok(());

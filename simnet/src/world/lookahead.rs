@@ -7,7 +7,7 @@ use std::thread::Scope;
 use bombyx_protocol::time::Time;
 
 use crate::scenario::Crypto;
-use crate::world::coordinator::BrokenAt;
+use crate::world::coordinator::ViolationAt;
 use crate::world::shard::Shard;
 use crate::world::{Progress, Stopped, World};
 
@@ -53,14 +53,14 @@ impl World {
             let crew: Vec<Worker> = (1..self.shards.len()).map(|_| Worker::start(scope, crypto)).collect();
             crypto.with(|| self.run_to_the_end(&crew, progress))
         });
-        ended.map_err(|broken| self.stopped(broken))
+        ended.map_err(|violation| self.stopped(violation))
     }
 
     fn run_to_the_end(
         &mut self,
         crew: &[Worker],
         mut progress: impl FnMut(Progress),
-    ) -> Result<(), BrokenAt> {
+    ) -> Result<(), ViolationAt> {
         let mut told = 0;
         while self.window(crew, Time::NEVER)? {
             let events = self.events();
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// Works off one window that ends before `limit`. Whether there was one.
-    fn window(&mut self, crew: &[Worker], limit: Time) -> Result<bool, BrokenAt> {
+    fn window(&mut self, crew: &[Worker], limit: Time) -> Result<bool, ViolationAt> {
         let next = self.next_event();
         if self.is_over || next >= limit {
             return Ok(false);
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// Samples at the end of every second up to `now`, until it is over.
-    fn pass_seconds(&mut self, now: Time) -> Result<(), BrokenAt> {
+    fn pass_seconds(&mut self, now: Time) -> Result<(), ViolationAt> {
         while self.coordinator.next_sample <= now && !self.is_over {
             let at = self.coordinator.next_sample;
             let sum = self.sum();
@@ -139,7 +139,7 @@ impl World {
     }
 
     /// Brings to every shard what others have for it, and to the coordinator what concerns everyone.
-    pub(crate) fn exchange(&mut self, until: Time) -> Result<(), BrokenAt> {
+    pub(crate) fn exchange(&mut self, until: Time) -> Result<(), ViolationAt> {
         for from in 0..self.shards.len() {
             for to in 0..self.shards.len() {
                 if let Ok([sender, receiver]) = self.shards.get_disjoint_mut([from, to]) {
@@ -164,7 +164,7 @@ impl World {
 
     /// Works off everything that is due before `limit` on this thread. Whether the world is over.
     pub(crate) fn run_before(&mut self, limit: Time) -> Result<bool, Box<Stopped>> {
-        while self.window(&[], limit).map_err(|broken| self.stopped(broken))? {}
+        while self.window(&[], limit).map_err(|violation| self.stopped(violation))? {}
         Ok(self.is_over || self.next_event() == Time::NEVER)
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 
-use crate::check::Broken;
+use crate::check::Violation;
 use crate::host::Host;
 use crate::kernel::Draws;
 use crate::ledger::Chain;
@@ -37,7 +37,7 @@ pub use crate::world::parcel::{Delivery, Parcel};
 
 /// A run that stopped because an invariant does not hold, with all that is needed to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invariant broken in run {run_id} (seed {seed}) at {at_s} s: {broken}")]
+#[error("invariant broken in run {run_id} (seed {seed}) at {at_s} s: {violation}")]
 pub struct Stopped {
     /// The run.
     pub run_id: String,
@@ -46,7 +46,7 @@ pub struct Stopped {
     /// When, in virtual seconds.
     pub at_s: String,
     /// What broke.
-    pub broken: Broken,
+    pub violation: Violation,
 }
 
 /// How far a run is, for a progress bar.
@@ -178,13 +178,13 @@ impl World {
         sum
     }
 
-    pub(crate) fn stopped(&self, (at, broken): (Time, Broken)) -> Box<Stopped> {
+    pub(crate) fn stopped(&self, (at, violation): (Time, Violation)) -> Box<Stopped> {
         let scenario = &self.environment.scenario;
         Box::new(Stopped {
             run_id: scenario.run_id(),
             seed: scenario.seed,
             at_s: format!("{:.6}", at.0 as f64 / 1e6),
-            broken,
+            violation,
         })
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::time::Time;
 
-use crate::check::{Broken, Check};
+use crate::check::{Check, Violation};
 use crate::host::power::Awake;
 use crate::host::{Host, Runaway};
 use crate::kernel::{Key, Queue, Trace};
@@ -149,9 +149,9 @@ impl Shard {
 
     /// Ends an event. Everyone's instant with a broken invariant is finished, so that the first of them is the same
     /// in any number of shards.
-    pub(crate) fn judge(&mut self, done: Result<(), Broken>) {
-        if let Err(broken) = done {
-            self.note(Note::Broken(broken));
+    pub(crate) fn judge(&mut self, done: Result<(), Violation>) {
+        if let Err(violation) = done {
+            self.note(Note::Violation(violation));
             self.until = self.until.min(Time(self.now.0 + 1));
         }
     }
@@ -200,7 +200,7 @@ impl Shard {
         }
     }
 
-    fn dispatch(&mut self, key: Key, event: Event) -> Result<(), Broken> {
+    fn dispatch(&mut self, key: Key, event: Event) -> Result<(), Violation> {
         let (host, from) = (key.dst, key.src);
         match event {
             Event::Crash => {
@@ -238,7 +238,7 @@ impl Shard {
     /// Gives a host one input and carries out what its machine says.
     ///
     /// While a record of an earlier input is not durable, all that a machine may do is write more.
-    pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Broken> {
+    pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Violation> {
         let target = &mut self.hosts[host];
         // Who attacks is bound by nothing.
         let must_wait =
@@ -259,10 +259,10 @@ impl Shard {
     }
 }
 
-fn run_away(host: u32, runaway: Runaway) -> Broken {
+fn run_away(host: u32, runaway: Runaway) -> Violation {
     let detail = match runaway {
         Runaway::Outputs => format!("host {host} never stops giving outputs"),
         Runaway::Ticks => format!("host {host} wants to be woken at one instant for ever"),
     };
-    Broken { invariant: "a machine comes to rest", detail }
+    Violation { invariant: "a machine comes to rest", detail }
 }

@@ -3,7 +3,7 @@
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant}: {detail}")]
-pub struct Broken {
+pub struct Violation {
     /// Which one.
     pub invariant: &'static str,
     /// What was seen.
@@ -11,8 +11,8 @@ pub struct Broken {
 }
 
 /// Returns the error that a broken invariant is.
-pub(super) fn broken(invariant: &'static str, detail: String) -> Result<(), Broken> {
-    Err(Broken { invariant, detail })
+pub(super) fn violation(invariant: &'static str, detail: String) -> Result<(), Violation> {
+    Err(Violation { invariant, detail })
 }
 
 /// Checks that an invariant holds.
@@ -20,6 +20,6 @@ pub(super) fn hold(
     holds: bool,
     invariant: &'static str,
     detail: impl FnOnce() -> String,
-) -> Result<(), Broken> {
-    if holds { Ok(()) } else { broken(invariant, detail()) }
+) -> Result<(), Violation> {
+    if holds { Ok(()) } else { violation(invariant, detail()) }
 }
