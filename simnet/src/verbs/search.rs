@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bombyx_simnet::results::store;
 use bombyx_simnet::scenario::Scenario;
-use bombyx_simnet::world::Stopped;
+use bombyx_simnet::world::InvariantError;
 use bombyx_simnet::world::fuzz::{self, TRIES_MAX, random_scenario};
 
 use super::{cpu_s, scenario};
@@ -38,7 +38,7 @@ pub(crate) fn shrink(which: &Which) -> Result<(), Failed> {
 }
 
 /// Writes down the smallest scenario found that breaks the same invariant.
-fn smaller(scenario: &Scenario, stopped: &Stopped) -> Result<Failed, Failed> {
+fn smaller(scenario: &Scenario, stopped: &InvariantError) -> Result<Failed, Failed> {
     let same = |small: &Scenario| {
         fuzz::run(small).is_err_and(|other| other.violation.invariant == stopped.violation.invariant)
     };

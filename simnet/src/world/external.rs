@@ -15,7 +15,7 @@ use crate::network::Kind;
 use crate::scenario::Scenario;
 use crate::world::parcel::{Delivery, Parcel};
 use crate::world::shard::Shard;
-use crate::world::{Stopped, World};
+use crate::world::{InvariantError, World};
 
 impl World {
     /// Returns a world whose messages are left as parcels.
@@ -39,16 +39,16 @@ impl World {
     /// Works off everything that is due by `now`. Whether the world is over.
     ///
     /// # Errors
-    /// [`Stopped`] at the first broken invariant.
-    pub fn run_until(&mut self, now: Time) -> Result<bool, Box<Stopped>> {
+    /// [`InvariantError`] at the first broken invariant.
+    pub fn run_until(&mut self, now: Time) -> Result<bool, Box<InvariantError>> {
         self.run_before(now + Span(1))
     }
 
     /// Hands a host what arrives at it now; `now` is not before anything that was worked off.
     ///
     /// # Errors
-    /// [`Stopped`] when it breaks an invariant; bytes that are no message break one.
-    pub fn bring(&mut self, now: Time, delivery: Delivery) -> Result<(), Box<Stopped>> {
+    /// [`InvariantError`] when it breaks an invariant; bytes that are no message break one.
+    pub fn bring(&mut self, now: Time, delivery: Delivery) -> Result<(), Box<InvariantError>> {
         let at = self.environment.shard_map.shard(delivery.receiver());
         self.shards[at].accept(now.max(self.now), delivery);
         // More may happen at this very moment.

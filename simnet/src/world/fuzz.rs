@@ -5,7 +5,7 @@ use crate::scenario::{
     AttackKind, AttackSpec, Churn, CrashSpec, Faults, Ledger, Market, Mechanism, Network, PartitionSpec,
     Regions, RoleName, Scenario,
 };
-use crate::world::{Stopped, World};
+use crate::world::{InvariantError, World};
 
 /// Smaller worlds that are tried before a shrink ends.
 pub const TRIES_MAX: usize = 400;
@@ -81,8 +81,8 @@ pub fn random_scenario(seed: u64) -> Scenario {
 /// Runs one world to its end.
 ///
 /// # Errors
-/// [`Stopped`] at the first broken invariant.
-pub fn run(scenario: &Scenario) -> Result<(), Box<Stopped>> {
+/// [`InvariantError`] at the first broken invariant.
+pub fn run(scenario: &Scenario) -> Result<(), Box<InvariantError>> {
     World::new(scenario).run(|_| ())
 }
 
@@ -187,12 +187,12 @@ mod tests {
 
     use super::*;
 
-    fn planted(scenario: &Scenario) -> Result<(), Box<Stopped>> {
+    fn planted(scenario: &Scenario) -> Result<(), Box<InvariantError>> {
         planted_on(scenario, 1)
     }
 
     /// Runs a world whose providers now and then write an older voucher over a newer one.
-    fn planted_on(scenario: &Scenario, threads: usize) -> Result<(), Box<Stopped>> {
+    fn planted_on(scenario: &Scenario, threads: usize) -> Result<(), Box<InvariantError>> {
         let mut world = World::on_threads(scenario, NonZeroUsize::new(threads).expect("one at least"));
         world.plant_a_bug();
         world.run(|_| ())

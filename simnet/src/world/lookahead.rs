@@ -9,7 +9,7 @@ use bombyx_protocol::time::Time;
 use crate::scenario::Crypto;
 use crate::world::coordinator::ViolationAt;
 use crate::world::shard::Shard;
-use crate::world::{Progress, Stopped, World};
+use crate::world::{InvariantError, Progress, World};
 
 /// How many events lie between two reports of progress, about.
 const PROGRESS_EVERY: u64 = 8_192;
@@ -43,11 +43,11 @@ impl World {
     /// Runs to the end. `progress` is called now and then.
     ///
     /// # Errors
-    /// [`Stopped`] at the first broken invariant.
+    /// [`InvariantError`] at the first broken invariant.
     ///
     /// # Panics
     /// Where the system has no thread left for one of several shards.
-    pub fn run(&mut self, progress: impl FnMut(Progress)) -> Result<(), Box<Stopped>> {
+    pub fn run(&mut self, progress: impl FnMut(Progress)) -> Result<(), Box<InvariantError>> {
         let crypto = self.environment.scenario.crypto;
         let ended = std::thread::scope(|scope| {
             let crew: Vec<Worker> = (1..self.shards.len()).map(|_| Worker::start(scope, crypto)).collect();
@@ -163,7 +163,7 @@ impl World {
     }
 
     /// Works off everything that is due before `limit` on this thread. Whether the world is over.
-    pub(crate) fn run_before(&mut self, limit: Time) -> Result<bool, Box<Stopped>> {
+    pub(crate) fn run_before(&mut self, limit: Time) -> Result<bool, Box<InvariantError>> {
         while self.window(&[], limit).map_err(|violation| self.stopped(violation))? {}
         Ok(self.is_over || self.next_event() == Time::NEVER)
     }

@@ -38,7 +38,7 @@ pub use crate::world::parcel::{Delivery, Parcel};
 /// A run that stopped because an invariant does not hold, with all that is needed to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invariant broken in run {run_id} (seed {seed}) at {at_s} s: {violation}")]
-pub struct Stopped {
+pub struct InvariantError {
     /// The run.
     pub run_id: String,
     /// Its seed.
@@ -178,9 +178,9 @@ impl World {
         sum
     }
 
-    pub(crate) fn stopped(&self, (at, violation): (Time, Violation)) -> Box<Stopped> {
+    pub(crate) fn stopped(&self, (at, violation): (Time, Violation)) -> Box<InvariantError> {
         let scenario = &self.environment.scenario;
-        Box::new(Stopped {
+        Box::new(InvariantError {
             run_id: scenario.run_id(),
             seed: scenario.seed,
             at_s: format!("{:.6}", at.0 as f64 / 1e6),

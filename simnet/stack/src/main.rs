@@ -100,8 +100,8 @@ impl Failed {
     }
 }
 
-impl From<Box<bombyx_simnet::world::Stopped>> for Failed {
-    fn from(why: Box<bombyx_simnet::world::Stopped>) -> Self {
+impl From<Box<bombyx_simnet::world::InvariantError>> for Failed {
+    fn from(why: Box<bombyx_simnet::world::InvariantError>) -> Self {
         Self { code: 3, why: why.to_string() }
     }
 }

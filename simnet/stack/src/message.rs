@@ -6,7 +6,7 @@ use bombyx_simnet::network::{Kademlia, Links, Transit, are_connected};
 use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::{Regions, Scenario};
 use bombyx_simnet::workload::population::hosts;
-use bombyx_simnet::world::{Stopped, World};
+use bombyx_simnet::world::{InvariantError, World};
 use sha2::{Digest as _, Sha256};
 
 use crate::cpu_s;
@@ -19,7 +19,7 @@ const REQUEST_BYTES: usize = 120;
 const ANSWER_BYTES: usize = 1_600;
 
 /// Runs a scenario in the `message` fidelity. The hosts that look things up have as many connections as those of the stack.
-pub(crate) fn run(scenario: &Scenario, connections: Connections) -> Result<Samples, Box<Stopped>> {
+pub(crate) fn run(scenario: &Scenario, connections: Connections) -> Result<Samples, Box<InvariantError>> {
     let began = cpu_s();
     let mut world = World::new(scenario);
     world.probe_gossip(Samples::settled(scenario));

@@ -13,7 +13,7 @@ use bombyx_simnet::network::Links;
 use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::{AttackKind, Regions, Scenario, model_id};
 use bombyx_simnet::workload::population::{followers, hosts};
-use bombyx_simnet::world::{Delivery, Parcel, Stopped, World};
+use bombyx_simnet::world::{Delivery, Parcel, InvariantError, World};
 use libp2p::identity::{PublicKey, ed25519};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
@@ -62,7 +62,7 @@ pub(crate) enum RunError {
     Stopped(#[from] NetStopped),
     /// An invariant is broken.
     #[error(transparent)]
-    Broken(#[from] Box<Stopped>),
+    Broken(#[from] Box<InvariantError>),
     /// The program's randomness is not its own.
     #[error("randomness still comes from the operating system: the linker dropped this program's own source")]
     Entropy,
