@@ -34,7 +34,7 @@ const COUNT_EVERY: Span = Span::from_s(60);
 const SAMPLE_EVERY: Span = Span::from_s(1);
 
 /// What a shard tells the coordinator, and of which host.
-pub(crate) struct Noted {
+pub(crate) struct LogEntry {
     pub(crate) at: Time,
     pub(crate) host: u32,
     pub(crate) note: Note,
@@ -105,7 +105,7 @@ pub(crate) struct Coordinator {
     /// The latest of the ledger's events.
     pub(crate) now: Time,
     /// What the shards told since the last window.
-    log: Vec<Noted>,
+    log: Vec<LogEntry>,
     /// What happens to hosts on the coordinator's account, for their shards.
     out: Vec<(Key, Event)>,
 }
@@ -159,7 +159,7 @@ impl Coordinator {
     }
 
     /// Hears a shard's log, in the order in which it was written.
-    pub(crate) fn hear(&mut self, log: &mut Vec<Noted>) {
+    pub(crate) fn hear(&mut self, log: &mut Vec<LogEntry>) {
         self.log.append(log);
     }
 
@@ -171,7 +171,7 @@ impl Coordinator {
         let mut log = std::mem::take(&mut self.log);
         // A shard's log is in order already, but for hosts of one instant.
         log.sort_by_key(|noted| (noted.at, noted.host));
-        for Noted { at, host, note } in log.drain(..) {
+        for LogEntry { at, host, note } in log.drain(..) {
             self.pass(at)?;
             self.note(at, host, note).map_err(|violation| (at, violation))?;
         }
@@ -355,9 +355,9 @@ mod tests {
         Coordinator::new(Arc::new(environment), Chain::new(NETWORK_ID))
     }
 
-    fn violation(at: u64, host: u32) -> Noted {
+    fn violation(at: u64, host: u32) -> LogEntry {
         let violation = Violation { invariant: "a test", detail: format!("host {host}") };
-        Noted { at: Time(at), host, note: Note::Violation(violation) }
+        LogEntry { at: Time(at), host, note: Note::Violation(violation) }
     }
 
     #[test]
@@ -365,7 +365,7 @@ mod tests {
         let shards = || [vec![violation(20, 1), violation(30, 0)], vec![violation(10, 5), violation(10, 3)]];
         let [mut one, mut other] = shards();
         let [mut again, mut first] = shards();
-        let taken = |logs: [&mut Vec<Noted>; 2]| {
+        let taken = |logs: [&mut Vec<LogEntry>; 2]| {
             let mut coordinator = coordinator();
             logs.into_iter().for_each(|log| coordinator.hear(log));
             coordinator.take(Time(100)).map_err(|(at, violation)| (at, violation.detail))

@@ -16,7 +16,7 @@ use crate::host::{Host, Runaway};
 use crate::kernel::{Key, Queue, Trace};
 use crate::measures::Counts;
 use crate::network::{Paths, Uplinks};
-use crate::world::coordinator::{Note, Noted};
+use crate::world::coordinator::{LogEntry, Note};
 use crate::world::environment::Environment;
 use crate::world::event::Event;
 use crate::world::parcel::Parcel;
@@ -75,7 +75,7 @@ pub(crate) struct Shard {
     pub(crate) parcels: Option<Vec<Parcel>>,
     pub(crate) probe: Option<Probe>,
     /// For the coordinator, in the order in which it happened.
-    log: Vec<Noted>,
+    log: Vec<LogEntry>,
     /// For each shard what happens there, and when the first of it does.
     outbox: Vec<Vec<(Key, Event)>>,
     inbox: Vec<(Key, Event)>,
@@ -158,11 +158,11 @@ impl Shard {
 
     /// Tells the coordinator something.
     pub(crate) fn note(&mut self, note: Note) {
-        self.log.push(Noted { at: self.now, host: self.subject, note });
+        self.log.push(LogEntry { at: self.now, host: self.subject, note });
     }
 
     /// Returns everything that the coordinator was told since.
-    pub(crate) fn log(&mut self) -> &mut Vec<Noted> {
+    pub(crate) fn log(&mut self) -> &mut Vec<LogEntry> {
         &mut self.log
     }
 
