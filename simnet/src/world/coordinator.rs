@@ -53,7 +53,7 @@ pub(crate) enum Note {
     /// A record is on a disk.
     Durable(Pledge),
     /// A host calls the ledger.
-    Calls(Box<Called>),
+    Calls(Box<PendingCall>),
     /// It holds something against this host.
     Blames(u32),
     /// It says that an honest host broke a rule.
@@ -63,7 +63,7 @@ pub(crate) enum Note {
 }
 
 /// A call of the ledger.
-pub(crate) struct Called {
+pub(crate) struct PendingCall {
     /// When it is in a block, or asked of the ledger's interface.
     pub(crate) at: Time,
     /// Counts the events of the caller.
@@ -94,7 +94,7 @@ pub(crate) struct Coordinator {
     /// Of the ledger's events.
     pub(crate) trace: Trace,
     /// Calls on their way to the ledger.
-    calls: BTreeMap<Key, Box<Called>>,
+    calls: BTreeMap<Key, Box<PendingCall>>,
     /// Numbers the ledger's answers.
     answers: u64,
     next_order: Option<Arrival>,
@@ -197,7 +197,7 @@ impl Coordinator {
         self.check.orders.deadlines(now)
     }
 
-    fn execute(&mut self, key: &Key, called: Called) -> Result<(), Violation> {
+    fn execute(&mut self, key: &Key, called: PendingCall) -> Result<(), Violation> {
         let back = key.at + self.environment.to_ledger();
         for (host, news) in self.chain.execute(key.at, key.src, called.wallet, *called.call) {
             self.answers += 1;
@@ -245,7 +245,7 @@ impl Coordinator {
         Ok(())
     }
 
-    fn call(&mut self, host: u32, called: Box<Called>) -> Result<(), Violation> {
+    fn call(&mut self, host: u32, called: Box<PendingCall>) -> Result<(), Violation> {
         match &*called.call {
             LedgerCall::Claim { voucher, .. } | LedgerCall::Close { voucher: Some(voucher), .. } => {
                 self.check.brings(voucher, called.is_client)?;

@@ -19,7 +19,7 @@ use crate::kernel::Purpose;
 use crate::ledger::Chain;
 use crate::network::{Kind, Transit};
 use crate::workload::population;
-use crate::world::coordinator::{Called, Note};
+use crate::world::coordinator::{Note, PendingCall};
 use crate::world::event::Event;
 use crate::world::parcel::Parcel;
 use crate::world::shard::{ARRIVALS_MIN, Shard};
@@ -215,7 +215,7 @@ impl Shard {
         let at = if Chain::is_question(&call) { there } else { next_block(there, block) };
         let caller = &mut self.hosts[host];
         let (id, wallet, is_client) = (caller.next_id(), caller.wallet, caller.is_client());
-        self.note(Note::Calls(Box::new(Called { at, id, wallet, is_client, call })));
+        self.note(Note::Calls(Box::new(PendingCall { at, id, wallet, is_client, call })));
     }
 
     /// Records that one host says that another broke a rule.
