@@ -16,6 +16,6 @@ mod welfare;
 pub use merge::{Merged, MergedArm, differences, merge};
 pub use report::{AttackSummary, LedgerSummary, Report, Summary};
 pub use shard::Shard;
-pub use sweep::{Arm, Plan, PlanArm, Planned, RUNS_MAX, SweepError};
+pub use sweep::{Arm, Plan, PlanArm, RUNS_MAX, SweepError, SweepRun};
 pub use text::table;
 pub use welfare::Welfare;

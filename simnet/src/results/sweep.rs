@@ -24,7 +24,7 @@ pub struct Arm {
 
 /// One run of a sweep.
 #[derive(Debug, Clone)]
-pub struct Planned {
+pub struct SweepRun {
     /// Which arm.
     pub arm: usize,
     /// Its scenario and seed.
@@ -150,7 +150,7 @@ impl Scenario {
     ///
     /// # Errors
     /// [`SweepError`].
-    pub fn planned(&self) -> Result<(Plan, Vec<Planned>), SweepError> {
+    pub fn planned(&self) -> Result<(Plan, Vec<SweepRun>), SweepError> {
         let arms = self.arms()?;
         let seeds: Vec<u64> =
             (0..u64::from(self.sweep.seeds)).map(|number| self.seed.wrapping_add(number)).collect();
@@ -158,7 +158,7 @@ impl Scenario {
         for seed in &seeds {
             for (arm, of) in arms.iter().enumerate() {
                 let scenario = Self { seed: *seed, ..of.scenario.clone() };
-                planned.push(Planned { arm, run_id: scenario.run_id(), scenario });
+                planned.push(SweepRun { arm, run_id: scenario.run_id(), scenario });
             }
         }
         if !(1..=RUNS_MAX).contains(&planned.len()) {
@@ -223,7 +223,7 @@ mod tests {
         [[sweep.arm]]\nname = \"none\"\nset = { \"market.leases\" = false }\n\
         [[sweep.axis]]\nkey = \"attack.0.share\"\nvalues = [0.0, 0.5]\n";
 
-    fn planned(text: &str) -> Result<(Plan, Vec<Planned>), SweepError> {
+    fn planned(text: &str) -> Result<(Plan, Vec<SweepRun>), SweepError> {
         Scenario::parse("plan.toml", text).expect("a scenario").planned()
     }
 

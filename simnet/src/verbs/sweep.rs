@@ -9,7 +9,7 @@ use std::thread;
 use bombyx_simnet::results::metrics::METRICS;
 use bombyx_simnet::results::page::page;
 use bombyx_simnet::results::plot::shown;
-use bombyx_simnet::results::{self, Merged, Planned, Shard, store};
+use bombyx_simnet::results::{self, Merged, Shard, SweepRun, store};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use indicatif::ProgressBar;
@@ -32,7 +32,7 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
         .map_err(|error| Failed::usage(format!("{}: {error}", args.out.display())))?;
     store::write_json(&args.out.join("plan.json"), &plan).map_err(Failed::usage)?;
     let mine: Vec<_> = planned.iter().enumerate().filter(|(place, _)| shard.has(*place)).collect();
-    let run_one = |count: usize, run: &Planned| {
+    let run_one = |count: usize, run: &SweepRun| {
         if store::is_complete(&args.out, &run.run_id) {
             return Ok(());
         }
