@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::measures::Interval;
 use crate::results::metrics::METRICS;
 use crate::results::store::{self, Stored};
-use crate::results::sweep::{Plan, SweepError};
+use crate::results::sweep::{SweepError, SweepPlan};
 
 /// What the runs of one arm say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MergedArm {
+pub struct ArmResult {
     /// How reports call it.
     pub name: String,
     /// Every metric over the seeds.
@@ -25,19 +25,19 @@ pub struct MergedArm {
 
 /// A whole sweep, put together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Merged {
+pub struct SweepResult {
     /// What was planned.
-    pub plan: Plan,
+    pub plan: SweepPlan,
     /// What came of it.
-    pub arms: Vec<MergedArm>,
+    pub arms: Vec<ArmResult>,
 }
 
 /// Puts the runs of a sweep together.
 ///
 /// # Errors
 /// [`SweepError::Missing`] while not all of them are there.
-pub fn merge(out: &Path) -> Result<Merged, SweepError> {
-    let plan: Plan = store::read_json(&out.join("plan.json"))?;
+pub fn merge(out: &Path) -> Result<SweepResult, SweepError> {
+    let plan: SweepPlan = store::read_json(&out.join("plan.json"))?;
     let ids: Vec<&String> = plan.arms.iter().flat_map(|arm| &arm.runs).collect();
     let missing: Vec<&&String> = ids.iter().filter(|id| !store::is_complete(out, id)).collect();
     if let Some(first) = missing.first() {
@@ -50,12 +50,12 @@ pub fn merge(out: &Path) -> Result<Merged, SweepError> {
     }
     let first = runs.first().cloned().unwrap_or_default();
     let arms = plan.arms.iter().zip(&runs).map(|(arm, runs)| merge_arm(&arm.name, runs, &first)).collect();
-    let merged = Merged { plan, arms };
+    let merged = SweepResult { plan, arms };
     store::write_json(&out.join("merged.json"), &merged)?;
     Ok(merged)
 }
 
-fn merge_arm(name: &str, runs: &[Stored], first: &[Stored]) -> MergedArm {
+fn merge_arm(name: &str, runs: &[Stored], first: &[Stored]) -> ArmResult {
     let metrics = METRICS
         .iter()
         .map(|metric| {
@@ -74,7 +74,7 @@ fn merge_arm(name: &str, runs: &[Stored], first: &[Stored]) -> MergedArm {
             .map(|place| all.iter().map(|curve| curve[place]).sum::<f64>() / all.len() as f64)
             .collect()
     };
-    MergedArm {
+    ArmResult {
         name: name.to_owned(),
         metrics,
         against_first: differences(first, runs),

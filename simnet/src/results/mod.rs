@@ -13,9 +13,9 @@ mod text;
 pub mod timeline;
 mod welfare;
 
-pub use merge::{Merged, MergedArm, differences, merge};
+pub use merge::{ArmResult, SweepResult, differences, merge};
 pub use report::{AttackSummary, LedgerSummary, Report, Summary};
-pub use shard::Shard;
-pub use sweep::{Arm, Plan, PlanArm, RUNS_MAX, SweepError, SweepRun};
+pub use shard::SweepShard;
+pub use sweep::{Arm, ArmPlan, RUNS_MAX, SweepError, SweepPlan, SweepRun};
 pub use text::table;
 pub use welfare::Welfare;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::measures::Interval;
-use crate::results::merge::{Merged, MergedArm};
+use crate::results::merge::{ArmResult, SweepResult};
 use crate::results::metrics::{Good, METRICS, Metric, find};
 use crate::results::plot::{COLOURS, distributions, dots, escape, number, parts, shown};
 
@@ -45,7 +45,7 @@ const SENTENCES_MAX: usize = 5;
 
 /// Returns the page. `command` reproduces it.
 #[must_use]
-pub fn page(merged: &Merged, command: &str) -> String {
+pub fn page(merged: &SweepResult, command: &str) -> String {
     let plan = &merged.plan;
     let title = if plan.title.is_empty() { "a sweep" } else { &plan.title };
     let mut html = format!(
@@ -73,7 +73,7 @@ pub fn page(merged: &Merged, command: &str) -> String {
 }
 
 /// Returns the answer: what differs from the first arm beyond chance, in sentences.
-fn answer(merged: &Merged) -> String {
+fn answer(merged: &SweepResult) -> String {
     let mut html = "<section class=answer><h2>Answer</h2>".to_owned();
     let Some((first, others)) = merged.arms.split_first() else { return html + "</section>" };
     let _ = write!(html, "<p>{}</p>", state(first));
@@ -89,7 +89,7 @@ fn answer(merged: &Merged) -> String {
 }
 
 /// Returns how the first arm did.
-fn state(arm: &MergedArm) -> String {
+fn state(arm: &ArmResult) -> String {
     let known = |key: &str| arm.metrics.get(key).map_or_else(|| "–".to_owned(), |of| number(of.mean));
     format!(
         "With <b>{}</b>, {} % of orders were answered. Half of them had a provider within {} ms and the first content \
@@ -104,7 +104,7 @@ fn state(arm: &MergedArm) -> String {
 }
 
 /// Returns how another arm differs: the headlines, then the surest of the other differences.
-fn against(arm: &MergedArm, first: &MergedArm) -> String {
+fn against(arm: &ArmResult, first: &ArmResult) -> String {
     let mut real: Vec<(&Metric, &Interval)> = METRICS
         .iter()
         .filter_map(|metric| Some((metric, arm.against_first.get(metric.key)?)))
@@ -139,7 +139,7 @@ fn rank(metric: &Metric) -> (bool, usize) {
     (metric.good == Good::Neither, headline.unwrap_or(HEADLINES.len()))
 }
 
-fn part(metric: &Metric, of: &Interval, first: &MergedArm) -> String {
+fn part(metric: &Metric, of: &Interval, first: &ArmResult) -> String {
     let direction = if of.mean > 0.0 { "more" } else { "less" };
     let base = first.metrics.get(metric.key).map_or(0.0, |of| of.mean);
     let share = if base.abs() > 1e-9 && metric.unit != "%" {
@@ -167,7 +167,7 @@ fn verdict(metric: &Metric, of: &Interval) -> &'static str {
     }
 }
 
-fn legend(merged: &Merged) -> String {
+fn legend(merged: &SweepResult) -> String {
     let mut html = "<p class=legend>".to_owned();
     for (place, arm) in merged.arms.iter().enumerate() {
         let _ = write!(
@@ -181,7 +181,7 @@ fn legend(merged: &Merged) -> String {
     html
 }
 
-fn small_multiples(merged: &Merged) -> String {
+fn small_multiples(merged: &SweepResult) -> String {
     let mut html =
         "<h2>At a glance</h2><p class=note>Dots are means over the seeds, bars their 95 % intervals.</p><div class=grid2>"
             .to_owned();
@@ -213,8 +213,8 @@ fn unit(metric: &Metric) -> String {
 }
 
 /// Returns where the wait for the first content goes.
-fn wait(merged: &Merged) -> String {
-    let of_arm = |arm: &MergedArm| -> Option<Vec<f64>> {
+fn wait(merged: &SweepResult) -> String {
+    let of_arm = |arm: &ArmResult| -> Option<Vec<f64>> {
         WAIT.iter().map(|(key, _)| Some(arm.metrics.get(*key)?.mean)).collect()
     };
     let rows: Vec<(usize, &str, Vec<f64>)> = merged
@@ -235,7 +235,7 @@ fn wait(merged: &Merged) -> String {
     )
 }
 
-fn curves(merged: &Merged) -> String {
+fn curves(merged: &SweepResult) -> String {
     let mut html = "<h2>Every order, not only the mean</h2><p class=note>The share of orders at or below a value, up to \
                     the 99th percentile.</p><div class=grid2>"
         .to_owned();
@@ -263,7 +263,7 @@ fn curves(merged: &Merged) -> String {
     html
 }
 
-fn table(merged: &Merged) -> String {
+fn table(merged: &SweepResult) -> String {
     let mut html = "<h2>All numbers</h2><p class=note>Mean ± half of the 95 % interval. Below it, for every arm but the \
                     first: the paired difference from the first arm over common seeds, marked where its interval does not \
                     hold zero.</p><div class=wide><table><thead><tr><th>"
@@ -298,12 +298,12 @@ fn table(merged: &Merged) -> String {
 }
 
 /// Returns whether there is nothing of it in any run.
-fn is_zero(merged: &Merged, metric: &Metric) -> bool {
+fn is_zero(merged: &SweepResult, metric: &Metric) -> bool {
     let nothing = |of: &Interval| of.mean == 0.0 && of.half.is_none_or(|half| half == 0.0);
     merged.arms.iter().filter_map(|arm| arm.metrics.get(metric.key)).all(nothing)
 }
 
-fn made(merged: &Merged, command: &str) -> String {
+fn made(merged: &SweepResult, command: &str) -> String {
     let seeds = match merged.plan.seeds.as_slice() {
         [] => "none".to_owned(),
         [one] => one.to_string(),

@@ -2,14 +2,14 @@
 
 /// Which part of a sweep this process runs: every `of`-th run from `number` on, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
+pub struct SweepShard {
     /// Its number, from 0.
     pub number: usize,
     /// How many there are.
     pub of: usize,
 }
 
-impl Shard {
+impl SweepShard {
     /// Returns whether a run is of this shard.
     #[must_use]
     pub fn has(&self, place: usize) -> bool {
@@ -53,19 +53,19 @@ mod tests {
     #[test]
     fn shards_cover_everything_once_and_read_the_batch_systems_variables() {
         let none = |_: &str| None;
-        let shards: Vec<Shard> =
-            (0..3).map(|i| Shard::parse(&format!("{i}/3"), none).expect("a shard")).collect();
+        let shards: Vec<SweepShard> =
+            (0..3).map(|i| SweepShard::parse(&format!("{i}/3"), none).expect("a shard")).collect();
         assert!((0..20).all(|run| shards.iter().filter(|shard| shard.has(run)).count() == 1));
         let slurm = |name: &str| match name {
             "SLURM_ARRAY_TASK_ID" => Some("6".to_owned()),
             "SLURM_ARRAY_TASK_MIN" => Some("1".to_owned()),
             _ => None,
         };
-        assert_eq!(Shard::parse("8", slurm), Ok(Shard { number: 5, of: 8 }));
+        assert_eq!(SweepShard::parse("8", slurm), Ok(SweepShard { number: 5, of: 8 }));
         let kubernetes = |name: &str| (name == "JOB_COMPLETION_INDEX").then(|| "2".to_owned());
-        assert_eq!(Shard::parse("4", kubernetes), Ok(Shard { number: 2, of: 4 }));
+        assert_eq!(SweepShard::parse("4", kubernetes), Ok(SweepShard { number: 2, of: 4 }));
         for wrong in ["3/3", "x/2", "4", "0/0"] {
-            assert!(Shard::parse(wrong, none).is_err(), "{wrong}");
+            assert!(SweepShard::parse(wrong, none).is_err(), "{wrong}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct SweepRun {
 
 /// A sweep as it lies beside its runs: what there must be, and how it is called.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct SweepPlan {
     /// The scenario's name.
     pub title: String,
     /// Its question.
@@ -47,12 +47,12 @@ pub struct Plan {
     /// The seeds.
     pub seeds: Vec<u64>,
     /// The arms, and the run of each seed.
-    pub arms: Vec<PlanArm>,
+    pub arms: Vec<ArmPlan>,
 }
 
 /// An arm and its runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PlanArm {
+pub struct ArmPlan {
     /// How reports call it.
     pub name: String,
     /// One run for each seed.
@@ -150,7 +150,7 @@ impl Scenario {
     ///
     /// # Errors
     /// [`SweepError`].
-    pub fn planned(&self) -> Result<(Plan, Vec<SweepRun>), SweepError> {
+    pub fn planned(&self) -> Result<(SweepPlan, Vec<SweepRun>), SweepError> {
         let arms = self.arms()?;
         let seeds: Vec<u64> =
             (0..u64::from(self.sweep.seeds)).map(|number| self.seed.wrapping_add(number)).collect();
@@ -165,7 +165,7 @@ impl Scenario {
             return Err(SweepError::Size(planned.len()));
         }
         let first = &arms[0].scenario;
-        let plan = Plan {
+        let plan = SweepPlan {
             title: self.title.clone(),
             question: self.question.clone(),
             nodes: first.nodes,
@@ -174,7 +174,7 @@ impl Scenario {
             arms: arms
                 .iter()
                 .enumerate()
-                .map(|(arm, of)| PlanArm {
+                .map(|(arm, of)| ArmPlan {
                     name: of.name.clone(),
                     runs: planned.iter().filter(|run| run.arm == arm).map(|run| run.run_id.clone()).collect(),
                 })
@@ -223,7 +223,7 @@ mod tests {
         [[sweep.arm]]\nname = \"none\"\nset = { \"market.leases\" = false }\n\
         [[sweep.axis]]\nkey = \"attack.0.share\"\nvalues = [0.0, 0.5]\n";
 
-    fn planned(text: &str) -> Result<(Plan, Vec<SweepRun>), SweepError> {
+    fn planned(text: &str) -> Result<(SweepPlan, Vec<SweepRun>), SweepError> {
         Scenario::parse("plan.toml", text).expect("a scenario").planned()
     }
 

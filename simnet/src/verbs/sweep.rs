@@ -9,7 +9,7 @@ use std::thread;
 use bombyx_simnet::results::metrics::METRICS;
 use bombyx_simnet::results::page::page;
 use bombyx_simnet::results::plot::shown;
-use bombyx_simnet::results::{self, Merged, Shard, SweepRun, store};
+use bombyx_simnet::results::{self, SweepResult, SweepRun, SweepShard, store};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use indicatif::ProgressBar;
@@ -24,8 +24,8 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
     let mut scenario = scenario(&args.which)?;
     scenario.sweep.seeds = args.seeds.unwrap_or(scenario.sweep.seeds);
     let shard = match &args.shard {
-        Some(text) => Shard::parse(text, |name| std::env::var(name).ok()).map_err(Failed::usage)?,
-        None => Shard { number: 0, of: 1 },
+        Some(text) => SweepShard::parse(text, |name| std::env::var(name).ok()).map_err(Failed::usage)?,
+        None => SweepShard { number: 0, of: 1 },
     };
     let (plan, planned) = scenario.planned().map_err(Failed::usage)?;
     fs::create_dir_all(&args.out)
@@ -82,7 +82,7 @@ pub(crate) fn merge(out: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-fn table(merged: &Merged) -> Table {
+fn table(merged: &SweepResult) -> Table {
     let mut table = Table::new();
     let names = merged.arms.iter().map(|arm| arm.name.clone());
     table.load_style(UTF8_FULL_CONDENSED).set_header(std::iter::once(String::new()).chain(names));
