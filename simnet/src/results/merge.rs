@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measures::Interval;
 use crate::results::metrics::METRICS;
-use crate::results::store::{self, Stored};
+use crate::results::store::{self, StoredRun};
 use crate::results::sweep::{SweepError, SweepPlan};
 
 /// What the runs of one arm say.
@@ -44,7 +44,7 @@ pub fn merge(out: &Path) -> Result<SweepResult, SweepError> {
         let (missing, first) = (missing.len(), (**first).clone());
         return Err(SweepError::Missing { missing, all: ids.len(), first });
     }
-    let mut runs: Vec<Vec<Stored>> = Vec::new();
+    let mut runs: Vec<Vec<StoredRun>> = Vec::new();
     for arm in &plan.arms {
         runs.push(arm.runs.iter().map(|id| store::load(out, id)).collect::<Result<_, _>>()?);
     }
@@ -55,7 +55,7 @@ pub fn merge(out: &Path) -> Result<SweepResult, SweepError> {
     Ok(merged)
 }
 
-fn merge_arm(name: &str, runs: &[Stored], first: &[Stored]) -> ArmResult {
+fn merge_arm(name: &str, runs: &[StoredRun], first: &[StoredRun]) -> ArmResult {
     let metrics = METRICS
         .iter()
         .map(|metric| {
@@ -84,7 +84,7 @@ fn merge_arm(name: &str, runs: &[Stored], first: &[Stored]) -> ArmResult {
 
 /// Returns every metric of `b` less that of `a`, over the pairs of runs with equal seeds.
 #[must_use]
-pub fn differences(a: &[Stored], b: &[Stored]) -> BTreeMap<String, Interval> {
+pub fn differences(a: &[StoredRun], b: &[StoredRun]) -> BTreeMap<String, Interval> {
     let mut differences = BTreeMap::new();
     for metric in &METRICS {
         let pairs: Vec<f64> = b

@@ -38,7 +38,7 @@ pub struct Manifest {
 
 /// What came of a run, as far as other commands read it again.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Stored {
+pub struct StoredRun {
     /// The run.
     pub run_id: String,
     /// Its seed.
@@ -195,7 +195,7 @@ fn save_table(path: &Path, columns: &[tables::Column]) -> Result<(), StoreError>
 ///
 /// # Errors
 /// [`StoreError`] names the file.
-pub fn load(out: &Path, run_id: &str) -> Result<Stored, StoreError> {
+pub fn load(out: &Path, run_id: &str) -> Result<StoredRun, StoreError> {
     read_json(&dir_of(out, run_id).join("summary.json"))
 }
 

@@ -6,7 +6,7 @@ use bombyx_simnet::measures::Interval;
 use bombyx_simnet::results::differences;
 use bombyx_simnet::results::metrics::METRICS;
 use bombyx_simnet::results::plot::shown;
-use bombyx_simnet::results::store::{self, Stored};
+use bombyx_simnet::results::store::{self, StoredRun};
 use bombyx_simnet::scenario::{SHIPPED, Scenario};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -25,7 +25,7 @@ pub(crate) fn compare(args: &Compare) -> Result<(), Failed> {
     let header = ["", "A", "B", if is_paired { "B − A, by seed" } else { "" }];
     table.load_style(UTF8_FULL_CONDENSED).set_header(header);
     for metric in &METRICS {
-        let of = |runs: &[Stored]| {
+        let of = |runs: &[StoredRun]| {
             let values: Vec<f64> =
                 runs.iter().filter_map(|run| run.metrics.get(metric.key).copied()).collect();
             if values.is_empty() { "–".to_owned() } else { shown(&Interval::of(&values)) }
@@ -46,7 +46,7 @@ pub(crate) fn compare(args: &Compare) -> Result<(), Failed> {
     Ok(())
 }
 
-fn load(path: &Path) -> Result<Vec<Stored>, Failed> {
+fn load(path: &Path) -> Result<Vec<StoredRun>, Failed> {
     if path.join("summary.json").is_file() {
         return store::read_json(&path.join("summary.json")).map(|run| vec![run]).map_err(Failed::usage);
     }
