@@ -39,12 +39,12 @@ pub struct Step {
 #[derive(Debug)]
 pub struct Engine {
     speed: Speed,
-    jobs: Table<JobId, Running>,
+    jobs: Table<JobId, Job>,
     steps: u64,
 }
 
 #[derive(Debug)]
-struct Running {
+struct Job {
     input_tokens: u64,
     work: Work,
     phase: Phase,
@@ -98,7 +98,7 @@ impl Engine {
             Task::Embed { inputs } => Work::Embed { inputs: u32::try_from(inputs.len()).unwrap_or(u32::MAX) },
             Task::Generate(generate) => rest_of(generate, answer),
         };
-        let running = Running {
+        let running = Job {
             input_tokens: (task.text_bytes() / BYTES_PER_TOKEN) as u64 + TEMPLATE_TOKENS,
             work,
             phase: Phase::Tokenising,
@@ -226,7 +226,7 @@ impl Engine {
     }
 }
 
-impl Running {
+impl Job {
     /// Makes as many tokens as are allowed and fit one report; the first report holds one token, as an engine that
     /// streams would send it.
     fn decode(&mut self, chunk_tokens: u32) {
