@@ -42,7 +42,7 @@ pub struct Chain {
 }
 
 /// Money around one call.
-struct Held {
+struct Holdings {
     in_channel: i128,
     sum: i128,
 }
@@ -164,10 +164,13 @@ impl Chain {
     }
 
     /// Returns what these wallets and one channel hold and the ledger has taken.
-    fn held(&self, wallets: &BTreeSet<Account>, channel: &ChannelId) -> Held {
+    fn held(&self, wallets: &BTreeSet<Account>, channel: &ChannelId) -> Holdings {
         let of = |wallet| i128::from(self.wallets.get(wallet).copied().unwrap_or_default());
         let in_channel = self.channels.get(channel).map_or(0, |channel| i128::from(channel.balance));
-        Held { in_channel, sum: wallets.iter().map(of).sum::<i128>() + in_channel + i128::from(self.fees) }
+        Holdings {
+            in_channel,
+            sum: wallets.iter().map(of).sum::<i128>() + in_channel + i128::from(self.fees),
+        }
     }
 
     /// Returns the money that calls have made or lost so far: [`Self::imbalance`] without looking at every account.
