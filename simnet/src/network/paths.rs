@@ -39,7 +39,7 @@ impl Distances {
 
 /// How a message first reached a member.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reached {
+pub(crate) struct FirstCopy {
     pub(crate) at: Time,
     /// The host that it came from.
     pub(crate) from: u32,
@@ -48,7 +48,7 @@ pub(crate) struct Reached {
     is_final: bool,
 }
 
-const NOT_YET: Reached = Reached { at: Time::NEVER, from: u32::MAX, hops: 0, is_final: false };
+const NOT_YET: FirstCopy = FirstCopy { at: Time::NEVER, from: u32::MAX, hops: 0, is_final: false };
 
 /// A flood, and the ground that it spreads over.
 pub(crate) struct Ground<'a> {
@@ -70,7 +70,7 @@ pub(crate) struct Ground<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Paths {
     /// By member.
-    reached: Vec<Reached>,
+    reached: Vec<FirstCopy>,
     /// Arrivals of copies that may be the first, in their order.
     open: BinaryHeap<Reverse<u64>>,
     begun: Time,
@@ -132,7 +132,7 @@ impl Paths {
     }
 
     /// Returns, by member, how the message reached it first, if it did.
-    pub(crate) fn reached(&self) -> impl Iterator<Item = Option<Reached>> {
+    pub(crate) fn reached(&self) -> impl Iterator<Item = Option<FirstCopy>> {
         self.reached.iter().map(|reached| (reached.from != u32::MAX).then_some(*reached))
     }
 
@@ -167,13 +167,13 @@ impl Paths {
         self.arrived += 1;
         let known = &mut self.reached[member as usize];
         if !known.is_final && (at, from) < (known.at, known.from) {
-            *known = Reached { at, from, hops, is_final: false };
+            *known = FirstCopy { at, from, hops, is_final: false };
             self.open.push(Reverse(at.since(self.begun).0 << MEMBER_BITS | u64::from(member)));
         }
     }
 
     /// Returns the member with the earliest first copy that was not looked at.
-    fn next(&mut self) -> Option<(u32, Reached)> {
+    fn next(&mut self) -> Option<(u32, FirstCopy)> {
         while let Some(Reverse(packed)) = self.open.pop() {
             let member = (packed & ((1 << MEMBER_BITS) - 1)) as u32;
             let known = &mut self.reached[member as usize];
