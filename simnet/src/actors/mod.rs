@@ -37,7 +37,7 @@ pub fn wrap(
     honest: Box<dyn Machine + Send>,
 ) -> Box<dyn Machine + Send> {
     match plan.kind {
-        AttackKind::NonPaying | AttackKind::FalseBidder => Box::new(refusal::Refusing::new(plan, honest)),
+        AttackKind::NonPaying | AttackKind::FalseBidder => Box::new(refusal::Refuser::new(plan, honest)),
         AttackKind::Spammer => match buyer {
             Some((config, models)) => Box::new(spam::Spammer::new(plan, config, models, honest)),
             None => honest,
@@ -48,7 +48,7 @@ pub fn wrap(
         | AttackKind::FreeRider
         | AttackKind::Eclipse
         | AttackKind::Substitution => honest,
-        AttackKind::StaleState => Box::new(stale::Stale::new(plan, honest)),
+        AttackKind::StaleState => Box::new(stale::StaleCloser::new(plan, honest)),
         AttackKind::Sniper => Box::new(snipe::Sniper::new(plan, honest)),
         AttackKind::Sybil => match accomplices.and_then(|accomplices| accomplices.card.as_ref()) {
             Some(card) => Box::new(sybil::Sybil::new(card.clone(), honest)),

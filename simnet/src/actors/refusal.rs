@@ -8,13 +8,13 @@ use bombyx_protocol::wire::message::{Message, ToClient};
 use super::plan::AttackPlan;
 
 /// The machine.
-pub(super) struct Refusing {
+pub(super) struct Refuser {
     plan: AttackPlan,
     honest: Box<dyn Machine + Send>,
     now: Time,
 }
 
-impl Refusing {
+impl Refuser {
     pub(super) fn new(plan: AttackPlan, honest: Box<dyn Machine + Send>) -> Self {
         Self { plan, honest, now: Time(0) }
     }
@@ -27,7 +27,7 @@ fn is_kept_back(output: &Output) -> bool {
     opens || matches!(output, Output::Send { message: Message::ToClient(ToClient::Accept(_)), .. })
 }
 
-impl Machine for Refusing {
+impl Machine for Refuser {
     fn handle(&mut self, now: Time, input: Input) {
         self.now = now;
         self.honest.handle(now, input);

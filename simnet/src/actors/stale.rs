@@ -14,7 +14,7 @@ use super::plan::AttackPlan;
 const SOON: Span = Span::from_s(1);
 
 /// The machine.
-pub(super) struct Stale {
+pub(super) struct StaleCloser {
     plan: AttackPlan,
     honest: Box<dyn Machine + Send>,
     now: Time,
@@ -22,7 +22,7 @@ pub(super) struct Stale {
     closing: BTreeMap<ChannelId, Time>,
 }
 
-impl Stale {
+impl StaleCloser {
     pub(super) fn new(plan: AttackPlan, honest: Box<dyn Machine + Send>) -> Self {
         Self { plan, honest, now: Time(0), closing: BTreeMap::new() }
     }
@@ -35,7 +35,7 @@ impl Stale {
     }
 }
 
-impl Machine for Stale {
+impl Machine for StaleCloser {
     fn handle(&mut self, now: Time, input: Input) {
         self.now = now;
         if let Input::Ledger(LedgerEvent::Channel { account, state }) = &input {
