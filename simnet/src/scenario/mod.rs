@@ -37,7 +37,7 @@ pub use request::Request;
 pub use shipped::{FIRST, SHIPPED};
 pub use storage::{Disks, Ledger};
 pub use sweep::{ArmSpec, Axis, Sweep};
-pub use workload::{Arrivals, Fitted, Lengths, TraceFile, Workload};
+pub use workload::{Arrivals, LengthFit, Lengths, TraceFile, Workload};
 
 /// Everything about a run except its command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -133,7 +133,7 @@ impl Default for TraceFile {
 
 /// Medians and spreads of prompts and answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Fitted {
+pub struct LengthFit {
     /// Median prompt in tokens, and the spread of its logarithm.
     pub prompt: (f64, f64),
     /// Median answer in tokens, and the spread of its logarithm.
@@ -162,14 +162,14 @@ impl Workload {
     /// 1,020 and 129 tokens for conversation, 1,500 and 13 for code; spreads from the traces' means, 1,155 and 211, 2,048
     /// and 28, by σ² = 2 ln(mean / median).
     #[must_use]
-    pub const fn fitted(&self) -> Fitted {
+    pub const fn fitted(&self) -> LengthFit {
         match self.lengths {
-            Lengths::Own => Fitted {
+            Lengths::Own => LengthFit {
                 prompt: (self.prompt_tokens, self.prompt_sigma),
                 answer: (self.answer_tokens, self.answer_sigma),
             },
-            Lengths::AzureConversation => Fitted { prompt: (1_020.0, 0.50), answer: (129.0, 0.99) },
-            Lengths::AzureCode => Fitted { prompt: (1_500.0, 0.79), answer: (13.0, 1.24) },
+            Lengths::AzureConversation => LengthFit { prompt: (1_020.0, 0.50), answer: (129.0, 0.99) },
+            Lengths::AzureCode => LengthFit { prompt: (1_500.0, 0.79), answer: (13.0, 1.24) },
         }
     }
 }
