@@ -7,7 +7,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::AgreedTerms;
 use bombyx_protocol::table::Table;
 
-use crate::ledger::Account;
+use crate::ledger::Wallet;
 
 /// What is known of one channel.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub(super) struct Vouchers {
 #[derive(Debug, Default)]
 pub(super) struct Channels {
     pub(super) known: BTreeMap<ChannelId, Channel>,
-    parties: Vec<Account>,
-    pub(super) numbers: BTreeMap<Account, u32>,
+    parties: Vec<Wallet>,
+    pub(super) numbers: BTreeMap<Wallet, u32>,
 }
 
 impl Channels {
@@ -43,7 +43,7 @@ impl Channels {
     pub(super) fn of(&mut self, terms: &AgreedTerms) -> &mut Channel {
         let Self { known, parties, numbers } = self;
         known.entry(terms.id()).or_insert_with(|| {
-            let mut number = |party: Account| {
+            let mut number = |party: Wallet| {
                 *numbers.entry(party).or_insert_with(|| {
                     parties.push(party);
                     parties.len() as u32 - 1
@@ -60,8 +60,8 @@ impl Channels {
         &self,
         side: impl Fn(&Channel) -> u32,
         number: impl Fn(&ChannelId, u64, Vouchers) -> Nano,
-    ) -> BTreeMap<Account, Nano> {
-        let mut sums: BTreeMap<Account, Nano> = BTreeMap::new();
+    ) -> BTreeMap<Wallet, Nano> {
+        let mut sums: BTreeMap<Wallet, Nano> = BTreeMap::new();
         for (account, channel) in &self.known {
             let fundings = channel.fundings.iter().filter(|(_, vouchers)| vouchers.durable > Nano::ZERO);
             for (epoch, vouchers) in fundings {

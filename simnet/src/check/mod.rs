@@ -18,7 +18,7 @@ use bombyx_protocol::time::Time;
 
 use crate::check::channels::Channels;
 use crate::check::violation::hold;
-use crate::ledger::{Account, Chain};
+use crate::ledger::{Chain, Wallet};
 use crate::scenario::Scenario;
 
 pub use crate::check::blame::{Blames, blames_client, blames_provider};
@@ -95,7 +95,7 @@ impl Check {
     }
 
     /// Records that a provider with this account lost power: a voucher that was not on its disk is as if it had never come.
-    pub fn crashed(&mut self, wallet: &Account) {
+    pub fn crashed(&mut self, wallet: &Wallet) {
         let Some(payee) = self.channels.numbers.get(wallet).copied() else { return };
         for channel in self.channels.known.values_mut().filter(|channel| channel.payee == payee) {
             channel.fundings.values_mut().for_each(|vouchers| vouchers.written = vouchers.durable);
@@ -138,13 +138,13 @@ impl Check {
 
     /// Returns what each payee holds vouchers for on its disk, settled or not.
     #[must_use]
-    pub fn earned(&self) -> BTreeMap<Account, Nano> {
+    pub fn earned(&self) -> BTreeMap<Wallet, Nano> {
         self.channels.sums(|channel| channel.payee, |_, _, vouchers| vouchers.durable)
     }
 
     /// Returns what each payee holds vouchers for and the ledger has not settled.
     #[must_use]
-    pub fn unsettled(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
+    pub fn unsettled(&self, chain: &Chain) -> BTreeMap<Wallet, Nano> {
         self.channels.sums(
             |channel| channel.payee,
             |account, epoch, vouchers| vouchers.durable.saturating_minus(chain.settled(account, epoch)),
@@ -153,7 +153,7 @@ impl Check {
 
     /// Returns what the ledger has settled out of each client's channels.
     #[must_use]
-    pub fn settled_by_payer(&self, chain: &Chain) -> BTreeMap<Account, Nano> {
+    pub fn settled_by_payer(&self, chain: &Chain) -> BTreeMap<Wallet, Nano> {
         self.channels.sums(|channel| channel.payer, |account, epoch, _| chain.settled(account, epoch))
     }
 

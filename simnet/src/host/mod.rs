@@ -22,7 +22,7 @@ use bombyx_protocol::work::price::PriceSheet;
 
 use crate::actors::{self, Accomplices, AttackPlan};
 use crate::kernel::{Draws, Purpose};
-use crate::ledger::Account;
+use crate::ledger::Wallet;
 use crate::network::Location;
 use crate::scenario::RoleName;
 
@@ -83,7 +83,7 @@ pub struct Host {
     /// Its identity.
     pub node: NodeId,
     /// Its account on the ledger.
-    pub wallet: Account,
+    pub wallet: Wallet,
     /// Where it is.
     pub location: Location,
     /// What it has written.

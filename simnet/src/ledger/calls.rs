@@ -7,7 +7,7 @@ use bombyx_protocol::channel::voucher::{CloseOrder, SignedVoucher};
 use bombyx_protocol::ident::Signature;
 use bombyx_protocol::time::{Span, Time};
 
-use crate::ledger::chain::{Account, Chain};
+use crate::ledger::chain::{Chain, Wallet};
 use crate::ledger::channel::{Channel, REFUSED};
 use crate::ledger::fees::{
     FEE_CLAIM, FEE_CLOSE, FEE_OPEN, FEE_REQUEST_CLOSE, FEE_TOP_UP, FEE_WALLET_CLAIM, MIN_OWN_FEE_CLAIM,
@@ -18,7 +18,7 @@ use crate::ledger::transactions::Counter;
 impl Chain {
     pub(super) fn open(
         &mut self,
-        wallet: Account,
+        wallet: Wallet,
         terms: AgreedTerms,
         deposit: u64,
     ) -> Result<Counter, LedgerFault> {
@@ -42,7 +42,7 @@ impl Chain {
     pub(super) fn top_up(
         &mut self,
         account: ChannelId,
-        wallet: Account,
+        wallet: Wallet,
         amount: u64,
     ) -> Result<Counter, LedgerFault> {
         let open = self.channels.get(&account).is_some_and(|channel| channel.close_at.is_none());
@@ -59,7 +59,7 @@ impl Chain {
     pub(super) fn claim(
         &mut self,
         account: ChannelId,
-        wallet: Account,
+        wallet: Wallet,
         voucher: &SignedVoucher,
     ) -> Result<Counter, LedgerFault> {
         let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
@@ -107,7 +107,7 @@ impl Chain {
         &mut self,
         now: Time,
         account: ChannelId,
-        wallet: Account,
+        wallet: Wallet,
     ) -> Result<Counter, LedgerFault> {
         let channel = self.channels.get(&account).ok_or(REFUSED)?;
         if channel.terms.client.hash != wallet || channel.close_at.is_some() {
@@ -140,13 +140,13 @@ impl Chain {
         *self.wallets.entry(channel.terms.client.hash).or_default() += rest;
     }
 
-    fn pay_out(&mut self, provider: Account, amount: u64) {
+    fn pay_out(&mut self, provider: Wallet, amount: u64) {
         self.paid_out += amount;
         *self.wallets.entry(provider).or_default() += amount;
     }
 
     /// Takes `amount` and `fee` out of a wallet; the amount is the caller's to place.
-    fn spend(&mut self, wallet: Account, amount: u64, fee: u64) -> Result<(), LedgerFault> {
+    fn spend(&mut self, wallet: Wallet, amount: u64, fee: u64) -> Result<(), LedgerFault> {
         let balance = self.wallets.get_mut(&wallet).ok_or(LedgerFault::Funds)?;
         *balance = balance.checked_sub(amount + fee).ok_or(LedgerFault::Funds)?;
         self.fees += fee;

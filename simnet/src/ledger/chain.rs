@@ -16,13 +16,13 @@ use crate::ledger::channel::Channel;
 use crate::ledger::transactions::Transactions;
 
 /// A wallet's account.
-pub type Account = [u8; 32];
+pub type Wallet = [u8; 32];
 
 /// The ledger.
 #[derive(Debug)]
 pub struct Chain {
     pub(super) network_id: i32,
-    pub(super) wallets: BTreeMap<Account, u64>,
+    pub(super) wallets: BTreeMap<Wallet, u64>,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     watchers: BTreeMap<ChannelId, Table<u32, ()>>,
     /// What channels that are gone came to, by account and epoch.
@@ -69,7 +69,7 @@ impl Chain {
     }
 
     /// Creates money in a wallet: before the run begins, never during it.
-    pub fn fund(&mut self, wallet: Account, amount: Nano) {
+    pub fn fund(&mut self, wallet: Wallet, amount: Nano) {
         self.supply += amount.0;
         *self.wallets.entry(wallet).or_default() += amount.0;
     }
@@ -94,7 +94,7 @@ impl Chain {
         &mut self,
         now: Time,
         host: u32,
-        wallet: Account,
+        wallet: Wallet,
         call: LedgerCall,
     ) -> Vec<(u32, LedgerEvent)> {
         let account = call.account();
@@ -147,7 +147,7 @@ impl Chain {
     }
 
     /// Returns every wallet that a call may touch.
-    fn parties(&self, caller: Account, call: &LedgerCall) -> BTreeSet<Account> {
+    fn parties(&self, caller: Wallet, call: &LedgerCall) -> BTreeSet<Wallet> {
         let open = self.channels.get(&call.account()).map(|channel| &channel.terms);
         let terms = match call {
             LedgerCall::Open { terms, .. } => Some(terms),
@@ -164,7 +164,7 @@ impl Chain {
     }
 
     /// Returns what these wallets and one channel hold and the ledger has taken.
-    fn held(&self, wallets: &BTreeSet<Account>, channel: &ChannelId) -> Holdings {
+    fn held(&self, wallets: &BTreeSet<Wallet>, channel: &ChannelId) -> Holdings {
         let of = |wallet| i128::from(self.wallets.get(wallet).copied().unwrap_or_default());
         let in_channel = self.channels.get(channel).map_or(0, |channel| i128::from(channel.balance));
         Holdings {
@@ -213,7 +213,7 @@ impl Chain {
 
     /// Returns what a wallet holds.
     #[must_use]
-    pub fn balance(&self, wallet: &Account) -> Nano {
+    pub fn balance(&self, wallet: &Wallet) -> Nano {
         Nano(self.wallets.get(wallet).copied().unwrap_or_default())
     }
 
@@ -279,8 +279,8 @@ mod tests {
     use super::*;
     use crate::ledger::fees::{FEE_CLAIM, FEE_CLOSE, FEE_OPEN, FEE_REQUEST_CLOSE, MIN_PAYOUT};
 
-    const CLIENT: Account = [1; 32];
-    const PROVIDER: Account = [2; 32];
+    const CLIENT: Wallet = [1; 32];
+    const PROVIDER: Wallet = [2; 32];
     const COIN: u64 = 1_000_000_000;
 
     fn key(seed: u8) -> SigningKey {

@@ -6,5 +6,5 @@ mod channel;
 mod fees;
 mod transactions;
 
-pub use chain::{Account, Chain};
+pub use chain::{Chain, Wallet};
 pub use transactions::Transactions;

@@ -12,7 +12,7 @@ use bombyx_protocol::time::{Span, Time};
 
 use crate::check::{Check, Pledge, Violation};
 use crate::kernel::{Key, Trace};
-use crate::ledger::{Account, Chain};
+use crate::ledger::{Chain, Wallet};
 use crate::measures::{Counts, Measures, Sample};
 use crate::workload::Arrival;
 use crate::world::environment::Environment;
@@ -45,7 +45,7 @@ pub(crate) enum Note {
     /// A client was given the order with this number, if it has power.
     Ordered { number: u32, is_up: bool },
     /// A host with this account lost power, and with it what was not on its disk.
-    Crashes { wallet: Account, is_client: bool },
+    Crashes { wallet: Wallet, is_client: bool },
     /// Something happened to the order with this number.
     News(u32, Box<OrderNews>),
     /// A record is written to a disk.
@@ -69,7 +69,7 @@ pub(crate) struct PendingCall {
     /// Counts the events of the caller.
     pub(crate) id: u64,
     /// The caller's account.
-    pub(crate) wallet: Account,
+    pub(crate) wallet: Wallet,
     /// Whether the caller buys.
     pub(crate) is_client: bool,
     /// The call.
