@@ -15,7 +15,7 @@ pub(crate) const APART_MAX: f64 = 0.10;
 pub(crate) const KS_MAX: f64 = 0.10;
 
 /// One measured distribution in both fidelities, all seeds together.
-pub(crate) struct Compared {
+pub(crate) struct DistributionPair {
     /// What was measured.
     pub(crate) label: &'static str,
     /// In what.
@@ -24,7 +24,7 @@ pub(crate) struct Compared {
     pub(crate) stack: Vec<f64>,
 }
 
-impl Compared {
+impl DistributionPair {
     /// Returns the percentiles of both.
     pub(crate) fn percentiles(&self) -> (Percentiles, Percentiles) {
         (Percentiles::of(self.message.iter().copied()), Percentiles::of(self.stack.iter().copied()))
@@ -53,7 +53,7 @@ pub(crate) struct Single {
 pub(crate) struct Comparison {
     pub(crate) scenario: Scenario,
     pub(crate) seeds: Vec<u64>,
-    pub(crate) distributions: Vec<Compared>,
+    pub(crate) distributions: Vec<DistributionPair>,
     pub(crate) singles: Vec<Single>,
     pub(crate) connections: Connections,
 }
@@ -151,7 +151,7 @@ impl Comparison {
             seeds,
             distributions: distributions
                 .into_iter()
-                .map(|(label, unit, of)| Compared {
+                .map(|(label, unit, of)| DistributionPair {
                     label,
                     unit,
                     message: all(message, of),

@@ -24,12 +24,12 @@ pub(crate) fn duplicates() -> Vec<String> {
 }
 
 #[derive(Default)]
-struct Said {
+struct LogLine {
     message: String,
     name: String,
 }
 
-impl Visit for Said {
+impl Visit for LogLine {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let into = match field.name() {
             "message" => &mut self.message,
@@ -63,7 +63,7 @@ impl Subscriber for Ears {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut said = Said::default();
+        let mut said = LogLine::default();
         event.record(&mut said);
         if said.message.starts_with(DUPLICATE) {
             HEARD.with_borrow_mut(|heard| heard.push(said.name));

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cpu_s;
 use crate::run::{LOOKUPS, peer_of};
-use crate::samples::{Connections, Lookup, Samples};
+use crate::samples::{Connections, LookupSample, Samples};
 
 /// Bytes of a handshake's flight, of a request to the hash table, and of an answer that names twenty nodes with their addresses.
 const HANDSHAKE_BYTES: usize = 1_200;
@@ -29,7 +29,7 @@ pub(crate) fn run(scenario: &Scenario, connections: Connections) -> Result<Sampl
 }
 
 /// Returns the lookups that the stack fidelity does, by the model of the hash table.
-fn look_up(scenario: &Scenario, connections: f64) -> Vec<Lookup> {
+fn look_up(scenario: &Scenario, connections: f64) -> Vec<LookupSample> {
     let draws = Draws::new(scenario.seed);
     let hosts = hosts(scenario, &draws);
     let network = &scenario.network;
@@ -59,7 +59,7 @@ fn look_up(scenario: &Scenario, connections: f64) -> Vec<Lookup> {
                 }
                 Span(took)
             });
-            Lookup { requests: u64::from(lookup.requests), ms: lookup.took.0 as f64 / 1e3 }
+            LookupSample { requests: u64::from(lookup.requests), ms: lookup.took.0 as f64 / 1e3 }
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use bombyx_simnet::measures::curve;
 use bombyx_simnet::results::page::STYLE;
 use bombyx_simnet::results::plot::{distributions, escape, number, shown};
 
-use crate::compare::{APART_MAX, Compared, Comparison, KS_MAX, apart};
+use crate::compare::{APART_MAX, DistributionPair, Comparison, KS_MAX, apart};
 
 /// Why the fidelities differ where they do, and what was found to be an error of the model and mended.
 const EXPLANATION: &str = include_str!("explanation.html");
@@ -52,7 +52,7 @@ pub(crate) fn page(of: &Comparison, command: &str) -> String {
 
 /// Returns what holds for one distribution: the percentiles that the goal is about, and the
 /// distance.
-fn holds(of: &Compared) -> bool {
+fn holds(of: &DistributionPair) -> bool {
     let (message, stack) = of.percentiles();
     let near = |message, stack| apart(message, stack).abs() <= APART_MAX;
     near(message.p50, stack.p50) && near(message.p95, stack.p95) && of.ks() <= KS_MAX

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use crate::early::EarlyCalls;
 use crate::fabric::{self, Fabric};
 use crate::net::{self, NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStopped, topic};
-use crate::samples::{Connections, Lookup, Samples};
+use crate::samples::{Connections, LookupSample, Samples};
 use crate::{cpu_s, ears, entropy};
 
 /// The name of the network.
@@ -124,7 +124,7 @@ struct Stack {
     early: EarlyCalls,
     /// What was gossiped, by the name that gossipsub gives it.
     gossiped: BTreeMap<String, Vec<u8>>,
-    lookups: Vec<Lookup>,
+    lookups: Vec<LookupSample>,
     /// Connections of a mean host before the first lookup.
     connections: f64,
     cpu_began_s: f64,
@@ -233,7 +233,7 @@ impl Stack {
                     && let Some((began, before)) = running.remove(&(host, key))
                 {
                     let requests = fabric::requests(host) - before;
-                    self.lookups.push(Lookup { requests, ms: began.elapsed().as_secs_f64() * 1e3 });
+                    self.lookups.push(LookupSample { requests, ms: began.elapsed().as_secs_f64() * 1e3 });
                 }
             }
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// One lookup in the hash table.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Lookup {
+pub(crate) struct LookupSample {
     /// Requests that were sent for it.
     pub(crate) requests: u64,
     /// How long it took, in milliseconds.
@@ -43,7 +43,7 @@ pub(crate) struct Samples {
     /// From the order to the last content, in milliseconds.
     pub(crate) whole_ms: Vec<f64>,
     /// Lookups in the hash table.
-    pub(crate) lookups: Vec<Lookup>,
+    pub(crate) lookups: Vec<LookupSample>,
     /// Counted in the stack fidelity, and taken from there in the other.
     pub(crate) connections: Connections,
 }
@@ -55,7 +55,7 @@ impl Samples {
     }
 
     /// Returns the samples of a world that has run.
-    pub(crate) fn of(world: &World, report: &Report, lookups: Vec<Lookup>, connections: Connections) -> Self {
+    pub(crate) fn of(world: &World, report: &Report, lookups: Vec<LookupSample>, connections: Connections) -> Self {
         let ms = |span: bombyx_protocol::time::Span| span.0 as f64 / 1e3;
         let jobs = world.jobs();
         let done = jobs.iter().filter(|job| job.is_done());
