@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 /// Everything that a run says.
 #[derive(Debug, PartialEq)]
-struct Said {
+struct Outcome {
     digest: String,
     market: String,
     /// Summary and all.
@@ -21,12 +21,12 @@ struct Said {
     orders: String,
 }
 
-fn run(scenario: &Scenario, threads: usize) -> Said {
+fn run(scenario: &Scenario, threads: usize) -> Outcome {
     let mut world = World::on_threads(scenario, NonZeroUsize::new(threads).unwrap());
     if let Err(stopped) = world.run(|_| ()) {
         panic!("{stopped}");
     }
-    Said {
+    Outcome {
         digest: world.digest(),
         market: world.market_digest(),
         report: serde_json::to_string(&Report::of(&world, 0.0)).unwrap(),
