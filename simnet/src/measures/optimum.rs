@@ -54,7 +54,7 @@ pub struct Optimum {
 
 /// A choice's moments on its provider: those of all choices that begin while it holds its slot.
 #[derive(Debug, Clone, Copy)]
-struct Span {
+struct MomentRange {
     first: usize,
     end: usize,
 }
@@ -65,7 +65,7 @@ struct Search<'a> {
     instance: &'a Instance,
     /// The slots at each moment.
     capacity: Vec<f64>,
-    spans: Vec<Vec<Span>>,
+    spans: Vec<Vec<MomentRange>>,
 }
 
 impl<'a> Search<'a> {
@@ -75,7 +75,7 @@ impl<'a> Search<'a> {
         moments.sort_unstable();
         moments.dedup();
         let place = |provider: u32, at: u64| moments.partition_point(|moment| *moment < (provider, at));
-        let span = |choice: &Choice| Span {
+        let span = |choice: &Choice| MomentRange {
             first: place(choice.provider, choice.from),
             end: place(choice.provider, choice.until.max(choice.from + 1)),
         };
@@ -95,7 +95,7 @@ impl<'a> Search<'a> {
             .iter()
             .zip(&self.spans)
             .map(|(choices, spans)| {
-                let worth = |(place, (choice, span)): (usize, (&Choice, &Span))| {
+                let worth = |(place, (choice, span)): (usize, (&Choice, &MomentRange))| {
                     (place, choice.value - (sums[span.end] - sums[span.first]))
                 };
                 let best =
@@ -131,10 +131,11 @@ impl<'a> Search<'a> {
     /// Returns a plan within all capacities: orders take what is best at these prices and free,
     /// those first that lose most by their second choice; then it is improved until no order gains
     /// by moving, nor by pushing one other away.
-    fn plan(&self, prices: &[f64]) -> Plan {
+    fn plan(&self, prices: &[f64]) -> Assignment {
         let sums = prefix_sums(prices);
-        let price = |span: &Span| sums[span.end] - sums[span.first];
-        let mut plan = Plan { chosen: vec![None; self.spans.len()], load: vec![0.0; self.capacity.len()] };
+        let price = |span: &MomentRange| sums[span.end] - sums[span.first];
+        let mut plan =
+            Assignment { chosen: vec![None; self.spans.len()], load: vec![0.0; self.capacity.len()] };
         let mut turns: Vec<(f64, usize)> =
             (0..self.spans.len()).map(|order| (self.regret(order, price), order)).collect();
         turns.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -155,7 +156,7 @@ impl<'a> Search<'a> {
     }
 
     /// Returns what an order loses by its second choice at these prices.
-    fn regret(&self, order: usize, price: impl Fn(&Span) -> f64) -> f64 {
+    fn regret(&self, order: usize, price: impl Fn(&MomentRange) -> f64) -> f64 {
         let choices = self.instance.orders[order].iter().zip(&self.spans[order]);
         let (best, second) = choices.fold((0.0f64, 0.0f64), |(best, second), (choice, span)| {
             let worth = choice.value - price(span);
@@ -164,7 +165,7 @@ impl<'a> Search<'a> {
         best - second
     }
 
-    fn move_alone(&self, plan: &mut Plan, order: usize) -> bool {
+    fn move_alone(&self, plan: &mut Assignment, order: usize) -> bool {
         let before = plan.chosen[order];
         self.set(plan, order, None);
         let best = self.best(order, &plan.load, |_| 0.0);
@@ -174,7 +175,7 @@ impl<'a> Search<'a> {
     }
 
     /// Gives an order a better choice that one other order stands in the way of, if both together gain.
-    fn push_away(&self, plan: &mut Plan, order: usize) -> bool {
+    fn push_away(&self, plan: &mut Assignment, order: usize) -> bool {
         let before = plan.chosen[order];
         for (place, choice) in self.instance.orders[order].iter().enumerate() {
             if choice.value <= self.value(order, before) {
@@ -211,12 +212,12 @@ impl<'a> Search<'a> {
         place.and_then(|place| self.instance.orders[order].get(place)).map_or(0.0, |choice| choice.value)
     }
 
-    fn is_free(&self, span: &Span, load: &[f64]) -> bool {
+    fn is_free(&self, span: &MomentRange, load: &[f64]) -> bool {
         (span.first..span.end).all(|moment| load[moment] < self.capacity[moment])
     }
 
     /// Returns the best choice of an order that is free and worth something.
-    fn best(&self, order: usize, load: &[f64], price: impl Fn(&Span) -> f64) -> Option<usize> {
+    fn best(&self, order: usize, load: &[f64], price: impl Fn(&MomentRange) -> f64) -> Option<usize> {
         let choices = self.instance.orders[order].iter().zip(&self.spans[order]).enumerate();
         let free = choices.filter(|(_, (choice, span))| choice.value > 0.0 && self.is_free(span, load));
         free.map(|(place, (choice, span))| (place, choice.value - price(span)))
@@ -224,7 +225,7 @@ impl<'a> Search<'a> {
             .map(|(place, _)| place)
     }
 
-    fn set(&self, plan: &mut Plan, order: usize, place: Option<usize>) {
+    fn set(&self, plan: &mut Assignment, order: usize, place: Option<usize>) {
         let before = std::mem::replace(&mut plan.chosen[order], place);
         for (place, by) in [(before, -1.0), (place, 1.0)] {
             if let Some(span) = place.and_then(|place| self.spans[order].get(place)) {
@@ -237,7 +238,7 @@ impl<'a> Search<'a> {
 }
 
 /// Who has which choice, and the slots that are held at each moment.
-struct Plan {
+struct Assignment {
     chosen: Vec<Option<usize>>,
     load: Vec<f64>,
 }
