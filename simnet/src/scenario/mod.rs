@@ -1,6 +1,6 @@
 //! What a run simulates, as a TOML file: every key has a default, an unknown or impossible one is refused by name.
 //!
-//! One file for each table: [`Population`], [`Workload`], [`Market`], [`Network`], [`Ledger`] and [`Disks`], what
+//! One file for each table: [`Population`], [`WorkloadSpec`], [`Market`], [`Network`], [`Ledger`] and [`Disks`], what
 //! switches hosts off, and [`AttackSpec`].
 
 mod attack;
@@ -37,7 +37,7 @@ pub use request::Request;
 pub use shipped::{FIRST, SHIPPED};
 pub use storage::{Disks, Ledger};
 pub use sweep::{ArmSpec, Axis, Sweep};
-pub use workload::{Arrivals, LengthFit, Lengths, TraceFile, Workload};
+pub use workload::{Arrivals, LengthFit, Lengths, TraceFile, WorkloadSpec};
 
 /// Everything about a run except its command line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub struct Scenario {
     /// Who they are.
     pub population: Population,
     /// What is ordered.
-    pub workload: Workload,
+    pub workload: WorkloadSpec,
     /// How both sides trade.
     pub market: Market,
     /// Links and faults.
@@ -91,7 +91,7 @@ impl Default for Scenario {
             fidelity: Fidelity::Message,
             crypto: Crypto::Real,
             population: Population::default(),
-            workload: Workload::default(),
+            workload: WorkloadSpec::default(),
             market: Market::default(),
             network: Network::default(),
             ledger: Ledger::default(),

@@ -11,7 +11,7 @@ use crate::kernel::{Distribution, Wave};
 /// What is ordered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Workload {
+pub struct WorkloadSpec {
     /// Orders in all; with a trace, at the most.
     pub jobs: u32,
     /// What decides when an order comes.
@@ -57,7 +57,7 @@ pub struct Workload {
     pub report_tokens: u32,
 }
 
-impl Default for Workload {
+impl Default for WorkloadSpec {
     fn default() -> Self {
         Self {
             jobs: 100,
@@ -140,7 +140,7 @@ pub struct LengthFit {
     pub answer: (f64, f64),
 }
 
-impl Workload {
+impl WorkloadSpec {
     /// Returns the law of the time between two orders.
     #[must_use]
     pub fn law(&self) -> Distribution {

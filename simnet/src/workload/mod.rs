@@ -21,7 +21,7 @@ const PROMPT_TOKENS_MAX: f64 = (limits::TASK_BYTES_MAX / BYTES_PER_TOKEN) as f64
 /// The stream of orders of one run.
 #[derive(Debug, Clone)]
 pub struct Workload {
-    scenario: scenario::Workload,
+    scenario: scenario::WorkloadSpec,
     /// The requests of a trace; empty without one.
     requests: Arc<Vec<Request>>,
     speed: f64,
