@@ -2,7 +2,7 @@
 //!
 //! The second shell. It drives the same `Client` and `Provider` that the node drives, over models of links, gossip,
 //! disks, engines and a ledger; equal seeds give equal runs, to the bit. It reads no clock and
-//! iterates over nothing unordered, and any number of threads comes to the same; a broken invariant stops the run.
+//! iterates over nothing unordered, and gives the same results on any number of threads; a broken invariant stops the run.
 //!
 //! ```
 //! use bombyx_simnet::{results::{Report, table}, scenario::Scenario, world::World};
@@ -18,13 +18,13 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | [`results`] | what came of runs: reports, figures, sweeps over many runs, files, a page for the browser |
-//! | [`world`] | all of it together: an environment that all read, shards of hosts, a coordinator, and windows of time; another fidelity may carry the messages; random worlds in search of a broken invariant |
+//! | [`results`] | results of runs: reports, figures, sweeps over many runs, files, a page for the browser |
+//! | [`world`] | everything together: constants, shards of hosts, a coordinator, windows of time; random worlds that search for a broken invariant |
 //! | [`measures`] | what is counted while a world runs, and what a market could be worth |
-//! | [`workload`] | who lives in a world, and what is ordered, when and by whom |
+//! | [`workload`] | the hosts of a world, and the orders that they place |
 //! | [`host`] | one node: its machine, disk and engine, and when it is off |
 //! | [`actors`] | nodes that do not follow the protocol |
-//! | [`check`] | what must hold, and who is to blame |
+//! | [`check`] | invariants, and which host is to blame |
 //! | [`ledger`] | the ledger |
 //! | [`network`] | links between regions, gossip topics and what goes through them, the hash table, uplinks |
 //! | [`scenario`] | what is simulated: plain data, read from TOML and checked |

@@ -18,7 +18,7 @@ pub(super) struct StaleCloser {
     plan: AttackPlan,
     honest: Box<dyn Machine + Send>,
     now: Time,
-    /// When the rest of each closing channel can be had.
+    /// The time from which the rest of each closing channel can be claimed.
     closing: BTreeMap<ChannelId, Time>,
 }
 

@@ -15,7 +15,7 @@ use super::plan::AttackPlan;
 /// Calls whose bids are still told apart.
 const CALLS_MAX: usize = 1_024;
 
-/// Who a client trades with instead of the market.
+/// The provider that a client trades with instead of the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partner {
     /// The provider.

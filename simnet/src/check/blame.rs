@@ -1,4 +1,4 @@
-//! What hosts hold against each other: how soon a cheater is noticed by anyone, and who is blamed without cause.
+//! Blame that hosts put on each other: how soon a cheater is noticed by anyone, and which hosts are blamed without cause.
 //!
 //! Only what the protocol's own machines say counts: a broken rule, a job that was given up for the other side's fault, a
 //! client that was refused for not paying. A provider that is busy or leaving has done nothing wrong.
@@ -9,14 +9,14 @@ use bombyx_protocol::io::Failure;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::message::Refusal;
 
-/// Who was blamed by somebody who follows the protocol, and when first.
+/// The hosts that an honest host has blamed, each with the time of the first blame.
 #[derive(Debug, Default)]
 pub struct Blames {
     first: BTreeMap<u32, Time>,
 }
 
 impl Blames {
-    /// Records that somebody holds something against a host.
+    /// Records that an honest host blames a host.
     pub fn note(&mut self, host: u32, now: Time) {
         self.first.entry(host).or_insert(now);
     }

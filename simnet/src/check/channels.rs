@@ -9,7 +9,7 @@ use bombyx_protocol::table::Table;
 
 use crate::ledger::Wallet;
 
-/// What is known of one channel.
+/// Everything that disks know of one channel.
 #[derive(Debug)]
 pub(super) struct Channel {
     /// Numbers of its parties.

@@ -26,7 +26,7 @@ pub use crate::check::orders::OpenOrders;
 pub use crate::check::pledge::Pledge;
 pub use crate::check::violation::Violation;
 
-/// What was seen so far, as far as the invariants need it.
+/// The history of a run, as far as the invariants need it.
 #[derive(Debug, Default)]
 pub struct Check {
     channels: Channels,
@@ -50,8 +50,8 @@ impl Check {
         hold(!speaks, "no output before its record is durable", || format!("{output:?} left before a commit"))
     }
 
-    /// Returns a host writes a record. A provider never holds a voucher that its client could
-    /// forget, that pays less than an earlier one, or that promises more than the ledger holds.
+    /// Checks a record that a host writes. A provider never holds a voucher that its client could forget, that pays less than
+    /// an earlier one, or that promises more than the ledger holds.
     ///
     /// # Errors
     /// [`Violation`].
@@ -102,7 +102,7 @@ impl Check {
         }
     }
 
-    /// Notes that a record is on a disk now.
+    /// Records that a record has become durable.
     ///
     /// # Errors
     /// [`Violation`].
@@ -121,8 +121,7 @@ impl Check {
         }
     }
 
-    /// Checks a voucher that goes to the ledger: whoever brings it has it, or the promise behind it, on
-    /// disk.
+    /// Checks a voucher that goes to the ledger: its bearer has it, or the promise behind it, on disk.
     ///
     /// # Errors
     /// [`Violation`].
@@ -136,13 +135,13 @@ impl Check {
         })
     }
 
-    /// Returns what each payee holds vouchers for on its disk, settled or not.
+    /// Returns the sum of each payee's durable vouchers, settled or not.
     #[must_use]
     pub fn earned(&self) -> BTreeMap<Wallet, Nano> {
         self.channels.sums(|channel| channel.payee, |_, _, vouchers| vouchers.durable)
     }
 
-    /// Returns what each payee holds vouchers for and the ledger has not settled.
+    /// Returns the part of each payee's durable vouchers that the ledger has not settled.
     #[must_use]
     pub fn unsettled(&self, chain: &Chain) -> BTreeMap<Wallet, Nano> {
         self.channels.sums(
@@ -176,7 +175,7 @@ impl Check {
         hold(bytes <= most, "every message fits its limit", || format!("{bytes} bytes of {most}"))
     }
 
-    /// Returns no coin appears or disappears by a call. Cheap enough for after every one.
+    /// Checks that no call has made or lost a coin. Cheap enough to be run after every call.
     ///
     /// # Errors
     /// [`Violation`].

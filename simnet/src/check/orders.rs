@@ -50,7 +50,7 @@ impl OpenOrders {
         self.next_due = self.next_due.min(due);
     }
 
-    /// Records that the client of an order lost power: nobody is left to end it.
+    /// Records that the client of an order lost power: no host is left to end it.
     pub fn lost(&mut self, number: u32) {
         if let Some(order) = self.orders.remove(&number) {
             self.due.remove(&(order.due, number));
@@ -102,7 +102,7 @@ impl OpenOrders {
     }
 
     /// Checks that every order ends by its deadline, as far as all is known that happened before `now`.
-    /// Cheap enough for after every event.
+    /// Cheap enough to be run after every event.
     ///
     /// # Errors
     /// [`Violation`], and when.

@@ -1,19 +1,19 @@
-//! What a record says about money: as much of it as the invariants need, so that the coordinator need not be shown the record.
+//! The money that a record promises: as much as the invariants need, so that the coordinator need not see the record.
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::AgreedTerms;
 
-/// What a record says about money.
+/// The money that a record promises.
 #[derive(Debug, Clone)]
 pub enum Pledge {
     /// A client's: all that it has promised on a channel.
     Promise {
         /// The channel.
         terms: AgreedTerms,
-        /// What the client knows to be deposited.
+        /// The deposit that the client knows of.
         deposit: Nano,
-        /// What it has promised.
+        /// All that it has promised.
         cumulative: Nano,
     },
     /// A provider's: its newest voucher.
@@ -22,7 +22,7 @@ pub enum Pledge {
         terms: AgreedTerms,
         /// Its funding.
         epoch: u64,
-        /// What the voucher is over.
+        /// The amount of the voucher.
         cumulative: Nano,
     },
 }

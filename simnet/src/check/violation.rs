@@ -4,9 +4,9 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{invariant}: {detail}")]
 pub struct Violation {
-    /// Which one.
+    /// The invariant, in words.
     pub invariant: &'static str,
-    /// What was seen.
+    /// The values that break it.
     pub detail: String,
 }
 

@@ -19,15 +19,15 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Writes a record. True where a commit has to begin now.
+    /// Writes a record. Returns whether a commit has to begin now.
     #[must_use]
     pub fn write(&mut self, id: PersistId, record: Box<Record>) -> bool {
         self.written.push((id, record));
         self.begin()
     }
 
-    /// Completes the commit that runs. Shows every record of it, and returns the newest
-    /// that is durable now and whether the next commit begins.
+    /// Completes the running commit, passing each of its records to `show`. Returns the id of the newest durable record and
+    /// whether the next commit begins.
     #[must_use]
     pub fn committed(&mut self, mut show: impl FnMut(&Record)) -> (Option<PersistId>, bool) {
         let mut newest = None;

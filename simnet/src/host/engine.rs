@@ -3,7 +3,7 @@
 //!
 //! Prompts that are read at the same time share the card's reading speed evenly; every answer in the batch slows all
 //! others by a fixed share. Work is counted in integers and never lost: whenever a job joins or leaves, what the others
-//! have done so far is settled and the rest planned anew, so that no card ever does more than it can. Tokens are filler;
+//! have done so far is counted and the rest planned anew, so that no card ever does more than it can. Tokens are filler;
 //! how many there are is the order's, so that another provider after a failover continues the same answer.
 
 use bombyx_protocol::io::EngineReport;
@@ -109,7 +109,7 @@ impl Engine {
             since: now,
             step: None,
         };
-        self.settle(now);
+        self.advance(now);
         self.jobs.insert(job, running);
         self.plan(now)
     }
@@ -123,7 +123,7 @@ impl Engine {
         if running.phase != Phase::Decoding(0) {
             return Vec::new();
         }
-        self.settle(now);
+        self.advance(now);
         if let Some(running) = self.jobs.get_mut(&job) {
             running.decode(chunk_tokens);
         }
@@ -133,7 +133,7 @@ impl Engine {
     /// Stops a job.
     #[must_use]
     pub fn cancel(&mut self, now: Time, job: JobId) -> Vec<Step> {
-        self.settle(now);
+        self.advance(now);
         self.jobs.remove(&job);
         self.plan(now)
     }
@@ -143,13 +143,13 @@ impl Engine {
         self.jobs = Table::default();
     }
 
-    /// Takes a step: what the engine says, and every step that is new.
+    /// Takes a step. Returns what the engine reports, and every step that is new.
     #[must_use]
     pub fn step(&mut self, now: Time, job: JobId, number: u64) -> (Vec<EngineReport>, Vec<Step>) {
         if self.jobs.get(&job).is_none_or(|running| running.step != Some(number)) {
             return (Vec::new(), Vec::new());
         }
-        self.settle(now);
+        self.advance(now);
         let speed = self.speed;
         let Some(running) = self.jobs.get_mut(&job) else { return (Vec::new(), Vec::new()) };
         running.step = None;
@@ -189,8 +189,8 @@ impl Engine {
         (reports, self.plan(now))
     }
 
-    /// Counts what every job has done since it was last counted.
-    fn settle(&mut self, now: Time) {
+    /// Advances every job to `now`: what it has done since the last time is taken off what is left.
+    fn advance(&mut self, now: Time) {
         for running in self.jobs.values_mut() {
             let done = running.rate.saturating_mul(now.since(running.since).0);
             running.left = running.left.saturating_sub(done);

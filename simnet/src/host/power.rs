@@ -1,5 +1,5 @@
-//! When each host is off: until it is first switched on, in crashes and outages, and while it is away. All of it is
-//! known before a world begins, so that whoever wants to know whether a host is there need not ask it.
+//! The times at which each host is off: until it is first switched on, in crashes and outages, and while it is away. They
+//! are known before a world begins, so that nobody needs to ask a host whether it is there.
 
 use bombyx_protocol::time::{Span, Time};
 
@@ -24,7 +24,7 @@ pub struct Switch {
     pub is_on: bool,
 }
 
-/// Who has power at one moment that only goes forward.
+/// The hosts that have power at one moment, which only moves forward.
 #[derive(Debug)]
 pub(crate) struct Awake {
     hosts: Vec<bool>,
@@ -33,7 +33,7 @@ pub(crate) struct Awake {
 }
 
 impl Awake {
-    /// Creates a schedule in which nobody of so many has an outage.
+    /// Creates it for so many hosts, all without power.
     pub(crate) fn nobody(hosts: usize) -> Self {
         Self { hosts: vec![false; hosts], past: 0 }
     }
@@ -52,20 +52,20 @@ impl Awake {
     }
 }
 
-/// What decides when hosts are off.
+/// The causes of outages, and the draws that decide them.
 #[derive(Debug)]
 pub struct Power<'a> {
     scenario: &'a Scenario,
     draws: &'a Draws,
     /// The regions of each outage, one bit each.
     outages: Vec<u32>,
-    /// Who comes and goes stays from here on.
+    /// From here on, hosts that come and go stay.
     calm_from: Time,
 }
 
 impl<'a> Power<'a> {
-    /// Draws the power of a scenario whose last order comes at `last_order`: from then on everybody who has not left for good is there,
-    /// so that channels can be settled.
+    /// Draws the power of a scenario whose last order comes at `last_order`: from then on every host that has not left for
+    /// good stays on, so that channels can be settled.
     #[must_use]
     pub fn new(scenario: &'a Scenario, draws: &'a Draws, regions: &Regions, last_order: Time) -> Self {
         let bits = |names: &[String]| {

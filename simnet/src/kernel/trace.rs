@@ -8,9 +8,9 @@ use crate::kernel::rng::fold;
 pub(crate) struct Trace {
     /// Events so far.
     pub(crate) events: u64,
-    /// Of those before the one under way.
+    /// The sum over all events before the current one.
     sum: u64,
-    /// Of the one under way.
+    /// The number of the current event.
     current: u64,
 }
 

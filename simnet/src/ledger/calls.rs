@@ -70,7 +70,7 @@ impl Chain {
             self.fees += FEE_CLAIM;
             self.pay_out(payee, delta - FEE_CLAIM);
         } else {
-            // Too small to pay for itself: whoever brings it pays, as with a watchtower.
+            // Too small to pay for itself: the wallet that sends the claim pays, as a watchtower does.
             self.spend(wallet, 0, FEE_WALLET_CLAIM)?;
             self.channels.get_mut(&account).ok_or(REFUSED)?.pay(delta);
             self.pay_out(payee, delta);

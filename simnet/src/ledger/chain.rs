@@ -25,7 +25,7 @@ pub struct Chain {
     pub(super) wallets: BTreeMap<Wallet, u64>,
     pub(super) channels: BTreeMap<ChannelId, Channel>,
     watchers: BTreeMap<ChannelId, Table<u32, ()>>,
-    /// What channels that are gone came to, by account and epoch.
+    /// Everything that closed channels have settled, by account and epoch.
     pub(super) closed: BTreeMap<(ChannelId, u64), u64>,
     /// Logical time: counts transactions, and is a channel's epoch.
     pub(super) clock: u64,
@@ -35,7 +35,7 @@ pub struct Chain {
     /// Earned, and too little for the ledger to send: it went back to clients.
     pub(super) dust: u64,
     transactions: Transactions,
-    /// What lies in channels, counted call by call.
+    /// Money in channels, counted call by call.
     locked: i128,
     /// Money that calls made or lost, counted call by call.
     drift: i128,
@@ -68,7 +68,7 @@ impl Chain {
         }
     }
 
-    /// Creates money in a wallet: before the run begins, never during it.
+    /// Creates money in a wallet; used before the run begins, never during it.
     pub fn fund(&mut self, wallet: Wallet, amount: Nano) {
         self.supply += amount.0;
         *self.wallets.entry(wallet).or_default() += amount.0;
@@ -88,7 +88,7 @@ impl Chain {
         }
     }
 
-    /// Carries out a call of `host`, whose wallet is `wallet`. Returns who hears what.
+    /// Carries out a call of `host`, whose wallet is `wallet`. Returns the events, each with the host that is told.
     #[must_use]
     pub fn execute(
         &mut self,
@@ -202,8 +202,7 @@ impl Chain {
         wallets + channels + i128::from(self.fees) - i128::from(self.supply)
     }
 
-    /// Returns everything that a funding of a channel has settled so far, or had when it was
-    /// closed.
+    /// Returns everything that one funding of a channel has settled, so far or until its close.
     #[must_use]
     pub fn settled(&self, account: &ChannelId, epoch: u64) -> Nano {
         let open = self.channels.get(account).filter(|channel| channel.epoch == epoch);
@@ -217,7 +216,7 @@ impl Chain {
         Nano(self.wallets.get(wallet).copied().unwrap_or_default())
     }
 
-    /// Channels that are open or closing.
+    /// Returns how many channels are open or closing.
     #[must_use]
     pub fn open_channels(&self) -> usize {
         self.channels.len()
@@ -242,7 +241,7 @@ impl Chain {
         Nano(self.dust)
     }
 
-    /// Deposits and reserves that lie in channels.
+    /// Returns the deposits and reserves in channels.
     #[must_use]
     pub fn locked(&self) -> Nano {
         Nano(u64::try_from(self.locked).unwrap_or_default())
@@ -311,7 +310,7 @@ mod tests {
             LedgerCall::Open { terms: terms().into(), deposit: Nano(deposit) },
         );
         let epoch = chain.state(Time(5), &account).expect("it was opened").epoch;
-        assert_eq!(said.len(), 1, "who opens a channel hears of it");
+        assert_eq!(said.len(), 1, "the host that opens a channel is told");
         assert_eq!(chain.imbalance(), 0);
         (chain, account, epoch)
     }

@@ -1,4 +1,4 @@
-//! One row for each order: what came of it, in as little room as a million of them ask for.
+//! One row for each order with its outcome, packed tightly because a run may have a million of them.
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::NodeId;
@@ -22,7 +22,7 @@ pub enum Outcome {
 /// One order, in little room: a run may have a million of them.
 #[derive(Debug, Clone)]
 pub struct JobRow {
-    /// Who ordered.
+    /// The host that ordered.
     pub client: u32,
     /// When.
     pub at: Time,
@@ -66,11 +66,11 @@ enum State {
     Lost,
 }
 
-/// What few orders have.
+/// The part of a row that few orders need, kept apart so that the others stay small.
 #[derive(Debug, Clone, Default)]
 struct Trouble {
     failovers: Vec<Failover>,
-    /// Who served it before the last one did.
+    /// Providers that served it before the last one.
     earlier: Vec<u32>,
     why: Option<Failure>,
 }
@@ -272,7 +272,7 @@ impl JobRow {
         }
     }
 
-    /// Returns what came of it: how it ended, when, who served it and what was billed.
+    /// Adds the outcome to a digest: how and when the order ended, which hosts served it and what was billed.
     pub(crate) fn digest(&self, hasher: &mut blake3::Hasher) {
         for number in [self.ended.0, self.cost.0, self.matched.0, self.first_content.0] {
             hasher.update(&number.to_le_bytes());

@@ -237,7 +237,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Who has which choice, and the slots that are held at each moment.
+/// An assignment of choices to orders, with the slots held at each moment.
 struct Assignment {
     chosen: Vec<Option<usize>>,
     load: Vec<f64>,

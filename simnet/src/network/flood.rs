@@ -1,5 +1,5 @@
-//! A gossip message under way through its topic. Its copies share it, on whatever shard they are, and the last one that
-//! arrives lets go of it.
+//! A gossip message under way through its topic. Its copies share it across shards, and the last one to arrive
+//! drops it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ use crate::network::kind::Kind;
 /// A message under way.
 #[derive(Debug)]
 pub struct Flood {
-    /// Who published it.
+    /// The host that published it.
     pub publisher: u32,
     /// When.
     pub published: Time,
@@ -19,9 +19,9 @@ pub struct Flood {
     pub key: u64,
     /// Its topic.
     pub topic: u32,
-    /// What its traffic is counted as.
+    /// The kind that its traffic is counted under.
     pub kind: Kind,
-    /// What it says.
+    /// The verified message.
     pub gossip: VerifiedGossip,
     /// Encoded length.
     pub bytes: u32,
@@ -47,13 +47,13 @@ impl Flood {
         Self { seen: (0..members.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(), ..self }
     }
 
-    /// Returns whether its way is solved.
+    /// Returns whether its paths are solved.
     #[must_use]
     pub fn is_solved(&self) -> bool {
         self.seen.is_empty()
     }
 
-    /// Notes that a member has the message. Whether it had not.
+    /// Marks that a member has the message. Returns whether it was new to it.
     ///
     /// A member's bit is looked at and set by the shard of its host alone; neighbours in its word may be another's.
     pub fn mark(&self, member: u32) -> bool {

@@ -1,6 +1,6 @@
 //! Lookups in the hash table: Kademlia with libp2p's parameters, over tables that are not stored.
 //!
-//! Identifiers are sorted once, so that a table costs nothing until it is asked. Tables are as a settled network has them:
+//! Identifiers are sorted once, so that a table costs nothing until it is asked. Tables are as a stable network has them:
 //! a bucket holds everyone who fits, or the `K` who have been there longest, as nobody who still answers is replaced. So
 //! hosts on one side of a prefix know the same strangers on the other.
 
@@ -24,11 +24,11 @@ pub struct Kademlia {
     sorted: Vec<(u64, u32)>,
     /// The identifier of each host.
     ids: BTreeMap<u32, u64>,
-    /// Who was first among those who share a prefix, by their range in `sorted`, where they are more than `K`.
+    /// The first hosts to join among those that share a prefix, by their range in `sorted`, where they are more than `K`.
     oldest: BTreeMap<(usize, usize), Vec<u32>>,
 }
 
-/// What a lookup came to.
+/// The result of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
     /// Requests sent.

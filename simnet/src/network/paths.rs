@@ -56,7 +56,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) topic: &'a Topic,
     pub(crate) distances: &'a Distances,
     pub(crate) links: &'a Links,
-    /// Who publishes, and where that is.
+    /// The publisher and its location.
     pub(crate) publisher: (u32, Location),
     /// Names the flood in every draw about it.
     pub(crate) key: u64,
@@ -87,8 +87,8 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// Finds the paths of a flood to these members and on from them, as though every hop of it happened. Who is not up
-    /// hears nothing; who keeps it forwards nothing.
+    /// Finds the paths of a flood to these members and on from them, as though it were carried hop by hop. Hosts
+    /// without power receive nothing; hosts that keep it forward nothing.
     pub(crate) fn find(
         &mut self,
         ground: &Ground<'_>,

@@ -10,7 +10,7 @@ use crate::results::metrics::METRICS;
 use crate::results::store::{self, StoredRun};
 use crate::results::sweep::{SweepError, SweepPlan};
 
-/// What the runs of one arm say.
+/// The runs of one arm, put together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArmResult {
     /// How reports call it.
@@ -26,9 +26,9 @@ pub struct ArmResult {
 /// A whole sweep, put together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepResult {
-    /// What was planned.
+    /// The plan.
     pub plan: SweepPlan,
-    /// What came of it.
+    /// The results of its arms, in the plan's order.
     pub arms: Vec<ArmResult>,
 }
 

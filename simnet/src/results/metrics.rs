@@ -300,8 +300,8 @@ fn utilisation(world: &World) -> Option<f64> {
 /// Returns what answers cost society, over a bound that no mechanism can beat.
 ///
 /// An answer costs what its provider's own list price says of its tokens, and the buyer's wait until the first content.
-/// The bound sends each order, knowing everything and without a message, to whoever costs least in that sense, as
-/// though nobody else were served.
+/// The bound sends each order, with full knowledge and without a message, to the provider that costs least in that sense,
+/// as though nobody else were served.
 fn cost_over_optimum(world: &World) -> Option<f64> {
     let wait_price = world.environment.scenario.workload.nano_per_ms as f64;
     let (mut actual, mut bound) = (0.0, 0.0);

@@ -1,4 +1,4 @@
-//! What came of runs: reports, figures, sweeps, files and pages.
+//! Results of runs: reports, figures, sweeps, files and pages.
 
 mod merge;
 pub mod metrics;

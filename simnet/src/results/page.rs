@@ -297,7 +297,7 @@ fn table(merged: &SweepResult) -> String {
     html
 }
 
-/// Returns whether there is nothing of it in any run.
+/// Returns whether a metric is zero in every run.
 fn is_zero(merged: &SweepResult, metric: &Metric) -> bool {
     let nothing = |of: &Interval| of.mean == 0.0 && of.half.is_none_or(|half| half == 0.0);
     merged.arms.iter().filter_map(|arm| arm.metrics.get(metric.key)).all(nothing)

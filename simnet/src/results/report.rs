@@ -30,11 +30,11 @@ pub struct Report {
     pub events: u64,
     /// Processor time of the run, in seconds.
     pub cpu_s: f64,
-    /// What came of it.
+    /// The outcome.
     pub summary: Summary,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
     /// Virtual seconds.
@@ -89,7 +89,7 @@ pub struct Summary {
     pub gossip_duplicates: f64,
     /// Rules that honest hosts said others broke.
     pub false_accusations: u64,
-    /// What each attack of the scenario came to.
+    /// Gain and expense of each attack of the scenario.
     pub attacks: Vec<AttackSummary>,
     /// The ledger.
     pub ledger: LedgerSummary,
@@ -128,13 +128,13 @@ impl AttackSummary {
             let jobs = world.coordinator.measures.jobs.iter();
             if host.is_client() {
                 of.spent -= change;
-                // Who buys from itself gets answers that are worth nothing.
+                // Answers that a host buys from itself are worth nothing.
                 if spec.kind != AttackKind::WashTrader {
                     of.gained +=
                         jobs.filter(|job| job.client == number).map(|job| coins(job.cost)).sum::<f64>();
                 }
             } else {
-                // Who buys from itself moves its own money in a circle; others are worth what their vouchers say.
+                // A host that buys from itself moves its own money in a circle; others gain what their vouchers say.
                 of.gained += if spec.kind == AttackKind::WashTrader {
                     change
                 } else {
@@ -149,26 +149,26 @@ impl AttackSummary {
     }
 }
 
-/// What happened on the ledger.
+/// Transactions and money on the ledger.
 #[derive(Debug, Clone, Serialize)]
 pub struct LedgerSummary {
     /// By kind.
     pub transactions: Transactions,
     /// For a thousand orders that were done.
     pub per_1000_jobs: f64,
-    /// What clients owe for all answers, in coins.
+    /// Price of all answers, in coins.
     pub billed: String,
-    /// What reached providers, in coins.
+    /// Paid out to providers, in coins.
     pub paid_out: String,
     /// Earned by providers and too little to be sent at a close, in coins.
     pub dust: String,
-    /// What providers hold vouchers for and channels that are gone, or still open, did not settle, in coins.
+    /// Sum of vouchers that providers hold and no channel, closed or open, has settled, in coins.
     pub unsettled: String,
     /// The most of that at one provider, in coins.
     pub largest_loss: String,
-    /// What the ledger took, in coins.
+    /// Fees of the ledger, in coins.
     pub fees: String,
-    /// What still lies in channels, in coins.
+    /// Money still in channels, in coins.
     pub locked: String,
     /// Channels that are still open.
     pub open_channels: usize,

@@ -15,7 +15,7 @@ use crate::world::World;
 /// The regions' latencies, as they are compiled in.
 const DATA: &[u8] = include_bytes!("../../data/region-latency-20.json");
 
-/// What a run was made of: enough to make it again.
+/// Everything that is needed to repeat a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     /// The run.
@@ -36,7 +36,7 @@ pub struct Manifest {
     pub scenario: Scenario,
 }
 
-/// What came of a run, as far as other commands read it again.
+/// The part of a stored run that other commands read again.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct StoredRun {
     /// The run.

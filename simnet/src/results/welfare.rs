@@ -10,12 +10,12 @@ use crate::measures::{CHOICES_MAX, Choice, Instance, JobRow, Optimum};
 use crate::scenario::model_id;
 use crate::world::World;
 
-/// What the orders of a run were worth and could have been, in nano.
+/// The worth of all orders of a run, actual and possible, in nano.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Welfare {
-    /// Of all answers.
+    /// Worth of all answers.
     pub actual: f64,
-    /// Of a clairvoyant assignment that keeps every provider's slots: at the most, and as planned.
+    /// Worth of an assignment with full knowledge within every provider's slots: upper bound, and the best one found.
     pub optimum: Optimum,
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coins::{Coins, coins};
 
-/// Who the hosts are.
+/// The hosts of a scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Population {

@@ -115,7 +115,8 @@ impl Workload {
         tokens.clamp(1.0, PROMPT_TOKENS_MAX) as usize
     }
 
-    /// Tokens of the whole answer to order `number`, whoever makes it, before the order's own limit cuts it.
+    /// Returns the length of the whole answer to order `number` in tokens, before the order's own limit cuts it. It is the
+    /// same for every provider.
     #[must_use]
     pub fn answer_tokens(&self, number: u64, draws: &Draws) -> u64 {
         let request = u32::try_from(number).ok().and_then(|number| self.request(number));

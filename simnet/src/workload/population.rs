@@ -1,4 +1,4 @@
-//! Who lives in a world: clients first, then providers, each drawn from the seed and its own number alone.
+//! The hosts of a world: clients first, then providers, each drawn from the seed and its own number alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 

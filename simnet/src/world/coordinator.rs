@@ -1,7 +1,7 @@
 //! What concerns everyone: the ledger, the orders, the invariants that span hosts, and the end of the run.
 //!
-//! The coordinator hears of what happens in the shards when they have come equally far, and takes it in an order of its own: by
-//! time, then by host, then as it happened to that host. What it answers comes later than anything that they have done.
+//! The coordinator processes the notes of all shards once they have reached the same time, sorted by time, then by host, then
+//! by the order in which they happened to that host. Its own events come later than anything that the shards have done.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,14 +33,14 @@ const COUNT_EVERY: Span = Span::from_s(60);
 /// How often the series are sampled, and whether it is over is asked.
 const SAMPLE_EVERY: Span = Span::from_s(1);
 
-/// What a shard tells the coordinator, and of which host.
+/// A note with the host that it concerns and the time.
 pub(crate) struct LogEntry {
     pub(crate) at: Time,
     pub(crate) host: u32,
     pub(crate) note: Note,
 }
 
-/// What a shard tells the coordinator.
+/// A message from a shard to the coordinator.
 pub(crate) enum Note {
     /// A client was given the order with this number, if it has power.
     Ordered { number: u32, is_up: bool },
@@ -91,7 +91,7 @@ pub(crate) struct Coordinator {
     pub(crate) chain: Chain,
     pub(crate) check: Check,
     pub(crate) measures: Measures,
-    /// Of the ledger's events.
+    /// Trace of the ledger's events.
     pub(crate) trace: Trace,
     /// Calls on their way to the ledger.
     calls: BTreeMap<Key, Box<PendingCall>>,
@@ -104,9 +104,9 @@ pub(crate) struct Coordinator {
     pub(crate) next_sample: Time,
     /// The latest of the ledger's events.
     pub(crate) now: Time,
-    /// What the shards told since the last window.
+    /// Notes from all shards since the last window.
     log: Vec<LogEntry>,
-    /// What happens to hosts on the coordinator's account, for their shards.
+    /// Events that the coordinator causes, to be handed to the hosts' shards.
     out: Vec<(Key, Event)>,
 }
 
@@ -158,12 +158,12 @@ impl Coordinator {
         }
     }
 
-    /// Hears a shard's log, in the order in which it was written.
+    /// Appends a shard's log, in the order in which it was written.
     pub(crate) fn hear(&mut self, log: &mut Vec<LogEntry>) {
         self.log.append(log);
     }
 
-    /// Takes everything that it has heard, which is all that happened before `until`.
+    /// Processes the notes of all shards: everything that happened before `until`.
     ///
     /// # Errors
     /// The first [`Violation`].
@@ -180,7 +180,7 @@ impl Coordinator {
         self.check.orders.deadlines(until)
     }
 
-    /// Returns what happens to hosts on the coordinator's account.
+    /// Removes and returns the events that the coordinator causes.
     pub(crate) fn out(&mut self) -> impl Iterator<Item = (Key, Event)> {
         self.out.drain(..)
     }

@@ -104,7 +104,7 @@ impl Shard {
         let latest = self.arrivals.entry((from, dst)).or_default();
         let at = (self.now + after).max(*latest + Span(1));
         *latest = at;
-        // Who has nothing under way to whom needs no place: kept in proportion to what is, not to all pairs.
+        // Pairs with nothing under way need no entry: memory stays in proportion to messages under way, not to all pairs.
         if self.arrivals.len() > self.arrivals_max {
             let now = self.now;
             self.arrivals.retain(|_, latest| *latest >= now);
@@ -247,7 +247,7 @@ impl Shard {
         }
     }
 
-    /// Gives an order to a client. One without power never hears of it.
+    /// Gives an order to a client; a client without power never receives it.
     pub(crate) fn order(&mut self, client: u32, number: u32) -> Result<(), Violation> {
         let is_up = self.hosts[client].is_up();
         self.note(Note::Ordered { number, is_up });

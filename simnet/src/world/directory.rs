@@ -1,4 +1,4 @@
-//! Who has which identity: one sorted table, entered by the first bits of the key.
+//! Hosts by identity: one sorted table, entered by the first bits of the key.
 //!
 //! Identities are public keys, which are spread evenly, so an entry is found within a few neighbours of where its first
 //! bits point to: one look at memory instead of a walk down a tree of a hundred thousand.

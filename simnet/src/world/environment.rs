@@ -19,14 +19,14 @@ use crate::workload::population::followers;
 use crate::world::directory::Directory;
 use crate::world::shard_map::ShardMap;
 
-/// What every shard of a world reads.
+/// The constants of a run, read by every shard.
 pub(crate) struct Environment {
     pub(crate) scenario: Scenario,
     pub(crate) draws: Draws,
     pub(crate) links: Links,
-    /// Where each host is.
+    /// Location of each host.
     pub(crate) locations: Vec<Location>,
-    /// Who each host is.
+    /// Identity of each host.
     pub(crate) nodes: Vec<NodeId>,
     pub(crate) addresses: Directory,
     pub(crate) topics: BTreeMap<ModelId, u32>,
@@ -34,7 +34,7 @@ pub(crate) struct Environment {
     /// By topic.
     pub(crate) distances: Vec<Distances>,
     pub(crate) workload: Workload,
-    /// Who gains or loses power when, in order.
+    /// All gains and losses of power, in order.
     pub(crate) switches: Vec<Switch>,
     pub(crate) changes: Changes,
     /// Whether anyone ever keeps gossip back.
@@ -48,7 +48,7 @@ pub(crate) struct Environment {
     prices: Vec<PriceSheet>,
 }
 
-/// What changes who forwards what: a flood that meets none of it can be solved.
+/// Moments at which forwarding changes: a flood that meets none of them can be solved at once.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// By topic, when members gain or lose power.

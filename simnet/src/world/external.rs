@@ -36,7 +36,7 @@ impl World {
         Some(self.next_event()).filter(|next| *next < Time::NEVER)
     }
 
-    /// Works off everything that is due by `now`. Whether the world is over.
+    /// Processes everything that is due by `now`. Returns whether the world is over.
     ///
     /// # Errors
     /// [`InvariantError`] at the first broken invariant.
@@ -44,7 +44,7 @@ impl World {
         self.run_before(now + Span(1))
     }
 
-    /// Hands a host what arrives at it now; `now` is not before anything that was worked off.
+    /// Hands a host what arrives at it now; `now` is not before anything that was processed.
     ///
     /// # Errors
     /// [`InvariantError`] when it breaks an invariant; bytes that are no message break one.

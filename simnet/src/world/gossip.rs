@@ -1,11 +1,11 @@
-//! Gossip through a topic: hop by hop, or its whole way solved at once where that comes to the same.
+//! Gossip through a topic: hop by hop, or all of its paths solved at once where that gives the same result.
 //!
 //! The delay of a copy is drawn from the flood and the two hosts, not from what happened before, so the first copy of
 //! every member is a shortest path and the `fast` fidelity finds it without an event for each hop. That is exact as long as
 //! nobody gains or loses power and no partition or free ride begins or ends while copies are under way; a flood that
 //! meets one of these is carried hop by hop in both fidelities, and so is every flood whose copies wait for other messages on
-//! an uplink. Either way only those wake up whom the message asks for an
-//! answer: all others would drop it first thing. (`SI-5`)
+//! an uplink. Either way only the hosts that the
+//! message asks for an answer are woken: all others would drop it at once. (`SI-5`)
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::world::event::Event;
 use crate::world::parcel::Parcel;
 use crate::world::shard::Shard;
 
-/// What a host needs to check a gossip message before it forwards it: one signature.
+/// Time that a host needs to check a gossip message before it forwards it: one signature.
 const VALIDATE: Span = Span(150);
 
 impl Shard {
@@ -93,7 +93,7 @@ impl Shard {
         }
     }
 
-    /// Takes in a copy that arrives, or what was solved for a member.
+    /// Handles a copy that arrives, or one that was solved.
     pub(crate) fn hop(
         &mut self,
         flood: &Arc<Flood>,
@@ -169,7 +169,7 @@ impl Shard {
             })
     }
 
-    /// Finds the paths of a flood as though every hop of it happened. Whether that is what would happen.
+    /// Finds the paths of a flood as though it were carried hop by hop. Returns whether that is exact.
     fn solve(&mut self, flood: &Flood, targets: &[u32]) -> bool {
         let mut way = std::mem::take(&mut self.way);
         let environment = &self.environment;
@@ -189,7 +189,7 @@ impl Shard {
         is_exact
     }
 
-    /// Carries out what [`Self::solve`] has found.
+    /// Delivers a flood along the paths that [`Self::solve`] has found.
     fn deliver(&mut self, flood: Flood) {
         let way = std::mem::take(&mut self.way);
         self.counts.floods.solved += 1;
@@ -209,8 +209,7 @@ impl Shard {
         self.way = way;
     }
 
-    /// Returns whether a host would do anything with a message but drop it. Who has a plan of its
-    /// own hears everything.
+    /// Returns whether a host would do anything with a message but drop it. Attackers receive everything.
     fn is_asked(&self, host: u32, invitation: &Invitation) -> bool {
         if self.environment.plan(host).is_some() {
             return true;
@@ -220,7 +219,7 @@ impl Shard {
     }
 }
 
-/// Whom a gossip message asks for an answer.
+/// The hosts that a gossip message asks for an answer.
 struct Invitation {
     /// The share of all providers.
     share: Share,

@@ -1,4 +1,4 @@
-//! Time in windows: all shards run ahead as far as none can feel what the others do, then exchange what they have for
+//! Time in windows: all shards run ahead as far as none can be affected by another, then exchange what they have for
 //! each other and for the coordinator. With one shard it is the same loop with nothing to exchange.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,7 +14,7 @@ use crate::world::{InvariantError, Progress, World};
 /// How many events lie between two reports of progress, about.
 const PROGRESS_EVERY: u64 = 8_192;
 
-/// A thread that works off windows: it is sent a shard and until when, and sends the shard back.
+/// A thread that runs one shard at a time: it receives a shard and the end of a window, and sends the shard back.
 struct Worker {
     work: Sender<(Shard, Time)>,
     done: Receiver<Shard>,
@@ -78,7 +78,7 @@ impl World {
         self.shards.iter_mut().map(|shard| shard.next_at()).fold(coordinator, Time::min)
     }
 
-    /// Works off one window that ends before `limit`. Whether there was one.
+    /// Processes one window that ends before `limit`. Returns whether there was one.
     fn window(&mut self, crew: &[Worker], limit: Time) -> Result<bool, ViolationAt> {
         let next = self.next_event();
         if self.is_over || next >= limit {
@@ -88,7 +88,7 @@ impl World {
         if self.is_over {
             return Ok(false);
         }
-        // Whatever anyone does from `next` on is felt elsewhere in a later window; a sample ends one.
+        // What happens from `next` on reaches other shards in a later window only; a sample ends a window.
         let until = (next + self.environment.lookahead()).min(self.coordinator.next_sample).min(limit);
         self.coordinator.deal(until);
         self.post();
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// Works off everything that is due before `limit` on this thread. Whether the world is over.
+    /// Processes everything that is due before `limit` on this thread. Returns whether the world is over.
     pub(crate) fn run_before(&mut self, limit: Time) -> Result<bool, Box<InvariantError>> {
         while self.window(&[], limit).map_err(|violation| self.stopped(violation))? {}
         Ok(self.is_over || self.next_event() == Time::NEVER)

@@ -45,7 +45,7 @@ pub struct InvariantError {
     pub seed: u64,
     /// When, in virtual seconds.
     pub at_s: String,
-    /// What broke.
+    /// The invariant, and what was seen.
     pub violation: Violation,
 }
 
@@ -63,7 +63,7 @@ pub struct Progress {
 /// Everything that exists in one run.
 pub struct World {
     pub(crate) environment: Arc<Environment>,
-    /// One for each thread. They change hands while a window is worked off, and are back in order after it.
+    /// One for each thread. They move to other threads while a window runs, and are back in order after it.
     pub(crate) shards: Vec<Shard>,
     pub(crate) coordinator: Coordinator,
     pub(crate) now: Time,
@@ -77,8 +77,7 @@ impl World {
         Self::on_threads(scenario, NonZeroUsize::MIN)
     }
 
-    /// Returns the same world, to be run on at most so many threads: what comes of it is the same
-    /// for any number. (`SI-9`)
+    /// Creates the same world, to be run on at most so many threads. Results are the same for any number. (`SI-9`)
     #[must_use]
     pub fn on_threads(scenario: &Scenario, threads: NonZeroUsize) -> Self {
         let draws = Draws::new(scenario.seed);
@@ -167,7 +166,7 @@ impl World {
         self.now
     }
 
-    /// Returns what all shards and the ledger come to.
+    /// Returns the sum over all shards and the ledger.
     pub(crate) fn sum(&self) -> Sum {
         let mut sum = Sum { trace: self.coordinator.trace, ..Sum::default() };
         for shard in &self.shards {

@@ -50,9 +50,9 @@ pub(crate) struct Shard {
     pub(crate) environment: Arc<Environment>,
     number: usize,
     pub(crate) now: Time,
-    /// What is due from here on waits for the next window.
+    /// Events from here on wait for the next window.
     until: Time,
-    /// The host that the event under way happens to.
+    /// The host of the current event.
     subject: u32,
     pub(crate) trace: Trace,
     queue: Queue<Event>,
@@ -76,7 +76,7 @@ pub(crate) struct Shard {
     pub(crate) probe: Option<Probe>,
     /// For the coordinator, in the order in which it happened.
     log: Vec<LogEntry>,
-    /// For each shard what happens there, and when the first of it does.
+    /// Events for each other shard.
     outbox: Vec<Vec<(Key, Event)>>,
     inbox: Vec<(Key, Event)>,
     inbox_at: Time,
@@ -125,7 +125,7 @@ impl Shard {
         self.queue.next_at().unwrap_or(Time::NEVER).min(self.inbox_at)
     }
 
-    /// Works off everything that is due before `until`. After a broken invariant only the rest of that instant.
+    /// Processes all events before `until`; after a broken invariant, only the rest of that instant.
     pub(crate) fn run(&mut self, until: Time) {
         self.until = until;
         for (key, event) in self.inbox.drain(..) {
@@ -240,7 +240,7 @@ impl Shard {
     /// While a record of an earlier input is not durable, all that a machine may do is write more.
     pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Violation> {
         let target = &mut self.hosts[host];
-        // Who attacks is bound by nothing.
+        // Attackers are bound by nothing.
         let must_wait =
             target.plan.is_none() && target.disk.is_behind() && !matches!(input, Input::Persisted(_));
         target.handle(self.now, input);

@@ -1,4 +1,4 @@
-//! The virtual network: who is where, who listens, and how long bytes take, by the link model of simnet.
+//! The virtual network: locations, listeners, and the delay of bytes by the link model of simnet.
 //!
 //! One thread runs one network; it lives as long as its thread.
 
@@ -27,7 +27,7 @@ thread_local! {
 
 /// A connection on its way to the host that accepts it.
 pub(crate) struct Incoming {
-    /// Who dials.
+    /// The host that dials.
     pub(crate) from: u32,
     /// The accepting end.
     pub(crate) muxer: Muxer,

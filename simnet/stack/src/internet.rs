@@ -24,7 +24,7 @@ pub(crate) fn transport(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, St
     let peer = keypair.public().to_peer_id();
     let host = fabric::number(&peer).ok_or_else(|| NetError::Setup {
         part: "the virtual network",
-        why: format!("{peer} is no host of it"),
+        why: format!("{peer} is no host of this network"),
     })?;
     let carrier = Carrier { host, listener: None, events: VecDeque::new(), waker: None };
     Ok(carrier.boxed())

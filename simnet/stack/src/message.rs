@@ -22,7 +22,7 @@ const ANSWER_BYTES: usize = 1_600;
 pub(crate) fn run(scenario: &Scenario, connections: Connections) -> Result<Samples, Box<InvariantError>> {
     let began = cpu_s();
     let mut world = World::new(scenario);
-    world.probe_gossip(Samples::settled(scenario));
+    world.probe_gossip(Samples::measured_from(scenario));
     world.run(|_| ())?;
     let report = Report::of(&world, cpu_s() - began);
     Ok(Samples::of(&world, &report, look_up(scenario, connections.before_lookups), connections))

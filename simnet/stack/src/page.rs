@@ -6,7 +6,7 @@ use bombyx_simnet::measures::curve;
 use bombyx_simnet::results::page::STYLE;
 use bombyx_simnet::results::plot::{distributions, escape, number, shown};
 
-use crate::compare::{APART_MAX, DistributionPair, Comparison, KS_MAX, apart};
+use crate::compare::{APART_MAX, Comparison, DistributionPair, KS_MAX, apart};
 
 /// Why the fidelities differ where they do, and what was found to be an error of the model and mended.
 const EXPLANATION: &str = include_str!("explanation.html");

@@ -13,7 +13,7 @@ use bombyx_simnet::network::Links;
 use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::{AttackKind, Regions, Scenario, model_id};
 use bombyx_simnet::workload::population::{followers, hosts};
-use bombyx_simnet::world::{Delivery, Parcel, InvariantError, World};
+use bombyx_simnet::world::{Delivery, InvariantError, Parcel, World};
 use libp2p::identity::{PublicKey, ed25519};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
@@ -248,7 +248,7 @@ impl Stack {
         };
         let began = Instant::now();
         let now = || Time(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-        self.world.probe_gossip(Samples::settled(&self.scenario));
+        self.world.probe_gossip(Samples::measured_from(&self.scenario));
         let is_over = self.world.run_until(now())?;
         let mut is_over = is_over;
         while !is_over {
@@ -323,7 +323,7 @@ impl Stack {
                 }
             }
             NetEvent::Disconnected(peer) => {
-                // Whoever is gone did not take what was sent to it last, for all that its peers know.
+                // As far as its peers know, a host that is gone did not receive what was sent to it last.
                 if let Some(to) = self.numbers.get(&peer).copied() {
                     self.world.bring(now, Delivery::Undelivered { from: host, to })?;
                 }
@@ -340,7 +340,7 @@ impl Stack {
     }
 }
 
-/// Returns whether a message goes only to whoever is connected, as in the node's driver.
+/// Returns whether a message goes to connected peers only, as in the node's driver.
 fn is_answer(bytes: &[u8]) -> bool {
     let message = codec::decode::<Message>(bytes);
     matches!(message, Ok(Message::ToClient(_) | Message::ToProvider(ToProvider::Release(_))))

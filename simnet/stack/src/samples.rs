@@ -49,13 +49,18 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// Returns from when on gossip is measured: everybody's first words, which all come at once, do not count.
-    pub(crate) fn settled(scenario: &Scenario) -> Time {
+    /// Returns the time from which gossip is measured: the first messages of all hosts, which come at once, do not count.
+    pub(crate) fn measured_from(scenario: &Scenario) -> Time {
         scenario::at(scenario.workload.warm_up_s)
     }
 
     /// Returns the samples of a world that has run.
-    pub(crate) fn of(world: &World, report: &Report, lookups: Vec<LookupSample>, connections: Connections) -> Self {
+    pub(crate) fn of(
+        world: &World,
+        report: &Report,
+        lookups: Vec<LookupSample>,
+        connections: Connections,
+    ) -> Self {
         let ms = |span: bombyx_protocol::time::Span| span.0 as f64 / 1e3;
         let jobs = world.jobs();
         let done = jobs.iter().filter(|job| job.is_done());
