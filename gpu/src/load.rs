@@ -14,7 +14,7 @@ pub enum LoadError {
         /// The kind needed.
         expected: &'static str,
     },
-    /// Its graph is not one this engine can feed.
+    /// This engine cannot feed its graph.
     #[error("the graph of model `{model}` cannot be used: {why}")]
     Graph {
         /// Its name.
@@ -22,7 +22,7 @@ pub enum LoadError {
         /// What is wrong.
         why: String,
     },
-    /// Its manifest says something this program does not know.
+    /// Its manifest names something that this program does not know.
     #[error("the manifest of model `{model}` cannot be followed: {why}")]
     Facts {
         /// Its name.

@@ -1,4 +1,4 @@
-//! How fast an engine is, measured from outside: what a provider may claim and a bench may print.
+//! Measures from outside how fast an engine is: what its owner may claim, and a bench prints.
 
 use std::time::{Duration, Instant};
 
@@ -16,23 +16,23 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Texts per second.
+    /// Returns the texts per second.
     #[must_use]
     pub fn rows_per_second(&self) -> f64 {
         self.rows as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Tokens per second.
+    /// Returns the tokens per second.
     #[must_use]
     pub fn tokens_per_second(&self) -> f64 {
         f64::from(self.tokens) / self.elapsed.as_secs_f64()
     }
 }
 
-/// Embeds some texts as one request of an engine that has nothing else to do, and says how long it took.
+/// Embeds some texts as one request of an idle engine, and returns how long it took.
 ///
 /// # Errors
-/// What the engine says of the request.
+/// The engine's own, if it refuses the request or fails.
 pub fn embeddings(
     engine: &mut dyn Engine,
     request: RequestId,

@@ -1,4 +1,4 @@
-//! Models on disk: files in a directory, compared with the manifest that names them.
+//! Models on disk: files in a directory that are compared with a manifest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Compares every file with the manifest, reading all of them, and the graph's references with the list of files: a
-    /// graph that reads a file which is not pinned is refused. (`WR-17`)
+    /// Reads every file and compares it with the manifest. A graph that refers to a file the manifest does not pin is
+    /// refused. (`WR-17`)
     ///
     /// # Errors
     /// [`ManifestError::Corrupt`] for the first file that is missing or different, [`ManifestError::Unpinned`] for the
-    /// first reference that no listed file answers to, [`ManifestError::Graph`] for a file that is no graph.
+    /// first reference to a file that is not listed, [`ManifestError::Graph`] for a file that is not a graph.
     pub fn open(manifest: Manifest, dir: &Path, on_advance: OnAdvance<'_>) -> Result<Self, ManifestError> {
         manifest.check()?;
         for file in &manifest.files {
@@ -89,7 +89,7 @@ impl Model {
         Ok(())
     }
 
-    /// Returns what it consists of.
+    /// Returns the manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -101,7 +101,7 @@ impl Model {
         self.id
     }
 
-    /// Returns where its files lie.
+    /// Returns the directory of its files.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use crate::engine::{EngineError, EngineEvent, Finish, RequestId};
 
-/// How many rows of one request, from its oldest, are looked at when a batch is put together. It bounds how far rows can
-/// overtake each other, and with it how many finished vectors wait for an older one.
+/// Rows of one request, from the oldest, that are considered for a batch. It bounds how far rows can overtake each
+/// other, and with it how many finished vectors wait for an older one.
 const WINDOW_ROWS: usize = 64;
-/// The longest row of a batch has at most this share more tokens than its shortest, in quarters, plus [`SLACK_TOKENS`]:
-/// on a processor, padding costs as much as text.
+/// How many more tokens the longest row of a batch may have than the shortest, as a share in quarters, beside
+/// [`SLACK_TOKENS`]: on a processor, padding costs as much as text.
 const SPREAD_QUARTERS: usize = 5;
 /// Padding that is always tolerated.
 const SLACK_TOKENS: usize = 4;
@@ -30,7 +30,7 @@ struct QueuedRequest {
     next: usize,
 }
 
-/// Rows of several requests on one model. A request in it always has a row that is pending.
+/// Rows of several requests on one model. Every request in it has a pending row.
 #[derive(Default)]
 pub(crate) struct RowQueue {
     requests: VecDeque<QueuedRequest>,
@@ -53,13 +53,13 @@ impl RowQueue {
         self.requests.retain(|queued| queued.request != request);
     }
 
-    /// Tokens that are still to be computed.
+    /// Counts the tokens still to be computed.
     pub(crate) fn pending_tokens(&self) -> usize {
         self.requests.iter().flat_map(|queued| &queued.pending).map(|(_, ids)| ids.len()).sum()
     }
 
-    /// Takes the next batch: the oldest row of the request whose turn it is, and the rows nearest to it in length, of any
-    /// request, while rows × longest row stays within the budget. A single row may exceed the budget.
+    /// Takes the next batch: the oldest row of the request whose turn it is, and those rows of all requests that are
+    /// nearest to it in length, while rows × longest row stays within the budget. A single row may exceed the budget.
     pub(crate) fn next_batch(&mut self, budget_tokens: usize) -> Vec<BatchRow> {
         let Some(leader) =
             self.requests.front().and_then(|queued| queued.pending.front()).map(|(_, ids)| ids.len())
@@ -239,7 +239,10 @@ mod tests {
                         rows.extend(data);
                     }
                     EngineEvent::Finished { reason: Finish::Stop } => finished.push(request),
-                    EngineEvent::Started { .. } | EngineEvent::Tokens { .. } | EngineEvent::Finished { .. } | EngineEvent::Failed(_) => {
+                    EngineEvent::Started { .. }
+                    | EngineEvent::Tokens { .. }
+                    | EngineEvent::Finished { .. }
+                    | EngineEvent::Failed(_) => {
                         prop_assert!(false, "{:?}", event);
                     }
                 }

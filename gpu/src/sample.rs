@@ -99,7 +99,7 @@ struct Candidate {
 /// Chooses the token at `position` of the answer, as the [module](self) defines it.
 ///
 /// # Errors
-/// Logits that no sound graph gives, see [`SampleError`].
+/// [`SampleError`], for logits that no sound graph gives.
 pub fn sample(logits: &[f32], sampling: &Sampling, position: u64) -> Result<u32, SampleError> {
     let quantised = quantise(logits)?;
     let (best, largest) = quantised
@@ -184,7 +184,8 @@ fn total(kept: &[Candidate]) -> u64 {
     kept.iter().map(|candidate| candidate.weight).sum()
 }
 
-/// Does step 6; `kept` is in order of id and never empty, for the likeliest token has the full weight and passes every cut.
+/// Does step 6. `kept` is in order of id and never empty, because the likeliest token has the full weight and passes every
+/// cut.
 fn draw(kept: &[Candidate], seed: u64, position: u64) -> u32 {
     let hash = blake3::Hasher::new()
         .update(SAMPLER_ID.as_bytes())

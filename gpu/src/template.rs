@@ -1,8 +1,8 @@
 //! Chat templates: the Jinja text of a manifest that turns a conversation into the prompt of its model.
 //!
 //! A template sees `messages` (each with `role` and `content`) and `add_generation_prompt = true`. It may use Python's
-//! string methods and `raise_exception`, as published templates do. A variable that a template prints must exist: one
-//! that expects `bos_token` or the date would otherwise give a prompt that looks right and is not.
+//! string methods and `raise_exception`, as published templates do. A variable that a template prints must exist.
+//! Otherwise a template that expects `bos_token` or the date would give a prompt that looks right and is wrong.
 
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 
@@ -19,7 +19,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
 }
 
-/// A template that is no Jinja.
+/// A template that is not valid Jinja.
 #[derive(Debug, thiserror::Error)]
 #[error("the chat template cannot be read: {0}")]
 pub struct TemplateError(#[from] Error);
@@ -28,7 +28,7 @@ impl ChatTemplate {
     /// Parses the text of a template.
     ///
     /// # Errors
-    /// If it is no Jinja.
+    /// If it is not valid Jinja.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         environment.set_trim_blocks(true);
@@ -46,9 +46,9 @@ impl ChatTemplate {
     /// Returns the prompt for a conversation, special tokens written out.
     ///
     /// # Errors
-    /// [`EngineError::BadRequest`] if the template refuses the conversation; never with words of it.
+    /// [`EngineError::BadRequest`] if the template refuses the conversation; the error never quotes it.
     pub fn render(&self, messages: &[ChatMessage]) -> Result<String, EngineError> {
-        // Only the kind of a failure is told on: its text may quote the conversation.
+        // Only the kind of the failure is passed on, because its text may quote the conversation.
         let refused = |error: Error| EngineError::BadRequest {
             field: "messages",
             why: format!("the model's chat template refuses them ({})", error.kind()),

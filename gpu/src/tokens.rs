@@ -49,11 +49,11 @@ impl Tokens {
             why: why.to_string(),
         };
         let mut tokenizer = Tokenizer::from_file(path).map_err(error)?;
-        // Its cache of words would keep parts of what strangers ask for as long as the process lives.
+        // Its cache of words would keep parts of strangers' prompts for the life of the process.
         let mut model = tokenizer.get_model().clone();
         model.resize_cache(0);
         tokenizer.with_model(model);
-        // Files often carry the padding and truncation of whoever trained the model; both would be silent here.
+        // Files often carry the padding and truncation of the training; both would apply here in silence.
         tokenizer.with_padding(None);
         let truncation =
             truncate.then(|| TruncationParams { max_length: context, ..TruncationParams::default() });

@@ -17,10 +17,10 @@ use crate::engine::EngineError;
 /// Most layers of a graph.
 pub const LAYERS_MAX: usize = 1024;
 
-/// Why a graph is no decoder that can be run.
+/// Why a graph cannot be run as a decoder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// A part every decoder has is not there.
+    /// A part that every decoder has is missing.
     #[error("the graph has no {0}; export it as a text generation model with a key-value cache")]
     Missing(String),
     /// An input that nothing here can feed.

@@ -1,6 +1,6 @@
-//! Text generation: template, tokens, a decoder graph with its cache, the sampler, and the text that comes of it.
+//! Text generation: template, tokens, a decoder graph with its cache, the sampler, and the resulting text.
 //!
-//! [`Decoder`] is a loaded model; [`Sequence`] is one answer being written, so that several can share the model:
+//! [`Decoder`] is a loaded model; [`Sequence`] is one answer under way, so that several can share the model:
 //!
 //! ```text
 //! start(request) → Sequence        step(sequence) → Step { ids, text, finish }   until finish is set
@@ -37,7 +37,7 @@ pub struct Decoder {
     context: usize,
 }
 
-/// One answer being written.
+/// An answer under way.
 #[derive(Debug)]
 pub struct Sequence {
     input_tokens: u32,
@@ -53,7 +53,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Tokens of the prompt and of the prefix: what has to be read before the first token can be written.
+    /// Returns the number of tokens to read before the first can be written: the prompt's and the prefix's.
     #[must_use]
     pub fn input_tokens(&self) -> u32 {
         self.input_tokens
@@ -116,7 +116,7 @@ impl Decoder {
             text: TextStream::new(&request.stop)?,
             finished: None,
         };
-        // What a prefix says was delivered with it; only what it leaves open is kept.
+        // The text of a prefix was delivered with it; only what is not yet complete is kept.
         for &id in &request.prefix {
             self.accept(&mut sequence, id)?;
         }
@@ -129,7 +129,7 @@ impl Decoder {
     /// Reads a piece of the prompt or writes one token. After the last one, `finish` is set in every further step.
     ///
     /// # Errors
-    /// [`EngineError::Runtime`] if the graph fails; the sequence is then of no further use.
+    /// [`EngineError::Runtime`] if the graph fails; the sequence is then useless.
     pub fn step(&mut self, sequence: &mut Sequence) -> Result<Step, EngineError> {
         if sequence.finished.is_some() {
             return Ok(Step { ids: Vec::new(), text: String::new(), finish: sequence.finished });
@@ -151,7 +151,7 @@ impl Decoder {
         Ok(Step { ids: vec![id], text, finish: sequence.finished })
     }
 
-    /// Adds a token to the answer: the text that became complete, and whether the answer ends with it.
+    /// Adds a token to the answer. Returns the text that became complete, and notes whether the answer ends with it.
     fn accept(&self, sequence: &mut Sequence, id: u32) -> Result<String, EngineError> {
         if sequence.finished.is_some() {
             return Err(EngineError::BadRequest {
@@ -174,8 +174,8 @@ impl Decoder {
         Ok(text)
     }
 
-    /// Logits after each of `ids`, read in one go from an empty cache: `ids.len() × vocabulary` numbers, row-major. This is
-    /// how an answer is checked: prompt and answer go in, and row `i` says how likely each successor of token `i` was.
+    /// Computes the logits after each of `ids` from an empty cache: `ids.len() × vocabulary` numbers, row-major. This is how
+    /// an answer is checked: prompt and answer go in, and row `i` says how likely each successor of token `i` was.
     ///
     /// # Errors
     /// [`EngineError::TooLong`] beyond the context, [`EngineError::Runtime`] if the graph fails.

@@ -1,10 +1,10 @@
-//! The text of an answer while its tokens arrive: whole characters only, and nothing of a stop text.
+//! The text of an answer while its tokens arrive: whole characters only, and no part of a stop text.
 
 use tokenizers::Tokenizer;
 
 use crate::engine::EngineError;
 
-/// Most stop texts of a request.
+/// Most stop texts in a request.
 const STOPS_MAX: usize = 16;
 
 /// Longest stop text, in bytes.
@@ -13,7 +13,7 @@ const STOP_BYTES_MAX: usize = 256;
 /// Tokens that a split character may span; text that is still broken after that is broken for good.
 const SPLIT_TOKENS_MAX: usize = 8;
 
-/// Turns tokens into text piece by piece.
+/// Turns tokens into text, piece by piece.
 ///
 /// Decoders look at neighbours (spaces between words, characters split over tokens), so a piece is the difference between
 /// two decodings that begin a little earlier.
@@ -54,7 +54,7 @@ impl TextStream {
         Ok((self.held.drain(..certain).collect(), false))
     }
 
-    /// Returns what was held back and is not going to be completed; a split character is dropped.
+    /// Returns the text that was held back, now that no token follows; a split character is dropped.
     pub(super) fn rest(&mut self) -> String {
         std::mem::take(&mut self.held)
     }

@@ -2,8 +2,8 @@
 //!
 //! It is JSON in UTF-8 without white space: object keys in ascending byte order, optional fields left out when absent,
 //! lists in their given order, integers in decimal without sign or leading zero, strings with the shortest JSON escapes
-//! (`\"`, `\\`, `\b`, `\f`, `\n`, `\r`, `\t`, other control characters as `\u00xx` in lower case, everything else as it is).
-//! There are no floats, no booleans that may be absent, and no unknown fields.
+//! (`\"`, `\\`, `\b`, `\f`, `\n`, `\r`, `\t`, other control characters as `\u00xx` in lower case, everything else as it
+//! is). There are no floats, no booleans that may be absent, and no unknown fields.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The parts of a manifest: what a model does, how its text becomes tokens, which files it has.
+//! The parts of a manifest: what the model does, how text becomes tokens, which files it has.
 
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +83,7 @@ pub enum Role {
     Weights,
     /// `tokenizer.json` of the `tokenizers` library; exactly one.
     Tokenizer,
-    /// Anything else that is to be kept with the model.
+    /// Anything else that belongs to the model.
     Other,
 }
 

@@ -53,7 +53,7 @@ pub struct Manifest {
 /// Why a manifest cannot be used, or a model's files are not those it names.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// There is none.
+    /// The manifest cannot be read.
     #[error("cannot read {path}: {source}; a model directory holds a `{MANIFEST_FILE}` beside its files")]
     Unreadable {
         /// The manifest's path.
@@ -124,7 +124,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Reads `manifest.json` of a model directory; the files it names are checked by [`Model::open`](crate::model::Model::open).
+    /// Reads `manifest.json` of a model directory. [`Model::open`](crate::model::Model::open) checks the files it names.
     ///
     /// # Errors
     /// As [`Manifest::parse`], and [`ManifestError::Unreadable`].
@@ -137,7 +137,7 @@ impl Manifest {
         Self::parse(&json)
     }
 
-    /// Returns the canonical JSON, of which the id is the hash.
+    /// Returns the canonical JSON; the model's id is its hash.
     #[must_use]
     pub fn canonical_json(&self) -> Vec<u8> {
         let value =
@@ -197,7 +197,7 @@ impl Manifest {
             }
         }
         if self.file(Role::Graph).is_some_and(|file| file.path.to_ascii_lowercase().ends_with(".ort")) {
-            // What such a file refers to cannot be read here, so that nothing of it would be pinned.
+            // The files it refers to cannot be read from it here, so they would not be pinned.
             return Err(field(
                 "files",
                 "has a graph in ONNX Runtime's own format; use the `.onnx` file".to_owned(),

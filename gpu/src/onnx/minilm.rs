@@ -91,7 +91,7 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// Turns `[batch, sequence]` of ones and zeros to what is added to the scores, `[batch, 1, 1, sequence]`.
+    /// Turns a mask `[batch, sequence]` of ones and zeros into addends for the scores, `[batch, 1, 1, sequence]`.
     fn mask(&mut self, mask: &Value) -> Value {
         let graph = &mut self.graph;
         let (first, second) = (graph.i64s("axis1", &[1]), graph.i64s("axis2", &[2]));
@@ -103,7 +103,7 @@ impl Encoder<'_> {
         graph.add(Node::new("Mul", [&mask, &masked]))
     }
 
-    /// Returns what splits the hidden size into heads.
+    /// Returns the shape that splits the hidden size into heads.
     fn head_shape(&mut self) -> Value {
         let (heads, hidden) = (self.config.heads, self.hidden);
         self.graph.i64s("to_heads", &[0, 0, signed(heads), signed(hidden / heads)])

@@ -1,4 +1,4 @@
-//! Named weights out of a safetensors file, with their shapes checked.
+//! Reads named weights from a safetensors file and checks their shapes.
 
 use safetensors::tensor::{Dtype, SafeTensors};
 

@@ -31,9 +31,9 @@ pub struct OnnxEngine {
     hosts: Vec<Host>,
     /// Which host each request runs on.
     requests: BTreeMap<RequestId, usize>,
-    /// Chunks that do not have to be computed; they leave with the next step.
+    /// Events that need no computation; the next step returns them.
     outbox: Vec<(RequestId, EngineEvent)>,
-    /// The host that is looked at first in the next step.
+    /// The host whose turn it is in the next step.
     turn: usize,
 }
 
@@ -42,7 +42,7 @@ struct Host {
     worker: Worker,
 }
 
-// There are as many as models; a box for each would only hide that.
+// There is one for each model, so a box would save nothing.
 #[allow(clippy::large_enum_variant)]
 enum Worker {
     Embed(EmbedWorker),
@@ -167,7 +167,7 @@ impl Host {
     }
 }
 
-/// Refuses what would take long to read before it is read.
+/// Refuses a task that is too large, before any time is spent on reading it.
 fn check_size(task: &Task) -> Result<(), EngineError> {
     let (what, count, bytes) = match task {
         Task::Embed { inputs } => ("inputs", inputs.len(), inputs.iter().map(String::len).sum::<usize>()),

@@ -1,4 +1,4 @@
-//! Child processes with a deadline, whose output never stops them.
+//! Runs child processes with a deadline. However much they print, a full pipe never stops them.
 
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -6,14 +6,14 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a running child is looked at.
+/// Time between two looks at a running child.
 const POLL: Duration = Duration::from_millis(50);
 /// How long a child that has ended may keep its output open.
 const OUTPUT_DEADLINE: Duration = Duration::from_secs(5);
 /// Output kept of a child, in bytes; the rest is read and dropped.
 const OUTPUT_BYTES_MAX: u64 = 1 << 20;
 
-/// What a child that ended has left.
+/// Exit status and output of a child.
 pub(super) struct Output {
     pub(super) status: ExitStatus,
     pub(super) stdout: String,
@@ -32,7 +32,7 @@ pub(super) fn run(
     let Some(status) = wait(&mut child, deadline, on_poll)? else {
         return Ok(None);
     };
-    // A grandchild may hold the pipe open for ever, so what has not ended by then is not waited for.
+    // A grandchild may hold the pipe open for ever, so the wait for the output has an end too.
     let text = |output: Receiver<String>| output.recv_timeout(OUTPUT_DEADLINE).unwrap_or_default();
     Ok(Some(Output { status, stdout: text(stdout), stderr: text(stderr) }))
 }

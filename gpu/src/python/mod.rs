@@ -1,9 +1,9 @@
 //! The user's own Python: found on the path, run with a deadline, asked for one pinned wheel at a time.
 //!
-//! Whoever starts this program may stand in a directory that a stranger filled: a download folder, a cloned repository.
-//! Nothing that lies there is run. The interpreter is found in the absolute directories of the path only; it starts
-//! isolated (`-I`), in an empty directory made for it, without variables that change what Python loads or what pip does.
-//! pip's own configuration files and the variables that name an index, a proxy or a certificate count as before.
+//! The user may start this program in a directory that a stranger filled, such as a download folder or a cloned
+//! repository. Nothing that lies there is run. The interpreter is looked for in the absolute directories of the path
+//! only. It starts isolated (`-I`), in an empty directory, without the variables that change what Python loads or what
+//! pip does. pip's own configuration files, and the variables that name an index, a proxy or a certificate, still apply.
 
 mod child;
 
@@ -73,7 +73,7 @@ pub enum PythonError {
         /// The end of pip's messages.
         said: String,
     },
-    /// What the index has is not what is pinned.
+    /// The index has another file than the pinned one.
     #[error(
         "the package index offers another file than the pinned one; do not use that index. pip said: {said}"
     )]
@@ -99,14 +99,14 @@ pub enum PythonError {
     },
 }
 
-/// What pip says without a network. With its retries turned off it says no more than that it found nothing at all.
+/// What pip says without a network. With retries turned off, it says only that it found nothing.
 const NO_NETWORK: [&str; 5] =
     ["ConnectionError", "connection broken", "Max retries", "timed out", "from versions: none"];
 
-/// Beginnings of variables that a child does not inherit: what Python loads and runs at its start, what pip does, and the
-/// keys of this program.
+/// Prefixes of variables that a child does not inherit: they decide what Python loads at its start and what pip does, or
+/// hold the keys of this program.
 const SCRUBBED: [&str; 3] = ["PYTHON", "PIP_", "BOMBYX_"];
-/// Of pip's variables, those that say from where and how to fetch. Others name files to install, or code to run.
+/// pip's variables that say from where and how to fetch. The others name files to install, or code to run.
 const KEPT: [&str; 15] = [
     "PIP_INDEX_URL",
     "PIP_EXTRA_INDEX_URL",
@@ -169,7 +169,7 @@ impl Python {
         on_path(search_path, names).map(|path| Self { path }).ok_or(PythonError::NoPython)
     }
 
-    /// Returns the directory of an installed package, which is found but not imported.
+    /// Returns the directory of an installed package, without importing it.
     #[must_use]
     pub fn package_dir(&self, package: &str) -> Option<PathBuf> {
         const FIND: &str = "import importlib.util, sys; spec = importlib.util.find_spec(sys.argv[1]); \
@@ -184,7 +184,7 @@ impl Python {
     }
 
     /// Downloads one wheel into an empty directory by `pip download`, with the user's own index, mirror and proxy
-    /// settings. No code of the package is run. `on_bytes` is told how much has arrived.
+    /// settings. No code of the package is run. `on_bytes` is called with the bytes that have arrived.
     ///
     /// # Errors
     /// All of [`PythonError`].
@@ -235,8 +235,7 @@ impl Python {
         if output.status.success() { Ok(()) } else { Err(self.explain(requirement, &output.stderr)) }
     }
 
-    /// Returns the interpreter, told to load nothing but what is installed, in `directory`, which
-    /// holds nothing.
+    /// Returns a command that starts the interpreter in `directory`, which is empty, and loads only installed packages.
     fn isolated(&self, directory: &Path) -> Command {
         let mut command = Command::new(&self.path);
         command.arg("-I").current_dir(directory);
@@ -296,7 +295,8 @@ fn absolute_only(search_path: &OsStr) -> OsString {
     env::join_paths(dirs).unwrap_or_default()
 }
 
-/// Bytes of all files below a directory that another process is writing to; what vanishes meanwhile counts nothing.
+/// Counts the bytes of all files below a directory that another process writes to. A file that vanishes meanwhile counts
+/// nothing.
 fn bytes_below(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     entries
@@ -339,7 +339,7 @@ mod tests {
             let named = Python::named(planted_here, OsStr::new(relative));
             assert!(matches!(named, Err(PythonError::NotOnPath { .. })), "{relative}");
         }
-        // Whoever writes a path means it.
+        // A path is meant as it is written.
         for named in ["./python3", "../bin/python3", "/opt/python3"] {
             assert!(Python::named(Path::new(named), OsStr::new("")).unwrap().path.is_absolute(), "{named}");
         }

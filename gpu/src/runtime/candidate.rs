@@ -1,14 +1,14 @@
-//! A library that was looked at: where it was found, and why it is not usable.
+//! A library that might be used: where it was found, and what is wrong with it.
 
 use std::fmt;
 use std::path::PathBuf;
 
 /// Variable that names the library to use.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
-/// Oldest usable library is 1.24: the programming interface this crate is compiled for.
+/// Oldest usable library, 1.24: this crate is compiled for its programming interface.
 pub const MINOR_VERSION_MIN: u32 = 24;
 
-/// A place that is looked at; in this order.
+/// A place where a library may lie. They are searched in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Named in the configuration or on the command line.
@@ -27,8 +27,7 @@ impl Origin {
     pub(super) const ALL: [Self; 5] =
         [Self::Explicit, Self::Environment, Self::Executable, Self::Cache, Self::Python];
 
-    /// Returns whether the user asked for this very library, so that taking another one would be
-    /// wrong.
+    /// Whether the user asked for this very library, so that it would be wrong to use another.
     pub(super) fn is_named_by_user(self) -> bool {
         matches!(self, Self::Explicit | Self::Environment)
     }
@@ -46,14 +45,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A library that was looked at.
+/// A library that might be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Why it was looked at.
+    /// Where it was found.
     pub origin: Origin,
     /// The file.
     pub path: PathBuf,
-    /// Its version is `1.minor`, if it could be loaded.
+    /// The second part of its version `1.minor`; `None` if it cannot be loaded.
     pub minor: Option<u32>,
     /// Why it is not usable; `None` if it is.
     pub fault: Option<String>,

@@ -1,4 +1,4 @@
-//! Why ONNX Runtime cannot be used.
+//! The errors of ONNX Runtime: not found, not loaded, or a session refused.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use super::execution_provider::ExecutionProviderError;
 use super::pins;
 use crate::fetch::FetchError;
 
-/// Why ONNX Runtime is not available, or refuses what it is asked.
+/// Why ONNX Runtime is not available or refuses a session.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// No usable library anywhere.
@@ -31,7 +31,7 @@ pub enum RuntimeError {
         /// This machine.
         target: String,
     },
-    /// The pinned wheel could not be had, or what is installed is not it.
+    /// The pinned wheel could not be fetched, or the installed library is not the pinned one.
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// Telemetry would be on.
@@ -53,7 +53,7 @@ pub enum RuntimeError {
         /// Its reason.
         why: String,
     },
-    /// The wanted device cannot be used; the CPU is not used instead.
+    /// The chosen device cannot be used; the CPU is not used instead.
     #[error(transparent)]
     ExecutionProvider(#[from] ExecutionProviderError),
     /// A graph cannot be loaded.

@@ -1,11 +1,11 @@
-//! Execution providers: which device a session runs on, as an order and not as a wish.
+//! Execution providers: the device that a session runs on. A device that cannot be used is an error.
 
 use std::fmt;
 use std::str::FromStr;
 
 use ort::ep::ExecutionProviderDispatch;
 
-/// What runs the operators of a graph.
+/// The part of ONNX Runtime that runs the operators of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub enum ExecutionProvider {
@@ -69,7 +69,7 @@ impl ExecutionProvider {
         }
     }
 
-    /// Checks that this build has it. Whether the library and the machine have it, only a session tells.
+    /// Checks that this build has it. Only a session shows whether the library and the machine have it.
     ///
     /// # Errors
     /// [`ExecutionProviderError::NotBuilt`].
@@ -77,8 +77,8 @@ impl ExecutionProvider {
         self.dispatch().map(drop)
     }
 
-    /// Returns what is given to a session. ONNX Runtime by default falls back to the CPU without a
-    /// word when registration fails, so every one of these is an error instead.
+    /// Returns the registration for a session. By default, ONNX Runtime falls back to the CPU in silence when a
+    /// registration fails; here a failure is an error.
     pub(super) fn dispatch(self) -> Result<Option<ExecutionProviderDispatch>, ExecutionProviderError> {
         match self {
             Self::Cpu => Ok(None),

@@ -1,8 +1,8 @@
-//! Where an ONNX Runtime library is looked for, and why one that is there is not taken.
+//! Finds an ONNX Runtime library, and says of each that it does not take why.
 //!
-//! Only absolute paths are handed to the system's loader: given a bare name it would search directories of its own choice.
-//! The library in the cache is a pinned one. What the user names, puts beside the program or has in Python's packages is
-//! loaded as it is: no pin exists for it, and whoever can write there runs code as this user anyway.
+//! The system's loader gets absolute paths only: given a bare name, it would search directories of its own choice. The
+//! library in the cache is a pinned one. A library that the user names, puts beside the program or has among Python's
+//! packages is loaded as it is: no pin exists for it, and an attacker who can write there runs code as this user anyway.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -13,8 +13,7 @@ use super::install;
 use crate::cache::Cache;
 use crate::python::Python;
 
-/// Returns the first usable library. A library the user named is taken or is an error; it is never
-/// passed over.
+/// Returns the first usable library. One that the user named is used or is an error; it is never passed over.
 ///
 /// # Errors
 /// [`RuntimeError::Unusable`], or [`RuntimeError::NotFound`] with everything that was looked at.
@@ -33,7 +32,7 @@ pub fn locate(explicit: Option<&Path>, cache: &Cache) -> Result<Candidate, Runti
     Err(RuntimeError::NotFound(rejected))
 }
 
-/// Returns every library there is, in the order in which they would be taken, usable or not.
+/// Lists all libraries, usable or not, in the order in which [`locate`] tries them.
 #[must_use]
 pub fn list(explicit: Option<&Path>, cache: &Cache) -> Vec<Candidate> {
     Origin::ALL
@@ -73,7 +72,7 @@ fn executable_dirs() -> Vec<PathBuf> {
     [Some(dir), lib].into_iter().flatten().collect()
 }
 
-/// Files named like the library, versioned ones included (`libonnxruntime.so.1.31.1`), in a fixed order.
+/// Lists files named like the library, versioned ones included (`libonnxruntime.so.1.31.1`), in a fixed order.
 fn libraries_in(dir: &Path) -> Vec<PathBuf> {
     let is_library = |name: &str| {
         if cfg!(windows) {

@@ -1,4 +1,5 @@
-//! ONNX Runtime: found or fetched, loaded once per process, with telemetry off and no silent change of device.
+//! ONNX Runtime: finds or fetches the library, and loads it once per process, with its telemetry off. The device never
+//! changes in silence.
 
 mod candidate;
 mod error;
@@ -31,7 +32,7 @@ use crate::fetch::WheelSource;
 /// Variable that keeps the official builds of ONNX Runtime from reporting to their maker.
 const TELEMETRY_VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
 
-/// The one environment ONNX Runtime allows per process, and the library it is of.
+/// The library that is loaded, with its environment; ONNX Runtime allows one per process.
 static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
 /// How sessions run.
@@ -41,7 +42,7 @@ pub struct SessionSettings {
     pub execution_provider: ExecutionProvider,
     /// Threads for one operation.
     pub threads: usize,
-    /// Whether idle threads spin: faster on a machine of one's own, wasteful on a shared one.
+    /// Whether idle threads spin: faster on a dedicated machine, wasteful on a shared one.
     pub spinning: bool,
 }
 
@@ -104,7 +105,7 @@ impl Runtime {
         Ok(Self { library, environment, settings })
     }
 
-    /// Loads the library that [`locate`] finds; if there is none at all, fetches the pinned one first.
+    /// Loads the library that [`locate`] finds. If it finds none at all, fetches the pinned one first.
     ///
     /// # Errors
     /// All of [`RuntimeError`].
@@ -134,7 +135,7 @@ impl Runtime {
         &self.settings
     }
 
-    /// Returns the same runtime, whose new sessions run otherwise.
+    /// Returns the same runtime with other settings for new sessions.
     #[must_use]
     pub fn with_settings(&self, settings: SessionSettings) -> Self {
         Self { settings, ..self.clone() }
@@ -167,8 +168,7 @@ impl Runtime {
     }
 }
 
-/// Returns a failed run, without the message of ONNX Runtime, which may quote token ids of the
-/// prompt.
+/// Converts the error of a run. It drops ONNX Runtime's message, which may quote token ids of the prompt.
 pub(crate) fn run_failure(error: ort::Error) -> EngineError {
     let out_of_memory = error.message().contains("Failed to allocate memory");
     let why = if out_of_memory { "out of memory".to_owned() } else { format!("{:?}", error.code()) };

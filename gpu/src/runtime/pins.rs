@@ -3,7 +3,7 @@
 use crate::fetch::{Member, Wheel};
 use crate::python::WheelTag;
 
-/// The version that is fetched; any later one and those back to 1.24 can be loaded.
+/// The version that is fetched. Version 1.24 and every later one can be loaded.
 pub const RUNTIME_VERSION: &str = "1.31.1";
 
 pub(super) const REQUIREMENT: &str = "onnxruntime==1.31.1";
@@ -19,8 +19,7 @@ pub struct RuntimePackage {
     pub library: Member,
 }
 
-/// Returns every pinned build. Loaded and run on Linux x86-64; the others are pinned from the same
-/// index, but not run.
+/// Returns every pinned build. The one for Linux x86-64 was tried; the others come from the same index and were never run.
 #[must_use]
 pub fn packages() -> &'static [RuntimePackage] {
     &PACKAGES

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Operator that loads a file which its attribute names: a model that was compiled for one device.
+/// An operator that loads a file named by its attribute: a model compiled for one device.
 pub(super) const CONTEXT_OPERATOR: &str = "EPContext";
 
 /// Why a graph's references cannot be read.
@@ -11,13 +11,13 @@ pub enum ExternalError {
     /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// It is not a model, or a torn one.
+    /// It is not a model, or not a whole one.
     #[error("it is no ONNX graph: {0}")]
     Malformed(&'static str),
     /// A reference that cannot be followed.
     #[error("a tensor's external data cannot be followed: {0}")]
     Reference(&'static str),
-    /// It names a file in a way that is not pinned.
+    /// It names a file in a way that a manifest cannot pin.
     #[error(
         "it has an `{CONTEXT_OPERATOR}` operator, which loads files that no manifest can pin; use the graph it was compiled from"
     )]

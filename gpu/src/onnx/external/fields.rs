@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use super::error::ExternalError;
 
-/// Bytes of one text on the way: names of files, keys, operators.
+/// Bytes of one text: the name of a file, a key or an operator.
 const TEXT_BYTES_MAX: u64 = 4_096;
 
 /// What follows a field's number.
@@ -82,7 +82,7 @@ impl<R: Read + Seek> Fields<R> {
         Err(ExternalError::Malformed("a number does not end"))
     }
 
-    /// Reads a text of so many bytes.
+    /// Reads a text of `length` bytes.
     pub(super) fn text(&mut self, length: u64) -> Result<String, ExternalError> {
         if length > TEXT_BYTES_MAX {
             return Err(ExternalError::Reference("a text is too long"));

@@ -1,9 +1,9 @@
-//! Files that an ONNX graph refers to: read from the graph itself, so that none is loaded that a manifest does not pin.
+//! Lists the files that an ONNX graph refers to, so that none is loaded that a manifest does not pin.
 //!
-//! A tensor may keep its numbers in another file (`data_location = EXTERNAL`). Tensors stand in many places of a model: as
-//! initializers, dense or sparse, as attributes of nodes, in graphs within attributes, in functions and in training graphs.
-//! The walk knows the message types on the way to them and skips everything else unread, so that a graph of gigabytes
-//! costs a few seeks. What it cannot follow is an error: a reader that is more lenient might find a file there.
+//! A tensor may keep its numbers in another file (`data_location = EXTERNAL`). Tensors stand in many places of a model:
+//! as initializers, dense or sparse, as attributes of nodes, in graphs within attributes, in functions and in training
+//! graphs. The walk knows the message types on the way to them and skips everything else unread, so a graph of gigabytes
+//! costs a few seeks. A part that it cannot follow is an error: a more lenient reader might find a file there.
 
 mod error;
 mod fields;
@@ -74,6 +74,7 @@ pub fn references(graph: impl Read + Seek) -> Result<Vec<ExternalData>, External
     Ok(walk.found)
 }
 
+/// The walk through a graph.
 struct Walk<R> {
     fields: Fields<R>,
     found: Vec<ExternalData>,
@@ -112,7 +113,7 @@ impl<R: Read + Seek> Walk<R> {
         if kind == Kind::Tensor { self.keep(tensor) } else { Ok(()) }
     }
 
-    /// Returns one entry of `external_data`: a key with its value.
+    /// Reads one entry of `external_data`: a key with its value.
     fn entry(&mut self, end: u64, tensor: &mut Tensor) -> Result<(), ExternalError> {
         let (mut key, mut value) = (None, None);
         while self.fields.at() < end {
@@ -126,7 +127,7 @@ impl<R: Read + Seek> Walk<R> {
                     continue;
                 }
             };
-            // Which of two would count is the reader's choice: there must not be two.
+            // Readers differ in which of two counts, so there must not be two.
             if slot.replace(self.fields.text(length)?).is_some() {
                 return Err(ExternalError::Reference("an entry has a key or value twice"));
             }
@@ -170,7 +171,7 @@ impl<R: Read + Seek> Walk<R> {
     }
 }
 
-/// What a tensor says about where its numbers are.
+/// Where a tensor says that its numbers are.
 #[derive(Debug, Default)]
 struct Tensor {
     is_external: bool,
@@ -312,7 +313,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a stranger writes, the walk ends.
+        /// The walk ends on any bytes.
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = locations(&bytes);

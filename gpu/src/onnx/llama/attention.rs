@@ -4,7 +4,7 @@ use super::config::{Shape, int};
 use crate::onnx::graph::{CONTRIB_DOMAIN, GraphBuilder, Node, Value};
 use crate::onnx::proto::ElementType;
 
-/// What the layers' attention needs of the inputs, by [layout](super::Layout).
+/// Values that the attention of every layer uses, by [layout](super::Layout).
 pub(super) enum Attention {
     Concat(ConcatAttention),
     Grouped(GroupedAttention),
@@ -39,7 +39,8 @@ pub(super) struct GroupedAttention {
 }
 
 impl Attention {
-    /// `ids`, `mask` and `positions` are the inputs of the graph, the tables those of the rotation.
+    /// Adds the values for plain operators. `ids`, `mask` and `positions` are the graph's inputs, `cos` and `sin` the tables
+    /// of the rotation.
     pub(super) fn concat(
         graph: &mut GraphBuilder,
         shape: Shape,
@@ -84,7 +85,7 @@ impl Attention {
         })
     }
 
-    /// `mask` is the input of the graph, the tables those of the rotation.
+    /// Adds the values for ONNX Runtime's operator. `mask` is the graph's input, `cos` and `sin` the tables of the rotation.
     pub(super) fn grouped(
         graph: &mut GraphBuilder,
         shape: Shape,
@@ -101,8 +102,8 @@ impl Attention {
         Self::Grouped(GroupedAttention { shape, cos, sin, last, total })
     }
 
-    /// Adds the attention of one layer over `[batch, sequence, heads · head_dim]` queries, keys and values, and `past` keys and
-    /// values; returns the mix, of the queries' shape, and the grown cache.
+    /// Adds the attention of one layer over `[batch, sequence, heads · head_dim]` queries, keys and values, and `past` keys
+    /// and values. Returns the mix, of the queries' shape, and the grown cache.
     pub(super) fn attend(
         &self,
         graph: &mut GraphBuilder,
@@ -159,8 +160,10 @@ fn rotate(graph: &mut GraphBuilder, x: &Value, shared: &ConcatAttention, name: &
     graph.add(Node::new("Concat", [&left, &right]).int("axis", -1))
 }
 
-/// Adds `softmax(q · keyᵀ / √head_dim) · value` over what is seen. Queries are `[batch, kv_heads, group, sequence, head_dim]`,
-/// for the query heads of a group share a key-value head; the result is `[batch, sequence, heads · head_dim]`.
+/// Adds `softmax(q · keyᵀ / √head_dim) · value` over the keys that are seen.
+///
+/// Queries are `[batch, kv_heads, group, sequence, head_dim]`, because the query heads of a group share a key-value head.
+/// The result is `[batch, sequence, heads · head_dim]`.
 fn softmax_mix(graph: &mut GraphBuilder, [q, key, value]: [&Value; 3], shared: &ConcatAttention) -> Value {
     let key = graph.add(Node::new("Transpose", [key]).ints("perm", &[0, 1, 3, 2]));
     let key = graph.add(Node::new("Unsqueeze", [&key, &shared.group_axis]));

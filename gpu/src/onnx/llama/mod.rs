@@ -25,13 +25,14 @@ pub enum Layout {
     Grouped,
 }
 
-/// Reads `config.json` and the safetensors `weights`, and returns the bytes of the `.onnx` file: equal input, equal bytes.
+/// Reads `config.json` and the safetensors `weights`, and returns the bytes of the `.onnx` file. Equal input gives equal
+/// bytes.
 ///
 /// Inputs are `input_ids` and `attention_mask` (`i64 [batch, sequence]` and `[batch, past + sequence]`), `position_ids`
 /// in [`Layout::Concat`], and the cache; outputs are `logits` (`f32 [batch, sequence, vocabulary]`) and the cache.
 ///
 /// # Errors
-/// Everything that would give a graph other than the model's, see [`LlamaError`].
+/// [`LlamaError`], whenever the graph would not be the model's.
 pub fn build(config: &[u8], weights: &[u8], layout: Layout) -> Result<Vec<u8>, LlamaError> {
     let config: LlamaConfig = serde_json::from_slice(config)?;
     let shape = Shape::of(&config)?;
@@ -112,7 +113,7 @@ impl Decoder<'_> {
         [Dim::Symbol("batch_size"), Dim::Fixed(int(self.shape.kv_heads)), Dim::Symbol(length), head_dim]
     }
 
-    /// Keys and values of each layer, declared in the order of the layout: pairs, or all keys first.
+    /// Declares keys and values of each layer, in the order of the layout: pairs, or all keys first.
     fn past_inputs(&mut self) -> Vec<[Value; 2]> {
         let shape = self.cache_shape("past_sequence_length");
         let layers = self.config.num_hidden_layers;
@@ -129,8 +130,8 @@ impl Decoder<'_> {
         }
     }
 
-    /// Returns cosine and sine of `position · theta^(-2i / head_dim)`, `[context, head_dim / 2]`. The angle is a single-precision
-    /// product, as in the model's training.
+    /// Adds cosine and sine of `position · theta^(-2i / head_dim)`, `[context, head_dim / 2]`. The angle is a product in
+    /// single precision, as in the model's training.
     fn rotary_tables(&mut self) -> [Value; 2] {
         let half = self.shape.head_dim / 2;
         let frequencies: Vec<f32> = (0..half)
@@ -148,7 +149,7 @@ impl Decoder<'_> {
         [table("rotary_cos", libm::cos), table("rotary_sin", libm::sin)]
     }
 
-    /// Returns one layer: its output and its grown cache.
+    /// Adds one layer. Returns its output and its grown cache.
     fn layer(
         &mut self,
         layer: usize,
