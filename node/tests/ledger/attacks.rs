@@ -6,12 +6,12 @@ use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::ChannelTerms;
-use bombyx_protocol::channel::voucher::{SignedVoucher, Voucher};
+use bombyx_protocol::channel::voucher::Voucher;
 
 use crate::setup::{CHALLENGE_S, World, coins, milli};
 
 fn claim(channel: OpenedChannel, cumulative: Nano, world: &World) -> ChannelMessage {
-    ChannelMessage::Claim { cumulative, voucher: world.voucher(channel, cumulative).1 }
+    ChannelMessage::Claim { cumulative, voucher: world.voucher(channel, cumulative).signature }
 }
 
 #[tokio::test]
@@ -92,8 +92,7 @@ async fn a_client_whose_provider_is_dead_pays_what_it_promised_and_gets_the_rest
     let channel = world.open(coins(2)).await;
     world.client.request_close(channel.account).await.unwrap();
     // An honest client brings the provider's voucher for it; the provider's machine is gone, its address is not.
-    let (voucher, signature) = world.voucher(channel, milli(400));
-    world.client.claim(&SignedVoucher { voucher, signature }).await.unwrap();
+    world.client.claim(&world.voucher(channel, milli(400))).await.unwrap();
     world.devnet.advance(CHALLENGE_S);
     world.client.finalize(channel.account).await.unwrap();
     assert!(world.balance(&world.provider).await > milli(399));

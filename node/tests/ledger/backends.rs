@@ -10,7 +10,7 @@ use bombyx_node::ledger::{Ledger, LedgerError};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::channel::voucher::{CloseOrder, SignedVoucher, Voucher};
+use bombyx_protocol::channel::voucher::{CloseOrder, Voucher};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tycho_types::boc::Boc;
@@ -51,20 +51,14 @@ pub(crate) async fn live(server: &Server, client: Ledger, provider: Ledger) {
     let state = provider.channel(channel.account).await.unwrap().unwrap();
     assert_eq!((state.epoch, state.deposit, state.terms), (channel.epoch, coins(1), terms.clone()));
 
-    let voucher =
-        |cumulative| Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative };
-    let sign = |voucher: Voucher| voucher.sign(&key(1));
+    let voucher = |cumulative| {
+        Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative }.signed(&key(1))
+    };
     let paid = voucher(milli(300));
-    provider.claim(&SignedVoucher { voucher: paid, signature: sign(paid) }).await.unwrap();
-    assert_eq!(
-        reason(provider.claim(&SignedVoucher { voucher: paid, signature: sign(paid) }).await),
-        Refusal::Stale
-    );
+    provider.claim(&paid).await.unwrap();
+    assert_eq!(reason(provider.claim(&paid).await), Refusal::Stale);
     let much = voucher(coins(2));
-    assert_eq!(
-        reason(provider.claim(&SignedVoucher { voucher: much, signature: sign(much) }).await),
-        Refusal::OverDeposit
-    );
+    assert_eq!(reason(provider.claim(&much).await), Refusal::OverDeposit);
     assert_eq!(reason(client.finalize(channel.account).await), Refusal::TooEarly);
     client.request_close(channel.account).await.unwrap();
 
@@ -85,7 +79,7 @@ pub(crate) async fn live(server: &Server, client: Ledger, provider: Ledger) {
     compare().await;
     let order =
         CloseOrder { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative: milli(400) };
-    let last = sign(voucher(milli(400)));
+    let last = voucher(milli(400)).signature;
     provider.provider_close(&order, order.sign(&key(2)), Some(last)).await.unwrap();
     assert_eq!(provider.channel(channel.account).await.unwrap(), None);
 

@@ -4,7 +4,6 @@ use bombyx_node::ledger::chain::{Chain as _, Transaction};
 use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::channel::voucher::SignedVoucher;
 
 use crate::setup::{CHALLENGE_S, TODAY, World, coins, milli, reason};
 
@@ -122,7 +121,7 @@ async fn a_provider_with_a_wallet_but_without_its_close_key_closes_by_message() 
     let world = World::new();
     let channel = world.open(coins(2)).await;
     world.devnet.faucet(world.provider.wallet_address().unwrap(), coins(1)).unwrap();
-    let voucher = world.voucher(channel, milli(700)).1;
+    let voucher = world.voucher(channel, milli(700)).signature;
     let message =
         ChannelMessage::ProviderClose { cumulative: milli(700), voucher: Some(voucher), order: None };
     world.internal(1, channel.account, message, milli(50)).await.unwrap();
@@ -137,9 +136,8 @@ async fn anyone_can_bring_a_voucher_and_the_provider_is_paid() {
     let channel = world.open(coins(2)).await;
     let before = world.balance(&world.stranger).await;
     let collateral = world.state(channel).await.unwrap().balance;
-    let (voucher, signature) = world.voucher(channel, milli(1));
     // Too small for an external message: the stranger's wallet carries it.
-    world.stranger.claim(&SignedVoucher { voucher, signature }).await.unwrap();
+    world.stranger.claim(&world.voucher(channel, milli(1))).await.unwrap();
     let after = world.state(channel).await.unwrap();
     assert_eq!(after.settled, milli(1));
     assert_eq!(after.balance, collateral.minus(milli(1)).unwrap(), "nobody else paid");
@@ -160,14 +158,11 @@ async fn a_second_life_of_the_same_terms_makes_old_signatures_void() {
     assert!(second.epoch > first.epoch);
 
     let old = world.voucher(first, milli(900));
-    assert_eq!(
-        reason(world.provider.claim(&SignedVoucher { voucher: old.0, signature: old.1 }).await),
-        Refusal::Signature
-    );
+    assert_eq!(reason(world.provider.claim(&old).await), Refusal::Signature);
     let (order, signature) = world.order(first, milli(400));
     let message = ChannelMessage::ProviderClose {
         cumulative: order.cumulative,
-        voucher: Some(world.voucher(first, milli(400)).1),
+        voucher: Some(world.voucher(first, milli(400)).signature),
         order: Some(signature),
     };
     assert_eq!(world.external(second.account, message).await, Err(Refusal::Signature));
@@ -217,8 +212,10 @@ async fn a_claim_is_paid_what_rent_has_left() {
         let world = World::new();
         let channel = world.open(milli(20)).await;
         world.devnet.advance(years * 365 * 24 * 3600);
-        let claim =
-            ChannelMessage::Claim { cumulative: milli(20), voucher: world.voucher(channel, milli(20)).1 };
+        let claim = ChannelMessage::Claim {
+            cumulative: milli(20),
+            voucher: world.voucher(channel, milli(20)).signature,
+        };
         if outside {
             world.external(channel.account, claim).await.unwrap();
         } else {

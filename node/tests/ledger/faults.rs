@@ -11,7 +11,7 @@ use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, SignedVoucher, Voucher};
+use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, Voucher};
 use futures::stream::{self, StreamExt as _};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -113,21 +113,18 @@ impl World {
 
     async fn take(&self, step: Step, channel: OpenedChannel, amount: Nano) -> Result<(), LedgerError> {
         let OpenedChannel { account, epoch, .. } = channel;
-        let voucher = Voucher { account: ChannelId(account.hash), epoch, cumulative: amount };
-        let signature = voucher.sign(&key(1));
+        let voucher = Voucher { account: ChannelId(account.hash), epoch, cumulative: amount }.signed(&key(1));
         match step {
             Step::Open => self.client.open(&self.terms(), amount).await.map(drop),
             Step::TopUp => self.client.top_up(account, amount).await,
-            Step::Claim | Step::ClaimByWallet => {
-                self.provider.claim(&SignedVoucher { voucher, signature }).await
-            }
+            Step::Claim | Step::ClaimByWallet => self.provider.claim(&voucher).await,
             Step::RequestClose => {
                 let request = CloseRequest { account: ChannelId(account.hash), epoch };
                 self.client.request_close_signed(&request, request.sign(&key(1))).await.map(drop)
             }
             Step::ProviderClose => {
                 let order = CloseOrder { account: ChannelId(account.hash), epoch, cumulative: amount };
-                self.provider.provider_close(&order, order.sign(&key(2)), Some(signature)).await
+                self.provider.provider_close(&order, order.sign(&key(2)), Some(voucher.signature)).await
             }
             Step::Finalize => self.client.finalize(account).await,
             Step::Send => self.client.send(SOMEBODY, amount).await,

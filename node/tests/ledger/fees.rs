@@ -3,7 +3,6 @@
 use bombyx_node::ledger::chain::Chain as _;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
-use bombyx_protocol::channel::voucher::SignedVoucher;
 
 use crate::setup::{CHALLENGE_S, World, coins, milli};
 
@@ -70,11 +69,9 @@ async fn operations_cost_what_the_specification_says() {
     meter.record("claim, external, the provider's first coins", a.account).await;
     world.claim(a, milli(200)).await.unwrap();
     meter.record("claim, external", a.account).await;
-    let (voucher, signature) = world.voucher(a, milli(201));
-    world.stranger.claim(&SignedVoucher { voucher, signature }).await.unwrap();
+    world.stranger.claim(&world.voucher(a, milli(201))).await.unwrap();
     meter.record("claim by wallet, its first transfer", a.account).await;
-    let (voucher, signature) = world.voucher(a, milli(202));
-    world.stranger.claim(&SignedVoucher { voucher, signature }).await.unwrap();
+    world.stranger.claim(&world.voucher(a, milli(202))).await.unwrap();
     meter.record("claim by wallet", a.account).await;
     world.close(a, milli(300)).await.unwrap();
     meter.record("close by the provider, external", a.account).await;

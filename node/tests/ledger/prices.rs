@@ -218,7 +218,7 @@ impl Exit {
     /// Goes this way to the end; how many gifts of coins it took.
     async fn take(self, history: &mut History, channel: OpenedChannel, due: Nano) -> u32 {
         let account = channel.account;
-        let voucher = history.world.voucher(channel, due).1;
+        let voucher = history.world.voucher(channel, due).signature;
         let order = history.world.order(channel, due).1;
         let request = history.world.request(channel).1;
         let claim = ChannelMessage::Claim { cumulative: due, voucher };
@@ -436,7 +436,7 @@ async fn what_a_node_sends_is_what_the_contract_asks_for_to_the_nano() {
         world.internal(0, account, more, enough).await.unwrap();
         let claim = |total: Nano| ChannelMessage::Claim {
             cumulative: total,
-            voucher: world.voucher(channel, total).1,
+            voucher: world.voucher(channel, total).signature,
         };
         let least = prices.claim_min();
         let less = least.minus(Nano(1)).unwrap();

@@ -5,7 +5,6 @@ use bombyx_node::ledger::contract::ChannelMessage;
 use bombyx_node::ledger::wallet::Wallet;
 use bombyx_node::ledger::{LedgerError, OpenedChannel};
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::voucher::SignedVoucher;
 use tycho_types::boc::Boc;
 
 use crate::server::Server;
@@ -36,7 +35,7 @@ impl World {
 
     /// Puts a claim on its way; whether it would be accepted now.
     async fn claims(&self, channel: OpenedChannel, cumulative: Nano) -> bool {
-        let voucher = self.voucher(channel, cumulative).1;
+        let voucher = self.voucher(channel, cumulative).signature;
         let message = ChannelMessage::Claim { cumulative, voucher };
         self.devnet.send(Boc::encode(message.external(channel.account))).await.is_ok()
     }
@@ -90,7 +89,7 @@ async fn a_top_up_that_finds_the_channel_closed_comes_back() {
     let (_, order) = world.order(channel, milli(400));
     let close = ChannelMessage::ProviderClose {
         cumulative: milli(400),
-        voucher: Some(world.voucher(channel, milli(400)).1),
+        voucher: Some(world.voucher(channel, milli(400)).signature),
         order: Some(order),
     };
     world.devnet.send(Boc::encode(close.external(channel.account))).await.unwrap();
@@ -192,7 +191,6 @@ async fn the_nodes_own_operations_work_when_everything_takes_blocks() {
 #[tokio::test]
 async fn an_operation_that_no_block_takes_ends_at_its_deadline() {
     let (world, channel) = in_blocks().await;
-    let (voucher, signature) = world.voucher(channel, milli(300));
-    let error = world.provider.claim(&SignedVoucher { voucher, signature }).await.unwrap_err();
+    let error = world.provider.claim(&world.voucher(channel, milli(300))).await.unwrap_err();
     assert!(matches!(error, LedgerError::Deadline { .. }), "{error}");
 }

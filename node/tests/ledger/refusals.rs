@@ -30,7 +30,7 @@ async fn with_channel() -> (World, OpenedChannel) {
 async fn every_bad_external_message_is_refused_with_its_code_and_costs_nothing() {
     let (world, channel) = with_channel().await;
     let before = world.state(channel).await;
-    let voucher = |cumulative| world.voucher(channel, cumulative).1;
+    let voucher = |cumulative| world.voucher(channel, cumulative).signature;
     let other_epoch = OpenedChannel { epoch: channel.epoch + 1, ..channel };
     let foreign =
         Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative: milli(200) };
@@ -42,7 +42,11 @@ async fn every_bad_external_message_is_refused_with_its_code_and_costs_nothing()
         ("older voucher", claim(milli(99), voucher(milli(99))), Refusal::Stale),
         ("beyond the deposit", claim(milli(1_001), voucher(milli(1_001))), Refusal::OverDeposit),
         ("other amount", claim(milli(201), voucher(milli(200))), Refusal::Signature),
-        ("other epoch", claim(milli(200), world.voucher(other_epoch, milli(200)).1), Refusal::Signature),
+        (
+            "other epoch",
+            claim(milli(200), world.voucher(other_epoch, milli(200)).signature),
+            Refusal::Signature,
+        ),
         ("foreign key", claim(milli(200), foreign.sign(&key(9))), Refusal::Signature),
         ("provider's key", claim(milli(200), foreign.sign(&world.provider_key)), Refusal::Signature),
         ("order as voucher", claim(milli(200), world.order(channel, milli(200)).1), Refusal::Signature),
@@ -84,7 +88,7 @@ async fn every_bad_external_message_is_refused_with_its_code_and_costs_nothing()
 async fn ballast_in_a_good_external_message_is_refused() {
     let (world, channel) = with_channel().await;
     let before = world.state(channel).await;
-    let good = claim(milli(500), world.voucher(channel, milli(500)).1).external(channel.account);
+    let good = claim(milli(500), world.voucher(channel, milli(500)).signature).external(channel.account);
     let mut message: OwnedMessage = good.parse().unwrap();
     // An account that is active ignores code in a message, but pays for its import.
     let deploy = ChannelMessage::Finalize.internal(channel.account, Nano(1), Some(&world.terms()));
@@ -101,7 +105,7 @@ async fn ballast_in_a_good_external_message_is_refused() {
 async fn every_bad_internal_message_is_refused_with_its_code() {
     let (world, channel) = with_channel().await;
     let before = world.state(channel).await.unwrap();
-    let voucher = |cumulative| world.voucher(channel, cumulative).1;
+    let voucher = |cumulative| world.voucher(channel, cumulative).signature;
     let close = |cumulative, voucher| ChannelMessage::ProviderClose { cumulative, voucher, order: None };
     let request = ChannelMessage::RequestClose { request: None };
     let top_up = |amount| ChannelMessage::TopUp { amount };
@@ -149,7 +153,7 @@ async fn a_request_from_a_strangers_wallet_is_reported_as_such() {
 #[tokio::test]
 async fn an_accepted_message_cannot_be_sent_twice() {
     let (world, channel) = with_channel().await;
-    let message = claim(milli(300), world.voucher(channel, milli(300)).1);
+    let message = claim(milli(300), world.voucher(channel, milli(300)).signature);
     world.external(channel.account, message).await.unwrap();
     assert_eq!(world.external(channel.account, message).await, Err(Refusal::Stale));
     let (_, request) = world.request(channel);

@@ -112,9 +112,9 @@ impl World {
         self.client.open(&self.terms(), deposit).await.unwrap()
     }
 
-    pub(crate) fn voucher(&self, channel: OpenedChannel, cumulative: Nano) -> (Voucher, Signature) {
-        let voucher = Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative };
-        (voucher, voucher.sign(&self.client_key))
+    pub(crate) fn voucher(&self, channel: OpenedChannel, cumulative: Nano) -> SignedVoucher {
+        Voucher { account: ChannelId(channel.account.hash), epoch: channel.epoch, cumulative }
+            .signed(&self.client_key)
     }
 
     pub(crate) fn order(&self, channel: OpenedChannel, cumulative: Nano) -> (CloseOrder, Signature) {
@@ -128,14 +128,13 @@ impl World {
     }
 
     pub(crate) async fn claim(&self, channel: OpenedChannel, cumulative: Nano) -> Result<(), LedgerError> {
-        let (voucher, signature) = self.voucher(channel, cumulative);
-        self.provider.claim(&SignedVoucher { voucher, signature }).await
+        self.provider.claim(&self.voucher(channel, cumulative)).await
     }
 
     /// The provider's last claim, refund and end.
     pub(crate) async fn close(&self, channel: OpenedChannel, cumulative: Nano) -> Result<(), LedgerError> {
         let (order, signature) = self.order(channel, cumulative);
-        let voucher = self.voucher(channel, cumulative).1;
+        let voucher = self.voucher(channel, cumulative).signature;
         self.provider.provider_close(&order, signature, Some(voucher)).await
     }
 
