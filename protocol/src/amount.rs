@@ -67,7 +67,7 @@ impl Nano {
 }
 
 impl fmt::Display for Nano {
-    /// Coins with nine digits after the point, trailing zeros dropped: `0.0042`.
+    /// Writes coins with at most nine digits after the point, trailing zeros dropped: `0.0042`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = self.0.checked_div(NANO_PER_COIN).unwrap_or(0);
         let rest = self.0.checked_rem(NANO_PER_COIN).unwrap_or(0);

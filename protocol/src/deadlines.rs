@@ -6,8 +6,9 @@ use crate::time::Time;
 
 /// An index by time, so that a machine with thousands of channels looks at the few that are due.
 ///
-/// Whoever changes a thing touches it; at the end of each input [`Self::due`] is looked at, and [`Self::set`] says when
-/// each of it is due again. A thing that is neither touched nor set is never looked at.
+/// A change to a thing must touch it. At the end of each input the machine takes [`Self::due`], and
+/// says by [`Self::set`] when each of those things is due again. A thing that is neither touched
+/// nor set is never looked at.
 #[derive(Debug)]
 pub(crate) struct Deadlines<K> {
     touched: Vec<K>,
@@ -39,7 +40,8 @@ impl<K: Copy + Ord> Deadlines<K> {
         due
     }
 
-    /// When it is due next, unless it is touched before; never, for one that waits for nothing.
+    /// Sets when it is due next, unless it is touched before; `None` for one that waits for
+    /// nothing.
     pub(crate) fn set(&mut self, key: K, at: Option<Time>) {
         let before = match at {
             Some(at) => self.of.insert(key, at),

@@ -1,4 +1,5 @@
-//! Who makes room when a room for strangers is full: always someone of those who hold most of it.
+//! Which entry makes room when a room for strangers is full: always one of those who hold most of
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +8,8 @@ use crate::time::Time;
 
 /// Returns which of the entries of a full room gives its place to a newcomer: within the prefix
 /// that holds most, of the identity that holds most, the oldest. The newcomer counts as though it
-/// had its place already, so whoever floods a room drives out himself, and a room is shared evenly
-/// by prefixes and, within each, by identities. (`MK-43`)
+/// had its place already, so a flooder drives out its own entries, and a room is shared evenly by
+/// prefixes and, within each, by identities. (`MK-43`)
 pub(crate) fn victim<K: Copy>(held: &[(K, Origin, Time)], newcomer: Origin) -> Option<K> {
     let mut prefixes: BTreeMap<Prefix, u32> = BTreeMap::new();
     let mut nodes: BTreeMap<NodeId, u32> = BTreeMap::new();

@@ -1,9 +1,10 @@
 //! Pretended cryptography for simulations of a hundred thousand nodes: the same keys, lengths and failures, no secrecy.
 //!
-//! Keys stay what they are, so identities, accounts, hashes and every draw of entropy are those of a real run. What is
-//! replaced is the work: signatures, sealed messages, handshakes and frames carry a cheap checksum keyed by the public
-//! key. A wrong key, another purpose or one altered byte fails as it does in earnest; whoever wants to forge can. Keys
-//! of small order are not told from others.
+//! Keys stay what they are, so identities, accounts, hashes and every draw of entropy are those of
+//! a real run. What is replaced is the work: signatures, sealed messages, handshakes and frames
+//! carry a cheap checksum keyed by the public key. A wrong key, another purpose or one altered byte
+//! fails as it does with real cryptography, but anyone who wants to forge can. Keys of small order
+//! are not told from others.
 //!
 //! It exists under the feature `fake-crypto` only, and there it is off until a thread asks for it. A node refuses to
 //! compile with the feature.
@@ -15,7 +16,7 @@ thread_local! {
     static PRETENDS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// While this lives, the thread that made it pretends.
+/// Makes the thread that created it pretend for as long as it lives.
 #[derive(Debug)]
 pub struct Pretence {
     before: bool,
@@ -50,8 +51,9 @@ const fn absorb(lane: u64, word: u64) -> u64 {
     (lane ^ word).wrapping_mul(ODD[0]).rotate_left(29)
 }
 
-/// `N` bytes that depend on every byte of every part and on where one part ends and the next begins. Four lanes take turns
-/// at the words of a part, as a processor can work on all of them at a time.
+/// Returns `N` bytes that depend on every byte of every part and on where one part ends and the
+/// next begins. Four lanes take turns at the words of a part, as a processor can work on all of
+/// them at a time.
 #[must_use]
 pub(crate) fn checksum<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     let [mut a, mut b, mut c, mut d] = ODD;
@@ -109,7 +111,7 @@ impl Session {
         (Self { key, began }, checksum(&[b"reply", &key]))
     }
 
-    /// Equal on both sides, different for every session.
+    /// Returns 32 bytes, equal on both sides and different for every session.
     pub(crate) fn binding(&self) -> [u8; 32] {
         checksum(&[b"binding", &self.key])
     }

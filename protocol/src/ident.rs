@@ -14,13 +14,15 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct NodeId(pub [u8; 32]);
 
-/// Where a connection comes from, as far as it tells one owner from another: the first 24 bits of an IPv4 address, the
-/// first 48 of an IPv6 one. Whoever has one address mostly has its neighbours as well.
+/// Where a connection comes from, as far as it tells one owner from another: the first 24 bits of
+/// an IPv4 address, the first 48 of an IPv6 one. The owner of one address mostly owns its
+/// neighbours as well.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct Prefix(u64);
 
 impl Prefix {
-    /// Of a connection whose remote address is not known. All of them count as one owner.
+    /// The prefix of a connection whose remote address is not known. All of these count as one
+    /// owner.
     pub const UNKNOWN: Self = Self(0);
 
     /// Returns the prefix of an IPv4 address.
@@ -49,7 +51,7 @@ pub struct Origin {
 }
 
 impl fmt::Debug for Prefix {
-    /// As a network is written: `192.0.2.0/24`, `2001:db8:7::/48`.
+    /// Writes it as a network is written: `192.0.2.0/24`, `2001:db8:7::/48`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.to_be_bytes() {
             [4, _, _, _, _, a, b, c] => write!(f, "{a}.{b}.{c}.0/24"),
@@ -150,7 +152,7 @@ pub(crate) fn strong_key(bytes: &[u8; 32]) -> Option<VerifyingKey> {
     VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak())
 }
 
-/// Whether [`strong_key`] finds one.
+/// Returns whether [`strong_key`] finds one.
 pub(crate) fn is_strong(bytes: &[u8; 32]) -> bool {
     #[cfg(feature = "fake-crypto")]
     if crate::fake::is_on() {
@@ -182,8 +184,9 @@ const SMALL_ORDER: [[u8; 32]; 8] = {
     [one, minus_one, [0; 32], last([0; 32], 0x80), A, last(A, 0x80), B, last(B, 0x80)]
 };
 
-/// Exactly the strict check of ed25519-dalek, under a key that is [`strong_key`], for less: the plain check has compared
-/// the bytes of R with those of a point, so R need not be read as a point again to know its order. (`WI-8`)
+/// Makes exactly the strict check of ed25519-dalek, under a key that is [`strong_key`], for less:
+/// the plain check has compared the bytes of R with those of a point, so R need not be read as a
+/// point again to know its order. (`WI-8`)
 pub(crate) fn verifies_strictly(key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
     let plain = ed25519_dalek::Signature::from_bytes(&signature.0);
     !SMALL_ORDER.contains(plain.r_bytes()) && key.verify(message, &plain).is_ok()
@@ -200,7 +203,8 @@ impl NodeId {
     /// nobody signs or connects as it, and no job is paid on its channel. (`CH-52`)
     pub const UNKNOWN: Self = Self([0; 32]);
 
-    /// 64 bits that depend on this node and on the random id of a message, the same for whoever works them out.
+    /// Returns 64 bits that depend on this node and on the random id of a message. Everyone
+    /// computes the same.
     pub(crate) fn draw(&self, id: &[u8; 16]) -> u64 {
         let mut both = [0; 48];
         let (first, rest) = both.split_at_mut(id.len());

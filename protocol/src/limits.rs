@@ -28,7 +28,8 @@ pub const VECTOR_BYTES_MAX: usize = 30_720;
 pub const BIDS_MAX: usize = 64;
 /// Bids a provider keeps outstanding for each of its slots: most calls are lost, so it may overbook.
 pub const BIDS_PER_SLOT_MAX: usize = 16;
-/// Bids that a provider holds awardable, leases included: whoever awards and never pays must not fill its memory.
+/// Bids that a provider holds awardable, leases included: those who award and never pay must not
+/// fill its memory.
 pub const PROMISES_MAX: usize = 4_096;
 /// Bids that end the gathering early unless a client says otherwise: more of a crowd make the second score little better.
 pub const BIDS_WANTED: usize = 16;
@@ -36,7 +37,7 @@ pub const BIDS_WANTED: usize = 16;
 pub const ASKS_WANTED: usize = 32;
 /// Calls and seeks of a client whose answers are counted at a time.
 pub const INVITATIONS_MAX: usize = 1_024;
-/// Models of which a client remembers how many providers there are.
+/// Models for which a client remembers the number of providers.
 pub const MODELS_KNOWN_MAX: usize = 1_024;
 /// Bytes of a model's name in an ask.
 pub const ASK_NAME_BYTES_MAX: usize = 64;
@@ -53,7 +54,7 @@ pub const CUSTOMERS_ANSWERS_PER_S: u64 = 800;
 pub const ANSWERS_BURST: u64 = 4;
 /// Answers that a prefix may have at once of its share: one for each home of a household.
 pub const PREFIX_ANSWERS_BURST: u64 = 8;
-/// Prefixes whose answers are counted at a time; who comes when there are more has what nobody needs.
+/// Prefixes whose answers are counted at a time; any beyond them get what nobody else needs.
 pub const PACED_PREFIXES_MAX: usize = 1_024;
 /// Identities of one prefix whose answers are counted at a time; beyond, they share what the prefix has.
 pub const PACED_NODES_MAX: usize = 16;
@@ -73,7 +74,7 @@ pub const PREFIX_MARKS_FREE: u32 = 4;
 pub const MARKED: Span = Span::from_s(600);
 /// Strangers' jobs that hold no slot, some 2 KiB each: without their task, without their money, or at their end. (`MK-43`)
 pub const STRANGERS_JOBS_MAX: usize = 256;
-/// One part in so many of a model's slots is what strangers have while customers want more. (`MK-42`)
+/// Strangers have one part in this many of a model's slots while customers want more. (`MK-42`)
 pub const STRANGERS_SLOTS_PART: u16 = 4;
 /// How long a customer that found no room counts as one that waits for it: as long as a client repeats its call.
 pub const CUSTOMER_WAITS: Span = Span::from_s(6);
@@ -85,7 +86,8 @@ pub const UNFUNDED_MAX: usize = 128;
 pub const UNFUNDED_PER_CLIENT_MAX: usize = 2;
 /// How long a channel that the ledger has not shown is kept for a voucher that came early, once no job is on it.
 pub const EARLY_KEPT: Span = Span::from_s(300);
-/// Over this time credit to those whose channel the ledger has not shown is counted. (`CH-50`)
+/// The time over which credit is counted for clients whose channel the ledger has not shown.
+/// (`CH-50`)
 pub const CREDIT_HOUR: Span = Span::from_s(3_600);
 /// Channels on which credit is outstanding; more get none.
 pub const LOANS_MAX: usize = 1_024;
@@ -127,8 +129,9 @@ pub const CHUNK_WAIT: Span = Span::from_ms(20);
 pub const CHUNKS_UNACKED_MAX: usize = 64;
 /// Output tokens that a provider serves ahead of payment.
 pub const WINDOW_TOKENS: u64 = 96;
-/// Times a provider's own price at which a window counts at the most, where it bounds what a channel may lose: a second price
-/// is above the bid, but what a client offers beyond that is no reason to lose more to it. (`CH-9`)
+/// The most that a window counts for, in multiples of the provider's own price, where it bounds
+/// what a channel may lose: a second price is above the bid, but what a client offers beyond that
+/// is no reason to lose more to it. (`CH-9`)
 pub const WINDOW_PRICE_TIMES: u64 = 4;
 /// Receipts of one window: one that is about to be due, one on its way and one being paid.
 pub const WINDOW_RECEIPTS: u64 = 3;
@@ -153,8 +156,9 @@ pub const TASK_WAIT: Span = Span::from_s(5);
 pub const CHUNK_RETRY: Span = Span::from_ms(700);
 /// How long a client waits without any progress before it goes elsewhere.
 pub const STALL_WAIT: Span = Span::from_ms(4_000);
-/// A provider's promise of time counts for one part in so many of what its order has left, at the most: three times that, and
-/// [`STALL_WAIT`], are waited for, and the rest is another provider's. (`WR-16`)
+/// A provider's promise of time counts for at most one part in this many of the time that its order
+/// has left: three times that, and [`STALL_WAIT`], are waited for, and the rest is left to another
+/// provider. (`WR-16`)
 pub const PROMISE_PARTS: u64 = 4;
 /// How long a provider waits for payment before it stops a job.
 pub const PAYMENT_WAIT: Span = Span::from_s(20);
@@ -188,15 +192,17 @@ pub const LEDGER_WAIT: Span = Span::from_s(30);
 /// How often a provider must be able to see a close within the channel's challenge time: it has half of that time to answer
 /// alone, and several tries in it.
 pub const WATCH_TIMES: u64 = 10;
-/// How often it must be able to, before it closes channels: one that is seen later than half-way is the watcher's to save.
+/// How often it must be able to, or else it closes channels: a close that is seen later than
+/// half-way is the watcher's to answer.
 pub const WATCH_TIMES_LEAST: u64 = 2;
 /// Millionths of all looks at the ledger that channels may need: three of four turns are theirs, and placing each look in the
 /// second half of its gap costs half of that.
 pub const WATCH_SHARE_MAX: u64 = 375_000;
 /// The part of the room left that a bid asks a new channel to be content with: a sixteenth, so that there always is some.
 pub const WATCH_ROOM_PARTS: u64 = 16;
-/// How long no job has been on a channel that goes for a newcomer where room to watch is scarce, and on which less than
-/// [`SETTLE_AT_STRAINED`] was ever paid: who asks more often keeps it. (`CH-35`)
+/// How long a channel on which less than [`SETTLE_AT_STRAINED`] was ever paid must have been
+/// without a job before it makes room for a newcomer, where room to watch is scarce: a client that
+/// asks more often keeps its channel. (`CH-35`)
 pub const POOR_IDLE: Span = Span::from_s(3_600);
 /// Unsettled nano at which a channel is settled while its node looks at the ledger too seldom: the least that a claim
 /// without a wallet may bring.
@@ -220,12 +226,13 @@ pub const REFUSALS_A_FAILURE: u8 = 3;
 pub const EXPLORE_EVERY: u16 = 8;
 /// The same where all that were tried so far have failed.
 pub const EXPLORE_EVERY_MAX: u16 = 128;
-/// Ceilings of a job that a new channel to a provider holds at the most that never finished one: the job, and a
-/// second one beside it.
+/// The most that a new channel to a provider that never finished a job holds, in ceilings of the
+/// job: the job itself, and a second one beside it.
 pub const STRANGER_CEILINGS: u64 = 2;
 /// Good jobs in a row after which a provider may ask for a long challenge time.
 pub const CHALLENGE_LEVEL: u8 = 2;
-/// The longest challenge time in seconds that a provider gets before, unless the client itself proposes a longer one.
+/// The longest challenge time, in seconds, that a provider gets before that, unless the client
+/// itself proposes a longer one.
 pub const CHALLENGE_STRANGER_S: u32 = 3_600;
 /// How long a channel that was opened to a stranger keeps others waiting with theirs: a ledger's few blocks, and a first
 /// token after them.

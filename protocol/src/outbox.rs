@@ -25,7 +25,7 @@ impl Outbox {
     /// Queues an output behind every record pushed so far.
     pub(crate) fn push(&mut self, output: Output) {
         if self.waiting.capacity() == 0 {
-            // Most inputs have one answer; a queue of its own accord begins with room for four.
+            // Most inputs have one answer; `VecDeque` would allocate four slots.
             self.waiting.reserve_exact(1);
         }
         self.waiting.push_back((self.newest, output));

@@ -1,4 +1,5 @@
-//! The role machine that watches channels for who is away: it answers a stale close with the newest voucher.
+//! The role machine that watches channels for providers that are away: it answers a stale close
+//! with the newest voucher.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::time::Time;
 #[derive(Debug, Default)]
 pub struct Watcher {
     watched: BTreeMap<ChannelId, Watch>,
-    /// Of the claims to come.
+    /// When claims fall due.
     deadlines: Deadlines<ChannelId>,
     outbox: Outbox,
 }
@@ -27,7 +28,7 @@ impl Watcher {
         Self::default()
     }
 
-    /// Returns whether nothing is watched, or any more.
+    /// Returns whether nothing is watched, or nothing any more.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.watched.values().all(Watch::is_gone)
@@ -44,7 +45,7 @@ impl Watcher {
         }
     }
 
-    /// Makes room by the channel that is gone with the least at stake, if one is.
+    /// Makes room by forgetting the gone channel with the least at stake, if there is one.
     fn forget_least(&mut self) -> bool {
         let gone = self.watched.iter().filter(|(_, watch)| watch.is_gone());
         let least =

@@ -79,8 +79,8 @@ fn bad_signatures_are_refused_for_the_right_reason() {
     bad_signatures(cases, judge);
 }
 
-/// (ST-12) Whoever holds every signature that a pair of keys has made can use each of them once: for its own channel or purse,
-/// network, contract, life of the account and purpose.
+/// (ST-12) A holder of every signature that a pair of keys has made can use each of them once: for
+/// its own channel or purse, network, contract, life of the account and purpose.
 #[test]
 fn a_signature_counts_for_one_network_contract_account_epoch_and_purpose_alone() {
     let key = SigningKey::from_bytes(&[7; 32]);

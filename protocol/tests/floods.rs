@@ -26,7 +26,8 @@ fn with_credit(credit: u64, per_hour: u64) -> ProviderConfig {
     ProviderConfig { credit, ..ProviderConfig::for_tests(1) }
 }
 
-/// A provider of eight slots without credit, and honest clients of which the first half has paid it before.
+/// A provider of eight slots without credit, and honest clients; the first half of them has paid it
+/// before.
 fn market(seed: u64, clients: u64) -> (Testbed, NodeId, Vec<NodeId>) {
     let mut testbed = Testbed::new(seed, CALM);
     testbed.slots = 8;

@@ -327,7 +327,7 @@ fn lied_to(seed: u64) {
         testbed.run(Span::from_s(2), |_| false);
     }
     testbed.run_to_end(minute);
-    // From now on the ledger tells the truth, also to who asks again for what is gone.
+    // From now on the ledger tells the truth, also to a node that asks again for what is gone.
     testbed.chain.tell_all_again();
     testbed.command(provider, Command::Settle);
     testbed.command(client, Command::Settle);

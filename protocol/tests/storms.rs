@@ -1,4 +1,5 @@
-//! Whatever the network loses, copies or reorders and whoever is killed: every job ends, and money is conserved.
+//! Every job ends and money is conserved, whatever the network loses, copies or reorders, and
+//! whichever node is killed.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod testbed;

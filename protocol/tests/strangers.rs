@@ -154,7 +154,11 @@ fn six_mute_keys_lock_little_and_are_asked_for_it_back_at_once() {
         });
         let bound = Nano(6 * limits::STRANGER_CEILINGS * ceiling(&price(1_000)).0);
         assert!(most <= bound, "{plan:?}: {most} of {bound}");
-        assert_eq!(most == Nano::ZERO, plan == Plan::Mute, "{plan:?}: who says nothing is promised nothing");
+        assert_eq!(
+            most == Nano::ZERO,
+            plan == Plan::Mute,
+            "{plan:?}: a provider that says nothing is promised nothing"
+        );
         // Each close was asked for as its job failed: the challenge of the last one is the longest wait.
         testbed.run(Span::from_s(100), |testbed| testbed.chain.locked() == 0);
         assert_eq!(testbed.chain.locked(), 0, "{plan:?}");
@@ -440,7 +444,8 @@ fn a_failover_costs_no_more_than_is_left_of_the_budget() {
     assert!(matches!(why, Failure::OverBudget { .. }), "{why:?}");
 }
 
-/// (WR-16, MK-31) Its price is the lowest, its word is a year, and to who has time that weighs nothing.
+/// (WR-16, MK-31) Its price is the lowest, its word is a year, and to a buyer that has time that
+/// weighs nothing.
 #[test]
 fn a_promise_of_a_year_holds_an_order_for_a_part_of_its_time_and_only_once() {
     for deadline in [10, 60, 120].map(Span::from_s) {

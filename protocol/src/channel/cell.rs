@@ -62,7 +62,7 @@ impl CellBuilder {
         self
     }
 
-    /// 256 bits, as of a key or a hash.
+    /// Adds 256 bits, as of a key or a hash.
     pub(crate) fn bytes32(mut self, value: &[u8; 32]) -> Self {
         if self.bits & 7 == 0 {
             self.bytes.extend_from_slice(value);

@@ -13,11 +13,12 @@ use crate::wire::message::Payment;
 
 /// A channel that this node earns on.
 ///
-/// Paid is what vouchers say whose signatures were checked. What the ledger shows is no payment. (`CH-30`)
+/// Only a voucher whose signature was checked counts as payment. What the ledger shows does not.
+/// (`CH-30`)
 #[derive(Debug)]
 pub struct Earner {
     terms: AgreedTerms,
-    /// Of the client's vouchers.
+    /// Checks the client's vouchers.
     checker: Checker,
     client: NodeId,
     seen: Option<ChannelState>,
@@ -30,20 +31,21 @@ pub struct Earner {
     written_off: Nano,
     /// The widest window that a job on it has had: prices move with load, and so do windows.
     widest: Nano,
-    /// What the jobs that run on it were allowed to make and have not billed.
+    /// The amount that its running jobs were allowed to produce and have not billed.
     under_way: Nano,
-    /// What the record on disk lets be lost on it, and whether there is one.
+    /// The loss that the record on disk allows for, and whether there is a record.
     recorded: Nano,
     on_disk: bool,
     /// The funding in which a close order was signed.
     ordered: Option<u64>,
     /// Whether the ledger has shown that the channel is gone.
     gone: bool,
-    /// Read back from disk, and no voucher has come since: the client may have been promised more than is remembered.
+    /// Whether it was read back from disk and no voucher has come since: the client may have been
+    /// promised more than is remembered.
     unconfirmed: bool,
 }
 
-/// What came of a voucher whose signature verifies.
+/// The effect of a voucher whose signature verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acceptance {
     /// It pays more than any before: write it before going on.
@@ -125,7 +127,8 @@ impl Earner {
         }
     }
 
-    /// Returns what may be lost on it until the next record: while anything is, a whole window, so that not every chunk is written.
+    /// Returns what may be lost on it until the next record: a whole window as soon as anything is
+    /// at risk, so that not every chunk needs a write.
     fn at_risk(&self) -> Nano {
         let now = self.unpaid().saturating_plus(self.under_way);
         let most = if now == Nano::ZERO { Nano::ZERO } else { now.max(self.widest) };
@@ -178,8 +181,8 @@ impl Earner {
         self.newest.map_or(Nano::ZERO, |payment| payment.cumulative)
     }
 
-    /// Returns whether something of it is worth keeping when it is gone from the ledger: a voucher,
-    /// or what is held against its client.
+    /// Returns whether anything about it is worth keeping once it is gone from the ledger: a
+    /// voucher, or what is held against its client.
     #[must_use]
     pub fn is_worth_keeping(&self) -> bool {
         self.newest.is_some() || self.early.is_some() || self.shelved.is_some() || self.at_risk() > Nano::ZERO
@@ -283,7 +286,8 @@ impl Earner {
         self.seen = None;
     }
 
-    /// Puts it to use again as one that the ledger has not shown: a client names it after it was gone.
+    /// Puts it to use again as a channel that the ledger has not shown, because a client names it
+    /// after it was gone.
     pub fn come_back(&mut self) {
         self.gone = false;
     }
@@ -395,8 +399,8 @@ impl Earner {
         self.written_off = self.written_off.min(self.served.saturating_minus(payment.cumulative));
     }
 
-    /// Returns what a voucher over `total` would tell this node of its own past: after a restart the first one may be above
-    /// everything that it remembers. (`CH-24`)
+    /// Returns what a voucher over `total` would tell this node about its own past: after a restart
+    /// the first one may be above everything that it remembers. (`CH-24`)
     #[must_use]
     pub fn mismatch(&self, total: Nano) -> Option<Mismatch> {
         let behind = self.unconfirmed && total > self.served;
@@ -441,7 +445,7 @@ impl Earner {
     }
 }
 
-/// Orders early vouchers, of which the later replaces the other: fundings are numbered upwards.
+/// Orders early vouchers: the later one replaces the other, as fundings are numbered upwards.
 const fn order(payment: &Payment) -> (u64, Nano) {
     (payment.epoch, payment.cumulative)
 }

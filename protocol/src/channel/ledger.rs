@@ -35,7 +35,7 @@ pub enum LedgerCall {
         /// The channel's account.
         account: ChannelId,
     },
-    /// Settle a voucher; pays the provider whoever brings it.
+    /// Settle a voucher. The provider is paid, no matter who brings it.
     Claim {
         /// The voucher.
         voucher: SignedVoucher,
@@ -160,8 +160,8 @@ pub enum LedgerFault {
 }
 
 impl LedgerFault {
-    /// Returns whether this call surely had no effect and never will. Only then may what it was
-    /// made for be forgotten.
+    /// Returns whether this call surely had no effect and never will. Only then may its purpose be
+    /// forgotten.
     #[must_use]
     pub const fn is_certain(self) -> bool {
         match self {

@@ -16,22 +16,23 @@ use crate::wire::message::Payment;
 
 /// A channel that this node pays on.
 ///
-/// What the ledger shows is kept apart from what this node promised: nothing that is heard raises a promise, lowers one, or
-/// ends it. (`CH-30`)
+/// What the ledger shows is kept apart from what this node promised: nothing that is shown raises a
+/// promise, lowers one, or ends it. (`CH-30`)
 #[derive(Debug)]
 pub struct Payer {
     terms: AgreedTerms,
     provider: NodeId,
     /// What the ledger has shown deposited, and this node has asked for.
     deposit: Nano,
-    /// With the top-ups that are under way.
+    /// The deposit with the top-ups that are under way.
     asked: Nano,
     /// Everything that this node ever asked the ledger to lock here: no word of the ledger makes the deposit more.
     locked: Nano,
     /// The funding that the promise is for: the first that the ledger has shown.
     epoch: Option<u64>,
     cumulative: Nano,
-    /// What of it was promised since the start: no voucher of an earlier life covers that.
+    /// The part of `cumulative` promised since this process started; vouchers from before the
+    /// restart do not cover it.
     since_start: Nano,
     /// Whether vouchers of an earlier life may be above what is known: none is signed until the provider has shown its
     /// newest, because a lower one would promise nothing.
@@ -204,7 +205,7 @@ impl Payer {
         self.cumulative.saturating_plus(self.reserved) <= self.asked
     }
 
-    /// Sets the most that a job can cost aside. (`CH-2`)
+    /// Sets aside the most that a job can cost. (`CH-2`)
     ///
     /// # Errors
     /// [`InsufficientDeposit`] when the channel cannot cover it.
@@ -227,10 +228,10 @@ impl Payer {
         self.locked = self.locked.saturating_plus(amount);
     }
 
-    /// Takes a top-up that came to nothing off, and no other that is under way. One whose fate is unknown stays among what
-    /// may be locked. (`CH-29`)
+    /// Takes off a top-up that came to nothing, but no other that is under way. One whose fate is
+    /// unknown stays among what may be locked. (`CH-29`)
     pub fn top_up_failed(&mut self, amount: Nano, is_certain: bool) {
-        // What the ledger has shown is there, whoever paid for it.
+        // What the ledger has shown is there, no matter who paid for it.
         self.asked = self.asked.saturating_minus(amount).max(self.deposit);
         if is_certain {
             self.locked = self.locked.saturating_minus(amount).max(self.deposit);
@@ -274,10 +275,10 @@ impl Payer {
         (cumulative > Nano::ZERO).then_some(Voucher { account: self.account(), epoch, cumulative })
     }
 
-    /// Takes in the newest voucher that the provider shows that it has, verified by the caller. After a
-    /// restart the first one is gone on from, with what was promised since on top: it may be newer
-    /// than what this node remembers. Returns what the store did not know; the promise may have
-    /// changed then. (`CH-8`, `CH-24`)
+    /// Takes in the newest voucher that the provider shows, verified by the caller. After a restart
+    /// the client continues from the first one, with what was promised since on top: it may be
+    /// newer than what this node remembers. Returns what the store did not know; the promise may
+    /// have changed then. (`CH-8`, `CH-24`)
     pub fn recover(&mut self, newest: Option<&Voucher>) -> Option<Mismatch> {
         let Some(voucher) = newest else {
             self.unconfirmed = false;
@@ -291,7 +292,7 @@ impl Payer {
         }
         // One of an earlier funding is void: it says that the provider has none of this one.
         let mismatch = if voucher.epoch == known { self.signed(voucher.cumulative) } else { None };
-        // Whoever signed for it had locked it: a store of before a top-up knows of less.
+        // This client had locked what it signed for; a store from before a top-up knows of less.
         self.locked = self.locked.max(self.cumulative);
         self.unconfirmed = false;
         mismatch
@@ -384,8 +385,8 @@ impl Payer {
         self.view.until.is_some()
     }
 
-    /// Returns what asks the ledger for that close, once the channel is open: of the funding that
-    /// it shows.
+    /// Returns the request that asks the ledger for that close, once the channel is open. It names
+    /// the funding that the ledger shows.
     #[must_use]
     pub fn close_request(&self) -> Option<CloseRequest> {
         let epoch = self.view.epoch.or(self.epoch).filter(|_| self.wants_close())?;

@@ -158,8 +158,8 @@ pub struct PurseOrder {
 
 impl PurseOrder {
     /// Returns the cuts as they share cells: each group stands in one cell, behind the order's
-    /// first words in the first, and refers to the next. At least one group, the first of which may
-    /// be empty.
+    /// first words in the first, and refers to the next. There is at least one group, and the first
+    /// may be empty.
     #[must_use]
     pub fn groups(&self) -> Vec<&[Cut]> {
         let mut groups = Vec::new();

@@ -1,4 +1,4 @@
-//! What must survive a crash: written before anything that depends on it is said.
+//! What must survive a crash. It is written before anything that depends on it is said.
 
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
@@ -37,7 +37,7 @@ pub enum Record {
 /// What a client remembers of a provider. (`MK-31`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Reputation {
-    /// Its place among those that are remembered: who takes it later replaces it.
+    /// Its place among those remembered; a later provider in the same place replaces it.
     pub slot: u16,
     /// Who.
     pub provider: NodeId,

@@ -9,7 +9,7 @@ const CONTEXT: &str = "bombyx/1/channel-salt";
 
 /// Returns the salt of the `index`-th channel between the client with this seed and the provider with this key. (`CH-28`)
 ///
-/// Whoever does not have the seed cannot tell which accounts are of one client.
+/// Without the seed nobody can tell which accounts belong to one client.
 #[must_use]
 pub fn salt(channel_seed: &[u8; 32], provider_key: &[u8; 32], index: u32) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);

@@ -1,7 +1,7 @@
 //! What two parties agree on before money is locked, and the address that follows from it.
 //!
-//! The account's address is the hash of the contract's code and of these terms. A party computes it and never trusts an
-//! address it was told: whoever got one term wrong would look at another account.
+//! The account's address is the hash of the contract's code and of these terms. A party computes it
+//! and never trusts an address it was told: with one wrong term it would look at another account.
 
 use core::ops::Deref;
 use std::sync::Arc;

@@ -7,8 +7,8 @@ use crate::channel::voucher::{SignedVoucher, Voucher};
 use crate::limits;
 use crate::time::{Span, Time};
 
-/// A channel with the newest voucher on it. The contract pays the provider whoever brings the voucher, so that a
-/// watcher needs no trust.
+/// A channel with the newest voucher on it. The contract pays the provider no matter who brings the
+/// voucher, so a watcher need not be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchedVoucher {
     /// The newest voucher.
@@ -28,7 +28,7 @@ pub(crate) struct Watch {
     until: Option<Time>,
     /// What was brought in that close.
     brought: Vec<BroughtVoucher>,
-    /// Of one that is gone.
+    /// When to look again at a channel that is gone.
     gone: Option<Looks>,
 }
 

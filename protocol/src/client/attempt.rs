@@ -290,8 +290,8 @@ impl AttemptMut<'_> {
                 return Next::Stay;
             }
         }
-        // A provider may wait for the ledger as this node does, see it later, or have other jobs on the channel: whoever
-        // says so lives, for as long as it may wait itself.
+        // A provider may wait for the ledger as this node does, see it later, or have other jobs on
+        // the channel. One that says so is alive, for as long as it may wait itself.
         let until = *self.attempt.patient_until.get_or_insert(self.now + limits::PAYMENT_WAIT);
         let is_coming = self.payments.is_asked_for(&account) && !self.payments.is_open(&account);
         if self.now < until || is_coming {
@@ -318,9 +318,9 @@ impl AttemptMut<'_> {
         }
     }
 
-    /// Returns the provider refuses to go on. Returns how that fails the order: a channel that will
-    /// not do with this provider any more is asked back, and one that is not funded is this node's
-    /// own failure.
+    /// Notes that the provider refuses to go on. Returns how that fails the order: a channel that
+    /// will not do with this provider any more is asked back, and one that is not funded is this
+    /// node's own failure.
     pub(super) fn on_refuse(&mut self, why: Refusal) -> Failure {
         let account = &self.attempt.account;
         match why {
@@ -342,7 +342,7 @@ impl AttemptMut<'_> {
         }
     }
 
-    /// Silence: asks again, and after too much of it goes elsewhere. (`WR-16`)
+    /// Answers silence: asks again, and after too much of it goes elsewhere. (`WR-16`)
     pub(super) fn on_time(&mut self) -> Next {
         if self.now >= self.attempt.progress_at + self.attempt.patience() {
             return Next::FailOver(Failure::Stalled);

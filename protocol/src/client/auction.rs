@@ -40,7 +40,8 @@ impl Progress {
         let (node, seal_key) = (shared.identity.id(), shared.seal_key.public());
         let call = Call::for_order(id, node, seal_key, &self.order, window_ms, invited);
         let closes_at = (now + window).min(self.deadline);
-        // Who was silent before is waited for again: it may only have been busy or slow.
+        // Providers that were silent before are waited for again: they may only have been busy or
+        // slow.
         let enough = if again {
             config.enough_bids
         } else {

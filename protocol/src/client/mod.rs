@@ -276,7 +276,8 @@ impl Client {
 
     /// Opens a channel ahead of work. (`CH-27`)
     ///
-    /// A failure changes nothing: whoever sends the command asks [`Self::can_open`] first, which tells why.
+    /// A failure changes nothing: the sender of the command asks [`Self::can_open`] first, which
+    /// tells why.
     fn open(&mut self, now: Time, provider: NodeId, payee: &Payee, deposit: Nano) {
         let SharedState { payments, config, outbox, entropy, .. } = &mut self.shared;
         let draw = entropy.number();

@@ -88,7 +88,8 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         | Failure::Session
         | Failure::FalseReceipt
         | Failure::Refused(Refusal::Engine) => Blame::Provider,
-        // Who takes money and then has a reason not to go on is no better than who falls silent.
+        // A provider that takes money and then has a reason not to go on is no better than one that
+        // falls silent.
         Failure::Refused(_) if conduct.paid && !proven => Blame::Provider,
         Failure::Refused(_) => Blame::Refused,
         // A deadline is the user's own, unless nothing at all came in more than the time that was promised.

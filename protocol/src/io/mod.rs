@@ -180,8 +180,8 @@ pub enum Command {
     Offer(Offer),
     /// Provider: take no new jobs.
     Drain,
-    /// Provider: so fast does the shell look at channels from now on. Without it every channel is taken to be
-    /// seen at once. (`CH-35`)
+    /// Provider: how fast the shell looks at channels from now on. Without it every channel is
+    /// taken to be seen at once. (`CH-35`)
     Pace(Pace),
     /// Watcher: watch a channel with this voucher.
     Watch(WatchedVoucher),
@@ -249,9 +249,9 @@ pub enum PeerFault {
 }
 
 impl PeerFault {
-    /// Returns whether no honest peer does that. The others happen to who loses its connection or
-    /// whose wallet is empty: a provider holds them against the peer itself, and a shell must not
-    /// block anyone for them.
+    /// Returns whether no honest peer does that. The others happen to a peer that loses its
+    /// connection or whose wallet is empty: a provider holds them against the peer itself, and a
+    /// shell must not block anyone for them.
     #[must_use]
     pub const fn is_breach(self) -> bool {
         match self {

@@ -165,7 +165,8 @@ impl Auction {
                 (fate, _) => reports.push(report(bid, cost_max, fate.unwrap_or(Fate::OverBudget))),
             }
         }
-        // Equal scores go to the lower node id: arbitrary, but the same for whoever recomputes it.
+        // Equal scores go to the lower node id: arbitrary, but the same for everyone who recomputes
+        // it.
         contenders.sort_by_key(|contender| {
             let rank = rank(rule, call, contender.score, contender.cost_max, &contender.received.bid);
             (contender.standing.place, rank, contender.received.bid.provider)
@@ -204,8 +205,8 @@ fn report(bid: &Bid, cost_max: Nano, fate: Fate) -> BidReport {
     BidReport { provider: bid.provider, cost_max, first_token_ms: bid.first_token_ms, fate }
 }
 
-/// Puts the best unknown bidder before the proven ones, if its score would be a quarter above the best at the most were it
-/// known as well. Whether there was one.
+/// Puts the best unknown bidder before the proven ones, if its score would be a quarter above the
+/// best at the most were it known as well. Returns whether there was one.
 fn put_first(order: &Order, contenders: &mut [Contender]) -> bool {
     let Some(best) = contenders.first().filter(|contender| contender.standing.place == Place::Proven) else {
         return false;

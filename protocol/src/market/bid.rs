@@ -50,7 +50,8 @@ pub struct Payee {
     pub challenge_s: u32,
 }
 
-/// The hash of a bid's signed bytes. An award names it, which only who could unseal the bid can. (`MK-9`)
+/// The hash of a bid's signed bytes. An award names it, and only the client that could unseal the
+/// bid can. (`MK-9`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub struct BidHash(pub [u8; 32]);
 

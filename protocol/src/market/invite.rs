@@ -38,7 +38,7 @@ impl Share {
     }
 }
 
-/// How many providers there are for each model, learnt from who answers. (`MK-17`)
+/// How many providers there are for each model, learnt from those who answer. (`MK-17`)
 #[derive(Debug, Default)]
 pub struct Crowds {
     sizes: BTreeMap<ModelId, u64>,

@@ -20,7 +20,7 @@ pub(super) struct Admission {
     strangers: AnswerBudget,
     /// Answers to customers.
     customers: AnswerBudget,
-    /// Models of which a customer found no slot free, and until when it waits for one.
+    /// Models for which a customer found no free slot, and until when it waits for one.
     wanted: Table<ModelId, Time>,
     /// When the node was last told of a budget, and how many were turned away since.
     crowds: Table<Budget, (Time, u64)>,

@@ -73,7 +73,7 @@ impl AnswerBudget {
     pub(super) fn admits(&mut self, now: Time, origin: Origin, is_last: bool) -> bool {
         self.sweep(now);
         self.all.fill(now, self.rate, 1, self.rate);
-        // While half of the budget is left nobody is held to his share.
+        // While half of the budget is left, nobody is held to a share.
         let is_calm = self.all.parts >= calm(self.rate);
         if self.prefixes.len() < limits::PACED_PREFIXES_MAX {
             let fresh = || Neighbours {
@@ -122,7 +122,7 @@ impl Neighbours {
             self.nodes.insert(node, Bucket::full(now, burst));
         }
         let neighbours = self.nodes.len() as u64;
-        // Beyond so many they are not told apart: then they have what the prefix has.
+        // Beyond this many identities they are not told apart, and have what the prefix has.
         let mut own = self.nodes.get_mut(&node);
         if let Some(own) = &mut own {
             own.fill(now, rate, sharers.saturating_mul(neighbours), burst);

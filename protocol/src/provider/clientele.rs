@@ -8,7 +8,8 @@ use crate::time::{Span, Time};
 /// Remembers which clients have paid, and which have wasted room. (`MK-42`)
 #[derive(Debug, Default)]
 pub(super) struct Clientele {
-    /// Who has paid, and when last: a voucher of theirs counts, or did when their channel stood.
+    /// Clients that have paid, and when last: a voucher of theirs counts, or did while their
+    /// channel stood.
     customers: Table<NodeId, Time>,
     nodes: Table<NodeId, Mark>,
     prefixes: Table<Prefix, Mark>,
@@ -48,8 +49,8 @@ impl Clientele {
         clientele
     }
 
-    /// Makes a client a customer: a voucher of its counts. Where there are too many, the one that has not paid for longest is
-    /// dropped.
+    /// Makes a client a customer, because one of its vouchers counts. Where there are too many, the
+    /// one that has not paid for longest is dropped.
     pub(super) fn has_paid(&mut self, now: Time, node: NodeId) {
         if self.customers.len() >= limits::CUSTOMERS_MAX && !self.customers.contains_key(&node) {
             let first = self.customers.iter().min_by_key(|(_, at)| **at).map(|(node, _)| *node);

@@ -1,4 +1,5 @@
-//! What is served to those whose channel the ledger has not shown: little, and bounded in sum whatever they do.
+//! Credit for clients whose channel the ledger has not shown: little, and bounded in sum whatever
+//! they do.
 
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
@@ -31,7 +32,7 @@ impl CreditLimits {
 pub(super) struct Credit {
     limits: CreditLimits,
     loans: Table<ChannelId, Loan>,
-    /// Of channels that are forgotten: the same name may be used again.
+    /// Loans on channels that are forgotten: the same name may be used again.
     lost: Vec<Loan>,
 }
 
@@ -188,8 +189,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever asks for how much, pays or vanishes, under however many names: in no hour more than the hour's sum is
-        /// lent and left unpaid. (`CH-50`)
+        /// In no hour is more than the hour's sum lent and left unpaid, no matter who asks for how
+        /// much, pays or vanishes, or under how many names. (`CH-50`)
         #[test]
         fn whatever_strangers_do_no_hour_costs_more_than_its_sum(
             steps in prop::collection::vec((0u8..24, 0u8..6, 0u64..200, 0u64..900, any::<bool>()), 1..300)

@@ -71,7 +71,7 @@ impl Jobs {
         served.filter(move |(_, served)| served.account == *account)
     }
 
-    /// Puts off until when the tasks on a channel wait for payment.
+    /// Postpones the time until which the tasks on a channel wait for payment.
     pub(super) fn wait_until(&mut self, account: &ChannelId, until: Time) {
         for job in self.table.values_mut() {
             if let Phase::Serving(served) = &mut job.phase
@@ -103,7 +103,7 @@ impl Jobs {
         })
     }
 
-    /// Returns the jobs of which something is due.
+    /// Returns the jobs that have something due.
     pub(super) fn due(&self, now: Time) -> Vec<JobId> {
         self.table.iter().filter(|(_, job)| job.wake_at() <= now).map(|(id, _)| *id).collect()
     }

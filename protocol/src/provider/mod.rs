@@ -1,7 +1,7 @@
 //! The role machine that sells. A provider routes each input to what it is about, and lets its jobs take their steps:
 //!
 //! ```text
-//! Call ─► answer ─► Bid        Award ─► award ─► Job: promised ─► serving ─► over
+//! Call ─► answer ─► Bid        Award ─► award ─► Job: awarded ──► serving ─► over
 //!          │ bidder                       │ admission      │ task      │ bill, kept for a late payment
 //!          └ admission                    └ bidder         └ schedule: runs as far as its channel's money goes
 //! ```

@@ -147,13 +147,14 @@ pub fn respond(
     Ok((Secure::new(noise), reply))
 }
 
-/// What shows, in a pretended handshake, that the first message was made for this provider and this job.
+/// Returns what shows, in a pretended handshake, that the first message was made for this provider
+/// and this job.
 #[cfg(feature = "fake-crypto")]
 fn first_tag(provider: &[u8; 32], prologue: &[u8], ephemeral: &[u8]) -> [u8; TAG_BYTES] {
     crate::fake::checksum(&[b"first", provider, prologue, ephemeral])
 }
 
-/// Ephemeral key and tag of a pretended handshake message.
+/// Splits a pretended handshake message into ephemeral key and tag.
 #[cfg(feature = "fake-crypto")]
 fn pretended(message: &[u8]) -> Result<(&[u8], [u8; TAG_BYTES]), HandshakeError> {
     let length = HandshakeError::Length { got: message.len() };

@@ -81,7 +81,7 @@ pub fn seal(
 /// # Errors
 /// [`SealError`] says why the bytes are not such a message.
 pub fn unseal(key: &StaticKey, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-    // Before any work on the curve: whoever sends nonsense shall cost nothing.
+    // Checked before any work on the curve, so that nonsense costs nothing.
     let block_bytes = sealed
         .len()
         .checked_sub(SEALED_OVERHEAD_BYTES)

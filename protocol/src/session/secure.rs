@@ -26,7 +26,7 @@ pub struct Frame {
     pub bytes: Vec<u8>,
 }
 
-/// What was inside a frame.
+/// The decrypted content of a frame.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Plaintext {
     /// The bytes that the sender gave to [`Secure::seal`].
@@ -99,7 +99,8 @@ enum Keys {
 }
 
 impl Keys {
-    /// Encrypts a block into `out`; how many bytes that is, or `None` where they do not fit.
+    /// Encrypts a block into `out`. Returns how many bytes that is, or `None` where they do not
+    /// fit.
     fn write(&self, nonce: u64, block: &[u8], out: &mut [u8]) -> Option<usize> {
         match self {
             Self::Noise(noise) => noise.write_message(nonce, block, out).ok(),
@@ -108,7 +109,8 @@ impl Keys {
         }
     }
 
-    /// Decrypts a frame into `out`; how many bytes that is, or `None` where it is not authentic.
+    /// Decrypts a frame into `out`. Returns how many bytes that is, or `None` where it is not
+    /// authentic.
     fn read(&self, nonce: u64, frame: &[u8], out: &mut [u8]) -> Option<usize> {
         match self {
             Self::Noise(noise) => noise.read_message(nonce, frame, out).ok(),
@@ -119,7 +121,7 @@ impl Keys {
 }
 
 impl Secure {
-    /// From a finished handshake.
+    /// Makes a session from a finished handshake.
     pub(super) fn new(noise: HandshakeState) -> Self {
         let binding = noise.get_handshake_hash().try_into().expect("SHA-256 gives 32 bytes");
         let noise = noise.into_stateless_transport_mode().expect("NK is finished after two messages");
@@ -205,7 +207,7 @@ impl fmt::Debug for Frame {
 }
 
 impl fmt::Debug for Plaintext {
-    /// Never the body: it is a prompt or an answer (`SE-21`).
+    /// Writes the length of the body and never the body: it is a prompt or an answer (`SE-21`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Plaintext({} bytes, last: {})", self.body.len(), self.last)
     }

@@ -36,7 +36,8 @@ pub fn encode<T: bincode::Encode>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// Encodes as [`encode`] does, at the end of `bytes`: for who encodes often and keeps the memory.
+/// Encodes as [`encode`] does, at the end of `bytes`: for callers that encode often and keep the
+/// memory.
 pub fn encode_onto<T: bincode::Encode>(value: &T, bytes: &mut Vec<u8>) {
     // Writing to memory cannot fail, and no type here has an encoder of its own that could refuse.
     let _ = bincode::encode_into_writer(value, Onto(bytes), bincode::config::legacy());

@@ -153,7 +153,7 @@ pub struct Award {
     pub job: JobId,
     /// The call that was bid for.
     pub call: CallId,
-    /// Which bid: known only to who could unseal it.
+    /// Which bid; known only to the client that could unseal it.
     pub bid: BidHash,
     /// The price that will be paid, at least the bid's.
     pub price: PriceSheet,
@@ -309,7 +309,7 @@ pub struct Chunk {
 pub struct NeedPayment {
     /// The cumulative amount that a voucher must reach.
     pub cumulative: Nano,
-    /// The client's own newest voucher, so that one who lost it can go on from there.
+    /// The client's own newest voucher, so that a client that lost it can go on from there.
     pub newest: Option<Payment>,
 }
 

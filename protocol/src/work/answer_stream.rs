@@ -88,7 +88,7 @@ impl AnswerStream {
     }
 
     /// Returns what `tokens` more output would add to the bill if the answer ended with them: the
-    /// input is worked off before the first of them, and an `End` makes all of it due.
+    /// input is processed before the first of them, and an `End` makes all of it due.
     #[must_use]
     pub fn cost_of_next(&self, tokens: u64) -> Nano {
         let output = self.output_tokens().saturating_add(self.gathered_count()).saturating_add(tokens);
@@ -107,7 +107,7 @@ impl AnswerStream {
         self.batch.ids.len() as u64
     }
 
-    /// Takes a part of the answer; gives the chunks that are ready. (`WR-11`)
+    /// Takes a part of the answer. Returns the chunks that are ready. (`WR-11`)
     pub fn content(&mut self, now: Time, provider: &Identity, content: Content) -> Vec<Chunk> {
         let mut ready = Vec::new();
         if self.ended {

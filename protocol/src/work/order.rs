@@ -26,7 +26,7 @@ pub struct JobId(pub [u8; 16]);
 /// Which protection a job asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
 pub enum Tier {
-    /// Encrypted on the way; whoever owns the serving machine can read it.
+    /// Encrypted on the way; the owner of the serving machine can read it.
     Open,
     /// Only a provider with verified evidence of a confidential environment.
     Confidential,
@@ -149,7 +149,7 @@ pub enum OrderFault {
     /// The client works on as many orders as it may.
     #[error("{} orders are in flight already; try again when one has ended", limits::ORDERS_MAX)]
     Busy,
-    /// No provider of this turn can prove a confidential environment.
+    /// No provider can prove a confidential environment yet.
     #[error(
         "no confidential tier yet: no evidence of a confidential environment can be verified by this version"
     )]
@@ -166,7 +166,7 @@ impl Task {
         }
     }
 
-    /// Bytes of all text in the task.
+    /// Returns the bytes of all text in the task.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         match self {
@@ -192,7 +192,7 @@ impl Task {
         (self.text_bytes() as u64).saturating_add(template).saturating_add(forced as u64)
     }
 
-    /// Vectors that the whole answer has; 0 for an answer of tokens.
+    /// Returns how many vectors the whole answer has; 0 for an answer of tokens.
     #[must_use]
     pub fn rows(&self) -> u32 {
         match self {

@@ -1,5 +1,5 @@
-//! The client's side of one job's stream: puts chunks in order and believes nothing that its receipt does not bear
-//! out.
+//! The client's side of one job's stream: puts chunks in order and believes nothing that no receipt
+//! confirms.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ impl CheckedChunk {
     }
 }
 
-/// What a chunk states that is not so. (`WR-6`)
+/// An untrue statement in a chunk. (`WR-6`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StreamFault {
     /// The content or the receipt cannot be read or is not signed by the provider.
@@ -115,8 +115,8 @@ impl Stream {
     /// `last` is whether its frame was marked as the session's last: only such a frame may end an answer, so that a
     /// cut stream is never a success.
     ///
-    /// # Errors
-    /// [`StreamFault`]: the provider states what is not so. Nothing of this chunk may be paid. (`WR-9`)
+    /// # Errors [`StreamFault`]: the provider's statement is untrue. Nothing of this chunk may be
+    /// paid. (`WR-9`)
     pub fn accept(&mut self, chunk: Chunk, last: bool) -> Result<Vec<CheckedChunk>, StreamFault> {
         let ahead = chunk.index.checked_sub(self.next).map(|distance| distance as usize);
         if self.finish.is_some() || ahead.is_none_or(|distance| distance >= limits::CHUNKS_UNACKED_MAX) {
@@ -174,7 +174,7 @@ impl Stream {
         Ok(CheckedChunk { content, bill })
     }
 
-    /// Vectors that have arrived once this content has.
+    /// Returns how many vectors have arrived once this content has.
     fn rows_after(&self, content: &Content) -> u32 {
         match content {
             Content::Vectors { first, dims, bytes } => first.saturating_add(row_count(*dims, bytes.len())),
@@ -182,8 +182,8 @@ impl Stream {
         }
     }
 
-    /// Checks what a receipt claims; gives what it adds to the bill. As what is due follows from what was delivered, a
-    /// receipt without new content adds nothing. (`WR-21`)
+    /// Checks what a receipt claims. Returns what it adds to the bill. As what is due follows from
+    /// what was delivered, a receipt without new content adds nothing. (`WR-21`)
     fn check_bill(&self, receipt: &Receipt, delivered: &Delivery) -> Result<Nano, StreamFault> {
         if receipt.input_tokens > self.bounds.input_tokens
             || self.input_tokens.is_some_and(|before| before != receipt.input_tokens)
@@ -197,7 +197,7 @@ impl Stream {
         receipt.cost.minus(self.cost).ok_or(StreamFault::Cost)
     }
 
-    /// Checks what a chunk holds against the task; gives the output tokens in it.
+    /// Checks what a chunk holds against the task. Returns the output tokens in it.
     fn check_content(&self, content: &Content) -> Result<u64, StreamFault> {
         match content {
             Content::Tokens { ids, .. } => Ok(ids.len() as u64),

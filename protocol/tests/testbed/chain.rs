@@ -18,7 +18,7 @@ pub struct Chain {
     wallets: BTreeMap<[u8; 32], u64>,
     channels: BTreeMap<ChannelId, OnChain>,
     watchers: BTreeMap<ChannelId, BTreeSet<NodeId>>,
-    /// Whoever watches now or did before.
+    /// Nodes that watch now, or did before.
     watched_once: BTreeMap<ChannelId, BTreeSet<NodeId>>,
     shown: BTreeMap<(NodeId, ChannelId), Option<ChannelState>>,
     pending: Vec<(NodeId, Option<[u8; 32]>, LedgerCall)>,
@@ -106,7 +106,7 @@ impl Chain {
         self.channels.keys().copied()
     }
 
-    /// Whoever ever watched a channel is shown it with the next block.
+    /// Shows a channel to every node that ever watched it, with the next block.
     pub fn tell_all_again(&mut self) {
         self.shown.clear();
         let accounts: Vec<ChannelId> = self.channels.keys().copied().collect();

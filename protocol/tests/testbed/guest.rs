@@ -60,7 +60,7 @@ impl Guest {
     fn next(&mut self) -> [u8; 16] {
         self.number += 1;
         let mut id = id(self.number);
-        // Whoever names a job as somebody else did gets no answer.
+        // A client that names a job as somebody else did gets no answer.
         id[8..].copy_from_slice(&self.identity.id().0[..8]);
         id
     }

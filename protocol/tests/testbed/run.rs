@@ -1,4 +1,5 @@
-//! How the testbed runs: what is due happens, and what the machines want done is done, with the weather's delays and losses.
+//! How the testbed runs: what is due happens, and what the machines want done is done, with the
+//! weather's delays and losses.
 
 use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::record::RecordKey;

@@ -156,7 +156,7 @@ fn no_two_modules_use_each_other() {
                 (module, used)
             })
             .collect();
-        // Who uses nobody that is left, or is used by nobody, stands in no circle.
+        // A module that uses none that is left, or is used by none, stands in no circle.
         loop {
             let before = arrows.len();
             let left: BTreeSet<_> = arrows.keys().cloned().collect();

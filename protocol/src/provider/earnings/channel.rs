@@ -72,7 +72,7 @@ impl Channel {
         self.earner.seen().is_some_and(|state| state.epoch != 0)
     }
 
-    /// Whether the ledger has never shown it funded.
+    /// Returns whether the ledger has never shown it funded.
     pub(in crate::provider) const fn is_unfunded(&self) -> bool {
         !self.is_established
     }
@@ -154,14 +154,15 @@ impl Channel {
         }
     }
 
-    /// Takes note that a call to the ledger came to nothing.
+    /// Notes that a call to the ledger came to nothing.
     pub(super) fn failed(&mut self, fault: LedgerFault, out: &mut Outbox) {
         self.claimed = Nano::ZERO;
         self.close.refused = matches!(fault, LedgerFault::Refused { .. });
         self.announce(ChannelChange::Failed(fault), out);
     }
 
-    /// Takes note that the ledger shows it no more: it is looked at now and then, because that may be untrue. (`CH-37`)
+    /// Notes that the ledger shows it no more: it is looked at now and then, because that may be
+    /// untrue. (`CH-37`)
     pub(super) fn vanish(&mut self, now: Time, out: &mut Outbox) {
         self.announce(ChannelChange::Closed { cumulative: self.earner.paid() }, out);
         out.call(LedgerCall::Unwatch { account: self.earner.account() });
@@ -178,8 +179,9 @@ impl Channel {
         out.call(LedgerCall::Watch { account: self.earner.account() });
     }
 
-    /// Decides for a close of the funding that it is in. That is on disk before the order is signed: who has it may bring it
-    /// at any later time, and what was served since would be lost. (`CH-13`)
+    /// Decides for a close of the funding that it is in. That is on disk before the order is
+    /// signed: its holder may bring it at any later time, and what was served since would be lost.
+    /// (`CH-13`)
     pub(super) fn order(&mut self, out: &mut Outbox) {
         if self.earner.seen().is_none() || self.earner.is_ordered() {
             return;

@@ -48,15 +48,15 @@ pub(super) struct Earnings {
     to_close: BTreeMap<ChannelId, CloseCondition>,
     /// How fast the shell sees what happens to channels, once it has said so.
     pace: Option<Pace>,
-    /// The share of all looks at the ledger that the channels need together which it shows funded.
+    /// The share of all looks at the ledger that the funded channels need together.
     taken: u64,
-    /// Channels of which a close could not be seen in time, to be closed.
+    /// Channels to be closed because a close of them could not be seen in time.
     unwatchable: BTreeSet<ChannelId>,
     /// When a close under way is brought again, and a channel that is gone looked at.
     deadlines: Deadlines<ChannelId>,
 }
 
-/// Which close is wanted.
+/// When a channel that is marked is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CloseCondition {
     /// Unless too little is due to be paid out.
@@ -266,8 +266,8 @@ impl Earnings {
         }
     }
 
-    /// Takes note that the ledger shows no such account. What vouchers are held on it is kept, because that may be untrue.
-    /// (`CH-37`)
+    /// Notes that the ledger shows no such account. The vouchers held on it are kept, because that
+    /// may be untrue. (`CH-37`)
     fn absent(&mut self, now: Time, account: &ChannelId, out: &mut Outbox) -> Option<ChannelId> {
         let channel = self.channels.get_mut(account)?;
         if channel.earner.is_gone() {
@@ -322,14 +322,14 @@ impl Earnings {
         self.deadlines.next()
     }
 
-    /// Wants every open channel closed that pays for it. (`CH-26`)
+    /// Marks every open channel to be closed whose close would pay. (`CH-26`)
     pub(super) fn close_all(&mut self) {
         for (account, _) in self.channels.iter().filter(|(_, channel)| channel.earner.is_open()) {
             self.to_close.entry(*account).or_insert(CloseCondition::UnlessDust);
         }
     }
 
-    /// Wants this channel closed, if it is open.
+    /// Marks this channel to be closed, if it is open.
     pub(super) fn close(&mut self, account: ChannelId) {
         if self.channels.get(&account).is_some_and(|channel| channel.earner.is_open()) {
             self.to_close.insert(account, CloseCondition::Anyway);

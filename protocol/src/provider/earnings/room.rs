@@ -43,7 +43,8 @@ impl Earnings {
         Ok(None)
     }
 
-    /// Whether there is a reason to keep a channel that the ledger has not shown and no job is on: a voucher, for a while.
+    /// Returns whether there is a reason to keep a channel that the ledger has not shown and no job
+    /// is on: a voucher, for a while.
     pub(in crate::provider) fn is_awaited(&self, now: Time, account: &ChannelId) -> bool {
         let is_kept = |channel: &Channel| {
             channel.is_established

@@ -68,7 +68,7 @@ pub(in crate::provider) struct Means {
 }
 
 impl ServedJob {
-    /// A task that has just come, to be paid on this channel.
+    /// Creates a task that has just come, to be paid on this channel.
     ///
     /// # Errors
     /// [`Refusal`] when no amount can be told for it.
@@ -177,7 +177,7 @@ impl ServedJob {
         }
     }
 
-    /// Whether it has not begun, and could on so much credit.
+    /// Returns whether it has not begun, and could on this much credit.
     pub(in crate::provider) fn is_ready(&self, earner: &crate::channel::earn::Earner, credit: Nano) -> bool {
         self.task.is_some() && self.is_covered(earner.allowance(self.window, credit))
     }
@@ -302,7 +302,7 @@ impl ServedMut<'_> {
             EngineReport::Failed(EngineFault::Broken) => return Next::End(Some(Refusal::Engine)),
         }
         if self.served.stream.has_ended() {
-            // What it did not use of the window is the others'.
+            // The others get what it did not use of the window.
             self.freed.channels.insert(self.served.account);
             self.freed.slot = true;
         }
@@ -331,10 +331,11 @@ impl ServedMut<'_> {
         if any { Next::Resume } else { Next::Stay }
     }
 
-    /// Says why it waited for nothing, and holds that against who wasted the room. (`MK-45`)
+    /// Says why it waited for nothing, and holds that against the client that wasted the room.
+    /// (`MK-45`)
     pub(in crate::provider) fn give_up(&mut self, means: Option<Means>) -> Next {
         let (origin, has_task) = (self.origin, self.served.task.is_some());
-        // Who has paid for everything and waits for its deposit to grow owes nothing.
+        // A client that has paid for everything and waits for its deposit to grow owes nothing.
         let owes = self.channel.as_deref_mut().and_then(Channel::live);
         let owes = owes.is_some_and(|earner| earner.is_open() && earner.unpaid() > Nano::ZERO);
         let lacks_money = has_task && self.channel.as_deref().is_some_and(Channel::is_unfunded);
