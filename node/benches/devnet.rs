@@ -12,12 +12,10 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use bombyx_node::ledger::Ledger;
-use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::contract::ChannelMessage;
-use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
-use bombyx_node::ledger::prices::Prices;
-use bombyx_node::ledger::wallet::Wallet;
+use bombyx_node::ledger::{
+    Chain as _, ChannelMessage, Ledger, Prices, Wallet,
+    devnet::{DEVNET_ID, Devnet},
+};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};

@@ -56,14 +56,14 @@
 //! |---|---|
 //! | [`cli`] | the command line: one verb a file, what it prints, and when it ends |
 //! | [`demo`] | a private swarm of real processes, shown and judged |
-//! | [`http`] | the gateway in OpenAI's form, and the operator's pages |
-//! | [`api`] | a node as its users hold it: start, handle, what belongs to a home, channels found again |
-//! | [`driver`] | the loop that drives the role machines, its service between them and the ledger, and a watcher on its own |
-//! | [`error`] | why a part failed, and what that means outside: exit code, HTTP status, advice |
+//! | `http` | the gateway in OpenAI's form, and the operator's pages |
+//! | `api` | a node as its users hold it: start, handle, what belongs to a home, channels found again |
+//! | `driver` | the loop that drives the role machines, its service between them and the ledger, and a watcher on its own |
+//! | `error` | why a part failed, and what that means outside: exit code, HTTP status, advice |
 //! | [`engine`] | the joint to the tensors, and the models that are loaded |
 //! | [`store`] | records on disk |
 //! | [`home`] | a node's directory: configuration, keys, the running node's note, who may read them |
-//! | [`status`] | what a node shows of itself and of its channels: plain data |
+//! | `status` | what a node shows of itself and of its channels: plain data |
 //! | [`ledger`] | channels on a real ledger, over any endpoint; and the devnet |
 //! | [`net`] | the swarm: libp2p behind plain values |
 //! | [`role`] | client, provider, watcher, and a value for each |
@@ -74,7 +74,7 @@
 //!      store      ledger service ── ledger
 //! ```
 //!
-//! Only [`driver`] calls role machines. Nothing outside [`net`] names libp2p, nothing outside [`store`] names redb, and every
+//! Only `driver` calls role machines. Nothing outside [`net`] names libp2p, nothing outside [`store`] names redb, and every
 //! failure ends in a [`NodeError`] with an exit code and a hint.
 #![forbid(unsafe_code)]
 
@@ -82,18 +82,18 @@
 const _: () =
     assert!(!bombyx_protocol::HAS_FAKE_CRYPTO, "a node must be built without the feature `fake-crypto`");
 
-pub mod api;
+mod api;
 pub mod cli;
 pub mod demo;
-pub mod driver;
+mod driver;
 pub mod engine;
-pub mod error;
+mod error;
 pub mod home;
-pub mod http;
+mod http;
 pub mod ledger;
 pub mod net;
 pub mod role;
-pub mod status;
+mod status;
 pub mod store;
 
 pub use bombyx_protocol as protocol;

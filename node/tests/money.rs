@@ -9,9 +9,7 @@ mod proxy;
 use std::path::Path;
 use std::time::Duration;
 
-use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::devnet;
-use bombyx_node::ledger::wallet::parse_address;
+use bombyx_node::ledger::{Chain as _, devnet, parse_address};
 use bombyx_protocol::amount::Nano;
 use processes::{EMBED, Ledger, Node, assert_fails, bombyx, finish, last_object};
 use proxy::{Fault, Kind, Proxy};

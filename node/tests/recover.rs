@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bombyx_node::home::keys::Keys;
-use bombyx_node::ledger::Ledger as Books;
-use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::wallet::{Wallet, parse_address};
+use bombyx_node::ledger::{Chain as _, Ledger as Books, Wallet, parse_address};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use ed25519_dalek::SigningKey;

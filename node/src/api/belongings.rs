@@ -20,7 +20,7 @@ const NEW: &str = "records.new";
 ///
 /// # Errors
 /// [`NodeError::Store`] for a store that is lost or cannot be used, [`NodeError::Keys`] for keys.
-pub fn open(home: &Path) -> Result<(Keys, Store, Vec<Record>), NodeError> {
+pub(crate) fn open(home: &Path) -> Result<(Keys, Store, Vec<Record>), NodeError> {
     keys::create_private_dir(home)?;
     permissions::tighten(home)?;
     let (path, new) = (home.join(STORE), home.join(NEW));

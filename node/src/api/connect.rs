@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use crate::error::NodeError;
 use crate::home::config::LedgerConfig;
-use crate::ledger::chain::ChainError;
-use crate::ledger::endpoints;
-use crate::ledger::wallet::Wallet;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{ChainError, Ledger, LedgerError, Wallet, endpoints};
 
 /// How long the ledger may take to answer at the start.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(15);

@@ -17,9 +17,7 @@ use super::belongings;
 use crate::error::NodeError;
 use crate::home::STORE;
 use crate::home::keys::Keys;
-use crate::ledger::chain::{ChainError, Message};
-use crate::ledger::contract::{self, ChannelState};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{ChainError, ContractState, Ledger, LedgerError, Message, contract};
 use crate::role::Role;
 use crate::status::payee::PayeeCard;
 use crate::store::{Store, StoreError};
@@ -31,16 +29,16 @@ const LOOKS_AT_A_TIME: usize = 8;
 
 /// A channel that stands on the ledger.
 #[derive(Debug, Clone)]
-pub struct FoundChannel {
+pub(crate) struct FoundChannel {
     /// As the ledger shows it; made from terms with this home's client key and wallet.
-    pub state: ChannelState,
+    pub state: ContractState,
     /// Who is paid, [`NodeId::UNKNOWN`] where only the key in the terms is known.
     pub provider: NodeId,
 }
 
 /// What a search has brought.
 #[derive(Debug, Clone)]
-pub struct Search {
+pub(crate) struct Search {
     /// Every channel that stands, by account.
     pub found: Vec<FoundChannel>,
     /// Whether the wallet may have older transactions than those that were looked through.
@@ -50,7 +48,7 @@ pub struct Search {
 impl FoundChannel {
     /// Returns its account.
     #[must_use]
-    pub fn account(&self) -> ChannelId {
+    pub(crate) fn account(&self) -> ChannelId {
         self.state.terms.id()
     }
 
@@ -77,7 +75,7 @@ impl FoundChannel {
 ///
 /// # Errors
 /// [`NodeError::Ledger`] when the ledger does not answer: then nothing is known to be missing.
-pub async fn search(
+pub(crate) async fn search(
     ledger: &Ledger,
     keys: &Keys,
     records: &[Record],
@@ -117,13 +115,14 @@ pub async fn search(
         accounts.extend(candidates.map(|terms| terms.id()));
     }
     let client_key = SigningKey::from_bytes(&keys.channel).verifying_key().to_bytes();
-    let own = |state: ChannelState| {
+    let own = |state: ContractState| {
         let terms = &state.terms;
         let is_own = terms.client_key == client_key && terms.client == wallet;
         (is_own && state.epoch != 0 && terms.check(ledger.network_id()).is_ok()).then_some(state)
     };
     let looks = accounts.into_iter().map(|account| look(ledger, account));
-    let seen: Vec<Option<ChannelState>> = stream::iter(looks).buffered(LOOKS_AT_A_TIME).try_collect().await?;
+    let seen: Vec<Option<ContractState>> =
+        stream::iter(looks).buffered(LOOKS_AT_A_TIME).try_collect().await?;
     let found = seen.into_iter().flatten().filter_map(own).map(|state| FoundChannel {
         provider: names.get(&state.terms.provider_key).copied().unwrap_or(NodeId::UNKNOWN),
         state,
@@ -139,7 +138,7 @@ fn deposited_to(message: &Message) -> Option<ChannelId> {
 }
 
 /// Returns a channel as the ledger shows it; nothing where none is, or where something else lives.
-async fn look(ledger: &Ledger, account: ChannelId) -> Result<Option<ChannelState>, LedgerError> {
+async fn look(ledger: &Ledger, account: ChannelId) -> Result<Option<ContractState>, LedgerError> {
     match ledger.channel(account.address()).await {
         Err(LedgerError::Chain(ChainError::Unreadable { .. })) => Ok(None),
         seen => seen,
@@ -147,7 +146,7 @@ async fn look(ledger: &Ledger, account: ChannelId) -> Result<Option<ChannelState
 }
 
 /// The store of a home as it is when a search begins.
-pub enum Shelf {
+pub(crate) enum Shelf {
     /// It is whole.
     Kept(Store, Vec<Record>),
     /// It is lost: why.
@@ -159,7 +158,7 @@ impl Shelf {
     ///
     /// # Errors
     /// [`NodeError::Store`] for a store that another process uses, or that cannot be read for a reason that no new one mends.
-    pub fn open(home: &Path, keys: &Keys) -> Result<Self, NodeError> {
+    pub(crate) fn open(home: &Path, keys: &Keys) -> Result<Self, NodeError> {
         match Store::open_kept(&home.join(STORE), owner(keys)) {
             Ok((store, records)) => Ok(Self::Kept(store, records)),
             Err(
@@ -171,7 +170,7 @@ impl Shelf {
 
     /// Returns what it knows.
     #[must_use]
-    pub fn records(&self) -> &[Record] {
+    pub(crate) fn records(&self) -> &[Record] {
         match self {
             Self::Kept(_, records) => records,
             Self::Lost(_) => &[],
@@ -183,7 +182,7 @@ impl Shelf {
     ///
     /// # Errors
     /// [`NodeError::Store`] and [`NodeError::Io`]; the old file is then in its place or beside it.
-    pub async fn adopt(
+    pub(crate) async fn adopt(
         self,
         home: &Path,
         keys: &Keys,
@@ -222,7 +221,7 @@ fn owner(keys: &Keys) -> NodeId {
 }
 
 /// A store with its records, each on disk when it is written.
-pub struct Book {
+pub(crate) struct Book {
     store: Store,
     records: Vec<Record>,
     next: u64,
@@ -246,7 +245,7 @@ impl Book {
 
     /// Returns what it knows of a channel that this node pays on.
     #[must_use]
-    pub fn paying(&self, account: &ChannelId) -> Option<&PayerRecord> {
+    pub(crate) fn paying(&self, account: &ChannelId) -> Option<&PayerRecord> {
         let mut paying = self.records.iter().filter_map(|record| match record {
             Record::Payer(paying) => Some(paying),
             Record::Earner(_)
@@ -261,7 +260,7 @@ impl Book {
     ///
     /// # Errors
     /// [`NodeError::Stopped`] when the disk has failed.
-    pub async fn write(&mut self, record: Record) -> Result<(), NodeError> {
+    pub(crate) async fn write(&mut self, record: Record) -> Result<(), NodeError> {
         self.next += 1;
         let id = PersistId(self.next);
         self.records.retain(|known| known.key() != record.key());
@@ -276,7 +275,7 @@ impl Book {
     ///
     /// # Errors
     /// What made its writing end.
-    pub fn close(self) -> Result<(), NodeError> {
+    pub(crate) fn close(self) -> Result<(), NodeError> {
         Ok(self.store.close()?)
     }
 }

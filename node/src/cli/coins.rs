@@ -8,11 +8,7 @@ use super::print::Printer;
 use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::home::config::{LedgerNetwork, NodeConfig};
-use crate::ledger::LedgerError;
-use crate::ledger::chain::ChainError;
-use crate::ledger::devnet::FAUCET_MAX;
-use crate::ledger::endpoints::first_service;
-use crate::ledger::wallet::friendly;
+use crate::ledger::{ChainError, LedgerError, devnet::FAUCET_MAX, endpoints::first_service, friendly};
 
 /// How many channels an empty wallet is filled for.
 const CHANNELS: u64 = 8;

@@ -12,9 +12,10 @@ use super::print::Printer;
 use super::{shutdown, values};
 use crate::error::NodeError;
 use crate::home::keys::fresh_seed;
-use crate::ledger::CoinName;
-use crate::ledger::devnet::{self, Devnet};
-use crate::ledger::liteserver::LiteAddress;
+use crate::ledger::{
+    CoinName, LiteAddress,
+    devnet::{self, Devnet},
+};
 
 /// The longest time between two blocks.
 const BLOCK_MS_MAX: u64 = 60_000;

@@ -12,7 +12,7 @@ use crate::error::NodeError;
 use crate::home::config::{FILE, NodeConfig, TEMPLATE};
 use crate::home::keys::{self, Keys};
 use crate::home::permissions;
-use crate::ledger::wallet::Wallet;
+use crate::ledger::Wallet;
 
 #[derive(Serialize)]
 struct Made {

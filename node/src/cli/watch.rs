@@ -15,8 +15,7 @@ use crate::api::connect::{has_answered, name_ledger};
 use crate::driver::watcher::{self, WatchNews};
 use crate::error::NodeError;
 use crate::home::config::NodeConfig;
-use crate::ledger::chain::ChainError;
-use crate::ledger::{CoinName, LedgerError};
+use crate::ledger::{ChainError, CoinName, LedgerError};
 use crate::store::Store;
 
 #[derive(Serialize)]

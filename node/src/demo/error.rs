@@ -7,8 +7,7 @@ use bombyx_protocol::io::Failure;
 use crate::engine::models::ModelsError;
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
-use crate::ledger::LedgerError;
-use crate::ledger::chain::ChainError;
+use crate::ledger::{ChainError, LedgerError};
 
 /// Why the demonstration did not come to its end.
 #[derive(Debug, thiserror::Error)]

@@ -23,7 +23,7 @@ use crate::home::Note;
 use crate::home::TOKEN;
 use crate::home::config::{Coins, NodeConfig};
 use crate::home::keys;
-use crate::ledger::wallet::parse_address;
+use crate::ledger::parse_address;
 use crate::status::{SettleReport, Status};
 
 /// Until a provider has loaded and measured its models.

@@ -9,8 +9,7 @@ use super::jobs::Job;
 use super::nodes::{Client, Provider};
 use super::report::{Line, Settlement};
 use super::setting::FUNDS;
-use crate::ledger::chain::Transaction;
-use crate::ledger::devnet::Devnet;
+use crate::ledger::{Transaction, devnet::Devnet};
 use crate::status::{ChannelStatus, Direction, SettleReport};
 
 /// Transactions of one account that are read; the demo makes fewer.

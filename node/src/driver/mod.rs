@@ -18,6 +18,6 @@ pub(crate) mod request;
 mod run;
 mod state;
 mod view;
-pub mod watcher;
+pub(crate) mod watcher;
 
 pub(crate) use self::state::{Driver, Parts, ProviderParts};

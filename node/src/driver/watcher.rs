@@ -27,7 +27,7 @@ const IDLE_SLEEP_MAX: Duration = Duration::from_secs(60);
 /// What a watcher tells its user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum WatchNews {
+pub(crate) enum WatchNews {
     /// The ledger shows that a client wants its rest back.
     Closing {
         /// The channel's account.
@@ -62,7 +62,7 @@ pub enum WatchNews {
 
 /// Returns the newest vouchers in a provider's records.
 #[must_use]
-pub fn vouchers(records: &[Record]) -> Vec<WatchedVoucher> {
+pub(crate) fn vouchers(records: &[Record]) -> Vec<WatchedVoucher> {
     let newest = |record: &Record| match record {
         Record::Earner(earning) => earning.watched_voucher(),
         Record::Payer(_) | Record::ChannelGone { .. } | Record::Receipt { .. } | Record::Reputation(_) => {
@@ -77,7 +77,7 @@ pub fn vouchers(records: &[Record]) -> Vec<WatchedVoucher> {
 ///
 /// # Errors
 /// [`NodeError::Stopped`] when a part of this process fails; what the ledger refuses is told and tried again.
-pub async fn watch(
+pub(crate) async fn watch(
     ledger: Arc<Ledger>,
     poll: Duration,
     mut vouchers: mpsc::Receiver<Vec<WatchedVoucher>>,

@@ -13,7 +13,7 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
-use crate::ledger::wallet::Wallet;
+use crate::ledger::Wallet;
 
 /// The folder in a node's home.
 pub const FOLDER: &str = "keys";

@@ -34,20 +34,20 @@ use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
 use crate::home::{TOKEN, keys};
-use crate::ledger::wallet::parse_address;
+use crate::ledger::parse_address;
 use crate::status::channels::{self, ChannelError, ChannelList};
 use crate::status::payee::{PayeeCard, PayeeCardError};
 
 /// An amount for one channel.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TopUpRequest {
+pub(crate) struct TopUpRequest {
     /// How much, in nano.
     pub amount_nano: u64,
 }
 
 /// A channel to open.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OpenRequest {
+pub(crate) struct OpenRequest {
     /// The provider's payee: [`PayeeCard`] as text.
     pub payee: String,
     /// The deposit, in nano.
@@ -56,7 +56,7 @@ pub struct OpenRequest {
 
 /// A payment of the wallet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SendRequest {
+pub(crate) struct SendRequest {
     /// To which address, in raw or user-friendly form.
     pub to: String,
     /// How much, in nano.
@@ -65,7 +65,7 @@ pub struct SendRequest {
 
 /// An error as the pages tell it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Denial {
+pub(crate) struct Denial {
     /// What is wrong.
     pub error: String,
     /// What to do about it.
@@ -79,7 +79,7 @@ pub struct Denial {
 ///
 /// # Errors
 /// [`NodeError::Listen`] when no port can be had, [`NodeError::Keys`] when the token cannot be written.
-pub async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeError> {
+pub(crate) async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, NodeError> {
     let token = Zeroizing::new(hex::encode(*keys::fresh_seed()?));
     keys::replace_private(&home.join(TOKEN), &token)?;
     let expected: [u8; 32] = Sha256::digest(token.as_bytes()).into();
@@ -209,7 +209,7 @@ fn known(name: &str) -> Result<ChannelId, ChannelError> {
 ///
 /// # Errors
 /// [`NodeError::Usage`] says what it must look like.
-pub fn payee(text: &str) -> Result<PayeeCard, NodeError> {
+pub(crate) fn payee(text: &str) -> Result<PayeeCard, NodeError> {
     text.parse().map_err(|error: PayeeCardError| NodeError::Usage(error.to_string()))
 }
 
@@ -217,6 +217,6 @@ pub fn payee(text: &str) -> Result<PayeeCard, NodeError> {
 ///
 /// # Errors
 /// [`NodeError::Usage`] quotes what is none.
-pub fn receiver(text: &str) -> Result<Address, NodeError> {
+pub(crate) fn receiver(text: &str) -> Result<Address, NodeError> {
     parse_address(text).ok_or_else(|| NodeError::Usage(format!("`{text}` is not an address of an account")))
 }

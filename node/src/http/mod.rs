@@ -10,7 +10,7 @@
 //! `bombyx`; a request may carry a `bombyx` object too, with `max_cost_nano`, `deadline_ms` and `nano_per_ms`.
 //! A caller that goes away cancels its job. Nothing of a request or an answer is kept or logged.
 
-pub mod admin;
+pub(crate) mod admin;
 mod answer;
 mod budget;
 mod errors;
@@ -24,4 +24,4 @@ mod serve;
 pub(crate) mod server;
 mod sse;
 
-pub use self::serve::serve;
+pub(crate) use self::serve::serve;

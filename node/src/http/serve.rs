@@ -24,7 +24,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 ///
 /// # Errors
 /// [`NodeError::Config`] for an address that others reach without a key, [`NodeError::Listen`] when it cannot be had.
-pub async fn serve(node: NodeHandle, config: &GatewayConfig) -> Result<String, NodeError> {
+pub(crate) async fn serve(node: NodeHandle, config: &GatewayConfig) -> Result<String, NodeError> {
     config.check_doors()?;
     let listen = |source| NodeError::Listen { address: config.listen, flag: Some("--gateway"), source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;

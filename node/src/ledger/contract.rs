@@ -24,7 +24,7 @@ const OP_CLOSED: u32 = 0x4258_0012;
 /// Returns what a message with this operation code asks of the contract, or tells who is paid by
 /// it.
 #[must_use]
-pub fn operation(code: u32) -> Option<&'static str> {
+pub(crate) fn operation(code: u32) -> Option<&'static str> {
     Some(match code {
         OP_TOP_UP => "top up",
         OP_CLAIM => "claim",
@@ -142,7 +142,7 @@ fn state_init(terms: &ChannelTerms) -> Result<StateInit, Error> {
 
 /// A channel as the ledger holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelState {
+pub struct ContractState {
     /// What the account was made from; checked against its address.
     pub terms: ChannelTerms,
     /// Logical time of the funding; 0 while unfunded.
@@ -159,7 +159,7 @@ pub struct ChannelState {
     pub chain_time_s: u32,
 }
 
-impl ChannelState {
+impl ContractState {
     /// Reads the channel at `address`; `None` if there is no contract.
     ///
     /// # Errors

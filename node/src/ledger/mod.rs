@@ -18,32 +18,39 @@
 //! Every operation returns when its effect is seen on the ledger, when the contract refused, or at a deadline; what an
 //! endpoint answers to a message decides nothing. (`LE-6`)
 
-pub mod chain;
+mod chain;
 mod chain_error;
 pub(crate) mod clock;
 mod coin;
-pub mod contract;
+pub(crate) mod contract;
 pub mod devnet;
 pub mod endpoints;
 mod error;
 pub mod limits;
-pub mod liteserver;
+mod liteserver;
 mod message;
 mod operations;
 mod payment;
-pub mod prices;
-pub mod purse;
+mod prices;
+mod purse;
 mod state;
-pub mod toncenter;
+mod toncenter;
 mod transfer;
 mod turns;
 mod wait;
-pub mod wallet;
+mod wallet;
 
+pub use self::chain::{Account, Chain, ChainError, Contract, Message, Priority, Reply, Transaction};
 pub use self::coin::{CoinName, CoinNameError};
+pub use self::contract::{ChannelMessage, ContractState, Refusal};
 pub use self::error::LedgerError;
+pub use self::liteserver::{LiteAddress, Liteserver};
 pub use self::operations::OpenedChannel;
+pub use self::prices::Prices;
+pub use self::purse::{LaneState, PurseMessage, PurseState};
 pub use self::state::Ledger;
+pub use self::toncenter::Toncenter;
+pub use self::wallet::{TRANSFER_LIFE, Wallet, WalletError, friendly, parse_address};
 
 /// The global id of TON's main network.
 pub const MAINNET_ID: i32 = -239;

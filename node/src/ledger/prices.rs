@@ -11,7 +11,7 @@ use tycho_types::models::{GasLimitsPrices, MsgForwardPrices, StoragePrices};
 use super::chain_error::ChainError;
 
 /// Parameters of the configuration: rent, gas and forwarding in workchain 0.
-pub const PARAMETERS: [u32; 3] = [18, 21, 25];
+pub(crate) const PARAMETERS: [u32; 3] = [18, 21, 25];
 
 /// Prices up to this multiple of [`Prices::TODAY`] are believed: those of 2023 were 15 times today's. An endpoint that names
 /// more makes no node lock more.

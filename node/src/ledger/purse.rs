@@ -29,7 +29,7 @@ const OP_REFUND: u32 = 0x4258_0112;
 
 /// Returns what a message with this number asks of a purse, or tells for it.
 #[must_use]
-pub fn operation(code: u32) -> Option<&'static str> {
+pub(crate) fn operation(code: u32) -> Option<&'static str> {
     Some(match code {
         OP_ARRANGE => "arrange lanes",
         OP_CLAIM => "claim from a lane",

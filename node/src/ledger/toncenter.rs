@@ -18,12 +18,12 @@ use super::prices::{PARAMETERS, Prices};
 use super::turns::Turns;
 
 /// The public service for the main network.
-pub const MAINNET_URL: &str = "https://toncenter.com/api/v2";
+pub(crate) const MAINNET_URL: &str = "https://toncenter.com/api/v2";
 /// The public service for the test network.
-pub const TESTNET_URL: &str = "https://testnet.toncenter.com/api/v2";
+pub(crate) const TESTNET_URL: &str = "https://testnet.toncenter.com/api/v2";
 
 /// The most requests per second that can be set.
-pub const REQUESTS_PER_S_MAX: u32 = 1_000;
+pub(crate) const REQUESTS_PER_S_MAX: u32 = 1_000;
 /// Requests per second to a service that says nothing else, without a key and with one: what toncenter allows.
 const REQUESTS_PER_S: [u32; 2] = [1, 10];
 /// One request, from connecting to the last byte.

@@ -26,9 +26,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::chain::Account;
 
 /// How many messages one transfer may carry; set by the wallet contract.
-pub const MESSAGES_MAX: usize = 255;
+pub(crate) const MESSAGES_MAX: usize = 255;
 /// What one transfer with few messages costs at most, with the wallet's own deployment.
-pub const TRANSFER_FEE_MAX: Nano = Nano(10_000_000);
+pub(crate) const TRANSFER_FEE_MAX: Nano = Nano(10_000_000);
 /// For how long a signed transfer can still be executed, in chain time.
 pub const TRANSFER_LIFE: Duration = Duration::from_secs(60);
 

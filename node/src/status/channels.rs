@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ChannelPhase, ChannelStatus, Direction};
-use crate::ledger::contract::ChannelState;
-use crate::ledger::{CoinName, Ledger};
+use crate::ledger::{CoinName, ContractState, Ledger};
 
 /// Channels that are looked up side by side.
 const LOOKS_AT_A_TIME: usize = 4;
@@ -23,7 +22,7 @@ const LOOKS_AT_A_TIME: usize = 4;
 pub(crate) const TRANSACTIONS_MAX: usize = 50;
 
 /// The wallet's transactions whose fees are added up.
-pub const WALLET_TRANSACTIONS_MAX: usize = 100;
+pub(crate) const WALLET_TRANSACTIONS_MAX: usize = 100;
 
 /// Why a channel cannot be acted on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -138,7 +137,7 @@ impl ChannelList {
 
 /// Returns the channels in a store's records.
 #[must_use]
-pub fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
+pub(crate) fn recorded(records: &[Record]) -> Vec<ChannelStatus> {
     let status = |record: &Record| match record {
         // What the ledger has shown gone is kept for the case that this was untrue, and is no channel to anybody's eyes.
         Record::Payer(record) if record.gone => None,
@@ -186,7 +185,7 @@ impl ChannelView {
     }
 
     /// Completes it from what the ledger showed so long ago.
-    pub(crate) fn show(&mut self, seen: Option<&ChannelState>, ago: Duration) {
+    pub(crate) fn show(&mut self, seen: Option<&ContractState>, ago: Duration) {
         self.seen_ago_s = Some(ago.as_secs());
         match seen.filter(|state| state.epoch != 0) {
             Some(state) => {
@@ -215,7 +214,7 @@ impl ChannelView {
 
 /// Reads a channel's account: 64 hexadecimal digits, with or without the workchain before them.
 #[must_use]
-pub fn account(text: &str) -> Option<ChannelId> {
+pub(crate) fn account(text: &str) -> Option<ChannelId> {
     text.strip_prefix("0:").unwrap_or(text).parse().ok()
 }
 

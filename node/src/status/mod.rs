@@ -1,14 +1,13 @@
 //! What a node says about itself: for `bombyx status`, the admin page and the report of a settlement.
 
-pub mod channels;
-pub mod payee;
+pub(crate) mod channels;
+pub(crate) mod payee;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::wallet::{friendly, parse_address};
-use crate::ledger::{CoinName, MAINNET_ID};
+use crate::ledger::{CoinName, MAINNET_ID, friendly, parse_address};
 
 /// A node at one moment. It holds sizes and amounts, never a prompt, an answer or a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

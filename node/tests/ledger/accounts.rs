@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use bombyx_node::ledger::chain::{Chain, ChainError};
-use bombyx_node::ledger::contract::ChannelMessage;
-use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet, FAUCET_MAX};
-use bombyx_node::ledger::toncenter::Toncenter;
-use bombyx_node::ledger::{Ledger, LedgerError};
+use bombyx_node::ledger::{
+    Chain, ChainError, ChannelMessage, Ledger, LedgerError, Toncenter,
+    devnet::{DEVNET_ID, Devnet, FAUCET_MAX},
+};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, CHANNEL_CODE, CHANNEL_CODE_BOC, ChannelTerms};
 use tycho_types::boc::Boc;

@@ -1,8 +1,6 @@
 //! Attacks that need more than one bad message, and what the attacker gets: nothing.
 
-use bombyx_node::ledger::OpenedChannel;
-use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
+use bombyx_node::ledger::{Chain as _, ChannelMessage, OpenedChannel, Refusal};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::ChannelTerms;

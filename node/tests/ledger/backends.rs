@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use bombyx_node::ledger::chain::{Chain as _, ChainError};
-use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
-use bombyx_node::ledger::liteserver::Liteserver;
-use bombyx_node::ledger::wallet::{Wallet, friendly};
-use bombyx_node::ledger::{Ledger, LedgerError};
+use bombyx_node::ledger::{
+    Chain as _, ChainError, ChannelMessage, Ledger, LedgerError, Liteserver, Refusal, Wallet, friendly,
+};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};

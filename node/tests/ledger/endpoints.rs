@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bombyx_node::ledger::LedgerError;
-use bombyx_node::ledger::chain::ChainError;
-use bombyx_node::ledger::devnet::Devnet;
+use bombyx_node::ledger::{ChainError, LedgerError, devnet::Devnet};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 

@@ -1,7 +1,6 @@
 //! Every way out of a channel, and where the money went, to the nano.
 
-use bombyx_node::ledger::chain::{Chain as _, Transaction};
-use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
+use bombyx_node::ledger::{Chain as _, ChannelMessage, Refusal, Transaction};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 

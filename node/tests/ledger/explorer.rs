@@ -1,7 +1,6 @@
 //! The devnet's pages for people: what they show, and what garbage makes of them.
 
-use bombyx_node::ledger::devnet::Devnet;
-use bombyx_node::ledger::wallet::friendly;
+use bombyx_node::ledger::{devnet::Devnet, friendly};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::terms::Address;
 

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
-use bombyx_node::ledger::{Ledger, LedgerError, OpenedChannel};
+use bombyx_node::ledger::{
+    Chain as _, Ledger, LedgerError, OpenedChannel,
+    devnet::{DEVNET_ID, Devnet},
+};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerFault;

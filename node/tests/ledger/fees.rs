@@ -1,6 +1,6 @@
 //! What each operation costs at mainnet's prices: the table of the specification, measured.
 
-use bombyx_node::ledger::chain::Chain as _;
+use bombyx_node::ledger::Chain as _;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 

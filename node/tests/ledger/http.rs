@@ -1,8 +1,6 @@
 //! The devnet's HTTP face: what it answers to questions, to silence and to garbage.
 
-use bombyx_node::ledger::chain::{Chain as _, ChainError};
-use bombyx_node::ledger::devnet::DEVNET_ID;
-use bombyx_node::ledger::toncenter::Toncenter;
+use bombyx_node::ledger::{Chain as _, ChainError, Toncenter, devnet::DEVNET_ID};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::ChannelTerms;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bombyx_node::ledger::chain::{Account, Chain, ChainError, Priority, Reply, Transaction};
-use bombyx_node::ledger::endpoints::Endpoints;
+use bombyx_node::ledger::{Account, Chain, ChainError, Priority, Reply, Transaction, endpoints::Endpoints};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use futures::FutureExt as _;

@@ -2,10 +2,9 @@
 //! what the vouchers say, and no fee moves the provider's part to the client. Histories are executed again in the network's
 //! own virtual machine.
 
-use bombyx_node::ledger::OpenedChannel;
-use bombyx_node::ledger::chain::{Chain as _, ChainError, Transaction};
-use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
-use bombyx_node::ledger::prices::Prices;
+use bombyx_node::ledger::{
+    Chain as _, ChainError, ChannelMessage, OpenedChannel, Prices, Refusal, Transaction,
+};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use tycho_types::boc::Boc;

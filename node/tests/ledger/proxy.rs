@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bombyx_node::ledger::chain::Chain;
-use bombyx_node::ledger::toncenter::Toncenter;
+use bombyx_node::ledger::{Chain, Toncenter};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,9 +1,6 @@
 //! Messages that meet: with blocks, a message between accounts is on its way while others arrive.
 
-use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::contract::ChannelMessage;
-use bombyx_node::ledger::wallet::Wallet;
-use bombyx_node::ledger::{LedgerError, OpenedChannel};
+use bombyx_node::ledger::{Chain as _, ChannelMessage, LedgerError, OpenedChannel, Wallet};
 use bombyx_protocol::amount::Nano;
 use tycho_types::boc::Boc;
 

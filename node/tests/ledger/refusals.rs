@@ -1,8 +1,6 @@
 //! What the contract refuses, with which exit code, and that a refusal changes nothing.
 
-use bombyx_node::ledger::chain::{Chain as _, ChainError};
-use bombyx_node::ledger::contract::{ChannelMessage, Refusal};
-use bombyx_node::ledger::{LedgerError, OpenedChannel};
+use bombyx_node::ledger::{Chain as _, ChainError, ChannelMessage, LedgerError, OpenedChannel, Refusal};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::voucher::Voucher;

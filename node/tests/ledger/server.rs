@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use bombyx_node::ledger::Ledger;
-use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet, http, lite};
-use bombyx_node::ledger::endpoints;
-use bombyx_node::ledger::liteserver::LiteAddress;
+use bombyx_node::ledger::{
+    Ledger, LiteAddress,
+    devnet::{DEVNET_ID, Devnet, http, lite},
+    endpoints,
+};
 use ed25519_dalek::SigningKey;
 use serde_json::Value;
 use tokio::net::TcpListener;

@@ -3,12 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bombyx_node::ledger::chain::{Chain, ChainError};
-use bombyx_node::ledger::contract::{ChannelMessage, ChannelState, Refusal};
-use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
-use bombyx_node::ledger::prices::Prices;
-use bombyx_node::ledger::wallet::Wallet;
-use bombyx_node::ledger::{Ledger, LedgerError, OpenedChannel};
+use bombyx_node::ledger::{
+    Chain, ChainError, ChannelMessage, ContractState, Ledger, LedgerError, OpenedChannel, Prices, Refusal,
+    Wallet,
+    devnet::{DEVNET_ID, Devnet},
+};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
@@ -189,7 +188,7 @@ impl World {
         last.aborted && last.exit_code.is_none()
     }
 
-    pub(crate) async fn state(&self, channel: OpenedChannel) -> Option<ChannelState> {
+    pub(crate) async fn state(&self, channel: OpenedChannel) -> Option<ContractState> {
         self.client.channel(channel.account).await.unwrap()
     }
 

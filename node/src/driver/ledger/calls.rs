@@ -14,8 +14,7 @@ use super::limits::{
 };
 use super::state::{FinishedCall, ServiceTask};
 use super::watched;
-use crate::ledger::contract::Refusal;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, Refusal};
 use crate::role::Role;
 
 /// Awaits what may panic: a fault in one call must not block its account's queue. The panic itself is logged by its hook.

@@ -12,8 +12,7 @@ use super::calls::unbroken;
 use super::gauge::differ;
 use super::limits::{LOOK_WAIT, LOOKS_AT_A_TIME, PACE_TOLD_EVERY};
 use super::state::{FinishedLook, ServiceRequest, ServiceTask};
-use crate::ledger::LedgerError;
-use crate::ledger::chain::ChainError;
+use crate::ledger::{ChainError, LedgerError};
 use crate::role::Role;
 
 impl ServiceTask {

@@ -16,8 +16,7 @@ use tokio::time::Instant;
 use super::gauge::Gauge;
 use super::looks::Looks;
 use super::watched::{SeenState, Sights, WatchedChannel};
-use crate::ledger::chain::Priority;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, Priority};
 use crate::role::Role;
 
 /// What is told to the service.

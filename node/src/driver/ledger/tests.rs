@@ -16,11 +16,11 @@ use tokio::time::{Instant, timeout};
 use super::state::ServiceTask;
 use super::*;
 use crate::api::pages::Pages;
-use crate::ledger::chain::{Chain, Priority, Reply, Transaction};
-use crate::ledger::devnet::{self, DEVNET_ID, Devnet};
-use crate::ledger::endpoints;
-use crate::ledger::wallet::Wallet;
-use crate::ledger::{Ledger, contract};
+use crate::ledger::{
+    Chain, ContractState, Ledger, Priority, Reply, Transaction, Wallet,
+    devnet::{self, DEVNET_ID, Devnet},
+    endpoints,
+};
 use crate::role::Role;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ async fn a_provider_is_told_of_a_deposit_by_the_second_look_that_shows_it() {
         challenge_s: CHALLENGE_S,
     };
     let account = terms.id();
-    let state = |deposit, settled| contract::ChannelState {
+    let state = |deposit, settled| ContractState {
         terms: terms.clone(),
         epoch: 7,
         close_at_s: 0,
@@ -201,7 +201,7 @@ impl Odd {
 }
 
 impl Chain for Odd {
-    fn account(&self, address: Address) -> Reply<'_, crate::ledger::chain::Account> {
+    fn account(&self, address: Address) -> Reply<'_, crate::ledger::Account> {
         assert_ne!(ChannelId(address.hash), self.broken, "a fault in this program");
         if address == self.hung.address() {
             return Box::pin(std::future::pending());

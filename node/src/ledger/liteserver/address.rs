@@ -7,7 +7,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose};
 use crate::ledger::chain::ChainError;
 
 /// What every address of a liteserver begins with.
-pub const SCHEME: &str = "liteserver://";
+pub(crate) const SCHEME: &str = "liteserver://";
 
 /// Keys are written with or without padding, in either alphabet.
 const KEY_TEXT: GeneralPurpose = GeneralPurpose::new(

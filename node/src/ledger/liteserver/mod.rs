@@ -26,7 +26,8 @@ use self::query::{Answer, Question};
 use self::tl::Block;
 use super::chain::{Account, Chain, ChainError, Priority, Reply, Transaction};
 
-pub use self::address::{LiteAddress, SCHEME};
+pub use self::address::LiteAddress;
+pub(super) use self::address::SCHEME;
 
 /// From connecting to the end of the handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

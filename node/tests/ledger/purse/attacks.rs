@@ -1,8 +1,6 @@
 //! Attacks that need more than one bad message, and what the attacker gets: nothing.
 
-use bombyx_node::ledger::chain::{Chain as _, ChainError};
-use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::purse::{PurseMessage, PurseState};
+use bombyx_node::ledger::{Chain as _, ChainError, PurseMessage, PurseState, Refusal};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::LaneVoucher;
 use bombyx_protocol::channel::purse::{Cut, PurseOrder, PurseTerms};

@@ -1,7 +1,6 @@
 //! Every way out of a purse and of its lanes, and where the money went.
 
-use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::purse::PurseMessage;
+use bombyx_node::ledger::{PurseMessage, Refusal};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::purse::{Cut, PurseOrder};
 

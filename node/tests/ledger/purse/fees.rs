@@ -1,6 +1,6 @@
 //! What each operation of the purse costs at mainnet's prices, and what twenty providers cost with and without it.
 
-use bombyx_node::ledger::purse::PurseMessage;
+use bombyx_node::ledger::PurseMessage;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::purse::{Cut, PurseOrder};
 use bombyx_protocol::channel::terms::ChannelTerms;

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::prices::Prices;
-use bombyx_node::ledger::purse::{LaneState, PurseMessage};
+use bombyx_node::ledger::{LaneState, Prices, PurseMessage, Refusal};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{Cut, PurseOrder};

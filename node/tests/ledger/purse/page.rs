@@ -1,6 +1,6 @@
 //! A purse on the devnet's page for people.
 
-use bombyx_node::ledger::wallet::friendly;
+use bombyx_node::ledger::friendly;
 use bombyx_protocol::channel::purse::Cut;
 
 use super::setup::{Purse, cuts};

@@ -1,8 +1,6 @@
 //! The purse at the prices of every year, with rent eaten for years and prices that changed meanwhile.
 
-use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::prices::Prices;
-use bombyx_node::ledger::purse::{PurseMessage, PurseState};
+use bombyx_node::ledger::{Prices, PurseMessage, PurseState, Refusal};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{Cut, PurseOrder, PurseTerms};
@@ -72,7 +70,7 @@ impl Scene {
     }
 
     async fn state(&self) -> PurseState {
-        use bombyx_node::ledger::chain::Chain as _;
+        use bombyx_node::ledger::Chain as _;
         let raw = self.history.world.devnet.account(self.account).await.unwrap();
         PurseState::read(self.account, &raw).unwrap().unwrap()
     }

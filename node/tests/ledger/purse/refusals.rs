@@ -1,7 +1,6 @@
 //! What the purse refuses, with which exit code, and that a refusal changes nothing.
 
-use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::purse::PurseMessage;
+use bombyx_node::ledger::{PurseMessage, Refusal};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};

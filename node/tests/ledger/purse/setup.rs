@@ -1,9 +1,8 @@
 //! A client's purse with lanes to a provider and to others, and short words for what they do.
 
-use bombyx_node::ledger::chain::{Chain as _, Transaction};
-use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::devnet::DEVNET_ID;
-use bombyx_node::ledger::purse::{LaneState, PurseMessage, PurseState};
+use bombyx_node::ledger::{
+    Chain as _, LaneState, PurseMessage, PurseState, Refusal, Transaction, devnet::DEVNET_ID,
+};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{Cut, PurseOrder, PurseTerms};

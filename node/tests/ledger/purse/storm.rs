@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bombyx_node::ledger::chain::{Chain as _, ChainError, Transaction};
-use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
-use bombyx_node::ledger::prices::Prices;
-use bombyx_node::ledger::purse::{PurseMessage, PurseState};
+use bombyx_node::ledger::{
+    Chain as _, ChainError, Prices, PurseMessage, PurseState, Refusal, Transaction,
+    devnet::{DEVNET_ID, Devnet},
+};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{Cut, PurseOrder, PurseTerms};
@@ -153,7 +152,7 @@ impl PurseStorm {
         audit(&self.devnet, &self.accounts(), self.seed)
     }
 
-    fn account(&self, address: Address) -> bombyx_node::ledger::chain::Account {
+    fn account(&self, address: Address) -> bombyx_node::ledger::Account {
         self.devnet.account(address).now_or_never().unwrap().unwrap()
     }
 

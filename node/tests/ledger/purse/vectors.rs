@@ -1,9 +1,10 @@
 //! The golden vectors of purses in `spec/vectors/channel`, made with the contract in a real TVM and compared with what is
 //! committed. `BOMBYX_BLESS=1` writes them anew.
 
-use bombyx_node::ledger::chain::Chain as _;
-use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
-use bombyx_node::ledger::purse::{PurseMessage, PurseState};
+use bombyx_node::ledger::{
+    Chain as _, PurseMessage, PurseState,
+    devnet::{DEVNET_ID, Devnet},
+};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::purse::{Cut, PURSE_CODE, PurseOrder, PurseTerms};
 use bombyx_protocol::channel::terms::Address;

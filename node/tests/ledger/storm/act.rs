@@ -1,6 +1,6 @@
 //! What can be done to a channel: every operation, by anybody, with good signatures and bad ones.
 
-use bombyx_node::ledger::contract::ChannelMessage;
+use bombyx_node::ledger::ChannelMessage;
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};

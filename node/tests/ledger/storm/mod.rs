@@ -8,10 +8,10 @@ pub(crate) mod tally;
 
 use std::collections::BTreeMap;
 
-use bombyx_node::ledger::chain::{Chain as _, ChainError, Transaction};
-use bombyx_node::ledger::contract::{ChannelState, Refusal};
-use bombyx_node::ledger::devnet::{DEVNET_ID, Devnet};
-use bombyx_node::ledger::prices::Prices;
+use bombyx_node::ledger::{
+    Chain as _, ChainError, ContractState, Prices, Refusal, Transaction,
+    devnet::{DEVNET_ID, Devnet},
+};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use futures::FutureExt as _;
@@ -204,7 +204,7 @@ impl Storm {
 
     fn state(&self, account: Address) -> (Nano, Option<Books>) {
         let raw = self.devnet.account(account).now_or_never().unwrap().unwrap();
-        let state = ChannelState::read(account, &raw).unwrap();
+        let state = ContractState::read(account, &raw).unwrap();
         let books = state.map(|state| Books {
             epoch: state.epoch,
             close_at_s: state.close_at_s,

@@ -1,7 +1,6 @@
 //! What the contract must do, in Rust, from the rules and not from the code: the storm compares every step with it.
 
-use bombyx_node::ledger::contract::Refusal;
-use bombyx_node::ledger::prices::Prices;
+use bombyx_node::ledger::{Prices, Refusal};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 
