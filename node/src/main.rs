@@ -5,7 +5,7 @@ mod wiping;
 use std::process::ExitCode;
 
 use bombyx_node::ExitKind;
-use bombyx_node::cli::{Cli, hardening::harden};
+use bombyx_node::cli::{Cli, harden};
 use clap::Parser as _;
 
 #[global_allocator]

@@ -6,14 +6,14 @@ mod coins;
 mod demo;
 mod devnet;
 mod error;
-pub mod hardening;
+mod hardening;
 mod init;
-pub mod observe;
-pub mod print;
+mod observe;
+mod print;
 mod reach;
 mod recover;
 mod runtime;
-pub mod shutdown;
+mod shutdown;
 mod status;
 mod up;
 mod values;
@@ -23,6 +23,8 @@ mod watch;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+pub use self::hardening::harden;
 
 use self::error::VerbError;
 use self::observe::LogFormat;

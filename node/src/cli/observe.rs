@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum LogFormat {
+pub(super) enum LogFormat {
     /// Lines for people.
     #[default]
     Human,
@@ -19,7 +19,7 @@ pub enum LogFormat {
 /// Starts writing messages; `RUST_LOG` chooses which, else those of this program from `level` on.
 ///
 /// Does nothing when it was called before.
-pub fn start(format: LogFormat, level: &str) {
+pub(super) fn start(format: LogFormat, level: &str) {
     // A node that is the first of its network has nobody to ask; the hash table warns of that at every start.
     let default = format!("warn,libp2p_kad=error,bombyx={level},bombyx_node={level},bombyx_gpu={level}");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));

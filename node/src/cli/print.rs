@@ -9,14 +9,14 @@ use serde::Serialize;
 
 /// Writes what a verb has to say.
 #[derive(Debug, Clone, Copy)]
-pub struct Printer {
+pub(super) struct Printer {
     /// Whether stdout carries JSON objects instead of text.
     pub json: bool,
 }
 
 impl Printer {
     /// Prints data: `text` for people, `value` as one line of JSON where that was asked for.
-    pub fn data(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+    pub(super) fn data(self, value: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
             match serde_json::to_string(value) {
                 Ok(line) => self.line(&line),
@@ -28,30 +28,30 @@ impl Printer {
     }
 
     /// Prints one line of data.
-    pub fn line(self, line: &str) {
+    pub(super) fn line(self, line: &str) {
         // A reader that is gone, as with `| head`, is no error.
         let _ = writeln!(std::io::stdout(), "{line}");
     }
 
     /// Prints a piece of data without an end of line, shown at once.
-    pub fn piece(self, text: &str) {
+    pub(super) fn piece(self, text: &str) {
         let mut out = std::io::stdout();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
     /// Prints a remark to stderr.
-    pub fn note(self, text: &str) {
+    pub(super) fn note(self, text: &str) {
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 
     /// Prints an error with what to do about it.
-    pub fn error(self, error: &impl Display, hint: &str) {
+    pub(super) fn error(self, error: &impl Display, hint: &str) {
         self.note(&format!("error: {error}\nhint: {hint}"));
     }
 }
 
 /// Shows how far fetching and checking has come: a bar on a terminal, one line for each piece of work elsewhere.
-pub struct Bars {
+pub(super) struct Bars {
     bar: Option<ProgressBar>,
     terminal: bool,
     what: String,
@@ -65,7 +65,7 @@ impl Default for Bars {
 
 impl Bars {
     /// Takes one report of progress.
-    pub fn show(&mut self, advance: Advance<'_>) {
+    pub(super) fn show(&mut self, advance: Advance<'_>) {
         if self.what != advance.what {
             self.what = advance.what.to_owned();
             self.finish();

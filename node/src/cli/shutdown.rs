@@ -7,7 +7,7 @@ use crate::error::exit::ExitKind;
 ///
 /// # Errors
 /// What the system says when signals cannot be received.
-pub async fn requested() -> std::io::Result<()> {
+pub(crate) async fn requested() -> std::io::Result<()> {
     let mut signals = Signals::new()?;
     signals.next().await;
     tokio::spawn(async move {

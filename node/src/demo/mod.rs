@@ -9,7 +9,7 @@ mod jobs;
 mod nodes;
 mod play;
 mod prepare;
-pub mod report;
+mod report;
 mod setting;
 mod settlement;
 
