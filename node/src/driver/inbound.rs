@@ -58,7 +58,7 @@ impl Driver {
                 self.join_failure.send_replace(Some(failure));
             }
             NetEvent::Unpublished { topic, why } => {
-                tracing::debug!(topic, %why, "a message was gossiped to nobody")
+                tracing::debug!(topic, %why, "a message could not be gossiped")
             }
             NetEvent::Unsubscribable { topic } => tracing::error!(topic, "a topic cannot be followed"),
             NetEvent::Met { key, providers } => {
@@ -70,7 +70,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Asks who offers the models that are followed, for whoever asks next; the client sees to it that this is not too often.
+    /// Asks which providers offer the models that are followed, ahead of the next question; the client limits how often.
     fn seek(&mut self) {
         let seek = |model: &ModelId| (Role::Client, Input::Command(Command::Seek(*model)));
         self.pending.extend(self.followed.iter().map(seek));
@@ -93,7 +93,7 @@ impl Driver {
             }
             NodeRequest::Follow(model) => self.follow(model).await?,
             NodeRequest::Asks(answer) => {
-                // Whoever asked may be gone by now; so may those of `Status` below.
+                // The caller may be gone by now; so may those of `Status` below.
                 let _ = answer.send(self.client.asks().cloned().collect());
                 self.seek();
             }

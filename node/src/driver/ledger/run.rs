@@ -108,7 +108,7 @@ impl ServiceTask {
             }
             // Nothing is known now; the machines have deadlines of their own.
             Some(Err(error)) => {
-                tracing::debug!(%account, %error, "a channel could not be looked at");
+                tracing::debug!(%account, %error, "a channel could not be read from the ledger; it is read again later");
             }
             None => {
                 let seconds = LOOK_WAIT.as_secs();
