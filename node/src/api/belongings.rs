@@ -13,7 +13,7 @@ use crate::home::keys::{self, FOLDER, Keys};
 use crate::home::permissions;
 use crate::store::Store;
 
-/// Lies in a home from before its keys are made until its store is: whoever finds it goes on with the making.
+/// Marks a home whose keys or store are still being made: a start that finds it finishes the work.
 const NEW: &str = "records.new";
 
 /// Opens the keys and the store of `home`; makes both where there is neither.

@@ -64,7 +64,7 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Starts to fetch on `ledger` whatever pages will wish for; ends with the last clone.
+    /// Starts to fetch from `ledger` what pages ask for; ends with the last clone.
     pub(crate) fn start(ledger: Ledger, sights: Sights) -> Self {
         let (wished, wishes) = watch::channel(0);
         let (done, fetched) = watch::channel(0);

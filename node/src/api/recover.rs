@@ -32,7 +32,7 @@ const LOOKS_AT_A_TIME: usize = 8;
 pub(crate) struct FoundChannel {
     /// As the ledger shows it; made from terms with this home's client key and wallet.
     pub state: ContractState,
-    /// Who is paid, [`NodeId::UNKNOWN`] where only the key in the terms is known.
+    /// The node that is paid; [`NodeId::UNKNOWN`] where only the key in the terms is known.
     pub provider: NodeId,
 }
 

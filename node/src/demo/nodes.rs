@@ -125,7 +125,7 @@ impl Provider {
         address.cloned().ok_or_else(|| self.failed("tells no address"))
     }
 
-    /// Returns a line that tells who this is.
+    /// Returns a line that names this node.
     pub(super) fn introduction(&self, how: &str) -> String {
         let Spec { name, price_in, price_out, pace, .. } = self.spec;
         let id = self.note.node_id.get(..8).unwrap_or_default();

@@ -37,7 +37,7 @@ pub struct Job {
     pub model: &'static str,
     /// Every bid of its auction, best first.
     pub bids: Vec<Bid>,
-    /// Who finished it.
+    /// The provider that finished it.
     pub provider: String,
     /// From the order to the first part of the answer.
     pub first_token_ms: Option<u64>,
@@ -58,7 +58,7 @@ pub struct Job {
 /// One bid.
 #[derive(Debug, Serialize)]
 pub struct Bid {
-    /// Whose.
+    /// The provider that made it.
     pub provider: String,
     /// The most that the job could cost at its price.
     pub price_nano: u64,

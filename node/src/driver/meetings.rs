@@ -1,4 +1,4 @@
-//! Who waits to meet whom: orders for providers, calls for their authors; and the nodes with which there is business.
+//! What waits for a connection: orders for providers, calls for their authors; and the nodes that this one does business with.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -81,7 +81,7 @@ pub(super) struct FriendList {
 }
 
 impl FriendList {
-    /// What a record says of who is one: whom this node pays, and who has paid it.
+    /// Notes the friend that a record names: a node that this one pays, or that has paid it.
     pub(super) fn note(&mut self, record: &Record) {
         if let Record::Payer(paying) = record {
             self.is_stale |= !self.known.contains(&paying.provider);

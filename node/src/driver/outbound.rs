@@ -1,4 +1,4 @@
-//! What goes out: every output of a machine is sent, written, run or told to whoever it is for.
+//! What goes out: every output of a machine is sent, written, run, or told to its receiver.
 
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::io::{
@@ -28,7 +28,7 @@ impl Driver {
             }
             Output::Broadcast { model, gossip } => {
                 let bytes = codec::encode(&gossip);
-                // Whoever is asked again, because nobody answered, is looked for again.
+                // A repeated call, which nobody answered, looks for its providers again.
                 self.command(NetCommand::Meet(model.0)).await?;
                 self.command(NetCommand::Publish { topic: topic(&model), bytes }).await?;
             }

@@ -1,6 +1,6 @@
 //! A watcher alone, on any machine: with the newest vouchers of a provider that is away, it answers stale closes.
 //!
-//! It holds no key and speaks with nobody but the ledger. The contract pays the provider, whoever brings a voucher.
+//! It holds no key and speaks only with the ledger. The contract pays the provider, no matter who brings a voucher.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

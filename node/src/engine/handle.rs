@@ -92,7 +92,7 @@ impl Drop for EngineHandle {
         self.shared.bell.notify_one();
         if let Some(thread) = self.thread.take() {
             // A step takes milliseconds; a worker that waits for the driver ends when the reports are dropped, and
-            // whoever drops this one first does not wait for it.
+            // a caller that drops this handle first does not wait for it.
             drop(thread);
         }
     }

@@ -1,4 +1,4 @@
-//! What the driver wants of the engine: kept per job and merged, so that it is never longer than the jobs there are.
+//! What the driver wants of the engine: kept per job and merged, so that it never holds more entries than there are jobs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,9 @@
-//! Who may read a node's home: its owner alone, also where the home was there before, or came from a copy.
+//! Permissions of a node's home: its owner alone may read it, also where the home was there before, or came from a copy.
 //!
 //! Files that the node makes are made for their owner. What lies there already is closed when a node starts: a home that
 //! others could list, a configuration with keys in it, records of who was paid. A file that belongs to somebody else, or
 //! only points elsewhere, is no file of this home. Keys that were open are not closed in silence: [`super::keys`] refuses
-//! them, because whoever could read them still has them.
+//! them, because somebody may have read them already.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,7 +22,7 @@ pub enum PermissionsError {
         path: PathBuf,
         /// Its owner.
         owner: u32,
-        /// Who asks.
+        /// The user that this process runs as.
         user: u32,
     },
     /// It is not where it seems to be.

@@ -7,7 +7,7 @@
 //! | `POST /channels/close` | closes all of them |
 //! | `POST /wallet/send` | sends coins |
 //!
-//! Whoever reads or acts shows the token that lies in the node's home, which only its owner can read: other users and web
+//! Every request shows the token that lies in the node's home, which only its owner can read, because other users and web
 //! pages of this machine reach the port too. Reading costs the ledger nothing: see `pages`.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -103,7 +103,7 @@ pub(crate) async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, N
     Ok(format!("http://{address}"))
 }
 
-/// Who is let in.
+/// What a request is checked against.
 #[derive(Clone, Copy)]
 struct TokenCheck {
     /// Hash of the token.

@@ -130,7 +130,7 @@ impl ApiError {
         let status = StatusCode::from_u16(meaning.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut message = why.to_string();
         if matches!(why, Failure::Payment(_)) {
-            // Who calls the gateway may not own the node: what its owner has to do is said to both.
+            // The caller may not own the node, so the message tells both what the owner has to do.
             message = format!("{message}; {}", meaning.hint);
         }
         let mut error = Self::new(status, meaning.code, message);

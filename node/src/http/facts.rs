@@ -1,11 +1,11 @@
-//! What an answer says beside its text: who served it, what it came to, why it ended.
+//! What an answer says beside its text: its provider, its cost, why it ended.
 
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::Bill;
 use bombyx_protocol::wire::message::Finish;
 use serde_json::{Value, json};
 
-/// Returns the `bombyx` object of an answer: who served it and what it came to.
+/// Returns the `bombyx` object of an answer: its provider and its cost.
 pub(super) fn facts(bill: &Bill) -> Value {
     json!({
         "providers": bill.providers.iter().map(NodeId::to_string).collect::<Vec<_>>(),

@@ -10,7 +10,7 @@ use super::budget::Budget;
 use crate::api::handle::NodeHandle;
 use crate::home::config::{GatewayConfig, is_loopback};
 
-/// Whom the gateway serves, and what one request may cost, take and prefer unless it says otherwise.
+/// Which callers the gateway serves, and what one request may cost, take and prefer unless it says otherwise.
 #[derive(Clone)]
 pub(super) struct GatewayPolicy {
     /// Digest of the bearer key that callers must send, if one is set.
@@ -19,7 +19,7 @@ pub(super) struct GatewayPolicy {
     pub(super) loopback: bool,
     /// Names that count as this machine's, beside its own.
     pub(super) hosts: Vec<String>,
-    /// The most that a request may cost, whatever it says itself.
+    /// The most that a request may cost, even if it allows more.
     pub(super) max_cost: Nano,
     pub(super) deadline: Span,
     /// What one millisecond less until the first token is worth.

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Until a request's body has arrived.
 pub(crate) const BODY_WAIT: Duration = Duration::from_secs(30);
-/// Until a caller takes more of its answer: one that reads nothing is hung up on.
+/// Until a caller takes more of its answer: one that reads nothing is disconnected.
 pub(crate) const WRITE_WAIT: Duration = Duration::from_secs(30);
 /// Bytes of a request's head, and of what is read at a time: usual heads have less than one KiB.
 pub(crate) const HEAD_BYTES_MAX: usize = 32 * 1024;

@@ -1,4 +1,4 @@
-//! The gateway's routes, and who is let in.
+//! The gateway's routes, and the check of each caller.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! HTTP served with limits: who sends half a head, trickles one byte at a time or reads no answer is hung up on.
+//! HTTP served with limits: a caller that sends half a head, trickles single bytes or reads no answer is disconnected.
 
 use std::io;
 use std::pin::Pin;

@@ -35,7 +35,7 @@ pub enum ChainError {
         /// The global id of the node's network.
         expected: i32,
     },
-    /// Endpoints contradict each other, and no majority tells who is right: nothing is known.
+    /// Endpoints contradict each other, and no majority decides between them: nothing is known.
     #[error(
         "the ledger's endpoints contradict each other about {what}: {endpoints}; take out the one that is wrong, \
          or add a third"
@@ -43,7 +43,7 @@ pub enum ChainError {
     Contradiction {
         /// What they were asked for.
         what: String,
-        /// Who said what.
+        /// What each of them said.
         endpoints: String,
     },
     /// A list of endpoints that cannot be used as it is.
@@ -74,8 +74,8 @@ impl ChainError {
         Self::Refused { exit_code: exit_code(words), reason }
     }
 
-    /// Returns the exit code of the contract that refused a message. Whatever else went wrong tells
-    /// nothing of the message: it may have been passed on. (`LE-6`)
+    /// Returns the exit code of the contract that refused a message. Any other error leaves
+    /// open whether the message was passed on. (`LE-6`)
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
         match self {

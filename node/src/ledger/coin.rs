@@ -1,4 +1,4 @@
-//! What the ledger's coin is called, for those who read amounts; nothing else depends on it.
+//! What the ledger's coin is called where amounts are shown; nothing else depends on it.
 
 use std::fmt;
 use std::str::FromStr;

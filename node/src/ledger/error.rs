@@ -152,7 +152,7 @@ impl LedgerError {
         matches!(self, Self::Unknown { .. } | Self::Deadline { .. })
     }
 
-    /// Returns what the core needs to know of it. Whatever leaves the fate of a message open is
+    /// Returns what the core needs to know of it. Errors that leave the fate of a message open are
     /// unknown, because the core forgets a deposit only when it surely never left.
     #[must_use]
     pub fn fault(&self) -> LedgerFault {

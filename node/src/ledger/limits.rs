@@ -20,7 +20,7 @@ pub const HEDGE: Duration = Duration::from_secs(2);
 pub const AHEAD_S_MAX: u32 = 5;
 /// How often endpoints that differ are asked before they contradict each other.
 pub const ROUNDS: u32 = 5;
-/// How long endpoints of which one is behind in time are asked again before they contradict each other: blocks reach an
+/// How long endpoints are asked again, where one lags behind, before they contradict each other: blocks reach an
 /// indexer some five seconds after a node.
 pub const LAG_PATIENCE: Duration = Duration::from_secs(12);
 /// How long an endpoint is asked last after it failed, was slow or was outvoted; each further time doubles it.

@@ -96,8 +96,8 @@ impl Toncenter {
         loop {
             let error = match self.attempt(method, &params).await {
                 Attempt::Answer(value) => return Ok(value),
-                // An earlier attempt may have got through whatever was answered to it: then a repeated message is refused for
-                // having been executed. What the ledger shows will tell. (`LE-6`)
+                // An earlier attempt may have got through in spite of its answer: then a repeated message is refused because
+                // it was executed already. What the ledger shows will tell. (`LE-6`)
                 Attempt::Final(ChainError::Refused { exit_code: Some(_), .. }) if attempt > 1 => {
                     return Ok(Value::Null);
                 }

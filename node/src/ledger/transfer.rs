@@ -30,7 +30,7 @@ enum Fate {
     Never(LedgerError),
     /// It may still be executed: what hides it, if something does.
     Open(Option<LedgerError>),
-    /// Its number was used, and the history does not show by whom.
+    /// Its number was used, and the history does not show by which message.
     Used(Option<LedgerError>),
 }
 
@@ -120,7 +120,7 @@ impl Ledger {
         loop {
             if Instant::now() >= hand_over_at {
                 hand_over_at = Instant::now() + self.resend_pause();
-                // Whatever is said to it, even a refusal, settles nothing: the message may be on its way by another.
+                // No answer decides anything, not even a refusal: the message may be on its way through another endpoint.
                 if let Err(error) = self.acting.send(transfer.boc.clone()).await {
                     tracing::debug!(%error, "a transfer of the wallet may not have been taken");
                     trouble = Some(LedgerError::from(error));
@@ -149,7 +149,7 @@ impl Ledger {
             Err(error) => return Fate::Open(Some(error.into())),
         };
         if Wallet::next_seqno(&now) <= transfer.seqno {
-            // Who tells the time may be ahead a little, and an account is not as new as the newest block. (`LE-8`)
+            // The endpoint that tells the time may be ahead a little, and an account is not as new as the newest block. (`LE-8`)
             let void = now.chain_time_s > self.void_from_s(transfer.valid_until_s);
             let operation = transfer.operation;
             return if void { Fate::Never(LedgerError::Expired { operation }) } else { Fate::Open(None) };

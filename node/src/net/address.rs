@@ -156,7 +156,7 @@ pub(super) fn is_usable(scope: Scope, address: &Multiaddr) -> bool {
 }
 
 /// Returns the scope that a node's own addresses and those that it joins through put it in: one of
-/// them on the Internet, and the network is the Internet, whatever the configuration says.
+/// them on the Internet makes the network the Internet, even against the configuration.
 pub(super) fn scope_of<'a>(configured: Scope, addresses: impl IntoIterator<Item = &'a Multiaddr>) -> Scope {
     let is_outside = |address: &Multiaddr| host(address).is_some_and(is_global);
     if addresses.into_iter().any(is_outside) { Scope::Public } else { configured }

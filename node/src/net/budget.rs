@@ -1,7 +1,7 @@
 //! Budgets: places and rates that strangers share by where they come from, and a word in the log when one is used up.
 //!
 //! Nobody is refused while there is room. As it fills, a prefix may hold as many places as are left free: one that takes
-//! all it can get has half of them, two have a third each, and whoever holds little always gets in. Friends have places
+//! all it can get has half of them, two have a third each, and a prefix that holds little always gets in. Friends have places
 //! of their own besides. (`NE-2`)
 
 use std::collections::BTreeMap;

@@ -53,7 +53,7 @@ impl Dialer {
     }
 
     /// Connects to a peer at the addresses that are known of it, unless it is connected. One whose address is known is not
-    /// looked up: who it is came from a stranger.
+    /// looked up, because its id came from a stranger.
     pub(super) fn reach_known(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, now: Instant) {
         let has_address = !self.book.of(&peer).is_empty();
         self.reach(swarm, peer, None, now);

@@ -1,4 +1,4 @@
-//! The last look at every address before it is dialled, whoever named it: what strangers say must not make this node knock
+//! The last look at every address before it is dialled: what strangers say must not make this node knock
 //! inside its own network, nor hammer somebody else's. (`NE-8`)
 
 use std::pin::Pin;

@@ -48,7 +48,7 @@ struct Search {
 struct Find {
     key: [u8; 32],
     purpose: Purpose,
-    /// Who was found, and where its address lies.
+    /// The peers that were found, each with the prefix of its address.
     found: BTreeMap<PeerId, Prefix>,
     /// How many of each prefix were dialled.
     dialled: BTreeMap<Prefix, usize>,

@@ -1,4 +1,4 @@
-//! The door: who may connect, and who has to leave when the house is full.
+//! The door: which peers may connect, and which have to leave when all places are taken.
 //!
 //! There is a number of places for strangers and another, besides, for those whom this node chose: its friends, the
 //! nodes that it joined through and those that it dialled itself. A stranger who finds all places taken gets that of

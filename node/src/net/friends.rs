@@ -1,4 +1,4 @@
-//! Peers that this node does business with: whoever has a channel with it. What is kept for them, strangers cannot take.
+//! Friends: the peers that have a channel with this node. Strangers cannot take what is kept for them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -27,7 +27,7 @@ type Filter = MaxCountSubscriptionFilter<NetworkTopics>;
 /// A gossiped message that waits for its verdict.
 pub(super) struct IncomingGossip {
     message: MessageId,
-    /// Who handed it on to this node.
+    /// The peer that handed it on to this node.
     pub(super) forwarder: PeerId,
     /// The topic's short name.
     pub(super) topic: String,
@@ -92,7 +92,7 @@ fn prefix(network: &str) -> String {
     format!("bombyx/{network}/")
 }
 
-/// Names a message: equal bytes on one topic are one message, whoever sends them.
+/// Names a message: equal bytes on one topic are one message, no matter which peer sends them.
 fn content_id(message: &Message) -> MessageId {
     let mut hash = Sha256::new();
     hash.update(message.topic.as_str().as_bytes());

@@ -113,7 +113,7 @@ impl Joins {
         }
     }
 
-    /// Notes that a connection ended, perhaps before it was known of which network the peer is.
+    /// Notes that a connection ended, perhaps before the peer's network was known.
     pub(super) fn on_disconnected(&mut self, peer: &PeerId, now: Instant, out: &mut Outbox) {
         let unfinished = |join: &&mut Join| join.peer == *peer && join.dial.is_some();
         for join in self.entries.iter_mut().filter(unfinished) {

@@ -1,6 +1,6 @@
 //! Judges what is gossiped, before it is forwarded or anybody is told of it.
 //!
-//! The swarm's own task does so: asking another one would wake it, and be waited for, for each message.
+//! The swarm's own task does this: another task would have to be woken, and waited for, for each message.
 
 use std::collections::BTreeMap;
 
@@ -31,9 +31,9 @@ pub(super) enum Objection {
 
 /// Judges gossip, and counts how much each author has said lately.
 ///
-/// A statement counts only once its signature was found to be true, or anybody could use up what another one may say. What an
-/// author says here itself and what others hand on as its word are counted apart: its signature is as true on an old call
-/// that somebody kept and repeats. (`NE-7`)
+/// A statement counts only after its signature was verified; otherwise anybody could use up an author's rate. What the author
+/// sends to this node itself and what others forward as its word are counted apart, because its signature is also true on an
+/// old call that somebody kept and repeats. (`NE-7`)
 #[derive(Default)]
 pub(super) struct Judge {
     /// Up to when each has used what it may say.
@@ -48,8 +48,8 @@ struct Speaker {
 }
 
 impl Judge {
-    /// Returns what was said on a topic if it is what it claims to be: only then is it forwarded, and a forwarder of rubbish
-    /// pays for it. (`WI-11`)
+    /// Returns what was said on a topic if it is what it claims to be. Only then is it forwarded; rubbish is held against its
+    /// forwarder. (`WI-11`)
     pub(super) fn judge(
         &mut self,
         on: &str,

@@ -60,8 +60,8 @@ pub(super) struct PeerView<'a> {
     pub(super) is_ready: &'a dyn Fn(&Swarm<Behaviour>, &PeerId) -> bool,
 }
 
-/// Draws a peer to dial out of those that may be: first a prefix of which the fewest are there, then one of its peers.
-/// None when every prefix has as many as are left free. (`NE-5`)
+/// Draws a peer to dial among the candidates: first one of the prefixes with the fewest connected peers, then one of its
+/// peers. `None` when every prefix has as many as are left free. (`NE-5`)
 pub(super) fn draw(
     candidates: impl Iterator<Item = (PeerId, Prefix)>,
     there: &BTreeMap<Prefix, usize>,
@@ -151,7 +151,7 @@ impl Meetings {
         self.keys.values_mut().flat_map(|meeting| meeting.take_due(swarm, known, now)).collect()
     }
 
-    /// Tells whoever waits once there is nothing more to wait for.
+    /// Tells those that wait, once there is nothing more to wait for.
     pub(super) fn tell(
         &mut self,
         swarm: &Swarm<Behaviour>,
@@ -168,7 +168,7 @@ impl Meetings {
             let dialling = meeting.found.keys().any(|peer| known.dialer.is_reaching(peer));
             let greeting = meeting.connected(swarm) > ready;
             let is_done = !meeting.searching && !dialling && !greeting && meeting.next > now;
-            // Whoever is known from the last time is called at once, and others are looked for meanwhile.
+            // Providers known from the last time are dialled at once, while others are looked for.
             let is_known = ready > 0 && meeting.told.is_some_and(|told| told > 0);
             let is_enough =
                 meeting.ready.is_some_and(|at| now.saturating_duration_since(at) >= limits::MEET_OTHERS);

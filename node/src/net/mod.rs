@@ -19,7 +19,7 @@
 //! Nothing is promised between events of different kinds: a message may be read before its `Connected`.
 //!
 //! **Certainty.** `Undelivered` is certain: the peer's node did not take the message. Its absence is not proof of
-//! delivery; whatever was sent shortly before a `Disconnected` may be lost, and a message that was sent at the very
+//! delivery; what was sent shortly before a `Disconnected` may be lost, and a message that was sent at the very
 //! moment in which a fresh stream broke may arrive twice.
 
 mod address;

@@ -34,12 +34,13 @@ impl Outbox {
         }
     }
 
-    /// Notices dropped so far.
+    /// Returns how many notices were dropped so far.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Says whether it is half full: the other half is kept for what commands cause, which are taken even when the swarm is not polled.
+    /// Returns whether it is half full. The other half is kept for the effects of commands, which are taken even while the
+    /// swarm is not polled.
     pub(super) fn is_filling(&self) -> bool {
         self.notices.capacity() < limits::OUTBOX_MAX / 2
     }

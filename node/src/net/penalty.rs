@@ -1,4 +1,4 @@
-//! Faults held against peers, and who is blocked for them.
+//! Faults held against peers, and the peers that are blocked for them.
 
 use std::collections::HashMap;
 
@@ -44,7 +44,7 @@ impl Penalties {
         record.points >= limits::PENALTY_LIMIT
     }
 
-    /// Forgives whoever behaved long enough, and names those that are to be unblocked.
+    /// Forgives peers that have behaved long enough, and returns those to unblock.
     pub(super) fn forgive(&mut self, now: Instant) -> Vec<PeerId> {
         let due = |record: &Record| now.saturating_duration_since(record.last) >= limits::BLOCK_TIME;
         let forgiven: Vec<PeerId> =

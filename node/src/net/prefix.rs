@@ -8,7 +8,7 @@ use bombyx_protocol::ident::{NodeId, Prefix};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
-/// The prefixes of all connected peers; the loop writes them, whoever has a handle reads them.
+/// The prefixes of all connected peers; the loop writes them, and every holder of a handle reads them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Prefixes(Arc<Mutex<HashMap<NodeId, Prefix>>>);
 

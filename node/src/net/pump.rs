@@ -272,8 +272,8 @@ impl Pump {
     }
 }
 
-/// Waits until the peer closes or breaks the stream. It never writes after its greeting, so that whatever is read is
-/// the end of it.
+/// Waits until the peer closes or breaks the stream. It never writes after its greeting, so anything
+/// that is read ends the stream.
 async fn broken(stream: Option<&mut Stream>) {
     match stream {
         Some(stream) => {

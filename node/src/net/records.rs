@@ -1,8 +1,8 @@
 //! Provider records of others: which are kept, for how long, and in what order they are told.
 //!
 //! A record costs nothing to make, so nobody's number of records decides who is found: a key that has all the records it may
-//! have loses one of the prefix with the most for one of a prefix with fewer, and whoever asks is told of all prefixes in
-//! turn, for an answer holds fewer records than a key may have. (`NE-5`)
+//! have loses one of the prefix with the most for one of a prefix with fewer, and an answer names all prefixes in
+//! turn, because it holds fewer records than a key may have. (`NE-5`)
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

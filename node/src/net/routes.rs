@@ -1,4 +1,4 @@
-//! What enters the hash table: the peers that serve it, and who provides what, each with addresses that may be believed.
+//! What enters the hash table: the peers that serve it and the records of providers, with addresses that may be believed.
 
 use bombyx_protocol::ident::Prefix;
 use libp2p::kad::{ProviderRecord, RoutingUpdate};

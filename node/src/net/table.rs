@@ -136,7 +136,7 @@ impl NetworkBehaviour for Table {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match &event {
-            // Told to whoever asks who provides what this node provides: of no use outside, and nobody's business. (`NE-8`)
+            // Answers would tell it to strangers, who have no use for an inner address. (`NE-8`)
             FromSwarm::NewListenAddr(listening) if !address::is_usable(self.scope, listening.addr) => return,
             FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. }) => {
                 self.prefixes.remove(connection_id);

@@ -11,7 +11,7 @@ use bombyx_protocol::market::bid::Payee;
 /// Nothing in it is secret and nothing is signed: a wrong one costs the fees of a channel that nobody claims from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PayeeCard {
-    /// Who is paid.
+    /// The node that is paid.
     pub provider: NodeId,
     /// How.
     pub payee: Payee,

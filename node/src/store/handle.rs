@@ -83,7 +83,7 @@ impl Store {
         Ok(records)
     }
 
-    /// Returns the records in a store of whatever node, as in a copy of it.
+    /// Returns the records in a store of any node, such as a copy.
     ///
     /// # Errors
     /// As [`Self::open`]; a file that is not there is [`StoreError::Failed`].

@@ -1,6 +1,6 @@
 //! Bounds of the store, and the version of its layout.
 
-/// Records that wait for the writing thread; above it, whoever writes waits.
+/// Records that wait for the writing thread; above it, writers wait.
 pub const QUEUE_MAX: usize = 4_096;
 /// Records in one commit.
 pub const BATCH_MAX: usize = 1_024;

@@ -68,7 +68,7 @@ pub(super) fn is_claimed(database: &Database, path: &Path) -> Result<bool, Store
     Ok(format.map_err(|error| failed(path, error))? || node.map_err(|error| failed(path, error))?)
 }
 
-/// Returns every record, whoever's store it is.
+/// Returns every record, no matter which node the store belongs to.
 pub(super) fn read(database: &Database, path: &Path) -> Result<Vec<Record>, StoreError> {
     let transaction = database.begin_read().map_err(|error| failed(path, error))?;
     let meta = transaction.open_table(META).map_err(|error| failed(path, error))?;

@@ -42,7 +42,7 @@ pub(super) enum Turn {
     New,
 }
 
-/// Who has which turn: three of four are those of channels at stake, as [`WATCH_SHARE_MAX`] reckons.
+/// The kind of channel that each turn is kept for: three of four are for channels at stake, as [`WATCH_SHARE_MAX`] reckons.
 ///
 /// [`WATCH_SHARE_MAX`]: bombyx_protocol::limits::WATCH_SHARE_MAX
 pub(super) const CYCLE: [Turn; 8] = {

@@ -4,12 +4,12 @@
 //!
 //! | turn | channels | in which order |
 //! |---|---|---|
-//! | at stake | those whose missed close would cost money, in the second half of the gap that [`Pace::gap`] allows | who must be seen first; where not all can be, closing ones, then the most money times the time unseen |
-//! | pressing | closing channels, then those of which the last look needs a second | who waits longest |
+//! | at stake | those whose missed close would cost money, in the second half of the gap that [`Pace::gap`] allows | the one that must be seen first; where not all can be, closing ones, then the most money times the time unseen |
+//! | pressing | closing channels, then those whose last look needs a second one | the one that waits longest |
 //! | new | channels that the ledger has not shown funded | the newest first; each ever more rarely, and none for long |
 //!
 //! A turn that its kind does not need goes to the next kind; what all leave goes to any channel that was not looked at for the
-//! configured time, money first. A look that is under way is nobody's business: others go on beside it. (`CH-36`)
+//! configured time, money first. A look that is under way holds up no other. (`CH-36`)
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,7 @@ pub(super) enum Standing {
     Funded { challenge_s: u32, settled: Nano, closing: bool },
 }
 
-/// Every watched channel, and whose turn it is.
+/// Every watched channel, and which is looked at next.
 pub(super) struct Looks {
     channels: BTreeMap<ChannelId, Channel>,
     /// Vouchers on accounts that are not watched yet.

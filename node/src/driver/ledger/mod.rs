@@ -4,12 +4,12 @@
 //! LedgerService ── the driver's end: calls in, events and the pace out
 //!   └─ ServiceTask  one task, which waits for nothing but its own queues
 //!        ├─ calls   what the machines want done: in order on one account, side by side on different ones
-//!        ├─ looks   whose turn it is to be looked at
+//!        ├─ looks   which channel is looked at next
 //!        ├─ gauge   how fast looks can follow each other
-//!        └─ seen    what of it is news, and for whom
+//!        └─ seen    which of it is news, and to which role
 //! ```
 //!
-//! Each look is told when it ends, whatever becomes of the others. What the service has to say waits in an outbox that holds
+//! Each look is reported when it ends, independently of the others. What the service has to say waits in an outbox that holds
 //! one state per role and account, so that a slow driver never holds the service up.
 
 mod calls;

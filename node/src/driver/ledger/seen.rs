@@ -1,4 +1,4 @@
-//! What the ledger shows of a channel: which of it is news, and for whom.
+//! What the ledger shows of a channel: which of it is news, and to which role.
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::ledger::LedgerEvent;
@@ -10,7 +10,7 @@ use super::watched::{SeenState, core_state, essence, grows, standing};
 use crate::role::Role;
 
 impl ServiceTask {
-    /// Tells whoever watches, if what is seen is new.
+    /// Tells the roles that watch the channel, if what is seen is new.
     pub(super) fn observe(&mut self, account: ChannelId, seen: SeenState) {
         let Some(watched) = self.watched.get_mut(&account) else { return };
         let was_there = matches!(watched.seen, Some(Some(_)));

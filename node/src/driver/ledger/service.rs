@@ -21,7 +21,7 @@ pub(crate) struct LedgerService {
     pub(crate) events: mpsc::Receiver<(Role, LedgerEvent)>,
     /// How fast changes on the ledger are seen.
     pub(crate) pace: watch::Receiver<Pace>,
-    /// What the last look at each channel has shown, for whoever wants to show it.
+    /// What the last look at each channel has shown, for the operator's pages.
     pub(crate) sights: Sights,
 }
 

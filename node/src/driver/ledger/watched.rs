@@ -1,4 +1,4 @@
-//! What is known of each watched channel: who watches it, and what the last look has shown.
+//! What is known of each watched channel: the roles that watch it, and what the last look has shown.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Values that can be read and cannot be used: every number has its bounds, whoever set it.
+//! Values that can be read and cannot be used: every number has its bounds, from a file as from a flag.
 
 use std::net::SocketAddr;
 

@@ -252,7 +252,7 @@ impl State {
         }
     }
 
-    /// Delivers the messages between accounts that are due in `block`, and says how many.
+    /// Delivers the messages between accounts that are due in `block`, and returns how many.
     fn arrive(&mut self, block: u32) -> usize {
         let mut arrived = 0;
         while arrived < BLOCK_MESSAGES_MAX
@@ -342,7 +342,7 @@ impl State {
         self.log.iter().rev()
     }
 
-    /// Accounts that got coins or executed something, the latest first; repeated.
+    /// Returns accounts that got coins or executed something, the latest first; an account may be repeated.
     pub(super) fn touched(&self) -> impl Iterator<Item = Address> {
         self.touched.iter().rev().copied()
     }
@@ -352,12 +352,12 @@ impl State {
         self.accounts.len()
     }
 
-    /// Messages from outside and between accounts that wait for a block.
+    /// Returns how many messages from outside and between accounts wait for a block.
     pub(super) fn waiting(&self) -> usize {
         self.mempool.len() + self.travelling.len()
     }
 
-    /// Returns logical time of the newest transaction.
+    /// Returns the logical time of the newest transaction.
     pub(super) fn lt(&self) -> u64 {
         self.lt
     }
@@ -402,7 +402,7 @@ impl State {
         Ok(account)
     }
 
-    /// Transactions of an account, newest first.
+    /// Returns the transactions of an account, newest first.
     pub(super) fn history(&self, address: Address) -> impl Iterator<Item = &Record> {
         self.history.get(&std_address(address)).into_iter().flat_map(|list| list.iter().rev())
     }

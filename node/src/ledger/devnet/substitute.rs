@@ -1,6 +1,6 @@
 //! Another code in a contract's place, so that tests can be tested: the account keeps the address of the original.
 //!
-//! Whatever deploys the original gets the substitute instead, and whoever looks at the account sees the original.
+//! A message that deploys the original deploys the substitute instead, and an account is shown with the original.
 
 use tycho_types::cell::{Cell, CellBuilder, HashBytes, Lazy};
 use tycho_types::error::Error;

@@ -85,7 +85,7 @@ impl Endpoints {
             match timeout(HEDGE, running.next()).await {
                 Ok(Some((by, outcome))) => {
                     asked.retain(|(index, _)| *index != by);
-                    // Who fails is replaced at once.
+                    // An endpoint that fails is replaced at once.
                     more = usize::from(outcome.is_err());
                     match outcome {
                         Ok(what) => discord.said.push(Said { by, what }),

@@ -157,7 +157,7 @@ fn some_of(configuration: &str) -> Result<Vec<LiteAddress>, ChainError> {
     Ok(servers)
 }
 
-/// Who answers behind an endpoint, as far as its address tells.
+/// The operator behind an endpoint, as far as its address tells.
 struct Voice {
     /// As it stands in the list.
     text: String,

@@ -4,7 +4,7 @@ use tycho_types::cell::HashBytes;
 
 use crate::ledger::chain::{Account, ChainError, Transaction};
 
-/// What was said, by whom.
+/// What each endpoint said.
 #[derive(Debug, Clone)]
 pub(super) struct Said<T> {
     pub(super) by: usize,
@@ -55,7 +55,7 @@ pub(super) fn essence(account: &Account) -> (u64, u64, Option<(HashBytes, HashBy
     (account.last_lt, account.balance.0, hashes)
 }
 
-/// Returns the account that they agree on as of the newest block, and who says otherwise.
+/// Returns the account that they agree on as of the newest block, and the endpoints that say otherwise.
 pub(super) fn account(said: &[Said<Account>], quorum: Quorum) -> Option<(Account, Vec<usize>)> {
     let agreed = agreement(said, quorum, essence)?;
     let newest = agreed.iter().max_by_key(|said| said.what.chain_time_s)?;

@@ -1,7 +1,8 @@
 //! The encrypted TCP stream that liteservers speak (ADNL), both ends: a handshake of 256 bytes, then checked frames.
 //!
-//! The client names the server's key and brings the stream's keys, sealed for it; whoever cannot open them cannot answer.
-//! So a stream proves that the server has the key of its address. It says nothing about who the client is.
+//! The client names the server's key and brings the stream's keys, sealed for it; only the
+//! holder of that key can answer. So a stream proves that the server has the key of its address. It does not identify the
+//! client.
 
 use std::io;
 
@@ -50,7 +51,7 @@ impl Secrets {
 /// One direction of a stream: the place in its key stream.
 pub(in crate::ledger) struct Stream(Cipher);
 
-/// Returns the name of a key: how a packet says whom it is for.
+/// Returns the id of a key, by which a packet names its receiver.
 fn key_id(key: &[u8; 32]) -> [u8; 32] {
     Sha256::new().chain_update(KEY_TAG).chain_update(key).finalize().into()
 }

@@ -57,7 +57,7 @@ pub(super) fn find(devnet: &Devnet, text: &str) -> Response {
     }
 }
 
-/// Gives coins and leads to who has them now.
+/// Gives coins and redirects to the account that has them now.
 pub(super) fn give(devnet: &Devnet, address: &str, amount: &str) -> Response {
     let Some(receiver) = parse_address(address.trim()) else { return account(devnet, address) };
     let given = Nano::from_coins(amount.trim())
