@@ -1,7 +1,7 @@
 //! `simnet`: runs scenarios and shows what came of them.
 
 mod cli;
-mod failed;
+mod failure;
 mod say;
 mod verbs;
 
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Verb};
-use crate::failed::Failed;
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed { code, what }) => {
+        Err(Failure { code, what }) => {
             eprintln!("error: {what}");
             ExitCode::from(code)
         }

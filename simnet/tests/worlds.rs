@@ -82,7 +82,7 @@ fn storms_break_no_invariant() {
     }
 }
 
-/// A commit that takes longer than a message: whoever speaks before it is written is found out by the other side.
+/// A commit that takes longer than a message: a host that speaks before it is written is found out by the other side.
 #[test]
 fn slow_disks_slow_the_market_down_and_break_nothing() {
     let slow = run(&format!("{BASE}[disk]\ncommit_ms = 400\n")).summary;

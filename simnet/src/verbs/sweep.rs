@@ -16,21 +16,21 @@ use indicatif::ProgressBar;
 
 use super::{progress_bar, run_world, scenario};
 use crate::cli::Sweep;
-use crate::failed::Failed;
+use crate::failure::Failure;
 use crate::say::say;
 
 /// Runs a sweep, or one shard of it; a whole one is put together at once.
-pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
+pub(crate) fn sweep(args: &Sweep) -> Result<(), Failure> {
     let mut scenario = scenario(&args.which)?;
     scenario.sweep.seeds = args.seeds.unwrap_or(scenario.sweep.seeds);
     let shard = match &args.shard {
-        Some(text) => SweepShard::parse(text, |name| std::env::var(name).ok()).map_err(Failed::usage)?,
+        Some(text) => SweepShard::parse(text, |name| std::env::var(name).ok()).map_err(Failure::usage)?,
         None => SweepShard { number: 0, of: 1 },
     };
-    let (plan, planned) = scenario.planned().map_err(Failed::usage)?;
+    let (plan, planned) = scenario.planned().map_err(Failure::usage)?;
     fs::create_dir_all(&args.out)
-        .map_err(|error| Failed::usage(format!("{}: {error}", args.out.display())))?;
-    store::write_json(&args.out.join("plan.json"), &plan).map_err(Failed::usage)?;
+        .map_err(|error| Failure::usage(format!("{}: {error}", args.out.display())))?;
+    store::write_json(&args.out.join("plan.json"), &plan).map_err(Failure::usage)?;
     let mine: Vec<_> = planned.iter().enumerate().filter(|(place, _)| shard.has(*place)).collect();
     let run_one = |count: usize, run: &SweepRun| {
         if store::is_complete(&args.out, &run.run_id) {
@@ -44,7 +44,7 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
         };
         let (world, report) = run_world(&run.scenario, &bar)?;
         let arm = &plan.arms[run.arm].name;
-        store::save(&args.out, &world, &report, Some(arm)).map(drop).map_err(Failed::usage)
+        store::save(&args.out, &world, &report, Some(arm)).map(drop).map_err(Failure::usage)
     };
     let next = AtomicUsize::new(0);
     let run_some = || loop {
@@ -75,8 +75,8 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failed> {
 }
 
 /// Puts a sweep together and shows it.
-pub(crate) fn merge(out: &Path) -> Result<(), Failed> {
-    let merged = results::merge(out).map_err(Failed::usage)?;
+pub(crate) fn merge(out: &Path) -> Result<(), Failure> {
+    let merged = results::merge(out).map_err(Failure::usage)?;
     say!("{}", table(&merged));
     say!("merged.json is written; simnet report {} makes a page of it", out.display());
     Ok(())
@@ -101,8 +101,8 @@ fn table(merged: &SweepResult) -> Table {
 }
 
 /// Writes the page of a sweep.
-pub(crate) fn report(out: &Path) -> Result<(), Failed> {
-    let merged = results::merge(out).map_err(Failed::usage)?;
+pub(crate) fn report(out: &Path) -> Result<(), Failure> {
+    let merged = results::merge(out).map_err(Failure::usage)?;
     let name = if merged.plan.title.is_empty() { "SCENARIO.toml" } else { &merged.plan.title };
     let command = format!(
         "simnet sweep {name} --nodes {} --jobs {} --seeds {} --out {}\nsimnet report {3}",
@@ -112,7 +112,7 @@ pub(crate) fn report(out: &Path) -> Result<(), Failed> {
         "out"
     );
     let path = out.join("report.html");
-    store::write_text(&path, &page(&merged, &command)).map_err(Failed::usage)?;
+    store::write_text(&path, &page(&merged, &command)).map_err(Failure::usage)?;
     say!("{}", path.display());
     Ok(())
 }

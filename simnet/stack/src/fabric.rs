@@ -26,7 +26,7 @@ thread_local! {
 }
 
 /// A connection on its way to the host that accepts it.
-pub(crate) struct Incoming {
+pub(crate) struct PendingConnection {
     /// The host that dials.
     pub(crate) from: u32,
     /// The accepting end.
@@ -42,7 +42,7 @@ pub(crate) struct Fabric {
     places: Vec<Location>,
     peers: Vec<PeerId>,
     numbers: BTreeMap<PeerId, u32>,
-    listeners: BTreeMap<u32, mpsc::Sender<Incoming>>,
+    listeners: BTreeMap<u32, mpsc::Sender<PendingConnection>>,
     /// Names passages: each has fortunes of its own.
     passages: u64,
     /// Requests to the hash table that each host has sent.
@@ -95,14 +95,14 @@ pub(crate) fn peer(host: u32) -> Option<PeerId> {
 }
 
 /// Listens, and returns what arrives.
-pub(crate) fn listen(host: u32) -> mpsc::Receiver<Incoming> {
+pub(crate) fn listen(host: u32) -> mpsc::Receiver<PendingConnection> {
     let (incoming, arrived) = mpsc::channel(BACKLOG_MAX);
     with(|fabric| fabric.listeners.insert(host, incoming));
     arrived
 }
 
 /// Hands a connection over; false when nobody listens or too many wait.
-pub(crate) fn knock(host: u32, incoming: Incoming) -> bool {
+pub(crate) fn knock(host: u32, incoming: PendingConnection) -> bool {
     let listener = with(|fabric| fabric.listeners.get(&host).cloned());
     listener.is_some_and(|listener| listener.try_send(incoming).is_ok())
 }

@@ -15,7 +15,7 @@ use libp2p::{Multiaddr, PeerId, Transport, identity};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::fabric::{self, Incoming};
+use crate::fabric::{self, PendingConnection};
 use crate::link;
 use crate::net::NetError;
 
@@ -42,7 +42,7 @@ type Handshake = Pin<Box<dyn Future<Output = Result<(PeerId, StreamMuxerBox), io
 /// One host's part of the transport.
 struct Carrier {
     host: u32,
-    listener: Option<(ListenerId, mpsc::Receiver<Incoming>)>,
+    listener: Option<(ListenerId, mpsc::Receiver<PendingConnection>)>,
     events: VecDeque<TransportEvent<Handshake, io::Error>>,
     waker: Option<Waker>,
 }
@@ -80,7 +80,7 @@ impl Transport for Carrier {
             let ready = Instant::now() + there + back + again;
             sleep(there).await;
             let (muxer, theirs) = link::connect(from, to);
-            let accepted = fabric::knock(to, Incoming { from, muxer: theirs, ready });
+            let accepted = fabric::knock(to, PendingConnection { from, muxer: theirs, ready });
             sleep(back).await;
             if accepted {
                 Ok((peer, StreamMuxerBox::new(muxer)))
@@ -98,7 +98,7 @@ impl Transport for Carrier {
         if let Some((listener_id, arriving)) = &mut self.listener
             && let Poll::Ready(Some(incoming)) = arriving.poll_recv(cx)
         {
-            return Poll::Ready(TransportEvent::Incoming {
+            return Poll::Ready(TransportEvent::PendingConnection {
                 listener_id: *listener_id,
                 local_addr: fabric::address(host),
                 send_back_addr: fabric::address(incoming.from),
@@ -113,7 +113,7 @@ impl Transport for Carrier {
 /// A first flight of QUIC fills a datagram.
 const HANDSHAKE_BYTES: usize = 1_200;
 
-async fn accept(incoming: Incoming) -> Result<(PeerId, StreamMuxerBox), io::Error> {
+async fn accept(incoming: PendingConnection) -> Result<(PeerId, StreamMuxerBox), io::Error> {
     let peer = fabric::peer(incoming.from).ok_or(io::ErrorKind::HostUnreachable)?;
     sleep_until(incoming.ready).await;
     Ok((peer, StreamMuxerBox::new(incoming.muxer)))

@@ -89,24 +89,24 @@ struct Compare {
 }
 
 /// A failure, and the code with which the program ends.
-struct Failed {
+struct Failure {
     code: u8,
     why: String,
 }
 
-impl Failed {
+impl Failure {
     fn usage(why: impl std::fmt::Display) -> Self {
         Self { code: 2, why: why.to_string() }
     }
 }
 
-impl From<Box<bombyx_simnet::world::InvariantError>> for Failed {
+impl From<Box<bombyx_simnet::world::InvariantError>> for Failure {
     fn from(why: Box<bombyx_simnet::world::InvariantError>) -> Self {
         Self { code: 3, why: why.to_string() }
     }
 }
 
-impl From<run::RunError> for Failed {
+impl From<run::RunError> for Failure {
     fn from(why: run::RunError) -> Self {
         let code = if matches!(why, run::RunError::Unsupported(_)) { 2 } else { 3 };
         Self { code, why: why.to_string() }
@@ -128,7 +128,7 @@ fn main() -> ExitCode {
 }
 
 /// Returns the scenario of a command line: a file, else one that ships.
-fn scenario(which: &Which) -> Result<Scenario, Failed> {
+fn scenario(which: &Which) -> Result<Scenario, Failure> {
     let (name, text) = match &which.file {
         None => ("first.toml".to_owned(), FIRST.to_owned()),
         Some(path) => {
@@ -137,34 +137,34 @@ fn scenario(which: &Which) -> Result<Scenario, Failed> {
             let text = match shipped {
                 Some((_, text)) => (*text).to_owned(),
                 None => std::fs::read_to_string(path)
-                    .map_err(|error| Failed::usage(format!("cannot read {name}: {error}")))?,
+                    .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?,
             };
             (name, text)
         }
     };
-    let mut scenario = Scenario::parse(&name, &text).map_err(Failed::usage)?;
+    let mut scenario = Scenario::parse(&name, &text).map_err(Failure::usage)?;
     scenario.nodes = which.nodes.unwrap_or(scenario.nodes);
     scenario.workload.jobs = which.jobs.unwrap_or(scenario.workload.jobs);
     scenario.seed = which.seed.unwrap_or(scenario.seed);
-    scenario.check().map_err(|(_, what)| Failed::usage(format!("command line: {what}")))?;
+    scenario.check().map_err(|(_, what)| Failure::usage(format!("command line: {what}")))?;
     Ok(scenario)
 }
 
-fn run_one(args: &Run) -> Result<(), Failed> {
+fn run_one(args: &Run) -> Result<(), Failure> {
     // Set once for the process; nothing else logs here.
     let _ = tracing::subscriber::set_global_default(ears::Ears);
     let samples = run::run(scenario(&args.which)?)?;
     if let Some(path) = &args.samples {
-        let text = serde_json::to_string(&samples).map_err(Failed::usage)?;
+        let text = serde_json::to_string(&samples).map_err(Failure::usage)?;
         std::fs::write(path, text)
-            .map_err(|error| Failed::usage(format!("cannot write {}: {error}", path.display())))?;
+            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
     }
     let shown = if args.json {
         serde_json::to_string(&samples.report)
     } else {
         serde_json::to_string_pretty(&samples.report)
     };
-    println!("{}", shown.map_err(Failed::usage)?);
+    println!("{}", shown.map_err(Failure::usage)?);
     Ok(())
 }
 
