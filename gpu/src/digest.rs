@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Sha256 {
 
 /// Why a file is not the pinned one.
 #[derive(Debug, thiserror::Error)]
-pub enum Mismatch {
+pub enum PinError {
     /// It cannot be read.
     #[error("cannot read it: {0}")]
     Unreadable(#[from] io::Error),
@@ -103,15 +103,15 @@ pub fn check_file(
     sha256: Sha256,
     what: &str,
     on_advance: OnAdvance<'_>,
-) -> Result<(), Mismatch> {
+) -> Result<(), PinError> {
     let file = File::open(path)?;
     let found = file.metadata()?.len();
     if found != bytes {
-        return Err(Mismatch::Length { expected: bytes, found });
+        return Err(PinError::Length { expected: bytes, found });
     }
     let found = digest(file, |done| on_advance(Advance { what, done, total: bytes }))?;
     if found != sha256 {
-        return Err(Mismatch::Content { expected: sha256, found });
+        return Err(PinError::Content { expected: sha256, found });
     }
     Ok(())
 }
@@ -159,14 +159,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let sha = ABC.parse().unwrap();
-        assert!(matches!(check_file(&path, 3, sha, "file", &mut |_| {}), Err(Mismatch::Unreadable(_))));
+        assert!(matches!(check_file(&path, 3, sha, "file", &mut |_| {}), Err(PinError::Unreadable(_))));
         std::fs::write(&path, "abcd").unwrap();
         assert!(matches!(
             check_file(&path, 3, sha, "file", &mut |_| {}),
-            Err(Mismatch::Length { found: 4, .. })
+            Err(PinError::Length { found: 4, .. })
         ));
         std::fs::write(&path, "abd").unwrap();
-        assert!(matches!(check_file(&path, 3, sha, "file", &mut |_| {}), Err(Mismatch::Content { .. })));
+        assert!(matches!(check_file(&path, 3, sha, "file", &mut |_| {}), Err(PinError::Content { .. })));
         std::fs::write(&path, "abc").unwrap();
         check_file(&path, 3, sha, "file", &mut |_| {}).unwrap();
     }

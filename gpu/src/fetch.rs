@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::cache::CacheError;
-use crate::digest::{Advance, Mismatch, OnAdvance, Sha256, check_file};
+use crate::digest::{Advance, OnAdvance, PinError, Sha256, check_file};
 use crate::python::{Python, PythonError, WheelTag};
 
 /// A wheel of a package index, pinned by its content.
@@ -64,7 +64,7 @@ pub enum FetchError {
         /// The wheel, or a file inside it.
         file: String,
         /// What differs.
-        mismatch: Mismatch,
+        mismatch: PinError,
         /// What to fetch.
         requirement: &'static str,
     },

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 pub use facts::{EmbedFacts, FileEntry, GenerateFacts, Kind, Pooling, Role, TokenizerFacts};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Mismatch;
+use crate::digest::PinError;
 use crate::engine::ModelId;
 use crate::onnx::external::ExternalError;
 
@@ -104,7 +104,7 @@ pub enum ManifestError {
         /// The file.
         path: PathBuf,
         /// What differs.
-        mismatch: Box<Mismatch>,
+        mismatch: Box<PinError>,
         /// The directory to delete.
         directory: PathBuf,
     },
