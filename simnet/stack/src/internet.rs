@@ -98,7 +98,7 @@ impl Transport for Carrier {
         if let Some((listener_id, arriving)) = &mut self.listener
             && let Poll::Ready(Some(incoming)) = arriving.poll_recv(cx)
         {
-            return Poll::Ready(TransportEvent::PendingConnection {
+            return Poll::Ready(TransportEvent::Incoming {
                 listener_id: *listener_id,
                 local_addr: fabric::address(host),
                 send_back_addr: fabric::address(incoming.from),
