@@ -180,7 +180,7 @@ impl Chain for Devnet {
 
     fn transactions(&self, address: Address, limit: usize) -> Reply<'_, Vec<Transaction>> {
         let cells: Vec<Cell> =
-            self.state().history(address).take(limit).map(|record| record.cell.clone()).collect();
+            self.state().history.of(address).take(limit).map(|record| record.cell.clone()).collect();
         async move { cells.iter().map(Transaction::read).collect() }.boxed()
     }
 

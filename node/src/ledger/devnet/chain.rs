@@ -1,7 +1,6 @@
 //! The devnet's state: accounts, clock, history, and the execution of messages by a real TVM.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
@@ -16,36 +15,25 @@ use tycho_types::models::{
 use tycho_types::num::Tokens;
 use tycho_vm::{GasParams, RcStackValue, SmcInfoBase, VmState, VmVersion};
 
+use super::clock::Clock;
 use super::config::devnet_config;
+use super::history::{History, Record};
 use super::substitute::Substitute;
 use crate::ledger::chain::{Account, ChainError, Contract, nano, std_address};
 use crate::ledger::prices::{PARAMETERS, Prices};
 
-/// Transactions kept for one account; older ones are forgotten.
-const HISTORY_MAX: usize = 4_096;
 /// Accounts that the devnet holds.
 const ACCOUNTS_MAX: usize = 1_000_000;
 /// Messages executed in one block; what is left waits for the next one.
 const BLOCK_MESSAGES_MAX: usize = 10_000;
 /// External messages that wait for a block.
 const MEMPOOL_MAX: usize = 10_000;
-/// Newest transactions that are kept in their order over all accounts.
-const LOG_MAX: usize = 1_024;
 /// Bytes of one external message; mainnet's limit.
 pub(super) const MESSAGE_BYTES_MAX: usize = 65_535;
 /// Milliseconds of chain time from block to block, as on mainnet.
 const BLOCK_MS: u64 = 400;
 /// Logical time from block to block, as on mainnet.
 const BLOCK_LT: u64 = 1_000_000;
-
-/// Where chain time comes from.
-#[derive(Debug, Clone, Copy)]
-enum Clock {
-    /// Stands still but for [`State::advance`], in seconds.
-    Manual(u32),
-    /// The machine's clock and a lead over it, in seconds.
-    Host { ahead: u32 },
-}
 
 /// When a message that arrives is executed, and when those that follow from it.
 #[derive(Debug, Clone, Copy)]
@@ -62,16 +50,6 @@ struct MessageInTransit {
     message: Cell,
 }
 
-/// A transaction as the devnet keeps it.
-#[derive(Clone)]
-pub(super) struct Record {
-    pub(super) account: Address,
-    pub(super) block: u32,
-    pub(super) lt: u64,
-    pub(super) hash: [u8; 32],
-    pub(super) cell: Cell,
-}
-
 /// What a get-method returned.
 pub(super) struct Answer {
     pub(super) exit_code: i32,
@@ -81,11 +59,7 @@ pub(super) struct Answer {
 
 pub(super) struct State {
     accounts: HashMap<StdAddr, ShardAccount>,
-    history: HashMap<StdAddr, VecDeque<Record>>,
-    /// The newest transactions of all accounts, oldest first.
-    log: VecDeque<Record>,
-    /// Accounts in the order in which they got coins from the faucet or executed something, the latest last; repeated.
-    touched: VecDeque<Address>,
+    pub(super) history: History,
     travelling: VecDeque<MessageInTransit>,
     mempool: VecDeque<(Cell, StdAddr)>,
     schedule: Schedule,
@@ -105,9 +79,7 @@ impl State {
         let started_s = clock.now_s();
         Ok(Self {
             accounts: HashMap::new(),
-            history: HashMap::new(),
-            log: VecDeque::new(),
-            touched: VecDeque::new(),
+            history: History::default(),
             travelling: VecDeque::new(),
             mempool: VecDeque::new(),
             schedule: Schedule::AtOnce,
@@ -149,10 +121,7 @@ impl State {
     }
 
     pub(super) fn advance(&mut self, seconds: u32) {
-        match &mut self.clock {
-            Clock::Manual(now) => *now = now.saturating_add(seconds),
-            Clock::Host { ahead } => *ahead = ahead.saturating_add(seconds),
-        }
+        self.clock.advance(seconds);
     }
 
     /// Returns the newest block: the one produced last, or one for each arriving message and at
@@ -204,7 +173,7 @@ impl State {
         self.minted = self.minted.saturating_add(amount.into_inner());
         let account = Lazy::new(&OptionalAccount(Some(account))).map_err(ChainError::unreadable)?;
         self.accounts.insert(key, ShardAccount { account, ..shard });
-        self.touch(address);
+        self.history.touch(address);
         Ok(())
     }
 
@@ -320,31 +289,13 @@ impl State {
             hash: output.new_state.last_trans_hash.0,
             cell: output.transaction.inner().clone(),
         };
-        keep(&mut self.log, record.clone(), LOG_MAX);
-        keep(self.history.entry(to.clone()).or_default(), record, HISTORY_MAX);
-        self.touch(account);
+        self.history.add(record);
         if output.new_state_meta.exists {
             self.accounts.insert(to.clone(), output.new_state);
         } else {
             self.accounts.remove(to);
         }
         Ok(())
-    }
-
-    fn touch(&mut self, account: Address) {
-        if self.touched.back() != Some(&account) {
-            keep(&mut self.touched, account, LOG_MAX);
-        }
-    }
-
-    /// Returns the newest transactions of all accounts, newest first.
-    pub(super) fn log(&self) -> impl Iterator<Item = &Record> {
-        self.log.iter().rev()
-    }
-
-    /// Returns accounts that got coins or executed something, the latest first; an account may be repeated.
-    pub(super) fn touched(&self) -> impl Iterator<Item = Address> {
-        self.touched.iter().rev().copied()
     }
 
     /// Returns how many accounts there are.
@@ -402,11 +353,6 @@ impl State {
         Ok(account)
     }
 
-    /// Returns the transactions of an account, newest first.
-    pub(super) fn history(&self, address: Address) -> impl Iterator<Item = &Record> {
-        self.history.get(&std_address(address)).into_iter().flat_map(|list| list.iter().rev())
-    }
-
     /// Returns the newest transaction's hash, zeros for none.
     pub(super) fn last_hash(&self, address: Address) -> [u8; 32] {
         self.accounts.get(&std_address(address)).map_or([0; 32], |shard| shard.last_trans_hash.0)
@@ -451,18 +397,6 @@ impl State {
     }
 }
 
-impl Clock {
-    fn now_s(self) -> u32 {
-        match self {
-            Self::Manual(now) => now,
-            Self::Host { ahead } => {
-                let host = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                u32::try_from(host.as_secs()).unwrap_or(u32::MAX).saturating_add(ahead)
-            }
-        }
-    }
-}
-
 fn load(shard: &ShardAccount) -> Result<Option<RawAccount>, ChainError> {
     shard.load_account().map_err(ChainError::unreadable)
 }
@@ -473,14 +407,6 @@ fn no_account() -> Result<ShardAccount, ChainError> {
         last_trans_hash: HashBytes::ZERO,
         last_trans_lt: 0,
     })
-}
-
-/// Adds to the end and forgets the oldest beyond `max`.
-fn keep<T>(list: &mut VecDeque<T>, item: T, max: usize) {
-    if list.len() >= max {
-        list.pop_front();
-    }
-    list.push_back(item);
 }
 
 fn refused(reason: String) -> ChainError {

@@ -367,7 +367,8 @@ fn transactions(devnet: &Devnet, params: &Params) -> Result<Value, Failure> {
     let (from, to) = (number_in(params, "lt", u64::MAX)?, number_in(params, "to_lt", 0)?);
     let state = devnet.state();
     let records = state
-        .history(address)
+        .history
+        .of(address)
         .filter(|record| record.lt <= from && record.lt > to)
         .take(limit.min(TRANSACTIONS_MAX));
     let mut list = Vec::new();

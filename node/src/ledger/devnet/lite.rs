@@ -196,7 +196,7 @@ fn tell(state: &mut State, question: Question) -> Result<Answer, Failure> {
         }
         Question::Transactions { count, account, lt, hash } => {
             let count = usize::try_from(count).unwrap_or(usize::MAX).min(TRANSACTIONS_MAX);
-            let from = state.history(account).skip_while(|record| record.lt != lt || record.hash != hash);
+            let from = state.history.of(account).skip_while(|record| record.lt != lt || record.hash != hash);
             let records: Vec<_> = from.take(count).collect();
             if records.is_empty() {
                 return Err(Failure::NoTransaction);

@@ -6,9 +6,11 @@
 
 mod backend;
 mod chain;
+mod clock;
 mod config;
 mod explorer;
 mod faucet;
+mod history;
 pub mod http;
 pub mod lite;
 mod stack;

@@ -11,7 +11,7 @@ use super::page::Page;
 use crate::ledger::chain::{Account, Message, Transaction};
 use crate::ledger::clock::clock;
 use crate::ledger::contract::{self, ContractState, Refusal};
-use crate::ledger::devnet::chain::Record;
+use crate::ledger::devnet::history::Record;
 use crate::ledger::purse;
 use crate::ledger::wallet::friendly;
 
@@ -24,9 +24,9 @@ const ACCOUNT_ROWS: usize = 200;
 
 impl Page<'_> {
     pub(super) fn front(&self) -> String {
-        let records: Vec<(&Record, Transaction)> = self.state.log().filter_map(read).collect();
+        let records: Vec<(&Record, Transaction)> = self.state.history.log().filter_map(read).collect();
         let mut seen = HashSet::new();
-        let touched = self.state.touched().filter(|account| seen.insert(*account)).take(LOOKED_AT);
+        let touched = self.state.history.touched().filter(|account| seen.insert(*account)).take(LOOKED_AT);
         let accounts: Vec<(Address, Account)> =
             touched.filter_map(|address| Some((address, self.state.account(address).ok()?))).collect();
         let channels: Vec<(Address, ContractState)> = accounts
@@ -88,7 +88,7 @@ impl Page<'_> {
         let portrait = self.portrait(address, &account);
         figures.extend(portrait.figures);
         let records: Vec<(&Record, Transaction)> =
-            self.state.history(address).take(ACCOUNT_ROWS).filter_map(read).collect();
+            self.state.history.of(address).take(ACCOUNT_ROWS).filter_map(read).collect();
         let fees: Nano = records.iter().map(|(_, transaction)| transaction.fee).sum();
         figures.push(("fees in the list below", self.sum(fees.0)));
         format!(
