@@ -99,7 +99,7 @@ pub mod store;
 pub use bombyx_protocol as protocol;
 
 // What most users name.
-pub use api::vectors::Vectors;
+pub use api::vectors::{Vectors, VectorsError};
 pub use api::{NodeHandle, RunningNode, start, start_showing};
 pub use engine::models::id_of as model_id;
 pub use error::NodeError;

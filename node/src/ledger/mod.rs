@@ -1,4 +1,4 @@
-//! Channels on a real ledger: open, claim, close, and what it cost, over any [`Chain`](chain::Chain).
+//! Channels on a real ledger: open, claim, close, and what it cost, over any [`Chain`].
 //!
 //! ```text
 //! Ledger ── channel operations, waits, refusals

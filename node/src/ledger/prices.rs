@@ -81,7 +81,7 @@ impl Prices {
         stored_cell: 135,
     };
 
-    /// Reads the parameters that [`PARAMETERS`] names, in that order.
+    /// Reads the parameters that `PARAMETERS` names, in that order.
     ///
     /// # Errors
     /// [`ChainError::Unreadable`] if one of them is not in the network's format.

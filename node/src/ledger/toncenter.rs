@@ -59,7 +59,7 @@ enum Attempt {
 }
 
 impl Toncenter {
-    /// Creates the service at `base`, such as [`TESTNET_URL`], with an API key if there is one.
+    /// Creates the service at `base`, such as `TESTNET_URL`, with an API key if there is one.
     ///
     /// At most `per_s` requests are made in a second, any number for 0. Unless it says so, a host is asked as toncenter
     /// demands, once a second without a key and ten times with one, and this machine without delay.

@@ -63,7 +63,7 @@ pub enum WalletError {
         /// Which file.
         path: PathBuf,
     },
-    /// A transfer without messages, or with more than [`MESSAGES_MAX`].
+    /// A transfer without messages, or with more than `MESSAGES_MAX`.
     #[error("a transfer carries 1 to {MESSAGES_MAX} messages, not {0}")]
     Messages(usize),
     /// A cell that the wallet library refuses.

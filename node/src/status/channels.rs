@@ -84,7 +84,7 @@ pub struct ChannelList {
     pub node_id: String,
     /// In both directions.
     pub channels: Vec<ChannelView>,
-    /// Fees of the wallet's newest transactions, in nano, [`WALLET_TRANSACTIONS_MAX`] at the most; nothing while the ledger
+    /// Fees of the wallet's newest transactions, in nano, at most `WALLET_TRANSACTIONS_MAX`; nothing while the ledger
     /// does not answer.
     pub wallet_fees_nano: Option<u64>,
 }
