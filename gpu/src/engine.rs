@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::units::TokenWeights;
+
 /// The caller's number for a request; unique among the requests an engine holds at one time.
 pub type RequestId = u64;
 
@@ -213,6 +215,8 @@ pub struct ModelInfo {
     pub context_tokens: u32,
     /// Numeric class of weights and arithmetic, such as `fp32`.
     pub precision: String,
+    /// What its manifest lets its tokens count in a bill, if it says so.
+    pub weights: Option<TokenWeights>,
 }
 
 /// Which tasks a model takes.
@@ -240,6 +244,12 @@ pub enum Progress {
 pub trait Engine: Send {
     /// Returns the loaded models.
     fn models(&self) -> Vec<ModelInfo>;
+
+    /// Counts the tokens that a task would have to read, without beginning to.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`], for what lies with the task.
+    fn count(&self, model: &ModelId, task: &Task) -> Result<u32, EngineError>;
 
     /// Takes a request; its events come out of later steps.
     ///

@@ -66,3 +66,4 @@ pub mod runtime;
 pub mod sample;
 pub mod template;
 pub mod tokens;
+pub mod units;

@@ -57,7 +57,7 @@ impl Joint {
             let (from, report) = self.reports.blocking_recv().unwrap();
             assert_eq!(from, job);
             match report {
-                EngineReport::Started { .. } => {}
+                EngineReport::Counted { .. } => {}
                 EngineReport::Content(Content::Tokens { ids, text }) => {
                     match ids.as_slice() {
                         [id] => parts.push((*id, text)),
@@ -184,7 +184,12 @@ impl Engine for Scripted {
             kind: ModelKind::Generate,
             context_tokens: 1 << 20,
             precision: "none".into(),
+            weights: None,
         }]
+    }
+
+    fn count(&self, _: &gpu::ModelId, _: &gpu::Task) -> Result<u32, EngineError> {
+        unreachable!("nobody asks")
     }
 
     fn submit(&mut self, job: u64, _: &gpu::ModelId, task: gpu::Task) -> Result<(), EngineError> {

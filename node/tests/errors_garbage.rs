@@ -6,7 +6,6 @@ mod processes;
 use std::time::Duration;
 
 use bombyx_gpu::catalog;
-use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::{Domain, Identity};
 use bombyx_protocol::limits::{FRAME_BYTES_MAX, GOSSIP_BYTES_MAX};
 use bombyx_protocol::market::bid::BidHash;
@@ -15,7 +14,7 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Award, Gossip, Message, SealedFrame, ToProvider};
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::JobId;
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::price::Price;
 use futures::{AsyncWriteExt as _, StreamExt as _};
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity};
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
@@ -100,11 +99,7 @@ fn nonsense(random: &mut StdRng) -> Vec<Vec<u8>> {
         job: JobId(random.random()),
         call: CallId(random.random()),
         bid: BidHash(random.random()),
-        price: PriceSheet {
-            per_job: Nano(u64::MAX),
-            input_per_k: Nano(u64::MAX),
-            output_per_k: Nano(u64::MAX),
-        },
+        price: Price(u64::MAX),
         handshake: noise_of(random, 48),
     };
     let sealed = SealedFrame { job: JobId(random.random()), nonce: u64::MAX, bytes: noise_of(random, 4_096) };

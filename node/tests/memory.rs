@@ -141,6 +141,8 @@ async fn nothing_of_a_prompt_is_left_in_memory_after_its_job() {
             deadline: Span::from_s(60),
             tier: Tier::Open,
             nano_per_ms: 0,
+            weights: bombyx_protocol::Weights::DEFAULT,
+            input: bombyx_protocol::InputCount::Estimated,
         };
         let mut news = client.order(order).await.unwrap();
         loop {

@@ -12,10 +12,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bombyx_protocol::{
-    Bill, ChannelState, ChatMessage, Client, ClientConfig, Command, Content, EngineReport, Event, Finish,
-    Generate, Input, LedgerCall, LedgerEvent, Machine, ModelId, Nano, NodeId, Offer, Order, OrderId,
-    OrderNews, Output, Prefix, PriceSheet, Provider, ProviderConfig, Role, Sampling, Span, Task, TaskKind,
-    Tier, Time,
+    Bill, ChannelState, ChatMessage, Client, ClientConfig, Command, Content, CostSheet, EngineReport, Event,
+    Finish, Generate, Input, InputCount, LedgerCall, LedgerEvent, Machine, ModelId, Nano, NodeId, Offer,
+    Order, OrderId, OrderNews, Output, Prefix, Provider, ProviderConfig, Role, Sampling, Span, Task,
+    TaskKind, Tier, Time, Weights,
 };
 
 const MODEL: ModelId = ModelId([7; 32]);
@@ -67,9 +67,9 @@ pub(crate) fn trade() -> (String, Bill, Nano) {
                     let gossip = gossip.open().expect("a machine signs what it says");
                     inputs.push_back((seller, Input::Gossip { prefix: Prefix::UNKNOWN, gossip }));
                 }
-                // The engine. It counts the input and waits.
-                Output::Run { job, .. } => {
-                    let report = EngineReport::Started { input_tokens: 9 };
+                // The engine. It counts the input; it begins with what it may make.
+                Output::Count { job, .. } => {
+                    let report = EngineReport::Counted { input_tokens: 9, cached_tokens: 0 };
                     inputs.push_back((node, Input::Engine { job, report }));
                 }
                 // `tokens` is how many more it may make now, not a total: the first allowance is enough here.
@@ -101,7 +101,7 @@ pub(crate) fn trade() -> (String, Bill, Nano) {
                     | OrderNews::Content(_)
                     | OrderNews::FailedOver { .. } => {}
                 },
-                Output::Event(_) | Output::Watch(_) | Output::Cancel { .. } => {}
+                Output::Event(_) | Output::Watch(_) | Output::Run { .. } | Output::Cancel { .. } => {}
                 Output::Fault { peer, fault } => panic!("{peer:?}: {fault:?}"),
             }
         }
@@ -118,12 +118,15 @@ fn offer() -> Input {
         model: MODEL,
         name: "an engine that knows one answer".into(),
         kind: TaskKind::Generate,
-        // Nano for the job, for 1,000 tokens of input, and for 1,000 of output.
-        price: PriceSheet { per_job: Nano(10_000), input_per_k: Nano(100_000), output_per_k: Nano(400_000) },
+        // Nano for the job, for 1,000 tokens of input, and for 1,000 of output: a bid is one price, made of them.
+        cost: CostSheet { per_job: Nano(10_000), input_per_k: Nano(100_000), output_per_k: Nano(400_000) },
+        weights: Weights::DEFAULT,
         slots: 1,
-        first_token_ms: 100,
-        tokens_per_s: 50,
+        start_ms: 100,
+        read_tps: 500,
+        write_tps: 50,
         context_tokens: 4_096,
+        output_max: 4_096,
     }))
 }
 
@@ -144,6 +147,9 @@ fn order() -> Input {
         tier: Tier::Open,
         // A millisecond less to wait is worth nothing to this buyer: the cheapest bid wins.
         nano_per_ms: 0,
+        weights: Weights::DEFAULT,
+        // There is no tokenizer here: the provider's count is believed, within the bounds of the text.
+        input: InputCount::Estimated,
     };
     Input::Command(Command::Order { id: OrderId(1), order: Box::new(order) })
 }

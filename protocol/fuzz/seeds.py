@@ -36,9 +36,8 @@ def number(value):
 # ---- a client's scenes ----------------------------------------------------------------------------------------------
 
 
-def bid(who=0, per_job=10, input_per_k=200, output_per_k=3_000, first_token_ms=50, tier=0, challenge_s=60):
-    return bytes([who]) + number(per_job) + number(input_per_k) + number(output_per_k) + number(first_token_ms) + bytes(
-        [20, tier, 0, challenge_s])
+def bid(who=0, price=5_000, start_ms=50, tier=0, challenge_s=60):
+    return bytes([who]) + number(price) + number(start_ms) + bytes([200, 20, tier, 0, challenge_s])
 
 
 BID, ACCEPT, SLEEP, PERSISTED = bytes([4]), bytes([5, 0]), bytes([1]), bytes([9])
@@ -58,7 +57,7 @@ def vectors(first, dims, raw):
 CLIENT = {
     "an-answer": MATCH + STARTED + PERSISTED + tokens(8) + OPEN + tokens(8) * 2 + END + PERSISTED + SLEEP,
     "an-answer-before-the-ledger": MATCH + STARTED + tokens(8) + SLEEP + OPEN + tokens(8) + END + PERSISTED,
-    "a-failover": BID + bid(0) + BID + bid(1, per_job=200) + SLEEP + ACCEPT + PERSISTED + STARTED + tokens(8)
+    "a-failover": BID + bid(0) + BID + bid(1, price=6_000) + SLEEP + ACCEPT + PERSISTED + STARTED + tokens(8)
     + bytes([12, 1, 0]) + PERSISTED + ACCEPT + PERSISTED + STARTED + PERSISTED + tokens(30) + OPEN + END + PERSISTED,
     "a-provider-that-is-gone": MATCH + STARTED + bytes([13, 0]) + SLEEP * 4,
     "a-false-chunk": MATCH + STARTED + PERSISTED + bytes([6, 0, 30, 0]) + bytes(4) + b"\1" * 26 + SLEEP,
@@ -82,12 +81,12 @@ for name, scene in CLIENT.items():
 # ---- a provider's scenes --------------------------------------------------------------------------------------------
 
 
-def call(kind=0, id=1, input_log2=6, output_log2=7):
+def call(kind=0, id=1, input_log2=8, output_log2=7):
     return bytes([kind, id, 0, input_log2, output_log2, 0])
 
 
-def work(max_tokens=60, salt=7):
-    return bytes([0]) + number(max_tokens) + bytes([salt, 0])
+def work(max_tokens=60, salt=7, cached=0):
+    return bytes([0]) + number(max_tokens) + bytes([salt, 0, cached])
 
 
 def ack(following, cumulative=None, epoch=1, countersigned=0):
@@ -97,7 +96,7 @@ def ack(following, cumulative=None, epoch=1, countersigned=0):
 
 TASK = bytes([15]) + call() + bytes([2, 0]) + work()
 WRITTEN = bytes([10])
-ENGINE_STARTED, ENGINE_END = bytes([12, 0]) + number(12), bytes([12, 4])
+ENGINE_STARTED, ENGINE_END = bytes([12, 0]) + number(12) + b"\0", bytes([12, 4])
 
 
 def made(count):
@@ -111,7 +110,7 @@ PROVIDER = {
     "a-client-that-is-gone": TASK + ENGINE_STARTED + made(8) + SLEEP * 20,
     "a-false-voucher": TASK + ENGINE_STARTED + made(8) + bytes([8, 2]) + number(1) + number(9_000) + bytes([1])
     + number(1) + b"\0" + SLEEP,
-    "embeddings": bytes([15]) + call(kind=1, id=2, output_log2=0) + bytes([3, 0]) + bytes([3, 7, 0]) + ENGINE_STARTED
+    "embeddings": bytes([15]) + call(kind=1, id=2, output_log2=0) + bytes([3, 0]) + bytes([3, 7, 0, 0]) + ENGINE_STARTED
     + bytes([12, 3, 0, 2, 24, 0]) + bytes(24) + ENGINE_END + bytes([11, 4]) + ack(2, 2_000) + WRITTEN + SLEEP,
     "an-engine-that-fails": TASK + ENGINE_STARTED + made(3) + bytes([12, 5]) + SLEEP * 3,
     "a-cancellation": TASK + ENGINE_STARTED + made(8) + bytes([14, 2]) + SLEEP * 3,

@@ -83,7 +83,8 @@ pub use provider::{CreditLimits, Provider, ProviderConfig};
 pub use time::{Span, Time};
 pub use watcher::Watcher;
 pub use wire::message::{Content, Finish, Gossip, Message, Refusal};
+pub use work::cost::CostSheet;
 pub use work::order::{
-    ChatMessage, Generate, JobId, ModelId, Order, OrderId, Role, Sampling, Task, TaskKind, Tier,
+    ChatMessage, Generate, InputCount, JobId, ModelId, Order, OrderId, Role, Sampling, Task, TaskKind, Tier,
 };
-pub use work::price::PriceSheet;
+pub use work::price::{InputTokens, Price, Tariff, Weights};

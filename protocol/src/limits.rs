@@ -127,6 +127,8 @@ pub const CHUNK_TOKENS: u32 = 8;
 pub const CHUNK_WAIT: Span = Span::from_ms(20);
 /// Chunks sent and not yet acknowledged. They are kept for retransmission.
 pub const CHUNKS_UNACKED_MAX: usize = 64;
+/// Units that a manifest may let one token count.
+pub const WEIGHT_MAX: u32 = 10_000;
 /// Output tokens that a provider serves ahead of payment.
 pub const WINDOW_TOKENS: u64 = 96;
 /// The most that a window counts for, in multiples of the provider's own price, where it bounds

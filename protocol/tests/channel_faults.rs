@@ -15,7 +15,7 @@ use bombyx_protocol::io::{ChannelChange, Command, Event, Failure, Machine as _, 
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::TaskKind;
-use testbed::{CALM, MODEL, Testbed, chat, engine, price};
+use testbed::{CALM, MODEL, Testbed, ceiling, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -93,7 +93,7 @@ fn an_opening_lost_in_a_crash_is_asked_for_again_and_never_twice() {
         testbed.run_to_end(MINUTE);
         assert_eq!(testbed.outcome(2).text, engine::answer(200), "lost: {lost}");
         assert_eq!(testbed.chain.opened, 1);
-        let ceiling = price(400_000).cost_max(&chat("count for me", 200)).unwrap();
+        let ceiling = ceiling(price(400_000), &chat("count for me", 200));
         assert_eq!(testbed.chain.balance(&wallet()), COIN.0 - 2 * ceiling.0, "two ceilings for a stranger");
     }
 }

@@ -12,7 +12,7 @@ use bombyx_protocol::limits;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{OrderId, TaskKind};
-use testbed::{CALM, MODEL, STORM, Testbed, Weather, chat, engine, price};
+use testbed::{CALM, MODEL, STORM, Testbed, Weather, ceiling, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -56,7 +56,8 @@ fn paid(testbed: &Testbed, provider: NodeId) -> Nano {
 
 /// What a provider may lose on one job: what it serves ahead.
 fn window() -> Nano {
-    price(PRICE).cost(200, limits::WINDOW_TOKENS + u64::from(limits::CHUNK_TOKENS)).unwrap()
+    let tokens = u32::try_from(limits::WINDOW_TOKENS).unwrap() + limits::CHUNK_TOKENS;
+    ceiling(price(PRICE), &chat(&"x".repeat(200), tokens))
 }
 
 fn payout(testbed: &Testbed) -> Nano {
@@ -259,6 +260,6 @@ fn a_job_that_its_user_left_takes_nothing_from_what_is_set_aside_for_another() {
         .channels()
         .map(|payer| payer.reserved().saturating_plus(payer.cumulative()))
         .sum();
-    let ceiling = price(PRICE).cost_max(&long).unwrap();
+    let ceiling = ceiling(price(PRICE), &long);
     assert_eq!(sum, ceiling.saturating_plus(before).saturating_plus(left));
 }

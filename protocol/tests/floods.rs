@@ -12,10 +12,10 @@ use bombyx_protocol::io::{Budget, PeerFault};
 use bombyx_protocol::limits;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
-use bombyx_protocol::wire::message::{Ack, FromClient, Payment, Refusal, Work};
+use bombyx_protocol::wire::message::{Ack, FromClient, Payment, Refusal};
 use bombyx_protocol::work::order::TaskKind;
-use testbed::guest::{Guest, GuestSession, channel, net, voucher_of};
-use testbed::{CALM, MODEL, Testbed, chat, price};
+use testbed::guest::{Guest, GuestSession, channel, net, voucher_of, work};
+use testbed::{CALM, MODEL, Testbed, ceiling, chat, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -180,7 +180,7 @@ fn fresh_keys_of_one_prefix_take_nothing_from_a_customer_or_a_newcomer() {
 /// (CH-50) Forty names of forty prefixes, each with a task on a channel that it made up.
 #[test]
 fn what_is_served_unpaid_is_bounded_by_the_hour_whatever_the_names() {
-    let cost = price(PRICE).cost(12, 40).unwrap().0;
+    let cost = ceiling(price(PRICE), &chat("count for me", 40)).0;
     let mut testbed = Testbed::new(6, CALM);
     let provider = testbed.provider_with(with_credit(cost, 8 * cost), price(PRICE), 1_000);
     for number in 0..40 {
@@ -225,6 +225,7 @@ fn depositor(seed: u64) -> (Testbed, NodeId, Guest, ChannelTerms) {
     let mut testbed = Testbed::new(seed, CALM);
     let provider = testbed.provider_with(with_credit(0, 0), price(PRICE), 1_000);
     let mut guest = Guest::new(&mut testbed, 70_000, net(70));
+    guest.output_log2 = 11;
     let (bid, _) = guest.call(&mut testbed, provider).unwrap();
     let terms = channel(&bid, 1);
     testbed.chain.fund([9; 32], Nano(2 * COIN.0));
@@ -236,33 +237,32 @@ fn depositor(seed: u64) -> (Testbed, NodeId, Guest, ChannelTerms) {
     (testbed, provider, guest, terms)
 }
 
-/// (CH-5) The ceiling of input is above the input: what lies between is worth little, whatever it is said to be worth.
+/// (CH-5) A window is worth 96 tokens beyond the input, whatever a token is said to be worth.
 #[test]
 fn a_price_that_the_client_raises_buys_no_tokens_ahead_of_payment() {
     let (mut testbed, provider, mut guest, terms) = depositor(8);
     let (mut bid, hash) = guest.call(&mut testbed, provider).unwrap();
-    bid.price.input_per_k = Nano(100 * bid.price.input_per_k.0);
+    bid.price.0 *= 100;
     let mut opened = guest.award(&mut testbed, provider, &(bid, hash)).unwrap();
-    let work = Work { task: chat("count for me", 2_000), channel: terms };
+    let work = work(2_000, terms);
     guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(work));
     testbed.run(MINUTE, |_| false);
     let served = testbed.served.iter().map(|(_, served)| served.output_tokens).sum::<u64>();
-    let own = price(PRICE).cost(76, limits::WINDOW_TOKENS).unwrap().0 * 1_000 / PRICE;
-    assert!(served > 0 && served <= limits::WINDOW_TOKENS + own + 1, "{served}");
+    assert!(served > 0 && served <= limits::WINDOW_TOKENS, "{served}");
 }
 
 /// (CH-9) Nor does a job at a price that nobody asked for, and that is left at once, make room for more loss.
 #[test]
 fn what_may_be_lost_on_a_channel_follows_the_providers_own_prices() {
     let (mut testbed, provider, mut guest, terms) = depositor(9);
-    let own = price(PRICE).cost(76, limits::WINDOW_TOKENS).unwrap().0;
+    let own = ceiling(price(PRICE), &chat("count for me", 96)).0;
     for number in 0..40 {
         let Some((mut bid, hash)) = guest.call(&mut testbed, provider) else { continue };
         if number == 0 {
             bid.price = bid.price.scaled(1_000_000_000).unwrap();
         }
         let Some(mut opened) = guest.award(&mut testbed, provider, &(bid, hash)) else { continue };
-        let work = Work { task: chat("count for me", 2_000), channel: terms.clone() };
+        let work = work(2_000, terms.clone());
         guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(work));
         if number == 0 {
             guest.seals(&mut testbed, provider, &mut opened, &FromClient::Cancel);
@@ -305,7 +305,7 @@ fn begun(
 ) -> Option<GuestSession> {
     let bid = guest.call(testbed, provider)?;
     let mut opened = guest.award(testbed, provider, &bid)?;
-    let work = Work { task: chat("count for me", 2_000), channel: terms.clone() };
+    let work = work(2_000, terms.clone());
     guest.seals(testbed, provider, &mut opened, &FromClient::Work(work));
     Some(opened)
 }
@@ -362,7 +362,7 @@ fn a_mute_client_gets_one_window_at_a_time_and_two_in_all() {
         let (mut testbed, provider, mut guest, terms) = depositor(11);
         // The window of the last one to come, at the price that the others have raised.
         let raised = price(PRICE).scaled(1_000_000 + (jobs - 1) * 62_500).unwrap();
-        let window = raised.cost(76, limits::WINDOW_TOKENS).unwrap();
+        let window = ceiling(raised, &chat("count for me", 96));
         let mut most = Nano::ZERO;
         for _ in 0..10 {
             for _ in 0..jobs {

@@ -8,15 +8,16 @@ use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::limits::BIDS_MAX;
 use bombyx_protocol::market::auction::Auction;
 use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
-use bombyx_protocol::market::call::{CallId, size_class};
+use bombyx_protocol::market::call::{CallId, Classes, size_class};
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::score::Fate;
-use bombyx_protocol::market::score::{Place, Score, Standing};
-use bombyx_protocol::time::{Span, Time};
-use bombyx_protocol::work::order::{ModelId, Order};
-use bombyx_protocol::work::price::Delivery;
+use bombyx_protocol::market::score::{Lot, Place, Score, Standing};
+use bombyx_protocol::time::Time;
+use bombyx_protocol::work::cost::CostSheet;
+use bombyx_protocol::work::order::{ModelId, TaskKind};
+use bombyx_protocol::work::price::{Delivery, Tariff};
 use serde_json::{Value, json};
-use vectors::{file, fixed, list, long, nano, optional, price, task, text, tier};
+use vectors::{file, fixed, input, list, long, nano, optional, price, task, text, tier, weights};
 
 const AUCTIONS: &str = include_str!("../../spec/vectors/market/auctions.json");
 const INVITATIONS: &str = include_str!("../../spec/vectors/market/invitations.json");
@@ -30,11 +31,17 @@ fn a_call_tells_a_power_of_two() {
     }
 }
 
+fn tariff(case: &Value) -> Tariff {
+    Tariff { price: price(&case["price"]), weights: weights(&case["weights"]) }
+}
+
 /// (WR-7)
 #[test]
 fn bills_are_the_same_to_the_nano() {
     for case in list(&file(BILLS), "bills") {
-        let cost = price(&case["price"]).cost(long(&case["input_tokens"]), long(&case["output_tokens"]));
+        let units = tariff(case).weights.units(input(&case["input"]), long(&case["output_tokens"]));
+        assert_eq!(units.to_string(), text(case, "units"), "{case}");
+        let cost = tariff(case).cost(input(&case["input"]), long(&case["output_tokens"]));
         assert_eq!(cost, optional(&case["cost"], nano), "{case}");
     }
     for case in list(&file(BILLS), "scaled") {
@@ -54,19 +61,60 @@ fn what_is_due_for_a_part_of_an_answer_is_the_same_to_the_nano() {
             rows_wanted: number(&case["rows_wanted"]),
             complete: case["complete"].as_bool().unwrap(),
         };
-        let due = price(&case["price"]).due(long(&case["input_tokens"]), &delivered);
+        let units = tariff(case).weights.units_due(input(&case["input"]), &delivered);
+        assert_eq!(units.to_string(), text(case, "units"), "{case}");
+        let due = tariff(case).due(input(&case["input"]), &delivered);
         assert_eq!(due, optional(&case["due"], nano), "{case}");
     }
 }
 
-/// (WR-8)
+/// (WR-17)
 #[test]
-fn a_task_has_a_ceiling_before_anyone_has_tokenised_it() {
-    for case in list(&file(BILLS), "ceilings") {
+fn the_same_weights_are_usable_everywhere() {
+    for case in list(&file(BILLS), "weights") {
+        assert_eq!(weights(&case["weights"]).are_usable(), case["usable"].as_bool().unwrap(), "{case}");
+    }
+}
+
+/// (MK-5)
+#[test]
+fn what_an_owner_wants_becomes_the_same_price() {
+    for case in list(&file(BILLS), "quotes") {
+        let sheet = CostSheet {
+            per_job: nano(&case["per_job"]),
+            input_per_k: nano(&case["input_per_k"]),
+            output_per_k: nano(&case["output_per_k"]),
+        };
+        let quote =
+            sheet.quote(&weights(&case["weights"]), input(&case["input"]), long(&case["output_tokens"]));
+        assert_eq!(quote, price(&case["price"]), "{case}");
+    }
+}
+
+/// (WR-8, WR-22)
+#[test]
+fn a_task_has_a_bound_and_an_estimate_before_anyone_has_tokenised_it() {
+    for case in list(&file(BILLS), "bounds") {
         let task = task(&case["task"]);
-        let ceilings = (task.input_tokens_max(), task.output_tokens_max());
-        assert_eq!(ceilings, (long(&case["input_tokens_max"]), task.output_tokens_max()), "{case}");
-        assert_eq!(price(&case["price"]).cost_max(&task), optional(&case["cost_max"], nano), "{case}");
+        assert_eq!(task.input_tokens_max(), long(&case["input_tokens_max"]), "{case}");
+        assert_eq!(task.input_tokens_estimate(), long(&case["input_tokens_estimate"]), "{case}");
+    }
+}
+
+/// (MK-2, MK-46)
+#[test]
+fn classes_are_told_and_compared_alike() {
+    let classes =
+        |value: &Value| Classes::of(long(&value["input_tokens"]), long(&value["output_tokens_max"]));
+    for case in list(&file(BILLS), "classes") {
+        let told = classes(case);
+        let logs = (u64::from(told.input_log2), u64::from(told.output_log2));
+        assert_eq!(
+            logs,
+            (case["input_log2"].as_u64().unwrap(), case["output_log2"].as_u64().unwrap()),
+            "{case}"
+        );
+        assert_eq!(told.is_near(&classes(&case["beside"])), case["is_near"].as_bool().unwrap(), "{case}");
     }
 }
 
@@ -91,8 +139,11 @@ fn bid(value: &Value) -> Bid {
         model: ModelId([0xab; 32]),
         session_key: [9; 32],
         price: price(&value["price"]),
-        first_token_ms: u32::try_from(value["first_token_ms"].as_u64().unwrap()).unwrap(),
-        tokens_per_s: 10,
+        start_ms: u32::try_from(value["start_ms"].as_u64().unwrap()).unwrap(),
+        ahead_ms: 0,
+        read_tps: u32::try_from(value["read_tps"].as_u64().unwrap()).unwrap(),
+        write_tps: 10,
+        keep_s: 0,
         tier: tier(&value["tier"]),
         valid_ms: 30_000,
         payee: Payee { network_id: -3, key: [2; 32], address: Address::basechain([3; 32]), challenge_s: 60 },
@@ -133,15 +184,14 @@ fn standing(value: &Value) -> Standing {
 fn auctions_end_alike_for_whoever_computes_them() {
     for case in list(&file(AUCTIONS), "cases") {
         let name = text(case, "name");
-        let order = Order {
-            model: ModelId([0xab; 32]),
-            task: task(&case["task"]),
-            max_cost: nano(&case["budget"]),
-            deadline: Span::from_s(60),
-            tier: tier(&case["tier"]),
+        let lot = Lot {
+            weights: weights(&case["weights"]),
+            kind: if case["output_tokens_max"] == "0" { TaskKind::Embed } else { TaskKind::Generate },
+            input: input(&case["input"]),
+            output_tokens_max: long(&case["output_tokens_max"]),
             nano_per_ms: long(&case["nano_per_ms"]),
         };
-        let mut auction = Auction::new(CallId([1; 16]), Time(0), BIDS_MAX);
+        let mut auction = Auction::new(CallId([1; 16]), lot.classes(), Time(0), BIDS_MAX);
         for (place, value) in list(case, "bids").iter().enumerate() {
             let hash = BidHash([u8::try_from(place).unwrap(); 32]);
             auction.accept(bid(value), hash, Prefix::UNKNOWN, true);
@@ -153,7 +203,8 @@ fn auctions_end_alike_for_whoever_computes_them() {
             optional(&known.unwrap()["stands"], standing).unwrap_or(Standing::SETTLED)
         };
         let explore = case["explore"].as_bool().unwrap();
-        let outcome = auction.close(&order, nano(&case["budget"]), &failed, explore, stands);
+        let outcome =
+            auction.close(&lot, tier(&case["tier"]), nano(&case["budget"]), &failed, explore, stands);
 
         let candidates: Vec<_> =
             outcome.candidates.iter().map(|candidate| (candidate.bid.provider, candidate.price)).collect();

@@ -12,8 +12,8 @@ use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
-use bombyx_protocol::work::order::{ModelId, Order, OrderId, Task, TaskKind, Tier};
-use testbed::{CALM, Testbed, chat, engine, price};
+use bombyx_protocol::work::order::{ModelId, Order, OrderId, Task, TaskKind};
+use testbed::{CALM, Testbed, ceiling, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -30,7 +30,7 @@ fn an_answer_is_streamed_paid_and_settled_to_the_nano() {
     let outcome = testbed.outcome(1);
     let bill = outcome.end.unwrap().unwrap();
     assert_eq!(outcome.text, engine::answer(100));
-    let expected = price(40_000_000).cost(12, 100).unwrap();
+    let expected = ceiling(price(40_000_000), &chat("count for me", 100));
     assert_eq!(bill.cost, expected, "alone in the auction, it is paid its own bid");
     assert_eq!(
         (bill.input_tokens, bill.output_tokens, bill.providers.as_slice()),
@@ -56,8 +56,7 @@ fn embeddings_arrive_complete_and_once() {
     let embedder = ModelId([2; 32]);
     testbed.offer(provider, price(1_000), TaskKind::Embed, embedder);
     let task = Task::Embed { inputs: (0..10).map(|number| format!("text {number}")).collect() };
-    let order =
-        Order { model: embedder, task, max_cost: COIN, deadline: MINUTE, tier: Tier::Open, nano_per_ms: 0 };
+    let order = Order { model: embedder, ..testbed::order(task, COIN, MINUTE) };
     testbed.command(client, Command::Order { id: OrderId(1), order: Box::new(order) });
     testbed.run_to_end(MINUTE);
     let outcome = testbed.outcome(1);
@@ -77,7 +76,7 @@ fn the_best_score_wins_and_is_paid_by_the_second() {
     let outcome = testbed.outcome(1);
     let bill = outcome.end.unwrap().unwrap();
     assert_eq!(bill.providers, [cheap]);
-    let own = price(400_000).cost(12, 50).unwrap();
+    let own = ceiling(price(400_000), &chat("count for me", 50));
     let second = outcome.bids[1].cost_max;
     assert!(bill.cost > own && bill.cost <= second, "{own} < {} <= {second}", bill.cost);
     assert_eq!(outcome.bids.len(), 2);
@@ -257,7 +256,7 @@ fn a_client_that_leaves_a_dead_provider_pays_it_first_and_then_gets_its_rest() {
 fn a_client_with_an_empty_wallet_gets_its_rest_from_a_dead_provider() {
     let mut testbed = Testbed::new(21, CALM);
     // The deposit takes the last coin: there is nothing left to pay a message with.
-    let ceiling = price(400_000).cost_max(&chat("count for me", 40)).unwrap();
+    let ceiling = ceiling(price(400_000), &chat("count for me", 40));
     let deposit = Nano(2 * ceiling.0);
     let client = testbed.client(1, deposit);
     let provider = testbed.provider(1, price(400_000), 1_000);

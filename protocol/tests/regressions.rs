@@ -13,7 +13,7 @@ use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::TaskKind;
-use testbed::{CALM, Testbed, chat, engine, price};
+use testbed::{CALM, Testbed, ceiling, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -137,9 +137,9 @@ fn a_client_whose_store_was_rolled_back_goes_on_above_its_newest_voucher() {
     testbed.kill(client);
     testbed.roll_back(client, old);
     testbed.restart(client);
-    testbed.order(client, 3, chat("count for me", 100), COIN, MINUTE);
+    testbed.order(client, 3, chat("count for me", 200), COIN, MINUTE);
     testbed.run_to_end(MINUTE);
-    assert_eq!(testbed.outcome(3).text, engine::answer(100));
+    assert_eq!(testbed.outcome(3).text, engine::answer(200));
     assert_eq!(
         promised(&testbed, client),
         before.saturating_plus(cost(&testbed, 3)),
@@ -182,7 +182,7 @@ fn one_channel_is_topped_up_and_closed_by_hand() {
     let after = testbed.client_at(client).channels().map(|payer| payer.headroom()).next().unwrap();
     assert_eq!(after, before.saturating_plus(Nano(7_000_000)));
     let locked = testbed.chain.locked();
-    let ceiling = price(400_000).cost_max(&chat("count for me", 20)).unwrap();
+    let ceiling = ceiling(price(400_000), &chat("count for me", 20));
     assert_eq!(locked, 2 * ceiling.0 + 7_000_000);
     testbed.command(client, Command::Close { account });
     testbed.run(MINUTE, |testbed| testbed.chain.locked() == 0);

@@ -11,7 +11,7 @@ use bombyx_protocol::io::Command;
 use bombyx_protocol::limits;
 use bombyx_protocol::time::Span;
 use proptest::prelude::*;
-use testbed::{CALM, STORM, Testbed, Weather, chat, engine, price};
+use testbed::{CALM, STORM, Testbed, Weather, ceiling, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 
@@ -23,7 +23,8 @@ fn everything_ended(testbed: &Testbed) {
 
 /// What a provider may lose to one client: what it serves ahead, once.
 fn window(sheet: u64) -> Nano {
-    price(sheet).cost(200, limits::WINDOW_TOKENS + u64::from(limits::CHUNK_TOKENS)).unwrap()
+    let tokens = u32::try_from(limits::WINDOW_TOKENS).unwrap() + limits::CHUNK_TOKENS;
+    ceiling(price(sheet), &chat(&"x".repeat(200), tokens))
 }
 
 /// (WR-12, WR-16)

@@ -27,7 +27,7 @@ fn task() -> Task {
 }
 
 fn ceiling() -> Nano {
-    price(PRICE).cost_max(&task()).unwrap()
+    testbed::ceiling(price(PRICE), &task())
 }
 
 fn payer(testbed: &Testbed, client: NodeId) -> &Payer {

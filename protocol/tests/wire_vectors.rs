@@ -113,6 +113,8 @@ fn no_variant_is_without_its_bytes() {
         Refusal::Busy,
         Refusal::Malformed,
         Refusal::TaskTooLarge,
+        Refusal::Counts(u64::MAX),
+        Refusal::OtherClass,
         Refusal::ChannelTerms,
         Refusal::Unfunded,
         Refusal::Unpaid,

@@ -13,6 +13,7 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Chunk, Content, Finish};
 use bombyx_protocol::work::answer_stream::AnswerStream;
 use bombyx_protocol::work::order::{JobId, OrderId};
+use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
 use drive::MODEL;
 use testbed::{CALM, Testbed};
 
@@ -20,8 +21,8 @@ const START: Time = Time(1_000);
 
 fn stream() -> (AnswerStream, Identity) {
     let task = drive::chat("count", 500);
-    let mut stream = AnswerStream::new(START, JobId([1; 16]), MODEL, drive::price(1_000), &task);
-    stream.started(5);
+    let tariff = Tariff { price: Price(1_000), weights: Weights::DEFAULT };
+    let stream = AnswerStream::new(START, JobId([1; 16]), MODEL, tariff, InputTokens::fresh(5), &task);
     (stream, Identity::from_seed(&[1; 32]))
 }
 

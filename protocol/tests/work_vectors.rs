@@ -8,10 +8,11 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::{Domain, Identity, NodeId, Signature};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::work::order::{JobId, ModelId};
+use bombyx_protocol::work::price::Tariff;
 use bombyx_protocol::work::receipt::{Receipt, Transcript};
 use bombyx_protocol::work::stream::{Stream, StreamFault};
 use serde_json::Value;
-use vectors::{chunk, file, finish, fixed, hex_of, list, nano, price, receipt, task, text};
+use vectors::{chunk, file, finish, fixed, hex_of, input, list, nano, price, receipt, task, text, weights};
 
 const RECEIPTS: &str = include_str!("../../spec/vectors/receipts/receipts.json");
 const STREAMS: &str = include_str!("../../spec/vectors/receipts/streams.json");
@@ -58,7 +59,8 @@ fn receipts_and_countersignatures_are_the_same_everywhere() {
 fn play(vectors: &Value, case: &Value) -> (Stream, Nano, Result<(), StreamFault>) {
     let provider = NodeId(fixed(&vectors["provider"]));
     let (job, model) = (JobId(fixed(&vectors["job"])), ModelId(fixed(&vectors["model"])));
-    let mut stream = Stream::new(provider, model, job, price(&case["price"]), &task(&case["task"]));
+    let tariff = Tariff { price: price(&case["price"]), weights: weights(&case["weights"]) };
+    let mut stream = Stream::new(provider, model, job, tariff, input(&case["input"]), &task(&case["task"]));
     let mut billed = Nano::ZERO;
     for step in list(case, "steps") {
         let verdict = stream.accept(chunk(&step["chunk"]), step["last"].as_bool().unwrap());

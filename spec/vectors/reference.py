@@ -150,7 +150,7 @@ LAYOUT = {
         ("network_id", "i32"), ("salt", "u64"), ("client_key", 32), ("provider_key", 32),
         ("client", "Address"), ("provider", "Address"), ("challenge_s", "u32"),
     ],
-    "PriceSheet": [("per_job", "u64"), ("input_per_k", "u64"), ("output_per_k", "u64")],
+    "InputTokens": [("fresh", "u32"), ("cached", "u32")],
     "Tier": {"Open": None, "Confidential": None},
     "TaskKind": {"Embed": None, "Generate": None},
     "Role": {"System": None, "User": None, "Assistant": None},
@@ -171,33 +171,35 @@ LAYOUT = {
     ],
     "Seek": [("id", 16), ("client", 32), ("model", 32), ("invited", "u32")],
     "Ask": [
-        ("provider", 32), ("model", 32), ("name", "str"), ("kind", "TaskKind"), ("price", "PriceSheet"),
-        ("free_slots", "u16"), ("tokens_per_s", "u32"), ("tier", "Tier"), ("seek", 16), ("valid_ms", "u32"),
+        ("provider", 32), ("model", 32), ("name", "str"), ("kind", "TaskKind"), ("price", "u64"),
+        ("context_tokens", "u32"), ("output_max", "u32"), ("read_tps", "u32"), ("write_tps", "u32"), ("start_ms", "u32"),
+        ("tier", "Tier"), ("seek", 16), ("valid_ms", "u32"),
     ],
     "Payee": [("network_id", "i32"), ("key", 32), ("address", "Address"), ("challenge_s", "u32")],
     "Bid": [
-        ("call", 16), ("provider", 32), ("model", 32), ("session_key", 32), ("price", "PriceSheet"),
-        ("first_token_ms", "u32"), ("tokens_per_s", "u32"), ("tier", "Tier"), ("valid_ms", "u32"),
+        ("call", 16), ("provider", 32), ("model", 32), ("session_key", 32), ("price", "u64"),
+        ("start_ms", "u32"), ("ahead_ms", "u32"), ("read_tps", "u32"), ("write_tps", "u32"), ("keep_s", "u16"),
+        ("tier", "Tier"), ("valid_ms", "u32"),
         ("payee", "Payee"), ("credit", "u64"),
     ],
     "Receipt": [
         ("job", 16), ("model", 32), ("chunks", "u32"), ("transcript", 32),
-        ("input_tokens", "u64"), ("output_tokens", "u64"), ("cost", "u64"),
+        ("input_tokens", "u64"), ("cached_tokens", "u64"), ("output_tokens", "u64"), ("cost", "u64"),
     ],
     "Message": {"ToProvider": "ToProvider", "ToClient": "ToClient"},
     "ToProvider": {"Award": "Award", "Sealed": "SealedFrame", "Release": 16},
     "ToClient": {"Bid": "SealedBid", "Accept": "Accept", "Refuse": "Refuse", "Sealed": "SealedFrame", "Ask": "Signed"},
     "SealedBid": [("call", 16), ("sealed", "bytes")],
-    "Award": [("job", 16), ("call", 16), ("bid", 32), ("price", "PriceSheet"), ("handshake", "bytes")],
+    "Award": [("job", 16), ("call", 16), ("bid", 32), ("price", "u64"), ("handshake", "bytes")],
     "Accept": [("job", 16), ("handshake", "bytes")],
     "Refuse": [("job", 16), ("why", "Refusal")],
     "Refusal": dict.fromkeys((
         "UnknownBid", "PriceBelowBid", "Busy", "Malformed", "TaskTooLarge", "ChannelTerms", "Unfunded", "Unpaid",
         "BadVoucher", "Engine", "Leaving", "ChallengeTooShort",
-    )),
+    )) | {"Counts": "u64", "OtherClass": None},
     "SealedFrame": [("job", 16), ("nonce", "u64"), ("bytes", "bytes")],
     "FromClient": {"Work": "Work", "Ack": "Ack", "Cancel": None},
-    "Work": [("task", "Task"), ("channel", "ChannelTerms")],
+    "Work": [("task", "Task"), ("input", "InputTokens"), ("channel", "ChannelTerms")],
     "Ack": [("next", "u32"), ("payment", ("Payment",)), ("countersignature", (64,))],
     "Payment": [("epoch", "u64"), ("cumulative", "u64"), ("signature", 64)],
     "FromProvider": {"Chunk": "Chunk", "NeedPayment": "NeedPayment"},
@@ -264,36 +266,48 @@ def signed(seed: bytes, domain: str, kind: str, value) -> dict:
 U64 = 2**64
 
 
-def bill(price: dict, input_tokens: int, output_tokens: int):
+DEFAULT = (10, 1, 60)  # units of an input token, of a cached one, of an output token
+JOB = 256
+
+
+def units(weights, fresh: int, cached: int, output: int) -> int:
+    """The units of a whole answer (WR-7)."""
+    return JOB + weights[0] * fresh + weights[1] * cached + weights[2] * output
+
+
+def units_due(weights, fresh: int, cached: int, output: int, rows=0, rows_wanted=0, complete=False) -> int:
+    """The units that are due for a part of an answer (WR-21)."""
+    fixed = units(weights, fresh, cached, 0)
+    done, whole = (rows, rows_wanted) if rows_wanted else (output, 32)
+    return (fixed if complete or done >= whole else fixed * done // whole) + weights[2] * output
+
+
+def bill(price: int, units: int):
     """The bill in nano, or None where it does not fit 64 bits."""
-    parts = [
-        int(price["per_job"]),
-        -(-int(price["input_per_k"]) * input_tokens // 1000),
-        -(-int(price["output_per_k"]) * output_tokens // 1000),
-    ]
-    return sum(parts) if max(*parts, sum(parts)) < U64 else None
+    nano = -(-price * units // 1000)
+    return nano if nano < U64 else None
 
 
-def due(price: dict, input_tokens: int, output_tokens: int, rows=0, rows_wanted=0, complete=False):
-    """What is due for a part of an answer (WR-21), or None where it does not fit 64 bits."""
-    done, whole = (rows, rows_wanted) if rows_wanted else (output_tokens, 32)
-    if done >= whole or (complete and done):
-        done, whole = 1, 1
-    fixed, output = bill(price, input_tokens, 0), bill({**price, "per_job": "0", "input_per_k": "0"}, 0, output_tokens)
-    if fixed is None or output is None or fixed * done // whole + output >= U64:
-        return None
-    return fixed * done // whole + output
-
-
-def ceilings(task: dict):
-    """The most tokens in and out that a task can be billed for."""
+def bound(task: dict) -> int:
+    """The most input tokens that a task can have (WR-8)."""
     if "Embed" in task:
         inputs = task["Embed"]["inputs"]
-        return sum(len(text.encode()) for text in inputs) + 32 * (len(inputs) + 1), 0
+        return sum(len(text.encode()) for text in inputs) + 32 * (len(inputs) + 1)
     generate = task["Generate"]
-    texts = [message["content"] for message in generate["messages"]] + generate["stop"]
-    size = sum(len(text.encode()) for text in texts)
-    return size + 32 * (len(generate["messages"]) + 1) + len(generate["prefix"]), generate["max_tokens"]
+    return text_bytes(task) + 32 * (len(generate["messages"]) + 1) + len(generate["prefix"])
+
+
+def estimate(task: dict) -> int:
+    """About how many input tokens a task has (WR-22)."""
+    return -(-text_bytes(task) // 3) + (len(task["Generate"]["prefix"]) if "Generate" in task else 0)
+
+
+def text_bytes(task: dict) -> int:
+    if "Embed" in task:
+        texts = task["Embed"]["inputs"]
+    else:
+        texts = [message["content"] for message in task["Generate"]["messages"]] + task["Generate"]["stop"]
+    return sum(len(text.encode()) for text in texts)
 
 
 def begin(job: bytes, model: bytes, task: bytes) -> bytes:

@@ -84,12 +84,17 @@ impl Decoder {
         Ok(Self { graph, template, tokens: Tokens::load(model)?, eos_ids: facts.eos_ids.clone(), context })
     }
 
-    /// Begins an answer; nothing is computed yet.
+    /// Counts the tokens that a request has to read: the prompt, and what another engine delivered.
     ///
     /// # Errors
-    /// [`EngineError::TooLong`] if prompt and prefix leave no room for a token, [`EngineError::Empty`] and
-    /// [`EngineError::BadRequest`] for values that cannot be used.
-    pub fn start(&self, request: &Generate) -> Result<Sequence, EngineError> {
+    /// As [`Self::start`].
+    pub fn count(&self, request: &Generate) -> Result<u32, EngineError> {
+        let tokens = self.prompt(request)?.len() + request.prefix.len();
+        Ok(u32::try_from(tokens).expect("a context is at most 2^22 tokens"))
+    }
+
+    /// Returns the tokens of a request's prompt, if it can be answered.
+    fn prompt(&self, request: &Generate) -> Result<Vec<u32>, EngineError> {
         let bad = |field, why: &str| EngineError::BadRequest { field, why: why.to_owned() };
         if request.max_tokens == 0 {
             return Err(bad("max_tokens", "it is zero"));
@@ -106,6 +111,17 @@ impl Decoder {
         if request.prefix.iter().any(|&id| !self.graph.knows(id)) {
             return Err(bad("prefix", "it holds a token that the model does not have"));
         }
+        Ok(prompt)
+    }
+
+    /// Begins an answer; nothing is computed yet.
+    ///
+    /// # Errors
+    /// [`EngineError::TooLong`] if prompt and prefix leave no room for a token, [`EngineError::Empty`] and
+    /// [`EngineError::BadRequest`] for values that cannot be used.
+    pub fn start(&self, request: &Generate) -> Result<Sequence, EngineError> {
+        let prompt = self.prompt(request)?;
+        let tokens = prompt.len() + request.prefix.len();
         let mut sequence = Sequence {
             input_tokens: u32::try_from(tokens).expect("a context is at most 2^22 tokens"),
             cache: self.graph.empty_cache()?,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::PinError;
 use crate::engine::ModelId;
 use crate::onnx::external::ExternalError;
+use crate::units::{TokenWeights, WEIGHT_MAX};
 
 /// Name of the manifest's file in a model directory.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -28,7 +29,7 @@ pub const DIMS_MAX: u32 = 1 << 16;
 /// Longest context, in tokens.
 pub const CONTEXT_TOKENS_MAX: u32 = 1 << 22;
 
-/// Everything that decides what a model answers.
+/// Everything that decides what a model answers, and how its work is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -48,6 +49,9 @@ pub struct Manifest {
     pub licence: String,
     /// Where the weights come from, for people.
     pub source: String,
+    /// What its tokens count in a bill; without it, what those of most models count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<TokenWeights>,
 }
 
 /// Why a manifest cannot be used, or a model's files are not those it names.
@@ -180,6 +184,12 @@ impl Manifest {
             }
             Kind::Embed(_) | Kind::Generate(_) => {}
         }
+        if self.weights.is_some_and(|weights| !weights.are_usable()) {
+            let why = format!(
+                "needs 1 <= input <= output <= 20 times input, cached <= input, and none above {WEIGHT_MAX}"
+            );
+            return Err(field("weights", why));
+        }
         self.check_files()
     }
 
@@ -275,6 +285,25 @@ mod tests {
             let mut other = small();
             other[key] = value.into();
             assert_ne!(parse(&other).unwrap().id(), manifest.id(), "{key}");
+        }
+    }
+
+    /// (`WR-17`)
+    #[test]
+    fn weights_are_optional_and_bounded_and_part_of_the_id() {
+        let plain = parse(&small()).unwrap();
+        let with = |input: u32, cached: u32, output: u32| {
+            let mut json = small();
+            json["weights"] = serde_json::json!({ "input": input, "cached": cached, "output": output });
+            parse(&json)
+        };
+        let stated = with(10, 1, 60).unwrap();
+        assert_ne!(stated.id(), plain.id(), "what is said is part of what is hashed");
+        assert_eq!(stated.weights, Some(TokenWeights { input: 10, cached: 1, output: 60 }));
+        assert!(!String::from_utf8(plain.canonical_json()).unwrap().contains("weights"));
+        for (input, cached, output) in [(0, 0, 0), (10, 11, 60), (10, 1, 9), (10, 1, 201), (501, 1, 10_001)] {
+            let refused = with(input, cached, output);
+            assert!(matches!(refused, Err(ManifestError::Field { field: "weights", .. })), "{refused:?}");
         }
     }
 

@@ -33,6 +33,11 @@ impl EmbedWorker {
         Ok(Self { embedder: Embedder::load(runtime, model)?, queue: RowQueue::default(), batch_tokens })
     }
 
+    pub(super) fn count(&self, inputs: &[String]) -> Result<u32, EngineError> {
+        let tokens: usize = self.embedder.encode(inputs)?.iter().map(Vec::len).sum();
+        Ok(u32::try_from(tokens).unwrap_or(u32::MAX))
+    }
+
     pub(super) fn submit(&mut self, request: RequestId, inputs: &[String]) -> Result<u32, EngineError> {
         let rows = self.embedder.encode(inputs)?;
         let tokens: usize = rows.iter().map(Vec::len).sum();

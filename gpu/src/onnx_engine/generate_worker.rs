@@ -27,6 +27,10 @@ impl GenerateWorker {
         Ok(Self { decoder: Decoder::load(runtime, model)?, answers: Vec::new() })
     }
 
+    pub(super) fn count(&self, generate: &Generate) -> Result<u32, EngineError> {
+        self.decoder.count(generate)
+    }
+
     /// Takes a request and returns the tokens it has to read: the prompt, and the prefix another engine delivered.
     pub(super) fn submit(&mut self, request: RequestId, generate: &Generate) -> Result<u32, EngineError> {
         let held = self.answers.len() + 1;

@@ -73,6 +73,12 @@ impl Engine for OnnxEngine {
         self.hosts.iter().map(|host| host.info.clone()).collect()
     }
 
+    fn count(&self, model: &ModelId, task: &Task) -> Result<u32, EngineError> {
+        let index = self.host_of(model)?;
+        check_size(task)?;
+        self.hosts[index].count(task)
+    }
+
     fn submit(&mut self, request: RequestId, model: &ModelId, task: Task) -> Result<(), EngineError> {
         let index = self.host_of(model)?;
         if self.requests.contains_key(&request) {
@@ -151,18 +157,32 @@ impl Host {
             kind,
             context_tokens: manifest.context_tokens,
             precision: manifest.precision.clone(),
+            weights: manifest.weights,
         };
         Ok(Self { info, worker })
     }
 
+    /// Returns the number of a task's input tokens.
+    fn count(&self, task: &Task) -> Result<u32, EngineError> {
+        match (&self.worker, task) {
+            (Worker::Embed(worker), Task::Embed { inputs }) => worker.count(inputs),
+            (Worker::Generate(worker), Task::Generate(generate)) => worker.count(generate),
+            (Worker::Embed(_), Task::Generate(_)) => Err(self.wrong("generate")),
+            (Worker::Generate(_), Task::Embed { .. }) => Err(self.wrong("embed")),
+        }
+    }
+
+    fn wrong(&self, task: &'static str) -> EngineError {
+        EngineError::WrongTask { model: self.info.name.clone(), task }
+    }
+
     /// Takes a request and returns the number of its input tokens.
     fn submit(&mut self, request: RequestId, task: Task) -> Result<u32, EngineError> {
-        let wrong = |task| Err(EngineError::WrongTask { model: self.info.name.clone(), task });
         match (&mut self.worker, task) {
             (Worker::Embed(worker), Task::Embed { inputs }) => worker.submit(request, &inputs),
             (Worker::Generate(worker), Task::Generate(generate)) => worker.submit(request, &generate),
-            (Worker::Embed(_), Task::Generate(_)) => wrong("generate"),
-            (Worker::Generate(_), Task::Embed { .. }) => wrong("embed"),
+            (Worker::Embed(_), Task::Generate(_)) => Err(self.wrong("generate")),
+            (Worker::Generate(_), Task::Embed { .. }) => Err(self.wrong("embed")),
         }
     }
 }

@@ -12,7 +12,8 @@ use bombyx_node::{Coins, NodeConfig};
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Bill, OrderNews};
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::{ChatMessage, Generate, Order, Role, Sampling, Task, Tier};
+use bombyx_protocol::work::order::{ChatMessage, Generate, InputCount, Order, Role, Sampling, Task, Tier};
+use bombyx_protocol::work::price::Weights;
 use tokio::net::TcpListener;
 
 use super::{Row, Samples};
@@ -142,6 +143,8 @@ fn order(model: &str, task: Task) -> Order {
         deadline: Span::from_s(60),
         tier: Tier::Open,
         nano_per_ms: 0,
+        weights: Weights::DEFAULT,
+        input: InputCount::Estimated,
     }
 }
 

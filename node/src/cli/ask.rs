@@ -14,7 +14,7 @@ use bombyx_protocol::io::{Bill, Failure, OrderNews};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::{Content, Finish};
 use bombyx_protocol::work::order::{
-    ChatMessage, Generate, Order, OrderFault, Role, Sampling, Task, TaskKind, Tier,
+    ChatMessage, Generate, InputCount, Order, OrderFault, Role, Sampling, Task, TaskKind, Tier,
 };
 use clap::Args;
 use serde::Serialize;
@@ -175,6 +175,8 @@ impl Ask {
             deadline: Span::from_s(self.deadline),
             tier: Tier::Open,
             nano_per_ms: NANO_PER_MS,
+            weights: models::weights_of(&id),
+            input: InputCount::Estimated,
         })
     }
 

@@ -56,14 +56,15 @@ fn text(status: &Status) -> String {
         lines.push(format!("payee     {}", provider.payee));
         for model in &provider.models {
             lines.push(format!(
-                "sells     {}: {} a job, {} in, {} out per 1,000 tokens; {} slots, first token {} ms, {} tokens/s",
+                "sells     {}: {} a job, {} in, {} out per 1,000 tokens; {} slots, begins in {} ms, reads {} and writes {} tokens/s",
                 model.name,
                 coins(model.price_job_nano),
                 coins(model.price_in_nano),
                 coins(model.price_out_nano),
                 model.slots,
-                model.first_token_ms,
-                model.tokens_per_s
+                model.start_ms,
+                model.read_tps,
+                model.write_tps
             ));
         }
     }

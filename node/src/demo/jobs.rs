@@ -9,7 +9,7 @@ use bombyx_protocol::io::{Bill, OrderNews};
 use bombyx_protocol::market::auction::BidReport;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Content;
-use bombyx_protocol::work::order::{ChatMessage, Generate, Order, Role, Sampling, Task, Tier};
+use bombyx_protocol::work::order::{ChatMessage, Generate, InputCount, Order, Role, Sampling, Task, Tier};
 use tokio::time::timeout;
 
 use super::error::DemoError;
@@ -165,7 +165,16 @@ fn prompt(question: &str, max_tokens: u32) -> Task {
 
 fn order(model: &str, task: Task, nano_per_ms: u64) -> Result<Order, DemoError> {
     let model = models::id_of(model).map_err(NodeError::from)?;
-    Ok(Order { model, task, max_cost: MAX_COST, deadline: JOB_DEADLINE, tier: Tier::Open, nano_per_ms })
+    Ok(Order {
+        weights: models::weights_of(&model),
+        input: InputCount::Estimated,
+        model,
+        task,
+        max_cost: MAX_COST,
+        deadline: JOB_DEADLINE,
+        tier: Tier::Open,
+        nano_per_ms,
+    })
 }
 
 /// Reads an order's news to its end; each content goes to `on_content` with the provider it came from.

@@ -63,7 +63,7 @@ pub struct Bid {
     /// The most that the job could cost at its price.
     pub price_nano: u64,
     /// Milliseconds until the first token that it promised.
-    pub eta_ms: u32,
+    pub eta_ms: u64,
     /// Whether it won.
     pub won: bool,
     /// Why, or why not.

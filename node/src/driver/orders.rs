@@ -107,7 +107,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use bombyx_protocol::amount::Nano;
     use bombyx_protocol::wire::message::Content;
-    use bombyx_protocol::work::order::{ModelId, Task, Tier};
+    use bombyx_protocol::work::order::{InputCount, ModelId, Task, Tier};
+    use bombyx_protocol::work::price::Weights;
 
     use super::*;
 
@@ -119,6 +120,8 @@ mod tests {
             deadline: Span::from_s(1),
             tier: Tier::Open,
             nano_per_ms: 0,
+            weights: Weights::DEFAULT,
+            input: InputCount::Estimated,
         };
         let (news, read) = mpsc::channel(room);
         let Command::Order { id, .. } = orders.place(Box::new(order), news) else { panic!() };

@@ -45,6 +45,13 @@ impl Driver {
                     .map_err(|_| NodeError::Stopped("ledger service"))?;
                 self.pending.push_back((Role::Watcher, Input::Command(Command::Watch(*watched))));
             }
+            Output::Count { job, model, task } => {
+                let taken = self.engine.as_ref().is_some_and(|engine| engine.count(job, model, task).is_ok());
+                if !taken {
+                    let report = EngineReport::Failed(EngineFault::Broken);
+                    self.pending.push_back((Role::Provider, Input::Engine { job, report }));
+                }
+            }
             Output::Run { job, model, task } => {
                 self.served.open.insert(job);
                 let taken = self.engine.as_ref().is_some_and(|engine| engine.run(job, model, task).is_ok());

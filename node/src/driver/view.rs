@@ -46,12 +46,13 @@ impl Driver {
         let model = |offer: &bombyx_protocol::io::Offer| ModelStatus {
             name: offer.name.clone(),
             id: offer.model.to_string(),
-            price_job_nano: offer.price.per_job.0,
-            price_in_nano: offer.price.input_per_k.0,
-            price_out_nano: offer.price.output_per_k.0,
+            price_job_nano: offer.cost.per_job.0,
+            price_in_nano: offer.cost.input_per_k.0,
+            price_out_nano: offer.cost.output_per_k.0,
             slots: offer.slots,
-            first_token_ms: offer.first_token_ms,
-            tokens_per_s: offer.tokens_per_s,
+            start_ms: offer.start_ms,
+            read_tps: offer.read_tps,
+            write_tps: offer.write_tps,
         };
         self.offers.iter().map(model).collect()
     }

@@ -113,6 +113,7 @@ pub(crate) async fn watch(
                     Output::Send { .. }
                     | Output::Broadcast { .. }
                     | Output::Persist { .. }
+                    | Output::Count { .. }
                     | Output::Run { .. }
                     | Output::Allow { .. }
                     | Output::Cancel { .. }

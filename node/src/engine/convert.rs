@@ -45,9 +45,8 @@ const fn role(role: Role) -> &'static str {
 /// Returns the reports that an event becomes: vectors are cut into pieces that fit a message.
 pub(super) fn reports(event: gpu::EngineEvent) -> Vec<EngineReport> {
     match event {
-        gpu::EngineEvent::Started { input_tokens } => {
-            vec![EngineReport::Started { input_tokens: u64::from(input_tokens) }]
-        }
+        // What a job has to read was counted before it began.
+        gpu::EngineEvent::Started { .. } => Vec::new(),
         gpu::EngineEvent::Vectors { first, dims, data } => vectors(first, dims, &data),
         gpu::EngineEvent::Tokens { ids, text } => vec![EngineReport::Content(Content::Tokens { ids, text })],
         gpu::EngineEvent::Finished { reason } => {
@@ -58,6 +57,14 @@ pub(super) fn reports(event: gpu::EngineEvent) -> Vec<EngineReport> {
             vec![EngineReport::Content(Content::End { finish })]
         }
         gpu::EngineEvent::Failed(error) => vec![EngineReport::Failed(fault(&error))],
+    }
+}
+
+/// Returns what a count becomes. No engine here keeps what it has read for the next task.
+pub(super) fn counted(counted: Result<u32, gpu::EngineError>) -> EngineReport {
+    match counted {
+        Ok(input_tokens) => EngineReport::Counted { input_tokens, cached_tokens: 0 },
+        Err(error) => EngineReport::Failed(fault(&error)),
     }
 }
 

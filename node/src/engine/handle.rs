@@ -42,6 +42,21 @@ impl EngineHandle {
         Ok((Self { shared, thread: Some(thread) }, receiver))
     }
 
+    /// Counts the tokens of a task's input.
+    ///
+    /// # Errors
+    /// [`EngineFull`] when as many tasks wait to be counted as may.
+    pub fn count(&self, job: JobId, model: ModelId, task: Task) -> Result<(), EngineFull> {
+        let mut inbox = self.shared.lock();
+        if inbox.counts.len() >= JOBS_MAX {
+            return Err(EngineFull);
+        }
+        inbox.counts.push_back(Run { job, model, task });
+        drop(inbox);
+        self.shared.bell.notify_one();
+        Ok(())
+    }
+
     /// Starts a task.
     ///
     /// # Errors

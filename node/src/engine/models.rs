@@ -13,8 +13,10 @@ use bombyx_gpu::manifest::{Manifest, ManifestError};
 use bombyx_gpu::model::Model;
 use bombyx_gpu::onnx_engine::OnnxEngine;
 use bombyx_gpu::runtime::{Runtime, RuntimeError, SessionSettings};
+use bombyx_gpu::units::TokenWeights;
 use bombyx_protocol::io::Offer;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
+use bombyx_protocol::work::price::Weights;
 
 use crate::home::config::ProvideConfig;
 
@@ -178,9 +180,8 @@ fn measured_offer(
     let broken = |why| ModelsError::Broken { model: info.name.clone(), why };
     // The first run of a graph pays for its memory; the second is what a client will see.
     measure(engine, info).map_err(broken)?;
-    let Measurement { first, tokens, elapsed } = measure(engine, info).map_err(broken)?;
-    let per_s = u128::from(tokens) * 1_000_000 / elapsed.as_micros().max(1);
-    let per_s = u32::try_from(per_s).unwrap_or(u32::MAX).max(1);
+    let Measurement { first, read, tokens, elapsed } = measure(engine, info).map_err(broken)?;
+    let written = per_second(tokens, elapsed);
     Ok(Offer {
         model: ModelId(info.id.0),
         name: info.name.clone(),
@@ -188,20 +189,45 @@ fn measured_offer(
             ModelKind::Embed { .. } => TaskKind::Embed,
             ModelKind::Generate => TaskKind::Generate,
         },
-        price: config.price(),
+        cost: config.cost(),
+        weights: weights(info.weights),
         slots: config.slots,
         // Under a cap a token takes its share of the second, however fast the engine is.
-        first_token_ms: u32::try_from(first.as_millis())
-            .unwrap_or(u32::MAX)
-            .max(1_000u32.checked_div(config.pace).unwrap_or(1)),
-        tokens_per_s: if config.pace == 0 { per_s } else { per_s.min(config.pace) },
+        start_ms: 1_000u32.checked_div(config.pace).unwrap_or(1),
+        read_tps: per_second(read, first),
+        write_tps: if config.pace == 0 { written } else { written.min(config.pace) },
         context_tokens: info.context_tokens,
+        output_max: if info.kind == ModelKind::Generate { info.context_tokens } else { 0 },
     })
+}
+
+/// Returns so many tokens in so long as a speed, one a second at the least.
+fn per_second(tokens: u32, elapsed: Duration) -> u32 {
+    let per_s = u128::from(tokens) * 1_000_000 / elapsed.as_micros().max(1);
+    u32::try_from(per_s).unwrap_or(u32::MAX).max(1)
+}
+
+/// Returns what a model's tokens count in a bill.
+fn weights(stated: Option<TokenWeights>) -> Weights {
+    stated.map_or(Weights::DEFAULT, |TokenWeights { input, cached, output }| Weights {
+        input,
+        cached,
+        output,
+    })
+}
+
+/// Returns what the tokens of a model count in a bill, as far as the catalogue knows it.
+#[must_use]
+pub fn weights_of(model: &ModelId) -> Weights {
+    let manifests = catalog::catalog().iter().map(|entry| entry.manifest());
+    weights(manifests.into_iter().find(|manifest| manifest.id().0 == model.0).and_then(|known| known.weights))
 }
 
 struct Measurement {
     /// Until the first content.
     first: Duration,
+    /// Tokens read until then.
+    read: u32,
     /// Tokens read (embedding) or made (generation).
     tokens: u32,
     /// For all of them.
@@ -237,7 +263,7 @@ fn measure(engine: &mut dyn Engine, info: &ModelInfo) -> Result<Measurement, Eng
                 EngineEvent::Finished { .. } => {
                     let elapsed = began.elapsed();
                     let tokens = if made == 0 { read } else { made };
-                    return Ok(Measurement { first: first.unwrap_or(elapsed), tokens, elapsed });
+                    return Ok(Measurement { first: first.unwrap_or(elapsed), read, tokens, elapsed });
                 }
                 EngineEvent::Failed(error) => return Err(error),
             }

@@ -69,8 +69,11 @@ impl Worker {
     /// Waits for the bell, unless something is in the inbox already.
     fn sleep(&self, at_most: Duration) -> Result<(), Stop> {
         let inbox = self.shared.lock();
-        let quiet =
-            inbox.runs.is_empty() && inbox.allowances.is_empty() && inbox.cancels.is_empty() && !inbox.stop;
+        let quiet = inbox.counts.is_empty()
+            && inbox.runs.is_empty()
+            && inbox.allowances.is_empty()
+            && inbox.cancels.is_empty()
+            && !inbox.stop;
         if quiet {
             // Woken early or late makes no difference: the next round looks at everything again.
             drop(self.shared.bell.wait_timeout(inbox, at_most));
@@ -79,12 +82,13 @@ impl Worker {
     }
 
     fn take_inbox(&mut self) -> Result<(), Stop> {
-        let (runs, allowances, cancels) = {
+        let (counts, runs, allowances, cancels) = {
             let mut inbox = self.shared.lock();
             if inbox.stop {
                 return Err(Stop);
             }
             (
+                std::mem::take(&mut inbox.counts),
                 std::mem::take(&mut inbox.runs),
                 std::mem::take(&mut inbox.allowances),
                 std::mem::take(&mut inbox.cancels),
@@ -95,6 +99,11 @@ impl Worker {
                 self.names.remove(&number);
                 self.engine.cancel(number);
             }
+        }
+        for Run { job, model, task } in counts {
+            let counted = self.engine.count(&gpu::ModelId(model.0), &convert::task(task));
+            let report = convert::counted(counted);
+            self.reports.blocking_send((job, report)).map_err(|_| Stop)?;
         }
         for run in runs {
             self.submit(run)?;
@@ -169,7 +178,15 @@ mod tests {
                 kind: ModelKind::Generate,
                 context_tokens: 64,
                 precision: "fp32".into(),
+                weights: None,
             }]
+        }
+
+        fn count(&self, _: &ModelId, task: &Task) -> Result<u32, EngineError> {
+            match task {
+                Task::Generate(_) => Ok(7),
+                Task::Embed { .. } => Err(EngineError::WrongTask { model: "counter".into(), task: "embed" }),
+            }
         }
 
         fn submit(&mut self, job: u64, model: &ModelId, task: Task) -> Result<(), EngineError> {
@@ -236,6 +253,19 @@ mod tests {
         engine.allow(job, 5);
         assert!(matches!(reports.blocking_recv().unwrap().1, EngineReport::Content(Content::Tokens { .. })));
         assert!(matches!(reports.blocking_recv().unwrap().1, EngineReport::Content(Content::End { .. })));
+    }
+
+    #[test]
+    fn a_task_is_counted_without_being_begun() {
+        let (engine, mut reports) = EngineHandle::start(Box::<Counter>::default(), 0).unwrap();
+        let job = JobId([1; 16]);
+        engine.count(job, MODEL, chat(3)).unwrap();
+        let counted = EngineReport::Counted { input_tokens: 7, cached_tokens: 0 };
+        assert_eq!(reports.blocking_recv().unwrap(), (job, counted));
+        engine.allow(job, 1);
+        engine.count(job, MODEL, work::Task::Embed { inputs: vec![] }).unwrap();
+        let refused = EngineReport::Failed(bombyx_protocol::io::EngineFault::TooLarge);
+        assert_eq!(reports.blocking_recv().unwrap(), (job, refused), "nothing was made");
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Meaning {
             | Failure::Stalled
             | Failure::Gone
             | Failure::Session
-            | Failure::FalseReceipt => Self::new(Exit::Provider, 502, "provider_failed", OTHERS),
+            | Failure::FalseReceipt
+            | Failure::FalseCount { .. } => Self::new(Exit::Provider, 502, "provider_failed", OTHERS),
         }
     }
 }
@@ -123,6 +124,8 @@ const fn refused(refusal: Refusal) -> Meaning {
         | Refusal::ChannelTerms
         | Refusal::Unpaid
         | Refusal::BadVoucher
+        | Refusal::Counts(_)
+        | Refusal::OtherClass
         | Refusal::Engine
         | Refusal::Leaving => Meaning::new(Exit::Provider, 502, "provider_failed", OTHERS),
     }

@@ -68,10 +68,12 @@ pub struct ModelStatus {
     pub price_out_nano: u64,
     /// Jobs at a time.
     pub slots: u16,
-    /// Milliseconds until the first token, as measured at the start.
-    pub first_token_ms: u32,
-    /// Tokens a second, as measured at the start.
-    pub tokens_per_s: u32,
+    /// Milliseconds until an idle engine begins.
+    pub start_ms: u32,
+    /// Input tokens that it reads in a second, as measured at the start.
+    pub read_tps: u32,
+    /// Output tokens that it makes in a second, as measured at the start.
+    pub write_tps: u32,
 }
 
 /// How a node buys.

@@ -10,6 +10,7 @@ use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::wire::message::{FromClient, Message, SealedFrame, ToProvider, Work};
 use bombyx_protocol::work::order::{ChatMessage, Generate, ModelId, Role, Sampling, Task};
+use bombyx_protocol::work::price::InputTokens;
 use tokio::time::sleep;
 
 use super::peer::{Peer, Won, pace};
@@ -184,7 +185,9 @@ pub(crate) fn invented(peer: &mut Peer, won: &Won) -> FromClient {
         provider: won.bid.payee.address,
         challenge_s: won.bid.payee.challenge_s.max(3_600),
     };
-    FromClient::Work(Work { task: task("What is 17 plus 25?", 32), channel })
+    // About as many as the tokenizer makes of it: whether they are right is seen before anything is paid.
+    let input = InputTokens::fresh(20);
+    FromClient::Work(Work { task: task("What is 17 plus 25?", 32), input, channel })
 }
 
 /// A short chat.

@@ -9,7 +9,8 @@ use bombyx_node::NodeHandle;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Bill, OrderNews};
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::{ModelId, Order, Tier};
+use bombyx_protocol::work::order::{InputCount, ModelId, Order, Tier};
+use bombyx_protocol::work::price::Weights;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -143,6 +144,8 @@ impl World {
             deadline: Span::from_s(DEADLINE.as_secs()),
             tier: Tier::Open,
             nano_per_ms: 10,
+            weights: Weights::DEFAULT,
+            input: InputCount::Estimated,
         }
     }
 

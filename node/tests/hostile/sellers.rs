@@ -15,7 +15,7 @@ use bombyx_protocol::wire::message::{
     ToProvider, VerifiedGossip, Work,
 };
 use bombyx_protocol::work::order::{JobId, ModelId, Tier};
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
 use bombyx_protocol::work::receipt::{Receipt, Transcript};
 use tokio::task::JoinHandle;
 
@@ -51,13 +51,8 @@ impl Kind {
             let peer = Peer::seller(50_000 + number, &source, &join, model).await;
             let key = StaticKey::from_seed([number as u8 + 1; 32]);
             let closing = Identity::from_seed(&[number as u8 + 90; 32]);
-            let sheet = match self {
-                Self::Mute => PriceSheet { per_job: Nano(1_000), ..PriceSheet::default() },
-                Self::Thief | Self::OneToken | Self::EndAtOnce => {
-                    PriceSheet { per_job: price, ..PriceSheet::default() }
-                }
-            };
-            Seller { kind: self, peer, key, closing, sheet, jobs: HashMap::new() }.run().await;
+            let asks = if self == Self::Mute { Nano(1_000) } else { price };
+            Seller { kind: self, peer, key, closing, asks, jobs: HashMap::new() }.run().await;
         })
     }
 }
@@ -67,8 +62,9 @@ struct Seller {
     peer: Peer,
     key: StaticKey,
     closing: Identity,
-    sheet: PriceSheet,
-    jobs: HashMap<JobId, (Secure, PriceSheet)>,
+    /// For the largest task of a call's classes.
+    asks: Nano,
+    jobs: HashMap<JobId, (Secure, Price)>,
 }
 
 impl Seller {
@@ -100,14 +96,20 @@ impl Seller {
     }
 
     async fn bid(&mut self, call: &Call) {
+        let input = InputTokens::fresh(1 << call.input_log2);
+        let units = Weights::DEFAULT.units(input, call.classes().output_tokens_max());
+        let price = Price(self.asks.0 * 1_000 / u64::try_from(units).unwrap());
         let bid = Bid {
             call: call.id,
             provider: self.peer.id(),
             model: call.model,
             session_key: self.key.public(),
-            price: self.sheet,
-            first_token_ms: 1,
-            tokens_per_s: 1_000,
+            price,
+            start_ms: 1,
+            ahead_ms: 0,
+            read_tps: u32::MAX,
+            write_tps: 1_000,
+            keep_s: 0,
             tier: Tier::Open,
             valid_ms: 10_000,
             payee: Payee {
@@ -128,7 +130,8 @@ impl Seller {
     async fn sealed(&mut self, from: bombyx_protocol::ident::NodeId, frame: SealedFrame) {
         let Some((secure, price)) = self.jobs.get_mut(&frame.job) else { return };
         let Ok(opened) = secure.open(frame.nonce, &frame.bytes) else { return };
-        let Ok(FromClient::Work(Work { task, .. })) = codec::decode_sealed::<FromClient>(&opened.body) else {
+        let Ok(FromClient::Work(Work { task, input, .. })) = codec::decode_sealed::<FromClient>(&opened.body)
+        else {
             return;
         };
         let content = match self.kind {
@@ -137,6 +140,7 @@ impl Seller {
             Kind::OneToken => Content::Tokens { ids: vec![5], text: "a".into() },
             Kind::EndAtOnce => Content::End { finish: Finish::Stop },
         };
+        let tariff = Tariff { price: *price, weights: Weights::DEFAULT };
         let tokens = u64::from(self.kind == Kind::OneToken);
         let content = codec::encode(&content);
         let transcript =
@@ -146,9 +150,11 @@ impl Seller {
             model: self.peer.model,
             chunks: 1,
             transcript,
-            input_tokens: 1,
+            input_tokens: input.count(),
+            cached_tokens: 0,
             output_tokens: tokens,
-            cost: price.cost(1, tokens).unwrap_or(Nano::ZERO),
+            // All that the task could come to.
+            cost: tariff.cost(input, task.output_tokens_max()).unwrap_or(Nano::ZERO),
         };
         let receipt = Some(receipt.sign(&self.peer.identity));
         let chunk = FromProvider::Chunk(Chunk { index: 0, content, receipt });

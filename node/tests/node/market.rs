@@ -76,6 +76,8 @@ fn order(max_cost: Nano) -> Order {
         deadline: Span::from_s(60),
         tier: Tier::Open,
         nano_per_ms: 0,
+        weights: bombyx_protocol::Weights::DEFAULT,
+        input: bombyx_protocol::InputCount::Estimated,
     }
 }
 

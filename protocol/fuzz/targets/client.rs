@@ -19,9 +19,9 @@ use bombyx_protocol::wire::message::{
 };
 use bombyx_protocol::work::answer_stream::AnswerStream;
 use bombyx_protocol::work::order::{
-    ChatMessage, Generate, ModelId, Order, OrderId, Role, Sampling, Task, Tier,
+    ChatMessage, Generate, InputCount, ModelId, Order, OrderId, Role, Sampling, Task, Tier,
 };
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::price::{Price, Tariff, Weights};
 use ed25519_dalek::SigningKey;
 
 use super::bench::{Bench, Bytes, STEPS_MAX};
@@ -102,6 +102,8 @@ impl Scene {
             deadline: DEADLINE,
             tier: Tier::Open,
             nano_per_ms: u64::from(number),
+            weights: Weights::DEFAULT,
+            input: InputCount::Estimated,
         };
         let command = Command::Order { id: OrderId(u64::from(number)), order: Box::new(order) };
         let outputs = self.bench.give(Input::Command(command));
@@ -131,8 +133,9 @@ impl Scene {
         let opened = job.secure.open(frame.nonce, &frame.bytes).expect("a client's own frames open");
         match codec::decode_sealed(&opened.body).expect("a client's own words can be read") {
             FromClient::Work(work) => {
-                let (id, model, price) = (job.award.job, ModelId([0xab; 32]), job.award.price);
-                let new = || AnswerStream::new(self.bench.now, id, model, price, &work.task);
+                let (id, model) = (job.award.job, ModelId([0xab; 32]));
+                let tariff = Tariff { price: job.award.price, weights: Weights::DEFAULT };
+                let new = || AnswerStream::new(self.bench.now, id, model, tariff, work.input, &work.task);
                 job.serving.get_or_insert_with(new);
                 job.account = work.channel.id();
             }
@@ -216,13 +219,12 @@ impl Scene {
             provider: self.provider(who),
             model: call.model,
             session_key: self.session.public(),
-            price: PriceSheet {
-                per_job: Nano(bytes.number()),
-                input_per_k: Nano(bytes.number()),
-                output_per_k: Nano(bytes.number()),
-            },
-            first_token_ms: u32::try_from(bytes.number()).unwrap_or(u32::MAX),
-            tokens_per_s: u32::from(bytes.small()),
+            price: Price(bytes.number()),
+            start_ms: u32::try_from(bytes.number()).unwrap_or(u32::MAX),
+            ahead_ms: 0,
+            read_tps: u32::from(bytes.small()),
+            write_tps: u32::from(bytes.small()),
+            keep_s: 0,
             tier: if bytes.small() % 8 == 1 { Tier::Confidential } else { Tier::Open },
             valid_ms: 30_000,
             payee: Payee {
@@ -291,8 +293,10 @@ impl Scene {
             },
             2 => Content::End { finish: Finish::Length },
             _ => {
-                serving.started(u64::from(bytes.small()));
-                return Vec::new();
+                let refuse = Refuse { job: job.award.job, why: Refusal::Counts(u64::from(bytes.small())) };
+                let from = job.provider as u8;
+                job.serving = None;
+                return self.receive(from, Message::ToClient(ToClient::Refuse(refuse)));
             }
         };
         let ends = matches!(content, Content::End { .. });

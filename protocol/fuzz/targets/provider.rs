@@ -19,10 +19,11 @@ use bombyx_protocol::wire::message::{
     ToProvider, Work,
 };
 use bombyx_protocol::wire::signed::Signed;
+use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::{
     ChatMessage, Generate, JobId, ModelId, Role, Sampling, Task, TaskKind, Tier,
 };
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::price::{InputTokens, Price, Weights};
 use ed25519_dalek::SigningKey;
 
 use super::bench::{Bench, Bytes, STEPS_MAX};
@@ -94,16 +95,19 @@ impl Scene {
     }
 
     fn offer(&mut self, model: ModelId, kind: TaskKind, per_k: u64) {
-        let price = PriceSheet { per_job: Nano(10), input_per_k: Nano(per_k), output_per_k: Nano(per_k) };
+        let cost = CostSheet { per_job: Nano(10), input_per_k: Nano(per_k), output_per_k: Nano(per_k) };
         let offer = Offer {
             model,
             name: "model".into(),
             kind,
-            price,
+            cost,
+            weights: Weights::DEFAULT,
             slots: 2,
-            first_token_ms: 50,
-            tokens_per_s: 20,
+            start_ms: 50,
+            read_tps: 1_000,
+            write_tps: 20,
             context_tokens: 512,
+            output_max: 512,
         };
         self.bench.give(Input::Command(Command::Offer(offer)));
     }
@@ -132,7 +136,7 @@ impl Scene {
                 Output::Send { message: Message::ToClient(ToClient::Sealed(frame)), .. } => {
                     self.listen(&frame)
                 }
-                Output::Run { job, .. } => self.running.push(job),
+                Output::Count { job, .. } => self.running.push(job),
                 Output::Cancel { job } => self.running.retain(|running| *running != job),
                 _ => {}
             }
@@ -218,7 +222,7 @@ impl Scene {
         let job = JobId([bytes.small(); 16]);
         let mut price = bid.price;
         if bytes.small() == 1 {
-            price.output_per_k = Nano(bytes.number());
+            price = Price(bytes.number());
         }
         let prologue = prologue(&self.client.id(), &bid.provider, &job.0);
         let Ok((initiator, handshake)) = Initiator::start(&bid.session_key, &prologue, &mut self.entropy)
@@ -261,7 +265,8 @@ impl Scene {
             challenge_s: bid.payee.challenge_s.saturating_add(u32::from(bytes.small())),
         };
         job.account = channel.id();
-        let work = FromClient::Work(Work { task, channel });
+        let input = InputTokens { fresh: 12, cached: u32::from(bytes.small()) };
+        let work = FromClient::Work(Work { task, input, channel });
         self.say(&codec::encode(&work), false)
     }
 
@@ -287,7 +292,10 @@ impl Scene {
     fn engine(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
         let Some(job) = self.running.last().copied() else { return Vec::new() };
         let report = match bytes.small() % 6 {
-            0 => EngineReport::Started { input_tokens: bytes.number() },
+            0 => EngineReport::Counted {
+                input_tokens: u32::try_from(bytes.number()).unwrap_or(u32::MAX),
+                cached_tokens: u32::from(bytes.small()),
+            },
             1 | 2 => {
                 let ids = vec![1; usize::from(bytes.small() % 32)];
                 EngineReport::Content(Content::Tokens { ids, text: "text".into() })

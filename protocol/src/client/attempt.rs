@@ -16,6 +16,7 @@ use crate::wire::message::{
     Ack, Chunk, Finish, FromClient, FromProvider, NeedPayment, Refusal, SealedFrame, ToProvider, Work,
 };
 use crate::work::order::{JobId, OrderId, Task};
+use crate::work::price::{InputTokens, Tariff};
 use crate::work::receipt::Receipt;
 use crate::work::stream::{CheckedChunk, Stream};
 
@@ -34,6 +35,9 @@ pub(super) struct Attempt {
     pub(super) secure: Secure,
     pub(super) stream: Stream,
     pub(super) task: Task,
+    pub(super) input: InputTokens,
+    /// Whether the input is stated as this provider counts it.
+    pub(super) recounted: bool,
     /// What is set aside for it on the channel and not yet owed.
     pub(super) reserved: Nano,
     /// Vectors that earlier attempts delivered: this attempt counts its inputs from 0.
@@ -44,6 +48,16 @@ pub(super) struct Attempt {
     /// Until then, a provider that reports waiting does not count as stalled.
     patient_until: Option<Time>,
     asked_at: Time,
+}
+
+/// A session with a provider that has taken an award: a task can be sent.
+#[derive(Debug)]
+pub(super) struct OpenSession {
+    pub(super) job: JobId,
+    pub(super) candidate: Candidate,
+    pub(super) secure: Secure,
+    /// Whether the input is stated as this provider counts it.
+    pub(super) recounted: bool,
 }
 
 /// What an order does after a step of its attempt.
@@ -72,22 +86,23 @@ impl Attempt {
     /// [`PaymentFault`] tells why it cannot be paid.
     pub(super) fn start(
         now: Time,
-        job: JobId,
-        candidate: Candidate,
-        secure: Secure,
+        session: OpenSession,
         progress: &Progress,
         shared: &mut SharedState,
     ) -> Result<Self, PaymentFault> {
+        let OpenSession { job, candidate, secure, recounted } = session;
         let task = progress.task_left();
         let bid = &candidate.bid;
-        let reserved = candidate.price.cost_max(&task).unwrap_or(Nano(u64::MAX)).min(progress.budget());
+        let lot = progress.lot();
+        let reserved = lot.cost_max(candidate.price).unwrap_or(Nano(u64::MAX)).min(progress.budget());
         let left = progress.deadline.since(now).0;
         let promise_max = Span(left.checked_div(limits::PROMISE_PARTS).unwrap_or(0));
         let draw = shared.entropy.number();
         let needs = Needs { cost_max: reserved, draw, acquaintance: shared.acquaintance(&bid.provider) };
         let SharedState { payments, config, outbox, .. } = shared;
         let account = payments.channel_for(now, bid, needs, config, outbox)?;
-        let stream = Stream::new(bid.provider, bid.model, job, candidate.price, &task);
+        let tariff = Tariff { price: candidate.price, weights: lot.weights };
+        let stream = Stream::new(bid.provider, bid.model, job, tariff, lot.input, &task);
         let mut attempt = Self {
             job,
             account,
@@ -95,6 +110,8 @@ impl Attempt {
             secure,
             stream,
             task,
+            input: lot.input,
+            recounted,
             reserved,
             rows_before: progress.rows,
             progress_at: now,
@@ -130,12 +147,9 @@ impl Attempt {
     fn promised(&self) -> Span {
         let bid = &self.candidate.bid;
         let promised_ms = if self.stream.next() == 0 {
-            u64::from(bid.first_token_ms)
+            bid.first_token_ms(self.input.count())
         } else {
-            u64::from(limits::CHUNK_TOKENS)
-                .saturating_mul(1_000)
-                .checked_div(u64::from(bid.tokens_per_s))
-                .unwrap_or(0)
+            bid.writing_ms(u64::from(limits::CHUNK_TOKENS))
         };
         Span::from_ms(promised_ms).min(self.promise_max)
     }
@@ -157,7 +171,7 @@ impl Attempt {
 
     fn send_work(&mut self, payments: &Payments, outbox: &mut Outbox) {
         let Some(channel) = payments.terms(&self.account) else { return };
-        self.say(&FromClient::Work(Work { task: self.task.clone(), channel }), outbox);
+        self.say(&FromClient::Work(Work { task: self.task.clone(), input: self.input, channel }), outbox);
     }
 
     /// Acknowledges what has come, with the newest voucher. Returns whether there was one.
@@ -338,7 +352,9 @@ impl AttemptMut<'_> {
             | Refusal::TaskTooLarge
             | Refusal::ChannelTerms
             | Refusal::Engine
-            | Refusal::Leaving => Failure::Refused(why),
+            | Refusal::Leaving
+            | Refusal::Counts(_)
+            | Refusal::OtherClass => Failure::Refused(why),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::message::{Gossip, SealedBid, ToProvider};
 use crate::wire::signed::{Signed, Verified};
-use crate::work::order::{Order, OrderId};
+use crate::work::order::OrderId;
 
 use super::progress::Progress;
 use super::shared::SharedState;
@@ -37,8 +37,9 @@ impl Progress {
         let invited =
             if self.unanswered > 0 { Share::ALL } else { shared.crowds.share(&self.order.model, wanted) };
         self.invited_all = invited == Share::ALL;
+        let classes = self.lot().classes();
         let (node, seal_key) = (shared.identity.id(), shared.seal_key.public());
-        let call = Call::for_order(id, node, seal_key, &self.order, window_ms, invited);
+        let call = Call::for_order(id, node, seal_key, &self.order, classes, window_ms, invited);
         let closes_at = (now + window).min(self.deadline);
         // Providers that were silent before are waited for again: they may only have been busy or
         // slow.
@@ -50,7 +51,7 @@ impl Progress {
         shared.crowds.invite(id.0, call.model, invited, closes_at);
         let gossip = Gossip::Call(call.sign(&shared.identity));
         shared.outbox.push(Output::Broadcast { model: call.model, gossip });
-        Auction::new(id, closes_at, enough).by(config.rule)
+        Auction::new(id, classes, closes_at, enough).by(config.rule)
     }
 
     /// Accepts a bid, if it is what it says and fits the order. (`MK-6`)
@@ -78,7 +79,7 @@ impl Progress {
         if !fits {
             return Err(PeerFault::Malformed);
         }
-        let stands = standing(now, &self.order, &bid, prefix, shared);
+        let stands = standing(now, &self.lot(), &bid, prefix, shared);
         let counts = !self.failed.contains(&from) && stands.refused.is_none() && stands.place != Place::Last;
         auction.accept(bid, BidHash::of(&signed), prefix, counts);
         Ok(())
@@ -100,9 +101,9 @@ impl Progress {
             shared.outbox.order_news(id, OrderNews::Bids(Vec::new()));
             return None;
         }
-        let order = Order { task: self.task_left(), ..self.order.clone() };
-        let mut outcome = auction.close(&order, self.budget(), &self.failed, explore, |bid, prefix| {
-            standing(now, &order, bid, prefix, shared)
+        let (lot, tier) = (self.lot(), self.order.tier);
+        let mut outcome = auction.close(&lot, tier, self.budget(), &self.failed, explore, |bid, prefix| {
+            standing(now, &lot, bid, prefix, shared)
         });
         if outcome.explores {
             shared.memory.explores();

@@ -7,7 +7,7 @@ use crate::wire::message::{Accept, Finish, Refusal, ToProvider};
 use crate::work::order::OrderId;
 
 use super::Client;
-use super::attempt::{Attempt, Next};
+use super::attempt::{Attempt, Next, OpenSession};
 use super::award::PendingAward;
 use super::lingering::LingeringJob;
 use super::order::{ActiveOrder, Phase, Step};
@@ -51,7 +51,14 @@ impl Client {
         progress.bill.job = Some(accept.job);
         progress.bill.providers.push(from);
         self.shared.outbox.order_news(id, OrderNews::Awarded { provider: from, job: accept.job });
-        match Attempt::start(now, accept.job, candidate, secure, &progress, &mut self.shared) {
+        let session = OpenSession { job: accept.job, candidate, secure, recounted: false };
+        self.attempt(now, id, progress, session);
+    }
+
+    /// Sends a provider what is left of the task.
+    fn attempt(&mut self, now: Time, id: OrderId, progress: Progress, session: OpenSession) {
+        let conduct = Conduct::of_award(&session.candidate);
+        match Attempt::start(now, session, &progress, &mut self.shared) {
             Ok(attempt) => {
                 let phase = Phase::Attempt(Box::new(attempt));
                 self.orders.insert(id, ActiveOrder { progress, phase });
@@ -61,6 +68,31 @@ impl Client {
             }
             Err(fault) => self.conclude(id, progress, Err(Failure::Payment(fault))),
         }
+    }
+
+    /// Takes a provider's count of the input, once, where this node has none of its own, and states it. Else the provider fails
+    /// the order: a count is no opinion. (`WR-22`)
+    pub(super) fn recount(&mut self, now: Time, id: OrderId, counted: u64) {
+        let Some(ActiveOrder { progress, phase: Phase::Attempt(attempt) }) = self.orders.get_mut(&id) else {
+            return;
+        };
+        let stated = attempt.input.count();
+        if counted == stated {
+            // It was about an earlier statement.
+            return;
+        }
+        if attempt.recounted || !progress.recount(counted) {
+            return self.fail_over(now, id, Failure::FalseCount { stated, counted });
+        }
+        if let Some(why) = progress.unfit(&attempt.candidate) {
+            return self.fail_over(now, id, why);
+        }
+        let Some(ActiveOrder { progress, phase: Phase::Attempt(attempt) }) = self.orders.remove(&id) else {
+            return;
+        };
+        self.shared.payments.release(now, &attempt.account, attempt.reserved);
+        let Attempt { job, candidate, secure, .. } = *attempt;
+        self.attempt(now, id, progress, OpenSession { job, candidate, secure, recounted: true });
     }
 
     /// Does what an attempt or an award says comes next.
@@ -112,8 +144,8 @@ impl Client {
         if let Some(attempt) = attempt {
             self.leave(now, attempt, pays);
         }
-        // One that only forgot its bid, as after a restart, may bid again.
-        if why != Failure::Refused(Refusal::UnknownBid) {
+        // One that only forgot its bid, as after a restart, or bid for another size may bid again.
+        if !is_askable_again(why) {
             progress.failed.push(from);
         }
         progress.last_failure = Some(why);
@@ -154,4 +186,9 @@ impl Client {
         };
         outbox.order_news(id, news);
     }
+}
+
+/// Returns whether a provider that failed an order in this way may be asked for it again.
+const fn is_askable_again(why: Failure) -> bool {
+    matches!(why, Failure::Refused(Refusal::UnknownBid | Refusal::OtherClass))
 }

@@ -44,7 +44,7 @@ impl LingeringJob {
         // The bill stands while the channel is on its way to the ledger, so the wait is longer.
         let is_settled = payments.is_open(&account) || !payments.is_asked_for(&account);
         let wait = if is_settled { limits::LINGER } else { limits::LEDGER_WAIT };
-        let window = attempt.stream.cost_of_window(attempt.task.input_tokens_max());
+        let window = attempt.stream.cost_of_window();
         let most = if pays && !is_full { window.min(attempt.reserved) } else { Nano::ZERO };
         payments.release(now, &account, attempt.reserved);
         // What may still be paid stays set aside, so that no other job counts on it.

@@ -113,7 +113,9 @@ use crate::outbox::Outbox;
 use crate::session::StaticKey;
 use crate::table::Table;
 use crate::time::Time;
-use crate::wire::message::{Accept, Gossip, Message, Refuse, SealedBid, SealedFrame, ToClient, ToProvider};
+use crate::wire::message::{
+    Accept, Gossip, Message, Refusal, Refuse, SealedBid, SealedFrame, ToClient, ToProvider,
+};
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
 
@@ -345,6 +347,9 @@ impl Client {
         let Some((id, active)) = self.orders.by_job(&refuse.job) else { return };
         if active.job() != Some((refuse.job, from)) {
             return;
+        }
+        if let (Refusal::Counts(count), Phase::Attempt(_)) = (refuse.why, &active.phase) {
+            return self.recount(now, id, count);
         }
         let why = match AttemptMut::of(now, id, active, &mut self.shared) {
             Some(mut attempt) => attempt.on_refuse(refuse.why),

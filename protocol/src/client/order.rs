@@ -1,5 +1,6 @@
 //! One order under way: how far it has come, and what it does next.
 
+use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::ident::NodeId;
 use crate::io::Failure;
@@ -7,7 +8,7 @@ use crate::limits;
 use crate::market::auction::{Auction, Candidate};
 use crate::outbox::Outbox;
 use crate::time::Time;
-use crate::wire::message::{Finish, ToProvider};
+use crate::wire::message::{Finish, Refusal, ToProvider};
 use crate::work::order::{JobId, OrderId, Task};
 
 use super::attempt::{Attempt, AttemptMut};
@@ -153,24 +154,30 @@ impl Progress {
         }
     }
 
-    /// Returns whether what is left of the budget covers all that a candidate may cost for what is left to do.
-    fn can_afford(&self, candidate: &Candidate) -> bool {
-        candidate.price.cost_max(&self.task_left()).is_some_and(|cost| cost <= self.budget())
+    /// Returns why a candidate cannot do what is left to do: the task is not of the size that its price is for any more, or may
+    /// cost more than what is left of the budget. (`MK-46`)
+    pub(super) fn unfit(&self, candidate: &Candidate) -> Option<Failure> {
+        let lot = self.lot();
+        if !candidate.classes.is_near(&lot.classes()) {
+            return Some(Failure::Refused(Refusal::OtherClass));
+        }
+        let cost_max = lot.cost_max(candidate.price).unwrap_or(Nano(u64::MAX));
+        (cost_max > self.budget()).then_some(Failure::OverBudget { lowest: cost_max })
     }
 
     fn leased(&self, now: Time, shared: &SharedState) -> Option<Candidate> {
         let leases = shared.config.leases.then_some(&shared.leases)?;
         let candidate = leases.find(now, &self.order.model, self.order.tier)?;
-        let affordable = self.can_afford(candidate);
-        (affordable && !self.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())
+        let fits = self.unfit(candidate).is_none();
+        (fits && !self.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())
     }
 
-    /// Returns the best of those left whose ceiling is within what is left of the budget: what was delivered is input now,
-    /// and what was billed is spent. The others are released. (`MK-13`)
+    /// Returns the best of those left that can do what is left: what was delivered is input now, and what was billed is
+    /// spent. The others are released. (`MK-13`)
     fn next_candidate(&mut self, outbox: &mut Outbox) -> Option<Candidate> {
         loop {
             let candidate = self.candidates.pop_front()?;
-            if self.can_afford(&candidate) {
+            if self.unfit(&candidate).is_none() {
                 return Some(candidate);
             }
             outbox.send_to_provider(candidate.bid.provider, ToProvider::Release(candidate.bid.call));

@@ -6,9 +6,11 @@ use crate::amount::Nano;
 use crate::ident::NodeId;
 use crate::io::{Bill, Failure};
 use crate::market::auction::Candidate;
+use crate::market::score::Lot;
 use crate::time::Time;
 use crate::wire::message::Content;
-use crate::work::order::{Order, Task};
+use crate::work::order::{InputCount, Order, Task};
+use crate::work::price::InputTokens;
 
 /// What was ordered, and what has come of it in all attempts together.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(super) struct Progress {
     pub(super) unanswered: u32,
     /// Whether the last call invited everybody.
     pub(super) invited_all: bool,
+    /// The input tokens of the whole task as a provider counts them, where this node does not. (`WR-22`)
+    counted: Option<u32>,
     /// Output tokens that the user has already.
     pub(super) delivered: Vec<u32>,
     /// Vectors that the user has already.
@@ -46,6 +50,7 @@ impl Progress {
             attempts: 0,
             unanswered: 0,
             invited_all: false,
+            counted: None,
             delivered: Vec::new(),
             rows: 0,
             bill: Bill::default(),
@@ -62,6 +67,44 @@ impl Progress {
     /// stopped. (`WR-13`)
     pub(super) fn task_left(&self) -> Task {
         self.order.task.rest_after(&self.delivered, self.rows)
+    }
+
+    /// Returns what is bid for: the task that is left to do.
+    pub(super) fn lot(&self) -> Lot {
+        let task = self.task_left();
+        Lot {
+            weights: self.order.weights,
+            kind: task.kind(),
+            input: InputTokens::fresh(self.input_left(&task)),
+            output_tokens_max: task.output_tokens_max(),
+            nano_per_ms: self.order.nano_per_ms,
+        }
+    }
+
+    /// Returns the input tokens of the task that is left, as this node states them: what it has counted itself, else what a
+    /// provider counted, else an estimate; and what was delivered, which is input now.
+    fn input_left(&self, left: &Task) -> u32 {
+        let counted = match &self.order.input {
+            InputCount::Counted(counts) => Some(sum(counts.get(self.rows as usize..).unwrap_or_default())),
+            InputCount::Estimated => self.counted.filter(|_| self.rows == 0),
+        };
+        let count = counted.map_or_else(
+            || left.input_tokens_estimate(),
+            |count| u64::from(count).saturating_add(self.delivered.len() as u64),
+        );
+        u32::try_from(count.min(left.input_tokens_max())).unwrap_or(u32::MAX)
+    }
+
+    /// Takes a provider's count of the input of the task that is left. Returns whether it can be believed: this node has not
+    /// counted itself, and no text of this length has more. (`WR-22`)
+    pub(super) fn recount(&mut self, count: u64) -> bool {
+        let most = self.task_left().input_tokens_max();
+        let is_believed = self.order.input == InputCount::Estimated && count <= most;
+        if is_believed {
+            let whole = count.saturating_sub(self.delivered.len() as u64);
+            self.counted = u32::try_from(whole).ok();
+        }
+        is_believed
     }
 
     /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.
@@ -82,4 +125,8 @@ impl Progress {
             Content::End { finish } => Content::End { finish },
         }
     }
+}
+
+fn sum(counts: &[u32]) -> u32 {
+    counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
 }

@@ -9,10 +9,9 @@ use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::bid::Bid;
 use crate::market::score::Fate;
-use crate::market::score::{self, Place, Standing};
+use crate::market::score::{Lot, Place, Standing};
 use crate::time::Time;
 use crate::wire::message::Refusal;
-use crate::work::order::Order;
 
 use super::attempt::Attempt;
 use super::config::ClientConfig;
@@ -87,6 +86,7 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         | Failure::Gone
         | Failure::Session
         | Failure::FalseReceipt
+        | Failure::FalseCount { .. }
         | Failure::Refused(Refusal::Engine) => Blame::Provider,
         // A provider that takes money and then has a reason not to go on is no better than one that
         // falls silent.
@@ -107,17 +107,11 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
 }
 
 /// Returns how a bidder stands with this client.
-pub(super) fn standing(
-    now: Time,
-    order: &Order,
-    bid: &Bid,
-    prefix: Prefix,
-    shared: &SharedState,
-) -> Standing {
+pub(super) fn standing(now: Time, lot: &Lot, bid: &Bid, prefix: Prefix, shared: &SharedState) -> Standing {
     let SharedState { memory, payments, config, .. } = shared;
     let level = memory.level(&bid.provider);
     let place = memory.place(now, &bid.provider, prefix);
-    let cost_max = score::cost(order, bid).unwrap_or(Nano(u64::MAX));
+    let cost_max = lot.cost_max(bid.price).unwrap_or(Nano(u64::MAX));
     let asks_s = bid.payee.challenge_s;
     let is_long = asks_s > longest_challenge(config, level);
     Standing {
@@ -166,7 +160,7 @@ impl SharedState {
         let blame = blame(why, conduct, self.memory.level(&provider) > 0);
         match blame {
             Blame::Provider => self.memory.failed(now, provider, prefix, &mut self.outbox),
-            Blame::Refused if why != Failure::Refused(Refusal::UnknownBid) => {
+            Blame::Refused if !matches!(why, Failure::Refused(Refusal::UnknownBid | Refusal::OtherClass)) => {
                 self.memory.refused(now, provider, prefix, &mut self.outbox);
             }
             Blame::Refused | Blame::Nobody => {}

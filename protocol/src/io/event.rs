@@ -153,6 +153,14 @@ pub enum Failure {
     /// A chunk did not match its receipt, or a bill its price.
     #[error("the provider billed or stated what it did not deliver")]
     FalseReceipt,
+    /// A provider counts the input as it cannot be.
+    #[error("the provider counts {counted} input tokens where there are {stated}")]
+    FalseCount {
+        /// The tokens that this node stated.
+        stated: u64,
+        /// The tokens that the provider claims.
+        counted: u64,
+    },
     /// A provider failed after so many tokens that no other one can be told where to go on.
     #[error(
         "the provider failed after {delivered} tokens; an answer of that length cannot be continued by another"

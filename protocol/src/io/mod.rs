@@ -10,8 +10,9 @@ use crate::ident::{NodeId, Prefix};
 use crate::market::bid::Payee;
 use crate::time::Time;
 use crate::wire::message::{Content, Gossip, Message, VerifiedGossip};
+use crate::work::cost::CostSheet;
 use crate::work::order::{JobId, ModelId, Order, OrderId, Task, TaskKind};
-use crate::work::price::PriceSheet;
+use crate::work::price::Weights;
 
 mod event;
 
@@ -91,6 +92,15 @@ pub enum Output {
         id: PersistId,
         /// The record: as it lies on disk, it is passed on and not copied.
         record: Box<Record>,
+    },
+    /// Count the tokens of a task's input, without beginning to read them. The answer is [`EngineReport::Counted`].
+    Count {
+        /// The job.
+        job: JobId,
+        /// The model.
+        model: ModelId,
+        /// The task.
+        task: Task,
     },
     /// Start a task on the engine.
     Run {
@@ -196,25 +206,33 @@ pub struct Offer {
     pub name: String,
     /// What kind of work it does.
     pub kind: TaskKind,
-    /// The price with all slots free.
-    pub price: PriceSheet,
+    /// What its owner wants for the work, with all slots free.
+    pub cost: CostSheet,
+    /// What its manifest lets its tokens count.
+    pub weights: Weights,
     /// Jobs at a time.
     pub slots: u16,
-    /// Milliseconds until the first token with an idle engine, as measured.
-    pub first_token_ms: u32,
-    /// Output tokens a second, as measured.
-    pub tokens_per_s: u32,
+    /// Milliseconds until an idle engine begins to read, as measured.
+    pub start_ms: u32,
+    /// Input tokens that an idle engine reads in a second, as measured.
+    pub read_tps: u32,
+    /// Output tokens that an idle engine makes in a second, as measured.
+    pub write_tps: u32,
     /// Tokens of input and output together that the model can hold.
     pub context_tokens: u32,
+    /// Tokens of the largest answer.
+    pub output_max: u32,
 }
 
 /// What the engine says about a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineReport {
-    /// The task is tokenised.
-    Started {
+    /// The input of a task is counted.
+    Counted {
         /// Input tokens.
-        input_tokens: u64,
+        input_tokens: u32,
+        /// Those of them that need not be read again, at the most.
+        cached_tokens: u32,
     },
     /// A part of the answer.
     Content(Content),

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use crate::ident::{Domain, Identity, NodeId};
 use crate::limits;
+use crate::market::call::Classes;
 use crate::market::seek::SeekId;
 use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::signed::{Signed, Statement};
 use crate::work::order::{ModelId, TaskKind, Tier};
-use crate::work::price::PriceSheet;
+use crate::work::price::Price;
+
+/// The task that an ask's price is for: up to 1,024 tokens of input and as many of output. A bid's is for its call.
+pub const ASKED: Classes = Classes { input_log2: 10, output_log2: 10 };
 
 /// The answer to a seek. Not firm: it tells a client who is there and about what price to expect. (`MK-12`)
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -22,12 +26,18 @@ pub struct Ask {
     pub name: String,
     /// What kind of work it does.
     pub kind: TaskKind,
-    /// The price at the moment.
-    pub price: PriceSheet,
-    /// Free slots at the moment.
-    pub free_slots: u16,
-    /// Output tokens a second, as measured.
-    pub tokens_per_s: u32,
+    /// The price at the moment, for a task of the classes [`ASKED`].
+    pub price: Price,
+    /// Tokens of input and output together that a task may have.
+    pub context_tokens: u32,
+    /// Tokens of the largest answer.
+    pub output_max: u32,
+    /// Input tokens that it reads in a second, at the moment.
+    pub read_tps: u32,
+    /// Output tokens that it makes in a second, at the moment.
+    pub write_tps: u32,
+    /// Milliseconds until a job could begin, at the moment.
+    pub start_ms: u32,
     /// Which protection.
     pub tier: Tier,
     /// The seek that this answers.
@@ -84,7 +94,6 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Nano;
 
     fn ask(provider: u8, price: u64) -> Ask {
         Ask {
@@ -92,9 +101,12 @@ mod tests {
             model: ModelId([1; 32]),
             name: "m".into(),
             kind: TaskKind::Embed,
-            price: PriceSheet { per_job: Nano(price), ..PriceSheet::default() },
-            free_slots: 1,
-            tokens_per_s: 1,
+            price: Price(price),
+            context_tokens: 1,
+            output_max: 1,
+            read_tps: 1,
+            write_tps: 1,
+            start_ms: 1,
             tier: Tier::Open,
             seek: SeekId([0; 16]),
             valid_ms: 1_000,
@@ -108,7 +120,7 @@ mod tests {
         book.accept(Time(0), ask(1, 10));
         book.accept(Time(0), ask(1, 20));
         book.accept(Time(0), ask(2, 30));
-        let prices: Vec<_> = book.standing().map(|ask| ask.price.per_job.0).collect();
+        let prices: Vec<_> = book.standing().map(|ask| ask.price.0).collect();
         assert_eq!(prices, [20, 30]);
         book.expire(Time(1_000_000));
         assert_eq!(book.standing().count(), 0);

@@ -4,11 +4,11 @@ use crate::amount::Nano;
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
 use crate::market::bid::{Bid, BidHash};
-use crate::market::call::CallId;
-use crate::market::score::{self, Fate, Place, Score, Standing, step_weight};
+use crate::market::call::{CallId, Classes};
+use crate::market::score::{Fate, Lot, Place, Score, Standing, step_weight};
 use crate::time::Time;
-use crate::work::order::{Order, Tier};
-use crate::work::price::PriceSheet;
+use crate::work::order::Tier;
+use crate::work::price::Price;
 
 /// How a client ranks the bids that it could take, and what it pays the best one. It is the client's own policy: a
 /// provider sees nothing of it but the price of its award. The specification's is [`Rule::SecondScore`]; the others
@@ -31,6 +31,8 @@ pub enum Rule {
 pub struct Auction {
     /// The call.
     pub call: CallId,
+    /// The size classes that it told.
+    classes: Classes,
     /// When bids stop being read.
     pub closes_at: Time,
     enough: usize,
@@ -65,7 +67,9 @@ pub struct Candidate {
     /// The hash that the award names.
     pub hash: BidHash,
     /// The price that is paid: the bid's own or better for the provider.
-    pub price: PriceSheet,
+    pub price: Price,
+    /// The size classes that it is for.
+    pub classes: Classes,
     /// Where the bid came from.
     pub prefix: Prefix,
 }
@@ -77,8 +81,8 @@ pub struct BidReport {
     pub provider: NodeId,
     /// The most that the order could cost at its price.
     pub cost_max: Nano,
-    /// Milliseconds until the first token that it promised.
-    pub first_token_ms: u32,
+    /// Milliseconds until the first token, as it promised.
+    pub first_token_ms: u64,
     /// What became of it.
     pub fate: Fate,
 }
@@ -97,8 +101,8 @@ pub struct Outcome {
 impl Auction {
     /// Creates an auction for a call that is about to go out; it is over early with `enough` bids.
     #[must_use]
-    pub const fn new(call: CallId, closes_at: Time, enough: usize) -> Self {
-        Self { call, closes_at, enough, bids: Vec::new(), rule: Rule::SecondScore }
+    pub const fn new(call: CallId, classes: Classes, closes_at: Time, enough: usize) -> Self {
+        Self { call, classes, closes_at, enough, bids: Vec::new(), rule: Rule::SecondScore }
     }
 
     /// Returns the same auction by another rule.
@@ -131,12 +135,14 @@ impl Auction {
         self.bids.len()
     }
 
-    /// Scores every bid once. `budget` is what the order may still cost, `failed` who failed it before, `stands` what the
-    /// client knows of a bidder; `explore` lets an unknown one go before the proven. (`MK-13`)
+    /// Scores every bid once. `tier` is the protection that is asked for, `budget` what the order may still cost, `failed`
+    /// who failed it before, `stands` what the client knows of a bidder; `explore` lets an unknown one go before the proven.
+    /// (`MK-13`)
     #[must_use]
     pub fn close(
         self,
-        order: &Order,
+        lot: &Lot,
+        tier: Tier,
         budget: Nano,
         failed: &[NodeId],
         explore: bool,
@@ -144,25 +150,25 @@ impl Auction {
     ) -> Outcome {
         let mut contenders = Vec::new();
         let mut reports = Vec::new();
-        let (call, rule) = (self.call, self.rule);
+        let (call, classes, rule) = (self.call, self.classes, self.rule);
         for received in self.bids {
             let bid = &received.bid;
             let standing = stands(bid, received.prefix);
-            let cost_max = score::cost(order, bid).unwrap_or(Nano(u64::MAX));
+            let cost_max = lot.cost_max(bid.price).unwrap_or(Nano(u64::MAX));
             let refused = if failed.contains(&bid.provider) {
                 Some(Fate::FailedBefore)
             } else if standing.refused.is_some() {
                 standing.refused
-            } else if order.tier == Tier::Confidential && bid.tier == Tier::Open {
+            } else if tier == Tier::Confidential && bid.tier == Tier::Open {
                 Some(Fate::WeakerTier)
             } else if cost_max > budget {
                 Some(Fate::OverBudget)
             } else {
                 None
             };
-            match (refused, score::score(order, bid, &standing, step_weight(standing.level))) {
+            match (refused, lot.score(bid, &standing, step_weight(standing.level))) {
                 (None, Some(score)) => contenders.push(Contender { score, cost_max, standing, received }),
-                (fate, _) => reports.push(report(bid, cost_max, fate.unwrap_or(Fate::OverBudget))),
+                (fate, _) => reports.push(report(lot, bid, cost_max, fate.unwrap_or(Fate::OverBudget))),
             }
         }
         // Equal scores go to the lower node id: arbitrary, but the same for everyone who recomputes
@@ -172,10 +178,10 @@ impl Auction {
             (contender.standing.place, rank, contender.received.bid.provider)
         });
         reports.sort_by_key(|report| (report.cost_max, report.provider));
-        let explores = explore && put_first(order, &mut contenders);
+        let explores = explore && put_first(lot, &mut contenders);
         let second = contenders.first().zip(contenders.get(1)).and_then(|(first, second)| {
             let weight = step_weight(first.standing.level);
-            score::score(order, &second.received.bid, &second.standing, weight)
+            lot.score(&second.received.bid, &second.standing, weight)
         });
         let best = contenders.first().map(|contender| contender.score);
         let mut accounts = Vec::with_capacity(contenders.len().saturating_add(reports.len()));
@@ -185,36 +191,37 @@ impl Auction {
                 Some(best) if place > 0 => Fate::Outscored { by: contender.score.0.saturating_sub(best.0) },
                 _ => Fate::Won { runner_up: second },
             };
-            accounts.push(report(&contender.received.bid, contender.cost_max, fate));
+            accounts.push(report(lot, &contender.received.bid, contender.cost_max, fate));
             // The runner-up of a failover is paid its own bid: the price of a rescue is not raised by it. Nor is that of a
             // first try.
             let price = if place == 0 && rule == Rule::SecondScore && !explores {
-                second_price(order, budget, &contender, second)
+                second_price(lot, budget, &contender, second)
             } else {
                 contender.received.bid.price
             };
             let ReceivedBid { bid, hash, prefix, .. } = contender.received;
-            candidates.push(Candidate { bid, hash, price, prefix });
+            candidates.push(Candidate { bid, hash, price, classes, prefix });
         }
         accounts.extend(reports);
         Outcome { candidates, reports: accounts, explores }
     }
 }
 
-fn report(bid: &Bid, cost_max: Nano, fate: Fate) -> BidReport {
-    BidReport { provider: bid.provider, cost_max, first_token_ms: bid.first_token_ms, fate }
+fn report(lot: &Lot, bid: &Bid, cost_max: Nano, fate: Fate) -> BidReport {
+    let first_token_ms = bid.first_token_ms(lot.input.count());
+    BidReport { provider: bid.provider, cost_max, first_token_ms, fate }
 }
 
 /// Puts the best unknown bidder before the proven ones, if its score would be a quarter above the
 /// best at the most were it known as well. Returns whether there was one.
-fn put_first(order: &Order, contenders: &mut [Contender]) -> bool {
+fn put_first(lot: &Lot, contenders: &mut [Contender]) -> bool {
     let Some(best) = contenders.first().filter(|contender| contender.standing.place == Place::Proven) else {
         return false;
     };
     let most = u128::from(best.score.0).saturating_mul(5);
     let weight = step_weight(best.standing.level);
     let found = contenders.iter().position(|contender| {
-        let score = score::score(order, &contender.received.bid, &contender.standing, weight);
+        let score = lot.score(&contender.received.bid, &contender.standing, weight);
         contender.standing.place == Place::Unknown
             && score.is_some_and(|score| u128::from(score.0).saturating_mul(4) <= most)
     });
@@ -239,38 +246,25 @@ fn rank(rule: Rule, call: CallId, score: Score, cost_max: Nano, bid: &Bid) -> u6
     }
 }
 
-/// Returns the winner's price: its sheet scaled up until its score meets the runner-up's, capped by
-/// the budget. (`MK-8`)
+/// Returns the winner's price: its own, raised until its score meets the runner-up's, within the budget. (`MK-8`)
 ///
 /// Alone in an auction it is paid its own bid: there is no second score to be paid by.
-fn second_price(order: &Order, budget: Nano, winner: &Contender, second: Option<Score>) -> PriceSheet {
+fn second_price(lot: &Lot, budget: Nano, winner: &Contender, second: Option<Score>) -> Price {
     let bid = &winner.received.bid;
     let Some(second) = second else { return bid.price };
-    let aside = score::wait_cost(order, bid).saturating_plus(score::lock_cost(&winner.standing));
     let weight = step_weight(winner.standing.level);
-    // Each part of a bill rounds up, and so does each part of the first step as often as it counts.
-    let rounding = weight.saturating_mul(4);
-    let allowed = second.0.saturating_sub(aside.0).saturating_sub(rounding);
-    // A dearer sheet has a dearer first step: both grow together.
-    let weighs = winner.score.0.saturating_sub(aside.0);
-    let by_score = parts(allowed, weighs);
-    let by_budget = parts(budget.0, winner.cost_max.0);
-    let raised = by_score
-        .zip(by_budget)
-        .map(|(score, budget)| score.min(budget))
-        .and_then(|ppm| u64::try_from(ppm).ok())
-        .filter(|ppm| *ppm > 1_000_000)
-        .and_then(|ppm| bid.price.scaled(ppm))
-        // Bills round up in each part: a raised sheet may not pass what it was allowed to cost.
-        .filter(|sheet| {
-            let raised = Bid { price: *sheet, ..bid.clone() };
-            sheet.cost_max(&order.task).is_some_and(|cost| cost <= budget)
-                && score::score(order, &raised, &winner.standing, weight).is_some_and(|score| score <= second)
-        });
-    raised.filter(|sheet| sheet.covers(&bid.price)).unwrap_or(bid.price)
+    // A bill rounds up, and so does the first step as often as it counts.
+    let aside = lot.aside(bid, &winner.standing).saturating_plus(Nano(weight));
+    let allowed = Nano(second.0).saturating_minus(aside);
+    // A higher price has a dearer first step: both grow together.
+    let steps = lot.first_step().saturating_mul(u128::from(weight));
+    let by_score = price_of(allowed, lot.units_max().saturating_add(steps));
+    let by_budget = price_of(budget, lot.units_max());
+    by_score.min(by_budget).max(bid.price)
 }
 
-/// Returns how many millionths `part` is of `whole`.
-fn parts(part: u64, whole: u64) -> Option<u128> {
-    u128::from(part).checked_mul(1_000_000)?.checked_div(u128::from(whole))
+/// Returns the highest price at which so many units cost no more than `amount`.
+fn price_of(amount: Nano, units: u128) -> Price {
+    let price = u128::from(amount.0).saturating_mul(1_000).checked_div(units);
+    Price(price.and_then(|price| u64::try_from(price).ok()).unwrap_or(u64::MAX))
 }

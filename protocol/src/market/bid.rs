@@ -7,7 +7,7 @@ use crate::market::call::CallId;
 use crate::wire::codec;
 use crate::wire::signed::{Signed, Statement};
 use crate::work::order::{ModelId, Tier};
-use crate::work::price::PriceSheet;
+use crate::work::price::Price;
 
 /// A firm offer. Signed in [`Domain::Bid`], then sealed to the call's key. (`MK-5`)
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -20,12 +20,18 @@ pub struct Bid {
     pub model: ModelId,
     /// X25519 key of the session that will carry the task.
     pub session_key: [u8; 32],
-    /// The price.
-    pub price: PriceSheet,
-    /// Milliseconds until the first token, as the provider expects.
-    pub first_token_ms: u32,
-    /// Output tokens a second, as the provider expects.
-    pub tokens_per_s: u32,
+    /// The price, for a task of the call's size classes.
+    pub price: Price,
+    /// Milliseconds until the job can begin, as the provider expects.
+    pub start_ms: u32,
+    /// Milliseconds of work of those whom it saw go because it came too late for them, and who are not yet back.
+    pub ahead_ms: u32,
+    /// Input tokens that it reads in a second.
+    pub read_tps: u32,
+    /// Output tokens that it makes in a second.
+    pub write_tps: u32,
+    /// Seconds for which it keeps what it has read for this client; 0: not at all.
+    pub keep_s: u16,
     /// Which protection is offered.
     pub tier: Tier,
     /// Milliseconds in which the offer can be awarded; after an award it stays awardable to the winner for
@@ -69,6 +75,26 @@ impl Bid {
     pub fn sign(&self, provider: &Identity) -> Signed {
         Signed::new(provider, Domain::Bid, codec::encode(self))
     }
+}
+
+impl Bid {
+    /// Returns how many milliseconds pass until the first token of an answer to so many input tokens, by the provider's own
+    /// word.
+    #[must_use]
+    pub fn first_token_ms(&self, input_tokens: u64) -> u64 {
+        u64::from(self.start_ms).saturating_add(span_ms(input_tokens, self.read_tps))
+    }
+
+    /// Returns how many milliseconds it takes to make so many tokens, by the provider's own word.
+    #[must_use]
+    pub fn writing_ms(&self, tokens: u64) -> u64 {
+        span_ms(tokens, self.write_tps)
+    }
+}
+
+/// Returns how many milliseconds so many tokens take at so many a second; none at a speed that nobody states.
+fn span_ms(tokens: u64, per_s: u32) -> u64 {
+    tokens.saturating_mul(1_000).checked_div(u64::from(per_s)).unwrap_or(0)
 }
 
 impl Statement for Bid {

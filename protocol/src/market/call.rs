@@ -36,28 +36,36 @@ pub struct Call {
 }
 
 impl Call {
-    /// Makes the call for an order.
+    /// Makes the call for what is left of an order.
     #[must_use]
     pub fn for_order(
         id: CallId,
         client: NodeId,
         seal_key: [u8; 32],
         order: &Order,
+        classes: Classes,
         window_ms: u32,
         invited: Share,
     ) -> Self {
+        let Classes { input_log2, output_log2 } = classes;
         Self {
             id,
             client,
             seal_key,
             model: order.model,
             kind: order.task.kind(),
-            input_log2: size_class(order.task.input_tokens_max()),
-            output_log2: size_class(order.task.output_tokens_max()),
+            input_log2,
+            output_log2,
             tier: order.tier,
             window_ms,
             invited,
         }
+    }
+
+    /// Returns the size classes of the task.
+    #[must_use]
+    pub const fn classes(&self) -> Classes {
+        Classes { input_log2: self.input_log2, output_log2: self.output_log2 }
     }
 
     /// Returns whether the call asks this provider for a bid. (`MK-16`)
@@ -78,6 +86,57 @@ impl Statement for Call {
 
     fn signer(&self) -> NodeId {
         self.client
+    }
+}
+
+/// The size classes of a task: what a call tells of it, and what a price is for. (`MK-2`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Classes {
+    /// Input tokens, as a power of two that is not below them.
+    pub input_log2: u8,
+    /// Output tokens at the most, likewise; 0 for one or none.
+    pub output_log2: u8,
+}
+
+/// Input tokens of the smallest class, as a power of two: below them the handshake weighs more than what is read.
+const INPUT_LOG2_MIN: u8 = 8;
+/// Output tokens of the smallest class of an answer of tokens, as a power of two.
+const OUTPUT_LOG2_MIN: u8 = 6;
+
+impl Classes {
+    /// Returns the classes of a task of so many input tokens and at most so many output tokens.
+    #[must_use]
+    pub fn of(input_tokens: u64, output_tokens_max: u64) -> Self {
+        Self {
+            input_log2: size_class(input_tokens).max(INPUT_LOG2_MIN),
+            output_log2: if output_tokens_max == 0 {
+                0
+            } else {
+                size_class(output_tokens_max).max(OUTPUT_LOG2_MIN)
+            },
+        }
+    }
+
+    /// Returns whether a price for one of them holds for the other: each class is the same or the next. (`MK-46`)
+    #[must_use]
+    pub const fn is_near(&self, other: &Self) -> bool {
+        self.input_log2.abs_diff(other.input_log2) <= 1 && self.output_log2.abs_diff(other.output_log2) <= 1
+    }
+
+    /// Returns the input tokens that a price is quoted for: three quarters of the class, which is about its mean.
+    #[must_use]
+    pub fn input_tokens(&self) -> u32 {
+        let most = 1u64.checked_shl(u32::from(self.input_log2)).unwrap_or(u64::MAX);
+        u32::try_from(most.div_ceil(4).saturating_mul(3)).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the output tokens that a task of the class may have.
+    #[must_use]
+    pub fn output_tokens_max(&self) -> u64 {
+        match u32::from(self.output_log2) {
+            0 => 0,
+            log2 => 1u64.checked_shl(log2).unwrap_or(u64::MAX),
+        }
     }
 }
 

@@ -49,11 +49,11 @@ mod tests {
     use crate::channel::terms::Address;
     use crate::ident::Prefix;
     use crate::market::bid::{Bid, BidHash, Payee};
-    use crate::market::call::CallId;
-    use crate::work::price::PriceSheet;
+    use crate::market::call::{CallId, Classes};
+    use crate::work::price::Price;
 
     fn candidate(number: u8) -> Candidate {
-        let price = PriceSheet { per_job: Nano(1), input_per_k: Nano(1), output_per_k: Nano(1) };
+        let price = Price(1);
         let address = Address::basechain([number; 32]);
         let bid = Bid {
             call: CallId([number; 16]),
@@ -61,14 +61,18 @@ mod tests {
             model: ModelId([1; 32]),
             session_key: [number; 32],
             price,
-            first_token_ms: 1,
-            tokens_per_s: 1,
+            start_ms: 1,
+            ahead_ms: 0,
+            read_tps: 1,
+            write_tps: 1,
+            keep_s: 0,
             tier: Tier::Open,
             valid_ms: 1,
             payee: Payee { network_id: -3, key: [number; 32], address, challenge_s: 60 },
             credit: Nano(0),
         };
-        Candidate { bid, hash: BidHash([number; 32]), price, prefix: Prefix::UNKNOWN }
+        let classes = Classes::of(1, 1);
+        Candidate { bid, hash: BidHash([number; 32]), price, classes, prefix: Prefix::UNKNOWN }
     }
 
     /// (`MK-14`)

@@ -3,8 +3,9 @@
 use crate::amount::Nano;
 use crate::limits;
 use crate::market::bid::Bid;
-use crate::work::order::{Order, TaskKind};
-use crate::work::price::PriceSheet;
+use crate::market::call::Classes;
+use crate::work::order::TaskKind;
+use crate::work::price::{InputTokens, Price, Weights};
 
 /// What a bid costs in nano: the most it can be billed, and what waiting, locking and trusting are worth to the buyer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,17 +73,71 @@ impl Standing {
         Self { place: Place::Proven, level: u8::MAX, locks: Nano::ZERO, challenge_s: 0, refused: None };
 }
 
-/// Returns the most that the order can cost at this bid's price. `None` where the amount does not
-/// fit.
-#[must_use]
-pub fn cost(order: &Order, bid: &Bid) -> Option<Nano> {
-    bid.price.cost_max(&order.task)
+/// What is bid for: the task that is left of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lot {
+    /// What the model's tokens count.
+    pub weights: Weights,
+    /// What kind of work it is.
+    pub kind: TaskKind,
+    /// Its input.
+    pub input: InputTokens,
+    /// Its output at the most.
+    pub output_tokens_max: u64,
+    /// What one millisecond less until the first token is worth to the buyer.
+    pub nano_per_ms: u64,
 }
 
-/// Returns what the buyer's wait until the first token is worth.
-#[must_use]
-pub fn wait_cost(order: &Order, bid: &Bid) -> Nano {
-    Nano(order.nano_per_ms.saturating_mul(u64::from(bid.first_token_ms)))
+impl Lot {
+    /// Returns the most that the task can cost at this price. `None` where the amount does not fit. (`WR-8`)
+    #[must_use]
+    pub fn cost_max(&self, price: Price) -> Option<Nano> {
+        price.bill(self.units_max())
+    }
+
+    /// Returns the size classes that a price for it must be for.
+    #[must_use]
+    pub fn classes(&self) -> Classes {
+        Classes::of(self.input.count(), self.output_tokens_max)
+    }
+
+    /// Returns the units of a whole answer of the greatest length.
+    #[must_use]
+    pub fn units_max(&self) -> u128 {
+        self.weights.units(self.input, self.output_tokens_max)
+    }
+
+    /// Returns the units that a provider can be paid at the most before it has delivered more than one step: all of the input
+    /// and 32 tokens.
+    #[must_use]
+    pub fn first_step(&self) -> u128 {
+        match self.kind {
+            TaskKind::Embed => self.units_max(),
+            TaskKind::Generate => {
+                self.weights.units(self.input, self.output_tokens_max.min(limits::RECEIPT_TOKENS))
+            }
+        }
+    }
+
+    /// Returns what the buyer's wait until the first token is worth.
+    #[must_use]
+    pub fn wait_cost(&self, bid: &Bid) -> Nano {
+        Nano(self.nano_per_ms.saturating_mul(bid.first_token_ms(self.input.count())))
+    }
+
+    /// Returns what a bid costs beside its price.
+    #[must_use]
+    pub fn aside(&self, bid: &Bid, standing: &Standing) -> Nano {
+        self.wait_cost(bid).saturating_plus(lock_cost(standing))
+    }
+
+    /// Returns the score of a bid at a price, of a bidder whose first step counts so often. (`MK-7`)
+    #[must_use]
+    pub fn score(&self, bid: &Bid, standing: &Standing, weight: u64) -> Option<Score> {
+        let risk = Nano(bid.price.bill(self.first_step())?.0.checked_mul(weight)?);
+        let aside = self.wait_cost(bid).plus(lock_cost(standing))?;
+        Some(Score(self.cost_max(bid.price)?.plus(aside)?.plus(risk)?.0))
+    }
 }
 
 /// Returns what it is worth to the buyer that coins stay locked for a challenge time if it comes to
@@ -94,28 +149,9 @@ pub fn lock_cost(standing: &Standing) -> Nano {
     Nano(u64::try_from(cost).unwrap_or(u64::MAX))
 }
 
-/// Returns what a provider can be paid at the most before it has delivered more than one step: all
-/// of the input and 32 tokens.
-#[must_use]
-pub fn first_step(order: &Order, price: &PriceSheet) -> Option<Nano> {
-    match order.task.kind() {
-        TaskKind::Embed => price.cost_max(&order.task),
-        TaskKind::Generate => price
-            .cost(order.task.input_tokens_max(), order.task.output_tokens_max().min(limits::RECEIPT_TOKENS)),
-    }
-}
-
 /// Returns how often the first step is counted with a provider of this level: it is what a stranger
 /// may be gone with.
 #[must_use]
 pub const fn step_weight(level: u8) -> u64 {
     if level == 0 { limits::FIRST_STEP_WEIGHT } else { 0 }
-}
-
-/// Returns the score of a bid, of a bidder whose first step counts so often. (`MK-7`)
-#[must_use]
-pub fn score(order: &Order, bid: &Bid, standing: &Standing, weight: u64) -> Option<Score> {
-    let risk = Nano(first_step(order, &bid.price)?.0.checked_mul(weight)?);
-    let aside = wait_cost(order, bid).plus(lock_cost(standing))?;
-    Some(Score(cost(order, bid)?.plus(aside)?.plus(risk)?.0))
 }

@@ -5,7 +5,7 @@ use crate::amount::Nano;
 use crate::ident::{Origin, Prefix};
 use crate::io::Budget;
 use crate::limits;
-use crate::market::ask::Ask;
+use crate::market::ask::{ASKED, Ask};
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::Call;
 use crate::market::seek::Seek;
@@ -41,8 +41,11 @@ impl Provider {
             model: call.model,
             session_key: self.session_key.public(),
             price: terms.price,
-            first_token_ms: terms.first_token_ms,
-            tokens_per_s: terms.tokens_per_s,
+            start_ms: terms.start_ms,
+            ahead_ms: 0,
+            read_tps: terms.read_tps,
+            write_tps: terms.write_tps,
+            keep_s: 0,
             tier: Tier::Open,
             valid_ms: u32::try_from(limits::BID_VALID.as_ms()).unwrap_or(u32::MAX),
             payee: self.payee(),
@@ -53,7 +56,7 @@ impl Provider {
         let plain = codec::encode(&signed);
         // A key that nothing can be sealed to is the caller's own loss.
         let Ok(sealed) = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy) else { return };
-        if self.bidder.promise(now, origin, is_customer, &bid, hash) {
+        if self.bidder.promise(now, origin, is_customer, &bid, call.classes(), hash) {
             self.admission.crowded(now, Budget::Bids, prefix, &mut self.outbox);
         }
         self.outbox.send_to_client(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
@@ -72,15 +75,18 @@ impl Provider {
         }
         let busy = self.jobs.busy(&seek.model);
         let Some(offer) = self.bidder.find(&seek.model) else { return };
-        let terms = bidder::terms(offer, busy);
+        let terms = bidder::terms(offer, ASKED, busy);
         let ask = Ask {
             provider,
             model: offer.model,
             name: short(&offer.name),
             kind: offer.kind,
             price: terms.price,
-            free_slots: offer.slots.saturating_sub(busy),
-            tokens_per_s: terms.tokens_per_s,
+            context_tokens: offer.context_tokens,
+            output_max: offer.output_max,
+            read_tps: terms.read_tps,
+            write_tps: terms.write_tps,
+            start_ms: terms.start_ms,
             tier: Tier::Open,
             seek: seek.id,
             valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),

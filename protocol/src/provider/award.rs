@@ -44,16 +44,16 @@ impl Provider {
         if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
             return Err(Refusal::Busy);
         }
-        let model = self.bidder.award(now, origin.node, award.call, award.bid, &award.price)?;
+        let promised = self.bidder.award(now, origin.node, award.call, award.bid, award.price)?;
         let running = self.jobs.running();
-        if !self.has_slot(now, &model, origin, is_customer) || running >= limits::JOBS_MAX {
+        if !self.has_slot(now, &promised.model, origin, is_customer) || running >= limits::JOBS_MAX {
             return Err(Refusal::Busy);
         }
         let prologue = prologue(&origin.node, &self.identity.id(), &award.job.0);
         let (secure, reply) = respond(&self.session_key, &prologue, &award.handshake, &mut self.entropy)
             .map_err(|_| Refusal::Malformed)?;
         self.make_room(now, origin);
-        Ok(Job::new(now, origin, is_customer, model, award.clone(), secure, reply))
+        Ok(Job::new(now, origin, is_customer, promised, award.clone(), secure, reply))
     }
 
     /// Returns whether more than half of a model's slots are taken.

@@ -5,12 +5,12 @@ use crate::ident::{NodeId, Origin};
 use crate::io::Offer;
 use crate::limits;
 use crate::market::bid::{Bid, BidHash};
-use crate::market::call::{Call, CallId};
+use crate::market::call::{Call, CallId, Classes};
 use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::wire::message::Refusal;
 use crate::work::order::{ModelId, Tier};
-use crate::work::price::PriceSheet;
+use crate::work::price::{InputTokens, Price};
 
 /// Holds what this provider offers, and every bid that it is bound by.
 #[derive(Debug)]
@@ -31,15 +31,28 @@ const WON_PPM_MIN: u64 = 1_000_000 / limits::BIDS_PER_SLOT_MAX as u64;
 /// A bid's weight in the rate: one part in so many.
 const WON_MEMORY: u64 = 16;
 
+/// An answer is about one part in so many of what its task allows, as long as nothing better is known.
+const ANSWER_PARTS: u64 = 4;
+
 /// Key of a call: caller and id. Both, so that an attacker who reuses another caller's id cannot suppress the answer to the
 /// real call.
 type CallKey = (NodeId, CallId);
 
+/// What was bid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Promised {
+    /// The model.
+    pub(super) model: ModelId,
+    /// The price.
+    pub(super) price: Price,
+    /// The size classes that it is for.
+    pub(super) classes: Classes,
+}
+
 /// A bid that can be awarded: the part of it that an award is checked against.
 #[derive(Debug)]
 struct Promise {
-    model: ModelId,
-    price: PriceSheet,
+    terms: Promised,
     /// The hash that an award must name.
     hash: BidHash,
     /// When it expires.
@@ -96,11 +109,13 @@ impl AnsweredRequests {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terms {
     /// The price.
-    pub(super) price: PriceSheet,
-    /// Milliseconds until the first token.
-    pub(super) first_token_ms: u32,
-    /// Output tokens a second.
-    pub(super) tokens_per_s: u32,
+    pub(super) price: Price,
+    /// Milliseconds until the job can begin.
+    pub(super) start_ms: u32,
+    /// Input tokens read in a second.
+    pub(super) read_tps: u32,
+    /// Output tokens made in a second.
+    pub(super) write_tps: u32,
 }
 
 impl Default for Bidder {
@@ -152,10 +167,7 @@ impl Bidder {
     #[must_use]
     pub(super) fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
         let offer = self.offers.get(&call.model)?;
-        let tokens = match u32::from(call.output_log2) {
-            0 => 0,
-            log2 => 1u64.checked_shl(log2).unwrap_or(u64::MAX),
-        };
+        let tokens = call.classes().output_tokens_max();
         let fits = offer.kind == call.kind && call.tier == Tier::Open;
         // The call tells a size class: the answer may need as little as half of it.
         let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
@@ -163,12 +175,12 @@ impl Bidder {
             promise.is_customer
                 && !promise.leased
                 && promise.expected_until.is_some()
-                && promise.model == call.model
+                && promise.terms.model == call.model
         };
         let out = self.promises.values().filter(|promise| may_come(promise));
         let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
         let taken = busy.saturating_add(u16::try_from(likely).unwrap_or(u16::MAX));
-        (fits && holds && taken < offer.slots).then(|| terms(offer, taken))
+        (fits && holds && taken < offer.slots).then(|| terms(offer, call.classes(), taken))
     }
 
     /// Updates the win rate with one bid's outcome: a moving average of weight 1/16.
@@ -188,6 +200,7 @@ impl Bidder {
         origin: Origin,
         is_customer: bool,
         bid: &Bid,
+        classes: Classes,
         hash: BidHash,
     ) -> bool {
         let most = if is_customer {
@@ -209,10 +222,8 @@ impl Bidder {
         let until = now + Span::from_ms(u64::from(bid.valid_ms));
         let expected = until.min(now + limits::BID_EXPECTED);
         self.next_expiry = self.next_expiry.min(expected);
-        let (model, price) = (bid.model, bid.price);
         let promise = Promise {
-            model,
-            price,
+            terms: Promised { model: bid.model, price: bid.price, classes },
             hash,
             until,
             expected_until: Some(expected),
@@ -225,7 +236,7 @@ impl Bidder {
         is_full
     }
 
-    /// Accepts an award: the bid becomes a lease. Returns the model that it was for. (`MK-10`)
+    /// Accepts an award: the bid becomes a lease. Returns what was bid. (`MK-10`)
     ///
     /// # Errors
     /// [`Refusal`] when this client holds no such bid, or the price is below it.
@@ -235,24 +246,24 @@ impl Bidder {
         client: NodeId,
         call: CallId,
         hash: BidHash,
-        price: &PriceSheet,
-    ) -> Result<ModelId, Refusal> {
+        price: Price,
+    ) -> Result<Promised, Refusal> {
         let promise = self
             .promises
             .get_mut(&(client, call))
             .filter(|promise| promise.hash == hash && promise.until > now)
             .ok_or(Refusal::UnknownBid)?;
-        if !price.covers(&promise.price) {
+        if price < promise.terms.price {
             return Err(Refusal::PriceBelowBid);
         }
-        let model = promise.model;
+        let promised = promise.terms;
         if !core::mem::replace(&mut promise.leased, true) {
             promise.until = now + limits::LEASE_VALID;
             if promise.is_customer {
                 self.learn(true);
             }
         }
-        Ok(model)
+        Ok(promised)
     }
 
     /// Drops a bid whose call was awarded to another provider.
@@ -290,15 +301,19 @@ impl Bidder {
     }
 }
 
-/// Returns an offer's terms with so many of its slots in use.
+/// Returns an offer's terms for tasks of these classes with so many of its slots in use.
 #[must_use]
-pub(super) fn terms(offer: &Offer, busy: u16) -> Terms {
+pub(super) fn terms(offer: &Offer, classes: Classes, busy: u16) -> Terms {
     let load = u64::from(busy).saturating_mul(250_000).checked_div(u64::from(offer.slots)).unwrap_or(250_000);
     let jobs = u32::from(busy).saturating_add(1);
+    let answer = classes.output_tokens_max().checked_div(ANSWER_PARTS).unwrap_or(0);
+    let idle = offer.cost.quote(&offer.weights, InputTokens::fresh(classes.input_tokens()), answer);
+    let per_job = |speed: u32| speed.checked_div(jobs).unwrap_or(0);
     Terms {
-        price: offer.price.scaled(1_000_000u64.saturating_add(load)).unwrap_or(offer.price),
-        first_token_ms: offer.first_token_ms.saturating_mul(jobs),
-        tokens_per_s: offer.tokens_per_s.checked_div(jobs).unwrap_or(0),
+        price: idle.scaled(1_000_000u64.saturating_add(load)).unwrap_or(idle),
+        start_ms: offer.start_ms.saturating_mul(jobs),
+        read_tps: per_job(offer.read_tps),
+        write_tps: per_job(offer.write_tps),
     }
 }
 
@@ -369,15 +384,19 @@ mod tests {
                 provider: NodeId([3; 32]),
                 model: ModelId([4; 32]),
                 session_key: [5; 32],
-                price: PriceSheet::default(),
-                first_token_ms: 1,
-                tokens_per_s: 1,
+                price: Price::default(),
+                start_ms: 1,
+                ahead_ms: 0,
+                read_tps: 1,
+                write_tps: 1,
+                keep_s: 0,
                 tier: Tier::Open,
                 valid_ms: 30_000,
                 payee,
                 credit: crate::amount::Nano::ZERO,
             };
-            let made_room = bidder.promise(Time(number), origin, is_customer, &bid, BidHash([6; 32]));
+            let made_room =
+                bidder.promise(Time(number), origin, is_customer, &bid, Classes::of(1, 1), BidHash([6; 32]));
             (made_room, bidder.promises.len())
         };
         let (strangers, all) = (limits::STRANGERS_PROMISES_MAX, limits::PROMISES_MAX);

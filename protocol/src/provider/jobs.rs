@@ -55,7 +55,7 @@ impl Jobs {
 
     /// Counts those of a model that belong to these clients.
     pub(super) fn busy_for(&self, model: &ModelId, is_theirs: impl Fn(&NodeId) -> bool) -> usize {
-        let busy = self.table.values().filter(|job| job.model == *model && job.holds_slot());
+        let busy = self.table.values().filter(|job| job.promised.model == *model && job.holds_slot());
         busy.filter(|job| is_theirs(&job.origin.node)).count()
     }
 

@@ -50,7 +50,8 @@ impl Provider {
         self.remove(now, id);
     }
 
-    /// Forgets a job at its end, and gives up what it left unpaid once no other job shares its channel. (`CH-9`)
+    /// Forgets a job at its end, and gives up what it left unpaid once no other job is served on its channel: one that waits
+    /// for its own turn to begin would wait for that for ever. (`CH-9`)
     pub(super) fn forget(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if let Phase::Over { until, bill: Some((account, cost)) } = &mut job.phase {
@@ -58,7 +59,7 @@ impl Provider {
             let is_owing = self.earnings.find(&account).is_some_and(|earner| earner.unpaid() > Nano::ZERO);
             if is_owing {
                 *until = now + limits::LINGER;
-                if self.jobs.served_on(&account).next().is_some() {
+                if self.jobs.served_on(&account).any(|(_, served)| served.has_begun()) {
                     return;
                 }
                 self.earnings.write_off(&account, cost, &mut self.outbox);

@@ -5,12 +5,14 @@ use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerEvent;
 use crate::channel::terms::ChannelTerms;
 use crate::ident::{NodeId, Origin};
-use crate::io::{EngineReport, PeerFault};
+use crate::io::{EngineReport, Output, PeerFault};
 use crate::limits;
+use crate::market::call::Classes;
 use crate::time::Time;
 use crate::wire::codec;
-use crate::wire::message::{FromClient, Refusal, SealedFrame, Work};
+use crate::wire::message::{FromClient, Refusal, Refuse, SealedFrame, ToClient, Work};
 use crate::work::order::JobId;
+use crate::work::price::Tariff;
 
 use super::Provider;
 use super::job::{JobMut, Means, Next, Phase, ServedJob};
@@ -41,6 +43,7 @@ impl Provider {
             Next::ResumeChannel(account) => self.resume_paid(now, &account),
             Next::GiveUp => self.give_up(now, id),
             Next::End(why) => job.end(why),
+            Next::Recount(counted) => job.recount(counted),
             Next::Forget => self.forget(now, id),
         }
     }
@@ -75,12 +78,22 @@ impl Provider {
         if job.is_late() {
             self.admission.clientele.forgive(now, job.origin);
         }
+        let counts = job.counts();
+        if let Some(counted) = counts.filter(|counted| *counted != work.input.count()) {
+            // A copy of what was refused, that was under way.
+            let why = Refusal::Counts(counted);
+            return self.outbox.send_to_client(job.origin.node, ToClient::Refuse(Refuse { job: id, why }));
+        }
         match self.accept(now, id, work) {
-            Ok(served) => {
+            Ok(mut served) => {
+                served.recounted = counts.is_some();
                 if let Some(job) = self.jobs.get_mut(&id) {
+                    let (model, task) = (job.promised.model, served.task.clone());
                     job.phase = Phase::Serving(Box::new(served));
+                    if let Some(task) = task {
+                        self.outbox.push(Output::Count { job: id, model, task });
+                    }
                 }
-                self.resume(now, id);
             }
             Err(why) => self.end(now, id, Some(why)),
         }
@@ -89,15 +102,20 @@ impl Provider {
     /// Checks a task and the channel that is to pay for it.
     fn accept(&mut self, now: Time, id: JobId, work: Work) -> Result<ServedJob, Refusal> {
         let Some(job) = self.jobs.get(&id) else { return Err(Refusal::UnknownBid) };
-        let (origin, model, price) = (job.origin, job.model, job.award.price);
+        let (origin, promised, price) = (job.origin, job.promised, job.award.price);
         work.task.check().map_err(|_| Refusal::TaskTooLarge)?;
-        let offer = self.bidder.find(&model).map(|offer| (offer.kind, offer.price));
-        if offer.map(|(kind, _)| kind) != Some(work.task.kind()) {
-            return Err(Refusal::TaskTooLarge);
+        let offer = self.bidder.find(&promised.model).filter(|offer| offer.kind == work.task.kind());
+        let weights = offer.ok_or(Refusal::TaskTooLarge)?.weights;
+        let (input, output) = (work.input.count(), work.task.output_tokens_max());
+        if input > work.task.input_tokens_max() {
+            return Err(Refusal::Malformed);
+        }
+        if !promised.classes.is_near(&Classes::of(input, output)) {
+            return Err(Refusal::OtherClass);
         }
         let account = self.learn(now, origin, work.channel)?;
-        let prices = (price, offer.map(|(_, own)| own));
-        let served = ServedJob::new(now, id, model, prices, account, work.task)?;
+        let tariffs = [price, promised.price].map(|price| Tariff { price, weights });
+        let served = ServedJob::new(now, id, promised.model, tariffs, account, work.task, work.input)?;
         let loss_max = served.loss_max();
         if self.earnings.find_mut(&account).is_some_and(|earner| !earner.admit(loss_max)) {
             return Err(Refusal::Unpaid);
@@ -210,7 +228,8 @@ impl Provider {
         let served = job.served()?;
         let account = &served.account;
         let has_begun = served.task.is_none();
-        let may_borrow = self.earnings.is_unseen(account) && (has_begun || !self.is_half_full(&job.model));
+        let may_borrow =
+            self.earnings.is_unseen(account) && (has_begun || !self.is_half_full(&job.promised.model));
         let earner = self.earnings.find(account)?;
         let limit = if may_borrow { self.credit.limit(now, job.origin, Some(account)) } else { Nano::ZERO };
         let credit = limit.saturating_minus(earner.written_off());
@@ -220,7 +239,7 @@ impl Provider {
     /// Returns whether a slot is free for a job that could begin.
     fn takes_slot(&mut self, now: Time, id: JobId) -> bool {
         let Some(job) = self.jobs.get(&id) else { return false };
-        let (origin, model) = (job.origin, job.model);
+        let (origin, model) = (job.origin, job.promised.model);
         let is_customer = self.admission.clientele.has_ever_paid(&origin.node);
         self.has_slot(now, &model, origin, is_customer)
     }

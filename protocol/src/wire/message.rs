@@ -10,7 +10,7 @@ use crate::market::call::{Call, CallId};
 use crate::market::seek::Seek;
 use crate::wire::signed::{Signed, SignedFault, Unverified, Verified};
 use crate::work::order::{JobId, ModelId, Task};
-use crate::work::price::PriceSheet;
+use crate::work::price::{InputTokens, Price};
 
 /// What is gossiped on a model's topic.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -156,7 +156,7 @@ pub struct Award {
     /// Which bid; known only to the client that could unseal it.
     pub bid: BidHash,
     /// The price that will be paid, at least the bid's.
-    pub price: PriceSheet,
+    pub price: Price,
     /// First handshake message.
     pub handshake: Vec<u8>,
 }
@@ -231,6 +231,12 @@ pub enum Refusal {
     /// The provider could not see a close in time, beside the other channels that it watches. (`CH-35`)
     #[error("the provider cannot watch one more channel with so short a challenge time")]
     ChallengeTooShort,
+    /// The input has so many tokens, and not as many as the client stated. (`WR-22`)
+    #[error("the task has {0} input tokens by the provider's count")]
+    Counts(u64),
+    /// The task is not of the size classes that the bid was made for. (`MK-46`)
+    #[error("the task is not of the size that the bid was made for")]
+    OtherClass,
 }
 
 /// What a client says inside a session.
@@ -249,6 +255,8 @@ pub enum FromClient {
 pub struct Work {
     /// The task.
     pub task: Task,
+    /// The tokens of its input, as the client states them: they are billed.
+    pub input: InputTokens,
     /// Terms of the channel that pays, from which its account follows.
     pub channel: ChannelTerms,
 }

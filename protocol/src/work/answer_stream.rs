@@ -11,7 +11,7 @@ use crate::wire::codec;
 use crate::wire::message::{Chunk, Content};
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Task};
-use crate::work::price::{Delivery, PriceSheet};
+use crate::work::price::{Delivery, InputTokens, Tariff};
 use crate::work::receipt::{Receipt, Transcript};
 
 /// The answer of one job on its way to the client.
@@ -19,9 +19,9 @@ use crate::work::receipt::{Receipt, Transcript};
 pub struct AnswerStream {
     job: JobId,
     model: ModelId,
-    price: PriceSheet,
+    tariff: Tariff,
     transcript: Transcript,
-    input_tokens: u64,
+    input: InputTokens,
     /// What the chunks so far hold.
     delivered: Delivery,
     cost: Nano,
@@ -59,14 +59,21 @@ struct Batch {
 impl AnswerStream {
     /// Creates the stream of a job whose task has just come.
     #[must_use]
-    pub fn new(now: Time, job: JobId, model: ModelId, price: PriceSheet, task: &Task) -> Self {
+    pub fn new(
+        now: Time,
+        job: JobId,
+        model: ModelId,
+        tariff: Tariff,
+        input: InputTokens,
+        task: &Task,
+    ) -> Self {
         let delivered = Delivery { rows_wanted: task.rows(), ..Delivery::default() };
         Self {
             job,
             model,
-            price,
+            tariff,
             transcript: Transcript::begin(job, model, &codec::encode(task)),
-            input_tokens: 0,
+            input,
             delivered,
             cost: Nano::ZERO,
             counted: Nano::ZERO,
@@ -82,19 +89,12 @@ impl AnswerStream {
         }
     }
 
-    /// Notes that the engine has counted the input.
-    pub const fn started(&mut self, input_tokens: u64) {
-        self.input_tokens = input_tokens;
-    }
-
     /// Returns what `tokens` more output would add to the bill if the answer ended with them: the
     /// input is processed before the first of them, and an `End` makes all of it due.
     #[must_use]
     pub fn cost_of_next(&self, tokens: u64) -> Nano {
         let output = self.output_tokens().saturating_add(self.gathered_count()).saturating_add(tokens);
-        self.price
-            .cost(self.input_tokens, output)
-            .map_or(Nano(u64::MAX), |cost| cost.saturating_minus(self.cost))
+        self.tariff.cost(self.input, output).map_or(Nano(u64::MAX), |cost| cost.saturating_minus(self.cost))
     }
 
     /// Returns whether tokens wait for their chunk.
@@ -184,7 +184,7 @@ impl AnswerStream {
             Content::End { .. } => delivered.complete = true,
         }
         delivered.output_tokens = delivered.output_tokens.saturating_add(tokens);
-        let cost = self.price.due(self.input_tokens, &delivered)?;
+        let cost = self.tariff.due(self.input, &delivered)?;
         self.transcript = self.transcript.then(self.next, &encoded);
         self.delivered = delivered;
         self.cost = cost;
@@ -218,7 +218,8 @@ impl AnswerStream {
             model: self.model,
             chunks: self.next,
             transcript: self.transcript,
-            input_tokens: self.input_tokens,
+            input_tokens: u64::from(self.input.fresh),
+            cached_tokens: u64::from(self.input.cached),
             output_tokens: self.output_tokens(),
             cost: self.cost,
         };
@@ -321,8 +322,8 @@ impl AnswerStream {
 
     /// Returns input tokens billed.
     #[must_use]
-    pub const fn input_tokens(&self) -> u64 {
-        self.input_tokens
+    pub const fn input(&self) -> InputTokens {
+        self.input
     }
 
     /// Returns output tokens billed.

@@ -1,6 +1,7 @@
 //! A job's life from order to last chunk: what is asked, how it is streamed, what is proved and what it costs.
 
 pub mod answer_stream;
+pub mod cost;
 pub mod order;
 pub mod price;
 pub mod receipt;

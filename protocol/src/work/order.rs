@@ -7,6 +7,7 @@ use crate::amount::Nano;
 use crate::ident::{read_hex32, write_hex};
 use crate::limits;
 use crate::time::Span;
+use crate::work::price::Weights;
 
 /// Bytes of one prefix token on the wire.
 const PREFIX_TOKEN_BYTES: usize = 4;
@@ -116,6 +117,20 @@ pub struct Order {
     pub tier: Tier,
     /// What one millisecond less until the first token is worth to the buyer.
     pub nano_per_ms: u64,
+    /// What the model's manifest lets its tokens count.
+    pub weights: Weights,
+    /// What is known of the length of the input.
+    pub input: InputCount,
+}
+
+/// What a client knows of the length of a task's input. (`WR-22`)
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum InputCount {
+    /// Its tokens, counted with the model's tokenizer: of each text that is to be embedded, or of a conversation as a whole.
+    Counted(Vec<u32>),
+    /// Nothing: there is no tokenizer at hand, and the provider's count is believed within the bounds of the text.
+    #[default]
+    Estimated,
 }
 
 /// Why an order cannot be taken at all.
@@ -190,6 +205,16 @@ impl Task {
         };
         let template = 32u64.saturating_mul((items as u64).saturating_add(1));
         (self.text_bytes() as u64).saturating_add(template).saturating_add(forced as u64)
+    }
+
+    /// Returns about how many input tokens this is, for want of a tokenizer: one to three bytes of text. (`WR-22`)
+    #[must_use]
+    pub fn input_tokens_estimate(&self) -> u64 {
+        let forced = match self {
+            Self::Embed { .. } => 0,
+            Self::Generate(generate) => generate.prefix.len(),
+        };
+        (self.text_bytes() as u64).div_ceil(3).saturating_add(forced as u64)
     }
 
     /// Returns how many vectors the whole answer has; 0 for an answer of tokens.

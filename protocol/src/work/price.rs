@@ -1,18 +1,42 @@
-//! What work costs: a price sheet in integers and the one way to bill with it.
+//! What work costs: units that a model's weights count, and one price for them.
 
 use crate::amount::Nano;
 use crate::limits;
-use crate::work::order::Task;
 
-/// Prices of one model at one provider.
+/// Nano for 1,000 units of a model's work: all that a bid asks. *Why one number*: a price with a shape is bent to where the
+/// buyer's estimate is wrong.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
+pub struct Price(pub u64);
+
+/// How many units a token counts. A model's manifest may fix them, so that they are the same for all who serve it. (`WR-7`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weights {
+    /// Of an input token that has to be read.
+    pub input: u32,
+    /// Of an input token that the provider has read before.
+    pub cached: u32,
+    /// Of an output token.
+    pub output: u32,
+}
+
+/// The tokens of a task's input, as its bill counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub struct PriceSheet {
-    /// Nano for taking a job at all.
-    pub per_job: Nano,
-    /// Nano for 1,000 input tokens.
-    pub input_per_k: Nano,
-    /// Nano for 1,000 output tokens.
-    pub output_per_k: Nano,
+pub struct InputTokens {
+    /// Those that have to be read.
+    pub fresh: u32,
+    /// Those that the provider has read before, for the same client.
+    pub cached: u32,
+}
+
+/// A price and the weights of the model that it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tariff {
+    /// The price.
+    pub price: Price,
+    /// The weights.
+    pub weights: Weights,
 }
 
 /// How much of an answer has been delivered, as far as a bill can tell.
@@ -28,130 +52,165 @@ pub struct Delivery {
     pub complete: bool,
 }
 
+impl Price {
+    /// Returns the bill for so many units, rounded up to whole nano. `None` where it does not fit. (`WR-7`)
+    #[must_use]
+    pub fn bill(self, units: u128) -> Option<Nano> {
+        let exact = u128::from(self.0).checked_mul(units)?.div_ceil(1_000);
+        u64::try_from(exact).ok().map(Nano)
+    }
+
+    /// Returns the price times `ppm` millionths, rounded down. `None` where it does not fit.
+    #[must_use]
+    pub fn scaled(self, ppm: u64) -> Option<Self> {
+        let scaled = u128::from(self.0).checked_mul(u128::from(ppm))?.checked_div(1_000_000)?;
+        u64::try_from(scaled).ok().map(Self)
+    }
+}
+
+impl Weights {
+    /// Those of a model whose manifest says nothing.
+    pub const DEFAULT: Self = Self { input: 10, cached: 1, output: 60 };
+
+    /// Units of taking a job at all, whatever the model: the handshake and the receipts of an answer of one word.
+    pub const JOB: u32 = 256;
+
+    /// Returns whether a manifest may fix these: an output token weighs one to twenty input tokens, a cached one no more
+    /// than a fresh one, none more than 10,000 units. (`WR-17`)
+    #[must_use]
+    pub fn are_usable(&self) -> bool {
+        let Self { input, cached, output } = *self;
+        let twenty = input.saturating_mul(20);
+        input >= 1 && output >= input && output <= twenty && cached <= input && output <= limits::WEIGHT_MAX
+    }
+
+    /// Returns the units of a job and its input, before any output.
+    fn fixed(&self, input: InputTokens) -> u128 {
+        let fresh = u128::from(self.input).saturating_mul(u128::from(input.fresh));
+        let cached = u128::from(self.cached).saturating_mul(u128::from(input.cached));
+        u128::from(Self::JOB).saturating_add(fresh).saturating_add(cached)
+    }
+
+    fn of_output(&self, tokens: u64) -> u128 {
+        u128::from(self.output).saturating_mul(u128::from(tokens))
+    }
+
+    /// Returns the units of a whole answer of a number of tokens. (`WR-7`)
+    #[must_use]
+    pub fn units(&self, input: InputTokens, output_tokens: u64) -> u128 {
+        self.fixed(input).saturating_add(self.of_output(output_tokens))
+    }
+
+    /// Returns the units that are due for a part of an answer: its output tokens in full, and of the job and its input the
+    /// share that was delivered, rounded down. (`WR-21`)
+    ///
+    /// They are never more than [`Self::units`] of [`limits::RECEIPT_TOKENS`] output tokens, or of those delivered if they
+    /// are more, and grow only with what is delivered.
+    #[must_use]
+    pub fn units_due(&self, input: InputTokens, delivered: &Delivery) -> u128 {
+        let fixed = self.fixed(input);
+        let (done, whole) = delivered.share();
+        let earned = fixed.saturating_mul(done).checked_div(whole).unwrap_or(fixed);
+        earned.saturating_add(self.of_output(delivered.output_tokens))
+    }
+}
+
+impl InputTokens {
+    /// Returns an input of which nothing was read before.
+    #[must_use]
+    pub const fn fresh(fresh: u32) -> Self {
+        Self { fresh, cached: 0 }
+    }
+
+    /// Returns how many tokens the input has.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        u64::from(self.fresh).saturating_add(u64::from(self.cached))
+    }
+}
+
+impl Tariff {
+    /// Returns what is due for a part of an answer. `None` where it does not fit. (`WR-21`)
+    #[must_use]
+    pub fn due(&self, input: InputTokens, delivered: &Delivery) -> Option<Nano> {
+        self.price.bill(self.weights.units_due(input, delivered))
+    }
+
+    /// Returns the bill for a whole answer of a number of tokens, and so the most that a task of so many can cost. `None`
+    /// where it does not fit. (`WR-7`, `WR-8`)
+    #[must_use]
+    pub fn cost(&self, input: InputTokens, output_tokens: u64) -> Option<Nano> {
+        self.price.bill(self.weights.units(input, output_tokens))
+    }
+}
+
 impl Delivery {
-    /// Returns the part of the price per job and of the input that is earned, as numerator and
-    /// denominator.
+    /// Returns the part of the job and of the input that is earned, as numerator and denominator.
     fn share(&self) -> (u128, u128) {
         let (done, whole) = if self.rows_wanted > 0 {
             (u128::from(self.rows), u128::from(self.rows_wanted))
         } else {
             (u128::from(self.output_tokens), u128::from(limits::RECEIPT_TOKENS))
         };
-        // An `End` makes whole what there is; an answer of nothing earns nothing.
-        if done >= whole || (self.complete && done > 0) { (1, 1) } else { (done, whole) }
+        // An `End` makes whole what there is.
+        if self.complete || done >= whole { (1, 1) } else { (done, whole) }
     }
-}
-
-impl PriceSheet {
-    /// Returns what is due for a part of an answer: its output tokens in full, and of the price per
-    /// job and the input the share that was delivered, rounded down. `None` where it does not fit.
-    /// (`WR-21`)
-    ///
-    /// It is never above [`Self::cost`] of [`limits::RECEIPT_TOKENS`] output tokens, or of those delivered if they are
-    /// more, and grows only with what is delivered.
-    #[must_use]
-    pub fn due(&self, input_tokens: u64, delivered: &Delivery) -> Option<Nano> {
-        let fixed = self.per_job.plus(per_thousand(self.input_per_k, input_tokens)?)?;
-        let (done, whole) = delivered.share();
-        let earned = u128::from(fixed.0).checked_mul(done)?.checked_div(whole)?;
-        Nano(u64::try_from(earned).ok()?).plus(per_thousand(self.output_per_k, delivered.output_tokens)?)
-    }
-
-    /// Returns the bill for a whole answer of a number of tokens: each part rounded up to whole
-    /// nano. `None` where it does not fit. (`WR-7`)
-    #[must_use]
-    pub fn cost(&self, input_tokens: u64, output_tokens: u64) -> Option<Nano> {
-        let input = per_thousand(self.input_per_k, input_tokens)?;
-        let output = per_thousand(self.output_per_k, output_tokens)?;
-        self.per_job.plus(input)?.plus(output)
-    }
-
-    /// Returns the most that `task` can cost: what a bid is compared by, and what a budget is held
-    /// against.
-    #[must_use]
-    pub fn cost_max(&self, task: &Task) -> Option<Nano> {
-        self.cost(task.input_tokens_max(), task.output_tokens_max())
-    }
-
-    /// Returns all three prices times `ppm` millionths, rounded down. `None` where one does not
-    /// fit.
-    #[must_use]
-    pub fn scaled(&self, ppm: u64) -> Option<Self> {
-        let scale = |nano: Nano| {
-            let scaled = u128::from(nano.0).checked_mul(u128::from(ppm))?.checked_div(1_000_000)?;
-            u64::try_from(scaled).ok().map(Nano)
-        };
-        Some(Self {
-            per_job: scale(self.per_job)?,
-            input_per_k: scale(self.input_per_k)?,
-            output_per_k: scale(self.output_per_k)?,
-        })
-    }
-
-    /// Returns whether no price of `self` is below that of `floor`.
-    #[must_use]
-    pub fn covers(&self, floor: &Self) -> bool {
-        self.per_job >= floor.per_job
-            && self.input_per_k >= floor.input_per_k
-            && self.output_per_k >= floor.output_per_k
-    }
-}
-
-fn per_thousand(price: Nano, tokens: u64) -> Option<Nano> {
-    let exact = u128::from(price.0).checked_mul(u128::from(tokens))?;
-    u64::try_from(exact.div_ceil(1_000)).ok().map(Nano)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_bill_rounds_each_part_up() {
-        let sheet = PriceSheet { per_job: Nano(5), input_per_k: Nano(150), output_per_k: Nano(1_001) };
-        assert_eq!(sheet.cost(0, 0), Some(Nano(5)));
-        assert_eq!(sheet.cost(1, 1), Some(Nano(5 + 1 + 2)));
-        assert_eq!(sheet.cost(1_000, 1_000), Some(Nano(5 + 150 + 1_001)));
-    }
-
     fn tokens(output_tokens: u64, complete: bool) -> Delivery {
         Delivery { output_tokens, complete, ..Delivery::default() }
     }
 
+    fn units(fresh: u32, cached: u32, output: u64, complete: bool) -> u128 {
+        Weights::DEFAULT.units_due(InputTokens { fresh, cached }, &tokens(output, complete))
+    }
+
     /// (`WR-21`)
     #[test]
-    fn what_is_due_never_runs_ahead_of_what_was_delivered() {
-        let sheet = PriceSheet { per_job: Nano(320), input_per_k: Nano(1_000), output_per_k: Nano(2_000) };
-        let due = |delivered| sheet.due(64, &delivered).unwrap().0;
-        assert_eq!(due(tokens(0, false)), 0, "an empty chunk");
-        assert_eq!(due(tokens(0, true)), 0, "an end without an answer");
-        assert_eq!(due(tokens(1, false)), (320 + 64) / 32 + 2);
-        assert_eq!(due(tokens(1, true)), 320 + 64 + 2, "a short answer is whole");
-        assert_eq!(due(tokens(31, false)), 384 * 31 / 32 + 62);
-        assert_eq!(due(tokens(32, false)), 384 + 64);
-        assert_eq!(due(tokens(33, false)), due(tokens(33, true)));
+    fn units_never_run_ahead_of_what_was_delivered() {
+        assert_eq!(units(1_020, 0, 0, false), 0, "an empty chunk");
+        assert_eq!(units(1_020, 0, 1, false), 386);
+        assert_eq!(units(1_020, 0, 16, false), 6_188);
+        assert_eq!(units(1_020, 0, 32, false), 12_376);
+        assert_eq!(units(1_020, 300, 129, true), 18_496);
+        assert_eq!(units(500, 0, 1, true), 5_316, "a short answer is whole");
+        assert_eq!(units(0, 0, 0, true), 256);
+        assert_eq!(units(64, 0, 33, false), units(64, 0, 33, true));
         let rows = |rows, complete| Delivery { rows, rows_wanted: 5, complete, ..Delivery::default() };
-        assert_eq!([0, 1, 4, 5].map(|count| due(rows(count, false))), [0, 384 / 5, 384 * 4 / 5, 384]);
-        let step = sheet.cost(64, limits::RECEIPT_TOKENS).unwrap().0;
-        assert!((0..32).all(|count| due(tokens(count, true)) <= step), "one step at the most");
+        let due = |delivered| Weights::DEFAULT.units_due(InputTokens::fresh(64), &delivered);
+        assert_eq!([0, 1, 4, 5].map(|count| due(rows(count, false))), [0, 896 / 5, 896 * 4 / 5, 896]);
+        let step = Weights::DEFAULT.units(InputTokens::fresh(64), limits::RECEIPT_TOKENS);
+        assert!((0..32).all(|count| units(64, 0, count, true) <= step), "one step at the most");
     }
 
-    /// (`WR-21`)
+    /// (`WR-7`)
     #[test]
-    fn what_is_due_grows_with_the_answer_alone_and_fits_or_is_nothing() {
-        let most = PriceSheet { per_job: Nano(u64::MAX), input_per_k: Nano(0), output_per_k: Nano(0) };
-        assert_eq!(most.due(0, &tokens(31, false)), Some(Nano(u64::MAX / 32 * 31 + 30)));
-        assert_eq!(most.due(0, &tokens(32, false)), Some(Nano(u64::MAX)));
-        let over = PriceSheet { input_per_k: Nano(1_000), ..most };
-        assert_eq!(over.due(1, &tokens(1, false)), None, "the whole must fit, not only the share");
-        let free = PriceSheet::default();
-        assert_eq!(free.due(u64::MAX, &tokens(u64::MAX, true)), Some(Nano::ZERO));
+    fn a_bill_is_rounded_up_once_and_one_that_does_not_fit_is_none() {
+        assert_eq!(Price(40_000).bill(18_496), Some(Nano(739_840)));
+        assert_eq!(Price(40_000).bill(256), Some(Nano(10_240)));
+        assert_eq!(Price(1).bill(1), Some(Nano(1)));
+        assert_eq!(Price(1).bill(1_000), Some(Nano(1)));
+        assert_eq!(Price(1).bill(1_001), Some(Nano(2)));
+        assert_eq!(Price(0).bill(u128::MAX), Some(Nano::ZERO));
+        assert_eq!(Price(u64::MAX).bill(1_000), Some(Nano(u64::MAX)));
+        assert_eq!(Price(u64::MAX).bill(1_001), None);
+        assert_eq!(Price(u64::MAX).scaled(1_000_001), None);
+        let most = InputTokens { fresh: u32::MAX, cached: u32::MAX };
+        let tariff = Tariff { price: Price(u64::MAX), weights: Weights::DEFAULT };
+        assert_eq!(tariff.cost(most, u64::MAX), None);
     }
 
+    /// (`WR-17`)
     #[test]
-    fn a_bill_that_does_not_fit_is_no_bill() {
-        let sheet = PriceSheet { output_per_k: Nano(u64::MAX), ..PriceSheet::default() };
-        assert_eq!(sheet.cost(0, 1_001), None);
-        assert_eq!(sheet.scaled(1_000_001), None);
+    fn weights_that_would_make_a_token_free_or_worth_a_book_are_refused() {
+        let usable = |input, cached, output| Weights { input, cached, output }.are_usable();
+        assert!(Weights::DEFAULT.are_usable() && usable(1, 0, 1) && usable(500, 500, 10_000));
+        for (input, cached, output) in [(0, 0, 0), (10, 11, 60), (10, 1, 9), (10, 1, 201), (501, 1, 10_001)] {
+            assert!(!usable(input, cached, output), "{input}:{cached}:{output}");
+        }
     }
 }

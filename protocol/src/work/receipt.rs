@@ -16,8 +16,10 @@ pub struct Receipt {
     pub chunks: u32,
     /// The transcript hash over all chunks so far.
     pub transcript: Transcript,
-    /// Input tokens billed.
+    /// Input tokens billed that had to be read.
     pub input_tokens: u64,
+    /// Input tokens billed that the provider had read before.
+    pub cached_tokens: u64,
     /// Output tokens billed so far.
     pub output_tokens: u64,
     /// The bill so far, not the bill of this chunk.

@@ -10,7 +10,7 @@ use crate::wire::codec;
 use crate::wire::message::{Chunk, Content, Finish};
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Task};
-use crate::work::price::{Delivery, PriceSheet};
+use crate::work::price::{Delivery, InputTokens, Tariff};
 use crate::work::receipt::{Receipt, Transcript};
 
 /// A job whose answer is arriving.
@@ -19,12 +19,11 @@ pub struct Stream {
     provider: NodeId,
     model: ModelId,
     job: JobId,
-    price: PriceSheet,
+    tariff: Tariff,
     bounds: Bounds,
     transcript: Transcript,
     next: u32,
     early: BTreeMap<u32, (Chunk, bool)>,
-    input_tokens: Option<u64>,
     /// Output tokens in all chunks so far.
     delivered: u64,
     /// Output tokens of the newest receipt.
@@ -38,7 +37,7 @@ pub struct Stream {
 /// What the task allows the provider to claim.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
-    input_tokens: u64,
+    input: InputTokens,
     output_tokens: u64,
     rows: u32,
 }
@@ -86,21 +85,23 @@ pub enum StreamFault {
 impl Stream {
     /// Creates the stream of a job at an agreed price.
     #[must_use]
-    pub fn new(provider: NodeId, model: ModelId, job: JobId, price: PriceSheet, task: &Task) -> Self {
+    pub fn new(
+        provider: NodeId,
+        model: ModelId,
+        job: JobId,
+        tariff: Tariff,
+        input: InputTokens,
+        task: &Task,
+    ) -> Self {
         Self {
             provider,
             model,
             job,
-            price,
-            bounds: Bounds {
-                input_tokens: task.input_tokens_max(),
-                output_tokens: task.output_tokens_max(),
-                rows: task.rows(),
-            },
+            tariff,
+            bounds: Bounds { input, output_tokens: task.output_tokens_max(), rows: task.rows() },
             transcript: Transcript::begin(job, model, &codec::encode(task)),
             next: 0,
             early: BTreeMap::new(),
-            input_tokens: None,
             delivered: 0,
             output_tokens: 0,
             rows: 0,
@@ -159,7 +160,6 @@ impl Stream {
             Delivery { output_tokens: delivered, rows, rows_wanted: self.bounds.rows, complete: is_end };
         let bill = receipt.as_ref().map(|receipt| self.check_bill(receipt, &so_far)).transpose()?;
         if let Some(receipt) = receipt {
-            self.input_tokens = Some(receipt.input_tokens);
             self.output_tokens = delivered;
             self.cost = receipt.cost;
             self.receipt.clone_from(&chunk.receipt);
@@ -185,13 +185,13 @@ impl Stream {
     /// Checks what a receipt claims. Returns what it adds to the bill. As what is due follows from
     /// what was delivered, a receipt without new content adds nothing. (`WR-21`)
     fn check_bill(&self, receipt: &Receipt, delivered: &Delivery) -> Result<Nano, StreamFault> {
-        if receipt.input_tokens > self.bounds.input_tokens
-            || self.input_tokens.is_some_and(|before| before != receipt.input_tokens)
+        let input = self.bounds.input;
+        if (receipt.input_tokens, receipt.cached_tokens) != (u64::from(input.fresh), u64::from(input.cached))
             || receipt.output_tokens != delivered.output_tokens
         {
             return Err(StreamFault::Tokens);
         }
-        if self.price.due(receipt.input_tokens, delivered) != Some(receipt.cost) {
+        if self.tariff.due(input, delivered) != Some(receipt.cost) {
             return Err(StreamFault::Cost);
         }
         receipt.cost.minus(self.cost).ok_or(StreamFault::Cost)
@@ -246,8 +246,8 @@ impl Stream {
 
     /// Returns what a window of tokens after a cancellation may still come to.
     #[must_use]
-    pub fn cost_of_window(&self, input_tokens_max: u64) -> Nano {
-        self.price.cost(input_tokens_max, limits::WINDOW_TOKENS).unwrap_or(Nano::ZERO)
+    pub fn cost_of_window(&self) -> Nano {
+        self.tariff.cost(self.bounds.input, limits::WINDOW_TOKENS).unwrap_or(Nano::ZERO)
     }
 
     /// Returns the bill so far.
@@ -259,7 +259,7 @@ impl Stream {
     /// Returns input tokens billed.
     #[must_use]
     pub fn input_tokens(&self) -> u64 {
-        self.input_tokens.unwrap_or(0)
+        if self.receipt.is_some() { self.bounds.input.count() } else { 0 }
     }
 
     /// Returns output tokens billed.

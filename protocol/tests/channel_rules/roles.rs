@@ -174,6 +174,7 @@ fn told(client: &mut Client, at_s: u64, input: Input) -> (Vec<LedgerCall>, Time)
             Output::Wake(at) => return (calls, at),
             Output::Send { .. }
             | Output::Broadcast { .. }
+            | Output::Count { .. }
             | Output::Run { .. }
             | Output::Allow { .. }
             | Output::Cancel { .. }

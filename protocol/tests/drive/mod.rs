@@ -4,10 +4,11 @@
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Command, Input, Machine, Offer, Output};
 use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::{
-    ChatMessage, Generate, ModelId, Order, OrderId, Role, Sampling, Task, TaskKind, Tier,
+    ChatMessage, Generate, InputCount, ModelId, Order, OrderId, Role, Sampling, Task, TaskKind, Tier,
 };
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::price::{Price, Weights};
 
 pub const MODEL: ModelId = ModelId([0xab; 32]);
 
@@ -31,20 +32,30 @@ pub fn give(machine: &mut impl Machine, now: Time, input: Input) -> Vec<Output> 
     }
 }
 
-pub fn price(per_k: u64) -> PriceSheet {
-    PriceSheet { per_job: Nano(10), input_per_k: Nano(per_k), output_per_k: Nano(per_k) }
+/// What an owner wants who asks this price for tasks of any size.
+pub fn sheet(price: Price) -> CostSheet {
+    let per_k = |weight: u32| Nano(price.0 * u64::from(weight));
+    let Weights { input, output, .. } = Weights::DEFAULT;
+    CostSheet {
+        per_job: Nano(price.0 * u64::from(Weights::JOB) / 1_000),
+        input_per_k: per_k(input),
+        output_per_k: per_k(output),
+    }
 }
 
-pub fn offer(per_k: u64) -> Input {
+pub fn offer(price: u64) -> Input {
     Input::Command(Command::Offer(Offer {
         model: MODEL,
         name: "counter".into(),
         kind: TaskKind::Generate,
-        price: price(per_k),
+        cost: sheet(Price(price)),
+        weights: Weights::DEFAULT,
         slots: 2,
-        first_token_ms: 10,
-        tokens_per_s: 100,
+        start_ms: 10,
+        read_tps: 1_000,
+        write_tps: 100,
         context_tokens: 4_096,
+        output_max: 4_096,
     }))
 }
 
@@ -59,13 +70,17 @@ pub fn chat(text: &str, max_tokens: u32) -> Task {
 }
 
 pub fn order(id: u64, text: &str) -> Input {
+    let task = chat(text, 50);
+    let input = InputCount::Counted(vec![text.len() as u32]);
     let order = Order {
         model: MODEL,
-        task: chat(text, 50),
+        task,
         max_cost: Nano(1_000_000_000),
         deadline: Span::from_s(60),
         tier: Tier::Open,
         nano_per_ms: 0,
+        weights: Weights::DEFAULT,
+        input,
     };
     Input::Command(Command::Order { id: OrderId(id), order: Box::new(order) })
 }

@@ -16,8 +16,7 @@ use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::message::{Gossip, Payment, Refusal, SealedBid, ToClient};
 use bombyx_protocol::wire::signed::SignedFault;
 use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
-
-use crate::drive;
+use bombyx_protocol::work::price::Price;
 
 use super::{Caller, START, bids, provider, to_clients};
 
@@ -76,7 +75,7 @@ fn a_bid_is_for_its_caller_alone_and_for_what_is_offered() {
     let (caller, other) = (Caller::new(1), Caller::new(2));
     let answers = give(&mut provider, START, caller.says(&caller.call(1)));
     let (bid, _) = caller.bid(&answers);
-    assert_eq!((bid.provider, bid.price), (provider.node_id(), drive::price(1_000)));
+    assert_eq!((bid.provider, bid.price), (provider.node_id(), Price(1_000)));
     let [(_, ToClient::Bid(SealedBid { sealed, call }))] = &to_clients(&answers)[..] else {
         panic!("no bid")
     };
@@ -175,7 +174,7 @@ fn an_award_is_for_the_bid_itself_and_answered_alike_each_time() {
     let guessed = caller.award(&bid, BidHash([0; 32]), 2);
     assert_eq!(refusal(&give(&mut provider, START, caller.sends(&guessed))), Some(Refusal::UnknownBid));
     let mut low = caller.award(&bid, hash, 3);
-    low.price.input_per_k.0 -= 1;
+    low.price.0 -= 1;
     assert_eq!(refusal(&give(&mut provider, START, caller.sends(&low))), Some(Refusal::PriceBelowBid));
     let mut broken = caller.award(&bid, hash, 4);
     broken.handshake[40] ^= 1;
@@ -186,7 +185,7 @@ fn an_award_is_for_the_bid_itself_and_answered_alike_each_time() {
     assert!(matches!(&first[..], [(_, ToClient::Accept(accept))] if accept.job == award.job));
     assert_eq!(to_clients(&give(&mut provider, START, caller.sends(&award))), first);
     let mut other = award.clone();
-    other.price.per_job.0 += 1;
+    other.price.0 += 1;
     assert!(to_clients(&give(&mut provider, START, caller.sends(&other))).is_empty(), "one job, one award");
 }
 

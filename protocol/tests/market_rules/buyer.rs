@@ -33,7 +33,7 @@ fn a_call_tells_no_text_and_no_two_are_alike() {
         let [signed] = calls(&outputs).try_into().unwrap();
         let call = signed.open::<Call>().unwrap();
         assert_eq!((call.client, call.output_log2), (client.node_id(), 6));
-        assert_eq!(call.input_log2, 7, "20 bytes and a template are told as 128 tokens at the most");
+        assert_eq!(call.input_log2, 8, "20 tokens are told as 256 at the most");
         assert!(!signed.body.windows(6).any(|part| part.eq_ignore_ascii_case(b"secret")));
         ids.push(call.id);
     }
@@ -74,8 +74,8 @@ fn a_seek_is_answered_once_with_what_is_offered_and_the_client_takes_answers_to_
     assert_eq!(says(&mut stranger, START, provider.node_id()), 0, "who did not seek keeps nothing");
     assert_eq!(says(&mut client, START, NodeId([9; 32])), 0, "an ask of another");
     assert_eq!(says(&mut client, START, provider.node_id()), 1);
-    let asks: Vec<_> = client.asks().map(|ask| (ask.provider, ask.free_slots)).collect();
-    assert_eq!(asks, [(provider.node_id(), 2)]);
+    let asks: Vec<_> = client.asks().map(|ask| (ask.provider, ask.context_tokens)).collect();
+    assert_eq!(asks, [(provider.node_id(), 4_096)]);
     give(&mut provider, START, Input::Command(Command::Drain));
     let silent = give(&mut provider, START, Caller::new(1).seeks(1, Share::ALL));
     assert!(to_clients(&silent).is_empty(), "who leaves offers nothing");

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use bombyx_protocol::io::EngineReport;
 use bombyx_protocol::wire::message::{Content, Finish};
-use bombyx_protocol::work::order::{JobId, Task};
+use bombyx_protocol::work::order::{InputCount, JobId, Task};
 
 #[derive(Default)]
 pub struct Engine {
     pub token_us: u64,
-    /// It hangs: takes tasks and never says a word again.
+    /// It hangs: counts tasks and takes them, and never says a word of an answer.
     pub hung: bool,
     jobs: BTreeMap<JobId, Running>,
+    uncounted: Vec<(JobId, u32)>,
 }
 
 struct Running {
     task: Task,
-    started: bool,
     allowed: u32,
     made: u32,
     after: u32,
@@ -32,9 +32,31 @@ pub fn answer(count: u32) -> String {
     (0..count).map(|position| token(position).1).collect()
 }
 
+/// How many tokens an input has: a token is a byte of text, or a token that was delivered.
+pub fn input_tokens(task: &Task) -> u32 {
+    let forced = match task {
+        Task::Embed { .. } => 0,
+        Task::Generate(generate) => generate.prefix.len(),
+    };
+    (task.text_bytes() + forced) as u32
+}
+
+/// The same as a client that has the tokenizer states it.
+pub fn counted(task: &Task) -> InputCount {
+    InputCount::Counted(match task {
+        Task::Embed { inputs } => inputs.iter().map(|text| text.len() as u32).collect(),
+        Task::Generate(_) => vec![input_tokens(task)],
+    })
+}
+
 impl Engine {
     pub fn clear(&mut self) {
         self.jobs.clear();
+        self.uncounted.clear();
+    }
+
+    pub fn count(&mut self, job: JobId, task: &Task) {
+        self.uncounted.push((job, input_tokens(task)));
     }
 
     pub fn run(&mut self, job: JobId, task: Task) {
@@ -42,7 +64,7 @@ impl Engine {
             Task::Generate(generate) => generate.prefix.len() as u32,
             Task::Embed { .. } => 0,
         };
-        self.jobs.insert(job, Running { task, started: false, allowed: 0, made: 0, after });
+        self.jobs.insert(job, Running { task, allowed: 0, made: 0, after });
     }
 
     pub fn allow(&mut self, job: JobId, tokens: u32) {
@@ -57,17 +79,13 @@ impl Engine {
 
     /// One token for every job that may make one. Returns the reports, and whether more can be done.
     pub fn step(&mut self) -> (Vec<(JobId, EngineReport)>, bool) {
+        let counted = |(job, input_tokens)| (job, EngineReport::Counted { input_tokens, cached_tokens: 0 });
+        let mut reports: Vec<_> = self.uncounted.drain(..).map(counted).collect();
         if self.hung {
-            return (Vec::new(), false);
+            return (reports, false);
         }
-        let mut reports = Vec::new();
         let mut over = Vec::new();
         for (job, running) in &mut self.jobs {
-            if !running.started {
-                running.started = true;
-                let input_tokens = running.task.text_bytes() as u64;
-                reports.push((*job, EngineReport::Started { input_tokens }));
-            }
             match &running.task {
                 Task::Embed { inputs } => {
                     for first in (0..inputs.len()).step_by(4) {

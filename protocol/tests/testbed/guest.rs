@@ -16,6 +16,7 @@ use bombyx_protocol::wire::message::{
 };
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{JobId, TaskKind, Tier};
+use bombyx_protocol::work::price::InputTokens;
 use ed25519_dalek::SigningKey;
 
 use super::{MODEL, Testbed, chat};
@@ -26,6 +27,8 @@ pub struct Guest {
     seal_key: StaticKey,
     entropy: Entropy,
     prefix: Prefix,
+    /// The class of the answers that it calls for.
+    pub output_log2: u8,
     /// What it named last: a job, a call or a channel.
     pub number: u64,
 }
@@ -53,6 +56,7 @@ impl Guest {
             seal_key: StaticKey::from_seed(seed),
             entropy: Entropy::new(seed),
             prefix,
+            output_log2: 6,
             number: 0,
         }
     }
@@ -82,8 +86,8 @@ impl Guest {
             seal_key: self.seal_key.public(),
             model: MODEL,
             kind: TaskKind::Generate,
-            input_log2: 6,
-            output_log2: 6,
+            input_log2: 8,
+            output_log2: self.output_log2,
             tier: Tier::Open,
             window_ms: 400,
             invited: Share::ALL,
@@ -140,7 +144,7 @@ impl Guest {
     ) {
         self.number += 1;
         let salt = u64::from_le_bytes(self.identity.id().0[..8].try_into().unwrap()) ^ self.number;
-        let work = Work { task: chat("count for me", tokens), channel: channel(bid, salt) };
+        let work = work(tokens, channel(bid, salt));
         self.seals(testbed, provider, &mut opened, &FromClient::Work(work));
     }
 
@@ -155,6 +159,13 @@ impl Guest {
         let frame = SealedFrame { job: *job, nonce: frame.nonce, bytes: frame.bytes };
         self.says(testbed, provider, ToProvider::Sealed(frame));
     }
+}
+
+/// A task of so many tokens, paid on this channel.
+pub fn work(tokens: u32, channel: ChannelTerms) -> Work {
+    let task = chat("count for me", tokens);
+    let input = InputTokens::fresh(super::engine::input_tokens(&task));
+    Work { task, input, channel }
 }
 
 /// The terms of a channel to a bidder.

@@ -21,10 +21,11 @@ use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::watcher::Watcher;
 use bombyx_protocol::wire::message::Message;
+use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::{
     ChatMessage, Generate, ModelId, Order, OrderId, Role, Sampling, Task, TaskKind, Tier,
 };
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
 
 use chain::Chain;
 use engine::Engine;
@@ -173,11 +174,11 @@ impl Testbed {
         id
     }
 
-    pub fn provider(&mut self, number: u64, price: PriceSheet, token_us: u64) -> NodeId {
+    pub fn provider(&mut self, number: u64, price: Price, token_us: u64) -> NodeId {
         self.provider_with(ProviderConfig::for_tests(number), price, token_us)
     }
 
-    pub fn provider_with(&mut self, config: ProviderConfig, price: PriceSheet, token_us: u64) -> NodeId {
+    pub fn provider_with(&mut self, config: ProviderConfig, price: Price, token_us: u64) -> NodeId {
         let provider = Provider::new(config.clone(), Vec::new());
         let id = provider.node_id();
         self.providers.insert(id, config);
@@ -187,17 +188,20 @@ impl Testbed {
         id
     }
 
-    pub fn offer(&mut self, id: NodeId, price: PriceSheet, kind: TaskKind, model: ModelId) {
+    pub fn offer(&mut self, id: NodeId, price: Price, kind: TaskKind, model: ModelId) {
         let token_us = self.hosts.get(&id).unwrap().engine.token_us;
         let offer = Offer {
             model,
             name: "counter".into(),
             kind,
-            price,
+            cost: sheet(price),
+            weights: Weights::DEFAULT,
             slots: self.slots,
-            first_token_ms: 10,
-            tokens_per_s: u32::try_from(1_000_000 / token_us.max(1)).unwrap(),
+            start_ms: 10,
+            read_tps: u32::MAX,
+            write_tps: u32::try_from(1_000_000 / token_us.max(1)).unwrap(),
             context_tokens: 4_096,
+            output_max: 4_096,
         };
         self.feed(id, Input::Command(Command::Offer(offer)));
     }
@@ -234,7 +238,7 @@ impl Testbed {
     }
 
     pub fn order(&mut self, client: NodeId, id: u64, task: Task, max_cost: Nano, deadline: Span) {
-        let order = Order { model: MODEL, task, max_cost, deadline, tier: Tier::Open, nano_per_ms: 0 };
+        let order = order(task, max_cost, deadline);
         self.command(client, Command::Order { id: OrderId(id), order: Box::new(order) });
     }
 
@@ -324,6 +328,29 @@ pub fn chat(prompt: &str, max_tokens: u32) -> Task {
     })
 }
 
-pub fn price(output_per_k: u64) -> PriceSheet {
-    PriceSheet { per_job: Nano(100), input_per_k: Nano(output_per_k / 4), output_per_k: Nano(output_per_k) }
+pub fn order(task: Task, max_cost: Nano, deadline: Span) -> Order {
+    let (tier, weights, input) = (Tier::Open, Weights::DEFAULT, engine::counted(&task));
+    Order { model: MODEL, task, max_cost, deadline, tier, nano_per_ms: 0, weights, input }
+}
+
+/// The price at which 1,000 output tokens cost about so much, and of which the parts of a sheet are whole nano.
+pub fn price(output_per_k: u64) -> Price {
+    Price(output_per_k.div_ceil(60 * 125) * 125)
+}
+
+/// What an owner wants whose bids are to ask this price for tasks of any size.
+pub fn sheet(price: Price) -> CostSheet {
+    let per_k = |weight: u32| Nano(price.0 * u64::from(weight));
+    let Weights { input, output, .. } = Weights::DEFAULT;
+    CostSheet {
+        per_job: Nano(price.0 * u64::from(Weights::JOB) / 1_000),
+        input_per_k: per_k(input),
+        output_per_k: per_k(output),
+    }
+}
+
+/// The most that a task can cost.
+pub fn ceiling(price: Price, task: &Task) -> Nano {
+    let input = InputTokens::fresh(engine::input_tokens(task));
+    Tariff { price, weights: Weights::DEFAULT }.cost(input, task.output_tokens_max()).unwrap()
 }

@@ -152,6 +152,10 @@ impl Testbed {
                 let life = host.life;
                 self.at(commit, Happening::Persisted { node, id, life });
             }
+            Output::Count { job, task, .. } => {
+                self.hosts.get_mut(&node).unwrap().engine.count(job, &task);
+                self.step_engine(node);
+            }
             Output::Run { job, task, .. } => {
                 let host = self.hosts.get_mut(&node).unwrap();
                 host.engine.run(job, task);

@@ -18,7 +18,7 @@ use bombyx_protocol::wire::message::{
 };
 use bombyx_protocol::work::answer_stream::AnswerStream;
 use bombyx_protocol::work::order::{JobId, ModelId, Task, Tier};
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
 use bombyx_protocol::work::receipt::{Receipt, Transcript};
 use ed25519_dalek::SigningKey;
 
@@ -50,16 +50,16 @@ pub struct Thief {
     session: StaticKey,
     entropy: Entropy,
     pub plan: Plan,
-    pub price: PriceSheet,
+    pub price: Price,
     pub credit: Nano,
     pub challenge_s: u32,
-    pub first_token_ms: u32,
+    pub start_ms: u32,
     jobs: BTreeMap<JobId, (NodeId, Award, Secure, bool)>,
     outbox: VecDeque<Output>,
 }
 
 impl Thief {
-    pub fn new(number: u8, plan: Plan, price: PriceSheet) -> Self {
+    pub fn new(number: u8, plan: Plan, price: Price) -> Self {
         Self {
             identity: Identity::from_seed(&[number; 32]),
             session: StaticKey::from_seed([number; 32]),
@@ -68,7 +68,7 @@ impl Thief {
             price,
             credit: Nano::ZERO,
             challenge_s: 60,
-            first_token_ms: 1,
+            start_ms: 1,
             jobs: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
@@ -89,8 +89,11 @@ impl Thief {
             model: call.model,
             session_key: self.session.public(),
             price: self.price,
-            first_token_ms: self.first_token_ms,
-            tokens_per_s: 1_000,
+            start_ms: self.start_ms,
+            ahead_ms: 0,
+            read_tps: u32::MAX,
+            write_tps: 1_000,
+            keep_s: 0,
             tier: Tier::Open,
             valid_ms: 30_000,
             payee: Payee {
@@ -121,13 +124,13 @@ impl Thief {
         self.send(from, ToClient::Accept(Accept { job, handshake }));
     }
 
-    fn worked(&mut self, now: Time, job: JobId, task: &Task) {
+    fn worked(&mut self, now: Time, job: JobId, task: &Task, input: InputTokens) {
         let (_, award, _, begun) = self.jobs.get_mut(&job).unwrap();
         if std::mem::replace(begun, true) && self.plan != Plan::Empty {
             return;
         }
-        let mut stream = AnswerStream::new(now, job, ModelId([0xab; 32]), award.price, task);
-        stream.started(task.input_tokens_max());
+        let tariff = Tariff { price: award.price, weights: Weights::DEFAULT };
+        let mut stream = AnswerStream::new(now, job, ModelId([0xab; 32]), tariff, input, task);
         let tokens = |count: u32| Content::Tokens { ids: (0..count).collect(), text: "x".into() };
         let contents = match self.plan {
             Plan::Deaf | Plan::Mute | Plan::Busy => return,
@@ -147,9 +150,10 @@ impl Thief {
                     model,
                     chunks: 1,
                     transcript: Transcript::begin(job, model, &codec::encode(task)).then(0, &content),
-                    input_tokens: task.input_tokens_max(),
+                    input_tokens: input.count(),
+                    cached_tokens: 0,
                     output_tokens: 0,
-                    cost: self.price.cost(task.input_tokens_max(), 0).unwrap(),
+                    cost: tariff.cost(input, 0).unwrap(),
                 };
                 let chunk = Chunk { index: 0, content, receipt: Some(receipt.sign(&self.identity)) };
                 return self.say(job, &FromProvider::Chunk(chunk), false);
@@ -192,7 +196,7 @@ impl Machine for Thief {
                     let Some((_, _, secure, _)) = self.jobs.get_mut(&frame.job) else { return };
                     let Ok(opened) = secure.open(frame.nonce, &frame.bytes) else { return };
                     if let Ok(FromClient::Work(work)) = codec::decode_sealed(&opened.body) {
-                        self.worked(now, frame.job, &work.task);
+                        self.worked(now, frame.job, &work.task, work.input);
                     }
                 }
                 _ => {}

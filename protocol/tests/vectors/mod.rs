@@ -21,7 +21,7 @@ use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{
     ChatMessage, Generate, JobId, ModelId, Role, Sampling, Task, TaskKind, Tier,
 };
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::price::{InputTokens, Price, Weights};
 use bombyx_protocol::work::receipt::{Receipt, Transcript};
 use serde_json::Value;
 
@@ -113,12 +113,17 @@ fn task_kind(value: &Value) -> TaskKind {
     }
 }
 
-pub fn price(value: &Value) -> PriceSheet {
-    PriceSheet {
-        per_job: nano(&value["per_job"]),
-        input_per_k: nano(&value["input_per_k"]),
-        output_per_k: nano(&value["output_per_k"]),
-    }
+pub fn price(value: &Value) -> Price {
+    Price(long(value))
+}
+
+pub fn input(value: &Value) -> InputTokens {
+    InputTokens { fresh: small(&value["fresh"]), cached: small(&value["cached"]) }
+}
+
+pub fn weights(value: &Value) -> Weights {
+    let [input, cached, output] = numbers(value).try_into().unwrap();
+    Weights { input, cached, output }
 }
 
 fn address(value: &Value) -> Address {
@@ -202,8 +207,11 @@ pub fn ask(value: &Value) -> Ask {
         name: text(value, "name").to_owned(),
         kind: task_kind(&value["kind"]),
         price: price(&value["price"]),
-        free_slots: small(&value["free_slots"]),
-        tokens_per_s: small(&value["tokens_per_s"]),
+        context_tokens: small(&value["context_tokens"]),
+        output_max: small(&value["output_max"]),
+        read_tps: small(&value["read_tps"]),
+        write_tps: small(&value["write_tps"]),
+        start_ms: small(&value["start_ms"]),
         tier: tier(&value["tier"]),
         seek: SeekId(fixed(&value["seek"])),
         valid_ms: small(&value["valid_ms"]),
@@ -218,8 +226,11 @@ pub fn bid(value: &Value) -> Bid {
         model: ModelId(fixed(&value["model"])),
         session_key: fixed(&value["session_key"]),
         price: price(&value["price"]),
-        first_token_ms: small(&value["first_token_ms"]),
-        tokens_per_s: small(&value["tokens_per_s"]),
+        start_ms: small(&value["start_ms"]),
+        ahead_ms: small(&value["ahead_ms"]),
+        read_tps: small(&value["read_tps"]),
+        write_tps: small(&value["write_tps"]),
+        keep_s: small(&value["keep_s"]),
         tier: tier(&value["tier"]),
         valid_ms: small(&value["valid_ms"]),
         payee: Payee {
@@ -239,6 +250,7 @@ pub fn receipt(value: &Value) -> Receipt {
         chunks: small(&value["chunks"]),
         transcript: Transcript(fixed(&value["transcript"])),
         input_tokens: long(&value["input_tokens"]),
+        cached_tokens: long(&value["cached_tokens"]),
         output_tokens: long(&value["output_tokens"]),
         cost: nano(&value["cost"]),
     }
@@ -294,7 +306,10 @@ fn frame(value: &Value) -> SealedFrame {
 }
 
 fn refusal(value: &Value) -> Refusal {
-    match variant(value).0 {
+    let (name, content) = variant(value);
+    match name {
+        "Counts" => Refusal::Counts(long(content)),
+        "OtherClass" => Refusal::OtherClass,
         "UnknownBid" => Refusal::UnknownBid,
         "PriceBelowBid" => Refusal::PriceBelowBid,
         "Busy" => Refusal::Busy,
@@ -322,7 +337,8 @@ fn payment(value: &Value) -> Payment {
 pub fn from_client(value: &Value) -> FromClient {
     match variant(value) {
         ("Work", work) => {
-            FromClient::Work(Work { task: task(&work["task"]), channel: terms(&work["channel"]) })
+            let (task, input) = (task(&work["task"]), input(&work["input"]));
+            FromClient::Work(Work { task, input, channel: terms(&work["channel"]) })
         }
         ("Ack", ack) => FromClient::Ack(Ack {
             next: small(&ack["next"]),

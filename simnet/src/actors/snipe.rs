@@ -89,6 +89,7 @@ impl Machine for Sniper {
                 Output::Send { .. }
                 | Output::Broadcast { .. }
                 | Output::Persist { .. }
+                | Output::Count { .. }
                 | Output::Run { .. }
                 | Output::Allow { .. }
                 | Output::Cancel { .. }

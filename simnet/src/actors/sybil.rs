@@ -95,6 +95,7 @@ impl Machine for Sybil {
             Output::Send { .. }
             | Output::Broadcast { .. }
             | Output::Persist { .. }
+            | Output::Count { .. }
             | Output::Allow { .. }
             | Output::Cancel { .. }
             | Output::Ledger(_)

@@ -37,6 +37,7 @@ pub const fn blames_provider(why: Failure) -> bool {
         | Failure::Gone
         | Failure::Session
         | Failure::FalseReceipt
+        | Failure::FalseCount { .. }
         | Failure::Refused(Refusal::UnknownBid | Refusal::PriceBelowBid | Refusal::Engine) => true,
         Failure::Order(_)
         | Failure::TooLongToResume { .. }
@@ -64,6 +65,8 @@ pub const fn blames_client(why: Refusal) -> bool {
         | Refusal::ChannelTerms
         | Refusal::ChallengeTooShort
         | Refusal::Engine
-        | Refusal::Leaving => false,
+        | Refusal::Leaving
+        | Refusal::Counts(_)
+        | Refusal::OtherClass => false,
     }
 }

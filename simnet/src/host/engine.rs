@@ -18,7 +18,7 @@ use crate::host::speed::{Speed, TOKENISE};
 /// Bytes of one token of filler text, about right for English.
 pub const BYTES_PER_TOKEN: usize = 4;
 /// Tokens that a model's template adds to a prompt.
-pub const TEMPLATE_TOKENS: u64 = 8;
+pub const TEMPLATE_TOKENS: u32 = 8;
 /// Units of work in one token. A speed of one token a second is [`UNITS_PER_US`] units a microsecond.
 const UNITS_PER_TOKEN: u64 = 1_000_000_000;
 /// Units of work in a microsecond at one token a second.
@@ -40,12 +40,13 @@ pub struct Step {
 pub struct Engine {
     speed: Speed,
     jobs: Table<JobId, Job>,
+    /// Tasks whose input is being counted, beside the card: the step at whose end it is, and the count.
+    counts: Table<JobId, (u64, u32)>,
     steps: u64,
 }
 
 #[derive(Debug)]
 struct Job {
-    input_tokens: u64,
     work: Work,
     phase: Phase,
     allowed: u64,
@@ -61,8 +62,6 @@ struct Job {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Beside the card: a unit of work is a microsecond.
-    Tokenising,
     Prefilling,
     /// Making this many tokens, or none while nothing is allowed.
     Decoding(u64),
@@ -72,7 +71,7 @@ impl Engine {
     /// Creates an idle engine.
     #[must_use]
     pub fn new(speed: Speed) -> Self {
-        Self { speed, jobs: Table::default(), steps: 0 }
+        Self { speed, jobs: Table::default(), counts: Table::default(), steps: 0 }
     }
 
     /// Returns how many jobs are on it.
@@ -87,6 +86,14 @@ impl Engine {
         self.speed
     }
 
+    /// Counts the input of a task. Returns the step at whose end it is counted.
+    #[must_use]
+    pub fn count(&mut self, now: Time, job: JobId, task: &Task) -> Step {
+        self.steps += 1;
+        self.counts.insert(job, (self.steps, input_tokens(task)));
+        Step { at: now + TOKENISE, job, number: self.steps }
+    }
+
     /// Starts a task whose whole answer has `answer` tokens. A job that runs already is left alone. Returns every step
     /// that is new.
     #[must_use]
@@ -98,13 +105,13 @@ impl Engine {
             Task::Embed { inputs } => Work::Embed { inputs: u32::try_from(inputs.len()).unwrap_or(u32::MAX) },
             Task::Generate(generate) => rest_of(generate, answer),
         };
+        let full_rate = self.speed.prefill_per_s * UNITS_PER_US;
         let running = Job {
-            input_tokens: (task.text_bytes() / BYTES_PER_TOKEN) as u64 + TEMPLATE_TOKENS,
             work,
-            phase: Phase::Tokenising,
+            phase: Phase::Prefilling,
             allowed: 0,
             made: 0,
-            left: TOKENISE.0,
+            left: u64::from(input_tokens(task)) * UNITS_PER_TOKEN + self.speed.start.0 * full_rate,
             rate: 0,
             since: now,
             step: None,
@@ -141,11 +148,16 @@ impl Engine {
     /// Stops everything.
     pub fn crash(&mut self) {
         self.jobs = Table::default();
+        self.counts = Table::default();
     }
 
     /// Takes a step. Returns what the engine reports, and every step that is new.
     #[must_use]
     pub fn step(&mut self, now: Time, job: JobId, number: u64) -> (Vec<EngineReport>, Vec<Step>) {
+        if let Some((_, input_tokens)) = self.counts.get(&job).copied().filter(|(step, _)| *step == number) {
+            self.counts.remove(&job);
+            return (vec![EngineReport::Counted { input_tokens, cached_tokens: 0 }], Vec::new());
+        }
         if self.jobs.get(&job).is_none_or(|running| running.step != Some(number)) {
             return (Vec::new(), Vec::new());
         }
@@ -156,12 +168,6 @@ impl Engine {
         let mut reports = Vec::new();
         let mut is_over = false;
         match (running.phase, running.work) {
-            (Phase::Tokenising, _) => {
-                running.phase = Phase::Prefilling;
-                let full_rate = speed.prefill_per_s * UNITS_PER_US;
-                running.left = running.input_tokens * UNITS_PER_TOKEN + speed.start.0 * full_rate;
-                reports.push(EngineReport::Started { input_tokens: running.input_tokens });
-            }
             (Phase::Prefilling, Work::Embed { inputs }) => {
                 reports.extend([vectors(inputs), end(Finish::Stop)]);
                 is_over = true;
@@ -205,7 +211,6 @@ impl Engine {
         let mut steps = Vec::new();
         for (id, running) in self.jobs.iter_mut() {
             let rate = match running.phase {
-                Phase::Tokenising => 1,
                 Phase::Prefilling => self.speed.prefill_per_s * UNITS_PER_US / reading,
                 Phase::Decoding(0) => 0,
                 Phase::Decoding(_) => {
@@ -224,6 +229,15 @@ impl Engine {
         }
         steps
     }
+}
+
+/// Returns how many tokens the input of a task has: its text, the template, and what was delivered before.
+pub(crate) fn input_tokens(task: &Task) -> u32 {
+    let delivered = match task {
+        Task::Embed { .. } => 0,
+        Task::Generate(generate) => generate.prefix.len(),
+    };
+    u32::try_from(task.text_bytes() / BYTES_PER_TOKEN + delivered).unwrap_or(u32::MAX) + TEMPLATE_TOKENS
 }
 
 impl Job {
@@ -287,8 +301,11 @@ mod tests {
                 (_, _) => {
                     let (name, at, task, answer) = coming.next().expect("one is coming");
                     let job = JobId([*name; 16]);
-                    let mut steps = engine.run(Time(*at), job, task, *answer);
-                    steps.extend(engine.allow(Time(*at), job, 10_000));
+                    let counted = engine.count(Time(*at), job, task);
+                    let (reports, _) = engine.step(counted.at, job, counted.number);
+                    said.extend(reports.into_iter().map(|report| (*name, report, counted.at.0)));
+                    let mut steps = engine.run(counted.at, job, task, *answer);
+                    steps.extend(engine.allow(counted.at, job, 10_000));
                     steps
                 }
             };
@@ -305,7 +322,7 @@ mod tests {
         said.iter()
             .map(|(report, _)| match report {
                 EngineReport::Content(Content::Tokens { ids, .. }) => ids.len(),
-                EngineReport::Content(_) | EngineReport::Started { .. } | EngineReport::Failed(_) => 0,
+                EngineReport::Content(_) | EngineReport::Counted { .. } | EngineReport::Failed(_) => 0,
             })
             .sum()
     }
@@ -313,7 +330,7 @@ mod tests {
     #[test]
     fn an_answer_takes_start_prefill_and_decode_time() {
         let said = serve(&mut engine(), &task(0, 100), 40);
-        assert_eq!(said[0].0, EngineReport::Started { input_tokens: 108 });
+        assert_eq!(said[0].0, EngineReport::Counted { input_tokens: 108, cached_tokens: 0 });
         // 1 ms to tokenise, 20 to start, 108 to read, 20 for each token.
         assert_eq!(said[1].1, Time((1 + 20 + 108 + 20) * 1_000));
         assert_eq!(engine().speed().first_token_after(108), Span::from_ms(1 + 20 + 108 + 20));
@@ -360,7 +377,7 @@ mod tests {
             .iter()
             .map(|(_, report, _)| match report {
                 EngineReport::Content(Content::Tokens { ids, .. }) => ids.len(),
-                EngineReport::Content(_) | EngineReport::Started { .. } | EngineReport::Failed(_) => 0,
+                EngineReport::Content(_) | EngineReport::Counted { .. } | EngineReport::Failed(_) => 0,
             })
             .sum();
         assert_eq!(made, (0..8).map(|job| 30 + job).sum::<usize>());

@@ -18,7 +18,7 @@ use bombyx_protocol::io::{Command, Input, Machine, Offer, Output};
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::watcher::Watcher;
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::cost::CostSheet;
 
 use crate::actors::{self, Accomplices, AttackPlan};
 use crate::kernel::{Draws, Purpose};
@@ -52,7 +52,7 @@ pub enum Profile {
         /// What it offers.
         offer: Box<Offer>,
         /// What serving costs it.
-        cost: PriceSheet,
+        cost: CostSheet,
         /// Which model that is.
         model: u32,
         /// Its GPU class.
@@ -202,7 +202,7 @@ impl Host {
     #[must_use]
     pub fn cost_of(&self, (input, output): (u64, u64)) -> Option<Nano> {
         match &self.profile {
-            Profile::Provider { cost, .. } => cost.cost(input, output),
+            Profile::Provider { cost, .. } => Some(cost.cost(input, output)),
             Profile::Client { .. } | Profile::Watcher { .. } => None,
         }
     }

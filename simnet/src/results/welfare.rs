@@ -109,7 +109,7 @@ impl World {
     fn choice(&self, number: u32, job: &JobRow, client: &Host, seller: u32) -> Option<Choice> {
         let host = self.host(seller);
         let input = self.environment.workload.prompt_tokens(number, &self.environment.draws) as u64
-            + crate::host::TEMPLATE_TOKENS;
+            + u64::from(crate::host::TEMPLATE_TOKENS);
         let answer = self.environment.workload.answer_tokens(u64::from(number), &self.environment.draws);
         let output = answer.min(u64::from(self.environment.scenario.workload.max_tokens));
         let there = self.environment.links.undisturbed(client.location, host.location);

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::limits;
 use bombyx_protocol::time::{Span, Time};
-use bombyx_protocol::work::order::{ChatMessage, Generate, ModelId, Order, Role, Sampling, Task, Tier};
+use bombyx_protocol::work::order::{
+    ChatMessage, Generate, InputCount, ModelId, Order, Role, Sampling, Task, Tier,
+};
+use bombyx_protocol::work::price::Weights;
 
-use crate::host::{BYTES_PER_TOKEN, Host, Profile};
+use crate::host::{BYTES_PER_TOKEN, Host, Profile, TEMPLATE_TOKENS};
 use crate::kernel::{Draws, Purpose};
 use crate::scenario::{self, Arrivals, Request, Scenario, model_id};
 
@@ -139,7 +142,8 @@ impl Workload {
     /// same answer.
     #[must_use]
     pub fn order(&self, number: u32, client: &Host, draws: &Draws) -> Order {
-        let bytes = self.prompt_tokens(number, draws) * BYTES_PER_TOKEN;
+        let tokens = self.prompt_tokens(number, draws);
+        let bytes = tokens * BYTES_PER_TOKEN;
         Order {
             model: self.model(number, client, draws),
             task: Task::Generate(Generate {
@@ -158,6 +162,8 @@ impl Workload {
             deadline: self.deadline(),
             tier: Tier::Open,
             nano_per_ms: self.scenario.nano_per_ms,
+            weights: Weights::DEFAULT,
+            input: InputCount::Counted(vec![u32::try_from(tokens).unwrap_or(u32::MAX) + TEMPLATE_TOKENS]),
         }
     }
 

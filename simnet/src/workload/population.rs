@@ -6,11 +6,13 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
 use bombyx_protocol::io::Offer;
+use bombyx_protocol::market::ask::ASKED;
 use bombyx_protocol::market::auction::Rule;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
+use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::TaskKind;
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::price::{InputTokens, Weights};
 
 use crate::actors::{AttackPlan, Card, Partner};
 use crate::host::{Engine, Host, Profile, Speed};
@@ -113,7 +115,7 @@ fn make_nothing(host: &mut Host) {
         ..host.engine.speed()
     });
     if let Profile::Provider { cost, .. } = &mut host.profile {
-        *cost = PriceSheet::default();
+        *cost = CostSheet::default();
     }
 }
 
@@ -126,7 +128,7 @@ fn substitute(host: &mut Host) {
         ..speed
     });
     if let Profile::Provider { cost, .. } = &mut host.profile {
-        *cost = cost.scaled(250_000).unwrap_or(*cost);
+        *cost = cost.scaled(250_000);
     }
 }
 
@@ -178,7 +180,7 @@ fn misprice(host: &mut Host, number: u32) {
         | AttackKind::Sniper
         | AttackKind::WashTrader => 1_000_000,
     };
-    offer.price = offer.price.scaled(ppm).unwrap_or(offer.price);
+    offer.cost = offer.cost.scaled(ppm);
     match kind {
         AttackKind::Garbage => make_nothing(host),
         AttackKind::Substitution => substitute(host),
@@ -197,14 +199,14 @@ fn misprice(host: &mut Host, number: u32) {
 
 /// Returns the one sheet of a posted price: the mean of the classes' median prices by their shares,
 /// times the markup.
-fn posted(scenario: &Scenario) -> PriceSheet {
+fn posted(scenario: &Scenario) -> CostSheet {
     let classes = &scenario.population.gpu;
     let shares: f64 = classes.iter().map(|class| class.share).sum();
     let mean = |of: &dyn Fn(&GpuClass) -> Nano| {
         let sum: f64 = classes.iter().map(|class| class.share * of(class).0 as f64).sum();
         Nano((sum / shares * scenario.market.posted_markup) as u64)
     };
-    PriceSheet {
+    CostSheet {
         per_job: mean(&|class| class.per_job.0),
         input_per_k: mean(&|class| class.input_per_k.0),
         output_per_k: mean(&|class| class.output_per_k.0),
@@ -324,7 +326,10 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
     let (asked, slots) = match market.mechanism {
         Mechanism::Posted => {
             let posted = posted(scenario);
-            (posted, if posted.covers(&cost) { class.slots } else { 0 })
+            let input = InputTokens::fresh(ASKED.input_tokens());
+            let answer = ASKED.output_tokens_max() / 4;
+            let asked = |sheet: CostSheet| sheet.quote(&Weights::DEFAULT, input, answer);
+            (posted, if asked(posted) >= asked(cost) { class.slots } else { 0 })
         }
         Mechanism::SecondScore | Mechanism::FirstPrice | Mechanism::Cheapest | Mechanism::Random => {
             (cost, class.slots)
@@ -334,11 +339,14 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
         model: model_id(model),
         name: format!("model-{model}"),
         kind: TaskKind::Generate,
-        price: asked,
+        cost: asked,
+        weights: Weights::DEFAULT,
         slots,
-        first_token_ms: u32::try_from(class.start_ms + 120_000 / class.prefill_per_s).unwrap_or(u32::MAX),
-        tokens_per_s: u32::try_from(class.decode_per_s).unwrap_or(u32::MAX),
+        start_ms: u32::try_from(class.start_ms).unwrap_or(u32::MAX),
+        read_tps: u32::try_from(class.prefill_per_s).unwrap_or(u32::MAX),
+        write_tps: u32::try_from(class.decode_per_s).unwrap_or(u32::MAX),
         context_tokens: CONTEXT_TOKENS,
+        output_max: CONTEXT_TOKENS,
     };
     let config = ProviderConfig {
         identity_seed: seed(draws, host, Key::Identity),
@@ -375,9 +383,9 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
     Host::new(profile, location, Engine::new(speed))
 }
 
-fn price(class: &GpuClass, factor: f64) -> PriceSheet {
+fn price(class: &GpuClass, factor: f64) -> CostSheet {
     let scaled = |nano: Nano| Nano((nano.0 as f64 * factor) as u64);
-    PriceSheet {
+    CostSheet {
         per_job: scaled(class.per_job.0),
         input_per_k: scaled(class.input_per_k.0),
         output_per_k: scaled(class.output_per_k.0),

@@ -231,7 +231,7 @@ impl Coordinator {
                     at,
                     *news,
                     |node| environment.addresses.get(node).copied(),
-                    |host, input, output| environment.price(host)?.cost(input, output),
+                    |host, input, output| Some(environment.price(host)?.cost(input, output)),
                 );
                 self.settle_when_over(at);
             }

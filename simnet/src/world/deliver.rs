@@ -36,6 +36,11 @@ impl Shard {
             Output::Send { to, message } => self.send(host, to, message),
             Output::Broadcast { model, gossip } => self.broadcast(host, model, gossip),
             Output::Persist { id, record } => self.persist(host, id, record),
+            Output::Count { job, task, .. } => {
+                let step = self.hosts[host].engine.count(self.now, job, &task);
+                self.plan(host, vec![step]);
+                Ok(())
+            }
             Output::Run { job, task, .. } => self.start_job(host, job, &task),
             Output::Allow { job, tokens } => {
                 self.allow(host, job, tokens);

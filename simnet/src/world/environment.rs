@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::ModelId;
-use bombyx_protocol::work::price::PriceSheet;
 
 use crate::actors::AttackPlan;
 use crate::host::Host;
@@ -45,7 +45,7 @@ pub(crate) struct Environment {
     /// The eclipses that are aimed at hosts.
     eclipsed: BTreeMap<u32, AttackPlan>,
     /// The list price of every provider.
-    prices: Vec<PriceSheet>,
+    prices: Vec<CostSheet>,
 }
 
 /// Moments at which forwarding changes: a flood that meets none of them can be solved at once.
@@ -107,7 +107,7 @@ impl Environment {
             shard_map: ShardMap::new(hosts, &links, shards),
             plans: plans_of(|host| host.plan),
             eclipsed: plans_of(|host| host.eclipsed.as_deref().copied()),
-            prices: hosts.iter().filter_map(|host| Some(host.offer()?.price)).collect(),
+            prices: hosts.iter().filter_map(|host| Some(host.offer()?.cost)).collect(),
             scenario: scenario.clone(),
             draws,
             links,
@@ -139,7 +139,7 @@ impl Environment {
     }
 
     /// Returns the list price of a provider.
-    pub(crate) fn price(&self, host: u32) -> Option<&PriceSheet> {
+    pub(crate) fn price(&self, host: u32) -> Option<&CostSheet> {
         // Clients come first, watchers last.
         self.prices.get(host.checked_sub(self.scenario.client_count())? as usize)
     }

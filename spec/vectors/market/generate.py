@@ -6,13 +6,9 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from reference import U64, bill, blake3, ceilings, due, write
+from reference import DEFAULT, U64, bill, blake3, bound, estimate, units, units_due, write
 
 MODEL, BIDS_MAX = "ab" * 32, 64
-
-
-def sheet(per_job, input_per_k, output_per_k):
-    return {"per_job": str(per_job), "input_per_k": str(input_per_k), "output_per_k": str(output_per_k)}
 
 
 def chat(text, max_tokens, prefix=(), stop=()):
@@ -37,55 +33,95 @@ def size_class(tokens):
 
 
 SIZES = [0, 1, 2, 3, 4, 5, 63, 64, 65, 1000, 4096, 4097, 2**32, 2**63, 2**63 + 1, U64 - 1]
+HEAVY, EVEN = (500, 500, 10_000), (1, 0, 1)
+# Price, weights, fresh and cached input tokens, output tokens.
 BILLS = [
-    (sheet(5, 150, 1_001), 0, 0), (sheet(5, 150, 1_001), 1, 1), (sheet(5, 150, 1_001), 1_000, 1_000),
-    (sheet(0, 1, 0), 999, 10**9), (sheet(0, 1, 0), 1_001, 0), (sheet(0, 0, 999), 0, 7), (sheet(7, 0, 0), U64 - 1, U64 - 1),
-    (sheet(0, 0, U64 - 1), 0, 1_000), (sheet(0, 0, U64 - 1), 0, 1_001), (sheet(U64 - 1, 0, 1), 0, 1),
-    (sheet(0, U64 - 1, U64 - 1), 1_000, 1), (sheet(123_456_789, 987_654_321, 1_111_111_111), 20_480, 2_048),
+    (40_000, DEFAULT, 1_020, 300, 129), (40_000, DEFAULT, 0, 0, 0), (40_000, DEFAULT, 500, 0, 1), (1, EVEN, 0, 0, 0),
+    (1, EVEN, 744, 0, 0), (1, EVEN, 745, 0, 0), (0, DEFAULT, 2**32 - 1, 2**32 - 1, U64 - 1), (U64 - 1, EVEN, 744, 0, 0),
+    (U64 - 1, EVEN, 745, 0, 0), (U64 - 1, HEAVY, 2**32 - 1, 2**32 - 1, U64 - 1), (7, HEAVY, 12, 3, 5),
+    (1, DEFAULT, 0, 0, 2**58), (1_000, EVEN, 0, 0, U64 - 257), (1_000, EVEN, 0, 0, U64 - 256),
 ]
-PLAIN = sheet(320, 1_000, 2_000)
-# Price, input tokens, output tokens, vectors, vectors wanted, whether the answer is complete.
+# Price, weights, fresh and cached input tokens, output tokens, vectors, vectors wanted, whether the answer is complete.
 DUES = [
-    (PLAIN, 64, 0, 0, 0, False), (PLAIN, 64, 0, 0, 0, True), (PLAIN, 64, 1, 0, 0, False), (PLAIN, 64, 1, 0, 0, True),
-    (PLAIN, 64, 31, 0, 0, False), (PLAIN, 64, 32, 0, 0, False), (PLAIN, 64, 33, 0, 0, True), (PLAIN, 0, 7, 0, 0, False),
-    (PLAIN, 64, 0, 1, 5, False), (PLAIN, 64, 0, 4, 5, False), (PLAIN, 64, 0, 5, 5, False), (PLAIN, 64, 0, 5, 5, True),
-    (sheet(1, 0, 0), 0, 31, 0, 0, False), (sheet(0, 0, 0), U64 - 1, U64 - 1, 0, 0, True),
-    (sheet(U64 - 1, 0, 0), 0, 31, 0, 0, False), (sheet(U64 - 1, 0, 0), 0, 32, 0, 0, False),
-    (sheet(U64 - 1, 1_000, 0), 1, 1, 0, 0, False), (sheet(U64 - 1, 0, 1), 0, 31, 0, 0, False),
-    (sheet(U64 - 1, 0, 1), 0, 1, 0, 0, True), (sheet(0, 0, U64 - 1), 0, 1_001, 0, 0, False),
+    (40_000, DEFAULT, 1_020, 0, 0, 0, 0, False), (40_000, DEFAULT, 1_020, 0, 1, 0, 0, False),
+    (40_000, DEFAULT, 1_020, 0, 16, 0, 0, False), (40_000, DEFAULT, 1_020, 0, 31, 0, 0, False),
+    (40_000, DEFAULT, 1_020, 0, 32, 0, 0, False), (40_000, DEFAULT, 1_020, 0, 33, 0, 0, True),
+    (40_000, DEFAULT, 1_020, 300, 129, 0, 0, True), (40_000, DEFAULT, 500, 0, 1, 0, 0, True),
+    (40_000, DEFAULT, 0, 0, 0, 0, 0, True), (7, HEAVY, 12, 5, 7, 0, 0, False), (1, EVEN, 0, 0, 31, 0, 0, False),
+    (40_000, DEFAULT, 64, 0, 0, 0, 5, False), (40_000, DEFAULT, 64, 0, 0, 1, 5, False), (40_000, DEFAULT, 64, 0, 0, 4, 5, False),
+    (40_000, DEFAULT, 64, 0, 0, 5, 5, False), (40_000, DEFAULT, 64, 0, 0, 5, 5, True),
+    (U64 - 1, DEFAULT, 1, 0, 1, 0, 0, False), (U64 - 1, EVEN, 744, 0, 0, 0, 0, True), (0, DEFAULT, 9, 9, 9, 0, 0, True),
 ]
+WEIGHTS = [DEFAULT, HEAVY, EVEN, (10, 0, 10), (10, 10, 200), (0, 0, 0), (0, 0, 1), (10, 11, 60), (10, 1, 9), (10, 1, 201),
+           (501, 1, 10_001), (2**32 - 1, 1, 2**32 - 1)]
+# Per job, per 1,000 input and output tokens; weights; fresh and cached input tokens, output tokens.
+QUOTES = [
+    (0, 500_000, 4_000_000, DEFAULT, 192, 0, 16), (0, 500_000, 4_000_000, DEFAULT, 768, 0, 256), (5, 0, 0, EVEN, 0, 0, 0),
+    (0, 0, 0, DEFAULT, 768, 0, 256), (10_240, 400_000, 2_400_000, DEFAULT, 1_020, 0, 129), (0, 1, 0, DEFAULT, 1, 0, 0),
+    (U64 - 1, 0, 0, DEFAULT, 0, 0, 0), (U64 - 1, U64 - 1, U64 - 1, EVEN, 2**31, 0, 2**31), (1, 2, 3, HEAVY, 192, 64, 16),
+]
+CLASSES = [(0, 0), (1, 1), (256, 64), (257, 65), (512, 128), (513, 129), (1_024, 0), (2**32, 2**32), (U64 - 1, U64 - 1)]
 TASKS = [
     chat("count for me", 100), chat("Grüße 🐛", 1), chat("", 7, prefix=[1, 2, 3], stop=["\n", "END"]),
     embed("one"), embed("", "", ""), embed("ä" * 10, "plain"),
 ]
-SCALES = [
-    (sheet(3, 1_000, 7), 1_000_000), (sheet(3, 1_000, 7), 1_250_000), (sheet(3, 1_000, 7), 1_999_999),
-    (sheet(3, 1_000, 7), 0), (sheet(0, 0, U64 - 1), 1_000_001), (sheet(1, 1, 1), 999_999),
-]
+SCALES = [(1_000, 1_000_000), (1_000, 1_250_000), (7, 1_999_999), (7, 0), (U64 - 1, 1_000_001), (1, 999_999)]
 
 
-def scaled(price, ppm):
-    result = {part: int(nano) * ppm // 1_000_000 for part, nano in price.items()}
-    if max(result.values()) >= U64:
-        return None
-    return {part: str(nano) for part, nano in result.items()}
+def tokens_in(fresh, cached):
+    return {"fresh": fresh, "cached": cached}
 
 
-def ceiling(price, task):
-    inputs, outputs = ceilings(task)
-    return {"price": price, "task": task, "input_tokens_max": str(inputs), "output_tokens_max": str(outputs),
-            "cost_max": text_or_none(bill(price, inputs, outputs))}
+def billed(price, weights, fresh, cached, output):
+    count = units(weights, fresh, cached, output)
+    return {"price": str(price), "weights": list(weights), "input": tokens_in(fresh, cached), "output_tokens": str(output),
+            "units": str(count), "cost": text_or_none(bill(price, count))}
+
+
+def due(price, weights, fresh, cached, output, rows, wanted, complete):
+    count = units_due(weights, fresh, cached, output, rows, wanted, complete)
+    return {"price": str(price), "weights": list(weights), "input": tokens_in(fresh, cached), "output_tokens": str(output),
+            "rows": rows, "rows_wanted": wanted, "complete": complete, "units": str(count),
+            "due": text_or_none(bill(price, count))}
+
+
+def usable(weights):
+    """WR-17."""
+    fresh, cached, output = weights
+    return 1 <= fresh <= output <= 20 * fresh and cached <= fresh and output <= 10_000
+
+
+def quote(per_job, input_per_k, output_per_k, weights, fresh, cached, output):
+    """MK-5."""
+    cost = 1000 * per_job + input_per_k * (fresh + cached) + output_per_k * output
+    price = min(-(-cost // units(weights, fresh, cached, output)), U64 - 1)
+    return {"per_job": str(per_job), "input_per_k": str(input_per_k), "output_per_k": str(output_per_k),
+            "weights": list(weights), "input": tokens_in(fresh, cached), "output_tokens": str(output), "price": str(price)}
+
+
+def classes(tokens, most):
+    """MK-2."""
+    return max(size_class(tokens), 8), max(size_class(most), 6) if most else 0
+
+
+def told(size, beside):
+    mine, other = classes(*size), classes(*beside)
+    near = all(abs(one - two) <= 1 for one, two in zip(mine, other))
+    of = lambda pair: {"input_tokens": str(pair[0]), "output_tokens_max": str(pair[1])}
+    return of(size) | {"input_log2": mine[0], "output_log2": mine[1], "beside": of(beside), "is_near": near}
 
 
 write(__file__, "bills.json", {
     "size_classes": [{"tokens": str(tokens), "log2": size_class(tokens)} for tokens in SIZES],
-    "bills": [{"price": price, "input_tokens": str(i), "output_tokens": str(o), "cost": text_or_none(bill(price, i, o))}
-              for price, i, o in BILLS],
-    "dues": [{"price": price, "input_tokens": str(i), "output_tokens": str(o), "rows": rows, "rows_wanted": wanted,
-              "complete": complete, "due": text_or_none(due(price, i, o, rows, wanted, complete))}
-             for price, i, o, rows, wanted, complete in DUES],
-    "ceilings": [ceiling(sheet(10, 20_000, 300_000), task) for task in TASKS] + [ceiling(sheet(0, 0, U64 - 1), TASKS[0])],
-    "scaled": [{"price": price, "ppm": str(ppm), "result": scaled(price, ppm)} for price, ppm in SCALES],
+    "classes": [told(size, beside) for size in CLASSES for beside in CLASSES],
+    "bills": [billed(*case) for case in BILLS],
+    "dues": [due(*case) for case in DUES],
+    "weights": [{"weights": list(weights), "usable": usable(weights)} for weights in WEIGHTS],
+    "quotes": [quote(*case) for case in QUOTES],
+    "bounds": [{"task": task, "input_tokens_max": str(bound(task)), "input_tokens_estimate": str(estimate(task))}
+               for task in TASKS],
+    "scaled": [{"price": str(price), "ppm": str(ppm),
+                "result": text_or_none(price * ppm // 10**6 if price * ppm // 10**6 < U64 else None)} for price, ppm in SCALES],
 })
 
 # ---- auctions -------------------------------------------------------------------------------------------------------
@@ -98,12 +134,18 @@ def stands(place, level=0, locks=0, challenge_s=0):
     return {"place": place, "level": level, "locks": str(locks), "challenge_s": challenge_s}
 
 
-def offer(number, price, first_token_ms=100, tier="Open", stands=None):
-    return {"provider": number, "price": price, "first_token_ms": first_token_ms, "tier": tier, "stands": stands}
+def offer(number, price, start_ms=100, tier="Open", stands=None, read_tps=0):
+    return {"provider": number, "price": str(price), "start_ms": start_ms, "read_tps": read_tps, "tier": tier, "stands": stands}
 
 
 def known(bid):
     return bid["stands"] or stands("proven", 255)
+
+
+def wait(case, bid):
+    """What the wait until the first token is worth."""
+    reading = case["input"]["fresh"] * 1000 // bid["read_tps"] if bid["read_tps"] else 0
+    return min(int(case["nano_per_ms"]) * (bid["start_ms"] + reading), U64 - 1)
 
 
 def aside(case, bid):
@@ -115,42 +157,32 @@ def weight(bid):
     return 0 if known(bid)["level"] else 8
 
 
+def whole(case):
+    return units(case["weights"], case["input"]["fresh"], case["input"]["cached"], int(case["output_tokens_max"]))
+
+
+def first_step(case):
+    return units(case["weights"], case["input"]["fresh"], case["input"]["cached"], min(int(case["output_tokens_max"]), 32))
+
+
 def score_of(case, bid, weight):
     """MK-7."""
-    inputs, outputs = ceilings(case["task"])
-    cost = bill(bid["price"], inputs, outputs)
-    step = bill(bid["price"], inputs, min(outputs, 32))
+    cost = bill(int(bid["price"]), whole(case))
+    step = bill(int(bid["price"]), first_step(case))
     if cost is None or step is None:
         return None
     score = cost + aside(case, bid) + weight * step
     return score if score < U64 else None
 
 
-def covers(price, floor):
-    return all(int(price[part]) >= int(floor[part]) for part in price)
-
-
-def second_price(case, bid, cost_max, second):
+def second_price(case, bid, second):
     """MK-8."""
     if second is None:
         return bid["price"]
-    allowed = max(second - aside(case, bid) - 4 * weight(bid), 0)
-    weighs = score_of(case, bid, weight(bid)) - aside(case, bid)
-    if cost_max == 0:
-        return bid["price"]
-    ppm = min(allowed * 1_000_000 // weighs, int(case["budget"]) * 1_000_000 // cost_max)
-    if not 1_000_000 < ppm < U64:
-        return bid["price"]
-    raised = scaled(bid["price"], ppm)
-    cost = raised and bill(raised, *ceilings(case["task"]))
-    total = raised and score_of(case, bid | {"price": raised}, weight(bid))
-    if cost is None or total is None or cost > int(case["budget"]) or total > second or not covers(raised, bid["price"]):
-        return bid["price"]
-    return raised
-
-
-def wait(case, bid):
-    return min(int(case["nano_per_ms"]) * bid["first_token_ms"], U64 - 1)
+    allowed = max(second - aside(case, bid) - weight(bid), 0)
+    by_score = allowed * 1000 // (whole(case) + weight(bid) * first_step(case))
+    by_budget = int(case["budget"]) * 1000 // whole(case)
+    return str(max(int(bid["price"]), min(by_score, by_budget, U64 - 1)))
 
 
 def close(case):
@@ -161,7 +193,7 @@ def close(case):
             bids.append(bid)
     able, unable = [], []
     for bid in bids:
-        cost_max = bill(bid["price"], *ceilings(case["task"]))
+        cost_max = bill(int(bid["price"]), whole(case))
         shown = U64 - 1 if cost_max is None else cost_max
         score = score_of(case, bid, weight(bid))
         if bid["provider"] in case["failed"]:
@@ -188,7 +220,7 @@ def close(case):
     candidates, reports = [], []
     for place, (_, score, provider, cost_max, bid) in enumerate(able):
         won = place == 0
-        price = second_price(case, bid, cost_max, second) if won and not explores else bid["price"]
+        price = second_price(case, bid, second) if won and not explores else bid["price"]
         candidates.append({"provider": provider, "price": price})
         by = str(max(score - able[0][1], 0))
         fate = {"won": {"runner_up": text_or_none(second)}} if won else {"outscored": {"by": by}}
@@ -196,25 +228,27 @@ def close(case):
     return case | {"candidates": candidates, "reports": reports + unable}
 
 
-def auction(name, bids, task=None, budget=10**9, tier="Open", nano_per_ms=0, failed=(), explore=False):
-    return close({"name": name, "task": task or chat("count for me", 100), "budget": str(budget), "tier": tier,
-                  "nano_per_ms": str(nano_per_ms), "failed": list(failed), "explore": explore, "bids": bids})
+def auction(name, bids, fresh=12, cached=0, most=100, weights=DEFAULT, budget=10**9, tier="Open", nano_per_ms=0, failed=(),
+            explore=False):
+    return close({"name": name, "weights": list(weights), "input": tokens_in(fresh, cached), "output_tokens_max": str(most),
+                  "budget": str(budget), "tier": tier, "nano_per_ms": str(nano_per_ms), "failed": list(failed),
+                  "explore": explore, "bids": bids})
 
 
-CHEAP, MIDDLE, DEAR = sheet(10, 20_000, 300_000), sheet(20, 30_000, 400_000), sheet(0, 40_000, 900_000)
+CHEAP, MIDDLE, DEAR = 5_000, 7_000, 15_000
 AUCTIONS = [
     auction("nobody bids", []),
     auction("alone, it is paid its own bid", [offer(1, CHEAP)]),
     auction("the lowest score wins and is paid by the second", [offer(1, DEAR), offer(2, CHEAP), offer(3, MIDDLE)]),
     auction("equal scores go to the lower node id", [offer(9, CHEAP), offer(4, CHEAP), offer(7, CHEAP)]),
     auction("a wait has its price", [offer(1, CHEAP, 900), offer(2, MIDDLE, 100)], nano_per_ms=100),
+    auction("reading is waiting", [offer(1, CHEAP, 100, read_tps=10), offer(2, MIDDLE, 100, read_tps=1_000)], nano_per_ms=100),
     auction("what the winner's wait costs is not paid to it", [offer(1, CHEAP, 500), offer(2, DEAR, 100)], nano_per_ms=20),
     auction("the faster winner is paid for its speed", [offer(1, MIDDLE, 10), offer(2, CHEAP, 5_000)], nano_per_ms=50),
     auction("the budget caps the second price", [offer(1, CHEAP), offer(2, DEAR)], budget=60_000),
-    auction("a bid at the budget is in", [offer(1, sheet(7, 0, 0))], budget=7),
-    auction("a bid above the budget is out", [offer(1, sheet(8, 0, 0)), offer(2, sheet(9, 0, 0))], budget=7),
-    auction("a bid that overflows is above every budget", [offer(1, sheet(0, 0, U64 - 1)), offer(2, CHEAP)],
-            budget=U64 - 1),
+    auction("a bid at the budget is in", [offer(1, 1_000)], budget=6_376),
+    auction("a bid above the budget is out", [offer(1, 1_000), offer(2, 1_001)], budget=6_375),
+    auction("a bid that overflows is above every budget", [offer(1, U64 - 1), offer(2, CHEAP)], budget=U64 - 1),
     auction("a score that overflows is above every budget", [offer(1, CHEAP, 2**32 - 1), offer(2, CHEAP, 1)],
             nano_per_ms=2**40),
     auction("an open bid does not serve a confidential order",
@@ -223,36 +257,36 @@ AUCTIONS = [
     auction("who failed this order is not asked again", [offer(1, CHEAP), offer(2, MIDDLE), offer(3, DEAR)], failed=[1]),
     auction("a failure outweighs a tier and a budget", [offer(1, DEAR)], tier="Confidential", budget=1, failed=[1]),
     auction("the first bid of a provider counts", [offer(1, DEAR), offer(1, CHEAP), offer(2, MIDDLE)]),
-    auction("free work stays free", [offer(1, sheet(0, 0, 0)), offer(2, CHEAP)]),
-    auction("a price of one nano cannot be raised by a part", [offer(1, sheet(1, 0, 0)), offer(2, sheet(2, 0, 0))]),
-    auction("a price of one nano can be doubled", [offer(1, sheet(1, 1, 1)), offer(2, sheet(1_000, 0, 0))]),
-    auction("an embedding is scored by its inputs", [offer(1, sheet(0, 1_000, 0)), offer(2, sheet(40, 0, 10**9))],
-            task=embed("a", "b", "c")),
+    auction("free work is paid by the second like any other", [offer(1, 0), offer(2, CHEAP)]),
+    auction("alone, free work stays free", [offer(1, 0)]),
+    auction("a price of one nano can be doubled", [offer(1, 1), offer(2, 2)]),
+    auction("other weights, other ceilings", [offer(1, CHEAP), offer(2, MIDDLE)], weights=(100, 50, 2_000), fresh=700, cached=300),
+    auction("an embedding is scored by its inputs", [offer(1, CHEAP), offer(2, MIDDLE)], most=0),
     auction("a proven provider goes before a cheaper unknown one",
             [offer(1, CHEAP, stands=stands("unknown")), offer(2, DEAR, stands=stands("proven", 1))]),
     auction("unknown, doubtful, last",
             [offer(1, CHEAP, stands=stands("last", 0)), offer(2, MIDDLE, stands=stands("doubtful")),
              offer(3, DEAR, stands=stands("unknown"))]),
     auction("an unknown provider is tried and paid its own bid", explore=True, bids=
-            [offer(1, CHEAP, stands=stands("proven", 4)), offer(2, sheet(0, 5_000, 300_000), stands=stands("unknown"))]),
+            [offer(1, CHEAP, stands=stands("proven", 4)), offer(2, 6_000, stands=stands("unknown"))]),
     auction("one that is a quarter worse is not tried", explore=True, bids=
             [offer(1, CHEAP, stands=stands("proven", 4)), offer(2, MIDDLE, stands=stands("unknown"))]),
     auction("nor is one that failed before", explore=True, bids=
             [offer(1, DEAR, stands=stands("proven", 4)), offer(2, CHEAP, stands=stands("doubtful"))]),
     auction("without a proven one nobody is tried", explore=True, bids=
             [offer(1, CHEAP, stands=stands("unknown")), offer(2, MIDDLE, stands=stands("unknown"))]),
-    auction("a stranger that wants most of its price at once is not the cheapest",
-            [offer(1, sheet(30_000, 0, 0), stands=stands("unknown")), offer(2, CHEAP, stands=stands("unknown"))]),
+    auction("the first step of a stranger weighs",
+            [offer(1, CHEAP, stands=stands("doubtful")), offer(2, MIDDLE, stands=stands("doubtful", 1))]),
     auction("the first step of one that has served counts for nothing",
-            [offer(1, sheet(30_000, 0, 0), stands=stands("proven", 4)), offer(2, CHEAP, stands=stands("proven", 1))]),
+            [offer(1, MIDDLE, stands=stands("proven", 4)), offer(2, CHEAP, stands=stands("proven", 1))]),
     auction("a raised price raises the first step as well",
-            [offer(1, sheet(2_000, 0, 0), stands=stands("unknown")), offer(2, DEAR, stands=stands("unknown"))]),
+            [offer(1, 1_000, stands=stands("unknown")), offer(2, DEAR, stands=stands("unknown"))]),
     auction("coins that are locked for long weigh",
             [offer(1, CHEAP, stands=stands("unknown", 0, 10**9, 172_800)),
              offer(2, MIDDLE, stands=stands("unknown", 0, 10**9, 3_600))]),
     auction("more locked coins than a score can hold",
             [offer(1, CHEAP, stands=stands("unknown", 0, U64 - 1, 2**32 - 1)), offer(2, MIDDLE)], budget=U64 - 1),
-    auction("the sixty-fifth bid is not read", [offer(number, sheet(1_000 - number, 0, 0)) for number in range(1, 66)]),
+    auction("the sixty-fifth bid is not read", [offer(number, 1_000 - number) for number in range(1, 66)]),
 ]
 write(__file__, "auctions.json", {"cases": AUCTIONS})
 

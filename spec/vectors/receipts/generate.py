@@ -6,11 +6,11 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from reference import begin, bill, due, encode, public_of, seed, sign, then, write
+from reference import DEFAULT, begin, bill, encode, public_of, seed, sign, then, units, units_due, write
 
 CLIENT, PROVIDER, OTHER = seed(1), seed(2), seed(3)
 JOB, MODEL = bytes([10]) * 16, bytes([0xAB]) * 32
-PRICE = {"per_job": "10", "input_per_k": "20000", "output_per_k": "300000"}
+PRICE = 5_000
 
 
 def chat(text, max_tokens):
@@ -34,8 +34,8 @@ def end(finish="Stop"):
 class Provider:
     """An honest provider's stream; what a test wants to be false is given by name."""
 
-    def __init__(self, task, input_tokens, price=None):
-        self.price, self.input_tokens, self.output_tokens, self.index = price or PRICE, input_tokens, 0, 0
+    def __init__(self, task, input_tokens, cached=0, weights=DEFAULT):
+        self.weights, self.input, self.output_tokens, self.index = weights, (input_tokens, cached), 0, 0
         self.rows, self.rows_wanted = 0, len(task["Embed"]["inputs"]) if "Embed" in task else 0
         self.transcript = begin(JOB, MODEL, encode("Task", task))
 
@@ -50,11 +50,11 @@ class Provider:
         self.transcript = then(self.transcript, self.index, content_bytes)
         receipt = {
             "job": JOB.hex(), "model": MODEL.hex(), "chunks": self.index + 1, "transcript": self.transcript.hex(),
-            "input_tokens": str(self.input_tokens), "output_tokens": str(self.output_tokens),
+            "input_tokens": str(self.input[0]), "cached_tokens": str(self.input[1]), "output_tokens": str(self.output_tokens),
         }
         receipt |= {name: value for name, value in false.items() if name != "cost"}
-        cost = due(self.price, int(receipt["input_tokens"]), int(receipt["output_tokens"]), self.rows, self.rows_wanted,
-                   "End" in content)
+        counts = [int(receipt[name]) for name in ("input_tokens", "cached_tokens", "output_tokens")]
+        cost = bill(PRICE, units_due(self.weights, *counts, self.rows, self.rows_wanted, "End" in content))
         receipt["cost"] = str(false.get("cost", cost))
         body = encode("Receipt", receipt)
         chunk = {
@@ -67,15 +67,17 @@ class Provider:
         return step | ({"why": why} if why else {}) | {"expect": expect}
 
 
-def stream(name, task, steps, price=None, **totals):
-    return {"name": name, "task": task, "price": price or PRICE, "steps": steps, **totals}
+def stream(name, task, steps, input_tokens=None, cached=0, weights=DEFAULT, **totals):
+    fresh = (12 if "Generate" in task else 6) if input_tokens is None else input_tokens
+    return {"name": name, "task": task, "price": str(PRICE), "weights": list(weights),
+            "input": {"fresh": fresh, "cached": cached}, "steps": steps, **totals}
 
 
 CHAT, PAIR = chat("count for me", 20), {"Embed": {"inputs": ["one", "two"]}}
 
 
-def answered(task, input_tokens, *contents, price=None, unsigned=()):
-    provider = Provider(task, input_tokens, price)
+def answered(task, input_tokens, *contents, cached=0, weights=DEFAULT, unsigned=()):
+    provider = Provider(task, input_tokens, cached, weights)
     return [provider.chunk(content, signs=place not in unsigned) for place, content in enumerate(contents)]
 
 
@@ -102,16 +104,20 @@ def good():
     rows = answered(PAIR, 6, vectors(0, 3, 3), vectors(1, 3, 3), end(), unsigned=(1,))
     yield stream("vectors without a receipt", PAIR, rows, cost=total(rows), finish="Stop")
     empty = answered(CHAT, 12, end())
-    yield stream("an answer of nothing costs nothing", CHAT, empty, cost="0", finish="Stop")
+    yield stream("an answer that is nothing but an end costs the job and its input", CHAT, empty, cost=total(empty), finish="Stop")
     empty = answered(CHAT, 12, tokens(), tokens(), end())
-    yield stream("nor does one of empty chunks", CHAT, empty, cost="0", finish="Stop")
+    yield stream("empty chunks add nothing to it", CHAT, empty, cost=total(empty), finish="Stop")
     short = answered(CHAT, 12, tokens(1), end())
-    yield stream("a short answer is whole with its end", CHAT, short, cost="550", finish="Stop")
+    yield stream("a short answer is whole with its end", CHAT, short, cost=total(short), finish="Stop")
+    kept = answered(CHAT, 12, tokens(1), tokens(2, 3), end(), cached=64)
+    yield stream("input that was read before", CHAT, kept, cached=64, cost=total(kept), finish="Stop")
+    heavy = answered(CHAT, 12, tokens(1), tokens(2, 3), end(), weights=(100, 50, 2_000))
+    yield stream("weights that the manifest fixes", CHAT, heavy, weights=(100, 50, 2_000), cost=total(heavy), finish="Stop")
     far = answered(CHAT, 12, tokens(1), end())
     yield stream("a chunk too far ahead is not kept", CHAT, [
         far[1] | {"chunk": far[1]["chunk"] | {"index": 64}, "expect": "nothing"}, *far], cost=total(far), finish="Stop")
     most = answered(CHAT, 76, tokens(*range(20)), end("Length"))
-    yield stream("as many tokens as the task can have", CHAT, most, cost=total(most), finish="Length")
+    yield stream("as many tokens as the task can have", CHAT, most, 76, cost=total(most), finish="Length")
     rows = answered(PAIR, 6, vectors(0, 3, 3), vectors(1, 3, 3), end())
     yield stream("vectors, one by one", PAIR, rows, cost=total(rows), finish="Stop")
     rows = answered(PAIR, 6, vectors(0, 2, 4), end())
@@ -143,7 +149,7 @@ def later(name, fault, *steps, **claimed):
 BAD = [
     later("a receipt that leaves out what came without one", "tokens", output_tokens="2"),
     later("a receipt that counts what came without one twice", "tokens", output_tokens="6"),
-    later("a receipt that bills only its own chunk", "cost", cost=307),
+    later("a receipt that bills only its own chunk", "cost", cost=600),
     later("a receipt over another chunk than the one that came without", "mismatch", transcript="00" * 32),
     bad("a receipt signed by another", "unreadable", false(key=OTHER)),
     bad("a receipt signed as a bid", "unreadable", false(domain="bid")),
@@ -165,19 +171,22 @@ BAD = [
     bad("more output tokens than the chunk holds", "tokens", false(output_tokens="4")),
     bad("fewer output tokens than the chunk holds", "tokens", false(output_tokens="2")),
     bad("input tokens that grow", "tokens", false(input_tokens="13")),
+    bad("cached tokens that nobody stated", "tokens", false(cached_tokens="1")),
+    bad("fresh tokens called cached", "tokens", false(input_tokens="0", cached_tokens="12")),
     bad("input tokens that shrink", "tokens", false(input_tokens="11")),
-    stream("more input tokens than any tokenizer makes", CHAT, [Provider(CHAT, 77).chunk(tokens(1), "tokens")]),
+    stream("more input tokens than were stated", CHAT, [Provider(CHAT, 13).chunk(tokens(1), "tokens")]),
+    stream("fewer input tokens than were stated", CHAT, [Provider(CHAT, 11).chunk(tokens(1), "tokens")]),
     bad("more output tokens than were ordered", "tokens", false(content=tokens(*range(20)))),
     bad("tokens in an embedding", "tokens", false(), PAIR, vectors(0, 1, 1), 6),
-    bad("a bill above the price", "cost", false(cost=924)),
-    bad("a bill below the price", "cost", false(cost=922)),
+    bad("a bill above the price", "cost", false(cost=1_081)),
+    bad("a bill below the price", "cost", false(cost=1_079)),
     bad("a bill of nothing", "cost", false(cost=0)),
-    bad("a bill that grows with an empty chunk", "cost", false(content=tokens(), cost=308)),
-    bad("the whole price before the whole answer", "cost", false(cost=1_150)),
-    stream("the whole price with the first token", CHAT, [Provider(CHAT, 12).chunk(tokens(1), "cost", cost=550)]),
-    stream("a price for an empty chunk", CHAT, [Provider(CHAT, 12).chunk(tokens(), "cost", cost=250)]),
-    stream("a price for an end without an answer", CHAT, [Provider(CHAT, 12).chunk(end(), "cost", cost=250)]),
-    bad("the whole price with half of the vectors", "cost", false(content=vectors(1, 1, 1), cost=130),
+    bad("a bill that grows with an empty chunk", "cost", false(content=tokens(), cost=361)),
+    bad("the whole price before the whole answer", "cost", false(cost=2_780)),
+    stream("the whole price with the first token", CHAT, [Provider(CHAT, 12).chunk(tokens(1), "cost", cost=2_180)]),
+    stream("a price for an empty chunk", CHAT, [Provider(CHAT, 12).chunk(tokens(), "cost", cost=1_880)]),
+    stream("the price of a token for an end without an answer", CHAT, [Provider(CHAT, 12).chunk(end(), "cost", cost=2_180)]),
+    bad("the whole price with half of the vectors", "cost", false(content=vectors(1, 1, 1), cost=1_580),
         {"Embed": {"inputs": ["one", "two", "three", "four"]}}, vectors(0, 1, 1), 6),
     bad("vectors in an answer of tokens", "vectors", false(content=vectors(0, 1, 1))),
     bad("a vector twice", "vectors", false(content=vectors(0, 1, 1)), PAIR, vectors(0, 1, 1), 6),
@@ -208,7 +217,8 @@ def transcript(task, contents):
 
 def receipt(number):
     value = {"job": JOB.hex(), "model": MODEL.hex(), "chunks": number, "transcript": bytes([number]).hex() * 32,
-             "input_tokens": "12", "output_tokens": str(8 * number), "cost": str(bill(PRICE, 12, 8 * number))}
+             "input_tokens": "12", "cached_tokens": "3", "output_tokens": str(8 * number),
+             "cost": str(bill(PRICE, units(DEFAULT, 12, 3, 8 * number)))}
     body = encode("Receipt", value)
     return {"value": value, "provider_seed": PROVIDER.hex(), "client_seed": CLIENT.hex(), "body": body.hex(),
             "signature": sign(PROVIDER, "receipt", body).hex(), "countersignature": sign(CLIENT, "countersign", body).hex()}

@@ -14,10 +14,6 @@ MODEL, JOB, CALL_ID = "ab" * 32, "0a" * 16, "0c" * 16
 LARGEST = 2**64 - 1
 
 
-def nano(per_job, input_per_k, output_per_k):
-    return {"per_job": str(per_job), "input_per_k": str(input_per_k), "output_per_k": str(output_per_k)}
-
-
 TERMS = {
     "network_id": -239, "salt": "7", "client_key": public_of(seed(4)).hex(), "provider_key": public_of(seed(5)).hex(),
     "client": {"workchain": 0, "hash": "c1" * 32}, "provider": {"workchain": 0, "hash": "b1" * 32},
@@ -35,12 +31,13 @@ CALL = {
 SEEK = {"id": "5c" * 16, "client": CLIENT_ID, "model": MODEL, "invited": 1_000_000}
 ASK = {
     "provider": PROVIDER_ID, "model": MODEL, "name": "tiny-chat é", "kind": "Generate",
-    "price": nano(1, 2_000, 30_000), "free_slots": 513, "tokens_per_s": 120, "tier": "Open", "seek": "5c" * 16,
+    "price": "40000", "context_tokens": 8_192, "output_max": 4_096, "read_tps": 2_000, "write_tps": 120, "start_ms": 513,
+    "tier": "Open", "seek": "5c" * 16,
     "valid_ms": 60_000,
 }
 BID = {
     "call": CALL_ID, "provider": PROVIDER_ID, "model": MODEL, "session_key": "5f" * 32,
-    "price": nano(10, 20_000, 300_000), "first_token_ms": 90, "tokens_per_s": 45, "tier": "Confidential",
+    "price": "40000", "start_ms": 90, "ahead_ms": 7_000, "read_tps": 2_000, "write_tps": 45, "keep_s": 3_600, "tier": "Confidential",
     "valid_ms": 30_000,
     "payee": {
         "network_id": -3, "key": public_of(seed(5)).hex(), "address": {"workchain": 0, "hash": "b1" * 32},
@@ -49,7 +46,7 @@ BID = {
     "credit": "5000000",
 }
 RECEIPT = {
-    "job": JOB, "model": MODEL, "chunks": 3, "transcript": "7a" * 32, "input_tokens": "12", "output_tokens": "17",
+    "job": JOB, "model": MODEL, "chunks": 3, "transcript": "7a" * 32, "input_tokens": "12", "cached_tokens": "3", "output_tokens": "17",
     "cost": "5350",
 }
 PAYMENT = {"epoch": "47000001", "cumulative": "5350", "signature": "51" * 64}
@@ -78,24 +75,25 @@ MESSAGES = [
         "kind": "Embed", "input_log2": 0, "output_log2": 64, "tier": "Confidential", "window_ms": 2**32 - 1, "invited": 0}),
     ("a seek", "Seek", SEEK),
     ("an ask", "Ask", ASK),
-    ("an ask without a name", "Ask", ASK | {"name": "", "price": nano(0, 0, LARGEST), "seek": "ff" * 16}),
+    ("an ask without a name", "Ask", ASK | {"name": "", "price": str(LARGEST), "seek": "ff" * 16}),
     ("a bid", "Bid", BID),
     ("a receipt", "Receipt", RECEIPT),
     ("a gossiped call", "Gossip", {"Call": SIGNED_CALL}),
     ("a gossiped seek", "Gossip", {"Seek": SIGNED_SEEK}),
     ("an ask on its way", "Message", {"ToClient": {"Ask": SIGNED_ASK}}),
     ("an award", "Message", {"ToProvider": {"Award": {
-        "job": JOB, "call": CALL_ID, "bid": blake3(encode("Bid", BID)).hex(), "price": nano(11, 22_000, 330_000),
+        "job": JOB, "call": CALL_ID, "bid": blake3(encode("Bid", BID)).hex(), "price": "45000",
         "handshake": "e1" * 48}}}),
     ("a client's frame", "Message", {"ToProvider": frame(0, 272)}),
     ("a release", "Message", {"ToProvider": {"Release": CALL_ID}}),
     ("a sealed bid", "Message", {"ToClient": {"Bid": {"call": CALL_ID, "sealed": "5b" * 560}}}),
     ("an acceptance", "Message", {"ToClient": {"Accept": {"job": JOB, "handshake": "e2" * 48}}}),
-    *((f"a refusal: {why}", "Message", {"ToClient": {"Refuse": {"job": JOB, "why": why}}}) for why in LAYOUT["Refusal"]),
+    *((f"a refusal: {why}", "Message", {"ToClient": {"Refuse": {
+        "job": JOB, "why": why if detail is None else {why: str(LARGEST)}}}}) for why, detail in LAYOUT["Refusal"].items()),
     ("a provider's frame", "Message", {"ToClient": frame(2**32 - 1, 272)}),
-    ("work: a conversation", "FromClient", {"Work": {"task": CHAT, "channel": TERMS}}),
+    ("work: a conversation", "FromClient", {"Work": {"task": CHAT, "input": {"fresh": 12, "cached": 0}, "channel": TERMS}}),
     ("work: embeddings", "FromClient", {"Work": {
-        "task": {"Embed": {"inputs": ["first", "", "dritter Text"]}}, "channel": FAR_TERMS}}),
+        "task": {"Embed": {"inputs": ["first", "", "dritter Text"]}}, "input": {"fresh": 2**32 - 1, "cached": 64}, "channel": FAR_TERMS}}),
     ("an acknowledgement and nothing else", "FromClient", {
         "Ack": {"next": 0, "payment": None, "countersignature": None}}),
     ("an acknowledgement with a voucher", "FromClient", {
@@ -180,7 +178,7 @@ REFUSED = [
       (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 2), ("Content", 3), ("Record", 5))),
     case("an unknown message to a provider", "Message", "malformed", tag(0) + tag(3) + bytes(64)),
     case("an unknown message to a client", "Message", "malformed", tag(1) + tag(5) + bytes(64)),
-    case("an unknown refusal", "Message", "malformed", tag(1) + tag(2) + bytes(16) + tag(12)),
+    case("an unknown refusal", "Message", "malformed", tag(1) + tag(2) + bytes(16) + tag(14)),
     case("an unknown end", "Content", "malformed", tag(2) + tag(2)),
     case("a tag of one byte, as other layouts have it", "FromClient", "malformed", b"\2"),
     case("a tag in big-endian order", "Content", "malformed", b"\0\0\0\2\0\0\0\0"),

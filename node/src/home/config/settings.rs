@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bombyx_gpu::runtime::ExecutionProvider;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::work::price::PriceSheet;
+use bombyx_protocol::work::cost::CostSheet;
 use serde::Deserialize;
 
 use crate::ledger::CoinName;
@@ -251,10 +251,10 @@ impl ProvideConfig {
         }
     }
 
-    /// Returns the price of every model.
+    /// Returns what the owner wants for the work of every model; a bid asks one price that follows from it.
     #[must_use]
-    pub const fn price(&self) -> PriceSheet {
-        PriceSheet { per_job: self.price_job.0, input_per_k: self.price_in.0, output_per_k: self.price_out.0 }
+    pub const fn cost(&self) -> CostSheet {
+        CostSheet { per_job: self.price_job.0, input_per_k: self.price_in.0, output_per_k: self.price_out.0 }
     }
 }
 

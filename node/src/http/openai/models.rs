@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use bombyx_gpu::catalog;
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
+use bombyx_protocol::work::price::Weights;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -120,7 +121,7 @@ fn offered(asks: Vec<Ask>) -> BTreeMap<String, OfferedModel> {
     }
     let mut offered = BTreeMap::new();
     for (id, mut asks) in by_id {
-        asks.sort_by_key(|ask| (ask.price.output_per_k, ask.price.input_per_k, ask.provider));
+        asks.sort_by_key(|ask| (ask.price, ask.provider));
         let providers = asks.len();
         let Some(cheapest) = asks.into_iter().next() else { continue };
         let entry = catalog::catalog().iter().find(|entry| entry.manifest().id().0 == id.0);
@@ -133,7 +134,8 @@ fn offered(asks: Vec<Ask>) -> BTreeMap<String, OfferedModel> {
 }
 
 fn card(name: &str, offered: &OfferedModel) -> Value {
-    let price = offered.cheapest.price;
+    let weights = models::weights_of(&offered.id);
+    let nano = |units: u32| offered.cheapest.price.bill(u128::from(units)).map(|nano| nano.0);
     json!({
         "id": name,
         "object": "model",
@@ -145,9 +147,10 @@ fn card(name: &str, offered: &OfferedModel) -> Value {
             "task": word(offered.kind),
             "providers": offered.providers,
             "cheapest": {
-                "per_job_nano": price.per_job.0,
-                "input_per_k_nano": price.input_per_k.0,
-                "output_per_k_nano": price.output_per_k.0,
+                "price_nano_per_k_units": offered.cheapest.price.0,
+                "per_job_nano": nano(Weights::JOB),
+                "input_per_k_nano": nano(weights.input.saturating_mul(1_000)),
+                "output_per_k_nano": nano(weights.output.saturating_mul(1_000)),
             },
         },
     })
@@ -156,22 +159,24 @@ fn card(name: &str, offered: &OfferedModel) -> Value {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use bombyx_protocol::amount::Nano;
     use bombyx_protocol::ident::NodeId;
     use bombyx_protocol::work::order::Tier;
-    use bombyx_protocol::work::price::PriceSheet;
+    use bombyx_protocol::work::price::Price;
 
     use super::*;
 
-    fn ask(provider: u8, model: ModelId, name: &str, output_per_k: u64) -> Ask {
+    fn ask(provider: u8, model: ModelId, name: &str, price: u64) -> Ask {
         Ask {
             provider: NodeId([provider; 32]),
             model,
             name: name.into(),
             kind: TaskKind::Embed,
-            price: PriceSheet { output_per_k: Nano(output_per_k), ..PriceSheet::default() },
-            free_slots: 1,
-            tokens_per_s: 1,
+            price: Price(price),
+            context_tokens: 1,
+            output_max: 0,
+            read_tps: 1,
+            write_tps: 1,
+            start_ms: 1,
             tier: Tier::Open,
             seek: bombyx_protocol::market::seek::SeekId([0; 16]),
             valid_ms: 1,
@@ -183,7 +188,7 @@ mod tests {
         let model = ModelId([1; 32]);
         let offered = offered(vec![ask(1, model, "own", 9), ask(2, model, "own", 4)]);
         let entry = &offered["own"];
-        assert_eq!((entry.providers, entry.cheapest.price.output_per_k), (2, Nano(4)));
+        assert_eq!((entry.providers, entry.cheapest.price), (2, Price(4)));
     }
 
     #[test]

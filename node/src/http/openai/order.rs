@@ -2,9 +2,10 @@
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::{ModelId, Order, Task, Tier};
+use bombyx_protocol::work::order::{InputCount, ModelId, Order, Task, Tier};
 
 use super::fields::Fields;
+use crate::engine::models::weights_of;
 use crate::http::errors::ApiError;
 use crate::http::gateway::GatewayPolicy;
 use crate::http::limits::DEADLINE_MS_MAX;
@@ -24,6 +25,8 @@ pub(super) fn order(
         None => Ok(default),
     };
     Ok(Order {
+        weights: weights_of(&model),
+        input: InputCount::Estimated,
         model,
         task,
         max_cost: Nano(limit("max_cost_nano", u64::MAX, policy.max_cost.0)?).min(policy.max_cost),

@@ -14,8 +14,9 @@ use crate::outbox::Outbox;
 use crate::session::Secure;
 use crate::time::Time;
 use crate::wire::message::{Ack, Award, Refusal, Refuse, ToClient};
-use crate::work::order::{JobId, ModelId};
+use crate::work::order::JobId;
 
+use super::bidder::Promised;
 use super::clientele::Clientele;
 use super::credit::Credit;
 use super::earnings::Earnings;
@@ -31,7 +32,8 @@ pub(super) struct Job {
     pub(super) origin: Origin,
     /// When it was awarded.
     pub(super) since: Time,
-    pub(super) model: ModelId,
+    /// What was bid; the price of the award may be above.
+    pub(super) promised: Promised,
     pub(super) award: Award,
     /// The second half of the handshake: the answer to the award, however often that comes.
     pub(super) reply: Vec<u8>,
@@ -64,6 +66,8 @@ pub(super) struct AwardedJob {
     late_at: Option<Time>,
     /// Until when it is waited for.
     until: Time,
+    /// The length of the input by this side's count, once the client has stated another. (`WR-22`)
+    counts: Option<u64>,
 }
 
 impl Job {
@@ -71,7 +75,7 @@ impl Job {
         now: Time,
         origin: Origin,
         is_customer: bool,
-        model: ModelId,
+        promised: Promised,
         award: Award,
         secure: Secure,
         reply: Vec<u8>,
@@ -80,8 +84,9 @@ impl Job {
             holds_slot: is_customer,
             late_at: Some(now + limits::AWARD_HOLD),
             until: now + limits::TASK_WAIT,
+            counts: None,
         });
-        Self { origin, since: now, model, award, reply, phase, secure }
+        Self { origin, since: now, promised, award, reply, phase, secure }
     }
 
     /// Returns the task that is being served, if one is.
@@ -114,7 +119,15 @@ impl Job {
 
     /// Returns whether its task was waited for longer than usual.
     pub(super) const fn is_late(&self) -> bool {
-        matches!(&self.phase, Phase::Awarded(AwardedJob { late_at: None, .. }))
+        matches!(&self.phase, Phase::Awarded(AwardedJob { late_at: None, counts: None, .. }))
+    }
+
+    /// Returns the length of the input by this side's count, if the client has stated another before.
+    pub(super) const fn counts(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Awarded(awarded) => awarded.counts,
+            Phase::Serving(_) | Phase::Over { .. } => None,
+        }
     }
 
     /// Returns when something of it is due.
@@ -148,8 +161,7 @@ impl JobMut<'_> {
             now: self.now,
             id: self.id,
             origin: self.job.origin,
-            model: self.job.model,
-            price: &self.job.award.price,
+            model: self.job.promised.model,
             secure: &mut self.job.secure,
             channel: self.earnings.channel_mut(&served.account),
             served,
@@ -206,10 +218,35 @@ impl JobMut<'_> {
                 if self.now < awarded.until {
                     return Next::Stay;
                 }
+                if awarded.counts.is_some() {
+                    // It has its task and was told no; going elsewhere is no offence.
+                    return Next::Forget;
+                }
                 self.out.peer_fault(origin.node, PeerFault::NoTask);
                 Next::Forget
             }
         }
+    }
+
+    /// Tells the client how long the input is by this side's count, and waits for the task once more: no work was done.
+    /// (`WR-22`)
+    pub(super) fn recount(&mut self, counted: u64) {
+        let Phase::Serving(served) = &self.job.phase else { return };
+        if served.recounted {
+            return self.end(Some(Refusal::Counts(counted)));
+        }
+        self.freed.channels.insert(served.account);
+        self.job.phase = Phase::Awarded(AwardedJob {
+            holds_slot: false,
+            late_at: None,
+            until: self.now + limits::TASK_WAIT,
+            counts: Some(counted),
+        });
+        self.refuse(Refusal::Counts(counted));
+    }
+
+    fn refuse(&mut self, why: Refusal) {
+        self.out.send_to_client(self.job.origin.node, ToClient::Refuse(Refuse { job: self.id, why }));
     }
 
     /// Ends the job, well (`None`) or with a reason that the client is told.
@@ -238,7 +275,7 @@ impl JobMut<'_> {
             self.freed.slot = true;
         }
         if let Some(why) = why {
-            self.out.send_to_client(client, ToClient::Refuse(Refuse { job: self.id, why }));
+            self.refuse(why);
         }
         let Some(served) = served else { return };
         if !served.stream.has_ended() && served.task.is_none() {
@@ -247,7 +284,7 @@ impl JobMut<'_> {
         self.out.push(Output::Event(Event::Served(JobReport {
             job: self.id,
             client,
-            input_tokens: served.stream.input_tokens(),
+            input_tokens: served.stream.input().count(),
             output_tokens: served.stream.output_tokens(),
             cost: served.stream.cost(),
             refused: why,

@@ -11,7 +11,7 @@ use crate::time::Time;
 use crate::wire::message::{Ack, Chunk, Content, FromProvider, NeedPayment, Refusal};
 use crate::work::answer_stream::AnswerStream;
 use crate::work::order::{JobId, ModelId, Task, TaskKind};
-use crate::work::price::PriceSheet;
+use crate::work::price::{InputTokens, Tariff};
 use crate::work::receipt::Receipt;
 
 use super::super::clientele::Clientele;
@@ -37,8 +37,12 @@ pub(in crate::provider) struct ServedJob {
     /// Tokens that the engine may make, and has made.
     allowed: u64,
     made: u64,
-    /// Whether the engine has counted the input.
+    /// The tokens of the input, as the client states them.
+    input: InputTokens,
+    /// Whether the engine counts as many.
     counted: bool,
+    /// Whether it has counted another number before.
+    pub(in crate::provider) recounted: bool,
     /// The part of the channel's window that this job holds: what it may make and has not billed.
     pub(super) under_way: Nano,
     waiting: Option<Wait>,
@@ -76,18 +80,19 @@ impl ServedJob {
         now: Time,
         id: JobId,
         model: ModelId,
-        (price, own_price): (PriceSheet, Option<PriceSheet>),
+        [tariff, own]: [Tariff; 2],
         account: ChannelId,
         task: Task,
+        input: InputTokens,
     ) -> Result<Self, Refusal> {
-        let window_at = |price: PriceSheet| price.cost(task.input_tokens_max(), limits::WINDOW_TOKENS);
-        let window = window_at(price).ok_or(Refusal::TaskTooLarge)?;
-        let cost_max = price.cost_max(&task).ok_or(Refusal::TaskTooLarge)?;
+        let window_at = |tariff: Tariff| tariff.cost(input, limits::WINDOW_TOKENS);
+        let window = window_at(tariff).ok_or(Refusal::TaskTooLarge)?;
+        let cost_max = tariff.cost(input, task.output_tokens_max()).ok_or(Refusal::TaskTooLarge)?;
         // The price is the client's to raise: what may be lost to it follows from this provider's own.
-        let own_window = own_price.and_then(window_at).map_or(window, |own| window.min(own));
+        let own_window = window_at(own).map_or(window, |own| window.min(own));
         Ok(Self {
             account,
-            stream: AnswerStream::new(now, id, model, price, &task),
+            stream: AnswerStream::new(now, id, model, tariff, input, &task),
             kind: task.kind(),
             task: Some(task),
             window,
@@ -95,7 +100,9 @@ impl ServedJob {
             cost_max,
             allowed: 0,
             made: 0,
+            input,
             counted: false,
+            recounted: false,
             under_way: Nano::ZERO,
             waiting: None,
             engine_at: now,
@@ -112,6 +119,11 @@ impl ServedJob {
         let waiting = self.waiting.map(|waiting| waiting.until.min(waiting.asked_at + limits::CHUNK_RETRY));
         let engine = self.engine_owes().then(|| self.engine_at + limits::ENGINE_WAIT);
         [waiting, engine, self.stream.wake_at()].into_iter().flatten().min().unwrap_or(Time::NEVER)
+    }
+
+    /// Returns whether the engine has its task, or had it.
+    pub(in crate::provider) const fn has_begun(&self) -> bool {
+        self.task.is_none()
     }
 
     /// Returns since when it waits, if it does.
@@ -134,18 +146,10 @@ impl ServedJob {
         self.stream.acked(now, ack.next);
     }
 
-    /// Narrows the window once the input is counted: what its ceiling was above it is worth no more tokens than at this
-    /// provider's own prices. (`CH-5`)
-    fn narrow(&mut self, price: &PriceSheet, input_tokens: u64) {
-        if let Some(counted) = price.cost(input_tokens, limits::WINDOW_TOKENS) {
-            self.window = self.window.min(counted.saturating_plus(self.own_window));
-        }
-    }
-
     /// Returns whether the engine has the task and has not said all that it may say.
     fn engine_owes(&self) -> bool {
-        let may_speak = !self.counted || self.kind == TaskKind::Embed || self.in_flight() > 0;
-        self.task.is_none() && !self.stream.has_ended() && may_speak
+        let may_speak = self.kind == TaskKind::Embed || self.in_flight() > 0;
+        !self.counted || (self.task.is_none() && !self.stream.has_ended() && may_speak)
     }
 
     /// Returns what may be billed without another word of this side.
@@ -179,13 +183,13 @@ impl ServedJob {
 
     /// Returns whether it has not begun, and could on this much credit.
     pub(in crate::provider) fn is_ready(&self, earner: &crate::channel::earn::Earner, credit: Nano) -> bool {
-        self.task.is_some() && self.is_covered(earner.allowance(self.window, credit))
+        self.task.is_some() && self.counted && self.is_covered(earner.allowance(self.window, credit))
     }
 
     /// Allows as many further tokens as the allowance covers, `share` in flight at the most.
     fn allow_tokens(&mut self, allowance: Nano, share: u64) -> u32 {
         let mut more = 0u32;
-        while self.counted
+        while self.task.is_none()
             && self.kind == TaskKind::Generate
             && !self.stream.has_ended()
             && self.in_flight() < share
@@ -205,7 +209,7 @@ impl ServedJob {
     /// Returns whether its engine could go on and may not, and all that it made is sent.
     fn is_starved(&self) -> bool {
         self.kind == TaskKind::Generate
-            && self.counted
+            && self.task.is_none()
             && !self.stream.has_ended()
             && self.in_flight() == 0
             && !self.stream.has_gathered()
@@ -219,7 +223,6 @@ pub(in crate::provider) struct ServedMut<'a> {
     pub(super) id: JobId,
     pub(super) origin: Origin,
     pub(super) model: ModelId,
-    pub(super) price: &'a PriceSheet,
     pub(super) secure: &'a mut Secure,
     pub(super) served: &'a mut ServedJob,
     pub(super) channel: Option<&'a mut Channel>,
@@ -234,6 +237,9 @@ impl ServedMut<'_> {
     /// Serves as far as payment covers, with `share` tokens in flight at the most; says so when it does not. (`CH-5`)
     pub(in crate::provider) fn resume(&mut self, share: u64, credit: Nano, has_slot: bool) -> Next {
         let served = &mut *self.served;
+        if !served.counted {
+            return Next::Stay;
+        }
         let Some(channel) = self.channel.as_deref_mut() else { return Next::Stay };
         let Some(earner) = channel.live() else { return Next::Stay };
         earner.allow(served.under_way, Nano::ZERO);
@@ -286,10 +292,13 @@ impl ServedMut<'_> {
     pub(super) fn engine(&mut self, report: EngineReport) -> Next {
         self.served.engine_at = self.now;
         match report {
-            EngineReport::Started { input_tokens } => {
+            EngineReport::Counted { .. } if self.served.counted => return Next::Stay,
+            EngineReport::Counted { input_tokens, cached_tokens } => {
+                let stated = self.served.input;
+                if stated.count() != u64::from(input_tokens) || stated.cached > cached_tokens {
+                    return Next::Recount(u64::from(input_tokens));
+                }
                 self.served.counted = true;
-                self.served.narrow(self.price, input_tokens);
-                self.served.stream.started(input_tokens);
             }
             EngineReport::Content(content) => {
                 if let Content::Tokens { ids, .. } = &content {
