@@ -298,12 +298,13 @@ impl Earner {
         self.gone
     }
 
-    /// Returns what the ledger's deposit can still pay.
+    /// Returns what the ledger's deposit can still pay, beyond what was paid and is owed: nobody expects it to pay what was given
+    /// up, least of all a client that lost the receipts for it.
     #[must_use]
     pub fn headroom(&self) -> Nano {
-        self.seen
-            .filter(|_| self.is_open())
-            .map_or(Nano::ZERO, |state| state.deposit.saturating_minus(self.served))
+        self.seen.filter(|_| self.is_open()).map_or(Nano::ZERO, |state| {
+            state.deposit.saturating_minus(self.served.saturating_minus(self.written_off))
+        })
     }
 
     /// Returns how much more may be served before a voucher must come. (`CH-5`)

@@ -41,6 +41,11 @@ impl Testbed {
         }
     }
 
+    /// Makes a provider's engine count so many tokens for one.
+    pub fn inflate(&mut self, id: NodeId, times: u32) {
+        self.hosts.get_mut(&id).unwrap().engine.inflates = times;
+    }
+
     /// Runs until every order has ended, and then a little on.
     pub fn run_to_end(&mut self, span: Span) {
         self.run(span, |testbed| testbed.outcomes.values().all(|outcome| outcome.end.is_some()));

@@ -43,6 +43,8 @@ pub enum Plan {
     Busy,
     /// It takes the award and finds the task too large.
     TooLarge,
+    /// It takes the award and counts so many tokens more each time.
+    Counts(u32),
 }
 
 pub struct Thief {
@@ -126,7 +128,8 @@ impl Thief {
 
     fn worked(&mut self, now: Time, job: JobId, task: &Task, input: InputTokens) {
         let (_, award, _, begun) = self.jobs.get_mut(&job).unwrap();
-        if std::mem::replace(begun, true) && self.plan != Plan::Empty {
+        let repeats = matches!(self.plan, Plan::Empty | Plan::Counts(_));
+        if std::mem::replace(begun, true) && !repeats {
             return;
         }
         let tariff = Tariff { price: award.price, weights: Weights::DEFAULT };
@@ -137,6 +140,11 @@ impl Thief {
             Plan::TooLarge => {
                 let (to, ..) = self.jobs[&job];
                 return self.send(to, ToClient::Refuse(Refuse { job, why: Refusal::TaskTooLarge }));
+            }
+            Plan::Counts(more) => {
+                let why = Refusal::Counts(input.count() + u64::from(more));
+                let (to, ..) = self.jobs[&job];
+                return self.send(to, ToClient::Refuse(Refuse { job, why }));
             }
             Plan::MoneyFirst => {
                 let need = NeedPayment { cumulative: Nano::ZERO, newest: None };

@@ -171,12 +171,12 @@ impl ServedJob {
         self.allowed.saturating_sub(self.made)
     }
 
-    /// Returns whether it can begin, or has begun. Vectors cannot be made by halves: the whole task
-    /// must be covered.
+    /// Returns whether it can begin, or has begun: nobody reads an input whose first token may not be made. Vectors cannot be made by
+    /// halves: the whole task must be covered. (`CH-5`)
     fn is_covered(&self, allowance: Nano) -> bool {
         match (&self.task, self.kind) {
             (Some(_), TaskKind::Embed) => self.cost_max <= allowance,
-            (Some(_), TaskKind::Generate) => allowance > Nano::ZERO || self.cost_max == Nano::ZERO,
+            (Some(_), TaskKind::Generate) => self.stream.cost_of_next(1) <= allowance,
             (None, _) => true,
         }
     }
