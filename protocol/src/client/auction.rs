@@ -28,15 +28,16 @@ impl Progress {
     pub(super) fn call(&mut self, now: Time, shared: &mut SharedState) -> Auction {
         let id = CallId(shared.entropy.bytes());
         let config = &shared.config;
-        // A call that nobody answered may have been lost, or the topic is not joined yet: each one waits longer. (`MK-15`)
+        // A call to everybody that nobody answered may have been lost, or the topic is not joined yet: each one waits
+        // longer. (`MK-15`)
         let window = Span(config.bid_window.0.saturating_mul(1 << self.unanswered.min(8)));
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
-        // Silent providers are asked again with everyone else; each failure doubles the number of bids wanted.
-        let again = self.unanswered > 0 || !self.failed.is_empty();
+        let again = self.invites.is_some() || !self.failed.is_empty();
+        // Each failure doubles the number of bids wanted. (`MK-17`)
         let wanted = config.enough_bids.saturating_mul(1 << self.failed.len().min(8));
-        let invited =
-            if self.unanswered > 0 { Share::ALL } else { shared.crowds.share(&self.order.model, wanted) };
-        self.invited_all = invited == Share::ALL;
+        let known = || shared.crowds.share(&self.order.model, wanted).unwrap_or(Share::FIRST);
+        self.invited = self.invites.take().unwrap_or_else(known);
+        let invited = self.invited;
         let classes = self.lot().classes();
         let (node, seal_key) = (shared.identity.id(), shared.seal_key.public());
         let call = Call::for_order(id, node, seal_key, &self.order, classes, window_ms, invited);
@@ -97,7 +98,9 @@ impl Progress {
         let explore = shared.memory.may_explore();
         let call = auction.call;
         if auction.count() == 0 {
-            self.unanswered = self.unanswered.saturating_add(1);
+            // Silence of a part says little: only that of everybody counts.
+            self.unanswered = self.unanswered.saturating_add(u32::from(self.invited >= Share::ALL));
+            self.invites = Some(self.invited.wider());
             shared.outbox.order_news(id, OrderNews::Bids(Vec::new()));
             return None;
         }
@@ -118,10 +121,11 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        // All that were invited failed before: the next call invites everybody.
-        let looks_further = !self.invited_all && reports.iter().all(|bid| bid.fate == Fate::FailedBefore);
+        // All that were invited failed before: the next call invites others.
+        let looks_further =
+            self.invited < Share::ALL && reports.iter().all(|bid| bid.fate == Fate::FailedBefore);
         if looks_further {
-            self.unanswered = self.unanswered.max(1);
+            self.invites = Some(self.invited.wider());
         }
         // Another round only helps if this one was empty because everybody here failed before.
         let why = (self.candidates.is_empty() && !looks_further).then(|| self.why_nobody(&reports, shared));

@@ -106,7 +106,7 @@ use crate::io::{Command, Failure, Input, Machine, Output, PeerFault};
 use crate::limits;
 use crate::market::ask::{Ask, Book};
 use crate::market::bid::Payee;
-use crate::market::invite::Crowds;
+use crate::market::invite::{Crowds, Share};
 use crate::market::lease::Leases;
 use crate::market::seek::{Seek, SeekId, Seeks};
 use crate::outbox::Outbox;
@@ -297,7 +297,7 @@ impl Client {
         }
         let SharedState { entropy, crowds, identity, outbox, .. } = &mut self.shared;
         let id = SeekId(entropy.bytes());
-        let invited = crowds.share(&model, limits::ASKS_WANTED);
+        let invited = crowds.share(&model, limits::ASKS_WANTED).unwrap_or(Share::ALL);
         crowds.invite(id.0, model, invited, now + limits::SEEK_WAIT);
         self.seeks.sent(now, model);
         let seek = Seek { id, client: identity.id(), model, invited };

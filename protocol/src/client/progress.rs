@@ -6,6 +6,7 @@ use crate::amount::Nano;
 use crate::ident::NodeId;
 use crate::io::{Bill, Failure};
 use crate::market::auction::Candidate;
+use crate::market::invite::Share;
 use crate::market::score::Lot;
 use crate::time::Time;
 use crate::wire::message::Content;
@@ -24,10 +25,12 @@ pub(super) struct Progress {
     pub(super) failed: Vec<NodeId>,
     /// Awards so far.
     pub(super) attempts: u32,
-    /// Calls to which no bid came at all, or none of a provider that is not left alone.
+    /// Calls to everybody to which no bid came at all.
     pub(super) unanswered: u32,
-    /// Whether the last call invited everybody.
-    pub(super) invited_all: bool,
+    /// Whom the last call invited.
+    pub(super) invited: Share,
+    /// Whom the next call invites, where nobody of those could be awarded.
+    pub(super) invites: Option<Share>,
     /// The input tokens of the whole task as a provider counts them, where this node does not. (`WR-22`)
     counted: Option<u32>,
     /// Output tokens that the user has already.
@@ -49,7 +52,8 @@ impl Progress {
             failed: Vec::new(),
             attempts: 0,
             unanswered: 0,
-            invited_all: false,
+            invited: Share::FIRST,
+            invites: None,
             counted: None,
             delivered: Vec::new(),
             rows: 0,

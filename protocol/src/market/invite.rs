@@ -14,6 +14,8 @@ pub struct Share(pub u32);
 impl Share {
     /// Everyone.
     pub const ALL: Self = Self(1_000_000);
+    /// The sixteenth that a call invites while nothing is known of its crowd. (`MK-17`)
+    pub const FIRST: Self = Self(62_500);
 
     /// Returns whether the share of the message with this id holds the provider. (`MK-16`)
     ///
@@ -28,6 +30,12 @@ impl Share {
         // The draw as a fraction of 2^64, in millionths: a product of 64 and 20 bits.
         let millionths = u128::from(draw).saturating_mul(1_000_000) >> 64;
         millionths < u128::from(self.0)
+    }
+
+    /// Returns the share that is invited after this one brought nobody. (`MK-17`)
+    #[must_use]
+    pub fn wider(self) -> Self {
+        Self(self.0.saturating_mul(4)).min(Self::ALL)
     }
 
     /// Returns the share of a crowd in which about `wanted` are found.
@@ -55,12 +63,11 @@ struct Tally {
 }
 
 impl Crowds {
-    /// Returns whom to invite so that `wanted` and a quarter more answer; everyone while nothing is
-    /// known.
+    /// Returns whom to invite so that `wanted` and a quarter more answer, where anything is known of the crowd.
     #[must_use]
-    pub fn share(&self, model: &ModelId, wanted: usize) -> Share {
+    pub fn share(&self, model: &ModelId, wanted: usize) -> Option<Share> {
         let wanted = (wanted as u64).saturating_mul(5).div_ceil(4);
-        self.sizes.get(model).map_or(Share::ALL, |crowd| Share::of(wanted, *crowd))
+        self.sizes.get(model).map(|crowd| Share::of(wanted, *crowd))
     }
 
     /// Returns after how many answers nobody is left to wait for: `wanted`, or everyone where they are fewer. (`MK-20`)
@@ -124,10 +131,19 @@ mod tests {
 
     /// (`MK-17`)
     #[test]
+    fn a_share_widens_by_four_until_it_is_everyone() {
+        let wider = |share: &Share| (*share < Share::ALL).then(|| share.wider());
+        let shares: Vec<Share> = std::iter::successors(Some(Share::FIRST), wider).collect();
+        assert_eq!(shares, [Share::FIRST, Share(250_000), Share::ALL]);
+        assert_eq!((Share(u32::MAX).wider(), Share(300_000).wider()), (Share::ALL, Share::ALL));
+    }
+
+    /// (`MK-17`)
+    #[test]
     fn the_crowd_is_learnt_from_answers_and_forgotten_in_silence() {
         let (mut crowds, model) = (Crowds::default(), ModelId([1; 32]));
         let mut round = |number: u8, answers: u8| {
-            let share = crowds.share(&model, 16);
+            let share = crowds.share(&model, 16).unwrap_or(Share::ALL);
             crowds.invite([number; 16], model, share, Time(1));
             for from in 0..answers {
                 assert!(crowds.heard(Time(0), &[number; 16], NodeId([from; 32])));
@@ -137,11 +153,11 @@ mod tests {
             crowds.learn(Time(1));
             crowds.share(&model, 16)
         };
-        assert_eq!(round(1, 80), Share(250_000));
-        assert_eq!(round(2, 40), Share(125_000));
-        assert_eq!(round(3, 20), Share(125_000));
-        assert_eq!(round(4, 0), Share::ALL);
-        assert_eq!(round(5, 3), Share::ALL);
+        assert_eq!(round(1, 80), Some(Share(250_000)));
+        assert_eq!(round(2, 40), Some(Share(125_000)));
+        assert_eq!(round(3, 20), Some(Share(125_000)));
+        assert_eq!(round(4, 0), None);
+        assert_eq!(round(5, 3), Some(Share::ALL));
         assert_eq!((crowds.enough(&model, 16), crowds.enough(&model, 2)), (3, 2));
         assert_eq!(crowds.enough(&ModelId([2; 32]), 16), 16);
     }

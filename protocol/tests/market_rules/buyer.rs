@@ -23,6 +23,58 @@ fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
     outputs.iter().filter_map(message).collect()
 }
 
+/// Lets the calls to a part of an unknown crowd go unanswered; returns the call to everybody, and when it went out.
+fn call_to_all(client: &mut Client, mut outputs: Vec<Output>) -> (Time, Signed) {
+    let mut now = START;
+    loop {
+        let [signed] = calls(&outputs).try_into().unwrap();
+        if signed.open::<Call>().unwrap().invited == Share::ALL {
+            return (now, signed);
+        }
+        now = now + limits::BID_WINDOW;
+        outputs = give(client, now, Input::Tick);
+    }
+}
+
+/// (MK-17)
+#[test]
+fn an_unknown_crowd_is_asked_a_sixteenth_first_and_four_times_as_many_after_each_silence() {
+    let mut crowd: Vec<Provider> = (1..=2).map(|number| provider(number, 1_000 * number)).collect();
+    // How many bid at each call, and whom each call invites.
+    let asked: [(&[usize], &[u32]); 3] =
+        [(&[0, 0, 2], &[62_500, 250_000, 1_000_000]), (&[0, 1], &[62_500, 250_000]), (&[2], &[62_500])];
+    for (bids, invited) in asked {
+        let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+        let mut said = give(&mut client, START, order(1, "count"));
+        let (mut now, mut shares) = (START, Vec::new());
+        for bidding in bids {
+            let [signed] = calls(&said).try_into().unwrap();
+            let call = signed.open::<Call>().unwrap().into_inner();
+            shares.push(call.invited.0);
+            assert_eq!(u64::from(call.window_ms), limits::BID_WINDOW.as_ms(), "silence of a part is no loss");
+            // The same call to everybody, as its author would have signed it: who hears it is not the question here.
+            let everybody = Call { invited: Share::ALL, ..call };
+            let identity =
+                bombyx_protocol::ident::Identity::from_seed(&ClientConfig::for_tests(1).identity_seed);
+            for provider in crowd.iter_mut().take(*bidding) {
+                let bids = give(provider, now, heard(Gossip::Call(everybody.sign(&identity))));
+                let [(_, message)] = to_clients(&bids).try_into().unwrap();
+                let from = provider.node_id();
+                give(
+                    &mut client,
+                    now,
+                    Input::Received { from, prefix: Prefix::UNKNOWN, message: Message::ToClient(message) },
+                );
+            }
+            now = now + limits::BID_WINDOW;
+            said = give(&mut client, now, Input::Tick);
+        }
+        assert_eq!(shares, invited, "{bids:?}");
+        let awarded = to_providers(&said).iter().any(|(_, message)| matches!(message, ToProvider::Award(_)));
+        assert!(awarded, "{bids:?}");
+    }
+}
+
 /// (MK-1, MK-3)
 #[test]
 fn a_call_tells_no_text_and_no_two_are_alike() {
@@ -88,9 +140,11 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
     let mut crowd: Vec<Provider> = (1..=60).map(|number| provider(number, 1_000 * number)).collect();
     let mut shares = Vec::new();
     for number in 1..=2u64 {
-        let now = START + Span::from_s(10 * number);
-        let [signed] = calls(&give(&mut client, now, order(number, "count"))).try_into().unwrap();
-        shares.push(signed.open::<Call>().unwrap().invited);
+        let now = START + Span::from_s(10 * (number - 1));
+        let said = give(&mut client, now, order(number, "count"));
+        let [first] = calls(&said).try_into().unwrap();
+        shares.push(first.open::<Call>().unwrap().invited);
+        let (now, signed) = if number == 1 { call_to_all(&mut client, said) } else { (now, first) };
         let (mut bids, mut released) = (0, 0);
         for provider in &mut crowd {
             let answers = give(provider, now, heard(Gossip::Call(signed.clone())));
@@ -113,7 +167,7 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
         give(&mut client, now, Input::Command(Command::Cancel(OrderId(number))));
         give(&mut client, now + limits::BID_WINDOW, Input::Tick);
     }
-    assert_eq!(shares, [Share::ALL, Share(333_333)]);
+    assert_eq!(shares, [Share::FIRST, Share(333_333)]);
 }
 
 /// (MK-17)
@@ -136,9 +190,10 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
         }
         (signed.open::<Call>().unwrap().invited, said)
     };
-    let [first] = calls(&give(&mut client, START, order(1, "count"))).try_into().unwrap();
-    assert_eq!(bid(&mut client, START, &first).0, Share::ALL, "nothing is known");
-    give(&mut client, START + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
+    let said = give(&mut client, START, order(1, "count"));
+    let (now, first) = call_to_all(&mut client, said);
+    assert_eq!(bid(&mut client, now, &first).0, Share::ALL, "nothing is known");
+    give(&mut client, now + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
 
     let now = START + Span::from_s(10);
     let [second] = calls(&give(&mut client, now, order(2, "count"))).try_into().unwrap();
@@ -168,8 +223,14 @@ fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited
     let mut crowd: Vec<Provider> = (1..=4).map(|number| provider(number, 1_000 * number)).collect();
     // Providers that answer, and after how many bids the award goes out.
     for (number, answering, early) in [(1u64, 3usize, None), (2, 4, Some(3)), (3, 4, Some(4)), (4, 2, None)] {
-        let now = START + Span::from_s(10 * number);
-        let [signed] = calls(&give(&mut client, now, order(number, "count"))).try_into().unwrap();
+        let now = START + Span::from_s(10 * (number - 1));
+        let said = give(&mut client, now, order(number, "count"));
+        let (now, signed) = if number == 1 {
+            call_to_all(&mut client, said)
+        } else {
+            let [signed] = calls(&said).try_into().unwrap();
+            (now, signed)
+        };
         let mut awarded_after = None;
         for (count, provider) in crowd.iter_mut().take(answering).enumerate() {
             let bids = to_clients(&give(provider, now, heard(Gossip::Call(signed.clone()))));
@@ -195,21 +256,21 @@ fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited
 fn who_cannot_win_any_more_is_released() {
     let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let outputs = give(&mut client, START, order(1, "count"));
-    let [signed] = calls(&outputs).try_into().unwrap();
+    let (now, signed) = call_to_all(&mut client, outputs);
     let mut bidders = Vec::new();
     for number in 1..=5 {
         let mut provider = provider(number, 1_000 * number);
-        let bids = give(&mut provider, START, heard(Gossip::Call(signed.clone())));
+        let bids = give(&mut provider, now, heard(Gossip::Call(signed.clone())));
         let [(_, bid)] = to_clients(&bids).try_into().unwrap();
         let message = Message::ToClient(bid);
         give(
             &mut client,
-            START,
+            now,
             Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message },
         );
         bidders.push(provider.node_id());
     }
-    let awards = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
+    let awards = to_providers(&give(&mut client, now + limits::BID_WINDOW, Input::Tick));
     let released = |messages: &[(NodeId, ToProvider)]| -> Vec<NodeId> {
         let release = |(to, message): &(NodeId, ToProvider)| match message {
             ToProvider::Release(_) => Some(*to),
@@ -219,7 +280,7 @@ fn who_cannot_win_any_more_is_released() {
     };
     assert_eq!(released(&awards), bidders[3..], "three stay warm");
     assert!(awards.iter().any(|(to, message)| *to == bidders[0] && matches!(message, ToProvider::Award(_))));
-    let end = give(&mut client, START + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
+    let end = give(&mut client, now + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
     assert_eq!(released(&to_providers(&end)), bidders[1..3]);
 }
 
@@ -227,13 +288,14 @@ fn who_cannot_win_any_more_is_released() {
 #[test]
 fn an_order_that_nobody_can_serve_releases_all_who_bid() {
     let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
-    let [signed] = calls(&give(&mut client, START, order(1, "count"))).try_into().unwrap();
+    let outputs = give(&mut client, START, order(1, "count"));
+    let (now, signed) = call_to_all(&mut client, outputs);
     let mut dear = provider(1, u64::MAX / 4_000_000);
-    let [(_, bid)] = to_clients(&give(&mut dear, START, heard(Gossip::Call(signed)))).try_into().unwrap();
+    let [(_, bid)] = to_clients(&give(&mut dear, now, heard(Gossip::Call(signed)))).try_into().unwrap();
     let input =
         Input::Received { from: dear.node_id(), prefix: Prefix::UNKNOWN, message: Message::ToClient(bid) };
-    give(&mut client, START, input);
-    let end = to_providers(&give(&mut client, START + limits::BID_WINDOW, Input::Tick));
+    give(&mut client, now, input);
+    let end = to_providers(&give(&mut client, now + limits::BID_WINDOW, Input::Tick));
     assert!(matches!(&end[..], [(to, ToProvider::Release(_))] if *to == dear.node_id()), "{end:?}");
     assert_eq!(client.orders_in_flight(), 0);
 }
@@ -252,6 +314,7 @@ fn a_call_that_nobody_answers_is_repeated_with_more_patience_and_then_given_up()
         outputs = give(&mut client, now, Input::Tick);
     }
     let window = limits::BID_WINDOW.as_ms();
-    assert_eq!(windows, [window, 2 * window, 4 * window, 8 * window]);
-    assert_eq!(windows.len(), limits::CALLS_UNANSWERED_MAX as usize);
+    // Two to a part of the crowd, whose silence says little, and four to everybody.
+    assert_eq!(windows, [window, window, window, 2 * window, 4 * window, 8 * window]);
+    assert_eq!(windows.len(), 2 + limits::CALLS_UNANSWERED_MAX as usize);
 }
