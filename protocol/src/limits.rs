@@ -175,10 +175,11 @@ pub const REPEAT_BYTES_MAX: usize = 64 * 1024;
 pub const CLIENT_WAIT: Span = Span::from_s(10);
 /// How long a provider keeps a finished job to answer repeated messages.
 pub const LINGER: Span = Span::from_s(5);
-/// Awards of one order: the first and its failovers.
-pub const ATTEMPTS_MAX: u32 = 6;
-/// Calls of one order that nobody answered; each waits twice as long as the one before.
-pub const CALLS_UNANSWERED_MAX: u32 = 4;
+/// The longest time between two calls of one order: a client that is not served calls again until the order's deadline,
+/// and each time waits twice as long. (`MK-15`)
+pub const CALL_WAIT_MAX: Span = Span::from_s(5);
+/// Providers that refuse a task for what it is, before an order believes that all would. (`MK-47`)
+pub const FINAL_REFUSALS: u32 = 2;
 /// Life of an ask.
 pub const ASK_VALID: Span = Span::from_s(60);
 /// How long asks that answer a seek are read.

@@ -13,6 +13,7 @@ use bombyx_protocol::limits;
 use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{OrderId, Task};
 use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
 use proptest::prelude::*;
@@ -187,15 +188,17 @@ fn a_long_challenge_is_for_those_that_have_served_twice() {
     assert_eq!(testbed.chain.opened, 0);
 }
 
-/// (CH-32)
+/// (CH-32, MK-47)
 #[test]
-fn a_task_that_nobody_can_serve_opens_no_channel() {
+fn a_task_that_nobody_can_serve_opens_no_channel_and_ends_at_the_second_no() {
     let mut testbed = Testbed::new(5, CALM);
     let client = testbed.client_with(buyer(), COIN);
     thieves(&mut testbed, 6, Plan::TooLarge, price(1_000));
     testbed.order(client, 1, task(), COIN, MINUTE);
     testbed.run_to_end(MINUTE);
-    assert!(testbed.outcome(1).end.unwrap().is_err());
+    let no = Failure::Refused(Refusal::TaskTooLarge);
+    assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, no);
+    assert_eq!(testbed.outcome(1).failed_over, [no, no]);
     assert_eq!((testbed.chain.opened, testbed.client_at(client).channels().count()), (0, 0));
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bombyx_protocol::io::{Bill, Command, Failure, OrderNews};
+use bombyx_protocol::io::{Bill, Command, OrderNews};
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::{Order, OrderId};
 use tokio::sync::mpsc;
@@ -23,8 +23,6 @@ pub(super) struct Orders {
 
 struct PlacedOrder {
     news: mpsc::Sender<OrderNews>,
-    /// Whether anybody ever bid.
-    answered: bool,
     /// Its reader is gone or too slow; what it cost is still to come.
     cancelled: bool,
 }
@@ -38,22 +36,13 @@ impl Orders {
     pub(super) fn place(&mut self, order: Box<Order>, news: mpsc::Sender<OrderNews>) -> Command {
         let id = OrderId(self.next);
         self.next += 1;
-        self.placed.insert(id, PlacedOrder { news, answered: false, cancelled: false });
+        self.placed.insert(id, PlacedOrder { news, cancelled: false });
         Command::Order { id, order }
     }
 
     /// Hands news to the reader. Returns the command that cancels the order if its reader is gone or too slow.
-    pub(super) fn news(&mut self, id: OrderId, mut news: OrderNews) -> Option<Command> {
+    pub(super) fn news(&mut self, id: OrderId, news: OrderNews) -> Option<Command> {
         let placed = self.placed.get_mut(&id)?;
-        if matches!(&news, OrderNews::Bids(bids) if !bids.is_empty()) {
-            placed.answered = true;
-        }
-        if let OrderNews::Failed { why: why @ Failure::Deadline, .. } = &mut news
-            && !placed.answered
-        {
-            // What the user can do something about is that nobody bid in all that time.
-            *why = Failure::NoBids;
-        }
         let bill = ending(&news).cloned();
         let failed = matches!(news, OrderNews::Failed { .. });
         let taken = placed.news.try_send(news).is_ok();
@@ -106,6 +95,7 @@ const fn ending(news: &OrderNews) -> Option<&Bill> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use bombyx_protocol::amount::Nano;
+    use bombyx_protocol::io::Failure;
     use bombyx_protocol::wire::message::Content;
     use bombyx_protocol::work::order::{InputCount, ModelId, Task, Tier};
     use bombyx_protocol::work::price::Weights;
@@ -134,17 +124,6 @@ mod tests {
 
     fn failed(why: Failure, cost: u64) -> OrderNews {
         OrderNews::Failed { why, bill: Bill { cost: Nano(cost), ..Bill::default() } }
-    }
-
-    #[test]
-    fn a_deadline_that_passed_without_a_bid_is_said_to_be_for_want_of_bids() {
-        let mut orders = Orders::default();
-        let (id, mut read) = place(&mut orders, 4);
-        orders.news(id, OrderNews::Bids(vec![]));
-        orders.news(id, failed(Failure::Deadline, 0));
-        assert!(matches!(read.try_recv().unwrap(), OrderNews::Bids(_)));
-        assert!(matches!(read.try_recv().unwrap(), OrderNews::Failed { why: Failure::NoBids, .. }));
-        assert_eq!((orders.len(), orders.failed), (0, 1));
     }
 
     #[test]

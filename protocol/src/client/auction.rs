@@ -10,12 +10,13 @@ use crate::market::invite::Share;
 use crate::market::score::Fate;
 use crate::market::score::Place;
 use crate::session::unseal;
-use crate::time::{Span, Time};
+use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{Gossip, SealedBid, ToProvider};
 use crate::wire::signed::{Signed, Verified};
 use crate::work::order::OrderId;
 
+use super::back_off::BackOff;
 use super::progress::Progress;
 use super::shared::SharedState;
 use super::verdict::{longest_challenge, standing};
@@ -30,11 +31,12 @@ impl Progress {
         let config = &shared.config;
         // A call to everybody that nobody answered may have been lost, or the topic is not joined yet: each one waits
         // longer. (`MK-15`)
-        let window = Span(config.bid_window.0.saturating_mul(1 << self.unanswered.min(8)));
+        let window = BackOff::span(config.bid_window, self.unanswered);
+        self.back_off.called(now);
         let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
-        let again = self.invites.is_some() || !self.failed.is_empty();
+        let again = self.invites.is_some() || self.back_off.failures() > 0;
         // Each failure doubles the number of bids wanted. (`MK-17`)
-        let wanted = config.enough_bids.saturating_mul(1 << self.failed.len().min(8));
+        let wanted = config.enough_bids.saturating_mul(1 << self.back_off.failures().min(8));
         let known = || shared.crowds.share(&self.order.model, wanted).unwrap_or(Share::FIRST);
         self.invited = self.invites.take().unwrap_or_else(known);
         let invited = self.invited;
@@ -87,7 +89,7 @@ impl Progress {
     }
 
     /// Scores the bids once, keeps the best as candidates, and releases the others. Returns why the order must end, if
-    /// nobody is left to ask and another round would not help.
+    /// nobody is left to ask and another call would not help.
     pub(super) fn on_auction_end(
         &mut self,
         now: Time,
@@ -99,8 +101,13 @@ impl Progress {
         let call = auction.call;
         if auction.count() == 0 {
             // Silence of a part says little: only that of everybody counts.
-            self.unanswered = self.unanswered.saturating_add(u32::from(self.invited >= Share::ALL));
+            if self.invited >= Share::ALL {
+                self.unanswered = self.unanswered.saturating_add(1);
+            } else {
+                self.back_off.forget_call();
+            }
             self.invites = Some(self.invited.wider());
+            self.obstacle = Some(Failure::NoBids);
             shared.outbox.order_news(id, OrderNews::Bids(Vec::new()));
             return None;
         }
@@ -121,14 +128,7 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        // All that were invited failed before: the next call invites others.
-        let looks_further =
-            self.invited < Share::ALL && reports.iter().all(|bid| bid.fate == Fate::FailedBefore);
-        if looks_further {
-            self.invites = Some(self.invited.wider());
-        }
-        // Another round only helps if this one was empty because everybody here failed before.
-        let why = (self.candidates.is_empty() && !looks_further).then(|| self.why_nobody(&reports, shared));
+        let why = if self.candidates.is_empty() { self.why_nobody(&reports, shared) } else { None };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for provider in release {
             shared.outbox.send_to_provider(provider, ToProvider::Release(call));
@@ -136,24 +136,38 @@ impl Progress {
         why
     }
 
-    /// Returns why none of the bids can be taken.
-    fn why_nobody(&self, reports: &[BidReport], shared: &SharedState) -> Failure {
+    /// Notes why none of the bids can be taken. Returns why the order must end for it, if another call would bring no other
+    /// bids.
+    fn why_nobody(&mut self, reports: &[BidReport], shared: &SharedState) -> Option<Failure> {
+        self.invites = Some(self.invited.wider());
         let lowest =
             reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
         let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
         let challenge = reports.iter().find_map(|report| {
             if let Fate::LongChallenge { asks_s } = report.fate { Some(asks_s) } else { None }
         });
-        match lowest {
-            Some(lowest) => Failure::OverBudget { lowest },
-            None if tier => Failure::NoTier(self.order.tier),
-            None => self.last_failure.unwrap_or(match challenge {
-                Some(wanted_s) => {
-                    let most_s = longest_challenge(&shared.config, 0);
-                    Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s, most_s })
-                }
-                None => Failure::LeftAlone,
-            }),
-        }
+        let why = match (lowest, challenge) {
+            (Some(lowest), _) => Failure::OverBudget { lowest },
+            (None, _) if tier => Failure::NoTier(self.order.tier),
+            (None, Some(wanted_s)) => {
+                let most_s = longest_challenge(&shared.config, 0);
+                let too_long = Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s, most_s });
+                self.last_failure.unwrap_or(too_long)
+            }
+            (None, None) => {
+                // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
+                // for what they did.
+                self.failed.clear();
+                self.obstacle = Some(Failure::LeftAlone);
+                return self.last_failure.filter(is_final);
+            }
+        };
+        self.obstacle = Some(why);
+        (self.invited >= Share::ALL).then_some(why)
     }
+}
+
+/// Returns whether a provider refused the task for what it is, so that every other one would. (`MK-47`)
+pub(super) const fn is_final(why: &Failure) -> bool {
+    matches!(why, Failure::Refused(refusal) if refusal.is_final())
 }

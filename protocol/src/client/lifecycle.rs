@@ -1,5 +1,6 @@
 //! How an order goes from one phase to the next: the client alone moves it, by what its phase says comes next.
 
+use crate::channel::fault::PaymentFault;
 use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
 use crate::time::Time;
@@ -8,6 +9,7 @@ use crate::work::order::OrderId;
 
 use super::Client;
 use super::attempt::{Attempt, Next, OpenSession};
+use super::auction::is_final;
 use super::award::PendingAward;
 use super::lingering::LingeringJob;
 use super::order::{ActiveOrder, Phase, Step};
@@ -95,6 +97,13 @@ impl Client {
         self.attempt(now, id, progress, OpenSession { job, candidate, secure, recounted: true });
     }
 
+    /// Goes on with an order that waited for its time to call again.
+    pub(super) fn resume_order(&mut self, now: Time, id: OrderId) {
+        if let Some(ActiveOrder { progress, .. }) = self.orders.remove(&id) {
+            self.step(now, id, progress);
+        }
+    }
+
     /// Does what an attempt or an award says comes next.
     pub(super) fn follow(&mut self, now: Time, id: OrderId, next: Next) {
         match next {
@@ -144,12 +153,18 @@ impl Client {
         if let Some(attempt) = attempt {
             self.leave(now, attempt, pays);
         }
-        // One that only forgot its bid, as after a restart, or bid for another size may bid again.
         if !is_askable_again(why) {
             progress.failed.push(from);
         }
         progress.last_failure = Some(why);
+        progress.back_off.failed();
         self.shared.outbox.order_news(id, OrderNews::FailedOver { from, why });
+        if is_final(&why) {
+            progress.final_refusals = progress.final_refusals.saturating_add(1);
+            if progress.final_refusals >= limits::FINAL_REFUSALS {
+                return self.conclude(id, progress, Err(why));
+            }
+        }
         self.step(now, id, progress);
     }
 
@@ -188,7 +203,19 @@ impl Client {
     }
 }
 
-/// Returns whether a provider that failed an order in this way may be asked for it again.
+/// Returns whether a provider that failed an order in this way may be asked for it again at once: what stood in the way passes
+/// by itself, or with another bid. (`MK-15`)
 const fn is_askable_again(why: Failure) -> bool {
-    matches!(why, Failure::Refused(Refusal::UnknownBid | Refusal::OtherClass))
+    matches!(
+        why,
+        Failure::Gone
+            | Failure::Payment(PaymentFault::Closed { .. })
+            | Failure::Refused(
+                Refusal::UnknownBid
+                    | Refusal::OtherClass
+                    | Refusal::Busy
+                    | Refusal::Leaving
+                    | Refusal::Unfunded
+            )
+    )
 }

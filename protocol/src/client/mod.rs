@@ -83,6 +83,7 @@
 mod attempt;
 mod auction;
 mod award;
+mod back_off;
 mod config;
 mod lifecycle;
 mod lingering;
@@ -355,7 +356,11 @@ impl Client {
             Some(mut attempt) => attempt.on_refuse(refuse.why),
             None => Failure::Refused(refuse.why),
         };
-        self.fail_over(now, id, why);
+        match why {
+            // It is this node that cannot pay: no other provider would see more.
+            Failure::Payment(_) => self.end(now, id, why),
+            _ => self.fail_over(now, id, why),
+        }
     }
 
     fn on_frame(&mut self, now: Time, from: NodeId, frame: &SealedFrame) {
@@ -411,7 +416,19 @@ impl Client {
             if self.shared.payments.covers(&account, fault) {
                 return;
             }
-            self.end(now, id, Failure::Payment(fault));
+            match fault {
+                // It is gone, and another one can be opened, with this provider or the next.
+                PaymentFault::Closed { .. } => self.fail_over(now, id, Failure::Payment(fault)),
+                PaymentFault::NoFunds { .. }
+                | PaymentFault::DepositTooLow { .. }
+                | PaymentFault::ChallengeTooLong { .. }
+                | PaymentFault::Terms(_)
+                | PaymentFault::Exhausted { .. }
+                | PaymentFault::NotOpened { .. }
+                | PaymentFault::Mismatch { .. }
+                | PaymentFault::StrangersLocked { .. }
+                | PaymentFault::TooManyChannels { .. } => self.end(now, id, Failure::Payment(fault)),
+            }
         }
     }
 
@@ -443,7 +460,8 @@ impl Client {
         let Some(active) = self.orders.get_mut(&id) else { return };
         let is_over = now >= active.progress.deadline;
         let next = match &mut active.phase {
-            // Also at the order's deadline: the bids that came in tell the user why the order failed.
+            // Also at the order's deadline: what stood in its way tells the user why the order failed.
+            Phase::Pause(_) => return self.resume_order(now, id),
             Phase::Auction(_) => return self.end_auction(now, id),
             Phase::Award(_) | Phase::Attempt(_) if is_over => return self.end(now, id, Failure::Deadline),
             Phase::Award(award) => award.on_time(now, &mut self.shared.outbox),

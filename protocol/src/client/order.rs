@@ -4,7 +4,6 @@ use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::ident::NodeId;
 use crate::io::Failure;
-use crate::limits;
 use crate::market::auction::{Auction, Candidate};
 use crate::outbox::Outbox;
 use crate::time::Time;
@@ -26,6 +25,8 @@ pub(super) struct ActiveOrder {
 /// What an order waits for.
 #[derive(Debug)]
 pub(super) enum Phase {
+    /// The time of its next call.
+    Pause(Time),
     /// Bids.
     Auction(Auction),
     /// The answer to an award.
@@ -58,6 +59,7 @@ impl ActiveOrder {
     /// Returns when the order is due: at its phase's time, or at its own deadline.
     pub(super) fn wake_at(&self) -> Time {
         let phase = match &self.phase {
+            Phase::Pause(until) => *until,
             Phase::Auction(auction) => auction.closes_at,
             Phase::Award(award) => award.wake_at(),
             Phase::Attempt(attempt) => attempt.wake_at(),
@@ -69,14 +71,14 @@ impl ActiveOrder {
     pub(super) fn account(&self) -> Option<ChannelId> {
         match &self.phase {
             Phase::Attempt(attempt) => Some(attempt.account),
-            Phase::Auction(_) | Phase::Award(_) => None,
+            Phase::Pause(_) | Phase::Auction(_) | Phase::Award(_) => None,
         }
     }
 
     /// Returns the job that was awarded, and to whom.
     pub(super) fn job(&self) -> Option<(JobId, NodeId)> {
         match &self.phase {
-            Phase::Auction(_) => None,
+            Phase::Pause(_) | Phase::Auction(_) => None,
             Phase::Award(award) => Some((award.job(), award.provider())),
             Phase::Attempt(attempt) => Some((attempt.job, attempt.provider())),
         }
@@ -102,18 +104,19 @@ impl Phase {
     pub(super) fn into_attempt(self) -> Option<Box<Attempt>> {
         match self {
             Self::Attempt(attempt) => Some(attempt),
-            Self::Auction(_) | Self::Award(_) => None,
+            Self::Pause(_) | Self::Auction(_) | Self::Award(_) => None,
         }
     }
 }
 
 impl Progress {
-    /// Takes the next step: an award on a lease or to the next candidate, or else a call for bids.
+    /// Takes the next step: an award on a lease or to the next candidate, or else a call for bids, until the order's deadline.
+    /// (`MK-15`)
     pub(super) fn step(&mut self, now: Time, shared: &mut SharedState) -> Step {
         if now >= self.deadline {
-            return Step::End(Err(Failure::Deadline));
+            return Step::End(Err(self.why_over()));
         }
-        if self.attempts > 0 {
+        if self.was_awarded {
             match self.resumption() {
                 Resumption::Open => {}
                 Resumption::Whole(finish) => {
@@ -123,17 +126,16 @@ impl Progress {
                 Resumption::TooLong(why) => return Step::End(Err(why)),
             }
         }
-        if self.attempts >= limits::ATTEMPTS_MAX || self.unanswered >= limits::CALLS_UNANSWERED_MAX {
-            return Step::End(Err(self.last_failure.unwrap_or(Failure::NoBids)));
-        }
+        let call_at = self.back_off.due(shared.config.bid_window);
         match self.leased(now, shared).or_else(|| self.next_candidate(&mut shared.outbox)) {
             Some(candidate) => {
-                self.attempts = self.attempts.saturating_add(1);
+                self.was_awarded = true;
                 match PendingAward::start(now, candidate, shared) {
                     Ok(award) => Step::Wait(Phase::Award(Box::new(award))),
                     Err(candidate) => Step::FailOver(candidate, Failure::Session),
                 }
             }
+            None if now < call_at => Step::Wait(Phase::Pause(call_at)),
             None => Step::Wait(Phase::Auction(self.call(now, shared))),
         }
     }

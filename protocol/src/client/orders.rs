@@ -29,6 +29,7 @@ impl Orders {
 
     pub(super) fn insert(&mut self, id: OrderId, active: ActiveOrder) {
         match &active.phase {
+            Phase::Pause(_) => None,
             Phase::Auction(auction) => self.by_call.insert(auction.call, id),
             Phase::Award(award) => self.by_job.insert(award.job(), id),
             Phase::Attempt(attempt) => self.by_job.insert(attempt.job, id),
@@ -39,6 +40,7 @@ impl Orders {
     pub(super) fn remove(&mut self, id: &OrderId) -> Option<ActiveOrder> {
         let active = *self.active.remove(id)?;
         match &active.phase {
+            Phase::Pause(_) => None,
             Phase::Auction(auction) => self.by_call.remove(&auction.call),
             Phase::Award(award) => self.by_job.remove(&award.job()),
             Phase::Attempt(attempt) => self.by_job.remove(&attempt.job),

@@ -13,6 +13,8 @@ use crate::wire::message::Content;
 use crate::work::order::{InputCount, Order, Task};
 use crate::work::price::InputTokens;
 
+use super::back_off::BackOff;
+
 /// What was ordered, and what has come of it in all attempts together.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -21,10 +23,14 @@ pub(super) struct Progress {
     pub(super) deadline: Time,
     /// Runners-up of the last auction, the best first.
     pub(super) candidates: VecDeque<Candidate>,
-    /// Providers that failed this order: they are not asked again.
+    /// Providers that failed this order: they are asked again where nobody else is left.
     pub(super) failed: Vec<NodeId>,
-    /// Awards so far.
-    pub(super) attempts: u32,
+    /// Whether anything was awarded yet.
+    pub(super) was_awarded: bool,
+    /// Providers that refused the task for what it is.
+    pub(super) final_refusals: u32,
+    /// When it may call again.
+    pub(super) back_off: BackOff,
     /// Calls to everybody to which no bid came at all.
     pub(super) unanswered: u32,
     /// Whom the last call invited.
@@ -38,7 +44,10 @@ pub(super) struct Progress {
     /// Vectors that the user has already.
     pub(super) rows: u32,
     pub(super) bill: Bill,
+    /// How its last provider failed it.
     pub(super) last_failure: Option<Failure>,
+    /// Why nobody could be asked after the last call.
+    pub(super) obstacle: Option<Failure>,
 }
 
 impl Progress {
@@ -50,7 +59,9 @@ impl Progress {
             deadline,
             candidates: VecDeque::new(),
             failed: Vec::new(),
-            attempts: 0,
+            was_awarded: false,
+            final_refusals: 0,
+            back_off: BackOff::default(),
             unanswered: 0,
             invited: Share::FIRST,
             invites: None,
@@ -59,7 +70,18 @@ impl Progress {
             rows: 0,
             bill: Bill::default(),
             last_failure: None,
+            obstacle: None,
         }
+    }
+
+    /// Returns why the order has failed, now that its time is over: an answer that had begun has met its deadline; where none
+    /// came, what stood in its way last. (`MK-15`)
+    pub(super) fn why_over(&self) -> Failure {
+        let has_delivered = self.rows > 0 || !self.delivered.is_empty();
+        if has_delivered {
+            return Failure::Deadline;
+        }
+        self.last_failure.or(self.obstacle).unwrap_or(Failure::NoBids)
     }
 
     /// Returns what may still be spent.
@@ -113,6 +135,7 @@ impl Progress {
 
     /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.
     pub(super) fn deliver(&mut self, content: Content, rows_before: u32) -> Content {
+        self.back_off.reset();
         match content {
             Content::Tokens { ids, text } => {
                 self.delivered.extend(&ids);

@@ -2,6 +2,7 @@
 //! and whether its channel's rest is asked back. (`MK-31`, `CH-31`)
 
 use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
@@ -48,7 +49,7 @@ impl Conduct {
     /// Returns what is known of the award that an order waits on, if there is one.
     pub(super) fn of(now: Time, phase: &Phase) -> Option<Self> {
         match phase {
-            Phase::Auction(_) => None,
+            Phase::Pause(_) | Phase::Auction(_) => None,
             Phase::Award(award) => {
                 Some(Self { is_late: award.is_late(now), ..Self::of_award(&award.candidate) })
             }
@@ -81,6 +82,9 @@ impl Conduct {
 
 fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
     match why {
+        // A connection may break at either end, and a channel may be closed before its provider hears of a job. Who
+        // took money before that is no better than one that falls silent.
+        Failure::Gone | Failure::Payment(PaymentFault::Closed { .. }) if !conduct.paid => Blame::Refused,
         Failure::NoAnswer
         | Failure::Stalled
         | Failure::Gone

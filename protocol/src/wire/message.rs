@@ -239,6 +239,29 @@ pub enum Refusal {
     OtherClass,
 }
 
+impl Refusal {
+    /// Returns whether the task itself is refused, so that every provider of the model would refuse it. (`MK-47`)
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::TaskTooLarge => true,
+            Self::UnknownBid
+            | Self::PriceBelowBid
+            | Self::Busy
+            | Self::Malformed
+            | Self::ChannelTerms
+            | Self::Unfunded
+            | Self::Unpaid
+            | Self::BadVoucher
+            | Self::Engine
+            | Self::Leaving
+            | Self::ChallengeTooShort
+            | Self::Counts(_)
+            | Self::OtherClass => false,
+        }
+    }
+}
+
 /// What a client says inside a session.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum FromClient {

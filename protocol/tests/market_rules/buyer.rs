@@ -3,7 +3,7 @@
 use crate::drive::{MODEL, give, order};
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
-use bombyx_protocol::io::{Command, Input, Output};
+use bombyx_protocol::io::{Command, Event, Failure, Input, OrderNews, Output};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::call::Call;
 use bombyx_protocol::market::invite::Share;
@@ -209,7 +209,10 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
         refused += 1;
         let refuse = Message::ToClient(ToClient::Refuse(Refuse { job, why: Refusal::Busy }));
         said = give(&mut client, now, Input::Received { from, prefix: Prefix::UNKNOWN, message: refuse });
-        if let [call] = &calls(&said)[..] {
+        // The next call waits for its time.
+        let again = now + limits::BID_WINDOW;
+        if to_providers(&said).iter().all(|(_, message)| !matches!(message, ToProvider::Award(_))) {
+            let [call] = calls(&give(&mut client, again, Input::Tick)).try_into().unwrap();
             break call.open::<Call>().unwrap();
         }
     };
@@ -302,7 +305,7 @@ fn an_order_that_nobody_can_serve_releases_all_who_bid() {
 
 /// (MK-15)
 #[test]
-fn a_call_that_nobody_answers_is_repeated_with_more_patience_and_then_given_up() {
+fn a_call_that_nobody_answers_is_repeated_with_more_patience_until_the_order_s_deadline() {
     let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let mut outputs = give(&mut client, START, order(1, "count"));
     let (mut now, mut windows) = (START, Vec::new());
@@ -310,11 +313,17 @@ fn a_call_that_nobody_answers_is_repeated_with_more_patience_and_then_given_up()
         let [signed] = calls(&outputs).try_into().unwrap();
         let call = signed.open::<Call>().unwrap();
         windows.push(u64::from(call.window_ms));
-        now = now + Span::from_ms(u64::from(call.window_ms));
+        now = (now + Span::from_ms(u64::from(call.window_ms))).min(START + Span::from_s(60));
         outputs = give(&mut client, now, Input::Tick);
     }
     let window = limits::BID_WINDOW.as_ms();
-    // Two to a part of the crowd, whose silence says little, and four to everybody.
-    assert_eq!(windows, [window, window, window, 2 * window, 4 * window, 8 * window]);
-    assert_eq!(windows.len(), 2 + limits::CALLS_UNANSWERED_MAX as usize);
+    // Two to a part of the crowd, whose silence says little, and then to everybody.
+    let most = limits::CALL_WAIT_MAX.as_ms();
+    assert_eq!(windows[..7], [window, window, window, 2 * window, 4 * window, 8 * window, most]);
+    assert!(windows[7..].iter().all(|window| *window == most));
+    assert_eq!(now, START + Span::from_s(60));
+    assert!(outputs.iter().any(|output| matches!(
+        output,
+        Output::Event(Event::Order { news: OrderNews::Failed { why: Failure::NoBids, .. }, .. })
+    )));
 }
