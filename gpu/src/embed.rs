@@ -70,7 +70,7 @@ impl Embedder {
     /// Turns texts into rows of token ids.
     ///
     /// # Errors
-    /// [`EngineError::TooLong`] or [`EngineError::BadRequest`] with the index of the text.
+    /// [`EngineError::TooLong`] or [`EngineError::NoTokens`] with the index of the text.
     pub fn encode(&self, texts: &[String]) -> Result<Vec<Vec<u32>>, EngineError> {
         texts.iter().enumerate().map(|(index, text)| self.tokens.encode(index, text)).collect()
     }

@@ -189,14 +189,45 @@ pub enum EngineError {
         /// The context of the model.
         limit: usize,
     },
-    /// A field has a value that cannot be used.
-    #[error("{field} is not usable: {why}")]
-    BadRequest {
-        /// Which field.
-        field: &'static str,
-        /// What is wrong with it; never its content.
-        why: String,
+    /// More inputs, messages or stop strings than are taken.
+    #[error("there are {count} {what}, at most {limit} are taken; split the job")]
+    TooMany {
+        /// `inputs`, `messages` or `stop strings`.
+        what: &'static str,
+        /// How many.
+        count: usize,
+        /// How many are taken.
+        limit: usize,
     },
+    /// More text than is read.
+    #[error("the job has {bytes} bytes of text, at most {limit} are taken; split it")]
+    TooLarge {
+        /// How many bytes.
+        bytes: usize,
+        /// How many are taken.
+        limit: usize,
+    },
+    /// A stop string that is empty or too long.
+    #[error("a stop string is empty or longer than {limit} bytes")]
+    BadStop {
+        /// Bytes that one may have.
+        limit: usize,
+    },
+    /// An input of which the tokenizer makes nothing.
+    #[error("input {index} has no tokens")]
+    NoTokens {
+        /// Which input, from 0.
+        index: usize,
+    },
+    /// A token of the prefix that the model does not have.
+    #[error("the prefix holds token {0}, which the model does not have")]
+    UnknownToken(u32),
+    /// A prefix that goes on after its answer has ended.
+    #[error("the prefix goes on after the answer's end")]
+    BeyondEnd,
+    /// The chat template takes no such conversation; only the kind of its failure is told on.
+    #[error("the model's chat template refuses the messages ({0})")]
+    Template(String),
     /// The graph or its runtime failed.
     #[error("the model failed while running: {0}")]
     Runtime(String),

@@ -46,13 +46,10 @@ impl ChatTemplate {
     /// Returns the prompt for a conversation, special tokens written out.
     ///
     /// # Errors
-    /// [`EngineError::BadRequest`] if the template refuses the conversation; the error never quotes it.
+    /// [`EngineError::Template`] if the template refuses the conversation; the error never quotes it.
     pub fn render(&self, messages: &[ChatMessage]) -> Result<String, EngineError> {
         // Only the kind of the failure is passed on, because its text may quote the conversation.
-        let refused = |error: Error| EngineError::BadRequest {
-            field: "messages",
-            why: format!("the model's chat template refuses them ({})", error.kind()),
-        };
+        let refused = |error: Error| EngineError::Template(error.kind().to_string());
         let template = self.environment.get_template(NAME).map_err(refused)?;
         template.render(context! { messages, add_generation_prompt => true }).map_err(refused)
     }
@@ -84,7 +81,7 @@ mod tests {
             "{{ messages[0].content.nonsense() }}",
         ] {
             let error = ChatTemplate::parse(source).unwrap().render(&conversation()).unwrap_err();
-            assert!(matches!(error, EngineError::BadRequest { field: "messages", .. }), "{source}");
+            assert!(matches!(error, EngineError::Template(_)), "{source}");
             assert!(!error.to_string().contains("brief"), "{error}");
         }
         assert!(ChatTemplate::parse("{% for %}").is_err());

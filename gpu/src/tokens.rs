@@ -66,13 +66,12 @@ impl Tokens {
     /// # Errors
     /// [`EngineError::TooLong`] with `index` for a text longer than the context, unless the manifest says to cut it.
     pub fn encode(&self, index: usize, text: &str) -> Result<Vec<u32>, EngineError> {
-        let untokenisable =
-            || EngineError::BadRequest { field: "input", why: format!("input {index} has no tokens") };
+        let nothing = EngineError::NoTokens { index };
         // The library's own message is dropped, because it may quote the text.
-        let encoding = self.tokenizer.encode_fast(text, self.special_tokens).map_err(|_| untokenisable())?;
+        let encoding = self.tokenizer.encode_fast(text, self.special_tokens).map_err(|_| nothing.clone())?;
         let ids = encoding.get_ids();
         if ids.is_empty() {
-            return Err(untokenisable());
+            return Err(nothing);
         }
         if ids.len() > self.context {
             return Err(EngineError::TooLong { index, tokens: ids.len(), limit: self.context });

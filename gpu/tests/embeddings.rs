@@ -138,9 +138,9 @@ fn requests_that_cannot_run_are_refused_with_the_reason() {
     assert_eq!(engine.submit(1, &model, embed(&["short", &long])), Err(too_long));
     assert_eq!(engine.submit(1, &model, embed(&[])), Err(EngineError::Empty("inputs")));
     let many = Task::Embed { inputs: vec![String::new(); INPUTS_MAX + 1] };
-    assert!(matches!(engine.submit(1, &model, many), Err(EngineError::BadRequest { field: "inputs", .. })));
+    assert!(matches!(engine.submit(1, &model, many), Err(EngineError::TooMany { what: "inputs", .. })));
     let large = "x".repeat(REQUEST_BYTES_MAX + 1);
-    assert!(matches!(engine.submit(1, &model, embed(&[&large])), Err(EngineError::BadRequest { .. })));
+    assert!(matches!(engine.submit(1, &model, embed(&[&large])), Err(EngineError::TooLarge { .. })));
     let other = ModelId([7; 32]);
     assert_eq!(engine.submit(1, &other, embed(&["a"])), Err(EngineError::UnknownModel(other)));
     let message = bombyx_gpu::engine::ChatMessage { role: "user".to_owned(), content: "hello".to_owned() };

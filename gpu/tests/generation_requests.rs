@@ -162,9 +162,9 @@ fn conversations_that_cannot_be_answered_are_refused_with_the_reason() {
     let mut submit = |request: Generate| engine.submit(1, &model, Task::Generate(request)).unwrap_err();
     assert_eq!(submit(Generate { messages: Vec::new(), ..ask("", 0) }), EngineError::Empty("messages"));
     assert!(matches!(submit(ask(&"long ".repeat(2000), 0)), EngineError::TooLong { .. }));
-    assert!(matches!(submit(Generate { max_tokens: 0, ..ask("a", 0) }), EngineError::BadRequest { .. }));
+    assert!(matches!(submit(Generate { max_tokens: 0, ..ask("a", 0) }), EngineError::Empty(_)));
     let unknown = Generate { prefix: vec![u32::MAX], ..ask("a", 0) };
-    assert!(matches!(submit(unknown), EngineError::BadRequest { field: "prefix", .. }));
+    assert!(matches!(submit(unknown), EngineError::UnknownToken(u32::MAX)));
     let embed = engine.submit(1, &model, Task::Embed { inputs: vec!["a".to_owned()] });
     assert!(matches!(embed, Err(EngineError::WrongTask { task: "embed", .. })));
 }

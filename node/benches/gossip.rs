@@ -13,7 +13,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use bombyx_node::net::{self, NetCommand, NetConfig, NetEvent, NetHandle, topic};
+use bombyx_node::net::{self, NetCommand, NetConfig, NetEvent, NetHandle, topic, unix_s};
 use bombyx_protocol::ident::Identity;
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
@@ -65,7 +65,7 @@ fn seeks(turn: u32) -> Vec<Vec<u8>> {
         seed[..4].copy_from_slice(&turn.to_le_bytes());
         seed[4..8].copy_from_slice(&number.to_le_bytes());
         let client = Identity::from_seed(&seed);
-        let seek = Seek { id: SeekId([0; 16]), client: client.id(), model: MODEL, invited: Share::ALL };
+        let seek = Seek::for_model(SeekId([0; 16]), client.id(), MODEL, Share::ALL, unix_s());
         codec::encode(&Gossip::Seek(seek.sign(&client)))
     };
     (0..MESSAGES).map(seek).collect()

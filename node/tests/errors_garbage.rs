@@ -11,7 +11,10 @@ use bombyx_protocol::limits::{FRAME_BYTES_MAX, GOSSIP_BYTES_MAX};
 use bombyx_protocol::market::bid::BidHash;
 use bombyx_protocol::market::call::CallId;
 use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Award, Gossip, Message, SealedFrame, ToProvider};
+use bombyx_protocol::wire::extension::Extensions;
+use bombyx_protocol::wire::message::{
+    Award, Gossip, Message, Release, ReleaseReason, SealedFrame, ToProvider,
+};
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::JobId;
 use bombyx_protocol::work::price::Price;
@@ -101,13 +104,14 @@ fn nonsense(random: &mut StdRng) -> Vec<Vec<u8>> {
         bid: BidHash(random.random()),
         price: Price(u64::MAX),
         handshake: noise_of(random, 48),
+        extensions: Extensions::NONE,
     };
     let sealed = SealedFrame { job: JobId(random.random()), nonce: u64::MAX, bytes: noise_of(random, 4_096) };
     [
         ToProvider::Award(award.clone()),
         ToProvider::Award(Award { handshake: Vec::new(), ..award }),
         ToProvider::Sealed(sealed),
-        ToProvider::Release(CallId(random.random())),
+        ToProvider::Release(Release::of(CallId(random.random()), ReleaseReason::Other(random.random()))),
     ]
     .into_iter()
     .map(|message| codec::encode(&Message::ToProvider(message)))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bombyx_node::net::{
     self, DeliveryError, JoinError, NetCommand, NetConfig, NetError, NetEvent, NetHandle, PublicationError,
-    limits, topic,
+    limits, topic, unix_s,
 };
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::limits::FRAME_BYTES_MAX;
@@ -45,7 +45,7 @@ fn seek(model: ModelId, number: u32) -> Vec<u8> {
     let mut seed = [0; 32];
     seed[..4].copy_from_slice(&number.to_le_bytes());
     let client = Identity::from_seed(&seed);
-    let seek = Seek { id: SeekId([0; 16]), client: client.id(), model, invited: Share::ALL };
+    let seek = Seek::for_model(SeekId([0; 16]), client.id(), model, Share::ALL, unix_s());
     codec::encode(&Gossip::Seek(seek.sign(&client)))
 }
 

@@ -44,6 +44,7 @@ pub const HAS_FAKE_CRYPTO: bool = cfg!(feature = "fake-crypto");
 pub mod amount;
 pub mod channel;
 pub mod client;
+pub mod clock;
 mod deadlines;
 pub mod entropy;
 mod fair;
@@ -75,8 +76,8 @@ pub use channel::watch::WatchedVoucher;
 pub use client::{ChannelPolicy, Client, ClientConfig};
 pub use ident::{Identity, NodeId, Prefix, Signature};
 pub use io::{
-    Bill, Command, EngineFault, EngineReport, Event, Failure, Input, Machine, Offer, OrderNews, Output,
-    PeerFault, PersistId,
+    Bill, Command, EngineReport, Event, Failure, Input, Machine, Offer, OrderNews, Output, PeerFault,
+    PersistId,
 };
 pub use market::bid::Payee;
 pub use provider::{CreditLimits, Provider, ProviderConfig};

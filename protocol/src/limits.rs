@@ -9,6 +9,13 @@ pub const FRAME_BYTES_MAX: usize = 33_000;
 pub const GOSSIP_BYTES_MAX: usize = 4_096;
 /// Bytes of one sealed message before padding: what fits the largest padding bucket.
 pub const SEALED_BODY_BYTES_MAX: usize = crate::session::BODY_BYTES_MAX;
+/// Entries in the extensions of one statement.
+pub const EXTENSIONS_MAX: usize = 16;
+/// Bytes of all values in the extensions of one statement: with them gossip still fits its limit.
+pub const EXTENSION_BYTES_MAX: usize = 1_024;
+/// Seconds by which a call's or a seek's clock may differ from the receiver's, either way: machines without a time service
+/// drift by seconds a day, and a recorded statement is worth nothing two minutes later. (`WI-18`)
+pub const CLOCK_SKEW_S_MAX: u64 = 120;
 /// Bytes of all text in one task, prompt and inputs together: with a full prefix it still fits one sealed message.
 pub const TASK_BYTES_MAX: usize = 20 * 1024;
 /// Inputs of one embedding task.
@@ -21,6 +28,8 @@ pub const CHAT_MESSAGES_MAX: usize = 128;
 pub const TASK_AND_PREFIX_BYTES_MAX: usize = 29 * 1024;
 /// Stop strings of one task.
 pub const STOPS_MAX: usize = 4;
+/// Bytes of one stop string: so much of an answer's end may be held back.
+pub const STOP_BYTES_MAX: usize = 256;
 /// Bytes of vectors in one chunk: 20 vectors of 384 dimensions.
 pub const VECTOR_BYTES_MAX: usize = 30_720;
 
@@ -95,9 +104,9 @@ pub const LOANS_MAX: usize = 1_024;
 pub const CROWD_TOLD: Span = Span::from_s(10);
 /// Calls remembered so that a second copy is not answered twice.
 pub const CALLS_SEEN_MAX: usize = 4_096;
-/// How long a call is remembered at least, unless [`CALLS_SEEN_MAX`] others come: longer than a copy of it is under way
-/// anywhere, and as long as gossip itself knows it.
-pub const CALL_SEEN: Span = Span::from_s(120);
+/// How long a call is remembered at least, unless [`CALLS_SEEN_MAX`] others come: as long as a copy of it can be fresh, which
+/// is from two minutes before its time to two minutes after it.
+pub const CALL_SEEN: Span = Span::from_s(2 * CLOCK_SKEW_S_MAX);
 /// Orders that one client works on at a time.
 pub const ORDERS_MAX: usize = 256;
 /// Jobs that one provider serves or has promised to serve at a time.

@@ -12,6 +12,7 @@ use bombyx_protocol::io::{Budget, PeerFault};
 use bombyx_protocol::limits;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::extension::Extensions;
 use bombyx_protocol::wire::message::{Ack, FromClient, Payment, Refusal};
 use bombyx_protocol::work::order::TaskKind;
 use testbed::guest::{Guest, GuestSession, channel, net, voucher_of, work};
@@ -265,7 +266,7 @@ fn what_may_be_lost_on_a_channel_follows_the_providers_own_prices() {
         let work = work(2_000, terms.clone());
         guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(work));
         if number == 0 {
-            guest.seals(&mut testbed, provider, &mut opened, &FromClient::Cancel);
+            guest.seals(&mut testbed, provider, &mut opened, &FromClient::Cancel(Extensions::NONE));
         }
         testbed.run(Span::from_s(100), |_| false);
     }
@@ -324,7 +325,7 @@ fn acknowledge(
         if !guest.mail(testbed).is_empty() {
             at = testbed.now;
         }
-        let ack = Ack { next: u32::MAX, payment, countersignature: None };
+        let ack = Ack { next: u32::MAX, payment, countersignature: None, extensions: Extensions::NONE };
         guest.seals(testbed, provider, opened, &FromClient::Ack(ack));
         testbed.run(Span::from_ms(5), |_| false);
     }

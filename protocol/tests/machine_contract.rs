@@ -61,7 +61,9 @@ fn equal_seeds_and_inputs_give_equal_outputs_and_other_seeds_do_not() {
     let client = |number| trace(&mut Client::new(ClientConfig::for_tests(number), Vec::new()));
     assert_eq!(client(1), client(1));
     assert_ne!(client(1), client(2));
-    let provider = |number| trace(&mut Provider::new(ProviderConfig::for_tests(number), Vec::new()));
+    // At the time of the golden call.
+    let config = |number| ProviderConfig { clock_s: 1_764_374_400, ..ProviderConfig::for_tests(number) };
+    let provider = |number| trace(&mut Provider::new(config(number), Vec::new()));
     assert_eq!(provider(1), provider(1));
     assert_ne!(provider(1), provider(2));
     assert!(provider(1).contains("Bid"), "the provider has answered the golden call");

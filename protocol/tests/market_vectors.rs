@@ -13,6 +13,7 @@ use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::market::score::{Lot, Place, Score, Standing};
 use bombyx_protocol::time::Time;
+use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::{ModelId, TaskKind};
 use bombyx_protocol::work::price::{Delivery, Tariff};
@@ -148,6 +149,8 @@ fn bid(value: &Value) -> Bid {
         valid_ms: 30_000,
         payee: Payee { network_id: -3, key: [2; 32], address: Address::basechain([3; 32]), challenge_s: 60 },
         credit: bombyx_protocol::amount::Nano::ZERO,
+        features: Features::OWN,
+        extensions: Extensions::NONE,
     }
 }
 

@@ -196,7 +196,7 @@ fn a_task_that_nobody_can_serve_opens_no_channel_and_ends_at_the_second_no() {
     thieves(&mut testbed, 6, Plan::TooLarge, price(1_000));
     testbed.order(client, 1, task(), COIN, MINUTE);
     testbed.run_to_end(MINUTE);
-    let no = Failure::Refused(Refusal::TaskTooLarge);
+    let no = Failure::Refused(Refusal::OverContext(1));
     assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, no);
     assert_eq!(testbed.outcome(1).failed_over, [no, no]);
     assert_eq!((testbed.chain.opened, testbed.client_at(client).channels().count()), (0, 0));

@@ -14,9 +14,10 @@ use bombyx_protocol::market::call::{Call, CallId};
 use bombyx_protocol::market::seek::Seek;
 use bombyx_protocol::session::{BUCKET_BYTES_MAX, FRAME_OVERHEAD_BYTES};
 use bombyx_protocol::wire::codec::{self, DecodeError};
+use bombyx_protocol::wire::extension::Extensions;
 use bombyx_protocol::wire::message::{
-    Accept, Content, FromClient, FromProvider, Gossip, Message, Refusal, Refuse, SealedFrame, ToClient,
-    ToProvider,
+    Accept, Content, FromClient, FromProvider, Gossip, Message, Refusal, Refuse, Release, ReleaseReason,
+    SealedFrame, ToClient, ToProvider,
 };
 use bombyx_protocol::wire::signed::{Signed, SignedFault};
 use bombyx_protocol::work::order::JobId;
@@ -74,14 +75,14 @@ fn variants(case: &Value) -> String {
             Message::ToProvider(ToProvider::Release(_)) => "Release".into(),
             Message::ToClient(ToClient::Bid(_)) => "SealedBid".into(),
             Message::ToClient(ToClient::Accept(_)) => "Accept".into(),
-            Message::ToClient(ToClient::Refuse(Refuse { why, .. })) => format!("Refuse {why:?}"),
+            Message::ToClient(ToClient::Refuse(Refuse { why, .. })) => format!("Refuse {}", why.parts().0),
             Message::ToClient(ToClient::Sealed(_)) => "ToClient::Sealed".into(),
             Message::ToClient(ToClient::Ask(_)) => "ToClient::Ask".into(),
         },
         "FromClient" => match vectors::from_client(value) {
             FromClient::Work(work) => format!("Work {:?}", work.task.kind()),
             FromClient::Ack(_) => "Ack".into(),
-            FromClient::Cancel => "Cancel".into(),
+            FromClient::Cancel(_) => "Cancel".into(),
         },
         "FromProvider" => match vectors::from_provider(value) {
             FromProvider::Chunk(_) => "Chunk".into(),
@@ -107,22 +108,8 @@ fn variants(case: &Value) -> String {
 fn no_variant_is_without_its_bytes() {
     let vectors = file(MESSAGES);
     let seen: BTreeSet<String> = list(&vectors, "cases").iter().map(variants).collect();
-    let refusals = [
-        Refusal::UnknownBid,
-        Refusal::PriceBelowBid,
-        Refusal::Busy,
-        Refusal::Malformed,
-        Refusal::TaskTooLarge,
-        Refusal::Counts(u64::MAX),
-        Refusal::OtherClass,
-        Refusal::ChannelTerms,
-        Refusal::Unfunded,
-        Refusal::Unpaid,
-        Refusal::BadVoucher,
-        Refusal::Engine,
-        Refusal::Leaving,
-        Refusal::ChallengeTooShort,
-    ];
+    let known = |code: &u32| !matches!(Refusal::of(*code, 0), Some(Refusal::Other { .. }));
+    let refusals = (0..).take_while(known).map(|code| format!("Refuse {code}"));
     let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask Award ToProvider::Sealed Release SealedBid Accept \
         ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Payer Earner ChannelGone Record::Receipt \
         Reputation";
@@ -130,7 +117,8 @@ fn no_variant_is_without_its_bytes() {
         .split_whitespace()
         .map(str::to_owned)
         .chain(["Work Embed", "Work Generate", "End Stop", "End Length"].map(str::to_owned))
-        .chain(refusals.map(|why| format!("Refuse {why:?}")))
+        .chain(refusals)
+        .chain(["Refuse 1000".to_owned()])
         .collect();
     assert_eq!(seen, expected);
 }
@@ -144,6 +132,7 @@ fn refused(kind: &str, bytes: &[u8]) -> Option<DecodeError> {
         "Receipt" => codec::decode::<Receipt>(bytes).err(),
         "Gossip" => codec::decode_gossip::<Gossip>(bytes).err(),
         "Message" => codec::decode::<Message>(bytes).err(),
+        "Cancel" => codec::decode_sealed::<Extensions>(bytes).err(),
         "FromClient" => codec::decode_sealed::<FromClient>(bytes).err(),
         "FromProvider" => codec::decode_sealed::<FromProvider>(bytes).err(),
         "Content" => codec::decode_sealed::<Content>(bytes).err(),
@@ -235,8 +224,11 @@ fn the_largest_frame_of_a_session_fits_a_message() {
 /// (WI-7)
 #[test]
 fn a_message_of_the_other_side_is_never_taken_for_ones_own() {
-    let release = codec::encode(&Message::ToProvider(ToProvider::Release(CallId([1; 16]))));
-    let accept = Accept { job: JobId([1; 16]), handshake: vec![2; 48] };
+    let release = codec::encode(&Message::ToProvider(ToProvider::Release(Release::of(
+        CallId([1; 16]),
+        ReleaseReason::TooLate,
+    ))));
+    let accept = Accept::of(JobId([1; 16]), vec![2; 48]);
     let accept = codec::encode(&Message::ToClient(ToClient::Accept(accept)));
     assert!(matches!(codec::decode(&release), Ok(Message::ToProvider(_))));
     assert!(matches!(codec::decode(&accept), Ok(Message::ToClient(_))));

@@ -144,6 +144,21 @@ def sign(seed: bytes, domain: str, body: bytes) -> bytes:
 # A struct is a list of fields, an enum a dictionary of variants in the order of their tags. Values are JSON: bytes in
 # hexadecimal, numbers of 64 bits as decimal text, an enum's variant as `"Name"` or `{"Name": content}`.
 
+# A code is a number that a later version may have more of: `"Name"`, `{"Name": detail}` or `{"Other": ...}`.
+
+
+class Codes:
+    def __init__(self, detail, numbers):
+        self.detail, self.numbers = detail, numbers
+
+    def encode(self, value) -> bytes:
+        name, content = (value, 0) if isinstance(value, str) else next(iter(value.items()))
+        if not self.detail:
+            return struct.pack("<I", content if name == "Other" else self.numbers[name])
+        code, detail = (content["code"], content["detail"]) if name == "Other" else (self.numbers[name], content)
+        return struct.pack("<IQ", code, int(detail))
+
+
 LAYOUT = {
     "Address": [("workchain", "i8"), ("hash", 32)],
     "ChannelTerms": [
@@ -151,6 +166,7 @@ LAYOUT = {
         ("client", "Address"), ("provider", "Address"), ("challenge_s", "u32"),
     ],
     "InputTokens": [("fresh", "u32"), ("cached", "u32")],
+    "Extension": [("kind", "u16"), ("value", "bytes")],
     "Tier": {"Open": None, "Confidential": None},
     "TaskKind": {"Embed": None, "Generate": None},
     "Role": {"System": None, "User": None, "Assistant": None},
@@ -167,44 +183,55 @@ LAYOUT = {
     "Call": [
         ("id", 16), ("client", 32), ("seal_key", 32), ("model", 32), ("kind", "TaskKind"),
         ("input_log2", "u8"), ("output_log2", "u8"), ("tier", "Tier"), ("window_ms", "u32"),
-        ("invited", "u32"),
+        ("invited", "u32"), ("made_s", "u64"), ("deadline_ms", "u32"), ("stamp", "u64"),
+        ("features", "u64"), ("extensions", ["Extension"]),
     ],
-    "Seek": [("id", 16), ("client", 32), ("model", 32), ("invited", "u32")],
+    "Seek": [
+        ("id", 16), ("client", 32), ("model", 32), ("invited", "u32"), ("made_s", "u64"), ("stamp", "u64"),
+        ("features", "u64"), ("extensions", ["Extension"]),
+    ],
     "Ask": [
         ("provider", 32), ("model", 32), ("name", "str"), ("kind", "TaskKind"), ("price", "u64"),
         ("context_tokens", "u32"), ("output_max", "u32"), ("read_tps", "u32"), ("write_tps", "u32"), ("start_ms", "u32"),
-        ("tier", "Tier"), ("seek", 16), ("valid_ms", "u32"),
+        ("tier", "Tier"), ("seek", 16), ("valid_ms", "u32"), ("features", "u64"), ("extensions", ["Extension"]),
     ],
     "Payee": [("network_id", "i32"), ("key", 32), ("address", "Address"), ("challenge_s", "u32")],
     "Bid": [
         ("call", 16), ("provider", 32), ("model", 32), ("session_key", 32), ("price", "u64"),
         ("start_ms", "u32"), ("ahead_ms", "u32"), ("read_tps", "u32"), ("write_tps", "u32"), ("keep_s", "u16"),
         ("tier", "Tier"), ("valid_ms", "u32"),
-        ("payee", "Payee"), ("credit", "u64"),
+        ("payee", "Payee"), ("credit", "u64"), ("features", "u64"), ("extensions", ["Extension"]),
     ],
     "Receipt": [
         ("job", 16), ("model", 32), ("chunks", "u32"), ("transcript", 32),
         ("input_tokens", "u64"), ("cached_tokens", "u64"), ("output_tokens", "u64"), ("cost", "u64"),
+        ("extensions", ["Extension"]),
     ],
     "Message": {"ToProvider": "ToProvider", "ToClient": "ToClient"},
-    "ToProvider": {"Award": "Award", "Sealed": "SealedFrame", "Release": 16},
+    "ToProvider": {"Award": "Award", "Sealed": "SealedFrame", "Release": "Release"},
     "ToClient": {"Bid": "SealedBid", "Accept": "Accept", "Refuse": "Refuse", "Sealed": "SealedFrame", "Ask": "Signed"},
     "SealedBid": [("call", 16), ("sealed", "bytes")],
-    "Award": [("job", 16), ("call", 16), ("bid", 32), ("price", "u64"), ("handshake", "bytes")],
-    "Accept": [("job", 16), ("handshake", "bytes")],
-    "Refuse": [("job", 16), ("why", "Refusal")],
-    "Refusal": dict.fromkeys((
-        "UnknownBid", "PriceBelowBid", "Busy", "Malformed", "TaskTooLarge", "ChannelTerms", "Unfunded", "Unpaid",
-        "BadVoucher", "Engine", "Leaving", "ChallengeTooShort",
-    )) | {"Counts": "u64", "OtherClass": None},
+    "Award": [("job", 16), ("call", 16), ("bid", 32), ("price", "u64"), ("handshake", "bytes"), ("extensions", ["Extension"])],
+    "Accept": [("job", 16), ("handshake", "bytes"), ("extensions", ["Extension"])],
+    "Release": [("call", 16), ("why", "ReleaseReason"), ("come_back_ms", "u32"), ("extensions", ["Extension"])],
+    "Refuse": [("job", 16), ("why", "Refusal"), ("extensions", ["Extension"])],
+    "Refusal": Codes("detail", {
+        "UnknownBid": 0, "PriceBelowBid": 1, "Busy": 2, "Malformed": 3, "ChannelTerms": 4, "Unfunded": 5, "Unpaid": 6,
+        "BadVoucher": 7, "Engine": 8, "Leaving": 9, "ChallengeTooShort": 10, "NotUnderstood": 11, "EmptyTask": 12,
+        "WrongKind": 13, "TooManyInputs": 14, "TooManyMessages": 15, "TooManyStops": 16, "BadStop": 17, "TaskTooLong": 18,
+        "OverContext": 19, "BadToken": 20, "BadPrefix": 21, "BadInput": 22, "BadConversation": 23, "Counts": 24,
+        "OtherClass": 25, "BillTooLarge": 26,
+    }),
+    "ReleaseReason": Codes(None, {"Outscored": 0, "OverBudget": 1, "TooLate": 2, "Unfit": 3}),
     "SealedFrame": [("job", 16), ("nonce", "u64"), ("bytes", "bytes")],
-    "FromClient": {"Work": "Work", "Ack": "Ack", "Cancel": None},
-    "Work": [("task", "Task"), ("input", "InputTokens"), ("channel", "ChannelTerms")],
-    "Ack": [("next", "u32"), ("payment", ("Payment",)), ("countersignature", (64,))],
+    "FromClient": {"Work": "Work", "Ack": "Ack", "Cancel": "Cancel"},
+    "Cancel": [("extensions", ["Extension"])],
+    "Work": [("task", "Task"), ("input", "InputTokens"), ("channel", "ChannelTerms"), ("extensions", ["Extension"])],
+    "Ack": [("next", "u32"), ("payment", ("Payment",)), ("countersignature", (64,)), ("extensions", ["Extension"])],
     "Payment": [("epoch", "u64"), ("cumulative", "u64"), ("signature", 64)],
     "FromProvider": {"Chunk": "Chunk", "NeedPayment": "NeedPayment"},
     "Chunk": [("index", "u32"), ("content", "bytes"), ("receipt", ("Signed",))],
-    "NeedPayment": [("cumulative", "u64"), ("newest", ("Payment",))],
+    "NeedPayment": [("cumulative", "u64"), ("newest", ("Payment",)), ("extensions", ["Extension"])],
     "Content": {
         "Tokens": [("ids", ["u32"]), ("text", "str")],
         "Vectors": [("first", "u32"), ("dims", "u32"), ("bytes", "bytes")],
@@ -235,6 +262,8 @@ def encode(kind, value) -> bytes:
         raw = bytes.fromhex(value)
         assert len(raw) == kind, f"{len(raw)} bytes where {kind} stand"
         return raw
+    if isinstance(kind, Codes):
+        return kind.encode(value)
     if isinstance(kind, tuple):  # optional
         return b"\0" if value is None else b"\1" + encode(kind[0], value)
     if isinstance(kind, list) and len(kind) == 1 and not isinstance(kind[0], tuple):  # sequence

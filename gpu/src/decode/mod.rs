@@ -95,9 +95,8 @@ impl Decoder {
 
     /// Returns the tokens of a request's prompt, if it can be answered.
     fn prompt(&self, request: &Generate) -> Result<Vec<u32>, EngineError> {
-        let bad = |field, why: &str| EngineError::BadRequest { field, why: why.to_owned() };
         if request.max_tokens == 0 {
-            return Err(bad("max_tokens", "it is zero"));
+            return Err(EngineError::Empty("answer: max_tokens is zero"));
         }
         let prompt = self.tokens.encode(0, &self.template.render(&request.messages)?)?;
         if prompt.is_empty() {
@@ -108,8 +107,8 @@ impl Decoder {
         if prompt.len() >= self.context || tokens > self.context {
             return Err(EngineError::TooLong { index: 0, tokens, limit: self.context });
         }
-        if request.prefix.iter().any(|&id| !self.graph.knows(id)) {
-            return Err(bad("prefix", "it holds a token that the model does not have"));
+        if let Some(&id) = request.prefix.iter().find(|&&id| !self.graph.knows(id)) {
+            return Err(EngineError::UnknownToken(id));
         }
         Ok(prompt)
     }
@@ -117,8 +116,7 @@ impl Decoder {
     /// Begins an answer; nothing is computed yet.
     ///
     /// # Errors
-    /// [`EngineError::TooLong`] if prompt and prefix leave no room for a token, [`EngineError::Empty`] and
-    /// [`EngineError::BadRequest`] for values that cannot be used.
+    /// [`EngineError::TooLong`] if prompt and prefix leave no room for a token, and others for values that cannot be used.
     pub fn start(&self, request: &Generate) -> Result<Sequence, EngineError> {
         let prompt = self.prompt(request)?;
         let tokens = prompt.len() + request.prefix.len();
@@ -170,10 +168,7 @@ impl Decoder {
     /// Adds a token to the answer. Returns the text that became complete, and notes whether the answer ends with it.
     fn accept(&self, sequence: &mut Sequence, id: u32) -> Result<String, EngineError> {
         if sequence.finished.is_some() {
-            return Err(EngineError::BadRequest {
-                field: "prefix",
-                why: "it goes on after the answer's end".to_owned(),
-            });
+            return Err(EngineError::BeyondEnd);
         }
         sequence.answered += 1;
         if self.eos_ids.contains(&id) {

@@ -29,12 +29,12 @@ pub(super) struct TextStream {
 
 impl TextStream {
     pub(super) fn new(stops: &[String]) -> Result<Self, EngineError> {
-        let bad = |why: String| Err(EngineError::BadRequest { field: "stop", why });
         if stops.len() > STOPS_MAX {
-            return bad(format!("{} texts, at most {STOPS_MAX} are taken", stops.len()));
+            let count = stops.len();
+            return Err(EngineError::TooMany { what: "stop strings", count, limit: STOPS_MAX });
         }
         if stops.iter().any(|stop| stop.is_empty() || stop.len() > STOP_BYTES_MAX) {
-            return bad(format!("a text is empty or longer than {STOP_BYTES_MAX} bytes"));
+            return Err(EngineError::BadStop { limit: STOP_BYTES_MAX });
         }
         Ok(Self { stops: stops.to_vec(), window: Vec::new(), given: 0, held: String::new() })
     }
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn stop_texts_have_limits() {
         let refused = |stops: Vec<String>| {
-            matches!(TextStream::new(&stops), Err(EngineError::BadRequest { field: "stop", .. }))
+            matches!(TextStream::new(&stops), Err(EngineError::BadStop { .. } | EngineError::TooMany { .. }))
         };
         assert!(refused(vec![String::new()]));
         assert!(refused(vec!["x".repeat(257)]));

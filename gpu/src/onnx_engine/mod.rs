@@ -200,13 +200,10 @@ fn check_size(task: &Task) -> Result<(), EngineError> {
         return Err(EngineError::Empty(what));
     }
     if count > INPUTS_MAX {
-        let why = format!("there are {count}, at most {INPUTS_MAX} are taken; split the request");
-        return Err(EngineError::BadRequest { field: what, why });
+        return Err(EngineError::TooMany { what, count, limit: INPUTS_MAX });
     }
     if bytes > REQUEST_BYTES_MAX {
-        let why =
-            format!("they have {bytes} bytes, at most {REQUEST_BYTES_MAX} are taken; split the request");
-        return Err(EngineError::BadRequest { field: what, why });
+        return Err(EngineError::TooLarge { bytes, limit: REQUEST_BYTES_MAX });
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
@@ -80,7 +79,7 @@ pub async fn start_showing(
             entropy_seed: *fresh_seed()?,
             network_id,
             wallet: address,
-            clock_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            clock_s: net::unix_s(),
             deposit: config.client.deposit.0,
             bid_window: Span::from_ms(config.client.bid_window_ms),
             enough_bids: config.client.enough_bids,
@@ -180,6 +179,7 @@ async fn sell(
             session_seed: *keys.session,
             close_seed: *keys.close,
             entropy_seed: *fresh_seed()?,
+            clock_s: net::unix_s(),
             network_id: config.ledger.network.id(),
             payout,
             challenge_s: config.provide.challenge_least_s(config.ledger.network),

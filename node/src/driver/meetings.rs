@@ -106,7 +106,7 @@ mod tests {
 
     fn seek(client: &Identity) -> VerifiedGossip {
         let (id, model, invited) = (SeekId([1; 16]), ModelId([2; 32]), Share::ALL);
-        let seek = Seek { id, client: client.id(), model, invited };
+        let seek = Seek::for_model(id, client.id(), model, invited, 0);
         Gossip::Seek(seek.sign(client)).open().unwrap()
     }
 

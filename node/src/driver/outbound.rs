@@ -1,11 +1,9 @@
 //! What goes out: every output of a machine is sent, written, run, or told to its receiver.
 
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::io::{
-    ChannelChange, Command, EngineFault, EngineReport, Event, Input, Output, PeerFault,
-};
+use bombyx_protocol::io::{ChannelChange, Command, EngineReport, Event, Input, Output, PeerFault};
 use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Message, ToProvider};
+use bombyx_protocol::wire::message::{Message, Refusal, ToProvider};
 
 use super::state::Driver;
 use crate::error::NodeError;
@@ -48,7 +46,7 @@ impl Driver {
             Output::Count { job, model, task } => {
                 let taken = self.engine.as_ref().is_some_and(|engine| engine.count(job, model, task).is_ok());
                 if !taken {
-                    let report = EngineReport::Failed(EngineFault::Broken);
+                    let report = EngineReport::Failed(Refusal::Engine);
                     self.pending.push_back((Role::Provider, Input::Engine { job, report }));
                 }
             }
@@ -56,7 +54,7 @@ impl Driver {
                 self.served.open.insert(job);
                 let taken = self.engine.as_ref().is_some_and(|engine| engine.run(job, model, task).is_ok());
                 if !taken {
-                    let report = EngineReport::Failed(EngineFault::Broken);
+                    let report = EngineReport::Failed(Refusal::Engine);
                     self.pending.push_back((Role::Provider, Input::Engine { job, report }));
                 }
             }

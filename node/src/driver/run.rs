@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bombyx_protocol::channel::ledger::LedgerEvent;
 use bombyx_protocol::channel::pace::Pace;
+use bombyx_protocol::clock::WallClock;
 use bombyx_protocol::io::{Command, EngineReport, Input, Machine, Output, PersistId};
 use bombyx_protocol::work::order::JobId;
 use tokio::time::{Instant, sleep_until};
@@ -11,11 +12,14 @@ use tokio::time::{Instant, sleep_until};
 use super::request::NodeRequest;
 use super::state::Driver;
 use crate::error::NodeError;
-use crate::net::NetEvent;
+use crate::net::{NetEvent, unix_s};
 use crate::role::Role;
 
 /// The longest sleep of the loop.
 const IDLE_SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// Seconds by which the time of day may part from what the roles take it for.
+const CLOCK_DRIFT_S_MAX: u64 = 2;
 
 /// One thing that happened.
 enum LoopEvent {
@@ -93,6 +97,7 @@ impl Driver {
 
     /// Gives the machines every input that waits, each drained before the next.
     async fn drain_inputs(&mut self) -> Result<(), NodeError> {
+        self.set_clocks();
         while let Some((role, input)) = self.pending.pop_front() {
             let now = self.now();
             match self.machine(role) {
@@ -112,6 +117,17 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Tells the roles the time of day where it has parted from theirs: the clock was put right, or the machine slept.
+    fn set_clocks(&mut self) {
+        let (now, unix_s) = (self.now(), unix_s());
+        if self.clock.unix_s(now).abs_diff(unix_s) > CLOCK_DRIFT_S_MAX {
+            self.clock = WallClock::at(now, unix_s);
+            for role in [Role::Client, Role::Provider] {
+                self.pending.push_front((role, Input::Command(Command::Clock { unix_s })));
+            }
+        }
     }
 
     async fn next(&mut self) -> Result<LoopEvent, NodeError> {

@@ -6,6 +6,7 @@ use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::watch::WatchedVoucher;
 use bombyx_protocol::client::Client;
+use bombyx_protocol::clock::WallClock;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Input, Machine, Offer, PersistId};
 use bombyx_protocol::provider::Provider;
@@ -22,7 +23,7 @@ use super::orders::Orders;
 use super::request::NodeRequest;
 use crate::engine::{EngineHandle, Reports};
 use crate::error::NodeError;
-use crate::net::{NetCommand, NetEvent, NetHandle, topic};
+use crate::net::{NetCommand, NetEvent, NetHandle, topic, unix_s};
 use crate::role::{PerRole, Role};
 use crate::status::LedgerStatus;
 use crate::store::Store;
@@ -60,6 +61,8 @@ pub(crate) struct ProviderParts {
 /// The loop with all that it owns.
 pub(crate) struct Driver {
     pub(super) started: Instant,
+    /// What the roles take the time of day for.
+    pub(super) clock: WallClock,
     pub(super) network: String,
     pub(super) net: NetHandle,
     pub(super) net_events: mpsc::Receiver<NetEvent>,
@@ -125,6 +128,7 @@ impl Driver {
             .collect();
         Self {
             started: Instant::now(),
+            clock: WallClock::new(unix_s()),
             network: parts.network,
             net: parts.net,
             net_events: parts.net_events,

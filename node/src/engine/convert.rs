@@ -1,9 +1,9 @@
 //! Between the words of the protocol and those of the tensors.
 
 use bombyx_gpu::engine as gpu;
-use bombyx_protocol::io::{EngineFault, EngineReport};
+use bombyx_protocol::io::EngineReport;
 use bombyx_protocol::limits::VECTOR_BYTES_MAX;
-use bombyx_protocol::wire::message::{Content, Finish};
+use bombyx_protocol::wire::message::{Content, Finish, Refusal};
 use bombyx_protocol::work::order::{Role, Task};
 
 const BYTES_PER_NUMBER: usize = size_of::<f32>();
@@ -56,7 +56,7 @@ pub(super) fn reports(event: gpu::EngineEvent) -> Vec<EngineReport> {
             };
             vec![EngineReport::Content(Content::End { finish })]
         }
-        gpu::EngineEvent::Failed(error) => vec![EngineReport::Failed(fault(&error))],
+        gpu::EngineEvent::Failed(error) => vec![EngineReport::Failed(refusal(&error))],
     }
 }
 
@@ -64,21 +64,29 @@ pub(super) fn reports(event: gpu::EngineEvent) -> Vec<EngineReport> {
 pub(super) fn counted(counted: Result<u32, gpu::EngineError>) -> EngineReport {
     match counted {
         Ok(input_tokens) => EngineReport::Counted { input_tokens, cached_tokens: 0 },
-        Err(error) => EngineReport::Failed(fault(&error)),
+        Err(error) => EngineReport::Failed(refusal(&error)),
     }
 }
 
-/// Returns what a stranger may know of an engine's error.
-pub(super) fn fault(error: &gpu::EngineError) -> EngineFault {
-    match error {
-        gpu::EngineError::TooLong { .. }
-        | gpu::EngineError::BadRequest { .. }
-        | gpu::EngineError::Empty(_)
-        | gpu::EngineError::WrongTask { .. } => EngineFault::TooLarge,
-        gpu::EngineError::UnknownModel(_)
-        | gpu::EngineError::DuplicateRequest(_)
-        | gpu::EngineError::Busy { .. }
-        | gpu::EngineError::Runtime(_) => EngineFault::Broken,
+/// Returns what a stranger may know of an engine's error: what is wrong with its own task, and nothing of the engine.
+pub(super) fn refusal(error: &gpu::EngineError) -> Refusal {
+    use gpu::EngineError as Engine;
+    match *error {
+        Engine::TooLong { limit, .. } => Refusal::OverContext(limit as u64),
+        Engine::TooLarge { limit, .. } => Refusal::TaskTooLong(limit as u64),
+        Engine::TooMany { what: "inputs", limit, .. } => Refusal::TooManyInputs(limit as u64),
+        Engine::TooMany { what: "messages", limit, .. } => Refusal::TooManyMessages(limit as u64),
+        Engine::TooMany { limit, .. } => Refusal::TooManyStops(limit as u64),
+        Engine::BadStop { limit } => Refusal::BadStop(limit as u64),
+        Engine::NoTokens { index } => Refusal::BadInput(index as u64),
+        Engine::UnknownToken(id) => Refusal::BadToken(u64::from(id)),
+        Engine::BeyondEnd => Refusal::BadPrefix,
+        Engine::Template(_) => Refusal::BadConversation,
+        Engine::Empty(_) => Refusal::EmptyTask,
+        Engine::WrongTask { .. } => Refusal::WrongKind,
+        Engine::UnknownModel(_) | Engine::DuplicateRequest(_) | Engine::Busy { .. } | Engine::Runtime(_) => {
+            Refusal::Engine
+        }
     }
 }
 

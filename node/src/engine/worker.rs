@@ -158,7 +158,7 @@ impl Worker {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use bombyx_gpu::engine::{EngineError, Finish, ModelId, ModelInfo, ModelKind, Task};
-    use bombyx_protocol::wire::message::Content;
+    use bombyx_protocol::wire::message::{Content, Refusal};
     use bombyx_protocol::work::order as work;
 
     use super::super::EngineHandle;
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(reports.blocking_recv().unwrap(), (job, counted));
         engine.allow(job, 1);
         engine.count(job, MODEL, work::Task::Embed { inputs: vec![] }).unwrap();
-        let refused = EngineReport::Failed(bombyx_protocol::io::EngineFault::TooLarge);
+        let refused = EngineReport::Failed(Refusal::WrongKind);
         assert_eq!(reports.blocking_recv().unwrap(), (job, refused), "nothing was made");
     }
 
@@ -273,13 +273,10 @@ mod tests {
         let (engine, mut reports) = EngineHandle::start(Box::<Counter>::default(), 0).unwrap();
         engine.run(JobId([1; 16]), work::ModelId([2; 32]), chat(1)).unwrap();
         let (job, report) = reports.blocking_recv().unwrap();
-        assert_eq!(
-            (job, report),
-            (JobId([1; 16]), EngineReport::Failed(bombyx_protocol::io::EngineFault::Broken))
-        );
+        assert_eq!((job, report), (JobId([1; 16]), EngineReport::Failed(Refusal::Engine)));
         engine.run(JobId([2; 16]), MODEL, work::Task::Embed { inputs: vec![] }).unwrap();
         let (_, report) = reports.blocking_recv().unwrap();
-        assert_eq!(report, EngineReport::Failed(bombyx_protocol::io::EngineFault::TooLarge));
+        assert_eq!(report, EngineReport::Failed(Refusal::WrongKind));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::wire::message::Refusal;
-use bombyx_protocol::work::order::OrderFault;
+use bombyx_protocol::work::order::{Counted, OrderFault};
 
 use super::exit::ExitKind;
 
@@ -85,26 +85,45 @@ impl Meaning {
 }
 
 const fn order(fault: OrderFault) -> Meaning {
-    let (status, code) = match fault {
-        OrderFault::TooLarge { .. } => (413, "request_too_large"),
-        OrderFault::Busy => (429, "rate_limit_exceeded"),
-        OrderFault::Empty
-        | OrderFault::TooMany { .. }
-        | OrderFault::NoOutput
-        | OrderFault::NoConfidentialTier => (400, "invalid_value"),
+    let (status, code, param) = match fault {
+        OrderFault::TooLarge { .. } => (413, "request_too_large", None),
+        OrderFault::Busy => (429, "rate_limit_exceeded", None),
+        OrderFault::TooMany { what, .. } => (400, "invalid_value", Some(counted(what))),
+        OrderFault::BadStop { .. } => (400, "invalid_value", Some("stop")),
+        OrderFault::NoOutput => (400, "invalid_value", Some("max_tokens")),
+        OrderFault::Empty | OrderFault::NoConfidentialTier => (400, "invalid_value", None),
     };
-    Meaning::new(ExitKind::Order, status, code, "change the request as said")
+    Meaning { param, ..Meaning::new(ExitKind::Order, status, code, "change the request as said") }
+}
+
+/// Returns the field of a request that holds what there is too much of.
+const fn counted(what: Counted) -> &'static str {
+    match what {
+        Counted::Inputs => "input",
+        Counted::Messages | Counted::PrefixTokens => "messages",
+        Counted::Stops => "stop",
+    }
 }
 
 const fn refused(refusal: Refusal) -> Meaning {
     use ExitKind as Exit;
+    const SHORTEN: &str = "shorten the text: the model reads no more at once";
+    const CHANGE: &str = "change the request as said";
+    let invalid = Meaning::new(Exit::Order, 400, "invalid_value", CHANGE);
     match refusal {
-        Refusal::TaskTooLarge => Meaning::new(
-            Exit::Order,
-            400,
-            "context_length_exceeded",
-            "shorten the text: the model reads no more at once",
-        ),
+        Refusal::OverContext(_) => {
+            Meaning::new(Exit::Order, 400, "context_length_exceeded", SHORTEN).about("messages")
+        }
+        Refusal::TaskTooLong(_) => Meaning::new(Exit::Order, 413, "request_too_large", SHORTEN),
+        Refusal::EmptyTask => invalid,
+        Refusal::WrongKind => {
+            let hint = "choose a model of the other kind; `bombyx models` names them";
+            Meaning::new(Exit::Order, 400, "model_not_suitable", hint).about("model")
+        }
+        Refusal::TooManyInputs(_) | Refusal::BadInput(_) => invalid.about("input"),
+        Refusal::TooManyMessages(_) | Refusal::BadConversation => invalid.about("messages"),
+        Refusal::TooManyStops(_) | Refusal::BadStop(_) => invalid.about("stop"),
+        Refusal::BillTooLarge => invalid.about("max_tokens"),
         Refusal::Busy => Meaning::new(Exit::Provider, 429, "rate_limit_exceeded", OTHERS),
         Refusal::Unfunded => Meaning::new(
             Exit::Funds,
@@ -118,16 +137,24 @@ const fn refused(refusal: Refusal) -> Meaning {
             "provider_failed",
             "raise `client.challenge_s`, or wait for another provider; the rest of the channel is on its way back",
         ),
+        Refusal::NotUnderstood | Refusal::Other { .. } => Meaning::new(
+            Exit::Provider,
+            502,
+            "provider_version",
+            "the provider speaks another version; ask again, or update this node",
+        ),
         Refusal::UnknownBid
         | Refusal::PriceBelowBid
         | Refusal::Malformed
         | Refusal::ChannelTerms
         | Refusal::Unpaid
         | Refusal::BadVoucher
-        | Refusal::Counts(_)
-        | Refusal::OtherClass
         | Refusal::Engine
-        | Refusal::Leaving => Meaning::new(Exit::Provider, 502, "provider_failed", OTHERS),
+        | Refusal::Leaving
+        | Refusal::BadToken(_)
+        | Refusal::BadPrefix
+        | Refusal::Counts(_)
+        | Refusal::OtherClass => Meaning::new(Exit::Provider, 502, "provider_failed", OTHERS),
     }
 }
 

@@ -201,7 +201,7 @@ mod tests {
             (POOR, 429, "insufficient_quota"),
             (Failure::Order(OrderFault::TooLarge { bytes: 1 }), 413, "request_too_large"),
             (Failure::Order(OrderFault::Busy), 429, "rate_limit_exceeded"),
-            (Failure::Refused(Refusal::TaskTooLarge), 400, "context_length_exceeded"),
+            (Failure::Refused(Refusal::OverContext(256)), 400, "context_length_exceeded"),
             (Failure::Stalled, 502, "provider_failed"),
         ] {
             let error = ApiError::failure(why, Bill::default());

@@ -33,9 +33,10 @@ pub(super) struct Behaviour {
     pub(super) stream: libp2p_stream::Behaviour,
 }
 
-/// Returns what nodes of one network call themselves in identify.
+/// Returns what nodes of one network call themselves in identify: the network alone, so that nodes of two versions stay
+/// connected and agree on a version by the names of their streams. (`WI-13`)
 pub(super) fn network_version(network: &str) -> String {
-    format!("/bombyx/{network}/1")
+    format!("/bombyx/{network}")
 }
 
 /// Returns the protocol name of one network's hash table.

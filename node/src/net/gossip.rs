@@ -226,7 +226,7 @@ fn unpublished(why: &PublishError) -> PublicationError {
 pub(super) fn report(gossip: &mut Gossip, of: &IncomingGossip, verdict: Result<(), Objection>) {
     let acceptance = match verdict {
         Ok(()) => MessageAcceptance::Accept,
-        Err(Objection::Excess | Objection::Flood) => MessageAcceptance::Ignore,
+        Err(Objection::Excess | Objection::Flood | Objection::Staleness) => MessageAcceptance::Ignore,
         Err(Objection::Falsehood) => MessageAcceptance::Reject,
     };
     gossip.report_message_validation_result(&of.message, &of.forwarder, acceptance);

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use web_time::Instant;
 
 use super::budget::{Flow, Full};
+use super::calendar::unix_s;
 use super::friends::Friends;
 use super::gossip::IncomingGossip;
 use super::joint::NetEvent;
@@ -42,7 +43,7 @@ impl GossipValidator {
             return Err(Objection::Excess);
         };
         let forwarder = address::node_of(&message.forwarder);
-        let gossip = self.judge.judge(&message.topic, &message.bytes, forwarder, now)?;
+        let gossip = self.judge.judge(&message.topic, &message.bytes, forwarder, now, unix_s())?;
         place.send(NetEvent::Gossip { gossip, bytes: std::mem::take(&mut message.bytes) });
         Ok(())
     }

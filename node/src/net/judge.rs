@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use bombyx_protocol::clock::is_fresh;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, VerifiedGossip};
@@ -25,6 +26,8 @@ pub(super) enum Objection {
     Excess,
     /// Its forwarder sends more than a peer may.
     Flood,
+    /// It is of another time than this node's clock shows. That is held against nobody. (`WI-18`)
+    Staleness,
     /// It is not what it claims to be, which is held against its forwarder.
     Falsehood,
 }
@@ -38,6 +41,8 @@ pub(super) enum Objection {
 pub(super) struct Judge {
     /// Up to when each has used what it may say.
     used_until: BTreeMap<Speaker, Instant>,
+    /// Whether the owner was told of a statement whose clock differs.
+    has_told_of_clock: bool,
 }
 
 /// An author, heard from itself or from others.
@@ -56,6 +61,7 @@ impl Judge {
         bytes: &[u8],
         forwarder: Option<NodeId>,
         now: Instant,
+        unix_s: u64,
     ) -> Result<VerifiedGossip, Objection> {
         let Ok(gossip) = codec::decode_gossip::<Gossip>(bytes) else { return Err(Objection::Falsehood) };
         let Ok(statement) = gossip.read() else { return Err(Objection::Falsehood) };
@@ -65,12 +71,36 @@ impl Judge {
             tracing::debug!(?author, "an author gossips more than one may; its signature is not checked");
             return Err(Objection::Excess);
         }
+        let made_s = statement.made_s();
+        if !is_fresh(made_s, unix_s) {
+            self.tell_of_clock(author, made_s, unix_s);
+            return Err(Objection::Staleness);
+        }
         match statement.verify() {
             Ok(gossip) if topic(&gossip.model()) == on => {
                 self.spoke(speaker, now);
                 Ok(gossip)
             }
             Ok(_) | Err(_) => Err(Objection::Falsehood),
+        }
+    }
+
+    /// Says that a statement is not of this time. Whose clock is wrong nobody knows, so it is held against nobody. (`WI-18`)
+    fn tell_of_clock(&mut self, author: NodeId, made_s: u64, unix_s: u64) {
+        if std::mem::replace(&mut self.has_told_of_clock, true) {
+            tracing::debug!(
+                ?author,
+                made_s,
+                "clock differs: a statement is neither forwarded nor acted upon"
+            );
+        } else {
+            tracing::info!(
+                ?author,
+                made_s,
+                unix_s,
+                "clock differs: a statement is dated more than two minutes away and neither forwarded nor acted upon; \
+                 if there are more of them, set this machine's clock (further ones are logged at debug level)"
+            );
         }
     }
 
@@ -94,12 +124,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use bombyx_protocol::ident::Identity;
     use bombyx_protocol::market::call::Call;
+    use bombyx_protocol::wire::extension::{Extensions, Features};
     use bombyx_protocol::work::order::{TaskKind, Tier};
 
     use super::*;
 
     /// Statements that an author may make at once.
     const BURST: usize = (limits::AUTHOR_BURST.as_millis() / limits::AUTHOR_PACE.as_millis()) as usize + 1;
+
+    const NOW_S: u64 = 1_764_374_400;
 
     fn call(client: &Identity) -> Call {
         Call {
@@ -113,6 +146,11 @@ mod tests {
             tier: Tier::Open,
             window_ms: 400,
             invited: bombyx_protocol::market::invite::Share::ALL,
+            made_s: NOW_S,
+            deadline_ms: 1_000,
+            stamp: 0,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         }
     }
 
@@ -123,7 +161,7 @@ mod tests {
         let call = call(&client);
         let on = topic(&call.model);
         let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
-        let judge = |on: &str, bytes: &[u8]| Judge::default().judge(on, bytes, None, Instant::now());
+        let judge = |on: &str, bytes: &[u8]| Judge::default().judge(on, bytes, None, Instant::now(), NOW_S);
         assert!(judge(&on, &bytes).is_ok());
         assert_eq!(judge(&topic(&ModelId([4; 32])), &bytes), Err(Objection::Falsehood));
         let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
@@ -131,6 +169,25 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(judge(&on, &bytes[..cut]), Err(Objection::Falsehood));
         }
+    }
+
+    /// (`WI-18`)
+    #[test]
+    fn gossip_of_another_time_goes_no_further_and_is_held_against_nobody() {
+        let client = Identity::from_seed(&[7; 32]);
+        let (mut judge, now) = (Judge::default(), Instant::now());
+        let mut at = |made_s: u64| {
+            let call = Call { made_s, ..call(&client) };
+            let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
+            judge.judge(&topic(&call.model), &bytes, None, now, NOW_S)
+        };
+        assert!(at(NOW_S - 120).is_ok() && at(NOW_S + 120).is_ok());
+        for made_s in [0, NOW_S - 121, NOW_S + 121, u64::MAX] {
+            assert_eq!(at(made_s), Err(Objection::Staleness), "{made_s}");
+        }
+        // An old statement that is repeated without end uses up nothing of what its author may say.
+        assert!((0..1_000).all(|_| at(0) == Err(Objection::Staleness)));
+        assert!(at(NOW_S).is_ok());
     }
 
     /// (`NE-7`)
@@ -143,12 +200,12 @@ mod tests {
         let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
         let (mut judge, now) = (Judge::default(), Instant::now());
         for _ in 0..1_000 {
-            assert_eq!(judge.judge(&on, &forged, None, now), Err(Objection::Falsehood));
+            assert_eq!(judge.judge(&on, &forged, None, now, NOW_S), Err(Objection::Falsehood));
         }
-        let said = (0..1_000).filter(|_| judge.judge(&on, &bytes, None, now).is_ok()).count();
+        let said = (0..1_000).filter(|_| judge.judge(&on, &bytes, None, now, NOW_S).is_ok()).count();
         assert_eq!(said, BURST);
-        assert_eq!(judge.judge(&on, &bytes, None, now), Err(Objection::Excess), "held against nobody");
-        assert!(judge.judge(&on, &bytes, None, now + limits::AUTHOR_PACE).is_ok());
+        assert_eq!(judge.judge(&on, &bytes, None, now, NOW_S), Err(Objection::Excess), "held against nobody");
+        assert!(judge.judge(&on, &bytes, None, now + limits::AUTHOR_PACE, NOW_S).is_ok());
         for number in 0..limits::AUTHORS_MAX as u64 * 2 {
             let mut id = [0; 32];
             id[..8].copy_from_slice(&number.to_le_bytes());
@@ -165,7 +222,9 @@ mod tests {
         let mut say = |number: u32, from: NodeId| {
             let mut call = call(&client);
             call.id.0[..4].copy_from_slice(&number.to_le_bytes());
-            judge.judge(&on, &codec::encode(&Gossip::Call(call.sign(&client))), Some(from), now).is_ok()
+            judge
+                .judge(&on, &codec::encode(&Gossip::Call(call.sign(&client))), Some(from), now, NOW_S)
+                .is_ok()
         };
         let repeated = (0..1_000).filter(|number| say(*number, NodeId([9; 32]))).count();
         assert_eq!(repeated, BURST);

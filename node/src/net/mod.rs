@@ -26,6 +26,7 @@ mod address;
 mod address_book;
 mod behaviour;
 mod budget;
+mod calendar;
 mod cause;
 mod config;
 mod dial;
@@ -65,6 +66,7 @@ mod table;
 #[cfg(virtual_network)]
 use crate::internet;
 
+pub use self::calendar::unix_s;
 pub use self::config::NetConfig;
 pub use self::error::{AddressError, NetError};
 pub use self::handle::{NetHandle, NetStopped};

@@ -8,7 +8,10 @@ use std::time::Duration;
 use bombyx_node::net::{NetCommand, topic};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::{Identity, NodeId};
-use bombyx_protocol::wire::message::{FromClient, Message, SealedFrame, ToProvider, Work};
+use bombyx_protocol::wire::extension::Extensions;
+use bombyx_protocol::wire::message::{
+    FromClient, Message, Release, ReleaseReason, SealedFrame, ToProvider, Work,
+};
 use bombyx_protocol::work::order::{ChatMessage, Generate, ModelId, Role, Sampling, Task};
 use bombyx_protocol::work::price::InputTokens;
 use tokio::time::sleep;
@@ -158,7 +161,9 @@ async fn awards(victim: &Victim, rate: u64, after: After) {
             for (job, mut secure) in peer.accepted(&mut waiting) {
                 match after {
                     After::Silence => {}
-                    After::Cancel => peer.say(victim.node, job, &mut secure, &FromClient::Cancel).await,
+                    After::Cancel => {
+                        peer.say(victim.node, job, &mut secure, &FromClient::Cancel(Extensions::NONE)).await
+                    }
                     After::Work => {
                         let work = invented(&mut peer, &won);
                         peer.say(victim.node, job, &mut secure, &work).await;
@@ -187,7 +192,12 @@ pub(crate) fn invented(peer: &mut Peer, won: &Won) -> FromClient {
     };
     // About as many as the tokenizer makes of it: whether they are right is seen before anything is paid.
     let input = InputTokens::fresh(20);
-    FromClient::Work(Work { task: task("What is 17 plus 25?", 32), input, channel })
+    FromClient::Work(Work {
+        task: task("What is 17 plus 25?", 32),
+        input,
+        channel,
+        extensions: Extensions::NONE,
+    })
 }
 
 /// A short chat.
@@ -211,7 +221,8 @@ async fn sybils(victim: &Victim, count: usize, many_prefixes: bool, calling: boo
         };
         let peer = peer(victim, 10_000 + number as u64, &source).await;
         // One message that means nothing opens the stream.
-        let release = ToProvider::Release(bombyx_protocol::market::call::CallId([0; 16]));
+        let release = Release::of(bombyx_protocol::market::call::CallId([0; 16]), ReleaseReason::TooLate);
+        let release = ToProvider::Release(release);
         peer.send(victim.node, Message::ToProvider(release)).await;
         peers.push(peer);
     }

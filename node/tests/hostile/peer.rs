@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bombyx_node::net::{self, NetCommand, NetConfig, NetEvent, NetHandle, topic};
+use bombyx_node::net::{self, NetCommand, NetConfig, NetEvent, NetHandle, topic, unix_s};
 use bombyx_protocol::entropy::Entropy;
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::market::bid::{Bid, BidHash};
@@ -12,6 +12,7 @@ use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
 use bombyx_protocol::session::{Initiator, Secure, StaticKey, prologue, unseal};
 use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{Award, FromClient, Gossip, Message, SealedFrame, ToClient, ToProvider};
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{JobId, ModelId, TaskKind, Tier};
@@ -104,6 +105,11 @@ impl Peer {
             tier: Tier::Open,
             window_ms: 400,
             invited: Share::ALL,
+            made_s: unix_s(),
+            deadline_ms: 1_000,
+            stamp: 0,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         (id, Gossip::Call(call.sign(author)))
     }
@@ -120,12 +126,8 @@ impl Peer {
     /// A seek of a key that nobody can reach.
     pub(crate) fn seek_of_nobody(&mut self) -> Gossip {
         let nobody = Identity::from_seed(&self.entropy.bytes());
-        let seek = Seek {
-            id: SeekId(self.entropy.bytes()),
-            client: nobody.id(),
-            model: self.model,
-            invited: Share::ALL,
-        };
+        let id = SeekId(self.entropy.bytes());
+        let seek = Seek::for_model(id, nobody.id(), self.model, Share::ALL, unix_s());
         Gossip::Seek(seek.sign(&nobody))
     }
 
@@ -163,7 +165,14 @@ impl Peer {
         let prologue = prologue(&self.id(), &won.bid.provider, &job.0);
         let (initiator, handshake) =
             Initiator::start(&won.bid.session_key, &prologue, &mut self.entropy).unwrap();
-        let award = Award { job, call: won.bid.call, bid: won.hash, price: won.bid.price, handshake };
+        let award = Award {
+            job,
+            call: won.bid.call,
+            bid: won.hash,
+            price: won.bid.price,
+            handshake,
+            extensions: Extensions::NONE,
+        };
         (job, initiator, Message::ToProvider(ToProvider::Award(award)))
     }
 

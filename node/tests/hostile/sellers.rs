@@ -10,6 +10,7 @@ use bombyx_protocol::market::bid::{Bid, Payee};
 use bombyx_protocol::market::call::Call;
 use bombyx_protocol::session::{Secure, StaticKey, prologue, respond, seal};
 use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{
     Accept, Chunk, Content, Finish, FromClient, FromProvider, Message, SealedBid, SealedFrame, ToClient,
     ToProvider, VerifiedGossip, Work,
@@ -83,7 +84,7 @@ impl Seller {
                                 continue;
                             };
                             self.jobs.insert(award.job, (secure, award.price));
-                            let accept = ToClient::Accept(Accept { job: award.job, handshake: reply });
+                            let accept = ToClient::Accept(Accept::of(award.job, reply));
                             self.peer.send(from, Message::ToClient(accept)).await;
                         }
                         ToProvider::Sealed(frame) => self.sealed(from, frame).await,
@@ -119,6 +120,8 @@ impl Seller {
                 challenge_s: 172_800,
             },
             credit: Nano(1_000_000_000),
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         let signed = bid.sign(&self.peer.identity);
         let plain = codec::encode(&signed);
@@ -155,6 +158,7 @@ impl Seller {
             output_tokens: tokens,
             // All that the task could come to.
             cost: tariff.cost(input, task.output_tokens_max()).unwrap_or(Nano::ZERO),
+            extensions: Extensions::NONE,
         };
         let receipt = Some(receipt.sign(&self.peer.identity));
         let chunk = FromProvider::Chunk(Chunk { index: 0, content, receipt });

@@ -270,7 +270,7 @@ fn cpu_s() -> f64 {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn seeks_of_a_thousand_fresh_keys_cost_three_nodes_little_and_shut_nobody_out() {
-    use bombyx_node::net::{self, NetCommand, NetConfig};
+    use bombyx_node::net::{self, NetCommand, NetConfig, unix_s};
     use bombyx_protocol::ident::Identity;
     use bombyx_protocol::market::invite::Share;
     use bombyx_protocol::market::seek::{Seek, SeekId};
@@ -305,7 +305,7 @@ async fn seeks_of_a_thousand_fresh_keys_cost_three_nodes_little_and_shut_nobody_
             seed[..4].copy_from_slice(&number.to_le_bytes());
             let client = Identity::from_seed(&seed);
             let id = SeekId(seed[..16].try_into().unwrap());
-            let seek = Seek { id, client: client.id(), model, invited: Share::ALL };
+            let seek = Seek::for_model(id, client.id(), model, Share::ALL, unix_s());
             codec::encode(&Gossip::Seek(seek.sign(&client)))
         })
         .collect();

@@ -13,6 +13,7 @@ use bombyx_protocol::market::call::Call;
 use bombyx_protocol::session::{Secure, StaticKey, prologue, respond, seal};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{
     Accept, Award, Chunk, Content, Finish, FromClient, FromProvider, Gossip, Message, NeedPayment, Payment,
     Refusal, Refuse, SealedBid, SealedFrame, ToClient, ToProvider,
@@ -157,7 +158,7 @@ impl Scene {
                     self.paid = self.paid.max(payment.cumulative);
                 }
             }
-            FromClient::Cancel => assert!(opened.last, "a cancellation is the session's last frame"),
+            FromClient::Cancel(_) => assert!(opened.last, "a cancellation is the session's last frame"),
         }
     }
 
@@ -234,6 +235,8 @@ impl Scene {
                 challenge_s: u32::from(bytes.small()),
             },
             credit: Nano::ZERO,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         let signed = bid.sign(&self.providers[usize::from(who)]);
         let sealed = seal(&call.seal_key, &call.id.0, &codec::encode(&signed), &mut self.entropy)
@@ -256,7 +259,7 @@ impl Scene {
         if bytes.small() == 1 {
             handshake.reverse();
         }
-        let accept = Accept { job: award.job, handshake };
+        let accept = Accept::of(award.job, handshake);
         self.job = Some(Job { award, provider, secure, serving: None, account: ChannelId([0; 32]) });
         self.receive(provider as u8, Message::ToClient(ToClient::Accept(accept)))
     }
@@ -293,7 +296,7 @@ impl Scene {
             },
             2 => Content::End { finish: Finish::Length },
             _ => {
-                let refuse = Refuse { job: job.award.job, why: Refusal::Counts(u64::from(bytes.small())) };
+                let refuse = Refuse::of(job.award.job, Refusal::Counts(u64::from(bytes.small())));
                 let from = job.provider as u8;
                 job.serving = None;
                 return self.receive(from, Message::ToClient(ToClient::Refuse(refuse)));
@@ -323,7 +326,7 @@ impl Scene {
                 Some(Payment { epoch: voucher.epoch, cumulative: voucher.cumulative, signature })
             }
         };
-        let need = NeedPayment { cumulative: Nano(bytes.number()), newest };
+        let need = NeedPayment { cumulative: Nano(bytes.number()), newest, extensions: Extensions::NONE };
         self.say(&codec::encode(&FromProvider::NeedPayment(need)), false)
     }
 
@@ -335,7 +338,7 @@ impl Scene {
             2 => Refusal::BadVoucher,
             _ => Refusal::Leaving,
         };
-        let refuse = Refuse { job: award.job, why };
+        let refuse = Refuse::of(award.job, why);
         self.receive(bytes.small(), Message::ToClient(ToClient::Refuse(refuse)))
     }
 }

@@ -6,7 +6,7 @@ use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::entropy::Entropy;
 use bombyx_protocol::ident::{Identity, NodeId, Prefix, Signature};
-use bombyx_protocol::io::{Command, EngineFault, EngineReport, Input, Offer, Output};
+use bombyx_protocol::io::{Command, EngineReport, Input, Offer, Output};
 use bombyx_protocol::market::bid::{Bid, BidHash};
 use bombyx_protocol::market::call::{Call, CallId};
 use bombyx_protocol::market::invite::Share;
@@ -14,9 +14,10 @@ use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::session::{Initiator, Secure, StaticKey, prologue, unseal};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{
-    Ack, Award, Content, Finish, FromClient, FromProvider, Gossip, Message, Payment, SealedFrame, ToClient,
-    ToProvider, Work,
+    Ack, Award, Content, Finish, FromClient, FromProvider, Gossip, Message, Payment, Refusal, Release,
+    ReleaseReason, SealedFrame, ToClient, ToProvider, Work,
 };
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::cost::CostSheet;
@@ -49,7 +50,7 @@ pub fn provider_earns(data: &[u8]) -> (Nano, Nano) {
         scene.hear(outputs);
     }
     for job in std::mem::take(&mut scene.running) {
-        scene.report(job, EngineReport::Failed(EngineFault::Broken));
+        scene.report(job, EngineReport::Failed(Refusal::Engine));
     }
     let channels = || scene.bench.machine.channels();
     let earned =
@@ -209,6 +210,11 @@ impl Scene {
             tier: if bytes.small() == 1 { Tier::Confidential } else { Tier::Open },
             window_ms: 400,
             invited: Share::ALL,
+            made_s: 0,
+            deadline_ms: 1_000,
+            stamp: 0,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         let gossip = Gossip::Call(call.sign(&self.client));
         match gossip.open() {
@@ -229,7 +235,7 @@ impl Scene {
         else {
             panic!("a provider's own session key is usable");
         };
-        let award = Award { job, call: bid.call, bid: hash, price, handshake };
+        let award = Award { job, call: bid.call, bid: hash, price, handshake, extensions: Extensions::NONE };
         self.pending = Some((award.clone(), initiator, bid.model));
         self.receive(0, Message::ToProvider(ToProvider::Award(award)))
     }
@@ -266,7 +272,7 @@ impl Scene {
         };
         job.account = channel.id();
         let input = InputTokens { fresh: 12, cached: u32::from(bytes.small()) };
-        let work = FromClient::Work(Work { task, input, channel });
+        let work = FromClient::Work(Work { task, input, channel, extensions: Extensions::NONE });
         self.say(&codec::encode(&work), false)
     }
 
@@ -286,7 +292,15 @@ impl Scene {
         };
         let next = u32::try_from(bytes.number()).unwrap_or(u32::MAX);
         let countersignature = (bytes.small() == 1).then_some(Signature([4; 64]));
-        self.say(&codec::encode(&FromClient::Ack(Ack { next, payment, countersignature })), false)
+        self.say(
+            &codec::encode(&FromClient::Ack(Ack {
+                next,
+                payment,
+                countersignature,
+                extensions: Extensions::NONE,
+            })),
+            false,
+        )
     }
 
     fn engine(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
@@ -306,7 +320,7 @@ impl Scene {
                 bytes: bytes.slice().to_vec(),
             }),
             4 => EngineReport::Content(Content::End { finish: Finish::Stop }),
-            _ => EngineReport::Failed(EngineFault::TooLarge),
+            _ => EngineReport::Failed(Refusal::OverContext(64)),
         };
         self.report(job, report)
     }
@@ -319,10 +333,13 @@ impl Scene {
         match bytes.small() % 5 {
             0 => self.bench.give(Input::Command(Command::Settle)),
             1 => self.bench.give(Input::Command(Command::Drain)),
-            2 => self.say(&codec::encode(&FromClient::Cancel), true),
+            2 => self.say(&codec::encode(&FromClient::Cancel(Extensions::NONE)), true),
             3 => {
                 let call = CallId([bytes.small(); 16]);
-                self.receive(bytes.small(), Message::ToProvider(ToProvider::Release(call)))
+                self.receive(
+                    bytes.small(),
+                    Message::ToProvider(ToProvider::Release(Release::of(call, ReleaseReason::Outscored))),
+                )
             }
             _ => self.bench.give(Input::Undelivered { to: self.client.id() }),
         }

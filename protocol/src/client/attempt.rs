@@ -12,13 +12,14 @@ use crate::outbox::Outbox;
 use crate::session::Secure;
 use crate::time::{Span, Time};
 use crate::wire::codec;
+use crate::wire::extension::Extensions;
 use crate::wire::message::{
     Ack, Chunk, Finish, FromClient, FromProvider, NeedPayment, Refusal, SealedFrame, ToProvider, Work,
 };
 use crate::work::order::{JobId, OrderId, Task};
 use crate::work::price::{InputTokens, Tariff};
 use crate::work::receipt::Receipt;
-use crate::work::stream::{CheckedChunk, Stream};
+use crate::work::stream::{CheckedChunk, Stream, StreamFault};
 
 use super::memory::Memory;
 use super::payments::{Needs, Payments};
@@ -171,7 +172,8 @@ impl Attempt {
 
     fn send_work(&mut self, payments: &Payments, outbox: &mut Outbox) {
         let Some(channel) = payments.terms(&self.account) else { return };
-        self.say(&FromClient::Work(Work { task: self.task.clone(), input: self.input, channel }), outbox);
+        let (task, input) = (self.task.clone(), self.input);
+        self.say(&FromClient::Work(Work { task, input, channel, extensions: Extensions::NONE }), outbox);
     }
 
     /// Acknowledges what has come, with the newest voucher. Returns whether there was one.
@@ -182,12 +184,20 @@ impl Attempt {
             .and(self.stream.receipt())
             .map(|receipt| Receipt::countersign(receipt, identity));
         let payment = payments.payment(&self.account);
-        self.say(&FromClient::Ack(Ack { next: self.stream.next(), payment, countersignature }), outbox);
+        self.say(
+            &FromClient::Ack(Ack {
+                next: self.stream.next(),
+                payment,
+                countersignature,
+                extensions: Extensions::NONE,
+            }),
+            outbox,
+        );
         payment.is_some()
     }
 
     pub(super) fn say(&mut self, said: &FromClient, outbox: &mut Outbox) {
-        let last = matches!(said, FromClient::Cancel);
+        let last = matches!(said, FromClient::Cancel(_));
         // Out of nonces: the job is at its end anyway, its silence will end it.
         let Ok(frame) = self.secure.seal(&codec::encode(said), last) else { return };
         let sealed = SealedFrame { job: self.job, nonce: frame.nonce, bytes: frame.bytes };
@@ -214,6 +224,9 @@ impl AttemptMut<'_> {
         let Ok(opened) = self.attempt.secure.open(frame.nonce, &frame.bytes) else { return Next::Stay };
         match codec::decode_sealed::<FromProvider>(&opened.body) {
             Ok(FromProvider::Chunk(chunk)) => self.on_chunk(chunk, opened.last),
+            Ok(FromProvider::NeedPayment(need)) if !need.extensions.are_understood() => {
+                Next::FailOver(Failure::Refused(Refusal::NotUnderstood))
+            }
             Ok(FromProvider::NeedPayment(need)) => self.on_need_payment(&need),
             Err(_) => {
                 self.peer_fault(PeerFault::Malformed);
@@ -225,9 +238,15 @@ impl AttemptMut<'_> {
     /// Accepts a chunk, hands its content to the user, and pays for a new receipt. (`WR-6`, `CH-3`)
     fn on_chunk(&mut self, chunk: Chunk, last: bool) -> Next {
         let before = (self.attempt.stream.input_tokens(), self.attempt.stream.output_tokens());
-        let Ok(parts) = self.attempt.stream.accept(chunk, last) else {
-            self.peer_fault(PeerFault::FalseReceipt);
-            return Next::FailOver(Failure::FalseReceipt);
+        let parts = match self.attempt.stream.accept(chunk, last) {
+            Ok(parts) => parts,
+            Err(StreamFault::NotUnderstood) => {
+                return Next::FailOver(Failure::Refused(Refusal::NotUnderstood));
+            }
+            Err(_) => {
+                self.peer_fault(PeerFault::FalseReceipt);
+                return Next::FailOver(Failure::FalseReceipt);
+            }
         };
         if parts.is_empty() {
             self.acknowledge();
@@ -337,25 +356,13 @@ impl AttemptMut<'_> {
     /// node's own failure.
     pub(super) fn on_refuse(&mut self, why: Refusal) -> Failure {
         let account = &self.attempt.account;
-        match why {
-            Refusal::Unpaid | Refusal::BadVoucher | Refusal::ChallengeTooShort => {
-                self.payments.close(self.now, account, self.outbox);
-                Failure::Refused(why)
-            }
-            Refusal::Unfunded => {
-                self.payments.unfunded(account).map_or(Failure::Refused(why), Failure::Payment)
-            }
-            Refusal::UnknownBid
-            | Refusal::PriceBelowBid
-            | Refusal::Busy
-            | Refusal::Malformed
-            | Refusal::TaskTooLarge
-            | Refusal::ChannelTerms
-            | Refusal::Engine
-            | Refusal::Leaving
-            | Refusal::Counts(_)
-            | Refusal::OtherClass => Failure::Refused(why),
+        if why == Refusal::Unfunded {
+            return self.payments.unfunded(account).map_or(Failure::Refused(why), Failure::Payment);
         }
+        if [Refusal::Unpaid, Refusal::BadVoucher, Refusal::ChallengeTooShort].contains(&why) {
+            self.payments.close(self.now, account, self.outbox);
+        }
+        Failure::Refused(why)
     }
 
     /// Answers silence: asks again, and after too much of it goes elsewhere. (`WR-16`)

@@ -5,14 +5,14 @@ use crate::ident::{NodeId, Prefix};
 use crate::io::{Failure, OrderNews, Output, PeerFault};
 use crate::market::auction::{Auction, BidReport};
 use crate::market::bid::{Bid, BidHash};
-use crate::market::call::{Call, CallId};
+use crate::market::call::{Call, CallId, Caller};
 use crate::market::invite::Share;
 use crate::market::score::Fate;
 use crate::market::score::Place;
 use crate::session::unseal;
 use crate::time::Time;
 use crate::wire::codec;
-use crate::wire::message::{Gossip, SealedBid, ToProvider};
+use crate::wire::message::{Gossip, ReleaseReason, SealedBid};
 use crate::wire::signed::{Signed, Verified};
 use crate::work::order::OrderId;
 
@@ -33,16 +33,19 @@ impl Progress {
         // longer. (`MK-15`)
         let window = BackOff::span(config.bid_window, self.unanswered);
         self.back_off.called(now);
-        let window_ms = u32::try_from(window.as_ms()).unwrap_or(u32::MAX);
         let again = self.invites.is_some() || self.back_off.failures() > 0;
         // Each failure doubles the number of bids wanted. (`MK-17`)
         let wanted = config.enough_bids.saturating_mul(1 << self.back_off.failures().min(8));
         let known = || shared.crowds.share(&self.order.model, wanted).unwrap_or(Share::FIRST);
         self.invited = self.invites.take().unwrap_or_else(known);
         let invited = self.invited;
-        let classes = self.lot().classes();
-        let (node, seal_key) = (shared.identity.id(), shared.seal_key.public());
-        let call = Call::for_order(id, node, seal_key, &self.order, classes, window_ms, invited);
+        let caller = Caller {
+            client: shared.identity.id(),
+            seal_key: shared.seal_key.public(),
+            made_s: shared.memory.clock.unix_s(now),
+        };
+        let (classes, left) = (self.lot().classes(), self.deadline.since(now));
+        let call = Call::for_order(id, caller, &self.order, classes, left, window, invited);
         let closes_at = (now + window).min(self.deadline);
         // Providers that were silent before are waited for again: they may only have been busy or
         // slow.
@@ -82,6 +85,10 @@ impl Progress {
         if !fits {
             return Err(PeerFault::Malformed);
         }
+        // What it needs cannot be given: no fault, and no candidate. (`WI-16`)
+        if !bid.extensions.are_understood() {
+            return Ok(());
+        }
         let stands = standing(now, &self.lot(), &bid, prefix, shared);
         let counts = !self.failed.contains(&from) && stands.refused.is_none() && stands.place != Place::Last;
         auction.accept(bid, BidHash::of(&signed), prefix, counts);
@@ -119,19 +126,24 @@ impl Progress {
             shared.memory.explores();
         }
         let losers = outcome.candidates.split_off(outcome.candidates.len().min(WARM_MAX));
-        let release: Vec<NodeId> = outcome
+        let release: Vec<(NodeId, ReleaseReason)> = outcome
             .reports
             .iter()
-            .filter(|report| !matches!(report.fate, Fate::Won { .. } | Fate::Outscored { .. }))
-            .map(|report| report.provider)
-            .chain(losers.iter().map(|loser| loser.bid.provider))
+            .filter_map(|report| match report.fate {
+                Fate::Won { .. } | Fate::Outscored { .. } => None,
+                Fate::OverBudget => Some((report.provider, ReleaseReason::OverBudget)),
+                Fate::WeakerTier | Fate::FailedBefore | Fate::LongChallenge { .. } => {
+                    Some((report.provider, ReleaseReason::Unfit))
+                }
+            })
+            .chain(losers.iter().map(|loser| (loser.bid.provider, ReleaseReason::Outscored)))
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
         let why = if self.candidates.is_empty() { self.why_nobody(&reports, shared) } else { None };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
-        for provider in release {
-            shared.outbox.send_to_provider(provider, ToProvider::Release(call));
+        for (provider, why) in release {
+            shared.outbox.release(provider, call, why);
         }
         why
     }

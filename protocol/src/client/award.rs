@@ -7,6 +7,7 @@ use crate::market::auction::Candidate;
 use crate::outbox::Outbox;
 use crate::session::{Initiator, prologue};
 use crate::time::Time;
+use crate::wire::extension::Extensions;
 use crate::wire::message::{Award, ToProvider};
 use crate::work::order::JobId;
 
@@ -41,8 +42,14 @@ impl PendingAward {
             shared.outbox.peer_fault(provider, PeerFault::Malformed);
             return Err(Box::new(candidate));
         };
-        let award =
-            Award { job, call: candidate.bid.call, bid: candidate.hash, price: candidate.price, handshake };
+        let award = Award {
+            job,
+            call: candidate.bid.call,
+            bid: candidate.hash,
+            price: candidate.price,
+            handshake,
+            extensions: Extensions::NONE,
+        };
         shared.outbox.send_to_provider(provider, ToProvider::Award(award.clone()));
         let repeat_at = now + limits::AWARD_WAIT.half();
         Ok(Self { candidate, initiator, award, repeat_at, until: now + limits::AWARD_WAIT })

@@ -18,8 +18,8 @@ pub struct ClientConfig {
     pub network_id: i32,
     /// The account that funds channels and gets their rest back.
     pub wallet: Address,
-    /// Seconds since 1970 at time zero of the machine's clock. What is remembered of providers outlives
-    /// a run, so it is dated.
+    /// Unix seconds at time zero of the machine's clock: calls and seeks are dated, and so is what is remembered of
+    /// providers, which outlives a run.
     pub clock_s: u64,
     /// The usual deposit of a channel to a provider that has served well. (`CH-31`)
     pub deposit: Nano,

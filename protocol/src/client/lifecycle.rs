@@ -4,7 +4,7 @@ use crate::channel::fault::PaymentFault;
 use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
 use crate::time::Time;
-use crate::wire::message::{Accept, Finish, Refusal, ToProvider};
+use crate::wire::message::{Accept, Finish, Refusal, ReleaseReason};
 use crate::work::order::OrderId;
 
 use super::Client;
@@ -192,7 +192,7 @@ impl Client {
     pub(super) fn conclude(&mut self, id: OrderId, progress: Progress, outcome: Result<(), Failure>) {
         let outbox = &mut self.shared.outbox;
         for candidate in &progress.candidates {
-            outbox.send_to_provider(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
+            outbox.release(candidate.bid.provider, candidate.bid.call, ReleaseReason::Outscored);
         }
         let bill = progress.bill;
         let news = match outcome {

@@ -8,6 +8,7 @@ use crate::limits;
 use crate::outbox::Outbox;
 use crate::time::Time;
 use crate::wire::codec;
+use crate::wire::extension::Extensions;
 use crate::wire::message::{FromClient, FromProvider, SealedFrame};
 use crate::work::stream::CheckedChunk;
 
@@ -38,7 +39,7 @@ impl LingeringJob {
         outbox: &mut Outbox,
     ) -> Option<Self> {
         if attempt.stream.finish().is_none() {
-            attempt.say(&FromClient::Cancel, outbox);
+            attempt.say(&FromClient::Cancel(Extensions::NONE), outbox);
         }
         let account = attempt.account;
         // The bill stands while the channel is on its way to the ledger, so the wait is longer.

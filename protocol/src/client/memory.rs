@@ -2,6 +2,7 @@
 //! alone. It is written down, so that neither another order nor a restart begins anew. (`MK-31`)
 
 use crate::channel::record::{Record, Reputation};
+use crate::clock::WallClock;
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
 use crate::market::score::Place;
@@ -12,8 +13,8 @@ use crate::time::Time;
 /// Everything that is remembered.
 #[derive(Debug)]
 pub(super) struct Memory {
-    /// Seconds since 1970 at the machine's time zero.
-    clock_s: u64,
+    /// What its dates are by, and those of calls and seeks.
+    pub(super) clock: WallClock,
     known: Table<NodeId, Entry>,
     exploration: Exploration,
 }
@@ -69,11 +70,11 @@ impl Memory {
                 known.insert(reputation.provider, Entry { reputation: *reputation, refusals: 0 });
             }
         }
-        Self { clock_s, known, exploration: Exploration { every: limits::EXPLORE_EVERY, since: 0 } }
-    }
-
-    fn now_s(&self, now: Time) -> u64 {
-        self.clock_s.saturating_add(now.since(Time(0)).as_ms() / 1_000)
+        Self {
+            clock: WallClock::new(clock_s),
+            known,
+            exploration: Exploration { every: limits::EXPLORE_EVERY, since: 0 },
+        }
     }
 
     /// Returns how many good jobs a provider has done since it last failed. (`CH-31`)
@@ -92,7 +93,7 @@ impl Memory {
 
     /// Returns in which turn a bidder is asked, whose bid came from this prefix. (`MK-32`)
     pub(super) fn place(&self, now: Time, provider: &NodeId, prefix: Prefix) -> Place {
-        let now_s = self.now_s(now);
+        let now_s = self.clock.unix_s(now);
         let mut failed = false;
         if let Some(known) = self.known.get(provider) {
             failed = known.failures(now_s) > 0;
@@ -157,7 +158,7 @@ impl Memory {
     /// restart.
     pub(super) fn failed(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
         self.explored(&provider, false);
-        let now_s = self.now_s(now);
+        let now_s = self.clock.unix_s(now);
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = 0;
         if known.is_resting(now_s) {
@@ -207,7 +208,7 @@ impl Memory {
             let free = taken.iter().zip(0u16..).find(|(slot, place)| **slot != *place);
             return free.map_or(u16::try_from(taken.len()).ok(), |(_, place)| Some(place));
         }
-        let now_s = self.now_s(now);
+        let now_s = self.clock.unix_s(now);
         // The provider with the most good jobs goes last, and one that is being left alone goes after
         // those whose rest is over.
         let least = self

@@ -101,6 +101,7 @@ use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerEvent;
 use crate::channel::pay::Payer;
 use crate::channel::record::Record;
+use crate::clock::WallClock;
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId, Prefix};
 use crate::io::{Command, Failure, Input, Machine, Output, PeerFault};
@@ -115,7 +116,7 @@ use crate::session::StaticKey;
 use crate::table::Table;
 use crate::time::Time;
 use crate::wire::message::{
-    Accept, Gossip, Message, Refusal, Refuse, SealedBid, SealedFrame, ToClient, ToProvider,
+    Accept, Gossip, Message, Refusal, Refuse, ReleaseReason, SealedBid, SealedFrame, ToClient,
 };
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
@@ -255,6 +256,7 @@ impl Client {
             Command::Close { account } => payments.close(now, &account, outbox),
             Command::Open { provider, payee, deposit } => self.open(now, provider, &payee, deposit),
             Command::TopUp { account, amount } => payments.top_up(&account, amount, outbox),
+            Command::Clock { unix_s } => self.shared.memory.clock = WallClock::at(now, unix_s),
             Command::Offer(_) | Command::Drain | Command::Pace(_) | Command::Watch(_) => {}
         }
     }
@@ -296,12 +298,12 @@ impl Client {
         if !self.seeks.is_due(now, &model) {
             return;
         }
-        let SharedState { entropy, crowds, identity, outbox, .. } = &mut self.shared;
+        let SharedState { entropy, crowds, identity, memory, outbox, .. } = &mut self.shared;
         let id = SeekId(entropy.bytes());
         let invited = crowds.share(&model, limits::ASKS_WANTED).unwrap_or(Share::ALL);
         crowds.invite(id.0, model, invited, now + limits::SEEK_WAIT);
         self.seeks.sent(now, model);
-        let seek = Seek { id, client: identity.id(), model, invited };
+        let seek = Seek::for_model(id, identity.id(), model, invited, memory.clock.unix_s(now));
         outbox.push(Output::Broadcast { model, gossip: Gossip::Seek(seek.sign(identity)) });
     }
 }
@@ -312,7 +314,7 @@ impl Client {
         match message {
             ToClient::Bid(bid) => self.on_bid(now, from, prefix, &bid),
             ToClient::Accept(accept) => self.on_accept(now, from, &accept),
-            ToClient::Refuse(refuse) => self.on_refuse(now, from, refuse),
+            ToClient::Refuse(refuse) => self.on_refuse(now, from, &refuse),
             ToClient::Sealed(frame) => self.on_frame(now, from, &frame),
             ToClient::Ask(ask) => self.on_ask(now, from, &ask),
         }
@@ -324,7 +326,7 @@ impl Client {
         let Some((id, active)) = self.orders.by_call(&sealed.call) else {
             // The auction closed with enough bids before this one: its bidder need not hold the slot.
             if counts {
-                shared.outbox.send_to_provider(from, ToProvider::Release(sealed.call));
+                shared.outbox.release(from, sealed.call, ReleaseReason::TooLate);
             }
             return;
         };
@@ -341,10 +343,13 @@ impl Client {
         if active.job() != Some((accept.job, from)) {
             return;
         }
+        if !accept.extensions.are_understood() {
+            return self.fail_over(now, id, Failure::Refused(Refusal::NotUnderstood));
+        }
         self.begin(now, id, accept);
     }
 
-    fn on_refuse(&mut self, now: Time, from: NodeId, refuse: Refuse) {
+    fn on_refuse(&mut self, now: Time, from: NodeId, refuse: &Refuse) {
         let Some((id, active)) = self.orders.by_job(&refuse.job) else { return };
         if active.job() != Some((refuse.job, from)) {
             return;
@@ -380,7 +385,10 @@ impl Client {
         let Ok(ask) = signed.open::<Ask>() else {
             return self.shared.outbox.peer_fault(from, PeerFault::Forged);
         };
-        if ask.provider == from && self.shared.crowds.heard(now, &ask.seek.0, from) {
+        if ask.provider == from
+            && ask.extensions.are_understood()
+            && self.shared.crowds.heard(now, &ask.seek.0, from)
+        {
             self.seeks.answered(&ask.model);
             self.book.accept(now, ask.into_inner());
         }

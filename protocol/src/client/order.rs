@@ -7,7 +7,7 @@ use crate::io::Failure;
 use crate::market::auction::{Auction, Candidate};
 use crate::outbox::Outbox;
 use crate::time::Time;
-use crate::wire::message::{Finish, Refusal, ToProvider};
+use crate::wire::message::{Finish, Refusal, ReleaseReason};
 use crate::work::order::{JobId, OrderId, Task};
 
 use super::attempt::{Attempt, AttemptMut};
@@ -182,7 +182,7 @@ impl Progress {
             if self.unfit(&candidate).is_none() {
                 return Some(candidate);
             }
-            outbox.send_to_provider(candidate.bid.provider, ToProvider::Release(candidate.bid.call));
+            outbox.release(candidate.bid.provider, candidate.bid.call, ReleaseReason::OverBudget);
         }
     }
 }

@@ -3,11 +3,12 @@
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId};
 use crate::io::{Event, OrderNews, Output};
+use crate::market::call::CallId;
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
-use crate::wire::message::{Message, ToProvider};
+use crate::wire::message::{Message, Release, ReleaseReason, ToProvider};
 use crate::work::order::OrderId;
 
 use super::config::ClientConfig;
@@ -32,6 +33,11 @@ impl Outbox {
     /// Tells the user what has become of an order.
     pub(super) fn order_news(&mut self, id: OrderId, news: OrderNews) {
         self.push(Output::Event(Event::Order { id, news }));
+    }
+
+    /// Gives a bid back to its provider.
+    pub(super) fn release(&mut self, to: NodeId, call: CallId, why: ReleaseReason) {
+        self.send_to_provider(to, ToProvider::Release(Release::of(call, why)));
     }
 
     /// Sends a message to a provider.

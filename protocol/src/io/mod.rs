@@ -9,7 +9,7 @@ use crate::channel::watch::WatchedVoucher;
 use crate::ident::{NodeId, Prefix};
 use crate::market::bid::Payee;
 use crate::time::Time;
-use crate::wire::message::{Content, Gossip, Message, VerifiedGossip};
+use crate::wire::message::{Content, Gossip, Message, Refusal, VerifiedGossip};
 use crate::work::cost::CostSheet;
 use crate::work::order::{JobId, ModelId, Order, OrderId, Task, TaskKind};
 use crate::work::price::Weights;
@@ -193,6 +193,12 @@ pub enum Command {
     /// Provider: how fast the shell looks at channels from now on. Without it every channel is
     /// taken to be seen at once. (`CH-35`)
     Pace(Pace),
+    /// Client and provider: it is now this Unix second. The shell says so when its clock and the machine's have parted: it was
+    /// put right, or the machine slept. (`WI-18`)
+    Clock {
+        /// Unix seconds.
+        unix_s: u64,
+    },
     /// Watcher: watch a channel with this voucher.
     Watch(WatchedVoucher),
 }
@@ -236,17 +242,8 @@ pub enum EngineReport {
     },
     /// A part of the answer.
     Content(Content),
-    /// It could not be done.
-    Failed(EngineFault),
-}
-
-/// Why an engine gave a job up, as far as a stranger may know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineFault {
-    /// The task does not fit the model.
-    TooLarge,
-    /// Anything else; the reason stays in the provider's own log.
-    Broken,
+    /// It could not be done: why, as far as a stranger may know. The rest stays in the provider's own log.
+    Failed(Refusal),
 }
 
 /// A rule that a peer broke.

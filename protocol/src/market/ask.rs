@@ -8,6 +8,7 @@ use crate::market::call::Classes;
 use crate::market::seek::SeekId;
 use crate::time::{Span, Time};
 use crate::wire::codec;
+use crate::wire::extension::{Extensions, Features};
 use crate::wire::signed::{Signed, Statement};
 use crate::work::order::{ModelId, TaskKind, Tier};
 use crate::work::price::Price;
@@ -44,6 +45,10 @@ pub struct Ask {
     pub seek: SeekId,
     /// Milliseconds that the ask is good for, at most [`limits::ASK_VALID`].
     pub valid_ms: u32,
+    /// What the provider understands.
+    pub features: Features,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
 }
 
 impl Ask {
@@ -110,6 +115,8 @@ mod tests {
             tier: Tier::Open,
             seek: SeekId([0; 16]),
             valid_ms: 1_000,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         }
     }
 

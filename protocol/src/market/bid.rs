@@ -5,6 +5,7 @@ use crate::channel::terms::Address;
 use crate::ident::{Domain, Identity, NodeId};
 use crate::market::call::CallId;
 use crate::wire::codec;
+use crate::wire::extension::{Extensions, Features};
 use crate::wire::signed::{Signed, Statement};
 use crate::work::order::{ModelId, Tier};
 use crate::work::price::Price;
@@ -41,6 +42,10 @@ pub struct Bid {
     pub payee: Payee,
     /// What it serves before a channel is seen on the ledger.
     pub credit: Nano,
+    /// What the provider understands.
+    pub features: Features,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
 }
 
 /// Where a provider's money goes: its side of a channel's terms.

@@ -2,7 +2,9 @@
 
 use crate::ident::{Domain, Identity, NodeId, write_hex};
 use crate::market::invite::Share;
+use crate::time::Span;
 use crate::wire::codec;
+use crate::wire::extension::{Extensions, Features};
 use crate::wire::signed::{Signed, Statement};
 use crate::work::order::{ModelId, Order, TaskKind, Tier};
 
@@ -33,20 +35,42 @@ pub struct Call {
     pub window_ms: u32,
     /// Which share of the providers may answer. (`MK-16`)
     pub invited: Share,
+    /// When it was made, in Unix seconds: it is acted upon while it is fresh. (`WI-18`)
+    pub made_s: u64,
+    /// Milliseconds that the order has left, rounded up so that it tells little.
+    pub deadline_ms: u32,
+    /// Proof of work; 0 for none. Nothing checks it in this version.
+    pub stamp: u64,
+    /// What the client understands.
+    pub features: Features,
+    /// What else the call needs or offers.
+    pub extensions: Extensions,
+}
+
+/// Who calls, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// Where bids go.
+    pub client: NodeId,
+    /// What they are sealed to.
+    pub seal_key: [u8; 32],
+    /// Unix seconds.
+    pub made_s: u64,
 }
 
 impl Call {
-    /// Makes the call for what is left of an order.
+    /// Makes the call for what is left of an order, with so much time left.
     #[must_use]
     pub fn for_order(
         id: CallId,
-        client: NodeId,
-        seal_key: [u8; 32],
+        caller: Caller,
         order: &Order,
         classes: Classes,
-        window_ms: u32,
+        left: Span,
+        window: Span,
         invited: Share,
     ) -> Self {
+        let Caller { client, seal_key, made_s } = caller;
         let Classes { input_log2, output_log2 } = classes;
         Self {
             id,
@@ -57,8 +81,13 @@ impl Call {
             input_log2,
             output_log2,
             tier: order.tier,
-            window_ms,
+            window_ms: u32::try_from(window.as_ms()).unwrap_or(u32::MAX),
             invited,
+            made_s,
+            deadline_ms: deadline_class(left),
+            stamp: 0,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         }
     }
 
@@ -147,6 +176,12 @@ pub fn size_class(tokens: u64) -> u8 {
     u8::try_from(tokens.checked_next_power_of_two().map_or(64, u64::trailing_zeros)).unwrap_or(64)
 }
 
+/// Returns the least of 1, 2, 4, 8 … seconds that is not below the time left, in milliseconds. (`MK-2`)
+fn deadline_class(left: Span) -> u32 {
+    let seconds = left.as_ms().div_ceil(1_000).max(1).checked_next_power_of_two();
+    seconds.and_then(|seconds| u32::try_from(seconds.saturating_mul(1_000)).ok()).unwrap_or(u32::MAX)
+}
+
 impl core::fmt::Debug for CallId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write_hex(f, self.0.get(..4).unwrap_or(&self.0))
@@ -165,5 +200,17 @@ mod tests {
         }
         assert_eq!(size_class(0), 0);
         assert_eq!(size_class(u64::MAX), 64);
+    }
+
+    /// (`MK-2`)
+    #[test]
+    fn a_deadline_is_told_as_a_class_that_covers_it() {
+        let class = |ms| deadline_class(Span::from_ms(ms));
+        for (left, told) in
+            [(0, 1_000), (1_000, 1_000), (1_001, 2_000), (120_000, 128_000), (1 << 40, u32::MAX)]
+        {
+            assert_eq!(class(left), told, "{left} ms");
+        }
+        assert_eq!(deadline_class(Span::MAX), u32::MAX);
     }
 }

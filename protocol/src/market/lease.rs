@@ -50,6 +50,7 @@ mod tests {
     use crate::ident::Prefix;
     use crate::market::bid::{Bid, BidHash, Payee};
     use crate::market::call::{CallId, Classes};
+    use crate::wire::extension::{Extensions, Features};
     use crate::work::price::Price;
 
     fn candidate(number: u8) -> Candidate {
@@ -70,6 +71,8 @@ mod tests {
             valid_ms: 1,
             payee: Payee { network_id: -3, key: [number; 32], address, challenge_s: 60 },
             credit: Nano(0),
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         let classes = Classes::of(1, 1);
         Candidate { bid, hash: BidHash([number; 32]), price, classes, prefix: Prefix::UNKNOWN }

@@ -6,6 +6,7 @@ use crate::market::invite::Share;
 use crate::table::Table;
 use crate::time::Time;
 use crate::wire::codec;
+use crate::wire::extension::{Extensions, Features};
 use crate::wire::signed::{Signed, Statement};
 use crate::work::order::ModelId;
 
@@ -24,9 +25,32 @@ pub struct Seek {
     pub model: ModelId,
     /// Which share of the providers may answer. (`MK-16`)
     pub invited: Share,
+    /// When it was made, in Unix seconds: it is acted upon while it is fresh. (`WI-18`)
+    pub made_s: u64,
+    /// Proof of work; 0 for none. Nothing checks it in this version.
+    pub stamp: u64,
+    /// What the client understands.
+    pub features: Features,
+    /// What else the seek needs or offers.
+    pub extensions: Extensions,
 }
 
 impl Seek {
+    /// Returns a seek for a model's providers, made at this Unix second.
+    #[must_use]
+    pub const fn for_model(id: SeekId, client: NodeId, model: ModelId, invited: Share, made_s: u64) -> Self {
+        Self {
+            id,
+            client,
+            model,
+            invited,
+            made_s,
+            stamp: 0,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
+        }
+    }
+
     /// Signs the seek.
     #[must_use]
     pub fn sign(&self, client: &Identity) -> Signed {

@@ -2,6 +2,7 @@
 
 use super::bidder;
 use crate::amount::Nano;
+use crate::clock::is_fresh;
 use crate::ident::{Origin, Prefix};
 use crate::io::Budget;
 use crate::limits;
@@ -12,6 +13,7 @@ use crate::market::seek::Seek;
 use crate::session::seal;
 use crate::time::Time;
 use crate::wire::codec;
+use crate::wire::extension::{Extensions, Features};
 use crate::wire::message::{SealedBid, ToClient};
 use crate::work::order::{ModelId, Tier};
 
@@ -23,6 +25,9 @@ impl Provider {
         let node = self.node_id();
         let offered = self.bidder.find(&call.model).is_some();
         if self.draining || !offered || call.client == node || !call.invites(&node) {
+            return;
+        }
+        if !self.may_act_on(now, call.made_s, &call.extensions) {
             return;
         }
         let origin = Origin { node: call.client, prefix };
@@ -50,6 +55,8 @@ impl Provider {
             valid_ms: u32::try_from(limits::BID_VALID.as_ms()).unwrap_or(u32::MAX),
             payee: self.payee(),
             credit: self.credit_now(now, origin, &call.model),
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         let signed = bid.sign(&self.identity);
         let hash = BidHash::of(&signed);
@@ -62,6 +69,11 @@ impl Provider {
         self.outbox.send_to_client(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
     }
 
+    /// Returns whether gossip of this second, with these extensions, is acted upon. (`WI-16`, `WI-18`)
+    fn may_act_on(&self, now: Time, made_s: u64, extensions: &Extensions) -> bool {
+        is_fresh(made_s, self.clock.unix_s(now)) && extensions.are_understood()
+    }
+
     /// Returns what a new channel of this client would be served before the ledger shows it. (`CH-50`)
     fn credit_now(&self, now: Time, origin: Origin, model: &ModelId) -> Nano {
         if self.is_half_full(model) { Nano::ZERO } else { self.credit.limit(now, origin, None) }
@@ -71,6 +83,9 @@ impl Provider {
     pub(super) fn sought(&mut self, now: Time, prefix: Prefix, seek: &Seek) {
         let provider = self.node_id();
         if self.draining || seek.client == provider || !seek.invited.invites(&seek.id.0, &provider) {
+            return;
+        }
+        if !self.may_act_on(now, seek.made_s, &seek.extensions) {
             return;
         }
         let busy = self.jobs.busy(&seek.model);
@@ -90,6 +105,8 @@ impl Provider {
             tier: Tier::Open,
             seek: seek.id,
             valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         let Some(key) = self.bidder.unseen(&seek.client, &seek.id.0) else { return };
         let origin = Origin { node: seek.client, prefix };

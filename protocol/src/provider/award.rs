@@ -17,18 +17,18 @@ impl Provider {
         let from = origin.node;
         if let Some(job) = self.jobs.get(&award.job) {
             if job.origin.node == from && job.award == *award {
-                let accept = Accept { job: award.job, handshake: job.reply.clone() };
+                let accept = Accept::of(award.job, job.reply.clone());
                 self.outbox.send_to_client(from, ToClient::Accept(accept));
             }
             return;
         }
         match self.open_job(now, origin, award) {
             Ok(job) => {
-                let accept = Accept { job: award.job, handshake: job.reply.clone() };
+                let accept = Accept::of(award.job, job.reply.clone());
                 self.jobs.insert(award.job, job);
                 self.outbox.send_to_client(from, ToClient::Accept(accept));
             }
-            Err(why) => self.outbox.send_to_client(from, ToClient::Refuse(Refuse { job: award.job, why })),
+            Err(why) => self.outbox.send_to_client(from, ToClient::Refuse(Refuse::of(award.job, why))),
         }
     }
 
@@ -43,6 +43,9 @@ impl Provider {
         let is_customer = self.admission.clientele.is_customer(now, &origin.node);
         if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
             return Err(Refusal::Busy);
+        }
+        if !award.extensions.are_understood() {
+            return Err(Refusal::NotUnderstood);
         }
         let promised = self.bidder.award(now, origin.node, award.call, award.bid, award.price)?;
         let running = self.jobs.running();

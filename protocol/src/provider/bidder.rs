@@ -351,7 +351,7 @@ mod tests {
 
     /// (`MK-4`)
     #[test]
-    fn a_call_is_known_for_two_minutes_and_its_memory_given_back_later() {
+    fn a_call_is_known_as_long_as_a_copy_can_be_fresh_and_its_memory_given_back_later() {
         let (mut bidder, client) = (Bidder::default(), NodeId([1; 32]));
         let second = |number: u64| Time(0) + Span::from_s(number);
         let known = limits::CALL_SEEN.0 / 1_000_000;
@@ -369,6 +369,7 @@ mod tests {
         use crate::channel::terms::Address;
         use crate::ident::Prefix;
         use crate::market::bid::Payee;
+        use crate::wire::extension::{Extensions, Features};
 
         let mut bidder = Bidder::default();
         let address = Address::basechain([1; 32]);
@@ -394,6 +395,8 @@ mod tests {
                 valid_ms: 30_000,
                 payee,
                 credit: crate::amount::Nano::ZERO,
+                features: Features::OWN,
+                extensions: Extensions::NONE,
             };
             let made_room =
                 bidder.promise(Time(number), origin, is_customer, &bid, Classes::of(1, 1), BidHash([6; 32]));

@@ -16,6 +16,8 @@ pub struct ProviderConfig {
     pub close_seed: [u8; 32],
     /// Seed of everything random.
     pub entropy_seed: [u8; 32],
+    /// Unix seconds at time zero of the machine's clock.
+    pub clock_s: u64,
     /// Which ledger.
     pub network_id: i32,
     /// The account that earnings go to.
@@ -41,6 +43,7 @@ impl ProviderConfig {
             session_seed: seed("provider session"),
             close_seed: seed("provider close"),
             entropy_seed: seed("provider entropy"),
+            clock_s: 0,
             network_id: -3,
             payout: Address::basechain(seed("provider wallet")),
             challenge_s: 60,

@@ -33,6 +33,7 @@ mod schedule;
 
 use crate::channel::earn::Earner;
 use crate::channel::record::Record;
+use crate::clock::WallClock;
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId, Origin};
 use crate::io::{Command, Input, Machine, Output};
@@ -64,6 +65,7 @@ pub struct Provider {
     jobs: Jobs,
     earnings: Earnings,
     credit: Credit,
+    clock: WallClock,
     /// Whether it takes no new jobs.
     draining: bool,
     outbox: Outbox,
@@ -91,6 +93,7 @@ impl Provider {
             jobs: Jobs::default(),
             earnings,
             credit: Credit::new(config.credit),
+            clock: WallClock::new(config.clock_s),
             draining: false,
             outbox,
         }
@@ -119,8 +122,9 @@ impl Provider {
         self.earnings.payee()
     }
 
-    fn command(&mut self, command: Command) {
+    fn command(&mut self, now: Time, command: Command) {
         match command {
+            Command::Clock { unix_s } => self.clock = WallClock::at(now, unix_s),
             Command::Offer(offer) => self.bidder.offer(offer),
             Command::Drain => self.draining = true,
             Command::Pace(pace) => self.earnings.set_pace(pace, &mut self.outbox),
@@ -139,7 +143,7 @@ impl Provider {
         match message {
             ToProvider::Award(award) => self.awarded(now, origin, &award),
             ToProvider::Sealed(frame) => self.sealed(now, origin.node, &frame),
-            ToProvider::Release(call) => self.bidder.release(origin.node, call),
+            ToProvider::Release(release) => self.bidder.release(origin.node, release.call),
         }
     }
 }
@@ -148,7 +152,7 @@ impl Machine for Provider {
     fn handle(&mut self, now: Time, input: Input) {
         self.bidder.expire(now);
         match input {
-            Input::Command(command) => self.command(command),
+            Input::Command(command) => self.command(now, command),
             Input::Gossip { prefix, gossip: VerifiedGossip::Call(call) } => self.called(now, prefix, &call),
             Input::Gossip { prefix, gossip: VerifiedGossip::Seek(seek) } => self.sought(now, prefix, &seek),
             Input::Received { from, prefix, message: Message::ToProvider(message) } => {

@@ -11,7 +11,7 @@ use crate::market::call::Classes;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{FromClient, Refusal, Refuse, SealedFrame, ToClient, Work};
-use crate::work::order::JobId;
+use crate::work::order::{Counted, JobId, OrderFault};
 use crate::work::price::Tariff;
 
 use super::Provider;
@@ -61,8 +61,11 @@ impl Provider {
         let Ok(opened) = job.secure.open(frame.nonce, &frame.bytes) else { return };
         match codec::decode_sealed::<FromClient>(&opened.body) {
             Ok(FromClient::Work(work)) => self.begin(now, id, work),
+            Ok(FromClient::Ack(ack)) if !ack.extensions.are_understood() => {
+                self.end(now, id, Some(Refusal::NotUnderstood));
+            }
             Ok(FromClient::Ack(ack)) => self.step(now, id, |job| job.acked(&ack)),
-            Ok(FromClient::Cancel) => self.end(now, id, None),
+            Ok(FromClient::Cancel(_)) => self.end(now, id, None),
             Err(_) => {
                 self.outbox.peer_fault(from, PeerFault::Malformed);
                 self.end(now, id, Some(Refusal::Malformed));
@@ -82,7 +85,7 @@ impl Provider {
         if let Some(counted) = counts.filter(|counted| *counted != work.input.count()) {
             // A copy of what was refused, that was under way.
             let why = Refusal::Counts(counted);
-            return self.outbox.send_to_client(job.origin.node, ToClient::Refuse(Refuse { job: id, why }));
+            return self.outbox.send_to_client(job.origin.node, ToClient::Refuse(Refuse::of(id, why)));
         }
         match self.accept(now, id, work) {
             Ok(mut served) => {
@@ -103,9 +106,12 @@ impl Provider {
     fn accept(&mut self, now: Time, id: JobId, work: Work) -> Result<ServedJob, Refusal> {
         let Some(job) = self.jobs.get(&id) else { return Err(Refusal::UnknownBid) };
         let (origin, promised, price) = (job.origin, job.promised, job.award.price);
-        work.task.check().map_err(|_| Refusal::TaskTooLarge)?;
+        if !work.extensions.are_understood() {
+            return Err(Refusal::NotUnderstood);
+        }
+        work.task.check().map_err(refusal)?;
         let offer = self.bidder.find(&promised.model).filter(|offer| offer.kind == work.task.kind());
-        let weights = offer.ok_or(Refusal::TaskTooLarge)?.weights;
+        let weights = offer.ok_or(Refusal::WrongKind)?.weights;
         let (input, output) = (work.input.count(), work.task.output_tokens_max());
         if input > work.task.input_tokens_max() {
             return Err(Refusal::Malformed);
@@ -255,4 +261,21 @@ impl Provider {
 /// another.
 fn share(jobs: usize) -> u64 {
     limits::WINDOW_TOKENS.checked_div(jobs as u64).unwrap_or(1).max(1)
+}
+
+/// Returns how a task that is over a limit is refused. (`WR-1`)
+const fn refusal(fault: OrderFault) -> Refusal {
+    match fault {
+        OrderFault::Empty | OrderFault::NoOutput => Refusal::EmptyTask,
+        OrderFault::TooLarge { .. } => Refusal::TaskTooLong(limits::TASK_BYTES_MAX as u64),
+        OrderFault::TooMany { what: Counted::Inputs, max, .. } => Refusal::TooManyInputs(max as u64),
+        OrderFault::TooMany { what: Counted::Messages, max, .. } => Refusal::TooManyMessages(max as u64),
+        OrderFault::TooMany { what: Counted::Stops, max, .. } => Refusal::TooManyStops(max as u64),
+        OrderFault::TooMany { what: Counted::PrefixTokens, .. } => {
+            Refusal::TaskTooLong(limits::TASK_AND_PREFIX_BYTES_MAX as u64)
+        }
+        OrderFault::BadStop { .. } => Refusal::BadStop(limits::STOP_BYTES_MAX as u64),
+        // Of orders, not of tasks: no check of a task ends so.
+        OrderFault::Busy | OrderFault::NoConfidentialTier => Refusal::Malformed,
+    }
 }

@@ -8,9 +8,13 @@ use crate::ident::{NodeId, Signature};
 use crate::market::bid::BidHash;
 use crate::market::call::{Call, CallId};
 use crate::market::seek::Seek;
+use crate::wire::extension::Extensions;
 use crate::wire::signed::{Signed, SignedFault, Unverified, Verified};
 use crate::work::order::{JobId, ModelId, Task};
 use crate::work::price::{InputTokens, Price};
+
+pub use crate::wire::refusal::Refusal;
+pub use crate::wire::release::{Release, ReleaseReason};
 
 /// What is gossiped on a model's topic.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -58,6 +62,15 @@ impl UnverifiedGossip<'_> {
         match self {
             Self::Call(call) => call.signer(),
             Self::Seek(seek) => seek.signer(),
+        }
+    }
+
+    /// Returns when the statement says it was made, in Unix seconds.
+    #[must_use]
+    pub const fn made_s(&self) -> u64 {
+        match self {
+            Self::Call(call) => call.claim().made_s,
+            Self::Seek(seek) => seek.claim().made_s,
         }
     }
 
@@ -119,7 +132,7 @@ pub enum ToProvider {
     /// A sealed [`FromClient`].
     Sealed(SealedFrame),
     /// A call is over without an award to you: the slot held for it is free.
-    Release(CallId),
+    Release(Release),
 }
 
 /// What a provider sends.
@@ -159,6 +172,8 @@ pub struct Award {
     pub price: Price,
     /// First handshake message.
     pub handshake: Vec<u8>,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
 }
 
 /// Takes an award.
@@ -168,15 +183,35 @@ pub struct Accept {
     pub job: JobId,
     /// Second handshake message.
     pub handshake: Vec<u8>,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
+}
+
+impl Accept {
+    /// Returns the answer to the award of this job.
+    #[must_use]
+    pub const fn of(job: JobId, handshake: Vec<u8>) -> Self {
+        Self { job, handshake, extensions: Extensions::NONE }
+    }
 }
 
 /// Refuses an award or a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Refuse {
     /// The job.
     pub job: JobId,
     /// Why.
     pub why: Refusal,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
+}
+
+impl Refuse {
+    /// Returns the refusal of this job for this reason.
+    #[must_use]
+    pub const fn of(job: JobId, why: Refusal) -> Self {
+        Self { job, why, extensions: Extensions::NONE }
+    }
 }
 
 /// One frame of a session.
@@ -190,78 +225,6 @@ pub struct SealedFrame {
     pub bytes: Vec<u8>,
 }
 
-/// Why a provider does not do, or stops, a job.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode, thiserror::Error,
-)]
-pub enum Refusal {
-    /// No such bid, or it has expired, or it is another's.
-    #[error("the bid is unknown to the provider or has expired")]
-    UnknownBid,
-    /// The award's price is below the bid.
-    #[error("the award's price is below the bid")]
-    PriceBelowBid,
-    /// No slot is free.
-    #[error("the provider has no free slot")]
-    Busy,
-    /// A message could not be read or verified.
-    #[error("a message could not be read or verified")]
-    Malformed,
-    /// The task is over a limit of the model or the protocol.
-    #[error("the task is over a limit of the model")]
-    TaskTooLarge,
-    /// The channel's terms are not acceptable.
-    #[error("the channel's terms are not acceptable")]
-    ChannelTerms,
-    /// The channel is not on the ledger, or not funded enough for this job.
-    #[error("the channel is not funded for this job")]
-    Unfunded,
-    /// No payment came for what was served.
-    #[error("no payment came for what was served")]
-    Unpaid,
-    /// A voucher that does not verify, or takes back what was paid.
-    #[error("a voucher does not verify")]
-    BadVoucher,
-    /// The engine failed.
-    #[error("the provider's engine failed")]
-    Engine,
-    /// The node is leaving.
-    #[error("the provider is leaving")]
-    Leaving,
-    /// The provider could not see a close in time, beside the other channels that it watches. (`CH-35`)
-    #[error("the provider cannot watch one more channel with so short a challenge time")]
-    ChallengeTooShort,
-    /// The input has so many tokens, and not as many as the client stated. (`WR-22`)
-    #[error("the task has {0} input tokens by the provider's count")]
-    Counts(u64),
-    /// The task is not of the size classes that the bid was made for. (`MK-46`)
-    #[error("the task is not of the size that the bid was made for")]
-    OtherClass,
-}
-
-impl Refusal {
-    /// Returns whether the task itself is refused, so that every provider of the model would refuse it. (`MK-47`)
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        match self {
-            Self::TaskTooLarge => true,
-            Self::UnknownBid
-            | Self::PriceBelowBid
-            | Self::Busy
-            | Self::Malformed
-            | Self::ChannelTerms
-            | Self::Unfunded
-            | Self::Unpaid
-            | Self::BadVoucher
-            | Self::Engine
-            | Self::Leaving
-            | Self::ChallengeTooShort
-            | Self::Counts(_)
-            | Self::OtherClass => false,
-        }
-    }
-}
-
 /// What a client says inside a session.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum FromClient {
@@ -270,7 +233,7 @@ pub enum FromClient {
     /// Progress and payment. (`CH-4`)
     Ack(Ack),
     /// The client wants no more. (`WR-14`)
-    Cancel,
+    Cancel(Extensions),
 }
 
 /// The task and how it will be paid.
@@ -282,6 +245,8 @@ pub struct Work {
     pub input: InputTokens,
     /// Terms of the channel that pays, from which its account follows.
     pub channel: ChannelTerms,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
 }
 
 /// Progress and payment.
@@ -293,6 +258,8 @@ pub struct Ack {
     pub payment: Option<Payment>,
     /// Under the final receipt.
     pub countersignature: Option<Signature>,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
 }
 
 /// A voucher on the wire: account and terms are known from [`Work`].
@@ -342,6 +309,8 @@ pub struct NeedPayment {
     pub cumulative: Nano,
     /// The client's own newest voucher, so that a client that lost it can go on from there.
     pub newest: Option<Payment>,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
 }
 
 /// The content of a chunk. Its `Debug` form shows sizes only.

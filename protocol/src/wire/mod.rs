@@ -4,5 +4,8 @@
 //! a limit that is checked before memory is taken, and all bytes must be consumed.
 
 pub mod codec;
+pub mod extension;
 pub mod message;
+pub mod refusal;
+pub mod release;
 pub mod signed;

@@ -67,6 +67,11 @@ impl<S: Statement> Unverified<'_, S> {
         self.statement.signer()
     }
 
+    /// Returns the statement as it stands there; only [`Self::verify`] tells whether anybody has made it.
+    pub(super) const fn claim(&self) -> &S {
+        &self.statement
+    }
+
     /// Checks the signature against the signer that the statement names.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::ident::Identity;
 use crate::limits;
 use crate::time::{Span, Time};
 use crate::wire::codec;
+use crate::wire::extension::Extensions;
 use crate::wire::message::{Chunk, Content};
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Task};
@@ -222,6 +223,7 @@ impl AnswerStream {
             cached_tokens: u64::from(self.input.cached),
             output_tokens: self.output_tokens(),
             cost: self.cost,
+            extensions: Extensions::NONE,
         };
         receipt.sign(provider)
     }

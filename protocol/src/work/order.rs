@@ -133,6 +133,30 @@ pub enum InputCount {
     Estimated,
 }
 
+/// What a task may have too many of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Texts to embed.
+    Inputs,
+    /// Messages of a conversation.
+    Messages,
+    /// Strings that end an answer.
+    Stops,
+    /// Tokens that another provider delivered.
+    PrefixTokens,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inputs => "inputs",
+            Self::Messages => "messages",
+            Self::Stops => "stop strings",
+            Self::PrefixTokens => "prefix tokens",
+        })
+    }
+}
+
 /// Why an order cannot be taken at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OrderFault {
@@ -148,15 +172,21 @@ pub enum OrderFault {
         /// Bytes of text found.
         bytes: usize,
     },
-    /// Inputs, messages or stop strings over their limit.
+    /// Inputs, messages, stop strings or prefix tokens over their limit.
     #[error("too many {what}: {count}, the limit is {max}")]
     TooMany {
         /// What there is too much of.
-        what: &'static str,
+        what: Counted,
         /// How many.
         count: usize,
         /// How many are allowed.
         max: usize,
+    },
+    /// A stop string that is empty or too long.
+    #[error("stop string {index} is empty or longer than {} bytes", limits::STOP_BYTES_MAX)]
+    BadStop {
+        /// Which, from 0.
+        index: usize,
     },
     /// `max_tokens` is zero.
     #[error("max_tokens is 0; ask for at least one token")]
@@ -275,13 +305,17 @@ impl Task {
         };
         match self {
             Self::Embed { inputs } if inputs.is_empty() => Err(OrderFault::Empty),
-            Self::Embed { inputs } => within("inputs", inputs.len(), limits::EMBED_INPUTS_MAX),
+            Self::Embed { inputs } => within(Counted::Inputs, inputs.len(), limits::EMBED_INPUTS_MAX),
             Self::Generate(generate) if generate.messages.is_empty() => Err(OrderFault::Empty),
             Self::Generate(generate) if generate.max_tokens == 0 => Err(OrderFault::NoOutput),
             Self::Generate(generate) => {
-                within("messages", generate.messages.len(), limits::CHAT_MESSAGES_MAX)?;
-                within("stop strings", generate.stop.len(), limits::STOPS_MAX)?;
-                within("prefix tokens", generate.prefix.len(), self.prefix_tokens_max())
+                within(Counted::Messages, generate.messages.len(), limits::CHAT_MESSAGES_MAX)?;
+                within(Counted::Stops, generate.stop.len(), limits::STOPS_MAX)?;
+                let is_bad = |stop: &String| stop.is_empty() || stop.len() > limits::STOP_BYTES_MAX;
+                if let Some(index) = generate.stop.iter().position(is_bad) {
+                    return Err(OrderFault::BadStop { index });
+                }
+                within(Counted::PrefixTokens, generate.prefix.len(), self.prefix_tokens_max())
             }
         }
     }
@@ -377,7 +411,7 @@ mod tests {
             let max = with_prefix(0).prefix_tokens_max();
             assert!(max > 2_048, "{max}");
             assert_eq!(with_prefix(max).check(), Ok(()));
-            let refused = OrderFault::TooMany { what: "prefix tokens", count: max + 1, max };
+            let refused = OrderFault::TooMany { what: Counted::PrefixTokens, count: max + 1, max };
             assert_eq!(with_prefix(max + 1).check(), Err(refused));
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::amount::Nano;
 use crate::ident::{Domain, Identity, NodeId, Signature};
-use crate::wire::{codec, signed::Signed};
+use crate::wire::{codec, extension::Extensions, signed::Signed};
 use crate::work::order::{JobId, ModelId};
 
 /// The state of a job after a chunk. Signed in [`Domain::Receipt`]. (`WR-3`)
@@ -24,6 +24,8 @@ pub struct Receipt {
     pub output_tokens: u64,
     /// The bill so far, not the bill of this chunk.
     pub cost: Nano,
+    /// What else it states.
+    pub extensions: Extensions,
 }
 
 /// A hash over everything that a job said, in order. (`WR-2`)

@@ -71,6 +71,9 @@ pub enum StreamFault {
     /// The receipt is for another job, place, model or transcript, or an answer ends without one.
     #[error("a receipt does not belong to what arrived")]
     Mismatch,
+    /// The receipt bears an extension that must be understood, and is not. (`WI-16`)
+    #[error("a receipt needs an extension that this node does not understand")]
+    NotUnderstood,
     /// More tokens are claimed or sent than the task can have, or others claimed than were sent.
     #[error("a receipt claims tokens that the task cannot have")]
     Tokens,
@@ -150,6 +153,9 @@ impl Stream {
         };
         if is_end != last || !receipt.as_ref().map_or(!is_end, belongs) {
             return Err(StreamFault::Mismatch);
+        }
+        if receipt.as_ref().is_some_and(|receipt| !receipt.extensions.are_understood()) {
+            return Err(StreamFault::NotUnderstood);
         }
         let delivered = self.delivered.saturating_add(self.check_content(&content)?);
         if delivered > self.bounds.output_tokens {

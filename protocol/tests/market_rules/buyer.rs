@@ -207,7 +207,7 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
         });
         let (from, job) = award.expect("another is awarded or called for");
         refused += 1;
-        let refuse = Message::ToClient(ToClient::Refuse(Refuse { job, why: Refusal::Busy }));
+        let refuse = Message::ToClient(ToClient::Refuse(Refuse::of(job, Refusal::Busy)));
         said = give(&mut client, now, Input::Received { from, prefix: Prefix::UNKNOWN, message: refuse });
         // The next call waits for its time.
         let again = now + limits::BID_WINDOW;

@@ -18,7 +18,8 @@ use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::session::{Initiator, StaticKey, prologue, unseal};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Award, Gossip, Message, ToClient, ToProvider};
+use bombyx_protocol::wire::extension::{Extensions, Features};
+use bombyx_protocol::wire::message::{Award, Gossip, Message, Release, ReleaseReason, ToClient, ToProvider};
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{JobId, TaskKind, Tier};
 use drive::{MODEL, give, offer};
@@ -79,11 +80,16 @@ impl Caller {
             tier: Tier::Open,
             window_ms: 400,
             invited: Share::ALL,
+            made_s: 0,
+            deadline_ms: 1_000,
+            stamp: 0,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         }
     }
 
     fn seeks(&self, id: u8, invited: Share) -> Input {
-        let seek = Seek { id: SeekId([id; 16]), client: self.identity.id(), model: MODEL, invited };
+        let seek = Seek::for_model(SeekId([id; 16]), self.identity.id(), MODEL, invited, 0);
         heard(Gossip::Seek(seek.sign(&self.identity)))
     }
 
@@ -92,7 +98,8 @@ impl Caller {
     }
 
     fn releases(&self, id: u8) -> Input {
-        let message = Message::ToProvider(ToProvider::Release(CallId([id; 16])));
+        let message =
+            Message::ToProvider(ToProvider::Release(Release::of(CallId([id; 16]), ReleaseReason::Outscored)));
         Input::Received { from: self.identity.id(), prefix: Prefix::UNKNOWN, message }
     }
 
@@ -108,7 +115,7 @@ impl Caller {
         let job = JobId([job; 16]);
         let prologue = prologue(&self.identity.id(), &bid.provider, &job.0);
         let (_, handshake) = Initiator::start(&bid.session_key, &prologue, &mut self.entropy).unwrap();
-        Award { job, call: bid.call, bid: hash, price: bid.price, handshake }
+        Award { job, call: bid.call, bid: hash, price: bid.price, handshake, extensions: Extensions::NONE }
     }
 
     fn sends(&self, award: &Award) -> Input {

@@ -3,6 +3,7 @@
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::Voucher;
+use bombyx_protocol::clock::WallClock;
 use bombyx_protocol::entropy::Entropy;
 use bombyx_protocol::ident::{Identity, NodeId, Prefix};
 use bombyx_protocol::io::Input;
@@ -11,6 +12,7 @@ use bombyx_protocol::market::call::{Call, CallId};
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::session::{Initiator, StaticKey, prologue, unseal};
 use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{
     Award, FromClient, Gossip, Message, Payment, SealedFrame, ToClient, ToProvider, Work,
 };
@@ -91,6 +93,11 @@ impl Guest {
             tier: Tier::Open,
             window_ms: 400,
             invited: Share::ALL,
+            made_s: WallClock::new(0).unix_s(testbed.now),
+            deadline_ms: 1_000,
+            stamp: 0,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         let gossip = Gossip::Call(call.sign(&self.identity));
         testbed.feed(provider, Input::Gossip { prefix: self.prefix, gossip: gossip.open().unwrap() });
@@ -124,7 +131,14 @@ impl Guest {
         let prologue = prologue(&self.identity.id(), &bid.provider, &job.0);
         let (initiator, handshake) =
             Initiator::start(&bid.session_key, &prologue, &mut self.entropy).unwrap();
-        let award = Award { job, call: bid.call, bid: *hash, price: bid.price, handshake };
+        let award = Award {
+            job,
+            call: bid.call,
+            bid: *hash,
+            price: bid.price,
+            handshake,
+            extensions: Extensions::NONE,
+        };
         self.says(testbed, provider, ToProvider::Award(award));
         let accept = self.mail(testbed).into_iter().find_map(|message| match message {
             ToClient::Accept(accept) if accept.job == job => Some(accept),
@@ -165,7 +179,7 @@ impl Guest {
 pub fn work(tokens: u32, channel: ChannelTerms) -> Work {
     let task = chat("count for me", tokens);
     let input = InputTokens::fresh(super::engine::input_tokens(&task));
-    Work { task, input, channel }
+    Work { task, input, channel, extensions: Extensions::NONE }
 }
 
 /// The terms of a channel to a bidder.

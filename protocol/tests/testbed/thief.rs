@@ -12,6 +12,7 @@ use bombyx_protocol::market::call::Call;
 use bombyx_protocol::session::{Secure, StaticKey, prologue, respond, seal};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
+use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{
     Accept, Award, Chunk, Content, Finish, FromClient, FromProvider, Message, NeedPayment, Refusal, Refuse,
     SealedBid, SealedFrame, ToClient, ToProvider, VerifiedGossip,
@@ -105,6 +106,8 @@ impl Thief {
                 challenge_s: self.challenge_s,
             },
             credit: self.credit,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         let plain = codec::encode(&bid.sign(&self.identity));
         let sealed = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy).unwrap();
@@ -116,14 +119,14 @@ impl Thief {
             return;
         }
         if self.plan == Plan::Busy {
-            return self.send(from, ToClient::Refuse(Refuse { job: award.job, why: Refusal::Busy }));
+            return self.send(from, ToClient::Refuse(Refuse::of(award.job, Refusal::Busy)));
         }
         let prologue = prologue(&from, &self.id(), &award.job.0);
         let (secure, handshake) =
             respond(&self.session, &prologue, &award.handshake, &mut self.entropy).unwrap();
         let job = award.job;
         self.jobs.insert(job, (from, award, secure, false));
-        self.send(from, ToClient::Accept(Accept { job, handshake }));
+        self.send(from, ToClient::Accept(Accept::of(job, handshake)));
     }
 
     fn worked(&mut self, now: Time, job: JobId, task: &Task, input: InputTokens) {
@@ -139,15 +142,15 @@ impl Thief {
             Plan::Deaf | Plan::Mute | Plan::Busy => return,
             Plan::TooLarge => {
                 let (to, ..) = self.jobs[&job];
-                return self.send(to, ToClient::Refuse(Refuse { job, why: Refusal::TaskTooLarge }));
+                return self.send(to, ToClient::Refuse(Refuse::of(job, Refusal::OverContext(1))));
             }
             Plan::Counts(more) => {
                 let why = Refusal::Counts(input.count() + u64::from(more));
                 let (to, ..) = self.jobs[&job];
-                return self.send(to, ToClient::Refuse(Refuse { job, why }));
+                return self.send(to, ToClient::Refuse(Refuse::of(job, why)));
             }
             Plan::MoneyFirst => {
-                let need = NeedPayment { cumulative: Nano::ZERO, newest: None };
+                let need = NeedPayment { cumulative: Nano::ZERO, newest: None, extensions: Extensions::NONE };
                 return self.say(job, &FromProvider::NeedPayment(need), false);
             }
             Plan::BillsNothing => {
@@ -162,6 +165,7 @@ impl Thief {
                     cached_tokens: 0,
                     output_tokens: 0,
                     cost: tariff.cost(input, 0).unwrap(),
+                    extensions: Extensions::NONE,
                 };
                 let chunk = Chunk { index: 0, content, receipt: Some(receipt.sign(&self.identity)) };
                 return self.say(job, &FromProvider::Chunk(chunk), false);

@@ -13,9 +13,10 @@ use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
 use bombyx_protocol::market::call::{Call, CallId};
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
+use bombyx_protocol::wire::extension::{Extension, Extensions, Features};
 use bombyx_protocol::wire::message::{
     Accept, Ack, Award, Chunk, Content, Finish, FromClient, FromProvider, Gossip, Message, NeedPayment,
-    Payment, Refusal, Refuse, SealedBid, SealedFrame, ToClient, ToProvider, Work,
+    Payment, Refusal, Refuse, Release, ReleaseReason, SealedBid, SealedFrame, ToClient, ToProvider, Work,
 };
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{
@@ -188,6 +189,11 @@ pub fn call(value: &Value) -> Call {
         tier: tier(&value["tier"]),
         window_ms: small(&value["window_ms"]),
         invited: Share(small(&value["invited"])),
+        made_s: long(&value["made_s"]),
+        deadline_ms: small(&value["deadline_ms"]),
+        stamp: long(&value["stamp"]),
+        features: features(value),
+        extensions: extensions(value),
     }
 }
 
@@ -197,6 +203,10 @@ pub fn seek(value: &Value) -> Seek {
         client: NodeId(fixed(&value["client"])),
         model: ModelId(fixed(&value["model"])),
         invited: Share(small(&value["invited"])),
+        made_s: long(&value["made_s"]),
+        stamp: long(&value["stamp"]),
+        features: features(value),
+        extensions: extensions(value),
     }
 }
 
@@ -215,6 +225,8 @@ pub fn ask(value: &Value) -> Ask {
         tier: tier(&value["tier"]),
         seek: SeekId(fixed(&value["seek"])),
         valid_ms: small(&value["valid_ms"]),
+        features: features(value),
+        extensions: extensions(value),
     }
 }
 
@@ -240,6 +252,8 @@ pub fn bid(value: &Value) -> Bid {
             challenge_s: small(&payee["challenge_s"]),
         },
         credit: nano(&value["credit"]),
+        features: features(value),
+        extensions: extensions(value),
     }
 }
 
@@ -253,6 +267,7 @@ pub fn receipt(value: &Value) -> Receipt {
         cached_tokens: long(&value["cached_tokens"]),
         output_tokens: long(&value["output_tokens"]),
         cost: nano(&value["cost"]),
+        extensions: extensions(value),
     }
 }
 
@@ -273,9 +288,22 @@ pub fn message(value: &Value) -> Message {
                 bid: BidHash(fixed(&award["bid"])),
                 price: price(&award["price"]),
                 handshake: hex_of(&award["handshake"]),
+                extensions: extensions(award),
             }),
             ("Sealed", sealed) => ToProvider::Sealed(frame(sealed)),
-            ("Release", call) => ToProvider::Release(CallId(fixed(call))),
+            ("Release", release) => ToProvider::Release(Release {
+                call: CallId(fixed(&release["call"])),
+                why: match variant(&release["why"]) {
+                    ("Outscored", _) => ReleaseReason::Outscored,
+                    ("OverBudget", _) => ReleaseReason::OverBudget,
+                    ("TooLate", _) => ReleaseReason::TooLate,
+                    ("Unfit", _) => ReleaseReason::Unfit,
+                    ("Other", code) => ReleaseReason::Other(small(code)),
+                    (other, _) => panic!("no reason for a release {other}"),
+                },
+                come_back_ms: small(&release["come_back_ms"]),
+                extensions: extensions(release),
+            }),
             (other, _) => panic!("no message to a provider {other}"),
         }),
         ("ToClient", content) => Message::ToClient(match variant(content) {
@@ -285,10 +313,13 @@ pub fn message(value: &Value) -> Message {
             ("Accept", accept) => ToClient::Accept(Accept {
                 job: JobId(fixed(&accept["job"])),
                 handshake: hex_of(&accept["handshake"]),
+                extensions: extensions(accept),
             }),
-            ("Refuse", refuse) => {
-                ToClient::Refuse(Refuse { job: JobId(fixed(&refuse["job"])), why: refusal(&refuse["why"]) })
-            }
+            ("Refuse", refuse) => ToClient::Refuse(Refuse {
+                job: JobId(fixed(&refuse["job"])),
+                why: refusal(&refuse["why"]),
+                extensions: extensions(refuse),
+            }),
             ("Sealed", sealed) => ToClient::Sealed(frame(sealed)),
             ("Ask", ask) => ToClient::Ask(signed(ask)),
             (other, _) => panic!("no message to a client {other}"),
@@ -306,24 +337,46 @@ fn frame(value: &Value) -> SealedFrame {
 }
 
 fn refusal(value: &Value) -> Refusal {
-    let (name, content) = variant(value);
-    match name {
-        "Counts" => Refusal::Counts(long(content)),
-        "OtherClass" => Refusal::OtherClass,
-        "UnknownBid" => Refusal::UnknownBid,
-        "PriceBelowBid" => Refusal::PriceBelowBid,
-        "Busy" => Refusal::Busy,
-        "Malformed" => Refusal::Malformed,
-        "TaskTooLarge" => Refusal::TaskTooLarge,
-        "ChannelTerms" => Refusal::ChannelTerms,
-        "Unfunded" => Refusal::Unfunded,
-        "Unpaid" => Refusal::Unpaid,
-        "BadVoucher" => Refusal::BadVoucher,
-        "Engine" => Refusal::Engine,
-        "Leaving" => Refusal::Leaving,
-        "ChallengeTooShort" => Refusal::ChallengeTooShort,
-        other => panic!("no refusal {other}"),
+    match variant(value) {
+        ("UnknownBid", _) => Refusal::UnknownBid,
+        ("PriceBelowBid", _) => Refusal::PriceBelowBid,
+        ("Busy", _) => Refusal::Busy,
+        ("Malformed", _) => Refusal::Malformed,
+        ("ChannelTerms", _) => Refusal::ChannelTerms,
+        ("Unfunded", _) => Refusal::Unfunded,
+        ("Unpaid", _) => Refusal::Unpaid,
+        ("BadVoucher", _) => Refusal::BadVoucher,
+        ("Engine", _) => Refusal::Engine,
+        ("Leaving", _) => Refusal::Leaving,
+        ("ChallengeTooShort", _) => Refusal::ChallengeTooShort,
+        ("NotUnderstood", _) => Refusal::NotUnderstood,
+        ("EmptyTask", _) => Refusal::EmptyTask,
+        ("WrongKind", _) => Refusal::WrongKind,
+        ("TooManyInputs", detail) => Refusal::TooManyInputs(long(detail)),
+        ("TooManyMessages", detail) => Refusal::TooManyMessages(long(detail)),
+        ("TooManyStops", detail) => Refusal::TooManyStops(long(detail)),
+        ("BadStop", detail) => Refusal::BadStop(long(detail)),
+        ("TaskTooLong", detail) => Refusal::TaskTooLong(long(detail)),
+        ("OverContext", detail) => Refusal::OverContext(long(detail)),
+        ("BadToken", detail) => Refusal::BadToken(long(detail)),
+        ("BadPrefix", _) => Refusal::BadPrefix,
+        ("BadInput", detail) => Refusal::BadInput(long(detail)),
+        ("BadConversation", _) => Refusal::BadConversation,
+        ("Counts", detail) => Refusal::Counts(long(detail)),
+        ("OtherClass", _) => Refusal::OtherClass,
+        ("BillTooLarge", _) => Refusal::BillTooLarge,
+        ("Other", other) => Refusal::Other { code: small(&other["code"]), detail: long(&other["detail"]) },
+        (other, _) => panic!("no refusal {other}"),
     }
+}
+
+fn features(value: &Value) -> Features {
+    Features(long(&value["features"]))
+}
+
+fn extensions(value: &Value) -> Extensions {
+    let entry = |entry: &Value| Extension { kind: small(&entry["kind"]), value: hex_of(&entry["value"]) };
+    Extensions::new(list(value, "extensions").iter().map(entry).collect()).expect("within its limits")
 }
 
 fn payment(value: &Value) -> Payment {
@@ -336,16 +389,19 @@ fn payment(value: &Value) -> Payment {
 
 pub fn from_client(value: &Value) -> FromClient {
     match variant(value) {
-        ("Work", work) => {
-            let (task, input) = (task(&work["task"]), input(&work["input"]));
-            FromClient::Work(Work { task, input, channel: terms(&work["channel"]) })
-        }
+        ("Work", work) => FromClient::Work(Work {
+            task: task(&work["task"]),
+            input: input(&work["input"]),
+            channel: terms(&work["channel"]),
+            extensions: extensions(work),
+        }),
         ("Ack", ack) => FromClient::Ack(Ack {
             next: small(&ack["next"]),
             payment: optional(&ack["payment"], payment),
             countersignature: optional(&ack["countersignature"], |value| Signature(fixed(value))),
+            extensions: extensions(ack),
         }),
-        ("Cancel", _) => FromClient::Cancel,
+        ("Cancel", cancel) => FromClient::Cancel(extensions(cancel)),
         (other, _) => panic!("no words of a client {other}"),
     }
 }
@@ -364,6 +420,7 @@ pub fn from_provider(value: &Value) -> FromProvider {
         ("NeedPayment", need) => FromProvider::NeedPayment(NeedPayment {
             cumulative: nano(&need["cumulative"]),
             newest: optional(&need["newest"], payment),
+            extensions: extensions(need),
         }),
         (other, _) => panic!("no words of a provider {other}"),
     }

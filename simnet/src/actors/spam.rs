@@ -1,16 +1,18 @@
 //! A client that gossips calls it wants no answer to: every one floods a topic and binds promises of who bids.
 
 use bombyx_protocol::client::ClientConfig;
+use bombyx_protocol::clock::WallClock;
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::market::call::{Call, CallId};
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
 
 use super::plan::AttackPlan;
-use crate::scenario::model_id;
+use crate::scenario::{CALENDAR_S, model_id};
 
 /// Time between two calls.
 const EVERY: Span = Span::from_ms(200);
@@ -64,6 +66,11 @@ impl Spammer {
             tier: Tier::Open,
             window_ms: 400,
             invited: Share::ALL,
+            made_s: WallClock::new(CALENDAR_S).unix_s(self.now),
+            deadline_ms: 1_000,
+            stamp: 0,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
         };
         Some(Output::Broadcast { model: call.model, gossip: Gossip::Call(call.sign(&self.identity)) })
     }

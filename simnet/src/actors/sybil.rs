@@ -78,7 +78,7 @@ impl Machine for Sybil {
         match &output {
             Output::Send { to, message: Message::ToClient(ToClient::Accept(accept)) } => {
                 if !self.jobs.contains_key(&accept.job) && !self.card.take() {
-                    let refuse = Refuse { job: accept.job, why: Refusal::Busy };
+                    let refuse = Refuse::of(accept.job, Refusal::Busy);
                     return Output::Send { to: *to, message: Message::ToClient(ToClient::Refuse(refuse)) };
                 }
                 self.jobs.entry(accept.job).or_insert(self.now + TASK_WAIT);

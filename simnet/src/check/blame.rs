@@ -55,18 +55,5 @@ pub const fn blames_provider(why: Failure) -> bool {
 /// Returns whether a client that was refused for this reason is to blame.
 #[must_use]
 pub const fn blames_client(why: Refusal) -> bool {
-    match why {
-        Refusal::Unpaid | Refusal::Unfunded | Refusal::BadVoucher => true,
-        Refusal::UnknownBid
-        | Refusal::PriceBelowBid
-        | Refusal::Busy
-        | Refusal::Malformed
-        | Refusal::TaskTooLarge
-        | Refusal::ChannelTerms
-        | Refusal::ChallengeTooShort
-        | Refusal::Engine
-        | Refusal::Leaving
-        | Refusal::Counts(_)
-        | Refusal::OtherClass => false,
-    }
+    matches!(why, Refusal::Unpaid | Refusal::Unfunded | Refusal::BadVoucher)
 }

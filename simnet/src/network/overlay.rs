@@ -176,8 +176,7 @@ mod tests {
     fn flood(overlay: &Overlay, from: u32, draws: &Draws) -> (BTreeSet<u32>, usize) {
         let topic = &overlay.topics[0];
         let client = Identity::from_seed(&[1; 32]);
-        let seek =
-            Seek { id: SeekId([1; 16]), client: client.id(), model: ModelId([2; 32]), invited: Share::ALL };
+        let seek = Seek::for_model(SeekId([1; 16]), client.id(), ModelId([2; 32]), Share::ALL, 0);
         let said = (Kind::Seek, Gossip::Seek(seek.sign(&client)).open().unwrap());
         let flood = Flood::solved((from, Time(0)), (0, 1), said, 100).among(topic.members.len());
         assert!(topic.member(from).is_none_or(|member| flood.mark(member)));

@@ -30,7 +30,7 @@ pub use error::ScenarioError;
 pub use kernel::{Crypto, Fidelity, HAS_FAKE_CRYPTO};
 pub use market::{Market, Mechanism};
 pub use network::{Access, Faults, Jitter, Network, PartitionSpec};
-pub use population::{GpuClass, Population, model_id};
+pub use population::{CALENDAR_S, GpuClass, Population, model_id};
 pub use power::{Churn, CrashSpec, OutageSpec, RoleName, SessionLaw};
 pub use regions::Regions;
 pub use request::Request;

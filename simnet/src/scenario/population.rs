@@ -82,6 +82,9 @@ impl Default for GpuClass {
     }
 }
 
+/// Unix seconds at the beginning of every world: where the calendar of the stack fidelity begins, which judges gossip by it.
+pub const CALENDAR_S: u64 = 1_767_225_600;
+
 /// Returns the model with this number.
 #[must_use]
 pub fn model_id(model: u32) -> ModelId {

@@ -18,7 +18,7 @@ use crate::actors::{AttackPlan, Card, Partner};
 use crate::host::{Engine, Host, Profile, Speed};
 use crate::kernel::{Draws, Purpose, Zipf};
 use crate::network::locate;
-use crate::scenario::{AttackKind, GpuClass, Mechanism, Regions, RoleName, Scenario, model_id};
+use crate::scenario::{AttackKind, CALENDAR_S, GpuClass, Mechanism, Regions, RoleName, Scenario, model_id};
 
 /// The ledger's network id in every world: that of a test network.
 pub const NETWORK_ID: i32 = -3;
@@ -268,7 +268,7 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
         network_id: NETWORK_ID,
         wallet: Address::basechain(seed(draws, host, Key::Wallet)),
         // A host that starts again goes on with the world's clock.
-        clock_s: 0,
+        clock_s: CALENDAR_S,
         deposit: market.deposit.0,
         bid_window: Span::from_ms(market.bid_window_ms),
         enough_bids: market.enough_bids,
@@ -353,6 +353,7 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
         session_seed: seed(draws, host, Key::Session),
         close_seed: seed(draws, host, Key::Close),
         entropy_seed: [0; 32],
+        clock_s: CALENDAR_S,
         network_id: NETWORK_ID,
         payout: Address::basechain(seed(draws, host, Key::Wallet)),
         challenge_s: market.challenge_s,

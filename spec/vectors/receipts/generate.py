@@ -51,6 +51,7 @@ class Provider:
         receipt = {
             "job": JOB.hex(), "model": MODEL.hex(), "chunks": self.index + 1, "transcript": self.transcript.hex(),
             "input_tokens": str(self.input[0]), "cached_tokens": str(self.input[1]), "output_tokens": str(self.output_tokens),
+            "extensions": [],
         }
         receipt |= {name: value for name, value in false.items() if name != "cost"}
         counts = [int(receipt[name]) for name in ("input_tokens", "cached_tokens", "output_tokens")]
@@ -83,7 +84,7 @@ def answered(task, input_tokens, *contents, cached=0, weights=DEFAULT, unsigned=
 
 def total(steps):
     cost = steps[-1]["chunk"]["receipt"]["body"]
-    return str(int.from_bytes(bytes.fromhex(cost)[-8:], "little"))
+    return str(int.from_bytes(bytes.fromhex(cost)[-16:-8], "little"))
 
 
 def good():
@@ -218,7 +219,7 @@ def transcript(task, contents):
 def receipt(number):
     value = {"job": JOB.hex(), "model": MODEL.hex(), "chunks": number, "transcript": bytes([number]).hex() * 32,
              "input_tokens": "12", "cached_tokens": "3", "output_tokens": str(8 * number),
-             "cost": str(bill(PRICE, units(DEFAULT, 12, 3, 8 * number)))}
+             "cost": str(bill(PRICE, units(DEFAULT, 12, 3, 8 * number))), "extensions": []}
     body = encode("Receipt", value)
     return {"value": value, "provider_seed": PROVIDER.hex(), "client_seed": CLIENT.hex(), "body": body.hex(),
             "signature": sign(PROVIDER, "receipt", body).hex(), "countersignature": sign(CLIENT, "countersign", body).hex()}

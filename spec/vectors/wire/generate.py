@@ -23,17 +23,27 @@ FAR_TERMS = TERMS | {
     "network_id": 2**31 - 1, "salt": str(LARGEST), "client": {"workchain": -1, "hash": "ff" * 32},
     "challenge_s": 2**32 - 1,
 }
+# What a statement of this version has where a later one grows; and one that has grown, up to the limits.
+PLAIN = {"features": "0", "extensions": []}
+GROWN = {
+    "features": str(LARGEST),
+    "extensions": [{"kind": 0, "value": ""}, {"kind": 1, "value": "01" * 512}, {"kind": 65_535, "value": "ff" * 512}],
+}
+ODD = [{"kind": 7, "value": "c0ffee"}]
+FULL = [{"kind": 2 * kind + 1, "value": "e5" * 64} for kind in range(16)]
 CALL = {
     "id": CALL_ID, "client": CLIENT_ID, "seal_key": "5e" * 32, "model": MODEL, "kind": "Generate",
     "input_log2": 6, "output_log2": 7, "tier": "Open", "window_ms": 400,
-    "invited": 250_000,
+    "invited": 250_000, "made_s": "1764374400", "deadline_ms": 128_000, "stamp": "0", **PLAIN,
 }
-SEEK = {"id": "5c" * 16, "client": CLIENT_ID, "model": MODEL, "invited": 1_000_000}
+SEEK = {
+    "id": "5c" * 16, "client": CLIENT_ID, "model": MODEL, "invited": 1_000_000, "made_s": "1764374400", "stamp": "0", **PLAIN,
+}
 ASK = {
     "provider": PROVIDER_ID, "model": MODEL, "name": "tiny-chat é", "kind": "Generate",
     "price": "40000", "context_tokens": 8_192, "output_max": 4_096, "read_tps": 2_000, "write_tps": 120, "start_ms": 513,
     "tier": "Open", "seek": "5c" * 16,
-    "valid_ms": 60_000,
+    "valid_ms": 60_000, **PLAIN,
 }
 BID = {
     "call": CALL_ID, "provider": PROVIDER_ID, "model": MODEL, "session_key": "5f" * 32,
@@ -43,11 +53,11 @@ BID = {
         "network_id": -3, "key": public_of(seed(5)).hex(), "address": {"workchain": 0, "hash": "b1" * 32},
         "challenge_s": 60,
     },
-    "credit": "5000000",
+    "credit": "5000000", **PLAIN,
 }
 RECEIPT = {
     "job": JOB, "model": MODEL, "chunks": 3, "transcript": "7a" * 32, "input_tokens": "12", "cached_tokens": "3", "output_tokens": "17",
-    "cost": "5350",
+    "cost": "5350", "extensions": [],
 }
 PAYMENT = {"epoch": "47000001", "cumulative": "5350", "signature": "51" * 64}
 CHAT = {"Generate": {
@@ -69,43 +79,67 @@ def frame(nonce, size):
     return {"Sealed": {"job": JOB, "nonce": str(nonce), "bytes": "5a" * size}}
 
 
+def detailed(why):
+    """A refusal with a number where it has one."""
+    has_number = why in ("TooManyInputs", "TooManyMessages", "TooManyStops", "BadStop", "TaskTooLong", "OverContext",
+                         "BadToken", "BadInput", "Counts")
+    return {why: str(LAYOUT["Refusal"].numbers[why] + 1_000)} if has_number else why
+
+
 MESSAGES = [
     ("a call", "Call", CALL),
     ("a call at its extremes", "Call", CALL | {
-        "kind": "Embed", "input_log2": 0, "output_log2": 64, "tier": "Confidential", "window_ms": 2**32 - 1, "invited": 0}),
+        "kind": "Embed", "input_log2": 0, "output_log2": 64, "tier": "Confidential", "window_ms": 2**32 - 1, "invited": 0,
+        "made_s": str(LARGEST), "deadline_ms": 2**32 - 1, "stamp": str(LARGEST), **GROWN}),
     ("a seek", "Seek", SEEK),
+    ("a seek with an extension", "Seek", SEEK | {"stamp": "9", "features": "5", "extensions": ODD}),
     ("an ask", "Ask", ASK),
     ("an ask without a name", "Ask", ASK | {"name": "", "price": str(LARGEST), "seek": "ff" * 16}),
+    ("an ask with sixteen extensions", "Ask", ASK | {"features": "1", "extensions": FULL}),
     ("a bid", "Bid", BID),
+    ("a bid with an extension", "Bid", BID | GROWN),
     ("a receipt", "Receipt", RECEIPT),
+    ("a receipt with an extension", "Receipt", RECEIPT | {"extensions": ODD}),
     ("a gossiped call", "Gossip", {"Call": SIGNED_CALL}),
     ("a gossiped seek", "Gossip", {"Seek": SIGNED_SEEK}),
     ("an ask on its way", "Message", {"ToClient": {"Ask": SIGNED_ASK}}),
     ("an award", "Message", {"ToProvider": {"Award": {
         "job": JOB, "call": CALL_ID, "bid": blake3(encode("Bid", BID)).hex(), "price": "45000",
-        "handshake": "e1" * 48}}}),
+        "handshake": "e1" * 48, "extensions": []}}}),
+    ("an award with an extension", "Message", {"ToProvider": {"Award": {
+        "job": JOB, "call": CALL_ID, "bid": "b1" * 32, "price": "45000", "handshake": "e1" * 48,
+        "extensions": ODD}}}),
     ("a client's frame", "Message", {"ToProvider": frame(0, 272)}),
-    ("a release", "Message", {"ToProvider": {"Release": CALL_ID}}),
+    *((f"a release: {why}", "Message", {"ToProvider": {"Release": {
+        "call": CALL_ID, "why": why, "come_back_ms": 0, "extensions": []}}}) for why in LAYOUT["ReleaseReason"].numbers),
+    ("a release with an appointment", "Message", {"ToProvider": {"Release": {
+        "call": CALL_ID, "why": {"Other": 1_000}, "come_back_ms": 1_500, "extensions": ODD}}}),
     ("a sealed bid", "Message", {"ToClient": {"Bid": {"call": CALL_ID, "sealed": "5b" * 560}}}),
-    ("an acceptance", "Message", {"ToClient": {"Accept": {"job": JOB, "handshake": "e2" * 48}}}),
-    *((f"a refusal: {why}", "Message", {"ToClient": {"Refuse": {
-        "job": JOB, "why": why if detail is None else {why: str(LARGEST)}}}}) for why, detail in LAYOUT["Refusal"].items()),
+    ("an acceptance", "Message", {"ToClient": {"Accept": {"job": JOB, "handshake": "e2" * 48, "extensions": []}}}),
+    ("an acceptance with an extension", "Message", {"ToClient": {"Accept": {
+        "job": JOB, "handshake": "e2" * 48, "extensions": ODD}}}),
+    *((f"a refusal: {why}", "Message", {"ToClient": {"Refuse": {"job": JOB, "why": detailed(why), "extensions": []}}})
+      for why in LAYOUT["Refusal"].numbers),
+    ("a refusal of a later version", "Message", {"ToClient": {"Refuse": {
+        "job": JOB, "why": {"Other": {"code": 1_000, "detail": str(LARGEST)}}, "extensions": ODD}}}),
     ("a provider's frame", "Message", {"ToClient": frame(2**32 - 1, 272)}),
-    ("work: a conversation", "FromClient", {"Work": {"task": CHAT, "input": {"fresh": 12, "cached": 0}, "channel": TERMS}}),
+    ("work: a conversation", "FromClient", {"Work": {"task": CHAT, "input": {"fresh": 12, "cached": 0}, "channel": TERMS, "extensions": []}}),
     ("work: embeddings", "FromClient", {"Work": {
-        "task": {"Embed": {"inputs": ["first", "", "dritter Text"]}}, "input": {"fresh": 2**32 - 1, "cached": 64}, "channel": FAR_TERMS}}),
+        "task": {"Embed": {"inputs": ["first", "", "dritter Text"]}}, "input": {"fresh": 2**32 - 1, "cached": 64}, "channel": FAR_TERMS, "extensions": ODD}}),
     ("an acknowledgement and nothing else", "FromClient", {
-        "Ack": {"next": 0, "payment": None, "countersignature": None}}),
+        "Ack": {"next": 0, "payment": None, "countersignature": None, "extensions": []}}),
     ("an acknowledgement with a voucher", "FromClient", {
-        "Ack": {"next": 3, "payment": PAYMENT, "countersignature": None}}),
+        "Ack": {"next": 3, "payment": PAYMENT, "countersignature": None, "extensions": ODD}}),
     ("the last acknowledgement", "FromClient", {
         "Ack": {"next": 4, "payment": PAYMENT | {"epoch": str(LARGEST), "cumulative": str(LARGEST)},
-                "countersignature": sign(CLIENT, "countersign", bytes.fromhex(SIGNED_RECEIPT["body"])).hex()}}),
-    ("a cancellation", "FromClient", "Cancel"),
+                "countersignature": sign(CLIENT, "countersign", bytes.fromhex(SIGNED_RECEIPT["body"])).hex(),
+                "extensions": []}}),
+    ("a cancellation", "FromClient", {"Cancel": {"extensions": []}}),
+    ("a cancellation with an extension", "FromClient", {"Cancel": {"extensions": ODD}}),
     ("a chunk", "FromProvider", {"Chunk": {"index": 2, "content": CONTENT, "receipt": SIGNED_RECEIPT}}),
     ("a chunk without a receipt", "FromProvider", {"Chunk": {"index": 3, "content": CONTENT, "receipt": None}}),
-    ("payment is needed", "FromProvider", {"NeedPayment": {"cumulative": "5350", "newest": None}}),
-    ("payment is needed beyond a voucher", "FromProvider", {"NeedPayment": {"cumulative": "9000", "newest": PAYMENT}}),
+    ("payment is needed", "FromProvider", {"NeedPayment": {"cumulative": "5350", "newest": None, "extensions": []}}),
+    ("payment is needed beyond a voucher", "FromProvider", {"NeedPayment": {"cumulative": "9000", "newest": PAYMENT, "extensions": ODD}}),
     ("tokens", "Content", TOKENS),
     ("no tokens", "Content", {"Tokens": {"ids": [], "text": ""}}),
     ("vectors", "Content", {"Vectors": {"first": 4, "dims": 2, "bytes": "0000803f000000c0"}}),
@@ -152,6 +186,10 @@ def case(why, kind, error, raw, **more):
     return {"why": why, "type": kind, "error": error, **more, "bytes": raw.hex()}
 
 
+def entry(kind, size):
+    return {"kind": kind, "value": "00" * size}
+
+
 def filled(why, kind, error, count, **more):
     return {"why": why, "type": kind, "error": error, **more, "fill": {"byte": "00", "count": count}}
 
@@ -171,20 +209,29 @@ REFUSED = [
       for name, kind, _ in MESSAGES),
     *(case(f"one byte too many: {name}", kind, "trailing", BYTES[name] + b"\0", extra=1)
       for name, kind, _ in MESSAGES if name in (
-          "a call", "a seek", "an ask", "a bid", "a receipt", "a gossiped call", "a release", "a cancellation", "a chunk", "tokens",
+          "a call", "a seek", "an ask", "a bid", "a receipt", "a gossiped call", "a release: TooLate", "a cancellation", "a chunk", "tokens",
           "record: a channel is gone")),
     case("a second message behind the first", "FromClient", "trailing", ACK + ACK, extra=len(ACK)),
     *(case(f"an unknown variant: {kind}", kind, "malformed", tag(number) + bytes(64)) for kind, number in
       (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 2), ("Content", 3), ("Record", 5))),
     case("an unknown message to a provider", "Message", "malformed", tag(0) + tag(3) + bytes(64)),
     case("an unknown message to a client", "Message", "malformed", tag(1) + tag(5) + bytes(64)),
-    case("an unknown refusal", "Message", "malformed", tag(1) + tag(2) + bytes(16) + tag(14)),
+    *(case(f"extensions: {why}", "Cancel", "malformed", encode("Cancel", {"extensions": entries})) for why, entries in (
+        ("a type twice", [entry(3, 0), entry(3, 0)]), ("types that fall", [entry(3, 0), entry(1, 0)]),
+        ("seventeen", [entry(kind, 0) for kind in range(17)]), ("1,025 bytes in one", [entry(1, 1_025)]),
+        ("1,025 bytes in two", [entry(1, 1_000), entry(2, 25)]))),
+    case("extensions that claim 2^63", "Seek", "malformed", BYTES["a seek"][:-8] + claim(2**63)),
+    case("an extension's value that claims more than follows", "Seek", "malformed",
+         BYTES["a seek"][:-8] + claim(1) + b"\1\0" + claim(4) + b"abc"),
+    case("a call without its tail, as before there was one", "Call", "malformed", BYTES["a call"][:-36]),
+    case("a refusal with a number that its code has not", "Message", "malformed",
+         BYTES["a refusal: Busy"][:-16] + claim(7) + claim(0)),
     case("an unknown end", "Content", "malformed", tag(2) + tag(2)),
     case("a tag of one byte, as other layouts have it", "FromClient", "malformed", b"\2"),
     case("a tag in big-endian order", "Content", "malformed", b"\0\0\0\2\0\0\0\0"),
-    case("an unknown tier in a call", "Call", "malformed", BYTES["a call"][:-12] + tag(2) + bytes(8)),
+    case("an unknown tier in a call", "Call", "malformed", BYTES["a call"][:-48] + tag(2) + bytes(44)),
     case("an unknown kind of work in a call", "Call", "malformed", BYTES["a call"].replace(tag(1), tag(2), 1)),
-    case("an option that is neither there nor not", "FromProvider", "malformed", NEED[:-1] + b"\2"),
+    case("an option that is neither there nor not", "FromProvider", "malformed", NEED[:-9] + b"\2" + bytes(8)),
     case("a truth value of 2", "Record", "malformed", BYTES["record: a channel that is paid on"][:-1] + b"\2"),
     case("text that is not UTF-8", "Content", "malformed", tag(0) + claim(0) + claim(2) + b"\xc3\x28"),
     case("text cut in a character", "Content", "malformed", tag(0) + claim(0) + claim(1) + b"\xc3"),

@@ -180,6 +180,8 @@ mod tests {
             tier: Tier::Open,
             seek: bombyx_protocol::market::seek::SeekId([0; 16]),
             valid_ms: 1,
+            features: bombyx_protocol::wire::extension::Features::OWN,
+            extensions: bombyx_protocol::wire::extension::Extensions::NONE,
         }
     }
 

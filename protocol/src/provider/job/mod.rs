@@ -246,7 +246,7 @@ impl JobMut<'_> {
     }
 
     fn refuse(&mut self, why: Refusal) {
-        self.out.send_to_client(self.job.origin.node, ToClient::Refuse(Refuse { job: self.id, why }));
+        self.out.send_to_client(self.job.origin.node, ToClient::Refuse(Refuse::of(self.id, why)));
     }
 
     /// Ends the job, well (`None`) or with a reason that the client is told.

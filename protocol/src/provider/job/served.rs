@@ -3,11 +3,12 @@
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::ident::{Identity, NodeId, Origin};
-use crate::io::{EngineFault, EngineReport, Output, PeerFault};
+use crate::io::{EngineReport, Output, PeerFault};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::session::Secure;
 use crate::time::Time;
+use crate::wire::extension::Extensions;
 use crate::wire::message::{Ack, Chunk, Content, FromProvider, NeedPayment, Refusal};
 use crate::work::answer_stream::AnswerStream;
 use crate::work::order::{JobId, ModelId, Task, TaskKind};
@@ -86,8 +87,8 @@ impl ServedJob {
         input: InputTokens,
     ) -> Result<Self, Refusal> {
         let window_at = |tariff: Tariff| tariff.cost(input, limits::WINDOW_TOKENS);
-        let window = window_at(tariff).ok_or(Refusal::TaskTooLarge)?;
-        let cost_max = tariff.cost(input, task.output_tokens_max()).ok_or(Refusal::TaskTooLarge)?;
+        let window = window_at(tariff).ok_or(Refusal::BillTooLarge)?;
+        let cost_max = tariff.cost(input, task.output_tokens_max()).ok_or(Refusal::BillTooLarge)?;
         // The price is the client's to raise: what may be lost to it follows from this provider's own.
         let own_window = window_at(own).map_or(window, |own| window.min(own));
         Ok(Self {
@@ -307,8 +308,7 @@ impl ServedMut<'_> {
                 let chunks = self.served.stream.content(self.now, self.identity, content);
                 self.send_chunks(chunks, true);
             }
-            EngineReport::Failed(EngineFault::TooLarge) => return Next::End(Some(Refusal::TaskTooLarge)),
-            EngineReport::Failed(EngineFault::Broken) => return Next::End(Some(Refusal::Engine)),
+            EngineReport::Failed(why) => return Next::End(Some(why)),
         }
         if self.served.stream.has_ended() {
             // The others get what it did not use of the window.
@@ -390,7 +390,11 @@ impl ServedMut<'_> {
             waiting.asked_at = self.now;
         }
         let Some(earner) = self.channel.as_deref_mut().and_then(Channel::live) else { return };
-        let need = NeedPayment { cumulative: earner.served(), newest: earner.newest() };
+        let need = NeedPayment {
+            cumulative: earner.served(),
+            newest: earner.newest(),
+            extensions: Extensions::NONE,
+        };
         self.send_sealed(&FromProvider::NeedPayment(need), false);
     }
 
