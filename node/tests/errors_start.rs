@@ -168,15 +168,6 @@ async fn what_cannot_be_fetched_is_named() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_does_not_answer_is_named() {
-    let home = tempfile::tempdir().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut command = bombyx(home.path());
-    command.args(["up", "--ledger", &format!("http://{free}"), "--listen", "/ip4/127.0.0.1/tcp/0"]);
-    assert_fails(&finish(command).await, 24, &[&free.to_string(), "bombyx devnet"]);
-}
-
-#[tokio::test]
 async fn every_exit_code_is_in_the_help() {
     let mut command = bombyx(Path::new("unused"));
     command.args(["help", "exit-codes"]);

@@ -8,9 +8,9 @@ use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::ident::Identity;
 
 use crate::error::NodeError;
-use crate::home::STORE;
 use crate::home::keys::{self, FOLDER, Keys};
 use crate::home::permissions;
+use crate::home::{LOCK, STORE};
 use crate::store::Store;
 
 /// Marks a home whose keys or store are still being made: a start that finds it finishes the work.
@@ -23,6 +23,10 @@ const NEW: &str = "records.new";
 pub(crate) fn open(home: &Path) -> Result<(Keys, Store, Vec<Record>), NodeError> {
     keys::create_private_dir(home)?;
     permissions::tighten(home)?;
+    let lock = home.join(LOCK);
+    // Freed when the file is closed. Whoever comes second finds what the first has made, and the store in use.
+    let held = permissions::touch_private(&lock).and_then(|file| file.lock().map(|()| file));
+    let _held = held.map_err(|source| io("lock", &lock, source))?;
     let (path, new) = (home.join(STORE), home.join(NEW));
     if !home.join(FOLDER).exists() && !path.exists() {
         let marked = permissions::touch_private(&new).and_then(|file| file.sync_all());
@@ -90,6 +94,29 @@ mod tests {
         assert_eq!(set_aside(&store).unwrap(), Some(home.join("records.redb.old")));
         assert_eq!(set_aside(&store).unwrap(), None);
         assert!(is_lost(&home));
+    }
+
+    #[test]
+    fn of_many_who_begin_in_one_home_at_once_one_has_it_and_all_the_others_find_it_in_use() {
+        for _ in 0..8 {
+            let folder = tempfile::tempdir().unwrap();
+            let home = folder.path().join("home");
+            let start = std::sync::Barrier::new(6);
+            let (opened, used): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
+                let begin = || {
+                    start.wait();
+                    let opened = open(&home);
+                    start.wait();
+                    opened
+                };
+                let threads: Vec<_> = (0..6).map(|_| scope.spawn(begin)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).partition(Result::is_ok)
+            });
+            assert_eq!((opened.len(), used.len()), (1, 5));
+            for error in used.into_iter().filter_map(Result::err) {
+                assert!(matches!(error, NodeError::Store(StoreError::InUse(_))), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -10,14 +10,14 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::OrderNews;
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, Order};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
-use super::pages::Pages;
+use super::pages::{PAGE_PATIENCE, Pages};
 use crate::driver::request::NodeRequest;
 use crate::error::NodeError;
 use crate::ledger::Ledger;
-use crate::net::NetHandle;
+use crate::net::{NetCommand, NetHandle, check_join};
 use crate::status::channels::{self, ChannelList};
 use crate::status::payee::PayeeCard;
 use crate::status::{ChannelPhase, ChannelStatus, SettleReport, Status};
@@ -36,8 +36,9 @@ pub struct NodeHandle {
     pub(crate) requests: mpsc::Sender<NodeRequest>,
     pub(crate) net: NetHandle,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) silent: watch::Receiver<bool>,
     pub(crate) pages: Pages,
-    pub(crate) last_join_failure: tokio::sync::watch::Receiver<Option<String>>,
+    pub(crate) last_join_failure: watch::Receiver<Option<String>>,
 }
 
 impl NodeHandle {
@@ -57,6 +58,12 @@ impl NodeHandle {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Returns whether the ledger does not answer, as far as the node has noticed.
+    #[must_use]
+    pub fn ledger_is_silent(&self) -> bool {
+        *self.silent.borrow()
     }
 
     /// Places an order and returns its news, which end with `Done` or `Failed`. Dropping the receiver cancels it.
@@ -99,11 +106,32 @@ impl NodeHandle {
         self.request(NodeRequest::Status(answer)).await?;
         let mut status = status.await.map_err(|_| NodeError::Stopped("driver"))?;
         if let Some(wallet) = self.ledger.wallet_address() {
-            let balance = self.pages.balance(wallet).await;
+            let balance = self.pages.balance(wallet, self.page_patience()).await;
             status.ledger.balance_nano = balance.map(|(Nano(nano), _)| nano);
             status.ledger.balance_ago_s = balance.map(|(_, ago)| ago.as_secs());
         }
         Ok(status)
+    }
+
+    /// Returns the coins of the wallet as the ledger showed them a moment ago; nothing while it does not answer.
+    pub(super) async fn balance(&self) -> Option<Nano> {
+        let wallet = self.ledger.wallet_address()?;
+        self.pages.balance(wallet, self.page_patience()).await.map(|(balance, _)| balance)
+    }
+
+    /// Returns how long a page waits for fresh values: not at all for those of a ledger that does not answer.
+    fn page_patience(&self) -> Duration {
+        if self.ledger_is_silent() { Duration::ZERO } else { PAGE_PATIENCE }
+    }
+
+    /// Joins the network through a further node, beside those that the node knows.
+    ///
+    /// # Errors
+    /// [`NodeError::Net`] for an address that cannot be used, [`NodeError::Stopped`] when the node has ended.
+    pub async fn join(&self, address: String) -> Result<(), NodeError> {
+        check_join(&address)?;
+        let told = self.net.send(NetCommand::Join(address)).await;
+        told.map_err(|_| NodeError::Stopped("swarm"))
     }
 
     /// Begins the close of every open channel, in both directions; returns them as they were. See [`Self::close_channel`].
@@ -166,20 +194,25 @@ impl NodeHandle {
     /// [`NodeError::Stopped`] when the node has ended.
     pub async fn channel_list(&self) -> Result<ChannelList, NodeError> {
         let channels = self.channels().await?;
-        Ok(self.pages.channels(self.node_id().to_string(), channels, self.ledger.wallet_address()).await)
+        let wallet = self.ledger.wallet_address();
+        Ok(self.pages.channels(self.node_id().to_string(), channels, wallet, self.page_patience()).await)
     }
 
-    /// Sends coins of the wallet. It goes on when nobody waits for it any more.
+    /// Sends coins of the wallet, all that can be sent where no amount is said; returns how many. It goes on when nobody waits for it any more.
     ///
     /// # Errors
     /// [`NodeError::Ledger`].
-    pub async fn send(&self, to: Address, amount: Nano) -> Result<(), NodeError> {
+    pub async fn send(&self, to: Address, amount: Option<Nano>) -> Result<Nano, NodeError> {
+        let amount = match amount {
+            Some(amount) => amount,
+            None => self.ledger.sendable().await?,
+        };
         let ledger = Arc::clone(&self.ledger);
         let sending = tokio::spawn(async move { ledger.send(to, amount).await });
         let sent = sending.await.map_err(|_| NodeError::Bug("sending coins panicked".into()))?;
         self.pages.forget();
         sent?;
-        Ok(())
+        Ok(amount)
     }
 
     /// Returns every channel in both directions, as the node knows it.

@@ -3,7 +3,10 @@
 pub(crate) mod belongings;
 pub(crate) mod connect;
 pub(crate) mod handle;
+pub(crate) mod holdings;
 pub(crate) mod pages;
+mod peers;
+pub(crate) mod question;
 pub(crate) mod recover;
 mod start;
 pub(crate) mod vectors;

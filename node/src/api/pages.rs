@@ -22,8 +22,10 @@ use crate::status::channels::{self, ChannelList, ChannelView, TRANSACTIONS_MAX, 
 /// How long a value is shown before it is fetched anew, where the ledger does not count requests; twice [`PAUSES`] where it
 /// does.
 const FRESH: Duration = Duration::from_secs(1);
+/// The same for the fees of closed channels: several requests, and each close of this node's own makes them stale anyway.
+const CLOSED_FRESH: Duration = Duration::from_secs(10);
 /// How long a page waits for a value that is not fresh before it shows the one it has.
-const PAGE_WAIT: Duration = Duration::from_secs(3);
+pub(crate) const PAGE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the ledger may take for one value.
 const FETCH_WAIT: Duration = Duration::from_secs(20);
 /// The pause after each value, in requests that the ledger would have allowed.
@@ -39,6 +41,8 @@ enum Item {
     Balance(Address),
     /// The fees of an account's newest transactions, so many.
     Fees(Address, usize),
+    /// The fees of the wallet's channels that are closed.
+    ClosedFees(Address),
 }
 
 /// A value, or the wish for it.
@@ -75,9 +79,9 @@ impl Pages {
     }
 
     /// Returns the coins of an account, and how long ago that was so.
-    pub(crate) async fn balance(&self, address: Address) -> Option<(Nano, Duration)> {
+    pub(crate) async fn balance(&self, address: Address, within: Duration) -> Option<(Nano, Duration)> {
         let moved = self.sights.called_at();
-        self.shown(&[(Item::Balance(address), moved)]).await.pop().flatten()
+        self.shown(&[(Item::Balance(address), moved)], within).await.pop().flatten()
     }
 
     /// Returns a list of channels as the last look at each has shown them, with their fees and
@@ -87,6 +91,7 @@ impl Pages {
         node_id: String,
         channels: Vec<ChannelStatus>,
         wallet: Option<Address>,
+        within: Duration,
     ) -> ChannelList {
         let mut views = Vec::new();
         let mut items = Vec::new();
@@ -101,14 +106,20 @@ impl Pages {
             let address = account.unwrap_or(ChannelId([0; 32])).address();
             items.push((Item::Fees(address, TRANSACTIONS_MAX), sight.map(|sight| sight.since)));
         }
-        let wallet =
-            wallet.map(|address| (Item::Fees(address, WALLET_TRANSACTIONS_MAX), self.sights.called_at()));
-        items.extend(wallet);
-        let mut fees = self.shown(&items).await.into_iter().map(|fees| fees.map(|(Nano(nano), _)| nano));
+        let moved = self.sights.called_at();
+        items.extend(wallet.map(|address| (Item::Fees(address, WALLET_TRANSACTIONS_MAX), moved)));
+        items.extend(wallet.map(|address| (Item::ClosedFees(address), moved)));
+        let mut fees =
+            self.shown(&items, within).await.into_iter().map(|fees| fees.map(|(Nano(nano), _)| nano));
         for (view, fees) in views.iter_mut().zip(&mut fees) {
             view.fees_nano = fees;
         }
-        ChannelList { node_id, channels: views, wallet_fees_nano: fees.next().flatten() }
+        ChannelList {
+            node_id,
+            channels: views,
+            wallet_fees_nano: fees.next().flatten(),
+            closed_fees_nano: fees.next().flatten(),
+        }
     }
 
     /// Coins have moved: what was fetched before is not shown any more.
@@ -118,9 +129,13 @@ impl Pages {
 
     /// Returns the values, as fresh as they can be had in a moment. Each must be from after the
     /// time that stands with it.
-    async fn shown(&self, items: &[(Item, Option<Instant>)]) -> Vec<Option<(Nano, Duration)>> {
+    async fn shown(
+        &self,
+        items: &[(Item, Option<Instant>)],
+        within: Duration,
+    ) -> Vec<Option<(Nano, Duration)>> {
         let mut news = self.fetched.clone();
-        let until = Instant::now() + PAGE_WAIT;
+        let until = Instant::now() + within;
         loop {
             news.mark_unchanged();
             if self.wish(items) == 0 || Instant::now() >= until {
@@ -149,8 +164,12 @@ impl Pages {
                 values.clear();
             }
             let value = values.entry(*item).or_default();
+            let life = match item {
+                Item::Balance(_) | Item::Fees(..) => self.fresh,
+                Item::ClosedFees(_) => self.fresh.max(CLOSED_FRESH),
+            };
             let fresh =
-                value.at.is_some_and(|at| at.elapsed() < self.fresh && since.is_none_or(|since| since < at));
+                value.at.is_some_and(|at| at.elapsed() < life && since.is_none_or(|since| since < at));
             if !fresh {
                 missing += 1;
                 new |= value.wished.is_none();
@@ -192,7 +211,7 @@ async fn fetch(
         if let Some(value) = lock(&values).get_mut(&item).filter(wish) {
             value.wished = None;
             match fetched {
-                Ok(Ok(nano)) => (value.nano, value.at) = (Some(nano), Some(at)),
+                Ok(Ok(nano)) => (value.nano, value.at) = (nano, Some(at)),
                 Ok(Err(error)) => tracing::debug!(%error, "a value for a page could not be fetched"),
                 Err(_) => tracing::debug!("a value for a page did not come in time"),
             }
@@ -206,13 +225,15 @@ async fn fetch(
 fn next_wish(values: &Mutex<BTreeMap<Item, Value>>) -> Option<Item> {
     let values = lock(values);
     let wished = values.iter().filter(|(_, value)| value.wished.is_some());
-    let order = |(item, value): &(&Item, &Value)| (matches!(item, Item::Fees(..)), value.at);
+    let order = |(item, value): &(&Item, &Value)| (!matches!(item, Item::Balance(_)), value.at);
     wished.min_by_key(order).map(|(item, _)| *item)
 }
 
-async fn one(ledger: &Ledger, item: Item) -> Result<Nano, LedgerError> {
+/// Returns a value; nothing where the ledger answers and does not know it.
+async fn one(ledger: &Ledger, item: Item) -> Result<Option<Nano>, LedgerError> {
     match item {
-        Item::Balance(address) => ledger.balance(address).await,
-        Item::Fees(address, limit) => ledger.fees_paid(address, limit).await,
+        Item::Balance(address) => ledger.balance(address).await.map(Some),
+        Item::Fees(address, limit) => ledger.fees_paid(address, limit).await.map(Some),
+        Item::ClosedFees(_) => ledger.fees_of_closed(WALLET_TRANSACTIONS_MAX).await,
     }
 }

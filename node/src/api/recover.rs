@@ -17,7 +17,7 @@ use super::belongings;
 use crate::error::NodeError;
 use crate::home::STORE;
 use crate::home::keys::Keys;
-use crate::ledger::{ChainError, ContractState, Ledger, LedgerError, Message, contract};
+use crate::ledger::{ChainError, ContractState, Ledger, LedgerError, deposited_to};
 use crate::role::Role;
 use crate::status::payee::PayeeCard;
 use crate::store::{Store, StoreError};
@@ -128,13 +128,6 @@ pub(crate) async fn search(
         state,
     });
     Ok(Search { found: found.collect(), is_cut })
-}
-
-/// Returns the account that a message brings a deposit to, if it does.
-fn deposited_to(message: &Message) -> Option<ChannelId> {
-    let to = message.to.filter(|to| to.workchain == 0)?;
-    let code = message.body.as_slice().ok()?.load_u32().ok()?;
-    (contract::operation(code) == Some("top up")).then_some(ChannelId(to.hash))
 }
 
 /// Returns a channel as the ledger shows it; nothing where none is, or where something else lives.

@@ -16,9 +16,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::belongings;
-use super::connect::reach_ledger;
+use super::connect;
 use super::handle::NodeHandle;
 use super::pages::Pages;
+use super::peers;
 use crate::driver::ledger::LedgerService;
 use crate::driver::request::REQUESTS_MAX;
 use crate::driver::watcher;
@@ -36,7 +37,7 @@ use crate::store::Store;
 /// A node that runs, and the task that ends when it does.
 pub type RunningNode = (NodeHandle, JoinHandle<Result<(), NodeError>>);
 
-/// Starts a node: makes keys if its home has none, opens its store, reaches its ledger, joins the swarm, loads its models.
+/// Starts a node: makes keys if its home has none, opens its store, names its ledger, joins the swarm, loads its models.
 ///
 /// # Errors
 /// [`NodeError`] of the first part that cannot be started.
@@ -62,8 +63,10 @@ pub async fn start_showing(
     let address = wallet.address();
     let net = net_config(&config, &keys);
     net.check()?;
-    let ledger = Arc::new(reach_ledger(&config.ledger, Some(wallet)).await?);
+    let ledger = Arc::new(connect::name_ledger(&config.ledger, Some(wallet))?);
+    let silence = connect::silence(&ledger).await?.map(|error| error.to_string());
     let (net, net_events) = net::start(net).await?;
+    let known = net.known();
     let selling = match sell(&config, &keys, &records, address, on_advance).await {
         Ok(selling) => selling,
         Err(error) => {
@@ -72,6 +75,7 @@ pub async fn start_showing(
         }
     };
     let watched = watcher::vouchers(&records);
+    let started_s = net::unix_s();
     let client = Client::new(
         ClientConfig {
             identity_seed: *keys.identity,
@@ -79,7 +83,7 @@ pub async fn start_showing(
             entropy_seed: *fresh_seed()?,
             network_id,
             wallet: address,
-            clock_s: net::unix_s(),
+            clock_s: started_s,
             deposit: config.client.deposit.0,
             bid_window: Span::from_ms(config.client.bid_window_ms),
             enough_bids: config.client.enough_bids,
@@ -98,9 +102,11 @@ pub async fn start_showing(
     );
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let (join_failure, last_join_failure) = watch::channel(None);
-    let ledger_service = LedgerService::start(Arc::clone(&ledger), config.ledger.poll());
+    let ledger_service = LedgerService::start_after(Arc::clone(&ledger), config.ledger.poll(), silence);
+    let silent = ledger_service.silent.clone();
     let pages = Pages::start(ledger.with_priority(Priority::Page), ledger_service.sights.clone());
     let driver = Driver::new(Parts {
+        started_s,
         network: config.network.name.clone(),
         net: net.clone(),
         net_events,
@@ -122,8 +128,15 @@ pub async fn start_showing(
         follow: models::known().into_iter().map(|(_, id, _): (_, ModelId, _)| id).collect(),
         watched,
     });
-    let handle = NodeHandle { requests, net, ledger, pages, last_join_failure };
-    Ok((handle, tokio::spawn(driver.run())))
+    let handle = NodeHandle { requests, net, ledger, silent, pages, last_join_failure };
+    let keeper = tokio::spawn(peers::keep(config.home.clone(), known));
+    let running = tokio::spawn(async move {
+        let ended = driver.run().await;
+        // It ends with the swarm; what it could not write is no failure of the node.
+        let _ = keeper.await;
+        ended
+    });
+    Ok((handle, running))
 }
 
 /// What lies in a node's home.
@@ -147,9 +160,10 @@ fn net_config(config: &NodeConfig, keys: &Keys) -> NetConfig {
     };
     NetConfig {
         scope,
-        listen: config.network.listen.clone(),
+        listen: config.listen(),
         external: config.network.external.clone(),
         join: config.network.join.clone(),
+        known: peers::read(&config.home),
         // What a provider sells is public; what a client looks for is its own business.
         announce_topics: !config.provide.models.is_empty(),
         ..NetConfig::new(keys.identity.clone(), config.network.name.clone())

@@ -1,48 +1,38 @@
 //! `bombyx ask`: one order from the command line; the answer to stdout as it comes, what it cost to stderr.
 //!
-//! It keeps keys and channels of its own in `ask` under the home directory, so that it can run beside a node that uses
-//! the same home.
+//! It buys with the keys, wallet and channels of its home. Where a node runs in it, the question is handed to that one over its
+//! pages; otherwise a node is started for as long as the answer takes, one `ask` after the other.
 
 use std::io::Read as _;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::fault::PaymentFault;
-use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::io::{Bill, Failure, OrderNews};
-use bombyx_protocol::time::Span;
-use bombyx_protocol::wire::message::{Content, Finish};
-use bombyx_protocol::work::order::{
-    ChatMessage, Generate, InputCount, Order, OrderFault, Role, Sampling, Task, TaskKind, Tier,
-};
+use bombyx_protocol::io::Failure;
 use clap::Args;
-use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
-use super::coins;
 use super::print::Printer;
+use super::reach::{self, LocalNode};
+use super::{coins, own};
 use super::{shutdown, values};
 use crate::api;
-use crate::api::handle::NodeHandle;
-use crate::api::vectors::Vectors;
-use crate::engine::models;
+use crate::api::holdings::Holdings;
+use crate::api::question::{AnswerPart, AnswerReport, Question, put};
 use crate::error::NodeError;
-use crate::home::Note;
+use crate::error::exit::ExitKind;
 use crate::home::config::{Coins, NodeConfig};
-use crate::ledger::{CoinName, LedgerError};
+use crate::home::keys::FOLDER;
+use crate::home::{OLD_ASK, peers};
+use crate::ledger::{CoinName, parse_address};
+use crate::net::check_join;
+use crate::store::StoreError;
 
-/// Where the client's own keys and channels are, under the home directory.
-const HOME: &str = "ask";
-/// Until the first peer is connected.
-const JOIN_WAIT: Duration = Duration::from_secs(15);
-/// How much longer than the order's own deadline its end is awaited: the client machine ends every order itself.
-const GRACE: Duration = Duration::from_secs(10);
+/// Between two looks at a home that another process has.
+const HOME_PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of a text that is read from standard input.
 const INPUT_BYTES_MAX: u64 = 1 << 20;
-/// Any free port: a node of this machine may hold the usual one.
-const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0"];
-/// What one millisecond less until the first token is worth.
-const NANO_PER_MS: u64 = 10;
 
 /// Flags of `bombyx ask`.
 #[derive(Debug, Args)]
@@ -56,16 +46,16 @@ pub(super) struct Ask {
     /// A model by name or id [default: the catalogue's chat or embedding model].
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// A node to join through; may be repeated [default: the configuration's, else the node that runs in this home].
+    /// A node to join through, beside those that answered before; may be repeated.
     #[arg(long, value_name = "MULTIADDR")]
     join: Vec<String>,
-    /// The ledger's endpoint.
+    /// The ledger's endpoint, where no node runs in this home.
     #[arg(long, value_name = "URL", value_parser = values::endpoints)]
     ledger: Option<String>,
     /// The most that the answer may cost, in coins.
     #[arg(long, value_name = "COINS", default_value = "0.05")]
     max_cost: Coins,
-    /// Seconds until the order is given up.
+    /// Seconds until the order is given up. As long again is waited for another `ask` of this home to end.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     deadline: u64,
     /// Output tokens at the most.
@@ -84,99 +74,53 @@ fn temperature(text: &str) -> Result<f32, String> {
     number.ok_or_else(|| "expected a number from 0 to 2".to_owned())
 }
 
-/// What the answer came to.
-#[derive(Debug, Serialize)]
-struct AnswerReport {
-    ok: bool,
-    model: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vector: Option<Vec<f32>>,
-    finish: Option<&'static str>,
-    providers: Vec<String>,
-    job: Option<String>,
-    failed_over: bool,
-    input_tokens: u64,
-    output_tokens: u64,
-    cost_nano: u64,
-    receipts: u32,
-    vouchers: u32,
-    matched_ms: Option<u64>,
-    first_token_ms: Option<u64>,
-    wall_ms: u64,
-}
-
-/// What has been heard of an order.
-struct Progress {
-    text: String,
-    vectors: Vectors,
-    failed_over: bool,
-}
-
 impl Ask {
     pub(super) async fn run(self, home: PathBuf, printer: Printer) -> Result<(), NodeError> {
-        let model = self.model.clone().unwrap_or_else(|| self.default_model().to_owned());
-        let order = self.order(&model)?;
-        let config = self.config(home)?;
-        let (node, running) = api::start(config.clone()).await?;
-        let answered = tokio::select! {
-            answered = self.place(&node, &config, model, order, printer) => answered,
-            _ = shutdown::requested() => Err(NodeError::Order(Failure::Cancelled)),
-        };
-        node.shutdown().await;
-        let ended = running.await.map_err(|_| NodeError::Bug("the node's task panicked".into()))?;
-        let answered = answered?;
-        ended?;
-        printer.note(&answered.summary(&config.ledger.coin));
-        if printer.json || answered.vector.is_some() {
-            printer.data(&answered, || serde_json::json!(answered.vector).to_string());
+        let question = self.question()?;
+        // What cannot be asked is said before anything is started.
+        question.order()?;
+        question.join.iter().try_for_each(|address| check_join(address))?;
+        let mut config = NodeConfig::load(&home)?;
+        config.ledger.url = self.ledger.clone().unwrap_or(config.ledger.url);
+        name_old_home(&home, printer);
+        let until = Instant::now() + Duration::from_secs(self.deadline);
+        loop {
+            match reach::running(&home).await {
+                Ok(node) if !node.status.ending => {
+                    return self.hand_over(&node, &config, &question, printer).await;
+                }
+                // It is given up by its node in a moment.
+                Ok(_) | Err(NodeError::NotRunning { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            match self.ask_alone(&config, &question, printer).await {
+                // Another `ask`, or a node that is about to serve or to end.
+                Err(NodeError::Store(StoreError::InUse(_))) if Instant::now() < until => {
+                    sleep(HOME_PAUSE).await
+                }
+                ended => return ended,
+            }
         }
-        Ok(())
     }
 
-    const fn default_model(&self) -> &'static str {
-        if self.embed { crate::demo::EMBED_MODEL } else { crate::demo::CHAT_MODEL }
-    }
-
-    fn order(&self, model: &str) -> Result<Order, NodeError> {
-        let (id, does) = models::named(model)?;
-        let asked = if self.embed { TaskKind::Embed } else { TaskKind::Generate };
-        if let Some(does) = does.filter(|does| *does != asked) {
-            return Err(NodeError::WrongKind { model: model.to_owned(), does });
-        }
-        let text = self.text()?;
-        // An answer to nothing would be served, and billed.
-        if text.trim().is_empty() {
-            return Err(NodeError::Order(Failure::Order(OrderFault::Empty)));
-        }
-        let task = if self.embed {
-            Task::Embed { inputs: vec![text] }
-        } else {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "the flag's range is 0 to 2"
-            )]
-            let temperature_milli = (self.temperature * 1000.0).round() as u32;
-            Task::Generate(Generate {
-                messages: vec![ChatMessage { role: Role::User, content: text }],
-                max_tokens: self.max_tokens,
-                sampling: Sampling { temperature_milli, top_p_milli: 1000, top_k: 0, seed: self.seed },
-                prefix: Vec::new(),
-                stop: Vec::new(),
-            })
-        };
-        task.check().map_err(|fault| NodeError::Order(fault.into()))?;
-        Ok(Order {
-            model: id,
-            task,
-            max_cost: self.max_cost.0,
-            deadline: Span::from_s(self.deadline),
-            tier: Tier::Open,
-            nano_per_ms: NANO_PER_MS,
-            weights: models::weights_of(&id),
-            input: InputCount::Estimated,
+    fn question(&self) -> Result<Question, NodeError> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the flag's range is 0 to 2"
+        )]
+        let temperature_milli = (self.temperature * 1000.0).round() as u32;
+        let default = if self.embed { crate::demo::EMBED_MODEL } else { crate::demo::CHAT_MODEL };
+        Ok(Question {
+            model: self.model.clone().unwrap_or_else(|| default.to_owned()),
+            embed: self.embed,
+            text: self.text()?,
+            max_tokens: self.max_tokens,
+            temperature_milli,
+            seed: self.seed,
+            max_cost_nano: self.max_cost.0.0,
+            deadline_s: self.deadline,
+            join: self.join.clone(),
         })
     }
 
@@ -191,163 +135,149 @@ impl Ask {
         Ok(text.trim_end().to_owned())
     }
 
-    /// Returns the configuration of the home with these flags over it, for a client that only buys.
-    fn config(&self, home: PathBuf) -> Result<NodeConfig, NodeError> {
-        let mut config = NodeConfig::load(&home)?;
-        config.provide.models.clear();
-        config.network.listen = LISTEN.map(String::from).to_vec();
-        config.network.external.clear();
-        if !self.join.is_empty() {
-            config.network.join.clone_from(&self.join);
+    /// Has the node that runs in this home answer.
+    async fn hand_over(
+        &self,
+        node: &LocalNode,
+        config: &NodeConfig,
+        question: &Question,
+        printer: Printer,
+    ) -> Result<(), NodeError> {
+        let ledger = &node.status.ledger;
+        if self.ledger.is_some() {
+            let named = api::connect::name_ledger(&config.ledger, None)?.endpoint();
+            if named != ledger.url {
+                let text = format!(
+                    "the node that runs in this home is on the ledger {}, not on {named}; leave --ledger out, or name \
+                     another --home",
+                    ledger.url
+                );
+                return Err(NodeError::Usage(text));
+            }
         }
-        if config.network.join.is_empty() {
-            let note = Note::read(&home).ok().flatten();
-            config.network.join = note.map(|note| note.addresses).unwrap_or_default();
+        let sold = node.status.provider.iter().flat_map(|provider| &provider.models);
+        if sold.into_iter().any(|model| [&model.name, &model.id].contains(&&question.model)) {
+            printer.note(&format!(
+                "the node of this home sells {} itself; a node buys from others only",
+                question.model
+            ));
         }
-        if config.network.join.is_empty() {
+        if let (Some(wallet), Some(held)) = (parse_address(&ledger.wallet), ledger.balance_nano) {
+            coins::fill(wallet, Nano(held), &ledger.url, config, printer).await?;
+        }
+        let parts = node.ask(question).await?;
+        self.show(parts, &ledger.coin, printer).await
+    }
+
+    /// Answers with a node of its own, for which this process must be the only one in the home.
+    async fn ask_alone(
+        &self,
+        config: &NodeConfig,
+        question: &Question,
+        printer: Printer,
+    ) -> Result<(), NodeError> {
+        let mut config = own::buyer(config);
+        if !question.join.is_empty() {
+            config.network.join.clone_from(&question.join);
+        }
+        let knows_nobody = config.network.join.is_empty()
+            && peers::read(&config.home).map_or(true, |known| known.is_empty());
+        if knows_nobody {
             let text = "no node to join: give one with --join, or start one here with `bombyx up`";
             return Err(NodeError::Usage(text.into()));
         }
-        if let Some(url) = &self.ledger {
-            config.ledger.url.clone_from(url);
-        }
-        config.home = home.join(HOME);
-        Ok(config)
+        let (node, running) = api::start(config.clone()).await?;
+        let answered = tokio::select! {
+            answered = async {
+                coins::ensure(&node, &config, printer).await?;
+                let question = Question { join: Vec::new(), ..question.clone() };
+                self.show(put(node.clone(), question), &config.ledger.coin, printer).await
+            } => answered,
+            _ = shutdown::requested() => Err(NodeError::Order(Failure::Cancelled)),
+        };
+        node.shutdown().await;
+        let ended = running.await.map_err(|_| NodeError::Bug("the node's task panicked".into()))?;
+        answered.and(ended)
     }
 
-    async fn place(
+    /// Shows an answer as it comes, and at its end what it came to.
+    async fn show(
         &self,
-        node: &NodeHandle,
-        config: &NodeConfig,
-        model: String,
-        order: Order,
+        mut parts: mpsc::Receiver<AnswerPart>,
+        coin: &CoinName,
         printer: Printer,
-    ) -> Result<AnswerReport, NodeError> {
-        coins::ensure(node, config, printer).await?;
-        node.wait_for_peers(1, JOIN_WAIT.min(Duration::from_secs(self.deadline))).await?;
-        let began = Instant::now();
-        let mut heard = Progress {
-            text: String::new(),
-            vectors: Vectors::new(usize::from(self.embed)),
-            failed_over: false,
-        };
-        let within = Duration::from_secs(self.deadline) + GRACE;
-        let bill = tokio::time::timeout(within, follow(node, config, order, &mut heard, printer))
-            .await
-            .map_err(|_| NodeError::Order(Failure::Deadline))??;
-        let vector = if self.embed {
-            let rows = heard.vectors.finish().map_err(|_| NodeError::Order(Failure::FalseReceipt))?;
-            rows.into_iter().next()
-        } else {
-            if !printer.json {
+    ) -> Result<(), NodeError> {
+        let mut is_line_open = false;
+        let end_line = |is_open: bool| {
+            if is_open {
                 printer.line("");
             }
-            None
         };
-        let text = (!self.embed).then_some(heard.text);
-        Ok(AnswerReport::new(model, text, vector, heard.failed_over, bill, began.elapsed()))
-    }
-}
-
-/// Reads an order's news to its end; text is shown as it comes.
-async fn follow(
-    node: &NodeHandle,
-    config: &NodeConfig,
-    order: Order,
-    heard: &mut Progress,
-    printer: Printer,
-) -> Result<Bill, NodeError> {
-    let mut news = node.order(order).await?;
-    loop {
-        match news.recv().await.ok_or(NodeError::Stopped("driver"))? {
-            OrderNews::Bids(_) | OrderNews::Awarded { .. } | OrderNews::Content(Content::End { .. }) => {}
-            OrderNews::Content(Content::Tokens { text, .. }) => {
-                if !printer.json {
-                    printer.piece(&text);
+        loop {
+            match parts.recv().await.ok_or(NodeError::Stopped("admin page"))? {
+                AnswerPart::Text(text) => {
+                    if !printer.json {
+                        printer.piece(&text);
+                        is_line_open = true;
+                    }
                 }
-                heard.text.push_str(&text);
-            }
-            OrderNews::Content(Content::Vectors { first, dims, bytes }) => {
-                let taken = heard.vectors.take(first, dims, &bytes);
-                taken.map_err(|_| NodeError::Order(Failure::FalseReceipt))?;
-            }
-            OrderNews::FailedOver { from, why } => {
-                heard.failed_over = true;
-                tracing::warn!(provider = %from, %why, "a provider failed; the order goes on if there is another one");
-            }
-            OrderNews::Done(bill) => return Ok(bill),
-            OrderNews::Failed { why, bill } => {
-                if !heard.text.is_empty() && !printer.json {
-                    printer.line("");
+                AnswerPart::FailedOver { from, why } => {
+                    tracing::warn!(
+                        provider = from,
+                        why,
+                        "a provider failed; the order goes on if there is another one"
+                    );
                 }
-                if bill.cost > Nano::ZERO {
-                    let paid = config.ledger.coin.amount(bill.cost);
-                    printer.note(&format!("paid all the same for what was delivered: {paid}"));
+                AnswerPart::Done(report) => {
+                    end_line(!printer.json && !self.embed);
+                    printer.note(&summary(&report, coin));
+                    printer.note(&Holdings::bill(
+                        &report.before,
+                        &report.after,
+                        Nano(report.cost_nano),
+                        coin,
+                    ));
+                    if printer.json || report.vector.is_some() {
+                        printer.data(&*report, || serde_json::json!(report.vector).to_string());
+                    }
+                    return Ok(());
                 }
-                return Err(failed(node, config, why).await);
+                AnswerPart::Failed { error, hint, code, cost_nano } => {
+                    end_line(is_line_open);
+                    if cost_nano > 0 {
+                        let paid = coin.amount(Nano(cost_nano));
+                        printer.note(&format!("paid all the same for what was delivered: {paid}"));
+                    }
+                    return Err(NodeError::Denied { error, hint, code: ExitKind::of(code) });
+                }
             }
         }
     }
 }
 
-/// Returns an order's failure; an empty wallet is named with its address.
-async fn failed(node: &NodeHandle, config: &NodeConfig, why: Failure) -> NodeError {
-    let (Failure::Payment(PaymentFault::NoFunds { .. }), Some(wallet)) =
-        (why, node.ledger().wallet_address())
-    else {
-        return NodeError::Order(why);
-    };
-    match node.ledger().balance(wallet).await {
-        Ok(have) => {
-            let need = coins::need(config);
-            NodeError::Ledger(LedgerError::Balance { operation: "open a channel", wallet, have, need })
-        }
-        Err(error) => error.into(),
+/// Names the home within this one where earlier versions of `ask` kept another wallet, with the way to its coins.
+fn name_old_home(home: &Path, printer: Printer) {
+    let old = home.join(OLD_ASK);
+    if old.join(FOLDER).is_dir() {
+        let (home, old) = (home.display(), old.display());
+        printer.note(&format!(
+            "{old} holds a wallet and channels of an earlier version, and is not used any more; its coins come home by\n  \
+             bombyx --home {old} channels close --all\n  \
+             bombyx --home {old} wallet send ADDRESS all     (ADDRESS: as `bombyx --home {home} wallet` shows it)\n\
+             after that the folder can be deleted"
+        ));
     }
 }
 
-impl AnswerReport {
-    fn new(
-        model: String,
-        text: Option<String>,
-        vector: Option<Vec<f32>>,
-        failed_over: bool,
-        bill: Bill,
-        wall: Duration,
-    ) -> Self {
-        Self {
-            ok: true,
-            model,
-            text,
-            vector,
-            finish: bill.finish.map(|finish| match finish {
-                Finish::Stop => "stop",
-                Finish::Length => "length",
-            }),
-            providers: bill.providers.iter().map(NodeId::to_string).collect(),
-            job: bill.job.map(|job| job.to_string()),
-            failed_over,
-            input_tokens: bill.input_tokens,
-            output_tokens: bill.output_tokens,
-            cost_nano: bill.cost.0,
-            receipts: bill.receipts,
-            vouchers: bill.vouchers,
-            matched_ms: bill.matched.map(|span| span.as_ms()),
-            first_token_ms: bill.first_token.map(|span| span.as_ms()),
-            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
-        }
-    }
-
-    fn summary(&self, coin: &CoinName) -> String {
-        let provider = self.providers.last().and_then(|id| id.get(..8)).unwrap_or("?");
-        let over = if self.failed_over { ", which took over from one that failed" } else { "" };
-        format!(
-            "served by {provider}{over}: {} + {} tokens for {}, first part after {} ms, all after {} ms",
-            self.input_tokens,
-            self.output_tokens,
-            coin.amount(Nano(self.cost_nano)),
-            self.first_token_ms.map_or_else(|| "?".into(), |ms| ms.to_string()),
-            self.wall_ms
-        )
-    }
+fn summary(report: &AnswerReport, coin: &CoinName) -> String {
+    let provider = report.providers.last().and_then(|id| id.get(..8)).unwrap_or("?");
+    let over = if report.failed_over { ", which took over from one that failed" } else { "" };
+    format!(
+        "served by {provider}{over}: {} + {} tokens for {}, first part after {} ms, all after {} ms",
+        report.input_tokens,
+        report.output_tokens,
+        coin.amount(Nano(report.cost_nano)),
+        report.first_token_ms.map_or_else(|| "?".into(), |ms| ms.to_string()),
+        report.wall_ms
+    )
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::ident::Identity;
 use clap::{Args, Subcommand};
+use tokio::time::{Instant, sleep};
 
+use super::own::VerbNode;
 use super::print::Printer;
 use super::recover::{self, Recover};
 use super::status::WORTH_SAYING_S;
@@ -18,10 +20,16 @@ use crate::home::config::{Coins, NodeConfig};
 use crate::home::keys::Keys;
 use crate::http::admin::{self, OpenRequest, TopUpRequest};
 use crate::ledger::{CoinName, Wallet};
+use crate::net::check_join;
 use crate::status::channels::{self, ChannelList, ChannelView};
+use crate::status::payee::PayeeCard;
 use crate::status::{ChannelPhase, ChannelStatus, Direction};
 use crate::store::Store;
 
+/// How long a verb without a running node waits for closes and deposits.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(75);
+/// Between two looks at them.
+const CLOSE_PAUSE: Duration = Duration::from_millis(250);
 /// How long a list waits for the ledger.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -29,8 +37,11 @@ const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 pub(super) struct ChannelsArgs {
     /// The ledger's endpoint, where no node runs.
-    #[arg(long, value_name = "URL", value_parser = values::endpoints)]
+    #[arg(long, value_name = "URL", global = true, value_parser = values::endpoints)]
     ledger: Option<String>,
+    /// A node to join through, where no node runs; may be repeated. A provider that is found closes a channel at once.
+    #[arg(long, value_name = "MULTIADDR", global = true)]
+    join: Vec<String>,
     #[command(subcommand)]
     verb: Option<ChannelsVerb>,
 }
@@ -74,57 +85,118 @@ impl ChannelsArgs {
     pub(super) async fn run(self, home: &Path, printer: Printer) -> Result<(), NodeError> {
         let mut config = NodeConfig::load(home)?;
         config.ledger.url = self.ledger.unwrap_or(config.ledger.url);
+        self.join.iter().try_for_each(|address| check_join(address))?;
+        config.network.join.extend(self.join);
         match self.verb {
             None => {
                 let list = list(home, &config).await?;
                 printer.data(&list, || text(&list, &config.ledger.coin));
             }
-            Some(ChannelsVerb::Close { account: None, all: _ }) => {
-                let node = reach::running(home).await?;
-                let closing: Vec<ChannelStatus> = node.post("/channels/close", &()).await?;
-                let accounts =
-                    closing.iter().map(|channel| format!("channel {} is closing", channel.account));
-                let lines = || match closing.len() {
-                    0 => "there is no open channel".into(),
-                    _ => accounts.collect::<Vec<_>>().join("\n"),
-                };
-                printer.data(&closing, lines);
-            }
-            Some(ChannelsVerb::Close { account: Some(account), all: _ }) => {
-                let node = reach::running(home).await?;
-                let path = format!("/channels/{}/close", digits(&account)?);
-                let channel: ChannelStatus = node.post(&path, &()).await?;
-                printer.data(&channel, || format!("channel {} is closing", channel.account));
-            }
-            Some(ChannelsVerb::Open { payee, coins }) => {
-                let card = admin::payee(&payee)?;
-                let node = reach::running(home).await?;
-                let open = OpenRequest { payee: card.to_string(), deposit_nano: coins.0.0 };
-                let open: OpenRequest = node.post("/channels/open", &open).await?;
-                let amount = node.status.ledger.coin.amount(coins.0);
-                printer.data(&open, || {
-                    format!(
-                        "a channel of {amount} to {} is on its way; `bombyx channels` shows it",
-                        card.provider
-                    )
-                });
-            }
-            Some(ChannelsVerb::Topup { account, coins }) => {
-                let node = reach::running(home).await?;
-                let path = format!("/channels/{}/topup", digits(&account)?);
-                let channel: ChannelStatus =
-                    node.post(&path, &TopUpRequest { amount_nano: coins.0.0 }).await?;
-                let amount = node.status.ledger.coin.amount(coins.0);
-                printer
-                    .data(&channel, || format!("{amount} are on their way to channel {}", channel.account));
-            }
             Some(ChannelsVerb::Recover(flags)) => recover::run(flags, home, &config, printer).await?,
             Some(ChannelsVerb::Watch { store }) => {
                 watch::run(&config, store.unwrap_or_else(|| home.join(STORE)), printer).await?;
             }
+            Some(ChannelsVerb::Close { account: None, all: _ }) => {
+                let node = VerbNode::of(home, &config).await?;
+                let done = close_all(&node, printer).await;
+                node.end().await.and(done)?;
+            }
+            Some(ChannelsVerb::Close { account: Some(account), all: _ }) => {
+                let path = format!("/channels/{}/close", digits(&account)?);
+                let node = VerbNode::of(home, &config).await?;
+                let done = close_one(&node, path, printer).await;
+                node.end().await.and(done)?;
+            }
+            Some(ChannelsVerb::Open { payee, coins }) => {
+                let card = admin::payee(&payee)?;
+                let node = VerbNode::of(home, &config).await?;
+                let done = open(&node, &card, coins.0, printer).await;
+                node.end().await.and(done)?;
+            }
+            Some(ChannelsVerb::Topup { account, coins }) => {
+                let path = format!("/channels/{}/topup", digits(&account)?);
+                let node = VerbNode::of(home, &config).await?;
+                let done = top_up(&node, path, coins.0, printer).await;
+                node.end().await.and(done)?;
+            }
         }
         Ok(())
     }
+}
+
+async fn close_all(node: &VerbNode, printer: Printer) -> Result<(), NodeError> {
+    let closing: Vec<ChannelStatus> = node.pages.post("/channels/close", &()).await?;
+    let accounts = closing.iter().map(|channel| format!("channel {} is closing", channel.account));
+    let lines = || match closing.len() {
+        0 => "there is no open channel".into(),
+        _ => accounts.collect::<Vec<_>>().join("\n"),
+    };
+    printer.data(&closing, lines);
+    until_closed(node, printer).await
+}
+
+async fn close_one(node: &VerbNode, path: String, printer: Printer) -> Result<(), NodeError> {
+    let channel: ChannelStatus = node.pages.post(&path, &()).await?;
+    printer.data(&channel, || format!("channel {} is closing", channel.account));
+    until_closed(node, printer).await
+}
+
+/// Waits for closes, where the node that brings them would end with this verb. What takes longer is said, with what to do.
+async fn until_closed(node: &VerbNode, printer: Printer) -> Result<(), NodeError> {
+    if !node.is_own() {
+        return Ok(());
+    }
+    let until = Instant::now() + CLOSE_PATIENCE;
+    loop {
+        let list: ChannelList = node.pages.get("/channels").await?;
+        let closing = list.channels.iter().filter(|view| view.channel.state == ChannelPhase::Closing);
+        let longest = closing.map(|view| view.locked_for_s.unwrap_or(view.channel.challenge_s)).max();
+        let Some(left_s) = longest else {
+            printer.note("closed: what was left of the deposits is in the wallet");
+            return Ok(());
+        };
+        if Instant::now() >= until {
+            printer.note(&format!(
+                "not closed yet: a provider that is away has {left_s} s to answer. The rest comes back when a node runs in this \
+                 home after that time; this command does it"
+            ));
+            return Ok(());
+        }
+        sleep(CLOSE_PAUSE).await;
+    }
+}
+
+async fn open(node: &VerbNode, card: &PayeeCard, deposit: Nano, printer: Printer) -> Result<(), NodeError> {
+    let open = OpenRequest { payee: card.to_string(), deposit_nano: deposit.0 };
+    let open: OpenRequest = node.pages.post("/channels/open", &open).await?;
+    let amount = node.pages.status.ledger.coin.amount(deposit);
+    printer.data(&open, || {
+        format!("a channel of {amount} to {} is on its way; `bombyx channels` shows it", card.provider)
+    });
+    until_seen(node, |view| view.channel.state != ChannelPhase::Opening).await
+}
+
+async fn top_up(node: &VerbNode, path: String, amount: Nano, printer: Printer) -> Result<(), NodeError> {
+    let channel: ChannelStatus = node.pages.post(&path, &TopUpRequest { amount_nano: amount.0 }).await?;
+    let coins = node.pages.status.ledger.coin.amount(amount);
+    printer.data(&channel, || format!("{coins} are on their way to channel {}", channel.account));
+    let is_there = |view: &ChannelView| {
+        view.channel.account != channel.account || view.channel.deposit_nano > channel.deposit_nano
+    };
+    until_seen(node, is_there).await
+}
+
+/// Waits until every channel is as hoped, where the node that asked for it would end with this verb.
+async fn until_seen(node: &VerbNode, is_hoped: impl Fn(&ChannelView) -> bool) -> Result<(), NodeError> {
+    let until = Instant::now() + CLOSE_PATIENCE;
+    while node.is_own() && Instant::now() < until {
+        let list: ChannelList = node.pages.get("/channels").await?;
+        if list.channels.iter().all(&is_hoped) {
+            break;
+        }
+        sleep(CLOSE_PAUSE).await;
+    }
+    Ok(())
 }
 
 fn digits(account: &str) -> Result<String, NodeError> {
@@ -171,8 +243,9 @@ fn text(list: &ChannelList, coin: &CoinName) -> String {
 
 /// Returns the fees of channels and wallet in words.
 pub(super) fn fees(list: &ChannelList, coin: &CoinName) -> String {
-    let wallet = list.wallet_fees_nano.map_or_else(|| "?".into(), |nano| coin.amount(Nano(nano)));
-    format!("{} out of channels, {wallet} out of the wallet", coin.amount(list.channel_fees()))
+    let words = |fees: Option<Nano>| fees.map_or_else(|| "unknown".into(), |fees| coin.amount(fees));
+    let wallet = words(list.wallet_fees_nano.map(Nano));
+    format!("{} out of channels, {wallet} out of the wallet", words(list.channel_fees()))
 }
 
 /// Returns until when its coins are locked, in words.
@@ -234,7 +307,8 @@ mod tests {
             channel(Direction::Paying, ChannelPhase::Open),
             channel(Direction::Earning, ChannelPhase::Closing),
         ];
-        let list = ChannelList { node_id: "id".into(), channels, wallet_fees_nano: None };
+        let list =
+            ChannelList { node_id: "id".into(), channels, wallet_fees_nano: None, closed_fees_nano: None };
         let text = text(&list, &CoinName::default());
         let widest = text.lines().map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= 100), "{text}");

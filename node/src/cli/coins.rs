@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::terms::Address;
+use tokio::time::sleep;
 
 use super::print::Printer;
 use crate::api::handle::NodeHandle;
@@ -14,6 +16,8 @@ use crate::ledger::{ChainError, LedgerError, devnet::FAUCET_MAX, endpoints::firs
 const CHANNELS: u64 = 8;
 /// What a channel takes beyond its deposit, fees and reserves included.
 const SURPLUS: Nano = Nano(50_000_000);
+/// Between two questions to a ledger that does not answer.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// Until the faucet has answered.
 const FAUCET_WAIT: Duration = Duration::from_secs(10);
 
@@ -22,7 +26,8 @@ pub(super) fn need(config: &NodeConfig) -> Nano {
     config.client.deposit.0.saturating_plus(SURPLUS)
 }
 
-/// Has the devnet's faucet fill a wallet that cannot open a channel. On any other ledger this does nothing.
+/// Has the devnet's faucet fill the wallet of a node that cannot open a channel. On any other ledger this does nothing. One that
+/// does not answer is asked again and again beside whatever the node does.
 pub(super) async fn ensure(
     node: &NodeHandle,
     config: &NodeConfig,
@@ -31,14 +36,47 @@ pub(super) async fn ensure(
     if config.ledger.network != LedgerNetwork::Devnet {
         return Ok(());
     }
+    if !node.ledger_is_silent() {
+        match ensure_of(node, config, printer).await {
+            Err(NodeError::Ledger(error)) if error.is_silence() => {}
+            ended => return ended,
+        }
+    }
+    let (node, config) = (node.clone(), config.clone());
+    tokio::spawn(async move {
+        loop {
+            sleep(RETRY_PAUSE).await;
+            match ensure_of(&node, &config, printer).await {
+                Err(NodeError::Ledger(error)) if error.is_silence() => {}
+                Err(error) => return tracing::warn!(%error, "the faucet gives nothing"),
+                Ok(()) => return,
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn ensure_of(node: &NodeHandle, config: &NodeConfig, printer: Printer) -> Result<(), NodeError> {
     let Some(wallet) = node.ledger().wallet_address() else { return Ok(()) };
+    let held = node.ledger().balance(wallet).await?;
+    fill(wallet, held, &config.ledger.url, config, printer).await
+}
+
+/// Has the faucet of the devnet at `url` fill a wallet that holds too little to open a channel.
+pub(super) async fn fill(
+    wallet: Address,
+    held: Nano,
+    url: &str,
+    config: &NodeConfig,
+    printer: Printer,
+) -> Result<(), NodeError> {
     let need = need(config);
-    if node.ledger().balance(wallet).await? >= need {
+    if config.ledger.network != LedgerNetwork::Devnet || held >= need {
         return Ok(());
     }
     let amount = Nano(need.0.saturating_mul(CHANNELS)).min(FAUCET_MAX);
     // A devnet that is known by its liteserver only has no faucet here.
-    let Some(base) = first_service(&config.ledger.url) else { return Ok(()) };
+    let Some(base) = first_service(url) else { return Ok(()) };
     let unreachable = |reason: String| {
         LedgerError::Chain(ChainError::Unreachable { endpoint: format!("{base}/faucet"), reason })
     };

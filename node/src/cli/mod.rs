@@ -9,6 +9,7 @@ mod error;
 mod hardening;
 mod init;
 mod observe;
+mod own;
 mod print;
 mod reach;
 mod recover;

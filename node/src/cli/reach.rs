@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 
+use crate::api::question::{AnswerPart, Question};
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
 use crate::home::Note;
@@ -66,6 +68,40 @@ impl LocalNode {
     ) -> Result<T, NodeError> {
         let request = self.client.post(format!("{}{path}", self.note.admin)).timeout(ACTION_PATIENCE);
         self.answer(request.bearer_auth(&self.token).json(body)).await
+    }
+
+    /// Returns what comes back for a question, part by part. Dropping the receiver cancels the order.
+    pub(super) async fn ask(&self, question: &Question) -> Result<mpsc::Receiver<AnswerPart>, NodeError> {
+        let stopped = |_| NodeError::Stopped("admin page");
+        // An answer takes as long as its order, which has a deadline of its own.
+        let client = reqwest::Client::builder().no_proxy().build().map_err(stopped)?;
+        let request = client.post(format!("{}/ask", self.note.admin)).bearer_auth(&self.token);
+        let mut answer = request.json(question).send().await.map_err(stopped)?;
+        if !answer.status().is_success() {
+            let Denial { error, hint, code } = answer.json().await.map_err(stopped)?;
+            return Err(NodeError::Denied { error, hint, code: ExitKind::of(code) });
+        }
+        let (parts, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let mut bytes = Vec::new();
+            loop {
+                let more = tokio::select! {
+                    more = answer.chunk() => more,
+                    // The connection ends with the answer, and the order with the connection.
+                    () = parts.closed() => return,
+                };
+                let Ok(Some(more)) = more else { return };
+                bytes.extend_from_slice(&more);
+                while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = bytes.drain(..=end).collect();
+                    let Ok(part) = serde_json::from_slice(&line) else { return };
+                    if parts.send(part).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(receiver)
     }
 
     async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, NodeError> {

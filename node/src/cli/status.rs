@@ -1,5 +1,6 @@
 //! `bombyx status`: what the running node of this home says about itself.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bombyx_protocol::amount::Nano;
@@ -7,7 +8,9 @@ use bombyx_protocol::amount::Nano;
 use super::print::Printer;
 use super::reach;
 use crate::error::NodeError;
-use crate::status::Status;
+use crate::ledger::CoinName;
+use crate::ledger::clock::clock;
+use crate::status::{DueStatus, Status, Unpaid};
 
 /// From how many seconds on the age of what the ledger said is shown.
 pub(super) const WORTH_SAYING_S: u64 = 10;
@@ -23,16 +26,30 @@ fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Returns what is due, one line a reason.
+fn dues(due: &[DueStatus], coin: &CoinName) -> Vec<String> {
+    let mut sums: BTreeMap<Unpaid, (u64, Nano)> = BTreeMap::new();
+    for DueStatus { due_nano, why, .. } in due {
+        let (channels, sum) = sums.entry(*why).or_default();
+        (*channels, *sum) = (*channels + 1, sum.saturating_plus(Nano(*due_nano)));
+    }
+    let line = |(why, (channels, sum)): (Unpaid, (u64, Nano))| {
+        format!("due       {} on {}: {why}", coin.amount(sum), count(channels, "channel"))
+    };
+    sums.into_iter().map(line).collect()
+}
+
 fn text(status: &Status) -> String {
     let coins = |nano: u64| Nano(nano).to_string();
     let coin = &status.ledger.coin;
     let mut lines = vec![
         format!("node      {}", status.node_id),
         format!(
-            "network   {}, {}, up {} s",
+            "network   {}, {}, up {} s{}",
             status.network,
             count(status.peers as u64, "peer"),
-            status.uptime_s
+            status.uptime_s,
+            if status.ending { ", ending" } else { "" }
         ),
     ];
     lines.extend(status.addresses.iter().map(|address| format!("join      {address}")));
@@ -44,15 +61,16 @@ fn text(status: &Status) -> String {
     let ago = status.ledger.balance_ago_s.filter(|ago_s| *ago_s >= WORTH_SAYING_S);
     let ago = ago.map_or_else(String::new, |ago_s| format!(" ({ago_s} s ago)"));
     lines.push(format!("wallet    {}, {balance}{ago}", status.ledger.wallet_words()));
+    let since = format!("{} UTC", clock(u32::try_from(status.started_s).unwrap_or(u32::MAX)));
     if let Some(provider) = &status.provider {
         lines.push(format!(
-            "sold      {} since the start ({} given up), {} under way, {}{}",
+            "sold      {} since {since} ({} given up), {} under way, {}",
             count(provider.jobs_served, "job"),
             provider.jobs_refused,
             provider.jobs_in_flight,
-            coin.amount(Nano(provider.served_nano)),
-            if provider.draining { ", ending" } else { "" }
+            coin.amount(Nano(provider.served_nano))
         ));
+        lines.extend(dues(&provider.due, coin));
         lines.push(format!("payee     {}", provider.payee));
         for model in &provider.models {
             lines.push(format!(
@@ -70,7 +88,7 @@ fn text(status: &Status) -> String {
     }
     let client = &status.client;
     lines.push(format!(
-        "bought    {} answered since the start, {} failed or cancelled, {} under way, {}; {} known",
+        "bought    {} answered since {since}, {} failed or cancelled, {} under way, {}; {} known",
         count(client.orders_done, "order"),
         client.orders_failed,
         client.orders_in_flight,
@@ -93,7 +111,6 @@ fn text(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::CoinName;
     use crate::status::{ChannelPhase, ChannelStatus, ClientStatus, Direction, LedgerStatus, ProviderStatus};
 
     #[test]
@@ -107,13 +124,18 @@ mod tests {
             state,
             challenge_s: 60,
         };
+        let due = |due_nano, why| DueStatus { account: "ab".repeat(32), peer: "77".into(), due_nano, why };
         let provider = ProviderStatus {
             models: Vec::new(),
             jobs_in_flight: 0,
             jobs_served: 1,
             jobs_refused: 0,
             served_nano: 357_000,
-            draining: false,
+            due: vec![
+                due(300_000, Unpaid::TooLittle),
+                due(10_000_000, Unpaid::Closing),
+                due(400_000, Unpaid::TooLittle),
+            ],
             payee: "payee".into(),
         };
         let hash = "1f".repeat(32);
@@ -121,7 +143,9 @@ mod tests {
             version: "0".into(),
             node_id: "id".into(),
             network: "dev".into(),
+            started_s: 1_790_000_000,
             uptime_s: 5,
+            ending: false,
             peers: 1,
             addresses: Vec::new(),
             provider: Some(provider),
@@ -142,8 +166,10 @@ mod tests {
         let text = text(&status);
         for words in [
             "1 peer,",
-            "sold      1 job since the start (0 given up)",
-            "bought    0 orders answered since the start, 3 failed or cancelled",
+            "sold      1 job since 2026-09-21 14:13:20 UTC (0 given up)",
+            "due       0.0007 TON on 2 channels: less than 0.0005 coins, of which a close would pay nothing out",
+            "due       0.01 TON on 1 channel: the close is under way",
+            "bought    0 orders answered since 2026-09-21 14:13:20 UTC, 3 failed or cancelled",
             "2 offers known",
             "channel   earns with 772ce054, open: 0.000357 of 1 TON",
             "channel   pays with 772ce054, closing: 0.000357 of 1 TON",

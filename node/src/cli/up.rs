@@ -28,7 +28,7 @@ pub(super) struct Up {
     /// A node to join through. May be repeated.
     #[arg(long, value_name = "MULTIADDR")]
     join: Vec<String>,
-    /// Where to listen. May be repeated.
+    /// Where to listen; may be repeated [default: port 4101 with --provide, else any free port].
     #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<String>,
     /// Serve the OpenAI-compatible gateway.

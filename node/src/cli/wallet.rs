@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bombyx_protocol::amount::Nano;
+use bombyx_protocol::amount::{AmountError, Nano};
 use bombyx_protocol::ident::Identity;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -44,9 +44,24 @@ enum WalletVerb {
     Send {
         /// The receiver, in raw or user-friendly form.
         address: String,
-        /// How many.
-        coins: Coins,
+        /// How many, or `all`.
+        #[arg(value_parser = amount)]
+        coins: Amount,
     },
+}
+
+/// A number of coins, or all there are.
+#[derive(Debug, Clone, Copy)]
+enum Amount {
+    All,
+    Coins(Nano),
+}
+
+fn amount(text: &str) -> Result<Amount, String> {
+    if text == "all" {
+        return Ok(Amount::All);
+    }
+    text.parse().map(|Coins(amount)| Amount::Coins(amount)).map_err(|error: AmountError| error.to_string())
 }
 
 #[derive(Serialize)]
@@ -60,7 +75,7 @@ struct WalletReport {
     locked_in: usize,
     /// The longest time that a close takes, in seconds.
     locked_for_s_max: u32,
-    channel_fees_nano: u64,
+    channel_fees_nano: Option<u64>,
     wallet_fees_nano: Option<u64>,
     coin: CoinName,
     ledger: String,
@@ -86,9 +101,7 @@ impl WalletArgs {
         match self.verb {
             None => show(home, &config, printer).await,
             Some(WalletVerb::Seed { yes_show_it }) => seed(home, yes_show_it, printer),
-            Some(WalletVerb::Send { address, coins }) => {
-                send(home, &config, &address, coins.0, printer).await
-            }
+            Some(WalletVerb::Send { address, coins }) => send(home, &config, &address, coins, printer).await,
         }
     }
 }
@@ -130,7 +143,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         locked_nano: list.locked().map(|Nano(nano)| nano),
         locked_in: paying().count(),
         locked_for_s_max: paying().map(close_takes_s).max().unwrap_or(0),
-        channel_fees_nano: list.channel_fees().0,
+        channel_fees_nano: list.channel_fees().map(|Nano(nano)| nano),
         wallet_fees_nano: list.wallet_fees_nano,
         coin: config.ledger.coin.clone(),
         ledger,
@@ -177,17 +190,22 @@ async fn send(
     home: &Path,
     config: &NodeConfig,
     to: &str,
-    amount: Nano,
+    amount: Amount,
     printer: Printer,
 ) -> Result<(), NodeError> {
+    let amount = match amount {
+        Amount::All => None,
+        Amount::Coins(amount) => Some(amount),
+    };
     let receiver = receiver(to)?;
-    if amount == Nano::ZERO {
+    if amount == Some(Nano::ZERO) {
         return Err(NodeError::Usage("nothing is to be sent".into()));
     }
-    let order = SendRequest { to: to.to_owned(), amount_nano: amount.0 };
-    match reach::running(home).await {
+    let order = SendRequest { to: to.to_owned(), amount_nano: amount.map(|Nano(nano)| nano) };
+    let sent = match reach::running(home).await {
         Ok(node) => {
-            node.post::<SendRequest>("/wallet/send", &order).await.map_err(unanswered)?;
+            let done = node.post::<SendRequest>("/wallet/send", &order).await.map_err(unanswered)?;
+            Nano(done.amount_nano.unwrap_or_default())
         }
         Err(NodeError::NotRunning { .. }) => {
             let keys = Keys::load(home)?;
@@ -195,14 +213,22 @@ async fn send(
             // Held until the coins have left: two processes must not number the wallet's transfers.
             let (store, _) = Store::open_kept(&home.join(STORE), owner)?;
             let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
-            let sent = reach_ledger(&config.ledger, Some(wallet)).await?.send(receiver, amount).await;
+            let ledger = reach_ledger(&config.ledger, Some(wallet)).await?;
+            let sending = async {
+                let amount = match amount {
+                    Some(amount) => amount,
+                    None => ledger.sendable().await?,
+                };
+                ledger.send(receiver, amount).await.map(|()| amount)
+            };
+            let sent = sending.await;
             store.close()?;
-            sent?;
+            sent?
         }
         Err(error) => return Err(error),
-    }
-    let paid = Paid { to, amount_nano: amount.0, fate: "sent" };
-    printer.data(&paid, || format!("sent {} to {to}", config.ledger.coin.amount(amount)));
+    };
+    let paid = Paid { to, amount_nano: sent.0, fate: "sent" };
+    printer.data(&paid, || format!("sent {} to {to}", config.ledger.coin.amount(sent)));
     Ok(())
 }
 

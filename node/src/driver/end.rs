@@ -6,6 +6,7 @@ use bombyx_protocol::time::Span;
 
 use super::ending::Phase;
 use super::state::Driver;
+use super::view::due;
 use crate::role::Role;
 use crate::status::channels::{earning, paying};
 use crate::status::{ChannelPhase, ChannelStatus};
@@ -62,6 +63,13 @@ impl Driver {
             let settled = earner.seen().map_or(Nano::ZERO, |seen| seen.settled);
             let due = earner.paid().saturating_minus(settled);
             match state {
+                ChannelPhase::Opening if due > Nano::ZERO => tracing::warn!(
+                    account,
+                    peer,
+                    %due,
+                    "the ledger has not shown a channel since this node started: what is due on it is claimed when this node runs \
+                     again"
+                ),
                 ChannelPhase::Opening | ChannelPhase::Closed => {}
                 ChannelPhase::Open | ChannelPhase::Closing if earner.is_dust() => tracing::info!(
                     account,
@@ -78,6 +86,10 @@ impl Driver {
                      guards it until then"
                 ),
             }
+        }
+        if let Some(provider) = &self.provider {
+            let due: Nano = provider.channels().filter_map(due).map(|due| Nano(due.due_nano)).sum();
+            tracing::info!(earned = %Nano(self.served.nano), still_due = %due, "earned since the start, and due on channels");
         }
         let paid_on = self.client.channels().map(paying);
         let open = paid_on.filter(|channel| channel.state != ChannelPhase::Closed).count();

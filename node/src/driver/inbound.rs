@@ -85,6 +85,8 @@ impl Driver {
 
     pub(super) async fn on_request(&mut self, request: NodeRequest) -> Result<(), NodeError> {
         match request {
+            // Its reader sees that the news end: nothing new is begun.
+            NodeRequest::Order { .. } if self.ending.is_ending() => {}
             NodeRequest::Order { order, news } => {
                 self.follow(order.model).await?;
                 let model = order.model;

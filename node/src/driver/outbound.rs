@@ -1,7 +1,11 @@
 //! What goes out: every output of a machine is sent, written, run, or told to its receiver.
 
+use bombyx_protocol::channel::fault::PaymentFault;
+use bombyx_protocol::channel::ledger::{LedgerCall, LedgerFault};
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::io::{ChannelChange, Command, EngineReport, Event, Input, Output, PeerFault};
+use bombyx_protocol::io::{
+    ChannelChange, Command, EngineReport, Event, Failure, Input, OrderNews, Output, PeerFault,
+};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Message, Refusal, ToProvider};
 
@@ -69,6 +73,9 @@ impl Driver {
                 }
             }
             Output::Ledger(call) => {
+                if let LedgerCall::Open { .. } = &*call {
+                    self.openings.insert(call.account());
+                }
                 let taken = self.ledger_service.call(role, *call).await;
                 taken.map_err(|_| NodeError::Stopped("ledger service"))?;
             }
@@ -90,9 +97,24 @@ impl Driver {
         Ok(())
     }
 
+    /// Names the ledger where an order has waited in vain for a channel that could not be opened without it: that is what its user
+    /// can do something about.
+    fn named_silence(&self, news: OrderNews) -> OrderNews {
+        match (news, self.openings.first()) {
+            (OrderNews::Failed { why: Failure::Deadline, bill }, Some(account))
+                if *self.ledger_service.silent.borrow() =>
+            {
+                let (account, why) = (account.address(), LedgerFault::Unknown);
+                OrderNews::Failed { why: PaymentFault::NotOpened { account, why }.into(), bill }
+            }
+            (news, _) => news,
+        }
+    }
+
     fn tell(&mut self, event: Event) {
         match event {
             Event::Order { id, news } => {
+                let news = self.named_silence(news);
                 if let Some(cancel) = self.orders.news(id, news) {
                     self.pending.push_back((Role::Client, Input::Command(cancel)));
                 }

@@ -79,7 +79,12 @@ impl Driver {
                 LoopEvent::Engine(job, report) => {
                     self.pending.push_back((Role::Provider, Input::Engine { job, report }));
                 }
-                LoopEvent::Ledger(role, event) => self.pending.push_back((role, Input::Ledger(event))),
+                LoopEvent::Ledger(role, event) => {
+                    if role == Role::Client && !matches!(event, LedgerEvent::Channel { state: None, .. }) {
+                        self.openings.remove(&event.account());
+                    }
+                    self.pending.push_back((role, Input::Ledger(event)));
+                }
                 LoopEvent::Pace(pace) => {
                     self.pending.push_back((Role::Provider, Input::Command(Command::Pace(pace))));
                 }

@@ -33,6 +33,7 @@ const FOLLOWED_MAX: usize = 64;
 
 /// What the driver is made of.
 pub(crate) struct Parts {
+    pub(crate) started_s: u64,
     pub(crate) network: String,
     pub(crate) net: NetHandle,
     pub(crate) net_events: mpsc::Receiver<NetEvent>,
@@ -63,6 +64,8 @@ pub(crate) struct Driver {
     pub(super) started: Instant,
     /// What the roles take the time of day for.
     pub(super) clock: WallClock,
+    /// The same as unix time.
+    pub(super) started_s: u64,
     pub(super) network: String,
     pub(super) net: NetHandle,
     pub(super) net_events: mpsc::Receiver<NetEvent>,
@@ -75,6 +78,8 @@ pub(crate) struct Driver {
     pub(super) written: PerRole<PersistId>,
     pub(super) ledger_service: LedgerService,
     pub(super) ledger: LedgerStatus,
+    /// Channels that the ledger was asked to open, and of which nothing was heard since.
+    pub(super) openings: BTreeSet<ChannelId>,
     pub(super) requests: mpsc::Receiver<NodeRequest>,
     pub(super) client: Client,
     pub(super) provider: Option<Provider>,
@@ -129,6 +134,7 @@ impl Driver {
         Self {
             started: Instant::now(),
             clock: WallClock::new(unix_s()),
+            started_s: parts.started_s,
             network: parts.network,
             net: parts.net,
             net_events: parts.net_events,
@@ -139,6 +145,7 @@ impl Driver {
             written: PerRole::default(),
             ledger_service: parts.ledger_service,
             ledger: parts.ledger,
+            openings: BTreeSet::new(),
             requests: parts.requests,
             client: parts.client,
             provider,

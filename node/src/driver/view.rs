@@ -2,13 +2,15 @@
 
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::fault::PaymentFault;
 
 use super::state::Driver;
 use crate::status::channels::{ChannelError, earning, paying};
 use crate::status::payee::PayeeCard;
 use crate::status::{
-    ChannelPhase, ChannelStatus, ClientStatus, Direction, ModelStatus, ProviderStatus, Status,
+    ChannelPhase, ChannelStatus, ClientStatus, Direction, DueStatus, ModelStatus, ProviderStatus, Status,
+    Unpaid,
 };
 
 impl Driver {
@@ -18,7 +20,9 @@ impl Driver {
             version: env!("CARGO_PKG_VERSION").into(),
             node_id: self.node().to_string(),
             network: self.network.clone(),
+            started_s: self.started_s,
             uptime_s: self.started.elapsed().as_secs(),
+            ending: self.ending.is_ending(),
             peers: self.net.peers().len(),
             addresses: self.net.listening(),
             provider: self.provider.as_ref().map(|provider| ProviderStatus {
@@ -27,7 +31,7 @@ impl Driver {
                 jobs_served: self.served.jobs,
                 jobs_refused: self.served.refused,
                 served_nano: self.served.nano,
-                draining: self.ending.is_ending(),
+                due: provider.channels().filter_map(due).collect(),
                 payee: PayeeCard { provider: self.node(), payee: provider.payee() }.to_string(),
             }),
             client: ClientStatus {
@@ -63,6 +67,20 @@ impl Driver {
         let earning = self.provider.iter().flat_map(|provider| provider.channels().map(earning));
         paying.chain(earning).collect()
     }
+}
+
+/// Returns what is due on a channel, if anything.
+pub(super) fn due(earner: &Earner) -> Option<DueStatus> {
+    let settled = earner.seen().map_or(Nano::ZERO, |seen| seen.settled);
+    let due = earner.paid().saturating_minus(settled);
+    let ChannelStatus { account, peer, state, .. } = earning(earner);
+    let why = match state {
+        ChannelPhase::Opening => Unpaid::NotSeen,
+        ChannelPhase::Closing => Unpaid::Closing,
+        ChannelPhase::Open | ChannelPhase::Closed if earner.is_dust() => Unpaid::TooLittle,
+        ChannelPhase::Open | ChannelPhase::Closed => Unpaid::NotYet,
+    };
+    (due > Nano::ZERO).then_some(DueStatus { account, peer, due_nano: due.0, why })
 }
 
 impl Driver {

@@ -1,17 +1,18 @@
-//! A node's home directory: where it is, and what lies in it for one user alone: configuration, keys, and the note of the
-//! node that runs.
+//! A node's home directory: where it is, and what lies in it for one user alone: configuration, keys, the peers
+//! that answered, and the note of the node that runs.
 
 pub mod config;
 pub mod keys;
 mod names;
 mod note;
+pub mod peers;
 pub mod permissions;
 
 use std::path::PathBuf;
 
 use self::config::ConfigError;
 
-pub use self::names::{NOTE, STORE, TOKEN};
+pub use self::names::{LOCK, NOTE, OLD_ASK, PEERS, STORE, TOKEN};
 pub use self::note::{Note, NoteGuard};
 
 /// Returns the home for a node: `given` (from the flag or `BOMBYX_HOME`), else `bombyx` in the

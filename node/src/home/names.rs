@@ -6,3 +6,9 @@ pub const NOTE: &str = "node.json";
 pub const STORE: &str = "records.redb";
 /// The token that the operator's pages ask for.
 pub const TOKEN: &str = "admin.token";
+/// Held while keys and store are opened or made, so that several processes may begin in one home at once.
+pub const LOCK: &str = "home.lock";
+/// Peers that answered.
+pub const PEERS: &str = "peers.json";
+/// The home within a home where `bombyx ask` of earlier versions kept a wallet and channels of its own.
+pub const OLD_ASK: &str = "ask";

@@ -101,9 +101,10 @@ mod unix {
     use super::*;
 
     /// Files of a node, with copies of them that were left beside (`records.redb.old`).
-    const FILES: [&str; 4] = [config::FILE, names::NOTE, names::STORE, names::TOKEN];
-    /// Homes within a home: `bombyx ask` keeps its keys and channels apart.
-    const HOMES: [&str; 1] = ["ask"];
+    const FILES: [&str; 6] =
+        [config::FILE, names::LOCK, names::NOTE, names::PEERS, names::STORE, names::TOKEN];
+    /// Homes within a home: `bombyx ask` of earlier versions kept its keys and channels apart.
+    const HOMES: [&str; 1] = [names::OLD_ASK];
     const STICKY: u32 = 0o1000;
     const OTHERS: u32 = 0o077;
 
@@ -121,18 +122,27 @@ mod unix {
             let entry = entry.map_err(io_error("read", home))?;
             let (path, name) = (entry.path(), entry.file_name());
             let Some(name) = name.to_str() else { continue };
-            if FILES.iter().any(|file| name.trim_start_matches('.').starts_with(file)) {
-                close(&path, &plain(&path)?, false, closed)?;
-            } else if name == keys::FOLDER {
-                own(&path, &plain(&path)?, true)?;
-                for key in fs::read_dir(&path).map_err(io_error("read", &path))? {
-                    let key = key.map_err(io_error("read", &path))?.path();
-                    own(&key, &plain(&key)?, false)?;
-                }
-            } else if HOMES.contains(&name) {
-                plain(&path)?;
-                tighten(&path, closed)?;
+            match tighten_entry(&path, name, closed) {
+                // Another process of this home has put it aside meanwhile.
+                Err(PermissionsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                done => done?,
             }
+        }
+        Ok(())
+    }
+
+    fn tighten_entry(path: &Path, name: &str, closed: &mut Vec<PathBuf>) -> Result<(), PermissionsError> {
+        if FILES.iter().any(|file| name.trim_start_matches('.').starts_with(file)) {
+            close(path, &plain(path)?, false, closed)?;
+        } else if name == keys::FOLDER {
+            own(path, &plain(path)?, true)?;
+            for key in fs::read_dir(path).map_err(io_error("read", path))? {
+                let key = key.map_err(io_error("read", path))?.path();
+                own(&key, &plain(&key)?, false)?;
+            }
+        } else if HOMES.contains(&name) {
+            plain(path)?;
+            tighten(path, closed)?;
         }
         Ok(())
     }

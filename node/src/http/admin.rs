@@ -6,6 +6,7 @@
 //! | `POST /channels/{account}/close`, `/channels/{account}/topup` | acts on one channel |
 //! | `POST /channels/close` | closes all of them |
 //! | `POST /wallet/send` | sends coins |
+//! | `POST /ask` | puts a question: what comes back are lines of JSON, one a part of the answer |
 //!
 //! Every request shows the token that lies in the node's home, which only its owner can read, because other users and web
 //! pages of this machine reach the port too. Reading costs the ledger nothing: see `pages`.
@@ -13,6 +14,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path as FilePath;
 
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -23,6 +25,7 @@ use axum::{Json, Router};
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
+use futures::stream;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -31,6 +34,7 @@ use zeroize::Zeroizing;
 use super::origin::{check_host, check_no_page};
 use super::server;
 use crate::api::handle::NodeHandle;
+use crate::api::question::{Question, put};
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
 use crate::home::{TOKEN, keys};
@@ -59,8 +63,8 @@ pub(crate) struct OpenRequest {
 pub(crate) struct SendRequest {
     /// To which address, in raw or user-friendly form.
     pub to: String,
-    /// How much, in nano.
-    pub amount_nano: u64,
+    /// How much, in nano; nothing for all that can be sent.
+    pub amount_nano: Option<u64>,
 }
 
 /// An error as the pages tell it.
@@ -96,6 +100,7 @@ pub(crate) async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, N
         .route("/channels/open", post(open))
         .route("/channels/{account}/topup", post(top_up))
         .route("/wallet/send", post(send))
+        .route("/ask", post(ask))
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(from_fn_with_state(TokenCheck { token: expected, port: address.port() }, allowed))
         .with_state(node);
@@ -197,8 +202,20 @@ async fn top_up(
 }
 
 async fn send(State(node): State<NodeHandle>, Json(send): Json<SendRequest>) -> Result<Response, NodeError> {
-    node.send(receiver(&send.to)?, Nano(send.amount_nano)).await?;
+    let sent = node.send(receiver(&send.to)?, send.amount_nano.map(Nano)).await?;
+    let send = SendRequest { amount_nano: Some(sent.0), ..send };
     Ok(Json(send).into_response())
+}
+
+/// Answers with one [`AnswerPart`](crate::api::question::AnswerPart) a line. Whoever hangs up cancels the order.
+async fn ask(State(node): State<NodeHandle>, Json(question): Json<Question>) -> Result<Response, NodeError> {
+    question.order()?;
+    let lines = stream::unfold(put(node, question), |mut parts| async move {
+        let part = parts.recv().await?;
+        let line = serde_json::to_string(&part).map(|line| line + "\n");
+        Some((line, parts))
+    });
+    Ok(Body::from_stream(lines).into_response())
 }
 
 fn known(name: &str) -> Result<ChannelId, ChannelError> {

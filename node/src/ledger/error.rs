@@ -152,6 +152,20 @@ impl LedgerError {
         matches!(self, Self::Unknown { .. } | Self::Deadline { .. })
     }
 
+    /// Returns whether the endpoints say nothing that can be used, so that trying again later may help: nothing was sent.
+    #[must_use]
+    pub const fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Chain(
+                ChainError::Unreachable { .. }
+                    | ChainError::Contradiction { .. }
+                    | ChainError::Unreadable { .. }
+                    | ChainError::Refused { exit_code: None, .. }
+            )
+        )
+    }
+
     /// Returns what the core needs to know of it. Errors that leave the fate of a message open are
     /// unknown, because the core forgets a deposit only when it surely never left.
     #[must_use]

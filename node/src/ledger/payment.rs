@@ -25,6 +25,15 @@ impl Ledger {
         self.transfer(&mut turn, OPERATION, &[message(to, amount)], amount).await
     }
 
+    /// Returns the most that [`Self::send`] can send now: what the wallet holds but for the fee.
+    ///
+    /// # Errors
+    /// [`LedgerError::Chain`] when nothing is known, [`LedgerError::NoWallet`].
+    pub async fn sendable(&self) -> Result<Nano, LedgerError> {
+        let held = self.balance(self.wallet_for(OPERATION)?.address()).await?;
+        Ok(held.saturating_minus(self.transfer_fee_max(1).await))
+    }
+
     /// Returns whether the wallet holds `amount` and the fee of a transfer.
     ///
     /// # Errors

@@ -69,9 +69,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let wallet = self.wallet_for(operation)?;
         let before = self.acting.account(wallet.address()).await?;
-        let more = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        let fees = Nano(MESSAGE_FEE_MAX.0.saturating_mul(more)).saturating_plus(TRANSFER_FEE_MAX);
-        let fees = self.prices().await.scaled(fees);
+        let fees = self.transfer_fee_max(messages.len()).await;
         let need = spent.saturating_plus(fees);
         if before.balance < need {
             let have = before.balance;
@@ -85,6 +83,13 @@ impl Ledger {
             **turn = None;
         }
         fate
+    }
+
+    /// Returns what a transfer that carries so many messages costs at the most.
+    pub(super) async fn transfer_fee_max(&self, messages: usize) -> Nano {
+        let more = u64::try_from(messages).unwrap_or(u64::MAX);
+        let fees = Nano(MESSAGE_FEE_MAX.0.saturating_mul(more)).saturating_plus(TRANSFER_FEE_MAX);
+        self.prices().await.scaled(fees)
     }
 
     fn sign(

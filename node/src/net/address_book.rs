@@ -83,6 +83,11 @@ impl AddressBook {
         self.peers.get(peer).map(|entry| entry.addresses.clone()).unwrap_or_default()
     }
 
+    /// Returns the address at which a peer answered this node's own dial, if it has.
+    pub(super) fn proven(&self, peer: &PeerId) -> Option<Multiaddr> {
+        self.peers.get(peer).and_then(|entry| entry.proven.clone())
+    }
+
     /// Addresses that answered go last: what strangers tell of themselves, under as many names as they like, must not make
     /// this node forget whom it deals with.
     fn forget_oldest(&mut self) {

@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::error::NetError;
+use super::known::KnownPeer;
 use super::scope::Scope;
 use super::{address, limits};
 
@@ -23,6 +24,8 @@ pub struct NetConfig {
     pub external: Vec<String>,
     /// Multiaddrs of nodes to join through, each ending in `/p2p/<peer id>`.
     pub join: Vec<String>,
+    /// Peers that answered in an earlier life, which are tried beside `join`.
+    pub known: Vec<KnownPeer>,
     /// Whether the hash table may show which topics this node listens to, so that others find it. A provider
     /// wants this; a client that values its privacy does not, and still finds others.
     pub announce_topics: bool,
@@ -43,6 +46,7 @@ impl NetConfig {
             listen: vec!["/ip4/0.0.0.0/udp/4101/quic-v1".into(), "/ip4/0.0.0.0/tcp/4101".into()],
             external: Vec::new(),
             join: Vec::new(),
+            known: Vec::new(),
             announce_topics: true,
             serves_table: true,
             connections_high: limits::CONNECTIONS_HIGH,
@@ -73,6 +77,15 @@ impl NetConfig {
         }
         Ok(())
     }
+}
+
+/// Checks an address to join through.
+///
+/// # Errors
+/// [`NetError::Address`].
+pub fn check_join(text: &str) -> Result<(), NetError> {
+    let wrong = |why| NetError::Address { list: "join", address: text.to_owned(), why };
+    address::read_dialable(text).map(drop).map_err(wrong)
 }
 
 impl std::fmt::Debug for NetConfig {

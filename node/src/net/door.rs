@@ -280,6 +280,15 @@ impl NetworkBehaviour for Door {
                     ConnectedPoint::Dialer { address, .. } => address,
                     ConnectedPoint::Listener { send_back_addr, .. } => send_back_addr,
                 };
+                let comes = matches!(endpoint, ConnectedPoint::Listener { .. });
+                let stays = self.guests.get(&peer_id).is_some_and(|guest| {
+                    !guest.connections.is_empty() && guest.since.elapsed() >= limits::RETURN_AFTER
+                });
+                if comes && stays {
+                    // It has lost the connection that it has: it was killed and is back, before that one has timed out. Gossip tells
+                    // its topics over the first connection only, so what it says and hears would stay half: both begin anew. (`NE-13`)
+                    self.show_out(peer_id);
+                }
                 let guest = self.guests.entry(peer_id).or_insert_with(|| Guest {
                     prefix: prefix::of(remote),
                     remote: remote.clone(),

@@ -4,6 +4,7 @@ use bombyx_protocol::ident::{NodeId, Prefix};
 use tokio::sync::{mpsc, watch};
 
 use super::joint::{NetCommand, NetStatus};
+use super::known::KnownPeer;
 use super::prefix::Prefixes;
 
 /// Commands to a running swarm. Clones drive the same swarm; it stops when the last one is dropped, when the event
@@ -13,6 +14,7 @@ pub struct NetHandle {
     pub(super) node: NodeId,
     pub(super) commands: mpsc::Sender<NetCommand>,
     pub(super) prefixes: Prefixes,
+    pub(super) known: watch::Receiver<Vec<KnownPeer>>,
     pub(super) status: watch::Receiver<NetStatus>,
     pub(super) stop: watch::Sender<bool>,
 }
@@ -53,6 +55,12 @@ impl NetHandle {
     #[must_use]
     pub fn listening(&self) -> Vec<String> {
         self.status.borrow().listening.iter().cloned().collect()
+    }
+
+    /// Returns the peers that answered this node's own dials, as the list changes; it ends with the swarm.
+    #[must_use]
+    pub fn known(&self) -> watch::Receiver<Vec<KnownPeer>> {
+        self.known.clone()
     }
 
     /// Returns the present state of the swarm.

@@ -1,5 +1,6 @@
 //! Joining: the configured addresses are tried, ever more slowly, until one of them leads into the network.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bombyx_protocol::ident::NodeId;
@@ -13,19 +14,34 @@ use super::behaviour::Behaviour;
 use super::config::NetConfig;
 use super::error::NetError;
 use super::joint::{JoinError, NetEvent};
+use super::known::KnownPeers;
 use super::outbox::Outbox;
 use super::{address, cause, limits};
 
-/// The join addresses and what became of them.
+/// The join addresses and what became of them, and the peers that answered before, which are tried beside them.
 pub(super) struct Joins {
     entries: Vec<Join>,
+    pub(super) known: KnownPeers,
+    /// Dials of known peers, and when those that failed are tried again.
+    trials: BTreeMap<PeerId, Trial>,
+    /// Whether this node is part of the network.
     joined: bool,
+    /// Whether a join address led there: what its user named is tried until then, whoever else was found meanwhile.
+    led: bool,
+    refresh_at: Instant,
 }
 
 struct Join {
     text: String,
     peer: PeerId,
     address: Multiaddr,
+    dial: Option<ConnectionId>,
+    next: Instant,
+    backoff: Duration,
+}
+
+/// A known peer that is being tried, or waits for the next try.
+struct Trial {
     dial: Option<ConnectionId>,
     next: Instant,
     backoff: Duration,
@@ -42,11 +58,21 @@ impl Joins {
                 why,
             })?;
             if peer != own {
-                let backoff = limits::JOIN_BACKOFF_MIN;
-                entries.push(Join { text: text.clone(), peer, address, dial: None, next: now, backoff });
+                entries.push(Join::new(text.clone(), peer, address, now));
             }
         }
-        Ok(Self { entries, joined: false })
+        let known = KnownPeers::read(&config.known, own);
+        Ok(Self { entries, known, trials: BTreeMap::new(), joined: false, led: false, refresh_at: now })
+    }
+
+    /// Adds an address that its user names later. It is tried at once; what is known stays.
+    pub(super) fn add(&mut self, text: String, own: PeerId, now: Instant) {
+        let Ok((peer, address)) = address::read_dialable(&text) else { return };
+        let is_there = self.entries.iter().any(|join| join.peer == peer && join.address == address);
+        if peer != own && !is_there && self.entries.len() < limits::JOINS_MAX {
+            self.entries.push(Join::new(text, peer, address, now));
+            self.led = false;
+        }
     }
 
     /// Returns the addresses that the user wrote.
@@ -54,28 +80,57 @@ impl Joins {
         self.entries.iter().map(|join| &join.address)
     }
 
-    /// Dials what is due, for as long as this node is not part of the network.
+    /// Dials what is due, for as long as this node is not part of the network, or none of its join addresses led there.
     pub(super) fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant, out: &mut Outbox) {
-        if self.joined && swarm.connected_peers().next().is_none() {
-            self.joined = false;
+        if now >= self.refresh_at {
+            self.refresh_at = now + limits::KNOWN_REFRESH;
+            self.known.still_there(|peer| swarm.is_connected(peer));
         }
-        if self.joined {
-            return;
+        if swarm.connected_peers().next().is_none() {
+            (self.joined, self.led) = (false, false);
         }
+        if !self.led {
+            self.try_written(swarm, now, out);
+        }
+        if !self.joined {
+            self.try_known(swarm, now);
+        }
+    }
+
+    fn try_written(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant, out: &mut Outbox) {
         for join in &mut self.entries {
             if join.dial.is_none() && join.next <= now && !swarm.is_connected(&join.peer) {
-                let options = DialOpts::peer_id(join.peer)
-                    .condition(PeerCondition::DisconnectedAndNotDialing)
-                    .addresses(vec![join.address.clone()])
-                    .build();
-                let dial = options.connection_id();
-                swarm.behaviour_mut().door.choose(dial);
-                match swarm.dial(options) {
-                    Ok(()) => join.dial = Some(dial),
+                match dial(swarm, join.peer, &join.address) {
+                    Ok(dial) => join.dial = Some(dial),
                     // Another address of the same node is being tried: this one has its turn when that fails.
                     Err(DialError::DialPeerConditionFalse(_)) => {}
                     Err(error) => join.fail(failure(&error), now, out),
                 }
+            }
+        }
+    }
+
+    /// Dials peers that answered before, a few at a time.
+    fn try_known(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
+        let mut under_way = self.trials.values().filter(|trial| trial.dial.is_some()).count();
+        for (peer, address) in self.known.in_turn() {
+            if under_way >= limits::KNOWN_DIALS_MAX {
+                return;
+            }
+            let trial = self.trials.entry(peer).or_insert_with(|| Trial {
+                dial: None,
+                next: now,
+                backoff: limits::JOIN_BACKOFF_MIN,
+            });
+            if trial.dial.is_some() || trial.next > now || swarm.is_connected(&peer) {
+                continue;
+            }
+            match dial(swarm, peer, &address) {
+                Ok(dial) => {
+                    trial.dial = Some(dial);
+                    under_way += 1;
+                }
+                Err(_) => trial.fail(now),
             }
         }
     }
@@ -90,6 +145,10 @@ impl Joins {
         if let Some(join) = self.entries.iter_mut().find(|join| join.dial == Some(dial)) {
             join.fail(failure(error), now, out);
         }
+        if let Some((peer, trial)) = self.trials.iter_mut().find(|(_, trial)| trial.dial == Some(dial)) {
+            trial.fail(now);
+            self.known.failed(peer);
+        }
     }
 
     /// Notes that a connected peer turned out to be of this network.
@@ -100,6 +159,8 @@ impl Joins {
             join.backoff = limits::JOIN_BACKOFF_MIN;
             through = true;
         }
+        self.led |= through;
+        through |= self.trials.remove(&peer).is_some();
         if through && !self.joined {
             self.joined = true;
             out.push(NetEvent::Joined { via: node });
@@ -111,6 +172,7 @@ impl Joins {
         for join in self.entries.iter_mut().filter(|join| join.peer == peer) {
             join.fail(JoinError::OtherNetwork { theirs: theirs.to_owned() }, now, out);
         }
+        self.trial_failed(&peer, now);
     }
 
     /// Notes that a connection ended, perhaps before the peer's network was known.
@@ -119,14 +181,49 @@ impl Joins {
         for join in self.entries.iter_mut().filter(unfinished) {
             join.fail(JoinError::Closed, now, out);
         }
+        self.trial_failed(peer, now);
+    }
+
+    fn trial_failed(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(trial) = self.trials.get_mut(peer).filter(|trial| trial.dial.is_some()) {
+            trial.fail(now);
+            self.known.failed(peer);
+        }
+    }
+}
+
+/// Dials a peer at one address, as its user's choice.
+fn dial(swarm: &mut Swarm<Behaviour>, peer: PeerId, address: &Multiaddr) -> Result<ConnectionId, DialError> {
+    let options = DialOpts::peer_id(peer)
+        .condition(PeerCondition::DisconnectedAndNotDialing)
+        .addresses(vec![address.clone()])
+        .build();
+    let dial = options.connection_id();
+    swarm.behaviour_mut().door.choose(dial);
+    swarm.dial(options).map(|()| dial)
+}
+
+/// Returns when to try again, up to a quarter later, so that nodes that lost the same peer do not return in step.
+fn later(now: Instant, backoff: Duration) -> Instant {
+    now + backoff.mul_f64(1.0 + rand::random::<f64>() / 4.0)
+}
+
+impl Trial {
+    fn fail(&mut self, now: Instant) {
+        self.dial = None;
+        self.next = later(now, self.backoff);
+        self.backoff = (self.backoff * 2).min(limits::JOIN_BACKOFF_MAX);
     }
 }
 
 impl Join {
+    fn new(text: String, peer: PeerId, address: Multiaddr, now: Instant) -> Self {
+        Self { text, peer, address, dial: None, next: now, backoff: limits::JOIN_BACKOFF_MIN }
+    }
+
     fn fail(&mut self, why: JoinError, now: Instant, out: &mut Outbox) {
         self.dial = None;
-        // Up to a quarter more, so that nodes that lost the same peer do not return in step.
-        self.next = now + self.backoff.mul_f64(1.0 + rand::random::<f64>() / 4.0);
+        self.next = later(now, self.backoff);
         self.backoff = (self.backoff * 2).min(limits::JOIN_BACKOFF_MAX);
         out.push(NetEvent::JoinFailed { address: self.text.clone(), why });
     }

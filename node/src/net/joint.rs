@@ -45,6 +45,8 @@ pub enum NetCommand {
     /// Look up the providers of a model and connect to some of them, for a call that is about to be gossiped; answered by
     /// one [`NetEvent::Met`] within [`super::limits::MEET_PATIENCE`]. (`NE-1`)
     Meet([u8; 32]),
+    /// Join through a further node: an address as those of `join`.
+    Join(String),
     /// The nodes that have a channel with this one, from now on: what is kept for them, strangers cannot take. (`NE-2`)
     Befriend(BTreeSet<NodeId>),
     /// Hold a fault against a peer. Enough of them block it for [`super::limits::BLOCK_TIME`].

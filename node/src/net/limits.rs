@@ -34,6 +34,9 @@ pub const TABLE_WAITING_PER_PEER: usize = 32;
 pub const TABLE_RETRY: Duration = Duration::from_millis(100);
 /// How many seconds' worth of questions may come at once.
 pub const TABLE_BURST: Duration = Duration::from_secs(4);
+/// From what age of a connection on a further one from the same peer means that the peer has lost the first: those that cross
+/// each other, or come over two transports, come together.
+pub const RETURN_AFTER: Duration = Duration::from_secs(2);
 /// Dials of single addresses under way at a time, but for those that the user wrote.
 pub const DIALS_MAX: usize = 96;
 /// Topics this node subscribes to, and topics one peer may subscribe to.
@@ -115,6 +118,16 @@ pub const ADDRESSES_PER_PEER: usize = 8;
 pub const BOOK_PEERS_MAX: usize = 2048;
 /// Join addresses in the configuration.
 pub const JOINS_MAX: usize = 64;
+/// Peers that answered which are kept for the next start.
+pub const KNOWN_MAX: usize = 256;
+/// Of these, peers of one address prefix: a network at home fits in.
+pub const KNOWN_PER_PREFIX_MAX: usize = 16;
+/// How long a peer is kept that does not answer any more.
+pub const KNOWN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Kept peers that are dialled at a time, beside the join addresses, until one of them leads into the network.
+pub const KNOWN_DIALS_MAX: usize = 8;
+/// How often the list notes who is still connected.
+pub const KNOWN_REFRESH: Duration = Duration::from_secs(600);
 /// First wait after a failed join; doubled after each.
 pub const JOIN_BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// Longest wait between two tries of a join address.

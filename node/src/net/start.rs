@@ -43,7 +43,9 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
 
     let (friends, limiter) = (Friends::default(), Arc::new(InboundLimiter::default()));
     let own = listen.iter().chain(&external).map(|(_, address)| address);
-    config.scope = address::scope_of(config.scope, own.chain(joins.addresses()));
+    let known = joins.known.in_turn();
+    let dialled = joins.addresses().chain(known.iter().map(|(_, address)| address));
+    config.scope = address::scope_of(config.scope, own.chain(dialled));
     let typed = joins.addresses().cloned().collect();
     let mut swarm = behaviour::build(&config, &keypair, typed, &friends, &limiter)?;
     let (events, events_out) = mpsc::channel(limits::EVENTS_MAX);
@@ -58,7 +60,7 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
     let (requests_in, requests) = mpsc::channel(limits::REQUESTS_MAX);
     let (status_in, status_out) = watch::channel(status.clone());
     let (stop_in, stop) = watch::channel(false);
-    let prefixes = Prefixes::default();
+    let (prefixes, known) = (Prefixes::default(), joins.known.published());
     let mut control = swarm.behaviour().stream.new_control();
     let incoming = control
         .accept(streams::MESSAGES)
@@ -92,5 +94,7 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
         out,
     };
     tokio::spawn(swarm_loop.run(swarm, commands, requests, stop));
-    Ok((NetHandle { node, commands: commands_in, prefixes, status: status_out, stop: stop_in }, events_out))
+    let handle =
+        NetHandle { node, commands: commands_in, prefixes, known, status: status_out, stop: stop_in };
+    Ok((handle, events_out))
 }

@@ -132,6 +132,7 @@ impl SwarmLoop {
             NetCommand::Withdraw(key) => self.discovery.withdraw(swarm, &key),
             NetCommand::FindProviders(key) => self.discovery.find(swarm, key, &mut self.out),
             NetCommand::Meet(key) => self.discovery.meetings.meet(key, now),
+            NetCommand::Join(address) => self.joins.add(address, *swarm.local_peer_id(), now),
             NetCommand::Befriend(nodes) => {
                 self.friends.become_these(nodes.into_iter().filter_map(address::peer_of).collect());
             }
@@ -321,6 +322,9 @@ impl SwarmLoop {
         if self.routes.add_peer(swarm, &mut self.dialer.book, peer, info, now) {
             // Counted in full on the next tick; until then it is enough to know that there is somebody.
             self.status.routes = self.status.routes.max(1);
+        }
+        if let Some(address) = self.dialer.book.proven(&peer) {
+            self.joins.known.answered(peer, address);
         }
         if let Some(node) = address::node_of(&peer) {
             if self.status.peers.insert(node) {

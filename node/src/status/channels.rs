@@ -87,6 +87,9 @@ pub struct ChannelList {
     /// Fees of the wallet's newest transactions, in nano, at most `WALLET_TRANSACTIONS_MAX`; nothing while the ledger
     /// does not answer.
     pub wallet_fees_nano: Option<u64>,
+    /// Fees of the channels that those transactions opened and that are gone since, in nano; nothing while the ledger does not
+    /// answer, or where it tells no history of one of them.
+    pub closed_fees_nano: Option<u64>,
 }
 
 impl ChannelList {
@@ -101,15 +104,20 @@ impl ChannelList {
         let node_id = node_id.to_string();
         let Some(ledger) = ledger else {
             let channels = channels.into_iter().map(ChannelView::from).collect();
-            return Self { node_id, channels, wallet_fees_nano: None };
+            return Self { node_id, channels, wallet_fees_nano: None, closed_fees_nano: None };
         };
         let wallet = async {
             let address = ledger.wallet_address()?;
             let fees = timeout(within, ledger.fees_paid(address, WALLET_TRANSACTIONS_MAX)).await.ok()?;
             fees.ok().map(|Nano(nano)| nano)
         };
-        let (channels, wallet_fees_nano) = tokio::join!(looked_up(ledger, channels, within), wallet);
-        Self { node_id, channels, wallet_fees_nano }
+        let closed = async {
+            let fees = timeout(within, ledger.fees_of_closed(WALLET_TRANSACTIONS_MAX)).await.ok()?;
+            fees.ok().flatten().map(|Nano(nano)| nano)
+        };
+        let (channels, wallet_fees_nano, closed_fees_nano) =
+            tokio::join!(looked_up(ledger, channels, within), wallet, closed);
+        Self { node_id, channels, wallet_fees_nano, closed_fees_nano }
     }
 
     /// Returns what this node's own deposits still hold; nothing while the ledger has not said so
@@ -117,8 +125,7 @@ impl ChannelList {
     #[must_use]
     pub fn locked(&self) -> Option<Nano> {
         let paying = self.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
-        // What never was on the ledger holds nothing yet.
-        let holding = paying.filter(|view| view.channel.state != ChannelPhase::Opening);
+        let holding = paying.filter(|view| view.is_there());
         holding.map(|view| view.locked_nano.map(Nano)).sum()
     }
 
@@ -128,10 +135,19 @@ impl ChannelList {
         self.locked().map_or_else(|| "an unknown amount".into(), |locked| coin.amount(locked))
     }
 
-    /// Returns what the accounts of the channels have paid in fees, as far as known.
+    /// Returns what the accounts of the channels have paid in fees, of those that are closed as well; nothing while the ledger has
+    /// not said so of one of them.
     #[must_use]
-    pub fn channel_fees(&self) -> Nano {
-        self.channels.iter().filter_map(|view| view.fees_nano.map(Nano)).sum()
+    pub fn channel_fees(&self) -> Option<Nano> {
+        let there = self.channels.iter().filter(|view| view.is_there());
+        let open: Option<Nano> = there.map(|view| view.fees_nano.map(Nano)).sum();
+        Some(open?.saturating_plus(Nano(self.closed_fees_nano?)))
+    }
+
+    /// Returns the fees of channels and wallet together; nothing while the ledger has not said so of one of them.
+    #[must_use]
+    pub fn fees(&self) -> Option<Nano> {
+        Some(self.channel_fees()?.saturating_plus(Nano(self.wallet_fees_nano?)))
     }
 }
 
@@ -177,6 +193,12 @@ impl From<ChannelStatus> for ChannelView {
 }
 
 impl ChannelView {
+    /// Returns whether the ledger may have the channel: one that is being opened, and that it has shown not to be there, holds
+    /// nothing and has cost nothing.
+    const fn is_there(&self) -> bool {
+        !matches!(self.channel.state, ChannelPhase::Opening) || self.seen_ago_s.is_none()
+    }
+
     async fn look_up(&mut self, ledger: &Ledger) {
         let Some(account) = account(&self.channel.account).map(ChannelId::address) else { return };
         let Ok(seen) = ledger.channel(account).await else { return };

@@ -5,6 +5,7 @@ pub(crate) mod payee;
 
 use std::fmt;
 
+use bombyx_protocol::limits::PAYOUT_MIN;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{CoinName, MAINNET_ID, friendly, parse_address};
@@ -18,8 +19,12 @@ pub struct Status {
     pub node_id: String,
     /// The network's name.
     pub network: String,
-    /// Seconds since the start.
+    /// Unix time of the start: since when this node counts what it sold and bought.
+    pub started_s: u64,
+    /// Seconds since then.
     pub uptime_s: u64,
+    /// Whether it is about to end, and takes no new work.
+    pub ending: bool,
     /// Connected peers.
     pub peers: usize,
     /// Multiaddrs that others can join through.
@@ -47,10 +52,55 @@ pub struct ProviderStatus {
     pub jobs_refused: u64,
     /// What all of them came to, in nano.
     pub served_nano: u64,
-    /// Whether it takes no new jobs.
-    pub draining: bool,
+    /// What is owed on channels and not paid out yet, with the reason.
+    pub due: Vec<DueStatus>,
     /// How it is paid, for `bombyx channels open`: see [`PayeeCard`](payee::PayeeCard).
     pub payee: String,
+}
+
+/// What is due on one channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DueStatus {
+    /// The channel's account.
+    pub account: String,
+    /// Who owes it.
+    pub peer: String,
+    /// How much, in nano.
+    pub due_nano: u64,
+    /// Why it is not paid out yet.
+    pub why: Unpaid,
+}
+
+/// Why what is due is not paid out yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unpaid {
+    /// A close would pay nothing out.
+    TooLittle,
+    /// It is claimed later, all at once.
+    NotYet,
+    /// The ledger has not shown the channel since the start.
+    NotSeen,
+    /// A close is under way.
+    Closing,
+}
+
+impl fmt::Display for Unpaid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLittle => write!(
+                f,
+                "less than {PAYOUT_MIN} coins, of which a close would pay nothing out; it grows with further jobs, and \
+                 `bombyx channels close ACCOUNT` closes all the same"
+            ),
+            Self::NotYet => f.write_str(
+                "claimed once `provide.settle_at` is due on the channel, or when it closes: `bombyx channels close ACCOUNT`, \
+                 or the end of this node",
+            ),
+            Self::NotSeen => f.write_str("the ledger has not shown the channel since the start"),
+            Self::Closing => f.write_str("the close is under way"),
+        }
+    }
 }
 
 /// A model on offer.

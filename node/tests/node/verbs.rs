@@ -98,14 +98,6 @@ fn a_broken_configuration_is_refused_with_line_and_nearest_key() {
 }
 
 #[test]
-fn a_ledger_that_does_not_answer_is_named() {
-    let home = tempfile::tempdir().unwrap();
-    let refused = bombyx(home.path(), &["up", "--ledger", "http://127.0.0.1:9"]);
-    assert_eq!(refused.status.code(), Some(24), "{}", text(&refused.stderr));
-    assert!(text(&refused.stderr).contains("http://127.0.0.1:9"), "{}", text(&refused.stderr));
-}
-
-#[test]
 fn status_of_a_home_without_a_node_says_so() {
     let home = tempfile::tempdir().unwrap();
     let refused = bombyx(home.path(), &["status"]);

@@ -138,6 +138,11 @@ impl Node {
         self.note.addresses.iter().find(|address| address.contains("127.0.0.1")).unwrap()
     }
 
+    /// Its name in addresses.
+    pub(crate) fn peer_id(&self) -> &str {
+        self.address().rsplit('/').next().unwrap()
+    }
+
     /// Processor time that it has used so far.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id().unwrap())).unwrap();
@@ -149,13 +154,22 @@ impl Node {
 
     /// Has its gateway embed a text.
     pub(crate) async fn embed(&self) {
+        let answer = self.embedding().await;
+        let status = answer.status();
+        assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
+    }
+
+    /// Whether its gateway has embedded a text.
+    pub(crate) async fn try_embed(&self) -> bool {
+        self.embedding().await.status().is_success()
+    }
+
+    async fn embedding(&self) -> reqwest::Response {
         let url = format!("{}/v1/embeddings", self.note.gateway.as_ref().unwrap());
         let body = serde_json::json!({ "model": EMBED, "input": "a thread of silk" });
         let http = reqwest::Client::builder().no_proxy().timeout(EMBEDDED).build().unwrap();
         let answer = http.post(url).header("content-type", "application/json").body(body.to_string());
-        let answer = answer.send().await.unwrap();
-        let status = answer.status();
-        assert!(status.is_success(), "{status}: {}", answer.text().await.unwrap());
+        answer.send().await.unwrap()
     }
 
     pub(crate) fn home(&self) -> PathBuf {
@@ -185,6 +199,10 @@ pub(crate) struct Stopped {
 }
 
 impl Stopped {
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
     /// Starts a node in it.
     pub(crate) async fn started(self, ledger: &Ledger, flags: &[&str], variables: &[(&str, &str)]) -> Node {
         Node::up_in(self.dir, ledger, flags, variables).await

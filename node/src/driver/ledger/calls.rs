@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bombyx_protocol::ChannelId;
 use bombyx_protocol::channel::ledger::{LedgerCall, LedgerEvent, LedgerFault};
 use futures::FutureExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::limits::{
-    ABSENCES_NEEDED, CALL_WAIT, CALLS_AT_A_TIME, CALLS_AT_A_TIME_COUNTED, CALLS_PER_ACCOUNT_MAX, WATCHED_MAX,
+    ABSENCES_NEEDED, CALL_WAIT, CALLS_AT_A_TIME, CALLS_AT_A_TIME_COUNTED, CALLS_PER_ACCOUNT_MAX, FUNDS_WAIT,
+    OPENING_WAIT, PROBE_PAUSE, WATCHED_MAX,
 };
 use super::state::{FinishedCall, ServiceTask};
 use super::watched;
@@ -127,8 +128,9 @@ impl ServiceTask {
     fn start_next(&mut self, account: ChannelId) {
         let Some((role, call)) = self.queues.get(&account).and_then(VecDeque::front).cloned() else { return };
         let ledger = Arc::clone(&self.ledger);
+        let was_silent = self.was_silent_lately();
         self.running.spawn(async move {
-            let outcome = timeout(CALL_WAIT, unbroken(execute(&ledger, &call))).await.ok().flatten();
+            let outcome = execute_once_heard(&ledger, &call, was_silent).await;
             let look = unbroken(ledger.channel(account.address()));
             let seen = timeout(CALL_WAIT, look).await.ok().flatten();
             FinishedCall { account, role, outcome, seen }
@@ -181,6 +183,44 @@ const fn is_urgent(call: &LedgerCall) -> bool {
         LedgerCall::Claim { .. } | LedgerCall::Close { .. } => true,
         LedgerCall::Open { .. }
         | LedgerCall::TopUp { .. }
+        | LedgerCall::RequestClose { .. }
+        | LedgerCall::Finalize { .. }
+        | LedgerCall::Watch { .. }
+        | LedgerCall::Unwatch { .. } => false,
+    }
+}
+
+/// Executes a call; one that locks coins waits for a ledger that does not answer, as long as nothing of it was sent. Nothing is
+/// returned of one that broke, or took too long.
+async fn execute_once_heard(
+    ledger: &Ledger,
+    call: &LedgerCall,
+    mut was_silent: bool,
+) -> Option<Result<(), LedgerError>> {
+    let mut until = Instant::now() + OPENING_WAIT;
+    loop {
+        let outcome = timeout(CALL_WAIT, unbroken(execute(ledger, call))).await.ok().flatten();
+        match &outcome {
+            Some(Err(error)) if locks(call) && error.is_silence() && Instant::now() < until => {
+                was_silent = true;
+                sleep(PROBE_PAUSE).await;
+            }
+            // Whoever fills the wallet has waited for the ledger as well.
+            Some(Err(LedgerError::Balance { .. })) if locks(call) && was_silent && Instant::now() < until => {
+                until = until.min(Instant::now() + FUNDS_WAIT);
+                sleep(PROBE_PAUSE).await;
+            }
+            _ => return outcome,
+        }
+    }
+}
+
+/// Returns whether the call locks coins of this node. Whoever asks for that waits for it until a deadline of their own.
+const fn locks(call: &LedgerCall) -> bool {
+    match call {
+        LedgerCall::Open { .. } | LedgerCall::TopUp { .. } => true,
+        LedgerCall::Claim { .. }
+        | LedgerCall::Close { .. }
         | LedgerCall::RequestClose { .. }
         | LedgerCall::Finalize { .. }
         | LedgerCall::Watch { .. }

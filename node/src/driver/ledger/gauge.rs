@@ -65,8 +65,9 @@ impl Gauge {
         self.unanswered_since = None;
     }
 
-    /// There is nothing to look at, so nothing can show that the ledger answers again.
-    pub(super) fn idle(&mut self) {
+    /// Notes that the ledger counts as answering: it has answered something else, or there is nothing to look at that could
+    /// show it.
+    pub(super) fn forget_silence(&mut self) {
         self.unanswered_since = None;
     }
 
@@ -157,7 +158,7 @@ mod tests {
         gauge.ended(start, start + SECOND, false);
         gauge.ended(start + SECOND * 30, start + SECOND * 31, false);
         assert!(gauge.pace(start + SILENCE * 2).is_blind());
-        gauge.idle();
+        gauge.forget_silence();
         assert!(!gauge.pace(start + SILENCE * 2).is_blind(), "the last channel is gone");
     }
 

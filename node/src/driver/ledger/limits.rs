@@ -11,6 +11,10 @@ pub(super) const QUEUE_MAX: usize = 1_024;
 pub(super) const CALLS_PER_ACCOUNT_MAX: usize = 16;
 /// How long a call may take before it counts as failed. Its own waits end sooner; this one ends what hangs.
 pub(super) const CALL_WAIT: Duration = Duration::from_secs(180);
+/// How long a call that locks coins waits for a ledger that does not answer: longer than most orders that need it.
+pub(super) const OPENING_WAIT: Duration = Duration::from_secs(600);
+/// How long it then waits for coins that are on their way to the wallet.
+pub(super) const FUNDS_WAIT: Duration = Duration::from_secs(10);
 /// Calls under way at a time, where requests are not counted; claims and closes may be as many again.
 pub(super) const CALLS_AT_A_TIME: usize = 64;
 /// Calls under way at a time on a ledger that allows so many requests in a second: each asks until its effect is seen.
@@ -63,6 +67,8 @@ pub(super) const NEW_WATCHED: Span = Span::from_s(600);
 
 /// The longest time without any answer before the ledger counts as silent, and nothing as watched.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
+/// How long a ledger that does not answer is left alone between two questions.
+pub(super) const PROBE_PAUSE: Duration = Duration::from_secs(2);
 /// How often the pace is told, if it has changed.
 pub(super) const PACE_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How long the number of looks at a time counts as what limits them, after it did.

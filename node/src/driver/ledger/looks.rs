@@ -150,6 +150,11 @@ impl Looks {
         }
     }
 
+    /// Notes that the ledger answers again: what could not be looked at waits no longer than anything else.
+    pub(super) fn retry(&mut self) {
+        self.channels.values_mut().for_each(|channel| channel.failures = 0);
+    }
+
     /// Accounts that were never funded and have been watched long enough. They are watched no more.
     pub(super) fn expire(&mut self, now: Time) -> Vec<ChannelId> {
         let old = |channel: &Channel| channel.is_new() && now.since(channel.named_at) > NEW_WATCHED;

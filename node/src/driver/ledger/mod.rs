@@ -6,7 +6,8 @@
 //!        ├─ calls   what the machines want done: in order on one account, side by side on different ones
 //!        ├─ looks   which channel is looked at next
 //!        ├─ gauge   how fast looks can follow each other
-//!        └─ seen    which of it is news, and to which role
+//!        ├─ seen    which of it is news, and to which role
+//!        └─ silence whether the ledger answers at all
 //! ```
 //!
 //! Each look is reported when it ends, independently of the others. What the service has to say waits in an outbox that holds
@@ -19,6 +20,7 @@ mod looks;
 mod run;
 mod seen;
 mod service;
+mod silence;
 mod state;
 #[cfg(test)]
 mod tests;

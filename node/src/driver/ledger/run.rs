@@ -51,6 +51,7 @@ impl ServiceTask {
                     Ok(looked) => self.on_finished_look(looked),
                     Err(error) => tracing::error!(%error, "a look at the ledger was stopped"),
                 },
+                Some(probed) = self.probing.join_next() => self.on_probed(matches!(probed, Ok(true))),
                 () = sleep_until(may_look.unwrap_or_else(Instant::now)), if may_look.is_some() => self.look(),
                 () = sleep_until(self.pace_at + PACE_TOLD_EVERY) => self.tell_pace(),
             }
@@ -94,6 +95,9 @@ impl ServiceTask {
         // Another contract than a channel is an answer as well.
         let answered = matches!(seen, Some(Ok(_) | Err(LedgerError::Chain(ChainError::Unreadable { .. }))));
         self.gauge.ended(began, Instant::now(), answered);
+        if answered {
+            self.heard();
+        }
         self.looks.ended(&account, matches!(seen, Some(Ok(_))));
         self.look_soon();
         let Some(watched) = self.watched.get_mut(&account) else { return };
@@ -129,7 +133,7 @@ impl ServiceTask {
             self.dropped(account);
         }
         if self.watched.is_empty() {
-            self.gauge.idle();
+            self.gauge.forget_silence();
         }
         let pace = self.gauge.pace(now);
         let differs = differ(*self.pace.borrow(), pace);
@@ -138,9 +142,7 @@ impl ServiceTask {
             self.pace.send_replace(pace);
             let (channels, taken) = self.looks.load();
             if pace.is_blind() {
-                tracing::warn!(
-                    "the ledger has not answered for a minute: no close is seen, and no new channel is accepted"
-                );
+                self.fall_silent("not for a minute: no close is seen, and no new channel is accepted");
             } else if !fits(taken) {
                 tracing::warn!(
                     channels,

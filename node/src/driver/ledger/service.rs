@@ -21,6 +21,8 @@ pub(crate) struct LedgerService {
     pub(crate) events: mpsc::Receiver<(Role, LedgerEvent)>,
     /// How fast changes on the ledger are seen.
     pub(crate) pace: watch::Receiver<Pace>,
+    /// Whether the ledger does not answer.
+    pub(crate) silent: watch::Receiver<bool>,
     /// What the last look at each channel has shown, for the operator's pages.
     pub(crate) sights: Sights,
 }
@@ -32,12 +34,20 @@ pub(crate) struct ServiceClosed;
 impl LedgerService {
     /// Starts the service on `ledger`. A channel that nothing urges is looked at every `poll`, if there are turns to spare.
     pub(crate) fn start(ledger: Arc<Ledger>, poll: Duration) -> Self {
+        Self::start_after(ledger, poll, None)
+    }
+
+    /// Starts the service on a ledger that has answered or, as `silence` says, has not.
+    pub(crate) fn start_after(ledger: Arc<Ledger>, poll: Duration, silence: Option<String>) -> Self {
         let (requests, inbox) = mpsc::channel(QUEUE_MAX);
         let (sender, events) = mpsc::channel(QUEUE_MAX);
-        let (task, pace) = ServiceTask::new(ledger, poll);
-        let sights = task.sights.clone();
+        let (mut task, pace) = ServiceTask::new(ledger, poll);
+        let (sights, silent) = (task.sights.clone(), task.silent.subscribe());
+        if let Some(why) = silence {
+            task.fall_silent(&why);
+        }
         tokio::spawn(task.run(inbox, sender));
-        Self { requests, events, pace, sights }
+        Self { requests, events, pace, silent, sights }
     }
 
     /// Has a call done.

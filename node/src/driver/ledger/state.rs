@@ -46,6 +46,11 @@ pub(super) struct ServiceTask {
     pub(super) next_look: Option<Instant>,
     pub(super) pace: watch::Sender<Pace>,
     pub(super) pace_at: Instant,
+    /// Whether the ledger does not answer, and the question that it is asked meanwhile.
+    pub(super) silent: watch::Sender<bool>,
+    pub(super) probing: JoinSet<bool>,
+    /// When it was heard again after its last silence.
+    pub(super) heard_at: Option<Instant>,
     pub(super) sights: Sights,
     pub(super) outbox: VecDeque<(Role, LedgerEvent)>,
 }
@@ -90,6 +95,9 @@ impl ServiceTask {
             next_look: None,
             pace,
             pace_at: now,
+            silent: watch::Sender::new(false),
+            probing: JoinSet::new(),
+            heard_at: None,
             sights: Sights::default(),
             outbox: VecDeque::new(),
         };

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::state::ServiceTask;
 use super::*;
-use crate::api::pages::Pages;
+use crate::api::pages::{PAGE_PATIENCE, Pages};
 use crate::ledger::{
     Chain, ContractState, Ledger, Priority, Reply, Transaction, Wallet,
     devnet::{self, DEVNET_ID, Devnet},
@@ -413,7 +413,7 @@ async fn pages_that_are_read_by_the_thousand_leave_the_looks_as_they_were() {
         .map(|number| {
             let pages = pages.clone();
             tokio::spawn(async move {
-                let read = pages.balance(someone);
+                let read = pages.balance(someone, PAGE_PATIENCE);
                 // Two of three go away at once.
                 if number % 3 == 0 { read.await } else { timeout(Duration::ZERO, read).await.ok().flatten() }
             })

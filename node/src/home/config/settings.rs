@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use crate::ledger::CoinName;
 
+/// Where a provider listens unless told otherwise, over QUIC and over TCP.
+const PORT: u16 = 4101;
 /// The least challenge time in seconds of channels with a provider on a devnet, unless it says otherwise.
 pub const CHALLENGE_DEVNET_S: u32 = 60;
 /// The least challenge time in seconds of channels with a provider on a public network.
@@ -43,7 +45,7 @@ pub struct NetworkConfig {
     pub name: String,
     /// Which addresses of other nodes are believed.
     pub scope: Scope,
-    /// Multiaddrs to listen on.
+    /// Multiaddrs to listen on; none: [`ProvideConfig`] decides, see [`NodeConfig::listen`].
     pub listen: Vec<String>,
     /// Multiaddrs under which others reach this node, where they differ from `listen`.
     pub external: Vec<String>,
@@ -222,6 +224,19 @@ impl LedgerNetwork {
     }
 }
 
+impl NodeConfig {
+    /// Returns where the node listens: as the configuration says, else a provider on port 4101, whose address others keep, and a
+    /// node that only buys on any free port, so that it runs beside whatever runs on this machine.
+    #[must_use]
+    pub fn listen(&self) -> Vec<String> {
+        if !self.network.listen.is_empty() {
+            return self.network.listen.clone();
+        }
+        let port = if self.provide.models.is_empty() { 0 } else { PORT };
+        vec![format!("/ip4/0.0.0.0/udp/{port}/quic-v1"), format!("/ip4/0.0.0.0/tcp/{port}")]
+    }
+}
+
 impl LedgerConfig {
     /// Returns the least time between two looks at a channel that nothing urges.
     #[must_use]
@@ -263,7 +278,7 @@ impl Default for NetworkConfig {
         Self {
             name: "bombyx-dev".into(),
             scope: Scope::Private,
-            listen: vec!["/ip4/0.0.0.0/udp/4101/quic-v1".into(), "/ip4/0.0.0.0/tcp/4101".into()],
+            listen: Vec::new(),
             external: Vec::new(),
             join: Vec::new(),
         }

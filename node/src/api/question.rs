@@ -1,0 +1,317 @@
+//! One question to a node, as `bombyx ask` puts it: to a node of its own, or to the one that runs in its home.
+
+use std::fmt;
+use std::time::Duration;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::fault::PaymentFault;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Bill, Failure, OrderNews};
+use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::message::{Content, Finish};
+use bombyx_protocol::work::order::{
+    ChatMessage, Generate, InputCount, Order, OrderFault, Role, Sampling, Task, TaskKind, Tier,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::handle::NodeHandle;
+use super::holdings::Holdings;
+use super::vectors::Vectors;
+use crate::engine::models;
+use crate::error::NodeError;
+use crate::ledger::LedgerError;
+
+/// Until the first peer is connected.
+const JOIN_WAIT: Duration = Duration::from_secs(15);
+/// How much longer than the order's own deadline its end is awaited: the client machine ends every order itself.
+const GRACE: Duration = Duration::from_secs(10);
+/// What one millisecond less until the first token is worth.
+const NANO_PER_MS: u64 = 10;
+/// Parts of an answer that wait for their reader; it reads as fast as it can print.
+const PARTS_MAX: usize = 64;
+
+/// A question, or a text to embed, with what its answer may cost and take.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Question {
+    /// The model, by name or id.
+    pub model: String,
+    /// Whether the text's vector is wanted.
+    pub embed: bool,
+    /// The text.
+    pub text: String,
+    /// Output tokens at the most.
+    pub max_tokens: u32,
+    /// Temperature, in thousandths.
+    pub temperature_milli: u32,
+    /// Seed of the draw.
+    pub seed: u64,
+    /// The most that the answer may cost, in nano.
+    pub max_cost_nano: u64,
+    /// Seconds until it is given up.
+    pub deadline_s: u64,
+    /// Nodes to join through, beside those that the node knows.
+    pub join: Vec<String>,
+}
+
+// The text stays out of traces.
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question")
+            .field("model", &self.model)
+            .field("embed", &self.embed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A part of what comes back; the last one is `Done` or `Failed`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AnswerPart {
+    /// A piece of the text.
+    Text(String),
+    /// A provider failed, and another one is asked.
+    FailedOver {
+        /// Who failed.
+        from: String,
+        /// How.
+        why: String,
+    },
+    /// The answer is complete.
+    Done(Box<AnswerReport>),
+    /// There is no complete answer.
+    Failed {
+        /// Why.
+        error: String,
+        /// What to do about it.
+        hint: String,
+        /// The exit code that belongs to it.
+        code: u8,
+        /// What was paid all the same, in nano.
+        cost_nano: u64,
+    },
+}
+
+/// What an answer came to.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct AnswerReport {
+    /// Always true: a question without an answer has no report.
+    pub ok: bool,
+    /// The model as it was named.
+    pub model: String,
+    /// The answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<Vec<f32>>,
+    /// `stop` or `length`.
+    pub finish: Option<String>,
+    /// Who served, in order.
+    pub providers: Vec<String>,
+    /// The last job.
+    pub job: Option<String>,
+    /// Whether one provider took over from another.
+    pub failed_over: bool,
+    /// Input tokens billed.
+    pub input_tokens: u64,
+    /// Output tokens billed.
+    pub output_tokens: u64,
+    /// Their price, in nano.
+    pub cost_nano: u64,
+    /// Receipts that were checked.
+    pub receipts: u32,
+    /// Vouchers that were signed.
+    pub vouchers: u32,
+    /// From the order to the award's acceptance.
+    pub matched_ms: Option<u64>,
+    /// From the order to the first content.
+    pub first_token_ms: Option<u64>,
+    /// From the order to its end.
+    pub wall_ms: u64,
+    /// Fees that the ledger took meanwhile out of wallet and channels, in nano; nothing while it does not answer.
+    pub fees_nano: Option<u64>,
+    /// What this node had before.
+    pub before: Holdings,
+    /// What it has now.
+    pub after: Holdings,
+}
+
+impl Question {
+    /// Returns the order for it.
+    ///
+    /// # Errors
+    /// [`NodeError::Models`] for an unknown model, [`NodeError::WrongKind`] and [`NodeError::Order`] for what cannot be asked.
+    pub(crate) fn order(&self) -> Result<Order, NodeError> {
+        let (id, does) = models::named(&self.model)?;
+        let asked = if self.embed { TaskKind::Embed } else { TaskKind::Generate };
+        if let Some(does) = does.filter(|does| *does != asked) {
+            return Err(NodeError::WrongKind { model: self.model.clone(), does });
+        }
+        // An answer to nothing would be served, and billed.
+        if self.text.trim().is_empty() {
+            return Err(NodeError::Order(Failure::Order(OrderFault::Empty)));
+        }
+        let task = if self.embed {
+            Task::Embed { inputs: vec![self.text.clone()] }
+        } else {
+            Task::Generate(Generate {
+                messages: vec![ChatMessage { role: Role::User, content: self.text.clone() }],
+                max_tokens: self.max_tokens,
+                sampling: Sampling {
+                    temperature_milli: self.temperature_milli,
+                    top_p_milli: 1000,
+                    top_k: 0,
+                    seed: self.seed,
+                },
+                prefix: Vec::new(),
+                stop: Vec::new(),
+            })
+        };
+        task.check().map_err(|fault| NodeError::Order(fault.into()))?;
+        Ok(Order {
+            model: id,
+            task,
+            max_cost: Nano(self.max_cost_nano),
+            deadline: Span::from_s(self.deadline_s),
+            tier: Tier::Open,
+            nano_per_ms: NANO_PER_MS,
+            weights: models::weights_of(&id),
+            input: InputCount::Estimated,
+        })
+    }
+}
+
+/// Puts a question to a node; what comes back is read from the receiver. Dropping that cancels the order.
+pub(crate) fn put(node: NodeHandle, question: Question) -> mpsc::Receiver<AnswerPart> {
+    let (parts, receiver) = mpsc::channel(PARTS_MAX);
+    tokio::spawn(async move {
+        let mut paid = Nano::ZERO;
+        let last = tokio::select! {
+            answered = answer(&node, question, &parts, &mut paid) => match answered {
+                Ok(report) => AnswerPart::Done(Box::new(report)),
+                Err(error) => AnswerPart::Failed {
+                    error: error.to_string(),
+                    hint: error.hint(),
+                    code: error.code().number(),
+                    cost_nano: paid.0,
+                },
+            },
+            // Its order ends with the news that nobody reads any more.
+            () = parts.closed() => return,
+        };
+        // A reader that is gone has ended the order itself.
+        let _ = parts.send(last).await;
+    });
+    receiver
+}
+
+/// What has been heard of an order.
+struct Progress {
+    text: String,
+    vectors: Vectors,
+    failed_over: bool,
+}
+
+async fn answer(
+    node: &NodeHandle,
+    question: Question,
+    parts: &mpsc::Sender<AnswerPart>,
+    paid: &mut Nano,
+) -> Result<AnswerReport, NodeError> {
+    let order = question.order()?;
+    let deadline = Duration::from_secs(question.deadline_s);
+    for address in question.join {
+        node.join(address).await?;
+    }
+    let (joined, before) = tokio::join!(node.wait_for_peers(1, JOIN_WAIT.min(deadline)), node.holdings());
+    joined?;
+    let (before, began) = (before?, Instant::now());
+    let vectors = Vectors::new(usize::from(question.embed));
+    let mut heard = Progress { text: String::new(), vectors, failed_over: false };
+    let ended = timeout(deadline + GRACE, follow(node, order, &mut heard, parts, paid)).await;
+    let bill = ended.map_err(|_| NodeError::Order(Failure::Deadline))??;
+    let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let vector = if question.embed {
+        let rows = heard.vectors.finish().map_err(|_| NodeError::Order(Failure::FalseReceipt))?;
+        rows.into_iter().next()
+    } else {
+        None
+    };
+    let after = node.holdings_at_rest().await?;
+    Ok(AnswerReport {
+        ok: true,
+        model: question.model,
+        text: (!question.embed).then_some(heard.text),
+        vector,
+        finish: bill.finish.map(|finish| match finish {
+            Finish::Stop => "stop".to_owned(),
+            Finish::Length => "length".to_owned(),
+        }),
+        providers: bill.providers.iter().map(NodeId::to_string).collect(),
+        job: bill.job.map(|job| job.to_string()),
+        failed_over: heard.failed_over,
+        input_tokens: bill.input_tokens,
+        output_tokens: bill.output_tokens,
+        cost_nano: bill.cost.0,
+        receipts: bill.receipts,
+        vouchers: bill.vouchers,
+        matched_ms: bill.matched.map(|span| span.as_ms()),
+        first_token_ms: bill.first_token.map(|span| span.as_ms()),
+        wall_ms,
+        fees_nano: after.fees_since(&before),
+        before,
+        after,
+    })
+}
+
+/// Reads an order's news to its end.
+async fn follow(
+    node: &NodeHandle,
+    order: Order,
+    heard: &mut Progress,
+    parts: &mpsc::Sender<AnswerPart>,
+    paid: &mut Nano,
+) -> Result<Bill, NodeError> {
+    let mut news = node.order(order).await?;
+    loop {
+        match news.recv().await.ok_or(NodeError::Stopped("driver"))? {
+            OrderNews::Bids(_) | OrderNews::Awarded { .. } | OrderNews::Content(Content::End { .. }) => {}
+            OrderNews::Content(Content::Tokens { text, .. }) => {
+                heard.text.push_str(&text);
+                let _ = parts.send(AnswerPart::Text(text)).await;
+            }
+            OrderNews::Content(Content::Vectors { first, dims, bytes }) => {
+                let taken = heard.vectors.take(first, dims, &bytes);
+                taken.map_err(|_| NodeError::Order(Failure::FalseReceipt))?;
+            }
+            OrderNews::FailedOver { from, why } => {
+                heard.failed_over = true;
+                let part = AnswerPart::FailedOver { from: from.to_string(), why: why.to_string() };
+                let _ = parts.send(part).await;
+            }
+            OrderNews::Done(bill) => return Ok(bill),
+            OrderNews::Failed { why, bill } => {
+                *paid = bill.cost;
+                return Err(failed(node, why).await);
+            }
+        }
+    }
+}
+
+/// Returns an order's failure; an empty wallet is named with its address.
+async fn failed(node: &NodeHandle, why: Failure) -> NodeError {
+    let (Failure::Payment(PaymentFault::NoFunds { deposit }), Some(wallet)) =
+        (why, node.ledger().wallet_address())
+    else {
+        return NodeError::Order(why);
+    };
+    match node.ledger().balance(wallet).await {
+        Ok(have) => {
+            let need = deposit.saturating_plus(node.ledger().prices().await.open_surplus());
+            NodeError::Ledger(LedgerError::Balance { operation: "open a channel", wallet, have, need })
+        }
+        Err(error) => error.into(),
+    }
+}

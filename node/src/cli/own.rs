@@ -1,0 +1,102 @@
+//! A node for one verb, where none runs in the home: with the home's own keys, wallet and channels, and gone when the verb is.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::reach::{self, LocalNode};
+use crate::api;
+use crate::api::handle::NodeHandle;
+use crate::error::NodeError;
+use crate::home::config::NodeConfig;
+use crate::home::keys::Keys;
+use crate::home::{NOTE, Note, NoteGuard, peers};
+use crate::http::admin;
+
+/// Any free port: nobody needs to find a node that ends with its verb.
+pub(super) const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0"];
+/// Until the first peer is connected: what needs none is done without.
+const JOIN_WAIT: Duration = Duration::from_secs(5);
+
+/// The node of a home, on its pages: one that runs, or one of this process.
+pub(super) struct VerbNode {
+    pub(super) pages: LocalNode,
+    own: Option<OwnNode>,
+}
+
+struct OwnNode {
+    node: NodeHandle,
+    running: JoinHandle<Result<(), NodeError>>,
+    _note: NoteGuard,
+}
+
+/// Returns a configuration for a node that only buys, and that nobody needs to find.
+pub(super) fn buyer(config: &NodeConfig) -> NodeConfig {
+    let mut config = config.clone();
+    config.provide.models.clear();
+    config.network.listen = LISTEN.map(String::from).to_vec();
+    config.network.external.clear();
+    config
+}
+
+impl VerbNode {
+    /// Finds the running node of a home, or starts one, which joins what the home knows.
+    ///
+    /// # Errors
+    /// [`NodeError`] of the part that cannot be started; a home without keys gets none for this.
+    pub(super) async fn of(home: &Path, config: &NodeConfig) -> Result<Self, NodeError> {
+        match reach::running(home).await {
+            Ok(pages) => return Ok(Self { pages, own: None }),
+            Err(NodeError::NotRunning { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Keys::load(home)?;
+        let config = buyer(config);
+        let knows_somebody =
+            !config.network.join.is_empty() || peers::read(&config.home).is_ok_and(|known| !known.is_empty());
+        let (node, running) = api::start(config).await?;
+        if knows_somebody {
+            // Nobody there: a close then takes its challenge time.
+            let _ = node.wait_for_peers(1, JOIN_WAIT).await;
+        }
+        let opened = async {
+            let admin = admin::serve(node.clone(), home).await?;
+            let status = node.status().await?;
+            let note = Note {
+                pid: std::process::id(),
+                node_id: status.node_id,
+                addresses: status.addresses,
+                admin,
+                gateway: None,
+                models: Vec::new(),
+            };
+            let left = note.leave(home);
+            let note =
+                left.map_err(|source| NodeError::Io { what: "write", path: home.join(NOTE), source })?;
+            Ok((reach::running(home).await?, note))
+        };
+        match opened.await {
+            Ok((pages, note)) => Ok(Self { pages, own: Some(OwnNode { node, running, _note: note }) }),
+            Err(error) => {
+                node.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns whether the node ends with this verb.
+    pub(super) const fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Ends the node, if it is of this process.
+    ///
+    /// # Errors
+    /// What made it fail.
+    pub(super) async fn end(self) -> Result<(), NodeError> {
+        let Some(OwnNode { node, running, _note }) = self.own else { return Ok(()) };
+        node.shutdown().await;
+        running.await.map_err(|_| NodeError::Bug("the node's task panicked".into()))?
+    }
+}
