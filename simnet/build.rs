@@ -1,5 +1,6 @@
 //! Puts the commit into the program, so that a published run names the code that made it, and lists the scenarios that ship.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +20,7 @@ fn scenarios() -> String {
     let folder = fs::read_dir(SCENARIOS).expect("the folder of scenarios is readable");
     let files = folder.map(|file| file.expect("the folder of scenarios is readable").path());
     let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
-    files.sort();
+    files.sort_by_key(|path| path.file_stem().map(OsStr::to_owned));
     let mut list = String::from("&[\n");
     for path in files {
         let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a scenario's name is a text");

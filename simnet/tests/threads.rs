@@ -66,22 +66,23 @@ fn one_run_is_the_same_on_one_two_and_three_threads() {
 /// Everything at once: hosts that come and go, a partition, relays, queues, faults, watchers, attackers of every kind.
 #[test]
 fn a_stormy_run_is_the_same_on_several_threads_in_both_tiers() {
-    let kinds = [
-        "sybil",
+    let timed = [
         "eclipse",
         "free-rider",
         "false-bidder",
-        "garbage",
-        "substitution",
         "non-paying",
         "sniper",
         "cartel",
-        "wash-trader",
         "spammer",
         "stale-state",
+        "ring",
     ];
-    let attacks: String =
-        kinds.map(|kind| format!("[[attack]]\nkind = \"{kind}\"\nshare = 0.08\nstop_s = 20.0\n")).concat();
+    let timed =
+        timed.map(|kind| format!("[[attack]]\nkind = \"{kind}\"\nshare = 0.06\nstop_s = 20.0\n")).concat();
+    let lasting = ["sybil", "garbage", "substitution", "wash-trader", "shill", "odd-client"];
+    let lasting = lasting.map(|kind| format!("[[attack]]\nkind = \"{kind}\"\nshare = 0.06\n")).concat();
+    let names = "[[attack]]\nkind = \"thief\"\nshare = 0.2\nnames = 2\njobs_per_name = 1\nprefixes = 2\n";
+    let attacks = format!("{timed}{lasting}{names}");
     let storm = format!(
         "nodes = 50\n[population]\nmodels = 2\nclients = 0.3\n[workload]\njobs = 20\nrate_per_s = 4.0\n\
         [market]\nleases = false\nwatchers = 2\n\

@@ -7,7 +7,7 @@ use bombyx_protocol::market::call::CallId;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Message, ToClient, VerifiedGossip};
 
-use super::plan::AttackPlan;
+use super::plan::{AttackPlan, WHOLE};
 
 /// How long before it believes the window to close it bids: the way of the call to it, which it does not know, and of the
 /// bid back.
@@ -42,7 +42,11 @@ impl Sniper {
 
     fn note(&mut self, gossip: &VerifiedGossip) {
         let VerifiedGossip::Call(call) = gossip else { return };
-        let wait = Span(Span::from_ms(u64::from(call.window_ms)).0.saturating_sub(MARGIN.0));
+        let window = Span::from_ms(u64::from(call.window_ms)).0;
+        let wait = Span(match self.plan.window_ppm {
+            Some(ppm) => window.saturating_mul(ppm) / WHOLE,
+            None => window.saturating_sub(MARGIN.0),
+        });
         if self.windows.insert(call.id, self.now + wait).is_none() {
             self.order.push_back(call.id);
         }

@@ -6,16 +6,13 @@ use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::market::call::{Call, CallId};
 use bombyx_protocol::market::invite::Share;
-use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
 
 use super::plan::AttackPlan;
 use crate::scenario::{CALENDAR_S, model_id};
-
-/// Time between two calls.
-const EVERY: Span = Span::from_ms(200);
 
 /// The machine.
 pub(super) struct Spammer {
@@ -52,7 +49,7 @@ impl Spammer {
         }
         let place = usize::try_from(self.said).unwrap_or(0).checked_rem(self.models.len())?;
         self.said += 1;
-        self.next = self.now + EVERY;
+        self.next = self.now + self.plan.call_every;
         let client = self.identity.id();
         let call = Call {
             id: call_id(&client, self.said),

@@ -6,9 +6,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::measures::Interval;
+use crate::results::effects::{self, MarkResult};
 use crate::results::metrics::METRICS;
 use crate::results::store::{self, StoredRun};
 use crate::results::sweep::{SweepError, SweepPlan};
+use crate::results::tables;
 
 /// The runs of one arm, put together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct ArmResult {
     pub metrics: BTreeMap<String, Interval>,
     /// Every metric less that of the first arm, seed by seed.
     pub against_first: BTreeMap<String, Interval>,
+    /// What those who attack in it do, against its honest twin, seed by seed.
+    #[serde(default)]
+    pub effects: BTreeMap<String, Interval>,
     /// The distributions, percentile by percentile the mean over the seeds.
     pub curves: BTreeMap<String, Vec<f64>>,
 }
@@ -30,6 +35,9 @@ pub struct SweepResult {
     pub plan: SweepPlan,
     /// The results of its arms, in the plan's order.
     pub arms: Vec<ArmResult>,
+    /// Which arms keep which marks.
+    #[serde(default)]
+    pub marks: Vec<MarkResult>,
 }
 
 /// Puts the runs of a sweep together.
@@ -38,24 +46,49 @@ pub struct SweepResult {
 /// [`SweepError::Missing`] while not all of them are there.
 pub fn merge(out: &Path) -> Result<SweepResult, SweepError> {
     let plan: SweepPlan = store::read_json(&out.join("plan.json"))?;
-    let ids: Vec<&String> = plan.arms.iter().flat_map(|arm| &arm.runs).collect();
+    let ids: Vec<&String> = plan.arms.iter().flat_map(|arm| arm.runs.iter().chain(&arm.twins)).collect();
     let missing: Vec<&&String> = ids.iter().filter(|id| !store::is_complete(out, id)).collect();
     if let Some(first) = missing.first() {
         let (missing, first) = (missing.len(), (**first).clone());
         return Err(SweepError::Missing { missing, all: ids.len(), first });
     }
-    let mut runs: Vec<Vec<StoredRun>> = Vec::new();
+    let load = |ids: &[String]| -> Result<Vec<StoredRun>, SweepError> {
+        Ok(ids.iter().map(|id| store::load(out, id)).collect::<Result<_, _>>()?)
+    };
+    let first = load(plan.arms.first().map_or(&[][..], |arm| &arm.runs))?;
+    let (mut arms, mut rows) = (Vec::new(), Vec::new());
     for arm in &plan.arms {
-        runs.push(arm.runs.iter().map(|id| store::load(out, id)).collect::<Result<_, _>>()?);
+        let (runs, twins) = (load(&arm.runs)?, load(&arm.twins)?);
+        arms.push(merge_arm(&arm.name, &runs, &twins, &first));
+        rows.extend(
+            runs.iter()
+                .zip(&twins)
+                .map(|(run, twin)| (arm.name.clone(), run.seed, effects::of(&run.metrics, &twin.metrics))),
+        );
     }
-    let first = runs.first().cloned().unwrap_or_default();
-    let arms = plan.arms.iter().zip(&runs).map(|(arm, runs)| merge_arm(&arm.name, runs, &first)).collect();
-    let merged = SweepResult { plan, arms };
+    store::save_table(&out.join("effects.parquet"), &tables::effects(&rows))?;
+    let marks = marks(&plan, &arms);
+    let merged = SweepResult { plan, arms, marks };
     store::write_json(&out.join("merged.json"), &merged)?;
     Ok(merged)
 }
 
-fn merge_arm(name: &str, runs: &[StoredRun], first: &[StoredRun]) -> ArmResult {
+/// Returns which arms keep which marks; an arm that has no such value is bound by none.
+fn marks(plan: &SweepPlan, arms: &[ArmResult]) -> Vec<MarkResult> {
+    let mut marks = Vec::new();
+    for mark in &plan.marks {
+        for arm in arms.iter().filter(|arm| mark.binds(&arm.name)) {
+            let Some(value) = arm.effects.get(&mark.key).or_else(|| arm.metrics.get(&mark.key)) else {
+                continue;
+            };
+            let (mark, arm, value) = (mark.clone(), arm.name.clone(), *value);
+            marks.push(MarkResult { holds: mark.holds(&value), mark, arm, value });
+        }
+    }
+    marks
+}
+
+fn merge_arm(name: &str, runs: &[StoredRun], twins: &[StoredRun], first: &[StoredRun]) -> ArmResult {
     let metrics = METRICS
         .iter()
         .map(|metric| {
@@ -78,8 +111,21 @@ fn merge_arm(name: &str, runs: &[StoredRun], first: &[StoredRun]) -> ArmResult {
         name: name.to_owned(),
         metrics,
         against_first: differences(first, runs),
+        effects: against_twin(runs, twins),
         curves: curves.into_iter().map(|(name, all)| (name, mean_of(all))).collect(),
     }
+}
+
+/// Returns every effect over the pairs of runs and honest twins with equal seeds.
+fn against_twin(runs: &[StoredRun], twins: &[StoredRun]) -> BTreeMap<String, Interval> {
+    let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for run in runs {
+        let Some(twin) = twins.iter().find(|twin| twin.seed == run.seed) else { continue };
+        for (key, value) in effects::of(&run.metrics, &twin.metrics) {
+            values.entry(key.to_owned()).or_default().push(value);
+        }
+    }
+    values.into_iter().map(|(key, values)| (key, Interval::of(&values))).collect()
 }
 
 /// Returns every metric of `b` less that of `a`, over the pairs of runs with equal seeds.

@@ -40,7 +40,7 @@ const fn metric(key: &'static str, label: &'static str, unit: &'static str, good
 }
 
 /// All metrics, in the order of reports.
-pub const METRICS: [Metric; 50] = [
+pub const METRICS: [Metric; 57] = [
     metric("success", "orders answered", "%", Good::High),
     metric("lost", "orders lost with their client, which had no power", "%", Good::Low),
     metric("match_ms_p50", "match, median", "ms", Good::Low),
@@ -84,8 +84,15 @@ pub const METRICS: [Metric; 50] = [
     metric("unsettled", "earned and never settled", "10⁻³ coins", Good::Low),
     metric("largest_loss", "largest loss of an honest provider", "10⁻³ coins", Good::Low),
     metric("overpaid", "largest overpayment of an honest client", "10⁻³ coins", Good::Low),
-    metric("attack_gain", "what attackers gained less their expense", "10⁻³ coins", Good::Low),
-    metric("attack_profit", "attackers' profit for each coin spent", "×", Good::Low),
+    metric("attack_gain", "attackers' whole profit, honest business included", "10⁻³ coins", Good::Neither),
+    metric("attack_profit", "that profit for each coin spent", "×", Good::Neither),
+    metric("attackers_share", "honest clients' answers that attackers gave", "%", Good::Neither),
+    metric("attackers_bill_over_cost", "bill over serving cost of attackers' jobs", "×", Good::Neither),
+    metric("others_profit", "honest providers' profit", "10⁻³ coins", Good::High),
+    metric("buyer_price", "paid by an honest client for a true answer, mean", "10⁻³ coins", Good::Low),
+    metric("buyer_cost", "the same with its wait", "10⁻³ coins", Good::Low),
+    metric("buyer_success", "honest clients' orders answered", "%", Good::High),
+    metric("billed", "all bills", "10⁻³ coins", Good::Neither),
     metric("false_answers", "answers that are not what was ordered", "%", Good::Low),
     metric("cheaters_found", "attackers that somebody holds something against", "%", Good::High),
     metric("find_s_p50", "from an attack's start until its host is found, median", "s", Good::Low),
@@ -169,11 +176,15 @@ pub fn of(world: &World, summary: &Summary) -> BTreeMap<String, f64> {
         let spent: f64 = summary.attacks.iter().map(|attack| attack.spent).sum();
         put("attack_gain", Some((gained - spent) * 1e3));
         put("attack_profit", (spent > 0.0).then(|| (gained - spent) / spent));
+        put("billed", Some(milli(billed)));
+        for (key, value) in beside_attackers(world) {
+            put(key, value);
+        }
     }
     let false_answers = done.iter().filter(|job| world.is_answered_falsely(job)).count();
     put("false_answers", some(done.len(), false_answers as f64 / done.len().max(1) as f64 * 1e2));
     let found: Vec<f64> = found_after_s(world).collect();
-    let cheaters = world.hosts().filter(|host| host.plan.is_some()).count();
+    let cheaters = world.hosts().filter(|host| host.plan.is_some_and(|plan| plan.is_real())).count();
     put("cheaters_found", some(cheaters, found.len() as f64 / cheaters.max(1) as f64 * 1e2));
     put("find_s_p50", some(found.len(), Percentiles::of(found.iter().copied()).p50));
     put("honest_blamed", honest_blamed(world));
@@ -210,6 +221,39 @@ fn over(paid: Nano, reference: Option<Nano>) -> Option<f64> {
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / f64::from(count))
+}
+
+/// Returns how those fare who attack nobody, in a world in which somebody may.
+fn beside_attackers(world: &World) -> [(&'static str, Option<f64>); 6] {
+    let attacks = |host: u32| world.host(host).plan.is_some();
+    let orders: Vec<&JobRow> =
+        world.jobs().iter().filter(|job| !attacks(job.client) && job.outcome() != Outcome::Lost).collect();
+    let answered: Vec<&JobRow> = orders.iter().copied().filter(|job| job.is_done()).collect();
+    let is_true = |job: &&&JobRow| !world.is_answered_falsely(job);
+    let wait_price = world.environment.scenario.workload.nano_per_ms as f64;
+    let wait =
+        |job: &JobRow| job.first_content().map_or(0.0, |first| first.0 as f64 / 1e3 * wait_price / 1e6);
+    let percent = |count: usize, of: usize| (of > 0).then(|| count as f64 / of as f64 * 1e2);
+    let by_attackers = answered.iter().filter(|job| job.server().is_some_and(attacks)).count();
+    let cost_of = |job: &JobRow| world.host(job.server()?).cost_of(job.tokens());
+    let of_attackers = world
+        .jobs()
+        .iter()
+        .filter(|job| job.is_done() && (attacks(job.client) || job.server().is_some_and(attacks)));
+    let (bills, costs) = of_attackers.fold((0.0, 0.0), |(bills, costs), job| {
+        (bills + milli(job.cost), costs + cost_of(job).map_or(0.0, milli))
+    });
+    let unsettled: f64 = unsettled(world).iter().sum();
+    let served = world.jobs().iter().filter(|job| job.server().is_some_and(|host| !attacks(host)));
+    let spent: f64 = served.filter_map(|job| cost_of(job)).map(milli).sum();
+    [
+        ("attackers_share", percent(by_attackers, answered.len())),
+        ("attackers_bill_over_cost", (costs > 0.0).then(|| bills / costs)),
+        ("others_profit", Some(income(world).iter().sum::<f64>() * 1e3 - unsettled - spent)),
+        ("buyer_price", mean(answered.iter().filter(is_true).map(|job| milli(job.cost)))),
+        ("buyer_cost", mean(answered.iter().filter(is_true).map(|job| milli(job.cost) + wait(job)))),
+        ("buyer_success", percent(answered.len(), orders.len())),
+    ]
 }
 
 /// Returns what every provider that follows the protocol holds vouchers for, in coins.
@@ -252,7 +296,7 @@ fn refused_as_busy(jobs: &[JobRow]) -> f64 {
 /// Returns the time from the start of its attack until somebody held something against it, of every attacker that was found.
 fn found_after_s(world: &World) -> impl Iterator<Item = f64> {
     (0u32..).zip(world.hosts()).filter_map(|(number, host)| {
-        let plan = host.plan?;
+        let plan = host.plan.filter(|plan| plan.is_real())?;
         let first = world.coordinator.measures.blames.first(number)?;
         Some(first.since(plan.from.min(first)).0 as f64 / 1e6)
     })
@@ -324,7 +368,7 @@ impl World {
         let model = self.host(server).offer()?.model;
         let location = self.host(client).location;
         let able = self.hosts().filter(|host| {
-            let is_true = host.plan.is_none_or(|plan| !plan.kind.answers_falsely());
+            let is_true = host.plan.is_none_or(|plan| !plan.is_real() || !plan.kind.answers_falsely());
             is_true && host.offer().is_some_and(|offer| offer.model == model)
         });
         able.filter_map(|host| {

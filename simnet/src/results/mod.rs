@@ -1,5 +1,6 @@
 //! Results of runs: reports, figures, sweeps, files and pages.
 
+pub mod effects;
 mod merge;
 pub mod metrics;
 pub mod page;

@@ -1,8 +1,10 @@
 //! The report of a sweep: one page that needs nothing else, with the question, the answer in words, plots and tables.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::measures::Interval;
+use crate::results::effects::EFFECTS;
 use crate::results::merge::{ArmResult, SweepResult};
 use crate::results::metrics::{Good, METRICS, Metric, find};
 use crate::results::plot::{COLOURS, distributions, dots, escape, number, parts, shown};
@@ -11,9 +13,8 @@ use crate::results::plot::{COLOURS, distributions, dots, escape, number, parts, 
 pub const STYLE: &str = include_str!("page.css");
 
 /// Metrics that are drawn, and named first in the answer, in this order; all are in the table.
-const HEADLINES: [&str; 14] = [
+const HEADLINES: [&str; 13] = [
     "success",
-    "attack_profit",
     "false_answers",
     "cheaters_found",
     "match_ms_p50",
@@ -57,12 +58,13 @@ pub fn page(merged: &SweepResult, command: &str) -> String {
         number(f64::from(plan.nodes)),
         number(f64::from(plan.jobs)),
         plan.seeds.len(),
-        plan.seeds.len() * plan.arms.len(),
+        plan.arms.iter().flat_map(|arm| arm.runs.iter().chain(&arm.twins)).collect::<BTreeSet<_>>().len(),
     );
     if !plan.question.trim().is_empty() {
         let _ = write!(html, "<p class=question>{}</p>", escape(plan.question.trim()));
     }
     html.push_str(&answer(merged));
+    html.push_str(&twins(merged));
     html.push_str(&legend(merged));
     html.push_str(&small_multiples(merged));
     html.push_str(&curves(merged));
@@ -165,6 +167,39 @@ fn verdict(metric: &Metric, of: &Interval) -> &'static str {
         Good::Low if of.mean < 0.0 => "good",
         Good::High | Good::Low => "bad",
     }
+}
+
+/// Returns what each attack does against its honest twin, and which marks are kept.
+fn twins(merged: &SweepResult) -> String {
+    let attacked: Vec<&ArmResult> = merged.arms.iter().filter(|arm| !arm.effects.is_empty()).collect();
+    let mut html = String::new();
+    if !attacked.is_empty() {
+        html.push_str(
+            "<h2>Against the honest twin</h2><p class=note>Each arm with attackers beside the same seeds and hosts, which keep to \
+             the protocol: mean ± half of the 95 % interval of the paired differences.</p><div class=wide><table><thead><tr><th>",
+        );
+        attacked.iter().for_each(|arm| _ = write!(html, "<th>{}", escape(&arm.name)));
+        html.push_str("</thead><tbody>");
+        for effect in
+            EFFECTS.iter().filter(|effect| attacked.iter().any(|arm| arm.effects.contains_key(effect.key)))
+        {
+            let _ = write!(html, "<tr><th>{}{}", escape(effect.label), unit(effect));
+            for arm in &attacked {
+                let value = arm.effects.get(effect.key).map_or_else(|| "–".to_owned(), shown);
+                let _ = write!(html, "<td>{value}");
+            }
+        }
+        html.push_str("</tbody></table></div>");
+    }
+    if !merged.marks.is_empty() {
+        html.push_str("<h2>Marks</h2><ul>");
+        for of in &merged.marks {
+            let class = if of.holds { "good" } else { "bad" };
+            let _ = write!(html, "<li><span class={class}>{}</span></li>", escape(&of.to_string()));
+        }
+        html.push_str("</ul>");
+    }
+    html
 }
 
 fn legend(merged: &SweepResult) -> String {

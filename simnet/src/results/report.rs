@@ -107,7 +107,7 @@ pub struct AttackSummary {
     pub gained: f64,
     /// Clients: what left their wallets. Providers: what serving cost them; nothing for answers without worth.
     pub spent: f64,
-    /// Gain less expense over expense, where there was one.
+    /// Gain less expense over expense, where there was one: how good their whole business is, and not what the attack adds.
     pub profit_per_spent: Option<f64>,
 }
 
@@ -129,13 +129,13 @@ impl AttackSummary {
             if host.is_client() {
                 of.spent -= change;
                 // Answers that a host buys from itself are worth nothing.
-                if spec.kind != AttackKind::WashTrader {
+                if spec.kind != AttackKind::WashTrader || spec.honest {
                     of.gained +=
                         jobs.filter(|job| job.client == number).map(|job| coins(job.cost)).sum::<f64>();
                 }
             } else {
                 // A host that buys from itself moves its own money in a circle; others gain what their vouchers say.
-                of.gained += if spec.kind == AttackKind::WashTrader {
+                of.gained += if spec.kind == AttackKind::WashTrader && !spec.honest {
                     change
                 } else {
                     earned.get(&host.wallet).copied().map_or(0.0, coins)

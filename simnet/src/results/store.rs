@@ -183,7 +183,7 @@ pub fn save(out: &Path, world: &World, report: &Report, arm: Option<&str>) -> Re
     Ok(dir)
 }
 
-fn save_table(path: &Path, columns: &[tables::Column]) -> Result<(), StoreError> {
+pub(super) fn save_table(path: &Path, columns: &[tables::Column]) -> Result<(), StoreError> {
     let file = File::create(path).map_err(io_error(path))?;
     tables::write(file, columns).map_err(|error| StoreError::Io {
         path: path.to_owned(),

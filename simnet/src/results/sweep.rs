@@ -3,12 +3,13 @@
 //! All arms share their seeds and every draw that their difference does not touch (common random numbers), so that a
 //! difference between two arms is known much better than either of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::results::store::StoreError;
-use crate::scenario::{ArmSpec, Scenario, ScenarioError, Sweep};
+use crate::results::{effects, metrics};
+use crate::scenario::{ArmSpec, MarkSpec, Scenario, ScenarioError, Sweep};
 
 /// Runs of one sweep at the most.
 pub const RUNS_MAX: usize = 100_000;
@@ -27,6 +28,8 @@ pub struct Arm {
 pub struct SweepRun {
     /// Which arm.
     pub arm: usize,
+    /// Whether it is the arm's honest twin.
+    pub is_twin: bool,
     /// Its scenario and seed.
     pub scenario: Scenario,
     /// Its id.
@@ -48,6 +51,9 @@ pub struct SweepPlan {
     pub seeds: Vec<u64>,
     /// The arms, and the run of each seed.
     pub arms: Vec<ArmPlan>,
+    /// What must come out.
+    #[serde(default)]
+    pub marks: Vec<MarkSpec>,
 }
 
 /// An arm and its runs.
@@ -57,6 +63,9 @@ pub struct ArmPlan {
     pub name: String,
     /// One run for each seed.
     pub runs: Vec<String>,
+    /// Its honest twin's, where somebody attacks in it. Arms that draw the same attackers share one.
+    #[serde(default)]
+    pub twins: Vec<String>,
 }
 
 /// Why a sweep cannot be run or put together.
@@ -70,6 +79,9 @@ pub enum SweepError {
         /// Why.
         source: Box<ScenarioError>,
     },
+    /// A mark is on nothing that is measured.
+    #[error("no metric or effect {0:?} to set a mark on")]
+    Mark(String),
     /// A key leads nowhere.
     #[error("arm {arm:?}: no table or list at {key:?} to set a value in")]
     Key {
@@ -152,18 +164,30 @@ impl Scenario {
     /// [`SweepError`].
     pub fn planned(&self) -> Result<(SweepPlan, Vec<SweepRun>), SweepError> {
         let arms = self.arms()?;
+        let unknown = |mark: &&MarkSpec| metrics::find(&mark.key).or(effects::find(&mark.key)).is_none();
+        if let Some(mark) = self.sweep.mark.iter().find(unknown) {
+            return Err(SweepError::Mark(mark.key.clone()));
+        }
         let seeds: Vec<u64> =
             (0..u64::from(self.sweep.seeds)).map(|number| self.seed.wrapping_add(number)).collect();
         let mut planned = Vec::new();
         for seed in &seeds {
             for (arm, of) in arms.iter().enumerate() {
                 let scenario = Self { seed: *seed, ..of.scenario.clone() };
-                planned.push(SweepRun { arm, run_id: scenario.run_id(), scenario });
+                let twin = scenario.twin();
+                planned.push(SweepRun { arm, is_twin: false, run_id: scenario.run_id(), scenario });
+                if let Some(twin) = twin {
+                    planned.push(SweepRun { arm, is_twin: true, run_id: twin.run_id(), scenario: twin });
+                }
             }
         }
         if !(1..=RUNS_MAX).contains(&planned.len()) {
             return Err(SweepError::Size(planned.len()));
         }
+        let ids = |arm: usize, is_twin: bool| -> Vec<String> {
+            let of = |run: &&SweepRun| run.arm == arm && run.is_twin == is_twin;
+            planned.iter().filter(of).map(|run| run.run_id.clone()).collect()
+        };
         let first = &arms[0].scenario;
         let plan = SweepPlan {
             title: self.title.clone(),
@@ -176,10 +200,14 @@ impl Scenario {
                 .enumerate()
                 .map(|(arm, of)| ArmPlan {
                     name: of.name.clone(),
-                    runs: planned.iter().filter(|run| run.arm == arm).map(|run| run.run_id.clone()).collect(),
+                    runs: ids(arm, false),
+                    twins: ids(arm, true),
                 })
                 .collect(),
+            marks: self.sweep.mark.clone(),
         };
+        let mut seen = BTreeSet::new();
+        planned.retain(|run| seen.insert(run.run_id.clone()));
         Ok((plan, planned))
     }
 }
@@ -232,11 +260,26 @@ mod tests {
         let (plan, runs) = planned(PLAN).expect("a plan");
         let names: Vec<&str> = plan.arms.iter().map(|arm| arm.name.as_str()).collect();
         assert_eq!(names, ["leases, share 0.0", "leases, share 0.5", "none, share 0.0", "none, share 0.5"]);
-        assert_eq!((runs.len(), plan.seeds), (12, vec![7, 8, 9]));
-        assert_eq!(runs[3].scenario.attack[0].share, 0.5);
-        assert!(!runs[3].scenario.market.leases && runs[0].scenario.market.leases);
-        let distinct: std::collections::BTreeSet<&String> = runs.iter().map(|run| &run.run_id).collect();
-        assert_eq!(distinct.len(), 12);
+        // Each arm with attackers has its honest twin beside it.
+        assert_eq!((runs.len(), &plan.seeds), (12 + 6, &vec![7, 8, 9]));
+        let twins: Vec<usize> = plan.arms.iter().map(|arm| arm.twins.len()).collect();
+        assert_eq!(twins, [0, 3, 0, 3]);
+        let of = |id: &String| &runs.iter().find(|run| run.run_id == *id).expect("it is planned").scenario;
+        let (attacked, twin) = (of(&plan.arms[3].runs[1]), of(&plan.arms[3].twins[1]));
+        assert!(!attacked.attack[0].honest && twin.attack[0].honest && twin.attack[0].share == 0.5);
+        assert_eq!((attacked.seed, twin.seed, twin.market.leases), (8, 8, false));
+        let distinct: BTreeSet<&String> = runs.iter().map(|run| &run.run_id).collect();
+        assert_eq!(distinct.len(), runs.len());
+    }
+
+    #[test]
+    fn arms_that_draw_the_same_attackers_share_a_twin() {
+        let text = "nodes = 12\n[[attack]]\nkind = \"deviant\"\ncount = 1\n[sweep]\nseeds = 2\n\
+            [[sweep.axis]]\nkey = \"attack.0.bid_factor\"\nvalues = [0.9, 1.1]\n";
+        let (plan, runs) = planned(text).expect("a plan");
+        assert_eq!((plan.arms[0].twins.clone(), runs.len()), (plan.arms[1].twins.clone(), 6));
+        let mark = format!("{text}[[sweep.mark]]\nkey = \"gian\"\nat_most = 3.0\n");
+        assert!(planned(&mark).expect_err("no such effect").to_string().contains("gian"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A run as columns: three Parquet files that DuckDB, Polars or pandas read as they are.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use parquet::schema::types::Type;
 use crate::host::{Host, Profile};
 use crate::measures::{JobRow, Outcome};
 use crate::network::ACCESS_CLASSES;
+use crate::results::effects::EFFECTS;
 use crate::scenario::Regions;
 use crate::world::World;
 
@@ -198,6 +200,19 @@ fn role(host: &Host) -> &'static str {
         Profile::Provider { .. } => "provider",
         Profile::Watcher { .. } => "watcher",
     }
+}
+
+/// Returns one row for each pair of a run and its honest twin: arm, seed, effects.
+#[must_use]
+pub(super) fn effects(rows: &[(String, u64, BTreeMap<&'static str, f64>)]) -> Vec<Column> {
+    let mut columns = vec![
+        Column::Text("arm", rows.iter().map(|(arm, ..)| Some(arm.clone())).collect()),
+        Column::Whole("seed", rows.iter().map(|(_, seed, _)| whole(*seed)).collect()),
+    ];
+    columns.extend(EFFECTS.iter().map(|effect| {
+        Column::Real(effect.key, rows.iter().map(|(.., values)| values.get(effect.key).copied()).collect())
+    }));
+    columns
 }
 
 /// Returns one row for each virtual second.

@@ -46,7 +46,7 @@ pub fn table(report: &Report) -> String {
             .profit_per_spent
             .map_or_else(String::new, |profit| format!(", {profit:+.2} for each coin spent"));
         text.push_str(&format!(
-            "attack {} by {} hosts: gained {:.6}, spent {:.6}{profit}\n",
+            "{} by {} hosts, their whole business: gained {:.6}, spent {:.6}{profit}\n",
             attack.kind, attack.hosts, attack.gained, attack.spent
         ));
     }

@@ -69,7 +69,7 @@ impl World {
     /// Returns whether an order was answered by a host that makes something else than was ordered.
     pub(crate) fn is_answered_falsely(&self, job: &JobRow) -> bool {
         let plan = job.server().and_then(|host| self.host(host).plan);
-        plan.is_some_and(|plan| plan.kind.answers_falsely())
+        plan.is_some_and(|plan| plan.is_real() && plan.kind.answers_falsely())
     }
 
     /// Returns the orders that count, each with every provider that has its model.
@@ -77,7 +77,7 @@ impl World {
         let mut sellers: Vec<Vec<u32>> =
             vec![Vec::new(); self.environment.scenario.population.models as usize];
         for (number, host) in (0u32..).zip(self.hosts()) {
-            let is_true = host.plan.is_none_or(|plan| !plan.kind.answers_falsely());
+            let is_true = host.plan.is_none_or(|plan| !plan.is_real() || !plan.kind.answers_falsely());
             if let Profile::Provider { model, .. } = &host.profile
                 && is_true
             {

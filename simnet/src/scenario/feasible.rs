@@ -1,7 +1,10 @@
 //! Which scenarios a world can be built from: the values that make no sense, refused by the path of their key.
 
 use super::regions::Regions;
-use super::{Access, Arrivals, Crypto, GpuClass, HAS_FAKE_CRYPTO, Scenario, SessionLaw};
+use super::{
+    Access, Arrivals, AttackKind, AttackSpec, Crypto, GpuClass, HAS_FAKE_CRYPTO, RoleName, Scenario,
+    SessionLaw,
+};
 
 /// More coins than any ledger has, in nano, and room to add a few such amounts.
 const COINS_MAX: u64 = 9_000_000_000_000_000_000;
@@ -74,7 +77,7 @@ impl Scenario {
             (
                 population.gpu.iter().all(GpuClass::is_possible),
                 &["population", "gpu"],
-                "a GPU class needs a share, slots, prefill_per_s and decode_per_s above 0, start_ms of an hour at most and a batch_slowdown from 0 to 10".into(),
+                "a GPU class needs a share, slots, prefill_per_s and decode_per_s above 0, start_ms of an hour at most, a batch_slowdown from 0 to 10 and a bid_factor from 0.001 to 1000".into(),
             ),
             (
                 positive(workload.rate_per_s),
@@ -258,14 +261,96 @@ impl Scenario {
     }
 
     fn check_attacks(&self) -> Result<(), Impossible> {
-        for attack in &self.attack {
-            let span = attack.start_s >= 0.0 && attack.stop_s.is_none_or(|stop_s| stop_s > attack.start_s);
-            let share = |share: f64| (0.0..=1.0).contains(&share);
-            if !(span && share(attack.share) && share(attack.victims)) {
+        self.attack.iter().try_for_each(AttackSpec::check)
+    }
+}
+
+impl AttackSpec {
+    fn check(&self) -> Result<(), Impossible> {
+        let share = |share: f64| (0.0..=1.0).contains(&share);
+        let span = self.start_s >= 0.0 && self.stop_s.is_none_or(|stop_s| stop_s > self.start_s);
+        if !(span && share(self.share) && share(self.victims)) {
+            let what =
+                "an attack needs share and victims from 0 to 1, start_s from 0 and stop_s after it".into();
+            return Err((vec!["attack"], what));
+        }
+        if self.count.is_some() && self.share > 0.0 {
+            return Err((
+                vec!["attack", "count"],
+                "an attack has a share of its role or a count, not both".into(),
+            ));
+        }
+        self.check_times()?;
+        self.check_keys()
+    }
+
+    /// Refuses a beginning or an end where neither can act: nobody shall take such a run for one before or after the attack.
+    fn check_times(&self) -> Result<(), Impossible> {
+        let fixed = [
+            (self.speed_factor.is_some(), "speed_factor"),
+            (self.names.is_some(), "names"),
+            (self.jobs_per_name.is_some(), "jobs_per_name"),
+        ];
+        let fixed = fixed.iter().find(|(is_set, _)| *is_set).map(|(_, key)| *key);
+        let times = [(self.start_s > 0.0, "start_s"), (self.stop_s.is_some(), "stop_s")];
+        let kind = self.kind.name();
+        for key in times.into_iter().filter(|(is_set, _)| *is_set).map(|(_, key)| key) {
+            if let Some(why) = self.kind.lasts() {
+                let what = format!("{key} cannot act on an attack of kind {kind:?}: {why}");
+                return Err((vec!["attack", key], what));
+            }
+            if let Some(fixed) = fixed {
+                let what = format!("{key} cannot act on {fixed}, which holds for all of the run");
+                return Err((vec!["attack", key], what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses keys that say nothing about this kind, and factors that nobody can have.
+    fn check_keys(&self) -> Result<(), Impossible> {
+        let provides = self.kind.role() == RoleName::Provider;
+        let factor = |value: Option<f64>| value.is_none_or(|value| (0.001..=1_000.0).contains(&value));
+        let count = |value: Option<u32>| value.is_none_or(|value| (1..=10_000).contains(&value));
+        let keys: [(&'static str, bool, bool, bool); 13] = [
+            ("bid_factor", self.bid_factor.is_some(), provides, factor(self.bid_factor)),
+            ("one_price", self.one_price, provides, true),
+            ("promise_factor", self.promise_factor.is_some(), provides, factor(self.promise_factor)),
+            ("speed_factor", self.speed_factor.is_some(), provides, factor(self.speed_factor)),
+            ("slots_factor", self.slots_factor.is_some(), provides, factor(self.slots_factor)),
+            ("input_factor", self.input_factor.is_some(), provides, factor(self.input_factor)),
+            (
+                "window_share",
+                self.window_share.is_some(),
+                self.kind == AttackKind::Sniper,
+                self.window_share.is_none_or(|share| (0.0..=1.0).contains(&share)),
+            ),
+            ("names", self.names.is_some(), provides, count(self.names)),
+            ("jobs_per_name", self.jobs_per_name.is_some(), provides, count(self.jobs_per_name)),
+            ("prefixes", self.prefixes.is_some(), true, count(self.prefixes)),
+            ("near", self.near, provides, true),
+            (
+                "rate_per_s",
+                self.rate_per_s.is_some(),
+                self.kind == AttackKind::Spammer,
+                self.rate_per_s.is_none_or(|rate| (0.001..=10_000.0).contains(&rate)),
+            ),
+            (
+                "answer_factor",
+                self.answer_factor.is_some(),
+                self.kind == AttackKind::OddClient,
+                factor(self.answer_factor),
+            ),
+        ];
+        for (key, is_set, applies, is_possible) in keys {
+            if is_set && !applies {
+                let what = format!("{key} says nothing about an attack of kind {:?}", self.kind.name());
+                return Err((vec!["attack", key], what));
+            }
+            if !is_possible {
                 let what =
-                    "an attack needs share and victims from 0 to 1, start_s from 0 and stop_s after it"
-                        .into();
-                return Err((vec!["attack"], what));
+                    format!("{key} is out of range: factors are from 0.001 to 1000, counts from 1 to 10000");
+                return Err((vec!["attack", key], what));
             }
         }
         Ok(())
@@ -280,5 +365,6 @@ impl GpuClass {
             && self.decode_per_s > 0
             && self.start_ms <= 3_600_000
             && (0.0..=10.0).contains(&self.batch_slowdown)
+            && (0.001..=1_000.0).contains(&self.bid_factor)
     }
 }

@@ -36,7 +36,7 @@ pub use regions::Regions;
 pub use request::Request;
 pub use shipped::{FIRST, SHIPPED};
 pub use storage::{Disks, Ledger};
-pub use sweep::{ArmSpec, Axis, Sweep};
+pub use sweep::{ArmSpec, Axis, MarkSpec, Sweep};
 pub use workload::{Arrivals, LengthFit, Lengths, TraceFile, WorkloadSpec};
 
 /// Everything about a run except its command line.
@@ -146,6 +146,13 @@ impl Scenario {
         hasher.finalize().to_hex()[..16].to_owned()
     }
 
+    /// Returns the honest twin: the same world, whose attackers keep to the protocol; none where nobody attacks.
+    #[must_use]
+    pub fn twin(&self) -> Option<Self> {
+        let attacks = self.attack.iter().any(|attack| !attack.honest && attack.takes_anybody());
+        attacks.then(|| Self { attack: self.attack.iter().map(AttackSpec::twin).collect(), ..self.clone() })
+    }
+
     /// Returns how many hosts buy.
     #[must_use]
     pub fn client_count(&self) -> u32 {
@@ -206,6 +213,32 @@ mod tests {
         ] {
             let shown = refused(text);
             assert!(shown.contains(&format!("line {line}:")) && shown.contains(word), "{text}: {shown}");
+        }
+    }
+
+    /// Nobody shall take the time before a beginning that has no effect for a time without the attack.
+    #[test]
+    fn an_attack_refuses_times_that_cannot_act_and_keys_that_are_not_its_own() {
+        for (kind, keys, word) in [
+            ("garbage", "start_s = 5.0", "start_s cannot act on an attack of kind \"garbage\""),
+            ("substitution", "stop_s = 5.0", "stop_s cannot act on an attack of kind \"substitution\""),
+            ("wash-trader", "start_s = 5.0", "\"wash-trader\""),
+            ("sybil", "stop_s = 5.0", "its names share one card"),
+            ("shill", "start_s = 1.0", "\"shill\""),
+            ("odd-client", "start_s = 1.0", "\"odd-client\""),
+            ("deviant", "speed_factor = 0.5\nstart_s = 1.0", "start_s cannot act on speed_factor"),
+            ("thief", "names = 2\nstop_s = 1.0", "stop_s cannot act on names"),
+            ("spammer", "bid_factor = 2.0", "bid_factor says nothing about an attack of kind \"spammer\""),
+            ("cartel", "rate_per_s = 2.0", "rate_per_s says nothing"),
+            ("deviant", "bid_factor = 0.0", "out of range"),
+            ("deviant", "count = 1\nshare = 0.5", "not both"),
+        ] {
+            let shown = refused(&format!("[[attack]]\nkind = \"{kind}\"\n{keys}\n"));
+            assert!(shown.contains(word), "{kind} {keys}: {shown}");
+        }
+        for kind in ["cartel", "false-bidder", "eclipse", "newcomer", "ring", "thief"] {
+            let text = format!("[[attack]]\nkind = \"{kind}\"\nshare = 0.1\nstart_s = 5.0\nstop_s = 9.0\n");
+            assert!(Scenario::parse("try.toml", &text).is_ok(), "{kind}");
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct GpuClass {
     pub input_per_k: Coins,
     /// Median price of 1,000 output tokens.
     pub output_per_k: Coins,
+    /// What its providers ask over what serving costs them.
+    pub bid_factor: f64,
 }
 
 impl Default for GpuClass {
@@ -78,6 +80,7 @@ impl Default for GpuClass {
             per_job: coins(0),
             input_per_k: coins(500_000),
             output_per_k: coins(4_000_000),
+            bid_factor: 1.0,
         }
     }
 }

@@ -14,11 +14,13 @@ pub struct Sweep {
     pub arm: Vec<ArmSpec>,
     /// Keys that take several values each.
     pub axis: Vec<Axis>,
+    /// What must come out.
+    pub mark: Vec<MarkSpec>,
 }
 
 impl Default for Sweep {
     fn default() -> Self {
-        Self { seeds: 5, arm: Vec::new(), axis: Vec::new() }
+        Self { seeds: 5, arm: Vec::new(), axis: Vec::new(), mark: Vec::new() }
     }
 }
 
@@ -31,6 +33,24 @@ pub struct ArmSpec {
     /// Keys, such as `market.leases` or `attack.0.share`, and their values in this arm.
     #[serde(default)]
     pub set: BTreeMap<String, toml::Value>,
+}
+
+/// What must come out of a sweep: a bound on a metric or on an effect against the honest twin. A mean within it passes; one
+/// beyond it fails if its whole interval is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkSpec {
+    /// The key of the metric or effect.
+    pub key: String,
+    /// Its upper bound.
+    #[serde(default)]
+    pub at_most: Option<f64>,
+    /// Its lower bound.
+    #[serde(default)]
+    pub at_least: Option<f64>,
+    /// The arms that it binds, by how their names begin; all where there are none.
+    #[serde(default)]
+    pub arms: Vec<String>,
 }
 
 /// A key and the values that it takes.

@@ -1,6 +1,8 @@
 //! `run` and `replay`.
 
-use bombyx_simnet::results::{Report, store, table, timeline};
+use std::collections::BTreeMap;
+
+use bombyx_simnet::results::{Report, effects, metrics, store, table, timeline};
 use bombyx_simnet::workload::requests;
 
 use serde::Serialize;
@@ -15,6 +17,8 @@ use crate::say::say;
 struct Line<'a> {
     #[serde(flatten)]
     report: &'a Report,
+    /// What its attackers do, against its honest twin; empty where nobody attacks.
+    against_twin: BTreeMap<&'static str, f64>,
     /// The most memory that the process ever held, in MiB, where the system tells.
     peak_mib: Option<f64>,
 }
@@ -24,6 +28,16 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
     let scenario = scenario(&args.which)?;
     let bar = progress_bar(&scenario, "");
     let (world, report) = run_world_on(args.threads, cpu_s_of_all, &scenario, &bar)?;
+    let against_twin = match scenario.twin() {
+        Some(twin) => {
+            let (honest, without) =
+                run_world_on(args.threads, cpu_s_of_all, &twin, &progress_bar(&twin, "twin  "))?;
+            let (with, without) =
+                (metrics::of(&world, &report.summary), metrics::of(&honest, &without.summary));
+            effects::of(&with, &without)
+        }
+        None => BTreeMap::new(),
+    };
     let kept = match &args.out {
         Some(out) => Some(store::save(out, &world, &report, None).map_err(Failure::usage)?),
         None => None,
@@ -32,10 +46,18 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
         store::write_json(path, &timeline::trace(&world, args.trace_every)).map_err(Failure::usage)?;
     }
     if args.json {
-        let line = Line { report: &report, peak_mib: peak_mib() };
+        let line = Line { report: &report, against_twin, peak_mib: peak_mib() };
         say!("{}", serde_json::to_string(&line).map_err(Failure::broken)?);
     } else {
         say!("{}", table(&report).trim_end_matches('\n'));
+        if !against_twin.is_empty() {
+            say!("against the honest twin, the same seed and hosts, which keep to the protocol:");
+        }
+        for effect in &effects::EFFECTS {
+            if let Some(value) = against_twin.get(effect.key) {
+                say!("  {}: {value:.4} {}", effect.label, effect.unit);
+            }
+        }
         if let Some(dir) = kept {
             say!("kept in {}", dir.display());
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use bombyx_simnet::results::effects::EFFECTS;
 use bombyx_simnet::results::metrics::METRICS;
 use bombyx_simnet::results::page::page;
 use bombyx_simnet::results::plot::shown;
@@ -43,8 +44,9 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failure> {
             ProgressBar::hidden()
         };
         let (world, report) = run_world(&run.scenario, &bar)?;
-        let arm = &plan.arms[run.arm].name;
-        store::save(&args.out, &world, &report, Some(arm)).map(drop).map_err(Failure::usage)
+        let twin = if run.is_twin { ", honest twin" } else { "" };
+        let arm = format!("{}{twin}", plan.arms[run.arm].name);
+        store::save(&args.out, &world, &report, Some(&arm)).map(drop).map_err(Failure::usage)
     };
     let next = AtomicUsize::new(0);
     let run_some = || loop {
@@ -78,7 +80,13 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failure> {
 pub(crate) fn merge(out: &Path) -> Result<(), Failure> {
     let merged = results::merge(out).map_err(Failure::usage)?;
     say!("{}", table(&merged));
-    say!("merged.json is written; simnet report {} makes a page of it", out.display());
+    if let Some(table) = twins(&merged) {
+        say!("against the honest twin: the same seeds and hosts, which keep to the protocol\n{table}");
+    }
+    for mark in &merged.marks {
+        say!("{mark}");
+    }
+    say!("merged.json and effects.parquet are written; simnet report {} makes a page of it", out.display());
     Ok(())
 }
 
@@ -98,6 +106,21 @@ fn table(merged: &SweepResult) -> Table {
         table.add_row(std::iter::once(format!("{}{unit}", metric.label)).chain(cells));
     }
     table
+}
+
+/// Returns what each attack does against its honest twin, where anybody attacks.
+fn twins(merged: &SweepResult) -> Option<Table> {
+    let attacked: Vec<_> = merged.arms.iter().filter(|arm| !arm.effects.is_empty()).collect();
+    let mut table = Table::new();
+    let names = attacked.iter().map(|arm| arm.name.clone());
+    table.load_style(UTF8_FULL_CONDENSED).set_header(std::iter::once(String::new()).chain(names));
+    for effect in &EFFECTS {
+        let cells =
+            attacked.iter().map(|arm| arm.effects.get(effect.key).map_or_else(|| "–".to_owned(), shown));
+        let unit = if effect.unit.is_empty() { String::new() } else { format!(", {}", effect.unit) };
+        table.add_row(std::iter::once(format!("{}{unit}", effect.label)).chain(cells));
+    }
+    (!attacked.is_empty()).then_some(table)
 }
 
 /// Writes the page of a sweep.

@@ -79,8 +79,14 @@ impl Workload {
                 scenario::at(self.scenario.wave().after(from_s, wait_s)).max(previous)
             }
         };
-        let client = draws.below(u64::from(self.clients), Purpose::Buyer, &[u64::from(number)]) as u32;
+        let client = self.buyer(u64::from(number), draws);
         Some(Arrival { number, at, client })
+    }
+
+    /// Returns the host that gives order `number`.
+    #[must_use]
+    pub fn buyer(&self, number: u64, draws: &Draws) -> u32 {
+        draws.below(u64::from(self.clients), Purpose::Buyer, &[number]) as u32
     }
 
     /// Returns when the first order may come.

@@ -13,6 +13,7 @@ use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::{JobId, OrderId, Task};
 
+use crate::actors::WHOLE;
 use crate::check::{Check, Pledge, Violation, blames_client};
 use crate::host::Step;
 use crate::kernel::Purpose;
@@ -177,15 +178,14 @@ impl Shard {
     fn start_job(&mut self, host: u32, job: JobId, task: &Task) -> Result<(), Violation> {
         let answer = match task {
             Task::Embed { .. } => 0,
-            Task::Generate(generate) => {
-                self.environment.workload.answer_tokens(generate.sampling.seed, &self.environment.draws)
-            }
+            Task::Generate(generate) => self.environment.answer_tokens(generate.sampling.seed),
         };
         let target = &mut self.hosts[host];
         let steps = target.engine.run(self.now, job, task, answer);
         let (running, slots) = (target.engine.running(), target.offer().map_or(0, |offer| offer.slots));
+        let overbooks = target.plan.is_some_and(|plan| plan.slots_ppm > WHOLE && plan.is_real());
         self.plan(host, steps);
-        Check::capacity(running, slots)
+        if overbooks { Ok(()) } else { Check::capacity(running, slots) }
     }
 
     fn allow(&mut self, host: u32, job: JobId, tokens: u32) {

@@ -8,7 +8,7 @@ use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::ModelId;
 
-use crate::actors::AttackPlan;
+use crate::actors::{AttackPlan, WHOLE};
 use crate::host::Host;
 use crate::host::power::{Power, Switch};
 use crate::kernel::Draws;
@@ -44,6 +44,8 @@ pub(crate) struct Environment {
     plans: BTreeMap<u32, AttackPlan>,
     /// The eclipses that are aimed at hosts.
     eclipsed: BTreeMap<u32, AttackPlan>,
+    /// In whose network a host is, where it is not in one of its own.
+    neighbours: BTreeMap<u32, u32>,
     /// The list price of every provider.
     prices: Vec<CostSheet>,
 }
@@ -89,7 +91,7 @@ impl Environment {
         let overlay = Overlay::new(followers(scenario, hosts), hosts.len(), network, &draws);
         let workload = Workload::new(scenario);
         let switches = Power::new(scenario, &draws, &regions, workload.last_order(&draws)).switches(hosts);
-        let keepers = || scenario.attack.iter().filter(|attack| attack.kind.keeps_gossip());
+        let keepers = || scenario.attack.iter().filter(|attack| attack.kind.keeps_gossip() && !attack.honest);
         let keep_shifts = keepers().flat_map(|ride| [Some(ride.start_s), ride.stop_s]).flatten();
         let shifts = links.shifts().chain(keep_shifts.map(scenario::at));
         let plans_of = |plan: fn(&Host) -> Option<AttackPlan>| {
@@ -107,6 +109,7 @@ impl Environment {
             shard_map: ShardMap::new(hosts, &links, shards),
             plans: plans_of(|host| host.plan),
             eclipsed: plans_of(|host| host.eclipsed.as_deref().copied()),
+            neighbours: neighbours(scenario, hosts),
             prices: hosts.iter().filter_map(|host| Some(host.offer()?.cost)).collect(),
             scenario: scenario.clone(),
             draws,
@@ -127,10 +130,19 @@ impl Environment {
         self.eclipsed.get(&host).copied()
     }
 
-    /// Returns where a host's connections come from: every host is at home somewhere else.
+    /// Returns where a host's connections come from: every host is at home somewhere else, but for those that an attack has in
+    /// few networks.
     pub(crate) fn prefix(&self, host: u32) -> Prefix {
-        let [_, a, b, c] = host.to_be_bytes();
+        let home = self.neighbours.get(&host).copied().unwrap_or(host);
+        let [_, a, b, c] = home.to_be_bytes();
         Prefix::of_ipv4([a, b, c, 0])
+    }
+
+    /// Returns the length of the whole answer to order `number`, which an odd client has longer or shorter.
+    pub(crate) fn answer_tokens(&self, number: u64) -> u64 {
+        let tokens = self.workload.answer_tokens(number, &self.draws);
+        let plan = self.plan(self.workload.buyer(number, &self.draws)).filter(|plan| plan.is_real());
+        plan.map_or(tokens, |plan| (tokens.saturating_mul(plan.answer_ppm) / WHOLE).max(1))
     }
 
     /// Returns whether a host sells.
@@ -153,6 +165,25 @@ impl Environment {
     pub(crate) fn lookahead(&self) -> Span {
         self.shard_map.lookahead.min(self.to_ledger())
     }
+}
+
+/// Returns in whose network each host is whose attack has a number of them: by turns.
+fn neighbours(scenario: &Scenario, hosts: &[Host]) -> BTreeMap<u32, u32> {
+    let mut homes: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    let mut neighbours = BTreeMap::new();
+    let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
+    for (number, host) in (0u32..).zip(hosts) {
+        let Some(attack) = host.plan.map(|plan| plan.attack) else { continue };
+        let Some(prefixes) = scenario.attack.get(attack).and_then(|spec| spec.prefixes) else { continue };
+        let homes = homes.entry(attack).or_default();
+        if homes.len() < prefixes as usize {
+            homes.push(number);
+        }
+        let turn = seen.entry(attack).or_default();
+        neighbours.insert(number, homes[*turn % homes.len()]);
+        *turn += 1;
+    }
+    neighbours
 }
 
 fn partitions(scenario: &Scenario, regions: &Regions) -> Vec<Partition> {

@@ -65,14 +65,8 @@ pub fn random_scenario(seed: u64) -> Scenario {
             AttackKind::WashTrader,
         ];
         let kind = kinds[below(kinds.len() as u64) as usize];
-        scenario.attack.push(AttackSpec {
-            kind,
-            share: below(50) as f64 / 1e2,
-            budget: None,
-            victims: 0.3,
-            start_s: 0.0,
-            stop_s: None,
-        });
+        let share = below(50) as f64 / 1e2;
+        scenario.attack.push(AttackSpec { victims: 0.3, ..AttackSpec::new(kind, share) });
     }
     scenario.network.uplink_queues = below(4) == 0;
     scenario

@@ -211,7 +211,7 @@ impl Shard {
 
     /// Returns whether a host would do anything with a message but drop it. Attackers receive everything.
     fn is_asked(&self, host: u32, invitation: &Invitation) -> bool {
-        if self.environment.plan(host).is_some() {
+        if self.environment.plan(host).is_some_and(|plan| plan.is_real()) {
             return true;
         }
         self.environment.is_provider(host)

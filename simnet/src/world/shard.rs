@@ -241,8 +241,9 @@ impl Shard {
     pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Violation> {
         let target = &mut self.hosts[host];
         // Attackers are bound by nothing.
-        let must_wait =
-            target.plan.is_none() && target.disk.is_behind() && !matches!(input, Input::Persisted(_));
+        let must_wait = target.plan.is_none_or(|plan| !plan.is_real())
+            && target.disk.is_behind()
+            && !matches!(input, Input::Persisted(_));
         target.handle(self.now, input);
         while let Some(output) = self.hosts[host].poll().map_err(|runaway| run_away(host, runaway))? {
             Check::silence(must_wait, &output)?;

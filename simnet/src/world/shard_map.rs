@@ -8,7 +8,7 @@ use bombyx_protocol::time::Span;
 
 use crate::host::Host;
 use crate::network::{Links, Location};
-use crate::scenario::{AttackKind, Regions};
+use crate::scenario::Regions;
 
 /// How much larger than an even share the largest shard may be, in percent, for the sake of longer ways between shards.
 const UNEVEN_PERCENT: usize = 15;
@@ -68,11 +68,12 @@ impl ShardMap {
     }
 }
 
-/// Puts all names of one owner together: they share a card, and who takes it first is a matter of order.
+/// Puts all names of one owner together: what they share, a card or a count of names, is a matter of order.
 fn gather_owners(hosts: &[Host], shard: &mut [usize]) {
     let mut owners: BTreeMap<usize, usize> = BTreeMap::new();
     for (host, shard) in hosts.iter().zip(shard) {
-        if let Some(plan) = host.plan.filter(|plan| plan.kind == AttackKind::Sybil) {
+        let is_name = host.accomplices.as_ref().is_some_and(|accomplices| accomplices.name.is_some());
+        if let Some(plan) = host.plan.filter(|_| is_name) {
             *shard = *owners.entry(plan.attack).or_insert(*shard);
         }
     }
