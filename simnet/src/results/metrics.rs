@@ -245,7 +245,7 @@ fn beside_attackers(world: &World) -> [(&'static str, Option<f64>); 6] {
     });
     let unsettled: f64 = unsettled(world).iter().sum();
     let served = world.jobs().iter().filter(|job| job.server().is_some_and(|host| !attacks(host)));
-    let spent: f64 = served.filter_map(|job| cost_of(job)).map(milli).sum();
+    let spent: f64 = served.filter_map(cost_of).map(milli).sum();
     [
         ("attackers_share", percent(by_attackers, answered.len())),
         ("attackers_bill_over_cost", (costs > 0.0).then(|| bills / costs)),

@@ -1,6 +1,7 @@
 //! What is ordered, when and by whom: Poisson or bursty arrivals on a day's wave, or a trace; Zipf popularity,
 //! lognormal lengths.
 
+mod attackers;
 pub mod population;
 pub mod requests;
 

@@ -1,7 +1,6 @@
 //! The hosts of a world: clients first, then providers, each drawn from the seed and its own number alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
@@ -15,11 +14,12 @@ use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::TaskKind;
 use bombyx_protocol::work::price::{InputTokens, Weights};
 
-use crate::actors::{AttackPlan, Card, Name, Partner, WHOLE};
+use crate::actors::WHOLE;
 use crate::host::{Engine, Host, Profile, Speed};
 use crate::kernel::{Draws, Purpose, Zipf};
 use crate::network::locate;
-use crate::scenario::{AttackKind, CALENDAR_S, GpuClass, Mechanism, Regions, RoleName, Scenario, model_id};
+use crate::scenario::{CALENDAR_S, GpuClass, Mechanism, Regions, Scenario, model_id};
+use crate::workload::attackers;
 
 /// The ledger's network id in every world: that of a test network.
 pub const NETWORK_ID: i32 = -3;
@@ -52,163 +52,17 @@ pub fn hosts(scenario: &Scenario, draws: &Draws) -> Vec<Host> {
             } else {
                 watcher(scenario, draws, regions, number)
             };
-            host.plan = plan(scenario, draws, &host, number);
+            host.plan = attackers::plan(scenario, draws, &host, number);
             host
         })
         .collect();
-    count_out(scenario, draws, &mut hosts);
-    (0u32..).zip(&mut hosts).for_each(|(number, host)| equip(scenario, host, number));
-    pair_up(&mut hosts);
-    name_all(scenario, &mut hosts);
-    appoint(&mut hosts);
-    aim(scenario, draws, &mut hosts);
+    attackers::count_out(scenario, draws, &mut hosts);
+    (0u32..).zip(&mut hosts).for_each(|(number, host)| attackers::equip(scenario, host, number));
+    attackers::pair_up(&mut hosts);
+    attackers::name_all(scenario, &mut hosts);
+    attackers::appoint(&mut hosts);
+    attackers::aim(scenario, draws, &mut hosts);
     hosts
-}
-
-/// Gives every client that trades with itself a provider of one of its models, which nobody else has.
-fn pair_up(hosts: &mut [Host]) {
-    let washes = |host: &Host| host.plan.is_some_and(|plan| plan.kind == AttackKind::WashTrader);
-    for client in 0..hosts.len() {
-        let Profile::Client { models, .. } = &hosts[client].profile else { continue };
-        if !washes(&hosts[client]) {
-            continue;
-        }
-        let is_fit = |host: &Host| match &host.profile {
-            Profile::Provider { model, .. } => host.plan.is_none() && models.contains(model),
-            Profile::Client { .. } | Profile::Watcher { .. } => false,
-        };
-        let Some(provider) = hosts.iter().position(is_fit) else { continue };
-        let node = hosts[provider].node;
-        let partner = hosts[provider].offer().map(|offer| Partner { node, model: offer.model });
-        hosts[client].accomplices.get_or_insert_default().partner = partner;
-        hosts[provider].plan = hosts[client].plan;
-        if hosts[client].plan.is_some_and(|plan| plan.is_real()) {
-            make_nothing(&mut hosts[provider]);
-        }
-    }
-}
-
-/// Makes exactly as many hosts take part as an attack that counts them says: those that draw the least.
-fn count_out(scenario: &Scenario, draws: &Draws, hosts: &mut [Host]) {
-    for (location, attack) in scenario.attack.iter().enumerate() {
-        let Some(count) = attack.count else { continue };
-        let mut able: Vec<(u64, usize)> = hosts
-            .iter()
-            .enumerate()
-            .filter(|(_, host)| host.role() == Some(attack.kind.role()) && host.plan.is_none())
-            .map(|(number, _)| (draws.bits(Purpose::Attack, &[location as u64, number as u64]), number))
-            .collect();
-        able.sort_unstable();
-        for (_, number) in able.into_iter().take(count as usize) {
-            hosts[number].plan = Some(AttackPlan::new(location, attack));
-        }
-    }
-}
-
-/// Gives every provider of one owner its place among the names, and those that share a card the card of the first. In an
-/// honest twin the owner has one name.
-fn name_all(scenario: &Scenario, hosts: &mut [Host]) {
-    let mut owners: BTreeMap<usize, (Name, Option<Card>)> = BTreeMap::new();
-    for host in hosts {
-        let Some(plan) = host.plan.filter(|_| host.is_provider()) else { continue };
-        let Some(spec) = scenario.attack.get(plan.attack).filter(|spec| spec.is_one_owner()) else {
-            continue;
-        };
-        let slots = host.offer().map_or(0, |offer| offer.slots);
-        let shares = matches!(spec.kind, AttackKind::Sybil | AttackKind::Shill);
-        let at_a_time = match (shares, plan.is_real()) {
-            (true, true) => spec.names.unwrap_or(u32::MAX),
-            (true, false) => 1,
-            (false, _) => spec.names.unwrap_or(1),
-        };
-        let first = || {
-            let name = Name {
-                place: 0,
-                at_a_time,
-                jobs: spec.jobs_per_name.unwrap_or(u32::MAX),
-                left: Arc::default(),
-            };
-            (name, shares.then(|| Card::new(slots)))
-        };
-        let (name, card) = owners.entry(plan.attack).or_insert_with(first);
-        let accomplices = host.accomplices.get_or_insert_default();
-        accomplices.name = Some(name.clone());
-        accomplices.card = card.clone();
-        name.place += 1;
-    }
-}
-
-/// Appoints who bids as ever: in a ring the cheapest of each model, among the names of a shill the first, whose costs the
-/// others have.
-fn appoint(hosts: &mut [Host]) {
-    let mut leaders: BTreeMap<(usize, u32), (Nano, usize)> = BTreeMap::new();
-    for (number, host) in hosts.iter().enumerate() {
-        let (Some(plan), Profile::Provider { model, .. }) = (host.plan, &host.profile) else { continue };
-        let (rank, model) = match plan.kind {
-            AttackKind::Ring => (host.cost_of((1_000, 1_000)).unwrap_or_default(), *model),
-            AttackKind::Shill => (Nano(0), 0),
-            _ => continue,
-        };
-        let leader = leaders.entry((plan.attack, model)).or_insert((rank, number));
-        if rank < leader.0 {
-            *leader = (rank, number);
-        }
-    }
-    for ((attack, _), (_, leader)) in leaders {
-        if let Some(plan) = &mut hosts[leader].plan {
-            plan.bid_ppm = WHOLE;
-        }
-        let Profile::Provider { offer, cost, .. } = &hosts[leader].profile else { continue };
-        let (asked, costs) = (offer.cost, *cost);
-        for host in hosts.iter_mut() {
-            let is_name =
-                host.plan.is_some_and(|plan| plan.attack == attack && plan.kind == AttackKind::Shill);
-            if let Profile::Provider { offer, cost, .. } = &mut host.profile
-                && is_name
-            {
-                (offer.cost, *cost) = (asked, costs);
-            }
-        }
-    }
-}
-
-/// Draws the victims of every eclipse.
-fn aim(scenario: &Scenario, draws: &Draws, hosts: &mut [Host]) {
-    for (number, host) in (0u64..).zip(hosts).filter(|(_, host)| host.is_client()) {
-        host.eclipsed = (0u64..)
-            .zip(&scenario.attack)
-            .filter(|(_, attack)| attack.kind == AttackKind::Eclipse && !attack.honest)
-            .filter(|(_, attack)| attack.takes_anybody())
-            .find(|(location, attack)| draws.happens(attack.victims, Purpose::Victim, &[*location, number]))
-            .map(|(location, attack)| Box::new(AttackPlan::new(location as usize, attack)));
-    }
-}
-
-/// Makes an engine that answers at once with text that cost nothing.
-fn make_nothing(host: &mut Host) {
-    host.engine = Engine::new(Speed {
-        prefill_per_s: 1_000_000,
-        decode_per_s: 1_000,
-        slowdown_milli: 0,
-        start: Span(0),
-        ..host.engine.speed()
-    });
-    if let Profile::Provider { cost, .. } = &mut host.profile {
-        *cost = CostSheet::default();
-    }
-}
-
-/// Puts a cheaper model in the place of the one that is offered: a quarter of the cost, three times the speed.
-fn substitute(host: &mut Host) {
-    let speed = host.engine.speed();
-    host.engine = Engine::new(Speed {
-        prefill_per_s: speed.prefill_per_s * 3,
-        decode_per_s: speed.decode_per_s * 3,
-        ..speed
-    });
-    if let Profile::Provider { cost, .. } = &mut host.profile {
-        *cost = cost.scaled(250_000);
-    }
 }
 
 /// Returns how many names the owner behind each attack has.
@@ -242,42 +96,6 @@ pub fn watcher_of(scenario: &Scenario, provider: u32) -> Option<u32> {
     Some(scenario.nodes + number)
 }
 
-/// Gives an attacker its place, its card and its prices, as far as they hold for all of a run.
-fn equip(scenario: &Scenario, host: &mut Host, number: u32) {
-    let Some(plan) = &mut host.plan else { return };
-    let Some(spec) = scenario.attack.get(plan.attack) else { return };
-    if plan.kind == AttackKind::Sybil {
-        plan.bid_ppm = plan.bid_ppm * (100 + 15 * u64::from(number % 4)) / 100;
-    }
-    let is_real = plan.is_real();
-    if spec.near {
-        (host.location.access, host.location.relay) = (0, None);
-    }
-    if let Some(factor) = spec.speed_factor {
-        quicken(host, factor);
-    }
-    match spec.kind {
-        AttackKind::Garbage if is_real => make_nothing(host),
-        AttackKind::Substitution if is_real => substitute(host),
-        _ => {}
-    }
-}
-
-/// Makes a card faster or slower; what is promised follows.
-fn quicken(host: &mut Host, factor: f64) {
-    let speed = host.engine.speed();
-    let scaled = |value: u64| ((value as f64 * factor) as u64).max(1);
-    host.engine = Engine::new(Speed {
-        prefill_per_s: scaled(speed.prefill_per_s),
-        decode_per_s: scaled(speed.decode_per_s),
-        ..speed
-    });
-    if let Profile::Provider { offer, .. } = &mut host.profile {
-        offer.read_tps = ((f64::from(offer.read_tps) * factor) as u32).max(1);
-        offer.write_tps = ((f64::from(offer.write_tps) * factor) as u32).max(1);
-    }
-}
-
 /// Returns the one sheet of a posted price: the mean of the classes' median prices by their shares,
 /// times the markup.
 fn posted(scenario: &Scenario) -> CostSheet {
@@ -292,20 +110,6 @@ fn posted(scenario: &Scenario) -> CostSheet {
         input_per_k: mean(&|class| class.input_per_k.0),
         output_per_k: mean(&|class| class.output_per_k.0),
     }
-}
-
-/// Returns the first attack that a host takes part in.
-fn plan(scenario: &Scenario, draws: &Draws, host: &Host, number: u32) -> Option<AttackPlan> {
-    (0u64..)
-        .zip(&scenario.attack)
-        .filter(|(_, attack)| match attack.kind.role() {
-            RoleName::Client => host.is_client(),
-            RoleName::Provider => host.is_provider(),
-        })
-        .find(|(location, attack)| {
-            draws.happens(attack.share, Purpose::Attack, &[*location, u64::from(number)])
-        })
-        .map(|(location, attack)| AttackPlan::new(location as usize, attack))
 }
 
 /// Returns which hosts follow which model's topic.
