@@ -135,3 +135,49 @@ fn a_reader_that_is_gone_is_no_mistake() {
     let list = Command::new(env!("CARGO_BIN_EXE_simnet")).arg("list").stdout(writer).output().unwrap();
     assert!(list.status.success() && list.stderr.is_empty(), "{}", String::from_utf8_lossy(&list.stderr));
 }
+
+/// A sweep runs each attack beside its honest twin, and says what the attack adds in the table, in the files and on the page. (`SI-10`)
+#[test]
+fn an_attack_is_told_against_its_honest_twin() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let attack = "[[attack]]\nkind = \"cartel\"\nshare = 0.0\n[[sweep.axis]]\nkey = \"attack.0.share\"\nvalues = [0.0, 1.0]\n\
+        [[sweep.mark]]\nkey = \"gain_share\"\nat_most = 1.0\n[[sweep.mark]]\nkey = \"success\"\nat_least = 50.0\n";
+    let plan = PLAN.split("[[sweep.arm]]").next().unwrap();
+    std::fs::write(dir.join("plan.toml"), format!("{plan}{attack}")).unwrap();
+    let said = good(dir, &["sweep", "plan.toml", "--out", "out"]);
+    assert!(said.contains("against the honest twin") && said.contains("gain over honesty"), "{said}");
+    let marks: Vec<&str> =
+        said.lines().filter(|line| line.contains("at most") || line.contains("at least")).collect();
+    assert!(
+        marks[0].starts_with("share 1.0: attackers' gain") && marks[0].ends_with("NOT KEPT"),
+        "{marks:?}"
+    );
+    assert!(marks[1..].iter().all(|mark| mark.ends_with(": kept")) && marks.len() == 3, "{marks:?}");
+    assert_eq!(
+        digests(&dir.join("out")).len(),
+        6,
+        "two seeds of two arms, and a twin of the arm with attackers"
+    );
+    assert!(dir.join("out/effects.parquet").is_file());
+    let merged = std::fs::read_to_string(dir.join("out/merged.json")).unwrap();
+    let merged: serde_json::Value = serde_json::from_str(&merged).unwrap();
+    let effect = |arm: usize, key: &str| merged["arms"][arm]["effects"][key]["mean"].as_f64();
+    assert_eq!(effect(0, "gain"), None, "nobody attacks");
+    assert!(
+        effect(1, "gain").unwrap() > 0.0 && effect(1, "buyer_price_over_twin").unwrap() > 1.2,
+        "{merged}"
+    );
+    good(dir, &["report", "out"]);
+    let page = std::fs::read_to_string(dir.join("out/report.html")).unwrap();
+    assert!(page.contains("Against the honest twin") && page.contains("NOT KEPT"));
+    let one = good(dir, &["run", "plan.toml"]);
+    assert!(!one.contains("against the honest twin"), "{one}");
+    let changed = format!("{plan}[[attack]]\nkind = \"cartel\"\nshare = 1.0\n");
+    std::fs::write(dir.join("one.toml"), changed).unwrap();
+    let one = good(dir, &["run", "one.toml"]);
+    assert!(
+        one.contains("against the honest twin") && one.contains("honest buyers' price over the twin's"),
+        "{one}"
+    );
+}

@@ -364,7 +364,7 @@ fn market(keys: &str) -> String {
     world.market_digest()
 }
 
-/// An attack that begins after the end and the honest twin of one are worlds without an attack, to the bit.
+/// An attack that begins after the end and the honest twin of one are worlds without an attack, to the bit. (`SI-10`)
 #[test]
 fn an_attack_that_never_begins_and_an_honest_twin_change_nothing() {
     let calm = market("");

@@ -215,7 +215,8 @@ impl Engine {
                 Phase::Decoding(0) => 0,
                 Phase::Decoding(_) => {
                     let slower = 1_000 + self.speed.slowdown_milli * (writing - 1);
-                    self.speed.decode_per_s * UNITS_PER_US * 1_000 / slower
+                    let full = self.speed.decode_per_s * UNITS_PER_US * 1_000 / slower;
+                    full * self.speed.answers.min(writing) / writing
                 }
             };
             let is_planned = running.step.is_some() && running.rate == rate;
@@ -277,8 +278,14 @@ mod tests {
 
     fn engine() -> Engine {
         let start = Span::from_ms(20);
-        let speed =
-            Speed { prefill_per_s: 1_000, decode_per_s: 50, slowdown_milli: 100, start, chunk_tokens: 16 };
+        let speed = Speed {
+            prefill_per_s: 1_000,
+            decode_per_s: 50,
+            slowdown_milli: 100,
+            start,
+            answers: 8,
+            chunk_tokens: 16,
+        };
         Engine::new(speed)
     }
 
@@ -385,6 +392,17 @@ mod tests {
         // Eight answers at once make 8 · 50 / 1.7 tokens a second at the most; eight prompts are read at 1,000 a second.
         assert!(whole_s > made as f64 / (8.0 * 50.0 / 1.7), "{whole_s}");
         assert!(whole_s > 8.0 * 0.108, "{whole_s}");
+    }
+
+    /// Who takes more jobs than its card has room for makes none of them any sooner.
+    #[test]
+    fn answers_beyond_the_cards_room_share_what_it_can_do() {
+        let mut small = Engine::new(Speed { answers: 2, slowdown_milli: 0, ..engine().speed() });
+        let jobs: Vec<(u8, u64, Task, u64)> = (0..6).map(|job| (job, 0, task(0, 100), 40)).collect();
+        let said = serve_all(&mut small, &jobs);
+        let whole = said.last().expect("it ends").2;
+        let (reading, writing) = (6 * (20 + 108) * 1_000, 6 * 40 * 20_000 / 2);
+        assert!(whole.abs_diff(reading + writing + 1_000) < 1_000, "{whole}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Speed {
     pub slowdown_milli: u64,
     /// From the task to the first token with an empty prompt.
     pub start: Span,
+    /// Answers that it writes at that speed; more of them share it.
+    pub answers: u64,
     /// Output tokens in one report at the most.
     pub chunk_tokens: u32,
 }

@@ -146,7 +146,7 @@ impl Scenario {
         hasher.finalize().to_hex()[..16].to_owned()
     }
 
-    /// Returns the honest twin: the same world, whose attackers keep to the protocol; none where nobody attacks.
+    /// Returns the honest twin: the same world, whose attackers keep to the protocol; none where nobody attacks. (`SI-10`)
     #[must_use]
     pub fn twin(&self) -> Option<Self> {
         let attacks = self.attack.iter().any(|attack| !attack.honest && attack.takes_anybody());

@@ -190,6 +190,7 @@ fn no_engine() -> Engine {
         decode_per_s: 1,
         slowdown_milli: 0,
         start: Span(0),
+        answers: 1,
         chunk_tokens: 1,
     })
 }
@@ -251,6 +252,7 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
         decode_per_s: class.decode_per_s,
         slowdown_milli: (class.batch_slowdown * 1e3) as u64,
         start: Span::from_ms(class.start_ms),
+        answers: u64::from(class.slots),
         chunk_tokens: scenario.workload.report_tokens,
     };
     let location = locate(
