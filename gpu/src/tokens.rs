@@ -1,10 +1,12 @@
 //! Text to token ids and back, by the `tokenizers` library.
 
 use std::path::Path;
+use std::{fs, io};
 
 use tokenizers::{Tokenizer, TruncationParams};
 
 use crate::engine::EngineError;
+use crate::manifest::{Manifest, TokenizerFacts};
 use crate::model::Model;
 
 /// A model's tokenizer, with the padding and truncation of its own file replaced by the manifest's rule.
@@ -29,26 +31,29 @@ impl Tokens {
     /// # Errors
     /// If the file is not a tokenizer this library reads.
     pub fn load(model: &Model) -> Result<Self, TokenizerError> {
-        let manifest = model.manifest();
-        Self::read(
-            &model.tokenizer(),
-            manifest.tokenizer.special_tokens,
-            manifest.tokenizer.truncate,
-            manifest.context_tokens as usize,
-        )
+        let path = model.tokenizer();
+        let error =
+            |why: io::Error| TokenizerError { path: path.display().to_string(), why: why.to_string() };
+        let bytes = fs::read(&path).map_err(error)?;
+        Self::read(&path, &bytes, model.manifest())
     }
 
-    fn read(
-        path: &Path,
-        special_tokens: bool,
-        truncate: bool,
-        context: usize,
-    ) -> Result<Self, TokenizerError> {
+    /// Reads a tokenizer that is not on disk.
+    ///
+    /// # Errors
+    /// If the bytes are not a tokenizer this library reads.
+    pub fn from_bytes(manifest: &Manifest, bytes: &[u8]) -> Result<Self, TokenizerError> {
+        Self::read(Path::new(&manifest.name), bytes, manifest)
+    }
+
+    fn read(path: &Path, bytes: &[u8], manifest: &Manifest) -> Result<Self, TokenizerError> {
+        let TokenizerFacts { special_tokens, truncate } = manifest.tokenizer;
+        let context = manifest.context_tokens as usize;
         let error = |why: tokenizers::Error| TokenizerError {
             path: path.display().to_string(),
             why: why.to_string(),
         };
-        let mut tokenizer = Tokenizer::from_file(path).map_err(error)?;
+        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(error)?;
         // Its cache of words would keep parts of strangers' prompts for the life of the process.
         let mut model = tokenizer.get_model().clone();
         model.resize_cache(0);

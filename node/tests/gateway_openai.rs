@@ -27,9 +27,9 @@ async fn the_official_python_client_works_against_the_gateway() {
     let dear = Node::provider(&ledger, &dear).await;
     let dearly = ["--gateway", "127.0.0.1:0", "--join", dear.address()];
     let poor = [
-        ("BOMBYX_CLIENT_DEPOSIT_MAX", "9000"),
-        ("BOMBYX_CLIENT_STRANGERS_LOCKED_MAX", "9000"),
-        ("BOMBYX_GATEWAY_MAX_COST", "8000"),
+        ("BOMBYX_CLIENT_DEPOSIT_MAX", "90000"),
+        ("BOMBYX_CLIENT_STRANGERS_LOCKED_MAX", "90000"),
+        ("BOMBYX_GATEWAY_MAX_COST", "80000"),
     ];
     let locked = [("BOMBYX_GATEWAY_KEY", KEY)];
     let (open, poor, locked) = tokio::join!(

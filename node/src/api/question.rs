@@ -9,9 +9,7 @@ use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Bill, Failure, OrderNews};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::{Content, Finish};
-use bombyx_protocol::work::order::{
-    ChatMessage, Generate, InputCount, Order, OrderFault, Role, Sampling, Task, TaskKind, Tier,
-};
+use bombyx_protocol::work::order::{ChatMessage, Generate, Order, Role, Sampling, Task, TaskKind, Tier};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -19,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::handle::NodeHandle;
 use super::holdings::Holdings;
 use super::vectors::Vectors;
+use crate::engine::fit::{Fitted, fit};
 use crate::engine::models;
 use crate::error::NodeError;
 use crate::ledger::LedgerError;
@@ -143,15 +142,11 @@ impl Question {
     ///
     /// # Errors
     /// [`NodeError::Models`] for an unknown model, [`NodeError::WrongKind`] and [`NodeError::Order`] for what cannot be asked.
-    pub(crate) fn order(&self) -> Result<Order, NodeError> {
+    pub(crate) async fn order(&self) -> Result<Order, NodeError> {
         let (id, does) = models::named(&self.model)?;
         let asked = if self.embed { TaskKind::Embed } else { TaskKind::Generate };
         if let Some(does) = does.filter(|does| *does != asked) {
             return Err(NodeError::WrongKind { model: self.model.clone(), does });
-        }
-        // An answer to nothing would be served, and billed.
-        if self.text.trim().is_empty() {
-            return Err(NodeError::Order(Failure::Order(OrderFault::Empty)));
         }
         let task = if self.embed {
             Task::Embed { inputs: vec![self.text.clone()] }
@@ -169,16 +164,17 @@ impl Question {
                 stop: Vec::new(),
             })
         };
-        task.check().map_err(|fault| NodeError::Order(fault.into()))?;
+        let fitted = fit(id, task).await.map_err(|fault| NodeError::Order(fault.into()))?;
+        let Fitted { task, input } = fitted;
         Ok(Order {
             model: id,
             task,
+            input,
             max_cost: Nano(self.max_cost_nano),
             deadline: Span::from_s(self.deadline_s),
             tier: Tier::Open,
             nano_per_ms: NANO_PER_MS,
             weights: models::weights_of(&id),
-            input: InputCount::Estimated,
         })
     }
 }
@@ -220,7 +216,7 @@ async fn answer(
     parts: &mpsc::Sender<AnswerPart>,
     paid: &mut Nano,
 ) -> Result<AnswerReport, NodeError> {
-    let order = question.order()?;
+    let order = question.order().await?;
     let deadline = Duration::from_secs(question.deadline_s);
     for address in question.join {
         node.join(address).await?;

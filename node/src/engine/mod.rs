@@ -4,6 +4,7 @@
 //! is never longer than the jobs there are. Reports go through a bounded queue: a slow driver slows the engine.
 
 mod convert;
+pub(crate) mod fit;
 mod handle;
 mod inbox;
 pub mod models;

@@ -9,7 +9,7 @@ use bombyx_gpu::digest::OnAdvance;
 use bombyx_gpu::engine::{self as gpu, Engine, EngineError, EngineEvent, ModelInfo, ModelKind, Progress};
 use bombyx_gpu::fetch::WheelSource;
 use bombyx_gpu::load::LoadError;
-use bombyx_gpu::manifest::{Manifest, ManifestError};
+use bombyx_gpu::manifest::{Kind, Manifest, ManifestError};
 use bombyx_gpu::model::Model;
 use bombyx_gpu::onnx_engine::OnnxEngine;
 use bombyx_gpu::runtime::{Runtime, RuntimeError, SessionSettings};
@@ -97,12 +97,21 @@ pub fn known() -> Vec<(&'static str, ModelId, TaskKind)> {
     let known = catalog::catalog().iter().map(|entry| {
         let manifest = entry.manifest();
         let kind = match manifest.kind {
-            bombyx_gpu::manifest::Kind::Embed(_) => TaskKind::Embed,
-            bombyx_gpu::manifest::Kind::Generate(_) => TaskKind::Generate,
+            Kind::Embed(_) => TaskKind::Embed,
+            Kind::Generate(_) => TaskKind::Generate,
         };
         (manifest.name.as_str(), ModelId(manifest.id().0), kind)
     });
     known.collect()
+}
+
+/// Returns how many numbers a vector of a model of the catalogue has.
+pub(crate) fn dims_of(model: &ModelId) -> Option<u32> {
+    let manifests = catalog::catalog().iter().map(|entry| entry.manifest());
+    match &manifests.into_iter().find(|manifest| manifest.id().0 == model.0)?.kind {
+        Kind::Embed(facts) => Some(facts.dims),
+        Kind::Generate(_) => None,
+    }
 }
 
 /// Checks what can be told before anything is fetched, bound or asked: names, folders, and whether this build has the

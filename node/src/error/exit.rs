@@ -68,7 +68,10 @@ const TABLE: [(ExitKind, &str); 20] = [
     (ExitKind::Provider, "the providers failed, or the order's deadline passed"),
     (ExitKind::Ledger, "the ledger does not answer, or refuses"),
     (ExitKind::NoPeer, "no peer can be reached"),
-    (ExitKind::Order, "the order cannot be taken: empty, too large, or more than a limit allows"),
+    (
+        ExitKind::Order,
+        "the order cannot be taken: empty, over the model's context or another limit, of the wrong kind",
+    ),
     (ExitKind::Unknown, "sent to the ledger, and not known yet whether it was executed: do not repeat it"),
     (ExitKind::Bug, "a mistake in Bombyx; please report it"),
 ];

@@ -85,13 +85,18 @@ impl Meaning {
 }
 
 const fn order(fault: OrderFault) -> Meaning {
+    // Clients that see this code shorten the conversation and ask again.
+    const OVER: &str = "context_length_exceeded";
     let (status, code, param) = match fault {
-        OrderFault::TooLarge { .. } => (413, "request_too_large", None),
+        OrderFault::OverContext { .. } => (400, OVER, Some("messages")),
+        OrderFault::InputOverContext { .. } => (400, OVER, Some("input")),
+        OrderFault::TooLarge { .. } => (400, OVER, None),
         OrderFault::Busy => (429, "rate_limit_exceeded", None),
         OrderFault::TooMany { what, .. } => (400, "invalid_value", Some(counted(what))),
         OrderFault::BadStop { .. } => (400, "invalid_value", Some("stop")),
         OrderFault::NoOutput => (400, "invalid_value", Some("max_tokens")),
-        OrderFault::Empty | OrderFault::NoConfidentialTier => (400, "invalid_value", None),
+        OrderFault::NoConfidentialTier => (400, "invalid_value", Some("bombyx.tier")),
+        OrderFault::Empty => (400, "invalid_value", None),
     };
     Meaning { param, ..Meaning::new(ExitKind::Order, status, code, "change the request as said") }
 }
@@ -114,7 +119,7 @@ const fn refused(refusal: Refusal) -> Meaning {
         Refusal::OverContext(_) => {
             Meaning::new(Exit::Order, 400, "context_length_exceeded", SHORTEN).about("messages")
         }
-        Refusal::TaskTooLong(_) => Meaning::new(Exit::Order, 413, "request_too_large", SHORTEN),
+        Refusal::TaskTooLong(_) => Meaning::new(Exit::Order, 400, "context_length_exceeded", SHORTEN),
         Refusal::EmptyTask => invalid,
         Refusal::WrongKind => {
             let hint = "choose a model of the other kind; `bombyx models` names them";

@@ -209,7 +209,7 @@ async fn send(State(node): State<NodeHandle>, Json(send): Json<SendRequest>) -> 
 
 /// Answers with one [`AnswerPart`](crate::api::question::AnswerPart) a line. Whoever hangs up cancels the order.
 async fn ask(State(node): State<NodeHandle>, Json(question): Json<Question>) -> Result<Response, NodeError> {
-    question.order()?;
+    question.order().await?;
     let lines = stream::unfold(put(node, question), |mut parts| async move {
         let part = parts.recv().await?;
         let line = serde_json::to_string(&part).map(|line| line + "\n");

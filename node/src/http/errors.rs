@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bombyx_protocol::io::{Bill, Failure};
+use bombyx_protocol::work::order::OrderFault;
 use serde_json::{Value, json};
 
 use super::facts::facts;
@@ -35,18 +36,23 @@ impl ApiError {
     }
 
     pub(super) fn no_such_path() -> Self {
-        let message = "no such path; this gateway has /v1/models, /v1/chat/completions and /v1/embeddings";
+        let message = "no such path; this gateway has /v1/models, /v1/chat/completions, /v1/embeddings, /health and /ready";
         Self::new(StatusCode::NOT_FOUND, "unknown_url", message)
     }
 
     pub(super) fn no_such_method() -> Self {
-        let message = "wrong method; GET for /v1/models, POST for the others";
+        let message = "wrong method; POST for /v1/chat/completions and /v1/embeddings, GET for the others";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
     pub(super) fn web_page() -> Self {
-        let message = "requests from web pages need a key; set gateway.key in the node's configuration";
+        let message = "web pages need a key (gateway.key in the node's configuration), or their origin in gateway.origins";
         Self::new(StatusCode::FORBIDDEN, "origin_not_allowed", message)
+    }
+
+    pub(super) fn no_peers() -> Self {
+        let message = "no peer is connected yet; check the node's --join addresses";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_peers", message)
     }
 
     pub(super) fn foreign_host() -> Self {
@@ -95,10 +101,23 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_value", message).about(param)
     }
 
-    /// Returns a field that this gateway cannot honour and will not ignore.
-    pub(super) fn unsupported(param: &str) -> Self {
-        let message = format!("`{param}` is not supported by this gateway; leave it out");
+    /// Returns the error for a field that this gateway cannot honour and will not ignore.
+    pub(super) fn unsupported(param: String, why: &str) -> Self {
+        let message = format!("`{param}` is not supported with this value: {why}");
         Self::new(StatusCode::BAD_REQUEST, "unsupported_parameter", message).about(param)
+    }
+
+    /// Returns the error for a field that does not exist, with the one that was meant.
+    pub(super) fn unknown_field(param: String, near: Option<&str>) -> Self {
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let message = format!("Unrecognized request argument supplied: {param}{near}");
+        Self::new(StatusCode::BAD_REQUEST, "unknown_parameter", message).about(param)
+    }
+
+    /// Returns the error for a task that every provider would refuse. `text` is the field that holds the task's text.
+    pub(super) fn order(fault: OrderFault, text: &str) -> Self {
+        let error = Self::failure(Failure::Order(fault), Bill::default());
+        Self { param: error.param.or_else(|| Some(text.to_owned())), bill: None, ..error }
     }
 
     pub(super) fn unknown_model(message: String) -> Self {
@@ -187,7 +206,6 @@ mod tests {
     use bombyx_protocol::amount::Nano;
     use bombyx_protocol::channel::fault::PaymentFault;
     use bombyx_protocol::wire::message::Refusal;
-    use bombyx_protocol::work::order::OrderFault;
 
     use super::*;
 
@@ -199,7 +217,12 @@ mod tests {
             (Failure::NoBids, 503, "no_provider"),
             (Failure::Deadline, 504, "deadline"),
             (POOR, 429, "insufficient_quota"),
-            (Failure::Order(OrderFault::TooLarge { bytes: 1 }), 413, "request_too_large"),
+            (Failure::Order(OrderFault::TooLarge { bytes: 1 }), 400, "context_length_exceeded"),
+            (
+                Failure::Order(OrderFault::OverContext { tokens: 2, context: 1 }),
+                400,
+                "context_length_exceeded",
+            ),
             (Failure::Order(OrderFault::Busy), 429, "rate_limit_exceeded"),
             (Failure::Refused(Refusal::OverContext(256)), 400, "context_length_exceeded"),
             (Failure::Stalled, 502, "provider_failed"),

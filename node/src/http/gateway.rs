@@ -19,6 +19,8 @@ pub(super) struct GatewayPolicy {
     pub(super) loopback: bool,
     /// Names that count as this machine's, beside its own.
     pub(super) hosts: Vec<String>,
+    /// Origins of web pages that may use the gateway; where there are none, any page that has the key may.
+    pub(super) origins: Vec<String>,
     /// The most that a request may cost, even if it allows more.
     pub(super) max_cost: Nano,
     pub(super) deadline: Span,
@@ -33,6 +35,7 @@ impl GatewayPolicy {
             key: config.key().map(|key| digest(key.as_bytes())),
             loopback: is_loopback(&config.listen),
             hosts: config.hosts.clone(),
+            origins: config.origins.clone(),
             max_cost: config.max_cost.0,
             deadline: Span::from_s(config.deadline_s),
             nano_per_ms: config.nano_per_ms,

@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::budget::Budget;
 use super::errors::ApiError;
 use super::gateway::{Gateway, GatewayPolicy, digest};
-use super::{openai, origin, server};
+use super::{cors, openai, origin, server};
 use crate::api::handle::NodeHandle;
 use crate::error::NodeError;
 use crate::home::config::GatewayConfig;
 
+/// Pages that need no key.
+const OPEN_PATHS: [&str; 2] = ["/health", "/ready"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Serves the gateway as long as the process lives; returns its base URL.
@@ -36,23 +39,52 @@ pub(crate) async fn serve(node: NodeHandle, config: &GatewayConfig) -> Result<St
 }
 
 fn router(gateway: Gateway) -> Router {
-    Router::new()
-        .route("/v1/models", get(openai::models::list))
-        .route("/v1/models/{*name}", get(openai::models::one))
-        .route("/v1/chat/completions", post(openai::chat::complete))
-        .route("/v1/embeddings", post(openai::embeddings::embed))
+    let mut routes = Router::new().route("/v1/models/{*name}", get(openai::models::one));
+    for (path, endpoint) in [
+        ("/health", get(health)),
+        ("/ready", get(ready)),
+        ("/v1/models", get(openai::models::list)),
+        ("/v1/chat/completions", post(openai::chat::complete)),
+        ("/v1/embeddings", post(openai::embeddings::embed)),
+    ] {
+        // Some clients end a base URL with a slash and then a path with another one.
+        routes = routes.route(path, endpoint.clone()).route(&format!("{path}/"), endpoint);
+    }
+    routes
         .fallback(async || ApiError::no_such_path())
         .method_not_allowed_fallback(async || ApiError::no_such_method())
         .layer(from_fn_with_state(gateway.clone(), authorize))
         .with_state(gateway)
 }
 
+/// Says that the process serves.
+async fn health() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+/// Says whether there is anyone to buy from.
+async fn ready(State(gateway): State<Gateway>) -> Result<Response, ApiError> {
+    let status = gateway.node.status().await.map_err(|_| ApiError::stopped())?;
+    if status.peers == 0 {
+        return Err(ApiError::no_peers());
+    }
+    Ok(Json(json!({ "status": "ready", "peers": status.peers })).into_response())
+}
+
 /// Lets a request in, or says why not, and numbers the answer.
 async fn authorize(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let mut response = match admit(&gateway.policy, request.headers(), request.uri()) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+    let policy = &gateway.policy;
+    let origin = cors::allowed(policy, request.headers()).cloned();
+    let mut response = match (admit(policy, &request), &origin) {
+        (Ok(Admission::Preflight), Some(_)) => cors::preflight(request.headers()),
+        (Ok(Admission::Preflight), None) => ApiError::web_page().into_response(),
+        (Ok(Admission::Request), _) => next.run(request).await,
+        (Err(error), _) => error.into_response(),
     };
+    // Pages see errors as well.
+    if let Some(origin) = &origin {
+        cors::show_to(origin, &mut response);
+    }
     let id = format!("req-{:032x}", rand::random::<u128>());
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -60,24 +92,48 @@ async fn authorize(State(gateway): State<Gateway>, request: Request, next: Next)
     response
 }
 
-fn admit(policy: &GatewayPolicy, headers: &HeaderMap, uri: &Uri) -> Result<(), ApiError> {
+/// What is let in.
+#[derive(Debug, PartialEq, Eq)]
+enum Admission {
+    /// The question of a browser whether a page may send a request.
+    Preflight,
+    /// A request.
+    Request,
+}
+
+fn admit(policy: &GatewayPolicy, request: &Request) -> Result<Admission, ApiError> {
+    let (headers, uri) = (request.headers(), request.uri());
     if policy.loopback {
         origin::check_host(headers, uri, &policy.hosts).map_err(|_| ApiError::foreign_host())?;
     }
+    if cors::is_preflight(request.method(), headers) {
+        return Ok(Admission::Preflight);
+    }
+    let page = cors::allowed(policy, headers);
+    // Any page that a browser shows can send requests to this machine: none may spend its coins unasked.
+    let no_page = || origin::check_no_page(headers).map_err(|_| ApiError::web_page());
+    if headers.contains_key(header::ORIGIN) && page.is_none() {
+        no_page()?;
+    }
+    // Whoever watches over the process has no key, and learns nothing.
+    if OPEN_PATHS.contains(&uri.path().trim_end_matches('/')) {
+        return Ok(Admission::Request);
+    }
     let Some(key) = policy.key else {
-        // Any page that a browser shows can send requests to this machine: none may spend its coins unasked.
-        return origin::check_no_page(headers).map_err(|_| ApiError::web_page());
+        return if page.is_some() { Ok(Admission::Request) } else { no_page().map(|()| Admission::Request) };
     };
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
     // Digests are compared, so that the time it takes says nothing about the key.
-    if given.is_some_and(|given| digest(given.trim().as_bytes()) == key) {
-        Ok(())
+    if bearer(headers).is_some_and(|given| digest(given.trim().as_bytes()) == key) {
+        Ok(Admission::Request)
     } else {
         Err(ApiError::key())
     }
+}
+
+/// Returns the bearer token of a request. The scheme's case does not matter (RFC 9110, 11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 #[cfg(test)]
@@ -99,14 +155,18 @@ mod tests {
     }
 
     fn admit(policy: &GatewayPolicy, headers: &HeaderMap) -> Result<(), ApiError> {
-        super::admit(policy, headers, &Uri::from_static("/v1/models"))
+        let mut request = Request::get("/v1/models").body(axum::body::Body::empty()).unwrap();
+        request.headers_mut().extend(headers.clone());
+        super::admit(policy, &request).map(|admission| assert_eq!(admission, Admission::Request))
     }
 
     #[test]
     fn a_key_once_set_is_asked_of_everyone() {
         let policy = policy("a key");
-        assert!(admit(&policy, &headers(header::AUTHORIZATION, "Bearer a key")).is_ok());
-        for wrong in ["Bearer another", "Bearer ", "a key", "Basic a key"] {
+        for right in ["Bearer a key", "bearer a key", "BEARER a key", "Bearer  a key "] {
+            assert!(admit(&policy, &headers(header::AUTHORIZATION, right)).is_ok(), "{right}");
+        }
+        for wrong in ["Bearer another", "Bearer ", "Bearer", "a key", "Basic a key"] {
             assert!(admit(&policy, &headers(header::AUTHORIZATION, wrong)).is_err(), "{wrong}");
         }
         assert!(admit(&policy, &headers(header::ACCEPT, "*/*")).is_err());

@@ -105,10 +105,33 @@ def errors(client):
     refused(openai.UnprocessableEntityError,
             lambda: chat(model=CHAT, messages=QUESTION, extra_body={"bombyx": {"max_cost_nano": 1}}),
             code="price_ceiling_too_low")
-    long = [{"role": "user", "content": "x" * 60_000}]
-    assert refused(openai.APIStatusError, lambda: chat(model=CHAT, messages=long)).status_code == 413
-    assert client.chat.completions.create(model=CHAT, messages=QUESTION, user="someone",
-                                          extra_body={"a_field_of_tomorrow": 1}).choices
+    # The words, the code and the type by which LangChain and LiteLLM know that a conversation is too long.
+    for length in (2_046, 60_000):
+        long = [{"role": "user", "content": "x" * length}]
+        error = refused(openai.BadRequestError, lambda: chat(model=CHAT, messages=long),
+                        code="context_length_exceeded", param="messages", type="invalid_request_error")
+        assert "This model's maximum context length is 2048 tokens" in str(error), error
+    texts = ["short", "silk " * 300]
+    error = refused(openai.BadRequestError, lambda: client.embeddings.create(model=EMBED, input=texts),
+                    code="context_length_exceeded", param="input")
+    assert "This model's maximum context length is 256 tokens" in str(error), error
+    error = refused(openai.BadRequestError,
+                    lambda: chat(model=CHAT, messages=QUESTION, extra_body={"temprature": 0.5}),
+                    code="unknown_parameter", param="temprature")
+    assert "did you mean `temperature`?" in str(error), error
+    for limits, near in (({"max_cost_nanos": 1}, "max_cost_nano"), ({"deadline": 1}, "deadline_ms")):
+        error = refused(openai.BadRequestError,
+                        lambda: chat(model=CHAT, messages=QUESTION, extra_body={"bombyx": limits}),
+                        param=f"bombyx.{next(iter(limits))}")
+        assert f"did you mean `{near}`?" in str(error), error
+    refused(openai.BadRequestError,
+            lambda: chat(model=CHAT, messages=QUESTION, extra_body={"bombyx": {"tier": "confidential"}}),
+            code="unsupported_parameter", param="bombyx.tier")
+    # What asks for nothing, or for what happens anyway, is taken.
+    assert chat(model=CHAT, messages=QUESTION, user="someone", n=1, tools=[tool], tool_choice="none",
+                max_tokens=1_000_000, frequency_penalty=0, store=False, service_tier="auto",
+                response_format={"type": "text"}, extra_body={"top_k": 5}).choices
+    assert client.embeddings.create(model=EMBED, input="silk", dimensions=384).data
 
 
 def unfunded(client):

@@ -275,6 +275,9 @@ const fn refusal(fault: OrderFault) -> Refusal {
             Refusal::TaskTooLong(limits::TASK_AND_PREFIX_BYTES_MAX as u64)
         }
         OrderFault::BadStop { .. } => Refusal::BadStop(limits::STOP_BYTES_MAX as u64),
+        OrderFault::OverContext { context, .. } | OrderFault::InputOverContext { context, .. } => {
+            Refusal::OverContext(context as u64)
+        }
         // Of orders, not of tasks: no check of a task ends so.
         OrderFault::Busy | OrderFault::NoConfidentialTier => Refusal::Malformed,
     }

@@ -63,7 +63,7 @@ pub enum Refusal {
     #[error("the task is longer than {0} bytes")]
     TaskTooLong(u64),
     /// More tokens than the model reads at once.
-    #[error("the text has more tokens than the {0} that the model reads at once")]
+    #[error("this model's maximum context length is {0} tokens, and the text has more")]
     OverContext(u64),
     /// A token id of the prefix that the model does not have.
     #[error("token {0} of the prefix is not in the model's vocabulary")]

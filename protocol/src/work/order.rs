@@ -188,6 +188,30 @@ pub enum OrderFault {
         /// Which, from 0.
         index: usize,
     },
+    /// A conversation leaves no room for an answer in the model's context. The words are OpenAI's: clients look for them.
+    #[error(
+        "This model's maximum context length is {context} tokens. However, your messages resulted in {tokens} tokens. Please \
+         reduce the length of the messages."
+    )]
+    OverContext {
+        /// Tokens of the conversation.
+        tokens: usize,
+        /// Tokens that the model holds, answer included.
+        context: u32,
+    },
+    /// A text to embed is over the model's context.
+    #[error(
+        "This model's maximum context length is {context} tokens. However, input {index} has {tokens} tokens. Please shorten it \
+         or split it."
+    )]
+    InputOverContext {
+        /// Which, from 0.
+        index: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// Tokens that the model reads.
+        context: u32,
+    },
     /// `max_tokens` is zero.
     #[error("max_tokens is 0; ask for at least one token")]
     NoOutput,

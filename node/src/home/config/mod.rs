@@ -11,6 +11,7 @@ mod settings;
 
 pub(crate) use self::check::is_loopback;
 pub use self::error::ConfigError;
+pub(crate) use self::read::nearest;
 pub use self::read::{FILE, TEMPLATE};
 pub use self::settings::{
     BuyConfig, CHALLENGE_DEVNET_S, CHALLENGE_PUBLIC_S, Coins, Credit, GatewayConfig, LedgerConfig,

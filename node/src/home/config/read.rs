@@ -110,14 +110,19 @@ fn explain(place: String, error: &toml::de::Error) -> ConfigError {
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let mut names = rest.split('`').step_by(2);
         let key = names.next().unwrap_or_default().to_owned();
-        let nearest = names
-            .map(|name| (strsim::normalized_damerau_levenshtein(&key, name), name))
-            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-            .max_by(|(a, _), (b, _)| a.total_cmp(b))
-            .map(|(_, name)| name.to_owned());
+        let nearest = nearest(&key, names).map(str::to_owned);
         return ConfigError::UnknownKey { place, key, nearest };
     }
     ConfigError::Invalid { place, why: message.trim().to_owned() }
+}
+
+/// Returns the name that is most like a key, if one is like it at all.
+pub(crate) fn nearest<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::normalized_damerau_levenshtein(key, name), name))
+        .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+        .max_by(|(a, one), (b, other)| a.total_cmp(b).then(other.cmp(one)))
+        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

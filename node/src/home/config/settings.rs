@@ -161,6 +161,8 @@ pub struct GatewayConfig {
     pub key: String,
     /// Names by which callers may call a gateway of this machine, beside localhost and its addresses.
     pub hosts: Vec<String>,
+    /// Origins of web pages that may use the gateway, as browsers name them; where there are none, any that has the key.
+    pub origins: Vec<String>,
     /// The most that one request may cost, in coins: a request can ask for less, never for more.
     pub max_cost: Coins,
     /// The most that all requests of an hour may cost, in coins; zero for no limit.
@@ -355,6 +357,7 @@ impl Default for GatewayConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 4180)),
             key: String::new(),
             hosts: Vec::new(),
+            origins: Vec::new(),
             max_cost: Coins(Nano(50_000_000)),
             budget_hour: Coins(Nano(0)),
             budget_day: Coins(Nano(0)),

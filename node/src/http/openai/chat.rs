@@ -6,11 +6,12 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use bombyx_protocol::wire::message::Content;
 use bombyx_protocol::work::order::{ChatMessage, Generate, Role, Sampling, Task, TaskKind};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::models::{self, KnownModel};
 use super::order::order;
+use super::wishes::{self, Place};
 use crate::http::answer::{Answer, Part};
 use crate::http::errors::ApiError;
 use crate::http::facts::{facts, finish_reason, usage};
@@ -20,8 +21,6 @@ use crate::http::sse::{self, Head};
 
 /// Output tokens when the request sets no limit: the reserve for a job follows from it, so it is modest.
 const MAX_TOKENS_DEFAULT: u32 = 256;
-/// The most output tokens that a request may ask for.
-const MAX_TOKENS_MAX: u64 = 1 << 20;
 /// Digits of the model's hash in `system_fingerprint`.
 const FINGERPRINT_DIGITS: usize = 12;
 
@@ -41,7 +40,7 @@ pub(in crate::http) async fn complete(
     let fields = Fields::root(&body);
     let model = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Generate).await?;
     let request = read(&fields)?;
-    let order = order(model.id, Task::Generate(request.generate), &fields, &gateway.policy)?;
+    let order = order(model.id, Task::Generate(request.generate), &fields, &gateway.policy).await?;
     let mut answer = Answer::order(&gateway, order).await?;
     let first = answer.next().await?;
     if request.stream {
@@ -93,22 +92,28 @@ fn fingerprint(model: &KnownModel) -> String {
 }
 
 fn read(fields: &Fields<'_>) -> Result<ChatRequest, ApiError> {
-    refuse_unsupported(fields)?;
+    wishes::check(Place::Chat, fields)?;
     let messages = fields.required("messages")?.as_array();
     let messages = messages.ok_or_else(|| fields.wrong("messages", "must be a list of messages"))?;
     let messages = messages.iter().enumerate().map(message).collect::<Result<_, _>>()?;
-    let max_tokens = match fields.integer("max_completion_tokens", 1, MAX_TOKENS_MAX)? {
-        Some(max) => Some(max),
-        None => fields.integer("max_tokens", 1, MAX_TOKENS_MAX)?,
+    // Both are limits, so that the lower one obeys both.
+    let limits = [fields.limit("max_completion_tokens")?, fields.limit("max_tokens")?];
+    let max_tokens = limits.into_iter().flatten().min();
+    let asked_usage = |object: &str, place, field: &str| match fields.object(object)? {
+        Some(options) => {
+            if let Some(place) = place {
+                wishes::check(place, &options)?;
+            }
+            options.flag(field)
+        }
+        None => Ok(false),
     };
-    let include_usage = match fields.object("stream_options")? {
-        Some(options) => options.flag("include_usage")?,
-        None => false,
-    };
+    let in_stream = asked_usage("stream_options", Some(Place::StreamOptions), "include_usage")?;
+    let include_usage = asked_usage("usage", None, "include")? || in_stream;
     Ok(ChatRequest {
         generate: Generate {
             messages,
-            max_tokens: max_tokens.and_then(|max| u32::try_from(max).ok()).unwrap_or(MAX_TOKENS_DEFAULT),
+            max_tokens: max_tokens.unwrap_or(MAX_TOKENS_DEFAULT),
             sampling: sampling(fields)?,
             prefix: Vec::new(),
             stop: stop(fields)?,
@@ -116,29 +121,6 @@ fn read(fields: &Fields<'_>) -> Result<ChatRequest, ApiError> {
         stream: fields.flag("stream")?,
         include_usage,
     })
-}
-
-/// Fields that would change the answer, and that no provider could honour.
-fn refuse_unsupported(fields: &Fields<'_>) -> Result<(), ApiError> {
-    let nothing = |value: &Value| {
-        value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
-    };
-    let zero = |value: &Value| value.as_f64() == Some(0.0);
-    let no = |value: &Value| value == &json!(false);
-    fields.refuse("n", |value| value == &json!(1))?;
-    for field in ["tools", "functions", "logit_bias"] {
-        fields.refuse(field, nothing)?;
-    }
-    for field in ["tool_choice", "function_call"] {
-        fields.refuse(field, |value| matches!(value.as_str(), Some("none" | "auto")))?;
-    }
-    for field in ["frequency_penalty", "presence_penalty", "top_logprobs"] {
-        fields.refuse(field, zero)?;
-    }
-    fields.refuse("logprobs", no)?;
-    fields.refuse("response_format", |value| value["type"] == "text")?;
-    fields.refuse("modalities", |value| value == &json!(["text"]))?;
-    fields.refuse("audio", |_| false)
 }
 
 /// Returns the sampling that is asked for. Without a temperature the likeliest token is taken: the same answer from every provider, which can be checked.
@@ -155,9 +137,18 @@ fn sampling(fields: &Fields<'_>) -> Result<Sampling, ApiError> {
     Ok(Sampling {
         temperature_milli: fields.thousandths("temperature", 2)?.unwrap_or(0),
         top_p_milli: fields.thousandths("top_p", 1)?.unwrap_or(1000).max(1),
-        top_k: 0,
+        top_k: top_k(fields)?,
         seed,
     })
+}
+
+/// Returns how many of the likeliest tokens stay; 0 keeps all, and so does -1 for vLLM's clients.
+fn top_k(fields: &Fields<'_>) -> Result<u32, ApiError> {
+    if fields.value("top_k").and_then(Value::as_i64) == Some(-1) {
+        return Ok(0);
+    }
+    let top_k = fields.integer("top_k", 0, u64::from(u32::MAX))?;
+    Ok(top_k.and_then(|top_k| u32::try_from(top_k).ok()).unwrap_or(0))
 }
 
 fn stop(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
@@ -179,6 +170,7 @@ fn message((index, value): (usize, &Value)) -> Result<ChatMessage, ApiError> {
     let path = format!("messages[{index}]");
     let map = value.as_object().ok_or_else(|| ApiError::field(path.as_str(), "must be an object"))?;
     let fields = Fields::at(map, path);
+    wishes::check(Place::Message, &fields)?;
     let role = match fields.text("role")? {
         "system" | "developer" => Role::System,
         "user" => Role::User,
@@ -188,18 +180,26 @@ fn message((index, value): (usize, &Value)) -> Result<ChatMessage, ApiError> {
     let content = match fields.required("content")? {
         Value::String(text) => text.clone(),
         Value::Array(parts) => {
-            let parts =
-                parts.iter().map(|part| (part["type"] == "text").then(|| part["text"].as_str()).flatten());
-            parts
-                .collect::<Option<Vec<_>>>()
-                .map(|parts| parts.concat())
-                .ok_or_else(|| fields.wrong("content", "only parts of the type `text` are supported"))?
+            let path = fields.name("content");
+            parts.iter().enumerate().map(|part| part_text(&path, part)).collect::<Result<String, _>>()?
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
             return Err(fields.wrong("content", "must be a string or a list of text parts"));
         }
     };
     Ok(ChatMessage { role, content })
+}
+
+/// Returns the text of one part of a message.
+fn part_text<'a>(path: &str, (index, value): (usize, &'a Value)) -> Result<&'a str, ApiError> {
+    let path = format!("{path}[{index}]");
+    let map = value.as_object().ok_or_else(|| ApiError::field(path.as_str(), "must be an object"))?;
+    let fields = Fields::at(map, path);
+    if fields.text("type")? != "text" {
+        return Err(fields.wrong("type", "must be `text`: models of this network read nothing else"));
+    }
+    wishes::check(Place::Part, &fields)?;
+    fields.text("text")
 }
 
 #[cfg(test)]
@@ -229,28 +229,21 @@ mod tests {
             ],
             "temperature": 0.7, "top_p": 0.9, "seed": -1, "stop": "\n", "max_completion_tokens": 9, "max_tokens": 5,
             "stream": true, "stream_options": { "include_usage": true },
-            "user": "ignored", "n": 1, "tools": [], "logprobs": null, "a_field_of_tomorrow": { "x": 1 },
+            "user": "ignored", "n": 1, "tools": [], "logprobs": null, "top_k": 7,
         }))
         .unwrap();
         let Generate { messages, max_tokens, sampling, prefix, stop } = request.generate;
         assert!(messages[0].role == Role::System && messages[0].content == "be brief");
         assert_eq!(messages[1].content, "ab");
-        assert_eq!((max_tokens, prefix.len(), stop), (9, 0, vec!["\n".to_owned()]));
-        let drawn = Sampling { temperature_milli: 700, top_p_milli: 900, top_k: 0, seed: u64::MAX };
+        assert_eq!((max_tokens, prefix.len(), stop), (5, 0, vec!["\n".to_owned()]));
+        let drawn = Sampling { temperature_milli: 700, top_p_milli: 900, top_k: 7, seed: u64::MAX };
         assert_eq!(sampling, drawn);
         assert!(request.stream && request.include_usage);
     }
 
     #[test]
-    fn what_cannot_be_honoured_is_refused_by_name() {
+    fn a_value_of_the_wrong_form_is_refused_by_name() {
         for (field, value) in [
-            ("n", json!(2)),
-            ("tools", json!([{ "type": "function" }])),
-            ("logprobs", json!(true)),
-            ("top_logprobs", json!(3)),
-            ("response_format", json!({ "type": "json_object" })),
-            ("presence_penalty", json!(0.5)),
-            ("logit_bias", json!({ "5": 1 })),
             ("temperature", json!(3)),
             ("temperature", json!("hot")),
             ("top_p", json!(-0.1)),
@@ -264,22 +257,8 @@ mod tests {
             assert_eq!(parse(with(field, value.clone())).err().unwrap(), field, "{value}");
         }
         let image = json!([{ "role": "user", "content": [{ "type": "image_url" }] }]);
-        assert_eq!(parse(with("messages", image)).err().unwrap(), "messages[0].content");
+        assert_eq!(parse(with("messages", image)).err().unwrap(), "messages[0].content[0].type");
         let tool = json!([{ "role": "tool", "content": "x" }]);
         assert_eq!(parse(with("messages", tool)).err().unwrap(), "messages[0].role");
-    }
-
-    #[test]
-    fn what_says_the_usual_is_no_reason_to_refuse() {
-        for (field, value) in [
-            ("n", json!(1)),
-            ("response_format", json!({ "type": "text" })),
-            ("frequency_penalty", json!(0)),
-            ("tool_choice", json!("auto")),
-            ("logprobs", json!(false)),
-            ("stop", json!(null)),
-        ] {
-            assert!(parse(with(field, value.clone())).is_ok(), "{field} {value}");
-        }
     }
 }

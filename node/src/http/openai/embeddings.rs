@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use super::fields::Fields;
 use super::models;
 use super::order::order;
+use super::wishes::{self, Place};
 use crate::api::vectors::Vectors;
+use crate::engine::models::dims_of;
 use crate::http::answer::{Answer, Part};
 use crate::http::errors::ApiError;
 use crate::http::facts::facts;
@@ -28,9 +30,9 @@ pub(in crate::http) async fn embed(
     let body = object_of(&headers, body).await?;
     let fields = Fields::root(&body);
     let model = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Embed).await?;
-    let (inputs, base64) = read(&fields)?;
+    let (inputs, base64) = read(&fields, dims_of(&model.id))?;
     let mut vectors = Vectors::new(inputs.len());
-    let order = order(model.id, Task::Embed { inputs }, &fields, &gateway.policy)?;
+    let order = order(model.id, Task::Embed { inputs }, &fields, &gateway.policy).await?;
     let mut answer = Answer::order(&gateway, order).await?;
     let bill = loop {
         match answer.next().await? {
@@ -64,12 +66,19 @@ fn item(index: usize, row: &[f32], base64: bool) -> Value {
     json!({ "object": "embedding", "index": index, "embedding": embedding })
 }
 
-/// Returns the inputs, and whether vectors are wanted as base64.
-fn read(fields: &Fields<'_>) -> Result<(Vec<String>, bool), ApiError> {
+/// Returns the inputs, and whether vectors are wanted as base64. `dims` are the numbers of a vector, where they are known.
+fn read(fields: &Fields<'_>, dims: Option<u32>) -> Result<(Vec<String>, bool), ApiError> {
+    wishes::check(Place::Embeddings, fields)?;
     let wrong =
         || fields.wrong("input", "must be a string or a list of strings; token ids are not supported");
     let inputs = match fields.required("input")? {
         Value::String(text) => vec![text.clone()],
+        Value::Array(items) if items.first().is_some_and(|item| item.is_array() || item.is_number()) => {
+            return Err(fields.wrong(
+                "input",
+                "token ids are those of another model's tokenizer; send texts (LangChain: check_embedding_ctx_length=False)",
+            ));
+        }
         Value::Array(texts) => texts
             .iter()
             .map(|text| text.as_str().map(String::from))
@@ -80,7 +89,12 @@ fn read(fields: &Fields<'_>) -> Result<(Vec<String>, bool), ApiError> {
     if inputs.iter().any(String::is_empty) {
         return Err(fields.wrong("input", "must not hold an empty string"));
     }
-    fields.refuse("dimensions", |_| false)?;
+    if fields.value("dimensions").is_some_and(|wanted| wanted.as_u64() != dims.map(u64::from)) {
+        let own = dims.map(|dims| format!(", {dims}")).unwrap_or_default();
+        return Err(
+            fields.wrong("dimensions", &format!("a vector has as many numbers as its model makes{own}"))
+        );
+    }
     let base64 = match fields.value("encoding_format").map(Value::as_str) {
         None | Some(Some("float")) => false,
         Some(Some("base64")) => true,
@@ -96,7 +110,8 @@ mod tests {
 
     fn parse(body: Value) -> Result<(Vec<String>, bool), String> {
         let body = body.as_object().unwrap();
-        read(&Fields::root(body)).map_err(|error| error.body()["error"]["param"].as_str().unwrap().to_owned())
+        read(&Fields::root(body), Some(384))
+            .map_err(|error| error.body()["error"]["param"].as_str().unwrap().to_owned())
     }
 
     #[test]
@@ -111,6 +126,8 @@ mod tests {
         for (body, param) in [
             (json!({}), "input"),
             (json!({ "input": [1, 2] }), "input"),
+            (json!({ "input": [[1, 2]] }), "input"),
+            (json!({ "input": ["a", 2] }), "input"),
             (json!({ "input": ["a", ""] }), "input"),
             (json!({ "input": "a", "dimensions": 5 }), "dimensions"),
             (json!({ "input": "a", "encoding_format": "int8" }), "encoding_format"),

@@ -24,6 +24,11 @@ impl<'a> Fields<'a> {
         if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
     }
 
+    /// Returns every field that says something.
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.map.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.as_str(), value))
+    }
+
     pub(super) fn wrong(&self, field: &str, expected: &str) -> ApiError {
         ApiError::field(self.name(field), expected)
     }
@@ -54,9 +59,14 @@ impl<'a> Fields<'a> {
     pub(super) fn integer(&self, field: &str, min: u64, max: u64) -> Result<Option<u64>, ApiError> {
         let Some(value) = self.value(field) else { return Ok(None) };
         let number = value.as_u64().filter(|number| (min..=max).contains(number));
-        number
-            .map(Some)
-            .ok_or_else(|| self.wrong(field, &format!("must be a whole number from {min} to {max}")))
+        let bounds = if max == u64::MAX { format!("{min}, or more") } else { format!("{min} to {max}") };
+        number.map(Some).ok_or_else(|| self.wrong(field, &format!("must be a whole number from {bounds}")))
+    }
+
+    /// Returns a limit on tokens: any whole number from 1. One that is beyond every model means the same as the largest.
+    pub(super) fn limit(&self, field: &str) -> Result<Option<u32>, ApiError> {
+        let limit = self.integer(field, 1, u64::MAX)?;
+        Ok(limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)))
     }
 
     /// Returns a decimal number from 0 to `max`, in thousandths.
@@ -70,13 +80,5 @@ impl<'a> Fields<'a> {
             reason = "the range was just checked"
         )]
         Ok(Some((number * 1000.0).round() as u32))
-    }
-
-    /// Refuses a field unless it is absent or says what happens anyway.
-    pub(super) fn refuse(&self, field: &str, harmless: impl Fn(&Value) -> bool) -> Result<(), ApiError> {
-        match self.value(field) {
-            Some(value) if !harmless(value) => Err(ApiError::unsupported(field)),
-            _ => Ok(()),
-        }
     }
 }

@@ -46,6 +46,7 @@ pub(in crate::http) async fn one(
     State(gateway): State<Gateway>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
+    let name = name.trim_end_matches('/').to_owned();
     let offered = offered(asks(&gateway.node).await?);
     let found = offered.get_key_value(&name);
     let found = found.or_else(|| offered.iter().find(|(_, offered)| offered.id.to_string() == name));

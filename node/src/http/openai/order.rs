@@ -2,9 +2,11 @@
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::{InputCount, ModelId, Order, Task, Tier};
+use bombyx_protocol::work::order::{ModelId, Order, Task, TaskKind, Tier};
 
 use super::fields::Fields;
+use super::wishes::{self, Place};
+use crate::engine::fit::{Fitted, fit};
 use crate::engine::models::weights_of;
 use crate::http::errors::ApiError;
 use crate::http::gateway::GatewayPolicy;
@@ -12,27 +14,38 @@ use crate::http::limits::DEADLINE_MS_MAX;
 
 /// Returns the order for a task, with the limits that the request's `bombyx` object sets or the
 /// gateway's own. What the owner allows a request to cost is a ceiling: a caller can ask for less
-/// and never for more.
-pub(super) fn order(
+/// and never for more. What every provider would refuse is refused here.
+pub(super) async fn order(
     model: ModelId,
     task: Task,
     fields: &Fields<'_>,
     policy: &GatewayPolicy,
 ) -> Result<Order, ApiError> {
     let limits = fields.object("bombyx")?;
-    let limit = |name, max, default: u64| match &limits {
-        Some(limits) => Ok::<_, ApiError>(limits.integer(name, 0, max)?.unwrap_or(default)),
+    if let Some(limits) = &limits {
+        wishes::check(Place::Bombyx, limits)?;
+    }
+    if let Some(wanted) = fields.object("provider")? {
+        wishes::check(Place::Provider, &wanted)?;
+    }
+    let limit = |name, min, max, default: u64| match &limits {
+        Some(limits) => Ok::<_, ApiError>(limits.integer(name, min, max)?.unwrap_or(default)),
         None => Ok(default),
     };
+    let text = match task.kind() {
+        TaskKind::Embed => "input",
+        TaskKind::Generate => "messages",
+    };
+    let Fitted { task, input } = fit(model, task).await.map_err(|fault| ApiError::order(fault, text))?;
     Ok(Order {
         weights: weights_of(&model),
-        input: InputCount::Estimated,
         model,
         task,
-        max_cost: Nano(limit("max_cost_nano", u64::MAX, policy.max_cost.0)?).min(policy.max_cost),
-        deadline: Span::from_ms(limit("deadline_ms", DEADLINE_MS_MAX, policy.deadline.as_ms())?),
+        input,
+        max_cost: Nano(limit("max_cost_nano", 0, u64::MAX, policy.max_cost.0)?).min(policy.max_cost),
+        deadline: Span::from_ms(limit("deadline_ms", 1, DEADLINE_MS_MAX, policy.deadline.as_ms())?),
         tier: Tier::Open,
-        nano_per_ms: limit("nano_per_ms", u64::MAX, policy.nano_per_ms)?,
+        nano_per_ms: limit("nano_per_ms", 0, u64::MAX, policy.nano_per_ms)?,
     })
 }
 
@@ -44,17 +57,17 @@ mod tests {
     use super::*;
     use crate::home::config::GatewayConfig;
 
-    fn max_cost(owners: u64, callers: &serde_json::Value) -> u64 {
+    async fn max_cost(owners: u64, callers: &serde_json::Value) -> u64 {
         let mut config = GatewayConfig::default();
         config.max_cost.0 = Nano(owners);
         let body = json!({ "bombyx": callers });
         let fields = Fields::root(body.as_object().unwrap());
         let task = Task::Embed { inputs: vec!["x".into()] };
-        order(ModelId([1; 32]), task, &fields, &GatewayPolicy::new(&config)).unwrap().max_cost.0
+        order(ModelId([1; 32]), task, &fields, &GatewayPolicy::new(&config)).await.unwrap().max_cost.0
     }
 
-    #[test]
-    fn the_owners_ceiling_caps_what_a_caller_allows() {
+    #[tokio::test]
+    async fn the_owners_ceiling_caps_what_a_caller_allows() {
         for (callers, expected) in [
             (json!({}), 1_000),
             (json!({ "max_cost_nano": 0 }), 0),
@@ -64,8 +77,8 @@ mod tests {
             (json!({ "max_cost_nano": u64::MAX }), 1_000),
             (json!({ "max_cost_nano": null }), 1_000),
         ] {
-            assert_eq!(max_cost(1_000, &callers), expected, "{callers}");
+            assert_eq!(max_cost(1_000, &callers).await, expected, "{callers}");
         }
-        assert_eq!(max_cost(0, &json!({ "max_cost_nano": 5 })), 0);
+        assert_eq!(max_cost(0, &json!({ "max_cost_nano": 5 })).await, 0);
     }
 }
