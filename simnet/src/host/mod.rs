@@ -230,7 +230,6 @@ impl Host {
     pub fn start(&mut self, index: u32, draws: &Draws) -> Input {
         self.life += 1;
         self.wake = Time::NEVER;
-        self.armed = None;
         // A machine's entropy is new in each life, as it is from a real operating system: nothing may repeat.
         let entropy_seed = draws.seed32(Purpose::Entropy, &[u64::from(index), u64::from(self.life)]);
         let records: Vec<Record> = self.disk.records().cloned().collect();
@@ -289,32 +288,22 @@ impl Host {
         if self.said > OUTPUTS_MAX { Err(Runaway::Outputs) } else { Ok(Some(output)) }
     }
 
-    /// Returns when to schedule a tick, if none is pending that comes early enough.
+    /// Returns when the machine was to be woken and when it is to be, if that has changed.
     #[must_use]
-    pub fn arm(&mut self, now: Time) -> Option<Time> {
-        let at = self.wake.max(now);
-        let pending = self.armed.is_some_and(|armed| armed <= at);
-        if self.machine.is_none() || self.wake == Time::NEVER || pending {
-            return None;
-        }
-        self.armed = Some(at);
-        Some(at)
+    pub fn arm(&mut self, now: Time) -> Option<(Option<Time>, Option<Time>)> {
+        let is_asleep = self.machine.is_none() || self.wake == Time::NEVER;
+        let wanted = (!is_asleep).then(|| self.wake.max(now));
+        let before = std::mem::replace(&mut self.armed, wanted);
+        (before != wanted).then_some((before, wanted))
     }
 
-    /// Takes a tick. Returns whether the machine wants it now; a tick that was overtaken is
-    /// void.
+    /// Takes a tick.
     ///
     /// # Errors
     /// [`Runaway`] when the machine is woken for ever at one instant.
-    pub fn ticked(&mut self, now: Time) -> Result<bool, Runaway> {
-        if self.armed != Some(now) {
-            return Ok(false);
-        }
+    pub fn ticked(&mut self, now: Time) -> Result<(), Runaway> {
         self.armed = None;
-        if self.wake > now {
-            return Ok(false);
-        }
         self.ticks = if self.ticks.0 == now { (now, self.ticks.1 + 1) } else { (now, 1) };
-        if self.ticks.1 > TICKS_PER_INSTANT_MAX { Err(Runaway::Ticks) } else { Ok(true) }
+        if self.ticks.1 > TICKS_PER_INSTANT_MAX { Err(Runaway::Ticks) } else { Ok(()) }
     }
 }

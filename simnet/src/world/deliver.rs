@@ -274,6 +274,7 @@ impl Shard {
     pub(crate) fn crash(&mut self, host: u32) {
         self.up -= u64::from(self.hosts[host].is_up());
         self.hosts[host].crash();
+        self.arm(host);
         self.uplinks.clear(host);
         let (wallet, is_client) = (self.hosts[host].wallet, self.hosts[host].is_client());
         self.note(Note::Crashes { wallet, is_client });

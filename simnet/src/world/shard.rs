@@ -3,12 +3,12 @@
 //! A shard knows nothing that happens in another until a message arrives from there. What concerns everyone (the ledger,
 //! orders, invariants that span hosts) it writes into a log, which the coordinator reads when the shards have come equally far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use bombyx_protocol::io::{Command, Input};
-use bombyx_protocol::time::Time;
+use bombyx_protocol::time::{Span, Time};
 
 use crate::check::{Check, Violation};
 use crate::host::power::Awake;
@@ -18,7 +18,7 @@ use crate::measures::Counts;
 use crate::network::{Paths, Uplinks};
 use crate::world::coordinator::{LogEntry, Note};
 use crate::world::environment::Environment;
-use crate::world::event::Event;
+use crate::world::event::{Event, tick};
 use crate::world::parcel::Parcel;
 use crate::world::probe::Probe;
 
@@ -56,6 +56,8 @@ pub(crate) struct Shard {
     subject: u32,
     pub(crate) trace: Trace,
     queue: Queue<Event>,
+    /// When machines are to be woken.
+    wakes: BTreeSet<(Time, u32)>,
     pub(crate) hosts: Hosts,
     /// Which of all hosts have power.
     pub(crate) awake: Awake,
@@ -94,6 +96,7 @@ impl Shard {
             subject: 0,
             trace: Trace::default(),
             queue: Queue::new(),
+            wakes: BTreeSet::new(),
             hosts: Hosts { seated: hosts, environment: Arc::clone(&environment) },
             awake: Awake::nobody(everyone),
             up: 0,
@@ -122,7 +125,8 @@ impl Shard {
 
     /// Returns when its next event is due; the end of time where none is pending.
     pub(crate) fn next_at(&mut self) -> Time {
-        self.queue.next_at().unwrap_or(Time::NEVER).min(self.inbox_at)
+        let wake = self.wakes.first().map_or(Time::NEVER, |(at, _)| *at);
+        self.queue.next_at().unwrap_or(Time::NEVER).min(wake).min(self.inbox_at)
     }
 
     /// Processes all events before `until`; after a broken invariant, only the rest of that instant.
@@ -132,9 +136,20 @@ impl Shard {
             self.queue.push(key, event);
         }
         self.inbox_at = Time::NEVER;
-        while let Some((key, event)) = self.queue.pop_before(self.until) {
-            self.begin(&key);
-            let done = self.dispatch(key, event);
+        loop {
+            let wake = self.wakes.first().copied().filter(|(at, _)| *at < self.until);
+            // Ticks are the last of an instant.
+            let until = wake.map_or(self.until, |(at, _)| at + Span(1));
+            let done = if let Some((key, event)) = self.queue.pop_before(until) {
+                self.begin(&key);
+                self.dispatch(key, event)
+            } else if let Some((at, host)) = wake {
+                self.wakes.pop_first();
+                self.begin(&tick(at, host));
+                self.tick(host)
+            } else {
+                break;
+            };
             self.judge(done);
         }
     }
@@ -224,14 +239,6 @@ impl Shard {
             Event::Order(number) => self.order(host, number),
             Event::Watch(watched) => self.feed(host, Input::Command(Command::Watch(*watched))),
             Event::Settle => self.feed(host, Input::Command(Command::Settle)),
-            Event::Tick => match self.hosts[host].ticked(self.now) {
-                Ok(true) => self.feed(host, Input::Tick),
-                Ok(false) => {
-                    self.arm(host);
-                    Ok(())
-                }
-                Err(runaway) => Err(run_away(host, runaway)),
-            },
         }
     }
 
@@ -253,9 +260,19 @@ impl Shard {
         Ok(())
     }
 
-    fn arm(&mut self, host: u32) {
-        if let Some(at) = self.hosts[host].arm(self.now) {
-            self.schedule(at, host, host, Event::Tick);
+    fn tick(&mut self, host: u32) -> Result<(), Violation> {
+        self.hosts[host].ticked(self.now).map_err(|runaway| run_away(host, runaway))?;
+        self.feed(host, Input::Tick)
+    }
+
+    /// Notes when a host's machine is to be woken: what it no longer waits for wakes nobody.
+    pub(crate) fn arm(&mut self, host: u32) {
+        let Some((before, wanted)) = self.hosts[host].arm(self.now) else { return };
+        if let Some(before) = before {
+            self.wakes.remove(&(before, host));
+        }
+        if let Some(wanted) = wanted {
+            self.wakes.insert((wanted, host));
         }
     }
 }
