@@ -17,6 +17,7 @@ use bombyx_node::net::{self, NetCommand, NetConfig, NetEvent, NetHandle, topic, 
 use bombyx_protocol::ident::Identity;
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::ModelId;
@@ -98,12 +99,12 @@ impl Nodes {
             config
         };
         let (listening, mut listener) = net::start(config(1, Vec::new())).await.unwrap();
-        listening.send(NetCommand::Subscribe(topic(&MODEL))).await.unwrap();
+        listening.send(NetCommand::Subscribe(topic(Topic::Model(MODEL)))).await.unwrap();
         let (speaker, spoken) = net::start(config(2, listening.listening())).await.unwrap();
         speaker.wait_until(|status| !status.peers.is_empty()).await.unwrap();
         // The first one waits until the listener is known.
         let first = seeks(u32::MAX - 1).swap_remove(0);
-        speaker.send(NetCommand::Publish { topic: topic(&MODEL), bytes: first }).await.unwrap();
+        speaker.send(NetCommand::Publish { topic: topic(Topic::Model(MODEL)), bytes: first }).await.unwrap();
         hear(&mut listener).await;
         Self { speaker, listener, _kept: (spoken, listening) }
     }
@@ -111,7 +112,7 @@ impl Nodes {
     async fn gossip(&mut self, asked: &[Vec<u8>]) -> f64 {
         let Self { speaker, listener, .. } = self;
         let speak = async |bytes| {
-            speaker.send(NetCommand::Publish { topic: topic(&MODEL), bytes }).await.unwrap();
+            speaker.send(NetCommand::Publish { topic: topic(Topic::Model(MODEL)), bytes }).await.unwrap();
         };
         cost(asked, speak, async || hear(listener).await).await
     }

@@ -9,7 +9,7 @@ use std::process::Output;
 use bombyx_gpu::cache::Cache;
 use bombyx_gpu::catalog;
 use bombyx_gpu::fetch::WheelSource;
-use processes::{CHAT, EMBED, Ledger, assert_fails, bombyx, finish};
+use processes::{CHAT, EMBED, Ledger, Node, ask, assert_fails, bombyx, finish};
 use tempfile::TempDir;
 
 /// Tries to start a node that fails.
@@ -78,9 +78,10 @@ async fn an_unknown_model_is_named_with_the_nearest_one() {
     let ledger = Ledger::start().await;
     let output = up(&ledger, &["--provide", "bombyx-chat-tinny"], &[]).await;
     assert_fails(&output, 11, &["`bombyx-chat-tinny`", "did you mean `bombyx-chat-tiny`"]);
+    // Whoever asks for it asks the network: it may be some provider's own.
+    let hub = Node::up(&ledger, &["--gateway", "127.0.0.1:0"], &[]).await;
     let home = tempfile::tempdir().unwrap();
-    let mut command = bombyx(home.path());
-    command.args(["ask", "--model", "gpt-5", "--join", "/ip4/127.0.0.1/tcp/1/p2p/x", "hello"]);
+    let command = ask(home.path(), &ledger, hub.address(), &["--model", "gpt-5", "hello"]);
     assert_fails(&finish(command).await, 11, &["`gpt-5`", EMBED, CHAT]);
 }
 

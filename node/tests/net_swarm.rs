@@ -12,6 +12,7 @@ use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::limits::FRAME_BYTES_MAX;
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Gossip;
 use bombyx_protocol::work::order::ModelId;
@@ -93,7 +94,7 @@ impl Node {
     /// Gossips what somebody asks about a model.
     async fn ask(&self, model: ModelId, number: u32) -> Vec<u8> {
         let bytes = seek(model, number);
-        self.send(NetCommand::Publish { topic: topic(&model), bytes: bytes.clone() }).await;
+        self.send(NetCommand::Publish { topic: topic(Topic::Model(model)), bytes: bytes.clone() }).await;
         bytes
     }
 
@@ -123,7 +124,7 @@ async fn three_nodes_meet_and_gossip(listen: &str) {
     let mut second = start(config(2, listen, &first.handle.listening())).await;
     let mut third = start(config(3, listen, &first.handle.listening())).await;
     for node in [&first, &second, &third] {
-        node.send(NetCommand::Subscribe(topic(&MODEL))).await;
+        node.send(NetCommand::Subscribe(topic(Topic::Model(MODEL)))).await;
     }
     assert_eq!(second.joined().await, id(1));
     assert_eq!(third.joined().await, id(1));
@@ -216,7 +217,7 @@ async fn the_provider_of_a_model_is_found_and_no_one_else() {
 async fn a_publisher_that_does_not_listen_finds_the_listeners_of_its_topic() {
     let hub = start(config(41, QUIC, &[])).await;
     let mut provider = start(config(42, QUIC, &hub.handle.listening())).await;
-    provider.send(NetCommand::Subscribe(topic(&MODEL))).await;
+    provider.send(NetCommand::Subscribe(topic(Topic::Model(MODEL)))).await;
     provider.joined().await;
     let mut client = start(config(43, QUIC, &hub.handle.listening())).await;
     // Published before anybody is known: it waits for its first listener.
@@ -485,7 +486,7 @@ async fn sixty_four_sellers_of_one_network_do_not_hide_another_from_a_newcomer()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_gossip_is_looked_at_at_a_bounded_rate_and_others_are_heard() {
     let mut node = start(config(151, QUIC, &[])).await;
-    node.send(NetCommand::Subscribe(topic(&MODEL))).await;
+    node.send(NetCommand::Subscribe(topic(Topic::Model(MODEL)))).await;
     let mut flooder = start(config(152, QUIC, &node.handle.listening())).await;
     let mut other = start(config(153, "/ip4/127.0.9.1/udp/0/quic-v1", &node.handle.listening())).await;
     flooder.joined().await;
@@ -496,7 +497,7 @@ async fn a_flood_of_gossip_is_looked_at_at_a_bounded_rate_and_others_are_heard()
     let flood: Vec<_> = (1..=3_000).map(|number| seek(MODEL, number)).collect();
     let began = std::time::Instant::now();
     for bytes in flood {
-        flooder.send(NetCommand::Publish { topic: topic(&MODEL), bytes }).await;
+        flooder.send(NetCommand::Publish { topic: topic(Topic::Model(MODEL)), bytes }).await;
     }
     let asked = other.ask(MODEL, 3_001).await;
     let mut looked_at = 0_u32;

@@ -52,6 +52,14 @@ pub const MODELS_KNOWN_MAX: usize = 1_024;
 pub const ASK_NAME_BYTES_MAX: usize = 64;
 /// Asks kept in a client's book.
 pub const ASKS_MAX: usize = 4_096;
+/// Of them, those of providers of one prefix: an owner's many names leave room for others.
+pub const ASKS_PER_PREFIX_MAX: usize = ASKS_MAX / 4;
+/// Asks with which one provider answers one seek; one that offers more models names the others the next time.
+pub const ASKS_PER_SEEK_MAX: usize = 16;
+/// Seeks of a client whose answers are read at a time.
+pub const SEEKS_OPEN_MAX: usize = 1_024;
+/// Nodes that a provider tells when it leaves: those that it answered last.
+pub const TOLD_MAX: usize = 1_024;
 /// Of [`PROMISES_MAX`], those that strangers may hold: a quarter, so that customers' bids never lack room.
 pub const STRANGERS_PROMISES_MAX: usize = PROMISES_MAX / 4;
 /// Answers a second to all strangers together, to calls, seeks and awards: each costs some 0.3 ms of signatures and seals,

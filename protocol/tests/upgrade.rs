@@ -15,6 +15,7 @@ use bombyx_protocol::market::bid::{Bid, BidHash};
 use bombyx_protocol::market::call::{Call, CallId, Classes};
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::session::{Initiator, Secure, StaticKey, prologue, respond, seal, unseal};
 use bombyx_protocol::time::Time;
@@ -382,7 +383,7 @@ fn a_bid_that_needs_more_is_dropped_and_one_that_offers_more_is_taken() {
 fn an_ask_that_needs_more_is_dropped_and_one_that_offers_more_is_kept() {
     for (kinds, kept) in [(ODD, 1), (EVEN, 0)] {
         let (mut client, seller) = (Client::new(ClientConfig::for_tests(1), Vec::new()), Seller::new());
-        let outputs = give(&mut client, START, Input::Command(Command::Seek(MODEL)));
+        let outputs = give(&mut client, START, Input::Command(Command::Seek(Topic::Model(MODEL))));
         let seek = outputs.iter().find_map(|output| match output {
             Output::Broadcast { gossip: Gossip::Seek(signed), .. } => signed.open::<Seek>().ok(),
             _ => None,
@@ -399,7 +400,7 @@ fn an_ask_that_needs_more_is_dropped_and_one_that_offers_more_is_kept() {
             ..ask
         };
         says(&mut client, START, seller.identity.id(), ToClient::Ask(ask.sign(&seller.identity)));
-        assert_eq!(client.asks().count(), kept, "{kinds:?}");
+        assert_eq!(client.asks(START).count(), kept, "{kinds:?}");
     }
 }
 

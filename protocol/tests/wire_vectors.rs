@@ -73,11 +73,14 @@ fn variants(case: &Value) -> String {
             Message::ToProvider(ToProvider::Award(_)) => "Award".into(),
             Message::ToProvider(ToProvider::Sealed(_)) => "ToProvider::Sealed".into(),
             Message::ToProvider(ToProvider::Release(_)) => "Release".into(),
+            Message::ToProvider(ToProvider::Seek(_)) => "ToProvider::Seek".into(),
+            Message::ToProvider(ToProvider::Call(_)) => "ToProvider::Call".into(),
             Message::ToClient(ToClient::Bid(_)) => "SealedBid".into(),
             Message::ToClient(ToClient::Accept(_)) => "Accept".into(),
             Message::ToClient(ToClient::Refuse(Refuse { why, .. })) => format!("Refuse {}", why.parts().0),
             Message::ToClient(ToClient::Sealed(_)) => "ToClient::Sealed".into(),
             Message::ToClient(ToClient::Ask(_)) => "ToClient::Ask".into(),
+            Message::ToClient(ToClient::Leaving) => "ToClient::Leaving".into(),
         },
         "FromClient" => match vectors::from_client(value) {
             FromClient::Work(work) => format!("Work {:?}", work.task.kind()),
@@ -110,8 +113,9 @@ fn no_variant_is_without_its_bytes() {
     let seen: BTreeSet<String> = list(&vectors, "cases").iter().map(variants).collect();
     let known = |code: &u32| !matches!(Refusal::of(*code, 0), Some(Refusal::Other { .. }));
     let refusals = (0..).take_while(known).map(|code| format!("Refuse {code}"));
-    let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask Award ToProvider::Sealed Release SealedBid Accept \
-        ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Payer Earner ChannelGone Record::Receipt \
+    let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask ToClient::Leaving ToProvider::Seek ToProvider::Call Award \
+        ToProvider::Sealed Release SealedBid Accept ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Payer Earner ChannelGone \
+        Record::Receipt \
         Reputation";
     let expected: BTreeSet<String> = names
         .split_whitespace()

@@ -187,7 +187,7 @@ LAYOUT = {
         ("features", "u64"), ("extensions", ["Extension"]),
     ],
     "Seek": [
-        ("id", 16), ("client", 32), ("model", 32), ("invited", "u32"), ("made_s", "u64"), ("stamp", "u64"),
+        ("id", 16), ("client", 32), ("model", (32,)), ("invited", "u32"), ("made_s", "u64"), ("stamp", "u64"),
         ("features", "u64"), ("extensions", ["Extension"]),
     ],
     "Ask": [
@@ -208,8 +208,10 @@ LAYOUT = {
         ("extensions", ["Extension"]),
     ],
     "Message": {"ToProvider": "ToProvider", "ToClient": "ToClient"},
-    "ToProvider": {"Award": "Award", "Sealed": "SealedFrame", "Release": "Release"},
-    "ToClient": {"Bid": "SealedBid", "Accept": "Accept", "Refuse": "Refuse", "Sealed": "SealedFrame", "Ask": "Signed"},
+    "ToProvider": {"Award": "Award", "Sealed": "SealedFrame", "Release": "Release", "Seek": "Seek", "Call": "Call"},
+    "ToClient": {
+        "Bid": "SealedBid", "Accept": "Accept", "Refuse": "Refuse", "Sealed": "SealedFrame", "Ask": "Signed", "Leaving": None,
+    },
     "SealedBid": [("call", 16), ("sealed", "bytes")],
     "Award": [("job", 16), ("call", 16), ("bid", 32), ("price", "u64"), ("handshake", "bytes"), ("extensions", ["Extension"])],
     "Accept": [("job", 16), ("handshake", "bytes"), ("extensions", ["Extension"])],

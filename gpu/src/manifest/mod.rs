@@ -152,7 +152,14 @@ impl Manifest {
     /// Returns the model's name on the network.
     #[must_use]
     pub fn id(&self) -> ModelId {
-        ModelId(*blake3::hash(&self.canonical_json()).as_bytes())
+        Self::id_of(&self.canonical_json())
+    }
+
+    /// Returns the id of the model whose canonical JSON these bytes are, if they are canonical JSON: what another node sent
+    /// is compared before it is read.
+    #[must_use]
+    pub fn id_of(canonical_json: &[u8]) -> ModelId {
+        ModelId(*blake3::hash(canonical_json).as_bytes())
     }
 
     /// Returns the first file of a role; [`Role::Graph`] and [`Role::Tokenizer`] are always there.

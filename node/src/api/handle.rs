@@ -19,6 +19,7 @@ use crate::error::NodeError;
 use crate::ledger::Ledger;
 use crate::net::{NetCommand, NetHandle, check_join};
 use crate::status::channels::{self, ChannelList};
+use crate::status::models::OfferedModel;
 use crate::status::payee::PayeeCard;
 use crate::status::{ChannelPhase, ChannelStatus, SettleReport, Status};
 
@@ -93,6 +94,17 @@ impl NodeHandle {
         let (answer, asks) = oneshot::channel();
         self.request(NodeRequest::Asks(answer)).await?;
         asks.await.map_err(|_| NodeError::Stopped("driver"))
+    }
+
+    /// Returns the models on offer, found and asked anew unless that was done a moment ago: it takes three seconds at the
+    /// most.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`] when the node has ended.
+    pub async fn models(&self) -> Result<Vec<OfferedModel>, NodeError> {
+        let (answer, models) = oneshot::channel();
+        self.request(NodeRequest::Models(answer)).await?;
+        models.await.map_err(|_| NodeError::Stopped("driver"))
     }
 
     /// Returns the node at this moment. The wallet's balance is one that was fetched a moment ago,

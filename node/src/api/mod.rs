@@ -4,6 +4,7 @@ pub(crate) mod belongings;
 pub(crate) mod connect;
 pub(crate) mod handle;
 pub(crate) mod holdings;
+pub(crate) mod models;
 pub(crate) mod pages;
 mod peers;
 pub(crate) mod question;

@@ -16,9 +16,9 @@ use tokio::time::{Instant, timeout};
 
 use super::handle::NodeHandle;
 use super::holdings::Holdings;
+use super::models::{MeantModel, known, resolve};
 use super::vectors::Vectors;
 use crate::engine::fit::{Fitted, fit};
-use crate::engine::models;
 use crate::error::NodeError;
 use crate::ledger::LedgerError;
 
@@ -138,14 +138,30 @@ pub(crate) struct AnswerReport {
 }
 
 impl Question {
-    /// Returns the order for it.
+    /// Checks what can be told before anybody is asked: a model that the catalogue lacks may be some
+    /// provider's.
     ///
     /// # Errors
-    /// [`NodeError::Models`] for an unknown model, [`NodeError::WrongKind`] and [`NodeError::Order`] for what cannot be asked.
-    pub(crate) async fn order(&self) -> Result<Order, NodeError> {
-        let (id, does) = models::named(&self.model)?;
+    /// [`NodeError::WrongKind`] and [`NodeError::Order`] for what cannot be asked.
+    pub(crate) async fn check(&self) -> Result<(), NodeError> {
+        match known(&self.model) {
+            Some(meant) => self.order_of(meant).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the order for it; a model that the catalogue lacks is looked for among those on offer.
+    async fn order(&self, node: &NodeHandle) -> Result<Order, NodeError> {
+        let meant = match known(&self.model) {
+            Some(meant) => meant,
+            None => resolve(&self.model, &node.models().await?)?,
+        };
+        self.order_of(meant).await
+    }
+
+    async fn order_of(&self, MeantModel { id, kind, weights }: MeantModel) -> Result<Order, NodeError> {
         let asked = if self.embed { TaskKind::Embed } else { TaskKind::Generate };
-        if let Some(does) = does.filter(|does| *does != asked) {
+        if let Some(does) = kind.filter(|does| *does != asked) {
             return Err(NodeError::WrongKind { model: self.model.clone(), does });
         }
         let task = if self.embed {
@@ -174,7 +190,7 @@ impl Question {
             deadline: Span::from_s(self.deadline_s),
             tier: Tier::Open,
             nano_per_ms: NANO_PER_MS,
-            weights: models::weights_of(&id),
+            weights,
         })
     }
 }
@@ -216,13 +232,13 @@ async fn answer(
     parts: &mpsc::Sender<AnswerPart>,
     paid: &mut Nano,
 ) -> Result<AnswerReport, NodeError> {
-    let order = question.order().await?;
     let deadline = Duration::from_secs(question.deadline_s);
-    for address in question.join {
+    for address in question.join.clone() {
         node.join(address).await?;
     }
     let (joined, before) = tokio::join!(node.wait_for_peers(1, JOIN_WAIT.min(deadline)), node.holdings());
     joined?;
+    let order = question.order(node).await?;
     let (before, began) = (before?, Instant::now());
     let vectors = Vectors::new(usize::from(question.embed));
     let mut heard = Progress { text: String::new(), vectors, failed_over: false };

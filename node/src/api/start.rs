@@ -25,8 +25,10 @@ use crate::driver::request::REQUESTS_MAX;
 use crate::driver::watcher;
 use crate::driver::{Driver, Parts, ProviderParts};
 use crate::engine::EngineHandle;
+use crate::engine::manifests::Manifests;
 use crate::engine::models::{self, LoadedModels};
 use crate::error::NodeError;
+use crate::home::MANIFESTS;
 use crate::home::config::{NodeConfig, Scope};
 use crate::home::keys::{Keys, fresh_seed};
 use crate::ledger::{Priority, Wallet};
@@ -58,7 +60,7 @@ pub async fn start_showing(
     let network_id = config.ledger.network.id();
     let home = config.home.clone();
     let opened = tokio::task::spawn_blocking(move || open_home(&home, network_id)).await;
-    let Home { keys, wallet, store, records } =
+    let Home { keys, wallet, store, records, manifests } =
         opened.map_err(|_| NodeError::Bug("opening the home panicked".into()))??;
     let address = wallet.address();
     let net = net_config(&config, &keys);
@@ -126,6 +128,7 @@ pub async fn start_showing(
         watcher: Watcher::new(),
         selling,
         follow: models::known().into_iter().map(|(_, id, _): (_, ModelId, _)| id).collect(),
+        manifests,
         watched,
     });
     let handle = NodeHandle { requests, net, ledger, silent, pages, last_join_failure };
@@ -145,12 +148,14 @@ struct Home {
     wallet: Wallet,
     store: Store,
     records: Vec<Record>,
+    manifests: Manifests,
 }
 
 fn open_home(home: &Path, network_id: i32) -> Result<Home, NodeError> {
     let (keys, store, records) = belongings::open(home)?;
     let wallet = Wallet::from_words(&keys.wallet, network_id)?;
-    Ok(Home { keys, wallet, store, records })
+    let manifests = Manifests::open(home.join(MANIFESTS));
+    Ok(Home { keys, wallet, store, records, manifests })
 }
 
 fn net_config(config: &NodeConfig, keys: &Keys) -> NetConfig {
@@ -183,7 +188,7 @@ async fn sell(
     }
     let provide = config.provide.clone();
     let loaded = tokio::task::spawn_blocking(move || models::load(&provide, &mut on_advance)).await;
-    let LoadedModels { engine, offers } =
+    let LoadedModels { engine, offers, manifests } =
         loaded.map_err(|_| NodeError::Bug("loading the models panicked".into()))??;
     let (engine, reports) = EngineHandle::start(engine, config.provide.pace)
         .map_err(|source| NodeError::Io { what: "start a thread for", path: "the engine".into(), source })?;
@@ -205,5 +210,5 @@ async fn sell(
         },
         records.to_vec(),
     );
-    Ok(Some(ProviderParts { provider, engine, reports, offers }))
+    Ok(Some(ProviderParts { provider, engine, reports, offers, manifests }))
 }

@@ -78,7 +78,7 @@ impl Ask {
     pub(super) async fn run(self, home: PathBuf, printer: Printer) -> Result<(), NodeError> {
         let question = self.question()?;
         // What cannot be asked is said before anything is started.
-        question.order().await?;
+        question.check().await?;
         question.join.iter().try_for_each(|address| check_join(address))?;
         let mut config = NodeConfig::load(&home)?;
         config.ledger.url = self.ledger.clone().unwrap_or(config.ledger.url);

@@ -8,6 +8,7 @@ mod devnet;
 mod error;
 mod hardening;
 mod init;
+mod models;
 mod observe;
 mod own;
 mod print;
@@ -60,6 +61,8 @@ enum Verb {
     Up(Box<up::Up>),
     /// Ask one question, or embed one text.
     Ask(Box<ask::Ask>),
+    /// Show what is on offer, with prices.
+    Models(models::ModelsArgs),
     /// Watch a private swarm do all of it: bids, answers, payment, a crash, settlement.
     Demo,
     /// Show a running node.
@@ -91,6 +94,7 @@ impl Cli {
             Verb::Up(_) | Verb::Devnet(_) => "info",
             Verb::Init
             | Verb::Ask(_)
+            | Verb::Models(_)
             | Verb::Status
             | Verb::Wallet(_)
             | Verb::Channels(_)
@@ -111,14 +115,17 @@ impl Cli {
 
     async fn dispatch(self, printer: Printer) -> Result<(), VerbError> {
         let home = home::resolve(self.home).map_err(NodeError::from)?;
-        if matches!(self.verb, Verb::Init | Verb::Up(_) | Verb::Ask(_) | Verb::Wallet(_) | Verb::Channels(_))
-        {
+        if matches!(
+            self.verb,
+            Verb::Init | Verb::Up(_) | Verb::Ask(_) | Verb::Models(_) | Verb::Wallet(_) | Verb::Channels(_)
+        ) {
             permissions::tighten(&home).map_err(NodeError::from)?;
         }
         match self.verb {
             Verb::Init => init::run(&home, printer)?,
             Verb::Up(up) => up.run(home, printer).await?,
             Verb::Ask(ask) => ask.run(home, printer).await?,
+            Verb::Models(models) => models.run(home, printer).await?,
             Verb::Demo => demo::run(printer).await?,
             Verb::Status => status::run(&home, printer).await?,
             Verb::Wallet(wallet) => wallet.run(&home, printer).await?,

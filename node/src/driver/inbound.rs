@@ -65,15 +65,14 @@ impl Driver {
                 tracing::debug!(model = %ModelId(key), providers, "providers are connected");
                 self.on_met(&ModelId(key));
             }
+            NetEvent::ProviderVisited(node) => self.on_provider_visited(node),
+            NetEvent::Surveyed => self.on_surveyed(),
+            NetEvent::Manifest { from, model, json } => {
+                self.on_manifest(from, ModelId(model), json).await?;
+            }
             NetEvent::Providers { .. } => {}
         }
         Ok(())
-    }
-
-    /// Asks which providers offer the models that are followed, ahead of the next question; the client limits how often.
-    fn seek(&mut self) {
-        let seek = |model: &ModelId| (Role::Client, Input::Command(Command::Seek(*model)));
-        self.pending.extend(self.followed.iter().map(seek));
     }
 
     /// Notes that a peer is gone, or did not take a message.
@@ -96,12 +95,13 @@ impl Driver {
             NodeRequest::Follow(model) => self.follow(model).await?,
             NodeRequest::Asks(answer) => {
                 // The caller may be gone by now; so may those of `Status` below.
-                let _ = answer.send(self.client.asks().cloned().collect());
-                self.seek();
+                let now = self.now();
+                let _ = answer.send(self.client.asks(now).map(|(ask, _)| ask.clone()).collect());
+                self.survey().await?;
             }
+            NodeRequest::Models(answer) => self.promise_list(answer).await?,
             NodeRequest::Status(answer) => {
                 let _ = answer.send(self.status());
-                self.seek();
             }
             NodeRequest::Channels(answer) => {
                 let _ = answer.send(self.channels());

@@ -6,6 +6,7 @@ use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::io::{
     ChannelChange, Command, EngineReport, Event, Failure, Input, OrderNews, Output, PeerFault,
 };
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Message, Refusal, ToProvider};
 
@@ -22,17 +23,24 @@ impl Driver {
                 self.ending.sent(now);
                 let bytes = codec::encode(&message);
                 // Providers were chosen, and are dialled if need be; a stranger that asked is answered if it is there.
-                let is_answer =
-                    matches!(message, Message::ToClient(_) | Message::ToProvider(ToProvider::Release(_)));
+                let is_answer = match &message {
+                    Message::ToClient(_)
+                    | Message::ToProvider(ToProvider::Release(_) | ToProvider::Seek(_)) => true,
+                    Message::ToProvider(
+                        ToProvider::Award(_) | ToProvider::Sealed(_) | ToProvider::Call(_),
+                    ) => false,
+                };
                 let command =
                     if is_answer { NetCommand::Answer { to, bytes } } else { NetCommand::Send { to, bytes } };
                 self.command(command).await?;
             }
-            Output::Broadcast { model, gossip } => {
+            Output::Broadcast { topic: on, gossip } => {
                 let bytes = codec::encode(&gossip);
-                // A repeated call, which nobody answered, looks for its providers again.
-                self.command(NetCommand::Meet(model.0)).await?;
-                self.command(NetCommand::Publish { topic: topic(&model), bytes }).await?;
+                if let Topic::Model(model) = on {
+                    // A repeated call, which nobody answered, looks for its providers again.
+                    self.command(NetCommand::Meet(model.0)).await?;
+                }
+                self.command(NetCommand::Publish { topic: topic(on), bytes }).await?;
             }
             Output::Persist { id, record } => {
                 self.friends.note(&record);

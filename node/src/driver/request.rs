@@ -9,6 +9,7 @@ use bombyx_protocol::work::order::{ModelId, Order};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::status::channels::ChannelError;
+use crate::status::models::OfferedModel;
 use crate::status::payee::PayeeCard;
 use crate::status::{ChannelStatus, Status};
 
@@ -20,6 +21,7 @@ pub(crate) enum NodeRequest {
     Order { order: Box<Order>, news: mpsc::Sender<OrderNews> },
     Follow(ModelId),
     Asks(oneshot::Sender<Vec<Ask>>),
+    Models(oneshot::Sender<Vec<OfferedModel>>),
     Status(oneshot::Sender<Status>),
     Channels(oneshot::Sender<Vec<ChannelStatus>>),
     Close { account: ChannelId, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },

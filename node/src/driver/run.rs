@@ -67,6 +67,7 @@ impl Driver {
             }
             self.update_friends().await?;
             self.end_step();
+            self.market_step().await?;
             if !self.pending.is_empty() {
                 continue;
             }
@@ -169,11 +170,16 @@ impl Driver {
 
     fn wake_at(&self) -> Instant {
         let machines = Role::ALL.into_iter().map(|role| *self.wakes.get(role)).min();
-        let next =
-            [machines, self.orders.wake_at(), self.waiting_orders.wake_at(), self.ending.wake_at(self.now())]
-                .into_iter()
-                .flatten()
-                .min();
+        let next = [
+            machines,
+            self.orders.wake_at(),
+            self.waiting_orders.wake_at(),
+            self.ending.wake_at(self.now()),
+            self.market.wake_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         // Far away is far enough: the longest sleep still ends.
         let next = next.map_or(IDLE_SLEEP_MAX, |at| {
             Duration::from_micros(at.0).saturating_sub(self.started.elapsed()).min(IDLE_SLEEP_MAX)

@@ -9,6 +9,7 @@ use bombyx_protocol::client::Client;
 use bombyx_protocol::clock::WallClock;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Input, Machine, Offer, PersistId};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::provider::Provider;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::watcher::Watcher;
@@ -18,9 +19,11 @@ use tokio::time::Instant;
 
 use super::ending::Ending;
 use super::ledger::LedgerService;
+use super::market::Market;
 use super::meetings::{EarlyGossip, FriendList, WaitingOrders};
 use super::orders::Orders;
 use super::request::NodeRequest;
+use crate::engine::manifests::Manifests;
 use crate::engine::{EngineHandle, Reports};
 use crate::error::NodeError;
 use crate::net::{NetCommand, NetEvent, NetHandle, topic, unix_s};
@@ -47,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) selling: Option<ProviderParts>,
     /// Models whose offers are listened to from the start.
     pub(crate) follow: Vec<ModelId>,
+    /// What is known of models.
+    pub(crate) manifests: Manifests,
     /// Channels that the watcher watches from the start.
     pub(crate) watched: Vec<WatchedVoucher>,
 }
@@ -57,6 +62,8 @@ pub(crate) struct ProviderParts {
     pub(crate) engine: EngineHandle,
     pub(crate) reports: Reports,
     pub(crate) offers: Vec<Offer>,
+    /// The canonical JSON of each model's manifest.
+    pub(crate) manifests: Vec<(ModelId, Vec<u8>)>,
 }
 
 /// The loop with all that it owns.
@@ -98,6 +105,9 @@ pub(crate) struct Driver {
     pub(super) friends: FriendList,
     pub(super) followed: BTreeSet<ModelId>,
     pub(super) served: JobCounts,
+    pub(super) market: Market,
+    /// The manifests of what is sold here, until the swarm has them.
+    pub(super) sold: Vec<(ModelId, Vec<u8>)>,
     pub(super) ending: Ending,
 }
 
@@ -114,12 +124,16 @@ pub(super) struct JobCounts {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let durable = parts.store.durable();
+        let mut sold = Vec::new();
         let (provider, engine, reports, offers) = match parts.selling {
-            Some(ProviderParts { provider, engine, reports, offers }) => {
+            Some(ProviderParts { provider, engine, reports, offers, manifests }) => {
+                sold = manifests;
                 (Some(provider), Some(engine), Some(reports), offers)
             }
             None => (None, None, None, Vec::new()),
         };
+        let mut manifests = parts.manifests;
+        manifests.sell(&sold);
         let total = |watched: &WatchedVoucher| (watched.voucher.account, watched.voucher.cumulative);
         let restored = parts.watched.iter().map(total).collect();
         let watches = parts.watched.into_iter().map(|watched| (Role::Watcher, Command::Watch(watched)));
@@ -162,6 +176,8 @@ impl Driver {
             friends: FriendList::default(),
             followed: parts.follow.into_iter().collect(),
             served: JobCounts::default(),
+            market: Market::new(manifests),
+            sold,
             ending: Ending::default(),
         }
     }
@@ -169,7 +185,13 @@ impl Driver {
     /// Subscribes to the topics of models that are sold or followed, and tells the hash table what is sold.
     pub(super) async fn announce(&mut self) -> Result<(), NodeError> {
         for model in self.followed.clone() {
-            self.command(NetCommand::Subscribe(topic(&model))).await?;
+            self.command(NetCommand::Subscribe(topic(Topic::Model(model)))).await?;
+        }
+        if !self.offers.is_empty() {
+            self.command(NetCommand::Subscribe(topic(Topic::Market))).await?;
+        }
+        for (model, json) in std::mem::take(&mut self.sold) {
+            self.command(NetCommand::ShowManifest { model: model.0, json }).await?;
         }
         let sold: Vec<ModelId> = self.offers.iter().map(|offer| offer.model).collect();
         for model in sold {
@@ -182,7 +204,7 @@ impl Driver {
     /// Listens to a model's topic from now on.
     pub(super) async fn follow(&mut self, model: ModelId) -> Result<(), NodeError> {
         if self.followed.len() < FOLLOWED_MAX && self.followed.insert(model) {
-            self.command(NetCommand::Subscribe(topic(&model))).await?;
+            self.command(NetCommand::Subscribe(topic(Topic::Model(model)))).await?;
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl Driver {
                 payee: PayeeCard { provider: self.node(), payee: provider.payee() }.to_string(),
             }),
             client: ClientStatus {
-                asks: self.client.asks().count(),
+                asks: self.client.asks(self.now()).count(),
                 orders_in_flight: self.orders.len(),
                 orders_done: self.orders.done,
                 orders_failed: self.orders.failed,

@@ -7,6 +7,7 @@ mod convert;
 pub(crate) mod fit;
 mod handle;
 mod inbox;
+pub(crate) mod manifests;
 pub mod models;
 mod pace;
 mod worker;

@@ -35,6 +35,8 @@ pub struct LoadedModels {
     pub engine: Box<dyn Engine>,
     /// One for each model, in the order of the configuration.
     pub offers: Vec<Offer>,
+    /// The canonical JSON of each model's manifest.
+    pub manifests: Vec<(ModelId, Vec<u8>)>,
 }
 
 /// Why no engine came about.
@@ -155,7 +157,9 @@ pub fn load(config: &ProvideConfig, on_advance: OnAdvance<'_>) -> Result<LoadedM
     for info in engine.models() {
         offers.push(measured_offer(engine.as_mut(), &info, config)?);
     }
-    Ok(LoadedModels { engine, offers })
+    let manifest = |model: &Model| (ModelId(model.id().0), model.manifest().canonical_json());
+    let manifests = models.iter().map(manifest).collect();
+    Ok(LoadedModels { engine, offers, manifests })
 }
 
 fn is_folder(name: &str) -> bool {
@@ -217,7 +221,7 @@ fn per_second(tokens: u32, elapsed: Duration) -> u32 {
 }
 
 /// Returns what a model's tokens count in a bill.
-fn weights(stated: Option<TokenWeights>) -> Weights {
+pub(super) fn weights(stated: Option<TokenWeights>) -> Weights {
     stated.map_or(Weights::DEFAULT, |TokenWeights { input, cached, output }| Weights {
         input,
         cached,

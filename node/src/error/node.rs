@@ -21,6 +21,7 @@ use crate::home::permissions::PermissionsError;
 use crate::ledger::{ChainError, LedgerError, WalletError};
 use crate::net::NetError;
 use crate::status::channels::ChannelError;
+use crate::status::models::NameError;
 use crate::store::StoreError;
 
 /// Why a verb failed.
@@ -47,6 +48,9 @@ pub enum NodeError {
     /// A model or its engine.
     #[error(transparent)]
     Models(#[from] ModelsError),
+    /// A name that means no model.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// ONNX Runtime.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -176,6 +180,8 @@ impl NodeError {
                 ExitKind::Unexpected
             }
             Self::Models(error) => models_code(error),
+            Self::Name(NameError::Unknown(_)) => ExitKind::UnknownModel,
+            Self::Name(NameError::Ambiguous { .. }) => ExitKind::Usage,
             Self::Runtime(error) => runtime_code(error),
             Self::Ledger(error) => ledger_code(error),
             Self::Order(failure) => Meaning::of(failure).exit,
@@ -244,6 +250,7 @@ impl NodeError {
                     .into()
             }
             Self::Models(error) => models_hint(error),
+            Self::Name(_) => "`bombyx models list` shows what is on offer".into(),
             Self::Runtime(error) => runtime_hint(error),
             Self::Ledger(error) => ledger_hint(error).into(),
             Self::Wallet(_) => "restore the wallet's file from a copy".into(),

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use self::config::ConfigError;
 
-pub use self::names::{LOCK, NOTE, OLD_ASK, PEERS, STORE, TOKEN};
+pub use self::names::{LOCK, MANIFESTS, NOTE, OLD_ASK, PEERS, STORE, TOKEN};
 pub use self::note::{Note, NoteGuard};
 
 /// Returns the home for a node: `given` (from the flag or `BOMBYX_HOME`), else `bombyx` in the

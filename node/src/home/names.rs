@@ -4,6 +4,8 @@
 pub const NOTE: &str = "node.json";
 /// The store of channels and receipts.
 pub const STORE: &str = "records.redb";
+/// The folder of other nodes' models' manifests.
+pub const MANIFESTS: &str = "manifests";
 /// The token that the operator's pages ask for.
 pub const TOKEN: &str = "admin.token";
 /// Held while keys and store are opened or made, so that several processes may begin in one home at once.

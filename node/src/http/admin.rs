@@ -3,6 +3,7 @@
 //! | request | does |
 //! |---|---|
 //! | `GET /status`, `/healthz`, `/channels` | what the node says about itself |
+//! | `GET /models` | what is on offer |
 //! | `POST /channels/{account}/close`, `/channels/{account}/topup` | acts on one channel |
 //! | `POST /channels/close` | closes all of them |
 //! | `POST /wallet/send` | sends coins |
@@ -94,6 +95,7 @@ pub(crate) async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, N
     let pages = Router::new()
         .route("/status", get(status))
         .route("/healthz", get(healthz))
+        .route("/models", get(models))
         .route("/channels", get(list))
         .route("/channels/{account}/close", post(close))
         .route("/channels/close", post(close_all))
@@ -169,6 +171,10 @@ async fn status(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
     Ok(Json(node.status().await?).into_response())
 }
 
+async fn models(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
+    Ok(Json(node.models().await?).into_response())
+}
+
 async fn healthz(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
     node.channels().await?;
     Ok("ok".into_response())
@@ -209,7 +215,7 @@ async fn send(State(node): State<NodeHandle>, Json(send): Json<SendRequest>) -> 
 
 /// Answers with one [`AnswerPart`](crate::api::question::AnswerPart) a line. Whoever hangs up cancels the order.
 async fn ask(State(node): State<NodeHandle>, Json(question): Json<Question>) -> Result<Response, NodeError> {
-    question.order().await?;
+    question.check().await?;
     let lines = stream::unfold(put(node, question), |mut parts| async move {
         let part = parts.recv().await?;
         let line = serde_json::to_string(&part).map(|line| line + "\n");

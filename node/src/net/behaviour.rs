@@ -14,6 +14,7 @@ use super::door::Door;
 use super::error::NetError;
 use super::friends::Friends;
 use super::gossip::{self, Gossip};
+use super::market::providers_key;
 use super::records::Records;
 use super::scope::Scope;
 use super::streams::InboundLimiter;
@@ -115,7 +116,8 @@ fn kademlia(config: &NetConfig, keypair: &identity::Keypair) -> Result<Table, Ne
         .set_periodic_bootstrap_interval(None)
         .set_max_packet_size(32 * 1024);
     let id = keypair.public().to_peer_id();
-    let mut kad = kad::Behaviour::with_config(id, Records::new(id), settings);
+    let mut kad =
+        kad::Behaviour::with_config(id, Records::new(id, &providers_key(&config.network)), settings);
     let is_reachable = config.scope == Scope::Private || !config.external.is_empty();
     let serves = config.serves_table && is_reachable;
     kad.set_mode(Some(if serves { kad::Mode::Server } else { kad::Mode::Client }));

@@ -1,11 +1,12 @@
 //! The discovery duty: announce what this node provides, find who provides what, keep topics populated, and keep the
 //! routing table fresh.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use bombyx_protocol::ident::{NodeId, Prefix};
 use libp2p::core::Endpoint;
+use libp2p::gossipsub::IdentTopic;
 use libp2p::kad::{GetProvidersError, GetProvidersOk, QueryId, RecordKey};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour as _};
 use libp2p::{Multiaddr, PeerId, Swarm};
@@ -16,9 +17,11 @@ use super::behaviour::Behaviour;
 use super::dial::Dialer;
 use super::gossip::{Topics, listeners};
 use super::joint::NetEvent;
+use super::market::MARKET;
 use super::meet::{Meetings, PeerView, draw};
 use super::outbox::Outbox;
 use super::streams::InboundLimiter;
+use super::survey::Survey;
 use super::{address, limits, prefix};
 
 /// What this node provides and seeks.
@@ -32,6 +35,7 @@ pub(super) struct Discovery {
     searches: BTreeMap<String, Search>,
     finds: HashMap<QueryId, Find>,
     pub(super) meetings: Meetings,
+    pub(super) survey: Survey,
     next_bootstrap: Instant,
 }
 
@@ -59,6 +63,8 @@ enum Purpose {
     Asked,
     /// The node wants to meet them.
     Meeting,
+    /// The node wants to know what they sell.
+    Survey,
     /// A topic has few listeners connected; up to so many more are dialled.
     Topic { wanted: usize },
 }
@@ -77,7 +83,7 @@ fn jittered(time: Duration) -> Duration {
 }
 
 impl Discovery {
-    pub(super) fn new(announce_topics: bool, now: Instant) -> Self {
+    pub(super) fn new(network: &str, announce_topics: bool, now: Instant) -> Self {
         Self {
             announce_topics,
             provided: BTreeMap::new(),
@@ -86,8 +92,15 @@ impl Discovery {
             searches: BTreeMap::new(),
             finds: HashMap::new(),
             meetings: Meetings::default(),
+            survey: Survey::new(network, now),
             next_bootstrap: now + jittered(limits::BOOTSTRAP_EVERY),
         }
+    }
+
+    /// Returns the key under which a topic's listeners announce themselves. Those of the market's are
+    /// the ones that sell. (`NE-14`)
+    fn key_of(&self, name: &IdentTopic, topic: &str) -> [u8; 32] {
+        if topic == MARKET { self.survey.key() } else { topic_key(name.hash().as_str()) }
     }
 
     pub(super) fn provide(&mut self, key: [u8; 32], now: Instant) {
@@ -109,19 +122,23 @@ impl Discovery {
     pub(super) fn subscribed(&mut self, topics: &Topics, topic: &str, now: Instant) {
         self.seek(topic, now).subscribed = true;
         if let (true, Some(name)) = (self.announce_topics, topics.topic(topic)) {
-            self.provide(topic_key(name.hash().as_str()), now);
+            self.provide(self.key_of(&name, topic), now);
         }
     }
 
     pub(super) fn unsubscribed(&mut self, swarm: &mut Swarm<Behaviour>, topics: &Topics, topic: &str) {
         self.searches.remove(topic);
         if let (true, Some(name)) = (self.announce_topics, topics.topic(topic)) {
-            self.withdraw(swarm, &topic_key(name.hash().as_str()));
+            self.withdraw(swarm, &self.key_of(&name, topic));
         }
     }
 
     /// Notes that this node publishes on a topic, and wants listeners for a while.
     pub(super) fn published(&mut self, topic: &str, now: Instant) {
+        // Those that listen to the market's are visited one by one.
+        if topic == MARKET && !self.searches.contains_key(topic) {
+            return;
+        }
         if self.searches.contains_key(topic) || self.searches.len() < limits::TOPICS_MAX {
             self.seek(topic, now).until = now + limits::PUBLISHED_TOPIC_LIFE;
         }
@@ -189,8 +206,10 @@ impl Discovery {
             let known = dialer.book.of(&peer);
             believed.extend(known);
             find.found.insert(peer, believed.first().map_or(Prefix::UNKNOWN, prefix::of));
-            if let Purpose::Meeting = find.purpose {
-                self.meetings.found(&find.key, peer, &believed);
+            match find.purpose {
+                Purpose::Meeting => self.meetings.found(&find.key, peer, &believed),
+                Purpose::Survey => self.survey.found(peer, &believed),
+                Purpose::Asked | Purpose::Topic { .. } => {}
             }
         }
         find.dial_some(swarm, dialer, now);
@@ -208,6 +227,7 @@ impl Discovery {
                     out.push(NetEvent::Providers { key: find.key, nodes });
                 }
                 Purpose::Meeting => self.meetings.searched(&find.key),
+                Purpose::Survey => self.survey.searched(),
                 Purpose::Topic { .. } => {}
             }
         }
@@ -237,6 +257,26 @@ impl Discovery {
         }
         let known = PeerView { dialer, limiter, is_ready };
         self.meetings.tell(swarm, &known, now, out);
+    }
+
+    /// Looks up those that sell, visits them and tells of them, while the node wants to know.
+    pub(super) fn go_on_surveying(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        dialer: &mut Dialer,
+        peers: &BTreeSet<NodeId>,
+        routes: usize,
+        out: &mut Outbox,
+    ) {
+        let now = Instant::now();
+        if self.survey.take_search(routes, now) {
+            if self.finds.len() < limits::FINDS_MAX {
+                self.start(swarm, self.survey.key(), Purpose::Survey);
+            } else {
+                self.survey.searched();
+            }
+        }
+        self.survey.go_on(swarm, dialer, |node| peers.contains(node), now, out);
     }
 
     pub(super) fn on_tick(
@@ -297,7 +337,8 @@ impl Discovery {
                 let longest =
                     if heard == 0 { limits::SEARCH_BACKOFF_ALONE } else { limits::SEARCH_BACKOFF_MAX };
                 search.backoff = (search.backoff * 2).min(longest);
-                starts.push((topic_key(name.hash().as_str()), limits::TOPIC_PEERS_MIN - heard));
+                let key = if topic == MARKET { self.survey.key() } else { topic_key(name.hash().as_str()) };
+                starts.push((key, limits::TOPIC_PEERS_MIN - heard));
             }
         }
         for (key, wanted) in starts {
@@ -347,7 +388,7 @@ mod tests {
     #[test]
     fn a_topic_that_is_only_published_on_is_sought_for_a_while() {
         let now = Instant::now();
-        let mut discovery = Discovery::new(true, now);
+        let mut discovery = Discovery::new("test", true, now);
         discovery.published("calls", now);
         let search = &discovery.searches["calls"];
         assert!(!search.subscribed && search.until == now + limits::PUBLISHED_TOPIC_LIFE);
@@ -357,7 +398,7 @@ mod tests {
     #[test]
     fn keys_and_topics_stay_within_their_bounds() {
         let now = Instant::now();
-        let mut discovery = Discovery::new(true, now);
+        let mut discovery = Discovery::new("test", true, now);
         for number in 0..limits::PROVIDED_MAX + 10 {
             let mut key = [0; 32];
             key[..8].copy_from_slice(&number.to_le_bytes());

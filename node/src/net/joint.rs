@@ -47,6 +47,24 @@ pub enum NetCommand {
     Meet([u8; 32]),
     /// Join through a further node: an address as those of `join`.
     Join(String),
+    /// Find those that sell anything and connect to them by turns, for [`super::limits::SURVEY_LIFE`]: each is told of by one
+    /// [`NetEvent::ProviderVisited`], and the end of the first round by [`NetEvent::Surveyed`], within
+    /// [`super::limits::SURVEY_PATIENCE`]. (`NE-14`)
+    Survey,
+    /// Hand out a model's manifest from now on: its canonical JSON, at most [`super::limits::MANIFEST_BYTES_MAX`] bytes.
+    ShowManifest {
+        /// The model.
+        model: [u8; 32],
+        /// The manifest.
+        json: Vec<u8>,
+    },
+    /// Ask a connected node for a model's manifest; answered by one [`NetEvent::Manifest`]. (`NE-15`)
+    FetchManifest {
+        /// The node.
+        from: NodeId,
+        /// The model.
+        model: [u8; 32],
+    },
     /// The nodes that have a channel with this one, from now on: what is kept for them, strangers cannot take. (`NE-2`)
     Befriend(BTreeSet<NodeId>),
     /// Hold a fault against a peer. Enough of them block it for [`super::limits::BLOCK_TIME`].
@@ -134,6 +152,19 @@ pub enum NetEvent {
         /// Its providers, in no order of merit.
         nodes: Vec<NodeId>,
     },
+    /// What a node sent for a model's manifest: nothing that has been checked, and nothing at all where none came.
+    Manifest {
+        /// The node.
+        from: NodeId,
+        /// The model.
+        model: [u8; 32],
+        /// What it sent.
+        json: Vec<u8>,
+    },
+    /// A provider is connected, and can be asked what it offers.
+    ProviderVisited(NodeId),
+    /// All those that sell, as far as found, were told of.
+    Surveyed,
     /// Providers of a model are connected, or none can be for now.
     Met {
         /// The model.

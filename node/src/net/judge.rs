@@ -6,17 +6,21 @@ use std::collections::BTreeMap;
 
 use bombyx_protocol::clock::is_fresh;
 use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, VerifiedGossip};
-use bombyx_protocol::work::order::ModelId;
 use web_time::Instant;
 
 use super::limits;
+use super::market::MARKET;
 
-/// Returns the short name of a model's topic; the swarm adds the network's name.
+/// Returns the short name of a topic; the swarm adds the network's name.
 #[must_use]
-pub fn topic(model: &ModelId) -> String {
-    format!("model/{}", &model.to_string()[..16])
+pub fn topic(of: Topic) -> String {
+    match of {
+        Topic::Market => MARKET.to_owned(),
+        Topic::Model(model) => format!("model/{}", &model.to_string()[..16]),
+    }
 }
 
 /// Why a gossiped message goes no further.
@@ -77,7 +81,7 @@ impl Judge {
             return Err(Objection::Staleness);
         }
         match statement.verify() {
-            Ok(gossip) if topic(&gossip.model()) == on => {
+            Ok(gossip) if topic(gossip.topic()) == on => {
                 self.spoke(speaker, now);
                 Ok(gossip)
             }
@@ -125,7 +129,7 @@ mod tests {
     use bombyx_protocol::ident::Identity;
     use bombyx_protocol::market::call::Call;
     use bombyx_protocol::wire::extension::{Extensions, Features};
-    use bombyx_protocol::work::order::{TaskKind, Tier};
+    use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
 
     use super::*;
 
@@ -159,11 +163,11 @@ mod tests {
     fn gossip_passes_only_when_signed_and_on_its_own_topic() {
         let client = Identity::from_seed(&[7; 32]);
         let call = call(&client);
-        let on = topic(&call.model);
+        let on = topic(Topic::Model(call.model));
         let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
         let judge = |on: &str, bytes: &[u8]| Judge::default().judge(on, bytes, None, Instant::now(), NOW_S);
         assert!(judge(&on, &bytes).is_ok());
-        assert_eq!(judge(&topic(&ModelId([4; 32])), &bytes), Err(Objection::Falsehood));
+        assert_eq!(judge(&topic(Topic::Model(ModelId([4; 32]))), &bytes), Err(Objection::Falsehood));
         let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
         assert_eq!(judge(&on, &forged), Err(Objection::Falsehood));
         for cut in 0..bytes.len() {
@@ -179,7 +183,7 @@ mod tests {
         let mut at = |made_s: u64| {
             let call = Call { made_s, ..call(&client) };
             let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
-            judge.judge(&topic(&call.model), &bytes, None, now, NOW_S)
+            judge.judge(&topic(Topic::Model(call.model)), &bytes, None, now, NOW_S)
         };
         assert!(at(NOW_S - 120).is_ok() && at(NOW_S + 120).is_ok());
         for made_s in [0, NOW_S - 121, NOW_S + 121, u64::MAX] {
@@ -195,7 +199,7 @@ mod tests {
     fn an_author_speaks_at_a_bounded_rate_and_nobody_can_use_it_up_for_it() {
         let client = Identity::from_seed(&[7; 32]);
         let call = call(&client);
-        let on = topic(&call.model);
+        let on = topic(Topic::Model(call.model));
         let bytes = codec::encode(&Gossip::Call(call.sign(&client)));
         let forged = codec::encode(&Gossip::Call(call.sign(&Identity::from_seed(&[8; 32]))));
         let (mut judge, now) = (Judge::default(), Instant::now());
@@ -218,7 +222,8 @@ mod tests {
     #[test]
     fn old_calls_that_others_repeat_do_not_use_up_what_their_author_may_say() {
         let client = Identity::from_seed(&[7; 32]);
-        let (on, mut judge, now) = (topic(&call(&client).model), Judge::default(), Instant::now());
+        let (on, mut judge, now) =
+            (topic(Topic::Model(call(&client).model)), Judge::default(), Instant::now());
         let mut say = |number: u32, from: NodeId| {
             let mut call = call(&client);
             call.id.0[..4].copy_from_slice(&number.to_le_bytes());

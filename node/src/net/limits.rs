@@ -159,6 +159,45 @@ pub const MEET_OTHERS: Duration = Duration::from_millis(200);
 pub const REDIAL_AFTER: Duration = Duration::from_secs(30);
 /// A provider that said something within this time is alive.
 pub const HEARD_LATELY: Duration = Duration::from_secs(60);
+/// How long a survey of the market goes on after somebody last asked what is on offer.
+pub const SURVEY_LIFE: Duration = Duration::from_secs(10);
+/// Between two lookups of those that sell while it goes on: one that has just come is listed within ten seconds.
+pub const SURVEY_EVERY: Duration = Duration::from_secs(3);
+/// How long whoever asked waits for those that are being looked up and dialled.
+pub const SURVEY_PATIENCE: Duration = Duration::from_millis(1_500);
+/// Nodes that sell among which it draws those to visit.
+pub const SURVEYED_MAX: usize = 1_024;
+/// Visits at a time, shared by prefix: the dials and connections of a survey that wait for an answer.
+pub const VISITS_MAX: usize = 24;
+/// How long a visit keeps its place: an answer takes a round trip and some signatures.
+pub const VISIT_TIME: Duration = Duration::from_secs(2);
+/// How long one that was visited is not visited again: its asks hold for three times as long.
+pub const VISIT_AGAIN: Duration = Duration::from_secs(20);
+/// One that cannot be reached is left alone for twice as long each time, up to so many times: five minutes.
+pub const VISIT_DOUBLINGS_MAX: u32 = 4;
+/// Records of those that sell anything, under their one key of the network: an honest network has more of them than of
+/// providers of one model.
+pub const MARKET_RECORDS_MAX: usize = 1_024;
+/// Bytes of a manifest.
+pub const MANIFEST_BYTES_MAX: usize = 1 << 20;
+/// From asking for a manifest to its last byte, at either end.
+pub const MANIFEST_DEADLINE: Duration = Duration::from_secs(10);
+/// Requests for manifests a second, of everybody together.
+pub const MANIFESTS_PER_S: u32 = 128;
+/// Of them, of one peer: a list of sixteen models in four seconds.
+pub const MANIFESTS_PER_PEER_PER_S: u32 = 4;
+/// Bytes of manifests handed out a second, of everybody together, in units of [`MESSAGE_UNIT_BYTES`]: 2 MiB.
+pub const MANIFEST_UNITS_PER_S: u32 = 256;
+/// How many seconds' worth of them may be asked for at once.
+pub const MANIFEST_BURST: Duration = Duration::from_secs(4);
+/// Manifests handed out at a time.
+pub const MANIFESTS_AT_ONCE: usize = 64;
+/// Further ones, for friends.
+pub const MANIFESTS_KEPT_AT_ONCE: usize = 16;
+/// Manifests handed out to one peer at a time.
+pub const MANIFESTS_PER_PEER: usize = 4;
+/// Manifests that this node fetches at a time: 1 MiB of memory each.
+pub const MANIFESTS_FETCHED_MAX: usize = 16;
 /// Keys this node provides, topics included.
 pub const PROVIDED_MAX: usize = 256;
 /// Provider records announced per tick: each is a query of its own.

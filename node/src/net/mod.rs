@@ -48,6 +48,8 @@ mod judge;
 mod known;
 pub mod limits;
 mod listen;
+mod manifests;
+mod market;
 mod meet;
 mod outbox;
 mod penalty;
@@ -60,6 +62,7 @@ mod scope;
 mod start;
 mod strangers;
 mod streams;
+mod survey;
 mod swarm;
 mod table;
 

@@ -23,6 +23,8 @@ const KEY_BYTES: usize = 32;
 /// The provider records of this node and those that it keeps for others.
 pub(super) struct Records {
     own: PeerId,
+    /// The key of all that sell, which has more records than others.
+    market: RecordKey,
     keys: HashMap<RecordKey, Vec<Kept>>,
     provided: Vec<ProviderRecord>,
     count: usize,
@@ -38,9 +40,10 @@ struct Kept {
 }
 
 impl Records {
-    pub(super) fn new(own: PeerId) -> Self {
+    pub(super) fn new(own: PeerId, market: &[u8; 32]) -> Self {
         Self {
             own,
+            market: RecordKey::new(market),
             keys: HashMap::new(),
             provided: Vec::new(),
             count: 0,
@@ -90,7 +93,8 @@ impl Records {
     /// Returns whether a key takes another record of a prefix; makes room at the cost of the prefix
     /// with the most.
     fn has_room(&mut self, key: &RecordKey, prefix: Prefix) -> bool {
-        let Some(kept) = self.keys.get(key).filter(|kept| kept.len() >= limits::PROVIDERS_PER_KEY) else {
+        let room = if *key == self.market { limits::MARKET_RECORDS_MAX } else { limits::PROVIDERS_PER_KEY };
+        let Some(kept) = self.keys.get(key).filter(|kept| kept.len() >= room) else {
             return true;
         };
         let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
@@ -162,7 +166,8 @@ impl RecordStore for Records {
         ranked.shuffle(&mut rand::rng());
         ranked.sort_by_key(|(rank, _)| *rank);
         let own = self.provided.iter().filter(|own| own.key == *key);
-        own.chain(ranked.into_iter().map(|(_, record)| record)).cloned().collect()
+        let told = ranked.into_iter().map(|(_, record)| record).take(limits::PROVIDERS_PER_KEY);
+        own.chain(told).cloned().collect()
     }
 
     fn provided(&self) -> Self::ProvidedIter<'_> {
@@ -201,7 +206,7 @@ mod tests {
     }
 
     fn records() -> Records {
-        Records::new(PeerId::random())
+        Records::new(PeerId::random(), &[0xff; 32])
     }
 
     fn admit(records: &mut Records, key: RecordKey, provider: PeerId, prefix: Prefix) {
@@ -256,6 +261,25 @@ mod tests {
             admit(&mut records, key(1), PeerId::random(), prefix(1));
         }
         assert!(records.providers(&key(1)).iter().any(|record| record.provider == honest), "and it stays");
+    }
+
+    /// In an honest network more sell something than provide any one model. (`NE-14`)
+    #[test]
+    fn the_key_of_all_that_sell_has_more_room_and_tells_of_all_of_them_in_time() {
+        let mut records = records();
+        let market = records.market.clone();
+        let providers: Vec<PeerId> = (0..200).map(|_| PeerId::random()).collect();
+        for (number, provider) in (0u8..).zip(&providers) {
+            admit(&mut records, market.clone(), *provider, prefix(number));
+        }
+        assert_eq!(records.count, providers.len());
+        let mut told = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let answer = records.providers(&market);
+            assert_eq!(answer.len(), limits::PROVIDERS_PER_KEY);
+            told.extend(answer.into_iter().map(|record| record.provider));
+        }
+        assert_eq!(told.len(), providers.len());
     }
 
     /// (`NE-2`)

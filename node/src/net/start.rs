@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use web_time::Instant;
 
 use super::config::NetConfig;
@@ -16,6 +16,7 @@ use super::handle::NetHandle;
 use super::join::Joins;
 use super::joint::{NetEvent, NetStatus};
 use super::listen::{self, bind};
+use super::manifests::{self, Shelf};
 use super::outbox::Outbox;
 use super::penalty::Penalties;
 use super::prefix::Prefixes;
@@ -66,6 +67,11 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
         .accept(streams::MESSAGES)
         .map_err(|why| NetError::Setup { part: "direct messages", why: why.to_string() })?;
     let of_peers = (prefixes.clone(), friends.clone());
+    let asked = control
+        .accept(manifests::MANIFESTS)
+        .map_err(|why| NetError::Setup { part: "manifests", why: why.to_string() })?;
+    let shelf = Shelf::default();
+    tokio::spawn(manifests::serve(asked, shelf.clone(), of_peers.clone()));
     tokio::spawn(streams::accept(
         incoming,
         events.clone(),
@@ -76,10 +82,13 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
 
     let swarm_loop = SwarmLoop {
         connections_high: config.connections_high.max(8),
+        shelf,
+        fetches: Arc::new(Semaphore::new(limits::MANIFESTS_FETCHED_MAX)),
+        control: control.clone(),
         pumps: Pumps::new(node, control, events.clone(), requests_in, friends.clone()),
         dialer: Dialer::new(config.scope),
         topics: Topics::new(&config.network),
-        discovery: Discovery::new(config.announce_topics, now),
+        discovery: Discovery::new(&config.network, config.announce_topics, now),
         gossip_validator: GossipValidator::new(prefixes.clone(), friends.clone(), events.clone()),
         penalties: Penalties::default(),
         strangers: Strangers::new(behaviour::network_version(&config.network)),

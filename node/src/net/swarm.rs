@@ -9,7 +9,8 @@ use libp2p::core::ConnectedPoint;
 use libp2p::kad::{self, QueryResult};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{PeerId, Swarm, gossipsub, identify};
-use tokio::sync::{mpsc, watch};
+use libp2p_stream::Control;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use web_time::Instant;
 
@@ -23,6 +24,7 @@ use super::join::Joins;
 use super::joint::{DeliveryError, Fault, NetCommand, NetEvent, NetStatus};
 use super::judge::Objection;
 use super::listen::{full_address, note_listening};
+use super::manifests::{self, Shelf};
 use super::outbox::Outbox;
 use super::penalty::Penalties;
 use super::prefix::Prefixes;
@@ -36,6 +38,10 @@ use super::{address, limits};
 /// Everything the loop knows, apart from the swarm.
 pub(super) struct SwarmLoop {
     pub(super) connections_high: usize,
+    pub(super) shelf: Shelf,
+    /// A place for each manifest that is being fetched.
+    pub(super) fetches: Arc<Semaphore>,
+    pub(super) control: Control,
     pub(super) pumps: Pumps,
     pub(super) dialer: Dialer,
     pub(super) topics: Topics,
@@ -83,6 +89,9 @@ impl SwarmLoop {
             }
             if self.discovery.meetings.is_waiting() {
                 self.go_on_meeting(&mut swarm);
+            }
+            if self.discovery.survey.is_wanted(Instant::now()) {
+                self.go_on_surveying(&mut swarm);
             }
             self.publish_status();
         }
@@ -133,6 +142,9 @@ impl SwarmLoop {
             NetCommand::FindProviders(key) => self.discovery.find(swarm, key, &mut self.out),
             NetCommand::Meet(key) => self.discovery.meetings.meet(key, now),
             NetCommand::Join(address) => self.joins.add(address, *swarm.local_peer_id(), now),
+            NetCommand::Survey => self.discovery.survey.want(now),
+            NetCommand::ShowManifest { model, json } => self.shelf.put(model, &json),
+            NetCommand::FetchManifest { from, model } => self.fetch_manifest(from, model),
             NetCommand::Befriend(nodes) => {
                 self.friends.become_these(nodes.into_iter().filter_map(address::peer_of).collect());
             }
@@ -179,6 +191,23 @@ impl SwarmLoop {
         };
         let (dialer, limiter, routes) = (&mut self.dialer, &self.limiter, self.status.routes);
         self.discovery.go_on_meeting(swarm, dialer, limiter, &is_ready, routes, &mut self.out);
+    }
+
+    /// Asks a peer that is connected; nobody is dialled for it. (`NE-15`)
+    fn fetch_manifest(&mut self, from: NodeId, model: [u8; 32]) {
+        let connected = address::peer_of(from).filter(|_| self.prefixes.get(&from).is_some());
+        match connected {
+            Some(peer) => {
+                let (control, events) = (self.control.clone(), self.events.clone());
+                manifests::fetch(control, (peer, from), model, &self.fetches, events);
+            }
+            None => self.out.push(NetEvent::Manifest { from, model, json: Vec::new() }),
+        }
+    }
+
+    fn go_on_surveying(&mut self, swarm: &mut Swarm<Behaviour>) {
+        let (dialer, status, out) = (&mut self.dialer, &self.status, &mut self.out);
+        self.discovery.go_on_surveying(swarm, dialer, &status.peers, status.routes, out);
     }
 
     fn penalise(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, fault: Fault) {

@@ -195,7 +195,7 @@ mod tests {
         let keypair = identity::Keypair::generate_ed25519();
         let id = keypair.public().to_peer_id();
         let settings = kad::Config::new(libp2p::StreamProtocol::new("/bombyx/test/kad/1"));
-        let mut kad = kad::Behaviour::with_config(id, Records::new(id), settings);
+        let mut kad = kad::Behaviour::with_config(id, Records::new(id, &[0; 32]), settings);
         kad.set_mode(Some(kad::Mode::Server));
         let mut behaviour = Table::new(kad, Scope::Private);
         table(&mut behaviour);

@@ -1,6 +1,7 @@
 //! What a node says about itself: for `bombyx status`, the admin page and the report of a settlement.
 
 pub(crate) mod channels;
+pub(crate) mod models;
 pub(crate) mod payee;
 
 use std::fmt;

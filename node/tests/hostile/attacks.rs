@@ -8,6 +8,7 @@ use std::time::Duration;
 use bombyx_node::net::{NetCommand, topic};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::{Identity, NodeId};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::wire::extension::Extensions;
 use bombyx_protocol::wire::message::{
     FromClient, Message, Release, ReleaseReason, SealedFrame, ToProvider, Work,
@@ -247,7 +248,7 @@ async fn garbage(victim: &Victim, rate: u64) {
             if number % 2 == 0 {
                 peer.command(NetCommand::Send { to: victim.node, bytes }).await;
             } else {
-                peer.command(NetCommand::Publish { topic: topic(&victim.model), bytes }).await;
+                peer.command(NetCommand::Publish { topic: topic(Topic::Model(victim.model)), bytes }).await;
             }
             peer.drain();
             pace(rate).await;

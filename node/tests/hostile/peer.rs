@@ -10,6 +10,7 @@ use bombyx_protocol::market::bid::{Bid, BidHash};
 use bombyx_protocol::market::call::{Call, CallId};
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::session::{Initiator, Secure, StaticKey, prologue, unseal};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::extension::{Extensions, Features};
@@ -51,7 +52,7 @@ impl Peer {
     pub(crate) async fn seller(seed: u64, source: &str, join: &[String], model: ModelId) -> Self {
         let peer = Self::start(seed, source, join, model, true).await;
         let _ = timeout(PATIENCE, peer.net.wait_until(|status| !status.peers.is_empty())).await;
-        peer.command(NetCommand::Subscribe(topic(&model))).await;
+        peer.command(NetCommand::Subscribe(topic(Topic::Model(model)))).await;
         peer.command(NetCommand::Provide(model.0)).await;
         peer
     }
@@ -83,7 +84,7 @@ impl Peer {
 
     pub(crate) async fn gossip(&self, gossip: &Gossip) {
         let bytes = codec::encode(gossip);
-        self.command(NetCommand::Publish { topic: topic(&self.model), bytes }).await;
+        self.command(NetCommand::Publish { topic: topic(Topic::Model(self.model)), bytes }).await;
     }
 
     /// Reads whatever has come, so that nothing is held up by this side.

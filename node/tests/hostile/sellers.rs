@@ -88,7 +88,7 @@ impl Seller {
                             self.peer.send(from, Message::ToClient(accept)).await;
                         }
                         ToProvider::Sealed(frame) => self.sealed(from, frame).await,
-                        ToProvider::Release(_) => {}
+                        ToProvider::Release(_) | ToProvider::Seek(_) | ToProvider::Call(_) => {}
                     }
                 }
                 _ => {}

@@ -9,6 +9,7 @@ use crate::market::call::{Call, CallId, Caller};
 use crate::market::invite::Share;
 use crate::market::score::Fate;
 use crate::market::score::Place;
+use crate::market::topic::Topic;
 use crate::session::unseal;
 use crate::time::Time;
 use crate::wire::codec;
@@ -33,10 +34,11 @@ impl Progress {
         // longer. (`MK-15`)
         let window = BackOff::span(config.bid_window, self.unanswered);
         self.back_off.called(now);
+        let topic = Topic::Model(self.order.model);
         let again = self.invites.is_some() || self.back_off.failures() > 0;
         // Each failure doubles the number of bids wanted. (`MK-17`)
         let wanted = config.enough_bids.saturating_mul(1 << self.back_off.failures().min(8));
-        let known = || shared.crowds.share(&self.order.model, wanted).unwrap_or(Share::FIRST);
+        let known = || shared.crowds.share(topic, wanted).unwrap_or(Share::FIRST);
         self.invited = self.invites.take().unwrap_or_else(known);
         let invited = self.invited;
         let caller = Caller {
@@ -49,14 +51,10 @@ impl Progress {
         let closes_at = (now + window).min(self.deadline);
         // Providers that were silent before are waited for again: they may only have been busy or
         // slow.
-        let enough = if again {
-            config.enough_bids
-        } else {
-            shared.crowds.enough(&self.order.model, config.enough_bids)
-        };
-        shared.crowds.invite(id.0, call.model, invited, closes_at);
+        let enough = if again { config.enough_bids } else { shared.crowds.enough(topic, config.enough_bids) };
+        shared.crowds.invite(id.0, topic, invited, closes_at);
         let gossip = Gossip::Call(call.sign(&shared.identity));
-        shared.outbox.push(Output::Broadcast { model: call.model, gossip });
+        shared.outbox.push(Output::Broadcast { topic, gossip });
         Auction::new(id, classes, closes_at, enough).by(config.rule)
     }
 

@@ -85,6 +85,7 @@ mod auction;
 mod award;
 mod back_off;
 mod config;
+mod discovery;
 mod lifecycle;
 mod lingering;
 mod memory;
@@ -104,22 +105,21 @@ use crate::channel::record::Record;
 use crate::clock::WallClock;
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId, Prefix};
-use crate::io::{Command, Failure, Input, Machine, Output, PeerFault};
+use crate::io::{Command, Failure, Input, Machine, Output};
 use crate::limits;
 use crate::market::ask::{Ask, Book};
 use crate::market::bid::Payee;
-use crate::market::invite::{Crowds, Share};
+use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
-use crate::market::seek::{Seek, SeekId, Seeks};
+use crate::market::seeks::Seeks;
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
 use crate::table::Table;
 use crate::time::Time;
 use crate::wire::message::{
-    Accept, Gossip, Message, Refusal, Refuse, ReleaseReason, SealedBid, SealedFrame, ToClient,
+    Accept, Message, Refusal, Refuse, ReleaseReason, SealedBid, SealedFrame, ToClient,
 };
-use crate::wire::signed::Signed;
-use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
+use crate::work::order::{JobId, Order, OrderFault, OrderId, Tier};
 
 use attempt::{AttemptMut, Next};
 use lingering::LingeringJob;
@@ -209,9 +209,16 @@ impl Client {
         self.shared.identity.id()
     }
 
-    /// Returns the standing offers: the newest ask of each provider for each model, until it expires.
-    pub fn asks(&self) -> impl Iterator<Item = &Ask> {
-        self.book.standing()
+    /// Returns the standing offers: the newest ask of each provider for each model, until it expires, each with
+    /// where its provider's connection came from.
+    pub fn asks(&self, now: Time) -> impl Iterator<Item = (&Ask, Prefix)> {
+        self.book.standing(now)
+    }
+
+    /// Returns whether a provider that was asked directly has not answered, and may still.
+    #[must_use]
+    pub fn awaits_asks(&self, now: Time) -> bool {
+        self.seeks.awaits(now)
     }
 
     /// Returns how many orders are under way.
@@ -251,7 +258,8 @@ impl Client {
         match command {
             Command::Order { id, order } => self.on_order(now, id, *order),
             Command::Cancel(id) => self.end(now, id, Failure::Cancelled),
-            Command::Seek(model) => self.seek(now, model),
+            Command::Seek(topic) => self.seek(now, topic),
+            Command::SeekFrom(provider) => self.seek_from(now, provider),
             Command::Settle => payments.close_all(now, outbox),
             Command::Close { account } => payments.close(now, &account, outbox),
             Command::Open { provider, payee, deposit } => self.open(now, provider, &payee, deposit),
@@ -292,20 +300,6 @@ impl Client {
             payments.open(now, Payer::opening(terms, provider, deposit), outbox);
         }
     }
-
-    /// Asks a model's topic who offers it. (`MK-12`, `MK-18`)
-    fn seek(&mut self, now: Time, model: ModelId) {
-        if !self.seeks.is_due(now, &model) {
-            return;
-        }
-        let SharedState { entropy, crowds, identity, memory, outbox, .. } = &mut self.shared;
-        let id = SeekId(entropy.bytes());
-        let invited = crowds.share(&model, limits::ASKS_WANTED).unwrap_or(Share::ALL);
-        crowds.invite(id.0, model, invited, now + limits::SEEK_WAIT);
-        self.seeks.sent(now, model);
-        let seek = Seek::for_model(id, identity.id(), model, invited, memory.clock.unix_s(now));
-        outbox.push(Output::Broadcast { model, gossip: Gossip::Seek(seek.sign(identity)) });
-    }
 }
 
 /// What providers say.
@@ -316,7 +310,8 @@ impl Client {
             ToClient::Accept(accept) => self.on_accept(now, from, &accept),
             ToClient::Refuse(refuse) => self.on_refuse(now, from, &refuse),
             ToClient::Sealed(frame) => self.on_frame(now, from, &frame),
-            ToClient::Ask(ask) => self.on_ask(now, from, &ask),
+            ToClient::Ask(ask) => self.on_ask(now, from, prefix, &ask),
+            ToClient::Leaving => self.on_leaving(from),
         }
     }
 
@@ -378,19 +373,6 @@ impl Client {
         if attempt.attempt.provider() == from {
             let next = attempt.on_frame(frame);
             self.follow(now, id, next);
-        }
-    }
-
-    fn on_ask(&mut self, now: Time, from: NodeId, signed: &Signed) {
-        let Ok(ask) = signed.open::<Ask>() else {
-            return self.shared.outbox.peer_fault(from, PeerFault::Forged);
-        };
-        if ask.provider == from
-            && ask.extensions.are_understood()
-            && self.shared.crowds.heard(now, &ask.seek.0, from)
-        {
-            self.seeks.answered(&ask.model);
-            self.book.accept(now, ask.into_inner());
         }
     }
 
@@ -460,6 +442,7 @@ impl Client {
             self.on_order_due(now, id);
         }
         self.shared.crowds.learn(now);
+        self.seeks.expire(now);
         self.end_lingering(now);
         self.shared.payments.timers(now, &mut self.shared.outbox);
     }

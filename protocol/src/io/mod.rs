@@ -8,6 +8,7 @@ use crate::channel::record::Record;
 use crate::channel::watch::WatchedVoucher;
 use crate::ident::{NodeId, Prefix};
 use crate::market::bid::Payee;
+use crate::market::topic::Topic;
 use crate::time::Time;
 use crate::wire::message::{Content, Gossip, Message, Refusal, VerifiedGossip};
 use crate::work::cost::CostSheet;
@@ -79,10 +80,10 @@ pub enum Output {
         /// The message.
         message: Message,
     },
-    /// Gossip on a model's topic.
+    /// Gossip on a topic.
     Broadcast {
-        /// The topic's model.
-        model: ModelId,
+        /// The topic.
+        topic: Topic,
         /// The message.
         gossip: Gossip,
     },
@@ -156,8 +157,11 @@ pub enum Command {
     },
     /// Client: stop an order.
     Cancel(OrderId),
-    /// Client: ask who offers a model, unless it was asked a moment ago. (`MK-18`)
-    Seek(ModelId),
+    /// Client: ask on a topic who offers what it is about, unless it was asked a moment ago. (`MK-18`)
+    Seek(Topic),
+    /// Client: ask one provider, which is connected, for everything that it offers, unless it was asked a moment ago.
+    /// (`MK-62`)
+    SeekFrom(NodeId),
     /// Client: request a close of every channel, which brings back what is not promised once the challenge
     /// time is over; it settles nothing by itself. Provider: close every channel with its newest voucher, but
     /// for those on which too little is due to be paid out. (`CH-11`, `CH-17`, `CH-26`)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ident::{Domain, Identity, NodeId};
+use crate::ident::{Domain, Identity, NodeId, Origin, Prefix};
 use crate::limits;
 use crate::market::call::Classes;
 use crate::market::seek::SeekId;
@@ -57,6 +57,13 @@ impl Ask {
     pub fn sign(&self, provider: &Identity) -> Signed {
         Signed::new(provider, Domain::Ask, codec::encode(self))
     }
+
+    /// Returns whether it can be shown: its name is one that a manifest could have. (`WR-17`)
+    #[must_use]
+    fn is_sound(&self) -> bool {
+        let of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
+        (1..=limits::ASK_NAME_BYTES_MAX).contains(&self.name.len()) && self.name.bytes().all(of_name)
+    }
 }
 
 impl Statement for Ask {
@@ -67,32 +74,111 @@ impl Statement for Ask {
     }
 }
 
-/// The asks that a client has heard and that still stand.
-#[derive(Debug, Default)]
+/// The asks that a client has heard and that still stand. (`MK-63`)
+#[derive(Debug)]
 pub struct Book {
-    asks: BTreeMap<(ModelId, NodeId), (Ask, Time)>,
+    asks: BTreeMap<(ModelId, NodeId), Entry>,
+    /// How many each provider has in it, by where it comes from.
+    counts: BTreeMap<Prefix, BTreeMap<NodeId, usize>>,
+    /// None expires before.
+    next_expiry: Time,
+}
+
+#[derive(Debug)]
+struct Entry {
+    ask: Ask,
+    /// Where the provider's connection came from.
+    prefix: Prefix,
+    until: Time,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self { asks: BTreeMap::new(), counts: BTreeMap::new(), next_expiry: Time::NEVER }
+    }
 }
 
 impl Book {
-    /// Keeps an ask, unless the book is full.
-    pub fn accept(&mut self, now: Time, ask: Ask) {
-        let valid = Span::from_ms(u64::from(ask.valid_ms)).min(limits::ASK_VALID);
+    /// Keeps an ask that came over a connection of this prefix, if there is room for it. (`MK-12`)
+    pub fn accept(&mut self, now: Time, prefix: Prefix, ask: Ask) {
         self.expire(now);
+        if !ask.is_sound() {
+            return;
+        }
         let key = (ask.model, ask.provider);
-        let room = self.asks.len() < limits::ASKS_MAX || self.asks.contains_key(&key);
-        if room && ask.name.len() <= limits::ASK_NAME_BYTES_MAX {
-            self.asks.insert(key, (ask, now + valid));
+        self.remove(&key);
+        if self.makes_room(Origin { node: ask.provider, prefix }) {
+            let until = now + Span::from_ms(u64::from(ask.valid_ms)).min(limits::ASK_VALID);
+            self.next_expiry = self.next_expiry.min(until);
+            let count = self.counts.entry(prefix).or_default().entry(ask.provider).or_default();
+            *count = count.saturating_add(1);
+            self.asks.insert(key, Entry { ask, prefix, until });
+        }
+    }
+
+    /// Returns whether there is room for one more ask. Where there is none, the newcomer gets the place of one of the prefix
+    /// that holds most, if that holds at least two more than its own; within a prefix, of the provider that holds most,
+    /// likewise.
+    fn makes_room(&mut self, newcomer: Origin) -> bool {
+        let of_prefix = |providers: &BTreeMap<NodeId, usize>| providers.values().sum::<usize>();
+        let held = self.counts.get(&newcomer.prefix).map_or(0, of_prefix);
+        let is_full = self.asks.len() >= limits::ASKS_MAX;
+        if !is_full && held < limits::ASKS_PER_PREFIX_MAX {
+            return true;
+        }
+        let fullest = self.counts.iter().max_by_key(|(_, providers)| of_prefix(providers));
+        let heavier =
+            fullest.filter(|(_, providers)| is_full && of_prefix(providers) >= held.saturating_add(2));
+        let crowded = heavier.map_or(newcomer.prefix, |(prefix, _)| *prefix);
+        let Some(providers) = self.counts.get(&crowded) else { return false };
+        let own = providers.get(&newcomer.node).copied().unwrap_or(0);
+        let Some((provider, most)) = providers.iter().max_by_key(|(_, count)| **count) else { return false };
+        if crowded == newcomer.prefix && *most < own.saturating_add(2) {
+            return false;
+        }
+        let of_it = self.asks.iter().filter(|(_, entry)| entry.ask.provider == *provider);
+        let first = of_it.min_by_key(|(_, entry)| entry.until).map(|(key, _)| *key);
+        first.is_some_and(|key| self.remove(&key))
+    }
+
+    fn remove(&mut self, key: &(ModelId, NodeId)) -> bool {
+        let Some(Entry { ask, prefix, .. }) = self.asks.remove(key) else { return false };
+        if let Some(providers) = self.counts.get_mut(&prefix) {
+            if let Some(count) = providers.get_mut(&ask.provider) {
+                *count = count.saturating_sub(1);
+            }
+            providers.retain(|_, count| *count > 0);
+            if providers.is_empty() {
+                self.counts.remove(&prefix);
+            }
+        }
+        true
+    }
+
+    fn remove_all(&mut self, is_over: impl Fn(&Entry) -> bool) {
+        let over = self.asks.iter().filter(|(_, entry)| is_over(entry)).map(|(key, _)| *key);
+        for key in over.collect::<Vec<_>>() {
+            self.remove(&key);
         }
     }
 
     /// Forgets what has expired.
     pub fn expire(&mut self, now: Time) {
-        self.asks.retain(|_, (_, until)| *until > now);
+        if now >= self.next_expiry {
+            self.remove_all(|entry| entry.until <= now);
+            self.next_expiry = self.asks.values().map(|entry| entry.until).min().unwrap_or(Time::NEVER);
+        }
     }
 
-    /// Returns all asks that stand, by model and then by provider.
-    pub fn standing(&self) -> impl Iterator<Item = &Ask> {
-        self.asks.values().map(|(ask, _)| ask)
+    /// Forgets what a provider offered that has left.
+    pub fn forget(&mut self, provider: NodeId) {
+        self.remove_all(|entry| entry.ask.provider == provider);
+    }
+
+    /// Returns all asks that stand, each with where its provider's connection came from, by model
+    /// and then by provider.
+    pub fn standing(&self, now: Time) -> impl Iterator<Item = (&Ask, Prefix)> {
+        self.asks.values().filter(move |entry| entry.until > now).map(|entry| (&entry.ask, entry.prefix))
     }
 }
 
@@ -100,10 +186,14 @@ impl Book {
 mod tests {
     use super::*;
 
-    fn ask(provider: u8, price: u64) -> Ask {
+    const HERE: Prefix = Prefix::of_ipv4([192, 0, 2, 1]);
+
+    fn ask(provider: u64, model: u8, price: u64) -> Ask {
+        let mut node = [0; 32];
+        node[..8].copy_from_slice(&provider.to_le_bytes());
         Ask {
-            provider: NodeId([provider; 32]),
-            model: ModelId([1; 32]),
+            provider: NodeId(node),
+            model: ModelId([model; 32]),
             name: "m".into(),
             kind: TaskKind::Embed,
             price: Price(price),
@@ -122,25 +212,72 @@ mod tests {
 
     /// (`MK-12`)
     #[test]
-    fn a_newer_ask_replaces_an_older_and_all_expire() {
+    fn a_newer_ask_replaces_an_older_and_all_expire_also_unasked() {
         let mut book = Book::default();
-        book.accept(Time(0), ask(1, 10));
-        book.accept(Time(0), ask(1, 20));
-        book.accept(Time(0), ask(2, 30));
-        let prices: Vec<_> = book.standing().map(|ask| ask.price.0).collect();
+        for (provider, price) in [(1, 10), (1, 20), (2, 30)] {
+            book.accept(Time(0), HERE, ask(provider, 1, price));
+        }
+        let prices: Vec<_> = book.standing(Time(0)).map(|(ask, _)| ask.price.0).collect();
         assert_eq!(prices, [20, 30]);
-        book.expire(Time(1_000_000));
-        assert_eq!(book.standing().count(), 0);
+        book.accept(Time(0), HERE, Ask { valid_ms: u32::MAX, ..ask(3, 1, 1) });
+        assert_eq!(book.standing(Time(1_000_000)).count(), 1);
+        assert_eq!(book.standing(Time(0) + limits::ASK_VALID).count(), 0, "whatever it says, a minute");
+        book.expire(Time(0) + limits::ASK_VALID);
+        assert!(book.asks.is_empty());
     }
 
+    /// (`MK-12`, `MK-61`)
     #[test]
-    fn the_book_stops_at_its_limit() {
+    fn what_a_provider_offered_is_forgotten_when_it_leaves() {
         let mut book = Book::default();
-        for number in 0..=limits::ASKS_MAX {
-            let mut next = ask(0, 1);
-            next.provider.0[..8].copy_from_slice(&(number as u64).to_le_bytes());
-            book.accept(Time(0), next);
+        for (provider, model) in [(1, 1), (1, 2), (2, 1)] {
+            book.accept(Time(0), HERE, ask(provider, model, 1));
         }
-        assert_eq!(book.standing().count(), limits::ASKS_MAX);
+        book.forget(ask(1, 1, 1).provider);
+        assert_eq!(
+            book.standing(Time(0)).map(|(ask, _)| ask.provider).collect::<Vec<_>>(),
+            [ask(2, 1, 1).provider]
+        );
+    }
+
+    /// (`MK-12`)
+    #[test]
+    fn a_name_that_no_manifest_could_have_is_not_kept() {
+        let mut book = Book::default();
+        let long = "a".repeat(limits::ASK_NAME_BYTES_MAX + 1);
+        for name in ["", "\u{1b}[2J", "two\nlines", "Tab\t", "né", "a b", "\u{202e}", &long] {
+            book.accept(Time(0), HERE, Ask { name: name.into(), ..ask(1, 1, 1) });
+            assert_eq!(book.standing(Time(0)).count(), 0, "{name:?}");
+        }
+        book.accept(Time(0), HERE, Ask { name: "q-2.5_b".into(), ..ask(1, 1, 1) });
+        assert_eq!(book.standing(Time(0)).count(), 1);
+    }
+
+    /// Sixty-four keys of one prefix, and then of sixty-four, offer whatever they can think of. (`MK-63`)
+    #[test]
+    fn a_book_filled_by_one_owner_has_room_for_another_seller() {
+        for prefixes in [1u8, 64] {
+            let mut book = Book::default();
+            let from = |key: u64| Prefix::of_ipv4([10, 0, key.to_le_bytes()[0] % prefixes, 1]);
+            for model in 0..=255 {
+                (0..64).for_each(|key| book.accept(Time(0), from(key), ask(key, model, 0)));
+            }
+            let full = if prefixes == 1 { limits::ASKS_PER_PREFIX_MAX } else { limits::ASKS_MAX };
+            assert_eq!(book.standing(Time(0)).count(), full);
+            let other = Prefix::of_ipv4([198, 51, 100, 1]);
+            for model in 0..16 {
+                book.accept(Time(0), other, ask(1_000, model, 5));
+            }
+            // A neighbour of the same prefix gets in as well.
+            book.accept(Time(0), from(0), ask(2_000, 1, 5));
+            for model in 0..=255 {
+                (0..64).for_each(|key| book.accept(Time(0), from(key), ask(key, model, 0)));
+            }
+            let kept = |key| {
+                book.standing(Time(0)).filter(|(one, _)| one.provider == ask(key, 1, 1).provider).count()
+            };
+            assert_eq!((kept(1_000), kept(2_000)), (16, 1), "{prefixes} prefixes");
+            assert!(book.standing(Time(0)).count() <= limits::ASKS_MAX);
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ident::NodeId;
 use crate::limits;
+use crate::market::topic::Topic;
 use crate::time::Time;
-use crate::work::order::ModelId;
 
 /// A share of all providers, in millionths. More than a million is everyone, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
@@ -46,17 +46,17 @@ impl Share {
     }
 }
 
-/// How many providers there are for each model, learnt from those who answer. (`MK-17`)
+/// How many providers there are of each model, and of all, learnt from those who answer. (`MK-17`)
 #[derive(Debug, Default)]
 pub struct Crowds {
-    sizes: BTreeMap<ModelId, u64>,
+    sizes: BTreeMap<Topic, u64>,
     open: BTreeMap<[u8; 16], Tally>,
 }
 
 /// A message that is out and who has answered it.
 #[derive(Debug)]
 struct Tally {
-    model: ModelId,
+    topic: Topic,
     invited: Share,
     until: Time,
     heard: BTreeSet<NodeId>,
@@ -65,22 +65,22 @@ struct Tally {
 impl Crowds {
     /// Returns whom to invite so that `wanted` and a quarter more answer, where anything is known of the crowd.
     #[must_use]
-    pub fn share(&self, model: &ModelId, wanted: usize) -> Option<Share> {
+    pub fn share(&self, topic: Topic, wanted: usize) -> Option<Share> {
         let wanted = (wanted as u64).saturating_mul(5).div_ceil(4);
-        self.sizes.get(model).map(|crowd| Share::of(wanted, *crowd))
+        self.sizes.get(&topic).map(|crowd| Share::of(wanted, *crowd))
     }
 
     /// Returns after how many answers nobody is left to wait for: `wanted`, or everyone where they are fewer. (`MK-20`)
     #[must_use]
-    pub fn enough(&self, model: &ModelId, wanted: usize) -> usize {
-        let crowd = self.sizes.get(model).and_then(|crowd| usize::try_from(*crowd).ok());
+    pub fn enough(&self, topic: Topic, wanted: usize) -> usize {
+        let crowd = self.sizes.get(&topic).and_then(|crowd| usize::try_from(*crowd).ok());
         crowd.map_or(wanted, |crowd| crowd.min(wanted))
     }
 
     /// Notes that a call or a seek goes out; answers to it count until then.
-    pub fn invite(&mut self, id: [u8; 16], model: ModelId, invited: Share, until: Time) {
+    pub fn invite(&mut self, id: [u8; 16], topic: Topic, invited: Share, until: Time) {
         if self.open.len() < limits::INVITATIONS_MAX {
-            self.open.insert(id, Tally { model, invited, until, heard: BTreeSet::new() });
+            self.open.insert(id, Tally { topic, invited, until, heard: BTreeSet::new() });
         }
     }
 
@@ -98,11 +98,11 @@ impl Crowds {
             let Some(tally) = self.open.remove(&id) else { continue };
             let share = u64::from(tally.invited.min(Share::ALL).0);
             let crowd = (tally.heard.len() as u64).saturating_mul(1_000_000).checked_div(share).unwrap_or(0);
-            let room = self.sizes.len() < limits::MODELS_KNOWN_MAX || self.sizes.contains_key(&tally.model);
+            let room = self.sizes.len() < limits::MODELS_KNOWN_MAX || self.sizes.contains_key(&tally.topic);
             if crowd == 0 || !room {
-                self.sizes.remove(&tally.model);
+                self.sizes.remove(&tally.topic);
             } else {
-                self.sizes.insert(tally.model, crowd);
+                self.sizes.insert(tally.topic, crowd);
             }
         }
     }
@@ -111,6 +111,7 @@ impl Crowds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::order::ModelId;
 
     fn invited(share: Share, id: u8, providers: u64) -> u64 {
         let provider = |number: u64| NodeId(*blake3::hash(&number.to_le_bytes()).as_bytes());
@@ -141,24 +142,24 @@ mod tests {
     /// (`MK-17`)
     #[test]
     fn the_crowd_is_learnt_from_answers_and_forgotten_in_silence() {
-        let (mut crowds, model) = (Crowds::default(), ModelId([1; 32]));
+        let (mut crowds, topic) = (Crowds::default(), Topic::Model(ModelId([1; 32])));
         let mut round = |number: u8, answers: u8| {
-            let share = crowds.share(&model, 16).unwrap_or(Share::ALL);
-            crowds.invite([number; 16], model, share, Time(1));
+            let share = crowds.share(topic, 16).unwrap_or(Share::ALL);
+            crowds.invite([number; 16], topic, share, Time(1));
             for from in 0..answers {
                 assert!(crowds.heard(Time(0), &[number; 16], NodeId([from; 32])));
                 assert!(!crowds.heard(Time(0), &[number; 16], NodeId([from; 32])), "a provider counts once");
             }
             assert!(!crowds.heard(Time(1), &[number; 16], NodeId([255; 32])), "the time is over");
             crowds.learn(Time(1));
-            crowds.share(&model, 16)
+            crowds.share(topic, 16)
         };
         assert_eq!(round(1, 80), Some(Share(250_000)));
         assert_eq!(round(2, 40), Some(Share(125_000)));
         assert_eq!(round(3, 20), Some(Share(125_000)));
         assert_eq!(round(4, 0), None);
         assert_eq!(round(5, 3), Some(Share::ALL));
-        assert_eq!((crowds.enough(&model, 16), crowds.enough(&model, 2)), (3, 2));
-        assert_eq!(crowds.enough(&ModelId([2; 32]), 16), 16);
+        assert_eq!((crowds.enough(topic, 16), crowds.enough(topic, 2)), (3, 2));
+        assert_eq!(crowds.enough(Topic::Market, 16), 16);
     }
 }

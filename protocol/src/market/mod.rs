@@ -8,3 +8,5 @@ pub mod invite;
 pub mod lease;
 pub mod score;
 pub mod seek;
+pub mod seeks;
+pub mod topic;

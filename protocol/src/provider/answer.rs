@@ -9,7 +9,7 @@ use crate::limits;
 use crate::market::ask::{ASKED, Ask};
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::Call;
-use crate::market::seek::Seek;
+use crate::market::seek::{Seek, SeekId};
 use crate::session::seal;
 use crate::time::Time;
 use crate::wire::codec;
@@ -63,6 +63,7 @@ impl Provider {
         let plain = codec::encode(&signed);
         // A key that nothing can be sealed to is the caller's own loss.
         let Ok(sealed) = seal(&call.seal_key, &call.id.0, &plain, &mut self.entropy) else { return };
+        self.told.note(now, call.client, now + limits::BID_VALID);
         if self.bidder.promise(now, origin, is_customer, &bid, call.classes(), hash) {
             self.admission.crowded(now, Budget::Bids, prefix, &mut self.outbox);
         }
@@ -79,7 +80,7 @@ impl Provider {
         if self.is_half_full(model) { Nano::ZERO } else { self.credit.limit(now, origin, None) }
     }
 
-    /// Answers a seek with what is offered of the model. (`MK-12`, `MK-19`)
+    /// Answers a seek with what is offered of the model, or of all models by turns. (`MK-12`, `MK-19`)
     pub(super) fn sought(&mut self, now: Time, prefix: Prefix, seek: &Seek) {
         let provider = self.node_id();
         if self.draining || seek.client == provider || !seek.invited.invites(&seek.id.0, &provider) {
@@ -88,11 +89,28 @@ impl Provider {
         if !self.may_act_on(now, seek.made_s, &seek.extensions) {
             return;
         }
-        let busy = self.jobs.busy(&seek.model);
-        let Some(offer) = self.bidder.find(&seek.model) else { return };
+        let Some(key) = self.bidder.unseen(&seek.client, &seek.id.0) else { return };
+        let origin = Origin { node: seek.client, prefix };
+        let is_customer = self.admission.clientele.is_customer(now, &seek.client);
+        for model in self.bidder.sought(seek.model) {
+            let Some(ask) = self.ask(&model, seek.id) else { continue };
+            // Each ask is a signature, and counts as an answer.
+            if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
+                return;
+            }
+            self.bidder.remember(now, key);
+            self.told.note(now, seek.client, now + limits::ASK_VALID);
+            self.outbox.send_to_client(seek.client, ToClient::Ask(ask.sign(&self.identity)));
+        }
+    }
+
+    /// Returns what is offered of a model at the moment.
+    fn ask(&self, model: &ModelId, seek: SeekId) -> Option<Ask> {
+        let busy = self.jobs.busy(model);
+        let offer = self.bidder.find(model)?;
         let terms = bidder::terms(offer, ASKED, busy);
-        let ask = Ask {
-            provider,
+        Some(Ask {
+            provider: self.node_id(),
             model: offer.model,
             name: short(&offer.name),
             kind: offer.kind,
@@ -103,20 +121,11 @@ impl Provider {
             write_tps: terms.write_tps,
             start_ms: terms.start_ms,
             tier: Tier::Open,
-            seek: seek.id,
+            seek,
             valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
             features: Features::OWN,
             extensions: Extensions::NONE,
-        };
-        let Some(key) = self.bidder.unseen(&seek.client, &seek.id.0) else { return };
-        let origin = Origin { node: seek.client, prefix };
-        let is_customer = self.admission.clientele.is_customer(now, &seek.client);
-        if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
-            return;
-        }
-        self.bidder.remember(now, key);
-        let ask = ask.sign(&self.identity);
-        self.outbox.send_to_client(seek.client, ToClient::Ask(ask));
+        })
     }
 }
 

@@ -56,6 +56,7 @@ impl Provider {
         let (secure, reply) = respond(&self.session_key, &prologue, &award.handshake, &mut self.entropy)
             .map_err(|_| Refusal::Malformed)?;
         self.make_room(now, origin);
+        self.told.note(now, origin.node, now + limits::LEASE_VALID);
         Ok(Job::new(now, origin, is_customer, promised, award.clone(), secure, reply))
     }
 

@@ -16,6 +16,8 @@ use crate::work::price::{InputTokens, Price};
 #[derive(Debug)]
 pub(super) struct Bidder {
     offers: Table<ModelId, Offer>,
+    /// The last model that a seek for all of them was told of.
+    turn: Option<ModelId>,
     promises: Table<CallKey, Promise>,
     /// No promise expires or stops to be expected before.
     next_expiry: Time,
@@ -122,6 +124,7 @@ impl Default for Bidder {
     fn default() -> Self {
         Self {
             offers: Table::default(),
+            turn: None,
             promises: Table::default(),
             next_expiry: Time::NEVER,
             seen: AnsweredRequests::default(),
@@ -140,6 +143,20 @@ impl Bidder {
     #[must_use]
     pub(super) fn find(&self, model: &ModelId) -> Option<&Offer> {
         self.offers.get(model)
+    }
+
+    /// Returns which models a seek is told of: the one that it names, or as many as it may be, by
+    /// turns. (`MK-19`)
+    pub(super) fn sought(&mut self, model: Option<ModelId>) -> Vec<ModelId> {
+        if let Some(model) = model {
+            return vec![model];
+        }
+        let is_after = |model: &&ModelId| self.turn.is_some_and(|turn| **model > turn);
+        let after = self.offers.keys().filter(is_after);
+        let before = self.offers.keys().filter(|model| !is_after(model));
+        let told: Vec<ModelId> = after.chain(before).take(limits::ASKS_PER_SEEK_MAX).copied().collect();
+        self.turn = told.last().copied();
+        told
     }
 
     /// Returns the jobs at a time that a model's offer is for.

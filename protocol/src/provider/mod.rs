@@ -30,13 +30,14 @@ mod job;
 mod jobs;
 mod room;
 mod schedule;
+mod told;
 
 use crate::channel::earn::Earner;
 use crate::channel::record::Record;
 use crate::clock::WallClock;
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId, Origin};
-use crate::io::{Command, Input, Machine, Output};
+use crate::io::{Command, Input, Machine, Output, PeerFault};
 use crate::market::bid::Payee;
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
@@ -49,6 +50,7 @@ use clientele::Clientele;
 use credit::Credit;
 use earnings::{CloseKey, Earnings};
 use jobs::Jobs;
+use told::Told;
 
 pub use config::ProviderConfig;
 pub use credit::CreditLimits;
@@ -66,6 +68,8 @@ pub struct Provider {
     earnings: Earnings,
     credit: Credit,
     clock: WallClock,
+    /// Whom it has answered lately.
+    told: Told,
     /// Whether it takes no new jobs.
     draining: bool,
     outbox: Outbox,
@@ -94,6 +98,7 @@ impl Provider {
             earnings,
             credit: Credit::new(config.credit),
             clock: WallClock::new(config.clock_s),
+            told: Told::default(),
             draining: false,
             outbox,
         }
@@ -126,16 +131,25 @@ impl Provider {
         match command {
             Command::Clock { unix_s } => self.clock = WallClock::at(now, unix_s),
             Command::Offer(offer) => self.bidder.offer(offer),
-            Command::Drain => self.draining = true,
+            Command::Drain => self.drain(now),
             Command::Pace(pace) => self.earnings.set_pace(pace, &mut self.outbox),
             Command::Settle => self.earnings.close_all(),
             Command::Close { account } => self.earnings.close(account),
             Command::Order { .. }
             | Command::Cancel(_)
             | Command::Seek(_)
+            | Command::SeekFrom(_)
             | Command::Open { .. }
             | Command::TopUp { .. }
             | Command::Watch(_) => {}
+        }
+    }
+
+    /// Takes no new jobs from now on, and says so to those who may count on it. (`MK-61`)
+    fn drain(&mut self, now: Time) {
+        self.draining = true;
+        for client in self.told.take(now) {
+            self.outbox.send_to_client(client, ToClient::Leaving);
         }
     }
 
@@ -144,6 +158,11 @@ impl Provider {
             ToProvider::Award(award) => self.awarded(now, origin, &award),
             ToProvider::Sealed(frame) => self.sealed(now, origin.node, &frame),
             ToProvider::Release(release) => self.bidder.release(origin.node, release.call),
+            ToProvider::Seek(seek) if seek.client == origin.node => self.sought(now, origin.prefix, &seek),
+            ToProvider::Call(call) if call.client == origin.node => self.called(now, origin.prefix, &call),
+            ToProvider::Seek(_) | ToProvider::Call(_) => {
+                self.outbox.peer_fault(origin.node, PeerFault::Malformed)
+            }
         }
     }
 }

@@ -8,15 +8,16 @@ use crate::ident::{NodeId, Signature};
 use crate::market::bid::BidHash;
 use crate::market::call::{Call, CallId};
 use crate::market::seek::Seek;
+use crate::market::topic::Topic;
 use crate::wire::extension::Extensions;
 use crate::wire::signed::{Signed, SignedFault, Unverified, Verified};
-use crate::work::order::{JobId, ModelId, Task};
+use crate::work::order::{JobId, Task};
 use crate::work::price::{InputTokens, Price};
 
 pub use crate::wire::refusal::Refusal;
 pub use crate::wire::release::{Release, ReleaseReason};
 
-/// What is gossiped on a model's topic.
+/// What is gossiped on a topic.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub enum Gossip {
     /// A [`crate::market::call::Call`].
@@ -105,12 +106,12 @@ impl VerifiedGossip {
         }
     }
 
-    /// Returns the model that it is about.
+    /// Returns the topic that it belongs on.
     #[must_use]
-    pub fn model(&self) -> ModelId {
+    pub fn topic(&self) -> Topic {
         match self {
-            Self::Call(call) => call.model,
-            Self::Seek(seek) => seek.model,
+            Self::Call(call) => Topic::Model(call.model),
+            Self::Seek(seek) => seek.model.into(),
         }
     }
 }
@@ -133,6 +134,10 @@ pub enum ToProvider {
     Sealed(SealedFrame),
     /// A call is over without an award to you: the slot held for it is free.
     Release(Release),
+    /// A seek for this provider alone. Who sends it is known from the connection, so it is not signed. (`MK-62`)
+    Seek(Seek),
+    /// A call for this provider alone, likewise. (`MK-62`)
+    Call(Call),
 }
 
 /// What a provider sends.
@@ -148,6 +153,8 @@ pub enum ToClient {
     Sealed(SealedFrame),
     /// An [`crate::market::ask::Ask`]: the answer to a seek.
     Ask(Signed),
+    /// Whatever this provider offered holds no more: it takes no new jobs. (`MK-61`)
+    Leaving,
 }
 
 /// A bid that only the caller can read.

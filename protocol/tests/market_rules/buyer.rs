@@ -1,6 +1,6 @@
 //! The client's side of the market: whom a call invites, how long bids are waited for, and who is released.
 
-use crate::drive::{MODEL, give, order};
+use crate::drive::{give, order};
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Event, Failure, Input, OrderNews, Output};
@@ -10,10 +10,10 @@ use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::provider::Provider;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Gossip, Message, Refusal, Refuse, ToClient, ToProvider};
-use bombyx_protocol::wire::signed::{Signed, SignedFault};
+use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::OrderId;
 
-use super::{Caller, START, calls, heard, provider, to_clients};
+use super::{START, calls, heard, provider, to_clients};
 
 fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
     let message = |output: &Output| match output {
@@ -92,47 +92,6 @@ fn a_call_tells_no_text_and_no_two_are_alike() {
     assert_ne!(ids[0], ids[1]);
 }
 
-/// (MK-12, MK-19)
-#[test]
-fn a_seek_is_answered_once_with_what_is_offered_and_the_client_takes_answers_to_its_own() {
-    let mut provider = provider(1, 1_000);
-    let mut client = Client::new(ClientConfig::for_tests(7), Vec::new());
-    let seek = |client: &mut Client, now| {
-        let outputs = give(client, now, Input::Command(Command::Seek(MODEL)));
-        outputs.into_iter().find_map(|output| match output {
-            Output::Broadcast { gossip: Gossip::Seek(signed), .. } => Some(signed),
-            _ => None,
-        })
-    };
-    let sought = seek(&mut client, START).unwrap();
-    assert!(seek(&mut client, START).is_none(), "not twice in a moment (MK-18)");
-    let mut forged = sought.clone();
-    forged.signature.0[5] ^= 1;
-    assert_eq!(Gossip::Seek(forged).open(), Err(SignedFault::Forged), "no machine is given a forged seek");
-    let answers = to_clients(&give(&mut provider, START, heard(Gossip::Seek(sought.clone()))));
-    let [(to, ask)] = &answers[..] else { panic!("no ask in {answers:?}") };
-    assert_eq!(*to, client.node_id());
-    assert!(to_clients(&give(&mut provider, START, heard(Gossip::Seek(sought)))).is_empty());
-
-    let says = |client: &mut Client, now, from| {
-        give(
-            client,
-            now,
-            Input::Received { from, prefix: Prefix::UNKNOWN, message: Message::ToClient(ask.clone()) },
-        );
-        client.asks().count()
-    };
-    let mut stranger = Client::new(ClientConfig::for_tests(8), Vec::new());
-    assert_eq!(says(&mut stranger, START, provider.node_id()), 0, "who did not seek keeps nothing");
-    assert_eq!(says(&mut client, START, NodeId([9; 32])), 0, "an ask of another");
-    assert_eq!(says(&mut client, START, provider.node_id()), 1);
-    let asks: Vec<_> = client.asks().map(|ask| (ask.provider, ask.context_tokens)).collect();
-    assert_eq!(asks, [(provider.node_id(), 4_096)]);
-    give(&mut provider, START, Input::Command(Command::Drain));
-    let silent = give(&mut provider, START, Caller::new(1).seeks(1, Share::ALL));
-    assert!(to_clients(&silent).is_empty(), "who leaves offers nothing");
-}
-
 /// (MK-11, MK-17)
 #[test]
 fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
@@ -203,7 +162,9 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
     let third = loop {
         let award = to_providers(&said).into_iter().find_map(|(to, message)| match message {
             ToProvider::Award(award) => Some((to, award.job)),
-            ToProvider::Sealed(_) | ToProvider::Release(_) => None,
+            ToProvider::Sealed(_) | ToProvider::Release(_) | ToProvider::Seek(_) | ToProvider::Call(_) => {
+                None
+            }
         });
         let (from, job) = award.expect("another is awarded or called for");
         refused += 1;

@@ -201,7 +201,7 @@ pub fn seek(value: &Value) -> Seek {
     Seek {
         id: SeekId(fixed(&value["id"])),
         client: NodeId(fixed(&value["client"])),
-        model: ModelId(fixed(&value["model"])),
+        model: (!value["model"].is_null()).then(|| ModelId(fixed(&value["model"]))),
         invited: Share(small(&value["invited"])),
         made_s: long(&value["made_s"]),
         stamp: long(&value["stamp"]),
@@ -304,6 +304,8 @@ pub fn message(value: &Value) -> Message {
                 come_back_ms: small(&release["come_back_ms"]),
                 extensions: extensions(release),
             }),
+            ("Seek", sought) => ToProvider::Seek(seek(sought)),
+            ("Call", called) => ToProvider::Call(call(called)),
             (other, _) => panic!("no message to a provider {other}"),
         }),
         ("ToClient", content) => Message::ToClient(match variant(content) {
@@ -322,6 +324,7 @@ pub fn message(value: &Value) -> Message {
             }),
             ("Sealed", sealed) => ToClient::Sealed(frame(sealed)),
             ("Ask", ask) => ToClient::Ask(signed(ask)),
+            ("Leaving", _) => ToClient::Leaving,
             (other, _) => panic!("no message to a client {other}"),
         }),
         (other, _) => panic!("no message {other}"),

@@ -6,6 +6,7 @@ use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::market::call::{Call, CallId};
 use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::Gossip;
@@ -69,7 +70,10 @@ impl Spammer {
             features: Features::OWN,
             extensions: Extensions::NONE,
         };
-        Some(Output::Broadcast { model: call.model, gossip: Gossip::Call(call.sign(&self.identity)) })
+        Some(Output::Broadcast {
+            topic: Topic::Model(call.model),
+            gossip: Gossip::Call(call.sign(&self.identity)),
+        })
     }
 }
 

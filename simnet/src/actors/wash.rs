@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Input, Machine, Output};
 use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, Message, ToClient};
@@ -65,8 +66,8 @@ impl Machine for Washer {
 
     fn poll(&mut self) -> Output {
         let output = self.honest.poll();
-        if let Output::Broadcast { model, gossip: Gossip::Call(signed) } = &output
-            && *model == self.partner.model
+        if let Output::Broadcast { topic, gossip: Gossip::Call(signed) } = &output
+            && *topic == Topic::Model(self.partner.model)
             && self.plan.is_on(self.now)
             && let Ok(call) = codec::decode_gossip::<Call>(&signed.body)
         {

@@ -21,6 +21,8 @@ pub enum Kind {
     Refuse,
     /// Losers told.
     Release,
+    /// Clients told that a provider leaves.
+    Leaving,
     /// Sealed frames from clients: tasks, acknowledgements, vouchers.
     Upstream,
     /// Sealed frames from providers: chunks with receipts.
@@ -28,7 +30,7 @@ pub enum Kind {
 }
 
 /// All kinds, with their names in reports.
-pub const KINDS: [(Kind, &str); 10] = [
+pub const KINDS: [(Kind, &str); 11] = [
     (Kind::Call, "call"),
     (Kind::Seek, "seek"),
     (Kind::Ask, "ask"),
@@ -37,6 +39,7 @@ pub const KINDS: [(Kind, &str); 10] = [
     (Kind::Accept, "accept"),
     (Kind::Refuse, "refuse"),
     (Kind::Release, "release"),
+    (Kind::Leaving, "leaving"),
     (Kind::Upstream, "upstream"),
     (Kind::Downstream, "downstream"),
 ];
@@ -49,11 +52,14 @@ impl Kind {
             Message::ToProvider(ToProvider::Award(_)) => Self::Award,
             Message::ToProvider(ToProvider::Sealed(_)) => Self::Upstream,
             Message::ToProvider(ToProvider::Release(_)) => Self::Release,
+            Message::ToProvider(ToProvider::Seek(_)) => Self::Seek,
+            Message::ToProvider(ToProvider::Call(_)) => Self::Call,
             Message::ToClient(ToClient::Bid(_)) => Self::Bid,
             Message::ToClient(ToClient::Accept(_)) => Self::Accept,
             Message::ToClient(ToClient::Refuse(_)) => Self::Refuse,
             Message::ToClient(ToClient::Sealed(_)) => Self::Downstream,
             Message::ToClient(ToClient::Ask(_)) => Self::Ask,
+            Message::ToClient(ToClient::Leaving) => Self::Leaving,
         }
     }
 

@@ -35,7 +35,7 @@ impl Shard {
     pub(crate) fn carry_out(&mut self, host: u32, output: Output) -> Result<(), Violation> {
         match output {
             Output::Send { to, message } => self.send(host, to, message),
-            Output::Broadcast { model, gossip } => self.broadcast(host, model, gossip),
+            Output::Broadcast { topic, gossip } => self.broadcast(host, topic, gossip),
             Output::Persist { id, record } => self.persist(host, id, record),
             Output::Count { job, task, .. } => {
                 let step = self.hosts[host].engine.count(self.now, job, &task);

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use bombyx_protocol::io::Input;
 use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Gossip, VerifiedGossip};
-use bombyx_protocol::work::order::ModelId;
 
 use crate::check::{Check, Violation};
 use crate::kernel::{Purpose, fold};
@@ -28,11 +28,13 @@ use crate::world::shard::Shard;
 const VALIDATE: Span = Span(150);
 
 impl Shard {
-    pub(crate) fn broadcast(&mut self, from: u32, model: ModelId, gossip: Gossip) -> Result<(), Violation> {
+    pub(crate) fn broadcast(&mut self, from: u32, topic: Topic, gossip: Gossip) -> Result<(), Violation> {
         let bytes = self.weigh(|bytes| codec::encode_onto(&gossip, bytes));
         Check::length(bytes, true)?;
         let environment = Arc::clone(&self.environment);
-        let Some(topic) = environment.topics.get(&model).copied() else { return Ok(()) };
+        // What is said on the market's own topic is for no host of a simulation: none lists what is on offer.
+        let listened = topic.model().and_then(|model| environment.topics.get(&model).copied());
+        let Some(topic) = listened else { return Ok(()) };
         if let Some(probe) = &mut self.probe {
             let carried = self.parcels.is_some().then_some(self.encoded.as_slice());
             probe.published(self.now, environment.overlay.others(topic, from), carried);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Message, ToProvider};
@@ -176,7 +177,7 @@ impl Stack {
     async fn announce(&self, hosts: &[Host]) -> Result<(), RunError> {
         for (model, listeners) in (0u32..).zip(followers(&self.scenario, hosts)) {
             for host in listeners {
-                self.command(host, NetCommand::Subscribe(topic(&model_id(model)))).await?;
+                self.command(host, NetCommand::Subscribe(topic(Topic::Model(model_id(model))))).await?;
             }
         }
         for (number, host) in (0u32..).zip(hosts) {
@@ -287,7 +288,7 @@ impl Stack {
                     self.command(from, command).await?;
                 }
                 Parcel::Gossip { from, model, bytes } => {
-                    let topic = topic(&model_id(model));
+                    let topic = topic(Topic::Model(model_id(model)));
                     self.gossiped.insert(name(&topic, &bytes), bytes.clone());
                     self.command(from, NetCommand::Meet(model_id(model).0)).await?;
                     self.command(from, NetCommand::Publish { topic, bytes }).await?;

@@ -93,6 +93,7 @@ MESSAGES = [
         "made_s": str(LARGEST), "deadline_ms": 2**32 - 1, "stamp": str(LARGEST), **GROWN}),
     ("a seek", "Seek", SEEK),
     ("a seek with an extension", "Seek", SEEK | {"stamp": "9", "features": "5", "extensions": ODD}),
+    ("a seek for whatever is on offer", "Seek", SEEK | {"model": None}),
     ("an ask", "Ask", ASK),
     ("an ask without a name", "Ask", ASK | {"name": "", "price": str(LARGEST), "seek": "ff" * 16}),
     ("an ask with sixteen extensions", "Ask", ASK | {"features": "1", "extensions": FULL}),
@@ -114,6 +115,9 @@ MESSAGES = [
         "call": CALL_ID, "why": why, "come_back_ms": 0, "extensions": []}}}) for why in LAYOUT["ReleaseReason"].numbers),
     ("a release with an appointment", "Message", {"ToProvider": {"Release": {
         "call": CALL_ID, "why": {"Other": 1_000}, "come_back_ms": 1_500, "extensions": ODD}}}),
+    ("a seek for one provider", "Message", {"ToProvider": {"Seek": SEEK | {"model": None}}}),
+    ("a call for one provider", "Message", {"ToProvider": {"Call": CALL}}),
+    ("a provider that leaves", "Message", {"ToClient": "Leaving"}),
     ("a sealed bid", "Message", {"ToClient": {"Bid": {"call": CALL_ID, "sealed": "5b" * 560}}}),
     ("an acceptance", "Message", {"ToClient": {"Accept": {"job": JOB, "handshake": "e2" * 48, "extensions": []}}}),
     ("an acceptance with an extension", "Message", {"ToClient": {"Accept": {
@@ -209,13 +213,13 @@ REFUSED = [
       for name, kind, _ in MESSAGES),
     *(case(f"one byte too many: {name}", kind, "trailing", BYTES[name] + b"\0", extra=1)
       for name, kind, _ in MESSAGES if name in (
-          "a call", "a seek", "an ask", "a bid", "a receipt", "a gossiped call", "a release: TooLate", "a cancellation", "a chunk", "tokens",
+          "a call", "a seek", "an ask", "a bid", "a receipt", "a gossiped call", "a release: TooLate", "a provider that leaves", "a cancellation", "a chunk", "tokens",
           "record: a channel is gone")),
     case("a second message behind the first", "FromClient", "trailing", ACK + ACK, extra=len(ACK)),
     *(case(f"an unknown variant: {kind}", kind, "malformed", tag(number) + bytes(64)) for kind, number in
       (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 2), ("Content", 3), ("Record", 5))),
-    case("an unknown message to a provider", "Message", "malformed", tag(0) + tag(3) + bytes(64)),
-    case("an unknown message to a client", "Message", "malformed", tag(1) + tag(5) + bytes(64)),
+    case("an unknown message to a provider", "Message", "malformed", tag(0) + tag(5) + bytes(64)),
+    case("an unknown message to a client", "Message", "malformed", tag(1) + tag(6) + bytes(64)),
     *(case(f"extensions: {why}", "Cancel", "malformed", encode("Cancel", {"extensions": entries})) for why, entries in (
         ("a type twice", [entry(3, 0), entry(3, 0)]), ("types that fall", [entry(3, 0), entry(1, 0)]),
         ("seventeen", [entry(kind, 0) for kind in range(17)]), ("1,025 bytes in one", [entry(1, 1_025)]),
@@ -231,6 +235,7 @@ REFUSED = [
     case("a tag in big-endian order", "Content", "malformed", b"\0\0\0\2\0\0\0\0"),
     case("an unknown tier in a call", "Call", "malformed", BYTES["a call"][:-48] + tag(2) + bytes(44)),
     case("an unknown kind of work in a call", "Call", "malformed", BYTES["a call"].replace(tag(1), tag(2), 1)),
+    case("a seek for a model that is neither there nor not", "Seek", "malformed", BYTES["a seek"][:48] + b"\2" + BYTES["a seek"][49:]),
     case("an option that is neither there nor not", "FromProvider", "malformed", NEED[:-9] + b"\2" + bytes(8)),
     case("a truth value of 2", "Record", "malformed", BYTES["record: a channel that is paid on"][:-1] + b"\2"),
     case("text that is not UTF-8", "Content", "malformed", tag(0) + claim(0) + claim(2) + b"\xc3\x28"),

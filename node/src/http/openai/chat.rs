@@ -40,7 +40,8 @@ pub(in crate::http) async fn complete(
     let fields = Fields::root(&body);
     let model = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Generate).await?;
     let request = read(&fields)?;
-    let order = order(model.id, Task::Generate(request.generate), &fields, &gateway.policy).await?;
+    let meant = (model.id, model.weights);
+    let order = order(meant, Task::Generate(request.generate), &fields, &gateway.policy).await?;
     let mut answer = Answer::order(&gateway, order).await?;
     let first = answer.next().await?;
     if request.stream {

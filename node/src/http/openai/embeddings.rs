@@ -32,7 +32,7 @@ pub(in crate::http) async fn embed(
     let model = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Embed).await?;
     let (inputs, base64) = read(&fields, dims_of(&model.id))?;
     let mut vectors = Vectors::new(inputs.len());
-    let order = order(model.id, Task::Embed { inputs }, &fields, &gateway.policy).await?;
+    let order = order((model.id, model.weights), Task::Embed { inputs }, &fields, &gateway.policy).await?;
     let mut answer = Answer::order(&gateway, order).await?;
     let bill = loop {
         match answer.next().await? {

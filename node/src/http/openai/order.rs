@@ -3,11 +3,11 @@
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{ModelId, Order, Task, TaskKind, Tier};
+use bombyx_protocol::work::price::Weights;
 
 use super::fields::Fields;
 use super::wishes::{self, Place};
 use crate::engine::fit::{Fitted, fit};
-use crate::engine::models::weights_of;
 use crate::http::errors::ApiError;
 use crate::http::gateway::GatewayPolicy;
 use crate::http::limits::DEADLINE_MS_MAX;
@@ -16,7 +16,7 @@ use crate::http::limits::DEADLINE_MS_MAX;
 /// gateway's own. What the owner allows a request to cost is a ceiling: a caller can ask for less
 /// and never for more. What every provider would refuse is refused here.
 pub(super) async fn order(
-    model: ModelId,
+    (model, weights): (ModelId, Weights),
     task: Task,
     fields: &Fields<'_>,
     policy: &GatewayPolicy,
@@ -38,7 +38,7 @@ pub(super) async fn order(
     };
     let Fitted { task, input } = fit(model, task).await.map_err(|fault| ApiError::order(fault, text))?;
     Ok(Order {
-        weights: weights_of(&model),
+        weights,
         model,
         task,
         input,
@@ -63,7 +63,8 @@ mod tests {
         let body = json!({ "bombyx": callers });
         let fields = Fields::root(body.as_object().unwrap());
         let task = Task::Embed { inputs: vec!["x".into()] };
-        order(ModelId([1; 32]), task, &fields, &GatewayPolicy::new(&config)).await.unwrap().max_cost.0
+        let model = (ModelId([1; 32]), Weights::DEFAULT);
+        order(model, task, &fields, &GatewayPolicy::new(&config)).await.unwrap().max_cost.0
     }
 
     #[tokio::test]

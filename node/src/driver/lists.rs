@@ -1,0 +1,133 @@
+//! Listing what is on offer: those that sell are found and asked, their models' manifests fetched, and whoever waits for the
+//! list gets it once there is nothing more to wait for, or after a while. (`NE-14`, `NE-15`)
+
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Command, Input};
+use bombyx_protocol::limits::SEEK_EVERY;
+use bombyx_protocol::market::topic::Topic;
+use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::work::order::ModelId;
+use tokio::sync::oneshot;
+
+use super::limits::{ANSWERS_PATIENCE, ANSWERS_PAUSE, LIST_PATIENCE, LISTS_WAITING_MAX, SURVEY_PATIENCE};
+use super::listing::list;
+use super::market::{LOOK_EVERY, Market, Round, WaitingList};
+use super::state::Driver;
+use crate::engine::manifests::ManifestFault;
+use crate::error::NodeError;
+use crate::net::{Fault, NetCommand};
+use crate::role::Role;
+use crate::status::models::OfferedModel;
+
+impl Driver {
+    /// Begins to look what is on offer, unless that was done a moment ago.
+    pub(super) async fn survey(&mut self) -> Result<(), NodeError> {
+        let now = self.now();
+        let is_recent = self.market.began.is_some_and(|at| now < at + SEEK_EVERY);
+        if self.market.round != Round::Over || is_recent || self.ending.is_ending() {
+            return Ok(());
+        }
+        self.market.began = Some(now);
+        self.market.round = Round::Surveying(now);
+        self.pending.push_back((Role::Client, Input::Command(Command::Seek(Topic::Market))));
+        self.command(NetCommand::Survey).await
+    }
+
+    /// Promises somebody the list of what is on offer.
+    pub(super) async fn promise_list(
+        &mut self,
+        answer: oneshot::Sender<Vec<OfferedModel>>,
+    ) -> Result<(), NodeError> {
+        // Whoever waits longest has the oldest list to gain from waiting on.
+        if self.market.waiting.len() >= LISTS_WAITING_MAX {
+            self.answer_lists();
+        }
+        let until = self.now() + LIST_PATIENCE;
+        self.market.waiting.push(WaitingList { until, answer });
+        self.survey().await
+    }
+
+    /// Asks a node that was found to sell.
+    pub(super) fn on_provider_visited(&mut self, provider: NodeId) {
+        self.pending.push_back((Role::Client, Input::Command(Command::SeekFrom(provider))));
+    }
+
+    /// Notes that all those that were found have been told of.
+    pub(super) fn on_surveyed(&mut self) {
+        if matches!(self.market.round, Round::Surveying(_)) {
+            self.market.round = Round::Asking(self.now());
+        }
+    }
+
+    /// Takes what a node sent for a model's manifest. (`NE-15`)
+    pub(super) async fn on_manifest(
+        &mut self,
+        from: NodeId,
+        model: ModelId,
+        json: Vec<u8>,
+    ) -> Result<(), NodeError> {
+        let now = self.now();
+        let is_empty = json.is_empty();
+        let taken = if self.market.manifests.is_wanted(&model) && !is_empty {
+            self.market.manifests.take(model, json)
+        } else {
+            Ok(())
+        };
+        self.market.fetches.ended(now, from, model, !is_empty && taken.is_ok());
+        self.market.next_look = now;
+        match taken {
+            Ok(()) => Ok(()),
+            Err(fault @ ManifestFault::Unreadable) => {
+                tracing::debug!(%model, provider = ?from, %fault, "a manifest is not taken");
+                Ok(())
+            }
+            Err(fault @ ManifestFault::OtherHash) => {
+                tracing::debug!(%model, provider = ?from, %fault, "a manifest is not taken");
+                self.command(NetCommand::Penalise { peer: from, fault: Fault::RuleBroken }).await
+            }
+        }
+    }
+
+    /// Goes on with the round, fetches the manifests that are missing, and answers those that need
+    /// wait no more.
+    pub(super) async fn market_step(&mut self) -> Result<(), NodeError> {
+        let now = self.now();
+        if self.market.wake_at().is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        self.market.next_look = now + LOOK_EVERY;
+        let patience = |since: Time, patience: Span| now >= since + patience;
+        match self.market.round {
+            Round::Surveying(since) if patience(since, SURVEY_PATIENCE) => {
+                self.market.round = Round::Asking(now);
+            }
+            Round::Asking(since)
+                if patience(since, ANSWERS_PATIENCE)
+                    || (patience(since, ANSWERS_PAUSE) && !self.client.awaits_asks(now)) =>
+            {
+                self.market.round = Round::Over;
+            }
+            Round::Over | Round::Surveying(_) | Round::Asking(_) => {}
+        }
+        let Market { manifests, fetches, .. } = &mut self.market;
+        manifests.retain(|model| self.client.asks(now).any(|(ask, _)| ask.model == *model));
+        let offered = self.client.asks(now).map(|(ask, _)| (ask.model, ask.provider));
+        let missing = offered.filter(|(model, _)| manifests.is_wanted(model));
+        for (model, from) in fetches.due(now, missing) {
+            self.command(NetCommand::FetchManifest { from, model: model.0 }).await?;
+        }
+        let is_complete = self.market.round == Round::Over && !self.market.fetches.is_promising();
+        if is_complete || self.market.waiting.iter().any(|waiting| waiting.until <= now) {
+            self.answer_lists();
+        }
+        Ok(())
+    }
+
+    fn answer_lists(&mut self) {
+        let listed = list(self.client.asks(self.now()), &self.market.manifests);
+        for WaitingList { answer, .. } in self.market.waiting.drain(..) {
+            // Whoever asked may be gone by now.
+            let _ = answer.send(listed.clone());
+        }
+    }
+}
