@@ -400,6 +400,8 @@ fn every_key_of_an_attack_acts() {
         ("deviant", "near = true\n"),
         ("deviant", "names = 2\njobs_per_name = 1\n"),
         ("thief", ""),
+        ("thief", "cut_tokens = 40\n"),
+        ("thief", "honest_jobs = 1\n"),
         ("ring", "bid_factor = 0.5\n"),
         ("shill", "bid_factor = 0.5\n"),
         ("newcomer", "start_s = 3.0\n"),

@@ -1,8 +1,9 @@
-//! A provider that asks, promises or counts something else than the truth, that comes late, or that has many names of which it
-//! uses a few at a time.
+//! A provider that asks, promises or counts something else than the truth, that steals, that comes late, or that has many names
+//! of which it uses a few at a time.
 //!
 //! Its machine is the production one: what it offers changes at the moments at which it begins and ends to misbehave.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,6 +11,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Command, EngineReport, Input, Machine, Offer, Output};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::work::cost::CostSheet;
+use bombyx_protocol::work::order::JobId;
 use bombyx_protocol::work::price::{InputTokens, Weights};
 
 use super::plan::{AttackPlan, WHOLE};
@@ -56,11 +58,23 @@ pub(super) struct Deviant {
     shown: Option<Face>,
     jobs: u32,
     is_left: bool,
+    /// Jobs that are not served to their end, and the tokens of each that still are.
+    stolen: BTreeMap<JobId, u32>,
 }
 
 impl Deviant {
     pub(super) fn new(plan: AttackPlan, name: Option<Name>, honest: Box<dyn Machine + Send>) -> Self {
-        Self { plan, name, honest, now: Time(0), offer: None, shown: None, jobs: 0, is_left: false }
+        Self {
+            plan,
+            name,
+            honest,
+            now: Time(0),
+            offer: None,
+            shown: None,
+            jobs: 0,
+            is_left: false,
+            stolen: BTreeMap::new(),
+        }
     }
 
     fn face(&self) -> Face {
@@ -169,20 +183,38 @@ impl Machine for Deviant {
         loop {
             let output = self.honest.poll();
             match output {
-                Output::Run { .. } => {
+                Output::Run { job, .. } => {
                     self.count();
-                    let takes = self.plan.kind == AttackKind::Thief && self.plan.is_on(self.now);
-                    if !takes {
+                    let steals = self.plan.kind == AttackKind::Thief
+                        && self.plan.is_on(self.now)
+                        && self.jobs > self.plan.honest_jobs;
+                    if steals {
+                        self.stolen.insert(job, self.plan.cut_tokens);
+                    }
+                    if !steals || self.plan.cut_tokens > 0 {
                         return output;
                     }
+                }
+                Output::Allow { job, tokens } => {
+                    let left = self.stolen.get_mut(&job);
+                    let tokens = left.map_or(tokens, |left| {
+                        let some = tokens.min(*left);
+                        *left -= some;
+                        some
+                    });
+                    if tokens > 0 {
+                        return Output::Allow { job, tokens };
+                    }
+                }
+                Output::Cancel { job } => {
+                    self.stolen.remove(&job);
+                    return output;
                 }
                 Output::Wake(at) => return Output::Wake(at.min(self.plan.next_change(self.now))),
                 Output::Send { .. }
                 | Output::Broadcast { .. }
                 | Output::Persist { .. }
                 | Output::Count { .. }
-                | Output::Allow { .. }
-                | Output::Cancel { .. }
                 | Output::Ledger(_)
                 | Output::Watch(_)
                 | Output::Event(_)

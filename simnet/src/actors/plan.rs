@@ -32,6 +32,10 @@ pub struct AttackPlan {
     pub input_ppm: u64,
     /// The length of its answers over that of others, in millionths.
     pub answer_ppm: u64,
+    /// Jobs that it serves whole before it steals.
+    pub honest_jobs: u32,
+    /// Tokens of a stolen job that it delivers all the same.
+    pub cut_tokens: u32,
     /// At which share of the window it bids, in millionths, where it bids late.
     pub window_ppm: Option<u64>,
     /// Time between two calls of a spammer.
@@ -57,6 +61,8 @@ impl AttackPlan {
             slots_ppm: factor(spec.slots_factor),
             input_ppm: factor(spec.input_factor),
             answer_ppm: factor(spec.answer_factor),
+            honest_jobs: spec.honest_jobs.unwrap_or(0),
+            cut_tokens: spec.cut_tokens.unwrap_or(0),
             window_ppm: spec.window_share.map(ppm),
             call_every: scenario::span(1.0 / spec.rate_per_s.unwrap_or(CALLS_PER_S)),
         }

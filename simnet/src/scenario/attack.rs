@@ -59,6 +59,12 @@ pub struct AttackSpec {
     /// Providers: after so many jobs a name is left and another one taken.
     #[serde(default)]
     pub jobs_per_name: Option<u32>,
+    /// Jobs that a `thief` serves whole under each name before it steals.
+    #[serde(default)]
+    pub honest_jobs: Option<u32>,
+    /// Tokens of a job that a `thief` delivers all the same, and is paid for.
+    #[serde(default)]
+    pub cut_tokens: Option<u32>,
     /// Network prefixes that all who take part share; without it each has one of its own.
     #[serde(default)]
     pub prefixes: Option<u32>,
@@ -99,6 +105,8 @@ impl AttackSpec {
             window_share: None,
             names: None,
             jobs_per_name: None,
+            honest_jobs: None,
+            cut_tokens: None,
             prefixes: None,
             near: false,
             rate_per_s: None,
@@ -193,7 +201,7 @@ pub enum AttackKind {
     WashTrader,
     /// Provider: deviates by what the factors say and by nothing else.
     Deviant,
-    /// Provider: bids half of its price, takes the job and delivers nothing.
+    /// Provider: bids half of its price, takes the job and delivers nothing, or not all.
     Thief,
     /// Provider: of all who take part, the cheapest of each model bids as ever and the others three times as much.
     Ring,

@@ -312,7 +312,7 @@ impl AttackSpec {
         let provides = self.kind.role() == RoleName::Provider;
         let factor = |value: Option<f64>| value.is_none_or(|value| (0.001..=1_000.0).contains(&value));
         let count = |value: Option<u32>| value.is_none_or(|value| (1..=10_000).contains(&value));
-        let keys: [(&'static str, bool, bool, bool); 13] = [
+        let keys: [(&'static str, bool, bool, bool); 15] = [
             ("bid_factor", self.bid_factor.is_some(), provides, factor(self.bid_factor)),
             ("one_price", self.one_price, provides, true),
             ("promise_factor", self.promise_factor.is_some(), provides, factor(self.promise_factor)),
@@ -327,6 +327,13 @@ impl AttackSpec {
             ),
             ("names", self.names.is_some(), provides, count(self.names)),
             ("jobs_per_name", self.jobs_per_name.is_some(), provides, count(self.jobs_per_name)),
+            (
+                "honest_jobs",
+                self.honest_jobs.is_some(),
+                self.kind == AttackKind::Thief,
+                count(self.honest_jobs),
+            ),
+            ("cut_tokens", self.cut_tokens.is_some(), self.kind == AttackKind::Thief, count(self.cut_tokens)),
             ("prefixes", self.prefixes.is_some(), true, count(self.prefixes)),
             ("near", self.near, provides, true),
             (
