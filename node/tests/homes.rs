@@ -166,6 +166,10 @@ async fn questions_at_once_in_one_home_are_all_answered_from_one_wallet() {
         }
     };
     four(&[]).await;
+    // What only looks waits for its turn as well.
+    let asking = tokio::spawn(finish(ask(&home, &ledger, provider.address(), &["What is 17 plus 25?"])));
+    shown(&home, &["wallet", "--ledger", &ledger.url]).await;
+    assert!(asking.await.unwrap().status.success());
     assert!(!home.join("ask").exists(), "one home, one wallet");
     let list = shown(&home, &["channels", "--ledger", &ledger.url]).await;
     assert_eq!(list["channels"].as_array().unwrap().len(), 1, "{list}");
@@ -314,6 +318,9 @@ async fn deposits_of_a_home_and_of_an_old_one_within_it_come_back_by_the_command
     let after = shown(&home, &["wallet", "--ledger", &ledger.url]).await["balance_nano"].as_u64().unwrap();
     assert!(sent["amount_nano"].as_u64().unwrap() > 7_000_000_000, "{sent}");
     assert!(after > before + 7_000_000_000, "{before} {after}");
+    let mut again = bombyx(&old);
+    again.args(["wallet", "send", &address, "all", "--ledger", &ledger.url]);
+    assert_fails(&finish(again).await, 22, &["send it the rest"]);
     // The provider says what it was paid and what is due still.
     let status = shown(&provider.home(), &["status"]).await;
     assert_eq!(status["provider"]["due"], json!([]), "{status}");

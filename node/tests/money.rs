@@ -237,7 +237,7 @@ async fn a_watcher_elsewhere_answers_a_stale_close_with_a_copy_of_the_store_and_
     let ledger = Ledger::start().await;
     let url = ledger.url.as_str();
     // Worth more than a claim without a wallet must be.
-    let flags = ["--provide", EMBED, "--price-job", "0.02"];
+    let flags = ["--provide", EMBED, "--price-job", "0.05"];
     let mut provider = Node::up(&ledger, &flags, &[("BOMBYX_PROVIDE_CHALLENGE_S", "1")]).await;
     let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
     let mut client = Node::up(&ledger, &flags, &[("BOMBYX_CLIENT_CHALLENGE_S", "8")]).await;

@@ -11,7 +11,6 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::Failure;
 use clap::Args;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
 
 use super::print::Printer;
 use super::reach::{self, LocalNode};
@@ -27,10 +26,7 @@ use crate::home::keys::FOLDER;
 use crate::home::{OLD_ASK, peers};
 use crate::ledger::{CoinName, parse_address};
 use crate::net::check_join;
-use crate::store::StoreError;
 
-/// Between two looks at a home that another process has.
-const HOME_PAUSE: Duration = Duration::from_millis(200);
 /// Bytes of a text that is read from standard input.
 const INPUT_BYTES_MAX: u64 = 1 << 20;
 
@@ -83,24 +79,34 @@ impl Ask {
         let mut config = NodeConfig::load(&home)?;
         config.ledger.url = self.ledger.clone().unwrap_or(config.ledger.url);
         name_old_home(&home, printer);
-        let until = Instant::now() + Duration::from_secs(self.deadline);
-        loop {
-            match reach::running(&home).await {
-                Ok(node) if !node.status.ending => {
-                    return self.hand_over(&node, &config, &question, printer).await;
-                }
-                // It is given up by its node in a moment.
-                Ok(_) | Err(NodeError::NotRunning { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            match self.ask_alone(&config, &question, printer).await {
-                // Another `ask`, or a node that is about to serve or to end.
-                Err(NodeError::Store(StoreError::InUse(_))) if Instant::now() < until => {
-                    sleep(HOME_PAUSE).await
-                }
+        own::once_free(Duration::from_secs(self.deadline), async || {
+            self.ask_in(&home, &config, &question, printer).await
+        })
+        .await
+    }
+
+    /// Has the question answered by the node that runs in the home, or by one of its own.
+    async fn ask_in(
+        &self,
+        home: &Path,
+        config: &NodeConfig,
+        question: &Question,
+        printer: Printer,
+    ) -> Result<(), NodeError> {
+        let running = match reach::running(home).await {
+            // One that ends takes nothing new.
+            Ok(node) => Some(node).filter(|node| !node.status.ending),
+            Err(NodeError::NotRunning { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(node) = running {
+            match self.hand_over(&node, config, question, printer).await {
+                // It has ended meanwhile.
+                Err(NodeError::NotRunning { .. }) => {}
                 ended => return ended,
             }
         }
+        self.ask_alone(config, question, printer).await
     }
 
     fn question(&self) -> Result<Question, NodeError> {

@@ -8,7 +8,7 @@ use bombyx_protocol::ident::Identity;
 use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 
-use super::own::VerbNode;
+use super::own::{self, VerbNode};
 use super::print::Printer;
 use super::recover::{self, Recover};
 use super::status::WORTH_SAYING_S;
@@ -207,6 +207,10 @@ fn digits(account: &str) -> Result<String, NodeError> {
 
 /// From the running node; else from the store, which a node that was killed leaves behind whole.
 pub(super) async fn list(home: &Path, config: &NodeConfig) -> Result<ChannelList, NodeError> {
+    own::once_free(own::HOME_WAIT, async || list_now(home, config).await).await
+}
+
+async fn list_now(home: &Path, config: &NodeConfig) -> Result<ChannelList, NodeError> {
     match reach::running(home).await {
         Ok(node) => return node.get("/channels").await,
         Err(NodeError::NotRunning { .. }) => {}

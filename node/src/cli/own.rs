@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
 use super::reach::{self, LocalNode};
 use crate::api;
@@ -13,11 +14,34 @@ use crate::home::config::NodeConfig;
 use crate::home::keys::Keys;
 use crate::home::{NOTE, Note, NoteGuard, peers};
 use crate::http::admin;
+use crate::store::StoreError;
 
 /// Any free port: nobody needs to find a node that ends with its verb.
 pub(super) const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0"];
 /// Until the first peer is connected: what needs none is done without.
 const JOIN_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a verb waits for a home that another process has, unless its own deadline says otherwise.
+pub(super) const HOME_WAIT: Duration = Duration::from_secs(60);
+/// Between two looks at it.
+const HOME_PAUSE: Duration = Duration::from_millis(200);
+
+/// Makes an attempt until no other process has the home: an `ask`, or a node that is about to serve or to end.
+///
+/// # Errors
+/// Those of the attempt; that the home is in use, after this time.
+pub(super) async fn once_free<T>(
+    within: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<T, NodeError>,
+) -> Result<T, NodeError> {
+    let until = Instant::now() + within;
+    loop {
+        match attempt().await {
+            Err(NodeError::Store(StoreError::InUse(_))) if Instant::now() < until => sleep(HOME_PAUSE).await,
+            ended => return ended,
+        }
+    }
+}
 
 /// The node of a home, on its pages: one that runs, or one of this process.
 pub(super) struct VerbNode {
@@ -46,6 +70,10 @@ impl VerbNode {
     /// # Errors
     /// [`NodeError`] of the part that cannot be started; a home without keys gets none for this.
     pub(super) async fn of(home: &Path, config: &NodeConfig) -> Result<Self, NodeError> {
+        once_free(HOME_WAIT, async || Self::now_of(home, config).await).await
+    }
+
+    async fn now_of(home: &Path, config: &NodeConfig) -> Result<Self, NodeError> {
         match reach::running(home).await {
             Ok(pages) => return Ok(Self { pages, own: None }),
             Err(NodeError::NotRunning { .. }) => {}

@@ -1,6 +1,6 @@
 //! The way of a verb to the running node of a home: its note, its pages, its token.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -23,6 +23,7 @@ const ACTION_PATIENCE: Duration = Duration::from_secs(240);
 
 /// A node that runs and answers.
 pub(super) struct LocalNode {
+    home: PathBuf,
     note: Note,
     client: reqwest::Client,
     token: String,
@@ -51,7 +52,7 @@ pub(super) async fn running(home: &Path) -> Result<LocalNode, NodeError> {
     if status.node_id != note.node_id {
         return Err(not_running(format!("process {} is gone and another node has its port", note.pid)));
     }
-    Ok(LocalNode { note, client, token, status })
+    Ok(LocalNode { home: home.into(), note, client, token, status })
 }
 
 impl LocalNode {
@@ -76,7 +77,11 @@ impl LocalNode {
         // An answer takes as long as its order, which has a deadline of its own.
         let client = reqwest::Client::builder().no_proxy().build().map_err(stopped)?;
         let request = client.post(format!("{}/ask", self.note.admin)).bearer_auth(&self.token);
-        let mut answer = request.json(question).send().await.map_err(stopped)?;
+        let sent = request.json(question).send().await;
+        let mut answer = sent.map_err(|error| NodeError::NotRunning {
+            home: self.home.clone(),
+            why: format!("it does not answer any more: {error}"),
+        })?;
         if !answer.status().is_success() {
             let Denial { error, hint, code } = answer.json().await.map_err(stopped)?;
             return Err(NodeError::Denied { error, hint, code: ExitKind::of(code) });

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bombyx_protocol::amount::{AmountError, Nano};
+use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::Identity;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::print::Printer;
-use super::{channels, reach, values};
+use super::{channels, own, reach, values};
 use crate::api::connect::reach_ledger;
 use crate::error::NodeError;
 use crate::home::STORE;
@@ -202,10 +203,24 @@ async fn send(
         return Err(NodeError::Usage("nothing is to be sent".into()));
     }
     let order = SendRequest { to: to.to_owned(), amount_nano: amount.map(|Nano(nano)| nano) };
-    let sent = match reach::running(home).await {
+    let sent =
+        own::once_free(own::HOME_WAIT, async || send_now(home, config, &order, receiver).await).await?;
+    let paid = Paid { to, amount_nano: sent.0, fate: "sent" };
+    printer.data(&paid, || format!("sent {} to {to}", config.ledger.coin.amount(sent)));
+    Ok(())
+}
+
+/// Sends by the running node, or by this process as the only one in the home; returns how much.
+async fn send_now(
+    home: &Path,
+    config: &NodeConfig,
+    order: &SendRequest,
+    receiver: Address,
+) -> Result<Nano, NodeError> {
+    match reach::running(home).await {
         Ok(node) => {
-            let done = node.post::<SendRequest>("/wallet/send", &order).await.map_err(unanswered)?;
-            Nano(done.amount_nano.unwrap_or_default())
+            let done = node.post::<SendRequest>("/wallet/send", order).await.map_err(unanswered)?;
+            Ok(Nano(done.amount_nano.unwrap_or_default()))
         }
         Err(NodeError::NotRunning { .. }) => {
             let keys = Keys::load(home)?;
@@ -215,21 +230,18 @@ async fn send(
             let wallet = Wallet::from_words(&keys.wallet, config.ledger.network.id())?;
             let ledger = reach_ledger(&config.ledger, Some(wallet)).await?;
             let sending = async {
-                let amount = match amount {
-                    Some(amount) => amount,
+                let amount = match order.amount_nano {
+                    Some(amount) => Nano(amount),
                     None => ledger.sendable().await?,
                 };
                 ledger.send(receiver, amount).await.map(|()| amount)
             };
             let sent = sending.await;
             store.close()?;
-            sent?
+            Ok(sent?)
         }
-        Err(error) => return Err(error),
-    };
-    let paid = Paid { to, amount_nano: sent.0, fate: "sent" };
-    printer.data(&paid, || format!("sent {} to {to}", config.ledger.coin.amount(sent)));
-    Ok(())
+        Err(error) => Err(error),
+    }
 }
 
 /// Describes that the running node ended while it was sending: what it sent may be executed as long as it

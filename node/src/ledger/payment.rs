@@ -28,10 +28,14 @@ impl Ledger {
     /// Returns the most that [`Self::send`] can send now: what the wallet holds but for the fee.
     ///
     /// # Errors
-    /// [`LedgerError::Chain`] when nothing is known, [`LedgerError::NoWallet`].
+    /// [`LedgerError::Balance`] when that is nothing, [`LedgerError::Chain`] when it is not known, [`LedgerError::NoWallet`].
     pub async fn sendable(&self) -> Result<Nano, LedgerError> {
-        let held = self.balance(self.wallet_for(OPERATION)?.address()).await?;
-        Ok(held.saturating_minus(self.transfer_fee_max(1).await))
+        let wallet = self.wallet_for(OPERATION)?.address();
+        let (have, need) = (self.balance(wallet).await?, self.transfer_fee_max(1).await);
+        if have <= need {
+            return Err(LedgerError::Balance { operation: OPERATION, wallet, have, need });
+        }
+        Ok(have.saturating_minus(need))
     }
 
     /// Returns whether the wallet holds `amount` and the fee of a transfer.

@@ -68,6 +68,8 @@ struct Guest {
     connections: BTreeSet<ConnectionId>,
     /// This node dialled it of its own choice.
     is_chosen: bool,
+    /// This node dialled it at all.
+    is_dialled: bool,
     /// It was asked to leave; its place is free.
     is_leaving: bool,
 }
@@ -281,10 +283,12 @@ impl NetworkBehaviour for Door {
                     ConnectedPoint::Listener { send_back_addr, .. } => send_back_addr,
                 };
                 let comes = matches!(endpoint, ConnectedPoint::Listener { .. });
-                let stays = self.guests.get(&peer_id).is_some_and(|guest| {
-                    !guest.connections.is_empty() && guest.since.elapsed() >= limits::RETURN_AFTER
-                });
-                if comes && stays {
+                let came = |guest: &Guest| !guest.is_dialled && !guest.connections.is_empty();
+                let came_before = self
+                    .guests
+                    .get(&peer_id)
+                    .is_some_and(|guest| came(guest) && guest.since.elapsed() >= limits::RETURN_AFTER);
+                if comes && came_before {
                     // It has lost the connection that it has: it was killed and is back, before that one has timed out. Gossip tells
                     // its topics over the first connection only, so what it says and hears would stay half: both begin anew. (`NE-13`)
                     self.show_out(peer_id);
@@ -295,9 +299,11 @@ impl NetworkBehaviour for Door {
                     since: Instant::now(),
                     connections: BTreeSet::new(),
                     is_chosen: false,
+                    is_dialled: false,
                     is_leaving: false,
                 });
                 guest.is_chosen |= is_chosen;
+                guest.is_dialled |= !comes;
                 // One that was shown out and came back, by then with a right to.
                 guest.is_leaving &= self.leaving.contains(&peer_id);
                 guest.connections.insert(connection_id);

@@ -21,7 +21,7 @@ impl ServiceTask {
 
     /// Notes that the ledger has answered.
     pub(super) fn heard(&mut self) {
-        if self.silent.send_if_modified(|silent| std::mem::take(silent)) {
+        if self.silent.send_if_modified(std::mem::take) {
             self.heard_at = Some(Instant::now());
             tracing::info!("the ledger answers again");
             self.probing.abort_all();
