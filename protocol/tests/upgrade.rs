@@ -9,7 +9,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::entropy::Entropy;
 use bombyx_protocol::ident::{Identity, NodeId, Prefix};
-use bombyx_protocol::io::{Command, EngineReport, Event, Failure, Input, OrderNews, Output};
+use bombyx_protocol::io::{Command, EngineReport, Event, Failure, Input, OrderNews, Output, PeerFault};
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::bid::{Bid, BidHash};
 use bombyx_protocol::market::call::{Call, CallId, Classes};
@@ -475,4 +475,45 @@ fn a_release_or_a_cancellation_ends_what_it_names_whatever_it_bears() {
         let said = answers(&mut provider, later.says(ToProvider::Award(award)));
         assert_eq!(refusals(&said), [Refusal::UnknownBid], "the bid is gone");
     }
+}
+
+/// (SE-18, SE-19)
+#[test]
+fn a_block_that_only_the_peer_can_have_made_wrong_ends_the_job_and_is_held_against_it() {
+    // A well-formed block of one byte, and what a later version or a careless padding makes of it.
+    let mut good = vec![0; 256];
+    good[..6].copy_from_slice(&[0x11, 1, 0, 0, 0, 9]);
+    let wrong = |at: usize, byte: u8| {
+        let mut block = good.clone();
+        block[at] = byte;
+        block
+    };
+    for block in [wrong(0, 0x21), wrong(0, 0x19), wrong(255, 1)] {
+        let (mut provider, mut later) = (provider(), Later::new());
+        let mut opened = later.award(&mut provider, &[]).1.unwrap();
+        let frame = opened.secure.seal_block(&block);
+        let frame = SealedFrame { job: opened.job, nonce: frame.nonce, bytes: frame.bytes };
+        let outputs = give(&mut provider, START, later.says(ToProvider::Sealed(frame)));
+        let refused = outputs.iter().any(|output| {
+            let Output::Send { message: Message::ToClient(ToClient::Refuse(refuse)), .. } = output else {
+                return false;
+            };
+            refuse.why == Refusal::Malformed
+        });
+        assert!(refused && at_fault(&outputs), "{outputs:?}");
+
+        let ((mut client, call), mut seller) = (caller(), Seller::new());
+        let (award, _) = seller.accepts(&mut client, &call, ODD);
+        let frame = seller.secure.as_mut().unwrap().seal_block(&block);
+        let frame = SealedFrame { job: award.job, nonce: frame.nonce, bytes: frame.bytes };
+        let message = Message::ToClient(ToClient::Sealed(frame));
+        let from = seller.identity.id();
+        let outputs = give(&mut client, LATE, Input::Received { from, prefix: Prefix::UNKNOWN, message });
+        assert_eq!(failed_over(&outputs), [Failure::Session]);
+        assert!(at_fault(&outputs), "{outputs:?}");
+    }
+}
+
+fn at_fault(outputs: &[Output]) -> bool {
+    outputs.iter().any(|output| matches!(output, Output::Fault { fault: PeerFault::Malformed, .. }))
 }

@@ -76,7 +76,7 @@ fn play(vectors: &Value, case: &Value) -> (Stream, Nano, Result<(), StreamFault>
     (stream, billed, Ok(()))
 }
 
-/// (WR-4, WR-5)
+/// (WR-4, WR-5, SE-20)
 #[test]
 fn a_true_stream_is_taken_whole_and_billed_once() {
     let vectors = file(STREAMS);

@@ -227,7 +227,10 @@ pub(super) fn report(gossip: &mut Gossip, of: &IncomingGossip, verdict: Result<(
     let acceptance = match verdict {
         Ok(()) => MessageAcceptance::Accept,
         Err(Objection::Excess | Objection::Flood | Objection::Staleness) => MessageAcceptance::Ignore,
-        Err(Objection::Falsehood) => MessageAcceptance::Reject,
+        Err(Objection::Falsehood) => {
+            tracing::debug!(forwarder = %of.forwarder, topic = of.topic, "gossip is rejected: it counts against its forwarder");
+            MessageAcceptance::Reject
+        }
     };
     gossip.report_message_validation_result(&of.message, &of.forwarder, acceptance);
 }

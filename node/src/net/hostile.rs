@@ -121,6 +121,23 @@ async fn victim_and_good(seed: u8) -> ((NetHandle, mpsc::Receiver<NetEvent>), Ne
     (victim, good)
 }
 
+/// A node of the next version speaks this one as well, and is none that breaks rules. (`WI-13`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_the_next_version_stays_connected_and_is_heard_in_this_one() {
+    let (mut victim, _good) = victim_and_good(120).await;
+    let mut next = Hostile::connect(122, &mut victim).await;
+    let version_2 = libp2p::StreamProtocol::new("/bombyx/msg/2");
+    let _both = next.control.accept(version_2.clone()).unwrap();
+    let refused = next.control.open_stream(next.victim, version_2).await;
+    assert!(matches!(refused, Err(libp2p_stream::OpenStreamError::UnsupportedProtocol(_))), "{refused:?}");
+    // Longer than a peer of another network would stay.
+    tokio::time::sleep(limits::STRANGER_GRACE * 2).await;
+    let mut stream = next.open().await;
+    write_frame(&mut stream, b"version 1").await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(received(&mut victim.1).await.1, b"version 1");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_oversized_frame_is_refused_its_sender_blocked_and_others_are_served() {
     let (mut victim, good) = victim_and_good(1).await;

@@ -9,7 +9,7 @@ use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
 use crate::market::auction::Candidate;
 use crate::outbox::Outbox;
-use crate::session::Secure;
+use crate::session::{Secure, SecureError};
 use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::extension::Extensions;
@@ -220,8 +220,15 @@ pub(super) struct AttemptMut<'a> {
 impl AttemptMut<'_> {
     /// Accepts a frame of the attempt's session.
     pub(super) fn on_frame(&mut self, frame: &SealedFrame) -> Next {
-        // A frame that does not open may be a copy: it changes nothing.
-        let Ok(opened) = self.attempt.secure.open(frame.nonce, &frame.bytes) else { return Next::Stay };
+        let opened = match self.attempt.secure.open(frame.nonce, &frame.bytes) {
+            Ok(opened) => opened,
+            Err(SecureError::Malformed { .. }) => {
+                self.peer_fault(PeerFault::Malformed);
+                return Next::FailOver(Failure::Session);
+            }
+            // Another one that does not open may be a copy, or anybody's: it changes nothing.
+            Err(_) => return Next::Stay,
+        };
         match codec::decode_sealed::<FromProvider>(&opened.body) {
             Ok(FromProvider::Chunk(chunk)) => self.on_chunk(chunk, opened.last),
             Ok(FromProvider::NeedPayment(need)) if !need.extensions.are_understood() => {

@@ -8,6 +8,7 @@ use crate::ident::{NodeId, Origin};
 use crate::io::{EngineReport, Output, PeerFault};
 use crate::limits;
 use crate::market::call::Classes;
+use crate::session::SecureError;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{FromClient, Refusal, Refuse, SealedFrame, ToClient, Work};
@@ -57,8 +58,15 @@ impl Provider {
     pub(super) fn sealed(&mut self, now: Time, from: NodeId, frame: &SealedFrame) {
         let id = frame.job;
         let Some(job) = self.jobs.get_mut(&id).filter(|job| job.origin.node == from) else { return };
-        // A frame that does not open may be a copy: it changes nothing.
-        let Ok(opened) = job.secure.open(frame.nonce, &frame.bytes) else { return };
+        let opened = match job.secure.open(frame.nonce, &frame.bytes) {
+            Ok(opened) => opened,
+            Err(SecureError::Malformed { .. }) => {
+                self.outbox.peer_fault(from, PeerFault::Malformed);
+                return self.end(now, id, Some(Refusal::Malformed));
+            }
+            // Another one that does not open may be a copy, or anybody's: it changes nothing.
+            Err(_) => return,
+        };
         match codec::decode_sealed::<FromClient>(&opened.body) {
             Ok(FromClient::Work(work)) => self.begin(now, id, work),
             Ok(FromClient::Ack(ack)) if !ack.extensions.are_understood() => {

@@ -154,6 +154,19 @@ impl Secure {
         Ok(Frame { nonce, bytes })
     }
 
+    /// Encrypts a block as it stands, which need not be one that an honest sender makes (`SE-18`).
+    ///
+    /// # Panics
+    /// When the block is longer than a frame.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn seal_block(&mut self, block: &[u8]) -> Frame {
+        let nonce = self.next_nonce;
+        self.next_nonce = nonce.saturating_add(1);
+        let mut bytes = vec![0; block.len().saturating_add(FRAME_OVERHEAD_BYTES)];
+        self.keys.write(nonce, block, &mut bytes).expect("a test's block fits a frame");
+        Frame { nonce, bytes }
+    }
+
     /// Decrypts frame `nonce` of the other direction. Frames may come in any order, each is opened once
     /// (`SE-15` to `SE-19`).
     ///
@@ -177,13 +190,6 @@ impl Secure {
             .map_err(|cause| SecureError::Malformed { nonce, cause })?;
         self.window.mark(nonce);
         Ok(Plaintext { body: body.to_vec(), last })
-    }
-
-    /// Returns whether a frame below the highest one opened is missing. A message is whole only
-    /// when its last frame was opened and nothing is missing (`SE-20`).
-    #[must_use]
-    pub fn has_gap(&self) -> bool {
-        self.window.has_gap()
     }
 
     /// Returns the handshake hash: 32 bytes, equal on both sides and different for every session;
@@ -244,8 +250,8 @@ mod tests {
     #[test]
     fn a_malformed_block_is_refused_and_its_number_stays_free() {
         let (mut client, mut provider) = pair();
-        let mut bytes = vec![0; 256 + FRAME_OVERHEAD_BYTES];
-        client.keys.write(0, &[0x11; 256], &mut bytes).unwrap();
+        let bytes = client.seal_block(&[0x11; 256]).bytes;
+        client.next_nonce = 0;
         let window = provider.window.clone();
         let refused = provider.open(0, &bytes).unwrap_err();
         assert!(matches!(refused, SecureError::Malformed { nonce: 0, cause: PaddingError::Bucket { .. } }));

@@ -117,7 +117,7 @@ impl Stream {
     /// Accepts a chunk and returns every chunk that is now in its place: none, if it is repeated or far off.
     ///
     /// `last` is whether its frame was marked as the session's last: only such a frame may end an answer, so that a
-    /// cut stream is never a success.
+    /// cut stream is never a success. (`SE-20`)
     ///
     /// # Errors [`StreamFault`]: the provider's statement is untrue. Nothing of this chunk may be
     /// paid. (`WR-9`)
