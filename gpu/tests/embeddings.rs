@@ -80,6 +80,18 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
     assert!(worst <= TOLERANCE, "{what}: off by {worst}");
 }
 
+/// (`WR-22`)
+#[test]
+fn each_text_is_counted_as_the_engine_reads_it() {
+    let (engine, id) = engine();
+    let counter = catalog::find(MODEL).unwrap().counter();
+    let task = Task::Embed { inputs: references().into_iter().map(|reference| reference.text).collect() };
+    let counts = counter.count(&task).unwrap();
+    let expected: Vec<usize> = references().iter().map(|reference| reference.ids.len()).collect();
+    assert_eq!(counts, expected);
+    assert_eq!(engine.count(&id, &task).unwrap() as usize, counts.iter().sum::<usize>());
+}
+
 #[test]
 fn vectors_are_those_of_the_reference() {
     let references = references();

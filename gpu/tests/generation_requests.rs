@@ -3,6 +3,7 @@
 
 mod support;
 
+use bombyx_gpu::catalog;
 use bombyx_gpu::engine::{
     ChatMessage, Engine, EngineError, EngineEvent, Finish, Generate, ModelId, Progress, RequestId, Sampling,
     Task,
@@ -63,6 +64,33 @@ fn alone(
     engine.submit(0, model, Task::Generate(request)).unwrap();
     engine.allow(0, PLENTY);
     answer(&run(engine), 0)
+}
+
+/// (`WR-22`) Buyer and seller must come to the same number, before anything is read and without a graph.
+#[test]
+fn a_counter_without_an_engine_counts_as_the_engine_does() {
+    let (mut engine, id) = engine();
+    let counter = catalog::find("bombyx-chat-tiny").unwrap().counter();
+    let system = ChatMessage { role: "system".to_owned(), content: "Be brief.".to_owned() };
+    let mut long = ask(&"Grüße, 世界 🐛 ".repeat(40), 1);
+    long.messages.insert(0, system);
+    let resumed = Generate { prefix: vec![5, 6, 7], ..ask("What is 17 plus 25?", 3) };
+    for (request, generate) in (10..).zip([ask("What is 17 plus 25?", 3), long, resumed]) {
+        let delivered = generate.prefix.len();
+        let task = Task::Generate(generate);
+        let counted = engine.count(&id, &task).unwrap();
+        // What was delivered before is input, and counted already.
+        assert_eq!(counter.count(&task).unwrap(), [counted as usize - delivered]);
+        assert!(run(&mut engine).is_empty(), "nothing is begun by counting");
+        engine.submit(request, &id, task).unwrap();
+        let read = run(&mut engine);
+        assert!(matches!(read[..], [(_, EngineEvent::Started { input_tokens })] if input_tokens == counted));
+        engine.cancel(request);
+    }
+    let endless = Task::Generate(ask(&"word ".repeat(5_000), 1));
+    assert!(matches!(engine.count(&id, &endless), Err(EngineError::TooLong { .. })));
+    assert!(matches!(counter.count(&endless), Err(EngineError::TooLong { .. })));
+    assert!(matches!(counter.count(&Task::Embed { inputs: vec![] }), Err(EngineError::WrongTask { .. })));
 }
 
 #[test]

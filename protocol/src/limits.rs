@@ -93,6 +93,8 @@ pub const MARKED: Span = Span::from_s(600);
 pub const STRANGERS_JOBS_MAX: usize = 256;
 /// Strangers have one part in this many of a model's slots while customers want more. (`MK-42`)
 pub const STRANGERS_SLOTS_PART: u16 = 4;
+/// Clients of whose tasks a provider keeps what they cost against what was expected.
+pub const CORRECTIONS_MAX: usize = 4_096;
 /// How long a customer that found no room counts as one that waits for it: as long as a client repeats its call.
 pub const CUSTOMER_WAITS: Span = Span::from_s(6);
 /// How long a customer's award holds a slot before its task is there: some round trips. (`MK-45`)

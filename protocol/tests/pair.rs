@@ -71,6 +71,7 @@ fn the_best_score_wins_and_is_paid_by_the_second() {
     let client = testbed.client(1, COIN);
     let dear = testbed.provider(1, price(800_000), 1_000);
     let cheap = testbed.provider(2, price(400_000), 1_000);
+    testbed.seek(client);
     testbed.order(client, 1, chat("count for me", 50), COIN, MINUTE);
     testbed.run_to_end(MINUTE);
     let outcome = testbed.outcome(1);
@@ -92,6 +93,7 @@ fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {
     let client = testbed.client(1, COIN);
     let cheap = testbed.provider(1, price(400_000), 20_000);
     let dear = testbed.provider(2, price(800_000), 20_000);
+    testbed.seek(client);
     testbed.order(client, 1, chat("count for me", 120), COIN, MINUTE);
     testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() >= 40);
     testbed.kill(cheap);
@@ -111,6 +113,7 @@ fn an_answer_of_thousands_of_tokens_survives_its_providers() {
     let mut testbed = Testbed::new(40, CALM);
     let client = testbed.client(1, COIN);
     let providers = [1, 2, 3].map(|number| testbed.provider(number, price(number * 400_000), 1_000));
+    testbed.seek(client);
     testbed.order(client, 1, chat("count for me", 4_000), COIN, MINUTE);
     for (died, tokens) in [(0, 2_049), (1, 3_100)] {
         testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() >= tokens);
@@ -131,6 +134,7 @@ fn an_answer_too_long_to_be_continued_fails_and_says_so() {
     testbed.provider(2, price(800_000), 1_000);
     let task = chat("count for me", 8_000);
     let fits = task.prefix_tokens_max();
+    testbed.seek(client);
     testbed.order(client, 1, task, COIN, MINUTE);
     testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() > fits);
     testbed.kill(cheap);

@@ -297,7 +297,7 @@ fn neither_a_busy_provider_nor_a_user_that_leaves_is_a_failure() {
     let honest = testbed.provider(1, price(400_000), 1_000);
     testbed.order(client, 1, task(), COIN, MINUTE);
     testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() > 10);
-    assert_eq!(testbed.outcome(1).failed_over.len(), 1, "the busy one came first");
+    assert!(!testbed.outcome(1).failed_over.is_empty(), "the busy one came first");
     testbed.command(client, Command::Cancel(OrderId(1)));
     testbed.run(Span::from_s(20), |_| false);
     testbed.order(client, 2, task(), COIN, MINUTE);

@@ -288,7 +288,7 @@ fn a_bidder_at_the_last_moment_learns_nothing_and_comes_too_late_in_a_crowd() {
     };
     // The same hosts, bidding at once in a world where their attack never begins.
     let (late, at_once) = (earned(0.0), earned(1e6));
-    assert!(late < at_once / 2.0, "{late} against {at_once}");
+    assert!(late < at_once * 2.0 / 3.0, "{late} against {at_once}");
 }
 
 #[test]

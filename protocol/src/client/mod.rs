@@ -150,6 +150,8 @@ pub struct Client {
 /// What comes in.
 impl Machine for Client {
     fn handle(&mut self, now: Time, input: Input) {
+        // Before a call goes out that could know of it.
+        self.shared.crowds.learn(now);
         match input {
             Input::Command(command) => self.on_command(now, command),
             Input::Received { from, prefix, message: Message::ToClient(message) } => {
@@ -441,7 +443,6 @@ impl Client {
         for id in self.orders.matching(|active| active.wake_at() <= now) {
             self.on_order_due(now, id);
         }
-        self.shared.crowds.learn(now);
         self.seeks.expire(now);
         self.end_lingering(now);
         self.shared.payments.timers(now, &mut self.shared.outbox);

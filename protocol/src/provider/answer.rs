@@ -1,6 +1,5 @@
 //! What a provider says to gossip: bids to calls, asks to seeks.
 
-use super::bidder;
 use crate::amount::Nano;
 use crate::clock::is_fresh;
 use crate::ident::{Origin, Prefix};
@@ -108,7 +107,7 @@ impl Provider {
     fn ask(&self, model: &ModelId, seek: SeekId) -> Option<Ask> {
         let busy = self.jobs.busy(model);
         let offer = self.bidder.find(model)?;
-        let terms = bidder::terms(offer, ASKED, busy);
+        let terms = self.bidder.terms(offer, ASKED, None, busy);
         Some(Ask {
             provider: self.node_id(),
             model: offer.model,

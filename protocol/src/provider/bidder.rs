@@ -10,7 +10,9 @@ use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::wire::message::Refusal;
 use crate::work::order::{ModelId, Tier};
-use crate::work::price::{InputTokens, Price};
+use crate::work::price::Price;
+
+use super::quotes::{DoneJob, Quotes};
 
 /// Holds what this provider offers, and every bid that it is bound by.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub(super) struct Bidder {
     offers: Table<ModelId, Offer>,
     /// The last model that a seek for all of them was told of.
     turn: Option<ModelId>,
+    quotes: Quotes,
     promises: Table<CallKey, Promise>,
     /// No promise expires or stops to be expected before.
     next_expiry: Time,
@@ -32,9 +35,6 @@ const WON_PPM_UNKNOWN: u64 = 500_000;
 const WON_PPM_MIN: u64 = 1_000_000 / limits::BIDS_PER_SLOT_MAX as u64;
 /// A bid's weight in the rate: one part in so many.
 const WON_MEMORY: u64 = 16;
-
-/// An answer is about one part in so many of what its task allows, as long as nothing better is known.
-const ANSWER_PARTS: u64 = 4;
 
 /// Key of a call: caller and id. Both, so that an attacker who reuses another caller's id cannot suppress the answer to the
 /// real call.
@@ -125,6 +125,7 @@ impl Default for Bidder {
         Self {
             offers: Table::default(),
             turn: None,
+            quotes: Quotes::default(),
             promises: Table::default(),
             next_expiry: Time::NEVER,
             seen: AnsweredRequests::default(),
@@ -197,7 +198,31 @@ impl Bidder {
         let out = self.promises.values().filter(|promise| may_come(promise));
         let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
         let taken = busy.saturating_add(u16::try_from(likely).unwrap_or(u16::MAX));
-        (fits && holds && taken < offer.slots).then(|| terms(offer, call.classes(), taken))
+        (fits && holds && taken < offer.slots)
+            .then(|| self.terms(offer, call.classes(), Some(&call.client), taken))
+    }
+
+    /// Returns an offer's terms for tasks of these classes, for one client or for anybody, with so many of its slots in use.
+    #[must_use]
+    pub(super) fn terms(&self, offer: &Offer, classes: Classes, client: Option<&NodeId>, busy: u16) -> Terms {
+        let load =
+            u64::from(busy).saturating_mul(250_000).checked_div(u64::from(offer.slots)).unwrap_or(250_000);
+        let jobs = u32::from(busy).saturating_add(1);
+        let per_job = |speed: u32| speed.checked_div(jobs).unwrap_or(0);
+        let idle = self.quotes.quote(offer, classes, client);
+        Terms {
+            price: idle.scaled(1_000_000u64.saturating_add(load)).unwrap_or(idle),
+            start_ms: offer.start_ms.saturating_mul(jobs),
+            read_tps: per_job(offer.read_tps),
+            write_tps: per_job(offer.write_tps),
+        }
+    }
+
+    /// Learns from a job that ended well.
+    pub(super) fn served(&mut self, model: &ModelId, job: &DoneJob) {
+        if let Some(offer) = self.offers.get(model) {
+            self.quotes.learn(offer, job);
+        }
     }
 
     /// Updates the win rate with one bid's outcome: a moving average of weight 1/16.
@@ -315,22 +340,6 @@ impl Bidder {
         });
         self.next_expiry = next;
         (0..lost).for_each(|_| self.learn(false));
-    }
-}
-
-/// Returns an offer's terms for tasks of these classes with so many of its slots in use.
-#[must_use]
-pub(super) fn terms(offer: &Offer, classes: Classes, busy: u16) -> Terms {
-    let load = u64::from(busy).saturating_mul(250_000).checked_div(u64::from(offer.slots)).unwrap_or(250_000);
-    let jobs = u32::from(busy).saturating_add(1);
-    let answer = classes.output_tokens_max().checked_div(ANSWER_PARTS).unwrap_or(0);
-    let idle = offer.cost.quote(&offer.weights, InputTokens::fresh(classes.input_tokens()), answer);
-    let per_job = |speed: u32| speed.checked_div(jobs).unwrap_or(0);
-    Terms {
-        price: idle.scaled(1_000_000u64.saturating_add(load)).unwrap_or(idle),
-        start_ms: offer.start_ms.saturating_mul(jobs),
-        read_tps: per_job(offer.read_tps),
-        write_tps: per_job(offer.write_tps),
     }
 }
 

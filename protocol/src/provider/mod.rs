@@ -28,6 +28,7 @@ mod earnings;
 mod freed;
 mod job;
 mod jobs;
+mod quotes;
 mod room;
 mod schedule;
 mod told;

@@ -27,6 +27,7 @@ impl Provider {
             id,
             job,
             freed,
+            bidder: &mut self.bidder,
             earnings: &mut self.earnings,
             credit: &mut self.credit,
             clientele: &mut self.admission.clientele,

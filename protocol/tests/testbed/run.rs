@@ -5,11 +5,12 @@ use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::channel::record::RecordKey;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Event, Input, OrderNews, Output, PersistId};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::{Content, Gossip, Message};
 
-use super::Testbed;
+use super::{MODEL, Testbed};
 
 pub(super) enum Happening {
     Message { to: NodeId, from: NodeId, bytes: Vec<u8> },
@@ -39,6 +40,12 @@ impl Testbed {
         if !done(self) {
             self.now = end;
         }
+    }
+
+    /// Lets a client seek the model's sellers: it knows how many they are then, and calls all of a few.
+    pub fn seek(&mut self, client: NodeId) {
+        self.command(client, Command::Seek(Topic::Model(MODEL)));
+        self.run(Span::from_s(3), |_| false);
     }
 
     /// Makes a provider's engine count so many tokens for one.

@@ -16,7 +16,7 @@ use crate::time::Time;
 use crate::wire::message::{Ack, Award, Refusal, Refuse, ToClient};
 use crate::work::order::JobId;
 
-use super::bidder::Promised;
+use super::bidder::{Bidder, Promised};
 use super::clientele::Clientele;
 use super::credit::Credit;
 use super::earnings::Earnings;
@@ -146,6 +146,7 @@ pub(super) struct JobMut<'a> {
     pub(super) id: JobId,
     pub(super) job: &'a mut Job,
     pub(super) freed: &'a mut FreedRoom,
+    pub(super) bidder: &'a mut Bidder,
     pub(super) earnings: &'a mut Earnings,
     pub(super) credit: &'a mut Credit,
     pub(super) clientele: &'a mut Clientele,
@@ -278,6 +279,9 @@ impl JobMut<'_> {
             self.refuse(why);
         }
         let Some(served) = served else { return };
+        if why.is_none() && served.stream.is_done() {
+            self.bidder.served(&self.job.promised.model, &served.done(client));
+        }
         if !served.stream.has_ended() && served.task.is_none() {
             self.out.push(Output::Cancel { job: self.id });
         }

@@ -5,6 +5,7 @@ use crate::channel::id::ChannelId;
 use crate::ident::{Identity, NodeId, Origin};
 use crate::io::{EngineReport, Output, PeerFault};
 use crate::limits;
+use crate::market::call::Classes;
 use crate::outbox::Outbox;
 use crate::session::Secure;
 use crate::time::Time;
@@ -19,6 +20,7 @@ use super::super::clientele::Clientele;
 use super::super::credit::Credit;
 use super::super::earnings::Channel;
 use super::super::freed::FreedRoom;
+use super::super::quotes::DoneJob;
 use super::next::Next;
 use super::sealed::send_sealed;
 
@@ -30,6 +32,7 @@ pub(in crate::provider) struct ServedJob {
     /// The task, until the engine has it.
     pub(in crate::provider) task: Option<Task>,
     kind: TaskKind,
+    classes: Classes,
     /// The most that may stay unpaid, from the task and the window of tokens.
     window: Nano,
     /// The same at this provider's own prices.
@@ -95,6 +98,7 @@ impl ServedJob {
             account,
             stream: AnswerStream::new(now, id, model, tariff, input, &task),
             kind: task.kind(),
+            classes: Classes::of(input.count(), task.output_tokens_max()),
             task: Some(task),
             window,
             own_window,
@@ -114,6 +118,12 @@ impl ServedJob {
     /// Returns what this window counts for where it bounds what the channel may lose. (`CH-9`)
     pub(in crate::provider) fn loss_max(&self) -> Nano {
         self.window.min(Nano(self.own_window.0.saturating_mul(limits::WINDOW_PRICE_TIMES)))
+    }
+
+    /// Returns what can be learnt from it, once it has ended well.
+    pub(super) const fn done(&self, client: NodeId) -> DoneJob {
+        let (input, output_tokens) = (self.input, self.stream.output_tokens());
+        DoneJob { client, classes: self.classes, input, output_tokens }
     }
 
     pub(super) fn wake_at(&self) -> Time {
