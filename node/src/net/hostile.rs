@@ -16,6 +16,7 @@ use super::config::NetConfig;
 use super::friends::Friends;
 use super::handle::NetHandle;
 use super::joint::{NetCommand, NetEvent};
+use super::manifests::MANIFESTS;
 use super::streams::{GREETING, InboundLimiter, MESSAGES, write_frame};
 use super::{address, behaviour, limits};
 
@@ -315,4 +316,78 @@ async fn three_hundred_silent_prefixes_keep_no_newcomer_out() {
     newcomer.join = victim.0.listening();
     let (_handle, mut events) = super::start(newcomer).await.unwrap();
     until(&mut events, |event| matches!(event, NetEvent::Joined { .. }).then_some(())).await;
+}
+
+/// A node hands out manifests as it likes: none, too long a one, one that ends early, one that never ends. (`NE-15`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_is_given_up_whatever_its_sender_does_and_a_true_one_still_comes() {
+    let (mut victim, good) = victim_and_good(60).await;
+    let mut hostile = Hostile::connect(63, &mut victim).await;
+    let bad = victim.0.peers().into_iter().find(|peer| *peer != good.node()).unwrap();
+    let mut asked = hostile.control.accept(MANIFESTS).unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Some((_, mut stream)) = asked.next().await {
+            let mut model = [0; 32];
+            stream.read_exact(&mut model).await.unwrap();
+            let (length, sent) = match model[0] {
+                1 => (u32::MAX, 9),
+                2 => (9, 5),
+                3 => (1_000, 0),
+                _ => (0, 0),
+            };
+            let _ = stream.write_all(&u32::to_le_bytes(length)).await;
+            let _ = stream.write_all(&vec![7; sent]).await;
+            let _ = stream.flush().await;
+            // The third never ends.
+            if model[0] == 3 {
+                kept.push(stream);
+            } else {
+                let _ = stream.close().await;
+            }
+        }
+    });
+    for first in 0..4u8 {
+        victim.0.send(NetCommand::FetchManifest { from: bad, model: [first; 32] }).await.unwrap();
+    }
+    good.send(NetCommand::ShowManifest { model: [9; 32], json: b"{}".to_vec() }).await.unwrap();
+    victim.0.send(NetCommand::FetchManifest { from: good.node(), model: [9; 32] }).await.unwrap();
+    let mut came = Vec::new();
+    while came.len() < 5 {
+        let manifest = |event| {
+            if let NetEvent::Manifest { model, json, .. } = event { Some((model[0], json)) } else { None }
+        };
+        came.push(until(&mut victim.1, manifest).await);
+    }
+    came.sort();
+    let nothing = |first| (first, Vec::new());
+    assert_eq!(came, [nothing(0), nothing(1), nothing(2), nothing(3), (9, b"{}".to_vec())]);
+    a_good_node_still_gets_through(&mut victim, &good).await;
+}
+
+/// A node asks for manifests without end; others still get theirs. (`NE-2`, `NE-15`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_requests_for_manifests_is_answered_within_its_sender_s_share() {
+    let (mut victim, good) = victim_and_good(70).await;
+    victim.0.send(NetCommand::ShowManifest { model: [9; 32], json: b"{}".to_vec() }).await.unwrap();
+    let mut hostile = Hostile::connect(73, &mut victim).await;
+    let mut answered = 0;
+    for _ in 0..200 {
+        let Ok(mut stream) = hostile.control.open_stream(hostile.victim, MANIFESTS).await else { break };
+        let _ = stream.write_all(&[9; 32]).await;
+        let _ = stream.flush().await;
+        let mut said = [0; 6];
+        answered += usize::from(stream.read_exact(&mut said).await.is_ok());
+    }
+    assert!((1..200).contains(&answered), "{answered}");
+    let (asker, mut events) = {
+        let mut config = config(75);
+        config.join = victim.0.listening();
+        super::start(config).await.unwrap()
+    };
+    until(&mut events, |event| matches!(event, NetEvent::Joined { .. }).then_some(())).await;
+    asker.send(NetCommand::FetchManifest { from: victim.0.node(), model: [9; 32] }).await.unwrap();
+    let manifest = |event| if let NetEvent::Manifest { json, .. } = event { Some(json) } else { None };
+    assert_eq!(until(&mut events, manifest).await, b"{}");
+    a_good_node_still_gets_through(&mut victim, &good).await;
 }

@@ -15,6 +15,7 @@ use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{Gossip, Message, ToClient, ToProvider, VerifiedGossip};
 use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
 use bombyx_protocol::work::price::Price;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -54,6 +55,14 @@ async fn joined(net: &NetHandle) {
     timeout(PATIENCE, net.wait_until(|status| !status.peers.is_empty())).await.unwrap().unwrap();
 }
 
+/// The key under which all that sell are found, as `02-network.md` has it.
+fn providers_key(network: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(b"bombyx providers\0");
+    hash.update(network.as_bytes());
+    hash.finalize().into()
+}
+
 /// Keeps a peer alive, silent.
 fn silent(mut events: mpsc::Receiver<NetEvent>) {
     tokio::spawn(async move { while events.recv().await.is_some() {} });
@@ -63,21 +72,22 @@ fn silent(mut events: mpsc::Receiver<NetEvent>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_keys_of_one_owner_do_not_hide_another_seller() {
     for prefixes in [1, 8] {
+        let began = std::time::Instant::now();
         let network = format!("sybils-{prefixes}");
         let (hub, events, _) = peer(1, HUB, &[], &network, false).await;
         silent(events);
         let join: Vec<String> = hub.listening();
-        let sybils = (0..64).map(|key| {
-            let (join, network) = (join.clone(), network.clone());
-            tokio::spawn(async move {
-                let source = format!("127.0.{}.1", 10 + key % prefixes);
-                let (net, events, _) = peer(100 + key, &source, &join, &network, true).await;
-                silent(events);
-                joined(&net).await;
-                net
-            })
-        });
-        let sybils = futures::future::try_join_all(sybils).await.unwrap();
+        let mut sybils = Vec::new();
+        for key in 0..64 {
+            let source = format!("127.0.{}.1", 10 + key % prefixes);
+            let (net, events, _) = peer(100 + key, &source, &join, &network, false).await;
+            silent(events);
+            joined(&net).await;
+            // As one that sells, without a word on the topic.
+            net.send(NetCommand::Provide(providers_key(&network))).await.unwrap();
+            sybils.push(net);
+        }
+        println!("{prefixes}: sixty-four have joined after {:?}", began.elapsed());
         let (honest, events, identity) = peer(2, "127.0.50.1", &join, &network, true).await;
         silent(events);
         joined(&honest).await;
@@ -96,6 +106,7 @@ async fn sixty_four_keys_of_one_owner_do_not_hide_another_seller() {
             }
         };
         timeout(PATIENCE, found).await.expect("the honest one is found");
+        println!("{prefixes}: the honest one is found after {:?}", began.elapsed());
         drop(sybils);
     }
 }
