@@ -27,7 +27,7 @@ def refused(kind, call, **facts):
 
 def models(client):
     listed, until = {}, time.monotonic() + 60
-    # Offers are gossiped every 20 seconds.
+    # Providers are found within seconds of joining.
     while not {CHAT, EMBED} <= set(listed):
         assert time.monotonic() < until, listed
         listed = {model.id: model for model in client.models.list()}
