@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use bombyx_node::protocol::{ChatMessage, Content, Generate, Order, Role, Sampling, Task, Tier};
-//! use bombyx_node::protocol::{Nano, OrderNews, Span};
+//! use bombyx_node::protocol::{InputCount, Nano, OrderNews, Preferences, Span, Weights};
 //! use bombyx_node::{NodeConfig, model_id, start};
 //! use std::time::Duration;
 //!
@@ -29,6 +29,9 @@
 //!         deadline: Span::from_s(60),
 //!         tier: Tier::Open,
 //!         nano_per_ms: 10,
+//!         weights: Weights::DEFAULT,
+//!         input: InputCount::Estimated,
+//!         preferences: Preferences::default(),
 //!     })
 //!     .await?;
 //! while let Some(news) = news.recv().await {

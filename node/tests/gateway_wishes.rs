@@ -153,6 +153,39 @@ async fn what_every_provider_must_refuse_costs_no_call_no_channel_and_no_coin() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn providers_serve_as_the_caller_wants_it() {
+    let ledger = Ledger::start().await;
+    let one = Node::provider(&ledger, &[]).await;
+    let two = Node::up(&ledger, &["--provide", CHAT, "--join", one.address()], &[]).await;
+    let flags = ["--gateway", "127.0.0.1:0", "--join", one.address(), "--join", two.address()];
+    let gateway = Node::up(&ledger, &flags, &[]).await;
+    let [a, b] = [one.note.node_id.clone(), two.note.node_id.clone()];
+    let nobody = "ab".repeat(32);
+    let served = async |wanted: Value| {
+        let question = json!([{ "role": "user", "content": "What is 17 plus 25?" }]);
+        let body = json!({ "model": CHAT, "messages": question, "provider": wanted });
+        let (status, answer) = post(&gateway, "chat/completions", &body).await;
+        if status == 200 { answer["bombyx"]["providers"].clone() } else { answer["error"]["param"].clone() }
+    };
+    // Each twice in turn, so that neither a lease nor a good memory decides.
+    for _ in 0..2 {
+        for (wanted, provider) in [
+            (json!({ "only": [a] }), &a),
+            (json!({ "only": [b] }), &b),
+            (json!({ "ignore": [b] }), &a),
+            (json!({ "ignore": [a] }), &b),
+            (json!({ "order": [a] }), &a),
+            (json!({ "order": [nobody, b, a] }), &b),
+            (json!({ "order": [a], "allow_fallbacks": false }), &a),
+        ] {
+            assert_eq!(served(wanted.clone()).await, json!([provider]), "{wanted}");
+        }
+    }
+    assert_eq!(served(json!({ "only": [nobody] })).await, "provider");
+    assert_eq!(served(json!({ "ignore": [a, b] })).await, "provider");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_limit_of_an_answer_is_never_refused_for_its_size() {
     let ledger = Ledger::start().await;
     let provider = Node::provider(&ledger, &[]).await;

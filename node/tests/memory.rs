@@ -143,6 +143,7 @@ async fn nothing_of_a_prompt_is_left_in_memory_after_its_job() {
             nano_per_ms: 0,
             weights: bombyx_protocol::Weights::DEFAULT,
             input: bombyx_protocol::InputCount::Estimated,
+            preferences: bombyx_protocol::Preferences::default(),
         };
         let mut news = client.order(order).await.unwrap();
         loop {

@@ -150,6 +150,7 @@ fn order() -> Input {
         weights: Weights::DEFAULT,
         // There is no tokenizer here: the provider's count is believed, within the bounds of the text.
         input: InputCount::Estimated,
+        preferences: bombyx_protocol::Preferences::default(),
     };
     Input::Command(Command::Order { id: OrderId(1), order: Box::new(order) })
 }

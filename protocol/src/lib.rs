@@ -88,4 +88,5 @@ pub use work::cost::CostSheet;
 pub use work::order::{
     ChatMessage, Generate, InputCount, JobId, ModelId, Order, OrderId, Role, Sampling, Task, TaskKind, Tier,
 };
+pub use work::preferences::Preferences;
 pub use work::price::{InputTokens, Price, Tariff, Weights};

@@ -162,12 +162,13 @@ fn fate(fate: Fate) -> Value {
         Fate::OverBudget => json!("over_budget"),
         Fate::WeakerTier => json!("weaker_tier"),
         Fate::FailedBefore => json!("failed_before"),
-        Fate::LongChallenge { .. } => unreachable!("no vector has one"),
+        Fate::LongChallenge { .. } | Fate::NotWanted => unreachable!("no vector has one"),
     }
 }
 
 fn standing(value: &Value) -> Standing {
     Standing {
+        turn: 0,
         place: match text(value, "place") {
             "proven" => Place::Proven,
             "unknown" => Place::Unknown,

@@ -145,6 +145,7 @@ fn order(model: &str, task: Task) -> Order {
         nano_per_ms: 0,
         weights: Weights::DEFAULT,
         input: InputCount::Estimated,
+        preferences: bombyx_protocol::Preferences::default(),
     }
 }
 

@@ -10,6 +10,7 @@ use bombyx_protocol::io::{Bill, Failure, OrderNews};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::{Content, Finish};
 use bombyx_protocol::work::order::{ChatMessage, Generate, Order, Role, Sampling, Task, TaskKind, Tier};
+use bombyx_protocol::work::preferences::Preferences;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -186,6 +187,7 @@ impl Question {
             model: id,
             task,
             input,
+            preferences: Preferences::default(),
             max_cost: Nano(self.max_cost_nano),
             deadline: Span::from_s(self.deadline_s),
             tier: Tier::Open,

@@ -168,6 +168,7 @@ fn order(model: &str, task: Task, nano_per_ms: u64) -> Result<Order, DemoError> 
     Ok(Order {
         weights: models::weights_of(&model),
         input: InputCount::Estimated,
+        preferences: bombyx_protocol::Preferences::default(),
         model,
         task,
         max_cost: MAX_COST,

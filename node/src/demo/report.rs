@@ -219,6 +219,7 @@ impl Bid {
             Fate::Outscored { by } => format!("scored {by} nano higher, waiting counted in"),
             Fate::OverBudget => "can cost more than the order allows".into(),
             Fate::WeakerTier => "offers less protection than asked for".into(),
+            Fate::NotWanted => "not wanted for this order".into(),
             Fate::FailedBefore => "failed this order before, or another one lately".into(),
             Fate::LongChallenge { asks_s } => {
                 format!("wants {asks_s} s to answer a close, before it has served this node twice")

@@ -112,6 +112,7 @@ mod tests {
             nano_per_ms: 0,
             weights: Weights::DEFAULT,
             input: InputCount::Estimated,
+            preferences: bombyx_protocol::Preferences::default(),
         };
         let (news, read) = mpsc::channel(room);
         let Command::Order { id, .. } = orders.place(Box::new(order), news) else { panic!() };

@@ -56,6 +56,10 @@ impl Meaning {
                 "no_provider",
                 "check with `bombyx status` that the node has peers; join one that provides the model, or give more time",
             ),
+            Failure::NotWanted { .. } => {
+                let hint = "name other providers, or none; `bombyx status` shows which ones this node pays";
+                Self::new(Exit::NoBids, 503, "no_provider", hint).about("provider")
+            }
             Failure::NoTier(_) => Self::new(Exit::Order, 503, "no_provider", "ask for the open tier"),
             Failure::OverBudget { .. } => {
                 let hint = "raise the price ceiling, or ask for fewer tokens";

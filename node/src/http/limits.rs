@@ -19,5 +19,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 512 * 1024;
 pub(crate) const CONNECTIONS_MAX: usize = 256;
 /// How long to wait before accepting again after the system refused.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Providers in one list of a request's wishes.
+pub(crate) const PROVIDERS_NAMED_MAX: usize = 64;
 /// The longest time in milliseconds that a request may ask for.
 pub(crate) const DEADLINE_MS_MAX: u64 = 600_000;

@@ -146,6 +146,7 @@ impl World {
             nano_per_ms: 10,
             weights: Weights::DEFAULT,
             input: InputCount::Estimated,
+            preferences: bombyx_protocol::Preferences::default(),
         }
     }
 

@@ -78,6 +78,7 @@ fn order(max_cost: Nano) -> Order {
         nano_per_ms: 0,
         weights: bombyx_protocol::Weights::DEFAULT,
         input: bombyx_protocol::InputCount::Estimated,
+        preferences: bombyx_protocol::Preferences::default(),
     }
 }
 

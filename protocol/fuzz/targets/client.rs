@@ -105,6 +105,7 @@ impl Scene {
             nano_per_ms: u64::from(number),
             weights: Weights::DEFAULT,
             input: InputCount::Estimated,
+            preferences: bombyx_protocol::Preferences::default(),
         };
         let command = Command::Order { id: OrderId(u64::from(number)), order: Box::new(order) };
         let outputs = self.bench.give(Input::Command(command));

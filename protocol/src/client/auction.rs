@@ -38,7 +38,12 @@ impl Progress {
         let again = self.invites.is_some() || self.back_off.failures() > 0;
         // Each failure doubles the number of bids wanted. (`MK-17`)
         let wanted = config.enough_bids.saturating_mul(1 << self.back_off.failures().min(8));
-        let known = || shared.crowds.share(topic, wanted).unwrap_or(Share::FIRST);
+        // Of providers that the user names, none may be left out by chance.
+        let named = self.order.preferences.named().map(<[NodeId]>::len);
+        let known = || match named {
+            Some(_) => Share::ALL,
+            None => shared.crowds.share(topic, wanted).unwrap_or(Share::FIRST),
+        };
         self.invited = self.invites.take().unwrap_or_else(known);
         let invited = self.invited;
         let caller = Caller {
@@ -51,7 +56,11 @@ impl Progress {
         let closes_at = (now + window).min(self.deadline);
         // Providers that were silent before are waited for again: they may only have been busy or
         // slow.
-        let enough = if again { config.enough_bids } else { shared.crowds.enough(topic, config.enough_bids) };
+        let enough = match named {
+            Some(named) => named,
+            None if again => config.enough_bids,
+            None => shared.crowds.enough(topic, config.enough_bids),
+        };
         shared.crowds.invite(id.0, topic, invited, closes_at);
         let gossip = Gossip::Call(call.sign(&shared.identity));
         shared.outbox.push(Output::Broadcast { topic, gossip });
@@ -87,8 +96,12 @@ impl Progress {
         if !bid.extensions.are_understood() {
             return Ok(());
         }
-        let stands = standing(now, &self.lot(), &bid, prefix, shared);
-        let counts = !self.failed.contains(&from) && stands.refused.is_none() && stands.place != Place::Last;
+        let stands = standing(now, &self.lot(), &self.order.preferences, &bid, prefix, shared);
+        let named = self.order.preferences.named();
+        let counts = !self.failed.contains(&from)
+            && stands.refused.is_none()
+            && stands.place != Place::Last
+            && named.is_none_or(|named| named.contains(&from));
         auction.accept(bid, BidHash::of(&signed), prefix, counts);
         Ok(())
     }
@@ -102,7 +115,8 @@ impl Progress {
         auction: Auction,
         shared: &mut SharedState,
     ) -> Option<Failure> {
-        let explore = shared.memory.may_explore();
+        // A first try of an unknown provider is no reason to pass over one that the user has named.
+        let explore = shared.memory.may_explore() && self.order.preferences.order.is_empty();
         let call = auction.call;
         if auction.count() == 0 {
             // Silence of a part says little: only that of everybody counts.
@@ -116,9 +130,9 @@ impl Progress {
             shared.outbox.order_news(id, OrderNews::Bids(Vec::new()));
             return None;
         }
-        let (lot, tier) = (self.lot(), self.order.tier);
+        let (lot, tier, wanted) = (self.lot(), self.order.tier, &self.order.preferences);
         let mut outcome = auction.close(&lot, tier, self.budget(), &self.failed, explore, |bid, prefix| {
-            standing(now, &lot, bid, prefix, shared)
+            standing(now, &lot, wanted, bid, prefix, shared)
         });
         if outcome.explores {
             shared.memory.explores();
@@ -130,7 +144,7 @@ impl Progress {
             .filter_map(|report| match report.fate {
                 Fate::Won { .. } | Fate::Outscored { .. } => None,
                 Fate::OverBudget => Some((report.provider, ReleaseReason::OverBudget)),
-                Fate::WeakerTier | Fate::FailedBefore | Fate::LongChallenge { .. } => {
+                Fate::WeakerTier | Fate::FailedBefore | Fate::NotWanted | Fate::LongChallenge { .. } => {
                     Some((report.provider, ReleaseReason::Unfit))
                 }
             })
@@ -159,6 +173,9 @@ impl Progress {
         let why = match (lowest, challenge) {
             (Some(lowest), _) => Failure::OverBudget { lowest },
             (None, _) if tier => Failure::NoTier(self.order.tier),
+            _ if reports.iter().all(|report| report.fate == Fate::NotWanted) => {
+                Failure::NotWanted { others: u32::try_from(reports.len()).unwrap_or(u32::MAX) }
+            }
             (None, Some(wanted_s)) => {
                 let most_s = longest_challenge(&shared.config, 0);
                 let too_long = Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s, most_s });

@@ -171,7 +171,8 @@ impl Progress {
         let leases = shared.config.leases.then_some(&shared.leases)?;
         let candidate = leases.find(now, &self.order.model, self.order.tier)?;
         let fits = self.unfit(candidate).is_none();
-        (fits && !self.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())
+        let wanted = self.order.preferences.begin_with(&candidate.bid.provider);
+        (fits && wanted && !self.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())
     }
 
     /// Returns the best of those left that can do what is left: what was delivered is input now, and what was billed is

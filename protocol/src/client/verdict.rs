@@ -13,6 +13,7 @@ use crate::market::score::Fate;
 use crate::market::score::{Lot, Place, Standing};
 use crate::time::Time;
 use crate::wire::message::Refusal;
+use crate::work::preferences::Preferences;
 
 use super::attempt::Attempt;
 use super::config::ClientConfig;
@@ -104,6 +105,7 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         | Failure::Order(_)
         | Failure::NoBids
         | Failure::LeftAlone
+        | Failure::NotWanted { .. }
         | Failure::TooLongToResume { .. }
         | Failure::OverBudget { .. }
         | Failure::NoTier(_) => Blame::Nobody,
@@ -111,7 +113,14 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
 }
 
 /// Returns how a bidder stands with this client.
-pub(super) fn standing(now: Time, lot: &Lot, bid: &Bid, prefix: Prefix, shared: &SharedState) -> Standing {
+pub(super) fn standing(
+    now: Time,
+    lot: &Lot,
+    wanted: &Preferences,
+    bid: &Bid,
+    prefix: Prefix,
+    shared: &SharedState,
+) -> Standing {
     let SharedState { memory, payments, config, .. } = shared;
     let level = memory.level(&bid.provider);
     let place = memory.place(now, &bid.provider, prefix);
@@ -119,11 +128,14 @@ pub(super) fn standing(now: Time, lot: &Lot, bid: &Bid, prefix: Prefix, shared: 
     let asks_s = bid.payee.challenge_s;
     let is_long = asks_s > longest_challenge(config, level);
     Standing {
+        turn: wanted.turn(&bid.provider),
         place,
         level,
         locks: payments.would_lock(bid, cost_max, Acquaintance { level, room: Nano(u64::MAX) }, config),
         challenge_s: config.challenge_s.max(asks_s),
-        refused: if place == Place::Barred {
+        refused: if !wanted.allow(&bid.provider) {
+            Some(Fate::NotWanted)
+        } else if place == Place::Barred {
             Some(Fate::FailedBefore)
         } else if is_long {
             Some(Fate::LongChallenge { asks_s })

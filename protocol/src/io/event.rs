@@ -126,6 +126,12 @@ pub enum Failure {
         "every provider that bid has failed this node lately; each is asked again after two minutes or more"
     )]
     LeftAlone,
+    /// There were bids, none of a provider that the order may go to.
+    #[error("no provider that the order allows has bid; {others} others have")]
+    NotWanted {
+        /// How many others have.
+        others: u32,
+    },
     /// There were bids, all of them too dear.
     #[error("every bid can cost more than the order allows; the lowest could cost {lowest} coins")]
     OverBudget {

@@ -175,7 +175,7 @@ impl Auction {
         // it.
         contenders.sort_by_key(|contender| {
             let rank = rank(rule, call, contender.score, contender.cost_max, &contender.received.bid);
-            (contender.standing.place, rank, contender.received.bid.provider)
+            (contender.standing.turn, contender.standing.place, rank, contender.received.bid.provider)
         });
         reports.sort_by_key(|report| (report.cost_max, report.provider));
         let explores = explore && put_first(lot, &mut contenders);

@@ -30,6 +30,8 @@ pub enum Fate {
     WeakerTier,
     /// Its provider failed this order before, or is being left alone after others. (`MK-31`)
     FailedBefore,
+    /// The order's user does not want its provider. (`MK-13`)
+    NotWanted,
     /// It wants more time to answer a close than a client gives one that has not served it twice. (`CH-31`)
     LongChallenge {
         /// How long it wants, in seconds.
@@ -55,7 +57,9 @@ pub enum Place {
 /// What the client itself knows of a bidder, beyond what the bid says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// In which turn it is asked.
+    /// In which turn the order's user wants it asked.
+    pub turn: usize,
+    /// In which turn it is asked among those.
     pub place: Place,
     /// Good jobs for this client since it last failed.
     pub level: u8,
@@ -69,8 +73,14 @@ pub struct Standing {
 
 impl Standing {
     /// An old acquaintance whose channel holds enough: its bid counts for what it says.
-    pub const SETTLED: Self =
-        Self { place: Place::Proven, level: u8::MAX, locks: Nano::ZERO, challenge_s: 0, refused: None };
+    pub const SETTLED: Self = Self {
+        turn: 0,
+        place: Place::Proven,
+        level: u8::MAX,
+        locks: Nano::ZERO,
+        challenge_s: 0,
+        refused: None,
+    };
 }
 
 /// What is bid for: the task that is left of an order.

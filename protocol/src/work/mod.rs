@@ -3,6 +3,7 @@
 pub mod answer_stream;
 pub mod cost;
 pub mod order;
+pub mod preferences;
 pub mod price;
 pub mod receipt;
 pub mod stream;

@@ -7,6 +7,7 @@ use crate::amount::Nano;
 use crate::ident::{read_hex32, write_hex};
 use crate::limits;
 use crate::time::Span;
+use crate::work::preferences::Preferences;
 use crate::work::price::Weights;
 
 /// Bytes of one prefix token on the wire.
@@ -121,6 +122,8 @@ pub struct Order {
     pub weights: Weights,
     /// What is known of the length of the input.
     pub input: InputCount,
+    /// Which providers may serve.
+    pub preferences: Preferences,
 }
 
 /// What a client knows of the length of a task's input. (`WR-22`)

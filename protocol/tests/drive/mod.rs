@@ -73,6 +73,7 @@ pub fn order(id: u64, text: &str) -> Input {
     let task = chat(text, 50);
     let input = InputCount::Counted(vec![text.len() as u32]);
     let order = Order {
+        preferences: bombyx_protocol::Preferences::default(),
         model: MODEL,
         task,
         max_cost: Nano(1_000_000_000),

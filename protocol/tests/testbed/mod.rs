@@ -330,7 +330,17 @@ pub fn chat(prompt: &str, max_tokens: u32) -> Task {
 
 pub fn order(task: Task, max_cost: Nano, deadline: Span) -> Order {
     let (tier, weights, input) = (Tier::Open, Weights::DEFAULT, engine::counted(&task));
-    Order { model: MODEL, task, max_cost, deadline, tier, nano_per_ms: 0, weights, input }
+    Order {
+        model: MODEL,
+        task,
+        max_cost,
+        deadline,
+        tier,
+        nano_per_ms: 0,
+        weights,
+        input,
+        preferences: bombyx_protocol::Preferences::default(),
+    }
 }
 
 /// The price at which 1,000 output tokens cost about so much, and of which the parts of a sheet are whole nano.

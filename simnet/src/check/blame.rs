@@ -45,6 +45,7 @@ pub const fn blames_provider(why: Failure) -> bool {
         | Failure::LeftAlone
         | Failure::OverBudget { .. }
         | Failure::NoTier(_)
+        | Failure::NotWanted { .. }
         | Failure::Refused(_)
         | Failure::Payment(_)
         | Failure::Deadline

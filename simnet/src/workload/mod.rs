@@ -171,6 +171,7 @@ impl Workload {
             nano_per_ms: self.scenario.nano_per_ms,
             weights: Weights::DEFAULT,
             input: InputCount::Counted(vec![u32::try_from(tokens).unwrap_or(u32::MAX) + TEMPLATE_TOKENS]),
+            preferences: bombyx_protocol::Preferences::default(),
         }
     }
 

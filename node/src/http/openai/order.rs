@@ -1,16 +1,19 @@
 //! The order that a request is read into.
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::order::{ModelId, Order, Task, TaskKind, Tier};
+use bombyx_protocol::work::preferences::Preferences;
 use bombyx_protocol::work::price::Weights;
+use serde_json::Value;
 
 use super::fields::Fields;
 use super::wishes::{self, Place};
 use crate::engine::fit::{Fitted, fit};
 use crate::http::errors::ApiError;
 use crate::http::gateway::GatewayPolicy;
-use crate::http::limits::DEADLINE_MS_MAX;
+use crate::http::limits::{DEADLINE_MS_MAX, PROVIDERS_NAMED_MAX};
 
 /// Returns the order for a task, with the limits that the request's `bombyx` object sets or the
 /// gateway's own. What the owner allows a request to cost is a ceiling: a caller can ask for less
@@ -25,9 +28,6 @@ pub(super) async fn order(
     if let Some(limits) = &limits {
         wishes::check(Place::Bombyx, limits)?;
     }
-    if let Some(wanted) = fields.object("provider")? {
-        wishes::check(Place::Provider, &wanted)?;
-    }
     let limit = |name, min, max, default: u64| match &limits {
         Some(limits) => Ok::<_, ApiError>(limits.integer(name, min, max)?.unwrap_or(default)),
         None => Ok(default),
@@ -39,6 +39,7 @@ pub(super) async fn order(
     let Fitted { task, input } = fit(model, task).await.map_err(|fault| ApiError::order(fault, text))?;
     Ok(Order {
         weights,
+        preferences: preferences(fields)?,
         model,
         task,
         input,
@@ -49,6 +50,50 @@ pub(super) async fn order(
     })
 }
 
+/// Returns which providers a request wants: those that its `provider` object names by their ids.
+fn preferences(fields: &Fields<'_>) -> Result<Preferences, ApiError> {
+    let Some(wanted) = fields.object("provider")? else { return Ok(Preferences::default()) };
+    wishes::check(Place::Provider, &wanted)?;
+    let mut preferences = Preferences {
+        only: provider_ids(&wanted, "only")?,
+        ignore: provider_ids(&wanted, "ignore")?,
+        order: provider_ids(&wanted, "order")?,
+    };
+    let others_too = match wanted.value("allow_fallbacks") {
+        Some(Value::Bool(others_too)) => *others_too,
+        Some(_) => return Err(wanted.wrong("allow_fallbacks", "must be true or false")),
+        None => true,
+    };
+    if !others_too {
+        if preferences.order.is_empty() {
+            return Err(wanted
+                .wrong("allow_fallbacks", "false needs the providers that may serve, in `provider.order`"));
+        }
+        preferences.only =
+            preferences.order.iter().copied().filter(|named| preferences.allow(named)).collect();
+        if preferences.only.is_empty() {
+            return Err(wanted.wrong("order", "names no provider that may serve"));
+        }
+    }
+    let is_void =
+        !preferences.only.is_empty() && !preferences.only.iter().any(|named| preferences.allow(named));
+    if is_void {
+        Err(wanted.wrong("ignore", "leaves none of the providers in `provider.only`"))
+    } else {
+        Ok(preferences)
+    }
+}
+
+fn provider_ids(wanted: &Fields<'_>, field: &str) -> Result<Vec<NodeId>, ApiError> {
+    let Some(value) = wanted.value(field) else { return Ok(Vec::new()) };
+    let ids = value.as_array().filter(|ids| ids.len() <= PROVIDERS_NAMED_MAX).map(|ids| {
+        ids.iter().map(|id| id.as_str().and_then(|id| id.parse().ok())).collect::<Option<Vec<NodeId>>>()
+    });
+    let form =
+        format!("must be a list of at most {PROVIDERS_NAMED_MAX} providers' ids, as answers name them");
+    ids.flatten().ok_or_else(|| wanted.wrong(field, &form))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -57,7 +102,7 @@ mod tests {
     use super::*;
     use crate::home::config::GatewayConfig;
 
-    async fn max_cost(owners: u64, callers: &serde_json::Value) -> u64 {
+    async fn max_cost(owners: u64, callers: &Value) -> u64 {
         let mut config = GatewayConfig::default();
         config.max_cost.0 = Nano(owners);
         let body = json!({ "bombyx": callers });
@@ -81,5 +126,33 @@ mod tests {
             assert_eq!(max_cost(1_000, &callers).await, expected, "{callers}");
         }
         assert_eq!(max_cost(0, &json!({ "max_cost_nano": 5 })).await, 0);
+    }
+
+    fn wanted(provider: &Value) -> Result<Preferences, String> {
+        let body = json!({ "provider": provider });
+        let wanted = preferences(&Fields::root(body.as_object().unwrap()));
+        wanted.map_err(|error| error.body()["error"]["param"].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn providers_are_named_by_their_ids() {
+        let [one, two] = [NodeId([1; 32]), NodeId([2; 32])];
+        let [a, b] = [one.to_string(), two.to_string()];
+        assert_eq!(wanted(&json!({})), Ok(Preferences::default()));
+        let named = wanted(&json!({ "only": [a, b], "ignore": [b], "order": [a] })).unwrap();
+        assert_eq!((named.only, named.ignore, named.order), (vec![one, two], vec![two], vec![one]));
+        let alone = wanted(&json!({ "order": [a, b], "ignore": [b], "allow_fallbacks": false })).unwrap();
+        assert_eq!((alone.only, alone.order), (vec![one], vec![one, two]));
+        let many = vec![a.clone(); PROVIDERS_NAMED_MAX + 1];
+        for (refused, param) in [
+            (json!({ "only": ["deepinfra"] }), "provider.only"),
+            (json!({ "ignore": a }), "provider.ignore"),
+            (json!({ "order": many }), "provider.order"),
+            (json!({ "allow_fallbacks": false }), "provider.allow_fallbacks"),
+            (json!({ "only": [a], "ignore": [a] }), "provider.ignore"),
+            (json!({ "order": [a], "ignore": [a], "allow_fallbacks": false }), "provider.order"),
+        ] {
+            assert_eq!(wanted(&refused), Err(param.to_owned()), "{refused}");
+        }
     }
 }
