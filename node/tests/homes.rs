@@ -78,10 +78,20 @@ async fn what_starts_while_the_ledger_is_dead_works_on_open_channels_and_says_so
     let client = Node::up(&through, &flags, &[]).await;
     client.embed().await;
     let until = Instant::now() + PATIENCE;
-    while shown(&client.home(), &["channels"]).await["channels"][0]["state"] != "open" {
-        assert!(Instant::now() < until, "no channel is open");
-        sleep(Duration::from_millis(50)).await;
-    }
+    let channel = async |hoped: &dyn Fn(&Value) -> bool| {
+        loop {
+            let channel = shown(&client.home(), &["channels"]).await["channels"][0].clone();
+            if hoped(&channel) {
+                break channel;
+            }
+            assert!(Instant::now() < until, "the channel stays {channel}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let open = channel(&|channel| channel["state"] == "open" && channel["paid_nano"] != 0).await;
+    // Enough for all that comes: more could not be added without the ledger.
+    shown(&client.home(), &["channels", "topup", open["account"].as_str().unwrap(), "0.5"]).await;
+    channel(&|channel| channel["deposit_nano"].as_u64().is_some_and(|deposit| deposit > 500_000_000)).await;
     let mut stopped = client.stopped().await;
     for kind in [Kind::Cut, Kind::Garbage, Kind::ServerError, Kind::Html, Kind::WrongContent] {
         dead(&proxy, kind);

@@ -68,8 +68,8 @@ struct Guest {
     connections: BTreeSet<ConnectionId>,
     /// This node dialled it of its own choice.
     is_chosen: bool,
-    /// This node dialled it at all.
-    is_dialled: bool,
+    /// The connections that it opened itself, and when.
+    came: BTreeMap<ConnectionId, Instant>,
     /// It was asked to leave; its place is free.
     is_leaving: bool,
 }
@@ -283,11 +283,9 @@ impl NetworkBehaviour for Door {
                     ConnectedPoint::Listener { send_back_addr, .. } => send_back_addr,
                 };
                 let comes = matches!(endpoint, ConnectedPoint::Listener { .. });
-                let came = |guest: &Guest| !guest.is_dialled && !guest.connections.is_empty();
-                let came_before = self
-                    .guests
-                    .get(&peer_id)
-                    .is_some_and(|guest| came(guest) && guest.since.elapsed() >= limits::RETURN_AFTER);
+                let came_before = self.guests.get(&peer_id).is_some_and(|guest| {
+                    guest.came.values().any(|since| since.elapsed() >= limits::RETURN_AFTER)
+                });
                 if comes && came_before {
                     // It has lost the connection that it has: it was killed and is back, before that one has timed out. Gossip tells
                     // its topics over the first connection only, so what it says and hears would stay half: both begin anew. (`NE-13`)
@@ -299,11 +297,13 @@ impl NetworkBehaviour for Door {
                     since: Instant::now(),
                     connections: BTreeSet::new(),
                     is_chosen: false,
-                    is_dialled: false,
+                    came: BTreeMap::new(),
                     is_leaving: false,
                 });
                 guest.is_chosen |= is_chosen;
-                guest.is_dialled |= !comes;
+                if comes {
+                    guest.came.insert(connection_id, Instant::now());
+                }
                 // One that was shown out and came back, by then with a right to.
                 guest.is_leaving &= self.leaving.contains(&peer_id);
                 guest.connections.insert(connection_id);
@@ -311,6 +311,7 @@ impl NetworkBehaviour for Door {
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 if let Some(guest) = self.guests.get_mut(&peer_id) {
                     guest.connections.remove(&connection_id);
+                    guest.came.remove(&connection_id);
                     if guest.connections.is_empty() {
                         self.guests.remove(&peer_id);
                     }
