@@ -180,6 +180,28 @@ fn nobody_there_and_too_dear_are_told_apart() {
     assert_eq!(outcome.end.unwrap().unwrap_err().0, Failure::OverBudget { lowest });
 }
 
+/// (`MK-13`)
+#[test]
+fn an_answers_limit_is_lowered_to_what_the_budget_pays_for() {
+    let mut testbed = Testbed::new(16, CALM);
+    let client = testbed.client(1, COIN);
+    let asks = price(1_000_000);
+    testbed.provider(1, asks, 1_000);
+    let ends = |testbed: &mut Testbed, id, budget| {
+        testbed.order(client, id, chat("count for me", 800), budget, MINUTE);
+        testbed.run_to_end(MINUTE);
+        testbed.outcome(id).end.unwrap()
+    };
+    let part = Nano(ceiling(asks, &chat("count for me", 800)).0 / 4);
+    let bill = ends(&mut testbed, 1, part).unwrap();
+    assert!(bill.cost <= part, "{bill:?}");
+    assert!((limits::RECEIPT_TOKENS..=200).contains(&bill.output_tokens), "{bill:?}");
+    // Less than one receipt is no answer.
+    let (why, bill) = ends(&mut testbed, 2, ceiling(asks, &chat("count for me", 20))).unwrap_err();
+    assert!(matches!(why, Failure::OverBudget { .. }), "{why:?}");
+    assert_eq!(bill.cost, Nano::ZERO);
+}
+
 #[test]
 fn a_wallet_that_cannot_fund_its_channel_is_said_so_and_costs_the_provider_its_credit_at_most() {
     let mut testbed = Testbed::new(7, CALM);

@@ -190,7 +190,12 @@ impl Progress {
             }
         };
         self.obstacle = Some(why);
-        (self.invited >= Share::ALL).then_some(why)
+        let is_last = self.invited >= Share::ALL;
+        match lowest {
+            // `max_tokens` is a limit: an answer that the budget pays for is better than none.
+            Some(lowest) if is_last && self.shorten(lowest) => None,
+            _ => is_last.then_some(why),
+        }
     }
 }
 

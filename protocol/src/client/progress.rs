@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::amount::Nano;
 use crate::ident::NodeId;
 use crate::io::{Bill, Failure};
+use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::invite::Share;
 use crate::market::score::Lot;
@@ -33,6 +34,8 @@ pub(super) struct Progress {
     pub(super) back_off: BackOff,
     /// Calls to everybody to which no bid came at all.
     pub(super) unanswered: u32,
+    /// Whether its answer's limit was lowered to what its budget pays for.
+    is_shortened: bool,
     /// Whom the last call invited.
     pub(super) invited: Share,
     /// Whom the next call invites, where nobody of those could be awarded.
@@ -63,6 +66,7 @@ impl Progress {
             final_refusals: 0,
             back_off: BackOff::default(),
             unanswered: 0,
+            is_shortened: false,
             invited: Share::FIRST,
             invites: None,
             counted: None,
@@ -105,6 +109,22 @@ impl Progress {
             output_tokens_max: task.output_tokens_max(),
             nano_per_ms: self.order.nano_per_ms,
         }
+    }
+
+    /// Lowers the limit of an answer of which nothing has come to what the budget pays for at the lowest price that was bid, less
+    /// an eighth for prices that rise. Returns whether another call is worth it. (`MK-13`)
+    pub(super) fn shorten(&mut self, lowest: Nano) -> bool {
+        let tokens = self.lot().affordable(self.budget(), lowest);
+        let tokens = tokens.saturating_sub(tokens.div_ceil(8));
+        let is_first = !self.is_shortened && self.delivered.is_empty();
+        let Task::Generate(generate) = &mut self.order.task else { return false };
+        let lower = u32::try_from(tokens).unwrap_or(u32::MAX).min(generate.max_tokens);
+        if !is_first || tokens < limits::RECEIPT_TOKENS || lower == generate.max_tokens {
+            return false;
+        }
+        generate.max_tokens = lower;
+        self.is_shortened = true;
+        true
     }
 
     /// Returns the input tokens of the task that is left, as this node states them: what it has counted itself, else what a

@@ -117,6 +117,15 @@ impl Lot {
         self.weights.units(self.input, self.output_tokens_max)
     }
 
+    /// Returns the most output tokens that a budget pays for at the price by which the task has this ceiling.
+    #[must_use]
+    pub fn affordable(&self, budget: Nano, ceiling: Nano) -> u64 {
+        let units = u128::from(budget.0).saturating_mul(self.units_max()).checked_div(u128::from(ceiling.0));
+        let for_output = units.unwrap_or(0).saturating_sub(self.weights.units(self.input, 0));
+        let tokens = for_output.checked_div(u128::from(self.weights.output)).unwrap_or(0);
+        u64::try_from(tokens).unwrap_or(u64::MAX)
+    }
+
     /// Returns the units that a provider can be paid at the most before it has delivered more than one step: all of the input
     /// and 32 tokens.
     #[must_use]
