@@ -10,6 +10,7 @@ use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::{FromClient, Refusal, ToClient};
 use bombyx_protocol::work::order::{InputCount, Order, OrderId, Task};
+use bombyx_protocol::work::price::{Delivery, InputTokens, Tariff, Weights};
 use testbed::guest::{Guest, channel, net, work};
 use testbed::thief::{Plan, Thief};
 use testbed::{CALM, Testbed, ceiling, chat, engine, price};
@@ -131,6 +132,31 @@ fn a_client_that_states_less_than_there_is_gets_nothing_and_is_told_what_there_i
     testbed.run(MINUTE, |_| false);
     assert!(testbed.served.iter().all(|(_, served)| served.cost == Nano::ZERO && served.output_tokens == 0));
     assert!(testbed.faults.is_empty(), "{:?}", testbed.faults);
+}
+
+/// (WR-7, WR-21, WR-22)
+#[test]
+fn tokens_that_both_sides_know_to_be_read_are_billed_by_their_own_weight() {
+    for (keeps, cached, is_served) in [(64, 4, true), (4, 4, true), (3, 4, false), (64, 0, true)] {
+        let mut testbed = Testbed::new(8, CALM);
+        let provider = testbed.provider(1, price(PRICE), 1_000);
+        testbed.keep(provider, keeps);
+        let mut guest = Guest::new(&mut testbed, 1, net(1));
+        let (bid, hash) = guest.call(&mut testbed, provider).unwrap();
+        let mut opened = guest.award(&mut testbed, provider, &(bid.clone(), hash)).unwrap();
+        let mut stated = work(60, channel(&bid, 1));
+        stated.input = InputTokens { fresh: 12 - cached, cached };
+        let input = stated.input;
+        guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(stated));
+        testbed.run(MINUTE, |_| false);
+        assert_eq!(!testbed.served.is_empty(), is_served, "{keeps} kept, {cached} stated");
+        for (_, served) in &testbed.served {
+            let delivered = Delivery { output_tokens: served.output_tokens, ..Delivery::default() };
+            let due = Tariff { price: bid.price, weights: Weights::DEFAULT }.due(input, &delivered);
+            assert!(served.output_tokens > 0, "on credit");
+            assert_eq!((served.input_tokens, Some(served.cost)), (12, due));
+        }
+    }
 }
 
 /// (MK-46)

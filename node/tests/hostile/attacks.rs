@@ -191,8 +191,8 @@ pub(crate) fn invented(peer: &mut Peer, won: &Won) -> FromClient {
         provider: won.bid.payee.address,
         challenge_s: won.bid.payee.challenge_s.max(3_600),
     };
-    // About as many as the tokenizer makes of it: whether they are right is seen before anything is paid.
-    let input = InputTokens::fresh(20);
+    // One for each byte, and three of the template.
+    let input = InputTokens::fresh(22);
     FromClient::Work(Work {
         task: task("What is 17 plus 25?", 32),
         input,

@@ -118,7 +118,7 @@ async fn an_embedding_is_matched_served_paid_and_settled_with_balances_that_add_
     let given = Nano(10_000_000_000);
 
     let refused = ask(&client, order(Nano(1_000))).await;
-    assert!(matches!(refused, Err(Failure::OverBudget { lowest }) if lowest > PRICE_JOB.0), "{refused:?}");
+    assert!(matches!(refused, Err(Failure::OverBudget { lowest }) if lowest > Nano(1_000)), "{refused:?}");
     let refused = ask(&client, order(Nano(1_000_000_000))).await;
     let refused = refused.unwrap_err();
     assert!(

@@ -358,10 +358,11 @@ impl Client {
             Some(mut attempt) => attempt.on_refuse(refuse.why),
             None => Failure::Refused(refuse.why),
         };
-        match why {
+        if matches!(why, Failure::Payment(_)) {
             // It is this node that cannot pay: no other provider would see more.
-            Failure::Payment(_) => self.end(now, id, why),
-            _ => self.fail_over(now, id, why),
+            self.end(now, id, why);
+        } else {
+            self.fail_over(now, id, why);
         }
     }
 

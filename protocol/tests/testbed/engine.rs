@@ -11,6 +11,8 @@ pub struct Engine {
     pub token_us: u64,
     /// It hangs: counts tasks and takes them, and never says a word of an answer.
     pub hung: bool,
+    /// It keeps so many tokens of what it has read.
+    pub keeps: u32,
     /// It counts so many tokens for one.
     pub inflates: u32,
     jobs: BTreeMap<JobId, Running>,
@@ -81,7 +83,8 @@ impl Engine {
 
     /// One token for every job that may make one. Returns the reports, and whether more can be done.
     pub fn step(&mut self) -> (Vec<(JobId, EngineReport)>, bool) {
-        let counted = |(job, input_tokens)| (job, EngineReport::Counted { input_tokens, cached_tokens: 0 });
+        let cached_tokens = self.keeps;
+        let counted = |(job, input_tokens)| (job, EngineReport::Counted { input_tokens, cached_tokens });
         let mut reports: Vec<_> = self.uncounted.drain(..).map(counted).collect();
         if self.hung {
             return (reports, false);

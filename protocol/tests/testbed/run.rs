@@ -48,6 +48,11 @@ impl Testbed {
         self.run(Span::from_s(3), |_| false);
     }
 
+    /// Makes a provider's engine keep so many tokens of what it has read.
+    pub fn keep(&mut self, id: NodeId, tokens: u32) {
+        self.hosts.get_mut(&id).unwrap().engine.keeps = tokens;
+    }
+
     /// Makes a provider's engine count so many tokens for one.
     pub fn inflate(&mut self, id: NodeId, times: u32) {
         self.hosts.get_mut(&id).unwrap().engine.inflates = times;

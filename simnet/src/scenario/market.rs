@@ -18,7 +18,7 @@ pub enum Mechanism {
     Cheapest,
     /// Anyone who can, paid its own bid.
     Random,
-    /// One price sheet for everybody, the mean of the GPU classes' times `posted_markup`; who would lose by it does not
+    /// One cost sheet for everybody, the mean of the GPU classes' times `posted_markup`; who would lose by it does not
     /// offer, and the fastest of the others is taken.
     Posted,
 }
