@@ -57,7 +57,7 @@ impl Joint {
             let (from, report) = self.reports.blocking_recv().unwrap();
             assert_eq!(from, job);
             match report {
-                EngineReport::Counted { .. } => {}
+                EngineReport::Counted { .. } | EngineReport::Read { .. } => {}
                 EngineReport::Content(Content::Tokens { ids, text }) => {
                     match ids.as_slice() {
                         [id] => parts.push((*id, text)),

@@ -95,8 +95,20 @@ pub const STRANGERS_JOBS_MAX: usize = 256;
 pub const STRANGERS_SLOTS_PART: u16 = 4;
 /// Clients of whose tasks a provider keeps what they cost against what was expected.
 pub const CORRECTIONS_MAX: usize = 4_096;
-/// How long a customer that found no room counts as one that waits for it: as long as a client repeats its call.
-pub const CUSTOMER_WAITS: Span = Span::from_s(6);
+/// Tasks of one model that wait for a slot. (`MK-48`)
+pub const QUEUE_MAX: usize = 64;
+/// The longest that a task is let wait for a slot, as far as that can be told.
+pub const QUEUE_WAIT_MAX: Span = Span::from_s(60);
+/// The latest that a client comes back by appointment. (`MK-50`)
+pub const COME_BACK_MAX: Span = Span::from_s(60);
+/// Clients that a provider remembers as coming back.
+pub const COMING_BACK_MAX: usize = 256;
+/// Declines of one call that are read.
+pub const DECLINES_MAX: usize = 64;
+/// Turns that customers have at a slot for each one of a stranger, where both wait.
+pub const CUSTOMERS_TURNS: u8 = 3;
+/// How often a provider says that a job is alive of whose answer nothing has come.
+pub const PROGRESS_EVERY: Span = Span::from_s(1);
 /// How long a customer's award holds a slot before its task is there: some round trips. (`MK-45`)
 pub const AWARD_HOLD: Span = Span::from_s(1);
 /// Channels that the ledger has not shown funded, all together: each costs a look at the ledger now and then. (`CH-51`)
@@ -140,6 +152,8 @@ pub const PAYOUT_MIN: Nano = Nano(500_000);
 /// Leases kept by a client.
 pub const LEASES_MAX: usize = 256;
 
+/// Output tokens that a provider reckons with for an answer, beside a quarter of what is allowed, until it knows better.
+pub const CHAT_TOKENS: u64 = 128;
 /// Tokens that a provider gathers into one chunk.
 pub const CHUNK_TOKENS: u32 = 8;
 /// The longest that a token waits for its chunk to fill.

@@ -5,8 +5,10 @@ mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::TaskKind;
+use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::order::{Task, TaskKind};
 use testbed::{CALM, Testbed, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -91,4 +93,117 @@ fn a_deadline_in_the_middle_of_an_answer_is_called_one() {
         assert_eq!(why, Failure::Deadline);
         assert!(bill.cost > Nano::ZERO && bill.output_tokens > 0);
     }
+}
+
+/// (MK-48, WR-23) Forty tokens a second, all slots together: the last of eighty begins after some forty seconds.
+#[test]
+fn eighty_short_chats_at_once_on_four_slots_are_all_answered_and_another_client_has_its_turn() {
+    let mut testbed = Testbed::new(5, CALM);
+    let (client, other) = (testbed.client(1, COIN), testbed.client(2, COIN));
+    testbed.provider(1, price(400_000), 100_000);
+    for order in 1..=80 {
+        testbed.order(client, order, chat("count for me", 20), COIN, Span::from_s(120));
+    }
+    testbed.run(Span::from_s(3), |_| false);
+    testbed.order(other, 99, chat("count for me", 20), COIN, Span::from_s(120));
+    let asked = testbed.now;
+    ends(&mut testbed, 99..=99);
+    let took = testbed.now.since(asked);
+    assert!(took < Span::from_s(8), "{took:?}: its turn is the next, and a job takes two seconds");
+    ends(&mut testbed, 1..=80);
+    for order in (1..=80).chain([99]) {
+        let outcome = testbed.outcome(order);
+        assert!(outcome.end.clone().unwrap().is_ok(), "{order}: {:?} {:?}", outcome.end, outcome.failed_over);
+        assert_eq!(outcome.text, engine::answer(20));
+    }
+}
+
+/// (MK-49) An answer limit is only a limit.
+#[test]
+fn an_answer_that_may_be_longer_than_the_model_holds_is_cut_there() {
+    for limit in [9_000, 100_000] {
+        let mut testbed = Testbed::new(6, CALM);
+        let client = testbed.client(1, Nano(100 * COIN.0));
+        testbed.provider(1, price(4_000), 100);
+        testbed.order(client, 1, chat("count for me", limit), COIN, MINUTE);
+        ends(&mut testbed, 1..=1);
+        let outcome = testbed.outcome(1);
+        assert!(outcome.end.clone().unwrap().is_ok(), "{:?} {:?}", outcome.end, outcome.failed_over);
+        assert!(outcome.ids.len() > 4_000 && outcome.ids.len() <= 4_096, "{}", outcome.ids.len());
+    }
+}
+
+/// (MK-47, MK-49)
+#[test]
+fn what_no_provider_can_do_is_said_at_once_and_why() {
+    let too_long = chat(&"x".repeat(9_000), 20);
+    let other_kind = Task::Embed { inputs: vec!["a".into()] };
+    for (task, why) in [(too_long, Refusal::OverContext(4_096)), (other_kind, Refusal::WrongKind)] {
+        for providers in [1, 3] {
+            let mut testbed = Testbed::new(7, CALM);
+            let client = testbed.client(1, COIN);
+            for number in 1..=providers {
+                testbed.provider(number, price(400_000), 1_000);
+            }
+            testbed.order(client, 1, task.clone(), COIN, MINUTE);
+            let began = testbed.now;
+            ends(&mut testbed, 1..=1);
+            assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, Failure::Refused(why));
+            assert!(testbed.now.since(began) < Span::from_s(3));
+            assert_eq!((testbed.chain.opened, testbed.client_at(client).channels().count()), (0, 0));
+        }
+    }
+}
+
+/// (MK-50) Without a lease and with one.
+#[test]
+fn who_cannot_be_served_in_time_is_told_when_to_come_back_and_is_served_then() {
+    for leased in [false, true] {
+        let mut testbed = Testbed::new(8, CALM);
+        testbed.slots = 1;
+        let client = testbed.client(1, COIN);
+        testbed.provider(1, price(400_000), 100_000);
+        if leased {
+            testbed.order(client, 9, chat("count for me", 5), COIN, MINUTE);
+            ends(&mut testbed, 9..=9);
+        }
+        testbed.order(client, 1, chat("count for me", 120), COIN, MINUTE);
+        testbed.run(MINUTE, |testbed| !testbed.outcome(1).ids.is_empty());
+        for order in 2..=4 {
+            testbed.order(client, order, chat("count for me", 10), COIN, Span::from_s(3));
+        }
+        ends(&mut testbed, 2..=4);
+        for order in 2..=4 {
+            let why = testbed.outcome(order).end.unwrap().unwrap_err().0;
+            let Failure::Full { come_back_s, .. } = why else { panic!("leased {leased}: {why}") };
+            assert!((3..=30).contains(&come_back_s), "{come_back_s}");
+            testbed.run(Span::from_s(u64::from(come_back_s)), |_| false);
+            testbed.order(client, 10 + order, chat("count for me", 10), COIN, Span::from_s(3));
+            ends(&mut testbed, 10 + order..=10 + order);
+            assert!(testbed.outcome(10 + order).end.unwrap().is_ok(), "order {order}");
+        }
+    }
+}
+
+/// (MK-61)
+#[test]
+fn a_provider_that_leaves_says_so_and_the_next_order_goes_elsewhere_at_once() {
+    let mut testbed = Testbed::new(9, CALM);
+    let client = testbed.client(1, COIN);
+    let first = testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 5), COIN, MINUTE);
+    ends(&mut testbed, 1..=1);
+    let second = testbed.provider(2, price(400_000), 1_000);
+    testbed.command(client, Command::Seek(Topic::Model(testbed::MODEL)));
+    testbed.run(Span::from_s(3), |_| false);
+    let offers = |testbed: &Testbed| testbed.client_at(client).asks(testbed.now).count();
+    assert_eq!(offers(&testbed), 2);
+    testbed.command(first, Command::Drain);
+    testbed.run(Span::from_ms(100), |_| false);
+    assert_eq!(offers(&testbed), 1);
+    testbed.order(client, 2, chat("count for me", 5), COIN, MINUTE);
+    ends(&mut testbed, 2..=2);
+    let outcome = testbed.outcome(2);
+    assert!(outcome.failed_over.is_empty(), "{:?}", outcome.failed_over);
+    assert_eq!(outcome.end.unwrap().unwrap().providers, [second]);
 }

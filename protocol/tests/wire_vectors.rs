@@ -81,6 +81,7 @@ fn variants(case: &Value) -> String {
             Message::ToClient(ToClient::Sealed(_)) => "ToClient::Sealed".into(),
             Message::ToClient(ToClient::Ask(_)) => "ToClient::Ask".into(),
             Message::ToClient(ToClient::Leaving) => "ToClient::Leaving".into(),
+            Message::ToClient(ToClient::Decline(_)) => "Decline".into(),
         },
         "FromClient" => match vectors::from_client(value) {
             FromClient::Work(work) => format!("Work {:?}", work.task.kind()),
@@ -90,6 +91,7 @@ fn variants(case: &Value) -> String {
         "FromProvider" => match vectors::from_provider(value) {
             FromProvider::Chunk(_) => "Chunk".into(),
             FromProvider::NeedPayment(_) => "NeedPayment".into(),
+            FromProvider::Progress(_) => "Progress".into(),
         },
         "Content" => match vectors::content(value) {
             Content::Tokens { .. } => "Tokens".into(),
@@ -114,7 +116,7 @@ fn no_variant_is_without_its_bytes() {
     let known = |code: &u32| !matches!(Refusal::of(*code, 0), Some(Refusal::Other { .. }));
     let refusals = (0..).take_while(known).map(|code| format!("Refuse {code}"));
     let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask ToClient::Leaving ToProvider::Seek ToProvider::Call Award \
-        ToProvider::Sealed Release SealedBid Accept ToClient::Sealed Ack Cancel Chunk NeedPayment Tokens Vectors Payer Earner ChannelGone \
+        ToProvider::Sealed Release SealedBid Accept Decline ToClient::Sealed Ack Cancel Chunk NeedPayment Progress Tokens Vectors Payer Earner ChannelGone \
         Record::Receipt \
         Reputation";
     let expected: BTreeSet<String> = names

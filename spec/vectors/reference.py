@@ -211,7 +211,9 @@ LAYOUT = {
     "ToProvider": {"Award": "Award", "Sealed": "SealedFrame", "Release": "Release", "Seek": "Seek", "Call": "Call"},
     "ToClient": {
         "Bid": "SealedBid", "Accept": "Accept", "Refuse": "Refuse", "Sealed": "SealedFrame", "Ask": "Signed", "Leaving": None,
+        "Decline": "Decline",
     },
+    "Decline": [("call", 16), ("why", "Refusal"), ("extensions", ["Extension"])],
     "SealedBid": [("call", 16), ("sealed", "bytes")],
     "Award": [("job", 16), ("call", 16), ("bid", 32), ("price", "u64"), ("handshake", "bytes"), ("extensions", ["Extension"])],
     "Accept": [("job", 16), ("handshake", "bytes"), ("extensions", ["Extension"])],
@@ -231,7 +233,8 @@ LAYOUT = {
     "Work": [("task", "Task"), ("input", "InputTokens"), ("channel", "ChannelTerms"), ("extensions", ["Extension"])],
     "Ack": [("next", "u32"), ("payment", ("Payment",)), ("countersignature", (64,)), ("extensions", ["Extension"])],
     "Payment": [("epoch", "u64"), ("cumulative", "u64"), ("signature", 64)],
-    "FromProvider": {"Chunk": "Chunk", "NeedPayment": "NeedPayment"},
+    "FromProvider": {"Chunk": "Chunk", "NeedPayment": "NeedPayment", "Progress": "Progress"},
+    "Progress": [("start_ms", "u32"), ("read", "u32")],
     "Chunk": [("index", "u32"), ("content", "bytes"), ("receipt", ("Signed",))],
     "NeedPayment": [("cumulative", "u64"), ("newest", ("Payment",)), ("extensions", ["Extension"])],
     "Content": {

@@ -60,6 +60,12 @@ impl Meaning {
                 let hint = "name other providers, or none; `bombyx status` shows which ones this node pays";
                 Self::new(Exit::NoBids, 503, "no_provider", hint).about("provider")
             }
+            Failure::Full { .. } => Self::new(
+                Exit::Provider,
+                429,
+                "rate_limit_exceeded",
+                "come back after the time that is said, or give the order more time",
+            ),
             Failure::NoTier(_) => Self::new(Exit::Order, 503, "no_provider", "ask for the open tier"),
             Failure::OverBudget { .. } => {
                 let hint = "raise the price ceiling, or ask for fewer tokens";

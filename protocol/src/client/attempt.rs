@@ -15,6 +15,7 @@ use crate::wire::codec;
 use crate::wire::extension::Extensions;
 use crate::wire::message::{
     Ack, Chunk, Finish, FromClient, FromProvider, NeedPayment, Refusal, SealedFrame, ToProvider, Work,
+    WorkProgress,
 };
 use crate::work::order::{JobId, OrderId, Task};
 use crate::work::price::{InputTokens, Tariff};
@@ -44,6 +45,12 @@ pub(super) struct Attempt {
     /// Vectors that earlier attempts delivered: this attempt counts its inputs from 0.
     rows_before: u32,
     progress_at: Time,
+    /// Whether the provider has said that it has the task. (`WR-23`)
+    has_task: bool,
+    /// Whether it waits for a slot there, by the provider's word.
+    waits: bool,
+    /// Input tokens that the provider says it has read.
+    read: u32,
     /// The most that its promises of time count for: a part of the time that the order had left. (`WR-16`)
     promise_max: Span,
     /// Until then, a provider that reports waiting does not count as stalled.
@@ -116,6 +123,9 @@ impl Attempt {
             reserved,
             rows_before: progress.rows,
             progress_at: now,
+            has_task: false,
+            waits: false,
+            read: 0,
             promise_max,
             patient_until: None,
             asked_at: now,
@@ -162,7 +172,12 @@ impl Attempt {
 
     /// Returns when it is asked again: for a chunk not before it can be there.
     fn ask_at(&self) -> Time {
-        let chunk = if self.stream.next() == 0 { Span(0) } else { self.promised() };
+        let chunk = match (self.stream.next(), self.has_task) {
+            (0, false) => Span(0),
+            // It has the task: a word now and then says that this side is still there.
+            (0, true) => limits::PROGRESS_EVERY,
+            _ => self.promised(),
+        };
         self.asked_at + limits::CHUNK_RETRY + chunk
     }
 
@@ -235,6 +250,7 @@ impl AttemptMut<'_> {
                 Next::FailOver(Failure::Refused(Refusal::NotUnderstood))
             }
             Ok(FromProvider::NeedPayment(need)) => self.on_need_payment(&need),
+            Ok(FromProvider::Progress(progress)) => self.on_progress(progress),
             Err(_) => {
                 self.peer_fault(PeerFault::Malformed);
                 Next::FailOver(Failure::Session)
@@ -290,6 +306,22 @@ impl AttemptMut<'_> {
             Some(finish) => Next::Done(finish),
             None => self.resume(),
         }
+    }
+
+    /// Accepts that the provider waits, or reads: it is alive as long as its turn comes in time, or it has read more. (`WR-23`)
+    fn on_progress(&mut self, said: WorkProgress) -> Next {
+        let attempt = &mut self.attempt;
+        attempt.has_task = true;
+        let waits = said.start_ms > 0;
+        if waits && self.now + Span::from_ms(u64::from(said.start_ms)) >= self.progress.deadline {
+            return Next::FailOver(Failure::Refused(Refusal::Busy));
+        }
+        if waits || attempt.waits || said.read > attempt.read {
+            attempt.progress_at = self.now;
+        }
+        attempt.waits = waits;
+        attempt.read = attempt.read.max(said.read);
+        Next::Stay
     }
 
     /// Adds what has come to the order's bill. Returns what is owed for it, if there was a receipt.
@@ -378,7 +410,7 @@ impl AttemptMut<'_> {
             return Next::FailOver(Failure::Stalled);
         }
         if self.now >= self.attempt.ask_at() {
-            if self.attempt.stream.next() == 0 {
+            if self.attempt.stream.next() == 0 && !self.attempt.has_task {
                 self.attempt.asked_at = self.now;
                 self.attempt.send_work(self.payments, self.outbox);
             } else {

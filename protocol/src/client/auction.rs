@@ -2,7 +2,8 @@
 
 use crate::channel::fault::PaymentFault;
 use crate::ident::{NodeId, Prefix};
-use crate::io::{Failure, OrderNews, Output, PeerFault};
+use crate::io::{Failure, Offer, OrderNews, Output, PeerFault};
+use crate::limits;
 use crate::market::auction::{Auction, BidReport};
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::{Call, CallId, Caller};
@@ -11,16 +12,16 @@ use crate::market::score::Fate;
 use crate::market::score::Place;
 use crate::market::topic::Topic;
 use crate::session::unseal;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::codec;
-use crate::wire::message::{Gossip, ReleaseReason, SealedBid};
+use crate::wire::message::{Gossip, Refusal, Release, ReleaseReason, SealedBid, ToProvider};
 use crate::wire::signed::{Signed, Verified};
 use crate::work::order::OrderId;
 
 use super::back_off::BackOff;
-use super::progress::Progress;
+use super::progress::{LateBid, Progress};
 use super::shared::SharedState;
-use super::verdict::{longest_challenge, standing};
+use super::verdict::{longest_challenge, passes, standing};
 
 /// Runners-up that are kept warm for a failover; the others are released at once. (`MK-11`, `MK-13`)
 const WARM_MAX: usize = 3;
@@ -72,7 +73,7 @@ impl Progress {
     /// # Errors
     /// [`PeerFault`] tells what is wrong with it.
     pub(super) fn on_bid(
-        &self,
+        &mut self,
         now: Time,
         from: NodeId,
         prefix: Prefix,
@@ -96,7 +97,21 @@ impl Progress {
         if !bid.extensions.are_understood() {
             return Ok(());
         }
-        let stands = standing(now, &self.lot(), &self.order.preferences, &bid, prefix, shared);
+        let lot = self.lot();
+        let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
+        let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
+        if wait >= left && stands.refused.is_none() {
+            let late = Span::from_ms(wait.saturating_sub(left).saturating_add(u64::from(bid.ahead_ms)));
+            let answer = Offer::expected_answer(lot.output_tokens_max);
+            let job = Span::from_ms(
+                wait.saturating_sub(u64::from(bid.start_ms)).saturating_add(bid.writing_ms(answer)),
+            );
+            if self.late.len() < limits::BIDS_MAX {
+                self.late.push(LateBid { provider: from, late, job });
+            }
+            auction.decline();
+            return Ok(());
+        }
         let named = self.order.preferences.named();
         let counts = !self.failed.contains(&from)
             && stands.refused.is_none()
@@ -118,7 +133,15 @@ impl Progress {
         // A first try of an unknown provider is no reason to pass over one that the user has named.
         let explore = shared.memory.may_explore() && self.order.preferences.order.is_empty();
         let call = auction.call;
+        let (late, declines) = (core::mem::take(&mut self.late), core::mem::take(&mut self.declines));
+        let full = self.appointment(now, call, &late, auction.count() == 0, shared);
         if auction.count() == 0 {
+            if full.is_some() {
+                return full;
+            }
+            if let Some(ends) = self.on_declines(&declines) {
+                return ends;
+            }
             // Silence of a part says little: only that of everybody counts.
             if self.invited >= Share::ALL {
                 self.unanswered = self.unanswered.saturating_add(1);
@@ -158,6 +181,60 @@ impl Progress {
             shared.outbox.release(provider, call, why);
         }
         why
+    }
+
+    /// Gives the bids back that come too late, with the time at which this order comes back where there is none in time. Returns
+    /// that. (`MK-50`)
+    fn appointment(
+        &mut self,
+        now: Time,
+        call: CallId,
+        late: &[LateBid],
+        is_only: bool,
+        shared: &mut SharedState,
+    ) -> Option<Failure> {
+        let best = late.iter().min_by_key(|bid| bid.late)?;
+        // A part of the crowd says little of the rest.
+        let ends = is_only && self.invited >= Share::ALL && self.last_failure.is_none_or(passes);
+        let come_back_s = if ends {
+            let SharedState { appointments, entropy, .. } = shared;
+            appointments.make(now, self.order.model, best.late, best.job, entropy.number())
+        } else {
+            0
+        };
+        for bid in late {
+            let release = Release {
+                come_back_ms: come_back_s.saturating_mul(1_000),
+                ..Release::of(call, ReleaseReason::TooLate)
+            };
+            shared.outbox.send_to_provider(bid.provider, ToProvider::Release(release));
+        }
+        let bids = u32::try_from(late.len()).unwrap_or(u32::MAX);
+        let full = Failure::Full { bids, come_back_s: come_back_s.max(1) };
+        self.obstacle = Some(full);
+        ends.then_some(full)
+    }
+
+    /// Learns from those that said why they do not bid: an answer that is too long is narrowed, and what is refused for what it
+    /// is ends the order as `MK-47` says. Returns how it goes on, if they said anything of use. (`MK-49`)
+    fn on_declines(&mut self, declines: &[Refusal]) -> Option<Option<Failure>> {
+        let context = declines.iter().filter_map(|why| match why {
+            Refusal::OverContext(limit) => Some(*limit),
+            _ => None,
+        });
+        if let Some(context) = context.max()
+            && self.narrow(context)
+        {
+            self.invites = Some(self.invited);
+            self.back_off.forget_call();
+            return Some(None);
+        }
+        let mut finals = declines.iter().filter(|why| why.is_final());
+        let why = Failure::Refused(*finals.next()?);
+        let others = u32::try_from(finals.count()).unwrap_or(u32::MAX);
+        let ends = others.saturating_add(1) >= limits::FINAL_REFUSALS || self.invited >= Share::ALL;
+        self.obstacle = Some(why);
+        ends.then_some(Some(why))
     }
 
     /// Notes why none of the bids can be taken. Returns why the order must end for it, if another call would bring no other

@@ -65,5 +65,8 @@ impl Client {
     pub(super) fn on_leaving(&mut self, from: NodeId) {
         self.book.forget(from);
         self.shared.leases.end(from);
+        for (_, active) in self.orders.iter_mut() {
+            active.progress.candidates.retain(|candidate| candidate.bid.provider != from);
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! How an order goes from one phase to the next: the client alone moves it, by what its phase says comes next.
 
-use crate::channel::fault::PaymentFault;
 use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
 use crate::time::Time;
-use crate::wire::message::{Accept, Finish, Refusal, ReleaseReason};
+use crate::wire::message::{Accept, Finish, ReleaseReason};
 use crate::work::order::OrderId;
 
 use super::Client;
@@ -15,7 +14,7 @@ use super::lingering::LingeringJob;
 use super::order::{ActiveOrder, Phase, Step};
 use super::progress::Progress;
 use super::shared::SharedState;
-use super::verdict::Conduct;
+use super::verdict::{Conduct, passes};
 
 impl Client {
     /// Takes the next step of an order that waits for nothing.
@@ -153,7 +152,7 @@ impl Client {
         if let Some(attempt) = attempt {
             self.leave(now, attempt, pays);
         }
-        if !is_askable_again(why) {
+        if !passes(why) {
             progress.failed.push(from);
         }
         progress.last_failure = Some(why);
@@ -201,21 +200,4 @@ impl Client {
         };
         outbox.order_news(id, news);
     }
-}
-
-/// Returns whether a provider that failed an order in this way may be asked for it again at once: what stood in the way passes
-/// by itself, or with another bid. (`MK-15`)
-const fn is_askable_again(why: Failure) -> bool {
-    matches!(
-        why,
-        Failure::Gone
-            | Failure::Payment(PaymentFault::Closed { .. })
-            | Failure::Refused(
-                Refusal::UnknownBid
-                    | Refusal::OtherClass
-                    | Refusal::Busy
-                    | Refusal::Leaving
-                    | Refusal::Unfunded
-            )
-    )
 }

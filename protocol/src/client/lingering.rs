@@ -81,7 +81,7 @@ impl LingeringJob {
             Ok(FromProvider::NeedPayment(need)) => {
                 let _ = payments.recover(&self.attempt.account, need.newest, outbox);
             }
-            Err(_) => {}
+            Ok(FromProvider::Progress(_)) | Err(_) => {}
         }
         self.acknowledge(payments, identity, outbox);
     }

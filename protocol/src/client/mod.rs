@@ -80,6 +80,7 @@
 //! [`OrderNews::Done`]: crate::io::OrderNews::Done
 //! [`Watcher`]: crate::watcher::Watcher
 
+mod appointments;
 mod attempt;
 mod auction;
 mod award;
@@ -117,10 +118,11 @@ use crate::session::StaticKey;
 use crate::table::Table;
 use crate::time::Time;
 use crate::wire::message::{
-    Accept, Message, Refusal, Refuse, ReleaseReason, SealedBid, SealedFrame, ToClient,
+    Accept, Decline, Message, Refusal, Refuse, ReleaseReason, SealedBid, SealedFrame, ToClient,
 };
 use crate::work::order::{JobId, Order, OrderFault, OrderId, Tier};
 
+use appointments::Appointments;
 use attempt::{AttemptMut, Next};
 use lingering::LingeringJob;
 use memory::Memory;
@@ -194,6 +196,7 @@ impl Client {
             memory,
             crowds: Crowds::default(),
             leases: Leases::default(),
+            appointments: Appointments::default(),
             outbox,
         };
         Self {
@@ -314,6 +317,23 @@ impl Client {
             ToClient::Sealed(frame) => self.on_frame(now, from, &frame),
             ToClient::Ask(ask) => self.on_ask(now, from, prefix, &ask),
             ToClient::Leaving => self.on_leaving(from),
+            ToClient::Decline(decline) => self.on_decline(now, from, &decline),
+        }
+    }
+
+    /// Notes why a provider does not bid. (`MK-49`)
+    fn on_decline(&mut self, now: Time, from: NodeId, decline: &Decline) {
+        if !decline.extensions.are_understood() || !self.shared.crowds.heard(now, &decline.call.0, from) {
+            return;
+        }
+        let Some((id, active)) = self.orders.by_call(&decline.call) else { return };
+        let ActiveOrder { progress, phase: Phase::Auction(auction) } = active else { return };
+        auction.decline();
+        if progress.declines.len() < limits::DECLINES_MAX {
+            progress.declines.push(decline.why);
+        }
+        if auction.has_enough() {
+            self.end_auction(now, id);
         }
     }
 

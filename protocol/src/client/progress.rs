@@ -9,12 +9,22 @@ use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::invite::Share;
 use crate::market::score::Lot;
-use crate::time::Time;
-use crate::wire::message::Content;
-use crate::work::order::{InputCount, Order, Task};
+use crate::time::{Span, Time};
+use crate::wire::message::{Content, Refusal};
+use crate::work::order::{InputCount, Order, Task, TaskKind};
 use crate::work::price::InputTokens;
 
 use super::back_off::BackOff;
+
+/// A bid that can be served only when the order's time is over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LateBid {
+    pub(super) provider: NodeId,
+    /// By how much, behind all that come before.
+    pub(super) late: Span,
+    /// How long the job takes by the bidder's word.
+    pub(super) job: Span,
+}
 
 /// What was ordered, and what has come of it in all attempts together.
 #[derive(Debug)]
@@ -30,6 +40,12 @@ pub(super) struct Progress {
     pub(super) was_awarded: bool,
     /// Providers that refused the task for what it is.
     pub(super) final_refusals: u32,
+    /// What those said to the last call who did not bid.
+    pub(super) declines: Vec<Refusal>,
+    /// Bidders of the last call that can begin only when the order's time is over.
+    pub(super) late: Vec<LateBid>,
+    /// Tokens of input and answer together that a model holds, once its providers have said that a task is too long.
+    context: Option<u64>,
     /// When it may call again.
     pub(super) back_off: BackOff,
     /// Calls to everybody to which no bid came at all.
@@ -64,6 +80,9 @@ impl Progress {
             failed: Vec::new(),
             was_awarded: false,
             final_refusals: 0,
+            declines: Vec::new(),
+            late: Vec::new(),
+            context: None,
             back_off: BackOff::default(),
             unanswered: 0,
             is_shortened: false,
@@ -85,7 +104,10 @@ impl Progress {
         if has_delivered {
             return Failure::Deadline;
         }
-        self.last_failure.or(self.obstacle).unwrap_or(Failure::NoBids)
+        match (self.last_failure, self.obstacle) {
+            (_, Some(full @ Failure::Full { .. })) => full,
+            (failure, obstacle) => failure.or(obstacle).unwrap_or(Failure::NoBids),
+        }
     }
 
     /// Returns what may still be spent.
@@ -96,7 +118,26 @@ impl Progress {
     /// Returns the task that is left to do: after a failover the next provider goes on where the last one
     /// stopped. (`WR-13`)
     pub(super) fn task_left(&self) -> Task {
-        self.order.task.rest_after(&self.delivered, self.rows)
+        let mut left = self.order.task.rest_after(&self.delivered, self.rows);
+        if let Some(context) = self.context {
+            let room = context.saturating_sub(u64::from(self.input_left(&left)));
+            if let Task::Generate(generate) = &mut left {
+                generate.max_tokens = generate.max_tokens.min(u32::try_from(room).unwrap_or(u32::MAX));
+            }
+        }
+        left
+    }
+
+    /// Narrows the answer to what a model can hold beside the input, where its providers say that they cannot hold the whole.
+    /// Returns whether that leaves anything to ask for. (`MK-49`)
+    pub(super) fn narrow(&mut self, context: u64) -> bool {
+        let lot = self.lot();
+        let room = context.saturating_sub(lot.input.count());
+        let narrows = lot.kind == TaskKind::Generate && room > 0 && room < lot.output_tokens_max;
+        if narrows {
+            self.context = Some(context);
+        }
+        narrows
     }
 
     /// Returns what is bid for: the task that is left to do.

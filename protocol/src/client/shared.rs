@@ -11,6 +11,7 @@ use crate::session::StaticKey;
 use crate::wire::message::{Message, Release, ReleaseReason, ToProvider};
 use crate::work::order::OrderId;
 
+use super::appointments::Appointments;
 use super::config::ClientConfig;
 use super::memory::Memory;
 use super::payments::Payments;
@@ -26,6 +27,7 @@ pub(super) struct SharedState {
     pub(super) memory: Memory,
     pub(super) crowds: Crowds,
     pub(super) leases: Leases,
+    pub(super) appointments: Appointments,
     pub(super) outbox: Outbox,
 }
 

@@ -104,12 +104,30 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         | Failure::Payment(_)
         | Failure::Order(_)
         | Failure::NoBids
+        | Failure::Full { .. }
         | Failure::LeftAlone
         | Failure::NotWanted { .. }
         | Failure::TooLongToResume { .. }
         | Failure::OverBudget { .. }
         | Failure::NoTier(_) => Blame::Nobody,
     }
+}
+
+/// Returns whether what stood in the way of a job passes by itself, or with another bid: its provider may be asked again at
+/// once. (`MK-15`)
+pub(super) const fn passes(why: Failure) -> bool {
+    matches!(
+        why,
+        Failure::Gone
+            | Failure::Payment(PaymentFault::Closed { .. })
+            | Failure::Refused(
+                Refusal::UnknownBid
+                    | Refusal::OtherClass
+                    | Refusal::Busy
+                    | Refusal::Leaving
+                    | Refusal::Unfunded
+            )
+    )
 }
 
 /// Returns how a bidder stands with this client.
@@ -182,9 +200,10 @@ impl SharedState {
             Blame::Refused | Blame::Nobody => {}
         }
         let is_stranger = self.memory.level(&provider) == 0;
-        let ledgers = matches!(why, Failure::Payment(_));
+        // A provider that is only full, or asked for another bid, is as good as before.
+        let passes = matches!(why, Failure::Payment(_)) || passes(why);
         let useless =
-            (!conduct.delivered && is_stranger && !ledgers) || (blame == Blame::Provider && !trusted);
+            (!conduct.delivered && is_stranger && !passes) || (blame == Blame::Provider && !trusted);
         if let Some(account) = conduct.account.filter(|account| useless && self.payments.is_recorded(account))
         {
             self.payments.close(now, &account, &mut self.outbox);

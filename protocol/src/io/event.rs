@@ -121,6 +121,16 @@ pub enum Failure {
     /// Nobody answered the call.
     #[error("no provider bid for this model before the deadline; is one online that serves it?")]
     NoBids,
+    /// There were bids, all of providers that can begin only when the order's time is over.
+    #[error(
+        "{bids} providers answered, all busy for longer than the order has time; come back in {come_back_s} s"
+    )]
+    Full {
+        /// How many.
+        bids: u32,
+        /// Seconds after which the same order is expected to be served.
+        come_back_s: u32,
+    },
     /// There were bids, all of them of providers that failed lately.
     #[error(
         "every provider that bid has failed this node lately; each is asked again after two minutes or more"

@@ -7,9 +7,10 @@ use crate::channel::pace::Pace;
 use crate::channel::record::Record;
 use crate::channel::watch::WatchedVoucher;
 use crate::ident::{NodeId, Prefix};
+use crate::limits;
 use crate::market::bid::Payee;
 use crate::market::topic::Topic;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::message::{Content, Gossip, Message, Refusal, VerifiedGossip};
 use crate::work::cost::CostSheet;
 use crate::work::order::{JobId, ModelId, Order, OrderId, Task, TaskKind};
@@ -234,6 +235,26 @@ pub struct Offer {
     pub output_max: u32,
 }
 
+impl Offer {
+    /// Returns how many tokens an answer is expected to have of which so many are allowed: all of a short one, a quarter and
+    /// some more of a long one.
+    #[must_use]
+    pub fn expected_answer(output_tokens_max: u64) -> u64 {
+        output_tokens_max.min(limits::CHAT_TOKENS.saturating_add(output_tokens_max / 4))
+    }
+
+    /// Returns how long an idle engine works on such a task, by the speeds offered.
+    #[must_use]
+    pub fn work(&self, input_tokens: u64, output_tokens_max: u64) -> Span {
+        let at = |tokens: u64, per_s: u32| {
+            tokens.saturating_mul(1_000_000).checked_div(u64::from(per_s)).unwrap_or(0)
+        };
+        let read = at(input_tokens, self.read_tps);
+        let write = at(Self::expected_answer(output_tokens_max), self.write_tps);
+        Span(Span::from_ms(u64::from(self.start_ms)).0.saturating_add(read).saturating_add(write))
+    }
+}
+
 /// What the engine says about a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineReport {
@@ -243,6 +264,11 @@ pub enum EngineReport {
         input_tokens: u32,
         /// Those of them that need not be read again, at the most.
         cached_tokens: u32,
+    },
+    /// So much of the input is read.
+    Read {
+        /// Input tokens.
+        tokens: u32,
     },
     /// A part of the answer.
     Content(Content),

@@ -37,6 +37,8 @@ pub struct Auction {
     pub closes_at: Time,
     enough: usize,
     bids: Vec<ReceivedBid>,
+    /// Answers that are no bids, or bids that cannot be taken.
+    declined: usize,
     rule: Rule,
 }
 
@@ -102,7 +104,7 @@ impl Auction {
     /// Creates an auction for a call that is about to go out; it is over early with `enough` bids.
     #[must_use]
     pub const fn new(call: CallId, classes: Classes, closes_at: Time, enough: usize) -> Self {
-        Self { call, classes, closes_at, enough, bids: Vec::new(), rule: Rule::SecondScore }
+        Self { call, classes, closes_at, enough, bids: Vec::new(), declined: 0, rule: Rule::SecondScore }
     }
 
     /// Returns the same auction by another rule.
@@ -123,10 +125,16 @@ impl Auction {
         }
     }
 
+    /// Notes that somebody answered who cannot be awarded.
+    pub const fn decline(&mut self) {
+        self.declined = self.declined.saturating_add(1);
+    }
+
     /// Returns whether nothing is worth waiting for any more. (`MK-20`)
     #[must_use]
     pub fn has_enough(&self) -> bool {
-        self.bids.iter().filter(|received| received.counts).count() >= self.enough
+        self.bids.iter().filter(|received| received.counts).count().saturating_add(self.declined)
+            >= self.enough
     }
 
     /// Returns how many bids were taken.

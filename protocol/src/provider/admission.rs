@@ -1,6 +1,6 @@
 //! Who is let in: customers and strangers, how often each is answered, and who waits for a slot. (`MK-42` to `MK-45`)
 
-use crate::ident::{Origin, Prefix};
+use crate::ident::{NodeId, Origin, Prefix};
 use crate::io::{Budget, Crowd, Event, Output};
 use crate::limits;
 use crate::outbox::Outbox;
@@ -20,8 +20,6 @@ pub(super) struct Admission {
     strangers: AnswerBudget,
     /// Answers to customers.
     customers: AnswerBudget,
-    /// Models for which a customer found no free slot, and until when it waits for one.
-    wanted: Table<ModelId, Time>,
     /// When the node was last told of a budget, and how many were turned away since.
     crowds: Table<Budget, (Time, u64)>,
 }
@@ -32,7 +30,6 @@ impl Admission {
             clientele,
             strangers: AnswerBudget::new(limits::STRANGERS_ANSWERS_PER_S),
             customers: AnswerBudget::new(limits::CUSTOMERS_ANSWERS_PER_S),
-            wanted: Table::default(),
             crowds: Table::default(),
         }
     }
@@ -58,9 +55,8 @@ impl Admission {
         admits
     }
 
-    /// Returns whether one of a model's `slots` is free for this one. A customer that finds none
-    /// counts as one that waits: until it has had its turn, strangers share a quarter of the slots.
-    /// (`MK-42`)
+    /// Returns whether one of a model's `slots` is free for this one. While a customer waits for one, strangers share a
+    /// quarter of them. (`MK-42`)
     pub(super) fn has_slot(
         &mut self,
         now: Time,
@@ -71,20 +67,17 @@ impl Admission {
         out: &mut Outbox,
     ) -> bool {
         let is_free = jobs.busy(model) < slots;
-        if is_customer {
-            if !is_free {
-                self.wanted.insert(*model, now + limits::CUSTOMER_WAITS);
-            }
+        if is_customer || !is_free {
             return is_free;
         }
-        let is_wanted = self.wanted.get(model).is_some_and(|until| now < *until);
-        let strangers = || jobs.busy_for(model, |node| !self.clientele.has_ever_paid(node));
-        let part = slots.checked_div(limits::STRANGERS_SLOTS_PART).unwrap_or(0);
-        if is_wanted && strangers() >= usize::from(part) {
+        let has_paid = |node: &NodeId| self.clientele.has_ever_paid(node);
+        let strangers = || jobs.busy_for(model, |node| !has_paid(node));
+        let part = slots.checked_div(limits::STRANGERS_SLOTS_PART).unwrap_or(0).max(1);
+        if jobs.waiting_for(model, has_paid).next().is_some() && strangers() >= usize::from(part) {
             self.crowded(now, Budget::Slots, origin.prefix, out);
             return false;
         }
-        is_free
+        true
     }
 
     /// Counts somebody who was turned away, and tells the node at once or with the next.

@@ -10,43 +10,53 @@ use crate::market::bid::{Bid, BidHash};
 use crate::market::call::Call;
 use crate::market::seek::{Seek, SeekId};
 use crate::session::seal;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::extension::{Extensions, Features};
-use crate::wire::message::{SealedBid, ToClient};
-use crate::work::order::{ModelId, Tier};
+use crate::wire::message::{Decline, SealedBid, ToClient};
+use crate::work::order::{JobId, ModelId, Tier};
 
 use super::Provider;
+use super::turns::WaitingTask;
 
 impl Provider {
-    /// Answers a call with a sealed bid, if there is something to offer. (`MK-5`)
+    /// Answers a call for a model on offer with a sealed bid, or with why there is none. (`MK-5`, `MK-49`)
     pub(super) fn called(&mut self, now: Time, prefix: Prefix, call: &Call) {
         let node = self.node_id();
         let offered = self.bidder.find(&call.model).is_some();
         if self.draining || !offered || call.client == node || !call.invites(&node) {
             return;
         }
-        if !self.may_act_on(now, call.made_s, &call.extensions) {
+        if !self.may_act_on(now, call.made_s, &call.extensions) || call.tier != Tier::Open {
             return;
         }
         let origin = Origin { node: call.client, prefix };
         let Some(key) = self.bidder.unseen(&call.client, &call.id.0) else { return };
         let is_customer = self.admission.clientele.is_customer(now, &call.client);
-        if !self.has_slot(now, &call.model, origin, is_customer)
-            || !self.admission.may_answer(now, origin, is_customer, &mut self.outbox)
-        {
+        if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
             return;
         }
-        let Some(terms) = self.bidder.price(call, self.jobs.busy(&call.model)) else { return };
         self.bidder.remember(now, key);
+        let (terms, likely) = match self.bidder.price(call, self.jobs.busy(&call.model)) {
+            Ok(terms) => terms,
+            Err(why) => {
+                let decline = Decline { call: call.id, why, extensions: Extensions::NONE };
+                return self.outbox.send_to_client(call.client, ToClient::Decline(decline));
+            }
+        };
+        self.bidder.is_back(&call.client, &call.model);
+        let wait = self.wait_of(now, call, is_customer, usize::from(likely));
+        let pace = self.lines.get(&call.model).pace;
+        let ahead = pace.time_of(self.bidder.work_ahead(now, &call.model), self.bidder.slots(&call.model));
+        let ms = |span: Span| u32::try_from(span.as_ms()).unwrap_or(u32::MAX);
         let bid = Bid {
             call: call.id,
             provider: node,
             model: call.model,
             session_key: self.session_key.public(),
             price: terms.price,
-            start_ms: terms.start_ms,
-            ahead_ms: 0,
+            start_ms: terms.start_ms.saturating_add(ms(wait)),
+            ahead_ms: ms(ahead),
             read_tps: terms.read_tps,
             write_tps: terms.write_tps,
             keep_s: 0,
@@ -67,6 +77,15 @@ impl Provider {
             self.admission.crowded(now, Budget::Bids, prefix, &mut self.outbox);
         }
         self.outbox.send_to_client(call.client, ToClient::Bid(SealedBid { call: call.id, sealed }));
+    }
+
+    /// Returns how long the job of a call would wait for a slot. (`MK-48`)
+    fn wait_of(&self, now: Time, call: &Call, is_customer: bool, likely: usize) -> Span {
+        let Some(offer) = self.bidder.find(&call.model) else { return Span::MAX };
+        let classes = call.classes();
+        let work = offer.work(u64::from(classes.input_tokens()), classes.output_tokens_max());
+        let task = WaitingTask { id: JobId([255; 16]), client: call.client, is_customer, since: now, work };
+        self.start_in(&call.model, task, likely)
     }
 
     /// Returns whether gossip of this second, with these extensions, is acted upon. (`WI-16`, `WI-18`)

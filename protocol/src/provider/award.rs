@@ -1,15 +1,17 @@
 //! Awards: who gets a job, and whether a slot is free for it.
 
-use crate::ident::Origin;
+use crate::ident::{NodeId, Origin};
 use crate::io::Budget;
 use crate::limits;
 use crate::session::{prologue, respond};
 use crate::time::Time;
 use crate::wire::message::{Accept, Award, Refusal, Refuse, ToClient};
-use crate::work::order::ModelId;
+use crate::work::order::{JobId, ModelId};
 
 use super::Provider;
+use super::bidder::Promised;
 use super::job::Job;
+use super::turns::WaitingTask;
 
 impl Provider {
     /// Answers an award; the same award again gets the same answer. (`MK-10`)
@@ -48,8 +50,10 @@ impl Provider {
             return Err(Refusal::NotUnderstood);
         }
         let promised = self.bidder.award(now, origin.node, award.call, award.bid, award.price)?;
-        let running = self.jobs.running();
-        if !self.has_slot(now, &promised.model, origin, is_customer) || running >= limits::JOBS_MAX {
+        let has_slot = self.has_slot(now, &promised.model, origin, is_customer);
+        if !has_slot && !self.may_wait(now, award.job, origin.node, is_customer, &promised)
+            || self.jobs.running() >= limits::JOBS_MAX
+        {
             return Err(Refusal::Busy);
         }
         let prologue = prologue(&origin.node, &self.identity.id(), &award.job.0);
@@ -57,7 +61,17 @@ impl Provider {
             .map_err(|_| Refusal::Malformed)?;
         self.make_room(now, origin);
         self.told.note(now, origin.node, now + limits::LEASE_VALID);
-        Ok(Job::new(now, origin, is_customer, promised, award.clone(), secure, reply))
+        Ok(Job::new(now, origin, is_customer && has_slot, promised, award.clone(), secure, reply))
+    }
+
+    /// Returns whether a job that was bid for can wait for its turn. (`MK-48`)
+    fn may_wait(&self, now: Time, id: JobId, client: NodeId, is_customer: bool, promised: &Promised) -> bool {
+        let Some(offer) = self.bidder.find(&promised.model) else { return false };
+        let classes = promised.classes;
+        let work = offer.work(u64::from(classes.input_tokens()), classes.output_tokens_max());
+        let task = WaitingTask { id, client, is_customer, since: now, work };
+        !self.is_line_full(&promised.model)
+            && self.start_in(&promised.model, task, 0) <= limits::QUEUE_WAIT_MAX
     }
 
     /// Returns whether more than half of a model's slots are taken.

@@ -9,7 +9,7 @@ use crate::market::call::{Call, CallId, Classes};
 use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::wire::message::Refusal;
-use crate::work::order::{ModelId, Tier};
+use crate::work::order::ModelId;
 use crate::work::price::Price;
 
 use super::quotes::{DoneJob, Quotes};
@@ -25,6 +25,7 @@ pub(super) struct Bidder {
     /// No promise expires or stops to be expected before.
     next_expiry: Time,
     seen: AnsweredRequests,
+    coming_back: Vec<ComingBack>,
     /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
     won_ppm: u64,
 }
@@ -107,6 +108,15 @@ impl AnsweredRequests {
     }
 }
 
+/// Work that came too late for its order, and whose client was told when to come back.
+#[derive(Debug)]
+struct ComingBack {
+    client: NodeId,
+    model: ModelId,
+    work: Span,
+    until: Time,
+}
+
 /// What a call is worth to this provider at its present load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terms {
@@ -129,6 +139,7 @@ impl Default for Bidder {
             promises: Table::default(),
             next_expiry: Time::NEVER,
             seen: AnsweredRequests::default(),
+            coming_back: Vec::new(),
             won_ppm: WON_PPM_UNKNOWN,
         }
     }
@@ -160,6 +171,11 @@ impl Bidder {
         told
     }
 
+    /// Returns the models on offer.
+    pub(super) fn models(&self) -> Vec<ModelId> {
+        self.offers.keys().copied().collect()
+    }
+
     /// Returns the jobs at a time that a model's offer is for.
     pub(super) fn slots(&self, model: &ModelId) -> u16 {
         self.offers.get(model).map_or(0, |offer| offer.slots)
@@ -177,18 +193,28 @@ impl Bidder {
         self.seen.insert(now, key);
     }
 
-    /// Returns the terms to bid for `call`, or `None` to stay silent. (`MK-21`)
+    /// Returns the terms to bid for `call`. (`MK-21`)
     ///
     /// `busy` is the number of the model's slots in use. Outstanding bids to customers count as used slots in proportion to the
-    /// recent win rate; bids to strangers count for nothing. The price rises linearly by 25 % from idle to full, and the
-    /// promised wait grows with each running or expected job.
-    #[must_use]
-    pub(super) fn price(&self, call: &Call, busy: u16) -> Option<Terms> {
-        let offer = self.offers.get(&call.model)?;
-        let tokens = call.classes().output_tokens_max();
-        let fits = offer.kind == call.kind && call.tier == Tier::Open;
-        // The call tells a size class: the answer may need as little as half of it.
-        let holds = tokens.checked_div(2).is_some_and(|least| least <= u64::from(offer.context_tokens));
+    /// recent win rate; bids to strangers count for nothing. The price rises linearly by 25 % from idle to full. Returns the
+    /// terms, but for the wait for a slot, and how many bids are likely to be won.
+    ///
+    /// # Errors
+    /// [`Refusal`] tells why there is no bid. (`MK-49`)
+    pub(super) fn price(&self, call: &Call, busy: u16) -> Result<(Terms, u16), Refusal> {
+        let offer = self.offers.get(&call.model).ok_or(Refusal::UnknownBid)?;
+        let context = u64::from(offer.context_tokens);
+        if offer.kind != call.kind {
+            return Err(Refusal::WrongKind);
+        }
+        // The call tells size classes: input and answer may need as little as half of each.
+        let Classes { input_log2, .. } = call.classes();
+        let input = 1u64.checked_shl(u32::from(input_log2).saturating_sub(1)).unwrap_or(u64::MAX);
+        let output = call.classes().output_tokens_max() / 2;
+        let is_small = input_log2 <= Classes::of(0, 0).input_log2;
+        if output > context || (!is_small && input >= context) {
+            return Err(Refusal::OverContext(context));
+        }
         let may_come = |promise: &Promise| {
             promise.is_customer
                 && !promise.leased
@@ -197,22 +223,23 @@ impl Bidder {
         };
         let out = self.promises.values().filter(|promise| may_come(promise));
         let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
-        let taken = busy.saturating_add(u16::try_from(likely).unwrap_or(u16::MAX));
-        (fits && holds && taken < offer.slots)
-            .then(|| self.terms(offer, call.classes(), Some(&call.client), taken))
+        let likely = u16::try_from(likely).unwrap_or(u16::MAX);
+        let taken = busy.saturating_add(likely);
+        Ok((self.terms(offer, call.classes(), Some(&call.client), taken), likely))
     }
 
     /// Returns an offer's terms for tasks of these classes, for one client or for anybody, with so many of its slots in use.
     #[must_use]
     pub(super) fn terms(&self, offer: &Offer, classes: Classes, client: Option<&NodeId>, busy: u16) -> Terms {
+        let busy = busy.min(offer.slots);
         let load =
             u64::from(busy).saturating_mul(250_000).checked_div(u64::from(offer.slots)).unwrap_or(250_000);
-        let jobs = u32::from(busy).saturating_add(1);
+        let jobs = u32::from(busy).saturating_add(1).min(u32::from(offer.slots).max(1));
         let per_job = |speed: u32| speed.checked_div(jobs).unwrap_or(0);
         let idle = self.quotes.quote(offer, classes, client);
         Terms {
             price: idle.scaled(1_000_000u64.saturating_add(load)).unwrap_or(idle),
-            start_ms: offer.start_ms.saturating_mul(jobs),
+            start_ms: offer.start_ms,
             read_tps: per_job(offer.read_tps),
             write_tps: per_job(offer.write_tps),
         }
@@ -308,6 +335,35 @@ impl Bidder {
         Ok(promised)
     }
 
+    /// Notes that a client comes back later with work of a bid that it releases. (`MK-50`)
+    pub(super) fn comes_back(&mut self, now: Time, client: NodeId, call: CallId, after: Span) {
+        let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
+            return;
+        };
+        let Promised { model, classes, .. } = promise.terms;
+        let Some(offer) = self.offers.get(&model) else { return };
+        let work = offer.work(u64::from(classes.input_tokens()), classes.output_tokens_max());
+        self.coming_back.retain(|back| back.until > now);
+        if self.coming_back.len() < limits::COMING_BACK_MAX {
+            let until = now + after.min(limits::COME_BACK_MAX) + limits::CALL_WAIT_MAX;
+            self.coming_back.push(ComingBack { client, model, work, until });
+        }
+    }
+
+    /// Notes that a client calls for a model: one of those that were to come back is here.
+    pub(super) fn is_back(&mut self, client: &NodeId, model: &ModelId) {
+        let back = self.coming_back.iter().position(|back| back.client == *client && back.model == *model);
+        if let Some(place) = back {
+            self.coming_back.swap_remove(place);
+        }
+    }
+
+    /// Returns the work of those that are to come back for a model. (`MK-50`)
+    pub(super) fn work_ahead(&self, now: Time, model: &ModelId) -> Span {
+        let ahead = self.coming_back.iter().filter(|back| back.model == *model && back.until > now);
+        Span(ahead.map(|back| back.work.0).fold(0, u64::saturating_add))
+    }
+
     /// Drops a bid whose call was awarded to another provider.
     pub(super) fn release(&mut self, client: NodeId, call: CallId) {
         let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
@@ -346,6 +402,7 @@ impl Bidder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::order::Tier;
 
     fn id(number: u64) -> [u8; 16] {
         let mut id = [0; 16];

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::channel::id::ChannelId;
+use crate::time::Span;
+use crate::work::order::{JobId, ModelId};
 
 /// What the input at hand has freed: at its end others resume.
 #[derive(Debug, Default)]
@@ -11,4 +13,8 @@ pub(super) struct FreedRoom {
     pub(super) channels: BTreeSet<ChannelId>,
     /// Whether a slot has become free.
     pub(super) slot: bool,
+    /// Work that an engine has done, by model, and what its time for each job was when it began.
+    pub(super) done: Vec<(ModelId, Span, u64)>,
+    /// Tasks that have their turn, in order.
+    pub(super) next: Vec<JobId>,
 }

@@ -3,7 +3,7 @@
 use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Origin};
 use crate::table::Table;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::work::order::{JobId, ModelId};
 
 use super::freed::FreedRoom;
@@ -80,6 +80,25 @@ impl Jobs {
                 served.wait_until(until);
             }
         }
+    }
+
+    /// Returns the tasks of a model that wait for a slot and belong to these clients.
+    pub(super) fn waiting_for(
+        &self,
+        model: &ModelId,
+        is_theirs: impl Fn(&NodeId) -> bool,
+    ) -> impl Iterator<Item = (JobId, NodeId, &ServedJob)> {
+        self.without_engine().filter(move |(id, client, served)| {
+            served.waits_for_slot().is_some()
+                && is_theirs(client)
+                && self.table.get(id).is_some_and(|job| job.promised.model == *model)
+        })
+    }
+
+    /// Returns the work that is left on each running job of a model.
+    pub(super) fn work_left(&self, model: &ModelId) -> Vec<Span> {
+        let running = self.table.values().filter(|job| job.promised.model == *model && job.holds_slot());
+        running.map(|job| job.served().map_or(Span(0), ServedJob::work_left)).collect()
     }
 
     /// Returns the tasks that the engine does not have, with their clients.

@@ -32,6 +32,7 @@ mod quotes;
 mod room;
 mod schedule;
 mod told;
+mod turns;
 
 use crate::channel::earn::Earner;
 use crate::channel::record::Record;
@@ -42,8 +43,8 @@ use crate::io::{Command, Input, Machine, Output, PeerFault};
 use crate::market::bid::Payee;
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
-use crate::time::Time;
-use crate::wire::message::{Message, ToClient, ToProvider, VerifiedGossip};
+use crate::time::{Span, Time};
+use crate::wire::message::{Message, ReleaseReason, ToClient, ToProvider, VerifiedGossip};
 
 use admission::Admission;
 use bidder::Bidder;
@@ -52,6 +53,7 @@ use credit::Credit;
 use earnings::{CloseKey, Earnings};
 use jobs::Jobs;
 use told::Told;
+use turns::Lines;
 
 pub use config::ProviderConfig;
 pub use credit::CreditLimits;
@@ -66,6 +68,7 @@ pub struct Provider {
     bidder: Bidder,
     admission: Admission,
     jobs: Jobs,
+    lines: Lines,
     earnings: Earnings,
     credit: Credit,
     clock: WallClock,
@@ -96,6 +99,7 @@ impl Provider {
             bidder: Bidder::default(),
             admission: Admission::new(Clientele::new(earnings.payers())),
             jobs: Jobs::default(),
+            lines: Lines::default(),
             earnings,
             credit: Credit::new(config.credit),
             clock: WallClock::new(config.clock_s),
@@ -158,7 +162,13 @@ impl Provider {
         match message {
             ToProvider::Award(award) => self.awarded(now, origin, &award),
             ToProvider::Sealed(frame) => self.sealed(now, origin.node, &frame),
-            ToProvider::Release(release) => self.bidder.release(origin.node, release.call),
+            ToProvider::Release(release) => {
+                if release.why == ReleaseReason::TooLate && release.come_back_ms > 0 {
+                    let after = Span::from_ms(u64::from(release.come_back_ms));
+                    self.bidder.comes_back(now, origin.node, release.call, after);
+                }
+                self.bidder.release(origin.node, release.call);
+            }
             ToProvider::Seek(seek) if seek.client == origin.node => self.sought(now, origin.prefix, &seek),
             ToProvider::Call(call) if call.client == origin.node => self.called(now, origin.prefix, &call),
             ToProvider::Seek(_) | ToProvider::Call(_) => {

@@ -9,14 +9,16 @@ use crate::io::{EngineReport, Output, PeerFault};
 use crate::limits;
 use crate::market::call::Classes;
 use crate::session::SecureError;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::message::{FromClient, Refusal, Refuse, SealedFrame, ToClient, Work};
-use crate::work::order::{Counted, JobId, OrderFault};
+use crate::work::order::{Counted, JobId, ModelId, OrderFault};
 use crate::work::price::Tariff;
 
 use super::Provider;
-use super::job::{JobMut, Means, Next, Phase, ServedJob};
+use super::job::{Job, JobMut, Means, Next, Phase, ServedJob};
+use super::jobs::Jobs;
+use super::turns::{WaitingTask, work_before};
 
 impl Provider {
     /// Lends a job with everything that a step of it may touch.
@@ -43,6 +45,7 @@ impl Provider {
             Next::Stay => {}
             Next::Resume => self.resume(now, id),
             Next::ResumeChannel(account) => self.resume_paid(now, &account),
+            Next::Wait => self.wait_for_slot(now, id),
             Next::GiveUp => self.give_up(now, id),
             Next::End(why) => job.end(why),
             Next::Recount(counted) => job.recount(counted),
@@ -68,6 +71,9 @@ impl Provider {
             // Another one that does not open may be a copy, or anybody's: it changes nothing.
             Err(_) => return,
         };
+        if let Phase::Serving(served) = &mut job.phase {
+            served.heard(now);
+        }
         match codec::decode_sealed::<FromClient>(&opened.body) {
             Ok(FromClient::Work(work)) => self.begin(now, id, work),
             Ok(FromClient::Ack(ack)) if !ack.extensions.are_understood() => {
@@ -100,8 +106,10 @@ impl Provider {
             Ok(mut served) => {
                 served.recounted = counts.is_some();
                 if let Some(job) = self.jobs.get_mut(&id) {
+                    let held_slot = job.holds_slot();
                     let (model, task) = (job.promised.model, served.task.clone());
                     job.phase = Phase::Serving(Box::new(served));
+                    self.jobs.freed.slot |= held_slot;
                     if let Some(task) = task {
                         self.outbox.push(Output::Count { job: id, model, task });
                     }
@@ -120,8 +128,10 @@ impl Provider {
         }
         work.task.check().map_err(refusal)?;
         let offer = self.bidder.find(&promised.model).filter(|offer| offer.kind == work.task.kind());
-        let weights = offer.ok_or(Refusal::WrongKind)?.weights;
+        let offer = offer.ok_or(Refusal::WrongKind)?;
+        let weights = offer.weights;
         let (input, output) = (work.input.count(), work.task.output_tokens_max());
+        let engine_work = offer.work(input, output);
         if input > work.task.input_tokens_max() {
             return Err(Refusal::Malformed);
         }
@@ -130,7 +140,8 @@ impl Provider {
         }
         let account = self.learn(now, origin, work.channel)?;
         let tariffs = [price, promised.price].map(|price| Tariff { price, weights });
-        let served = ServedJob::new(now, id, promised.model, tariffs, account, work.task, work.input)?;
+        let served =
+            ServedJob::new(now, id, promised.model, tariffs, account, (work.task, engine_work), work.input)?;
         let loss_max = served.loss_max();
         if self.earnings.find_mut(&account).is_some_and(|earner| !earner.admit(loss_max)) {
             return Err(Refusal::Unpaid);
@@ -178,17 +189,121 @@ impl Provider {
     fn resume(&mut self, now: Time, id: JobId) {
         let account = self.jobs.get(&id).and_then(|job| job.served()).map(|served| served.account);
         if let Some(account) = account {
-            self.resume_within(now, id, share(self.jobs.served_on(&account).count()));
+            self.resume_within(now, id, self.share(&account), false);
         }
     }
 
-    fn resume_within(&mut self, now: Time, id: JobId, share: u64) {
+    /// Lets a task begin whose turn at a slot it is.
+    fn take_turn(&mut self, now: Time, id: JobId) {
+        let account = self.jobs.get(&id).and_then(|job| job.served()).map(|served| served.account);
+        if let Some(account) = account {
+            self.resume_within(now, id, self.share(&account), true);
+        }
+    }
+
+    /// Returns the part of a channel's window that each job on it has that has begun, or is about to.
+    fn share(&self, account: &ChannelId) -> u64 {
+        let begun = self.jobs.served_on(account).filter(|(_, served)| served.has_begun()).count();
+        share(begun.saturating_add(1))
+    }
+
+    fn resume_within(&mut self, now: Time, id: JobId, share: u64, has_turn: bool) {
         let Some(means) = self.means(now, id) else { return };
-        let has_slot = !means.is_ready || self.takes_slot(now, id);
+        let has_begun = |jobs: &Jobs| jobs.get(&id).and_then(Job::served).is_some_and(ServedJob::has_begun);
+        let had_begun = has_begun(&self.jobs);
+        // Who waits for a slot waits for its turn, and nobody goes before those who wait.
+        let may_take = has_turn || self.is_line_empty(id);
+        self.jobs.freed.slot |= !had_begun && !may_take;
+        let has_slot = had_begun || (may_take && self.takes_slot(now, id));
         self.step(now, id, |job| match job.served() {
             Some(mut served) => served.resume(share, means.credit, has_slot),
             None => Next::Stay,
         });
+        if !had_begun && has_begun(&self.jobs) {
+            self.begun(now, id);
+        }
+    }
+
+    /// Returns whether no task of a job's model waits for a slot.
+    fn is_line_empty(&self, id: JobId) -> bool {
+        let model = self.jobs.get(&id).map(|job| job.promised.model);
+        model.is_none_or(|model| self.jobs.waiting_for(&model, |_| true).next().is_none())
+    }
+
+    /// Notes that the engine has the task of a job.
+    fn begun(&mut self, now: Time, id: JobId) {
+        let Some((job, served)) = self.jobs.get(&id).and_then(|job| Some((job, job.served()?))) else {
+            return;
+        };
+        let is_customer = self.admission.clientele.has_ever_paid(&job.origin.node);
+        let task = waiting_task(now, (id, job.origin.node, served), is_customer);
+        let model = job.promised.model;
+        let running = self.jobs.busy(&model);
+        let mut began = 0;
+        self.lines.change(model, |line| {
+            line.turns.begin(&task);
+            began = line.pace.observe(now, running);
+        });
+        if let Some(Phase::Serving(served)) = self.jobs.get_mut(&id).map(|job| &mut job.phase) {
+            served.began(began);
+        }
+    }
+
+    /// Lets a task wait for its turn at a slot, or refuses it where too many wait already. (`MK-48`)
+    fn wait_for_slot(&mut self, now: Time, id: JobId) {
+        let Some((job, served)) = self.jobs.get(&id).and_then(|job| Some((job, job.served()?))) else {
+            return;
+        };
+        let (model, client) = (job.promised.model, job.origin.node);
+        let is_new = served.waits_for_slot().is_none();
+        let is_customer = self.admission.clientele.has_ever_paid(&client);
+        let start = self.start_in(&model, waiting_task(now, (id, client, served), is_customer), 0);
+        if is_new && (self.is_line_full(&model) || start > limits::QUEUE_WAIT_MAX) {
+            return self.end(now, id, Some(Refusal::Busy));
+        }
+        self.step(now, id, |job| job.served().map_or(Next::Stay, |mut served| served.wait(start)));
+    }
+
+    /// Returns whether as many tasks of a model wait for a slot as may. (`MK-48`)
+    pub(super) fn is_line_full(&self, model: &ModelId) -> bool {
+        self.jobs.waiting_for(model, |_| true).count() >= limits::QUEUE_MAX
+    }
+
+    /// Returns how long a task waits for its turn, which may stand in the line already: after what runs, what goes before it,
+    /// and so many jobs of its size that may come by bids. (`MK-48`)
+    pub(super) fn start_in(&self, model: &ModelId, task: WaitingTask, may_come: usize) -> Span {
+        let clientele = &self.admission.clientele;
+        let slots = self.bidder.slots(model);
+        let mut waiting: Vec<WaitingTask> = self
+            .jobs
+            .waiting_for(model, |_| true)
+            .filter(|(id, ..)| *id != task.id)
+            .map(|waits| {
+                waiting_task(
+                    waits.2.waits_for_slot().unwrap_or(task.since),
+                    waits,
+                    clientele.has_ever_paid(&waits.1),
+                )
+            })
+            .collect();
+        let busy = usize::from(self.jobs.busy(model));
+        let running = self.jobs.work_left(model);
+        let free = usize::from(slots).saturating_sub(busy);
+        if waiting.is_empty() && may_come < free {
+            return Span(0);
+        }
+        // Bids that are won are of other customers: each has its own turn.
+        let others = (0..may_come.min(limits::QUEUE_MAX)).map(|number| {
+            let mut client = [255; 32];
+            client[..8].copy_from_slice(&(number as u64).to_le_bytes());
+            WaitingTask { id: JobId([0; 16]), client: NodeId(client), is_customer: true, ..task }
+        });
+        waiting.extend(others);
+        waiting.push(task);
+        let line = self.lines.get(model);
+        let ordered = line.turns.in_order(waiting);
+        let before = ordered.split(|other| other.id == task.id).next().unwrap_or_default();
+        line.pace.time_of(work_before(running, before, slots), slots)
     }
 
     /// Lets every job on a channel resume, or stop: its money has changed, or others need less of the window. The one that has
@@ -199,10 +314,10 @@ impl Provider {
         let mut jobs: Vec<(Time, JobId)> =
             served.map(|(id, served)| (served.waits_since().unwrap_or(now), id)).collect();
         jobs.sort_unstable();
-        let share = share(jobs.len());
+        let share = self.share(account);
         for (_, id) in jobs {
             if is_known {
-                self.resume_within(now, id, share);
+                self.resume_within(now, id, share, false);
             } else {
                 self.end(now, id, Some(Refusal::Unfunded));
             }
@@ -222,19 +337,38 @@ impl Provider {
         }
     }
 
-    /// Lets tasks that wait for a slot begin where one has become free: customers' first, then the one that has waited longest.
-    /// (`MK-42`)
+    /// Lets tasks that wait for a slot begin where one has become free, by turns. (`MK-48`)
     pub(super) fn resume_waiting(&mut self, now: Time) {
-        if !core::mem::take(&mut self.jobs.freed.slot) {
-            return;
+        for (model, work, began) in core::mem::take(&mut self.jobs.freed.done) {
+            let running = self.jobs.busy(&model);
+            self.lines.change(model, |line| {
+                line.pace.observe(now, running);
+                line.pace.done(work, began);
+            });
         }
-        let clientele = &self.admission.clientele;
-        let waiting = self.jobs.without_engine().map(|(id, client, served)| {
-            (!clientele.has_ever_paid(&client), served.waits_since().unwrap_or(now), id)
-        });
-        let mut waiting: Vec<(bool, Time, JobId)> = waiting.collect();
-        waiting.sort_unstable();
-        waiting.into_iter().for_each(|(.., id)| self.resume(now, id));
+        if core::mem::take(&mut self.jobs.freed.slot) {
+            let clientele = &self.admission.clientele;
+            for model in self.bidder.models() {
+                if self.jobs.busy(&model) >= self.bidder.slots(&model) {
+                    continue;
+                }
+                let waiting = self.jobs.waiting_for(&model, |_| true).map(|waits| {
+                    waiting_task(
+                        waits.2.waits_for_slot().unwrap_or(now),
+                        waits,
+                        clientele.has_ever_paid(&waits.1),
+                    )
+                });
+                let ordered = self.lines.get(&model).turns.in_order(waiting.collect());
+                self.jobs.freed.next.extend(ordered.into_iter().map(|task| task.id));
+            }
+            for id in core::mem::take(&mut self.jobs.freed.next) {
+                self.take_turn(now, id);
+            }
+            // What was asked for meanwhile was given, or has to wait for the next free slot.
+            self.jobs.freed.slot = false;
+        }
+        self.lines.observe(now, |model| self.jobs.busy(model));
     }
 
     /// Returns what a job may run on. (`CH-50`)
@@ -264,6 +398,15 @@ impl Provider {
         let means = self.means(now, id);
         self.step(now, id, |job| job.served().map_or(Next::Stay, |mut served| served.give_up(means)));
     }
+}
+
+/// Returns a task as one that waits for a slot since then.
+fn waiting_task(
+    since: Time,
+    (id, client, served): (JobId, NodeId, &ServedJob),
+    is_customer: bool,
+) -> WaitingTask {
+    WaitingTask { id, client, is_customer, since, work: served.work() }
 }
 
 /// Tokens in flight for each of so many jobs side by side: even parts of the window, so that none waits for the end of

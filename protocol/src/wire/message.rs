@@ -155,6 +155,19 @@ pub enum ToClient {
     Ask(Signed),
     /// Whatever this provider offered holds no more: it takes no new jobs. (`MK-61`)
     Leaving,
+    /// A call gets no bid.
+    Decline(Decline),
+}
+
+/// Why a call gets no bid. (`MK-49`)
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Decline {
+    /// The call.
+    pub call: CallId,
+    /// Why.
+    pub why: Refusal,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
 }
 
 /// A bid that only the caller can read.
@@ -296,6 +309,17 @@ pub enum FromProvider {
     Chunk(Chunk),
     /// Serving stands still until `Ack` pays what is owed.
     NeedPayment(NeedPayment),
+    /// Nothing of the answer has come, and the job is alive.
+    Progress(WorkProgress),
+}
+
+/// How far a job has come before its answer. (`WR-23`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct WorkProgress {
+    /// Milliseconds until the job can begin, as the provider expects; 0 once it has begun.
+    pub start_ms: u32,
+    /// Input tokens that the engine has read.
+    pub read: u32,
 }
 
 /// A part of the answer, now and then with a receipt for everything up to it. (`WR-4`)

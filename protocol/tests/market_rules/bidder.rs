@@ -5,10 +5,10 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::{EarnerRecord, Record};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::Signature;
-use bombyx_protocol::io::{Input, Output};
+use bombyx_protocol::io::Output;
 use bombyx_protocol::limits;
 use bombyx_protocol::market::bid::BidHash;
-use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::call::Call;
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::provider::{Provider, ProviderConfig};
 use bombyx_protocol::session::unseal;
@@ -18,7 +18,7 @@ use bombyx_protocol::wire::signed::SignedFault;
 use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
 use bombyx_protocol::work::price::Price;
 
-use super::{Caller, START, bids, provider, to_clients};
+use super::{Caller, START, provider, to_clients};
 
 /// A provider that this caller has paid before.
 fn provider_of(number: u64, per_k: u64, customer: &Caller) -> Provider {
@@ -68,7 +68,7 @@ fn a_call_is_answered_once_and_nobody_can_take_its_place() {
     assert!(to_clients(&answers).is_empty(), "a second copy is not answered");
 }
 
-/// (MK-5)
+/// (MK-5, MK-49)
 #[test]
 fn a_bid_is_for_its_caller_alone_and_for_what_is_offered() {
     let mut provider = provider(1, 1_000);
@@ -82,56 +82,43 @@ fn a_bid_is_for_its_caller_alone_and_for_what_is_offered() {
     assert_eq!(sealed.len(), 560, "as 01-wire.md says");
     assert!(unseal(&other.seal_key, &call.0, sealed).is_err());
     assert!(unseal(&caller.seal_key, &[2; 16], sealed).is_err());
-    let unserved = [
-        Call { model: ModelId([1; 32]), ..caller.call(2) },
-        Call { kind: TaskKind::Embed, ..caller.call(3) },
-        Call { tier: Tier::Confidential, ..caller.call(4) },
-        Call { output_log2: 14, ..caller.call(5) },
-        Call { output_log2: 64, ..caller.call(6) },
-        Call { output_log2: 255, ..caller.call(7) },
-    ];
-    for call in unserved {
-        let answers = give(&mut provider, START, caller.says(&call));
-        assert!(to_clients(&answers).is_empty(), "{call:?}");
+    let long = Some(Refusal::OverContext(4_096));
+    for (call, why) in [
+        (Call { model: ModelId([1; 32]), ..caller.call(2) }, None),
+        (Call { kind: TaskKind::Embed, ..caller.call(3) }, Some(Refusal::WrongKind)),
+        (Call { tier: Tier::Confidential, ..caller.call(4) }, None),
+        (Call { output_log2: 14, ..caller.call(5) }, long),
+        (Call { output_log2: 64, ..caller.call(6) }, long),
+        (Call { output_log2: 255, ..caller.call(7) }, long),
+        (Call { input_log2: 13, ..caller.call(8) }, long),
+        (Call { input_log2: 255, ..caller.call(9) }, long),
+    ] {
+        let answers = to_clients(&give(&mut provider, START, caller.says(&call)));
+        let said = match &answers[..] {
+            [] => None,
+            [(_, ToClient::Decline(decline))] if decline.call == call.id => Some(decline.why),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said, why, "{call:?}");
     }
 }
 
-/// (MK-5, MK-21)
+/// (MK-21, MK-48)
 #[test]
-fn the_bids_of_a_provider_have_a_limit() {
+fn bids_that_are_out_count_in_the_start_of_the_next_for_seconds_only() {
     let caller = Caller::new(1);
     let mut provider = provider_of(1, 1_000, &caller);
-    assert_eq!(bids(&mut provider, &caller, 0..=9), 4, "two slots, and every second bid may win");
-    for id in 0..100 {
-        // It loses all of them and all that follow, so more may be out.
-        give(&mut provider, START, caller.releases(id.min(9)));
-        bids(&mut provider, &caller, id.max(10)..=id.max(10));
-        give(&mut provider, START, caller.releases(id.max(10)));
-    }
-    assert_eq!(bids(&mut provider, &caller, 100..=255), 2 * limits::BIDS_PER_SLOT_MAX);
-    let later = START + limits::BID_VALID;
-    give(&mut provider, later, Input::Tick);
-    let mut again = caller.call(0);
-    again.id = CallId([0xff; 16]);
-    again.id.0[0] = 0;
-    let answers = give(&mut provider, later, caller.says(&again));
-    caller.bid(&answers);
-}
-
-/// (MK-21)
-#[test]
-fn calls_whose_bids_nobody_takes_keep_a_provider_from_the_market_for_seconds_only() {
-    let caller = Caller::new(1);
-    let mut provider = provider_of(1, 1_000, &caller);
-    let asks =
-        |provider: &mut Provider, now, id| to_clients(&give(provider, now, caller.says(&caller.call(id))));
-    assert_eq!(bids(&mut provider, &caller, 0..=9), 4);
-    let late = START + limits::BID_EXPECTED;
-    assert!(asks(&mut provider, Time(late.0 - 1), 10).is_empty(), "they may still be awarded");
-    assert!(!asks(&mut provider, late, 11).is_empty(), "nobody waits for them any more");
-    // Four bids that came to nothing have taught it to keep one more out than before.
-    let more = (12..=20).filter(|id| !asks(&mut provider, late, *id).is_empty()).count();
-    assert_eq!(more + 1, 5);
+    let start = |provider: &mut Provider, now, id| {
+        caller.bid(&give(provider, now, caller.says(&caller.call(id)))).0.start_ms
+    };
+    let starts: Vec<u32> = (0..12).map(|id| start(&mut provider, START, id)).collect();
+    assert_eq!(starts[..4], [10; 4], "two slots, and every second bid may win");
+    assert!(starts.is_sorted() && starts[11] > starts[4] && starts[4] > 10, "{starts:?}");
+    assert!(
+        start(&mut provider, Time((START + limits::BID_EXPECTED).0 - 1), 20) > 10,
+        "they may still be awarded"
+    );
+    assert_eq!(start(&mut provider, START + limits::BID_EXPECTED, 21), 10, "nobody waits for them any more");
 }
 
 /// (MK-5, MK-16, MK-19)

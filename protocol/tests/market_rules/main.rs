@@ -123,8 +123,3 @@ impl Caller {
         Input::Received { from: self.identity.id(), prefix: Prefix::UNKNOWN, message }
     }
 }
-
-/// How many of these calls a provider bids for.
-fn bids(provider: &mut Provider, caller: &Caller, ids: std::ops::RangeInclusive<u8>) -> usize {
-    ids.filter(|id| !to_clients(&give(provider, START, caller.says(&caller.call(*id)))).is_empty()).count()
-}

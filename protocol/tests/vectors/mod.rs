@@ -15,8 +15,9 @@ use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
 use bombyx_protocol::wire::extension::{Extension, Extensions, Features};
 use bombyx_protocol::wire::message::{
-    Accept, Ack, Award, Chunk, Content, Finish, FromClient, FromProvider, Gossip, Message, NeedPayment,
-    Payment, Refusal, Refuse, Release, ReleaseReason, SealedBid, SealedFrame, ToClient, ToProvider, Work,
+    Accept, Ack, Award, Chunk, Content, Decline, Finish, FromClient, FromProvider, Gossip, Message,
+    NeedPayment, Payment, Refusal, Refuse, Release, ReleaseReason, SealedBid, SealedFrame, ToClient,
+    ToProvider, Work, WorkProgress,
 };
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::{
@@ -325,6 +326,11 @@ pub fn message(value: &Value) -> Message {
             ("Sealed", sealed) => ToClient::Sealed(frame(sealed)),
             ("Ask", ask) => ToClient::Ask(signed(ask)),
             ("Leaving", _) => ToClient::Leaving,
+            ("Decline", decline) => ToClient::Decline(Decline {
+                call: CallId(fixed(&decline["call"])),
+                why: refusal(&decline["why"]),
+                extensions: extensions(decline),
+            }),
             (other, _) => panic!("no message to a client {other}"),
         }),
         (other, _) => panic!("no message {other}"),
@@ -420,6 +426,10 @@ pub fn chunk(value: &Value) -> Chunk {
 pub fn from_provider(value: &Value) -> FromProvider {
     match variant(value) {
         ("Chunk", content) => FromProvider::Chunk(chunk(content)),
+        ("Progress", progress) => FromProvider::Progress(WorkProgress {
+            start_ms: small(&progress["start_ms"]),
+            read: small(&progress["read"]),
+        }),
         ("NeedPayment", need) => FromProvider::NeedPayment(NeedPayment {
             cumulative: nano(&need["cumulative"]),
             newest: optional(&need["newest"], payment),

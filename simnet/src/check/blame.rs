@@ -42,6 +42,7 @@ pub const fn blames_provider(why: Failure) -> bool {
         Failure::Order(_)
         | Failure::TooLongToResume { .. }
         | Failure::NoBids
+        | Failure::Full { .. }
         | Failure::LeftAlone
         | Failure::OverBudget { .. }
         | Failure::NoTier(_)

@@ -329,7 +329,10 @@ mod tests {
         said.iter()
             .map(|(report, _)| match report {
                 EngineReport::Content(Content::Tokens { ids, .. }) => ids.len(),
-                EngineReport::Content(_) | EngineReport::Counted { .. } | EngineReport::Failed(_) => 0,
+                EngineReport::Content(_)
+                | EngineReport::Counted { .. }
+                | EngineReport::Read { .. }
+                | EngineReport::Failed(_) => 0,
             })
             .sum()
     }
@@ -384,7 +387,10 @@ mod tests {
             .iter()
             .map(|(_, report, _)| match report {
                 EngineReport::Content(Content::Tokens { ids, .. }) => ids.len(),
-                EngineReport::Content(_) | EngineReport::Counted { .. } | EngineReport::Failed(_) => 0,
+                EngineReport::Content(_)
+                | EngineReport::Counted { .. }
+                | EngineReport::Read { .. }
+                | EngineReport::Failed(_) => 0,
             })
             .sum();
         assert_eq!(made, (0..8).map(|job| 30 + job).sum::<usize>());

@@ -17,7 +17,7 @@ pub enum Kind {
     Award,
     /// Awards taken.
     Accept,
-    /// Awards or jobs refused.
+    /// Awards, jobs or calls refused, and providers that leave.
     Refuse,
     /// Losers told.
     Release,
@@ -56,7 +56,7 @@ impl Kind {
             Message::ToProvider(ToProvider::Call(_)) => Self::Call,
             Message::ToClient(ToClient::Bid(_)) => Self::Bid,
             Message::ToClient(ToClient::Accept(_)) => Self::Accept,
-            Message::ToClient(ToClient::Refuse(_)) => Self::Refuse,
+            Message::ToClient(ToClient::Refuse(_) | ToClient::Decline(_)) => Self::Refuse,
             Message::ToClient(ToClient::Sealed(_)) => Self::Downstream,
             Message::ToClient(ToClient::Ask(_)) => Self::Ask,
             Message::ToClient(ToClient::Leaving) => Self::Leaving,

@@ -126,6 +126,10 @@ MESSAGES = [
       for why in LAYOUT["Refusal"].numbers),
     ("a refusal of a later version", "Message", {"ToClient": {"Refuse": {
         "job": JOB, "why": {"Other": {"code": 1_000, "detail": str(LARGEST)}}, "extensions": ODD}}}),
+    ("a call that gets no bid", "Message", {"ToClient": {"Decline": {
+        "call": CALL_ID, "why": {"OverContext": "4096"}, "extensions": []}}}),
+    ("a call that gets no bid, with an extension", "Message", {"ToClient": {"Decline": {
+        "call": CALL_ID, "why": "WrongKind", "extensions": ODD}}}),
     ("a provider's frame", "Message", {"ToClient": frame(2**32 - 1, 272)}),
     ("work: a conversation", "FromClient", {"Work": {"task": CHAT, "input": {"fresh": 12, "cached": 0}, "channel": TERMS, "extensions": []}}),
     ("work: embeddings", "FromClient", {"Work": {
@@ -142,6 +146,8 @@ MESSAGES = [
     ("a cancellation with an extension", "FromClient", {"Cancel": {"extensions": ODD}}),
     ("a chunk", "FromProvider", {"Chunk": {"index": 2, "content": CONTENT, "receipt": SIGNED_RECEIPT}}),
     ("a chunk without a receipt", "FromProvider", {"Chunk": {"index": 3, "content": CONTENT, "receipt": None}}),
+    ("a job that waits for a slot", "FromProvider", {"Progress": {"start_ms": 41500, "read": 0}}),
+    ("a prompt that is being read", "FromProvider", {"Progress": {"start_ms": 0, "read": 3072}}),
     ("payment is needed", "FromProvider", {"NeedPayment": {"cumulative": "5350", "newest": None, "extensions": []}}),
     ("payment is needed beyond a voucher", "FromProvider", {"NeedPayment": {"cumulative": "9000", "newest": PAYMENT, "extensions": ODD}}),
     ("tokens", "Content", TOKENS),
@@ -217,9 +223,9 @@ REFUSED = [
           "record: a channel is gone")),
     case("a second message behind the first", "FromClient", "trailing", ACK + ACK, extra=len(ACK)),
     *(case(f"an unknown variant: {kind}", kind, "malformed", tag(number) + bytes(64)) for kind, number in
-      (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 2), ("Content", 3), ("Record", 5))),
+      (("Gossip", 2), ("Message", 2), ("FromClient", 3), ("FromProvider", 3), ("Content", 3), ("Record", 5))),
     case("an unknown message to a provider", "Message", "malformed", tag(0) + tag(5) + bytes(64)),
-    case("an unknown message to a client", "Message", "malformed", tag(1) + tag(6) + bytes(64)),
+    case("an unknown message to a client", "Message", "malformed", tag(1) + tag(7) + bytes(64)),
     *(case(f"extensions: {why}", "Cancel", "malformed", encode("Cancel", {"extensions": entries})) for why, entries in (
         ("a type twice", [entry(3, 0), entry(3, 0)]), ("types that fall", [entry(3, 0), entry(1, 0)]),
         ("seventeen", [entry(kind, 0) for kind in range(17)]), ("1,025 bytes in one", [entry(1, 1_025)]),

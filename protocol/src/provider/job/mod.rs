@@ -12,7 +12,7 @@ use crate::io::{EngineReport, Event, JobReport, Output, PeerFault};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::session::Secure;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::message::{Ack, Award, Refusal, Refuse, ToClient};
 use crate::work::order::JobId;
 
@@ -74,14 +74,14 @@ impl Job {
     pub(super) fn new(
         now: Time,
         origin: Origin,
-        is_customer: bool,
+        holds_slot: bool,
         promised: Promised,
         award: Award,
         secure: Secure,
         reply: Vec<u8>,
     ) -> Self {
         let phase = Phase::Awarded(AwardedJob {
-            holds_slot: is_customer,
+            holds_slot,
             late_at: Some(now + limits::AWARD_HOLD),
             until: now + limits::TASK_WAIT,
             counts: None,
@@ -112,7 +112,7 @@ impl Job {
     pub(super) const fn holds_slot(&self) -> bool {
         match &self.phase {
             Phase::Awarded(awarded) => awarded.holds_slot,
-            Phase::Serving(served) => served.task.is_none() && !served.stream.has_ended(),
+            Phase::Serving(served) => served.has_begun() && !served.stream.has_ended(),
             Phase::Over { .. } => false,
         }
     }
@@ -268,6 +268,11 @@ impl JobMut<'_> {
             Phase::Serving(served) => Some(served),
         };
         if let Some(served) = &served {
+            if served.has_begun() && !served.stream.has_ended() {
+                // As much as it has come to.
+                let done = Span(served.work().0.saturating_sub(served.work_left().0));
+                self.freed.done.push((self.job.promised.model, done, served.began_at()));
+            }
             if let Some(earner) = self.earnings.find_mut(&served.account) {
                 earner.allow(served.under_way, Nano::ZERO);
             }

@@ -16,6 +16,8 @@ pub(in crate::provider) enum Next {
     GiveUp,
     /// Ends it, well (`None`) or with a reason that the client is told.
     End(Option<Refusal>),
+    /// Waits for a slot, and tells the client how long.
+    Wait,
     /// Tells the client that the input has so many tokens, and waits for the task once more.
     Recount(u64),
     /// Forgets it.

@@ -3,14 +3,14 @@
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::ident::{Identity, NodeId, Origin};
-use crate::io::{EngineReport, Output, PeerFault};
+use crate::io::{EngineReport, Offer, Output, PeerFault};
 use crate::limits;
 use crate::market::call::Classes;
 use crate::outbox::Outbox;
 use crate::session::Secure;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::extension::Extensions;
-use crate::wire::message::{Ack, Chunk, Content, FromProvider, NeedPayment, Refusal};
+use crate::wire::message::{Ack, Chunk, Content, FromProvider, NeedPayment, Refusal, WorkProgress};
 use crate::work::answer_stream::AnswerStream;
 use crate::work::order::{JobId, ModelId, Task, TaskKind};
 use crate::work::price::{InputTokens, Tariff};
@@ -50,6 +50,20 @@ pub(in crate::provider) struct ServedJob {
     /// The part of the channel's window that this job holds: what it may make and has not billed.
     pub(super) under_way: Nano,
     waiting: Option<Wait>,
+    /// Since when it waits for a slot, if it does.
+    slot_wait: Option<Time>,
+    /// The engine's work on it, and the tokens that are expected of it.
+    work: Span,
+    expected: u64,
+    /// The engine's time for each job when this one began.
+    began: u64,
+    /// Input tokens that the engine says it has read.
+    read: u32,
+    /// Whether any of the answer was made.
+    has_spoken: bool,
+    /// When the client was last told how far it has come, and when it last said anything itself.
+    told_at: Time,
+    heard_at: Time,
     /// When the engine last had a reason to speak, or spoke.
     engine_at: Time,
     pub(super) countersigned: bool,
@@ -86,7 +100,7 @@ impl ServedJob {
         model: ModelId,
         [tariff, own]: [Tariff; 2],
         account: ChannelId,
-        task: Task,
+        (task, work): (Task, Span),
         input: InputTokens,
     ) -> Result<Self, Refusal> {
         let window_at = |tariff: Tariff| tariff.cost(input, limits::WINDOW_TOKENS);
@@ -99,6 +113,7 @@ impl ServedJob {
             stream: AnswerStream::new(now, id, model, tariff, input, &task),
             kind: task.kind(),
             classes: Classes::of(input.count(), task.output_tokens_max()),
+            expected: Offer::expected_answer(task.output_tokens_max()),
             task: Some(task),
             window,
             own_window,
@@ -110,6 +125,13 @@ impl ServedJob {
             recounted: false,
             under_way: Nano::ZERO,
             waiting: None,
+            slot_wait: None,
+            work,
+            began: 0,
+            read: 0,
+            has_spoken: false,
+            told_at: now,
+            heard_at: now,
             engine_at: now,
             countersigned: false,
         })
@@ -129,12 +151,51 @@ impl ServedJob {
     pub(super) fn wake_at(&self) -> Time {
         let waiting = self.waiting.map(|waiting| waiting.until.min(waiting.asked_at + limits::CHUNK_RETRY));
         let engine = self.engine_owes().then(|| self.engine_at + limits::ENGINE_WAIT);
-        [waiting, engine, self.stream.wake_at()].into_iter().flatten().min().unwrap_or(Time::NEVER)
+        let told = self.is_mute().then(|| self.told_at + limits::PROGRESS_EVERY);
+        [waiting, engine, told, self.stream.wake_at()].into_iter().flatten().min().unwrap_or(Time::NEVER)
     }
 
     /// Returns whether the engine has its task, or had it.
     pub(in crate::provider) const fn has_begun(&self) -> bool {
         self.task.is_none()
+    }
+
+    /// Returns since when it waits for a slot, if it does.
+    pub(in crate::provider) const fn waits_for_slot(&self) -> Option<Time> {
+        self.slot_wait
+    }
+
+    /// Notes that its client has spoken.
+    pub(in crate::provider) const fn heard(&mut self, now: Time) {
+        self.heard_at = now;
+    }
+
+    /// Notes the engine's time for each job, as it begins.
+    pub(in crate::provider) const fn began(&mut self, began: u64) {
+        self.began = began;
+    }
+
+    /// Returns the engine's time for each job when it began.
+    pub(in crate::provider) const fn began_at(&self) -> u64 {
+        self.began
+    }
+
+    /// Returns the engine's work on it.
+    pub(in crate::provider) const fn work(&self) -> Span {
+        self.work
+    }
+
+    /// Returns what is left of the engine's work on it: by the tokens made, a sixteenth at the least.
+    pub(in crate::provider) fn work_left(&self) -> Span {
+        let left = self.expected.saturating_sub(self.made);
+        let of = u128::from(self.work.0).saturating_mul(u128::from(left));
+        let left = of.checked_div(u128::from(self.expected)).unwrap_or(u128::from(self.work.0));
+        Span(u64::try_from(left).unwrap_or(u64::MAX).max(self.work.0 / 16))
+    }
+
+    /// Returns whether the client is told that the job is alive: it waits for a slot, or the engine reads. (`WR-23`)
+    const fn is_mute(&self) -> bool {
+        self.slot_wait.is_some() || (self.task.is_none() && !self.has_spoken)
     }
 
     /// Returns since when it waits, if it does.
@@ -255,10 +316,20 @@ impl ServedMut<'_> {
         let Some(earner) = channel.live() else { return Next::Stay };
         earner.allow(served.under_way, Nano::ZERO);
         let allowance = earner.allowance(served.window, credit);
+        let can_wait = served.task.is_some() && (earner.is_open() || served.is_covered(allowance));
+        if can_wait && !has_slot {
+            // Its money is seen to when it has its turn.
+            earner.allow(Nano::ZERO, served.under_way);
+            served.waiting = None;
+            return if served.slot_wait.is_some() { Next::Stay } else { Next::Wait };
+        }
         let covered = has_slot && served.is_covered(allowance);
         let started = served.task.take_if(|_| covered);
         if started.is_some() || served.in_flight() == 0 {
             served.engine_at = self.now;
+        }
+        if started.is_some() {
+            (served.slot_wait, served.told_at) = (None, self.now);
         }
         served.stream.sign_every(share / limits::WINDOW_RECEIPTS);
         let more = served.allow_tokens(allowance, share);
@@ -311,7 +382,13 @@ impl ServedMut<'_> {
                 }
                 self.served.counted = true;
             }
+            EngineReport::Read { tokens } => {
+                let most = u32::try_from(self.served.input.count()).unwrap_or(u32::MAX);
+                self.served.read = self.served.read.max(tokens.min(most));
+                return Next::Stay;
+            }
             EngineReport::Content(content) => {
+                self.served.has_spoken = true;
                 if let Content::Tokens { ids, .. } = &content {
                     self.served.made = self.served.made.saturating_add(ids.len() as u64);
                 }
@@ -324,8 +401,24 @@ impl ServedMut<'_> {
             // The others get what it did not use of the window.
             self.freed.channels.insert(self.served.account);
             self.freed.slot = true;
+            self.freed.done.push((self.model, self.served.work, self.served.began));
         }
         Next::Resume
+    }
+
+    /// Lets it wait for a slot, for so long as it seems, and says so. (`WR-23`)
+    pub(in crate::provider) fn wait(&mut self, start: Span) -> Next {
+        self.served.slot_wait.get_or_insert(self.now);
+        let start_ms = u32::try_from(start.as_ms()).unwrap_or(u32::MAX).max(1);
+        self.tell(start_ms);
+        Next::Stay
+    }
+
+    /// Tells the client how far the job has come.
+    fn tell(&mut self, start_ms: u32) {
+        self.served.told_at = self.now;
+        let said = FromProvider::Progress(WorkProgress { start_ms, read: self.served.read });
+        self.send_sealed(&said, false);
     }
 
     /// Does what is due by the clock: repeats, asks for payment, sends what waited long enough, gives up.
@@ -333,6 +426,14 @@ impl ServedMut<'_> {
         let now = self.now;
         if self.served.engine_owes() && now >= self.served.engine_at + limits::ENGINE_WAIT {
             return Next::End(Some(Refusal::Engine));
+        }
+        if self.served.slot_wait.is_some() {
+            // A client that has gone away needs no turn.
+            let is_gone = now >= self.served.heard_at + limits::CLIENT_WAIT;
+            return if is_gone { Next::End(None) } else { Next::Wait };
+        }
+        if self.served.is_mute() && now >= self.served.told_at + limits::PROGRESS_EVERY {
+            self.tell(0);
         }
         let starved = self.served.waiting.is_some_and(|waiting| now >= waiting.until);
         if starved || self.served.stream.is_abandoned(now) {
