@@ -53,7 +53,15 @@ struct SessionFile {
     buckets: Vec<Bucket>,
     refused_handshakes: Vec<RefusedHandshake>,
     refused_frames: Vec<RefusedFrame>,
+    window: Vec<WindowStep>,
     good_frame: FrameCase,
+}
+
+#[derive(Deserialize)]
+struct WindowStep {
+    nonce: u64,
+    opens: bool,
+    bytes: String,
 }
 
 #[derive(Deserialize)]
@@ -260,4 +268,16 @@ fn frames_of_the_negative_vectors_are_refused_and_change_nothing() {
         let opened = provider.open(good.nonce, &bytes(&good.bytes)).unwrap();
         assert_eq!((hex::encode(opened.body), opened.last), (good.body.clone(), good.last), "{}", case.name);
     }
+}
+
+/// `SE-16`
+#[test]
+fn the_window_of_numbers_is_as_wide_as_the_vectors_say_and_moves_with_the_highest() {
+    let file = session_file();
+    let (_, mut provider) = session(&file);
+    for (place, step) in file.window.iter().enumerate() {
+        let opened = provider.open(step.nonce, &bytes(&step.bytes));
+        assert_eq!(opened.is_ok(), step.opens, "step {place}: number {}", step.nonce);
+    }
+    assert!(file.window.len() > 10);
 }

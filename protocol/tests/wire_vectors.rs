@@ -129,6 +129,23 @@ fn no_variant_is_without_its_bytes() {
     assert_eq!(seen, expected);
 }
 
+/// (WI-5) Exactly as long as it may be, and one byte longer.
+#[test]
+fn the_longest_of_each_kind_is_taken_and_a_longer_one_is_not() {
+    for case in list(&file(include_str!("../../spec/vectors/wire/longest.json")), "cases") {
+        let (head, tail) = (hex_of(&case["head"]), hex_of(&case["tail"]));
+        let room = usize::try_from(case["room"].as_u64().unwrap()).unwrap();
+        let of = |length: usize| {
+            let fill = length - head.len() - 8 - tail.len();
+            let count = u64::try_from(fill).unwrap().to_le_bytes();
+            [&head[..], &count, &vec![0; fill], &tail].concat()
+        };
+        assert_eq!(refused(text(case, "type"), &of(room)), None, "{}", case["name"]);
+        let longer = Some(DecodeError::TooLong { bytes: room + 1, max: room });
+        assert_eq!(refused(text(case, "type"), &of(room + 1)), longer, "{}", case["name"]);
+    }
+}
+
 fn refused(kind: &str, bytes: &[u8]) -> Option<DecodeError> {
     match kind {
         "Call" => codec::decode::<Call>(bytes).err(),

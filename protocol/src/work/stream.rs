@@ -29,6 +29,8 @@ pub struct Stream {
     /// Output tokens of the newest receipt.
     output_tokens: u64,
     rows: u32,
+    /// Numbers in one vector, from the first one on.
+    dims: Option<u32>,
     cost: Nano,
     receipt: Option<Signed>,
     finish: Option<Finish>,
@@ -108,6 +110,7 @@ impl Stream {
             delivered: 0,
             output_tokens: 0,
             rows: 0,
+            dims: None,
             cost: Nano::ZERO,
             receipt: None,
             finish: None,
@@ -174,6 +177,9 @@ impl Stream {
         self.next = chunks;
         self.delivered = delivered;
         self.rows = rows;
+        if let Content::Vectors { dims, .. } = &content {
+            self.dims = Some(*dims);
+        }
         if let Content::End { finish } = &content {
             self.finish = Some(*finish);
         }
@@ -214,7 +220,8 @@ impl Stream {
                     .and_then(|numbers| numbers.checked_mul(4))
                     .is_some_and(|size| size == bytes.len() as u64);
                 let fits = first.saturating_add(rows) <= self.bounds.rows;
-                if rows > 0 && whole && *first == self.rows && fits {
+                let same = self.dims.is_none_or(|before| before == *dims);
+                if rows > 0 && whole && *first == self.rows && fits && same {
                     Ok(0)
                 } else {
                     Err(StreamFault::Vectors)

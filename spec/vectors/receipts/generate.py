@@ -117,6 +117,13 @@ def good():
     far = answered(CHAT, 12, tokens(1), end())
     yield stream("a chunk too far ahead is not kept", CHAT, [
         far[1] | {"chunk": far[1]["chunk"] | {"index": 64}, "expect": "nothing"}, *far], cost=total(far), finish="Stop")
+    near = answered(CHAT, 12, *(tokens(number) for number in range(20)), *(tokens() for _ in range(44)), end())
+    yield stream("the farthest chunk that is kept", CHAT, [
+        near[63] | {"expect": "nothing"}, *(step | {"expect": "taken"} for step in near[:63]), near[64]],
+        cost=total(near), finish="Stop")
+    more = answered(CHAT, 12, tokens(1), end(), tokens(2))
+    yield stream("a chunk after the end is not taken", CHAT, [*more[:2], more[2] | {"expect": "nothing"}],
+                 cost=total(more[:2]), finish="Stop")
     most = answered(CHAT, 76, tokens(*range(20)), end("Length"))
     yield stream("as many tokens as the task can have", CHAT, most, 76, cost=total(most), finish="Length")
     rows = answered(PAIR, 6, vectors(0, 3, 3), vectors(1, 3, 3), end())
@@ -197,6 +204,7 @@ BAD = [
     bad("a vector and a half", "vectors", false(content=vectors(1, 2, 3)), PAIR, vectors(0, 2, 2), 6),
     bad("a number cut short", "vectors", false(content=vectors(1, 1, 1, b"\0\0")), PAIR, vectors(0, 1, 1), 6),
     bad("vectors without numbers", "vectors", false(content=vectors(1, 0, 0)), PAIR, vectors(0, 1, 1), 6),
+    bad("vectors of another width than before", "vectors", false(content=vectors(1, 2, 2)), PAIR, vectors(0, 1, 1), 6),
     bad("an end before the last vector", "vectors", false(content=end()), PAIR, vectors(0, 1, 1), 6),
 ]
 write(__file__, "streams.json", {

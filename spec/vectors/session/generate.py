@@ -248,6 +248,9 @@ def session_vectors() -> dict:
     def made(plain_block: bytes) -> bytes:
         return frame(session.client_key, 0, plain_block)
 
+    def made_at(nonce: int) -> bytes:
+        return frame(session.client_key, nonce, block(b"hi", True))
+
     # To the provider, as its first frame. The good frame 0 must open afterwards (SE-19).
     frame_bad = [
         ("empty", "length", 0, b""),
@@ -268,7 +271,7 @@ def session_vectors() -> dict:
     ]
     return {
         "requirements": ["SE-1", "SE-2", "SE-3", "SE-7", "SE-8", "SE-10", "SE-11", "SE-13", "SE-14", "SE-15",
-                         "SE-17", "SE-18", "SE-19"],
+                         "SE-16", "SE-17", "SE-18", "SE-19"],
         "provider_secret": STATIC.hex(), "provider_public": public_of(STATIC).hex(),
         "client_id": client.hex(), "provider_id": provider.hex(), "job": job.hex(), "prologue": prologue.hex(),
         "client_entropy_seed": "11" * 32, "client_ephemeral_secret": EPHEMERAL[0x11].hex(),
@@ -282,6 +285,10 @@ def session_vectors() -> dict:
                                for step, name, error, data in handshake_bad],
         "refused_frames": [{"name": name, "error": error, "nonce": nonce, "bytes": data.hex()}
                            for name, error, nonce, data in frame_bad],
+        # To the provider, one after the other (SE-16): a body of two bytes, the number, and whether it opens.
+        "window": [{"nonce": nonce, "opens": opens, "bytes": made_at(nonce).hex()} for nonce, opens in (
+            (2_000, True), (2_000, False), (977, True), (976, False), (0, False), (1_937, True), (1_936, True), (977, False),
+            (2_001, True), (978, True), (977, False), (5_000, True), (3_976, False), (3_977, True), (3_977, False))],
         "good_frame": {"nonce": 0, "body": b"hi".hex(), "last": True, "bytes": good.hex()},
     }
 

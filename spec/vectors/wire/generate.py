@@ -243,6 +243,8 @@ REFUSED = [
     case("an unknown kind of work in a call", "Call", "malformed", BYTES["a call"].replace(tag(1), tag(2), 1)),
     case("a seek for a model that is neither there nor not", "Seek", "malformed", BYTES["a seek"][:48] + b"\2" + BYTES["a seek"][49:]),
     case("an option that is neither there nor not", "FromProvider", "malformed", NEED[:-9] + b"\2" + bytes(8)),
+    case("an option of 2 before what would be there", "FromProvider", "malformed",
+         BYTES["payment is needed beyond a voucher"][:12] + b"\2" + BYTES["payment is needed beyond a voucher"][13:]),
     case("a truth value of 2", "Record", "malformed", BYTES["record: a channel that is paid on"][:-1] + b"\2"),
     case("text that is not UTF-8", "Content", "malformed", tag(0) + claim(0) + claim(2) + b"\xc3\x28"),
     case("text cut in a character", "Content", "malformed", tag(0) + claim(0) + claim(1) + b"\xc3"),
@@ -307,5 +309,20 @@ FORGED = [
 
 write(__file__, "messages.json", {"cases": [
     {"name": name, "type": kind, "value": value, "bytes": BYTES[name].hex()} for name, kind, value in MESSAGES]})
+# ---- the longest of each kind: taken, and with one byte more refused ------------------------------------------------
+
+
+def longest(kind, name, head, most):
+    """A value whose last field but for `tail` is filled with so many equal bytes."""
+    head = bytes.fromhex(head)
+    return {"name": name, "type": kind, "head": head.hex(), "room": most, "tail": "00" * 64 if kind == "Gossip" else ""}
+
+
+LONGEST = [
+    longest("Gossip", "gossip", tag(0).hex(), 4_096),
+    longest("Message", "a direct message", (tag(1) + tag(3) + bytes(24)).hex(), 33_000),
+    longest("Content", "a content: vectors", (tag(1) + bytes(8)).hex(), 32_763),
+]
+write(__file__, "longest.json", {"cases": LONGEST})
 write(__file__, "refused.json", {"cases": REFUSED})
 write(__file__, "signed.json", {"cases": SIGNED, "refused": FORGED})

@@ -79,6 +79,13 @@ def cases():
                            if -challenge(pack(SMALL[left]), key, text) * number % 8 == left)
         yield case(f"a key of small order, {number} times a point of order 8", pack(key), found,
                    signature(pack(SMALL[left]), 0), True, False)
+    commitment = pack(times(NONCE, BASE))
+    for number in range(8):
+        # And with an ordinary R, where the challenge takes the key away: only the check of the key refuses it.
+        key = SMALL[number]
+        found = grind(lambda message: challenge(commitment, key, message) * number % 8 == 0)
+        yield case(f"a key of small order, {number} times a point of order 8, with an ordinary R", pack(key), found,
+                   signature(commitment, NONCE), True, False)
 
 
 write(__file__, "strict.json", {"cases": list(cases())})
