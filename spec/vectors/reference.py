@@ -1,9 +1,9 @@
 """A second implementation of what the vectors of this directory need, standard library only: BLAKE3, ed25519, the wire
 layout of spec/01-wire.md, bills, transcripts. It shares no code with the one in Rust, so that equal bytes mean something.
 
-The generators in `wire/`, `market/` and `work/` import it; run them after a change of the text they follow:
+The generators in `wire/`, `market/`, `receipts/` and `names/` import it; run them after a change of the text they follow:
 
-    for part in wire market work; do python3 spec/vectors/$part/generate.py; done
+    for part in wire market receipts names; do python3 spec/vectors/$part/generate.py; done
 
 Slow and not constant-time: for vectors only.
 """

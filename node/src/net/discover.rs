@@ -70,7 +70,7 @@ enum Purpose {
 }
 
 /// Returns the key under which a topic's listeners announce themselves.
-fn topic_key(network_topic: &str) -> [u8; 32] {
+pub(super) fn topic_key(network_topic: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"bombyx topic listeners\0");
     hash.update(network_topic.as_bytes());

@@ -88,12 +88,12 @@ pub(super) fn build(network: &str, scope: Scope) -> Result<Gossip, NetError> {
     Ok(gossip)
 }
 
-fn prefix(network: &str) -> String {
+pub(super) fn prefix(network: &str) -> String {
     format!("bombyx/{network}/")
 }
 
 /// Names a message: equal bytes on one topic are one message, no matter which peer sends them.
-fn content_id(message: &Message) -> MessageId {
+pub(super) fn content_id(message: &Message) -> MessageId {
     let mut hash = Sha256::new();
     hash.update(message.topic.as_str().as_bytes());
     hash.update([0]);

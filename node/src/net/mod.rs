@@ -51,6 +51,8 @@ mod listen;
 mod manifests;
 mod market;
 mod meet;
+#[cfg(all(test, not(virtual_network)))]
+mod names;
 mod outbox;
 mod penalty;
 mod prefix;
