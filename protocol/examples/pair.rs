@@ -146,7 +146,8 @@ fn order() -> Input {
         deadline: Span::from_s(60),
         tier: Tier::Open,
         // A millisecond less to wait is worth nothing to this buyer: the cheapest bid wins.
-        nano_per_ms: 0,
+        nano_per_ms: None,
+        price_max: None,
         weights: Weights::DEFAULT,
         // There is no tokenizer here: the provider's count is believed, within the bounds of the text.
         input: InputCount::Estimated,

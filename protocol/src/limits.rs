@@ -40,8 +40,10 @@ pub const BIDS_PER_SLOT_MAX: usize = 16;
 /// Bids that a provider holds awardable, leases included: those who award and never pay must not
 /// fill its memory.
 pub const PROMISES_MAX: usize = 4_096;
-/// Bids that end the gathering early unless a client says otherwise: more of a crowd make the second score little better.
+/// Bids that a call is made to bring where there are many: more of a crowd make the second score little better.
 pub const BIDS_WANTED: usize = 16;
+/// Bids of proven providers that end the gathering early. (`MK-20`)
+pub const PROVEN_WANTED: usize = 8;
 /// Asks that a seek is made to bring where there are many.
 pub const ASKS_WANTED: usize = 32;
 /// Calls and seeks of a client whose answers are counted at a time.
@@ -258,10 +260,34 @@ pub const PREFIX_FAILURES: u8 = 3;
 /// Refusals and empty answers in a row of one that never served that count as a failure: overbooked newcomers refuse
 /// now and then.
 pub const REFUSALS_A_FAILURE: u8 = 3;
-/// Auctions of a client for each one in which an unknown provider may go before proven ones.
+/// Orders of a client for a model for each one that may go to somebody else than the best bidder. (`MK-33`)
 pub const EXPLORE_EVERY: u16 = 8;
-/// The same where all that were tried so far have failed.
+/// The same where all strangers that were tried so far have failed.
 pub const EXPLORE_EVERY_MAX: u16 = 128;
+/// The same where those tried were known and no better.
+pub const EXPLORE_KNOWN_EVERY_MAX: u16 = 32;
+/// Prefixes of which a client remembers how often it tried them, for each model.
+pub const PREFIXES_TRIED_MAX: usize = 1_024;
+/// Newest good jobs of a model, bids that won it, and answers of one class that a client measures the next by: one dear
+/// order does not move their median.
+pub const HISTORY_JOBS: usize = 16;
+/// Bids that must have won before their median says anything. Who is new pays bids, so that it is no prey for shills.
+pub const WON_MIN: usize = 4;
+/// Of the bids that won lately, those of one prefix while others have won as well.
+pub const WON_A_PREFIX_MAX: usize = 4;
+/// Jobs over which the speed of a provider is measured.
+pub const TIMED_JOBS: u64 = 32;
+/// A winner is paid at most this many eighths of the median of the bids that won lately: it is the least that pays truth, from
+/// two bidders to sixteen. (`MK-8`)
+pub const PAID_EIGHTHS_MAX: u64 = 9;
+/// A bid asks at most so many times the median of the bids that won lately, unless the user says otherwise. (`MK-52`)
+pub const CEILING_TIMES: u64 = 2;
+/// Scores are equal within one part in so many of the best: less than padding a bid can gain.
+pub const TIE_PARTS: u64 = 50;
+/// A second of waiting is worth one part in ten of the bill, unless the user says otherwise: a millisecond one in so many.
+pub const WAIT_PARTS: u64 = 10_000;
+/// Bids of one prefix that are read in an auction, of proven providers; of others it is one. (`MK-51`)
+pub const BIDS_A_PREFIX_MAX: usize = 2;
 /// The most that a new channel to a provider that never finished a job holds, in ceilings of the
 /// job: the job itself, and a second one beside it.
 pub const STRANGER_CEILINGS: u64 = 2;
@@ -275,6 +301,3 @@ pub const CHALLENGE_STRANGER_S: u32 = 3_600;
 pub const STRANGER_TURN: Span = Span::from_s(15);
 /// Nano-seconds of locked coins that weigh one nano in a score: a coin locked for a day weighs 0.000864.
 pub const LOCK_NANO_S: u64 = 100_000_000;
-/// How often the first step of a provider that never served, or failed since, is counted in its score. It bounds what a
-/// thief can ask for the first step and still be chosen: a ninth of an honest score.
-pub const FIRST_STEP_WEIGHT: u64 = 8;

@@ -6,17 +6,18 @@ mod vectors;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::limits::BIDS_MAX;
-use bombyx_protocol::market::auction::Auction;
+use bombyx_protocol::market::auction::{Auction, Bidder, Source, Wants, paid};
 use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
 use bombyx_protocol::market::call::{CallId, Classes, size_class};
-use bombyx_protocol::market::invite::Share;
-use bombyx_protocol::market::score::Fate;
-use bombyx_protocol::market::score::{Lot, Place, Score, Standing};
+use bombyx_protocol::market::explore::Exploration;
+use bombyx_protocol::market::history::History;
+use bombyx_protocol::market::invite::{Enough, Share};
+use bombyx_protocol::market::score::{Fate, Lot, Place, Score, Speed, Standing};
 use bombyx_protocol::time::Time;
 use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::work::cost::CostSheet;
-use bombyx_protocol::work::order::{ModelId, TaskKind};
-use bombyx_protocol::work::price::{Delivery, Tariff};
+use bombyx_protocol::work::order::ModelId;
+use bombyx_protocol::work::price::{Delivery, Price, Tariff};
 use serde_json::{Value, json};
 use vectors::{file, fixed, input, list, long, nano, optional, price, task, text, tier, weights};
 
@@ -143,7 +144,7 @@ fn bid(value: &Value) -> Bid {
         start_ms: u32::try_from(value["start_ms"].as_u64().unwrap()).unwrap(),
         ahead_ms: 0,
         read_tps: u32::try_from(value["read_tps"].as_u64().unwrap()).unwrap(),
-        write_tps: 10,
+        write_tps: u32::try_from(value["write_tps"].as_u64().unwrap()).unwrap(),
         keep_s: 0,
         tier: tier(&value["tier"]),
         valid_ms: 30_000,
@@ -157,9 +158,10 @@ fn bid(value: &Value) -> Bid {
 fn fate(fate: Fate) -> Value {
     let score = |Score(nano): Score| nano.to_string();
     match fate {
-        Fate::Won { runner_up } => json!({"won": {"runner_up": runner_up.map(score)}}),
+        Fate::Won { second } => json!({"won": {"second": second.map(score)}}),
         Fate::Outscored { by } => json!({"outscored": {"by": by.to_string()}}),
         Fate::OverBudget => json!("over_budget"),
+        Fate::OverCeiling { most } => json!({"over_ceiling": {"most": most.0.to_string()}}),
         Fate::WeakerTier => json!("weaker_tier"),
         Fate::FailedBefore => json!("failed_before"),
         Fate::LongChallenge { .. } | Fate::NotWanted => unreachable!("no vector has one"),
@@ -171,44 +173,69 @@ fn standing(value: &Value) -> Standing {
         turn: 0,
         place: match text(value, "place") {
             "proven" => Place::Proven,
+            "tried" => Place::Tried,
             "unknown" => Place::Unknown,
             "doubtful" => Place::Doubtful,
             "last" => Place::Last,
             other => panic!("no place {other}"),
         },
         level: u8::try_from(value["level"].as_u64().unwrap()).unwrap(),
+        speed: Speed {
+            read_us: long(&value["speed"]["read_us"]),
+            write_us: long(&value["speed"]["write_us"]),
+        },
         locks: nano(&value["locks"]),
         challenge_s: u32::try_from(value["challenge_s"].as_u64().unwrap()).unwrap(),
         refused: None,
     }
 }
 
-/// (MK-6, MK-7, MK-8, MK-13)
+fn prefix(value: &Value) -> Prefix {
+    Prefix::of_ipv4([10, 0, u8::try_from(value.as_u64().unwrap()).unwrap(), 1])
+}
+
+fn exploration(value: &Value) -> Exploration {
+    let mut exploration = Exploration::default();
+    list(value, "tried").iter().for_each(|tried| exploration.tries(prefix(tried)));
+    (0..value["orders"].as_u64().unwrap()).for_each(|_| exploration.count());
+    exploration
+}
+
+/// (MK-6, MK-7, MK-8, MK-13, MK-32, MK-33, MK-52, MK-51)
 #[test]
 fn auctions_end_alike_for_whoever_computes_them() {
     for case in list(&file(AUCTIONS), "cases") {
         let name = text(case, "name");
         let lot = Lot {
             weights: weights(&case["weights"]),
-            kind: if case["output_tokens_max"] == "0" { TaskKind::Embed } else { TaskKind::Generate },
             input: input(&case["input"]),
             output_tokens_max: long(&case["output_tokens_max"]),
-            nano_per_ms: long(&case["nano_per_ms"]),
         };
-        let mut auction = Auction::new(CallId([1; 16]), lot.classes(), Time(0), BIDS_MAX);
+        let enough = Enough { proven: BIDS_MAX, all: BIDS_MAX };
+        let mut auction = Auction::new(CallId([1; 16]), lot.classes(), Time(0), enough);
         for (place, value) in list(case, "bids").iter().enumerate() {
             let hash = BidHash([u8::try_from(place).unwrap(); 32]);
-            auction.accept(bid(value), hash, Prefix::UNKNOWN, true);
+            let bidder = if value["level"] == 0 { Bidder::Unproven } else { Bidder::Proven };
+            auction.accept(bid(value), hash, prefix(&value["prefix"]), bidder);
         }
-        assert!(auction.count() <= BIDS_MAX);
         let failed: Vec<NodeId> = list(case, "failed").iter().map(node).collect();
-        let stands = |bid: &Bid, _: Prefix| {
-            let known = list(case, "bids").iter().find(|value| node(&value["provider"]) == bid.provider);
-            optional(&known.unwrap()["stands"], standing).unwrap_or(Standing::SETTLED)
+        let explores = optional(&case["exploration"], exploration);
+        let wants = Wants {
+            lot,
+            output_tokens: long(&case["output_tokens"]),
+            tier: tier(&case["tier"]),
+            budget: nano(&case["budget"]),
+            price_max: optional(&case["price_max"], price).unwrap_or(Price(u64::MAX)),
+            nano_per_ms: optional(&case["nano_per_ms"], long),
+            median: optional(&case["median"], price),
+            failed: &failed,
+            explores: explores.as_ref(),
+            is_small: case["is_small"].as_bool().unwrap(),
         };
-        let explore = case["explore"].as_bool().unwrap();
-        let outcome =
-            auction.close(&lot, tier(&case["tier"]), nano(&case["budget"]), &failed, explore, stands);
+        let outcome = auction.close(&wants, |bid, _| {
+            let known = list(case, "bids").iter().find(|value| node(&value["provider"]) == bid.provider);
+            standing(known.unwrap())
+        });
 
         let candidates: Vec<_> =
             outcome.candidates.iter().map(|candidate| (candidate.bid.provider, candidate.price)).collect();
@@ -217,6 +244,8 @@ fn auctions_end_alike_for_whoever_computes_them() {
             .map(|value| (node(&value["provider"]), price(&value["price"])))
             .collect();
         assert_eq!(candidates, expected, "{name}");
+        let tries = outcome.candidates.first().is_some_and(|first| first.source == Source::Trial);
+        assert_eq!(tries, case["tries"].as_bool().unwrap(), "{name}");
 
         let reports: Vec<_> = outcome
             .reports
@@ -228,5 +257,20 @@ fn auctions_end_alike_for_whoever_computes_them() {
             .map(|value| (node(&value["provider"]), nano(&value["cost_max"]), value["fate"].clone()))
             .collect();
         assert_eq!(reports, expected, "{name}");
+    }
+}
+
+/// (MK-8)
+#[test]
+fn what_is_paid_is_the_same_to_the_nano() {
+    for case in list(&file(AUCTIONS), "prices") {
+        let mut history = History::default();
+        list(case, "history").iter().for_each(|won| history.won(price(won), Prefix::UNKNOWN));
+        let median = history.median_bid();
+        assert_eq!(median, optional(&case["median"], price), "{case}");
+        let second = optional(&case["second"], |score| Score(long(score)));
+        let units = u128::from(long(&case["units"]));
+        let paid = paid(price(&case["own"]), second, nano(&case["aside"]), units, median);
+        assert_eq!(paid, price(&case["price"]), "{case}");
     }
 }

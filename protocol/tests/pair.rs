@@ -13,6 +13,7 @@ use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{ModelId, Order, OrderId, Task, TaskKind};
+use bombyx_protocol::work::price::Price;
 use testbed::{CALM, Testbed, ceiling, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -65,25 +66,45 @@ fn embeddings_arrive_complete_and_once() {
     assert!(outcome.rows.values().all(|times| *times == 1));
 }
 
+/// (MK-8, MK-33, MK-52)
 #[test]
-fn the_best_score_wins_and_is_paid_by_the_second() {
+fn the_best_score_wins_and_is_paid_by_a_proven_second_within_what_won_lately() {
     let mut testbed = Testbed::new(3, CALM);
-    let client = testbed.client(1, COIN);
-    let dear = testbed.provider(1, price(800_000), 1_000);
-    let cheap = testbed.provider(2, price(400_000), 1_000);
-    testbed.seek(client);
-    testbed.order(client, 1, chat("count for me", 50), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    let outcome = testbed.outcome(1);
-    let bill = outcome.end.unwrap().unwrap();
-    assert_eq!(bill.providers, [cheap]);
-    let own = ceiling(price(400_000), &chat("count for me", 50));
-    let second = outcome.bids[1].cost_max;
-    assert!(bill.cost > own && bill.cost <= second, "{own} < {} <= {second}", bill.cost);
-    assert_eq!(outcome.bids.len(), 2);
-    assert!(matches!(outcome.bids[0].fate, Fate::Won { runner_up: Some(_) }));
-    assert_eq!(outcome.bids[1].provider, dear);
+    let client = testbed.client_with(ClientConfig { leases: false, ..ClientConfig::for_tests(1) }, COIN);
+    let [cheap, near, far] = [400_000, 440_000, 480_000].map(price);
+    let cheap_one = testbed.provider(1, cheap, 1_000);
+    let near_one = testbed.provider(2, near, 1_000);
+    let far_one = testbed.provider(3, far, 1_000);
+    let task = || chat("count for me", 50);
+    let mut paid = Vec::new();
+    for order in 1..=9 {
+        testbed.order(client, order, task(), COIN, MINUTE);
+        testbed.run(MINUTE, |testbed| testbed.outcome(order).end.is_some());
+        let bill = testbed.outcome(order).end.unwrap().unwrap();
+        paid.push((bill.providers[0], bill.cost));
+    }
+    let own = ceiling(cheap, &task());
+    assert_eq!(paid[..7], vec![(cheap_one, own); 7], "nobody else is proven");
+    assert_eq!(paid[7], (near_one, ceiling(near, &task())), "the eighth tries a stranger at its own bid");
+    assert_eq!(paid[8].0, cheap_one);
+    assert!(paid[8].1 > own && paid[8].1 <= ceiling(near, &task()), "{own} < {}", paid[8].1);
+    let outcome = testbed.outcome(9);
+    assert_eq!(outcome.bids.len(), 3);
+    assert!(matches!(outcome.bids[0].fate, Fate::Won { second: Some(_) }));
     assert!(matches!(outcome.bids[1].fate, Fate::Outscored { by } if by > 0));
+    // More than twice what won lately is too much, unless the order says what a bid may ask.
+    testbed.kill(cheap_one);
+    testbed.kill(near_one);
+    let dear = testbed.provider(4, price(900_000), 1_000);
+    for (order, price_max) in [(10, None), (11, Some(Price(u64::MAX)))] {
+        let order_of = Order { price_max, ..testbed::order(task(), COIN, MINUTE) };
+        testbed.command(client, Command::Order { id: OrderId(order), order: Box::new(order_of) });
+        testbed.run(MINUTE, |testbed| testbed.outcome(order).end.is_some());
+        let outcome = testbed.outcome(order);
+        let report = outcome.bids.iter().find(|bid| bid.provider == dear).unwrap();
+        assert_eq!(matches!(report.fate, Fate::OverCeiling { .. }), order == 10, "{:?}", report.fate);
+        testbed.kill(far_one);
+    }
 }
 
 /// (WR-13, MK-13)

@@ -256,8 +256,9 @@ LAYOUT = {
     },
     "Reputation": [
         ("slot", "u16"), ("provider", 32), ("prefix", "u64"), ("good", "u8"), ("level", "u8"), ("failures", "u8"),
-        ("failed_at_s", "u64"),
+        ("failed_at_s", "u64"), ("model", 32), ("timed", "u8"), ("timing", "Timing"),
     ],
+    "Timing": [("reading_us", "u64"), ("input_tokens", "u64"), ("writing_us", "u64"), ("output_tokens", "u64")],
 }
 NUMBERS = {"u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q", "i8": "<b", "i32": "<i"}
 

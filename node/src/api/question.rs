@@ -27,8 +27,6 @@ use crate::ledger::LedgerError;
 const JOIN_WAIT: Duration = Duration::from_secs(15);
 /// How much longer than the order's own deadline its end is awaited: the client machine ends every order itself.
 const GRACE: Duration = Duration::from_secs(10);
-/// What one millisecond less until the first token is worth.
-const NANO_PER_MS: u64 = 10;
 /// Parts of an answer that wait for their reader; it reads as fast as it can print.
 const PARTS_MAX: usize = 64;
 
@@ -191,7 +189,8 @@ impl Question {
             max_cost: Nano(self.max_cost_nano),
             deadline: Span::from_s(self.deadline_s),
             tier: Tier::Open,
-            nano_per_ms: NANO_PER_MS,
+            nano_per_ms: None,
+            price_max: None,
             weights,
         })
     }

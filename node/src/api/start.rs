@@ -6,8 +6,7 @@ use std::sync::Arc;
 use bombyx_gpu::digest::Advance;
 use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::channel::terms::Address;
-use bombyx_protocol::client::{ChannelPolicy, Client, ClientConfig};
-use bombyx_protocol::market::auction::Rule;
+use bombyx_protocol::client::{ChannelPolicy, Client, ClientConfig, MarketPolicy};
 use bombyx_protocol::provider::{CreditLimits, Provider, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::watcher::Watcher;
@@ -98,7 +97,7 @@ pub async fn start_showing(
                     .then(|| Span::from_s(config.client.idle_close_s)),
             },
             leases: config.client.leases,
-            rule: Rule::SecondScore,
+            market: MarketPolicy::default(),
         },
         records,
     );

@@ -70,6 +70,7 @@ fn text(status: &Status) -> String {
             provider.jobs_in_flight,
             coin.amount(Nano(provider.served_nano))
         ));
+        lines.push(format!("market    {}", provider.sales));
         lines.extend(dues(&provider.due, coin));
         lines.push(format!("payee     {}", provider.payee));
         for model in &provider.models {
@@ -111,7 +112,9 @@ fn text(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{ChannelPhase, ChannelStatus, ClientStatus, Direction, LedgerStatus, ProviderStatus};
+    use crate::status::{
+        ChannelPhase, ChannelStatus, ClientStatus, Direction, LedgerStatus, ProviderStatus, SalesStatus,
+    };
 
     #[test]
     fn a_status_is_words_and_not_names_of_the_program() {
@@ -131,6 +134,16 @@ mod tests {
             jobs_served: 1,
             jobs_refused: 0,
             served_nano: 357_000,
+            sales: SalesStatus {
+                heard: 31,
+                bids: 30,
+                won: 2,
+                paid_above: 1,
+                mean_above_ppm: 41_700,
+                outscored: 27,
+                too_late: 1,
+                ..SalesStatus::default()
+            },
             due: vec![
                 due(300_000, Unpaid::TooLittle),
                 due(10_000_000, Unpaid::Closing),
@@ -167,6 +180,8 @@ mod tests {
         for words in [
             "1 peer,",
             "sold      1 job since 2026-09-21 14:13:20 UTC (0 given up)",
+            "market    heard 31 calls, bid on 30, won 2 (1 paid above the bid, by 4.1 % on average); 27 times outscored",
+            "; 1 times too late for the call",
             "due       0.0007 TON on 2 channels: less than 0.0005 coins, of which a close would pay nothing out",
             "due       0.01 TON on 1 channel: the close is under way",
             "bought    0 orders answered since 2026-09-21 14:13:20 UTC, 3 failed or cancelled",

@@ -174,7 +174,8 @@ fn order(model: &str, task: Task, nano_per_ms: u64) -> Result<Order, DemoError> 
         max_cost: MAX_COST,
         deadline: JOB_DEADLINE,
         tier: Tier::Open,
-        nano_per_ms,
+        nano_per_ms: Some(nano_per_ms),
+        price_max: None,
     })
 }
 

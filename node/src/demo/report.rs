@@ -212,10 +212,11 @@ impl Job {
 impl Bid {
     fn new(bid: &BidReport, name: &impl Fn(NodeId) -> String) -> Self {
         let why = match bid.fate {
-            Fate::Won { runner_up: Some(score) } => {
-                format!("lowest score; paid by the second one, {} nano", score.0)
+            Fate::Won { second: Some(score) } => {
+                format!("lowest score; the best other one that is known is {} nano", score.0)
             }
-            Fate::Won { runner_up: None } => "the only bid that could win".into(),
+            Fate::Won { second: None } => "lowest score; paid its own bid".into(),
+            Fate::OverCeiling { most } => format!("asks more than the {} nano that a bid may", most.0),
             Fate::Outscored { by } => format!("scored {by} nano higher, waiting counted in"),
             Fate::OverBudget => "can cost more than the order allows".into(),
             Fate::WeakerTier => "offers less protection than asked for".into(),

@@ -28,6 +28,7 @@ impl Driver {
             provider: self.provider.as_ref().map(|provider| ProviderStatus {
                 models: self.models(),
                 jobs_in_flight: provider.jobs_in_flight(),
+                sales: provider.sales().into(),
                 jobs_served: self.served.jobs,
                 jobs_refused: self.served.refused,
                 served_nano: self.served.nano,

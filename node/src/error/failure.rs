@@ -71,6 +71,10 @@ impl Meaning {
                 let hint = "raise the price ceiling, or ask for fewer tokens";
                 Self::new(Exit::Price, 422, "price_ceiling_too_low", hint).about("bombyx.max_cost_nano")
             }
+            Failure::OverCeiling { .. } => {
+                let hint = "say what a bid may ask, or wait until more providers bid";
+                Self::new(Exit::Price, 422, "price_ceiling_too_low", hint)
+            }
             Failure::Deadline => {
                 let hint = "give more time, or ask for fewer tokens";
                 Self::new(Exit::Provider, 504, "deadline", hint).about("bombyx.deadline_ms")

@@ -24,8 +24,8 @@ pub(super) struct GatewayPolicy {
     /// The most that a request may cost, even if it allows more.
     pub(super) max_cost: Nano,
     pub(super) deadline: Span,
-    /// What one millisecond less until the first token is worth.
-    pub(super) nano_per_ms: u64,
+    /// What one millisecond less of waiting is worth, where the owner says so.
+    pub(super) nano_per_ms: Option<u64>,
 }
 
 impl GatewayPolicy {

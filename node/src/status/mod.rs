@@ -7,6 +7,7 @@ pub(crate) mod payee;
 use std::fmt;
 
 use bombyx_protocol::limits::PAYOUT_MIN;
+use bombyx_protocol::provider::Sales;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{CoinName, MAINNET_ID, friendly, parse_address};
@@ -53,10 +54,72 @@ pub struct ProviderStatus {
     pub jobs_refused: u64,
     /// What all of them came to, in nano.
     pub served_nano: u64,
+    /// What came of its bids since the start.
+    pub sales: SalesStatus,
     /// What is owed on channels and not paid out yet, with the reason.
     pub due: Vec<DueStatus>,
     /// How it is paid, for `bombyx channels open`: see [`PayeeCard`](payee::PayeeCard).
     pub payee: String,
+}
+
+/// What came of a provider's bids, as far as it can know: what others bid stays the client's secret.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SalesStatus {
+    /// Calls heard that invited it, for models that it sells.
+    pub heard: u64,
+    /// Bids made.
+    pub bids: u64,
+    /// Bids that were awarded.
+    pub won: u64,
+    /// Of these, those paid above the bid.
+    pub paid_above: u64,
+    /// How far above, on average, in millionths of the bid.
+    pub mean_above_ppm: u64,
+    /// Bids lost because another was better.
+    pub outscored: u64,
+    /// Bids lost because they cost more than the order allowed.
+    pub over_budget: u64,
+    /// Bids lost because they came when the call was over.
+    pub too_late: u64,
+    /// Bids lost because their terms or their provider did not suit the client.
+    pub unfit: u64,
+}
+
+impl From<Sales> for SalesStatus {
+    fn from(sales: Sales) -> Self {
+        let Sales { heard, bids, won, paid_above, outscored, over_budget, too_late, unfit, .. } = sales;
+        let mean_above_ppm = sales.mean_above_ppm();
+        Self { heard, bids, won, paid_above, mean_above_ppm, outscored, over_budget, too_late, unfit }
+    }
+}
+
+impl fmt::Display for SalesStatus {
+    /// Says in one sentence why so much was sold, or nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { heard, bids, won, .. } = *self;
+        if heard == 0 {
+            return f.write_str("heard no call for what it sells");
+        }
+        write!(f, "heard {heard} calls, bid on {bids}, won {won}")?;
+        if self.paid_above > 0 {
+            let Self { paid_above, mean_above_ppm: ppm, .. } = *self;
+            write!(
+                f,
+                " ({paid_above} paid above the bid, by {}.{} % on average)",
+                ppm / 10_000,
+                ppm / 1_000 % 10
+            )?;
+        }
+        let told = [
+            (self.outscored, "outscored: a lower price, a faster answer, or one that is better known"),
+            (self.over_budget, "dearer than the order allowed"),
+            (self.too_late, "too late for the call"),
+            (self.unfit, "left aside: failed that client before, or terms that it does not take"),
+        ];
+        told.iter()
+            .filter(|(times, _)| *times > 0)
+            .try_for_each(|(times, why)| write!(f, "; {times} times {why}"))
+    }
 }
 
 /// What is due on one channel.

@@ -243,6 +243,8 @@ mod tests {
     fn what_is_remembered_of_a_provider_is_there_after_a_restart_and_a_later_one_takes_its_slot() {
         use bombyx_protocol::channel::record::Reputation;
         use bombyx_protocol::ident::Prefix;
+        use bombyx_protocol::market::history::Timing;
+        use bombyx_protocol::work::order::ModelId;
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
@@ -259,6 +261,9 @@ mod tests {
                 level: 0,
                 failures,
                 failed_at_s,
+                model: ModelId([0; 32]),
+                timed: 0,
+                timing: Timing::default(),
             })
         };
         let written = [remembers(0, 1, 1), remembers(300, 2, 1), remembers(0, 1, 2), remembers(300, 3, 4)];

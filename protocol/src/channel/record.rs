@@ -5,9 +5,10 @@ use crate::channel::id::ChannelId;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::watch::WatchedVoucher;
 use crate::ident::{NodeId, Prefix};
+use crate::market::history::Timing;
 use crate::wire::message::Payment;
 use crate::wire::signed::Signed;
-use crate::work::order::JobId;
+use crate::work::order::{JobId, ModelId};
 
 /// One durable statement. A later record of the same channel or job replaces an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -51,6 +52,12 @@ pub struct Reputation {
     pub failures: u8,
     /// When it last failed, in seconds since 1970.
     pub failed_at_s: u64,
+    /// The model that it served last.
+    pub model: ModelId,
+    /// Jobs of that model that were timed; no more are counted than make a measure. (`MK-7`)
+    pub timed: u8,
+    /// How long they took.
+    pub timing: Timing,
 }
 
 /// A channel as its client keeps it.

@@ -7,7 +7,9 @@ use crate::channel::record::Record;
 use crate::ident::{Identity, NodeId};
 use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
-use crate::market::auction::Candidate;
+use crate::market::auction::{Candidate, Source};
+use crate::market::call::Classes;
+use crate::market::history::Timing;
 use crate::outbox::Outbox;
 use crate::session::{Secure, SecureError};
 use crate::time::{Span, Time};
@@ -22,7 +24,7 @@ use crate::work::price::{InputTokens, Tariff};
 use crate::work::receipt::Receipt;
 use crate::work::stream::{CheckedChunk, Stream, StreamFault};
 
-use super::memory::Memory;
+use super::memory::{Memory, Service};
 use super::payments::{Needs, Payments};
 use super::progress::Progress;
 use super::shared::SharedState;
@@ -44,6 +46,12 @@ pub(super) struct Attempt {
     pub(super) reserved: Nano,
     /// Vectors that earlier attempts delivered: this attempt counts its inputs from 0.
     rows_before: u32,
+    /// When the task was sent.
+    started: Time,
+    /// When the first content came, and how many tokens it had.
+    first: Option<(Time, u64)>,
+    /// Whether the provider has waited for money: then its time is not its own.
+    waited: bool,
     progress_at: Time,
     /// Whether the provider has said that it has the task. (`WR-23`)
     has_task: bool,
@@ -122,6 +130,9 @@ impl Attempt {
             recounted,
             reserved,
             rows_before: progress.rows,
+            started: now,
+            first: None,
+            waited: false,
             progress_at: now,
             has_task: false,
             waits: false,
@@ -146,6 +157,27 @@ impl Attempt {
     /// Returns what is owed for it so far.
     pub(super) const fn cost(&self) -> Nano {
         self.stream.cost()
+    }
+
+    /// Returns what is remembered of it, now that it has ended well.
+    pub(super) fn service(&self, now: Time) -> Service {
+        let bid = &self.candidate.bid;
+        let output_tokens = self.stream.output_tokens();
+        let units = self.stream.weights().units(self.input, output_tokens);
+        let timing = self.first.filter(|_| !self.waited).map(|(at, tokens)| Timing {
+            reading_us: at.since(self.started).0.saturating_sub(Span::from_ms(u64::from(bid.start_ms)).0),
+            input_tokens: u64::from(self.input.fresh).saturating_add(u64::from(self.input.cached / 8)),
+            writing_us: now.since(at).0,
+            output_tokens: output_tokens.saturating_sub(tokens),
+        });
+        Service {
+            model: bid.model,
+            won: (self.candidate.source != Source::Lease).then_some(bid.price),
+            output_log2: Classes::of(self.input.count(), self.task.output_tokens_max()).output_log2,
+            output_tokens: u32::try_from(output_tokens).unwrap_or(u32::MAX),
+            units: u64::try_from(units).unwrap_or(u64::MAX),
+            timing,
+        }
     }
 
     /// Returns whether twice the time that was promised for the first token has passed, and a second for the way.
@@ -279,6 +311,8 @@ impl AttemptMut<'_> {
         if is_progress {
             self.attempt.progress_at = self.now;
             self.attempt.patient_until = None;
+            let (now, tokens) = (self.now, self.attempt.stream.output_tokens());
+            self.attempt.first.get_or_insert((now, tokens));
         }
         // What came without a receipt is not acknowledged by itself: the next one covers it.
         self.attempt.asked_at = self.now;
@@ -348,6 +382,7 @@ impl AttemptMut<'_> {
     /// goes on from its newest voucher, and sends a newer one. (`CH-8`, `CH-32`)
     fn on_need_payment(&mut self, need: &NeedPayment) -> Next {
         let account = self.attempt.account;
+        self.attempt.waited = true;
         if !self.payments.is_asked_for(&account)
             || self.payments.is_too_small(&account, self.attempt.reserved)
         {

@@ -4,12 +4,12 @@ use crate::channel::fault::PaymentFault;
 use crate::ident::{NodeId, Prefix};
 use crate::io::{Failure, Offer, OrderNews, Output, PeerFault};
 use crate::limits;
-use crate::market::auction::{Auction, BidReport};
+use crate::market::auction::{Auction, BidReport, Bidder, Candidate, Source, Wants};
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::{Call, CallId, Caller};
-use crate::market::invite::Share;
-use crate::market::score::Fate;
-use crate::market::score::Place;
+use crate::market::explore::{Due, Trial};
+use crate::market::invite::{Enough, Share};
+use crate::market::score::{Fate, Lot, Place};
 use crate::market::topic::Topic;
 use crate::session::unseal;
 use crate::time::{Span, Time};
@@ -17,14 +17,19 @@ use crate::wire::codec;
 use crate::wire::message::{Gossip, Refusal, Release, ReleaseReason, SealedBid, ToProvider};
 use crate::wire::signed::{Signed, Verified};
 use crate::work::order::OrderId;
+use crate::work::price::Price;
 
 use super::back_off::BackOff;
+use super::memory::Bought;
 use super::progress::{LateBid, Progress};
 use super::shared::SharedState;
 use super::verdict::{longest_challenge, passes, standing};
 
 /// Runners-up that are kept warm for a failover; the others are released at once. (`MK-11`, `MK-13`)
 const WARM_MAX: usize = 3;
+
+/// Bids that can be awarded, of which a market has two at least: with fewer, more of the crowd are invited. (`MK-17`)
+const ABLE_MIN: usize = 2;
 
 impl Progress {
     /// Calls for bids.
@@ -58,14 +63,28 @@ impl Progress {
         // Providers that were silent before are waited for again: they may only have been busy or
         // slow.
         let enough = match named {
-            Some(named) => named,
-            None if again => config.enough_bids,
-            None => shared.crowds.enough(topic, config.enough_bids),
+            Some(named) => Enough { proven: 0, all: named },
+            None => self.enough(again, shared),
         };
         shared.crowds.invite(id.0, topic, invited, closes_at);
+        shared.crowds.calls(&id.0);
         let gossip = Gossip::Call(call.sign(&shared.identity));
         shared.outbox.push(Output::Broadcast { topic, gossip });
-        Auction::new(id, classes, closes_at, enough).by(config.rule)
+        Auction::new(id, classes, closes_at, enough).by(config.market.rule)
+    }
+
+    /// Returns how many bids are waited for: with those of strangers, where one may be tried. (`MK-20`)
+    fn enough(&self, again: bool, shared: &SharedState) -> Enough {
+        let (model, memory) = (&self.order.model, &shared.memory);
+        let is_due = memory.model(model).is_some_and(|bought| bought.exploration.due() > Due::No);
+        let wanted = shared.config.enough_bids.min(limits::PROVEN_WANTED);
+        if again {
+            Enough { proven: wanted, all: wanted }
+        } else {
+            let market = &shared.config.market;
+            let is_proven = |bidder: &NodeId| memory.level(bidder) > 0 || !market.quota;
+            shared.crowds.enough(Topic::Model(*model), wanted, is_due && market.quota, is_proven)
+        }
     }
 
     /// Accepts a bid, if it is what it says and fits the order. (`MK-6`)
@@ -109,15 +128,20 @@ impl Progress {
             if self.late.len() < limits::BIDS_MAX {
                 self.late.push(LateBid { provider: from, late, job });
             }
-            auction.decline();
+            auction.decline(shared.memory.level(&from) > 0);
             return Ok(());
         }
         let named = self.order.preferences.named();
-        let counts = !self.failed.contains(&from)
+        let is_asked = !self.failed.contains(&from)
             && stands.refused.is_none()
             && stands.place != Place::Last
             && named.is_none_or(|named| named.contains(&from));
-        auction.accept(bid, BidHash::of(&signed), prefix, counts);
+        let bidder = match stands.level {
+            _ if !is_asked => Bidder::LeftAlone,
+            0 if shared.config.market.quota => Bidder::Unproven,
+            _ => Bidder::Proven,
+        };
+        auction.accept(bid, BidHash::of(&signed), prefix, bidder);
         Ok(())
     }
 
@@ -130,8 +154,6 @@ impl Progress {
         auction: Auction,
         shared: &mut SharedState,
     ) -> Option<Failure> {
-        // A first try of an unknown provider is no reason to pass over one that the user has named.
-        let explore = shared.memory.may_explore() && self.order.preferences.order.is_empty();
         let call = auction.call;
         let (late, declines) = (core::mem::take(&mut self.late), core::mem::take(&mut self.declines));
         let full = self.appointment(now, call, &late, auction.count() == 0, shared);
@@ -153,12 +175,27 @@ impl Progress {
             shared.outbox.order_news(id, OrderNews::Bids(Vec::new()));
             return None;
         }
-        let (lot, tier, wanted) = (self.lot(), self.order.tier, &self.order.preferences);
-        let mut outcome = auction.close(&lot, tier, self.budget(), &self.failed, explore, |bid, prefix| {
-            standing(now, &lot, wanted, bid, prefix, shared)
-        });
-        if outcome.explores {
-            shared.memory.explores();
+        let lot = self.lot();
+        let wants = self.wants(&lot, shared);
+        let mut outcome = auction
+            .close(&wants, |bid, prefix| standing(now, &lot, &self.order.preferences, bid, prefix, shared));
+        if outcome.candidates.len() < ABLE_MIN && self.invited < Share::ALL {
+            // One bid of a part of the crowd is no market: more are asked at once. (`MK-17`)
+            for Candidate { bid, .. } in &outcome.candidates {
+                shared.outbox.release(bid.provider, call, ReleaseReason::TooLate);
+            }
+            self.invites = Some(self.invited.wider());
+            self.back_off.forget_call();
+            outcome.candidates.clear();
+        }
+        if let Some(tried) = outcome.candidates.first().filter(|first| first.source == Source::Trial) {
+            let is_known = shared.memory.level(&tried.bid.provider) > 0;
+            if let Some(Bought { exploration, .. }) = shared.memory.bought(self.order.model) {
+                exploration.tries(tried.prefix);
+                if is_known {
+                    exploration.learn(Trial::Known);
+                }
+            }
         }
         let losers = outcome.candidates.split_off(outcome.candidates.len().min(WARM_MAX));
         let release: Vec<(NodeId, ReleaseReason)> = outcome
@@ -166,7 +203,9 @@ impl Progress {
             .iter()
             .filter_map(|report| match report.fate {
                 Fate::Won { .. } | Fate::Outscored { .. } => None,
-                Fate::OverBudget => Some((report.provider, ReleaseReason::OverBudget)),
+                Fate::OverBudget | Fate::OverCeiling { .. } => {
+                    Some((report.provider, ReleaseReason::OverBudget))
+                }
                 Fate::WeakerTier | Fate::FailedBefore | Fate::NotWanted | Fate::LongChallenge { .. } => {
                     Some((report.provider, ReleaseReason::Unfit))
                 }
@@ -175,7 +214,9 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let why = if self.candidates.is_empty() { self.why_nobody(&reports, shared) } else { None };
+        let is_asked = reports.iter().any(|report| matches!(report.fate, Fate::Won { .. }));
+        let why =
+            if self.candidates.is_empty() && !is_asked { self.why_nobody(&reports, shared) } else { None };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {
             shared.outbox.release(provider, call, why);
@@ -237,6 +278,30 @@ impl Progress {
         ends.then_some(Some(why))
     }
 
+    /// Returns what the order wants, and what its client goes by.
+    fn wants<'a>(&'a self, lot: &Lot, shared: &'a SharedState) -> Wants<'a> {
+        let (model, SharedState { memory, config, .. }) = (&self.order.model, shared);
+        let bought = memory.model(model);
+        let median = bought.and_then(|bought| bought.history.median_bid());
+        let usual = median.map(|median| Price(median.0.saturating_mul(limits::CEILING_TIMES)));
+        let price_max = self.order.price_max.or(usual.filter(|_| config.market.ceiling));
+        Wants {
+            lot: *lot,
+            output_tokens: memory.output_tokens(model, lot),
+            tier: self.order.tier,
+            budget: self.budget(),
+            price_max: price_max.unwrap_or(Price(u64::MAX)),
+            nano_per_ms: self.order.nano_per_ms,
+            median,
+            failed: &self.failed,
+            // A try is no reason to pass over one that the user has named.
+            explores: bought
+                .map(|bought| &bought.exploration)
+                .filter(|_| config.market.quota && self.order.preferences.order.is_empty()),
+            is_small: memory.is_small(model, lot),
+        }
+    }
+
     /// Notes why none of the bids can be taken. Returns why the order must end for it, if another call would bring no other
     /// bids.
     fn why_nobody(&mut self, reports: &[BidReport], shared: &SharedState) -> Option<Failure> {
@@ -247,18 +312,23 @@ impl Progress {
         let challenge = reports.iter().find_map(|report| {
             if let Fate::LongChallenge { asks_s } = report.fate { Some(asks_s) } else { None }
         });
-        let why = match (lowest, challenge) {
-            (Some(lowest), _) => Failure::OverBudget { lowest },
-            (None, _) if tier => Failure::NoTier(self.order.tier),
+        let dear = reports.iter().filter_map(|report| match report.fate {
+            Fate::OverCeiling { most } => Some((report.price, most)),
+            _ => None,
+        });
+        let why = match (lowest, dear.min(), challenge) {
+            (Some(lowest), ..) => Failure::OverBudget { lowest },
+            (None, Some((lowest, most)), _) => Failure::OverCeiling { lowest, most },
+            (None, None, _) if tier => Failure::NoTier(self.order.tier),
             _ if reports.iter().all(|report| report.fate == Fate::NotWanted) => {
                 Failure::NotWanted { others: u32::try_from(reports.len()).unwrap_or(u32::MAX) }
             }
-            (None, Some(wanted_s)) => {
+            (None, None, Some(wanted_s)) => {
                 let most_s = longest_challenge(&shared.config, 0);
                 let too_long = Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s, most_s });
                 self.last_failure.unwrap_or(too_long)
             }
-            (None, None) => {
+            (None, None, None) => {
                 // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
                 // for what they did.
                 self.failed.clear();

@@ -34,8 +34,27 @@ pub struct ClientConfig {
     pub policy: ChannelPolicy,
     /// Whether a provider that served well is used again without an auction.
     pub leases: bool,
-    /// How bids are ranked and paid.
+    /// How it buys.
+    pub market: MarketPolicy,
+}
+
+/// How a client buys. What is usual is the specification's; the other ways are there to be compared with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MarketPolicy {
+    /// How bids are ranked and paid. (`MK-7`, `MK-8`)
     pub rule: Rule,
+    /// Whether measured times count where they are longer than what is promised. (`MK-7`)
+    pub measures: bool,
+    /// Whether strangers enter by turns only, and else after those that have served. (`MK-32`, `MK-33`)
+    pub quota: bool,
+    /// Whether no bid may ask more than twice what won lately, where the order does not say what it may. (`MK-52`)
+    pub ceiling: bool,
+}
+
+impl Default for MarketPolicy {
+    fn default() -> Self {
+        Self { rule: Rule::Reserve, measures: true, quota: true, ceiling: true }
+    }
 }
 
 /// How far a client binds its coins.
@@ -86,7 +105,7 @@ impl ClientConfig {
             challenge_s: 60,
             policy: ChannelPolicy::default(),
             leases: true,
-            rule: Rule::SecondScore,
+            market: MarketPolicy::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
+use crate::market::auction::Source;
 use crate::time::Time;
 use crate::wire::message::{Accept, Finish, ReleaseReason};
 use crate::work::order::OrderId;
@@ -118,10 +119,12 @@ impl Client {
         let Some(ActiveOrder { mut progress, phase }) = self.orders.remove(&id) else { return };
         progress.bill.finish = Some(finish);
         if let Some(attempt) = phase.into_attempt() {
-            if attempt.has_delivered() {
+            let service = attempt.service(now);
+            // One that was tried is not the best: the next order goes to the market again.
+            if attempt.has_delivered() && attempt.candidate.source != Source::Trial {
                 self.shared.leases.keep(now, attempt.candidate.clone());
             }
-            self.shared.praise(now, &Conduct::of_attempt(now, &attempt));
+            self.shared.praise(now, &Conduct::of_attempt(now, &attempt), &service);
             self.leave(now, attempt, true);
         }
         self.conclude(id, progress, Ok(()));

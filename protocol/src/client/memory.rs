@@ -1,14 +1,19 @@
-//! What a client remembers of its providers: who served it well, who failed it, and until when it leaves a failed one
-//! alone. It is written down, so that neither another order nor a restart begins anew. (`MK-31`)
+//! What a client remembers of its providers: who served it well and how fast, who failed it, and until when it leaves a failed
+//! one alone. It is written down, so that neither another order nor a restart begins anew. (`MK-31`) Beside it, what it has
+//! bought of each model lately.
 
 use crate::channel::record::{Record, Reputation};
 use crate::clock::WallClock;
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
-use crate::market::score::Place;
+use crate::market::explore::{Exploration, Trial};
+use crate::market::history::{History, Timing};
+use crate::market::score::{Lot, Place, Speed};
 use crate::outbox::Outbox;
 use crate::table::Table;
 use crate::time::Time;
+use crate::work::order::ModelId;
+use crate::work::price::Price;
 
 /// Everything that is remembered.
 #[derive(Debug)]
@@ -16,7 +21,7 @@ pub(super) struct Memory {
     /// What its dates are by, and those of calls and seeks.
     pub(super) clock: WallClock,
     known: Table<NodeId, Entry>,
-    exploration: Exploration,
+    models: Table<ModelId, Bought>,
 }
 
 #[derive(Debug)]
@@ -26,13 +31,27 @@ struct Entry {
     refusals: u8,
 }
 
-/// When an order is next offered to a provider that never served this client, although proven ones bid. (`MK-33`)
-#[derive(Debug)]
-struct Exploration {
-    /// Orders between two explored ones.
-    every: u16,
-    /// Orders since the last one.
-    since: u16,
+/// What was bought of a model lately, and when a stranger is next tried.
+#[derive(Debug, Default)]
+pub(super) struct Bought {
+    pub(super) history: History,
+    pub(super) exploration: Exploration,
+}
+
+/// A job that ended well, as far as it is remembered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Service {
+    pub(super) model: ModelId,
+    /// The bid, if it won an auction for this job.
+    pub(super) won: Option<Price>,
+    /// The class of the output that was allowed.
+    pub(super) output_log2: u8,
+    /// The output that came.
+    pub(super) output_tokens: u32,
+    /// What was billed.
+    pub(super) units: u64,
+    /// How long it took, where nothing but the provider took time.
+    pub(super) timing: Option<Timing>,
 }
 
 impl Entry {
@@ -70,11 +89,7 @@ impl Memory {
                 known.insert(reputation.provider, Entry { reputation: *reputation, refusals: 0 });
             }
         }
-        Self {
-            clock: WallClock::new(clock_s),
-            known,
-            exploration: Exploration { every: limits::EXPLORE_EVERY, since: 0 },
-        }
+        Self { clock: WallClock::new(clock_s), known, models: Table::default() }
     }
 
     /// Returns how many good jobs a provider has done since it last failed. (`CH-31`)
@@ -91,8 +106,44 @@ impl Memory {
         })
     }
 
-    /// Returns in which turn a bidder is asked, whose bid came from this prefix. (`MK-32`)
-    pub(super) fn place(&self, now: Time, provider: &NodeId, prefix: Prefix) -> Place {
+    /// Returns what was bought of a model, to add to it; nothing for one more model than are remembered.
+    pub(super) fn bought(&mut self, model: ModelId) -> Option<&mut Bought> {
+        if !self.models.contains_key(&model) {
+            if self.models.len() >= limits::MODELS_KNOWN_MAX {
+                return None;
+            }
+            self.models.insert(model, Bought::default());
+        }
+        self.models.get_mut(&model)
+    }
+
+    /// Returns what was bought of a model.
+    pub(super) fn model(&self, model: &ModelId) -> Option<&Bought> {
+        self.models.get(model)
+    }
+
+    /// Returns the output that is expected of a lot. (`MK-7`)
+    pub(super) fn output_tokens(&self, model: &ModelId, lot: &Lot) -> u64 {
+        let (class, most) = (lot.classes().output_log2, lot.output_tokens_max);
+        let unknown = || History::default().output_tokens(class, most);
+        self.model(model).map_or_else(unknown, |bought| bought.history.output_tokens(class, most))
+    }
+
+    /// Returns whether a lot is small enough to be given to a provider that has served once at most. (`MK-31`)
+    pub(super) fn is_small(&self, model: &ModelId, lot: &Lot) -> bool {
+        let units = lot.weights.units(lot.input, self.output_tokens(model, lot));
+        self.model(model).is_none_or(|bought| bought.history.is_small(units))
+    }
+
+    /// Returns how fast a provider was with a model, as measured; of a stranger, how fast the others were. (`MK-7`)
+    pub(super) fn speed(&self, provider: &NodeId, model: &ModelId) -> Speed {
+        let crowd = self.model(model).map(|bought| bought.history.median_timing()).unwrap_or_default();
+        let own = self.known.get(provider).filter(|known| known.reputation.model == *model);
+        own.map(|known| known.reputation.timing).unwrap_or_default().speed(&crowd)
+    }
+
+    /// Returns in which turn a bidder for a lot that is small or not is asked, whose bid came from this prefix. (`MK-32`)
+    pub(super) fn place(&self, now: Time, provider: &NodeId, prefix: Prefix, is_small: bool) -> Place {
         let now_s = self.clock.unix_s(now);
         let mut failed = false;
         if let Some(known) = self.known.get(provider) {
@@ -100,8 +151,10 @@ impl Memory {
             if known.is_resting(now_s) {
                 return if self.is_forgiven(known, now_s) { Place::Last } else { Place::Barred };
             }
-            if known.reputation.level > 0 {
-                return Place::Proven;
+            match known.reputation.level {
+                0 => {}
+                1 if !is_small => return Place::Tried,
+                _ => return Place::Proven,
             }
         }
         match self.failures_of(now_s, prefix) {
@@ -137,8 +190,25 @@ impl Memory {
     }
 
     /// Remembers a job that ended well.
-    pub(super) fn served(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
-        self.explored(&provider, true);
+    pub(super) fn served(
+        &mut self,
+        now: Time,
+        provider: NodeId,
+        prefix: Prefix,
+        service: &Service,
+        outbox: &mut Outbox,
+    ) {
+        let model = service.model;
+        self.tried(&provider, model, Trial::Good);
+        if let Some(Bought { history, .. }) = self.bought(model) {
+            if let Some(price) = service.won {
+                history.won(price, prefix);
+            }
+            history.served(service.output_log2, service.output_tokens, service.units);
+            if let Some(timing) = service.timing {
+                history.timed(timing);
+            }
+        }
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = 0;
         let before = known.reputation;
@@ -146,6 +216,9 @@ impl Memory {
         reputation.prefix = prefix;
         reputation.good = reputation.good.saturating_add(1);
         reputation.level = reputation.level.saturating_add(1);
+        if let Some(timing) = service.timing {
+            *reputation = timed(*reputation, model, timing);
+        }
         if reputation.level.is_multiple_of(limits::GOOD_JOBS_A_FAILURE) {
             reputation.failures = reputation.failures.saturating_sub(1);
         }
@@ -156,8 +229,15 @@ impl Memory {
 
     /// Remembers that a provider failed a job. It is left alone for a while, in every order and after a
     /// restart.
-    pub(super) fn failed(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
-        self.explored(&provider, false);
+    pub(super) fn failed(
+        &mut self,
+        now: Time,
+        provider: NodeId,
+        prefix: Prefix,
+        model: ModelId,
+        outbox: &mut Outbox,
+    ) {
+        self.tried(&provider, model, Trial::Failed);
         let now_s = self.clock.unix_s(now);
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = 0;
@@ -177,14 +257,21 @@ impl Memory {
     /// Remembers that a provider refused an award, or answered with nothing, before it ever served this
     /// client. Once or twice is normal in a market; a bidder that does nothing else takes the place of
     /// one that serves. (`MK-31`)
-    pub(super) fn refused(&mut self, now: Time, provider: NodeId, prefix: Prefix, outbox: &mut Outbox) {
+    pub(super) fn refused(
+        &mut self,
+        now: Time,
+        provider: NodeId,
+        prefix: Prefix,
+        model: ModelId,
+        outbox: &mut Outbox,
+    ) {
         if self.level(&provider) > 0 {
             return;
         }
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = known.refusals.saturating_add(1);
         if known.refusals >= limits::REFUSALS_A_FAILURE {
-            self.failed(now, provider, prefix, outbox);
+            self.failed(now, provider, prefix, model, outbox);
         }
     }
 
@@ -193,8 +280,18 @@ impl Memory {
     fn entry(&mut self, now: Time, provider: NodeId, prefix: Prefix) -> Option<&mut Entry> {
         if !self.known.contains_key(&provider) {
             let slot = self.free_slot(now)?;
-            let reputation =
-                Reputation { slot, provider, prefix, good: 0, level: 0, failures: 0, failed_at_s: 0 };
+            let reputation = Reputation {
+                slot,
+                provider,
+                prefix,
+                good: 0,
+                level: 0,
+                failures: 0,
+                failed_at_s: 0,
+                model: ModelId([0; 32]),
+                timed: 0,
+                timing: Timing::default(),
+            };
             self.known.insert(provider, Entry { reputation, refusals: 0 });
         }
         self.known.get_mut(&provider)
@@ -224,30 +321,24 @@ impl Memory {
         Some(slot)
     }
 
-    /// Counts an auction, and returns whether an unknown provider may go first in it although proven
-    /// ones bid. (`MK-33`)
-    pub(super) fn may_explore(&mut self) -> bool {
-        let exploration = &mut self.exploration;
-        exploration.since = exploration.since.saturating_add(1);
-        exploration.since >= exploration.every
-    }
-
-    /// Notes that an unknown provider is being tried.
-    pub(super) const fn explores(&mut self) {
-        self.exploration.since = 0;
-    }
-
-    /// Learns from a first try: newcomers are tried more often where they serve, and ever less where
-    /// they fail.
-    fn explored(&mut self, provider: &NodeId, well: bool) {
+    /// Learns from the first try of a provider. (`MK-33`)
+    fn tried(&mut self, provider: &NodeId, model: ModelId, trial: Trial) {
         if self.known.get(provider).is_some_and(|known| known.reputation.good > 0) {
             return;
         }
-        let every = self.exploration.every;
-        self.exploration.every = if well {
-            (every / 2).max(limits::EXPLORE_EVERY)
-        } else {
-            every.saturating_mul(2).min(limits::EXPLORE_EVERY_MAX)
-        };
+        if let Some(bought) = self.bought(model) {
+            bought.exploration.learn(trial);
+        }
     }
+}
+
+/// Adds a job to the measure of a provider's speed, which begins anew with another model.
+fn timed(reputation: Reputation, model: ModelId, timing: Timing) -> Reputation {
+    let is_same = reputation.model == model;
+    let before = if is_same { reputation.timing } else { Timing::default() };
+    let jobs = if is_same { reputation.timed } else { 0 };
+    let is_full = u64::from(jobs) >= limits::TIMED_JOBS;
+    let kept = if is_full { before.faded(limits::TIMED_JOBS) } else { before };
+    let timed = if is_full { jobs } else { jobs.saturating_add(1) };
+    Reputation { model, timed, timing: kept.plus(timing), ..reputation }
 }

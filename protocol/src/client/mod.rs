@@ -132,7 +132,7 @@ use payments::Payments;
 use progress::Progress;
 use shared::SharedState;
 
-pub use config::{ChannelPolicy, ClientConfig};
+pub use config::{ChannelPolicy, ClientConfig, MarketPolicy};
 
 /// The buyer in a node.
 #[derive(Debug)]
@@ -286,6 +286,9 @@ impl Client {
             order.task.check().err()
         };
         let progress = Progress::new(now, order);
+        if let Some(bought) = self.shared.memory.bought(progress.order.model) {
+            bought.exploration.count();
+        }
         match refused {
             Some(fault) => self.conclude(id, progress, Err(Failure::Order(fault))),
             None => self.step(now, id, progress),
@@ -328,7 +331,7 @@ impl Client {
         }
         let Some((id, active)) = self.orders.by_call(&decline.call) else { return };
         let ActiveOrder { progress, phase: Phase::Auction(auction) } = active else { return };
-        auction.decline();
+        auction.decline(self.shared.memory.level(&from) > 0);
         if progress.declines.len() < limits::DECLINES_MAX {
             progress.declines.push(decline.why);
         }

@@ -11,7 +11,7 @@ use crate::market::invite::Share;
 use crate::market::score::Lot;
 use crate::time::{Span, Time};
 use crate::wire::message::{Content, Refusal};
-use crate::work::order::{InputCount, Order, Task, TaskKind};
+use crate::work::order::{InputCount, Order, Task};
 use crate::work::price::InputTokens;
 
 use super::back_off::BackOff;
@@ -133,7 +133,7 @@ impl Progress {
     pub(super) fn narrow(&mut self, context: u64) -> bool {
         let lot = self.lot();
         let room = context.saturating_sub(lot.input.count());
-        let narrows = lot.kind == TaskKind::Generate && room > 0 && room < lot.output_tokens_max;
+        let narrows = room > 0 && room < lot.output_tokens_max;
         if narrows {
             self.context = Some(context);
         }
@@ -145,10 +145,8 @@ impl Progress {
         let task = self.task_left();
         Lot {
             weights: self.order.weights,
-            kind: task.kind(),
             input: InputTokens::fresh(self.input_left(&task)),
             output_tokens_max: task.output_tokens_max(),
-            nano_per_ms: self.order.nano_per_ms,
         }
     }
 

@@ -10,13 +10,15 @@ use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::bid::Bid;
 use crate::market::score::Fate;
-use crate::market::score::{Lot, Place, Standing};
+use crate::market::score::{Lot, Place, Speed, Standing};
 use crate::time::Time;
 use crate::wire::message::Refusal;
+use crate::work::order::ModelId;
 use crate::work::preferences::Preferences;
 
 use super::attempt::Attempt;
 use super::config::ClientConfig;
+use super::memory::Service;
 use super::order::Phase;
 use super::payments::Acquaintance;
 use super::shared::SharedState;
@@ -37,6 +39,7 @@ enum Blame {
 pub(super) struct Conduct {
     pub(super) provider: NodeId,
     prefix: Prefix,
+    model: ModelId,
     account: Option<ChannelId>,
     /// Whether anything of use came.
     delivered: bool,
@@ -63,6 +66,7 @@ impl Conduct {
         Self {
             provider: candidate.bid.provider,
             prefix: candidate.prefix,
+            model: candidate.bid.model,
             account: None,
             delivered: false,
             paid: false,
@@ -109,6 +113,7 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         | Failure::NotWanted { .. }
         | Failure::TooLongToResume { .. }
         | Failure::OverBudget { .. }
+        | Failure::OverCeiling { .. }
         | Failure::NoTier(_) => Blame::Nobody,
     }
 }
@@ -141,7 +146,11 @@ pub(super) fn standing(
 ) -> Standing {
     let SharedState { memory, payments, config, .. } = shared;
     let level = memory.level(&bid.provider);
-    let place = memory.place(now, &bid.provider, prefix);
+    let place = match memory.place(now, &bid.provider, prefix, memory.is_small(&bid.model, lot)) {
+        Place::Tried | Place::Unknown if !config.market.quota => Place::Proven,
+        place => place,
+    };
+    let measured = || memory.speed(&bid.provider, &bid.model);
     let cost_max = lot.cost_max(bid.price).unwrap_or(Nano(u64::MAX));
     let asks_s = bid.payee.challenge_s;
     let is_long = asks_s > longest_challenge(config, level);
@@ -149,6 +158,7 @@ pub(super) fn standing(
         turn: wanted.turn(&bid.provider),
         place,
         level,
+        speed: if config.market.measures { measured() } else { Speed::default() },
         locks: payments.would_lock(bid, cost_max, Acquaintance { level, room: Nano(u64::MAX) }, config),
         challenge_s: config.challenge_s.max(asks_s),
         refused: if !wanted.allow(&bid.provider) {
@@ -189,13 +199,13 @@ impl SharedState {
     /// Says who was to blame for a failure and remembers it; asks the rest back where nothing is to be expected for it any
     /// more. Returns whether what the provider still sends is paid.
     pub(super) fn judge(&mut self, now: Time, conduct: &Conduct, why: Failure) -> bool {
-        let Conduct { provider, prefix, .. } = *conduct;
+        let Conduct { provider, prefix, model, .. } = *conduct;
         let trusted = self.memory.is_trusted(&provider);
         let blame = blame(why, conduct, self.memory.level(&provider) > 0);
         match blame {
-            Blame::Provider => self.memory.failed(now, provider, prefix, &mut self.outbox),
+            Blame::Provider => self.memory.failed(now, provider, prefix, model, &mut self.outbox),
             Blame::Refused if !matches!(why, Failure::Refused(Refusal::UnknownBid | Refusal::OtherClass)) => {
-                self.memory.refused(now, provider, prefix, &mut self.outbox);
+                self.memory.refused(now, provider, prefix, model, &mut self.outbox);
             }
             Blame::Refused | Blame::Nobody => {}
         }
@@ -213,12 +223,12 @@ impl SharedState {
 
     /// Remembers that a complete answer has come: one of substance speaks for its provider, an empty one for
     /// nobody. (`MK-31`)
-    pub(super) fn praise(&mut self, now: Time, conduct: &Conduct) {
-        let Conduct { provider, prefix, delivered, .. } = *conduct;
+    pub(super) fn praise(&mut self, now: Time, conduct: &Conduct, service: &Service) {
+        let Conduct { provider, prefix, model, delivered, .. } = *conduct;
         if delivered {
-            self.memory.served(now, provider, prefix, &mut self.outbox);
+            self.memory.served(now, provider, prefix, service, &mut self.outbox);
         } else {
-            self.memory.refused(now, provider, prefix, &mut self.outbox);
+            self.memory.refused(now, provider, prefix, model, &mut self.outbox);
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::market::auction::BidReport;
 use crate::time::Span;
 use crate::wire::message::{Content, Finish, Refusal};
 use crate::work::order::{JobId, OrderFault, OrderId, Tier};
+use crate::work::price::Price;
 
 /// A budget of a provider for those who come to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +148,18 @@ pub enum Failure {
     OverBudget {
         /// The most that the cheapest bid could cost.
         lowest: Nano,
+    },
+    /// There were bids, all of them far above what was paid lately.
+    #[error(
+        "every bid asks more than a bid may: the lowest is {} nano for 1,000 units, the most {}; say what it may ask",
+        lowest.0,
+        most.0
+    )]
+    OverCeiling {
+        /// What the lowest bid asks.
+        lowest: Price,
+        /// What a bid may ask.
+        most: Price,
     },
     /// There were bids, none with the protection asked for.
     #[error("no bid offers the tier {0:?}")]

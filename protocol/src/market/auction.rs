@@ -1,22 +1,26 @@
-//! One auction at the client: gathers the bids of a call, awards once by second score, and keeps why each lost.
+//! One auction at the client: gathers the bids of a call, awards once, and keeps why each lost.
 
 use crate::amount::Nano;
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::{CallId, Classes};
-use crate::market::score::{Fate, Lot, Place, Score, Standing, step_weight};
+use crate::market::explore::{Due, Exploration};
+use crate::market::invite::Enough;
+use crate::market::score::{Fate, Lot, Place, Score, Standing, Valuation};
 use crate::time::Time;
 use crate::work::order::Tier;
 use crate::work::price::Price;
 
 /// How a client ranks the bids that it could take, and what it pays the best one. It is the client's own policy: a
-/// provider sees nothing of it but the price of its award. The specification's is [`Rule::SecondScore`]; the others
+/// provider sees nothing of it but the price of its award. The specification's is [`Rule::Reserve`]; the others
 /// are there to be compared with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rule {
-    /// By score; the winner is paid as much as the runner-up's score allows.
+    /// By score; the winner is paid as much as the second score allows, but little more than what won lately.
     #[default]
+    Reserve,
+    /// By score; the winner is paid as much as the score of the next bidder allows, whoever that is.
     SecondScore,
     /// By score; the winner is paid its own bid.
     FirstScore,
@@ -35,11 +39,22 @@ pub struct Auction {
     classes: Classes,
     /// When bids stop being read.
     pub closes_at: Time,
-    enough: usize,
+    enough: Enough,
     bids: Vec<ReceivedBid>,
-    /// Answers that are no bids, or bids that cannot be taken.
+    /// Answers of proven providers that are no bids, or bids that cannot be taken.
     declined: usize,
     rule: Rule,
+}
+
+/// What is known of a bidder when its bid comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bidder {
+    /// It has served this client well.
+    Proven,
+    /// It has not.
+    Unproven,
+    /// It may not be asked: its bid is kept for the account only.
+    LeftAlone,
 }
 
 /// A bid as it came in.
@@ -48,8 +63,7 @@ struct ReceivedBid {
     bid: Bid,
     hash: BidHash,
     prefix: Prefix,
-    /// Whether its bidder may be asked at all, as far as that is known when it comes.
-    counts: bool,
+    bidder: Bidder,
 }
 
 /// A bid that the order could take.
@@ -61,7 +75,32 @@ struct Contender {
     received: ReceivedBid,
 }
 
-/// A bid that can be awarded, with the price that its owner will be paid.
+/// What an auction is held for, and what its client goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Wants<'a> {
+    /// The task that is left of the order.
+    pub lot: Lot,
+    /// The output that the client expects.
+    pub output_tokens: u64,
+    /// Which protection is asked for.
+    pub tier: Tier,
+    /// What the order may still cost.
+    pub budget: Nano,
+    /// The most that a bid may ask.
+    pub price_max: Price,
+    /// What a millisecond of waiting is worth, where the user says so.
+    pub nano_per_ms: Option<u64>,
+    /// The median of the bids that won lately.
+    pub median: Option<Price>,
+    /// Who failed the order before.
+    pub failed: &'a [NodeId],
+    /// Whether others than the best may be tried.
+    pub explores: Option<&'a Exploration>,
+    /// Whether the order is small enough to be a stranger's first.
+    pub is_small: bool,
+}
+
+/// A bid that can still be awarded, with the price that its owner will be paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The bid.
@@ -74,6 +113,19 @@ pub struct Candidate {
     pub classes: Classes,
     /// Where the bid came from.
     pub prefix: Prefix,
+    /// How it came to be asked.
+    pub source: Source,
+}
+
+/// How a candidate came to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It bid, and comes in its turn.
+    Auction,
+    /// It is being tried. (`MK-33`)
+    Trial,
+    /// It won an auction before, and its bid still stands. (`MK-14`)
+    Lease,
 }
 
 /// One line of the account of an auction.
@@ -81,6 +133,10 @@ pub struct Candidate {
 pub struct BidReport {
     /// Who bid.
     pub provider: NodeId,
+    /// Where the bid came from.
+    pub prefix: Prefix,
+    /// What it asks.
+    pub price: Price,
     /// The most that the order could cost at its price.
     pub cost_max: Nano,
     /// Milliseconds until the first token, as it promised.
@@ -96,15 +152,13 @@ pub struct Outcome {
     pub candidates: Vec<Candidate>,
     /// What became of every bid, in the order in which they would be asked.
     pub reports: Vec<BidReport>,
-    /// Whether an unknown provider goes before proven ones. (`MK-33`)
-    pub explores: bool,
 }
 
 impl Auction {
-    /// Creates an auction for a call that is about to go out; it is over early with `enough` bids.
+    /// Creates an auction for a call that is about to go out.
     #[must_use]
-    pub const fn new(call: CallId, classes: Classes, closes_at: Time, enough: usize) -> Self {
-        Self { call, classes, closes_at, enough, bids: Vec::new(), declined: 0, rule: Rule::SecondScore }
+    pub const fn new(call: CallId, classes: Classes, closes_at: Time, enough: Enough) -> Self {
+        Self { call, classes, closes_at, enough, bids: Vec::new(), declined: 0, rule: Rule::Reserve }
     }
 
     /// Returns the same auction by another rule.
@@ -113,28 +167,34 @@ impl Auction {
         Self { rule, ..self }
     }
 
-    /// Accepts a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] none does. (`MK-6`)
-    ///
-    /// One that does not count, because its bidder is being left alone, ends nothing early.
-    pub fn accept(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, counts: bool) {
+    /// Accepts a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] of its kind none does, nor past the
+    /// few of its prefix. (`MK-6`, `MK-51`)
+    pub fn accept(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, bidder: Bidder) {
         let known = self.bids.iter().any(|received| received.bid.provider == bid.provider);
-        // Those that are left alone are kept for the account only, and take nobody's place.
-        let alike = self.bids.iter().filter(|received| received.counts == counts).count();
-        if !known && alike < limits::BIDS_MAX {
-            self.bids.push(ReceivedBid { bid, hash, prefix, counts });
+        let alike = || self.bids.iter().filter(|received| received.bidder == bidder);
+        let neighbours = alike().filter(|received| received.prefix == prefix).count();
+        let has_room = match bidder {
+            Bidder::Proven => neighbours < limits::BIDS_A_PREFIX_MAX,
+            Bidder::Unproven => neighbours == 0,
+            Bidder::LeftAlone => true,
+        };
+        if !known && has_room && alike().count() < limits::BIDS_MAX {
+            self.bids.push(ReceivedBid { bid, hash, prefix, bidder });
         }
     }
 
     /// Notes that somebody answered who cannot be awarded.
-    pub const fn decline(&mut self) {
-        self.declined = self.declined.saturating_add(1);
+    pub const fn decline(&mut self, is_proven: bool) {
+        self.declined = self.declined.saturating_add(is_proven as usize);
     }
 
     /// Returns whether nothing is worth waiting for any more. (`MK-20`)
     #[must_use]
     pub fn has_enough(&self) -> bool {
-        self.bids.iter().filter(|received| received.counts).count().saturating_add(self.declined)
-            >= self.enough
+        let of = |bidder: Bidder| self.bids.iter().filter(|received| received.bidder == bidder).count();
+        let proven = of(Bidder::Proven).saturating_add(self.declined);
+        let all = proven.saturating_add(of(Bidder::Unproven));
+        proven >= self.enough.proven && all >= self.enough.all
     }
 
     /// Returns how many bids were taken.
@@ -143,132 +203,196 @@ impl Auction {
         self.bids.len()
     }
 
-    /// Scores every bid once. `tier` is the protection that is asked for, `budget` what the order may still cost, `failed`
-    /// who failed it before, `stands` what the client knows of a bidder; `explore` lets an unknown one go before the proven.
-    /// (`MK-13`)
+    /// Scores every bid once, by what `stands` says the client knows of each bidder. (`MK-7`, `MK-8`, `MK-13`, `MK-32`)
     #[must_use]
-    pub fn close(
-        self,
-        lot: &Lot,
-        tier: Tier,
-        budget: Nano,
-        failed: &[NodeId],
-        explore: bool,
-        stands: impl Fn(&Bid, Prefix) -> Standing,
-    ) -> Outcome {
-        let mut contenders = Vec::new();
-        let mut reports = Vec::new();
+    pub fn close(self, wants: &Wants<'_>, stands: impl Fn(&Bid, Prefix) -> Standing) -> Outcome {
         let (call, classes, rule) = (self.call, self.classes, self.rule);
+        let (mut able, mut unable) = (Vec::new(), Vec::new());
         for received in self.bids {
-            let bid = &received.bid;
-            let standing = stands(bid, received.prefix);
-            let cost_max = lot.cost_max(bid.price).unwrap_or(Nano(u64::MAX));
-            let refused = if failed.contains(&bid.provider) {
-                Some(Fate::FailedBefore)
-            } else if standing.refused.is_some() {
-                standing.refused
-            } else if tier == Tier::Confidential && bid.tier == Tier::Open {
-                Some(Fate::WeakerTier)
-            } else if cost_max > budget {
-                Some(Fate::OverBudget)
-            } else {
-                None
-            };
-            match (refused, lot.score(bid, &standing, step_weight(standing.level))) {
-                (None, Some(score)) => contenders.push(Contender { score, cost_max, standing, received }),
-                (fate, _) => reports.push(report(lot, bid, cost_max, fate.unwrap_or(Fate::OverBudget))),
+            let standing = stands(&received.bid, received.prefix);
+            let cost_max = wants.lot.cost_max(received.bid.price).unwrap_or(Nano(u64::MAX));
+            match wants.refuses(&received.bid, &standing, cost_max) {
+                Some(fate) => unable.push((received, cost_max, fate)),
+                None => able.push((received, standing, cost_max)),
             }
         }
-        // Equal scores go to the lower node id: arbitrary, but the same for everyone who recomputes
-        // it.
-        contenders.sort_by_key(|contender| {
-            let rank = rank(rule, call, contender.score, contender.cost_max, &contender.received.bid);
-            (contender.standing.turn, contender.standing.place, rank, contender.received.bid.provider)
-        });
-        reports.sort_by_key(|report| (report.cost_max, report.provider));
-        let explores = explore && put_first(lot, &mut contenders);
-        let second = contenders.first().zip(contenders.get(1)).and_then(|(first, second)| {
-            let weight = step_weight(first.standing.level);
-            lot.score(&second.received.bid, &second.standing, weight)
-        });
+        let valuation = wants.valuation(able.iter().map(|(received, ..)| received.bid.price).min());
+        let mut contenders = Vec::with_capacity(able.len());
+        for (received, standing, cost_max) in able {
+            match valuation.score(&received.bid, &standing) {
+                Some(score) => contenders.push(Contender { score, cost_max, standing, received }),
+                None => unable.push((received, cost_max, Fate::OverBudget)),
+            }
+        }
+        rank(rule, call, &mut contenders);
+        let explores = wants.put_first(call, &mut contenders);
+        let second = contenders.split_first().and_then(|(winner, others)| second(rule, winner, others));
         let best = contenders.first().map(|contender| contender.score);
-        let mut accounts = Vec::with_capacity(contenders.len().saturating_add(reports.len()));
+        let mut reports = Vec::with_capacity(contenders.len().saturating_add(unable.len()));
         let mut candidates = Vec::with_capacity(contenders.len());
         for (place, contender) in contenders.into_iter().enumerate() {
             let fate = match best {
                 Some(best) if place > 0 => Fate::Outscored { by: contender.score.0.saturating_sub(best.0) },
-                _ => Fate::Won { runner_up: second },
+                _ => Fate::Won { second },
             };
-            accounts.push(report(lot, &contender.received.bid, contender.cost_max, fate));
-            // The runner-up of a failover is paid its own bid: the price of a rescue is not raised by it. Nor is that of a
-            // first try.
-            let price = if place == 0 && rule == Rule::SecondScore && !explores {
-                second_price(lot, budget, &contender, second)
+            reports.push(report(&wants.lot, &contender.received, contender.cost_max, fate));
+            // The next ones are paid their own bids: the price of a rescue is not raised by it. Nor is that of a try.
+            let price = if place == 0 && !explores {
+                wants.price(rule, &valuation, &contender, second)
             } else {
                 contender.received.bid.price
             };
+            let source = if place == 0 && explores { Source::Trial } else { Source::Auction };
             let ReceivedBid { bid, hash, prefix, .. } = contender.received;
-            candidates.push(Candidate { bid, hash, price, classes, prefix });
+            candidates.push(Candidate { bid, hash, price, classes, prefix, source });
         }
-        accounts.extend(reports);
-        Outcome { candidates, reports: accounts, explores }
+        unable.sort_by_key(|(received, cost_max, _)| (*cost_max, received.bid.provider));
+        let lot = &wants.lot;
+        reports.extend(
+            unable.into_iter().map(|(received, cost_max, fate)| report(lot, &received, cost_max, fate)),
+        );
+        Outcome { candidates, reports }
     }
 }
 
-fn report(lot: &Lot, bid: &Bid, cost_max: Nano, fate: Fate) -> BidReport {
-    let first_token_ms = bid.first_token_ms(lot.input.count());
-    BidReport { provider: bid.provider, cost_max, first_token_ms, fate }
-}
-
-/// Puts the best unknown bidder before the proven ones, if its score would be a quarter above the
-/// best at the most were it known as well. Returns whether there was one.
-fn put_first(lot: &Lot, contenders: &mut [Contender]) -> bool {
-    let Some(best) = contenders.first().filter(|contender| contender.standing.place == Place::Proven) else {
-        return false;
-    };
-    let most = u128::from(best.score.0).saturating_mul(5);
-    let weight = step_weight(best.standing.level);
-    let found = contenders.iter().position(|contender| {
-        let score = lot.score(&contender.received.bid, &contender.standing, weight);
-        contender.standing.place == Place::Unknown
-            && score.is_some_and(|score| u128::from(score.0).saturating_mul(4) <= most)
-    });
-    if let Some(front) = found.and_then(|place| contenders.get_mut(..=place)) {
-        front.rotate_right(1);
-    }
-    found.is_some()
-}
-
-/// Returns where a bid stands by a rule: lower is better.
-fn rank(rule: Rule, call: CallId, score: Score, cost_max: Nano, bid: &Bid) -> u64 {
-    match rule {
-        Rule::SecondScore | Rule::FirstScore => score.0,
-        Rule::Cheapest => cost_max.0,
-        Rule::Random => {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(&call.0).update(&bid.provider.0);
-            let mut word = [0; 8];
-            hasher.finalize_xof().fill(&mut word);
-            u64::from_le_bytes(word)
+impl Wants<'_> {
+    /// Returns why a bid cannot be taken. (`MK-13`)
+    fn refuses(&self, bid: &Bid, standing: &Standing, cost_max: Nano) -> Option<Fate> {
+        if self.failed.contains(&bid.provider) {
+            Some(Fate::FailedBefore)
+        } else if standing.refused.is_some() {
+            standing.refused
+        } else if self.tier == Tier::Confidential && bid.tier == Tier::Open {
+            Some(Fate::WeakerTier)
+        } else if cost_max > self.budget {
+            Some(Fate::OverBudget)
+        } else {
+            (bid.price > self.price_max).then_some(Fate::OverCeiling { most: self.price_max })
         }
     }
+
+    /// Returns how the bids are weighed: what waiting is worth follows the bill that is usual, or the lowest, unless the user
+    /// says what it is. (`MK-7`)
+    fn valuation(&self, lowest: Option<Price>) -> Valuation {
+        let valuation = Valuation { lot: self.lot, output_tokens: self.output_tokens, nano_per_ms: 0 };
+        let usual = || {
+            let price = u128::from(self.median.or(lowest).unwrap_or_default().0);
+            let parts = u128::from(limits::WAIT_PARTS).saturating_mul(1_000);
+            u64::try_from(price.saturating_mul(valuation.units()).div_ceil(parts)).unwrap_or(u64::MAX)
+        };
+        Valuation { nano_per_ms: self.nano_per_ms.unwrap_or_else(usual), ..valuation }
+    }
+
+    /// Puts another before the best bidder, where it is time to try one. Returns whether there was one: a stranger for a small
+    /// order, at most a quarter above the best, or a known one, at most a tenth above. (`MK-33`)
+    fn put_first(&self, call: CallId, contenders: &mut [Contender]) -> bool {
+        let (Some(exploration), Some(best)) = (self.explores, contenders.first()) else { return false };
+        let best = u128::from(best.score.0);
+        let is_within = |contender: &Contender, parts: u128, of: u128| {
+            u128::from(contender.score.0).saturating_mul(of) <= best.saturating_mul(parts)
+        };
+        let able: Vec<(usize, (Prefix, u64))> = contenders
+            .iter()
+            .enumerate()
+            .skip(1)
+            .filter(|(_, contender)| match contender.standing.place {
+                Place::Unknown => self.is_small && is_within(contender, 5, 4),
+                Place::Proven => is_within(contender, 11, 10),
+                Place::Tried | Place::Doubtful | Place::Last | Place::Barred => false,
+            })
+            .map(|(place, contender)| {
+                let draw = contender.received.bid.provider.draw(&call.0);
+                (place, (contender.received.prefix, draw))
+            })
+            .collect();
+        let has_bargain = able
+            .iter()
+            .any(|(place, _)| contenders.get(*place).is_some_and(|contender| is_within(contender, 3, 4)));
+        let is_due = match exploration.due() {
+            Due::Yes => true,
+            Due::ForABargain => has_bargain,
+            Due::No => false,
+        };
+        let is_proven = contenders.first().is_some_and(|best| best.standing.place == Place::Proven);
+        let mut by_score = able;
+        by_score.sort_by_key(|(place, _)| contenders.get(*place).map(|contender| contender.score));
+        let bidders: Vec<(Prefix, u64)> = by_score.iter().map(|(_, bidder)| *bidder).collect();
+        let picked = exploration.pick(&bidders).filter(|_| is_due && is_proven);
+        let Some((place, _)) = picked.and_then(|picked| by_score.get(picked)) else { return false };
+        if let Some(front) = contenders.get_mut(..=*place) {
+            front.rotate_right(1);
+        }
+        true
+    }
+
+    /// Returns the winner's price: its own, raised until its score meets the second, within the budget and nine eighths of the
+    /// median of what won lately. (`MK-8`)
+    ///
+    /// Without a second score, or before there is a median, it is paid its own bid: there is nothing to measure it by.
+    fn price(&self, rule: Rule, valuation: &Valuation, winner: &Contender, second: Option<Score>) -> Price {
+        let bid = &winner.received.bid;
+        let median = match rule {
+            Rule::Reserve => self.median,
+            Rule::SecondScore => Some(Price(u64::MAX)),
+            Rule::FirstScore | Rule::Cheapest | Rule::Random => None,
+        };
+        let aside = valuation.aside(bid, &winner.standing);
+        let by_budget = price_of(self.budget, self.lot.units_max());
+        paid(bid.price, second, aside, valuation.units(), median).min(by_budget.max(bid.price))
+    }
 }
 
-/// Returns the winner's price: its own, raised until its score meets the runner-up's, within the budget. (`MK-8`)
+/// Returns what the winner of an auction is paid: its own price, raised until its score would meet the second, but to nine
+/// eighths of the median of what won lately at the most. (`MK-8`)
 ///
-/// Alone in an auction it is paid its own bid: there is no second score to be paid by.
-fn second_price(lot: &Lot, budget: Nano, winner: &Contender, second: Option<Score>) -> Price {
-    let bid = &winner.received.bid;
-    let Some(second) = second else { return bid.price };
-    let weight = step_weight(winner.standing.level);
-    // A bill rounds up, and so does the first step as often as it counts.
-    let aside = lot.aside(bid, &winner.standing).saturating_plus(Nano(weight));
-    let allowed = Nano(second.0).saturating_minus(aside);
-    // A higher price has a dearer first step: both grow together.
-    let steps = lot.first_step().saturating_mul(u128::from(weight));
-    let by_score = price_of(allowed, lot.units_max().saturating_add(steps));
-    let by_budget = price_of(budget, lot.units_max());
-    by_score.min(by_budget).max(bid.price)
+/// `aside` is what its waiting and locking count, `units` what the client expects to be billed.
+#[must_use]
+pub fn paid(own: Price, second: Option<Score>, aside: Nano, units: u128, median: Option<Price>) -> Price {
+    let (Some(second), Some(median)) = (second, median) else { return own };
+    let most = u128::from(median.0).saturating_mul(u128::from(limits::PAID_EIGHTHS_MAX)) / 8;
+    let reserve = Price(u64::try_from(most).unwrap_or(u64::MAX));
+    price_of(Nano(second.0).saturating_minus(aside), units).min(reserve).max(own)
+}
+
+/// Puts the contenders in the order in which they are asked: by place, then by the rule. Scores within a fiftieth of the best of
+/// a place are equal and drawn, so that of twins both eat. (`MK-7`, `MK-32`)
+fn rank(rule: Rule, call: CallId, contenders: &mut [Contender]) {
+    let draw = |contender: &Contender| contender.received.bid.provider.draw(&call.0);
+    contenders.sort_by_key(|contender| {
+        let rank = match rule {
+            Rule::Reserve | Rule::SecondScore | Rule::FirstScore => contender.score.0,
+            Rule::Cheapest => contender.cost_max.0,
+            Rule::Random => draw(contender),
+        };
+        (contender.standing.turn, contender.standing.place, rank, contender.received.bid.provider)
+    });
+    if matches!(rule, Rule::Cheapest | Rule::Random) {
+        return;
+    }
+    let turn = |contender: &Contender| (contender.standing.turn, contender.standing.place);
+    for tied in contenders.chunk_by_mut(|one, next| turn(one) == turn(next)) {
+        let Some(best) = tied.first().map(|best| best.score.0) else { continue };
+        let most = best.saturating_add(best.checked_div(limits::TIE_PARTS).unwrap_or(0));
+        let equal = tied.partition_point(|contender| contender.score.0 <= most);
+        if let Some(equal) = tied.get_mut(..equal) {
+            equal.sort_by_key(|contender| (draw(contender), contender.received.bid.provider));
+        }
+    }
+}
+
+/// Returns the score that the winner is paid by: the best of another that is proven and of another prefix. (`MK-8`)
+fn second(rule: Rule, winner: &Contender, others: &[Contender]) -> Option<Score> {
+    let is_independent = |other: &&Contender| {
+        rule == Rule::SecondScore
+            || (other.standing.level > 0 && other.received.prefix != winner.received.prefix)
+    };
+    others.iter().filter(is_independent).map(|other| other.score).min()
+}
+
+fn report(lot: &Lot, received: &ReceivedBid, cost_max: Nano, fate: Fate) -> BidReport {
+    let ReceivedBid { bid, prefix, .. } = received;
+    let first_token_ms = bid.first_token_ms(lot.input.count());
+    BidReport { provider: bid.provider, prefix: *prefix, price: bid.price, cost_max, first_token_ms, fate }
 }
 
 /// Returns the highest price at which so many units cost no more than `amount`.

@@ -87,7 +87,13 @@ impl Bid {
     /// word.
     #[must_use]
     pub fn first_token_ms(&self, input_tokens: u64) -> u64 {
-        u64::from(self.start_ms).saturating_add(span_ms(input_tokens, self.read_tps))
+        u64::from(self.start_ms).saturating_add(self.reading_ms(input_tokens))
+    }
+
+    /// Returns how many milliseconds it takes to read so many tokens, by the provider's own word.
+    #[must_use]
+    pub fn reading_ms(&self, tokens: u64) -> u64 {
+        span_ms(tokens, self.read_tps)
     }
 
     /// Returns how many milliseconds it takes to make so many tokens, by the provider's own word.

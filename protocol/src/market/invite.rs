@@ -50,6 +50,8 @@ impl Share {
 #[derive(Debug, Default)]
 pub struct Crowds {
     sizes: BTreeMap<Topic, u64>,
+    /// Who answered the newest call for each model, as far as auctions wait for them.
+    bidders: BTreeMap<Topic, BTreeSet<NodeId>>,
     open: BTreeMap<[u8; 16], Tally>,
 }
 
@@ -60,6 +62,17 @@ struct Tally {
     invited: Share,
     until: Time,
     heard: BTreeSet<NodeId>,
+    /// Whether it is a call: seeks say nothing of who bids.
+    is_call: bool,
+}
+
+/// How many bids end an auction before its time. (`MK-20`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enough {
+    /// Of proven providers; nothing ends early without one.
+    pub proven: usize,
+    /// Of all together, where strangers are to be tried.
+    pub all: usize,
 }
 
 impl Crowds {
@@ -70,17 +83,36 @@ impl Crowds {
         self.sizes.get(&topic).map(|crowd| Share::of(wanted, *crowd))
     }
 
-    /// Returns after how many answers nobody is left to wait for: `wanted`, or everyone where they are fewer. (`MK-20`)
+    /// Returns after how many bids nobody is left to wait for: `wanted` of proven providers, or as many as answered the last call
+    /// if those are fewer; and where strangers are waited for as well, as many of all. (`MK-20`)
     #[must_use]
-    pub fn enough(&self, topic: Topic, wanted: usize) -> usize {
-        let crowd = self.sizes.get(&topic).and_then(|crowd| usize::try_from(*crowd).ok());
-        crowd.map_or(wanted, |crowd| crowd.min(wanted))
+    pub fn enough(
+        &self,
+        topic: Topic,
+        wanted: usize,
+        with_strangers: bool,
+        is_proven: impl Fn(&NodeId) -> bool,
+    ) -> Enough {
+        let Some(bidders) = self.bidders.get(&topic) else { return Enough { proven: wanted, all: wanted } };
+        let proven = bidders.iter().filter(|bidder| is_proven(bidder)).count();
+        // Where nobody is proven, nothing ends early.
+        Enough {
+            proven: proven.clamp(1, wanted.max(1)),
+            all: if with_strangers { bidders.len().min(wanted) } else { 0 },
+        }
     }
 
     /// Notes that a call or a seek goes out; answers to it count until then.
     pub fn invite(&mut self, id: [u8; 16], topic: Topic, invited: Share, until: Time) {
         if self.open.len() < limits::INVITATIONS_MAX {
-            self.open.insert(id, Tally { topic, invited, until, heard: BTreeSet::new() });
+            self.open.insert(id, Tally { topic, invited, until, heard: BTreeSet::new(), is_call: false });
+        }
+    }
+
+    /// Notes that a message that goes out is a call, so that who answers it is waited for the next time.
+    pub fn calls(&mut self, id: &[u8; 16]) {
+        if let Some(tally) = self.open.get_mut(id) {
+            tally.is_call = true;
         }
     }
 
@@ -101,8 +133,13 @@ impl Crowds {
             let room = self.sizes.len() < limits::MODELS_KNOWN_MAX || self.sizes.contains_key(&tally.topic);
             if crowd == 0 || !room {
                 self.sizes.remove(&tally.topic);
+                self.bidders.remove(&tally.topic);
             } else {
                 self.sizes.insert(tally.topic, crowd);
+                if tally.is_call {
+                    let bidders = tally.heard.into_iter().take(limits::BIDS_MAX).collect();
+                    self.bidders.insert(tally.topic, bidders);
+                }
             }
         }
     }
@@ -146,6 +183,7 @@ mod tests {
         let mut round = |number: u8, answers: u8| {
             let share = crowds.share(topic, 16).unwrap_or(Share::ALL);
             crowds.invite([number; 16], topic, share, Time(1));
+            crowds.calls(&[number; 16]);
             for from in 0..answers {
                 assert!(crowds.heard(Time(0), &[number; 16], NodeId([from; 32])));
                 assert!(!crowds.heard(Time(0), &[number; 16], NodeId([from; 32])), "a provider counts once");
@@ -159,7 +197,13 @@ mod tests {
         assert_eq!(round(3, 20), Some(Share(125_000)));
         assert_eq!(round(4, 0), None);
         assert_eq!(round(5, 3), Some(Share::ALL));
-        assert_eq!((crowds.enough(topic, 16), crowds.enough(topic, 2)), (3, 2));
-        assert_eq!(crowds.enough(Topic::Market, 16), 16);
+        let enough = |topic, wanted, with_strangers| {
+            let Enough { proven, all } =
+                crowds.enough(topic, wanted, with_strangers, |bidder| *bidder != NodeId([0; 32]));
+            (proven, all)
+        };
+        assert_eq!([16, 1].map(|wanted| enough(topic, wanted, true)), [(2, 3), (1, 1)]);
+        assert_eq!(enough(topic, 16, false), (2, 0));
+        assert_eq!(enough(Topic::Market, 16, false), (16, 16), "nothing is known");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::ident::NodeId;
 use crate::limits;
-use crate::market::auction::Candidate;
+use crate::market::auction::{Candidate, Source};
 use crate::table::Table;
 use crate::time::Time;
 use crate::work::order::{ModelId, Tier};
@@ -23,7 +23,8 @@ impl Leases {
         }
         if self.held.len() < limits::LEASES_MAX || self.held.contains_key(&model) {
             // The provider counts from the award, which was earlier: end a little before it does.
-            self.held.insert(model, (candidate, now + limits::LEASE_VALID.half()));
+            let leased = Candidate { source: Source::Lease, ..candidate };
+            self.held.insert(model, (leased, now + limits::LEASE_VALID.half()));
         }
     }
 
@@ -75,7 +76,14 @@ mod tests {
             extensions: Extensions::NONE,
         };
         let classes = Classes::of(1, 1);
-        Candidate { bid, hash: BidHash([number; 32]), price, classes, prefix: Prefix::UNKNOWN }
+        Candidate {
+            bid,
+            hash: BidHash([number; 32]),
+            price,
+            classes,
+            prefix: Prefix::UNKNOWN,
+            source: Source::Auction,
+        }
     }
 
     /// (`MK-14`)

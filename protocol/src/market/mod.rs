@@ -4,6 +4,8 @@ pub mod ask;
 pub mod auction;
 pub mod bid;
 pub mod call;
+pub mod explore;
+pub mod history;
 pub mod invite;
 pub mod lease;
 pub mod score;

@@ -1,23 +1,22 @@
-//! The one scoring function: what a bid costs its buyer, waiting, locked coins and risk included. Lower is better.
+//! The one scoring function: what a bid costs its buyer, waiting and locked coins included. Lower is better.
 
 use crate::amount::Nano;
 use crate::limits;
 use crate::market::bid::Bid;
 use crate::market::call::Classes;
-use crate::work::order::TaskKind;
 use crate::work::price::{InputTokens, Price, Weights};
 
-/// What a bid costs in nano: the most it can be billed, and what waiting, locking and trusting are worth to the buyer.
+/// What a bid costs in nano: what the client expects to be billed, and what waiting and locking are worth to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score(pub u64);
 
 /// What became of one bid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It won; paid as much as the runner-up's score allows.
+    /// It won; paid as much as the second score allows, within what was paid lately. (`MK-8`)
     Won {
-        /// The runner-up's score, if there was one.
-        runner_up: Option<Score>,
+        /// The best score among the other proven and independent bidders, if there was one.
+        second: Option<Score>,
     },
     /// Another bid scored lower.
     Outscored {
@@ -26,6 +25,11 @@ pub enum Fate {
     },
     /// It can cost more than the order allows.
     OverBudget,
+    /// It asks more than a bid may. (`MK-52`)
+    OverCeiling {
+        /// What a bid may ask at the most.
+        most: Price,
+    },
     /// It offers less protection than asked for.
     WeakerTier,
     /// Its provider failed this order before, or is being left alone after others. (`MK-31`)
@@ -44,6 +48,8 @@ pub enum Fate {
 pub enum Place {
     /// It has served this client well and not failed it since.
     Proven,
+    /// It has served this client once, and the task is larger than most.
+    Tried,
     /// Nothing is known of it.
     Unknown,
     /// It failed before, or a provider of its prefix is being left alone that never served this client.
@@ -52,6 +58,15 @@ pub enum Place {
     Last,
     /// It is being left alone.
     Barred,
+}
+
+/// How fast a provider was when this client measured it, in microseconds a token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Speed {
+    /// Of input.
+    pub read_us: u64,
+    /// Of output.
+    pub write_us: u64,
 }
 
 /// What the client itself knows of a bidder, beyond what the bid says.
@@ -63,6 +78,8 @@ pub struct Standing {
     pub place: Place,
     /// Good jobs for this client since it last failed.
     pub level: u8,
+    /// How fast it was; of a stranger, how fast the others were.
+    pub speed: Speed,
     /// What this order would lock with it, beyond what is locked already.
     pub locks: Nano,
     /// Seconds in which a close of its channel can be challenged.
@@ -72,11 +89,12 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// An old acquaintance whose channel holds enough: its bid counts for what it says.
+    /// An old acquaintance whose channel holds enough and whose speed nobody measured: its bid counts for what it says.
     pub const SETTLED: Self = Self {
         turn: 0,
         place: Place::Proven,
         level: u8::MAX,
+        speed: Speed { read_us: 0, write_us: 0 },
         locks: Nano::ZERO,
         challenge_s: 0,
         refused: None,
@@ -88,14 +106,10 @@ impl Standing {
 pub struct Lot {
     /// What the model's tokens count.
     pub weights: Weights,
-    /// What kind of work it is.
-    pub kind: TaskKind,
     /// Its input.
     pub input: InputTokens,
     /// Its output at the most.
     pub output_tokens_max: u64,
-    /// What one millisecond less until the first token is worth to the buyer.
-    pub nano_per_ms: u64,
 }
 
 impl Lot {
@@ -125,37 +139,51 @@ impl Lot {
         let tokens = for_output.checked_div(u128::from(self.weights.output)).unwrap_or(0);
         u64::try_from(tokens).unwrap_or(u64::MAX)
     }
+}
 
-    /// Returns the units that a provider can be paid at the most before it has delivered more than one step: all of the input
-    /// and 32 tokens.
+/// How a client weighs the bids for a lot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Valuation {
+    /// What is bid for.
+    pub lot: Lot,
+    /// The output that the client expects, from its own history.
+    pub output_tokens: u64,
+    /// What one millisecond less of waiting is worth to it.
+    pub nano_per_ms: u64,
+}
+
+impl Valuation {
+    /// Returns the units that the client expects to be billed.
     #[must_use]
-    pub fn first_step(&self) -> u128 {
-        match self.kind {
-            TaskKind::Embed => self.units_max(),
-            TaskKind::Generate => {
-                self.weights.units(self.input, self.output_tokens_max.min(limits::RECEIPT_TOKENS))
-            }
-        }
+    pub fn units(&self) -> u128 {
+        self.lot.weights.units(self.lot.input, self.output_tokens)
     }
 
-    /// Returns what the buyer's wait until the first token is worth.
+    /// Returns how many milliseconds pass until the whole answer is there: as the bidder promises, or as it was measured if that
+    /// is longer. (`MK-7`)
     #[must_use]
-    pub fn wait_cost(&self, bid: &Bid) -> Nano {
-        Nano(self.nano_per_ms.saturating_mul(bid.first_token_ms(self.input.count())))
+    pub fn wait_ms(&self, bid: &Bid, speed: Speed) -> u64 {
+        // To find what was read before takes about an eighth of reading it.
+        let InputTokens { fresh, cached } = self.lot.input;
+        let reads = u64::from(fresh).saturating_add(u64::from(cached / 8));
+        let reading_us = speed.read_us.saturating_mul(reads);
+        let writing_us = speed.write_us.saturating_mul(self.output_tokens);
+        let measured = reading_us.saturating_add(writing_us) / 1_000;
+        let promised = bid.reading_ms(reads).saturating_add(bid.writing_ms(self.output_tokens));
+        u64::from(bid.start_ms).saturating_add(promised.max(measured))
     }
 
-    /// Returns what a bid costs beside its price.
+    /// Returns what a bid costs beside its price: waiting, and coins that are locked.
     #[must_use]
     pub fn aside(&self, bid: &Bid, standing: &Standing) -> Nano {
-        self.wait_cost(bid).saturating_plus(lock_cost(standing))
+        let waiting = self.nano_per_ms.saturating_mul(self.wait_ms(bid, standing.speed));
+        Nano(waiting).saturating_plus(lock_cost(standing))
     }
 
-    /// Returns the score of a bid at a price, of a bidder whose first step counts so often. (`MK-7`)
+    /// Returns the score of a bid. `None` where it does not fit. (`MK-7`)
     #[must_use]
-    pub fn score(&self, bid: &Bid, standing: &Standing, weight: u64) -> Option<Score> {
-        let risk = Nano(bid.price.bill(self.first_step())?.0.checked_mul(weight)?);
-        let aside = self.wait_cost(bid).plus(lock_cost(standing))?;
-        Some(Score(self.cost_max(bid.price)?.plus(aside)?.plus(risk)?.0))
+    pub fn score(&self, bid: &Bid, standing: &Standing) -> Option<Score> {
+        Some(Score(bid.price.bill(self.units())?.plus(self.aside(bid, standing))?.0))
     }
 }
 
@@ -166,11 +194,4 @@ pub fn lock_cost(standing: &Standing) -> Nano {
     let nano_s = u128::from(standing.locks.0).saturating_mul(u128::from(standing.challenge_s));
     let cost = nano_s.checked_div(u128::from(limits::LOCK_NANO_S)).unwrap_or(0);
     Nano(u64::try_from(cost).unwrap_or(u64::MAX))
-}
-
-/// Returns how often the first step is counted with a provider of this level: it is what a stranger
-/// may be gone with.
-#[must_use]
-pub const fn step_weight(level: u8) -> u64 {
-    if level == 0 { limits::FIRST_STEP_WEIGHT } else { 0 }
 }

@@ -32,6 +32,7 @@ impl Provider {
         }
         let origin = Origin { node: call.client, prefix };
         let Some(key) = self.bidder.unseen(&call.client, &call.id.0) else { return };
+        self.bidder.sales.heard = self.bidder.sales.heard.saturating_add(1);
         let is_customer = self.admission.clientele.is_customer(now, &call.client);
         if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
             return;

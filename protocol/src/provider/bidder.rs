@@ -8,11 +8,13 @@ use crate::market::bid::{Bid, BidHash};
 use crate::market::call::{Call, CallId, Classes};
 use crate::table::Table;
 use crate::time::{Span, Time};
-use crate::wire::message::Refusal;
+use crate::wire::message::{Refusal, ReleaseReason};
 use crate::work::order::ModelId;
 use crate::work::price::Price;
 
 use super::quotes::{DoneJob, Quotes};
+
+use super::sales::Sales;
 
 /// Holds what this provider offers, and every bid that it is bound by.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(super) struct Bidder {
     next_expiry: Time,
     seen: AnsweredRequests,
     coming_back: Vec<ComingBack>,
+    /// What came of its bids.
+    pub(super) sales: Sales,
     /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
     won_ppm: u64,
 }
@@ -140,6 +144,7 @@ impl Default for Bidder {
             next_expiry: Time::NEVER,
             seen: AnsweredRequests::default(),
             coming_back: Vec::new(),
+            sales: Sales::default(),
             won_ppm: WON_PPM_UNKNOWN,
         }
     }
@@ -302,6 +307,7 @@ impl Bidder {
             is_customer,
         };
         self.promises.insert((origin.node, bid.call), promise);
+        self.sales.bids = self.sales.bids.saturating_add(1);
         is_full
     }
 
@@ -328,6 +334,7 @@ impl Bidder {
         let promised = promise.terms;
         if !core::mem::replace(&mut promise.leased, true) {
             promise.until = now + limits::LEASE_VALID;
+            self.sales.won(promised.price, price);
             if promise.is_customer {
                 self.learn(true);
             }
@@ -365,12 +372,13 @@ impl Bidder {
     }
 
     /// Drops a bid whose call was awarded to another provider.
-    pub(super) fn release(&mut self, client: NodeId, call: CallId) {
+    pub(super) fn release(&mut self, client: NodeId, call: CallId, why: ReleaseReason) {
         let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
             return;
         };
         let is_news = promise.expected_until.is_some() && promise.is_customer;
         self.promises.remove(&(client, call));
+        self.sales.lost(why);
         if is_news {
             self.learn(false);
         }

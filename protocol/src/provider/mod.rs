@@ -30,6 +30,7 @@ mod job;
 mod jobs;
 mod quotes;
 mod room;
+mod sales;
 mod schedule;
 mod told;
 mod turns;
@@ -57,6 +58,7 @@ use turns::Lines;
 
 pub use config::ProviderConfig;
 pub use credit::CreditLimits;
+pub use sales::Sales;
 
 /// The seller in a node.
 #[derive(Debug)]
@@ -115,6 +117,12 @@ impl Provider {
         self.identity.id()
     }
 
+    /// Returns what came of its bids since the start.
+    #[must_use]
+    pub const fn sales(&self) -> Sales {
+        self.bidder.sales
+    }
+
     /// Counts the jobs that hold a slot.
     #[must_use]
     pub fn jobs_in_flight(&self) -> usize {
@@ -167,7 +175,7 @@ impl Provider {
                     let after = Span::from_ms(u64::from(release.come_back_ms));
                     self.bidder.comes_back(now, origin.node, release.call, after);
                 }
-                self.bidder.release(origin.node, release.call);
+                self.bidder.release(origin.node, release.call, release.why);
             }
             ToProvider::Seek(seek) if seek.client == origin.node => self.sought(now, origin.prefix, &seek),
             ToProvider::Call(call) if call.client == origin.node => self.called(now, origin.prefix, &call),

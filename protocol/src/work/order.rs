@@ -8,7 +8,7 @@ use crate::ident::{read_hex32, write_hex};
 use crate::limits;
 use crate::time::Span;
 use crate::work::preferences::Preferences;
-use crate::work::price::Weights;
+use crate::work::price::{Price, Weights};
 
 /// Bytes of one prefix token on the wire.
 const PREFIX_TOKEN_BYTES: usize = 4;
@@ -116,8 +116,11 @@ pub struct Order {
     pub deadline: Span,
     /// Which protection.
     pub tier: Tier,
-    /// What one millisecond less until the first token is worth to the buyer.
-    pub nano_per_ms: u64,
+    /// What one millisecond less of waiting is worth to the buyer; a ten-thousandth of the usual bill, if it does not say.
+    /// (`MK-7`)
+    pub nano_per_ms: Option<u64>,
+    /// The most that a bid may ask; twice what won lately, if the buyer does not say. (`MK-52`)
+    pub price_max: Option<Price>,
     /// What the model's manifest lets its tokens count.
     pub weights: Weights,
     /// What is known of the length of the input.

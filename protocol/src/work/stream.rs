@@ -10,7 +10,7 @@ use crate::wire::codec;
 use crate::wire::message::{Chunk, Content, Finish};
 use crate::wire::signed::Signed;
 use crate::work::order::{JobId, ModelId, Task};
-use crate::work::price::{Delivery, InputTokens, Tariff};
+use crate::work::price::{Delivery, InputTokens, Tariff, Weights};
 use crate::work::receipt::{Receipt, Transcript};
 
 /// A job whose answer is arriving.
@@ -276,6 +276,12 @@ impl Stream {
     }
 
     /// Returns output tokens billed.
+    #[must_use]
+    pub const fn weights(&self) -> Weights {
+        self.tariff.weights
+    }
+
+    /// Returns the output tokens that have come.
     #[must_use]
     pub const fn output_tokens(&self) -> u64 {
         self.output_tokens

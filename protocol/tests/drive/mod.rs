@@ -79,7 +79,8 @@ pub fn order(id: u64, text: &str) -> Input {
         max_cost: Nano(1_000_000_000),
         deadline: Span::from_s(60),
         tier: Tier::Open,
-        nano_per_ms: 0,
+        nano_per_ms: Some(0),
+        price_max: None,
         weights: Weights::DEFAULT,
         input,
     };

@@ -197,3 +197,29 @@ fn a_bid_expires_and_a_won_one_stays_its_winners_for_a_while() {
     let lease = caller.award(&won, won_hash, 4);
     assert_eq!(refusal(&give(&mut provider, end, caller.sends(&lease))), Some(Refusal::UnknownBid));
 }
+
+/// Why nothing is sold is the first thing that an owner wants to know.
+#[test]
+fn a_provider_counts_what_became_of_its_bids() {
+    let mut provider = provider(1, 1_000);
+    let mut caller = Caller::new(1);
+    for id in 1..=3 {
+        let bids = give(&mut provider, START, caller.says(&caller.call(id)));
+        if id == 2 {
+            let (bid, hash) = caller.bid(&bids);
+            let mut award = caller.award(&bid, hash, id);
+            award.price = Price(bid.price.0 + bid.price.0 / 4);
+            give(&mut provider, START, caller.sends(&award));
+            give(&mut provider, START, caller.releases(id));
+        } else {
+            give(&mut provider, START, caller.releases(id));
+            give(&mut provider, START, caller.releases(id));
+        }
+    }
+    let stranger = Call { kind: TaskKind::Embed, ..caller.call(4) };
+    give(&mut provider, START, caller.says(&stranger));
+    let sales = provider.sales();
+    assert_eq!((sales.heard, sales.bids, sales.won, sales.outscored), (4, 3, 1, 2));
+    assert_eq!(sales.paid_above, 1);
+    assert!((240_000..=250_000).contains(&sales.mean_above_ppm()), "{}", sales.mean_above_ppm());
+}

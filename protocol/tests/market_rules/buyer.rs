@@ -1,11 +1,13 @@
 //! The client's side of the market: whom a call invites, how long bids are waited for, and who is released.
 
-use crate::drive::{give, order};
+use crate::drive::{MODEL, give, order};
+use bombyx_protocol::channel::record::{Record, Reputation};
 use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Event, Failure, Input, OrderNews, Output};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::call::Call;
+use bombyx_protocol::market::history::Timing;
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::provider::Provider;
 use bombyx_protocol::time::{Span, Time};
@@ -14,6 +16,34 @@ use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::OrderId;
 
 use super::{START, calls, heard, provider, to_clients};
+
+/// A prefix of its own for each provider.
+fn prefix_of(provider: NodeId) -> Prefix {
+    let [a, b, c, d, ..] = provider.0;
+    Prefix::of_ipv4([a, b, c, d])
+}
+
+/// What is on the disk of a client that all of these have served well.
+fn served_by(providers: &[Provider]) -> Vec<Record> {
+    let record = |(slot, provider): (u16, &Provider)| {
+        let provider = provider.node_id();
+        let prefix = prefix_of(provider);
+        let (model, timing) = (MODEL, Timing::default());
+        Record::Reputation(Reputation {
+            slot,
+            provider,
+            prefix,
+            good: 9,
+            level: 9,
+            failures: 0,
+            failed_at_s: 0,
+            model,
+            timed: 0,
+            timing,
+        })
+    };
+    (0..).zip(providers).map(record).collect()
+}
 
 fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
     let message = |output: &Output| match output {
@@ -38,12 +68,13 @@ fn call_to_all(client: &mut Client, mut outputs: Vec<Output>) -> (Time, Signed) 
 
 /// (MK-17)
 #[test]
-fn an_unknown_crowd_is_asked_a_sixteenth_first_and_four_times_as_many_after_each_silence() {
-    let mut crowd: Vec<Provider> = (1..=2).map(|number| provider(number, 1_000 * number)).collect();
+fn an_unknown_crowd_is_asked_a_sixteenth_first_and_four_times_as_many_until_two_have_bid() {
     // How many bid at each call, and whom each call invites.
-    let asked: [(&[usize], &[u32]); 3] =
-        [(&[0, 0, 2], &[62_500, 250_000, 1_000_000]), (&[0, 1], &[62_500, 250_000]), (&[2], &[62_500])];
+    let all = &[62_500, 250_000, 1_000_000];
+    let asked: [(&[usize], &[u32]); 4] =
+        [(&[0, 0, 1], all), (&[0, 1, 1], all), (&[0, 2], &[62_500, 250_000]), (&[2], &[62_500])];
     for (bids, invited) in asked {
+        let mut crowd: Vec<Provider> = (1..=2).map(|number| provider(number, 1_000 * number)).collect();
         let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
         let mut said = give(&mut client, START, order(1, "count"));
         let (mut now, mut shares) = (START, Vec::new());
@@ -63,7 +94,7 @@ fn an_unknown_crowd_is_asked_a_sixteenth_first_and_four_times_as_many_after_each
                 give(
                     &mut client,
                     now,
-                    Input::Received { from, prefix: Prefix::UNKNOWN, message: Message::ToClient(message) },
+                    Input::Received { from, prefix: prefix_of(from), message: Message::ToClient(message) },
                 );
             }
             now = now + limits::BID_WINDOW;
@@ -95,8 +126,8 @@ fn a_call_tells_no_text_and_no_two_are_alike() {
 /// (MK-11, MK-17)
 #[test]
 fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
-    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let mut crowd: Vec<Provider> = (1..=60).map(|number| provider(number, 1_000 * number)).collect();
+    let mut client = Client::new(ClientConfig::for_tests(1), served_by(&crowd));
     let mut shares = Vec::new();
     for number in 1..=2u64 {
         let now = START + Span::from_s(10 * (number - 1));
@@ -111,18 +142,18 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
                 bids += 1;
                 let input = Input::Received {
                     from: provider.node_id(),
-                    prefix: Prefix::UNKNOWN,
+                    prefix: prefix_of(provider.node_id()),
                     message: Message::ToClient(bid),
                 };
                 let outputs = to_providers(&give(&mut client, now, input));
                 let to = provider.node_id();
                 released += usize::from(
-                    bids > limits::BIDS_WANTED
+                    bids > limits::PROVEN_WANTED
                         && matches!(&outputs[..], [(node, ToProvider::Release(_))] if *node == to),
                 );
             }
         }
-        assert_eq!(released, bids - limits::BIDS_WANTED, "{bids} bids");
+        assert_eq!(released, bids - limits::PROVEN_WANTED, "{bids} bids");
         give(&mut client, now, Input::Command(Command::Cancel(OrderId(number))));
         give(&mut client, now + limits::BID_WINDOW, Input::Tick);
     }
@@ -132,8 +163,8 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
 /// (MK-17)
 #[test]
 fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
-    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let mut crowd: Vec<Provider> = (1..=400).map(|number| provider(number, 1_000 * number)).collect();
+    let mut client = Client::new(ClientConfig::for_tests(1), served_by(&crowd));
     // Gives a call to everybody and the bids to the client; returns the share that was invited and what the client says.
     let mut bid = |client: &mut Client, now: Time, signed: &Signed| {
         let mut said = Vec::new();
@@ -141,7 +172,7 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
             for (_, bid) in to_clients(&give(provider, now, heard(Gossip::Call(signed.clone())))) {
                 let input = Input::Received {
                     from: provider.node_id(),
-                    prefix: Prefix::UNKNOWN,
+                    prefix: prefix_of(provider.node_id()),
                     message: Message::ToClient(bid),
                 };
                 said.extend(give(client, now, input));
@@ -183,8 +214,8 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
 /// (MK-17, MK-20)
 #[test]
 fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited_for_the_next_time() {
-    let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let mut crowd: Vec<Provider> = (1..=4).map(|number| provider(number, 1_000 * number)).collect();
+    let mut client = Client::new(ClientConfig::for_tests(1), served_by(&crowd));
     // Providers that answer, and after how many bids the award goes out.
     for (number, answering, early) in [(1u64, 3usize, None), (2, 4, Some(3)), (3, 4, Some(4)), (4, 2, None)] {
         let now = START + Span::from_s(10 * (number - 1));
@@ -201,7 +232,7 @@ fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited
             let [(_, bid)] = bids.try_into().unwrap();
             let input = Input::Received {
                 from: provider.node_id(),
-                prefix: Prefix::UNKNOWN,
+                prefix: prefix_of(provider.node_id()),
                 message: Message::ToClient(bid),
             };
             let said = to_providers(&give(&mut client, now, input));
@@ -230,7 +261,7 @@ fn who_cannot_win_any_more_is_released() {
         give(
             &mut client,
             now,
-            Input::Received { from: provider.node_id(), prefix: Prefix::UNKNOWN, message },
+            Input::Received { from: provider.node_id(), prefix: prefix_of(provider.node_id()), message },
         );
         bidders.push(provider.node_id());
     }

@@ -11,6 +11,7 @@ use bombyx_protocol::ident::{NodeId, Prefix, Signature};
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::bid::{Bid, BidHash, Payee};
 use bombyx_protocol::market::call::{Call, CallId};
+use bombyx_protocol::market::history::Timing;
 use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
 use bombyx_protocol::wire::extension::{Extension, Extensions, Features};
@@ -462,6 +463,15 @@ pub fn content(value: &Value) -> Content {
     }
 }
 
+pub fn timing(value: &Value) -> Timing {
+    Timing {
+        reading_us: long(&value["reading_us"]),
+        input_tokens: long(&value["input_tokens"]),
+        writing_us: long(&value["writing_us"]),
+        output_tokens: long(&value["output_tokens"]),
+    }
+}
+
 fn prefix(value: &Value) -> Prefix {
     let [4, 0, 0, 0, 0, a, b, c] = long(value).to_be_bytes() else { panic!("{value} is of no IPv4 address") };
     Prefix::of_ipv4([a, b, c, 0])
@@ -504,6 +514,9 @@ pub fn record(value: &Value) -> Record {
             level: small(&reputation["level"]),
             failures: small(&reputation["failures"]),
             failed_at_s: long(&reputation["failed_at_s"]),
+            model: ModelId(fixed(&reputation["model"])),
+            timed: small(&reputation["timed"]),
+            timing: timing(&reputation["timing"]),
         }),
         (other, _) => panic!("no record {other}"),
     }

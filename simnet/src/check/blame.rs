@@ -45,6 +45,7 @@ pub const fn blames_provider(why: Failure) -> bool {
         | Failure::Full { .. }
         | Failure::LeftAlone
         | Failure::OverBudget { .. }
+        | Failure::OverCeiling { .. }
         | Failure::NoTier(_)
         | Failure::NotWanted { .. }
         | Failure::Refused(_)

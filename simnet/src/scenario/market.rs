@@ -9,8 +9,10 @@ use super::coins::{Coins, coins};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mechanism {
-    /// The protocol's own: lowest score, paid by the second.
+    /// The protocol's own: lowest score, paid by the second within nine eighths of what won lately.
     #[default]
+    Reserve,
+    /// Lowest score, paid by the next, whoever that is.
     SecondScore,
     /// Lowest score, paid its own bid.
     FirstPrice,
@@ -35,6 +37,12 @@ pub struct Market {
     pub bid_window_ms: u64,
     /// How many bids end the gathering early, and about how many of a crowd are invited.
     pub enough_bids: usize,
+    /// Whether times that a client measured count where they are longer than what is promised.
+    pub measures: bool,
+    /// Whether strangers come after those that served, and are tried by turns.
+    pub quota: bool,
+    /// Whether a bid may ask no more than twice what won lately.
+    pub ceiling: bool,
     /// Whether a provider that served well is used again without an auction.
     pub leases: bool,
     /// What a new channel is given.
@@ -54,10 +62,13 @@ pub struct Market {
 impl Default for Market {
     fn default() -> Self {
         Self {
-            mechanism: Mechanism::SecondScore,
+            mechanism: Mechanism::Reserve,
             posted_markup: 1.2,
             bid_window_ms: 400,
             enough_bids: limits::BIDS_WANTED,
+            measures: true,
+            quota: true,
+            ceiling: true,
             leases: true,
             deposit: coins(50_000_000),
             credit: coins(5_000_000),

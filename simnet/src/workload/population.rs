@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
-use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
+use bombyx_protocol::client::{ChannelPolicy, ClientConfig, MarketPolicy};
 use bombyx_protocol::io::Offer;
 use bombyx_protocol::market::ask::ASKED;
 use bombyx_protocol::market::auction::Rule;
@@ -160,11 +160,11 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
         challenge_s: market.challenge_s,
         policy: ChannelPolicy::default(),
         leases: market.leases,
-        rule: match market.mechanism {
-            Mechanism::SecondScore => Rule::SecondScore,
-            Mechanism::FirstPrice | Mechanism::Posted => Rule::FirstScore,
-            Mechanism::Cheapest => Rule::Cheapest,
-            Mechanism::Random => Rule::Random,
+        market: MarketPolicy {
+            rule: rule(market.mechanism),
+            measures: market.measures,
+            quota: market.quota,
+            ceiling: market.ceiling,
         },
     };
     let location = locate(
@@ -175,6 +175,16 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
         u64::from(host),
     );
     Host::new(Profile::Client { config: Box::new(config), models }, location, no_engine())
+}
+
+const fn rule(mechanism: Mechanism) -> Rule {
+    match mechanism {
+        Mechanism::Reserve => Rule::Reserve,
+        Mechanism::SecondScore => Rule::SecondScore,
+        Mechanism::FirstPrice | Mechanism::Posted => Rule::FirstScore,
+        Mechanism::Cheapest => Rule::Cheapest,
+        Mechanism::Random => Rule::Random,
+    }
 }
 
 fn watcher(scenario: &Scenario, draws: &Draws, regions: usize, host: u32) -> Host {
@@ -217,9 +227,11 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
             let asked = |sheet: CostSheet| sheet.quote(&Weights::DEFAULT, input, answer);
             (posted, if asked(posted) >= asked(cost) { class.slots } else { 0 })
         }
-        Mechanism::SecondScore | Mechanism::FirstPrice | Mechanism::Cheapest | Mechanism::Random => {
-            (cost, class.slots)
-        }
+        Mechanism::Reserve
+        | Mechanism::SecondScore
+        | Mechanism::FirstPrice
+        | Mechanism::Cheapest
+        | Mechanism::Random => (cost, class.slots),
     };
     let asked = asked.scaled((class.bid_factor * WHOLE as f64) as u64);
     let offer = Offer {

@@ -156,7 +156,7 @@ impl Change {
             }
             Self::Network => scenario.network = Network::default(),
             Self::Market => {
-                scenario.market = Market { mechanism: Mechanism::SecondScore, ..Market::default() };
+                scenario.market = Market { mechanism: Mechanism::Reserve, ..Market::default() };
             }
             Self::Ledger => scenario.ledger = Ledger::default(),
             Self::Disk => scenario.disk = crate::scenario::Disks::default(),

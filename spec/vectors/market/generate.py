@@ -127,127 +127,195 @@ write(__file__, "bills.json", {
 # ---- auctions -------------------------------------------------------------------------------------------------------
 
 
-PLACES = ("proven", "unknown", "doubtful", "last")
+PLACES = ("proven", "tried", "unknown", "doubtful", "last")
 
 
-def stands(place, level=0, locks=0, challenge_s=0):
-    return {"place": place, "level": level, "locks": str(locks), "challenge_s": challenge_s}
-
-
-def offer(number, price, start_ms=100, tier="Open", stands=None, read_tps=0):
-    return {"provider": number, "price": str(price), "start_ms": start_ms, "read_tps": read_tps, "tier": tier, "stands": stands}
-
-
-def known(bid):
-    return bid["stands"] or stands("proven", 255)
-
-
-def wait(case, bid):
-    """What the wait until the first token is worth."""
-    reading = case["input"]["fresh"] * 1000 // bid["read_tps"] if bid["read_tps"] else 0
-    return min(int(case["nano_per_ms"]) * (bid["start_ms"] + reading), U64 - 1)
-
-
-def aside(case, bid):
-    """What waiting and locking are worth (MK-7)."""
-    return wait(case, bid) + int(known(bid)["locks"]) * known(bid)["challenge_s"] // 10**8
-
-
-def weight(bid):
-    return 0 if known(bid)["level"] else 8
+def offer(number, price, start_ms=100, tier="Open", place="proven", level=None, read_tps=0, write_tps=0, prefix=None,
+          speed=(0, 0), locks=0, challenge_s=0):
+    level = {"proven": 9, "tried": 1}.get(place, 0) if level is None else level
+    return {"provider": number, "price": str(price), "start_ms": start_ms, "read_tps": read_tps, "write_tps": write_tps,
+            "tier": tier, "prefix": number if prefix is None else prefix, "place": place, "level": level,
+            "speed": {"read_us": str(speed[0]), "write_us": str(speed[1])}, "locks": str(locks), "challenge_s": challenge_s}
 
 
 def whole(case):
     return units(case["weights"], case["input"]["fresh"], case["input"]["cached"], int(case["output_tokens_max"]))
 
 
-def first_step(case):
-    return units(case["weights"], case["input"]["fresh"], case["input"]["cached"], min(int(case["output_tokens_max"]), 32))
+def expected(case):
+    return units(case["weights"], case["input"]["fresh"], case["input"]["cached"], int(case["output_tokens"]))
 
 
-def score_of(case, bid, weight):
-    """MK-7."""
-    cost = bill(int(bid["price"]), whole(case))
-    step = bill(int(bid["price"]), first_step(case))
-    if cost is None or step is None:
-        return None
-    score = cost + aside(case, bid) + weight * step
-    return score if score < U64 else None
+def wait(case, bid):
+    """MK-7: milliseconds until the whole answer is there, as promised or as measured."""
+    reads, writes = case["input"]["fresh"] + case["input"]["cached"] // 8, int(case["output_tokens"])
+    span = lambda tokens, per_s: tokens * 1000 // per_s if per_s else 0
+    promised = span(reads, bid["read_tps"]) + span(writes, bid["write_tps"])
+    measured = (int(bid["speed"]["read_us"]) * reads + int(bid["speed"]["write_us"]) * writes) // 1000
+    return bid["start_ms"] + max(promised, measured)
 
 
-def second_price(case, bid, second):
+def aside(case, bid, v):
+    """What waiting and locking are worth (MK-7)."""
+    waiting = min(v * wait(case, bid), U64 - 1)
+    return min(waiting + int(bid["locks"]) * bid["challenge_s"] // 10**8, U64 - 1)
+
+
+def draw(bid):
+    return int.from_bytes(blake3(bytes([1]) * 16 + bytes([bid["provider"]]) * 32)[:8], "little")
+
+
+def kept(bids):
+    """MK-6, MK-51: the first of each provider, two proven of a prefix and one other, 64 of each kind."""
+    taken = []
+    for bid in bids:
+        proven = bid["level"] > 0
+        alike = [other for other in taken if (other["level"] > 0) == proven]
+        near = [other for other in alike if other["prefix"] == bid["prefix"]]
+        known = bid["provider"] in [other["provider"] for other in taken]
+        if not known and len(near) < (2 if proven else 1) and len(alike) < BIDS_MAX:
+            taken.append(bid)
+    return taken
+
+
+def paid(own, second, aside, units, median):
     """MK-8."""
-    if second is None:
-        return bid["price"]
-    allowed = max(second - aside(case, bid) - weight(bid), 0)
-    by_score = allowed * 1000 // (whole(case) + weight(bid) * first_step(case))
-    by_budget = int(case["budget"]) * 1000 // whole(case)
-    return str(max(int(bid["price"]), min(by_score, by_budget, U64 - 1)))
+    if second is None or median is None:
+        return own
+    return max(own, min(max(0, second - aside) * 1000 // units, median * 9 // 8, U64 - 1))
+
+
+def tried(case, able):
+    """MK-33: the place of the bidder that goes first instead of the best."""
+    exploration = case["exploration"]
+    best = able[0]
+    if exploration is None or best[0] != 0:
+        return None
+    within = lambda entry, parts, of: entry[1] * of <= best[1] * parts
+    fits = {0: lambda entry: within(entry, 11, 10), 2: lambda entry: case["is_small"] and within(entry, 5, 4)}
+    open_to = [entry for entry in able[1:] if fits.get(entry[0], lambda _: False)(entry)]
+    bargain = any(within(entry, 3, 4) for entry in open_to)
+    due = exploration["orders"] >= 8 or (exploration["orders"] >= 4 and bargain)
+    if not due or not open_to:
+        return None
+    open_to.sort(key=lambda entry: entry[1])
+    if len(exploration["tried"]) % 2:
+        used = lambda entry: exploration["tried"].count(entry[2]["prefix"])
+        return min(open_to, key=lambda entry: (used(entry), draw(entry[2])))
+    return open_to[0]
 
 
 def close(case):
-    """MK-6 to MK-8, and MK-13."""
-    bids = []
-    for bid in case["bids"]:
-        if len(bids) < BIDS_MAX and bid["provider"] not in [known["provider"] for known in bids]:
-            bids.append(bid)
+    """MK-6 to MK-8, MK-13, MK-32, MK-33, MK-52, MK-51."""
     able, unable = [], []
-    for bid in bids:
+    for bid in kept(case["bids"]):
         cost_max = bill(int(bid["price"]), whole(case))
         shown = U64 - 1 if cost_max is None else cost_max
-        score = score_of(case, bid, weight(bid))
+        fate = None
         if bid["provider"] in case["failed"]:
             fate = "failed_before"
         elif case["tier"] == "Confidential" and bid["tier"] == "Open":
             fate = "weaker_tier"
-        elif shown > int(case["budget"]) or score is None:
+        elif shown > int(case["budget"]):
             fate = "over_budget"
+        elif case["price_max"] is not None and int(bid["price"]) > int(case["price_max"]):
+            fate = {"over_ceiling": {"most": case["price_max"]}}
+        (able if fate is None else unable).append((bid, shown, fate))
+    v = case["nano_per_ms"]
+    if v is None:
+        usual = case["median"] or min((int(bid["price"]) for bid, *_ in able), default=0)
+        v = min(-(-int(usual) * expected(case) // (1000 * 10_000)), U64 - 1)
+    v = int(v)
+    scored = []
+    for bid, shown, _ in able:
+        cost = bill(int(bid["price"]), expected(case))
+        score = None if cost is None else cost + aside(case, bid, v)
+        if score is None or score >= U64:
+            unable.append((bid, shown, "over_budget"))
         else:
-            able.append((PLACES.index(known(bid)["place"]), score, bid["provider"], shown, bid))
-            continue
-        unable.append({"provider": bid["provider"], "cost_max": str(shown), "fate": fate})
-    able.sort(key=lambda entry: entry[:3])
-    unable.sort(key=lambda report: (int(report["cost_max"]), report["provider"]))
-    explores = False
-    if case["explore"] and able and able[0][0] == 0:
-        fair = {entry[2]: score_of(case, entry[4], weight(able[0][4])) for entry in able}
-        newcomers = [entry for entry in able if entry[0] == 1 and fair[entry[2]] * 4 <= able[0][1] * 5]
-        if newcomers:
-            able.remove(newcomers[0])
-            able.insert(0, newcomers[0])
-            explores = True
-    second = score_of(case, able[1][4], weight(able[0][4])) if len(able) > 1 else None
+            scored.append((PLACES.index(bid["place"]), score, bid, shown))
+    able = []
+    for place in range(len(PLACES)):
+        turn = sorted((entry for entry in scored if entry[0] == place), key=lambda entry: (entry[1], entry[2]["provider"]))
+        most = turn[0][1] + turn[0][1] // 50 if turn else 0
+        equal = sorted((entry for entry in turn if entry[1] <= most), key=lambda entry: (draw(entry[2]), entry[2]["provider"]))
+        able += equal + turn[len(equal):]
+    unable.sort(key=lambda entry: (entry[1], entry[0]["provider"]))
+    first = tried(case, able) if able else None
+    if first is not None:
+        able.remove(first)
+        able.insert(0, first)
+    second = None
+    if able:
+        winner = able[0][2]
+        others = [entry[1] for entry in able[1:] if entry[2]["level"] > 0 and entry[2]["prefix"] != winner["prefix"]]
+        second = min(others, default=None)
     candidates, reports = [], []
-    for place, (_, score, provider, cost_max, bid) in enumerate(able):
-        won = place == 0
-        price = second_price(case, bid, second) if won and not explores else bid["price"]
-        candidates.append({"provider": provider, "price": price})
+    for place, (_, score, bid, shown) in enumerate(able):
+        price = int(bid["price"])
+        if place == 0 and first is None:
+            median = None if case["median"] is None else int(case["median"])
+            by_budget = int(case["budget"]) * 1000 // whole(case)
+            price = min(paid(price, second, aside(case, bid, v), expected(case), median), max(by_budget, price))
+        candidates.append({"provider": bid["provider"], "price": str(price)})
         by = str(max(score - able[0][1], 0))
-        fate = {"won": {"runner_up": text_or_none(second)}} if won else {"outscored": {"by": by}}
-        reports.append({"provider": provider, "cost_max": str(cost_max), "fate": fate})
-    return case | {"candidates": candidates, "reports": reports + unable}
+        fate = {"won": {"second": text_or_none(second)}} if place == 0 else {"outscored": {"by": by}}
+        reports.append({"provider": bid["provider"], "cost_max": str(shown), "fate": fate})
+    reports += [{"provider": bid["provider"], "cost_max": str(shown), "fate": fate} for bid, shown, fate in unable]
+    return case | {"tries": first is not None, "candidates": candidates, "reports": reports}
 
 
-def auction(name, bids, fresh=12, cached=0, most=100, weights=DEFAULT, budget=10**9, tier="Open", nano_per_ms=0, failed=(),
-            explore=False):
+def auction(name, bids, fresh=12, cached=0, most=100, output=25, weights=DEFAULT, budget=10**9, price_max=None, tier="Open",
+            nano_per_ms=0, median=None, failed=(), exploration=None, is_small=True):
     return close({"name": name, "weights": list(weights), "input": tokens_in(fresh, cached), "output_tokens_max": str(most),
-                  "budget": str(budget), "tier": tier, "nano_per_ms": str(nano_per_ms), "failed": list(failed),
-                  "explore": explore, "bids": bids})
+                  "output_tokens": str(output), "budget": str(budget), "price_max": text_or_none(price_max), "tier": tier,
+                  "nano_per_ms": text_or_none(nano_per_ms), "median": text_or_none(median), "failed": list(failed),
+                  "exploration": exploration, "is_small": is_small, "bids": bids})
+
+
+def exploring(orders, *tried):
+    return {"orders": orders, "tried": list(tried)}
 
 
 CHEAP, MIDDLE, DEAR = 5_000, 7_000, 15_000
+STRANGER = {"place": "unknown"}
 AUCTIONS = [
     auction("nobody bids", []),
-    auction("alone, it is paid its own bid", [offer(1, CHEAP)]),
-    auction("the lowest score wins and is paid by the second", [offer(1, DEAR), offer(2, CHEAP), offer(3, MIDDLE)]),
-    auction("equal scores go to the lower node id", [offer(9, CHEAP), offer(4, CHEAP), offer(7, CHEAP)]),
+    auction("alone, it is paid its own bid", [offer(1, CHEAP)], median=CHEAP),
+    auction("without a history, the winner is paid its own bid", [offer(1, DEAR), offer(2, CHEAP), offer(3, MIDDLE)]),
+    auction("the second score pays, where it is below nine eighths of the median",
+            [offer(1, DEAR), offer(2, CHEAP), offer(3, MIDDLE)], median=10_000),
+    auction("nine eighths of the median are the most", [offer(1, DEAR), offer(2, CHEAP), offer(3, MIDDLE)], median=5_500),
+    auction("a median below the winner's own bid changes nothing", [offer(1, DEAR), offer(2, CHEAP)], median=1),
+    auction("a second of the same prefix is none", [offer(1, CHEAP, prefix=7), offer(2, MIDDLE, prefix=7)], median=10_000),
+    auction("the next prefix is one", [offer(1, CHEAP, prefix=7), offer(2, MIDDLE, prefix=7), offer(3, DEAR)], median=10_000),
+    auction("a second that is not proven is none", [offer(1, CHEAP), offer(2, MIDDLE, **STRANGER)], median=10_000),
+    auction("equal scores are drawn", [offer(9, CHEAP), offer(4, CHEAP), offer(7, CHEAP)], median=CHEAP),
+    auction("so are scores within a fiftieth", [offer(1, 5_000), offer(2, 5_050), offer(3, 5_099), offer(4, 5_100),
+            offer(5, 5_103)], median=10_000),
     auction("a wait has its price", [offer(1, CHEAP, 900), offer(2, MIDDLE, 100)], nano_per_ms=100),
-    auction("reading is waiting", [offer(1, CHEAP, 100, read_tps=10), offer(2, MIDDLE, 100, read_tps=1_000)], nano_per_ms=100),
-    auction("what the winner's wait costs is not paid to it", [offer(1, CHEAP, 500), offer(2, DEAR, 100)], nano_per_ms=20),
-    auction("the faster winner is paid for its speed", [offer(1, MIDDLE, 10), offer(2, CHEAP, 5_000)], nano_per_ms=50),
-    auction("the budget caps the second price", [offer(1, CHEAP), offer(2, DEAR)], budget=60_000),
+    auction("reading is waiting", [offer(1, CHEAP, read_tps=10), offer(2, MIDDLE, read_tps=1_000)], nano_per_ms=100),
+    auction("writing is waiting", [offer(1, CHEAP, write_tps=10), offer(2, MIDDLE, write_tps=1_000)], nano_per_ms=100),
+    auction("what was measured counts, where it is longer than what is promised",
+            [offer(1, CHEAP, write_tps=1_000, speed=(900, 80_000)), offer(2, MIDDLE, write_tps=1_000, speed=(900, 1_100))],
+            nano_per_ms=100),
+    auction("what is promised counts, where it is longer than what was measured",
+            [offer(1, CHEAP, write_tps=10, speed=(1, 1)), offer(2, MIDDLE, write_tps=100, speed=(1, 1))], nano_per_ms=100),
+    auction("what was read before is found in an eighth of the time", [offer(1, CHEAP, read_tps=10), offer(2, MIDDLE)],
+            fresh=8, cached=807, nano_per_ms=7),
+    auction("a second of waiting is worth a tenth of the usual bill",
+            [offer(1, CHEAP, 4_000), offer(2, 6_000, 1_000)], nano_per_ms=None, median=6_000),
+    auction("or of the lowest bid", [offer(1, CHEAP, 4_000), offer(2, 6_000, 1_000)], nano_per_ms=None),
+    auction("nobody waits for nothing", [offer(1, 0, 4_000), offer(2, 1, 1_000)], nano_per_ms=None),
+    auction("what the winner's wait costs is not paid to it", [offer(1, CHEAP, 500), offer(2, DEAR, 100)], nano_per_ms=20,
+            median=DEAR),
+    auction("the faster winner is paid for its speed", [offer(1, MIDDLE, 10), offer(2, CHEAP, 5_000)], nano_per_ms=50,
+            median=DEAR),
+    auction("the bill that is expected counts, and the budget bounds the longest answer",
+            [offer(1, CHEAP), offer(2, DEAR)], budget=60_000, median=DEAR),
     auction("a bid at the budget is in", [offer(1, 1_000)], budget=6_376),
     auction("a bid above the budget is out", [offer(1, 1_000), offer(2, 1_001)], budget=6_375),
+    auction("a bid at the ceiling is in, one above is out", [offer(1, 1_000), offer(2, 1_001)], price_max=1_000),
     auction("a bid that overflows is above every budget", [offer(1, U64 - 1), offer(2, CHEAP)], budget=U64 - 1),
     auction("a score that overflows is above every budget", [offer(1, CHEAP, 2**32 - 1), offer(2, CHEAP, 1)],
             nano_per_ms=2**40),
@@ -257,38 +325,69 @@ AUCTIONS = [
     auction("who failed this order is not asked again", [offer(1, CHEAP), offer(2, MIDDLE), offer(3, DEAR)], failed=[1]),
     auction("a failure outweighs a tier and a budget", [offer(1, DEAR)], tier="Confidential", budget=1, failed=[1]),
     auction("the first bid of a provider counts", [offer(1, DEAR), offer(1, CHEAP), offer(2, MIDDLE)]),
-    auction("free work is paid by the second like any other", [offer(1, 0), offer(2, CHEAP)]),
-    auction("alone, free work stays free", [offer(1, 0)]),
-    auction("a price of one nano can be doubled", [offer(1, 1), offer(2, 2)]),
-    auction("other weights, other ceilings", [offer(1, CHEAP), offer(2, MIDDLE)], weights=(100, 50, 2_000), fresh=700, cached=300),
-    auction("an embedding is scored by its inputs", [offer(1, CHEAP), offer(2, MIDDLE)], most=0),
-    auction("a proven provider goes before a cheaper unknown one",
-            [offer(1, CHEAP, stands=stands("unknown")), offer(2, DEAR, stands=stands("proven", 1))]),
-    auction("unknown, doubtful, last",
-            [offer(1, CHEAP, stands=stands("last", 0)), offer(2, MIDDLE, stands=stands("doubtful")),
-             offer(3, DEAR, stands=stands("unknown"))]),
-    auction("an unknown provider is tried and paid its own bid", explore=True, bids=
-            [offer(1, CHEAP, stands=stands("proven", 4)), offer(2, 6_000, stands=stands("unknown"))]),
-    auction("one that is a quarter worse is not tried", explore=True, bids=
-            [offer(1, CHEAP, stands=stands("proven", 4)), offer(2, MIDDLE, stands=stands("unknown"))]),
-    auction("nor is one that failed before", explore=True, bids=
-            [offer(1, DEAR, stands=stands("proven", 4)), offer(2, CHEAP, stands=stands("doubtful"))]),
-    auction("without a proven one nobody is tried", explore=True, bids=
-            [offer(1, CHEAP, stands=stands("unknown")), offer(2, MIDDLE, stands=stands("unknown"))]),
-    auction("the first step of a stranger weighs",
-            [offer(1, CHEAP, stands=stands("doubtful")), offer(2, MIDDLE, stands=stands("doubtful", 1))]),
-    auction("the first step of one that has served counts for nothing",
-            [offer(1, MIDDLE, stands=stands("proven", 4)), offer(2, CHEAP, stands=stands("proven", 1))]),
-    auction("a raised price raises the first step as well",
-            [offer(1, 1_000, stands=stands("unknown")), offer(2, DEAR, stands=stands("unknown"))]),
+    auction("free work is paid by the second like any other", [offer(1, 0), offer(2, CHEAP)], median=CHEAP),
+    auction("alone, free work stays free", [offer(1, 0)], median=CHEAP),
+    auction("other weights, other bills", [offer(1, CHEAP), offer(2, MIDDLE)], weights=(100, 50, 2_000), fresh=700, cached=300,
+            median=DEAR),
+    auction("an embedding is scored by its inputs", [offer(1, CHEAP), offer(2, MIDDLE)], most=0, output=0, median=DEAR),
+    auction("a proven provider goes before a cheaper unknown one", [offer(1, CHEAP, **STRANGER), offer(2, DEAR, level=1)]),
+    auction("tried once, unknown, doubtful, last",
+            [offer(1, CHEAP, place="last"), offer(2, MIDDLE, place="doubtful"), offer(3, DEAR, **STRANGER),
+             offer(4, 2 * DEAR, place="tried")]),
+    auction("one unproven bid of a prefix is read, and two proven ones",
+            [offer(1, DEAR, prefix=7, **STRANGER), offer(2, CHEAP, prefix=7, **STRANGER), offer(3, DEAR, prefix=7),
+             offer(4, MIDDLE, prefix=7), offer(5, CHEAP, prefix=7), offer(6, DEAR, **STRANGER)]),
+    auction("every eighth order tries a stranger, who is paid its own bid",
+            [offer(1, CHEAP), offer(2, 6_000, **STRANGER), offer(3, MIDDLE)], exploration=exploring(8), median=DEAR),
+    auction("the seventh does not", [offer(1, CHEAP), offer(2, 6_000, **STRANGER)], exploration=exploring(7)),
+    auction("the fourth does, for a bargain", [offer(1, CHEAP), offer(2, 3_750, **STRANGER)], exploration=exploring(4)),
+    auction("but for nothing less", [offer(1, CHEAP), offer(2, 3_751, **STRANGER)], exploration=exploring(7)),
+    auction("a stranger a quarter above the best is tried", [offer(1, 4_000), offer(2, 5_000, **STRANGER)],
+            exploration=exploring(8), fresh=0, output=0, most=0),
+    auction("one that is worse is not", [offer(1, 4_000), offer(2, 5_004, **STRANGER)], exploration=exploring(8), fresh=0,
+            output=0, most=0),
+    auction("a large order tries no stranger", [offer(1, CHEAP), offer(2, 4_000, **STRANGER)], exploration=exploring(8),
+            is_small=False),
+    auction("one that is known is tried a tenth above the best", [offer(1, 4_000), offer(2, 4_400), offer(3, 4_405)],
+            exploration=exploring(8), fresh=0, output=0, most=0),
+    auction("the lowest score is tried first", [offer(1, CHEAP), offer(2, 5_600, **STRANGER), offer(3, 5_500, **STRANGER),
+            offer(4, 5_550, **STRANGER)], exploration=exploring(8)),
+    auction("then the prefix that was tried least", [offer(1, CHEAP), offer(2, 5_600, **STRANGER), offer(3, 5_500, **STRANGER),
+            offer(4, 5_550, **STRANGER)], exploration=exploring(8, 3)),
+    auction("of several, one that nobody chose", [offer(1, CHEAP), offer(2, 5_600, **STRANGER), offer(3, 5_500, **STRANGER),
+            offer(4, 5_550, **STRANGER)], exploration=exploring(8, 3, 4, 2)),
+    auction("nor is one tried that failed before", [offer(1, DEAR), offer(2, CHEAP, place="doubtful")],
+            exploration=exploring(8)),
+    auction("without a proven one nobody is tried", [offer(1, CHEAP, **STRANGER), offer(2, MIDDLE, **STRANGER)],
+            exploration=exploring(8)),
     auction("coins that are locked for long weigh",
-            [offer(1, CHEAP, stands=stands("unknown", 0, 10**9, 172_800)),
-             offer(2, MIDDLE, stands=stands("unknown", 0, 10**9, 3_600))]),
+            [offer(1, CHEAP, locks=10**9, challenge_s=172_800), offer(2, MIDDLE, locks=10**9, challenge_s=3_600)], median=DEAR),
     auction("more locked coins than a score can hold",
-            [offer(1, CHEAP, stands=stands("unknown", 0, U64 - 1, 2**32 - 1)), offer(2, MIDDLE)], budget=U64 - 1),
+            [offer(1, CHEAP, locks=U64 - 1, challenge_s=2**32 - 1), offer(2, MIDDLE)], budget=U64 - 1),
     auction("the sixty-fifth bid is not read", [offer(number, 1_000 - number) for number in range(1, 66)]),
+    auction("those of strangers take no place from the proven", [*(offer(number, 1_000 - number, **STRANGER) for number in
+            range(1, 66)), offer(66, DEAR)]),
 ]
-write(__file__, "auctions.json", {"cases": AUCTIONS})
+# What won before; own price, second score, nano a millisecond, milliseconds of the winner's wait, units.
+PRICES = [
+    ([41_000] * 8, 40_000, 848_128, 73, 800, 18_196), ([41_000] * 8, 40_000, 1_157_460, 73, 800, 18_196),
+    ([41_000] * 3, 40_000, 848_128, 73, 800, 18_196), ([41_000] * 8, 40_000, None, 73, 800, 18_196),
+    ([41_000] * 8, 48_000, 848_128, 73, 800, 18_196), ([41_000] * 8, 40_000, 749_740, 73, 800, 18_196),
+    ([41_000] * 8, 40_000, 1, 73, 800, 18_196), (list(range(1, 17)), 1, 10**9, 0, 0, 1_000),
+    ([9, 1, 8, 2], 0, 10**9, 0, 0, 1), ([U64 - 1] * 4, 1, U64 - 1, 0, 0, 1), ([0] * 16, 0, 10**9, 1, 1, 256),
+    ([1] * 4 + [100] * 16, 100, 10**9, 0, 0, 1), ([7] * 4, 2, 1_000, 10, 200, 256),
+]
+
+
+def priced(history, own, second, v, wait_ms, units):
+    newest = history[-16:]
+    median = sorted(newest)[(len(newest) - 1) // 2] if len(newest) >= 4 else None
+    return {"history": [str(price) for price in history], "median": text_or_none(median), "own": str(own),
+            "second": text_or_none(second), "aside": str(v * wait_ms), "units": str(units),
+            "price": str(paid(own, second, v * wait_ms, units, median))}
+
+
+write(__file__, "auctions.json", {"cases": AUCTIONS, "prices": [priced(*case) for case in PRICES]})
 
 # ---- invitations ----------------------------------------------------------------------------------------------------
 

@@ -180,7 +180,8 @@ MESSAGES = [
     ("record: a receipt", "Record", {"Receipt": {"job": JOB, "provider": PROVIDER_ID, "receipt": SIGNED_RECEIPT}}),
     ("record: what is remembered of a provider", "Record", {"Reputation": {
         "slot": 300, "provider": PROVIDER_ID, "prefix": str(int.from_bytes(bytes([4, 0, 0, 0, 0, 192, 0, 2]), "big")),
-        "good": 7, "level": 1, "failures": 2, "failed_at_s": "1764374400"}}),
+        "good": 7, "level": 1, "failures": 2, "failed_at_s": "1764374400", "model": MODEL, "timed": 8,
+        "timing": {"reading_us": "81000", "input_tokens": "4100", "writing_us": "2900000", "output_tokens": "777"}}}),
 ]
 
 # ---- bytes that are no message --------------------------------------------------------------------------------------

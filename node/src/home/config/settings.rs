@@ -171,8 +171,9 @@ pub struct GatewayConfig {
     pub budget_day: Coins,
     /// Seconds that one request may take, unless it says otherwise.
     pub deadline_s: u64,
-    /// What one millisecond less until the first token is worth, in nano, unless a request says otherwise.
-    pub nano_per_ms: u64,
+    /// What one millisecond less of waiting is worth, in nano, unless a request says otherwise; without it, a second is worth a
+    /// tenth of the usual bill.
+    pub nano_per_ms: Option<u64>,
 }
 
 /// An amount that is written as a decimal number of coins, in quotes: `"0.05"`.
@@ -362,7 +363,7 @@ impl Default for GatewayConfig {
             budget_hour: Coins(Nano(0)),
             budget_day: Coins(Nano(0)),
             deadline_s: 120,
-            nano_per_ms: 10,
+            nano_per_ms: None,
         }
     }
 }

@@ -46,7 +46,11 @@ pub(super) async fn order(
         max_cost: Nano(limit("max_cost_nano", 0, u64::MAX, policy.max_cost.0)?).min(policy.max_cost),
         deadline: Span::from_ms(limit("deadline_ms", 1, DEADLINE_MS_MAX, policy.deadline.as_ms())?),
         tier: Tier::Open,
-        nano_per_ms: limit("nano_per_ms", 0, u64::MAX, policy.nano_per_ms)?,
+        nano_per_ms: match &limits {
+            Some(limits) => limits.integer("nano_per_ms", 0, u64::MAX)?.or(policy.nano_per_ms),
+            None => policy.nano_per_ms,
+        },
+        price_max: None,
     })
 }
 

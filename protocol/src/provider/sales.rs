@@ -1,0 +1,55 @@
+//! What became of a provider's bids, as far as it can know: it never learns what others bid.
+
+use crate::wire::message::ReleaseReason;
+use crate::work::price::Price;
+
+/// The calls that a provider heard for models that it offers, and what came of them, since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sales {
+    /// Calls that invited it.
+    pub heard: u64,
+    /// Bids made.
+    pub bids: u64,
+    /// Bids that were awarded.
+    pub won: u64,
+    /// Of these, those paid above the bid.
+    pub paid_above: u64,
+    /// How far above, all together, in millionths of the bid.
+    pub above_ppm: u64,
+    /// Bids released because another was better.
+    pub outscored: u64,
+    /// Bids released because they cost more than the order allowed.
+    pub over_budget: u64,
+    /// Bids released because they came when the call was over.
+    pub too_late: u64,
+    /// Bids released for another reason.
+    pub unfit: u64,
+}
+
+impl Sales {
+    /// Notes that a bid was awarded at a price.
+    pub(super) fn won(&mut self, bid: Price, paid: Price) {
+        self.won = self.won.saturating_add(1);
+        let above = u128::from(paid.0.saturating_sub(bid.0)).saturating_mul(1_000_000);
+        let ppm = above.checked_div(u128::from(bid.0)).unwrap_or(0);
+        self.paid_above = self.paid_above.saturating_add(u64::from(paid > bid));
+        self.above_ppm = self.above_ppm.saturating_add(u64::try_from(ppm).unwrap_or(u64::MAX));
+    }
+
+    /// Notes that a bid was released.
+    pub(super) const fn lost(&mut self, why: ReleaseReason) {
+        let count = match why {
+            ReleaseReason::Outscored => &mut self.outscored,
+            ReleaseReason::OverBudget => &mut self.over_budget,
+            ReleaseReason::TooLate => &mut self.too_late,
+            ReleaseReason::Unfit | ReleaseReason::Other(_) => &mut self.unfit,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// Returns by how many millionths awards were paid above the bid, on average of those that were.
+    #[must_use]
+    pub fn mean_above_ppm(&self) -> u64 {
+        self.above_ppm.checked_div(self.paid_above).unwrap_or(0)
+    }
+}
