@@ -199,7 +199,7 @@ mod tests {
     fn an_ask_that_contradicts_the_manifest_is_not_listed() {
         let (id, json) = model("own", "");
         let lie = Ask { kind: TaskKind::Embed, ..ask(1, id, "own", 0) };
-        assert!(listed(&[lie.clone()], &[(id, json.clone())]).is_empty());
+        assert!(listed(std::slice::from_ref(&lie), &[(id, json.clone())]).is_empty());
         let [entry] = &listed(&[lie, ask(2, id, "own", 7)], &[(id, json)])[..] else { panic!() };
         assert_eq!((entry.providers, entry.lowest.per_k_units_nano), (1, 7));
     }

@@ -1,5 +1,5 @@
 //! Sellers are found: of any model, by strangers, beside liars and floods. Real processes, real sockets.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod hostile;
 mod listed;
