@@ -436,7 +436,7 @@ fn a_draining_provider_takes_nothing() {
     testbed.order(client, 9, chat("count for me", 10), COIN, Span::from_s(20));
     testbed.run_to_end(MINUTE);
     let outcome = testbed.outcome(9);
-    assert_eq!(outcome.failed_over, [], "it has said so before");
+    assert_eq!(outcome.failed_over, [Failure::Refused(Refusal::Leaving)], "its word was still on its way");
     assert!(outcome.end.unwrap().is_err());
 }
 
