@@ -259,10 +259,9 @@ impl Progress {
     /// Learns from those that said why they do not bid: an answer that is too long is narrowed, and what is refused for what it
     /// is ends the order as `MK-47` says. Returns how it goes on, if they said anything of use. (`MK-49`)
     fn on_declines(&mut self, declines: &[Refusal]) -> Option<Option<Failure>> {
-        let context = declines.iter().filter_map(|why| match why {
-            Refusal::OverContext(limit) => Some(*limit),
-            _ => None,
-        });
+        let context = declines
+            .iter()
+            .filter_map(|why| if let Refusal::OverContext(limit) = why { Some(*limit) } else { None });
         if let Some(context) = context.max()
             && self.narrow(context)
         {
@@ -312,9 +311,8 @@ impl Progress {
         let challenge = reports.iter().find_map(|report| {
             if let Fate::LongChallenge { asks_s } = report.fate { Some(asks_s) } else { None }
         });
-        let dear = reports.iter().filter_map(|report| match report.fate {
-            Fate::OverCeiling { most } => Some((report.price, most)),
-            _ => None,
+        let dear = reports.iter().filter_map(|report| {
+            if let Fate::OverCeiling { most } = report.fate { Some((report.price, most)) } else { None }
         });
         let why = match (lowest, dear.min(), challenge) {
             (Some(lowest), ..) => Failure::OverBudget { lowest },

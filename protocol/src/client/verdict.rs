@@ -146,10 +146,9 @@ pub(super) fn standing(
 ) -> Standing {
     let SharedState { memory, payments, config, .. } = shared;
     let level = memory.level(&bid.provider);
-    let place = match memory.place(now, &bid.provider, prefix, memory.is_small(&bid.model, lot)) {
-        Place::Tried | Place::Unknown if !config.market.quota => Place::Proven,
-        place => place,
-    };
+    let known = memory.place(now, &bid.provider, prefix, memory.is_small(&bid.model, lot));
+    let is_new = matches!(known, Place::Tried | Place::Unknown);
+    let place = if is_new && !config.market.quota { Place::Proven } else { known };
     let measured = || memory.speed(&bid.provider, &bid.model);
     let cost_max = lot.cost_max(bid.price).unwrap_or(Nano(u64::MAX));
     let asks_s = bid.payee.challenge_s;
