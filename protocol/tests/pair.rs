@@ -432,7 +432,6 @@ fn a_draining_provider_takes_nothing() {
     testbed.order(client, 1, chat("count for me", 10), COIN, MINUTE);
     testbed.run_to_end(MINUTE);
     testbed.command(provider, Command::Drain);
-    testbed.run(Span::from_s(1), |_| false);
     testbed.order(client, 9, chat("count for me", 10), COIN, Span::from_s(20));
     testbed.run_to_end(MINUTE);
     let outcome = testbed.outcome(9);
