@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 const MODEL: &str = "all-minilm-l6-v2";
-const PRICE_JOB: Coins = Coins(Nano(50_000_000));
+const PRICE_JOB: Coins = Coins(Nano(500_000_000));
 /// What the ledger takes from a close at most, all messages together.
 const CLOSE_FEES_MAX: u64 = 20_000_000;
 /// Generous: a test machine may be busy, and the model may have to be fetched.
