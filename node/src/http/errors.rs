@@ -155,10 +155,11 @@ impl ApiError {
         let mut error = Self::new(status, meaning.code, message);
         error.param = meaning.param.map(String::from);
         // `Busy` and a full provider pass by themselves; what the network has tried several times does not.
-        error.retry_after_s = match why {
+        error.retry_after_s = if let Failure::Full { come_back_s, .. } = why {
             // An appointment with those that can serve it. (`MK-50`)
-            Failure::Full { come_back_s, .. } => Some(come_back_s),
-            _ => (meaning.code == "rate_limit_exceeded").then_some(1),
+            Some(come_back_s)
+        } else {
+            (meaning.code == "rate_limit_exceeded").then_some(1)
         };
         error.bill = Some(Box::new(bill));
         error
