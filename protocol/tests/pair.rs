@@ -211,14 +211,14 @@ fn an_answers_limit_is_lowered_to_what_the_budget_pays_for() {
     let ends = |testbed: &mut Testbed, id, budget| {
         testbed.order(client, id, chat("count for me", 800), budget, MINUTE);
         testbed.run_to_end(MINUTE);
-        testbed.outcome(id).end.unwrap()
+        testbed.outcome(id).end.unwrap().map_err(Box::new)
     };
     let part = Nano(ceiling(asks, &chat("count for me", 800)).0 / 4);
     let bill = ends(&mut testbed, 1, part).unwrap();
     assert!(bill.cost <= part, "{bill:?}");
     assert!((limits::RECEIPT_TOKENS..=200).contains(&bill.output_tokens), "{bill:?}");
     // Less than one receipt is no answer.
-    let (why, bill) = ends(&mut testbed, 2, ceiling(asks, &chat("count for me", 20))).unwrap_err();
+    let (why, bill) = *ends(&mut testbed, 2, ceiling(asks, &chat("count for me", 20))).unwrap_err();
     assert!(matches!(why, Failure::OverBudget { .. }), "{why:?}");
     assert_eq!(bill.cost, Nano::ZERO);
 }

@@ -335,7 +335,10 @@ impl Stack {
             | NetEvent::Unpublished { .. }
             | NetEvent::Unsubscribable { .. }
             | NetEvent::Met { .. }
-            | NetEvent::Providers { .. } => {}
+            | NetEvent::Providers { .. }
+            | NetEvent::Manifest { .. }
+            | NetEvent::ProviderVisited(_)
+            | NetEvent::Surveyed => {}
         }
         Ok(())
     }
