@@ -4,11 +4,13 @@
 mod testbed;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::wire::message::{FromClient, Refusal};
 use bombyx_protocol::work::order::{Task, TaskKind};
+use testbed::guest::{Guest, channel, net, work};
 use testbed::{CALM, Testbed, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -183,6 +185,32 @@ fn who_cannot_be_served_in_time_is_told_when_to_come_back_and_is_served_then() {
             assert!(testbed.outcome(10 + order).end.unwrap().is_ok(), "order {order}");
         }
     }
+}
+
+/// (MK-48, CH-5) The deposit of its channel is worth nothing, which is found out at its turn.
+#[test]
+fn a_task_whose_turn_comes_and_whose_money_does_not_is_given_up_and_keeps_nobody_awake() {
+    let mut testbed = Testbed::new(10, CALM);
+    testbed.slots = 1;
+    let provider = testbed.provider(1, price(400_000), 10_000);
+    let mut first = Guest::new(&mut testbed, 1, net(1));
+    let bid = first.call(&mut testbed, provider).unwrap();
+    let session = first.award(&mut testbed, provider, &bid).unwrap();
+    let mut poor = Guest::new(&mut testbed, 2, net(2));
+    let poor_bid = poor.call(&mut testbed, provider).unwrap();
+    let mut poor_session = poor.award(&mut testbed, provider, &poor_bid).unwrap();
+    first.work(&mut testbed, provider, &bid.0, session, 60);
+    testbed.run(Span::from_ms(100), |_| false);
+    let task = work(60, channel(&poor_bid.0, 2));
+    let open = LedgerCall::Open { terms: task.channel.clone().into(), deposit: Nano(1) };
+    poor.seals(&mut testbed, provider, &mut poor_session, &FromClient::Work(task));
+    testbed.chain.fund([9; 32], COIN);
+    testbed.chain.call(poor.identity.id(), Some([9; 32]), open);
+    let before = testbed.events;
+    testbed.run(MINUTE, |_| false);
+    assert!(testbed.events - before < 3_000, "{} things happened", testbed.events - before);
+    let poor = testbed.served.iter().find(|(_, served)| served.client == poor.identity.id());
+    assert_eq!(poor.unwrap().1.refused, Some(Refusal::Unfunded));
 }
 
 /// (MK-61)

@@ -427,7 +427,8 @@ impl ServedMut<'_> {
         if self.served.engine_owes() && now >= self.served.engine_at + limits::ENGINE_WAIT {
             return Next::End(Some(Refusal::Engine));
         }
-        if self.served.slot_wait.is_some() {
+        // One whose turn came and whose money did not waits for its money, in its place of the line.
+        if self.served.slot_wait.is_some() && self.served.waiting.is_none() {
             // A client that has gone away needs no turn.
             let is_gone = now >= self.served.heard_at + limits::CLIENT_WAIT;
             return if is_gone { Next::End(None) } else { Next::Wait };
