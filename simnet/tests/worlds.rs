@@ -279,16 +279,20 @@ fn victims_of_an_eclipse_pay_their_attackers_price_and_others_do_not() {
 
 #[test]
 fn a_bidder_at_the_last_moment_learns_nothing_and_comes_too_late_in_a_crowd() {
-    let crowd = "nodes = 70\n[population]\nmodels = 1\n[workload]\njobs = 40\nrate_per_s = 4.0\n[market]\nleases = false\n";
-    let earned = |start_s: f64| {
-        let made =
-            run(&format!("{crowd}[[attack]]\nkind = \"sniper\"\nshare = 0.4\nstart_s = {start_s}\n")).summary;
-        assert_eq!(made.done, 40);
-        made.attacks[0].gained
+    let crowd = "nodes = 70\n[population]\nmodels = 1\n[workload]\njobs = 160\nrate_per_s = 4.0\n[market]\nleases = false\n";
+    let earned = |start_s: f64| -> f64 {
+        let attack = format!("[[attack]]\nkind = \"sniper\"\nshare = 0.4\nstart_s = {start_s}\n");
+        let earned = (1..=3).map(|seed| {
+            let made = run(&format!("seed = {seed}\n{crowd}{attack}")).summary;
+            assert_eq!(made.done, 160);
+            made.attacks[0].gained
+        });
+        earned.sum()
     };
-    // The same hosts, bidding at once in a world where their attack never begins.
+    // The same hosts, bidding at once in a world where their attack never begins. A call invites about as many as it waits
+    // for, so that few auctions are over when a late bid comes.
     let (late, at_once) = (earned(0.0), earned(1e6));
-    assert!(late < at_once * 2.0 / 3.0, "{late} against {at_once}");
+    assert!(late < at_once * 0.95, "{late} against {at_once}");
 }
 
 #[test]
@@ -404,7 +408,8 @@ fn every_key_of_an_attack_acts() {
         ("thief", "honest_jobs = 1\n"),
         ("ring", "bid_factor = 0.5\n"),
         ("shill", "bid_factor = 0.5\n"),
-        ("newcomer", "start_s = 3.0\n"),
+        // After the first order: who comes before it was always there.
+        ("newcomer", "start_s = 7.0\n"),
         ("sniper", "window_share = 0.5\n"),
         ("odd-client", "answer_factor = 0.5\n"),
     ];

@@ -151,9 +151,13 @@ impl Default for Bidder {
 }
 
 impl Bidder {
-    /// Offers a model from now on, or changes its offer.
+    /// Offers a model from now on, or changes its offer. One without a slot offers nothing: its jobs would wait for ever.
     pub(super) fn offer(&mut self, offer: Offer) {
-        self.offers.insert(offer.model, offer);
+        if offer.slots == 0 {
+            self.offers.remove(&offer.model);
+        } else {
+            self.offers.insert(offer.model, offer);
+        }
     }
 
     /// Returns the offer of a model.

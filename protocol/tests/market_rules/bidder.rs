@@ -5,7 +5,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::record::{EarnerRecord, Record};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::Signature;
-use bombyx_protocol::io::Output;
+use bombyx_protocol::io::{Command, Input, Offer, Output};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::bid::BidHash;
 use bombyx_protocol::market::call::Call;
@@ -119,6 +119,20 @@ fn bids_that_are_out_count_in_the_start_of_the_next_for_seconds_only() {
         "they may still be awarded"
     );
     assert_eq!(start(&mut provider, START + limits::BID_EXPECTED, 21), 10, "nobody waits for them any more");
+}
+
+/// (MK-48, MK-49)
+#[test]
+fn a_model_without_a_slot_is_not_on_offer() {
+    let mut provider = provider(1, 1_000);
+    let caller = Caller::new(1);
+    for (id, slots, answers) in [(1, 0, 0), (2, 1, 1), (3, 0, 0)] {
+        let Input::Command(Command::Offer(offered)) = offer(1_000) else { unreachable!("it is an offer") };
+        give(&mut provider, START, Input::Command(Command::Offer(Offer { slots, ..offered })));
+        let bids = to_clients(&give(&mut provider, START, caller.says(&caller.call(id))));
+        let asks = to_clients(&give(&mut provider, START, caller.seeks(id + 100, Share::ALL)));
+        assert_eq!((bids.len(), asks.len()), (answers, answers), "{slots} slots");
+    }
 }
 
 /// (MK-5, MK-16, MK-19)
