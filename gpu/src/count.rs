@@ -42,7 +42,7 @@ impl TokenCounter {
     ///
     /// # Errors
     /// [`EngineError::TooLong`] for what every engine refuses: a text over the context, or a conversation that leaves no room
-    /// for an answer. [`EngineError::BadRequest`] and [`EngineError::WrongTask`] as an engine.
+    /// for an answer; [`EngineError::WrongTask`] for a task of the other kind; and what the template or the tokenizer says of it.
     pub fn count(&self, task: &Task) -> Result<Vec<usize>, EngineError> {
         let wrong = |task| EngineError::WrongTask { model: self.model.clone(), task };
         match (task, &self.template) {
