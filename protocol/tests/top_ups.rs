@@ -9,6 +9,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::channel::ledger::{LedgerEvent, LedgerFault};
 use bombyx_protocol::channel::pay::Payer;
+use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{ChannelChange, Command, Failure, Input};
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
@@ -200,4 +201,29 @@ fn a_channel_opened_by_hand_that_is_too_small_to_begin_on_is_topped_up() {
     testbed.order(client, 1, task(), COIN, MINUTE);
     testbed.run_to_end(MINUTE);
     assert_eq!(testbed.outcome(1).text, engine::answer(200), "{:?}", testbed.outcome(1).end);
+}
+
+/// (CH-2, CH-3) What is served on credit while a channel is on its way to the ledger may cost more than it is opened with.
+#[test]
+fn a_promise_may_be_ahead_of_the_ledger_and_never_of_what_was_asked_for() {
+    let mut testbed = Testbed::new(7, CALM);
+    let client = testbed.client(1, COIN);
+    testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 10), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.chain.has_calls_of(client));
+    testbed.chain.down = true;
+    for order in 2..=6 {
+        testbed.order(client, order, chat("count for me", 10), COIN, MINUTE);
+    }
+    let mut ahead = 0;
+    for step in 0..200 {
+        testbed.run(Span::from_ms(100), |_| false);
+        testbed.chain.down = step < 50;
+        for record in testbed.disk(client) {
+            let Record::Payer(paying) = record else { continue };
+            assert!(paying.cumulative <= paying.locked, "{paying:?}");
+            ahead += u32::from(paying.cumulative > paying.deposit);
+        }
+    }
+    assert!(ahead > 0, "or this test says nothing");
 }

@@ -51,18 +51,16 @@ impl Check {
     }
 
     /// Checks a record that a host writes. A provider never holds a voucher that its client could forget, that pays less than
-    /// an earlier one, or that promises more than the ledger holds.
+    /// an earlier one, or that promises more than the ledger holds; a client promises no more than it asks the ledger to lock.
     ///
     /// # Errors
     /// [`Violation`].
     pub fn writes(&mut self, pledge: &Pledge, now: Time, chain: &Chain) -> Result<(), Violation> {
         match pledge {
-            Pledge::Promise { terms, deposit, cumulative } => {
-                // A top-up counts once the ledger has it, even before the client has seen it.
-                let shown = chain.state(now, &terms.id()).map(|state| state.deposit);
-                let deposit = shown.unwrap_or_default().max(*deposit);
-                hold(*cumulative <= deposit, "no promise above the deposit", || {
-                    format!("{cumulative} promised of {deposit}")
+            // What a provider lends may be above what the ledger shows, while the rest is on its way there: no voucher is.
+            Pledge::Promise { locked, cumulative, .. } => {
+                hold(*cumulative <= *locked, "no promise above what was asked for", || {
+                    format!("{cumulative} promised of {locked}")
                 })
             }
             Pledge::Voucher { terms, epoch, cumulative } => {
@@ -221,7 +219,7 @@ mod tests {
         Record::Payer(PayerRecord {
             terms: terms().into(),
             provider: NodeId([5; 32]),
-            deposit: Nano(1_000),
+            deposit: Nano(600),
             locked: Nano(1_000),
             epoch: Some(7),
             cumulative: Nano(cumulative),
@@ -279,7 +277,11 @@ mod tests {
             "no output before its record is durable"
         );
         assert_eq!(fails(check.durable(&paying(499))), "promises never decrease");
-        assert_eq!(fails(check.writes(&paying(1_001), Time(0), &chain)), "no promise above the deposit");
+        check.writes(&paying(1_000), Time(0), &chain).expect("ahead of a top-up that is under way");
+        assert_eq!(
+            fails(check.writes(&paying(1_001), Time(0), &chain)),
+            "no promise above what was asked for"
+        );
         let voucher = Voucher { account: terms().id(), epoch: 7, cumulative: Nano(400) };
         assert_eq!(fails(check.brings(&voucher, false)), "no output before its record is durable");
         check.durable(&earning(400)).expect("the commit is complete");

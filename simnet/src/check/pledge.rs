@@ -11,8 +11,8 @@ pub enum Pledge {
     Promise {
         /// The channel.
         terms: AgreedTerms,
-        /// The deposit that the client knows of.
-        deposit: Nano,
+        /// All that the client has asked the ledger to lock, or is about to.
+        locked: Nano,
         /// All that it has promised.
         cumulative: Nano,
     },
@@ -34,7 +34,7 @@ impl Pledge {
         match record {
             Record::Payer(paying) => Some(Self::Promise {
                 terms: paying.terms.clone(),
-                deposit: paying.deposit,
+                locked: paying.locked,
                 cumulative: paying.cumulative,
             }),
             Record::Earner(earning) => earning.payment.map(|payment| Self::Voucher {
