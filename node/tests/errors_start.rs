@@ -56,7 +56,7 @@ async fn a_value_that_cannot_be_used_is_named_before_anything_is_started() {
     refused(&["--provide", CHAT, "--ep", "gpu"], 2, &["gpu", "cuda", "directml"]).await;
     refused(&["--slots", "0"], 2, &["--slots", "1..=1024"]).await;
     refused(&["--price-in", "cheap"], 2, &["--price-in", "cheap"]).await;
-    for gateway in ["4180", "localhost:4180"] {
+    for gateway in ["localhost", "127.0.0.1:"] {
         refused(&["--gateway", gateway], 2, &[gateway, "127.0.0.1:4180"]).await;
     }
     for ledger in ["127.0.0.1:4190", "liteserver://127.0.0.1:4191", "nowhere.json", ""] {

@@ -193,7 +193,9 @@ async fn follow(
         let next = timeout(SILENCE, news.recv()).await;
         let next = next.map_err(|_| DemoError::TooSlow { what: "a job says nothing", within: SILENCE })?;
         match next.ok_or(NodeError::Stopped("driver"))? {
-            OrderNews::Bids(bids) => heard.bids.extend(bids),
+            // Of the auction that its first provider won: who is left of it takes over.
+            OrderNews::Bids(bids) if provider.is_none() => heard.bids = bids,
+            OrderNews::Bids(_) => {}
             OrderNews::Awarded { provider: winner, .. } => provider = Some(winner),
             OrderNews::FailedOver { .. } => heard.failed_over = true,
             OrderNews::Content(content) => {

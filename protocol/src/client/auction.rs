@@ -48,7 +48,7 @@ impl Progress {
         let named = self.order.preferences.named().map(<[NodeId]>::len);
         let known = || match named {
             Some(_) => Share::ALL,
-            None => shared.crowds.share(topic, wanted).unwrap_or(Share::FIRST),
+            None => shared.crowds.call_share(topic, wanted),
         };
         self.invited = self.invites.take().unwrap_or_else(known);
         let invited = self.invited;
@@ -70,7 +70,9 @@ impl Progress {
         shared.crowds.calls(&id.0);
         let gossip = Gossip::Call(call.sign(&shared.identity));
         shared.outbox.push(Output::Broadcast { topic, gossip });
-        Auction::new(id, classes, closes_at, enough).by(config.market.rule)
+        Auction::new(id, classes, closes_at, enough)
+            .by(config.market.rule)
+            .inviting_all(invited >= Share::ALL)
     }
 
     /// Returns how many bids are waited for: with those of strangers, where one may be tried. (`MK-20`)
@@ -179,6 +181,7 @@ impl Progress {
         let wants = self.wants(&lot, shared);
         let mut outcome = auction
             .close(&wants, |bid, prefix| standing(now, &lot, &self.order.preferences, bid, prefix, shared));
+        let is_asked = !outcome.candidates.is_empty();
         if outcome.candidates.len() < ABLE_MIN && self.invited < Share::ALL {
             // One bid of a part of the crowd is no market: more are asked at once. (`MK-17`)
             for Candidate { bid, .. } in &outcome.candidates {
@@ -187,6 +190,10 @@ impl Progress {
             self.invites = Some(self.invited.wider());
             self.back_off.forget_call();
             outcome.candidates.clear();
+            // Nobody has won yet: the next call's account has those that could be taken.
+            outcome
+                .reports
+                .retain(|report| !matches!(report.fate, Fate::Won { .. } | Fate::Outscored { .. }));
         }
         if let Some(tried) = outcome.candidates.first().filter(|first| first.source == Source::Trial) {
             let is_known = shared.memory.level(&tried.bid.provider) > 0;
@@ -214,9 +221,7 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let is_asked = reports.iter().any(|report| matches!(report.fate, Fate::Won { .. }));
-        let why =
-            if self.candidates.is_empty() && !is_asked { self.why_nobody(&reports, shared) } else { None };
+        let why = if is_asked { None } else { self.why_nobody(&reports, shared) };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {
             shared.outbox.release(provider, call, why);

@@ -41,6 +41,10 @@ pub struct Auction {
     pub closes_at: Time,
     enough: Enough,
     bids: Vec<ReceivedBid>,
+    /// Bids beyond those that are read of a prefix: they are read where no other prefix bids. (`MK-51`)
+    beyond: Vec<ReceivedBid>,
+    /// Whether everybody was invited, so that who has not bid is not there.
+    invites_all: bool,
     /// Answers of proven providers that are no bids, or bids that cannot be taken.
     declined: usize,
     rule: Rule,
@@ -158,7 +162,17 @@ impl Auction {
     /// Creates an auction for a call that is about to go out.
     #[must_use]
     pub const fn new(call: CallId, classes: Classes, closes_at: Time, enough: Enough) -> Self {
-        Self { call, classes, closes_at, enough, bids: Vec::new(), declined: 0, rule: Rule::Reserve }
+        Self {
+            call,
+            classes,
+            closes_at,
+            enough,
+            bids: Vec::new(),
+            beyond: Vec::new(),
+            invites_all: false,
+            declined: 0,
+            rule: Rule::Reserve,
+        }
     }
 
     /// Returns the same auction by another rule.
@@ -167,10 +181,17 @@ impl Auction {
         Self { rule, ..self }
     }
 
+    /// Returns the same auction of a call that invited everybody, or a part.
+    #[must_use]
+    pub fn inviting_all(self, invites_all: bool) -> Self {
+        Self { invites_all, ..self }
+    }
+
     /// Accepts a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] of its kind none does, nor past the
-    /// few of its prefix. (`MK-6`, `MK-51`)
+    /// few of its prefix, unless everybody was invited and no other prefix bids. (`MK-6`, `MK-51`)
     pub fn accept(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, bidder: Bidder) {
-        let known = self.bids.iter().any(|received| received.bid.provider == bid.provider);
+        let known =
+            self.bids.iter().chain(&self.beyond).any(|received| received.bid.provider == bid.provider);
         let alike = || self.bids.iter().filter(|received| received.bidder == bidder);
         let neighbours = alike().filter(|received| received.prefix == prefix).count();
         let has_room = match bidder {
@@ -178,8 +199,14 @@ impl Auction {
             Bidder::Unproven => neighbours == 0,
             Bidder::LeftAlone => true,
         };
-        if !known && has_room && alike().count() < limits::BIDS_MAX {
-            self.bids.push(ReceivedBid { bid, hash, prefix, bidder });
+        if known || alike().count() >= limits::BIDS_MAX {
+            return;
+        }
+        let received = ReceivedBid { bid, hash, prefix, bidder };
+        if has_room {
+            self.bids.push(received);
+        } else if self.invites_all && self.beyond.len() < limits::BIDS_MAX {
+            self.beyond.push(received);
         }
     }
 
@@ -203,10 +230,21 @@ impl Auction {
         self.bids.len()
     }
 
+    /// Returns whether all that may be asked are of one prefix.
+    fn is_of_one_prefix(&self) -> bool {
+        let mut prefixes =
+            self.bids.iter().filter(|bid| bid.bidder != Bidder::LeftAlone).map(|bid| bid.prefix);
+        let first = prefixes.next();
+        prefixes.all(|prefix| Some(prefix) == first)
+    }
+
     /// Scores every bid once, by what `stands` says the client knows of each bidder. (`MK-7`, `MK-8`, `MK-13`, `MK-32`)
     #[must_use]
-    pub fn close(self, wants: &Wants<'_>, stands: impl Fn(&Bid, Prefix) -> Standing) -> Outcome {
+    pub fn close(mut self, wants: &Wants<'_>, stands: impl Fn(&Bid, Prefix) -> Standing) -> Outcome {
         let (call, classes, rule) = (self.call, self.classes, self.rule);
+        if self.is_of_one_prefix() {
+            self.bids.append(&mut self.beyond);
+        }
         let (mut able, mut unable) = (Vec::new(), Vec::new());
         for received in self.bids {
             let standing = stands(&received.bid, received.prefix);

@@ -83,6 +83,15 @@ impl Crowds {
         self.sizes.get(&topic).map(|crowd| Share::of(wanted, *crowd))
     }
 
+    /// Returns whom a call for a model invites. Where nothing is known of its crowd, that of all models is known to be no smaller:
+    /// of a few providers none is left out, and of many a sixteenth is invited at the least. (`MK-17`)
+    #[must_use]
+    pub fn call_share(&self, topic: Topic, wanted: usize) -> Share {
+        let of_all =
+            || self.share(Topic::Market, wanted).map_or(Share::FIRST, |share| share.max(Share::FIRST));
+        self.share(topic, wanted).unwrap_or_else(of_all)
+    }
+
     /// Returns after how many bids nobody is left to wait for: `wanted` of proven providers, or as many as answered the last call
     /// if those are fewer; and where strangers are waited for as well, as many of all. (`MK-20`)
     #[must_use]
@@ -174,6 +183,26 @@ mod tests {
         let shares: Vec<Share> = std::iter::successors(Some(Share::FIRST), wider).collect();
         assert_eq!(shares, [Share::FIRST, Share(250_000), Share::ALL]);
         assert_eq!((Share(u32::MAX).wider(), Share(300_000).wider()), (Share::ALL, Share::ALL));
+    }
+
+    /// (`MK-17`)
+    #[test]
+    fn an_unknown_model_is_sold_by_no_more_than_are_in_the_market() {
+        let model = Topic::Model(ModelId([1; 32]));
+        for (answers, expected) in
+            [(0, Share::FIRST), (3, Share::ALL), (40, Share(500_000)), (200, Share(100_000))]
+        {
+            let mut crowds = Crowds::default();
+            crowds.invite([0; 16], Topic::Market, Share::ALL, Time(1));
+            (0..answers).for_each(|from| assert!(crowds.heard(Time(0), &[0; 16], NodeId([from; 32]))));
+            crowds.learn(Time(1));
+            assert_eq!(crowds.call_share(model, 16), expected, "{answers} providers");
+        }
+        let mut crowds = Crowds::default();
+        crowds.sizes.insert(Topic::Market, 10_000);
+        assert_eq!(crowds.call_share(model, 16), Share::FIRST, "few of many may sell it");
+        crowds.sizes.insert(model, 10_000);
+        assert_eq!(crowds.call_share(model, 16), Share(2_000));
     }
 
     /// (`MK-17`)

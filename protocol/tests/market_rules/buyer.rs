@@ -6,9 +6,11 @@ use bombyx_protocol::client::{Client, ClientConfig};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Event, Failure, Input, OrderNews, Output};
 use bombyx_protocol::limits;
+use bombyx_protocol::market::auction::BidReport;
 use bombyx_protocol::market::call::Call;
 use bombyx_protocol::market::history::Timing;
 use bombyx_protocol::market::invite::Share;
+use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::provider::Provider;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::{Gossip, Message, Refusal, Refuse, ToClient, ToProvider};
@@ -53,9 +55,17 @@ fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
     outputs.iter().filter_map(message).collect()
 }
 
+/// Returns the accounts of the auctions that have ended.
+fn reports(outputs: &[Output]) -> Vec<Vec<BidReport>> {
+    let bids = |output: &Output| match output {
+        Output::Event(Event::Order { news: OrderNews::Bids(reports), .. }) => Some(reports.clone()),
+        _ => None,
+    };
+    outputs.iter().filter_map(bids).collect()
+}
+
 /// Lets the calls to a part of an unknown crowd go unanswered; returns the call to everybody, and when it went out.
-fn call_to_all(client: &mut Client, mut outputs: Vec<Output>) -> (Time, Signed) {
-    let mut now = START;
+fn call_to_all(client: &mut Client, mut outputs: Vec<Output>, mut now: Time) -> (Time, Signed) {
     loop {
         let [signed] = calls(&outputs).try_into().unwrap();
         if signed.open::<Call>().unwrap().invited == Share::ALL {
@@ -106,6 +116,40 @@ fn an_unknown_crowd_is_asked_a_sixteenth_first_and_four_times_as_many_until_two_
     }
 }
 
+/// (MK-17, MK-51)
+#[test]
+fn of_one_prefix_all_bids_are_read_where_nobody_else_bids_and_a_part_of_the_crowd_has_no_winner() {
+    let home = Prefix::of_ipv4([192, 0, 2, 1]);
+    let elsewhere = Prefix::of_ipv4([198, 51, 100, 1]);
+    // Where the three bids of the call to everybody come from, and how many of them are read.
+    for (prefixes, read) in [([home; 3], 3), ([home, home, elsewhere], 2)] {
+        let mut crowd: Vec<Provider> = (1..=3).map(|number| provider(number, 1_000 * number)).collect();
+        let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
+        let said = give(&mut client, START, order(1, "count"));
+        let mut bid = |client: &mut Client, now: Time, call: &Signed, bidders: usize| {
+            for (provider, prefix) in crowd.iter_mut().zip(prefixes).take(bidders) {
+                let [(_, message)] =
+                    to_clients(&give(provider, now, heard(Gossip::Call(call.clone())))).try_into().unwrap();
+                let from = provider.node_id();
+                give(client, now, Input::Received { from, prefix, message: Message::ToClient(message) });
+            }
+            give(client, now + limits::BID_WINDOW, Input::Tick)
+        };
+        // One bid of a part of the crowd wins nothing.
+        let [first] = calls(&said).try_into().unwrap();
+        let call = first.open::<Call>().unwrap().into_inner();
+        let identity = bombyx_protocol::ident::Identity::from_seed(&ClientConfig::for_tests(1).identity_seed);
+        let everybody = Call { invited: Share::ALL, ..call }.sign(&identity);
+        let said = bid(&mut client, START, &everybody, 1);
+        assert_eq!(reports(&said), [Vec::new()]);
+        let (now, signed) = call_to_all(&mut client, said, START + limits::BID_WINDOW);
+        let [reports] = reports(&bid(&mut client, now, &signed, 3)).try_into().unwrap();
+        assert_eq!(reports.len(), read, "{prefixes:?}");
+        let won = reports.iter().filter(|report| matches!(report.fate, Fate::Won { .. })).count();
+        assert_eq!(won, 1, "{reports:?}");
+    }
+}
+
 /// (MK-1, MK-3)
 #[test]
 fn a_call_tells_no_text_and_no_two_are_alike() {
@@ -134,7 +178,7 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
         let said = give(&mut client, now, order(number, "count"));
         let [first] = calls(&said).try_into().unwrap();
         shares.push(first.open::<Call>().unwrap().invited);
-        let (now, signed) = if number == 1 { call_to_all(&mut client, said) } else { (now, first) };
+        let (now, signed) = if number == 1 { call_to_all(&mut client, said, START) } else { (now, first) };
         let (mut bids, mut released) = (0, 0);
         for provider in &mut crowd {
             let answers = give(provider, now, heard(Gossip::Call(signed.clone())));
@@ -181,7 +225,7 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
         (signed.open::<Call>().unwrap().invited, said)
     };
     let said = give(&mut client, START, order(1, "count"));
-    let (now, first) = call_to_all(&mut client, said);
+    let (now, first) = call_to_all(&mut client, said, START);
     assert_eq!(bid(&mut client, now, &first).0, Share::ALL, "nothing is known");
     give(&mut client, now + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
 
@@ -221,7 +265,7 @@ fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited
         let now = START + Span::from_s(10 * (number - 1));
         let said = give(&mut client, now, order(number, "count"));
         let (now, signed) = if number == 1 {
-            call_to_all(&mut client, said)
+            call_to_all(&mut client, said, START)
         } else {
             let [signed] = calls(&said).try_into().unwrap();
             (now, signed)
@@ -251,7 +295,7 @@ fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited
 fn who_cannot_win_any_more_is_released() {
     let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let outputs = give(&mut client, START, order(1, "count"));
-    let (now, signed) = call_to_all(&mut client, outputs);
+    let (now, signed) = call_to_all(&mut client, outputs, START);
     let mut bidders = Vec::new();
     for number in 1..=5 {
         let mut provider = provider(number, 1_000 * number);
@@ -284,7 +328,7 @@ fn who_cannot_win_any_more_is_released() {
 fn an_order_that_nobody_can_serve_releases_all_who_bid() {
     let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let outputs = give(&mut client, START, order(1, "count"));
-    let (now, signed) = call_to_all(&mut client, outputs);
+    let (now, signed) = call_to_all(&mut client, outputs, START);
     let mut dear = provider(1, u64::MAX / 4_000_000);
     let [(_, bid)] = to_clients(&give(&mut dear, now, heard(Gossip::Call(signed)))).try_into().unwrap();
     let input =
