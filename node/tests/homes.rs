@@ -266,7 +266,9 @@ async fn a_node_comes_back(signal: &str) {
     let dead = bootstrap.address().to_owned();
     let provider = Node::up(&ledger, &["--provide", EMBED, "--join", &dead], &[]).await;
     let flags = ["--gateway", "127.0.0.1:0", "--join", &dead];
-    let client = Node::up(&ledger, &flags, &[]).await;
+    // Only what answers its own dials is kept, so it dials the provider as well, once.
+    let both = [flags.as_slice(), &["--join", provider.address()]].concat();
+    let client = Node::up(&ledger, &both, &[]).await;
     client.embed().await;
     let peers = client.home().join("peers.json");
     let until = Instant::now() + PATIENCE;
