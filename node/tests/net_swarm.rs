@@ -294,7 +294,7 @@ async fn a_join_that_fails_says_why() {
     let mut node = start(config(72, QUIC, &other.handle.listening())).await;
     let (address, why) = node.join_failure().await;
     assert_eq!(Some(&address), other.handle.listening().first());
-    assert_eq!(why, JoinError::OtherNetwork { theirs: "/bombyx/other/1".into() });
+    assert_eq!(why, JoinError::OtherNetwork { theirs: "/bombyx/other".into() });
 
     // Nobody listens on the discard port of this machine; the peer id is any.
     let peer = address.rsplit('/').next().unwrap();
