@@ -24,7 +24,8 @@ const SLOW: Pace = Pace { every: Span::from_ms(1_375), delay: Span::from_ms(1_70
 
 fn ask(testbed: &mut Testbed, client: NodeId, order: u64) -> Result<Nano, Failure> {
     testbed.order(client, order, testbed::chat("count for me", 100), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
+    // An order lives until its deadline, and its end is told then.
+    testbed.run_to_end(Span::from_s(61));
     match testbed.outcome(order).end.unwrap() {
         Ok(bill) => Ok(bill.cost),
         Err((why, _)) => Err(why),
@@ -76,11 +77,11 @@ fn a_blind_provider_refuses_new_clients_with_a_cause_of_its_own_and_serves_those
     let hasty = testbed.client(3, Nano(10 * COIN.0));
     ask(&mut testbed, old, 1).unwrap();
     testbed.command(provider, Command::Pace(Pace::BLIND));
+    ask(&mut testbed, old, 3).unwrap();
     // Its bids ask for the longest challenge there is: few clients lock anything for that.
     let refused = ask(&mut testbed, hasty, 5);
     assert!(matches!(refused, Err(Failure::Payment(PaymentFault::ChallengeTooLong { .. }))), "{refused:?}");
     assert_eq!(ask(&mut testbed, new, 2), Err(Failure::Refused(Refusal::ChallengeTooShort)));
-    ask(&mut testbed, old, 3).unwrap();
     assert_eq!(unwatchable(&testbed), 0, "an outage closes nothing");
 
     // The client has asked for its rest there, and is served again once the provider sees.

@@ -28,6 +28,8 @@ use ed25519_dalek::SigningKey;
 use super::bench::{Bench, Bytes, STEPS_MAX};
 
 const DEADLINE: Span = Span::from_s(60);
+/// Calls after which everybody was invited, from a sixteenth on.
+const CALLS_MAX: usize = 4;
 /// Where everybody connects from.
 const PREFIX: Prefix = Prefix::of_ipv4([192, 0, 2, 1]);
 
@@ -214,8 +216,9 @@ impl Scene {
         self.bench.give(Input::Received { from, prefix: PREFIX, message })
     }
 
-    fn bid(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
-        let Some(call) = self.call.clone() else { return Vec::new() };
+    /// The bid that the bytes make for the newest call, and which provider makes it.
+    fn bid_of(&self, bytes: &mut Bytes<'_>) -> Option<(u8, Bid)> {
+        let call = self.call.as_ref()?;
         let who = bytes.small() % 2;
         let bid = Bid {
             call: call.id,
@@ -240,10 +243,21 @@ impl Scene {
             features: Features::OWN,
             extensions: Extensions::NONE,
         };
+        Some((who, bid))
+    }
+
+    /// Makes a bid for the newest call.
+    fn give_bid(&mut self, who: u8, bid: &Bid) -> Vec<Output> {
+        let Some(call) = self.call.clone() else { return Vec::new() };
+        let bid = Bid { call: call.id, ..bid.clone() };
         let signed = bid.sign(&self.providers[usize::from(who)]);
         let sealed = seal(&call.seal_key, &call.id.0, &codec::encode(&signed), &mut self.entropy)
             .expect("a client's own key is usable");
         self.receive(who, Message::ToClient(ToClient::Bid(SealedBid { call: call.id, sealed })))
+    }
+
+    fn bid(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
+        self.bid_of(bytes).map_or_else(Vec::new, |(who, bid)| self.give_bid(who, &bid))
     }
 
     fn accept(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
@@ -268,10 +282,18 @@ impl Scene {
 
     /// The short way to a job in progress.
     fn bid_and_accept(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
-        let outputs = self.bid(bytes);
-        self.hear(outputs);
-        let outputs = self.bench.sleep();
-        self.hear(outputs);
+        let Some((who, bid)) = self.bid_of(bytes) else { return Vec::new() };
+        let awards = self.awards.len();
+        // A call that invited a part of the crowd is followed by wider ones, and each wants the bid anew.
+        for _ in 0..CALLS_MAX {
+            let outputs = self.give_bid(who, &bid);
+            self.hear(outputs);
+            let outputs = self.bench.sleep();
+            self.hear(outputs);
+            if self.awards.len() > awards {
+                break;
+            }
+        }
         self.accept(bytes)
     }
 
