@@ -242,15 +242,20 @@ fn a_task_that_needs_more_is_refused_and_one_that_offers_more_is_run() {
 
 // ---- a provider of a later version, and this version's client ------------------------------------------------------
 
-/// A client with an order out; gives its call.
+/// A client with an order out; gives its call to everybody, after two that a part of the crowd left unanswered.
 fn caller() -> (Client, Call) {
     let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
-    let outputs = give(&mut client, START, order(1, "count for me"));
-    let call = outputs.iter().find_map(|output| match output {
+    let mut outputs = give(&mut client, Time(100_000), order(1, "count for me"));
+    for now in [500_000, 900_000].map(Time) {
+        outputs.extend(give(&mut client, now, Input::Tick));
+    }
+    let calls = outputs.iter().filter_map(|output| match output {
         Output::Broadcast { gossip: Gossip::Call(signed), .. } => signed.open::<Call>().ok(),
         _ => None,
     });
-    (client, call.expect("a call").into_inner())
+    let call = calls.last().expect("a call").into_inner();
+    assert!(call.invited >= Share::ALL, "{call:?}");
+    (client, call)
 }
 
 fn says(client: &mut Client, now: Time, from: NodeId, message: ToClient) -> Vec<Output> {
