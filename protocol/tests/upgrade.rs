@@ -249,11 +249,11 @@ fn caller() -> (Client, Call) {
     for now in [500_000, 900_000].map(Time) {
         outputs.extend(give(&mut client, now, Input::Tick));
     }
-    let calls = outputs.iter().filter_map(|output| match output {
+    let mut calls = outputs.iter().filter_map(|output| match output {
         Output::Broadcast { gossip: Gossip::Call(signed), .. } => signed.open::<Call>().ok(),
         _ => None,
     });
-    let call = calls.last().expect("a call").into_inner();
+    let call = calls.next_back().expect("a call").into_inner();
     assert!(call.invited >= Share::ALL, "{call:?}");
     (client, call)
 }
