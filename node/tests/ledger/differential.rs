@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::javascript;
 use crate::purse::storm::PurseStorm;
 use crate::setup::START_S;
+use crate::storm::stage::Stage;
 use crate::storm::{RefusedOutside, Storm, Vote};
 
 /// Two seeds of the storm with the most operations that the emulator gets through in a few seconds.
@@ -18,29 +19,23 @@ const STEPS: u64 = 150;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_messages_end_the_same_in_the_networks_own_virtual_machine() {
     for seed in [1_000, 1_001] {
-        let mut storm = Storm::new(seed);
-        for _ in 0..STEPS {
-            storm.step();
-        }
+        let mut storm = Storm::after(seed, STEPS);
         let executed = storm.end();
-        enough(executed, &storm.refused);
-        compare(&storm.devnet, &storm.accounts(), &storm.refused, &storm.votes, executed).await;
+        compare_storm(&storm.stage, &storm.accounts(), executed).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_messages_to_a_purse_end_the_same_in_the_networks_own_virtual_machine() {
-    let mut storm = PurseStorm::new(1_000);
-    for _ in 0..STEPS {
-        storm.step();
-    }
+    let mut storm = PurseStorm::after(1_000, STEPS);
     let executed = storm.end();
-    enough(executed, &storm.refused);
-    compare(&storm.devnet, &storm.accounts(), &storm.refused, &storm.votes, executed).await;
+    compare_storm(&storm.stage, &storm.accounts(), executed).await;
 }
 
-fn enough(executed: u64, refused: &[RefusedOutside]) {
+async fn compare_storm(stage: &Stage, accounts: &[(Address, Nano)], executed: u64) {
+    let Stage { devnet, refused, votes, .. } = stage;
     assert!(executed > 150 && refused.len() > 20, "enough is compared: {executed}, {}", refused.len());
+    compare(devnet, accounts, refused, votes, executed).await;
 }
 
 /// Runs a devnet's whole history again in the other machine.

@@ -27,10 +27,7 @@ fn random_operations_conserve_every_coin_and_obey_the_rules() {
         "too small",
     ];
     tally(TRANSACTIONS, &answers, |seed| {
-        let mut storm = Storm::new(seed);
-        for _ in 0..STEPS {
-            storm.step();
-        }
-        (storm.end(), storm.outcomes)
+        let mut storm = Storm::after(seed, STEPS);
+        (storm.end(), storm.stage.outcomes)
     });
 }

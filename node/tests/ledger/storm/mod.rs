@@ -5,29 +5,23 @@ pub(crate) mod crank;
 mod invention;
 mod model;
 pub(crate) mod past;
+pub(crate) mod stage;
 pub(crate) mod tally;
 
-use std::collections::BTreeMap;
-
 use bombyx_node::ledger::{
-    Chain as _, ChainError, ContractState, Prices, Refusal, Transaction,
+    Chain as _, ChainError, ContractState, Refusal, Transaction,
     devnet::{DEVNET_ID, Devnet},
 };
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use futures::FutureExt as _;
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 
 use self::act::{Act, Operation, Party, Via};
-use self::crank::Crank;
 use self::model::{Books, Verdict, judge};
 use self::past::Past;
-use crate::prices::PRICES;
-use crate::setup::{self, CHALLENGE_S, START_S, TODAY, coins, key, milli};
+use self::stage::Stage;
+use crate::setup::{CHALLENGE_S, START_S, key, milli};
 
-/// What the parties start with.
-const PURSE: Nano = coins(1_000);
 /// Below this, gas may run out before an operation ends.
 const AMPLE_GAS: Nano = milli(1);
 /// A request and a close from outside cost less than this.
@@ -60,14 +54,6 @@ pub(crate) struct Vote {
     pub(crate) configuration: Vec<u8>,
 }
 
-/// Sets prices of one year or another.
-pub(crate) fn vote(devnet: &Devnet, votes: &mut Vec<Vote>, after_lt: u64, rng: &mut StdRng) -> Prices {
-    let prices = PRICES[rng.random_range(0..PRICES.len())].1;
-    devnet.charge(&prices).unwrap();
-    votes.push(Vote { after_lt, configuration: devnet.configuration().unwrap() });
-    prices
-}
-
 struct Channel {
     terms: ChannelTerms,
     account: Address,
@@ -80,20 +66,9 @@ struct Channel {
 }
 
 pub(crate) struct Storm {
-    pub(crate) devnet: Devnet,
-    pub(crate) refused: Vec<RefusedOutside>,
-    /// Every change of prices.
-    pub(crate) votes: Vec<Vote>,
-    /// What the network charges now.
-    prices: Prices,
-    /// How often each outcome came.
-    pub(crate) outcomes: BTreeMap<String, u64>,
-    seed: u64,
-    cranks: [Crank; 3],
-    channels: Vec<Channel>,
+    pub(crate) stage: Stage,
     past: Past<Act>,
-    rng: StdRng,
-    newest_lt: u64,
+    channels: Vec<Channel>,
 }
 
 /// Transactions explain every balance, and their fees are all that is missing. Returns how many transactions there were.
@@ -116,12 +91,17 @@ pub(crate) fn audit(devnet: &Devnet, accounts: &[(Address, Nano)], seed: u64) ->
 }
 
 impl Storm {
-    pub(crate) fn new(seed: u64) -> Self {
-        let devnet = setup::devnet();
-        let cranks = [0, 1, 2].map(Crank::new);
-        for crank in &cranks {
-            devnet.faucet(crank.address, PURSE).unwrap();
+    /// A storm that has done this many steps.
+    pub(crate) fn after(seed: u64, steps: u64) -> Self {
+        let mut storm = Self::new(seed);
+        for _ in 0..steps {
+            storm.step();
         }
+        storm
+    }
+
+    fn new(seed: u64) -> Self {
+        let stage = Stage::new(seed);
         // Alike but for the salt, and but for the network: signatures for one must not fit another.
         let channels = [(1, DEVNET_ID), (2, DEVNET_ID), (1, -239)].map(|(salt, network_id)| {
             let terms = ChannelTerms {
@@ -129,56 +109,37 @@ impl Storm {
                 salt,
                 client_key: key(1).verifying_key().to_bytes(),
                 provider_key: key(2).verifying_key().to_bytes(),
-                client: cranks[0].address,
-                provider: cranks[1].address,
+                client: stage.cranks[0].address,
+                provider: stage.cranks[1].address,
                 challenge_s: CHALLENGE_S,
             };
             let account = terms.account();
             let (books, balance) = (None, Nano::ZERO);
             Channel { terms, account, books, balance, last_epoch: 0, last_lt: 0, rented_s: START_S }
         });
-        Self {
-            devnet,
-            refused: Vec::new(),
-            votes: Vec::new(),
-            prices: TODAY,
-            outcomes: BTreeMap::new(),
-            seed,
-            cranks,
-            channels: channels.into(),
-            past: Past::new(),
-            rng: StdRng::seed_from_u64(seed),
-            newest_lt: 0,
-        }
+        Self { stage, past: Past::new(), channels: channels.into() }
     }
 
     /// All accounts with what the faucet gave them.
     pub(crate) fn accounts(&self) -> Vec<(Address, Nano)> {
-        let parties = self.cranks.iter().map(|crank| (crank.address, PURSE));
-        parties.chain(self.channels.iter().map(|channel| (channel.account, Nano::ZERO))).collect()
+        self.stage.accounts(self.channels.iter().map(|channel| channel.account))
     }
 
     /// Does something somewhere and checks what came of it.
-    pub(crate) fn step(&mut self) {
-        if self.rng.random_ratio(1, 6) {
-            let half = CHALLENGE_S / 2;
-            self.devnet.advance(self.rng.random_range(1..=half + half / 2));
-        }
-        if self.rng.random_ratio(1, 40) {
-            self.prices = vote(&self.devnet, &mut self.votes, self.newest_lt, &mut self.rng);
-        }
-        let act = match self.past.recall(&mut self.rng) {
+    fn step(&mut self) {
+        self.stage.change();
+        let act = match self.past.recall(&mut self.stage.rng) {
             Some(act) => act,
             None => self.invent(),
         };
-        self.past.keep(act, &mut self.rng);
+        self.past.keep(act, &mut self.stage.rng);
         self.perform(&act);
     }
 
     /// The client leaves every channel alone, and every coin is accounted for. Returns how many transactions there were.
     pub(crate) fn end(&mut self) -> u64 {
         for channel in 0..self.channels.len() {
-            let value = self.prices.scaled(milli(20));
+            let value = self.stage.prices.scaled(milli(20));
             let via = Via::Account { sender: Party::Client, value, with_code: false };
             let Some(books) = self.channels[channel].books else { continue };
             if books.epoch == 0 {
@@ -188,23 +149,27 @@ impl Storm {
             if self.channels[channel].books.is_some_and(|books| books.close_at_s == 0) {
                 self.perform(&Act { channel, operation: Operation::Request(None), via });
             }
-            self.devnet.advance(CHALLENGE_S);
+            self.stage.devnet.advance(CHALLENGE_S);
             self.perform(&Act { channel, operation: Operation::Finalize, via: Via::Outside });
             if self.channels[channel].books.is_some() {
                 // Prices rose, and the reserve does not pay for it any more.
                 self.perform(&Act { channel, operation: Operation::Finalize, via });
             }
-            assert!(self.channels[channel].books.is_none(), "seed {}: the client could not leave", self.seed);
+            assert!(
+                self.channels[channel].books.is_none(),
+                "seed {}: the client could not leave",
+                self.stage.seed
+            );
         }
-        audit(&self.devnet, &self.accounts(), self.seed)
+        self.stage.audit(&self.accounts())
     }
 
     fn history(&self, address: Address, limit: usize) -> Vec<Transaction> {
-        self.devnet.transactions(address, limit).now_or_never().unwrap().unwrap()
+        self.stage.devnet.transactions(address, limit).now_or_never().unwrap().unwrap()
     }
 
     fn state(&self, account: Address) -> (Nano, Option<Books>) {
-        let raw = self.devnet.account(account).now_or_never().unwrap().unwrap();
+        let raw = self.stage.account(account);
         let state = ContractState::read(account, &raw).unwrap();
         let books = state.map(|state| Books {
             epoch: state.epoch,
@@ -216,19 +181,19 @@ impl Storm {
     }
 
     fn perform(&mut self, act: &Act) {
-        let now_s = self.devnet.now_s();
+        let now_s = self.stage.devnet.now_s();
         let channel = &self.channels[act.channel];
         let (account, before, balance) = (channel.account, channel.books, channel.balance);
-        let verdict = judge(act, account, before, now_s, &self.prices);
+        let verdict = judge(act, account, before, now_s, &self.stage.prices);
         let boc = match act.via {
             Via::Outside => act.operation.external(account),
             Via::Account { sender, value, with_code } => {
                 let terms = with_code.then_some(&channel.terms);
-                self.cranks[sender as usize].push(act.operation.internal(account, value, terms))
+                self.stage.cranks[sender as usize].push(act.operation.internal(account, value, terms))
             }
         };
-        let sent = self.devnet.send(boc.clone()).now_or_never().unwrap();
-        let where_ = format!("seed {}, {act:?} at {now_s} on {before:?}", self.seed);
+        let sent = self.stage.devnet.send(boc.clone()).now_or_never().unwrap();
+        let where_ = format!("seed {}, {act:?} at {now_s} on {before:?}", self.stage.seed);
         let transaction =
             self.history(account, 1).pop().filter(|transaction| transaction.lt > channel.last_lt);
         let (balance_now, now) = self.state(account);
@@ -237,14 +202,7 @@ impl Storm {
                 assert!(matches!(act.via, Via::Outside), "{where_}: the crank did not turn");
                 assert_eq!((now, balance_now), (before, balance), "{where_}: a refusal changed something");
                 if let Some(exit_code) = *exit_code {
-                    self.refused.push(RefusedOutside {
-                        account,
-                        after_lt: self.newest_lt,
-                        votes: self.votes.len(),
-                        now_s,
-                        boc,
-                        exit_code,
-                    });
+                    self.stage.refuse(account, now_s, boc, exit_code);
                 }
                 exit_code.map_or(Verdict::Nobody, |code| Verdict::Refused(code.into()))
             }
@@ -274,14 +232,8 @@ impl Storm {
             channel.balance = balance_now;
             channel.books = now;
             channel.last_epoch = now.map_or(0, |books| books.epoch).max(channel.last_epoch);
-            // A payout is the newest transaction after the channel's own.
-            self.newest_lt =
-                self.cranks.iter().map(|crank| self.last_lt(crank.address)).fold(transaction.lt, u64::max);
+            self.stage.executed(transaction.lt);
         }
-    }
-
-    fn last_lt(&self, address: Address) -> u64 {
-        self.devnet.account(address).now_or_never().unwrap().unwrap().last_lt
     }
 
     /// The outcome is what the model says.
@@ -304,8 +256,8 @@ impl Storm {
         // From outside it is paid by what the provider cannot claim; after prices rose, that may be too little.
         let owed = channel.books.map_or(Nano::ZERO, |books| books.deposit.saturating_minus(books.settled));
         let poor = match act.via {
-            Via::Account { .. } => purse < self.prices.scaled(AMPLE_GAS),
-            Via::Outside => purse < owed.saturating_plus(self.prices.scaled(EXIT_MAX)),
+            Via::Account { .. } => purse < self.stage.prices.scaled(AMPLE_GAS),
+            Via::Outside => purse < owed.saturating_plus(self.stage.prices.scaled(EXIT_MAX)),
         };
         let refused = matches!(outcome, Verdict::Refused(_) | Verdict::Nobody);
         assert!(outcome == expected || poor && refused, "{where_}: {outcome:?} instead of {expected:?}");
@@ -316,18 +268,18 @@ impl Storm {
             Verdict::Refused(refusal) => refusal.to_string(),
             Verdict::Nobody => "no contract, or no gas".to_owned(),
         };
-        *self.outcomes.entry(name).or_default() += 1;
+        *self.stage.outcomes.entry(name).or_default() += 1;
     }
 
     /// The money went where the outcome says, but for fees and rent.
     fn check_money(&self, where_: &str, act: &Act, outcome: Verdict, done: &Transaction, balance: Nano) {
         let channel = &self.channels[act.channel];
-        let rented_s = u64::from(self.devnet.now_s() - channel.rented_s);
+        let rented_s = u64::from(self.stage.devnet.now_s() - channel.rented_s);
         let rent = Nano(rented_s * RENT_PER_S / 65_536 + 1);
-        let cost = self.prices.scaled(FEE_MAX).saturating_plus(rent);
+        let cost = self.stage.prices.scaled(FEE_MAX).saturating_plus(rent);
         let (value, sender) = match act.via {
             Via::Outside => (Nano::ZERO, None),
-            Via::Account { sender, value, .. } => (value, Some(self.cranks[sender as usize].address)),
+            Via::Account { sender, value, .. } => (value, Some(self.stage.cranks[sender as usize].address)),
         };
         let to = |address| -> Nano {
             done.outgoing
@@ -365,7 +317,8 @@ impl Storm {
                 let all = channel.balance.saturating_plus(value);
                 let expected = if due < PAYOUT_MIN { Nano::ZERO } else { due };
                 // What is due, to the nano; or all that is there, where the rest would not pay for a message to the client.
-                let rest = self.prices.forward_fee(0, 0).saturating_plus(self.prices.gas_fee(2_000));
+                let rest =
+                    self.stage.prices.forward_fee(0, 0).saturating_plus(self.stage.prices.gas_fee(2_000));
                 let short = expected > Nano::ZERO && expected.saturating_plus(cost) > all;
                 let most = if short { expected.saturating_plus(rest) } else { expected };
                 let least = if short { all.saturating_minus(cost).min(expected) } else { expected };

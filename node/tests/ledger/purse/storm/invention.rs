@@ -5,6 +5,7 @@ use bombyx_protocol::channel::lane::{LaneClose, LaneVoucher};
 use bombyx_protocol::channel::purse::{Cut, PurseOrder};
 use bombyx_protocol::ident::Signature;
 use rand::RngExt as _;
+use rand::rngs::StdRng;
 
 use super::{AMPLE_GAS, KEYS, LANES, PurseStorm, public, public_of};
 use crate::purse::model::{Act, Books, Operation, PAYOUT_MIN, Says, Signed, Via};
@@ -13,27 +14,28 @@ use crate::setup::{key, milli};
 impl PurseStorm {
     /// Invents an operation, and how it comes to its purse.
     pub(super) fn invent(&mut self) -> Act {
-        let purse = self.rng.random_range(0..self.purses.len());
+        let purse = self.stage.rng.random_range(0..self.purses.len());
         let books = self.purses[purse].books.clone();
         let Some(books) = books else {
             let order = PurseOrder { cuts: self.opens(), ..PurseOrder::default() };
-            let top_up = self.rng.random_ratio(1, 6);
+            let top_up = self.stage.rng.random_ratio(1, 6);
             let operation = if top_up { Operation::TopUp } else { Operation::Order(order, None) };
-            let value = Nano(self.rng.random_range(1..3_000_000_000));
-            let with_code = self.rng.random_ratio(7, 8);
-            let sender = self.cranks[if self.rng.random_ratio(1, 8) { 1 } else { 0 }].address;
+            let value = Nano(self.stage.rng.random_range(1..3_000_000_000));
+            let with_code = self.stage.rng.random_ratio(7, 8);
+            let sender = self.stage.cranks[if self.stage.rng.random_ratio(1, 8) { 1 } else { 0 }].address;
             return Act { purse, operation, via: Via::Account { sender, value, with_code } };
         };
-        let lane = if !books.lanes.is_empty() && self.rng.random_ratio(3, 4) {
-            *books.lanes.keys().nth(self.rng.random_range(0..books.lanes.len())).unwrap()
+        let lane = if !books.lanes.is_empty() && self.stage.rng.random_ratio(3, 4) {
+            *books.lanes.keys().nth(self.stage.rng.random_range(0..books.lanes.len())).unwrap()
         } else {
-            LANES[self.rng.random_range(0..LANES.len())]
+            LANES[self.stage.rng.random_range(0..LANES.len())]
         };
-        let operation = match self.rng.random_range(0..16) {
+        let operation = match self.stage.rng.random_range(0..16) {
             0 => Operation::TopUp,
             1..9 => {
                 let order = self.order(purse, &books);
-                let signed = self.rng.random_ratio(2, 3).then(|| self.sign_order(purse, &books, &order));
+                let signed =
+                    self.stage.rng.random_ratio(2, 3).then(|| self.sign_order(purse, &books, &order));
                 Operation::Order(order, signed)
             }
             9..14 => {
@@ -43,7 +45,7 @@ impl PurseStorm {
             _ => {
                 let cumulative = self.total(&books, lane);
                 let voucher = self.sign_voucher(purse, &books, lane, cumulative);
-                let order = self.rng.random_ratio(5, 6);
+                let order = self.stage.rng.random_ratio(5, 6);
                 let order = order.then(|| self.sign_close(purse, &books, lane, cumulative));
                 Operation::Close(lane, cumulative, voucher, order)
             }
@@ -55,32 +57,36 @@ impl PurseStorm {
     fn way(&mut self, operation: &Operation) -> Via {
         let signed =
             matches!(operation, Operation::Order(_, Some(_)) | Operation::Claim(..) | Operation::Close(..));
-        if self.rng.random_ratio(if signed { 20 } else { 1 }, 40) {
+        if self.stage.rng.random_ratio(if signed { 20 } else { 1 }, 40) {
             return Via::Outside;
         }
         let value = match operation {
-            Operation::TopUp => Nano(self.rng.random_range(1..1_000_000_000)),
+            Operation::TopUp => Nano(self.stage.rng.random_range(1..1_000_000_000)),
             // Too little for the gas, or enough.
-            _ if self.rng.random_ratio(1, 8) => {
-                Nano(self.rng.random_range(1..self.prices.scaled(AMPLE_GAS).0))
+            _ if self.stage.rng.random_ratio(1, 8) => {
+                Nano(self.stage.rng.random_range(1..self.stage.prices.scaled(AMPLE_GAS).0))
             }
-            Operation::Order(..) if self.rng.random_ratio(1, 3) => {
-                Nano(self.rng.random_range(self.prices.scaled(AMPLE_GAS).0..self.prices.scaled(milli(500)).0))
+            Operation::Order(..) if self.stage.rng.random_ratio(1, 3) => {
+                Nano(self.stage.rng.random_range(
+                    self.stage.prices.scaled(AMPLE_GAS).0..self.stage.prices.scaled(milli(500)).0,
+                ))
             }
             Operation::Order(..) | Operation::Claim(..) | Operation::Close(..) => {
-                Nano(self.rng.random_range(self.prices.scaled(AMPLE_GAS).0..self.prices.scaled(milli(30)).0))
+                Nano(self.stage.rng.random_range(
+                    self.stage.prices.scaled(AMPLE_GAS).0..self.stage.prices.scaled(milli(30)).0,
+                ))
             }
         };
         // Orders come from the client more often than by chance.
-        let client = matches!(operation, Operation::Order(..)) && self.rng.random_ratio(5, 6);
-        let sender = self.cranks[if client { 0 } else { self.rng.random_range(0..3) }].address;
-        Via::Account { sender, value, with_code: self.rng.random_ratio(1, 10) }
+        let client = matches!(operation, Operation::Order(..)) && self.stage.rng.random_ratio(5, 6);
+        let sender = self.stage.cranks[if client { 0 } else { self.stage.rng.random_range(0..3) }].address;
+        Via::Account { sender, value, with_code: self.stage.rng.random_ratio(1, 10) }
     }
 
     fn opens(&mut self) -> Vec<Cut> {
         let mut cuts = Vec::new();
         for lane in LANES {
-            if self.rng.random_ratio(1, 2) {
+            if self.stage.rng.random_ratio(1, 2) {
                 cuts.push(self.open(lane));
             }
         }
@@ -88,39 +94,35 @@ impl PurseStorm {
     }
 
     fn open(&mut self, lane: u8) -> Cut {
-        let who = self.rng.random_range(1..3);
-        let provider = self.cranks[who].address.hash;
+        let who = self.stage.rng.random_range(1..3);
+        let provider = self.stage.cranks[who].address.hash;
         Cut::Open { lane, provider, provider_key: public(KEYS[who]), amount: self.amount() }
     }
 
     fn amount(&mut self) -> Nano {
-        match self.rng.random_range(0..6) {
-            0 => Nano(self.rng.random_range(0..3)),
-            1 => Nano(self.rng.random_range(0..10_000_000)),
-            _ => Nano(self.rng.random_range(10_000_000..500_000_000)),
-        }
+        self.stage.amount(500_000_000)
     }
 
     fn order(&mut self, purse: usize, books: &Books) -> PurseOrder {
         let mut cuts = Vec::new();
-        for _ in 0..self.rng.random_range(0..4) {
-            let lane = LANES[self.rng.random_range(0..LANES.len())];
+        for _ in 0..self.stage.rng.random_range(0..4) {
+            let lane = LANES[self.stage.rng.random_range(0..LANES.len())];
             let deposit = books.lanes.get(&lane).map_or(Nano::ZERO, |lane| lane.deposit);
             // Mostly what fits the lane as it is.
             let kind = match books.lanes.get(&lane) {
-                _ if self.rng.random_ratio(1, 6) => self.rng.random_range(0..4),
+                _ if self.stage.rng.random_ratio(1, 6) => self.stage.rng.random_range(0..4),
                 None => 0,
-                Some(lane) if lane.shrink_at_s == 0 => self.rng.random_range(1..3),
-                Some(_) => [1, 3, 3][self.rng.random_range(0..3)],
+                Some(lane) if lane.shrink_at_s == 0 => self.stage.rng.random_range(1..3),
+                Some(_) => [1, 3, 3][self.stage.rng.random_range(0..3)],
             };
             cuts.push(match kind {
                 0 => self.open(lane),
                 1 => Cut::Grow { lane, amount: self.amount() },
                 2 => {
-                    let keep = match self.rng.random_range(0..4) {
+                    let keep = match self.stage.rng.random_range(0..4) {
                         0 => deposit,
-                        1 => Nano(self.rng.random_range(0..=deposit.0.saturating_mul(2))),
-                        _ if self.rng.random_ratio(1, 2) => Nano(deposit.0 / 2),
+                        1 => Nano(self.stage.rng.random_range(0..=deposit.0.saturating_mul(2))),
+                        _ if self.stage.rng.random_ratio(1, 2) => Nano(deposit.0 / 2),
                         _ => Nano::ZERO,
                     };
                     Cut::Shrink { lane, keep }
@@ -129,32 +131,23 @@ impl PurseStorm {
             });
         }
         let free = self.purses[purse].balance.saturating_minus(books.locked());
-        let withdraw = match self.rng.random_range(0..8) {
-            0 => Nano(self.rng.random_range(0..=free.0)),
+        let withdraw = match self.stage.rng.random_range(0..8) {
+            0 => Nano(self.stage.rng.random_range(0..=free.0)),
             1 => PAYOUT_MIN,
             2 => PAYOUT_MIN.minus(Nano(1)).unwrap(),
             _ => Nano::ZERO,
         };
-        let end = self.rng.random_ratio(1, if books.lanes.is_empty() { 4 } else { 16 });
+        let end = self.stage.rng.random_ratio(1, if books.lanes.is_empty() { 4 } else { 16 });
         PurseOrder { end, withdraw, cuts }
     }
 
-    /// A total for a voucher, at the limits more often than by chance.
     fn total(&mut self, books: &Books, lane: u8) -> Nano {
         let (settled, deposit) =
             books.lanes.get(&lane).map_or((Nano::ZERO, milli(100)), |lane| (lane.settled, lane.deposit));
-        let least = settled.saturating_plus(self.prices.lane_claim_min());
-        match self.rng.random_range(0..12) {
-            0 => settled,
-            1 => settled.saturating_plus(Nano(1)),
-            2 => Nano(self.rng.random_range(0..=settled.0)),
-            3 => least,
-            4 => least.saturating_minus(Nano(1)),
-            5 => deposit,
-            6 => deposit.saturating_plus(Nano(1)),
-            7 => settled.saturating_plus(PAYOUT_MIN).saturating_minus(Nano(self.rng.random_range(0..2))),
-            _ => Nano(self.rng.random_range(settled.0..=deposit.0.max(settled.0))),
-        }
+        let least = settled.saturating_plus(self.stage.prices.lane_claim_min());
+        let payout = settled.saturating_plus(PAYOUT_MIN);
+        let about = |rng: &mut StdRng| payout.saturating_minus(Nano(rng.random_range(0..2)));
+        self.stage.total(settled, deposit, least, about)
     }
 
     fn sign_voucher(&mut self, purse: usize, books: &Books, lane: u8, cumulative: Nano) -> Signed {
@@ -178,11 +171,11 @@ impl PurseStorm {
 
     /// Mostly the right signature, else one that differs in one respect.
     fn sign(&mut self, mut by: u8, mut says: Says) -> Signed {
-        let other = self.purses[self.rng.random_range(0..2)].account.hash;
-        let lane = LANES[self.rng.random_range(0..LANES.len())];
-        let twist = self.rng.random_range(0..24);
+        let other = self.purses[self.stage.rng.random_range(0..2)].account.hash;
+        let lane = LANES[self.stage.rng.random_range(0..LANES.len())];
+        let twist = self.stage.rng.random_range(0..24);
         match twist {
-            0 => by = KEYS[self.rng.random_range(0..KEYS.len())],
+            0 => by = KEYS[self.stage.rng.random_range(0..KEYS.len())],
             1 => return Signed { made: None, signature: Signature([0; 64]) },
             _ => {}
         }

@@ -2,30 +2,22 @@
 
 mod invention;
 
-use std::collections::BTreeMap;
-
 use bombyx_node::ledger::{
-    Chain as _, ChainError, Prices, PurseMessage, PurseState, Refusal, Transaction,
-    devnet::{DEVNET_ID, Devnet},
+    Chain as _, ChainError, PurseMessage, PurseState, Refusal, Transaction, devnet::DEVNET_ID,
 };
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::purse::{Cut, PurseOrder, PurseTerms};
 use bombyx_protocol::channel::terms::Address;
 use ed25519_dalek::SigningKey;
 use futures::FutureExt as _;
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 use tycho_types::boc::Boc;
 
 use super::model::{Act, Books, NEW, Operation, PAYOUT_MIN, Scene, Verdict, Via};
-use crate::setup::{self, CHALLENGE_S, TODAY, coins, key, milli};
-use crate::storm::crank::Crank;
+use crate::setup::{CHALLENGE_S, START_S, key, milli};
 use crate::storm::past::Past;
+use crate::storm::stage::Stage;
 use crate::storm::tally::tally;
-use crate::storm::{RefusedOutside, Vote, audit, vote};
 
-/// What the parties start with.
-const WEALTH: Nano = coins(1_000);
 /// Below this, gas may run out before an operation ends.
 const AMPLE_GAS: Nano = milli(3);
 /// The most that one transaction of a purse costs.
@@ -53,30 +45,24 @@ struct Purse {
 }
 
 pub(crate) struct PurseStorm {
-    pub(crate) devnet: Devnet,
-    pub(crate) refused: Vec<RefusedOutside>,
-    /// Every change of prices.
-    pub(crate) votes: Vec<Vote>,
-    /// What the network charges now.
-    prices: Prices,
-    /// How often each outcome came.
-    outcomes: BTreeMap<String, u64>,
-    seed: u64,
-    /// The client and two providers, each of whom is a stranger to the other's lanes.
-    cranks: [Crank; 3],
-    purses: Vec<Purse>,
+    /// Its accounts are the client and two providers, each of whom is a stranger to the other's lanes.
+    pub(crate) stage: Stage,
     past: Past<Act>,
-    rng: StdRng,
-    newest_lt: u64,
+    purses: Vec<Purse>,
 }
 
 impl PurseStorm {
-    pub(crate) fn new(seed: u64) -> Self {
-        let devnet = setup::devnet();
-        let cranks = [0, 1, 2].map(Crank::new);
-        for crank in &cranks {
-            devnet.faucet(crank.address, WEALTH).unwrap();
+    /// A storm that has done this many steps.
+    pub(crate) fn after(seed: u64, steps: u64) -> Self {
+        let mut storm = Self::new(seed);
+        for _ in 0..steps {
+            storm.step();
         }
+        storm
+    }
+
+    fn new(seed: u64) -> Self {
+        let stage = Stage::new(seed);
         // Alike but for the salt: signatures for one must not fit the other.
         let purses = [1, 2].map(|salt| {
             let terms = PurseTerms {
@@ -84,46 +70,27 @@ impl PurseStorm {
                 salt,
                 challenge_s: CHALLENGE_S,
                 client_key: public(KEYS[0]),
-                client: cranks[0].address,
+                client: stage.cranks[0].address,
             };
             let account = terms.account();
-            Purse { terms, account, books: None, balance: Nano::ZERO, last_lt: 0, rented_s: setup::START_S }
+            Purse { terms, account, books: None, balance: Nano::ZERO, last_lt: 0, rented_s: START_S }
         });
-        Self {
-            devnet,
-            refused: Vec::new(),
-            votes: Vec::new(),
-            prices: TODAY,
-            outcomes: BTreeMap::new(),
-            seed,
-            cranks,
-            purses: purses.into(),
-            past: Past::new(),
-            rng: StdRng::seed_from_u64(seed),
-            newest_lt: 0,
-        }
+        Self { stage, past: Past::new(), purses: purses.into() }
     }
 
     /// All accounts with what the faucet gave them.
     pub(crate) fn accounts(&self) -> Vec<(Address, Nano)> {
-        let parties = self.cranks.iter().map(|crank| (crank.address, WEALTH));
-        parties.chain(self.purses.iter().map(|purse| (purse.account, Nano::ZERO))).collect()
+        self.stage.accounts(self.purses.iter().map(|purse| purse.account))
     }
 
     /// Does something somewhere and checks what came of it.
-    pub(crate) fn step(&mut self) {
-        if self.rng.random_ratio(1, 6) {
-            let half = CHALLENGE_S / 2;
-            self.devnet.advance(self.rng.random_range(1..=half + half / 2));
-        }
-        if self.rng.random_ratio(1, 40) {
-            self.prices = vote(&self.devnet, &mut self.votes, self.newest_lt, &mut self.rng);
-        }
-        let act = match self.past.recall(&mut self.rng) {
+    fn step(&mut self) {
+        self.stage.change();
+        let act = match self.past.recall(&mut self.stage.rng) {
             Some(act) => act,
             None => self.invent(),
         };
-        self.past.keep(act.clone(), &mut self.rng);
+        self.past.keep(act.clone(), &mut self.stage.rng);
         self.perform(&act);
     }
 
@@ -142,32 +109,32 @@ impl PurseStorm {
             let first = PurseOrder { cuts: shrink.chain(recall).collect(), ..PurseOrder::default() };
             let cuts = lanes().map(|lane| Cut::Finalize { lane }).collect();
             let last = PurseOrder { end: true, cuts, ..PurseOrder::default() };
-            let value = self.prices.scaled(milli(20));
-            let via = Via::Account { sender: self.cranks[0].address, value, with_code: false };
+            let value = self.stage.prices.scaled(milli(20));
+            let via = Via::Account { sender: self.stage.cranks[0].address, value, with_code: false };
             self.perform(&Act { purse, operation: Operation::Order(first, None), via });
-            self.devnet.advance(CHALLENGE_S);
+            self.stage.devnet.advance(CHALLENGE_S);
             self.perform(&Act { purse, operation: Operation::Order(last, None), via });
-            assert!(self.purses[purse].books.is_none(), "seed {}: the client could not leave", self.seed);
+            assert!(
+                self.purses[purse].books.is_none(),
+                "seed {}: the client could not leave",
+                self.stage.seed
+            );
         }
-        audit(&self.devnet, &self.accounts(), self.seed)
-    }
-
-    fn account(&self, address: Address) -> bombyx_node::ledger::Account {
-        self.devnet.account(address).now_or_never().unwrap().unwrap()
+        self.stage.audit(&self.accounts())
     }
 
     fn state(&self, account: Address) -> (Nano, Option<Books>) {
-        let raw = self.account(account);
+        let raw = self.stage.account(account);
         let state = PurseState::read(account, &raw).unwrap();
         if let Some(state) = &state {
             let books = Books { turn: state.turn, lanes: state.lanes.clone() };
-            assert_eq!(state.locked, books.locked(), "seed {}: {state:?}", self.seed);
+            assert_eq!(state.locked, books.locked(), "seed {}: {state:?}", self.stage.seed);
         }
         (raw.balance, state.map(|state| Books { turn: state.turn, lanes: state.lanes }))
     }
 
     fn perform(&mut self, act: &Act) {
-        let now_s = self.devnet.now_s();
+        let now_s = self.stage.devnet.now_s();
         let purse = &self.purses[act.purse];
         let account = purse.account;
         let rent = Nano(u64::from(now_s - purse.rented_s) * RENT_PER_S / 65_536 + 1);
@@ -178,14 +145,14 @@ impl PurseStorm {
             books: purse.books.as_ref(),
             balance: purse.balance,
             now_s,
-            prices: self.prices,
-            slack: self.prices.scaled(FEE_MAX).saturating_plus(rent),
+            prices: self.stage.prices,
+            slack: self.stage.prices.scaled(FEE_MAX).saturating_plus(rent),
         };
         let allowed = scene.judge(act);
         let boc = self.message(act);
-        let sent = self.devnet.send(boc.clone()).now_or_never().unwrap();
-        let where_ = format!("seed {}, {act:?} at {now_s} on {:?}", self.seed, purse.books);
-        let newest = self.devnet.transactions(account, 1).now_or_never().unwrap().unwrap().pop();
+        let sent = self.stage.devnet.send(boc.clone()).now_or_never().unwrap();
+        let where_ = format!("seed {}, {act:?} at {now_s} on {:?}", self.stage.seed, purse.books);
+        let newest = self.stage.devnet.transactions(account, 1).now_or_never().unwrap().unwrap().pop();
         let transaction = newest.filter(|transaction| transaction.lt > purse.last_lt);
         let (balance, now) = self.state(account);
         let outcome = match (&sent, &transaction) {
@@ -193,9 +160,7 @@ impl PurseStorm {
                 assert!(matches!(act.via, Via::Outside), "{where_}: the crank did not turn");
                 assert_eq!((&now, balance), (&purse.books, purse.balance), "{where_}: a refusal changed it");
                 if let Some(exit_code) = *exit_code {
-                    let after_lt = self.newest_lt;
-                    let votes = self.votes.len();
-                    self.refused.push(RefusedOutside { account, after_lt, votes, now_s, boc, exit_code });
+                    self.stage.refuse(account, now_s, boc, exit_code);
                 }
                 exit_code.map_or(Verdict::Nobody, |code| Verdict::Refused(code.into()))
             }
@@ -232,8 +197,7 @@ impl PurseStorm {
             purse.rented_s = now_s;
         }
         (purse.balance, purse.books) = (balance, now);
-        let cranks = self.cranks.iter().map(|crank| self.account(crank.address).last_lt);
-        self.newest_lt = cranks.fold(transaction.lt, u64::max);
+        self.stage.executed(transaction.lt);
     }
 
     fn message(&self, act: &Act) -> Vec<u8> {
@@ -242,7 +206,7 @@ impl PurseStorm {
         match act.via {
             Via::Outside => Boc::encode(message.external(*account)),
             Via::Account { sender, value, with_code } => {
-                let crank = self.cranks.iter().find(|crank| crank.address == sender).unwrap();
+                let crank = self.stage.cranks.iter().find(|crank| crank.address == sender).unwrap();
                 crank.push(message.internal(*account, value, with_code.then_some(terms)))
             }
         }
@@ -270,7 +234,7 @@ impl PurseStorm {
             Via::Outside => self.purses[act.purse].balance,
         };
         let refused = matches!(outcome, Verdict::Refused(_) | Verdict::Nobody);
-        let poor = gas < self.prices.scaled(AMPLE_GAS) && refused;
+        let poor = gas < self.stage.prices.scaled(AMPLE_GAS) && refused;
         assert!(right || poor, "{where_}: {outcome:?} instead of {allowed:?}");
         let name = match outcome {
             Verdict::Now(_) => "done".to_owned(),
@@ -280,7 +244,7 @@ impl PurseStorm {
             Verdict::Refused(refusal) => refusal.to_string(),
             Verdict::Nobody => "no contract, or no gas".to_owned(),
         };
-        *self.outcomes.entry(name).or_default() += 1;
+        *self.stage.outcomes.entry(name).or_default() += 1;
     }
 
     /// The money went where the outcome says, but for fees and rent.
@@ -294,7 +258,7 @@ impl PurseStorm {
         rent: Nano,
     ) {
         let purse = &self.purses[act.purse];
-        let cost = self.prices.scaled(FEE_MAX).saturating_plus(rent);
+        let cost = self.stage.prices.scaled(FEE_MAX).saturating_plus(rent);
         let (value, sender) = match act.via {
             Via::Outside => (Nano::ZERO, None),
             Via::Account { sender, value, .. } => (value, Some(sender)),
@@ -388,10 +352,7 @@ fn random_operations_on_purses_conserve_every_coin_and_obey_the_rules() {
         "still has lanes",
     ];
     tally(TRANSACTIONS, &answers, |seed| {
-        let mut storm = PurseStorm::new(seed);
-        for _ in 0..STEPS {
-            storm.step();
-        }
-        (storm.end(), storm.outcomes)
+        let mut storm = PurseStorm::after(seed, STEPS);
+        (storm.end(), storm.stage.outcomes)
     });
 }
