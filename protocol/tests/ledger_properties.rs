@@ -12,39 +12,25 @@ use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::ledger::{ChannelState, LedgerEvent};
 use bombyx_protocol::channel::pay::Payer;
 use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord};
-use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::client::ClientConfig;
-use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::Payment;
 use bombyx_protocol::work::order::TaskKind;
-use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
+use testbed::channel::{PEER, key};
 use testbed::{CALM, Testbed};
 
-const PEER: NodeId = NodeId([9; 32]);
 const EPOCH: u64 = 7;
 const DEPOSIT: u64 = 10_000;
 const WINDOW: Nano = Nano(100);
 const CREDIT: Nano = Nano(40);
 
-fn key() -> SigningKey {
-    SigningKey::from_bytes(&[1; 32])
-}
-
 fn terms() -> ChannelTerms {
-    ChannelTerms {
-        network_id: -3,
-        salt: 1,
-        client_key: key().verifying_key().to_bytes(),
-        provider_key: SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes(),
-        client: Address::basechain([3; 32]),
-        provider: Address::basechain([4; 32]),
-        challenge_s: 600,
-    }
+    testbed::channel::terms(600)
 }
 
 fn account() -> ChannelId {

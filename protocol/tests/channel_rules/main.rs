@@ -9,28 +9,13 @@ mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::ChannelState;
-use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::channel::voucher::Voucher;
-use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::wire::message::Payment;
-use ed25519_dalek::SigningKey;
-
-const PEER: NodeId = NodeId([9; 32]);
-
-fn key() -> SigningKey {
-    SigningKey::from_bytes(&[1; 32])
-}
+use testbed::channel::{PEER, key};
 
 fn terms() -> ChannelTerms {
-    ChannelTerms {
-        network_id: -3,
-        salt: 1,
-        client_key: key().verifying_key().to_bytes(),
-        provider_key: SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes(),
-        client: Address::basechain([3; 32]),
-        provider: Address::basechain([4; 32]),
-        challenge_s: 60,
-    }
+    testbed::channel::terms(60)
 }
 
 fn open(epoch: u64, deposit: u64) -> ChannelState {

@@ -3,6 +3,7 @@
 #![allow(clippy::wildcard_enum_match_arm, dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 pub mod chain;
+pub mod channel;
 pub mod engine;
 pub mod guest;
 mod run;
