@@ -17,18 +17,10 @@ use serde_json::json;
 /// Three numbers, little-endian.
 const WEIGHTS: [u8; 12] = [0, 0, 0, 64, 0, 0, 64, 64, 0, 0, 128, 64];
 
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value > 0x7f {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
-fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
-    [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat()
+fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut field = Vec::new();
+    prost::encoding::bytes::encode(number, &bytes.to_vec(), &mut field);
+    field
 }
 
 /// A graph `y = x · w`, whose `w` lies in another file.

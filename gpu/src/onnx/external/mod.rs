@@ -190,17 +190,15 @@ mod tests {
     use super::*;
 
     /// Returns a field of bytes.
-    fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
-        [varint(number << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat()
+    fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
+        let mut field = Vec::new();
+        prost::encoding::bytes::encode(number, &bytes.to_vec(), &mut field);
+        field
     }
 
-    fn varint(mut value: u64) -> Vec<u8> {
+    fn varint(value: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while value > 0x7f {
-            bytes.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        bytes.push(value as u8);
+        prost::encoding::encode_varint(value, &mut bytes);
         bytes
     }
 
