@@ -198,18 +198,8 @@ fn is_global_v6(ip: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use libp2p::identity;
-
+    use super::super::fixtures::{at, peer};
     use super::*;
-
-    fn peer(seed: u8) -> PeerId {
-        let key = identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
-        key.public().to_peer_id()
-    }
-
-    fn at(text: &str) -> Multiaddr {
-        text.parse().unwrap()
-    }
 
     #[test]
     fn a_node_id_and_its_peer_id_name_the_same_key() {

@@ -101,18 +101,8 @@ impl AddressBook {
 
 #[cfg(test)]
 mod tests {
-    use libp2p::identity;
-
+    use super::super::fixtures::{at, peer};
     use super::*;
-
-    fn peer(seed: u8) -> PeerId {
-        let key = identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
-        key.public().to_peer_id()
-    }
-
-    fn at(text: &str) -> Multiaddr {
-        text.parse().unwrap()
-    }
 
     #[test]
     fn what_others_claim_never_displaces_an_address_that_answered() {

@@ -121,11 +121,8 @@ impl Transport for FilteredTransport {
 mod tests {
     use libp2p::core::transport::dummy::DummyTransport;
 
+    use super::super::fixtures::at;
     use super::*;
-
-    fn at(text: &str) -> Multiaddr {
-        text.parse().unwrap()
-    }
 
     fn filtered(scope: Scope) -> FilteredTransport {
         let nowhere = DummyTransport::<Connection>::new();

@@ -34,6 +34,8 @@ mod dial_filter;
 mod discover;
 mod door;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod friends;
 mod gossip;
 mod gossip_validator;
