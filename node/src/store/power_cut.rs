@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord, Record, RecordKey};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::{NodeId, Signature};
@@ -188,15 +189,8 @@ fn record(step: u64) -> Record {
         _ => {
             let payment = Payment { epoch: 1, cumulative, signature: Signature([6; 64]) };
             Record::Earner(EarnerRecord {
-                terms: terms.into(),
-                client: NodeId([5; 32]),
                 payment: Some(payment),
-                early: None,
-                shelved: None,
-                at_risk: Nano::ZERO,
-                widest: Nano::ZERO,
-                ordered: None,
-                gone: false,
+                ..Earner::new(terms, NodeId([5; 32])).record()
             })
         }
     }

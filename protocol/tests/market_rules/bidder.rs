@@ -2,6 +2,7 @@
 
 use crate::drive::{give, offer};
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::record::{EarnerRecord, Record};
 use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::Signature;
@@ -35,17 +36,7 @@ fn provider_of(number: u64, per_k: u64, customer: &Caller) -> Provider {
     };
     let payment = Payment { epoch: 1, cumulative: Nano(1), signature: Signature([0; 64]) };
     let client = customer.identity.id();
-    let paid = EarnerRecord {
-        terms: terms.into(),
-        client,
-        payment: Some(payment),
-        early: None,
-        shelved: None,
-        at_risk: Nano::ZERO,
-        widest: Nano::ZERO,
-        ordered: None,
-        gone: false,
-    };
+    let paid = EarnerRecord { payment: Some(payment), ..Earner::new(terms, client).record() };
     let mut provider = Provider::new(config, vec![Record::Earner(paid)]);
     give(&mut provider, START, offer(per_k));
     provider

@@ -194,6 +194,7 @@ impl Check {
 
 #[cfg(test)]
 mod tests {
+    use bombyx_protocol::channel::earn::Earner;
     use bombyx_protocol::channel::record::{EarnerRecord, PayerRecord, Record};
     use bombyx_protocol::channel::terms::{Address, ChannelTerms};
     use bombyx_protocol::ident::{NodeId, Signature};
@@ -234,17 +235,8 @@ mod tests {
 
     fn earning(cumulative: u64) -> Pledge {
         let payment = Payment { epoch: 7, cumulative: Nano(cumulative), signature: Signature([0; 64]) };
-        let earning = EarnerRecord {
-            terms: terms().into(),
-            client: NodeId([6; 32]),
-            payment: Some(payment),
-            early: None,
-            shelved: None,
-            at_risk: Nano::ZERO,
-            widest: Nano::ZERO,
-            ordered: None,
-            gone: false,
-        };
+        let earning =
+            EarnerRecord { payment: Some(payment), ..Earner::new(terms(), NodeId([6; 32])).record() };
         Pledge::of(&Record::Earner(earning)).expect("it has a voucher")
     }
 
