@@ -28,29 +28,27 @@ impl AddressBook {
         Self { scope, peers: HashMap::new() }
     }
 
-    /// Returns which addresses are believed.
-    pub(super) fn scope(&self) -> Scope {
-        self.scope
+    /// Returns the address to dial, if a peer's claim to be reachable there may be believed.
+    pub(super) fn believed(&self, peer: &PeerId, claimed: &Multiaddr) -> Option<Multiaddr> {
+        believed(self.scope, peer, claimed)
     }
 
     /// Notes an address of a peer when it may be believed; says whether it was new.
     pub(super) fn note(&mut self, peer: PeerId, address: &Multiaddr, now: Instant) -> bool {
-        let Some(address) = believed(self.scope, &peer, address) else {
-            return false;
-        };
-        self.insert(peer, address, now)
+        self.believed(&peer, address).is_some_and(|address| self.note_believed(peer, address, now))
     }
 
     /// Notes an address that this node's own user named or that was dialled with success.
     pub(super) fn note_trusted(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
-        let is_new = self.insert(peer, address.clone(), now);
+        let is_new = self.note_believed(peer, address.clone(), now);
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.proven = Some(address);
         }
         is_new
     }
 
-    fn insert(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
+    /// Notes an address of a peer that was found to be believed; says whether it was new.
+    pub(super) fn note_believed(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
         if !self.peers.contains_key(&peer) && self.peers.len() >= limits::BOOK_PEERS_MAX {
             self.forget_oldest();
         }

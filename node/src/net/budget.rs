@@ -290,6 +290,11 @@ impl Flow {
         if self.pools.take(prefix, is_friend, 1.0, now) { Ok(()) } else { Err(Full::Share) }
     }
 
+    /// Returns how many things were not let through.
+    pub(super) fn refused(&self) -> u64 {
+        self.pools.excess.total
+    }
+
     /// Lets one thing through that was counted for its peer before and found nothing left of its prefix's share.
     pub(super) fn take_share(&mut self, prefix: Prefix, now: Instant) -> bool {
         self.pools.strangers.take(prefix, 1.0, now)

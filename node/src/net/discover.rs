@@ -196,12 +196,12 @@ impl Discovery {
             let addresses = addresses_found(swarm, peer);
             let mut believed: Vec<Multiaddr> = addresses
                 .iter()
-                .filter_map(|claimed| address::believed(dialer.book.scope(), &peer, claimed))
+                .filter_map(|claimed| dialer.book.believed(&peer, claimed))
                 .take(limits::ADDRESSES_PER_PEER)
                 .collect();
             // The book has the freshest first.
             for address in believed.iter().rev() {
-                dialer.book.note(peer, address, now);
+                dialer.book.note_believed(peer, address.clone(), now);
             }
             let known = dialer.book.of(&peer);
             believed.extend(known);

@@ -1,6 +1,7 @@
 //! What is gossiped, on its way in: looked at within bounds, judged, and handed to the reader of events.
 
-use bombyx_protocol::ident::Prefix;
+use bombyx_protocol::ident::NodeId;
+use libp2p::PeerId;
 use tokio::sync::mpsc;
 use web_time::Instant;
 
@@ -24,7 +25,6 @@ pub(super) struct GossipValidator {
     friends: Friends,
     events: mpsc::Sender<NetEvent>,
     dropped: u64,
-    refused: u64,
 }
 
 impl GossipValidator {
@@ -32,32 +32,26 @@ impl GossipValidator {
     pub(super) fn new(prefixes: Prefixes, friends: Friends, events: mpsc::Sender<NetEvent>) -> Self {
         let flow =
             Flow::new("gossip", limits::GOSSIP_PER_S, limits::GOSSIP_PER_PEER_PER_S, limits::GOSSIP_BURST);
-        Self { flow, judge: Judge::default(), prefixes, friends, events, dropped: 0, refused: 0 }
+        Self { flow, judge: Judge::default(), prefixes, friends, events, dropped: 0 }
     }
 
     /// Judges a message, and tells the reader of events what it says unless something speaks against it.
     pub(super) fn validate(&mut self, message: &mut IncomingGossip, now: Instant) -> Result<(), Objection> {
-        self.look(message, now)?;
+        let forwarder = address::node_of(&message.forwarder);
+        self.look(message.forwarder, forwarder, now)?;
         let Ok(place) = self.events.try_reserve() else {
             self.dropped += 1;
             return Err(Objection::Excess);
         };
-        let forwarder = address::node_of(&message.forwarder);
         let gossip = self.judge.judge(&message.topic, &message.bytes, forwarder, now, unix_s())?;
         place.send(NetEvent::Gossip { gossip, bytes: std::mem::take(&mut message.bytes) });
         Ok(())
     }
 
     /// Decides whether a message is looked at at all; it costs next to nothing to ask. (`NE-7`)
-    fn look(&mut self, message: &IncomingGossip, now: Instant) -> Result<(), Objection> {
-        let forwarder = message.forwarder;
-        let prefix = address::node_of(&forwarder).and_then(|node| self.prefixes.get(&node));
-        let is_friend = self.friends.has(&forwarder);
-        let passes = self.flow.pass(forwarder, prefix.unwrap_or(Prefix::UNKNOWN), is_friend, now);
-        passes.map_err(|full| {
-            self.refused += 1;
-            if full == Full::Peer { Objection::Flood } else { Objection::Excess }
-        })
+    fn look(&mut self, peer: PeerId, node: Option<NodeId>, now: Instant) -> Result<(), Objection> {
+        let passes = self.flow.pass(peer, self.prefixes.of(node), self.friends.has(&peer), now);
+        passes.map_err(|full| if full == Full::Peer { Objection::Flood } else { Objection::Excess })
     }
 
     /// Returns how many messages were dropped because events were read too slowly.
@@ -67,6 +61,6 @@ impl GossipValidator {
 
     /// Returns how many were dropped unread because more came than is looked at.
     pub(super) fn refused(&self) -> u64 {
-        self.refused
+        self.flow.refused()
     }
 }

@@ -132,7 +132,7 @@ async fn a_node_of_the_next_version_stays_connected_and_is_heard_in_this_one() {
     let refused = next.control.open_stream(next.victim, version_2).await;
     assert!(matches!(refused, Err(libp2p_stream::OpenStreamError::UnsupportedProtocol(_))), "{refused:?}");
     // Longer than a peer of another network would stay.
-    tokio::time::sleep(limits::STRANGER_GRACE * 2).await;
+    tokio::time::sleep(limits::FOREIGNER_GRACE * 2).await;
     let mut stream = next.open().await;
     write_frame(&mut stream, b"version 1").await.unwrap();
     stream.flush().await.unwrap();

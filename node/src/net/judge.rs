@@ -28,7 +28,7 @@ pub fn topic(of: Topic) -> String {
 pub(super) enum Objection {
     /// There is more than is looked at. That is held against nobody.
     Excess,
-    /// Its forwarder sends more than a peer may.
+    /// Its forwarder sends more than a peer may, which is held against it; nobody judged what it is.
     Flood,
     /// It is of another time than this node's clock shows. That is held against nobody. (`WI-18`)
     Staleness,

@@ -254,7 +254,7 @@ pub const TURN_MAX: Duration = Duration::from_secs(60);
 /// Between two words in the log about the same budget that is used up.
 pub const EXCESS_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long a peer of another network stays connected, so that it learns of the mismatch as well.
-pub const STRANGER_GRACE: Duration = Duration::from_secs(1);
+pub const FOREIGNER_GRACE: Duration = Duration::from_secs(1);
 /// A connection that carries nothing is closed after this.
 pub const CONNECTION_IDLE: Duration = Duration::from_secs(60);
 

@@ -36,6 +36,7 @@ mod door;
 mod error;
 #[cfg(test)]
 mod fixtures;
+mod foreigners;
 mod friends;
 mod gossip;
 mod gossip_validator;
@@ -64,7 +65,6 @@ mod request;
 mod routes;
 mod scope;
 mod start;
-mod strangers;
 mod streams;
 mod survey;
 mod swarm;

@@ -24,6 +24,11 @@ impl Prefixes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
     }
 
+    /// Returns the prefix of a peer, as far as it has a node id and is connected.
+    pub(super) fn of(&self, node: Option<NodeId>) -> Prefix {
+        node.and_then(|node| self.get(&node)).unwrap_or(Prefix::UNKNOWN)
+    }
+
     /// Returns a peer's prefix, if it is connected.
     pub(super) fn get(&self, node: &NodeId) -> Option<Prefix> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(node).copied()

@@ -1,6 +1,5 @@
 //! What enters the hash table: the peers that serve it and the records of providers, with addresses that may be believed.
 
-use bombyx_protocol::ident::Prefix;
 use libp2p::kad::{ProviderRecord, RoutingUpdate};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
 use web_time::Instant;
@@ -35,8 +34,8 @@ impl Routes {
         let serves = info.protocols.contains(&self.protocol);
         let mut has_place = false;
         for claimed in info.listen_addrs.iter().take(limits::ADDRESSES_PER_PEER) {
-            let Some(address) = address::believed(book.scope(), &peer, claimed) else { continue };
-            book.note(peer, &address, now);
+            let Some(address) = book.believed(&peer, claimed) else { continue };
+            book.note_believed(peer, address.clone(), now);
             if serves {
                 match swarm.behaviour_mut().kad.add_address(&peer, address) {
                     RoutingUpdate::Failed => tracing::trace!(%peer, "no place in the routing table"),
@@ -59,7 +58,7 @@ impl Routes {
         now: Instant,
     ) {
         let provider = record.provider;
-        let believed = |claimed: &Multiaddr| address::believed(book.scope(), &provider, claimed);
+        let believed = |claimed: &Multiaddr| book.believed(&provider, claimed);
         let mut addresses: Vec<Multiaddr> = record.addresses.iter().filter_map(believed).collect();
         if addresses.is_empty() {
             addresses = book.of(&provider);
@@ -67,8 +66,8 @@ impl Routes {
         if addresses.is_empty() {
             addresses.extend(swarm.behaviour().door.remote(&provider).and_then(believed));
         }
-        let prefix = address::node_of(&provider).and_then(|node| self.prefixes.get(&node));
+        let prefix = self.prefixes.of(address::node_of(&provider));
         let records = swarm.behaviour_mut().kad.store_mut();
-        records.admit(record, addresses, prefix.unwrap_or(Prefix::UNKNOWN), now);
+        records.admit(record, addresses, prefix, now);
     }
 }

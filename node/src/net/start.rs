@@ -9,6 +9,7 @@ use super::config::NetConfig;
 use super::dial::Dialer;
 use super::discover::Discovery;
 use super::error::NetError;
+use super::foreigners::Foreigners;
 use super::friends::Friends;
 use super::gossip::Topics;
 use super::gossip_validator::GossipValidator;
@@ -22,7 +23,6 @@ use super::penalty::Penalties;
 use super::prefix::Prefixes;
 use super::pump::Pumps;
 use super::routes::Routes;
-use super::strangers::Strangers;
 use super::streams::{self, InboundLimiter};
 use super::swarm::SwarmLoop;
 use super::{address, behaviour, limits};
@@ -91,7 +91,7 @@ pub async fn start(mut config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<N
         discovery: Discovery::new(&config.network, config.announce_topics, now),
         gossip_validator: GossipValidator::new(prefixes.clone(), friends.clone(), events.clone()),
         penalties: Penalties::default(),
-        strangers: Strangers::new(behaviour::network_version(&config.network)),
+        foreigners: Foreigners::new(behaviour::network_version(&config.network)),
         routes: Routes::new(behaviour::kad_protocol(&config.network)?, prefixes.clone()),
         prefixes: prefixes.clone(),
         friends,

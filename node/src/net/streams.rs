@@ -54,7 +54,7 @@ pub(super) async fn accept(
 ) {
     while let Some((peer, stream)) = incoming.next().await {
         let Some(node) = address::node_of(&peer) else { continue };
-        let prefix = prefixes.get(&node).unwrap_or(Prefix::UNKNOWN);
+        let prefix = prefixes.of(Some(node));
         let Some(permit) = InboundLimiter::admit(&limiter, peer, prefix, friends.has(&peer)) else {
             tracing::debug!(%peer, "too many streams; one more is refused");
             continue;

@@ -17,6 +17,7 @@ use web_time::Instant;
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::dial::Dialer;
 use super::discover::Discovery;
+use super::foreigners::Foreigners;
 use super::friends::Friends;
 use super::gossip::{self, Topics};
 use super::gossip_validator::GossipValidator;
@@ -31,7 +32,6 @@ use super::prefix::Prefixes;
 use super::pump::Pumps;
 use super::request::{DialPolicy, StreamRequest};
 use super::routes::Routes;
-use super::strangers::Strangers;
 use super::streams::InboundLimiter;
 use super::{address, limits};
 
@@ -48,7 +48,7 @@ pub(super) struct SwarmLoop {
     pub(super) discovery: Discovery,
     pub(super) gossip_validator: GossipValidator,
     pub(super) penalties: Penalties,
-    pub(super) strangers: Strangers,
+    pub(super) foreigners: Foreigners,
     pub(super) routes: Routes,
     pub(super) prefixes: Prefixes,
     pub(super) friends: Friends,
@@ -231,7 +231,7 @@ impl SwarmLoop {
         for peer in self.penalties.forgive(now) {
             swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
-        self.strangers.send_away(swarm, now);
+        self.foreigners.send_away(swarm, now);
         self.make_room(swarm, now);
     }
 
@@ -344,7 +344,7 @@ impl SwarmLoop {
         info: &identify::Info,
         now: Instant,
     ) {
-        if let Some(theirs) = self.strangers.recognise(peer, info, now) {
+        if let Some(theirs) = self.foreigners.recognise(peer, info, now) {
             self.joins.on_other_network(peer, &theirs, now, &mut self.out);
             return;
         }

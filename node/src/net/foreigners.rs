@@ -9,15 +9,15 @@ use super::behaviour::Behaviour;
 use super::limits;
 
 /// Peers that turned out to be of another network.
-pub(super) struct Strangers {
+pub(super) struct Foreigners {
     /// What the peers of this network say they speak.
     version: String,
     /// When each was found out.
     since: HashMap<PeerId, Instant>,
 }
 
-impl Strangers {
-    /// Knows as strangers all that speak another version than this.
+impl Foreigners {
+    /// Takes for foreigners all that speak another version than this.
     pub(super) fn new(version: String) -> Self {
         Self { version, since: HashMap::new() }
     }
@@ -34,7 +34,7 @@ impl Strangers {
     /// Disconnects them a moment after they were found out, so that they learn of it too.
     pub(super) fn send_away(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
         self.since.retain(|peer, since| {
-            let waits = now.saturating_duration_since(*since) < limits::STRANGER_GRACE;
+            let waits = now.saturating_duration_since(*since) < limits::FOREIGNER_GRACE;
             if !waits {
                 // It may have closed by itself meanwhile.
                 let _ = swarm.disconnect_peer_id(*peer);
