@@ -1,7 +1,6 @@
 //! `bombyx wallet`: the node's coins: where they are, how many, how to move them, and the words that hold them.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bombyx_protocol::amount::{AmountError, Nano};
 use bombyx_protocol::channel::terms::Address;
@@ -17,6 +16,7 @@ use crate::home::STORE;
 use crate::home::config::{Coins, LedgerNetwork, NodeConfig};
 use crate::home::keys::Keys;
 use crate::http::admin::{SendRequest, receiver};
+use crate::ledger::clock;
 use crate::ledger::{ChainError, CoinName, LedgerError, TRANSFER_LIFE, Wallet, friendly, parse_address};
 use crate::status::channels::ChannelView;
 use crate::status::{ChannelPhase, Direction};
@@ -251,8 +251,7 @@ fn unanswered(error: NodeError) -> NodeError {
         return error;
     }
     let life_s = TRANSFER_LIFE.as_secs();
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let until_s = u32::try_from(now_s + life_s + life_s / 4).unwrap_or(u32::MAX);
+    let until_s = u32::try_from(u64::from(clock::now_s()) + life_s + life_s / 4).unwrap_or(u32::MAX);
     let why = "the node ended before it answered".to_owned();
     LedgerError::Unknown { operation: "send coins", until_s, why }.into()
 }

@@ -26,7 +26,7 @@ const MEASURED_TOKENS: u32 = 16;
 const MEASURED_TEXT: &str = "The silk moth Bombyx mori spins one thread of about a kilometre.";
 /// How long the measurement of one model may take.
 const MEASURE_DEADLINE: Duration = Duration::from_secs(60);
-/// The job number of the measurement; the engine is idle then.
+/// The id of the measurement; the engine has no other request then.
 const MEASURE_REQUEST: gpu::RequestId = gpu::RequestId::MAX;
 
 /// An engine with its models, and what to offer for each.

@@ -21,7 +21,7 @@ pub(super) struct Worker {
     shared: Arc<SharedInbox>,
     reports: mpsc::Sender<(JobId, EngineReport)>,
     pace: Pace,
-    /// The engine numbers jobs, the protocol names them.
+    /// The engine numbers its requests, the protocol names jobs.
     names: BTreeMap<gpu::RequestId, (JobId, TaskKind)>,
     numbers: BTreeMap<JobId, gpu::RequestId>,
     next: gpu::RequestId,

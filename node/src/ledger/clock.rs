@@ -1,4 +1,12 @@
-//! The ledger's time for people.
+//! Unix time as the ledger counts it, in 32 bits, and as people read it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Returns the present unix time by this machine's clock.
+pub(crate) fn now_s() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
 
 /// Returns a unix time as date and time, in UTC.
 pub(crate) fn clock(unix_s: u32) -> String {

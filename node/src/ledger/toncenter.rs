@@ -135,7 +135,7 @@ impl Toncenter {
         }
         let text = answer["error"].as_str().or(answer["result"].as_str()).unwrap_or("no reason given");
         let refusal = ChainError::refusal(text);
-        let by_contract = matches!(refusal, ChainError::Refused { exit_code: Some(_), .. });
+        let by_contract = refusal.exit_code().is_some();
         // A contract that refuses once refuses again; so does a reader of parameters.
         if by_contract || matches!(answer["code"].as_i64(), Some(400..=428 | 430..=499)) {
             return Attempt::Final(refusal);

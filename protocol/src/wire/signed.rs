@@ -32,7 +32,7 @@ pub trait Statement: bincode::Decode<()> {
     fn signer(&self) -> NodeId;
 }
 
-/// A statement whose signature was checked. Only [`Signed::open`] makes one, so its holder need not
+/// A statement whose signature was checked. Only [`Unverified::verify`] makes one, so its holder need not
 /// check again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified<S>(S);

@@ -1,6 +1,6 @@
 //! Where the devnet's time comes from.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::ledger::clock;
 
 /// Chain time.
 #[derive(Debug, Clone, Copy)]
@@ -16,10 +16,7 @@ impl Clock {
     pub(super) fn now_s(self) -> u32 {
         match self {
             Self::Manual(now) => now,
-            Self::Host { ahead } => {
-                let host = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                u32::try_from(host.as_secs()).unwrap_or(u32::MAX).saturating_add(ahead)
-            }
+            Self::Host { ahead } => clock::now_s().saturating_add(ahead),
         }
     }
 

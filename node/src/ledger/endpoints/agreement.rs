@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bombyx_protocol::channel::terms::Address;
 use futures::FutureExt as _;
@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::opinions::{self, Quorum, Said};
 use crate::ledger::chain::{Account, Chain, ChainError, Priority, Reply, Transaction};
+use crate::ledger::clock::now_s;
 use crate::ledger::limits::{AHEAD_S_MAX, ENDPOINTS_MAX, HEDGE, LAG_PATIENCE, REST, REST_MAX, ROUNDS};
 use crate::ledger::prices::Prices;
 
@@ -172,7 +173,7 @@ impl Endpoints {
         let alone = self.members.len() == 1;
         async move {
             let account = chain.account(address).await?;
-            let ahead_s = account.chain_time_s.saturating_sub(host_time_s());
+            let ahead_s = account.chain_time_s.saturating_sub(now_s());
             if !alone && ahead_s > AHEAD_S_MAX {
                 return Err(ChainError::Contradiction {
                     what: "the time".into(),
@@ -259,11 +260,6 @@ fn hand_over(chain: &dyn Chain, message: Vec<u8>) -> Reply<'_, Result<(), ChainE
         other => other.map(Ok),
     });
     heard.boxed()
-}
-
-fn host_time_s() -> u32 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }
 
 impl Chain for Endpoints {

@@ -1,4 +1,4 @@
-//! Several endpoints as one ledger: one that is down is passed over, one that lies is outvoted, and one alone is no majority.
+//! Several endpoints as one ledger: one that is down is passed over, and one that lies is outvoted or contradicted.
 //!
 //! Where there is more than one endpoint, an account, a history, a network and a refusal count when more than half of them
 //! say the same; when some stay silent, at least two, and more than half of those that answer. Endpoints that differ are

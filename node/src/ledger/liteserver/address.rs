@@ -34,7 +34,7 @@ impl LiteAddress {
     /// Reads `liteserver://HOST:PORT/KEY` with the key in base64.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`] says what is missing.
+    /// [`ChainError::Endpoint`] says what is missing.
     pub fn parse(text: &str) -> Result<Self, ChainError> {
         let wrong = |what: &str| ChainError::Endpoint {
             endpoint: text.to_owned(),

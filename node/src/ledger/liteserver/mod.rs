@@ -194,7 +194,7 @@ fn judge(bytes: &[u8]) -> Result<Answer, AttemptError> {
     let Answer::Error { code, message } = answer else { return Ok(answer) };
     let refusal = ChainError::refusal(&message);
     // What a contract refuses once it refuses again.
-    if matches!(refusal, ChainError::Refused { exit_code: Some(_), .. }) {
+    if refusal.exit_code().is_some() {
         return Err(AttemptError::Final(refusal));
     }
     tracing::debug!(code, "a liteserver does not answer: {refusal}");

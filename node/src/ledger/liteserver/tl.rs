@@ -3,16 +3,16 @@
 use bombyx_protocol::channel::terms::Address;
 
 /// The shard that is a whole workchain.
-pub(in crate::ledger) const WHOLE_SHARD: u64 = 1 << 63;
+pub(super) const WHOLE_SHARD: u64 = 1 << 63;
 
 /// The name of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::ledger) struct Block {
     pub(in crate::ledger) workchain: i32,
-    pub(in crate::ledger) shard: u64,
+    pub(super) shard: u64,
     pub(in crate::ledger) seqno: u32,
-    pub(in crate::ledger) root_hash: [u8; 32],
-    pub(in crate::ledger) file_hash: [u8; 32],
+    pub(super) root_hash: [u8; 32],
+    pub(super) file_hash: [u8; 32],
 }
 
 impl Block {
@@ -23,32 +23,32 @@ impl Block {
 }
 
 /// Takes fields from the front; `None` when they end too early.
-pub(in crate::ledger) struct Reader<'a>(pub(in crate::ledger) &'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl Reader<'_> {
-    pub(in crate::ledger) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*taken)
     }
 
-    pub(in crate::ledger) fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.take().map(u32::from_le_bytes)
     }
 
-    pub(in crate::ledger) fn i32(&mut self) -> Option<i32> {
+    pub(super) fn i32(&mut self) -> Option<i32> {
         self.take().map(i32::from_le_bytes)
     }
 
-    pub(in crate::ledger) fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
     }
 
-    pub(in crate::ledger) fn hash(&mut self) -> Option<[u8; 32]> {
+    pub(super) fn hash(&mut self) -> Option<[u8; 32]> {
         self.take()
     }
 
-    pub(in crate::ledger) fn bytes(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn bytes(&mut self) -> Option<Vec<u8>> {
         let [first] = self.take()?;
         let (length, head) = match first {
             0xff => return None,
@@ -64,7 +64,7 @@ impl Reader<'_> {
         Some(taken)
     }
 
-    pub(in crate::ledger) fn block(&mut self) -> Option<Block> {
+    pub(super) fn block(&mut self) -> Option<Block> {
         Some(Block {
             workchain: self.i32()?,
             shard: self.u64()?,
@@ -74,32 +74,32 @@ impl Reader<'_> {
         })
     }
 
-    pub(in crate::ledger) fn account(&mut self) -> Option<Address> {
+    pub(super) fn account(&mut self) -> Option<Address> {
         Some(Address { workchain: i8::try_from(self.i32()?).ok()?, hash: self.hash()? })
     }
 }
 
 #[derive(Default)]
-pub(in crate::ledger) struct Writer(pub(in crate::ledger) Vec<u8>);
+pub(super) struct Writer(pub(super) Vec<u8>);
 
 impl Writer {
-    pub(in crate::ledger) fn u32(&mut self, value: u32) {
+    pub(super) fn u32(&mut self, value: u32) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    pub(in crate::ledger) fn i32(&mut self, value: i32) {
+    pub(super) fn i32(&mut self, value: i32) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    pub(in crate::ledger) fn u64(&mut self, value: u64) {
+    pub(super) fn u64(&mut self, value: u64) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    pub(in crate::ledger) fn hash(&mut self, hash: &[u8; 32]) {
+    pub(super) fn hash(&mut self, hash: &[u8; 32]) {
         self.0.extend_from_slice(hash);
     }
 
-    pub(in crate::ledger) fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         let start = self.0.len();
         match u8::try_from(bytes.len()) {
             Ok(short @ ..0xfe) => self.0.push(short),
@@ -111,7 +111,7 @@ impl Writer {
         self.0.resize(end, 0);
     }
 
-    pub(in crate::ledger) fn block(&mut self, block: &Block) {
+    pub(super) fn block(&mut self, block: &Block) {
         self.i32(block.workchain);
         self.u64(block.shard);
         self.u32(block.seqno);
@@ -119,20 +119,20 @@ impl Writer {
         self.hash(&block.file_hash);
     }
 
-    pub(in crate::ledger) fn account(&mut self, account: Address) {
+    pub(super) fn account(&mut self, account: Address) {
         self.i32(i32::from(account.workchain));
         self.hash(&account.hash);
     }
 
-    /// Returns the state before the first block.
-    pub(in crate::ledger) fn genesis(&mut self) {
+    /// Writes the state before the first block.
+    pub(super) fn genesis(&mut self) {
         self.i32(-1);
         self.hash(&[0; 32]);
         self.hash(&[0; 32]);
     }
 
-    /// Returns interface version 1.1, whose servers run get-methods.
-    pub(in crate::ledger) fn version(&mut self) {
+    /// Writes interface version 1.1, whose servers run get-methods.
+    pub(super) fn version(&mut self) {
         self.u32(0x101);
         self.u64(0b11);
     }
