@@ -30,6 +30,7 @@
 //!         tier: Tier::Open,
 //!         nano_per_ms: None,
 //!         price_max: None,
+//!         dims: None,
 //!         weights: Weights::DEFAULT,
 //!         input: InputCount::Estimated,
 //!         preferences: Preferences::default(),

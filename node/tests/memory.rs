@@ -142,6 +142,7 @@ async fn nothing_of_a_prompt_is_left_in_memory_after_its_job() {
             tier: Tier::Open,
             nano_per_ms: Some(0),
             price_max: None,
+            dims: None,
             weights: bombyx_protocol::Weights::DEFAULT,
             input: bombyx_protocol::InputCount::Estimated,
             preferences: bombyx_protocol::Preferences::default(),

@@ -148,6 +148,7 @@ fn order() -> Input {
         // A millisecond less to wait is worth nothing to this buyer: the cheapest bid wins.
         nano_per_ms: None,
         price_max: None,
+        dims: None,
         weights: Weights::DEFAULT,
         // There is no tokenizer here: the provider's count is believed, within the bounds of the text.
         input: InputCount::Estimated,

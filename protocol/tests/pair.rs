@@ -66,6 +66,29 @@ fn embeddings_arrive_complete_and_once() {
     assert!(outcome.rows.values().all(|times| *times == 1));
 }
 
+/// (MO-9)
+#[test]
+fn vectors_of_another_width_than_the_manifest_states_are_neither_shown_nor_paid() {
+    let embedder = ModelId([2; 32]);
+    for (dims, is_served) in [(2, true), (3, false)] {
+        let mut testbed = Testbed::new(2, CALM);
+        let client = testbed.client(1, COIN);
+        let provider = testbed.provider(1, price(400_000), 1_000);
+        testbed.offer(provider, price(1_000), TaskKind::Embed, embedder);
+        let task = Task::Embed { inputs: vec!["one".into(), "two".into()] };
+        let order = testbed::order(task, COIN, Span::from_s(20));
+        let order = Order { model: embedder, dims: Some(dims), ..order };
+        testbed.command(client, Command::Order { id: OrderId(1), order: Box::new(order) });
+        testbed.run_to_end(MINUTE);
+        let outcome = testbed.outcome(1);
+        let bill = outcome.end.unwrap();
+        assert_eq!((bill.is_ok(), outcome.rows.len()), (is_served, if is_served { 2 } else { 0 }));
+        if let Err((why, bill)) = bill {
+            assert_eq!((why, bill.cost), (Failure::FalseReceipt, Nano::ZERO));
+        }
+    }
+}
+
 /// (MK-8, MK-33, MK-52)
 #[test]
 fn the_best_score_wins_and_is_paid_by_a_proven_second_within_what_won_lately() {

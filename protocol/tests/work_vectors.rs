@@ -12,7 +12,7 @@ use bombyx_protocol::work::price::Tariff;
 use bombyx_protocol::work::receipt::{Receipt, Transcript};
 use bombyx_protocol::work::stream::{Stream, StreamFault};
 use serde_json::Value;
-use vectors::{chunk, file, finish, fixed, hex_of, input, list, nano, price, receipt, task, text, weights};
+use vectors::{chunk, file, finish, fixed, hex_of, input, list, nano, optional, price, receipt, small, task, text, weights};
 
 const RECEIPTS: &str = include_str!("../../spec/vectors/receipts/receipts.json");
 const STREAMS: &str = include_str!("../../spec/vectors/receipts/streams.json");
@@ -60,7 +60,9 @@ fn play(vectors: &Value, case: &Value) -> (Stream, Nano, Result<(), StreamFault>
     let provider = NodeId(fixed(&vectors["provider"]));
     let (job, model) = (JobId(fixed(&vectors["job"])), ModelId(fixed(&vectors["model"])));
     let tariff = Tariff { price: price(&case["price"]), weights: weights(&case["weights"]) };
-    let mut stream = Stream::new(provider, model, job, tariff, input(&case["input"]), &task(&case["task"]));
+    let dims = optional(&case["dims"], small);
+    let task = task(&case["task"]);
+    let mut stream = Stream::new(provider, model, job, tariff, input(&case["input"]), &task, dims);
     let mut billed = Nano::ZERO;
     for step in list(case, "steps") {
         let verdict = stream.accept(chunk(&step["chunk"]), step["last"].as_bool().unwrap());
@@ -88,7 +90,7 @@ fn a_true_stream_is_taken_whole_and_billed_once() {
     }
 }
 
-/// (WR-6, WR-9)
+/// (WR-6, WR-9, MO-9)
 #[test]
 fn a_false_chunk_is_refused_for_the_right_reason_and_adds_nothing_to_the_bill() {
     let vectors = file(STREAMS);

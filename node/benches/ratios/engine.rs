@@ -144,6 +144,7 @@ fn order(model: &str, task: Task) -> Order {
         tier: Tier::Open,
         nano_per_ms: Some(0),
         price_max: None,
+        dims: None,
         weights: Weights::DEFAULT,
         input: InputCount::Estimated,
         preferences: bombyx_protocol::Preferences::default(),

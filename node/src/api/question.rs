@@ -191,6 +191,7 @@ impl Question {
             tier: Tier::Open,
             nano_per_ms: None,
             price_max: None,
+            dims: None,
             weights,
         })
     }

@@ -176,6 +176,7 @@ fn order(model: &str, task: Task, nano_per_ms: u64) -> Result<Order, DemoError> 
         tier: Tier::Open,
         nano_per_ms: Some(nano_per_ms),
         price_max: None,
+        dims: None,
     })
 }
 

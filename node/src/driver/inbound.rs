@@ -86,9 +86,10 @@ impl Driver {
         match request {
             // Its reader sees that the news end: nothing new is begun.
             NodeRequest::Order { .. } if self.ending.is_ending() => {}
-            NodeRequest::Order { order, news } => {
+            NodeRequest::Order { mut order, news } => {
                 self.follow(order.model).await?;
                 let model = order.model;
+                self.market.manifests.state_dims(&mut order);
                 let command = self.orders.place(order, news);
                 self.order(model, command).await?;
             }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bombyx_gpu::catalog;
 use bombyx_gpu::manifest::{Kind, MANIFEST_BYTES_MAX, Manifest};
-use bombyx_protocol::work::order::{ModelId, TaskKind};
+use bombyx_protocol::work::order::{ModelId, Order, TaskKind};
 use bombyx_protocol::work::price::Weights;
 
 use super::models::weights;
@@ -30,6 +30,8 @@ pub(crate) struct ModelFacts {
     pub(crate) context_tokens: u32,
     /// How its tokens are billed.
     pub(crate) weights: Weights,
+    /// Numbers of a vector, of a model that makes vectors.
+    pub(crate) dims: Option<u32>,
 }
 
 impl From<&Manifest> for ModelFacts {
@@ -42,6 +44,10 @@ impl From<&Manifest> for ModelFacts {
             },
             context_tokens: manifest.context_tokens,
             weights: weights(manifest.weights),
+            dims: match &manifest.kind {
+                Kind::Embed(facts) => Some(facts.dims),
+                Kind::Generate(_) => None,
+            },
         }
     }
 }
@@ -104,6 +110,12 @@ impl Manifests {
     /// Returns what is known of a model.
     pub(crate) fn get(&self, id: &ModelId) -> Option<&ModelFacts> {
         self.facts.get(id)
+    }
+
+    /// States in an order how wide its vectors are to be, if the manifest of its model is known: vectors of another width are
+    /// not the model's. (`MO-9`)
+    pub(crate) fn state_dims(&self, order: &mut Order) {
+        order.dims = self.get(&order.model).and_then(|facts| facts.dims);
     }
 
     /// Returns the model that has a name in the catalogue: no other is called by it alone.
@@ -188,6 +200,11 @@ fn keep(folder: &Path, id: ModelId, json: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use bombyx_protocol::amount::Nano;
+    use bombyx_protocol::time::Span;
+    use bombyx_protocol::work::order::{InputCount, Task, Tier};
+    use bombyx_protocol::work::preferences::Preferences;
+
     use super::*;
 
     fn manifest(name: &str) -> (ModelId, Vec<u8>) {
@@ -257,6 +274,30 @@ mod tests {
         fs::write(folder.join("notes.json"), json).unwrap();
         let manifests = Manifests::open(folder);
         assert!(manifests.get(&last).is_some() && manifests.get(&changed).is_none());
+    }
+
+    /// (MO-9)
+    #[test]
+    fn an_order_states_the_width_of_its_models_vectors() {
+        let manifests = Manifests::open("nowhere".into());
+        let [vectors, text] = ["all-minilm-l6-v2", "bombyx-chat-tiny"].map(Manifests::catalogued);
+        for (model, dims) in [(vectors.unwrap(), Some(384)), (text.unwrap(), None), (ModelId([9; 32]), None)] {
+            let mut order = Order {
+                model,
+                task: Task::Embed { inputs: vec!["silk".into()] },
+                max_cost: Nano(1),
+                deadline: Span::from_s(1),
+                tier: Tier::Open,
+                nano_per_ms: None,
+                price_max: None,
+                dims: None,
+                weights: Weights::DEFAULT,
+                input: InputCount::Estimated,
+                preferences: Preferences::default(),
+            };
+            manifests.state_dims(&mut order);
+            assert_eq!(order.dims, dims);
+        }
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl World {
             tier: Tier::Open,
             nano_per_ms: Some(10),
             price_max: None,
+            dims: None,
             weights: Weights::DEFAULT,
             input: InputCount::Estimated,
             preferences: bombyx_protocol::Preferences::default(),

@@ -77,6 +77,7 @@ fn order(max_cost: Nano) -> Order {
         tier: Tier::Open,
         nano_per_ms: Some(0),
         price_max: None,
+        dims: None,
         weights: bombyx_protocol::Weights::DEFAULT,
         input: bombyx_protocol::InputCount::Estimated,
         preferences: bombyx_protocol::Preferences::default(),

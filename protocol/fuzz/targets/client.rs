@@ -106,6 +106,7 @@ impl Scene {
             tier: Tier::Open,
             nano_per_ms: Some(u64::from(number)),
             price_max: None,
+            dims: None,
             weights: Weights::DEFAULT,
             input: InputCount::Estimated,
             preferences: bombyx_protocol::Preferences::default(),

@@ -118,7 +118,7 @@ impl Attempt {
         let SharedState { payments, config, outbox, .. } = shared;
         let account = payments.channel_for(now, bid, needs, config, outbox)?;
         let tariff = Tariff { price: candidate.price, weights: lot.weights };
-        let stream = Stream::new(bid.provider, bid.model, job, tariff, lot.input, &task);
+        let stream = Stream::new(bid.provider, bid.model, job, tariff, lot.input, &task, progress.order.dims);
         let mut attempt = Self {
             job,
             account,

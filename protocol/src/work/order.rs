@@ -123,6 +123,8 @@ pub struct Order {
     pub price_max: Option<Price>,
     /// What the model's manifest lets its tokens count.
     pub weights: Weights,
+    /// Numbers of a vector, as the model's manifest states them; none where it is not known, or the answer is text. (`MO-9`)
+    pub dims: Option<u32>,
     /// What is known of the length of the input.
     pub input: InputCount,
     /// Which providers may serve.

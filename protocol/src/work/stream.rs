@@ -29,7 +29,7 @@ pub struct Stream {
     /// Output tokens of the newest receipt.
     output_tokens: u64,
     rows: u32,
-    /// Numbers in one vector, from the first one on.
+    /// Numbers in one vector, by the manifest or else from the first one on. (`MO-9`)
     dims: Option<u32>,
     cost: Nano,
     receipt: Option<Signed>,
@@ -88,7 +88,7 @@ pub enum StreamFault {
 }
 
 impl Stream {
-    /// Creates the stream of a job at an agreed price.
+    /// Creates the stream of a job at an agreed price, whose vectors have `dims` numbers where that is known.
     #[must_use]
     pub fn new(
         provider: NodeId,
@@ -97,6 +97,7 @@ impl Stream {
         tariff: Tariff,
         input: InputTokens,
         task: &Task,
+        dims: Option<u32>,
     ) -> Self {
         Self {
             provider,
@@ -110,7 +111,7 @@ impl Stream {
             delivered: 0,
             output_tokens: 0,
             rows: 0,
-            dims: None,
+            dims,
             cost: Nano::ZERO,
             receipt: None,
             finish: None,

@@ -81,6 +81,7 @@ pub fn order(id: u64, text: &str) -> Input {
         tier: Tier::Open,
         nano_per_ms: Some(0),
         price_max: None,
+        dims: None,
         weights: Weights::DEFAULT,
         input,
     };

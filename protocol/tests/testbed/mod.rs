@@ -341,6 +341,7 @@ pub fn order(task: Task, max_cost: Nano, deadline: Span) -> Order {
         tier,
         nano_per_ms: Some(0),
         price_max: None,
+        dims: None,
         weights,
         input,
         preferences: bombyx_protocol::Preferences::default(),

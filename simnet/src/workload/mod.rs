@@ -170,6 +170,7 @@ impl Workload {
             tier: Tier::Open,
             nano_per_ms: Some(self.scenario.nano_per_ms),
             price_max: None,
+            dims: None,
             weights: Weights::DEFAULT,
             input: InputCount::Counted(vec![u32::try_from(tokens).unwrap_or(u32::MAX) + TEMPLATE_TOKENS]),
             preferences: bombyx_protocol::Preferences::default(),

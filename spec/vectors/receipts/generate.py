@@ -68,10 +68,10 @@ class Provider:
         return step | ({"why": why} if why else {}) | {"expect": expect}
 
 
-def stream(name, task, steps, input_tokens=None, cached=0, weights=DEFAULT, **totals):
+def stream(name, task, steps, input_tokens=None, cached=0, weights=DEFAULT, dims=None, **totals):
     fresh = (12 if "Generate" in task else 6) if input_tokens is None else input_tokens
     return {"name": name, "task": task, "price": str(PRICE), "weights": list(weights),
-            "input": {"fresh": fresh, "cached": cached}, "steps": steps, **totals}
+            "input": {"fresh": fresh, "cached": cached}, "dims": dims, "steps": steps, **totals}
 
 
 CHAT, PAIR = chat("count for me", 20), {"Embed": {"inputs": ["one", "two"]}}
@@ -130,6 +130,8 @@ def good():
     yield stream("vectors, one by one", PAIR, rows, cost=total(rows), finish="Stop")
     rows = answered(PAIR, 6, vectors(0, 2, 4), end())
     yield stream("vectors, all at once", PAIR, rows, cost=total(rows), finish="Stop")
+    rows = answered(PAIR, 6, vectors(0, 3, 3), vectors(1, 3, 3), end())
+    yield stream("vectors of the width that the manifest states", PAIR, rows, dims=3, cost=total(rows), finish="Stop")
 
 
 def after(content=tokens(1), task=CHAT, input_tokens=12):
@@ -205,6 +207,7 @@ BAD = [
     bad("a number cut short", "vectors", false(content=vectors(1, 1, 1, b"\0\0")), PAIR, vectors(0, 1, 1), 6),
     bad("vectors without numbers", "vectors", false(content=vectors(1, 0, 0)), PAIR, vectors(0, 1, 1), 6),
     bad("vectors of another width than before", "vectors", false(content=vectors(1, 2, 2)), PAIR, vectors(0, 1, 1), 6),
+    stream("vectors of another width than the manifest's", PAIR, [Provider(PAIR, 6).chunk(vectors(0, 4, 4), "vectors")], dims=3),
     bad("an end before the last vector", "vectors", false(content=end()), PAIR, vectors(0, 1, 1), 6),
 ]
 write(__file__, "streams.json", {

@@ -51,6 +51,7 @@ pub(super) async fn order(
             None => policy.nano_per_ms,
         },
         price_max: None,
+        dims: None,
     })
 }
 
