@@ -1,4 +1,5 @@
 //! Counts the tokens of a task before it is given to anyone: a tokenizer and a manifest are enough, without graph or runtime.
+//! (`MO-2`)
 
 use crate::engine::{EngineError, Task};
 use crate::load::LoadError;
@@ -81,6 +82,7 @@ mod tests {
         })
     }
 
+    /// (MO-2, MO-4)
     #[test]
     fn a_conversation_may_fill_the_context_but_for_one_token() {
         let counter = find("bombyx-chat-tiny").unwrap().counter();

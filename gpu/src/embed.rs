@@ -1,4 +1,4 @@
-//! Sentence embeddings: token ids of several texts in, one vector of length 1 per text out.
+//! Sentence embeddings: token ids of several texts in, one vector of length 1 per text out. (`MO-8`)
 
 use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
@@ -157,6 +157,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    /// (MO-8)
     #[test]
     fn pooled_vectors_have_length_one() {
         assert_eq!(pool(&[3., 0., 0., 4.], 2, Pooling::Mean).unwrap(), [0.6, 0.8]);

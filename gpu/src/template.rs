@@ -1,4 +1,4 @@
-//! Chat templates: the Jinja text of a manifest that turns a conversation into the prompt of its model.
+//! Chat templates: the Jinja text of a manifest that turns a conversation into the prompt of its model. (`MO-3`)
 //!
 //! A template sees `messages` (each with `role` and `content`) and `add_generation_prompt = true`. It may use Python's
 //! string methods and `raise_exception`, as published templates do. A variable that a template prints must exist.
@@ -70,6 +70,21 @@ mod tests {
     fn a_template_of_the_usual_form_renders() {
         let source = "{% for message in messages %}\n    {% if message['role'] == 'user' %}\n<u>{{ message.content.strip() }}\n    {% endif %}\n{% endfor %}\n{% if add_generation_prompt %}<a>{% endif %}";
         assert_eq!(ChatTemplate::parse(source).unwrap().render(&conversation()).unwrap(), "<u>hello\n<a>");
+    }
+
+    /// What Jinja itself makes of them. (MO-3)
+    #[test]
+    fn templates_give_the_prompts_of_the_specification() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../spec/vectors/models/templates.json")).unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        assert!(cases.len() >= 14);
+        for case in cases {
+            let messages: Vec<ChatMessage> = serde_json::from_value(case["messages"].clone()).unwrap();
+            let template = ChatTemplate::parse(case["template"].as_str().unwrap()).unwrap();
+            let prompt = template.render(&messages).ok();
+            assert_eq!(prompt.as_deref(), case["prompt"].as_str(), "{}", case["name"]);
+        }
     }
 
     #[test]

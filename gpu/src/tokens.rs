@@ -1,4 +1,4 @@
-//! Text to token ids and back, by the `tokenizers` library.
+//! Text to token ids and back, by the `tokenizers` library. (`MO-1`)
 
 use std::path::Path;
 use std::{fs, io};

@@ -195,6 +195,7 @@ fn the_seed_decides_the_answer() {
     assert_ne!(draw(1), draw(2));
 }
 
+/// (MO-4, MO-5)
 #[test]
 fn an_answer_ends_at_its_limits() {
     let mut decoder = decoder();
@@ -244,6 +245,7 @@ fn requests_that_cannot_be_answered_are_refused() {
     assert!(matches!(refused(Generate { stop: vec![String::new()], ..good }), EngineError::BadStop { .. }));
 }
 
+/// (MO-7)
 #[test]
 fn files_that_are_no_decoder_are_errors() {
     assert!(matches!(changed(b"", |_| {}), Err(LoadError::Runtime(_))));

@@ -171,6 +171,7 @@ fn requests_that_cannot_run_are_refused_with_the_reason() {
     assert_eq!(engine.step(&mut Vec::new()), Progress::Idle);
 }
 
+/// (MO-1)
 #[test]
 fn an_input_beyond_the_context_is_cut_only_if_the_manifest_says_so() {
     let model = support::model(MODEL);

@@ -12,7 +12,10 @@ use bombyx_protocol::work::price::Tariff;
 use bombyx_protocol::work::receipt::{Receipt, Transcript};
 use bombyx_protocol::work::stream::{Stream, StreamFault};
 use serde_json::Value;
-use vectors::{chunk, file, finish, fixed, hex_of, input, list, nano, optional, price, receipt, small, task, text, weights};
+use vectors::{
+    chunk, file, finish, fixed, hex_of, input, list, nano, optional, price, receipt, small, task, text,
+    weights,
+};
 
 const RECEIPTS: &str = include_str!("../../spec/vectors/receipts/receipts.json");
 const STREAMS: &str = include_str!("../../spec/vectors/receipts/streams.json");

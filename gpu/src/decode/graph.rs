@@ -1,4 +1,5 @@
 //! A decoder graph with a key-value cache, whatever exporter wrote it: inputs and outputs are matched by name.
+//! (`MO-6`)
 //!
 //! Known inputs: `input_ids` and `attention_mask` (both `i64 [batch, length]`, required), `position_ids`,
 //! `num_logits_to_keep`, `use_cache_branch`, and `past_key_values.N.{key,value}` (`[batch, kv_heads, past, head_dim]` in
@@ -360,6 +361,7 @@ mod tests {
         ]
     }
 
+    /// (MO-6)
     #[test]
     fn order_does_not_matter_and_options_are_seen() {
         let mut inputs = inputs(Float16, 32);

@@ -72,6 +72,7 @@ impl Decoder {
         let Kind::Generate(facts) = &manifest.kind else {
             return Err(LoadError::WrongKind { model: name(), expected: "generate" });
         };
+        // Another sampler would answer otherwise under the same name. (`MO-7`)
         if facts.sampler != SAMPLER_ID {
             let why = format!("sampler `{}` is unknown; known is `{SAMPLER_ID}`", facts.sampler);
             return Err(LoadError::Facts { model: name(), why });
@@ -93,7 +94,7 @@ impl Decoder {
         Ok(u32::try_from(tokens).expect("a context is at most 2^22 tokens"))
     }
 
-    /// Returns the tokens of a request's prompt, if it can be answered.
+    /// Returns the tokens of a request's prompt, if it can be answered. (`MO-4`)
     fn prompt(&self, request: &Generate) -> Result<Vec<u32>, EngineError> {
         if request.max_tokens == 0 {
             return Err(EngineError::Empty("answer: max_tokens is zero"));
@@ -166,6 +167,7 @@ impl Decoder {
     }
 
     /// Adds a token to the answer. Returns the text that became complete, and notes whether the answer ends with it.
+    /// (`MO-5`)
     fn accept(&self, sequence: &mut Sequence, id: u32) -> Result<String, EngineError> {
         if sequence.finished.is_some() {
             return Err(EngineError::BeyondEnd);

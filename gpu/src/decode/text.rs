@@ -1,4 +1,4 @@
-//! The text of an answer while its tokens arrive: whole characters only, and no part of a stop text.
+//! The text of an answer while its tokens arrive: whole characters only, and no part of a stop text. (`MO-5`)
 
 use tokenizers::Tokenizer;
 
@@ -135,6 +135,39 @@ mod tests {
     #[test]
     fn the_first_of_two_stop_texts_counts() {
         assert_eq!(pieces(b"a b c", &[" c", " b"]).0.concat(), "a");
+    }
+
+    /// (MO-5)
+    #[test]
+    fn tokens_become_the_text_of_the_specification() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../spec/vectors/models/answers.json")).unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        assert!(cases.len() >= 15);
+        let tokenizer = tokenizer();
+        for case in cases {
+            let numbers = |field: &str| -> Vec<u32> { serde_json::from_value(case[field].clone()).unwrap() };
+            let (ids, end_ids) = (numbers("ids"), numbers("end_ids"));
+            let stops: Vec<String> = serde_json::from_value(case["stop"].clone()).unwrap();
+            let mut stream = TextStream::new(&stops).unwrap();
+            let (mut text, mut tokens, mut stopped) = (String::new(), 0, false);
+            for id in ids {
+                tokens += 1;
+                stopped = end_ids.contains(&id);
+                if !stopped {
+                    let (piece, stops) = stream.push(&tokenizer, id).unwrap();
+                    text.push_str(&piece);
+                    stopped = stops;
+                }
+                if stopped {
+                    break;
+                }
+            }
+            text.push_str(&stream.rest());
+            let expected = (case["text"].as_str().unwrap(), case["tokens"].as_u64().unwrap());
+            assert_eq!((text.as_str(), tokens), expected, "{}", case["name"]);
+            assert_eq!(stopped, case["finish"] == "Stop", "{}", case["name"]);
+        }
     }
 
     #[test]

@@ -281,7 +281,8 @@ mod tests {
     fn an_order_states_the_width_of_its_models_vectors() {
         let manifests = Manifests::open("nowhere".into());
         let [vectors, text] = ["all-minilm-l6-v2", "bombyx-chat-tiny"].map(Manifests::catalogued);
-        for (model, dims) in [(vectors.unwrap(), Some(384)), (text.unwrap(), None), (ModelId([9; 32]), None)] {
+        for (model, dims) in [(vectors.unwrap(), Some(384)), (text.unwrap(), None), (ModelId([9; 32]), None)]
+        {
             let mut order = Order {
                 model,
                 task: Task::Embed { inputs: vec!["silk".into()] },

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes the vectors of names beside this file: what nodes of one network must call things alike (spec/01-wire.md section 1,
-spec/05-work-and-receipts.md WR-17)."""
+spec/09-models.md WR-17)."""
 
 import hashlib
 import pathlib
