@@ -124,6 +124,11 @@ pub enum EngineEvent {
         /// Tokens of the inputs: special tokens, template and `prefix` included.
         input_tokens: u32,
     },
+    /// So much of a conversation is read; nothing of the answer is there yet.
+    Read {
+        /// Tokens of prompt and `prefix` so far.
+        tokens: u32,
+    },
     /// Rows `first..` of the inputs, each of Euclidean length 1, row-major in `data`.
     Vectors {
         /// Index of the first row.
@@ -294,6 +299,8 @@ pub trait Engine: Send {
     /// Forgets a request, which has no further events. Unknown requests are ignored.
     fn cancel(&mut self, request: RequestId);
 
-    /// Computes one batch of embeddings or one token of each running sequence, and appends the events.
+    /// Computes one batch of embeddings, or of each running sequence a piece of its prompt or one token, and appends the events.
+    /// An engine that knows how far it has come with a prompt says so at least once a second ([`EngineEvent::Read`]), as far as
+    /// its steps are that short.
     fn step(&mut self, out: &mut Vec<(RequestId, EngineEvent)>) -> Progress;
 }

@@ -48,7 +48,7 @@ pub fn embeddings(
         for (_, event) in events.drain(..).filter(|(of, _)| *of == request) {
             match event {
                 EngineEvent::Started { input_tokens } => rate.tokens = input_tokens,
-                EngineEvent::Vectors { .. } | EngineEvent::Tokens { .. } => {}
+                EngineEvent::Read { .. } | EngineEvent::Vectors { .. } | EngineEvent::Tokens { .. } => {}
                 EngineEvent::Finished { .. } => return Ok(Rate { elapsed: start.elapsed(), ..rate }),
                 EngineEvent::Failed(error) => return Err(error),
             }

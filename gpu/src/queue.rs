@@ -240,6 +240,7 @@ mod tests {
                     }
                     EngineEvent::Finished { reason: Finish::Stop } => finished.push(request),
                     EngineEvent::Started { .. }
+                    | EngineEvent::Read { .. }
                     | EngineEvent::Tokens { .. }
                     | EngineEvent::Finished { .. }
                     | EngineEvent::Failed(_) => {

@@ -67,7 +67,10 @@ fn vectors(out: &[(RequestId, EngineEvent)], request: RequestId) -> (u32, Vec<Ve
                 assert_eq!(events.next(), None);
                 return (*input_tokens, rows);
             }
-            other @ (EngineEvent::Started { .. } | EngineEvent::Tokens { .. } | EngineEvent::Failed(_)) => {
+            other @ (EngineEvent::Started { .. }
+            | EngineEvent::Read { .. }
+            | EngineEvent::Tokens { .. }
+            | EngineEvent::Failed(_)) => {
                 panic!("{other:?}")
             }
         }

@@ -4,6 +4,7 @@
 mod support;
 
 use bombyx_gpu::catalog;
+use bombyx_gpu::decode::PREFILL_TOKENS;
 use bombyx_gpu::engine::{
     ChatMessage, Engine, EngineError, EngineEvent, Finish, Generate, ModelId, Progress, RequestId, Sampling,
     Task,
@@ -49,6 +50,7 @@ fn answer(out: &[(RequestId, EngineEvent)], request: RequestId) -> (u32, Vec<u32
                 ids.extend(more);
                 text.push_str(piece);
             }
+            EngineEvent::Read { .. } => assert!(ids.is_empty(), "the prompt is read before the answer"),
             EngineEvent::Finished { reason } => finish = Some(*reason),
             EngineEvent::Vectors { .. } | EngineEvent::Failed(_) => panic!("{event:?}"),
         }
@@ -91,6 +93,26 @@ fn a_counter_without_an_engine_counts_as_the_engine_does() {
     assert!(matches!(engine.count(&id, &endless), Err(EngineError::TooLong { .. })));
     assert!(matches!(counter.count(&endless), Err(EngineError::TooLong { .. })));
     assert!(matches!(counter.count(&Task::Embed { inputs: vec![] }), Err(EngineError::WrongTask { .. })));
+}
+
+/// (`WR-23`)
+#[test]
+fn what_is_read_of_a_long_prompt_is_said_after_each_piece() {
+    let (mut engine, model) = engine();
+    let task = Task::Generate(ask(&"word ".repeat(180), 1));
+    let input_tokens = engine.count(&model, &task).unwrap();
+    assert!(input_tokens > 3 * PREFILL_TOKENS as u32, "{input_tokens} tokens");
+    engine.submit(1, &model, task).unwrap();
+    engine.allow(1, 1);
+    let mut out = Vec::new();
+    while !out.iter().any(|(_, event)| matches!(event, EngineEvent::Tokens { .. })) {
+        assert_eq!(engine.step(&mut out), Progress::Worked);
+    }
+    let read =
+        |event: &EngineEvent| if let EngineEvent::Read { tokens } = event { Some(*tokens) } else { None };
+    let read: Vec<u32> = out.iter().filter_map(|(_, event)| read(event)).collect();
+    let pieces = (1..).map(|piece| piece * PREFILL_TOKENS as u32).take_while(|read| *read < input_tokens);
+    assert_eq!(read, pieces.collect::<Vec<_>>());
 }
 
 #[test]

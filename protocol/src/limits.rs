@@ -176,6 +176,10 @@ pub const WINDOW_RECEIPTS: u64 = 3;
 pub const RECEIPT_TOKENS: u64 = WINDOW_TOKENS / WINDOW_RECEIPTS;
 /// Chunks of one receipt: half of what may be unacknowledged, as a client acknowledges receipts.
 pub const RECEIPT_CHUNKS: u32 = 32;
+/// Of what a job and its input come to, reading it for a client that gives up earns one part in so many. (`WR-24`)
+pub const READING_PARTS: u128 = 4;
+/// Good jobs in a row after which a client pays a provider for reading alone. (`WR-24`)
+pub const READING_LEVEL: u8 = 2;
 /// The longest that a chunk goes without a receipt while others follow.
 pub const RECEIPT_WAIT: Span = Span::from_s(1);
 

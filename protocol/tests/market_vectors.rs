@@ -62,12 +62,26 @@ fn what_is_due_for_a_part_of_an_answer_is_the_same_to_the_nano() {
             rows: number(&case["rows"]),
             rows_wanted: number(&case["rows_wanted"]),
             complete: case["complete"].as_bool().unwrap(),
+            read: 0,
         };
-        let units = tariff(case).weights.units_due(input(&case["input"]), &delivered);
-        assert_eq!(units.to_string(), text(case, "units"), "{case}");
-        let due = tariff(case).due(input(&case["input"]), &delivered);
-        assert_eq!(due, optional(&case["due"], nano), "{case}");
+        is_due(case, &delivered);
     }
+}
+
+/// (WR-24)
+#[test]
+fn what_is_due_for_reading_alone_is_the_same_to_the_nano() {
+    for case in list(&file(BILLS), "readings") {
+        let read = u32::try_from(case["read"].as_u64().unwrap()).unwrap();
+        is_due(case, &Delivery { read, ..Delivery::default() });
+    }
+}
+
+fn is_due(case: &Value, delivered: &Delivery) {
+    let units = tariff(case).weights.units_due(input(&case["input"]), delivered);
+    assert_eq!(units.to_string(), text(case, "units"), "{case}");
+    let due = tariff(case).due(input(&case["input"]), delivered);
+    assert_eq!(due, optional(&case["due"], nano), "{case}");
 }
 
 /// (WR-17)

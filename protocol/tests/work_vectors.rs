@@ -66,6 +66,7 @@ fn play(vectors: &Value, case: &Value) -> (Stream, Nano, Result<(), StreamFault>
     let dims = optional(&case["dims"], small);
     let task = task(&case["task"]);
     let mut stream = Stream::new(provider, model, job, tariff, input(&case["input"]), &task, dims);
+    stream.give_up(optional(&case["read"], small).unwrap_or(0));
     let mut billed = Nano::ZERO;
     for step in list(case, "steps") {
         let verdict = stream.accept(chunk(&step["chunk"]), step["last"].as_bool().unwrap());
@@ -93,7 +94,18 @@ fn a_true_stream_is_taken_whole_and_billed_once() {
     }
 }
 
-/// (WR-6, WR-9, MO-9)
+/// (WR-24)
+#[test]
+fn what_was_read_for_a_client_that_gave_up_is_billed_as_far_as_it_was_told_of() {
+    let vectors = file(STREAMS);
+    for case in list(&vectors, "given_up") {
+        let (stream, billed, verdict) = play(&vectors, case);
+        assert_eq!((verdict, stream.finish()), (Ok(()), None), "{}", text(case, "name"));
+        assert_eq!((stream.cost(), billed), (nano(&case["cost"]), nano(&case["cost"])), "{}", case["name"]);
+    }
+}
+
+/// (WR-6, WR-9, WR-24, MO-9)
 #[test]
 fn a_false_chunk_is_refused_for_the_right_reason_and_adds_nothing_to_the_bill() {
     let vectors = file(STREAMS);

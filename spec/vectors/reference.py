@@ -317,6 +317,11 @@ def units_due(weights, fresh: int, cached: int, output: int, rows=0, rows_wanted
     return (fixed if complete or done >= whole else fixed * done // whole) + weights[2] * output
 
 
+def units_read(weights, fresh: int, cached: int, read: int) -> int:
+    """The units that are due for reading alone, for a client that gives up (WR-24)."""
+    return units(weights, fresh, cached, 0) * min(read, fresh) // (4 * fresh) if fresh else 0
+
+
 def bill(price: int, units: int):
     """The bill in nano, or None where it does not fit 64 bits."""
     nano = -(-price * units // 1000)

@@ -58,6 +58,12 @@ impl Sequence {
     pub fn input_tokens(&self) -> u32 {
         self.input_tokens
     }
+
+    /// Returns how many of them have been read.
+    #[must_use]
+    pub fn read_tokens(&self) -> u32 {
+        u32::try_from(self.cache.tokens()).map_or(self.input_tokens, |read| read.min(self.input_tokens))
+    }
 }
 
 impl Decoder {

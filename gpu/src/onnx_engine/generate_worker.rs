@@ -81,6 +81,8 @@ impl Answer {
         self.allowance = self.allowance.saturating_sub(produced);
         if !step.ids.is_empty() || !step.text.is_empty() {
             out.push((self.request, EngineEvent::Tokens { ids: step.ids, text: step.text }));
+        } else if step.finish.is_none() {
+            out.push((self.request, EngineEvent::Read { tokens: self.sequence.read_tokens() }));
         }
         if let Some(reason) = step.finish {
             out.push((self.request, EngineEvent::Finished { reason }));

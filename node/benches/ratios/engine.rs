@@ -128,7 +128,7 @@ fn generated(engine: &mut dyn Engine) -> usize {
             match event {
                 EngineEvent::Tokens { ids, .. } => tokens += ids.len(),
                 EngineEvent::Finished { .. } => return tokens,
-                EngineEvent::Started { .. } | EngineEvent::Vectors { .. } => {}
+                EngineEvent::Started { .. } | EngineEvent::Read { .. } | EngineEvent::Vectors { .. } => {}
                 EngineEvent::Failed(error) => panic!("{error}"),
             }
         }

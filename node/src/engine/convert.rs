@@ -47,6 +47,7 @@ pub(super) fn reports(event: gpu::EngineEvent) -> Vec<EngineReport> {
     match event {
         // What a job has to read was counted before it began.
         gpu::EngineEvent::Started { .. } => Vec::new(),
+        gpu::EngineEvent::Read { tokens } => vec![EngineReport::Read { tokens }],
         gpu::EngineEvent::Vectors { first, dims, data } => vectors(first, dims, &data),
         gpu::EngineEvent::Tokens { ids, text } => vec![EngineReport::Content(Content::Tokens { ids, text })],
         gpu::EngineEvent::Finished { reason } => {

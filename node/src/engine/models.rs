@@ -268,6 +268,7 @@ fn measure(engine: &mut dyn Engine, info: &ModelInfo) -> Result<Measurement, Eng
         for (_, event) in events.drain(..).filter(|(request, _)| *request == MEASURE_REQUEST) {
             match event {
                 EngineEvent::Started { input_tokens } => read = input_tokens,
+                EngineEvent::Read { .. } => {}
                 EngineEvent::Vectors { .. } => first = first.or(Some(began.elapsed())),
                 EngineEvent::Tokens { ids, .. } => {
                     first = first.or(Some(began.elapsed()));

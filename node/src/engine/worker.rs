@@ -138,7 +138,10 @@ impl Worker {
             EngineEvent::Started { input_tokens } if kind == TaskKind::Embed => {
                 self.pace.made(Instant::now(), u64::from(*input_tokens));
             }
-            EngineEvent::Started { .. } | EngineEvent::Vectors { .. } | EngineEvent::Finished { .. } => {}
+            EngineEvent::Started { .. }
+            | EngineEvent::Read { .. }
+            | EngineEvent::Vectors { .. }
+            | EngineEvent::Finished { .. } => {}
         }
         if ends {
             self.names.remove(&number);
@@ -168,6 +171,8 @@ mod tests {
     #[derive(Default)]
     struct Counter {
         jobs: BTreeMap<u64, (u32, u32, u32)>,
+        /// Tokens of each prompt that it has still to read, one in a step.
+        unread: u32,
     }
 
     impl Engine for Counter {
@@ -210,6 +215,11 @@ mod tests {
 
         fn step(&mut self, out: &mut Vec<(u64, EngineEvent)>) -> Progress {
             let before = out.len();
+            if self.unread > 0 && self.jobs.values().any(|(_, allowed, _)| *allowed > 0) {
+                self.unread -= 1;
+                out.extend(self.jobs.keys().map(|job| (*job, EngineEvent::Read { tokens: 7 - self.unread })));
+                return Progress::Worked;
+            }
             self.jobs.retain(|job, (made, allowed, max)| {
                 if made == max {
                     out.push((*job, EngineEvent::Finished { reason: Finish::Length }));
@@ -253,6 +263,18 @@ mod tests {
         engine.allow(job, 5);
         assert!(matches!(reports.blocking_recv().unwrap().1, EngineReport::Content(Content::Tokens { .. })));
         assert!(matches!(reports.blocking_recv().unwrap().1, EngineReport::Content(Content::End { .. })));
+    }
+
+    /// (`WR-23`)
+    #[test]
+    fn what_is_read_of_a_prompt_is_told_as_it_is_read() {
+        let engine = Box::new(Counter { unread: 3, ..Counter::default() });
+        let (engine, mut reports) = EngineHandle::start(engine, 0).unwrap();
+        engine.run(JobId([1; 16]), MODEL, chat(1)).unwrap();
+        engine.allow(JobId([1; 16]), 1);
+        let mut next = || reports.blocking_recv().unwrap().1;
+        assert_eq!([next(), next(), next()], [5, 6, 7].map(|tokens| EngineReport::Read { tokens }));
+        assert!(matches!(next(), EngineReport::Content(Content::Tokens { .. })));
     }
 
     #[test]

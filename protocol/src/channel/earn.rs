@@ -230,6 +230,12 @@ impl Earner {
         self.written_off = self.written_off.saturating_plus(self.unpaid().min(amount));
     }
 
+    /// Takes back what was asked for, `amount` at the most, as far as no voucher covers it: nothing is held against a client that
+    /// need not pay. (`WR-24`)
+    pub fn waive(&mut self, amount: Nano) {
+        self.served = self.served.saturating_minus(self.unpaid().min(amount));
+    }
+
     /// Returns whether a close now would pay out too little to be sent, and what is due would be
     /// lost. (`CH-26`)
     #[must_use]

@@ -58,7 +58,7 @@ pub(super) struct Attempt {
     /// Whether it waits for a slot there, by the provider's word.
     waits: bool,
     /// Input tokens that the provider says it has read.
-    read: u32,
+    pub(super) read: u32,
     /// The most that its promises of time count for: a part of the time that the order had left. (`WR-16`)
     promise_max: Span,
     /// Until then, a provider that reports waiting does not count as stalled.

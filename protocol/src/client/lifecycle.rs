@@ -183,9 +183,10 @@ impl Client {
     /// Leaves a job: it lingers until its provider has heard the last acknowledgement.
     fn leave(&mut self, now: Time, attempt: Box<Attempt>, pays: bool) {
         let is_full = self.lingering.len() >= limits::JOBS_MAX;
+        let level = self.shared.memory.level(&attempt.provider());
         let SharedState { payments, outbox, .. } = &mut self.shared;
         let job = attempt.job;
-        if let Some(lingering) = LingeringJob::start(now, attempt, pays, is_full, payments, outbox) {
+        if let Some(lingering) = LingeringJob::start(now, attempt, pays, level, is_full, payments, outbox) {
             self.lingering.insert(job, lingering);
         }
     }

@@ -23,17 +23,20 @@ pub(super) struct LingeringJob {
     /// The most that is still paid: a window for a job that its user left, nothing for one that its
     /// provider failed.
     pays: Nano,
+    /// Whether reading alone is paid as well. (`WR-24`)
+    pays_reading: bool,
     attempt: Box<Attempt>,
 }
 
 impl LingeringJob {
     /// Ends an attempt for the user. If the provider is not to blame (`pays`), up to a window of what
-    /// still comes is paid. Returns `None` if too many jobs linger already (`is_full`). (`WR-14`,
-    /// `WR-21`)
+    /// still comes is paid, and what was read for nobody where the provider's `level` is high enough. Returns `None` if
+    /// too many jobs linger already (`is_full`). (`WR-14`, `WR-21`, `WR-24`)
     pub(super) fn start(
         now: Time,
         mut attempt: Box<Attempt>,
         pays: bool,
+        level: u8,
         is_full: bool,
         payments: &mut Payments,
         outbox: &mut Outbox,
@@ -50,7 +53,18 @@ impl LingeringJob {
         payments.release(now, &account, attempt.reserved);
         // What may still be paid stays set aside, so that no other job counts on it.
         let pays = payments.set_aside(&account, most);
-        (!is_full).then_some(Self { until: now + wait, pays, attempt })
+        let pays_reading = level >= limits::READING_LEVEL;
+        let mut lingering = Self { until: now + wait, pays, pays_reading, attempt };
+        lingering.give_up();
+        (!is_full).then_some(lingering)
+    }
+
+    /// Notes how much is paid for reading alone: what the provider has said.
+    fn give_up(&mut self) {
+        if self.pays_reading {
+            let read = self.attempt.read;
+            self.attempt.stream.give_up(read);
+        }
     }
 
     pub(super) const fn account(&self) -> &ChannelId {
@@ -81,7 +95,13 @@ impl LingeringJob {
             Ok(FromProvider::NeedPayment(need)) => {
                 let _ = payments.recover(&self.attempt.account, need.newest, outbox);
             }
-            Ok(FromProvider::Progress(_)) | Err(_) => {}
+            Ok(FromProvider::Progress(said)) => {
+                // It crossed the cancellation on its way.
+                self.attempt.read = self.attempt.read.max(said.read);
+                self.give_up();
+                return;
+            }
+            Err(_) => {}
         }
         self.acknowledge(payments, identity, outbox);
     }

@@ -8,11 +8,19 @@ use crate::time::{Span, Time};
 /// Remembers which clients have paid, and which have wasted room. (`MK-42`)
 #[derive(Debug, Default)]
 pub(super) struct Clientele {
-    /// Clients that have paid, and when last: a voucher of theirs counts, or did while their
-    /// channel stood.
-    customers: Table<NodeId, Time>,
+    /// Clients that have paid: a voucher of theirs counts, or did while their channel stood.
+    customers: Table<NodeId, Customer>,
     nodes: Table<NodeId, Mark>,
     prefixes: Table<Prefix, Mark>,
+}
+
+/// A client that has paid.
+#[derive(Debug, Clone, Copy)]
+struct Customer {
+    /// When it last did.
+    at: Time,
+    /// Its jobs that ended well since one did not, up to as many as make it a regular one.
+    good: u8,
 }
 
 /// Room that was wasted.
@@ -53,10 +61,24 @@ impl Clientele {
     /// one that has not paid for longest is dropped.
     pub(super) fn has_paid(&mut self, now: Time, node: NodeId) {
         if self.customers.len() >= limits::CUSTOMERS_MAX && !self.customers.contains_key(&node) {
-            let first = self.customers.iter().min_by_key(|(_, at)| **at).map(|(node, _)| *node);
+            let first = self.customers.iter().min_by_key(|(_, customer)| customer.at).map(|(node, _)| *node);
             first.and_then(|first| self.customers.remove(&first));
         }
-        self.customers.insert(node, now);
+        let good = self.customers.get(&node).map_or(0, |customer| customer.good);
+        self.customers.insert(node, Customer { at: now, good });
+    }
+
+    /// Notes how a job of a client ended: well where the client has signed that, badly, or neither. (`WR-24`)
+    pub(super) fn has_ended(&mut self, node: NodeId, is_countersigned: bool, is_bad: bool) {
+        if let Some(customer) = self.customers.get_mut(&node) {
+            let good = customer.good.saturating_add(u8::from(is_countersigned)).min(limits::READING_LEVEL);
+            customer.good = if is_bad { 0 } else { good };
+        }
+    }
+
+    /// Returns whether a client knows this provider well enough, as far as can be told here, to pay for reading alone. (`WR-24`)
+    pub(super) fn is_regular(&self, node: &NodeId) -> bool {
+        self.customers.get(node).is_some_and(|customer| customer.good >= limits::READING_LEVEL)
     }
 
     /// Returns whether this client has paid, and is not held off for what it did since.

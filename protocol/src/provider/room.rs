@@ -38,14 +38,11 @@ impl Provider {
     /// Ends a job and forgets it at once.
     fn evict(&mut self, now: Time, id: JobId) {
         self.end(now, id, Some(Refusal::Busy));
-        let bill = match self.jobs.get(&id).map(|job| &job.phase) {
-            Some(Phase::Over { bill, .. }) => *bill,
-            Some(Phase::Awarded(_) | Phase::Serving(_)) | None => None,
-        };
-        if let Some((account, cost)) = bill
-            && let Some(earner) = self.earnings.find_mut(&account)
+        if let Some(Phase::Over { bill: Some((account, cost)), for_reading, .. }) =
+            self.jobs.get(&id).map(|job| &job.phase)
+            && let Some(earner) = self.earnings.find_mut(account)
         {
-            earner.write_off(cost);
+            if for_reading.is_some() { earner.waive(*cost) } else { earner.write_off(*cost) }
         }
         self.remove(now, id);
     }
@@ -54,10 +51,18 @@ impl Provider {
     /// for its own turn to begin would wait for that for ever. (`CH-9`)
     pub(super) fn forget(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if let Phase::Over { until, bill: Some((account, cost)) } = &mut job.phase {
-            let (account, cost) = (*account, *cost);
-            let is_owing = self.earnings.find(&account).is_some_and(|earner| earner.unpaid() > Nano::ZERO);
-            if is_owing {
+        let client = job.origin.node;
+        if let Phase::Over { until, bill: Some((account, cost)), for_reading } = &mut job.phase {
+            let (account, cost, for_reading) = (*account, *cost, *for_reading);
+            let earner = self.earnings.find(&account);
+            let is_owing = earner.is_some_and(|earner| earner.unpaid() > Nano::ZERO);
+            if let Some(covered) = for_reading {
+                if earner.is_none_or(|earner| earner.paid() < covered) {
+                    // It takes this one for a stranger, or for one that failed it, and need not pay.
+                    self.admission.clientele.has_ended(client, false, true);
+                    self.earnings.waive(&account, cost);
+                }
+            } else if is_owing {
                 *until = now + limits::LINGER;
                 if self.jobs.served_on(&account).any(|(_, served)| served.has_begun()) {
                     return;

@@ -80,7 +80,7 @@ impl Provider {
                 self.end(now, id, Some(Refusal::NotUnderstood));
             }
             Ok(FromClient::Ack(ack)) => self.step(now, id, |job| job.acked(&ack)),
-            Ok(FromClient::Cancel(_)) => self.end(now, id, None),
+            Ok(FromClient::Cancel(_)) => self.step(now, id, |job| job.cancelled()),
             Err(_) => {
                 self.outbox.peer_fault(from, PeerFault::Malformed);
                 self.end(now, id, Some(Refusal::Malformed));

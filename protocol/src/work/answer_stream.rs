@@ -157,6 +157,17 @@ impl AnswerStream {
         self.chunk(now, provider, &nothing, true)
     }
 
+    /// Returns a receipt for the input tokens that were read, in a chunk of no tokens, where the client has given the job up before
+    /// anything of its answer was there. (`WR-24`)
+    pub fn sign_reading(&mut self, now: Time, provider: &Identity, read: u32) -> Option<Chunk> {
+        if self.next > 0 || self.has_gathered() || self.ended || self.delivered.rows_wanted > 0 || read == 0 {
+            return None;
+        }
+        self.delivered.read = read;
+        let nothing = Content::Tokens { ids: Vec::new(), text: String::new() };
+        self.chunk(now, provider, &nothing, true)
+    }
+
     /// Returns the chunk of gathered tokens, if it waited long enough.
     pub fn flush_due(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
         let due = self.batch.since.is_some_and(|since| now >= since + limits::CHUNK_WAIT);
@@ -256,6 +267,12 @@ impl AnswerStream {
     #[must_use]
     pub fn last_chunk(&self) -> Option<&Chunk> {
         self.unacked.back().filter(|_| self.ended)
+    }
+
+    /// Returns whether it is a bill for reading alone. (`WR-24`)
+    #[must_use]
+    pub const fn is_for_reading(&self) -> bool {
+        self.delivered.read > 0
     }
 
     /// Returns whether the answer has ended and all of it is acknowledged.

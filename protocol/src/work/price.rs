@@ -50,6 +50,8 @@ pub struct Delivery {
     pub rows_wanted: u32,
     /// Whether the answer has come to its `End`.
     pub complete: bool,
+    /// Input tokens that were read of a job that its client gave up before anything of the answer came; else 0.
+    pub read: u32,
 }
 
 impl Price {
@@ -105,11 +107,13 @@ impl Weights {
     /// share that was delivered, rounded down. (`WR-21`)
     ///
     /// They are never more than [`Self::units`] of [`limits::RECEIPT_TOKENS`] output tokens, or of those delivered if they
-    /// are more, and grow only with what is delivered.
+    /// are more, and grow only with what is delivered. For a job that was given up while its input was read they are a quarter
+    /// of the same share of the job as was read of the input. (`WR-24`)
     #[must_use]
     pub fn units_due(&self, input: InputTokens, delivered: &Delivery) -> u128 {
         let fixed = self.fixed(input);
-        let (done, whole) = delivered.share();
+        let (done, whole) =
+            if delivered.read > 0 { read_share(input, delivered.read) } else { delivered.share() };
         let earned = fixed.saturating_mul(done).checked_div(whole).unwrap_or(fixed);
         earned.saturating_add(self.of_output(delivered.output_tokens))
     }
@@ -157,6 +161,12 @@ impl Delivery {
     }
 }
 
+/// Returns the part of the job and of the input that is earned by reading so much of it for nobody. (`WR-24`)
+fn read_share(input: InputTokens, read: u32) -> (u128, u128) {
+    let fresh = u128::from(input.fresh);
+    (u128::from(read).min(fresh), fresh.saturating_mul(limits::READING_PARTS).max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +195,19 @@ mod tests {
         assert_eq!([0, 1, 4, 5].map(|count| due(rows(count, false))), [0, 896 / 5, 896 * 4 / 5, 896]);
         let step = Weights::DEFAULT.units(InputTokens::fresh(64), limits::RECEIPT_TOKENS);
         assert!((0..32).all(|count| units(64, 0, count, true) <= step), "one step at the most");
+    }
+
+    /// (`WR-24`)
+    #[test]
+    fn reading_for_nobody_earns_a_quarter_of_the_input_at_the_most() {
+        let due = |fresh, cached, read| {
+            let delivered = Delivery { read, ..Delivery::default() };
+            Weights::DEFAULT.units_due(InputTokens { fresh, cached }, &delivered)
+        };
+        assert_eq!([0, 1, 510, 1_020, 9_999].map(|read| due(1_020, 0, read)), [0, 2, 1_307, 2_614, 2_614]);
+        assert_eq!(due(1_020, 300, 1_020), (256 + 10_200 + 300) / 4);
+        assert_eq!(due(0, 300, 300), 0, "what was read before is not read again");
+        assert_eq!(due(u32::MAX, u32::MAX, u32::MAX), (256 + 11 * u128::from(u32::MAX)) / 4);
     }
 
     /// (`WR-7`)

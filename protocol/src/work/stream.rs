@@ -34,6 +34,8 @@ pub struct Stream {
     cost: Nano,
     receipt: Option<Signed>,
     finish: Option<Finish>,
+    /// Input tokens that are paid for, once the client has given the job up while they were read.
+    read: u32,
 }
 
 /// What the task allows the provider to claim.
@@ -115,7 +117,13 @@ impl Stream {
             cost: Nano::ZERO,
             receipt: None,
             finish: None,
+            read: 0,
         }
+    }
+
+    /// Notes that the client has given the job up, and pays for so many input tokens that were read. (`WR-24`)
+    pub const fn give_up(&mut self, read: u32) {
+        self.read = read;
     }
 
     /// Accepts a chunk and returns every chunk that is now in its place: none, if it is repeated or far off.
@@ -166,8 +174,13 @@ impl Stream {
             return Err(StreamFault::Tokens);
         }
         let rows = self.rows_after(&content);
-        let so_far =
-            Delivery { output_tokens: delivered, rows, rows_wanted: self.bounds.rows, complete: is_end };
+        let so_far = Delivery {
+            output_tokens: delivered,
+            rows,
+            rows_wanted: self.bounds.rows,
+            complete: is_end,
+            read: 0,
+        };
         let bill = receipt.as_ref().map(|receipt| self.check_bill(receipt, &so_far)).transpose()?;
         if let Some(receipt) = receipt {
             self.output_tokens = delivered;
@@ -204,10 +217,18 @@ impl Stream {
         {
             return Err(StreamFault::Tokens);
         }
-        if self.tariff.due(input, delivered) != Some(receipt.cost) {
+        if self.tariff.due(input, delivered) != Some(receipt.cost) && !self.is_reading(receipt, delivered) {
             return Err(StreamFault::Cost);
         }
         receipt.cost.minus(self.cost).ok_or(StreamFault::Cost)
+    }
+
+    /// Returns whether a receipt asks no more than what reading alone is worth, in a job of tokens that its client gave up
+    /// before anything came. (`WR-24`)
+    fn is_reading(&self, receipt: &Receipt, delivered: &Delivery) -> bool {
+        let reading = Delivery { read: self.read, ..Delivery::default() };
+        let is_empty = self.next == 0 && *delivered == Delivery::default();
+        is_empty && self.tariff.due(self.bounds.input, &reading).is_some_and(|due| receipt.cost <= due)
     }
 
     /// Checks what a chunk holds against the task. Returns the output tokens in it.

@@ -15,6 +15,10 @@ pub struct Engine {
     pub keeps: u32,
     /// It counts so many tokens for one.
     pub inflates: u32,
+    /// It reads so many tokens of its input in a step, and says so; 0: all of them at once.
+    pub reads: u32,
+    /// It falls silent when it has read as many.
+    pub silent_at: Option<u32>,
     jobs: BTreeMap<JobId, Running>,
     uncounted: Vec<(JobId, u32)>,
 }
@@ -24,6 +28,7 @@ struct Running {
     allowed: u32,
     made: u32,
     after: u32,
+    unread: u32,
 }
 
 /// The token at a position, and its text.
@@ -68,7 +73,8 @@ impl Engine {
             Task::Generate(generate) => generate.prefix.len() as u32,
             Task::Embed { .. } => 0,
         };
-        self.jobs.insert(job, Running { task, allowed: 0, made: 0, after });
+        let unread = if self.reads > 0 { input_tokens(&task) } else { 0 };
+        self.jobs.insert(job, Running { task, allowed: 0, made: 0, after, unread });
     }
 
     pub fn allow(&mut self, job: JobId, tokens: u32) {
@@ -91,6 +97,15 @@ impl Engine {
         }
         let mut over = Vec::new();
         for (job, running) in &mut self.jobs {
+            if running.unread > 0 {
+                let tokens = input_tokens(&running.task) - running.unread;
+                if self.silent_at.is_none_or(|silent| tokens < silent) {
+                    running.unread -= running.unread.min(self.reads);
+                    let tokens = input_tokens(&running.task) - running.unread;
+                    reports.push((*job, EngineReport::Read { tokens }));
+                }
+                continue;
+            }
             match &running.task {
                 Task::Embed { inputs } => {
                     for first in (0..inputs.len()).step_by(4) {

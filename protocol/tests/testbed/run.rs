@@ -53,6 +53,12 @@ impl Testbed {
         self.hosts.get_mut(&id).unwrap().engine.keeps = tokens;
     }
 
+    /// Makes a provider's engine read so many tokens of its input in a step, and fall silent when it has read as many.
+    pub fn slow_reading(&mut self, id: NodeId, tokens: u32, silent_at: Option<u32>) {
+        let engine = &mut self.hosts.get_mut(&id).unwrap().engine;
+        (engine.reads, engine.silent_at) = (tokens, silent_at);
+    }
+
     /// Makes a provider's engine count so many tokens for one.
     pub fn inflate(&mut self, id: NodeId, times: u32) {
         self.hosts.get_mut(&id).unwrap().engine.inflates = times;

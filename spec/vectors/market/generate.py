@@ -6,7 +6,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from reference import DEFAULT, U64, bill, blake3, bound, estimate, units, units_due, write
+from reference import DEFAULT, U64, bill, blake3, bound, estimate, units, units_due, units_read, write
 
 MODEL, BIDS_MAX = "ab" * 32, 64
 
@@ -52,6 +52,13 @@ DUES = [
     (40_000, DEFAULT, 64, 0, 0, 5, 5, False), (40_000, DEFAULT, 64, 0, 0, 5, 5, True),
     (U64 - 1, DEFAULT, 1, 0, 1, 0, 0, False), (U64 - 1, EVEN, 744, 0, 0, 0, 0, True), (0, DEFAULT, 9, 9, 9, 0, 0, True),
 ]
+# Price, weights, fresh and cached input tokens, tokens read for nobody.
+READINGS = [
+    (40_000, DEFAULT, 1_020, 0, 0), (40_000, DEFAULT, 1_020, 0, 1), (40_000, DEFAULT, 1_020, 0, 510),
+    (40_000, DEFAULT, 1_020, 0, 1_020), (40_000, DEFAULT, 1_020, 0, 1_021), (40_000, DEFAULT, 1_020, 300, 1_320),
+    (40_000, DEFAULT, 0, 300, 300), (40_000, DEFAULT, 0, 0, 0), (7, HEAVY, 12, 5, 7), (1, EVEN, 3, 0, 1),
+    (U64 - 1, DEFAULT, 1, 0, 1), (1, HEAVY, 2**32 - 1, 2**32 - 1, 2**32 - 1), (0, DEFAULT, 9, 9, 9),
+]
 WEIGHTS = [DEFAULT, HEAVY, EVEN, (10, 0, 10), (10, 10, 200), (0, 0, 0), (0, 0, 1), (10, 11, 60), (10, 1, 9), (10, 1, 201),
            (501, 1, 10_001), (2**32 - 1, 1, 2**32 - 1)]
 # Per job, per 1,000 input and output tokens; weights; fresh and cached input tokens, output tokens.
@@ -85,6 +92,12 @@ def due(price, weights, fresh, cached, output, rows, wanted, complete):
             "due": text_or_none(bill(price, count))}
 
 
+def reading(price, weights, fresh, cached, read):
+    count = units_read(weights, fresh, cached, read)
+    return {"price": str(price), "weights": list(weights), "input": tokens_in(fresh, cached), "read": read,
+            "units": str(count), "due": text_or_none(bill(price, count))}
+
+
 def usable(weights):
     """WR-17."""
     fresh, cached, output = weights
@@ -116,6 +129,7 @@ write(__file__, "bills.json", {
     "classes": [told(size, beside) for size in CLASSES for beside in CLASSES],
     "bills": [billed(*case) for case in BILLS],
     "dues": [due(*case) for case in DUES],
+    "readings": [reading(*case) for case in READINGS],
     "weights": [{"weights": list(weights), "usable": usable(weights)} for weights in WEIGHTS],
     "quotes": [quote(*case) for case in QUOTES],
     "bounds": [{"task": task, "input_tokens_max": str(bound(task)), "input_tokens_estimate": str(estimate(task))}

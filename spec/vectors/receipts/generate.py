@@ -6,7 +6,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from reference import DEFAULT, begin, bill, encode, public_of, seed, sign, then, units, units_due, write
+from reference import DEFAULT, begin, bill, encode, public_of, seed, sign, then, units, units_due, units_read, write
 
 CLIENT, PROVIDER, OTHER = seed(1), seed(2), seed(3)
 JOB, MODEL = bytes([10]) * 16, bytes([0xAB]) * 32
@@ -156,7 +156,30 @@ def later(name, fault, *steps, **claimed):
     return stream(name, CHAT, [first, second, provider.chunk(tokens(4), **claimed) | {"expect": fault}])
 
 
+def given_up(name, read, step, task=CHAT, input_tokens=12, **more):
+    """A job that its client left when it had been told that so many tokens were read."""
+    return stream(name, task, step if isinstance(step, list) else [step], input_tokens, read=read, **more)
+
+
+def reading(read, expect="taken", task=CHAT, input_tokens=12, content=tokens(), beyond=0, **false):
+    cost = bill(PRICE, units_read(DEFAULT, input_tokens, 0, read)) + beyond
+    return Provider(task, input_tokens).chunk(content, expect, cost=cost, **false)
+
+
+def asked(read, told):
+    step = reading(read)
+    return given_up(f"{read} tokens read, of which {told} were told of", told, step, cost=total([step]))
+
+
+GIVEN_UP = [asked(read, told) for read, told in ((0, 0), (0, 12), (1, 1), (6, 6), (6, 12), (12, 12), (12, 99))]
 BAD = [
+    given_up("reading that nobody was told of", 0, reading(6, "cost")),
+    given_up("more reading than was told of", 5, reading(6, "cost")),
+    given_up("more than a quarter for reading", 12, reading(12, "cost", beyond=1)),
+    given_up("reading billed with a token", 12, reading(12, "cost", content=tokens(1))),
+    given_up("reading billed after a token", 12, [after()[1], reading(12, "mismatch", index=1)]),
+    given_up("reading of an embedding", 6, reading(6, "cost", PAIR, 6), PAIR, 6),
+    given_up("reading billed twice", 12, [reading(12), reading(12, "mismatch", index=1)]),
     later("a receipt that leaves out what came without one", "tokens", output_tokens="2"),
     later("a receipt that counts what came without one twice", "tokens", output_tokens="6"),
     later("a receipt that bills only its own chunk", "cost", cost=600),
@@ -212,7 +235,7 @@ BAD = [
 ]
 write(__file__, "streams.json", {
     "client": public_of(CLIENT).hex(), "provider": public_of(PROVIDER).hex(), "job": JOB.hex(), "model": MODEL.hex(),
-    "cases": list(good()), "refused": BAD,
+    "cases": list(good()), "given_up": GIVEN_UP, "refused": BAD,
 })
 
 

@@ -180,6 +180,13 @@ impl Earnings {
         }
     }
 
+    /// Asks no more for what a client need not pay. (`WR-24`)
+    pub(super) fn waive(&mut self, account: &ChannelId, amount: Nano) {
+        if let Some(channel) = self.channels.get_mut(account) {
+            channel.earner.waive(amount);
+        }
+    }
+
     /// Learns a channel from the terms that a client proposes; its address follows from them. (`CH-1`)
     pub(super) fn learn(
         &mut self,

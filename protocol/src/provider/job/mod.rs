@@ -54,6 +54,8 @@ pub(super) enum Phase {
         until: Time,
         /// The channel that it was served on, and its bill.
         bill: Option<(ChannelId, Nano)>,
+        /// For reading alone, which the client may not pay: what its vouchers come to where it does. (`WR-24`)
+        for_reading: Option<Nano>,
     },
 }
 
@@ -250,6 +252,14 @@ impl JobMut<'_> {
         self.out.send_to_client(self.job.origin.node, ToClient::Refuse(Refuse::of(self.id, why)));
     }
 
+    /// Notes that the client gives the job up: what was read for it is billed where that is paid. (`WR-14`, `WR-24`)
+    pub(super) fn cancelled(&mut self) -> Next {
+        if let Some(mut served) = self.served() {
+            served.bill_reading();
+        }
+        Next::End(None)
+    }
+
     /// Ends the job, well (`None`) or with a reason that the client is told.
     pub(super) fn end(&mut self, why: Option<Refusal>) {
         // What was sent is owed: without a receipt it could not be paid. (`WR-14`)
@@ -262,7 +272,10 @@ impl JobMut<'_> {
             Phase::Over { .. } => return,
         };
         let client = self.job.origin.node;
-        let over = Phase::Over { until: self.now + limits::LINGER, bill };
+        let read = self.job.served().filter(|served| served.stream.is_for_reading());
+        let earner = read.and_then(|served| self.earnings.find(&served.account));
+        let for_reading = earner.map(crate::channel::earn::Earner::served);
+        let over = Phase::Over { until: self.now + limits::LINGER, bill, for_reading };
         let served = match core::mem::replace(&mut self.job.phase, over) {
             Phase::Over { .. } | Phase::Awarded(_) => None,
             Phase::Serving(served) => Some(served),
@@ -287,6 +300,7 @@ impl JobMut<'_> {
         if why.is_none() && served.stream.is_done() {
             self.bidder.served(&self.job.promised.model, &served.done(client));
         }
+        self.clientele.has_ended(client, served.countersigned, why.is_some());
         if !served.stream.has_ended() && served.task.is_none() {
             self.out.push(Output::Cancel { job: self.id });
         }

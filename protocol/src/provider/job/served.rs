@@ -57,8 +57,9 @@ pub(in crate::provider) struct ServedJob {
     expected: u64,
     /// The engine's time for each job when this one began.
     began: u64,
-    /// Input tokens that the engine says it has read.
+    /// Input tokens that the engine says it has read, and what the client was told of them.
     read: u32,
+    told_read: u32,
     /// Whether any of the answer was made.
     has_spoken: bool,
     /// When the client was last told how far it has come, and when it last said anything itself.
@@ -129,6 +130,7 @@ impl ServedJob {
             work,
             began: 0,
             read: 0,
+            told_read: 0,
             has_spoken: false,
             told_at: now,
             heard_at: now,
@@ -417,6 +419,7 @@ impl ServedMut<'_> {
     /// Tells the client how far the job has come.
     fn tell(&mut self, start_ms: u32) {
         self.served.told_at = self.now;
+        self.served.told_read = self.served.read;
         let said = FromProvider::Progress(WorkProgress { start_ms, read: self.served.read });
         self.send_sealed(&said, false);
     }
@@ -482,6 +485,17 @@ impl ServedMut<'_> {
         let is_any = receipt.is_some();
         self.send_chunks(receipt, true);
         is_any
+    }
+
+    /// Bills a regular client for the input that was read until it gave the job up, as far as it was told. (`WR-24`)
+    pub(super) fn bill_reading(&mut self) {
+        let is_regular = self.clientele.is_regular(&self.origin.node);
+        let is_reading = self.served.has_begun() && !self.served.has_spoken;
+        if is_regular && is_reading {
+            let read = self.served.told_read;
+            let receipt = self.served.stream.sign_reading(self.now, self.identity, read);
+            self.send_chunks(receipt, true);
+        }
     }
 
     /// Sends chunks; new ones are also counted as served.

@@ -1,0 +1,164 @@
+//! A long prompt: who reads it says so and is waited for, who falls silent is left, and what was read for nobody is paid by those
+//! who know the provider.
+#![allow(clippy::unwrap_used)]
+
+mod testbed;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::record::RecordKey;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::limits;
+use bombyx_protocol::time::Span;
+use bombyx_protocol::work::order::OrderId;
+use bombyx_protocol::work::price::{Delivery, InputTokens, Price, Tariff, Weights};
+use testbed::{CALM, Testbed, chat, engine, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+/// A prompt of which an engine that reads ten tokens a second has a minute of work.
+const PROMPT: u32 = 600;
+const TEN_A_SECOND: u32 = 10;
+
+fn prompt() -> String {
+    "x".repeat(PROMPT as usize)
+}
+
+fn ends(testbed: &mut Testbed, order: u64) {
+    testbed.run(Span::from_s(200), |testbed| testbed.outcome(order).end.is_some());
+}
+
+/// One provider, whose engine makes a token a second, and a client that has had so many good answers of it.
+fn acquainted(seed: u64, jobs: u64) -> (Testbed, NodeId, NodeId) {
+    let mut testbed = Testbed::new(seed, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000_000);
+    for order in 1..=jobs {
+        testbed.order(client, order, chat(&prompt(), 2), COIN, Span::from_s(60));
+        ends(&mut testbed, order);
+        assert!(testbed.outcome(order).end.unwrap().is_ok());
+    }
+    testbed.run(Span::from_s(10), |_| false);
+    testbed.slow_reading(provider, TEN_A_SECOND, None);
+    (testbed, client, provider)
+}
+
+/// What is paid, and what is asked for, on the only channel.
+fn books(testbed: &Testbed, provider: NodeId) -> (Nano, Nano, Nano) {
+    let earner = testbed.provider_at(provider).channels().next().unwrap();
+    (earner.paid(), earner.unpaid(), earner.written_off())
+}
+
+/// (WR-16, WR-23)
+#[test]
+fn an_engine_that_needs_a_minute_for_a_prompt_is_waited_for_because_it_says_so() {
+    let (mut testbed, client, _) = acquainted(1, 0);
+    testbed.order(client, 1, chat(&prompt(), 3), COIN, Span::from_s(120));
+    let began = testbed.now;
+    ends(&mut testbed, 1);
+    let outcome = testbed.outcome(1);
+    assert!(outcome.end.clone().unwrap().is_ok(), "{:?} {:?}", outcome.end, outcome.failed_over);
+    assert!(outcome.failed_over.is_empty(), "{:?}", outcome.failed_over);
+    assert_eq!(outcome.text, engine::answer(3));
+    assert!(testbed.now.since(began) > Span::from_s(60));
+}
+
+/// (WR-16) Four seconds, and three times what it promised for the first token: one second.
+#[test]
+fn an_engine_that_falls_silent_while_it_reads_is_left_after_the_patience_that_is_stated() {
+    let (mut testbed, client, provider) = acquainted(2, 0);
+    testbed.slow_reading(provider, TEN_A_SECOND, Some(20 * TEN_A_SECOND));
+    testbed.order(client, 1, chat(&prompt(), 3), COIN, Span::from_s(120));
+    let began = testbed.now;
+    testbed.run(Span::from_s(100), |testbed| !testbed.outcome(1).failed_over.is_empty());
+    assert_eq!(testbed.outcome(1).failed_over, [Failure::Stalled]);
+    let silent = testbed.now.since(began).0 - Span::from_s(20).0;
+    let patience = limits::STALL_WAIT.0..=limits::STALL_WAIT.0 + Span::from_s(6).0;
+    assert!(patience.contains(&silent), "{silent} µs after its last word");
+}
+
+/// (WR-24)
+#[test]
+fn what_was_read_for_a_client_that_gives_up_is_paid_to_the_nano_by_one_that_knows_the_provider() {
+    for seconds in [5, 30, 55] {
+        let (mut testbed, client, provider) = acquainted(3, 2);
+        let (before, ..) = books(&testbed, provider);
+        testbed.order(client, 9, chat(&prompt(), 50), COIN, Span::from_s(120));
+        testbed.run(Span::from_s(seconds), |_| false);
+        testbed.command(client, Command::Cancel(OrderId(9)));
+        testbed.run(Span::from_s(20), |_| false);
+        let (paid, unpaid, lost) = books(&testbed, provider);
+        assert_eq!((unpaid, lost), (Nano::ZERO, Nano::ZERO));
+        let (_, served) = testbed.served.last().unwrap();
+        assert_eq!(paid.minus(before), Some(served.cost), "what it asked for");
+        let priced = testbed.client_at(client).channels().next().unwrap().clone();
+        assert_eq!(priced.reserved(), Nano::ZERO, "nothing stays set aside");
+        let due = |read| due(bid_price(&testbed), read);
+        let told = (1..=PROMPT / TEN_A_SECOND).map(|step| step * TEN_A_SECOND);
+        let read = told.into_iter().find(|read| due(*read) == served.cost).expect("a whole step was read");
+        let near = (seconds as u32 - 3) * TEN_A_SECOND..=(seconds as u32 + 1) * TEN_A_SECOND;
+        assert!(near.contains(&read), "{read} tokens in {seconds} s");
+        assert!(served.cost.0 <= due(PROMPT).0 && due(PROMPT).0 <= whole(bid_price(&testbed)).0 / 4 + 1);
+    }
+}
+
+/// (WR-24) It asks for nothing, and holds nothing against its client.
+#[test]
+fn a_stranger_pays_nothing_for_what_was_read_for_it() {
+    for jobs in [0, 1] {
+        let (mut testbed, client, provider) = acquainted(4, jobs);
+        testbed.order(client, 9, chat(&prompt(), 50), COIN, Span::from_s(120));
+        testbed.run(Span::from_s(30), |_| false);
+        testbed.command(client, Command::Cancel(OrderId(9)));
+        testbed.run(Span::from_s(20), |_| false);
+        let (_, served) = testbed.served.last().unwrap();
+        assert_eq!((served.cost, served.refused), (Nano::ZERO, None), "after {jobs} jobs");
+        assert_eq!(testbed.faults, []);
+        if jobs > 0 {
+            let (_, unpaid, lost) = books(&testbed, provider);
+            assert_eq!((unpaid, lost), (Nano::ZERO, Nano::ZERO));
+        }
+    }
+}
+
+/// (WR-24) A client that lost its memory, or says so: the provider has read for nothing, once.
+#[test]
+fn a_client_that_does_not_pay_for_reading_is_not_asked_again_and_served_as_before() {
+    let (mut testbed, client, provider) = acquainted(5, 2);
+    let money = testbed.disk(client).filter(|record| !matches!(record.key(), RecordKey::Reputation(_)));
+    let money = money.cloned().collect();
+    testbed.kill(client);
+    testbed.roll_back(client, money);
+    testbed.restart(client);
+    let asked: Vec<bool> = (10..12)
+        .map(|order| {
+            testbed.order(client, order, chat(&prompt(), 50), COIN, Span::from_s(120));
+            testbed.run(Span::from_s(30), |_| false);
+            testbed.command(client, Command::Cancel(OrderId(order)));
+            testbed.run(Span::from_s(20), |_| false);
+            for earner in testbed.provider_at(provider).channels() {
+                assert_eq!((earner.unpaid(), earner.written_off()), (Nano::ZERO, Nano::ZERO));
+            }
+            testbed.served.last().unwrap().1.cost > Nano::ZERO
+        })
+        .collect();
+    assert_eq!(asked, [true, false]);
+    testbed.order(client, 12, chat(&prompt(), 2), COIN, Span::from_s(120));
+    ends(&mut testbed, 12);
+    assert!(testbed.outcome(12).end.unwrap().is_ok());
+}
+
+/// The price at which the only provider's jobs were awarded: its bids follow from its load alone.
+fn bid_price(testbed: &Testbed) -> Price {
+    let bids = testbed.outcomes.values().flat_map(|outcome| &outcome.bids);
+    bids.map(|bid| bid.price).next_back().unwrap()
+}
+
+fn due(price: Price, read: u32) -> Nano {
+    let delivered = Delivery { read, ..Delivery::default() };
+    let tariff = Tariff { price, weights: Weights::DEFAULT };
+    tariff.due(InputTokens::fresh(PROMPT), &delivered).unwrap()
+}
+
+fn whole(price: Price) -> Nano {
+    Tariff { price, weights: Weights::DEFAULT }.cost(InputTokens::fresh(PROMPT), 0).unwrap()
+}
