@@ -1,9 +1,10 @@
 """A second implementation of what the vectors of this directory need, standard library only: BLAKE3, ed25519, the wire
 layout of spec/01-wire.md, bills, transcripts. It shares no code with the one in Rust, so that equal bytes mean something.
 
-The generators in `wire/`, `market/`, `receipts/` and `names/` import it; run them after a change of the text they follow:
+The generators beside the vectors import it; run them after a change of the text they follow:
 
-    for part in wire market receipts names; do python3 spec/vectors/$part/generate.py; done
+    for part in wire market receipts names models; do python3 spec/vectors/$part/generate.py; done
+    for part in salts windows; do python3 spec/vectors/channel/$part.py; done
 
 Slow and not constant-time: for vectors only.
 """
@@ -356,6 +357,58 @@ def begin(job: bytes, model: bytes, task: bytes) -> bytes:
 
 def then(before: bytes, index: int, content: bytes) -> bytes:
     return blake3_derive("bombyx/1/transcript", before + struct.pack("<I", index) + content)
+
+
+# ---- cells, spec/06-channel.md --------------------------------------------------------------------------------------
+# A cell is bits as text, and cells that it refers to; of one that is known by its hash alone, hash and depth are enough.
+
+CODE = (bytes.fromhex("a4584edef159b7739f94ce7c7f0b8bfb409ac63e256581d28d372308b4687a85"), 7)
+
+
+def cell(bits: str, *refs):
+    """Hash and depth of a cell."""
+    whole, rest = divmod(len(bits), 8)
+    padded = bits + ("1" + "0" * (7 - rest) if rest else "")
+    data = int(padded, 2).to_bytes(len(padded) // 8, "big") if padded else b""
+    depth = 1 + max(depth for _, depth in refs) if refs else 0
+    raw = bytes([len(refs), 2 * whole + (rest > 0)]) + data
+    raw += b"".join(depth.to_bytes(2, "big") for _, depth in refs) + b"".join(known for known, _ in refs)
+    return hashlib.sha256(raw).digest(), depth
+
+
+def number(value: int, width: int) -> str:
+    return format(value % 2**width, f"0{width}b")
+
+
+def amount(nano: int) -> str:
+    length = (nano.bit_length() + 7) // 8
+    return number(length, 4) + (number(nano, 8 * length) if length else "")
+
+
+def standard(address: dict) -> str:
+    return "100" + number(address["workchain"], 8) + number(int(address["hash"], 16), 256)
+
+
+def account(terms: dict) -> bytes:
+    """The account of a channel (CH-1)."""
+    parties = cell(number(int(terms["provider_key"], 16), 256) + standard(terms["client"]) + standard(terms["provider"])
+                   + number(terms["challenge_s"], 32))
+    data = cell(number(0, 64 + 32) + amount(0) + amount(0) + number(terms["network_id"], 32)
+                + number(int(terms["salt"]), 64) + number(int(terms["client_key"], 16), 256), parties)
+    return cell("00110", CODE, data)[0]
+
+
+VOUCHER, CLOSE_ORDER, CLOSE_REQUEST = 0x42585601, 0x42585602, 0x42585603
+
+
+def statement(tag: int, of: bytes, epoch: int, cumulative: int) -> bytes:
+    """What a voucher, a close order and a close request sign (CH-12 to CH-14)."""
+    return cell(number(tag, 32) + number(int.from_bytes(of, "big"), 256) + number(epoch, 64) + amount(cumulative))[0]
+
+
+def payment(key: bytes, of: bytes, epoch: int, cumulative: int) -> dict:
+    signature = sign_raw(key, statement(VOUCHER, of, epoch, cumulative))
+    return {"epoch": str(epoch), "cumulative": str(cumulative), "signature": signature.hex()}
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ fn address(value: &Value) -> Address {
     Address { workchain: small(&value["workchain"]), hash: fixed(&value["hash"]) }
 }
 
-fn terms(value: &Value) -> ChannelTerms {
+pub fn terms(value: &Value) -> ChannelTerms {
     ChannelTerms {
         network_id: small(&value["network_id"]),
         salt: long(&value["salt"]),
@@ -389,7 +389,7 @@ fn extensions(value: &Value) -> Extensions {
     Extensions::new(list(value, "extensions").iter().map(entry).collect()).expect("within its limits")
 }
 
-fn payment(value: &Value) -> Payment {
+pub fn payment(value: &Value) -> Payment {
     Payment {
         epoch: long(&value["epoch"]),
         cumulative: nano(&value["cumulative"]),
