@@ -103,6 +103,8 @@ pub const QUEUE_MAX: usize = 64;
 pub const QUEUE_WAIT_MAX: Span = Span::from_s(60);
 /// The latest that a client comes back by appointment. (`MK-50`)
 pub const COME_BACK_MAX: Span = Span::from_s(60);
+/// One part in so many is added to a wait that a provider foretells, before an order is told to come back after it. (`MK-50`)
+pub const COME_BACK_PARTS: u64 = 8;
 /// Clients that a provider remembers as coming back.
 pub const COMING_BACK_MAX: usize = 256;
 /// Declines of one call that are read.

@@ -11,6 +11,7 @@ use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::{FromClient, Refusal};
 use bombyx_protocol::work::order::{Task, TaskKind};
 use testbed::guest::{Guest, channel, net, work};
+use testbed::thief::{Plan, Thief};
 use testbed::{CALM, Testbed, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -185,6 +186,20 @@ fn who_cannot_be_served_in_time_is_told_when_to_come_back_and_is_served_then() {
             assert!(testbed.outcome(10 + order).end.unwrap().is_ok(), "order {order}");
         }
     }
+}
+
+/// (MK-50) By the line that the provider told of, or after some seconds where none said anything.
+#[test]
+fn who_is_refused_as_busy_until_its_time_is_over_is_told_when_to_come_back() {
+    let mut testbed = Testbed::new(11, CALM);
+    let client = testbed.client(1, COIN);
+    let full = Thief::new(1, Plan::Busy, price(400_000));
+    testbed.stranger(full.id(), Box::new(full), None);
+    testbed.order(client, 1, chat("count for me", 10), COIN, Span::from_s(4));
+    ends(&mut testbed, 1..=1);
+    let why = testbed.outcome(1).end.unwrap().unwrap_err().0;
+    let Failure::Full { come_back_s, .. } = why else { panic!("{why}") };
+    assert!((5..=7).contains(&come_back_s), "{come_back_s}");
 }
 
 /// (MK-48, CH-5) The deposit of its channel is worth nothing, which is found out at its turn.

@@ -5,7 +5,7 @@ use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
 use crate::channel::record::Record;
 use crate::ident::{Identity, NodeId};
-use crate::io::{Failure, OrderNews, PeerFault};
+use crate::io::{Failure, Offer, OrderNews, PeerFault};
 use crate::limits;
 use crate::market::auction::{Candidate, Source};
 use crate::market::call::Classes;
@@ -346,8 +346,11 @@ impl AttemptMut<'_> {
     fn on_progress(&mut self, said: WorkProgress) -> Next {
         let attempt = &mut self.attempt;
         attempt.has_task = true;
-        let waits = said.start_ms > 0;
-        if waits && self.now + Span::from_ms(u64::from(said.start_ms)) >= self.progress.deadline {
+        let (waits, start) = (said.start_ms > 0, Span::from_ms(u64::from(said.start_ms)));
+        if waits && self.now + start >= self.progress.deadline {
+            let answer = Offer::expected_answer(attempt.task.output_tokens_max());
+            let writing = Span::from_ms(attempt.candidate.bid.writing_ms(answer));
+            self.progress.starts_late(self.now, start, writing);
             return Next::FailOver(Failure::Refused(Refusal::Busy));
         }
         if waits || attempt.waits || said.read > attempt.read {

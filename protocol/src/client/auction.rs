@@ -21,7 +21,7 @@ use crate::work::price::Price;
 
 use super::back_off::BackOff;
 use super::memory::Bought;
-use super::progress::{LateBid, Progress};
+use super::progress::{LateBid, Progress, Room, served_in};
 use super::shared::SharedState;
 use super::verdict::{longest_challenge, passes, standing};
 
@@ -122,11 +122,11 @@ impl Progress {
         let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
         if wait >= left && stands.refused.is_none() {
-            let late = Span::from_ms(wait.saturating_sub(left).saturating_add(u64::from(bid.ahead_ms)));
-            let answer = Offer::expected_answer(lot.output_tokens_max);
-            let job = Span::from_ms(
-                wait.saturating_sub(u64::from(bid.start_ms)).saturating_add(bid.writing_ms(answer)),
-            );
+            let writing = bid.writing_ms(Offer::expected_answer(lot.output_tokens_max));
+            let ahead = u64::from(bid.ahead_ms).saturating_add(writing);
+            let late = Span::from_ms(served_in(wait.saturating_add(ahead)).saturating_sub(left));
+            let reading = wait.saturating_sub(u64::from(bid.start_ms));
+            let job = Span::from_ms(reading.saturating_add(writing));
             if self.late.len() < limits::BIDS_MAX {
                 self.late.push(LateBid { provider: from, late, job });
             }
@@ -239,15 +239,11 @@ impl Progress {
         is_only: bool,
         shared: &mut SharedState,
     ) -> Option<Failure> {
-        let best = late.iter().min_by_key(|bid| bid.late)?;
+        self.room = Some(Room::of(now, late)?);
         // A part of the crowd says little of the rest.
         let ends = is_only && self.invited >= Share::ALL && self.last_failure.is_none_or(passes);
-        let come_back_s = if ends {
-            let SharedState { appointments, entropy, .. } = shared;
-            appointments.make(now, self.order.model, best.late, best.job, entropy.number())
-        } else {
-            0
-        };
+        let full = ends.then(|| self.full(now, shared));
+        let come_back_s = if let Some(Failure::Full { come_back_s, .. }) = full { come_back_s } else { 0 };
         for bid in late {
             let release = Release {
                 come_back_ms: come_back_s.saturating_mul(1_000),
@@ -255,10 +251,9 @@ impl Progress {
             };
             shared.outbox.send_to_provider(bid.provider, ToProvider::Release(release));
         }
-        let bids = u32::try_from(late.len()).unwrap_or(u32::MAX);
-        let full = Failure::Full { bids, come_back_s: come_back_s.max(1) };
-        self.obstacle = Some(full);
-        ends.then_some(full)
+        // Where it does not end now, the appointment is made when it does.
+        self.obstacle = full.or(Some(Failure::Full { bids: 0, come_back_s: 0 }));
+        full
     }
 
     /// Learns from those that said why they do not bid: an answer that is too long is narrowed, and what is refused for what it

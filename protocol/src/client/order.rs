@@ -114,7 +114,7 @@ impl Progress {
     /// (`MK-15`)
     pub(super) fn step(&mut self, now: Time, shared: &mut SharedState) -> Step {
         if now >= self.deadline {
-            return Step::End(Err(self.why_over()));
+            return Step::End(Err(self.why_over(now, shared)));
         }
         if self.was_awarded {
             match self.resumption() {

@@ -15,6 +15,7 @@ use crate::work::order::{InputCount, Order, Task};
 use crate::work::price::InputTokens;
 
 use super::back_off::BackOff;
+use super::shared::SharedState;
 
 /// A bid that can be served only when the order's time is over.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +25,31 @@ pub(super) struct LateBid {
     pub(super) late: Span,
     /// How long the job takes by the bidder's word.
     pub(super) job: Span,
+}
+
+/// When one that was full can serve the order, by its word.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    at: Time,
+    /// How long the job takes there.
+    job: Span,
+    /// Bids that came too late with this one.
+    bids: u32,
+}
+
+impl Room {
+    /// Returns the earliest that these bids promise, if there is one.
+    pub(super) fn of(now: Time, late: &[LateBid]) -> Option<Self> {
+        let best = late.iter().min_by_key(|bid| bid.late)?;
+        let bids = u32::try_from(late.len()).unwrap_or(u32::MAX);
+        Some(Self { at: now + best.late, job: best.job, bids })
+    }
+}
+
+/// Returns in how many milliseconds an order is served that waits for so many by a provider's word: who comes back a little later
+/// is not told to come back again.
+pub(super) fn served_in(wait_ms: u64) -> u64 {
+    wait_ms.saturating_add(wait_ms / limits::COME_BACK_PARTS)
 }
 
 /// What was ordered, and what has come of it in all attempts together.
@@ -44,6 +70,8 @@ pub(super) struct Progress {
     pub(super) declines: Vec<Refusal>,
     /// Bidders of the last call that can begin only when the order's time is over.
     pub(super) late: Vec<LateBid>,
+    /// When it can be served where it came too late, as far as was said.
+    pub(super) room: Option<Room>,
     /// Tokens of input and answer together that a model holds, once its providers have said that a task is too long.
     context: Option<u64>,
     /// When it may call again.
@@ -82,6 +110,7 @@ impl Progress {
             final_refusals: 0,
             declines: Vec::new(),
             late: Vec::new(),
+            room: None,
             context: None,
             back_off: BackOff::default(),
             unanswered: 0,
@@ -99,15 +128,33 @@ impl Progress {
 
     /// Returns why the order has failed, now that its time is over: an answer that had begun has met its deadline; where none
     /// came, what stood in its way last. (`MK-15`)
-    pub(super) fn why_over(&self) -> Failure {
+    pub(super) fn why_over(&self, now: Time, shared: &mut SharedState) -> Failure {
         let has_delivered = self.rows > 0 || !self.delivered.is_empty();
         if has_delivered {
             return Failure::Deadline;
         }
         match (self.last_failure, self.obstacle) {
-            (_, Some(full @ Failure::Full { .. })) => full,
+            (_, Some(Failure::Full { .. })) | (Some(Failure::Refused(Refusal::Busy)), _) => {
+                self.full(now, shared)
+            }
             (failure, obstacle) => failure.or(obstacle).unwrap_or(Failure::NoBids),
         }
+    }
+
+    /// Makes an appointment for an order that nobody has room for in time. (`MK-50`)
+    pub(super) fn full(&self, now: Time, shared: &mut SharedState) -> Failure {
+        let unknown = Room { at: now + limits::CALL_WAIT_MAX, job: Span(0), bids: 0 };
+        let Room { at, job, bids } = self.room.unwrap_or(unknown);
+        let SharedState { appointments, entropy, .. } = shared;
+        let come_back_s = appointments.make(now, self.order.model, at.since(now), job, entropy.number());
+        Failure::Full { bids: bids.max(1), come_back_s }
+    }
+
+    /// Notes that a provider which has taken the job says that it can begin only so late.
+    pub(super) fn starts_late(&mut self, now: Time, start: Span, writing: Span) {
+        let served = now + Span::from_ms(served_in(start.as_ms().saturating_add(writing.as_ms())));
+        let at = now + served.since(self.deadline);
+        self.room = Some(Room { at, job: writing, bids: 1 });
     }
 
     /// Returns what may still be spent.

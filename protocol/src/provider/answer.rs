@@ -47,8 +47,7 @@ impl Provider {
         };
         self.bidder.is_back(&call.client, &call.model);
         let wait = self.wait_of(now, call, is_customer, usize::from(likely));
-        let pace = self.lines.get(&call.model).pace;
-        let ahead = pace.time_of(self.bidder.work_ahead(now, &call.model), self.bidder.slots(&call.model));
+        let ahead = self.time_of(now, &call.model, self.bidder.work_ahead(now, &call.model));
         let ms = |span: Span| u32::try_from(span.as_ms()).unwrap_or(u32::MAX);
         let bid = Bid {
             call: call.id,
@@ -86,7 +85,7 @@ impl Provider {
         let classes = call.classes();
         let work = offer.work(u64::from(classes.input_tokens()), classes.output_tokens_max());
         let task = WaitingTask { id: JobId([255; 16]), client: call.client, is_customer, since: now, work };
-        self.start_in(&call.model, task, likely)
+        self.start_in(now, &call.model, task, likely)
     }
 
     /// Returns whether gossip of this second, with these extensions, is acted upon. (`WI-16`, `WI-18`)

@@ -71,7 +71,7 @@ impl Provider {
         let work = offer.work(u64::from(classes.input_tokens()), classes.output_tokens_max());
         let task = WaitingTask { id, client, is_customer, since: now, work };
         !self.is_line_full(&promised.model)
-            && self.start_in(&promised.model, task, 0) <= limits::QUEUE_WAIT_MAX
+            && self.start_in(now, &promised.model, task, 0) <= limits::QUEUE_WAIT_MAX
     }
 
     /// Returns whether more than half of a model's slots are taken.

@@ -95,6 +95,12 @@ impl Jobs {
         })
     }
 
+    /// Returns the tasks of a model that the engine has.
+    pub(super) fn running_of(&self, model: &ModelId) -> impl Iterator<Item = &ServedJob> {
+        let running = self.table.values().filter(move |job| job.promised.model == *model && job.holds_slot());
+        running.filter_map(|job| job.served())
+    }
+
     /// Returns the work that is left on each running job of a model.
     pub(super) fn work_left(&self, model: &ModelId) -> Vec<Span> {
         let running = self.table.values().filter(|job| job.promised.model == *model && job.holds_slot());

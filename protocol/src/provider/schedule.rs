@@ -16,7 +16,7 @@ use crate::work::order::{Counted, JobId, ModelId, OrderFault};
 use crate::work::price::Tariff;
 
 use super::Provider;
-use super::job::{Job, JobMut, Means, Next, Phase, ServedJob};
+use super::job::{EngineWork, Job, JobMut, Means, Next, Phase, ServedJob};
 use super::jobs::Jobs;
 use super::turns::{WaitingTask, work_before};
 
@@ -131,7 +131,7 @@ impl Provider {
         let offer = offer.ok_or(Refusal::WrongKind)?;
         let weights = offer.weights;
         let (input, output) = (work.input.count(), work.task.output_tokens_max());
-        let engine_work = offer.work(input, output);
+        let engine_work = EngineWork { whole: offer.work(input, output), reading: offer.work(input, 0) };
         if input > work.task.input_tokens_max() {
             return Err(Refusal::Malformed);
         }
@@ -257,7 +257,7 @@ impl Provider {
         let (model, client) = (job.promised.model, job.origin.node);
         let is_new = served.waits_for_slot().is_none();
         let is_customer = self.admission.clientele.has_ever_paid(&client);
-        let start = self.start_in(&model, waiting_task(now, (id, client, served), is_customer), 0);
+        let start = self.start_in(now, &model, waiting_task(now, (id, client, served), is_customer), 0);
         if is_new && (self.is_line_full(&model) || start > limits::QUEUE_WAIT_MAX) {
             return self.end(now, id, Some(Refusal::Busy));
         }
@@ -271,7 +271,7 @@ impl Provider {
 
     /// Returns how long a task waits for its turn, which may stand in the line already: after what runs, what goes before it,
     /// and so many jobs of its size that may come by bids. (`MK-48`)
-    pub(super) fn start_in(&self, model: &ModelId, task: WaitingTask, may_come: usize) -> Span {
+    pub(super) fn start_in(&self, now: Time, model: &ModelId, task: WaitingTask, may_come: usize) -> Span {
         let clientele = &self.admission.clientele;
         let slots = self.bidder.slots(model);
         let mut waiting: Vec<WaitingTask> = self
@@ -300,10 +300,19 @@ impl Provider {
         });
         waiting.extend(others);
         waiting.push(task);
-        let line = self.lines.get(model);
-        let ordered = line.turns.in_order(waiting);
+        let ordered = self.lines.get(model).turns.in_order(waiting);
         let before = ordered.split(|other| other.id == task.id).next().unwrap_or_default();
-        line.pace.time_of(work_before(running, before, slots), slots)
+        self.time_of(now, model, work_before(running, before, slots))
+    }
+
+    /// Returns how long a model's engine takes for so much work, by what it has done of late and does now. (`MK-48`)
+    pub(super) fn time_of(&self, now: Time, model: &ModelId, work: Span) -> Span {
+        let mut pace = self.lines.get(model).pace;
+        pace.observe(now, self.jobs.busy(model));
+        for served in self.jobs.running_of(model).filter(|served| served.is_under_way()) {
+            pace.done(served.work_done(), served.began_at());
+        }
+        pace.time_of(work, self.bidder.slots(model))
     }
 
     /// Lets every job on a channel resume, or stop: its money has changed, or others need less of the window. The one that has

@@ -105,7 +105,7 @@ pub(super) struct MeasuredPace {
 }
 
 /// What counts as seen before anything is: so much work, side by side in all slots without loss.
-const PACE_PRIOR: Span = Span::from_s(2);
+const PACE_PRIOR: Span = Span::from_ms(100);
 /// As much work is remembered in full.
 const PACE_MEMORY: Span = Span::from_s(120);
 /// The most by which the measured pace corrects the stated one, either way.

@@ -12,7 +12,7 @@ use crate::io::{EngineReport, Event, JobReport, Output, PeerFault};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::session::Secure;
-use crate::time::{Span, Time};
+use crate::time::Time;
 use crate::wire::message::{Ack, Award, Refusal, Refuse, ToClient};
 use crate::work::order::JobId;
 
@@ -24,7 +24,7 @@ use super::freed::FreedRoom;
 
 pub(super) use next::Next;
 use served::ServedMut;
-pub(super) use served::{Means, ServedJob};
+pub(super) use served::{EngineWork, Means, ServedJob};
 
 /// A job and its session.
 #[derive(Debug)]
@@ -283,8 +283,7 @@ impl JobMut<'_> {
         if let Some(served) = &served {
             if served.has_begun() && !served.stream.has_ended() {
                 // As much as it has come to.
-                let done = Span(served.work().0.saturating_sub(served.work_left().0));
-                self.freed.done.push((self.job.promised.model, done, served.began_at()));
+                self.freed.done.push((self.job.promised.model, served.work_done(), served.began_at()));
             }
             if let Some(earner) = self.earnings.find_mut(&served.account) {
                 earner.allow(served.under_way, Nano::ZERO);

@@ -52,8 +52,8 @@ pub(in crate::provider) struct ServedJob {
     waiting: Option<Wait>,
     /// Since when it waits for a slot, if it does.
     slot_wait: Option<Time>,
-    /// The engine's work on it, and the tokens that are expected of it.
-    work: Span,
+    /// The engine's work on it, how much of that is to read, and the tokens that are expected of it.
+    work: EngineWork,
     expected: u64,
     /// The engine's time for each job when this one began.
     began: u64,
@@ -68,6 +68,15 @@ pub(in crate::provider) struct ServedJob {
     /// When the engine last had a reason to speak, or spoke.
     engine_at: Time,
     pub(super) countersigned: bool,
+}
+
+/// How long an idle engine works on a task, by the speeds offered.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::provider) struct EngineWork {
+    /// In all.
+    pub(in crate::provider) whole: Span,
+    /// Until the first token.
+    pub(in crate::provider) reading: Span,
 }
 
 /// A job that stands still because it lacks payment, or room in the window that it shares.
@@ -101,7 +110,7 @@ impl ServedJob {
         model: ModelId,
         [tariff, own]: [Tariff; 2],
         account: ChannelId,
-        (task, work): (Task, Span),
+        (task, work): (Task, EngineWork),
         input: InputTokens,
     ) -> Result<Self, Refusal> {
         let window_at = |tariff: Tariff| tariff.cost(input, limits::WINDOW_TOKENS);
@@ -184,15 +193,27 @@ impl ServedJob {
 
     /// Returns the engine's work on it.
     pub(in crate::provider) const fn work(&self) -> Span {
-        self.work
+        self.work.whole
     }
 
-    /// Returns what is left of the engine's work on it: by the tokens made, a sixteenth at the least.
+    /// Returns how much of the engine's work on it is done, by the tokens read and made: fifteen sixteenths at the most.
+    pub(in crate::provider) fn work_done(&self) -> Span {
+        let EngineWork { whole, reading } = self.work;
+        let read =
+            if self.has_spoken { reading } else { part(reading, u64::from(self.read), self.input.count()) };
+        let written = part(Span(whole.0.saturating_sub(reading.0)), self.made, self.expected);
+        let most = whole.0.saturating_sub(whole.0 / 16);
+        Span(read.0.saturating_add(written.0).min(most))
+    }
+
+    /// Returns what is left of it.
     pub(in crate::provider) fn work_left(&self) -> Span {
-        let left = self.expected.saturating_sub(self.made);
-        let of = u128::from(self.work.0).saturating_mul(u128::from(left));
-        let left = of.checked_div(u128::from(self.expected)).unwrap_or(u128::from(self.work.0));
-        Span(u64::try_from(left).unwrap_or(u64::MAX).max(self.work.0 / 16))
+        Span(self.work.whole.0.saturating_sub(self.work_done().0))
+    }
+
+    /// Returns whether the engine has said anything of it.
+    pub(in crate::provider) const fn is_under_way(&self) -> bool {
+        self.has_spoken || self.read > 0
     }
 
     /// Returns whether the client is told that the job is alive: it waits for a slot, or the engine reads. (`WR-23`)
@@ -289,6 +310,13 @@ impl ServedJob {
             && !self.stream.has_gathered()
             && self.stream.has_room()
     }
+}
+
+/// Returns the part of a span that so many of so many are: all of it where there are none or more.
+fn part(span: Span, done: u64, all: u64) -> Span {
+    let product = u128::from(span.0).saturating_mul(u128::from(done.min(all)));
+    let part = product.checked_div(u128::from(all)).unwrap_or(u128::from(span.0));
+    Span(u64::try_from(part).unwrap_or(span.0))
 }
 
 /// A task that is being served, with the channel that pays for it and everything else that a step of it may touch.
@@ -403,7 +431,7 @@ impl ServedMut<'_> {
             // The others get what it did not use of the window.
             self.freed.channels.insert(self.served.account);
             self.freed.slot = true;
-            self.freed.done.push((self.model, self.served.work, self.served.began));
+            self.freed.done.push((self.model, self.served.work(), self.served.began));
         }
         Next::Resume
     }
