@@ -6,9 +6,11 @@ mod testbed;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerCall;
 use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::limits;
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::wire::message::{FromClient, Refusal};
+use bombyx_protocol::wire::extension::Extensions;
+use bombyx_protocol::wire::message::{Ack, FromClient, Refusal};
 use bombyx_protocol::work::order::{Task, TaskKind};
 use testbed::guest::{Guest, channel, net, work};
 use testbed::thief::{Plan, Thief};
@@ -249,4 +251,108 @@ fn a_provider_that_leaves_says_so_and_the_next_order_goes_elsewhere_at_once() {
     let outcome = testbed.outcome(2);
     assert!(outcome.failed_over.is_empty(), "{:?}", outcome.failed_over);
     assert_eq!(outcome.end.unwrap().unwrap().providers, [second]);
+}
+
+/// (CH-31) A new channel would be locked for longer than a provider of one good job may ask for.
+#[test]
+fn a_longer_challenge_is_no_obstacle_where_a_channel_stands() {
+    let mut testbed = Testbed::new(12, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 5), COIN, MINUTE);
+    ends(&mut testbed, 1..=1);
+    testbed.run(Span::from_s(10), |_| false);
+    testbed.kill(provider);
+    testbed.reconfigure(provider, |config| config.challenge_s = 2 * limits::CHALLENGE_STRANGER_S);
+    testbed.restart(provider);
+    testbed.offer(provider, price(400_000), TaskKind::Generate, testbed::MODEL);
+    testbed.order(client, 2, chat("count for me", 5), COIN, MINUTE);
+    ends(&mut testbed, 2..=2);
+    let outcome = testbed.outcome(2);
+    assert!(outcome.end.clone().unwrap().is_ok(), "{:?} {:?}", outcome.end, outcome.failed_over);
+    assert_eq!(testbed.chain.opened, 1, "on the channel that was there");
+}
+
+/// (MK-15, MK-48) It says that it leaves, which is nobody's fault.
+#[test]
+fn tasks_of_a_model_that_its_owner_withdraws_go_elsewhere_and_its_provider_is_as_good_as_before() {
+    let mut testbed = Testbed::new(13, CALM);
+    testbed.slots = 1;
+    let client = testbed.client(1, COIN);
+    let first = testbed.provider(1, price(400_000), 50_000);
+    testbed.order(client, 1, chat("count for me", 200), COIN, MINUTE);
+    testbed.run(Span::from_s(5), |_| false);
+    testbed.order(client, 2, chat("count for me", 20), COIN, MINUTE);
+    testbed.run(Span::from_s(3), |_| false);
+    assert!(testbed.outcome(2).ids.is_empty(), "it waits for the slot");
+    let second = testbed.provider(2, price(500_000), 1_000);
+    testbed.slots = 0;
+    testbed.offer(first, price(400_000), TaskKind::Generate, testbed::MODEL);
+    ends(&mut testbed, 1..=2);
+    let [long, short] = [1, 2].map(|order| testbed.outcome(order));
+    assert_eq!(long.end.unwrap().unwrap().providers, [first], "what runs is finished");
+    assert_eq!(short.failed_over, [Failure::Refused(Refusal::Leaving)]);
+    assert_eq!(short.end.unwrap().unwrap().providers, [first, second]);
+    testbed.slots = 1;
+    testbed.offer(first, price(400_000), TaskKind::Generate, testbed::MODEL);
+    testbed.kill(second);
+    testbed.order(client, 3, chat("count for me", 20), COIN, MINUTE);
+    ends(&mut testbed, 3..=3);
+    assert_eq!(testbed.outcome(3).end.unwrap().unwrap().providers.last(), Some(&first));
+}
+
+/// (MK-11, MK-51) One of a prefix is read, and two of proven ones; who is not read need not wait for the end of its bid.
+#[test]
+fn who_bids_beyond_those_that_are_read_of_a_prefix_is_told_so() {
+    let mut testbed = Testbed::new(14, CALM);
+    let client = testbed.client(1, COIN);
+    let neighbours: Vec<_> = (1..=5).map(|number| testbed.provider(number, price(400_000), 1_000)).collect();
+    for neighbour in &neighbours {
+        testbed.shared.insert(*neighbour, net(7));
+    }
+    testbed.provider(6, price(300_000), 1_000);
+    testbed.seek(client);
+    testbed.order(client, 1, chat("count for me", 5), COIN, MINUTE);
+    ends(&mut testbed, 1..=1);
+    testbed.run(Span::from_ms(500), |_| false);
+    for neighbour in neighbours {
+        let sales = testbed.provider_at(neighbour).sales();
+        let settled = sales.won + sales.outscored + sales.over_budget + sales.too_late + sales.unfit;
+        assert!(sales.bids > 0 && settled == sales.bids, "{sales:?}");
+    }
+}
+
+/// (MK-48, CH-5) Its channel is open and holds nothing, and others are always before it.
+#[test]
+fn a_task_without_money_does_not_keep_its_place_in_the_line_for_ever() {
+    let mut testbed = Testbed::new(15, CALM);
+    testbed.slots = 1;
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 100_000);
+    for order in 1..=60 {
+        testbed.order(client, order, chat("count for me", 20), COIN, Span::from_s(200));
+    }
+    testbed.run(Span::from_s(6), |_| false);
+    let mut poor = Guest::new(&mut testbed, 2, net(2));
+    let bid = poor.call(&mut testbed, provider).unwrap();
+    let mut session = poor.award(&mut testbed, provider, &bid).unwrap();
+    let task = work(60, channel(&bid.0, 2));
+    let open = LedgerCall::Open { terms: task.channel.clone().into(), deposit: Nano(1) };
+    poor.seals(&mut testbed, provider, &mut session, &FromClient::Work(task));
+    testbed.chain.fund([9; 32], COIN);
+    testbed.chain.call(poor.identity.id(), Some([9; 32]), open);
+    let is_over =
+        |testbed: &Testbed| testbed.served.iter().any(|(_, served)| served.client == poor.identity.id());
+    for _ in 0..60 {
+        // It is there, and says so.
+        let ack = Ack { next: 0, payment: None, countersignature: None, extensions: Extensions::NONE };
+        poor.seals(&mut testbed, provider, &mut session, &FromClient::Ack(ack));
+        testbed.run(Span::from_s(1), is_over);
+    }
+    assert!(
+        testbed.outcomes.values().any(|outcome| outcome.end.is_none()),
+        "others still wait for their turn"
+    );
+    let (_, served) = testbed.served.iter().find(|(_, served)| served.client == poor.identity.id()).unwrap();
+    assert_eq!(served.refused, Some(Refusal::Unfunded));
 }

@@ -90,8 +90,8 @@ fn what_was_read_for_a_client_that_gives_up_is_paid_to_the_nano_by_one_that_know
         assert_eq!((unpaid, lost), (Nano::ZERO, Nano::ZERO));
         let (_, served) = testbed.served.last().unwrap();
         assert_eq!(paid.minus(before), Some(served.cost), "what it asked for");
-        let priced = testbed.client_at(client).channels().next().unwrap().clone();
-        assert_eq!(priced.reserved(), Nano::ZERO, "nothing stays set aside");
+        let payer = testbed.client_at(client).channels().next().unwrap();
+        assert_eq!(payer.reserved(), Nano::ZERO, "nothing stays set aside");
         let due = |read| due(bid_price(&testbed), read);
         let told = (1..=PROMPT / TEN_A_SECOND).map(|step| step * TEN_A_SECOND);
         let read = told.into_iter().find(|read| due(*read) == served.cost).expect("a whole step was read");

@@ -100,7 +100,7 @@ impl Progress {
         prefix: Prefix,
         sealed: &SealedBid,
         auction: &mut Auction,
-        shared: &SharedState,
+        shared: &mut SharedState,
     ) -> Result<(), PeerFault> {
         let signed = unseal(&shared.seal_key, &sealed.call.0, &sealed.sealed)
             .ok()
@@ -143,7 +143,10 @@ impl Progress {
             0 if shared.config.market.quota => Bidder::Unproven,
             _ => Bidder::Proven,
         };
-        auction.accept(bid, BidHash::of(&signed), prefix, bidder);
+        let is_settled = !auction.accept(bid, BidHash::of(&signed), prefix, bidder);
+        if is_settled {
+            shared.outbox.release(from, auction.call, ReleaseReason::Unfit);
+        }
         Ok(())
     }
 
@@ -218,6 +221,7 @@ impl Progress {
                 }
             })
             .chain(losers.iter().map(|loser| (loser.bid.provider, ReleaseReason::Outscored)))
+            .chain(outcome.unread.iter().map(|unread| (*unread, ReleaseReason::Unfit)))
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;

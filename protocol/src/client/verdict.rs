@@ -135,6 +135,11 @@ pub(super) const fn passes(why: Failure) -> bool {
     )
 }
 
+/// Returns whether a refusal says nothing of a provider: its bid had lapsed or was for another task, or it has withdrawn the model.
+const fn is_harmless(why: Failure) -> bool {
+    matches!(why, Failure::Refused(Refusal::UnknownBid | Refusal::OtherClass | Refusal::Leaving))
+}
+
 /// Returns how a bidder stands with this client.
 pub(super) fn standing(
     now: Time,
@@ -152,14 +157,16 @@ pub(super) fn standing(
     let measured = || memory.speed(&bid.provider, &bid.model);
     let cost_max = lot.cost_max(bid.price).unwrap_or(Nano(u64::MAX));
     let asks_s = bid.payee.challenge_s;
-    let is_long = asks_s > longest_challenge(config, level);
+    // A channel that stands keeps its terms, whatever a new one would need.
+    let stands_s = payments.challenge_with(bid.provider, &bid.payee);
+    let is_long = stands_s.is_none() && asks_s > longest_challenge(config, level);
     Standing {
         turn: wanted.turn(&bid.provider),
         place,
         level,
         speed: if config.market.measures { measured() } else { Speed::default() },
         locks: payments.would_lock(bid, cost_max, Acquaintance { level, room: Nano(u64::MAX) }, config),
-        challenge_s: config.challenge_s.max(asks_s),
+        challenge_s: stands_s.unwrap_or_else(|| config.challenge_s.max(asks_s)),
         refused: if !wanted.allow(&bid.provider) {
             Some(Fate::NotWanted)
         } else if place == Place::Barred {
@@ -203,7 +210,7 @@ impl SharedState {
         let blame = blame(why, conduct, self.memory.level(&provider) > 0);
         match blame {
             Blame::Provider => self.memory.failed(now, provider, prefix, model, &mut self.outbox),
-            Blame::Refused if !matches!(why, Failure::Refused(Refusal::UnknownBid | Refusal::OtherClass)) => {
+            Blame::Refused if !is_harmless(why) => {
                 self.memory.refused(now, provider, prefix, model, &mut self.outbox);
             }
             Blame::Refused | Blame::Nobody => {}

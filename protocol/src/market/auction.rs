@@ -47,6 +47,8 @@ pub struct Auction {
     invites_all: bool,
     /// Answers of proven providers that are no bids, or bids that cannot be taken.
     declined: usize,
+    /// Bids that were not read.
+    unread: usize,
     rule: Rule,
 }
 
@@ -156,6 +158,8 @@ pub struct Outcome {
     pub candidates: Vec<Candidate>,
     /// What became of every bid, in the order in which they would be asked.
     pub reports: Vec<BidReport>,
+    /// Who bid and was not read, as another prefix did as well.
+    pub unread: Vec<NodeId>,
 }
 
 impl Auction {
@@ -171,6 +175,7 @@ impl Auction {
             beyond: Vec::new(),
             invites_all: false,
             declined: 0,
+            unread: 0,
             rule: Rule::Reserve,
         }
     }
@@ -189,7 +194,9 @@ impl Auction {
 
     /// Accepts a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] of its kind none does, nor past the
     /// few of its prefix, unless everybody was invited and no other prefix bids. (`MK-6`, `MK-51`)
-    pub fn accept(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, bidder: Bidder) {
+    ///
+    /// Returns whether it was read, or is one of too many that were not to tell each of them.
+    pub fn accept(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, bidder: Bidder) -> bool {
         let known =
             self.bids.iter().chain(&self.beyond).any(|received| received.bid.provider == bid.provider);
         let alike = || self.bids.iter().filter(|received| received.bidder == bidder);
@@ -199,15 +206,20 @@ impl Auction {
             Bidder::Unproven => neighbours == 0,
             Bidder::LeftAlone => true,
         };
-        if known || alike().count() >= limits::BIDS_MAX {
-            return;
+        if known {
+            return true;
         }
+        let is_full = alike().count() >= limits::BIDS_MAX;
         let received = ReceivedBid { bid, hash, prefix, bidder };
-        if has_room {
+        if has_room && !is_full {
             self.bids.push(received);
-        } else if self.invites_all && self.beyond.len() < limits::BIDS_MAX {
+        } else if self.invites_all && !is_full && self.beyond.len() < limits::BIDS_MAX {
             self.beyond.push(received);
+        } else {
+            self.unread = self.unread.saturating_add(1);
+            return self.unread > limits::BIDS_MAX;
         }
+        true
     }
 
     /// Notes that somebody answered who cannot be awarded.
@@ -289,7 +301,8 @@ impl Auction {
         reports.extend(
             unable.into_iter().map(|(received, cost_max, fate)| report(lot, &received, cost_max, fate)),
         );
-        Outcome { candidates, reports }
+        let unread = self.beyond.iter().map(|received| received.bid.provider).collect();
+        Outcome { candidates, reports, unread }
     }
 }
 

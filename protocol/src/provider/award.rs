@@ -50,6 +50,9 @@ impl Provider {
             return Err(Refusal::NotUnderstood);
         }
         let promised = self.bidder.award(now, origin.node, award.call, award.bid, award.price)?;
+        if self.bidder.find(&promised.model).is_none() {
+            return Err(Refusal::Leaving);
+        }
         let has_slot = self.has_slot(now, &promised.model, origin, is_customer);
         if !has_slot && !self.may_wait(now, award.job, origin.node, is_customer, &promised)
             || self.jobs.running() >= limits::JOBS_MAX

@@ -40,12 +40,13 @@ use crate::channel::record::Record;
 use crate::clock::WallClock;
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId, Origin};
-use crate::io::{Command, Input, Machine, Output, PeerFault};
+use crate::io::{Command, Input, Machine, Offer, Output, PeerFault};
 use crate::market::bid::Payee;
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
 use crate::time::{Span, Time};
-use crate::wire::message::{Message, ReleaseReason, ToClient, ToProvider, VerifiedGossip};
+use crate::wire::message::{Message, Refusal, ReleaseReason, ToClient, ToProvider, VerifiedGossip};
+use crate::work::order::JobId;
 
 use admission::Admission;
 use bidder::Bidder;
@@ -143,7 +144,7 @@ impl Provider {
     fn command(&mut self, now: Time, command: Command) {
         match command {
             Command::Clock { unix_s } => self.clock = WallClock::at(now, unix_s),
-            Command::Offer(offer) => self.bidder.offer(offer),
+            Command::Offer(offer) => self.offered(now, offer),
             Command::Drain => self.drain(now),
             Command::Pace(pace) => self.earnings.set_pace(pace, &mut self.outbox),
             Command::Settle => self.earnings.close_all(),
@@ -155,6 +156,18 @@ impl Provider {
             | Command::Open { .. }
             | Command::TopUp { .. }
             | Command::Watch(_) => {}
+        }
+    }
+
+    /// Offers a model from now on, or no more: then tasks that wait for a slot go elsewhere. (`MK-48`)
+    fn offered(&mut self, now: Time, offer: Offer) {
+        let (model, is_withdrawn) = (offer.model, offer.slots == 0);
+        self.bidder.offer(offer);
+        if is_withdrawn {
+            let waiting: Vec<JobId> = self.jobs.waiting_for(&model, |_| true).map(|(id, ..)| id).collect();
+            for id in waiting {
+                self.end(now, id, Some(Refusal::Leaving));
+            }
         }
     }
 

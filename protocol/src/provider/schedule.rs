@@ -127,8 +127,11 @@ impl Provider {
             return Err(Refusal::NotUnderstood);
         }
         work.task.check().map_err(refusal)?;
-        let offer = self.bidder.find(&promised.model).filter(|offer| offer.kind == work.task.kind());
-        let offer = offer.ok_or(Refusal::WrongKind)?;
+        // It was on offer when it was bid for.
+        let offer = self.bidder.find(&promised.model).ok_or(Refusal::Leaving)?;
+        if offer.kind != work.task.kind() {
+            return Err(Refusal::WrongKind);
+        }
         let weights = offer.weights;
         let (input, output) = (work.input.count(), work.task.output_tokens_max());
         let engine_work = EngineWork { whole: offer.work(input, output), reading: offer.work(input, 0) };

@@ -277,6 +277,11 @@ impl Testbed {
         self.feed(id, Input::Tick);
     }
 
+    /// Changes how a provider is configured once it starts again.
+    pub fn reconfigure(&mut self, id: NodeId, change: impl FnOnce(&mut ProviderConfig)) {
+        change(self.providers.get_mut(&id).unwrap());
+    }
+
     /// A provider's engine takes tasks and never says a word again.
     pub fn hang_engine(&mut self, id: NodeId) {
         self.hosts.get_mut(&id).unwrap().engine.hung = true;

@@ -104,6 +104,13 @@ impl Payments {
         channel.map(|channel| channel.payer.account())
     }
 
+    /// Returns the challenge time of that channel, where one stands.
+    pub(in crate::client) fn challenge_with(&self, provider: NodeId, payee: &Payee) -> Option<u32> {
+        self.channel_to(provider, payee)
+            .and_then(|account| self.terms(&account))
+            .map(|terms| terms.challenge_s)
+    }
+
     pub(in crate::client) fn terms(&self, account: &ChannelId) -> Option<ChannelTerms> {
         self.channels.get(account).map(|channel| ChannelTerms::clone(channel.payer.terms()))
     }

@@ -198,8 +198,7 @@ impl Earnings {
     ) -> Result<TaskChannel, Refusal> {
         let payee = self.payee;
         let mine = terms.provider_key == payee.key && terms.provider == payee.address;
-        let fits = terms.network_id == payee.network_id && terms.challenge_s >= payee.challenge_s;
-        if !mine || !fits {
+        if !mine || terms.network_id != payee.network_id {
             return Err(Refusal::ChannelTerms);
         }
         let terms = AgreedTerms::from(terms);
@@ -222,7 +221,7 @@ impl Earnings {
             }
             return Ok(TaskChannel { account, in_place_of: None });
         }
-        if terms.check(payee.network_id).is_err() {
+        if terms.check(payee.network_id).is_err() || terms.challenge_s < payee.challenge_s {
             return Err(Refusal::ChannelTerms);
         }
         if !self.has_room_for(terms.challenge_s) {

@@ -226,10 +226,13 @@ impl ServedJob {
         self.waiting.map(|waiting| waiting.since)
     }
 
-    /// Puts its end off: something was paid on its channel.
+    /// Puts its end off: something was paid on its channel. A task that has not begun keeps its place in the line for it, but not for
+    /// ever: what its client pays may be for others. (`MK-48`)
     pub(in crate::provider) fn wait_until(&mut self, until: Time) {
+        let is_in_line = self.task.is_some();
         if let Some(waiting) = &mut self.waiting {
-            waiting.until = until;
+            let last = waiting.since + limits::QUEUE_WAIT_MAX;
+            waiting.until = if is_in_line { until.min(last) } else { until };
         }
     }
 
@@ -346,14 +349,15 @@ impl ServedMut<'_> {
         let Some(earner) = channel.live() else { return Next::Stay };
         earner.allow(served.under_way, Nano::ZERO);
         let allowance = earner.allowance(served.window, credit);
-        let can_wait = served.task.is_some() && (earner.is_open() || served.is_covered(allowance));
+        let is_covered = served.is_covered(allowance);
+        let can_wait = served.task.is_some() && (earner.is_open() || is_covered);
         if can_wait && !has_slot {
-            // Its money is seen to when it has its turn.
+            // Its money is seen to when it has its turn. One that had its turn without it is waited for no longer for that.
             earner.allow(Nano::ZERO, served.under_way);
-            served.waiting = None;
+            served.waiting.take_if(|_| is_covered);
             return if served.slot_wait.is_some() { Next::Stay } else { Next::Wait };
         }
-        let covered = has_slot && served.is_covered(allowance);
+        let covered = has_slot && is_covered;
         let started = served.task.take_if(|_| covered);
         if started.is_some() || served.in_flight() == 0 {
             served.engine_at = self.now;
