@@ -238,8 +238,10 @@ impl Payer {
         }
     }
 
-    /// Counts no longer on a part of the deposit that the ledger was never asked for.
+    /// Counts no longer on a part of the deposit that the ledger was never asked for, as far as nothing was promised out of it
+    /// on credit.
     pub fn forgo(&mut self, amount: Nano) {
+        let amount = amount.min(self.asked.saturating_minus(self.cumulative));
         self.asked = self.asked.saturating_minus(amount);
         self.locked = self.locked.saturating_minus(amount);
     }

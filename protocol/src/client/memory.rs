@@ -27,7 +27,7 @@ pub(super) struct Memory {
 #[derive(Debug)]
 struct Entry {
     reputation: Reputation,
-    /// Awards in a row that it refused, or answered with nothing, before it ever served.
+    /// Awards in a row that it refused, or answered with nothing, before it ever served or failed.
     refusals: u8,
 }
 
@@ -168,8 +168,12 @@ impl Memory {
         }
     }
 
-    /// Returns whether a provider that is being left alone has earned to be asked if nobody else bids.
+    /// Returns whether a provider that is being left alone is asked all the same if nobody else bids: it has earned that, or only
+    /// ever refused.
     fn is_forgiven(&self, known: &Entry, now_s: u64) -> bool {
+        if known.refusals > 0 {
+            return true;
+        }
         let owed = known.failures(now_s).saturating_mul(limits::GOOD_JOBS_A_FAILURE);
         known.reputation.good >= owed
     }
@@ -269,9 +273,12 @@ impl Memory {
             return;
         }
         let Some(known) = self.entry(now, provider, prefix) else { return };
-        known.refusals = known.refusals.saturating_add(1);
-        if known.refusals >= limits::REFUSALS_A_FAILURE {
+        let refusals = known.refusals.saturating_add(1);
+        if refusals.is_multiple_of(limits::REFUSALS_A_FAILURE) {
             self.failed(now, provider, prefix, model, outbox);
+        }
+        if let Some(known) = self.known.get_mut(&provider) {
+            known.refusals = refusals;
         }
     }
 
@@ -341,4 +348,27 @@ fn timed(reputation: Reputation, model: ModelId, timing: Timing) -> Reputation {
     let kept = if is_full { before.faded(limits::TIMED_JOBS) } else { before };
     let timed = if is_full { jobs } else { jobs.saturating_add(1) };
     Reputation { model, timed, timing: kept.plus(timing), ..reputation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUSY: NodeId = NodeId([1; 32]);
+    const PREFIX: Prefix = Prefix::of_ipv4([192, 0, 2, 1]);
+    const MODEL: ModelId = ModelId([2; 32]);
+
+    /// (`MK-31`) It is left alone, so that it takes nobody's place, and asked where nobody else bids: it may only be full.
+    #[test]
+    fn a_stranger_that_only_refuses_is_asked_where_nobody_else_bids() {
+        let (mut memory, mut outbox) = (Memory::restored(1_000, &[]), Outbox::default());
+        let place = |memory: &Memory| memory.place(Time(0), &BUSY, PREFIX, true);
+        for refusals in 1..=20 {
+            memory.refused(Time(0), BUSY, PREFIX, MODEL, &mut outbox);
+            assert_eq!(place(&memory), if refusals < 3 { Place::Unknown } else { Place::Last }, "{refusals}");
+        }
+        assert_eq!(memory.known.get(&BUSY).map(|known| known.reputation.failures), Some(1));
+        memory.failed(Time(0), BUSY, PREFIX, MODEL, &mut outbox);
+        assert_eq!(place(&memory), Place::Barred);
+    }
 }

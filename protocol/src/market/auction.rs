@@ -335,10 +335,10 @@ impl Wants<'_> {
     }
 
     /// Puts another before the best bidder, where it is time to try one. Returns whether there was one: a stranger for a small
-    /// order, at most a quarter above the best, or a known one, at most a tenth above. (`MK-33`)
+    /// order, at most a quarter above the best, or a known one of another prefix, at most a tenth above. (`MK-33`)
     fn put_first(&self, call: CallId, contenders: &mut [Contender]) -> bool {
         let (Some(exploration), Some(best)) = (self.explores, contenders.first()) else { return false };
-        let best = u128::from(best.score.0);
+        let (best, prefix) = (u128::from(best.score.0), best.received.prefix);
         let is_within = |contender: &Contender, parts: u128, of: u128| {
             u128::from(contender.score.0).saturating_mul(of) <= best.saturating_mul(parts)
         };
@@ -348,7 +348,8 @@ impl Wants<'_> {
             .skip(1)
             .filter(|(_, contender)| match contender.standing.place {
                 Place::Unknown => self.is_small && is_within(contender, 5, 4),
-                Place::Proven => is_within(contender, 11, 10),
+                // A second name of the best bidder's owner is none that another measure speaks for.
+                Place::Proven => contender.received.prefix != prefix && is_within(contender, 11, 10),
                 Place::Tried | Place::Doubtful | Place::Last | Place::Barred => false,
             })
             .map(|(place, contender)| {

@@ -50,6 +50,20 @@ fn no_voucher_is_above_the_deposit_or_before_it_is_seen() {
     assert_eq!(payer.payment(&key()), Some(payment(7, 1_300)));
 }
 
+/// (CH-3, CH-32) What was served on credit ahead of a deposit that is put off no longer stays counted as locked.
+#[test]
+fn what_was_promised_out_of_a_deposit_that_is_put_off_is_not_forgone() {
+    let mut payer = payer();
+    payer.top_up(Nano(500));
+    payer.owe(Nano(1_300)).unwrap();
+    payer.forgo(Nano(500));
+    let record = payer.record();
+    assert_eq!((record.cumulative, record.locked), (Nano(1_300), Nano(1_300)));
+    assert_eq!((payer.headroom(), payer.owe(Nano(1))), (Nano::ZERO, Err(InsufficientDeposit)));
+    payer.observe(Time(1), &open(7, 1_000));
+    assert_eq!(payer.payment(&key()), Some(payment(7, 1_000)), "no voucher is above the deposit");
+}
+
 /// (CH-7, CH-8)
 #[test]
 fn a_promise_on_disk_counts_as_spent_and_is_signed_again_once_the_provider_has_spoken() {
