@@ -60,6 +60,10 @@ fn request(place: &str, field: &str, value: &Value) -> (&'static str, Value, Str
                 .push(json!({ "type": "text", "text": "x" }));
             ("chat/completions", chat, format!("messages[0].content[0].{field}"))
         }
+        "max_price" => {
+            chat["provider"] = json!({ "max_price": inside(json!({})) });
+            ("chat/completions", chat, format!("provider.max_price.{field}"))
+        }
         object @ ("stream_options" | "bombyx" | "provider") => {
             chat[object] = inside(json!({}));
             ("chat/completions", chat, format!("{object}.{field}"))
@@ -183,6 +187,31 @@ async fn providers_serve_as_the_caller_wants_it() {
     }
     assert_eq!(served(json!({ "only": [nobody] })).await, "provider");
     assert_eq!(served(json!({ "ignore": [a, b] })).await, "provider");
+}
+
+/// (MK-8, MK-52) With a lease standing as without one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_never_costs_more_than_the_caller_wishes() {
+    let ledger = Ledger::start().await;
+    // 100,000 nano for 1,000 units: a coin for a million tokens in, six for a million out, 25,600 nano for the request.
+    let prices = ["--price-job", "0.0000256", "--price-in", "0.001", "--price-out", "0.006"];
+    let provider = Node::up(&ledger, &[&["--provide", CHAT][..], &prices].concat(), &[]).await;
+    let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let gateway = Node::up(&ledger, &flags, &[]).await;
+    let question = json!([{ "role": "user", "content": "What is 17 plus 25?" }]);
+    for (wish, served) in [
+        (json!({ "prompt": 0.9 }), false),
+        (json!({ "prompt": 1.5, "completion": 9 }), true),
+        (json!({ "completion": "5" }), false),
+        (json!({ "request": 0.00002 }), false),
+        (json!({ "request": "0.00004" }), true),
+    ] {
+        let body = json!({ "model": CHAT, "max_tokens": 4, "messages": question, "provider": { "max_price": wish } });
+        let (status, answer) = post(&gateway, "chat/completions", &body).await;
+        let code = &answer["error"]["code"];
+        assert_eq!(status, if served { 200 } else { 422 }, "{wish}: {answer}");
+        assert!(served || code == "price_ceiling_too_low", "{wish}: {answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

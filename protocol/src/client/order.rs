@@ -156,12 +156,15 @@ impl Progress {
         }
     }
 
-    /// Returns why a candidate cannot do what is left to do: the task is not of the size that its price is for any more, or may
-    /// cost more than what is left of the budget. (`MK-46`)
+    /// Returns why a candidate cannot do what is left to do: the task is not of the size that its price is for any more, its price is
+    /// above what the order lets one be, or it may cost more than what is left of the budget. (`MK-46`, `MK-52`)
     pub(super) fn unfit(&self, candidate: &Candidate) -> Option<Failure> {
         let lot = self.lot();
         if !candidate.classes.is_near(&lot.classes()) {
             return Some(Failure::Refused(Refusal::OtherClass));
+        }
+        if let Some(most) = self.order.price_max.filter(|most| candidate.price > *most) {
+            return Some(Failure::OverCeiling { lowest: candidate.price, most });
         }
         let cost_max = lot.cost_max(candidate.price).unwrap_or(Nano(u64::MAX));
         (cost_max > self.budget()).then_some(Failure::OverBudget { lowest: cost_max })

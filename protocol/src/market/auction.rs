@@ -389,8 +389,8 @@ impl Wants<'_> {
             Rule::FirstScore | Rule::Cheapest | Rule::Random => None,
         };
         let aside = valuation.aside(bid, &winner.standing);
-        let by_budget = price_of(self.budget, self.lot.units_max());
-        paid(bid.price, second, aside, valuation.units(), median).min(by_budget.max(bid.price))
+        let most = price_of(self.budget, self.lot.units_max()).min(self.price_max).max(bid.price);
+        paid(bid.price, second, aside, valuation.units(), median).min(most)
     }
 }
 

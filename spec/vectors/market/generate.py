@@ -270,8 +270,10 @@ def close(case):
         price = int(bid["price"])
         if place == 0 and first is None:
             median = None if case["median"] is None else int(case["median"])
-            by_budget = int(case["budget"]) * 1000 // whole(case)
-            price = min(paid(price, second, aside(case, bid, v), expected(case), median), max(by_budget, price))
+            most = int(case["budget"]) * 1000 // whole(case)
+            if case["price_max"] is not None:
+                most = min(most, int(case["price_max"]))
+            price = min(paid(price, second, aside(case, bid, v), expected(case), median), max(most, price))
         candidates.append({"provider": bid["provider"], "price": str(price)})
         by = str(max(score - able[0][1], 0))
         fate = {"won": {"second": text_or_none(second)}} if place == 0 else {"outscored": {"by": by}}
@@ -331,6 +333,7 @@ AUCTIONS = [
     auction("a bid at the budget is in", [offer(1, 1_000)], budget=6_376),
     auction("a bid above the budget is out", [offer(1, 1_000), offer(2, 1_001)], budget=6_375),
     auction("a bid at the ceiling is in, one above is out", [offer(1, 1_000), offer(2, 1_001)], price_max=1_000),
+    auction("nothing is paid above the ceiling either", [offer(1, CHEAP), offer(2, DEAR)], median=DEAR, price_max=CHEAP + 1),
     auction("a bid that overflows is above every budget", [offer(1, U64 - 1), offer(2, CHEAP)], budget=U64 - 1),
     auction("a score that overflows is above every budget", [offer(1, CHEAP, 2**32 - 1), offer(2, CHEAP, 1)],
             nano_per_ms=2**40),

@@ -3,6 +3,7 @@
 pub(super) mod chat;
 pub(super) mod embeddings;
 mod fields;
+mod max_price;
 pub(super) mod models;
 mod order;
 mod wishes;

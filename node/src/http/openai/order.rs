@@ -9,6 +9,7 @@ use bombyx_protocol::work::price::Weights;
 use serde_json::Value;
 
 use super::fields::Fields;
+use super::max_price::max_price;
 use super::wishes::{self, Place};
 use crate::engine::fit::{Fitted, fit};
 use crate::http::errors::ApiError;
@@ -36,10 +37,18 @@ pub(super) async fn order(
         TaskKind::Embed => "input",
         TaskKind::Generate => "messages",
     };
+    let wanted = fields.object("provider")?;
+    let price_max = match &wanted {
+        Some(wanted) => {
+            wishes::check(Place::Provider, wanted)?;
+            max_price(wanted, weights, task.kind())?
+        }
+        None => None,
+    };
     let Fitted { task, input } = fit(model, task).await.map_err(|fault| ApiError::order(fault, text))?;
     Ok(Order {
         weights,
-        preferences: preferences(fields)?,
+        preferences: wanted.as_ref().map_or_else(|| Ok(Preferences::default()), preferences)?,
         model,
         task,
         input,
@@ -50,19 +59,17 @@ pub(super) async fn order(
             Some(limits) => limits.integer("nano_per_ms", 0, u64::MAX)?.or(policy.nano_per_ms),
             None => policy.nano_per_ms,
         },
-        price_max: None,
+        price_max,
         dims: None,
     })
 }
 
 /// Returns which providers a request wants: those that its `provider` object names by their ids.
-fn preferences(fields: &Fields<'_>) -> Result<Preferences, ApiError> {
-    let Some(wanted) = fields.object("provider")? else { return Ok(Preferences::default()) };
-    wishes::check(Place::Provider, &wanted)?;
+fn preferences(wanted: &Fields<'_>) -> Result<Preferences, ApiError> {
     let mut preferences = Preferences {
-        only: provider_ids(&wanted, "only")?,
-        ignore: provider_ids(&wanted, "ignore")?,
-        order: provider_ids(&wanted, "order")?,
+        only: provider_ids(wanted, "only")?,
+        ignore: provider_ids(wanted, "ignore")?,
+        order: provider_ids(wanted, "order")?,
     };
     let others_too = match wanted.value("allow_fallbacks") {
         Some(Value::Bool(others_too)) => *others_too,
@@ -134,8 +141,7 @@ mod tests {
     }
 
     fn wanted(provider: &Value) -> Result<Preferences, String> {
-        let body = json!({ "provider": provider });
-        let wanted = preferences(&Fields::root(body.as_object().unwrap()));
+        let wanted = preferences(&Fields::at(provider.as_object().unwrap(), "provider".into()));
         wanted.map_err(|error| error.body()["error"]["param"].as_str().unwrap().to_owned())
     }
 

@@ -40,6 +40,8 @@ pub(super) enum Place {
     Bombyx,
     /// Which providers are wanted.
     Provider,
+    /// What a token may cost.
+    MaxPrice,
 }
 
 /// What becomes of a field.
