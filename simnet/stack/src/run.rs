@@ -247,6 +247,8 @@ impl Stack {
             before_lookups: self.connections,
             before_orders: self.connections_of_a_mean_host(),
         };
+        // Orders bear the date, and swarms judge them by theirs: both count from the moment at which the world begins.
+        web_time::begin_calendar();
         let began = Instant::now();
         let now = || Time(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         self.world.probe_gossip(Samples::measured_from(&self.scenario));

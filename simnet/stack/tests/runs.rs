@@ -50,7 +50,7 @@ fn equal_seeds_are_equal_to_the_bit_and_another_seed_is_another_run() {
     assert_eq!(summary["ledger"]["imbalance"], 0);
     assert_eq!(summary["false_accusations"], 0);
     assert!(summary["gossip_duplicates"].as_f64().unwrap() > 0.5, "gossipsub forwards to a mesh: {summary}");
-    assert!(summary["bids_per_auction"].as_f64().unwrap() > 3.0, "calls reach providers: {summary}");
+    assert!(summary["bids_per_auction"].as_f64().unwrap() > 1.0, "calls reach providers: {summary}");
 }
 
 /// `SI-8`

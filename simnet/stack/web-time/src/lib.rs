@@ -2,7 +2,7 @@
 //!
 //! libp2p and the node's swarm read the time from the crate of this name and from nowhere else.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 
 pub use std::time::Duration;
@@ -12,8 +12,14 @@ pub use tokio::time::Instant;
 const BEGINNING: Duration = Duration::from_secs(1_767_225_600);
 
 thread_local! {
-    /// The moment that is [`BEGINNING`]: the first at which this thread asks for the date.
-    static ORIGIN: OnceCell<Instant> = const { OnceCell::new() };
+    /// The moment that is [`BEGINNING`].
+    static ORIGIN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Makes this moment the beginning of this thread's calendar. Without it, that is the first moment at which the thread
+/// asks for the date.
+pub fn begin_calendar() {
+    ORIGIN.set(Some(Instant::now()));
 }
 
 /// A date.
@@ -50,7 +56,10 @@ impl SystemTime {
     /// Returns the present date of the virtual calendar.
     #[must_use]
     pub fn now() -> Self {
-        let origin = ORIGIN.with(|origin| *origin.get_or_init(Instant::now));
+        let origin = ORIGIN.get().unwrap_or_else(|| {
+            begin_calendar();
+            Instant::now()
+        });
         Self(BEGINNING + origin.elapsed())
     }
 
