@@ -26,9 +26,10 @@ async fn the_demo_answers_fails_over_pays_and_balances() {
     let jobs = report["jobs"].as_array().unwrap();
     let models: Vec<&str> = jobs.iter().map(|job| job["model"].as_str().unwrap()).collect();
     assert_eq!(models, ["all-minilm-l6-v2", "bombyx-chat-tiny", "bombyx-chat-tiny"]);
-    for job in jobs {
+    for (number, job) in jobs.iter().enumerate() {
         let bids = job["bids"].as_array().unwrap();
-        assert!(bids.len() >= 2, "{job:#}");
+        // The second auction of a model may end when those that have served have bid. (MK-20)
+        assert!(bids.len() >= if number < 2 { 2 } else { 1 }, "{job:#}");
         assert_eq!(bids.iter().filter(|bid| bid["won"] == true).count(), 1, "{job:#}");
         assert!(bids.iter().all(|bid| bid["price_nano"].as_u64() > Some(0) && bid["why"].is_string()));
         assert!(job["cost_nano"].as_u64() > Some(0) && job["receipts"].as_u64() > Some(0), "{job:#}");

@@ -25,7 +25,7 @@ pub(super) const LONG: &str = "chat, provider killed";
 
 const JOB_DEADLINE: Span = Span::from_s(60);
 const MAX_COST: Nano = Nano(200_000_000);
-/// What a millisecond is worth to the second job: enough that the fastest provider wins it, and not the cheapest.
+/// What a millisecond is worth to the second job: among providers that are equally known, the fastest wins it.
 const NANO_PER_MS: u64 = 700_000;
 /// Silence after which a job counts as hung: more than its deadline.
 const SILENCE: Duration = Duration::from_secs(70);

@@ -120,7 +120,11 @@ impl Report {
         let name = |id: NodeId| name_of(id).map_or_else(|| id.to_string(), str::to_owned);
         let jobs: Vec<Job> = jobs.into_iter().map(|job| Job::new(job, &name)).collect();
         // Answers were compared with what is right where they arrived; a wrong one never gets here.
-        let ok = settlement.balanced && jobs.iter().all(|job| job.bids.len() >= 2);
+        // Each model's first auction hears everybody; later ones may end when those that have served have bid. (`MK-20`)
+        let competed = [jobs::EMBED, jobs::CHAT]
+            .iter()
+            .all(|task| jobs.iter().any(|job| job.task == *task && job.bids.len() >= 2));
+        let ok = settlement.balanced && competed && jobs.iter().all(|job| !job.bids.is_empty());
         Self { ok, jobs, settlement, nodes, wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
     }
 
@@ -217,6 +221,9 @@ impl Bid {
             }
             Fate::Won { second: None } => "lowest score; paid its own bid".into(),
             Fate::OverCeiling { most } => format!("asks more than the {} nano that a bid may", most.0),
+            Fate::Outscored { by: 0 } => {
+                "scored no higher, but others are better known or were drawn first".into()
+            }
             Fate::Outscored { by } => format!("scored {by} nano higher, waiting counted in"),
             Fate::OverBudget => "can cost more than the order allows".into(),
             Fate::WeakerTier => "offers less protection than asked for".into(),
