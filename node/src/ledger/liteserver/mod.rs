@@ -42,7 +42,7 @@ const BACKOFF: Duration = Duration::from_millis(250);
 /// Transactions that a server gives at once.
 const TRANSACTIONS_AT_ONCE: u32 = 16;
 /// The most transactions that are fetched for one list.
-const TRANSACTIONS_MAX: usize = 100;
+const TRANSACTIONS_MAX: usize = proof::ROOTS_MAX;
 /// Two looks at the same thing: about one block.
 const PACE: Duration = Duration::from_millis(400);
 

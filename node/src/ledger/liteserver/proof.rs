@@ -12,7 +12,7 @@ use tycho_types::models::{AccountState, DepthBalanceInfo, OptionalAccount};
 use crate::ledger::chain::{Account, ChainError, Contract, nano};
 
 /// Roots of one bag of cells; a list of transactions has the most.
-const ROOTS_MAX: usize = super::TRANSACTIONS_MAX;
+pub(super) const ROOTS_MAX: usize = 100;
 /// What a state of a whole shard begins with.
 const SHARD_STATE_TAG: u32 = 0x9023_afe2;
 
