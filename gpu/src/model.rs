@@ -3,10 +3,54 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::digest::{OnAdvance, check_file};
+use crate::digest::{OnAdvance, PinError, check_file};
 use crate::engine::ModelId;
 use crate::manifest::{FileEntry, Manifest, ManifestError, Role, stays_inside};
 use crate::onnx::external::{self, ExternalData, ExternalError};
+
+/// Why a directory is not a model's.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// Its manifest cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The graph's references to other files cannot be read.
+    #[error("model `{model}`: the graph {path} cannot be used: {why}")]
+    Graph {
+        /// Name of the model.
+        model: String,
+        /// The graph.
+        path: PathBuf,
+        /// What is wrong.
+        why: ExternalError,
+    },
+    /// The graph reads weights from a file that the manifest does not pin.
+    #[error("model `{model}`: the graph {path} reads weights from {location:?}, which {why}")]
+    Unpinned {
+        /// Name of the model.
+        model: String,
+        /// The graph.
+        path: PathBuf,
+        /// The file as the graph names it.
+        location: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// A file of the model is missing or changed.
+    #[error(
+        "model `{model}`: {path} is not the pinned file: {mismatch}; delete {directory} and fetch the model again"
+    )]
+    Corrupt {
+        /// Name of the model.
+        model: String,
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        mismatch: Box<PinError>,
+        /// The directory to delete.
+        directory: PathBuf,
+    },
+}
 
 /// A model whose files lie in a directory and are those its manifest names.
 #[derive(Debug, Clone)]
@@ -21,15 +65,15 @@ impl Model {
     /// refused. (`WR-17`)
     ///
     /// # Errors
-    /// [`ManifestError::Corrupt`] for the first file that is missing or different, [`ManifestError::Unpinned`] for the
-    /// first reference to a file that is not listed, [`ManifestError::Graph`] for a file that is not a graph.
-    pub fn open(manifest: Manifest, dir: &Path, on_advance: OnAdvance<'_>) -> Result<Self, ManifestError> {
+    /// [`ModelError::Corrupt`] for the first file that is missing or different, [`ModelError::Unpinned`] for the
+    /// first reference to a file that is not listed, [`ModelError::Graph`] for a file that is not a graph.
+    pub fn open(manifest: Manifest, dir: &Path, on_advance: OnAdvance<'_>) -> Result<Self, ModelError> {
         manifest.check()?;
         for file in &manifest.files {
             let path = dir.join(&file.path);
             let what = format!("verifying {} {}", manifest.name, file.path);
             check_file(&path, file.bytes, file.sha256, &what, &mut *on_advance).map_err(|mismatch| {
-                ManifestError::Corrupt {
+                ModelError::Corrupt {
                     model: manifest.name.clone(),
                     path,
                     mismatch: Box::new(mismatch),
@@ -43,13 +87,13 @@ impl Model {
     }
 
     /// Checks that the graph reads nothing but what the manifest lists as its weights.
-    fn check_references(&self) -> Result<(), ManifestError> {
+    fn check_references(&self) -> Result<(), ModelError> {
         let model = || self.manifest.name.clone();
         let path = self.graph();
         let found = fs::File::open(&path).map_err(ExternalError::from).and_then(external::references);
-        let found = found.map_err(|why| ManifestError::Graph { model: model(), path: path.clone(), why })?;
+        let found = found.map_err(|why| ModelError::Graph { model: model(), path: path.clone(), why })?;
         for data in found {
-            self.check_reference(&data).map_err(|why| ManifestError::Unpinned {
+            self.check_reference(&data).map_err(|why| ModelError::Unpinned {
                 model: model(),
                 path: path.clone(),
                 location: data.location.clone(),

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use bombyx_gpu::digest::digest;
-use bombyx_gpu::manifest::{Manifest, ManifestError};
-use bombyx_gpu::model::Model;
+use bombyx_gpu::manifest::Manifest;
+use bombyx_gpu::model::{Model, ModelError};
 use bombyx_gpu::onnx::graph::{Dim, GraphBuilder, Node};
 use bombyx_gpu::onnx::proto::ElementType;
 use ort::value::TensorRef;
@@ -42,7 +42,7 @@ fn graph(entries: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A model directory with these files; the first is the graph.
-fn open(dir: &Path, files: &[(&str, &str, &[u8])]) -> Result<Model, ManifestError> {
+fn open(dir: &Path, files: &[(&str, &str, &[u8])]) -> Result<Model, ModelError> {
     let listed: Vec<_> = files
         .iter()
         .map(|(role, path, bytes)| {
@@ -80,7 +80,7 @@ fn weights_that_are_listed_are_loaded() {
         // Another file under the same name is another model.
         fs::write(dir.path().join(&weights_at), [1; 12]).unwrap();
         let changed = Model::open(model.manifest().clone(), dir.path(), &mut |_| {}).unwrap_err();
-        assert!(matches!(changed, ManifestError::Corrupt { .. }), "{changed}");
+        assert!(matches!(changed, ModelError::Corrupt { .. }), "{changed}");
     }
 }
 
@@ -93,7 +93,7 @@ fn weights_that_are_not_pinned_are_refused_with_their_name() {
         let bytes = graph(entries);
         let files = [&[("graph", "model.onnx", bytes.as_slice()), TOKENIZER], others].concat();
         match open(dir.path(), &files).unwrap_err() {
-            ManifestError::Unpinned { location, why, .. } => (location, why),
+            ModelError::Unpinned { location, why, .. } => (location, why),
             other => panic!("{other}"),
         }
     };
@@ -138,14 +138,14 @@ fn a_link_counts_by_what_it_points_to() {
     std::os::unix::fs::symlink(&target, dir.path().join("linked.data")).unwrap();
     let bytes = graph(&[("location", "linked.data")]);
     let unlisted = open(dir.path(), &[("graph", "model.onnx", &bytes), TOKENIZER]).unwrap_err();
-    assert!(matches!(unlisted, ManifestError::Unpinned { .. }), "{unlisted}");
+    assert!(matches!(unlisted, ModelError::Unpinned { .. }), "{unlisted}");
     // Listed, its content is pinned wherever it lies: caches keep files so.
     let files: [(&str, &str, &[u8]); 3] =
         [("graph", "model.onnx", &bytes), TOKENIZER, ("weights", "linked.data", &WEIGHTS)];
     let model = open(dir.path(), &files).unwrap();
     fs::write(&target, [1; 12]).unwrap();
     let changed = Model::open(model.manifest().clone(), dir.path(), &mut |_| {}).unwrap_err();
-    assert!(matches!(changed, ManifestError::Corrupt { .. }), "{changed}");
+    assert!(matches!(changed, ModelError::Corrupt { .. }), "{changed}");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn what_is_no_graph_is_said_so() {
     for bytes in [&whole[..whole.len() - 3], b"not a graph", &[0xff; 64]] {
         let dir = tempfile::tempdir().unwrap();
         let refused = open(dir.path(), &[("graph", "model.onnx", bytes), TOKENIZER]).unwrap_err();
-        assert!(matches!(refused, ManifestError::Graph { .. }), "{refused}");
+        assert!(matches!(refused, ModelError::Graph { .. }), "{refused}");
     }
     let own_format = json!({ "role": "graph", "path": "model.ORT", "bytes": 1, "sha256": "0".repeat(64) });
     let manifest = json!({

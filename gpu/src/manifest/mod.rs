@@ -11,9 +11,7 @@ use std::path::{Component, Path, PathBuf};
 pub use facts::{EmbedFacts, FileEntry, GenerateFacts, Kind, Pooling, Role, TokenizerFacts};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::PinError;
 use crate::engine::ModelId;
-use crate::onnx::external::ExternalError;
 use crate::units::{TokenWeights, WEIGHT_MAX};
 
 /// Name of the manifest's file in a model directory.
@@ -54,7 +52,7 @@ pub struct Manifest {
     pub weights: Option<TokenWeights>,
 }
 
-/// Why a manifest cannot be used, or a model's files are not those it names.
+/// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The manifest cannot be read.
@@ -75,42 +73,6 @@ pub enum ManifestError {
         field: &'static str,
         /// What is wrong.
         why: String,
-    },
-    /// The graph's references to other files cannot be read.
-    #[error("model `{model}`: the graph {path} cannot be used: {why}")]
-    Graph {
-        /// Name of the model.
-        model: String,
-        /// The graph.
-        path: PathBuf,
-        /// What is wrong.
-        why: ExternalError,
-    },
-    /// The graph reads weights from a file that the manifest does not pin.
-    #[error("model `{model}`: the graph {path} reads weights from {location:?}, which {why}")]
-    Unpinned {
-        /// Name of the model.
-        model: String,
-        /// The graph.
-        path: PathBuf,
-        /// The file as the graph names it.
-        location: String,
-        /// What is wrong, and what to do.
-        why: String,
-    },
-    /// A file of the model is missing or changed.
-    #[error(
-        "model `{model}`: {path} is not the pinned file: {mismatch}; delete {directory} and fetch the model again"
-    )]
-    Corrupt {
-        /// Name of the model.
-        model: String,
-        /// The file.
-        path: PathBuf,
-        /// What differs.
-        mismatch: Box<PinError>,
-        /// The directory to delete.
-        directory: PathBuf,
     },
 }
 

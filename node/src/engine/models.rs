@@ -9,8 +9,8 @@ use bombyx_gpu::digest::OnAdvance;
 use bombyx_gpu::engine::{self as gpu, Engine, EngineError, EngineEvent, ModelInfo, ModelKind, Progress};
 use bombyx_gpu::fetch::WheelSource;
 use bombyx_gpu::load::LoadError;
-use bombyx_gpu::manifest::{Kind, Manifest, ManifestError};
-use bombyx_gpu::model::Model;
+use bombyx_gpu::manifest::{Kind, Manifest};
+use bombyx_gpu::model::{Model, ModelError};
 use bombyx_gpu::onnx_engine::OnnxEngine;
 use bombyx_gpu::runtime::{Runtime, RuntimeError, SessionSettings};
 use bombyx_gpu::units::TokenWeights;
@@ -51,7 +51,7 @@ pub enum ModelsError {
         /// Which folder.
         folder: PathBuf,
         /// What is wrong in it.
-        why: ManifestError,
+        why: ModelError,
     },
     /// ONNX Runtime cannot be had.
     #[error(transparent)]
@@ -126,7 +126,7 @@ pub(crate) fn check(config: &ProvideConfig) -> Result<(), ModelsError> {
         if is_folder(name) {
             let folder = Path::new(name);
             Manifest::from_dir(folder)
-                .map_err(|why| ModelsError::Folder { folder: folder.to_owned(), why })?;
+                .map_err(|why| ModelsError::Folder { folder: folder.to_owned(), why: why.into() })?;
         } else {
             find(name)?;
         }
@@ -177,8 +177,9 @@ fn find(name: &str) -> Result<&'static catalog::CatalogEntry, CatalogError> {
 fn open(name: &str, cache: &Cache, on_advance: OnAdvance<'_>) -> Result<Model, ModelsError> {
     if is_folder(name) {
         let folder = Path::new(name);
-        let opened =
-            Manifest::from_dir(folder).and_then(|manifest| Model::open(manifest, folder, on_advance));
+        let opened = Manifest::from_dir(folder)
+            .map_err(ModelError::from)
+            .and_then(|manifest| Model::open(manifest, folder, on_advance));
         return opened.map_err(|why| ModelsError::Folder { folder: folder.to_owned(), why });
     }
     Ok(find(name)?.open(cache, &WheelSource::Index, on_advance)?)

@@ -8,6 +8,7 @@ use bombyx_gpu::catalog::CatalogError;
 use bombyx_gpu::fetch::FetchError;
 use bombyx_gpu::load::LoadError;
 use bombyx_gpu::manifest::ManifestError;
+use bombyx_gpu::model::ModelError;
 use bombyx_gpu::runtime::{ExecutionProviderError, RuntimeError};
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::work::order::TaskKind;
@@ -302,22 +303,21 @@ fn models_code(error: &ModelsError) -> ExitKind {
         ModelsError::Catalog(CatalogError::Unknown { .. }) => ExitKind::UnknownModel,
         ModelsError::Catalog(CatalogError::Fetch(error)) => fetch_code(error),
         ModelsError::Catalog(CatalogError::Cache(_)) => ExitKind::Fetch,
-        ModelsError::Catalog(CatalogError::Manifest(error)) | ModelsError::Folder { why: error, .. } => {
-            manifest_code(error)
+        ModelsError::Catalog(CatalogError::Model(error)) | ModelsError::Folder { why: error, .. } => {
+            model_code(error)
         }
         ModelsError::Runtime(error) | ModelsError::Load(LoadError::Runtime(error)) => runtime_code(error),
         ModelsError::Catalog(_) | ModelsError::Load(_) | ModelsError::Broken { .. } => ExitKind::CorruptModel,
     }
 }
 
-const fn manifest_code(error: &ManifestError) -> ExitKind {
+const fn model_code(error: &ModelError) -> ExitKind {
     match error {
-        ManifestError::Unreadable { .. } => ExitKind::UnknownModel,
-        ManifestError::Syntax(_)
-        | ManifestError::Field { .. }
-        | ManifestError::Graph { .. }
-        | ManifestError::Unpinned { .. }
-        | ManifestError::Corrupt { .. } => ExitKind::CorruptModel,
+        ModelError::Manifest(ManifestError::Unreadable { .. }) => ExitKind::UnknownModel,
+        ModelError::Manifest(ManifestError::Syntax(_) | ManifestError::Field { .. })
+        | ModelError::Graph { .. }
+        | ModelError::Unpinned { .. }
+        | ModelError::Corrupt { .. } => ExitKind::CorruptModel,
     }
 }
 
@@ -372,12 +372,12 @@ fn models_hint(error: &ModelsError) -> String {
             "what is needed is fetched once with Python's pip and kept in BOMBYX_CACHE; after that no network is needed"
                 .into()
         }
-        ModelsError::Folder { why: ManifestError::Unpinned { .. }, .. } => {
+        ModelsError::Folder { why: ModelError::Unpinned { .. }, .. } => {
             "a model is the hash of its manifest, so that every file which decides an answer stands in it; its id changes \
              with the list"
                 .into()
         }
-        ModelsError::Folder { why: ManifestError::Unreadable { .. }, .. } => {
+        ModelsError::Folder { why: ModelError::Manifest(ManifestError::Unreadable { .. }), .. } => {
             "a model to sell is a name of the catalogue, as in `bombyx up --provide bombyx-chat-tiny`, or a folder with a \
              manifest.json and an ONNX graph"
                 .into()
