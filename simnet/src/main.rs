@@ -1,7 +1,7 @@
 //! `simnet`: runs scenarios and shows what came of them.
 
 mod cli;
-mod failure;
+mod command_error;
 mod say;
 mod verbs;
 
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Verb};
-use crate::failure::Failure;
+use crate::command_error::CommandError;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, what }) => {
+        Err(CommandError { code, what }) => {
             eprintln!("error: {what}");
             ExitCode::from(code)
         }

@@ -10,8 +10,8 @@ use bombyx_protocol::time::{Span, Time};
 use crate::ledger::chain::{Chain, Wallet};
 use crate::ledger::channel::{Channel, REFUSED};
 use crate::ledger::fees::{
-    FEE_CLAIM, FEE_CLOSE, FEE_OPEN, FEE_REQUEST_CLOSE, FEE_TOP_UP, FEE_WALLET_CLAIM, MIN_OWN_FEE_CLAIM,
-    MIN_PAYOUT, OPEN_RESERVE,
+    FEE_CLAIM, FEE_CLOSE, FEE_OPEN, FEE_REQUEST_CLOSE, FEE_TOP_UP, FEE_WALLET_CLAIM, OPEN_RESERVE,
+    OWN_FEE_CLAIM_MIN, PAYOUT_MIN,
 };
 use crate::ledger::transactions::Counter;
 
@@ -65,7 +65,7 @@ impl Chain {
         let channel = self.channels.get_mut(&account).ok_or(REFUSED)?;
         let delta = channel.check(voucher)?;
         let payee = channel.terms.provider.hash;
-        if delta >= MIN_OWN_FEE_CLAIM {
+        if delta >= OWN_FEE_CLAIM_MIN {
             channel.pay(delta);
             self.fees += FEE_CLAIM;
             self.pay_out(payee, delta - FEE_CLAIM);
@@ -132,7 +132,7 @@ impl Chain {
     fn close_out(&mut self, account: ChannelId, due: u64) {
         let Some(channel) = self.channels.remove(&account) else { return };
         self.closed.insert((account, channel.epoch), channel.settled + due);
-        let payout = if due >= MIN_PAYOUT { due } else { 0 };
+        let payout = if due >= PAYOUT_MIN { due } else { 0 };
         let rest = channel.balance - payout - FEE_CLOSE;
         self.fees += FEE_CLOSE;
         self.dust += due - payout;

@@ -276,7 +276,7 @@ mod tests {
     use ed25519_dalek::SigningKey;
 
     use super::*;
-    use crate::ledger::fees::{FEE_CLAIM, FEE_CLOSE, FEE_OPEN, FEE_REQUEST_CLOSE, MIN_PAYOUT};
+    use crate::ledger::fees::{FEE_CLAIM, FEE_CLOSE, FEE_OPEN, FEE_REQUEST_CLOSE, PAYOUT_MIN};
 
     const CLIENT: Wallet = [1; 32];
     const PROVIDER: Wallet = [2; 32];
@@ -358,15 +358,15 @@ mod tests {
     #[test]
     fn a_payout_that_is_too_small_to_send_stays_with_the_client() {
         let (mut chain, account, epoch) = opened(50_000_000);
-        let order = CloseOrder { account, epoch, cumulative: Nano(MIN_PAYOUT - 1) };
-        let voucher = Some(voucher(account, epoch, MIN_PAYOUT - 1, 1));
+        let order = CloseOrder { account, epoch, cumulative: Nano(PAYOUT_MIN - 1) };
+        let voucher = Some(voucher(account, epoch, PAYOUT_MIN - 1, 1));
         let _ = chain.execute(
             Time(9),
             1,
             PROVIDER,
             LedgerCall::Close { voucher, order, signature: order.sign(&key(2)) },
         );
-        assert_eq!((chain.paid_out(), chain.dust()), (Nano(0), Nano(MIN_PAYOUT - 1)));
+        assert_eq!((chain.paid_out(), chain.dust()), (Nano(0), Nano(PAYOUT_MIN - 1)));
         assert_eq!(chain.wallets[&CLIENT], COIN - FEE_OPEN - FEE_CLOSE);
         assert_eq!(chain.imbalance(), 0);
     }

@@ -3,9 +3,9 @@
 /// Stays on a channel beside its deposit, and returns to the client at the close.
 pub(super) const OPEN_RESERVE: u64 = 10_000_000;
 /// Below this the contract sends no payout at a close: the message would cost more than it carries.
-pub(super) const MIN_PAYOUT: u64 = 500_000;
+pub(super) const PAYOUT_MIN: u64 = 500_000;
 /// A claim of at least this pays its own fee out of the claimed amount.
-pub(super) const MIN_OWN_FEE_CLAIM: u64 = 5_000_000;
+pub(super) const OWN_FEE_CLAIM_MIN: u64 = 5_000_000;
 /// Fee of opening a channel, the wallet's own transaction included.
 pub(super) const FEE_OPEN: u64 = 1_170_000;
 /// Fee of a top-up, the wallet's own transaction included.

@@ -17,10 +17,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::cli::Which;
-use crate::failure::Failure;
+use crate::command_error::CommandError;
 
 /// Returns the scenario of a command line: a file, else one that ships.
-fn scenario(which: &Which) -> Result<Scenario, Failure> {
+fn scenario(which: &Which) -> Result<Scenario, CommandError> {
     let (name, text) = match &which.file {
         None => ("first.toml".to_owned(), FIRST.to_owned()),
         Some(path) => {
@@ -29,25 +29,25 @@ fn scenario(which: &Which) -> Result<Scenario, Failure> {
                 Some((_, text)) => (name, (*text).to_owned()),
                 None => {
                     let text = fs::read_to_string(path)
-                        .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
+                        .map_err(|error| CommandError::usage(format!("cannot read {name}: {error}")))?;
                     (name, text)
                 }
             }
         }
     };
-    let mut scenario = Scenario::parse(&name, &text).map_err(Failure::usage)?;
+    let mut scenario = Scenario::parse(&name, &text).map_err(CommandError::usage)?;
     scenario.nodes = which.nodes.unwrap_or(scenario.nodes);
     scenario.workload.jobs = which.jobs.unwrap_or(scenario.workload.jobs);
     scenario.seed = which.seed.unwrap_or(scenario.seed);
     scenario.fidelity = which.fidelity.unwrap_or(scenario.fidelity);
     scenario.crypto = which.crypto.unwrap_or(scenario.crypto);
-    scenario.check().map_err(|(_, what)| Failure::usage(format!("command line: {what}")))?;
-    requests::load(&mut scenario).map_err(Failure::usage)?;
+    scenario.check().map_err(|(_, what)| CommandError::usage(format!("command line: {what}")))?;
+    requests::load(&mut scenario).map_err(CommandError::usage)?;
     Ok(scenario)
 }
 
 /// Runs a world to its end on this thread.
-fn run_world(scenario: &Scenario, bar: &ProgressBar) -> Result<(World, Report), Failure> {
+fn run_world(scenario: &Scenario, bar: &ProgressBar) -> Result<(World, Report), CommandError> {
     run_world_on(NonZeroUsize::MIN, cpu_s, scenario, bar)
 }
 
@@ -57,7 +57,7 @@ fn run_world_on(
     cpu_s: fn() -> f64,
     scenario: &Scenario,
     bar: &ProgressBar,
-) -> Result<(World, Report), Failure> {
+) -> Result<(World, Report), CommandError> {
     let began = cpu_s();
     let mut world = World::on_threads(scenario, threads);
     let outcome = world.run(|progress| {
@@ -66,7 +66,7 @@ fn run_world_on(
         bar.set_message(format!("{:.1} s virtual, {rate:.0} events/s", progress.now.0 as f64 / 1e6));
     });
     bar.finish_and_clear();
-    outcome.map_err(Failure::broken)?;
+    outcome.map_err(CommandError::broken)?;
     let report = Report::of(&world, cpu_s() - began);
     Ok((world, report))
 }

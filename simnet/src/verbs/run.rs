@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{cpu_s_of_all, peak_mib, progress_bar, run_world, run_world_on, scenario};
 use crate::cli::{Replay, Run};
-use crate::failure::Failure;
+use crate::command_error::CommandError;
 use crate::say::say;
 
 /// What `--json` prints.
@@ -24,7 +24,7 @@ struct Line<'a> {
 }
 
 /// Runs one scenario.
-pub(crate) fn run(args: &Run) -> Result<(), Failure> {
+pub(crate) fn run(args: &Run) -> Result<(), CommandError> {
     let scenario = scenario(&args.which)?;
     let bar = progress_bar(&scenario, "");
     let (world, report) = run_world_on(args.threads, cpu_s_of_all, &scenario, &bar)?;
@@ -39,15 +39,15 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
         None => BTreeMap::new(),
     };
     let kept = match &args.out {
-        Some(out) => Some(store::save(out, &world, &report, None).map_err(Failure::usage)?),
+        Some(out) => Some(store::save(out, &world, &report, None).map_err(CommandError::usage)?),
         None => None,
     };
     if let Some(path) = &args.trace {
-        store::write_json(path, &timeline::trace(&world, args.trace_every)).map_err(Failure::usage)?;
+        store::write_json(path, &timeline::trace(&world, args.trace_every)).map_err(CommandError::usage)?;
     }
     if args.json {
         let line = Line { report: &report, against_twin, peak_mib: peak_mib() };
-        say!("{}", serde_json::to_string(&line).map_err(Failure::broken)?);
+        say!("{}", serde_json::to_string(&line).map_err(CommandError::broken)?);
     } else {
         say!("{}", table(&report).trim_end_matches('\n'));
         if !against_twin.is_empty() {
@@ -66,15 +66,15 @@ pub(crate) fn run(args: &Run) -> Result<(), Failure> {
 }
 
 /// Runs a stored run again: the same digest, or an error.
-pub(crate) fn replay(args: &Replay) -> Result<(), Failure> {
-    let mut manifest = store::manifest(&args.out, &args.run_id).map_err(Failure::usage)?;
-    requests::load(&mut manifest.scenario).map_err(Failure::usage)?;
+pub(crate) fn replay(args: &Replay) -> Result<(), CommandError> {
+    let mut manifest = store::manifest(&args.out, &args.run_id).map_err(CommandError::usage)?;
+    requests::load(&mut manifest.scenario).map_err(CommandError::usage)?;
     let (_, report) = run_world(&manifest.scenario, &progress_bar(&manifest.scenario, ""))?;
     if report.digest == manifest.digest {
         say!("run {} again: digest {}, as before", manifest.run_id, report.digest);
         return Ok(());
     }
-    Err(Failure::broken(format!(
+    Err(CommandError::broken(format!(
         "run {} has digest {} now and had {} before, at version {} and commit {}; this is version {} and commit {}",
         manifest.run_id,
         report.digest,

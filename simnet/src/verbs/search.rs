@@ -9,11 +9,11 @@ use bombyx_simnet::world::fuzz::{self, TRIES_MAX, random_scenario};
 
 use super::{cpu_s, scenario};
 use crate::cli::{Fuzz, Which};
-use crate::failure::Failure;
+use crate::command_error::CommandError;
 use crate::say::say;
 
 /// Runs random worlds until the time is up or one breaks.
-pub(crate) fn fuzz(args: &Fuzz) -> Result<(), Failure> {
+pub(crate) fn fuzz(args: &Fuzz) -> Result<(), CommandError> {
     let mut seed = args.seed;
     while cpu_s() < args.seconds {
         let scenario = random_scenario(seed);
@@ -27,26 +27,26 @@ pub(crate) fn fuzz(args: &Fuzz) -> Result<(), Failure> {
 }
 
 /// Makes one scenario small.
-pub(crate) fn shrink(which: &Which) -> Result<(), Failure> {
+pub(crate) fn shrink(which: &Which) -> Result<(), CommandError> {
     let scenario = scenario(which)?;
     match fuzz::run(&scenario) {
         Err(stopped) => Err(smaller(&scenario, &stopped)?),
-        Ok(()) => {
-            Err(Failure::usage("no invariant is broken in this scenario: there is nothing to make smaller"))
-        }
+        Ok(()) => Err(CommandError::usage(
+            "no invariant is broken in this scenario: there is nothing to make smaller",
+        )),
     }
 }
 
 /// Writes down the smallest scenario found that breaks the same invariant.
-fn smaller(scenario: &Scenario, stopped: &InvariantError) -> Result<Failure, Failure> {
+fn smaller(scenario: &Scenario, stopped: &InvariantError) -> Result<CommandError, CommandError> {
     let same = |small: &Scenario| {
         fuzz::run(small).is_err_and(|other| other.violation.invariant == stopped.violation.invariant)
     };
     let small = fuzz::shrink(scenario, TRIES_MAX, same);
     let name = format!("broken-{}.toml", stopped.run_id);
-    let text = toml::to_string(&small).map_err(Failure::broken)?;
-    store::write_text(Path::new(&name), &text).map_err(Failure::usage)?;
-    Ok(Failure::broken(format!(
+    let text = toml::to_string(&small).map_err(CommandError::broken)?;
+    store::write_text(Path::new(&name), &text).map_err(CommandError::usage)?;
+    Ok(CommandError::broken(format!(
         "{stopped}\n{} hosts and {} orders are enough: simnet run {name}",
         small.nodes, small.workload.jobs
     )))

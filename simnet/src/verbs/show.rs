@@ -12,11 +12,11 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 
 use crate::cli::{Compare, List};
-use crate::failure::Failure;
+use crate::command_error::CommandError;
 use crate::say::say;
 
 /// Compares two runs, or two sets of runs by their common seeds.
-pub(crate) fn compare(args: &Compare) -> Result<(), Failure> {
+pub(crate) fn compare(args: &Compare) -> Result<(), CommandError> {
     let (a, b) = (load(&args.a)?, load(&args.b)?);
     let paired = differences(&a, &b);
     // A single run of another seed is compared all the same, as two numbers.
@@ -46,31 +46,33 @@ pub(crate) fn compare(args: &Compare) -> Result<(), Failure> {
     Ok(())
 }
 
-fn load(path: &Path) -> Result<Vec<StoredRun>, Failure> {
+fn load(path: &Path) -> Result<Vec<StoredRun>, CommandError> {
     if path.join("summary.json").is_file() {
-        return store::read_json(&path.join("summary.json")).map(|run| vec![run]).map_err(Failure::usage);
+        return store::read_json(&path.join("summary.json"))
+            .map(|run| vec![run])
+            .map_err(CommandError::usage);
     }
-    let ids = store::runs(path).map_err(Failure::usage)?;
+    let ids = store::runs(path).map_err(CommandError::usage)?;
     if ids.is_empty() {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{} holds no run; give a run's directory, or one that --out was set to",
             path.display()
         )));
     }
-    ids.iter().map(|id| store::load(path, id).map_err(Failure::usage)).collect()
+    ids.iter().map(|id| store::load(path, id).map_err(CommandError::usage)).collect()
 }
 
 /// Shows what there is.
-pub(crate) fn list(args: &List) -> Result<(), Failure> {
+pub(crate) fn list(args: &List) -> Result<(), CommandError> {
     for &(name, text) in SHIPPED {
-        let scenario = Scenario::parse(name, text).map_err(Failure::broken)?;
+        let scenario = Scenario::parse(name, text).map_err(CommandError::broken)?;
         let question = scenario.question.split_whitespace().collect::<Vec<_>>().join(" ");
         say!("{name}\n    {question}");
     }
     if let Some(out) = &args.out {
         say!("\nruns under {}:", out.display());
-        for id in store::runs(out).map_err(Failure::usage)? {
-            let manifest = store::manifest(out, &id).map_err(Failure::usage)?;
+        for id in store::runs(out).map_err(CommandError::usage)? {
+            let manifest = store::manifest(out, &id).map_err(CommandError::usage)?;
             let arm = manifest.arm.map_or_else(String::new, |arm| format!("  {arm}"));
             say!("{id}  {}  seed {}{arm}", manifest.scenario.title, manifest.seed);
         }

@@ -17,21 +17,23 @@ use indicatif::ProgressBar;
 
 use super::{progress_bar, run_world, scenario};
 use crate::cli::Sweep;
-use crate::failure::Failure;
+use crate::command_error::CommandError;
 use crate::say::say;
 
 /// Runs a sweep, or one shard of it; a whole one is put together at once.
-pub(crate) fn sweep(args: &Sweep) -> Result<(), Failure> {
+pub(crate) fn sweep(args: &Sweep) -> Result<(), CommandError> {
     let mut scenario = scenario(&args.which)?;
     scenario.sweep.seeds = args.seeds.unwrap_or(scenario.sweep.seeds);
     let shard = match &args.shard {
-        Some(text) => SweepShard::parse(text, |name| std::env::var(name).ok()).map_err(Failure::usage)?,
+        Some(text) => {
+            SweepShard::parse(text, |name| std::env::var(name).ok()).map_err(CommandError::usage)?
+        }
         None => SweepShard { number: 0, of: 1 },
     };
-    let (plan, planned) = scenario.planned().map_err(Failure::usage)?;
+    let (plan, planned) = scenario.planned().map_err(CommandError::usage)?;
     fs::create_dir_all(&args.out)
-        .map_err(|error| Failure::usage(format!("{}: {error}", args.out.display())))?;
-    store::write_json(&args.out.join("plan.json"), &plan).map_err(Failure::usage)?;
+        .map_err(|error| CommandError::usage(format!("{}: {error}", args.out.display())))?;
+    store::write_json(&args.out.join("plan.json"), &plan).map_err(CommandError::usage)?;
     let mine: Vec<_> = planned.iter().enumerate().filter(|(place, _)| shard.has(*place)).collect();
     let run_one = |count: usize, run: &SweepRun| {
         if store::is_complete(&args.out, &run.run_id) {
@@ -46,7 +48,7 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failure> {
         let (world, report) = run_world(&run.scenario, &bar)?;
         let twin = if run.is_twin { ", honest twin" } else { "" };
         let arm = format!("{}{twin}", plan.arms[run.arm].name);
-        store::save(&args.out, &world, &report, Some(&arm)).map(drop).map_err(Failure::usage)
+        store::save(&args.out, &world, &report, Some(&arm)).map(drop).map_err(CommandError::usage)
     };
     let next = AtomicUsize::new(0);
     let run_some = || loop {
@@ -77,8 +79,8 @@ pub(crate) fn sweep(args: &Sweep) -> Result<(), Failure> {
 }
 
 /// Puts a sweep together and shows it.
-pub(crate) fn merge(out: &Path) -> Result<(), Failure> {
-    let merged = results::merge(out).map_err(Failure::usage)?;
+pub(crate) fn merge(out: &Path) -> Result<(), CommandError> {
+    let merged = results::merge(out).map_err(CommandError::usage)?;
     say!("{}", table(&merged));
     if let Some(table) = twins(&merged) {
         say!("against the honest twin: the same seeds and hosts, which keep to the protocol\n{table}");
@@ -124,8 +126,8 @@ fn twins(merged: &SweepResult) -> Option<Table> {
 }
 
 /// Writes the page of a sweep.
-pub(crate) fn report(out: &Path) -> Result<(), Failure> {
-    let merged = results::merge(out).map_err(Failure::usage)?;
+pub(crate) fn report(out: &Path) -> Result<(), CommandError> {
+    let merged = results::merge(out).map_err(CommandError::usage)?;
     let name = if merged.plan.title.is_empty() { "SCENARIO.toml" } else { &merged.plan.title };
     let command = format!(
         "simnet sweep {name} --nodes {} --jobs {} --seeds {} --out {}\nsimnet report {3}",
@@ -135,7 +137,7 @@ pub(crate) fn report(out: &Path) -> Result<(), Failure> {
         "out"
     );
     let path = out.join("report.html");
-    store::write_text(&path, &page(&merged, &command)).map_err(Failure::usage)?;
+    store::write_text(&path, &page(&merged, &command)).map_err(CommandError::usage)?;
     say!("{}", path.display());
     Ok(())
 }

@@ -89,24 +89,24 @@ struct Compare {
 }
 
 /// A failure, and the code with which the program ends.
-struct Failure {
+struct CommandError {
     code: u8,
     why: String,
 }
 
-impl Failure {
+impl CommandError {
     fn usage(why: impl std::fmt::Display) -> Self {
         Self { code: 2, why: why.to_string() }
     }
 }
 
-impl From<Box<bombyx_simnet::world::InvariantError>> for Failure {
+impl From<Box<bombyx_simnet::world::InvariantError>> for CommandError {
     fn from(why: Box<bombyx_simnet::world::InvariantError>) -> Self {
         Self { code: 3, why: why.to_string() }
     }
 }
 
-impl From<run::RunError> for Failure {
+impl From<run::RunError> for CommandError {
     fn from(why: run::RunError) -> Self {
         let code = if matches!(why, run::RunError::Unsupported(_)) { 2 } else { 3 };
         Self { code, why: why.to_string() }
@@ -128,7 +128,7 @@ fn main() -> ExitCode {
 }
 
 /// Returns the scenario of a command line: a file, else one that ships.
-fn scenario(which: &Which) -> Result<Scenario, Failure> {
+fn scenario(which: &Which) -> Result<Scenario, CommandError> {
     let (name, text) = match &which.file {
         None => ("first.toml".to_owned(), FIRST.to_owned()),
         Some(path) => {
@@ -137,34 +137,34 @@ fn scenario(which: &Which) -> Result<Scenario, Failure> {
             let text = match shipped {
                 Some((_, text)) => (*text).to_owned(),
                 None => std::fs::read_to_string(path)
-                    .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?,
+                    .map_err(|error| CommandError::usage(format!("cannot read {name}: {error}")))?,
             };
             (name, text)
         }
     };
-    let mut scenario = Scenario::parse(&name, &text).map_err(Failure::usage)?;
+    let mut scenario = Scenario::parse(&name, &text).map_err(CommandError::usage)?;
     scenario.nodes = which.nodes.unwrap_or(scenario.nodes);
     scenario.workload.jobs = which.jobs.unwrap_or(scenario.workload.jobs);
     scenario.seed = which.seed.unwrap_or(scenario.seed);
-    scenario.check().map_err(|(_, what)| Failure::usage(format!("command line: {what}")))?;
+    scenario.check().map_err(|(_, what)| CommandError::usage(format!("command line: {what}")))?;
     Ok(scenario)
 }
 
-fn run_one(args: &Run) -> Result<(), Failure> {
+fn run_one(args: &Run) -> Result<(), CommandError> {
     // Set once for the process; nothing else logs here.
     let _ = tracing::subscriber::set_global_default(ears::Ears);
     let samples = run::run(scenario(&args.which)?)?;
     if let Some(path) = &args.samples {
-        let text = serde_json::to_string(&samples).map_err(Failure::usage)?;
+        let text = serde_json::to_string(&samples).map_err(CommandError::usage)?;
         std::fs::write(path, text)
-            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
+            .map_err(|error| CommandError::usage(format!("cannot write {}: {error}", path.display())))?;
     }
     let shown = if args.json {
         serde_json::to_string(&samples.report)
     } else {
         serde_json::to_string_pretty(&samples.report)
     };
-    println!("{}", shown.map_err(Failure::usage)?);
+    println!("{}", shown.map_err(CommandError::usage)?);
     Ok(())
 }
 

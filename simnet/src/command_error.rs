@@ -4,12 +4,12 @@ const USAGE: u8 = 2;
 const BROKEN: u8 = 3;
 
 /// Why a command ends with another code than 0.
-pub(crate) struct Failure {
+pub(crate) struct CommandError {
     pub(crate) code: u8,
     pub(crate) what: String,
 }
 
-impl Failure {
+impl CommandError {
     pub(crate) fn usage(error: impl ToString) -> Self {
         Self { code: USAGE, what: error.to_string() }
     }
