@@ -7,8 +7,8 @@ use crate::engine::{EngineError, EngineEvent, Finish, RequestId};
 /// Rows of one request, from the oldest, that are considered for a batch. It bounds how far rows can overtake each
 /// other, and with it how many finished vectors wait for an older one.
 const WINDOW_ROWS: usize = 64;
-/// How many more tokens the longest row of a batch may have than the shortest, as a share in quarters, beside
-/// [`SLACK_TOKENS`]: on a processor, padding costs as much as text.
+/// The most tokens that the longest row of a batch may have, in quarters of the shortest, beside [`SLACK_TOKENS`]: on a
+/// processor, padding costs as much as text.
 const SPREAD_QUARTERS: usize = 5;
 /// Padding that is always tolerated.
 const SLACK_TOKENS: usize = 4;

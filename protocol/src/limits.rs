@@ -299,8 +299,8 @@ pub const BIDS_A_PREFIX_MAX: usize = 2;
 pub const STRANGER_CEILINGS: u64 = 2;
 /// Good jobs in a row after which a provider may ask for a long challenge time.
 pub const CHALLENGE_LEVEL: u8 = 2;
-/// The longest challenge time, in seconds, that a provider gets before that, unless the client
-/// itself proposes a longer one.
+/// The longest challenge time, in seconds, that a provider with fewer good jobs gets, unless the client itself proposes a
+/// longer one.
 pub const CHALLENGE_STRANGER_S: u32 = 3_600;
 /// How long a channel that was opened to a stranger keeps others waiting with theirs: a ledger's few blocks, and a first
 /// token after them.

@@ -131,8 +131,8 @@ impl Stream {
     /// `last` is whether its frame was marked as the session's last: only such a frame may end an answer, so that a
     /// cut stream is never a success. (`SE-20`)
     ///
-    /// # Errors [`StreamFault`]: the provider's statement is untrue. Nothing of this chunk may be
-    /// paid. (`WR-9`)
+    /// # Errors
+    /// [`StreamFault`] when the provider's statement is untrue: nothing of this chunk may be paid. (`WR-9`)
     pub fn accept(&mut self, chunk: Chunk, last: bool) -> Result<Vec<CheckedChunk>, StreamFault> {
         let ahead = chunk.index.checked_sub(self.next).map(|distance| distance as usize);
         if self.finish.is_some() || ahead.is_none_or(|distance| distance >= limits::CHUNKS_UNACKED_MAX) {

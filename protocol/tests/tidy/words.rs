@@ -101,3 +101,21 @@ fn what_a_public_function_does_is_said_by_a_verb() {
     }
     complain(&problems);
 }
+
+#[test]
+fn a_heading_in_docs_stands_alone() {
+    let mut problems = Vec::new();
+    for source in rust().iter().filter(|source| source.is_shipped()) {
+        for (at, line) in source.text.lines().enumerate() {
+            let heading = line.trim().strip_prefix("/// # ").unwrap_or_default();
+            if heading.contains(' ') {
+                problems.push(format!(
+                    "{}:{}: what follows `# …` needs a line of its own: {heading}",
+                    source.path,
+                    at + 1
+                ));
+            }
+        }
+    }
+    complain(&problems);
+}
