@@ -473,7 +473,7 @@ fn a_release_or_a_cancellation_ends_what_it_names_whatever_it_bears() {
         let said = answers(&mut provider, heard(later.call(1, ODD).sign(&later.identity)));
         let (bid, hash) = later.bid(&said).unwrap();
         let why = ReleaseReason::Other(4_000);
-        let release = Release { call: bid.call, why, come_back_ms: 9, extensions: bearing(kinds) };
+        let release = Release { call: bid.call, why, margin: 7, come_back_ms: 9, extensions: bearing(kinds) };
         answers(&mut provider, later.says(ToProvider::Release(release)));
         let (job, price, handshake) = (JobId([3; 16]), bid.price, vec![1; 48]);
         let award = Award { job, call: bid.call, bid: hash, price, handshake, extensions: Extensions::NONE };

@@ -218,7 +218,7 @@ LAYOUT = {
     "SealedBid": [("call", 16), ("sealed", "bytes")],
     "Award": [("job", 16), ("call", 16), ("bid", 32), ("price", "u64"), ("handshake", "bytes"), ("extensions", ["Extension"])],
     "Accept": [("job", 16), ("handshake", "bytes"), ("extensions", ["Extension"])],
-    "Release": [("call", 16), ("why", "ReleaseReason"), ("come_back_ms", "u32"), ("extensions", ["Extension"])],
+    "Release": [("call", 16), ("why", "ReleaseReason"), ("margin", "u32"), ("come_back_ms", "u32"), ("extensions", ["Extension"])],
     "Refuse": [("job", 16), ("why", "Refusal"), ("extensions", ["Extension"])],
     "Refusal": Codes("detail", {
         "UnknownBid": 0, "PriceBelowBid": 1, "Busy": 2, "Malformed": 3, "ChannelTerms": 4, "Unfunded": 5, "Unpaid": 6,
@@ -227,7 +227,7 @@ LAYOUT = {
         "OverContext": 19, "BadToken": 20, "BadPrefix": 21, "BadInput": 22, "BadConversation": 23, "Counts": 24,
         "OtherClass": 25, "BillTooLarge": 26,
     }),
-    "ReleaseReason": Codes(None, {"Outscored": 0, "OverBudget": 1, "TooLate": 2, "Unfit": 3}),
+    "ReleaseReason": Codes(None, {"Outscored": 0, "OverBudget": 1, "TooLate": 2, "Unfit": 3, "Preferred": 4}),
     "SealedFrame": [("job", 16), ("nonce", "u64"), ("bytes", "bytes")],
     "FromClient": {"Work": "Work", "Ack": "Ack", "Cancel": "Cancel"},
     "Cancel": [("extensions", ["Extension"])],

@@ -141,6 +141,7 @@ mod tests {
                 paid_above: 1,
                 mean_above_ppm: 41_700,
                 outscored: 27,
+                mean_margin: 12,
                 too_late: 1,
                 ..SalesStatus::default()
             },
@@ -180,7 +181,7 @@ mod tests {
         for words in [
             "1 peer,",
             "sold      1 job since 2026-09-21 14:13:20 UTC (0 given up)",
-            "market    heard 31 calls, bid on 30, won 2 (1 paid above the bid, by 4.1 % on average); 27 times outscored",
+            "market    heard 31 calls, bid on 30, won 2 (1 paid above the bid, by 4.1 % on average); 27 times outscored by a lower price or a faster answer, by 1.2 % on average",
             "; 1 times too late for the call",
             "due       0.0007 TON on 2 channels: less than 0.0005 coins, of which a close would pay nothing out",
             "due       0.01 TON on 1 channel: the close is under way",

@@ -75,8 +75,12 @@ pub struct SalesStatus {
     pub paid_above: u64,
     /// How far above, on average, in millionths of the bid.
     pub mean_above_ppm: u64,
-    /// Bids lost because another was better.
+    /// Bids lost because another scored lower.
     pub outscored: u64,
+    /// By how much of the winner's score, on average, in thousandths, as the clients say.
+    pub mean_margin: u64,
+    /// Bids lost because another bidder was better known, or named by the client's user.
+    pub passed_over: u64,
     /// Bids lost because they cost more than the order allowed.
     pub over_budget: u64,
     /// Bids lost because they came when the call was over.
@@ -87,9 +91,23 @@ pub struct SalesStatus {
 
 impl From<Sales> for SalesStatus {
     fn from(sales: Sales) -> Self {
-        let Sales { heard, bids, won, paid_above, outscored, over_budget, too_late, unfit, .. } = sales;
-        let mean_above_ppm = sales.mean_above_ppm();
-        Self { heard, bids, won, paid_above, mean_above_ppm, outscored, over_budget, too_late, unfit }
+        let Sales {
+            heard, bids, won, paid_above, outscored, passed_over, over_budget, too_late, unfit, ..
+        } = sales;
+        let (mean_above_ppm, mean_margin) = (sales.mean_above_ppm(), sales.mean_margin());
+        Self {
+            heard,
+            bids,
+            won,
+            paid_above,
+            mean_above_ppm,
+            outscored,
+            mean_margin,
+            passed_over,
+            over_budget,
+            too_late,
+            unfit,
+        }
     }
 }
 
@@ -110,8 +128,16 @@ impl fmt::Display for SalesStatus {
                 ppm / 1_000 % 10
             )?;
         }
+        if self.outscored > 0 {
+            let Self { outscored, mean_margin, .. } = *self;
+            let (percent, tenth) = (mean_margin / 10, mean_margin % 10);
+            write!(
+                f,
+                "; {outscored} times outscored by a lower price or a faster answer, by {percent}.{tenth} % on average"
+            )?;
+        }
         let told = [
-            (self.outscored, "outscored: a lower price, a faster answer, or one that is better known"),
+            (self.passed_over, "passed over for one that is better known to the client, or that it names"),
             (self.over_budget, "dearer than the order allowed"),
             (self.too_late, "too late for the call"),
             (self.unfit, "left aside: failed that client before, or terms that it does not take"),

@@ -220,7 +220,6 @@ impl Progress {
                     Some((report.provider, ReleaseReason::Unfit))
                 }
             })
-            .chain(losers.iter().map(|loser| (loser.bid.provider, ReleaseReason::Outscored)))
             .chain(outcome.unread.iter().map(|unread| (*unread, ReleaseReason::Unfit)))
             .collect();
         self.candidates = outcome.candidates.into();
@@ -229,6 +228,9 @@ impl Progress {
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {
             shared.outbox.release(provider, call, why);
+        }
+        for loser in &losers {
+            shared.outbox.release_loser(loser);
         }
         why
     }

@@ -4,7 +4,7 @@ use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
 use crate::market::auction::Source;
 use crate::time::Time;
-use crate::wire::message::{Accept, Finish, ReleaseReason};
+use crate::wire::message::{Accept, Finish};
 use crate::work::order::OrderId;
 
 use super::Client;
@@ -195,7 +195,7 @@ impl Client {
     pub(super) fn conclude(&mut self, id: OrderId, progress: Progress, outcome: Result<(), Failure>) {
         let outbox = &mut self.shared.outbox;
         for candidate in &progress.candidates {
-            outbox.release(candidate.bid.provider, candidate.bid.call, ReleaseReason::Outscored);
+            outbox.release_loser(candidate);
         }
         let bill = progress.bill;
         let news = match outcome {

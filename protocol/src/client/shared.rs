@@ -3,6 +3,7 @@
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId};
 use crate::io::{Event, OrderNews, Output};
+use crate::market::auction::Candidate;
 use crate::market::call::CallId;
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
@@ -40,6 +41,16 @@ impl Outbox {
     /// Gives a bid back to its provider.
     pub(super) fn release(&mut self, to: NodeId, call: CallId, why: ReleaseReason) {
         self.send_to_provider(to, ToProvider::Release(Release::of(call, why)));
+    }
+
+    /// Gives a bid back to its provider, with the news by how much another was better.
+    pub(super) fn release_loser(&mut self, loser: &Candidate) {
+        let (why, margin) = match loser.margin {
+            Some(margin) => (ReleaseReason::Outscored, margin),
+            None => (ReleaseReason::Preferred, 0),
+        };
+        let release = Release { margin, ..Release::of(loser.bid.call, why) };
+        self.send_to_provider(loser.bid.provider, ToProvider::Release(release));
     }
 
     /// Sends a message to a provider.

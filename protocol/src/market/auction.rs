@@ -121,6 +121,8 @@ pub struct Candidate {
     pub prefix: Prefix,
     /// How it came to be asked.
     pub source: Source,
+    /// By how many thousandths of the winner's score its own is higher; nothing where it comes later for another reason.
+    pub margin: Option<u32>,
 }
 
 /// How a candidate came to be asked.
@@ -292,9 +294,10 @@ impl Auction {
             } else {
                 contender.received.bid.price
             };
+            let margin = best.and_then(|best| contender.score.margin(best));
             let source = if place == 0 && explores { Source::Trial } else { Source::Auction };
             let ReceivedBid { bid, hash, prefix, .. } = contender.received;
-            candidates.push(Candidate { bid, hash, price, classes, prefix, source });
+            candidates.push(Candidate { bid, hash, price, classes, prefix, source, margin });
         }
         unable.sort_by_key(|(received, cost_max, _)| (*cost_max, received.bid.provider));
         let lot = &wants.lot;

@@ -83,6 +83,7 @@ mod tests {
             classes,
             prefix: Prefix::UNKNOWN,
             source: Source::Auction,
+            margin: Some(0),
         }
     }
 

@@ -10,6 +10,15 @@ use crate::work::price::{InputTokens, Price, Weights};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score(pub u64);
 
+impl Score {
+    /// Returns by how many thousandths of a better score this one is higher, rounded up; `None` where it is none the better.
+    #[must_use]
+    pub fn margin(self, better: Self) -> Option<u32> {
+        let above = u128::from(self.0.checked_sub(better.0)?).saturating_mul(1_000);
+        Some(u32::try_from(above.div_ceil(u128::from(better.0.max(1)))).unwrap_or(u32::MAX))
+    }
+}
+
 /// What became of one bid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -194,4 +203,18 @@ pub fn lock_cost(standing: &Standing) -> Nano {
     let nano_s = u128::from(standing.locks.0).saturating_mul(u128::from(standing.challenge_s));
     let cost = nano_s.checked_div(u128::from(limits::LOCK_NANO_S)).unwrap_or(0);
     Nano(u64::try_from(cost).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (`MK-11`)
+    #[test]
+    fn a_margin_is_a_share_of_the_better_score_and_none_of_an_equal_or_worse_one() {
+        let margin = |of, better| Score(of).margin(Score(better));
+        assert_eq!([margin(1_012, 1_000), margin(1_000_001, 1_000_000)], [Some(12), Some(1)]);
+        assert_eq!([margin(7, 7), margin(6, 7)], [Some(0), None]);
+        assert_eq!([margin(u64::MAX, 0), margin(u64::MAX, 1)], [Some(u32::MAX), Some(u32::MAX)]);
+    }
 }

@@ -8,7 +8,7 @@ use crate::market::bid::{Bid, BidHash};
 use crate::market::call::{Call, CallId, Classes};
 use crate::table::Table;
 use crate::time::{Span, Time};
-use crate::wire::message::{Refusal, ReleaseReason};
+use crate::wire::message::{Refusal, Release};
 use crate::work::order::ModelId;
 use crate::work::price::Price;
 
@@ -376,13 +376,14 @@ impl Bidder {
     }
 
     /// Drops a bid whose call was awarded to another provider.
-    pub(super) fn release(&mut self, client: NodeId, call: CallId, why: ReleaseReason) {
+    pub(super) fn release(&mut self, client: NodeId, release: &Release) {
+        let call = release.call;
         let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
             return;
         };
         let is_news = promise.expected_until.is_some() && promise.is_customer;
         self.promises.remove(&(client, call));
-        self.sales.lost(why);
+        self.sales.lost(release);
         if is_news {
             self.learn(false);
         }

@@ -188,7 +188,7 @@ impl Provider {
                     let after = Span::from_ms(u64::from(release.come_back_ms));
                     self.bidder.comes_back(now, origin.node, release.call, after);
                 }
-                self.bidder.release(origin.node, release.call, release.why);
+                self.bidder.release(origin.node, &release);
             }
             ToProvider::Seek(seek) if seek.client == origin.node => self.sought(now, origin.prefix, &seek),
             ToProvider::Call(call) if call.client == origin.node => self.called(now, origin.prefix, &call),

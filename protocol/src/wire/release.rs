@@ -10,6 +10,8 @@ pub struct Release {
     pub call: CallId,
     /// Why.
     pub why: ReleaseReason,
+    /// By how much of the winner's score the bid's was higher, in thousandths; 0 but where it was outscored.
+    pub margin: u32,
     /// In how many milliseconds the client asks again; 0 where it does not know.
     pub come_back_ms: u32,
     /// What else it needs or offers.
@@ -20,14 +22,14 @@ impl Release {
     /// Returns the release of a bid to this call, for this reason.
     #[must_use]
     pub const fn of(call: CallId, why: ReleaseReason) -> Self {
-        Self { call, why, come_back_ms: 0, extensions: Extensions::NONE }
+        Self { call, why, margin: 0, come_back_ms: 0, extensions: Extensions::NONE }
     }
 }
 
 /// Why a bid is not awarded: a code, of which a later version may have more. (`WI-17`)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReleaseReason {
-    /// Another bid was better.
+    /// Another bid scored lower.
     Outscored,
     /// It can cost more than the order allows.
     OverBudget,
@@ -35,6 +37,8 @@ pub enum ReleaseReason {
     TooLate,
     /// Its tier, its terms or its provider do not suit the client.
     Unfit,
+    /// Another bidder was better known, or named by the client's user, though its score was no lower.
+    Preferred,
     /// A code of another version.
     Other(u32),
 }
@@ -46,6 +50,7 @@ impl ReleaseReason {
             Self::OverBudget => 1,
             Self::TooLate => 2,
             Self::Unfit => 3,
+            Self::Preferred => 4,
             Self::Other(code) => code,
         }
     }
@@ -66,6 +71,7 @@ impl<Context> bincode::Decode<Context> for ReleaseReason {
             1 => Self::OverBudget,
             2 => Self::TooLate,
             3 => Self::Unfit,
+            4 => Self::Preferred,
             code => Self::Other(code),
         })
     }

@@ -13,7 +13,7 @@ use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::score::Fate;
 use bombyx_protocol::provider::Provider;
 use bombyx_protocol::time::{Span, Time};
-use bombyx_protocol::wire::message::{Gossip, Message, Refusal, Refuse, ToClient, ToProvider};
+use bombyx_protocol::wire::message::{Gossip, Message, Refusal, Refuse, ReleaseReason, ToClient, ToProvider};
 use bombyx_protocol::wire::signed::Signed;
 use bombyx_protocol::work::order::OrderId;
 
@@ -292,11 +292,11 @@ fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited
 
 /// (MK-11)
 #[test]
-fn who_cannot_win_any_more_is_released() {
+fn who_cannot_win_any_more_is_released_and_told_by_how_much_another_was_better() {
     let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
     let outputs = give(&mut client, START, order(1, "count"));
     let (now, signed) = call_to_all(&mut client, outputs, START);
-    let mut bidders = Vec::new();
+    let (mut bidders, mut providers) = (Vec::new(), Vec::new());
     for number in 1..=5 {
         let mut provider = provider(number, 1_000 * number);
         let bids = give(&mut provider, now, heard(Gossip::Call(signed.clone())));
@@ -308,6 +308,7 @@ fn who_cannot_win_any_more_is_released() {
             Input::Received { from: provider.node_id(), prefix: prefix_of(provider.node_id()), message },
         );
         bidders.push(provider.node_id());
+        providers.push(provider);
     }
     let awards = to_providers(&give(&mut client, now + limits::BID_WINDOW, Input::Tick));
     let released = |messages: &[(NodeId, ToProvider)]| -> Vec<NodeId> {
@@ -319,8 +320,35 @@ fn who_cannot_win_any_more_is_released() {
     };
     assert_eq!(released(&awards), bidders[3..], "three stay warm");
     assert!(awards.iter().any(|(to, message)| *to == bidders[0] && matches!(message, ToProvider::Award(_))));
-    let end = give(&mut client, now + limits::BID_WINDOW, Input::Command(Command::Cancel(OrderId(1))));
-    assert_eq!(released(&to_providers(&end)), bidders[1..3]);
+    let end = to_providers(&give(
+        &mut client,
+        now + limits::BID_WINDOW,
+        Input::Command(Command::Cancel(OrderId(1))),
+    ));
+    assert_eq!(released(&end), bidders[1..3]);
+
+    // Each asks so many times as much as the first.
+    let mut margins = Vec::new();
+    for (to, message) in awards.into_iter().chain(end) {
+        let (ToProvider::Release(release), Some(place)) =
+            (&message, bidders.iter().position(|bidder| *bidder == to))
+        else {
+            continue;
+        };
+        assert_eq!(release.why, ReleaseReason::Outscored);
+        let message = Message::ToProvider(message.clone());
+        let told = Input::Received { from: client.node_id(), prefix: Prefix::UNKNOWN, message };
+        give(&mut providers[place], now, told);
+        let sales = providers[place].sales();
+        assert_eq!((sales.outscored, sales.mean_margin()), (1, u64::from(release.margin)));
+        margins.push((place, release.margin));
+    }
+    margins.sort_unstable();
+    let about = |place: usize| 900 * u32::try_from(place).unwrap()..=1_000 * u32::try_from(place).unwrap();
+    assert!(
+        margins.len() == 4 && margins.iter().all(|(place, margin)| about(*place).contains(margin)),
+        "{margins:?}"
+    );
 }
 
 /// (MK-11)

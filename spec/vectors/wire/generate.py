@@ -112,9 +112,9 @@ MESSAGES = [
         "extensions": ODD}}}),
     ("a client's frame", "Message", {"ToProvider": frame(0, 272)}),
     *((f"a release: {why}", "Message", {"ToProvider": {"Release": {
-        "call": CALL_ID, "why": why, "come_back_ms": 0, "extensions": []}}}) for why in LAYOUT["ReleaseReason"].numbers),
+        "call": CALL_ID, "why": why, "margin": 12 if why == "Outscored" else 0, "come_back_ms": 0, "extensions": []}}}) for why in LAYOUT["ReleaseReason"].numbers),
     ("a release with an appointment", "Message", {"ToProvider": {"Release": {
-        "call": CALL_ID, "why": {"Other": 1_000}, "come_back_ms": 1_500, "extensions": ODD}}}),
+        "call": CALL_ID, "why": {"Other": 1_000}, "margin": 0, "come_back_ms": 1_500, "extensions": ODD}}}),
     ("a seek for one provider", "Message", {"ToProvider": {"Seek": SEEK | {"model": None}}}),
     ("a call for one provider", "Message", {"ToProvider": {"Call": CALL}}),
     ("a provider that leaves", "Message", {"ToClient": "Leaving"}),
