@@ -5,6 +5,7 @@
 //! anything but a queue whose other end always drains: the swarm takes commands at all times, the store is bound by the
 //! disk alone, the ledger service and the engine's inbox never wait for this loop.
 
+mod early_gossip;
 mod end;
 mod ending;
 mod inbound;

@@ -13,14 +13,16 @@ use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::provider::Provider;
 use bombyx_protocol::time::Time;
 use bombyx_protocol::watcher::Watcher;
+use bombyx_protocol::wire::message::VerifiedGossip;
 use bombyx_protocol::work::order::{JobId, ModelId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::early_gossip::EarlyGossip;
 use super::ending::Ending;
 use super::ledger::LedgerService;
 use super::market::Market;
-use super::meetings::{EarlyGossip, FriendList, WaitingOrders};
+use super::meetings::{FriendList, WaitingOrders};
 use super::orders::Orders;
 use super::request::NodeRequest;
 use crate::engine::manifests::Manifests;
@@ -101,7 +103,7 @@ pub(crate) struct Driver {
     pub(super) pending: VecDeque<(Role, Input)>,
     pub(super) orders: Orders,
     pub(super) waiting_orders: WaitingOrders,
-    pub(super) early: EarlyGossip,
+    pub(super) early: EarlyGossip<VerifiedGossip>,
     pub(super) friends: FriendList,
     pub(super) followed: BTreeSet<ModelId>,
     pub(super) served: JobCounts,

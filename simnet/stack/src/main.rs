@@ -10,7 +10,8 @@
 //! ```
 
 mod compare;
-mod early;
+#[path = "../../../node/src/driver/early_gossip.rs"]
+mod early_gossip;
 mod ears;
 mod entropy;
 mod fabric;

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zeroize::Zeroizing;
 
-use crate::early::EarlyCalls;
+use crate::early_gossip::EarlyGossip;
 use crate::fabric::{self, Fabric};
 use crate::net::{self, NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStopped, topic};
 use crate::samples::{Connections, LookupSample, Samples};
@@ -122,7 +122,8 @@ struct Stack {
     swarms: Vec<NetHandle>,
     numbers: BTreeMap<NodeId, u32>,
     news: mpsc::Receiver<(u32, NetEvent)>,
-    early: EarlyCalls,
+    /// By host.
+    early: BTreeMap<u32, EarlyGossip<Vec<u8>>>,
     /// What was gossiped, by the name that gossipsub gives it.
     gossiped: BTreeMap<String, Vec<u8>>,
     lookups: Vec<LookupSample>,
@@ -157,7 +158,7 @@ impl Stack {
             swarms,
             numbers: (0u32..).zip(&hosts).map(|(number, host)| (host.node, number)).collect(),
             news,
-            early: EarlyCalls::default(),
+            early: BTreeMap::new(),
             gossiped: BTreeMap::new(),
             lookups: Vec::new(),
             connections: 0.0,
@@ -312,11 +313,12 @@ impl Stack {
                 let author = gossip.author();
                 match self.swarms[host as usize].prefix(&author) {
                     Some(_) => self.world.bring(now, Delivery::Gossip { at: host, bytes })?,
-                    None => self.early.hold(host, author, bytes),
+                    None => self.early.entry(host).or_default().hold(now, author, bytes),
                 }
             }
             NetEvent::Connected(peer) => {
-                for bytes in self.early.take(host, &peer) {
+                let early = self.early.get_mut(&host).map(|early| early.take(now, &peer)).unwrap_or_default();
+                for bytes in early {
                     self.world.bring(now, Delivery::Gossip { at: host, bytes })?;
                 }
             }
