@@ -7,7 +7,7 @@ use bombyx_simnet::measures::{Interval, Percentiles, ks};
 use bombyx_simnet::scenario::Scenario;
 
 use crate::samples::{Connections, Samples};
-use crate::{Compare, Failure, message, page, run, scenario};
+use crate::{CommandError, Compare, message, page, run, scenario};
 
 /// How far percentiles may be apart, as a share of the stack's.
 pub(crate) const APART_MAX: f64 = 0.10;
@@ -59,7 +59,7 @@ pub(crate) struct Comparison {
 }
 
 /// Runs both fidelities and writes the page.
-pub(crate) fn compare(args: &Compare) -> Result<(), Failure> {
+pub(crate) fn compare(args: &Compare) -> Result<(), CommandError> {
     let plan = scenario(&args.which)?;
     run::check(&plan)?;
     let seeds: Vec<u64> = (0..u64::from(args.seeds.max(1))).map(|number| plan.seed + number).collect();
@@ -74,22 +74,22 @@ pub(crate) fn compare(args: &Compare) -> Result<(), Failure> {
     let comparison = Comparison::of(plan, seeds, &message, &stack);
     print!("{}", comparison.table());
     std::fs::write(&args.out, page::page(&comparison, &command(args)))
-        .map_err(|error| Failure::usage(format!("cannot write {}: {error}", args.out.display())))
+        .map_err(|error| CommandError::usage(format!("cannot write {}: {error}", args.out.display())))
 }
 
 /// Counters of the runtime outlive a thread, so that only the first run of a process is the one that its seed names.
-fn in_process_of_its_own(args: &Compare, seed: u64) -> Result<Samples, Failure> {
+fn in_process_of_its_own(args: &Compare, seed: u64) -> Result<Samples, CommandError> {
     let samples = args.out.with_extension(format!("{seed}.json"));
-    let mut run = Command::new(std::env::current_exe().map_err(Failure::usage)?);
+    let mut run = Command::new(std::env::current_exe().map_err(CommandError::usage)?);
     run.arg("run").args(&args.which.file).args(["--seed", &seed.to_string()]).arg("--samples").arg(&samples);
     for (name, number) in [("--nodes", args.which.nodes), ("--jobs", args.which.jobs)] {
         if let Some(number) = number {
             run.args([name, &number.to_string()]);
         }
     }
-    let status = run.stdout(Stdio::null()).status().map_err(Failure::usage)?;
+    let status = run.stdout(Stdio::null()).status().map_err(CommandError::usage)?;
     if !status.success() {
-        return Err(Failure { code: 3, why: format!("the run with seed {seed} failed: {status}") });
+        return Err(CommandError { code: 3, why: format!("the run with seed {seed} failed: {status}") });
     }
     let read = read(&samples);
     // It lies beside the page for no longer than it is needed.
@@ -97,9 +97,9 @@ fn in_process_of_its_own(args: &Compare, seed: u64) -> Result<Samples, Failure> 
     read
 }
 
-fn read(path: &Path) -> Result<Samples, Failure> {
-    let text = std::fs::read_to_string(path).map_err(Failure::usage)?;
-    serde_json::from_str(&text).map_err(Failure::usage)
+fn read(path: &Path) -> Result<Samples, CommandError> {
+    let text = std::fs::read_to_string(path).map_err(CommandError::usage)?;
+    serde_json::from_str(&text).map_err(CommandError::usage)
 }
 
 fn command(args: &Compare) -> String {
