@@ -305,7 +305,7 @@ impl Scene {
 
     fn engine(&mut self, bytes: &mut Bytes<'_>) -> Vec<Output> {
         let Some(job) = self.running.last().copied() else { return Vec::new() };
-        let report = match bytes.small() % 6 {
+        let report = match bytes.small() % 7 {
             0 => EngineReport::Counted {
                 input_tokens: u32::try_from(bytes.number()).unwrap_or(u32::MAX),
                 cached_tokens: u32::from(bytes.small()),
@@ -320,7 +320,8 @@ impl Scene {
                 bytes: bytes.slice().to_vec(),
             }),
             4 => EngineReport::Content(Content::End { finish: Finish::Stop }),
-            _ => EngineReport::Failed(Refusal::OverContext(64)),
+            5 => EngineReport::Failed(Refusal::OverContext(64)),
+            _ => EngineReport::Read { tokens: u32::try_from(bytes.number()).unwrap_or(u32::MAX) },
         };
         self.report(job, report)
     }
