@@ -89,6 +89,21 @@ fn many_jobs_at_once_share_one_channel_and_are_paid_to_the_nano() {
     assert_eq!(payout(&testbed), billed(&testbed));
 }
 
+/// Each receipt costs both sides a signature and a durable write. (CH-5, WR-3)
+#[test]
+fn a_job_alone_on_its_channel_has_the_whole_window_and_a_receipt_for_32_tokens() {
+    let (mut testbed, client, _) = pair(1, CALM, ClientConfig::for_tests(1));
+    let tokens = 1 + 5 * u32::try_from(limits::RECEIPT_TOKENS).unwrap();
+    // The second is served on an open channel: nothing has to wait for a ledger.
+    for number in 1..=2 {
+        testbed.order(client, number, chat("count for me", tokens), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
+    }
+    let bill = testbed.outcome(2).end.unwrap().unwrap();
+    assert_eq!(bill.output_tokens, u64::from(tokens));
+    assert!(bill.receipts <= 1 + 5 + 1, "the first chunk's, the tokens', the end's: {}", bill.receipts);
+}
+
 /// (CH-5)
 #[test]
 fn jobs_that_share_a_channel_in_a_storm_cost_nobody_more_than_a_window() {

@@ -192,7 +192,7 @@ impl Provider {
     fn resume(&mut self, now: Time, id: JobId) {
         let account = self.jobs.get(&id).and_then(|job| job.served()).map(|served| served.account);
         if let Some(account) = account {
-            self.resume_within(now, id, self.share(&account), false);
+            self.resume_within(now, id, self.share(&account, &id), false);
         }
     }
 
@@ -200,14 +200,15 @@ impl Provider {
     fn take_turn(&mut self, now: Time, id: JobId) {
         let account = self.jobs.get(&id).and_then(|job| job.served()).map(|served| served.account);
         if let Some(account) = account {
-            self.resume_within(now, id, self.share(&account), true);
+            self.resume_within(now, id, self.share(&account, &id), true);
         }
     }
 
-    /// Returns the part of a channel's window that each job on it has that has begun, or is about to.
-    fn share(&self, account: &ChannelId) -> u64 {
-        let begun = self.jobs.served_on(account).filter(|(_, served)| served.has_begun()).count();
-        share(begun.saturating_add(1))
+    /// Returns the part of a channel's window that a job has which has begun, or is about to, beside the others that have.
+    fn share(&self, account: &ChannelId, id: &JobId) -> u64 {
+        let others =
+            self.jobs.served_on(account).filter(|(other, served)| other != id && served.has_begun()).count();
+        share(others.saturating_add(1))
     }
 
     fn resume_within(&mut self, now: Time, id: JobId, share: u64, has_turn: bool) {
@@ -326,10 +327,9 @@ impl Provider {
         let mut jobs: Vec<(Time, JobId)> =
             served.map(|(id, served)| (served.waits_since().unwrap_or(now), id)).collect();
         jobs.sort_unstable();
-        let share = self.share(account);
         for (_, id) in jobs {
             if is_known {
-                self.resume_within(now, id, share, false);
+                self.resume_within(now, id, self.share(account, &id), false);
             } else {
                 self.end(now, id, Some(Refusal::Unfunded));
             }
