@@ -5,6 +5,7 @@ The generators beside the vectors import it; run them after a change of the text
 
     for part in wire market receipts names models; do python3 spec/vectors/$part/generate.py; done
     for part in salts windows; do python3 spec/vectors/channel/$part.py; done
+    for part in session conversation; do python3 spec/vectors/$part/generate.py; done
 
 Slow and not constant-time: for vectors only.
 """
@@ -18,7 +19,7 @@ import struct
 
 IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
 ORDER = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
-CHUNK_START, CHUNK_END, PARENT, ROOT, CONTEXT, MATERIAL = 1, 2, 4, 8, 32, 64
+CHUNK_START, CHUNK_END, PARENT, ROOT, KEYED, CONTEXT, MATERIAL = 1, 2, 4, 8, 16, 32, 64
 
 
 def _compress(chain, block, counter, length, flags):
@@ -69,6 +70,10 @@ def _tree(key, data, counter, flags, root):
 
 def blake3(data: bytes) -> bytes:
     return struct.pack("<8I", *_tree(IV, data, 0, 0, ROOT))
+
+
+def blake3_keyed(key: bytes, data: bytes) -> bytes:
+    return struct.pack("<8I", *_tree(struct.unpack("<8I", key), data, 0, KEYED, ROOT))
 
 
 def blake3_derive(context: str, material: bytes) -> bytes:

@@ -11,6 +11,7 @@ const PAGE: &str = include_str!("../../../spec/01-wire.md");
 const REGISTRY: &str = include_str!("../../../spec/12-registry.md");
 const MESSAGES: &str = include_str!("../../../spec/vectors/wire/messages.json");
 const REFUSED: &str = include_str!("../../../spec/vectors/wire/refused.json");
+const CONVERSATION: &str = include_str!("../../../spec/vectors/conversation/conversation.json");
 const SIGNED: &str = include_str!("../../../spec/vectors/wire/signed.json");
 
 fn grammar() -> Grammar {
@@ -39,6 +40,37 @@ fn the_page_reads_every_message_as_the_vectors_do() {
     for case in self::cases(SIGNED, "cases") {
         let read = grammar.decode(case["type"].as_str().unwrap(), &bytes(&case, "body"));
         assert_eq!(read.as_ref(), Some(&case["value"]), "{}", case["domain"]);
+    }
+}
+
+/// The page reads a whole conversation, and what its seals and frames hold.
+#[test]
+fn the_page_reads_a_conversation_as_its_vectors_do() {
+    let grammar = grammar();
+    let crossed = cases(CONVERSATION, "crossed");
+    assert!(crossed.len() > 20);
+    for entry in crossed {
+        let [from, way, what] = ["from", "way", "what"].map(|field| entry[field].as_str().unwrap());
+        let (kind, to) =
+            if from == "client" { ("FromClient", "ToProvider") } else { ("FromProvider", "ToClient") };
+        if way == "topic" {
+            assert_eq!(
+                grammar.decode(what, &bytes(&entry, "body")).as_ref(),
+                Some(&entry["value"]),
+                "{what}"
+            );
+        }
+        if way == "stream" {
+            let message = json!({ to: { what: entry["value"] } });
+            assert_eq!(grammar.decode("Message", &bytes(&entry, "bytes")), Some(message), "{what}");
+        }
+        let (kind, body) = match what {
+            "Sealed" => (kind, bytes(&entry, "body")),
+            "Bid" => ("Bid", hex::decode(entry["signed"]["body"].as_str().unwrap()).unwrap()),
+            "Ask" => ("Ask", hex::decode(entry["value"]["body"].as_str().unwrap()).unwrap()),
+            _ => continue,
+        };
+        assert_eq!(grammar.decode(kind, &body).as_ref(), Some(&entry["inside"]), "{what}");
     }
 }
 

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Writes `conversation.json` beside this file: one whole conversation between a client and a provider, from a seek to a close,
+with fixed keys and every byte that crosses, made by the pages alone. The machines in Rust have to say the same, byte for byte
+(`protocol/tests/conversation.rs`)."""
+
+import hashlib
+import pathlib
+import struct
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import noise
+from reference import (
+    CLOSE_ORDER, DEFAULT, account, begin, bill, blake3, blake3_derive, blake3_keyed, encode, payment, public_of, seed, sign,
+    sign_raw, signed, statement, then, units, units_due, write,
+)
+
+MODEL = "ab" * 32
+PRICE, INPUT, TOKENS, MAX_TOKENS = 400_000, 12, 40, 50
+EPOCH = 1_000_007
+PLAIN = {"features": "0", "extensions": []}
+
+# ---- keys and draws: given. The reference makes them so, and nobody else has to. ----
+
+
+def of_tests(purpose: str) -> bytes:
+    return blake3_keyed(blake3(purpose.encode()), struct.pack("<Q", 1))
+
+
+def drawn(entropy: bytes, place: int, length: int) -> bytes:
+    return blake3_keyed(blake3_derive("bombyx/1/entropy", entropy), struct.pack("<Q", place))[:length]
+
+
+CLIENT, PROVIDER = of_tests("client identity"), of_tests("provider identity")
+CHANNEL, CLOSE = of_tests("client channel"), of_tests("provider close")
+SESSION = of_tests("provider session")
+WALLET, PAYOUT = ({"workchain": 0, "hash": of_tests(f"{who} wallet").hex()} for who in ("client", "provider"))
+CLIENT_DRAWS, PROVIDER_DRAWS = of_tests("client entropy"), of_tests("provider entropy")
+SEAL, SEEK = drawn(CLIENT_DRAWS, 0, 32), drawn(CLIENT_DRAWS, 1, 16).hex()
+CALL, JOB = drawn(CLIENT_DRAWS, 2, 16).hex(), drawn(CLIENT_DRAWS, 3, 16).hex()
+CLIENT_EPHEMERAL = drawn(CLIENT_DRAWS, 4, 32)
+SALT_INDEX = struct.unpack("<Q", drawn(CLIENT_DRAWS, 5, 8))[0] % 1_024
+BID_EPHEMERAL, PROVIDER_EPHEMERAL = drawn(PROVIDER_DRAWS, 0, 32), drawn(PROVIDER_DRAWS, 1, 32)
+
+CLIENT_ID, PROVIDER_ID = public_of(CLIENT).hex(), public_of(PROVIDER).hex()
+SALT = struct.unpack("<Q", blake3_derive(
+    "bombyx/1/channel-salt", CHANNEL + public_of(CLOSE) + struct.pack("<I", SALT_INDEX))[:8])[0]
+TERMS = {
+    "network_id": -3, "salt": str(SALT), "client_key": public_of(CHANNEL).hex(), "provider_key": public_of(CLOSE).hex(),
+    "client": WALLET, "provider": PAYOUT, "challenge_s": 60,
+}
+ACCOUNT = account(TERMS)
+
+# ---- what crosses ----
+
+CROSSED = []
+
+
+def cross(at_ms, sender, way, what, **more):
+    CROSSED.append({"at_ms": at_ms, "from": sender, "way": way, "what": what, **more})
+
+
+def gossip(at_ms, kind, value):
+    domain = kind.lower()
+    said = signed(CLIENT, domain, kind, value)
+    cross(at_ms, "client", "topic", kind, value=value, body=said["body"], signature=said["signature"],
+          bytes=encode("Gossip", {kind: said}).hex())
+
+
+def message(at_ms, sender, kind, value, **inside):
+    outer = {"ToProvider" if sender == "client" else "ToClient": {kind: value}}
+    cross(at_ms, sender, "stream", kind, **inside, value=value, bytes=encode("Message", outer).hex())
+
+
+gossip(0, "Seek", {"id": SEEK, "client": CLIENT_ID, "model": MODEL, "invited": 1_000_000, "made_s": "1795953600",
+                   "stamp": "0", **PLAIN})
+ASK = {
+    "provider": PROVIDER_ID, "model": MODEL, "name": "counter", "kind": "Generate", "price": str(PRICE), "context_tokens": 4_096,
+    "output_max": 4_096, "read_tps": 1_000, "write_tps": 100, "start_ms": 10, "tier": "Open", "seek": SEEK, "valid_ms": 60_000,
+    **PLAIN,
+}
+message(5, "provider", "Ask", signed(PROVIDER, "ask", "Ask", ASK), inside=ASK)
+gossip(3_000, "Call", {
+    "id": CALL, "client": CLIENT_ID, "seal_key": noise.public_of(SEAL).hex(), "model": MODEL, "kind": "Generate", "input_log2": 8,
+    "output_log2": 6, "tier": "Open", "window_ms": 400, "invited": 1_000_000, "made_s": "1795953603", "deadline_ms": 64_000,
+    "stamp": "0", **PLAIN,
+})
+BID = {
+    "call": CALL, "provider": PROVIDER_ID, "model": MODEL, "session_key": noise.public_of(SESSION).hex(), "price": str(PRICE),
+    "start_ms": 10, "ahead_ms": 0, "read_tps": 1_000, "write_tps": 100, "keep_s": 0, "tier": "Open", "valid_ms": 30_000,
+    "payee": {"network_id": -3, "key": public_of(CLOSE).hex(), "address": PAYOUT, "challenge_s": 60}, "credit": "0", **PLAIN,
+}
+SIGNED_BID = signed(PROVIDER, "bid", "Bid", BID)
+SEALED = noise.seal(noise.public_of(SEAL), BID_EPHEMERAL, bytes.fromhex(CALL), noise.block(encode("Signed", SIGNED_BID), True))
+message(3_005, "provider", "Bid", {"call": CALL, "sealed": SEALED.hex()}, inside=BID, signed=SIGNED_BID)
+
+PROLOGUE = b"bombyx/1/session" + bytes.fromhex(CLIENT_ID + PROVIDER_ID + JOB)
+HANDSHAKE = noise.Session(SESSION, CLIENT_EPHEMERAL, PROVIDER_EPHEMERAL, PROLOGUE)
+message(3_400, "client", "Award", {
+    "job": JOB, "call": CALL, "bid": blake3(bytes.fromhex(SIGNED_BID["body"])).hex(), "price": str(PRICE),
+    "handshake": HANDSHAKE.first.hex(), "extensions": [],
+})
+message(3_405, "provider", "Accept", {"job": JOB, "handshake": HANDSHAKE.reply.hex(), "extensions": []})
+
+FRAMES = {"client": 0, "provider": 0}
+
+
+def frame(at_ms, sender, kind, value, last=False):
+    body = encode("FromClient" if sender == "client" else "FromProvider", {kind: value})
+    key = HANDSHAKE.client_key if sender == "client" else HANDSHAKE.provider_key
+    number = FRAMES[sender]
+    FRAMES[sender] += 1
+    sealed = noise.frame(key, number, noise.block(body, last))
+    message(at_ms, sender, "Sealed", {"job": JOB, "nonce": str(number), "bytes": sealed.hex()},
+            inside={kind: value}, body=body.hex(), last=last)
+
+
+TASK = {"Generate": {
+    "messages": [{"role": "User", "content": "count for me"}], "max_tokens": MAX_TOKENS,
+    "sampling": {"temperature_milli": 0, "top_p_milli": 1_000, "top_k": 0, "seed": "0"}, "prefix": [], "stop": [],
+}}
+frame(3_410, "client", "Work", {"task": TASK, "input": {"fresh": INPUT, "cached": 0}, "channel": TERMS, "extensions": []})
+# Nobody lends anything here, so the provider wants to see the channel first.
+frame(3_417, "provider", "NeedPayment", {"cumulative": "0", "newest": None, "extensions": []})
+DEPOSIT = 2 * bill(PRICE, units(DEFAULT, INPUT, 0, MAX_TOKENS))
+cross(3_422, "client", "ledger", "open", value={"terms": TERMS, "account": ACCOUNT.hex(), "deposit": str(DEPOSIT)},
+      bytes=(encode("ChannelTerms", TERMS) + struct.pack("<Q", DEPOSIT)).hex())
+
+TRANSCRIPT, MADE, CHUNKS, TOTAL, FINAL = begin(bytes.fromhex(JOB), bytes.fromhex(MODEL), encode("Task", TASK)), 0, 0, 0, None
+
+
+def ack(at_ms, last=False):
+    paid = payment(CHANNEL, ACCOUNT, EPOCH, TOTAL) if TOTAL else None
+    under = sign(CLIENT, "countersign", FINAL).hex() if last else None
+    frame(at_ms, "client", "Ack", {"next": CHUNKS, "payment": paid, "countersignature": under, "extensions": []})
+
+
+def chunk(at_ms, content, receipted):
+    global TRANSCRIPT, MADE, CHUNKS, TOTAL, FINAL
+    raw = encode("Content", content)
+    TRANSCRIPT = then(TRANSCRIPT, CHUNKS, raw)
+    CHUNKS += 1
+    MADE += len(content["Tokens"]["ids"]) if "Tokens" in content else 0
+    receipt = None
+    if receipted:
+        TOTAL = bill(PRICE, units_due(DEFAULT, INPUT, 0, MADE, complete="End" in content))
+        value = {"job": JOB, "model": MODEL, "chunks": CHUNKS, "transcript": TRANSCRIPT.hex(), "input_tokens": str(INPUT),
+                 "cached_tokens": "0", "output_tokens": str(MADE), "cost": str(TOTAL), "extensions": []}
+        receipt = signed(PROVIDER, "receipt", "Receipt", value)
+        FINAL = bytes.fromhex(receipt["body"])
+    frame(at_ms, "provider", "Chunk", {"index": CHUNKS - 1, "content": raw.hex(), "receipt": receipt}, last="End" in content)
+
+
+def tokens(first, past):
+    numbers = range(first, past)
+    return {"Tokens": {"ids": [1_000 + number for number in numbers], "text": "".join(f"{number} " for number in numbers)}}
+
+
+ack(3_422)
+ack(3_922)  # the ledger shows the channel: nothing is promised yet
+chunk(3_924, tokens(0, 1), True)
+ack(3_929)
+for place in range(4):
+    chunk(3_940 + 16 * place, tokens(1 + 8 * place, 9 + 8 * place), place == 3)
+ack(3_993)
+chunk(4_002, tokens(33, 40), False)
+chunk(4_002, {"End": {"finish": "Stop"}}, True)
+ack(4_007, last=True)
+assert MADE == TOKENS and TOTAL == bill(PRICE, units(DEFAULT, INPUT, 0, TOKENS))
+
+ORDER = sign_raw(CLOSE, statement(CLOSE_ORDER, ACCOUNT, EPOCH, TOTAL))
+VOUCHER = payment(CHANNEL, ACCOUNT, EPOCH, TOTAL)
+cross(4_012, "provider", "ledger", "close",
+      value={"account": ACCOUNT.hex(), "epoch": str(EPOCH), "cumulative": str(TOTAL), "voucher": VOUCHER["signature"],
+             "order": ORDER.hex()},
+      bytes=(struct.pack("<QQ", EPOCH, TOTAL) + bytes.fromhex(VOUCHER["signature"]) + ORDER).hex())
+
+write(__file__, "conversation.json", {
+    "keys": {
+        "client": {"identity_seed": CLIENT.hex(), "id": CLIENT_ID, "channel_seed": CHANNEL.hex(), "seal_secret": SEAL.hex(),
+                   "ephemeral_secret": CLIENT_EPHEMERAL.hex()},
+        "provider": {"identity_seed": PROVIDER.hex(), "id": PROVIDER_ID, "close_seed": CLOSE.hex(),
+                     "session_secret": SESSION.hex(), "bid_ephemeral_secret": BID_EPHEMERAL.hex(),
+                     "ephemeral_secret": PROVIDER_EPHEMERAL.hex()},
+    },
+    "session": {"prologue": PROLOGUE.hex(), "binding": HANDSHAKE.hash.hex(), "client_key": HANDSHAKE.client_key.hex(),
+                "provider_key": HANDSHAKE.provider_key.hex()},
+    "channel": {"terms": TERMS, "account": ACCOUNT.hex(), "epoch": str(EPOCH)},
+    "crossed": CROSSED,
+})
