@@ -17,6 +17,7 @@ use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::home::peers;
 use crate::ledger::CoinName;
+use crate::net::check_join;
 use crate::status::models::{ModelPrice, NameError, OfferedModel};
 
 /// Until the first peer is connected.
@@ -28,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Flags of `bombyx models`.
 #[derive(Debug, Args)]
 pub(super) struct ModelsArgs {
-    /// A node to join through, where no node runs in this home; may be repeated.
+    /// A node to join through, beside those that answered before; may be repeated.
     #[arg(long, global = true, value_name = "MULTIADDR")]
     join: Vec<String>,
     /// The ledger's endpoint, where no node runs.
@@ -79,12 +80,17 @@ impl ModelsArgs {
         config: &NodeConfig,
         is_enough: impl Fn(&[OfferedModel]) -> bool,
     ) -> Result<Vec<OfferedModel>, NodeError> {
-        if self.join.is_empty() {
-            match reach::running(&home).await {
-                Ok(node) => return node.get("/models").await,
-                Err(NodeError::NotRunning { .. }) => {}
-                Err(error) => return Err(error),
+        self.join.iter().try_for_each(|address| check_join(address))?;
+        match reach::running(&home).await {
+            Ok(node) => {
+                if self.join.is_empty() {
+                    return node.get("/models").await;
+                }
+                node.post::<()>("/join", &self.join).await?;
+                return looked(is_enough, async || node.get("/models").await).await;
             }
+            Err(NodeError::NotRunning { .. }) => {}
+            Err(error) => return Err(error),
         }
         let mut config = NodeConfig { home, ..own::buyer(config) };
         if !self.join.is_empty() {
@@ -99,14 +105,7 @@ impl ModelsArgs {
         let (node, running) = api::start(config).await?;
         let look = async {
             node.wait_for_peers(1, JOIN_WAIT).await?;
-            let until = Instant::now() + FIRST_WAIT;
-            loop {
-                let models = node.models().await?;
-                if is_enough(&models) || Instant::now() >= until {
-                    return Ok(models);
-                }
-                sleep(PAUSE).await;
-            }
+            looked(is_enough, async || node.models().await).await
         };
         let found = tokio::select! {
             found = look => found,
@@ -115,6 +114,21 @@ impl ModelsArgs {
         node.shutdown().await;
         running.await.map_err(|_| NodeError::Bug("the node's task panicked".into()))??;
         found
+    }
+}
+
+/// Returns what a node that has just joined finds, once it is enough or a while has passed.
+async fn looked(
+    is_enough: impl Fn(&[OfferedModel]) -> bool,
+    look: impl AsyncFn() -> Result<Vec<OfferedModel>, NodeError>,
+) -> Result<Vec<OfferedModel>, NodeError> {
+    let until = Instant::now() + FIRST_WAIT;
+    loop {
+        let models = look().await?;
+        if is_enough(&models) || Instant::now() >= until {
+            return Ok(models);
+        }
+        sleep(PAUSE).await;
     }
 }
 

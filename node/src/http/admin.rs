@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /status`, `/healthz`, `/channels` | what the node says about itself |
 //! | `GET /models` | what is on offer |
+//! | `POST /join` | dials a further node to join through, of which a list may be given |
 //! | `POST /channels/{account}/close`, `/channels/{account}/topup` | acts on one channel |
 //! | `POST /channels/close` | closes all of them |
 //! | `POST /wallet/send` | sends coins |
@@ -96,6 +97,7 @@ pub(crate) async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, N
         .route("/status", get(status))
         .route("/healthz", get(healthz))
         .route("/models", get(models))
+        .route("/join", post(join))
         .route("/channels", get(list))
         .route("/channels/{account}/close", post(close))
         .route("/channels/close", post(close_all))
@@ -173,6 +175,16 @@ async fn status(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
 
 async fn models(State(node): State<NodeHandle>) -> Result<Response, NodeError> {
     Ok(Json(node.models().await?).into_response())
+}
+
+async fn join(
+    State(node): State<NodeHandle>,
+    Json(addresses): Json<Vec<String>>,
+) -> Result<Response, NodeError> {
+    for address in addresses {
+        node.join(address).await?;
+    }
+    Ok(Json(()).into_response())
 }
 
 async fn healthz(State(node): State<NodeHandle>) -> Result<Response, NodeError> {

@@ -40,17 +40,22 @@ async fn a_model_from_a_folder_is_listed_by_strangers_sold_by_name_and_gone_with
     let answer = post("my-chat").await.unwrap();
     assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
 
-    // The same on the command line, through the running node and by joining.
+    // The same on the command line, through the running node, by joining, and through a running node that joins for it.
     let mut show = bombyx(&gateway.home());
     show.args(["--json", "models", "show", "my-chat"]);
     let shown = last_object(&finish(show).await);
     assert_eq!((&shown["id"], &shown["providers"]), (&first_id.as_str().into(), &1.into()));
     let home = tempfile::tempdir().unwrap();
-    let mut text = bombyx(home.path());
-    text.args(["models", "list", "--ledger", &ledger.url, "--join", hub.address()]);
-    let text = finish(text).await;
-    let text = String::from_utf8_lossy(&text.stdout).into_owned() + &String::from_utf8_lossy(&text.stderr);
-    assert!(text.contains("my-chat") && text.contains("2048") && text.contains(" out, "), "{text}");
+    let alone = Node::up(&ledger, &["--gateway", "127.0.0.1:0"], &[]).await;
+    for home in [home.path(), &alone.home()] {
+        let mut text = bombyx(home);
+        text.args(["models", "list", "--ledger", &ledger.url, "--join", hub.address()]);
+        let text = finish(text).await;
+        let text =
+            String::from_utf8_lossy(&text.stdout).into_owned() + &String::from_utf8_lossy(&text.stderr);
+        assert!(text.contains("my-chat") && text.contains("2048") && text.contains(" out, "), "{text}");
+    }
+    assert!(called(&list(&alone).await, "my-chat").is_some(), "the running node has joined");
 
     // A second model of that name: both are told apart, and the bare name is refused with both.
     let sold = format!("{}/", second_folder.display());
