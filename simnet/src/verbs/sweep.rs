@@ -10,7 +10,8 @@ use bombyx_simnet::results::effects::EFFECTS;
 use bombyx_simnet::results::metrics::METRICS;
 use bombyx_simnet::results::page::page;
 use bombyx_simnet::results::plot::shown;
-use bombyx_simnet::results::{self, SweepResult, SweepRun, SweepShard, store};
+use bombyx_simnet::results::{self, SweepPlan, SweepResult, SweepRun, SweepShard, store};
+use bombyx_simnet::scenario::{Crypto, SHIPPED, Scenario};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use indicatif::ProgressBar;
@@ -128,16 +129,29 @@ fn twins(merged: &SweepResult) -> Option<Table> {
 /// Writes the page of a sweep.
 pub(crate) fn report(out: &Path) -> Result<(), CommandError> {
     let merged = results::merge(out).map_err(CommandError::usage)?;
-    let name = if merged.plan.title.is_empty() { "SCENARIO.toml" } else { &merged.plan.title };
-    let command = format!(
-        "simnet sweep {name} --nodes {} --jobs {} --seeds {} --out {}\nsimnet report {3}",
-        merged.plan.nodes,
-        merged.plan.jobs,
-        merged.plan.seeds.len(),
-        "out"
-    );
+    let command = format!("{}\nsimnet report out", command(&merged.plan));
     let path = out.join("report.html");
     store::write_text(&path, &page(&merged, &command)).map_err(CommandError::usage)?;
     say!("{}", path.display());
     Ok(())
+}
+
+/// Returns the command that makes the runs of a plan again: a scenario that ships is as it ships, or says what was changed in it.
+fn command(plan: &SweepPlan) -> String {
+    let SweepPlan { title, nodes, jobs, seeds, .. } = plan;
+    let name = if title.is_empty() { "SCENARIO.toml" } else { title };
+    let shipped = SHIPPED.iter().find(|(shipped, _)| shipped == title);
+    let as_shipped = |crypto: Crypto| {
+        let mut scenario = Scenario::parse(name, shipped?.1).ok()?;
+        scenario.sweep.seeds = u32::try_from(seeds.len()).ok()?;
+        scenario.crypto = crypto;
+        let (ships, _) = scenario.planned().ok()?;
+        (ships.arms == plan.arms).then_some(crypto)
+    };
+    let seeds = seeds.len();
+    match as_shipped(Crypto::Real).or_else(|| as_shipped(Crypto::Fake)) {
+        Some(Crypto::Real) => format!("simnet sweep {name} --seeds {seeds} --out out"),
+        Some(Crypto::Fake) => format!("simnet sweep {name} --seeds {seeds} --crypto fake --out out"),
+        None => format!("simnet sweep {name} --nodes {nodes} --jobs {jobs} --seeds {seeds} --out out"),
+    }
 }
