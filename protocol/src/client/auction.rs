@@ -30,6 +30,8 @@ const WARM_MAX: usize = 3;
 
 /// Bids that can be awarded, of which a market has two at least: with fewer, more of the crowd are invited. (`MK-17`)
 const ABLE_MIN: usize = 2;
+/// As many before there is a median of what won: two strangers may be one. (`MK-17`)
+const ABLE_FIRST_MIN: usize = 4;
 
 impl Progress {
     /// Calls for bids.
@@ -185,7 +187,8 @@ impl Progress {
         let mut outcome = auction
             .close(&wants, |bid, prefix| standing(now, &lot, &self.order.preferences, bid, prefix, shared));
         let is_asked = !outcome.candidates.is_empty();
-        if outcome.candidates.len() < ABLE_MIN && self.invited < Share::ALL {
+        let able_min = if wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
+        if outcome.candidates.len() < able_min && self.invited < Share::ALL {
             // One bid of a part of the crowd is no market: more are asked at once. (`MK-17`)
             for Candidate { bid, .. } in &outcome.candidates {
                 shared.outbox.release(bid.provider, call, ReleaseReason::TooLate);

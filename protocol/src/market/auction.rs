@@ -338,7 +338,8 @@ impl Wants<'_> {
     }
 
     /// Puts another before the best bidder, where it is time to try one. Returns whether there was one: a stranger for a small
-    /// order, at most a quarter above the best, or a known one of another prefix, at most a tenth above. (`MK-33`)
+    /// order, at most a quarter above the best, or a known one, at most a tenth above. One of the best bidder's own prefix has to
+    /// score no worse: a second name of its owner would be paid for asking more. (`MK-33`)
     fn put_first(&self, call: CallId, contenders: &mut [Contender]) -> bool {
         let (Some(exploration), Some(best)) = (self.explores, contenders.first()) else { return false };
         let (best, prefix) = (u128::from(best.score.0), best.received.prefix);
@@ -349,10 +350,10 @@ impl Wants<'_> {
             .iter()
             .enumerate()
             .skip(1)
+            .filter(|(_, contender)| contender.received.prefix != prefix || is_within(contender, 1, 1))
             .filter(|(_, contender)| match contender.standing.place {
                 Place::Unknown => self.is_small && is_within(contender, 5, 4),
-                // A second name of the best bidder's owner is none that another measure speaks for.
-                Place::Proven => contender.received.prefix != prefix && is_within(contender, 11, 10),
+                Place::Proven => is_within(contender, 11, 10),
                 Place::Tried | Place::Doubtful | Place::Last | Place::Barred => false,
             })
             .map(|(place, contender)| {

@@ -78,13 +78,13 @@ fn call_to_all(client: &mut Client, mut outputs: Vec<Output>, mut now: Time) -> 
 
 /// (MK-17)
 #[test]
-fn an_unknown_crowd_is_asked_a_sixteenth_first_and_four_times_as_many_until_two_have_bid() {
+fn an_unknown_crowd_is_asked_a_sixteenth_first_and_four_times_as_many_until_four_have_bid() {
     // How many bid at each call, and whom each call invites.
     let all = &[62_500, 250_000, 1_000_000];
     let asked: [(&[usize], &[u32]); 4] =
-        [(&[0, 0, 1], all), (&[0, 1, 1], all), (&[0, 2], &[62_500, 250_000]), (&[2], &[62_500])];
+        [(&[0, 0, 1], all), (&[0, 3, 3], all), (&[0, 4], &[62_500, 250_000]), (&[4], &[62_500])];
     for (bids, invited) in asked {
-        let mut crowd: Vec<Provider> = (1..=2).map(|number| provider(number, 1_000 * number)).collect();
+        let mut crowd: Vec<Provider> = (1..=4).map(|number| provider(number, 1_000 * number)).collect();
         let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
         let mut said = give(&mut client, START, order(1, "count"));
         let (mut now, mut shares) = (START, Vec::new());

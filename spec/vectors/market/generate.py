@@ -207,8 +207,8 @@ def tried(case, able):
         return None
     within = lambda entry, parts, of: entry[1] * of <= best[1] * parts
     apart = lambda entry: entry[2]["prefix"] != best[2]["prefix"]
-    fits = {0: lambda entry: apart(entry) and within(entry, 11, 10), 2: lambda entry: case["is_small"] and within(entry, 5, 4)}
-    open_to = [entry for entry in able[1:] if fits.get(entry[0], lambda _: False)(entry)]
+    fits = {0: lambda entry: within(entry, 11, 10), 2: lambda entry: case["is_small"] and within(entry, 5, 4)}
+    open_to = [entry for entry in able[1:] if (apart(entry) or within(entry, 1, 1)) and fits.get(entry[0], lambda _: False)(entry)]
     bargain = any(within(entry, 3, 4) for entry in open_to)
     due = exploration["orders"] >= 8 or (exploration["orders"] >= 4 and bargain)
     if not due or not open_to:
@@ -371,6 +371,11 @@ AUCTIONS = [
     auction("nor is a known one of the best bidder's prefix",
             [offer(1, 4_000, prefix=7), offer(2, 4_200, prefix=7), offer(3, 4_400)], exploration=exploring(8), fresh=0, output=0,
             most=0),
+    auction("nor a stranger of it, which scores worse",
+            [offer(1, 4_000, prefix=7), offer(2, 4_200, prefix=7, **STRANGER), offer(3, 4_400)], exploration=exploring(8), fresh=0,
+            output=0, most=0),
+    auction("one that scores better is", [offer(1, 4_000, prefix=7), offer(2, 3_900, prefix=7, **STRANGER), offer(3, 4_400)],
+            exploration=exploring(8), fresh=0, output=0, most=0),
     auction("the lowest score is tried first", [offer(1, CHEAP), offer(2, 5_600, **STRANGER), offer(3, 5_500, **STRANGER),
             offer(4, 5_550, **STRANGER)], exploration=exploring(8)),
     auction("then the prefix that was tried least", [offer(1, CHEAP), offer(2, 5_600, **STRANGER), offer(3, 5_500, **STRANGER),
