@@ -9,7 +9,7 @@ use crate::market::call::{Call, CallId, Classes};
 use crate::table::Table;
 use crate::time::{Span, Time};
 use crate::wire::message::{Refusal, Release};
-use crate::work::order::ModelId;
+use crate::work::order::{ModelId, TaskKind};
 use crate::work::price::Price;
 
 use super::quotes::{DoneJob, Quotes};
@@ -221,7 +221,12 @@ impl Bidder {
         let input = 1u64.checked_shl(u32::from(input_log2).saturating_sub(1)).unwrap_or(u64::MAX);
         let output = call.classes().output_tokens_max() / 2;
         let is_small = input_log2 <= Classes::of(0, 0).input_log2;
-        if output > context || (!is_small && input >= context) {
+        // Each text to embed has the context to itself, and the class counts all of them.
+        let room = match offer.kind {
+            TaskKind::Embed => context.saturating_mul(limits::EMBED_INPUTS_MAX as u64),
+            TaskKind::Generate => context,
+        };
+        if output > context || (!is_small && input >= room) {
             return Err(Refusal::OverContext(context));
         }
         let may_come = |promise: &Promise| {

@@ -94,6 +94,28 @@ fn a_bid_is_for_its_caller_alone_and_for_what_is_offered() {
     }
 }
 
+/// A class counts the tokens of all inputs, and each of them has the context to itself. (MK-5, MK-49)
+#[test]
+fn texts_to_embed_must_fit_one_by_one_and_not_together() {
+    let mut provider = provider(1, 1_000);
+    let caller = Caller::new(1);
+    let Input::Command(Command::Offer(offer)) = offer(1_000) else { panic!("an offer") };
+    let of_vectors =
+        Offer { model: ModelId([9; 32]), kind: TaskKind::Embed, context_tokens: 256, output_max: 0, ..offer };
+    give(&mut provider, START, Input::Command(Command::Offer(of_vectors.clone())));
+    for (number, input_log2, fits) in [(1, 8, true), (2, 9, true), (3, 13, true), (4, 16, true), (5, 18, false)] {
+        let (model, kind) = (of_vectors.model, TaskKind::Embed);
+        let call = Call { model, kind, input_log2, output_log2: 0, ..caller.call(number) };
+        match &to_clients(&give(&mut provider, START, caller.says(&call)))[..] {
+            [(_, ToClient::Bid(_))] => assert!(fits, "{input_log2}"),
+            [(_, ToClient::Decline(decline))] => {
+                assert_eq!((decline.why, fits), (Refusal::OverContext(256), false), "{input_log2}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// (MK-21, MK-48)
 #[test]
 fn bids_that_are_out_count_in_the_start_of_the_next_for_seconds_only() {
