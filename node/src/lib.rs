@@ -61,6 +61,7 @@
 //! |---|---|
 //! | [`cli`] | the command line: one verb a file, what it prints, and when it ends |
 //! | [`demo`] | a private swarm of real processes, shown and judged |
+//! | [`conform`] | checks of a foreign node: which rules it breaks |
 //! | `http` | the gateway in OpenAI's form, and the operator's pages |
 //! | `api` | a node as its users hold it: start, handle, what belongs to a home, channels found again |
 //! | `driver` | the loop that drives the role machines, its service between them and the ledger, and a watcher on its own |
@@ -89,6 +90,7 @@ const _: () =
 
 mod api;
 pub mod cli;
+pub mod conform;
 pub mod demo;
 mod driver;
 pub mod engine;

@@ -496,7 +496,7 @@ fn a_block_that_only_the_peer_can_have_made_wrong_ends_the_job_and_is_held_again
     for block in [wrong(0, 0x21), wrong(0, 0x19), wrong(255, 1)] {
         let (mut provider, mut later) = (provider(), Later::new());
         let mut opened = later.award(&mut provider, &[]).1.unwrap();
-        let frame = opened.secure.seal_block(&block);
+        let frame = opened.secure.seal_block(&block).unwrap();
         let frame = SealedFrame { job: opened.job, nonce: frame.nonce, bytes: frame.bytes };
         let outputs = give(&mut provider, START, later.says(ToProvider::Sealed(frame)));
         let refused = outputs.iter().any(|output| {
@@ -509,7 +509,7 @@ fn a_block_that_only_the_peer_can_have_made_wrong_ends_the_job_and_is_held_again
 
         let ((mut client, call), mut seller) = (caller(), Seller::new());
         let (award, _) = seller.accepts(&mut client, &call, ODD);
-        let frame = seller.secure.as_mut().unwrap().seal_block(&block);
+        let frame = seller.secure.as_mut().unwrap().seal_block(&block).unwrap();
         let frame = SealedFrame { job: award.job, nonce: frame.nonce, bytes: frame.bytes };
         let message = Message::ToClient(ToClient::Sealed(frame));
         let from = seller.identity.id();

@@ -3,6 +3,7 @@
 mod ask;
 mod channels;
 mod coins;
+mod conform;
 mod demo;
 mod devnet;
 mod error;
@@ -73,6 +74,8 @@ enum Verb {
     Channels(channels::ChannelsArgs),
     /// Run a private ledger with a faucet, for trying things out.
     Devnet(devnet::DevnetArgs),
+    /// Check which rules of the network a node keeps.
+    Conform(conform::Conform),
     /// Find, fetch or check ONNX Runtime.
     #[command(subcommand)]
     Runtime(runtime::RuntimeVerb),
@@ -98,6 +101,7 @@ impl Cli {
             | Verb::Status
             | Verb::Wallet(_)
             | Verb::Channels(_)
+            | Verb::Conform(_)
             | Verb::Runtime(_)
             | Verb::Help(_) => "warn",
             // Providers go away in it on purpose: that is no news.
@@ -131,6 +135,7 @@ impl Cli {
             Verb::Wallet(wallet) => wallet.run(&home, printer).await?,
             Verb::Channels(channels) => channels.run(&home, printer).await?,
             Verb::Devnet(devnet) => devnet.run(printer).await?,
+            Verb::Conform(conform) => conform.run(printer).await?,
             Verb::Runtime(verb) => runtime::run(verb, &home, printer).await?,
             Verb::Help(help) => explain(help.topic.as_deref(), printer)?,
         }

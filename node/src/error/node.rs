@@ -125,6 +125,12 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A node that was checked breaks rules.
+    #[error("the node breaks rules of the network: {0}")]
+    Nonconformant(String),
+    /// A node that was to be checked is not there, or what was asked of it is not.
+    #[error("the node cannot be checked: {0}")]
+    Uncheckable(String),
     /// A part of the node ended that should not have.
     #[error("the node's {0} has stopped")]
     Stopped(&'static str),
@@ -188,7 +194,10 @@ impl NodeError {
             Self::Order(failure) => Meaning::of(failure).exit,
             Self::WrongKind { .. } => ExitKind::Order,
             Self::NoPeers { .. } => ExitKind::NoPeer,
-            Self::NotRunning { .. } | Self::Io { .. } | Self::Stopped(_) => ExitKind::Unexpected,
+            Self::NotRunning { .. } | Self::Io { .. } | Self::Stopped(_) | Self::Nonconformant(_) => {
+                ExitKind::Unexpected
+            }
+            Self::Uncheckable(_) => ExitKind::NoPeer,
             Self::Bug(_) => ExitKind::Bug,
         }
     }
@@ -265,6 +274,8 @@ impl NodeError {
                     .into()
             }
             Self::NotRunning { .. } => "start one with `bombyx up`, or name its home with --home".into(),
+            Self::Nonconformant(_) => "each failed check above names its rules; `spec/` in the source holds them".into(),
+            Self::Uncheckable(_) => "check that it runs at that address, and that --network is its network".into(),
             Self::Io { .. } => "check the path, its permissions and the space on the disk".into(),
             Self::Stopped(_) => "its own messages above say why; start the node again".into(),
             Self::Bug(_) => "please report this".into(),

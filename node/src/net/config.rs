@@ -58,10 +58,7 @@ impl NetConfig {
     /// # Errors
     /// [`NetError::Network`], [`NetError::TooManyJoins`] and [`NetError::Address`].
     pub fn check(&self) -> Result<(), NetError> {
-        let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if !(1..=32).contains(&self.network.len()) || !self.network.bytes().all(named) {
-            return Err(NetError::Network(self.network.clone()));
-        }
+        check_network(&self.network)?;
         if self.join.len() > limits::JOINS_MAX {
             return Err(NetError::TooManyJoins(self.join.len()));
         }
@@ -77,6 +74,16 @@ impl NetConfig {
         }
         Ok(())
     }
+}
+
+/// Checks the name of a network.
+///
+/// # Errors
+/// [`NetError::Network`].
+pub fn check_network(name: &str) -> Result<(), NetError> {
+    let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_name = (1..=32).contains(&name.len()) && name.bytes().all(named);
+    if is_name { Ok(()) } else { Err(NetError::Network(name.to_owned())) }
 }
 
 /// Checks an address to join through.

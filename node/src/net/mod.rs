@@ -59,6 +59,8 @@ mod names;
 mod outbox;
 mod penalty;
 mod prefix;
+#[cfg(not(virtual_network))]
+pub mod probe;
 mod pump;
 mod records;
 mod request;
@@ -75,7 +77,7 @@ mod table;
 use crate::internet;
 
 pub use self::calendar::unix_s;
-pub use self::config::{NetConfig, check_join};
+pub use self::config::{NetConfig, check_join, check_network};
 pub use self::error::{AddressError, NetError};
 pub use self::handle::{NetHandle, NetStopped};
 pub use self::joint::{DeliveryError, Fault, JoinError, NetCommand, NetEvent, NetStatus, PublicationError};

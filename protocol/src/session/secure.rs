@@ -154,17 +154,14 @@ impl Secure {
         Ok(Frame { nonce, bytes })
     }
 
-    /// Encrypts a block as it stands, which need not be one that an honest sender makes (`SE-18`).
-    ///
-    /// # Panics
-    /// When the block is longer than a frame.
-    #[cfg(any(test, feature = "test-util"))]
-    pub fn seal_block(&mut self, block: &[u8]) -> Frame {
+    /// Encrypts a block as it stands, which need not be one that an honest sender makes: for who tries whether the other side
+    /// refuses it (`SE-18`). Returns `None` for a block that fits no frame.
+    pub fn seal_block(&mut self, block: &[u8]) -> Option<Frame> {
         let nonce = self.next_nonce;
         self.next_nonce = nonce.saturating_add(1);
         let mut bytes = vec![0; block.len().saturating_add(FRAME_OVERHEAD_BYTES)];
-        self.keys.write(nonce, block, &mut bytes).expect("a test's block fits a frame");
-        Frame { nonce, bytes }
+        self.keys.write(nonce, block, &mut bytes)?;
+        Some(Frame { nonce, bytes })
     }
 
     /// Decrypts frame `nonce` of the other direction. Frames may come in any order, each is opened once
@@ -250,7 +247,7 @@ mod tests {
     #[test]
     fn a_malformed_block_is_refused_and_its_number_stays_free() {
         let (mut client, mut provider) = pair();
-        let bytes = client.seal_block(&[0x11; 256]).bytes;
+        let bytes = client.seal_block(&[0x11; 256]).unwrap().bytes;
         client.next_nonce = 0;
         let window = provider.window.clone();
         let refused = provider.open(0, &bytes).unwrap_err();

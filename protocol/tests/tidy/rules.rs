@@ -81,7 +81,10 @@ fn every_rule_is_specified_kept_and_tested() {
             tested.extend(ids(&source.text));
         } else if source.is_shipped() {
             let (code, tests) = code_and_tests(&source.text);
-            kept.extend(ids(code));
+            // What checks other nodes names rules without keeping any.
+            if !source.is_under("node/src/conform/") {
+                kept.extend(ids(code));
+            }
             tested.extend(ids(tests));
         } else if source.path.contains("/tests/") {
             tested.extend(ids(&source.text));
