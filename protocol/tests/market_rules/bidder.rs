@@ -103,7 +103,9 @@ fn texts_to_embed_must_fit_one_by_one_and_not_together() {
     let of_vectors =
         Offer { model: ModelId([9; 32]), kind: TaskKind::Embed, context_tokens: 256, output_max: 0, ..offer };
     give(&mut provider, START, Input::Command(Command::Offer(of_vectors.clone())));
-    for (number, input_log2, fits) in [(1, 8, true), (2, 9, true), (3, 13, true), (4, 16, true), (5, 18, false)] {
+    for (number, input_log2, fits) in
+        [(1, 8, true), (2, 9, true), (3, 13, true), (4, 16, true), (5, 18, false)]
+    {
         let (model, kind) = (of_vectors.model, TaskKind::Embed);
         let call = Call { model, kind, input_log2, output_log2: 0, ..caller.call(number) };
         match &to_clients(&give(&mut provider, START, caller.says(&call)))[..] {
