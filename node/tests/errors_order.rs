@@ -23,7 +23,7 @@ async fn an_order_that_cannot_be_served_says_why_and_what_to_do() {
     let join = provider.address();
 
     let nobody_sells = asked(&ledger, join, &["--embed", "--deadline", "3", "a text"], &[]).await;
-    assert_fails(&nobody_sells, 20, &["no provider bid"]);
+    assert_fails(&nobody_sells, 28, &["nobody", "on offer: bombyx-chat-tiny"]);
 
     let too_dear = asked(&ledger, join, &["--max-cost", "0.000001", "What is 1 plus 1?"], &[]).await;
     assert_fails(&too_dear, 21, &["could cost", "coins"]);

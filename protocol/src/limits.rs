@@ -187,6 +187,21 @@ pub const RECEIPT_WAIT: Span = Span::from_s(1);
 
 /// How long a client gathers bids unless enough come in before.
 pub const BID_WINDOW: Span = Span::from_ms(400);
+/// How long bids of those that were called directly are gathered, unless all have answered.
+pub const DIRECT_WINDOW: Span = Span::from_ms(150);
+/// Of those that are known to sell, how many of the best are called directly; beside them one proven by chance, and one stranger.
+/// (`MK-66`)
+pub const DIRECT_BEST: usize = 3;
+/// Fewer that are known are no market: everybody is called.
+pub const DIRECT_MIN: usize = 2;
+/// Orders that go without a direct call after one that brought too few bids in time; twice as many after each further one.
+pub const DIRECT_SPARED: u16 = 4;
+/// The most of that.
+pub const DIRECT_SPARED_MAX: u16 = 64;
+/// How long a client knows what a provider bid last.
+pub const BID_KNOWN: Span = Span::from_s(600);
+/// Bids that a client knows so.
+pub const BIDS_KNOWN_MAX: usize = 1_024;
 /// How long a bid can be awarded, so that the runner-up stays warm for a failover.
 pub const BID_VALID: Span = Span::from_s(30);
 /// How long a bid that is out counts as a job that may come: the call's window and a few round trips.
@@ -221,6 +236,8 @@ pub const LINGER: Span = Span::from_s(5);
 pub const CALL_WAIT_MAX: Span = Span::from_s(5);
 /// Providers that refuse a task for what it is, before an order believes that all would. (`MK-47`)
 pub const FINAL_REFUSALS: u32 = 2;
+/// How long an order whose model nobody sells waits for a seller that has just come.
+pub const SELLER_GRACE: Span = Span::from_s(3);
 /// Life of an ask.
 pub const ASK_VALID: Span = Span::from_s(60);
 /// How long asks that answer a seek are read.

@@ -3,12 +3,14 @@
 //! | row | through | bare |
 //! |---|---|---|
 //! | engine | orders from a client to a provider: auction or lease, session, receipts, vouchers | the same engine called directly |
+//! | first answer | a new client's first answer where it knows three sellers and calls them | the same by the window, as everybody is called |
 //! | sealed stream | frames sealed and opened by a session, over a libp2p stream | the same bytes over the same stream |
 //!
 //! Every figure is the median of a few runs that alternate between both columns.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod engine;
+mod market;
 mod stream;
 
 use comfy_table::Table;
@@ -44,6 +46,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut rows = runtime.block_on(stream::rows());
     rows.extend(runtime.block_on(engine::rows()));
+    rows.push(runtime.block_on(market::row()));
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     table.set_header(["", "unit", "through", "bare", "ratio"]);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bombyx_protocol::ChannelId;
+use bombyx_protocol::Quote;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::ident::NodeId;
@@ -105,6 +106,17 @@ impl NodeHandle {
         let (answer, models) = oneshot::channel();
         self.request(NodeRequest::Models(answer)).await?;
         models.await.map_err(|_| NodeError::Stopped("driver"))
+    }
+
+    /// Returns what an order would cost: who sells is looked up and asked anew unless that was done a moment ago, which takes
+    /// three seconds at the most. Nothing is ordered, locked or signed. (`MK-64`)
+    ///
+    /// # Errors
+    /// [`NodeError::Order`] says why nobody is known that could take it, [`NodeError::Stopped`] that the node has ended.
+    pub async fn quote(&self, order: Order) -> Result<Quote, NodeError> {
+        let (answer, quote) = oneshot::channel();
+        self.request(NodeRequest::Quote { order: Box::new(order), answer }).await?;
+        quote.await.map_err(|_| NodeError::Stopped("driver"))?.map_err(NodeError::Order)
     }
 
     /// Returns the node at this moment. The wallet's balance is one that was fetched a moment ago,

@@ -8,6 +8,7 @@ pub(crate) mod models;
 pub(crate) mod pages;
 mod peers;
 pub(crate) mod question;
+pub(crate) mod quote;
 pub(crate) mod recover;
 mod start;
 pub(crate) mod vectors;

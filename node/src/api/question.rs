@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::handle::NodeHandle;
 use super::holdings::Holdings;
 use super::models::{MeantModel, known, resolve};
+use super::quote::QuoteReport;
 use super::vectors::Vectors;
 use crate::engine::fit::{Fitted, fit};
 use crate::error::NodeError;
@@ -221,6 +222,24 @@ pub(crate) fn put(node: NodeHandle, question: Question) -> mpsc::Receiver<Answer
     receiver
 }
 
+/// Returns what a question would cost, without asking it of anybody.
+///
+/// # Errors
+/// As for an answer, as far as nothing is ordered.
+pub(crate) async fn price(node: &NodeHandle, question: &Question) -> Result<QuoteReport, NodeError> {
+    join(node, question).await?;
+    let order = question.order(node).await?;
+    node.priced(&question.model, order).await
+}
+
+/// Joins through the nodes that a question names, and waits for the first peer.
+async fn join(node: &NodeHandle, question: &Question) -> Result<(), NodeError> {
+    for address in question.join.clone() {
+        node.join(address).await?;
+    }
+    node.wait_for_peers(1, JOIN_WAIT.min(Duration::from_secs(question.deadline_s))).await
+}
+
 /// What has been heard of an order.
 struct Progress {
     text: String,
@@ -235,10 +254,7 @@ async fn answer(
     paid: &mut Nano,
 ) -> Result<AnswerReport, NodeError> {
     let deadline = Duration::from_secs(question.deadline_s);
-    for address in question.join.clone() {
-        node.join(address).await?;
-    }
-    let (joined, before) = tokio::join!(node.wait_for_peers(1, JOIN_WAIT.min(deadline)), node.holdings());
+    let (joined, before) = tokio::join!(join(node, &question), node.holdings());
     joined?;
     let order = question.order(node).await?;
     let (before, began) = (before?, Instant::now());
@@ -314,12 +330,12 @@ async fn follow(
     }
 }
 
-/// Returns an order's failure; an empty wallet is named with its address.
+/// Returns an order's failure; an empty wallet is named with its address, and what is on offer where nobody sells the model.
 async fn failed(node: &NodeHandle, why: Failure) -> NodeError {
     let (Failure::Payment(PaymentFault::NoFunds { deposit }), Some(wallet)) =
         (why, node.ledger().wallet_address())
     else {
-        return NodeError::Order(why);
+        return node.unsold(why).await;
     };
     match node.ledger().balance(wallet).await {
         Ok(have) => {

@@ -97,7 +97,7 @@ pub async fn start_showing(
                     .then(|| Span::from_s(config.client.idle_close_s)),
             },
             leases: config.client.leases,
-            market: MarketPolicy::default(),
+            market: MarketPolicy { direct: config.client.direct, ..MarketPolicy::default() },
         },
         records,
     );

@@ -18,7 +18,8 @@ use super::{coins, own};
 use super::{shutdown, values};
 use crate::api;
 use crate::api::holdings::Holdings;
-use crate::api::question::{AnswerPart, AnswerReport, Question, put};
+use crate::api::question::{AnswerPart, AnswerReport, Question, price, put};
+use crate::api::quote::QuoteReport;
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
 use crate::home::config::{Coins, NodeConfig};
@@ -39,6 +40,9 @@ pub(super) struct Ask {
     /// Print the text's vector instead of an answer.
     #[arg(long)]
     embed: bool,
+    /// Say what it would cost, and ask nobody.
+    #[arg(long)]
+    quote: bool,
     /// A model by name or id [default: the catalogue's chat or embedding model].
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -168,6 +172,11 @@ impl Ask {
                 question.model
             ));
         }
+        if self.quote {
+            let quote: QuoteReport = node.post("/quote", question).await?;
+            printer.data(&quote, || quote.page(&ledger.coin));
+            return Ok(());
+        }
         if let (Some(wallet), Some(held)) = (parse_address(&ledger.wallet), ledger.balance_nano) {
             coins::fill(wallet, Nano(held), &ledger.url, config, printer).await?;
         }
@@ -195,8 +204,13 @@ impl Ask {
         let (node, running) = api::start(config.clone()).await?;
         let answered = tokio::select! {
             answered = async {
-                coins::ensure(&node, &config, printer).await?;
                 let question = Question { join: Vec::new(), ..question.clone() };
+                if self.quote {
+                    let quote = price(&node, &question).await?;
+                    printer.data(&quote, || quote.page(&config.ledger.coin));
+                    return Ok(());
+                }
+                coins::ensure(&node, &config, printer).await?;
                 self.show(put(node.clone(), question), &config.ledger.coin, printer).await
             } => answered,
             _ = shutdown::requested() => Err(NodeError::Order(Failure::Cancelled)),

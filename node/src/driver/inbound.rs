@@ -2,10 +2,12 @@
 
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Input};
+use bombyx_protocol::limits::SEEK_EVERY;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::message::Message;
 use bombyx_protocol::work::order::ModelId;
 
+use super::market::MarketAnswer;
 use super::request::NodeRequest;
 use super::state::Driver;
 use crate::error::NodeError;
@@ -87,8 +89,9 @@ impl Driver {
             // Its reader sees that the news end: nothing new is begun.
             NodeRequest::Order { .. } if self.ending.is_ending() => {}
             NodeRequest::Order { mut order, news } => {
-                self.follow(order.model).await?;
                 let model = order.model;
+                self.follow(model).await?;
+                self.look_for(&model).await?;
                 self.market.manifests.state_dims(&mut order);
                 let command = self.orders.place(order, news);
                 self.order(model, command).await?;
@@ -98,9 +101,12 @@ impl Driver {
                 // The caller may be gone by now; so may those of `Status` below.
                 let now = self.now();
                 let _ = answer.send(self.client.asks(now).map(|(ask, _)| ask.clone()).collect());
-                self.survey().await?;
+                self.survey(SEEK_EVERY).await?;
             }
-            NodeRequest::Models(answer) => self.promise_list(answer).await?,
+            NodeRequest::Models(answer) => self.promise(MarketAnswer::List(answer)).await?,
+            NodeRequest::Quote { order, answer } => {
+                self.promise(MarketAnswer::Quote(order, answer)).await?;
+            }
             NodeRequest::Status(answer) => {
                 let _ = answer.send(self.status());
             }

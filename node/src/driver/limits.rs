@@ -4,7 +4,9 @@ use bombyx_protocol::time::Span;
 
 /// How long an order waits for providers to be connected. The swarm answers sooner; this is for when its word is lost.
 pub(super) const ORDER_PATIENCE: Span = Span::from_ms(1_500);
-/// Questions for the list of what is on offer that wait for it.
+/// How old what is known of the market may be when an order comes: half of an ask's life.
+pub(super) const BOOK_AGE_MAX: Span = Span::from_s(30);
+/// Questions for what is on offer that wait for the answer.
 pub(super) const LISTS_WAITING_MAX: usize = 256;
 /// How long one waits for the list at the most.
 pub(super) const LIST_PATIENCE: Span = Span::from_s(3);

@@ -2,28 +2,28 @@
 //! list gets it once there is nothing more to wait for, or after a while. (`NE-14`, `NE-15`)
 
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::io::{Command, Input};
-use bombyx_protocol::limits::SEEK_EVERY;
+use bombyx_protocol::io::{Command, Failure, Input};
+use bombyx_protocol::limits::{SEEK_EVERY, SEEK_RETRY};
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::work::order::ModelId;
-use tokio::sync::oneshot;
 
-use super::limits::{ANSWERS_PATIENCE, ANSWERS_PAUSE, LIST_PATIENCE, LISTS_WAITING_MAX, SURVEY_PATIENCE};
+use super::limits::{
+    ANSWERS_PATIENCE, ANSWERS_PAUSE, BOOK_AGE_MAX, LIST_PATIENCE, LISTS_WAITING_MAX, SURVEY_PATIENCE,
+};
 use super::listing::list;
-use super::market::{LOOK_EVERY, Market, Round, WaitingList};
+use super::market::{LOOK_EVERY, Market, MarketAnswer, Round, WaitingQuestion};
 use super::state::Driver;
 use crate::engine::manifests::ManifestFault;
 use crate::error::NodeError;
 use crate::net::{Fault, NetCommand};
 use crate::role::Role;
-use crate::status::models::OfferedModel;
 
 impl Driver {
-    /// Begins to look what is on offer, unless that was done a moment ago.
-    pub(super) async fn survey(&mut self) -> Result<(), NodeError> {
+    /// Begins to look what is on offer, unless that was done so short a time ago.
+    pub(super) async fn survey(&mut self, every: Span) -> Result<(), NodeError> {
         let now = self.now();
-        let is_recent = self.market.began.is_some_and(|at| now < at + SEEK_EVERY);
+        let is_recent = self.market.began.is_some_and(|at| now < at + every);
         if self.market.round != Round::Over || is_recent || self.ending.is_ending() {
             return Ok(());
         }
@@ -33,18 +33,22 @@ impl Driver {
         self.command(NetCommand::Survey).await
     }
 
-    /// Promises somebody the list of what is on offer.
-    pub(super) async fn promise_list(
-        &mut self,
-        answer: oneshot::Sender<Vec<OfferedModel>>,
-    ) -> Result<(), NodeError> {
+    /// Promises somebody an answer about what is on offer.
+    pub(super) async fn promise(&mut self, answer: MarketAnswer) -> Result<(), NodeError> {
         // Whoever waits longest has the oldest list to gain from waiting on.
         if self.market.waiting.len() >= LISTS_WAITING_MAX {
-            self.answer_lists();
+            self.answer_waiting();
         }
         let until = self.now() + LIST_PATIENCE;
-        self.market.waiting.push(WaitingList { until, answer });
-        self.survey().await
+        self.market.waiting.push(WaitingQuestion { until, answer });
+        self.survey(SEEK_EVERY).await
+    }
+
+    /// Looks who sells the model of an order that has come, unless that is known well enough. (`MK-65`)
+    pub(super) async fn look_for(&mut self, model: &ModelId) -> Result<(), NodeError> {
+        let now = self.now();
+        let is_offered = self.client.asks(now).any(|(ask, _)| ask.model == *model);
+        self.survey(if is_offered { BOOK_AGE_MAX } else { SEEK_RETRY }).await
     }
 
     /// Asks a node that was found to sell.
@@ -92,6 +96,9 @@ impl Driver {
     /// wait no more.
     pub(super) async fn market_step(&mut self) -> Result<(), NodeError> {
         let now = self.now();
+        if std::mem::take(&mut self.market.is_unanswered) {
+            self.survey(SEEK_RETRY).await?;
+        }
         if self.market.wake_at().is_none_or(|at| now < at) {
             return Ok(());
         }
@@ -106,6 +113,8 @@ impl Driver {
                     || (patience(since, ANSWERS_PAUSE) && !self.client.awaits_asks(now)) =>
             {
                 self.market.round = Round::Over;
+                let peers = u32::try_from(self.net.peers().len()).unwrap_or(u32::MAX);
+                self.pending.push_back((Role::Client, Input::Command(Command::Surveyed { peers })));
             }
             Round::Over | Round::Surveying(_) | Round::Asking(_) => {}
         }
@@ -118,16 +127,29 @@ impl Driver {
         }
         let is_complete = self.market.round == Round::Over && !self.market.fetches.is_promising();
         if is_complete || self.market.waiting.iter().any(|waiting| waiting.until <= now) {
-            self.answer_lists();
+            self.answer_waiting();
         }
         Ok(())
     }
 
-    fn answer_lists(&mut self) {
-        let listed = list(self.client.asks(self.now()), &self.market.manifests);
-        for WaitingList { answer, .. } in self.market.waiting.drain(..) {
+    fn answer_waiting(&mut self) {
+        let now = self.now();
+        let listed = list(self.client.asks(now), &self.market.manifests);
+        let is_alone = self.net.peers().is_empty();
+        for WaitingQuestion { answer, .. } in self.market.waiting.drain(..) {
             // Whoever asked may be gone by now.
-            let _ = answer.send(listed.clone());
+            match answer {
+                MarketAnswer::List(answer) => {
+                    let _ = answer.send(listed.clone());
+                }
+                MarketAnswer::Quote(order, answer) => {
+                    let quoted = self.client.quote(now, &order).map_err(|why| match why {
+                        Failure::NoSeller { .. } if is_alone => Failure::NotConnected,
+                        why => why,
+                    });
+                    let _ = answer.send(quoted);
+                }
+            }
         }
     }
 }

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bombyx_protocol::Quote;
 use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::Failure;
 use bombyx_protocol::time::{Span, Time};
-use bombyx_protocol::work::order::ModelId;
+use bombyx_protocol::work::order::{ModelId, Order};
 use tokio::sync::oneshot;
 
 use super::limits::{FETCH_DOUBLINGS_MAX, FETCH_RETRY, FETCHES_EACH, FETCHES_MAX};
@@ -21,7 +23,9 @@ pub(super) struct Market {
     pub(super) round: Round,
     /// When the last round began.
     pub(super) began: Option<Time>,
-    pub(super) waiting: Vec<WaitingList>,
+    pub(super) waiting: Vec<WaitingQuestion>,
+    /// Whether an order was called for and nobody has answered.
+    pub(super) is_unanswered: bool,
     pub(super) fetches: Fetches,
     pub(super) next_look: Time,
 }
@@ -36,16 +40,32 @@ pub(super) enum Round {
     Asking(Time),
 }
 
-/// Somebody waits for the list until then.
-pub(super) struct WaitingList {
+/// Somebody waits until then to be told what is on offer.
+pub(super) struct WaitingQuestion {
     pub(super) until: Time,
-    pub(super) answer: oneshot::Sender<Vec<OfferedModel>>,
+    pub(super) answer: MarketAnswer,
+}
+
+/// What is to be told.
+pub(super) enum MarketAnswer {
+    /// All of it.
+    List(oneshot::Sender<Vec<OfferedModel>>),
+    /// What an order would cost.
+    Quote(Box<Order>, oneshot::Sender<Result<Quote, Failure>>),
 }
 
 impl Market {
     pub(super) fn new(manifests: Manifests) -> Self {
         let fetches = Fetches::default();
-        Self { manifests, round: Round::Over, began: None, waiting: Vec::new(), fetches, next_look: Time(0) }
+        Self {
+            manifests,
+            round: Round::Over,
+            began: None,
+            waiting: Vec::new(),
+            is_unanswered: false,
+            fetches,
+            next_look: Time(0),
+        }
     }
 
     /// Returns when there is something to do.

@@ -14,10 +14,14 @@ use crate::net::NetCommand;
 use crate::role::Role;
 
 impl Driver {
-    /// Gives the client an order once providers of its model are connected.
+    /// Gives the client an order once providers of its model are connected; at once where it knows whom to call.
     pub(super) async fn order(&mut self, model: ModelId, order: Command) -> Result<(), NodeError> {
         let now = self.now();
-        self.waiting_orders.wait(now, model, order);
+        if self.client.knows_sellers(now, &model) {
+            self.start(vec![order]);
+        } else {
+            self.waiting_orders.wait(now, model, order);
+        }
         self.command(NetCommand::Meet(model.0)).await
     }
 

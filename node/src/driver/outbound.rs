@@ -122,6 +122,7 @@ impl Driver {
     fn tell(&mut self, event: Event) {
         match event {
             Event::Order { id, news } => {
+                self.market.is_unanswered |= matches!(&news, OrderNews::Bids(bids) if bids.is_empty());
                 let news = self.named_silence(news);
                 if let Some(cancel) = self.orders.news(id, news) {
                     self.pending.push_back((Role::Client, Input::Command(cancel)));

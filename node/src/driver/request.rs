@@ -1,8 +1,9 @@
 //! What the rest of the program asks of the loop: orders, questions, channels, the end.
 
 use bombyx_protocol::ChannelId;
+use bombyx_protocol::Quote;
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::io::OrderNews;
+use bombyx_protocol::io::{Failure, OrderNews};
 use bombyx_protocol::limits::ORDERS_MAX;
 use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::work::order::{ModelId, Order};
@@ -22,6 +23,7 @@ pub(crate) enum NodeRequest {
     Follow(ModelId),
     Asks(oneshot::Sender<Vec<Ask>>),
     Models(oneshot::Sender<Vec<OfferedModel>>),
+    Quote { order: Box<Order>, answer: oneshot::Sender<Result<Quote, Failure>> },
     Status(oneshot::Sender<Status>),
     Channels(oneshot::Sender<Vec<ChannelStatus>>),
     Close { account: ChannelId, answer: oneshot::Sender<Result<ChannelStatus, ChannelError>> },

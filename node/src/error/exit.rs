@@ -45,12 +45,14 @@ pub enum ExitKind {
     Order = 26,
     /// Something was sent to the ledger, and whether it was executed cannot be told yet.
     Unknown = 27,
+    /// Nobody that can be found sells the model.
+    NoSeller = 28,
     /// A mistake in Bombyx itself.
     Bug = 70,
 }
 
 /// Every kind with its line in the table of the manual.
-const TABLE: [(ExitKind, &str); 20] = [
+const TABLE: [(ExitKind, &str); 21] = [
     (ExitKind::Ok, "all went well"),
     (ExitKind::Unexpected, "anything that is not in this table"),
     (ExitKind::Usage, "a flag, an argument or a verb is wrong"),
@@ -73,6 +75,7 @@ const TABLE: [(ExitKind, &str); 20] = [
         "the order cannot be taken: empty, over the model's context or another limit, of the wrong kind",
     ),
     (ExitKind::Unknown, "sent to the ledger, and not known yet whether it was executed: do not repeat it"),
+    (ExitKind::NoSeller, "nobody that can be found sells the model"),
     (ExitKind::Bug, "a mistake in Bombyx; please report it"),
 ];
 

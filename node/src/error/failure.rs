@@ -50,6 +50,19 @@ impl Meaning {
                 "no_provider",
                 "wait two minutes, or find another provider; each further failure makes the wait four times as long",
             ),
+            Failure::NotConnected => Self::new(
+                Exit::NoPeer,
+                503,
+                "no_peers",
+                "give a node to join with `--join`, and check that it runs",
+            ),
+            Failure::NoSeller { .. } => Self::new(
+                Exit::NoSeller,
+                404,
+                "no_seller",
+                "`bombyx models list` shows what is on offer; join a node that provides the model",
+            )
+            .about("model"),
             Failure::NoBids => Self::new(
                 Exit::NoBids,
                 503,

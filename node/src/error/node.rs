@@ -85,6 +85,14 @@ pub enum NodeError {
     /// An order came to nothing.
     #[error("{0}")]
     Order(Failure),
+    /// Nobody sells the model of an order.
+    #[error("{why}; {offered}")]
+    Unsold {
+        /// How it failed.
+        why: Failure,
+        /// What is on offer instead.
+        offered: String,
+    },
     /// A port of this machine is taken, or may not be used.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -191,7 +199,7 @@ impl NodeError {
             Self::Name(NameError::Ambiguous { .. }) => ExitKind::Usage,
             Self::Runtime(error) => runtime_code(error),
             Self::Ledger(error) => ledger_code(error),
-            Self::Order(failure) => Meaning::of(failure).exit,
+            Self::Order(failure) | Self::Unsold { why: failure, .. } => Meaning::of(failure).exit,
             Self::WrongKind { .. } => ExitKind::Order,
             Self::NoPeers { .. } => ExitKind::NoPeer,
             Self::NotRunning { .. } | Self::Io { .. } | Self::Stopped(_) | Self::Nonconformant(_) => {
@@ -264,7 +272,7 @@ impl NodeError {
             Self::Runtime(error) => runtime_hint(error),
             Self::Ledger(error) => ledger_hint(error).into(),
             Self::Wallet(_) => "restore the wallet's file from a copy".into(),
-            Self::Order(failure) => Meaning::of(failure).hint.into(),
+            Self::Order(failure) | Self::Unsold { why: failure, .. } => Meaning::of(failure).hint.into(),
             Self::WrongKind { does: TaskKind::Embed, .. } => "use --embed, or another --model".into(),
             Self::WrongKind { does: TaskKind::Generate, .. } => {
                 "leave --embed out, or use another --model".into()

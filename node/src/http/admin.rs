@@ -8,6 +8,7 @@
 //! | `POST /channels/{account}/close`, `/channels/{account}/topup` | acts on one channel |
 //! | `POST /channels/close` | closes all of them |
 //! | `POST /wallet/send` | sends coins |
+//! | `POST /quote` | says what a question would cost |
 //! | `POST /ask` | puts a question: what comes back are lines of JSON, one a part of the answer |
 //!
 //! Every request shows the token that lies in the node's home, which only its owner can read, because other users and web
@@ -36,7 +37,8 @@ use zeroize::Zeroizing;
 use super::origin::{check_host, check_no_page};
 use super::server;
 use crate::api::handle::NodeHandle;
-use crate::api::question::{Question, put};
+use crate::api::question::{Question, price, put};
+use crate::api::quote::QuoteReport;
 use crate::error::NodeError;
 use crate::error::exit::ExitKind;
 use crate::home::{TOKEN, keys};
@@ -104,6 +106,7 @@ pub(crate) async fn serve(node: NodeHandle, home: &FilePath) -> Result<String, N
         .route("/channels/open", post(open))
         .route("/channels/{account}/topup", post(top_up))
         .route("/wallet/send", post(send))
+        .route("/quote", post(quote))
         .route("/ask", post(ask))
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(from_fn_with_state(TokenCheck { token: expected, port: address.port() }, allowed))
@@ -223,6 +226,14 @@ async fn send(State(node): State<NodeHandle>, Json(send): Json<SendRequest>) -> 
     let sent = node.send(receiver(&send.to)?, send.amount_nano.map(Nano)).await?;
     let send = SendRequest { amount_nano: Some(sent.0), ..send };
     Ok(Json(send).into_response())
+}
+
+async fn quote(
+    State(node): State<NodeHandle>,
+    Json(question): Json<Question>,
+) -> Result<Json<QuoteReport>, NodeError> {
+    question.check().await?;
+    Ok(Json(price(&node, &question).await?))
 }
 
 /// Answers with one [`AnswerPart`](crate::api::question::AnswerPart) a line. Whoever hangs up cancels the order.

@@ -13,12 +13,14 @@ use tokio::time::{Instant, timeout_at};
 use super::budget::Reserve;
 use super::errors::ApiError;
 use super::gateway::Gateway;
+use crate::api::handle::NodeHandle;
 
 /// How much longer than the order's own deadline its end is awaited: the client machine ends every order itself.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// An order that is being worked on. Dropping it cancels the order.
 pub(super) struct Answer {
+    node: NodeHandle,
     news: mpsc::Receiver<OrderNews>,
     until: Instant,
     provider: Option<NodeId>,
@@ -43,7 +45,7 @@ impl Answer {
             .map_err(|used| ApiError::over_budget(used.span, used.key))?;
         let until = Instant::now() + Duration::from_micros(order.deadline.0) + GRACE;
         let news = gateway.node.order(order).await.map_err(|_| ApiError::stopped())?;
-        Ok(Self { news, until, provider: None, job: None, reserve })
+        Ok(Self { node: gateway.node.clone(), news, until, provider: None, job: None, reserve })
     }
 
     /// Returns the next part, or why there is none.
@@ -68,7 +70,7 @@ impl Answer {
                 }
                 OrderNews::Failed { why, bill } => {
                     self.reserve.settle(bill.cost);
-                    return Err(ApiError::failure(why, bill));
+                    return Err(ApiError::unserved(&self.node, why, bill).await);
                 }
             }
         }

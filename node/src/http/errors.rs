@@ -8,6 +8,8 @@ use bombyx_protocol::work::order::OrderFault;
 use serde_json::{Value, json};
 
 use super::facts::facts;
+use crate::api::handle::NodeHandle;
+use crate::error::NodeError;
 use crate::error::failure::Meaning;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -36,12 +38,13 @@ impl ApiError {
     }
 
     pub(super) fn no_such_path() -> Self {
-        let message = "no such path; this gateway has /v1/models, /v1/chat/completions, /v1/embeddings, /health and /ready";
+        let message = "no such path; this gateway has /v1/models, /v1/chat/completions, /v1/embeddings, /v1/quote, /health and /ready";
         Self::new(StatusCode::NOT_FOUND, "unknown_url", message)
     }
 
     pub(super) fn no_such_method() -> Self {
-        let message = "wrong method; POST for /v1/chat/completions and /v1/embeddings, GET for the others";
+        let message =
+            "wrong method; POST for /v1/chat/completions, /v1/embeddings and /v1/quote, GET for the others";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
@@ -165,6 +168,17 @@ impl ApiError {
         error
     }
 
+    /// Returns the error for an order that failed, with what was paid all the same, and with what is on offer where nobody sells
+    /// its model.
+    pub(super) async fn unserved(node: &NodeHandle, why: Failure, bill: Bill) -> Self {
+        let named = node.unsold(why).await;
+        let error = Self::failure(why, bill);
+        match named {
+            NodeError::Unsold { .. } => Self { message: named.to_string(), ..error },
+            _ => error,
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self.code {
             "insufficient_quota" | "rate_limit_exceeded" => self.code,
@@ -185,6 +199,20 @@ impl ApiError {
             body["error"]["bombyx"] = facts(bill);
         }
         body
+    }
+}
+
+impl From<NodeError> for ApiError {
+    /// Returns the error for a question that was no order.
+    fn from(error: NodeError) -> Self {
+        match &error {
+            NodeError::Order(why) => Self { bill: None, ..Self::failure(*why, Bill::default()) },
+            NodeError::Unsold { why, .. } => {
+                let message = error.to_string();
+                Self { bill: None, message, ..Self::failure(*why, Bill::default()) }
+            }
+            _ => Self::stopped(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `GET /v1/models`, `/v1/models/{name}` | models that somebody in the swarm offers |
 //! | `POST /v1/chat/completions` | text, whole or streamed |
 //! | `POST /v1/embeddings` | vectors, as numbers or base64 |
+//! | `POST /v1/quote` | what such a request would cost, without running it |
 //! | `GET /health` | whether the process serves; needs no key |
 //! | `GET /ready` | whether it has a peer to buy from; needs no key |
 //!

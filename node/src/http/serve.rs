@@ -46,6 +46,7 @@ fn router(gateway: Gateway) -> Router {
         ("/v1/models", get(openai::models::list)),
         ("/v1/chat/completions", post(openai::chat::complete)),
         ("/v1/embeddings", post(openai::embeddings::embed)),
+        ("/v1/quote", post(openai::quote::quote)),
     ] {
         // Some clients end a base URL with a slash and then a path with another one.
         routes = routes.route(path, endpoint.clone()).route(&format!("{path}/"), endpoint);

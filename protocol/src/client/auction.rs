@@ -22,7 +22,7 @@ use crate::work::price::Price;
 use super::back_off::BackOff;
 use super::memory::Bought;
 use super::progress::{LateBid, Progress, Room, served_in};
-use super::shared::SharedState;
+use super::shared::{SharedState, Survey};
 use super::verdict::{longest_challenge, passes, standing};
 
 /// Runners-up that are kept warm for a failover; the others are released at once. (`MK-11`, `MK-13`)
@@ -37,11 +37,17 @@ impl Progress {
     /// Calls for bids.
     pub(super) fn call(&mut self, now: Time, shared: &mut SharedState) -> Auction {
         let id = CallId(shared.entropy.bytes());
+        let called = self.addressees(now, &id, shared);
+        self.is_direct = !called.is_empty();
+        if self.is_direct {
+            return self.call_directly(now, id, called, shared);
+        }
         let config = &shared.config;
         // A call to everybody that nobody answered may have been lost, or the topic is not joined yet: each one waits
         // longer. (`MK-15`)
         let window = BackOff::span(config.bid_window, self.unanswered);
         self.back_off.called(now);
+        self.called_at = now;
         let topic = Topic::Model(self.order.model);
         let again = self.invites.is_some() || self.back_off.failures() > 0;
         // Each failure doubles the number of bids wanted. (`MK-17`)
@@ -54,11 +60,7 @@ impl Progress {
         };
         self.invited = self.invites.take().unwrap_or_else(known);
         let invited = self.invited;
-        let caller = Caller {
-            client: shared.identity.id(),
-            seal_key: shared.seal_key.public(),
-            made_s: shared.memory.clock.unix_s(now),
-        };
+        let caller = self.caller(now, shared);
         let (classes, left) = (self.lot().classes(), self.deadline.since(now));
         let call = Call::for_order(id, caller, &self.order, classes, left, window, invited);
         let closes_at = (now + window).min(self.deadline);
@@ -75,6 +77,43 @@ impl Progress {
         Auction::new(id, classes, closes_at, enough)
             .by(config.market.rule)
             .inviting_all(invited >= Share::ALL)
+    }
+
+    /// Calls those alone that are known to sell. (`MK-66`)
+    fn call_directly(
+        &mut self,
+        now: Time,
+        id: CallId,
+        called: Vec<NodeId>,
+        shared: &mut SharedState,
+    ) -> Auction {
+        let window = limits::DIRECT_WINDOW;
+        let caller = self.caller(now, shared);
+        let (classes, left) = (self.lot().classes(), self.deadline.since(now));
+        let call = Call::for_order(id, caller, &self.order, classes, left, window, Share::ALL);
+        let closes_at = (now + window).min(self.deadline);
+        // Who answers later is told that it is too late, for as long as a call to everybody would be open.
+        shared.crowds.call_some(id.0, closes_at + shared.config.bid_window);
+        for provider in &called {
+            shared.outbox.send_to_provider(*provider, ToProvider::Call(call.clone()));
+        }
+        self.invited = Share::NOBODY;
+        Auction::new(id, classes, closes_at, Enough { proven: 0, all: 0 })
+            .by(shared.config.market.rule)
+            .among(called)
+    }
+
+    fn caller(&self, now: Time, shared: &SharedState) -> Caller {
+        Caller {
+            client: shared.identity.id(),
+            seal_key: shared.seal_key.public(),
+            made_s: shared.memory.clock.unix_s(now),
+        }
+    }
+
+    /// Invites more by the next call, as the last one brought too few: after a direct one, whom a first call would.
+    fn widen(&mut self) {
+        self.invites = (!self.is_direct).then(|| self.invited.wider());
     }
 
     /// Returns how many bids are waited for: with those of strangers, where one may be tried. (`MK-20`)
@@ -120,6 +159,7 @@ impl Progress {
         if !bid.extensions.are_understood() {
             return Ok(());
         }
+        shared.book.bid(now, prefix, &bid);
         let lot = self.lot();
         let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
@@ -132,7 +172,7 @@ impl Progress {
             if self.late.len() < limits::BIDS_MAX {
                 self.late.push(LateBid { provider: from, late, job });
             }
-            auction.decline(shared.memory.level(&from) > 0);
+            auction.decline(&from, shared.memory.level(&from) > 0);
             return Ok(());
         }
         let named = self.order.preferences.named();
@@ -162,6 +202,12 @@ impl Progress {
         shared: &mut SharedState,
     ) -> Option<Failure> {
         let call = auction.call;
+        if self.is_direct
+            && let Some(bought) = shared.memory.bought(self.order.model)
+        {
+            // What was no answer in time, or no bid, is no market.
+            bought.direct.learn(auction.count() >= ABLE_MIN);
+        }
         let (late, declines) = (core::mem::take(&mut self.late), core::mem::take(&mut self.declines));
         let full = self.appointment(now, call, &late, auction.count() == 0, shared);
         if auction.count() == 0 {
@@ -171,16 +217,24 @@ impl Progress {
             if let Some(ends) = self.on_declines(&declines) {
                 return ends;
             }
-            // Silence of a part says little: only that of everybody counts.
-            if self.invited >= Share::ALL {
-                self.unanswered = self.unanswered.saturating_add(1);
-            } else {
-                self.back_off.forget_call();
+            if self.is_direct {
+                self.widen();
+                return None;
             }
-            self.invites = Some(self.invited.wider());
-            self.obstacle = Some(Failure::NoBids);
+            let why = self.why_silent(now, shared);
+            self.obstacle = Some(why);
             shared.outbox.order_news(id, OrderNews::Bids(Vec::new()));
-            return None;
+            // Silence of a part says little: only that of everybody counts.
+            let was_last = self.invited >= Share::ALL;
+            self.widen();
+            let is_unsold = matches!(why, Failure::NotConnected | Failure::NoSeller { .. });
+            if !was_last || (is_unsold && self.unanswered > 0) {
+                // Nor does that of nobody: it is soon over.
+                self.back_off.forget_call();
+            } else {
+                self.unanswered = self.unanswered.saturating_add(1);
+            }
+            return (is_unsold && was_last && self.is_hopeless()).then_some(why);
         }
         let lot = self.lot();
         let wants = self.wants(&lot, shared);
@@ -193,8 +247,10 @@ impl Progress {
             for Candidate { bid, .. } in &outcome.candidates {
                 shared.outbox.release(bid.provider, call, ReleaseReason::TooLate);
             }
-            self.invites = Some(self.invited.wider());
-            self.back_off.forget_call();
+            self.widen();
+            if !self.is_direct {
+                self.back_off.forget_call();
+            }
             outcome.candidates.clear();
             // Nobody has won yet: the next call's account has those that could be taken.
             outcome
@@ -238,6 +294,22 @@ impl Progress {
         why
     }
 
+    /// Returns why nobody answered a call, as far as those that sell have been looked up since the order came. (`MK-65`)
+    fn why_silent(&self, now: Time, shared: &SharedState) -> Failure {
+        match shared.survey.filter(|survey| survey.at >= self.started) {
+            Some(Survey { peers: 0, .. }) => Failure::NotConnected,
+            Some(_) if !shared.is_offered(now, &self.order.model) => shared.no_seller(now, &self.order.model),
+            Some(_) | None => Failure::NoBids,
+        }
+    }
+
+    /// Returns whether an order whose model nobody sells need not wait for it any longer: nobody ever took it, and who has just come
+    /// had a moment before the last call. (`MK-65`)
+    fn is_hopeless(&self) -> bool {
+        let since = self.started + limits::SELLER_GRACE;
+        !self.was_awarded && self.called_at >= since
+    }
+
     /// Gives the bids back that come too late, with the time at which this order comes back where there is none in time. Returns
     /// that. (`MK-50`)
     fn appointment(
@@ -274,8 +346,12 @@ impl Progress {
         if let Some(context) = context.max()
             && self.narrow(context)
         {
-            self.invites = Some(self.invited);
-            self.back_off.forget_call();
+            if self.is_direct {
+                self.may_call_directly = true;
+            } else {
+                self.invites = Some(self.invited);
+                self.back_off.forget_call();
+            }
             return Some(None);
         }
         let mut finals = declines.iter().filter(|why| why.is_final());
@@ -313,7 +389,7 @@ impl Progress {
     /// Notes why none of the bids can be taken. Returns why the order must end for it, if another call would bring no other
     /// bids.
     fn why_nobody(&mut self, reports: &[BidReport], shared: &SharedState) -> Option<Failure> {
-        self.invites = Some(self.invited.wider());
+        self.widen();
         let lowest =
             reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
         let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);

@@ -49,11 +49,13 @@ pub struct MarketPolicy {
     pub quota: bool,
     /// Whether no bid may ask more than twice what won lately, where the order does not say what it may. (`MK-52`)
     pub ceiling: bool,
+    /// Whether those that are known to sell are called directly before everybody is. (`MK-66`)
+    pub direct: bool,
 }
 
 impl Default for MarketPolicy {
     fn default() -> Self {
-        Self { rule: Rule::Reserve, measures: true, quota: true, ceiling: true }
+        Self { rule: Rule::Reserve, measures: true, quota: true, ceiling: true, direct: true }
     }
 }
 

@@ -54,7 +54,7 @@ impl Client {
         match self.seeks.answered(now, &ask) {
             AskVerdict::Wanted => {
                 self.shared.crowds.heard(now, &ask.seek.0, from);
-                self.book.accept(now, prefix, ask.into_inner());
+                self.shared.book.accept(now, prefix, ask.into_inner());
             }
             AskVerdict::Late => {}
             AskVerdict::Unasked => self.shared.outbox.peer_fault(from, PeerFault::Malformed),
@@ -63,7 +63,7 @@ impl Client {
 
     /// Counts on nothing any more that a provider has offered. (`MK-61`)
     pub(super) fn on_leaving(&mut self, from: NodeId) {
-        self.book.forget(from);
+        self.shared.book.forget(from);
         self.shared.leases.end(from);
         for (_, active) in self.orders.iter_mut() {
             active.progress.candidates.retain(|candidate| candidate.bid.provider != from);

@@ -6,6 +6,7 @@ use crate::channel::record::{Record, Reputation};
 use crate::clock::WallClock;
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
+use crate::market::direct::DirectCalls;
 use crate::market::explore::{Exploration, Trial};
 use crate::market::history::{History, Timing};
 use crate::market::score::{Lot, Place, Speed};
@@ -36,6 +37,7 @@ struct Entry {
 pub(super) struct Bought {
     pub(super) history: History,
     pub(super) exploration: Exploration,
+    pub(super) direct: DirectCalls,
 }
 
 /// A job that ended well, as far as it is remembered.

@@ -86,6 +86,7 @@ mod auction;
 mod award;
 mod back_off;
 mod config;
+mod direct;
 mod discovery;
 mod lifecycle;
 mod lingering;
@@ -94,6 +95,7 @@ mod order;
 mod orders;
 mod payments;
 mod progress;
+mod quote;
 mod shared;
 mod verdict;
 
@@ -120,7 +122,7 @@ use crate::time::Time;
 use crate::wire::message::{
     Accept, Decline, Message, Refusal, Refuse, ReleaseReason, SealedBid, SealedFrame, ToClient,
 };
-use crate::work::order::{JobId, Order, OrderFault, OrderId, Tier};
+use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
 
 use appointments::Appointments;
 use attempt::{AttemptMut, Next};
@@ -130,7 +132,7 @@ use order::{ActiveOrder, Phase};
 use orders::Orders;
 use payments::Payments;
 use progress::Progress;
-use shared::SharedState;
+use shared::{SharedState, Survey};
 
 pub use config::{ChannelPolicy, ClientConfig, MarketPolicy};
 
@@ -145,8 +147,6 @@ pub struct Client {
     shared: SharedState,
     /// Models whose providers were asked for offers.
     seeks: Seeks,
-    /// Standing offers of providers, by their asks.
-    book: Book,
 }
 
 /// What comes in.
@@ -196,16 +196,12 @@ impl Client {
             memory,
             crowds: Crowds::default(),
             leases: Leases::default(),
+            book: Book::default(),
+            survey: None,
             appointments: Appointments::default(),
             outbox,
         };
-        Self {
-            orders: Orders::default(),
-            lingering: Table::default(),
-            shared,
-            seeks: Seeks::default(),
-            book: Book::default(),
-        }
+        Self { orders: Orders::default(), lingering: Table::default(), shared, seeks: Seeks::default() }
     }
 
     /// Returns this node's id.
@@ -217,7 +213,13 @@ impl Client {
     /// Returns the standing offers: the newest ask of each provider for each model, until it expires, each with
     /// where its provider's connection came from.
     pub fn asks(&self, now: Time) -> impl Iterator<Item = (&Ask, Prefix)> {
-        self.book.standing(now)
+        self.shared.book.standing(now)
+    }
+
+    /// Returns whether an order for this model can be called directly: enough are known that sell it. (`MK-66`)
+    #[must_use]
+    pub fn knows_sellers(&self, now: Time, model: &ModelId) -> bool {
+        self.shared.config.market.direct && self.shared.book.sellers(now, model).len() >= limits::DIRECT_MIN
     }
 
     /// Returns whether a provider that was asked directly has not answered, and may still.
@@ -265,6 +267,7 @@ impl Client {
             Command::Cancel(id) => self.end(now, id, Failure::Cancelled),
             Command::Seek(topic) => self.seek(now, topic),
             Command::SeekFrom(provider) => self.seek_from(now, provider),
+            Command::Surveyed { peers } => self.shared.survey = Some(Survey { at: now, peers }),
             Command::Settle => payments.close_all(now, outbox),
             Command::Close { account } => payments.close(now, &account, outbox),
             Command::Open { provider, payee, deposit } => self.open(now, provider, &payee, deposit),
@@ -331,7 +334,7 @@ impl Client {
         }
         let Some((id, active)) = self.orders.by_call(&decline.call) else { return };
         let ActiveOrder { progress, phase: Phase::Auction(auction) } = active else { return };
-        auction.decline(self.shared.memory.level(&from) > 0);
+        auction.decline(&from, self.shared.memory.level(&from) > 0);
         if progress.declines.len() < limits::DECLINES_MAX {
             progress.declines.push(decline.why);
         }
@@ -406,6 +409,18 @@ impl Client {
         let lost = self.orders.matching(|active| active.job().is_some_and(|(_, provider)| provider == to));
         for id in lost {
             self.fail_over(now, id, Failure::Gone);
+        }
+        let mut over = Vec::new();
+        for (id, active) in self.orders.iter_mut() {
+            if let Phase::Auction(auction) = &mut active.phase
+                && auction.is_unreachable(&to)
+                && auction.has_enough()
+            {
+                over.push(id);
+            }
+        }
+        for id in over {
+            self.end_auction(now, id);
         }
     }
 }

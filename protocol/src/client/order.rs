@@ -170,7 +170,8 @@ impl Progress {
         (cost_max > self.budget()).then_some(Failure::OverBudget { lowest: cost_max })
     }
 
-    fn leased(&self, now: Time, shared: &SharedState) -> Option<Candidate> {
+    /// Returns the lease that the order goes to without an auction.
+    pub(super) fn leased(&self, now: Time, shared: &SharedState) -> Option<Candidate> {
         let leases = shared.config.leases.then_some(&shared.leases)?;
         let candidate = leases.find(now, &self.order.model, self.order.tier)?;
         // A try is paid for by all orders, those on a lease as well. (`MK-33`)

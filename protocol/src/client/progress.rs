@@ -76,6 +76,12 @@ pub(super) struct Progress {
     context: Option<u64>,
     /// When it may call again.
     pub(super) back_off: BackOff,
+    /// Whether it may call those directly that are known to sell: at first, and once more where its limit was lowered.
+    pub(super) may_call_directly: bool,
+    /// Whether its last call went to them alone.
+    pub(super) is_direct: bool,
+    /// When it last called.
+    pub(super) called_at: Time,
     /// Calls to everybody to which no bid came at all.
     pub(super) unanswered: u32,
     /// Whether its answer's limit was lowered to what its budget pays for.
@@ -113,6 +119,9 @@ impl Progress {
             room: None,
             context: None,
             back_off: BackOff::default(),
+            may_call_directly: true,
+            is_direct: false,
+            called_at: now,
             unanswered: 0,
             is_shortened: false,
             invited: Share::FIRST,

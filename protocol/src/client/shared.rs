@@ -2,15 +2,17 @@
 
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId};
-use crate::io::{Event, OrderNews, Output};
+use crate::io::{Event, Failure, OrderNews, Output};
+use crate::market::ask::Book;
 use crate::market::auction::Candidate;
 use crate::market::call::CallId;
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
+use crate::time::Time;
 use crate::wire::message::{Message, Release, ReleaseReason, ToProvider};
-use crate::work::order::OrderId;
+use crate::work::order::{ModelId, OrderId};
 
 use super::appointments::Appointments;
 use super::config::ClientConfig;
@@ -28,8 +30,35 @@ pub(super) struct SharedState {
     pub(super) memory: Memory,
     pub(super) crowds: Crowds,
     pub(super) leases: Leases,
+    /// Standing offers of providers, by their asks.
+    pub(super) book: Book,
+    pub(super) survey: Option<Survey>,
     pub(super) appointments: Appointments,
     pub(super) outbox: Outbox,
+}
+
+impl SharedState {
+    /// Returns that nobody sells a model, and how many others are on offer.
+    pub(super) fn no_seller(&self, now: Time, model: &ModelId) -> Failure {
+        let mut others: Vec<ModelId> = self.book.standing(now).map(|(ask, _)| ask.model).collect();
+        // They are in order.
+        others.dedup();
+        others.retain(|other| other != model);
+        Failure::NoSeller { others: u32::try_from(others.len()).unwrap_or(u32::MAX) }
+    }
+
+    /// Returns whether anybody offers a model.
+    pub(super) fn is_offered(&self, now: Time, model: &ModelId) -> bool {
+        self.book.standing(now).any(|(ask, _)| ask.model == *model)
+    }
+}
+
+/// When those that sell were last looked up and asked. (`MK-65`)
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Survey {
+    pub(super) at: Time,
+    /// Nodes that were connected.
+    pub(super) peers: u32,
 }
 
 impl Outbox {

@@ -107,6 +107,8 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         | Failure::Cancelled
         | Failure::Payment(_)
         | Failure::Order(_)
+        | Failure::NotConnected
+        | Failure::NoSeller { .. }
         | Failure::NoBids
         | Failure::Full { .. }
         | Failure::LeftAlone

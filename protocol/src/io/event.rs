@@ -119,6 +119,15 @@ pub enum Failure {
     /// The order cannot be taken.
     #[error("{0}")]
     Order(#[from] OrderFault),
+    /// This node is connected to nobody.
+    #[error("this node is connected to no other, so that nobody can be asked")]
+    NotConnected,
+    /// Nobody sells the model, as far as can be found.
+    #[error("nobody that this node can find sells this model; {others} others are on offer")]
+    NoSeller {
+        /// How many other models are on offer.
+        others: u32,
+    },
     /// Nobody answered the call.
     #[error("no provider bid for this model before the deadline; is one online that serves it?")]
     NoBids,

@@ -163,6 +163,12 @@ pub enum Command {
     /// Client: ask one provider, which is connected, for everything that it offers, unless it was asked a moment ago.
     /// (`MK-62`)
     SeekFrom(NodeId),
+    /// Client: those that sell have been looked up and asked, as far as they can be found. Of whom nothing was heard by now is not
+    /// there. (`MK-65`)
+    Surveyed {
+        /// Nodes that this one is connected to.
+        peers: u32,
+    },
     /// Client: request a close of every channel, which brings back what is not promised once the challenge
     /// time is over; it settles nothing by itself. Provider: close every channel with its newest voucher, but
     /// for those on which too little is due to be paid out. (`CH-11`, `CH-17`, `CH-26`)

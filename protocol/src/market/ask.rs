@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::ident::{Domain, Identity, NodeId, Origin, Prefix};
 use crate::limits;
+use crate::market::bid::Bid;
 use crate::market::call::Classes;
 use crate::market::seek::SeekId;
 use crate::time::{Span, Time};
@@ -82,6 +83,29 @@ pub struct Book {
     counts: BTreeMap<Prefix, BTreeMap<NodeId, usize>>,
     /// None expires before.
     next_expiry: Time,
+    /// What each bid last for each model.
+    bids: BTreeMap<(ModelId, NodeId), KnownBid>,
+}
+
+/// What a provider bid last.
+#[derive(Debug, Clone, Copy)]
+struct KnownBid {
+    price: Price,
+    prefix: Prefix,
+    until: Time,
+}
+
+/// One that is known to sell a model. (`MK-66`)
+#[derive(Debug, Clone, Copy)]
+pub struct Seller<'a> {
+    /// Who.
+    pub provider: NodeId,
+    /// Where its connection came from.
+    pub prefix: Prefix,
+    /// What it asks or bid last, whichever is more: a low ask is free.
+    pub price: Price,
+    /// Its ask, if one stands.
+    pub ask: Option<&'a Ask>,
 }
 
 #[derive(Debug)]
@@ -94,7 +118,12 @@ struct Entry {
 
 impl Default for Book {
     fn default() -> Self {
-        Self { asks: BTreeMap::new(), counts: BTreeMap::new(), next_expiry: Time::NEVER }
+        Self {
+            asks: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            next_expiry: Time::NEVER,
+            bids: BTreeMap::new(),
+        }
     }
 }
 
@@ -170,8 +199,41 @@ impl Book {
         }
     }
 
+    /// Notes what a provider has bid. Where there is no room, the oldest makes it. (`MK-66`)
+    pub fn bid(&mut self, now: Time, prefix: Prefix, bid: &Bid) {
+        let key = (bid.model, bid.provider);
+        if !self.bids.contains_key(&key) && self.bids.len() >= limits::BIDS_KNOWN_MAX {
+            let oldest = self.bids.iter().min_by_key(|(_, known)| known.until).map(|(key, _)| *key);
+            oldest.and_then(|key| self.bids.remove(&key));
+        }
+        self.bids.insert(key, KnownBid { price: bid.price, prefix, until: now + limits::BID_KNOWN });
+    }
+
+    /// Returns those that are known to sell a model, by their asks and by what they bid within ten minutes. (`MK-66`)
+    #[must_use]
+    pub fn sellers(&self, now: Time, model: &ModelId) -> Vec<Seller<'_>> {
+        let all = (*model, NodeId([0; 32]))..=(*model, NodeId([255; 32]));
+        let bids = self.bids.range(all.clone()).filter(|(_, known)| known.until > now);
+        let mut sellers: BTreeMap<NodeId, Seller<'_>> = bids
+            .map(|((_, provider), KnownBid { price, prefix, .. })| {
+                let seller = Seller { provider: *provider, prefix: *prefix, price: *price, ask: None };
+                (*provider, seller)
+            })
+            .collect();
+        for (_, Entry { ask, prefix, .. }) in self.asks.range(all).filter(|(_, entry)| entry.until > now) {
+            let bid = sellers.get(&ask.provider).map_or(ask.price, |seller| seller.price);
+            let price = ask.price.max(bid);
+            sellers.insert(
+                ask.provider,
+                Seller { provider: ask.provider, prefix: *prefix, price, ask: Some(ask) },
+            );
+        }
+        sellers.into_values().collect()
+    }
+
     /// Forgets what a provider offered that has left.
     pub fn forget(&mut self, provider: NodeId) {
+        self.bids.retain(|(_, other), _| *other != provider);
         self.remove_all(|entry| entry.ask.provider == provider);
     }
 

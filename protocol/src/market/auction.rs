@@ -45,6 +45,8 @@ pub struct Auction {
     beyond: Vec<ReceivedBid>,
     /// Whether everybody was invited, so that who has not bid is not there.
     invites_all: bool,
+    /// Those that were called, where the call went to them alone, and of them those that have not answered. (`MK-66`)
+    called: Option<(Vec<NodeId>, Vec<NodeId>)>,
     /// Answers of proven providers that are no bids, or bids that cannot be taken.
     declined: usize,
     /// Bids that were not read.
@@ -176,6 +178,7 @@ impl Auction {
             bids: Vec::new(),
             beyond: Vec::new(),
             invites_all: false,
+            called: None,
             declined: 0,
             unread: 0,
             rule: Rule::Reserve,
@@ -194,11 +197,34 @@ impl Auction {
         Self { invites_all, ..self }
     }
 
+    /// Returns the same auction of a call that went to these alone: it is over when all of them have answered. (`MK-66`)
+    #[must_use]
+    pub fn among(self, called: Vec<NodeId>) -> Self {
+        Self { called: Some((called.clone(), called)), invites_all: true, ..self }
+    }
+
+    /// Notes an answer. Returns whether it counts: where some were called, only theirs does.
+    fn counts(&mut self, provider: &NodeId) -> bool {
+        self.called.as_mut().is_none_or(|(called, awaited)| {
+            awaited.retain(|other| other != provider);
+            called.contains(provider)
+        })
+    }
+
+    /// Notes that a provider cannot be reached. Returns whether its answer was waited for.
+    pub fn is_unreachable(&mut self, provider: &NodeId) -> bool {
+        let awaits = self.called.as_ref().is_some_and(|(_, awaited)| awaited.contains(provider));
+        awaits && self.counts(provider)
+    }
+
     /// Accepts a verified bid. The first of each provider counts; past [`limits::BIDS_MAX`] of its kind none does, nor past the
     /// few of its prefix, unless everybody was invited and no other prefix bids. (`MK-6`, `MK-51`)
     ///
     /// Returns whether it was read, or is one of too many that were not to tell each of them.
     pub fn accept(&mut self, bid: Bid, hash: BidHash, prefix: Prefix, bidder: Bidder) -> bool {
+        if !self.counts(&bid.provider) {
+            return true;
+        }
         let known =
             self.bids.iter().chain(&self.beyond).any(|received| received.bid.provider == bid.provider);
         let alike = || self.bids.iter().filter(|received| received.bidder == bidder);
@@ -225,13 +251,18 @@ impl Auction {
     }
 
     /// Notes that somebody answered who cannot be awarded.
-    pub const fn decline(&mut self, is_proven: bool) {
-        self.declined = self.declined.saturating_add(is_proven as usize);
+    pub fn decline(&mut self, provider: &NodeId, is_proven: bool) {
+        if self.counts(provider) {
+            self.declined = self.declined.saturating_add(usize::from(is_proven));
+        }
     }
 
     /// Returns whether nothing is worth waiting for any more. (`MK-20`)
     #[must_use]
     pub fn has_enough(&self) -> bool {
+        if let Some((_, awaited)) = &self.called {
+            return awaited.is_empty();
+        }
         let of = |bidder: Bidder| self.bids.iter().filter(|received| received.bidder == bidder).count();
         let proven = of(Bidder::Proven).saturating_add(self.declined);
         let all = proven.saturating_add(of(Bidder::Unproven));

@@ -14,6 +14,8 @@ pub struct Share(pub u32);
 impl Share {
     /// Everyone.
     pub const ALL: Self = Self(1_000_000);
+    /// Nobody of those who only hear of it.
+    pub const NOBODY: Self = Self(0);
     /// The sixteenth that a call invites while nothing is known of its crowd. (`MK-17`)
     pub const FIRST: Self = Self(62_500);
 
@@ -62,8 +64,18 @@ struct Tally {
     invited: Share,
     until: Time,
     heard: BTreeSet<NodeId>,
-    /// Whether it is a call: seeks say nothing of who bids.
-    is_call: bool,
+    kind: TallyKind,
+}
+
+/// What was asked, and what its answers tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TallyKind {
+    /// A seek: it says how many there are, and nothing of who bids.
+    Seek,
+    /// A call to the crowd, or a part of it.
+    Call,
+    /// A call to a few that are known: it says nothing of the others.
+    Direct,
 }
 
 /// How many bids end an auction before its time. (`MK-20`)
@@ -113,15 +125,25 @@ impl Crowds {
 
     /// Notes that a call or a seek goes out; answers to it count until then.
     pub fn invite(&mut self, id: [u8; 16], topic: Topic, invited: Share, until: Time) {
+        self.open(id, Tally { topic, invited, until, heard: BTreeSet::new(), kind: TallyKind::Seek });
+    }
+
+    /// Notes that a call goes to some that are known; answers to it count until then.
+    pub fn call_some(&mut self, id: [u8; 16], until: Time) {
+        let (topic, invited) = (Topic::Market, Share::ALL);
+        self.open(id, Tally { topic, invited, until, heard: BTreeSet::new(), kind: TallyKind::Direct });
+    }
+
+    fn open(&mut self, id: [u8; 16], tally: Tally) {
         if self.open.len() < limits::INVITATIONS_MAX {
-            self.open.insert(id, Tally { topic, invited, until, heard: BTreeSet::new(), is_call: false });
+            self.open.insert(id, tally);
         }
     }
 
     /// Notes that a message that goes out is a call, so that who answers it is waited for the next time.
     pub fn calls(&mut self, id: &[u8; 16]) {
         if let Some(tally) = self.open.get_mut(id) {
-            tally.is_call = true;
+            tally.kind = TallyKind::Call;
         }
     }
 
@@ -136,7 +158,9 @@ impl Crowds {
         let over: Vec<[u8; 16]> =
             self.open.iter().filter(|(_, tally)| tally.until <= now).map(|(id, _)| *id).collect();
         for id in over {
-            let Some(tally) = self.open.remove(&id) else { continue };
+            let Some(tally) = self.open.remove(&id).filter(|tally| tally.kind != TallyKind::Direct) else {
+                continue;
+            };
             let share = u64::from(tally.invited.min(Share::ALL).0);
             let crowd = (tally.heard.len() as u64).saturating_mul(1_000_000).checked_div(share).unwrap_or(0);
             let room = self.sizes.len() < limits::MODELS_KNOWN_MAX || self.sizes.contains_key(&tally.topic);
@@ -145,7 +169,7 @@ impl Crowds {
                 self.bidders.remove(&tally.topic);
             } else {
                 self.sizes.insert(tally.topic, crowd);
-                if tally.is_call {
+                if tally.kind == TallyKind::Call {
                     let bidders = tally.heard.into_iter().take(limits::BIDS_MAX).collect();
                     self.bidders.insert(tally.topic, bidders);
                 }

@@ -153,6 +153,7 @@ impl Provider {
             | Command::Cancel(_)
             | Command::Seek(_)
             | Command::SeekFrom(_)
+            | Command::Surveyed { .. }
             | Command::Open { .. }
             | Command::TopUp { .. }
             | Command::Watch(_) => {}

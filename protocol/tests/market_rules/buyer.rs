@@ -2,7 +2,7 @@
 
 use crate::drive::{MODEL, give, order};
 use bombyx_protocol::channel::record::{Record, Reputation};
-use bombyx_protocol::client::{Client, ClientConfig};
+use bombyx_protocol::client::{Client, ClientConfig, MarketPolicy};
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Event, Failure, Input, OrderNews, Output};
 use bombyx_protocol::limits;
@@ -20,15 +20,14 @@ use bombyx_protocol::work::order::OrderId;
 use super::{START, calls, heard, provider, to_clients};
 
 /// A prefix of its own for each provider.
-fn prefix_of(provider: NodeId) -> Prefix {
+pub(super) fn prefix_of(provider: NodeId) -> Prefix {
     let [a, b, c, d, ..] = provider.0;
     Prefix::of_ipv4([a, b, c, d])
 }
 
 /// What is on the disk of a client that all of these have served well.
-fn served_by(providers: &[Provider]) -> Vec<Record> {
-    let record = |(slot, provider): (u16, &Provider)| {
-        let provider = provider.node_id();
+pub(super) fn served_by(providers: impl IntoIterator<Item = NodeId>) -> Vec<Record> {
+    let record = |(slot, provider): (u16, NodeId)| {
         let prefix = prefix_of(provider);
         let (model, timing) = (MODEL, Timing::default());
         Record::Reputation(Reputation {
@@ -47,7 +46,13 @@ fn served_by(providers: &[Provider]) -> Vec<Record> {
     (0..).zip(providers).map(record).collect()
 }
 
-fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
+/// A client that calls everybody, also where it knows who sells.
+fn gossiping() -> ClientConfig {
+    let market = MarketPolicy { direct: false, ..MarketPolicy::default() };
+    ClientConfig { market, ..ClientConfig::for_tests(1) }
+}
+
+pub(super) fn to_providers(outputs: &[Output]) -> Vec<(NodeId, ToProvider)> {
     let message = |output: &Output| match output {
         Output::Send { to, message: Message::ToProvider(message) } => Some((*to, message.clone())),
         _ => None,
@@ -171,7 +176,7 @@ fn a_call_tells_no_text_and_no_two_are_alike() {
 #[test]
 fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
     let mut crowd: Vec<Provider> = (1..=60).map(|number| provider(number, 1_000 * number)).collect();
-    let mut client = Client::new(ClientConfig::for_tests(1), served_by(&crowd));
+    let mut client = Client::new(gossiping(), served_by(crowd.iter().map(Provider::node_id)));
     let mut shares = Vec::new();
     for number in 1..=2u64 {
         let now = START + Span::from_s(10 * (number - 1));
@@ -208,7 +213,7 @@ fn of_a_crowd_a_share_is_invited_and_who_comes_late_is_released_and_counted() {
 #[test]
 fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
     let mut crowd: Vec<Provider> = (1..=400).map(|number| provider(number, 1_000 * number)).collect();
-    let mut client = Client::new(ClientConfig::for_tests(1), served_by(&crowd));
+    let mut client = Client::new(gossiping(), served_by(crowd.iter().map(Provider::node_id)));
     // Gives a call to everybody and the bids to the client; returns the share that was invited and what the client says.
     let mut bid = |client: &mut Client, now: Time, signed: &Signed| {
         let mut said = Vec::new();
@@ -259,7 +264,7 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
 #[test]
 fn an_auction_does_not_wait_when_everyone_known_has_bid_and_a_newcomer_is_waited_for_the_next_time() {
     let mut crowd: Vec<Provider> = (1..=4).map(|number| provider(number, 1_000 * number)).collect();
-    let mut client = Client::new(ClientConfig::for_tests(1), served_by(&crowd));
+    let mut client = Client::new(gossiping(), served_by(crowd.iter().map(Provider::node_id)));
     // Providers that answer, and after how many bids the award goes out.
     for (number, answering, early) in [(1u64, 3usize, None), (2, 4, Some(3)), (3, 4, Some(4)), (4, 2, None)] {
         let now = START + Span::from_s(10 * (number - 1));

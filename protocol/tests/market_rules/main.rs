@@ -4,6 +4,7 @@
 
 mod bidder;
 mod buyer;
+mod direct;
 #[path = "../drive/mod.rs"]
 mod drive;
 

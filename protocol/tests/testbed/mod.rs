@@ -239,7 +239,10 @@ impl Testbed {
     }
 
     pub fn order(&mut self, client: NodeId, id: u64, task: Task, max_cost: Nano, deadline: Span) {
-        let order = order(task, max_cost, deadline);
+        self.place_order(client, id, order(task, max_cost, deadline));
+    }
+
+    pub fn place_order(&mut self, client: NodeId, id: u64, order: Order) {
         // It is waited for from now on, also while nothing is told of it.
         self.outcomes.entry(OrderId(id)).or_default();
         self.command(client, Command::Order { id: OrderId(id), order: Box::new(order) });

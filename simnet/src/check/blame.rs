@@ -41,6 +41,8 @@ pub const fn blames_provider(why: Failure) -> bool {
         | Failure::Refused(Refusal::UnknownBid | Refusal::PriceBelowBid | Refusal::Engine) => true,
         Failure::Order(_)
         | Failure::TooLongToResume { .. }
+        | Failure::NotConnected
+        | Failure::NoSeller { .. }
         | Failure::NoBids
         | Failure::Full { .. }
         | Failure::LeftAlone

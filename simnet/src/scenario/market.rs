@@ -43,6 +43,8 @@ pub struct Market {
     pub quota: bool,
     /// Whether a bid may ask no more than twice what won lately.
     pub ceiling: bool,
+    /// Whether those that are known to sell are called before everybody is.
+    pub direct: bool,
     /// Whether a provider that served well is used again without an auction.
     pub leases: bool,
     /// What a new channel is given.
@@ -69,6 +71,7 @@ impl Default for Market {
             measures: true,
             quota: true,
             ceiling: true,
+            direct: true,
             leases: true,
             deposit: coins(50_000_000),
             credit: coins(5_000_000),

@@ -165,6 +165,7 @@ fn client(scenario: &Scenario, draws: &Draws, demand: &Zipf, regions: usize, hos
             measures: market.measures,
             quota: market.quota,
             ceiling: market.ceiling,
+            direct: market.direct,
         },
     };
     let location = locate(

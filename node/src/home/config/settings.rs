@@ -147,6 +147,8 @@ pub struct BuyConfig {
     pub idle_close_s: u64,
     /// Whether the winner of an auction is used again for a while without another one.
     pub leases: bool,
+    /// Whether those that are known to sell are called before everybody is.
+    pub direct: bool,
 }
 
 /// The OpenAI-compatible gateway.
@@ -347,6 +349,7 @@ impl Default for BuyConfig {
             challenge_max_s: 172_800,
             idle_close_s: 86_400,
             leases: true,
+            direct: true,
         }
     }
 }

@@ -25,8 +25,8 @@ const MAX_TOKENS_DEFAULT: u32 = 256;
 const FINGERPRINT_DIGITS: usize = 12;
 
 /// A request as the gateway understands it.
-struct ChatRequest {
-    generate: Generate,
+pub(super) struct ChatRequest {
+    pub(super) generate: Generate,
     stream: bool,
     include_usage: bool,
 }
@@ -92,7 +92,8 @@ fn fingerprint(model: &KnownModel) -> String {
     format!("bombyx-{}", id.get(..FINGERPRINT_DIGITS).unwrap_or(&id))
 }
 
-fn read(fields: &Fields<'_>) -> Result<ChatRequest, ApiError> {
+/// Reads a request, each field as the table of wishes says.
+pub(super) fn read(fields: &Fields<'_>) -> Result<ChatRequest, ApiError> {
     wishes::check(Place::Chat, fields)?;
     let messages = fields.required("messages")?.as_array();
     let messages = messages.ok_or_else(|| fields.wrong("messages", "must be a list of messages"))?;

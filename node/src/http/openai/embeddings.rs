@@ -7,7 +7,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bombyx_protocol::wire::message::Content;
-use bombyx_protocol::work::order::{Task, TaskKind};
+use bombyx_protocol::work::order::{ModelId, Task, TaskKind};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
@@ -54,6 +54,11 @@ pub(in crate::http) async fn embed(
         "bombyx": facts(&bill),
     });
     Ok(json_response(&body, answer.final_headers(&bill)))
+}
+
+/// Returns the texts of a request.
+pub(super) fn inputs(fields: &Fields<'_>, model: &ModelId) -> Result<Vec<String>, ApiError> {
+    read(fields, dims_of(model)).map(|(inputs, _)| inputs)
 }
 
 fn item(index: usize, row: &[f32], base64: bool) -> Value {

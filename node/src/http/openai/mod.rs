@@ -6,4 +6,5 @@ mod fields;
 mod max_price;
 pub(super) mod models;
 mod order;
+pub(super) mod quote;
 mod wishes;

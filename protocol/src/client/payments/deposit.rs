@@ -75,6 +75,24 @@ impl Payments {
         }
     }
 
+    /// Returns whether a job of this ceiling needs a new channel with a provider of which no bid is known yet, and how much more it
+    /// would lock.
+    pub(in crate::client) fn would_lock_with(
+        &self,
+        provider: &NodeId,
+        cost_max: Nano,
+        acquaintance: Acquaintance,
+        config: &ClientConfig,
+    ) -> (bool, Nano) {
+        let usable = self.channels.values().filter(|channel| {
+            channel.recorded && channel.payer.provider() == *provider && channel.payer.is_usable()
+        });
+        match usable.map(|channel| channel.payer.headroom()).max() {
+            Some(headroom) if headroom >= cost_max => (false, Nano::ZERO),
+            known => (known.is_none(), acquaintance.deposit(config, cost_max)),
+        }
+    }
+
     /// Writes the channel down and asks the ledger for it, unless that was done, and for the deferred
     /// part. There is something to pay for: the provider has delivered (`useful`), or has taken the
     /// task and waits for money. (`CH-32`)

@@ -1,0 +1,245 @@
+//! What an order would cost, before anything is asked, locked or signed. (`MK-64`)
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::io::Failure;
+use bombyx_protocol::work::order::{InputCount, Order};
+use bombyx_protocol::{Quote, QuotedBill};
+use serde::{Deserialize, Serialize};
+
+use super::handle::NodeHandle;
+use crate::error::NodeError;
+use crate::ledger::CoinName;
+use crate::status::models::OfferedModel;
+
+/// Models of which a failure names those that are on offer.
+const NAMED_MAX: usize = 8;
+
+/// A quote, as pages and `--json` show it. Amounts are in nano; one that does not fit 64 bits is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QuoteReport {
+    /// Always `quote`.
+    pub object: String,
+    /// The model as it was named.
+    pub model: String,
+    /// Its id.
+    pub model_id: String,
+    /// Input tokens.
+    pub input_tokens: u64,
+    /// Whether they were counted with the model's tokenizer, and not estimated from the text's length.
+    pub input_counted: bool,
+    /// The answer that is expected.
+    pub output_tokens_expected: u64,
+    /// The largest answer that the order allows and somebody gives.
+    pub output_tokens_max: u64,
+    /// Providers that could take the order.
+    pub sellers: usize,
+    /// Address prefixes that they are of: an owner of many nodes counts once.
+    pub prefixes: usize,
+    /// Whether only one of them sells the model, so that nothing but the own ceiling bounds its price.
+    pub one_seller: bool,
+    /// The provider whose price is quoted: the one that asks least, or the one that holds a lease.
+    pub provider: String,
+    /// Whether that price is agreed by a lease; otherwise it is asked, and the bid may differ.
+    pub leased: bool,
+    /// Its price for 1,000 units.
+    pub price_per_k_units_nano: u64,
+    /// The usual one: the middle of what the prefixes ask at least.
+    pub usual_per_k_units_nano: u64,
+    /// The median of the bids that this node paid lately; absent where there were fewer than four.
+    pub paid_lately_per_k_units_nano: Option<u64>,
+    /// The bill at that price.
+    pub bill: BillReport,
+    /// The bill at the usual price.
+    pub usual_bill: BillReport,
+    /// The most that the order may cost.
+    pub max_cost_nano: u64,
+    /// Whether the largest answer can cost more than that.
+    pub over_max_cost: bool,
+    /// What a channel takes.
+    pub channel: ChannelReport,
+}
+
+/// Bills of whole answers, in nano.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BillReport {
+    /// Of an answer without a token.
+    pub empty_nano: Option<u64>,
+    /// Of the expected one.
+    pub expected_nano: Option<u64>,
+    /// Of the largest.
+    pub largest_nano: Option<u64>,
+}
+
+/// What would be locked, and what that costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChannelReport {
+    /// Whether one would have to be opened.
+    pub opens: bool,
+    /// What would be locked beyond what is locked; it comes back, less what is billed.
+    pub locks_nano: u64,
+    /// What opening it takes beside that: fees, and a reserve for its close of which the rest comes back.
+    pub opening_nano: u64,
+}
+
+impl From<QuotedBill> for BillReport {
+    fn from(bill: QuotedBill) -> Self {
+        let nano = |amount: Option<Nano>| amount.map(|Nano(nano)| nano);
+        Self {
+            empty_nano: nano(bill.empty),
+            expected_nano: nano(bill.expected),
+            largest_nano: nano(bill.largest),
+        }
+    }
+}
+
+impl NodeHandle {
+    /// Returns what an order would cost, with what its channel takes.
+    ///
+    /// # Errors
+    /// [`NodeError::Unsold`] names what is on offer where nobody sells the model; otherwise as [`Self::quote`].
+    pub(crate) async fn priced(&self, model: &str, order: Order) -> Result<QuoteReport, NodeError> {
+        let (id, max_cost) = (order.model, order.max_cost);
+        let counted = matches!(order.input, InputCount::Counted(_));
+        let quote = match self.quote(order).await {
+            Err(NodeError::Order(why)) => return Err(self.unsold(why).await),
+            quote => quote?,
+        };
+        let Quote { bill, usual_bill, .. } = quote;
+        let opening =
+            if quote.opens_channel { self.ledger().prices().await.open_surplus() } else { Nano::ZERO };
+        Ok(QuoteReport {
+            object: "quote".into(),
+            model: model.to_owned(),
+            model_id: id.to_string(),
+            input_tokens: quote.input_tokens,
+            input_counted: counted,
+            output_tokens_expected: quote.output_tokens,
+            output_tokens_max: quote.output_tokens_max,
+            sellers: quote.sellers,
+            prefixes: quote.prefixes,
+            one_seller: quote.prefixes == 1,
+            provider: quote.provider.to_string(),
+            leased: quote.is_leased,
+            price_per_k_units_nano: quote.price.0,
+            usual_per_k_units_nano: quote.usual.0,
+            paid_lately_per_k_units_nano: quote.won_lately.map(|price| price.0),
+            bill: bill.into(),
+            usual_bill: usual_bill.into(),
+            max_cost_nano: max_cost.0,
+            over_max_cost: bill.largest.is_none_or(|largest| largest > max_cost),
+            channel: ChannelReport {
+                opens: quote.opens_channel,
+                locks_nano: quote.locks.0,
+                opening_nano: opening.0,
+            },
+        })
+    }
+
+    /// Returns an order's failure; where nobody sells its model, with the names of those that are sold.
+    pub(crate) async fn unsold(&self, why: Failure) -> NodeError {
+        if !matches!(why, Failure::NoSeller { .. }) {
+            return NodeError::Order(why);
+        }
+        match self.models().await {
+            Ok(offered) => NodeError::Unsold { why, offered: names(&offered) },
+            Err(error) => error,
+        }
+    }
+}
+
+/// Names what is on offer, as far as a line holds it.
+fn names(offered: &[OfferedModel]) -> String {
+    if offered.is_empty() {
+        return "nothing is on offer".into();
+    }
+    let named: Vec<&str> = offered.iter().take(NAMED_MAX).map(|model| model.label.as_str()).collect();
+    let more = match offered.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("on offer: {}{more}", named.join(", "))
+}
+
+impl QuoteReport {
+    /// Returns the quote in words.
+    #[must_use]
+    pub(crate) fn page(&self, coin: &CoinName) -> String {
+        let coins =
+            |nano: Option<u64>| nano.map_or_else(|| "too much".into(), |nano| coin.amount(Nano(nano)));
+        let bills = |bill: &BillReport| {
+            format!(
+                "{} for no token, {} for {}, {} for {}",
+                coins(bill.empty_nano),
+                coins(bill.expected_nano),
+                self.output_tokens_expected,
+                coins(bill.largest_nano),
+                self.output_tokens_max,
+            )
+        };
+        let how = if self.leased { "agreed" } else { "asked" };
+        let counted = if self.input_counted { "counted" } else { "estimated; the provider's count decides" };
+        let sellers = if self.one_seller {
+            format!("{} (one seller: nothing but your own ceiling bounds its price)", self.sellers)
+        } else {
+            format!("{} of {} prefixes", self.sellers, self.prefixes)
+        };
+        let channel = if self.channel.opens {
+            format!(
+                "a new one: locks {}, and takes {} to open, some of which comes back",
+                coins(Some(self.channel.locks_nano)),
+                coins(Some(self.channel.opening_nano))
+            )
+        } else if self.channel.locks_nano > 0 {
+            format!("one is open; {} more would be locked", coins(Some(self.channel.locks_nano)))
+        } else {
+            "one is open and holds enough".into()
+        };
+        let mut lines = vec![
+            format!("model      {}", self.model),
+            format!("input      {} tokens ({counted})", self.input_tokens),
+            format!("sellers    {sellers}"),
+            format!("price      {} nano for 1,000 units, {how}", self.price_per_k_units_nano),
+            format!("bill       {}", bills(&self.bill)),
+            format!("usual      {}", bills(&self.usual_bill)),
+            format!("channel    {channel}"),
+        ];
+        if self.over_max_cost {
+            let most = coins(Some(self.max_cost_nano));
+            lines.push(format!("note       the largest answer can cost more than the {most} that it may"));
+        }
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::models::{ModelPrice, ModelWeights};
+
+    #[test]
+    fn what_is_on_offer_is_named_as_far_as_a_line_holds_it() {
+        let price = ModelPrice {
+            per_k_units_nano: 1,
+            per_job_nano: None,
+            input_per_k_nano: None,
+            output_per_k_nano: None,
+        };
+        let model = |number: usize| OfferedModel {
+            id: "0a".repeat(32),
+            name: None,
+            label: format!("m{number}"),
+            task: "chat".into(),
+            context_tokens: None,
+            output_tokens_max: None,
+            weights: ModelWeights { input: 10, cached: 1, output: 60 },
+            tiers: Vec::new(),
+            providers: 1,
+            lowest: price,
+            usual: price,
+        };
+        let named = |count: usize| names(&(0..count).map(model).collect::<Vec<_>>());
+        assert_eq!(named(0), "nothing is on offer");
+        assert_eq!(named(2), "on offer: m0, m1");
+        assert!(named(11).ends_with("m7 and 3 more"));
+    }
+}

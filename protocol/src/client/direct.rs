@@ -1,0 +1,104 @@
+//! Direct calls: an order asks those that are known to sell its model first, and everybody only where they do not suffice.
+//! (`MK-66`)
+
+use std::collections::BTreeMap;
+
+use crate::ident::{NodeId, Prefix};
+use crate::limits;
+use crate::market::ask::{Ask, Seller};
+use crate::market::call::CallId;
+use crate::market::explore::Due;
+use crate::market::score::Place;
+use crate::time::Time;
+
+use super::progress::Progress;
+use super::shared::SharedState;
+
+/// One that may be called.
+struct Addressee {
+    provider: NodeId,
+    prefix: Prefix,
+    place: Place,
+}
+
+impl Progress {
+    /// Returns whom the order calls directly: nobody where too few are known, where it has called before, or where its user names
+    /// providers.
+    pub(super) fn addressees(&mut self, now: Time, call: &CallId, shared: &mut SharedState) -> Vec<NodeId> {
+        let is_first = core::mem::replace(&mut self.may_call_directly, false);
+        if !is_first || !shared.config.market.direct || self.order.preferences.named().is_some() {
+            return Vec::new();
+        }
+        let chosen = self.choose(now, call, shared);
+        let turn = |shared: &mut SharedState| {
+            shared.memory.bought(self.order.model).is_none_or(|bought| bought.direct.takes_turn())
+        };
+        if chosen.len() < limits::DIRECT_MIN || !turn(shared) { Vec::new() } else { chosen }
+    }
+
+    /// Chooses the three best, one proven other by chance, and one stranger where one may be tried or nobody is proven.
+    fn choose(&self, now: Time, call: &CallId, shared: &SharedState) -> Vec<NodeId> {
+        let known = self.able_sellers(now, shared);
+        let exploration = shared.memory.model(&self.order.model).map(|bought| bought.exploration.due());
+        let nobody_is_proven = known.iter().all(|known| known.place != Place::Proven);
+        let takes_stranger = nobody_is_proven || exploration.is_some_and(|due| due > Due::No);
+        let is_one_prefix = known.windows(2).all(|pair| matches!(pair, [a, b] if a.prefix == b.prefix));
+        let mut of_prefix: BTreeMap<(Prefix, bool), usize> = BTreeMap::new();
+        let mut chosen: Vec<NodeId> = Vec::new();
+        let mut take = |one: &Addressee| {
+            let is_proven = one.place == Place::Proven;
+            let most = if is_proven { limits::BIDS_A_PREFIX_MAX } else { 1 };
+            let held = of_prefix.entry((one.prefix, is_proven)).or_default();
+            let has_room = is_one_prefix || *held < most;
+            if has_room && !chosen.contains(&one.provider) {
+                *held = held.saturating_add(1);
+                chosen.push(one.provider);
+                true
+            } else {
+                false
+            }
+        };
+        let mut best = 0;
+        for one in &known {
+            if best < limits::DIRECT_BEST && take(one) {
+                best = best.saturating_add(1);
+            }
+        }
+        let mut by_chance: Vec<&Addressee> = known.iter().collect();
+        by_chance.sort_by_key(|one| one.provider.draw(&call.0));
+        let is_stranger = |one: &&&Addressee| one.place != Place::Proven;
+        let _ = by_chance.iter().filter(|one| !is_stranger(one)).any(|one| take(one));
+        if takes_stranger {
+            let _ = by_chance.iter().filter(is_stranger).any(|one| take(one));
+        }
+        chosen
+    }
+
+    /// Returns those that are known to sell and could take the order: first who would be asked first, then by price.
+    fn able_sellers(&self, now: Time, shared: &SharedState) -> Vec<Addressee> {
+        let (lot, order, memory) = (self.lot(), &self.order, &shared.memory);
+        let is_small = memory.is_small(&order.model, &lot);
+        let can = |ask: &Ask| {
+            ask.kind == order.task.kind()
+                && ask.tier >= order.tier
+                && u64::from(ask.context_tokens) > lot.input.count()
+        };
+        let mut able: Vec<(Place, _, Addressee)> = shared
+            .book
+            .sellers(now, &order.model)
+            .into_iter()
+            .filter(|seller| {
+                seller.ask.is_none_or(can)
+                    && order.preferences.allow(&seller.provider)
+                    && !self.failed.contains(&seller.provider)
+            })
+            .map(|Seller { provider, prefix, price, .. }| {
+                let place = memory.place(now, &provider, prefix, is_small);
+                (place, price, Addressee { provider, prefix, place })
+            })
+            .filter(|(place, ..)| !matches!(place, Place::Last | Place::Barred))
+            .collect();
+        able.sort_by_key(|(place, price, one)| (*place, *price, one.provider));
+        able.into_iter().map(|(_, _, one)| one).collect()
+    }
+}

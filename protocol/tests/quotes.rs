@@ -1,0 +1,174 @@
+//! What an order would cost, and what is said where nobody sells: `spec/03-market.md` section 4.
+#![allow(clippy::unwrap_used)]
+
+mod testbed;
+
+use bombyx_protocol::QuotedBill;
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::ident::{NodeId, Prefix};
+use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::order::{Order, Task, TaskKind};
+use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
+use testbed::{CALM, MODEL, Testbed, chat, engine, order, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+const MINUTE: Span = Span::from_s(60);
+
+fn asked(task: Task) -> Order {
+    order(task, COIN, MINUTE)
+}
+
+fn bill(price: Price, task: &Task, output_tokens: u64) -> Option<Nano> {
+    let input = InputTokens::fresh(engine::input_tokens(task));
+    Tariff { price, weights: Weights::DEFAULT }.cost(input, output_tokens)
+}
+
+fn ends(testbed: &mut Testbed, order: u64) -> Span {
+    let began = testbed.now;
+    testbed.run(Span::from_s(200), |testbed| testbed.outcome(order).end.is_some());
+    testbed.now.since(began)
+}
+
+/// (MK-64)
+#[test]
+fn a_quote_is_what_the_cheapest_asks_for_three_lengths_and_changes_nothing() {
+    let mut testbed = Testbed::new(1, CALM);
+    let client = testbed.client(1, COIN);
+    for (number, per_k) in [(1, 400_000), (2, 200_000), (3, 300_000)] {
+        testbed.provider(number, price(per_k), 1_000);
+    }
+    testbed.seek(client);
+    let task = chat("count for me", 200);
+    let at =
+        |testbed: &Testbed, task: &Task| testbed.client_at(client).quote(testbed.now, &asked(task.clone()));
+    let quote = at(&testbed, &task).unwrap();
+    assert_eq!((quote.sellers, quote.prefixes, quote.is_leased), (3, 3, false));
+    assert_eq!((quote.price, quote.usual, quote.won_lately), (price(200_000), price(300_000), None));
+    let bills = |price| QuotedBill {
+        empty: bill(price, &task, 0),
+        expected: bill(price, &task, 50),
+        largest: bill(price, &task, 200),
+    };
+    assert_eq!((quote.bill, quote.usual_bill), (bills(quote.price), bills(quote.usual)));
+    assert!(quote.opens_channel);
+    assert_eq!(quote.locks, Nano(2 * quote.bill.largest.unwrap().0), "two ceilings for a stranger");
+    let (client_at, before) = (testbed.client_at(client), testbed.events);
+    assert_eq!((client_at.orders_in_flight(), client_at.channels().count()), (0, 0));
+    testbed.run(MINUTE, |_| false);
+    assert_eq!((testbed.chain.opened, testbed.disk(client).count()), (0, 0), "nothing was said or written");
+    assert!(testbed.events - before < 10);
+    assert!(matches!(at(&testbed, &task), Err(Failure::NoSeller { others: 0 })), "asks end after a minute");
+}
+
+/// (MK-64)
+#[test]
+fn a_lease_is_quoted_at_the_price_that_it_holds_and_the_next_order_costs_just_that() {
+    let mut testbed = Testbed::new(2, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+    ends(&mut testbed, 1);
+    testbed.run(Span::from_s(3), |_| false);
+    let task = chat("count for me", 20);
+    let quote = testbed.client_at(client).quote(testbed.now, &asked(task.clone())).unwrap();
+    assert_eq!((quote.provider, quote.is_leased, quote.sellers, quote.prefixes), (provider, true, 1, 1));
+    assert_eq!((quote.opens_channel, quote.output_tokens), (false, 20), "as the last answer");
+    testbed.order(client, 2, task, COIN, MINUTE);
+    ends(&mut testbed, 2);
+    assert_eq!(testbed.outcome(2).end.unwrap().unwrap().cost, quote.bill.expected.unwrap());
+}
+
+/// (MK-64)
+#[test]
+fn one_owner_of_many_keys_is_one_seller_and_whoever_cannot_take_the_order_is_none() {
+    let mut testbed = Testbed::new(3, CALM);
+    let client = testbed.client(1, COIN);
+    let here = Prefix::of_ipv4([10, 0, 0, 1]);
+    let all: Vec<NodeId> = (1..=3).map(|number| testbed.provider(number, price(400_000), 1_000)).collect();
+    testbed.shared.extend(all.iter().map(|provider| (*provider, here)));
+    testbed.seek(client);
+    let quote = |order: &Order| testbed.client_at(client).quote(testbed.now, order);
+    let task = chat("count for me", 20);
+    let some = quote(&asked(task.clone())).unwrap();
+    assert_eq!((some.sellers, some.prefixes), (3, 1));
+    let mut wanted = asked(task.clone());
+    wanted.preferences.ignore = all[..2].to_vec();
+    assert_eq!(quote(&wanted).unwrap().provider, all[2]);
+    wanted.preferences.ignore = all.clone();
+    assert_eq!(quote(&wanted).unwrap_err(), Failure::NotWanted { others: 3 });
+    let long = asked(chat(&"x".repeat(9_000), 20));
+    assert_eq!(quote(&long).unwrap_err(), Failure::Refused(Refusal::OverContext(4_096)));
+    let other = asked(Task::Embed { inputs: vec!["a".into()] });
+    assert_eq!(quote(&other).unwrap_err(), Failure::Refused(Refusal::WrongKind));
+    let large = quote(&asked(chat("count for me", 100_000))).unwrap();
+    assert_eq!(large.output_tokens_max, 4_096 - large.input_tokens, "as much as the context leaves");
+    let mut strange = asked(task);
+    strange.model.0[0] ^= 1;
+    assert_eq!(quote(&strange).unwrap_err(), Failure::NoSeller { others: 1 });
+}
+
+/// (MK-65) Whatever the deadline: it is not waited for.
+#[test]
+fn where_nobody_sells_the_model_or_nobody_is_there_an_order_says_so_within_seconds() {
+    for (peers, sells_another) in [(0, false), (3, false), (3, true)] {
+        let mut testbed = Testbed::new(4, CALM);
+        let client = testbed.client(1, COIN);
+        if sells_another {
+            let provider = testbed.provider(1, price(400_000), 1_000);
+            let mut other = MODEL;
+            other.0[0] ^= 1;
+            testbed.offer(provider, price(400_000), TaskKind::Generate, other);
+            testbed.seek(client);
+        }
+        let mut wanted = order(chat("count for me", 20), COIN, Span::from_s(120));
+        wanted.model.0[1] ^= 1;
+        testbed.place_order(client, 1, wanted);
+        testbed.run(Span::from_ms(500), |_| false);
+        testbed.command(client, Command::Surveyed { peers });
+        let took = ends(&mut testbed, 1);
+        assert!(took < Span::from_s(5), "{took:?}");
+        let why = testbed.outcome(1).end.unwrap().unwrap_err().0;
+        match (peers, sells_another) {
+            (0, _) => assert_eq!(why, Failure::NotConnected),
+            (_, sells) => assert_eq!(why, Failure::NoSeller { others: u32::from(sells) }),
+        }
+    }
+}
+
+/// (MK-65)
+#[test]
+fn a_seller_that_comes_within_the_grace_is_found_and_without_a_look_nothing_is_believed() {
+    for (late_ms, looks) in [(2_000, true), (15_000, false)] {
+        let mut testbed = Testbed::new(5, CALM);
+        let client = testbed.client(1, COIN);
+        testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+        if looks {
+            testbed.command(client, Command::Surveyed { peers: 3 });
+        }
+        testbed.run(Span::from_ms(late_ms), |_| false);
+        testbed.provider(1, price(400_000), 1_000);
+        ends(&mut testbed, 1);
+        assert!(testbed.outcome(1).end.unwrap().is_ok(), "{late_ms} ms");
+    }
+}
+
+/// (MK-65) It may only be starting again: its ask stands for a minute.
+#[test]
+fn a_seller_that_is_silent_is_waited_for_while_its_offer_stands() {
+    let mut testbed = Testbed::new(6, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.seek(client);
+    testbed.kill(provider);
+    testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+    testbed.run(Span::from_s(1), |_| false);
+    testbed.command(client, Command::Surveyed { peers: 3 });
+    testbed.run(Span::from_s(20), |_| false);
+    assert!(testbed.outcome(1).end.is_none());
+    testbed.restart(provider);
+    testbed.offer(provider, price(400_000), TaskKind::Generate, MODEL);
+    ends(&mut testbed, 1);
+    assert!(testbed.outcome(1).end.unwrap().is_ok());
+}
