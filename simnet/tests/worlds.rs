@@ -280,8 +280,9 @@ fn victims_of_an_eclipse_pay_their_attackers_price_and_others_do_not() {
 #[test]
 fn a_bidder_at_the_last_moment_learns_nothing_and_comes_too_late_in_a_crowd() {
     let crowd = "nodes = 70\n[population]\nmodels = 1\n[workload]\njobs = 160\nrate_per_s = 4.0\n[market]\nleases = false\n";
-    let earned = |start_s: f64| -> f64 {
-        let attack = format!("[[attack]]\nkind = \"sniper\"\nshare = 0.4\nstart_s = {start_s}\n");
+    let earned = |direct: bool, start_s: f64| -> f64 {
+        let attack =
+            format!("direct = {direct}\n[[attack]]\nkind = \"sniper\"\nshare = 0.4\nstart_s = {start_s}\n");
         let earned = (1..=3).map(|seed| {
             let made = run(&format!("seed = {seed}\n{crowd}{attack}")).summary;
             assert_eq!(made.done, 160);
@@ -290,9 +291,11 @@ fn a_bidder_at_the_last_moment_learns_nothing_and_comes_too_late_in_a_crowd() {
         earned.sum()
     };
     // The same hosts, bidding at once in a world where their attack never begins. A call invites about as many as it waits
-    // for, so that few auctions are over when a late bid comes.
-    let (late, at_once) = (earned(0.0), earned(1e6));
-    assert!(late < at_once * 0.95, "{late} against {at_once}");
+    // for, so that few auctions are over when a late bid comes; and a client that calls some directly waits for all of them.
+    for (direct, most) in [(false, 0.95), (true, 1.0)] {
+        let (late, at_once) = (earned(direct, 0.0), earned(direct, 1e6));
+        assert!(late < at_once * most, "{late} against {at_once}, direct: {direct}");
+    }
 }
 
 #[test]
