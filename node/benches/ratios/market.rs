@@ -83,6 +83,7 @@ async fn first_answer(client: &NodeHandle) -> Duration {
         price_max: None,
         weights: Weights::DEFAULT,
         input: InputCount::Estimated,
+        dims: None,
         preferences: bombyx_protocol::Preferences::default(),
     };
     let began = Instant::now();
