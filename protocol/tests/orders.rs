@@ -5,6 +5,7 @@ mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerCall;
+use bombyx_protocol::client::{ClientConfig, MarketPolicy};
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::topic::Topic;
@@ -305,7 +306,9 @@ fn tasks_of_a_model_that_its_owner_withdraws_go_elsewhere_and_its_provider_is_as
 #[test]
 fn who_bids_beyond_those_that_are_read_of_a_prefix_is_told_so() {
     let mut testbed = Testbed::new(14, CALM);
-    let client = testbed.client(1, COIN);
+    // It calls everybody, so that all of them bid.
+    let market = MarketPolicy { direct: false, ..MarketPolicy::default() };
+    let client = testbed.client_with(ClientConfig { market, ..ClientConfig::for_tests(1) }, COIN);
     let neighbours: Vec<_> = (1..=5).map(|number| testbed.provider(number, price(400_000), 1_000)).collect();
     for neighbour in &neighbours {
         testbed.shared.insert(*neighbour, net(7));
