@@ -103,6 +103,8 @@ pub const QUEUE_MAX: usize = 64;
 pub const QUEUE_WAIT_MAX: Span = Span::from_s(60);
 /// The latest that a client comes back by appointment. (`MK-50`)
 pub const COME_BACK_MAX: Span = Span::from_s(60);
+/// An order asks again as long as the wait that is foretold is not so many times as long as it has. (`MK-50`)
+pub const WAIT_TIMES_HOPED: u64 = 2;
 /// One part in so many is added to a wait that a provider foretells, before an order is told to come back after it. (`MK-50`)
 pub const COME_BACK_PARTS: u64 = 8;
 /// Clients that a provider remembers as coming back.
@@ -220,6 +222,8 @@ pub const STALL_WAIT: Span = Span::from_ms(4_000);
 pub const PROMISE_PARTS: u64 = 4;
 /// How long a provider waits for payment before it stops a job.
 pub const PAYMENT_WAIT: Span = Span::from_s(20);
+/// A job that has stood still for money for longer says nothing of how fast its engine is. (`MK-48`)
+pub const STOOD_STILL: Span = Span::from_ms(250);
 /// How long a provider waits for its own engine to say anything about a job before it gives the job up.
 pub const ENGINE_WAIT: Span = Span::from_s(60);
 /// How long a provider waits for the payment of a stranger that has a channel and does not pay on it, while the engine stands

@@ -124,6 +124,23 @@ fn eighty_short_chats_at_once_on_four_slots_are_all_answered_and_another_client_
     }
 }
 
+/// (MK-15, MK-48, MK-50) Seventy seconds of work for orders that have a hundred: twice as many as may wait in the line.
+#[test]
+fn nobody_is_sent_away_while_its_time_lasts_however_many_come_at_once() {
+    let mut testbed = Testbed::new(16, CALM);
+    let (client, other) = (testbed.client(1, COIN), testbed.client(2, COIN));
+    testbed.provider(1, price(400_000), 100_000);
+    for order in 1..=140 {
+        let of = if order % 3 == 0 { other } else { client };
+        testbed.order(of, order, chat("count for me", 20), COIN, Span::from_s(100));
+    }
+    ends(&mut testbed, 1..=140);
+    let failed: Vec<_> = (1..=140)
+        .filter_map(|order| testbed.outcome(order).end.unwrap().err().map(|(why, _)| (order, why)))
+        .collect();
+    assert_eq!(failed, []);
+}
+
 /// (MK-49) An answer limit is only a limit.
 #[test]
 fn an_answer_that_may_be_longer_than_the_model_holds_is_cut_there() {

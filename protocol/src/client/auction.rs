@@ -164,13 +164,15 @@ impl Progress {
         let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
         if wait >= left && stands.refused.is_none() {
+            #[cfg(test)]
+            let _ = 0;
             let writing = bid.writing_ms(Offer::expected_answer(lot.output_tokens_max));
             let ahead = u64::from(bid.ahead_ms).saturating_add(writing);
             let late = Span::from_ms(served_in(wait.saturating_add(ahead)).saturating_sub(left));
             let reading = wait.saturating_sub(u64::from(bid.start_ms));
             let job = Span::from_ms(reading.saturating_add(writing));
             if self.late.len() < limits::BIDS_MAX {
-                self.late.push(LateBid { provider: from, late, job });
+                self.late.push(LateBid { provider: from, wait: Span::from_ms(wait), late, job });
             }
             auction.decline(&from, shared.memory.level(&from) > 0);
             return Ok(());
@@ -321,8 +323,12 @@ impl Progress {
         shared: &mut SharedState,
     ) -> Option<Failure> {
         self.room = Some(Room::of(now, late)?);
+        let wait = late.iter().map(|bid| bid.wait).min().unwrap_or_default();
+        // A foretold wait may be too long by half: an order that has about as much time goes on asking.
+        let is_hopeless = wait.0 / limits::WAIT_TIMES_HOPED >= self.deadline.since(now).0;
         // A part of the crowd says little of the rest.
-        let ends = is_only && self.invited >= Share::ALL && self.last_failure.is_none_or(passes);
+        let all_say_so = is_only && self.invited >= Share::ALL && self.last_failure.is_none_or(passes);
+        let ends = all_say_so && is_hopeless;
         let full = ends.then(|| self.full(now, shared));
         let come_back_s = if let Some(Failure::Full { come_back_s, .. }) = full { come_back_s } else { 0 };
         for bid in late {

@@ -21,6 +21,8 @@ use super::shared::SharedState;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LateBid {
     pub(super) provider: NodeId,
+    /// Until its first token, by the bidder's word.
+    pub(super) wait: Span,
     /// By how much, behind all that come before.
     pub(super) late: Span,
     /// How long the job takes by the bidder's word.

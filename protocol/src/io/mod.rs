@@ -249,14 +249,20 @@ impl Offer {
         output_tokens_max.min(limits::CHAT_TOKENS.saturating_add(output_tokens_max / 4))
     }
 
-    /// Returns how long an idle engine works on such a task, by the speeds offered.
+    /// Returns how long an idle engine works on a task of which so many tokens are allowed, by the speeds offered.
     #[must_use]
     pub fn work(&self, input_tokens: u64, output_tokens_max: u64) -> Span {
+        self.work_of(input_tokens, Self::expected_answer(output_tokens_max))
+    }
+
+    /// Returns the same for an answer of so many tokens.
+    #[must_use]
+    pub fn work_of(&self, input_tokens: u64, output_tokens: u64) -> Span {
         let at = |tokens: u64, per_s: u32| {
             tokens.saturating_mul(1_000_000).checked_div(u64::from(per_s)).unwrap_or(0)
         };
         let read = at(input_tokens, self.read_tps);
-        let write = at(Self::expected_answer(output_tokens_max), self.write_tps);
+        let write = at(output_tokens, self.write_tps);
         Span(Span::from_ms(u64::from(self.start_ms)).0.saturating_add(read).saturating_add(write))
     }
 }

@@ -81,9 +81,7 @@ impl Provider {
 
     /// Returns how long the job of a call would wait for a slot. (`MK-48`)
     fn wait_of(&self, now: Time, call: &Call, is_customer: bool, likely: usize) -> Span {
-        let Some(offer) = self.bidder.find(&call.model) else { return Span::MAX };
-        let classes = call.classes();
-        let work = offer.work(u64::from(classes.input_tokens()), classes.output_tokens_max());
+        let Some(work) = self.bidder.work(&call.model, call.classes()) else { return Span::MAX };
         let task = WaitingTask { id: JobId([255; 16]), client: call.client, is_customer, since: now, work };
         self.start_in(now, &call.model, task, likely)
     }

@@ -69,9 +69,7 @@ impl Provider {
 
     /// Returns whether a job that was bid for can wait for its turn. (`MK-48`)
     fn may_wait(&self, now: Time, id: JobId, client: NodeId, is_customer: bool, promised: &Promised) -> bool {
-        let Some(offer) = self.bidder.find(&promised.model) else { return false };
-        let classes = promised.classes;
-        let work = offer.work(u64::from(classes.input_tokens()), classes.output_tokens_max());
+        let Some(work) = self.bidder.work(&promised.model, promised.classes) else { return false };
         let task = WaitingTask { id, client, is_customer, since: now, work };
         !self.is_line_full(&promised.model)
             && self.start_in(now, &promised.model, task, 0) <= limits::QUEUE_WAIT_MAX

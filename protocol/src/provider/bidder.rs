@@ -357,13 +357,17 @@ impl Bidder {
             return;
         };
         let Promised { model, classes, .. } = promise.terms;
-        let Some(offer) = self.offers.get(&model) else { return };
-        let work = offer.work(u64::from(classes.input_tokens()), classes.output_tokens_max());
+        let Some(work) = self.work(&model, classes) else { return };
         self.coming_back.retain(|back| back.until > now);
         if self.coming_back.len() < limits::COMING_BACK_MAX {
             let until = now + after.min(limits::COME_BACK_MAX) + limits::CALL_WAIT_MAX;
             self.coming_back.push(ComingBack { client, model, work, until });
         }
+    }
+
+    /// Returns how long the engine of a model on offer works on a task of these classes.
+    pub(super) fn work(&self, model: &ModelId, classes: Classes) -> Option<Span> {
+        self.offers.get(model).map(|offer| self.quotes.work(offer, classes))
     }
 
     /// Notes that a client calls for a model: one of those that were to come back is here.

@@ -6,6 +6,7 @@ use crate::io::Offer;
 use crate::limits;
 use crate::market::call::Classes;
 use crate::table::Table;
+use crate::time::Span;
 use crate::work::order::ModelId;
 use crate::work::price::{InputTokens, Price};
 
@@ -45,6 +46,12 @@ impl Quotes {
         let price = offer.cost.quote(&offer.weights, input, answer);
         let correction = client.and_then(|client| self.corrections.get(client)).copied().unwrap_or(EVEN_PPM);
         price.scaled(correction).unwrap_or(price)
+    }
+
+    /// Returns how long an idle engine works on a task of these classes, as answers are on average.
+    pub(super) fn work(&self, offer: &Offer, classes: Classes) -> Span {
+        let answer = self.answer(offer.model, classes).checked_div(MEMORY).unwrap_or(0);
+        offer.work_of(u64::from(classes.input_tokens()), answer)
     }
 
     /// Returns the mean answer to tasks of these classes, times [`MEMORY`].

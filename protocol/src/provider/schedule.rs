@@ -296,8 +296,9 @@ impl Provider {
         if waiting.is_empty() && may_come < free {
             return Span(0);
         }
-        // Bids that are won are of other customers: each has its own turn.
-        let others = (0..may_come.min(limits::QUEUE_MAX)).map(|number| {
+        // Bids that are won are of other customers: each has its own turn, as far as the line has room.
+        let room = limits::QUEUE_MAX.saturating_sub(waiting.len());
+        let others = (0..may_come.min(room)).map(|number| {
             let mut client = [255; 32];
             client[..8].copy_from_slice(&(number as u64).to_le_bytes());
             WaitingTask { id: JobId([0; 16]), client: NodeId(client), is_customer: true, ..task }
@@ -313,7 +314,7 @@ impl Provider {
     pub(super) fn time_of(&self, now: Time, model: &ModelId, work: Span) -> Span {
         let mut pace = self.lines.get(model).pace;
         pace.observe(now, self.jobs.busy(model));
-        for served in self.jobs.running_of(model).filter(|served| served.is_under_way()) {
+        for served in self.jobs.running_of(model).filter(|served| served.is_under_way(now)) {
             pace.done(served.work_done(), served.began_at());
         }
         pace.time_of(work, self.bidder.slots(model))

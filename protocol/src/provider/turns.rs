@@ -1,6 +1,8 @@
 //! Whose turn it is: tasks that could begin and find no slot, by turns among their clients, and when one more could begin.
 //! (`MK-48`)
 
+use std::collections::BTreeMap;
+
 use crate::ident::NodeId;
 use crate::limits;
 use crate::table::Table;
@@ -60,10 +62,18 @@ impl Turns {
     pub(super) fn in_order(&self, mut waiting: Vec<WaitingTask>) -> Vec<WaitingTask> {
         let mut turns = self.clone();
         let mut ordered = Vec::with_capacity(waiting.len());
-        while let Some(place) = turns.next(&waiting) {
-            let task = waiting.swap_remove(place);
+        // Of one client only the task that has waited longest can be next.
+        waiting.sort_unstable_by_key(|task| core::cmp::Reverse((task.since, task.id)));
+        let mut of_clients: BTreeMap<NodeId, Vec<WaitingTask>> = BTreeMap::new();
+        for task in waiting {
+            of_clients.entry(task.client).or_default().push(task);
+        }
+        let mut firsts: Vec<WaitingTask> = of_clients.values_mut().filter_map(Vec::pop).collect();
+        while let Some(place) = turns.next(&firsts) {
+            let task = firsts.swap_remove(place);
             turns.begin(&task);
             ordered.push(task);
+            firsts.extend(of_clients.get_mut(&task.client).and_then(Vec::pop));
         }
         ordered
     }

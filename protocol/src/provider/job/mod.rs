@@ -281,7 +281,7 @@ impl JobMut<'_> {
             Phase::Serving(served) => Some(served),
         };
         if let Some(served) = &served {
-            if served.has_begun() && !served.stream.has_ended() {
+            if served.has_begun() && !served.stream.has_ended() && !served.has_stood_still(self.now) {
                 // As much as it has come to.
                 self.freed.done.push((self.job.promised.model, served.work_done(), served.began_at()));
             }

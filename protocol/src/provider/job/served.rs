@@ -50,6 +50,8 @@ pub(in crate::provider) struct ServedJob {
     /// The part of the channel's window that this job holds: what it may make and has not billed.
     pub(super) under_way: Nano,
     waiting: Option<Wait>,
+    /// Whether it has stood still for money, so that its time was not the engine's.
+    stood_still: bool,
     /// Since when it waits for a slot, if it does.
     slot_wait: Option<Time>,
     /// The engine's work on it, how much of that is to read, and the tokens that are expected of it.
@@ -135,6 +137,7 @@ impl ServedJob {
             recounted: false,
             under_way: Nano::ZERO,
             waiting: None,
+            stood_still: false,
             slot_wait: None,
             work,
             began: 0,
@@ -211,9 +214,14 @@ impl ServedJob {
         Span(self.work.whole.0.saturating_sub(self.work_done().0))
     }
 
-    /// Returns whether the engine has said anything of it.
-    pub(in crate::provider) const fn is_under_way(&self) -> bool {
-        self.has_spoken || self.read > 0
+    /// Returns whether its engine works on it, and has said so, and nothing but that has taken its time.
+    pub(in crate::provider) fn is_under_way(&self, now: Time) -> bool {
+        (self.has_spoken || self.read > 0) && !self.has_stood_still(now)
+    }
+
+    /// Returns whether it has stood still for money for long enough to tell, or does.
+    pub(in crate::provider) fn has_stood_still(&self, now: Time) -> bool {
+        self.stood_still || self.waiting.is_some_and(|waiting| now >= waiting.since + limits::STOOD_STILL)
     }
 
     /// Returns whether the client is told that the job is alive: it waits for a slot, or the engine reads. (`WR-23`)
@@ -376,6 +384,7 @@ impl ServedMut<'_> {
         }
         let settled_up = earner.unpaid() == Nano::ZERO;
         channel.secure(self.out);
+        let has_just_begun = started.is_some();
         if let Some(task) = started {
             self.out.push(Output::Run { job: self.id, model: self.model, task });
         }
@@ -384,6 +393,7 @@ impl ServedMut<'_> {
         }
         let is_done = served.stream.is_done();
         if covered && !served.is_starved() && (settled_up || !is_done) {
+            served.stood_still = !has_just_begun && served.has_stood_still(self.now);
             served.waiting = None;
             return if is_done { Next::End(None) } else { Next::Stay };
         }
@@ -435,7 +445,9 @@ impl ServedMut<'_> {
             // The others get what it did not use of the window.
             self.freed.channels.insert(self.served.account);
             self.freed.slot = true;
-            self.freed.done.push((self.model, self.served.work(), self.served.began));
+            if !self.served.has_stood_still(self.now) {
+                self.freed.done.push((self.model, self.served.work(), self.served.began));
+            }
         }
         Next::Resume
     }
