@@ -126,6 +126,8 @@ impl AttackSpec {
             // Who can only arrive while the attack lasts does so in the twin, too.
             start_s: if self.kind == AttackKind::Newcomer { self.start_s } else { 0.0 },
             victims: self.victims,
+            // The card is the host's, whatever it promises of it.
+            speed_factor: self.speed_factor,
             names: self.names.or(self.jobs_per_name.map(|_| 1)),
             prefixes: self.prefixes,
             near: self.near,
