@@ -309,6 +309,8 @@ pub const TIMED_JOBS: u64 = 32;
 pub const PAID_EIGHTHS_MAX: u64 = 9;
 /// A bid asks at most so many times the median of the bids that won lately, unless the user says otherwise. (`MK-52`)
 pub const CEILING_TIMES: u64 = 2;
+/// Bids of so many prefixes are a market, whose price may have risen: what won lately bounds none of them. (`MK-52`)
+pub const MARKET_PREFIXES_MIN: usize = 3;
 /// Scores are equal within one part in so many of the best: less than padding a bid can gain.
 pub const TIE_PARTS: u64 = 50;
 /// A second of waiting is worth one part in ten of the bill, unless the user says otherwise: a millisecond one in so many.

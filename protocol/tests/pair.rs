@@ -130,6 +130,29 @@ fn the_best_score_wins_and_is_paid_by_a_proven_second_within_what_won_lately() {
     }
 }
 
+/// (MK-52)
+#[test]
+fn who_sold_below_cost_and_left_does_not_close_the_market_behind_him() {
+    for sellers in [2, 3] {
+        let mut testbed = Testbed::new(4, CALM);
+        let client = testbed.client_with(ClientConfig { leases: false, ..ClientConfig::for_tests(1) }, COIN);
+        let dumper = testbed.provider(1, price(100_000), 1_000);
+        let end = |testbed: &mut Testbed, order: u64| {
+            testbed.order(client, order, chat("count for me", 20), COIN, MINUTE);
+            testbed.run(MINUTE, |testbed| testbed.outcome(order).end.is_some());
+            testbed.outcome(order).end.unwrap()
+        };
+        (1..=4).for_each(|order| assert!(end(&mut testbed, order).is_ok()));
+        testbed.kill(dumper);
+        for number in 0..sellers {
+            testbed.provider(2 + number, price(400_000 + u64::from(number)), 1_000);
+        }
+        let ended = end(&mut testbed, 5);
+        let is_dear = ended.as_ref().is_err_and(|(why, _)| matches!(why, Failure::OverCeiling { .. }));
+        assert_eq!((is_dear, ended.is_ok()), (sellers < 3, sellers >= 3), "{sellers}: {ended:?}");
+    }
+}
+
 /// (WR-13, MK-13)
 #[test]
 fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {

@@ -239,7 +239,7 @@ impl Progress {
             return (is_unsold && was_last && self.is_hopeless()).then_some(why);
         }
         let lot = self.lot();
-        let wants = self.wants(&lot, shared);
+        let wants = self.wants(&lot, auction.prefixes(), shared);
         let mut outcome = auction
             .close(&wants, |bid, prefix| standing(now, &lot, &self.order.preferences, bid, prefix, shared));
         let is_asked = !outcome.candidates.is_empty();
@@ -368,13 +368,14 @@ impl Progress {
         ends.then_some(Some(why))
     }
 
-    /// Returns what the order wants, and what its client goes by.
-    fn wants<'a>(&'a self, lot: &Lot, shared: &'a SharedState) -> Wants<'a> {
+    /// Returns what the order wants, and what its client goes by, where bids came from so many prefixes.
+    fn wants<'a>(&'a self, lot: &Lot, prefixes: usize, shared: &'a SharedState) -> Wants<'a> {
         let (model, SharedState { memory, config, .. }) = (&self.order.model, shared);
         let bought = memory.model(model);
         let median = bought.and_then(|bought| bought.history.median_bid());
         let usual = median.map(|median| Price(median.0.saturating_mul(limits::CEILING_TIMES)));
-        let price_max = self.order.price_max.or(usual.filter(|_| config.market.ceiling));
+        let has_ceiling = config.market.ceiling && prefixes < limits::MARKET_PREFIXES_MIN;
+        let price_max = self.order.price_max.or(usual.filter(|_| has_ceiling));
         Wants {
             lot: *lot,
             output_tokens: memory.output_tokens(model, lot),

@@ -1,5 +1,7 @@
 //! One auction at the client: gathers the bids of a call, awards once, and keeps why each lost.
 
+use std::collections::BTreeSet;
+
 use crate::amount::Nano;
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
@@ -273,6 +275,13 @@ impl Auction {
     #[must_use]
     pub fn count(&self) -> usize {
         self.bids.len()
+    }
+
+    /// Returns from how many prefixes those bid that may be asked.
+    #[must_use]
+    pub fn prefixes(&self) -> usize {
+        let asked = self.bids.iter().filter(|bid| bid.bidder != Bidder::LeftAlone);
+        asked.map(|bid| bid.prefix).collect::<BTreeSet<Prefix>>().len()
     }
 
     /// Returns whether all that may be asked are of one prefix.
