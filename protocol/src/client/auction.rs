@@ -243,7 +243,7 @@ impl Progress {
         let mut outcome = auction
             .close(&wants, |bid, prefix| standing(now, &lot, &self.order.preferences, bid, prefix, shared));
         let is_asked = !outcome.candidates.is_empty();
-        let able_min = if wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
+        let able_min = if self.is_direct || wants.median.is_some() { ABLE_MIN } else { ABLE_FIRST_MIN };
         if outcome.candidates.len() < able_min && self.invited < Share::ALL {
             // One bid of a part of the crowd is no market: more are asked at once. (`MK-17`)
             for Candidate { bid, .. } in &outcome.candidates {
