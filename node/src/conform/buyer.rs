@@ -24,7 +24,7 @@ use super::verdict::{Checked, broken, holds, idle};
 use crate::net::unix_s;
 
 /// Milliseconds in which a call's bids are read.
-pub(super) const WINDOW_MS: u32 = 2_000;
+pub(super) const WINDOW_MS: u32 = 4_000;
 
 /// A bid that this guest could open.
 #[derive(Clone)]

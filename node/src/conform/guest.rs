@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 use super::verdict::{Checked, broken};
 use crate::net::probe::{Heard, Probe, ProbeError, RawStream};
 
+/// Until a node has told what it listens to.
+const LISTENS: Duration = Duration::from_secs(3);
+
 /// An identity that lives for one check.
 pub(super) struct Guest {
     pub(super) identity: Identity,
@@ -20,6 +23,7 @@ pub(super) struct Guest {
     pub(super) entropy: Entropy,
     /// What bids are sealed to.
     pub(super) seal_key: StaticKey,
+    seed: Zeroizing<[u8; 32]>,
     stream: Option<RawStream>,
 }
 
@@ -33,7 +37,12 @@ impl Guest {
         let probe = Probe::connect(&seed, network, at).await?;
         let mut entropy = Entropy::new(*seed);
         let seal_key = StaticKey::from_seed(entropy.bytes());
-        Ok(Self { identity: Identity::from_seed(&seed), probe, entropy, seal_key, stream: None })
+        Ok(Self { identity: Identity::from_seed(&seed), probe, entropy, seal_key, seed, stream: None })
+    }
+
+    /// Returns what its identity is made of, to come again.
+    pub(super) fn seed(&self) -> Zeroizing<[u8; 32]> {
+        self.seed.clone()
     }
 
     pub(super) fn id(&self) -> NodeId {
@@ -51,6 +60,12 @@ impl Guest {
 
     pub(super) async fn send(&mut self, message: ToProvider) -> Checked {
         self.send_bytes(&codec::encode(&Message::ToProvider(message))).await
+    }
+
+    /// Waits until the node has told that it listens to a topic: what is said before is sent to nobody.
+    pub(super) async fn knows_listener(&mut self, topic: &str) {
+        let name = self.probe.topic(topic);
+        self.probe.becomes(LISTENS, |standing| standing.topics.contains(&name)).await;
     }
 
     /// Says something on a topic of the network.

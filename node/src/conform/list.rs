@@ -177,6 +177,12 @@ pub(super) const CHECKS: &[Check] = &[
         market::lease,
         "an award gets the same answer again, and its bid can be awarded again"
     ),
+    check!(
+        "wasted-award",
+        ["MK-45"],
+        market::wasted_award,
+        "an award without its task is held against the identity that made it, and no other"
+    ),
     // 04-session.md
     check!(
         "handshakes",

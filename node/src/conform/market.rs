@@ -10,6 +10,7 @@ use bombyx_protocol::market::seek::{Seek, SeekId};
 use bombyx_protocol::wire::message::{Gossip, Refusal, ToClient, ToProvider};
 use bombyx_protocol::work::order::{ModelId, TaskKind, Tier};
 use bombyx_protocol::work::price::Price;
+use tokio::time::sleep;
 
 use super::buyer::{AwardAnswer, CallAnswer, Won};
 use super::guest::Guest;
@@ -57,8 +58,7 @@ pub(super) async fn seek_model(subject: &Subject) -> Checked {
 pub(super) async fn seek_by_gossip(subject: &Subject) -> Checked {
     subject.model()?;
     let mut guest = subject.guest().await?;
-    let topics = |standing: &crate::net::probe::Standing| !standing.topics.is_empty();
-    guest.probe.becomes(ANSWER, topics).await;
+    guest.knows_listener("market").await;
     let seek = subject.seek(&mut guest, None);
     let gossip = Gossip::Seek(seek.sign(&guest.identity));
     guest.gossip("market", &gossip).await?;
@@ -141,13 +141,14 @@ pub(super) async fn call(subject: &Subject) -> Checked {
 pub(super) async fn call_by_gossip(subject: &Subject) -> Checked {
     let model = subject.model()?.ask.model;
     let mut guest = subject.guest().await?;
-    guest.probe.becomes(ANSWER, |standing| !standing.topics.is_empty()).await;
+    let digits: String = model.to_string().chars().take(16).collect();
+    let topic = format!("model/{digits}");
+    guest.knows_listener(&topic).await;
     let task = subject.small_task()?;
     let classes = Classes::of(task.input_tokens_estimate(), task.output_tokens_max());
     let call = guest.call(subject, classes)?;
-    let digits: String = model.to_string().chars().take(16).collect();
     let gossip = Gossip::Call(call.sign(&guest.identity));
-    guest.gossip(&format!("model/{digits}"), &gossip).await?;
+    guest.gossip(&topic, &gossip).await?;
     let answer = guest.hear_bid(subject, &call).await?;
     holds(answer.is_some(), || "a call on the model's topic gets neither a bid nor a reason".into())
 }
@@ -256,4 +257,31 @@ pub(super) async fn lease(subject: &Subject) -> Checked {
     }
     // The bid is the winner's for a while: a second job under it.
     guest.award(&won).await.map(drop)
+}
+
+pub(super) async fn wasted_award(subject: &Subject) -> Checked {
+    let mut guest = subject.guest().await?;
+    let won = guest.win(subject).await?;
+    guest.award(&won).await?;
+    // No task comes. A second later that is held against the identity, for 2 s, then 4 s, then 8 s, and against nobody else.
+    let mut is_held = false;
+    for _ in 0..3 {
+        sleep(Duration::from_millis(1_400)).await;
+        let (award, initiator) = guest.make_award(&won, won.bid.price)?;
+        match guest.offer(award, initiator).await? {
+            AwardAnswer::Refused(Refusal::Busy) => {
+                is_held = true;
+                break;
+            }
+            AwardAnswer::Refused(why) => {
+                return broken(format!("an award after a wasted one is refused as {why:?}"));
+            }
+            AwardAnswer::Accepted(_) => {}
+            AwardAnswer::Silence => return broken("an award after a wasted one gets no answer"),
+        }
+    }
+    holds(is_held, || "after awards without a task the next one is taken at once, again and again".into())?;
+    let mut other = subject.guest().await?;
+    let won = other.win(subject).await?;
+    other.award(&won).await.map(drop)
 }

@@ -75,12 +75,17 @@ impl Subject {
         };
         let mut guest = Guest::connect(subject.seed(), &subject.network, &subject.address).await?;
         // Topics come a moment after the connection, where there are any.
-        guest.probe.becomes(PAUSE, |standing| !standing.topics.is_empty()).await;
+        guest.probe.becomes(ANSWER, |standing| !standing.topics.is_empty()).await;
         let standing = guest.probe.standing();
         subject.identified = standing.identified.unwrap_or(subject.identified);
         subject.topics = standing.topics;
-        // A node that answers wrongly is a finding of a check, not of this.
-        subject.asks = subject.asks_of(&mut guest, None).await.unwrap_or_default();
+        // A node that answers wrongly is a finding of a check, not of this. One that is slow is asked again.
+        for _ in 0..2 {
+            subject.asks = subject.asks_of(&mut guest, None).await.unwrap_or_default();
+            if !subject.sells() || !subject.asks.is_empty() {
+                break;
+            }
+        }
         if let Some(ask) = subject.choose().cloned() {
             let json = subject.manifest(&mut guest, ask.model).await.ok().flatten();
             let manifest = json.and_then(|json| Manifest::parse(&json).ok());

@@ -22,6 +22,8 @@ use crate::net::unix_s;
 
 /// Until a node has closed a connection that it wants no more.
 const CUT: Duration = Duration::from_secs(5);
+/// How long a listener is watched that must hear nothing.
+const GOSSIP: Duration = Duration::from_millis(900);
 /// How long a connection is watched that must stand.
 const STANDS: Duration = Duration::from_millis(700);
 
@@ -61,10 +63,13 @@ pub(super) async fn oversized(subject: &Subject) -> Checked {
     blocked(subject, &mut guest).await
 }
 
-/// Checks that the node has blocked a guest.
+/// Checks that the node has blocked a guest, which is cut off and finds no way back.
 async fn blocked(subject: &Subject, guest: &mut Guest) -> Checked {
     let is_cut = guest.is_cut(CUT).await;
     holds(is_cut, || "the peer is not blocked for 100 points: its connection stands".into())?;
+    if let Ok(mut again) = Guest::connect(guest.seed(), &subject.network, &subject.address).await {
+        holds(again.is_cut(CUT).await, || "a peer that is blocked comes again and stays".into())?;
+    }
     subject.still_talks().await
 }
 
@@ -280,7 +285,7 @@ pub(super) async fn forwarding(subject: &Subject) -> Checked {
     for _ in 0..10 {
         let seek = subject.seek(&mut speaker, None);
         let good = Gossip::Seek(seek.sign(&speaker.identity));
-        if passes_on(&mut listener, &mut speaker, &good).await? {
+        if passes_on(&mut listener, &mut speaker, &good, GOSSIP).await? {
             passes = true;
             break;
         }
@@ -289,13 +294,13 @@ pub(super) async fn forwarding(subject: &Subject) -> Checked {
     let mut even = subject.seek(&mut speaker, None);
     even.extensions = extensions(EVEN);
     let even = Gossip::Seek(even.sign(&speaker.identity));
-    holds(passes_on(&mut listener, &mut speaker, &even).await?, || {
+    holds(passes_on(&mut listener, &mut speaker, &even, ANSWER).await?, || {
         "a seek with an unknown even extension is not forwarded".into()
     })?;
     let mut stale = subject.seek(&mut speaker, None);
     stale.made_s -= CLOCK_SKEW_S_MAX + 60;
     let stale = Gossip::Seek(stale.sign(&speaker.identity));
-    holds(!passes_on(&mut listener, &mut speaker, &stale).await?, || {
+    holds(!passes_on(&mut listener, &mut speaker, &stale, GOSSIP).await?, || {
         "a seek of another time is forwarded".into()
     })?;
     // Each of these counts against its forwarder, so each has one of its own.
@@ -303,26 +308,34 @@ pub(super) async fn forwarding(subject: &Subject) -> Checked {
     let seek = subject.seek(&mut liar, None);
     let somebody = Identity::from_seed(&liar.entropy.bytes());
     let forged = Gossip::Seek(seek.sign(&somebody));
-    holds(!passes_on(&mut listener, &mut liar, &forged).await?, || "a forged seek is forwarded".into())?;
+    holds(!passes_on(&mut listener, &mut liar, &forged, GOSSIP).await?, || {
+        "a forged seek is forwarded".into()
+    })?;
     let mut liar = subject.guest().await?;
     let weak = of_small_order(&subject.seek(&mut liar, None));
-    holds(!passes_on(&mut listener, &mut liar, &weak).await?, || {
+    holds(!passes_on(&mut listener, &mut liar, &weak, GOSSIP).await?, || {
         "a seek that is signed under a key of small order is forwarded".into()
     })?;
     let mut liar = subject.guest().await?;
     let elsewhere = bombyx_protocol::work::order::ModelId(liar.entropy.bytes());
     let elsewhere = subject.seek(&mut liar, Some(elsewhere));
     let elsewhere = Gossip::Seek(elsewhere.sign(&liar.identity));
-    holds(!passes_on(&mut listener, &mut liar, &elsewhere).await?, || {
+    holds(!passes_on(&mut listener, &mut liar, &elsewhere, GOSSIP).await?, || {
         "a seek for a model is forwarded on the market's topic".into()
     })
 }
 
 /// Says something on the market's topic, and returns whether the listener hears it from the node.
-async fn passes_on(listener: &mut Guest, speaker: &mut Guest, gossip: &Gossip) -> Checked<bool> {
+async fn passes_on(
+    listener: &mut Guest,
+    speaker: &mut Guest,
+    gossip: &Gossip,
+    within: Duration,
+) -> Checked<bool> {
     let said = codec::encode(gossip);
+    speaker.knows_listener("market").await;
     speaker.gossip("market", gossip).await?;
-    let until = Instant::now() + Duration::from_millis(900);
+    let until = Instant::now() + within;
     while let Ok(Some(heard)) = timeout_at(until, listener.probe.heard.recv()).await {
         if let Heard::Gossip { bytes, .. } = heard
             && bytes == said

@@ -334,8 +334,8 @@ pub(super) async fn lost_chunks(subject: &Subject) -> Checked {
     // What was acknowledged comes no more.
     let next = first.index + 1;
     begun.guest.ack(&mut begun.session, next).await?;
-    let until = Instant::now() + Duration::from_millis(CHUNK_RETRY.as_ms()) * 3;
-    let settled = Instant::now() + Duration::from_millis(CHUNK_RETRY.as_ms()) / 2;
+    let until = Instant::now() + Duration::from_millis(CHUNK_RETRY.as_ms()) * 5;
+    let settled = Instant::now() + Duration::from_millis(CHUNK_RETRY.as_ms()) * 2;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         match begun.chunk(left).await? {
@@ -356,7 +356,7 @@ pub(super) async fn cancellation(subject: &Subject) -> Checked {
     }
     begun.guest.say(&mut begun.session, &FromClient::Cancel(Extensions::NONE)).await?;
     // What was under way, and a receipt for it.
-    let settled = Instant::now() + Duration::from_millis(600);
+    let settled = Instant::now() + Duration::from_millis(1_500);
     while begun.next(settled.saturating_duration_since(Instant::now())).await?.is_some() {}
     match begun.next(Duration::from_secs(3)).await? {
         None => {}

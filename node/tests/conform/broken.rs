@@ -64,10 +64,11 @@ enum Flaw {
     NeverRepeats,
     ServesWithoutEnd,
     GoesOnAfterCancel,
+    KeepsNoAccount,
 }
 
 /// Every flaw, a check that must find it, and a rule that the check names.
-const FLAWS: [(Flaw, &str, &str); 28] = [
+const FLAWS: [(Flaw, &str, &str); 29] = [
     (Flaw::ForgedAsks, "seek-everything", "MK-19"),
     (Flaw::AsksForOldSeeks, "clocks", "WI-18"),
     (Flaw::AsksForNewsIfUninvited, "invitations", "MK-16"),
@@ -96,6 +97,7 @@ const FLAWS: [(Flaw, &str, &str); 28] = [
     (Flaw::NeverRepeats, "lost-chunks", "WR-12"),
     (Flaw::ServesWithoutEnd, "credit", "CH-5"),
     (Flaw::GoesOnAfterCancel, "cancellation", "WR-14"),
+    (Flaw::KeepsNoAccount, "wasted-award", "MK-45"),
 ];
 
 const MANIFEST: &str = r#"{"context_tokens":4096,"files":[{"bytes":1,"path":"model.onnx","role":"graph","sha256":"0000000000000000000000000000000000000000000000000000000000000000"},{"bytes":1,"path":"tokenizer.json","role":"tokenizer","sha256":"0000000000000000000000000000000000000000000000000000000000000000"}],"kind":{"generate":{"chat_template":"{{ messages }}","eos_ids":[1],"sampler":"bombyx-sampler-1"}},"licence":"MIT","name":"scripted","precision":"fp32","source":"a test","tokenizer":{"special_tokens":false,"truncate":false}}"#;
@@ -517,8 +519,8 @@ async fn checked(flaw: Flaw, number: u8, only: &[&str]) -> Conformance {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seller_without_a_flaw_passes_what_the_flaws_fail() {
     let names: BTreeSet<&str> = FLAWS.iter().map(|(_, name, _)| *name).collect();
-    // The script refuses everything for one reason, and asks for no payment.
-    let beyond = ["impossible-tasks", "credit"];
+    // The script refuses everything for one reason, asks for no payment, and remembers nobody.
+    let beyond = ["impossible-tasks", "credit", "wasted-award"];
     let names: Vec<&str> = names.into_iter().filter(|name| !beyond.contains(name)).collect();
     let found = checked(Flaw::None, 0, &names).await;
     for report in &found.checks {

@@ -4,6 +4,7 @@
 mod broken;
 #[path = "../processes/mod.rs"]
 mod processes;
+mod rude;
 
 use std::collections::BTreeMap;
 
@@ -36,7 +37,7 @@ async fn a_node_of_this_implementation_keeps_every_rule_that_a_stranger_can_see(
     let ledger = Ledger::start().await;
     let provider = Node::provider(&ledger, &[]).await;
     let (code, checks) = conform(provider.address(), &["--model", CHAT]).await;
-    assert!(of(&checks, "fail").is_empty(), "{:#?}\n{}", of(&checks, "fail"), provider.log());
+    assert!(of(&checks, "fail").is_empty(), "{}\n{:#?}", provider.log(), of(&checks, "fail"));
     assert!(of(&checks, "not-applicable").is_empty(), "{:#?}", of(&checks, "not-applicable"));
     assert_eq!(code, Some(0));
     assert!(checks.len() > 40);
@@ -46,6 +47,23 @@ async fn a_node_of_this_implementation_keeps_every_rule_that_a_stranger_can_see(
         ["--model", EMBED, "--only", "small-job", "--only", "credit", "--only", "impossible-tasks"];
     let (code, checks) = conform(tcp, &of_vectors).await;
     assert_eq!(of(&checks, "pass").len(), 3, "{checks:#?}");
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_credit_does_not_apply_where_strangers_get_none() {
+    let ledger = Ledger::start().await;
+    let strict = Node::up(&ledger, &["--provide", CHAT], &[("BOMBYX_PROVIDE_CREDIT", "0")]).await;
+    let names = ["small-job", "cancellation", "credit", "bad-terms", "false-count"];
+    let flags: Vec<&str> = names.iter().flat_map(|name| ["--only", name]).collect();
+    let (code, checks) = conform(strict.address(), &flags).await;
+    for name in ["small-job", "cancellation"] {
+        assert_eq!(checks[name]["outcome"], "not-applicable", "{}", checks[name]);
+        assert!(checks[name]["why"].as_str().unwrap().contains("credit for 0 nano"), "{}", checks[name]);
+    }
+    for name in ["credit", "bad-terms", "false-count"] {
+        assert_eq!(checks[name]["outcome"], "pass", "{}", checks[name]);
+    }
     assert_eq!(code, Some(0));
 }
 

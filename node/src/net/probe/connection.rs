@@ -160,7 +160,7 @@ impl Probe {
                 Ok(_) => {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "the first byte is not 01").into());
                 }
-                Err(_) if tries.next().is_some() && self.standing().closed.is_none() => {}
+                Err(why) if why.kind() == io::ErrorKind::UnexpectedEof && tries.next().is_some() => {}
                 Err(why) => return Err(io::Error::new(why.kind(), "no greeting comes on a stream").into()),
             }
         }
