@@ -307,6 +307,27 @@ async fn a_node_comes_back(signal: &str) {
     assert!(client.log().contains("begins anew"), "{}", client.log());
 }
 
+/// A provider dials nobody but its bootstrap: those that dialled it are its way back. (`NE-12`)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_whose_bootstrap_is_dead_joins_through_a_client_that_came() {
+    let ledger = Ledger::start().await;
+    let mut bootstrap = Node::up(&ledger, &["--gateway", "127.0.0.1:0"], &[]).await;
+    let dead = bootstrap.address().to_owned();
+    let flags = ["--provide", EMBED, "--join", &dead];
+    let provider = Node::up(&ledger, &flags, &[]).await;
+    let client = Node::up(&ledger, &["--gateway", "127.0.0.1:0", "--join", &dead], &[]).await;
+    client.embed().await;
+    let (peers, until) = (provider.home().join("peers.json"), Instant::now() + PATIENCE);
+    while !std::fs::read_to_string(&peers).is_ok_and(|list| list.contains(client.peer_id())) {
+        assert!(Instant::now() < until, "the client is not kept");
+        sleep(Duration::from_millis(50)).await;
+    }
+    bootstrap.child.kill().await.unwrap();
+    let provider = provider.stopped().await.started(&ledger, &flags, &[]).await;
+    logged(&provider, "joined the network").await;
+    embedded_at_last(&client).await;
+}
+
 /// Deposits come home by one command, without a node that runs; so do those of a home that an earlier version has left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deposits_of_a_home_and_of_an_old_one_within_it_come_back_by_the_commands_that_are_named() {

@@ -250,6 +250,11 @@ pub const SEEK_WAIT: Span = Span::from_s(2);
 pub const SEEK_EVERY: Span = Span::from_s(5);
 /// How long it waits after a seek that nobody answered.
 pub const SEEK_RETRY: Span = Span::from_s(1);
+/// Where the lowest ask of those that have served well has fallen to this part of what it was when a lease was won, the market is
+/// worth another look. (`MK-14`)
+pub const LEASE_DEAR_PARTS: u128 = 7;
+/// The whole of it.
+pub const LEASE_DEAR_OF: u128 = 8;
 /// How long the winner of an auction is used again without a new one.
 pub const LEASE_VALID: Span = Span::from_s(300);
 /// How long a client waits for a ledger call before it says that the ledger does not answer.

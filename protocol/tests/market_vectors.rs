@@ -226,7 +226,8 @@ fn auctions_end_alike_for_whoever_computes_them() {
             output_tokens_max: long(&case["output_tokens_max"]),
         };
         let enough = Enough { proven: BIDS_MAX, all: BIDS_MAX };
-        let mut auction = Auction::new(CallId([1; 16]), lot.classes(), Time(0), enough);
+        let mut auction = Auction::new(CallId([1; 16]), lot.classes(), Time(0), enough)
+            .inviting_all(case["invites_all"].as_bool().unwrap());
         for (place, value) in list(case, "bids").iter().enumerate() {
             let hash = BidHash([u8::try_from(place).unwrap(); 32]);
             let bidder = if value["level"] == 0 { Bidder::Unproven } else { Bidder::Proven };

@@ -137,17 +137,18 @@ fn who_sold_below_cost_and_left_does_not_close_the_market_behind_him() {
         let mut testbed = Testbed::new(4, CALM);
         let client = testbed.client_with(ClientConfig { leases: false, ..ClientConfig::for_tests(1) }, COIN);
         let dumper = testbed.provider(1, price(100_000), 1_000);
-        let end = |testbed: &mut Testbed, order: u64| {
+        for order in 1..=4 {
             testbed.order(client, order, chat("count for me", 20), COIN, MINUTE);
             testbed.run(MINUTE, |testbed| testbed.outcome(order).end.is_some());
-            testbed.outcome(order).end.unwrap()
-        };
-        (1..=4).for_each(|order| assert!(end(&mut testbed, order).is_ok()));
+            assert!(testbed.outcome(order).end.unwrap().is_ok());
+        }
         testbed.kill(dumper);
         for number in 0..sellers {
-            testbed.provider(2 + number, price(400_000 + u64::from(number)), 1_000);
+            testbed.provider(2 + number, price(400_000 + number), 1_000);
         }
-        let ended = end(&mut testbed, 5);
+        testbed.order(client, 5, chat("count for me", 20), COIN, MINUTE);
+        testbed.run(MINUTE, |testbed| testbed.outcome(5).end.is_some());
+        let ended = testbed.outcome(5).end.unwrap();
         let is_dear = ended.as_ref().is_err_and(|(why, _)| matches!(why, Failure::OverCeiling { .. }));
         assert_eq!((is_dear, ended.is_ok()), (sellers < 3, sellers >= 3), "{sellers}: {ended:?}");
     }

@@ -172,3 +172,27 @@ fn a_seller_that_is_silent_is_waited_for_while_its_offer_stands() {
     ends(&mut testbed, 1);
     assert!(testbed.outcome(1).end.unwrap().is_ok());
 }
+
+/// (MK-14) The price of a burst does not outlive it, and a stranger's low ask moves nobody.
+#[test]
+fn a_lease_is_passed_over_where_those_that_have_served_ask_an_eighth_less_than_when_it_was_won() {
+    let mut testbed = Testbed::new(7, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    let costs = |testbed: &mut Testbed, id: u64| {
+        testbed.seek(client);
+        testbed.order(client, id, chat("count for me", 20), COIN, MINUTE);
+        ends(testbed, id);
+        let outcome = testbed.outcome(id);
+        (outcome.end.unwrap().unwrap().cost, !outcome.bids.is_empty())
+    };
+    let first = costs(&mut testbed, 1);
+    assert!(first.1);
+    testbed.provider(2, price(40_000), 1_000);
+    testbed.offer(provider, price(380_000), TaskKind::Generate, MODEL);
+    assert_eq!(costs(&mut testbed, 2), (first.0, false), "a little less is no reason");
+    testbed.offer(provider, price(200_000), TaskKind::Generate, MODEL);
+    let (cost, was_called) = costs(&mut testbed, 3);
+    assert!(was_called && cost.0 <= first.0.0 / 2 + 1, "{cost} after {}", first.0);
+    assert_eq!(costs(&mut testbed, 4), (cost, false), "and that is the lease now");
+}

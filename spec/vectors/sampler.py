@@ -1,16 +1,18 @@
 """The sampler `bombyx-sampler-1` in exact fractions, and the vectors in sampler.json.
 
-    pip install blake3 && python sampler.py > sampler.json
+    python3 spec/vectors/sampler.py > spec/vectors/sampler.json
 
 It follows the six steps of the definition one by one and shares no code with any node.
 """
 import json
 import random
 import struct
+import sys
 from decimal import Decimal, getcontext
 from fractions import Fraction
 
-import blake3
+sys.dont_write_bytecode = True
+from reference import blake3
 
 getcontext().prec = 60
 ONE = 1 << 32
@@ -58,7 +60,7 @@ def sample(logits, temperature_milli, top_p_milli, top_k, seed, position):
             n += 1
         kept = kept[:n]
     # 6. Draw.
-    digest = blake3.blake3(b"bombyx-sampler-1" + struct.pack("<QQ", seed, position)).digest()
+    digest = blake3(b"bombyx-sampler-1" + struct.pack("<QQ", seed, position))
     threshold = struct.unpack("<Q", digest[:8])[0] * sum(w[i] for i in kept) >> 64
     for i in sorted(kept):
         threshold -= w[i]
@@ -68,6 +70,30 @@ def sample(logits, temperature_milli, top_p_milli, top_k, seed, position):
 
 def single(x):
     return struct.unpack("<f", struct.pack("<f", x))[0]
+
+
+STEP = 1 / 65536  # what two logits differ by that are told apart
+
+
+def told_apart(logits, temperature_milli, top_p_milli, wrong):
+    """The first seed with which a wrong rule draws another token."""
+    return next(seed for seed in range(10_000)
+                if sample(logits, temperature_milli, top_p_milli, 0, seed, 0) != wrong(seed))
+
+
+def directed():
+    """One case for each way to be nearly right: logits, temperature, top p, seed."""
+    yield [2e7, 3e7], 0, 1000, 0  # both are clamped, so they are equal
+    yield [-3e7, -2e7, None], 0, 1000, 0
+    yield [0.9 * STEP, STEP], 0, 1000, 0  # rounded, not cut
+    yield [0.0, 0.5 * STEP], 0, 1000, 0  # ties go to the even number
+    yield [1.5 * STEP, 2 * STEP, 2.5 * STEP], 0, 1000, 0
+    # The first token has exactly half of the weight, so it is enough for a half.
+    halves = [0.0, 0.0]
+    yield halves, 1000, 500, told_apart(halves, 1000, 500, lambda seed: sample(halves, 1000, 1000, 0, seed, 0))
+    # A distance below the temperature is multiplied before it is divided.
+    near = [0.0, -15.2]
+    yield near, 1_000_000, 1000, told_apart(near, 1_000_000, 1000, lambda seed: sample(halves, 1_000_000, 1000, 0, seed, 0))
 
 
 def main():
@@ -84,6 +110,11 @@ def main():
         # 64-bit numbers as text, for readers whose numbers are doubles.
         text = {k: str(parameters[k]) for k in ("seed", "position")}
         vectors.append(dict(logits=logits, **parameters | text, id=id))
+    for logits, temperature_milli, top_p_milli, seed in directed():
+        logits = [None if v is None else single(v) for v in logits]
+        drawn = sample(logits, temperature_milli, top_p_milli, 0, seed, 0)
+        vectors.append(dict(logits=logits, temperature_milli=temperature_milli, top_p_milli=top_p_milli, top_k=0, seed=str(seed),
+                            position="0", id=drawn))
     rows = ",\n".join(json.dumps(v) for v in vectors)
     print(f'{{"sampler": "bombyx-sampler-1",\n"log2_e": {LOG2_E},\n"halvings": {HALVINGS},\n"vectors": [\n{rows}\n]}}')
 

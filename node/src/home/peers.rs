@@ -1,4 +1,4 @@
-//! The peers that answered, kept in a home for the next start.
+//! The peers that answered, and a few that came, kept in a home for the next start.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -19,6 +19,7 @@ struct Kept {
     address: String,
     since_s: u64,
     answered_s: u64,
+    proven: bool,
 }
 
 /// Returns the list in `home`; nothing where there is none. Which of it can be used, the swarm decides.
@@ -33,7 +34,8 @@ pub(crate) fn read(home: &Path) -> io::Result<Vec<KnownPeer>> {
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     let list: Vec<Kept> = serde_json::from_slice(&bytes)?;
-    let peer = |Kept { address, since_s, answered_s }| KnownPeer { address, since_s, answered_s };
+    let peer =
+        |Kept { address, since_s, answered_s, proven }| KnownPeer { address, since_s, answered_s, proven };
     Ok(list.into_iter().map(peer).collect())
 }
 
@@ -46,6 +48,7 @@ pub(crate) fn write(home: &Path, list: &[KnownPeer]) -> io::Result<()> {
         address: peer.address.clone(),
         since_s: peer.since_s,
         answered_s: peer.answered_s,
+        proven: peer.proven,
     };
     let list: Vec<Kept> = list.iter().map(kept).collect();
     let (path, partial) = (home.join(PEERS), home.join(format!(".{PEERS}.partial")));
@@ -63,7 +66,12 @@ mod tests {
     fn a_list_comes_back_and_what_is_no_list_is_said_to_be_none() {
         let home = tempfile::tempdir().unwrap();
         assert_eq!(read(home.path()).unwrap(), []);
-        let list = vec![KnownPeer { address: "/ip4/10.0.0.1/tcp/1/p2p/x".into(), since_s: 3, answered_s: 7 }];
+        let list = vec![KnownPeer {
+            address: "/ip4/10.0.0.1/tcp/1/p2p/x".into(),
+            since_s: 3,
+            answered_s: 7,
+            proven: true,
+        }];
         write(home.path(), &list).unwrap();
         assert_eq!(read(home.path()).unwrap(), list);
         #[cfg(unix)]

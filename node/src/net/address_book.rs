@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use bombyx_protocol::ident::Prefix;
 use libp2p::PeerId;
 use libp2p::multiaddr::Multiaddr;
 use web_time::Instant;
 
 use super::address::believed;
-use super::limits;
 use super::scope::Scope;
+use super::{limits, prefix};
 
 /// The addresses known of other nodes, the freshest first, within bounds.
 pub(super) struct AddressBook {
@@ -31,6 +32,14 @@ impl AddressBook {
     /// Returns the address to dial, if a peer's claim to be reachable there may be believed.
     pub(super) fn believed(&self, peer: &PeerId, claimed: &Multiaddr) -> Option<Multiaddr> {
         believed(self.scope, peer, claimed)
+    }
+
+    /// Returns the first address at which a peer says that it can be reached, of those that lie in the prefix that it connects from.
+    pub(super) fn claim(&self, peer: &PeerId, claimed: &[Multiaddr], from: Prefix) -> Option<Multiaddr> {
+        let believed = claimed.iter().take(limits::ADDRESSES_PER_PEER);
+        believed
+            .filter_map(|address| self.believed(peer, address))
+            .find(|address| prefix::of(address) == from)
     }
 
     /// Notes an address of a peer when it may be believed; says whether it was new.
@@ -111,6 +120,19 @@ mod tests {
             book.note(peer(1), &at(&format!("/ip4/127.0.0.1/tcp/{port}")), now);
         }
         assert!(book.of(&peer(1)).contains(&at("/ip4/127.0.0.1/tcp/1")));
+    }
+
+    /// (`NE-12`)
+    #[test]
+    fn a_claim_counts_where_its_peer_connects_from_and_nowhere_else() {
+        let book = AddressBook::new(Scope::Private);
+        let (far, near) = (at("/ip4/10.9.9.9/tcp/1"), at("/ip4/10.0.0.200/tcp/2"));
+        let from = prefix::of(&at("/ip4/10.0.0.1/tcp/50000"));
+        let claim = |claimed: &[Multiaddr]| book.claim(&peer(1), claimed, from);
+        assert_eq!(claim(&[far.clone(), near.clone()]), Some(near.clone()));
+        assert_eq!(claim(std::slice::from_ref(&far)), None);
+        let many = vec![far; limits::ADDRESSES_PER_PEER];
+        assert_eq!(claim(&[many, vec![near]].concat()), None, "no more are looked at");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Peers that answered this node's own dials, in this life and in earlier ones: the way back where every join address is dead.
 //!
-//! Only a dial of this node that led to a node of its network puts a peer on the list; what others say of themselves, or of third
-//! ones, never does. Where the list is full, those that answered first stay, as long as they answer: whoever makes this node
-//! dial many addresses of theirs gets a share by prefix and takes no older peer's place. (`NE-12`)
+//! Where the list is full, those that answered first stay, as long as they answer: whoever makes this node dial many addresses
+//! of theirs gets a share by prefix and takes no older peer's place. Beside them stand a few peers that came by themselves, at
+//! the address that each claims: a node that nobody had to be dialled for would find nobody again. Such a claim counts only
+//! where the peer itself connects from, and is tried after all others. What anybody says of third ones never counts. (`NE-12`)
 
 use std::collections::BTreeMap;
 
@@ -18,10 +19,12 @@ use super::{address, limits, prefix};
 pub struct KnownPeer {
     /// Where, as a full multiaddr with `/p2p/`.
     pub address: String,
-    /// When it first answered, as unix time in seconds.
+    /// When it was first connected, as unix time in seconds.
     pub since_s: u64,
-    /// When it last did.
+    /// When it last was.
     pub answered_s: u64,
+    /// Whether it answered a dial of this node there. Else it came by itself, and says that it can be reached there.
+    pub proven: bool,
 }
 
 /// The list, by peer.
@@ -35,8 +38,15 @@ struct Entry {
     prefix: Prefix,
     since_s: u64,
     answered_s: u64,
+    proven: bool,
     /// The last dial of it failed.
     failed: bool,
+}
+
+impl Entry {
+    fn new(address: Multiaddr, (since_s, answered_s): (u64, u64), proven: bool) -> Self {
+        Self { prefix: prefix::of(&address), address, since_s, answered_s, proven, failed: false }
+    }
 }
 
 impl KnownPeers {
@@ -51,7 +61,7 @@ impl KnownPeers {
                 continue;
             }
             let (since_s, answered_s) = (peer.since_s.min(now_s), peer.answered_s.min(now_s));
-            known.insert(id, address, since_s, answered_s);
+            known.insert(id, Entry::new(address, (since_s, answered_s), peer.proven));
         }
         known.publish();
         known
@@ -66,7 +76,20 @@ impl KnownPeers {
     pub(super) fn answered(&mut self, peer: PeerId, address: Multiaddr) {
         let now_s = unix_s();
         let since_s = self.peers.remove(&peer).map_or(now_s, |entry| entry.since_s);
-        self.insert(peer, address, since_s, now_s);
+        self.insert(peer, Entry::new(address, (since_s, now_s), true));
+        self.publish();
+    }
+
+    /// Notes that a peer of this network came by itself, and where it says that it can be reached: an address of the prefix
+    /// that it comes from.
+    pub(super) fn came(&mut self, peer: PeerId, address: Multiaddr) {
+        let now_s = unix_s();
+        let known = self.peers.get(&peer);
+        if known.is_some_and(|entry| entry.proven && !entry.failed) {
+            return;
+        }
+        let since_s = known.map_or(now_s, |entry| entry.since_s);
+        self.insert(peer, Entry::new(address, (since_s, now_s), false));
         self.publish();
     }
 
@@ -86,21 +109,28 @@ impl KnownPeers {
         }
     }
 
-    /// Returns the peers with their addresses, those that answered last before the others.
+    /// Returns the peers with their addresses: those that answered before those that came, each the last ones first.
     pub(super) fn in_turn(&self) -> Vec<(PeerId, Multiaddr)> {
         let mut entries: Vec<(&PeerId, &Entry)> = self.peers.iter().collect();
-        entries.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.answered_s));
+        entries.sort_by_key(|(_, entry)| std::cmp::Reverse((entry.proven, entry.answered_s)));
         entries.into_iter().map(|(peer, entry)| (*peer, entry.address.clone())).collect()
     }
 
-    /// Adds a peer; one that does not answer, or else the youngest of the prefix with the most, makes room for it, and it may be
-    /// that one itself.
-    fn insert(&mut self, peer: PeerId, address: Multiaddr, since_s: u64, answered_s: u64) {
-        let prefix = prefix::of(&address);
-        self.peers.insert(peer, Entry { address, prefix, since_s, answered_s, failed: false });
-        let of_prefix = self.peers.values().filter(|entry| entry.prefix == prefix).count();
-        if of_prefix > limits::KNOWN_PER_PREFIX_MAX {
-            self.drop_one(|entry| entry.prefix == prefix);
+    /// Adds a peer; one that does not answer, or one that only came, or else the youngest of the prefix with the most, makes room
+    /// for it, and it may be that one itself.
+    fn insert(&mut self, peer: PeerId, entry: Entry) {
+        let (prefix, proven) = (entry.prefix, entry.proven);
+        self.peers.insert(peer, entry);
+        let count =
+            |counts: &dyn Fn(&Entry) -> bool| self.peers.values().filter(|entry| counts(entry)).count();
+        let of_prefix = |entry: &Entry| entry.prefix == prefix;
+        let came = |entry: &Entry| !entry.proven;
+        if !proven && count(&|entry| of_prefix(entry) && came(entry)) > limits::KNOWN_CAME_PER_PREFIX_MAX {
+            self.drop_one(|entry| of_prefix(entry) && came(entry));
+        } else if !proven && count(&came) > limits::KNOWN_CAME_MAX {
+            self.drop_one(came);
+        } else if count(&of_prefix) > limits::KNOWN_PER_PREFIX_MAX {
+            self.drop_one(of_prefix);
         } else if self.peers.len() > limits::KNOWN_MAX {
             self.drop_one(|_| true);
         }
@@ -109,7 +139,8 @@ impl KnownPeers {
     fn drop_one(&mut self, among: impl Fn(&Entry) -> bool) {
         let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
         self.peers.values().for_each(|entry| *counts.entry(entry.prefix).or_default() += 1);
-        let rank = |entry: &Entry| (entry.failed, counts.get(&entry.prefix).copied(), entry.since_s);
+        let rank =
+            |entry: &Entry| (entry.failed, !entry.proven, counts.get(&entry.prefix).copied(), entry.since_s);
         let worst = self.peers.iter().filter(|(_, entry)| among(entry)).max_by_key(|(_, entry)| rank(entry));
         if let Some(peer) = worst.map(|(peer, _)| *peer) {
             self.peers.remove(&peer);
@@ -118,9 +149,10 @@ impl KnownPeers {
 
     fn publish(&self) {
         let mut list: Vec<KnownPeer> = Vec::new();
-        for (peer, Entry { address, since_s, answered_s, .. }) in &self.peers {
+        for (peer, entry) in &self.peers {
+            let Entry { address, since_s, answered_s, proven, .. } = entry;
             let address = format!("{address}/p2p/{peer}");
-            list.push(KnownPeer { address, since_s: *since_s, answered_s: *answered_s });
+            list.push(KnownPeer { address, since_s: *since_s, answered_s: *answered_s, proven: *proven });
         }
         self.published.send_if_modified(|published| {
             let changed = *published != list;
@@ -160,7 +192,7 @@ mod tests {
         for prefixes in [1, 600] {
             let mut known = known();
             for number in 0..40 {
-                known.insert(peer(number), at(1_000 + number), 5, 5);
+                known.insert(peer(number), Entry::new(at(1_000 + number), (5, 5), true));
             }
             for number in 0..600 {
                 known.answered(peer(1_000 + number), at(number % prefixes));
@@ -171,11 +203,36 @@ mod tests {
         }
     }
 
+    /// (`NE-12`) Many names come by themselves, from one prefix or from one each, after friends that answered.
+    #[test]
+    fn who_comes_by_itself_is_kept_within_a_share_and_tried_last() {
+        for (prefixes, most) in [(1, limits::KNOWN_CAME_PER_PREFIX_MAX), (600, limits::KNOWN_CAME_MAX)] {
+            let mut known = known();
+            for number in 0..u16::try_from(limits::KNOWN_MAX).unwrap() - 10 {
+                known.insert(peer(number), Entry::new(at(1_000 + number), (5, 5), true));
+            }
+            let friends = known.peers.len();
+            for number in 0..600 {
+                known.came(peer(1_000 + number), at(number % prefixes));
+            }
+            assert_eq!(known.peers.len(), friends + most.min(10), "{prefixes}");
+            let turn: Vec<PeerId> = known.in_turn().into_iter().map(|(peer, _)| peer).collect();
+            assert!(
+                (0..u16::try_from(friends).unwrap()).all(|number| turn[..friends].contains(&peer(number)))
+            );
+            // One that answers is one of those that did from then on, and its later claims move nothing.
+            let last = *turn.last().unwrap();
+            known.answered(last, at(7_000));
+            known.came(last, at(8_000));
+            assert!(known.in_turn().contains(&(last, at(7_000))));
+        }
+    }
+
     #[test]
     fn a_peer_that_does_not_answer_makes_room_first() {
         let mut known = known();
         for number in 0..u16::try_from(limits::KNOWN_MAX).unwrap() {
-            known.insert(peer(number), at(number), 5, 5);
+            known.insert(peer(number), Entry::new(at(number), (5, 5), true));
         }
         known.failed(&peer(7));
         known.answered(peer(2_000), at(2_000));
@@ -185,7 +242,7 @@ mod tests {
     #[test]
     fn a_list_is_read_within_its_bounds_and_age_and_told_as_it_is() {
         let now = unix_s();
-        let one = |address: String, answered_s| KnownPeer { address, since_s: 1, answered_s };
+        let one = |address: String, answered_s| KnownPeer { address, since_s: 1, answered_s, proven: true };
         let good = format!("{}/p2p/{}", at(1), peer(1));
         let list = [
             one(good.clone(), now),

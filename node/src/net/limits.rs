@@ -122,6 +122,10 @@ pub const JOINS_MAX: usize = 64;
 pub const KNOWN_MAX: usize = 256;
 /// Of these, peers of one address prefix: a network at home fits in.
 pub const KNOWN_PER_PREFIX_MAX: usize = 16;
+/// Of these, peers that came by themselves, and whose address is their own claim.
+pub const KNOWN_CAME_MAX: usize = 32;
+/// Of these, peers of one address prefix.
+pub const KNOWN_CAME_PER_PREFIX_MAX: usize = 4;
 /// How long a peer is kept that does not answer any more.
 pub const KNOWN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Kept peers that are dialled at a time, beside the join addresses, until one of them leads into the network.

@@ -352,8 +352,11 @@ impl SwarmLoop {
             // Counted in full on the next tick; until then it is enough to know that there is somebody.
             self.status.routes = self.status.routes.max(1);
         }
+        let from = self.prefixes.of(address::node_of(&peer));
         if let Some(address) = self.dialer.book.proven(&peer) {
             self.joins.known.answered(peer, address);
+        } else if let Some(address) = self.dialer.book.claim(&peer, &info.listen_addrs, from) {
+            self.joins.known.came(peer, address);
         }
         if let Some(node) = address::node_of(&peer) {
             if self.status.peers.insert(node) {

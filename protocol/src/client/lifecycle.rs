@@ -120,11 +120,12 @@ impl Client {
         progress.bill.finish = Some(finish);
         if let Some(attempt) = phase.into_attempt() {
             let service = attempt.service(now);
+            self.shared.praise(now, &Conduct::of_attempt(now, &attempt), &service);
             // One that was tried is not the best: the next order goes to the market again.
             if attempt.has_delivered() && attempt.candidate.source != Source::Trial {
-                self.shared.leases.keep(now, attempt.candidate.clone());
+                let lowest = self.shared.lowest_ask(now, &progress.order.model);
+                self.shared.leases.keep(now, attempt.candidate.clone(), lowest);
             }
-            self.shared.praise(now, &Conduct::of_attempt(now, &attempt), &service);
             self.leave(now, attempt, true);
         }
         self.conclude(id, progress, Ok(()));

@@ -180,6 +180,10 @@ impl Progress {
         if !self.candidates.is_empty() || (is_turn && !self.was_awarded) {
             return None;
         }
+        let lowest = shared.lowest_ask(now, &self.order.model);
+        if !self.was_awarded && leases.is_dear(&self.order.model, lowest) {
+            return None;
+        }
         let fits = self.unfit(candidate).is_none();
         let wanted = self.order.preferences.begin_with(&candidate.bid.provider);
         (fits && wanted && !self.failed.contains(&candidate.bid.provider)).then(|| candidate.clone())

@@ -13,6 +13,7 @@ use crate::session::StaticKey;
 use crate::time::Time;
 use crate::wire::message::{Message, Release, ReleaseReason, ToProvider};
 use crate::work::order::{ModelId, OrderId};
+use crate::work::price::Price;
 
 use super::appointments::Appointments;
 use super::config::ClientConfig;
@@ -45,6 +46,12 @@ impl SharedState {
         others.dedup();
         others.retain(|other| other != model);
         Failure::NoSeller { others: u32::try_from(others.len()).unwrap_or(u32::MAX) }
+    }
+
+    /// Returns the lowest ask for a model of those that have served well. (`MK-14`)
+    pub(super) fn lowest_ask(&self, now: Time, model: &ModelId) -> Option<Price> {
+        let asks = self.book.standing(now).map(|(ask, _)| ask).filter(|ask| ask.model == *model);
+        asks.filter(|ask| self.memory.level(&ask.provider) > 0).map(|ask| ask.price).min()
     }
 
     /// Returns whether anybody offers a model.

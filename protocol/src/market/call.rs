@@ -27,7 +27,7 @@ pub struct Call {
     pub kind: TaskKind,
     /// Input tokens at the most, as a power of two: the call tells a size class, not a size.
     pub input_log2: u8,
-    /// Output tokens at the most, as a power of two; 0 for one or none.
+    /// Output tokens at the most, as a power of two; 0 for none.
     pub output_log2: u8,
     /// Which protection is asked for.
     pub tier: Tier,
@@ -123,7 +123,7 @@ impl Statement for Call {
 pub struct Classes {
     /// Input tokens, as a power of two that is not below them.
     pub input_log2: u8,
-    /// Output tokens at the most, likewise; 0 for one or none.
+    /// Output tokens at the most, likewise; 0 for none.
     pub output_log2: u8,
 }
 

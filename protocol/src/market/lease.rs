@@ -6,25 +6,37 @@ use crate::market::auction::{Candidate, Source};
 use crate::table::Table;
 use crate::time::Time;
 use crate::work::order::{ModelId, Tier};
+use crate::work::price::Price;
 
 /// The client's leases: at most one for a model. (`MK-14`)
 #[derive(Debug, Default)]
 pub struct Leases {
-    held: Table<ModelId, (Candidate, Time)>,
+    held: Table<ModelId, Lease>,
+}
+
+/// A bid that is used again.
+#[derive(Debug)]
+struct Lease {
+    candidate: Candidate,
+    until: Time,
+    /// The lowest ask of those that had served well when it was won, if one was known.
+    lowest: Option<Price>,
 }
 
 impl Leases {
-    /// Keeps a candidate that has just served well. Serving on a lease makes it no longer: the provider does not, either.
-    pub fn keep(&mut self, now: Time, candidate: Candidate) {
-        self.held.retain(|_, (_, until)| *until > now);
+    /// Keeps a candidate that has just served well, with the lowest ask of all that have. Serving on a lease makes it no longer: the
+    /// provider does not, either.
+    pub fn keep(&mut self, now: Time, candidate: Candidate, lowest: Option<Price>) {
+        self.held.retain(|_, lease| lease.until > now);
         let model = candidate.bid.model;
-        if self.held.get(&model).is_some_and(|(held, _)| held.hash == candidate.hash) {
+        if self.held.get(&model).is_some_and(|held| held.candidate.hash == candidate.hash) {
             return;
         }
         if self.held.len() < limits::LEASES_MAX || self.held.contains_key(&model) {
             // The provider counts from the award, which was earlier: end a little before it does.
             let leased = Candidate { source: Source::Lease, ..candidate };
-            self.held.insert(model, (leased, now + limits::LEASE_VALID.half()));
+            let until = now + limits::LEASE_VALID.half();
+            self.held.insert(model, Lease { candidate: leased, until, lowest });
         }
     }
 
@@ -33,13 +45,24 @@ impl Leases {
     pub fn find(&self, now: Time, model: &ModelId, tier: Tier) -> Option<&Candidate> {
         self.held
             .get(model)
-            .filter(|(candidate, until)| *until > now && candidate.bid.tier >= tier)
-            .map(|(candidate, _)| candidate)
+            .filter(|lease| lease.until > now && lease.candidate.bid.tier >= tier)
+            .map(|lease| &lease.candidate)
+    }
+
+    /// Returns whether those that have served well ask so much less than when the lease was won that the market is worth another
+    /// look. (`MK-14`)
+    #[must_use]
+    pub fn is_dear(&self, model: &ModelId, lowest: Option<Price>) -> bool {
+        let Some((then, now)) = self.held.get(model).and_then(|lease| lease.lowest.zip(lowest)) else {
+            return false;
+        };
+        let (parts, of) = (limits::LEASE_DEAR_PARTS, limits::LEASE_DEAR_OF);
+        u128::from(now.0).saturating_mul(of) <= u128::from(then.0).saturating_mul(parts)
     }
 
     /// Ends every lease of a provider that failed.
     pub fn end(&mut self, provider: NodeId) {
-        self.held.retain(|_, (candidate, _)| candidate.bid.provider != provider);
+        self.held.retain(|_, lease| lease.candidate.bid.provider != provider);
     }
 }
 
@@ -52,7 +75,6 @@ mod tests {
     use crate::market::bid::{Bid, BidHash, Payee};
     use crate::market::call::{CallId, Classes};
     use crate::wire::extension::{Extensions, Features};
-    use crate::work::price::Price;
 
     fn candidate(number: u8) -> Candidate {
         let price = Price(1);
@@ -94,11 +116,11 @@ mod tests {
         let provider = |leases: &Leases, now| {
             leases.find(now, &ModelId([1; 32]), Tier::Open).map(|candidate| candidate.bid.provider)
         };
-        leases.keep(Time(0), candidate(1));
-        leases.keep(Time(0) + half.half(), candidate(1));
+        leases.keep(Time(0), candidate(1), None);
+        leases.keep(Time(0) + half.half(), candidate(1), None);
         assert_eq!(provider(&leases, Time(0) + half.half()), Some(NodeId([1; 32])));
         assert_eq!(provider(&leases, Time(0) + half), None);
-        leases.keep(Time(0) + half.half(), candidate(2));
+        leases.keep(Time(0) + half.half(), candidate(2), None);
         assert_eq!(provider(&leases, Time(0) + half), Some(NodeId([2; 32])));
     }
 }

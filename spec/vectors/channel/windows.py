@@ -157,6 +157,10 @@ def cases():
            .case("after a restart a window counts as given up"))
     yield (Channel(5_000).job().show(10 * W).serve(1_000).voucher(1_000).restart().show(10 * W).job()
            .case("after a restart nothing is given up where all was paid"))
+    yield (Channel(5_000, credit=10 * W).job().show(10 * W).serve(1_000).voucher(1_500).show(10 * W, closing=True).serve(0)
+           .case("nor does credit help while it closes"))
+    yield (Channel(5_000, credit=10 * W).job().show(10 * W).serve(1_000).voucher(1_500).order().serve(0)
+           .case("nor once a close order is signed"))
     yield Channel(1_234_567, 0, 4_000, weights=(100, 50, 2_000)).job().show(2**63).serve(1).case(
         "weights of a manifest, and cached input")
     yield Channel(2**40, 20_480).job().show(2**64 - 1).serve(2**50).voucher(2**50).case("large amounts")

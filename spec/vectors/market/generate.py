@@ -67,7 +67,7 @@ QUOTES = [
     (0, 0, 0, DEFAULT, 768, 0, 256), (10_240, 400_000, 2_400_000, DEFAULT, 1_020, 0, 129), (0, 1, 0, DEFAULT, 1, 0, 0),
     (U64 - 1, 0, 0, DEFAULT, 0, 0, 0), (U64 - 1, U64 - 1, U64 - 1, EVEN, 2**31, 0, 2**31), (1, 2, 3, HEAVY, 192, 64, 16),
 ]
-CLASSES = [(0, 0), (1, 1), (256, 64), (257, 65), (512, 128), (513, 129), (1_024, 0), (2**32, 2**32), (U64 - 1, U64 - 1)]
+CLASSES = [(0, 0), (1, 1), (256, 64), (256, 129), (257, 65), (512, 128), (513, 129), (1_024, 0), (2**32, 2**32), (U64 - 1, U64 - 1)]
 TASKS = [
     chat("count for me", 100), chat("Grüße 🐛", 1), chat("", 7, prefix=[1, 2, 3], stop=["\n", "END"]),
     embed("one"), embed("", "", ""), embed("ä" * 10, "plain"),
@@ -179,9 +179,15 @@ def draw(bid):
     return int.from_bytes(blake3(bytes([1]) * 16 + bytes([bid["provider"]]) * 32)[:8], "little")
 
 
-def kept(bids):
-    """MK-6, MK-51: the first of each provider, two proven of a prefix and one other, 64 of each kind."""
+def kept(bids, invites_all):
+    """MK-6, MK-51: the first of each provider, two proven of a prefix and one other, 64 of each kind; all of them where
+    everybody was invited and no other prefix bids."""
     taken = []
+    if invites_all and len({bid["prefix"] for bid in bids}) == 1:
+        firsts = {}
+        for bid in bids:
+            firsts.setdefault(bid["provider"], bid)
+        return list(firsts.values())
     for bid in bids:
         proven = bid["level"] > 0
         alike = [other for other in taken if (other["level"] > 0) == proven]
@@ -223,7 +229,7 @@ def tried(case, able):
 def close(case):
     """MK-6 to MK-8, MK-13, MK-32, MK-33, MK-52, MK-51."""
     able, unable = [], []
-    for bid in kept(case["bids"]):
+    for bid in kept(case["bids"], case["invites_all"]):
         cost_max = bill(int(bid["price"]), whole(case))
         shown = U64 - 1 if cost_max is None else cost_max
         fate = None
@@ -283,11 +289,12 @@ def close(case):
 
 
 def auction(name, bids, fresh=12, cached=0, most=100, output=25, weights=DEFAULT, budget=10**9, price_max=None, tier="Open",
-            nano_per_ms=0, median=None, failed=(), exploration=None, is_small=True):
+            nano_per_ms=0, median=None, failed=(), exploration=None, is_small=True, invites_all=False):
     return close({"name": name, "weights": list(weights), "input": tokens_in(fresh, cached), "output_tokens_max": str(most),
                   "output_tokens": str(output), "budget": str(budget), "price_max": text_or_none(price_max), "tier": tier,
                   "nano_per_ms": text_or_none(nano_per_ms), "median": text_or_none(median), "failed": list(failed),
-                  "exploration": exploration, "is_small": is_small, "bids": bids})
+                  "exploration": exploration, "is_small": is_small, "invites_all": invites_all,
+                  "bids": bids})
 
 
 def exploring(orders, *tried):
@@ -310,6 +317,9 @@ AUCTIONS = [
     auction("equal scores are drawn", [offer(9, CHEAP), offer(4, CHEAP), offer(7, CHEAP)], median=CHEAP),
     auction("so are scores within a fiftieth", [offer(1, 5_000), offer(2, 5_050), offer(3, 5_099), offer(4, 5_100),
             offer(5, 5_103)], median=10_000),
+    auction("a score that is a fiftieth above the best is equal to it", [offer(4, 4_000), offer(8, 4_078)], fresh=0, output=0,
+            most=0),
+    auction("one that is a nano more is not", [offer(4, 4_000), offer(8, 4_079)], fresh=0, output=0, most=0),
     auction("a wait has its price", [offer(1, CHEAP, 900), offer(2, MIDDLE, 100)], nano_per_ms=100),
     auction("reading is waiting", [offer(1, CHEAP, read_tps=10), offer(2, MIDDLE, read_tps=1_000)], nano_per_ms=100),
     auction("writing is waiting", [offer(1, CHEAP, write_tps=10), offer(2, MIDDLE, write_tps=1_000)], nano_per_ms=100),
@@ -330,10 +340,14 @@ AUCTIONS = [
             median=DEAR),
     auction("the bill that is expected counts, and the budget bounds the longest answer",
             [offer(1, CHEAP), offer(2, DEAR)], budget=60_000, median=DEAR),
+    auction("the budget bounds the second price, too", [offer(1, CHEAP, 0), offer(2, MIDDLE, 5_000)], budget=60_000, nano_per_ms=20,
+            median=DEAR),
     auction("a bid at the budget is in", [offer(1, 1_000)], budget=6_376),
     auction("a bid above the budget is out", [offer(1, 1_000), offer(2, 1_001)], budget=6_375),
     auction("a bid at the ceiling is in, one above is out", [offer(1, 1_000), offer(2, 1_001)], price_max=1_000),
     auction("nothing is paid above the ceiling either", [offer(1, CHEAP), offer(2, DEAR)], median=DEAR, price_max=CHEAP + 1),
+    auction("nor where the second is worth more by its wait", [offer(1, CHEAP, 0), offer(2, CHEAP + 1, 5_000)], median=DEAR,
+            nano_per_ms=20, price_max=CHEAP + 1),
     auction("a bid that overflows is above every budget", [offer(1, U64 - 1), offer(2, CHEAP)], budget=U64 - 1),
     auction("a score that overflows is above every budget", [offer(1, CHEAP, 2**32 - 1), offer(2, CHEAP, 1)],
             nano_per_ms=2**40),
@@ -355,10 +369,17 @@ AUCTIONS = [
     auction("one unproven bid of a prefix is read, and two proven ones",
             [offer(1, DEAR, prefix=7, **STRANGER), offer(2, CHEAP, prefix=7, **STRANGER), offer(3, DEAR, prefix=7),
              offer(4, MIDDLE, prefix=7), offer(5, CHEAP, prefix=7), offer(6, DEAR, **STRANGER)]),
+    auction("all of a prefix, where everybody was invited and no other bids",
+            [offer(1, DEAR, prefix=7, **STRANGER), offer(2, CHEAP, prefix=7, **STRANGER), offer(3, MIDDLE, prefix=7, **STRANGER)],
+            invites_all=True),
+    auction("but not where another does",
+            [offer(1, DEAR, prefix=7, **STRANGER), offer(2, CHEAP, prefix=7, **STRANGER), offer(3, MIDDLE, **STRANGER)],
+            invites_all=True),
     auction("every eighth order tries a stranger, who is paid its own bid",
             [offer(1, CHEAP), offer(2, 6_000, **STRANGER), offer(3, MIDDLE)], exploration=exploring(8), median=DEAR),
     auction("the seventh does not", [offer(1, CHEAP), offer(2, 6_000, **STRANGER)], exploration=exploring(7)),
     auction("the fourth does, for a bargain", [offer(1, CHEAP), offer(2, 3_750, **STRANGER)], exploration=exploring(4)),
+    auction("and pays it what it asks", [offer(1, CHEAP), offer(2, 3_750, **STRANGER)], exploration=exploring(4), median=DEAR),
     auction("but for nothing less", [offer(1, CHEAP), offer(2, 3_751, **STRANGER)], exploration=exploring(7)),
     auction("a stranger a quarter above the best is tried", [offer(1, 4_000), offer(2, 5_000, **STRANGER)],
             exploration=exploring(8), fresh=0, output=0, most=0),
@@ -384,7 +405,7 @@ AUCTIONS = [
             offer(4, 5_550, **STRANGER)], exploration=exploring(8, 3, 4, 2)),
     auction("nor is one tried that failed before", [offer(1, DEAR), offer(2, CHEAP, place="doubtful")],
             exploration=exploring(8)),
-    auction("without a proven one nobody is tried", [offer(1, CHEAP, **STRANGER), offer(2, MIDDLE, **STRANGER)],
+    auction("without a proven one nobody is tried", [offer(1, CHEAP, **STRANGER), offer(2, 5_600, **STRANGER)],
             exploration=exploring(8)),
     auction("coins that are locked for long weigh",
             [offer(1, CHEAP, locks=10**9, challenge_s=172_800), offer(2, MIDDLE, locks=10**9, challenge_s=3_600)], median=DEAR),

@@ -121,6 +121,9 @@ def good():
     yield stream("the farthest chunk that is kept", CHAT, [
         near[63] | {"expect": "nothing"}, *(step | {"expect": "taken"} for step in near[:63]), near[64]],
         cost=total(near), finish="Stop")
+    yield stream("and the first that is not", CHAT, [
+        near[64] | {"expect": "nothing"}, *(step | {"expect": "taken"} for step in near[:64]), near[64]],
+        cost=total(near), finish="Stop")
     more = answered(CHAT, 12, tokens(1), end(), tokens(2))
     yield stream("a chunk after the end is not taken", CHAT, [*more[:2], more[2] | {"expect": "nothing"}],
                  cost=total(more[:2]), finish="Stop")
