@@ -143,10 +143,11 @@ impl Driver {
                     let _ = answer.send(listed.clone());
                 }
                 MarketAnswer::Quote(order, answer) => {
-                    let quoted = self.client.quote(now, &order).map_err(|why| match why {
-                        Failure::NoSeller { .. } if is_alone => Failure::NotConnected,
-                        why => why,
-                    });
+                    let is_unsold = |why: &Failure| matches!(why, Failure::NoSeller { .. });
+                    let quoted = self
+                        .client
+                        .quote(now, &order)
+                        .map_err(|why| if is_alone && is_unsold(&why) { Failure::NotConnected } else { why });
                     let _ = answer.send(quoted);
                 }
             }

@@ -173,9 +173,10 @@ impl ApiError {
     pub(super) async fn unserved(node: &NodeHandle, why: Failure, bill: Bill) -> Self {
         let named = node.unsold(why).await;
         let error = Self::failure(why, bill);
-        match named {
-            NodeError::Unsold { .. } => Self { message: named.to_string(), ..error },
-            _ => error,
+        if matches!(named, NodeError::Unsold { .. }) {
+            Self { message: named.to_string(), ..error }
+        } else {
+            error
         }
     }
 
@@ -205,13 +206,12 @@ impl ApiError {
 impl From<NodeError> for ApiError {
     /// Returns the error for a question that was no order.
     fn from(error: NodeError) -> Self {
-        match &error {
-            NodeError::Order(why) => Self { bill: None, ..Self::failure(*why, Bill::default()) },
-            NodeError::Unsold { why, .. } => {
-                let message = error.to_string();
-                Self { bill: None, message, ..Self::failure(*why, Bill::default()) }
-            }
-            _ => Self::stopped(),
+        let (NodeError::Order(why) | NodeError::Unsold { why, .. }) = &error else { return Self::stopped() };
+        let refusal = Self { bill: None, ..Self::failure(*why, Bill::default()) };
+        if matches!(error, NodeError::Unsold { .. }) {
+            Self { message: error.to_string(), ..refusal }
+        } else {
+            refusal
         }
     }
 }
