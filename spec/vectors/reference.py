@@ -5,6 +5,7 @@ The generators beside the vectors import it; run them after a change of the text
 
     for part in wire market receipts names models; do python3 spec/vectors/$part/generate.py; done
     for part in salts windows; do python3 spec/vectors/channel/$part.py; done
+    python3 spec/vectors/receipts/sending.py
     for part in session conversation; do python3 spec/vectors/$part/generate.py; done
 
 Slow and not constant-time: for vectors only.
