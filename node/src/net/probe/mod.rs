@@ -1,5 +1,5 @@
 //! One connection to one node, for who wants to see what that node does: nothing is kept, tried again or hidden, and every
-//! byte may be wrong. A node's own swarm is [`super::start`].
+//! byte may be wrong. A node's own swarm is [`super::start()`].
 
 mod carrier;
 mod connection;
