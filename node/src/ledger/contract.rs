@@ -71,7 +71,7 @@ pub enum ChannelMessage {
 }
 
 impl ChannelMessage {
-    fn body(&self) -> Result<Cell, Error> {
+    pub(super) fn body(&self) -> Result<Cell, Error> {
         let mut body;
         match self {
             Self::TopUp { amount } => {
@@ -116,7 +116,7 @@ impl ChannelMessage {
 }
 
 /// Returns code and data of a channel before its first funding.
-fn state_init(terms: &ChannelTerms) -> Result<StateInit, Error> {
+pub(super) fn state_init(terms: &ChannelTerms) -> Result<StateInit, Error> {
     let mut parties = CellBuilder::new();
     parties.store_u256(&HashBytes(terms.provider_key))?;
     std_address(terms.client).store_into(&mut parties, Cell::empty_context())?;

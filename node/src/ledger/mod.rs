@@ -18,6 +18,8 @@
 //! Every operation returns when its effect is seen on the ledger, when the contract refused, or at a deadline; what an
 //! endpoint answers to a message decides nothing. (`LE-6`)
 
+#[cfg(test)]
+mod body_vectors;
 mod chain;
 mod chain_error;
 pub(crate) mod clock;

@@ -90,7 +90,7 @@ impl PurseMessage {
             .expect("the messages of the contract fit into cells")
     }
 
-    fn body(&self) -> Result<Cell, Error> {
+    pub(super) fn body(&self) -> Result<Cell, Error> {
         let mut body;
         match self {
             Self::TopUp => return Ok(Cell::default()),
@@ -162,7 +162,7 @@ fn store_cut(cell: &mut CellBuilder, cut: &Cut) -> Result<(), Error> {
 }
 
 /// Returns code and data of a purse before its first coins.
-fn state_init(terms: &PurseTerms) -> Result<StateInit, Error> {
+pub(super) fn state_init(terms: &PurseTerms) -> Result<StateInit, Error> {
     let mut data = CellBuilder::new();
     data.store_u64(0)?;
     data.store_u16(0)?;
