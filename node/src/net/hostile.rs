@@ -264,6 +264,10 @@ async fn a_stream_that_says_nothing_is_closed_in_time_and_a_friends_is_not() {
     let friends =
         std::collections::BTreeSet::from([bombyx_protocol::ident::Identity::from_seed(&[43; 32]).id()]);
     victim.0.send(NetCommand::Befriend(friends)).await.unwrap();
+    // Commands are carried out in order: it has friends when it answers the next one.
+    let nobody = bombyx_protocol::ident::Identity::from_seed(&[45; 32]).id();
+    victim.0.send(NetCommand::FetchManifest { from: nobody, model: [0; 32] }).await.unwrap();
+    until(&mut victim.1, |event| matches!(event, NetEvent::Manifest { .. }).then_some(())).await;
     let (mut kept, mut closed) = (friend.open().await, stranger.open().await);
     let began = std::time::Instant::now();
     let end = timeout(limits::STRANGER_SILENCE + PATIENCE, closed.read_exact(&mut [0])).await;
