@@ -216,6 +216,8 @@ pub const TASK_WAIT: Span = Span::from_s(5);
 pub const CHUNK_RETRY: Span = Span::from_ms(700);
 /// How long a client waits without any progress before it goes elsewhere.
 pub const STALL_WAIT: Span = Span::from_ms(4_000);
+/// How much longer than twice what it promised a provider's word alone keeps a client waiting for its turn. (`WR-16`)
+pub const WORD_WAIT: Span = Span::from_s(20);
 /// A provider's promise of time counts for at most one part in this many of the time that its order
 /// has left: three times that, and [`STALL_WAIT`], are waited for, and the rest is left to another
 /// provider. (`WR-16`)

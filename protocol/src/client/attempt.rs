@@ -57,6 +57,9 @@ pub(super) struct Attempt {
     has_task: bool,
     /// Whether it waits for a slot there, by the provider's word.
     waits: bool,
+    /// Since when it reads, by the provider's word, and until when it may.
+    reads_since: Option<Time>,
+    reads_until: Time,
     /// Input tokens that the provider says it has read.
     pub(super) read: u32,
     /// The most that its promises of time count for: a part of the time that the order had left. (`WR-16`)
@@ -136,6 +139,8 @@ impl Attempt {
             progress_at: now,
             has_task: false,
             waits: false,
+            reads_since: None,
+            reads_until: now + Span(left.saturating_sub(left.checked_div(4).unwrap_or(0))),
             read: 0,
             promise_max,
             patient_until: None,
@@ -180,10 +185,26 @@ impl Attempt {
         }
     }
 
-    /// Returns whether twice the time that was promised for the first token has passed, and a second for the way.
+    /// Returns whether twice the time that was promised for the first token has passed, and a second for the way. What the
+    /// provider has said since is no excuse.
     pub(super) fn is_late(&self, now: Time) -> bool {
         let promised = Span(self.promised().0.saturating_mul(2));
-        now >= self.progress_at + promised + Span::from_s(1)
+        now >= self.started + promised + Span::from_s(1)
+    }
+
+    /// Returns whether reading ends in three quarters of the order's time if it goes on as it has. (`WR-16`)
+    fn reads_in_time(&self, now: Time, read: u32) -> bool {
+        let Some(since) = self.reads_since else { return false };
+        let whole = u128::from(now.since(since).0).saturating_mul(u128::from(self.input.count()));
+        let whole = whole.checked_div(u128::from(read)).and_then(|whole| u64::try_from(whole).ok());
+        whole.is_some_and(|whole| since + Span(whole) <= self.reads_until)
+    }
+
+    /// Returns until when its provider's word that its turn will come keeps it waiting: twice as long as the bid promised, and a
+    /// while for a line that is slower than was foretold. (`WR-16`)
+    fn word_counts_until(&self) -> Time {
+        let promised_ms = self.candidate.bid.first_token_ms(self.input.count());
+        self.started + Span::from_ms(promised_ms.saturating_mul(2)) + limits::WORD_WAIT
     }
 
     /// Returns how long this provider may take for a chunk by its own word: before the first one, and for a slow one later.
@@ -353,11 +374,17 @@ impl AttemptMut<'_> {
             self.progress.starts_late(self.now, start, writing);
             return Next::FailOver(Failure::Refused(Refusal::Busy));
         }
-        if waits || attempt.waits || said.read > attempt.read {
+        let read = said.read.min(u32::try_from(attempt.input.count()).unwrap_or(u32::MAX));
+        let changes_turn = waits || attempt.waits;
+        if !waits {
+            attempt.reads_since.get_or_insert(self.now);
+        }
+        let is_in_turn = changes_turn && self.now + start < attempt.word_counts_until();
+        if is_in_turn || (read > attempt.read && attempt.reads_in_time(self.now, read)) {
             attempt.progress_at = self.now;
         }
         attempt.waits = waits;
-        attempt.read = attempt.read.max(said.read);
+        attempt.read = attempt.read.max(read);
         Next::Stay
     }
 

@@ -130,6 +130,12 @@ impl Progress {
         }
     }
 
+    /// Returns whether a provider's answer counts: it was called, or is of the part of the crowd that was invited. The others keep
+    /// silent where they are honest, and would else be drowned out by those that are not. (`MK-6`, `MK-16`)
+    pub(super) fn asks(&self, auction: &Auction, provider: &NodeId) -> bool {
+        auction.calls(provider).unwrap_or_else(|| self.invited.invites(&auction.call.0, provider))
+    }
+
     /// Accepts a bid, if it is what it says and fits the order. (`MK-6`)
     ///
     /// # Errors
@@ -159,13 +165,14 @@ impl Progress {
         if !bid.extensions.are_understood() {
             return Ok(());
         }
+        if !self.asks(auction, &from) {
+            return Ok(());
+        }
         shared.book.bid(now, prefix, &bid);
         let lot = self.lot();
         let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
         if wait >= left && stands.refused.is_none() {
-            #[cfg(test)]
-            let _ = 0;
             let writing = bid.writing_ms(Offer::expected_answer(lot.output_tokens_max));
             let ahead = u64::from(bid.ahead_ms).saturating_add(writing);
             let late = Span::from_ms(served_in(wait.saturating_add(ahead)).saturating_sub(left));
@@ -239,7 +246,7 @@ impl Progress {
             return (is_unsold && was_last && self.is_hopeless()).then_some(why);
         }
         let lot = self.lot();
-        let wants = self.wants(&lot, auction.prefixes(), shared);
+        let wants = self.wants(now, &lot, auction.prefixes(), shared);
         let mut outcome = auction
             .close(&wants, |bid, prefix| standing(now, &lot, &self.order.preferences, bid, prefix, shared));
         let is_asked = !outcome.candidates.is_empty();
@@ -343,39 +350,47 @@ impl Progress {
         full
     }
 
-    /// Learns from those that said why they do not bid: an answer that is too long is narrowed, and what is refused for what it
-    /// is ends the order as `MK-47` says. Returns how it goes on, if they said anything of use. (`MK-49`)
+    /// Learns from those that said why they do not bid, where everybody was asked: an answer that is too long is narrowed, and what
+    /// is refused for what it is ends the order as `MK-47` says. Returns how it goes on, if they said anything of use. (`MK-49`)
     fn on_declines(&mut self, declines: &[Refusal]) -> Option<Option<Failure>> {
+        if self.invited < Share::ALL {
+            return None;
+        }
         let context = declines
             .iter()
             .filter_map(|why| if let Refusal::OverContext(limit) = why { Some(*limit) } else { None });
         if let Some(context) = context.max()
             && self.narrow(context)
         {
-            if self.is_direct {
-                self.may_call_directly = true;
-            } else {
-                self.invites = Some(self.invited);
-                self.back_off.forget_call();
-            }
+            self.invites = Some(self.invited);
+            self.back_off.forget_call();
             return Some(None);
         }
         let mut finals = declines.iter().filter(|why| why.is_final());
         let why = Failure::Refused(*finals.next()?);
         let others = u32::try_from(finals.count()).unwrap_or(u32::MAX);
-        let ends = others.saturating_add(1) >= limits::FINAL_REFUSALS || self.invited >= Share::ALL;
+        // One alone is asked once more: it may be the first to answer, and lie.
+        self.final_refusals = self.final_refusals.saturating_add(others).saturating_add(1);
+        let ends = self.final_refusals >= limits::FINAL_REFUSALS;
         self.obstacle = Some(why);
         ends.then_some(Some(why))
     }
 
     /// Returns what the order wants, and what its client goes by, where bids came from so many prefixes.
-    fn wants<'a>(&'a self, lot: &Lot, prefixes: usize, shared: &'a SharedState) -> Wants<'a> {
+    fn wants<'a>(&'a self, now: Time, lot: &Lot, prefixes: usize, shared: &'a SharedState) -> Wants<'a> {
         let (model, SharedState { memory, config, .. }) = (&self.order.model, shared);
         let bought = memory.model(model);
         let median = bought.and_then(|bought| bought.history.median_bid());
         let usual = median.map(|median| Price(median.0.saturating_mul(limits::CEILING_TIMES)));
         let has_ceiling = config.market.ceiling && prefixes < limits::MARKET_PREFIXES_MIN;
-        let price_max = self.order.price_max.or(usual.filter(|_| has_ceiling));
+        let price_max = if self.is_direct && median.is_none() {
+            // Whoever is called for what it asks is held to what is asked here: a low ask is free.
+            let asked = shared.book.median(now, model);
+            let most = asked.map(|asked| Price(asked.0.saturating_mul(limits::CEILING_TIMES)));
+            self.order.price_max.into_iter().chain(most).min()
+        } else {
+            self.order.price_max.or(usual.filter(|_| has_ceiling))
+        };
         Wants {
             lot: *lot,
             output_tokens: memory.output_tokens(model, lot),

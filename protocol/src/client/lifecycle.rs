@@ -174,7 +174,13 @@ impl Client {
     /// Ends an order for a reason, wherever it is. (`CO-5`)
     pub(super) fn end(&mut self, now: Time, id: OrderId, why: Failure) {
         let Some(ActiveOrder { progress, phase }) = self.orders.remove(&id) else { return };
-        let pays = Conduct::of(now, &phase).is_none_or(|conduct| self.shared.judge(now, &conduct, why));
+        let conduct = Conduct::of(now, &phase);
+        if let Some(conduct) =
+            conduct.as_ref().filter(|conduct| why == Failure::Deadline && !conduct.delivered)
+        {
+            self.shared.leases.end(conduct.provider);
+        }
+        let pays = conduct.is_none_or(|conduct| self.shared.judge(now, &conduct, why));
         if let Some(attempt) = phase.into_attempt() {
             self.leave(now, attempt, pays);
         }

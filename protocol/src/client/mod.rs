@@ -334,6 +334,9 @@ impl Client {
         }
         let Some((id, active)) = self.orders.by_call(&decline.call) else { return };
         let ActiveOrder { progress, phase: Phase::Auction(auction) } = active else { return };
+        if !progress.asks(auction, &from) {
+            return;
+        }
         auction.decline(&from, self.shared.memory.level(&from) > 0);
         if progress.declines.len() < limits::DECLINES_MAX {
             progress.declines.push(decline.why);

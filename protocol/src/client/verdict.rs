@@ -42,7 +42,7 @@ pub(super) struct Conduct {
     model: ModelId,
     account: Option<ChannelId>,
     /// Whether anything of use came.
-    delivered: bool,
+    pub(super) delivered: bool,
     /// Whether anything is owed for it.
     paid: bool,
     /// Whether it has had twice the time that it promised for the first token.

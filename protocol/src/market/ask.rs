@@ -231,6 +231,23 @@ impl Book {
         sellers.into_values().collect()
     }
 
+    /// Returns the median of what a model's sellers ask or have bid, the lowest of each prefix if there are several: many names are one voice.
+    #[must_use]
+    pub fn median(&self, now: Time, model: &ModelId) -> Option<Price> {
+        let sellers = self.sellers(now, model);
+        let mut lowest: BTreeMap<Prefix, Price> = BTreeMap::new();
+        for Seller { prefix, price, .. } in &sellers {
+            lowest.entry(*prefix).and_modify(|other| *other = *price.min(other)).or_insert(*price);
+        }
+        let mut prices: Vec<Price> = if lowest.len() > 1 {
+            lowest.into_values().collect()
+        } else {
+            sellers.iter().map(|seller| seller.price).collect()
+        };
+        prices.sort_unstable();
+        prices.get(prices.len().saturating_sub(1) / 2).copied()
+    }
+
     /// Forgets what a provider offered that has left.
     pub fn forget(&mut self, provider: NodeId) {
         self.bids.retain(|(_, other), _| *other != provider);

@@ -205,6 +205,12 @@ impl Auction {
         Self { called: Some((called.clone(), called)), invites_all: true, ..self }
     }
 
+    /// Returns whether a provider was called directly; nothing where everybody was, or a part of the crowd.
+    #[must_use]
+    pub fn calls(&self, provider: &NodeId) -> Option<bool> {
+        self.called.as_ref().map(|(called, _)| called.contains(provider))
+    }
+
     /// Notes an answer. Returns whether it counts: where some were called, only theirs does.
     fn counts(&mut self, provider: &NodeId) -> bool {
         self.called.as_mut().is_none_or(|(called, awaited)| {

@@ -70,7 +70,7 @@ fn reports(outputs: &[Output]) -> Vec<Vec<BidReport>> {
 }
 
 /// Lets the calls to a part of an unknown crowd go unanswered; returns the call to everybody, and when it went out.
-fn call_to_all(client: &mut Client, mut outputs: Vec<Output>, mut now: Time) -> (Time, Signed) {
+pub(crate) fn call_to_all(client: &mut Client, mut outputs: Vec<Output>, mut now: Time) -> (Time, Signed) {
     loop {
         let [signed] = calls(&outputs).try_into().unwrap();
         if signed.open::<Call>().unwrap().invited == Share::ALL {
@@ -89,7 +89,7 @@ fn an_unknown_crowd_is_asked_a_sixteenth_first_and_four_times_as_many_until_four
     let asked: [(&[usize], &[u32]); 4] =
         [(&[0, 0, 1], all), (&[0, 3, 3], all), (&[0, 4], &[62_500, 250_000]), (&[4], &[62_500])];
     for (bids, invited) in asked {
-        let mut crowd: Vec<Provider> = (1..=4).map(|number| provider(number, 1_000 * number)).collect();
+        let mut crowd: Vec<Provider> = (1..=200).map(|number| provider(number, 1_000 + number)).collect();
         let mut client = Client::new(ClientConfig::for_tests(1), Vec::new());
         let mut said = give(&mut client, START, order(1, "count"));
         let (mut now, mut shares) = (START, Vec::new());
@@ -98,12 +98,9 @@ fn an_unknown_crowd_is_asked_a_sixteenth_first_and_four_times_as_many_until_four
             let call = signed.open::<Call>().unwrap().into_inner();
             shares.push(call.invited.0);
             assert_eq!(u64::from(call.window_ms), limits::BID_WINDOW.as_ms(), "silence of a part is no loss");
-            // The same call to everybody, as its author would have signed it: who hears it is not the question here.
-            let everybody = Call { invited: Share::ALL, ..call };
-            let identity =
-                bombyx_protocol::ident::Identity::from_seed(&ClientConfig::for_tests(1).identity_seed);
-            for provider in crowd.iter_mut().take(*bidding) {
-                let bids = give(provider, now, heard(Gossip::Call(everybody.sign(&identity))));
+            let is_invited = |one: &&mut Provider| call.invited.invites(&call.id.0, &one.node_id());
+            for provider in crowd.iter_mut().filter(is_invited).take(*bidding) {
+                let bids = give(provider, now, heard(Gossip::Call(signed.clone())));
                 let [(_, message)] = to_clients(&bids).try_into().unwrap();
                 let from = provider.node_id();
                 give(

@@ -7,18 +7,20 @@ use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::entropy::Entropy;
 use bombyx_protocol::ident::{Identity, NodeId};
 use bombyx_protocol::io::{Input, Machine, Output};
+use bombyx_protocol::market::ask::Ask;
 use bombyx_protocol::market::bid::{Bid, Payee};
 use bombyx_protocol::market::call::Call;
+use bombyx_protocol::market::seek::Seek;
 use bombyx_protocol::session::{Secure, StaticKey, prologue, respond, seal};
-use bombyx_protocol::time::Time;
+use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{
-    Accept, Award, Chunk, Content, Finish, FromClient, FromProvider, Message, NeedPayment, Refusal, Refuse,
-    SealedBid, SealedFrame, ToClient, ToProvider, VerifiedGossip,
+    Accept, Award, Chunk, Content, Decline, Finish, FromClient, FromProvider, Message, NeedPayment, Refusal,
+    Refuse, SealedBid, SealedFrame, ToClient, ToProvider, VerifiedGossip, WorkProgress,
 };
 use bombyx_protocol::work::answer_stream::AnswerStream;
-use bombyx_protocol::work::order::{JobId, ModelId, Task, Tier};
+use bombyx_protocol::work::order::{JobId, ModelId, Task, TaskKind, Tier};
 use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
 use bombyx_protocol::work::receipt::{Receipt, Transcript};
 use ed25519_dalek::SigningKey;
@@ -46,7 +48,16 @@ pub enum Plan {
     TooLarge,
     /// It takes the award and counts so many tokens more each time.
     Counts(u32),
+    /// It takes the award and says for ever that the job begins in a millisecond.
+    Waits,
+    /// It takes the award and says for ever that it has read one token more.
+    Reads,
+    /// It says why it does not bid, for this reason.
+    Declines(Refusal),
 }
+
+/// How often it says that it is alive.
+const WORD_EVERY: Span = Span::from_ms(400);
 
 pub struct Thief {
     identity: Identity,
@@ -57,6 +68,10 @@ pub struct Thief {
     pub credit: Nano,
     pub challenge_s: u32,
     pub start_ms: u32,
+    /// What it asks, if it answers seeks.
+    pub ask: Option<Price>,
+    told: u32,
+    word_at: Time,
     jobs: BTreeMap<JobId, (NodeId, Award, Secure, bool)>,
     outbox: VecDeque<Output>,
 }
@@ -72,6 +87,9 @@ impl Thief {
             credit: Nano::ZERO,
             challenge_s: 60,
             start_ms: 1,
+            ask: None,
+            told: 0,
+            word_at: Time::NEVER,
             jobs: BTreeMap::new(),
             outbox: VecDeque::new(),
         }
@@ -85,7 +103,43 @@ impl Thief {
         self.outbox.push_back(Output::Send { to, message: Message::ToClient(message) });
     }
 
+    fn sought(&mut self, seek: &Seek) {
+        let Some(price) = self.ask else { return };
+        let ask = Ask {
+            provider: self.id(),
+            model: ModelId([0xab; 32]),
+            name: "counter".into(),
+            kind: TaskKind::Generate,
+            price,
+            context_tokens: 4_096,
+            output_max: 4_096,
+            read_tps: 1_000,
+            write_tps: 1_000,
+            start_ms: 1,
+            tier: Tier::Open,
+            seek: seek.id,
+            valid_ms: 60_000,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
+        };
+        self.send(seek.client, ToClient::Ask(ask.sign(&self.identity)));
+    }
+
+    /// Says of every job that it is alive.
+    fn word(&mut self, now: Time) {
+        self.told += 1;
+        let (start_ms, read) = if self.plan == Plan::Waits { (1, 0) } else { (0, self.told) };
+        for job in self.jobs.keys().copied().collect::<Vec<_>>() {
+            self.say(job, &FromProvider::Progress(WorkProgress { start_ms, read }), false);
+        }
+        self.word_at = now + WORD_EVERY;
+    }
+
     fn called(&mut self, call: &Call) {
+        if let Plan::Declines(why) = self.plan {
+            let decline = Decline { call: call.id, why, extensions: Extensions::NONE };
+            return self.send(call.client, ToClient::Decline(decline));
+        }
         let bid = Bid {
             call: call.id,
             provider: self.id(),
@@ -139,7 +193,8 @@ impl Thief {
         let mut stream = AnswerStream::new(now, job, ModelId([0xab; 32]), tariff, input, task);
         let tokens = |count: u32| Content::Tokens { ids: (0..count).collect(), text: "x".into() };
         let contents = match self.plan {
-            Plan::Deaf | Plan::Mute | Plan::Busy => return,
+            Plan::Deaf | Plan::Mute | Plan::Busy | Plan::Declines(_) => return,
+            Plan::Waits | Plan::Reads => return self.word(now),
             Plan::TooLarge => {
                 let (to, ..) = self.jobs[&job];
                 return self.send(to, ToClient::Refuse(Refuse::of(job, Refusal::OverContext(1))));
@@ -200,8 +255,15 @@ impl Thief {
 
 impl Machine for Thief {
     fn handle(&mut self, now: Time, input: Input) {
+        if now >= self.word_at {
+            self.word(now);
+        }
         match input {
             Input::Gossip { gossip: VerifiedGossip::Call(call), .. } => self.called(&call),
+            Input::Received { message: Message::ToProvider(ToProvider::Call(call)), .. } => {
+                self.called(&call)
+            }
+            Input::Gossip { gossip: VerifiedGossip::Seek(seek), .. } => self.sought(&seek),
             Input::Received { from, message: Message::ToProvider(message), .. } => match message {
                 ToProvider::Award(award) if !self.jobs.contains_key(&award.job) => self.awarded(from, award),
                 ToProvider::Sealed(frame) => {
@@ -218,6 +280,6 @@ impl Machine for Thief {
     }
 
     fn poll(&mut self) -> Output {
-        self.outbox.pop_front().unwrap_or(Output::Wake(Time::NEVER))
+        self.outbox.pop_front().unwrap_or(Output::Wake(self.word_at))
     }
 }

@@ -234,13 +234,11 @@ impl ServedJob {
         self.waiting.map(|waiting| waiting.since)
     }
 
-    /// Puts its end off: something was paid on its channel. A task that has not begun keeps its place in the line for it, but not for
-    /// ever: what its client pays may be for others. (`MK-48`)
+    /// Puts its end off: something was paid on its channel. It keeps its slot or its place in the line for it, but not for ever:
+    /// what its client pays may be for others, or a nano now and then. (`MK-48`)
     pub(in crate::provider) fn wait_until(&mut self, until: Time) {
-        let is_in_line = self.task.is_some();
         if let Some(waiting) = &mut self.waiting {
-            let last = waiting.since + limits::QUEUE_WAIT_MAX;
-            waiting.until = if is_in_line { until.min(last) } else { until };
+            waiting.until = until.min(waiting.since + limits::QUEUE_WAIT_MAX);
         }
     }
 

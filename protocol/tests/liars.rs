@@ -1,0 +1,125 @@
+//! What liars can do to orders whose client knows nobody yet: answers of those that were not invited, false reasons, low asks, and
+//! words that never come true. Each stands beside honest sellers.
+#![allow(clippy::unwrap_used)]
+
+mod testbed;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::client::ClientConfig;
+use bombyx_protocol::ident::{NodeId, Prefix};
+use bombyx_protocol::io::Command;
+use bombyx_protocol::market::topic::Topic;
+use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::order::Task;
+use testbed::thief::{Plan, Thief};
+use testbed::{CALM, Testbed, chat, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+const MINUTE: Span = Span::from_s(60);
+const FAIR: u64 = 400_000;
+const SEEDS: u64 = 20;
+
+/// A fresh client, honest sellers, and liars in a prefix each.
+fn scene(seed: u64, honest: u64, liars: usize, liar: impl Fn(u8) -> Thief) -> (Testbed, NodeId, Vec<NodeId>) {
+    let mut testbed = Testbed::new(seed, CALM);
+    let config = ClientConfig { leases: false, ..ClientConfig::for_tests(seed) };
+    let client = testbed.client_with(config, COIN);
+    for number in 1..=honest {
+        testbed.provider(seed * 1_000 + number, price(FAIR), 1_000);
+    }
+    let liars = (0..u8::try_from(liars).unwrap()).map(|number| {
+        let liar = liar(100 + number);
+        let id = liar.id();
+        testbed.stranger(id, Box::new(liar), Some(Prefix::of_ipv4([10, 9, number, 1])));
+        id
+    });
+    let liars = liars.collect();
+    (testbed, client, liars)
+}
+
+fn ends(testbed: &mut Testbed, client: NodeId, order: u64, task: Task) -> bool {
+    testbed.order(client, order, task, COIN, MINUTE);
+    testbed.run(Span::from_s(100), |testbed| testbed.outcome(order).end.is_some());
+    testbed.outcome(order).end.unwrap().is_ok()
+}
+
+/// How many first orders went to a liar, and how many ended without an answer.
+fn first_orders(honest: u64, liars: usize, seeks: bool, liar: impl Fn(u8) -> Thief) -> (usize, usize) {
+    let (mut taken, mut failed) = (0, 0);
+    for seed in 1..=SEEDS {
+        let (mut testbed, client, liars) = scene(seed, honest, liars, &liar);
+        if seeks {
+            testbed.run(Span::from_s(1), |_| false);
+            testbed.command(client, Command::Seek(Topic::Market));
+            testbed.run(Span::from_s(3), |_| false);
+        }
+        failed += usize::from(!ends(&mut testbed, client, 1, chat("hello there", 8)));
+        let (Ok(bill) | Err((_, bill))) = testbed.outcome(1).end.unwrap();
+        taken += usize::from(bill.providers.last().is_some_and(|last| liars.contains(last)));
+    }
+    (taken, failed)
+}
+
+/// (MK-6, MK-16) An unknown crowd is asked by a sixteenth: whoever answers all the same would be alone with its price.
+#[test]
+fn whoever_bids_uninvited_is_not_heard() {
+    let (taken, failed) =
+        first_orders(3, 4, false, |number| Thief::new(number, Plan::Short(8), price(100 * FAIR)));
+    assert!(taken <= 2 && failed == 0, "{taken} taken, {failed} failed");
+}
+
+/// (MK-49, MK-66) A low ask is free, and calls its owner directly: its bid is held to what is asked here.
+#[test]
+fn bait_that_asks_little_sells_nothing_dear() {
+    for baits in [3, 8] {
+        let (taken, failed) = first_orders(5, baits, true, |number| {
+            let mut bait = Thief::new(number, Plan::Short(8), price(100 * FAIR));
+            bait.ask = Some(price(1));
+            bait
+        });
+        assert!(taken <= 2 && failed == 0, "{baits} baits: {taken} taken, {failed} failed");
+    }
+}
+
+/// (MK-47, MK-49)
+#[test]
+fn those_that_decline_for_a_false_reason_end_no_order_that_others_serve() {
+    for liars in [1, 2] {
+        let plan = Plan::Declines(Refusal::BadConversation);
+        let (_, failed) = first_orders(3, liars, false, |number| Thief::new(number, plan, price(1)));
+        assert_eq!(failed, 0, "{liars} liars");
+    }
+}
+
+/// (MK-49)
+#[test]
+fn those_that_name_a_short_context_shorten_no_answer_that_others_give_whole() {
+    for seed in 1..=SEEDS {
+        let liar = |number| Thief::new(number, Plan::Declines(Refusal::OverContext(300)), price(1));
+        let (mut testbed, client, _) = scene(seed, 3, 1, liar);
+        assert!(ends(&mut testbed, client, 1, chat(&"x".repeat(260), 1_000)));
+        assert_eq!(testbed.outcome(1).ids.len(), 1_000, "seed {seed}");
+    }
+}
+
+/// (WR-16) Its word keeps an order for a while, once; then the order goes elsewhere, and so do the next.
+#[test]
+fn a_word_that_never_comes_true_costs_one_order_some_seconds_and_no_other() {
+    for plan in [Plan::Waits, Plan::Reads] {
+        let (mut testbed, client, liars) = scene(7, 3, 1, |number| Thief::new(number, plan, price(FAIR / 4)));
+        let mut met = 0;
+        for order in 1..=6 {
+            let began = testbed.now;
+            assert!(ends(&mut testbed, client, order, chat("hello there", 8)), "{plan:?}: order {order}");
+            let took = testbed.now.since(began);
+            let failed_over = testbed.outcome(order).failed_over.len();
+            met += failed_over;
+            assert!(
+                took < Span::from_s(if failed_over > 0 { 40 } else { 5 }),
+                "{plan:?}: order {order}: {took:?}"
+            );
+        }
+        assert_eq!(met, 1, "{plan:?}: {liars:?}");
+    }
+}
