@@ -323,6 +323,8 @@ async fn a_provider_whose_bootstrap_is_dead_joins_through_a_client_that_came() {
         sleep(Duration::from_millis(50)).await;
     }
     bootstrap.child.kill().await.unwrap();
+    // The client has dialled the provider, and holds that connection for alive when the provider is back.
+    sleep(Duration::from_secs(6)).await;
     let provider = provider.stopped().await.started(&ledger, &flags, &[]).await;
     logged(&provider, "joined the network").await;
     embedded_at_last(&client).await;

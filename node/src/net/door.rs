@@ -285,6 +285,7 @@ impl NetworkBehaviour for Door {
                 let comes = matches!(endpoint, ConnectedPoint::Listener { .. });
                 let came_before = self.guests.get(&peer_id).is_some_and(|guest| {
                     guest.came.values().any(|since| since.elapsed() >= limits::RETURN_AFTER)
+                        || guest.since.elapsed() >= limits::RETURN_AFTER_DIAL
                 });
                 if comes && came_before {
                     // It has lost the connection that it has: it was killed and is back, before that one has timed out. Gossip tells

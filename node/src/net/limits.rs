@@ -37,6 +37,8 @@ pub const TABLE_BURST: Duration = Duration::from_secs(4);
 /// From what age of a connection on a further one from the same peer means that the peer has lost the first: those that cross
 /// each other, or come over two transports, come together.
 pub const RETURN_AFTER: Duration = Duration::from_secs(2);
+/// The same of a connection that this node opened: dials that cross each other may take as long as a handshake on a loaded machine.
+pub const RETURN_AFTER_DIAL: Duration = Duration::from_secs(5);
 /// Dials of single addresses under way at a time, but for those that the user wrote.
 pub const DIALS_MAX: usize = 96;
 /// Topics this node subscribes to, and topics one peer may subscribe to.
