@@ -327,6 +327,8 @@ pub const BIDS_A_PREFIX_MAX: usize = 2;
 /// The most that a new channel to a provider that never finished a job holds, in ceilings of the
 /// job: the job itself, and a second one beside it.
 pub const STRANGER_CEILINGS: u64 = 2;
+/// Good jobs in a row that let a deposit grow: it is 64 ceilings then. (`CH-31`)
+pub const DEPOSIT_LEVEL_MAX: u8 = 5;
 /// Good jobs in a row after which a provider may ask for a long challenge time.
 pub const CHALLENGE_LEVEL: u8 = 2;
 /// The longest challenge time, in seconds, that a provider with fewer good jobs gets, unless the client itself proposes a

@@ -217,9 +217,12 @@ impl Bid {
     fn new(bid: &BidReport, name: &impl Fn(NodeId) -> String) -> Self {
         let why = match bid.fate {
             Fate::Won { second: Some(score) } => {
-                format!("lowest score; the best other one that is known is {} nano", score.0)
+                format!(
+                    "best of those that are best known; the best other one that is known scored {} nano",
+                    score.0
+                )
             }
-            Fate::Won { second: None } => "lowest score; paid its own bid".into(),
+            Fate::Won { second: None } => "best of those that are best known; paid its own bid".into(),
             Fate::OverCeiling { most } => format!("asks more than the {} nano that a bid may", most.0),
             Fate::Outscored { by: 0 } => {
                 "scored no higher, but others are better known or were drawn first".into()

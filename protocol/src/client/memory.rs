@@ -99,6 +99,11 @@ impl Memory {
         self.known.get(provider).map_or(0, |known| known.reputation.level)
     }
 
+    /// Returns whether a provider has ever served well.
+    pub(super) fn has_served(&self, provider: &NodeId) -> bool {
+        self.known.get(provider).is_some_and(|known| known.reputation.good > 0)
+    }
+
     /// Returns whether a provider has served well so often that one failure does not end the
     /// acquaintance. (`CH-31`)
     pub(super) fn is_trusted(&self, provider: &NodeId) -> bool {

@@ -198,7 +198,8 @@ impl SharedState {
         let room = if level > 0 {
             Nano(u64::MAX)
         } else {
-            let locked = self.payments.locked_with(|other| self.memory.level(other) == 0);
+            // What was locked while it served well is no stranger's: one that dies must not keep all others out.
+            let locked = self.payments.locked_with(|other| !self.memory.has_served(other));
             self.config.policy.strangers_locked_max.saturating_minus(locked)
         };
         Acquaintance { level, room }

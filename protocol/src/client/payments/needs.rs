@@ -26,9 +26,10 @@ pub(in crate::client) struct Needs {
 
 impl Acquaintance {
     /// Returns the deposit for a job of this ceiling: two ceilings for a stranger, twice as many after
-    /// each good job, up to what the user gives a channel, and never less than the job can cost.
+    /// each of the first good jobs, up to what the user gives a channel, and never less than the job can cost.
     pub(super) fn deposit(self, config: &ClientConfig, cost_max: Nano) -> Nano {
-        let ceilings = 1u64.checked_shl(u32::from(self.level)).unwrap_or(u64::MAX);
+        let ceilings =
+            1u64.checked_shl(u32::from(self.level.min(limits::DEPOSIT_LEVEL_MAX))).unwrap_or(u64::MAX);
         let grown = cost_max.0.saturating_mul(limits::STRANGER_CEILINGS.saturating_mul(ceilings));
         let usual = config.deposit.min(config.policy.deposit_max);
         usual.min(Nano(grown)).min(self.room).max(cost_max)
