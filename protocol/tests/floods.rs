@@ -378,3 +378,16 @@ fn a_mute_client_gets_one_window_at_a_time_and_two_in_all() {
         assert!(all > most && all <= Nano(2 * window.0), "{jobs} jobs: {all} of two times {window}");
     }
 }
+
+/// (MK-48, CH-19) It pays a nano each time before its time is over.
+#[test]
+fn a_nano_now_and_then_keeps_no_slot() {
+    let (mut testbed, provider, mut guest, terms) = depositor(12);
+    let mut opened = begun(&mut testbed, provider, &mut guest, &terms).unwrap();
+    for nano in 1..=15 {
+        let payment = Some(voucher_of(&testbed, &terms, Nano(nano)));
+        acknowledge(&mut testbed, provider, &guest, &mut opened, payment);
+        testbed.run(Span::from_s(6), |_| false);
+    }
+    assert_eq!(ends(&testbed), [Some(Refusal::Unpaid)]);
+}

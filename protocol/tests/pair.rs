@@ -5,7 +5,7 @@ mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
-use bombyx_protocol::client::ClientConfig;
+use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::score::Fate;
@@ -173,6 +173,33 @@ fn a_provider_that_dies_in_the_middle_is_replaced_and_the_answer_has_no_seam() {
     assert_eq!(bill.providers, [cheap, dear]);
     let unbilled = 120u64.checked_sub(bill.output_tokens).expect("no token is bought twice as output");
     assert!(unbilled <= limits::RECEIPT_TOKENS, "only what the dead one signed no receipt for: {unbilled}");
+}
+
+/// (CH-31) It has served for long and holds many ceilings when it dies; strangers have their own limit still.
+#[test]
+fn a_provider_that_dies_after_many_good_jobs_leaves_room_for_one_that_nobody_knows() {
+    let mut testbed = Testbed::new(5, CALM);
+    let one = ceiling(price(800_000), &chat("count for me", 20));
+    let policy = ChannelPolicy { strangers_locked_max: Nano(4 * one.0), ..ChannelPolicy::default() };
+    let client = testbed.client_with(ClientConfig { policy, ..ClientConfig::for_tests(1) }, COIN);
+    let known = testbed.provider(1, price(400_000), 1_000);
+    let ends = |testbed: &mut Testbed, order: u64| {
+        testbed.order(client, order, chat("count for me", 20), COIN, MINUTE);
+        testbed.run(MINUTE, |testbed| testbed.outcome(order).end.is_some());
+    };
+    for order in 1..=150 {
+        ends(&mut testbed, order);
+    }
+    let most = testbed.chain.locked();
+    assert!(most > 8 * one.0 && most <= 3 * 64 * one.0, "{most} for {one} a job");
+    testbed.provider(2, price(800_000), 1_000);
+    testbed.order(client, 200, chat("count for me", 20), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(200).ids.len() >= 4);
+    testbed.kill(known);
+    testbed.run(MINUTE, |testbed| testbed.outcome(200).end.is_some());
+    assert!(testbed.outcome(200).end.clone().unwrap().is_ok(), "{:?}", testbed.outcome(200));
+    ends(&mut testbed, 201);
+    assert!(testbed.outcome(201).end.clone().unwrap().is_ok());
 }
 
 /// (WR-1, WR-13)
