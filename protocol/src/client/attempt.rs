@@ -53,6 +53,8 @@ pub(super) struct Attempt {
     /// Whether the provider has waited for money: then its time is not its own.
     waited: bool,
     progress_at: Time,
+    /// Until when it is known to have waited for a channel of this client's that was not open yet.
+    kept_waiting: Time,
     /// Whether the provider has said that it has the task. (`WR-23`)
     has_task: bool,
     /// Whether it waits for a slot there, by the provider's word.
@@ -137,6 +139,7 @@ impl Attempt {
             first: None,
             waited: false,
             progress_at: now,
+            kept_waiting: now,
             has_task: false,
             waits: false,
             reads_since: None,
@@ -186,10 +189,10 @@ impl Attempt {
     }
 
     /// Returns whether twice the time that was promised for the first token has passed, and a second for the way. What the
-    /// provider has said since is no excuse.
+    /// provider has said since is no excuse, but that its client's channel is not open yet.
     pub(super) fn is_late(&self, now: Time) -> bool {
         let promised = Span(self.promised().0.saturating_mul(2));
-        now >= self.started + promised + Span::from_s(1)
+        now >= self.kept_waiting + promised + Span::from_s(1)
     }
 
     /// Returns whether reading ends in three quarters of the order's time if it goes on as it has. (`WR-16`)
@@ -431,6 +434,9 @@ impl AttemptMut<'_> {
         // the channel. One that says so is alive, for as long as it may wait itself.
         let until = *self.attempt.patient_until.get_or_insert(self.now + limits::PAYMENT_WAIT);
         let is_coming = self.payments.is_asked_for(&account) && !self.payments.is_open(&account);
+        if is_coming {
+            self.attempt.kept_waiting = self.now;
+        }
         if self.now < until || is_coming {
             self.attempt.progress_at = self.now;
         }
