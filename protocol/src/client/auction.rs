@@ -381,15 +381,14 @@ impl Progress {
         let (model, SharedState { memory, config, .. }) = (&self.order.model, shared);
         let bought = memory.model(model);
         let median = bought.and_then(|bought| bought.history.median_bid());
-        let usual = median.map(|median| Price(median.0.saturating_mul(limits::CEILING_TIMES)));
+        let ceiling = |usual: Price| Price(usual.0.saturating_mul(limits::CEILING_TIMES));
         let has_ceiling = config.market.ceiling && prefixes < limits::MARKET_PREFIXES_MIN;
         let price_max = if self.is_direct && median.is_none() {
             // Whoever is called for what it asks is held to what is asked here: a low ask is free.
-            let asked = shared.book.median(now, model);
-            let most = asked.map(|asked| Price(asked.0.saturating_mul(limits::CEILING_TIMES)));
-            self.order.price_max.into_iter().chain(most).min()
+            let asked = shared.book.median(now, model).map(ceiling);
+            self.order.price_max.into_iter().chain(asked).min()
         } else {
-            self.order.price_max.or(usual.filter(|_| has_ceiling))
+            self.order.price_max.or(median.map(ceiling).filter(|_| has_ceiling))
         };
         Wants {
             lot: *lot,
