@@ -4,12 +4,11 @@
 mod testbed;
 
 use bombyx_protocol::amount::Nano;
-use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::client::{ChannelPolicy, ClientConfig};
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::market::score::Fate;
-use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
+use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
 use bombyx_protocol::work::order::{ModelId, Order, OrderId, Task, TaskKind};
@@ -295,175 +294,6 @@ fn an_answers_limit_is_lowered_to_what_the_budget_pays_for() {
     let (why, bill) = *ends(&mut testbed, 2, ceiling(asks, &chat("count for me", 20))).unwrap_err();
     assert!(matches!(why, Failure::OverBudget { .. }), "{why:?}");
     assert_eq!(bill.cost, Nano::ZERO);
-}
-
-#[test]
-fn a_wallet_that_cannot_fund_its_channel_is_said_so_and_costs_the_provider_its_credit_at_most() {
-    let mut testbed = Testbed::new(7, CALM);
-    let client = testbed.client(1, Nano(5));
-    let provider = testbed.provider(1, price(400_000_000), 1_000);
-    testbed.order(client, 1, chat("count for me", 500), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    let (why, bill) = testbed.outcome(1).end.unwrap().unwrap_err();
-    assert!(matches!(why, Failure::Payment(PaymentFault::NoFunds { .. })), "{why}");
-    let credit = ProviderConfig::for_tests(1).credit.per_client;
-    assert!(bill.cost <= credit, "{} was served on a credit of {credit}", bill.cost);
-    assert_eq!(testbed.provider_at(provider).jobs_in_flight(), 0);
-}
-
-/// (CH-5, CH-19)
-#[test]
-fn with_no_credit_nothing_is_served_before_the_ledger_shows_the_channel() {
-    let mut testbed = Testbed::new(8, CALM);
-    let client = testbed.client(1, COIN);
-    let credit = CreditLimits { per_client: Nano::ZERO, per_hour: COIN };
-    let config = ProviderConfig { credit, ..ProviderConfig::for_tests(1) };
-    testbed.provider_with(config, price(400_000), 1_000);
-    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    testbed.run(MINUTE, |testbed| testbed.chain.opened > 0);
-    assert!(testbed.outcome(1).ids.is_empty());
-    testbed.run_to_end(MINUTE);
-    assert_eq!(testbed.outcome(1).text, engine::answer(40));
-}
-
-#[test]
-fn with_a_channel_open_a_job_runs_while_the_ledger_is_down() {
-    let mut testbed = Testbed::new(9, CALM);
-    let client = testbed.client(1, COIN);
-    testbed.provider(1, price(400_000), 1_000);
-    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    testbed.chain.down = true;
-    // What a first channel holds beyond the first job covers another one like it.
-    testbed.order(client, 2, chat("count for me", 40), COIN, MINUTE);
-    testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
-    assert!(testbed.outcome(2).end.unwrap().is_ok());
-}
-
-/// (CH-17)
-#[test]
-fn a_client_that_leaves_gets_its_rest_at_once_from_a_living_provider() {
-    let mut testbed = Testbed::new(10, CALM);
-    let client = testbed.client(1, COIN);
-    testbed.provider(1, price(400_000), 1_000);
-    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
-    testbed.command(client, Command::Settle);
-    testbed.run(Span::from_s(5), |testbed| testbed.chain.locked() == 0);
-    assert_eq!(testbed.chain.locked(), 0, "before the challenge time of a minute is over");
-    assert_eq!(testbed.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
-}
-
-/// (CH-11)
-#[test]
-fn a_client_that_leaves_a_dead_provider_pays_it_first_and_then_gets_its_rest() {
-    let mut testbed = Testbed::new(11, CALM);
-    let client = testbed.client(1, COIN);
-    let provider = testbed.provider(1, price(400_000), 1_000);
-    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
-    testbed.kill(provider);
-    testbed.command(client, Command::Settle);
-    testbed.run(Span::from_s(200), |testbed| testbed.chain.locked() == 0);
-    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
-    assert_eq!(testbed.chain.balance(&ClientConfig::for_tests(1).wallet.hash), COIN.0 - cost.0);
-    assert_eq!(testbed.client_at(client).channels().count(), 0);
-}
-
-/// (CH-14)
-#[test]
-fn a_client_with_an_empty_wallet_gets_its_rest_from_a_dead_provider() {
-    let mut testbed = Testbed::new(21, CALM);
-    // The deposit takes the last coin: there is nothing left to pay a message with.
-    let ceiling = ceiling(price(400_000), &chat("count for me", 40));
-    let deposit = Nano(2 * ceiling.0);
-    let client = testbed.client(1, deposit);
-    let provider = testbed.provider(1, price(400_000), 1_000);
-    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    let wallet = ClientConfig::for_tests(1).wallet.hash;
-    assert_eq!(testbed.chain.balance(&wallet), 0);
-    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
-    testbed.kill(provider);
-    testbed.command(client, Command::Settle);
-    testbed.run(Span::from_s(200), |testbed| testbed.chain.locked() == 0);
-    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
-    assert_eq!(testbed.chain.balance(&wallet), deposit.0 - cost.0);
-}
-
-/// (CH-10)
-#[test]
-fn a_watcher_claims_for_a_provider_that_is_away() {
-    let mut testbed = Testbed::new(12, CALM);
-    let client = testbed.client(1, COIN);
-    let provider = testbed.provider(1, price(400_000), 1_000);
-    testbed.watcher(provider);
-    testbed.order(client, 1, chat("count for me", 40), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
-    testbed.kill(provider);
-    testbed.command(client, Command::Settle);
-    // The client is cut off as soon as its close is on the ledger: nobody but the watcher can claim.
-    testbed.run(Span::from_s(5), |_| false);
-    testbed.kill(client);
-    testbed.run(Span::from_s(90), |_| false);
-    assert_eq!(testbed.chain.claims, 1);
-    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
-}
-
-/// (CH-7)
-#[test]
-fn a_restarted_client_goes_on_above_every_voucher_it_may_have_signed() {
-    let mut testbed = Testbed::new(13, CALM);
-    let client = testbed.client(1, COIN);
-    let provider = testbed.provider(1, price(400_000), 5_000);
-    testbed.order(client, 1, chat("count for me", 200), COIN, MINUTE);
-    testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() > 100);
-    testbed.kill(client);
-    testbed.run(Span::from_s(30), |_| false);
-    let paid = testbed.provider_at(provider).channels().next().unwrap().paid();
-    testbed.outcomes.clear();
-    testbed.restart(client);
-    let known = testbed.client_at(client).channels().next().unwrap().cumulative();
-    assert!(known >= paid, "{known} on disk, {paid} at the provider");
-    testbed.run(Span::from_s(5), |_| false);
-    testbed.order(client, 2, chat("count for me", 30), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    assert!(testbed.outcome(2).end.unwrap().is_ok());
-    assert_eq!(testbed.chain.opened, 1);
-}
-
-#[test]
-fn a_restarted_provider_serves_nothing_for_free_and_loses_no_voucher() {
-    let mut testbed = Testbed::new(14, CALM);
-    let client = testbed.client(1, COIN);
-    let provider = testbed.provider(1, price(40_000_000), 1_000);
-    testbed.order(client, 1, chat("count for me", 100), COIN, MINUTE);
-    testbed.run_to_end(MINUTE);
-    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
-    testbed.kill(provider);
-    testbed.restart(provider);
-    testbed.run(Span::from_s(2), |_| false);
-    testbed.command(provider, Command::Settle);
-    testbed.run(Span::from_s(5), |testbed| testbed.chain.locked() == 0);
-    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
-}
-
-#[test]
-fn a_settlement_in_the_middle_of_a_job_waits_for_its_last_voucher() {
-    let mut testbed = Testbed::new(19, CALM);
-    let client = testbed.client(1, COIN);
-    let provider = testbed.provider(1, price(40_000_000), 5_000);
-    testbed.order(client, 1, chat("count for me", 200), COIN, MINUTE);
-    testbed.run(MINUTE, |testbed| testbed.outcome(1).ids.len() > 100);
-    testbed.command(provider, Command::Settle);
-    testbed.run_to_end(MINUTE);
-    let cost = testbed.outcome(1).end.unwrap().unwrap().cost;
-    assert_eq!(testbed.outcome(1).text, engine::answer(200));
-    assert_eq!(testbed.chain.locked(), 0);
-    assert_eq!(testbed.chain.balance(&ProviderConfig::for_tests(1).payout.hash), cost.0);
 }
 
 /// (CO-5)
