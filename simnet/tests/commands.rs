@@ -142,7 +142,7 @@ fn an_attack_is_told_against_its_honest_twin() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let attack = "[[attack]]\nkind = \"cartel\"\nshare = 0.0\n[[sweep.axis]]\nkey = \"attack.0.share\"\nvalues = [0.0, 1.0]\n\
-        [[sweep.mark]]\nkey = \"gain_share\"\nat_most = 1.0\n[[sweep.mark]]\nkey = \"success\"\nat_least = 50.0\n";
+        [[sweep.mark]]\nkey = \"buyer_price_over_twin\"\nat_most = 1.05\n[[sweep.mark]]\nkey = \"success\"\nat_least = 50.0\n";
     let plan = PLAN.split("[[sweep.arm]]").next().unwrap();
     std::fs::write(dir.join("plan.toml"), format!("{plan}{attack}")).unwrap();
     let said = good(dir, &["sweep", "plan.toml", "--out", "out"]);
@@ -150,7 +150,8 @@ fn an_attack_is_told_against_its_honest_twin() {
     let marks: Vec<&str> =
         said.lines().filter(|line| line.contains("at most") || line.contains("at least")).collect();
     assert!(
-        marks[0].starts_with("share 1.0: attackers' gain") && marks[0].ends_with("NOT KEPT"),
+        marks[0].starts_with("share 1.0: honest buyers' price over the twin's")
+            && marks[0].ends_with("NOT KEPT"),
         "{marks:?}"
     );
     assert!(marks[1..].iter().all(|mark| mark.ends_with(": kept")) && marks.len() == 3, "{marks:?}");

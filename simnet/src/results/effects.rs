@@ -63,7 +63,29 @@ pub fn of(run: &BTreeMap<String, f64>, twin: &BTreeMap<String, f64>) -> BTreeMap
     all.into_iter().filter_map(|(key, value)| Some((key, value.filter(|value| value.is_finite())?))).collect()
 }
 
-/// Whether one arm keeps a mark.
+/// What seeds can say about a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkOutcome {
+    /// The whole interval is within the bound.
+    Kept,
+    /// The whole interval is beyond the bound.
+    Broken,
+    /// The bound lies within the interval, or a single seed gave none: more seeds are needed.
+    Open,
+}
+
+impl fmt::Display for MarkOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "kept",
+            Self::Broken => "NOT KEPT",
+            Self::Open => "open, needs more seeds",
+        })
+    }
+}
+
+/// What came out of one arm, against a mark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MarkResult {
     /// The mark.
@@ -72,8 +94,8 @@ pub struct MarkResult {
     pub arm: String,
     /// What came out.
     pub value: Interval,
-    /// Whether it is kept: the mean is within the bound, or its interval is not wholly beyond it.
-    pub holds: bool,
+    /// Whether the mark is kept.
+    pub outcome: MarkOutcome,
 }
 
 impl fmt::Display for MarkResult {
@@ -87,7 +109,7 @@ impl fmt::Display for MarkResult {
         if let Some(least) = self.mark.at_least {
             write!(f, ", at least {least}")?;
         }
-        f.write_str(if self.holds { ": kept" } else { ": NOT KEPT" })
+        write!(f, ": {}", self.outcome)
     }
 }
 
@@ -98,11 +120,19 @@ impl MarkSpec {
         self.arms.is_empty() || self.arms.iter().any(|name| arm.starts_with(name.as_str()))
     }
 
-    /// Returns whether a value keeps the mark.
+    /// Returns what a value says about the mark.
     #[must_use]
-    pub fn holds(&self, value: &Interval) -> bool {
-        self.at_most.is_none_or(|most| value.low() <= most)
-            && self.at_least.is_none_or(|least| value.high() >= least)
+    pub fn outcome(&self, value: &Interval) -> MarkOutcome {
+        let (low, high) = (value.low(), value.high());
+        let is_beyond =
+            self.at_most.is_some_and(|most| low > most) || self.at_least.is_some_and(|least| high < least);
+        let is_within =
+            self.at_most.is_none_or(|most| high <= most) && self.at_least.is_none_or(|least| low >= least);
+        match (value.half, is_beyond, is_within) {
+            (Some(_), true, _) => MarkOutcome::Broken,
+            (Some(_), _, true) => MarkOutcome::Kept,
+            _ => MarkOutcome::Open,
+        }
     }
 }
 
@@ -127,20 +157,26 @@ mod tests {
         assert!(!effects.contains_key("buyer_cost_over_twin"), "what was not measured is absent");
     }
 
+    /// The mean alone says nothing: an interval on both sides of the bound leaves the question open. (`SI-10`)
     #[test]
-    fn a_mark_is_broken_where_the_whole_interval_is_beyond_it() {
+    fn a_mark_is_kept_or_broken_by_the_whole_interval() {
         let mark = MarkSpec {
             key: "gain_share".into(),
             at_most: Some(3.0),
             at_least: None,
             arms: vec!["two".into()],
         };
-        let value = |mean: f64, half: f64| Interval { n: 8, mean, half: Some(half) };
-        assert!(
-            mark.holds(&value(2.9, 0.0)) && mark.holds(&value(4.0, 1.1)) && !mark.holds(&value(4.0, 0.9))
-        );
+        let says =
+            |mark: &MarkSpec, mean: f64, half: f64| mark.outcome(&Interval { n: 8, mean, half: Some(half) });
+        assert_eq!(says(&mark, 2.9, 0.1), MarkOutcome::Kept);
+        assert_eq!(says(&mark, 2.9, 1.1), MarkOutcome::Open);
+        assert_eq!(says(&mark, 4.0, 1.1), MarkOutcome::Open);
+        assert_eq!(says(&mark, 4.0, 0.9), MarkOutcome::Broken);
+        assert_eq!(mark.outcome(&Interval { n: 1, mean: 1.0, half: None }), MarkOutcome::Open, "one seed");
         assert!(mark.binds("two sellers, 1.2") && !mark.binds("five sellers"));
         let least = MarkSpec { at_most: None, at_least: Some(99.0), ..mark };
-        assert!(least.holds(&value(98.5, 0.6)) && !least.holds(&value(98.5, 0.4)));
+        assert_eq!(says(&least, 98.5, 0.4), MarkOutcome::Broken);
+        assert_eq!(says(&least, 98.5, 0.6), MarkOutcome::Open);
+        assert_eq!(says(&least, 99.5, 0.4), MarkOutcome::Kept);
     }
 }

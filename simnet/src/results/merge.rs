@@ -82,7 +82,7 @@ fn marks(plan: &SweepPlan, arms: &[ArmResult]) -> Vec<MarkResult> {
                 continue;
             };
             let (mark, arm, value) = (mark.clone(), arm.name.clone(), *value);
-            marks.push(MarkResult { holds: mark.holds(&value), mark, arm, value });
+            marks.push(MarkResult { outcome: mark.outcome(&value), mark, arm, value });
         }
     }
     marks

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::measures::Interval;
-use crate::results::effects::EFFECTS;
+use crate::results::effects::{EFFECTS, MarkOutcome};
 use crate::results::merge::{ArmResult, SweepResult};
 use crate::results::metrics::{Good, METRICS, Metric, find};
 use crate::results::plot::{COLOURS, distributions, dots, escape, number, parts, shown};
@@ -153,14 +153,14 @@ fn part(metric: &Metric, of: &Interval, first: &ArmResult) -> String {
     format!(
         "{}: <span class={}>{} ± {} {} {direction}{share}</span>",
         escape(metric.label),
-        verdict(metric, of),
+        outcome(metric, of),
         number(of.mean.abs()),
         number(of.half.unwrap_or(0.0)),
         escape(unit),
     )
 }
 
-fn verdict(metric: &Metric, of: &Interval) -> &'static str {
+fn outcome(metric: &Metric, of: &Interval) -> &'static str {
     match metric.good {
         Good::Neither => "plain",
         Good::High if of.mean > 0.0 => "good",
@@ -194,7 +194,11 @@ fn twins(merged: &SweepResult) -> String {
     if !merged.marks.is_empty() {
         html.push_str("<h2>Marks</h2><ul>");
         for of in &merged.marks {
-            let class = if of.holds { "good" } else { "bad" };
+            let class = match of.outcome {
+                MarkOutcome::Kept => "good",
+                MarkOutcome::Broken => "bad",
+                MarkOutcome::Open => "plain",
+            };
             let _ = write!(html, "<li><span class={class}>{}</span></li>", escape(&of.to_string()));
         }
         html.push_str("</ul>");
@@ -317,7 +321,7 @@ fn table(merged: &SweepResult) -> String {
             let value = arm.metrics.get(metric.key).map_or_else(|| "–".to_owned(), shown);
             let _ = write!(html, "<td>{value}");
             if let Some(of) = arm.against_first.get(metric.key).filter(|_| place > 0) {
-                let class = if of.excludes_zero() { verdict(metric, of) } else { "quiet" };
+                let class = if of.excludes_zero() { outcome(metric, of) } else { "quiet" };
                 let sign = if of.mean > 0.0 { "+" } else { "" };
                 let _ = write!(html, "<br><span class='delta {class}'>{sign}{}</span>", shown(of));
             }
