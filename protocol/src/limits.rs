@@ -286,6 +286,11 @@ pub const PROVIDERS_REMEMBERED_MAX: usize = CHANNELS_MAX;
 pub const FAILURE_REST_S: u64 = 120;
 /// The longest of these rests in seconds: a machine that was mended overnight is tried again.
 pub const FAILURE_REST_S_MAX: u64 = 86_400;
+/// How long after its failure a provider that is being left alone is asked all the same where nobody else bids; twice as long
+/// after each further one. (`MK-31`)
+pub const SECOND_CHANCE: Span = Span::from_s(4);
+/// The longest of these pauses.
+pub const SECOND_CHANCE_MAX: Span = Span::from_s(32);
 /// Good jobs that make up for one failure.
 pub const GOOD_JOBS_A_FAILURE: u8 = 3;
 /// Failures of unproven providers of one prefix after which no unproven one of it is asked: the first may be a neighbour's

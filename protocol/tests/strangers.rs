@@ -134,7 +134,7 @@ fn sixty_keys_of_one_address_cost_three_steps_and_not_sixty() {
     }
     assert!(paid > Nano::ZERO && paid <= Nano(3 * step(cheap).0), "{paid}");
     let Err((why, _)) = testbed.outcome(5).end.unwrap() else { panic!("nobody serves") };
-    assert_eq!(why, Failure::LeftAlone);
+    assert!(matches!(why, Failure::LeftAlone { .. }), "{why}");
     let bids = testbed.outcome(5).bids;
     assert!(!bids.is_empty() && bids.iter().all(|bid| bid.fate == Fate::FailedBefore));
     // Somebody at another address is served by at once.
@@ -157,7 +157,8 @@ fn six_mute_keys_lock_little_and_are_asked_for_it_back_at_once() {
             most = most.max(locked(testbed, client));
             testbed.outcome(1).end.is_some()
         });
-        let bound = Nano(6 * limits::STRANGER_CEILINGS * ceiling(price(1_000)).0);
+        // Nobody else bids, so that each has a second chance.
+        let bound = Nano(2 * 6 * limits::STRANGER_CEILINGS * ceiling(price(1_000)).0);
         assert!(most <= bound, "{plan:?}: {most} of {bound}");
         assert_eq!(
             most == Nano::ZERO,

@@ -27,14 +27,15 @@ impl Driver {
 
     /// Providers of a model are connected, or none can be for now.
     pub(super) fn on_met(&mut self, model: &ModelId) {
-        let orders = self.waiting_orders.met(model);
+        let now = self.now();
+        let orders = self.waiting_orders.met(now, model);
         self.start(orders);
     }
 
     /// Starts the orders that have waited long enough; `is_over` when none shall wait any more.
     pub(super) fn start_due_orders(&mut self, is_over: bool) {
         let now = self.now();
-        let orders = if is_over { self.waiting_orders.all() } else { self.waiting_orders.due(now) };
+        let orders = if is_over { self.waiting_orders.all(now) } else { self.waiting_orders.due(now) };
         self.start(orders);
     }
 

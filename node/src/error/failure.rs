@@ -44,11 +44,17 @@ impl Meaning {
             Failure::Order(fault) => order(*fault),
             Failure::Payment(fault) => payment(fault),
             Failure::Refused(refusal) => refused(*refusal),
-            Failure::LeftAlone => Self::new(
+            Failure::LeftAlone { .. } => Self::new(
                 Exit::NoBids,
                 503,
-                "no_provider",
-                "wait two minutes, or find another provider; each further failure makes the wait four times as long",
+                "providers_failed",
+                "wait as long as is said, give the order more time, or find another provider",
+            ),
+            Failure::CutShort { .. } => Self::new(
+                Exit::Provider,
+                502,
+                "answer_cut_short",
+                "nobody else sells the model, or none went on in time; ask again, for the rest or with more time",
             ),
             Failure::NotConnected => Self::new(
                 Exit::NoPeer,

@@ -1,28 +1,25 @@
 //! One order on its way to an HTTP answer: its news in, contents and the bill out.
 
-use std::time::Duration;
-
 use axum::http::HeaderName;
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::io::{Bill, Failure, OrderNews};
+use bombyx_protocol::io::{Bill, OrderNews};
 use bombyx_protocol::wire::message::Content;
 use bombyx_protocol::work::order::{JobId, Order};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
 
 use super::budget::Reserve;
+use super::deadline::Deadline;
 use super::errors::ApiError;
 use super::gateway::Gateway;
+use super::limits::DEADLINE_GRACE;
 use crate::api::handle::NodeHandle;
-
-/// How much longer than the order's own deadline its end is awaited: the client machine ends every order itself.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// An order that is being worked on. Dropping it cancels the order.
 pub(super) struct Answer {
     node: NodeHandle,
     news: mpsc::Receiver<OrderNews>,
-    until: Instant,
+    /// When its end is not awaited any longer: the client machine ends every order itself.
+    until: Deadline,
     provider: Option<NodeId>,
     job: Option<JobId>,
     /// What it may cost, until it is known what it did.
@@ -39,11 +36,11 @@ pub(super) enum Part {
 }
 
 impl Answer {
-    /// Places an order, if the gateway's budget still has room for its ceiling.
-    pub(super) async fn order(gateway: &Gateway, order: Order) -> Result<Self, ApiError> {
+    /// Places an order that must end by `deadline`, if the gateway's budget still has room for its ceiling.
+    pub(super) async fn order(gateway: &Gateway, order: Order, deadline: Deadline) -> Result<Self, ApiError> {
         let reserve = Reserve::take(&gateway.budget, order.max_cost)
             .map_err(|used| ApiError::over_budget(used.span, used.key))?;
-        let until = Instant::now() + Duration::from_micros(order.deadline.0) + GRACE;
+        let until = deadline.later(DEADLINE_GRACE);
         let news = gateway.node.order(order).await.map_err(|_| ApiError::stopped())?;
         Ok(Self { node: gateway.node.clone(), news, until, provider: None, job: None, reserve })
     }
@@ -51,10 +48,7 @@ impl Answer {
     /// Returns the next part, or why there is none.
     pub(super) async fn next(&mut self) -> Result<Part, ApiError> {
         loop {
-            let news = timeout_at(self.until, self.news.recv())
-                .await
-                .map_err(|_| ApiError::failure(Failure::Deadline, Bill::default()))?
-                .ok_or_else(ApiError::stopped)?;
+            let news = self.until.bound(self.news.recv()).await?.ok_or_else(ApiError::stopped)?;
             match news {
                 OrderNews::Awarded { provider, job } => {
                     self.provider = Some(provider);
@@ -70,7 +64,9 @@ impl Answer {
                 }
                 OrderNews::Failed { why, bill } => {
                     self.reserve.settle(bill.cost);
-                    return Err(ApiError::unserved(&self.node, why, bill).await);
+                    let error = ApiError::failure(why, bill.clone());
+                    let named = self.until.bound(ApiError::unserved(&self.node, why, bill)).await;
+                    return Err(named.unwrap_or(error));
                 }
             }
         }

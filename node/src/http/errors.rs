@@ -33,6 +33,11 @@ impl ApiError {
         Self { status, code, message, param: None, retry_after_s: None, bill: None }
     }
 
+    /// Returns the error of a request whose order has not said what it came to.
+    pub(super) fn without_bill(self) -> Self {
+        Self { bill: None, ..self }
+    }
+
     fn about(self, param: impl Into<String>) -> Self {
         Self { param: Some(param.into()), ..self }
     }
@@ -158,12 +163,13 @@ impl ApiError {
         let mut error = Self::new(status, meaning.code, message);
         error.param = meaning.param.map(String::from);
         // `Busy` and a full provider pass by themselves; what the network has tried several times does not.
-        error.retry_after_s = if let Failure::Full { come_back_s, .. } = why {
-            // An appointment with those that can serve it. (`MK-50`)
-            Some(come_back_s)
-        } else {
-            (meaning.code == "rate_limit_exceeded").then_some(1)
-        };
+        error.retry_after_s =
+            if let Failure::Full { come_back_s, .. } | Failure::LeftAlone { come_back_s } = why {
+                // An appointment with those that can serve it, or when one of those is asked again that failed. (`MK-50`, `MK-31`)
+                Some(come_back_s)
+            } else {
+                (meaning.code == "rate_limit_exceeded").then_some(1)
+            };
         error.bill = Some(Box::new(bill));
         error
     }
@@ -259,6 +265,7 @@ mod tests {
             (Failure::Order(OrderFault::Busy), 429, "rate_limit_exceeded"),
             (Failure::Refused(Refusal::OverContext(256)), 400, "context_length_exceeded"),
             (Failure::Stalled, 502, "provider_failed"),
+            (Failure::CutShort { delivered: 7 }, 502, "answer_cut_short"),
         ] {
             let error = ApiError::failure(why, Bill::default());
             assert_eq!((error.status.as_u16(), error.code), (status, code), "{why:?}");
@@ -273,6 +280,13 @@ mod tests {
         let full = ApiError::failure(Failure::Full { bids: 2, come_back_s: 17 }, Bill::default());
         assert_eq!((full.status.as_u16(), full.code), (429, "rate_limit_exceeded"));
         assert_eq!(full.into_response().headers()[header::RETRY_AFTER], "17", "an appointment");
+        let alone = ApiError::failure(Failure::LeftAlone { come_back_s: 9 }, Bill::default());
+        assert_eq!((alone.status.as_u16(), alone.code), (503, "providers_failed"));
+        assert_eq!(
+            alone.into_response().headers()[header::RETRY_AFTER],
+            "9",
+            "when the first is asked again"
+        );
         let funds = ApiError::failure(POOR, Bill::default()).into_response();
         assert_eq!(funds.headers()[SHOULD_RETRY], "false");
     }

@@ -21,5 +21,7 @@ pub(crate) const CONNECTIONS_MAX: usize = 256;
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Providers in one list of a request's wishes.
 pub(crate) const PROVIDERS_NAMED_MAX: usize = 64;
+/// How long after its deadline a request that is still without an answer gets the gateway's own.
+pub(crate) const DEADLINE_GRACE: Duration = Duration::from_millis(250);
 /// The longest time in milliseconds that a request may ask for.
 pub(crate) const DEADLINE_MS_MAX: u64 = 600_000;

@@ -18,6 +18,7 @@ pub(crate) mod admin;
 mod answer;
 mod budget;
 mod cors;
+mod deadline;
 mod errors;
 mod facts;
 mod gateway;

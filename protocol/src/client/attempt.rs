@@ -5,7 +5,7 @@ use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
 use crate::channel::record::Record;
 use crate::ident::{Identity, NodeId};
-use crate::io::{Failure, Offer, OrderNews, PeerFault};
+use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
 use crate::market::auction::{Candidate, Source};
 use crate::market::call::Classes;
@@ -27,6 +27,7 @@ use crate::work::stream::{CheckedChunk, Stream, StreamFault};
 use super::memory::{Memory, Service};
 use super::payments::{Needs, Payments};
 use super::progress::Progress;
+use super::room::Room;
 use super::shared::SharedState;
 
 /// A job that a provider serves.
@@ -47,7 +48,7 @@ pub(super) struct Attempt {
     /// Vectors that earlier attempts delivered: this attempt counts its inputs from 0.
     rows_before: u32,
     /// When the task was sent.
-    started: Time,
+    pub(super) started: Time,
     /// When the first content came, and how many tokens it had.
     first: Option<(Time, u64)>,
     /// Whether the provider has waited for money: then its time is not its own.
@@ -193,6 +194,13 @@ impl Attempt {
     pub(super) fn is_late(&self, now: Time) -> bool {
         let promised = Span(self.promised().0.saturating_mul(2));
         now >= self.kept_waiting + promised + Span::from_s(1)
+    }
+
+    /// Returns whether nothing has come for twice the time that was promised for it and a second, so that it is not slowness that
+    /// the order's deadline meets. (`MK-15`)
+    pub(super) fn is_silent(&self, now: Time) -> bool {
+        let promised = Span(self.promised().0.saturating_mul(2));
+        now >= self.progress_at + promised + Span::from_s(1)
     }
 
     /// Returns whether reading ends in three quarters of the order's time if it goes on as it has. (`WR-16`)
@@ -372,9 +380,11 @@ impl AttemptMut<'_> {
         attempt.has_task = true;
         let (waits, start) = (said.start_ms > 0, Span::from_ms(u64::from(said.start_ms)));
         if waits && self.now + start >= self.progress.deadline {
-            let answer = Offer::expected_answer(attempt.task.output_tokens_max());
-            let writing = Span::from_ms(attempt.candidate.bid.writing_ms(answer));
-            self.progress.starts_late(self.now, start, writing);
+            let bid = &attempt.candidate.bid;
+            let answer = self.memory.output_tokens(&bid.model, &self.progress.lot());
+            let writing = Span::from_ms(bid.writing_ms(answer));
+            let left = self.progress.deadline.since(self.now);
+            self.progress.room = Some(Room::after(self.now, start, writing, left));
             return Next::FailOver(Failure::Refused(Refusal::Busy));
         }
         let read = said.read.min(u32::try_from(attempt.input.count()).unwrap_or(u32::MAX));

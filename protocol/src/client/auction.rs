@@ -2,7 +2,7 @@
 
 use crate::channel::fault::PaymentFault;
 use crate::ident::{NodeId, Prefix};
-use crate::io::{Failure, Offer, OrderNews, Output, PeerFault};
+use crate::io::{Failure, OrderNews, Output, PeerFault};
 use crate::limits;
 use crate::market::auction::{Auction, BidReport, Bidder, Candidate, Source, Wants};
 use crate::market::bid::{Bid, BidHash};
@@ -12,7 +12,7 @@ use crate::market::invite::{Enough, Share};
 use crate::market::score::{Fate, Lot, Place};
 use crate::market::topic::Topic;
 use crate::session::unseal;
-use crate::time::{Span, Time};
+use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{Gossip, Refusal, Release, ReleaseReason, SealedBid, ToProvider};
 use crate::wire::signed::{Signed, Verified};
@@ -21,7 +21,8 @@ use crate::work::price::Price;
 
 use super::back_off::BackOff;
 use super::memory::Bought;
-use super::progress::{LateBid, Progress, Room, served_in};
+use super::progress::Progress;
+use super::room::{LateBid, Room};
 use super::shared::{SharedState, Survey};
 use super::verdict::{longest_challenge, passes, standing};
 
@@ -173,13 +174,9 @@ impl Progress {
         let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
         if wait >= left && stands.refused.is_none() {
-            let writing = bid.writing_ms(Offer::expected_answer(lot.output_tokens_max));
-            let ahead = u64::from(bid.ahead_ms).saturating_add(writing);
-            let late = Span::from_ms(served_in(wait.saturating_add(ahead)).saturating_sub(left));
-            let reading = wait.saturating_sub(u64::from(bid.start_ms));
-            let job = Span::from_ms(reading.saturating_add(writing));
+            let answer = shared.memory.output_tokens(&bid.model, &lot);
             if self.late.len() < limits::BIDS_MAX {
-                self.late.push(LateBid { provider: from, wait: Span::from_ms(wait), late, job });
+                self.late.push(LateBid::of(&bid, lot.input.count(), answer, left));
             }
             auction.decline(&from, shared.memory.level(&from) > 0);
             return Ok(());
@@ -292,7 +289,7 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let why = if is_asked { None } else { self.why_nobody(&reports, shared) };
+        let why = if is_asked { None } else { self.why_nobody(now, &reports, shared) };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {
             shared.outbox.release(provider, call, why);
@@ -312,11 +309,14 @@ impl Progress {
         }
     }
 
-    /// Returns whether an order whose model nobody sells need not wait for it any longer: nobody ever took it, and who has just come
-    /// had a moment before the last call. (`MK-65`)
+    /// Returns whether an order whose model nobody sells need not wait for it any longer: nobody ever took it. (`MK-65`)
     fn is_hopeless(&self) -> bool {
-        let since = self.started + limits::SELLER_GRACE;
-        !self.was_awarded && self.called_at >= since
+        !self.was_awarded && self.had_grace()
+    }
+
+    /// Returns whether who has just come had a moment before the last call.
+    fn had_grace(&self) -> bool {
+        self.called_at >= self.started + limits::SELLER_GRACE
     }
 
     /// Gives the bids back that come too late, with the time at which this order comes back where there is none in time. Returns
@@ -409,7 +409,7 @@ impl Progress {
 
     /// Notes why none of the bids can be taken. Returns why the order must end for it, if another call would bring no other
     /// bids.
-    fn why_nobody(&mut self, reports: &[BidReport], shared: &SharedState) -> Option<Failure> {
+    fn why_nobody(&mut self, now: Time, reports: &[BidReport], shared: &mut SharedState) -> Option<Failure> {
         self.widen();
         let lowest =
             reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
@@ -436,8 +436,15 @@ impl Progress {
                 // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
                 // for what they did.
                 self.failed.clear();
-                self.obstacle = Some(Failure::LeftAlone);
-                return self.last_failure.filter(is_final);
+                let memory = &shared.memory;
+                let again = reports.iter().map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
+                let again_at = again.min().unwrap_or(now);
+                self.asked_again_at = again_at;
+                self.obstacle = Some(Failure::left_alone(now, again_at));
+                // Nobody is asked again before the order's time is over, and who has just come had a moment. (`MK-65`)
+                let is_vain = self.invited >= Share::ALL && again_at >= self.deadline && self.had_grace();
+                let over = is_vain.then(|| self.why_over(now, shared));
+                return self.last_failure.filter(is_final).or(over);
             }
         };
         self.obstacle = Some(why);

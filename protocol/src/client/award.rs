@@ -20,6 +20,7 @@ pub(super) struct PendingAward {
     pub(super) candidate: Candidate,
     pub(super) initiator: Initiator,
     award: Award,
+    began: Time,
     repeat_at: Time,
     until: Time,
 }
@@ -52,7 +53,7 @@ impl PendingAward {
         };
         shared.outbox.send_to_provider(provider, ToProvider::Award(award.clone()));
         let repeat_at = now + limits::AWARD_WAIT.half();
-        Ok(Self { candidate, initiator, award, repeat_at, until: now + limits::AWARD_WAIT })
+        Ok(Self { candidate, initiator, award, began: now, repeat_at, until: now + limits::AWARD_WAIT })
     }
 
     pub(super) const fn job(&self) -> JobId {
@@ -61,6 +62,11 @@ impl PendingAward {
 
     pub(super) const fn provider(&self) -> NodeId {
         self.candidate.bid.provider
+    }
+
+    /// Returns when the award went out.
+    pub(super) const fn began(&self) -> Time {
+        self.began
     }
 
     /// Returns whether the provider has had all the time that there is for an answer.

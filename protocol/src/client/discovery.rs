@@ -54,6 +54,7 @@ impl Client {
         match self.seeks.answered(now, &ask) {
             AskVerdict::Wanted => {
                 self.shared.crowds.heard(now, &ask.seek.0, from);
+                self.shared.memory.is_back(now, &from);
                 self.shared.book.accept(now, prefix, ask.into_inner());
             }
             AskVerdict::Late => {}

@@ -24,7 +24,7 @@ impl Client {
             Step::Wait(phase) => self.orders.insert(id, ActiveOrder { progress, phase }),
             Step::End(outcome) => self.conclude(id, progress, outcome),
             Step::FailOver(candidate, why) => {
-                let conduct = Conduct::of_award(&candidate);
+                let conduct = Conduct::of_award(now, &candidate);
                 self.go_elsewhere(now, id, progress, &conduct, None, why);
             }
         }
@@ -44,7 +44,7 @@ impl Client {
         let Some((mut progress, award)) = self.orders.remove_award(&id) else { return };
         let from = award.provider();
         let PendingAward { candidate, initiator, .. } = *award;
-        let conduct = Conduct::of_award(&candidate);
+        let conduct = Conduct::of_award(now, &candidate);
         let Ok(secure) = initiator.finish(&accept.handshake) else {
             self.shared.outbox.peer_fault(from, PeerFault::Malformed);
             return self.go_elsewhere(now, id, progress, &conduct, None, Failure::Session);
@@ -59,7 +59,7 @@ impl Client {
 
     /// Sends a provider what is left of the task.
     fn attempt(&mut self, now: Time, id: OrderId, progress: Progress, session: OpenSession) {
-        let conduct = Conduct::of_award(&session.candidate);
+        let conduct = Conduct::of_award(now, &session.candidate);
         match Attempt::start(now, session, &progress, &mut self.shared) {
             Ok(attempt) => {
                 let phase = Phase::Attempt(Box::new(attempt));
@@ -181,6 +181,8 @@ impl Client {
             self.shared.leases.end(conduct.provider);
         }
         let pays = conduct.is_none_or(|conduct| self.shared.judge(now, &conduct, why));
+        let is_silent = matches!(&phase, Phase::Attempt(attempt) if attempt.is_silent(now));
+        let why = if why == Failure::Deadline { progress.why_cut(is_silent) } else { why };
         if let Some(attempt) = phase.into_attempt() {
             self.leave(now, attempt, pays);
         }

@@ -12,9 +12,11 @@ use crate::market::history::{History, Timing};
 use crate::market::score::{Lot, Place, Speed};
 use crate::outbox::Outbox;
 use crate::table::Table;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::work::order::ModelId;
 use crate::work::price::Price;
+
+use super::second_chance::SecondChance;
 
 /// Everything that is remembered.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ struct Entry {
     reputation: Reputation,
     /// Awards in a row that it refused, or answered with nothing, before it ever served or failed.
     refusals: u8,
+    chance: SecondChance,
 }
 
 /// What was bought of a model lately, and when a stranger is next tried.
@@ -57,6 +60,10 @@ pub(super) struct Service {
 }
 
 impl Entry {
+    fn new(reputation: Reputation) -> Self {
+        Self { reputation, refusals: 0, chance: SecondChance::default() }
+    }
+
     /// Returns how many failures still count: each whole day without another takes one off.
     fn failures(&self, now_s: u64) -> u8 {
         let days = now_s.saturating_sub(self.reputation.failed_at_s).checked_div(86_400).unwrap_or(0);
@@ -66,7 +73,12 @@ impl Entry {
     /// Returns whether it is being left alone.
     fn is_resting(&self, now_s: u64) -> bool {
         let failures = self.failures(now_s);
-        failures > 0 && now_s < self.reputation.failed_at_s.saturating_add(rest_s(failures))
+        failures > 0 && now_s < self.rests_until_s(failures)
+    }
+
+    /// Returns until which second of the day it is left alone after so many failures.
+    fn rests_until_s(&self, failures: u8) -> u64 {
+        self.reputation.failed_at_s.saturating_add(rest_s(failures))
     }
 }
 
@@ -88,7 +100,7 @@ impl Memory {
                 .get(&reputation.provider)
                 .is_none_or(|other| other.reputation.failures < reputation.failures);
             if newer && known.len() < limits::PROVIDERS_REMEMBERED_MAX {
-                known.insert(reputation.provider, Entry { reputation: *reputation, refusals: 0 });
+                known.insert(reputation.provider, Entry::new(*reputation));
             }
         }
         Self { clock: WallClock::new(clock_s), known, models: Table::default() }
@@ -156,7 +168,9 @@ impl Memory {
         if let Some(known) = self.known.get(provider) {
             failed = known.failures(now_s) > 0;
             if known.is_resting(now_s) {
-                return if self.is_forgiven(known, now_s) { Place::Last } else { Place::Barred };
+                let has_chance = self.may_have_chance(known, now_s, prefix) && now >= known.chance.due();
+                let is_asked = has_chance || self.is_forgiven(known, now_s);
+                return if is_asked { Place::Last } else { Place::Barred };
             }
             match known.reputation.level {
                 0 => {}
@@ -168,11 +182,48 @@ impl Memory {
             0 if !failed => Place::Unknown,
             0..limits::PREFIX_FAILURES => Place::Doubtful,
             failures => {
-                let beyond = failures.saturating_sub(limits::PREFIX_FAILURES).saturating_add(1);
-                let until = self.failed_last_s(prefix).saturating_add(rest_s(beyond));
+                let until = self.prefix_rests_until_s(prefix, failures);
                 if now_s < until { Place::Barred } else { Place::Doubtful }
             }
         }
+    }
+
+    /// Returns when a provider that is being left alone is asked again, if not now.
+    pub(super) fn asked_again_at(&self, now: Time, provider: &NodeId, prefix: Prefix) -> Time {
+        let now_s = self.clock.unix_s(now);
+        let at = |until_s: u64| now + Span::from_s(until_s.saturating_sub(now_s));
+        match self.known.get(provider).filter(|known| known.is_resting(now_s)) {
+            Some(known) => {
+                let rested = at(known.rests_until_s(known.failures(now_s)));
+                let has_chance = self.may_have_chance(known, now_s, prefix);
+                if has_chance { rested.min(known.chance.due()) } else { rested }
+            }
+            None => match self.failures_of(now_s, prefix) {
+                0..limits::PREFIX_FAILURES => now,
+                failures => at(self.prefix_rests_until_s(prefix, failures)),
+            },
+        }
+    }
+
+    /// Returns whether a provider that is being left alone is asked now and then where nobody else bids: it has served, or has
+    /// failed once only, and not from where others failed as well.
+    fn may_have_chance(&self, known: &Entry, now_s: u64, prefix: Prefix) -> bool {
+        let was_unlucky =
+            || known.failures(now_s) < 2 && self.failures_of(now_s, prefix) < limits::PREFIX_FAILURES;
+        known.reputation.good > 0 || was_unlucky()
+    }
+
+    /// Notes that a provider is there again: it has answered a seek.
+    pub(super) fn is_back(&mut self, now: Time, provider: &NodeId) {
+        if let Some(known) = self.known.get_mut(provider) {
+            known.chance.is_back(now);
+        }
+    }
+
+    /// Returns until which second of the day the unproven names of a prefix are left alone that has failed so often.
+    fn prefix_rests_until_s(&self, prefix: Prefix, failures: u8) -> u64 {
+        let beyond = failures.saturating_sub(limits::PREFIX_FAILURES).saturating_add(1);
+        self.failed_last_s(prefix).saturating_add(rest_s(beyond))
     }
 
     /// Returns whether a provider that is being left alone is asked all the same if nobody else bids: it has earned that, or only
@@ -222,6 +273,7 @@ impl Memory {
         }
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = 0;
+        known.chance.served();
         let before = known.reputation;
         let reputation = &mut known.reputation;
         reputation.prefix = prefix;
@@ -238,11 +290,12 @@ impl Memory {
         }
     }
 
-    /// Remembers that a provider failed a job. It is left alone for a while, in every order and after a
+    /// Remembers that a provider failed a job that `began` then. It is left alone for a while, in every order and after a
     /// restart.
     pub(super) fn failed(
         &mut self,
         now: Time,
+        began: Time,
         provider: NodeId,
         prefix: Prefix,
         model: ModelId,
@@ -252,8 +305,12 @@ impl Memory {
         let now_s = self.clock.unix_s(now);
         let Some(known) = self.entry(now, provider, prefix) else { return };
         known.refusals = 0;
-        if known.is_resting(now_s) {
-            // A provider that dies with ten jobs on hand has failed once.
+        let is_news = known.chance.is_news(began);
+        if is_news {
+            known.chance.failed(now);
+        }
+        if known.is_resting(now_s) && (known.reputation.good > 0 || !is_news) {
+            // A provider that dies with ten jobs on hand has failed once, and one that has served is being given chances.
             return;
         }
         let failures = known.failures(now_s).saturating_add(1);
@@ -282,7 +339,7 @@ impl Memory {
         let Some(known) = self.entry(now, provider, prefix) else { return };
         let refusals = known.refusals.saturating_add(1);
         if refusals.is_multiple_of(limits::REFUSALS_A_FAILURE) {
-            self.failed(now, provider, prefix, model, outbox);
+            self.failed(now, now, provider, prefix, model, outbox);
         }
         if let Some(known) = self.known.get_mut(&provider) {
             known.refusals = refusals;
@@ -306,7 +363,7 @@ impl Memory {
                 timed: 0,
                 timing: Timing::default(),
             };
-            self.known.insert(provider, Entry { reputation, refusals: 0 });
+            self.known.insert(provider, Entry::new(reputation));
         }
         self.known.get_mut(&provider)
     }
@@ -375,7 +432,7 @@ mod tests {
             assert_eq!(place(&memory), if refusals < 3 { Place::Unknown } else { Place::Last }, "{refusals}");
         }
         assert_eq!(memory.known.get(&BUSY).map(|known| known.reputation.failures), Some(1));
-        memory.failed(Time(0), BUSY, PREFIX, MODEL, &mut outbox);
+        memory.failed(Time(0), Time(0), BUSY, PREFIX, MODEL, &mut outbox);
         assert_eq!(place(&memory), Place::Barred);
     }
 }

@@ -96,6 +96,8 @@ mod orders;
 mod payments;
 mod progress;
 mod quote;
+mod room;
+mod second_chance;
 mod shared;
 mod verdict;
 
@@ -289,6 +291,7 @@ impl Client {
             order.task.check().err()
         };
         let progress = Progress::new(now, order);
+        self.shared.appointments.is_back(&progress.order.model);
         if let Some(bought) = self.shared.memory.bought(progress.order.model) {
             bought.exploration.count();
         }

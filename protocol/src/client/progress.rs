@@ -9,50 +9,14 @@ use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::invite::Share;
 use crate::market::score::Lot;
-use crate::time::{Span, Time};
+use crate::time::Time;
 use crate::wire::message::{Content, Refusal};
 use crate::work::order::{InputCount, Order, Task};
 use crate::work::price::InputTokens;
 
 use super::back_off::BackOff;
+use super::room::{LateBid, Room};
 use super::shared::SharedState;
-
-/// A bid that can be served only when the order's time is over.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LateBid {
-    pub(super) provider: NodeId,
-    /// Until its first token, by the bidder's word.
-    pub(super) wait: Span,
-    /// By how much, behind all that come before.
-    pub(super) late: Span,
-    /// How long the job takes by the bidder's word.
-    pub(super) job: Span,
-}
-
-/// When one that was full can serve the order, by its word.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
-    at: Time,
-    /// How long the job takes there.
-    job: Span,
-    /// Bids that came too late with this one.
-    bids: u32,
-}
-
-impl Room {
-    /// Returns the earliest that these bids promise, if there is one.
-    pub(super) fn of(now: Time, late: &[LateBid]) -> Option<Self> {
-        let best = late.iter().min_by_key(|bid| bid.late)?;
-        let bids = u32::try_from(late.len()).unwrap_or(u32::MAX);
-        Some(Self { at: now + best.late, job: best.job, bids })
-    }
-}
-
-/// Returns in how many milliseconds an order is served that waits for so many by a provider's word: who comes back a little later
-/// is not told to come back again.
-pub(super) fn served_in(wait_ms: u64) -> u64 {
-    wait_ms.saturating_add(wait_ms / limits::COME_BACK_PARTS)
-}
 
 /// What was ordered, and what has come of it in all attempts together.
 #[derive(Debug)]
@@ -72,6 +36,8 @@ pub(super) struct Progress {
     pub(super) declines: Vec<Refusal>,
     /// Bidders of the last call that can begin only when the order's time is over.
     pub(super) late: Vec<LateBid>,
+    /// When the first of those is asked again that are being left alone.
+    pub(super) asked_again_at: Time,
     /// When it can be served where it came too late, as far as was said.
     pub(super) room: Option<Room>,
     /// Tokens of input and answer together that a model holds, once its providers have said that a task is too long.
@@ -118,6 +84,7 @@ impl Progress {
             final_refusals: 0,
             declines: Vec::new(),
             late: Vec::new(),
+            asked_again_at: now,
             room: None,
             context: None,
             back_off: BackOff::default(),
@@ -137,35 +104,40 @@ impl Progress {
         }
     }
 
-    /// Returns why the order has failed, now that its time is over: an answer that had begun has met its deadline; where none
+    /// Returns how many tokens or vectors the user has.
+    fn delivered_count(&self) -> u32 {
+        self.rows.max(u32::try_from(self.delivered.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Returns why the order has failed, now that nothing more can come of it: an answer that had begun was cut short; where none
     /// came, what stood in its way last. (`MK-15`)
     pub(super) fn why_over(&self, now: Time, shared: &mut SharedState) -> Failure {
-        let has_delivered = self.rows > 0 || !self.delivered.is_empty();
-        if has_delivered {
-            return Failure::Deadline;
-        }
         match (self.last_failure, self.obstacle) {
+            _ if self.delivered_count() > 0 => self.why_cut(false),
             (_, Some(Failure::Full { .. })) | (Some(Failure::Refused(Refusal::Busy)), _) => {
                 self.full(now, shared)
             }
+            (None, Some(Failure::LeftAlone { .. })) => Failure::left_alone(now, self.asked_again_at),
             (failure, obstacle) => failure.or(obstacle).unwrap_or(Failure::NoBids),
+        }
+    }
+
+    /// Returns why an answer that had begun is not whole: its provider failed, or `is_silent`, and nobody went on; or else its
+    /// deadline came. (`MK-15`)
+    pub(super) fn why_cut(&self, is_silent: bool) -> Failure {
+        match self.delivered_count() {
+            0 => Failure::Deadline,
+            delivered if is_silent || self.last_failure.is_some() => Failure::CutShort { delivered },
+            _ => Failure::Deadline,
         }
     }
 
     /// Makes an appointment for an order that nobody has room for in time. (`MK-50`)
     pub(super) fn full(&self, now: Time, shared: &mut SharedState) -> Failure {
-        let unknown = Room { at: now + limits::CALL_WAIT_MAX, job: Span(0), bids: 0 };
-        let Room { at, job, bids } = self.room.unwrap_or(unknown);
+        let Room { at, job, bids } = self.room.unwrap_or_else(|| Room::unknown(now));
         let SharedState { appointments, entropy, .. } = shared;
         let come_back_s = appointments.make(now, self.order.model, at.since(now), job, entropy.number());
         Failure::Full { bids: bids.max(1), come_back_s }
-    }
-
-    /// Notes that a provider which has taken the job says that it can begin only so late.
-    pub(super) fn starts_late(&mut self, now: Time, start: Span, writing: Span) {
-        let served = now + Span::from_ms(served_in(start.as_ms().saturating_add(writing.as_ms())));
-        let at = now + served.since(self.deadline);
-        self.room = Some(Room { at, job: writing, bids: 1 });
     }
 
     /// Returns what may still be spent.
@@ -253,6 +225,7 @@ impl Progress {
     /// Counts a part of the answer as delivered. Returns it as the user sees it: vectors are counted over all attempts.
     pub(super) fn deliver(&mut self, content: Content, rows_before: u32) -> Content {
         self.back_off.reset();
+        self.last_failure = None;
         match content {
             Content::Tokens { ids, text } => {
                 self.delivered.extend(&ids);

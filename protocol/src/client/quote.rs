@@ -102,7 +102,9 @@ impl Client {
         }
         let memory = &self.shared.memory;
         let is_small = memory.is_small(&order.model, lot);
+        let again = asks.iter().map(|(ask, prefix)| memory.asked_again_at(now, &ask.provider, *prefix));
+        let again_at = again.min().unwrap_or(now);
         asks.retain(|(ask, prefix)| memory.place(now, &ask.provider, *prefix, is_small) != Place::Barred);
-        if asks.is_empty() { Err(Failure::LeftAlone) } else { Ok(asks) }
+        if asks.is_empty() { Err(Failure::left_alone(now, again_at)) } else { Ok(asks) }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Conduct {
     prefix: Prefix,
     model: ModelId,
     account: Option<ChannelId>,
+    /// When the job began.
+    began: Time,
     /// Whether anything of use came.
     pub(super) delivered: bool,
     /// Whether anything is owed for it.
@@ -55,19 +57,20 @@ impl Conduct {
         match phase {
             Phase::Pause(_) | Phase::Auction(_) => None,
             Phase::Award(award) => {
-                Some(Self { is_late: award.is_late(now), ..Self::of_award(&award.candidate) })
+                Some(Self { is_late: award.is_late(now), ..Self::of_award(award.began(), &award.candidate) })
             }
             Phase::Attempt(attempt) => Some(Self::of_attempt(now, attempt)),
         }
     }
 
     /// Returns what is known of an award that came to nothing.
-    pub(super) const fn of_award(candidate: &Candidate) -> Self {
+    pub(super) const fn of_award(began: Time, candidate: &Candidate) -> Self {
         Self {
             provider: candidate.bid.provider,
             prefix: candidate.prefix,
             model: candidate.bid.model,
             account: None,
+            began,
             delivered: false,
             paid: false,
             is_late: false,
@@ -80,7 +83,7 @@ impl Conduct {
             delivered: attempt.has_delivered(),
             paid: attempt.cost() > Nano::ZERO,
             is_late: attempt.is_late(now),
-            ..Self::of_award(&attempt.candidate)
+            ..Self::of_award(attempt.started, &attempt.candidate)
         }
     }
 }
@@ -111,7 +114,8 @@ fn blame(why: Failure, conduct: &Conduct, proven: bool) -> Blame {
         | Failure::NoSeller { .. }
         | Failure::NoBids
         | Failure::Full { .. }
-        | Failure::LeftAlone
+        | Failure::LeftAlone { .. }
+        | Failure::CutShort { .. }
         | Failure::NotWanted { .. }
         | Failure::TooLongToResume { .. }
         | Failure::OverBudget { .. }
@@ -208,11 +212,11 @@ impl SharedState {
     /// Says who was to blame for a failure and remembers it; asks the rest back where nothing is to be expected for it any
     /// more. Returns whether what the provider still sends is paid.
     pub(super) fn judge(&mut self, now: Time, conduct: &Conduct, why: Failure) -> bool {
-        let Conduct { provider, prefix, model, .. } = *conduct;
+        let Conduct { provider, prefix, model, began, .. } = *conduct;
         let trusted = self.memory.is_trusted(&provider);
         let blame = blame(why, conduct, self.memory.level(&provider) > 0);
         match blame {
-            Blame::Provider => self.memory.failed(now, provider, prefix, model, &mut self.outbox),
+            Blame::Provider => self.memory.failed(now, began, provider, prefix, model, &mut self.outbox),
             Blame::Refused if !is_harmless(why) => {
                 self.memory.refused(now, provider, prefix, model, &mut self.outbox);
             }

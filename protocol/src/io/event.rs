@@ -5,7 +5,7 @@ use crate::channel::fault::{Mismatch, PaymentFault};
 use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Prefix};
 use crate::market::auction::BidReport;
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::wire::message::{Content, Finish, Refusal};
 use crate::work::order::{JobId, OrderFault, OrderId, Tier};
 use crate::work::price::Price;
@@ -143,9 +143,12 @@ pub enum Failure {
     },
     /// There were bids, all of them of providers that failed lately.
     #[error(
-        "every provider that bid has failed this node lately; each is asked again after two minutes or more"
+        "every provider that bid has failed this node lately and is being left alone; the first is asked again in {come_back_s} s"
     )]
-    LeftAlone,
+    LeftAlone {
+        /// Seconds after which the first of them is asked again.
+        come_back_s: u32,
+    },
     /// There were bids, none of a provider that the order may go to.
     #[error("no provider that the order allows has bid; {others} others have")]
     NotWanted {
@@ -207,6 +210,14 @@ pub enum Failure {
         /// Tokens that the user has.
         delivered: u32,
     },
+    /// A provider failed in mid-answer, and nobody went on with it.
+    #[error(
+        "the provider failed in mid-answer and no other went on with it; the {delivered} tokens or vectors that came are paid"
+    )]
+    CutShort {
+        /// Tokens or vectors that the user has.
+        delivered: u32,
+    },
     /// It cannot be paid.
     #[error(transparent)]
     Payment(#[from] PaymentFault),
@@ -216,6 +227,15 @@ pub enum Failure {
     /// The user stopped it.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl Failure {
+    /// Returns that all that bid are being left alone, the first of them until then.
+    #[must_use]
+    pub(crate) fn left_alone(now: Time, until: Time) -> Self {
+        let come_back_s = until.since(now).0.div_ceil(1_000_000).max(1);
+        Self::LeftAlone { come_back_s: u32::try_from(come_back_s).unwrap_or(u32::MAX) }
+    }
 }
 
 /// A job at its end, at the provider.

@@ -45,7 +45,8 @@ pub const fn blames_provider(why: Failure) -> bool {
         | Failure::NoSeller { .. }
         | Failure::NoBids
         | Failure::Full { .. }
-        | Failure::LeftAlone
+        | Failure::LeftAlone { .. }
+        | Failure::CutShort { .. }
         | Failure::OverBudget { .. }
         | Failure::OverCeiling { .. }
         | Failure::NoTier(_)

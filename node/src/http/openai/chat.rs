@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::models::{self, KnownModel};
-use super::order::order;
+use super::order::{deadline, order};
 use super::wishes::{self, Place};
 use crate::http::answer::{Answer, Part};
 use crate::http::errors::ApiError;
@@ -38,11 +38,13 @@ pub(in crate::http) async fn complete(
 ) -> Result<Response, ApiError> {
     let body = object_of(&headers, body).await?;
     let fields = Fields::root(&body);
-    let model = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Generate).await?;
+    let deadline = deadline(&fields, &gateway.policy)?;
+    let named = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Generate);
+    let model = deadline.bound(named).await??;
     let request = read(&fields)?;
     let meant = (model.id, model.weights);
-    let order = order(meant, Task::Generate(request.generate), &fields, &gateway.policy).await?;
-    let mut answer = Answer::order(&gateway, order).await?;
+    let order = order(meant, Task::Generate(request.generate), &fields, &gateway.policy, deadline).await?;
+    let mut answer = Answer::order(&gateway, order, deadline).await?;
     let first = answer.next().await?;
     if request.stream {
         let head = Head {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::fields::Fields;
 use super::models;
-use super::order::order;
+use super::order::{deadline, order};
 use super::wishes::{self, Place};
 use crate::api::vectors::Vectors;
 use crate::engine::models::dims_of;
@@ -29,11 +29,14 @@ pub(in crate::http) async fn embed(
 ) -> Result<Response, ApiError> {
     let body = object_of(&headers, body).await?;
     let fields = Fields::root(&body);
-    let model = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Embed).await?;
+    let deadline = deadline(&fields, &gateway.policy)?;
+    let named = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Embed);
+    let model = deadline.bound(named).await??;
     let (inputs, base64) = read(&fields, dims_of(&model.id))?;
     let mut vectors = Vectors::new(inputs.len());
-    let order = order((model.id, model.weights), Task::Embed { inputs }, &fields, &gateway.policy).await?;
-    let mut answer = Answer::order(&gateway, order).await?;
+    let order =
+        order((model.id, model.weights), Task::Embed { inputs }, &fields, &gateway.policy, deadline).await?;
+    let mut answer = Answer::order(&gateway, order, deadline).await?;
     let bill = loop {
         match answer.next().await? {
             Part::Content(Content::Vectors { first, dims, bytes }) => {

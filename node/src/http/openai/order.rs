@@ -12,6 +12,7 @@ use super::fields::Fields;
 use super::max_price::max_price;
 use super::wishes::{self, Place};
 use crate::engine::fit::{Fitted, fit};
+use crate::http::deadline::Deadline;
 use crate::http::errors::ApiError;
 use crate::http::gateway::GatewayPolicy;
 use crate::http::limits::{DEADLINE_MS_MAX, PROVIDERS_NAMED_MAX};
@@ -24,11 +25,9 @@ pub(super) async fn order(
     task: Task,
     fields: &Fields<'_>,
     policy: &GatewayPolicy,
+    deadline: Deadline,
 ) -> Result<Order, ApiError> {
-    let limits = fields.object("bombyx")?;
-    if let Some(limits) = &limits {
-        wishes::check(Place::Bombyx, limits)?;
-    }
+    let limits = own_fields(fields)?;
     let limit = |name, min, max, default: u64| match &limits {
         Some(limits) => Ok::<_, ApiError>(limits.integer(name, min, max)?.unwrap_or(default)),
         None => Ok(default),
@@ -47,13 +46,13 @@ pub(super) async fn order(
     };
     let Fitted { task, input } = fit(model, task).await.map_err(|fault| ApiError::order(fault, text))?;
     Ok(Order {
+        deadline: deadline.left()?,
         weights,
         preferences: wanted.as_ref().map_or_else(|| Ok(Preferences::default()), preferences)?,
         model,
         task,
         input,
         max_cost: Nano(limit("max_cost_nano", 0, u64::MAX, policy.max_cost.0)?).min(policy.max_cost),
-        deadline: Span::from_ms(limit("deadline_ms", 1, DEADLINE_MS_MAX, policy.deadline.as_ms())?),
         tier: Tier::Open,
         nano_per_ms: match &limits {
             Some(limits) => limits.integer("nano_per_ms", 0, u64::MAX)?.or(policy.nano_per_ms),
@@ -62,6 +61,23 @@ pub(super) async fn order(
         price_max,
         dims: None,
     })
+}
+
+/// Returns by when a request that has just come must be answered.
+pub(super) fn deadline(fields: &Fields<'_>, policy: &GatewayPolicy) -> Result<Deadline, ApiError> {
+    let own = match own_fields(fields)? {
+        Some(limits) => limits.integer("deadline_ms", 1, DEADLINE_MS_MAX)?,
+        None => None,
+    };
+    Ok(Deadline::after(own.map_or(policy.deadline, Span::from_ms)))
+}
+
+fn own_fields<'a>(fields: &Fields<'a>) -> Result<Option<Fields<'a>>, ApiError> {
+    let own = fields.object("bombyx")?;
+    if let Some(own) = &own {
+        wishes::check(Place::Bombyx, own)?;
+    }
+    Ok(own)
 }
 
 /// Returns which providers a request wants: those that its `provider` object names by their ids.
@@ -121,7 +137,9 @@ mod tests {
         let fields = Fields::root(body.as_object().unwrap());
         let task = Task::Embed { inputs: vec!["x".into()] };
         let model = (ModelId([1; 32]), Weights::DEFAULT);
-        order(model, task, &fields, &GatewayPolicy::new(&config)).await.unwrap().max_cost.0
+        let policy = GatewayPolicy::new(&config);
+        let deadline = deadline(&fields, &policy).unwrap();
+        order(model, task, &fields, &policy, deadline).await.unwrap().max_cost.0
     }
 
     #[tokio::test]

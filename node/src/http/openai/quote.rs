@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use bombyx_protocol::work::order::{Task, TaskKind};
 
 use super::fields::Fields;
-use super::order::order;
+use super::order::{deadline, order};
 use super::{chat, embeddings, models};
 use crate::api::quote::QuoteReport;
 use crate::http::errors::ApiError;
@@ -23,11 +23,12 @@ pub(in crate::http) async fn quote(
     let body = object_of(&headers, body).await?;
     let fields = Fields::root(&body);
     let kind = if fields.value("input").is_some() { TaskKind::Embed } else { TaskKind::Generate };
+    let deadline = deadline(&fields, &gateway.policy)?;
     let model = models::resolve(&gateway.node, fields.text("model")?, kind).await?;
     let task = match kind {
         TaskKind::Embed => Task::Embed { inputs: embeddings::inputs(&fields, &model.id)? },
         TaskKind::Generate => Task::Generate(chat::read(&fields)?.generate),
     };
-    let order = order((model.id, model.weights), task, &fields, &gateway.policy).await?;
+    let order = order((model.id, model.weights), task, &fields, &gateway.policy, deadline).await?;
     Ok(Json(gateway.node.priced(&model.name, order).await?))
 }

@@ -1,0 +1,73 @@
+//! When those that are full can serve an order that has too little time for them, by their word. (`MK-50`)
+
+use crate::ident::NodeId;
+use crate::limits;
+use crate::market::bid::Bid;
+use crate::time::{Span, Time};
+
+/// A bid that can be served only when the order's time is over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LateBid {
+    pub(super) provider: NodeId,
+    /// Until its first token, by the bidder's word.
+    pub(super) wait: Span,
+    /// After how long the order may come back.
+    late: Span,
+    /// How long the job takes by the bidder's word.
+    job: Span,
+}
+
+impl LateBid {
+    /// Returns what a bid says to an order with so much input, so many tokens of answer as are usual, and so many milliseconds
+    /// left.
+    pub(super) fn of(bid: &Bid, input_tokens: u64, answer_tokens: u64, left_ms: u64) -> Self {
+        let (reading, writing) = (bid.reading_ms(input_tokens), bid.writing_ms(answer_tokens));
+        let begins = u64::from(bid.start_ms).saturating_add(u64::from(bid.ahead_ms));
+        let job = reading.saturating_add(writing);
+        let served = served_late(begins.saturating_add(job), left_ms);
+        // It is never sent away for longer than until a job can begin, unless it is the reading that takes all of its time.
+        let late = if reading < left_ms { served.min(begins) } else { served };
+        Self {
+            provider: bid.provider,
+            wait: Span::from_ms(u64::from(bid.start_ms).saturating_add(reading)),
+            late: Span::from_ms(late),
+            job: Span::from_ms(job),
+        }
+    }
+}
+
+/// When one that was full can serve the order, by its word.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) at: Time,
+    /// How long the job takes there.
+    pub(super) job: Span,
+    /// Bids that came too late with this one.
+    pub(super) bids: u32,
+}
+
+impl Room {
+    /// Returns the earliest that these bids promise, if there is one.
+    pub(super) fn of(now: Time, late: &[LateBid]) -> Option<Self> {
+        let best = late.iter().min_by_key(|bid| bid.late)?;
+        let bids = u32::try_from(late.len()).unwrap_or(u32::MAX);
+        Some(Self { at: now + best.late, job: best.job, bids })
+    }
+
+    /// Returns the one in which a job that has been taken begins only so late, of an order with so much time left.
+    pub(super) fn after(now: Time, start: Span, writing: Span, left: Span) -> Self {
+        let late = served_late(start.as_ms().saturating_add(writing.as_ms()), left.as_ms());
+        Self { at: now + Span::from_ms(late.min(start.as_ms())), job: writing, bids: 1 }
+    }
+
+    /// Returns the one that is reckoned with where nobody has said anything.
+    pub(super) fn unknown(now: Time) -> Self {
+        Self { at: now + limits::CALL_WAIT_MAX, job: Span(0), bids: 0 }
+    }
+}
+
+/// Returns by how many milliseconds an order is late that is served in so many by a provider's word: who comes back a little later
+/// is not told to come back again.
+fn served_late(wait_ms: u64, left_ms: u64) -> u64 {
+    wait_ms.saturating_add(wait_ms / limits::COME_BACK_PARTS).saturating_sub(left_ms)
+}
