@@ -1,8 +1,5 @@
 //! Joining: the configured addresses are tried, ever more slowly, until one of them leads into the network.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use bombyx_protocol::ident::NodeId;
 use libp2p::core::{Multiaddr, transport::TransportError};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -10,20 +7,21 @@ use libp2p::swarm::{ConnectionId, DialError};
 use libp2p::{PeerId, Swarm};
 use web_time::Instant;
 
+use super::backoff::Backoff;
 use super::behaviour::Behaviour;
 use super::config::NetConfig;
 use super::error::NetError;
 use super::joint::{JoinError, NetEvent};
 use super::known::KnownPeers;
 use super::outbox::Outbox;
+use super::way_back::{Attempt, WayBack};
 use super::{address, cause, limits};
 
 /// The join addresses and what became of them, and the peers that answered before, which are tried beside them.
 pub(super) struct Joins {
     entries: Vec<Join>,
     pub(super) known: KnownPeers,
-    /// Dials of known peers, and when those that failed are tried again.
-    trials: BTreeMap<PeerId, Trial>,
+    way_back: WayBack,
     /// Whether this node is part of the network.
     joined: bool,
     /// Whether a join address led there: what its user named is tried until then, whoever else was found meanwhile.
@@ -36,15 +34,7 @@ struct Join {
     peer: PeerId,
     address: Multiaddr,
     dial: Option<ConnectionId>,
-    next: Instant,
-    backoff: Duration,
-}
-
-/// A known peer that is being tried, or waits for the next try.
-struct Trial {
-    dial: Option<ConnectionId>,
-    next: Instant,
-    backoff: Duration,
+    backoff: Backoff,
 }
 
 impl Joins {
@@ -62,7 +52,8 @@ impl Joins {
             }
         }
         let known = KnownPeers::read(&config.known, own);
-        Ok(Self { entries, known, trials: BTreeMap::new(), joined: false, led: false, refresh_at: now })
+        let way_back = WayBack::new(now);
+        Ok(Self { entries, known, way_back, joined: false, led: false, refresh_at: now })
     }
 
     /// Adds an address that its user names later. It is tried at once; what is known stays.
@@ -80,26 +71,25 @@ impl Joins {
         self.entries.iter().map(|join| &join.address)
     }
 
-    /// Dials what is due, for as long as this node is not part of the network, or none of its join addresses led there.
+    /// Dials what is due: join addresses until one of them led into the network, and known peers until enough of them did.
     pub(super) fn on_tick(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant, out: &mut Outbox) {
         if now >= self.refresh_at {
             self.refresh_at = now + limits::KNOWN_REFRESH;
             self.known.still_there(|peer| swarm.is_connected(peer));
         }
-        if swarm.connected_peers().next().is_none() {
+        if self.joined && swarm.connected_peers().next().is_none() {
             (self.joined, self.led) = (false, false);
+            self.way_back.begin_anew(now);
         }
         if !self.led {
             self.try_written(swarm, now, out);
         }
-        if !self.joined {
-            self.try_known(swarm, now);
-        }
+        self.try_known(swarm, now);
     }
 
     fn try_written(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant, out: &mut Outbox) {
         for join in &mut self.entries {
-            if join.dial.is_none() && join.next <= now && !swarm.is_connected(&join.peer) {
+            if join.dial.is_none() && join.backoff.is_over(now) && !swarm.is_connected(&join.peer) {
                 match dial(swarm, join.peer, &join.address) {
                     Ok(dial) => join.dial = Some(dial),
                     // Another address of the same node is being tried: this one has its turn when that fails.
@@ -112,27 +102,12 @@ impl Joins {
 
     /// Dials peers that answered before, a few at a time.
     fn try_known(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
-        let mut under_way = self.trials.values().filter(|trial| trial.dial.is_some()).count();
-        for (peer, address) in self.known.in_turn() {
-            if under_way >= limits::KNOWN_DIALS_MAX {
-                return;
+        self.way_back.go_on(&self.known, self.joined, now, |peer, address| {
+            if swarm.is_connected(&peer) || swarm.behaviour().blocked.blocked_peers().contains(&peer) {
+                return Attempt::Needless;
             }
-            let trial = self.trials.entry(peer).or_insert_with(|| Trial {
-                dial: None,
-                next: now,
-                backoff: limits::JOIN_BACKOFF_MIN,
-            });
-            if trial.dial.is_some() || trial.next > now || swarm.is_connected(&peer) {
-                continue;
-            }
-            match dial(swarm, peer, &address) {
-                Ok(dial) => {
-                    trial.dial = Some(dial);
-                    under_way += 1;
-                }
-                Err(_) => trial.fail(now),
-            }
-        }
+            dial(swarm, peer, address).map_or(Attempt::NotNow, Attempt::Begun)
+        });
     }
 
     pub(super) fn on_dial_failed(
@@ -145,9 +120,8 @@ impl Joins {
         if let Some(join) = self.entries.iter_mut().find(|join| join.dial == Some(dial)) {
             join.fail(failure(error), now, out);
         }
-        if let Some((peer, trial)) = self.trials.iter_mut().find(|(_, trial)| trial.dial == Some(dial)) {
-            trial.fail(now);
-            self.known.failed(peer);
+        if let Some(peer) = self.way_back.on_dial_failed(dial) {
+            self.known.failed(&peer);
         }
     }
 
@@ -156,13 +130,15 @@ impl Joins {
         let mut through = false;
         for join in self.entries.iter_mut().filter(|join| join.peer == peer) {
             join.dial = None;
-            join.backoff = limits::JOIN_BACKOFF_MIN;
+            join.backoff.calm_down();
+            self.way_back.add(peer, &join.address);
             through = true;
         }
         self.led |= through;
-        through |= self.trials.remove(&peer).is_some();
+        through |= self.way_back.on_same_network(&peer);
         if through && !self.joined {
             self.joined = true;
+            self.known.forget_failures();
             out.push(NetEvent::Joined { via: node });
         }
     }
@@ -172,7 +148,7 @@ impl Joins {
         for join in self.entries.iter_mut().filter(|join| join.peer == peer) {
             join.fail(JoinError::OtherNetwork { theirs: theirs.to_owned() }, now, out);
         }
-        self.trial_failed(&peer, now);
+        self.lose(&peer);
     }
 
     /// Notes that a connection ended, perhaps before the peer's network was known.
@@ -181,12 +157,11 @@ impl Joins {
         for join in self.entries.iter_mut().filter(unfinished) {
             join.fail(JoinError::Closed, now, out);
         }
-        self.trial_failed(peer, now);
+        self.lose(peer);
     }
 
-    fn trial_failed(&mut self, peer: &PeerId, now: Instant) {
-        if let Some(trial) = self.trials.get_mut(peer).filter(|trial| trial.dial.is_some()) {
-            trial.fail(now);
+    fn lose(&mut self, peer: &PeerId) {
+        if self.way_back.on_lost(peer) {
             self.known.failed(peer);
         }
     }
@@ -203,28 +178,14 @@ fn dial(swarm: &mut Swarm<Behaviour>, peer: PeerId, address: &Multiaddr) -> Resu
     swarm.dial(options).map(|()| dial)
 }
 
-/// Returns when to try again, up to a quarter later, so that nodes that lost the same peer do not return in step.
-fn later(now: Instant, backoff: Duration) -> Instant {
-    now + backoff.mul_f64(1.0 + rand::random::<f64>() / 4.0)
-}
-
-impl Trial {
-    fn fail(&mut self, now: Instant) {
-        self.dial = None;
-        self.next = later(now, self.backoff);
-        self.backoff = (self.backoff * 2).min(limits::JOIN_BACKOFF_MAX);
-    }
-}
-
 impl Join {
     fn new(text: String, peer: PeerId, address: Multiaddr, now: Instant) -> Self {
-        Self { text, peer, address, dial: None, next: now, backoff: limits::JOIN_BACKOFF_MIN }
+        Self { text, peer, address, dial: None, backoff: Backoff::new(now) }
     }
 
     fn fail(&mut self, why: JoinError, now: Instant, out: &mut Outbox) {
         self.dial = None;
-        self.next = later(now, self.backoff);
-        self.backoff = (self.backoff * 2).min(limits::JOIN_BACKOFF_MAX);
+        self.backoff.put_off(now);
         out.push(NetEvent::JoinFailed { address: self.text.clone(), why });
     }
 }

@@ -1,9 +1,10 @@
 //! Peers that answered this node's own dials, in this life and in earlier ones: the way back where every join address is dead.
 //!
-//! Where the list is full, those that answered first stay, as long as they answer: whoever makes this node dial many addresses
-//! of theirs gets a share by prefix and takes no older peer's place. Beside them stand a few peers that came by themselves, at
-//! the address that each claims: a node that nobody had to be dialled for would find nobody again. Such a claim counts only
-//! where the peer itself connects from, and is tried after all others. What anybody says of third ones never counts. (`NE-12`)
+//! Keys cost nothing, so both places and turns go by prefix, and within a prefix by age: an owner of many keys that makes this
+//! node dial them takes no older peer's place and goes before no other prefix. Beside the peers that answered stand a few that
+//! came by themselves, in places of their own, each at the address that it claims: a node that dialled nobody would find
+//! nobody again. Such a claim counts only where the peer itself connects from. What anybody says of third ones never
+//! counts. (`NE-12`)
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,7 @@ struct Entry {
     since_s: u64,
     answered_s: u64,
     proven: bool,
-    /// The last dial of it failed.
+    /// The last dial of it failed, while others answered.
     failed: bool,
 }
 
@@ -93,12 +94,17 @@ impl KnownPeers {
         self.publish();
     }
 
-    /// Notes which peers are connected: a connection that lasts is an answer as well.
+    /// Notes which peers are connected, since a connection that lasts is an answer as well, and forgets those that were not for
+    /// too long.
     pub(super) fn still_there(&mut self, is_connected: impl Fn(&PeerId) -> bool) {
         let now_s = unix_s();
-        for (_, entry) in self.peers.iter_mut().filter(|(peer, _)| is_connected(peer)) {
-            entry.answered_s = now_s;
-        }
+        let oldest_s = now_s.saturating_sub(limits::KNOWN_LIFE.as_secs());
+        self.peers.retain(|peer, entry| {
+            if is_connected(peer) {
+                entry.answered_s = now_s;
+            }
+            entry.answered_s >= oldest_s
+        });
         self.publish();
     }
 
@@ -109,39 +115,51 @@ impl KnownPeers {
         }
     }
 
-    /// Returns the peers with their addresses: those that answered before those that came, each the last ones first.
-    pub(super) fn in_turn(&self) -> Vec<(PeerId, Multiaddr)> {
-        let mut entries: Vec<(&PeerId, &Entry)> = self.peers.iter().collect();
-        entries.sort_by_key(|(_, entry)| std::cmp::Reverse((entry.proven, entry.answered_s)));
-        entries.into_iter().map(|(peer, entry)| (*peer, entry.address.clone())).collect()
+    /// Forgets which dials failed: as long as nobody answered, it may have been this node that was cut off.
+    pub(super) fn forget_failures(&mut self) {
+        self.peers.values_mut().for_each(|entry| entry.failed = false);
     }
 
-    /// Adds a peer; one that does not answer, or one that only came, or else the youngest of the prefix with the most, makes room
-    /// for it, and it may be that one itself.
+    /// Returns the peers with their addresses, one of each prefix before a second of any. Those that answered come before those
+    /// that came, and the longest known first.
+    pub(super) fn in_turn(&self) -> Vec<(PeerId, Multiaddr)> {
+        let mut entries: Vec<(&PeerId, &Entry)> = self.peers.iter().collect();
+        entries.sort_by_key(|(_, entry)| (!entry.proven, entry.since_s));
+        let mut turns: BTreeMap<Prefix, usize> = BTreeMap::new();
+        let mut in_turn = Vec::new();
+        for (peer, entry) in entries {
+            let turn = turns.entry(entry.prefix).or_default();
+            *turn += 1;
+            in_turn.push((*turn, *peer, entry.address.clone()));
+        }
+        in_turn.sort_by_key(|(turn, ..)| *turn);
+        in_turn.into_iter().map(|(_, peer, address)| (peer, address)).collect()
+    }
+
+    /// Adds a peer; where there are too many of its kind, one of its own prefix or of the prefix with the most makes room.
     fn insert(&mut self, peer: PeerId, entry: Entry) {
         let (prefix, proven) = (entry.prefix, entry.proven);
+        let (most_of_all, most_of_prefix) = if proven {
+            (limits::KNOWN_ANSWERED_MAX, limits::KNOWN_ANSWERED_PER_PREFIX_MAX)
+        } else {
+            (limits::KNOWN_CAME_MAX, limits::KNOWN_CAME_PER_PREFIX_MAX)
+        };
         self.peers.insert(peer, entry);
-        let count =
-            |counts: &dyn Fn(&Entry) -> bool| self.peers.values().filter(|entry| counts(entry)).count();
-        let of_prefix = |entry: &Entry| entry.prefix == prefix;
-        let came = |entry: &Entry| !entry.proven;
-        if !proven && count(&|entry| of_prefix(entry) && came(entry)) > limits::KNOWN_CAME_PER_PREFIX_MAX {
-            self.drop_one(|entry| of_prefix(entry) && came(entry));
-        } else if !proven && count(&came) > limits::KNOWN_CAME_MAX {
-            self.drop_one(came);
-        } else if count(&of_prefix) > limits::KNOWN_PER_PREFIX_MAX {
-            self.drop_one(of_prefix);
-        } else if self.peers.len() > limits::KNOWN_MAX {
-            self.drop_one(|_| true);
+        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
+        let alike = self.peers.values().filter(|entry| entry.proven == proven);
+        alike.for_each(|entry| *counts.entry(entry.prefix).or_default() += 1);
+        if counts.get(&prefix).is_some_and(|count| *count > most_of_prefix) {
+            self.drop_one(peer, |entry| entry.proven == proven && entry.prefix == prefix);
+        } else if counts.values().sum::<usize>() > most_of_all {
+            let most = counts.values().max();
+            self.drop_one(peer, |entry| entry.proven == proven && counts.get(&entry.prefix) == most);
         }
     }
 
-    fn drop_one(&mut self, among: impl Fn(&Entry) -> bool) {
-        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
-        self.peers.values().for_each(|entry| *counts.entry(entry.prefix).or_default() += 1);
-        let rank =
-            |entry: &Entry| (entry.failed, !entry.proven, counts.get(&entry.prefix).copied(), entry.since_s);
-        let worst = self.peers.iter().filter(|(_, entry)| among(entry)).max_by_key(|(_, entry)| rank(entry));
+    /// Drops one that no longer answers, or else the youngest, which may be the newcomer itself.
+    fn drop_one(&mut self, newcomer: PeerId, among: impl Fn(&Entry) -> bool) {
+        let candidates = self.peers.iter().filter(|(_, entry)| among(entry));
+        let worst = candidates.max_by_key(|(peer, entry)| (entry.failed, entry.since_s, **peer == newcomer));
         if let Some(peer) = worst.map(|(peer, _)| *peer) {
             self.peers.remove(&peer);
         }
@@ -198,29 +216,76 @@ mod tests {
                 known.answered(peer(1_000 + number), at(number % prefixes));
             }
             assert!((0..40).all(|number| has(&known, number)), "{prefixes}");
-            let most = if prefixes == 1 { 40 + limits::KNOWN_PER_PREFIX_MAX } else { limits::KNOWN_MAX };
+            let most = if prefixes == 1 {
+                40 + limits::KNOWN_ANSWERED_PER_PREFIX_MAX
+            } else {
+                limits::KNOWN_ANSWERED_MAX
+            };
             assert_eq!(known.peers.len(), most, "{prefixes}");
         }
     }
 
+    /// (`NE-12`) The list is full of old peers, some of which do not answer any more; then keys of a few prefixes come.
+    #[test]
+    fn a_crowded_prefix_never_takes_the_last_place_of_another() {
+        let mut known = known();
+        let full = u16::try_from(limits::KNOWN_ANSWERED_MAX).unwrap();
+        for number in 0..full {
+            known.insert(peer(number), Entry::new(at(1_000 + number), (5, 5), true));
+        }
+        for number in 0..full / 2 {
+            known.failed(&peer(number));
+        }
+        // A stranger of a new prefix may have the place of one that does not answer; further ones of its prefix may not.
+        for number in 0..100 {
+            known.answered(peer(2_000 + number), at(number % 4));
+        }
+        let gone = (0..full).filter(|number| !has(&known, *number)).count();
+        assert_eq!((gone, known.peers.len()), (4, limits::KNOWN_ANSWERED_MAX));
+        assert!((full / 2..full).all(|number| has(&known, number)), "those that answer stay");
+    }
+
+    /// (`NE-12`) The keys that answered last, as many as are dialled at once and more, are of one prefix.
+    #[test]
+    fn the_turn_goes_by_prefix_and_age_and_not_by_the_last_answer() {
+        let mut known = known();
+        let now = unix_s();
+        for number in 0..16 {
+            let entry = Entry::new(at(1), (100 + u64::from(number), now), true);
+            known.insert(peer(number), entry);
+        }
+        for (number, since) in [(20, 300), (21, 200), (22, 50)] {
+            known.insert(peer(number), Entry::new(at(number / 22 + 2), (since, now - 100_000), true));
+        }
+        known.insert(peer(30), Entry::new(at(4), (1, now), false));
+        let turn: Vec<PeerId> = known.in_turn().into_iter().map(|(peer, _)| peer).collect();
+        let firsts = [22, 0, 21, 30].map(peer);
+        assert_eq!(turn[..4], firsts, "one of each prefix, the longest known first, who only came last");
+        assert_eq!(turn[4..7], [1, 20, 2].map(peer), "then a second of each");
+        assert_eq!(turn.len(), 20);
+    }
+
     /// (`NE-12`) Many names come by themselves, from one prefix or from one each, after friends that answered.
     #[test]
-    fn who_comes_by_itself_is_kept_within_a_share_and_tried_last() {
+    fn peers_that_come_by_themselves_have_a_share_and_places_of_their_own() {
         for (prefixes, most) in [(1, limits::KNOWN_CAME_PER_PREFIX_MAX), (600, limits::KNOWN_CAME_MAX)] {
             let mut known = known();
-            for number in 0..u16::try_from(limits::KNOWN_MAX).unwrap() - 10 {
-                known.insert(peer(number), Entry::new(at(1_000 + number), (5, 5), true));
+            known.came(peer(900), at(900));
+            for number in 0..u16::try_from(limits::KNOWN_ANSWERED_MAX).unwrap() + 10 {
+                known.answered(peer(number), at(1_000 + number));
             }
-            let friends = known.peers.len();
+            let friends = limits::KNOWN_ANSWERED_MAX;
             for number in 0..600 {
                 known.came(peer(1_000 + number), at(number % prefixes));
             }
-            assert_eq!(known.peers.len(), friends + most.min(10), "{prefixes}");
+            assert_eq!(known.peers.len(), friends + most.min(limits::KNOWN_CAME_MAX - 1) + 1, "{prefixes}");
+            assert!(has(&known, 900), "the first that came stays");
             let turn: Vec<PeerId> = known.in_turn().into_iter().map(|(peer, _)| peer).collect();
             assert!(
                 (0..u16::try_from(friends).unwrap()).all(|number| turn[..friends].contains(&peer(number)))
             );
             // One that answers is one of those that did from then on, and its later claims move nothing.
+            known.peers.remove(&peer(0));
             let last = *turn.last().unwrap();
             known.answered(last, at(7_000));
             known.came(last, at(8_000));
@@ -229,14 +294,28 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_does_not_answer_makes_room_first() {
-        let mut known = known();
-        for number in 0..u16::try_from(limits::KNOWN_MAX).unwrap() {
-            known.insert(peer(number), Entry::new(at(number), (5, 5), true));
+    fn a_peer_that_does_not_answer_while_others_do_makes_room_first() {
+        for nobody_answered in [false, true] {
+            let mut known = known();
+            for number in 0..u16::try_from(limits::KNOWN_ANSWERED_MAX).unwrap() {
+                known.insert(peer(number), Entry::new(at(number), (5, 5), true));
+            }
+            known.failed(&peer(7));
+            if nobody_answered {
+                known.forget_failures();
+            }
+            known.answered(peer(2_000), at(2_000));
+            assert_eq!((has(&known, 7), has(&known, 2_000)), (nobody_answered, !nobody_answered));
         }
-        known.failed(&peer(7));
-        known.answered(peer(2_000), at(2_000));
-        assert!(!has(&known, 7) && has(&known, 2_000) && has(&known, 8));
+    }
+
+    #[test]
+    fn a_peer_that_is_not_connected_for_too_long_is_forgotten() {
+        let mut known = known();
+        known.insert(peer(1), Entry::new(at(1), (5, 5), true));
+        known.insert(peer(2), Entry::new(at(2), (5, 5), true));
+        known.still_there(|there| *there == peer(2));
+        assert!(!has(&known, 1) && has(&known, 2));
     }
 
     #[test]
@@ -259,6 +338,6 @@ mod tests {
         assert!(told.iter().any(|peer| peer.address == good), "{told:?}");
         let many: Vec<KnownPeer> =
             (0..1_000).map(|number| one(format!("{}/p2p/{}", at(number), peer(number)), now)).collect();
-        assert_eq!(KnownPeers::read(&many, peer(9_999)).peers.len(), limits::KNOWN_MAX);
+        assert_eq!(KnownPeers::read(&many, peer(9_999)).peers.len(), limits::KNOWN_ANSWERED_MAX);
     }
 }

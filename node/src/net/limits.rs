@@ -121,17 +121,22 @@ pub const BOOK_PEERS_MAX: usize = 2048;
 /// Join addresses in the configuration.
 pub const JOINS_MAX: usize = 64;
 /// Peers that answered which are kept for the next start.
-pub const KNOWN_MAX: usize = 256;
+pub const KNOWN_ANSWERED_MAX: usize = 224;
 /// Of these, peers of one address prefix: a network at home fits in.
-pub const KNOWN_PER_PREFIX_MAX: usize = 16;
-/// Of these, peers that came by themselves, and whose address is their own claim.
+pub const KNOWN_ANSWERED_PER_PREFIX_MAX: usize = 16;
+/// Peers that came by themselves, and whose address is their own claim, which are kept besides.
 pub const KNOWN_CAME_MAX: usize = 32;
 /// Of these, peers of one address prefix.
 pub const KNOWN_CAME_PER_PREFIX_MAX: usize = 4;
 /// How long a peer is kept that does not answer any more.
 pub const KNOWN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Kept peers that are dialled at a time, beside the join addresses, until one of them leads into the network.
+/// Kept peers that are dialled at a time, beside the join addresses.
 pub const KNOWN_DIALS_MAX: usize = 8;
+/// How long such a dial keeps its place: long enough for a peer that is there. What answers later counts all the same.
+pub const KNOWN_DIAL_TIME: Duration = Duration::from_secs(2);
+/// Prefixes whose peers led into the network before no further one that is kept is dialled: one owner of many keys, or two, must
+/// not be a node's only way back.
+pub const WAYS_WANTED: usize = 3;
 /// How often the list notes who is still connected.
 pub const KNOWN_REFRESH: Duration = Duration::from_secs(600);
 /// First wait after a failed join; doubled after each.

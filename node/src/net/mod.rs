@@ -24,6 +24,7 @@
 
 mod address;
 mod address_book;
+mod backoff;
 mod behaviour;
 mod budget;
 mod calendar;
@@ -71,6 +72,7 @@ mod streams;
 mod survey;
 mod swarm;
 mod table;
+mod way_back;
 
 // simnet's stack fidelity compiles this folder as it is over a network in virtual time that stands in the Internet's place.
 #[cfg(virtual_network)]

@@ -5,6 +5,7 @@ mod gossip;
 mod join;
 mod messages;
 mod records;
+mod way_back;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
