@@ -13,7 +13,7 @@ use libp2p::{Multiaddr, PeerId, Transport};
 use web_time::Instant;
 
 use super::address;
-use super::budget::{Place, Places};
+use super::places::{Place, Places};
 use super::scope::Scope;
 use super::{limits, prefix};
 

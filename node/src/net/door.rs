@@ -20,8 +20,9 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use web_time::Instant;
 
-use super::budget::{Excess, Place, Places};
+use super::excess::Excess;
 use super::friends::Friends;
+use super::places::{Place, Places};
 use super::streams::InboundLimiter;
 use super::{limits, prefix};
 

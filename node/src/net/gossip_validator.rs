@@ -5,8 +5,8 @@ use libp2p::PeerId;
 use tokio::sync::mpsc;
 use web_time::Instant;
 
-use super::budget::{Flow, Full};
 use super::calendar::unix_s;
+use super::flow::{Flow, Full};
 use super::friends::Friends;
 use super::gossip::IncomingGossip;
 use super::joint::NetEvent;

@@ -16,9 +16,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use web_time::Instant;
 
-use super::budget::{Flow, Places, Pools};
+use super::flow::{Flow, Pools};
 use super::friends::Friends;
 use super::joint::NetEvent;
+use super::places::Places;
 use super::prefix::Prefixes;
 use super::{address, limits};
 

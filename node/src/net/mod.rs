@@ -26,7 +26,6 @@ mod address;
 mod address_book;
 mod backoff;
 mod behaviour;
-mod budget;
 mod calendar;
 mod cause;
 mod config;
@@ -35,8 +34,10 @@ mod dial_filter;
 mod discover;
 mod door;
 mod error;
+mod excess;
 #[cfg(test)]
 mod fixtures;
+mod flow;
 mod foreigners;
 mod friends;
 mod gossip;
@@ -59,6 +60,7 @@ mod meet;
 mod names;
 mod outbox;
 mod penalty;
+mod places;
 mod prefix;
 #[cfg(not(virtual_network))]
 pub mod probe;

@@ -14,8 +14,9 @@ use libp2p::{Multiaddr, PeerId};
 use rand::seq::SliceRandom as _;
 use web_time::Instant;
 
-use super::budget::{Excess, lower};
+use super::excess::Excess;
 use super::limits;
+use super::places::lower;
 
 /// Bytes of a key: a model's or a topic's hash.
 const KEY_BYTES: usize = 32;

@@ -18,9 +18,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use web_time::Instant;
 
-use super::budget::{Place, Places, Pools};
+use super::flow::Pools;
 use super::friends::Friends;
 use super::joint::{Fault, NetEvent};
+use super::places::{Place, Places};
 use super::prefix::Prefixes;
 use super::request::StreamRequest;
 use super::{address, limits};

@@ -17,7 +17,8 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use web_time::Instant;
 
-use super::budget::{Flow, Full, Place, Places};
+use super::flow::{Flow, Full};
+use super::places::{Place, Places};
 use super::records::Records;
 use super::scope::Scope;
 use super::{address, limits, prefix};

@@ -1,8 +1,4 @@
-//! Budgets: places and rates that strangers share by where they come from, and a word in the log when one is used up.
-//!
-//! Nobody is refused while there is room. As it fills, a prefix may hold as many places as are left free: one that takes
-//! all it can get has half of them, two have a third each, and a prefix that holds little always gets in. Friends have places
-//! of their own besides. (`NE-2`)
+//! Rates that strangers share by where they come from, as they share places. (`NE-2`)
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,134 +7,8 @@ use bombyx_protocol::ident::Prefix;
 use libp2p::PeerId;
 use web_time::Instant;
 
+use super::excess::Excess;
 use super::limits;
-
-/// Tells of what is refused: the first time at once, then how often it was, each [`limits::EXCESS_TOLD_EVERY`].
-#[derive(Debug)]
-pub(super) struct Excess {
-    what: &'static str,
-    untold: u64,
-    next: Option<Instant>,
-    /// All that was ever refused.
-    pub(super) total: u64,
-}
-
-impl Excess {
-    pub(super) const fn of(what: &'static str) -> Self {
-        Self { what, untold: 0, next: None, total: 0 }
-    }
-
-    /// Notes that something was refused; says whether it was told.
-    pub(super) fn note(&mut self, prefix: Prefix, now: Instant) -> bool {
-        self.total += 1;
-        self.untold += 1;
-        if self.next.is_some_and(|next| now < next) {
-            return false;
-        }
-        self.next = Some(now + limits::EXCESS_TOLD_EVERY);
-        tracing::warn!(?prefix, refused = self.untold, "a budget is used up: {}", self.what);
-        self.untold = 0;
-        true
-    }
-}
-
-/// Places that are held and given back.
-#[derive(Debug)]
-pub(super) struct Places {
-    /// For everybody.
-    common: usize,
-    /// Further ones, for friends alone.
-    kept: usize,
-    /// The most that one peer may hold.
-    each: usize,
-    by_prefix: BTreeMap<Prefix, usize>,
-    by_peer: BTreeMap<PeerId, usize>,
-    common_held: usize,
-    kept_held: usize,
-    excess: Excess,
-}
-
-/// A place that is held.
-#[derive(Debug)]
-#[must_use]
-pub(super) struct Place {
-    peer: Option<PeerId>,
-    prefix: Prefix,
-    is_kept: bool,
-}
-
-impl Places {
-    pub(super) const fn new(what: &'static str, common: usize, kept: usize, each: usize) -> Self {
-        Self {
-            common,
-            kept,
-            each,
-            by_prefix: BTreeMap::new(),
-            by_peer: BTreeMap::new(),
-            common_held: 0,
-            kept_held: 0,
-            excess: Excess::of(what),
-        }
-    }
-
-    /// Takes a place for a peer, which may not be known yet, if there is one for it.
-    pub(super) fn take(
-        &mut self,
-        peer: Option<PeerId>,
-        prefix: Prefix,
-        is_friend: bool,
-        now: Instant,
-    ) -> Option<Place> {
-        if peer.is_some_and(|peer| self.held_by(&peer) >= self.each) {
-            self.excess.note(prefix, now);
-            return None;
-        }
-        let is_kept = is_friend && self.kept_held < self.kept;
-        if is_kept {
-            self.kept_held += 1;
-        } else {
-            let held = self.by_prefix.get(&prefix).copied().unwrap_or(0);
-            if held >= self.common.saturating_sub(self.common_held) {
-                self.excess.note(prefix, now);
-                return None;
-            }
-            self.common_held += 1;
-            *self.by_prefix.entry(prefix).or_default() += 1;
-        }
-        if let Some(peer) = peer {
-            *self.by_peer.entry(peer).or_default() += 1;
-        }
-        Some(Place { peer, prefix, is_kept })
-    }
-
-    /// Gives a place back.
-    pub(super) fn give_back(&mut self, place: &Place) {
-        if place.is_kept {
-            self.kept_held = self.kept_held.saturating_sub(1);
-        } else {
-            self.common_held = self.common_held.saturating_sub(1);
-            lower(&mut self.by_prefix, &place.prefix);
-        }
-        if let Some(peer) = place.peer {
-            lower(&mut self.by_peer, &peer);
-        }
-    }
-
-    /// Returns how many places a peer holds.
-    pub(super) fn held_by(&self, peer: &PeerId) -> usize {
-        self.by_peer.get(peer).copied().unwrap_or(0)
-    }
-}
-
-/// Takes one away; what is at nought is forgotten.
-pub(super) fn lower<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            counts.remove(key);
-        }
-    }
-}
 
 /// A vessel that fills with what comes and empties at a steady rate.
 #[derive(Debug, Clone, Copy)]
@@ -157,7 +27,7 @@ impl Vessel {
     }
 }
 
-/// What passes in a second, shared as [`Places`] are: each thing holds a place until its time has passed, and time passes
+/// What passes in a second, shared as places are: each thing holds a place until its time has passed, and time passes
 /// for all prefixes alike.
 #[derive(Debug)]
 pub(super) struct Shares {
@@ -312,39 +182,6 @@ mod tests {
         Prefix::of_ipv4([10, 0, number, 1])
     }
 
-    fn taken(places: &mut Places, prefix: Prefix, is_friend: bool, tries: usize) -> usize {
-        let now = Instant::now();
-        (0..tries).filter(|_| places.take(Some(PeerId::random()), prefix, is_friend, now).is_some()).count()
-    }
-
-    /// (`NE-2`)
-    #[test]
-    fn a_prefix_that_takes_all_it_can_get_leaves_room_for_others_and_for_friends() {
-        let mut places = Places::new("test", 100, 10, 1);
-        assert_eq!(taken(&mut places, prefix(1), false, 8), 8, "an idle node serves a household");
-        assert_eq!(taken(&mut places, prefix(1), false, 10_000), 42, "half of all");
-        assert_eq!(taken(&mut places, prefix(2), false, 10_000), 25, "half of what is left");
-        assert_eq!(taken(&mut places, prefix(3), false, 5), 5, "whoever holds little gets in");
-        assert_eq!(taken(&mut places, prefix(1), true, 50), 10, "friends of the same prefix too");
-        let thousand =
-            (0..=255).map(|number| taken(&mut places, Prefix::of_ipv4([11, 0, number, 1]), false, 4));
-        assert!(thousand.sum::<usize>() <= 20);
-        assert_eq!(taken(&mut places, prefix(9), true, 5), 0, "all is used up");
-    }
-
-    #[test]
-    fn a_place_that_is_given_back_is_free_and_one_peer_holds_its_own_at_the_most() {
-        let mut places = Places::new("test", 8, 0, 2);
-        let (peer, now) = (PeerId::random(), Instant::now());
-        let first = places.take(Some(peer), prefix(1), false, now).expect("room");
-        let _second = places.take(Some(peer), prefix(1), false, now).expect("room");
-        assert!(places.take(Some(peer), prefix(1), false, now).is_none());
-        places.give_back(&first);
-        assert_eq!(places.held_by(&peer), 1);
-        assert!(places.take(Some(peer), prefix(1), false, now).is_some());
-        assert_eq!(places.excess.total, 1);
-    }
-
     fn passed(flow: &mut Flow, peer: PeerId, prefix: Prefix, tries: usize, now: Instant) -> usize {
         (0..tries).filter(|_| flow.pass(peer, prefix, false, now).is_ok()).count()
     }
@@ -399,15 +236,6 @@ mod tests {
         let mut flow = Flow::new("test", 100, 1_000, Duration::from_secs(2));
         let twice = (0..400).filter(|_| flow.pass(loud, prefix(1), true, start).is_ok()).count();
         assert_eq!(twice, 200, "half of the friends' and half of everybody's");
-    }
-
-    #[test]
-    fn what_is_refused_is_told_at_once_and_then_now_and_then() {
-        let (mut excess, now) = (Excess::of("test"), Instant::now());
-        assert!(excess.note(prefix(1), now));
-        assert!((0..1_000).all(|_| !excess.note(prefix(1), now)));
-        assert!(excess.note(prefix(1), now + limits::EXCESS_TOLD_EVERY));
-        assert_eq!(excess.total, 1_002);
     }
 
     #[test]
