@@ -12,6 +12,11 @@ pub(super) struct Backoff {
     wait: Duration,
 }
 
+/// Adds up to a quarter at random, so that nodes do not act in step.
+pub(super) fn jittered(time: Duration) -> Duration {
+    time.mul_f64(1.0 + rand::random::<f64>() / 4.0)
+}
+
 impl Backoff {
     /// Begins with what may be tried at once.
     pub(super) fn new(now: Instant) -> Self {
@@ -22,10 +27,9 @@ impl Backoff {
         self.next <= now
     }
 
-    /// Puts the next try off, up to a quarter longer than the wait, so that nodes that lost the same peer do not return in step,
-    /// and doubles the wait.
+    /// Puts the next try off, and doubles the wait.
     pub(super) fn put_off(&mut self, now: Instant) {
-        self.next = now + self.wait.mul_f64(1.0 + rand::random::<f64>() / 4.0);
+        self.next = now + jittered(self.wait);
         self.wait = (self.wait * 2).min(limits::JOIN_BACKOFF_MAX);
     }
 

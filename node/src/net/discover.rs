@@ -1,7 +1,7 @@
 //! The discovery duty: announce what this node provides, find who provides what, keep topics populated, and keep the
 //! routing table fresh.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bombyx_protocol::ident::{NodeId, Prefix};
@@ -13,6 +13,8 @@ use libp2p::{Multiaddr, PeerId, Swarm};
 use sha2::{Digest as _, Sha256};
 use web_time::Instant;
 
+use super::announce::Announcements;
+use super::backoff::jittered;
 use super::behaviour::Behaviour;
 use super::dial::Dialer;
 use super::gossip::{Topics, listeners};
@@ -27,11 +29,7 @@ use super::{address, limits, prefix};
 /// What this node provides and seeks.
 pub(super) struct Discovery {
     announce_topics: bool,
-    /// Keys this node provides, and when each is to be announced again.
-    provided: BTreeMap<[u8; 32], Instant>,
-    due: VecDeque<[u8; 32]>,
-    /// Size of the routing table when everything was last announced.
-    announced_to: usize,
+    announcements: Announcements,
     searches: BTreeMap<String, Search>,
     finds: HashMap<QueryId, Find>,
     pub(super) meetings: Meetings,
@@ -77,18 +75,11 @@ pub(super) fn topic_key(network_topic: &str) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// Adds up to a quarter at random, so that nodes do not act in step.
-fn jittered(time: Duration) -> Duration {
-    time.mul_f64(1.0 + rand::random::<f64>() / 4.0)
-}
-
 impl Discovery {
     pub(super) fn new(network: &str, announce_topics: bool, now: Instant) -> Self {
         Self {
             announce_topics,
-            provided: BTreeMap::new(),
-            due: VecDeque::new(),
-            announced_to: 0,
+            announcements: Announcements::default(),
             searches: BTreeMap::new(),
             finds: HashMap::new(),
             meetings: Meetings::default(),
@@ -104,18 +95,11 @@ impl Discovery {
     }
 
     pub(super) fn provide(&mut self, key: [u8; 32], now: Instant) {
-        if self.provided.len() < limits::PROVIDED_MAX {
-            self.provided.insert(key, now + jittered(limits::ANNOUNCE_EVERY));
-            self.due.push_back(key);
-        } else {
-            tracing::warn!(max = limits::PROVIDED_MAX, "too many provided keys; one more is not announced");
-        }
+        self.announcements.provide(key, now);
     }
 
     pub(super) fn withdraw(&mut self, swarm: &mut Swarm<Behaviour>, key: &[u8; 32]) {
-        self.provided.remove(key);
-        self.due.retain(|waiting| waiting != key);
-        swarm.behaviour_mut().kad.stop_providing(&RecordKey::new(key));
+        self.announcements.withdraw(swarm, key);
     }
 
     /// Notes that this node listens to a topic from now on.
@@ -286,36 +270,12 @@ impl Discovery {
         routes: usize,
         now: Instant,
     ) {
-        self.announce(swarm, routes, now);
+        self.announcements.on_tick(swarm, routes, now);
         self.populate(swarm, topics, routes, now);
         if now >= self.next_bootstrap {
             self.next_bootstrap = now + jittered(limits::BOOTSTRAP_EVERY);
             // Without a known peer there is nothing to refresh; joining goes on elsewhere.
             let _ = swarm.behaviour_mut().kad.bootstrap();
-        }
-    }
-
-    /// Announces what is due. A record told to a young routing table reaches the wrong nodes, so everything is told
-    /// again whenever the table has doubled.
-    fn announce(&mut self, swarm: &mut Swarm<Behaviour>, routes: usize, now: Instant) {
-        if routes == 0 {
-            return;
-        }
-        if routes >= self.announced_to.saturating_mul(2).max(1) {
-            self.announced_to = routes;
-            self.due = self.provided.keys().copied().collect();
-        }
-        for (key, next) in &mut self.provided {
-            if *next <= now {
-                *next = now + jittered(limits::ANNOUNCE_EVERY);
-                self.due.push_back(*key);
-            }
-        }
-        for _ in 0..limits::ANNOUNCED_PER_TICK {
-            let Some(key) = self.due.pop_front() else { return };
-            if let Err(why) = swarm.behaviour_mut().kad.start_providing(RecordKey::new(&key)) {
-                tracing::warn!(%why, "a provided key is not announced");
-            }
         }
     }
 
@@ -392,20 +352,16 @@ mod tests {
         discovery.published("calls", now);
         let search = &discovery.searches["calls"];
         assert!(!search.subscribed && search.until == now + limits::PUBLISHED_TOPIC_LIFE);
-        assert!(discovery.provided.is_empty(), "publishing alone announces nothing");
+        assert!(discovery.announcements.is_empty(), "publishing alone announces nothing");
     }
 
     #[test]
-    fn keys_and_topics_stay_within_their_bounds() {
+    fn topics_stay_within_their_bounds() {
         let now = Instant::now();
         let mut discovery = Discovery::new("test", true, now);
-        for number in 0..limits::PROVIDED_MAX + 10 {
-            let mut key = [0; 32];
-            key[..8].copy_from_slice(&number.to_le_bytes());
-            discovery.provide(key, now);
+        for number in 0..limits::TOPICS_MAX + 10 {
             discovery.published(&number.to_string(), now);
         }
-        assert_eq!(discovery.provided.len(), limits::PROVIDED_MAX);
         assert_eq!(discovery.searches.len(), limits::TOPICS_MAX);
     }
 }

@@ -24,6 +24,7 @@
 
 mod address;
 mod address_book;
+mod announce;
 mod backoff;
 mod behaviour;
 mod calendar;
@@ -34,6 +35,7 @@ mod dial_filter;
 mod discover;
 mod door;
 mod error;
+mod events;
 mod excess;
 #[cfg(test)]
 mod fixtures;
