@@ -1,6 +1,6 @@
 //! The addresses known of other nodes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bombyx_protocol::ident::Prefix;
 use libp2p::PeerId;
@@ -19,6 +19,8 @@ pub(super) struct AddressBook {
 
 struct Entry {
     addresses: Vec<Multiaddr>,
+    /// Of the first address that was known.
+    prefix: Prefix,
     /// The newest of those that answered, or that the user wrote.
     proven: Option<Multiaddr>,
     touched: Instant,
@@ -59,10 +61,14 @@ impl AddressBook {
     /// Notes an address of a peer that was found to be believed; says whether it was new.
     pub(super) fn note_believed(&mut self, peer: PeerId, address: Multiaddr, now: Instant) -> bool {
         if !self.peers.contains_key(&peer) && self.peers.len() >= limits::BOOK_PEERS_MAX {
-            self.forget_oldest();
+            self.forget_one();
         }
-        let entry =
-            self.peers.entry(peer).or_insert(Entry { addresses: Vec::new(), proven: None, touched: now });
+        let entry = self.peers.entry(peer).or_insert_with(|| Entry {
+            addresses: Vec::new(),
+            prefix: prefix::of(&address),
+            proven: None,
+            touched: now,
+        });
         entry.touched = now;
         let known = entry.addresses.iter().position(|old| *old == address);
         if let Some(place) = known {
@@ -95,12 +101,17 @@ impl AddressBook {
         self.peers.get(peer).and_then(|entry| entry.proven.clone())
     }
 
-    /// Addresses that answered go last: what strangers tell of themselves, under as many names as they like, must not make
-    /// this node forget whom it deals with.
-    fn forget_oldest(&mut self) {
-        let worth = |entry: &Entry| (entry.proven.is_some(), entry.touched);
-        let oldest = self.peers.iter().min_by_key(|(_, entry)| worth(entry)).map(|(peer, _)| *peer);
-        if let Some(peer) = oldest {
+    /// Forgets a peer: of the prefix with the most the one that was heard of least lately. Those that answered go last: neither
+    /// what strangers tell of themselves, under as many names as they like, nor what an owner of many keys makes this node
+    /// dial must make it forget whom it deals with.
+    fn forget_one(&mut self) {
+        let has_unproven = self.peers.values().any(|entry| entry.proven.is_none());
+        let candidates = || self.peers.iter().filter(|(_, entry)| entry.proven.is_none() == has_unproven);
+        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
+        candidates().for_each(|(_, entry)| *counts.entry(entry.prefix).or_default() += 1);
+        let most = counts.values().max();
+        let of_the_most = candidates().filter(|(_, entry)| counts.get(&entry.prefix) == most);
+        if let Some(peer) = of_the_most.min_by_key(|(_, entry)| entry.touched).map(|(peer, _)| *peer) {
             self.peers.remove(&peer);
         }
     }
@@ -146,14 +157,15 @@ mod tests {
         }
         assert_eq!(book.peers.len(), limits::BOOK_PEERS_MAX);
         assert!(!book.of(&peer(1)).is_empty());
+        // One of another prefix stays even among those that answered; of the crowd the oldest goes.
+        let first = PeerId::random();
         for number in 0..=limits::BOOK_PEERS_MAX {
             let now = start + std::time::Duration::from_secs(60 + u64::try_from(number).unwrap());
-            book.note_trusted(PeerId::random(), at("/ip4/127.0.0.1/tcp/3"), now);
+            let peer = if number == 0 { first } else { PeerId::random() };
+            book.note_trusted(peer, at("/ip4/127.0.1.1/tcp/3"), now);
         }
-        assert!(
-            book.peers.len() == limits::BOOK_PEERS_MAX && book.of(&peer(1)).is_empty(),
-            "of those the oldest"
-        );
+        assert_eq!(book.peers.len(), limits::BOOK_PEERS_MAX);
+        assert!(!book.of(&peer(1)).is_empty() && book.of(&first).is_empty());
     }
 
     #[test]
