@@ -67,7 +67,7 @@ struct Guest {
     remote: Multiaddr,
     since: Instant,
     connections: BTreeSet<ConnectionId>,
-    /// This node dialled it of its own choice.
+    /// This node dialled it of its own choice, and its prefix has a share of the places for such peers left.
     is_chosen: bool,
     /// The connections that it opened itself, and when.
     came: BTreeMap<ConnectionId, Instant>,
@@ -115,6 +115,19 @@ impl Door {
 
     fn strangers(&self) -> impl Iterator<Item = (&PeerId, &Guest)> {
         self.guests.iter().filter(|(peer, guest)| self.is_stranger(peer, guest))
+    }
+
+    fn kept(&self) -> usize {
+        let here = self.guests.values().filter(|guest| !guest.is_leaving).count();
+        here - self.strangers().count()
+    }
+
+    /// Returns whether a peer of this prefix that this node dialled has one of the places for those that it chose. It often chose
+    /// by what a record says, and an owner of many keys must not be able to fill these places, which nobody else gets. (`NE-2`)
+    fn has_kept_place(&self, prefix: Prefix) -> bool {
+        let of_prefix =
+            self.guests.values().filter(|guest| guest.is_chosen && guest.prefix == prefix).count();
+        of_prefix < limits::CONNECTIONS_KEPT.saturating_sub(self.kept())
     }
 
     /// Returns when a guest last said something, or came.
@@ -192,9 +205,9 @@ impl Door {
             return if guest.connections.len() < most { Ok(()) } else { Err(refuse(DoorRefusal::Peer)) };
         }
         let from = prefix::of(address);
-        let is_kept = is_chosen || self.friends.has(&peer);
+        let is_kept = self.friends.has(&peer) || (is_chosen && self.has_kept_place(from));
         let here = self.guests.values().filter(|guest| !guest.is_leaving).count();
-        let kept = here - self.strangers().count();
+        let kept = self.kept();
         // Those that this node chose beyond their own places take up those of strangers.
         let others = here - kept.min(limits::CONNECTIONS_KEPT);
         if (is_kept && kept < limits::CONNECTIONS_KEPT) || others < self.strangers_max {
@@ -293,6 +306,7 @@ impl NetworkBehaviour for Door {
                     // its topics over the first connection only, so what it says and hears would stay half: both begin anew. (`NE-13`)
                     self.show_out(peer_id);
                 }
+                let is_kept = is_chosen && self.has_kept_place(prefix::of(remote));
                 let guest = self.guests.entry(peer_id).or_insert_with(|| Guest {
                     prefix: prefix::of(remote),
                     remote: remote.clone(),
@@ -302,7 +316,7 @@ impl NetworkBehaviour for Door {
                     came: BTreeMap::new(),
                     is_leaving: false,
                 });
-                guest.is_chosen |= is_chosen;
+                guest.is_chosen |= is_kept;
                 if comes {
                     guest.came.insert(connection_id, Instant::now());
                 }
@@ -349,3 +363,6 @@ impl NetworkBehaviour for Door {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests;

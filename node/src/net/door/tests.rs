@@ -1,0 +1,58 @@
+//! The door, tried by peers that the swarm would bring to it.
+#![allow(clippy::unwrap_used)]
+use libp2p::swarm::DialError;
+
+use super::super::fixtures::{at, peer};
+use super::*;
+
+/// Connects a peer as the swarm does.
+fn connect(door: &mut Door, number: usize, peer: PeerId, address: &Multiaddr, dialled: bool) -> bool {
+    let connection = ConnectionId::new_unchecked(number);
+    let (role, port_use) = (Endpoint::Dialer, PortUse::New);
+    let (entered, endpoint) = if dialled {
+        door.choose(connection);
+        door.handle_pending_outbound_connection(connection, Some(peer), &[], role).unwrap();
+        let entered = door.handle_established_outbound_connection(connection, peer, address, role, port_use);
+        (entered.is_ok(), ConnectedPoint::Dialer { address: address.clone(), role_override: role, port_use })
+    } else {
+        let here = at("/ip4/127.0.0.1/tcp/1");
+        let entered = door.handle_established_inbound_connection(connection, peer, &here, address);
+        (entered.is_ok(), ConnectedPoint::Listener { local_addr: here, send_back_addr: address.clone() })
+    };
+    if entered {
+        door.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+            peer_id: peer,
+            connection_id: connection,
+            endpoint: &endpoint,
+            failed_addresses: &[],
+            other_established: 0,
+        }));
+    } else if dialled {
+        let error = DialError::Aborted;
+        let failure = DialFailure { peer_id: Some(peer), error: &error, connection_id: connection };
+        door.on_swarm_event(FromSwarm::DialFailure(failure));
+    }
+    entered
+}
+
+/// (`NE-2`, `NE-3`) Records led this node to dial many keys of one owner, who keeps the connections.
+#[test]
+fn an_owner_of_many_keys_that_were_dialled_takes_no_place_that_others_need() {
+    let friends = Friends::default();
+    friends.become_these(BTreeSet::from([peer(1)]));
+    let mut door = Door::new(256, friends, Arc::default());
+    for number in 0..400 {
+        connect(&mut door, number, PeerId::random(), &at("/ip4/10.0.1.1/tcp/1"), true);
+        door.leaving.clear();
+    }
+    let places = [
+        ("/ip4/10.0.1.1/tcp/1", peer(1)),
+        ("/ip4/10.0.2.1/tcp/1", peer(2)),
+        ("/ip4/10.0.3.1/tcp/1", peer(3)),
+    ];
+    for (number, (address, peer)) in places.into_iter().enumerate() {
+        assert!(connect(&mut door, 500 + number, peer, &at(address), number == 1), "{address}");
+    }
+    let chosen = door.guests.values().filter(|guest| guest.is_chosen).count();
+    assert_eq!(chosen, limits::CONNECTIONS_KEPT / 2 + 1);
+}
