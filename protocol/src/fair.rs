@@ -11,21 +11,47 @@ use crate::time::Time;
 /// had its place already, so a flooder drives out its own entries, and a room is shared evenly by
 /// prefixes and, within each, by identities. (`MK-43`)
 pub(crate) fn victim<K: Copy>(held: &[(K, Origin, Time)], newcomer: Origin) -> Option<K> {
-    let mut prefixes: BTreeMap<Prefix, u32> = BTreeMap::new();
-    let mut nodes: BTreeMap<NodeId, u32> = BTreeMap::new();
-    for origin in held.iter().map(|(_, origin, _)| *origin).chain([newcomer]) {
-        let of_prefix = prefixes.entry(origin.prefix).or_default();
-        *of_prefix = of_prefix.saturating_add(1);
-        let of_node = nodes.entry(origin.node).or_default();
-        *of_node = of_node.saturating_add(1);
-    }
-    let weight = |origin: &Origin| {
-        let count = |found: Option<&u32>| found.copied().unwrap_or(0);
-        (count(prefixes.get(&origin.prefix)), count(nodes.get(&origin.node)))
-    };
+    let shares = Shares::of(held, Some(newcomer));
     // Of equals the first that has the earliest time.
-    let heaviest = held.iter().min_by_key(|(_, origin, since)| (core::cmp::Reverse(weight(origin)), *since));
+    let heaviest =
+        held.iter().min_by_key(|(_, origin, since)| (core::cmp::Reverse(shares.weight(origin)), *since));
     heaviest.map(|(key, ..)| *key)
+}
+
+/// Returns which of the entries of a full line gives its place to a newcomer: within the prefix that holds most, of the identity
+/// that holds most, the latest, which would have waited longest. None does for a newcomer that would hold as much itself; one
+/// that is not given goes before all of them. (`MK-48`)
+pub(crate) fn latecomer<K: Copy>(held: &[(K, Origin, Time)], newcomer: Option<Origin>) -> Option<K> {
+    let shares = Shares::of(held, newcomer);
+    let last = held.iter().max_by_key(|(_, origin, since)| (shares.weight(origin), *since));
+    let own = newcomer.map(|newcomer| shares.weight(&newcomer));
+    let last = last.filter(|(_, origin, _)| own.is_none_or(|own| shares.weight(origin) > own));
+    last.map(|(key, ..)| *key)
+}
+
+/// How many entries each prefix has, and each identity.
+struct Shares {
+    prefixes: BTreeMap<Prefix, u32>,
+    nodes: BTreeMap<NodeId, u32>,
+}
+
+impl Shares {
+    fn of<K>(held: &[(K, Origin, Time)], newcomer: Option<Origin>) -> Self {
+        let mut shares = Self { prefixes: BTreeMap::new(), nodes: BTreeMap::new() };
+        for origin in held.iter().map(|(_, origin, _)| *origin).chain(newcomer) {
+            let of_prefix = shares.prefixes.entry(origin.prefix).or_default();
+            *of_prefix = of_prefix.saturating_add(1);
+            let of_node = shares.nodes.entry(origin.node).or_default();
+            *of_node = of_node.saturating_add(1);
+        }
+        shares
+    }
+
+    /// Returns what a prefix holds, and what the identity does.
+    fn weight(&self, origin: &Origin) -> (u32, u32) {
+        let count = |found: Option<&u32>| found.copied().unwrap_or(0);
+        (count(self.prefixes.get(&origin.prefix)), count(self.nodes.get(&origin.node)))
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +76,23 @@ mod tests {
         assert_eq!(victim(&held[..2], origin(1, 1)), Some('a'), "a newcomer's own, when it would hold most");
         assert_eq!(victim(&held[..2], origin(9, 9)), Some('a'), "of equals the oldest");
         assert_eq!(victim::<char>(&[], origin(9, 9)), None);
+    }
+
+    /// (`MK-48`)
+    #[test]
+    fn the_latest_of_who_holds_most_gives_its_place_to_one_that_holds_less() {
+        let held = [
+            ('a', origin(1, 1), Time(1)),
+            ('b', origin(2, 2), Time(5)),
+            ('c', origin(3, 2), Time(4)),
+            ('d', origin(3, 2), Time(6)),
+            ('e', origin(4, 3), Time(0)),
+        ];
+        assert_eq!(latecomer(&held, Some(origin(9, 9))), Some('d'));
+        assert_eq!(latecomer(&held, Some(origin(3, 2))), None, "its own line grows no longer");
+        assert_eq!(latecomer(&held[..2], Some(origin(9, 9))), None, "each has one");
+        assert_eq!(latecomer(&held[..2], None), Some('b'));
+        assert_eq!(latecomer::<char>(&[], None), None);
     }
 
     /// (`MK-43`)

@@ -97,8 +97,21 @@ pub const STRANGERS_JOBS_MAX: usize = 256;
 pub const STRANGERS_SLOTS_PART: u16 = 4;
 /// Clients of whose tasks a provider keeps what they cost against what was expected.
 pub const CORRECTIONS_MAX: usize = 4_096;
+/// Input of strangers that a provider counts in a second, in the most tokens that it can have (`WR-8`), which are about its bytes: a
+/// tokenizer needs a quarter of a core for so much. Half of it is free for all; beyond, prefixes share it evenly. (`WR-25`)
+pub const STRANGERS_COUNTS_PER_S: u64 = 256 * 1024;
+/// What an identity may have counted at once of its share: more than the largest task.
+pub const COUNTS_BURST: u64 = 32 * 1024;
+/// The same of a prefix.
+pub const PREFIX_COUNTS_BURST: u64 = 64 * 1024;
+/// Counts that the engine is asked for at a time, of one client one: an input that comes waits for so many at the most. (`WR-25`)
+pub const COUNTS_MAX: usize = 8;
+/// Of them, those of strangers.
+pub const STRANGERS_COUNTS_MAX: usize = 1;
 /// Tasks of one model that wait for a slot. (`MK-48`)
 pub const QUEUE_MAX: usize = 64;
+/// Of them, those of strangers that keep their places where a customer wants one: a quarter. (`MK-48`)
+pub const STRANGERS_QUEUE_MAX: usize = QUEUE_MAX / 4;
 /// The longest that a task is let wait for a slot, as far as that can be told.
 pub const QUEUE_WAIT_MAX: Span = Span::from_s(60);
 /// The latest that a client comes back by appointment. (`MK-50`)
@@ -107,8 +120,14 @@ pub const COME_BACK_MAX: Span = Span::from_s(60);
 pub const WAIT_TIMES_HOPED: u64 = 2;
 /// One part in so many is added to a wait that a provider foretells, before an order is told to come back after it. (`MK-50`)
 pub const COME_BACK_PARTS: u64 = 8;
-/// Clients that a provider remembers as coming back.
+/// Appointments to come back that a provider remembers. (`MK-50`)
 pub const COMING_BACK_MAX: usize = 256;
+/// Of them, those of strangers: a quarter, so that nobody fills the list for nothing.
+pub const STRANGERS_COMING_BACK_MAX: usize = COMING_BACK_MAX / 4;
+/// Those of one customer: as many as could stand in the line.
+pub const COMING_BACK_PER_CUSTOMER_MAX: usize = QUEUE_MAX;
+/// Those of one stranger: what it will bring is a word that has cost it nothing.
+pub const COMING_BACK_PER_STRANGER_MAX: usize = 4;
 /// Declines of one call that are read.
 pub const DECLINES_MAX: usize = 64;
 /// Turns that customers have at a slot for each one of a stranger, where both wait.

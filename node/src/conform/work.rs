@@ -177,6 +177,10 @@ pub(super) async fn false_count(subject: &Subject) -> Checked {
             Some(Said::Refused(Refusal::Counts(count))) => counts.push(count),
             Some(Said::Refused(Refusal::Busy)) => return idle("the node is busy"),
             Some(Said::Refused(why)) => return broken(format!("a false count is refused as {why:?}")),
+            // It lends nothing, and counts once the channel is open. (`WR-25`)
+            Some(Said::Inside(FromProvider::NeedPayment(_), _)) => {
+                return idle("the node counts nothing before it has seen money");
+            }
             Some(Said::Inside(..)) => return broken("a task with a false count of its input is begun"),
             None => return broken("a task with a false count of its input gets no answer"),
         }

@@ -25,6 +25,10 @@ pub enum Budget {
     Slots,
     /// Identities and prefixes that wasted room before. (`MK-45`)
     Marks,
+    /// Input of strangers that is counted. (`WR-25`)
+    Counts,
+    /// Places in the line for a slot. (`MK-48`)
+    Places,
 }
 
 /// A budget was used up.

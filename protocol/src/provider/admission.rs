@@ -8,18 +8,20 @@ use crate::table::Table;
 use crate::time::Time;
 use crate::work::order::ModelId;
 
-use super::answer_budget::AnswerBudget;
 use super::clientele::Clientele;
 use super::jobs::Jobs;
+use super::shared_budget::{Rates, SharedBudget};
 
 /// The budgets of those who come to this provider.
 #[derive(Debug)]
 pub(super) struct Admission {
     pub(super) clientele: Clientele,
     /// Answers to strangers.
-    strangers: AnswerBudget,
+    strangers: SharedBudget,
     /// Answers to customers.
-    customers: AnswerBudget,
+    customers: SharedBudget,
+    /// Counts of strangers' inputs.
+    counts: SharedBudget,
     /// When the node was last told of a budget, and how many were turned away since.
     crowds: Table<Budget, (Time, u64)>,
 }
@@ -28,8 +30,13 @@ impl Admission {
     pub(super) fn new(clientele: Clientele) -> Self {
         Self {
             clientele,
-            strangers: AnswerBudget::new(limits::STRANGERS_ANSWERS_PER_S),
-            customers: AnswerBudget::new(limits::CUSTOMERS_ANSWERS_PER_S),
+            strangers: SharedBudget::new(Rates::answers(limits::STRANGERS_ANSWERS_PER_S)),
+            customers: SharedBudget::new(Rates::answers(limits::CUSTOMERS_ANSWERS_PER_S)),
+            counts: SharedBudget::new(Rates {
+                per_s: limits::STRANGERS_COUNTS_PER_S,
+                prefix_burst: limits::PREFIX_COUNTS_BURST,
+                node_burst: limits::COUNTS_BURST,
+            }),
             crowds: Table::default(),
         }
     }
@@ -44,13 +51,23 @@ impl Admission {
         out: &mut Outbox,
     ) -> bool {
         let admits = if is_customer {
-            self.customers.admits(now, origin, false)
+            self.customers.admits(now, origin, false, 1)
         } else {
             let is_last = self.clientele.is_doubtful(now, &origin.prefix);
-            self.strangers.admits(now, origin, is_last)
+            self.strangers.admits(now, origin, is_last, 1)
         };
         if !admits {
             self.crowded(now, Budget::Answers, origin.prefix, out);
+        }
+        admits
+    }
+
+    /// Returns whether a stranger's input, which may have so many tokens, is counted. (`WR-25`)
+    pub(super) fn may_count(&mut self, now: Time, origin: Origin, tokens_max: u64, out: &mut Outbox) -> bool {
+        let is_last = self.clientele.is_doubtful(now, &origin.prefix);
+        let admits = self.counts.admits(now, origin, is_last, tokens_max);
+        if !admits {
+            self.crowded(now, Budget::Counts, origin.prefix, out);
         }
         admits
     }

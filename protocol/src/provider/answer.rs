@@ -45,9 +45,9 @@ impl Provider {
                 return self.outbox.send_to_client(call.client, ToClient::Decline(decline));
             }
         };
-        self.bidder.is_back(&call.client, &call.model);
+        self.bidder.appointments.is_back(&call.client, &call.model);
         let wait = self.wait_of(now, call, is_customer, usize::from(likely));
-        let ahead = self.time_of(now, &call.model, self.bidder.work_ahead(now, &call.model));
+        let ahead = self.time_of(now, &call.model, self.bidder.appointments.work_ahead(now, &call.model));
         let ms = |span: Span| u32::try_from(span.as_ms()).unwrap_or(u32::MAX);
         let bid = Bid {
             call: call.id,

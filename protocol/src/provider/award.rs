@@ -1,6 +1,6 @@
 //! Awards: who gets a job, and whether a slot is free for it.
 
-use crate::ident::{NodeId, Origin};
+use crate::ident::Origin;
 use crate::io::Budget;
 use crate::limits;
 use crate::session::{prologue, respond};
@@ -54,7 +54,7 @@ impl Provider {
             return Err(Refusal::Leaving);
         }
         let has_slot = self.has_slot(now, &promised.model, origin, is_customer);
-        if !has_slot && !self.may_wait(now, award.job, origin.node, is_customer, &promised)
+        if !has_slot && !self.may_wait(now, award.job, origin, is_customer, &promised)
             || self.jobs.running() >= limits::JOBS_MAX
         {
             return Err(Refusal::Busy);
@@ -68,10 +68,10 @@ impl Provider {
     }
 
     /// Returns whether a job that was bid for can wait for its turn. (`MK-48`)
-    fn may_wait(&self, now: Time, id: JobId, client: NodeId, is_customer: bool, promised: &Promised) -> bool {
+    fn may_wait(&self, now: Time, id: JobId, origin: Origin, is_customer: bool, promised: &Promised) -> bool {
         let Some(work) = self.bidder.work(&promised.model, promised.classes) else { return false };
-        let task = WaitingTask { id, client, is_customer, since: now, work };
-        !self.is_line_full(&promised.model)
+        let task = WaitingTask { id, client: origin.node, is_customer, since: now, work };
+        self.place_for(&promised.model, origin, is_customer).is_some()
             && self.start_in(now, &promised.model, task, 0) <= limits::QUEUE_WAIT_MAX
     }
 

@@ -12,8 +12,9 @@ use crate::wire::message::{Refusal, Release};
 use crate::work::order::{ModelId, TaskKind};
 use crate::work::price::Price;
 
+use super::answered::{AnsweredRequests, RequestKey};
+use super::appointments::{Appointment, Appointments};
 use super::quotes::{DoneJob, Quotes};
-
 use super::sales::Sales;
 
 /// Holds what this provider offers, and every bid that it is bound by.
@@ -27,7 +28,8 @@ pub(super) struct Bidder {
     /// No promise expires or stops to be expected before.
     next_expiry: Time,
     seen: AnsweredRequests,
-    coming_back: Vec<ComingBack>,
+    /// Clients that come back later.
+    pub(super) appointments: Appointments,
     /// What came of its bids.
     pub(super) sales: Sales,
     /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
@@ -76,51 +78,6 @@ struct Promise {
     is_customer: bool,
 }
 
-/// Dedup key of a call or a seek: eight bytes of the hash of caller and id. Eight are enough, because silencing an answer
-/// takes a second call of the same key while the real one, whose id is random, is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct RequestKey(u64);
-
-impl RequestKey {
-    fn of(client: &NodeId, id: &[u8; 16]) -> Self {
-        Self(client.draw(id))
-    }
-}
-
-/// The calls and seeks that were answered lately, in two generations.
-#[derive(Debug, Default)]
-struct AnsweredRequests {
-    late: Table<RequestKey, ()>,
-    before: Table<RequestKey, ()>,
-    /// When the first of the late ones came.
-    since: Time,
-}
-
-impl AnsweredRequests {
-    fn holds(&self, key: RequestKey) -> bool {
-        self.late.contains_key(&key) || self.before.contains_key(&key)
-    }
-
-    fn insert(&mut self, now: Time, key: RequestKey) {
-        if now >= self.since + limits::CALL_SEEN || self.late.len() >= limits::CALLS_SEEN_MAX {
-            self.before = core::mem::take(&mut self.late);
-        }
-        if self.late.is_empty() {
-            self.since = now;
-        }
-        self.late.insert(key, ());
-    }
-}
-
-/// Work that came too late for its order, and whose client was told when to come back.
-#[derive(Debug)]
-struct ComingBack {
-    client: NodeId,
-    model: ModelId,
-    work: Span,
-    until: Time,
-}
-
 /// What a call is worth to this provider at its present load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terms {
@@ -143,7 +100,7 @@ impl Default for Bidder {
             promises: Table::default(),
             next_expiry: Time::NEVER,
             seen: AnsweredRequests::default(),
-            coming_back: Vec::new(),
+            appointments: Appointments::default(),
             sales: Sales::default(),
             won_ppm: WON_PPM_UNKNOWN,
         }
@@ -193,8 +150,7 @@ impl Bidder {
     /// Returns the dedup key if this call or seek has not been answered, `None` if it has. (`MK-4`)
     #[must_use]
     pub(super) fn unseen(&self, client: &NodeId, id: &[u8; 16]) -> Option<RequestKey> {
-        let key = RequestKey::of(client, id);
-        (!self.seen.holds(key)).then_some(key)
+        self.seen.unseen(client, id)
     }
 
     /// Remembers a call or a seek as answered.
@@ -353,35 +309,27 @@ impl Bidder {
 
     /// Notes that a client comes back later with work of a bid that it releases. (`MK-50`)
     pub(super) fn comes_back(&mut self, now: Time, client: NodeId, call: CallId, after: Span) {
-        let Some(promise) = self.promises.get(&(client, call)).filter(|promise| !promise.leased) else {
+        let promise = self.promises.get(&(client, call)).filter(|promise| !promise.leased);
+        let Some(Promise { terms: Promised { model, classes, .. }, origin, is_customer, .. }) = promise
+        else {
             return;
         };
-        let Promised { model, classes, .. } = promise.terms;
-        let Some(work) = self.work(&model, classes) else { return };
-        self.coming_back.retain(|back| back.until > now);
-        if self.coming_back.len() < limits::COMING_BACK_MAX {
-            let until = now + after.min(limits::COME_BACK_MAX) + limits::CALL_WAIT_MAX;
-            self.coming_back.push(ComingBack { client, model, work, until });
-        }
+        let Some(work) = self.work(model, *classes) else { return };
+        let until = now + after.min(limits::COME_BACK_MAX) + limits::CALL_WAIT_MAX;
+        let made = Appointment {
+            model: *model,
+            work,
+            origin: *origin,
+            is_customer: *is_customer,
+            since: now,
+            until,
+        };
+        self.appointments.make(now, made);
     }
 
     /// Returns how long the engine of a model on offer works on a task of these classes.
     pub(super) fn work(&self, model: &ModelId, classes: Classes) -> Option<Span> {
         self.offers.get(model).map(|offer| self.quotes.work(offer, classes))
-    }
-
-    /// Notes that a client calls for a model: one of those that were to come back is here.
-    pub(super) fn is_back(&mut self, client: &NodeId, model: &ModelId) {
-        let back = self.coming_back.iter().position(|back| back.client == *client && back.model == *model);
-        if let Some(place) = back {
-            self.coming_back.swap_remove(place);
-        }
-    }
-
-    /// Returns the work of those that are to come back for a model. (`MK-50`)
-    pub(super) fn work_ahead(&self, now: Time, model: &ModelId) -> Span {
-        let ahead = self.coming_back.iter().filter(|back| back.model == *model && back.until > now);
-        Span(ahead.map(|back| back.work.0).fold(0, u64::saturating_add))
     }
 
     /// Drops a bid whose call was awarded to another provider.
@@ -430,42 +378,6 @@ mod tests {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&number.to_le_bytes());
         id
-    }
-
-    fn knows(bidder: &Bidder, client: NodeId, number: u64) -> bool {
-        bidder.unseen(&client, &id(number)).is_none()
-    }
-
-    fn answer(bidder: &mut Bidder, now: Time, client: NodeId, number: u64) {
-        let key = bidder.unseen(&client, &id(number)).expect("it was not answered before");
-        bidder.remember(now, key);
-    }
-
-    /// (`MK-4`)
-    #[test]
-    fn the_last_calls_are_known_by_client_and_id_and_old_ones_forgotten() {
-        let most = u64::try_from(limits::CALLS_SEEN_MAX).expect("a small number");
-        let (mut bidder, client, other) = (Bidder::default(), NodeId([1; 32]), NodeId([2; 32]));
-        for number in 0..3 * most {
-            answer(&mut bidder, Time(0), client, number);
-            assert!(knows(&bidder, client, number) && !knows(&bidder, other, number));
-            assert!(knows(&bidder, client, (number + 1).saturating_sub(most)));
-        }
-        assert!(!knows(&bidder, client, 0));
-    }
-
-    /// (`MK-4`)
-    #[test]
-    fn a_call_is_known_as_long_as_a_copy_can_be_fresh_and_its_memory_given_back_later() {
-        let (mut bidder, client) = (Bidder::default(), NodeId([1; 32]));
-        let second = |number: u64| Time(0) + Span::from_s(number);
-        let known = limits::CALL_SEEN.0 / 1_000_000;
-        for number in 0..10 * known {
-            answer(&mut bidder, second(number), client, number);
-            assert!((number.saturating_sub(known)..=number).all(|number| knows(&bidder, client, number)));
-            let kept = bidder.seen.late.len() + bidder.seen.before.len();
-            assert!(kept as u64 <= 2 * known + 1, "{kept} after {number} s");
-        }
     }
 
     /// (`MK-43`)

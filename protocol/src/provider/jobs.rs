@@ -87,10 +87,10 @@ impl Jobs {
         &self,
         model: &ModelId,
         is_theirs: impl Fn(&NodeId) -> bool,
-    ) -> impl Iterator<Item = (JobId, NodeId, &ServedJob)> {
-        self.without_engine().filter(move |(id, client, served)| {
+    ) -> impl Iterator<Item = (JobId, Origin, &ServedJob)> {
+        self.without_engine().filter(move |(id, origin, served)| {
             served.waits_for_slot().is_some()
-                && is_theirs(client)
+                && is_theirs(&origin.node)
                 && self.table.get(id).is_some_and(|job| job.promised.model == *model)
         })
     }
@@ -108,8 +108,8 @@ impl Jobs {
     }
 
     /// Returns the tasks that the engine does not have, with their clients.
-    pub(super) fn without_engine(&self) -> impl Iterator<Item = (JobId, NodeId, &ServedJob)> {
-        let served = self.table.iter().filter_map(|(id, job)| Some((*id, job.origin.node, job.served()?)));
+    pub(super) fn without_engine(&self) -> impl Iterator<Item = (JobId, Origin, &ServedJob)> {
+        let served = self.table.iter().filter_map(|(id, job)| Some((*id, job.origin, job.served()?)));
         served.filter(|(.., served)| served.task.is_some())
     }
 

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! 1. **Bid** (`answer`): a call is priced from the load (`bidder`) and answered, if there is a budget for its caller
-//!    (`admission`, with `clientele` and `answer_budget`).
+//!    (`admission`, with `clientele` and `shared_budget`).
 //! 2. **Award** (`award`): a bid that is awarded becomes a job with a session, if a slot is free.
-//! 3. **Work** (`schedule`): the task names the channel that pays for it (`earnings`). The job (`job`) runs as far as vouchers,
-//!    the window and the credit of unseen channels (`credit`) cover; it stands still where they do not.
+//! 3. **Work** (`schedule`): the task names the channel that pays for it (`earnings`). Its input is counted (`counting`,
+//!    `counts`), and it waits for a slot (`line`, `turns`). The job (`job`) runs as far as vouchers, the window and the credit
+//!    of unseen channels (`credit`) cover; it stands still where they do not.
 //! 4. **Over**: the bill is told; the job is kept for a while, so that its last voucher counts (`room`).
 //!
 //! Each of these owns its state. Jobs are driven through borrowed views and say what comes next; the provider alone knows them
@@ -18,20 +19,25 @@
 
 mod admission;
 mod answer;
-mod answer_budget;
+mod answered;
+mod appointments;
 mod award;
 mod bidder;
 mod clientele;
 mod config;
+mod counting;
+mod counts;
 mod credit;
 mod earnings;
 mod freed;
 mod job;
 mod jobs;
+mod line;
 mod quotes;
 mod room;
 mod sales;
 mod schedule;
+mod shared_budget;
 mod told;
 mod turns;
 
@@ -51,6 +57,7 @@ use crate::work::order::JobId;
 use admission::Admission;
 use bidder::Bidder;
 use clientele::Clientele;
+use counts::Counts;
 use credit::Credit;
 use earnings::{CloseKey, Earnings};
 use jobs::Jobs;
@@ -72,6 +79,7 @@ pub struct Provider {
     admission: Admission,
     jobs: Jobs,
     lines: Lines,
+    counts: Counts,
     earnings: Earnings,
     credit: Credit,
     clock: WallClock,
@@ -103,6 +111,7 @@ impl Provider {
             admission: Admission::new(Clientele::new(earnings.payers())),
             jobs: Jobs::default(),
             lines: Lines::default(),
+            counts: Counts::default(),
             earnings,
             credit: Credit::new(config.credit),
             clock: WallClock::new(config.clock_s),
@@ -160,12 +169,14 @@ impl Provider {
         }
     }
 
-    /// Offers a model from now on, or no more: then tasks that wait for a slot go elsewhere. (`MK-48`)
+    /// Offers a model from now on, or no more: then tasks that the engine does not have go elsewhere. (`MK-48`)
     fn offered(&mut self, now: Time, offer: Offer) {
         let (model, is_withdrawn) = (offer.model, offer.slots == 0);
         self.bidder.offer(offer);
         if is_withdrawn {
-            let waiting: Vec<JobId> = self.jobs.waiting_for(&model, |_| true).map(|(id, ..)| id).collect();
+            let waiting = self.jobs.without_engine().map(|(id, ..)| id);
+            let of_model = |id: &JobId| self.jobs.get(id).is_some_and(|job| job.promised.model == model);
+            let waiting: Vec<JobId> = waiting.filter(of_model).collect();
             for id in waiting {
                 self.end(now, id, Some(Refusal::Leaving));
             }
@@ -220,6 +231,7 @@ impl Machine for Provider {
         self.timers(now);
         self.resume_freed(now);
         self.resume_waiting(now);
+        self.begin_counts(now);
         self.earnings.settle(|account, is_owing| self.jobs.need(account, is_owing), &mut self.outbox);
         self.earnings.timers(now, &mut self.outbox);
     }

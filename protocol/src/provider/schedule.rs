@@ -5,20 +5,19 @@ use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerEvent;
 use crate::channel::terms::ChannelTerms;
 use crate::ident::{NodeId, Origin};
-use crate::io::{EngineReport, Output, PeerFault};
+use crate::io::{EngineReport, PeerFault};
 use crate::limits;
 use crate::market::call::Classes;
 use crate::session::SecureError;
-use crate::time::{Span, Time};
+use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::message::{FromClient, Refusal, Refuse, SealedFrame, ToClient, Work};
-use crate::work::order::{Counted, JobId, ModelId, OrderFault};
+use crate::work::order::{Counted, JobId, OrderFault};
 use crate::work::price::Tariff;
 
 use super::Provider;
 use super::job::{EngineWork, Job, JobMut, Means, Next, Phase, ServedJob};
 use super::jobs::Jobs;
-use super::turns::{WaitingTask, work_before};
 
 impl Provider {
     /// Lends a job with everything that a step of it may touch.
@@ -39,13 +38,14 @@ impl Provider {
     }
 
     /// Lets a job take one step, and does what that asks for.
-    fn step(&mut self, now: Time, id: JobId, take: impl FnOnce(&mut JobMut<'_>) -> Next) {
+    pub(super) fn step(&mut self, now: Time, id: JobId, take: impl FnOnce(&mut JobMut<'_>) -> Next) {
         let Some(mut job) = self.job_mut(now, id) else { return };
         match take(&mut job) {
             Next::Stay => {}
             Next::Resume => self.resume(now, id),
             Next::ResumeChannel(account) => self.resume_paid(now, &account),
             Next::Wait => self.wait_for_slot(now, id),
+            Next::Count => self.queue_count(now, id),
             Next::GiveUp => self.give_up(now, id),
             Next::End(why) => job.end(why),
             Next::Recount(counted) => job.recount(counted),
@@ -107,12 +107,9 @@ impl Provider {
                 served.recounted = counts.is_some();
                 if let Some(job) = self.jobs.get_mut(&id) {
                     let held_slot = job.holds_slot();
-                    let (model, task) = (job.promised.model, served.task.clone());
                     job.phase = Phase::Serving(Box::new(served));
                     self.jobs.freed.slot |= held_slot;
-                    if let Some(task) = task {
-                        self.outbox.push(Output::Count { job: id, model, task });
-                    }
+                    self.resume(now, id);
                 }
             }
             Err(why) => self.end(now, id, Some(why)),
@@ -166,6 +163,9 @@ impl Provider {
 
     /// Hands a job what its engine says.
     pub(super) fn engine(&mut self, now: Time, id: JobId, report: EngineReport) {
+        if matches!(report, EngineReport::Counted { .. } | EngineReport::Failed(_)) {
+            self.counts.told(&id);
+        }
         self.step(now, id, |job| job.engine(report));
     }
 
@@ -196,23 +196,18 @@ impl Provider {
         }
     }
 
-    /// Lets a task begin whose turn at a slot it is.
-    fn take_turn(&mut self, now: Time, id: JobId) {
-        let account = self.jobs.get(&id).and_then(|job| job.served()).map(|served| served.account);
-        if let Some(account) = account {
-            self.resume_within(now, id, self.share(&account, &id), true);
-        }
-    }
-
     /// Returns the part of a channel's window that a job has which has begun, or is about to, beside the others that have.
-    fn share(&self, account: &ChannelId, id: &JobId) -> u64 {
+    pub(super) fn share(&self, account: &ChannelId, id: &JobId) -> u64 {
         let others =
             self.jobs.served_on(account).filter(|(other, served)| other != id && served.has_begun()).count();
         share(others.saturating_add(1))
     }
 
-    fn resume_within(&mut self, now: Time, id: JobId, share: u64, has_turn: bool) {
+    pub(super) fn resume_within(&mut self, now: Time, id: JobId, share: u64, has_turn: bool) {
         let Some(means) = self.means(now, id) else { return };
+        if self.jobs.get(&id).and_then(Job::served).is_some_and(|served| !served.is_counted()) {
+            return self.resume_uncounted(now, id, means.credit);
+        }
         let has_begun = |jobs: &Jobs| jobs.get(&id).and_then(Job::served).is_some_and(ServedJob::has_begun);
         let had_begun = has_begun(&self.jobs);
         // Who waits for a slot waits for its turn, and nobody goes before those who wait.
@@ -226,98 +221,6 @@ impl Provider {
         if !had_begun && has_begun(&self.jobs) {
             self.begun(now, id);
         }
-    }
-
-    /// Returns whether no task of a job's model waits for a slot.
-    fn is_line_empty(&self, id: JobId) -> bool {
-        let model = self.jobs.get(&id).map(|job| job.promised.model);
-        model.is_none_or(|model| self.jobs.waiting_for(&model, |_| true).next().is_none())
-    }
-
-    /// Notes that the engine has the task of a job.
-    fn begun(&mut self, now: Time, id: JobId) {
-        let Some((job, served)) = self.jobs.get(&id).and_then(|job| Some((job, job.served()?))) else {
-            return;
-        };
-        let is_customer = self.admission.clientele.has_ever_paid(&job.origin.node);
-        let task = waiting_task(now, (id, job.origin.node, served), is_customer);
-        let model = job.promised.model;
-        let running = self.jobs.busy(&model);
-        let mut began = 0;
-        self.lines.change(model, |line| {
-            line.turns.begin(&task);
-            began = line.pace.observe(now, running);
-        });
-        if let Some(Phase::Serving(served)) = self.jobs.get_mut(&id).map(|job| &mut job.phase) {
-            served.began(began);
-        }
-    }
-
-    /// Lets a task wait for its turn at a slot, or refuses it where too many wait already. (`MK-48`)
-    fn wait_for_slot(&mut self, now: Time, id: JobId) {
-        let Some((job, served)) = self.jobs.get(&id).and_then(|job| Some((job, job.served()?))) else {
-            return;
-        };
-        let (model, client) = (job.promised.model, job.origin.node);
-        let is_new = served.waits_for_slot().is_none();
-        let is_customer = self.admission.clientele.has_ever_paid(&client);
-        let start = self.start_in(now, &model, waiting_task(now, (id, client, served), is_customer), 0);
-        if is_new && (self.is_line_full(&model) || start > limits::QUEUE_WAIT_MAX) {
-            return self.end(now, id, Some(Refusal::Busy));
-        }
-        self.step(now, id, |job| job.served().map_or(Next::Stay, |mut served| served.wait(start)));
-    }
-
-    /// Returns whether as many tasks of a model wait for a slot as may. (`MK-48`)
-    pub(super) fn is_line_full(&self, model: &ModelId) -> bool {
-        self.jobs.waiting_for(model, |_| true).count() >= limits::QUEUE_MAX
-    }
-
-    /// Returns how long a task waits for its turn, which may stand in the line already: after what runs, what goes before it,
-    /// and so many jobs of its size that may come by bids. (`MK-48`)
-    pub(super) fn start_in(&self, now: Time, model: &ModelId, task: WaitingTask, may_come: usize) -> Span {
-        let clientele = &self.admission.clientele;
-        let slots = self.bidder.slots(model);
-        let mut waiting: Vec<WaitingTask> = self
-            .jobs
-            .waiting_for(model, |_| true)
-            .filter(|(id, ..)| *id != task.id)
-            .map(|waits| {
-                waiting_task(
-                    waits.2.waits_for_slot().unwrap_or(task.since),
-                    waits,
-                    clientele.has_ever_paid(&waits.1),
-                )
-            })
-            .collect();
-        let busy = usize::from(self.jobs.busy(model));
-        let running = self.jobs.work_left(model);
-        let free = usize::from(slots).saturating_sub(busy);
-        if waiting.is_empty() && may_come < free {
-            return Span(0);
-        }
-        // Bids that are won are of other customers: each has its own turn, as far as the line has room.
-        let room = limits::QUEUE_MAX.saturating_sub(waiting.len());
-        let others = (0..may_come.min(room)).map(|number| {
-            let mut client = [255; 32];
-            client[..8].copy_from_slice(&(number as u64).to_le_bytes());
-            WaitingTask { id: JobId([0; 16]), client: NodeId(client), is_customer: true, ..task }
-        });
-        waiting.extend(others);
-        waiting.push(task);
-        let ordered = self.lines.get(model).turns.in_order(waiting);
-        let before = ordered.split(|other| other.id == task.id).next().unwrap_or_default();
-        self.time_of(now, model, work_before(running, before, slots))
-    }
-
-    /// Returns how long a model's engine takes for so much work, by what it has done of late and does now. (`MK-48`)
-    pub(super) fn time_of(&self, now: Time, model: &ModelId, work: Span) -> Span {
-        let mut pace = self.lines.get(model).pace;
-        pace.observe(now, self.jobs.busy(model));
-        for served in self.jobs.running_of(model).filter(|served| served.is_under_way(now)) {
-            pace.done(served.work_done(), served.began_at());
-        }
-        pace.time_of(work, self.bidder.slots(model))
     }
 
     /// Lets every job on a channel resume, or stop: its money has changed, or others need less of the window. The one that has
@@ -350,40 +253,6 @@ impl Provider {
         }
     }
 
-    /// Lets tasks that wait for a slot begin where one has become free, by turns. (`MK-48`)
-    pub(super) fn resume_waiting(&mut self, now: Time) {
-        for (model, work, began) in core::mem::take(&mut self.jobs.freed.done) {
-            let running = self.jobs.busy(&model);
-            self.lines.change(model, |line| {
-                line.pace.observe(now, running);
-                line.pace.done(work, began);
-            });
-        }
-        if core::mem::take(&mut self.jobs.freed.slot) {
-            let clientele = &self.admission.clientele;
-            for model in self.bidder.models() {
-                if self.jobs.busy(&model) >= self.bidder.slots(&model) {
-                    continue;
-                }
-                let waiting = self.jobs.waiting_for(&model, |_| true).map(|waits| {
-                    waiting_task(
-                        waits.2.waits_for_slot().unwrap_or(now),
-                        waits,
-                        clientele.has_ever_paid(&waits.1),
-                    )
-                });
-                let ordered = self.lines.get(&model).turns.in_order(waiting.collect());
-                self.jobs.freed.next.extend(ordered.into_iter().map(|task| task.id));
-            }
-            for id in core::mem::take(&mut self.jobs.freed.next) {
-                self.take_turn(now, id);
-            }
-            // What was asked for meanwhile was given, or has to wait for the next free slot.
-            self.jobs.freed.slot = false;
-        }
-        self.lines.observe(now, |model| self.jobs.busy(model));
-    }
-
     /// Returns what a job may run on. (`CH-50`)
     fn means(&self, now: Time, id: JobId) -> Option<Means> {
         let job = self.jobs.get(&id)?;
@@ -398,28 +267,11 @@ impl Provider {
         Some(Means { credit, is_ready: served.is_ready(earner, credit) })
     }
 
-    /// Returns whether a slot is free for a job that could begin.
-    fn takes_slot(&mut self, now: Time, id: JobId) -> bool {
-        let Some(job) = self.jobs.get(&id) else { return false };
-        let (origin, model) = (job.origin, job.promised.model);
-        let is_customer = self.admission.clientele.has_ever_paid(&origin.node);
-        self.has_slot(now, &model, origin, is_customer)
-    }
-
     /// Ends a job that waited for nothing.
     fn give_up(&mut self, now: Time, id: JobId) {
         let means = self.means(now, id);
         self.step(now, id, |job| job.served().map_or(Next::Stay, |mut served| served.give_up(means)));
     }
-}
-
-/// Returns a task as one that waits for a slot since then.
-fn waiting_task(
-    since: Time,
-    (id, client, served): (JobId, NodeId, &ServedJob),
-    is_customer: bool,
-) -> WaitingTask {
-    WaitingTask { id, client, is_customer, since, work: served.work() }
 }
 
 /// Tokens in flight for each of so many jobs side by side: even parts of the window, so that none waits for the end of

@@ -9,6 +9,10 @@ use bombyx_protocol::work::order::{InputCount, JobId, Task};
 #[derive(Default)]
 pub struct Engine {
     pub token_us: u64,
+    /// It tells no count by itself.
+    pub stalls: bool,
+    /// The counts that it was asked for so far.
+    pub counts: usize,
     /// It hangs: counts tasks and takes them, and never says a word of an answer.
     pub hung: bool,
     /// It keeps so many tokens of what it has read.
@@ -20,7 +24,8 @@ pub struct Engine {
     /// It falls silent when it has read as many.
     pub silent_at: Option<u32>,
     jobs: BTreeMap<JobId, Running>,
-    uncounted: Vec<(JobId, u32)>,
+    /// Counts that it has not told.
+    pub uncounted: Vec<(JobId, u32)>,
 }
 
 struct Running {
@@ -65,6 +70,7 @@ impl Engine {
     }
 
     pub fn count(&mut self, job: JobId, task: &Task) {
+        self.counts += 1;
         self.uncounted.push((job, input_tokens(task) * self.inflates.max(1)));
     }
 
@@ -91,7 +97,8 @@ impl Engine {
     pub fn step(&mut self) -> (Vec<(JobId, EngineReport)>, bool) {
         let cached_tokens = self.keeps;
         let counted = |(job, input_tokens)| (job, EngineReport::Counted { input_tokens, cached_tokens });
-        let mut reports: Vec<_> = self.uncounted.drain(..).map(counted).collect();
+        let told = if self.stalls { 0 } else { self.uncounted.len() };
+        let mut reports: Vec<_> = self.uncounted.drain(..told).map(counted).collect();
         if self.hung {
             return (reports, false);
         }

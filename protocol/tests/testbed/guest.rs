@@ -29,7 +29,8 @@ pub struct Guest {
     seal_key: StaticKey,
     entropy: Entropy,
     prefix: Prefix,
-    /// The class of the answers that it calls for.
+    /// The classes that it calls for.
+    pub input_log2: u8,
     pub output_log2: u8,
     /// What it named last: a job, a call or a channel.
     pub number: u64,
@@ -58,6 +59,7 @@ impl Guest {
             seal_key: StaticKey::from_seed(seed),
             entropy: Entropy::new(seed),
             prefix,
+            input_log2: 8,
             output_log2: 6,
             number: 0,
         }
@@ -88,7 +90,7 @@ impl Guest {
             seal_key: self.seal_key.public(),
             model: MODEL,
             kind: TaskKind::Generate,
-            input_log2: 8,
+            input_log2: self.input_log2,
             output_log2: self.output_log2,
             tier: Tier::Open,
             window_ms: 400,

@@ -108,6 +108,8 @@ pub struct Testbed {
     pub outsiders: BTreeMap<NodeId, Vec<Message>>,
     /// Slots of what is offered from now on.
     pub slots: u16,
+    /// Its context, and its longest answer.
+    pub context_tokens: u32,
     hosts: BTreeMap<NodeId, Host>,
     queue: BTreeMap<(Time, u64), Happening>,
     sequence: u64,
@@ -139,6 +141,7 @@ impl Testbed {
             crowds: Vec::new(),
             outsiders: BTreeMap::new(),
             slots: 4,
+            context_tokens: 4_096,
             hosts: BTreeMap::new(),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -201,8 +204,8 @@ impl Testbed {
             start_ms: 10,
             read_tps: u32::MAX,
             write_tps: u32::try_from(1_000_000 / token_us.max(1)).unwrap(),
-            context_tokens: 4_096,
-            output_max: 4_096,
+            context_tokens: self.context_tokens,
+            output_max: self.context_tokens,
         };
         self.feed(id, Input::Command(Command::Offer(offer)));
     }
@@ -283,6 +286,14 @@ impl Testbed {
     /// Changes how a provider is configured once it starts again.
     pub fn reconfigure(&mut self, id: NodeId, change: impl FnOnce(&mut ProviderConfig)) {
         change(self.providers.get_mut(&id).unwrap());
+    }
+
+    pub fn engine(&self, id: NodeId) -> &Engine {
+        &self.hosts.get(&id).unwrap().engine
+    }
+
+    pub fn engine_mut(&mut self, id: NodeId) -> &mut Engine {
+        &mut self.hosts.get_mut(&id).unwrap().engine
     }
 
     /// A provider's engine takes tasks and never says a word again.

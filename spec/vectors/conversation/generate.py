@@ -121,10 +121,10 @@ TASK = {"Generate": {
     "sampling": {"temperature_milli": 0, "top_p_milli": 1_000, "top_k": 0, "seed": "0"}, "prefix": [], "stop": [],
 }}
 frame(3_410, "client", "Work", {"task": TASK, "input": {"fresh": INPUT, "cached": 0}, "channel": TERMS, "extensions": []})
-# Nobody lends anything here, so the provider wants to see the channel first.
-frame(3_417, "provider", "NeedPayment", {"cumulative": "0", "newest": None, "extensions": []})
+# Nobody lends anything here, so the provider wants to see the channel before it counts.
+frame(3_415, "provider", "NeedPayment", {"cumulative": "0", "newest": None, "extensions": []})
 DEPOSIT = 2 * bill(PRICE, units(DEFAULT, INPUT, 0, MAX_TOKENS))
-cross(3_422, "client", "ledger", "open", value={"terms": TERMS, "account": ACCOUNT.hex(), "deposit": str(DEPOSIT)},
+cross(3_420, "client", "ledger", "open", value={"terms": TERMS, "account": ACCOUNT.hex(), "deposit": str(DEPOSIT)},
       bytes=(encode("ChannelTerms", TERMS) + struct.pack("<Q", DEPOSIT)).hex())
 
 TRANSCRIPT, MADE, CHUNKS, TOTAL, FINAL = begin(bytes.fromhex(JOB), bytes.fromhex(MODEL), encode("Task", TASK)), 0, 0, 0, None
@@ -157,8 +157,8 @@ def tokens(first, past):
     return {"Tokens": {"ids": [1_000 + number for number in numbers], "text": "".join(f"{number} " for number in numbers)}}
 
 
-ack(3_422)
-ack(3_922)  # the ledger shows the channel: nothing is promised yet
+ack(3_420)
+ack(3_920)  # the ledger shows the channel: nothing is promised yet, and the input is counted
 chunk(3_924, tokens(0, 1), True)
 ack(3_929)
 for place in range(4):

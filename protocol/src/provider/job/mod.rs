@@ -24,7 +24,7 @@ use super::freed::FreedRoom;
 
 pub(super) use next::Next;
 use served::ServedMut;
-pub(super) use served::{EngineWork, Means, ServedJob};
+pub(super) use served::{Count, EngineWork, Means, ServedJob};
 
 /// A job and its session.
 #[derive(Debug)]

@@ -18,6 +18,8 @@ pub(in crate::provider) enum Next {
     End(Option<Refusal>),
     /// Waits for a slot, and tells the client how long.
     Wait,
+    /// Has the input counted.
+    Count,
     /// Tells the client that the input has so many tokens, and waits for the task once more.
     Recount(u64),
     /// Forgets it.

@@ -44,7 +44,7 @@ pub(in crate::provider) struct ServedJob {
     /// The tokens of the input, as the client states them.
     input: InputTokens,
     /// Whether the engine counts as many.
-    counted: bool,
+    count: Count,
     /// Whether it has counted another number before.
     pub(in crate::provider) recounted: bool,
     /// The part of the channel's window that this job holds: what it may make and has not billed.
@@ -70,6 +70,19 @@ pub(in crate::provider) struct ServedJob {
     /// When the engine last had a reason to speak, or spoke.
     engine_at: Time,
     pub(super) countersigned: bool,
+}
+
+/// How far the count of a task's input is. (`WR-22`, `WR-25`)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::provider) enum Count {
+    /// It waits for the money of a stranger.
+    Unasked,
+    /// It waits for its turn since then.
+    Waits(Time),
+    /// The engine counts.
+    Runs,
+    /// It is what the client has stated.
+    Right,
 }
 
 /// How long an idle engine works on a task, by the speeds offered.
@@ -133,7 +146,7 @@ impl ServedJob {
             allowed: 0,
             made: 0,
             input,
-            counted: false,
+            count: Count::Unasked,
             recounted: false,
             under_way: Nano::ZERO,
             waiting: None,
@@ -177,6 +190,28 @@ impl ServedJob {
     /// Returns since when it waits for a slot, if it does.
     pub(in crate::provider) const fn waits_for_slot(&self) -> Option<Time> {
         self.slot_wait
+    }
+
+    /// Returns since when it waits for its turn to be counted, if it does.
+    pub(in crate::provider) const fn waits_for_count(&self) -> Option<Time> {
+        match self.count {
+            Count::Waits(since) => Some(since),
+            Count::Unasked | Count::Runs | Count::Right => None,
+        }
+    }
+
+    /// Notes how far its count is, now that the engine owes it.
+    pub(in crate::provider) fn counts(&mut self, now: Time, count: Count) {
+        (self.count, self.engine_at, self.waiting) = (count, now, None);
+    }
+
+    /// Returns whether the input is as long as its client says.
+    pub(in crate::provider) fn is_counted(&self) -> bool {
+        self.count == Count::Right
+    }
+
+    const fn is_being_counted(&self) -> bool {
+        matches!(self.count, Count::Waits(_) | Count::Runs)
     }
 
     /// Notes that its client has spoken.
@@ -224,9 +259,9 @@ impl ServedJob {
         self.stood_still || self.waiting.is_some_and(|waiting| now >= waiting.since + limits::STOOD_STILL)
     }
 
-    /// Returns whether the client is told that the job is alive: it waits for a slot, or the engine reads. (`WR-23`)
+    /// Returns whether the client is told that the job is alive: it waits for a slot, or the engine counts or reads. (`WR-23`)
     const fn is_mute(&self) -> bool {
-        self.slot_wait.is_some() || (self.task.is_none() && !self.has_spoken)
+        self.slot_wait.is_some() || self.is_being_counted() || (self.task.is_none() && !self.has_spoken)
     }
 
     /// Returns since when it waits, if it does.
@@ -253,7 +288,7 @@ impl ServedJob {
     /// Returns whether the engine has the task and has not said all that it may say.
     fn engine_owes(&self) -> bool {
         let may_speak = self.kind == TaskKind::Embed || self.in_flight() > 0;
-        !self.counted || (self.task.is_none() && !self.stream.has_ended() && may_speak)
+        self.is_being_counted() || (self.task.is_none() && !self.stream.has_ended() && may_speak)
     }
 
     /// Returns what may be billed without another word of this side.
@@ -287,7 +322,7 @@ impl ServedJob {
 
     /// Returns whether it has not begun, and could on this much credit.
     pub(in crate::provider) fn is_ready(&self, earner: &crate::channel::earn::Earner, credit: Nano) -> bool {
-        self.task.is_some() && self.counted && self.is_covered(earner.allowance(self.window, credit))
+        self.task.is_some() && self.is_counted() && self.is_covered(earner.allowance(self.window, credit))
     }
 
     /// Allows as many further tokens as the allowance covers, `share` in flight at the most.
@@ -348,9 +383,6 @@ impl ServedMut<'_> {
     /// Serves as far as payment covers, with `share` tokens in flight at the most; says so when it does not. (`CH-5`)
     pub(in crate::provider) fn resume(&mut self, share: u64, credit: Nano, has_slot: bool) -> Next {
         let served = &mut *self.served;
-        if !served.counted {
-            return Next::Stay;
-        }
         let Some(channel) = self.channel.as_deref_mut() else { return Next::Stay };
         let Some(earner) = channel.live() else { return Next::Stay };
         earner.allow(served.under_way, Nano::ZERO);
@@ -395,34 +427,54 @@ impl ServedMut<'_> {
             served.waiting = None;
             return if is_done { Next::End(None) } else { Next::Stay };
         }
-        if served.waiting.is_none() {
-            let is_stranger = !self.clientele.has_ever_paid(&self.origin.node);
-            let wait = if is_stranger && lacks_voucher {
-                limits::STRANGER_PAYMENT_WAIT
-            } else {
-                limits::PAYMENT_WAIT
-            };
-            let (since, until) = (self.now, self.now + wait);
-            served.waiting = Some(Wait { since, until, asked_at: since });
-            // What has no receipt yet cannot be paid: one asks for payment as well as words do.
-            if !self.sign_now() {
-                self.need_payment();
-            }
-        }
+        self.wait_for_money(lacks_voucher);
         Next::Stay
+    }
+
+    /// Has the input counted once the channel is open, or the credit covers its begin; a customer's at once. (`WR-25`)
+    pub(in crate::provider) fn resume_uncounted(&mut self, credit: Nano) -> Next {
+        if self.served.count != Count::Unasked {
+            return Next::Stay;
+        }
+        let earner = self.channel.as_deref_mut().and_then(Channel::live);
+        let has_means = earner.is_some_and(|earner| {
+            earner.is_open() || self.served.is_covered(earner.allowance(self.served.window, credit))
+        });
+        if has_means || self.clientele.has_ever_paid(&self.origin.node) {
+            return Next::Count;
+        }
+        self.wait_for_money(false);
+        Next::Stay
+    }
+
+    /// Asks for the money that is missing, and waits for it.
+    fn wait_for_money(&mut self, lacks_voucher: bool) {
+        if self.served.waiting.is_some() {
+            return;
+        }
+        let is_stranger = !self.clientele.has_ever_paid(&self.origin.node);
+        let wait =
+            if is_stranger && lacks_voucher { limits::STRANGER_PAYMENT_WAIT } else { limits::PAYMENT_WAIT };
+        let (since, until) = (self.now, self.now + wait);
+        self.served.waiting = Some(Wait { since, until, asked_at: since });
+        // What has no receipt yet cannot be paid: one asks for payment as well as words do.
+        if !self.sign_now() {
+            self.need_payment();
+        }
     }
 
     /// Takes what the engine says.
     pub(super) fn engine(&mut self, report: EngineReport) -> Next {
         self.served.engine_at = self.now;
         match report {
-            EngineReport::Counted { .. } if self.served.counted => return Next::Stay,
+            // Of a task of the same name, that is gone.
+            EngineReport::Counted { .. } if self.served.count != Count::Runs => return Next::Stay,
             EngineReport::Counted { input_tokens, cached_tokens } => {
                 let stated = self.served.input;
                 if stated.count() != u64::from(input_tokens) || stated.cached > cached_tokens {
                     return Next::Recount(u64::from(input_tokens));
                 }
-                self.served.counted = true;
+                self.served.count = Count::Right;
             }
             EngineReport::Read { tokens } => {
                 let most = u32::try_from(self.served.input.count()).unwrap_or(u32::MAX);

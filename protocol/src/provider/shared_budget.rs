@@ -1,4 +1,5 @@
-//! How often strangers are answered: as often as they like while there is little to do, by turns when there is much.
+//! What strangers may have of something that costs this node time: as much as they like while there is little to do, even shares
+//! when there is much.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +8,31 @@ use crate::limits;
 use crate::table::Table;
 use crate::time::{Span, Time};
 
-/// Parts of an answer in which the buckets count.
+/// Parts of a unit in which the buckets count.
 const PART: u64 = 1_000_000;
 
-/// A budget of answers in sum, which prefixes share evenly under contention, and within each its identities. (`MK-44`)
+/// How much there is of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rates {
+    /// Units a second in sum; a second's worth is the burst of all together.
+    pub(super) per_s: u64,
+    /// Units that a prefix may have at once of its share.
+    pub(super) prefix_burst: u64,
+    /// Units that an identity may have at once of its share.
+    pub(super) node_burst: u64,
+}
+
+impl Rates {
+    /// Returns those of so many answers a second. (`MK-44`)
+    pub(super) const fn answers(per_s: u64) -> Self {
+        Self { per_s, prefix_burst: limits::PREFIX_ANSWERS_BURST, node_burst: limits::ANSWERS_BURST }
+    }
+}
+
+/// A budget in sum, which prefixes share evenly under contention, and within each its identities. (`MK-44`, `WR-25`)
 #[derive(Debug)]
-pub(super) struct AnswerBudget {
-    /// Answers a second in sum.
-    rate: u64,
+pub(super) struct SharedBudget {
+    rates: Rates,
     all: Bucket,
     prefixes: BTreeMap<Prefix, Neighbours>,
     swept_at: Time,
@@ -30,7 +48,7 @@ struct Neighbours {
 /// What is left of a budget: it fills at a rate, up to a burst.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    /// Millionths of an answer; below nothing while it is in debt.
+    /// Millionths of a unit; below nothing while it is in debt.
     parts: i64,
     at: Time,
 }
@@ -40,58 +58,59 @@ impl Bucket {
         Self { parts: burst.saturating_mul(PART).cast_signed(), at: now }
     }
 
-    /// Fills up at so many answers in `per` seconds, `burst` at the most.
+    /// Fills up at so many units in `per` seconds, `burst` at the most.
     fn fill(&mut self, now: Time, rate: u64, per: u64, burst: u64) {
         let passed = now.0.saturating_sub(self.at.0);
-        // Microseconds times answers a second are millionths of answers.
+        // Microseconds times units a second are millionths of units.
         let more = passed.saturating_mul(rate).checked_div(per.max(1)).unwrap_or(0);
         let most = burst.saturating_mul(PART).cast_signed();
         self.parts = self.parts.saturating_add(more.min(i64::MAX.cast_unsigned()).cast_signed()).min(most);
         self.at = now;
     }
 
-    const fn has_one(&self) -> bool {
-        self.parts >= PART.cast_signed()
+    const fn has(&self, units: u64) -> bool {
+        self.parts >= units.saturating_mul(PART).cast_signed()
     }
 
-    /// Spends one, on debt if need be: an identity that took more than its share while nobody else wanted it waits longest
-    /// once somebody does.
-    fn spend(&mut self) {
-        let least = limits::ANSWERS_BURST.saturating_mul(PART).cast_signed().saturating_neg();
-        self.parts = self.parts.saturating_sub(PART.cast_signed()).max(least);
+    /// Spends so many units, on debt of `debt` if need be: an identity that took more than its share while nobody else wanted it
+    /// waits longest once somebody does.
+    fn spend(&mut self, units: u64, debt: u64) {
+        let least = debt.saturating_mul(PART).cast_signed().saturating_neg();
+        self.parts = self.parts.saturating_sub(units.saturating_mul(PART).cast_signed()).max(least);
     }
 }
 
-impl AnswerBudget {
-    /// Creates a budget of so many answers a second.
-    pub(super) const fn new(rate: u64) -> Self {
-        Self { rate, all: Bucket::full(Time(0), rate), prefixes: BTreeMap::new(), swept_at: Time(0) }
+impl SharedBudget {
+    /// Creates a budget that is full.
+    pub(super) const fn new(rates: Rates) -> Self {
+        let all = Bucket::full(Time(0), rates.per_s);
+        Self { rates, all, prefixes: BTreeMap::new(), swept_at: Time(0) }
     }
 
-    /// Returns whether one more answer may be given to this one now; it is counted if so. One that
-    /// `is_last` has no share, and gets what nobody needs.
-    pub(super) fn admits(&mut self, now: Time, origin: Origin, is_last: bool) -> bool {
+    /// Returns whether this one may have so many units now; they are spent if so. One that `is_last` has no share, and gets what
+    /// nobody needs.
+    pub(super) fn admits(&mut self, now: Time, origin: Origin, is_last: bool, units: u64) -> bool {
         self.sweep(now);
-        self.all.fill(now, self.rate, 1, self.rate);
+        let rates = self.rates;
+        self.all.fill(now, rates.per_s, 1, rates.per_s);
         // While half of the budget is left, nobody is held to a share.
-        let is_calm = self.all.parts >= calm(self.rate);
+        let is_calm = self.all.parts >= calm(rates.per_s);
         if self.prefixes.len() < limits::PACED_PREFIXES_MAX {
-            let fresh = || Neighbours {
-                share: Bucket::full(now, limits::PREFIX_ANSWERS_BURST),
-                nodes: Table::default(),
-            };
+            let fresh =
+                || Neighbours { share: Bucket::full(now, rates.prefix_burst), nodes: Table::default() };
             self.prefixes.entry(origin.prefix).or_insert_with(fresh);
         }
         let sharers = self.prefixes.len() as u64;
         let has_share = match self.prefixes.get_mut(&origin.prefix) {
             Some(prefix) => {
-                prefix.charge(now, origin.node, self.rate, sharers, is_calm && self.all.has_one())
+                let anyway = is_calm && self.all.has(units);
+                prefix.charge(now, origin.node, rates, sharers, anyway, units)
             }
             None => false,
         };
-        let admits = self.all.has_one() && (is_calm || (has_share && !is_last));
+        let admits = self.all.has(units) && (is_calm || (has_share && !is_last));
         if admits {
-            self.all.spend();
+            self.all.spend(units, 0);
         }
         admits
     }
@@ -111,13 +130,21 @@ impl AnswerBudget {
 }
 
 impl Neighbours {
-    /// Returns whether the prefix and the identity each have one left of their shares; it is taken
-    /// if so, or `anyway`.
-    fn charge(&mut self, now: Time, node: NodeId, rate: u64, sharers: u64, anyway: bool) -> bool {
-        let burst = limits::ANSWERS_BURST;
+    /// Returns whether the prefix and the identity each have so many units left of their shares; they are taken if so, or
+    /// `anyway`.
+    fn charge(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        rates: Rates,
+        sharers: u64,
+        anyway: bool,
+        units: u64,
+    ) -> bool {
+        let burst = rates.node_burst;
         // A quarter of the budget is nobody's share, so that it fills up again.
-        let rate = rate.saturating_mul(3).checked_div(4).unwrap_or(0);
-        self.share.fill(now, rate, sharers, limits::PREFIX_ANSWERS_BURST);
+        let rate = rates.per_s.saturating_mul(3).checked_div(4).unwrap_or(0);
+        self.share.fill(now, rate, sharers, rates.prefix_burst);
         if self.nodes.len() < limits::PACED_NODES_MAX && !self.nodes.contains_key(&node) {
             self.nodes.insert(node, Bucket::full(now, burst));
         }
@@ -127,15 +154,15 @@ impl Neighbours {
         if let Some(own) = &mut own {
             own.fill(now, rate, sharers.saturating_mul(neighbours), burst);
         }
-        let is_own = own.as_ref().is_none_or(|own| own.has_one());
-        let has_share = self.share.has_one() && is_own;
+        let is_own = own.as_ref().is_none_or(|own| own.has(units));
+        let has_share = self.share.has(units) && is_own;
         if has_share || anyway {
             // What an identity takes beyond its own share is not its neighbours' to pay.
             if is_own {
-                self.share.spend();
+                self.share.spend(units, burst);
             }
             if let Some(own) = own {
-                own.spend();
+                own.spend(units, burst);
             }
         }
         has_share
@@ -159,19 +186,19 @@ mod tests {
     /// Gives a second of `flood` answers a second to the flooders and of two a second to each of the others, for 20 s.
     /// Returns how many of the others' are answered, in permille, and all answers of the last ten seconds.
     fn run(flood: u64, flooders: impl Fn(u64) -> Origin, others: &[Origin]) -> (u64, u64) {
-        let mut budget = AnswerBudget::new(limits::STRANGERS_ANSWERS_PER_S);
+        let mut budget = SharedBudget::new(Rates::answers(limits::STRANGERS_ANSWERS_PER_S));
         let (mut asked, mut answered, mut sum) = (0, 0, 0);
         for ms in 0..20_000u64 {
             let now = Time(0) + Span::from_ms(ms + 1_000_000);
             let turns = (ms + 1) * flood / 1_000 - ms * flood / 1_000;
             for turn in 0..turns {
-                let admits = budget.admits(now, flooders(ms * flood / 1_000 + turn), false);
+                let admits = budget.admits(now, flooders(ms * flood / 1_000 + turn), false, 1);
                 sum += u64::from(admits && ms >= 10_000);
             }
             if ms % 500 == 7 {
                 for other in others {
                     asked += 1;
-                    let admits = budget.admits(now, *other, false);
+                    let admits = budget.admits(now, *other, false, 1);
                     answered += u64::from(admits);
                     sum += u64::from(admits && ms >= 10_000);
                 }
@@ -204,11 +231,11 @@ mod tests {
             let (answered, _) = run(flood, |_| origin(1_000, 1), &others);
             assert!(answered >= 990, "{answered}");
         }
-        let mut budget = AnswerBudget::new(limits::STRANGERS_ANSWERS_PER_S);
+        let mut budget = SharedBudget::new(Rates::answers(limits::STRANGERS_ANSWERS_PER_S));
         let now = Time(1);
         let burst = limits::STRANGERS_ANSWERS_PER_S / 2;
         assert!(
-            (0..burst).all(|turn| budget.admits(now, others[turn as usize % 8], false)),
+            (0..burst).all(|turn| budget.admits(now, others[turn as usize % 8], false, 1)),
             "eight homes behind one address"
         );
     }
@@ -216,15 +243,15 @@ mod tests {
     /// (`MK-44`)
     #[test]
     fn who_is_counted_is_bounded() {
-        let mut budget = AnswerBudget::new(limits::STRANGERS_ANSWERS_PER_S);
+        let mut budget = SharedBudget::new(Rates::answers(limits::STRANGERS_ANSWERS_PER_S));
         for number in 0..3 * limits::PACED_PREFIXES_MAX as u64 {
             let net = [10, number.to_le_bytes()[0], number.to_le_bytes()[1], 0];
-            budget.admits(Time(1), Origin { prefix: Prefix::of_ipv4(net), ..origin(number, 0) }, false);
-            budget.admits(Time(1), origin(number, 1), false);
+            budget.admits(Time(1), Origin { prefix: Prefix::of_ipv4(net), ..origin(number, 0) }, false, 1);
+            budget.admits(Time(1), origin(number, 1), false, 1);
         }
         assert_eq!(budget.prefixes.len(), limits::PACED_PREFIXES_MAX);
         assert!(budget.prefixes.values().all(|prefix| prefix.nodes.len() <= limits::PACED_NODES_MAX));
-        budget.admits(Time(1) + limits::PACED + Span::from_s(1), origin(1, 1), false);
+        budget.admits(Time(1) + limits::PACED + Span::from_s(1), origin(1, 1), false, 1);
         assert_eq!(budget.prefixes.len(), 1, "who has gone is forgotten");
     }
 }

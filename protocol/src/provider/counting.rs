@@ -1,0 +1,75 @@
+//! Whose input is counted when: a tokenizer's time is the provider's, and nobody has paid for it yet. (`WR-25`)
+
+use crate::amount::Nano;
+use crate::ident::NodeId;
+use crate::io::Output;
+use crate::time::Time;
+use crate::wire::message::Refusal;
+use crate::work::order::{JobId, Task};
+
+use super::Provider;
+use super::job::{Count, Next, Phase};
+
+/// An input that waits for its turn to be counted: customers' go first, then those that came first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    is_stranger: bool,
+    since: Time,
+    job: JobId,
+    client: NodeId,
+}
+
+impl Provider {
+    /// Lets a task wait for its count, or refuses it where strangers have had their budget. (`WR-25`)
+    pub(super) fn queue_count(&mut self, now: Time, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let Some(tokens_max) =
+            job.served().and_then(|served| served.task.as_ref()).map(Task::input_tokens_max)
+        else {
+            return;
+        };
+        let origin = job.origin;
+        let admits = self.admission.clientele.has_ever_paid(&origin.node)
+            || self.admission.may_count(now, origin, tokens_max, &mut self.outbox);
+        if !admits {
+            return self.end(now, id, Some(Refusal::Busy));
+        }
+        if let Some(Phase::Serving(served)) = self.jobs.get_mut(&id).map(|job| &mut job.phase) {
+            served.counts(now, Count::Waits(now));
+        }
+    }
+
+    /// Asks the engine for as many counts as it may be asked for.
+    pub(super) fn begin_counts(&mut self, now: Time) {
+        self.counts.expire(now);
+        while let Some(Turn { job: id, client, is_stranger, .. }) = self.next_count() {
+            let Some(job) = self.jobs.get_mut(&id) else { return };
+            let model = job.promised.model;
+            let Phase::Serving(served) = &mut job.phase else { return };
+            let Some(task) = served.task.clone() else { return };
+            served.counts(now, Count::Runs);
+            self.counts.begin(now, id, client, !is_stranger);
+            self.outbox.push(Output::Count { job: id, model, task });
+        }
+    }
+
+    /// Returns the input that is counted next, if one may be.
+    fn next_count(&self) -> Option<Turn> {
+        let clientele = &self.admission.clientele;
+        let waiting = self.jobs.without_engine().filter_map(|(job, origin, served)| {
+            let client = origin.node;
+            let since = served.waits_for_count()?;
+            let is_customer = clientele.has_ever_paid(&client);
+            let turn = Turn { is_stranger: !is_customer, since, job, client };
+            self.counts.has_room(&job, &client, is_customer).then_some(turn)
+        });
+        waiting.min()
+    }
+
+    /// Lets a task step that is not counted: it is as soon as its money allows that.
+    pub(super) fn resume_uncounted(&mut self, now: Time, id: JobId, credit: Nano) {
+        self.step(now, id, |job| {
+            job.served().map_or(Next::Stay, |mut served| served.resume_uncounted(credit))
+        });
+    }
+}

@@ -1,0 +1,206 @@
+//! The line for a slot: which tasks wait for one, for how long, and which begins next. (`MK-48`)
+
+use crate::fair;
+use crate::ident::{NodeId, Origin};
+use crate::io::Budget;
+use crate::limits;
+use crate::time::{Span, Time};
+use crate::wire::message::Refusal;
+use crate::work::order::{JobId, ModelId};
+
+use super::Provider;
+use super::job::{Next, Phase, ServedJob};
+use super::turns::{WaitingTask, work_before};
+
+/// Where one more task can stand.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    Free,
+    /// In the place of this one.
+    Of(JobId),
+}
+
+impl Provider {
+    /// Lets a task begin whose turn at a slot it is.
+    fn take_turn(&mut self, now: Time, id: JobId) {
+        let account = self.jobs.get(&id).and_then(|job| job.served()).map(|served| served.account);
+        if let Some(account) = account {
+            self.resume_within(now, id, self.share(&account, &id), true);
+        }
+    }
+
+    /// Returns whether no task of a job's model waits for a slot.
+    pub(super) fn is_line_empty(&self, id: JobId) -> bool {
+        let model = self.jobs.get(&id).map(|job| job.promised.model);
+        model.is_none_or(|model| self.jobs.waiting_for(&model, |_| true).next().is_none())
+    }
+
+    /// Notes that the engine has the task of a job.
+    pub(super) fn begun(&mut self, now: Time, id: JobId) {
+        let Some((job, served)) = self.jobs.get(&id).and_then(|job| Some((job, job.served()?))) else {
+            return;
+        };
+        let is_customer = self.admission.clientele.has_ever_paid(&job.origin.node);
+        let task = waiting_task(now, (id, job.origin, served), is_customer);
+        let model = job.promised.model;
+        let running = self.jobs.busy(&model);
+        let mut began = 0;
+        self.lines.change(model, |line| {
+            line.turns.begin(&task);
+            began = line.pace.observe(now, running);
+        });
+        if let Some(Phase::Serving(served)) = self.jobs.get_mut(&id).map(|job| &mut job.phase) {
+            served.began(began);
+        }
+    }
+
+    /// Lets a task wait for its turn at a slot, or refuses it where too many wait already. (`MK-48`)
+    pub(super) fn wait_for_slot(&mut self, now: Time, id: JobId) {
+        let Some((job, served)) = self.jobs.get(&id).and_then(|job| Some((job, job.served()?))) else {
+            return;
+        };
+        let (model, origin) = (job.promised.model, job.origin);
+        let is_new = served.waits_for_slot().is_none();
+        let is_customer = self.admission.clientele.has_ever_paid(&origin.node);
+        let start = self.start_in(now, &model, waiting_task(now, (id, origin, served), is_customer), 0);
+        if is_new {
+            if start > limits::QUEUE_WAIT_MAX {
+                return self.end(now, id, Some(Refusal::Busy));
+            }
+            match self.place_for(&model, origin, is_customer) {
+                Some(Place::Free) => {}
+                Some(Place::Of(other)) => self.turn_away(now, other, origin),
+                None => return self.turn_away(now, id, origin),
+            }
+        }
+        self.step(now, id, |job| job.served().map_or(Next::Stay, |mut served| served.wait(start)));
+    }
+
+    /// Refuses a task that had a place in the line, or would have liked one.
+    fn turn_away(&mut self, now: Time, id: JobId, newcomer: Origin) {
+        self.admission.crowded(now, Budget::Places, newcomer.prefix, &mut self.outbox);
+        self.end(now, id, Some(Refusal::Busy));
+    }
+
+    /// Returns where one more task of a client can stand in a model's line, if anywhere. Where no place is free, a customer gets
+    /// one of strangers while they have more than a quarter; else who holds most gives one to who holds less of their kind.
+    /// (`MK-48`)
+    pub(super) fn place_for(&self, model: &ModelId, origin: Origin, is_customer: bool) -> Option<Place> {
+        let clientele = &self.admission.clientele;
+        let held = |of_customers: bool| -> Vec<(JobId, Origin, Time)> {
+            let waiting = self.jobs.waiting_for(model, |node| clientele.has_ever_paid(node) == of_customers);
+            let since = |served: &ServedJob| served.waits_for_slot().unwrap_or_default();
+            waiting.map(|(id, origin, served)| (id, origin, since(served))).collect()
+        };
+        let (customers, strangers) = (held(true), held(false));
+        if customers.len().saturating_add(strangers.len()) < limits::QUEUE_MAX {
+            return Some(Place::Free);
+        }
+        let other = if !is_customer {
+            fair::latecomer(&strangers, Some(origin))
+        } else if strangers.len() > limits::STRANGERS_QUEUE_MAX {
+            fair::latecomer(&strangers, None)
+        } else {
+            fair::latecomer(&customers, Some(origin))
+        };
+        other.map(Place::Of)
+    }
+
+    /// Returns how long a task waits for its turn, which may stand in the line already: after what runs, what goes before it,
+    /// and so many jobs of its size that may come by bids. (`MK-48`)
+    pub(super) fn start_in(&self, now: Time, model: &ModelId, task: WaitingTask, may_come: usize) -> Span {
+        let clientele = &self.admission.clientele;
+        let slots = self.bidder.slots(model);
+        let mut waiting: Vec<WaitingTask> = self
+            .jobs
+            .waiting_for(model, |_| true)
+            .filter(|(id, ..)| *id != task.id)
+            .map(|waits| {
+                waiting_task(
+                    waits.2.waits_for_slot().unwrap_or(task.since),
+                    waits,
+                    clientele.has_ever_paid(&waits.1.node),
+                )
+            })
+            .collect();
+        let busy = usize::from(self.jobs.busy(model));
+        let running = self.jobs.work_left(model);
+        let free = usize::from(slots).saturating_sub(busy);
+        if waiting.is_empty() && may_come < free {
+            return Span(0);
+        }
+        // Bids that are won are of other customers: each has its own turn, as far as the line has room.
+        let room = limits::QUEUE_MAX.saturating_sub(waiting.len());
+        let others = (0..may_come.min(room)).map(|number| {
+            let mut client = [255; 32];
+            client[..8].copy_from_slice(&(number as u64).to_le_bytes());
+            WaitingTask { id: JobId([0; 16]), client: NodeId(client), is_customer: true, ..task }
+        });
+        waiting.extend(others);
+        waiting.push(task);
+        let ordered = self.lines.get(model).turns.in_order(waiting);
+        let before = ordered.split(|other| other.id == task.id).next().unwrap_or_default();
+        self.time_of(now, model, work_before(running, before, slots))
+    }
+
+    /// Returns how long a model's engine takes for so much work, by what it has done of late and does now. (`MK-48`)
+    pub(super) fn time_of(&self, now: Time, model: &ModelId, work: Span) -> Span {
+        let mut pace = self.lines.get(model).pace;
+        pace.observe(now, self.jobs.busy(model));
+        for served in self.jobs.running_of(model).filter(|served| served.is_under_way(now)) {
+            pace.done(served.work_done(), served.began_at());
+        }
+        pace.time_of(work, self.bidder.slots(model))
+    }
+
+    /// Lets tasks that wait for a slot begin where one has become free, by turns. (`MK-48`)
+    pub(super) fn resume_waiting(&mut self, now: Time) {
+        for (model, work, began) in core::mem::take(&mut self.jobs.freed.done) {
+            let running = self.jobs.busy(&model);
+            self.lines.change(model, |line| {
+                line.pace.observe(now, running);
+                line.pace.done(work, began);
+            });
+        }
+        if core::mem::take(&mut self.jobs.freed.slot) {
+            let clientele = &self.admission.clientele;
+            for model in self.bidder.models() {
+                if self.jobs.busy(&model) >= self.bidder.slots(&model) {
+                    continue;
+                }
+                let waiting = self.jobs.waiting_for(&model, |_| true).map(|waits| {
+                    waiting_task(
+                        waits.2.waits_for_slot().unwrap_or(now),
+                        waits,
+                        clientele.has_ever_paid(&waits.1.node),
+                    )
+                });
+                let ordered = self.lines.get(&model).turns.in_order(waiting.collect());
+                self.jobs.freed.next.extend(ordered.into_iter().map(|task| task.id));
+            }
+            for id in core::mem::take(&mut self.jobs.freed.next) {
+                self.take_turn(now, id);
+            }
+            // What was asked for meanwhile was given, or has to wait for the next free slot.
+            self.jobs.freed.slot = false;
+        }
+        self.lines.observe(now, |model| self.jobs.busy(model));
+    }
+
+    /// Returns whether a slot is free for a job that could begin.
+    pub(super) fn takes_slot(&mut self, now: Time, id: JobId) -> bool {
+        let Some(job) = self.jobs.get(&id) else { return false };
+        let (origin, model) = (job.origin, job.promised.model);
+        let is_customer = self.admission.clientele.has_ever_paid(&origin.node);
+        self.has_slot(now, &model, origin, is_customer)
+    }
+}
+
+/// Returns a task as one that waits for a slot since then.
+fn waiting_task(
+    since: Time,
+    (id, origin, served): (JobId, Origin, &ServedJob),
+    is_customer: bool,
+) -> WaitingTask {
+    WaitingTask { id, client: origin.node, is_customer, since, work: served.work() }
+}

@@ -1,0 +1,118 @@
+//! Who has a place in the line for a slot: nobody fills it alone, and customers go before strangers.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod testbed;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::ledger::LedgerCall;
+use bombyx_protocol::channel::terms::ChannelTerms;
+use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::limits;
+use bombyx_protocol::time::Span;
+use bombyx_protocol::wire::extension::Extensions;
+use bombyx_protocol::wire::message::{Ack, FromClient, Refusal};
+use testbed::guest::{Guest, channel, net, voucher_of, work};
+use testbed::{CALM, Testbed, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+
+/// A client with a channel of its own.
+struct Visitor {
+    guest: Guest,
+    terms: ChannelTerms,
+    /// Tasks that it has sent.
+    placed: usize,
+}
+
+impl Visitor {
+    fn new(testbed: &mut Testbed, provider: NodeId, number: u64, prefix: u64) -> Self {
+        let mut guest = Guest::new(testbed, number, net(prefix));
+        let (bid, _) = guest.call(testbed, provider).unwrap();
+        let terms = channel(&bid, number);
+        testbed.chain.fund([9; 32], Nano(10 * COIN.0));
+        let open = LedgerCall::Open { terms: terms.clone().into(), deposit: COIN };
+        testbed.chain.call(guest.identity.id(), Some([9; 32]), open);
+        let now = testbed.now;
+        testbed.chain.block(now);
+        Self { guest, terms, placed: 0 }
+    }
+
+    /// Sends so many tasks, each of a job of its own.
+    fn places(&mut self, testbed: &mut Testbed, provider: NodeId, count: usize) {
+        for _ in 0..count {
+            testbed.run(Span::from_ms(10), |_| false);
+            let Some(bid) = self.guest.call(testbed, provider) else { continue };
+            let Some(mut opened) = self.guest.award(testbed, provider, &bid) else { continue };
+            let work = work(60, self.terms.clone());
+            self.guest.seals(testbed, provider, &mut opened, &FromClient::Work(work));
+            self.placed += 1;
+        }
+        // Until the ledger has shown its channel.
+        testbed.run(Span::from_ms(250), |_| false);
+    }
+
+    /// Returns how many of its tasks are in the line or run.
+    fn held(&self, testbed: &Testbed) -> usize {
+        let ended = testbed.served.iter().filter(|(_, job)| job.client == self.guest.identity.id());
+        let ended: Vec<_> = ended.map(|(_, job)| job.refused).collect();
+
+        assert!(ended.iter().all(|why| *why == Some(Refusal::Busy)), "{ended:?}");
+        self.placed - ended.len()
+    }
+}
+
+/// A provider of one slot, which the first visitor has and keeps.
+fn scene(seed: u64) -> (Testbed, NodeId, Visitor) {
+    let mut testbed = Testbed::new(seed, CALM);
+    testbed.slots = 1;
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.engine_mut(provider).hung = true;
+    let mut first = Visitor::new(&mut testbed, provider, 1, 1);
+    first.places(&mut testbed, provider, 1);
+    (testbed, provider, first)
+}
+
+/// (MK-43, MK-48)
+#[test]
+fn a_stranger_with_few_keys_cannot_fill_the_line() {
+    let (mut testbed, provider, _first) = scene(1);
+    let mut keys: Vec<Visitor> =
+        (2..5).map(|number| Visitor::new(&mut testbed, provider, number, 2)).collect();
+    for key in &mut keys {
+        key.places(&mut testbed, provider, 25);
+    }
+    let held: usize = keys.iter().map(|key| key.held(&testbed)).sum();
+    assert_eq!(held, limits::QUEUE_MAX, "where nobody else wants them they have all places");
+    let mut others: Vec<Visitor> =
+        (5..9).map(|number| Visitor::new(&mut testbed, provider, number, number)).collect();
+    for other in &mut others {
+        other.places(&mut testbed, provider, 1);
+        assert_eq!(other.held(&testbed), 1);
+    }
+    let shares: Vec<usize> = keys.iter().map(|key| key.held(&testbed)).collect();
+    assert_eq!(shares.iter().sum::<usize>(), limits::QUEUE_MAX - others.len());
+    assert!(shares.iter().all(|share| *share >= 17), "evenly among its keys: {shares:?}");
+}
+
+/// (MK-48)
+#[test]
+fn customers_get_the_places_of_strangers_but_for_a_quarter() {
+    let (mut testbed, provider, mut customer) = scene(2);
+    let paid = Some(voucher_of(&testbed, &customer.terms, Nano(1)));
+    let (bid, hash) = customer.guest.call(&mut testbed, provider).unwrap();
+    let mut opened = customer.guest.award(&mut testbed, provider, &(bid, hash)).unwrap();
+    let task = work(60, customer.terms.clone());
+    customer.guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(task));
+    let ack = Ack { next: 0, payment: paid, countersignature: None, extensions: Extensions::NONE };
+    customer.guest.seals(&mut testbed, provider, &mut opened, &FromClient::Ack(ack));
+    customer.placed += 1;
+    testbed.run(Span::from_ms(250), |_| false);
+
+    let mut stranger = Visitor::new(&mut testbed, provider, 2, 2);
+    stranger.places(&mut testbed, provider, 70);
+    assert_eq!(stranger.held(&testbed), limits::QUEUE_MAX - 1);
+    customer.places(&mut testbed, provider, 70);
+    assert_eq!(stranger.held(&testbed), limits::STRANGERS_QUEUE_MAX);
+    // One of them runs.
+    assert_eq!(customer.held(&testbed), 1 + limits::QUEUE_MAX - limits::STRANGERS_QUEUE_MAX);
+}
