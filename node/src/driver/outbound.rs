@@ -42,11 +42,6 @@ impl Driver {
                 }
                 self.command(NetCommand::Publish { topic: topic(on), bytes }).await?;
             }
-            Output::Persist { id, record } => {
-                self.friends.note(&record);
-                *self.written.get_mut(role) = id;
-                self.store.write(role, id, *record).await;
-            }
             Output::Watch(watched) => {
                 let Voucher { account, cumulative, .. } = *watched.voucher;
                 self.ledger_service
@@ -99,8 +94,8 @@ impl Driver {
                 };
                 self.command(NetCommand::Penalise { peer, fault }).await?;
             }
-            // The drain ends there; it never comes here.
-            Output::Wake(_) => {}
+            // The drain keeps these to itself: it collects records, and ends at the time to wake.
+            Output::Persist { .. } | Output::Wake(_) => {}
         }
         Ok(())
     }

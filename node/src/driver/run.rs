@@ -101,7 +101,8 @@ impl Driver {
         }
     }
 
-    /// Gives the machines every input that waits, each drained before the next.
+    /// Gives the machines every input that waits, each drained before the next. The records of one input go to the store
+    /// together, so that they share one commit.
     async fn drain_inputs(&mut self) -> Result<(), NodeError> {
         self.set_clocks();
         while let Some((role, input)) = self.pending.pop_front() {
@@ -110,6 +111,7 @@ impl Driver {
                 Some(machine) => machine.handle(now, input),
                 None => continue,
             }
+            let mut records = Vec::new();
             loop {
                 let output = self.machine(role).map(Machine::poll);
                 match output {
@@ -118,8 +120,16 @@ impl Driver {
                         *self.wakes.get_mut(role) = at;
                         break;
                     }
+                    Some(Output::Persist { id, record }) => {
+                        self.friends.note(&record);
+                        records.push((id, *record));
+                    }
                     Some(output) => self.carry_out(role, output).await?,
                 }
+            }
+            if let Some((id, _)) = records.last() {
+                *self.written.get_mut(role) = *id;
+                self.store.write_all(role, records).await;
             }
         }
         Ok(())

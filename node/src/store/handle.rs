@@ -92,9 +92,15 @@ impl Store {
         tables::read(&database, path)
     }
 
-    /// Queues a record. A writing thread that has ended shows in [`Self::durable`], not here.
+    /// Queues a record.
     pub async fn write(&self, role: Role, id: PersistId, record: Record) {
-        let _ = self.writes.send(Write { role, id, record }).await;
+        self.write_all(role, vec![(id, record)]).await;
+    }
+
+    /// Queues the records of one input, which are never split over two commits. A writing thread that has ended shows in
+    /// [`Self::durable`], not here.
+    pub async fn write_all(&self, role: Role, records: Vec<(PersistId, Record)>) {
+        let _ = self.writes.send(Write { role, records }).await;
     }
 
     /// Returns how far each role's records are on disk. Closed: the store has failed, see

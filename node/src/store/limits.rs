@@ -1,8 +1,8 @@
 //! Bounds of the store, and the version of its layout.
 
-/// Records that wait for the writing thread; above it, writers wait.
+/// Inputs whose records wait for the writing thread; above it, writers wait.
 pub const QUEUE_MAX: usize = 4_096;
-/// Records in one commit.
+/// Inputs whose records share one commit.
 pub const BATCH_MAX: usize = 1_024;
 /// Receipts that are kept; when the store is opened, older ones are dropped.
 pub const RECEIPTS_MAX: usize = 10_000;

@@ -1,7 +1,7 @@
 //! Tests of the store on a disk whose power is cut: what was not synced is lost, torn or written in another order.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -206,24 +206,28 @@ fn write(rows: &mut BTreeMap<RecordKey, Record>, record: Record) {
 }
 
 /// What happened until a cut.
-#[derive(Default)]
 struct Life {
     /// Writes that were called durable, and that were asked for.
     told: u64,
     asked: u64,
+    /// The last write of every input: what belongs together is there or missing together.
+    ends: BTreeSet<u64>,
 }
 
 /// Writes in groups from `first` on until the disk fails.
 fn live(drive: &Drive, first: u64, random: &mut Random) -> Life {
-    let mut life = Life { told: first - 1, asked: first - 1 };
+    let mut life = Life { told: first - 1, asked: first - 1, ends: BTreeSet::from([first - 1]) };
     let Ok((store, _)) = open(drive) else { return life };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let mut durable = store.durable();
         loop {
-            for _ in 0..=random.below(20) {
-                life.asked += 1;
-                store.write(Role::Client, PersistId(life.asked), record(life.asked)).await;
+            for _ in 0..=random.below(10) {
+                let numbers = life.asked + 1..life.asked + 2 + random.below(4);
+                life.asked = numbers.end - 1;
+                life.ends.insert(life.asked);
+                let records = numbers.map(|number| (PersistId(number), record(number))).collect();
+                store.write_all(Role::Client, records).await;
             }
             // Now and then two groups are under way at once.
             if random.below(3) > 0 {
@@ -262,8 +266,8 @@ fn a_cut_of_the_power_takes_back_no_promise_that_was_called_durable() {
             .unwrap_or_else(|error| panic!("cut {cut}: all that was durable is lost: {error}"));
         store.close().unwrap();
         let found: BTreeMap<RecordKey, Record> = found.into_iter().map(|row| (row.key(), row)).collect();
-        // Some prefix of the writes, none of those missing that were called durable.
-        while written < life.told || rows != found {
+        // Some prefix of the inputs, none of those missing that were called durable.
+        while written < life.told || rows != found || !life.ends.contains(&written) {
             assert!(written < life.asked, "cut {cut}: neither {} nor what follows is there", life.told);
             written += 1;
             write(&mut rows, record(written));

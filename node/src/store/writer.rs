@@ -12,11 +12,16 @@ use super::limits::BATCH_MAX;
 use super::tables;
 use crate::role::{PerRole, Role};
 
-/// A record on its way to disk.
+/// The records of one input on their way to disk.
 pub(super) struct Write {
     pub(super) role: Role,
-    pub(super) id: PersistId,
-    pub(super) record: Record,
+    pub(super) records: Vec<(PersistId, Record)>,
+}
+
+impl Write {
+    fn newest(&self) -> PersistId {
+        self.records.iter().map(|(id, _)| *id).max().unwrap_or_default()
+    }
 }
 
 pub(super) struct Writer {
@@ -39,7 +44,7 @@ impl Writer {
             done.send_modify(|durable| {
                 for write in &batch {
                     let newest = durable.get_mut(write.role);
-                    *newest = write.id.max(*newest);
+                    *newest = write.newest().max(*newest);
                 }
             });
             batch.clear();
@@ -51,8 +56,8 @@ impl Writer {
         let path = self.path.clone();
         // Durable when `commit` returns: the database's default, and the promise that vouchers rest on.
         let transaction = self.database.begin_write().map_err(|error| failed(&path, error))?;
-        tables::put_all(&transaction, batch.iter().map(|write| &write.record), &mut self.next)
-            .map_err(|error| failed(&path, error))?;
+        let records = batch.iter().flat_map(|write| &write.records).map(|(_, record)| record);
+        tables::put_all(&transaction, records, &mut self.next).map_err(|error| failed(&path, error))?;
         transaction.commit().map_err(|error| failed(&path, error))
     }
 }
@@ -113,8 +118,10 @@ mod tests {
         let thread = std::thread::spawn(move || writer.run(queue, &done));
         let write = |id| Write {
             role: Role::Client,
-            id: PersistId(id),
-            record: Record::ChannelGone { account: bombyx_protocol::ChannelId([0; 32]) },
+            records: vec![(
+                PersistId(id),
+                Record::ChannelGone { account: bombyx_protocol::ChannelId([0; 32]) },
+            )],
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         writes.blocking_send(write(1)).unwrap();
