@@ -263,6 +263,9 @@ pub const CALL_WAIT_MAX: Span = Span::from_s(5);
 pub const FINAL_REFUSALS: u32 = 2;
 /// How long an order whose model nobody sells waits for a seller that has just come.
 pub const SELLER_GRACE: Span = Span::from_s(3);
+/// How long one that has let a call to everybody pass, and has asked anew since, may be silent before its asks count for nothing.
+/// (`MK-65`)
+pub const SILENT_ASK: Span = Span::from_s(10);
 /// Life of an ask.
 pub const ASK_VALID: Span = Span::from_s(60);
 /// How long asks that answer a seek are read.

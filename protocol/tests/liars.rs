@@ -7,7 +7,7 @@ mod testbed;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::{NodeId, Prefix};
-use bombyx_protocol::io::Command;
+use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
@@ -121,5 +121,71 @@ fn a_word_that_never_comes_true_costs_one_order_some_seconds_and_no_other() {
             );
         }
         assert_eq!(met, 1, "{plan:?}: {liars:?}");
+    }
+}
+
+/// (MK-65) Each asks for as long as it is sought, and a new one comes every eight seconds or none does.
+#[test]
+fn asks_of_those_that_never_bid_keep_no_order_waiting_until_its_deadline() {
+    for (comes_another, most_s) in [(false, 30), (true, 75)] {
+        let (mut testbed, client, _) = scene(8, 0, 0, |_| unreachable!());
+        let silent = |testbed: &mut Testbed, number: u8| {
+            let mut silent = Thief::new(100 + number, Plan::Silent, price(1));
+            silent.ask = Some(price(1));
+            let prefix = Prefix::of_ipv4([10, 9, number, 1]);
+            testbed.stranger(silent.id(), Box::new(silent), Some(prefix));
+        };
+        silent(&mut testbed, 0);
+        testbed.seek(client);
+        testbed.order(client, 1, chat("hello there", 8), COIN, Span::from_s(600));
+        let began = testbed.now;
+        for second in 1..600u32 {
+            testbed.run(Span::from_s(1), |testbed| testbed.outcome(1).end.is_some());
+            if testbed.outcome(1).end.is_some() {
+                break;
+            }
+            testbed.command(client, Command::Surveyed { peers: 3 });
+            testbed.command(client, Command::Seek(Topic::Model(testbed::MODEL)));
+            if comes_another && second % 8 == 0 {
+                silent(&mut testbed, u8::try_from(second / 8).unwrap());
+            }
+        }
+        assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, Failure::NoSeller { others: 0 });
+        let took = testbed.now.since(began);
+        assert!(took < Span::from_s(most_s), "{took:?}");
+    }
+}
+
+/// (MK-31, MK-51) Twenty keys of one prefix ask a third of what three honest sellers do, who are strangers as well.
+#[test]
+fn one_prefix_of_cheap_liars_loses_a_new_client_one_of_its_first_twenty_orders() {
+    let plans = [
+        Plan::Deaf,
+        Plan::Mute,
+        Plan::MoneyFirst,
+        Plan::BillsNothing,
+        Plan::Empty,
+        Plan::Tokens(9),
+        Plan::Busy,
+    ];
+    for plan in plans {
+        for (deadline_s, seed) in [(60, 1), (5, 2)] {
+            let (mut testbed, client, _) = scene(seed, 3, 0, |_| unreachable!());
+            for number in 1..=20 {
+                let liar = Thief::new(100 + number, plan, price(FAIR / 3));
+                testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 9, number])));
+            }
+            let (mut met, mut lost) = (0, 0);
+            for order in 1..=20 {
+                testbed.order(client, order, chat("hello there", 8), COIN, Span::from_s(deadline_s));
+                testbed.run(Span::from_s(100), |testbed| testbed.outcome(order).end.is_some());
+                let outcome = testbed.outcome(order);
+                met += usize::from(!outcome.failed_over.is_empty());
+                lost += usize::from(outcome.end.unwrap().is_err());
+            }
+            assert!(lost <= 1, "{plan:?} {deadline_s} s: {lost} of twenty lost");
+            let bound = if plan == Plan::Busy { 3 } else { 1 };
+            assert!(met + lost <= bound, "{plan:?} {deadline_s} s: {met} failed over");
+        }
     }
 }

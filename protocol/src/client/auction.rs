@@ -169,7 +169,7 @@ impl Progress {
         if !self.asks(auction, &from) {
             return Ok(());
         }
-        shared.book.bid(now, prefix, &bid);
+        shared.book.bid(now, prefix, shared.memory.level(&from) > 0, &bid);
         let lot = self.lot();
         let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
@@ -216,6 +216,12 @@ impl Progress {
         }
         let (late, declines) = (core::mem::take(&mut self.late), core::mem::take(&mut self.declines));
         let full = self.appointment(now, call, &late, auction.count() == 0, shared);
+        if auction.count() > 0 || !late.is_empty() || !declines.is_empty() {
+            self.silent_since = None;
+        } else if !self.is_direct && self.invited >= Share::ALL {
+            self.silent_since.get_or_insert(self.called_at);
+            shared.book.unanswered(&self.order.model, self.called_at);
+        }
         if auction.count() == 0 {
             if full.is_some() {
                 return full;
@@ -304,9 +310,16 @@ impl Progress {
     fn why_silent(&self, now: Time, shared: &SharedState) -> Failure {
         match shared.survey.filter(|survey| survey.at >= self.started) {
             Some(Survey { peers: 0, .. }) => Failure::NotConnected,
-            Some(_) if !shared.is_offered(now, &self.order.model) => shared.no_seller(now, &self.order.model),
+            Some(_) if !self.is_offered(now, shared) => shared.no_seller(now, &self.order.model),
             Some(_) | None => Failure::NoBids,
         }
+    }
+
+    /// Returns whether anybody offers the model by an ask that counts: none does once an order has met with silence for as long as
+    /// an ask stands. (`MK-65`)
+    fn is_offered(&self, now: Time, shared: &SharedState) -> bool {
+        let is_heard = self.silent_since.is_none_or(|since| now < since + limits::ASK_VALID);
+        is_heard && shared.book.is_offered(now, &self.order.model)
     }
 
     /// Returns whether an order whose model nobody sells need not wait for it any longer: nobody ever took it. (`MK-65`)

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
-use crate::market::ask::{Ask, Seller};
+use crate::market::ask::Ask;
+use crate::market::book::Seller;
 use crate::market::call::CallId;
 use crate::market::explore::Due;
 use crate::market::score::Place;

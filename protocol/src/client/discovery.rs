@@ -55,7 +55,8 @@ impl Client {
             AskVerdict::Wanted => {
                 self.shared.crowds.heard(now, &ask.seek.0, from);
                 self.shared.memory.is_back(now, &from);
-                self.shared.book.accept(now, prefix, ask.into_inner());
+                let is_proven = self.shared.memory.level(&from) > 0;
+                self.shared.book.accept(now, prefix, is_proven, ask.into_inner());
             }
             AskVerdict::Late => {}
             AskVerdict::Unasked => self.shared.outbox.peer_fault(from, PeerFault::Malformed),

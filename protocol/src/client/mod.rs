@@ -112,8 +112,9 @@ use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId, Prefix};
 use crate::io::{Command, Failure, Input, Machine, Output};
 use crate::limits;
-use crate::market::ask::{Ask, Book};
+use crate::market::ask::Ask;
 use crate::market::bid::Payee;
+use crate::market::book::Book;
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
 use crate::market::seeks::Seeks;
@@ -341,6 +342,7 @@ impl Client {
             return;
         }
         auction.decline(&from, self.shared.memory.level(&from) > 0);
+        self.shared.book.answered(&progress.order.model, &from);
         if progress.declines.len() < limits::DECLINES_MAX {
             progress.declines.push(decline.why);
         }

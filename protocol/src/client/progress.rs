@@ -50,6 +50,8 @@ pub(super) struct Progress {
     pub(super) is_direct: bool,
     /// When it last called.
     pub(super) called_at: Time,
+    /// Since when all of its calls to everybody met with silence.
+    pub(super) silent_since: Option<Time>,
     /// Calls to everybody to which no bid came at all.
     pub(super) unanswered: u32,
     /// Whether its answer's limit was lowered to what its budget pays for.
@@ -91,6 +93,7 @@ impl Progress {
             may_call_directly: true,
             is_direct: false,
             called_at: now,
+            silent_since: None,
             unanswered: 0,
             is_shortened: false,
             invited: Share::FIRST,

@@ -3,8 +3,8 @@
 use crate::entropy::Entropy;
 use crate::ident::{Identity, NodeId};
 use crate::io::{Event, Failure, OrderNews, Output};
-use crate::market::ask::Book;
 use crate::market::auction::Candidate;
+use crate::market::book::Book;
 use crate::market::call::CallId;
 use crate::market::invite::Crowds;
 use crate::market::lease::Leases;
@@ -52,11 +52,6 @@ impl SharedState {
     pub(super) fn lowest_ask(&self, now: Time, model: &ModelId) -> Option<Price> {
         let asks = self.book.standing(now).map(|(ask, _)| ask).filter(|ask| ask.model == *model);
         asks.filter(|ask| self.memory.level(&ask.provider) > 0).map(|ask| ask.price).min()
-    }
-
-    /// Returns whether anybody offers a model.
-    pub(super) fn is_offered(&self, now: Time, model: &ModelId) -> bool {
-        self.book.standing(now).any(|(ask, _)| ask.model == *model)
     }
 }
 

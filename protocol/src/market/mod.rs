@@ -3,11 +3,13 @@
 pub mod ask;
 pub mod auction;
 pub mod bid;
+pub mod book;
 pub mod call;
 pub mod direct;
 pub mod explore;
 pub mod history;
 pub mod invite;
+mod known_bids;
 pub mod lease;
 pub mod quote;
 pub mod score;

@@ -52,6 +52,8 @@ pub enum Plan {
     Waits,
     /// It takes the award and says for ever that it has read one token more.
     Reads,
+    /// It bids for nothing.
+    Silent,
     /// It says why it does not bid, for this reason.
     Declines(Refusal),
 }
@@ -140,6 +142,9 @@ impl Thief {
             let decline = Decline { call: call.id, why, extensions: Extensions::NONE };
             return self.send(call.client, ToClient::Decline(decline));
         }
+        if self.plan == Plan::Silent {
+            return;
+        }
         let bid = Bid {
             call: call.id,
             provider: self.id(),
@@ -193,7 +198,7 @@ impl Thief {
         let mut stream = AnswerStream::new(now, job, ModelId([0xab; 32]), tariff, input, task);
         let tokens = |count: u32| Content::Tokens { ids: (0..count).collect(), text: "x".into() };
         let contents = match self.plan {
-            Plan::Deaf | Plan::Mute | Plan::Busy | Plan::Declines(_) => return,
+            Plan::Deaf | Plan::Mute | Plan::Busy | Plan::Silent | Plan::Declines(_) => return,
             Plan::Waits | Plan::Reads => return self.word(now),
             Plan::TooLarge => {
                 let (to, ..) = self.jobs[&job];

@@ -1,0 +1,151 @@
+//! What was bid to a client lately: whom it can call directly, and what it knows of prices.
+
+use std::collections::BTreeMap;
+
+use crate::ident::{NodeId, Prefix};
+use crate::limits;
+use crate::market::bid::Bid;
+use crate::time::Time;
+use crate::work::order::ModelId;
+use crate::work::price::Price;
+
+/// What each bid last for each model, [`limits::BIDS_KNOWN_MAX`] of them. (`MK-66`)
+#[derive(Debug, Default)]
+pub(super) struct KnownBids {
+    bids: BTreeMap<(ModelId, NodeId), KnownBid>,
+}
+
+/// What a provider bid last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KnownBid {
+    pub(super) price: Price,
+    pub(super) prefix: Prefix,
+    /// Whether it had served this client.
+    is_proven: bool,
+    until: Time,
+}
+
+impl KnownBids {
+    /// Notes a bid, if there is room for it.
+    pub(super) fn note(&mut self, now: Time, prefix: Prefix, is_proven: bool, bid: &Bid) {
+        let key = (bid.model, bid.provider);
+        self.bids.remove(&key);
+        // Those that have served leave half of it to others.
+        let proven = || self.bids.values().filter(|known| known.is_proven).count();
+        let is_proven = is_proven && proven() < limits::BIDS_KNOWN_MAX / 2;
+        if self.makes_room(now, prefix, is_proven) {
+            let until = now + limits::BID_KNOWN;
+            self.bids.insert(key, KnownBid { price: bid.price, prefix, is_proven, until });
+        }
+    }
+
+    /// Returns whether there is room for one more. Where there is none, it takes the place of a stranger's: the oldest of the
+    /// prefix that holds most, or of its own where that holds as many.
+    fn makes_room(&mut self, now: Time, prefix: Prefix, is_proven: bool) -> bool {
+        if self.bids.len() < limits::BIDS_KNOWN_MAX {
+            return true;
+        }
+        self.bids.retain(|_, known| known.until > now);
+        if self.bids.len() < limits::BIDS_KNOWN_MAX {
+            return true;
+        }
+        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
+        for known in self.bids.values().filter(|known| !known.is_proven) {
+            let count = counts.entry(known.prefix).or_default();
+            *count = count.saturating_add(1);
+        }
+        let own = counts.get(&prefix).copied().filter(|_| !is_proven).unwrap_or(0);
+        let crowded = counts.iter().max_by_key(|(_, count)| **count).filter(|(_, most)| **most > own);
+        let crowded = crowded.map_or(prefix, |(crowded, _)| *crowded);
+        let of_it = |known: &KnownBid| !known.is_proven && known.prefix == crowded;
+        let oldest = self.bids.iter().filter(|(_, known)| of_it(known)).min_by_key(|(_, known)| known.until);
+        oldest.map(|(key, _)| *key).is_some_and(|key| self.bids.remove(&key).is_some())
+    }
+
+    /// Returns who has bid for a model, and what.
+    pub(super) fn of(&self, now: Time, model: &ModelId) -> impl Iterator<Item = (NodeId, &KnownBid)> {
+        let all = (*model, NodeId([0; 32]))..=(*model, NodeId([255; 32]));
+        let standing = self.bids.range(all).filter(move |(_, known)| known.until > now);
+        standing.map(|((_, provider), known)| (*provider, known))
+    }
+
+    /// Forgets what a provider has bid.
+    pub(super) fn forget(&mut self, provider: &NodeId) {
+        self.bids.retain(|(_, other), _| other != provider);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amount::Nano;
+    use crate::channel::terms::Address;
+    use crate::market::bid::Payee;
+    use crate::market::call::CallId;
+    use crate::time::Span;
+    use crate::wire::extension::{Extensions, Features};
+    use crate::work::order::Tier;
+
+    const MODEL: ModelId = ModelId([1; 32]);
+
+    fn bid(provider: u64) -> Bid {
+        let mut node = [0; 32];
+        node[..8].copy_from_slice(&provider.to_le_bytes());
+        Bid {
+            call: CallId([0; 16]),
+            provider: NodeId(node),
+            model: MODEL,
+            session_key: [0; 32],
+            price: Price(1),
+            start_ms: 1,
+            ahead_ms: 0,
+            read_tps: 1,
+            write_tps: 1,
+            keep_s: 0,
+            tier: Tier::Open,
+            valid_ms: 1,
+            payee: Payee {
+                network_id: 0,
+                key: [0; 32],
+                address: Address::basechain([0; 32]),
+                challenge_s: 1,
+            },
+            credit: Nano::ZERO,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
+        }
+    }
+
+    fn prefix(number: u64) -> Prefix {
+        let [a, b, c, ..] = number.to_le_bytes();
+        Prefix::of_ipv4([a, b, c, 1])
+    }
+
+    /// (`MK-66`)
+    #[test]
+    fn bids_of_strangers_drive_out_none_of_those_that_have_served_and_none_of_other_strangers() {
+        let (mut known, friend, neighbour) = (KnownBids::default(), 1_000_000, 1_000_001);
+        known.note(Time(0), prefix(1_000), true, &bid(friend));
+        known.note(Time(1), prefix(2_000), false, &bid(neighbour));
+        // Of two prefixes, or of one each.
+        for prefixes in [2, 2 * limits::BIDS_KNOWN_MAX as u64] {
+            for stranger in 0..2 * limits::BIDS_KNOWN_MAX as u64 {
+                known.note(Time(2), prefix(stranger % prefixes), false, &bid(stranger));
+            }
+            assert_eq!(known.bids.len(), limits::BIDS_KNOWN_MAX);
+            let knows = |provider: u64| known.bids.contains_key(&(MODEL, bid(provider).provider));
+            assert!(knows(friend));
+            assert_eq!(knows(neighbour), prefixes == 2, "only who has as many prefixes gets its place");
+        }
+        known.note(Time(3), prefix(1_000), true, &bid(friend + 5));
+        assert_eq!(known.bids.values().filter(|known| known.is_proven).count(), 2, "it finds room");
+        for friend in 0..2 * limits::BIDS_KNOWN_MAX as u64 {
+            known.note(Time(3), prefix(friend), true, &bid(friend));
+        }
+        let proven = known.bids.values().filter(|known| known.is_proven).count();
+        assert_eq!((proven, known.bids.len()), (limits::BIDS_KNOWN_MAX / 2, limits::BIDS_KNOWN_MAX));
+        known.note(Time(4) + limits::BID_KNOWN, prefix(3_000), false, &bid(neighbour));
+        assert_eq!(known.bids.len(), 1, "what is old makes room first");
+        assert_eq!(known.of(Time(4) + limits::BID_KNOWN + Span(1), &MODEL).count(), 1);
+    }
+}
