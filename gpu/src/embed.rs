@@ -1,5 +1,7 @@
 //! Sentence embeddings: token ids of several texts in, one vector of length 1 per text out. (`MO-8`)
 
+use std::sync::Arc;
+
 use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 
@@ -20,7 +22,7 @@ const NORM_MIN: f32 = 1e-12;
 /// An embedding model, loaded.
 pub struct Embedder {
     session: Session,
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
     inputs: Vec<&'static str>,
     output: String,
     dims: u32,
@@ -57,7 +59,7 @@ impl Embedder {
                 return Err(LoadError::Graph { model: name(), why: format!("it has no output `{OUTPUT}`") });
             }
         };
-        let tokens = Tokens::load(model)?;
+        let tokens = Arc::new(Tokens::load(model)?);
         Ok(Self { session, tokens, inputs, output, dims: facts.dims, pooling: facts.pooling })
     }
 
@@ -67,12 +69,18 @@ impl Embedder {
         self.dims
     }
 
+    /// Returns its tokenizer.
+    #[must_use]
+    pub fn tokens(&self) -> Arc<Tokens> {
+        Arc::clone(&self.tokens)
+    }
+
     /// Turns texts into rows of token ids.
     ///
     /// # Errors
     /// [`EngineError::TooLong`] or [`EngineError::NoTokens`] with the index of the text.
     pub fn encode(&self, texts: &[String]) -> Result<Vec<Vec<u32>>, EngineError> {
-        texts.iter().enumerate().map(|(index, text)| self.tokens.encode(index, text)).collect()
+        self.tokens.encode_all(texts)
     }
 
     /// Computes the vectors of some rows of token ids as one batch: `rows × dims` numbers, row-major.

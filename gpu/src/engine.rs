@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -276,16 +277,22 @@ pub enum Progress {
     Idle,
 }
 
+/// Counts the tokens that tasks would have to read, without beginning to.
+pub trait InputCounter: Send + Sync {
+    /// Counts those of one task.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`], for what lies with the task.
+    fn count(&self, model: &ModelId, task: &Task) -> Result<u32, EngineError>;
+}
+
 /// An engine: it computes requests. It has no thread and no clock of its own; its owner calls [`Engine::step`].
 pub trait Engine: Send {
     /// Returns the loaded models.
     fn models(&self) -> Vec<ModelInfo>;
 
-    /// Counts the tokens that a task would have to read, without beginning to.
-    ///
-    /// # Errors
-    /// As [`Engine::submit`], for what lies with the task.
-    fn count(&self, model: &ModelId, task: &Task) -> Result<u32, EngineError>;
+    /// Returns what counts the input of tasks, on any thread and beside the engine.
+    fn input_counter(&self) -> Arc<dyn InputCounter>;
 
     /// Takes a request; its events come out of later steps.
     ///

@@ -66,6 +66,14 @@ impl Tokens {
         Ok(Self { tokenizer, special_tokens, context })
     }
 
+    /// Returns the ids of each of several texts.
+    ///
+    /// # Errors
+    /// As [`Self::encode`], with the index of the text.
+    pub fn encode_all(&self, texts: &[String]) -> Result<Vec<Vec<u32>>, EngineError> {
+        texts.iter().enumerate().map(|(index, text)| self.encode(index, text)).collect()
+    }
+
     /// Returns the ids of one text, special tokens included where the model wants them.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ fn each_text_is_counted_as_the_engine_reads_it() {
     let counts = counter.count(&task).unwrap();
     let expected: Vec<usize> = references().iter().map(|reference| reference.ids.len()).collect();
     assert_eq!(counts, expected);
-    assert_eq!(engine.count(&id, &task).unwrap() as usize, counts.iter().sum::<usize>());
+    assert_eq!(engine.input_counter().count(&id, &task).unwrap() as usize, counts.iter().sum::<usize>());
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn a_counter_without_an_engine_counts_as_the_engine_does() {
     for (request, generate) in (10..).zip([ask("What is 17 plus 25?", 3), long, resumed]) {
         let delivered = generate.prefix.len();
         let task = Task::Generate(generate);
-        let counted = engine.count(&id, &task).unwrap();
+        let counted = engine.input_counter().count(&id, &task).unwrap();
         // What was delivered before is input, and counted already.
         assert_eq!(counter.count(&task).unwrap(), [counted as usize - delivered]);
         assert!(run(&mut engine).is_empty(), "nothing is begun by counting");
@@ -90,7 +90,7 @@ fn a_counter_without_an_engine_counts_as_the_engine_does() {
         engine.cancel(request);
     }
     let endless = Task::Generate(ask(&"word ".repeat(5_000), 1));
-    assert!(matches!(engine.count(&id, &endless), Err(EngineError::TooLong { .. })));
+    assert!(matches!(engine.input_counter().count(&id, &endless), Err(EngineError::TooLong { .. })));
     assert!(matches!(counter.count(&endless), Err(EngineError::TooLong { .. })));
     assert!(matches!(counter.count(&Task::Embed { inputs: vec![] }), Err(EngineError::WrongTask { .. })));
 }
@@ -100,7 +100,7 @@ fn a_counter_without_an_engine_counts_as_the_engine_does() {
 fn what_is_read_of_a_long_prompt_is_said_after_each_piece() {
     let (mut engine, model) = engine();
     let task = Task::Generate(ask(&"word ".repeat(180), 1));
-    let input_tokens = engine.count(&model, &task).unwrap();
+    let input_tokens = engine.input_counter().count(&model, &task).unwrap();
     assert!(input_tokens > 3 * PREFILL_TOKENS as u32, "{input_tokens} tokens");
     engine.submit(1, &model, task).unwrap();
     engine.allow(1, 1);

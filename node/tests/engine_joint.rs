@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bombyx_gpu::engine::{self as gpu, Engine, EngineError, EngineEvent, ModelInfo, ModelKind, Progress};
+use bombyx_gpu::engine::{
+    self as gpu, Engine, EngineError, EngineEvent, InputCounter, ModelInfo, ModelKind, Progress,
+};
 use bombyx_node::engine::{EngineHandle, Reports, models};
 use bombyx_node::home::config::ProvideConfig;
 use bombyx_protocol::io::EngineReport;
@@ -176,6 +179,15 @@ struct Scripted {
     jobs: BTreeMap<u64, (u32, u32, u32)>,
 }
 
+/// Nobody has its input counted.
+struct Uncounted;
+
+impl InputCounter for Uncounted {
+    fn count(&self, model: &gpu::ModelId, _: &gpu::Task) -> Result<u32, EngineError> {
+        Err(EngineError::UnknownModel(*model))
+    }
+}
+
 impl Engine for Scripted {
     fn models(&self) -> Vec<ModelInfo> {
         vec![ModelInfo {
@@ -188,8 +200,8 @@ impl Engine for Scripted {
         }]
     }
 
-    fn count(&self, _: &gpu::ModelId, _: &gpu::Task) -> Result<u32, EngineError> {
-        unreachable!("nobody asks")
+    fn input_counter(&self) -> Arc<dyn InputCounter> {
+        Arc::new(Uncounted)
     }
 
     fn submit(&mut self, job: u64, _: &gpu::ModelId, task: gpu::Task) -> Result<(), EngineError> {

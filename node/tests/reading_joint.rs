@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bombyx_gpu::engine::{
-    Engine, EngineError, EngineEvent, Finish, ModelId as GpuModel, ModelInfo, Progress, RequestId,
-    Task as GpuTask,
+    Engine, EngineError, EngineEvent, Finish, InputCounter, ModelId as GpuModel, ModelInfo, Progress,
+    RequestId, Task as GpuTask,
 };
 use bombyx_node::engine::{EngineHandle, Reports};
 use bombyx_protocol::{
@@ -31,13 +32,22 @@ struct Reader {
     jobs: BTreeMap<RequestId, (u32, u32)>,
 }
 
+/// Knows how long its prompts are.
+struct Pieces;
+
+impl InputCounter for Pieces {
+    fn count(&self, _: &GpuModel, _: &GpuTask) -> Result<u32, EngineError> {
+        Ok(PIECES * 10)
+    }
+}
+
 impl Engine for Reader {
     fn models(&self) -> Vec<ModelInfo> {
         Vec::new()
     }
 
-    fn count(&self, _: &GpuModel, _: &GpuTask) -> Result<u32, EngineError> {
-        Ok(PIECES * 10)
+    fn input_counter(&self) -> Arc<dyn InputCounter> {
+        Arc::new(Pieces)
     }
 
     fn submit(&mut self, request: RequestId, _: &GpuModel, _: GpuTask) -> Result<(), EngineError> {

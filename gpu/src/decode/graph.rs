@@ -107,10 +107,10 @@ impl DecoderGraph {
         Ok(Self { session, signature })
     }
 
-    /// Returns whether a token id is within the vocabulary.
+    /// Returns the number of tokens that there are, where the graph says so.
     #[must_use]
-    pub fn knows(&self, id: u32) -> bool {
-        self.signature.vocabulary.is_none_or(|vocabulary| (id as usize) < vocabulary)
+    pub fn vocabulary(&self) -> Option<usize> {
+        self.signature.vocabulary
     }
 
     /// Returns the cache of a sequence that has read nothing.

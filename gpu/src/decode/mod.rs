@@ -10,7 +10,10 @@
 //! sampler depends on seed and position alone, so the answer goes on as it would have without the change of engine.
 
 pub mod graph;
+mod prompt;
 mod text;
+
+use std::sync::Arc;
 
 use crate::engine::{EngineError, Finish, Generate, Sampling, Step};
 use crate::load::LoadError;
@@ -21,6 +24,7 @@ use crate::sample::{SAMPLER_ID, sample};
 use crate::template::ChatTemplate;
 use crate::tokens::Tokens;
 use graph::{Cache, DecoderGraph, LogitRows};
+pub use prompt::PromptReader;
 use text::TextStream;
 
 /// Tokens of a prompt that one step reads at most, so that a long prompt does not stall the other sequences.
@@ -30,11 +34,8 @@ pub const PREFILL_TOKENS: usize = 256;
 #[derive(Debug)]
 pub struct Decoder {
     graph: DecoderGraph,
-    template: ChatTemplate,
-    tokens: Tokens,
+    reader: Arc<PromptReader>,
     eos_ids: Vec<u32>,
-    /// Prompt and answer together, in tokens.
-    context: usize,
 }
 
 /// An answer under way.
@@ -88,36 +89,15 @@ impl Decoder {
         let graph = DecoderGraph::new(runtime.session(&model.graph())?, facts.head_dim)
             .map_err(|error| LoadError::Graph { model: name(), why: error.to_string() })?;
         let context = manifest.context_tokens as usize;
-        Ok(Self { graph, template, tokens: Tokens::load(model)?, eos_ids: facts.eos_ids.clone(), context })
+        let vocabulary = graph.vocabulary();
+        let reader = Arc::new(PromptReader { template, tokens: Tokens::load(model)?, context, vocabulary });
+        Ok(Self { graph, reader, eos_ids: facts.eos_ids.clone() })
     }
 
-    /// Counts the tokens that a request has to read: the prompt, and what another engine delivered.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub fn count(&self, request: &Generate) -> Result<u32, EngineError> {
-        let tokens = self.prompt(request)?.len() + request.prefix.len();
-        Ok(u32::try_from(tokens).expect("a context is at most 2^22 tokens"))
-    }
-
-    /// Returns the tokens of a request's prompt, if it can be answered. (`MO-4`)
-    fn prompt(&self, request: &Generate) -> Result<Vec<u32>, EngineError> {
-        if request.max_tokens == 0 {
-            return Err(EngineError::Empty("answer: max_tokens is zero"));
-        }
-        let prompt = self.tokens.encode(0, &self.template.render(&request.messages)?)?;
-        if prompt.is_empty() {
-            return Err(EngineError::Empty("prompt"));
-        }
-        let tokens = prompt.len() + request.prefix.len();
-        // A prefix may fill the context to its last token: it is then the whole answer.
-        if prompt.len() >= self.context || tokens > self.context {
-            return Err(EngineError::TooLong { index: 0, tokens, limit: self.context });
-        }
-        if let Some(&id) = request.prefix.iter().find(|&&id| !self.graph.knows(id)) {
-            return Err(EngineError::UnknownToken(id));
-        }
-        Ok(prompt)
+    /// Returns what reads its prompts.
+    #[must_use]
+    pub fn reader(&self) -> Arc<PromptReader> {
+        Arc::clone(&self.reader)
     }
 
     /// Begins an answer; nothing is computed yet.
@@ -125,7 +105,7 @@ impl Decoder {
     /// # Errors
     /// [`EngineError::TooLong`] if prompt and prefix leave no room for a token, and others for values that cannot be used.
     pub fn start(&self, request: &Generate) -> Result<Sequence, EngineError> {
-        let prompt = self.prompt(request)?;
+        let prompt = self.reader.prompt(request)?;
         let tokens = prompt.len() + request.prefix.len();
         let mut sequence = Sequence {
             input_tokens: u32::try_from(tokens).expect("a context is at most 2^22 tokens"),
@@ -141,7 +121,7 @@ impl Decoder {
         for &id in &request.prefix {
             self.accept(&mut sequence, id)?;
         }
-        if tokens >= self.context {
+        if tokens >= self.reader.context {
             sequence.finished = sequence.finished.or(Some(Finish::Length));
         }
         Ok(sequence)
@@ -164,7 +144,7 @@ impl Decoder {
         let id = sample(&logits, &sequence.sampling, u64::from(sequence.answered))
             .map_err(|error| EngineError::Runtime(error.to_string()))?;
         let mut text = self.accept(sequence, id)?;
-        if sequence.finished.is_none() && sequence.cache.tokens() + 1 >= self.context {
+        if sequence.finished.is_none() && sequence.cache.tokens() + 1 >= self.reader.context {
             text.push_str(&sequence.text.rest());
             sequence.finished = Some(Finish::Length);
         }
@@ -183,7 +163,7 @@ impl Decoder {
             sequence.finished = Some(Finish::Stop);
             return Ok(sequence.text.rest());
         }
-        let (mut text, stopped) = sequence.text.push(self.tokens.tokenizer(), id)?;
+        let (mut text, stopped) = sequence.text.push(self.reader.tokens.tokenizer(), id)?;
         if stopped {
             sequence.finished = Some(Finish::Stop);
         } else if sequence.answered >= sequence.max_tokens {
@@ -199,8 +179,8 @@ impl Decoder {
     /// # Errors
     /// [`EngineError::TooLong`] beyond the context, [`EngineError::Runtime`] if the graph fails.
     pub fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, EngineError> {
-        if ids.len() > self.context {
-            return Err(EngineError::TooLong { index: 0, tokens: ids.len(), limit: self.context });
+        if ids.len() > self.reader.context {
+            return Err(EngineError::TooLong { index: 0, tokens: ids.len(), limit: self.reader.context });
         }
         let mut cache = self.graph.empty_cache()?;
         let mut logits = Vec::new();

@@ -7,6 +7,8 @@ use crate::model::Model;
 use crate::queue::RowQueue;
 use crate::runtime::{ExecutionProvider, Runtime};
 
+use super::input_counter::InputReader;
+
 /// Most tokens that wait for a batch of one model.
 pub const QUEUED_TOKENS_MAX: usize = 1 << 20;
 /// Tokens of an embedding batch, padding included, on a processor: beyond it a batch is no faster than its rows.
@@ -33,9 +35,8 @@ impl EmbedWorker {
         Ok(Self { embedder: Embedder::load(runtime, model)?, queue: RowQueue::default(), batch_tokens })
     }
 
-    pub(super) fn count(&self, inputs: &[String]) -> Result<u32, EngineError> {
-        let tokens: usize = self.embedder.encode(inputs)?.iter().map(Vec::len).sum();
-        Ok(u32::try_from(tokens).unwrap_or(u32::MAX))
+    pub(super) fn reader(&self) -> InputReader {
+        InputReader::Embed(self.embedder.tokens())
     }
 
     pub(super) fn submit(&mut self, request: RequestId, inputs: &[String]) -> Result<u32, EngineError> {

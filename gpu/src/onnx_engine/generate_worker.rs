@@ -6,6 +6,8 @@ use crate::load::LoadError;
 use crate::model::Model;
 use crate::runtime::Runtime;
 
+use super::input_counter::InputReader;
+
 /// Most answers written at one time with one model; each holds the keys and values of all its tokens.
 pub const SEQUENCES_MAX: usize = 64;
 
@@ -27,8 +29,8 @@ impl GenerateWorker {
         Ok(Self { decoder: Decoder::load(runtime, model)?, answers: Vec::new() })
     }
 
-    pub(super) fn count(&self, generate: &Generate) -> Result<u32, EngineError> {
-        self.decoder.count(generate)
+    pub(super) fn reader(&self) -> InputReader {
+        InputReader::Generate(self.decoder.reader())
     }
 
     /// Takes a request and returns the tokens it has to read: the prompt, and the prefix another engine delivered.

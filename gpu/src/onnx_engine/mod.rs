@@ -2,17 +2,21 @@
 
 mod embed_worker;
 mod generate_worker;
+mod input_counter;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use embed_worker::{CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, QUEUED_TOKENS_MAX};
 pub use generate_worker::SEQUENCES_MAX;
+pub use input_counter::{INPUTS_MAX, REQUEST_BYTES_MAX};
 
 use embed_worker::EmbedWorker;
 use generate_worker::GenerateWorker;
+use input_counter::{HostReader, OnnxInputCounter, check_size};
 
 use crate::engine::{
-    Engine, EngineError, EngineEvent, ModelId, ModelInfo, ModelKind, Progress, RequestId, Task,
+    Engine, EngineError, EngineEvent, InputCounter, ModelId, ModelInfo, ModelKind, Progress, RequestId, Task,
 };
 use crate::load::LoadError;
 use crate::manifest::Kind;
@@ -21,10 +25,6 @@ use crate::runtime::Runtime;
 
 /// Most requests held at one time.
 pub const REQUESTS_MAX: usize = 1024;
-/// Most inputs of one embedding request.
-pub const INPUTS_MAX: usize = 2048;
-/// Most text of one request, in bytes, over all inputs or messages.
-pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 
 /// Models on ONNX Runtime behind the [`Engine`] trait.
 pub struct OnnxEngine {
@@ -73,10 +73,8 @@ impl Engine for OnnxEngine {
         self.hosts.iter().map(|host| host.info.clone()).collect()
     }
 
-    fn count(&self, model: &ModelId, task: &Task) -> Result<u32, EngineError> {
-        let index = self.host_of(model)?;
-        check_size(task)?;
-        self.hosts[index].count(task)
+    fn input_counter(&self) -> Arc<dyn InputCounter> {
+        Arc::new(OnnxInputCounter { hosts: self.hosts.iter().map(Host::input_reader).collect() })
     }
 
     fn submit(&mut self, request: RequestId, model: &ModelId, task: Task) -> Result<(), EngineError> {
@@ -162,14 +160,13 @@ impl Host {
         Ok(Self { info, worker })
     }
 
-    /// Returns the number of a task's input tokens.
-    fn count(&self, task: &Task) -> Result<u32, EngineError> {
-        match (&self.worker, task) {
-            (Worker::Embed(worker), Task::Embed { inputs }) => worker.count(inputs),
-            (Worker::Generate(worker), Task::Generate(generate)) => worker.count(generate),
-            (Worker::Embed(_), Task::Generate(_)) => Err(self.wrong("generate")),
-            (Worker::Generate(_), Task::Embed { .. }) => Err(self.wrong("embed")),
-        }
+    /// Returns what counts the input of its tasks.
+    fn input_reader(&self) -> HostReader {
+        let reader = match &self.worker {
+            Worker::Embed(worker) => worker.reader(),
+            Worker::Generate(worker) => worker.reader(),
+        };
+        HostReader { model: self.info.id, name: self.info.name.clone(), reader }
     }
 
     fn wrong(&self, task: &'static str) -> EngineError {
@@ -185,25 +182,4 @@ impl Host {
             (Worker::Generate(_), Task::Embed { .. }) => Err(self.wrong("embed")),
         }
     }
-}
-
-/// Refuses a task that is too large, before any time is spent on reading it.
-fn check_size(task: &Task) -> Result<(), EngineError> {
-    let (what, count, bytes) = match task {
-        Task::Embed { inputs } => ("inputs", inputs.len(), inputs.iter().map(String::len).sum::<usize>()),
-        Task::Generate(generate) => {
-            let texts = generate.messages.iter().flat_map(|message| [&message.role, &message.content]);
-            ("messages", generate.messages.len(), texts.map(String::len).sum())
-        }
-    };
-    if count == 0 {
-        return Err(EngineError::Empty(what));
-    }
-    if count > INPUTS_MAX {
-        return Err(EngineError::TooMany { what, count, limit: INPUTS_MAX });
-    }
-    if bytes > REQUEST_BYTES_MAX {
-        return Err(EngineError::TooLarge { bytes, limit: REQUEST_BYTES_MAX });
-    }
-    Ok(())
 }

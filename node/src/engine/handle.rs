@@ -9,15 +9,17 @@ use bombyx_protocol::limits::JOBS_MAX;
 use bombyx_protocol::work::order::{JobId, ModelId, Task};
 use tokio::sync::mpsc;
 
+use super::counter::{Counter, SharedTasks};
 use super::inbox::{Run, SharedInbox};
 use super::worker::Worker;
 
 /// Reports that wait for the driver.
 pub const REPORTS_MAX: usize = 1_024;
 
-/// The engine as the driver sees it. The thread ends when this is dropped.
+/// The engine as the driver sees it. Its threads end when this is dropped.
 pub struct EngineHandle {
     shared: Arc<SharedInbox>,
+    tasks: Arc<SharedTasks>,
     pub(super) thread: Option<JoinHandle<()>>,
 }
 
@@ -30,16 +32,19 @@ pub struct EngineFull;
 pub type Reports = mpsc::Receiver<(JobId, EngineReport)>;
 
 impl EngineHandle {
-    /// Starts the thread that owns `engine`. `pace` caps the tokens per second of the whole engine; 0: no cap.
+    /// Starts the thread that owns `engine`, and the one that counts. `pace` caps the tokens per second of the whole engine; 0: no cap.
     ///
     /// # Errors
     /// What the system says when it gives no thread.
     pub fn start(engine: Box<dyn Engine>, pace: u32) -> std::io::Result<(Self, Reports)> {
         let shared = Arc::new(SharedInbox::default());
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
+        let tasks = Arc::new(SharedTasks::default());
+        let counter = Counter::new(engine.input_counter(), Arc::clone(&tasks), reports.downgrade());
         let worker = Worker::new(engine, Arc::clone(&shared), reports, pace);
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || worker.run())?;
-        Ok((Self { shared, thread: Some(thread) }, receiver))
+        std::thread::Builder::new().name("counter".into()).spawn(move || counter.run())?;
+        Ok((Self { shared, tasks, thread: Some(thread) }, receiver))
     }
 
     /// Counts the tokens of a task's input.
@@ -47,13 +52,13 @@ impl EngineHandle {
     /// # Errors
     /// [`EngineFull`] when as many tasks wait to be counted as may.
     pub fn count(&self, job: JobId, model: ModelId, task: Task) -> Result<(), EngineFull> {
-        let mut inbox = self.shared.lock();
-        if inbox.counts.len() >= JOBS_MAX {
+        let mut tasks = self.tasks.lock();
+        if tasks.waiting.len() >= JOBS_MAX {
             return Err(EngineFull);
         }
-        inbox.counts.push_back(Run { job, model, task });
-        drop(inbox);
-        self.shared.bell.notify_one();
+        tasks.waiting.push_back(Run { job, model, task });
+        drop(tasks);
+        self.tasks.bell.notify_one();
         Ok(())
     }
 
@@ -103,6 +108,8 @@ impl EngineHandle {
 
 impl Drop for EngineHandle {
     fn drop(&mut self) {
+        self.tasks.lock().stop = true;
+        self.tasks.bell.notify_one();
         self.shared.lock().stop = true;
         self.shared.bell.notify_one();
         if let Some(thread) = self.thread.take() {

@@ -15,8 +15,6 @@ pub(super) struct Run {
 /// What the driver wants and the worker has not yet taken.
 #[derive(Default)]
 pub(super) struct Inbox {
-    /// Tasks whose input is to be counted.
-    pub(super) counts: VecDeque<Run>,
     pub(super) runs: VecDeque<Run>,
     /// Of known jobs only.
     pub(super) allowances: BTreeMap<JobId, u32>,

@@ -69,11 +69,8 @@ impl Worker {
     /// Waits for the bell, unless something is in the inbox already.
     fn sleep(&self, at_most: Duration) -> Result<(), Stop> {
         let inbox = self.shared.lock();
-        let quiet = inbox.counts.is_empty()
-            && inbox.runs.is_empty()
-            && inbox.allowances.is_empty()
-            && inbox.cancels.is_empty()
-            && !inbox.stop;
+        let quiet =
+            inbox.runs.is_empty() && inbox.allowances.is_empty() && inbox.cancels.is_empty() && !inbox.stop;
         if quiet {
             // Woken early or late makes no difference: the next round looks at everything again.
             drop(self.shared.bell.wait_timeout(inbox, at_most));
@@ -82,13 +79,12 @@ impl Worker {
     }
 
     fn take_inbox(&mut self) -> Result<(), Stop> {
-        let (counts, runs, allowances, cancels) = {
+        let (runs, allowances, cancels) = {
             let mut inbox = self.shared.lock();
             if inbox.stop {
                 return Err(Stop);
             }
             (
-                std::mem::take(&mut inbox.counts),
                 std::mem::take(&mut inbox.runs),
                 std::mem::take(&mut inbox.allowances),
                 std::mem::take(&mut inbox.cancels),
@@ -99,11 +95,6 @@ impl Worker {
                 self.names.remove(&number);
                 self.engine.cancel(number);
             }
-        }
-        for Run { job, model, task } in counts {
-            let counted = self.engine.count(&gpu::ModelId(model.0), &convert::task(task));
-            let report = convert::counted(counted);
-            self.reports.blocking_send((job, report)).map_err(|_| Stop)?;
         }
         for run in runs {
             self.submit(run)?;
@@ -160,12 +151,30 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use bombyx_gpu::engine::{EngineError, Finish, ModelId, ModelInfo, ModelKind, Task};
+    use bombyx_gpu::engine::{EngineError, Finish, InputCounter, ModelId, ModelInfo, ModelKind, Task};
     use bombyx_protocol::wire::message::{Content, Refusal};
     use bombyx_protocol::work::order as work;
 
     use super::super::EngineHandle;
     use super::*;
+
+    /// Counts each input as seven tokens.
+    struct Sevens {
+        /// It says so here when it has counted.
+        counted: Option<std::sync::mpsc::Sender<()>>,
+    }
+
+    impl InputCounter for Sevens {
+        fn count(&self, _: &ModelId, task: &Task) -> Result<u32, EngineError> {
+            let counted = match task {
+                Task::Generate(generate) if generate.max_tokens == 0 => panic!("a tokenizer may do that"),
+                Task::Generate(_) => Ok(7),
+                Task::Embed { .. } => Err(EngineError::WrongTask { model: "counter".into(), task: "embed" }),
+            };
+            self.counted.iter().for_each(|told| told.send(()).unwrap());
+            counted
+        }
+    }
 
     /// Counts up: a token for each allowance, up to the task's limit. Small enough to see that it keeps the contract.
     #[derive(Default)]
@@ -173,6 +182,9 @@ mod tests {
         jobs: BTreeMap<u64, (u32, u32, u32)>,
         /// Tokens of each prompt that it has still to read, one in a step.
         unread: u32,
+        /// Its first step waits until an input is counted.
+        waits: Option<std::sync::mpsc::Receiver<()>>,
+        told: Option<std::sync::mpsc::Sender<()>>,
     }
 
     impl Engine for Counter {
@@ -187,11 +199,8 @@ mod tests {
             }]
         }
 
-        fn count(&self, _: &ModelId, task: &Task) -> Result<u32, EngineError> {
-            match task {
-                Task::Generate(_) => Ok(7),
-                Task::Embed { .. } => Err(EngineError::WrongTask { model: "counter".into(), task: "embed" }),
-            }
+        fn input_counter(&self) -> Arc<dyn InputCounter> {
+            Arc::new(Sevens { counted: self.told.clone() })
         }
 
         fn submit(&mut self, job: u64, model: &ModelId, task: Task) -> Result<(), EngineError> {
@@ -214,6 +223,9 @@ mod tests {
         }
 
         fn step(&mut self, out: &mut Vec<(u64, EngineEvent)>) -> Progress {
+            if let Some(counted) = self.waits.take() {
+                counted.recv_timeout(Duration::from_secs(60)).unwrap();
+            }
             let before = out.len();
             if self.unread > 0 && self.jobs.values().any(|(_, allowed, _)| *allowed > 0) {
                 self.unread -= 1;
@@ -288,6 +300,33 @@ mod tests {
         engine.count(job, MODEL, work::Task::Embed { inputs: vec![] }).unwrap();
         let refused = EngineReport::Failed(Refusal::WrongKind);
         assert_eq!(reports.blocking_recv().unwrap(), (job, refused), "nothing was made");
+    }
+
+    /// The engine's step lasts until the input is counted, and so for ever if its own thread were to count. (`WR-25`)
+    #[test]
+    fn an_input_is_counted_while_the_engine_works() {
+        let (told, waits) = std::sync::mpsc::channel();
+        let engine = Counter { waits: Some(waits), told: Some(told), ..Counter::default() };
+        let (engine, mut reports) = EngineHandle::start(Box::new(engine), 0).unwrap();
+        let [running, coming] = [1, 2].map(|number| JobId([number; 16]));
+        engine.run(running, MODEL, chat(1)).unwrap();
+        engine.allow(running, 1);
+        engine.count(coming, MODEL, chat(3)).unwrap();
+        let counted = EngineReport::Counted { input_tokens: 7, cached_tokens: 0 };
+        let said: Vec<_> = (0..2).map(|_| reports.blocking_recv().unwrap()).collect();
+        assert!(said.contains(&(coming, counted)) && said.iter().any(|(job, _)| *job == running), "{said:?}");
+    }
+
+    /// (`WR-25`)
+    #[test]
+    fn an_input_on_which_the_tokenizer_gives_up_fails_alone() {
+        let (engine, mut reports) = EngineHandle::start(Box::<Counter>::default(), 0).unwrap();
+        let [bad, good] = [1, 2].map(|number| JobId([number; 16]));
+        engine.count(bad, MODEL, chat(0)).unwrap();
+        engine.count(good, MODEL, chat(3)).unwrap();
+        assert_eq!(reports.blocking_recv().unwrap(), (bad, EngineReport::Failed(Refusal::Engine)));
+        let counted = EngineReport::Counted { input_tokens: 7, cached_tokens: 0 };
+        assert_eq!(reports.blocking_recv().unwrap(), (good, counted));
     }
 
     #[test]
