@@ -95,6 +95,10 @@ pub const MARKED: Span = Span::from_s(600);
 pub const STRANGERS_JOBS_MAX: usize = 256;
 /// Strangers have one part in this many of a model's slots while customers want more. (`MK-42`)
 pub const STRANGERS_SLOTS_PART: u16 = 4;
+/// Clients whose answers are remembered for each model and output class: those that were served last.
+pub const VOICES_MAX: usize = 16;
+/// Of them, those of one prefix, which have one voice together. (`MK-5`)
+pub const VOICES_PER_PREFIX_MAX: usize = 4;
 /// Clients of whose tasks a provider keeps what they cost against what was expected.
 pub const CORRECTIONS_MAX: usize = 4_096;
 /// Input of strangers that a provider counts in a second, in the most tokens that it can have (`WR-8`), which are about its bytes: a

@@ -23,7 +23,7 @@ impl Provider {
     /// Answers a call for a model on offer with a sealed bid, or with why there is none. (`MK-5`, `MK-49`)
     pub(super) fn called(&mut self, now: Time, prefix: Prefix, call: &Call) {
         let node = self.node_id();
-        let offered = self.bidder.find(&call.model).is_some();
+        let offered = self.bidder.offers.find(&call.model).is_some();
         if self.draining || !offered || call.client == node || !call.invites(&node) {
             return;
         }
@@ -108,7 +108,7 @@ impl Provider {
         let Some(key) = self.bidder.unseen(&seek.client, &seek.id.0) else { return };
         let origin = Origin { node: seek.client, prefix };
         let is_customer = self.admission.clientele.is_customer(now, &seek.client);
-        for model in self.bidder.sought(seek.model) {
+        for model in self.bidder.offers.sought(seek.model) {
             let Some(ask) = self.ask(&model, seek.id) else { continue };
             // Each ask is a signature, and counts as an answer.
             if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
@@ -123,7 +123,7 @@ impl Provider {
     /// Returns what is offered of a model at the moment.
     fn ask(&self, model: &ModelId, seek: SeekId) -> Option<Ask> {
         let busy = self.jobs.busy(model);
-        let offer = self.bidder.find(model)?;
+        let offer = self.bidder.offers.find(model)?;
         let terms = self.bidder.terms(offer, ASKED, None, busy);
         Some(Ask {
             provider: self.node_id(),

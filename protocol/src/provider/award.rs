@@ -50,7 +50,7 @@ impl Provider {
             return Err(Refusal::NotUnderstood);
         }
         let promised = self.bidder.award(now, origin.node, award.call, award.bid, award.price)?;
-        if self.bidder.find(&promised.model).is_none() {
+        if self.bidder.offers.find(&promised.model).is_none() {
             return Err(Refusal::Leaving);
         }
         let has_slot = self.has_slot(now, &promised.model, origin, is_customer);
@@ -77,12 +77,12 @@ impl Provider {
 
     /// Returns whether more than half of a model's slots are taken.
     pub(super) fn is_half_full(&self, model: &ModelId) -> bool {
-        self.jobs.busy(model).saturating_mul(2) > self.bidder.slots(model)
+        self.jobs.busy(model).saturating_mul(2) > self.bidder.offers.slots(model)
     }
 
     /// Returns whether a slot of a model is free for this one. (`MK-42`)
     pub(super) fn has_slot(&mut self, now: Time, model: &ModelId, origin: Origin, is_customer: bool) -> bool {
-        let slots = (model, self.bidder.slots(model));
+        let slots = (model, self.bidder.offers.slots(model));
         self.admission.has_slot(now, &self.jobs, slots, origin, is_customer, &mut self.outbox)
     }
 }

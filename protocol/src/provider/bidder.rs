@@ -14,15 +14,15 @@ use crate::work::price::Price;
 
 use super::answered::{AnsweredRequests, RequestKey};
 use super::appointments::{Appointment, Appointments};
+use super::offers::Offers;
 use super::quotes::{DoneJob, Quotes};
 use super::sales::Sales;
+use super::win_rate::WinRate;
 
 /// Holds what this provider offers, and every bid that it is bound by.
 #[derive(Debug)]
 pub(super) struct Bidder {
-    offers: Table<ModelId, Offer>,
-    /// The last model that a seek for all of them was told of.
-    turn: Option<ModelId>,
+    pub(super) offers: Offers,
     quotes: Quotes,
     promises: Table<CallKey, Promise>,
     /// No promise expires or stops to be expected before.
@@ -32,16 +32,8 @@ pub(super) struct Bidder {
     pub(super) appointments: Appointments,
     /// What came of its bids.
     pub(super) sales: Sales,
-    /// How many of a million bids are won, of late; never below what [`limits::BIDS_PER_SLOT_MAX`] stands for.
-    won_ppm: u64,
+    wins: WinRate,
 }
-
-/// The rate of winning while nothing is known: every second bid.
-const WON_PPM_UNKNOWN: u64 = 500_000;
-/// The least that is assumed: one bid in as many as a slot may have out.
-const WON_PPM_MIN: u64 = 1_000_000 / limits::BIDS_PER_SLOT_MAX as u64;
-/// A bid's weight in the rate: one part in so many.
-const WON_MEMORY: u64 = 16;
 
 /// Key of a call: caller and id. Both, so that an attacker who reuses another caller's id cannot suppress the answer to the
 /// real call.
@@ -94,59 +86,19 @@ pub(super) struct Terms {
 impl Default for Bidder {
     fn default() -> Self {
         Self {
-            offers: Table::default(),
-            turn: None,
+            offers: Offers::default(),
             quotes: Quotes::default(),
             promises: Table::default(),
             next_expiry: Time::NEVER,
             seen: AnsweredRequests::default(),
             appointments: Appointments::default(),
             sales: Sales::default(),
-            won_ppm: WON_PPM_UNKNOWN,
+            wins: WinRate::default(),
         }
     }
 }
 
 impl Bidder {
-    /// Offers a model from now on, or changes its offer. One without a slot offers nothing: its jobs would wait for ever.
-    pub(super) fn offer(&mut self, offer: Offer) {
-        if offer.slots == 0 {
-            self.offers.remove(&offer.model);
-        } else {
-            self.offers.insert(offer.model, offer);
-        }
-    }
-
-    /// Returns the offer of a model.
-    #[must_use]
-    pub(super) fn find(&self, model: &ModelId) -> Option<&Offer> {
-        self.offers.get(model)
-    }
-
-    /// Returns which models a seek is told of: the one that it names, or as many as it may be, by
-    /// turns. (`MK-19`)
-    pub(super) fn sought(&mut self, model: Option<ModelId>) -> Vec<ModelId> {
-        if let Some(model) = model {
-            return vec![model];
-        }
-        let is_after = |model: &&ModelId| self.turn.is_some_and(|turn| **model > turn);
-        let after = self.offers.keys().filter(is_after);
-        let before = self.offers.keys().filter(|model| !is_after(model));
-        let told: Vec<ModelId> = after.chain(before).take(limits::ASKS_PER_SEEK_MAX).copied().collect();
-        self.turn = told.last().copied();
-        told
-    }
-
-    /// Returns the models on offer.
-    pub(super) fn models(&self) -> Vec<ModelId> {
-        self.offers.keys().copied().collect()
-    }
-
-    /// Returns the jobs at a time that a model's offer is for.
-    pub(super) fn slots(&self, model: &ModelId) -> u16 {
-        self.offers.get(model).map_or(0, |offer| offer.slots)
-    }
-
     /// Returns the dedup key if this call or seek has not been answered, `None` if it has. (`MK-4`)
     #[must_use]
     pub(super) fn unseen(&self, client: &NodeId, id: &[u8; 16]) -> Option<RequestKey> {
@@ -167,7 +119,7 @@ impl Bidder {
     /// # Errors
     /// [`Refusal`] tells why there is no bid. (`MK-49`)
     pub(super) fn price(&self, call: &Call, busy: u16) -> Result<(Terms, u16), Refusal> {
-        let offer = self.offers.get(&call.model).ok_or(Refusal::UnknownBid)?;
+        let offer = self.offers.find(&call.model).ok_or(Refusal::UnknownBid)?;
         let context = u64::from(offer.context_tokens);
         if offer.kind != call.kind {
             return Err(Refusal::WrongKind);
@@ -192,8 +144,7 @@ impl Bidder {
                 && promise.terms.model == call.model
         };
         let out = self.promises.values().filter(|promise| may_come(promise));
-        let likely = (out.count() as u64).saturating_mul(self.won_ppm).checked_div(1_000_000).unwrap_or(0);
-        let likely = u16::try_from(likely).unwrap_or(u16::MAX);
+        let likely = self.wins.of(out.count());
         let taken = busy.saturating_add(likely);
         Ok((self.terms(offer, call.classes(), Some(&call.client), taken), likely))
     }
@@ -217,18 +168,9 @@ impl Bidder {
 
     /// Learns from a job that ended well.
     pub(super) fn served(&mut self, model: &ModelId, job: &DoneJob) {
-        if let Some(offer) = self.offers.get(model) {
+        if let Some(offer) = self.offers.find(model) {
             self.quotes.learn(offer, job);
         }
-    }
-
-    /// Updates the win rate with one bid's outcome: a moving average of weight 1/16.
-    fn learn(&mut self, won: bool) {
-        let target = if won { 1_000_000 } else { WON_PPM_MIN };
-        let (low, high) = (self.won_ppm.min(target), self.won_ppm.max(target));
-        let step = high.saturating_sub(low).div_ceil(WON_MEMORY);
-        self.won_ppm =
-            if won { self.won_ppm.saturating_add(step) } else { self.won_ppm.saturating_sub(step) };
     }
 
     /// Holds a bid until it expires, is awarded or released. Returns whether another one had to make room for it: one of those
@@ -301,7 +243,7 @@ impl Bidder {
             promise.until = now + limits::LEASE_VALID;
             self.sales.won(promised.price, price);
             if promise.is_customer {
-                self.learn(true);
+                self.wins.learn(true);
             }
         }
         Ok(promised)
@@ -329,7 +271,7 @@ impl Bidder {
 
     /// Returns how long the engine of a model on offer works on a task of these classes.
     pub(super) fn work(&self, model: &ModelId, classes: Classes) -> Option<Span> {
-        self.offers.get(model).map(|offer| self.quotes.work(offer, classes))
+        self.offers.find(model).map(|offer| self.quotes.work(offer, classes))
     }
 
     /// Drops a bid whose call was awarded to another provider.
@@ -342,7 +284,7 @@ impl Bidder {
         self.promises.remove(&(client, call));
         self.sales.lost(release);
         if is_news {
-            self.learn(false);
+            self.wins.learn(false);
         }
     }
 
@@ -365,7 +307,7 @@ impl Bidder {
             stands
         });
         self.next_expiry = next;
-        (0..lost).for_each(|_| self.learn(false));
+        (0..lost).for_each(|_| self.wins.learn(false));
     }
 }
 

@@ -110,7 +110,7 @@ impl Provider {
     /// and so many jobs of its size that may come by bids. (`MK-48`)
     pub(super) fn start_in(&self, now: Time, model: &ModelId, task: WaitingTask, may_come: usize) -> Span {
         let clientele = &self.admission.clientele;
-        let slots = self.bidder.slots(model);
+        let slots = self.bidder.offers.slots(model);
         let mut waiting: Vec<WaitingTask> = self
             .jobs
             .waiting_for(model, |_| true)
@@ -150,7 +150,7 @@ impl Provider {
         for served in self.jobs.running_of(model).filter(|served| served.is_under_way(now)) {
             pace.done(served.work_done(), served.began_at());
         }
-        pace.time_of(work, self.bidder.slots(model))
+        pace.time_of(work, self.bidder.offers.slots(model))
     }
 
     /// Lets tasks that wait for a slot begin where one has become free, by turns. (`MK-48`)
@@ -164,8 +164,8 @@ impl Provider {
         }
         if core::mem::take(&mut self.jobs.freed.slot) {
             let clientele = &self.admission.clientele;
-            for model in self.bidder.models() {
-                if self.jobs.busy(&model) >= self.bidder.slots(&model) {
+            for model in self.bidder.offers.models() {
+                if self.jobs.busy(&model) >= self.bidder.offers.slots(&model) {
                     continue;
                 }
                 let waiting = self.jobs.waiting_for(&model, |_| true).map(|waits| {

@@ -23,6 +23,7 @@ mod answered;
 mod appointments;
 mod award;
 mod bidder;
+mod class_answers;
 mod clientele;
 mod config;
 mod counting;
@@ -33,6 +34,7 @@ mod freed;
 mod job;
 mod jobs;
 mod line;
+mod offers;
 mod quotes;
 mod room;
 mod sales;
@@ -40,6 +42,7 @@ mod schedule;
 mod shared_budget;
 mod told;
 mod turns;
+mod win_rate;
 
 use crate::channel::earn::Earner;
 use crate::channel::record::Record;
@@ -172,7 +175,7 @@ impl Provider {
     /// Offers a model from now on, or no more: then tasks that the engine does not have go elsewhere. (`MK-48`)
     fn offered(&mut self, now: Time, offer: Offer) {
         let (model, is_withdrawn) = (offer.model, offer.slots == 0);
-        self.bidder.offer(offer);
+        self.bidder.offers.offer(offer);
         if is_withdrawn {
             let waiting = self.jobs.without_engine().map(|(id, ..)| id);
             let of_model = |id: &JobId| self.jobs.get(id).is_some_and(|job| job.promised.model == model);

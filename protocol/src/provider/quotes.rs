@@ -1,7 +1,7 @@
 //! What a provider has learnt for its quotes: how long answers are for each class, and by how much the tasks of a client cost
 //! more or less than their calls let expect.
 
-use crate::ident::NodeId;
+use crate::ident::{NodeId, Origin};
 use crate::io::Offer;
 use crate::limits;
 use crate::market::call::Classes;
@@ -10,9 +10,11 @@ use crate::time::Span;
 use crate::work::order::ModelId;
 use crate::work::price::{InputTokens, Price};
 
+use super::class_answers::ClassAnswers;
+
 /// An answer is about one part in so many of what its task allows, as long as nothing better is known.
 const ANSWER_PARTS: u64 = 4;
-/// A job's weight in what is learnt: one part in so many.
+/// A job's weight in a client's correction: one part in so many.
 const MEMORY: u64 = 16;
 /// A correction that changes nothing, in millionths.
 const EVEN_PPM: u64 = 1_000_000;
@@ -23,8 +25,8 @@ const CORRECTION_PPM: (u64, u64) = (750_000, 2_000_000);
 /// What was learnt from jobs that ended well.
 #[derive(Debug, Default)]
 pub(super) struct Quotes {
-    /// Mean output tokens by model and output class, times [`MEMORY`].
-    answers: Table<(ModelId, u8), u64>,
+    /// Answers by model and output class.
+    answers: Table<(ModelId, u8), ClassAnswers>,
     /// Of clients whose tasks differ from what their calls let expect: by how much, in millionths.
     corrections: Table<NodeId, u64>,
 }
@@ -32,7 +34,7 @@ pub(super) struct Quotes {
 /// A job that ended well.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DoneJob {
-    pub(super) client: NodeId,
+    pub(super) client: Origin,
     pub(super) classes: Classes,
     pub(super) input: InputTokens,
     pub(super) output_tokens: u64,
@@ -42,7 +44,7 @@ impl Quotes {
     /// Returns the price at which a task of these classes is expected to cover its cost, for one client or for anybody. (`MK-5`)
     pub(super) fn quote(&self, offer: &Offer, classes: Classes, client: Option<&NodeId>) -> Price {
         let input = InputTokens::fresh(classes.input_tokens());
-        let answer = self.answer(offer.model, classes).checked_div(MEMORY).unwrap_or(0);
+        let answer = self.answer(offer.model, classes);
         let price = offer.cost.quote(&offer.weights, input, answer);
         let correction = client.and_then(|client| self.corrections.get(client)).copied().unwrap_or(EVEN_PPM);
         price.scaled(correction).unwrap_or(price)
@@ -50,14 +52,15 @@ impl Quotes {
 
     /// Returns how long an idle engine works on a task of these classes, as answers are on average.
     pub(super) fn work(&self, offer: &Offer, classes: Classes) -> Span {
-        let answer = self.answer(offer.model, classes).checked_div(MEMORY).unwrap_or(0);
+        let answer = self.answer(offer.model, classes);
         offer.work_of(u64::from(classes.input_tokens()), answer)
     }
 
-    /// Returns the mean answer to tasks of these classes, times [`MEMORY`].
+    /// Returns the mean answer to tasks of these classes.
     fn answer(&self, model: ModelId, classes: Classes) -> u64 {
-        let known = self.answers.get(&(model, classes.output_log2)).copied();
-        known.unwrap_or_else(|| (classes.output_tokens_max() / ANSWER_PARTS).saturating_mul(MEMORY))
+        let unknown = classes.output_tokens_max() / ANSWER_PARTS;
+        let known = self.answers.get(&(model, classes.output_log2));
+        known.map_or(unknown, |answers| answers.mean(unknown))
     }
 
     /// Learns from a job that ended well: how long its answer was, and what it cost against what was expected.
@@ -71,12 +74,13 @@ impl Quotes {
             .checked_div(u128::from(expected.0).saturating_mul(units))
             .map(|ratio| u64::try_from(ratio).unwrap_or(u64::MAX));
         if let Some(ratio) = ratio {
-            self.correct(client, ratio);
+            self.correct(client.node, ratio);
         }
         if classes.output_log2 > 0 {
-            let before = self.answer(offer.model, classes);
-            let after = before.saturating_sub(before / MEMORY).saturating_add(output_tokens);
-            self.answers.insert((offer.model, classes.output_log2), after);
+            let class = (offer.model, classes.output_log2);
+            let mut answers = self.answers.remove(&class).unwrap_or_default();
+            answers.learn(client, output_tokens);
+            self.answers.insert(class, answers);
         }
     }
 
@@ -100,6 +104,7 @@ impl Quotes {
 mod tests {
     use super::*;
     use crate::amount::Nano;
+    use crate::ident::Prefix;
     use crate::work::cost::CostSheet;
     use crate::work::order::TaskKind;
     use crate::work::price::{Tariff, Weights};
@@ -125,6 +130,9 @@ mod tests {
 
     fn job(client: NodeId, input: u32, output_tokens: u64) -> DoneJob {
         let classes = Classes::of(u64::from(input), 1_024);
+        // Each test client has a prefix of its own.
+        let prefix = Prefix::of_ipv4([10, client.0[0], client.0[1], 1]);
+        let client = Origin { node: client, prefix };
         DoneJob { client, classes, input: InputTokens::fresh(input), output_tokens }
     }
 

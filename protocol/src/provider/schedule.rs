@@ -125,7 +125,7 @@ impl Provider {
         }
         work.task.check().map_err(refusal)?;
         // It was on offer when it was bid for.
-        let offer = self.bidder.find(&promised.model).ok_or(Refusal::Leaving)?;
+        let offer = self.bidder.offers.find(&promised.model).ok_or(Refusal::Leaving)?;
         if offer.kind != work.task.kind() {
             return Err(Refusal::WrongKind);
         }

@@ -297,7 +297,7 @@ impl JobMut<'_> {
         }
         let Some(served) = served else { return };
         if why.is_none() && served.stream.is_done() {
-            self.bidder.served(&self.job.promised.model, &served.done(client));
+            self.bidder.served(&self.job.promised.model, &served.done(self.job.origin));
         }
         self.clientele.has_ended(client, served.countersigned, why.is_some());
         if !served.stream.has_ended() && served.task.is_none() {

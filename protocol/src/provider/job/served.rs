@@ -85,6 +85,9 @@ pub(in crate::provider) enum Count {
     Right,
 }
 
+/// What a client is told of its start while its input is counted: nobody waits long for that.
+const COUNT_MS: u32 = 1_000;
+
 /// How long an idle engine works on a task, by the speeds offered.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::provider) struct EngineWork {
@@ -170,7 +173,7 @@ impl ServedJob {
     }
 
     /// Returns what can be learnt from it, once it has ended well.
-    pub(super) const fn done(&self, client: NodeId) -> DoneJob {
+    pub(super) const fn done(&self, client: Origin) -> DoneJob {
         let (input, output_tokens) = (self.input, self.stream.output_tokens());
         DoneJob { client, classes: self.classes, input, output_tokens }
     }
@@ -531,7 +534,7 @@ impl ServedMut<'_> {
             return if is_gone { Next::End(None) } else { Next::Wait };
         }
         if self.served.is_mute() && now >= self.served.told_at + limits::PROGRESS_EVERY {
-            self.tell(0);
+            self.tell(if self.served.is_being_counted() { COUNT_MS } else { 0 });
         }
         let starved = self.served.waiting.is_some_and(|waiting| now >= waiting.until);
         if starved || self.served.stream.is_abandoned(now) {
