@@ -1,8 +1,10 @@
 //! One job: an award, then a task that is served, then a bill that may still be paid.
 
+mod money_wait;
 mod next;
 mod sealed;
 mod served;
+mod serving;
 
 use crate::amount::Nano;
 use crate::channel::earn::{Acceptance, VoucherFault};
@@ -23,8 +25,8 @@ use super::earnings::Earnings;
 use super::freed::FreedRoom;
 
 pub(super) use next::Next;
-use served::ServedMut;
 pub(super) use served::{Count, EngineWork, Means, ServedJob};
+use serving::ServedMut;
 
 /// A job and its session.
 #[derive(Debug)]

@@ -1,0 +1,84 @@
+//! How long a job stands still for money.
+
+use crate::limits;
+use crate::time::{Span, Time};
+
+/// Whether a job waits for money, and whether it has.
+#[derive(Debug, Default)]
+pub(in crate::provider) struct MoneyWait {
+    waiting: Option<Wait>,
+    /// Whether it has stood still for money, so that its time was not the engine's.
+    stood_still: bool,
+}
+
+/// A job that stands still because it lacks payment, or room in the window that it shares.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    /// Jobs on one channel resume in this order.
+    since: Time,
+    /// Then it is given up; payment for anything on its channel puts that off.
+    until: Time,
+    /// When the client was last told.
+    asked_at: Time,
+}
+
+impl MoneyWait {
+    /// Begins to wait for so long. Returns whether it did not wait before.
+    pub(super) fn begin(&mut self, now: Time, wait: Span) -> bool {
+        let is_new = self.waiting.is_none();
+        self.waiting.get_or_insert(Wait { since: now, until: now + wait, asked_at: now });
+        is_new
+    }
+
+    /// Waits no longer. A time tells that what the job waited for until then was not the engine's doing.
+    pub(super) fn end(&mut self, now: Option<Time>) {
+        if let Some(now) = now {
+            self.stood_still = self.has_stood_still(now);
+        }
+        self.waiting = None;
+    }
+
+    /// Forgets that it has stood still, as its engine begins.
+    pub(super) const fn restart(&mut self) {
+        self.stood_still = false;
+    }
+
+    /// Puts the end off. The job keeps its slot or its place in the line for it, but not for ever: what its client pays may be for
+    /// others, or a nano now and then. (`MK-48`)
+    pub(super) fn put_off(&mut self, until: Time) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.until = until.min(waiting.since + limits::QUEUE_WAIT_MAX);
+        }
+    }
+
+    /// Notes that the client was told what is missing.
+    pub(super) fn asked(&mut self, now: Time) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.asked_at = now;
+        }
+    }
+
+    /// Returns since when the job waits, if it does.
+    pub(super) fn since(&self) -> Option<Time> {
+        self.waiting.map(|waiting| waiting.since)
+    }
+
+    /// Returns whether it has waited for as long as it may.
+    pub(super) fn is_over(&self, now: Time) -> bool {
+        self.waiting.is_some_and(|waiting| now >= waiting.until)
+    }
+
+    /// Returns whether the client is to be told again what is missing.
+    pub(super) fn asks(&self, now: Time) -> bool {
+        self.waiting.is_some_and(|waiting| now >= waiting.asked_at + limits::CHUNK_RETRY)
+    }
+
+    /// Returns whether the job has stood still for long enough to tell, or does.
+    pub(super) fn has_stood_still(&self, now: Time) -> bool {
+        self.stood_still || self.waiting.is_some_and(|waiting| now >= waiting.since + limits::STOOD_STILL)
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Time> {
+        self.waiting.map(|waiting| waiting.until.min(waiting.asked_at + limits::CHUNK_RETRY))
+    }
+}
