@@ -47,7 +47,7 @@ struct Meeting {
 /// A node that says it is a provider.
 #[derive(Clone, Copy)]
 struct FoundProvider {
-    /// Of the address that is claimed for it; of the connection once there is one.
+    /// Of the first address that is claimed for it.
     prefix: Prefix,
     dialled: Option<Instant>,
 }
