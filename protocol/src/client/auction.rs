@@ -2,24 +2,23 @@
 
 use crate::channel::fault::PaymentFault;
 use crate::ident::{NodeId, Prefix};
-use crate::io::{Failure, OrderNews, Output, PeerFault};
+use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
-use crate::market::auction::{Auction, BidReport, Bidder, Candidate, Source, Wants};
+use crate::market::auction::{Auction, BidReport, BidVerdict, Candidate, Source};
 use crate::market::bid::{Bid, BidHash};
-use crate::market::call::{Call, CallId, Caller};
-use crate::market::explore::{Due, Trial};
-use crate::market::invite::{Enough, Share};
+use crate::market::call::CallId;
+use crate::market::explore::Trial;
+use crate::market::invite::Share;
+use crate::market::ranking::{Bidder, Wants};
 use crate::market::score::{Fate, Lot, Place};
-use crate::market::topic::Topic;
 use crate::session::unseal;
 use crate::time::Time;
 use crate::wire::codec;
-use crate::wire::message::{Gossip, Refusal, Release, ReleaseReason, SealedBid, ToProvider};
+use crate::wire::message::{Refusal, Release, ReleaseReason, SealedBid, ToProvider};
 use crate::wire::signed::{Signed, Verified};
 use crate::work::order::OrderId;
 use crate::work::price::Price;
 
-use super::back_off::BackOff;
 use super::memory::Bought;
 use super::progress::Progress;
 use super::room::{LateBid, Room};
@@ -35,100 +34,9 @@ const ABLE_MIN: usize = 2;
 const ABLE_FIRST_MIN: usize = 4;
 
 impl Progress {
-    /// Calls for bids.
-    pub(super) fn call(&mut self, now: Time, shared: &mut SharedState) -> Auction {
-        let id = CallId(shared.entropy.bytes());
-        let called = self.addressees(now, &id, shared);
-        self.is_direct = !called.is_empty();
-        if self.is_direct {
-            return self.call_directly(now, id, called, shared);
-        }
-        let config = &shared.config;
-        // A call to everybody that nobody answered may have been lost, or the topic is not joined yet: each one waits
-        // longer. (`MK-15`)
-        let window = BackOff::span(config.bid_window, self.unanswered);
-        self.back_off.called(now);
-        self.called_at = now;
-        let topic = Topic::Model(self.order.model);
-        let again = self.invites.is_some() || self.back_off.failures() > 0;
-        // Each failure doubles the number of bids wanted. (`MK-17`)
-        let wanted = config.enough_bids.saturating_mul(1 << self.back_off.failures().min(8));
-        // Of providers that the user names, none may be left out by chance.
-        let named = self.order.preferences.named().map(<[NodeId]>::len);
-        let known = || match named {
-            Some(_) => Share::ALL,
-            None => shared.crowds.call_share(topic, wanted),
-        };
-        self.invited = self.invites.take().unwrap_or_else(known);
-        let invited = self.invited;
-        let caller = self.caller(now, shared);
-        let (classes, left) = (self.lot().classes(), self.deadline.since(now));
-        let call = Call::for_order(id, caller, &self.order, classes, left, window, invited);
-        let closes_at = (now + window).min(self.deadline);
-        // Providers that were silent before are waited for again: they may only have been busy or
-        // slow.
-        let enough = match named {
-            Some(named) => Enough { proven: 0, all: named },
-            None => self.enough(again, shared),
-        };
-        shared.crowds.invite(id.0, topic, invited, closes_at);
-        shared.crowds.calls(&id.0);
-        let gossip = Gossip::Call(call.sign(&shared.identity));
-        shared.outbox.push(Output::Broadcast { topic, gossip });
-        Auction::new(id, classes, closes_at, enough)
-            .by(config.market.rule)
-            .inviting_all(invited >= Share::ALL)
-    }
-
-    /// Calls those alone that are known to sell. (`MK-66`)
-    fn call_directly(
-        &mut self,
-        now: Time,
-        id: CallId,
-        called: Vec<NodeId>,
-        shared: &mut SharedState,
-    ) -> Auction {
-        let window = limits::DIRECT_WINDOW;
-        let caller = self.caller(now, shared);
-        let (classes, left) = (self.lot().classes(), self.deadline.since(now));
-        let call = Call::for_order(id, caller, &self.order, classes, left, window, Share::ALL);
-        let closes_at = (now + window).min(self.deadline);
-        // Who answers later is told that it is too late, for as long as a call to everybody would be open.
-        shared.crowds.call_some(id.0, closes_at + shared.config.bid_window);
-        for provider in &called {
-            shared.outbox.send_to_provider(*provider, ToProvider::Call(call.clone()));
-        }
-        self.invited = Share::NOBODY;
-        Auction::new(id, classes, closes_at, Enough { proven: 0, all: 0 })
-            .by(shared.config.market.rule)
-            .among(called)
-    }
-
-    fn caller(&self, now: Time, shared: &SharedState) -> Caller {
-        Caller {
-            client: shared.identity.id(),
-            seal_key: shared.seal_key.public(),
-            made_s: shared.memory.clock.unix_s(now),
-        }
-    }
-
     /// Invites more by the next call, as the last one brought too few: after a direct one, whom a first call would.
     fn widen(&mut self) {
         self.invites = (!self.is_direct).then(|| self.invited.wider());
-    }
-
-    /// Returns how many bids are waited for: with those of strangers, where one may be tried. (`MK-20`)
-    fn enough(&self, again: bool, shared: &SharedState) -> Enough {
-        let (model, memory) = (&self.order.model, &shared.memory);
-        let is_due = memory.model(model).is_some_and(|bought| bought.exploration.due() > Due::No);
-        let wanted = shared.config.enough_bids.min(limits::PROVEN_WANTED);
-        if again {
-            Enough { proven: wanted, all: wanted }
-        } else {
-            let market = &shared.config.market;
-            let is_proven = |bidder: &NodeId| memory.level(bidder) > 0 || !market.quota;
-            shared.crowds.enough(Topic::Model(*model), wanted, is_due && market.quota, is_proven)
-        }
     }
 
     /// Returns whether a provider's answer counts: it was called, or is of the part of the crowd that was invited. The others keep
@@ -191,8 +99,7 @@ impl Progress {
             0 if shared.config.market.quota => Bidder::Unproven,
             _ => Bidder::Proven,
         };
-        let is_settled = !auction.accept(bid, BidHash::of(&signed), prefix, bidder);
-        if is_settled {
+        if auction.accept(bid, BidHash::of(&signed), prefix, bidder) == BidVerdict::Surplus {
             shared.outbox.release(from, auction.call, ReleaseReason::Unfit);
         }
         Ok(())
@@ -450,7 +357,8 @@ impl Progress {
                 // for what they did.
                 self.failed.clear();
                 let memory = &shared.memory;
-                let again = reports.iter().map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
+                let failed = reports.iter().filter(|report| report.fate == Fate::FailedBefore);
+                let again = failed.map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
                 let again_at = again.min().unwrap_or(now);
                 self.asked_again_at = again_at;
                 self.obstacle = Some(Failure::left_alone(now, again_at));

@@ -2,7 +2,7 @@
 
 use crate::amount::Nano;
 use crate::channel::terms::{Address, CHALLENGE_S_MAX};
-use crate::market::auction::Rule;
+use crate::market::ranking::Rule;
 use crate::time::Span;
 
 /// What a client is made of.

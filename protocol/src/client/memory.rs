@@ -16,23 +16,15 @@ use crate::time::{Span, Time};
 use crate::work::order::ModelId;
 use crate::work::price::Price;
 
-use super::second_chance::SecondChance;
+use super::known_provider::{KnownProvider, rest_s, timed};
 
 /// Everything that is remembered.
 #[derive(Debug)]
 pub(super) struct Memory {
     /// What its dates are by, and those of calls and seeks.
     pub(super) clock: WallClock,
-    known: Table<NodeId, Entry>,
+    known: Table<NodeId, KnownProvider>,
     models: Table<ModelId, Bought>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    reputation: Reputation,
-    /// Awards in a row that it refused, or answered with nothing, before it ever served or failed.
-    refusals: u8,
-    chance: SecondChance,
 }
 
 /// What was bought of a model lately, and when a stranger is next tried.
@@ -59,48 +51,18 @@ pub(super) struct Service {
     pub(super) timing: Option<Timing>,
 }
 
-impl Entry {
-    fn new(reputation: Reputation) -> Self {
-        Self { reputation, refusals: 0, chance: SecondChance::default() }
-    }
-
-    /// Returns how many failures still count: each whole day without another takes one off.
-    fn failures(&self, now_s: u64) -> u8 {
-        let days = now_s.saturating_sub(self.reputation.failed_at_s).checked_div(86_400).unwrap_or(0);
-        self.reputation.failures.saturating_sub(u8::try_from(days).unwrap_or(u8::MAX))
-    }
-
-    /// Returns whether it is being left alone.
-    fn is_resting(&self, now_s: u64) -> bool {
-        let failures = self.failures(now_s);
-        failures > 0 && now_s < self.rests_until_s(failures)
-    }
-
-    /// Returns until which second of the day it is left alone after so many failures.
-    fn rests_until_s(&self, failures: u8) -> u64 {
-        self.reputation.failed_at_s.saturating_add(rest_s(failures))
-    }
-}
-
-/// Returns for how many seconds a provider is left alone after so many failures: two minutes, and four
-/// times as long for each further one.
-fn rest_s(failures: u8) -> u64 {
-    let doublings = u32::from(failures.saturating_sub(1)).saturating_mul(2).min(32);
-    limits::FAILURE_REST_S.saturating_mul(1 << doublings).min(limits::FAILURE_REST_S_MAX)
-}
-
 impl Memory {
     /// Restores what the store held. Of two records of one provider, as two copies of a home leave
     /// them, the worse counts.
     pub(super) fn restored(clock_s: u64, records: &[Record]) -> Self {
-        let mut known: Table<NodeId, Entry> = Table::default();
+        let mut known: Table<NodeId, KnownProvider> = Table::default();
         for record in records {
             let Record::Reputation(reputation) = record else { continue };
             let newer = known
                 .get(&reputation.provider)
                 .is_none_or(|other| other.reputation.failures < reputation.failures);
             if newer && known.len() < limits::PROVIDERS_REMEMBERED_MAX {
-                known.insert(reputation.provider, Entry::new(*reputation));
+                known.insert(reputation.provider, KnownProvider::new(*reputation));
             }
         }
         Self { clock: WallClock::new(clock_s), known, models: Table::default() }
@@ -207,7 +169,7 @@ impl Memory {
 
     /// Returns whether a provider that is being left alone is asked now and then where nobody else bids: it has served, or has
     /// failed once only, and not from where others failed as well.
-    fn may_have_chance(&self, known: &Entry, now_s: u64, prefix: Prefix) -> bool {
+    fn may_have_chance(&self, known: &KnownProvider, now_s: u64, prefix: Prefix) -> bool {
         let was_unlucky =
             || known.failures(now_s) < 2 && self.failures_of(now_s, prefix) < limits::PREFIX_FAILURES;
         known.reputation.good > 0 || was_unlucky()
@@ -228,7 +190,7 @@ impl Memory {
 
     /// Returns whether a provider that is being left alone is asked all the same if nobody else bids: it has earned that, or only
     /// ever refused.
-    fn is_forgiven(&self, known: &Entry, now_s: u64) -> bool {
+    fn is_forgiven(&self, known: &KnownProvider, now_s: u64) -> bool {
         if known.refusals > 0 {
             return true;
         }
@@ -236,7 +198,7 @@ impl Memory {
         known.reputation.good >= owed
     }
 
-    fn unproven(&self, prefix: Prefix) -> impl Iterator<Item = &Entry> {
+    fn unproven(&self, prefix: Prefix) -> impl Iterator<Item = &KnownProvider> {
         self.known
             .values()
             .filter(move |known| known.reputation.prefix == prefix && known.reputation.level == 0)
@@ -348,7 +310,7 @@ impl Memory {
 
     /// Returns what is known of a provider, or a new entry. If there is no room, it takes the place of
     /// the least missed.
-    fn entry(&mut self, now: Time, provider: NodeId, prefix: Prefix) -> Option<&mut Entry> {
+    fn entry(&mut self, now: Time, provider: NodeId, prefix: Prefix) -> Option<&mut KnownProvider> {
         if !self.known.contains_key(&provider) {
             let slot = self.free_slot(now)?;
             let reputation = Reputation {
@@ -363,7 +325,7 @@ impl Memory {
                 timed: 0,
                 timing: Timing::default(),
             };
-            self.known.insert(provider, Entry::new(reputation));
+            self.known.insert(provider, KnownProvider::new(reputation));
         }
         self.known.get_mut(&provider)
     }
@@ -401,17 +363,6 @@ impl Memory {
             bought.exploration.learn(trial);
         }
     }
-}
-
-/// Adds a job to the measure of a provider's speed, which begins anew with another model.
-fn timed(reputation: Reputation, model: ModelId, timing: Timing) -> Reputation {
-    let is_same = reputation.model == model;
-    let before = if is_same { reputation.timing } else { Timing::default() };
-    let jobs = if is_same { reputation.timed } else { 0 };
-    let is_full = u64::from(jobs) >= limits::TIMED_JOBS;
-    let kept = if is_full { before.faded(limits::TIMED_JOBS) } else { before };
-    let timed = if is_full { jobs } else { jobs.saturating_add(1) };
-    Reputation { model, timed, timing: kept.plus(timing), ..reputation }
 }
 
 #[cfg(test)]

@@ -85,12 +85,17 @@ mod attempt;
 mod auction;
 mod award;
 mod back_off;
+mod calling;
 mod config;
 mod direct;
 mod discovery;
+mod due;
+mod exchange;
+mod known_provider;
 mod lifecycle;
 mod lingering;
 mod memory;
+mod messages;
 mod order;
 mod orders;
 mod payments;
@@ -104,7 +109,6 @@ mod verdict;
 use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
-use crate::channel::ledger::LedgerEvent;
 use crate::channel::pay::Payer;
 use crate::channel::record::Record;
 use crate::clock::WallClock;
@@ -122,16 +126,12 @@ use crate::outbox::Outbox;
 use crate::session::StaticKey;
 use crate::table::Table;
 use crate::time::Time;
-use crate::wire::message::{
-    Accept, Decline, Message, Refusal, Refuse, ReleaseReason, SealedBid, SealedFrame, ToClient,
-};
+use crate::wire::message::Message;
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
 
 use appointments::Appointments;
-use attempt::{AttemptMut, Next};
 use lingering::LingeringJob;
 use memory::Memory;
-use order::{ActiveOrder, Phase};
 use orders::Orders;
 use payments::Payments;
 use progress::Progress;
@@ -314,217 +314,5 @@ impl Client {
         {
             payments.open(now, Payer::opening(terms, provider, deposit), outbox);
         }
-    }
-}
-
-/// What providers say.
-impl Client {
-    fn on_message(&mut self, now: Time, from: NodeId, prefix: Prefix, message: ToClient) {
-        match message {
-            ToClient::Bid(bid) => self.on_bid(now, from, prefix, &bid),
-            ToClient::Accept(accept) => self.on_accept(now, from, &accept),
-            ToClient::Refuse(refuse) => self.on_refuse(now, from, &refuse),
-            ToClient::Sealed(frame) => self.on_frame(now, from, &frame),
-            ToClient::Ask(ask) => self.on_ask(now, from, prefix, &ask),
-            ToClient::Leaving => self.on_leaving(from),
-            ToClient::Decline(decline) => self.on_decline(now, from, &decline),
-        }
-    }
-
-    /// Notes why a provider does not bid. (`MK-49`)
-    fn on_decline(&mut self, now: Time, from: NodeId, decline: &Decline) {
-        if !decline.extensions.are_understood() || !self.shared.crowds.heard(now, &decline.call.0, from) {
-            return;
-        }
-        let Some((id, active)) = self.orders.by_call(&decline.call) else { return };
-        let ActiveOrder { progress, phase: Phase::Auction(auction) } = active else { return };
-        if !progress.asks(auction, &from) {
-            return;
-        }
-        auction.decline(&from, self.shared.memory.level(&from) > 0);
-        self.shared.book.answered(&progress.order.model, &from);
-        if progress.declines.len() < limits::DECLINES_MAX {
-            progress.declines.push(decline.why);
-        }
-        if auction.has_enough() {
-            self.end_auction(now, id);
-        }
-    }
-
-    fn on_bid(&mut self, now: Time, from: NodeId, prefix: Prefix, sealed: &SealedBid) {
-        let shared = &mut self.shared;
-        let counts = shared.crowds.heard(now, &sealed.call.0, from);
-        let Some((id, active)) = self.orders.by_call(&sealed.call) else {
-            // The auction closed with enough bids before this one: its bidder need not hold the slot.
-            if counts {
-                shared.outbox.release(from, sealed.call, ReleaseReason::TooLate);
-            }
-            return;
-        };
-        let ActiveOrder { progress, phase: Phase::Auction(auction) } = active else { return };
-        match progress.on_bid(now, from, prefix, sealed, auction, shared) {
-            Ok(()) if auction.has_enough() => self.end_auction(now, id),
-            Ok(()) => {}
-            Err(fault) => shared.outbox.peer_fault(from, fault),
-        }
-    }
-
-    fn on_accept(&mut self, now: Time, from: NodeId, accept: &Accept) {
-        let Some((id, active)) = self.orders.by_job(&accept.job) else { return };
-        if active.job() != Some((accept.job, from)) {
-            return;
-        }
-        if !accept.extensions.are_understood() {
-            return self.fail_over(now, id, Failure::Refused(Refusal::NotUnderstood));
-        }
-        self.begin(now, id, accept);
-    }
-
-    fn on_refuse(&mut self, now: Time, from: NodeId, refuse: &Refuse) {
-        let Some((id, active)) = self.orders.by_job(&refuse.job) else { return };
-        if active.job() != Some((refuse.job, from)) {
-            return;
-        }
-        if let (Refusal::Counts(count), Phase::Attempt(_)) = (refuse.why, &active.phase) {
-            return self.recount(now, id, count);
-        }
-        let why = match AttemptMut::of(now, id, active, &mut self.shared) {
-            Some(mut attempt) => attempt.on_refuse(refuse.why),
-            None => Failure::Refused(refuse.why),
-        };
-        if matches!(why, Failure::Payment(_)) {
-            // It is this node that cannot pay: no other provider would see more.
-            self.end(now, id, why);
-        } else {
-            self.fail_over(now, id, why);
-        }
-    }
-
-    fn on_frame(&mut self, now: Time, from: NodeId, frame: &SealedFrame) {
-        if let Some(lingering) = self.lingering.get_mut(&frame.job) {
-            let SharedState { payments, identity, outbox, .. } = &mut self.shared;
-            return lingering.on_frame(now, from, frame, payments, identity, outbox);
-        }
-        let Some((id, active)) = self.orders.by_job(&frame.job) else { return };
-        let Some(mut attempt) = AttemptMut::of(now, id, active, &mut self.shared) else { return };
-        if attempt.attempt.provider() == from {
-            let next = attempt.on_frame(frame);
-            self.follow(now, id, next);
-        }
-    }
-
-    fn on_undelivered(&mut self, now: Time, to: NodeId) {
-        let lost = self.orders.matching(|active| active.job().is_some_and(|(_, provider)| provider == to));
-        for id in lost {
-            self.fail_over(now, id, Failure::Gone);
-        }
-        let mut over = Vec::new();
-        for (id, active) in self.orders.iter_mut() {
-            if let Phase::Auction(auction) = &mut active.phase
-                && auction.is_unreachable(&to)
-                && auction.has_enough()
-            {
-                over.push(id);
-            }
-        }
-        for id in over {
-            self.end_auction(now, id);
-        }
-    }
-}
-
-/// What the ledger says, and what falls due by the clock.
-impl Client {
-    fn on_ledger(&mut self, now: Time, event: &LedgerEvent) {
-        let effect = self.shared.payments.on_ledger(now, event, &mut self.shared.outbox);
-        if let Some(fault) = effect.fault {
-            self.unpayable(now, effect.account, fault);
-        }
-        if effect.payable {
-            self.pay_all(now, effect.account);
-        }
-    }
-
-    /// Ends orders on a channel that has become unable to pay for all of them, the newest first, until the
-    /// channel covers those that are left.
-    ///
-    /// The fault decides what covers them: a channel that is only short still pays what it holds, even while
-    /// it is asked back; after any other fault it must be in use.
-    fn unpayable(&mut self, now: Time, account: ChannelId, fault: PaymentFault) {
-        for id in self.orders.matching(|active| active.account() == Some(account)).into_iter().rev() {
-            if self.shared.payments.covers(&account, fault) {
-                return;
-            }
-            match fault {
-                // It is gone, and another one can be opened, with this provider or the next.
-                PaymentFault::Closed { .. } => self.fail_over(now, id, Failure::Payment(fault)),
-                PaymentFault::NoFunds { .. }
-                | PaymentFault::DepositTooLow { .. }
-                | PaymentFault::ChallengeTooLong { .. }
-                | PaymentFault::Terms(_)
-                | PaymentFault::Exhausted { .. }
-                | PaymentFault::NotOpened { .. }
-                | PaymentFault::Mismatch { .. }
-                | PaymentFault::StrangersLocked { .. }
-                | PaymentFault::TooManyChannels { .. } => self.end(now, id, Failure::Payment(fault)),
-            }
-        }
-    }
-
-    /// Notes that the ledger has shown a channel: each job that waits for a voucher on it gets one.
-    fn pay_all(&mut self, now: Time, account: ChannelId) {
-        for (id, active) in self.orders.iter_mut().filter(|(_, active)| active.account() == Some(account)) {
-            if let Some(mut attempt) = AttemptMut::of(now, id, active, &mut self.shared) {
-                attempt.acknowledge();
-            }
-        }
-        let SharedState { payments, identity, outbox, .. } = &mut self.shared;
-        for lingering in self.lingering.values_mut().filter(|lingering| *lingering.account() == account) {
-            lingering.prolong(now);
-            lingering.acknowledge(payments, identity, outbox);
-        }
-    }
-
-    /// Does everything that is due.
-    fn on_time(&mut self, now: Time) {
-        for id in self.orders.matching(|active| active.wake_at() <= now) {
-            self.on_order_due(now, id);
-        }
-        self.seeks.expire(now);
-        self.end_lingering(now);
-        self.shared.payments.timers(now, &mut self.shared.outbox);
-    }
-
-    fn on_order_due(&mut self, now: Time, id: OrderId) {
-        let Some(active) = self.orders.get_mut(&id) else { return };
-        let is_over = now >= active.progress.deadline;
-        let next = match &mut active.phase {
-            // Also at the order's deadline: what stood in its way tells the user why the order failed.
-            Phase::Pause(_) => return self.resume_order(now, id),
-            Phase::Auction(_) => return self.end_auction(now, id),
-            Phase::Award(_) | Phase::Attempt(_) if is_over => return self.end(now, id, Failure::Deadline),
-            Phase::Award(award) => award.on_time(now, &mut self.shared.outbox),
-            Phase::Attempt(_) => match AttemptMut::of(now, id, active, &mut self.shared) {
-                Some(mut attempt) => attempt.on_time(),
-                None => Next::Stay,
-            },
-        };
-        self.follow(now, id, next);
-    }
-
-    fn end_lingering(&mut self, now: Time) {
-        let payments = &mut self.shared.payments;
-        self.lingering.retain(|_, lingering| {
-            let stays = lingering.until > now;
-            if !stays {
-                lingering.end(now, payments);
-            }
-            stays
-        });
-        let (orders, lingering) = (&self.orders, &self.lingering);
-        payments.forget_proposed(|account| {
-            orders.iter().any(|(_, active)| active.account().as_ref() == Some(account))
-                || lingering.values().any(|lingering| lingering.account() == account)
-        });
     }
 }

@@ -10,8 +10,9 @@ use crate::time::Time;
 use crate::wire::message::{Finish, Refusal, ReleaseReason};
 use crate::work::order::{JobId, OrderId, Task};
 
-use super::attempt::{Attempt, AttemptMut};
+use super::attempt::Attempt;
 use super::award::PendingAward;
+use super::exchange::AttemptMut;
 use super::progress::Progress;
 use super::shared::SharedState;
 

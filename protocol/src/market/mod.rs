@@ -12,6 +12,7 @@ pub mod invite;
 mod known_bids;
 pub mod lease;
 pub mod quote;
+pub mod ranking;
 pub mod score;
 pub mod seek;
 pub mod seeks;

@@ -7,7 +7,7 @@ use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::{ChannelPolicy, ClientConfig, MarketPolicy};
 use bombyx_protocol::io::Offer;
 use bombyx_protocol::market::ask::ASKED;
-use bombyx_protocol::market::auction::Rule;
+use bombyx_protocol::market::ranking::Rule;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::work::cost::CostSheet;
