@@ -274,8 +274,8 @@ fn a_ledger_that_does_not_answer_is_named_when_the_credit_is_used_up() {
 #[test]
 fn a_refused_top_up_ends_the_order_that_needed_it_and_no_other() {
     let mut testbed = Testbed::new(10, CALM);
-    // Enough for the first channel and one usual deposit on top, not for another.
-    let client = testbed.client(1, Nano(70_000_000));
+    // Enough for the first channel and one usual deposit on top, and too little for what the third order needs beyond that.
+    let client = testbed.client(1, Nano(65_000_000));
     testbed.provider(1, price(400_000_000), 20_000);
     // Open the channel first, so that both orders below are on one.
     testbed.order(client, 1, chat("count for me", 5), COIN, MINUTE);
@@ -288,6 +288,7 @@ fn a_refused_top_up_ends_the_order_that_needed_it_and_no_other() {
     let Failure::Payment(PaymentFault::Exhausted { account: named, why }) = why(&testbed, 3) else {
         panic!()
     };
-    assert_eq!((ChannelId(named.hash), why), (account(&testbed, client), LedgerFault::Funds));
+    assert_eq!(ChannelId(named.hash), account(&testbed, client));
+    assert!(matches!(why, LedgerFault::Funds { .. }), "{why}");
     assert_eq!(testbed.chain.opened, 1);
 }

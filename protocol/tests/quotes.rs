@@ -3,14 +3,16 @@
 
 mod testbed;
 
-use bombyx_protocol::QuotedBill;
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
+use bombyx_protocol::work::cost::CostSheet;
 use bombyx_protocol::work::order::{Order, Task, TaskKind};
 use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
+use bombyx_protocol::{Basis, Quote, QuotedBill};
 use testbed::{CALM, MODEL, Testbed, chat, engine, order, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -44,7 +46,7 @@ fn a_quote_is_what_the_cheapest_asks_for_three_lengths_and_changes_nothing() {
     let at =
         |testbed: &Testbed, task: &Task| testbed.client_at(client).quote(testbed.now, &asked(task.clone()));
     let quote = at(&testbed, &task).unwrap();
-    assert_eq!((quote.sellers, quote.prefixes, quote.is_leased), (3, 3, false));
+    assert_eq!((quote.sellers, quote.prefixes, quote.basis), (3, 3, Basis::Ask));
     assert_eq!((quote.price, quote.usual, quote.won_lately), (price(200_000), price(300_000), None));
     let bills = |price| QuotedBill {
         empty: bill(price, &task, 0),
@@ -53,7 +55,7 @@ fn a_quote_is_what_the_cheapest_asks_for_three_lengths_and_changes_nothing() {
     };
     assert_eq!((quote.bill, quote.usual_bill), (bills(quote.price), bills(quote.usual)));
     assert!(quote.opens_channel);
-    assert_eq!(quote.locks, Nano(2 * quote.bill.largest.unwrap().0), "two ceilings for a stranger");
+    assert_eq!(quote.locks, Nano(2 * quote.most_bill.largest.unwrap().0), "two ceilings for a stranger");
     let (client_at, before) = (testbed.client_at(client), testbed.events);
     assert_eq!((client_at.orders_in_flight(), client_at.channels().count()), (0, 0));
     testbed.run(MINUTE, |_| false);
@@ -73,11 +75,87 @@ fn a_lease_is_quoted_at_the_price_that_it_holds_and_the_next_order_costs_just_th
     testbed.run(Span::from_s(3), |_| false);
     let task = chat("count for me", 20);
     let quote = testbed.client_at(client).quote(testbed.now, &asked(task.clone())).unwrap();
-    assert_eq!((quote.provider, quote.is_leased, quote.sellers, quote.prefixes), (provider, true, 1, 1));
+    assert_eq!((quote.provider, quote.basis, quote.sellers, quote.prefixes), (provider, Basis::Lease, 1, 1));
     assert_eq!((quote.opens_channel, quote.output_tokens), (false, 20), "as the last answer");
     testbed.order(client, 2, task, COIN, MINUTE);
     ends(&mut testbed, 2);
     assert_eq!(testbed.outcome(2).end.unwrap().unwrap().cost, quote.bill.expected.unwrap());
+}
+
+/// What 1,000 units of a job, of input and of output are wanted for. (`MK-5`)
+fn odd(per_job: u64, input_per_k: u64, output_per_k: u64) -> CostSheet {
+    CostSheet { per_job: Nano(per_job), input_per_k: Nano(input_per_k), output_per_k: Nano(output_per_k) }
+}
+
+fn at_most(quote: &Quote, task: &Task, output_tokens: u64) -> Nano {
+    bill(quote.price_most, task, output_tokens).unwrap()
+}
+
+/// (MK-64) What sellers want may be for the job, the input or the output, and a task of any size.
+#[test]
+fn no_bill_is_above_what_was_quoted_for_as_many_tokens() {
+    let sheets = [odd(500_000, 0, 0), odd(0, 500_000, 0), odd(0, 0, 9_000_000), odd(9_000, 90_000, 900_000)];
+    for (seed, sheet) in sheets.into_iter().enumerate() {
+        let mut testbed = Testbed::new(20, CALM);
+        let config = ClientConfig { leases: seed % 2 == 1, ..ClientConfig::for_tests(1) };
+        let client = testbed.client_with(config, COIN);
+        for number in 1..=3 {
+            let provider = testbed.provider(number, price(1_000_000), 1_000);
+            let cost = sheet.scaled(800_000 + 200_000 * number);
+            testbed.offer_at(provider, cost, TaskKind::Generate, MODEL);
+            testbed.stop_at(provider, 3);
+        }
+        let mut bases = Vec::new();
+        for id in 1..=24 {
+            testbed.seek(client);
+            let length = if id % 8 == 0 { 900 } else { 60 };
+            let task = chat(&"x".repeat(length), if id % 6 == 0 { 1_000 } else { 100 });
+            let quote = testbed.client_at(client).quote(testbed.now, &asked(task.clone())).unwrap();
+            testbed.order(client, id, task.clone(), COIN, MINUTE);
+            ends(&mut testbed, id);
+            let done = testbed.outcome(id).end.unwrap().unwrap();
+            let most = at_most(&quote, &task, done.output_tokens);
+            assert!(
+                done.cost <= most,
+                "{sheet:?}, order {id}: {} after {most} by {:?}",
+                done.cost,
+                quote.basis
+            );
+            if quote.basis != Basis::Ask {
+                assert!(
+                    most.0 <= done.cost.0 * 2,
+                    "{sheet:?}, order {id}: {most} was not told from {}",
+                    done.cost
+                );
+            }
+            bases.push(quote.basis);
+            testbed.run(Span::from_s(6), |_| false);
+        }
+        assert_eq!(bases[0], Basis::Ask, "nothing was bid yet");
+        let known = bases.iter().filter(|basis| **basis != Basis::Ask).count();
+        assert!(known >= 16, "then there are bids: {bases:?}");
+    }
+}
+
+/// (MK-64, MK-32)
+#[test]
+fn the_price_is_that_of_whoever_would_be_asked_first_and_not_of_a_stranger_that_asks_less() {
+    let mut testbed = Testbed::new(21, CALM);
+    let client = testbed.client_with(ClientConfig { leases: false, ..ClientConfig::for_tests(1) }, COIN);
+    let known = testbed.provider(1, price(400_000), 1_000);
+    for id in 1..=3 {
+        testbed.order(client, id, chat("count for me", 20), COIN, MINUTE);
+        ends(&mut testbed, id);
+    }
+    let stranger = testbed.provider(2, price(100_000), 1_000);
+    testbed.run(Span::from_s(6), |_| false);
+    testbed.seek(client);
+    let mut wanted = asked(chat("count for me", 20));
+    let quote = |wanted: &Order| testbed.client_at(client).quote(testbed.now, wanted).unwrap();
+    let usual = quote(&wanted);
+    assert_eq!((usual.provider, usual.basis, usual.sellers), (known, Basis::Bid, 2));
+    wanted.preferences.order = vec![stranger];
+    assert_eq!(quote(&wanted).provider, stranger, "unless its user says so");
 }
 
 /// (MK-64)

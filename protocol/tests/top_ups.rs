@@ -65,7 +65,10 @@ fn a_top_up_that_fails_leaves_an_order_that_waits_for_another_alone() {
     let (mut testbed, client, account) = waiting(1);
     testbed.command(client, Command::TopUp { account, amount: Nano(2 * COIN.0) });
     testbed.run(Span::from_s(1), |testbed| {
-        testbed.news.iter().any(|(_, news)| matches!(news.change, ChannelChange::Failed(LedgerFault::Funds)))
+        testbed
+            .news
+            .iter()
+            .any(|(_, news)| matches!(news.change, ChannelChange::Failed(LedgerFault::Funds { .. })))
     });
     assert_eq!(testbed.chain.locked(), SMALL.0, "what the order needs is not asked for yet");
     testbed.run_to_end(MINUTE);
@@ -130,7 +133,7 @@ fn an_opening_that_the_wallet_cannot_pay_is_told_with_what_was_asked_for() {
     testbed.run(Span::from_s(5), |_| false);
     for order in 1..=3 {
         let why = testbed.outcome(order).end.unwrap().unwrap_err().0;
-        assert_eq!(why, Failure::Payment(PaymentFault::NoFunds { deposit }));
+        assert_eq!(why, Failure::Payment(PaymentFault::NoFunds { deposit, missing: Nano(deposit.0 - 1) }));
     }
 }
 
@@ -226,4 +229,51 @@ fn a_promise_may_be_ahead_of_the_ledger_and_never_of_what_was_asked_for() {
         }
     }
     assert!(ahead > 0, "or this test says nothing");
+}
+
+/// (CH-31) Two ceilings are usual for a stranger, and as much as the wallet holds will do, if it is one.
+#[test]
+fn a_deposit_is_no_larger_than_what_the_wallet_holds_and_no_smaller_than_what_the_job_can_cost() {
+    let one = ceiling().0;
+    for (held, locked) in [(2 * one, 2 * one), (2 * one - 1, 2 * one - 1), (one, one)] {
+        let mut testbed = Testbed::new(30, CALM);
+        let client = testbed.client(1, Nano(held));
+        testbed.provider(1, price(PRICE), 10_000);
+        testbed.order(client, 1, task(), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
+        assert_eq!(testbed.outcome(1).text, engine::answer(200), "{held}: {:?}", testbed.outcome(1).end);
+        assert_eq!((testbed.chain.locked(), known_locked(&testbed, client)), (locked, locked));
+        assert_eq!(testbed.chain.opened, 1);
+    }
+    let mut testbed = Testbed::new(31, CALM);
+    let client = testbed.client(1, Nano(one - 1));
+    testbed.provider(1, price(PRICE), 10_000);
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let why = testbed.outcome(1).end.unwrap().unwrap_err().0;
+    assert_eq!(
+        why,
+        Failure::Payment(PaymentFault::NoFunds { deposit: ceiling(), missing: Nano(1) }),
+        "what it takes at the least"
+    );
+    assert_eq!((testbed.chain.locked(), testbed.chain.opened), (0, 0));
+}
+
+/// (CH-31) So is an addition.
+#[test]
+fn an_addition_is_no_larger_than_what_the_wallet_holds() {
+    let one = ceiling().0;
+    let mut testbed = Testbed::new(32, CALM);
+    let client = testbed.client(1, Nano(3 * one));
+    testbed.provider(1, price(PRICE), 10_000);
+    for order in 1..=2 {
+        testbed.order(client, order, task(), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
+        assert_eq!(testbed.outcome(order).text, engine::answer(200), "{:?}", testbed.outcome(order).end);
+    }
+    assert_eq!(testbed.chain.opened, 1);
+    assert_eq!(testbed.chain.locked(), known_locked(&testbed, client), "and what is known is what is there");
+    testbed.order(client, 3, task(), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    assert_eq!(testbed.outcome(3).text, engine::answer(200), "the last coins: {:?}", testbed.outcome(3).end);
 }

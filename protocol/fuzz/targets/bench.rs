@@ -147,7 +147,7 @@ impl<M: Machine> Bench<M> {
         let failed = |top_up, fault| LedgerEvent::Failed { account, top_up, fault };
         let event = match bytes.small() {
             0 => LedgerEvent::Channel { account, state: None },
-            1 => failed(self.top_up.take(), LedgerFault::Funds),
+            1 => failed(self.top_up.take(), LedgerFault::Funds { missing: Nano(1) }),
             2 => failed(self.top_up.take(), LedgerFault::Unknown),
             3 => failed(self.top_up.take(), LedgerFault::Refused { exit_code: 103 }),
             4 => {

@@ -63,10 +63,15 @@ impl Mismatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PaymentFault {
     /// The wallet cannot fund a new channel.
-    #[error("the wallet does not hold the {deposit} coins of a new channel's deposit and its fees")]
+    #[error(
+        "the wallet holds {missing} coins too little for a new channel, which takes {deposit} coins of deposit at the least, and \
+         its fees"
+    )]
     NoFunds {
-        /// What the channel would have been given.
+        /// What the channel must be given at the least.
         deposit: Nano,
+        /// How much more the wallet must hold for that and the fees.
+        missing: Nano,
     },
     /// The job's ceiling is above what a channel may hold.
     #[error("the job may cost {needs} coins, and this node locks {most} coins in one channel at the most")]

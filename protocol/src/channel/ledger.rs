@@ -143,8 +143,11 @@ pub struct ChannelState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum LedgerFault {
     /// The wallet does not hold enough for the deposit and the fees: nothing was sent.
-    #[error("the wallet does not hold enough for the deposit and its fees")]
-    Funds,
+    #[error("the wallet holds {missing} coins too little for the deposit and its fees")]
+    Funds {
+        /// How much more it would take.
+        missing: Nano,
+    },
     /// Nothing was sent, or what was sent can never be executed any more.
     #[error("nothing was sent to the ledger")]
     NotSent,
@@ -165,7 +168,7 @@ impl LedgerFault {
     #[must_use]
     pub const fn is_certain(self) -> bool {
         match self {
-            Self::Funds | Self::NotSent | Self::Refused { .. } => true,
+            Self::Funds { .. } | Self::NotSent | Self::Refused { .. } => true,
             Self::Unknown => false,
         }
     }

@@ -205,6 +205,12 @@ impl Payer {
         self.cumulative.saturating_plus(self.reserved) <= self.asked
     }
 
+    /// Returns what is missing for that.
+    #[must_use]
+    pub fn uncovered(&self) -> Nano {
+        self.cumulative.saturating_plus(self.reserved).saturating_minus(self.asked)
+    }
+
     /// Sets aside the most that a job can cost. (`CH-2`)
     ///
     /// # Errors

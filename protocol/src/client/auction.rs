@@ -77,8 +77,8 @@ impl Progress {
         if !self.asks(auction, &from) {
             return Ok(());
         }
-        shared.book.bid(now, prefix, shared.memory.level(&from) > 0, &bid);
         let lot = self.lot();
+        shared.book.bid(now, prefix, shared.memory.level(&from) > 0, lot.classes(), &bid);
         let stands = standing(now, &lot, &self.order.preferences, &bid, prefix, shared);
         let (left, wait) = (self.deadline.since(now).as_ms(), bid.first_token_ms(lot.input.count()));
         if wait >= left && stands.refused.is_none() {

@@ -1,5 +1,6 @@
 //! How an order goes from one phase to the next: the client alone moves it, by what its phase says comes next.
 
+use crate::amount::Nano;
 use crate::io::{Failure, OrderNews, PeerFault};
 use crate::limits;
 use crate::market::auction::Source;
@@ -126,7 +127,8 @@ impl Client {
                 let lowest = self.shared.lowest_ask(now, &progress.order.model);
                 self.shared.leases.keep(now, attempt.candidate.clone(), lowest);
             }
-            self.leave(now, attempt, true);
+            let unpaid = self.leave(now, attempt, true);
+            progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
         }
         self.conclude(id, progress, Ok(()));
     }
@@ -154,7 +156,8 @@ impl Client {
         self.shared.leases.end(from);
         let pays = self.shared.judge(now, conduct, why);
         if let Some(attempt) = attempt {
-            self.leave(now, attempt, pays);
+            let unpaid = self.leave(now, attempt, pays);
+            progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
         }
         if !passes(why) {
             progress.failed.push(from);
@@ -173,7 +176,7 @@ impl Client {
 
     /// Ends an order for a reason, wherever it is. (`CO-5`)
     pub(super) fn end(&mut self, now: Time, id: OrderId, why: Failure) {
-        let Some(ActiveOrder { progress, phase }) = self.orders.remove(&id) else { return };
+        let Some(ActiveOrder { mut progress, phase }) = self.orders.remove(&id) else { return };
         let conduct = Conduct::of(now, &phase);
         if let Some(conduct) =
             conduct.as_ref().filter(|conduct| why == Failure::Deadline && !conduct.delivered)
@@ -184,20 +187,25 @@ impl Client {
         let is_silent = matches!(&phase, Phase::Attempt(attempt) if attempt.is_silent(now));
         let why = if why == Failure::Deadline { progress.why_cut(is_silent) } else { why };
         if let Some(attempt) = phase.into_attempt() {
-            self.leave(now, attempt, pays);
+            let unpaid = self.leave(now, attempt, pays);
+            progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
         }
         self.conclude(id, progress, Err(why));
     }
 
-    /// Leaves a job: it lingers until its provider has heard the last acknowledgement.
-    fn leave(&mut self, now: Time, attempt: Box<Attempt>, pays: bool) {
+    /// Leaves a job: it lingers until its provider has heard the last acknowledgement. Returns what it came to, if no voucher
+    /// can be signed for it yet.
+    fn leave(&mut self, now: Time, attempt: Box<Attempt>, pays: bool) -> Nano {
         let is_full = self.lingering.len() >= limits::JOBS_MAX;
         let level = self.shared.memory.level(&attempt.provider());
         let SharedState { payments, outbox, .. } = &mut self.shared;
         let job = attempt.job;
+        let is_paid = payments.payment(&attempt.account).is_some();
+        let unpaid = if is_paid { Nano::ZERO } else { attempt.cost() };
         if let Some(lingering) = LingeringJob::start(now, attempt, pays, level, is_full, payments, outbox) {
             self.lingering.insert(job, lingering);
         }
+        unpaid
     }
 
     /// Says how an order ended, with its bill, and releases the candidates that are left.

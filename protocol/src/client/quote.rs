@@ -1,13 +1,14 @@
-//! What an order would cost: read off the standing asks and this client's own memory. Nothing is asked, locked or signed for
+//! What an order would cost: read off the standing asks, recent bids and this client's own memory. Nothing is asked, locked or signed for
 //! it. (`MK-64`)
 
 use std::collections::BTreeMap;
 
 use crate::amount::Nano;
-use crate::ident::Prefix;
+use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
 use crate::market::ask::Ask;
-use crate::market::quote::{Quote, QuotedBill};
+use crate::market::call::Classes;
+use crate::market::quote::{Basis, Quote, QuotedBill};
 use crate::market::score::{Lot, Place};
 use crate::time::Time;
 use crate::wire::message::Refusal;
@@ -16,6 +17,17 @@ use crate::work::price::Price;
 
 use super::Client;
 use super::progress::Progress;
+use super::shared::SharedState;
+
+/// What is known of the price of one that could take an order.
+struct KnownPrice<'a> {
+    ask: &'a Ask,
+    prefix: Prefix,
+    turn: usize,
+    place: Place,
+    price: Price,
+    basis: Basis,
+}
 
 impl Client {
     /// Returns what an order would cost at the moment, as far as is known of those that sell. (`MK-64`)
@@ -40,39 +52,95 @@ impl Client {
         if let Some(most) = sellers.iter().map(|(ask, _)| room(ask)).max() {
             lot.output_tokens_max = lot.output_tokens_max.min(most);
         }
+        let classes = lot.classes();
+        let known: Vec<KnownPrice<'_>> = sellers
+            .iter()
+            .map(|(ask, prefix)| self.known_price(now, order, classes, ask, *prefix, &lot))
+            .collect();
         let mut by_prefix: BTreeMap<Prefix, Price> = BTreeMap::new();
-        for (ask, prefix) in sellers {
-            let lowest = by_prefix.entry(*prefix).or_insert(ask.price);
-            *lowest = ask.price.min(*lowest);
+        for KnownPrice { prefix, price, .. } in &known {
+            let lowest = by_prefix.entry(*prefix).or_insert(*price);
+            *lowest = (*price).min(*lowest);
         }
         let mut prices: Vec<Price> = by_prefix.values().copied().collect();
         prices.sort_unstable();
-        let cheapest = sellers.iter().map(|(ask, _)| (ask.price, ask.provider)).min();
-        let leased = lease.map(|lease| (lease.price, lease.bid.provider));
-        let (price, provider) = leased.or(cheapest).ok_or(Failure::NoSeller { others: 0 })?;
+        let leased = lease.map(|lease| (lease.price, lease.price, lease.bid.provider, Basis::Lease));
+        let first = || known.iter().min_by_key(|one| (one.turn, one.place, one.price, one.ask.provider));
+        let asked = || first().map(|first| self.expected(order, classes, first, &known));
+        let (price, price_most, provider, basis) =
+            leased.or_else(asked).ok_or(Failure::NoSeller { others: 0 })?;
         let usual = prices.get(prices.len().saturating_sub(1) / 2).copied().unwrap_or(price);
         let memory = &self.shared.memory;
         let expected = memory.output_tokens(&order.model, &lot).min(lot.output_tokens_max);
-        let cost_max = lot.cost_max(price).unwrap_or(Nano(u64::MAX));
+        let cost_max = lot.cost_max(price_most).unwrap_or(Nano(u64::MAX)).min(order.max_cost);
         let acquaintance = self.shared.acquaintance(&provider);
         let (opens_channel, locks) =
             self.shared.payments.would_lock_with(&provider, cost_max, acquaintance, &self.shared.config);
+        let is_leased = usize::from(basis == Basis::Lease);
         Ok(Quote {
-            sellers: sellers.len().max(usize::from(leased.is_some())),
-            prefixes: by_prefix.len().max(usize::from(leased.is_some())),
+            sellers: sellers.len().max(is_leased),
+            prefixes: by_prefix.len().max(is_leased),
             provider,
-            is_leased: leased.is_some(),
+            basis,
             price,
+            price_most,
             usual,
             won_lately: memory.model(&order.model).and_then(|bought| bought.history.median_bid()),
             input_tokens: input,
             output_tokens: expected,
             output_tokens_max: lot.output_tokens_max,
             bill: QuotedBill::at(price, &lot, expected),
+            most_bill: QuotedBill::at(price_most, &lot, expected),
             usual_bill: QuotedBill::at(usual, &lot, expected),
             opens_channel,
             locks,
         })
+    }
+
+    /// Returns what is known of one seller's price for a task of these classes, and in which turn it would be asked.
+    fn known_price<'a>(
+        &self,
+        now: Time,
+        order: &Order,
+        classes: Classes,
+        ask: &'a Ask,
+        prefix: Prefix,
+        lot: &Lot,
+    ) -> KnownPrice<'a> {
+        let SharedState { memory, book, .. } = &self.shared;
+        let bid = book.last_bid(now, &order.model, &ask.provider, classes);
+        KnownPrice {
+            ask,
+            prefix,
+            turn: order.preferences.turn(&ask.provider),
+            place: memory.place(now, &ask.provider, prefix, memory.is_small(&order.model, lot)),
+            price: bid.unwrap_or(ask.price),
+            basis: if bid.is_some() { Basis::Bid } else { Basis::Ask },
+        }
+    }
+
+    /// Returns what the one that would be asked first is expected to be paid, and what it may be paid: by the second of another
+    /// prefix that is proven, within nine eighths of what won lately. (`MK-8`)
+    fn expected(
+        &self,
+        order: &Order,
+        classes: Classes,
+        first: &KnownPrice<'_>,
+        known: &[KnownPrice<'_>],
+    ) -> (Price, Price, NodeId, Basis) {
+        let median = self.shared.memory.model(&order.model).and_then(|bought| bought.history.median_bid());
+        let reserve = median.map(|median| Price(median.0.saturating_mul(9) / 8));
+        let is_rival = |other: &&KnownPrice<'_>| other.prefix != first.prefix && other.place == Place::Proven;
+        let rivals = || known.iter().filter(is_rival);
+        let second = rivals().map(|other| other.price).min();
+        let paid =
+            reserve.zip(second).map_or(first.price, |(reserve, second)| first.price.max(second.min(reserve)));
+        let most = |one: &KnownPrice<'_>| one.basis.most(one.price, Some(one.ask), &order.weights, classes);
+        // The second by score may be the dearest, if it is faster.
+        let dearest = reserve.zip(rivals().map(most).max()).map(|(reserve, dearest)| reserve.min(dearest));
+        let most = most(first).max(dearest.unwrap_or(paid)).max(paid);
+        let ceiling = order.price_max.unwrap_or(Price(u64::MAX)).max(paid);
+        (paid, most.min(ceiling), first.ask.provider, first.basis)
     }
 
     /// Returns the asks of those that could take an order.

@@ -105,6 +105,9 @@ pub struct Bill {
     pub output_tokens: u64,
     /// What is owed for them, all attempts together.
     pub cost: Nano,
+    /// The part of it that no voucher covers yet, as the ledger has not shown the channel: it is paid when that is there, and
+    /// not at all if it never comes.
+    pub unpaid: Nano,
     /// Receipts that were checked.
     pub receipts: u32,
     /// Vouchers that were signed.

@@ -10,8 +10,15 @@ use crate::wire::signed::{Signed, Statement};
 use crate::work::order::{ModelId, TaskKind, Tier};
 use crate::work::price::Price;
 
-/// The task that an ask's price is for: up to 1,024 tokens of input and as many of output. A bid's is for its call.
-pub const ASKED: Classes = Classes { input_log2: 10, output_log2: 10 };
+/// Returns the task that an ask's price is for: up to 1,024 tokens of input and as many of output; of a model that makes vectors,
+/// none of output. A bid's is for its call.
+#[must_use]
+pub const fn asked(kind: TaskKind) -> Classes {
+    match kind {
+        TaskKind::Generate => Classes { input_log2: 10, output_log2: 10 },
+        TaskKind::Embed => Classes { input_log2: 10, output_log2: 0 },
+    }
+}
 
 /// The answer to a seek. Not firm: it tells a client who is there and about what price to expect. (`MK-12`)
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
@@ -24,7 +31,7 @@ pub struct Ask {
     pub name: String,
     /// What kind of work it does.
     pub kind: TaskKind,
-    /// The price at the moment, for a task of the classes [`ASKED`].
+    /// The price at the moment for the client that seeks, of a task of the classes [`asked`].
     pub price: Price,
     /// Tokens of input and output together that a task may have.
     pub context_tokens: u32,
@@ -49,6 +56,12 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// Returns what its price is for.
+    #[must_use]
+    pub const fn classes(&self) -> Classes {
+        asked(self.kind)
+    }
+
     /// Signs the ask.
     #[must_use]
     pub fn sign(&self, provider: &Identity) -> Signed {

@@ -6,6 +6,7 @@ use crate::ident::{NodeId, Origin, Prefix};
 use crate::limits;
 use crate::market::ask::Ask;
 use crate::market::bid::Bid;
+use crate::market::call::Classes;
 use crate::market::known_bids::{KnownBid, KnownBids};
 use crate::time::{Span, Time};
 use crate::work::order::ModelId;
@@ -150,10 +151,16 @@ impl Book {
         }
     }
 
-    /// Notes what one has bid that has served this client or not. (`MK-66`)
-    pub fn bid(&mut self, now: Time, prefix: Prefix, is_proven: bool, bid: &Bid) {
+    /// Notes what one has bid for a task of these classes that has served this client or not. (`MK-66`)
+    pub fn bid(&mut self, now: Time, prefix: Prefix, is_proven: bool, classes: Classes, bid: &Bid) {
         self.answered(&bid.model, &bid.provider);
-        self.bids.note(now, prefix, is_proven, bid);
+        self.bids.note(now, prefix, is_proven, classes, bid);
+    }
+
+    /// Returns what a provider bid last for a task of these classes, if that is recent. (`MK-64`)
+    #[must_use]
+    pub fn last_bid(&self, now: Time, model: &ModelId, provider: &NodeId, classes: Classes) -> Option<Price> {
+        self.bids.price(now, model, provider, classes)
     }
 
     /// Notes that a provider has answered a call for a model.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::ident::{NodeId, Prefix};
 use crate::limits;
 use crate::market::bid::Bid;
+use crate::market::call::Classes;
 use crate::time::Time;
 use crate::work::order::ModelId;
 use crate::work::price::Price;
@@ -16,26 +17,43 @@ pub(super) struct KnownBids {
 }
 
 /// What a provider bid last.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct KnownBid {
     pub(super) price: Price,
     pub(super) prefix: Prefix,
     /// Whether it had served this client.
     is_proven: bool,
     until: Time,
+    /// What it bid last for tasks of each class, the newest last, [`CLASSES_MAX`] at the most. (`MK-64`)
+    by_class: Vec<ClassPrice>,
 }
 
+/// What was bid for tasks of one class.
+#[derive(Debug, Clone, Copy)]
+struct ClassPrice {
+    classes: Classes,
+    price: Price,
+    until: Time,
+}
+
+/// Classes of tasks for which the price of one provider is known: more than a client has at a time.
+const CLASSES_MAX: usize = 4;
+
 impl KnownBids {
-    /// Notes a bid, if there is room for it.
-    pub(super) fn note(&mut self, now: Time, prefix: Prefix, is_proven: bool, bid: &Bid) {
-        let key = (bid.model, bid.provider);
-        self.bids.remove(&key);
+    /// Notes a bid for a task of these classes, if there is room for it.
+    pub(super) fn note(&mut self, now: Time, prefix: Prefix, is_proven: bool, classes: Classes, bid: &Bid) {
+        let (key, until) = ((bid.model, bid.provider), now + limits::BID_KNOWN);
+        let mut by_class = self.bids.remove(&key).map(|before| before.by_class).unwrap_or_default();
+        by_class.retain(|other| other.classes != classes && other.until > now);
+        if by_class.len() >= CLASSES_MAX {
+            by_class.remove(0);
+        }
+        by_class.push(ClassPrice { classes, price: bid.price, until });
         // Those that have served leave half of it to others.
         let proven = || self.bids.values().filter(|known| known.is_proven).count();
         let is_proven = is_proven && proven() < limits::BIDS_KNOWN_MAX / 2;
         if self.makes_room(now, prefix, is_proven) {
-            let until = now + limits::BID_KNOWN;
-            self.bids.insert(key, KnownBid { price: bid.price, prefix, is_proven, until });
+            self.bids.insert(key, KnownBid { price: bid.price, prefix, is_proven, until, by_class });
         }
     }
 
@@ -69,6 +87,19 @@ impl KnownBids {
         standing.map(|((_, provider), known)| (*provider, known))
     }
 
+    /// Returns what a provider bid last for a task of these classes, if that is recent. (`MK-64`)
+    pub(super) fn price(
+        &self,
+        now: Time,
+        model: &ModelId,
+        provider: &NodeId,
+        classes: Classes,
+    ) -> Option<Price> {
+        let known = self.bids.get(&(*model, *provider))?;
+        let of_class = known.by_class.iter().find(|known| known.classes == classes && known.until > now);
+        of_class.map(|known| known.price)
+    }
+
     /// Forgets what a provider has bid.
     pub(super) fn forget(&mut self, provider: &NodeId) {
         self.bids.retain(|(_, other), _| other != provider);
@@ -87,6 +118,7 @@ mod tests {
     use crate::work::order::Tier;
 
     const MODEL: ModelId = ModelId([1; 32]);
+    const CLASSES: Classes = Classes { input_log2: 8, output_log2: 6 };
 
     fn bid(provider: u64) -> Bid {
         let mut node = [0; 32];
@@ -125,27 +157,49 @@ mod tests {
     #[test]
     fn bids_of_strangers_drive_out_none_of_those_that_have_served_and_none_of_other_strangers() {
         let (mut known, friend, neighbour) = (KnownBids::default(), 1_000_000, 1_000_001);
-        known.note(Time(0), prefix(1_000), true, &bid(friend));
-        known.note(Time(1), prefix(2_000), false, &bid(neighbour));
+        known.note(Time(0), prefix(1_000), true, CLASSES, &bid(friend));
+        known.note(Time(1), prefix(2_000), false, CLASSES, &bid(neighbour));
         // Of two prefixes, or of one each.
         for prefixes in [2, 2 * limits::BIDS_KNOWN_MAX as u64] {
             for stranger in 0..2 * limits::BIDS_KNOWN_MAX as u64 {
-                known.note(Time(2), prefix(stranger % prefixes), false, &bid(stranger));
+                known.note(Time(2), prefix(stranger % prefixes), false, CLASSES, &bid(stranger));
             }
             assert_eq!(known.bids.len(), limits::BIDS_KNOWN_MAX);
             let knows = |provider: u64| known.bids.contains_key(&(MODEL, bid(provider).provider));
             assert!(knows(friend));
             assert_eq!(knows(neighbour), prefixes == 2, "only who has as many prefixes gets its place");
         }
-        known.note(Time(3), prefix(1_000), true, &bid(friend + 5));
+        known.note(Time(3), prefix(1_000), true, CLASSES, &bid(friend + 5));
         assert_eq!(known.bids.values().filter(|known| known.is_proven).count(), 2, "it finds room");
         for friend in 0..2 * limits::BIDS_KNOWN_MAX as u64 {
-            known.note(Time(3), prefix(friend), true, &bid(friend));
+            known.note(Time(3), prefix(friend), true, CLASSES, &bid(friend));
         }
         let proven = known.bids.values().filter(|known| known.is_proven).count();
         assert_eq!((proven, known.bids.len()), (limits::BIDS_KNOWN_MAX / 2, limits::BIDS_KNOWN_MAX));
-        known.note(Time(4) + limits::BID_KNOWN, prefix(3_000), false, &bid(neighbour));
+        known.note(Time(4) + limits::BID_KNOWN, prefix(3_000), false, CLASSES, &bid(neighbour));
         assert_eq!(known.bids.len(), 1, "what is old makes room first");
         assert_eq!(known.of(Time(4) + limits::BID_KNOWN + Span(1), &MODEL).count(), 1);
+    }
+
+    /// (`MK-64`)
+    #[test]
+    fn of_each_class_the_last_price_is_known_and_of_few_classes_at_a_time() {
+        let mut known = KnownBids::default();
+        let class = |log2: u8| Classes { input_log2: log2, output_log2: 6 };
+        let mut bids = |at: u64, log2: u8, price: u64| {
+            known.note(Time(at), prefix(1), false, class(log2), &Bid { price: Price(price), ..bid(1) });
+        };
+        bids(1, 8, 10);
+        bids(2, 9, 20);
+        bids(3, 8, 11);
+        (10..13).for_each(|log2| bids(4, log2, 30));
+        let price =
+            |log2: u8, at: Time| known.price(at, &MODEL, &bid(1).provider, class(log2)).map(|it| it.0);
+        assert_eq!(
+            [8, 9, 10, 12, 13].map(|log2| price(log2, Time(5))),
+            [Some(11), None, Some(30), Some(30), None]
+        );
+        assert_eq!(price(8, Time(3) + limits::BID_KNOWN), None, "each for its own time");
+        assert_eq!(price(12, Time(3) + limits::BID_KNOWN), Some(30));
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::amount::Nano;
 use crate::ident::NodeId;
+use crate::market::ask::Ask;
+use crate::market::call::Classes;
 use crate::market::score::Lot;
-use crate::work::price::Price;
+use crate::work::price::{InputTokens, Price, Weights};
 
 /// What an order would cost at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,12 +14,14 @@ pub struct Quote {
     pub sellers: usize,
     /// Prefixes that they are of: the many nodes of one owner in one prefix are one seller.
     pub prefixes: usize,
-    /// The provider that a lease stands with, or that asks least.
+    /// The provider that would be asked first: that a lease stands with, or that comes first by place and price. (`MK-32`)
     pub provider: NodeId,
-    /// Whether a lease stands with it, so that the price is agreed and not only asked.
-    pub is_leased: bool,
-    /// Its price.
+    /// What its price is known from.
+    pub basis: Basis,
+    /// What it is expected to be paid.
     pub price: Price,
+    /// What it may be paid, as far as that can be told from here.
+    pub price_most: Price,
     /// The middle one of the lowest prices of each prefix.
     pub usual: Price,
     /// The median of the bids that won lately, where there were enough. (`MK-8`)
@@ -30,12 +34,62 @@ pub struct Quote {
     pub output_tokens_max: u64,
     /// The bill at the provider's price.
     pub bill: QuotedBill,
+    /// The bill at the most that it may be paid.
+    pub most_bill: QuotedBill,
     /// The bill at the usual price.
     pub usual_bill: QuotedBill,
     /// Whether a channel would have to be opened.
     pub opens_channel: bool,
     /// What would be locked beyond what is locked. (`CH-31`)
     pub locks: Nano,
+}
+
+/// What a price is known from, the surest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Basis {
+    /// A lease: it is agreed.
+    Lease,
+    /// What was bid lately for tasks of the same classes.
+    Bid,
+    /// An ask, which is for a task of other classes.
+    Ask,
+}
+
+/// A price rises by a quarter from an idle provider to a full one, and by a sixteenth with what a job teaches: a third together.
+const RISE_PARTS: u64 = 3;
+
+impl Basis {
+    /// Returns the most that a price known from this may have become for a task of these classes: as agreed; what was bid, if the
+    /// bidder is full now; or what was asked, if all of it is for what weighs most in this task.
+    #[must_use]
+    pub fn most(self, price: Price, ask: Option<&Ask>, weights: &Weights, classes: Classes) -> Price {
+        let most = match (self, ask) {
+            (Self::Lease, _) => return price,
+            (Self::Ask, Some(ask)) => most_for(price, weights, ask.classes(), classes),
+            (Self::Bid | Self::Ask, _) => price,
+        };
+        Price(most.0.saturating_add(most.0.div_ceil(RISE_PARTS)))
+    }
+}
+
+/// Returns the most that one who asks a price for a task of the classes `of` would bid for one of the classes `wanted`: what it
+/// wants may be for the job alone, for input alone, or for output alone.
+fn most_for(price: Price, weights: &Weights, of: Classes, wanted: Classes) -> Price {
+    let input = |classes: Classes| u128::from(classes.input_tokens());
+    let output = |classes: Classes| u128::from(classes.output_tokens_max() / 4);
+    let units = weights.units(InputTokens::fresh(of.input_tokens()), of.output_tokens_max() / 4);
+    let least = weights.units(InputTokens::fresh(wanted.input_tokens()), 0).max(1);
+    let with_output =
+        weights.units(InputTokens::fresh(wanted.input_tokens()), wanted.output_tokens_max()).max(1);
+    let asked = u128::from(price.0).saturating_mul(units);
+    let share = |times: u128, of: u128, units: u128| {
+        asked.saturating_mul(times).checked_div(of.saturating_mul(units).max(1)).unwrap_or(u128::MAX)
+    };
+    let for_job = share(1, 1, least);
+    let for_input = share(input(wanted), input(of), least);
+    let for_output = share(u128::from(wanted.output_tokens_max()), output(of), with_output);
+    let most = for_job.max(for_input).max(for_output);
+    Price(u64::try_from(most).unwrap_or(u64::MAX)).max(price)
 }
 
 /// What whole answers of three lengths cost at one price. None where an amount does not fit.

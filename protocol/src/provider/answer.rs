@@ -5,10 +5,10 @@ use crate::clock::is_fresh;
 use crate::ident::{Origin, Prefix};
 use crate::io::Budget;
 use crate::limits;
-use crate::market::ask::{ASKED, Ask};
+use crate::market::ask::{Ask, asked};
 use crate::market::bid::{Bid, BidHash};
 use crate::market::call::Call;
-use crate::market::seek::{Seek, SeekId};
+use crate::market::seek::Seek;
 use crate::session::seal;
 use crate::time::{Span, Time};
 use crate::wire::codec;
@@ -109,7 +109,7 @@ impl Provider {
         let origin = Origin { node: seek.client, prefix };
         let is_customer = self.admission.clientele.is_customer(now, &seek.client);
         for model in self.bidder.offers.sought(seek.model) {
-            let Some(ask) = self.ask(&model, seek.id) else { continue };
+            let Some(ask) = self.ask(&model, seek) else { continue };
             // Each ask is a signature, and counts as an answer.
             if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
                 return;
@@ -120,11 +120,11 @@ impl Provider {
         }
     }
 
-    /// Returns what is offered of a model at the moment.
-    fn ask(&self, model: &ModelId, seek: SeekId) -> Option<Ask> {
+    /// Returns what is offered of a model at the moment to the client that seeks.
+    fn ask(&self, model: &ModelId, seek: &Seek) -> Option<Ask> {
         let busy = self.jobs.busy(model);
         let offer = self.bidder.offers.find(model)?;
-        let terms = self.bidder.terms(offer, ASKED, None, busy);
+        let terms = self.bidder.terms(offer, asked(offer.kind), Some(&seek.client), busy);
         Some(Ask {
             provider: self.node_id(),
             model: offer.model,
@@ -137,7 +137,7 @@ impl Provider {
             write_tps: terms.write_tps,
             start_ms: terms.start_ms,
             tier: Tier::Open,
-            seek,
+            seek: seek.id,
             valid_ms: u32::try_from(limits::ASK_VALID.as_ms()).unwrap_or(u32::MAX),
             features: Features::OWN,
             extensions: Extensions::NONE,

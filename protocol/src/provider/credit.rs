@@ -3,7 +3,7 @@
 
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
-use crate::ident::Origin;
+use crate::ident::{NodeId, Origin};
 use crate::limits;
 use crate::table::Table;
 use crate::time::Time;
@@ -33,7 +33,20 @@ pub(super) struct Credit {
     limits: CreditLimits,
     loans: Table<ChannelId, Loan>,
     /// Loans on channels that are forgotten: the same name may be used again.
-    lost: Vec<Loan>,
+    lost: Vec<(ChannelId, Loan)>,
+}
+
+/// What one client was served on credit in the last hour and has not paid, on a channel that the ledger has not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenLoan {
+    /// The channel that was to pay for it.
+    pub account: ChannelId,
+    /// Who owes it.
+    pub client: NodeId,
+    /// How much; while a job runs, with what it may come to.
+    pub amount: Nano,
+    /// Whether the channel is forgotten, so that nothing pays for it any more.
+    pub is_lost: bool,
 }
 
 /// What is unpaid on one unfunded channel, or may become so without another word.
@@ -57,7 +70,8 @@ impl Credit {
         let (mut of_client, mut of_prefix, mut of_all) = (Nano::ZERO, Nano::ZERO, Nano::ZERO);
         let mut count = 0usize;
         let others = self.loans.iter().filter(|(of, _)| account != Some(*of)).map(|(_, loan)| loan);
-        for loan in others.chain(&self.lost).filter(|loan| now < loan.at + limits::CREDIT_HOUR) {
+        let lost = self.lost.iter().map(|(_, loan)| loan);
+        for loan in others.chain(lost).filter(|loan| now < loan.at + limits::CREDIT_HOUR) {
             count = count.saturating_add(1);
             of_all = of_all.saturating_plus(loan.amount);
             if loan.origin.prefix == origin.prefix {
@@ -79,7 +93,7 @@ impl Credit {
     /// Records that so much is unpaid on a channel now, or may become so.
     pub(super) fn record(&mut self, now: Time, origin: Origin, account: ChannelId, amount: Nano) {
         self.loans.retain(|_, loan| now < loan.at + limits::CREDIT_HOUR);
-        self.lost.retain(|loan| now < loan.at + limits::CREDIT_HOUR);
+        self.lost.retain(|(_, loan)| now < loan.at + limits::CREDIT_HOUR);
         if amount == Nano::ZERO {
             self.loans.remove(&account);
             return;
@@ -109,7 +123,20 @@ impl Credit {
 
     /// Keeps the loan on a channel that is forgotten: what is unpaid there will stay so.
     pub(super) fn lose(&mut self, account: &ChannelId) {
-        self.lost.extend(self.loans.remove(account));
+        self.lost.extend(self.loans.remove(account).map(|loan| (*account, loan)));
+    }
+
+    /// Returns what is unpaid of what was lent in the last hour.
+    pub(super) fn open(&self, now: Time) -> impl Iterator<Item = OpenLoan> {
+        let standing = self.loans.iter().map(|(account, loan)| (account, loan, false));
+        let lost = self.lost.iter().map(|(account, loan)| (account, loan, true));
+        let recent = standing.chain(lost).filter(move |(_, loan, _)| now < loan.at + limits::CREDIT_HOUR);
+        recent.map(|(account, loan, is_lost)| OpenLoan {
+            account: *account,
+            client: loan.origin.node,
+            amount: loan.amount,
+            is_lost,
+        })
     }
 
     /// Lowers the loan on a channel that was paid on to what is still unpaid.
@@ -127,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ident::{NodeId, Prefix};
+    use crate::ident::Prefix;
 
     const LIMITS: CreditLimits = CreditLimits { per_client: Nano(100), per_hour: Nano(800) };
 

@@ -68,7 +68,7 @@ use told::Told;
 use turns::Lines;
 
 pub use config::ProviderConfig;
-pub use credit::CreditLimits;
+pub use credit::{CreditLimits, OpenLoan};
 pub use sales::Sales;
 
 /// The seller in a node.
@@ -145,6 +145,11 @@ impl Provider {
     /// Returns every channel that this node earns on.
     pub fn channels(&self) -> impl Iterator<Item = &Earner> {
         self.earnings.channels()
+    }
+
+    /// Returns what it has served on credit in the last hour and was not paid for. (`CH-50`)
+    pub fn loans(&self, now: Time) -> impl Iterator<Item = OpenLoan> {
+        self.credit.open(now)
     }
 
     /// Returns how it wants to be paid, as its bids say. (`CH-35`)

@@ -259,8 +259,10 @@ impl Chain {
     }
 
     fn spend(&mut self, wallet: Option<[u8; 32]>, amount: Nano) -> Result<(), LedgerFault> {
-        let balance = wallet.and_then(|wallet| self.wallets.get_mut(&wallet)).ok_or(LedgerFault::Funds)?;
-        *balance = balance.checked_sub(amount.0).ok_or(LedgerFault::Funds)?;
+        let balance = wallet.and_then(|wallet| self.wallets.get_mut(&wallet));
+        let balance = balance.ok_or(LedgerFault::Funds { missing: amount })?;
+        let missing = Nano(amount.0.saturating_sub(*balance));
+        *balance = balance.checked_sub(amount.0).ok_or(LedgerFault::Funds { missing })?;
         Ok(())
     }
 }

@@ -23,6 +23,8 @@ pub struct Engine {
     pub reads: u32,
     /// It falls silent when it has read as many.
     pub silent_at: Option<u32>,
+    /// Its answers are over after so many tokens, whatever a task allows.
+    pub stops_at: Option<u32>,
     jobs: BTreeMap<JobId, Running>,
     /// Counts that it has not told.
     pub uncounted: Vec<(JobId, u32)>,
@@ -132,8 +134,10 @@ impl Engine {
                         let content = Content::Tokens { ids: vec![id], text };
                         reports.push((*job, EngineReport::Content(content)));
                     }
-                    if running.made == generate.max_tokens {
-                        let end = Content::End { finish: Finish::Length };
+                    let stops = self.stops_at.is_some_and(|most| running.made >= most);
+                    if stops || running.made == generate.max_tokens {
+                        let finish = if stops { Finish::Stop } else { Finish::Length };
+                        let end = Content::End { finish };
                         reports.push((*job, EngineReport::Content(end)));
                         over.push(*job);
                     }

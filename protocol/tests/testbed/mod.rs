@@ -193,12 +193,16 @@ impl Testbed {
     }
 
     pub fn offer(&mut self, id: NodeId, price: Price, kind: TaskKind, model: ModelId) {
+        self.offer_at(id, sheet(price), kind, model);
+    }
+
+    pub fn offer_at(&mut self, id: NodeId, cost: CostSheet, kind: TaskKind, model: ModelId) {
         let token_us = self.hosts.get(&id).unwrap().engine.token_us;
         let offer = Offer {
             model,
             name: "counter".into(),
             kind,
-            cost: sheet(price),
+            cost,
             weights: Weights::DEFAULT,
             slots: self.slots,
             start_ms: 10,

@@ -53,6 +53,11 @@ impl Testbed {
         self.hosts.get_mut(&id).unwrap().engine.keeps = tokens;
     }
 
+    /// Makes a provider's answers end after so many tokens.
+    pub fn stop_at(&mut self, id: NodeId, tokens: u32) {
+        self.hosts.get_mut(&id).unwrap().engine.stops_at = Some(tokens);
+    }
+
     /// Makes a provider's engine read so many tokens of its input in a step, and fall silent when it has read as many.
     pub fn slow_reading(&mut self, id: NodeId, tokens: u32, silent_at: Option<u32>) {
         let engine = &mut self.hosts.get_mut(&id).unwrap().engine;

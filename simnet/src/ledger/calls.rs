@@ -1,6 +1,7 @@
 //! What each call does to a channel and to wallets, refusals included.
 
 use bombyx_protocol::ChannelId;
+use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::ledger::LedgerFault;
 use bombyx_protocol::channel::terms::AgreedTerms;
 use bombyx_protocol::channel::voucher::{CloseOrder, SignedVoucher};
@@ -147,8 +148,9 @@ impl Chain {
 
     /// Takes `amount` and `fee` out of a wallet; the amount is the caller's to place.
     fn spend(&mut self, wallet: Wallet, amount: u64, fee: u64) -> Result<(), LedgerFault> {
-        let balance = self.wallets.get_mut(&wallet).ok_or(LedgerFault::Funds)?;
-        *balance = balance.checked_sub(amount + fee).ok_or(LedgerFault::Funds)?;
+        let funds = |missing| LedgerFault::Funds { missing: Nano(missing) };
+        let balance = self.wallets.get_mut(&wallet).ok_or(funds(amount + fee))?;
+        *balance = balance.checked_sub(amount + fee).ok_or(funds((amount + fee).saturating_sub(*balance)))?;
         self.fees += fee;
         Ok(())
     }

@@ -392,7 +392,8 @@ mod tests {
         let call = LedgerCall::Open { terms: terms().into(), deposit: Nano(5_000) };
         let account = call.account();
         let said = chain.execute(Time(0), 0, CLIENT, call);
-        assert_eq!(said, [(0, LedgerEvent::Failed { account, top_up: None, fault: LedgerFault::Funds })]);
+        let fault = LedgerFault::Funds { missing: Nano(4_000 + FEE_OPEN) };
+        assert_eq!(said, [(0, LedgerEvent::Failed { account, top_up: None, fault })]);
         assert_eq!(chain.imbalance(), 0);
     }
 }

@@ -6,7 +6,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::terms::Address;
 use bombyx_protocol::client::{ChannelPolicy, ClientConfig, MarketPolicy};
 use bombyx_protocol::io::Offer;
-use bombyx_protocol::market::ask::ASKED;
+use bombyx_protocol::market::ask;
 use bombyx_protocol::market::ranking::Rule;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
@@ -223,8 +223,9 @@ fn provider(scenario: &Scenario, draws: &Draws, supply: &Zipf, regions: usize, h
     let (asked, slots) = match market.mechanism {
         Mechanism::Posted => {
             let posted = posted(scenario);
-            let input = InputTokens::fresh(ASKED.input_tokens());
-            let answer = ASKED.output_tokens_max() / 4;
+            let classes = ask::asked(TaskKind::Generate);
+            let input = InputTokens::fresh(classes.input_tokens());
+            let answer = classes.output_tokens_max() / 4;
             let asked = |sheet: CostSheet| sheet.quote(&Weights::DEFAULT, input, answer);
             (posted, if asked(posted) >= asked(cost) { class.slots } else { 0 })
         }

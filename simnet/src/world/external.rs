@@ -13,7 +13,7 @@ use crate::check::Violation;
 use crate::kernel::Key;
 use crate::network::Kind;
 use crate::scenario::Scenario;
-use crate::world::parcel::{Delivery, Parcel};
+use crate::world::parcel::{Inbound, Parcel};
 use crate::world::shard::Shard;
 use crate::world::{InvariantError, World};
 
@@ -48,9 +48,9 @@ impl World {
     ///
     /// # Errors
     /// [`InvariantError`] when it breaks an invariant; bytes that are no message break one.
-    pub fn bring(&mut self, now: Time, delivery: Delivery) -> Result<(), Box<InvariantError>> {
-        let at = self.environment.shard_map.shard(delivery.receiver());
-        self.shards[at].accept(now.max(self.now), delivery);
+    pub fn bring(&mut self, now: Time, inbound: Inbound) -> Result<(), Box<InvariantError>> {
+        let at = self.environment.shard_map.shard(inbound.receiver());
+        self.shards[at].accept(now.max(self.now), inbound);
         // More may happen at this very moment.
         self.exchange(now).map_err(|violation| self.stopped(violation))
     }
@@ -66,22 +66,22 @@ impl World {
 }
 
 impl Shard {
-    fn accept(&mut self, now: Time, delivery: Delivery) {
-        let (dst, src, id) = (delivery.receiver(), delivery.other(), self.trace.events);
+    fn accept(&mut self, now: Time, inbound: Inbound) {
+        let (dst, src, id) = (inbound.receiver(), inbound.other(), self.trace.events);
         self.begin(&Key { at: now, kind: u8::MAX, dst, src, id });
-        let done = self.open(delivery);
+        let done = self.open(inbound);
         self.judge(done);
     }
 
-    fn open(&mut self, delivery: Delivery) -> Result<(), Violation> {
-        match delivery {
-            Delivery::Direct { from, to, bytes } => {
+    fn open(&mut self, inbound: Inbound) -> Result<(), Violation> {
+        match inbound {
+            Inbound::Direct { from, to, bytes } => {
                 let message: Message = codec::decode(&bytes).map_err(garbled)?;
                 let prefix = self.environment.prefix(from);
                 let from = self.environment.nodes[from as usize];
                 self.feed(to, Input::Received { from, prefix, message })
             }
-            Delivery::Gossip { at, bytes } => {
+            Inbound::Gossip { at, bytes } => {
                 let gossip: Gossip = codec::decode_gossip(&bytes).map_err(garbled)?;
                 self.counts.hops.first += 1;
                 self.counts.sent(Kind::of_gossip(&gossip), 1, bytes.len() as u64);
@@ -94,7 +94,7 @@ impl Shard {
                 let prefix = author.map_or(Prefix::UNKNOWN, |author| self.environment.prefix(author));
                 self.feed(at, Input::Gossip { prefix, gossip })
             }
-            Delivery::Undelivered { from, to } => {
+            Inbound::Undelivered { from, to } => {
                 let to = self.environment.nodes[to as usize];
                 self.feed(from, Input::Undelivered { to })
             }

@@ -33,7 +33,7 @@ use crate::world::environment::Environment;
 use crate::world::probe::Probe;
 use crate::world::shard::Shard;
 
-pub use crate::world::parcel::{Delivery, Parcel};
+pub use crate::world::parcel::{Inbound, Parcel};
 
 /// A run that stopped because an invariant does not hold, with all that is needed to see it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

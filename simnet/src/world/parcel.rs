@@ -25,7 +25,7 @@ pub enum Parcel {
 
 /// What arrives at a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
+pub enum Inbound {
     /// A message from one host.
     Direct {
         /// The sender.
@@ -51,7 +51,7 @@ pub enum Delivery {
     },
 }
 
-impl Delivery {
+impl Inbound {
     /// Returns the host at which it arrives.
     pub(crate) const fn receiver(&self) -> u32 {
         match self {

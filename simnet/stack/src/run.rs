@@ -14,7 +14,7 @@ use bombyx_simnet::network::Links;
 use bombyx_simnet::results::Report;
 use bombyx_simnet::scenario::{AttackKind, Regions, Scenario, model_id};
 use bombyx_simnet::workload::population::{followers, hosts};
-use bombyx_simnet::world::{Delivery, InvariantError, Parcel, World};
+use bombyx_simnet::world::{Inbound, InvariantError, Parcel, World};
 use libp2p::identity::{PublicKey, ed25519};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
@@ -306,31 +306,31 @@ impl Stack {
         match news {
             NetEvent::Received { from, bytes } => {
                 if let Some(from) = self.numbers.get(&from).copied() {
-                    self.world.bring(now, Delivery::Direct { from, to: host, bytes })?;
+                    self.world.bring(now, Inbound::Direct { from, to: host, bytes })?;
                 }
             }
             NetEvent::Gossip { gossip, bytes } => {
                 let author = gossip.author();
                 match self.swarms[host as usize].prefix(&author) {
-                    Some(_) => self.world.bring(now, Delivery::Gossip { at: host, bytes })?,
+                    Some(_) => self.world.bring(now, Inbound::Gossip { at: host, bytes })?,
                     None => self.early.entry(host).or_default().hold(now, author, bytes),
                 }
             }
             NetEvent::Connected(peer) => {
                 let early = self.early.get_mut(&host).map(|early| early.take(now, &peer)).unwrap_or_default();
                 for bytes in early {
-                    self.world.bring(now, Delivery::Gossip { at: host, bytes })?;
+                    self.world.bring(now, Inbound::Gossip { at: host, bytes })?;
                 }
             }
             NetEvent::Undelivered { to, .. } => {
                 if let Some(to) = self.numbers.get(&to).copied() {
-                    self.world.bring(now, Delivery::Undelivered { from: host, to })?;
+                    self.world.bring(now, Inbound::Undelivered { from: host, to })?;
                 }
             }
             NetEvent::Disconnected(peer) => {
                 // As far as its peers know, a host that is gone did not receive what was sent to it last.
                 if let Some(to) = self.numbers.get(&peer).copied() {
-                    self.world.bring(now, Delivery::Undelivered { from: host, to })?;
+                    self.world.bring(now, Inbound::Undelivered { from: host, to })?;
                 }
             }
             NetEvent::Listening(_)

@@ -101,6 +101,41 @@ impl Channel {
         self.payer.record().deposit.saturating_minus(self.deferred)
     }
 
+    /// Returns the deposit that the jobs on it and what was promised need.
+    pub(super) fn needs(&self) -> Nano {
+        self.payer.cumulative().saturating_plus(self.payer.reserved())
+    }
+
+    /// Asks the ledger for a smaller deposit, where the wallet holds too little for the one that was asked for and enough for what
+    /// the jobs on it need. Returns whether it did so. (`CH-31`)
+    pub(super) fn opens_with_less(&mut self, why: LedgerFault, outbox: &mut Outbox) -> bool {
+        let LedgerFault::Funds { missing } = why else { return false };
+        let asked = self.opening_deposit();
+        let less = asked.saturating_minus(missing);
+        // One that may have been sent before is asked for as it was.
+        let is_new = !self.payer.is_open() && self.payer.is_usable() && !self.maybe_sent;
+        if !is_new || missing == Nano::ZERO || less == Nano::ZERO || less < self.needs() {
+            return false;
+        }
+        self.forgo_deferred();
+        self.payer.forgo(missing);
+        self.persist(outbox);
+        self.open(outbox);
+        true
+    }
+
+    /// Asks the ledger for a smaller addition, likewise; `amount` was asked for in vain and is not counted on any more.
+    pub(super) fn tops_up_less(&mut self, amount: Nano, why: LedgerFault, outbox: &mut Outbox) -> bool {
+        let LedgerFault::Funds { missing } = why else { return false };
+        let less = amount.saturating_minus(missing);
+        let is_needed = !self.payer.is_covered() && self.payer.is_usable();
+        if !is_needed || missing == Nano::ZERO || less < self.payer.uncovered() {
+            return false;
+        }
+        self.top_up(less, outbox);
+        true
+    }
+
     /// Asks the ledger for the deferred part, once the channel is open. A channel that is asked back gets no more.
     pub(super) fn add_deferred(&mut self, outbox: &mut Outbox) {
         if self.payer.is_open() && self.payer.is_usable() && self.deferred > Nano::ZERO {

@@ -81,16 +81,24 @@ impl Payments {
         outbox: &mut Outbox,
     ) -> Option<PaymentFault> {
         let channel = self.channel(account)?;
+        if channel.opens_with_less(why, outbox) {
+            return None;
+        }
         channel.announce(ChannelChange::Failed(why), outbox);
         let (account, address) = (*account, channel.address());
         if channel.payer.is_open() {
             let amount = top_up?;
             channel.funding = false;
             channel.payer.top_up_failed(amount, why.is_certain());
+            if channel.tops_up_less(amount, why, outbox) {
+                return None;
+            }
             return Some(PaymentFault::Exhausted { account: address, why });
         }
         channel.funding = false;
-        let deposit = channel.opening_deposit();
+        // What it takes at the least, where the wallet does not hold even that.
+        let asked = channel.opening_deposit();
+        let deposit = asked.min(channel.needs());
         // The orders that need the deferred part end with the opening.
         channel.forgo_deferred();
         channel.maybe_sent |= !why.is_certain();
@@ -100,7 +108,10 @@ impl Payments {
             self.channels.remove(&account);
         }
         Some(match why {
-            LedgerFault::Funds => PaymentFault::NoFunds { deposit },
+            LedgerFault::Funds { missing } => {
+                let missing = missing.saturating_minus(asked.saturating_minus(deposit));
+                PaymentFault::NoFunds { deposit, missing }
+            }
             LedgerFault::NotSent | LedgerFault::Refused { .. } | LedgerFault::Unknown => {
                 PaymentFault::NotOpened { account: address, why }
             }

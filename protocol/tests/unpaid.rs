@@ -1,0 +1,78 @@
+//! What is served and not paid: said by both sides, and bounded.
+#![allow(clippy::unwrap_used)]
+
+mod testbed;
+
+use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::fault::PaymentFault;
+use bombyx_protocol::io::Failure;
+use bombyx_protocol::limits::CREDIT_HOUR;
+use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
+use bombyx_protocol::time::Span;
+use testbed::{CALM, Testbed, chat, price};
+
+const COIN: Nano = Nano(1_000_000_000);
+const MINUTE: Span = Span::from_s(60);
+
+/// (`CH-50`) The only seller serves it on credit, which is never paid; both know how much that is, and it ends there.
+#[test]
+fn a_client_that_cannot_open_a_channel_is_served_on_credit_no_more_than_that_and_both_say_it_is_unpaid() {
+    let mut testbed = Testbed::new(1, CALM);
+    let client = testbed.client(1, Nano(1_000));
+    let credit = CreditLimits { per_client: Nano(5_000_000), per_hour: Nano(8_000_000) };
+    let config = ProviderConfig { credit, ..ProviderConfig::for_tests(1) };
+    let provider = testbed.provider_with(config, price(40_000_000), 1_000);
+    let (mut served, mut refused) = (Nano::ZERO, 0);
+    for order in 1..=12 {
+        testbed.order(client, order, chat("count for me", 20), COIN, MINUTE);
+        testbed.run_to_end(Span::from_s(120));
+        let bill = match testbed.outcome(order).end.unwrap() {
+            Ok(bill) => bill,
+            Err((why, bill)) => {
+                let is_poor = matches!(why, Failure::Payment(PaymentFault::NoFunds { .. }));
+                assert!(is_poor || matches!(why, Failure::LeftAlone { .. }), "{why}");
+                refused += 1;
+                bill
+            }
+        };
+        assert_eq!(bill.unpaid, bill.cost, "order {order}: no voucher was ever signed");
+        assert_eq!(bill.vouchers, 0);
+        served = served.saturating_plus(bill.cost);
+        testbed.run(Span::from_s(20), |_| false);
+    }
+    assert!(served > Nano::ZERO && refused > 0, "some are served, and then none: {served}");
+    assert!(served <= credit.per_client, "{served}");
+    let owed = |testbed: &Testbed| -> Nano {
+        testbed.provider_at(provider).loans(testbed.now).map(|loan| loan.amount).sum()
+    };
+    assert!(testbed.provider_at(provider).loans(testbed.now).all(|loan| loan.client == client));
+    assert!(
+        owed(&testbed) >= served && owed(&testbed) <= credit.per_client,
+        "{} of {served}",
+        owed(&testbed)
+    );
+    assert_eq!(testbed.chain.opened, 0);
+    testbed.run(CREDIT_HOUR, |_| false);
+    assert_eq!(owed(&testbed), Nano::ZERO, "an hour later it is forgotten");
+}
+
+/// (`CH-50`)
+#[test]
+fn what_was_lent_and_is_paid_is_no_loan_any_more_and_its_bill_says_when() {
+    let mut testbed = Testbed::new(2, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(40_000_000), 1_000);
+    testbed.order(client, 1, chat("count for me", 20), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
+    let bill = testbed.outcome(1).end.unwrap().unwrap();
+    assert_eq!((bill.unpaid, bill.vouchers), (bill.cost, 0), "the answer was there before the channel");
+    testbed.run_to_end(MINUTE);
+    let paid: Nano = testbed.provider_at(provider).channels().map(|earner| earner.paid()).sum();
+    assert_eq!(paid, bill.cost);
+    assert_eq!(testbed.provider_at(provider).loans(testbed.now).count(), 0);
+    testbed.order(client, 2, chat("count for me", 20), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    let bill = testbed.outcome(2).end.unwrap().unwrap();
+    assert_eq!(bill.unpaid, Nano::ZERO);
+    assert!(bill.vouchers > 0);
+}
