@@ -9,6 +9,7 @@ use processes::{CHAT, EMBED, Ledger, Node, ask, assert_fails, bombyx, finish, la
 use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 const QUESTION: &str = "What is 17 plus 25?";
 
@@ -22,6 +23,21 @@ async fn post(gateway: &Node, path: &str, body: &Value) -> (u16, Value) {
 
 async fn page(node: &Node, path: &str) -> Value {
     serde_json::from_str(&node.page(path).send().await.unwrap().text().await.unwrap()).unwrap()
+}
+
+/// What the wallet of a gateway holds.
+async fn held(gateway: &Node) -> u64 {
+    page(gateway, "/status").await["ledger"]["balance_nano"].as_u64().unwrap()
+}
+
+/// What it holds once its only channel is open.
+async fn opened(gateway: &Node) -> u64 {
+    let until = Instant::now() + Duration::from_secs(60);
+    while page(gateway, "/channels").await["channels"][0]["state"] != "open" {
+        assert!(Instant::now() < until, "the channel does not open");
+        sleep(Duration::from_millis(100)).await;
+    }
+    held(gateway).await
 }
 
 fn chat(max_tokens: u32) -> Value {
@@ -81,8 +97,20 @@ async fn a_request_is_priced_without_being_run_and_costs_what_was_said() {
         assert_eq!((status / 100, &answer["error"]["code"]), (4, &json!(code)), "{answer}");
     }
 
-    // Then it is run, which wins a lease; by that the next one's price is agreed.
-    assert_eq!(post(&gateway, "chat/completions", &chat(100)).await.0, 200);
+    // Then it is run, and costs no more than what was said to be the most, for as many tokens; opening the channel takes no more
+    // than was said. That wins a lease; by that the next one's price is agreed.
+    assert_eq!(quote["basis"], "ask");
+    let before = held(&gateway).await;
+    let (status, answer) = post(&gateway, "chat/completions", &chat(100)).await;
+    assert_eq!(status, 200, "{answer}");
+    let output = answer["usage"]["completion_tokens"].as_u64().unwrap();
+    let (cost, most) =
+        (answer["bombyx"]["cost_nano"].as_u64().unwrap(), quote["most_per_k_units_nano"].as_u64());
+    assert!(cost <= bill(most.unwrap(), input, output), "{answer} after {quote}");
+    let taken = before - opened(&gateway).await;
+    let said = &quote["channel"];
+    let said = said["locks_nano"].as_u64().unwrap() + said["opening_nano"].as_u64().unwrap();
+    assert!(taken <= said && taken > said / 2, "{taken} left the wallet after {quote}");
     let (_, quote) = post(&gateway, "quote", &chat(100)).await;
     assert_eq!((&quote["leased"], &quote["channel"]["opens"]), (&json!(true), &json!(false)), "{quote}");
     let (status, answer) = post(&gateway, "chat/completions", &chat(100)).await;

@@ -114,6 +114,19 @@ async fn what_starts_while_the_ledger_is_dead_works_on_open_channels_and_says_so
         assert_eq!(log.matches("the ledger answers again").count(), 1, "{kind:?}: {log}");
         stopped = client.stopped().await;
     }
+    // It dies under a node that runs.
+    let client = stopped.started(&through, &flags, &[]).await;
+    client.embed().await;
+    dead(&proxy, Kind::Cut);
+    logged(&client, "the ledger does not answer (for").await;
+    client.embed().await;
+    proxy.clear();
+    logged(&client, "the ledger answers again, after").await;
+    let log = client.log();
+    for words in ["the ledger does not answer", "the ledger answers again"] {
+        assert_eq!(log.matches(words).count(), 1, "{words}: {log}");
+    }
+    let stopped = client.stopped().await;
     // The same home on a ledger that takes connections and says nothing, and on one that is not there.
     let silent = Ledger { url: hanging().await, chain: ledger.chain.clone() };
     let client = stopped.started(&silent, &flags, &[]).await;

@@ -106,7 +106,7 @@ async fn channels_are_shown_topped_up_and_closed_before_and_after_a_kill_of_eith
     assert!(wallet["wallet_fees_nano"].as_u64().unwrap() > 0, "the opening: {wallet}");
     let text = shown_text(&client.home(), &["wallet"]).await;
     assert!(
-        text.contains(&format!("{coins} Gram in 1 channel, each until it is closed; a close takes")),
+        text.contains(&format!("{coins} Gram in 1 channel, each until it is closed, beside 0.01")),
         "{text}"
     );
     let account = paying["account"].as_str().unwrap();

@@ -24,6 +24,9 @@ pub(crate) struct Holdings {
     pub balance_nano: Option<u64>,
     /// Coins that this node's deposits hold, in nano.
     pub locked_nano: Option<u64>,
+    /// Coins that the accounts of these channels hold beside the deposits, in nano: each pays for its close, and what is left of
+    /// it comes back with the deposit.
+    pub reserve_nano: Option<u64>,
     /// In how many channels.
     pub locked_in: usize,
     /// Channels that are being opened: what they will hold is not in [`Self::locked_nano`] yet.
@@ -48,6 +51,7 @@ impl Holdings {
         Self {
             balance_nano: balance.map(|Nano(nano)| nano),
             locked_nano: list.locked().map(|Nano(nano)| nano),
+            reserve_nano: list.reserved().map(|Nano(nano)| nano),
             locked_in: open().count(),
             opening: opening.count(),
             locked_for_s_max: frees_in_s.max().unwrap_or(0),
@@ -73,8 +77,11 @@ impl Holdings {
         let until = match after.locked_in {
             0 => String::new(),
             count => format!(
-                " in {count} channel{}, each until it is closed, which takes {} s at most",
+                " in {count} channel{}, and {} in reserve for {}: both come back, less what is promised and the fees, with the \
+                 close, which takes {} s at most",
                 if count == 1 { "" } else { "s" },
+                words(after.reserve_nano),
+                if count == 1 { "its close" } else { "their closes" },
                 after.locked_for_s_max
             ),
         };
@@ -142,6 +149,7 @@ mod tests {
         let after = Holdings {
             balance_nano: Some(4_980_000_000),
             locked_nano: Some(17_000_000),
+            reserve_nano: Some(11_800_000),
             locked_in: 1,
             opening: 0,
             locked_for_s_max: 3_600,
@@ -149,14 +157,17 @@ mod tests {
         };
         assert_eq!(
             Holdings::bill(&before, &after, Nano(17_400), &coin),
-            "price 0.0000174 TON, fees 0.00296 TON; locked 0 TON before, now 0.017 TON in 1 channel, each until it is \
-             closed, which takes 3600 s at most; wallet 5 TON before, now 4.98 TON"
+            "price 0.0000174 TON, fees 0.00296 TON; locked 0 TON before, now 0.017 TON in 1 channel, and \
+             0.0118 TON in reserve for its close: both come back, less what is promised and the fees, with the close, which takes \
+             3600 s at most; wallet 5 TON before, now 4.98 TON"
         );
         let dark = Holdings { locked_in: 1, locked_for_s_max: 60, ..Holdings::default() };
         let bill = Holdings::bill(&dark, &dark, Nano(17_400), &coin);
-        for words in
-            ["fees unknown", "locked unknown before, now unknown in 1 channel", "wallet unknown before"]
-        {
+        for words in [
+            "fees unknown",
+            "locked unknown before, now unknown in 1 channel, and unknown in reserve",
+            "wallet unknown before",
+        ] {
             assert!(bill.contains(words), "{words}: {bill}");
         }
     }

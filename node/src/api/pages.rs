@@ -4,7 +4,7 @@
 //! everything else that wants to be asked. However many pages are read, and however many readers go away again, the looks at
 //! channels stay as they are. What the last look at a channel has shown is taken from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::driver::ledger::Sights;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{ChannelLife, Ledger, LedgerError};
 use crate::status::ChannelStatus;
-use crate::status::channels::{self, ChannelList, ChannelView, TRANSACTIONS_MAX, WALLET_TRANSACTIONS_MAX};
+use crate::status::channels::{self, ChannelList, ChannelView, WALLET_TRANSACTIONS_MAX};
 
 /// How long a value is shown before it is fetched anew, where the ledger does not count requests; twice [`PAUSES`] where it
 /// does.
 const FRESH: Duration = Duration::from_secs(1);
-/// The same for the fees of closed channels: several requests, and each close of this node's own makes them stale anyway.
-const CLOSED_FRESH: Duration = Duration::from_secs(10);
+/// The same for the fees of channels that no list has any more: several requests, and they change only with the list.
+const OTHERS_FRESH: Duration = Duration::from_secs(10);
 /// How long a page waits for a value that is not fresh before it shows the one it has.
 pub(crate) const PAGE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the ledger may take for one value.
@@ -36,19 +36,39 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const VALUES_MAX: usize = 8_192;
 
 /// What can be fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Item {
     Balance(Address),
-    /// The fees of an account's newest transactions, so many.
-    Fees(Address, usize),
-    /// The fees of the wallet's channels that are closed.
-    ClosedFees(Address),
+    /// The fees of the wallet's newest transactions.
+    WalletFees(Address),
+    /// What a channel's account has paid.
+    Life(ChannelId),
+    /// The fees of the wallet's channels but for these: another list is another value, so that none is counted twice or not at
+    /// all while one leaves it.
+    FeesOfOthers(BTreeSet<ChannelId>),
+}
+
+/// What was fetched.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    Coins(Nano),
+    Life(ChannelLife),
+}
+
+impl Told {
+    fn coins(self) -> Option<Nano> {
+        if let Self::Coins(nano) = self { Some(nano) } else { None }
+    }
+
+    fn life(self) -> Option<ChannelLife> {
+        if let Self::Life(life) = self { Some(life) } else { None }
+    }
 }
 
 /// A value, or the wish for it.
 #[derive(Default)]
 struct Value {
-    nano: Option<Nano>,
+    told: Option<Told>,
     /// When it was asked for.
     at: Option<Instant>,
     /// When a page first missed it since then.
@@ -81,7 +101,8 @@ impl Pages {
     /// Returns the coins of an account, and how long ago that was so.
     pub(crate) async fn balance(&self, address: Address, within: Duration) -> Option<(Nano, Duration)> {
         let moved = self.sights.called_at();
-        self.shown(&[(Item::Balance(address), moved)], within).await.pop().flatten()
+        let (told, ago) = self.shown(&[(Item::Balance(address), moved)], within).await.pop().flatten()?;
+        Some((told.coins()?, ago))
     }
 
     /// Returns a list of channels as the last look at each has shown them, with their fees and
@@ -95,6 +116,7 @@ impl Pages {
     ) -> ChannelList {
         let mut views = Vec::new();
         let mut items = Vec::new();
+        let mut listed = BTreeSet::new();
         for channel in channels {
             let account = channels::account(&channel.account);
             let sight = account.and_then(|account| self.sights.get(&account));
@@ -103,22 +125,23 @@ impl Pages {
                 view.show(sight.state.as_ref(), sight.at.elapsed());
             }
             views.push(view);
-            let address = account.unwrap_or(ChannelId([0; 32])).address();
-            items.push((Item::Fees(address, TRANSACTIONS_MAX), sight.map(|sight| sight.since)));
+            listed.extend(account);
+            let account = account.unwrap_or(ChannelId([0; 32]));
+            items.push((Item::Life(account), sight.map(|sight| sight.since)));
         }
         let moved = self.sights.called_at();
-        items.extend(wallet.map(|address| (Item::Fees(address, WALLET_TRANSACTIONS_MAX), moved)));
-        items.extend(wallet.map(|address| (Item::ClosedFees(address), moved)));
-        let mut fees =
-            self.shown(&items, within).await.into_iter().map(|fees| fees.map(|(Nano(nano), _)| nano));
-        for (view, fees) in views.iter_mut().zip(&mut fees) {
-            view.fees_nano = fees;
+        items.extend(wallet.map(|address| (Item::WalletFees(address), moved)));
+        items.extend(wallet.map(|_| (Item::FeesOfOthers(listed), moved)));
+        let mut told = self.shown(&items, within).await.into_iter().map(|told| told.map(|(told, _)| told));
+        for (view, told) in views.iter_mut().zip(&mut told) {
+            view.lived(told.and_then(Told::life));
         }
+        let mut coins = told.map(|told| told.and_then(Told::coins).map(|Nano(nano)| nano));
         ChannelList {
             node_id,
             channels: views,
-            wallet_fees_nano: fees.next().flatten(),
-            closed_fees_nano: fees.next().flatten(),
+            wallet_fees_nano: coins.next().flatten(),
+            other_fees_nano: coins.next().flatten(),
         }
     }
 
@@ -133,7 +156,7 @@ impl Pages {
         &self,
         items: &[(Item, Option<Instant>)],
         within: Duration,
-    ) -> Vec<Option<(Nano, Duration)>> {
+    ) -> Vec<Option<(Told, Duration)>> {
         let mut news = self.fetched.clone();
         let until = Instant::now() + within;
         loop {
@@ -149,7 +172,7 @@ impl Pages {
         let values = lock(&self.values);
         let value = |(item, _): &(Item, Option<Instant>)| {
             let value = values.get(item)?;
-            Some((value.nano?, value.at?.elapsed()))
+            Some((value.told?, value.at?.elapsed()))
         };
         items.iter().map(value).collect()
     }
@@ -163,10 +186,14 @@ impl Pages {
             if values.len() >= VALUES_MAX && !values.contains_key(item) {
                 values.clear();
             }
-            let value = values.entry(*item).or_default();
+            if matches!(item, Item::FeesOfOthers(_)) {
+                // Those of earlier lists are nobody's wish any more.
+                values.retain(|other, _| other == item || !matches!(other, Item::FeesOfOthers(_)));
+            }
+            let value = values.entry(item.clone()).or_default();
             let life = match item {
-                Item::Balance(_) | Item::Fees(..) => self.fresh,
-                Item::ClosedFees(_) => self.fresh.max(CLOSED_FRESH),
+                Item::Balance(_) | Item::WalletFees(_) | Item::Life(_) => self.fresh,
+                Item::FeesOfOthers(_) => self.fresh.max(OTHERS_FRESH),
             };
             let fresh =
                 value.at.is_some_and(|at| at.elapsed() < life && since.is_none_or(|since| since < at));
@@ -205,13 +232,13 @@ async fn fetch(
             continue;
         };
         let at = Instant::now();
-        let fetched = timeout(FETCH_WAIT, one(&ledger, item)).await;
+        let fetched = timeout(FETCH_WAIT, one(&ledger, &item)).await;
         // What was wished for meanwhile wants a value of its own: coins have moved.
         let wish = |value: &&mut Value| value.wished.is_none_or(|wished| wished <= at);
         if let Some(value) = lock(&values).get_mut(&item).filter(wish) {
             value.wished = None;
             match fetched {
-                Ok(Ok(nano)) => (value.nano, value.at) = (nano, Some(at)),
+                Ok(Ok(told)) => (value.told, value.at) = (told, Some(at)),
                 Ok(Err(error)) => tracing::debug!(%error, "a value for a page could not be fetched"),
                 Err(_) => tracing::debug!("a value for a page did not come in time"),
             }
@@ -226,14 +253,19 @@ fn next_wish(values: &Mutex<BTreeMap<Item, Value>>) -> Option<Item> {
     let values = lock(values);
     let wished = values.iter().filter(|(_, value)| value.wished.is_some());
     let order = |(item, value): &(&Item, &Value)| (!matches!(item, Item::Balance(_)), value.at);
-    wished.min_by_key(order).map(|(item, _)| *item)
+    wished.min_by_key(order).map(|(item, _)| item.clone())
 }
 
 /// Returns a value; nothing where the ledger answers and does not know it.
-async fn one(ledger: &Ledger, item: Item) -> Result<Option<Nano>, LedgerError> {
+async fn one(ledger: &Ledger, item: &Item) -> Result<Option<Told>, LedgerError> {
     match item {
-        Item::Balance(address) => ledger.balance(address).await.map(Some),
-        Item::Fees(address, limit) => ledger.fees_paid(address, limit).await.map(Some),
-        Item::ClosedFees(_) => ledger.fees_of_closed(WALLET_TRANSACTIONS_MAX).await,
+        Item::Balance(address) => Ok(Some(Told::Coins(ledger.balance(*address).await?))),
+        Item::WalletFees(address) => {
+            Ok(Some(Told::Coins(ledger.fees_paid(*address, WALLET_TRANSACTIONS_MAX).await?)))
+        }
+        Item::Life(account) => Ok(ledger.life(*account).await?.map(Told::Life)),
+        Item::FeesOfOthers(listed) => {
+            Ok(ledger.fees_of_others(listed, WALLET_TRANSACTIONS_MAX).await?.map(Told::Coins))
+        }
     }
 }

@@ -23,6 +23,7 @@ use super::vectors::Vectors;
 use crate::engine::fit::{Fitted, fit};
 use crate::error::NodeError;
 use crate::ledger::LedgerError;
+use crate::status::{ChannelPhase, Direction};
 
 /// Until the first peer is connected.
 const JOIN_WAIT: Duration = Duration::from_secs(15);
@@ -121,8 +122,10 @@ pub(crate) struct AnswerReport {
     pub cost_nano: u64,
     /// Receipts that were checked.
     pub receipts: u32,
-    /// Vouchers that were signed.
+    /// Vouchers that were signed for it, that of a channel which has opened since included.
     pub vouchers: u32,
+    /// What of the price no voucher covers, as its channel is not open, in nano.
+    pub unpaid_nano: u64,
     /// From the order to the award's acceptance.
     pub matched_ms: Option<u64>,
     /// From the order to the first content.
@@ -270,6 +273,7 @@ async fn answer(
         None
     };
     let after = node.holdings_at_rest().await?;
+    let (unpaid, later) = still_unpaid(node, &bill).await?;
     Ok(AnswerReport {
         ok: true,
         model: question.model,
@@ -286,7 +290,8 @@ async fn answer(
         output_tokens: bill.output_tokens,
         cost_nano: bill.cost.0,
         receipts: bill.receipts,
-        vouchers: bill.vouchers,
+        vouchers: bill.vouchers.saturating_add(later),
+        unpaid_nano: unpaid.0,
         matched_ms: bill.matched.map(|span| span.as_ms()),
         first_token_ms: bill.first_token.map(|span| span.as_ms()),
         wall_ms,
@@ -323,23 +328,38 @@ async fn follow(
             }
             OrderNews::Done(bill) => return Ok(bill),
             OrderNews::Failed { why, bill } => {
-                *paid = bill.cost;
+                *paid = bill.cost.saturating_minus(bill.unpaid);
                 return Err(failed(node, why).await);
             }
         }
     }
 }
 
+/// Returns what of a bill is still unpaid, and how many vouchers were signed since it was written: one for all of it, once the
+/// channel is open.
+async fn still_unpaid(node: &NodeHandle, bill: &Bill) -> Result<(Nano, u32), NodeError> {
+    if bill.unpaid == Nano::ZERO {
+        return Ok((Nano::ZERO, 0));
+    }
+    let provider = bill.providers.last().map(NodeId::to_string);
+    let is_paid = node.channels().await?.iter().any(|channel| {
+        channel.direction == Direction::Paying
+            && provider.as_ref() == Some(&channel.peer)
+            && channel.state != ChannelPhase::Opening
+    });
+    Ok(if is_paid { (Nano::ZERO, 1) } else { (bill.unpaid, 0) })
+}
+
 /// Returns an order's failure; an empty wallet is named with its address, and what is on offer where nobody sells the model.
 async fn failed(node: &NodeHandle, why: Failure) -> NodeError {
-    let (Failure::Payment(PaymentFault::NoFunds { deposit }), Some(wallet)) =
+    let (Failure::Payment(PaymentFault::NoFunds { deposit, .. }), Some(wallet)) =
         (why, node.ledger().wallet_address())
     else {
         return node.unsold(why).await;
     };
     match node.ledger().balance(wallet).await {
         Ok(have) => {
-            let need = deposit.saturating_plus(node.ledger().prices().await.open_surplus());
+            let need = deposit.saturating_plus(node.ledger().opening_surplus().await);
             NodeError::Ledger(LedgerError::Balance { operation: "open a channel", wallet, have, need })
         }
         Err(error) => error.into(),

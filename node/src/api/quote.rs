@@ -3,7 +3,7 @@
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::Failure;
 use bombyx_protocol::work::order::{InputCount, Order};
-use bombyx_protocol::{Quote, QuotedBill};
+use bombyx_protocol::{Basis, Quote, QuotedBill};
 use serde::{Deserialize, Serialize};
 
 use super::handle::NodeHandle;
@@ -37,18 +37,24 @@ pub(crate) struct QuoteReport {
     pub prefixes: usize,
     /// Whether only one of them sells the model, so that nothing but the own ceiling bounds its price.
     pub one_seller: bool,
-    /// The provider whose price is quoted: the one that asks least, or the one that holds a lease.
+    /// The provider whose price is quoted: the one that would be asked first.
     pub provider: String,
-    /// Whether that price is agreed by a lease; otherwise it is asked, and the bid may differ.
+    /// What that price is known from: `lease`, `bid` or `ask`.
+    pub basis: String,
+    /// Whether it is agreed by a lease.
     pub leased: bool,
-    /// Its price for 1,000 units.
+    /// Its price for 1,000 units, as it is expected.
     pub price_per_k_units_nano: u64,
+    /// The most that it may be when the request comes.
+    pub most_per_k_units_nano: u64,
     /// The usual one: the middle of what the prefixes ask at least.
     pub usual_per_k_units_nano: u64,
     /// The median of the bids that this node paid lately; absent where there were fewer than four.
     pub paid_lately_per_k_units_nano: Option<u64>,
     /// The bill at that price.
     pub bill: BillReport,
+    /// The bill at the most that the price may be.
+    pub most_bill: BillReport,
     /// The bill at the usual price.
     pub usual_bill: BillReport,
     /// The most that the order may cost.
@@ -77,7 +83,8 @@ pub(crate) struct ChannelReport {
     pub opens: bool,
     /// What would be locked beyond what is locked; it comes back, less what is billed.
     pub locks_nano: u64,
-    /// What opening it takes beside that: fees, and a reserve for its close of which the rest comes back.
+    /// What opening it takes out of the wallet beside that: the wallet's and the channel's fees, and a reserve for its close of
+    /// which the rest comes back.
     pub opening_nano: u64,
 }
 
@@ -104,9 +111,9 @@ impl NodeHandle {
             Err(NodeError::Order(why)) => return Err(self.unsold(why).await),
             quote => quote?,
         };
-        let Quote { bill, usual_bill, .. } = quote;
+        let Quote { bill, most_bill, usual_bill, .. } = quote;
         let opening =
-            if quote.opens_channel { self.ledger().prices().await.open_surplus() } else { Nano::ZERO };
+            if quote.opens_channel { self.ledger().prices().await.opening_cost() } else { Nano::ZERO };
         Ok(QuoteReport {
             object: "quote".into(),
             model: model.to_owned(),
@@ -119,14 +126,17 @@ impl NodeHandle {
             prefixes: quote.prefixes,
             one_seller: quote.prefixes == 1,
             provider: quote.provider.to_string(),
-            leased: quote.is_leased,
+            basis: word(quote.basis).to_owned(),
+            leased: quote.basis == Basis::Lease,
             price_per_k_units_nano: quote.price.0,
+            most_per_k_units_nano: quote.price_most.0,
             usual_per_k_units_nano: quote.usual.0,
             paid_lately_per_k_units_nano: quote.won_lately.map(|price| price.0),
             bill: bill.into(),
+            most_bill: most_bill.into(),
             usual_bill: usual_bill.into(),
             max_cost_nano: max_cost.0,
-            over_max_cost: bill.largest.is_none_or(|largest| largest > max_cost),
+            over_max_cost: most_bill.largest.is_none_or(|largest| largest > max_cost),
             channel: ChannelReport {
                 opens: quote.opens_channel,
                 locks_nano: quote.locks.0,
@@ -144,6 +154,14 @@ impl NodeHandle {
             Ok(offered) => NodeError::Unsold { why, offered: names(&offered) },
             Err(error) => error,
         }
+    }
+}
+
+const fn word(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Lease => "lease",
+        Basis::Bid => "bid",
+        Basis::Ask => "ask",
     }
 }
 
@@ -176,7 +194,16 @@ impl QuoteReport {
                 self.output_tokens_max,
             )
         };
-        let how = if self.leased { "agreed" } else { "asked" };
+        let how = match (self.leased, self.basis.as_str()) {
+            (true, _) => "agreed by a lease".to_owned(),
+            (false, basis) => {
+                let known = if basis == word(Basis::Bid) { "bid lately for as much" } else { "asked" };
+                format!(
+                    "{known}; {} at the most, as a bid is made for the size of the request",
+                    self.most_per_k_units_nano
+                )
+            }
+        };
         let counted = if self.input_counted { "counted" } else { "estimated; the provider's count decides" };
         let sellers = if self.one_seller {
             format!("{} (one seller: nothing but your own ceiling bounds its price)", self.sellers)
@@ -200,6 +227,7 @@ impl QuoteReport {
             format!("sellers    {sellers}"),
             format!("price      {} nano for 1,000 units, {how}", self.price_per_k_units_nano),
             format!("bill       {}", bills(&self.bill)),
+            format!("at most    {}", bills(&self.most_bill)),
             format!("usual      {}", bills(&self.usual_bill)),
             format!("channel    {channel}"),
         ];

@@ -17,7 +17,7 @@ use super::belongings;
 use crate::error::NodeError;
 use crate::home::STORE;
 use crate::home::keys::Keys;
-use crate::ledger::{ChainError, ContractState, Ledger, LedgerError, deposited_to};
+use crate::ledger::{ChainError, ChannelAccount, Ledger, LedgerError, deposited_to};
 use crate::role::Role;
 use crate::status::payee::PayeeCard;
 use crate::store::{Store, StoreError};
@@ -31,7 +31,7 @@ const LOOKS_AT_A_TIME: usize = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct FoundChannel {
     /// As the ledger shows it; made from terms with this home's client key and wallet.
-    pub state: ContractState,
+    pub state: ChannelAccount,
     /// The node that is paid; [`NodeId::UNKNOWN`] where only the key in the terms is known.
     pub provider: NodeId,
 }
@@ -115,13 +115,13 @@ pub(crate) async fn search(
         accounts.extend(candidates.map(|terms| terms.id()));
     }
     let client_key = SigningKey::from_bytes(&keys.channel).verifying_key().to_bytes();
-    let own = |state: ContractState| {
+    let own = |state: ChannelAccount| {
         let terms = &state.terms;
         let is_own = terms.client_key == client_key && terms.client == wallet;
         (is_own && state.epoch != 0 && terms.check(ledger.network_id()).is_ok()).then_some(state)
     };
     let looks = accounts.into_iter().map(|account| look(ledger, account));
-    let seen: Vec<Option<ContractState>> =
+    let seen: Vec<Option<ChannelAccount>> =
         stream::iter(looks).buffered(LOOKS_AT_A_TIME).try_collect().await?;
     let found = seen.into_iter().flatten().filter_map(own).map(|state| FoundChannel {
         provider: names.get(&state.terms.provider_key).copied().unwrap_or(NodeId::UNKNOWN),
@@ -131,7 +131,7 @@ pub(crate) async fn search(
 }
 
 /// Returns a channel as the ledger shows it; nothing where none is, or where something else lives.
-async fn look(ledger: &Ledger, account: ChannelId) -> Result<Option<ContractState>, LedgerError> {
+async fn look(ledger: &Ledger, account: ChannelId) -> Result<Option<ChannelAccount>, LedgerError> {
     match ledger.channel(account.address()).await {
         Err(LedgerError::Chain(ChainError::Unreadable { .. })) => Ok(None),
         seen => seen,

@@ -251,12 +251,11 @@ impl Ask {
                 AnswerPart::Done(report) => {
                     end_line(!printer.json && !self.embed);
                     printer.note(&summary(&report, coin));
-                    printer.note(&Holdings::bill(
-                        &report.before,
-                        &report.after,
-                        Nano(report.cost_nano),
-                        coin,
-                    ));
+                    let price = Nano(report.cost_nano);
+                    printer.note(&Holdings::bill(&report.before, &report.after, price, coin));
+                    if report.unpaid_nano > 0 {
+                        printer.note(&unpaid(&report, coin));
+                    }
                     if printer.json || report.vector.is_some() {
                         printer.data(&*report, || serde_json::json!(report.vector).to_string());
                     }
@@ -287,6 +286,19 @@ fn name_old_home(home: &Path, printer: Printer) {
              after that the folder can be deleted"
         ));
     }
+}
+
+/// Says what of an answer is not paid, and why.
+fn unpaid(report: &AnswerReport, coin: &CoinName) -> String {
+    let held = report.after.balance_nano.map_or_else(
+        || "the ledger does not answer".to_owned(),
+        |held| format!("the wallet holds {}", coin.amount(Nano(held))),
+    );
+    format!(
+        "unpaid {}: the channel to its provider is not open, and {held}; it is paid when the channel opens, and a provider \
+         that is owed serves no more than its credit",
+        coin.amount(Nano(report.unpaid_nano))
+    )
 }
 
 fn summary(report: &AnswerReport, coin: &CoinName) -> String {

@@ -312,7 +312,7 @@ mod tests {
             channel(Direction::Earning, ChannelPhase::Closing),
         ];
         let list =
-            ChannelList { node_id: "id".into(), channels, wallet_fees_nano: None, closed_fees_nano: None };
+            ChannelList { node_id: "id".into(), channels, wallet_fees_nano: None, other_fees_nano: None };
         let text = text(&list, &CoinName::default());
         let widest = text.lines().map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|widest| widest <= 100), "{text}");

@@ -26,7 +26,7 @@ use crate::error::NodeError;
 use crate::home::config::NodeConfig;
 use crate::home::keys::Keys;
 use crate::http::admin;
-use crate::ledger::{CoinName, ContractState, Ledger, Wallet, clock::clock};
+use crate::ledger::{ChannelAccount, CoinName, Ledger, Wallet, clock::clock};
 use crate::status::channels::ChannelList;
 use crate::status::payee::PayeeCard;
 use crate::status::{ChannelStatus, Direction};
@@ -97,7 +97,7 @@ impl Row {
         row
     }
 
-    fn show(&mut self, state: &ContractState) {
+    fn show(&mut self, state: &ChannelAccount) {
         self.deposit_nano = state.deposit.0;
         self.settled_nano = state.settled.0;
         self.closable_from_s = (state.close_at_s != 0).then_some(state.close_at_s);

@@ -26,17 +26,39 @@ fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Returns what is due, one line a reason.
+/// Debtors that a line names.
+const NAMED_MAX: usize = 3;
+
+/// Returns what is due, one line a reason; whoever has not paid is named.
 fn dues(due: &[DueStatus], coin: &CoinName) -> Vec<String> {
-    let mut sums: BTreeMap<Unpaid, (u64, Nano)> = BTreeMap::new();
-    for DueStatus { due_nano, why, .. } in due {
-        let (channels, sum) = sums.entry(*why).or_default();
-        (*channels, *sum) = (*channels + 1, sum.saturating_plus(Nano(*due_nano)));
+    let mut by_reason: BTreeMap<Unpaid, Vec<&DueStatus>> = BTreeMap::new();
+    for one in due {
+        by_reason.entry(one.why).or_default().push(one);
     }
-    let line = |(why, (channels, sum)): (Unpaid, (u64, Nano))| {
-        format!("due       {} on {}: {why}", coin.amount(sum), count(channels, "channel"))
+    let line = |(why, dues): (Unpaid, Vec<&DueStatus>)| {
+        let sum: Nano = dues.iter().map(|due| Nano(due.due_nano)).sum();
+        let word = if why.is_covered() { "due   " } else { "unpaid" };
+        let by = if why.is_covered() { String::new() } else { debtors(&dues) };
+        format!("{word}    {} on {}{by}: {why}", coin.amount(sum), count(dues.len() as u64, "channel"))
     };
-    sums.into_iter().map(line).collect()
+    by_reason.into_iter().map(line).collect()
+}
+
+/// Returns who owes these, the largest first, as far as a line holds them.
+fn debtors(dues: &[&DueStatus]) -> String {
+    let mut sums: BTreeMap<&str, Nano> = BTreeMap::new();
+    for due in dues {
+        let sum = sums.entry(due.peer.get(..8).unwrap_or(&due.peer)).or_default();
+        *sum = sum.saturating_plus(Nano(due.due_nano));
+    }
+    let mut peers: Vec<(&str, Nano)> = sums.into_iter().collect();
+    peers.sort_by_key(|(_, sum)| std::cmp::Reverse(*sum));
+    let named: Vec<&str> = peers.iter().take(NAMED_MAX).map(|(peer, _)| *peer).collect();
+    let more = match peers.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(" by {}{more}", named.join(", "))
 }
 
 fn text(status: &Status) -> String {
@@ -149,6 +171,8 @@ mod tests {
                 due(300_000, Unpaid::TooLittle),
                 due(10_000_000, Unpaid::Closing),
                 due(400_000, Unpaid::TooLittle),
+                due(20_000, Unpaid::NoChannel),
+                due(30_000, Unpaid::NoChannel),
             ],
             payee: "payee".into(),
         };
@@ -185,6 +209,7 @@ mod tests {
             "; 1 times too late for the call",
             "due       0.0007 TON on 2 channels: less than 0.0005 coins, of which a close would pay nothing out",
             "due       0.01 TON on 1 channel: the close is under way",
+            "unpaid    0.00005 TON on 2 channels by 77: served on credit in the last hour",
             "bought    0 orders answered since 2026-09-21 14:13:20 UTC, 3 failed or cancelled",
             "2 offers known",
             "channel   earns with 772ce054, open: 0.000357 of 1 TON",

@@ -72,6 +72,8 @@ struct WalletReport {
     balance_nano: Option<u64>,
     /// What this node's deposits hold; nothing while the ledger does not answer.
     locked_nano: Option<u64>,
+    /// What the accounts of these channels hold beside, for their closes.
+    reserve_nano: Option<u64>,
     /// Channels that it pays on.
     locked_in: usize,
     /// The longest time that a close takes, in seconds.
@@ -142,6 +144,7 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         friendly: friendly(address, test_network),
         balance_nano: balance,
         locked_nano: list.locked().map(|Nano(nano)| nano),
+        reserve_nano: list.reserved().map(|Nano(nano)| nano),
         locked_in: paying().count(),
         locked_for_s_max: paying().map(close_takes_s).max().unwrap_or(0),
         channel_fees_nano: list.channel_fees().map(|Nano(nano)| nano),
@@ -155,9 +158,10 @@ async fn show(home: &Path, config: &NodeConfig, printer: Printer) -> Result<(), 
         let locked = match shown.locked_in {
             0 => "nothing: there is no channel that this node pays on".into(),
             count => format!(
-                "{} in {count} channel{}, each until it is closed; a close takes {} s at most",
+                "{} in {count} channel{}, each until it is closed, beside {} in reserve for the close; a close takes {} s at most",
                 list.locked_words(&shown.coin),
                 if count == 1 { "" } else { "s" },
+                shown.reserve_nano.map_or_else(|| "an unknown amount".into(), |nano| shown.coin.amount(Nano(nano))),
                 shown.locked_for_s_max
             ),
         };

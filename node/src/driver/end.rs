@@ -6,10 +6,10 @@ use bombyx_protocol::time::Span;
 
 use super::ending::Phase;
 use super::state::Driver;
-use super::view::due;
+use super::view::dues;
 use crate::role::Role;
 use crate::status::channels::{earning, paying};
-use crate::status::{ChannelPhase, ChannelStatus};
+use crate::status::{ChannelPhase, ChannelStatus, DueStatus};
 
 /// How long the closes of a provider's channels may take.
 const CLOSE_MAX: Span = Span::from_s(30);
@@ -88,8 +88,16 @@ impl Driver {
             }
         }
         if let Some(provider) = &self.provider {
-            let due: Nano = provider.channels().filter_map(due).map(|due| Nano(due.due_nano)).sum();
-            tracing::info!(earned = %Nano(self.served.nano), still_due = %due, "earned since the start, and due on channels");
+            let (covered, unpaid): (Vec<DueStatus>, Vec<DueStatus>) =
+                provider.channels().flat_map(dues).partition(|due| due.why.is_covered());
+            let sum = |dues: Vec<DueStatus>| dues.into_iter().map(|due| Nano(due.due_nano)).sum::<Nano>();
+            let lent: Nano = provider.loans(self.now()).map(|loan| loan.amount).sum();
+            tracing::info!(
+                earned = %Nano(self.served.nano),
+                still_due = %sum(covered),
+                unpaid = %sum(unpaid).saturating_plus(lent),
+                "earned since the start, due on channels, and served without being paid"
+            );
         }
         let paid_on = self.client.channels().map(paying);
         let open = paid_on.filter(|channel| channel.state != ChannelPhase::Closed).count();

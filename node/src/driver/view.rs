@@ -4,6 +4,7 @@ use bombyx_protocol::ChannelId;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::earn::Earner;
 use bombyx_protocol::channel::fault::PaymentFault;
+use bombyx_protocol::provider::OpenLoan;
 
 use super::state::Driver;
 use crate::status::channels::{ChannelError, earning, paying};
@@ -32,7 +33,7 @@ impl Driver {
                 jobs_served: self.served.jobs,
                 jobs_refused: self.served.refused,
                 served_nano: self.served.nano,
-                due: provider.channels().filter_map(due).collect(),
+                due: provider.channels().flat_map(dues).chain(provider.loans(self.now()).map(loan)).collect(),
                 payee: PayeeCard { provider: self.node(), payee: provider.payee() }.to_string(),
             }),
             client: ClientStatus {
@@ -70,10 +71,10 @@ impl Driver {
     }
 }
 
-/// Returns what is due on a channel, if anything.
-pub(super) fn due(earner: &Earner) -> Option<DueStatus> {
+/// Returns what is due on a channel: what vouchers cover and the ledger has not paid out, what no voucher covers, and what was
+/// given up. What is lent on a channel that the ledger does not show is a loan, and told as that.
+pub(super) fn dues(earner: &Earner) -> Vec<DueStatus> {
     let settled = earner.seen().map_or(Nano::ZERO, |seen| seen.settled);
-    let due = earner.paid().saturating_minus(settled);
     let ChannelStatus { account, peer, state, .. } = earning(earner);
     let why = match state {
         ChannelPhase::Opening => Unpaid::NotSeen,
@@ -81,7 +82,31 @@ pub(super) fn due(earner: &Earner) -> Option<DueStatus> {
         ChannelPhase::Open | ChannelPhase::Closed if earner.is_dust() => Unpaid::TooLittle,
         ChannelPhase::Open | ChannelPhase::Closed => Unpaid::NotYet,
     };
-    (due > Nano::ZERO).then_some(DueStatus { account, peer, due_nano: due.0, why })
+    let is_seen = state != ChannelPhase::Opening;
+    let unpaid = if is_seen { earner.unpaid() } else { Nano::ZERO };
+    let given_up = if is_seen { earner.written_off() } else { Nano::ZERO };
+    let sums = [
+        (earner.paid().saturating_minus(settled), why),
+        (unpaid, Unpaid::NoVoucher),
+        (given_up, Unpaid::GivenUp),
+    ];
+    let due = |(due, why): (Nano, Unpaid)| DueStatus {
+        account: account.clone(),
+        peer: peer.clone(),
+        due_nano: due.0,
+        why,
+    };
+    sums.into_iter().filter(|(due, _)| *due > Nano::ZERO).map(due).collect()
+}
+
+fn loan(loan: OpenLoan) -> DueStatus {
+    let OpenLoan { account, client, amount, .. } = loan;
+    DueStatus {
+        account: account.to_string(),
+        peer: client.to_string(),
+        due_nano: amount.0,
+        why: Unpaid::NoChannel,
+    }
 }
 
 impl Driver {

@@ -200,8 +200,8 @@ const fn payment(fault: &PaymentFault) -> Meaning {
     use ExitKind as Exit;
     match fault {
         PaymentFault::NoFunds { .. }
-        | PaymentFault::Exhausted { why: LedgerFault::Funds, .. }
-        | PaymentFault::NotOpened { why: LedgerFault::Funds, .. } => {
+        | PaymentFault::Exhausted { why: LedgerFault::Funds { .. }, .. }
+        | PaymentFault::NotOpened { why: LedgerFault::Funds { .. }, .. } => {
             Meaning::new(Exit::Funds, 429, "insufficient_quota", FUND)
         }
         PaymentFault::Exhausted {
@@ -254,7 +254,13 @@ mod tests {
         let account = Address::basechain([7; 32]);
         let unreachable = LedgerFault::Unknown;
         for (fault, exit, status, code, words) in [
-            (PaymentFault::NoFunds { deposit: Nano(1) }, 22, 429, "insufficient_quota", "send coins"),
+            (
+                PaymentFault::NoFunds { deposit: Nano(1), missing: Nano(1) },
+                22,
+                429,
+                "insufficient_quota",
+                "send coins",
+            ),
             (
                 PaymentFault::DepositTooLow { needs: Nano(2), most: Nano(1) },
                 21,
@@ -270,7 +276,7 @@ mod tests {
                 "client.challenge_max_s",
             ),
             (
-                PaymentFault::Exhausted { account, why: LedgerFault::Funds },
+                PaymentFault::Exhausted { account, why: LedgerFault::Funds { missing: Nano(1) } },
                 22,
                 429,
                 "insufficient_quota",

@@ -248,7 +248,7 @@ mod tests {
 
     use super::*;
 
-    const POOR: Failure = Failure::Payment(PaymentFault::NoFunds { deposit: Nano(5) });
+    const POOR: Failure = Failure::Payment(PaymentFault::NoFunds { deposit: Nano(5), missing: Nano(5) });
 
     #[test]
     fn failures_have_the_statuses_that_clients_know() {

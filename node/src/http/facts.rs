@@ -11,6 +11,7 @@ pub(super) fn facts(bill: &Bill) -> Value {
         "providers": bill.providers.iter().map(NodeId::to_string).collect::<Vec<_>>(),
         "job": bill.job.map(|job| job.to_string()),
         "cost_nano": bill.cost.0,
+        "unpaid_nano": bill.unpaid.0,
         "receipts": bill.receipts,
         "vouchers": bill.vouchers,
         "matched_ms": bill.matched.map(|span| span.as_ms()),

@@ -140,9 +140,9 @@ pub(super) fn state_init(terms: &ChannelTerms) -> Result<StateInit, Error> {
     })
 }
 
-/// A channel as the ledger holds it.
+/// The account of a channel, as the ledger shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContractState {
+pub struct ChannelAccount {
     /// What the account was made from; checked against its address.
     pub terms: ChannelTerms,
     /// Logical time of the funding; 0 while unfunded.
@@ -159,7 +159,7 @@ pub struct ContractState {
     pub chain_time_s: u32,
 }
 
-impl ContractState {
+impl ChannelAccount {
     /// Reads the channel at `address`; `None` if there is no contract.
     ///
     /// # Errors

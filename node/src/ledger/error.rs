@@ -171,7 +171,8 @@ impl LedgerError {
     #[must_use]
     pub fn fault(&self) -> LedgerFault {
         match self {
-            Self::Balance { .. } | Self::NoWallet { .. } => LedgerFault::Funds,
+            Self::Balance { have, need, .. } => LedgerFault::Funds { missing: need.saturating_minus(*have) },
+            Self::NoWallet { .. } => LedgerFault::Funds { missing: Nano(u64::MAX) },
             Self::Chain(ChainError::Refused { exit_code: Some(exit_code), .. }) => {
                 LedgerFault::Refused { exit_code: *exit_code }
             }

@@ -5,7 +5,7 @@ use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::channel::voucher::{CloseOrder, CloseRequest, SignedVoucher};
 use bombyx_protocol::ident::Signature;
 
-use super::contract::{ChannelMessage, ContractState, Refusal};
+use super::contract::{ChannelAccount, ChannelMessage, Refusal};
 use super::error::LedgerError;
 use super::state::Ledger;
 use super::wait::SentMessage;
@@ -75,7 +75,7 @@ impl Ledger {
         drop(turn);
         let mut opened = Vec::new();
         for (account, since_lt, deposit) in before {
-            let funded = |state: Option<&ContractState>| {
+            let funded = |state: Option<&ChannelAccount>| {
                 state.is_some_and(|state| state.epoch != 0 && state.deposit >= deposit)
             };
             let state = self
@@ -100,7 +100,7 @@ impl Ledger {
         self.transfer(&mut turn, OPERATION, &[message], value).await?;
         drop(turn);
         let deposit = before.deposit.saturating_plus(amount);
-        let added = |state: Option<&ContractState>| {
+        let added = |state: Option<&ChannelAccount>| {
             state.is_some_and(|state| state.epoch == before.epoch && state.deposit >= deposit)
         };
         self.reach(OPERATION, account, SentMessage::ByWallet { since_lt: raw.last_lt }, added).await?;
@@ -128,7 +128,7 @@ impl Ledger {
             self.send_external(OPERATION, account, message).await?
         };
         // Where rent has left less than a voucher proves, what was there is paid and counts.
-        let paid = |state: Option<&ContractState>| {
+        let paid = |state: Option<&ChannelAccount>| {
             state.is_none_or(|state| {
                 let emptied = state.settled > before.settled && state.balance == Nano::ZERO;
                 state.epoch != before.epoch || state.settled >= voucher.cumulative || emptied
@@ -249,7 +249,7 @@ impl Ledger {
         sent: SentMessage,
         epoch: u64,
     ) -> Result<u32, LedgerError> {
-        let closing = |state: Option<&ContractState>| {
+        let closing = |state: Option<&ChannelAccount>| {
             state.is_none_or(|state| state.epoch != epoch || state.close_at_s != 0)
         };
         self.reach(operation, account, sent, closing)
@@ -261,6 +261,6 @@ impl Ledger {
 }
 
 /// Returns whether this life of the channel is over.
-fn gone(epoch: u64) -> impl Fn(Option<&ContractState>) -> bool {
+fn gone(epoch: u64) -> impl Fn(Option<&ChannelAccount>) -> bool {
     move |state| state.is_none_or(|state| state.epoch != epoch)
 }

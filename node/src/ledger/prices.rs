@@ -44,6 +44,9 @@ const PURSE_CELLS: u64 = 50;
 const LANE_BITS: u64 = 1_200;
 const LANE_CELLS: u64 = 3;
 
+/// What the wallet itself pays to open a channel, at the most, with its own deployment: see the specification, section 4.
+const OPENING_FEE: Nano = Nano(3_300_000);
+
 /// Coins for a message that only needs gas: ample for any operation of a channel at [`Prices::TODAY`].
 const MESSAGE_GAS: Nano = Nano(3_000_000);
 
@@ -175,6 +178,13 @@ impl Prices {
         let exits = sum([request, self.close_cost()]);
         let rent = self.rent(RESERVE_TIME_S, CHANNEL_BITS, CHANNEL_CELLS);
         OPEN_RESERVE.max(sum([rent, exits, exits])).saturating_plus(self.top_up_surplus())
+    }
+
+    /// Returns what opening a channel takes out of the wallet beyond the deposit: what the funding carries, and the wallet's own
+    /// fees.
+    #[must_use]
+    pub fn opening_cost(&self) -> Nano {
+        self.open_surplus().saturating_plus(self.scaled(OPENING_FEE))
     }
 
     /// Returns what a later top-up carries beyond its amount.

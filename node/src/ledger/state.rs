@@ -8,7 +8,7 @@ use bombyx_protocol::channel::terms::Address;
 use tycho_types::cell::HashBytes;
 
 use super::chain::{Account, Chain, Priority, Transaction};
-use super::contract::ContractState;
+use super::contract::ChannelAccount;
 use super::error::LedgerError;
 use super::prices::Prices;
 use super::wallet::{TRANSFER_LIFE, Wallet};
@@ -123,9 +123,9 @@ impl Ledger {
     ///
     /// # Errors
     /// [`super::chain::ChainError::Unreachable`] if nothing is known, [`super::chain::ChainError::Unreadable`] if another contract is there.
-    pub async fn channel(&self, account: Address) -> Result<Option<ContractState>, LedgerError> {
+    pub async fn channel(&self, account: Address) -> Result<Option<ChannelAccount>, LedgerError> {
         let raw = self.chain.account(account).await?;
-        Ok(ContractState::read(account, &raw)?)
+        Ok(ChannelAccount::read(account, &raw)?)
     }
 
     /// Coins on an account; zero for one that nobody used.
@@ -194,16 +194,16 @@ impl Ledger {
     pub(super) async fn look(
         &self,
         account: Address,
-    ) -> Result<(Account, Option<ContractState>), LedgerError> {
+    ) -> Result<(Account, Option<ChannelAccount>), LedgerError> {
         let raw = self.acting.account(account).await?;
-        let state = ContractState::read(account, &raw)?;
+        let state = ChannelAccount::read(account, &raw)?;
         Ok((raw, state))
     }
 
     pub(super) async fn open_channel(
         &self,
         account: Address,
-    ) -> Result<(Account, ContractState), LedgerError> {
+    ) -> Result<(Account, ChannelAccount), LedgerError> {
         match self.look(account).await? {
             (raw, Some(state)) if state.epoch != 0 => Ok((raw, state)),
             _ => Err(LedgerError::NotOpen { account }),

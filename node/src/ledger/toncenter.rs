@@ -9,12 +9,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bombyx_protocol::channel::terms::Address;
 use futures::FutureExt as _;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 use tycho_types::boc::Boc;
 use tycho_types::cell::Cell;
 
 use super::chain::{Account, Chain, ChainError, Contract, Priority, Reply, Transaction, nano};
 use super::prices::{PARAMETERS, Prices};
+use super::retry::{Attempt, Outcome, Retry};
 use super::turns::Turns;
 
 /// The public service for the main network.
@@ -50,14 +50,6 @@ pub struct Toncenter {
     priority: Priority,
 }
 
-/// What one attempt came to.
-enum Attempt {
-    Answer(Value),
-    Final(ChainError),
-    /// Worth another try: what went wrong.
-    Again(ChainError),
-}
-
 impl Toncenter {
     /// Creates the service at `base`, such as `TESTNET_URL`, with an API key if there is one.
     ///
@@ -90,30 +82,20 @@ impl Toncenter {
     }
 
     async fn call(&self, method: &str, params: Value) -> Result<Value, ChainError> {
-        let began = Instant::now();
-        let mut backoff = self.request_timeout / BACKOFF_PART;
-        let mut attempt = 1;
-        loop {
-            let error = match self.attempt(method, &params).await {
-                Attempt::Answer(value) => return Ok(value),
-                // An earlier attempt may have got through in spite of its answer: then a repeated message is refused because
-                // it was executed already. What the ledger shows will tell. (`LE-6`)
-                Attempt::Final(ChainError::Refused { exit_code: Some(_), .. }) if attempt > 1 => {
-                    return Ok(Value::Null);
-                }
-                Attempt::Final(error) => return Err(error),
-                Attempt::Again(error) => error,
-            };
-            if attempt >= ATTEMPTS || began.elapsed() + backoff >= self.request_timeout * PATIENCE {
-                return Err(error);
-            }
-            sleep(backoff).await;
-            backoff *= 2;
-            attempt += 1;
+        let retry = Retry {
+            attempts: ATTEMPTS,
+            backoff: self.request_timeout / BACKOFF_PART,
+            patience: self.request_timeout * PATIENCE,
+        };
+        let Outcome { answer, unanswered } = retry.run(|| self.attempt(method, &params)).await;
+        match answer {
+            Err(ChainError::Refused { exit_code: Some(_), .. }) if unanswered => Ok(Value::Null),
+            answer => answer,
         }
     }
 
-    async fn attempt(&self, method: &str, params: &Value) -> Attempt {
+    async fn attempt(&self, method: &str, params: &Value) -> Attempt<Value> {
+        let again = |error| Attempt::Again { error, was_heard: true };
         if !self.turns.take(self.priority).await {
             return Attempt::Final(self.unreachable("too many requests wait for their turn".into()));
         }
@@ -125,13 +107,13 @@ impl Toncenter {
         }
         let bytes = match self.exchange(builder).await {
             Ok(bytes) => bytes,
-            Err(reason) => return Attempt::Again(self.unreachable(reason)),
+            Err(reason) => return again(self.unreachable(reason)),
         };
         let Ok(mut answer) = serde_json::from_slice::<Value>(&bytes) else {
-            return Attempt::Again(self.unreachable("the answer is not JSON".into()));
+            return again(self.unreachable("the answer is not JSON".into()));
         };
         if answer["ok"] == Value::Bool(true) {
-            return Attempt::Answer(answer["result"].take());
+            return Attempt::Done(answer["result"].take());
         }
         let text = answer["error"].as_str().or(answer["result"].as_str()).unwrap_or("no reason given");
         let refusal = ChainError::refusal(text);
@@ -140,7 +122,7 @@ impl Toncenter {
         if by_contract || matches!(answer["code"].as_i64(), Some(400..=428 | 430..=499)) {
             return Attempt::Final(refusal);
         }
-        Attempt::Again(refusal)
+        again(refusal)
     }
 
     /// Sends and reads, with a limit on what is read. The error says what happened, without the address.

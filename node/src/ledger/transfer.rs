@@ -85,6 +85,11 @@ impl Ledger {
         fate
     }
 
+    /// Returns what a wallet must hold to open a channel, beyond the deposit: fees at their most, of which a part is not taken.
+    pub async fn opening_surplus(&self) -> Nano {
+        self.prices().await.open_surplus().saturating_plus(self.transfer_fee_max(1).await)
+    }
+
     /// Returns what a transfer that carries so many messages costs at the most.
     pub(super) async fn transfer_fee_max(&self, messages: usize) -> Nano {
         let more = u64::try_from(messages).unwrap_or(u64::MAX);

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tycho_types::boc::Boc;
 
 use super::chain::ChainError;
-use super::contract::{ChannelMessage, ContractState};
+use super::contract::{ChannelAccount, ChannelMessage};
 use super::error::LedgerError;
 use super::limits::{RECENT_TRANSACTIONS, RESEND_PAUSE};
 use super::state::Ledger;
@@ -45,8 +45,8 @@ impl Ledger {
         operation: &'static str,
         account: Address,
         sent: SentMessage,
-        done: impl Fn(Option<&ContractState>) -> bool,
-    ) -> Result<Option<ContractState>, LedgerError> {
+        done: impl Fn(Option<&ChannelAccount>) -> bool,
+    ) -> Result<Option<ChannelAccount>, LedgerError> {
         let begin = Instant::now();
         let mut hand_over_at = begin + self.resend_pause();
         let mut refused = None;

@@ -1,5 +1,6 @@
 //! The operator's view of channels: what the node or its store knows of each, completed from the ledger.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bombyx_protocol::ChannelId;
@@ -14,13 +15,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ChannelPhase, ChannelStatus, Direction};
-use crate::ledger::{CoinName, ContractState, Ledger};
+use crate::ledger::{ChannelAccount, ChannelLife, CoinName, Ledger};
 
 /// Channels that are looked up side by side.
 const LOOKS_AT_A_TIME: usize = 4;
-/// How far back fees are added up; a channel has a handful of transactions in its life.
-pub(crate) const TRANSACTIONS_MAX: usize = 50;
-
 /// The wallet's transactions whose fees are added up.
 pub(crate) const WALLET_TRANSACTIONS_MAX: usize = 100;
 
@@ -63,10 +61,13 @@ pub struct ChannelView {
     /// What the node knows.
     #[serde(flatten)]
     pub channel: ChannelStatus,
-    /// Paid out to the provider, in nano; nothing while the ledger does not answer.
+    /// Paid out to the provider, in nano; nothing while the ledger does not answer, or where it tells no history of a closed one.
     pub settled_nano: Option<u64>,
     /// What its account still holds of the deposit, in nano; nothing while the ledger does not answer.
     pub locked_nano: Option<u64>,
+    /// What its account holds beside the deposit, in nano: the reserve that pays for its close, of which the rest comes back to
+    /// the client with it; nothing while the ledger does not answer.
+    pub reserve_nano: Option<u64>,
     /// Unix time from which the client can take its rest back, once a close was asked for.
     pub locked_until_s: Option<u32>,
     /// The seconds until then, on the ledger's clock.
@@ -87,9 +88,9 @@ pub struct ChannelList {
     /// Fees of the wallet's newest transactions, in nano, at most `WALLET_TRANSACTIONS_MAX`; nothing while the ledger
     /// does not answer.
     pub wallet_fees_nano: Option<u64>,
-    /// Fees of the channels that those transactions opened and that are gone since, in nano; nothing while the ledger does not
-    /// answer, or where it tells no history of one of them.
-    pub closed_fees_nano: Option<u64>,
+    /// Fees of the channels that those transactions paid into and that are not in this list any more, in nano; nothing while the
+    /// ledger does not answer, or where it tells no history of one of them.
+    pub other_fees_nano: Option<u64>,
 }
 
 impl ChannelList {
@@ -104,29 +105,29 @@ impl ChannelList {
         let node_id = node_id.to_string();
         let Some(ledger) = ledger else {
             let channels = channels.into_iter().map(ChannelView::from).collect();
-            return Self { node_id, channels, wallet_fees_nano: None, closed_fees_nano: None };
+            return Self { node_id, channels, wallet_fees_nano: None, other_fees_nano: None };
         };
         let wallet = async {
             let address = ledger.wallet_address()?;
             let fees = timeout(within, ledger.fees_paid(address, WALLET_TRANSACTIONS_MAX)).await.ok()?;
             fees.ok().map(|Nano(nano)| nano)
         };
-        let closed = async {
-            let fees = timeout(within, ledger.fees_of_closed(WALLET_TRANSACTIONS_MAX)).await.ok()?;
+        let listed: BTreeSet<ChannelId> =
+            channels.iter().filter_map(|channel| account(&channel.account)).collect();
+        let others = async {
+            let fees = timeout(within, ledger.fees_of_others(&listed, WALLET_TRANSACTIONS_MAX)).await.ok()?;
             fees.ok().flatten().map(|Nano(nano)| nano)
         };
-        let (channels, wallet_fees_nano, closed_fees_nano) =
-            tokio::join!(looked_up(ledger, channels, within), wallet, closed);
-        Self { node_id, channels, wallet_fees_nano, closed_fees_nano }
+        let (channels, wallet_fees_nano, other_fees_nano) =
+            tokio::join!(looked_up(ledger, channels, within), wallet, others);
+        Self { node_id, channels, wallet_fees_nano, other_fees_nano }
     }
 
     /// Returns what this node's own deposits still hold; nothing while the ledger has not said so
     /// of one of them.
     #[must_use]
     pub fn locked(&self) -> Option<Nano> {
-        let paying = self.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
-        let holding = paying.filter(|view| view.is_there());
-        holding.map(|view| view.locked_nano.map(Nano)).sum()
+        self.holding().map(|view| view.locked_nano.map(Nano)).sum()
     }
 
     /// Returns the same in words.
@@ -135,13 +136,25 @@ impl ChannelList {
         self.locked().map_or_else(|| "an unknown amount".into(), |locked| coin.amount(locked))
     }
 
-    /// Returns what the accounts of the channels have paid in fees, of those that are closed as well; nothing while the ledger has
-    /// not said so of one of them.
+    /// Returns what this node's own deposits hold beside what is promised: see [`ChannelView::reserve_nano`].
+    #[must_use]
+    pub fn reserved(&self) -> Option<Nano> {
+        self.holding().map(|view| view.reserve_nano.map(Nano)).sum()
+    }
+
+    /// Returns what the accounts of this wallet's channels have paid in fees, each once: those that are listed, whatever has
+    /// become of them, and the others; nothing while the ledger has not said so of one of them. Those of a channel that it earns
+    /// on are its client's.
     #[must_use]
     pub fn channel_fees(&self) -> Option<Nano> {
-        let there = self.channels.iter().filter(|view| view.is_there());
-        let open: Option<Nano> = there.map(|view| view.fees_nano.map(Nano)).sum();
-        Some(open?.saturating_plus(Nano(self.closed_fees_nano?)))
+        let listed: Option<Nano> = self.holding().map(|view| view.fees_nano.map(Nano)).sum();
+        Some(listed?.saturating_plus(Nano(self.other_fees_nano?)))
+    }
+
+    /// Returns the channels that this node pays on and that the ledger may have, or has had.
+    fn holding(&self) -> impl Iterator<Item = &ChannelView> {
+        let paying = self.channels.iter().filter(|view| view.channel.direction == Direction::Paying);
+        paying.filter(|view| view.is_there())
     }
 
     /// Returns the fees of channels and wallet together; nothing while the ledger has not said so of one of them.
@@ -184,6 +197,7 @@ impl From<ChannelStatus> for ChannelView {
             channel,
             settled_nano: None,
             locked_nano: None,
+            reserve_nano: None,
             locked_until_s: None,
             locked_for_s: None,
             fees_nano: None,
@@ -200,19 +214,29 @@ impl ChannelView {
     }
 
     async fn look_up(&mut self, ledger: &Ledger) {
-        let Some(account) = account(&self.channel.account).map(ChannelId::address) else { return };
-        let Ok(seen) = ledger.channel(account).await else { return };
+        let Some(account) = account(&self.channel.account) else { return };
+        let Ok(seen) = ledger.channel(account.address()).await else { return };
         self.show(seen.as_ref(), Duration::ZERO);
-        self.fees_nano = ledger.fees_paid(account, TRANSACTIONS_MAX).await.ok().map(|Nano(nano)| nano);
+        self.lived(ledger.life(account).await.ok().flatten());
+    }
+
+    /// Completes it from the history of its account. Of one that is closed, that alone tells what was paid out.
+    pub(crate) fn lived(&mut self, life: Option<ChannelLife>) {
+        self.fees_nano = life.map(|life| life.fees.0);
+        if self.channel.state == ChannelPhase::Closed {
+            self.settled_nano = life.map(|life| life.settled.0);
+        }
     }
 
     /// Completes it from what the ledger showed so long ago.
-    pub(crate) fn show(&mut self, seen: Option<&ContractState>, ago: Duration) {
+    pub(crate) fn show(&mut self, seen: Option<&ChannelAccount>, ago: Duration) {
         self.seen_ago_s = Some(ago.as_secs());
         match seen.filter(|state| state.epoch != 0) {
             Some(state) => {
                 self.settled_nano = Some(state.settled.0);
-                self.locked_nano = Some(state.deposit.saturating_minus(state.settled).0);
+                let locked = state.deposit.saturating_minus(state.settled);
+                self.locked_nano = Some(locked.0);
+                self.reserve_nano = Some(state.balance.saturating_minus(locked).0);
                 self.locked_until_s = (state.close_at_s != 0).then_some(state.close_at_s);
                 let now_s =
                     state.chain_time_s.saturating_add(u32::try_from(ago.as_secs()).unwrap_or(u32::MAX));
@@ -228,7 +252,7 @@ impl ChannelView {
             None if self.channel.state == ChannelPhase::Opening => {}
             None => {
                 self.channel.state = ChannelPhase::Closed;
-                self.locked_nano = Some(0);
+                (self.locked_nano, self.reserve_nano) = (Some(0), Some(0));
             }
         }
     }

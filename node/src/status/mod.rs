@@ -56,7 +56,7 @@ pub struct ProviderStatus {
     pub served_nano: u64,
     /// What came of its bids since the start.
     pub sales: SalesStatus,
-    /// What is owed on channels and not paid out yet, with the reason.
+    /// What is owed and not paid out yet, or not paid at all, by whom and with the reason.
     pub due: Vec<DueStatus>,
     /// How it is paid, for `bombyx channels open`: see [`PayeeCard`](payee::PayeeCard).
     pub payee: String,
@@ -148,7 +148,7 @@ impl fmt::Display for SalesStatus {
     }
 }
 
-/// What is due on one channel.
+/// What is due on one channel, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DueStatus {
     /// The channel's account.
@@ -173,6 +173,23 @@ pub enum Unpaid {
     NotSeen,
     /// A close is under way.
     Closing,
+    /// Served on a channel that the ledger shows, and its client has sent no voucher for it.
+    NoVoucher,
+    /// Served on credit, and the ledger does not show the client's channel.
+    NoChannel,
+    /// Served, and given up.
+    GivenUp,
+}
+
+impl Unpaid {
+    /// Returns whether a voucher covers it, so that it can be claimed.
+    #[must_use]
+    pub const fn is_covered(self) -> bool {
+        match self {
+            Self::TooLittle | Self::NotYet | Self::NotSeen | Self::Closing => true,
+            Self::NoVoucher | Self::NoChannel | Self::GivenUp => false,
+        }
+    }
 }
 
 impl fmt::Display for Unpaid {
@@ -189,6 +206,14 @@ impl fmt::Display for Unpaid {
             ),
             Self::NotSeen => f.write_str("the ledger has not shown the channel since the start"),
             Self::Closing => f.write_str("the close is under way"),
+            Self::NoVoucher => f.write_str("served, and its client has not paid for it yet: no more is served to it meanwhile"),
+            Self::NoChannel => f.write_str(
+                "served on credit in the last hour to clients whose channel the ledger does not show (a wallet that holds too \
+                 little opens none); no more than `provide.credit` is served so to each, and `provide.credit_per_hour` to all",
+            ),
+            Self::GivenUp => f.write_str(
+                "given up: a client did not pay for what was delivered; one that owes more than a window is served no more",
+            ),
         }
     }
 }

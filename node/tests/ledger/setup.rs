@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bombyx_node::ledger::{
-    Chain, ChainError, ChannelMessage, ContractState, Ledger, LedgerError, OpenedChannel, Prices, Refusal,
+    Chain, ChainError, ChannelAccount, ChannelMessage, Ledger, LedgerError, OpenedChannel, Prices, Refusal,
     Wallet,
     devnet::{DEVNET_ID, Devnet},
 };
@@ -188,7 +188,7 @@ impl World {
         last.aborted && last.exit_code.is_none()
     }
 
-    pub(crate) async fn state(&self, channel: OpenedChannel) -> Option<ContractState> {
+    pub(crate) async fn state(&self, channel: OpenedChannel) -> Option<ChannelAccount> {
         self.client.channel(channel.account).await.unwrap()
     }
 

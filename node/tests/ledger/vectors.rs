@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use bombyx_node::ledger::{
-    Chain as _, ChannelMessage, ContractState,
+    Chain as _, ChannelAccount, ChannelMessage,
     devnet::{DEVNET_ID, Devnet},
 };
 use bombyx_protocol::amount::Nano;
@@ -65,7 +65,7 @@ fn accounts_follow_from_terms() {
 }
 
 /// A funded channel on a fresh devnet; the same on every run but for the wallet that paid.
-async fn funded() -> (Devnet, ContractState, Address) {
+async fn funded() -> (Devnet, ChannelAccount, Address) {
     let devnet = Devnet::with_manual_clock(START_S).unwrap();
     let payer = wallet(2);
     devnet.faucet(payer.address(), coins(5)).unwrap();
@@ -75,7 +75,7 @@ async fn funded() -> (Devnet, ContractState, Address) {
     let message = ChannelMessage::TopUp { amount: coins(1) }.internal(account, value, Some(&terms));
     devnet.send(payer.transfer(0, START_S + 60, &[message]).unwrap()).await.unwrap();
     let raw = devnet.account(account).await.unwrap();
-    let state = ContractState::read(account, &raw).unwrap().unwrap();
+    let state = ChannelAccount::read(account, &raw).unwrap().unwrap();
     (devnet, state, account)
 }
 

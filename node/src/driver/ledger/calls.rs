@@ -142,6 +142,11 @@ impl ServiceTask {
         let done = self.queues.get_mut(&account).and_then(VecDeque::pop_front);
         self.sights.called();
         let name = done.as_ref().map_or("call", |(_, call)| name(call));
+        if matches!(seen, Some(Ok(_))) {
+            self.heard();
+        } else {
+            self.doubt(Instant::now());
+        }
         let top_up = done.as_ref().and_then(|(_, call)| call.top_up());
         // The state first, so that a machine that hears of a failure knows what is the case.
         if let Some(Ok(seen)) = seen {

@@ -67,6 +67,10 @@ pub(super) const NEW_WATCHED: Span = Span::from_s(600);
 
 /// The longest time without any answer before the ledger counts as silent, and nothing as watched.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
+/// How long no question may be answered before that is said.
+pub(super) const DOUBT: Duration = Duration::from_secs(10);
+/// How often a ledger of which nothing else is asked is asked whether it is there.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(60);
 /// How long a ledger that does not answer is left alone between two questions.
 pub(super) const PROBE_PAUSE: Duration = Duration::from_secs(2);
 /// How often the pace is told, if it has changed.

@@ -51,7 +51,10 @@ impl ServiceTask {
                     Ok(looked) => self.on_finished_look(looked),
                     Err(error) => tracing::error!(%error, "a look at the ledger was stopped"),
                 },
-                Some(probed) = self.probing.join_next() => self.on_probed(matches!(probed, Ok(true))),
+                // One that was aborted was not waited for any more.
+                Some(probed) = self.probing.join_next() => if let Ok((began, answered)) = probed {
+                    self.on_probed(began, answered);
+                },
                 () = sleep_until(may_look.unwrap_or_else(Instant::now)), if may_look.is_some() => self.look(),
                 () = sleep_until(self.pace_at + PACE_TOLD_EVERY) => self.tell_pace(),
             }
@@ -97,6 +100,8 @@ impl ServiceTask {
         self.gauge.ended(began, Instant::now(), answered);
         if answered {
             self.heard();
+        } else {
+            self.doubt(began);
         }
         self.looks.ended(&account, matches!(seen, Some(Ok(_))));
         self.look_soon();
@@ -135,6 +140,7 @@ impl ServiceTask {
         if self.watched.is_empty() {
             self.gauge.forget_silence();
         }
+        self.beat();
         let pace = self.gauge.pace(now);
         let differs = differ(*self.pace.borrow(), pace);
         if differs {
@@ -142,7 +148,7 @@ impl ServiceTask {
             self.pace.send_replace(pace);
             let (channels, taken) = self.looks.load();
             if pace.is_blind() {
-                self.fall_silent("not for a minute: no close is seen, and no new channel is accepted");
+                self.fall_silent("for a minute");
             } else if !fits(taken) {
                 tracing::warn!(
                     channels,

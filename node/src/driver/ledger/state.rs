@@ -48,7 +48,11 @@ pub(super) struct ServiceTask {
     pub(super) pace_at: Instant,
     /// Whether the ledger does not answer, and the question that it is asked meanwhile.
     pub(super) silent: watch::Sender<bool>,
-    pub(super) probing: JoinSet<bool>,
+    pub(super) probing: JoinSet<(Instant, bool)>,
+    /// When the first question began that nothing has answered since.
+    pub(super) doubted_since: Option<Instant>,
+    /// When it answered last.
+    pub(super) answered_at: Instant,
     /// When it was heard again after its last silence.
     pub(super) heard_at: Option<Instant>,
     pub(super) sights: Sights,
@@ -97,6 +101,8 @@ impl ServiceTask {
             pace_at: now,
             silent: watch::Sender::new(false),
             probing: JoinSet::new(),
+            doubted_since: None,
+            answered_at: now,
             heard_at: None,
             sights: Sights::default(),
             outbox: VecDeque::new(),

@@ -9,11 +9,11 @@ use bombyx_protocol::time::Span;
 use tokio::time::Instant;
 
 use super::looks::Standing;
-use crate::ledger::ContractState;
+use crate::ledger::ChannelAccount;
 use crate::role::{PerRole, Role};
 
 /// A channel as the ledger shows it, or its absence.
-pub(super) type SeenState = Option<ContractState>;
+pub(super) type SeenState = Option<ChannelAccount>;
 
 #[derive(Default)]
 pub(super) struct WatchedChannel {
@@ -88,7 +88,7 @@ impl Sights {
 }
 
 /// Returns the state in the words of the core; the time of a close is counted on the chain's clock.
-pub(crate) fn core_state(state: &ContractState) -> ChannelState {
+pub(crate) fn core_state(state: &ChannelAccount) -> ChannelState {
     let left = state.close_at_s.saturating_sub(state.chain_time_s);
     ChannelState {
         epoch: state.epoch,
@@ -99,7 +99,7 @@ pub(crate) fn core_state(state: &ContractState) -> ChannelState {
 }
 
 /// Returns the state as far as it matters for when to look again.
-pub(super) fn standing(state: &ContractState) -> Standing {
+pub(super) fn standing(state: &ChannelAccount) -> Standing {
     if state.epoch == 0 {
         return Standing::Unfunded;
     }
@@ -111,7 +111,7 @@ pub(super) fn standing(state: &ContractState) -> Standing {
 }
 
 /// Returns whether a look shows a funding or a deposit that the one before did not.
-pub(super) fn grows(before: Option<&ContractState>, now: Option<&ContractState>) -> bool {
+pub(super) fn grows(before: Option<&ChannelAccount>, now: Option<&ChannelAccount>) -> bool {
     now.is_some_and(|now| {
         now.epoch != 0
             && before.is_none_or(|before| before.epoch != now.epoch || before.deposit < now.deposit)
@@ -120,7 +120,7 @@ pub(super) fn grows(before: Option<&ContractState>, now: Option<&ContractState>)
 
 /// Returns what makes two states different for a machine: all but the passing of time, until the
 /// time has come.
-pub(super) fn essence(state: &ContractState) -> (u64, u64, u64, u32, bool) {
+pub(super) fn essence(state: &ChannelAccount) -> (u64, u64, u64, u32, bool) {
     let due = state.close_at_s != 0 && state.chain_time_s >= state.close_at_s;
     (state.epoch, state.deposit.0, state.settled.0, state.close_at_s, due)
 }

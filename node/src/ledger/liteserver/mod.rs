@@ -18,13 +18,14 @@ use std::time::Duration;
 use bombyx_protocol::channel::terms::Address;
 use futures::FutureExt as _;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use self::link::Link;
 use self::proof::{AccountReading, roots};
 use self::query::{Answer, Question};
 use self::tl::Block;
 use super::chain::{Account, Chain, ChainError, Priority, Reply, Transaction};
+use super::retry::{Attempt, Outcome, Retry};
 
 pub use self::address::LiteAddress;
 pub(super) use self::address::SCHEME;
@@ -53,24 +54,6 @@ pub struct Liteserver {
     link: Arc<Mutex<Option<Arc<Link>>>>,
 }
 
-/// What went wrong with one attempt.
-enum AttemptError {
-    /// Nobody took the question.
-    Unasked(String),
-    /// It may have been taken.
-    Unanswered(String),
-    /// The server cannot answer now: a block that it has not yet, a limit of its own.
-    Later(ChainError),
-    /// It will not answer otherwise.
-    Final(ChainError),
-}
-
-/// An answer, and whether an earlier attempt may have been heard without one.
-struct Outcome {
-    answer: Result<Answer, ChainError>,
-    unanswered: bool,
-}
-
 impl Liteserver {
     /// Creates a client of the server at `address`.
     #[must_use]
@@ -78,36 +61,18 @@ impl Liteserver {
         Self { address, link: Arc::default() }
     }
 
-    async fn ask(&self, question: &Question) -> Outcome {
+    async fn ask(&self, question: &Question) -> Outcome<Answer> {
         let bytes = question.write();
-        let began = Instant::now();
-        let (mut unanswered, mut backoff, mut attempt) = (false, BACKOFF, 1);
-        loop {
-            let error = match self.attempt(&bytes).await {
-                Ok(answer) => return Outcome { answer: Ok(answer), unanswered },
-                Err(AttemptError::Final(error)) => return Outcome { answer: Err(error), unanswered },
-                // A server that failed may have passed a message on. (`LE-6`)
-                Err(AttemptError::Later(error)) => {
-                    unanswered = true;
-                    error
-                }
-                Err(AttemptError::Unasked(reason)) => self.unreachable(reason),
-                Err(AttemptError::Unanswered(reason)) => {
-                    unanswered = true;
-                    self.unreachable(reason)
-                }
-            };
-            if attempt >= ATTEMPTS || began.elapsed() + backoff >= PATIENCE {
-                return Outcome { answer: Err(error), unanswered };
-            }
-            sleep(backoff).await;
-            backoff *= 2;
-            attempt += 1;
-        }
+        let retry = Retry { attempts: ATTEMPTS, backoff: BACKOFF, patience: PATIENCE };
+        retry.run(|| self.attempt(&bytes)).await
     }
 
-    async fn attempt(&self, question: &[u8]) -> Result<Answer, AttemptError> {
-        let link = self.link().await.map_err(AttemptError::Unasked)?;
+    async fn attempt(&self, question: &[u8]) -> Attempt<Answer> {
+        let again = |reason, was_heard| Attempt::Again { error: self.unreachable(reason), was_heard };
+        let link = match self.link().await {
+            Ok(link) => link,
+            Err(reason) => return again(reason, false),
+        };
         let lost = match timeout(ANSWER_TIMEOUT, link.ask(question)).await {
             Ok(Ok(bytes)) => return judge(&bytes),
             Ok(Err(error)) => error.to_string(),
@@ -115,7 +80,7 @@ impl Liteserver {
         };
         // A stream that lost an answer is not used again.
         *self.link.lock().await = None;
-        Err(AttemptError::Unanswered(lost))
+        again(lost, true)
     }
 
     async fn link(&self) -> Result<Arc<Link>, String> {
@@ -188,17 +153,19 @@ impl Liteserver {
     }
 }
 
-fn judge(bytes: &[u8]) -> Result<Answer, AttemptError> {
-    let answer = Answer::read(bytes)
-        .ok_or_else(|| AttemptError::Final(ChainError::unreadable("the answer of a liteserver")))?;
-    let Answer::Error { code, message } = answer else { return Ok(answer) };
+fn judge(bytes: &[u8]) -> Attempt<Answer> {
+    let Some(answer) = Answer::read(bytes) else {
+        return Attempt::Final(ChainError::unreadable("the answer of a liteserver"));
+    };
+    let Answer::Error { code, message } = answer else { return Attempt::Done(answer) };
     let refusal = ChainError::refusal(&message);
     // What a contract refuses once it refuses again.
     if refusal.exit_code().is_some() {
-        return Err(AttemptError::Final(refusal));
+        return Attempt::Final(refusal);
     }
     tracing::debug!(code, "a liteserver does not answer: {refusal}");
-    Err(AttemptError::Later(refusal))
+    // It cannot answer now: a block that it has not yet, a limit of its own. It may have passed a message on.
+    Attempt::Again { error: refusal, was_heard: true }
 }
 
 impl Chain for Liteserver {

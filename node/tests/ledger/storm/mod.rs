@@ -9,7 +9,7 @@ pub(crate) mod stage;
 pub(crate) mod tally;
 
 use bombyx_node::ledger::{
-    Chain as _, ChainError, ContractState, Refusal, Transaction,
+    Chain as _, ChainError, ChannelAccount, Refusal, Transaction,
     devnet::{DEVNET_ID, Devnet},
 };
 use bombyx_protocol::amount::Nano;
@@ -170,7 +170,7 @@ impl Storm {
 
     fn state(&self, account: Address) -> (Nano, Option<Books>) {
         let raw = self.stage.account(account);
-        let state = ContractState::read(account, &raw).unwrap();
+        let state = ChannelAccount::read(account, &raw).unwrap();
         let books = state.map(|state| Books {
             epoch: state.epoch,
             close_at_s: state.close_at_s,

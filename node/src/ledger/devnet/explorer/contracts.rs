@@ -7,7 +7,7 @@ use super::html::table;
 use super::page::Page;
 use crate::ledger::chain::Account;
 use crate::ledger::clock::clock;
-use crate::ledger::contract::ContractState;
+use crate::ledger::contract::ChannelAccount;
 use crate::ledger::prices::Prices;
 use crate::ledger::purse::{LaneState, PurseState};
 use crate::ledger::wallet::Wallet;
@@ -23,7 +23,7 @@ pub(super) struct Portrait {
 
 impl Page<'_> {
     pub(super) fn portrait(&self, address: Address, account: &Account) -> Portrait {
-        if let Ok(Some(channel)) = ContractState::read(address, account) {
+        if let Ok(Some(channel)) = ChannelAccount::read(address, account) {
             return self.channel_portrait(&channel);
         }
         if let Ok(Some(purse)) = PurseState::read(address, account) {
@@ -33,7 +33,7 @@ impl Page<'_> {
         Portrait { figures, ..Portrait::default() }
     }
 
-    fn channel_portrait(&self, channel: &ContractState) -> Portrait {
+    fn channel_portrait(&self, channel: &ChannelAccount) -> Portrait {
         let words = format!(
             "<p>A payment channel from {} to {}, epoch {}, salt {}.<br>Vouchers are signed by <code>{}</code>,<br>close \
              orders by <code>{}</code>.</p>",
@@ -90,7 +90,7 @@ pub(super) fn kind(address: Address, account: &Account) -> &'static str {
     match &account.contract {
         None if account.balance == Nano::ZERO => "empty",
         None => "coins, no contract",
-        Some(_) if matches!(ContractState::read(address, account), Ok(Some(_))) => "payment channel",
+        Some(_) if matches!(ChannelAccount::read(address, account), Ok(Some(_))) => "payment channel",
         Some(_) if matches!(PurseState::read(address, account), Ok(Some(_))) => "purse",
         Some(contract) if Wallet::is_wallet(&contract.code) => "wallet",
         Some(_) => "contract",
@@ -104,7 +104,7 @@ pub(super) fn paid_bar(settled: Nano, deposit: Nano) -> String {
 }
 
 /// Returns how far a channel is in its life.
-pub(super) fn phase(state: &ContractState) -> String {
+pub(super) fn phase(state: &ChannelAccount) -> String {
     match (state.epoch, state.close_at_s) {
         (0, _) => "<span class=tag>not funded</span>".into(),
         (_, 0) => "<span class='tag good'>open</span>".into(),

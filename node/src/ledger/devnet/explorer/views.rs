@@ -10,7 +10,7 @@ use super::html::{escape, figures_of, table};
 use super::page::Page;
 use crate::ledger::chain::{Account, Message, Transaction};
 use crate::ledger::clock::clock;
-use crate::ledger::contract::{self, ContractState, Refusal};
+use crate::ledger::contract::{self, ChannelAccount, Refusal};
 use crate::ledger::devnet::history::Record;
 use crate::ledger::purse;
 use crate::ledger::wallet::friendly;
@@ -29,10 +29,10 @@ impl Page<'_> {
         let touched = self.state.history.touched().filter(|account| seen.insert(*account)).take(LOOKED_AT);
         let accounts: Vec<(Address, Account)> =
             touched.filter_map(|address| Some((address, self.state.account(address).ok()?))).collect();
-        let channels: Vec<(Address, ContractState)> = accounts
+        let channels: Vec<(Address, ChannelAccount)> = accounts
             .iter()
             .filter_map(|(address, account)| {
-                let state = ContractState::read(*address, account).ok().flatten()?;
+                let state = ChannelAccount::read(*address, account).ok().flatten()?;
                 Some((*address, state))
             })
             .collect();
@@ -100,7 +100,7 @@ impl Page<'_> {
         )
     }
 
-    fn channels(&self, channels: &[(Address, ContractState)]) -> String {
+    fn channels(&self, channels: &[(Address, ChannelAccount)]) -> String {
         let rows = channels.iter().take(ROWS).map(|(address, state)| {
             format!(
                 "<tr><td>{}<td>{}<td>{}<td class=number>{}<td class=number>{}<td>{}<td>{}",
