@@ -274,3 +274,24 @@ fn a_lease_is_passed_over_where_those_that_have_served_ask_an_eighth_less_than_w
     assert!(was_called && cost.0 <= first.0.0 / 2 + 1, "{cost} after {}", first.0);
     assert_eq!(costs(&mut testbed, 4), (cost, false), "and that is the lease now");
 }
+
+/// (MK-14) It asks a quarter more while its only slot is taken, by this client's own order.
+#[test]
+fn what_a_seller_asks_while_it_works_makes_no_lease_dear_afterwards() {
+    let mut testbed = Testbed::new(8, CALM);
+    testbed.slots = 1;
+    let client = testbed.client(1, COIN);
+    testbed.provider(1, price(400_000), 20_000);
+    let mut called = Vec::new();
+    for id in 1..=5 {
+        testbed.order(client, id, chat("count for me", 600), COIN, MINUTE);
+        testbed.run(Span::from_s(2), |_| false);
+        testbed.seek(client);
+        ends(&mut testbed, id);
+        assert!(testbed.outcome(id).end.unwrap().is_ok());
+        testbed.run(Span::from_s(3), |_| false);
+        testbed.seek(client);
+        called.push(!testbed.outcome(id).bids.is_empty());
+    }
+    assert_eq!(called, [true, false, false, false, false]);
+}

@@ -124,8 +124,7 @@ impl Client {
             self.shared.praise(now, &Conduct::of_attempt(now, &attempt), &service);
             // One that was tried is not the best: the next order goes to the market again.
             if attempt.has_delivered() && attempt.candidate.source != Source::Trial {
-                let lowest = self.shared.lowest_ask(now, &progress.order.model);
-                self.shared.leases.keep(now, attempt.candidate.clone(), lowest);
+                self.shared.leases.keep(now, attempt.candidate.clone(), progress.lowest_ask);
             }
             let unpaid = self.leave(now, attempt, true);
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);

@@ -131,6 +131,8 @@ impl Progress {
         match self.leased(now, shared).or_else(|| self.next_candidate(&mut shared.outbox)) {
             Some(candidate) => {
                 self.was_awarded = true;
+                let winner = &candidate.bid.provider;
+                self.lowest_ask = shared.lowest_ask(now, &self.order.model, Some(winner));
                 match PendingAward::start(now, candidate, shared) {
                     Ok(award) => Step::Wait(Phase::Award(Box::new(award))),
                     Err(candidate) => Step::FailOver(candidate, Failure::Session),
@@ -181,7 +183,7 @@ impl Progress {
         if !self.candidates.is_empty() || (is_turn && !self.was_awarded) {
             return None;
         }
-        let lowest = shared.lowest_ask(now, &self.order.model);
+        let lowest = shared.lowest_ask(now, &self.order.model, None);
         if !self.was_awarded && leases.is_dear(&self.order.model, lowest) {
             return None;
         }

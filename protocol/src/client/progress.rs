@@ -12,7 +12,7 @@ use crate::market::score::Lot;
 use crate::time::Time;
 use crate::wire::message::{Content, Refusal};
 use crate::work::order::{InputCount, Order, Task};
-use crate::work::price::InputTokens;
+use crate::work::price::{InputTokens, Price};
 
 use super::back_off::BackOff;
 use super::room::{LateBid, Room};
@@ -30,6 +30,9 @@ pub(super) struct Progress {
     pub(super) failed: Vec<NodeId>,
     /// Whether anything was awarded yet.
     pub(super) was_awarded: bool,
+    /// The lowest ask of those that have served well and of the winner, when it was awarded: what they ask while they work on it is
+    /// more. (`MK-14`)
+    pub(super) lowest_ask: Option<Price>,
     /// Providers that refused the task for what it is.
     pub(super) final_refusals: u32,
     /// What those said to the last call who did not bid.
@@ -83,6 +86,7 @@ impl Progress {
             candidates: VecDeque::new(),
             failed: Vec::new(),
             was_awarded: false,
+            lowest_ask: None,
             final_refusals: 0,
             declines: Vec::new(),
             late: Vec::new(),

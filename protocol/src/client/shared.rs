@@ -48,10 +48,11 @@ impl SharedState {
         Failure::NoSeller { others: u32::try_from(others.len()).unwrap_or(u32::MAX) }
     }
 
-    /// Returns the lowest ask for a model of those that have served well. (`MK-14`)
-    pub(super) fn lowest_ask(&self, now: Time, model: &ModelId) -> Option<Price> {
+    /// Returns the lowest ask for a model of those that have served well, and of one that is about to. (`MK-14`)
+    pub(super) fn lowest_ask(&self, now: Time, model: &ModelId, winner: Option<&NodeId>) -> Option<Price> {
         let asks = self.book.standing(now).map(|(ask, _)| ask).filter(|ask| ask.model == *model);
-        asks.filter(|ask| self.memory.level(&ask.provider) > 0).map(|ask| ask.price).min()
+        let counts = |provider: &NodeId| winner == Some(provider) || self.memory.level(provider) > 0;
+        asks.filter(|ask| counts(&ask.provider)).map(|ask| ask.price).min()
     }
 }
 

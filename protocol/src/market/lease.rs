@@ -19,12 +19,12 @@ pub struct Leases {
 struct Lease {
     candidate: Candidate,
     until: Time,
-    /// The lowest ask of those that had served well when it was won, if one was known.
+    /// The lowest ask of those that had served well, and of its provider, when it was first awarded, if one was known.
     lowest: Option<Price>,
 }
 
 impl Leases {
-    /// Keeps a candidate that has just served well, with the lowest ask of all that have. Serving on a lease makes it no longer: the
+    /// Keeps a candidate that has just served well, with the lowest ask when it was awarded. Serving on a lease makes it no longer: the
     /// provider does not, either.
     pub fn keep(&mut self, now: Time, candidate: Candidate, lowest: Option<Price>) {
         self.held.retain(|_, lease| lease.until > now);
