@@ -46,6 +46,8 @@ pub(super) struct Promised {
     pub(super) model: ModelId,
     /// The price.
     pub(super) price: Price,
+    /// Until the job can begin.
+    pub(super) start: Span,
     /// The size classes that it is for.
     pub(super) classes: Classes,
 }
@@ -204,7 +206,12 @@ impl Bidder {
         let expected = until.min(now + limits::BID_EXPECTED);
         self.next_expiry = self.next_expiry.min(expected);
         let promise = Promise {
-            terms: Promised { model: bid.model, price: bid.price, classes },
+            terms: Promised {
+                model: bid.model,
+                price: bid.price,
+                start: Span::from_ms(u64::from(bid.start_ms)),
+                classes,
+            },
             hash,
             until,
             expected_until: Some(expected),

@@ -63,10 +63,13 @@ impl Provider {
         let is_new = served.waits_for_slot().is_none();
         let is_customer = self.admission.clientele.has_ever_paid(&origin.node);
         let start = self.start_in(now, &model, waiting_task(now, (id, origin, served), is_customer), 0);
+        // Its client takes the word that it begins for so long, and would leave it as silent then. (`WR-16`)
+        let promised = Span(job.promised.start.0.saturating_mul(2));
+        let word_ends = job.since + promised + limits::WORD_WAIT;
+        if now + start >= word_ends || (is_new && start > limits::QUEUE_WAIT_MAX) {
+            return self.end(now, id, Some(Refusal::Busy));
+        }
         if is_new {
-            if start > limits::QUEUE_WAIT_MAX {
-                return self.end(now, id, Some(Refusal::Busy));
-            }
             match self.place_for(&model, origin, is_customer) {
                 Some(Place::Free) => {}
                 Some(Place::Of(other)) => self.turn_away(now, other, origin),
