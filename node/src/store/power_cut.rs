@@ -13,8 +13,9 @@ use bombyx_protocol::channel::terms::{Address, ChannelTerms};
 use bombyx_protocol::ident::{NodeId, Signature};
 use bombyx_protocol::io::PersistId;
 use bombyx_protocol::wire::message::Payment;
-use redb::{Database, StorageBackend};
+use redb::StorageBackend;
 
+use super::file::StoreFile;
 use super::{Store, StoreError};
 use crate::role::Role;
 
@@ -23,6 +24,8 @@ const CUTS: u64 = 60;
 const CUTS_VARIABLE: &str = "BOMBYX_TEST_CRASHES";
 /// What a disk writes whole or not at all, in bytes.
 const SECTOR: usize = 512;
+/// Short, so that rows move into the tables all the time.
+const HALF_BYTES: u32 = 4 * 4_096;
 const OWNER: NodeId = NodeId([7; 32]);
 
 struct Random(u64);
@@ -158,8 +161,9 @@ impl StorageBackend for Drive {
 
 fn open(drive: &Drive) -> Result<(Store, Vec<Record>), StoreError> {
     let path = Path::new("disk");
-    let database = Database::builder().create_with_backend(drive.clone());
-    Store::start(database.map_err(|error| super::error::open_error(path, error))?, path, OWNER)
+    let file = StoreFile::on(Box::new(drive.clone()), HALF_BYTES);
+    let file = file.map_err(|error| StoreError::Failed { path: path.into(), why: error.to_string() })?;
+    Store::open_file(file, path, OWNER)
 }
 
 /// Returns the write with this number: a promise, a voucher or an end, on one of six channels.

@@ -1,148 +1,209 @@
-//! The tables of the store and how records become rows.
+//! The tables of the store: whose it is, and what the journal has brought here.
 //!
-//! `records`: key = kind (1 byte) and account (32), job (16) or slot (2); value = version (1 byte), number of the write (8,
-//! big-endian, tells which of two receipts is older), encoded record. `meta`: `format` and `node`.
+//! `records`: [`super::rows`]. `meta`: `format`, `node`; `journal`, the key of its hashes; `next`, the number of the first write
+//! that may be in the journal only.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use bombyx_protocol::channel::record::{Record, RecordKey};
+use bombyx_protocol::channel::record::Record;
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::wire::codec;
 use redb::{
     AccessGuard, Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, TableError,
-    WriteTransaction,
 };
 
 use super::error::{StoreError, failed};
+use super::file::StoreFile;
+use super::journal::{self, JournalKey};
 use super::limits::{FORMAT, RECEIPTS_MAX};
-
-/// Version of an encoded record.
-const RECORD_VERSION: u8 = 2;
-const HEAD: usize = 9;
+use super::rows::{self, Changes, RECEIPT};
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-const PAYING: u8 = 1;
-const EARNING: u8 = 2;
-const RECEIPT: u8 = 3;
-const REPUTATION: u8 = 4;
+/// Values of the rows by key.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Checks whose store it is and makes its tables; returns the number of the next write and every record.
-pub(super) fn prepare(
-    database: &Database,
-    path: &Path,
-    owner: NodeId,
-) -> Result<(u64, Vec<Record>), StoreError> {
-    let transaction = database.begin_write().map_err(|error| failed(path, error))?;
-    claim(&transaction, path, owner)?;
-    transaction.open_table(RECORDS).map_err(|error| failed(path, error))?;
-    transaction.commit().map_err(|error| failed(path, error))?;
-    let rows = read_all(database, path)?;
-    let next = rows.iter().map(|row| row.number + 1).max().unwrap_or(0);
-    let old = old_receipts(&rows);
-    if !old.is_empty() {
-        let transaction = database.begin_write().map_err(|error| failed(path, error))?;
+/// The tables of an open store.
+pub(super) struct Tables {
+    database: Database,
+    path: PathBuf,
+}
+
+/// What was in a store when it was opened.
+pub(super) struct Opened {
+    pub(super) tables: Tables,
+    pub(super) journal: JournalKey,
+    /// Number of the next write.
+    pub(super) next: u64,
+    pub(super) records: Vec<Record>,
+}
+
+impl Tables {
+    pub(super) fn new(database: Database, path: &Path) -> Self {
+        Self { database, path: path.to_owned() }
+    }
+
+    /// Returns where the store lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Checks whose store it is, makes its tables, and brings into them what is in the journal only.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what is wrong with it.
+    pub(super) fn prepare(self, file: &StoreFile, owner: NodeId) -> Result<Opened, StoreError> {
+        let journal = self.claim(owner)?;
+        let (next, changes) = self.unmoved(file)?;
+        self.put(&changes, next)?;
+        let records = self.records(&self.rows()?)?;
+        Ok(Opened { tables: self, journal, next, records })
+    }
+
+    /// Returns every record, no matter which node the store belongs to, and changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what is wrong with it.
+    pub(super) fn read(&self, file: &StoreFile) -> Result<Vec<Record>, StoreError> {
+        check_format(&self.meta("format")?.unwrap_or_default(), &self.path)?;
+        let (_, changes) = self.unmoved(file)?;
+        let mut rows = self.rows()?;
+        for (key, value) in changes.iter() {
+            match value {
+                Some(value) => rows.insert(key.to_owned(), value.to_owned()),
+                None => rows.remove(key),
+            };
+        }
+        self.records(&rows)
+    }
+
+    /// Returns whether it has a mark of format or owner, as every store has from its first moment on.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) fn is_claimed(&self) -> Result<bool, StoreError> {
+        Ok(self.meta("format")?.is_some() || self.meta("node")?.is_some())
+    }
+
+    /// Moves rows here, and notes that every write below `next` is here. They are on disk when this returns, so that the journal
+    /// may write over them. Receipts beyond [`RECEIPTS_MAX`] go, oldest first.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) fn put(&self, changes: &Changes, next: u64) -> Result<(), StoreError> {
+        self.try_put(changes, next).map_err(|error| failed(&self.path, error))
+    }
+
+    fn try_put(&self, changes: &Changes, next: u64) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
         {
-            let mut table = transaction.open_table(RECORDS).map_err(|error| failed(path, error))?;
-            for key in &old {
-                table.remove(key.as_slice()).map_err(|error| failed(path, error))?;
+            let mut table = transaction.open_table(RECORDS)?;
+            for (key, value) in changes.iter() {
+                match value {
+                    Some(value) => table.insert(key, value)?,
+                    None => table.remove(key)?,
+                };
             }
+            prune(&mut table)?;
+            transaction.open_table(META)?.insert("next", next.to_be_bytes().as_slice())?;
         }
-        transaction.commit().map_err(|error| failed(path, error))?;
+        Ok(transaction.commit()?)
     }
-    let kept = rows.into_iter().filter(|row| old.binary_search(&row.key).is_err());
-    Ok((next, kept.map(|row| row.record).collect()))
-}
 
-/// Returns whether it has a mark of format or owner, as every store has from its first moment on.
-pub(super) fn is_claimed(database: &Database, path: &Path) -> Result<bool, StoreError> {
-    let transaction = database.begin_read().map_err(|error| failed(path, error))?;
-    let meta = match transaction.open_table(META) {
-        Ok(meta) => meta,
-        Err(TableError::TableDoesNotExist(_)) => return Ok(false),
-        Err(error) => return Err(failed(path, error)),
-    };
-    let marks = ["format", "node"].map(|name| meta.get(name).map(|mark| mark.is_some()));
-    let [format, node] = marks;
-    Ok(format.map_err(|error| failed(path, error))? || node.map_err(|error| failed(path, error))?)
-}
-
-/// Returns every record, no matter which node the store belongs to.
-pub(super) fn read(database: &Database, path: &Path) -> Result<Vec<Record>, StoreError> {
-    let transaction = database.begin_read().map_err(|error| failed(path, error))?;
-    let meta = transaction.open_table(META).map_err(|error| failed(path, error))?;
-    let format = meta.get("format").map_err(|error| failed(path, error))?;
-    check_format(format.as_ref().map(AccessGuard::value).unwrap_or_default(), path)?;
-    Ok(read_all(database, path)?.into_iter().map(|row| row.record).collect())
-}
-
-/// Writes a batch in one transaction; the caller commits it. `next` numbers the writes.
-pub(super) fn put_all<'a>(
-    transaction: &WriteTransaction,
-    records: impl Iterator<Item = &'a Record>,
-    next: &mut u64,
-) -> Result<(), redb::Error> {
-    let mut table = transaction.open_table(RECORDS)?;
-    for record in records {
-        put(&mut table, record, *next)?;
-        *next += 1;
-    }
-    Ok(())
-}
-
-fn put(table: &mut Table<'_, &[u8], &[u8]>, record: &Record, number: u64) -> Result<(), redb::StorageError> {
-    let (kind, rest) = match record.key() {
-        RecordKey::Payer(account) => (PAYING, account.0.to_vec()),
-        RecordKey::Earner(account) => (EARNING, account.0.to_vec()),
-        RecordKey::Receipt(job) => (RECEIPT, job.0.to_vec()),
-        RecordKey::Reputation(slot) => (REPUTATION, slot.to_be_bytes().to_vec()),
-        RecordKey::Gone(account) => {
-            table.remove(row_key(PAYING, &account.0).as_slice())?;
-            table.remove(row_key(EARNING, &account.0).as_slice())?;
-            return Ok(());
-        }
-    };
-    let mut value = vec![RECORD_VERSION];
-    value.extend(number.to_be_bytes());
-    value.extend(codec::encode(record));
-    table.insert(row_key(kind, &rest).as_slice(), value.as_slice())?;
-    Ok(())
-}
-
-fn row_key(kind: u8, rest: &[u8]) -> Vec<u8> {
-    let mut key = vec![kind];
-    key.extend(rest);
-    key
-}
-
-struct Row {
-    key: Vec<u8>,
-    number: u64,
-    record: Record,
-}
-
-fn claim(transaction: &WriteTransaction, path: &Path, owner: NodeId) -> Result<(), StoreError> {
-    let mut meta = transaction.open_table(META).map_err(|error| failed(path, error))?;
-    let format = meta.get("format").map_err(|error| failed(path, error))?.map(|value| value.value().to_vec());
-    let node = meta.get("node").map_err(|error| failed(path, error))?.map(|value| value.value().to_vec());
-    match (format, node) {
-        (None, None) => {
-            let format = FORMAT.to_be_bytes();
-            meta.insert("format", format.as_slice()).map_err(|error| failed(path, error))?;
-            meta.insert("node", owner.0.as_slice()).map_err(|error| failed(path, error))?;
-            Ok(())
-        }
-        (Some(format), Some(node)) => {
-            let damaged = |what: &str| StoreError::Damaged { path: path.into(), why: what.into() };
-            check_format(&format, path)?;
-            let node = NodeId(node.as_slice().try_into().map_err(|_| damaged("its owner is not a node id"))?);
-            if node != owner {
-                return Err(StoreError::OtherNode { path: path.into(), found: node });
+    /// Returns the number of the next write, and what is in the journal only.
+    fn unmoved(&self, file: &StoreFile) -> Result<(u64, Changes), StoreError> {
+        let mut changes = Changes::default();
+        // A store of before there was one.
+        let Some(key) = self.meta("journal")? else { return Ok((0, changes)) };
+        let key = key.try_into().map_err(|_| self.damaged("the key of its journal is damaged"))?;
+        let next = self.meta("next")?.and_then(|next| next.try_into().ok());
+        let next = next.ok_or_else(|| self.damaged("the number of its next write is damaged"))?;
+        let next = u64::from_be_bytes(next);
+        let values = journal::read(file, &key, next).map_err(|error| {
+            if error.kind() == io::ErrorKind::InvalidData {
+                self.damaged(&error.to_string())
+            } else {
+                failed(&self.path, error)
             }
-            Ok(())
+        })?;
+        let next = next + values.len() as u64;
+        for value in values {
+            changes.put_value(value, &self.path)?;
         }
-        _ => Err(StoreError::Damaged { path: path.into(), why: "its format or owner is missing".into() }),
+        Ok((next, changes))
+    }
+
+    /// Marks a new store as its owner's, or checks the marks; returns the key of its journal.
+    fn claim(&self, owner: NodeId) -> Result<JournalKey, StoreError> {
+        match (self.meta("format")?, self.meta("node")?) {
+            (None, None) => {}
+            (Some(format), Some(node)) => {
+                check_format(&format, &self.path)?;
+                let node = NodeId(node.try_into().map_err(|_| self.damaged("its owner is not a node id"))?);
+                if node != owner {
+                    return Err(StoreError::OtherNode { path: self.path.clone(), found: node });
+                }
+                if let Some(key) = self.meta("journal")? {
+                    return key.try_into().map_err(|_| self.damaged("the key of its journal is damaged"));
+                }
+            }
+            _ => return Err(self.damaged("its format or owner is missing")),
+        }
+        let key = rand::random::<JournalKey>();
+        self.mark(owner, &key).map_err(|error| failed(&self.path, error))?;
+        Ok(key)
+    }
+
+    fn mark(&self, owner: NodeId, journal: &JournalKey) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let records = transaction.open_table(RECORDS)?;
+            // Nothing in a new store, and rows in one of before there was a journal.
+            let mut next = 0;
+            for row in records.iter()? {
+                next = next.max(rows::number(row?.1.value()) + 1);
+            }
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("format", FORMAT.to_be_bytes().as_slice())?;
+            meta.insert("node", owner.0.as_slice())?;
+            meta.insert("journal", journal.as_slice())?;
+            meta.insert("next", next.to_be_bytes().as_slice())?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let transaction = self.database.begin_read().map_err(|error| failed(&self.path, error))?;
+        let meta = match transaction.open_table(META) {
+            Ok(meta) => meta,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(failed(&self.path, error)),
+        };
+        let value = meta.get(name).map_err(|error| failed(&self.path, error))?;
+        Ok(value.as_ref().map(AccessGuard::value).map(<[u8]>::to_vec))
+    }
+
+    fn rows(&self) -> Result<Rows, StoreError> {
+        let read = || -> Result<Rows, redb::Error> {
+            let table = self.database.begin_read()?.open_table(RECORDS)?;
+            let mut rows = Rows::new();
+            for row in table.iter()? {
+                let (key, value) = row?;
+                rows.insert(key.value().to_vec(), value.value().to_vec());
+            }
+            Ok(rows)
+        };
+        read().map_err(|error| failed(&self.path, error))
+    }
+
+    fn records(&self, rows: &Rows) -> Result<Vec<Record>, StoreError> {
+        rows.iter().map(|(key, value)| rows::read(key, value, &self.path)).collect()
+    }
+
+    fn damaged(&self, why: &str) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), why: why.into() }
     }
 }
 
@@ -152,159 +213,117 @@ fn check_format(format: &[u8], path: &Path) -> Result<(), StoreError> {
     if found == FORMAT { Ok(()) } else { Err(StoreError::Format { path: path.into(), found }) }
 }
 
-fn read_all(database: &Database, path: &Path) -> Result<Vec<Row>, StoreError> {
-    let transaction = database.begin_read().map_err(|error| failed(path, error))?;
-    let table = transaction.open_table(RECORDS).map_err(|error| failed(path, error))?;
-    let mut rows = Vec::new();
-    for row in table.iter().map_err(|error| failed(path, error))? {
-        let (key, value) = row.map_err(|error| failed(path, error))?;
-        rows.push(read_row(key.value(), value.value(), path)?);
+/// Deletes the oldest receipts beyond [`RECEIPTS_MAX`].
+fn prune(table: &mut Table<'_, &[u8], &[u8]>) -> Result<(), redb::StorageError> {
+    let mut receipts = Vec::new();
+    for row in table.range([RECEIPT].as_slice()..[RECEIPT + 1].as_slice())? {
+        let (key, value) = row?;
+        receipts.push((rows::number(value.value()), key.value().to_vec()));
     }
-    Ok(rows)
-}
-
-fn read_row(key: &[u8], value: &[u8], path: &Path) -> Result<Row, StoreError> {
-    let damaged = |why: &str| StoreError::Damaged {
-        path: path.into(),
-        why: format!("row {}: {why}", hex::encode(key)),
-    };
-    let (head, body) = value.split_at_checked(HEAD).ok_or_else(|| damaged("it is too short"))?;
-    let mut body = body.to_vec();
-    match head[0] {
-        RECORD_VERSION => {}
-        // Version 1 had no early voucher at the end of what is earned.
-        1 if key.first() == Some(&EARNING) => body.push(0),
-        1 => {}
-        other => return Err(damaged(&format!("version {other}, this version reads 1 to {RECORD_VERSION}"))),
-    }
-    let mut number = [0; 8];
-    number.copy_from_slice(&head[1..]);
-    let record = codec::decode(&body).map_err(|error| damaged(&error.to_string()))?;
-    Ok(Row { key: key.to_vec(), number: u64::from_be_bytes(number), record })
-}
-
-/// Keys of the receipts beyond [`RECEIPTS_MAX`], oldest writes first to go, in the order of their bytes.
-fn old_receipts(rows: &[Row]) -> Vec<Vec<u8>> {
-    let mut receipts: Vec<&Row> = rows.iter().filter(|row| row.key.first() == Some(&RECEIPT)).collect();
-    receipts.sort_by_key(|row| row.number);
     let surplus = receipts.len().saturating_sub(RECEIPTS_MAX);
-    let mut keys: Vec<_> = receipts.into_iter().take(surplus).map(|row| row.key.clone()).collect();
-    keys.sort_unstable();
-    keys
+    if surplus > 0 {
+        receipts.sort_unstable();
+        for (_, key) in &receipts[..surplus] {
+            table.remove(key.as_slice())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
     use bombyx_protocol::ident::{Domain, Identity};
     use bombyx_protocol::wire::signed::Signed;
     use bombyx_protocol::work::order::JobId;
 
     use super::*;
+    use crate::store::Store;
+    use crate::store::file::Content;
+    use crate::store::rows::Row;
 
-    fn receipt(number: usize) -> Record {
-        let mut job = [0; 16];
-        job[..8].copy_from_slice(&number.to_le_bytes());
-        let signer = Identity::from_seed(&[1; 32]);
-        let receipt = Signed::new(&signer, Domain::Receipt, number.to_le_bytes().to_vec());
-        Record::Receipt { job: JobId(job), provider: signer.id(), receipt }
+    const OWNER: NodeId = NodeId([1; 32]);
+
+    /// Returns the tables in a file, made if there are none, and claimed by nobody.
+    fn tables(path: &Path) -> (Arc<StoreFile>, Tables) {
+        crate::home::permissions::touch_private(path).unwrap();
+        let (file, content) = StoreFile::open(path).unwrap();
+        if content == Content::Nothing {
+            file.make(path).unwrap();
+        }
+        let file = Arc::new(file);
+        let database = file.database().unwrap();
+        (file, Tables::new(database, path))
+    }
+
+    fn prepare(path: &Path, owner: NodeId) -> Result<Opened, StoreError> {
+        let (file, tables) = tables(path);
+        tables.prepare(&file, owner)
+    }
+
+    fn sorted(mut records: Vec<Record>) -> Vec<Record> {
+        records.sort_by_key(Record::key);
+        records
     }
 
     #[test]
-    fn the_oldest_receipts_go_and_the_limit_stays() {
+    fn the_oldest_receipts_go_while_the_store_is_open_and_the_limit_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
-        let owner = NodeId([1; 32]);
-        let database = Database::create(&path).unwrap();
-        let (mut next, none) = prepare(&database, &path, owner).unwrap();
-        assert_eq!((next, none.len()), (0, 0));
-        let transaction = database.begin_write().unwrap();
+        let opened = prepare(&folder.path().join("store"), OWNER).unwrap();
+        assert_eq!((opened.next, opened.records.len()), (0, 0));
         // One signature for all: what is tested is the counting.
-        let Record::Receipt { provider, receipt, .. } = receipt(0) else { panic!() };
-        let records: Vec<Record> = (0..RECEIPTS_MAX + 3)
+        let signer = Identity::from_seed(&[1; 32]);
+        let receipt = Signed::new(&signer, Domain::Receipt, vec![0; 8]);
+        let records: Vec<Record> = (0..RECEIPTS_MAX + 5)
             .map(|number| {
                 let mut job = [0; 16];
                 job[..8].copy_from_slice(&number.to_le_bytes());
-                Record::Receipt { job: JobId(job), provider, receipt: receipt.clone() }
+                Record::Receipt { job: JobId(job), provider: signer.id(), receipt: receipt.clone() }
             })
             .collect();
-        put_all(&transaction, records.iter(), &mut next).unwrap();
-        transaction.commit().unwrap();
-        let (after, mut kept) = prepare(&database, &path, owner).unwrap();
-        assert_eq!((after, kept.len()), (next, RECEIPTS_MAX));
-        kept.sort_by_key(Record::key);
-        let mut newest = records[3..].to_vec();
-        newest.sort_by_key(Record::key);
-        assert!(kept == newest, "the three oldest are gone");
-    }
-
-    /// (CO-6, MK-31)
-    #[test]
-    fn what_is_remembered_of_a_provider_is_there_after_a_restart_and_a_later_one_takes_its_slot() {
-        use bombyx_protocol::channel::record::Reputation;
-        use bombyx_protocol::ident::Prefix;
-        use bombyx_protocol::market::history::Timing;
-        use bombyx_protocol::work::order::ModelId;
-
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
-        let owner = NodeId([1; 32]);
-        let remembers = |slot: u16, number: u8, failures: u8| {
-            let prefix = Prefix::of_ipv4([192, 0, 2, number]);
-            let provider = NodeId([number; 32]);
-            let failed_at_s = 1_764_374_400;
-            Record::Reputation(Reputation {
-                slot,
-                provider,
-                prefix,
-                good: 1,
-                level: 0,
-                failures,
-                failed_at_s,
-                model: ModelId([0; 32]),
-                timed: 0,
-                timing: Timing::default(),
-            })
-        };
-        let written = [remembers(0, 1, 1), remembers(300, 2, 1), remembers(0, 1, 2), remembers(300, 3, 4)];
-        {
-            let database = Database::create(&path).unwrap();
-            let (mut next, _) = prepare(&database, &path, owner).unwrap();
-            let transaction = database.begin_write().unwrap();
-            put_all(&transaction, written.iter(), &mut next).unwrap();
-            transaction.commit().unwrap();
+        for numbers in [0..RECEIPTS_MAX + 3, RECEIPTS_MAX + 3..RECEIPTS_MAX + 5] {
+            let mut changes = Changes::default();
+            for number in numbers.clone() {
+                changes.put(Row::new(&records[number], number as u64));
+            }
+            opened.tables.put(&changes, numbers.end as u64).unwrap();
+            let kept = opened.tables.records(&opened.tables.rows().unwrap()).unwrap();
+            assert_eq!(kept.len(), RECEIPTS_MAX);
+            assert!(
+                sorted(kept) == sorted(records[numbers.end - RECEIPTS_MAX..numbers.end].to_vec()),
+                "the oldest are gone"
+            );
         }
-        let database = Database::create(&path).unwrap();
-        let (_, mut found) = prepare(&database, &path, owner).unwrap();
-        found.sort_by_key(Record::key);
-        assert_eq!(found, written[2..]);
     }
 
     #[test]
     fn a_store_of_another_node_or_version_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
-        let database = Database::create(&path).unwrap();
-        prepare(&database, &path, NodeId([1; 32])).unwrap();
-        let refused = prepare(&database, &path, NodeId([2; 32]));
-        assert!(matches!(refused, Err(StoreError::OtherNode { .. })));
-        let transaction = database.begin_write().unwrap();
+        drop(prepare(&path, OWNER).unwrap());
+        let refused = prepare(&path, NodeId([2; 32])).err();
+        assert!(matches!(refused, Some(StoreError::OtherNode { .. })), "{refused:?}");
+        let (_, tables) = tables(&path);
+        let transaction = tables.database.begin_write().unwrap();
         transaction.open_table(META).unwrap().insert("format", 9u32.to_be_bytes().as_slice()).unwrap();
         transaction.commit().unwrap();
-        let refused = prepare(&database, &path, NodeId([1; 32]));
-        assert!(matches!(refused, Err(StoreError::Format { found: 9, .. })));
+        drop(tables);
+        let refused = prepare(&path, OWNER).err();
+        assert!(matches!(refused, Some(StoreError::Format { found: 9, .. })), "{refused:?}");
+        let refused = Store::read_any(&path).err();
+        assert!(matches!(refused, Some(StoreError::Format { found: 9, .. })), "{refused:?}");
     }
 
     /// (CH-52)
     #[test]
     fn a_database_without_an_owner_is_a_lost_store_and_is_not_claimed() {
-        use crate::store::Store;
-
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
-        drop(Database::create(&path).unwrap());
+        drop(tables(&path));
         for _ in 0..2 {
-            let lost = Store::open_kept(&path, NodeId([1; 32])).err();
+            let lost = Store::open_kept(&path, OWNER).err();
             assert!(matches!(lost, Some(StoreError::Lost { .. })), "{lost:?}");
         }
     }
@@ -313,14 +332,43 @@ mod tests {
     fn a_row_that_is_no_record_is_damage_and_not_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
-        let database = Database::create(&path).unwrap();
-        prepare(&database, &path, NodeId([1; 32])).unwrap();
+        drop(prepare(&path, OWNER).unwrap());
         for value in [&[][..], &[9; 40][..], &[1, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255][..]] {
-            let transaction = database.begin_write().unwrap();
-            transaction.open_table(RECORDS).unwrap().insert([PAYING; 33].as_slice(), value).unwrap();
+            let (file, tables) = tables(&path);
+            let transaction = tables.database.begin_write().unwrap();
+            transaction.open_table(RECORDS).unwrap().insert([1; 33].as_slice(), value).unwrap();
             transaction.commit().unwrap();
-            let refused = prepare(&database, &path, NodeId([1; 32]));
-            assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{value:?}");
+            let refused = tables.prepare(&file, OWNER).err();
+            assert!(matches!(refused, Some(StoreError::Damaged { .. })), "{value:?}: {refused:?}");
         }
+    }
+
+    #[test]
+    fn a_database_of_before_there_was_a_journal_gets_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let gone = |byte| Record::ChannelGone { account: bombyx_protocol::ChannelId([byte; 32]) };
+        {
+            let database = Database::create(&path).unwrap();
+            let transaction = database.begin_write().unwrap();
+            {
+                let mut meta = transaction.open_table(META).unwrap();
+                meta.insert("format", FORMAT.to_be_bytes().as_slice()).unwrap();
+                meta.insert("node", OWNER.0.as_slice()).unwrap();
+                let row = Row::new(&gone(5), 41);
+                let mut records = transaction.open_table(RECORDS).unwrap();
+                records.insert([9].as_slice(), row.value.as_slice()).unwrap();
+            }
+            transaction.commit().unwrap();
+            assert!(matches!(Store::open(&path, OWNER), Err(StoreError::InUse(_))));
+        }
+        assert_eq!(Store::read_any(&path).unwrap(), [gone(5)], "a copy is read as it is");
+        assert!(StoreFile::open(&path).unwrap().1 == Content::Bare);
+        let (store, records) = Store::open_kept(&path, OWNER).unwrap();
+        store.close().unwrap();
+        assert_eq!(records, [gone(5)]);
+        let opened = prepare(&path, OWNER).unwrap();
+        assert_eq!((opened.next, opened.records), (42, vec![gone(5)]));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 }
