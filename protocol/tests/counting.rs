@@ -91,11 +91,14 @@ fn a_crowd_of_strangers_with_big_tasks_is_one_count_before_a_customer_s() {
     assert_eq!(asked(&testbed, provider)[0], counts[1]);
 }
 
+/// The key and the prefix of the one of a crowd that comes at this place.
+type Who = fn(u64) -> (u64, u64);
+
 /// (WR-25)
 #[test]
 fn what_strangers_have_counted_has_a_budget_by_client_and_prefix_and_in_sum() {
     // One client, clients of one prefix, and clients of as many prefixes.
-    let crowds: [(fn(u64) -> (u64, u64), u64); 3] = [
+    let crowds: [(Who, u64); 3] = [
         (|_| (1, 1), limits::STRANGERS_COUNTS_PER_S / 2 + limits::COUNTS_BURST),
         (|number| (number, 1), limits::STRANGERS_COUNTS_PER_S / 2 + limits::PREFIX_COUNTS_BURST),
         (|number| (number, number), limits::STRANGERS_COUNTS_PER_S + limits::COUNTS_BURST),
