@@ -1,4 +1,5 @@
-//! A provider process that dies in the middle of an answer which its limit of tokens ends.
+//! A provider process that dies in the middle of an answer: one which its limit of tokens ends, and one which nobody else goes on
+//! with.
 #![allow(clippy::unwrap_used)]
 
 mod processes;
@@ -7,6 +8,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use processes::{CHAT, Ledger, Node, ask, finish, last_object};
+use reqwest::Client;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
@@ -52,4 +56,34 @@ async fn an_answer_that_its_limit_ends_is_as_long_with_a_dead_provider_as_withou
         (Some("length"), Some(MAX_TOKENS))
     );
     assert_eq!(text.trim_end_matches('\n'), whole["text"].as_str().unwrap(), "{said}");
+}
+
+/// (MK-15) What came is paid, and the bill comes with the error.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_only_provider_dies_is_called_cut_short_at_its_deadline() {
+    let ledger = Ledger::start().await;
+    let mut provider = Node::up(&ledger, &["--provide", CHAT, "--pace", "6"], &[]).await;
+    let flags = ["--gateway", "127.0.0.1:0", "--join", provider.address()];
+    let gateway = Node::up(&ledger, &flags, &[]).await;
+    let url = format!("{}/v1/chat/completions", gateway.note.gateway.as_deref().unwrap());
+    let body = json!({
+        "model": CHAT, "max_tokens": 400, "stream": true, "bombyx": { "deadline_ms": 20_000 },
+        "messages": [{ "role": "user", "content": "Count from 17 to 90." }],
+    });
+    let http = Client::builder().no_proxy().timeout(Duration::from_secs(120)).build().unwrap();
+    let request = http.post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
+    let mut answer = request.send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let mut events = String::new();
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        events.push_str(&String::from_utf8_lossy(&piece));
+        if events.matches("\"content\"").count() > 3 && provider.child.id().is_some() {
+            provider.child.kill().await.unwrap();
+        }
+    }
+    assert!(events.contains("\"code\":\"answer_cut_short\""), "{events}");
+    assert!(
+        events.contains("tokens or vectors that came are paid") && events.contains("cost_nano"),
+        "{events}"
+    );
 }

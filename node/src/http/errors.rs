@@ -14,6 +14,9 @@ use crate::error::failure::Meaning;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// The longest `Retry-After` that usual clients wait for by themselves.
+const RETRY_AFTER_OBEYED_S: u32 = 60;
+
 /// An error that is sent as `{"error": {"message", "type", "param", "code"}}`.
 #[derive(Debug)]
 pub(super) struct ApiError {
@@ -226,15 +229,14 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
         let headers = response.headers_mut();
-        match self.retry_after_s {
-            Some(seconds) => {
-                headers.insert(header::RETRY_AFTER, seconds.into());
-            }
-            // Clients retry 429 and 5xx by themselves. The order behind this answer was retried with other
-            // providers already, and each further try can cost coins: that is for the caller to decide.
-            None => {
-                headers.insert(SHOULD_RETRY, axum::http::HeaderValue::from_static("false"));
-            }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        // Clients retry 429 and 5xx by themselves, and at once where they are told to wait for longer than they like to. The
+        // order behind this answer was retried with other providers already, and each further try can cost coins: that is
+        // for the caller to decide.
+        if self.retry_after_s.is_none_or(|seconds| seconds > RETRY_AFTER_OBEYED_S) {
+            headers.insert(SHOULD_RETRY, axum::http::HeaderValue::from_static("false"));
         }
         response
     }
@@ -287,6 +289,10 @@ mod tests {
             "9",
             "when the first is asked again"
         );
+        let long =
+            ApiError::failure(Failure::LeftAlone { come_back_s: 400 }, Bill::default()).into_response();
+        assert_eq!(long.headers()[header::RETRY_AFTER], "400");
+        assert_eq!(long.headers()[SHOULD_RETRY], "false");
         let funds = ApiError::failure(POOR, Bill::default()).into_response();
         assert_eq!(funds.headers()[SHOULD_RETRY], "false");
     }
