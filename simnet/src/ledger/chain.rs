@@ -276,7 +276,7 @@ mod tests {
     use ed25519_dalek::SigningKey;
 
     use super::*;
-    use crate::ledger::fees::{FEE_CLAIM, FEE_CLOSE, FEE_OPEN, FEE_REQUEST_CLOSE, PAYOUT_MIN};
+    use crate::ledger::fees::{FEE_CLAIM, FEE_CLOSE, FEE_OPEN, FEE_REQUEST_CLOSE, OPEN_RESERVE, PAYOUT_MIN};
 
     const CLIENT: Wallet = [1; 32];
     const PROVIDER: Wallet = [2; 32];
@@ -392,7 +392,7 @@ mod tests {
         let call = LedgerCall::Open { terms: terms().into(), deposit: Nano(5_000) };
         let account = call.account();
         let said = chain.execute(Time(0), 0, CLIENT, call);
-        let fault = LedgerFault::Funds { missing: Nano(4_000 + FEE_OPEN) };
+        let fault = LedgerFault::Funds { missing: Nano(4_000 + OPEN_RESERVE + FEE_OPEN) };
         assert_eq!(said, [(0, LedgerEvent::Failed { account, top_up: None, fault })]);
         assert_eq!(chain.imbalance(), 0);
     }
