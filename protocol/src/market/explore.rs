@@ -69,6 +69,12 @@ impl Exploration {
         self.since > 0 && self.since.is_multiple_of(self.every)
     }
 
+    /// Returns whether that will be so of the order that is counted next.
+    #[must_use]
+    pub const fn is_next_turn(&self) -> bool {
+        self.since.saturating_add(1).is_multiple_of(self.every)
+    }
+
     /// Picks one of several bidders, which are given by prefix and by a number that nobody chose, the lowest score first. By
     /// turns it is the one of the lowest score, and one of the prefix that was tried least.
     #[must_use]
