@@ -96,6 +96,19 @@ pub(crate) struct Session {
     key: [u8; 16],
     /// Whether this side began.
     began: bool,
+    /// Whether it stands on a handshake of its own.
+    is_first: bool,
+}
+
+/// What is left of a pretended handshake for later jobs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept([u8; 16]);
+
+impl Kept {
+    /// Returns the session that both sides know of a later job.
+    pub(crate) fn session(&self, input: &[u8], began: bool) -> Session {
+        Session { key: checksum(&[b"later", &self.0, input]), began, is_first: false }
+    }
 }
 
 impl Session {
@@ -108,12 +121,17 @@ impl Session {
         began: bool,
     ) -> (Self, [u8; 16]) {
         let key = checksum(&[b"session", provider, prologue, ephemerals[0], ephemerals[1]]);
-        (Self { key, began }, checksum(&[b"reply", &key]))
+        (Self { key, began, is_first: true }, checksum(&[b"reply", &key]))
     }
 
     /// Returns 32 bytes, equal on both sides and different for every session.
     pub(crate) fn binding(&self) -> [u8; 32] {
         checksum(&[b"binding", &self.key])
+    }
+
+    /// Returns what later jobs can begin from, after a handshake.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        self.is_first.then(|| Kept(checksum(&[b"kept", &self.key])))
     }
 
     /// Writes the block and its tag into `out`; returns how many bytes that is, where they fit.

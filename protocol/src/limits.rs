@@ -186,7 +186,7 @@ pub const CHAT_TOKENS: u64 = 128;
 /// Tokens that a provider gathers into one chunk.
 pub const CHUNK_TOKENS: u32 = 8;
 /// The longest that a token waits for its chunk to fill.
-pub const CHUNK_WAIT: Span = Span::from_ms(20);
+pub const CHUNK_WAIT: Span = Span::from_ms(5);
 /// Chunks sent and not yet acknowledged. They are kept for retransmission.
 pub const CHUNKS_UNACKED_MAX: usize = 64;
 /// Units that a manifest may let one token count.
@@ -233,6 +233,14 @@ pub const BID_VALID: Span = Span::from_s(30);
 pub const BID_EXPECTED: Span = Span::from_s(3);
 /// How long a client waits for the answer to an award; it is sent again at half of it.
 pub const AWARD_WAIT: Span = Span::from_ms(2_000);
+/// How long a provider that has taken an award in a kept session leaves that unsaid.
+pub const ACCEPT_WAIT: Span = Span::from_ms(300);
+/// How long a session is kept for further jobs, from its handshake.
+pub const SESSION_KEPT: Span = Span::from_s(300);
+/// Sessions that a provider keeps for one client.
+pub const CLIENT_SESSIONS_MAX: usize = 4;
+/// The same for all of them together.
+pub const SESSIONS_MAX: usize = 4_096;
 /// How long a provider that was awarded waits for the task.
 pub const TASK_WAIT: Span = Span::from_s(5);
 /// How long a client waits between chunks before it asks for the missing one again.

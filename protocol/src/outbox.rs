@@ -1,39 +1,58 @@
-//! Persist before you speak: outputs wait here until every record that came before them is on disk.
-//! (`CO-2`)
+//! Persist before you pay: an output that carries or moves money waits here until every record of its channel that came before
+//! it is on disk. (`CO-2`)
 //!
-//! Records leave at once, so that many of them share one commit; everything else keeps its place in line. This
-//! is the only place where the rule lives, and both shells get it with the machine.
+//! Records leave at once, so that many of them share one commit, and so does everything that binds nobody to money: an answer waits
+//! for no disk. This is the only place where the rule lives, and both shells get it with the machine.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use crate::channel::id::ChannelId;
 use crate::channel::ledger::LedgerCall;
 use crate::channel::record::Record;
 use crate::ident::NodeId;
 use crate::io::{Output, PeerFault, PersistId};
 use crate::time::Time;
 
-/// The outputs of one machine, in order.
+/// The outputs of one machine.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     records: VecDeque<(PersistId, Box<Record>)>,
-    waiting: VecDeque<(PersistId, Output)>,
+    /// What may leave, in order.
+    ready: VecDeque<Output>,
+    /// The channels of which a record is not on disk yet.
+    lanes: BTreeMap<ChannelId, Lane>,
     newest: PersistId,
     durable: PersistId,
 }
 
+/// What waits for the records of one channel.
+#[derive(Debug, Default)]
+struct Lane {
+    newest: PersistId,
+    waiting: VecDeque<(PersistId, Output)>,
+}
+
 impl Outbox {
-    /// Queues an output behind every record pushed so far.
+    /// Queues an output that binds nobody to money.
     pub(crate) fn push(&mut self, output: Output) {
-        if self.waiting.capacity() == 0 {
+        if self.ready.capacity() == 0 {
             // Most inputs have one answer; `VecDeque` would allocate four slots.
-            self.waiting.reserve_exact(1);
+            self.ready.reserve_exact(1);
         }
-        self.waiting.push_back((self.newest, output));
+        self.ready.push_back(output);
+    }
+
+    /// Queues an output behind every record of a channel pushed so far.
+    pub(crate) fn push_behind(&mut self, account: ChannelId, output: Output) {
+        match self.lanes.get_mut(&account) {
+            Some(lane) => lane.waiting.push_back((lane.newest, output)),
+            None => self.push(output),
+        }
     }
 
     /// Queues a call to the ledger.
     pub(crate) fn call(&mut self, call: LedgerCall) {
-        self.push(Output::Ledger(Box::new(call)));
+        self.push_behind(call.account(), Output::Ledger(Box::new(call)));
     }
 
     /// Says that a peer broke a rule.
@@ -41,15 +60,25 @@ impl Outbox {
         self.push(Output::Fault { peer, fault });
     }
 
-    /// Queues a record: nothing pushed later leaves before it is durable.
+    /// Queues a record: what is pushed behind its channel later does not leave before it is durable.
     pub(crate) fn persist(&mut self, record: Record) {
         self.newest = PersistId(self.newest.0.saturating_add(1));
+        if let Some(account) = record.account() {
+            self.lanes.entry(account).or_default().newest = self.newest;
+        }
         self.records.push_back((self.newest, Box::new(record)));
     }
 
     /// Notes that everything up to `id` is on disk.
     pub(crate) fn persisted(&mut self, id: PersistId) {
         self.durable = self.durable.max(id);
+        let (ready, durable) = (&mut self.ready, self.durable);
+        self.lanes.retain(|_, lane| {
+            let waits_on = lane.waiting.iter().position(|(after, _)| *after > durable);
+            let leaves = waits_on.unwrap_or(lane.waiting.len());
+            ready.extend(lane.waiting.drain(..leaves).map(|(_, output)| output));
+            lane.newest > durable
+        });
     }
 
     /// Returns the next output, or the time to wake at, which is asked for at the end only.
@@ -57,16 +86,12 @@ impl Outbox {
         if let Some((id, record)) = self.records.pop_front() {
             return Output::Persist { id, record };
         }
-        let may_leave = self.waiting.front().is_some_and(|(after, _)| *after <= self.durable);
-        let next = if may_leave { self.waiting.pop_front() } else { None };
-        if let Some((_, output)) = next {
+        if let Some(output) = self.ready.pop_front() {
             return output;
         }
         // A machine is at rest most of the time, and its memory would stay with it for good.
         self.records = VecDeque::new();
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
-        }
+        self.ready = VecDeque::new();
         Output::Wake(wake_at())
     }
 }
@@ -75,37 +100,57 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_follows_a_record_waits_until_it_is_durable() {
-        let mut outbox = Outbox::default();
-        let cancel = |byte| Output::Cancel { job: crate::work::order::JobId([byte; 16]) };
-        let record = || Record::ChannelGone { account: crate::channel::id::ChannelId([0; 32]) };
-        outbox.push(cancel(1));
-        outbox.persist(record());
-        outbox.push(cancel(2));
-        outbox.persist(record());
-        outbox.push(cancel(3));
+    const ONE: ChannelId = ChannelId([1; 32]);
+    const OTHER: ChannelId = ChannelId([2; 32]);
+
+    fn cancel(byte: u8) -> Output {
+        Output::Cancel { job: crate::work::order::JobId([byte; 16]) }
+    }
+
+    /// Returns the jobs of the outputs that leave, and 0 for each record.
+    fn drain(outbox: &mut Outbox) -> Vec<u8> {
         let mut seen = Vec::new();
-        let drain = |outbox: &mut Outbox, seen: &mut Vec<String>| {
-            loop {
-                let output = outbox.poll(|| Time(9));
-                if matches!(output, Output::Wake(_)) {
-                    break;
-                }
-                seen.push(format!("{output:?}").chars().take(7).collect());
+        loop {
+            match outbox.poll(|| Time(9)) {
+                Output::Wake(_) => return seen,
+                Output::Cancel { job } => seen.push(job.0[0]),
+                _ => seen.push(0),
             }
-        };
-        drain(&mut outbox, &mut seen);
-        assert_eq!(
-            seen,
-            ["Persist", "Persist", "Cancel "],
-            "both records leave at once, and what came before"
-        );
+        }
+    }
+
+    #[test]
+    fn what_carries_money_waits_until_the_records_of_its_channel_are_durable() {
+        let mut outbox = Outbox::default();
+        outbox.push_behind(ONE, cancel(1));
+        outbox.persist(Record::ChannelGone { account: ONE });
+        outbox.push_behind(ONE, cancel(2));
+        outbox.persist(Record::ChannelGone { account: ONE });
+        outbox.push_behind(ONE, cancel(3));
+        assert_eq!(drain(&mut outbox), [0, 0, 1], "both records leave at once, and what came before");
         outbox.persisted(PersistId(1));
-        drain(&mut outbox, &mut seen);
-        assert_eq!(seen.len(), 4, "only what waited for the first record");
+        assert_eq!(drain(&mut outbox), [2], "only what waited for the first record");
+        outbox.push_behind(ONE, cancel(4));
+        assert_eq!(drain(&mut outbox), [0; 0]);
         outbox.persisted(PersistId(2));
-        drain(&mut outbox, &mut seen);
-        assert_eq!(seen.len(), 5);
+        outbox.push_behind(ONE, cancel(5));
+        assert_eq!(drain(&mut outbox), [3, 4, 5], "in order");
+        assert!(outbox.lanes.is_empty());
+    }
+
+    #[test]
+    fn nothing_else_waits_for_the_disk() {
+        let mut outbox = Outbox::default();
+        outbox.persist(Record::ChannelGone { account: ONE });
+        outbox.push(cancel(1));
+        outbox.push_behind(OTHER, cancel(2));
+        outbox.push_behind(ONE, cancel(3));
+        outbox.push(cancel(4));
+        assert_eq!(drain(&mut outbox), [0, 1, 2, 4], "no answer, and no other channel");
+        // An older commit is told again.
+        outbox.persisted(PersistId(0));
+        assert_eq!(drain(&mut outbox), [0; 0]);
+        outbox.persisted(PersistId(1));
+        assert_eq!(drain(&mut outbox), [3]);
     }
 }

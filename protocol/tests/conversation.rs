@@ -25,7 +25,8 @@ use vectors::{file, list, text};
 const CONVERSATION: &str = include_str!("../../spec/vectors/conversation/conversation.json");
 /// How long anything takes from one to the other, and a token to be made.
 const WAY: Span = Span::from_ms(5);
-const TOKEN: Span = Span::from_ms(2);
+const TOKEN: Span = Span(500);
+const COUNTING: Span = Span::from_ms(2);
 /// How long a ledger takes to show what it was asked for.
 const BLOCK: Span = Span::from_ms(500);
 const EPOCH: u64 = 1_000_007;
@@ -129,7 +130,7 @@ impl Scene {
             }
             Output::Count { job, .. } => {
                 let report = EngineReport::Counted { input_tokens: INPUT_TOKENS, cached_tokens: 0 };
-                self.later(TOKEN, false, Input::Engine { job, report });
+                self.later(COUNTING, false, Input::Engine { job, report });
             }
             Output::Allow { job, tokens } => {
                 let is_idle = self.made == self.allowed;

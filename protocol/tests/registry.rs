@@ -34,6 +34,9 @@ fn every_limit_is_that_of_the_code() {
         ("chunks in flight", of(limits::CHUNKS_UNACKED_MAX)),
         ("output tokens ahead of payment", limits::WINDOW_TOKENS),
         ("frame numbers that are remembered", session::REPLAY_WINDOW),
+        ("seconds that a session is kept", limits::SESSION_KEPT.as_ms() / 1_000),
+        ("sessions that are kept for a client", of(limits::CLIENT_SESSIONS_MAX)),
+        ("sessions that are kept", of(limits::SESSIONS_MAX)),
     ];
     for (name, value) in limits {
         assert_eq!(limit(name), value, "{name}");

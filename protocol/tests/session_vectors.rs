@@ -4,7 +4,7 @@
 use bombyx_protocol::entropy::Entropy;
 use bombyx_protocol::ident::NodeId;
 use bombyx_protocol::session::{
-    Frame, HandshakeError, Initiator, PaddingError, SealError, Secure, SecureError, StaticKey, prologue,
+    End, Frame, HandshakeError, Initiator, PaddingError, SealError, Secure, SecureError, StaticKey, prologue,
     respond, seal, unseal,
 };
 use serde::Deserialize;
@@ -54,7 +54,17 @@ struct SessionFile {
     refused_handshakes: Vec<RefusedHandshake>,
     refused_frames: Vec<RefusedFrame>,
     window: Vec<WindowStep>,
+    kept: Vec<KeptCase>,
     good_frame: FrameCase,
+}
+
+#[derive(Deserialize)]
+struct KeptCase {
+    number: u64,
+    job: String,
+    binding: String,
+    client_frames: Vec<FrameCase>,
+    provider_frames: Vec<FrameCase>,
 }
 
 #[derive(Deserialize)]
@@ -213,6 +223,24 @@ fn frames_have_the_bytes_of_the_vectors_in_both_directions() {
     let (mut client, mut provider) = session(&file);
     check_frames(&mut client, &mut provider, &file.client_frames);
     check_frames(&mut provider, &mut client, &file.provider_frames);
+}
+
+/// `SE-23`, `SE-24`: both ends keep the same, and each further job has the keys of its ids and its number.
+#[test]
+fn a_kept_session_gives_the_frames_of_the_vectors() {
+    let file = session_file();
+    let (mut client, mut provider) = session(&file);
+    let kept = [client.take_kept().unwrap(), provider.take_kept().unwrap()];
+    let ids = (NodeId(array(&file.client_id)), NodeId(array(&file.provider_id)));
+    assert!(!file.kept.is_empty());
+    for case in &file.kept {
+        let prologue = prologue(&ids.0, &ids.1, &array(&case.job));
+        let mut client = kept[0].session(End::Client, &prologue, case.number);
+        let mut provider = kept[1].session(End::Provider, &prologue, case.number);
+        assert_eq!([client.binding(), provider.binding()].map(hex::encode), [&*case.binding; 2]);
+        check_frames(&mut client, &mut provider, &case.client_frames);
+        check_frames(&mut provider, &mut client, &case.provider_frames);
+    }
 }
 
 fn check_frames(from: &mut Secure, to: &mut Secure, frames: &[FrameCase]) {

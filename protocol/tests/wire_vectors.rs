@@ -71,6 +71,7 @@ fn variants(case: &Value) -> String {
         },
         "Message" => match vectors::message(value) {
             Message::ToProvider(ToProvider::Award(_)) => "Award".into(),
+            Message::ToProvider(ToProvider::KeptAward(_)) => "KeptAward".into(),
             Message::ToProvider(ToProvider::Sealed(_)) => "ToProvider::Sealed".into(),
             Message::ToProvider(ToProvider::Release(_)) => "Release".into(),
             Message::ToProvider(ToProvider::Seek(_)) => "ToProvider::Seek".into(),
@@ -115,7 +116,7 @@ fn no_variant_is_without_its_bytes() {
     let seen: BTreeSet<String> = list(&vectors, "cases").iter().map(variants).collect();
     let known = |code: &u32| !matches!(Refusal::of(*code, 0), Some(Refusal::Other { .. }));
     let refusals = (0..).take_while(known).map(|code| format!("Refuse {code}"));
-    let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask ToClient::Leaving ToProvider::Seek ToProvider::Call Award \
+    let names = "Call Seek Ask Bid Receipt Gossip::Call Gossip::Seek ToClient::Ask ToClient::Leaving ToProvider::Seek ToProvider::Call Award KeptAward \
         ToProvider::Sealed Release SealedBid Accept Decline ToClient::Sealed Ack Cancel Chunk NeedPayment Progress Tokens Vectors Payer Earner ChannelGone \
         Record::Receipt \
         Reputation";

@@ -56,7 +56,9 @@ fn the_first_token_leaves_at_once_and_the_others_in_company() {
         Some(vec![99])
     );
 
-    assert!(stream.content(START, &provider, token(100)).is_empty());
+    let slow = START + limits::CHUNK_WAIT;
+    assert_eq!(stream.content(slow, &provider, token(99)).len(), 1, "none would join it in time");
+    assert!(stream.content(slow, &provider, token(100)).is_empty());
     let end = stream.content(START, &provider, Content::End { finish: Finish::Stop });
     assert_eq!(end.len(), 2, "what was gathered goes before the end");
     assert!(stream.content(START, &provider, token(101)).is_empty(), "nothing follows the end");

@@ -80,13 +80,18 @@ def encrypt(key: bytes, number: int, ad: bytes, plain: bytes) -> bytes:
     return cipher + poly1305(chacha20_block(key, 0, nonce)[:32], mac_data)
 
 
-def hkdf2(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
+def hkdf3(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes, bytes]:
     def mac(key: bytes, data: bytes) -> bytes:
         return hmac.new(key, data, hashlib.sha256).digest()
 
     temp = mac(chaining_key, material)
     first = mac(temp, b"\1")
-    return first, mac(temp, first + b"\2")
+    second = mac(temp, first + b"\2")
+    return first, second, mac(temp, second + b"\3")
+
+
+def hkdf2(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
+    return hkdf3(chaining_key, material)[:2]
 
 
 # ---- Noise ----
@@ -140,6 +145,14 @@ class Session:
         self.reply = public_of(provider) + noise.encrypt(b"")
         self.hash = noise.h
         self.client_key, self.provider_key = hkdf2(noise.ck, b"")
+        self.kept = hkdf3(self.hash, self.client_key + self.provider_key)[0]
+
+
+class KeptSession:
+    """Both sides of a job that begins in a kept session."""
+
+    def __init__(self, kept: bytes, prologue: bytes, number: int) -> None:
+        self.client_key, self.provider_key, self.hash = hkdf3(kept, prologue + struct.pack("<Q", number))
 
 
 def frame(key: bytes, number: int, plain_block: bytes) -> bytes:

@@ -27,7 +27,10 @@ impl Driver {
                     Message::ToClient(_)
                     | Message::ToProvider(ToProvider::Release(_) | ToProvider::Seek(_)) => true,
                     Message::ToProvider(
-                        ToProvider::Award(_) | ToProvider::Sealed(_) | ToProvider::Call(_),
+                        ToProvider::Award(_)
+                        | ToProvider::KeptAward(_)
+                        | ToProvider::Sealed(_)
+                        | ToProvider::Call(_),
                     ) => false,
                 };
                 let command =

@@ -37,6 +37,8 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
                 continue;
             }
         };
+        // A token waits for no acknowledgement of the one before; a socket that cannot be told so works as well.
+        let _ = socket.set_nodelay(true);
         let connection = http.serve_connection(
             TokioIo::new(PatientSocket { socket, patience: None }),
             TowerToHyperService::new(routes.clone()),

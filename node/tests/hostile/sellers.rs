@@ -12,8 +12,8 @@ use bombyx_protocol::session::{Secure, StaticKey, prologue, respond, seal};
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::extension::{Extensions, Features};
 use bombyx_protocol::wire::message::{
-    Accept, Chunk, Content, Finish, FromClient, FromProvider, Message, SealedBid, SealedFrame, ToClient,
-    ToProvider, VerifiedGossip, Work,
+    Accept, Chunk, Content, Finish, FromClient, FromProvider, Message, Refusal, Refuse, SealedBid,
+    SealedFrame, ToClient, ToProvider, VerifiedGossip, Work,
 };
 use bombyx_protocol::work::order::{JobId, ModelId, Tier};
 use bombyx_protocol::work::price::{InputTokens, Price, Tariff, Weights};
@@ -86,6 +86,10 @@ impl Seller {
                             self.jobs.insert(award.job, (secure, award.price));
                             let accept = ToClient::Accept(Accept::of(award.job, reply));
                             self.peer.send(from, Message::ToClient(accept)).await;
+                        }
+                        ToProvider::KeptAward(award) => {
+                            let refuse = ToClient::Refuse(Refuse::of(award.job, Refusal::NoSession));
+                            self.peer.send(from, Message::ToClient(refuse)).await;
                         }
                         ToProvider::Sealed(frame) => self.sealed(from, frame).await,
                         ToProvider::Release(_) | ToProvider::Seek(_) | ToProvider::Call(_) => {}

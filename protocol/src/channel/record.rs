@@ -126,6 +126,17 @@ impl Record {
             Self::Reputation(reputation) => RecordKey::Reputation(reputation.slot),
         }
     }
+
+    /// Returns the channel that it is about, if it is about one.
+    #[must_use]
+    pub fn account(&self) -> Option<ChannelId> {
+        match self.key() {
+            RecordKey::Payer(account) | RecordKey::Earner(account) | RecordKey::Gone(account) => {
+                Some(account)
+            }
+            RecordKey::Receipt(_) | RecordKey::Reputation(_) => None,
+        }
+    }
 }
 
 /// What a record is about.

@@ -4,7 +4,7 @@ use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
 use crate::ident::{Identity, NodeId};
-use crate::io::Failure;
+use crate::io::{Failure, Output};
 use crate::limits;
 use crate::market::auction::{Candidate, Source};
 use crate::market::call::Classes;
@@ -14,12 +14,13 @@ use crate::session::Secure;
 use crate::time::{Span, Time};
 use crate::wire::codec;
 use crate::wire::extension::Extensions;
-use crate::wire::message::{Ack, Finish, FromClient, SealedFrame, ToProvider, Work};
+use crate::wire::message::{Ack, Finish, FromClient, KeptAward, Message, SealedFrame, ToProvider, Work};
 use crate::work::order::{JobId, Task};
 use crate::work::price::{InputTokens, Tariff};
 use crate::work::receipt::Receipt;
 use crate::work::stream::Stream;
 
+use super::kept::KeptOpening;
 use super::memory::Service;
 use super::payments::{Needs, Payments};
 use super::progress::Progress;
@@ -36,6 +37,8 @@ pub(super) struct Attempt {
     pub(super) stream: Stream,
     pub(super) task: Task,
     pub(super) input: InputTokens,
+    /// The award that brought the task, in a kept session, until anything says that it came.
+    pub(super) award: Option<Box<KeptAward>>,
     /// Whether the input is stated as this provider counts it.
     pub(super) recounted: bool,
     /// What is set aside for it on the channel and not yet owed.
@@ -67,12 +70,14 @@ pub(super) struct Attempt {
     pub(super) asked_at: Time,
 }
 
-/// A session with a provider that has taken an award: a task can be sent.
+/// A session in which a task can be sent: its provider has taken an award, or the award goes with the task.
 #[derive(Debug)]
 pub(super) struct OpenSession {
     pub(super) job: JobId,
     pub(super) candidate: Candidate,
     pub(super) secure: Secure,
+    /// The kept session that it begins in, where the award goes with the task.
+    pub(super) opening: Option<KeptOpening>,
     /// Whether the input is stated as this provider counts it.
     pub(super) recounted: bool,
 }
@@ -107,7 +112,7 @@ impl Attempt {
         progress: &Progress,
         shared: &mut SharedState,
     ) -> Result<Self, PaymentFault> {
-        let OpenSession { job, candidate, secure, recounted } = session;
+        let OpenSession { job, candidate, secure, opening, recounted } = session;
         let task = progress.task_left();
         let bid = &candidate.bid;
         let lot = progress.lot();
@@ -128,6 +133,7 @@ impl Attempt {
             stream,
             task,
             input: lot.input,
+            award: None,
             recounted,
             reserved,
             rows_before: progress.rows,
@@ -145,7 +151,10 @@ impl Attempt {
             patient_until: None,
             asked_at: now,
         };
-        attempt.send_work(payments, outbox);
+        match opening {
+            Some(opening) => attempt.send_award(opening, payments, outbox),
+            None => attempt.send_work(payments, outbox),
+        }
         Ok(attempt)
     }
 
@@ -241,16 +250,44 @@ impl Attempt {
     }
 
     pub(super) fn wake_at(&self) -> Time {
-        self.ask_at().min(self.progress_at + self.patience())
+        let award = self.award.as_ref().map_or(Time::NEVER, |_| self.started + limits::AWARD_WAIT);
+        self.ask_at().min(self.progress_at + self.patience()).min(award)
     }
 
+    /// Sends the task, with its award where that is not answered.
     pub(super) fn send_work(&mut self, payments: &Payments, outbox: &mut Outbox) {
-        let Some(channel) = payments.terms(&self.account) else { return };
-        let (task, input) = (self.task.clone(), self.input);
-        self.say(&FromClient::Work(Work { task, input, channel, extensions: Extensions::NONE }), outbox);
+        if let Some(award) = &self.award {
+            return outbox.send_to_provider(self.provider(), ToProvider::KeptAward(KeptAward::clone(award)));
+        }
+        if let Some(work) = self.work(payments) {
+            self.say(&work, outbox);
+        }
     }
 
-    /// Acknowledges what has come, with the newest voucher. Returns whether there was one.
+    fn work(&self, payments: &Payments) -> Option<FromClient> {
+        let channel = payments.terms(&self.account)?;
+        let (task, input) = (self.task.clone(), self.input);
+        Some(FromClient::Work(Work { task, input, channel, extensions: Extensions::NONE }))
+    }
+
+    /// Sends the award of the job with its task, as the first frame of its session. (`MK-67`)
+    fn send_award(&mut self, opening: KeptOpening, payments: &Payments, outbox: &mut Outbox) {
+        let Some(work) = self.work(payments) else { return };
+        let Ok(frame) = self.secure.seal(&codec::encode(&work), false) else { return };
+        self.award = Some(Box::new(KeptAward {
+            job: self.job,
+            call: self.candidate.bid.call,
+            bid: self.candidate.hash,
+            price: self.candidate.price,
+            session: opening.session,
+            number: opening.number,
+            work: frame.bytes,
+            extensions: Extensions::NONE,
+        }));
+        self.send_work(payments, outbox);
+    }
+
+    /// Acknowledges what has come, with the newest voucher, which waits for the disk. Returns whether there was one. (`CO-2`)
     pub(super) fn send_ack(&mut self, payments: &Payments, identity: &Identity, outbox: &mut Outbox) -> bool {
         let countersignature = self
             .stream
@@ -258,23 +295,29 @@ impl Attempt {
             .and(self.stream.receipt())
             .map(|receipt| Receipt::countersign(receipt, identity));
         let payment = payments.payment(&self.account);
-        self.say(
-            &FromClient::Ack(Ack {
-                next: self.stream.next(),
-                payment,
-                countersignature,
-                extensions: Extensions::NONE,
-            }),
-            outbox,
-        );
+        let ack = Ack { next: self.stream.next(), payment, countersignature, extensions: Extensions::NONE };
+        if let Some(said) = self.sealed(&FromClient::Ack(ack)) {
+            match payment {
+                Some(_) => outbox.push_behind(self.account, said),
+                None => outbox.push(said),
+            }
+        }
         payment.is_some()
     }
 
+    /// Says something that pays for nothing.
     pub(super) fn say(&mut self, said: &FromClient, outbox: &mut Outbox) {
+        if let Some(said) = self.sealed(said) {
+            outbox.push(said);
+        }
+    }
+
+    fn sealed(&mut self, said: &FromClient) -> Option<Output> {
         let last = matches!(said, FromClient::Cancel(_));
         // Out of nonces: the job is at its end anyway, its silence will end it.
-        let Ok(frame) = self.secure.seal(&codec::encode(said), last) else { return };
+        let frame = self.secure.seal(&codec::encode(said), last).ok()?;
         let sealed = SealedFrame { job: self.job, nonce: frame.nonce, bytes: frame.bytes };
-        outbox.send_to_provider(self.provider(), ToProvider::Sealed(sealed));
+        let message = Message::ToProvider(ToProvider::Sealed(sealed));
+        Some(Output::Send { to: self.provider(), message })
     }
 }

@@ -43,6 +43,7 @@ impl AttemptMut<'_> {
             // Another one that does not open may be a copy, or anybody's: it changes nothing.
             Err(_) => return Next::Stay,
         };
+        self.on_accept();
         match codec::decode_sealed::<FromProvider>(&opened.body) {
             Ok(FromProvider::Chunk(chunk)) => self.on_chunk(chunk, opened.last),
             Ok(FromProvider::NeedPayment(need)) if !need.extensions.are_understood() => {
@@ -54,6 +55,14 @@ impl AttemptMut<'_> {
                 self.peer_fault(PeerFault::Malformed);
                 Next::FailOver(Failure::Session)
             }
+        }
+    }
+
+    /// Notes that the provider has taken the award, if it was not known yet: it said so, or anything else in the session. (`MK-67`)
+    pub(super) fn on_accept(&mut self) {
+        if self.attempt.award.take().is_some() {
+            self.attempt.has_task = true;
+            self.progress.awarded(self.now, self.id, self.attempt.job, self.attempt.provider(), self.outbox);
         }
     }
 
@@ -224,6 +233,9 @@ impl AttemptMut<'_> {
     pub(super) fn on_time(&mut self) -> Next {
         if self.now >= self.attempt.progress_at + self.attempt.patience() {
             return Next::FailOver(Failure::Stalled);
+        }
+        if self.attempt.award.is_some() && self.now >= self.attempt.started + limits::AWARD_WAIT {
+            return Next::FailOver(Failure::NoAnswer);
         }
         if self.now >= self.attempt.ask_at() {
             if self.attempt.stream.next() == 0 && !self.attempt.has_task {

@@ -23,6 +23,7 @@ impl Client {
     pub(super) fn step(&mut self, now: Time, id: OrderId, mut progress: Progress) {
         match progress.step(now, &mut self.shared) {
             Step::Wait(phase) => self.orders.insert(id, ActiveOrder { progress, phase }),
+            Step::Begin(session) => self.attempt(now, id, progress, *session),
             Step::End(outcome) => self.conclude(id, progress, outcome),
             Step::FailOver(candidate, why) => {
                 let conduct = Conduct::of_award(now, &candidate);
@@ -50,11 +51,8 @@ impl Client {
             self.shared.outbox.peer_fault(from, PeerFault::Malformed);
             return self.go_elsewhere(now, id, progress, &conduct, None, Failure::Session);
         };
-        progress.bill.matched = progress.bill.matched.or(Some(now.since(progress.started)));
-        progress.bill.job = Some(accept.job);
-        progress.bill.providers.push(from);
-        self.shared.outbox.order_news(id, OrderNews::Awarded { provider: from, job: accept.job });
-        let session = OpenSession { job: accept.job, candidate, secure, recounted: false };
+        progress.awarded(now, id, accept.job, from, &mut self.shared.outbox);
+        let session = OpenSession { job: accept.job, candidate, secure, opening: None, recounted: false };
         self.attempt(now, id, progress, session);
     }
 
@@ -90,12 +88,39 @@ impl Client {
         if let Some(why) = progress.unfit(&attempt.candidate) {
             return self.fail_over(now, id, why);
         }
-        let Some(ActiveOrder { progress, phase: Phase::Attempt(attempt) }) = self.orders.remove(&id) else {
+        let Some(ActiveOrder { mut progress, phase: Phase::Attempt(attempt) }) = self.orders.remove(&id)
+        else {
             return;
         };
         self.shared.payments.release(now, &attempt.account, attempt.reserved);
-        let Attempt { job, candidate, secure, .. } = *attempt;
-        self.attempt(now, id, progress, OpenSession { job, candidate, secure, recounted: true });
+        let Attempt { job, candidate, secure, award, .. } = *attempt;
+        if award.is_some() {
+            progress.awarded(now, id, job, candidate.bid.provider, &mut self.shared.outbox);
+        }
+        self.attempt(
+            now,
+            id,
+            progress,
+            OpenSession { job, candidate, secure, opening: None, recounted: true },
+        );
+    }
+
+    /// Awards a job by a handshake whose provider has forgotten the kept session that it was to begin in. (`MK-67`)
+    pub(super) fn award_anew(&mut self, now: Time, id: OrderId) {
+        let Some(ActiveOrder { progress, phase: Phase::Attempt(attempt) }) = self.orders.remove(&id) else {
+            return;
+        };
+        self.shared.kept.forget(&attempt.provider());
+        self.shared.payments.release(now, &attempt.account, attempt.reserved);
+        match PendingAward::start(now, attempt.candidate, &mut self.shared) {
+            Ok(award) => {
+                self.orders.insert(id, ActiveOrder { progress, phase: Phase::Award(Box::new(award)) });
+            }
+            Err(candidate) => {
+                let conduct = Conduct::of_award(&candidate);
+                self.go_elsewhere(now, id, progress, &conduct, None, Failure::Session);
+            }
+        }
     }
 
     /// Goes on with an order that waited for its time to call again.
@@ -119,7 +144,10 @@ impl Client {
     fn finish(&mut self, now: Time, id: OrderId, finish: Finish) {
         let Some(ActiveOrder { mut progress, phase }) = self.orders.remove(&id) else { return };
         progress.bill.finish = Some(finish);
-        if let Some(attempt) = phase.into_attempt() {
+        if let Some(mut attempt) = phase.into_attempt() {
+            if let Some(secret) = attempt.secure.take_kept() {
+                self.shared.kept.keep(now, &attempt.candidate, attempt.job, secret);
+            }
             let service = attempt.service(now);
             self.shared.praise(now, &Conduct::of_attempt(now, &attempt), &service);
             // One that was tried is not the best: the next order goes to the market again.
@@ -153,6 +181,7 @@ impl Client {
     ) {
         let from = conduct.provider;
         self.shared.leases.end(from);
+        self.shared.kept.forget(&from);
         let pays = self.shared.judge(now, conduct, why);
         if let Some(attempt) = attempt {
             let unpaid = self.leave(now, attempt, pays);

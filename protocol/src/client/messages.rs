@@ -72,7 +72,10 @@ impl Client {
         if !accept.extensions.are_understood() {
             return self.fail_over(now, id, Failure::Refused(Refusal::NotUnderstood));
         }
-        self.begin(now, id, accept);
+        match AttemptMut::of(now, id, active, &mut self.shared) {
+            Some(mut attempt) => attempt.on_accept(),
+            None => self.begin(now, id, accept),
+        }
     }
 
     fn on_refuse(&mut self, now: Time, from: NodeId, refuse: &Refuse) {
@@ -80,8 +83,12 @@ impl Client {
         if active.job() != Some((refuse.job, from)) {
             return;
         }
-        if let (Refusal::Counts(count), Phase::Attempt(_)) = (refuse.why, &active.phase) {
-            return self.recount(now, id, count);
+        match (refuse.why, &active.phase) {
+            (Refusal::Counts(count), Phase::Attempt(_)) => return self.recount(now, id, count),
+            (Refusal::NoSession, Phase::Attempt(attempt)) if attempt.award.is_some() => {
+                return self.award_anew(now, id);
+            }
+            _ => {}
         }
         let why = match AttemptMut::of(now, id, active, &mut self.shared) {
             Some(mut attempt) => attempt.on_refuse(refuse.why),

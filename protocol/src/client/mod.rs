@@ -91,6 +91,7 @@ mod direct;
 mod discovery;
 mod due;
 mod exchange;
+mod kept;
 mod known_provider;
 mod lifecycle;
 mod lingering;
@@ -130,6 +131,7 @@ use crate::wire::message::Message;
 use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
 
 use appointments::Appointments;
+use kept::KeptSessions;
 use lingering::LingeringJob;
 use memory::Memory;
 use orders::Orders;
@@ -199,6 +201,7 @@ impl Client {
             memory,
             crowds: Crowds::default(),
             leases: Leases::default(),
+            kept: KeptSessions::default(),
             book: Book::default(),
             survey: None,
             appointments: Appointments::default(),

@@ -10,9 +10,10 @@ use crate::time::Time;
 use crate::wire::message::{Finish, Refusal, ReleaseReason};
 use crate::work::order::{JobId, OrderId, Task};
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, OpenSession};
 use super::award::PendingAward;
 use super::exchange::AttemptMut;
+use super::kept::KeptJob;
 use super::progress::Progress;
 use super::shared::SharedState;
 
@@ -40,6 +41,8 @@ pub(super) enum Phase {
 pub(super) enum Step {
     /// It waits for this.
     Wait(Phase),
+    /// It sends its task in a kept session.
+    Begin(Box<OpenSession>),
     /// It ends: the answer is complete, or there is a reason.
     End(Result<(), Failure>),
     /// The provider that it was about to be awarded to failed it at once.
@@ -133,6 +136,13 @@ impl Progress {
                 self.was_awarded = true;
                 let winner = &candidate.bid.provider;
                 self.lowest_ask = shared.lowest_ask(now, &self.order.model, Some(winner));
+                let client = shared.identity.id();
+                let kept = shared.kept.begin(now, &client, &candidate, &mut shared.entropy);
+                if let Some(KeptJob { job, secure, opening }) = kept {
+                    let opening = Some(opening);
+                    let session = OpenSession { job, candidate, secure, opening, recounted: false };
+                    return Step::Begin(Box::new(session));
+                }
                 match PendingAward::start(now, candidate, shared) {
                     Ok(award) => Step::Wait(Phase::Award(Box::new(award))),
                     Err(candidate) => Step::FailOver(candidate, Failure::Session),

@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 
 use crate::amount::Nano;
 use crate::ident::NodeId;
-use crate::io::{Bill, Failure};
+use crate::io::{Bill, Failure, OrderNews};
 use crate::limits;
 use crate::market::auction::Candidate;
 use crate::market::invite::Share;
 use crate::market::score::Lot;
+use crate::outbox::Outbox;
 use crate::time::Time;
 use crate::wire::message::{Content, Refusal};
-use crate::work::order::{InputCount, Order, Task};
+use crate::work::order::{InputCount, JobId, Order, OrderId, Task};
 use crate::work::price::{InputTokens, Price};
 
 use super::back_off::BackOff;
@@ -77,6 +78,22 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Notes that a provider has taken a job of the order.
+    pub(super) fn awarded(
+        &mut self,
+        now: Time,
+        id: OrderId,
+        job: JobId,
+        provider: NodeId,
+        outbox: &mut Outbox,
+    ) {
+        let bill = &mut self.bill;
+        bill.matched = bill.matched.or(Some(now.since(self.started)));
+        bill.job = Some(job);
+        bill.providers.push(provider);
+        outbox.order_news(id, OrderNews::Awarded { provider, job });
+    }
+
     pub(super) fn new(now: Time, order: Order) -> Self {
         let deadline = now + order.deadline;
         Self {

@@ -17,6 +17,7 @@ use crate::work::price::Price;
 
 use super::appointments::Appointments;
 use super::config::ClientConfig;
+use super::kept::KeptSessions;
 use super::memory::Memory;
 use super::payments::Payments;
 
@@ -31,6 +32,7 @@ pub(super) struct SharedState {
     pub(super) memory: Memory,
     pub(super) crowds: Crowds,
     pub(super) leases: Leases,
+    pub(super) kept: KeptSessions,
     /// Standing offers of providers, by their asks.
     pub(super) book: Book,
     pub(super) survey: Option<Survey>,

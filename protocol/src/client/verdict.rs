@@ -79,7 +79,8 @@ impl Conduct {
 
     pub(super) fn of_attempt(now: Time, attempt: &Attempt) -> Self {
         Self {
-            account: Some(attempt.account),
+            // A provider that has not taken the award knows of no channel.
+            account: attempt.award.is_none().then_some(attempt.account),
             delivered: attempt.has_delivered(),
             paid: attempt.cost() > Nano::ZERO,
             is_late: attempt.is_late(now),

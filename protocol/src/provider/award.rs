@@ -3,38 +3,90 @@
 use crate::ident::Origin;
 use crate::io::Budget;
 use crate::limits;
+use crate::market::bid::BidHash;
+use crate::market::call::CallId;
 use crate::session::{prologue, respond};
 use crate::time::Time;
-use crate::wire::message::{Accept, Award, Refusal, Refuse, ToClient};
+use crate::wire::extension::Extensions;
+use crate::wire::message::{Accept, Award, KeptAward, Refusal, Refuse, SealedFrame, ToClient};
 use crate::work::order::{JobId, ModelId};
+use crate::work::price::Price;
 
 use super::Provider;
 use super::bidder::Promised;
-use super::job::Job;
+use super::job::{Job, Opening};
 use super::turns::WaitingTask;
+
+/// What an award says of the bid that it takes.
+struct Taken<'a> {
+    job: JobId,
+    call: CallId,
+    bid: BidHash,
+    price: Price,
+    extensions: &'a Extensions,
+}
 
 impl Provider {
     /// Answers an award; the same award again gets the same answer. (`MK-10`)
     pub(super) fn awarded(&mut self, now: Time, origin: Origin, award: &Award) {
         let from = origin.node;
         if let Some(job) = self.jobs.get(&award.job) {
-            if job.origin.node == from && job.award == *award {
-                let accept = Accept::of(award.job, job.reply.clone());
+            if let Opening::Handshake { award: before, reply } = &job.opening
+                && job.origin.node == from
+                && before == award
+            {
+                let accept = Accept::of(award.job, reply.clone());
                 self.outbox.send_to_client(from, ToClient::Accept(accept));
             }
             return;
         }
         match self.open_job(now, origin, award) {
-            Ok(job) => {
-                let accept = Accept::of(award.job, job.reply.clone());
+            Ok((job, reply)) => {
                 self.jobs.insert(award.job, job);
-                self.outbox.send_to_client(from, ToClient::Accept(accept));
+                self.outbox.send_to_client(from, ToClient::Accept(Accept::of(award.job, reply)));
             }
             Err(why) => self.outbox.send_to_client(from, ToClient::Refuse(Refuse::of(award.job, why))),
         }
     }
 
-    fn open_job(&mut self, now: Time, origin: Origin, award: &Award) -> Result<Job, Refusal> {
+    fn open_job(&mut self, now: Time, origin: Origin, award: &Award) -> Result<(Job, Vec<u8>), Refusal> {
+        let Award { job, call, bid, price, ref extensions, .. } = *award;
+        let (promised, holds_slot) = self.take(now, origin, Taken { job, call, bid, price, extensions })?;
+        let prologue = prologue(&origin.node, &self.identity.id(), &job.0);
+        let (secure, reply) = respond(&self.session_key, &prologue, &award.handshake, &mut self.entropy)
+            .map_err(|_| Refusal::Malformed)?;
+        self.make_room(now, origin);
+        let opening = Opening::Handshake { award: award.clone(), reply: reply.clone() };
+        Ok((Job::new(now, origin, holds_slot, promised, price, opening, secure), reply))
+    }
+
+    /// Takes an award in a kept session with its task, or says why not. What it says of the job next is the answer; the same award
+    /// again gets none. (`MK-67`)
+    pub(super) fn awarded_kept(&mut self, now: Time, origin: Origin, award: KeptAward) {
+        let (from, id) = (origin.node, award.job);
+        if self.jobs.get(&id).is_some() {
+            return;
+        }
+        match self.open_kept_job(now, origin, &award) {
+            Ok(job) => {
+                self.jobs.insert(id, job);
+                self.sealed(now, from, &SealedFrame { job: id, nonce: 0, bytes: award.work });
+            }
+            Err(why) => self.outbox.send_to_client(from, ToClient::Refuse(Refuse::of(id, why))),
+        }
+    }
+
+    fn open_kept_job(&mut self, now: Time, origin: Origin, award: &KeptAward) -> Result<Job, Refusal> {
+        let KeptAward { job, call, bid, price, session, number, ref extensions, .. } = *award;
+        let ends = [&origin.node, &self.identity.id()];
+        let secure = self.kept.open(now, ends, session, number, &job).ok_or(Refusal::NoSession)?;
+        let (promised, holds_slot) = self.take(now, origin, Taken { job, call, bid, price, extensions })?;
+        self.make_room(now, origin);
+        Ok(Job::new(now, origin, holds_slot, promised, price, Opening::Kept, secure))
+    }
+
+    /// Takes the bid that an award names, if there is room for its job. Returns also whether a slot is kept for it.
+    fn take(&mut self, now: Time, origin: Origin, taken: Taken<'_>) -> Result<(Promised, bool), Refusal> {
         if self.draining {
             return Err(Refusal::Leaving);
         }
@@ -46,25 +98,31 @@ impl Provider {
         if !self.admission.may_answer(now, origin, is_customer, &mut self.outbox) {
             return Err(Refusal::Busy);
         }
-        if !award.extensions.are_understood() {
+        if !taken.extensions.are_understood() {
             return Err(Refusal::NotUnderstood);
         }
-        let promised = self.bidder.award(now, origin.node, award.call, award.bid, award.price)?;
+        let promised = self.bidder.award(now, origin.node, taken.call, taken.bid, taken.price)?;
         if self.bidder.offers.find(&promised.model).is_none() {
             return Err(Refusal::Leaving);
         }
         let has_slot = self.has_slot(now, &promised.model, origin, is_customer);
-        if !has_slot && !self.may_wait(now, award.job, origin, is_customer, &promised)
+        if !has_slot && !self.may_wait(now, taken.job, origin, is_customer, &promised)
             || self.jobs.running() >= limits::JOBS_MAX
         {
             return Err(Refusal::Busy);
         }
-        let prologue = prologue(&origin.node, &self.identity.id(), &award.job.0);
-        let (secure, reply) = respond(&self.session_key, &prologue, &award.handshake, &mut self.entropy)
-            .map_err(|_| Refusal::Malformed)?;
-        self.make_room(now, origin);
         self.told.note(now, origin.node, now + limits::LEASE_VALID);
-        Ok(Job::new(now, origin, is_customer && has_slot, promised, award.clone(), secure, reply))
+        Ok((promised, is_customer && has_slot))
+    }
+
+    /// Keeps the session of a job for further ones, once its client has paid. (`SE-24`)
+    pub(super) fn keep_session(&mut self, now: Time, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if self.admission.clientele.has_ever_paid(&job.origin.node)
+            && let Some(secret) = job.secure.take_kept()
+        {
+            self.kept.keep(now, job.origin.node, id, secret);
+        }
     }
 
     /// Returns whether a job that was bid for can wait for its turn. (`MK-48`)

@@ -33,6 +33,7 @@ mod earnings;
 mod freed;
 mod job;
 mod jobs;
+mod kept;
 mod line;
 mod offers;
 mod quotes;
@@ -64,6 +65,7 @@ use counts::Counts;
 use credit::Credit;
 use earnings::{CloseKey, Earnings};
 use jobs::Jobs;
+use kept::KeptSessions;
 use told::Told;
 use turns::Lines;
 
@@ -81,6 +83,7 @@ pub struct Provider {
     bidder: Bidder,
     admission: Admission,
     jobs: Jobs,
+    kept: KeptSessions,
     lines: Lines,
     counts: Counts,
     earnings: Earnings,
@@ -113,6 +116,7 @@ impl Provider {
             bidder: Bidder::default(),
             admission: Admission::new(Clientele::new(earnings.payers())),
             jobs: Jobs::default(),
+            kept: KeptSessions::default(),
             lines: Lines::default(),
             counts: Counts::default(),
             earnings,
@@ -202,6 +206,7 @@ impl Provider {
     fn received(&mut self, now: Time, origin: Origin, message: ToProvider) {
         match message {
             ToProvider::Award(award) => self.awarded(now, origin, &award),
+            ToProvider::KeptAward(award) => self.awarded_kept(now, origin, award),
             ToProvider::Sealed(frame) => self.sealed(now, origin.node, &frame),
             ToProvider::Release(release) => {
                 if release.why == ReleaseReason::TooLate && release.come_back_ms > 0 {

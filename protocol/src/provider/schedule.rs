@@ -86,6 +86,7 @@ impl Provider {
                 self.end(now, id, Some(Refusal::Malformed));
             }
         }
+        self.keep_session(now, id);
     }
 
     /// Takes the task of a job. It may arrive twice: the client repeats it until the first chunk.
@@ -107,6 +108,7 @@ impl Provider {
                 served.recounted = counts.is_some();
                 if let Some(job) = self.jobs.get_mut(&id) {
                     let held_slot = job.holds_slot();
+                    served.accept_at = job.is_kept().then(|| now + limits::ACCEPT_WAIT);
                     job.phase = Phase::Serving(Box::new(served));
                     self.jobs.freed.slot |= held_slot;
                     self.resume(now, id);
@@ -119,7 +121,7 @@ impl Provider {
     /// Checks a task and the channel that is to pay for it.
     fn accept(&mut self, now: Time, id: JobId, work: Work) -> Result<ServedJob, Refusal> {
         let Some(job) = self.jobs.get(&id) else { return Err(Refusal::UnknownBid) };
-        let (origin, promised, price) = (job.origin, job.promised, job.award.price);
+        let (origin, promised, price) = (job.origin, job.promised, job.price);
         if !work.extensions.are_understood() {
             return Err(Refusal::NotUnderstood);
         }

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::key::StaticKey;
 use super::resolver::{self, KEY_BYTES, NK, TAG_BYTES};
-use super::secure::Secure;
+use super::secure::{End, Secure};
 use crate::entropy::Entropy;
 use crate::ident::NodeId;
 
@@ -99,7 +99,7 @@ impl Initiator {
         match self.half {
             Half::Noise(mut noise) => {
                 read_empty(&mut noise, reply)?;
-                Ok(Secure::new(*noise))
+                Ok(Secure::new(*noise, End::Client))
             }
             #[cfg(feature = "fake-crypto")]
             Half::Pretended { provider, prologue, ephemeral } => {
@@ -144,7 +144,7 @@ pub fn respond(
         .expect("NK needs a prologue, the local key and the primitives, and has them");
     read_empty(&mut noise, message)?;
     let reply = write_empty(&mut noise)?;
-    Ok((Secure::new(noise), reply))
+    Ok((Secure::new(noise, End::Provider), reply))
 }
 
 /// Returns what shows, in a pretended handshake, that the first message was made for this provider

@@ -5,6 +5,7 @@
 //! | `key` | a node's long-lived x25519 secret |
 //! | `sealed` | one message to a public key, without a round trip (bids) |
 //! | `handshake` | two messages of 48 bytes that make a [`Secure`] on both sides |
+//! | `kept` | what is left of a handshake for the jobs after its first |
 //! | `secure` | numbered, padded, encrypted frames over a transport that may lose, repeat or reorder them |
 //! | `padding` | the block inside each frame, so that a length says little |
 //! | `replay` | which frame numbers were already opened |
@@ -39,6 +40,7 @@
 //! ```
 
 mod handshake;
+mod kept;
 mod key;
 mod padding;
 mod replay;
@@ -47,8 +49,9 @@ mod sealed;
 mod secure;
 
 pub use handshake::{HANDSHAKE_BYTES, HandshakeError, Initiator, prologue, respond};
+pub use kept::{JobNumbers, KEPT_JOBS_MAX, KeptSecret};
 pub use key::StaticKey;
 pub use padding::{BODY_BYTES_MAX, BUCKET_BYTES_MAX, BUCKET_BYTES_MIN, PaddingError};
 pub use replay::REPLAY_WINDOW;
 pub use sealed::{SEALED_OVERHEAD_BYTES, SealError, seal, unseal};
-pub use secure::{FRAME_OVERHEAD_BYTES, FRAMES_MAX, Frame, Plaintext, Secure, SecureError};
+pub use secure::{End, FRAME_OVERHEAD_BYTES, FRAMES_MAX, Frame, Plaintext, Secure, SecureError};

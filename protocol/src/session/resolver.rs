@@ -47,6 +47,22 @@ fn with_ephemeral<'keys>(pattern: &str, ephemeral: Ephemeral) -> snow::Builder<'
     snow::Builder::with_resolver(params, Box::new(Primitives { ephemeral: Cell::new(Some(ephemeral)) }))
 }
 
+/// Returns the cipher of frames with this key.
+pub(super) fn cipher(key: &[u8; KEY_BYTES]) -> Box<dyn Cipher> {
+    let mut cipher =
+        Symmetric.resolve_cipher(&CipherChoice::ChaChaPoly).expect("both resolvers have the cipher");
+    cipher.set(key);
+    cipher
+}
+
+/// Returns the three outputs of Noise's `HKDF` over SHA-256.
+pub(super) fn hkdf(chaining_key: &[u8], input: &[u8]) -> [Zeroizing<[u8; KEY_BYTES]>; 3] {
+    let mut hash = Symmetric.resolve_hash(&HashChoice::SHA256).expect("both resolvers have the hash");
+    let [mut first, mut second, mut third] = [(); 3].map(|()| Zeroizing::new([0; KEY_BYTES]));
+    hash.hkdf(chaining_key, input, 3, &mut *first, &mut *second, &mut *third);
+    [first, second, third]
+}
+
 struct Primitives {
     ephemeral: Cell<Option<Ephemeral>>,
 }

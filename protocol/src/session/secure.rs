@@ -3,12 +3,14 @@
 
 use core::fmt;
 
-use snow::{HandshakeState, StatelessTransportState};
+use snow::HandshakeState;
+use snow::types::Cipher;
 use zeroize::Zeroizing;
 
+use super::kept::KeptSecret;
 use super::padding::{self, BODY_BYTES_MAX, PaddingError};
 use super::replay::{REPLAY_WINDOW, Stale, Window};
-use super::resolver::TAG_BYTES;
+use super::resolver::{self, KEY_BYTES, TAG_BYTES};
 
 /// Bytes that encryption adds to the padded block of a frame. The frame's number travels beside it.
 pub const FRAME_OVERHEAD_BYTES: usize = TAG_BYTES;
@@ -89,11 +91,25 @@ pub struct Secure {
     binding: [u8; 32],
     next_nonce: u64,
     window: Window,
+    /// What further jobs can begin from, after a handshake.
+    kept: Option<KeptSecret>,
+}
+
+/// One of the two ends of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The one that began.
+    Client,
+    /// The one that answered.
+    Provider,
 }
 
 /// What frames are encrypted with.
 enum Keys {
-    Noise(Box<StatelessTransportState>),
+    Real {
+        send: Box<dyn Cipher>,
+        receive: Box<dyn Cipher>,
+    },
     #[cfg(feature = "fake-crypto")]
     Pretended(crate::fake::Session),
 }
@@ -103,7 +119,8 @@ impl Keys {
     /// fit.
     fn write(&self, nonce: u64, block: &[u8], out: &mut [u8]) -> Option<usize> {
         match self {
-            Self::Noise(noise) => noise.write_message(nonce, block, out).ok(),
+            Self::Real { send, .. } => (out.len() == block.len().saturating_add(TAG_BYTES))
+                .then(|| send.encrypt(nonce, &[], block, out)),
             #[cfg(feature = "fake-crypto")]
             Self::Pretended(session) => session.write(nonce, block, out),
         }
@@ -113,7 +130,7 @@ impl Keys {
     /// authentic.
     fn read(&self, nonce: u64, frame: &[u8], out: &mut [u8]) -> Option<usize> {
         match self {
-            Self::Noise(noise) => noise.read_message(nonce, frame, out).ok(),
+            Self::Real { receive, .. } => receive.decrypt(nonce, &[], frame, out).ok(),
             #[cfg(feature = "fake-crypto")]
             Self::Pretended(session) => session.read(nonce, frame, out),
         }
@@ -122,16 +139,38 @@ impl Keys {
 
 impl Secure {
     /// Makes a session from a finished handshake.
-    pub(super) fn new(noise: HandshakeState) -> Self {
-        let binding = noise.get_handshake_hash().try_into().expect("SHA-256 gives 32 bytes");
-        let noise = noise.into_stateless_transport_mode().expect("NK is finished after two messages");
-        Self { keys: Keys::Noise(Box::new(noise)), binding, next_nonce: 0, window: Window::new() }
+    pub(super) fn new(mut noise: HandshakeState, end: End) -> Self {
+        let binding: [u8; 32] = noise.get_handshake_hash().try_into().expect("SHA-256 gives 32 bytes");
+        let (client, provider) = noise.dangerously_get_raw_split();
+        let keys = [client, provider].map(Zeroizing::new);
+        let kept = Some(KeptSecret::after(&binding, &keys));
+        Self { kept, ..Self::with_keys(&keys, binding, end) }
+    }
+
+    /// Makes a session from the keys of what the client sends and of what the provider sends.
+    pub(super) fn with_keys(
+        [client, provider]: &[Zeroizing<[u8; KEY_BYTES]>; 2],
+        binding: [u8; 32],
+        end: End,
+    ) -> Self {
+        let (send, receive) = match end {
+            End::Client => (client, provider),
+            End::Provider => (provider, client),
+        };
+        let keys = Keys::Real { send: resolver::cipher(send), receive: resolver::cipher(receive) };
+        Self { keys, binding, next_nonce: 0, window: Window::new(), kept: None }
     }
 
     #[cfg(feature = "fake-crypto")]
     pub(super) fn pretended(session: crate::fake::Session) -> Self {
         let binding = session.binding();
-        Self { keys: Keys::Pretended(session), binding, next_nonce: 0, window: Window::new() }
+        let kept = session.kept().map(KeptSecret::pretended);
+        Self { keys: Keys::Pretended(session), binding, next_nonce: 0, window: Window::new(), kept }
+    }
+
+    /// Hands out what further jobs can begin from, once. (`SE-23`)
+    pub const fn take_kept(&mut self) -> Option<KeptSecret> {
+        self.kept.take()
     }
 
     /// Encrypts `body` as the next frame of this direction. `last` tells the receiver that the message ends

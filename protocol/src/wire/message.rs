@@ -138,6 +138,8 @@ pub enum ToProvider {
     Seek(Seek),
     /// A call for this provider alone, likewise. (`MK-62`)
     Call(Call),
+    /// Takes a bid within a kept session, with the task.
+    KeptAward(KeptAward),
 }
 
 /// What a provider sends.
@@ -192,6 +194,27 @@ pub struct Award {
     pub price: Price,
     /// First handshake message.
     pub handshake: Vec<u8>,
+    /// What else it needs or offers.
+    pub extensions: Extensions,
+}
+
+/// Takes a bid, and brings the task, in a session that is kept from an earlier job. It may arrive twice. (`MK-67`)
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct KeptAward {
+    /// The new job.
+    pub job: JobId,
+    /// The call that was bid for.
+    pub call: CallId,
+    /// Which bid.
+    pub bid: BidHash,
+    /// The price that will be paid, at least the bid's.
+    pub price: Price,
+    /// The job of the handshake that the session is kept from.
+    pub session: JobId,
+    /// The number of the new job in it, each used once. (`SE-25`)
+    pub number: u64,
+    /// Frame 0 of the new job's session, which holds a [`Work`].
+    pub work: Vec<u8>,
     /// What else it needs or offers.
     pub extensions: Extensions,
 }

@@ -86,6 +86,9 @@ pub enum Refusal {
     /// The most that the task can cost fits no amount.
     #[error("the most that the task can cost fits no amount")]
     BillTooLarge,
+    /// The session that an award builds on is not kept any more. (`SE-24`)
+    #[error("the provider does not keep the session any more")]
+    NoSession,
     /// A code of another version.
     #[error("for a reason that this node does not know (code {code})")]
     Other {
@@ -128,6 +131,7 @@ impl Refusal {
             | Self::Counts(_)
             | Self::OtherClass
             | Self::BillTooLarge
+            | Self::NoSession
             | Self::Other { .. } => false,
         }
     }
@@ -163,6 +167,7 @@ impl Refusal {
             Self::Counts(detail) => (24, detail),
             Self::OtherClass => (25, 0),
             Self::BillTooLarge => (26, 0),
+            Self::NoSession => (27, 0),
             Self::Other { code, detail } => (code, detail),
         }
     }
@@ -199,6 +204,7 @@ impl Refusal {
             24 => Self::Counts(detail),
             25 => Self::OtherClass,
             26 => Self::BillTooLarge,
+            27 => Self::NoSession,
             _ => Self::Other { code, detail },
         };
         if refusal.parts().1 == detail { Some(refusal) } else { None }
@@ -231,7 +237,7 @@ mod tests {
     /// (`WI-17`)
     #[test]
     fn every_code_has_one_form_and_an_unknown_one_is_a_refusal_too() {
-        let last = Refusal::BillTooLarge.parts().0;
+        let last = Refusal::NoSession.parts().0;
         for code in 0..=last {
             let plain = Refusal::of(code, 0).unwrap();
             assert!(!matches!(plain, Refusal::Other { .. }), "{code} has a name");

@@ -55,6 +55,8 @@ struct Batch {
     ids: Vec<u32>,
     text: String,
     since: Option<Time>,
+    /// When the engine last brought tokens.
+    came_at: Option<Time>,
 }
 
 impl AnswerStream {
@@ -119,8 +121,10 @@ impl AnswerStream {
                 self.batch.ids.extend(ids);
                 self.batch.text.push_str(&text);
                 self.batch.since = self.batch.since.or(Some(now));
-                // The first chunk leaves at once: someone waits for the first token.
-                if self.next == 0 || self.gathered_count() >= u64::from(limits::CHUNK_TOKENS) {
+                // Where tokens come slowly none would join it in time. Someone waits for the first one.
+                let came_at = self.batch.came_at.replace(now);
+                let is_alone = came_at.is_none_or(|before| now >= before + limits::CHUNK_WAIT);
+                if is_alone || self.gathered_count() >= u64::from(limits::CHUNK_TOKENS) {
                     ready.extend(self.flush(now, provider));
                 }
             }
@@ -175,7 +179,8 @@ impl AnswerStream {
     }
 
     fn flush(&mut self, now: Time, provider: &Identity) -> Option<Chunk> {
-        let Batch { ids, text, .. } = core::mem::take(&mut self.batch);
+        let (ids, text) = (core::mem::take(&mut self.batch.ids), core::mem::take(&mut self.batch.text));
+        self.batch.since = None;
         if ids.is_empty() && text.is_empty() {
             return None;
         }

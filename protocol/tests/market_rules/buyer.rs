@@ -239,9 +239,11 @@ fn each_provider_that_failed_an_order_doubles_who_is_invited_next() {
     let third = loop {
         let award = to_providers(&said).into_iter().find_map(|(to, message)| match message {
             ToProvider::Award(award) => Some((to, award.job)),
-            ToProvider::Sealed(_) | ToProvider::Release(_) | ToProvider::Seek(_) | ToProvider::Call(_) => {
-                None
-            }
+            ToProvider::KeptAward(_)
+            | ToProvider::Sealed(_)
+            | ToProvider::Release(_)
+            | ToProvider::Seek(_)
+            | ToProvider::Call(_) => None,
         });
         let (from, job) = award.expect("another is awarded or called for");
         refused += 1;

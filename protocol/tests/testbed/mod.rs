@@ -106,6 +106,8 @@ pub struct Testbed {
     pub crowds: Vec<Crowd>,
     /// What was sent to each that is no host, but played by a test.
     pub outsiders: BTreeMap<NodeId, Vec<Message>>,
+    /// How many messages of each kind were sent to providers.
+    pub to_providers: BTreeMap<&'static str, u32>,
     /// Slots of what is offered from now on.
     pub slots: u16,
     /// Its context, and its longest answer.
@@ -140,6 +142,7 @@ impl Testbed {
             news: Vec::new(),
             crowds: Vec::new(),
             outsiders: BTreeMap::new(),
+            to_providers: BTreeMap::new(),
             slots: 4,
             context_tokens: 4_096,
             hosts: BTreeMap::new(),

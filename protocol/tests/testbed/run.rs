@@ -8,7 +8,7 @@ use bombyx_protocol::io::{Command, Event, Input, OrderNews, Output, PersistId};
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::codec;
-use bombyx_protocol::wire::message::{Content, Gossip, Message};
+use bombyx_protocol::wire::message::{Content, Gossip, Message, ToProvider};
 
 use super::{MODEL, Testbed};
 
@@ -160,7 +160,18 @@ impl Testbed {
 
     fn act(&mut self, node: NodeId, output: Output) {
         match output {
-            Output::Send { to, message } => self.transmit(node, to, &message),
+            Output::Send { to, message } => {
+                if let Message::ToProvider(said) = &message {
+                    let kind = match said {
+                        ToProvider::Award(_) => "award",
+                        ToProvider::KeptAward(_) => "kept award",
+                        ToProvider::Sealed(_) => "sealed",
+                        _ => "other",
+                    };
+                    *self.to_providers.entry(kind).or_default() += 1;
+                }
+                self.transmit(node, to, &message);
+            }
             Output::Broadcast { gossip, .. } => {
                 let bytes = codec::encode(&gossip);
                 let others: Vec<NodeId> = self.hosts.keys().copied().filter(|id| *id != node).collect();

@@ -271,6 +271,9 @@ impl Machine for Thief {
             Input::Gossip { gossip: VerifiedGossip::Seek(seek), .. } => self.sought(&seek),
             Input::Received { from, message: Message::ToProvider(message), .. } => match message {
                 ToProvider::Award(award) if !self.jobs.contains_key(&award.job) => self.awarded(from, award),
+                ToProvider::KeptAward(award) => {
+                    self.send(from, ToClient::Refuse(Refuse::of(award.job, Refusal::NoSession)));
+                }
                 ToProvider::Sealed(frame) => {
                     let Some((_, _, secure, _)) = self.jobs.get_mut(&frame.job) else { return };
                     let Ok(opened) = secure.open(frame.nonce, &frame.bytes) else { return };

@@ -16,8 +16,8 @@ use bombyx_protocol::market::invite::Share;
 use bombyx_protocol::market::seek::{Seek, SeekId};
 use bombyx_protocol::wire::extension::{Extension, Extensions, Features};
 use bombyx_protocol::wire::message::{
-    Accept, Ack, Award, Chunk, Content, Decline, Finish, FromClient, FromProvider, Gossip, Message,
-    NeedPayment, Payment, Refusal, Refuse, Release, ReleaseReason, SealedBid, SealedFrame, ToClient,
+    Accept, Ack, Award, Chunk, Content, Decline, Finish, FromClient, FromProvider, Gossip, KeptAward,
+    Message, NeedPayment, Payment, Refusal, Refuse, Release, ReleaseReason, SealedBid, SealedFrame, ToClient,
     ToProvider, Work, WorkProgress,
 };
 use bombyx_protocol::wire::signed::Signed;
@@ -308,6 +308,16 @@ pub fn message(value: &Value) -> Message {
                 come_back_ms: small(&release["come_back_ms"]),
                 extensions: extensions(release),
             }),
+            ("KeptAward", award) => ToProvider::KeptAward(KeptAward {
+                job: JobId(fixed(&award["job"])),
+                call: CallId(fixed(&award["call"])),
+                bid: BidHash(fixed(&award["bid"])),
+                price: price(&award["price"]),
+                session: JobId(fixed(&award["session"])),
+                number: long(&award["number"]),
+                work: hex_of(&award["work"]),
+                extensions: extensions(award),
+            }),
             ("Seek", sought) => ToProvider::Seek(seek(sought)),
             ("Call", called) => ToProvider::Call(call(called)),
             (other, _) => panic!("no message to a provider {other}"),
@@ -377,6 +387,7 @@ fn refusal(value: &Value) -> Refusal {
         ("Counts", detail) => Refusal::Counts(long(detail)),
         ("OtherClass", _) => Refusal::OtherClass,
         ("BillTooLarge", _) => Refusal::BillTooLarge,
+        ("NoSession", _) => Refusal::NoSession,
         ("Other", other) => Refusal::Other { code: small(&other["code"]), detail: long(&other["detail"]) },
         (other, _) => panic!("no refusal {other}"),
     }

@@ -49,7 +49,7 @@ impl Kind {
     #[must_use]
     pub const fn of(message: &Message) -> Self {
         match message {
-            Message::ToProvider(ToProvider::Award(_)) => Self::Award,
+            Message::ToProvider(ToProvider::Award(_) | ToProvider::KeptAward(_)) => Self::Award,
             Message::ToProvider(ToProvider::Sealed(_)) => Self::Upstream,
             Message::ToProvider(ToProvider::Release(_)) => Self::Release,
             Message::ToProvider(ToProvider::Seek(_)) => Self::Seek,

@@ -123,10 +123,6 @@ TASK = {"Generate": {
 frame(3_410, "client", "Work", {"task": TASK, "input": {"fresh": INPUT, "cached": 0}, "channel": TERMS, "extensions": []})
 # Nobody lends anything here, so the provider wants to see the channel before it counts.
 frame(3_415, "provider", "NeedPayment", {"cumulative": "0", "newest": None, "extensions": []})
-DEPOSIT = 2 * bill(PRICE, units(DEFAULT, INPUT, 0, MAX_TOKENS))
-cross(3_420, "client", "ledger", "open", value={"terms": TERMS, "account": ACCOUNT.hex(), "deposit": str(DEPOSIT)},
-      bytes=(encode("ChannelTerms", TERMS) + struct.pack("<Q", DEPOSIT)).hex())
-
 TRANSCRIPT, MADE, CHUNKS, TOTAL, FINAL = begin(bytes.fromhex(JOB), bytes.fromhex(MODEL), encode("Task", TASK)), 0, 0, 0, None
 
 
@@ -158,20 +154,23 @@ def tokens(first, past):
 
 
 ack(3_420)
+DEPOSIT = 2 * bill(PRICE, units(DEFAULT, INPUT, 0, MAX_TOKENS))
+cross(3_420, "client", "ledger", "open", value={"terms": TERMS, "account": ACCOUNT.hex(), "deposit": str(DEPOSIT)},
+      bytes=(encode("ChannelTerms", TERMS) + struct.pack("<Q", DEPOSIT)).hex())
 ack(3_920)  # the ledger shows the channel: nothing is promised yet, and the input is counted
-chunk(3_924, tokens(0, 1), True)
-ack(3_929)
+chunk(3_922, tokens(0, 1), True)
+ack(3_927)
 for place in range(4):
-    chunk(3_940 + 16 * place, tokens(1 + 8 * place, 9 + 8 * place), place == 3)
-ack(3_993)
-chunk(4_002, tokens(33, 40), False)
-chunk(4_002, {"End": {"finish": "Stop"}}, True)
-ack(4_007, last=True)
+    chunk(3_926 + 4 * place, tokens(1 + 8 * place, 9 + 8 * place), place == 3)
+ack(3_943)
+chunk(3_942, tokens(33, 40), False)
+chunk(3_942, {"End": {"finish": "Stop"}}, True)
+ack(3_947, last=True)
 assert MADE == TOKENS and TOTAL == bill(PRICE, units(DEFAULT, INPUT, 0, TOKENS))
 
 ORDER = sign_raw(CLOSE, statement(CLOSE_ORDER, ACCOUNT, EPOCH, TOTAL))
 VOUCHER = payment(CHANNEL, ACCOUNT, EPOCH, TOTAL)
-cross(4_012, "provider", "ledger", "close",
+cross(3_952, "provider", "ledger", "close",
       value={"account": ACCOUNT.hex(), "epoch": str(EPOCH), "cumulative": str(TOTAL), "voucher": VOUCHER["signature"],
              "order": ORDER.hex()},
       bytes=(struct.pack("<QQ", EPOCH, TOTAL) + bytes.fromhex(VOUCHER["signature"]) + ORDER).hex())
@@ -187,5 +186,6 @@ write(__file__, "conversation.json", {
     "session": {"prologue": PROLOGUE.hex(), "binding": HANDSHAKE.hash.hex(), "client_key": HANDSHAKE.client_key.hex(),
                 "provider_key": HANDSHAKE.provider_key.hex()},
     "channel": {"terms": TERMS, "account": ACCOUNT.hex(), "epoch": str(EPOCH)},
-    "crossed": CROSSED,
+    # Chunks and acknowledgements cross each other on the way.
+    "crossed": sorted(CROSSED, key=lambda crossed: crossed["at_ms"]),
 })

@@ -11,7 +11,7 @@ from reference import DEFAULT, begin, bill, encode, public_of, seed, signed, the
 
 PROVIDER, JOB, MODEL, PRICE = seed(2), bytes([10]) * 16, bytes([0xAB]) * 32, 5_000
 RECEIPT_TOKENS, RECEIPT_CHUNKS, RECEIPT_MS = 32, 32, 1_000
-CHUNK_TOKENS, CHUNK_MS, VECTOR_BYTES = 8, 20, 30_720
+CHUNK_TOKENS, CHUNK_MS, VECTOR_BYTES = 8, 5, 30_720
 RETRY_MS, REPEAT_BYTES, PATIENCE_MS, UNACKED = 700, 64 * 1024, 10_000, 64
 
 
@@ -29,7 +29,7 @@ class Answer:
         self.rows_wanted = len(task["Embed"]["inputs"]) if "Embed" in task else 0
         self.transcript = begin(JOB, MODEL, encode("Task", task))
         self.index = self.made = self.rows = 0
-        self.ids, self.text, self.since = [], "", None
+        self.ids, self.text, self.since, self.came_at = [], "", None, None
         self.bare_tokens, self.bare_chunks, self.receipt_at = 0, 0, 0
         self.unacked, self.sent_at, self.heard_at, self.repeats_before, self.ended = [], 0, 0, 0, False
 
@@ -75,7 +75,9 @@ class Answer:
         text = "".join(f"{number} " for number in ids)
         self.ids, self.text = self.ids + list(ids), self.text + text
         self.since = now if self.since is None else self.since
-        sent = self.flush(now) if self.index == 0 or len(self.ids) >= CHUNK_TOKENS else []
+        alone = self.came_at is None or now >= self.came_at + CHUNK_MS
+        self.came_at = now
+        sent = self.flush(now) if alone or len(self.ids) >= CHUNK_TOKENS else []
         return self.note(now, "made", content={"Tokens": {"ids": list(ids), "text": text}}, sends=sent)
 
     def embed(self, now, first, dims, rows):
@@ -130,8 +132,8 @@ def cases():
     for number in range(2, 50):
         one.make(5 + number, number)
     yield one.end(60).case("the first token leaves at once, then eight a chunk, a receipt for 32")
-    yield (Answer(chat(100)).make(0, 1).make(1, 2, 3).wait(20).wait(21).make(30, 4).wait(49).wait(50).end(51)
-           .case("gathered tokens leave after 20 ms"))
+    yield (Answer(chat(100)).make(0, 1).make(1, 2, 3).wait(5).wait(6).make(8, 4).wait(12).wait(13).make(18, 5).make(22, 6).wait(26)
+           .wait(27).end(28).case("gathered tokens leave after 5 ms, and those that come as long after others at once"))
     yield (Answer(chat(100)).make(0, 1).make(10, *range(2, 10)).make(999, *range(10, 18)).make(1_000, *range(18, 26))
            .make(1_001, *range(26, 34)).case("a receipt is a second old at the most while chunks follow"))
     slow = Answer(chat(100)).make(0, 1)

@@ -11,7 +11,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from noise import Session, block, frame, public_of, seal
+from noise import KeptSession, Session, block, frame, public_of, seal
 
 # ---- the vectors ----
 
@@ -108,6 +108,15 @@ def session_vectors() -> dict:
                       for step, message in (("respond", first), ("finish", reply))
                       for name, point in SMALL_ORDER.items()]
 
+    def kept(number: int, job: bytes) -> dict:
+        prologue = b"bombyx/1/session" + client + provider + job
+        later = KeptSession(session.kept, prologue, number)
+        return {
+            "number": number, "job": job.hex(), "client_key": later.client_key.hex(), "provider_key": later.provider_key.hex(),
+            "binding": later.hash.hex(), "client_frames": frames(later.client_key, [(b"a prompt", False)]),
+            "provider_frames": frames(later.provider_key, [(b"an answer", True)]),
+        }
+
     def made(plain_block: bytes) -> bytes:
         return frame(session.client_key, 0, plain_block)
 
@@ -134,7 +143,7 @@ def session_vectors() -> dict:
     ]
     return {
         "requirements": ["SE-1", "SE-2", "SE-3", "SE-7", "SE-8", "SE-10", "SE-11", "SE-13", "SE-14", "SE-15",
-                         "SE-16", "SE-17", "SE-18", "SE-19"],
+                         "SE-16", "SE-17", "SE-18", "SE-19", "SE-23", "SE-24"],
         "provider_secret": STATIC.hex(), "provider_public": public_of(STATIC).hex(),
         "client_id": client.hex(), "provider_id": provider.hex(), "job": job.hex(), "prologue": prologue.hex(),
         "client_entropy_seed": "11" * 32, "client_ephemeral_secret": EPHEMERAL[0x11].hex(),
@@ -152,6 +161,8 @@ def session_vectors() -> dict:
         "window": [{"nonce": nonce, "opens": opens, "bytes": made_at(nonce).hex()} for nonce, opens in (
             (2_000, True), (2_000, False), (977, True), (976, False), (0, False), (1_937, True), (1_936, True), (977, False),
             (2_001, True), (978, True), (977, False), (5_000, True), (3_976, False), (3_977, True), (3_977, False))],
+        "kept_secret": session.kept.hex(),
+        "kept": [kept(0, bytes([0xA1]) * 16), kept(1, bytes([0xA1]) * 16), kept(2**32 - 1, bytes([0xB2]) * 16)],
         "good_frame": {"nonce": 0, "body": b"hi".hex(), "last": True, "bytes": good.hex()},
     }
 

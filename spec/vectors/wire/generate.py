@@ -110,6 +110,12 @@ MESSAGES = [
     ("an award with an extension", "Message", {"ToProvider": {"Award": {
         "job": JOB, "call": CALL_ID, "bid": "b1" * 32, "price": "45000", "handshake": "e1" * 48,
         "extensions": ODD}}}),
+    ("an award in a kept session", "Message", {"ToProvider": {"KeptAward": {
+        "job": JOB, "call": CALL_ID, "bid": "b1" * 32, "price": "45000", "session": "5e" * 16, "number": "7",
+        "work": "e3" * 528, "extensions": []}}}),
+    ("an award in a kept session, with an extension", "Message", {"ToProvider": {"KeptAward": {
+        "job": JOB, "call": CALL_ID, "bid": "b1" * 32, "price": "45000", "session": "5e" * 16, "number": "7",
+        "work": "e3" * 272, "extensions": ODD}}}),
     ("a client's frame", "Message", {"ToProvider": frame(0, 272)}),
     *((f"a release: {why}", "Message", {"ToProvider": {"Release": {
         "call": CALL_ID, "why": why, "margin": 12 if why == "Outscored" else 0, "come_back_ms": 0, "extensions": []}}}) for why in LAYOUT["ReleaseReason"].numbers),

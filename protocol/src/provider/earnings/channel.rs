@@ -91,7 +91,7 @@ impl Channel {
         out.persist(Record::Earner(record));
         self.earner.recorded();
         if let Some(watched) = watched {
-            out.push(Output::Watch(Box::new(watched)));
+            out.push_behind(self.earner.account(), Output::Watch(Box::new(watched)));
         }
     }
 

@@ -17,6 +17,7 @@ use crate::session::Secure;
 use crate::time::Time;
 use crate::wire::message::{Ack, Award, Refusal, Refuse, ToClient};
 use crate::work::order::JobId;
+use crate::work::price::Price;
 
 use super::bidder::{Bidder, Promised};
 use super::clientele::Clientele;
@@ -34,13 +35,27 @@ pub(super) struct Job {
     pub(super) origin: Origin,
     /// When it was awarded.
     pub(super) since: Time,
-    /// What was bid; the price of the award may be above.
+    /// What was bid.
     pub(super) promised: Promised,
-    pub(super) award: Award,
-    /// The second half of the handshake: the answer to the award, however often that comes.
-    pub(super) reply: Vec<u8>,
+    /// What is paid, at least what was bid.
+    pub(super) price: Price,
+    pub(super) opening: Opening,
     pub(super) phase: Phase,
     pub(super) secure: Secure,
+}
+
+/// How the session of a job was opened.
+#[derive(Debug)]
+pub(super) enum Opening {
+    /// By a handshake.
+    Handshake {
+        /// The first half of it.
+        award: Award,
+        /// The second half: the answer to the award, however often that comes.
+        reply: Vec<u8>,
+    },
+    /// Within a session that was kept.
+    Kept,
 }
 
 /// How far a job has come.
@@ -80,9 +95,9 @@ impl Job {
         origin: Origin,
         holds_slot: bool,
         promised: Promised,
-        award: Award,
+        price: Price,
+        opening: Opening,
         secure: Secure,
-        reply: Vec<u8>,
     ) -> Self {
         let phase = Phase::Awarded(AwardedJob {
             holds_slot,
@@ -90,7 +105,12 @@ impl Job {
             until: now + limits::TASK_WAIT,
             counts: None,
         });
-        Self { origin, since: now, promised, award, reply, phase, secure }
+        Self { origin, since: now, promised, price, opening, phase, secure }
+    }
+
+    /// Returns whether its award came in a kept session and was not answered by itself.
+    pub(super) const fn is_kept(&self) -> bool {
+        matches!(self.opening, Opening::Kept)
     }
 
     /// Returns the task that is being served, if one is.

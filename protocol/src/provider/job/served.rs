@@ -54,6 +54,8 @@ pub(in crate::provider) struct ServedJob {
     pub(super) told_read: u32,
     /// Whether any of the answer was made.
     pub(super) has_spoken: bool,
+    /// When the client is told that its award is taken, where nothing said so before.
+    pub(in crate::provider) accept_at: Option<Time>,
     /// When the client was last told how far it has come, and when it last said anything itself.
     pub(super) told_at: Time,
     pub(super) heard_at: Time,
@@ -136,6 +138,7 @@ impl ServedJob {
             told_read: 0,
             has_spoken: false,
             told_at: now,
+            accept_at: None,
             heard_at: now,
             engine_at: now,
             countersigned: false,
@@ -156,7 +159,7 @@ impl ServedJob {
     pub(super) fn wake_at(&self) -> Time {
         let engine = self.engine_owes().then(|| self.engine_at + limits::ENGINE_WAIT);
         let told = self.is_mute().then(|| self.told_at + limits::PROGRESS_EVERY);
-        [self.money.wake_at(), engine, told, self.stream.wake_at()]
+        [self.money.wake_at(), engine, told, self.accept_at, self.stream.wake_at()]
             .into_iter()
             .flatten()
             .min()

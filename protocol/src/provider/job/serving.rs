@@ -8,7 +8,7 @@ use crate::outbox::Outbox;
 use crate::session::Secure;
 use crate::time::{Span, Time};
 use crate::wire::extension::Extensions;
-use crate::wire::message::{Chunk, Content, FromProvider, NeedPayment, Refusal, WorkProgress};
+use crate::wire::message::{Accept, Chunk, Content, FromProvider, NeedPayment, Refusal, ToClient, WorkProgress};
 use crate::work::order::{JobId, ModelId};
 
 use super::super::clientele::Clientele;
@@ -80,7 +80,7 @@ impl ServedMut<'_> {
             self.out.push(Output::Run { job: self.id, model: self.model, task });
         }
         if more > 0 {
-            self.out.push(Output::Allow { job: self.id, tokens: more });
+            self.out.push_behind(served.account, Output::Allow { job: self.id, tokens: more });
         }
         let is_done = served.stream.is_done();
         if covered && !served.is_starved() && (settled_up || !is_done) {
@@ -179,6 +179,10 @@ impl ServedMut<'_> {
     /// Does what is due by the clock: repeats, asks for payment, sends what waited long enough, gives up.
     pub(super) fn due(&mut self) -> Next {
         let now = self.now;
+        if self.served.accept_at.take_if(|at| *at <= now).is_some() {
+            let accept = ToClient::Accept(Accept::of(self.id, Vec::new()));
+            self.out.send_to_client(self.origin.node, accept);
+        }
         if self.served.engine_owes() && now >= self.served.engine_at + limits::ENGINE_WAIT {
             return Next::End(Some(Refusal::Engine));
         }
@@ -274,6 +278,7 @@ impl ServedMut<'_> {
     }
 
     fn send_sealed(&mut self, said: &FromProvider, last: bool) {
+        self.served.accept_at = None;
         send_sealed(self.out, self.secure, self.origin.node, self.id, said, last);
     }
 }
