@@ -117,7 +117,7 @@ impl Client {
                 self.orders.insert(id, ActiveOrder { progress, phase: Phase::Award(Box::new(award)) });
             }
             Err(candidate) => {
-                let conduct = Conduct::of_award(&candidate);
+                let conduct = Conduct::of_award(now, &candidate);
                 self.go_elsewhere(now, id, progress, &conduct, None, Failure::Session);
             }
         }
