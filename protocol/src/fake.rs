@@ -105,9 +105,20 @@ pub(crate) struct Session {
 pub(crate) struct Kept([u8; 16]);
 
 impl Kept {
-    /// Returns the session that both sides know of a later job.
-    pub(crate) fn session(&self, input: &[u8], began: bool) -> Session {
-        Session { key: checksum(&[b"later", &self.0, input]), began, is_first: false }
+    /// Returns what both sides know of a later job.
+    pub(crate) fn job(&self, input: &[u8]) -> KeptJob {
+        KeptJob(checksum(&[b"later", &self.0, input]))
+    }
+}
+
+/// What a pretended later job is encrypted with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeptJob([u8; 16]);
+
+impl KeptJob {
+    /// Returns one end of its session.
+    pub(crate) const fn session(self, began: bool) -> Session {
+        Session { key: self.0, began, is_first: false }
     }
 }
 

@@ -235,8 +235,8 @@ fn a_kept_session_gives_the_frames_of_the_vectors() {
     assert!(!file.kept.is_empty());
     for case in &file.kept {
         let prologue = prologue(&ids.0, &ids.1, &array(&case.job));
-        let mut client = kept[0].session(End::Client, &prologue, case.number);
-        let mut provider = kept[1].session(End::Provider, &prologue, case.number);
+        let mut client = Secure::kept(&kept[0], End::Client, &prologue, case.number);
+        let mut provider = Secure::kept(&kept[1], End::Provider, &prologue, case.number);
         assert_eq!([client.binding(), provider.binding()].map(hex::encode), [&*case.binding; 2]);
         check_frames(&mut client, &mut provider, &case.client_frames);
         check_frames(&mut provider, &mut client, &case.provider_frames);

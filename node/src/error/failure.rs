@@ -192,7 +192,8 @@ const fn refused(refusal: Refusal) -> Meaning {
         | Refusal::BadToken(_)
         | Refusal::BadPrefix
         | Refusal::Counts(_)
-        | Refusal::OtherClass => Meaning::new(Exit::Provider, 502, "provider_failed", OTHERS),
+        | Refusal::OtherClass
+        | Refusal::NoSession => Meaning::new(Exit::Provider, 502, "provider_failed", OTHERS),
     }
 }
 

@@ -73,7 +73,8 @@ impl KeptSessions {
         }
         let (job, number) = (JobId(entropy.bytes()), kept.next);
         kept.next = number.saturating_add(1);
-        let secure = kept.secret.session(End::Client, &prologue(client, &bid.provider, &job.0), number);
+        let secure =
+            Secure::kept(&kept.secret, End::Client, &prologue(client, &bid.provider, &job.0), number);
         Some(KeptJob { job, secure, opening: KeptOpening { session: kept.session, number } })
     }
 

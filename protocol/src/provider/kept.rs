@@ -47,7 +47,7 @@ impl KeptSessions {
     ) -> Option<Secure> {
         let kept = self.held.get_mut(&(*client, session)).filter(|kept| kept.until > now)?;
         let prologue = prologue(client, provider, &job.0);
-        kept.numbers.take(number).then(|| kept.secret.session(End::Provider, &prologue, number))
+        kept.numbers.take(number).then(|| Secure::kept(&kept.secret, End::Provider, &prologue, number))
     }
 }
 

@@ -4,7 +4,6 @@ use zeroize::Zeroizing;
 
 use super::replay::Window;
 use super::resolver::{self, KEY_BYTES};
-use super::secure::{End, Secure};
 
 /// Jobs that begin in one kept session.
 pub const KEPT_JOBS_MAX: u64 = 1 << 32;
@@ -31,19 +30,26 @@ impl KeptSecret {
         Self(Secret::Pretended(kept))
     }
 
-    /// Returns one end of the session of job number `number`, of which `prologue` says who talks to whom (`SE-24`).
-    #[must_use]
-    pub fn session(&self, end: End, prologue: &[u8], number: u64) -> Secure {
+    /// Returns what job number `number`, of which `prologue` says who talks to whom, is encrypted with.
+    pub(super) fn job(&self, prologue: &[u8], number: u64) -> JobSecret {
         let input = [prologue, &number.to_le_bytes()].concat();
         match &self.0 {
             Secret::Real(secret) => {
                 let [client, provider, binding] = resolver::hkdf(&**secret, &input);
-                Secure::with_keys(&[client, provider], *binding, end)
+                JobSecret::Real { keys: [client, provider], binding: *binding }
             }
             #[cfg(feature = "fake-crypto")]
-            Secret::Pretended(kept) => Secure::pretended(kept.session(&input, end == End::Client)),
+            Secret::Pretended(kept) => JobSecret::Pretended(kept.job(&input)),
         }
     }
+}
+
+/// What one further job is encrypted with. (`SE-24`)
+pub(super) enum JobSecret {
+    /// The keys of what the client and what the provider sends.
+    Real { keys: [Zeroizing<[u8; KEY_BYTES]>; 2], binding: [u8; 32] },
+    #[cfg(feature = "fake-crypto")]
+    Pretended(crate::fake::KeptJob),
 }
 
 impl core::fmt::Debug for KeptSecret {
@@ -76,38 +82,6 @@ impl JobNumbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entropy::Entropy;
-    use crate::session::{Initiator, SecureError, StaticKey, respond};
-
-    fn kept() -> [KeptSecret; 2] {
-        let key = StaticKey::from_seed([1; 32]);
-        let (initiator, first) =
-            Initiator::start(&key.public(), b"test", &mut Entropy::new([2; 32])).unwrap();
-        let (mut provider, reply) = respond(&key, b"test", &first, &mut Entropy::new([3; 32])).unwrap();
-        let mut client = initiator.finish(&reply).unwrap();
-        let both = [&mut client, &mut provider].map(|end| end.take_kept().unwrap());
-        assert!(client.take_kept().is_none(), "once");
-        both
-    }
-
-    /// `SE-23`, `SE-24`
-    #[test]
-    fn a_kept_session_opens_what_its_other_end_seals_for_the_same_job_and_number_alone() {
-        let [client, provider] = kept();
-        let frame = client.session(End::Client, b"a job", 7).seal(b"a prompt", false).unwrap();
-        let open = |prologue: &[u8], number, end| {
-            provider.session(end, prologue, number).open(frame.nonce, &frame.bytes).map(|opened| opened.body)
-        };
-        assert_eq!(open(b"a job", 7, End::Provider).unwrap(), b"a prompt");
-        let refused = Err(SecureError::Unauthentic { nonce: 0 });
-        assert_eq!(open(b"b job", 7, End::Provider), refused);
-        assert_eq!(open(b"a job", 8, End::Provider), refused);
-        assert_eq!(open(b"a job", 7, End::Client), refused);
-        let mut again = provider.session(End::Provider, b"a job", 7);
-        assert!(again.take_kept().is_none(), "what begins from it ends with it");
-        assert_ne!(again.binding(), provider.session(End::Provider, b"a job", 8).binding());
-    }
-
     /// `SE-25`
     #[test]
     fn a_number_gives_keys_once() {

@@ -7,7 +7,7 @@ use snow::HandshakeState;
 use snow::types::Cipher;
 use zeroize::Zeroizing;
 
-use super::kept::KeptSecret;
+use super::kept::{JobSecret, KeptSecret};
 use super::padding::{self, BODY_BYTES_MAX, PaddingError};
 use super::replay::{REPLAY_WINDOW, Stale, Window};
 use super::resolver::{self, KEY_BYTES, TAG_BYTES};
@@ -148,11 +148,7 @@ impl Secure {
     }
 
     /// Makes a session from the keys of what the client sends and of what the provider sends.
-    pub(super) fn with_keys(
-        [client, provider]: &[Zeroizing<[u8; KEY_BYTES]>; 2],
-        binding: [u8; 32],
-        end: End,
-    ) -> Self {
+    fn with_keys([client, provider]: &[Zeroizing<[u8; KEY_BYTES]>; 2], binding: [u8; 32], end: End) -> Self {
         let (send, receive) = match end {
             End::Client => (client, provider),
             End::Provider => (provider, client),
@@ -166,6 +162,17 @@ impl Secure {
         let binding = session.binding();
         let kept = session.kept().map(KeptSecret::pretended);
         Self { keys: Keys::Pretended(session), binding, next_nonce: 0, window: Window::new(), kept }
+    }
+
+    /// Returns one end of the session of job number `number` in a kept session, of which `prologue` says who talks to whom.
+    /// (`SE-24`)
+    #[must_use]
+    pub fn kept(secret: &KeptSecret, end: End, prologue: &[u8], number: u64) -> Self {
+        match secret.job(prologue, number) {
+            JobSecret::Real { keys, binding } => Self::with_keys(&keys, binding, end),
+            #[cfg(feature = "fake-crypto")]
+            JobSecret::Pretended(job) => Self::pretended(job.session(end == End::Client)),
+        }
     }
 
     /// Hands out what further jobs can begin from, once. (`SE-23`)
@@ -267,6 +274,33 @@ mod tests {
             Initiator::start(&key.public(), b"test", &mut Entropy::new([2; 32])).unwrap();
         let (provider, reply) = respond(&key, b"test", &first, &mut Entropy::new([3; 32])).unwrap();
         (initiator.finish(&reply).unwrap(), provider)
+    }
+
+    fn kept_pair() -> [KeptSecret; 2] {
+        let (mut client, mut provider) = pair();
+        let both = [&mut client, &mut provider].map(|end| end.take_kept().unwrap());
+        assert!(client.take_kept().is_none(), "once");
+        both
+    }
+
+    /// `SE-23`, `SE-24`
+    #[test]
+    fn a_kept_session_opens_what_its_other_end_seals_for_the_same_job_and_number_alone() {
+        let [client, provider] = kept_pair();
+        let frame = Secure::kept(&client, End::Client, b"a job", 7).seal(b"a prompt", false).unwrap();
+        let open = |prologue: &[u8], number, end| {
+            Secure::kept(&provider, end, prologue, number)
+                .open(frame.nonce, &frame.bytes)
+                .map(|opened| opened.body)
+        };
+        assert_eq!(open(b"a job", 7, End::Provider).unwrap(), b"a prompt");
+        let refused = Err(SecureError::Unauthentic { nonce: 0 });
+        assert_eq!(open(b"b job", 7, End::Provider), refused);
+        assert_eq!(open(b"a job", 8, End::Provider), refused);
+        assert_eq!(open(b"a job", 7, End::Client), refused);
+        let mut again = Secure::kept(&provider, End::Provider, b"a job", 7);
+        assert!(again.take_kept().is_none(), "what begins from it ends with it");
+        assert_ne!(again.binding(), Secure::kept(&provider, End::Provider, b"a job", 8).binding());
     }
 
     /// `SE-12`, `SE-15`: at the limit.
