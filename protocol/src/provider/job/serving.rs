@@ -8,7 +8,9 @@ use crate::outbox::Outbox;
 use crate::session::Secure;
 use crate::time::{Span, Time};
 use crate::wire::extension::Extensions;
-use crate::wire::message::{Accept, Chunk, Content, FromProvider, NeedPayment, Refusal, ToClient, WorkProgress};
+use crate::wire::message::{
+    Accept, Chunk, Content, FromProvider, NeedPayment, Refusal, ToClient, WorkProgress,
+};
 use crate::work::order::{JobId, ModelId};
 
 use super::super::clientele::Clientele;
