@@ -40,6 +40,9 @@ impl Provider {
             }
             return;
         }
+        if self.ended.holds(&award.job) {
+            return;
+        }
         match self.open_job(now, origin, award) {
             Ok((job, reply)) => {
                 self.jobs.insert(award.job, job);
@@ -64,7 +67,7 @@ impl Provider {
     /// again gets none. (`MK-67`)
     pub(super) fn awarded_kept(&mut self, now: Time, origin: Origin, award: KeptAward) {
         let (from, id) = (origin.node, award.job);
-        if self.jobs.get(&id).is_some() {
+        if self.jobs.get(&id).is_some() || self.ended.holds(&id) {
             return;
         }
         match self.open_kept_job(now, origin, &award) {

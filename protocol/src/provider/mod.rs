@@ -30,6 +30,7 @@ mod counting;
 mod counts;
 mod credit;
 mod earnings;
+mod ended;
 mod freed;
 mod job;
 mod jobs;
@@ -64,6 +65,7 @@ use clientele::Clientele;
 use counts::Counts;
 use credit::Credit;
 use earnings::{CloseKey, Earnings};
+use ended::EndedJobs;
 use jobs::Jobs;
 use kept::KeptSessions;
 use told::Told;
@@ -83,6 +85,7 @@ pub struct Provider {
     bidder: Bidder,
     admission: Admission,
     jobs: Jobs,
+    ended: EndedJobs,
     kept: KeptSessions,
     lines: Lines,
     counts: Counts,
@@ -116,6 +119,7 @@ impl Provider {
             bidder: Bidder::default(),
             admission: Admission::new(Clientele::new(earnings.payers())),
             jobs: Jobs::default(),
+            ended: EndedJobs::default(),
             kept: KeptSessions::default(),
             lines: Lines::default(),
             counts: Counts::default(),

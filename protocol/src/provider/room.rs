@@ -52,7 +52,7 @@ impl Provider {
     pub(super) fn forget(&mut self, now: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let client = job.origin.node;
-        if let Phase::Over { until, bill: Some((account, cost)), for_reading } = &mut job.phase {
+        if let Phase::Over { until, bill: Some((account, cost)), for_reading, .. } = &mut job.phase {
             let (account, cost, for_reading) = (*account, *cost, *for_reading);
             let earner = self.earnings.find(&account);
             let is_owing = earner.is_some_and(|earner| earner.unpaid() > Nano::ZERO);
@@ -71,6 +71,22 @@ impl Provider {
             }
         }
         self.remove(now, id);
+    }
+
+    /// Forgets all but the id of a job that is whole, acknowledged and paid: a table of the dead would bound how many are served in
+    /// a second.
+    pub(super) fn retire(&mut self, now: Time, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let Phase::Over { bill: Some((account, _)), for_reading: None, is_whole: true, .. } = &job.phase
+        else {
+            return;
+        };
+        let earner = self.earnings.find(account);
+        if earner.is_some_and(|earner| earner.is_open() && earner.unpaid() == Nano::ZERO) {
+            self.keep_session(now, id);
+            self.remove(now, id);
+            self.ended.note(now, id);
+        }
     }
 
     /// Forgets a job, and its channel with its last job where the ledger has not shown that. (`CH-51`)

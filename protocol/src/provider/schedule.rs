@@ -47,7 +47,10 @@ impl Provider {
             Next::Wait => self.wait_for_slot(now, id),
             Next::Count => self.queue_count(now, id),
             Next::GiveUp => self.give_up(now, id),
-            Next::End(why) => job.end(why),
+            Next::End(why) => {
+                job.end(why);
+                self.retire(now, id);
+            }
             Next::Recount(counted) => job.recount(counted),
             Next::Forget => self.forget(now, id),
         }

@@ -71,6 +71,8 @@ pub(super) enum Phase {
         until: Time,
         /// The channel that it was served on, and its bill.
         bill: Option<(ChannelId, Nano)>,
+        /// Whether all of the answer was sent and acknowledged.
+        is_whole: bool,
         /// For reading alone, which the client may not pay: what its vouchers come to where it does. (`WR-24`)
         for_reading: Option<Nano>,
     },
@@ -297,7 +299,8 @@ impl JobMut<'_> {
         let read = self.job.served().filter(|served| served.stream.is_for_reading());
         let earner = read.and_then(|served| self.earnings.find(&served.account));
         let for_reading = earner.map(crate::channel::earn::Earner::served);
-        let over = Phase::Over { until: self.now + limits::LINGER, bill, for_reading };
+        let is_whole = why.is_none() && self.job.served().is_some_and(|served| served.stream.is_done());
+        let over = Phase::Over { until: self.now + limits::LINGER, bill, is_whole, for_reading };
         let served = match core::mem::replace(&mut self.job.phase, over) {
             Phase::Over { .. } | Phase::Awarded(_) => None,
             Phase::Serving(served) => Some(served),
