@@ -64,6 +64,21 @@ fn the_first_token_leaves_at_once_and_the_others_in_company() {
     assert!(stream.content(START, &provider, token(101)).is_empty(), "nothing follows the end");
 }
 
+/// (WR-3) A client that has paid before pays for a short answer once.
+#[test]
+fn the_first_chunk_bears_a_receipt_for_a_newcomer_alone() {
+    for is_newcomer in [true, false] {
+        let (mut stream, provider) = stream();
+        if !is_newcomer {
+            stream.trust_first();
+        }
+        let first = stream.content(START, &provider, token(0));
+        assert_eq!(first[0].receipt.is_some(), is_newcomer);
+        let end = stream.content(START, &provider, Content::End { finish: Finish::Stop });
+        assert!(end.last().unwrap().receipt.is_some());
+    }
+}
+
 /// (WR-11)
 #[test]
 fn vectors_are_split_between_chunks_and_never_within_one() {

@@ -111,6 +111,9 @@ impl Provider {
                 served.recounted = counts.is_some();
                 if let Some(job) = self.jobs.get_mut(&id) {
                     let held_slot = job.holds_slot();
+                    if self.admission.clientele.has_ever_paid(&job.origin.node) {
+                        served.stream.trust_first();
+                    }
                     served.accept_at = job.is_kept().then(|| now + limits::ACCEPT_WAIT);
                     job.phase = Phase::Serving(Box::new(served));
                     self.jobs.freed.slot |= held_slot;

@@ -30,6 +30,8 @@ pub struct AnswerStream {
     next: u32,
     batch: Batch,
     since_receipt: SinceReceipt,
+    /// Whether one is due with the first chunk.
+    signs_first: bool,
     /// Tokens after which a receipt is due.
     receipt_tokens: u64,
     unacked: VecDeque<Chunk>,
@@ -83,6 +85,7 @@ impl AnswerStream {
             next: 0,
             batch: Batch::default(),
             since_receipt: SinceReceipt { tokens: 0, chunks: 0, since: now },
+            signs_first: true,
             receipt_tokens: limits::RECEIPT_TOKENS,
             unacked: VecDeque::new(),
             sent_at: now,
@@ -145,6 +148,11 @@ impl AnswerStream {
             }
         }
         ready
+    }
+
+    /// Makes no receipt due with the first chunk: its client has paid before. (`WR-3`)
+    pub const fn trust_first(&mut self) {
+        self.signs_first = false;
     }
 
     /// Makes a receipt due from now on after this many tokens, one at the least.
@@ -222,7 +230,7 @@ impl AnswerStream {
 
     /// Returns whether the client must be able to pay for what it has. (`WR-3`)
     fn is_receipt_due(&self, now: Time) -> bool {
-        self.next == 1
+        (self.next == 1 && self.signs_first)
             || self.since_receipt.tokens >= self.receipt_tokens
             || self.since_receipt.chunks >= limits::RECEIPT_CHUNKS
             || now >= self.since_receipt.since + limits::RECEIPT_WAIT
