@@ -191,6 +191,12 @@ pub(super) const CHECKS: &[Check] = &[
         "a handshake that is not right is refused"
     ),
     check!(
+        "unkept-session",
+        ["MK-67", "MK-10", "SE-24"],
+        session::unkept_session,
+        "an award in a session that is not kept is refused as that, and its bid stands"
+    ),
+    check!(
         "injected-frames",
         ["SE-15", "SE-17", "SE-19"],
         session::injected_frames,

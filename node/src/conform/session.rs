@@ -5,7 +5,8 @@ use std::time::Duration;
 use bombyx_protocol::session::HANDSHAKE_BYTES;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::extension::Extensions;
-use bombyx_protocol::wire::message::{Ack, FromClient, Refusal, Work};
+use bombyx_protocol::wire::message::{Ack, FromClient, KeptAward, Refusal, ToClient, ToProvider, Work};
+use bombyx_protocol::work::order::JobId;
 use bombyx_protocol::work::price::InputTokens;
 
 use super::buyer::{Said, Session};
@@ -44,6 +45,46 @@ pub(super) async fn handshakes(subject: &Subject) -> Checked {
         Refusal::Malformed,
         "a handshake that was made for another job",
     )
+}
+
+pub(super) async fn unkept_session(subject: &Subject) -> Checked {
+    let mut guest = subject.guest().await?;
+    let won = guest.win(subject).await?;
+    let (award, _) = guest.make_award(&won, won.bid.price)?;
+    let (job, session) = (award.job, JobId(guest.entropy.bytes()));
+    let kept = KeptAward {
+        job,
+        call: award.call,
+        bid: award.bid,
+        price: award.price,
+        session,
+        number: 0,
+        work: vec![0; 256 + 16],
+        extensions: Extensions::NONE,
+    };
+    guest.send(ToProvider::KeptAward(kept)).await?;
+    let why = guest.hear(ANSWER, |said| match said {
+        ToClient::Refuse(refuse) if refuse.job == job => Some(Some(refuse.why)),
+        ToClient::Accept(accept) if accept.job == job => Some(None),
+        ToClient::Sealed(frame) if frame.job == job => Some(None),
+        ToClient::Accept(_)
+        | ToClient::Refuse(_)
+        | ToClient::Bid(_)
+        | ToClient::Decline(_)
+        | ToClient::Sealed(_)
+        | ToClient::Ask(_)
+        | ToClient::Leaving => None,
+    });
+    match why.await? {
+        Some(Some(Refusal::NoSession)) => {}
+        Some(Some(why)) => {
+            return broken(format!("an award in a session that nobody keeps is refused as {why:?}"));
+        }
+        Some(None) => return broken("an award in a session that nobody keeps is taken"),
+        None => return broken("an award in a session that nobody keeps gets no answer"),
+    }
+    // The same bid is awarded by a handshake then.
+    guest.award(&won).await.map(drop)
 }
 
 /// Makes a task that every provider refuses, so that what arrives shows.

@@ -52,6 +52,7 @@ enum Flaw {
     TakesAnyBid,
     RefusesInVain,
     NewHandshakeEachTime,
+    SilentToKeptAwards,
     TakesAnyTerms,
     TakesAnyTask,
     CountsWrong,
@@ -68,7 +69,7 @@ enum Flaw {
 }
 
 /// Every flaw, a check that must find it, and a rule that the check names.
-const FLAWS: [(Flaw, &str, &str); 29] = [
+const FLAWS: [(Flaw, &str, &str); 30] = [
     (Flaw::ForgedAsks, "seek-everything", "MK-19"),
     (Flaw::AsksForOldSeeks, "clocks", "WI-18"),
     (Flaw::AsksForNewsIfUninvited, "invitations", "MK-16"),
@@ -85,6 +86,7 @@ const FLAWS: [(Flaw, &str, &str); 29] = [
     (Flaw::TakesAnyBid, "bids-of-others", "MK-10"),
     (Flaw::RefusesInVain, "lease", "MK-10"),
     (Flaw::NewHandshakeEachTime, "lease", "MK-10"),
+    (Flaw::SilentToKeptAwards, "unkept-session", "MK-67"),
     (Flaw::TakesAnyTerms, "bad-terms", "CH-1"),
     (Flaw::TakesAnyTask, "impossible-tasks", "WR-1"),
     (Flaw::CountsWrong, "false-count", "WR-22"),
@@ -189,6 +191,11 @@ impl Seller {
                     self.called(&call).await
                 }
                 Ok(Message::ToProvider(ToProvider::Award(award))) => self.awarded(from, award).await,
+                Ok(Message::ToProvider(ToProvider::KeptAward(award))) => {
+                    if self.flaw != Flaw::SilentToKeptAwards {
+                        self.refuse(from, award.job, Refusal::NoSession).await;
+                    }
+                }
                 Ok(Message::ToProvider(ToProvider::Sealed(frame))) => self.sealed(from, &frame).await,
                 _ => {}
             },
