@@ -5,7 +5,9 @@ use std::time::Duration;
 use bombyx_protocol::session::HANDSHAKE_BYTES;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::extension::Extensions;
-use bombyx_protocol::wire::message::{Ack, FromClient, KeptAward, Refusal, ToClient, ToProvider, Work};
+use bombyx_protocol::wire::message::{
+    Ack, FromClient, FromProvider, KeptAward, Refusal, ToClient, ToProvider, Work,
+};
 use bombyx_protocol::work::order::JobId;
 use bombyx_protocol::work::price::InputTokens;
 
@@ -151,6 +153,9 @@ pub(super) async fn repeated_frames(subject: &Subject) -> Checked {
         Some(Said::Refused(Refusal::Counts(_))) => {}
         Some(Said::Refused(Refusal::Busy)) => return idle("the node is busy"),
         Some(Said::Refused(why)) => return broken(format!("a false count of input is refused as {why:?}")),
+        Some(Said::Inside(FromProvider::NeedPayment(_), _)) => {
+            return idle("the node counts nothing before it has seen money");
+        }
         Some(Said::Inside(..)) => {
             return broken("a task that states one token of input for a sentence is served");
         }

@@ -54,14 +54,19 @@ async fn a_node_of_this_implementation_keeps_every_rule_that_a_stranger_can_see(
 async fn what_needs_credit_does_not_apply_where_strangers_get_none() {
     let ledger = Ledger::start().await;
     let strict = Node::up(&ledger, &["--provide", CHAT], &[("BOMBYX_PROVIDE_CREDIT", "0")]).await;
-    let names = ["small-job", "cancellation", "credit", "bad-terms", "false-count"];
+    let names = ["small-job", "cancellation", "credit", "bad-terms", "false-count", "repeated-frames"];
     let flags: Vec<&str> = names.iter().flat_map(|name| ["--only", name]).collect();
     let (code, checks) = conform(strict.address(), &flags).await;
     for name in ["small-job", "cancellation"] {
         assert_eq!(checks[name]["outcome"], "not-applicable", "{}", checks[name]);
         assert!(checks[name]["why"].as_str().unwrap().contains("credit for 0 nano"), "{}", checks[name]);
     }
-    for name in ["credit", "bad-terms", "false-count"] {
+    // It counts no input before it has seen money. (`WR-25`)
+    for name in ["false-count", "repeated-frames"] {
+        assert_eq!(checks[name]["outcome"], "not-applicable", "{}", checks[name]);
+        assert!(checks[name]["why"].as_str().unwrap().contains("seen money"), "{}", checks[name]);
+    }
+    for name in ["credit", "bad-terms"] {
         assert_eq!(checks[name]["outcome"], "pass", "{}", checks[name]);
     }
     assert_eq!(code, Some(0));

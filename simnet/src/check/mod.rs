@@ -9,6 +9,7 @@ mod violation;
 use std::collections::BTreeMap;
 
 use bombyx_protocol::amount::Nano;
+use bombyx_protocol::channel::id::ChannelId;
 use bombyx_protocol::channel::ledger::ChannelState;
 use bombyx_protocol::channel::terms::AgreedTerms;
 use bombyx_protocol::channel::voucher::Voucher;
@@ -41,12 +42,27 @@ impl Check {
         Self { channels: Channels::default(), orders: OpenOrders::new(scenario) }
     }
 
-    /// Checks that while a record is not durable, nothing leaves that was said after it.
+    /// Checks that nothing that was said after a record of a channel (`behind`), which is not durable, moves that channel's money.
+    /// What is inside of a session is checked where it arrives: [`Self::writes`].
     ///
     /// # Errors
     /// [`Violation`].
-    pub fn silence(must_wait: bool, output: &Output) -> Result<(), Violation> {
-        let speaks = must_wait && !matches!(output, Output::Persist { .. });
+    pub fn silence(behind: &[ChannelId], output: &Output) -> Result<(), Violation> {
+        let moved = match output {
+            Output::Ledger(call) => Some(call.account()),
+            Output::Watch(watched) => Some(watched.voucher.account),
+            Output::Persist { .. }
+            | Output::Send { .. }
+            | Output::Broadcast { .. }
+            | Output::Count { .. }
+            | Output::Run { .. }
+            | Output::Allow { .. }
+            | Output::Cancel { .. }
+            | Output::Event(_)
+            | Output::Fault { .. }
+            | Output::Wake(_) => None,
+        };
+        let speaks = moved.is_some_and(|account| behind.contains(&account));
         hold(!speaks, "no output before its record is durable", || format!("{output:?} left before a commit"))
     }
 
@@ -203,6 +219,7 @@ mod tests {
     use bombyx_protocol::work::order::JobId;
 
     use super::*;
+    use bombyx_protocol::channel::ledger::LedgerCall;
 
     fn terms() -> ChannelTerms {
         ChannelTerms {
@@ -282,9 +299,15 @@ mod tests {
 
     #[test]
     fn who_speaks_before_a_commit_is_caught_and_who_writes_is_not() {
-        let speech = Output::Cancel { job: JobId([1; 16]) };
+        let account = ChannelId([3; 32]);
+        let call = Output::Ledger(Box::new(LedgerCall::Watch { account }));
+        let answer = Output::Cancel { job: JobId([1; 16]) };
         let record = Output::Persist { id: PersistId(1), record: Box::new(record(1)) };
-        assert_eq!(fails(Check::silence(true, &speech)), "no output before its record is durable");
-        assert_eq!((Check::silence(false, &speech), Check::silence(true, &record)), (Ok(()), Ok(())));
+        assert_eq!(fails(Check::silence(&[account], &call)), "no output before its record is durable");
+        assert_eq!(Check::silence(&[ChannelId([4; 32])], &call), Ok(()), "another channel's");
+        assert_eq!(
+            (Check::silence(&[account], &answer), Check::silence(&[account], &record)),
+            (Ok(()), Ok(()))
+        );
     }
 }

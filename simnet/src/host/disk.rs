@@ -2,6 +2,7 @@
 //!
 //! One commit at a time; everything written while it runs goes into the next one together (group commit).
 
+use bombyx_protocol::channel::id::ChannelId;
 use bombyx_protocol::channel::record::{Record, RecordKey};
 use bombyx_protocol::io::PersistId;
 use bombyx_protocol::table::Table;
@@ -39,10 +40,9 @@ impl Disk {
         (newest, self.begin())
     }
 
-    /// Returns whether something was written that is not durable.
-    #[must_use]
-    pub fn is_behind(&self) -> bool {
-        !self.committing.is_empty() || !self.written.is_empty()
+    /// Returns the channels of which something was written that is not durable.
+    pub fn behind(&self) -> impl Iterator<Item = ChannelId> {
+        self.committing.iter().chain(&self.written).filter_map(|(_, record)| record.account())
     }
 
     /// Loses power: only the durable half is left.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
+use bombyx_protocol::channel::id::ChannelId;
 use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::time::{Span, Time};
 
@@ -244,16 +245,16 @@ impl Shard {
 
     /// Gives a host one input and carries out what its machine says.
     ///
-    /// While a record of an earlier input is not durable, all that a machine may do is write more.
+    /// While a record of an earlier input is not durable, nothing moves the money of its channel.
     pub(crate) fn feed(&mut self, host: u32, input: Input) -> Result<(), Violation> {
         let target = &mut self.hosts[host];
         // Attackers are bound by nothing.
-        let must_wait = target.plan.is_none_or(|plan| !plan.is_real())
-            && target.disk.is_behind()
-            && !matches!(input, Input::Persisted(_));
+        let must_wait =
+            target.plan.is_none_or(|plan| !plan.is_real()) && !matches!(input, Input::Persisted(_));
+        let behind: Vec<ChannelId> = if must_wait { target.disk.behind().collect() } else { Vec::new() };
         target.handle(self.now, input);
         while let Some(output) = self.hosts[host].poll().map_err(|runaway| run_away(host, runaway))? {
-            Check::silence(must_wait, &output)?;
+            Check::silence(&behind, &output)?;
             self.carry_out(host, output)?;
         }
         self.arm(host);
