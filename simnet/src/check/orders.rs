@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::io::{Bill, OrderNews};
-use bombyx_protocol::time::{Span, Time};
+use bombyx_protocol::time::Time;
 
 use crate::check::violation::{Violation, hold, violation};
-use crate::scenario::{self, Scenario};
+use crate::scenario::Scenario;
 
-/// How long after its deadline an order may still be told to have ended, on a quick disk; a scenario may say otherwise.
-const GRACE: Span = Span::from_ms(1_000);
-/// Commits that the word of an order's end may wait for: the one that runs, and the one that its own records are in.
-const COMMITS_AWAITED: u64 = 2;
+/// Microseconds after its deadline until which an order may be told to have ended; a scenario may say otherwise.
+const GRACE_US: i64 = 1_000_000;
 
 /// The orders that are not at their end.
 #[derive(Debug, Default)]
@@ -22,8 +20,8 @@ pub struct OpenOrders {
     due: BTreeSet<(Time, u32)>,
     /// No order is due before.
     next_due: Time,
-    /// How long after its deadline an order may still be told to have ended.
-    grace: Span,
+    /// Microseconds after its deadline until which an order may be told to have ended; before it, where they are below zero.
+    grace_us: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,17 +32,16 @@ struct OpenOrder {
 }
 
 impl OpenOrders {
-    /// Creates the check of the orders of a scenario's run: its grace is what the scenario says, or what its disks need.
+    /// Creates the check of the orders of a scenario's run: its grace is what the scenario says, or a second.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
-        let commits = Span(scenario.disk.longest_commit().0.saturating_mul(COMMITS_AWAITED));
-        let grace = scenario.workload.grace_s.map_or(GRACE.max(commits), scenario::span);
-        Self { grace, ..Self::default() }
+        let grace_us = scenario.workload.grace_s.map_or(GRACE_US, |grace_s| (grace_s * 1e6) as i64);
+        Self { grace_us, ..Self::default() }
     }
 
     /// Records that an order was given to a client.
     pub fn ordered(&mut self, number: u32, deadline: Time, max_cost: Nano) {
-        let due = deadline + self.grace;
+        let due = Time(deadline.0.saturating_add_signed(self.grace_us));
         self.orders.insert(number, OpenOrder { due, max_cost, served_by_someone: false });
         self.due.insert((due, number));
         self.next_due = self.next_due.min(due);

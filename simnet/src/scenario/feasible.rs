@@ -138,9 +138,9 @@ impl Scenario {
                 "the deadline must be above 0 seconds".into(),
             ),
             (
-                workload.grace_s.is_none_or(|grace| (0.0..=86_400.0).contains(&grace)),
+                workload.grace_s.is_none_or(|grace| (-86_400.0..=86_400.0).contains(&grace)),
                 &["workload", "grace_s"],
-                "the grace is from 0 to 86400 seconds".into(),
+                "the grace is from -86400 to 86400 seconds".into(),
             ),
             (
                 share(self.network.faults.drop) && share(self.network.faults.duplicate),

@@ -33,13 +33,7 @@ pub struct Disks {
     pub commit_sigma: f64,
 }
 
-impl Disks {
-    /// Returns what nearly no commit exceeds: five spreads above the median.
-    #[must_use]
-    pub fn longest_commit(&self) -> Span {
-        Span((self.commit_ms * libm::exp(5.0 * self.commit_sigma) * 1e3) as u64)
-    }
-}
+impl Disks {}
 
 impl Default for Disks {
     fn default() -> Self {

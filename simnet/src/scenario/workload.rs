@@ -47,8 +47,8 @@ pub struct WorkloadSpec {
     pub max_cost: Coins,
     /// Seconds until an order fails.
     pub deadline_s: f64,
-    /// Seconds after its deadline within which a client must have said that an order ended, or the run stops; without it a second, or
-    /// two of the longest commits where those take longer.
+    /// Seconds after its deadline within which a client must have said that an order ended, or the run stops: one, unless it is
+    /// stated. Below zero an order has to end so long before its deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_s: Option<f64>,
     /// What one millisecond less until the first token is worth to a buyer, in nano.
