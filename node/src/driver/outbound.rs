@@ -103,8 +103,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Names the ledger where an order has waited in vain for a channel that could not be opened without it: that is what its user
-    /// can do something about.
+    /// Names the ledger where an order has waited in vain for a channel that could not be opened without it, and the lack of any
+    /// peer: that is what its user can do something about.
     fn named_silence(&self, news: OrderNews) -> OrderNews {
         match (news, self.openings.first()) {
             (OrderNews::Failed { why: Failure::Deadline, bill }, Some(account))
@@ -112,6 +112,10 @@ impl Driver {
             {
                 let (account, why) = (account.address(), LedgerFault::Unknown);
                 OrderNews::Failed { why: PaymentFault::NotOpened { account, why }.into(), bill }
+            }
+            // Its time was over before those that sell could be looked up.
+            (OrderNews::Failed { why: Failure::NoBids, bill }, _) if self.net.peers().is_empty() => {
+                OrderNews::Failed { why: Failure::NotConnected, bill }
             }
             (news, _) => news,
         }

@@ -1,6 +1,5 @@
 //! Keys of `[ledger]` and `[disk]`: blocks, wallets and commits.
 
-use bombyx_protocol::time::Span;
 use serde::{Deserialize, Serialize};
 
 use super::coins::{Coins, coins};
@@ -32,8 +31,6 @@ pub struct Disks {
     /// Spread of its logarithm.
     pub commit_sigma: f64,
 }
-
-impl Disks {}
 
 impl Default for Disks {
     fn default() -> Self {
