@@ -191,10 +191,10 @@ impl Seller {
                     self.called(&call).await
                 }
                 Ok(Message::ToProvider(ToProvider::Award(award))) => self.awarded(from, award).await,
-                Ok(Message::ToProvider(ToProvider::KeptAward(award))) => {
-                    if self.flaw != Flaw::SilentToKeptAwards {
-                        self.refuse(from, award.job, Refusal::NoSession).await;
-                    }
+                Ok(Message::ToProvider(ToProvider::KeptAward(award)))
+                    if self.flaw != Flaw::SilentToKeptAwards =>
+                {
+                    self.refuse(from, award.job, Refusal::NoSession).await;
                 }
                 Ok(Message::ToProvider(ToProvider::Sealed(frame))) => self.sealed(from, &frame).await,
                 _ => {}
