@@ -111,11 +111,11 @@ mod tests {
     fn drain(outbox: &mut Outbox) -> Vec<u8> {
         let mut seen = Vec::new();
         loop {
-            match outbox.poll(|| Time(9)) {
-                Output::Wake(_) => return seen,
-                Output::Cancel { job } => seen.push(job.0[0]),
-                _ => seen.push(0),
+            let output = outbox.poll(|| Time(9));
+            if let Output::Wake(_) = output {
+                return seen;
             }
+            seen.push(if let Output::Cancel { job } = output { job.0[0] } else { 0 });
         }
     }
 
