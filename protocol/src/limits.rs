@@ -233,6 +233,8 @@ pub const BID_VALID: Span = Span::from_s(30);
 pub const BID_EXPECTED: Span = Span::from_s(3);
 /// How long a client waits for the answer to an award; it is sent again at half of it.
 pub const AWARD_WAIT: Span = Span::from_ms(2_000);
+/// How long the end of an order waits for the last bill of what was delivered.
+pub const LAST_BILL_WAIT: Span = Span::from_ms(200);
 /// Jobs that a provider knows to be over and settled.
 pub const ENDED_JOBS_MAX: usize = 16_384;
 /// How long a provider that has taken an award in a kept session leaves that unsaid.

@@ -343,6 +343,7 @@ fn a_draining_provider_takes_nothing() {
     assert!(outcome.end.unwrap().is_err());
 }
 
+/// Nothing is served for it any more; its end is told with the last bill, a way there and back later. (CO-5, WR-14)
 #[test]
 fn an_order_at_its_deadline_ends_there() {
     let mut testbed = Testbed::new(17, CALM);
@@ -352,7 +353,8 @@ fn an_order_at_its_deadline_ends_there() {
     let started = testbed.now;
     testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
     assert_eq!(testbed.outcome(1).end.unwrap().unwrap_err().0, Failure::Deadline);
-    assert_eq!(testbed.now.since(started), Span::from_s(3));
+    let late = testbed.now.since(started).0 - Span::from_s(3).0;
+    assert!(late <= 4 * CALM.delay_us, "{late} µs");
 }
 
 #[test]

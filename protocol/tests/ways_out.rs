@@ -7,6 +7,7 @@ use bombyx_protocol::amount::Nano;
 use bombyx_protocol::channel::fault::PaymentFault;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::limits;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
 use testbed::{CALM, Testbed, ceiling, chat, engine, price};
@@ -41,6 +42,56 @@ fn with_no_credit_nothing_is_served_before_the_ledger_shows_the_channel() {
     assert!(testbed.outcome(1).ids.is_empty());
     testbed.run_to_end(MINUTE);
     assert_eq!(testbed.outcome(1).text, engine::answer(40));
+}
+
+/// What this node may not lock with strangers is its own limit: it is said at once, and no seller is given an award for nothing.
+/// (CH-31)
+#[test]
+fn a_first_job_that_would_lock_too_much_ends_at_once_and_blames_nobody() {
+    let mut testbed = Testbed::new(31, CALM);
+    let most = Nano(100_000_000);
+    let mut config = ClientConfig::for_tests(1);
+    config.policy.strangers_locked_max = most;
+    let client = testbed.client_with(config, COIN);
+    let sellers = [1, 2].map(|number| testbed.provider(number, price(2_000_000_000), 1_000));
+    let task = || chat("count for me", 1_000);
+    assert!(ceiling(price(2_000_000_000), &task()) > most, "{most}");
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    let began = testbed.now;
+    testbed.run(MINUTE, |testbed| testbed.outcome(1).end.is_some());
+    let outcome = testbed.outcome(1);
+    let (why, _) = outcome.end.unwrap().unwrap_err();
+    assert!(matches!(why, Failure::Payment(PaymentFault::StrangersLocked { .. })), "{why}");
+    assert!(testbed.now < began + Span::from_s(10) && outcome.failed_over.is_empty());
+    assert!(sellers.iter().all(|seller| testbed.provider_at(*seller).sales().won == 0));
+}
+
+/// What came since the last receipt is billed when the client gives up, and the bill that the user sees is that one. (WR-14)
+#[test]
+fn the_bill_of_an_answer_that_its_deadline_cuts_is_what_is_paid() {
+    let mut cut = 0;
+    for deadline_ms in (1_300..2_900).step_by(100) {
+        let mut testbed = Testbed::new(deadline_ms, CALM);
+        let client = testbed.client(1, COIN);
+        testbed.provider(1, price(400_000), 60_000);
+        testbed.order(client, 1, chat("count for me", 3), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
+        let before = testbed.outcome(1).end.unwrap().unwrap().cost;
+        testbed.run(Span::from_s(2), |_| false);
+        let began = testbed.now;
+        testbed.order(client, 2, chat("count for me", 100), COIN, Span::from_ms(deadline_ms));
+        testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+        let outcome = testbed.outcome(2);
+        let (why, bill) = outcome.end.unwrap().unwrap_err();
+        assert_eq!(why, Failure::Deadline);
+        assert!(testbed.now <= began + Span::from_ms(deadline_ms) + limits::LAST_BILL_WAIT, "in a moment");
+        testbed.run(Span::from_s(10), |_| false);
+        let promised = testbed.client_at(client).channels().next().unwrap().cumulative();
+        assert_eq!(promised, before.saturating_plus(bill.cost), "after {deadline_ms} ms");
+        assert!(bill.output_tokens >= outcome.ids.len() as u64, "all that was shown is billed");
+        cut += u32::from(bill.output_tokens > 0);
+    }
+    assert!(cut > 10);
 }
 
 #[test]

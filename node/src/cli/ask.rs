@@ -263,7 +263,10 @@ impl Ask {
                 }
                 AnswerPart::Failed { error, hint, code, cost_nano } => {
                     end_line(is_line_open);
-                    if cost_nano > 0 {
+                    if printer.json {
+                        let failed = serde_json::json!({ "error": error, "hint": hint, "code": code, "cost_nano": cost_nano });
+                        printer.data(&failed, String::new);
+                    } else if cost_nano > 0 {
                         let paid = coin.amount(Nano(cost_nano));
                         printer.note(&format!("paid all the same for what was delivered: {paid}"));
                     }

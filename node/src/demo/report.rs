@@ -235,6 +235,9 @@ impl Bid {
             Fate::LongChallenge { asks_s } => {
                 format!("wants {asks_s} s to answer a close, before it has served this node twice")
             }
+            Fate::LocksTooMuch { needs } => {
+                format!("a first job would lock {needs}, more than may be locked with strangers")
+            }
         };
         Self {
             provider: name(bid.provider),

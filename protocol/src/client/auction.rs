@@ -1,5 +1,6 @@
 //! The auction of an order: the call that opens it, the bids that come, and the candidates that are left of it.
 
+use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
 use crate::ident::{NodeId, Prefix};
 use crate::io::{Failure, OrderNews, PeerFault};
@@ -194,9 +195,11 @@ impl Progress {
                 Fate::OverBudget | Fate::OverCeiling { .. } => {
                     Some((report.provider, ReleaseReason::OverBudget))
                 }
-                Fate::WeakerTier | Fate::FailedBefore | Fate::NotWanted | Fate::LongChallenge { .. } => {
-                    Some((report.provider, ReleaseReason::Unfit))
-                }
+                Fate::WeakerTier
+                | Fate::FailedBefore
+                | Fate::NotWanted
+                | Fate::LongChallenge { .. }
+                | Fate::LocksTooMuch { .. } => Some((report.provider, ReleaseReason::Unfit)),
             })
             .chain(outcome.unread.iter().map(|unread| (*unread, ReleaseReason::Unfit)))
             .collect();
@@ -337,6 +340,10 @@ impl Progress {
         let challenge = reports.iter().find_map(|report| {
             if let Fate::LongChallenge { asks_s } = report.fate { Some(asks_s) } else { None }
         });
+        let locks = reports.iter().filter_map(|report| {
+            if let Fate::LocksTooMuch { needs } = report.fate { Some(needs) } else { None }
+        });
+        let needs = locks.min().unwrap_or(Nano::ZERO);
         let dear = reports.iter().filter_map(|report| {
             if let Fate::OverCeiling { most } = report.fate { Some((report.price, most)) } else { None }
         });
@@ -351,6 +358,10 @@ impl Progress {
                 let most_s = longest_challenge(&shared.config, 0);
                 let too_long = Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s, most_s });
                 self.last_failure.unwrap_or(too_long)
+            }
+            (None, None, None) if needs > Nano::ZERO => {
+                let most = shared.config.policy.strangers_locked_max;
+                Failure::Payment(PaymentFault::StrangersLocked { needs, most })
             }
             (None, None, None) => {
                 // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone

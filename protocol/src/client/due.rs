@@ -10,6 +10,7 @@ use crate::work::order::OrderId;
 use super::Client;
 use super::attempt::Next;
 use super::exchange::AttemptMut;
+use super::lingering::EndingOrder;
 use super::order::Phase;
 use super::shared::SharedState;
 
@@ -91,7 +92,18 @@ impl Client {
         self.follow(now, id, next);
     }
 
+    /// Tells the end of each order that has its last bill, or has waited for it long enough.
+    fn end_billed(&mut self, now: Time) {
+        let ended: Vec<Box<EndingOrder>> =
+            self.lingering.values_mut().filter_map(|lingering| lingering.take_ended(now)).collect();
+        for ending in ended {
+            let EndingOrder { id, progress, why, .. } = *ending;
+            self.conclude(id, progress, Err(why));
+        }
+    }
+
     fn end_lingering(&mut self, now: Time) {
+        self.end_billed(now);
         let payments = &mut self.shared.payments;
         self.lingering.retain(|_, lingering| {
             let stays = lingering.until > now;

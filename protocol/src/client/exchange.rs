@@ -147,22 +147,13 @@ impl AttemptMut<'_> {
 
     /// Adds what has come to the order's bill. Returns what is owed for it, if there was a receipt.
     fn bill(&mut self, parts: &[CheckedChunk], before: (u64, u64), is_progress: bool) -> Option<Nano> {
-        let bill = &mut self.progress.bill;
-        let stream = &self.attempt.stream;
-        let cost: Nano = parts.iter().filter_map(|part| part.bill).sum();
-        let receipts = parts.iter().filter(|part| part.bill.is_some()).count();
-        let receipts = u32::try_from(receipts).unwrap_or(u32::MAX);
-        bill.receipts = bill.receipts.saturating_add(receipts);
-        bill.cost = bill.cost.saturating_plus(cost);
-        let input = stream.input_tokens().saturating_sub(before.0);
-        let output = stream.output_tokens().saturating_sub(before.1);
-        bill.input_tokens = bill.input_tokens.saturating_add(input);
-        bill.output_tokens = bill.output_tokens.saturating_add(output);
+        let cost = self.progress.bill.add(parts, before, &self.attempt.stream);
         if is_progress {
-            bill.first_token = bill.first_token.or(Some(self.now.since(self.progress.started)));
+            let first_token = Some(self.now.since(self.progress.started));
+            self.progress.bill.first_token = self.progress.bill.first_token.or(first_token);
         }
-        self.attempt.reserved = self.attempt.reserved.saturating_minus(cost);
-        (receipts > 0).then_some(cost)
+        self.attempt.reserved = self.attempt.reserved.saturating_minus(cost.unwrap_or(Nano::ZERO));
+        cost
     }
 
     /// Answers a provider that waits for money: asks the ledger for the channel if that was not done,

@@ -213,10 +213,18 @@ impl Client {
         }
         let pays = conduct.is_none_or(|conduct| self.shared.judge(now, &conduct, why));
         let is_silent = matches!(&phase, Phase::Attempt(attempt) if attempt.is_silent(now));
+        let is_cut = matches!(why, Failure::Deadline | Failure::Cancelled) && !is_silent;
         let why = if why == Failure::Deadline { progress.why_cut(is_silent) } else { why };
         if let Some(attempt) = phase.into_attempt() {
+            let job = attempt.job;
             let unpaid = self.leave(now, attempt, pays);
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
+            if let Some(lingering) = self.lingering.get_mut(&job).filter(|_| is_cut) {
+                match lingering.await_bill(now, id, progress, why) {
+                    Some(back) => progress = back,
+                    None => return,
+                }
+            }
         }
         self.conclude(id, progress, Err(why));
     }

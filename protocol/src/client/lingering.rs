@@ -4,16 +4,19 @@
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
 use crate::ident::{Identity, NodeId};
+use crate::io::Failure;
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::extension::Extensions;
 use crate::wire::message::{FromClient, FromProvider, SealedFrame};
+use crate::work::order::OrderId;
 use crate::work::stream::CheckedChunk;
 
 use super::attempt::Attempt;
 use super::payments::Payments;
+use super::progress::Progress;
 
 /// A job that is over for the user, kept so that its provider hears the last acknowledgement and is
 /// paid.
@@ -26,6 +29,19 @@ pub(super) struct LingeringJob {
     /// Whether reading alone is paid as well. (`WR-24`)
     pays_reading: bool,
     attempt: Box<Attempt>,
+    /// The order that it was of, where its end is told once the last bill is there.
+    ending: Option<Box<EndingOrder>>,
+}
+
+/// An order that is over but for its last bill: what came of it without a receipt is being billed. (`WR-14`)
+#[derive(Debug)]
+pub(super) struct EndingOrder {
+    pub(super) id: OrderId,
+    pub(super) progress: Progress,
+    pub(super) why: Failure,
+    since: Time,
+    /// Then its end is told at the latest.
+    until: Time,
 }
 
 impl LingeringJob {
@@ -54,7 +70,7 @@ impl LingeringJob {
         // What may still be paid stays set aside, so that no other job counts on it.
         let pays = payments.set_aside(&account, most);
         let pays_reading = level >= limits::READING_LEVEL;
-        let mut lingering = Self { until: now + wait, pays, pays_reading, attempt };
+        let mut lingering = Self { until: now + wait, pays, pays_reading, attempt, ending: None };
         lingering.give_up();
         (!is_full).then_some(lingering)
     }
@@ -65,6 +81,32 @@ impl LingeringJob {
             let read = self.attempt.read;
             self.attempt.stream.give_up(read);
         }
+    }
+
+    /// Keeps the end of its order until the last bill is there, or for a moment. Returns the order at once where no bill is to come.
+    /// (`WR-14`)
+    pub(super) fn await_bill(
+        &mut self,
+        now: Time,
+        id: OrderId,
+        progress: Progress,
+        why: Failure,
+    ) -> Option<Progress> {
+        if self.pays == Nano::ZERO || !self.attempt.has_delivered() {
+            return Some(progress);
+        }
+        let until = now + limits::LAST_BILL_WAIT;
+        self.ending = Some(Box::new(EndingOrder { id, progress, why, since: now, until }));
+        None
+    }
+
+    /// Hands out the order whose end is to be told now.
+    pub(super) fn take_ended(&mut self, now: Time) -> Option<Box<EndingOrder>> {
+        self.ending.take_if(|ending| ending.until <= now)
+    }
+
+    pub(super) fn wake_at(&self) -> Time {
+        self.ending.as_ref().map_or(self.until, |ending| ending.until.min(self.until))
     }
 
     pub(super) const fn account(&self) -> &ChannelId {
@@ -88,8 +130,11 @@ impl LingeringJob {
         let Ok(opened) = self.attempt.secure.open(frame.nonce, &frame.bytes) else { return };
         match codec::decode_sealed::<FromProvider>(&opened.body) {
             Ok(FromProvider::Chunk(chunk)) => {
+                let before = (self.attempt.stream.input_tokens(), self.attempt.stream.output_tokens());
                 let parts = self.attempt.stream.accept(chunk, opened.last).unwrap_or_default();
-                self.pay(now, &parts, payments, outbox);
+                if self.pay(now, &parts, payments, outbox) {
+                    self.bill(now, &parts, before, payments);
+                }
             }
             // The owner is told what is wrong with the channel; no order waits here any more.
             Ok(FromProvider::NeedPayment(need)) => {
@@ -106,7 +151,27 @@ impl LingeringJob {
         self.acknowledge(payments, identity, outbox);
     }
 
-    fn pay(&mut self, now: Time, parts: &[CheckedChunk], payments: &mut Payments, outbox: &mut Outbox) {
+    /// Adds what was billed to the bill of an order whose end is not told yet. Another receipt may be on its way behind this one:
+    /// it is waited for once as long as this one took.
+    fn bill(&mut self, now: Time, parts: &[CheckedChunk], before: (u64, u64), payments: &Payments) {
+        let Some(ending) = &mut self.ending else { return };
+        let is_paid = payments.payment(&self.attempt.account).is_some();
+        let bill = &mut ending.progress.bill;
+        let cost = bill.add(parts, before, &self.attempt.stream);
+        if let Some(cost) = cost.filter(|_| !is_paid) {
+            bill.unpaid = bill.unpaid.saturating_plus(cost);
+        }
+        ending.until = ending.until.min(now + now.since(ending.since));
+    }
+
+    /// Pays for what came, as far as it is paid for. Returns whether anything was.
+    fn pay(
+        &mut self,
+        now: Time,
+        parts: &[CheckedChunk],
+        payments: &mut Payments,
+        outbox: &mut Outbox,
+    ) -> bool {
         let account = &self.attempt.account;
         let cost: Nano = parts.iter().filter_map(|part| part.bill).sum();
         let left = core::mem::take(&mut self.pays);
@@ -117,10 +182,11 @@ impl LingeringJob {
             payments.fund(now, account, true, outbox);
             if payments.owe(account, cost).is_ok() {
                 payments.persist(account, outbox);
-            } else {
-                payments.release(now, account, cost);
+                return true;
             }
+            payments.release(now, account, cost);
         }
+        false
     }
 
     /// Listens for another [`limits::LINGER`], because the ledger has just shown its channel.
@@ -129,7 +195,11 @@ impl LingeringJob {
     }
 
     pub(super) fn acknowledge(&mut self, payments: &Payments, identity: &Identity, outbox: &mut Outbox) {
-        self.attempt.send_ack(payments, identity, outbox);
+        let has_voucher = self.attempt.send_ack(payments, identity, outbox);
+        if let Some(ending) = self.ending.as_mut().filter(|_| has_voucher) {
+            let bill = &mut ending.progress.bill;
+            bill.vouchers = bill.vouchers.saturating_add(1);
+        }
     }
 
     /// Frees what was set aside for it.

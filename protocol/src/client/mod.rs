@@ -177,7 +177,7 @@ impl Machine for Client {
 
     fn poll(&mut self) -> Output {
         let orders = self.orders.iter().map(|(_, active)| active.wake_at());
-        let lingering = self.lingering.values().map(|lingering| lingering.until);
+        let lingering = self.lingering.values().map(LingeringJob::wake_at);
         let payments = self.shared.payments.wake_at();
         let due = || orders.chain(lingering).chain(payments).min().unwrap_or(Time::NEVER);
         self.shared.outbox.poll(due)

@@ -14,10 +14,31 @@ use crate::time::Time;
 use crate::wire::message::{Content, Refusal};
 use crate::work::order::{InputCount, JobId, Order, OrderId, Task};
 use crate::work::price::{InputTokens, Price};
+use crate::work::stream::{CheckedChunk, Stream};
 
 use super::back_off::BackOff;
 use super::room::{LateBid, Room};
 use super::shared::SharedState;
+
+impl Bill {
+    /// Adds chunks of a stream, of which so many input and output tokens were billed before. Returns what is owed for them, if any had
+    /// a receipt.
+    pub(super) fn add(
+        &mut self,
+        parts: &[CheckedChunk],
+        before: (u64, u64),
+        stream: &Stream,
+    ) -> Option<Nano> {
+        let cost: Nano = parts.iter().filter_map(|part| part.bill).sum();
+        let receipts = parts.iter().filter(|part| part.bill.is_some()).count();
+        self.receipts = self.receipts.saturating_add(u32::try_from(receipts).unwrap_or(u32::MAX));
+        self.cost = self.cost.saturating_plus(cost);
+        let (input, output) = (stream.input_tokens(), stream.output_tokens());
+        self.input_tokens = self.input_tokens.saturating_add(input.saturating_sub(before.0));
+        self.output_tokens = self.output_tokens.saturating_add(output.saturating_sub(before.1));
+        (receipts > 0).then_some(cost)
+    }
+}
 
 /// What was ordered, and what has come of it in all attempts together.
 #[derive(Debug)]

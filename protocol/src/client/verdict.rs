@@ -167,12 +167,15 @@ pub(super) fn standing(
     // A channel that stands keeps its terms, whatever a new one would need.
     let stands_s = payments.challenge_with(bid.provider, &bid.payee);
     let is_long = stands_s.is_none() && asks_s > longest_challenge(config, level);
+    let stranger = Acquaintance { level, room: Nano(u64::MAX) };
+    let locks = payments.would_lock(bid, cost_max, stranger, config);
+    let locks_too_much = level == 0 && locks > shared.acquaintance(&bid.provider).room;
     Standing {
         turn: wanted.turn(&bid.provider),
         place,
         level,
         speed: if config.market.measures { measured() } else { Speed::default() },
-        locks: payments.would_lock(bid, cost_max, Acquaintance { level, room: Nano(u64::MAX) }, config),
+        locks,
         challenge_s: stands_s.unwrap_or_else(|| config.challenge_s.max(asks_s)),
         refused: if !wanted.allow(&bid.provider) {
             Some(Fate::NotWanted)
@@ -180,6 +183,8 @@ pub(super) fn standing(
             Some(Fate::FailedBefore)
         } else if is_long {
             Some(Fate::LongChallenge { asks_s })
+        } else if locks_too_much {
+            Some(Fate::LocksTooMuch { needs: locks })
         } else {
             None
         },

@@ -130,7 +130,7 @@ pub enum Failure {
     #[error("this node is connected to no other, so that nobody can be asked")]
     NotConnected,
     /// Nobody sells the model, as far as can be found.
-    #[error("nobody that this node can find sells this model; {others} others are on offer")]
+    #[error("nobody that this node can find sells this model; other models on offer: {others}")]
     NoSeller {
         /// How many other models are on offer.
         others: u32,
@@ -140,7 +140,7 @@ pub enum Failure {
     NoBids,
     /// There were bids, all of providers that can begin only when the order's time is over.
     #[error(
-        "{bids} providers answered, all busy for longer than the order has time; come back in {come_back_s} s"
+        "every provider that answered ({bids}) is busy for longer than the order has time; come back in {come_back_s} s"
     )]
     Full {
         /// How many.
@@ -219,7 +219,7 @@ pub enum Failure {
     },
     /// A provider failed in mid-answer, and nobody went on with it.
     #[error(
-        "the provider failed in mid-answer and no other went on with it; the {delivered} tokens or vectors that came are paid"
+        "the provider failed in mid-answer and no other went on with it; {delivered} tokens or vectors came, and what it had billed of them is paid"
     )]
     CutShort {
         /// Tokens or vectors that the user has.

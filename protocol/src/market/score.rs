@@ -50,6 +50,11 @@ pub enum Fate {
         /// How long it wants, in seconds.
         asks_s: u32,
     },
+    /// Its provider is a stranger, and more would be locked with strangers than may be. (`CH-31`)
+    LocksTooMuch {
+        /// How much a first job would lock.
+        needs: Nano,
+    },
 }
 
 /// In which turn a bidder is asked; within a turn the score decides. (`MK-32`)
