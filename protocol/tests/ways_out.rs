@@ -64,6 +64,13 @@ fn a_first_job_that_would_lock_too_much_ends_at_once_and_blames_nobody() {
     assert!(matches!(why, Failure::Payment(PaymentFault::StrangersLocked { .. })), "{why}");
     assert!(testbed.now < began + Span::from_s(10) && outcome.failed_over.is_empty());
     assert!(sellers.iter().all(|seller| testbed.provider_at(*seller).sales().won == 0));
+    // One that the limit covers, if not twice as a first deposit would, is served.
+    let smaller = chat("count for me", 40);
+    let lowest = ceiling(price(2_000_000_000), &smaller);
+    assert!(lowest <= most && Nano(2 * lowest.0) > most, "{lowest}");
+    testbed.order(client, 2, smaller, COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+    assert!(testbed.outcome(2).end.unwrap().is_ok());
 }
 
 /// What came since the last receipt is billed when the client gives up, and the bill that the user sees is that one. (WR-14)

@@ -167,15 +167,16 @@ pub(super) fn standing(
     // A channel that stands keeps its terms, whatever a new one would need.
     let stands_s = payments.challenge_with(bid.provider, &bid.payee);
     let is_long = stands_s.is_none() && asks_s > longest_challenge(config, level);
-    let stranger = Acquaintance { level, room: Nano(u64::MAX) };
-    let locks = payments.would_lock(bid, cost_max, stranger, config);
-    let locks_too_much = level == 0 && locks > shared.acquaintance(&bid.provider).room;
+    let needs = (level == 0).then(|| shared.acquaintance(&bid.provider)).and_then(|stranger| {
+        let needs = payments.would_lock(bid, cost_max, stranger, config);
+        (needs > stranger.room).then_some(needs)
+    });
     Standing {
         turn: wanted.turn(&bid.provider),
         place,
         level,
         speed: if config.market.measures { measured() } else { Speed::default() },
-        locks,
+        locks: payments.would_lock(bid, cost_max, Acquaintance { level, room: Nano(u64::MAX) }, config),
         challenge_s: stands_s.unwrap_or_else(|| config.challenge_s.max(asks_s)),
         refused: if !wanted.allow(&bid.provider) {
             Some(Fate::NotWanted)
@@ -183,10 +184,8 @@ pub(super) fn standing(
             Some(Fate::FailedBefore)
         } else if is_long {
             Some(Fate::LongChallenge { asks_s })
-        } else if locks_too_much {
-            Some(Fate::LocksTooMuch { needs: locks })
         } else {
-            None
+            needs.map(|needs| Fate::LocksTooMuch { needs })
         },
     }
 }
