@@ -90,7 +90,8 @@ impl Admission {
         let has_paid = |node: &NodeId| self.clientele.has_ever_paid(node);
         let strangers = || jobs.busy_for(model, |node| !has_paid(node));
         let part = slots.checked_div(limits::STRANGERS_SLOTS_PART).unwrap_or(0).max(1);
-        if jobs.waiting_for(model, has_paid).next().is_some() && strangers() >= usize::from(part) {
+        let waits = jobs.in_line(model).any(|(_, client, ..)| has_paid(&client.node));
+        if waits && strangers() >= usize::from(part) {
             self.crowded(now, Budget::Slots, origin.prefix, out);
             return false;
         }

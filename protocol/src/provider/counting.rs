@@ -8,7 +8,7 @@ use crate::wire::message::Refusal;
 use crate::work::order::{JobId, Task};
 
 use super::Provider;
-use super::job::{Count, Next, Phase};
+use super::job::{Count, Job, Next};
 
 /// An input that waits for its turn to be counted: customers' go first, then those that came first.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +34,7 @@ impl Provider {
         if !admits {
             return self.end(now, id, Some(Refusal::Busy));
         }
-        if let Some(Phase::Serving(served)) = self.jobs.get_mut(&id).map(|job| &mut job.phase) {
+        if let Some(served) = self.jobs.get_mut(&id).and_then(Job::served_mut) {
             served.counts(now, Count::Waits(now));
         }
     }
@@ -45,7 +45,7 @@ impl Provider {
         while let Some(Turn { job: id, client, is_stranger, .. }) = self.next_count() {
             let Some(job) = self.jobs.get_mut(&id) else { return };
             let model = job.promised.model;
-            let Phase::Serving(served) = &mut job.phase else { return };
+            let Some(served) = job.served_mut() else { return };
             let Some(task) = served.task.clone() else { return };
             served.counts(now, Count::Runs);
             self.counts.begin(now, id, client, !is_stranger);
@@ -56,12 +56,12 @@ impl Provider {
     /// Returns the input that is counted next, if one may be.
     fn next_count(&self) -> Option<Turn> {
         let clientele = &self.admission.clientele;
-        let waiting = self.jobs.without_engine().filter_map(|(job, origin, served)| {
-            let client = origin.node;
+        let waiting = self.jobs.without_engine().filter_map(|(id, job, served)| {
             let since = served.waits_for_count()?;
+            let client = job.origin.node;
             let is_customer = clientele.has_ever_paid(&client);
-            let turn = Turn { is_stranger: !is_customer, since, job, client };
-            self.counts.has_room(&job, &client, is_customer).then_some(turn)
+            let turn = Turn { is_stranger: !is_customer, since, job: id, client };
+            self.counts.has_room(&id, &client, is_customer).then_some(turn)
         });
         waiting.min()
     }

@@ -55,8 +55,13 @@ impl Jobs {
 
     /// Counts those of a model that belong to these clients.
     pub(super) fn busy_for(&self, model: &ModelId, is_theirs: impl Fn(&NodeId) -> bool) -> usize {
-        let busy = self.table.values().filter(|job| job.promised.model == *model && job.holds_slot());
-        busy.filter(|job| is_theirs(&job.origin.node)).count()
+        self.holding(model).filter(|job| is_theirs(&job.origin.node)).count()
+    }
+
+    /// Returns the jobs of a model that hold a slot.
+    fn holding(&self, model: &ModelId) -> impl Iterator<Item = &Job> {
+        let of_model = self.table.values().filter(move |job| job.promised.model == *model);
+        of_model.map(|job| &**job).filter(|job| job.holds_slot())
     }
 
     /// Returns the jobs of these clients that hold no slot, with who gave them and when.
@@ -74,42 +79,31 @@ impl Jobs {
     /// Postpones the time until which the tasks on a channel wait for payment.
     pub(super) fn wait_until(&mut self, account: &ChannelId, until: Time) {
         for job in self.table.values_mut() {
-            if let Phase::Serving(served) = &mut job.phase
-                && served.account == *account
-            {
+            if let Some(served) = job.served_mut().filter(|served| served.account == *account) {
                 served.wait_until(until);
             }
         }
     }
 
-    /// Returns the tasks of a model that wait for a slot and belong to these clients.
-    pub(super) fn waiting_for(
-        &self,
-        model: &ModelId,
-        is_theirs: impl Fn(&NodeId) -> bool,
-    ) -> impl Iterator<Item = (JobId, Origin, &ServedJob)> {
-        self.without_engine().filter(move |(id, origin, served)| {
-            served.waits_for_slot().is_some()
-                && is_theirs(&origin.node)
-                && self.table.get(id).is_some_and(|job| job.promised.model == *model)
-        })
+    /// Returns the tasks of a model that wait for a slot, with their clients and since when.
+    pub(super) fn in_line(&self, model: &ModelId) -> impl Iterator<Item = (JobId, Origin, Time, &ServedJob)> {
+        let of_model = self.without_engine().filter(move |(_, job, _)| job.promised.model == *model);
+        of_model.filter_map(|(id, job, served)| Some((id, job.origin, served.waits_for_slot()?, served)))
     }
 
     /// Returns the tasks of a model that the engine has.
     pub(super) fn running_of(&self, model: &ModelId) -> impl Iterator<Item = &ServedJob> {
-        let running = self.table.values().filter(move |job| job.promised.model == *model && job.holds_slot());
-        running.filter_map(|job| job.served())
+        self.holding(model).filter_map(Job::served)
     }
 
     /// Returns the work that is left on each running job of a model.
     pub(super) fn work_left(&self, model: &ModelId) -> Vec<Span> {
-        let running = self.table.values().filter(|job| job.promised.model == *model && job.holds_slot());
-        running.map(|job| job.served().map_or(Span(0), ServedJob::work_left)).collect()
+        self.holding(model).map(|job| job.served().map_or(Span(0), ServedJob::work_left)).collect()
     }
 
-    /// Returns the tasks that the engine does not have, with their clients.
-    pub(super) fn without_engine(&self) -> impl Iterator<Item = (JobId, Origin, &ServedJob)> {
-        let served = self.table.iter().filter_map(|(id, job)| Some((*id, job.origin, job.served()?)));
+    /// Returns the tasks that the engine does not have, with their jobs.
+    pub(super) fn without_engine(&self) -> impl Iterator<Item = (JobId, &Job, &ServedJob)> {
+        let served = self.table.iter().filter_map(|(id, job)| Some((*id, &**job, job.served()?)));
         served.filter(|(.., served)| served.task.is_some())
     }
 

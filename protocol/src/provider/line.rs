@@ -9,7 +9,7 @@ use crate::wire::message::Refusal;
 use crate::work::order::{JobId, ModelId};
 
 use super::Provider;
-use super::job::{Next, Phase, ServedJob};
+use super::job::{Job, Next, ServedJob};
 use super::turns::{WaitingTask, work_before};
 
 /// Where one more task can stand.
@@ -21,18 +21,10 @@ pub(super) enum Place {
 }
 
 impl Provider {
-    /// Lets a task begin whose turn at a slot it is.
-    fn take_turn(&mut self, now: Time, id: JobId) {
-        let account = self.jobs.get(&id).and_then(|job| job.served()).map(|served| served.account);
-        if let Some(account) = account {
-            self.resume_within(now, id, self.share(&account, &id), true);
-        }
-    }
-
     /// Returns whether no task of a job's model waits for a slot.
     pub(super) fn is_line_empty(&self, id: JobId) -> bool {
         let model = self.jobs.get(&id).map(|job| job.promised.model);
-        model.is_none_or(|model| self.jobs.waiting_for(&model, |_| true).next().is_none())
+        model.is_none_or(|model| self.jobs.in_line(&model).next().is_none())
     }
 
     /// Notes that the engine has the task of a job.
@@ -40,8 +32,7 @@ impl Provider {
         let Some((job, served)) = self.jobs.get(&id).and_then(|job| Some((job, job.served()?))) else {
             return;
         };
-        let is_customer = self.admission.clientele.has_ever_paid(&job.origin.node);
-        let task = waiting_task(now, (id, job.origin, served), is_customer);
+        let task = self.waiting_task(id, job.origin, now, served);
         let model = job.promised.model;
         let running = self.jobs.busy(&model);
         let mut began = 0;
@@ -49,7 +40,7 @@ impl Provider {
             line.turns.begin(&task);
             began = line.pace.observe(now, running);
         });
-        if let Some(Phase::Serving(served)) = self.jobs.get_mut(&id).map(|job| &mut job.phase) {
+        if let Some(served) = self.jobs.get_mut(&id).and_then(Job::served_mut) {
             served.began(began);
         }
     }
@@ -61,8 +52,8 @@ impl Provider {
         };
         let (model, origin) = (job.promised.model, job.origin);
         let is_new = served.waits_for_slot().is_none();
-        let is_customer = self.admission.clientele.has_ever_paid(&origin.node);
-        let start = self.start_in(now, &model, waiting_task(now, (id, origin, served), is_customer), 0);
+        let task = self.waiting_task(id, origin, now, served);
+        let start = self.start_in(now, &model, task, 0);
         // Its client takes the word that it begins for so long, and would leave it as silent then. (`WR-16`)
         let promised = Span(job.promised.start.0.saturating_mul(2));
         let word_ends = job.since + promised + limits::WORD_WAIT;
@@ -70,7 +61,7 @@ impl Provider {
             return self.end(now, id, Some(Refusal::Busy));
         }
         if is_new {
-            match self.place_for(&model, origin, is_customer) {
+            match self.place_for(&model, origin, task.is_customer) {
                 Some(Place::Free) => {}
                 Some(Place::Of(other)) => self.turn_away(now, other, origin),
                 None => return self.turn_away(now, id, origin),
@@ -90,12 +81,9 @@ impl Provider {
     /// (`MK-48`)
     pub(super) fn place_for(&self, model: &ModelId, origin: Origin, is_customer: bool) -> Option<Place> {
         let clientele = &self.admission.clientele;
-        let held = |of_customers: bool| -> Vec<(JobId, Origin, Time)> {
-            let waiting = self.jobs.waiting_for(model, |node| clientele.has_ever_paid(node) == of_customers);
-            let since = |served: &ServedJob| served.waits_for_slot().unwrap_or_default();
-            waiting.map(|(id, origin, served)| (id, origin, since(served))).collect()
-        };
-        let (customers, strangers) = (held(true), held(false));
+        let held = self.jobs.in_line(model).map(|(id, origin, since, _)| (id, origin, since));
+        let (customers, strangers): (Vec<_>, Vec<_>) =
+            held.partition(|(_, origin, _)| clientele.has_ever_paid(&origin.node));
         if customers.len().saturating_add(strangers.len()) < limits::QUEUE_MAX {
             return Some(Place::Free);
         }
@@ -112,20 +100,9 @@ impl Provider {
     /// Returns how long a task waits for its turn, which may stand in the line already: after what runs, what goes before it,
     /// and so many jobs of its size that may come by bids. (`MK-48`)
     pub(super) fn start_in(&self, now: Time, model: &ModelId, task: WaitingTask, may_come: usize) -> Span {
-        let clientele = &self.admission.clientele;
         let slots = self.bidder.offers.slots(model);
-        let mut waiting: Vec<WaitingTask> = self
-            .jobs
-            .waiting_for(model, |_| true)
-            .filter(|(id, ..)| *id != task.id)
-            .map(|waits| {
-                waiting_task(
-                    waits.2.waits_for_slot().unwrap_or(task.since),
-                    waits,
-                    clientele.has_ever_paid(&waits.1.node),
-                )
-            })
-            .collect();
+        let mut waiting: Vec<WaitingTask> =
+            self.waiting_tasks(model).filter(|other| other.id != task.id).collect();
         let busy = usize::from(self.jobs.busy(model));
         let running = self.jobs.work_left(model);
         let free = usize::from(slots).saturating_sub(busy);
@@ -141,14 +118,14 @@ impl Provider {
         });
         waiting.extend(others);
         waiting.push(task);
-        let ordered = self.lines.get(model).turns.in_order(waiting);
+        let ordered = self.lines.in_order(model, waiting);
         let before = ordered.split(|other| other.id == task.id).next().unwrap_or_default();
         self.time_of(now, model, work_before(running, before, slots))
     }
 
     /// Returns how long a model's engine takes for so much work, by what it has done of late and does now. (`MK-48`)
     pub(super) fn time_of(&self, now: Time, model: &ModelId, work: Span) -> Span {
-        let mut pace = self.lines.get(model).pace;
+        let mut pace = self.lines.pace(model);
         pace.observe(now, self.jobs.busy(model));
         for served in self.jobs.running_of(model).filter(|served| served.is_under_way(now)) {
             pace.done(served.work_done(), served.began_at());
@@ -166,23 +143,15 @@ impl Provider {
             });
         }
         if core::mem::take(&mut self.jobs.freed.slot) {
-            let clientele = &self.admission.clientele;
             for model in self.bidder.offers.models() {
                 if self.jobs.busy(&model) >= self.bidder.offers.slots(&model) {
                     continue;
                 }
-                let waiting = self.jobs.waiting_for(&model, |_| true).map(|waits| {
-                    waiting_task(
-                        waits.2.waits_for_slot().unwrap_or(now),
-                        waits,
-                        clientele.has_ever_paid(&waits.1.node),
-                    )
-                });
-                let ordered = self.lines.get(&model).turns.in_order(waiting.collect());
+                let ordered = self.lines.in_order(&model, self.waiting_tasks(&model).collect());
                 self.jobs.freed.next.extend(ordered.into_iter().map(|task| task.id));
             }
             for id in core::mem::take(&mut self.jobs.freed.next) {
-                self.take_turn(now, id);
+                self.resume(now, id, true);
             }
             // What was asked for meanwhile was given, or has to wait for the next free slot.
             self.jobs.freed.slot = false;
@@ -197,13 +166,16 @@ impl Provider {
         let is_customer = self.admission.clientele.has_ever_paid(&origin.node);
         self.has_slot(now, &model, origin, is_customer)
     }
-}
 
-/// Returns a task as one that waits for a slot since then.
-fn waiting_task(
-    since: Time,
-    (id, origin, served): (JobId, Origin, &ServedJob),
-    is_customer: bool,
-) -> WaitingTask {
-    WaitingTask { id, client: origin.node, is_customer, since, work: served.work() }
+    /// Returns the tasks that wait for a model's slots.
+    fn waiting_tasks(&self, model: &ModelId) -> impl Iterator<Item = WaitingTask> {
+        let in_line = self.jobs.in_line(model);
+        in_line.map(|(id, origin, since, served)| self.waiting_task(id, origin, since, served))
+    }
+
+    /// Returns a task as one that waits for a slot since then.
+    fn waiting_task(&self, id: JobId, origin: Origin, since: Time, served: &ServedJob) -> WaitingTask {
+        let is_customer = self.admission.clientele.has_ever_paid(&origin.node);
+        WaitingTask { id, client: origin.node, is_customer, since, work: served.work() }
+    }
 }

@@ -190,10 +190,8 @@ impl Provider {
         let (model, is_withdrawn) = (offer.model, offer.slots == 0);
         self.bidder.offers.offer(offer);
         if is_withdrawn {
-            let waiting = self.jobs.without_engine().map(|(id, ..)| id);
-            let of_model = |id: &JobId| self.jobs.get(id).is_some_and(|job| job.promised.model == model);
-            let waiting: Vec<JobId> = waiting.filter(of_model).collect();
-            for id in waiting {
+            let waiting = self.jobs.without_engine().filter(|(_, job, _)| job.promised.model == model);
+            for id in waiting.map(|(id, ..)| id).collect::<Vec<JobId>>() {
                 self.end(now, id, Some(Refusal::Leaving));
             }
         }

@@ -17,7 +17,6 @@ use crate::work::price::Tariff;
 
 use super::Provider;
 use super::job::{EngineWork, Job, JobMut, Means, Next, Phase, ServedJob};
-use super::jobs::Jobs;
 
 impl Provider {
     /// Lends a job with everything that a step of it may touch.
@@ -42,7 +41,7 @@ impl Provider {
         let Some(mut job) = self.job_mut(now, id) else { return };
         match take(&mut job) {
             Next::Stay => {}
-            Next::Resume => self.resume(now, id),
+            Next::Resume => self.resume(now, id, false),
             Next::ResumeChannel(account) => self.resume_paid(now, &account),
             Next::Wait => self.wait_for_slot(now, id),
             Next::Count => self.queue_count(now, id),
@@ -74,7 +73,7 @@ impl Provider {
             // Another one that does not open may be a copy, or anybody's: it changes nothing.
             Err(_) => return,
         };
-        if let Phase::Serving(served) = &mut job.phase {
+        if let Some(served) = job.served_mut() {
             served.heard(now);
         }
         match codec::decode_sealed::<FromClient>(&opened.body) {
@@ -117,7 +116,7 @@ impl Provider {
                     served.accept_at = job.is_kept().then(|| now + limits::ACCEPT_WAIT);
                     job.phase = Phase::Serving(Box::new(served));
                     self.jobs.freed.slot |= held_slot;
-                    self.resume(now, id);
+                    self.resume(now, id, false);
                 }
             }
             Err(why) => self.end(now, id, Some(why)),
@@ -196,28 +195,21 @@ impl Provider {
         }
     }
 
-    /// Lets a job run as far as payment covers. (`CH-5`)
-    fn resume(&mut self, now: Time, id: JobId) {
-        let account = self.jobs.get(&id).and_then(|job| job.served()).map(|served| served.account);
-        if let Some(account) = account {
-            self.resume_within(now, id, self.share(&account, &id), false);
-        }
-    }
-
     /// Returns the part of a channel's window that a job has which has begun, or is about to, beside the others that have.
-    pub(super) fn share(&self, account: &ChannelId, id: &JobId) -> u64 {
+    fn share(&self, account: &ChannelId, id: &JobId) -> u64 {
         let others =
             self.jobs.served_on(account).filter(|(other, served)| other != id && served.has_begun()).count();
         share(others.saturating_add(1))
     }
 
-    pub(super) fn resume_within(&mut self, now: Time, id: JobId, share: u64, has_turn: bool) {
+    /// Lets a job run as far as payment covers. One that `has_turn` may take a free slot before all that wait. (`CH-5`)
+    pub(super) fn resume(&mut self, now: Time, id: JobId, has_turn: bool) {
         let Some(means) = self.means(now, id) else { return };
-        if self.jobs.get(&id).and_then(Job::served).is_some_and(|served| !served.is_counted()) {
+        let Some(served) = self.jobs.get(&id).and_then(Job::served) else { return };
+        if !served.is_counted() {
             return self.resume_uncounted(now, id, means.credit);
         }
-        let has_begun = |jobs: &Jobs| jobs.get(&id).and_then(Job::served).is_some_and(ServedJob::has_begun);
-        let had_begun = has_begun(&self.jobs);
+        let (had_begun, share) = (served.has_begun(), self.share(&served.account, &id));
         // Who waits for a slot waits for its turn, and nobody goes before those who wait.
         let may_take = has_turn || self.is_line_empty(id);
         self.jobs.freed.slot |= !had_begun && !may_take;
@@ -226,7 +218,8 @@ impl Provider {
             Some(mut served) => served.resume(share, means.credit, has_slot),
             None => Next::Stay,
         });
-        if !had_begun && has_begun(&self.jobs) {
+        let has_begun = self.jobs.get(&id).and_then(Job::served).is_some_and(ServedJob::has_begun);
+        if has_begun && !had_begun {
             self.begun(now, id);
         }
     }
@@ -241,7 +234,7 @@ impl Provider {
         jobs.sort_unstable();
         for (_, id) in jobs {
             if is_known {
-                self.resume_within(now, id, self.share(account, &id), false);
+                self.resume(now, id, false);
             } else {
                 self.end(now, id, Some(Refusal::Unfunded));
             }

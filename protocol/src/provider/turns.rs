@@ -59,8 +59,7 @@ impl Turns {
     }
 
     /// Returns these in the order in which they would begin.
-    pub(super) fn in_order(&self, mut waiting: Vec<WaitingTask>) -> Vec<WaitingTask> {
-        let mut turns = self.clone();
+    fn in_order(mut self, mut waiting: Vec<WaitingTask>) -> Vec<WaitingTask> {
         let mut ordered = Vec::with_capacity(waiting.len());
         // Of one client only the task that has waited longest can be next.
         waiting.sort_unstable_by_key(|task| core::cmp::Reverse((task.since, task.id)));
@@ -69,9 +68,9 @@ impl Turns {
             of_clients.entry(task.client).or_default().push(task);
         }
         let mut firsts: Vec<WaitingTask> = of_clients.values_mut().filter_map(Vec::pop).collect();
-        while let Some(place) = turns.next(&firsts) {
+        while let Some(place) = self.next(&firsts) {
             let task = firsts.swap_remove(place);
-            turns.begin(&task);
+            self.begin(&task);
             ordered.push(task);
             firsts.extend(of_clients.get_mut(&task.client).and_then(Vec::pop));
         }
@@ -158,7 +157,7 @@ pub(super) struct Lines {
 }
 
 /// Those of one model.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Line {
     pub(super) turns: Turns,
     pub(super) pace: MeasuredPace,
@@ -172,9 +171,14 @@ impl Lines {
         self.lines.insert(model, line);
     }
 
-    /// Returns a model's line as it stands.
-    pub(super) fn get(&self, model: &ModelId) -> Line {
-        self.lines.get(model).cloned().unwrap_or_default()
+    /// Returns these in the order in which they would begin at a model's slots.
+    pub(super) fn in_order(&self, model: &ModelId, waiting: Vec<WaitingTask>) -> Vec<WaitingTask> {
+        self.lines.get(model).map(|line| line.turns.clone()).unwrap_or_default().in_order(waiting)
+    }
+
+    /// Returns how fast a model's engine is.
+    pub(super) fn pace(&self, model: &ModelId) -> MeasuredPace {
+        self.lines.get(model).map(|line| line.pace).unwrap_or_default()
     }
 
     /// Notes how many jobs each engine has from now on.
@@ -203,7 +207,7 @@ mod tests {
     }
 
     fn clients(turns: &Turns, waiting: Vec<WaitingTask>) -> Vec<u8> {
-        turns.in_order(waiting).iter().map(|task| task.client.0[0]).collect()
+        turns.clone().in_order(waiting).iter().map(|task| task.client.0[0]).collect()
     }
 
     /// (`MK-48`)

@@ -123,6 +123,14 @@ impl Job {
         }
     }
 
+    /// Returns the same, to change it.
+    pub(super) fn served_mut(&mut self) -> Option<&mut ServedJob> {
+        match &mut self.phase {
+            Phase::Serving(served) => Some(served),
+            Phase::Awarded(_) | Phase::Over { .. } => None,
+        }
+    }
+
     /// Returns the channel that it is served on, or was.
     pub(super) fn account(&self) -> Option<&ChannelId> {
         match &self.phase {
@@ -203,7 +211,7 @@ impl JobMut<'_> {
     /// Takes what the client has, and what it pays. (`CH-6`)
     pub(super) fn acked(&mut self, ack: &Ack) -> Next {
         let client = self.job.origin.node;
-        if let Phase::Serving(served) = &mut self.job.phase {
+        if let Some(served) = self.job.served_mut() {
             served.acked(self.now, client, ack);
         }
         let Some(account) = self.job.account().copied() else { return Next::Stay };
