@@ -62,16 +62,21 @@ mod tests {
         Origin { node: NodeId([node; 32]), prefix: Prefix::of_ipv4([192, 0, net, 1]) }
     }
 
-    /// (`MK-43`)
-    #[test]
-    fn who_holds_most_makes_room_and_of_what_it_holds_the_oldest() {
-        let held = [
+    /// The second prefix holds most, and in it the third identity.
+    fn held() -> [(char, Origin, Time); 5] {
+        [
             ('a', origin(1, 1), Time(1)),
             ('b', origin(2, 2), Time(5)),
             ('c', origin(3, 2), Time(4)),
             ('d', origin(3, 2), Time(6)),
             ('e', origin(4, 3), Time(0)),
-        ];
+        ]
+    }
+
+    /// (`MK-43`)
+    #[test]
+    fn who_holds_most_makes_room_and_of_what_it_holds_the_oldest() {
+        let held = held();
         assert_eq!(victim(&held, origin(9, 9)), Some('c'), "the heaviest identity of the heaviest prefix");
         assert_eq!(victim(&held[..2], origin(1, 1)), Some('a'), "a newcomer's own, when it would hold most");
         assert_eq!(victim(&held[..2], origin(9, 9)), Some('a'), "of equals the oldest");
@@ -81,13 +86,7 @@ mod tests {
     /// (`MK-48`)
     #[test]
     fn the_latest_of_who_holds_most_gives_its_place_to_one_that_holds_less() {
-        let held = [
-            ('a', origin(1, 1), Time(1)),
-            ('b', origin(2, 2), Time(5)),
-            ('c', origin(3, 2), Time(4)),
-            ('d', origin(3, 2), Time(6)),
-            ('e', origin(4, 3), Time(0)),
-        ];
+        let held = held();
         assert_eq!(latecomer(&held, Some(origin(9, 9))), Some('d'));
         assert_eq!(latecomer(&held, Some(origin(3, 2))), None, "its own line grows no longer");
         assert_eq!(latecomer(&held[..2], Some(origin(9, 9))), None, "each has one");

@@ -1,14 +1,15 @@
 //! What an order would cost: read off the standing asks, recent bids and this client's own memory. Nothing is asked, locked or signed for
 //! it. (`MK-64`)
 
-use std::collections::BTreeMap;
-
 use crate::amount::Nano;
 use crate::ident::{NodeId, Prefix};
 use crate::io::Failure;
 use crate::market::ask::Ask;
+use crate::market::book::lowest_by_prefix;
 use crate::market::call::Classes;
+use crate::market::history::median;
 use crate::market::quote::{Basis, Quote, QuotedBill};
+use crate::market::ranking::reserve;
 use crate::market::score::{Lot, Place};
 use crate::time::Time;
 use crate::wire::message::Refusal;
@@ -56,24 +57,19 @@ impl Client {
             lot.output_tokens_max = lot.output_tokens_max.min(most);
         }
         let classes = lot.classes();
+        let memory = &self.shared.memory;
+        let is_small = memory.is_small(&order.model, &lot);
         let known: Vec<KnownPrice<'_>> = sellers
             .iter()
-            .map(|(ask, prefix)| self.known_price(now, order, classes, ask, *prefix, &lot))
+            .map(|(ask, prefix)| self.known_price(now, order, classes, ask, *prefix, is_small))
             .collect();
-        let mut by_prefix: BTreeMap<Prefix, Price> = BTreeMap::new();
-        for KnownPrice { prefix, price, .. } in &known {
-            let lowest = by_prefix.entry(*prefix).or_insert(*price);
-            *lowest = (*price).min(*lowest);
-        }
-        let mut prices: Vec<Price> = by_prefix.values().copied().collect();
-        prices.sort_unstable();
+        let lowest = lowest_by_prefix(known.iter().map(|one| (one.prefix, one.price)));
         let leased = lease.map(|lease| (lease.price, lease.price, lease.bid.provider, Basis::Lease));
         let first = || known.iter().min_by_key(|one| (one.turn, one.place, one.price, one.ask.provider));
         let asked = || first().map(|first| self.expected(order, classes, first, &known));
         let (price, price_most, provider, basis) =
             leased.or_else(asked).ok_or(Failure::NoSeller { others: 0 })?;
-        let usual = prices.get(prices.len().saturating_sub(1) / 2).copied().unwrap_or(price);
-        let memory = &self.shared.memory;
+        let usual = median(lowest.values().copied()).unwrap_or(price);
         let expected = memory.output_tokens(&order.model, &lot).min(lot.output_tokens_max);
         let cost_max = lot.cost_max(price_most).unwrap_or(Nano(u64::MAX)).min(order.max_cost);
         let acquaintance = self.shared.acquaintance(&provider);
@@ -82,7 +78,7 @@ impl Client {
         let is_leased = usize::from(basis == Basis::Lease);
         Ok(Quote {
             sellers: sellers.len().max(is_leased),
-            prefixes: by_prefix.len().max(is_leased),
+            prefixes: lowest.len().max(is_leased),
             provider,
             basis,
             price,
@@ -108,7 +104,7 @@ impl Client {
         classes: Classes,
         ask: &'a Ask,
         prefix: Prefix,
-        lot: &Lot,
+        is_small: bool,
     ) -> KnownPrice<'a> {
         let SharedState { memory, book, .. } = &self.shared;
         let bid = book.last_bid(now, &order.model, &ask.provider, classes);
@@ -116,7 +112,7 @@ impl Client {
             ask,
             prefix,
             turn: order.preferences.turn(&ask.provider),
-            place: memory.place(now, &ask.provider, prefix, memory.is_small(&order.model, lot)),
+            place: memory.place(now, &ask.provider, prefix, is_small),
             price: bid.unwrap_or(ask.price),
             basis: if bid.is_some() { Basis::Bid } else { Basis::Ask },
         }
@@ -132,7 +128,7 @@ impl Client {
         known: &[KnownPrice<'_>],
     ) -> (Price, Price, NodeId, Basis) {
         let median = self.shared.memory.model(&order.model).and_then(|bought| bought.history.median_bid());
-        let reserve = median.map(|median| Price(median.0.saturating_mul(9) / 8));
+        let reserve = median.map(reserve);
         let is_rival = |other: &&KnownPrice<'_>| other.prefix != first.prefix && other.place == Place::Proven;
         let rivals = || known.iter().filter(is_rival);
         let second = rivals().map(|other| other.price).min();

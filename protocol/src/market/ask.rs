@@ -76,6 +76,30 @@ impl Ask {
     }
 }
 
+#[cfg(test)]
+impl Ask {
+    /// Returns an ask of which every part is small.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            provider: NodeId([1; 32]),
+            model: ModelId([1; 32]),
+            name: "m".into(),
+            kind: TaskKind::Embed,
+            price: Price(1),
+            context_tokens: 1,
+            output_max: 1,
+            read_tps: 1,
+            write_tps: 1,
+            start_ms: 1,
+            tier: Tier::Open,
+            seek: SeekId([0; 16]),
+            valid_ms: 1,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
+        }
+    }
+}
+
 impl Statement for Ask {
     const DOMAIN: Domain = Domain::Ask;
 

@@ -227,19 +227,11 @@ impl Auction {
         asked.map(|bid| bid.prefix).collect::<BTreeSet<Prefix>>().len()
     }
 
-    /// Returns whether all that may be asked are of one prefix.
-    fn is_of_one_prefix(&self) -> bool {
-        let mut prefixes =
-            self.bids.iter().filter(|bid| bid.bidder != Bidder::LeftAlone).map(|bid| bid.prefix);
-        let first = prefixes.next();
-        prefixes.all(|prefix| Some(prefix) == first)
-    }
-
     /// Scores every bid once, by what `stands` says the client knows of each bidder. (`MK-7`, `MK-8`, `MK-13`, `MK-32`)
     #[must_use]
     pub fn close(mut self, wants: &Wants<'_>, stands: impl Fn(&Bid, Prefix) -> Standing) -> Outcome {
         let (call, classes, rule) = (self.call, self.classes, self.rule);
-        if self.is_of_one_prefix() {
+        if self.prefixes() <= 1 {
             self.bids.append(&mut self.beyond);
         }
         let (mut able, mut unable) = (Vec::new(), Vec::new());

@@ -80,9 +80,7 @@ impl Bid {
     pub fn sign(&self, provider: &Identity) -> Signed {
         Signed::new(provider, Domain::Bid, codec::encode(self))
     }
-}
 
-impl Bid {
     /// Returns how many milliseconds pass until the first token of an answer to so many input tokens, by the provider's own
     /// word.
     #[must_use]
@@ -106,6 +104,32 @@ impl Bid {
 /// Returns how many milliseconds so many tokens take at so many a second; none at a speed that nobody states.
 fn span_ms(tokens: u64, per_s: u32) -> u64 {
     tokens.saturating_mul(1_000).checked_div(u64::from(per_s)).unwrap_or(0)
+}
+
+#[cfg(test)]
+impl Bid {
+    /// Returns a bid of which every part is small.
+    pub(crate) const fn for_tests() -> Self {
+        let address = Address::basechain([1; 32]);
+        Self {
+            call: CallId([1; 16]),
+            provider: NodeId([1; 32]),
+            model: ModelId([1; 32]),
+            session_key: [1; 32],
+            price: Price(1),
+            start_ms: 1,
+            ahead_ms: 0,
+            read_tps: 1,
+            write_tps: 1,
+            keep_s: 0,
+            tier: Tier::Open,
+            valid_ms: 1,
+            payee: Payee { network_id: -3, key: [1; 32], address, challenge_s: 60 },
+            credit: Nano::ZERO,
+            features: Features::OWN,
+            extensions: Extensions::NONE,
+        }
+    }
 }
 
 impl Statement for Bid {

@@ -7,7 +7,8 @@ use crate::limits;
 use crate::market::ask::Ask;
 use crate::market::bid::Bid;
 use crate::market::call::Classes;
-use crate::market::known_bids::{KnownBid, KnownBids};
+use crate::market::history::median;
+use crate::market::known_bids::{KnownBid, KnownBids, all_of};
 use crate::time::{Span, Time};
 use crate::work::order::ModelId;
 use crate::work::price::Price;
@@ -211,21 +212,16 @@ impl Book {
         sellers.into_values().collect()
     }
 
-    /// Returns the median of what a model's sellers ask or have bid, the lowest of each prefix if there are several: many names are one voice.
+    /// Returns the median of what a model's sellers ask or have bid: of the lowest of each prefix, if there are several.
     #[must_use]
     pub fn median(&self, now: Time, model: &ModelId) -> Option<Price> {
         let sellers = self.sellers(now, model);
-        let mut lowest: BTreeMap<Prefix, Price> = BTreeMap::new();
-        for Seller { prefix, price, .. } in &sellers {
-            lowest.entry(*prefix).and_modify(|other| *other = *price.min(other)).or_insert(*price);
-        }
-        let mut prices: Vec<Price> = if lowest.len() > 1 {
-            lowest.into_values().collect()
+        let lowest = lowest_by_prefix(sellers.iter().map(|seller| (seller.prefix, seller.price)));
+        if lowest.len() > 1 {
+            median(lowest.into_values())
         } else {
-            sellers.iter().map(|seller| seller.price).collect()
-        };
-        prices.sort_unstable();
-        prices.get(prices.len().saturating_sub(1) / 2).copied()
+            median(sellers.iter().map(|seller| seller.price))
+        }
     }
 
     /// Forgets what a provider offered that has left.
@@ -241,40 +237,27 @@ impl Book {
     }
 }
 
-/// Returns the keys of one model.
-fn all_of(model: &ModelId) -> core::ops::RangeInclusive<(ModelId, NodeId)> {
-    (*model, NodeId([0; 32]))..=(*model, NodeId([255; 32]))
+/// Returns the lowest price of each prefix: many names are one voice.
+#[must_use]
+pub fn lowest_by_prefix(prices: impl Iterator<Item = (Prefix, Price)>) -> BTreeMap<Prefix, Price> {
+    let mut lowest: BTreeMap<Prefix, Price> = BTreeMap::new();
+    for (prefix, price) in prices {
+        lowest.entry(prefix).and_modify(|other| *other = price.min(*other)).or_insert(price);
+    }
+    lowest
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::market::seek::SeekId;
-    use crate::wire::extension::{Extensions, Features};
-    use crate::work::order::{TaskKind, Tier};
 
     const HERE: Prefix = Prefix::of_ipv4([192, 0, 2, 1]);
 
     fn ask(provider: u64, model: u8, price: u64) -> Ask {
         let mut node = [0; 32];
         node[..8].copy_from_slice(&provider.to_le_bytes());
-        Ask {
-            provider: NodeId(node),
-            model: ModelId([model; 32]),
-            name: "m".into(),
-            kind: TaskKind::Embed,
-            price: Price(price),
-            context_tokens: 1,
-            output_max: 1,
-            read_tps: 1,
-            write_tps: 1,
-            start_ms: 1,
-            tier: Tier::Open,
-            seek: SeekId([0; 16]),
-            valid_ms: 1_000,
-            features: Features::OWN,
-            extensions: Extensions::NONE,
-        }
+        let (provider, model, price) = (NodeId(node), ModelId([model; 32]), Price(price));
+        Ask { provider, model, price, valid_ms: 1_000, ..Ask::for_tests() }
     }
 
     /// (`MK-12`)

@@ -148,7 +148,8 @@ fn push<T>(newest: &mut VecDeque<T>, item: T) {
 }
 
 /// Returns the lower median.
-fn median<T: Ord + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
+#[must_use]
+pub fn median<T: Ord + Copy>(items: impl Iterator<Item = T>) -> Option<T> {
     let mut items: Vec<T> = items.collect();
     items.sort_unstable();
     items.get(items.len().saturating_sub(1) / 2).copied()

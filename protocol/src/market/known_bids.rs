@@ -1,5 +1,6 @@
 //! What was bid to a client lately: whom it can call directly, and what it knows of prices.
 
+use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
 
 use crate::ident::{NodeId, Prefix};
@@ -82,8 +83,7 @@ impl KnownBids {
 
     /// Returns who has bid for a model, and what.
     pub(super) fn of(&self, now: Time, model: &ModelId) -> impl Iterator<Item = (NodeId, &KnownBid)> {
-        let all = (*model, NodeId([0; 32]))..=(*model, NodeId([255; 32]));
-        let standing = self.bids.range(all).filter(move |(_, known)| known.until > now);
+        let standing = self.bids.range(all_of(model)).filter(move |(_, known)| known.until > now);
         standing.map(|((_, provider), known)| (*provider, known))
     }
 
@@ -106,16 +106,15 @@ impl KnownBids {
     }
 }
 
+/// Returns the keys of one model.
+pub(super) fn all_of(model: &ModelId) -> RangeInclusive<(ModelId, NodeId)> {
+    (*model, NodeId([0; 32]))..=(*model, NodeId([255; 32]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Nano;
-    use crate::channel::terms::Address;
-    use crate::market::bid::Payee;
-    use crate::market::call::CallId;
     use crate::time::Span;
-    use crate::wire::extension::{Extensions, Features};
-    use crate::work::order::Tier;
 
     const MODEL: ModelId = ModelId([1; 32]);
     const CLASSES: Classes = Classes { input_log2: 8, output_log2: 6 };
@@ -123,29 +122,7 @@ mod tests {
     fn bid(provider: u64) -> Bid {
         let mut node = [0; 32];
         node[..8].copy_from_slice(&provider.to_le_bytes());
-        Bid {
-            call: CallId([0; 16]),
-            provider: NodeId(node),
-            model: MODEL,
-            session_key: [0; 32],
-            price: Price(1),
-            start_ms: 1,
-            ahead_ms: 0,
-            read_tps: 1,
-            write_tps: 1,
-            keep_s: 0,
-            tier: Tier::Open,
-            valid_ms: 1,
-            payee: Payee {
-                network_id: 0,
-                key: [0; 32],
-                address: Address::basechain([0; 32]),
-                challenge_s: 1,
-            },
-            credit: Nano::ZERO,
-            features: Features::OWN,
-            extensions: Extensions::NONE,
-        }
+        Bid { provider: NodeId(node), model: MODEL, ..Bid::for_tests() }
     }
 
     fn prefix(number: u64) -> Prefix {

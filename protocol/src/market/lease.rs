@@ -69,40 +69,17 @@ impl Leases {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amount::Nano;
-    use crate::channel::terms::Address;
     use crate::ident::Prefix;
-    use crate::market::bid::{Bid, BidHash, Payee};
-    use crate::market::call::{CallId, Classes};
-    use crate::wire::extension::{Extensions, Features};
+    use crate::market::bid::{Bid, BidHash};
+    use crate::market::call::Classes;
 
     fn candidate(number: u8) -> Candidate {
-        let price = Price(1);
-        let address = Address::basechain([number; 32]);
-        let bid = Bid {
-            call: CallId([number; 16]),
-            provider: NodeId([number; 32]),
-            model: ModelId([1; 32]),
-            session_key: [number; 32],
-            price,
-            start_ms: 1,
-            ahead_ms: 0,
-            read_tps: 1,
-            write_tps: 1,
-            keep_s: 0,
-            tier: Tier::Open,
-            valid_ms: 1,
-            payee: Payee { network_id: -3, key: [number; 32], address, challenge_s: 60 },
-            credit: Nano(0),
-            features: Features::OWN,
-            extensions: Extensions::NONE,
-        };
-        let classes = Classes::of(1, 1);
+        let bid = Bid { provider: NodeId([number; 32]), ..Bid::for_tests() };
         Candidate {
-            bid,
             hash: BidHash([number; 32]),
-            price,
-            classes,
+            price: bid.price,
+            bid,
+            classes: Classes::of(1, 1),
             prefix: Prefix::UNKNOWN,
             source: Source::Auction,
             margin: Some(0),

@@ -184,9 +184,14 @@ impl Wants<'_> {
 #[must_use]
 pub fn paid(own: Price, second: Option<Score>, aside: Nano, units: u128, median: Option<Price>) -> Price {
     let (Some(second), Some(median)) = (second, median) else { return own };
+    price_of(Nano(second.0).saturating_minus(aside), units).min(reserve(median)).max(own)
+}
+
+/// Returns the most to which a winner's price is raised, where this is the median of what won lately. (`MK-8`)
+#[must_use]
+pub fn reserve(median: Price) -> Price {
     let most = u128::from(median.0).saturating_mul(u128::from(limits::PAID_EIGHTHS_MAX)) / 8;
-    let reserve = Price(u64::try_from(most).unwrap_or(u64::MAX));
-    price_of(Nano(second.0).saturating_minus(aside), units).min(reserve).max(own)
+    Price(u64::try_from(most).unwrap_or(u64::MAX))
 }
 
 /// Puts the contenders in the order in which they are asked: by place, then by the rule. Scores within a fiftieth of the best of

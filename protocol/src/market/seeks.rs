@@ -125,30 +125,13 @@ impl Seeks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::extension::{Extensions, Features};
-    use crate::work::order::{ModelId, TaskKind, Tier};
-    use crate::work::price::Price;
+    use crate::work::order::ModelId;
 
     const ONE: Topic = Topic::Model(ModelId([2; 32]));
 
     fn ask(seek: SeekId, provider: u8, model: u8) -> Ask {
-        Ask {
-            provider: NodeId([provider; 32]),
-            model: ModelId([model; 32]),
-            name: "m".into(),
-            kind: TaskKind::Embed,
-            price: Price(1),
-            context_tokens: 1,
-            output_max: 1,
-            read_tps: 1,
-            write_tps: 1,
-            start_ms: 1,
-            tier: Tier::Open,
-            seek,
-            valid_ms: 1,
-            features: Features::OWN,
-            extensions: Extensions::NONE,
-        }
+        let (provider, model) = (NodeId([provider; 32]), ModelId([model; 32]));
+        Ask { provider, model, seek, ..Ask::for_tests() }
     }
 
     /// (`MK-18`)

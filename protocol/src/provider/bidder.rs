@@ -321,7 +321,7 @@ impl Bidder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::order::Tier;
+    use crate::ident::Prefix;
 
     fn id(number: u64) -> [u8; 16] {
         let mut id = [0; 16];
@@ -332,38 +332,14 @@ mod tests {
     /// (`MK-43`)
     #[test]
     fn bids_to_strangers_fill_their_own_room_and_customers_find_theirs_empty() {
-        use crate::channel::terms::Address;
-        use crate::ident::Prefix;
-        use crate::market::bid::Payee;
-        use crate::wire::extension::{Extensions, Features};
-
         let mut bidder = Bidder::default();
-        let address = Address::basechain([1; 32]);
-        let payee = Payee { network_id: -3, key: [1; 32], address, challenge_s: 60 };
         let mut promise = |number: usize, is_customer: bool| {
             let number = u64::try_from(number).expect("small");
             let mut node = [u8::from(is_customer); 32];
             node[..8].copy_from_slice(&number.to_le_bytes());
             let [a, b, ..] = number.to_le_bytes();
             let origin = Origin { node: NodeId(node), prefix: Prefix::of_ipv4([10, a, b, 1]) };
-            let bid = Bid {
-                call: CallId(id(number)),
-                provider: NodeId([3; 32]),
-                model: ModelId([4; 32]),
-                session_key: [5; 32],
-                price: Price::default(),
-                start_ms: 1,
-                ahead_ms: 0,
-                read_tps: 1,
-                write_tps: 1,
-                keep_s: 0,
-                tier: Tier::Open,
-                valid_ms: 30_000,
-                payee,
-                credit: crate::amount::Nano::ZERO,
-                features: Features::OWN,
-                extensions: Extensions::NONE,
-            };
+            let bid = Bid { call: CallId(id(number)), valid_ms: 30_000, ..Bid::for_tests() };
             let made_room =
                 bidder.promise(Time(number), origin, is_customer, &bid, Classes::of(1, 1), BidHash([6; 32]));
             (made_room, bidder.promises.len())
