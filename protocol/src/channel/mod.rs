@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod cell;
+mod closing;
 pub mod earn;
 pub mod fault;
 pub mod id;

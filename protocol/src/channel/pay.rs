@@ -3,6 +3,7 @@
 use ed25519_dalek::SigningKey;
 
 use crate::amount::Nano;
+use crate::channel::closing::Closing;
 use crate::channel::fault::Mismatch;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::ChannelState;
@@ -10,9 +11,10 @@ use crate::channel::record::PayerRecord;
 use crate::channel::terms::AgreedTerms;
 use crate::channel::voucher::{CloseRequest, Voucher};
 use crate::ident::NodeId;
-use crate::limits;
 use crate::time::{Span, Time};
 use crate::wire::message::Payment;
+
+pub use crate::channel::closing::ClosingStep;
 
 /// A channel that this node pays on.
 ///
@@ -50,27 +52,13 @@ pub struct Payer {
 struct LedgerView {
     epoch: Option<u64>,
     settled: Nano,
-    /// When the challenge of the close under way is over.
-    until: Option<Time>,
-    /// When this node last brought its own voucher in that close, and how often.
-    brought: Option<(Time, u32)>,
+    closing: Closing,
 }
 
 /// Why an amount cannot be promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the channel holds too little for this amount")]
 pub struct InsufficientDeposit;
-
-/// What a client should do about a closing channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClosingStep {
-    /// Nothing yet.
-    Wait,
-    /// The provider has not claimed what it is owed: bring its voucher for it.
-    ClaimForProvider,
-    /// Everything is settled and the challenge is over: take the rest back.
-    Finalize,
-}
 
 /// What the ledger's word changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -166,7 +154,7 @@ impl Payer {
     /// Returns whether jobs may start on it.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        !self.wants_rest && !self.gone && self.view.until.is_none() && !self.is_of_another_funding()
+        !self.wants_rest && !self.gone && !self.is_closing() && !self.is_of_another_funding()
     }
 
     /// Returns whether the ledger has shown that it is gone, and nothing since.
@@ -336,14 +324,11 @@ impl Payer {
         let first = self.epoch.is_none();
         let known = *self.epoch.get_or_insert(state.epoch);
         let came_back = core::mem::take(&mut self.gone);
-        let began_to_close = self.view.until.is_none() && state.closing.is_some();
+        let began_to_close = !self.is_closing() && state.closing.is_some();
         let mut observed =
             PayerChange { changed: came_back || (began_to_close && !self.wants_rest), mismatch: None };
         let shown_before = self.view.epoch.replace(state.epoch);
-        self.view.until = state.closing.map(|left| now + left);
-        if state.closing.is_none() {
-            self.view.brought = None;
-        }
+        self.view.closing.observe(now, state.closing);
         if state.epoch != known {
             // The promise is for a funding that is over, if this is true: nothing is signed, and the rest of this one asked
             // for. If it is not true, the promise stands as it was.
@@ -384,13 +369,13 @@ impl Payer {
     /// Returns whether a close is wanted that the ledger has not shown.
     #[must_use]
     pub fn wants_close(&self) -> bool {
-        self.wants_rest && !self.gone && self.view.until.is_none()
+        self.wants_rest && !self.gone && !self.is_closing()
     }
 
     /// Returns whether the ledger shows a close under way.
     #[must_use]
     pub const fn is_closing(&self) -> bool {
-        self.view.until.is_some()
+        self.view.closing.is_under_way()
     }
 
     /// Returns the request that asks the ledger for that close, once the channel is open. It names
@@ -401,53 +386,30 @@ impl Payer {
         Some(CloseRequest { account: self.account(), epoch })
     }
 
-    /// Returns what to do about a close at this time. Half of the challenge time is the provider's
-    /// to claim for itself; then an honest client claims for it, so that a dead provider is not
-    /// robbed. (`CH-11`)
+    /// Returns what to do about a close at this time. (`CH-11`)
     #[must_use]
     pub fn closing_step(&self, now: Time) -> ClosingStep {
-        let Some(until) = self.view.until else { return ClosingStep::Wait };
-        if self.claims_at().is_some_and(|at| now >= at) {
-            ClosingStep::ClaimForProvider
-        } else if now >= until && (self.view.brought.is_some() || !self.owes()) {
-            ClosingStep::Finalize
-        } else {
-            ClosingStep::Wait
-        }
+        self.view.closing.step(now, self.owes(), self.challenge())
     }
 
     /// Notes that the voucher was brought to the ledger for the provider.
     pub fn brought(&mut self, now: Time) {
-        let times = self.view.brought.map_or(0, |(_, times)| times);
-        self.view.brought = Some((now, times.saturating_add(1)));
+        self.view.closing.brought(now);
     }
 
     /// Returns when [`Self::closing_step`] has something new to say.
     #[must_use]
     pub fn closing_wake(&self) -> Option<Time> {
-        let until = self.view.until?;
-        Some(self.claims_at().unwrap_or(until))
+        self.view.closing.wake_at(self.owes(), self.challenge())
+    }
+
+    fn challenge(&self) -> Span {
+        Span::from_s(u64::from(self.terms.challenge_s))
     }
 
     /// Returns whether more is promised in the funding that closes than the ledger shows settled.
     fn owes(&self) -> bool {
         !self.is_of_another_funding()
             && self.voucher().is_some_and(|voucher| voucher.cumulative > self.view.settled)
-    }
-
-    /// Returns when the voucher is brought next in this close, each time after twice the wait: what
-    /// the ledger does not show may be settled, and a claim can cost a fee. Once at least, and not
-    /// again when the challenge is over.
-    fn claims_at(&self) -> Option<Time> {
-        let until = self.view.until.filter(|_| self.owes())?;
-        let half = Span::from_s(u64::from(self.terms.challenge_s)).half();
-        let from = Time(until.0.saturating_sub(half.0));
-        match self.view.brought {
-            None => Some(from),
-            Some((at, times)) => {
-                let wait = limits::LEDGER_WAIT.0.saturating_mul(1 << times.saturating_sub(1).min(16));
-                Some(from.max(at + Span(wait))).filter(|at| *at < until)
-            }
-        }
     }
 }
