@@ -2,8 +2,10 @@
 
 pub mod answer_stream;
 pub mod cost;
+mod fault;
 pub mod order;
 pub mod preferences;
 pub mod price;
 pub mod receipt;
 pub mod stream;
+mod task;
