@@ -97,6 +97,7 @@ mod lifecycle;
 mod lingering;
 mod memory;
 mod messages;
+mod no_winner;
 mod order;
 mod orders;
 mod payments;

@@ -1,0 +1,198 @@
+//! What follows where an auction has no winner: whom the next call invites, when the order may come back, and why it ends.
+
+use crate::amount::Nano;
+use crate::channel::fault::PaymentFault;
+use crate::io::{Failure, OrderNews};
+use crate::limits;
+use crate::market::auction::BidReport;
+use crate::market::call::CallId;
+use crate::market::invite::Share;
+use crate::market::score::Fate;
+use crate::time::Time;
+use crate::wire::message::{Refusal, Release, ReleaseReason, ToProvider};
+use crate::work::order::OrderId;
+
+use super::auction::is_final;
+use super::progress::Progress;
+use super::room::{LateBid, Room};
+use super::shared::{SharedState, Survey};
+use super::verdict::{longest_challenge, passes};
+
+impl Progress {
+    /// Prepares the next call where no bid came in time. Returns why the order must end, if another call would not help.
+    pub(super) fn on_no_bids(
+        &mut self,
+        now: Time,
+        id: OrderId,
+        declines: &[Refusal],
+        shared: &mut SharedState,
+    ) -> Option<Failure> {
+        if let Some(ends) = self.on_declines(declines) {
+            return ends;
+        }
+        if self.is_direct {
+            self.widen();
+            return None;
+        }
+        let why = self.why_silent(now, shared);
+        self.obstacle = Some(why);
+        shared.outbox.order_news(id, OrderNews::Bids(Vec::new()));
+        // Silence of a part says little: only that of everybody counts.
+        let was_last = self.invited >= Share::ALL;
+        self.widen();
+        let is_unsold = matches!(why, Failure::NotConnected | Failure::NoSeller { .. });
+        if !was_last || (is_unsold && self.unanswered > 0) {
+            // Nor does that of nobody: it is soon over.
+            self.back_off.forget_call();
+        } else {
+            self.unanswered = self.unanswered.saturating_add(1);
+        }
+        (is_unsold && was_last && self.is_hopeless()).then_some(why)
+    }
+
+    /// Returns why nobody answered a call, as far as those that sell have been looked up since the order came. (`MK-65`)
+    fn why_silent(&self, now: Time, shared: &SharedState) -> Failure {
+        match shared.survey.filter(|survey| survey.at >= self.started) {
+            Some(Survey { peers: 0, .. }) => Failure::NotConnected,
+            Some(_) if !self.is_offered(now, shared) => shared.no_seller(now, &self.order.model),
+            Some(_) | None => Failure::NoBids,
+        }
+    }
+
+    /// Returns whether anybody offers the model by an ask that counts: none does once an order has met with silence for as long as
+    /// an ask stands. (`MK-65`)
+    fn is_offered(&self, now: Time, shared: &SharedState) -> bool {
+        let is_heard = self.silent_since.is_none_or(|since| now < since + limits::ASK_VALID);
+        is_heard && shared.book.is_offered(now, &self.order.model)
+    }
+
+    /// Returns whether an order whose model nobody sells need not wait for it any longer: nobody ever took it. (`MK-65`)
+    fn is_hopeless(&self) -> bool {
+        !self.was_awarded && self.had_grace()
+    }
+
+    /// Returns whether who has just come had a moment before the last call.
+    fn had_grace(&self) -> bool {
+        self.called_at >= self.started + limits::SELLER_GRACE
+    }
+
+    /// Gives the bids back that come too late, with the time at which this order comes back where there is none in time. Returns
+    /// that. (`MK-50`)
+    pub(super) fn appointment(
+        &mut self,
+        now: Time,
+        call: CallId,
+        late: &[LateBid],
+        is_only: bool,
+        shared: &mut SharedState,
+    ) -> Option<Failure> {
+        self.room = Some(Room::of(now, late)?);
+        let wait = late.iter().map(|bid| bid.wait).min().unwrap_or_default();
+        // A foretold wait may be too long by half: an order that has about as much time goes on asking.
+        let is_hopeless = wait.0 / limits::WAIT_TIMES_HOPED >= self.deadline.since(now).0;
+        // A part of the crowd says little of the rest.
+        let all_say_so = is_only && self.invited >= Share::ALL && self.last_failure.is_none_or(passes);
+        let ends = all_say_so && is_hopeless;
+        let full = ends.then(|| self.full(now, shared));
+        let come_back_s = if let Some(Failure::Full { come_back_s, .. }) = full { come_back_s } else { 0 };
+        for bid in late {
+            let release = Release {
+                come_back_ms: come_back_s.saturating_mul(1_000),
+                ..Release::of(call, ReleaseReason::TooLate)
+            };
+            shared.outbox.send_to_provider(bid.provider, ToProvider::Release(release));
+        }
+        // Where it does not end now, the appointment is made when it does.
+        self.obstacle = full.or(Some(Failure::Full { bids: 0, come_back_s: 0 }));
+        full
+    }
+
+    /// Learns from those that said why they do not bid, where everybody was asked: an answer that is too long is narrowed, and what
+    /// is refused for what it is ends the order as `MK-47` says. Returns how it goes on, if they said anything of use. (`MK-49`)
+    fn on_declines(&mut self, declines: &[Refusal]) -> Option<Option<Failure>> {
+        if self.invited < Share::ALL {
+            return None;
+        }
+        let context = declines
+            .iter()
+            .filter_map(|why| if let Refusal::OverContext(limit) = why { Some(*limit) } else { None });
+        if let Some(context) = context.max()
+            && self.narrow(context)
+        {
+            self.invites = Some(self.invited);
+            self.back_off.forget_call();
+            return Some(None);
+        }
+        let mut finals = declines.iter().filter(|why| why.is_final());
+        let why = Failure::Refused(*finals.next()?);
+        let others = u32::try_from(finals.count()).unwrap_or(u32::MAX);
+        // One alone is asked once more: it may be the first to answer, and lie.
+        self.final_refusals = self.final_refusals.saturating_add(others).saturating_add(1);
+        let ends = self.final_refusals >= limits::FINAL_REFUSALS;
+        self.obstacle = Some(why);
+        ends.then_some(Some(why))
+    }
+
+    /// Notes why none of the bids can be taken. Returns why the order must end for it, if another call would bring no other
+    /// bids.
+    pub(super) fn why_nobody(
+        &mut self,
+        now: Time,
+        reports: &[BidReport],
+        shared: &mut SharedState,
+    ) -> Option<Failure> {
+        self.widen();
+        let lowest =
+            reports.iter().filter(|report| report.fate == Fate::OverBudget).map(|r| r.cost_max).min();
+        let tier = reports.iter().any(|report| report.fate == Fate::WeakerTier);
+        let challenge = reports.iter().find_map(|report| {
+            if let Fate::LongChallenge { asks_s } = report.fate { Some(asks_s) } else { None }
+        });
+        let locks = reports.iter().filter_map(|report| {
+            if let Fate::LocksTooMuch { needs } = report.fate { Some(needs) } else { None }
+        });
+        let needs = locks.min().unwrap_or(Nano::ZERO);
+        let dear = reports.iter().filter_map(|report| {
+            if let Fate::OverCeiling { most } = report.fate { Some((report.price, most)) } else { None }
+        });
+        let why = match (lowest, dear.min(), challenge) {
+            (Some(lowest), ..) => Failure::OverBudget { lowest },
+            (None, Some((lowest, most)), _) => Failure::OverCeiling { lowest, most },
+            (None, None, _) if tier => Failure::NoTier(self.order.tier),
+            _ if reports.iter().all(|report| report.fate == Fate::NotWanted) => {
+                Failure::NotWanted { others: u32::try_from(reports.len()).unwrap_or(u32::MAX) }
+            }
+            (None, None, Some(wanted_s)) => {
+                let most_s = longest_challenge(&shared.config, 0);
+                let too_long = Failure::Payment(PaymentFault::ChallengeTooLong { wanted_s, most_s });
+                self.last_failure.unwrap_or(too_long)
+            }
+            (None, None, None) if needs > Nano::ZERO => {
+                let most = shared.config.policy.strangers_locked_max;
+                Failure::Payment(PaymentFault::StrangersLocked { needs, most })
+            }
+            (None, None, None) => {
+                // All that bid failed this order: they are asked again where nobody else is left, unless they are left alone
+                // for what they did.
+                self.failed.clear();
+                let memory = &shared.memory;
+                let failed = reports.iter().filter(|report| report.fate == Fate::FailedBefore);
+                let again = failed.map(|bid| memory.asked_again_at(now, &bid.provider, bid.prefix));
+                let again_at = again.min().unwrap_or(now);
+                self.asked_again_at = again_at;
+                self.obstacle = Some(Failure::left_alone(now, again_at));
+                // Nobody is asked again before the order's time is over, and who has just come had a moment. (`MK-65`)
+                let is_vain = self.invited >= Share::ALL && again_at >= self.deadline && self.had_grace();
+                let over = is_vain.then(|| self.why_over(now, shared));
+                return self.last_failure.filter(is_final).or(over);
+            }
+        };
+        self.obstacle = Some(why);
+        let is_last = self.invited >= Share::ALL;
+        match lowest {
+            // `max_tokens` is a limit: an answer that the budget pays for is better than none.
+            Some(lowest) if is_last && self.shorten(lowest) => None,
+            _ => is_last.then_some(why),
+        }
+    }
+}
