@@ -8,7 +8,7 @@ use crate::market::call::{Call, CallId, Caller};
 use crate::market::explore::Due;
 use crate::market::invite::{Enough, Share};
 use crate::market::topic::Topic;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::message::{Gossip, ToProvider};
 
 use super::back_off::BackOff;
@@ -42,10 +42,7 @@ impl Progress {
         };
         self.invited = self.invites.take().unwrap_or_else(known);
         let invited = self.invited;
-        let caller = self.caller(now, shared);
-        let (classes, left) = (self.lot().classes(), self.deadline.since(now));
-        let call = Call::for_order(id, caller, &self.order, classes, left, window, invited);
-        let closes_at = (now + window).min(self.deadline);
+        let (call, closes_at) = self.call_for_bids(now, id, window, invited, shared);
         // Providers that were silent before are waited for again: they may only have been busy or
         // slow.
         let enough = match named {
@@ -56,7 +53,7 @@ impl Progress {
         shared.crowds.calls(&id.0);
         let gossip = Gossip::Call(call.sign(&shared.identity));
         shared.outbox.push(Output::Broadcast { topic, gossip });
-        Auction::new(id, classes, closes_at, enough)
+        Auction::new(id, call.classes(), closes_at, enough)
             .by(config.market.rule)
             .inviting_all(invited >= Share::ALL)
     }
@@ -69,28 +66,35 @@ impl Progress {
         called: Vec<NodeId>,
         shared: &mut SharedState,
     ) -> Auction {
-        let window = limits::DIRECT_WINDOW;
-        let caller = self.caller(now, shared);
-        let (classes, left) = (self.lot().classes(), self.deadline.since(now));
-        let call = Call::for_order(id, caller, &self.order, classes, left, window, Share::ALL);
-        let closes_at = (now + window).min(self.deadline);
+        let (call, closes_at) = self.call_for_bids(now, id, limits::DIRECT_WINDOW, Share::ALL, shared);
         // Who answers later is told that it is too late, for as long as a call to everybody would be open.
         shared.crowds.call_some(id.0, closes_at + shared.config.bid_window);
         for provider in &called {
             shared.outbox.send_to_provider(*provider, ToProvider::Call(call.clone()));
         }
         self.invited = Share::NOBODY;
-        Auction::new(id, classes, closes_at, Enough { proven: 0, all: 0 })
+        Auction::new(id, call.classes(), closes_at, Enough { proven: 0, all: 0 })
             .by(shared.config.market.rule)
             .among(called)
     }
 
-    fn caller(&self, now: Time, shared: &SharedState) -> Caller {
-        Caller {
+    /// Returns a call for the task that is left, and when bids for it stop being read.
+    fn call_for_bids(
+        &self,
+        now: Time,
+        id: CallId,
+        window: Span,
+        invited: Share,
+        shared: &SharedState,
+    ) -> (Call, Time) {
+        let caller = Caller {
             client: shared.identity.id(),
             seal_key: shared.seal_key.public(),
             made_s: shared.memory.clock.unix_s(now),
-        }
+        };
+        let (classes, left) = (self.lot().classes(), self.deadline.since(now));
+        let call = Call::for_order(id, caller, &self.order, classes, left, window, invited);
+        (call, (now + window).min(self.deadline))
     }
 
     /// Returns how many bids are waited for: with those of strangers, where one may be tried. (`MK-20`)

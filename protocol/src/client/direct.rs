@@ -11,6 +11,7 @@ use crate::market::call::CallId;
 use crate::market::explore::Due;
 use crate::market::score::Place;
 use crate::time::Time;
+use crate::work::price::Price;
 
 use super::progress::Progress;
 use super::shared::SharedState;
@@ -20,6 +21,8 @@ struct Addressee {
     provider: NodeId,
     prefix: Prefix,
     place: Place,
+    /// What it asks or bid last.
+    price: Price,
 }
 
 impl Progress {
@@ -67,10 +70,12 @@ impl Progress {
         }
         let mut by_chance: Vec<&Addressee> = known.iter().collect();
         by_chance.sort_by_key(|one| one.provider.draw(&call.0));
-        let is_stranger = |one: &&&Addressee| one.place != Place::Proven;
-        let _ = by_chance.iter().filter(|one| !is_stranger(one)).any(|one| take(one));
+        let mut take_by_chance = |is_proven: bool| {
+            by_chance.iter().any(|one| (one.place == Place::Proven) == is_proven && take(one));
+        };
+        take_by_chance(true);
         if takes_stranger {
-            let _ = by_chance.iter().filter(is_stranger).any(|one| take(one));
+            take_by_chance(false);
         }
         chosen
     }
@@ -84,7 +89,7 @@ impl Progress {
                 && ask.tier >= order.tier
                 && u64::from(ask.context_tokens) > lot.input.count()
         };
-        let mut able: Vec<(Place, _, Addressee)> = shared
+        let mut able: Vec<Addressee> = shared
             .book
             .sellers(now, &order.model)
             .into_iter()
@@ -95,11 +100,11 @@ impl Progress {
             })
             .map(|Seller { provider, prefix, price, .. }| {
                 let place = memory.place(now, &provider, prefix, is_small);
-                (place, price, Addressee { provider, prefix, place })
+                Addressee { provider, prefix, place, price }
             })
-            .filter(|(place, ..)| !matches!(place, Place::Last | Place::Barred))
+            .filter(|one| !matches!(one.place, Place::Last | Place::Barred))
             .collect();
-        able.sort_by_key(|(place, price, one)| (*place, *price, one.provider));
-        able.into_iter().map(|(_, _, one)| one).collect()
+        able.sort_by_key(|one| (one.place, one.price, one.provider));
+        able
     }
 }

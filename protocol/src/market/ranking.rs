@@ -115,11 +115,14 @@ impl Wants<'_> {
     /// score no worse: a second name of its owner would be paid for asking more. (`MK-33`)
     pub(super) fn put_first(&self, call: CallId, contenders: &mut [Contender]) -> bool {
         let (Some(exploration), Some(best)) = (self.explores, contenders.first()) else { return false };
+        if best.standing.place != Place::Proven {
+            return false;
+        }
         let (best, prefix) = (u128::from(best.score.0), best.received.prefix);
         let is_within = |contender: &Contender, parts: u128, of: u128| {
             u128::from(contender.score.0).saturating_mul(of) <= best.saturating_mul(parts)
         };
-        let able: Vec<(usize, (Prefix, u64))> = contenders
+        let mut able: Vec<(usize, &Contender)> = contenders
             .iter()
             .enumerate()
             .skip(1)
@@ -129,26 +132,20 @@ impl Wants<'_> {
                 Place::Proven => is_within(contender, 11, 10),
                 Place::Tried | Place::Doubtful | Place::Last | Place::Barred => false,
             })
-            .map(|(place, contender)| {
-                let draw = contender.received.bid.provider.draw(&call.0);
-                (place, (contender.received.prefix, draw))
-            })
             .collect();
-        let has_bargain = able
-            .iter()
-            .any(|(place, _)| contenders.get(*place).is_some_and(|contender| is_within(contender, 3, 4)));
         let is_due = match exploration.due() {
             Due::Yes => true,
-            Due::ForABargain => has_bargain,
+            Due::ForABargain => able.iter().any(|(_, contender)| is_within(contender, 3, 4)),
             Due::No => false,
         };
-        let is_proven = contenders.first().is_some_and(|best| best.standing.place == Place::Proven);
-        let mut by_score = able;
-        by_score.sort_by_key(|(place, _)| contenders.get(*place).map(|contender| contender.score));
-        let bidders: Vec<(Prefix, u64)> = by_score.iter().map(|(_, bidder)| *bidder).collect();
-        let picked = exploration.pick(&bidders).filter(|_| is_due && is_proven);
-        let Some((place, _)) = picked.and_then(|picked| by_score.get(picked)) else { return false };
-        if let Some(front) = contenders.get_mut(..=*place) {
+        able.sort_by_key(|(_, contender)| contender.score);
+        let bidders: Vec<(Prefix, u64)> = able
+            .iter()
+            .map(|(_, Contender { received, .. })| (received.prefix, received.bid.provider.draw(&call.0)))
+            .collect();
+        let picked = exploration.pick(&bidders).filter(|_| is_due).and_then(|picked| able.get(picked));
+        let Some(place) = picked.map(|(place, _)| *place) else { return false };
+        if let Some(front) = contenders.get_mut(..=place) {
             front.rotate_right(1);
         }
         true
