@@ -63,6 +63,30 @@ pub(super) enum Said {
     Refused(Refusal),
 }
 
+/// Why what is asked of a count does not apply to a node that lends nothing. (`WR-25`)
+pub(super) const UNCOUNTED: &str = "the node counts nothing before it has seen money";
+
+/// What a node says of one job, on the way to its session or inside of it.
+pub(super) enum JobWord {
+    /// The award is taken; the second half of the handshake.
+    Accepted(Vec<u8>),
+    Refused(Refusal),
+    Frame(SealedFrame),
+}
+
+impl JobWord {
+    /// Returns what a message says of a job; nothing where it is about anything else.
+    pub(super) fn of(job: JobId, said: ToClient) -> Option<Self> {
+        let (about, word) = match said {
+            ToClient::Accept(accept) => (accept.job, Self::Accepted(accept.handshake)),
+            ToClient::Refuse(refuse) => (refuse.job, Self::Refused(refuse.why)),
+            ToClient::Sealed(frame) => (frame.job, Self::Frame(frame)),
+            ToClient::Bid(_) | ToClient::Decline(_) | ToClient::Ask(_) | ToClient::Leaving => return None,
+        };
+        (about == job).then_some(word)
+    }
+}
+
 impl Guest {
     /// Makes a call to everybody for a task of these classes.
     pub(super) fn call(&mut self, subject: &Subject, classes: Classes) -> Checked<Call> {
@@ -167,33 +191,20 @@ impl Guest {
 
     /// Sends an award and waits for its answer.
     pub(super) async fn offer(&mut self, award: Award, initiator: Initiator) -> Checked<AwardAnswer> {
-        enum Heard {
-            Reply(Vec<u8>),
-            Refused(Refusal),
-        }
         let job = award.job;
         self.send(ToProvider::Award(award)).await?;
-        let heard = self.hear(ANSWER, |said| match said {
-            ToClient::Accept(accept) if accept.job == job => Some(Heard::Reply(accept.handshake)),
-            ToClient::Refuse(refuse) if refuse.job == job => Some(Heard::Refused(refuse.why)),
-            ToClient::Accept(_)
-            | ToClient::Refuse(_)
-            | ToClient::Bid(_)
-            | ToClient::Decline(_)
-            | ToClient::Sealed(_)
-            | ToClient::Ask(_)
-            | ToClient::Leaving => None,
-        });
-        match heard.await? {
-            None => Ok(AwardAnswer::Silence),
-            Some(Heard::Refused(why)) => Ok(AwardAnswer::Refused(why)),
-            Some(Heard::Reply(reply)) => match initiator.finish(&reply) {
-                Ok(secure) => {
-                    let session = Session { job, secure, reply, numbers: Vec::new() };
-                    Ok(AwardAnswer::Accepted(Box::new(session)))
-                }
-                Err(why) => broken(format!("the reply to a handshake: {why}")),
-            },
+        let is_answer = |word: &JobWord| !matches!(word, JobWord::Frame(_));
+        let reply = match self.hear(ANSWER, |said| JobWord::of(job, said).filter(is_answer)).await? {
+            Some(JobWord::Accepted(reply)) => reply,
+            Some(JobWord::Refused(why)) => return Ok(AwardAnswer::Refused(why)),
+            Some(JobWord::Frame(_)) | None => return Ok(AwardAnswer::Silence),
+        };
+        match initiator.finish(&reply) {
+            Ok(secure) => {
+                let session = Session { job, secure, reply, numbers: Vec::new() };
+                Ok(AwardAnswer::Accepted(Box::new(session)))
+            }
+            Err(why) => broken(format!("the reply to a handshake: {why}")),
         }
     }
 
@@ -250,39 +261,25 @@ impl Guest {
         session: &mut Session,
         within: Duration,
     ) -> Checked<Option<Said>> {
-        enum Heard {
-            Frame(SealedFrame),
-            Refused(Refusal),
-        }
         let job = session.job;
-        let heard = self.hear(within, |said| match said {
-            ToClient::Sealed(frame) if frame.job == job => Some(Heard::Frame(frame)),
-            ToClient::Refuse(refuse) if refuse.job == job => Some(Heard::Refused(refuse.why)),
-            ToClient::Sealed(_)
-            | ToClient::Refuse(_)
-            | ToClient::Accept(_)
-            | ToClient::Bid(_)
-            | ToClient::Decline(_)
-            | ToClient::Ask(_)
-            | ToClient::Leaving => None,
-        });
-        match heard.await? {
-            None => Ok(None),
-            Some(Heard::Refused(why)) => Ok(Some(Said::Refused(why))),
-            Some(Heard::Frame(frame)) => {
-                let opened = match session.secure.open(frame.nonce, &frame.bytes) {
-                    Ok(opened) => opened,
-                    Err(SecureError::Malformed { cause, .. }) => {
-                        return broken(format!("a frame's block: {cause}"));
-                    }
-                    Err(why) => return broken(format!("a frame of the session: {why}")),
-                };
-                session.numbers.push(frame.nonce);
-                match codec::decode_sealed::<FromProvider>(&opened.body) {
-                    Ok(said) => Ok(Some(Said::Inside(said, opened.last))),
-                    Err(why) => broken(format!("what a frame holds is no message: {why}")),
-                }
+        // A repeated award is answered again.
+        let is_later = |word: &JobWord| !matches!(word, JobWord::Accepted(_));
+        let frame = match self.hear(within, |said| JobWord::of(job, said).filter(is_later)).await? {
+            Some(JobWord::Frame(frame)) => frame,
+            Some(JobWord::Refused(why)) => return Ok(Some(Said::Refused(why))),
+            Some(JobWord::Accepted(_)) | None => return Ok(None),
+        };
+        let opened = match session.secure.open(frame.nonce, &frame.bytes) {
+            Ok(opened) => opened,
+            Err(SecureError::Malformed { cause, .. }) => {
+                return broken(format!("a frame's block: {cause}"));
             }
+            Err(why) => return broken(format!("a frame of the session: {why}")),
+        };
+        session.numbers.push(frame.nonce);
+        match codec::decode_sealed::<FromProvider>(&opened.body) {
+            Ok(said) => Ok(Some(Said::Inside(said, opened.last))),
+            Err(why) => broken(format!("what a frame holds is no message: {why}")),
         }
     }
 

@@ -5,13 +5,11 @@ use std::time::Duration;
 use bombyx_protocol::session::HANDSHAKE_BYTES;
 use bombyx_protocol::wire::codec;
 use bombyx_protocol::wire::extension::Extensions;
-use bombyx_protocol::wire::message::{
-    Ack, FromClient, FromProvider, KeptAward, Refusal, ToClient, ToProvider, Work,
-};
+use bombyx_protocol::wire::message::{Ack, FromClient, FromProvider, KeptAward, Refusal, ToProvider, Work};
 use bombyx_protocol::work::order::JobId;
 use bombyx_protocol::work::price::InputTokens;
 
-use super::buyer::{Said, Session};
+use super::buyer::{JobWord, Said, Session, UNCOUNTED};
 use super::guest::Guest;
 use super::subject::{ANSWER, Subject, task};
 use super::verdict::{Checked, broken, holds, idle};
@@ -65,24 +63,14 @@ pub(super) async fn unkept_session(subject: &Subject) -> Checked {
         extensions: Extensions::NONE,
     };
     guest.send(ToProvider::KeptAward(kept)).await?;
-    let why = guest.hear(ANSWER, |said| match said {
-        ToClient::Refuse(refuse) if refuse.job == job => Some(Some(refuse.why)),
-        ToClient::Accept(accept) if accept.job == job => Some(None),
-        ToClient::Sealed(frame) if frame.job == job => Some(None),
-        ToClient::Accept(_)
-        | ToClient::Refuse(_)
-        | ToClient::Bid(_)
-        | ToClient::Decline(_)
-        | ToClient::Sealed(_)
-        | ToClient::Ask(_)
-        | ToClient::Leaving => None,
-    });
-    match why.await? {
-        Some(Some(Refusal::NoSession)) => {}
-        Some(Some(why)) => {
+    match guest.hear(ANSWER, |said| JobWord::of(job, said)).await? {
+        Some(JobWord::Refused(Refusal::NoSession)) => {}
+        Some(JobWord::Refused(why)) => {
             return broken(format!("an award in a session that nobody keeps is refused as {why:?}"));
         }
-        Some(None) => return broken("an award in a session that nobody keeps is taken"),
+        Some(JobWord::Accepted(_) | JobWord::Frame(_)) => {
+            return broken("an award in a session that nobody keeps is taken");
+        }
         None => return broken("an award in a session that nobody keeps gets no answer"),
     }
     // The same bid is awarded by a handshake then.
@@ -154,7 +142,7 @@ pub(super) async fn repeated_frames(subject: &Subject) -> Checked {
         Some(Said::Refused(Refusal::Busy)) => return idle("the node is busy"),
         Some(Said::Refused(why)) => return broken(format!("a false count of input is refused as {why:?}")),
         Some(Said::Inside(FromProvider::NeedPayment(_), _)) => {
-            return idle("the node counts nothing before it has seen money");
+            return idle(UNCOUNTED);
         }
         Some(Said::Inside(..)) => {
             return broken("a task that states one token of input for a sentence is served");

@@ -16,7 +16,7 @@ use bombyx_protocol::work::receipt::Receipt;
 use bombyx_protocol::work::stream::Stream;
 use tokio::time::{Instant, timeout};
 
-use super::buyer::{Said, Session, Won};
+use super::buyer::{Said, Session, UNCOUNTED, Won};
 use super::guest::Guest;
 use super::subject::{ANSWER, Subject, task};
 use super::verdict::{Checked, broken, holds, idle};
@@ -179,7 +179,7 @@ pub(super) async fn false_count(subject: &Subject) -> Checked {
             Some(Said::Refused(why)) => return broken(format!("a false count is refused as {why:?}")),
             // It lends nothing, and counts once the channel is open. (`WR-25`)
             Some(Said::Inside(FromProvider::NeedPayment(_), _)) => {
-                return idle("the node counts nothing before it has seen money");
+                return idle(UNCOUNTED);
             }
             Some(Said::Inside(..)) => return broken("a task with a false count of its input is begun"),
             None => return broken("a task with a false count of its input gets no answer"),
