@@ -51,12 +51,6 @@ impl Driver {
         self.survey(if is_offered { BOOK_AGE_MAX } else { SEEK_RETRY }).await
     }
 
-    /// Tells the client that those that sell have been looked up and asked.
-    pub(super) fn tell_surveyed(&mut self) {
-        let peers = u32::try_from(self.net.peers().len()).unwrap_or(u32::MAX);
-        self.pending.push_back((Role::Client, Input::Command(Command::Surveyed { peers })));
-    }
-
     /// Asks a node that was found to sell.
     pub(super) fn on_provider_visited(&mut self, provider: NodeId) {
         self.pending.push_back((Role::Client, Input::Command(Command::SeekFrom(provider))));
@@ -119,8 +113,8 @@ impl Driver {
                     || (patience(since, ANSWERS_PAUSE) && !self.client.awaits_asks(now)) =>
             {
                 self.market.round = Round::Over;
-                self.market.ended = Some(now);
-                self.tell_surveyed();
+                let peers = u32::try_from(self.net.peers().len()).unwrap_or(u32::MAX);
+                self.pending.push_back((Role::Client, Input::Command(Command::Surveyed { peers })));
             }
             Round::Over | Round::Surveying(_) | Round::Asking(_) => {}
         }

@@ -23,8 +23,6 @@ pub(super) struct Market {
     pub(super) round: Round,
     /// When the last round began.
     pub(super) began: Option<Time>,
-    /// When the last one was over.
-    pub(super) ended: Option<Time>,
     pub(super) waiting: Vec<WaitingQuestion>,
     /// Whether an order was called for and nobody has answered.
     pub(super) is_unanswered: bool,
@@ -63,7 +61,6 @@ impl Market {
             manifests,
             round: Round::Over,
             began: None,
-            ended: None,
             waiting: Vec::new(),
             is_unanswered: false,
             fetches,

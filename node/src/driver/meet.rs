@@ -8,7 +8,6 @@ use bombyx_protocol::io::{Command, Input};
 use bombyx_protocol::wire::message::VerifiedGossip;
 use bombyx_protocol::work::order::ModelId;
 
-use super::limits::ORDER_PATIENCE;
 use super::state::Driver;
 use crate::error::NodeError;
 use crate::net::NetCommand;
@@ -41,13 +40,7 @@ impl Driver {
     }
 
     fn start(&mut self, orders: Vec<Command>) {
-        let now = self.now();
-        let has_any = !orders.is_empty();
         self.pending.extend(orders.into_iter().map(|order| (Role::Client, Input::Command(order))));
-        // What was looked up while they waited was looked up for them.
-        if has_any && self.market.ended.is_some_and(|ended| now < ended + ORDER_PATIENCE) {
-            self.tell_surveyed();
-        }
     }
 
     /// Gives a call or seek to the provider if its author is connected, and keeps it for a moment if not: a provider dials

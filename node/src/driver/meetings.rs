@@ -89,10 +89,9 @@ impl FriendList {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use bombyx_protocol::amount::Nano;
-    use bombyx_protocol::work::order::{InputCount, Order, OrderId, Task, Tier};
-    use bombyx_protocol::work::price::Weights;
+    use bombyx_protocol::work::order::{Order, OrderId};
 
+    use super::super::fixtures::order;
     use super::*;
 
     fn ms(ms: u64) -> Time {
@@ -116,19 +115,7 @@ mod tests {
     #[test]
     fn what_an_order_waits_is_taken_out_of_its_own_time() {
         let placed = |deadline_ms| {
-            let order = Order {
-                model: ModelId([1; 32]),
-                task: Task::Embed { inputs: vec!["a".into()] },
-                max_cost: Nano(1),
-                deadline: Span::from_ms(deadline_ms),
-                tier: Tier::Open,
-                nano_per_ms: Some(0),
-                price_max: None,
-                dims: None,
-                weights: Weights::DEFAULT,
-                input: InputCount::Estimated,
-                preferences: bombyx_protocol::Preferences::default(),
-            };
+            let order = Order { deadline: Span::from_ms(deadline_ms), ..order() };
             Command::Order { id: OrderId(1), order: Box::new(order) }
         };
         for (deadline_ms, waits_ms) in [(60_000, 1_500), (4_000, 1_000), (400, 100)] {

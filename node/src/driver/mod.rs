@@ -8,6 +8,8 @@
 mod early_gossip;
 mod end;
 mod ending;
+#[cfg(test)]
+mod fixtures;
 mod inbound;
 pub(crate) mod ledger;
 mod limits;

@@ -97,27 +97,13 @@ mod tests {
     use bombyx_protocol::amount::Nano;
     use bombyx_protocol::io::Failure;
     use bombyx_protocol::wire::message::Content;
-    use bombyx_protocol::work::order::{InputCount, ModelId, Task, Tier};
-    use bombyx_protocol::work::price::Weights;
 
+    use super::super::fixtures::order;
     use super::*;
 
     fn place(orders: &mut Orders, room: usize) -> (OrderId, mpsc::Receiver<OrderNews>) {
-        let order = Order {
-            model: ModelId([1; 32]),
-            task: Task::Embed { inputs: vec!["a".into()] },
-            max_cost: Nano(1),
-            deadline: Span::from_s(1),
-            tier: Tier::Open,
-            nano_per_ms: Some(0),
-            price_max: None,
-            dims: None,
-            weights: Weights::DEFAULT,
-            input: InputCount::Estimated,
-            preferences: bombyx_protocol::Preferences::default(),
-        };
         let (news, read) = mpsc::channel(room);
-        let Command::Order { id, .. } = orders.place(Box::new(order), news) else { panic!() };
+        let Command::Order { id, .. } = orders.place(Box::new(order()), news) else { panic!() };
         (id, read)
     }
 
