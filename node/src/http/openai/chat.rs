@@ -39,8 +39,7 @@ pub(in crate::http) async fn complete(
     let body = object_of(&headers, body).await?;
     let fields = Fields::root(&body);
     let deadline = deadline(&fields, &gateway.policy)?;
-    let named = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Generate);
-    let model = deadline.bound(named).await??;
+    let model = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Generate, deadline).await?;
     let request = read(&fields)?;
     let meant = (model.id, model.weights);
     let order = order(meant, Task::Generate(request.generate), &fields, &gateway.policy, deadline).await?;

@@ -30,8 +30,7 @@ pub(in crate::http) async fn embed(
     let body = object_of(&headers, body).await?;
     let fields = Fields::root(&body);
     let deadline = deadline(&fields, &gateway.policy)?;
-    let named = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Embed);
-    let model = deadline.bound(named).await??;
+    let model = models::resolve(&gateway.node, fields.text("model")?, TaskKind::Embed, deadline).await?;
     let (inputs, base64) = read(&fields, dims_of(&model.id))?;
     let mut vectors = Vectors::new(inputs.len());
     let order =

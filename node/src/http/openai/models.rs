@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::api::handle::NodeHandle;
 use crate::api::models::{self, MeantModel};
+use crate::http::deadline::Deadline;
 use crate::http::errors::ApiError;
 use crate::http::gateway::Gateway;
 use crate::status::models::{NameError, OfferedModel};
@@ -40,10 +41,15 @@ pub(in crate::http) async fn one(
 
 /// Returns the model that `name` means, if it does this kind of work. What the catalogue knows, and
 /// ids, need no look at what is on offer.
-pub(super) async fn resolve(node: &NodeHandle, name: &str, kind: TaskKind) -> Result<KnownModel, ApiError> {
+pub(super) async fn resolve(
+    node: &NodeHandle,
+    name: &str,
+    kind: TaskKind,
+    deadline: Deadline,
+) -> Result<KnownModel, ApiError> {
     let MeantModel { id, kind: does, weights } = match models::known(name) {
         Some(meant) => meant,
-        None => models::resolve(name, &offered(node).await?)?,
+        None => models::resolve(name, &deadline.bound(offered(node)).await??)?,
     };
     match does {
         Some(does) if does != kind => Err(ApiError::wrong_kind(name, word(does))),

@@ -24,7 +24,7 @@ pub(in crate::http) async fn quote(
     let fields = Fields::root(&body);
     let kind = if fields.value("input").is_some() { TaskKind::Embed } else { TaskKind::Generate };
     let deadline = deadline(&fields, &gateway.policy)?;
-    let model = models::resolve(&gateway.node, fields.text("model")?, kind).await?;
+    let model = models::resolve(&gateway.node, fields.text("model")?, kind, deadline).await?;
     let task = match kind {
         TaskKind::Embed => Task::Embed { inputs: embeddings::inputs(&fields, &model.id)? },
         TaskKind::Generate => Task::Generate(chat::read(&fields)?.generate),
