@@ -1,6 +1,6 @@
 //! The addresses known of other nodes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use bombyx_protocol::ident::Prefix;
 use libp2p::PeerId;
@@ -107,8 +107,7 @@ impl AddressBook {
     fn forget_one(&mut self) {
         let has_unproven = self.peers.values().any(|entry| entry.proven.is_none());
         let candidates = || self.peers.iter().filter(|(_, entry)| entry.proven.is_none() == has_unproven);
-        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
-        candidates().for_each(|(_, entry)| *counts.entry(entry.prefix).or_default() += 1);
+        let counts = prefix::counts(candidates().map(|(_, entry)| entry.prefix));
         let most = counts.values().max();
         let of_the_most = candidates().filter(|(_, entry)| counts.get(&entry.prefix) == most);
         if let Some(peer) = of_the_most.min_by_key(|(_, entry)| entry.touched).map(|(peer, _)| *peer) {

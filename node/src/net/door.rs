@@ -137,8 +137,7 @@ impl Door {
 
     /// Returns the stranger whose place a newcomer of this prefix gets.
     fn whose_place(&self, newcomer: Prefix, now: Instant) -> Option<PeerId> {
-        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
-        self.strangers().for_each(|(_, guest)| *counts.entry(guest.prefix).or_default() += 1);
+        let counts = prefix::counts(self.strangers().map(|(_, guest)| guest.prefix));
         let own = counts.get(&newcomer).copied().unwrap_or(0);
         let most = counts.values().copied().max().unwrap_or(0);
         let silent = |(peer, guest): &(&PeerId, &Guest)| {

@@ -145,9 +145,8 @@ impl KnownPeers {
             (limits::KNOWN_CAME_MAX, limits::KNOWN_CAME_PER_PREFIX_MAX)
         };
         self.peers.insert(peer, entry);
-        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
         let alike = self.peers.values().filter(|entry| entry.proven == proven);
-        alike.for_each(|entry| *counts.entry(entry.prefix).or_default() += 1);
+        let counts = prefix::counts(alike.map(|entry| entry.prefix));
         if counts.get(&prefix).is_some_and(|count| *count > most_of_prefix) {
             self.drop_one(peer, |entry| entry.proven == proven && entry.prefix == prefix);
         } else if counts.values().sum::<usize>() > most_of_all {

@@ -79,6 +79,13 @@ pub(super) fn draw(
     peers.into_iter().choose(&mut rand::rng())
 }
 
+/// Draws a peer of the prefix with the most of them. (`NE-5`)
+pub(super) fn draw_of_the_most(peers: impl Iterator<Item = (PeerId, Prefix)> + Clone) -> Option<PeerId> {
+    let counts = prefix::counts(peers.clone().map(|(_, prefix)| prefix));
+    let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(prefix, _)| prefix);
+    peers.filter(|(_, prefix)| Some(*prefix) == most).map(|(peer, _)| peer).choose(&mut rand::rng())
+}
+
 impl Meetings {
     /// Wants to be connected to providers of a model, and to be told when that is so.
     pub(super) fn meet(&mut self, key: Key, now: Instant) {
@@ -192,11 +199,7 @@ impl Meetings {
 impl Meeting {
     /// Forgets one of the prefix with the most, by chance. (`NE-5`)
     fn forget_one(&mut self) {
-        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
-        self.found.values().for_each(|found| *counts.entry(found.prefix).or_default() += 1);
-        let most = counts.iter().max_by_key(|(_, count)| **count).map(|(prefix, _)| *prefix);
-        let of_the_most = self.found.iter().filter(|(_, found)| Some(found.prefix) == most);
-        if let Some(peer) = of_the_most.map(|(peer, _)| *peer).choose(&mut rand::rng()) {
+        if let Some(peer) = draw_of_the_most(self.found.iter().map(|(peer, found)| (*peer, found.prefix))) {
             self.found.remove(&peer);
         }
     }

@@ -1,6 +1,6 @@
 //! Where each connected peer's connection comes from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -49,6 +49,13 @@ pub(super) fn of(remote: &Multiaddr) -> Prefix {
         Some(IpAddr::V6(ip)) => Prefix::of_ipv6(ip.octets()),
         None => Prefix::UNKNOWN,
     }
+}
+
+/// Returns how many there are of each prefix.
+pub(super) fn counts(prefixes: impl Iterator<Item = Prefix>) -> BTreeMap<Prefix, usize> {
+    let mut counts = BTreeMap::new();
+    prefixes.for_each(|prefix| *counts.entry(prefix).or_default() += 1);
+    counts
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use rand::seq::SliceRandom as _;
 use web_time::Instant;
 
 use super::excess::Excess;
-use super::limits;
 use super::places::lower;
+use super::{limits, prefix};
 
 /// Bytes of a key: a model's or a topic's hash.
 const KEY_BYTES: usize = 32;
@@ -98,8 +98,7 @@ impl Records {
         let Some(kept) = self.keys.get(key).filter(|kept| kept.len() >= room) else {
             return true;
         };
-        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
-        kept.iter().for_each(|kept| *counts.entry(kept.prefix).or_default() += 1);
+        let counts = prefix::counts(kept.iter().map(|kept| kept.prefix));
         let own = counts.get(&prefix).copied().unwrap_or(0);
         let most = counts.values().copied().max().unwrap_or(0);
         if most < own + 2 {

@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 
 use bombyx_protocol::ident::{NodeId, Prefix};
 use libp2p::{Multiaddr, PeerId, Swarm};
-use rand::seq::IteratorRandom as _;
 use web_time::Instant;
 
 use super::behaviour::Behaviour;
 use super::dial::Dialer;
 use super::joint::NetEvent;
 use super::market::providers_key;
-use super::meet::draw;
+use super::meet::{draw, draw_of_the_most};
 use super::outbox::Outbox;
 use super::{address, limits, prefix};
 
@@ -98,11 +97,8 @@ impl Survey {
 
     /// Forgets one of the prefix with the most, by chance. (`NE-5`)
     fn forget_one(&mut self) {
-        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
-        self.found.values().for_each(|provider| *counts.entry(provider.prefix).or_default() += 1);
-        let most = counts.iter().max_by_key(|(_, count)| **count).map(|(prefix, _)| *prefix);
-        let of_the_most = self.found.iter().filter(|(_, provider)| Some(provider.prefix) == most);
-        if let Some(peer) = of_the_most.map(|(peer, _)| *peer).choose(&mut rand::rng()) {
+        let found = self.found.iter().map(|(peer, provider)| (*peer, provider.prefix));
+        if let Some(peer) = draw_of_the_most(found) {
             self.found.remove(&peer);
         }
     }
