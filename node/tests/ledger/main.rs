@@ -11,6 +11,7 @@ mod explorer;
 mod fates;
 mod faults;
 mod fees;
+mod history;
 mod http;
 mod javascript;
 mod mixtures;

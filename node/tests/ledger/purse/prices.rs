@@ -7,7 +7,8 @@ use bombyx_protocol::channel::purse::{Cut, PurseOrder, PurseTerms};
 use bombyx_protocol::channel::terms::Address;
 
 use super::setup::{CLIENT, PROVIDER, STRANGER, cuts, other_lane};
-use crate::prices::{History, NO_CREDIT, PRICES};
+use crate::history::{History, NO_CREDIT};
+use crate::prices::PRICES;
 use crate::setup::{CHALLENGE_S, TODAY, milli};
 
 /// Rent that eats a purse within years instead of decades.
