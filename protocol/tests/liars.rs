@@ -189,3 +189,29 @@ fn one_prefix_of_cheap_liars_loses_a_new_client_one_of_its_first_twenty_orders()
         }
     }
 }
+
+/// (MK-15, CH-31) One stranger whose bid cannot be taken is not every bid: who failed an order once is asked again all the same.
+#[test]
+fn a_bid_that_nobody_can_take_ends_no_order_that_another_serves_at_the_second_try() {
+    for (dear, times) in [(false, 0), (true, 2_000), (true, 1_000_000)] {
+        let mut testbed = Testbed::new(11, CALM);
+        let mut config = ClientConfig::for_tests(1);
+        config.policy.strangers_locked_max = Nano(100_000_000);
+        let client = testbed.client_with(config, COIN);
+        let honest = testbed.provider(1, price(FAIR), 1_000);
+        for order in 1..=3 {
+            assert!(ends(&mut testbed, client, order, chat("hello there", 8)));
+        }
+        if dear {
+            let liar = Thief::new(100, Plan::Short(8), price(times * FAIR));
+            testbed.stranger(liar.id(), Box::new(liar), Some(Prefix::of_ipv4([10, 9, 1, 1])));
+        }
+        testbed.hang_engine(honest);
+        testbed.order(client, 4, chat("hello there", 400), COIN, MINUTE);
+        testbed.run(MINUTE, |testbed| !testbed.outcome(4).failed_over.is_empty());
+        testbed.engine_mut(honest).hung = false;
+        testbed.run(Span::from_s(100), |testbed| testbed.outcome(4).end.is_some());
+        let end = testbed.outcome(4).end.unwrap();
+        assert!(end.is_ok(), "{times} times: {end:?}");
+    }
+}

@@ -120,6 +120,8 @@ impl Progress {
             bought.direct.learn(auction.count() >= ABLE_MIN);
         }
         let (late, declines) = (core::mem::take(&mut self.late), core::mem::take(&mut self.declines));
+        let left = self.deadline.since(now);
+        let may_be_in_time = late.iter().any(|bid| bid.wait.0 / limits::WAIT_TIMES_HOPED < left.0);
         let full = self.appointment(now, call, &late, auction.count() == 0, shared);
         if auction.count() > 0 || !late.is_empty() || !declines.is_empty() {
             self.silent_since = None;
@@ -169,7 +171,7 @@ impl Progress {
             .collect();
         self.candidates = outcome.candidates.into();
         let reports = outcome.reports;
-        let why = if is_asked { None } else { self.why_nobody(now, &reports, shared) };
+        let why = if is_asked { None } else { self.why_nobody(now, &reports, may_be_in_time, shared) };
         shared.outbox.order_news(id, OrderNews::Bids(reports));
         for (provider, why) in release {
             shared.outbox.release(provider, call, why);

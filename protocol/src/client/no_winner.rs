@@ -134,11 +134,12 @@ impl Progress {
     }
 
     /// Notes why none of the bids can be taken. Returns why the order must end for it, if another call would bring no other
-    /// bids.
+    /// bids: those that came too late may be in time then (`may_be_in_time`), and those that failed it are asked again.
     pub(super) fn why_nobody(
         &mut self,
         now: Time,
         reports: &[BidReport],
+        may_be_in_time: bool,
         shared: &mut SharedState,
     ) -> Option<Failure> {
         self.widen();
@@ -189,9 +190,20 @@ impl Progress {
         };
         self.obstacle = Some(why);
         let is_last = self.invited >= Share::ALL;
+        let is_asked_again = |bid: &BidReport| {
+            bid.fate == Fate::FailedBefore
+                && bid.cost_max <= self.budget()
+                && shared.memory.asked_again_at(now, &bid.provider, bid.prefix) < self.deadline
+        };
+        let is_hoped = may_be_in_time || reports.iter().any(is_asked_again);
         match lowest {
             // `max_tokens` is a limit: an answer that the budget pays for is better than none.
             Some(lowest) if is_last && self.shorten(lowest) => None,
+            // Not every bid is in vain: a single one that nobody can take ends no order that others serve.
+            _ if is_last && is_hoped => {
+                self.failed.clear();
+                None
+            }
             _ => is_last.then_some(why),
         }
     }
