@@ -6,10 +6,11 @@ mod testbed;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::io::{Command, EngineReport, Input};
 use bombyx_protocol::limits;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::TaskKind;
-use testbed::{CALM, MODEL, STORM, Testbed, Weather, chat, engine, price};
+use bombyx_protocol::work::order::{InputCount, OrderId, TaskKind};
+use testbed::{CALM, MODEL, STORM, Testbed, Weather, chat, engine, order, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -99,6 +100,19 @@ fn a_session_is_kept_for_a_while_only() {
     assert_eq!((sent(&testbed, "award"), sent(&testbed, "kept award")), (2, 1), "of the new handshake");
 }
 
+/// Recorded jobs stay secret once the session that they began in is over, also on a node that nothing happens to. (SE-23, SE-24)
+#[test]
+fn no_secret_outlives_its_session_at_an_idle_node() {
+    let (mut testbed, [client, provider]) = acquainted(CALM);
+    let secrets = |testbed: &Testbed| {
+        let both = format!("{:?} {:?}", testbed.client_at(client), testbed.provider_at(provider));
+        both.matches("KeptSecret").count()
+    };
+    assert_eq!(secrets(&testbed), 2);
+    rest(&mut testbed, limits::SESSION_KEPT);
+    assert_eq!(secrets(&testbed), 0);
+}
+
 /// A lost award is repeated and does no work twice. (MK-67)
 #[test]
 fn a_bad_network_changes_nothing() {
@@ -136,4 +150,90 @@ fn a_new_bid_of_the_same_provider_is_taken_in_the_kept_session() {
     rest(&mut testbed, Span::from_s(2));
     served(&mut testbed, client, 2);
     assert_eq!((sent(&testbed, "award"), sent(&testbed, "kept award")), (1, 1));
+}
+
+/// A provider whose count is lost on the way says it again when the award comes again. (MK-67, WR-22)
+#[test]
+fn a_count_that_was_lost_is_told_again() {
+    let (mut testbed, [client, _]) = acquainted(CALM);
+    let mut estimated = order(chat("count for me", 20), COIN, MINUTE);
+    estimated.input = InputCount::Estimated;
+    testbed.place_order(client, 2, estimated);
+    testbed.run(Span(10_500), |_| false);
+    testbed.set_cut(client, true);
+    testbed.run(Span::from_ms(20), |_| false);
+    testbed.set_cut(client, false);
+    testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+    let outcome = testbed.outcome(2);
+    assert_eq!(outcome.failed_over, []);
+    assert_eq!(outcome.text, engine::answer(20));
+    assert_eq!((sent(&testbed, "award"), sent(&testbed, "kept award")), (1, 2), "it was repeated once");
+}
+
+/// An order that is cancelled at once ends at its provider as well, whichever of the two messages comes first. (MK-67, WR-14)
+#[test]
+fn a_cancellation_that_overtakes_its_award_ends_the_job() {
+    let mut overtaken = 0;
+    for seed in 0..12 {
+        let (mut testbed, [client, provider]) = acquainted(CALM);
+        testbed.weather.jitter_us = 50_000;
+        for _ in 0..=seed {
+            testbed.random();
+        }
+        testbed.engine_mut(provider).token_us = 100_000;
+        testbed.order(client, 2, chat("count for me", 60), COIN, MINUTE);
+        testbed.command(client, Command::Cancel(OrderId(2)));
+        rest(&mut testbed, Span::from_s(3));
+        assert_eq!(testbed.provider_at(provider).jobs_in_flight(), 0, "seed {seed}");
+        rest(&mut testbed, MINUTE);
+        let second = testbed.served.iter().filter(|(_, job)| job.output_tokens != 20);
+        overtaken += second.clone().count();
+        assert!(second.clone().all(|(_, job)| job.refused.is_none()), "seed {seed}");
+    }
+    assert!(overtaken > 0, "some were");
+}
+
+/// The same where the count comes late, when the provider has said that it has the task. (MK-67, WR-22)
+#[test]
+fn a_late_count_that_was_lost_is_told_again() {
+    let (mut testbed, [client, provider]) = acquainted(CALM);
+    testbed.engine_mut(provider).stalls = true;
+    let mut estimated = order(chat("count for me", 20), COIN, MINUTE);
+    estimated.input = InputCount::Estimated;
+    testbed.place_order(client, 2, estimated);
+    rest(&mut testbed, Span::from_ms(500));
+    testbed.engine_mut(provider).stalls = false;
+    testbed.set_cut(client, true);
+    let (job, _) = testbed.engine(provider).uncounted[0];
+    testbed.engine_mut(provider).uncounted.clear();
+    let count = EngineReport::Counted { input_tokens: 12, cached_tokens: 0 };
+    testbed.feed(provider, Input::Engine { job, report: count });
+    testbed.set_cut(client, false);
+    testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+    let outcome = testbed.outcome(2);
+    assert_eq!(outcome.failed_over, []);
+    assert_eq!(outcome.text, engine::answer(20));
+}
+
+/// An award that was refused for want of its session stays refused when the session is there. (MK-67)
+#[test]
+fn a_late_copy_of_a_refused_award_begins_no_job() {
+    let mut refused = 0;
+    for seed in 0..20 {
+        let mut testbed = Testbed::new(seed, Weather { commit_us: 500_000, ..CALM });
+        let client = testbed.client(1, COIN);
+        let provider = testbed.provider(1, price(400_000), 1_000);
+        served(&mut testbed, client, 1);
+        (testbed.weather.copied_permille, testbed.weather.jitter_us) = (1_000, 1_500_000);
+        testbed.engine_mut(provider).token_us = 50_000;
+        testbed.order(client, 2, chat("count for me", 60), COIN, MINUTE);
+        (testbed.weather.copied_permille, testbed.weather.jitter_us) = (0, 0);
+        testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+        assert_eq!(testbed.outcome(2).failed_over, [], "seed {seed}");
+        rest(&mut testbed, MINUTE);
+        refused += sent(&testbed, "award") - 1;
+        assert_eq!(testbed.served.len(), 2, "seed {seed}");
+        assert!(testbed.served.iter().all(|(_, job)| job.refused.is_none()), "seed {seed}");
+    }
+    assert!(refused > 0, "some were");
 }

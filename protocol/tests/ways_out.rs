@@ -10,7 +10,8 @@ use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::limits;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
-use testbed::{CALM, Testbed, ceiling, chat, engine, price};
+use bombyx_protocol::work::order::{OrderId, Task, TaskKind};
+use testbed::{CALM, MODEL, Testbed, ceiling, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -99,6 +100,63 @@ fn the_bill_of_an_answer_that_its_deadline_cuts_is_what_is_paid() {
         cut += u32::from(bill.output_tokens > 0);
     }
     assert!(cut > 10);
+}
+
+/// An order that waits for its last bill has not ended: another one of its name is not begun meanwhile. (WR-14)
+#[test]
+fn an_order_that_is_being_billed_is_not_placed_anew() {
+    let mut testbed = Testbed::new(32, CALM);
+    let client = testbed.client(1, COIN);
+    testbed.provider(1, price(400_000), 20_000);
+    testbed.order(client, 1, chat("count for me", 3), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    testbed.order(client, 2, chat("count for me", 100), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(2).ids.len() > 20);
+    testbed.command(client, Command::Cancel(OrderId(2)));
+    assert!(testbed.outcome(2).end.is_none(), "it waits for its bill");
+    testbed.order(client, 2, chat("count for me", 100), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+    assert_eq!(testbed.outcome(2).end.unwrap().unwrap_err().0, Failure::Cancelled);
+    testbed.run(Span::from_s(10), |_| false);
+    assert_eq!(testbed.served.len(), 2);
+}
+
+/// Vectors need no allowance: their task does not run before what may be lost by it is on disk. (CO-2, CH-38)
+#[test]
+fn vectors_are_not_made_before_their_cost_is_written_down() {
+    let mut testbed = Testbed::new(33, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.offer(provider, price(400_000), TaskKind::Embed, MODEL);
+    let task = || Task::Embed { inputs: (0..8).map(|number| format!("text {number}")).collect() };
+    testbed.order(client, 1, task(), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    assert!(testbed.outcome(1).end.unwrap().is_ok());
+    testbed.weather.commit_us = 1_000_000;
+    testbed.order(client, 2, task(), COIN, MINUTE);
+    testbed.run(Span::from_ms(900), |_| false);
+    assert_eq!(testbed.outcome(2).rows.len(), 0);
+    testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+    assert!(testbed.outcome(2).end.unwrap().is_ok());
+}
+
+/// A cancellation that is lost is said again: its provider does not work for nobody until it stands still for money. (WR-14)
+#[test]
+fn a_cancellation_that_was_lost_is_said_again() {
+    let mut testbed = Testbed::new(34, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 10_000);
+    testbed.order(client, 1, chat("count for me", 3), COIN, MINUTE);
+    testbed.run_to_end(MINUTE);
+    testbed.order(client, 2, chat("count for me", 1_000), COIN, MINUTE);
+    testbed.run(MINUTE, |testbed| testbed.outcome(2).ids.len() > 20);
+    testbed.set_cut(client, true);
+    testbed.command(client, Command::Cancel(OrderId(2)));
+    testbed.set_cut(client, false);
+    testbed.run(Span::from_s(2), |_| false);
+    assert_eq!(testbed.provider_at(provider).jobs_in_flight(), 0);
+    testbed.run(MINUTE, |_| false);
+    assert_eq!(testbed.served.last().unwrap().1.refused, None);
 }
 
 #[test]

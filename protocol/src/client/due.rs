@@ -71,6 +71,7 @@ impl Client {
             self.on_order_due(now, id);
         }
         self.seeks.expire(now);
+        self.shared.kept.expire(now);
         self.end_lingering(now);
         self.shared.payments.timers(now, &mut self.shared.outbox);
     }

@@ -13,6 +13,8 @@ use crate::work::order::JobId;
 #[derive(Debug, Default)]
 pub(super) struct KeptSessions {
     held: Table<NodeId, KeptSession>,
+    /// When the first of them is over, or sooner.
+    over_at: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -46,14 +48,27 @@ pub(super) struct KeptOpening {
 impl KeptSessions {
     /// Keeps the session of a job that was served and paid.
     pub(super) fn keep(&mut self, now: Time, candidate: &Candidate, session: JobId, secret: KeptSecret) {
-        self.held.retain(|_, kept| kept.until > now);
+        self.expire(now);
         let provider = candidate.bid.provider;
         if self.held.len() < limits::LEASES_MAX || self.held.contains_key(&provider) {
             // The provider counts from the payment, which was not later: end well before it does.
             let until = now + limits::SESSION_KEPT.half();
             let provider_key = candidate.bid.session_key;
             self.held.insert(provider, KeptSession { session, provider_key, secret, next: 0, until });
+            self.over_at = Some(self.over_at.map_or(until, |at| at.min(until)));
         }
+    }
+
+    /// Wipes those that are over: their secrets would else lie in memory for as long as the node is idle. (`SE-23`)
+    pub(super) fn expire(&mut self, now: Time) {
+        if self.over_at.is_some_and(|at| at <= now) {
+            self.held.retain(|_, kept| kept.until > now);
+            self.over_at = self.held.values().map(|kept| kept.until).min();
+        }
+    }
+
+    pub(super) const fn wake_at(&self) -> Option<Time> {
+        self.over_at
     }
 
     /// Begins a new job with a candidate, if a session is kept with the key of its bid. (`SE-24`, `SE-25`)

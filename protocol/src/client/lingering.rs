@@ -28,6 +28,8 @@ pub(super) struct LingeringJob {
     pays: Nano,
     /// Whether reading alone is paid as well. (`WR-24`)
     pays_reading: bool,
+    /// When its provider was last told that it is over.
+    cancelled_at: Time,
     attempt: Box<Attempt>,
     /// The order that it was of, where its end is told once the last bill is there.
     ending: Option<Box<EndingOrder>>,
@@ -70,7 +72,8 @@ impl LingeringJob {
         // What may still be paid stays set aside, so that no other job counts on it.
         let pays = payments.set_aside(&account, most);
         let pays_reading = level >= limits::READING_LEVEL;
-        let mut lingering = Self { until: now + wait, pays, pays_reading, attempt, ending: None };
+        let until = now + wait;
+        let mut lingering = Self { until, pays, pays_reading, cancelled_at: now, attempt, ending: None };
         lingering.give_up();
         (!is_full).then_some(lingering)
     }
@@ -105,6 +108,11 @@ impl LingeringJob {
         self.ending.take_if(|ending| ending.until <= now)
     }
 
+    /// Returns whether it is of this order, whose end is not told yet.
+    pub(super) fn is_of(&self, order: OrderId) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.id == order)
+    }
+
     pub(super) fn wake_at(&self) -> Time {
         self.ending.as_ref().map_or(self.until, |ending| ending.until.min(self.until))
     }
@@ -128,6 +136,7 @@ impl LingeringJob {
             return;
         }
         let Ok(opened) = self.attempt.secure.open(frame.nonce, &frame.bytes) else { return };
+        self.cancel_again(now, outbox);
         match codec::decode_sealed::<FromProvider>(&opened.body) {
             Ok(FromProvider::Chunk(chunk)) => {
                 let before = (self.attempt.stream.input_tokens(), self.attempt.stream.output_tokens());
@@ -149,6 +158,16 @@ impl LingeringJob {
             Err(_) => {}
         }
         self.acknowledge(payments, identity, outbox);
+    }
+
+    /// Says again that the job is over, where its provider goes on: the word was lost, or came before the award. (`WR-14`)
+    fn cancel_again(&mut self, now: Time, outbox: &mut Outbox) {
+        let has_just_begun = self.attempt.award.take().is_some();
+        let is_lost = now >= self.cancelled_at + limits::CHUNK_RETRY;
+        if self.attempt.stream.finish().is_none() && (has_just_begun || is_lost) {
+            self.cancelled_at = now;
+            self.attempt.say(&FromClient::Cancel(Extensions::NONE), outbox);
+        }
     }
 
     /// Adds what was billed to the bill of an order whose end is not told yet. Another receipt may be on its way behind this one:

@@ -180,7 +180,8 @@ impl Machine for Client {
         let orders = self.orders.iter().map(|(_, active)| active.wake_at());
         let lingering = self.lingering.values().map(LingeringJob::wake_at);
         let payments = self.shared.payments.wake_at();
-        let due = || orders.chain(lingering).chain(payments).min().unwrap_or(Time::NEVER);
+        let kept = self.shared.kept.wake_at();
+        let due = || orders.chain(lingering).chain(payments).chain(kept).min().unwrap_or(Time::NEVER);
         self.shared.outbox.poll(due)
     }
 }
@@ -285,7 +286,8 @@ impl Client {
     }
 
     fn on_order(&mut self, now: Time, id: OrderId, order: Order) {
-        if self.orders.contains(&id) {
+        let is_being_billed = self.lingering.values().any(|lingering| lingering.is_of(id));
+        if self.orders.contains(&id) || is_being_billed {
             return;
         }
         let refused = if self.orders.len() >= limits::ORDERS_MAX {

@@ -64,10 +64,18 @@ impl Provider {
     }
 
     /// Takes an award in a kept session with its task, or says why not. What it says of the job next is the answer; the same award
-    /// again gets none. (`MK-67`)
+    /// again gets none, but where the task was sent back: it is told the count again. (`MK-67`, `WR-22`)
     pub(super) fn awarded_kept(&mut self, now: Time, origin: Origin, award: KeptAward) {
         let (from, id) = (origin.node, award.job);
-        if self.jobs.get(&id).is_some() || self.ended.holds(&id) {
+        if let Some(job) = self.jobs.get(&id) {
+            // It may have missed why its task was sent back.
+            if let Some(counted) = job.counts().filter(|_| job.origin.node == from) {
+                let why = Refusal::Counts(counted);
+                self.outbox.send_to_client(from, ToClient::Refuse(Refuse::of(id, why)));
+            }
+            return;
+        }
+        if self.ended.holds(&id) {
             return;
         }
         match self.open_kept_job(now, origin, &award) {
@@ -75,12 +83,21 @@ impl Provider {
                 self.jobs.insert(id, job);
                 self.sealed(now, from, &SealedFrame { job: id, nonce: 0, bytes: award.work });
             }
-            Err(why) => self.outbox.send_to_client(from, ToClient::Refuse(Refuse::of(id, why))),
+            Err(why) => {
+                if why == Refusal::NoSession {
+                    self.refused.note(now, id);
+                }
+                self.outbox.send_to_client(from, ToClient::Refuse(Refuse::of(id, why)));
+            }
         }
     }
 
     fn open_kept_job(&mut self, now: Time, origin: Origin, award: &KeptAward) -> Result<Job, Refusal> {
         let KeptAward { job, call, bid, price, session, number, ref extensions, .. } = *award;
+        // The voucher for which its session is kept may come between two copies of it.
+        if self.refused.holds(&job) {
+            return Err(Refusal::NoSession);
+        }
         let ends = [&origin.node, &self.identity.id()];
         let secure = self.kept.open(now, ends, session, number, &job).ok_or(Refusal::NoSession)?;
         let (promised, holds_slot) = self.take(now, origin, Taken { job, call, bid, price, extensions })?;

@@ -1,4 +1,4 @@
-//! The ids of jobs that are over and settled: nothing else of them is kept.
+//! The ids of jobs that are over: nothing else of them is kept.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -6,7 +6,8 @@ use crate::limits;
 use crate::time::Time;
 use crate::work::order::JobId;
 
-/// The jobs that ended lately, answered, acknowledged and paid: a copy of an award that was under way begins none of them again.
+/// Jobs that ended lately, as answered, acknowledged and paid, or as refused: a copy of an award that was under way begins none of
+/// them again.
 #[derive(Debug, Default)]
 pub(super) struct EndedJobs {
     ids: BTreeSet<JobId>,

@@ -11,6 +11,8 @@ use crate::work::order::JobId;
 #[derive(Debug, Default)]
 pub(super) struct KeptSessions {
     held: Table<(NodeId, JobId), KeptSession>,
+    /// When the first of them is over, or sooner.
+    over_at: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -23,7 +25,7 @@ struct KeptSession {
 impl KeptSessions {
     /// Keeps the session of a client's job for a while; one of its own gives way, or else nobody's. (`SE-24`)
     pub(super) fn keep(&mut self, now: Time, client: NodeId, job: JobId, secret: KeptSecret) {
-        self.held.retain(|_, session| session.until > now);
+        self.expire(now);
         let theirs = self.held.iter().filter(|((owner, _), _)| *owner == client);
         let oldest = theirs.map(|(key, session)| (session.until, *key)).min();
         let count = self.held.keys().filter(|(owner, _)| *owner == client).count();
@@ -33,7 +35,20 @@ impl KeptSessions {
         if self.held.len() < limits::SESSIONS_MAX {
             let (numbers, until) = (JobNumbers::default(), now + limits::SESSION_KEPT);
             self.held.insert((client, job), KeptSession { secret, numbers, until });
+            self.over_at = Some(self.over_at.map_or(until, |at| at.min(until)));
         }
+    }
+
+    /// Wipes those that are over: their secrets would else lie in memory for as long as the node is idle. (`SE-23`)
+    pub(super) fn expire(&mut self, now: Time) {
+        if self.over_at.is_some_and(|at| at <= now) {
+            self.held.retain(|_, session| session.until > now);
+            self.over_at = self.held.values().map(|session| session.until).min();
+        }
+    }
+
+    pub(super) const fn wake_at(&self) -> Option<Time> {
+        self.over_at
     }
 
     /// Opens the session of a further job, if the one that it builds on is kept and its number is free. (`SE-25`)

@@ -86,6 +86,8 @@ pub struct Provider {
     admission: Admission,
     jobs: Jobs,
     ended: EndedJobs,
+    /// Jobs that were to begin in a session that was not kept: a copy of their award begins none once it is.
+    refused: EndedJobs,
     kept: KeptSessions,
     lines: Lines,
     counts: Counts,
@@ -120,6 +122,7 @@ impl Provider {
             admission: Admission::new(Clientele::new(earnings.payers())),
             jobs: Jobs::default(),
             ended: EndedJobs::default(),
+            refused: EndedJobs::default(),
             kept: KeptSessions::default(),
             lines: Lines::default(),
             counts: Counts::default(),
@@ -244,6 +247,7 @@ impl Machine for Provider {
             Input::Ledger(event) => self.ledger(now, &event),
         }
         self.timers(now);
+        self.kept.expire(now);
         self.resume_freed(now);
         self.resume_waiting(now);
         self.begin_counts(now);
@@ -252,7 +256,8 @@ impl Machine for Provider {
     }
 
     fn poll(&mut self) -> Output {
-        let due = || self.jobs.wake_at().into_iter().chain(self.earnings.wake_at()).min();
+        let kept = self.kept.wake_at();
+        let due = || self.jobs.wake_at().into_iter().chain(self.earnings.wake_at()).chain(kept).min();
         self.outbox.poll(|| due().unwrap_or(Time::NEVER))
     }
 }

@@ -214,6 +214,10 @@ impl JobMut<'_> {
         if let Some(served) = self.job.served_mut() {
             served.acked(self.now, client, ack);
         }
+        if let Some(counted) = self.job.counts() {
+            // Who acknowledges instead of sending its task once more has missed why that was sent back.
+            self.refuse(Refusal::Counts(counted));
+        }
         let Some(account) = self.job.account().copied() else { return Next::Stay };
         let Some(payment) = ack.payment else { return Next::Resume };
         match self.earnings.accept(&account, payment, self.out) {
@@ -334,7 +338,8 @@ impl JobMut<'_> {
         }
         self.clientele.has_ended(client, served.countersigned, why.is_some());
         if !served.stream.has_ended() && served.task.is_none() {
-            self.out.push(Output::Cancel { job: self.id });
+            // Behind what it ends, which may wait for the disk.
+            self.out.push_behind(served.account, Output::Cancel { job: self.id });
         }
         self.out.push(Output::Event(Event::Served(JobReport {
             job: self.id,

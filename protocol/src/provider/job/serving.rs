@@ -11,7 +11,7 @@ use crate::wire::extension::Extensions;
 use crate::wire::message::{
     Accept, Chunk, Content, FromProvider, NeedPayment, Refusal, ToClient, WorkProgress,
 };
-use crate::work::order::{JobId, ModelId};
+use crate::work::order::{JobId, ModelId, TaskKind};
 
 use super::super::clientele::Clientele;
 use super::super::credit::Credit;
@@ -79,7 +79,13 @@ impl ServedMut<'_> {
         channel.secure(self.out);
         let has_just_begun = started.is_some();
         if let Some(task) = started {
-            self.out.push(Output::Run { job: self.id, model: self.model, task });
+            let kind = task.kind();
+            let run = Output::Run { job: self.id, model: self.model, task };
+            match kind {
+                // No allowance follows: it is all that vectors wait for.
+                TaskKind::Embed => self.out.push_behind(served.account, run),
+                TaskKind::Generate => self.out.push(run),
+            }
         }
         if more > 0 {
             self.out.push_behind(served.account, Output::Allow { job: self.id, tokens: more });
