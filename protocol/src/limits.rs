@@ -197,6 +197,9 @@ pub const WINDOW_TOKENS: u64 = 96;
 /// what a channel may lose: a second price is above the bid, but what a client offers beyond that
 /// is no reason to lose more to it. (`CH-9`)
 pub const WINDOW_PRICE_TIMES: u64 = 4;
+/// What a client pays on a channel until one nano less is in doubt there. What may be lost to a client that does not pay, by
+/// crashes that it cannot cause, grows by no more than that part of what it pays. (`CH-38`)
+pub const PAID_PER_DOUBT: u64 = 8;
 /// Receipts of one window: one that is about to be due, one on its way and one being paid.
 pub const WINDOW_RECEIPTS: u64 = 3;
 /// Output tokens of one receipt, which costs both sides a signature, a check and a durable write.

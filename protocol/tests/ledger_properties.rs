@@ -16,6 +16,7 @@ use bombyx_protocol::channel::terms::ChannelTerms;
 use bombyx_protocol::channel::voucher::Voucher;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::io::{Command, Input};
+use bombyx_protocol::limits::PAID_PER_DOUBT;
 use bombyx_protocol::provider::ProviderConfig;
 use bombyx_protocol::time::{Span, Time};
 use bombyx_protocol::wire::message::Payment;
@@ -230,7 +231,7 @@ impl Pair {
         let signed = self.payer.voucher().map_or(0, |voucher| voucher.cumulative.0);
         assert!(signed <= self.taken, "{signed} would be signed, and {} was taken", self.taken);
         let covered: u64 = self.vouchers.values().sum();
-        let most = covered + 2 * WINDOW.0;
+        let most = covered + covered / PAID_PER_DOUBT + 2 * WINDOW.0;
         assert!(self.served <= most, "{} served, {covered} covered by vouchers", self.served);
     }
 }

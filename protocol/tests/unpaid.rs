@@ -9,7 +9,8 @@ use bombyx_protocol::io::Failure;
 use bombyx_protocol::limits::CREDIT_HOUR;
 use bombyx_protocol::provider::{CreditLimits, ProviderConfig};
 use bombyx_protocol::time::Span;
-use testbed::{CALM, Testbed, chat, price};
+use bombyx_protocol::work::order::TaskKind;
+use testbed::{CALM, MODEL, Testbed, chat, engine, price};
 
 const COIN: Nano = Nano(1_000_000_000);
 const MINUTE: Span = Span::from_s(60);
@@ -75,4 +76,31 @@ fn what_was_lent_and_is_paid_is_no_loan_any_more_and_its_bill_says_when() {
     let bill = testbed.outcome(2).end.unwrap().unwrap();
     assert_eq!(bill.unpaid, Nano::ZERO);
     assert!(bill.vouchers > 0);
+}
+
+/// (`CH-38`) A seller that dies in mid-answer has written ahead what may be lost. Nobody owes that, and its client is served on
+/// the same channel as before, and after another such death as well.
+#[test]
+fn what_was_only_at_risk_when_a_provider_died_is_owed_by_nobody() {
+    let mut testbed = Testbed::new(3, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(400_000), 5_000);
+    for order in 1..=20 {
+        testbed.order(client, order, chat("count for me", 200), COIN, MINUTE);
+        // A client that trusts it a little asks nothing back for one failure. (`CH-31`)
+        if order % 10 == 5 {
+            testbed.run(MINUTE, |testbed| testbed.outcome(order).text.len() > engine::answer(100).len());
+            testbed.kill(provider);
+            testbed.restart(provider);
+            let earner = testbed.provider_at(provider).channels().next().unwrap();
+            assert!(earner.record().at_risk > Nano::ZERO, "it was in the middle of an answer");
+            assert_eq!((earner.unpaid(), earner.written_off()), (Nano::ZERO, Nano::ZERO), "order {order}");
+            testbed.offer(provider, price(400_000), TaskKind::Generate, MODEL);
+        }
+        testbed.run_to_end(MINUTE);
+        assert_eq!(testbed.outcome(order).text, engine::answer(200), "order {order}");
+    }
+    assert_eq!(testbed.chain.opened, 1);
+    let earner = testbed.provider_at(provider).channels().next().unwrap();
+    assert_eq!((earner.unpaid(), earner.written_off()), (Nano::ZERO, Nano::ZERO));
 }

@@ -261,6 +261,7 @@ LAYOUT = {
     "EarnerRecord": [
         ("terms", "ChannelTerms"), ("client", 32), ("payment", ("Payment",)), ("early", ("Payment",)),
         ("shelved", ("Payment",)), ("at_risk", "u64"), ("widest", "u64"), ("ordered", ("u64",)), ("gone", "bool"),
+        ("given_up", "u64"),
     ],
     "Record": {
         "Payer": "PayerRecord", "Earner": "EarnerRecord", "ChannelGone": [("account", 32)],

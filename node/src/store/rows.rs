@@ -12,8 +12,10 @@ use bombyx_protocol::wire::codec;
 use super::error::StoreError;
 
 /// Version of an encoded record.
-const RECORD_VERSION: u8 = 2;
+const RECORD_VERSION: u8 = 3;
 const HEAD: usize = 9;
+/// How the record of a channel that is earned on begins.
+const EARNER_TAG: [u8; 4] = 1u32.to_le_bytes();
 
 const PAYING: u8 = 1;
 const EARNING: u8 = 2;
@@ -96,10 +98,44 @@ pub(super) fn read(key: &[u8], value: &[u8], path: &Path) -> Result<Record, Stor
     let mut body = body.to_vec();
     match head[0] {
         RECORD_VERSION => {}
-        // Version 1 had no early voucher at the end of what is earned.
-        1 if key.first() == Some(&EARNING) => body.push(0),
-        1 => {}
-        other => return Err(damaged(&format!("version {other}, this version reads 1 to {RECORD_VERSION}"))),
+        // Version 2 did not say at its end what was given up of a channel that is earned on.
+        2 if body.starts_with(&EARNER_TAG) => body.extend([0; 8]),
+        2 => {}
+        other => return Err(damaged(&format!("version {other}, this version reads 2 to {RECORD_VERSION}"))),
     }
     codec::decode(&body).map_err(|error| damaged(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bombyx_protocol::amount::Nano;
+    use bombyx_protocol::channel::earn::Earner;
+    use bombyx_protocol::channel::record::EarnerRecord;
+    use bombyx_protocol::channel::terms::{Address, ChannelTerms};
+    use bombyx_protocol::ident::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn what_the_version_before_wrote_of_a_channel_is_read_with_nothing_given_up() {
+        let address = Address::basechain([3; 32]);
+        let terms = ChannelTerms {
+            network_id: -3,
+            salt: 1,
+            client_key: [1; 32],
+            provider_key: [2; 32],
+            client: address,
+            provider: address,
+            challenge_s: 60,
+        };
+        let record = Earner::new(terms, NodeId([9; 32])).record();
+        let at_risk = Record::Earner(EarnerRecord { at_risk: Nano(7), ..record });
+        let mut old = Row::new(&at_risk, 5).value;
+        old[0] = 2;
+        old.truncate(old.len() - 8);
+        assert_eq!(read(b"row", &old, Path::new("store")).unwrap(), at_risk);
+        old[0] = 1;
+        assert!(read(b"row", &old, Path::new("store")).is_err());
+    }
 }

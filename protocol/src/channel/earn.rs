@@ -29,6 +29,9 @@ pub struct Earner {
     shelved: Option<Box<Payment>>,
     served: Nano,
     written_off: Nano,
+    /// What an earlier life wrote ahead as at risk and nothing more is known of: perhaps it was served before a crash, and
+    /// perhaps not. (`CH-38`)
+    in_doubt: Nano,
     /// The widest window that a job on it has had: prices move with load, and so do windows.
     widest: Nano,
     /// The amount that its running jobs were allowed to produce and have not billed.
@@ -82,6 +85,7 @@ impl Earner {
             shelved: None,
             served: Nano::ZERO,
             written_off: Nano::ZERO,
+            in_doubt: Nano::ZERO,
             widest: Nano::ZERO,
             under_way: Nano::ZERO,
             recorded: Nano::ZERO,
@@ -92,8 +96,8 @@ impl Earner {
         }
     }
 
-    /// Returns a channel read back from disk. What may have been served and not paid before the
-    /// crash is given up, so that it counts against the client as before. (`CH-38`)
+    /// Returns a channel read back from disk. What was given up stays so. What was written ahead of being served is in
+    /// doubt: nobody owes it, but the bound of what may be lost on the channel allows for it. (`CH-38`)
     #[must_use]
     pub fn restored(record: EarnerRecord) -> Self {
         let mut earner = Self::new(record.terms, record.client);
@@ -101,13 +105,14 @@ impl Earner {
         earner.early = record.early;
         earner.shelved = record.shelved;
         earner.unconfirmed = true;
-        earner.written_off = record.at_risk;
+        earner.written_off = record.given_up;
+        earner.in_doubt = record.at_risk.saturating_minus(record.given_up);
         earner.recorded = record.at_risk;
         earner.on_disk = true;
         earner.widest = record.widest;
         earner.ordered = record.ordered;
         earner.gone = record.gone;
-        earner.served = earner.paid().saturating_plus(record.at_risk);
+        earner.served = earner.paid().saturating_plus(record.given_up);
         earner
     }
 
@@ -124,7 +129,13 @@ impl Earner {
             widest: self.widest,
             ordered: self.ordered,
             gone: self.gone,
+            given_up: self.written_off,
         }
+    }
+
+    /// Returns what is lost on it, or may be.
+    fn lost(&self) -> Nano {
+        self.written_off.saturating_plus(self.in_doubt)
     }
 
     /// Returns what may be lost on it until the next record: a whole window as soon as anything is
@@ -132,7 +143,7 @@ impl Earner {
     fn at_risk(&self) -> Nano {
         let now = self.unpaid().saturating_plus(self.under_way);
         let most = if now == Nano::ZERO { Nano::ZERO } else { now.max(self.widest) };
-        self.written_off.saturating_plus(most)
+        self.lost().saturating_plus(most)
     }
 
     /// Returns whether more may be lost on it than the record on disk says. It is written before
@@ -140,7 +151,7 @@ impl Earner {
     /// disk. (`CH-38`)
     #[must_use]
     pub fn is_beyond_record(&self) -> bool {
-        let lost = self.written_off.saturating_plus(self.unpaid()).saturating_plus(self.under_way);
+        let lost = self.lost().saturating_plus(self.unpaid()).saturating_plus(self.under_way);
         (self.on_disk || self.seen.is_some_and(|state| state.epoch != 0)) && lost > self.recorded
     }
 
@@ -218,10 +229,11 @@ impl Earner {
         self.served.saturating_minus(self.paid()).saturating_plus(self.under_way)
     }
 
-    /// Widens the loss that is allowed to a job's window. Returns whether the channel has caused no more than that. (`CH-9`)
+    /// Widens the loss that is allowed to a job's window. Returns whether the channel has caused no more than that, what is in
+    /// doubt included. (`CH-9`, `CH-38`)
     pub fn admit(&mut self, window: Nano) -> bool {
         self.widest = self.widest.max(window);
-        self.written_off <= self.widest
+        self.lost() <= self.widest
     }
 
     /// Gives up what a job that is over left unpaid, `amount` at the most. Without this one lost chunk would
@@ -398,6 +410,11 @@ impl Earner {
 
     /// Lets a voucher of this funding count, within its deposit and above the last one.
     fn count(&mut self, payment: Payment) {
+        let more = payment.cumulative.saturating_minus(self.paid());
+        // It pays for what this node does not remember, or for what anybody else would have been served as well.
+        let unremembered = payment.cumulative.saturating_minus(self.served).min(more);
+        let usual = more.saturating_minus(unremembered).0.checked_div(limits::PAID_PER_DOUBT).unwrap_or(0);
+        self.in_doubt = self.in_doubt.saturating_minus(unremembered).saturating_minus(Nano(usual));
         self.newest = Some(payment);
         self.unconfirmed = false;
         // A client pays for what it got: more than this node remembers was served before it lost its state.
@@ -410,8 +427,9 @@ impl Earner {
     /// the first one may be above everything that it remembers. (`CH-24`)
     #[must_use]
     pub fn mismatch(&self, total: Nano) -> Option<Mismatch> {
-        let behind = self.unconfirmed && total > self.served;
-        behind.then_some(Mismatch::Behind { known: self.served, shown: total })
+        let known = self.served.saturating_plus(self.in_doubt);
+        let behind = self.unconfirmed && total > known;
+        behind.then_some(Mismatch::Behind { known, shown: total })
     }
 
     /// Takes what the ledger shows, which may be untrue: it opens a channel or stops service on it, and neither pays nor

@@ -94,7 +94,7 @@ pub struct EarnerRecord {
     pub early: Option<Box<Payment>>,
     /// The newest one of another funding than the one that the ledger shows.
     pub shelved: Option<Box<Payment>>,
-    /// The most that may be served on it and not paid, what was given up included. (`CH-38`)
+    /// The most that may be served on it and not paid, what was given up and what is in doubt included. (`CH-38`)
     pub at_risk: Nano,
     /// The widest window that a job on it has had.
     pub widest: Nano,
@@ -102,6 +102,8 @@ pub struct EarnerRecord {
     pub ordered: Option<u64>,
     /// Whether the ledger has shown that it is gone: kept, in case that was untrue. (`CH-37`)
     pub gone: bool,
+    /// What was given up of it, because a job that is over left it unpaid. (`CH-9`)
+    pub given_up: Nano,
 }
 
 impl EarnerRecord {

@@ -512,6 +512,7 @@ pub fn record(value: &Value) -> Record {
             widest: nano(&earner["widest"]),
             ordered: optional(&earner["ordered"], long),
             gone: earner["gone"].as_bool().unwrap(),
+            given_up: nano(&earner["given_up"]),
         }),
         ("ChannelGone", gone) => Record::ChannelGone { account: ChannelId(fixed(&gone["account"])) },
         ("Receipt", receipt) => Record::Receipt {

@@ -35,7 +35,7 @@ class Channel:
         self.window, self.credit = bill(price, units(weights, fresh, cached, 96)), credit
         self.head = {"price": str(price), "weights": list(weights), "input": {"fresh": fresh, "cached": cached},
                      "credit": str(credit), "window": str(self.window)}
-        self.served = self.paid = self.given_up = self.under_way = self.widest = 0
+        self.served = self.paid = self.given_up = self.in_doubt = self.under_way = self.widest = 0
         self.shown = self.early = self.ordered = None
         self.steps = []
 
@@ -53,7 +53,7 @@ class Channel:
 
     def at_risk(self):
         now = self.unpaid() + self.under_way
-        return self.given_up + (max(now, self.widest) if now else 0)
+        return self.given_up + self.in_doubt + (max(now, self.widest) if now else 0)
 
     def note(self, event, **more):
         self.steps.append({"event": event, **more, "may_serve": str(self.may_serve()), "unpaid": str(self.unpaid()),
@@ -62,7 +62,7 @@ class Channel:
 
     def job(self):
         self.widest = max(self.widest, self.window)
-        return self.note("job", admitted=self.given_up <= self.widest)
+        return self.note("job", admitted=self.given_up + self.in_doubt <= self.widest)
 
     def serve(self, nano):
         self.served += nano
@@ -86,6 +86,9 @@ class Channel:
         return self.note("order", epoch=str(EPOCH))
 
     def count(self, total):
+        unremembered = min(less(total, self.served), total - self.paid)
+        usual = total - self.paid - unremembered
+        self.in_doubt = less(self.in_doubt, unremembered + usual // 8)
         self.paid, self.served = total, max(self.served, total)
         self.given_up = min(self.given_up, less(self.served, total))
 
@@ -114,9 +117,9 @@ class Channel:
         return self.note("voucher", payment=said, expect=expect)
 
     def restart(self):
-        """What may have been lost is given up; the ledger has to be looked at anew."""
-        lost = self.at_risk()
-        self.given_up, self.served, self.under_way, self.shown = lost, self.paid + lost, 0, None
+        """What may have been lost beside what was given up is in doubt; the ledger has to be looked at anew."""
+        self.in_doubt = self.at_risk() - self.given_up
+        self.served, self.under_way, self.shown = self.paid + self.given_up, 0, None
         return self.note("restart")
 
     def case(self, name):
@@ -154,7 +157,14 @@ def cases():
     yield (Channel(5_000).job().show(10 * W).serve(1_000).voucher(1_500).order().serve(0)
            .case("once a close order is signed, nothing beyond what vouchers cover"))
     yield (Channel(5_000).job().show(10 * W).serve(1_000).restart().show(10 * W).job().serve(W).voucher(500).job()
-           .case("after a restart a window counts as given up"))
+           .case("after a restart a window is in doubt, and nothing is owed"))
+    yield (Channel(5_000).job().show(10 * W).serve(W).restart().show(10 * W).voucher(1_000).job().serve(W).restart()
+           .show(10 * W).job().case("no window for each crash"))
+    yield (Channel(5_000).job().show(99 * W).serve(1_000).restart().show(99 * W).job().serve(W).voucher(W).serve(W)
+           .voucher(2 * W).serve(6 * W).voucher(8 * W).restart().show(99 * W).job()
+           .case("what a client pays clears an eighth of it of what is in doubt"))
+    yield (Channel(5_000).job().show(10 * W).serve(500).give_up(500).serve(1_000).restart().show(10 * W).voucher(700).job()
+           .case("what was given up stays so after a restart, and what is in doubt beside it"))
     yield (Channel(5_000).job().show(10 * W).serve(1_000).voucher(1_000).restart().show(10 * W).job()
            .case("after a restart nothing is given up where all was paid"))
     yield (Channel(5_000, credit=10 * W).job().show(10 * W).serve(1_000).voucher(1_500).show(10 * W, closing=True).serve(0)
