@@ -193,6 +193,9 @@ pub const CHUNKS_UNACKED_MAX: usize = 64;
 pub const WEIGHT_MAX: u32 = 10_000;
 /// Output tokens that a provider serves ahead of payment.
 pub const WINDOW_TOKENS: u64 = 96;
+/// How far ahead of payment an engine is let go by its speed: a receipt, its voucher and a disk at each side take less, and what
+/// it makes later may be another job's.
+pub const AHEAD: Span = Span::from_s(2);
 /// The most that a window counts for, in multiples of the provider's own price, where it bounds
 /// what a channel may lose: a second price is above the bid, but what a client offers beyond that
 /// is no reason to lose more to it. (`CH-9`)

@@ -78,7 +78,7 @@ fn many_jobs_at_once_share_one_channel_and_are_paid_to_the_nano() {
     });
     testbed.run(Span::from_s(10), |_| false);
     // The first may be done before the last has found its provider.
-    assert!(at_once >= 10, "{at_once}");
+    assert!(at_once >= 8, "{at_once}");
     for number in 0..JOBS {
         assert_eq!(testbed.outcome(number).text, engine::answer(tokens(number)), "order {number}");
     }

@@ -27,7 +27,8 @@ impl Appointments {
             !made.is_empty()
         });
         let turn = Span(job.0 / SIDE_BY_SIDE);
-        let earliest = now + late;
+        // As soon as any can be told, so that it stands until then and the next comes after it.
+        let earliest = now + late.max(Span::from_s(1));
         let at = self.made.get(&model).map_or(earliest, |made| {
             // Those that come back too early are told anew: the line is no longer than those in it.
             let others = u64::try_from(made.len()).unwrap_or(u64::MAX);
@@ -71,7 +72,8 @@ mod tests {
         assert_eq!([make(Time(1), 5), make(Time(1), 5), make(Time(1), 5)], [5, 7, 9]);
         assert_eq!(make(Time(1), 30), 30);
         assert_eq!(make(Time(1), 1_000), 60, "nobody is sent away for longer");
-        assert_eq!(make(Time(1) + Span::from_s(100), 0), 1, "what is over is forgotten");
+        let later = Time(1) + Span::from_s(100);
+        assert_eq!([make(later, 0), make(later, 0), make(later, 0)], [1, 3, 5], "what is over is forgotten");
         assert!((40..=50).contains(&Appointments::default().make(
             Time(1),
             model,

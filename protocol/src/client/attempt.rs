@@ -56,8 +56,8 @@ pub(super) struct Attempt {
     pub(super) kept_waiting: Time,
     /// Whether the provider has said that it has the task. (`WR-23`)
     pub(super) has_task: bool,
-    /// Whether it waits for a slot there, by the provider's word.
-    pub(super) waits: bool,
+    /// When it begins where it waits for a slot there, by the provider's word.
+    pub(super) begins_at: Option<Time>,
     /// Since when it reads, by the provider's word, and until when it may.
     pub(super) reads_since: Option<Time>,
     reads_until: Time,
@@ -143,7 +143,7 @@ impl Attempt {
             progress_at: now,
             kept_waiting: now,
             has_task: false,
-            waits: false,
+            begins_at: None,
             reads_since: None,
             reads_until: now + Span(left.saturating_sub(left.checked_div(4).unwrap_or(0))),
             read: 0,

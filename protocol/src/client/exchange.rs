@@ -124,15 +124,13 @@ impl AttemptMut<'_> {
         attempt.has_task = true;
         let (waits, start) = (said.start_ms > 0, Span::from_ms(u64::from(said.start_ms)));
         if waits && self.now + start >= self.progress.deadline {
-            let bid = &attempt.candidate.bid;
-            let answer = self.memory.output_tokens(&bid.model, &self.progress.lot());
-            let writing = Span::from_ms(bid.writing_ms(answer));
-            let left = self.progress.deadline.since(self.now);
-            self.progress.room = Some(Room::after(self.now, start, writing, left));
+            let (bid, progress) = (&attempt.candidate.bid, &mut self.progress);
+            let answer = self.memory.output_tokens(&bid.model, &progress.lot());
+            progress.room = Some(Room::after(self.now, self.now + start, bid, answer, progress.deadline));
             return Next::FailOver(Failure::Refused(Refusal::Busy));
         }
         let read = said.read.min(u32::try_from(attempt.input.count()).unwrap_or(u32::MAX));
-        let changes_turn = waits || attempt.waits;
+        let changes_turn = waits || attempt.begins_at.is_some();
         if !waits {
             attempt.reads_since.get_or_insert(self.now);
         }
@@ -140,7 +138,7 @@ impl AttemptMut<'_> {
         if is_in_turn || (read > attempt.read && attempt.reads_in_time(self.now, read)) {
             attempt.progress_at = self.now;
         }
-        attempt.waits = waits;
+        attempt.begins_at = waits.then_some(self.now + start);
         attempt.read = attempt.read.max(read);
         Next::Stay
     }

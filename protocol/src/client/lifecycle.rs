@@ -214,7 +214,13 @@ impl Client {
         let pays = conduct.is_none_or(|conduct| self.shared.judge(now, &conduct, why));
         let is_silent = matches!(&phase, Phase::Attempt(attempt) if attempt.is_silent(now));
         let is_cut = matches!(why, Failure::Deadline | Failure::Cancelled) && !is_silent;
-        let why = if why == Failure::Deadline { progress.why_cut(is_silent) } else { why };
+        let why = match why {
+            Failure::Deadline => {
+                let room = phase.room(now, &progress, &self.shared.memory);
+                progress.why_late(now, room, is_silent, &mut self.shared)
+            }
+            why => why,
+        };
         if let Some(attempt) = phase.into_attempt() {
             let job = attempt.job;
             let unpaid = self.leave(now, attempt, pays);

@@ -14,7 +14,9 @@ use super::attempt::{Attempt, OpenSession};
 use super::award::PendingAward;
 use super::exchange::AttemptMut;
 use super::kept::KeptJob;
+use super::memory::Memory;
 use super::progress::Progress;
+use super::room::Room;
 use super::shared::SharedState;
 
 /// An order under way.
@@ -104,6 +106,14 @@ impl<'a> AttemptMut<'a> {
 }
 
 impl Phase {
+    /// Returns when an order that waits for its turn at a slot begins, by its provider's last word.
+    pub(super) fn room(&self, now: Time, progress: &Progress, memory: &Memory) -> Option<Room> {
+        let Self::Attempt(attempt) = self else { return None };
+        let bid = &attempt.candidate.bid;
+        let answer = memory.output_tokens(&bid.model, &progress.lot());
+        attempt.begins_at.map(|begins_at| Room::after(now, begins_at, bid, answer, progress.deadline))
+    }
+
     /// Returns the attempt, if there is one.
     pub(super) fn into_attempt(self) -> Option<Box<Attempt>> {
         match self {

@@ -167,6 +167,24 @@ impl Progress {
         }
     }
 
+    /// Returns why the order has failed at its deadline, while a provider had its award or its task: an answer was under way, or
+    /// none had begun for want of room; `room` says when there is some where the task waits for its turn. (`MK-15`)
+    pub(super) fn why_late(
+        &mut self,
+        now: Time,
+        room: Option<Room>,
+        is_silent: bool,
+        shared: &mut SharedState,
+    ) -> Failure {
+        let was_full = matches!(self.obstacle, Some(Failure::Full { .. }))
+            || self.last_failure == Some(Failure::Refused(Refusal::Busy));
+        if self.delivered_count() > 0 || !(was_full || room.is_some()) {
+            return self.why_cut(is_silent);
+        }
+        self.room = room.or(self.room);
+        self.full(now, shared)
+    }
+
     /// Returns why an answer that had begun is not whole: its provider failed, or `is_silent`, and nobody went on; or else its
     /// deadline came. (`MK-15`)
     pub(super) fn why_cut(&self, is_silent: bool) -> Failure {

@@ -54,10 +54,12 @@ impl Room {
         Some(Self { at: now + best.late, job: best.job, bids })
     }
 
-    /// Returns the one in which a job that has been taken begins only so late, of an order with so much time left.
-    pub(super) fn after(now: Time, start: Span, writing: Span, left: Span) -> Self {
-        let late = served_late(start.as_ms().saturating_add(writing.as_ms()), left.as_ms());
-        Self { at: now + Span::from_ms(late.min(start.as_ms())), job: writing, bids: 1 }
+    /// Returns the one in which a job of this bid begins only then, of an order with this deadline of which so many tokens of
+    /// answer are usual.
+    pub(super) fn after(now: Time, begins_at: Time, bid: &Bid, answer_tokens: u64, deadline: Time) -> Self {
+        let (start_ms, writing_ms) = (begins_at.since(now).as_ms(), bid.writing_ms(answer_tokens));
+        let late = served_late(start_ms.saturating_add(writing_ms), deadline.since(now).as_ms());
+        Self { at: now + Span::from_ms(late.min(start_ms)), job: Span::from_ms(writing_ms), bids: 1 }
     }
 
     /// Returns the one that is reckoned with where nobody has said anything.

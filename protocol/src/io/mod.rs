@@ -255,7 +255,15 @@ impl Offer {
         self.work_of(input_tokens, Self::expected_answer(output_tokens_max))
     }
 
-    /// Returns the same for an answer of so many tokens.
+    /// Returns how many tokens of an answer of so many at the most its engine is let go ahead of their payment: what it makes in a
+    /// while, and one more than there can be, as an end may need a step of its own.
+    #[must_use]
+    pub fn tokens_ahead(&self, output_tokens_max: u64) -> u64 {
+        let in_a_while = u64::from(self.write_tps).saturating_mul(limits::AHEAD.0).div_ceil(1_000_000);
+        in_a_while.max(limits::CHUNK_TOKENS.into()).min(output_tokens_max.saturating_add(1))
+    }
+
+    /// Returns how long it works on an answer of so many tokens.
     #[must_use]
     pub fn work_of(&self, input_tokens: u64, output_tokens: u64) -> Span {
         let at = |tokens: u64, per_s: u32| {

@@ -138,7 +138,11 @@ impl Provider {
         }
         let weights = offer.weights;
         let (input, output) = (work.input.count(), work.task.output_tokens_max());
-        let engine_work = EngineWork { whole: offer.work(input, output), reading: offer.work(input, 0) };
+        let engine_work = EngineWork {
+            whole: offer.work(input, output),
+            reading: offer.work(input, 0),
+            ahead: offer.tokens_ahead(output),
+        };
         if input > work.task.input_tokens_max() {
             return Err(Refusal::Malformed);
         }
@@ -195,10 +199,12 @@ impl Provider {
         }
     }
 
-    /// Returns the part of a channel's window that a job has which has begun, or is about to, beside the others that have.
+    /// Returns the part of a channel's window that a job has which has begun, or is about to, beside the others that have, or would
+    /// if the window were theirs.
     fn share(&self, account: &ChannelId, id: &JobId) -> u64 {
-        let others =
-            self.jobs.served_on(account).filter(|(other, served)| other != id && served.has_begun()).count();
+        let has_part = |served: &ServedJob| served.has_begun() || served.waits_since().is_some();
+        let on = self.jobs.served_on(account);
+        let others = on.filter(|(other, served)| other != id && has_part(served)).count();
         share(others.saturating_add(1))
     }
 

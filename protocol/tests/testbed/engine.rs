@@ -9,6 +9,8 @@ use bombyx_protocol::work::order::{InputCount, JobId, Task};
 #[derive(Default)]
 pub struct Engine {
     pub token_us: u64,
+    /// Its jobs share it: a token of each of several takes that many times as long.
+    pub is_shared: bool,
     /// It tells no count by itself.
     pub stalls: bool,
     /// The counts that it was asked for so far.
@@ -93,6 +95,12 @@ impl Engine {
 
     pub fn cancel(&mut self, job: JobId) {
         self.jobs.remove(&job);
+    }
+
+    /// How long its next step takes.
+    pub fn step_us(&self) -> u64 {
+        let jobs = if self.is_shared { self.jobs.len().max(1) } else { 1 };
+        self.token_us * jobs as u64
     }
 
     /// One token for every job that may make one. Returns the reports, and whether more can be done.

@@ -221,7 +221,7 @@ impl Testbed {
     fn step_engine(&mut self, node: NodeId) {
         let host = self.hosts.get_mut(&node).unwrap();
         if !core::mem::replace(&mut host.stepping, true) {
-            let (delay, life) = (host.engine.token_us, host.life);
+            let (delay, life) = (host.engine.step_us(), host.life);
             self.at(delay, Happening::Engine { node, life });
         }
     }

@@ -84,6 +84,8 @@ pub(in crate::provider) struct EngineWork {
     pub(in crate::provider) whole: Span,
     /// Until the first token.
     pub(in crate::provider) reading: Span,
+    /// Output tokens that are to be let go at a time: no more than the answer may have, nor than the engine makes in a while.
+    pub(in crate::provider) ahead: u64,
 }
 
 /// What a job may run on.
@@ -221,7 +223,7 @@ impl ServedJob {
 
     /// Returns how much of the engine's work on it is done, by the tokens read and made: fifteen sixteenths at the most.
     pub(in crate::provider) fn work_done(&self) -> Span {
-        let EngineWork { whole, reading } = self.work;
+        let EngineWork { whole, reading, .. } = self.work;
         let read =
             if self.has_spoken { reading } else { part(reading, u64::from(self.read), self.input.count()) };
         let written = part(Span(whole.0.saturating_sub(reading.0)), self.made, self.expected);
@@ -307,8 +309,10 @@ impl ServedJob {
         self.task.is_some() && self.is_counted() && self.is_covered(earner.allowance(self.window, credit))
     }
 
-    /// Allows as many further tokens as the allowance covers, `share` in flight at the most.
+    /// Allows as many further tokens as the allowance covers, `share` in flight at the most, and no more than its engine makes in a
+    /// while: what a slow one holds of the window for later is kept from the others on the channel. (`CH-5`)
     pub(super) fn allow_tokens(&mut self, allowance: Nano, share: u64) -> u32 {
+        let share = share.min(self.work.ahead);
         let mut more = 0u32;
         while self.task.is_none()
             && self.kind == TaskKind::Generate
