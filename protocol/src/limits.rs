@@ -243,6 +243,8 @@ pub const AWARD_WAIT: Span = Span::from_ms(2_000);
 pub const LAST_BILL_WAIT: Span = Span::from_ms(200);
 /// Jobs that a provider knows to be over and settled.
 pub const ENDED_JOBS_MAX: usize = 16_384;
+/// Outputs of one channel that wait for the disk; of what would be said to its peer beyond that, nothing waits: it is said again.
+pub const LANE_MAX: usize = 256;
 /// How long a provider that has taken an award in a kept session leaves that unsaid.
 pub const ACCEPT_WAIT: Span = Span::from_ms(300);
 /// How long a session is kept for further jobs, from its handshake.

@@ -11,6 +11,7 @@ use crate::channel::ledger::LedgerCall;
 use crate::channel::record::Record;
 use crate::ident::NodeId;
 use crate::io::{Output, PeerFault, PersistId};
+use crate::limits;
 use crate::time::Time;
 
 /// The outputs of one machine.
@@ -32,6 +33,17 @@ struct Lane {
     waiting: VecDeque<(PersistId, Output)>,
 }
 
+impl Lane {
+    /// Lets an output wait. Of what is said to a peer no more waits than there is room for: it is repeated, and a peer that makes this
+    /// node speak must not fill its memory while the disk stands still.
+    fn push(&mut self, output: Output) {
+        let is_repeated = matches!(output, Output::Send { .. });
+        if !is_repeated || self.waiting.len() < limits::LANE_MAX {
+            self.waiting.push_back((self.newest, output));
+        }
+    }
+}
+
 impl Outbox {
     /// Queues an output that binds nobody to money.
     pub(crate) fn push(&mut self, output: Output) {
@@ -45,7 +57,7 @@ impl Outbox {
     /// Queues an output behind every record of a channel pushed so far.
     pub(crate) fn push_behind(&mut self, account: ChannelId, output: Output) {
         match self.lanes.get_mut(&account) {
-            Some(lane) => lane.waiting.push_back((lane.newest, output)),
+            Some(lane) => lane.push(output),
             None => self.push(output),
         }
     }
@@ -136,6 +148,22 @@ mod tests {
         outbox.push_behind(ONE, cancel(5));
         assert_eq!(drain(&mut outbox), [3, 4, 5], "in order");
         assert!(outbox.lanes.is_empty());
+    }
+
+    /// (`CO-4`)
+    #[test]
+    fn what_is_said_again_fills_no_memory_while_the_disk_stands_still() {
+        let mut outbox = Outbox::default();
+        outbox.persist(Record::ChannelGone { account: ONE });
+        let leaving = crate::wire::message::Message::ToClient(crate::wire::message::ToClient::Leaving);
+        for _ in 0..10 * limits::LANE_MAX {
+            let message = leaving.clone();
+            outbox.push_behind(ONE, Output::Send { to: NodeId([1; 32]), message });
+        }
+        outbox.push_behind(ONE, cancel(1));
+        assert_eq!(outbox.lanes.get(&ONE).map(|lane| lane.waiting.len()), Some(limits::LANE_MAX + 1));
+        outbox.persisted(PersistId(1));
+        assert_eq!(drain(&mut outbox).last(), Some(&1), "what is said once is never left out");
     }
 
     #[test]

@@ -5,11 +5,15 @@ mod testbed;
 
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::client::ClientConfig;
-use bombyx_protocol::ident::NodeId;
+use bombyx_protocol::ident::{NodeId, Prefix};
 use bombyx_protocol::io::{Command, EngineReport, Input};
 use bombyx_protocol::limits;
+use bombyx_protocol::market::bid::BidHash;
+use bombyx_protocol::market::call::CallId;
 use bombyx_protocol::time::Span;
-use bombyx_protocol::work::order::{InputCount, OrderId, TaskKind};
+use bombyx_protocol::wire::extension::Extensions;
+use bombyx_protocol::wire::message::{KeptAward, Message, ToProvider};
+use bombyx_protocol::work::order::{InputCount, JobId, OrderId, TaskKind};
 use testbed::{CALM, MODEL, STORM, Testbed, Weather, chat, engine, order, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -236,4 +240,51 @@ fn a_late_copy_of_a_refused_award_begins_no_job() {
         assert!(testbed.served.iter().all(|(_, job)| job.refused.is_none()), "seed {seed}");
     }
     assert!(refused > 0, "some were");
+}
+
+/// Awards that name no session which could still come to be kept are not remembered: nobody drives out what is. (MK-67, CO-4)
+#[test]
+fn strangers_cannot_make_a_provider_forget_what_it_refused() {
+    let mut refused = 0;
+    for seed in 0..20 {
+        let mut testbed = Testbed::new(seed, Weather { commit_us: 500_000, ..CALM });
+        let client = testbed.client(1, COIN);
+        let provider = testbed.provider(1, price(400_000), 1_000);
+        served(&mut testbed, client, 1);
+        (testbed.weather.copied_permille, testbed.weather.jitter_us) = (1_000, 1_500_000);
+        testbed.engine_mut(provider).token_us = 50_000;
+        testbed.order(client, 2, chat("count for me", 60), COIN, MINUTE);
+        (testbed.weather.copied_permille, testbed.weather.jitter_us) = (0, 0);
+        testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some() || sent(testbed, "award") > 1);
+        if sent(&testbed, "award") > 1 {
+            refused += 1;
+            flood(&mut testbed, provider);
+        }
+        testbed.run(MINUTE, |testbed| testbed.outcome(2).end.is_some());
+        rest(&mut testbed, MINUTE);
+        assert_eq!(testbed.served.len(), 2, "seed {seed}");
+    }
+    assert!(refused > 0, "some were");
+}
+
+/// Sends as many awards of no session as a provider could remember.
+fn flood(testbed: &mut Testbed, provider: NodeId) {
+    let stranger = NodeId([0x99; 32]);
+    testbed.outsiders.insert(stranger, Vec::new());
+    for number in 0..=limits::ENDED_JOBS_MAX {
+        let award = KeptAward {
+            job: JobId(u128::try_from(number).unwrap().to_le_bytes()),
+            call: CallId([0; 16]),
+            bid: BidHash([0; 32]),
+            price: price(400_000),
+            session: JobId([0; 16]),
+            number: 0,
+            work: Vec::new(),
+            extensions: Extensions::NONE,
+        };
+        let message = Message::ToProvider(ToProvider::KeptAward(award));
+        let prefix = Prefix::of_ipv4([10, 9, 9, 9]);
+        testbed.feed(provider, Input::Received { from: stranger, prefix, message });
+    }
+    assert_eq!(testbed.outsiders[&stranger].len(), limits::ENDED_JOBS_MAX + 1, "each was answered");
 }

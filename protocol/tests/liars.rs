@@ -11,7 +11,7 @@ use bombyx_protocol::io::{Command, Failure};
 use bombyx_protocol::market::topic::Topic;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::message::Refusal;
-use bombyx_protocol::work::order::Task;
+use bombyx_protocol::work::order::{InputCount, Task};
 use testbed::thief::{Plan, Thief};
 use testbed::{CALM, Testbed, chat, price};
 
@@ -213,5 +213,77 @@ fn a_bid_that_nobody_can_take_ends_no_order_that_another_serves_at_the_second_tr
         testbed.run(Span::from_s(100), |testbed| testbed.outcome(4).end.is_some());
         let end = testbed.outcome(4).end.unwrap();
         assert!(end.is_ok(), "{times} times: {end:?}");
+    }
+}
+
+/// What is promised to so many, by their number.
+fn promised(testbed: &Testbed, client: NodeId, to: &[NodeId]) -> Nano {
+    let theirs = testbed.client_at(client).channels().filter(|payer| to.contains(&payer.provider()));
+    theirs.map(|payer| payer.cumulative()).sum()
+}
+
+/// (WR-13, WR-14) What it bills behind its refusal would be paid beside what the next one costs, and told to nobody.
+#[test]
+fn a_provider_that_refused_a_task_is_paid_nothing_that_it_sends_then() {
+    for seed in 1..=SEEDS {
+        let liar = |number| Thief::new(number, Plan::BillsRefused(33), price(FAIR / 4));
+        let (mut testbed, client, liars) = scene(seed, 2, 2, liar);
+        assert!(ends(&mut testbed, client, 1, chat("hello there", 60)));
+        testbed.run(MINUTE, |_| false);
+        let outcome = testbed.outcome(1);
+        assert!(outcome.failed_over.contains(&Failure::Refused(Refusal::Busy)), "seed {seed}");
+        assert_eq!(promised(&testbed, client, &liars), Nano::ZERO, "seed {seed}");
+        let all: Nano = testbed.client_at(client).channels().map(|payer| payer.cumulative()).sum();
+        assert_eq!(all, outcome.end.unwrap().unwrap().cost, "seed {seed}: the bill is what is paid");
+    }
+}
+
+/// (CH-19, MK-15) Whose channel is on its way has not failed to open it: the order goes elsewhere.
+#[test]
+fn a_provider_that_calls_a_channel_unfunded_at_once_ends_no_order() {
+    for seed in 1..=SEEDS {
+        let (mut testbed, client, _) =
+            scene(seed, 2, 2, |number| Thief::new(number, Plan::NoMoney, price(FAIR / 4)));
+        let ended = ends(&mut testbed, client, 1, chat("hello there", 60));
+        let outcome = testbed.outcome(1);
+        assert!(ended, "seed {seed}: {:?}", outcome.end);
+        assert!(outcome.failed_over.contains(&Failure::Refused(Refusal::Unfunded)), "seed {seed}");
+    }
+}
+
+/// (WR-22) To begin anew would bill the input twice: who has served has counted.
+#[test]
+fn a_provider_that_counts_after_it_was_paid_has_failed() {
+    for seed in 1..=SEEDS {
+        let liar = |number| Thief::new(number, Plan::CountsLate(33), price(FAIR / 4));
+        let (mut testbed, client, _) = scene(seed, 2, 1, liar);
+        let mut estimated = testbed::order(chat("hello there", 60), COIN, MINUTE);
+        estimated.input = InputCount::Estimated;
+        testbed.place_order(client, 1, estimated);
+        testbed.run(Span::from_s(100), |testbed| testbed.outcome(1).end.is_some());
+        let outcome = testbed.outcome(1);
+        assert!(outcome.end.unwrap().is_ok(), "seed {seed}");
+        assert!(
+            matches!(outcome.failed_over[..], [Failure::FalseCount { counted: 40, .. }]),
+            "seed {seed}: {:?}",
+            outcome.failed_over
+        );
+    }
+}
+
+/// (CH-31, MK-15) Its channel is asked back, and what was to be added to it for the others is not: they go elsewhere.
+#[test]
+fn a_provider_that_calls_one_of_several_jobs_unpaid_ends_none_of_the_others() {
+    for seed in 1..=SEEDS {
+        let (mut testbed, client, _) =
+            scene(seed, 2, 1, |number| Thief::new(number, Plan::Unpaid(5), price(FAIR / 4)));
+        for order in 1..=5 {
+            testbed.order(client, order, chat("hello there", 60), COIN, MINUTE);
+        }
+        testbed.run(Span::from_s(100), |testbed| (1..=5).all(|order| testbed.outcome(order).end.is_some()));
+        for order in 1..=5 {
+            let outcome = testbed.outcome(order);
+            assert!(outcome.end.clone().unwrap().is_ok(), "seed {seed}: {outcome:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use bombyx_protocol::limits;
 use bombyx_protocol::time::Span;
 use bombyx_protocol::wire::extension::Extensions;
 use bombyx_protocol::wire::message::{Ack, FromClient, Refusal};
-use testbed::guest::{Guest, channel, net, voucher_of, work};
+use testbed::guest::{Guest, GuestSession, channel, net, voucher_of, work};
 use testbed::{CALM, Testbed, price};
 
 const COIN: Nano = Nano(1_000_000_000);
@@ -49,6 +49,18 @@ impl Visitor {
         }
         // Until the ledger has shown its channel.
         testbed.run(Span::from_ms(250), |_| false);
+    }
+
+    /// Sends a task and a voucher of a nano with it, and is a customer from then on. Returns the session.
+    fn pays_a_nano(&mut self, testbed: &mut Testbed, provider: NodeId) -> GuestSession {
+        let paid = Some(voucher_of(testbed, &self.terms, Nano(1)));
+        let bid = self.guest.call(testbed, provider).unwrap();
+        let mut opened = self.guest.award(testbed, provider, &bid).unwrap();
+        let task = work(60, self.terms.clone());
+        self.guest.seals(testbed, provider, &mut opened, &FromClient::Work(task));
+        let ack = Ack { next: 0, payment: paid, countersignature: None, extensions: Extensions::NONE };
+        self.guest.seals(testbed, provider, &mut opened, &FromClient::Ack(ack));
+        opened
     }
 
     /// Returns how many of its tasks are in the line or run.
@@ -98,13 +110,7 @@ fn a_stranger_with_few_keys_cannot_fill_the_line() {
 #[test]
 fn customers_get_the_places_of_strangers_but_for_a_quarter() {
     let (mut testbed, provider, mut customer) = scene(2);
-    let paid = Some(voucher_of(&testbed, &customer.terms, Nano(1)));
-    let (bid, hash) = customer.guest.call(&mut testbed, provider).unwrap();
-    let mut opened = customer.guest.award(&mut testbed, provider, &(bid, hash)).unwrap();
-    let task = work(60, customer.terms.clone());
-    customer.guest.seals(&mut testbed, provider, &mut opened, &FromClient::Work(task));
-    let ack = Ack { next: 0, payment: paid, countersignature: None, extensions: Extensions::NONE };
-    customer.guest.seals(&mut testbed, provider, &mut opened, &FromClient::Ack(ack));
+    customer.pays_a_nano(&mut testbed, provider);
     customer.placed += 1;
     testbed.run(Span::from_ms(250), |_| false);
 
@@ -115,4 +121,28 @@ fn customers_get_the_places_of_strangers_but_for_a_quarter() {
     assert_eq!(stranger.held(&testbed), limits::STRANGERS_QUEUE_MAX);
     // One of them runs.
     assert_eq!(customer.held(&testbed), 1 + limits::QUEUE_MAX - limits::STRANGERS_QUEUE_MAX);
+}
+
+/// (MK-42, MK-48) The slot that was kept for it is free from then on, and who waits for one has it.
+#[test]
+fn a_customer_that_cancels_before_its_task_comes_keeps_nobody_waiting() {
+    let mut testbed = Testbed::new(3, CALM);
+    testbed.slots = 1;
+    let provider = testbed.provider(1, price(400_000), 1_000);
+    testbed.engine_mut(provider).hung = true;
+    let cancel = FromClient::Cancel(Extensions::NONE);
+    let mut customer = Visitor::new(&mut testbed, provider, 1, 1);
+    let mut opened = customer.pays_a_nano(&mut testbed, provider);
+    testbed.run(Span::from_ms(250), |_| false);
+    customer.guest.seals(&mut testbed, provider, &mut opened, &cancel);
+    let in_flight = |testbed: &Testbed| testbed.provider_at(provider).jobs_in_flight();
+    assert_eq!(in_flight(&testbed), 0);
+
+    let bid = customer.guest.call(&mut testbed, provider).unwrap();
+    let mut opened = customer.guest.award(&mut testbed, provider, &bid).unwrap();
+    let mut other = Visitor::new(&mut testbed, provider, 2, 2);
+    other.places(&mut testbed, provider, 1);
+    assert_eq!((in_flight(&testbed), other.held(&testbed)), (1, 1), "a slot is kept, and it waits");
+    customer.guest.seals(&mut testbed, provider, &mut opened, &cancel);
+    assert_eq!(in_flight(&testbed), 1, "it runs");
 }

@@ -2,7 +2,7 @@
 
 use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
-use crate::channel::ledger::LedgerEvent;
+use crate::channel::ledger::{LedgerEvent, LedgerFault};
 use crate::io::Failure;
 use crate::time::Time;
 use crate::work::order::OrderId;
@@ -35,9 +35,14 @@ impl Client {
             if self.shared.payments.covers(&account, fault) {
                 return;
             }
+            let others = self.orders.get_mut(&id).map_or(0, |active| active.progress.candidates.len());
             match fault {
                 // It is gone, and another one can be opened, with this provider or the next.
                 PaymentFault::Closed { .. } => self.fail_over(now, id, Failure::Payment(fault)),
+                // It is asked back, perhaps for what its provider said of another job: another bidder is at hand.
+                PaymentFault::Exhausted { why: LedgerFault::NotSent, .. } if others > 0 => {
+                    self.fail_over(now, id, Failure::Payment(fault));
+                }
                 PaymentFault::NoFunds { .. }
                 | PaymentFault::DepositTooLow { .. }
                 | PaymentFault::ChallengeTooLong { .. }

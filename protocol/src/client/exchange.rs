@@ -210,7 +210,10 @@ impl AttemptMut<'_> {
     pub(super) fn on_refuse(&mut self, why: Refusal) -> Failure {
         let account = &self.attempt.account;
         if why == Refusal::Unfunded {
-            return self.payments.unfunded(account).map_or(Failure::Refused(why), Failure::Payment);
+            // It waits for so long; one that says so sooner does not speak of what this node has asked the ledger for.
+            let has_waited = self.now >= self.attempt.started + limits::PAYMENT_WAIT;
+            let own = self.payments.unfunded(account).filter(|_| has_waited);
+            return own.map_or(Failure::Refused(why), Failure::Payment);
         }
         if [Refusal::Unpaid, Refusal::BadVoucher, Refusal::ChallengeTooShort].contains(&why) {
             self.payments.close(self.now, account, self.outbox);

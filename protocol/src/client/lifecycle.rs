@@ -82,7 +82,9 @@ impl Client {
             // It was about an earlier statement.
             return;
         }
-        if attempt.recounted || !progress.recount(counted) {
+        // Nobody serves what it has not counted: to begin anew would bill the input twice.
+        let has_begun = attempt.stream.next() > 0;
+        if attempt.recounted || has_begun || !progress.recount(counted) {
             return self.fail_over(now, id, Failure::FalseCount { stated, counted });
         }
         if let Some(why) = progress.unfit(&attempt.candidate) {
@@ -182,9 +184,10 @@ impl Client {
         let from = conduct.provider;
         self.shared.leases.end(from);
         self.shared.kept.forget(&from);
-        let pays = self.shared.judge(now, conduct, why);
+        self.shared.judge(now, conduct, why);
         if let Some(attempt) = attempt {
-            let unpaid = self.leave(now, attempt, pays);
+            // What this one still sends would be paid beside what the next one may cost. (`WR-13`, `WR-14`)
+            let unpaid = self.leave(now, attempt, false);
             progress.bill.unpaid = progress.bill.unpaid.saturating_plus(unpaid);
         }
         if !passes(why) {

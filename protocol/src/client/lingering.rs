@@ -24,7 +24,7 @@ use super::progress::Progress;
 pub(super) struct LingeringJob {
     pub(super) until: Time,
     /// The most that is still paid: a window for a job that its user left, nothing for one that its
-    /// provider failed.
+    /// provider failed or its order has left.
     pays: Nano,
     /// Whether reading alone is paid as well. (`WR-24`)
     pays_reading: bool,

@@ -84,7 +84,9 @@ impl Provider {
                 self.sealed(now, from, &SealedFrame { job: id, nonce: 0, bytes: award.work });
             }
             Err(why) => {
-                if why == Refusal::NoSession {
+                // Its session can still come to be kept while the job of its handshake is here.
+                let may_come = self.jobs.get(&award.session).is_some_and(|job| job.origin.node == from);
+                if why == Refusal::NoSession && may_come {
                     self.refused.note(now, id);
                 }
                 self.outbox.send_to_client(from, ToClient::Refuse(Refuse::of(id, why)));

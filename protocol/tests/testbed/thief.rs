@@ -48,6 +48,14 @@ pub enum Plan {
     TooLarge,
     /// It takes the award and counts so many tokens more each time.
     Counts(u32),
+    /// So many tokens, and once they are paid it counts more input.
+    CountsLate(u32),
+    /// It takes the award, refuses the task as busy, and bills so many tokens all the same.
+    BillsRefused(u32),
+    /// It takes the award, wants to see money, and says at once that there is none.
+    NoMoney,
+    /// It takes so many, calls the first one unpaid, and wants to see money for the others.
+    Unpaid(usize),
     /// It takes the award and says for ever that the job begins in a millisecond.
     Waits,
     /// It takes the award and says for ever that it has read one token more.
@@ -73,6 +81,8 @@ pub struct Thief {
     /// What it asks, if it answers seeks.
     pub ask: Option<Price>,
     told: u32,
+    /// Whether it has called none unpaid.
+    is_patient: bool,
     word_at: Time,
     jobs: BTreeMap<JobId, (NodeId, Award, Secure, bool)>,
     outbox: VecDeque<Output>,
@@ -91,6 +101,7 @@ impl Thief {
             start_ms: 1,
             ask: None,
             told: 0,
+            is_patient: true,
             word_at: Time::NEVER,
             jobs: BTreeMap::new(),
             outbox: VecDeque::new(),
@@ -204,14 +215,25 @@ impl Thief {
                 let (to, ..) = self.jobs[&job];
                 return self.send(to, ToClient::Refuse(Refuse::of(job, Refusal::OverContext(1))));
             }
+            Plan::BillsRefused(count) => {
+                let (to, ..) = self.jobs[&job];
+                self.send(to, ToClient::Refuse(Refuse::of(job, Refusal::Busy)));
+                vec![tokens(count)]
+            }
             Plan::Counts(more) => {
                 let why = Refusal::Counts(input.count() + u64::from(more));
                 let (to, ..) = self.jobs[&job];
                 return self.send(to, ToClient::Refuse(Refuse::of(job, why)));
             }
-            Plan::MoneyFirst => {
-                let need = NeedPayment { cumulative: Nano::ZERO, newest: None, extensions: Extensions::NONE };
-                return self.say(job, &FromProvider::NeedPayment(need), false);
+            Plan::MoneyFirst | Plan::NoMoney => return self.wants_money(job),
+            Plan::Unpaid(count) => {
+                let begun: Vec<JobId> =
+                    self.jobs.iter().filter(|(_, (.., begun))| *begun).map(|(job, _)| *job).collect();
+                return begun
+                    .first()
+                    .filter(|_| begun.len() == count)
+                    .into_iter()
+                    .for_each(|job| self.wants_money(*job));
             }
             Plan::BillsNothing => {
                 let content = codec::encode(&Content::Tokens { ids: vec![], text: String::new() });
@@ -231,7 +253,7 @@ impl Thief {
                 return self.say(job, &FromProvider::Chunk(chunk), false);
             }
             Plan::Empty => vec![],
-            Plan::Tokens(count) => vec![tokens(count)],
+            Plan::Tokens(count) | Plan::CountsLate(count) => vec![tokens(count)],
             Plan::Short(0) => vec![Content::End { finish: Finish::Stop }],
             Plan::Short(count) => vec![tokens(count), Content::End { finish: Finish::Stop }],
         };
@@ -247,6 +269,28 @@ impl Thief {
                 self.say(job, &FromProvider::Chunk(chunk), false);
             }
         }
+    }
+
+    fn wants_money(&mut self, job: JobId) {
+        let need = NeedPayment { cumulative: Nano::ZERO, newest: None, extensions: Extensions::NONE };
+        self.say(job, &FromProvider::NeedPayment(need), false);
+    }
+
+    fn acked(&mut self, job: JobId) {
+        let why = match self.plan {
+            Plan::NoMoney => Refusal::Unfunded,
+            // More than any client states for a short prompt, and no more than there may be.
+            Plan::CountsLate(_) => Refusal::Counts(40),
+            Plan::Unpaid(_) if std::mem::take(&mut self.is_patient) => {
+                let others: Vec<JobId> = self.jobs.keys().copied().filter(|other| *other != job).collect();
+                let (to, ..) = self.jobs[&job];
+                self.send(to, ToClient::Refuse(Refuse::of(job, Refusal::Unpaid)));
+                return others.into_iter().for_each(|other| self.wants_money(other));
+            }
+            _ => return,
+        };
+        let (to, ..) = self.jobs[&job];
+        self.send(to, ToClient::Refuse(Refuse::of(job, why)));
     }
 
     fn say(&mut self, job: JobId, said: &FromProvider, last: bool) {
@@ -277,8 +321,10 @@ impl Machine for Thief {
                 ToProvider::Sealed(frame) => {
                     let Some((_, _, secure, _)) = self.jobs.get_mut(&frame.job) else { return };
                     let Ok(opened) = secure.open(frame.nonce, &frame.bytes) else { return };
-                    if let Ok(FromClient::Work(work)) = codec::decode_sealed(&opened.body) {
-                        self.worked(now, frame.job, &work.task, work.input);
+                    match codec::decode_sealed(&opened.body) {
+                        Ok(FromClient::Work(work)) => self.worked(now, frame.job, &work.task, work.input),
+                        Ok(FromClient::Ack(_)) => self.acked(frame.job),
+                        _ => {}
                     }
                 }
                 _ => {}

@@ -304,7 +304,10 @@ impl JobMut<'_> {
         }
         let bill = match &self.job.phase {
             Phase::Serving(served) => Some((served.account, served.stream.cost())),
-            Phase::Awarded(_) => None,
+            Phase::Awarded(awarded) => {
+                self.freed.slot |= awarded.holds_slot;
+                None
+            }
             Phase::Over { .. } => return,
         };
         let client = self.job.origin.node;
