@@ -305,6 +305,8 @@ pub const LEASE_DEAR_PARTS: u128 = 7;
 pub const LEASE_DEAR_OF: u128 = 8;
 /// How long the winner of an auction is used again without a new one.
 pub const LEASE_VALID: Span = Span::from_s(300);
+/// How long a client asks for no top-up before a job needs it, after one that came to nothing. (`CH-20`)
+pub const EARLY_TOP_UP_PAUSE: Span = Span::from_s(600);
 /// How long a client waits for a ledger call before it says that the ledger does not answer.
 pub const LEDGER_WAIT: Span = Span::from_s(30);
 /// How often a provider must be able to see a close within the channel's challenge time: it has half of that time to answer

@@ -187,6 +187,12 @@ impl Payer {
         self.locked.saturating_minus(self.cumulative)
     }
 
+    /// Returns whether more was asked for on the deposit than the ledger has shown.
+    #[must_use]
+    pub fn is_being_topped_up(&self) -> bool {
+        self.asked > self.deposit
+    }
+
     /// Returns whether what was asked for on the deposit covers every job that runs on it.
     #[must_use]
     pub fn is_covered(&self) -> bool {

@@ -33,6 +33,8 @@ pub struct Chain {
     pub opened: u32,
     /// Openings that take effect while their caller hears neither that nor of the channel.
     pub lost_answers: u32,
+    /// What becomes of the next top-up, if that is no good.
+    pub fails_next_top_up: Option<LedgerFault>,
     now: Time,
 }
 
@@ -190,6 +192,9 @@ impl Chain {
             }
             LedgerCall::TopUp { amount, .. } => {
                 self.channels.get(&account).ok_or(REFUSED)?;
+                if let Some(fault) = self.fails_next_top_up.take() {
+                    return Err(fault);
+                }
                 self.spend(wallet, amount)?;
                 self.channels.get_mut(&account).ok_or(REFUSED)?.deposit += amount.0;
             }

@@ -35,6 +35,10 @@ pub(super) struct Channel {
     /// The part of the deposit that is asked for once the channel is open and has been of use.
     /// (`CH-32`)
     pub(super) deferred: Nano,
+    /// The top-up under way that was asked for before a job needed it.
+    pub(super) early: Option<Nano>,
+    /// Until when none is asked for early, because the last top-up came to nothing.
+    pub(super) not_early_until: Option<Time>,
     /// When to look at it again, once it is gone.
     pub(super) looks: Looks,
 }
@@ -52,6 +56,8 @@ impl Channel {
             useful,
             asked_at: None,
             deferred: Nano::ZERO,
+            early: None,
+            not_early_until: None,
             looks: Looks::default(),
         }
     }
@@ -86,6 +92,35 @@ impl Channel {
     pub(super) fn top_up(&mut self, amount: Nano, outbox: &mut Outbox) {
         self.payer.top_up(amount);
         self.ask_for_more(amount, outbox);
+    }
+
+    /// Fills the rest up to `deposit` before a job needs it, unless another top-up is under way: the ledger takes longer than most
+    /// jobs. At no time more than `rest_max` is locked beyond what is promised. (`CH-20`)
+    pub(super) fn top_up_early(&mut self, now: Time, deposit: Nano, rest_max: Nano, outbox: &mut Outbox) {
+        let payer = &self.payer;
+        let room = rest_max.saturating_minus(payer.rest());
+        let amount = deposit.saturating_minus(payer.headroom()).min(room);
+        let may_ask = self.useful
+            && payer.is_open()
+            && payer.is_usable()
+            && !payer.is_being_topped_up()
+            && self.not_early_until.is_none_or(|until| now >= until);
+        if may_ask && amount > Nano::ZERO {
+            self.early = Some(amount);
+            self.top_up(amount, outbox);
+        }
+    }
+
+    /// Asks once more for what the jobs need that have begun on a top-up that nobody had needed yet, and that came to nothing: it
+    /// says little of the one that they would have asked for. Returns whether it did so.
+    pub(super) fn replaces_early(&mut self, rest_max: Nano, outbox: &mut Outbox) -> bool {
+        let missing = self.payer.uncovered();
+        let room = rest_max.saturating_minus(self.payer.rest());
+        if missing == Nano::ZERO || missing > room || !self.payer.is_usable() {
+            return false;
+        }
+        self.top_up(missing, outbox);
+        true
     }
 
     /// Asks the ledger for a part of the deposit that is counted on already.

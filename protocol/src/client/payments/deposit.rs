@@ -30,8 +30,9 @@ impl Payments {
         outbox: &mut Outbox,
     ) -> Result<ChannelId, PaymentFault> {
         let Needs { cost_max, draw, acquaintance } = needs;
-        let deposit = acquaintance.deposit(config, cost_max);
         let known = self.channels.values_mut().find(|channel| channel.pays(bid.provider, &bid.payee));
+        let promised = known.as_ref().map_or(Nano::ZERO, |channel| channel.payer.cumulative());
+        let deposit = acquaintance.deposit(config, cost_max, promised);
         let Some(channel) = known else {
             within(deposit, acquaintance, config)?;
             let terms = self.agree(&bid.payee, deposit, draw, config)?;
@@ -42,7 +43,7 @@ impl Payments {
         if channel.payer.headroom() < cost_max {
             within(deposit, acquaintance, config)?;
             let needs = channel.payer.reserved().saturating_plus(cost_max);
-            let room = config.policy.deposit_max.saturating_minus(channel.payer.rest());
+            let room = self.rest_max.saturating_minus(channel.payer.rest());
             let amount = deposit.min(room);
             if channel.payer.headroom().saturating_plus(amount) < cost_max {
                 return Err(PaymentFault::DepositTooLow { needs, most: config.policy.deposit_max });
@@ -55,6 +56,9 @@ impl Payments {
         }
         channel.reserve(cost_max)?;
         channel.used_at = Some(now);
+        if channel.payer.headroom() < acquaintance.early_mark(deposit, cost_max) {
+            channel.top_up_early(now, deposit, self.rest_max, outbox);
+        }
         let account = channel.payer.account();
         self.deadlines.touch(account);
         Ok(account)
@@ -71,7 +75,8 @@ impl Payments {
         let known = self.channels.values().find(|channel| channel.pays(bid.provider, &bid.payee));
         match known {
             Some(channel) if channel.payer.headroom() >= cost_max => Nano::ZERO,
-            _ => acquaintance.deposit(config, cost_max),
+            Some(channel) => acquaintance.deposit(config, cost_max, channel.payer.cumulative()),
+            None => acquaintance.deposit(config, cost_max, Nano::ZERO),
         }
     }
 
@@ -87,9 +92,10 @@ impl Payments {
         let usable = self.channels.values().filter(|channel| {
             channel.recorded && channel.payer.provider() == *provider && channel.payer.is_usable()
         });
-        match usable.map(|channel| channel.payer.headroom()).max() {
-            Some(headroom) if headroom >= cost_max => (false, Nano::ZERO),
-            known => (known.is_none(), acquaintance.deposit(config, cost_max)),
+        match usable.map(|channel| (channel.payer.headroom(), channel.payer.cumulative())).max() {
+            Some((headroom, _)) if headroom >= cost_max => (false, Nano::ZERO),
+            Some((_, promised)) => (false, acquaintance.deposit(config, cost_max, promised)),
+            None => (true, acquaintance.deposit(config, cost_max, Nano::ZERO)),
         }
     }
 

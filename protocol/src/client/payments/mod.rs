@@ -49,6 +49,8 @@ pub(super) struct Payments {
     deadlines: Deadlines<ChannelId>,
     /// How long a channel may be unused before it is closed; none keeps it for ever.
     idle: Option<Span>,
+    /// The most that one channel holds beyond what is promised.
+    rest_max: Nano,
 }
 
 impl Payments {
@@ -83,7 +85,8 @@ impl Payments {
             }
         }
         channels.keys().for_each(|account| deadlines.touch(*account));
-        Self { key, channels, proposed: BTreeSet::new(), deadlines, idle: config.policy.idle_close }
+        let (idle, rest_max) = (config.policy.idle_close, config.policy.deposit_max);
+        Self { key, channels, proposed: BTreeSet::new(), deadlines, idle, rest_max }
     }
 
     /// Returns a channel that is about to change, and looks at its deadlines again.

@@ -26,12 +26,28 @@ pub(in crate::client) struct Needs {
 
 impl Acquaintance {
     /// Returns the deposit for a job of this ceiling: two ceilings for a stranger, twice as many after
-    /// each of the first good jobs, up to what the user gives a channel, and never less than the job can cost.
-    pub(super) fn deposit(self, config: &ClientConfig, cost_max: Nano) -> Nano {
+    /// each of the first good jobs, then as much as was promised on the channel if that is more, up to what the user gives a
+    /// channel, and never less than the job can cost. (`CH-31`)
+    pub(super) fn deposit(self, config: &ClientConfig, cost_max: Nano, promised: Nano) -> Nano {
         let ceilings =
             1u64.checked_shl(u32::from(self.level.min(limits::DEPOSIT_LEVEL_MAX))).unwrap_or(u64::MAX);
-        let grown = cost_max.0.saturating_mul(limits::STRANGER_CEILINGS.saturating_mul(ceilings));
+        let by_level = Nano(cost_max.0.saturating_mul(limits::STRANGER_CEILINGS.saturating_mul(ceilings)));
+        let grown = if self.has_grown() { by_level.max(promised) } else { by_level };
         let usual = config.deposit.min(config.policy.deposit_max);
-        usual.min(Nano(grown)).min(self.room).max(cost_max)
+        usual.min(grown).min(self.room).max(cost_max)
+    }
+
+    /// Returns the rest below which a channel is topped up before a job needs it: half a deposit, or until deposits have grown, what
+    /// one more such job takes. With a stranger nothing is locked early. (`CH-20`)
+    pub(super) fn early_mark(self, deposit: Nano, cost_max: Nano) -> Nano {
+        match self.level {
+            0 => Nano::ZERO,
+            _ if self.has_grown() => Nano(deposit.0 / 2).max(cost_max),
+            _ => cost_max,
+        }
+    }
+
+    const fn has_grown(self) -> bool {
+        self.level >= limits::DEPOSIT_LEVEL_MAX
     }
 }

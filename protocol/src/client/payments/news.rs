@@ -6,6 +6,7 @@ use crate::channel::id::ChannelId;
 use crate::channel::ledger::{ChannelState, LedgerEvent, LedgerFault};
 use crate::channel::record::Record;
 use crate::io::ChannelChange;
+use crate::limits;
 use crate::outbox::Outbox;
 use crate::time::Time;
 
@@ -37,7 +38,7 @@ impl Payments {
                 Effect { account: *account, fault, payable: false }
             }
             LedgerEvent::Failed { account, top_up, fault } => {
-                let fault = self.call_failed(account, *top_up, *fault, outbox);
+                let fault = self.call_failed(now, account, *top_up, *fault, outbox);
                 Effect { account: *account, fault, payable: false }
             }
         }
@@ -55,6 +56,9 @@ impl Payments {
         }
         if observed.changed {
             channel.funding = false;
+            if !channel.payer.is_being_topped_up() {
+                (channel.early, channel.not_early_until) = (None, None);
+            }
             channel.persist(outbox);
             let change = match state.closing {
                 Some(_) => ChannelChange::Closing,
@@ -75,11 +79,13 @@ impl Payments {
     /// Accepts that a ledger call failed. Returns why the orders that waited for it end.
     fn call_failed(
         &mut self,
+        now: Time,
         account: &ChannelId,
         top_up: Option<Nano>,
         why: LedgerFault,
         outbox: &mut Outbox,
     ) -> Option<PaymentFault> {
+        let rest_max = self.rest_max;
         let channel = self.channel(account)?;
         if channel.opens_with_less(why, outbox) {
             return None;
@@ -90,7 +96,11 @@ impl Payments {
             let amount = top_up?;
             channel.funding = false;
             channel.payer.top_up_failed(amount, why.is_certain());
-            if channel.tops_up_less(amount, why, outbox) {
+            channel.not_early_until = Some(now + limits::EARLY_TOP_UP_PAUSE);
+            let was_early = channel.early.take_if(|early| *early == amount).is_some();
+            if channel.tops_up_less(amount, why, outbox)
+                || (was_early && channel.replaces_early(rest_max, outbox))
+            {
                 return None;
             }
             return Some(PaymentFault::Exhausted { account: address, why });
