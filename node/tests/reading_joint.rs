@@ -70,8 +70,11 @@ impl Engine for Reader {
         let reading = self.jobs.iter_mut().find(|(_, (read, allowed))| *allowed > 0 && *read < silent_after);
         let Some((request, (read, _))) = reading else { return Progress::Idle };
         std::thread::sleep(PIECE);
-        *read += 1;
         let request = *request;
+        if *read == 0 {
+            out.push((request, EngineEvent::Started { input_tokens: PIECES * 10 }));
+        }
+        *read += 1;
         if *read < PIECES {
             out.push((request, EngineEvent::Read { tokens: *read * 10 }));
         } else {

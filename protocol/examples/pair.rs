@@ -68,7 +68,7 @@ pub(crate) fn trade() -> (String, Bill, Nano) {
                     inputs.push_back((seller, Input::Gossip { prefix: Prefix::UNKNOWN, gossip }));
                 }
                 // The engine. It counts the input; it begins with what it may make.
-                Output::Count { job, .. } => {
+                Output::Count { job, .. } | Output::Run { job, .. } => {
                     let report = EngineReport::Counted { input_tokens: 9, cached_tokens: 0 };
                     inputs.push_back((node, Input::Engine { job, report }));
                 }
@@ -101,7 +101,7 @@ pub(crate) fn trade() -> (String, Bill, Nano) {
                     | OrderNews::Content(_)
                     | OrderNews::FailedOver { .. } => {}
                 },
-                Output::Event(_) | Output::Watch(_) | Output::Run { .. } | Output::Cancel { .. } => {}
+                Output::Event(_) | Output::Watch(_) | Output::Cancel { .. } => {}
                 Output::Fault { peer, fault } => panic!("{peer:?}: {fault:?}"),
             }
         }

@@ -40,9 +40,28 @@ impl<K: Copy + Ord> Deadlines<K> {
         due
     }
 
+    /// Takes what is due by `now` out of the index, in the order of the keys, where what was touched has only moved: each of these
+    /// is touched, and `at` says when a thing is due, or `None` for one that is gone.
+    pub(crate) fn take_due(&mut self, now: Time, at: impl Fn(&K) -> Option<Time>) -> Vec<K> {
+        self.refresh(at);
+        let due = self.due(now);
+        self.touched.extend(&due);
+        due
+    }
+
+    /// Sets when each thing that was touched is due next; `None` for one that is gone.
+    pub(crate) fn refresh(&mut self, at: impl Fn(&K) -> Option<Time>) {
+        while let Some(key) = self.touched.pop() {
+            self.set(key, at(&key));
+        }
+    }
+
     /// Sets when it is due next, unless it is touched before; `None` for one that waits for
     /// nothing.
     pub(crate) fn set(&mut self, key: K, at: Option<Time>) {
+        if self.of.get(&key).copied() == at {
+            return;
+        }
         let before = match at {
             Some(at) => self.of.insert(key, at),
             None => self.of.remove(&key),
@@ -80,6 +99,22 @@ mod tests {
         deadlines.touch(2);
         assert_eq!(deadlines.due(Time(10)), [2, 5, 9]);
         assert_eq!((deadlines.next(), deadlines.due(Time(99))), (None, vec![]), "until it is set again");
+    }
+
+    #[test]
+    fn what_has_only_moved_is_due_at_its_new_time_and_until_it_is_moved_on() {
+        let mut deadlines = Deadlines::default();
+        let mut times = BTreeMap::from([(1, Time(10)), (2, Time(20))]);
+        times.keys().for_each(|key| deadlines.touch(*key));
+        assert!(deadlines.take_due(Time(9), |key| times.get(key).copied()).is_empty());
+        times.insert(2, Time(5));
+        deadlines.touch(2);
+        assert_eq!(deadlines.take_due(Time(10), |key| times.get(key).copied()), [1, 2]);
+        times.remove(&1);
+        assert_eq!(deadlines.take_due(Time(10), |key| times.get(key).copied()), [2], "it is due still");
+        times.insert(2, Time(30));
+        deadlines.refresh(|key| times.get(key).copied());
+        assert_eq!(deadlines.next(), Some(Time(30)));
     }
 
     #[test]

@@ -128,10 +128,8 @@ impl Scene {
                 self.cross(if from_client { "to provider" } else { "to client" }, codec::encode(&message));
                 self.later(WAY, !from_client, Input::Received { from, prefix: Prefix::UNKNOWN, message });
             }
-            Output::Count { job, .. } => {
-                let report = EngineReport::Counted { input_tokens: INPUT_TOKENS, cached_tokens: 0 };
-                self.later(COUNTING, false, Input::Engine { job, report });
-            }
+            Output::Count { job, .. } => self.count(job, COUNTING),
+            Output::Run { job, .. } => self.count(job, Span(0)),
             Output::Allow { job, tokens } => {
                 let is_idle = self.made == self.allowed;
                 self.allowed += tokens;
@@ -148,6 +146,11 @@ impl Scene {
             Output::Fault { fault, .. } => panic!("{fault:?}"),
             _ => {}
         }
+    }
+
+    fn count(&mut self, job: JobId, takes: Span) {
+        let report = EngineReport::Counted { input_tokens: INPUT_TOKENS, cached_tokens: 0 };
+        self.later(takes, false, Input::Engine { job, report });
     }
 
     /// The engine makes its next token.

@@ -6,9 +6,9 @@ mod testbed;
 use bombyx_protocol::amount::Nano;
 use bombyx_protocol::client::ClientConfig;
 use bombyx_protocol::ident::NodeId;
-use bombyx_protocol::io::{Command, Failure};
+use bombyx_protocol::io::{Command, EngineReport, Failure, Input};
 use bombyx_protocol::time::Span;
-use bombyx_protocol::wire::message::{FromClient, Refusal, ToClient};
+use bombyx_protocol::wire::message::{Content, FromClient, Refusal, ToClient};
 use bombyx_protocol::work::order::{InputCount, Order, OrderId, Task};
 use bombyx_protocol::work::price::{Delivery, InputTokens, Tariff, Weights};
 use testbed::guest::{Guest, channel, net, work};
@@ -191,4 +191,60 @@ fn a_lease_holds_one_class_away_and_no_farther() {
         let heard = (1..=order).filter(|order| !testbed.outcome(*order).bids.is_empty()).count();
         assert_eq!(heard, calls, "order {order} of {tokens} tokens");
     }
+}
+
+/// How often the engine was asked to count before it began.
+fn counts(testbed: &Testbed, provider: NodeId) -> usize {
+    testbed.engine(provider).counts
+}
+
+/// (WR-22) Whose word was good twice gets the engine's first step with its task; a false one costs that until two more jobs are paid.
+#[test]
+fn a_regular_client_s_input_is_counted_as_its_task_begins() {
+    let mut testbed = Testbed::new(9, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(PRICE), 1_000);
+    let mut asked = Vec::new();
+    for order in 1..=9 {
+        let before = counts(&testbed, provider);
+        if order == 5 {
+            order_uncounted(&mut testbed, client, order, task());
+        } else {
+            testbed.order(client, order, task(), COIN, MINUTE);
+        }
+        testbed.run_to_end(MINUTE);
+        let outcome = testbed.outcome(order);
+        let bill = outcome.end.unwrap().unwrap();
+        assert_eq!((outcome.text, bill.input_tokens), (engine::answer(60), 12), "order {order}");
+        assert_eq!(bill.cost, ceiling(price(PRICE), &task()), "what was begun in vain is not billed");
+        assert_eq!(outcome.failed_over, []);
+        asked.push(counts(&testbed, provider) - before);
+    }
+    // The fifth is begun at once, found out, and counted when it comes again.
+    assert_eq!(asked, [1, 1, 0, 0, 1, 1, 0, 0, 0]);
+    assert!(testbed.faults.is_empty(), "a count is nobody's fault: {:?}", testbed.faults);
+}
+
+/// (WR-22) An engine may have said more on the task that was begun in vain before it hears that it is over.
+#[test]
+fn what_an_engine_makes_of_a_miscounted_task_is_no_part_of_the_answer() {
+    let mut testbed = Testbed::new(10, CALM);
+    let client = testbed.client(1, COIN);
+    let provider = testbed.provider(1, price(PRICE), 1_000);
+    for order in 1..=3 {
+        testbed.order(client, order, task(), COIN, MINUTE);
+        testbed.run_to_end(MINUTE);
+    }
+    testbed.engine_mut(provider).stalls = true;
+    order_uncounted(&mut testbed, client, 4, task());
+    testbed.run(MINUTE, |testbed| !testbed.engine(provider).uncounted.is_empty());
+    let (job, input_tokens) = testbed.engine_mut(provider).uncounted.remove(0);
+    let late = Content::Tokens { ids: vec![7_777], text: "7777 ".into() };
+    let counted = EngineReport::Counted { input_tokens, cached_tokens: 0 };
+    for report in [EngineReport::Content(late), counted] {
+        testbed.feed(provider, Input::Engine { job, report });
+    }
+    testbed.run_to_end(MINUTE);
+    let outcome = testbed.outcome(4);
+    assert_eq!(outcome.text, engine::answer(60), "{:?}", outcome.end);
 }

@@ -45,8 +45,7 @@ const fn role(role: Role) -> &'static str {
 /// Returns the reports that an event becomes: vectors are cut into pieces that fit a message.
 pub(super) fn reports(event: gpu::EngineEvent) -> Vec<EngineReport> {
     match event {
-        // What a job has to read was counted before it began.
-        gpu::EngineEvent::Started { .. } => Vec::new(),
+        gpu::EngineEvent::Started { input_tokens } => vec![counted(Ok(input_tokens))],
         gpu::EngineEvent::Read { tokens } => vec![EngineReport::Read { tokens }],
         gpu::EngineEvent::Vectors { first, dims, data } => vectors(first, dims, &data),
         gpu::EngineEvent::Tokens { ids, text } => vec![EngineReport::Content(Content::Tokens { ids, text })],

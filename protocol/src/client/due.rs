@@ -64,7 +64,7 @@ impl Client {
             }
         }
         let SharedState { payments, identity, outbox, .. } = &mut self.shared;
-        for lingering in self.lingering.values_mut().filter(|lingering| *lingering.account() == account) {
+        for lingering in self.lingering.on_mut(&account) {
             lingering.prolong(now);
             lingering.acknowledge(payments, identity, outbox);
         }
@@ -72,7 +72,7 @@ impl Client {
 
     /// Does everything that is due.
     pub(super) fn on_time(&mut self, now: Time) {
-        for id in self.orders.matching(|active| active.wake_at() <= now) {
+        for id in self.orders.take_due(now) {
             self.on_order_due(now, id);
         }
         self.seeks.expire(now);
@@ -98,30 +98,21 @@ impl Client {
         self.follow(now, id, next);
     }
 
-    /// Tells the end of each order that has its last bill, or has waited for it long enough.
-    fn end_billed(&mut self, now: Time) {
-        let ended: Vec<Box<EndingOrder>> =
-            self.lingering.values_mut().filter_map(|lingering| lingering.take_ended(now)).collect();
-        for ending in ended {
-            let EndingOrder { id, progress, why, .. } = *ending;
-            self.conclude(id, progress, Err(why));
-        }
-    }
-
+    /// Tells the end of each order that has its last bill, or has waited for it long enough, and forgets jobs that have lingered long
+    /// enough.
     fn end_lingering(&mut self, now: Time) {
-        self.end_billed(now);
-        let payments = &mut self.shared.payments;
-        self.lingering.retain(|_, lingering| {
-            let stays = lingering.until > now;
-            if !stays {
-                lingering.end(now, payments);
+        for job in self.lingering.take_due(now) {
+            let ending = self.lingering.get_mut(&job).and_then(|lingering| lingering.take_ended(now));
+            if let Some(EndingOrder { id, progress, why, .. }) = ending.map(|ending| *ending) {
+                self.conclude(id, progress, Err(why));
             }
-            stays
-        });
+            self.lingering.expire(now, &job, &mut self.shared.payments);
+        }
+        let payments = &mut self.shared.payments;
         let (orders, lingering) = (&self.orders, &self.lingering);
         payments.forget_proposed(|account| {
             orders.iter().any(|(_, active)| active.account().as_ref() == Some(account))
-                || lingering.values().any(|lingering| lingering.account() == account)
+                || lingering.is_on(account)
         });
     }
 }

@@ -3,15 +3,17 @@
 
 use crate::amount::Nano;
 use crate::channel::id::ChannelId;
+use crate::deadlines::Deadlines;
 use crate::ident::{Identity, NodeId};
 use crate::io::Failure;
 use crate::limits;
 use crate::outbox::Outbox;
+use crate::table::Table;
 use crate::time::Time;
 use crate::wire::codec;
 use crate::wire::extension::Extensions;
 use crate::wire::message::{FromClient, FromProvider, SealedFrame};
-use crate::work::order::OrderId;
+use crate::work::order::{JobId, OrderId};
 use crate::work::stream::CheckedChunk;
 
 use super::attempt::Attempt;
@@ -22,7 +24,7 @@ use super::progress::Progress;
 /// paid.
 #[derive(Debug)]
 pub(super) struct LingeringJob {
-    pub(super) until: Time,
+    until: Time,
     /// The most that is still paid: a window for a job that its user left, nothing for one that its
     /// provider failed or its order has left.
     pays: Nano,
@@ -33,6 +35,75 @@ pub(super) struct LingeringJob {
     attempt: Box<Attempt>,
     /// The order that it was of, where its end is told once the last bill is there.
     ending: Option<Box<EndingOrder>>,
+}
+
+/// Every job that lingers, and when something of it is due.
+#[derive(Debug, Default)]
+pub(super) struct LingeringJobs {
+    table: Table<JobId, LingeringJob>,
+    deadlines: Deadlines<JobId>,
+}
+
+impl LingeringJobs {
+    pub(super) const fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn insert(&mut self, job: JobId, lingering: LingeringJob) {
+        self.deadlines.touch(job);
+        self.table.insert(job, lingering);
+    }
+
+    pub(super) fn get_mut(&mut self, job: &JobId) -> Option<&mut LingeringJob> {
+        let lingering = self.table.get_mut(job)?;
+        self.deadlines.touch(*job);
+        Some(lingering)
+    }
+
+    /// Returns those that are paid on a channel.
+    pub(super) fn on_mut(&mut self, account: &ChannelId) -> impl Iterator<Item = &mut LingeringJob> {
+        let Self { table, deadlines } = self;
+        let on = table.iter_mut().filter(move |(_, lingering)| lingering.account() == account);
+        on.map(move |(job, lingering)| {
+            deadlines.touch(*job);
+            lingering
+        })
+    }
+
+    /// Returns whether one is paid on a channel.
+    pub(super) fn is_on(&self, account: &ChannelId) -> bool {
+        self.table.values().any(|lingering| lingering.account() == account)
+    }
+
+    /// Returns whether the end of this order is not told yet.
+    pub(super) fn has(&self, order: OrderId) -> bool {
+        self.table.values().any(|lingering| lingering.is_of(order))
+    }
+
+    /// Takes those that have something due.
+    pub(super) fn take_due(&mut self, now: Time) -> Vec<JobId> {
+        let Self { table, deadlines } = self;
+        deadlines.take_due(now, |job| table.get(job).map(LingeringJob::wake_at))
+    }
+
+    /// Forgets one whose time is over.
+    pub(super) fn expire(&mut self, now: Time, job: &JobId, payments: &mut Payments) {
+        if self.table.get(job).is_some_and(|lingering| lingering.until <= now)
+            && let Some(lingering) = self.table.remove(job)
+        {
+            lingering.end(now, payments);
+            self.deadlines.touch(*job);
+        }
+    }
+
+    /// Returns when something of one is due next.
+    pub(super) fn wake_at(&mut self) -> Option<Time> {
+        let Self { table, deadlines } = self;
+        deadlines.refresh(|job| table.get(job).map(LingeringJob::wake_at));
+        let next = deadlines.next();
+        debug_assert_eq!(next, table.values().map(LingeringJob::wake_at).min(), "a change was not noted");
+        next
+    }
 }
 
 /// An order that is over but for its last bill: what came of it without a receipt is being billed. (`WR-14`)
@@ -109,15 +180,15 @@ impl LingeringJob {
     }
 
     /// Returns whether it is of this order, whose end is not told yet.
-    pub(super) fn is_of(&self, order: OrderId) -> bool {
+    fn is_of(&self, order: OrderId) -> bool {
         self.ending.as_ref().is_some_and(|ending| ending.id == order)
     }
 
-    pub(super) fn wake_at(&self) -> Time {
+    fn wake_at(&self) -> Time {
         self.ending.as_ref().map_or(self.until, |ending| ending.until.min(self.until))
     }
 
-    pub(super) const fn account(&self) -> &ChannelId {
+    const fn account(&self) -> &ChannelId {
         &self.attempt.account
     }
 
@@ -222,7 +293,7 @@ impl LingeringJob {
     }
 
     /// Frees what was set aside for it.
-    pub(super) fn end(&self, now: Time, payments: &mut Payments) {
+    fn end(&self, now: Time, payments: &mut Payments) {
         if self.pays > Nano::ZERO {
             payments.release(now, &self.attempt.account, self.pays);
         }

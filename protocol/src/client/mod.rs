@@ -126,14 +126,13 @@ use crate::market::lease::Leases;
 use crate::market::seeks::Seeks;
 use crate::outbox::Outbox;
 use crate::session::StaticKey;
-use crate::table::Table;
 use crate::time::Time;
 use crate::wire::message::Message;
-use crate::work::order::{JobId, ModelId, Order, OrderFault, OrderId, Tier};
+use crate::work::order::{ModelId, Order, OrderFault, OrderId, Tier};
 
 use appointments::Appointments;
 use kept::KeptSessions;
-use lingering::LingeringJob;
+use lingering::LingeringJobs;
 use memory::Memory;
 use orders::Orders;
 use payments::Payments;
@@ -148,7 +147,7 @@ pub struct Client {
     /// Orders under way.
     orders: Orders,
     /// Jobs that are over for the user, and not yet for the provider.
-    lingering: Table<JobId, LingeringJob>,
+    lingering: LingeringJobs,
     /// What all orders share.
     shared: SharedState,
     /// Models whose providers were asked for offers.
@@ -177,12 +176,12 @@ impl Machine for Client {
     }
 
     fn poll(&mut self) -> Output {
-        let orders = self.orders.iter().map(|(_, active)| active.wake_at());
-        let lingering = self.lingering.values().map(LingeringJob::wake_at);
-        let payments = self.shared.payments.wake_at();
-        let kept = self.shared.kept.wake_at();
-        let due = || orders.chain(lingering).chain(payments).chain(kept).min().unwrap_or(Time::NEVER);
-        self.shared.outbox.poll(due)
+        let Self { orders, lingering, shared: SharedState { payments, kept, outbox, .. }, .. } = self;
+        let mut due = || {
+            let times = [orders.wake_at(), lingering.wake_at(), payments.wake_at(), kept.wake_at()];
+            times.into_iter().flatten().min()
+        };
+        outbox.poll(|| due().unwrap_or(Time::NEVER))
     }
 }
 
@@ -209,7 +208,12 @@ impl Client {
             appointments: Appointments::default(),
             outbox,
         };
-        Self { orders: Orders::default(), lingering: Table::default(), shared, seeks: Seeks::default() }
+        Self {
+            orders: Orders::default(),
+            lingering: LingeringJobs::default(),
+            shared,
+            seeks: Seeks::default(),
+        }
     }
 
     /// Returns this node's id.
@@ -286,8 +290,7 @@ impl Client {
     }
 
     fn on_order(&mut self, now: Time, id: OrderId, order: Order) {
-        let is_being_billed = self.lingering.values().any(|lingering| lingering.is_of(id));
-        if self.orders.contains(&id) || is_being_billed {
+        if self.orders.contains(&id) || self.lingering.has(id) {
             return;
         }
         let refused = if self.orders.len() >= limits::ORDERS_MAX {

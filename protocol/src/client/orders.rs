@@ -1,8 +1,10 @@
 //! The orders under way, found by their own id, by the call that is out for them, or by the job that was awarded.
 
+use crate::deadlines::Deadlines;
 use crate::market::auction::Auction;
 use crate::market::call::CallId;
 use crate::table::Table;
+use crate::time::Time;
 use crate::work::order::{JobId, OrderId};
 
 use super::award::PendingAward;
@@ -16,6 +18,7 @@ pub(super) struct Orders {
     active: Table<OrderId, Box<ActiveOrder>>,
     by_call: Table<CallId, OrderId>,
     by_job: Table<JobId, OrderId>,
+    deadlines: Deadlines<OrderId>,
 }
 
 impl Orders {
@@ -34,11 +37,13 @@ impl Orders {
             Phase::Award(award) => self.by_job.insert(award.job(), id),
             Phase::Attempt(attempt) => self.by_job.insert(attempt.job, id),
         };
+        self.deadlines.touch(id);
         self.active.insert(id, Box::new(active));
     }
 
     pub(super) fn remove(&mut self, id: &OrderId) -> Option<ActiveOrder> {
         let active = *self.active.remove(id)?;
+        self.deadlines.touch(*id);
         match &active.phase {
             Phase::Pause(_) => None,
             Phase::Auction(auction) => self.by_call.remove(&auction.call),
@@ -63,6 +68,7 @@ impl Orders {
     }
 
     pub(super) fn get_mut(&mut self, id: &OrderId) -> Option<&mut ActiveOrder> {
+        self.deadlines.touch(*id);
         self.active.get_mut(id).map(|active| &mut **active)
     }
 
@@ -83,7 +89,27 @@ impl Orders {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (OrderId, &mut ActiveOrder)> {
+        self.active.keys().for_each(|id| self.deadlines.touch(*id));
         self.active.iter_mut().map(|(id, active)| (*id, &mut **active))
+    }
+
+    /// Takes the orders that have something due, the lowest id first.
+    pub(super) fn take_due(&mut self, now: Time) -> Vec<OrderId> {
+        let Self { active, deadlines, .. } = self;
+        deadlines.take_due(now, |id| active.get(id).map(|active| active.wake_at()))
+    }
+
+    /// Returns when something of an order is due next.
+    pub(super) fn wake_at(&mut self) -> Option<Time> {
+        let Self { active, deadlines, .. } = self;
+        deadlines.refresh(|id| active.get(id).map(|active| active.wake_at()));
+        let next = deadlines.next();
+        debug_assert_eq!(
+            next,
+            active.values().map(|active| active.wake_at()).min(),
+            "a change was not noted"
+        );
+        next
     }
 
     /// Returns the orders that match, the lowest id first.

@@ -104,7 +104,8 @@ pub enum Output {
         /// The task.
         task: Task,
     },
-    /// Start a task on the engine.
+    /// Start a task on the engine. Before it says anything else, it answers [`EngineReport::Counted`]: for a client that is believed
+    /// nobody has counted before.
     Run {
         /// The job.
         job: JobId,
@@ -278,7 +279,7 @@ impl Offer {
 /// What the engine says about a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineReport {
-    /// The input of a task is counted.
+    /// The input of a task is counted, because that was asked for, or because the task begins.
     Counted {
         /// Input tokens.
         input_tokens: u32,

@@ -139,11 +139,14 @@ impl Provider {
 
     /// Keeps the session of a job for further ones, once its client has paid. (`SE-24`)
     pub(super) fn keep_session(&mut self, now: Time, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        if self.admission.clientele.has_ever_paid(&job.origin.node)
-            && let Some(secret) = job.secure.take_kept()
-        {
-            self.kept.keep(now, job.origin.node, id, secret);
+        let clientele = &self.admission.clientele;
+        let secret = self.jobs.change(&id, |job| {
+            let client = job.origin.node;
+            let secret = clientele.has_ever_paid(&client).then(|| job.secure.take_kept()).flatten()?;
+            Some((client, secret))
+        });
+        if let Some((client, secret)) = secret.flatten() {
+            self.kept.keep(now, client, id, secret);
         }
     }
 

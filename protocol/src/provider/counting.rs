@@ -8,7 +8,7 @@ use crate::wire::message::Refusal;
 use crate::work::order::{JobId, Task};
 
 use super::Provider;
-use super::job::{Count, Job, Next};
+use super::job::{Count, Next};
 
 /// An input that waits for its turn to be counted: customers' go first, then those that came first.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,20 +34,21 @@ impl Provider {
         if !admits {
             return self.end(now, id, Some(Refusal::Busy));
         }
-        if let Some(served) = self.jobs.get_mut(&id).and_then(Job::served_mut) {
-            served.counts(now, Count::Waits(now));
-        }
+        self.jobs.change(&id, |job| job.served_mut().map(|served| served.counts(now, Count::Waits(now))));
     }
 
     /// Asks the engine for as many counts as it may be asked for.
     pub(super) fn begin_counts(&mut self, now: Time) {
         self.counts.expire(now);
         while let Some(Turn { job: id, client, is_stranger, .. }) = self.next_count() {
-            let Some(job) = self.jobs.get_mut(&id) else { return };
-            let model = job.promised.model;
-            let Some(served) = job.served_mut() else { return };
-            let Some(task) = served.task.clone() else { return };
-            served.counts(now, Count::Runs);
+            let begun = self.jobs.change(&id, |job| {
+                let model = job.promised.model;
+                let served = job.served_mut()?;
+                let task = served.task.clone()?;
+                served.counts(now, Count::Runs);
+                Some((model, task))
+            });
+            let Some((model, task)) = begun.flatten() else { return };
             self.counts.begin(now, id, client, !is_stranger);
             self.outbox.push(Output::Count { job: id, model, task });
         }
@@ -64,6 +65,18 @@ impl Provider {
             self.counts.has_room(&id, &client, is_customer).then_some(turn)
         });
         waiting.min()
+    }
+
+    /// Returns whether the engine may count an input as it begins with it, because there is money, and its client stated the last
+    /// ones rightly and paid for them. A false word costs that client this trust, and the provider a step of its engine. (`WR-22`)
+    pub(super) fn may_begin_uncounted(&self, id: JobId, credit: Nano) -> bool {
+        let Some(job) =
+            self.jobs.get(&id).filter(|job| self.admission.clientele.is_regular(&job.origin.node))
+        else {
+            return false;
+        };
+        let earner = job.served().and_then(|served| self.earnings.find(&served.account));
+        job.served().zip(earner).is_some_and(|(served, earner)| served.may_begin_uncounted(earner, credit))
     }
 
     /// Lets a task step that is not counted: it is as soon as its money allows that.

@@ -8,11 +8,13 @@ use crate::work::order::{JobId, ModelId};
 
 use super::freed::FreedRoom;
 use super::job::{Job, Phase, ServedJob};
+use super::job_index::JobIndex;
 
 /// Every job, from its award until nothing of it is expected any more.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     table: Table<JobId, Box<Job>>,
+    index: JobIndex,
     pub(super) freed: FreedRoom,
 }
 
@@ -25,32 +27,43 @@ impl Jobs {
         self.table.get(id).map(|job| &**job)
     }
 
-    pub(super) fn get_mut(&mut self, id: &JobId) -> Option<&mut Job> {
-        self.table.get_mut(id).map(|job| &mut **job)
+    /// Changes a job.
+    pub(super) fn change<T>(&mut self, id: &JobId, change: impl FnOnce(&mut Job) -> T) -> Option<T> {
+        let changed = self.table.get_mut(id).map(|job| change(job));
+        self.note(id);
+        changed
     }
 
-    /// Lends one job beside what it may free.
+    /// Lends one job beside what it may free. What was changed is told to [`Self::note`].
     pub(super) fn with_freed(&mut self, id: &JobId) -> Option<(&mut Job, &mut FreedRoom)> {
-        let Self { table, freed } = self;
+        let Self { table, freed, .. } = self;
         table.get_mut(id).map(|job| (&mut **job, freed))
+    }
+
+    /// Notes that a job has changed, as far as it is there.
+    pub(super) fn note(&mut self, id: &JobId) {
+        self.index.note(*id, self.table.get(id).map(|job| &**job));
     }
 
     pub(super) fn insert(&mut self, id: JobId, job: Job) {
         self.table.insert(id, Box::new(job));
+        self.note(&id);
     }
 
     pub(super) fn remove(&mut self, id: &JobId) -> Option<Box<Job>> {
-        self.table.remove(id)
+        let job = self.table.remove(id);
+        self.note(id);
+        job
     }
 
     /// Counts the jobs that hold a slot.
     pub(super) fn running(&self) -> usize {
-        self.table.values().filter(|job| job.holds_slot()).count()
+        self.index.running()
     }
 
     /// Counts those of a model.
     pub(super) fn busy(&self, model: &ModelId) -> u16 {
-        u16::try_from(self.busy_for(model, |_| true)).unwrap_or(u16::MAX)
+        u16::try_from(self.index.busy(model)).unwrap_or(u16::MAX)
     }
 
     /// Counts those of a model that belong to these clients.
@@ -72,16 +85,18 @@ impl Jobs {
 
     /// Returns the tasks that are being served on a channel.
     pub(super) fn served_on(&self, account: &ChannelId) -> impl Iterator<Item = (JobId, &ServedJob)> {
-        let served = self.table.iter().filter_map(|(id, job)| Some((*id, job.served()?)));
-        served.filter(move |(_, served)| served.account == *account)
+        self.index.on(account).filter_map(|id| Some((id, self.get(&id)?.served()?)))
+    }
+
+    /// Counts those of them that have a part of its window.
+    pub(super) fn sharing(&self, account: &ChannelId) -> usize {
+        self.index.sharing(account)
     }
 
     /// Postpones the time until which the tasks on a channel wait for payment.
     pub(super) fn wait_until(&mut self, account: &ChannelId, until: Time) {
-        for job in self.table.values_mut() {
-            if let Some(served) = job.served_mut().filter(|served| served.account == *account) {
-                served.wait_until(until);
-            }
+        for id in self.on(account).collect::<Vec<JobId>>() {
+            self.change(&id, |job| job.served_mut().map(|served| served.wait_until(until)));
         }
     }
 
@@ -103,32 +118,38 @@ impl Jobs {
 
     /// Returns the tasks that the engine does not have, with their jobs.
     pub(super) fn without_engine(&self) -> impl Iterator<Item = (JobId, &Job, &ServedJob)> {
-        let served = self.table.iter().filter_map(|(id, job)| Some((*id, &**job, job.served()?)));
-        served.filter(|(.., served)| served.task.is_some())
+        self.index
+            .without_engine()
+            .filter_map(|id| self.get(&id).and_then(|job| Some((id, job, job.served()?))))
     }
 
     /// Returns the jobs that are or were served on a channel.
     pub(super) fn on(&self, account: &ChannelId) -> impl Iterator<Item = JobId> {
-        self.table.iter().filter(|(_, job)| job.account() == Some(account)).map(|(id, _)| *id)
+        self.index.on(account)
     }
 
     /// Returns whether a channel must not be closed: a job is served on it, or one that is over may
     /// still be paid there.
     pub(super) fn need(&self, account: &ChannelId, is_owing: bool) -> bool {
-        self.table.values().any(|job| match &job.phase {
-            Phase::Awarded(_) | Phase::Over { bill: None, .. } => false,
-            Phase::Serving(served) => served.account == *account,
-            Phase::Over { bill: Some((on, _)), .. } => on == account && is_owing,
+        self.on(account).filter_map(|id| self.get(&id)).any(|job| match &job.phase {
+            Phase::Awarded(_) => false,
+            Phase::Serving(_) => true,
+            Phase::Over { .. } => is_owing,
         })
     }
 
-    /// Returns the jobs that have something due.
-    pub(super) fn due(&self, now: Time) -> Vec<JobId> {
-        self.table.iter().filter(|(_, job)| job.wake_at() <= now).map(|(id, _)| *id).collect()
+    /// Takes the jobs that have something due.
+    pub(super) fn take_due(&mut self, now: Time) -> Vec<JobId> {
+        let Self { table, index, .. } = self;
+        index.take_due(now, |id| table.get(id).map(|job| job.wake_at()))
     }
 
     /// Returns when something of a job is due next.
-    pub(super) fn wake_at(&self) -> Option<Time> {
-        self.table.values().map(|job| job.wake_at()).min()
+    pub(super) fn wake_at(&mut self) -> Option<Time> {
+        let Self { table, index, .. } = self;
+        debug_assert!(index.holds(table.iter().map(|(id, job)| (*id, &**job))), "a change was not noted");
+        let next = index.wake_at(|id| table.get(id).map(|job| job.wake_at()));
+        debug_assert_eq!(next, table.values().map(|job| job.wake_at()).min(), "a change was not noted");
+        next
     }
 }

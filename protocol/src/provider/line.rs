@@ -9,7 +9,7 @@ use crate::wire::message::Refusal;
 use crate::work::order::{JobId, ModelId};
 
 use super::Provider;
-use super::job::{Job, Next, ServedJob};
+use super::job::{Next, ServedJob};
 use super::turns::{WaitingTask, work_before};
 
 /// Where one more task can stand.
@@ -40,9 +40,7 @@ impl Provider {
             line.turns.begin(&task);
             began = line.pace.observe(now, running);
         });
-        if let Some(served) = self.jobs.get_mut(&id).and_then(Job::served_mut) {
-            served.began(began);
-        }
+        self.jobs.change(&id, |job| job.served_mut().map(|served| served.began(began)));
     }
 
     /// Lets a task wait for its turn at a slot, or refuses it where too many wait already. (`MK-48`)

@@ -33,6 +33,7 @@ mod earnings;
 mod ended;
 mod freed;
 mod job;
+mod job_index;
 mod jobs;
 mod kept;
 mod line;
@@ -256,9 +257,9 @@ impl Machine for Provider {
     }
 
     fn poll(&mut self) -> Output {
-        let kept = self.kept.wake_at();
-        let due = || self.jobs.wake_at().into_iter().chain(self.earnings.wake_at()).chain(kept).min();
-        self.outbox.poll(|| due().unwrap_or(Time::NEVER))
+        let Self { jobs, earnings, kept, outbox, .. } = self;
+        let mut due = || [jobs.wake_at(), earnings.wake_at(), kept.wake_at()].into_iter().flatten().min();
+        outbox.poll(|| due().unwrap_or(Time::NEVER))
     }
 }
 

@@ -50,9 +50,9 @@ impl Provider {
     /// Forgets a job at its end, and gives up what it left unpaid once no other job is served on its channel: one that waits
     /// for its own turn to begin would wait for that for ever. (`CH-9`)
     pub(super) fn forget(&mut self, now: Time, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(job) = self.jobs.get(&id) else { return };
         let client = job.origin.node;
-        if let Phase::Over { until, bill: Some((account, cost)), for_reading, .. } = &mut job.phase {
+        if let Phase::Over { bill: Some((account, cost)), for_reading, .. } = &job.phase {
             let (account, cost, for_reading) = (*account, *cost, *for_reading);
             let earner = self.earnings.find(&account);
             let is_owing = earner.is_some_and(|earner| earner.unpaid() > Nano::ZERO);
@@ -63,7 +63,7 @@ impl Provider {
                     self.earnings.waive(&account, cost);
                 }
             } else if is_owing {
-                *until = now + limits::LINGER;
+                self.jobs.change(&id, |job| job.stay_until(now + limits::LINGER));
                 if self.jobs.served_on(&account).any(|(_, served)| served.has_begun()) {
                     return;
                 }

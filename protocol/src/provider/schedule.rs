@@ -19,6 +19,13 @@ use super::Provider;
 use super::job::{EngineWork, Job, JobMut, Means, Next, Phase, ServedJob};
 
 impl Provider {
+    /// Changes a job and what belongs to it.
+    fn change<T>(&mut self, now: Time, id: JobId, change: impl FnOnce(&mut JobMut<'_>) -> T) -> Option<T> {
+        let changed = self.job_mut(now, id).map(|mut job| change(&mut job));
+        self.jobs.note(&id);
+        changed
+    }
+
     /// Lends a job with everything that a step of it may touch.
     fn job_mut(&mut self, now: Time, id: JobId) -> Option<JobMut<'_>> {
         let (job, freed) = self.jobs.with_freed(&id)?;
@@ -38,8 +45,8 @@ impl Provider {
 
     /// Lets a job take one step, and does what that asks for.
     pub(super) fn step(&mut self, now: Time, id: JobId, take: impl FnOnce(&mut JobMut<'_>) -> Next) {
-        let Some(mut job) = self.job_mut(now, id) else { return };
-        match take(&mut job) {
+        let Some(next) = self.change(now, id, take) else { return };
+        match next {
             Next::Stay => {}
             Next::Resume => self.resume(now, id, false),
             Next::ResumeChannel(account) => self.resume_paid(now, &account),
@@ -47,10 +54,12 @@ impl Provider {
             Next::Count => self.queue_count(now, id),
             Next::GiveUp => self.give_up(now, id),
             Next::End(why) => {
-                job.end(why);
+                self.change(now, id, |job| job.end(why));
                 self.retire(now, id);
             }
-            Next::Recount(counted) => job.recount(counted),
+            Next::Recount(counted) => {
+                self.change(now, id, |job| job.recount(counted));
+            }
             Next::Forget => self.forget(now, id),
         }
     }
@@ -63,19 +72,22 @@ impl Provider {
     /// Opens a sealed frame of a job's client, and acts on it.
     pub(super) fn sealed(&mut self, now: Time, from: NodeId, frame: &SealedFrame) {
         let id = frame.job;
-        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.origin.node == from) else { return };
-        let opened = match job.secure.open(frame.nonce, &frame.bytes) {
-            Ok(opened) => opened,
-            Err(SecureError::Malformed { .. }) => {
+        let opened = self.jobs.change(&id, |job| {
+            let opened = (job.origin.node == from).then(|| job.secure.open(frame.nonce, &frame.bytes))?;
+            if let Some(served) = job.served_mut().filter(|_| opened.is_ok()) {
+                served.heard(now);
+            }
+            Some(opened)
+        });
+        let opened = match opened.flatten() {
+            Some(Ok(opened)) => opened,
+            Some(Err(SecureError::Malformed { .. })) => {
                 self.outbox.peer_fault(from, PeerFault::Malformed);
                 return self.end(now, id, Some(Refusal::Malformed));
             }
             // Another one that does not open may be a copy, or anybody's: it changes nothing.
-            Err(_) => return,
+            Some(Err(_)) | None => return,
         };
-        if let Some(served) = job.served_mut() {
-            served.heard(now);
-        }
         match codec::decode_sealed::<FromClient>(&opened.body) {
             Ok(FromClient::Work(work)) => self.begin(now, id, work),
             Ok(FromClient::Ack(ack)) if !ack.extensions.are_understood() => {
@@ -99,7 +111,7 @@ impl Provider {
         if job.is_late() {
             self.admission.clientele.forgive(now, job.origin);
         }
-        let counts = job.counts();
+        let (client, counts) = (job.origin.node, job.counts());
         if let Some(counted) = counts.filter(|counted| *counted != work.input.count()) {
             // A copy of what was refused, that was under way.
             let why = Refusal::Counts(counted);
@@ -108,16 +120,17 @@ impl Provider {
         match self.accept(now, id, work) {
             Ok(mut served) => {
                 served.recounted = counts.is_some();
-                if let Some(job) = self.jobs.get_mut(&id) {
+                if self.admission.clientele.has_ever_paid(&client) {
+                    served.stream.trust_first();
+                }
+                let held_slot = self.jobs.change(&id, |job| {
                     let held_slot = job.holds_slot();
-                    if self.admission.clientele.has_ever_paid(&job.origin.node) {
-                        served.stream.trust_first();
-                    }
                     served.accept_at = job.is_kept().then(|| now + limits::ACCEPT_WAIT);
                     job.phase = Phase::Serving(Box::new(served));
-                    self.jobs.freed.slot |= held_slot;
-                    self.resume(now, id, false);
-                }
+                    held_slot
+                });
+                self.jobs.freed.slot |= held_slot == Some(true);
+                self.resume(now, id, false);
             }
             Err(why) => self.end(now, id, Some(why)),
         }
@@ -182,7 +195,7 @@ impl Provider {
 
     /// Does everything of jobs that is due by the clock.
     pub(super) fn timers(&mut self, now: Time) {
-        for id in self.jobs.due(now) {
+        for id in self.jobs.take_due(now) {
             self.step(now, id, |job| job.due());
         }
     }
@@ -202,17 +215,16 @@ impl Provider {
     /// Returns the part of a channel's window that a job has which has begun, or is about to, beside the others that have, or would
     /// if the window were theirs.
     fn share(&self, account: &ChannelId, id: &JobId) -> u64 {
-        let has_part = |served: &ServedJob| served.has_begun() || served.waits_since().is_some();
-        let on = self.jobs.served_on(account);
-        let others = on.filter(|(other, served)| other != id && has_part(served)).count();
-        share(others.saturating_add(1))
+        let has_part = self.jobs.get(id).and_then(Job::served).is_some_and(ServedJob::has_part);
+        share(self.jobs.sharing(account).saturating_add(usize::from(!has_part)))
     }
 
     /// Lets a job run as far as payment covers. One that `has_turn` may take a free slot before all that wait. (`CH-5`)
     pub(super) fn resume(&mut self, now: Time, id: JobId, has_turn: bool) {
         let Some(means) = self.means(now, id) else { return };
         let Some(served) = self.jobs.get(&id).and_then(Job::served) else { return };
-        if !served.is_counted() {
+        let is_counted = served.is_counted();
+        if !is_counted && !self.may_begin_uncounted(id, means.credit) {
             return self.resume_uncounted(now, id, means.credit);
         }
         let (had_begun, share) = (served.has_begun(), self.share(&served.account, &id));
@@ -220,6 +232,9 @@ impl Provider {
         let may_take = has_turn || self.is_line_empty(id);
         self.jobs.freed.slot |= !had_begun && !may_take;
         let has_slot = had_begun || (may_take && self.takes_slot(now, id));
+        if !is_counted && !has_slot {
+            return self.resume_uncounted(now, id, means.credit);
+        }
         self.step(now, id, |job| match job.served() {
             Some(mut served) => served.resume(share, means.credit, has_slot),
             None => Next::Stay,

@@ -30,6 +30,8 @@ pub struct Engine {
     jobs: BTreeMap<JobId, Running>,
     /// Counts that it has not told.
     pub uncounted: Vec<(JobId, u32)>,
+    /// The same of tasks that it begins with.
+    started: Vec<(JobId, u32)>,
 }
 
 struct Running {
@@ -71,6 +73,7 @@ impl Engine {
     pub fn clear(&mut self) {
         self.jobs.clear();
         self.uncounted.clear();
+        self.started.clear();
     }
 
     pub fn count(&mut self, job: JobId, task: &Task) {
@@ -83,6 +86,7 @@ impl Engine {
             Task::Generate(generate) => generate.prefix.len() as u32,
             Task::Embed { .. } => 0,
         };
+        self.started.push((job, input_tokens(&task) * self.inflates.max(1)));
         let unread = if self.reads > 0 { input_tokens(&task) } else { 0 };
         self.jobs.insert(job, Running { task, allowed: 0, made: 0, after, unread });
     }
@@ -95,6 +99,7 @@ impl Engine {
 
     pub fn cancel(&mut self, job: JobId) {
         self.jobs.remove(&job);
+        self.started.retain(|(other, _)| *other != job);
     }
 
     /// How long its next step takes.
@@ -108,7 +113,8 @@ impl Engine {
         let cached_tokens = self.keeps;
         let counted = |(job, input_tokens)| (job, EngineReport::Counted { input_tokens, cached_tokens });
         let told = if self.stalls { 0 } else { self.uncounted.len() };
-        let mut reports: Vec<_> = self.uncounted.drain(..told).map(counted).collect();
+        let mut reports: Vec<_> =
+            self.uncounted.drain(..told).chain(self.started.drain(..)).map(counted).collect();
         if self.hung {
             return (reports, false);
         }

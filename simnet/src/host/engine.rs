@@ -49,6 +49,7 @@ pub struct Engine {
 struct Job {
     work: Work,
     phase: Phase,
+    input_tokens: u32,
     allowed: u64,
     made: u64,
     /// Units of work until the phase is over, as of `since`.
@@ -109,6 +110,7 @@ impl Engine {
         let running = Job {
             work,
             phase: Phase::Prefilling,
+            input_tokens: input_tokens(task),
             allowed: 0,
             made: 0,
             left: u64::from(input_tokens(task)) * UNITS_PER_TOKEN + self.speed.start.0 * full_rate,
@@ -166,6 +168,10 @@ impl Engine {
         let Some(running) = self.jobs.get_mut(&job) else { return (Vec::new(), Vec::new()) };
         running.step = None;
         let mut reports = Vec::new();
+        if running.phase == Phase::Prefilling {
+            let input_tokens = running.input_tokens;
+            reports.push(EngineReport::Counted { input_tokens, cached_tokens: 0 });
+        }
         let mut is_over = false;
         match (running.phase, running.work) {
             (Phase::Prefilling, Work::Embed { inputs }) => {
@@ -342,7 +348,8 @@ mod tests {
         let said = serve(&mut engine(), &task(0, 100), 40);
         assert_eq!(said[0].0, EngineReport::Counted { input_tokens: 108, cached_tokens: 0 });
         // 1 ms to tokenise, 20 to start, 108 to read, 20 for each token.
-        assert_eq!(said[1].1, Time((1 + 20 + 108 + 20) * 1_000));
+        assert_eq!(said[1], (said[0].0.clone(), Time((1 + 20 + 108) * 1_000)), "again as it begins");
+        assert_eq!(said[2].1, Time((1 + 20 + 108 + 20) * 1_000));
         assert_eq!(engine().speed().first_token_after(108), Span::from_ms(1 + 20 + 108 + 20));
         assert_eq!(engine().speed().whole_after(108, 40), Span::from_ms(1 + 20 + 108 + 40 * 20));
         assert_eq!(tokens(&said), 40);

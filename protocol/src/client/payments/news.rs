@@ -4,6 +4,7 @@ use crate::amount::Nano;
 use crate::channel::fault::PaymentFault;
 use crate::channel::id::ChannelId;
 use crate::channel::ledger::{ChannelState, LedgerEvent, LedgerFault};
+use crate::channel::pay::Payer;
 use crate::channel::record::Record;
 use crate::io::ChannelChange;
 use crate::limits;
@@ -50,6 +51,8 @@ impl Payments {
         // and who paid for it.
         let Some(channel) = self.channel(account).filter(|channel| channel.recorded) else { return effect };
         let was_closing = channel.payer.is_closing();
+        let signed = |payer: &Payer| (payer.is_open() && !payer.is_gone(), payer.voucher());
+        let before = signed(&channel.payer);
         let observed = channel.payer.observe(now, state);
         if channel.payer.is_closing() != was_closing {
             channel.acted_at = None;
@@ -65,7 +68,7 @@ impl Payments {
                 None => ChannelChange::Open { deposit: state.deposit },
             };
             channel.announce(change, outbox);
-            effect.payable = state.closing.is_none();
+            effect.payable = state.closing.is_none() && signed(&channel.payer) != before;
         }
         if let Some(mismatch) = observed.mismatch {
             effect.fault = channel.mismatched(mismatch, outbox);

@@ -164,6 +164,13 @@ impl Job {
         }
     }
 
+    /// Keeps it longer at its end.
+    pub(super) const fn stay_until(&mut self, later: Time) {
+        if let Phase::Over { until, .. } = &mut self.phase {
+            *until = later;
+        }
+    }
+
     /// Returns when something of it is due.
     pub(super) fn wake_at(&self) -> Time {
         match &self.phase {
@@ -267,21 +274,44 @@ impl JobMut<'_> {
         }
     }
 
-    /// Tells the client how long the input is by this side's count, and waits for the task once more: no work was done.
-    /// (`WR-22`)
+    /// Tells the client how long the input is by this side's count, and waits for the task once more: no work was done that is
+    /// billed. Where an engine had begun on its client's word, that is worth nothing until further jobs have ended well. (`WR-22`)
     pub(super) fn recount(&mut self, counted: u64) {
         let Phase::Serving(served) = &self.job.phase else { return };
+        if served.has_begun() {
+            self.clientele.has_ended(self.job.origin.node, false, true);
+        }
         if served.recounted {
             return self.end(Some(Refusal::Counts(counted)));
         }
-        self.freed.channels.insert(served.account);
-        self.job.phase = Phase::Awarded(AwardedJob {
+        let awarded = Phase::Awarded(AwardedJob {
             holds_slot: false,
             late_at: None,
             until: self.now + limits::TASK_WAIT,
             counts: Some(counted),
         });
+        let Phase::Serving(served) = core::mem::replace(&mut self.job.phase, awarded) else { return };
+        self.free(&served);
         self.refuse(Refusal::Counts(counted));
+        self.stop(&served);
+    }
+
+    /// Frees what a task held that is served no more.
+    fn free(&mut self, served: &ServedJob) {
+        if let Some(earner) = self.earnings.find_mut(&served.account) {
+            earner.allow(served.under_way, Nano::ZERO);
+        }
+        self.credit.follow(self.now, &served.account, self.earnings);
+        self.freed.channels.insert(served.account);
+        self.freed.slot = true;
+    }
+
+    /// Stops the engine, where it has the task.
+    fn stop(&mut self, served: &ServedJob) {
+        if !served.stream.has_ended() && served.has_begun() {
+            // Behind what it ends, which may wait for the disk.
+            self.out.push_behind(served.account, Output::Cancel { job: self.id });
+        }
     }
 
     fn refuse(&mut self, why: Refusal) {
@@ -325,12 +355,7 @@ impl JobMut<'_> {
                 // As much as it has come to.
                 self.freed.done.push((self.job.promised.model, served.work_done(), served.began_at()));
             }
-            if let Some(earner) = self.earnings.find_mut(&served.account) {
-                earner.allow(served.under_way, Nano::ZERO);
-            }
-            self.credit.follow(self.now, &served.account, self.earnings);
-            self.freed.channels.insert(served.account);
-            self.freed.slot = true;
+            self.free(served);
         }
         if let Some(why) = why {
             self.refuse(why);
@@ -340,10 +365,7 @@ impl JobMut<'_> {
             self.bidder.served(&self.job.promised.model, &served.done(self.job.origin));
         }
         self.clientele.has_ended(client, served.countersigned, why.is_some());
-        if !served.stream.has_ended() && served.task.is_none() {
-            // Behind what it ends, which may wait for the disk.
-            self.out.push_behind(served.account, Output::Cancel { job: self.id });
-        }
+        self.stop(&served);
         self.out.push(Output::Event(Event::Served(JobReport {
             job: self.id,
             client,

@@ -1,6 +1,7 @@
 //! A task that is being served: how far it may run on the money of its channel.
 
 use crate::amount::Nano;
+use crate::channel::earn::Earner;
 use crate::channel::id::ChannelId;
 use crate::ident::{NodeId, Origin};
 use crate::io::Offer;
@@ -37,6 +38,9 @@ pub(in crate::provider) struct ServedJob {
     pub(super) input: InputTokens,
     /// Whether the engine counts as many.
     pub(super) count: Count,
+    /// Whether the engine has said how long the input is that it begins with: what comes before that is of an earlier task of this
+    /// job.
+    pub(super) has_started: bool,
     /// Whether it has counted another number before.
     pub(in crate::provider) recounted: bool,
     /// The part of the channel's window that this job holds: what it may make and has not billed.
@@ -130,6 +134,7 @@ impl ServedJob {
             made: 0,
             input,
             count: Count::Unasked,
+            has_started: false,
             recounted: false,
             under_way: Nano::ZERO,
             money: MoneyWait::default(),
@@ -173,6 +178,11 @@ impl ServedJob {
         self.task.is_none()
     }
 
+    /// Returns whether it has a part of its channel's window: it has begun, or would if the window were its own.
+    pub(in crate::provider) fn has_part(&self) -> bool {
+        self.has_begun() || self.waits_since().is_some()
+    }
+
     /// Returns since when it waits for a slot, if it does.
     pub(in crate::provider) const fn waits_for_slot(&self) -> Option<Time> {
         self.slot_wait
@@ -190,6 +200,15 @@ impl ServedJob {
     pub(in crate::provider) fn counts(&mut self, now: Time, count: Count) {
         (self.count, self.engine_at) = (count, now);
         self.money.end(None);
+    }
+
+    /// Returns whether an engine may begin with it and count then, if its client can be believed: there is money, and it has not
+    /// counted another number before. Vectors it would make at once. (`WR-22`)
+    pub(in crate::provider) fn may_begin_uncounted(&self, earner: &Earner, credit: Nano) -> bool {
+        self.count == Count::Unasked
+            && !self.recounted
+            && self.kind == TaskKind::Generate
+            && self.is_covered(earner.allowance(self.window, credit))
     }
 
     /// Returns whether the input is as long as its client says.
@@ -305,7 +324,7 @@ impl ServedJob {
     }
 
     /// Returns whether it has not begun, and could on this much credit.
-    pub(in crate::provider) fn is_ready(&self, earner: &crate::channel::earn::Earner, credit: Nano) -> bool {
+    pub(in crate::provider) fn is_ready(&self, earner: &Earner, credit: Nano) -> bool {
         self.task.is_some() && self.is_counted() && self.is_covered(earner.allowance(self.window, credit))
     }
 

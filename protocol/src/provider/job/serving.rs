@@ -65,6 +65,9 @@ impl ServedMut<'_> {
         }
         if started.is_some() {
             (served.slot_wait, served.told_at) = (None, self.now);
+            if !served.is_counted() {
+                served.count = Count::Runs;
+            }
         }
         served.stream.sign_every(share / limits::WINDOW_RECEIPTS);
         let more = served.allow_tokens(allowance, share);
@@ -131,11 +134,16 @@ impl ServedMut<'_> {
 
     /// Takes what the engine says.
     pub(super) fn engine(&mut self, report: EngineReport) -> Next {
+        if self.is_of_earlier(&report) {
+            return Next::Stay;
+        }
         self.served.engine_at = self.now;
         match report {
-            // Of a task of the same name, that is gone.
-            EngineReport::Counted { .. } if self.served.count != Count::Runs => return Next::Stay,
             EngineReport::Counted { input_tokens, cached_tokens } => {
+                self.served.has_started = self.served.has_begun();
+                if self.served.is_counted() {
+                    return Next::Stay;
+                }
                 let stated = self.served.input;
                 if stated.count() != u64::from(input_tokens) || stated.cached > cached_tokens {
                     return Next::Recount(u64::from(input_tokens));
@@ -166,6 +174,16 @@ impl ServedMut<'_> {
             }
         }
         Next::Resume
+    }
+
+    /// Returns whether the engine says that of an earlier task of this job, which is gone: each begins with its count.
+    fn is_of_earlier(&self, report: &EngineReport) -> bool {
+        let served = &*self.served;
+        match report {
+            EngineReport::Counted { .. } => served.count != Count::Runs && !served.has_begun(),
+            EngineReport::Read { .. } | EngineReport::Content(_) => !served.has_started,
+            EngineReport::Failed(_) => false,
+        }
     }
 
     /// Lets it wait for a slot, for so long as it seems, and says so. (`WR-23`)
