@@ -67,7 +67,7 @@ enum Purpose {
     Topic { wanted: usize },
 }
 
-/// Returns the key under which a topic's listeners announce themselves.
+/// Returns the key under which a topic's listeners announce themselves. (`NE-16`)
 pub(super) fn topic_key(network_topic: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"bombyx topic listeners\0");
@@ -279,7 +279,7 @@ impl Discovery {
         }
     }
 
-    /// Seeks listeners for the topics that have few of them connected.
+    /// Seeks listeners for the topics that have few of them connected. (`NE-16`)
     fn populate(&mut self, swarm: &mut Swarm<Behaviour>, topics: &Topics, routes: usize, now: Instant) {
         self.searches.retain(|_, search| search.subscribed || search.until > now);
         if routes == 0 {
