@@ -36,12 +36,13 @@ impl Progress {
         let wanted = config.enough_bids.saturating_mul(1 << self.back_off.failures().min(8));
         // Of providers that the user names, none may be left out by chance.
         let named = self.order.preferences.named().map(<[NodeId]>::len);
-        let known = || match named {
+        let known = match named {
             Some(_) => Share::ALL,
             None => shared.crowds.call_share(topic, wanted),
         };
-        self.invited = self.invites.take().unwrap_or_else(known);
-        let invited = self.invited;
+        // Of the crowd, more may be known by now than when the last call was widened.
+        let invited = self.invites.take().map_or(known, |widened| widened.max(known));
+        self.invited = invited;
         let (call, closes_at) = self.call_for_bids(now, id, window, invited, shared);
         // Providers that were silent before are waited for again: they may only have been busy or
         // slow.
@@ -49,8 +50,7 @@ impl Progress {
             Some(named) => Enough { proven: 0, all: named },
             None => self.enough(again, shared),
         };
-        shared.crowds.invite(id.0, topic, invited, closes_at);
-        shared.crowds.calls(&id.0);
+        shared.crowds.call(id.0, topic, invited, closes_at);
         let gossip = Gossip::Call(call.sign(&shared.identity));
         shared.outbox.push(Output::Broadcast { topic, gossip });
         Auction::new(id, call.classes(), closes_at, enough)

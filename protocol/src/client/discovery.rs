@@ -24,7 +24,7 @@ impl Client {
         let SharedState { entropy, crowds, identity, memory, outbox, .. } = &mut self.shared;
         let id = SeekId(entropy.bytes());
         let invited = crowds.share(topic, limits::ASKS_WANTED).unwrap_or(Share::ALL);
-        crowds.invite(id.0, topic, invited, now + limits::SEEK_WAIT);
+        crowds.seek(now, id.0, topic, invited);
         self.seeks.gossiped(now, id, topic);
         let made_s = memory.clock.unix_s(now);
         let seek = Seek { model: topic.model(), ..Seek::for_all(id, identity.id(), invited, made_s) };

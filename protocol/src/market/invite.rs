@@ -63,8 +63,22 @@ struct Tally {
     topic: Topic,
     invited: Share,
     until: Time,
+    /// When most of those that answer have done so: the first estimate goes by them.
+    estimate_at: Option<Time>,
     heard: BTreeSet<NodeId>,
     kind: TallyKind,
+}
+
+impl Tally {
+    fn new(kind: TallyKind, topic: Topic, invited: Share, until: Time) -> Self {
+        Self { topic, invited, until, estimate_at: None, heard: BTreeSet::new(), kind }
+    }
+
+    /// Returns how many there are of whom these are the invited share.
+    fn crowd(&self) -> u64 {
+        let share = u64::from(self.invited.min(Share::ALL).0);
+        (self.heard.len() as u64).saturating_mul(1_000_000).checked_div(share).unwrap_or(0)
+    }
 }
 
 /// What was asked, and what its answers tell.
@@ -123,27 +137,25 @@ impl Crowds {
         }
     }
 
-    /// Notes that a call or a seek goes out; answers to it count until then.
-    pub fn invite(&mut self, id: [u8; 16], topic: Topic, invited: Share, until: Time) {
-        self.open(id, Tally { topic, invited, until, heard: BTreeSet::new(), kind: TallyKind::Seek });
+    /// Notes that a seek goes out; answers to it count for as long as a seek waits.
+    pub fn seek(&mut self, now: Time, id: [u8; 16], topic: Topic, invited: Share) {
+        let tally = Tally::new(TallyKind::Seek, topic, invited, now + limits::SEEK_WAIT);
+        self.open(id, Tally { estimate_at: Some(now + limits::BID_WINDOW), ..tally });
+    }
+
+    /// Notes that a call goes out; answers to it count until then, and who gives one is waited for the next time.
+    pub fn call(&mut self, id: [u8; 16], topic: Topic, invited: Share, until: Time) {
+        self.open(id, Tally::new(TallyKind::Call, topic, invited, until));
     }
 
     /// Notes that a call goes to some that are known; answers to it count until then.
     pub fn call_some(&mut self, id: [u8; 16], until: Time) {
-        let (topic, invited) = (Topic::Market, Share::ALL);
-        self.open(id, Tally { topic, invited, until, heard: BTreeSet::new(), kind: TallyKind::Direct });
+        self.open(id, Tally::new(TallyKind::Direct, Topic::Market, Share::ALL, until));
     }
 
     fn open(&mut self, id: [u8; 16], tally: Tally) {
         if self.open.len() < limits::INVITATIONS_MAX {
             self.open.insert(id, tally);
-        }
-    }
-
-    /// Notes that a message that goes out is a call, so that who answers it is waited for the next time.
-    pub fn calls(&mut self, id: &[u8; 16]) {
-        if let Some(tally) = self.open.get_mut(id) {
-            tally.kind = TallyKind::Call;
         }
     }
 
@@ -153,16 +165,24 @@ impl Crowds {
         now < tally.until && tally.heard.len() < limits::ASKS_MAX && tally.heard.insert(from)
     }
 
-    /// Learns how large a crowd is from the invitations whose time is over. Silence forgets what was known.
+    /// Learns how large a crowd is from the invitations whose time is over, in which silence forgets what was known, and where nothing
+    /// is known, from a seek for which there was as much time as for a call.
     pub fn learn(&mut self, now: Time) {
+        for tally in self.open.values_mut() {
+            if tally.estimate_at.take_if(|at| *at <= now).is_some()
+                && tally.crowd() > 0
+                && self.sizes.len() < limits::MODELS_KNOWN_MAX
+            {
+                self.sizes.entry(tally.topic).or_insert_with(|| tally.crowd());
+            }
+        }
         let over: Vec<[u8; 16]> =
             self.open.iter().filter(|(_, tally)| tally.until <= now).map(|(id, _)| *id).collect();
         for id in over {
             let Some(tally) = self.open.remove(&id).filter(|tally| tally.kind != TallyKind::Direct) else {
                 continue;
             };
-            let share = u64::from(tally.invited.min(Share::ALL).0);
-            let crowd = (tally.heard.len() as u64).saturating_mul(1_000_000).checked_div(share).unwrap_or(0);
+            let crowd = tally.crowd();
             let room = self.sizes.len() < limits::MODELS_KNOWN_MAX || self.sizes.contains_key(&tally.topic);
             if crowd == 0 || !room {
                 self.sizes.remove(&tally.topic);
@@ -217,9 +237,11 @@ mod tests {
             [(0, Share::FIRST), (3, Share::ALL), (40, Share(500_000)), (200, Share(100_000))]
         {
             let mut crowds = Crowds::default();
-            crowds.invite([0; 16], Topic::Market, Share::ALL, Time(1));
+            crowds.seek(Time(0), [0; 16], Topic::Market, Share::ALL);
             (0..answers).for_each(|from| assert!(crowds.heard(Time(0), &[0; 16], NodeId([from; 32]))));
             crowds.learn(Time(1));
+            assert_eq!(crowds.call_share(model, 16), Share::FIRST, "others may be on their way");
+            crowds.learn(Time(0) + limits::BID_WINDOW);
             assert_eq!(crowds.call_share(model, 16), expected, "{answers} providers");
         }
         let mut crowds = Crowds::default();
@@ -235,8 +257,7 @@ mod tests {
         let (mut crowds, topic) = (Crowds::default(), Topic::Model(ModelId([1; 32])));
         let mut round = |number: u8, answers: u8| {
             let share = crowds.share(topic, 16).unwrap_or(Share::ALL);
-            crowds.invite([number; 16], topic, share, Time(1));
-            crowds.calls(&[number; 16]);
+            crowds.call([number; 16], topic, share, Time(1));
             for from in 0..answers {
                 assert!(crowds.heard(Time(0), &[number; 16], NodeId([from; 32])));
                 assert!(!crowds.heard(Time(0), &[number; 16], NodeId([from; 32])), "a provider counts once");
